@@ -1,0 +1,1 @@
+"""The program as the operating system and the operator see it."""

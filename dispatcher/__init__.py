@@ -1,0 +1,1 @@
+"""Makes scheduled jobs ready when they are due."""

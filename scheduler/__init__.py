@@ -1,0 +1,1 @@
+"""Enqueues recurring tasks, once for each planned instant."""

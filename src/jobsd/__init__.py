@@ -1,0 +1,1 @@
+"""Background jobs and recurring tasks for Python on PostgreSQL alone."""

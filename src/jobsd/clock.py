@@ -1,0 +1,55 @@
+"""The one reader of the time, and the one reader of durations."""
+
+import math
+import re
+import time
+from datetime import UTC, datetime, timedelta
+
+monotonic = time.monotonic
+monotonic_ns = time.monotonic_ns
+
+_UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+_PART = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|[smhd])")
+_DURATION = re.compile(rf"(?:{_PART.pattern}\s*)+")
+_NUMBER = re.compile(r"\d+(?:\.\d+)?")
+
+
+def utc_now() -> datetime:
+    """Return this machine's idea of the time, aware, in UTC.
+
+    Only for what we tell people; whatever decides something compares the
+    database's clock with itself, or `monotonic` with itself.
+    """
+    return datetime.now(UTC)
+
+
+def parse_duration(value: object) -> float:
+    """Return the seconds meant by a number, a `timedelta`, or words such as "250ms" or "1h30m".
+
+    Raises:
+        ValueError: for anything else, and for what is negative or not finite.
+    """
+    seconds = _seconds(value)
+    if seconds is None or not math.isfinite(seconds) or seconds < 0:
+        raise ValueError(
+            f"{value!r} is no duration; expected seconds, or a number with one of"
+            " the units ms, s, m, h, d such as 30s or 10m",
+        )
+    return seconds
+
+
+def _seconds(value: object) -> float | None:
+    if isinstance(value, timedelta):
+        return value.total_seconds()
+    if isinstance(value, bool):
+        return None
+    if isinstance(value, int | float):
+        return float(value)
+    if not isinstance(value, str):
+        return None
+    text = value.strip()
+    if _NUMBER.fullmatch(text):
+        return float(text)
+    if not _DURATION.fullmatch(text):
+        return None
+    return sum(float(number) * _UNITS[unit] for number, unit in _PART.findall(text))

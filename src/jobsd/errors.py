@@ -1,0 +1,83 @@
+"""The errors that a caller may want to catch; each builds its sentence from facts and keeps them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+class Error(Exception):
+    """Everything that jobsd itself raises derives from this."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """One thing that is wrong in a configuration.
+
+    `source` is FILE:LINE:COLUMN, or the name of a flag or variable; `excerpt` holds the
+    line and the caret below it, or nothing.
+    """
+
+    message: str
+    source: str = ""
+    excerpt: str = ""
+    hint: str = ""
+
+
+class ConfigurationError(Error):
+    """The configuration has faults; all of them are told at once. Exit status 78."""
+
+    def __init__(self, faults: tuple[Fault, ...]) -> None:
+        self.faults = faults
+        super().__init__("; ".join(fault.message for fault in faults))
+
+
+class DatabaseUnreachableError(Error):
+    """The database can't be reached. Exit status 4."""
+
+
+class SchemaError(Error):
+    """The tables are missing, or older or newer than this program. Exit status 78."""
+
+
+class EmbeddedServerError(Error):
+    """The embedded PostgreSQL can't be started, stopped or used."""
+
+
+class NotFoundError(Error):
+    """There is no such job, task, queue or process. Exit status 5."""
+
+
+class RefusedError(Error):
+    """What was asked for is not done, for the reason told. Exit status 6."""
+
+
+class ArgumentError(Error):
+    """A job's arguments can't be written, or can't be read back."""
+
+
+class EnqueueError(Error):
+    """A job could not be enqueued; nothing was stored."""
+
+
+class UnknownJobError(Error):
+    """No job is registered under this name in the process that was to run it."""
+
+    def __init__(self, name: str, hint: str = "") -> None:
+        self.name = name
+        super().__init__(f"no job is registered as {name!r}{hint}")
+
+
+class ProcessError(Error):
+    """A job's attempt ended because of its process, not because of the job."""
+
+
+class ProcessExitError(ProcessError):
+    """The process died while the job ran in it."""
+
+
+class ProcessPrunedError(ProcessError):
+    """The process's heartbeat stood still for too long while it had the job."""
+
+
+class ProcessMissingError(ProcessError):
+    """The job was claimed by a process that nothing is known of any more."""

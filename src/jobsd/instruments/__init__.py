@@ -1,0 +1,1 @@
+"""What can happen, and who listens to it: logs and metrics."""

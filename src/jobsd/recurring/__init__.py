@@ -1,0 +1,1 @@
+"""Tasks that run again and again: schedules, tasks, occurrences."""

@@ -1,0 +1,1 @@
+"""Keeps the other processes alive, and speaks for them."""

@@ -1,0 +1,1 @@
+"""Claims jobs, runs them in threads, records what became of them."""
