@@ -24,7 +24,7 @@ def utc_now() -> datetime:
 
 
 def parse_duration(value: object) -> float:
-    """Return the seconds meant by a number, a `timedelta`, or words such as "250ms" or "1h30m".
+    """Return the seconds that a number, a `timedelta`, or words such as "1h30m" mean.
 
     Raises:
         ValueError: for anything else, and for what is negative or not finite.
@@ -41,13 +41,12 @@ def parse_duration(value: object) -> float:
 def _seconds(value: object) -> float | None:
     if isinstance(value, timedelta):
         return value.total_seconds()
-    if isinstance(value, bool):
-        return None
-    if isinstance(value, int | float):
+    if isinstance(value, int | float) and not isinstance(value, bool):
         return float(value)
-    if not isinstance(value, str):
-        return None
-    text = value.strip()
+    return _worded(value.strip()) if isinstance(value, str) else None
+
+
+def _worded(text: str) -> float | None:
     if _NUMBER.fullmatch(text):
         return float(text)
     if not _DURATION.fullmatch(text):

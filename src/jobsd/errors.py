@@ -1,4 +1,4 @@
-"""The errors that a caller may want to catch; each builds its sentence from facts and keeps them."""
+"""The errors that a caller may want to catch; each keeps the facts of its sentence."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""The one way to PostgreSQL: connections, statements, migrations, wake-ups, a server of our own."""
+"""The one way to PostgreSQL: connections, statements, migrations, a server of our own."""

@@ -1,0 +1,175 @@
+"""Brings the tables to the version that this program speaks.
+
+The steps are numbered SQL files. They are applied one after the other, each in its own
+transaction, by one program at a time (an advisory lock that ends with the transaction,
+so that it holds through a transaction pooler too).
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+from typing import TYPE_CHECKING, Any
+
+import psycopg
+from psycopg import errors, sql
+
+from jobsd.database.connection import Session
+from jobsd.database.statements import Statement
+from jobsd.errors import SchemaError
+
+if TYPE_CHECKING:
+    from jobsd.database.connection import Target
+
+_LOCK = 0x6A6F6273640001  # "jobsd", 1
+_FILE = re.compile(r"(\d{4})_(\w+)\.sql")
+
+
+@dataclass(frozen=True, slots=True)
+class Migration:
+    """One step: its number, its name, its statements."""
+
+    version: int
+    name: str
+    text: str
+
+
+@cache
+def migrations() -> tuple[Migration, ...]:
+    """Return every step, in order."""
+    found = [
+        Migration(int(match[1]), match[2], entry.read_text(encoding="utf-8"))
+        for entry in files("jobsd.database.migrations").iterdir()
+        if (match := _FILE.fullmatch(entry.name))
+    ]
+    return tuple(sorted(found, key=lambda migration: migration.version))
+
+
+def latest_version() -> int:
+    """Return the version of the tables that this program speaks."""
+    return migrations()[-1].version
+
+
+def ddl(schema: str) -> str:
+    """Return all statements that make the tables, for those who apply them by hand."""
+    steps = [_bookkeeping(schema)]
+    steps += [_body(migration, schema) for migration in migrations()]
+    return "\n".join(steps)
+
+
+def version(session: Session) -> int:
+    """Return the version of the tables in the database, 0 when there are none.
+
+    Raises:
+        SchemaError: when the role may not look.
+    """
+    statement = Statement(
+        "version", "SELECT coalesce(max(version), 0) FROM jobsd.schema_migrations"
+    )
+    try:
+        return int(session.fetch(statement)[0][0])
+    except (errors.UndefinedTable, errors.InvalidSchemaName):
+        return 0
+    except errors.InsufficientPrivilege as error:
+        raise SchemaError(f"the tables can't be read: {_line(error)}") from error
+
+
+def require(session: Session) -> None:
+    """Return when the tables are as this program needs them.
+
+    Newer tables are good: steps are made so that the version before lives with them.
+
+    Raises:
+        SchemaError: when they are missing or older.
+    """
+    found = version(session)
+    if found < latest_version():
+        raise SchemaError(_behind(session.target.schema, found))
+
+
+def migrate(target: Target) -> list[str]:
+    """Apply the steps that are missing and return their names; none when all is well.
+
+    Raises:
+        SchemaError: when the tables are behind and this role may not change them.
+        psycopg.OperationalError: when the database can't be reached.
+    """
+    session = Session(target, "jobsd migrate", deadline_s=600.0)
+    try:
+        found = version(session)
+        if found >= latest_version():
+            return []
+        return _apply_all(session, found)
+    finally:
+        session.close()
+
+
+def _apply_all(session: Session, found: int) -> list[str]:
+    try:
+        return [
+            f"{step.version:04d}_{step.name}"
+            for step in migrations()
+            if step.version > found and _apply(session, step)
+        ]
+    except errors.InsufficientPrivilege as error:
+        told = f"{_behind(session.target.schema, found)} This role may not: {_line(error)}"
+        raise SchemaError(told) from error
+
+
+def _apply(session: Session, step: Migration) -> bool:
+    connection, schema = session.connection, session.target.schema
+    with connection.transaction():
+        connection.execute("SELECT pg_advisory_xact_lock(%s)", (_LOCK,), prepare=False)
+        # Another program may have been faster while we waited for the lock.
+        if version_within(connection, schema) >= step.version:
+            return False
+        if step.version == 1:
+            connection.execute(_bookkeeping(schema).encode(), prepare=False)
+        connection.execute(_body(step, schema).encode(), prepare=False)
+    return True
+
+
+def version_within(connection: psycopg.Connection[tuple[Any, ...]], schema: str) -> int:
+    """Return the version without an error when there is no table: inside a transaction."""
+    table = sql.Identifier(schema, "schema_migrations").as_string(None)
+    there = connection.execute("SELECT to_regclass(%s)", (table,), prepare=False).fetchone()
+    if there is None or there[0] is None:
+        return 0
+    query = sql.SQL("SELECT coalesce(max(version), 0) FROM {}").format(
+        sql.Identifier(schema, "schema_migrations"),
+    )
+    row = connection.execute(query, prepare=False).fetchone()
+    return 0 if row is None else int(row[0])
+
+
+def _bookkeeping(schema: str) -> str:
+    name = sql.Identifier(schema).as_string(None)
+    return (
+        f"CREATE SCHEMA IF NOT EXISTS {name};\n"
+        f"CREATE TABLE IF NOT EXISTS {name}.schema_migrations (\n"
+        "    version integer PRIMARY KEY,\n"
+        "    name text NOT NULL,\n"
+        "    applied_at timestamptz NOT NULL DEFAULT now()\n"
+        ");\n"
+    )
+
+
+def _body(step: Migration, schema: str) -> str:
+    text = Statement(step.name, step.text).render(schema).decode()
+    table = sql.Identifier(schema, "schema_migrations").as_string(None)
+    row = f"({step.version}, '{step.name}')"
+    return f"{text}\nINSERT INTO {table} (version, name) VALUES {row};\n"
+
+
+def _behind(schema: str, found: int) -> str:
+    state = f"are at version {found}" if found else "are missing"
+    return (
+        f"the tables in schema {schema!r} {state}, version {latest_version()} is needed:"
+        " run `db migrate` with a role that may create them."
+    )
+
+
+def _line(error: psycopg.Error) -> str:
+    return str(error).strip().splitlines()[0]

@@ -1,0 +1,102 @@
+"""The memory of one tree: a head that the supervisor writes, and a slot for each process."""
+
+from __future__ import annotations
+
+import mmap
+from typing import TYPE_CHECKING
+
+from jobsd.clock import monotonic_ns
+
+from .slot import DEAD, FREE, KINDS, REASONS, SLOT_WORDS, TAKEN, UP, Slot
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+SLOTS_MAX = 256
+_HEAD_WORDS = 512
+_RESTARTS_AT = 64
+
+
+class _Word:
+    """One word of the head, as an attribute of the board."""
+
+    def __init__(self, at: int) -> None:
+        self.at = at
+
+    def __get__(self, board: Board, kind: type[Board] | None = None) -> int:
+        return board.head[self.at]
+
+    def __set__(self, board: Board, value: int) -> None:
+        board.head[self.at] = value
+
+
+class Board:
+    """The shared memory of one tree: a head, and the slots.
+
+    Made by the supervisor before its first fork. Words of the head, with their writers:
+    """
+
+    supervisor_pid = _Word(0)
+    """Supervisor: its process id."""
+    supervisor_row = _Word(1)
+    """Monitor: the id of the supervisor's row, 0 while there is none."""
+    started_us = _Word(2)
+    """Supervisor: when it started, in microseconds since the epoch."""
+    ticked_ns = _Word(3)
+    """Supervisor: when its loop last came round, monotonic."""
+    ready = _Word(4)
+    """Supervisor: 1 once all processes were up together."""
+    stopping = _Word(5)
+    """Supervisor: 1 once the tree is to end, 2 once all workers are gone."""
+    dropped_lines = _Word(6)
+    """Supervisor: log lines of its own that could not be written."""
+    database_up = _Word(7)
+    """Monitor: 1 while its last statement succeeded."""
+    ran_at_start = _Word(8)
+    """Scheduler: 1 once the tasks with `run_at_start` were enqueued."""
+    monitor_round_ns = _Word(9)
+    """Monitor: when its database thread last came round, monotonic."""
+
+    def __init__(self) -> None:
+        words = _HEAD_WORDS + SLOTS_MAX * SLOT_WORDS
+        self._words: memoryview[int] = memoryview(mmap.mmap(-1, words * 8)).cast("q")
+        self.head: memoryview[int] = self._words[:_HEAD_WORDS]
+        self.slots = [Slot(self._slot_words(index), index) for index in range(SLOTS_MAX)]
+
+    def _slot_words(self, index: int) -> memoryview[int]:
+        start = _HEAD_WORDS + index * SLOT_WORDS
+        return self._words[start : start + SLOT_WORDS]
+
+    def free_slot(self) -> Slot | None:
+        """Return the slot that has been free for longest in order, or None."""
+        return next((slot for slot in self.slots if slot.state == FREE), None)
+
+    def living(self) -> list[Slot]:
+        """Return the slots whose process has not been reaped."""
+        return [slot for slot in self.slots if slot.state in {TAKEN, UP}]
+
+    def dead(self) -> list[Slot]:
+        """Return the slots whose death the monitor has not written yet."""
+        return [slot for slot in self.slots if slot.state == DEAD]
+
+    def tick(self) -> None:
+        """Say that the supervisor's loop has come round."""
+        self.ticked_ns = monotonic_ns()
+
+    @property
+    def tick_age_s(self) -> float:
+        """Seconds since the supervisor's loop last came round."""
+        return (monotonic_ns() - self.ticked_ns) / 1e9
+
+    def restarts(self) -> Iterator[tuple[str, str, int]]:
+        """Yield kind, reason and number of the processes that were replaced."""
+        for i, kind in enumerate(KINDS):
+            for j, reason in enumerate(REASONS):
+                count = self.head[_RESTARTS_AT + i * len(REASONS) + j]
+                if count:
+                    yield kind, reason, count
+
+    def count_restart(self, kind: str, reason: str) -> None:
+        """Add a process that was replaced. Called by the supervisor."""
+        at = KINDS.index(kind) * len(REASONS) + REASONS.index(reason)
+        self.head[_RESTARTS_AT + at] += 1

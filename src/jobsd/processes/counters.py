@@ -1,0 +1,81 @@
+"""What became of each queue's jobs, counted in memory that outlives the process that counts.
+
+A row of 64-bit words for each queue: its name, one count for each outcome, and two
+histograms. One process at a time writes a row; the monitor sums the rows of all slots.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+
+OUTCOMES = ("finished", "failed", "retried", "discarded", "released")
+BUCKETS_S = (0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 10.0, 60.0, 300.0, 1800.0)
+
+QUEUE_WORDS = 64
+_NAME_WORDS = 32
+_HISTOGRAM_WORDS = len(BUCKETS_S) + 2  # one for +Inf, one for the sum in nanoseconds
+_RUN_AT = _NAME_WORDS + len(OUTCOMES)
+_WAIT_AT = _RUN_AT + _HISTOGRAM_WORDS
+
+
+def write_text(words: memoryview[int], at: int, text: str | bytes, room: int) -> None:
+    """Store a text in `room` words; what does not fit is cut off."""
+    raw = text.encode() if isinstance(text, str) else text
+    padded = raw[: room * 8].ljust(room * 8, b"\0")
+    words[at : at + room] = memoryview(padded).cast("q")
+
+
+def read_text(words: memoryview[int], at: int, room: int) -> str:
+    """Return the text that `write_text` has stored."""
+    return words[at : at + room].tobytes().rstrip(b"\0").decode(errors="ignore")
+
+
+class QueueCounters:
+    """What became of one queue's jobs in one slot, and how long they took."""
+
+    __slots__ = ("words",)
+
+    def __init__(self, words: memoryview[int]) -> None:
+        self.words = words
+
+    def count(self, outcome: str, jobs: int = 1) -> None:
+        """Add to one outcome."""
+        self.words[_NAME_WORDS + OUTCOMES.index(outcome)] += jobs
+
+    def observe(self, *, waited_s: float, ran_s: float) -> None:
+        """Add one job's wait (from due to start) and its run."""
+        self._observe(_RUN_AT, ran_s)
+        self._observe(_WAIT_AT, waited_s)
+
+    def outcome(self, outcome: str) -> int:
+        """Return the count of one outcome."""
+        return self.words[_NAME_WORDS + OUTCOMES.index(outcome)]
+
+    def durations(self) -> tuple[list[int], float]:
+        """Return the run times: counts by bucket (+Inf last) and their sum in s."""
+        return self._histogram(_RUN_AT)
+
+    def waits(self) -> tuple[list[int], float]:
+        """Return the waits, in the same form."""
+        return self._histogram(_WAIT_AT)
+
+    @property
+    def name(self) -> str:
+        """The queue's name, empty while the row is unused."""
+        return read_text(self.words, 0, _NAME_WORDS)
+
+    def is_of(self, name: bytes) -> bool:
+        """Return whether the row is this queue's; an unused row becomes it."""
+        held = self.words[:_NAME_WORDS].tobytes().rstrip(b"\0")
+        if not held:
+            write_text(self.words, 0, name, _NAME_WORDS)
+        return held in {b"", name[: _NAME_WORDS * 8]}
+
+    def _observe(self, at: int, seconds: float) -> None:
+        words = self.words
+        words[at + bisect_left(BUCKETS_S, seconds)] += 1
+        words[at + len(BUCKETS_S) + 1] += int(seconds * 1e9)
+
+    def _histogram(self, at: int) -> tuple[list[int], float]:
+        counts = list(self.words[at : at + len(BUCKETS_S) + 1])
+        return counts, self.words[at + len(BUCKETS_S) + 1] / 1e9

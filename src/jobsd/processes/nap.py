@@ -1,0 +1,54 @@
+"""The rest between two rounds of a loop, which a signal, a thread or a socket can end."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+
+class Nap:
+    """A process's rest between two polls.
+
+    A signal handler may do next to nothing safely, but it may write a byte: so the
+    sleeper waits for a pipe to become readable, and `wake` writes to it.
+    """
+
+    def __init__(self) -> None:
+        self._reader, self._writer = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+
+    def take(self, seconds: float, sockets: Iterable[int] = ()) -> bool:
+        """Sleep for at most `seconds`; return whether something woke us.
+
+        A socket in `sockets` that is readable, or broken, ends the nap too.
+        """
+        poller = select.poll()
+        poller.register(self._reader, select.POLLIN)
+        for fileno in sockets:
+            poller.register(fileno, select.POLLIN)
+        # Rounded up: a nap that ends before its time would only be taken again.
+        woken = poller.poll(max(0, -int(-seconds * 1000 // 1)))
+        self._drain()
+        return bool(woken)
+
+    def wake(self) -> None:
+        """End the nap now, or the next one if none is being taken.
+
+        Safe in a signal handler and from any thread.
+        """
+        with contextlib.suppress(BlockingIOError):
+            os.write(self._writer, b"\0")
+
+    def close(self) -> None:
+        """Give the pipe back."""
+        os.close(self._reader)
+        os.close(self._writer)
+
+    def _drain(self) -> None:
+        with contextlib.suppress(BlockingIOError):
+            while os.read(self._reader, 512):
+                continue

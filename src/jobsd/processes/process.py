@@ -1,0 +1,176 @@
+"""The life of a process below the supervisor: boot, rounds, shut down.
+
+A process is a loop that is unaware of fork and thread: `poll` does what is to be done
+and returns how long there is nothing to do. All that is common is here: ticks, naps,
+signals, outages of the database, the end of the supervisor.
+
+States: booting (until the database has been reached and the row is written), polling ⇄
+napping, stopping (once told to), gone. An outage leads from any of the first three back
+to booting; jobs that run meanwhile go on.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Protocol
+
+from psycopg import errors
+
+from jobsd.clock import monotonic
+from jobsd.database.connection import OUTAGES
+from jobsd.instruments.events import emit
+
+from .nap import Nap
+from .outage import Outage
+from .title import set_title
+
+if TYPE_CHECKING:
+    from .board import Board
+    from .slot import Slot
+
+REST_MAX_S = 5.0
+"""Every loop looks by itself at least this often, whoever forgets to wake it."""
+
+ORPHAN_S = 0.7
+"""How long a process may live on after its supervisor, to record what has ended."""
+
+_NOT_OURS = (signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGTTIN, signal.SIGTTOU)
+
+# Tables that are not there yet are waited for like a database that is not there yet.
+_WAITED_OUT = (*OUTAGES, errors.UndefinedTable, errors.InvalidSchemaName)
+
+
+class Loop(Protocol):
+    """What a dispatcher, a scheduler, a worker is to its process."""
+
+    kind: str
+
+    def connect(self) -> None:
+        """Reach the database, register, and settle what an outage has left open."""
+
+    def disconnect(self) -> None:
+        """Drop the connection: it is broken, or about to be inherited by nobody."""
+
+    def poll(self) -> float:
+        """Do what is to be done now; return the seconds until there is more."""
+        ...
+
+    def socket(self) -> int | None:
+        """Return the socket by which we are woken, if there is one."""
+        ...
+
+    def doing(self) -> str:
+        """Return what the process's title says."""
+        ...
+
+    def stop(self) -> None:
+        """Begin to end: take nothing new. `poll` is called on until `stopped`."""
+
+    @property
+    def stopped(self) -> bool:
+        """Whether the process may go."""
+        ...
+
+    def farewell(self) -> None:
+        """Say goodbye to the database: at the very end, if it can be reached."""
+
+
+@dataclass(slots=True)
+class Context:
+    """What a process is given by whoever starts it."""
+
+    board: Board
+    slot: Slot
+    name: str
+    lifeline: int | None = None
+    """Readable, at its end, once the supervisor is gone."""
+    nap: Nap = field(default_factory=Nap)
+    stopping: bool = False
+
+    def request_stop(self) -> None:
+        """Ask the process to end. Safe in a signal handler and from any thread."""
+        self.stopping = True
+        self.nap.wake()
+
+
+def run(loop: Loop, context: Context) -> int:
+    """Run the loop until it is told to stop and has stopped; return the exit status."""
+    outage = Outage()
+    connected = False
+    told = False
+    emit("process.started")
+    while not (loop.stopped and told):
+        context.slot.tick()
+        if context.stopping and not told:
+            told = True
+            loop.stop()
+        try:
+            if not connected:
+                loop.connect()
+                connected = True
+            rest_s = loop.poll()
+            outage.over()
+        except _WAITED_OUT as error:
+            loop.disconnect()
+            connected = False
+            rest_s = outage.note(error)
+            if told and loop.stopped:
+                break
+        set_title(loop.kind, loop.doing())
+        _nap(loop, context, rest_s)
+    _say_farewell(loop)
+    emit("process.stopped")
+    return 0
+
+
+def _nap(loop: Loop, context: Context, rest_s: float) -> None:
+    if context.stopping and loop.stopped:
+        return
+    sockets = [fd for fd in (loop.socket(), context.lifeline) if fd is not None]
+    context.nap.take(min(rest_s, REST_MAX_S), sockets)
+    if context.lifeline is not None and os.getppid() != context.board.supervisor_pid:
+        _follow_supervisor(context)
+
+
+def _follow_supervisor(context: Context) -> None:
+    """End soon: the supervisor is gone, and nobody would bury us."""
+    context.lifeline = None
+    context.request_stop()
+    # The default action of the alarm ends the process even when no Python code runs.
+    signal.signal(signal.SIGALRM, signal.SIG_DFL)
+    signal.setitimer(signal.ITIMER_REAL, ORPHAN_S)
+
+
+def _say_farewell(loop: Loop) -> None:
+    try:
+        loop.farewell()
+    except _WAITED_OUT:
+        # The row stays; whoever finds it buries us.
+        loop.disconnect()
+
+
+def listen_to_signals(context: Context) -> None:
+    """Install the handlers of a process below the supervisor.
+
+    TERM ends it in order, QUIT at once. INT and HUP are the supervisor's business, but
+    come to the whole group from a terminal: handled by doing nothing, since what is
+    ignored would be ignored by the programs that a job starts, too.
+    """
+    signal.signal(signal.SIGTERM, lambda _signal, _frame: context.request_stop())
+    signal.signal(signal.SIGQUIT, lambda _signal, _frame: os._exit(0))
+    for number in (
+        signal.SIGINT,
+        signal.SIGHUP,
+        signal.SIGUSR1,
+        signal.SIGTTIN,
+        signal.SIGTTOU,
+    ):
+        signal.signal(number, lambda _signal, _frame: None)
+    threading.excepthook = _report_thread
+
+
+def _report_thread(failure: threading.ExceptHookArgs) -> None:
+    emit("thread.failed", error=failure.exc_value, at=monotonic())

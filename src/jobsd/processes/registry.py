@@ -1,0 +1,110 @@
+"""The `processes` table: who lives, where, and since when nobody has heard of it."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import socket
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from jobsd.database.statements import Statements
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from jobsd.database.connection import Session
+
+STATEMENTS = Statements("jobsd.processes", "registry.sql")
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessRow:
+    """One row of the `processes` table."""
+
+    id: int
+    kind: str
+    name: str
+    pid: int
+    hostname: str
+    supervisor_id: int | None
+    heartbeat_age_s: float
+    created_at: datetime
+    metadata: dict[str, Any]
+
+
+def new_name(kind: str) -> str:
+    """Return a name for a process that no other process has."""
+    return f"{kind}-{secrets.token_hex(6)}"
+
+
+def hostname() -> str:
+    """Return the machine's name, as its processes' rows and heartbeats bear it."""
+    return socket.gethostname()
+
+
+def identity(pid: int) -> dict[str, str]:
+    """Return what proves that a process of this machine is still the same.
+
+    Host name and process id prove nothing: containers share both. The boot, the
+    namespace of process ids, and the start time in it do.
+    """
+    return {"boot": _boot_id(), "namespace": _pid_namespace(), "started": start_time(pid)}
+
+
+def start_time(pid: int) -> str:
+    """Return the start time of a process in clock ticks since boot, "" when it is gone.
+
+    A process that has ended but was not reaped yet is gone too.
+    """
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text(encoding="ascii", errors="replace")
+    except OSError:
+        return ""
+    # The name in parentheses may hold anything; the fields behind it begin with the state.
+    fields = stat.rpartition(")")[2].split()
+    return "" if fields[0] in {"Z", "X"} else fields[19]
+
+
+def register(  # noqa: PLR0913 - the columns of a row
+    session: Session,
+    *,
+    kind: str,
+    name: str,
+    supervisor_id: int,
+    metadata: dict[str, Any],
+    pid: int = 0,
+) -> int:
+    """Write the row of a process, of this one unless `pid` is given, and return its id."""
+    pid = pid or os.getpid()
+    parameters = {
+        "kind": kind,
+        "name": name,
+        "pid": pid,
+        "hostname": hostname(),
+        "supervisor_id": supervisor_id,
+        "metadata": json.dumps({**identity(pid), **metadata}),
+    }
+    return int(session.fetch(STATEMENTS["register"], parameters)[0][0])
+
+
+def deregister(session: Session, row_id: int) -> bool:
+    """Remove a process's row; return False when it still has claims, or is gone already."""
+    return bool(session.fetch(STATEMENTS["deregister"], {"id": row_id}))
+
+
+def processes(session: Session) -> list[ProcessRow]:
+    """Return all rows, the trees one after the other, each supervisor first."""
+    return [ProcessRow(*row) for row in session.fetch(STATEMENTS["all"])]
+
+
+@cache
+def _boot_id() -> str:
+    return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+
+
+def _pid_namespace() -> str:
+    return str(Path("/proc/self/ns/pid").readlink())

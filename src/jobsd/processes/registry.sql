@@ -1,0 +1,46 @@
+-- register: write the row of a process; a row of the same name becomes its own again.
+INSERT INTO jobsd.processes (kind, name, pid, hostname, supervisor_id, metadata)
+VALUES (
+    %(kind)s, %(name)s, %(pid)s, %(hostname)s, nullif(%(supervisor_id)s::bigint, 0),
+    %(metadata)s::jsonb
+)
+ON CONFLICT (name) DO UPDATE SET last_heartbeat_at = now()
+RETURNING id;
+
+-- deregister: remove the row of a process that has no claims left, and its wish to be woken.
+WITH sleeper AS (
+    DELETE FROM jobsd.sleepers WHERE process_id = %(id)s
+)
+DELETE FROM jobsd.processes
+WHERE id = %(id)s
+    AND NOT EXISTS (SELECT FROM jobsd.claims WHERE process_id = %(id)s)
+RETURNING id;
+
+-- beat: write the heartbeats of a whole tree, from the ages of its loops' last rounds;
+-- the rows that are not returned were deleted by someone else.
+UPDATE jobsd.processes AS process
+SET last_heartbeat_at = greatest(
+        process.last_heartbeat_at, now() - make_interval(secs => beat.age_s)
+    ),
+    supervisor_id = nullif(beat.supervisor_id, 0)
+FROM unnest(%(ids)s::bigint[], %(ages)s::float8[], %(supervisor_ids)s::bigint[])
+    AS beat (id, age_s, supervisor_id)
+WHERE process.id = beat.id
+RETURNING process.id;
+
+-- sleep: say that a process wants to be woken, when something is due before `wake_in_s`.
+INSERT INTO jobsd.sleepers (process_id, kind, wake_at)
+VALUES (%(id)s, %(kind)s, now() + make_interval(secs => %(wake_in_s)s::float8))
+ON CONFLICT (process_id) DO UPDATE SET wake_at = excluded.wake_at;
+
+-- rise: say that a process needs no wake-up: it comes round by itself.
+DELETE FROM jobsd.sleepers WHERE process_id = %(id)s;
+
+-- all: list the processes table, the trees one after the other.
+SELECT
+    id, kind, name, pid, hostname, supervisor_id,
+    extract(epoch FROM now() - last_heartbeat_at)::float8 AS heartbeat_age_s,
+    created_at, metadata
+FROM jobsd.processes
+ORDER BY coalesce(supervisor_id, id), (supervisor_id IS NOT NULL), kind, id
+LIMIT 10000;

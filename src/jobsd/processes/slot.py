@@ -1,0 +1,273 @@
+"""The memory that all processes of one tree share, made before the first fork.
+
+A `Board` has a head for the tree and one `Slot` for each process. A process writes to its
+own slot, the supervisor to the head and to the slots' states, the monitor reads all.
+Every word has one writer at a time, and a 64-bit word is written whole: no locks, and
+nothing that a killed process could leave held. Nothing goes stale either: the memory is
+anonymous and ends with the tree.
+
+The life of a slot: FREE → (supervisor forks) TAKEN → (first tick) UP → (supervisor has
+reaped the process) DEAD → (monitor has written the death to the database) FREE. While
+a slot is DEAD, its successor lives in another one.
+
+A worker's slot tells what ran when it died. `cells` hold the id of the job that each
+thread runs. `ended` is a ring of the jobs that have ended but may not be recorded yet:
+the id if the job succeeded, its negative if not.
+
+Counters are never reset, neither when a slot is used again: their sum over all slots
+never goes back, whoever dies.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from jobsd.clock import monotonic_ns
+
+from .counters import QUEUE_WORDS, QueueCounters, read_text, write_text
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+FREE, TAKEN, UP, DEAD = range(4)
+
+KINDS = ("supervisor", "monitor", "dispatcher", "scheduler", "worker")
+REASONS = ("exit", "signal", "oom", "hung", "row", "recycled", "reload", "stop")
+"""Why a process ended: by itself, by a signal, by the kernel for memory, by us because it
+hung, because its row was gone, because it had done enough, for a reload, for the end."""
+
+THREADS_MAX = 256
+ENDED_MAX = 1024
+"""More jobs than this are never ended and unrecorded at once in one process."""
+
+_QUEUES_MAX = 64
+_CELLS_AT = 64
+_ENDED_AT = _CELLS_AT + THREADS_MAX
+_QUEUES_AT = _ENDED_AT + ENDED_MAX
+SLOT_WORDS = 5632  # eleven pages
+_NAME_AT = 32
+
+# Words of a slot.
+_STATE, _PID, _STARTED, _TICK, _ROW, _KIND, _STATUS, _DIED, _REASON = range(9)
+_FLAGS, _BUSY, _THREADS, _DROPPED, _ENDED, _RSS, _GENERATION, _UP_SINCE = range(9, 17)
+_ROW_LOST = 1
+
+
+class Slot:
+    """One process's part of the board."""
+
+    __slots__ = ("index", "words")
+
+    def __init__(self, words: memoryview[int], index: int) -> None:
+        self.words = words
+        self.index = index
+
+    # What the process itself writes.
+
+    def tick(self) -> None:
+        """Say that the main loop has come round; the first time also that we are up."""
+        words = self.words
+        words[_TICK] = now = monotonic_ns()
+        if words[_STATE] == TAKEN:
+            words[_UP_SINCE] = now
+            words[_STATE] = UP
+
+    def started(self, thread: int, job_id: int) -> None:
+        """Say that a thread begins to run a job. Called by that thread."""
+        self.words[_CELLS_AT + thread] = job_id
+
+    def ended(self, job_id: int, *, succeeded: bool) -> None:
+        """Say that a job has ended, before its outcome is recorded.
+
+        Called under the pool's lock: the ring has one writer.
+        """
+        words = self.words
+        count = words[_ENDED]
+        words[_ENDED_AT + count % ENDED_MAX] = job_id if succeeded else -job_id
+        words[_ENDED] = count + 1
+
+    def rest(self, thread: int) -> None:
+        """Say that a thread runs nothing."""
+        self.words[_CELLS_AT + thread] = 0
+
+    def set_threads(self, busy: int, threads: int) -> None:
+        """Say how many threads there are, and how many run a job."""
+        self.words[_BUSY] = busy
+        self.words[_THREADS] = threads
+
+    def set_row(self, row_id: int) -> None:
+        """Say under which id the process is registered; 0 when it is not."""
+        self.words[_ROW] = row_id
+
+    def count_dropped_lines(self, lines: int) -> None:
+        """Add to the log lines that could not be written."""
+        self.words[_DROPPED] += lines
+
+    # What the supervisor writes.
+
+    def take(self, kind: str, name: str) -> None:
+        """Prepare the slot for a new process, before the fork."""
+        words = self.words
+        for at in (
+            _PID,
+            _ROW,
+            _STATUS,
+            _DIED,
+            _REASON,
+            _FLAGS,
+            _BUSY,
+            _THREADS,
+            _RSS,
+            _UP_SINCE,
+        ):
+            words[at] = 0
+        for at in range(_CELLS_AT, _QUEUES_AT):
+            words[at] = 0
+        words[_ENDED] = 0
+        write_text(words, _NAME_AT, name, 16)
+        words[_KIND] = KINDS.index(kind)
+        words[_GENERATION] += 1
+        words[_STARTED] = words[_TICK] = monotonic_ns()
+        words[_STATE] = TAKEN
+
+    def set_pid(self, pid: int) -> None:
+        """Say which process has the slot. Written by both sides of the fork."""
+        self.words[_PID] = pid
+
+    def bury(self, status: int, reason: str, rss_kib: int) -> None:
+        """Say that the process was reaped, with its wait status; the monitor writes it down."""
+        words = self.words
+        words[_STATUS] = status
+        words[_REASON] = REASONS.index(reason)
+        words[_RSS] = rss_kib
+        words[_DIED] = monotonic_ns()
+        words[_STATE] = DEAD
+
+    # What the monitor writes.
+
+    def free(self) -> None:
+        """Give the slot back, after the death was written to the database."""
+        self.words[_STATE] = FREE
+
+    def lose_row(self) -> None:
+        """Say that the process's row was deleted by someone else."""
+        self.words[_FLAGS] |= _ROW_LOST
+
+    # What everybody may read.
+
+    @property
+    def state(self) -> int:
+        """FREE, TAKEN, UP or DEAD."""
+        return self.words[_STATE]
+
+    @property
+    def kind(self) -> str:
+        """The kind of the process."""
+        return KINDS[self.words[_KIND]]
+
+    @property
+    def name(self) -> str:
+        """The name of the process, unique in the world."""
+        return read_text(self.words, _NAME_AT, 16)
+
+    @property
+    def pid(self) -> int:
+        """The process id."""
+        return self.words[_PID]
+
+    @property
+    def row_id(self) -> int:
+        """The id of the process's row, 0 while it is not registered."""
+        return self.words[_ROW]
+
+    @property
+    def tick_age_s(self) -> float:
+        """Seconds since the main loop last came round."""
+        return (monotonic_ns() - self.words[_TICK]) / 1e9
+
+    @property
+    def age_s(self) -> float:
+        """Seconds since the process was started."""
+        return (monotonic_ns() - self.words[_STARTED]) / 1e9
+
+    @property
+    def up_s(self) -> float:
+        """Seconds from the first tick until now, or until the death; 0 if it never ticked."""
+        up_since, died = self.words[_UP_SINCE], self.words[_DIED]
+        return ((died or monotonic_ns()) - up_since) / 1e9 if up_since else 0.0
+
+    @property
+    def died_s(self) -> float:
+        """Seconds since the process was reaped."""
+        return (monotonic_ns() - self.words[_DIED]) / 1e9
+
+    @property
+    def status(self) -> int:
+        """The wait status of the dead process."""
+        return self.words[_STATUS]
+
+    @property
+    def reason(self) -> str:
+        """Why the dead process ended: one of REASONS."""
+        return REASONS[self.words[_REASON]]
+
+    @property
+    def rss_kib(self) -> int:
+        """The largest resident size that the dead process had."""
+        return self.words[_RSS]
+
+    @property
+    def row_lost(self) -> bool:
+        """Whether the process's row was deleted by someone else."""
+        return bool(self.words[_FLAGS] & _ROW_LOST)
+
+    @property
+    def busy(self) -> int:
+        """How many threads run a job."""
+        return self.words[_BUSY]
+
+    @property
+    def threads(self) -> int:
+        """How many threads there are for jobs."""
+        return self.words[_THREADS]
+
+    @property
+    def dropped_lines(self) -> int:
+        """Log lines that could not be written, since the board was made."""
+        return self.words[_DROPPED]
+
+    def running(self) -> list[int]:
+        """Return the jobs that had started and whose success is not known."""
+        words = self.words
+        ended = set(words[_ENDED_AT:_QUEUES_AT])
+        cells = {job for job in words[_CELLS_AT:_ENDED_AT] if job}
+        return sorted((cells - ended) | {-job for job in ended if job < 0})
+
+    def succeeded(self) -> list[int]:
+        """Return the last jobs that have succeeded, whether they are recorded or not."""
+        return sorted({job for job in self.words[_ENDED_AT:_QUEUES_AT] if job > 0})
+
+    def queue(self, name: str) -> QueueCounters:
+        """Return the counters of a queue, made at its first use. Called by the process itself.
+
+        When the slot has no room for another queue, those of "other" are returned.
+        """
+        wanted = name.encode()
+        for at in range(_QUEUES_MAX - 1):
+            counters = self._counters(at)
+            if counters.is_of(wanted):
+                return counters
+        last = self._counters(_QUEUES_MAX - 1)
+        last.is_of(b"other")
+        return last
+
+    def queues(self) -> Iterator[QueueCounters]:
+        """Yield the counters of each queue that the slot's processes have met."""
+        for at in range(_QUEUES_MAX):
+            counters = self._counters(at)
+            if counters.name:
+                yield counters
+
+    def _counters(self, at: int) -> QueueCounters:
+        start = _QUEUES_AT + at * QUEUE_WORDS
+        return QueueCounters(self.words[start : start + QUEUE_WORDS])

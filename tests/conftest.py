@@ -1,0 +1,104 @@
+"""A real PostgreSQL for every test that asks for one.
+
+The server is the one of JOBSD_TEST_DATABASE_URL (a role that may create databases), or
+an embedded one that is made for the session and ended with it. Each test session makes a
+database of its own there; each test begins with empty tables.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+import shutil
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import psycopg
+import pytest
+from psycopg import conninfo, sql
+
+from jobsd.database.connection import Session, Target
+from jobsd.database.migrate import migrate
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_EMPTY = """
+DO $$
+DECLARE name text;
+BEGIN
+    FOR name IN SELECT tablename FROM pg_tables
+        WHERE schemaname = 'jobsd' AND tablename <> 'schema_migrations'
+    LOOP EXECUTE format('DELETE FROM jobsd.%I', name); END LOOP;
+END $$
+"""
+
+
+@pytest.fixture(scope="session")
+def server_url() -> Iterator[str]:
+    """The URL of a server on which databases may be made."""
+    if given := os.environ.get("JOBSD_TEST_DATABASE_URL"):
+        yield given
+        return
+    from jobsd.database.embedded import Server, location
+
+    root = Path(tempfile.mkdtemp(prefix="jobsd-tests-"))
+    root.chmod(0o755)
+    environ = {**os.environ, "JOBSD_EMBEDDED_DIR": str(root / "postgres")}
+    server = Server(location(root, environ), environ)
+    try:
+        yield server.ensure()
+    finally:
+        server.stop()
+        shutil.rmtree(root, ignore_errors=True)
+
+
+def make_database(server_url: str) -> tuple[str, str]:
+    """Make an empty database; return its URL and name."""
+    name = f"jobsd_test_{secrets.token_hex(6)}"
+    with psycopg.connect(server_url, autocommit=True) as connection:
+        connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
+    return conninfo.make_conninfo(server_url, dbname=name), name
+
+
+def drop_database(server_url: str, name: str) -> None:
+    """Drop a database, whoever is still connected to it."""
+    with psycopg.connect(server_url, autocommit=True) as connection:
+        connection.execute(
+            sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)),
+        )
+
+
+@pytest.fixture(scope="session")
+def session_target(server_url: str) -> Iterator[Target]:
+    """A database with all tables, for the whole session."""
+    url, name = make_database(server_url)
+    target = Target(url)
+    migrate(target)
+    yield target
+    drop_database(server_url, name)
+
+
+@pytest.fixture
+def target(session_target: Target) -> Target:
+    """A database with all tables, and nothing in them."""
+    with psycopg.connect(session_target.url, autocommit=True) as connection:
+        connection.execute(_EMPTY)
+    return session_target
+
+
+@pytest.fixture
+def empty_database(server_url: str) -> Iterator[str]:
+    """The URL of a database without our tables."""
+    url, name = make_database(server_url)
+    yield url
+    drop_database(server_url, name)
+
+
+@pytest.fixture
+def session(target: Target) -> Iterator[Session]:
+    """A connection of ours to the tables."""
+    with contextlib.closing(Session(target, "jobsd test")) as opened:
+        yield opened

@@ -1,0 +1,58 @@
+"""The tables are made once, by one, and only by who may."""
+
+from __future__ import annotations
+
+import contextlib
+from concurrent.futures import ThreadPoolExecutor
+
+import psycopg
+import pytest
+
+from jobsd.database.connection import Session, Target
+from jobsd.database.migrate import ddl, latest_version, migrate, require, version
+from jobsd.errors import SchemaError
+
+
+def test_an_empty_database_has_version_zero(empty_database: str) -> None:
+    with contextlib.closing(Session(Target(empty_database), "test")) as session:
+        assert version(session) == 0
+
+
+def test_migrating_twice_applies_the_steps_once(empty_database: str) -> None:
+    first = migrate(Target(empty_database))
+
+    assert (len(first), migrate(Target(empty_database))) == (latest_version(), [])
+
+
+def test_five_at_once_apply_each_step_once(empty_database: str) -> None:
+    target = Target(empty_database)
+
+    with ThreadPoolExecutor(5) as pool:
+        applied = list(pool.map(lambda _: migrate(target), range(5)))
+
+    assert sum(len(steps) for steps in applied) == latest_version()
+
+
+def test_another_schema_has_tables_of_its_own(empty_database: str) -> None:
+    migrate(Target(empty_database, schema='odd "name'))
+
+    with psycopg.connect(empty_database) as connection:
+        row = connection.execute('SELECT count(*) FROM "odd ""name".jobs').fetchone()
+    assert row == (0,)
+
+
+def test_tables_that_are_missing_name_the_command_that_makes_them(empty_database: str) -> None:
+    session = Session(Target(empty_database), "test")
+
+    with pytest.raises(SchemaError, match="`db migrate`"):
+        require(session)
+    session.close()
+
+
+def test_the_printed_ddl_makes_the_same_tables(empty_database: str) -> None:
+    with psycopg.connect(empty_database) as connection:
+        connection.execute(ddl("jobsd").encode())
+
+    session = Session(Target(empty_database), "test")
+    require(session)
+    session.close()
