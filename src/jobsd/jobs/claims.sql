@@ -1,0 +1,294 @@
+-- nothing: begin a turn in which no success is to be recorded.
+WITH fenced AS (
+    SELECT NULL::bigint AS id
+    WHERE false
+);
+
+-- record: begin a turn by recording plain successes, fenced by their claims. A claim row
+-- only ever loses ids; so as long as it has as many as its worker believes, it is whole.
+-- (Comparing the ids themselves, `@>`, is quadratic.) The condition is checked again on
+-- the newest version of a row that someone else has just changed.
+WITH done AS (
+    SELECT claim_id, job_id, started_s, ended_s
+    FROM unnest(
+        %(claim_ids)s::bigint[], %(job_ids)s::bigint[],
+        %(started_s)s::float8[], %(ended_s)s::float8[]
+    ) AS ended (claim_id, job_id, started_s, ended_s)
+), batch AS (
+    SELECT claim_id, held, remaining
+    FROM unnest(%(batch_ids)s::bigint[], %(held)s::integer[], %(remaining)s::integer[])
+        AS batch (claim_id, held, remaining)
+), emptied AS (
+    DELETE FROM jobsd.claims AS claim
+    USING batch
+    WHERE claim.id = batch.claim_id
+        AND batch.remaining = 0
+        AND cardinality(claim.job_ids) = batch.held
+    RETURNING claim.id
+), shrunk AS (
+    UPDATE jobsd.claims AS claim
+    SET job_ids = ARRAY(
+        SELECT member.id
+        FROM unnest(claim.job_ids) WITH ORDINALITY AS member (id, turn)
+        WHERE member.id NOT IN (SELECT job_id FROM done)
+        ORDER BY member.turn
+    )
+    FROM batch
+    WHERE claim.id = batch.claim_id
+        AND batch.remaining > 0
+        AND cardinality(claim.job_ids) = batch.held
+    RETURNING claim.id
+), fenced AS (
+    SELECT id FROM emptied
+    UNION ALL
+    SELECT id FROM shrunk
+), finished AS (
+    UPDATE jobsd.jobs AS job
+    SET attempts = job.attempts + 1,
+        started_at = now() - make_interval(secs => done.started_s),
+        finished_at = now() - make_interval(secs => done.ended_s),
+        outcome = 'finished'
+    FROM done
+    WHERE job.id = done.job_id
+        AND %(keep)s
+        AND done.claim_id IN (SELECT id FROM fenced)
+), erased AS (
+    DELETE FROM jobsd.jobs AS job
+    USING done
+    WHERE job.id = done.job_id
+        AND NOT %(keep)s
+        AND done.claim_id IN (SELECT id FROM fenced)
+);
+
+-- no_claim: end a turn in which nothing is to be claimed.
+unused AS (SELECT)
+SELECT
+    ARRAY(SELECT id FROM fenced), NULL::bigint, NULL::bigint, NULL::text, NULL::text, NULL::text,
+    NULL::integer, NULL::integer, NULL::float8;
+
+-- conclude: record what became of jobs that did not just succeed: failed, retried,
+-- discarded, snoozed, released. Fenced like successes, by the ids themselves. Only a
+-- released job keeps its place in the queue, which is its id.
+WITH given AS (
+    SELECT claim_id, job_id, outcome, wait_s, started_s, ended_s, error::jsonb AS error
+    FROM unnest(
+        %(claim_ids)s::bigint[], %(job_ids)s::bigint[], %(outcomes)s::text[],
+        %(wait_s)s::float8[], %(started_s)s::float8[], %(ended_s)s::float8[],
+        %(errors)s::text[]
+    ) AS given (claim_id, job_id, outcome, wait_s, started_s, ended_s, error)
+), batch AS (
+    SELECT claim_id, array_agg(job_id) AS job_ids
+    FROM given
+    GROUP BY claim_id
+), emptied AS (
+    DELETE FROM jobsd.claims AS claim
+    USING batch
+    WHERE claim.id = batch.claim_id
+        AND claim.job_ids @> batch.job_ids
+        AND claim.job_ids <@ batch.job_ids
+    RETURNING claim.id
+), shrunk AS (
+    UPDATE jobsd.claims AS claim
+    SET job_ids = ARRAY(
+        SELECT member.id
+        FROM unnest(claim.job_ids) WITH ORDINALITY AS member (id, turn)
+        WHERE member.id NOT IN (SELECT job_id FROM given)
+        ORDER BY member.turn
+    )
+    FROM batch
+    WHERE claim.id = batch.claim_id
+        AND claim.job_ids @> batch.job_ids
+        AND NOT claim.job_ids <@ batch.job_ids
+    RETURNING claim.id
+), fenced AS (
+    SELECT id FROM emptied
+    UNION ALL
+    SELECT id FROM shrunk
+), erased AS (
+    DELETE FROM jobsd.jobs AS job
+    USING given
+    WHERE job.id = given.job_id
+        AND given.outcome = 'discarded'
+        AND NOT %(keep)s
+        AND given.claim_id IN (SELECT id FROM fenced)
+), job AS (
+    UPDATE jobsd.jobs AS job
+    SET attempts = job.attempts + (given.outcome IN ('failed', 'retried', 'discarded'))::integer,
+        started_at = CASE
+            WHEN given.outcome = 'released' THEN job.started_at
+            ELSE now() - make_interval(secs => given.started_s)
+        END,
+        finished_at = CASE
+            WHEN given.outcome = 'discarded' THEN now() - make_interval(secs => given.ended_s)
+        END,
+        outcome = CASE WHEN given.outcome = 'discarded' THEN 'discarded' END,
+        scheduled_at = CASE
+            WHEN given.outcome IN ('retried', 'snoozed')
+                THEN now() + make_interval(secs => given.wait_s)
+            ELSE job.scheduled_at
+        END
+    FROM given
+    WHERE job.id = given.job_id
+        AND (given.outcome <> 'discarded' OR %(keep)s)
+        AND given.claim_id IN (SELECT id FROM fenced)
+    RETURNING
+        job.id, job.queue_name, job.priority, job.attempts, job.scheduled_at,
+        given.outcome, given.wait_s, given.started_s, given.ended_s, given.error
+), attempt AS (
+    INSERT INTO jobsd.attempts (job_id, attempt, process, started_at, ended_at, error)
+    SELECT
+        id, attempts, %(process)s, now() - make_interval(secs => started_s),
+        now() - make_interval(secs => ended_s), error
+    FROM job
+    WHERE error IS NOT NULL
+), failed AS (
+    INSERT INTO jobsd.failed_executions (job_id, error)
+    SELECT id, error
+    FROM job
+    WHERE outcome = 'failed'
+    ON CONFLICT (job_id) DO UPDATE SET error = excluded.error, failed_at = excluded.failed_at
+), scheduled AS (
+    INSERT INTO jobsd.scheduled_executions (job_id, scheduled_at, priority, queue_name)
+    SELECT id, scheduled_at, priority, queue_name
+    FROM job
+    WHERE outcome IN ('retried', 'snoozed') AND wait_s > 0
+), ready AS (
+    INSERT INTO jobsd.ready_executions (job_id, position, priority, queue_name)
+    SELECT
+        id,
+        CASE
+            WHEN outcome = 'released' THEN id
+            ELSE nextval(pg_get_serial_sequence('jobsd.jobs', 'id'))
+        END,
+        priority, queue_name
+    FROM job
+    WHERE outcome = 'released' OR (outcome IN ('retried', 'snoozed') AND wait_s <= 0)
+)
+SELECT
+    ARRAY(SELECT id FROM fenced),
+    (
+        SELECT count(pg_notify('jobsd.wake', payload))
+        FROM (
+            SELECT DISTINCT
+                CASE
+                    WHEN outcome = 'released' OR wait_s <= 0 THEN 'ready ' || queue_name
+                    ELSE 'due'
+                END AS payload
+            FROM job
+            WHERE outcome IN ('released', 'retried', 'snoozed')
+        ) AS woken
+        WHERE EXISTS (SELECT FROM jobsd.sleepers)
+    );
+
+-- own: read back the claims of one process.
+SELECT id, job_ids
+FROM jobsd.claims
+WHERE process_id = %(process_id)s
+ORDER BY id
+LIMIT 10000;
+
+-- bury: take the claims of a process that has ended. What succeeded in it but was not
+-- recorded is recorded now; what ran is an attempt that failed, unless it is to be
+-- released; what was merely claimed goes back untouched. With `threads`, nothing is
+-- known of what ran: the first ids of each claim count as running. Claims that a last
+-- statement of the dead process still holds locked are left for the next call.
+WITH claim AS (
+    SELECT id, job_ids
+    FROM jobsd.claims
+    WHERE process_id = %(process_id)s
+    ORDER BY id
+    FOR UPDATE SKIP LOCKED
+), gone AS (
+    DELETE FROM jobsd.claims
+    WHERE id IN (SELECT id FROM claim)
+), given AS (
+    SELECT
+        member.id AS job_id,
+        CASE
+            WHEN member.id = ANY (%(succeeded)s::bigint[]) THEN 'finished'
+            WHEN %(release)s THEN 'released'
+            WHEN member.id = ANY (%(running)s::bigint[]) OR member.turn <= %(threads)s
+                THEN 'crashed'
+            ELSE 'released'
+        END AS verdict
+    FROM claim
+    CROSS JOIN LATERAL unnest(claim.job_ids) WITH ORDINALITY AS member (id, turn)
+), erased AS (
+    DELETE FROM jobsd.jobs AS job
+    USING given
+    WHERE job.id = given.job_id
+        AND given.verdict = 'finished'
+        AND NOT %(keep)s
+    RETURNING job.id, job.queue_name
+), job AS (
+    UPDATE jobsd.jobs AS job
+    SET attempts = job.attempts + (given.verdict <> 'released')::integer,
+        started_at = CASE WHEN given.verdict = 'finished' THEN now() ELSE job.started_at END,
+        finished_at = CASE WHEN given.verdict = 'finished' THEN now() END,
+        outcome = CASE WHEN given.verdict = 'finished' THEN 'finished' END
+    FROM given
+    WHERE job.id = given.job_id
+        AND (given.verdict <> 'finished' OR %(keep)s)
+    RETURNING
+        job.id, job.class_name, job.queue_name, job.priority, job.attempts,
+        CASE
+            WHEN given.verdict <> 'crashed' THEN given.verdict
+            WHEN job.retries_crash AND job.attempts < job.max_attempts THEN 'retried'
+            ELSE 'failed'
+        END AS outcome
+), attempt AS (
+    INSERT INTO jobsd.attempts (job_id, attempt, process, ended_at, error)
+    SELECT id, attempts, %(process)s, now(), %(error)s::jsonb
+    FROM job
+    WHERE outcome IN ('failed', 'retried')
+), failed AS (
+    INSERT INTO jobsd.failed_executions (job_id, error)
+    SELECT id, %(error)s::jsonb
+    FROM job
+    WHERE outcome = 'failed'
+    ON CONFLICT (job_id) DO UPDATE SET error = excluded.error, failed_at = excluded.failed_at
+), scheduled AS (
+    -- Whoever buries does not know the job's own backoff: the default one is taken.
+    INSERT INTO jobsd.scheduled_executions (job_id, scheduled_at, priority, queue_name)
+    SELECT
+        id,
+        now() + least(86400, 3 * 2 ^ least(attempts - 1, 20)) * (1 + random() * 0.15)
+            * interval '1 second',
+        priority, queue_name
+    FROM job
+    WHERE outcome = 'retried'
+), ready AS (
+    INSERT INTO jobsd.ready_executions (job_id, position, priority, queue_name)
+    SELECT id, id, priority, queue_name
+    FROM job
+    WHERE outcome = 'released'
+), woken AS (
+    SELECT pg_notify('jobsd.wake', payload)
+    FROM (
+        SELECT DISTINCT
+            CASE WHEN outcome = 'released' THEN 'ready ' || queue_name ELSE 'due' END AS payload
+        FROM job
+        WHERE outcome IN ('released', 'retried')
+    ) AS payloads
+    WHERE EXISTS (SELECT FROM jobsd.sleepers)
+)
+SELECT id, class_name, queue_name, attempts, outcome, (SELECT count(*) FROM woken), false
+FROM job
+UNION ALL
+SELECT id, NULL, queue_name, NULL, 'finished', 0, false
+FROM erased
+UNION ALL
+-- One row more says whether claims are left that were locked.
+SELECT NULL, NULL, NULL, NULL, NULL, 0, EXISTS (
+    SELECT FROM jobsd.claims AS other
+    WHERE other.process_id = %(process_id)s
+        AND other.id NOT IN (SELECT id FROM claim)
+);
+
+-- orphans: list the claims whose process has no row, but for those of these processes.
+SELECT claim.id, claim.process_id
+FROM jobsd.claims AS claim
+WHERE claim.process_id <> ALL (%(living)s::bigint[])
+    AND NOT EXISTS (SELECT FROM jobsd.processes AS process WHERE process.id = claim.process_id)
+ORDER BY claim.id
+LIMIT 1000;

@@ -1,0 +1,152 @@
+"""The way to the database of a program that enqueues, or asks.
+
+A pool that opens connections when they are needed, survives a fork (each process has its
+own) and does not hand out a connection that the server has closed meanwhile.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+import threading
+from typing import TYPE_CHECKING, Any
+
+import psycopg
+
+from jobsd.database.connection import OUTAGES, Session, Target, unreachable
+from jobsd.errors import DatabaseUnreachableError, Error
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator
+
+POOL_MAX = 10
+_WAIT_S = 30.0
+
+
+class Client:
+    """A pool of sessions to one target."""
+
+    def __init__(self, target: Target, *, size_max: int = POOL_MAX) -> None:
+        self.target = target
+        self._size_max = size_max
+        self._reset()
+
+    def _reset(self) -> None:
+        self._pid = os.getpid()
+        self._idle: list[Session] = []
+        self._room = threading.BoundedSemaphore(self._size_max)
+
+    @contextlib.contextmanager
+    def session(self) -> Generator[Session]:
+        """Lend a session to one thread.
+
+        Raises:
+            DatabaseUnreachableError: when there is none yet and none can be made, or when
+                all have been lent for half a minute.
+        """
+        if self._pid != os.getpid():
+            # What the parent has opened stays the parent's: never closed, never used here.
+            _inherited.extend(self._idle)
+            self._reset()
+        room = self._room
+        if not room.acquire(timeout=_WAIT_S):
+            raise DatabaseUnreachableError(
+                f"all {self._size_max} connections of this process have been in use"
+                f" for {_WAIT_S:g} s",
+            )
+        try:
+            session = self._take()
+            try:
+                yield session
+            finally:
+                self._give_back(session)
+        finally:
+            room.release()
+
+    def close(self) -> None:
+        """Close the connections that are idle."""
+        while self._idle and self._pid == os.getpid():
+            self._idle.pop().close()
+
+    def _take(self) -> Session:
+        with contextlib.suppress(IndexError):
+            while True:
+                session = self._idle.pop()
+                if _usable(session):
+                    return session
+                session.close()
+        session = Session(self.target, "jobsd client")
+        try:
+            _ = session.connection
+        except OUTAGES as error:
+            raise DatabaseUnreachableError(unreachable(self.target.url, error)) from error
+        return session
+
+    def _give_back(self, session: Session) -> None:
+        status = session.connection.info.transaction_status if session.connected else None
+        if status == psycopg.pq.TransactionStatus.IDLE:
+            self._idle.append(session)
+        else:
+            session.close()
+
+
+_inherited: list[Any] = []
+_client: Client | None = None
+_find_target: Callable[[], Target] | None = None
+_lock = threading.Lock()
+
+
+def configure(
+    database_url: str | None = None,
+    *,
+    schema: str = "jobsd",
+    client: Client | None = None,
+) -> None:
+    """Say where this program's jobs go; without it, they go where the commands would.
+
+    Safe at any time; connections that exist are closed when they come back.
+    """
+    global _client  # noqa: PLW0603 - the program's one default
+    with _lock:
+        previous, _client = _client, client
+        if database_url is not None:
+            _client = Client(Target(database_url, schema))
+    if previous is not None:
+        previous.close()
+
+
+def find_target_by(find: Callable[[], Target]) -> None:
+    """Say how the database is found at first use."""
+    global _find_target  # noqa: PLW0603
+    _find_target = find
+
+
+def default_client() -> Client:
+    """Return the program's client, made now if there is none.
+
+    Raises:
+        Error: when nothing says where the database is.
+    """
+    global _client  # noqa: PLW0603
+    if _client is not None:
+        return _client
+    with _lock:
+        if _client is None:
+            if _find_target is None:
+                raise Error("no database is configured: call jobsd.configure(database_url)")
+            _client = Client(_find_target())
+    return _client
+
+
+def _usable(session: Session) -> bool:
+    """Return whether an idle connection still stands, without asking the server.
+
+    Nothing is to be read from it: if something is, it is the server's goodbye, or a
+    notice, and a new connection is the safe answer to both.
+    """
+    if not session.connected:
+        return False
+    poller = select.poll()
+    poller.register(session.connection.fileno(), select.POLLIN)
+    return not poller.poll(0)

@@ -1,0 +1,301 @@
+"""How a program defines its jobs: `@job` over a function, or a class that derives from `Job`.
+
+Either way the definition is registered under a name at import, and the thing defined can
+be enqueued (`enqueue`, `using(…).enqueue`, `with_args` for many) or run here and now
+(`perform_now`).
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, ParamSpec, TypeVar, overload
+
+from jobsd.errors import Error
+
+from . import client
+from .connections import psycopg_connection
+from .current import CurrentJob, running
+from .draft import Draft, Options, draft
+from .enqueue import EnqueuedJob, EnqueuedJobs
+from .enqueue import enqueue as store
+from .enqueue import enqueue_many as store_many
+from .policy import Policy, exponential
+from .registry import Definition, check_priority, check_queue, register
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+    from datetime import datetime, timedelta
+
+    from .policy import Backoff
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+DEFAULT_QUEUE = "default"
+
+
+class FunctionJob(Generic[P, R]):
+    """A function that is a job; calling it runs it here and now, as ever."""
+
+    def __init__(self, function: Callable[P, R], definition: Definition) -> None:
+        self.definition = definition
+        self._function = function
+        functools.update_wrapper(self, function)
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:  # noqa: D102
+        return self._function(*args, **kwargs)
+
+    def perform_now(self, *args: P.args, **kwargs: P.kwargs) -> R:
+        """Run the job here and now, without the queue."""
+        with running(_unqueued(self.definition)):
+            return self._function(*args, **kwargs)
+
+    def enqueue(self, *args: P.args, **kwargs: P.kwargs) -> EnqueuedJob:
+        """Store the job, to be run by a worker; committed when this returns.
+
+        Raises:
+            ArgumentError: when the arguments can't be stored.
+            EnqueueError: when the database refuses.
+            DatabaseUnreachableError: when it can't be reached.
+        """
+        return _enqueue(self.with_args(*args, **kwargs), None)
+
+    def with_args(self, *args: P.args, **kwargs: P.kwargs) -> Draft:
+        """Return the job with these arguments, for `enqueue_many`."""
+        inspect.signature(self._function).bind(*args, **kwargs)
+        return draft(self.definition, args, kwargs)
+
+    def using(
+        self,
+        *,
+        queue: str | None = None,
+        priority: int | None = None,
+        wait: timedelta | float | str | None = None,
+        wait_until: datetime | None = None,
+        connection: object = None,
+    ) -> Using[P]:
+        """Return the job with options for one enqueue.
+
+        `wait` is a timedelta, seconds, or words such as "5m"; `wait_until` an aware
+        datetime. With `connection` (of psycopg, SQLAlchemy or Django) the job becomes
+        part of that connection's transaction.
+        """
+        options = Options(queue, priority, wait, wait_until)
+        return Using(self.with_args, options, connection)
+
+    def __repr__(self) -> str:
+        return f"<job {self.definition.name!r}>"
+
+
+@dataclass(frozen=True, slots=True)
+class Using(Generic[P]):
+    """A job with options for one enqueue."""
+
+    _draft: Callable[P, Draft]
+    _options: Options
+    _connection: object
+
+    def enqueue(self, *args: P.args, **kwargs: P.kwargs) -> EnqueuedJob:
+        """Store the job with these options."""
+        return _enqueue(self.with_args(*args, **kwargs), self._connection)
+
+    def with_args(self, *args: P.args, **kwargs: P.kwargs) -> Draft:
+        """Return the job with these options and arguments, for `enqueue_many`."""
+        return self._options.apply(self._draft(*args, **kwargs))
+
+
+class Job:
+    """A job as a class: derive from it and write `perform`.
+
+    Every attribute is optional. A class without a `perform` of its own is no job, but a
+    place for what several jobs have in common.
+    """
+
+    queue: ClassVar[str] = DEFAULT_QUEUE
+    """The queue it goes to."""
+    priority: ClassVar[int] = 0
+    """Smaller runs first."""
+    max_attempts: ClassVar[int] = 1
+    """How often it is tried in all."""
+    retry_on: ClassVar[tuple[type[BaseException], ...]] = (Exception,)
+    """Which failures are tried again, once there is more than one attempt."""
+    discard_on: ClassVar[tuple[type[BaseException], ...]] = ()
+    """Which failures drop the job."""
+    backoff: ClassVar[Backoff]
+    """How long to wait after attempt 1, 2, …; exponential unless given."""
+    name: ClassVar[str]
+    """What it is registered as; the class's own name unless given."""
+    definition: ClassVar[Definition]
+
+    def perform(self, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - the author's own
+        """Do the work."""
+        raise NotImplementedError
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:  # noqa: ANN401
+        super().__init_subclass__(**kwargs)
+        if cls.perform is Job.perform:
+            return
+        given = vars(cls).get("backoff") or getattr(cls, "backoff", None)
+        backoff = given.__func__ if isinstance(given, staticmethod) else given
+        policy = _policy(cls.max_attempts, cls.retry_on, cls.discard_on, backoff)
+        name = vars(cls).get("name", cls.__name__)
+        cls.definition = _define(
+            name, lambda *a, **k: cls().perform(*a, **k), cls.queue, cls.priority, policy, cls
+        )
+
+    @classmethod
+    def perform_now(cls, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401
+        """Run the job here and now, without the queue."""
+        with running(_unqueued(cls.definition)):
+            return cls().perform(*args, **kwargs)
+
+    @classmethod
+    def enqueue(cls, *args: Any, **kwargs: Any) -> EnqueuedJob:  # noqa: ANN401
+        """Store the job, to be run by a worker; committed when this returns."""
+        return _enqueue(cls.with_args(*args, **kwargs), None)
+
+    @classmethod
+    def with_args(cls, *args: Any, **kwargs: Any) -> Draft:  # noqa: ANN401
+        """Return the job with these arguments, for `enqueue_many`."""
+        inspect.signature(cls.perform).bind(None, *args, **kwargs)
+        return draft(cls.definition, args, kwargs)
+
+    @classmethod
+    def using(
+        cls,
+        *,
+        queue: str | None = None,
+        priority: int | None = None,
+        wait: timedelta | float | str | None = None,
+        wait_until: datetime | None = None,
+        connection: object = None,
+    ) -> Using[...]:
+        """Return the job with options for one enqueue: see `FunctionJob.using`."""
+        options = Options(queue, priority, wait, wait_until)
+        return Using(cls.with_args, options, connection)
+
+
+@overload
+def job(function: Callable[P, R], /) -> FunctionJob[P, R]: ...
+@overload
+def job(
+    *,
+    queue: str = ...,
+    priority: int = ...,
+    max_attempts: int = ...,
+    retry_on: type[BaseException] | tuple[type[BaseException], ...] = ...,
+    discard_on: type[BaseException] | tuple[type[BaseException], ...] = ...,
+    backoff: Backoff | None = ...,
+    name: str | None = ...,
+) -> Callable[[Callable[P, R]], FunctionJob[P, R]]: ...
+def job(  # noqa: PLR0913 - the options of a job
+    function: Callable[..., Any] | None = None,
+    /,
+    *,
+    queue: str = DEFAULT_QUEUE,
+    priority: int = 0,
+    max_attempts: int = 1,
+    retry_on: type[BaseException] | tuple[type[BaseException], ...] = (Exception,),
+    discard_on: type[BaseException] | tuple[type[BaseException], ...] = (),
+    backoff: Backoff | None = None,
+    name: str | None = None,
+) -> Any:
+    """Make a function a job.
+
+    Args:
+        function: the function, when there are no options: `@job`.
+        queue: where it goes.
+        priority: smaller runs first.
+        max_attempts: how often it is tried in all, crashes of its process included.
+        retry_on: which failures are tried again, once there is more than one attempt.
+        discard_on: which failures drop the job.
+        backoff: seconds or a timedelta from the number of the attempt; see `exponential`.
+        name: what it is registered as; "module.function" unless given.
+
+    Raises:
+        Error: for options that can't be meant, and for a name that another job has.
+    """
+    policy = _policy(max_attempts, retry_on, discard_on, backoff)
+
+    def define(target: Callable[P, R]) -> FunctionJob[P, R]:
+        full = name or f"{_module(target)}.{target.__qualname__}"
+        return FunctionJob(target, _define(full, target, queue, priority, policy, target))
+
+    return define if function is None else define(function)
+
+
+def enqueue_many(jobs: Iterable[Draft], *, connection: object = None) -> EnqueuedJobs:
+    """Store many jobs at once, all or none; any iterable, in bounded memory.
+
+    With `connection` they become part of that connection's transaction.
+
+    Raises:
+        EnqueueError: when the database refuses.
+    """
+    mine = client.default_client()
+    if connection is not None:
+        return store_many(psycopg_connection(connection), mine.target.schema, jobs)
+    with mine.session() as session:
+        return store_many(session.connection, mine.target.schema, jobs)
+
+
+def enqueue_draft(drafted: Draft) -> EnqueuedJob:
+    """Store a job that was drafted elsewhere."""
+    return _enqueue(drafted, None)
+
+
+def _enqueue(drafted: Draft, connection: object) -> EnqueuedJob:
+    mine = client.default_client()
+    if connection is not None:
+        raw = psycopg_connection(connection)
+        return store(raw, mine.target.schema, drafted, owned=False)
+    with mine.session() as session:
+        return store(session.connection, mine.target.schema, drafted, owned=True)
+
+
+def _define(  # noqa: PLR0913, PLR0917 - the fields of a definition
+    name: str,
+    perform: Callable[..., Any],
+    queue: str,
+    priority: int,
+    policy: Policy,
+    origin: Any,  # noqa: ANN401 - a function or a class
+) -> Definition:
+    source = f"{_module(origin)}.{origin.__qualname__}"
+    definition = Definition(
+        name, perform, check_queue(queue), check_priority(priority), policy, source
+    )
+    register(definition)
+    return definition
+
+
+def _policy(
+    max_attempts: int,
+    retry_on: type[BaseException] | tuple[type[BaseException], ...],
+    discard_on: type[BaseException] | tuple[type[BaseException], ...],
+    backoff: Backoff | None,
+) -> Policy:
+    if not isinstance(max_attempts, int) or not 1 <= max_attempts < 2**31:  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise Error(f"max_attempts: {max_attempts!r} is no whole number from 1 on")
+    retry = (retry_on,) if isinstance(retry_on, type) else tuple(retry_on)
+    discard = (discard_on,) if isinstance(discard_on, type) else tuple(discard_on)
+    return Policy(max_attempts, retry, discard, backoff or exponential())
+
+
+def _module(origin: Any) -> str:  # noqa: ANN401
+    """Return the module's name, also that of a file which is run as a script."""
+    if origin.__module__ != "__main__":
+        return str(origin.__module__)
+    main = sys.modules["__main__"]
+    spec = getattr(main, "__spec__", None)
+    if spec is not None:
+        return str(spec.name)
+    return Path(getattr(main, "__file__", None) or "__main__").stem
+
+
+def _unqueued(definition: Definition) -> CurrentJob:
+    return CurrentJob(0, 1, definition.queue, definition.name)

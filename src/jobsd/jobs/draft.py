@@ -1,0 +1,110 @@
+"""A job before it is stored: everything that its row will hold, checked."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from jobsd.clock import parse_duration
+from jobsd.errors import Error, ProcessExitError
+
+from . import arguments
+from .policy import WAIT_MAX_S
+from .registry import check_priority, check_queue
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from .registry import Definition
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """What is to be enqueued.
+
+    `wait_s` and `wait_until` are for later; at most one of them is given.
+    """
+
+    class_name: str
+    queue_name: str
+    priority: int
+    arguments: str
+    max_attempts: int = 1
+    retries_crash: bool = False
+    wait_s: float | None = None
+    wait_until: datetime | None = None
+
+    @property
+    def later(self) -> bool:
+        """Whether the job may have to wait for its time."""
+        return self.wait_s is not None or self.wait_until is not None
+
+
+def draft(definition: Definition, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Draft:
+    """Return the draft of a job with these arguments.
+
+    Raises:
+        ArgumentError: when they can't be stored.
+    """
+    policy = definition.policy
+    return Draft(
+        definition.name,
+        definition.queue,
+        definition.priority,
+        arguments.dump(args, kwargs),
+        policy.max_attempts,
+        policy.retries(ProcessExitError),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What `using` was given; None leaves the job's own."""
+
+    queue: str | None = None
+    priority: int | None = None
+    wait: timedelta | float | str | None = None
+    wait_until: datetime | None = None
+
+    def apply(self, drafted: Draft) -> Draft:
+        """Return the draft with these options.
+
+        Raises:
+            Error: saying which option can't be meant.
+        """
+        if self.wait is not None and self.wait_until is not None:
+            raise Error("give wait or wait_until, not both")
+        return replace(
+            drafted,
+            queue_name=drafted.queue_name if self.queue is None else check_queue(self.queue),
+            priority=drafted.priority
+            if self.priority is None
+            else check_priority(self.priority),
+            wait_s=_wait_s(self.wait),
+            wait_until=_wait_until(self.wait_until),
+        )
+
+
+def _wait_s(wait: timedelta | float | str | None) -> float | None:
+    if wait is None:
+        return None
+    # A wait that lies in the past is one that is over.
+    past = isinstance(wait, timedelta) and wait < timedelta(0)
+    try:
+        seconds = 0.0 if past else parse_duration(wait)
+    except ValueError as error:
+        raise Error(f"wait: {error}") from None
+    if seconds > WAIT_MAX_S:
+        raise Error(f"wait: {wait!r} is longer than a hundred years")
+    return seconds
+
+
+def _wait_until(moment: datetime | None) -> datetime | None:
+    if moment is None:
+        return None
+    if not isinstance(moment, datetime):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise Error(f"wait_until: {moment!r} is no datetime")
+    if moment.tzinfo is None or moment.utcoffset() is None:
+        raise Error(f"wait_until: {moment} has no time zone; give an aware datetime")
+    return moment

@@ -1,0 +1,89 @@
+-- at_once: store one job that may run now. Workers are woken when one of them sleeps; in
+-- a caller's transaction always, since nobody knows who will sleep when it commits.
+WITH job AS (
+    INSERT INTO jobsd.jobs (
+        queue_name, class_name, arguments, priority, max_attempts, retries_crash
+    )
+    VALUES (
+        %(queue_name)s, %(class_name)s, %(arguments)s::jsonb, %(priority)s, %(max_attempts)s,
+        %(retries_crash)s
+    )
+    RETURNING id, queue_name, priority
+), ready AS (
+    INSERT INTO jobsd.ready_executions (job_id, position, priority, queue_name)
+    SELECT id, id, priority, queue_name
+    FROM job
+)
+SELECT
+    id,
+    false,
+    CASE
+        WHEN %(always)s OR EXISTS (SELECT FROM jobsd.sleepers WHERE kind = 'worker')
+            THEN pg_notify('jobsd.wake', 'ready ' || queue_name)
+    END
+FROM job;
+
+-- later: store one job that waits for its time; one whose time has come is ready.
+WITH job AS (
+    INSERT INTO jobsd.jobs (
+        queue_name, class_name, arguments, priority, max_attempts, retries_crash, scheduled_at
+    )
+    VALUES (
+        %(queue_name)s, %(class_name)s, %(arguments)s::jsonb, %(priority)s, %(max_attempts)s,
+        %(retries_crash)s,
+        coalesce(
+            %(wait_until)s::timestamptz, clock_timestamp() + make_interval(secs => %(wait_s)s)
+        )
+    )
+    RETURNING id, queue_name, priority, scheduled_at, scheduled_at > clock_timestamp() AS waits
+), ready AS (
+    INSERT INTO jobsd.ready_executions (job_id, position, priority, queue_name)
+    SELECT id, id, priority, queue_name
+    FROM job
+    WHERE NOT waits
+), scheduled AS (
+    INSERT INTO jobsd.scheduled_executions (job_id, scheduled_at, priority, queue_name)
+    SELECT id, scheduled_at, priority, queue_name
+    FROM job
+    WHERE waits
+)
+SELECT
+    id,
+    waits,
+    CASE
+        WHEN waits AND (%(always)s OR EXISTS (
+            SELECT FROM jobsd.sleepers AS sleeper
+            WHERE sleeper.kind = 'dispatcher' AND sleeper.wake_at > job.scheduled_at
+        ))
+            THEN pg_notify('jobsd.wake', 'due')
+        WHEN NOT waits AND (%(always)s OR EXISTS (
+            SELECT FROM jobsd.sleepers WHERE kind = 'worker'
+        ))
+            THEN pg_notify('jobsd.wake', 'ready ' || queue_name)
+    END
+FROM job;
+
+-- take_ids: take the next ids of jobs, in their order.
+SELECT nextval(pg_get_serial_sequence('jobsd.jobs', 'id'))
+FROM generate_series(1, %(count)s);
+
+-- now: read the clock by which waits are measured.
+SELECT clock_timestamp();
+
+-- copy_jobs: store many jobs.
+COPY jobsd.jobs (
+    id, queue_name, class_name, arguments, priority, max_attempts, retries_crash, scheduled_at
+)
+FROM STDIN;
+
+-- copy_ready: make many stored jobs ready.
+COPY jobsd.ready_executions (job_id, position, priority, queue_name)
+FROM STDIN;
+
+-- copy_scheduled: let many stored jobs wait.
+COPY jobsd.scheduled_executions (job_id, scheduled_at, priority, queue_name)
+FROM STDIN;
+
+-- wake: wake those who sleep, after many jobs were stored.
+SELECT pg_notify('jobsd.wake', payload)
+FROM unnest(%(payloads)s::text[]) AS payload;

@@ -1,0 +1,77 @@
+"""Which ready jobs a worker claims, and in which order.
+
+Within a queue: smaller priority first, then the order of arrival. Over all queues (`*`):
+the same. Of a list: all of the first queue's jobs before the second's; `prefix*` stands
+for the queues that begin so, in alphabetical order. Paused queues are left out and change
+nothing for the others.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from jobsd.database.statements import Statements
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from jobsd.database.connection import Session
+    from jobsd.database.statements import Statement
+
+STATEMENTS = Statements("jobsd.jobs", "ready.sql")
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """The queues of one worker, as they stand in its configuration."""
+
+    patterns: tuple[str, ...]
+
+    @property
+    def everything(self) -> bool:
+        """Whether all queues are meant: `*` among names means all of them."""
+        return "*" in self.patterns
+
+    @property
+    def has_prefixes(self) -> bool:
+        """Whether the queues that are meant must be looked up."""
+        return any(pattern.endswith("*") for pattern in self.patterns)
+
+    @property
+    def statement(self) -> Statement:
+        """The end of a turn that claims from these queues."""
+        return STATEMENTS["claim_any" if self.everything else "claim_named"]
+
+    def parameters(self, session: Session) -> dict[str, Any]:
+        """Return which queues are meant now."""
+        if self.everything:
+            return {}
+        if not self.has_prefixes:
+            return {"names": list(self.patterns)}
+        return {"names": self.resolve(queue_names(session))}
+
+    def resolve(self, known: Sequence[str]) -> list[str]:
+        """Return the names that the patterns mean, each once, at its first place."""
+        names: dict[str, None] = {}
+        for pattern in self.patterns:
+            prefix = pattern.removesuffix("*")
+            found = [pattern] if prefix == pattern else sorted(_starting(known, prefix))
+            names.update(dict.fromkeys(found))
+        return list(names)
+
+    def matches(self, queue: str) -> bool:
+        """Return whether a queue is meant."""
+        return self.everything or any(
+            queue == pattern or (pattern.endswith("*") and queue.startswith(pattern[:-1]))
+            for pattern in self.patterns
+        )
+
+
+def queue_names(session: Session) -> list[str]:
+    """Return the queues that have ready jobs."""
+    return [row[0] for row in session.fetch(STATEMENTS["names"])]
+
+
+def _starting(known: Sequence[str], prefix: str) -> list[str]:
+    return [name for name in known if name.startswith(prefix)]

@@ -1,0 +1,135 @@
+"""The jobs that this process knows, by their names."""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import sys
+import traceback
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from jobsd.errors import Error, UnknownJobError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+    from pathlib import Path
+
+    from .policy import Policy
+
+QUEUE_BYTES_MAX = 255
+PRIORITY_MIN, PRIORITY_MAX = -(2**31), 2**31 - 1
+
+
+@dataclass(frozen=True, slots=True)
+class Definition:
+    """One job as its author has defined it."""
+
+    name: str
+    perform: Callable[..., Any]
+    queue: str
+    priority: int
+    policy: Policy
+    source: str
+    """module.function, to tell a reload from a second job of the same name."""
+
+
+class ModuleError(Error):
+    """A module that is to define jobs can't be imported; `shown` holds the user's traceback."""
+
+    def __init__(self, module: str, error: BaseException) -> None:
+        self.module = module
+        self.shown = "".join(traceback.format_exception(error)).rstrip()
+        super().__init__(f"can't import {module!r}: {type(error).__name__}: {error}")
+
+
+_definitions: dict[str, Definition] = {}
+
+
+def register(definition: Definition) -> None:
+    """Make a job known under its name.
+
+    Raises:
+        Error: when another job has the name.
+    """
+    known = _definitions.get(definition.name)
+    if known is not None and known.source != definition.source:
+        raise Error(
+            f"two jobs are named {definition.name!r}: {known.source} and {definition.source}",
+        )
+    _definitions[definition.name] = definition
+
+
+def find(name: str) -> Definition | None:
+    """Return the job of this name, or None."""
+    return _definitions.get(name)
+
+
+def get(name: str) -> Definition:
+    """Return the job of this name.
+
+    Raises:
+        UnknownJobError: naming the nearest one that there is.
+    """
+    known = _definitions.get(name)
+    if known is None:
+        near = difflib.get_close_matches(name, _definitions, 1)
+        raise UnknownJobError(name, f"; did you mean {near[0]!r}?" if near else "")
+    return known
+
+
+def definitions() -> list[Definition]:
+    """Return all jobs, by name."""
+    return [_definitions[name] for name in sorted(_definitions)]
+
+
+def load_modules(names: Iterable[str], root: Path) -> None:
+    """Import the modules that define jobs, with `root` as the first place to look.
+
+    Raises:
+        ModuleError: for the first that can't be imported, whatever it raises.
+    """
+    folder = str(root)
+    if folder not in sys.path:
+        sys.path.insert(0, folder)
+    for name in names:
+        try:
+            importlib.import_module(name)
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:
+            raise ModuleError(name, error) from error
+
+
+def check_queue(name: object) -> str:
+    """Return a queue's name when it is one.
+
+    Raises:
+        Error: saying what a name may be.
+    """
+    if isinstance(name, str) and _is_queue_name(name):
+        return name
+    raise Error(
+        f"{str(name)[:60]!r} is no queue name: 1 to {QUEUE_BYTES_MAX} bytes of printable"
+        " text without '*' and ',', and no space at its ends",
+    )
+
+
+def check_priority(value: object) -> int:
+    """Return a priority when it is one; smaller runs first.
+
+    Raises:
+        Error: saying what a priority may be.
+    """
+    if isinstance(value, int) and not isinstance(value, bool):  # noqa: SIM102 - narrows
+        if PRIORITY_MIN <= value <= PRIORITY_MAX:
+            return value
+    raise Error(
+        f"{value!r} is no priority: a whole number from {PRIORITY_MIN} to {PRIORITY_MAX};"
+        " smaller runs first",
+    )
+
+
+def _is_queue_name(name: str) -> bool:
+    plain = name.isprintable() and name.strip() == name and not set("*,") & set(name)
+    return plain and 0 < len(name.encode()) <= QUEUE_BYTES_MAX

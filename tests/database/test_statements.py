@@ -1,0 +1,80 @@
+"""Every statement is one that the migrated tables understand."""
+
+from __future__ import annotations
+
+import re
+from importlib.resources import files
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from jobsd.database.statements import Statement, Statements
+from jobsd.jobs import claims, ready
+
+if TYPE_CHECKING:
+    from jobsd.database.connection import Session
+
+_BEGINNINGS = (claims.STATEMENTS["nothing"], claims.STATEMENTS["record"])
+_FRAGMENTS = {"nothing", "record", "no_claim", "claim_any", "claim_named"}
+
+
+def _files() -> list[tuple[str, str]]:
+    source = Path(str(files("jobsd")))
+    return [
+        (".".join(("jobsd", *path.parent.relative_to(source).parts)), path.name)
+        for room in sorted(source.iterdir())
+        if room.is_dir()
+        for path in sorted(room.glob("*.sql"))
+    ]
+
+
+def _statements() -> list[Statement]:
+    found: list[Statement] = []
+    for package, name in _files():
+        # COPY can't be prepared; the tests of bulk enqueue run it.
+        found += [
+            statement
+            for statement in Statements(package, name)
+            if statement.name not in _FRAGMENTS and "\nCOPY " not in statement.text
+        ]
+    for beginning in _BEGINNINGS:
+        found += [
+            beginning.with_(end)
+            for end in (
+                claims.STATEMENTS["no_claim"],
+                ready.STATEMENTS["claim_any"],
+                ready.STATEMENTS["claim_named"],
+            )
+        ]
+    return found
+
+
+@pytest.mark.parametrize("statement", _statements(), ids=lambda s: s.name)
+def test_a_statement_can_be_prepared(statement: Statement, session: Session) -> None:
+    text = statement.render("jobsd").decode()
+    named = re.sub(r"%\((\w+)\)s", _Numbers(), text).replace("%%", "%")
+
+    session.connection.execute(f"PREPARE checked AS {named}".encode())
+    session.connection.execute("DEALLOCATE checked")
+
+
+class _Numbers:
+    """Turns the names of parameters into numbers, the same name into the same number."""
+
+    def __init__(self) -> None:
+        self.seen: list[str] = []
+
+    def __call__(self, match: re.Match[str]) -> str:
+        if match[1] not in self.seen:
+            self.seen.append(match[1])
+        return f"${self.seen.index(match[1]) + 1}"
+
+
+def test_a_schema_is_put_in_the_place_of_ours() -> None:
+    statement = Statement("x", "SELECT FROM jobsd.jobs, jobsd.claims WHERE 'jobsd' <> ''")
+
+    assert (
+        statement.render('a"b')
+        == b'SELECT FROM "a""b".jobs, "a""b".claims WHERE \'jobsd\' <> \'\''
+    )
