@@ -1,0 +1,34 @@
+"""What `recurring explain --json` prints for a phrase."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from .error import ScheduleError
+from .schedule import parse
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+
+def explain(text: str, time_zone: str, n: int, after: datetime) -> dict[str, Any]:
+    """Return the schedule's cron, zone and next `n` runs after `after`, or why it is refused.
+
+    `{"accepted": True, "schedule", "cron", "time_zone", "next": [ISO 8601, …]}`, where a
+    `cron` of None comes with `"crons"`; or `{"accepted": False, "error", "hint"}`.
+    """
+    try:
+        schedule = parse(text, time_zone)
+        runs = schedule.upcoming(n, after)
+    except ScheduleError as error:
+        return {"accepted": False, "error": error.message, "hint": error.hint}
+    explained: dict[str, Any] = {
+        "accepted": True,
+        "schedule": schedule.text,
+        "cron": schedule.cron,
+        "time_zone": schedule.time_zone,
+        "next": [run.astimezone(schedule.zone).isoformat() for run in runs],
+    }
+    if schedule.cron is None:
+        explained["crons"] = list(schedule.crons)
+    return explained

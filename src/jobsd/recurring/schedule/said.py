@@ -1,0 +1,57 @@
+"""What a phrase says, part by part, before anything is concluded from it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+
+class Clock(NamedTuple):
+    """A time of day; `plain` when it was said without am, pm or minutes, below 13."""
+
+    hour: int
+    minute: int
+    plain: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Cadence:
+    """Every so many of a unit, perhaps starting at one of the same unit."""
+
+    count: int
+    unit: str
+    first: int | None = None
+
+
+@dataclass(slots=True)
+class Said:
+    """The parts of one phrase; what was not said is empty."""
+
+    text: str
+    has_every: bool = False
+    cadence: Cadence | None = None
+    times: list[Clock] = field(default_factory=list[Clock])
+    hour_ranges: list[tuple[Clock, Clock]] = field(default_factory=list[tuple[Clock, Clock]])
+    seconds: set[int] = field(default_factory=set[int])
+    minutes: set[int] = field(default_factory=set[int])
+    hours: set[int] = field(default_factory=set[int])
+    on_the: str = ""
+    weekdays: set[int] = field(default_factory=set[int])
+    nth_weekdays: set[tuple[int, int]] = field(default_factory=set[tuple[int, int]])
+    month_days: set[int] = field(default_factory=set[int])
+    last_day: bool = False
+    day_range: tuple[int, int] | None = None
+    months: set[int] = field(default_factory=set[int])
+    days_joined: bool = False
+    zone: str = ""
+    warnings: list[str] = field(default_factory=list[str])
+
+    @property
+    def has_month_days(self) -> bool:
+        """Whether days of the month were said."""
+        return bool(self.month_days or self.last_day or self.day_range)
+
+    @property
+    def has_weekdays(self) -> bool:
+        """Whether weekdays were said."""
+        return bool(self.weekdays or self.nth_weekdays)

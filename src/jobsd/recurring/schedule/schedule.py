@@ -1,0 +1,207 @@
+"""A schedule: what somebody wrote, the crons it means, and when it runs."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from functools import lru_cache
+from typing import TYPE_CHECKING, Protocol
+
+from .cron_text import read_cron
+from .error import ScheduleError, quoted
+from .interval import IntervalTimes, read_interval
+from .phrase import read_phrase
+from .reading import read_crons
+from .times import Times
+from .words import MONTHS, WEEKDAYS
+from .zones import find_zone, require_zone
+
+if TYPE_CHECKING:
+    from datetime import tzinfo
+
+    from .cron import Cron
+
+_MAX_LENGTH = 1024
+_NAMED = {
+    "@yearly": "0 0 1 1 *",
+    "@annually": "0 0 1 1 *",
+    "@monthly": "0 0 1 * *",
+    "@weekly": "0 0 * * 0",
+    "@daily": "0 0 * * *",
+    "@midnight": "0 0 * * *",
+    "@noon": "0 12 * * *",
+    "@hourly": "0 * * * *",
+}
+_ZONE_PREFIX = re.compile(r"(?:CRON_)?TZ=(\S+)\s+(?=\S)", re.IGNORECASE)
+_INTERVAL = re.compile(r"every\s*:\s*(.+)", re.IGNORECASE)
+_FIELD = re.compile(
+    r"[\d*/,~#%&?+()-]*(?:(?:last|lw?|w|h|"
+    + "|".join(sorted([*MONTHS, *WEEKDAYS], key=len, reverse=True))
+    + r")[\d*/,~#%&?+()-]*)*",
+    re.ASCII | re.IGNORECASE,
+)
+
+
+class _Runs(Protocol):
+    def after(self, instant: datetime) -> datetime: ...
+
+    def at_or_before(self, instant: datetime) -> datetime: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Schedule:
+    """When a task runs; made by `parse` and `parse_every`.
+
+    `crons` has one cron, several for a union, none for an interval. `interval_s` is the
+    interval in seconds. `warnings` are sentences about what may surprise.
+    """
+
+    text: str
+    crons: tuple[str, ...]
+    time_zone: str
+    interval_s: float | None = None
+    warnings: tuple[str, ...] = ()
+    zone: tzinfo = field(default=UTC, compare=False, repr=False)
+    _runs: tuple[_Runs, ...] = field(default=(), compare=False, repr=False)
+
+    @property
+    def cron(self) -> str | None:
+        """The cron, or None for an interval or a union."""
+        return self.crons[0] if len(self.crons) == 1 else None
+
+    def next_after(self, instant: datetime) -> datetime:
+        """Return the first run later than `instant`, which is aware; in UTC.
+
+        Raises:
+            ScheduleError: when there is none before the end of the year 9998.
+        """
+        try:
+            return min(runs.after(instant) for runs in self._runs)
+        except OverflowError as error:
+            raise ScheduleError(f"{quoted(self.text)} does not run after {instant}") from error
+
+    def previous_at_or_before(self, instant: datetime) -> datetime:
+        """Return the last run not later than `instant`; otherwise like `next_after`."""
+        try:
+            return max(runs.at_or_before(instant) for runs in self._runs)
+        except OverflowError as error:
+            raise ScheduleError(f"{quoted(self.text)} does not run before {instant}") from error
+
+    def upcoming(self, n: int, after: datetime) -> list[datetime]:
+        """Return the first `n` runs later than `after`, in UTC."""
+        runs: list[datetime] = []
+        for _ in range(n):
+            runs.append(self.next_after(runs[-1] if runs else after))
+        return runs
+
+
+def parse(text: str, time_zone: str = "UTC", *, key: str = "") -> Schedule:
+    """Return the schedule that a cron line, an `@name` or a phrase stands for.
+
+    `time_zone` holds where `text` names none. `key` is the task's, by which `H` and `~`
+    choose their moment; without one they choose it by the text.
+
+    Raises:
+        ScheduleError: for whatever else `text` or `time_zone` is.
+    """
+    if not isinstance(text, str):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise ScheduleError(f"{quoted(repr(text))} is no schedule", "write it in quotes")
+    return _parse(text, time_zone, key)
+
+
+def parse_every(value: object) -> Schedule:
+    """Return the schedule that runs every so often: `90m`, a number of seconds, a `timedelta`.
+
+    The runs are counted from the Unix epoch, so that no restart shifts them.
+
+    Raises:
+        ScheduleError: when `value` is no duration between one second and 366 days.
+    """
+    interval = read_interval(value)
+    return Schedule(
+        text=f"every: {value}",
+        crons=(),
+        time_zone="UTC",
+        interval_s=interval.total_seconds(),
+        _runs=(IntervalTimes(interval),),
+    )
+
+
+@lru_cache(maxsize=4096)
+def _parse(text: str, time_zone: str, key: str) -> Schedule:
+    if len(text) > _MAX_LENGTH:
+        raise ScheduleError(
+            f"a schedule has at most {_MAX_LENGTH} characters; this one has {len(text)}",
+        )
+    if interval := _INTERVAL.fullmatch(text.strip()):
+        return parse_every(interval[1])
+    crons, zone_name, warnings = _read(text, key or text)
+    name, zone = require_zone(zone_name or time_zone)
+    return Schedule(
+        text=text,
+        crons=tuple(str(cron) for cron in crons),
+        time_zone=name,
+        warnings=warnings,
+        zone=zone,
+        _runs=tuple(Times(cron, zone) for cron in crons),
+    )
+
+
+def _read(text: str, key: str) -> tuple[list[Cron], str, tuple[str, ...]]:
+    stripped = text.strip()
+    prefix = _ZONE_PREFIX.match(stripped)
+    rest = stripped[prefix.end() :] if prefix else stripped
+    words = rest.split()
+    if words and words[0].startswith("@"):
+        words[:1] = _named(words[0]).split()
+    if _is_cron(words):
+        fields, zone = _split_cron(rest, words)
+        crons, warnings = [read_cron(fields, key)], ()
+    else:
+        said = read_phrase(rest)
+        crons, zone, warnings = read_crons(said), said.zone, tuple(said.warnings)
+    if prefix and zone:
+        raise ScheduleError(f"{quoted(text)} names two time zones")
+    return crons, prefix[1] if prefix else zone, warnings
+
+
+def _named(word: str) -> str:
+    if named := _NAMED.get(word.lower()):
+        return named
+    if word.lower() == "@reboot":
+        raise ScheduleError(
+            '"@reboot" is no time', 'write "run_at_start: true" beside a schedule'
+        )
+    raise ScheduleError(f"there is no {quoted(word)}", "the names are " + ", ".join(_NAMED))
+
+
+def _is_cron(words: list[str]) -> bool:
+    if any("*" in word for word in words):
+        return True
+    return len(words) >= 5 and all(_FIELD.fullmatch(word) for word in words[:5])
+
+
+def _split_cron(text: str, words: list[str]) -> tuple[list[str], str]:
+    """Return the five or six fields, and the zone behind them."""
+    if len(words) < 5:
+        raise ScheduleError(
+            f"{quoted(text)} has {len(words)} fields",
+            "a cron has five: minute hour day-of-month month day-of-week; or six, seconds first",
+        )
+    if len(words) == 5 or (len(words) == 6 and _FIELD.fullmatch(words[5])):
+        return words, ""
+    if len(words) == 6:
+        return words[:5], words[5]
+    if len(words) == 7 and not _FIELD.fullmatch(words[6]):
+        return words[:6], words[6]
+    raise ScheduleError(
+        f"{quoted(text)} has {len(words)} fields",
+        "a cron has five or six fields and a time zone; years are not among them",
+    )
+
+
+def zone_or_none(name: str) -> tzinfo | None:
+    """Return the clock of a time zone's name, or None where there is no such zone."""
+    found = find_zone(name)
+    return found[1] if found else None

@@ -1,0 +1,127 @@
+"""Cuts a phrase into words, numbers, clock times, ordinals and zones."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from .error import ScheduleError, quoted
+from .words import GLUED, KNOWN, NUMBERS, ORDINALS
+
+_TOKEN = re.compile(
+    r"(?P<offset>(?<![^\s,])[+-]\d\d:?(?:\d\d)?(?![^\s,]))"
+    r"|(?P<zone>[a-z][a-z0-9_+-]*(?:/[a-z0-9_+-]+)+|[a-z]{3}\d[a-z]{3}|(?:utc|gmt)[+-]\d+)"
+    r"|(?P<clock>\d\d?:\d\d(?![\d:]))"
+    r"|(?P<ordinal>\d\d?(?:st|nd|rd|th)(?![a-z0-9]))"
+    r"|(?P<number>\d+)"
+    r"|(?P<word>[ap]\.m\.?|[a-z]+(?:'[a-z]+)?)"
+    r"|(?P<mark>[,:-])",
+    re.ASCII | re.IGNORECASE,
+)
+_SPACE = re.compile(r"[ \t\r\n]*")
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """A piece of a phrase; `kind` is one of the names in the pattern, or "end"."""
+
+    kind: str
+    text: str
+    word: str
+    start: int
+    spaced: bool
+
+
+_END = Token("end", "", "", -1, spaced=True)
+
+
+class Tokens:
+    """The tokens of a phrase, taken from the front."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+        self._tokens = _join_hyphenated(list(_cut(text)))
+        self.position = 0
+
+    def peek(self, ahead: int = 0) -> Token:
+        """Return the token that comes next, or the one `ahead` of it."""
+        index = self.position + ahead
+        return self._tokens[index] if index < len(self._tokens) else _END
+
+    def take(self) -> Token:
+        """Return the next token and step over it."""
+        token = self.peek()
+        self.position += 1
+        return token
+
+    def take_word(self, *words: str) -> str | None:
+        """Step over the next token if it is one of these words, and return it."""
+        return self.take().word if self.peek().word in words else None
+
+    def take_words(self, words: str) -> bool:
+        """Step over the next tokens if they are just these words."""
+        wanted = words.split()
+        if [self.peek(ahead).word for ahead in range(len(wanted))] != wanted:
+            return False
+        self.position += len(wanted)
+        return True
+
+    def wrong(self, hint: str = "") -> ScheduleError:
+        """Return the refusal of whatever comes next."""
+        token = self.peek()
+        if token.kind == "end":
+            return ScheduleError(f"{quoted(self.text)} ends too early", hint)
+        rest = f" at {quoted(token.text)}" if token.start else ""
+        return ScheduleError(f"{quoted(self.text)} is not understood{rest}", hint)
+
+
+def _cut(text: str) -> list[Token]:
+    tokens: list[Token] = []
+    position = 0
+    while True:
+        start = _skip_space(text, position)
+        if start == len(text):
+            return tokens
+        found = _TOKEN.match(text, start)
+        if not found:
+            raise ScheduleError(f"{quoted(text)} is not understood at {quoted(text[start])}")
+        kind = found.lastgroup or ""
+        token = Token(kind, found[0], found[0].lower(), start, start > position or not start)
+        tokens += _unglue(token) if kind == "word" else [token]
+        position = found.end()
+
+
+def _skip_space(text: str, position: int) -> int:
+    found = _SPACE.match(text, position)
+    return found.end() if found else position
+
+
+def _unglue(token: Token) -> list[Token]:
+    """Cut "noonand" into "noon" and "and"; leave every word alone that is known, or no such."""
+    word = token.word.replace(".", "")
+    if word not in KNOWN:
+        for tail in GLUED:
+            head = word.removesuffix(tail)
+            if head != word and head in KNOWN:
+                cut = len(head)
+                return [
+                    Token("word", token.text[:cut], head, token.start, token.spaced),
+                    Token("word", token.text[cut:], tail, token.start + cut, spaced=False),
+                ]
+    return [Token("word", token.text, word, token.start, token.spaced)]
+
+
+def _join_hyphenated(tokens: list[Token]) -> list[Token]:
+    """Make one word of `twenty-first`, `twenty first` and `forty-five`."""
+    joined: list[Token] = []
+    for token in tokens:
+        joined.append(token)
+        dashed = len(joined) > 2 and joined[-2].word == "-"
+        pieces = [joined[-3 if dashed else -2], token] if len(joined) > 1 else [token]
+        word = "-".join(piece.word for piece in pieces)
+        if len(pieces) == 2 and (word in NUMBERS or word in ORDINALS):
+            head = pieces[0]
+            joined[-3 if dashed else -2 :] = [
+                Token("word", head.text, word, head.start, head.spaced),
+            ]
+    return joined

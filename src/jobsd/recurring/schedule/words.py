@@ -1,0 +1,129 @@
+"""The words of the schedule language, all in lower case, and what they stand for."""
+
+from __future__ import annotations
+
+_WEEKDAYS = "sunday monday tuesday wednesday thursday friday saturday".split()
+_MONTHS = (
+    "january february march april may june july august september october november december"
+).split()
+_BELOW_TWENTY = (
+    "zero one two three four five six seven eight nine ten eleven twelve thirteen"
+    " fourteen fifteen sixteen seventeen eighteen nineteen"
+).split()
+_TENS = {"twenty": 20, "thirty": 30, "forty": 40, "fifty": 50}
+_ORDINALS = (
+    "first second third fourth fifth sixth seventh eighth ninth tenth eleventh twelfth"
+    " thirteenth fourteenth fifteenth sixteenth seventeenth eighteenth nineteenth"
+).split()
+
+WEEKDAYS: dict[str, int] = {
+    name[:length]: number for number, name in enumerate(_WEEKDAYS) for length in (3, len(name))
+} | {"tues": 2, "weds": 3, "thur": 4, "thurs": 4}
+WEEKDAYS_IN_PHRASES = WEEKDAYS | {
+    name + "s": number for name, number in WEEKDAYS.items() if not name.endswith("s")
+}
+
+MONTHS: dict[str, int] = {
+    name[:length]: number
+    for number, name in enumerate(_MONTHS, start=1)
+    for length in (3, len(name))
+} | {"sept": 9}
+
+UNITS: dict[str, str] = {
+    spelling: unit
+    for unit, spellings in {
+        "second": "second seconds sec secs s",
+        "minute": "minute minutes min mins m",
+        "hour": "hour hours hr hrs h",
+        "day": "day days d",
+        "week": "week weeks wk wks w",
+        "month": "month months",
+        "year": "year years yr yrs y",
+    }.items()
+    for spelling in spellings.split()
+}
+
+POINTS: dict[str, str] = {
+    word: unit
+    for word, unit in UNITS.items()
+    if unit in {"second", "minute", "hour"} and len(word) > 1
+} | {"hou": "hour", "h": "hour"}
+
+NUMBERS: dict[str, int] = {
+    **{word: number for number, word in enumerate(_BELOW_TWENTY)},
+    **_TENS,
+    **{
+        f"{tens}-{word}": value + number
+        for tens, value in _TENS.items()
+        for number, word in enumerate(_BELOW_TWENTY[:10])
+        if number
+    },
+}
+
+ORDINALS: dict[str, int] = {
+    **{word: number for number, word in enumerate(_ORDINALS, start=1)},
+    "twentieth": 20,
+    "thirtieth": 30,
+    **{f"twenty-{word}": 20 + number for number, word in enumerate(_ORDINALS[:9], start=1)},
+    "thirty-first": 31,
+}
+
+HOURS: dict[str, int] = {
+    **{word: number for word, number in NUMBERS.items() if number <= 24},
+    "oh": 0,
+    "midnight": 0,
+    "noon": 12,
+    "midday": 12,
+}
+MINUTES: dict[str, int] = NUMBERS | {"o'clock": 0, "oclock": 0, "hundred": 0}
+HALVES_OF_THE_DAY = frozenset({"am", "pm", "noon", "midday", "midnight"})
+
+# A schedule in one word, as the unit of its cadence.
+CADENCES: dict[str, str] = {
+    "secondly": "second",
+    "minutely": "minute",
+    "hourly": "hour",
+    "daily": "day",
+    "nightly": "day",
+    "weekly": "week",
+    "monthly": "month",
+    "yearly": "year",
+    "annually": "year",
+}
+
+TO = frozenset({"to", "through", "thru", "until", "till"})
+AND = frozenset({"and", "or"})
+
+_GRAMMAR_WORDS = frozenset(
+    "every each from between at on in of the starting beginning weekday weekdays weekend"
+    " weekends last other quarter half dark a an".split(),
+)
+KNOWN: frozenset[str] = frozenset().union(
+    WEEKDAYS_IN_PHRASES,
+    MONTHS,
+    UNITS,
+    POINTS,
+    NUMBERS,
+    ORDINALS,
+    HOURS,
+    MINUTES,
+    HALVES_OF_THE_DAY,
+    CADENCES,
+    TO,
+    AND,
+    _GRAMMAR_WORDS,
+)
+# Before these the original needs no space: "noonand five", "ten fifteenpm".
+GLUED = (
+    "and",
+    "or",
+    "to",
+    "from",
+    "starting",
+    "am",
+    "pm",
+    "noon",
+    "midday",
+    "midnight",
+    "dark",
+)
