@@ -180,6 +180,11 @@ CREATE TABLE jobsd.recurring_tasks (
     on_missed text NOT NULL DEFAULT 'skip',
     overlap text NOT NULL DEFAULT 'allow',
     source text,
+    -- Static: the scheduler that named the task last, and how old its file is.
+    named_by bigint,
+    file_changed_at timestamptz,
+    -- Planned instants before this one were never meant for the task as it is now.
+    planned_from timestamptz NOT NULL DEFAULT now(),
     last_run_at timestamptz,
     runs_count bigint NOT NULL DEFAULT 0,
     created_at timestamptz NOT NULL DEFAULT now(),
