@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 class Error(Exception):
@@ -40,7 +44,25 @@ class SchemaError(Error):
 
 
 class EmbeddedServerError(Error):
-    """The embedded PostgreSQL can't be started, stopped or used."""
+    """The embedded PostgreSQL can't be started, stopped or used.
+
+    `where` is a directory or a file; `log` holds the last lines that the server wrote.
+    """
+
+    def __init__(
+        self,
+        what: str,
+        where: Path | None = None,
+        expected: str = "",
+        log: tuple[str, ...] = (),
+    ) -> None:
+        self.what = what
+        self.where = where
+        self.expected = expected
+        self.log = log
+        place = f" (in {where})" if where else ""
+        wish = f"; expected {expected}" if expected else ""
+        super().__init__("\n  ".join((f"{what}{place}{wish}", *log)))
 
 
 class NotFoundError(Error):

@@ -1,0 +1,95 @@
+"""Where an embedded server lies, and the names of everything in its directory."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import quote
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+ROLE = DATABASE = "jobsd"
+PORT = 5432
+
+_STATE = Path("/var/lib/jobsd")
+_SOCKET_PATH_BYTES_MAX = 107  # sun_path of unix(7), without its NUL
+
+
+@dataclass(frozen=True, slots=True)
+class Location:
+    """The directory of one embedded server.
+
+    `name` is the project's, for people (`ps` shows it). `copies` is where binaries go
+    that the server's user can't run where they are; all servers of root share it.
+    """
+
+    directory: Path
+    name: str = "project"
+    copies: Path = _STATE / "postgresql"
+
+    @property
+    def data(self) -> Path:
+        """PostgreSQL's own directory. It has this name only once it is whole."""
+        return self.directory / "data"
+
+    @property
+    def is_made(self) -> bool:
+        """Whether there is a cluster, of whatever version."""
+        return (self.data / "PG_VERSION").exists()
+
+    @property
+    def settings(self) -> Path:
+        """The configuration, which includes PostgreSQL's own file."""
+        return self.directory / "postgresql.conf"
+
+    @property
+    def logs(self) -> Path:
+        """The server's log, a file for each day of the week."""
+        return self.directory / "log"
+
+    @property
+    def start_log(self) -> Path:
+        """What the server wrote in its last start before it had a log."""
+        return self.directory / "start.log"
+
+    @property
+    def socket(self) -> Path:
+        """The private folder that holds the socket.
+
+        Below /tmp where ours is too deep for a socket, or has a comma, at which libpq
+        would split it. Not in XDG_RUNTIME_DIR: that goes when its user logs out.
+        """
+        folder = self.directory / "socket"
+        path = os.fsencode(folder / f".s.PGSQL.{PORT}")
+        if len(path) <= _SOCKET_PATH_BYTES_MAX and b"," not in path:
+            return folder
+        return Path("/tmp") / f"jobsd-{_digest(self.directory)}"  # noqa: S108  # its owner is checked
+
+    @property
+    def url(self) -> str:
+        """The URL for psycopg and psql, whose PGPORT and PGHOST must not matter."""
+        host = quote(os.fsencode(self.socket), safe="/")
+        return f"postgresql://{ROLE}@/{DATABASE}?host={host}&port={PORT}"
+
+
+def location(root: Path, environ: Mapping[str, str]) -> Location:
+    """Return where the embedded server of the project at `root` lies.
+
+    A relative JOBSD_EMBEDDED_DIR is one below the project.
+    """
+    project = root.resolve()
+    name = re.sub(r"[^A-Za-z0-9._-]+", "-", project.name).strip("-.")[:40] or "project"
+    if given := environ.get("JOBSD_EMBEDDED_DIR"):
+        return Location((project / given).resolve(), name)
+    if os.geteuid() == 0:
+        return Location(_STATE / f"{name}-{_digest(project)}" / "postgres", name)
+    return Location(project / "storage" / "postgres", name)
+
+
+def _digest(path: Path) -> str:
+    return hashlib.sha256(os.fsencode(path)).hexdigest()[:12]

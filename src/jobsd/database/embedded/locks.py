@@ -1,0 +1,127 @@
+"""The directory's lock, a supervisor's share, and patience with both."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import time
+from typing import TYPE_CHECKING, Self
+
+from jobsd.clock import monotonic
+from jobsd.database.embedded import folders
+from jobsd.errors import EmbeddedServerError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator, Iterator
+    from types import TracebackType
+
+    from jobsd.database.embedded.location import Location
+
+_NAP_S = 0.005
+_LONGEST_NAP_S = 0.1
+
+
+def moments(patience_s: float) -> Iterator[float]:
+    """Yield the seconds gone by: at once, then ever more rarely, last when patience ends."""
+    began = monotonic()
+    nap_s = _NAP_S
+    while True:
+        waited_s = monotonic() - began
+        yield waited_s
+        if waited_s >= patience_s:
+            return
+        time.sleep(min(nap_s, patience_s - waited_s))
+        nap_s = min(nap_s * 1.2, _LONGEST_NAP_S)
+
+
+@contextlib.contextmanager
+def directory_lock(
+    location: Location,
+    patience_s: float,
+    report: Callable[[str], None],
+) -> Generator[None]:
+    """Hold the right to start and stop the server of this directory.
+
+    Raises:
+        EmbeddedServerError: when somebody else has held it for `patience_s`.
+    """
+    descriptor = folders.open_lock(location.directory / "start.lock")
+    try:
+        told = False
+        for waited_s in moments(patience_s):
+            if taken(descriptor):
+                break
+            if waited_s > 1 and not told:
+                told = True
+                report("waiting for another process that starts or stops PostgreSQL")
+        else:
+            raise EmbeddedServerError(
+                f"another process has been starting or stopping it for {patience_s:.0f} s",
+                location.directory,
+            )
+        yield
+    finally:
+        fcntl.flock(descriptor, fcntl.LOCK_UN)  # a thread may have forked: its copy stays open
+        os.close(descriptor)
+
+
+def taken(descriptor: int) -> bool:
+    """Lock the whole file for this open description, unless somebody has it."""
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+class Hold:
+    """A supervisor's share of the server, which keeps other supervisors from stopping it.
+
+    A POSIX lock (`fcntl`), not `flock`: it belongs to the process and no child inherits
+    it, so that it is gone with the supervisor even where a stopped child lives on.
+    In return any close of the file lets it go: one hold a process and directory.
+    """
+
+    def __init__(self, location: Location, patience_s: float) -> None:
+        self._descriptor: int | None = folders.open_lock(
+            location.directory / "supervisors.lock",
+        )
+        for _ in moments(patience_s):
+            if self._change(fcntl.LOCK_SH):
+                return
+        self.release()
+        raise EmbeddedServerError(
+            f"another supervisor has been stopping it for {patience_s:.0f} s",
+            location.directory,
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.release()
+
+    def is_last(self) -> bool:
+        """Return whether no other supervisor has a share; then none can get one."""
+        return self._change(fcntl.LOCK_EX)
+
+    def release(self) -> None:
+        """Give the share back. Twice is harmless; so is a forked child that does it."""
+        if self._descriptor is not None:
+            os.close(self._descriptor)
+            self._descriptor = None
+
+    def _change(self, mode: int) -> bool:
+        if self._descriptor is None:
+            return False
+        try:
+            fcntl.lockf(self._descriptor, mode | fcntl.LOCK_NB)
+        except (BlockingIOError, PermissionError):  # EAGAIN or EACCES, as the system likes
+            return False
+        return True

@@ -1,0 +1,178 @@
+"""The server's first process: finding it, starting it, ending it.
+
+Its pid file alone proves nothing: after a crash the number may be another process's, and
+a killed postmaster that nobody has reaped yet still counts as alive for PostgreSQL, which
+then refuses to start (for ever, in a container whose first process reaps nothing).
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from jobsd.database.embedded import folders, log
+from jobsd.database.embedded.account import server_environment
+from jobsd.database.embedded.location import PORT
+from jobsd.database.embedded.locks import moments
+from jobsd.errors import EmbeddedServerError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from jobsd.database.embedded.account import Account
+    from jobsd.database.embedded.binaries import Binaries
+    from jobsd.database.embedded.location import Location
+
+# The shell leaves its child behind and tells its pid: a double fork that is safe in a
+# program with threads. What else could leak in, PostgreSQL resets by itself (signal mask
+# and handlers), the kernel does at the fork (the signal on a parent's death), or
+# subprocess does (open files, the session).
+_LAUNCH = """
+{ echo 0 >/proc/self/oom_score_adj; } 2>/dev/null
+exec "$@" </dev/null >&2 &
+echo $!
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Postmaster:
+    """A postmaster that lives, and what it says of itself.
+
+    `status` is PostgreSQL's word: starting, ready, standby, stopping, or nothing yet.
+    """
+
+    pid: int
+    status: str
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether it takes connections."""
+        return self.status in {"ready", "standby"}
+
+    @property
+    def is_stopping(self) -> bool:
+        """Whether it takes none any more."""
+        return self.status == "stopping"
+
+
+def seen(location: Location) -> Postmaster | None:
+    """Return the living postmaster of this directory."""
+    try:
+        lines = (location.data / "postmaster.pid").read_text(errors="replace").split("\n")
+        pid = int(lines[0])
+    except (FileNotFoundError, NotADirectoryError, ValueError):
+        return None
+    if pid <= 0 or not is_alive(pid) or not _may_serve(pid, location.data):
+        return None
+    return Postmaster(pid, lines[7].strip() if len(lines) > 7 else "")
+
+
+def is_alive(pid: int) -> bool:
+    """Return whether the process runs; one that only waits to be reaped does not."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text(errors="replace")
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+    return stat.rpartition(")")[2].split()[0] not in {"Z", "X"}
+
+
+def launch(
+    location: Location,
+    binaries: Binaries,
+    account: Account,
+    environ: Mapping[str, str],
+    lock: int,
+) -> int:
+    """Start a postmaster that inherits `lock`, and return its pid at once.
+
+    What an earlier one left behind is removed first. Invariant: the caller has `lock`, so
+    no process of an earlier server lives.
+    """
+    _discard_traces(location)
+    output = folders.open_log(location.start_log)
+    try:
+        started = subprocess.run(
+            (
+                "/bin/sh",
+                "-c",
+                _LAUNCH,
+                "sh",
+                binaries.program("postgres"),
+                "-D",
+                location.data,
+                f"--config-file={location.settings}",
+            ),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=output,
+            text=True,
+            check=False,
+            cwd="/",
+            env=server_environment(environ),
+            start_new_session=True,
+            pass_fds=(lock,),
+            **account.identity,
+        )
+    finally:
+        os.close(output)
+    if not started.stdout.strip():
+        raise EmbeddedServerError(
+            "the shell could not start PostgreSQL",
+            location.directory,
+            log=log.last_lines(location),
+        )
+    return int(started.stdout)
+
+
+def end(pid: int, location: Location, patience_s: float) -> None:
+    """End a postmaster and its clients' connections, and wait until it is gone.
+
+    By SIGINT, the fast shutdown, which also hurries one that waits for its clients (the
+    smart one, which SIGTERM asks for, never ends while a worker is connected).
+
+    Raises:
+        EmbeddedServerError: when it is still there after `patience_s`; it goes on stopping.
+    """
+    try:
+        os.kill(pid, signal.SIGINT)
+    except ProcessLookupError:
+        return
+    for _ in moments(patience_s):
+        if not is_alive(pid):
+            return
+    raise EmbeddedServerError(
+        f"PostgreSQL (pid {pid}) has been stopping for {patience_s:.0f} s",
+        location.directory,
+        log=log.last_lines(location),
+    )
+
+
+def _may_serve(pid: int, data: Path) -> bool:
+    """Return whether the process may be a postmaster of this directory.
+
+    By its command line, which anybody may read; its working directory would be surer, but
+    root in a container has no right to look at it. One that was started by hand without a
+    full path gets the benefit of the doubt: its pid is in our file.
+    """
+    try:
+        command = os.fsdecode(Path(f"/proc/{pid}/cmdline").read_bytes()).split("\0")
+    except OSError:
+        return False
+    if Path(command[0]).name not in {"postgres", "postmaster"}:
+        return False
+    given = command[command.index("-D") + 1] if "-D" in command[:-1] else ""
+    return not given.startswith("/") or os.path.realpath(given) == os.path.realpath(data)
+
+
+def _discard_traces(location: Location) -> None:
+    socket = f".s.PGSQL.{PORT}"
+    for left in (
+        location.data / "postmaster.pid",
+        location.socket / socket,
+        location.socket / f"{socket}.lock",
+    ):
+        left.unlink(missing_ok=True)

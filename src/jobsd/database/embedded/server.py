@@ -1,0 +1,243 @@
+"""One embedded server: started by whoever needs it, stopped by whoever is last."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from typing import TYPE_CHECKING
+
+import psycopg
+
+from jobsd.database.connection import Session, Target
+from jobsd.database.embedded import account, binaries, cluster, copies, folders, log, postmaster
+from jobsd.database.embedded import settings as configuration
+from jobsd.database.embedded.locks import Hold, directory_lock, moments, taken
+from jobsd.database.statements import Statements
+from jobsd.errors import EmbeddedServerError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator, Mapping
+    from pathlib import Path
+
+    from jobsd.database.embedded.location import Location
+
+START_PATIENCE_S = 600.0
+"""Recovery after a crash can take minutes; it goes on also when nobody waits for it."""
+
+STOP_PATIENCE_S = 60.0
+
+_REMAINS_PATIENCE_S = 30.0  # for what is left of a server whose first process was killed
+_FAREWELL_S = 0.3  # a connection is still listed for a moment after its client has gone
+_REFUSALS_MAX = 10
+_REPORT_EVERY_S = 5.0
+_TRIES = 3  # somebody may stop by hand what we have just found
+
+_clients = Statements("jobsd.database.embedded", "clients.sql")
+
+
+def _ignore(_message: str) -> None:
+    pass
+
+
+class Server:
+    """The server of one location. Costs nothing until it is asked for something.
+
+    `report` is told, in sentences, of what makes the caller wait.
+    """
+
+    def __init__(
+        self,
+        location: Location,
+        environ: Mapping[str, str],
+        report: Callable[[str], None] = _ignore,
+    ) -> None:
+        self._location = location
+        self._environ = environ
+        self._report = report
+
+    def url(self) -> str:
+        """Return the URL, whether or not anything runs there."""
+        return self._location.url
+
+    def running(self) -> bool:
+        """Return whether the server runs; it may be starting or stopping."""
+        with self._faults():
+            return postmaster.seen(self._location) is not None
+
+    def psql(self) -> Path:
+        """Return the psql of the server's version.
+
+        Raises:
+            EmbeddedServerError: when the binaries come without one.
+        """
+        with self._faults():
+            found = binaries.find(self._location, self._environ)
+        program = found.program("psql")
+        if not program.exists():
+            raise EmbeddedServerError("there is no psql", found.directory)
+        return program
+
+    def ensure(self, patience_s: float = START_PATIENCE_S) -> str:
+        """Start the server unless it runs, wait until it answers, and return its URL.
+
+        Any number of processes and threads may do so at once. The server becomes a child
+        of the nearest subreaper, so a supervisor calls this before it becomes one.
+        Between this and the caller's first connection another process may stop the
+        server: who can't connect asks once more. A supervisor takes its `hold` first.
+
+        Raises:
+            EmbeddedServerError: with the end of the server's log.
+        """
+        with self._deciding(patience_s):
+            for _ in range(_TRIES):
+                found = postmaster.seen(self._location)
+                if found and found.is_stopping:
+                    postmaster.end(found.pid, self._location, patience_s)
+                    found = None
+                pid = found.pid if found else self._start()
+                if self._becomes_ready(pid, patience_s):
+                    return self.url()
+                if not found:
+                    break
+            raise self._error("PostgreSQL ended while it started")
+
+    def stop(self, patience_s: float = STOP_PATIENCE_S) -> bool:
+        """Stop the server, whoever uses it; return False when it did not run.
+
+        Raises:
+            EmbeddedServerError: when it has not ended in time.
+        """
+        if not self._location.directory.exists():
+            return False
+        with self._deciding(patience_s):
+            return self._stop(patience_s)
+
+    def hold(self, patience_s: float = STOP_PATIENCE_S) -> Hold:
+        """Take a supervisor's share of the server; held for as long as its process lives."""
+        with self._faults():
+            folders.make_directory(self._location.directory)
+            return Hold(self._location, patience_s)
+
+    def release_and_stop_if_last(
+        self,
+        hold: Hold,
+        patience_s: float = STOP_PATIENCE_S,
+    ) -> bool:
+        """Give up the share, and stop the server when nobody else needs it.
+
+        Return whether it was stopped. Others are supervisors that hold a share, and any
+        client but us that is connected.
+        """
+        with hold, self._deciding(patience_s):
+            return hold.is_last() and not self._has_clients() and self._stop(patience_s)
+
+    def _start(self) -> int:
+        """Start the server, or find the one that somebody killed while starting it left."""
+        lock = folders.open_lock(self._location.directory / "server.lock")
+        try:
+            for _ in moments(_REMAINS_PATIENCE_S):
+                if found := postmaster.seen(self._location):
+                    return found.pid
+                if taken(lock):
+                    return self._launch(lock)
+        finally:
+            os.close(lock)  # unlike LOCK_UN this leaves the lock with the server
+        raise self._error(
+            "processes of a server that can't be seen from here use this directory",
+            "them to end (they may be in another container)",
+        )
+
+    def _launch(self, lock: int) -> int:
+        place, environ = self._location, self._environ
+        owner = account.server_account(place, environ)
+        programs = copies.usable(binaries.find(place, environ), owner, place, environ)
+        if not owner.may_enter(place.directory):
+            raise self._error(
+                f"user {owner.name}, as whom the server runs, can't enter its directory",
+                "parents that all may pass, or another directory by JOBSD_EMBEDDED_DIR",
+            )
+        cluster.sweep(place)
+        if not place.is_made:
+            self._report(f"making a PostgreSQL {programs.major} in {place.directory}")
+            cluster.make(place, programs, owner, environ)
+        folders.make_private(place.logs, owner)
+        folders.make_private(place.socket, owner)
+        configuration.write(place, programs, owner)
+        return postmaster.launch(place, programs, owner, environ, lock)
+
+    def _becomes_ready(self, pid: int, patience_s: float) -> bool:
+        """Wait until the server answers; return False when it ends or stops instead."""
+        refusals = 0
+        report_at_s = 2.0
+        for waited_s in moments(patience_s):
+            if not postmaster.is_alive(pid):
+                return False
+            found = postmaster.seen(self._location)
+            if found and found.is_stopping:
+                return False
+            if found and found.pid == pid and found.is_ready:
+                refusal = self._refusal()
+                if not refusal:
+                    return True
+                refusals += 1
+                if refusals == _REFUSALS_MAX:
+                    raise self._error(f"PostgreSQL runs but lets us not in: {refusal}")
+            if waited_s > report_at_s:
+                report_at_s = waited_s + _REPORT_EVERY_S
+                said = "".join(log.last_lines(self._location)[-1:])
+                self._report(f"PostgreSQL has been starting for {waited_s:.0f} s: {said}")
+        raise self._error(f"PostgreSQL is not ready after {patience_s:.0f} s; it goes on")
+
+    def _refusal(self) -> str:
+        """Return why the server lets us not in, or nothing when it does."""
+        with contextlib.closing(self._session()) as session:
+            try:
+                _ = session.connection
+            except psycopg.Error as error:
+                return str(error).strip()
+        return ""
+
+    def _has_clients(self) -> bool:
+        if postmaster.seen(self._location) is None:
+            return False
+        with contextlib.closing(self._session()) as session:
+            try:
+                for _ in moments(_FAREWELL_S):
+                    if session.fetch(_clients["other_clients"]) == [(0,)]:
+                        return False
+            except psycopg.Error as error:
+                self._report(f"PostgreSQL goes on, as it can't say who uses it: {error}")
+        return True
+
+    def _session(self) -> Session:
+        return Session(Target(self.url()), "jobsd embedded")
+
+    def _stop(self, patience_s: float) -> bool:
+        found = postmaster.seen(self._location)
+        if found is None:
+            return False
+        postmaster.end(found.pid, self._location, patience_s)
+        return True
+
+    @contextlib.contextmanager
+    def _deciding(self, patience_s: float) -> Generator[None]:
+        with self._faults():
+            folders.make_directory(self._location.directory)
+            with directory_lock(self._location, patience_s, self._report):
+                yield
+
+    @contextlib.contextmanager
+    def _faults(self) -> Generator[None]:
+        """Tell what the operating system refuses as an error of ours."""
+        try:
+            yield
+        except OSError as error:
+            raise self._error(
+                f"{error.strerror}: {error.filename}" if error.filename else str(error),
+                "a directory that may be written and has room, by JOBSD_EMBEDDED_DIR,"
+                " or another database through DATABASE_URL",
+            ) from error
+
+    def _error(self, what: str, expected: str = "") -> EmbeddedServerError:
+        place = self._location
+        return EmbeddedServerError(what, place.directory, expected, log.last_lines(place))

@@ -1,0 +1,97 @@
+"""The server's configuration, written anew at each start, beside the cluster."""
+
+from __future__ import annotations
+
+import os
+import pwd
+from typing import TYPE_CHECKING
+
+from jobsd.database.embedded import folders
+from jobsd.database.embedded.location import PORT, ROLE
+
+if TYPE_CHECKING:
+    from jobsd.database.embedded.account import Account
+    from jobsd.database.embedded.binaries import Binaries
+    from jobsd.database.embedded.location import Location
+
+_HEAD = """\
+# Written by jobsd at each start. For settings of your own: ALTER SYSTEM, which wins.
+include 'data/postgresql.conf'
+"""
+
+# fsync and synchronous_commit stay on: a job that was committed is never lost.
+_SETTINGS: dict[str, str] = {
+    "listen_addresses": "",
+    "port": str(PORT),
+    "unix_socket_permissions": "0700",
+    "max_connections": "200",
+    "shared_buffers": "128MB",
+    # A checkpoint makes each page travel to the log whole once more; fewer of them write
+    # less, and a gigabyte is recovered within seconds.
+    "checkpoint_timeout": "15min",
+    "max_wal_size": "1GB",
+    # Rows of a queue die young: look for them more often than each minute.
+    "autovacuum_naptime": "15s",
+    "random_page_cost": "1.1",
+    "jit": "off",
+    # The statement of a client that was killed ends soon, and so do its locks.
+    "client_connection_check_interval": "5s",
+    "timezone": "UTC",
+    "log_timezone": "UTC",
+    "lc_messages": "C",
+    "logging_collector": "on",
+    "log_directory": "../log",
+    "log_filename": "postgresql-%a.log",
+    "log_truncate_on_rotation": "on",
+    "log_rotation_age": "1d",
+    "log_rotation_size": "0",
+    "log_line_prefix": "%m [%p] %q%u@%d %a ",
+}
+
+# No password anywhere: the kernel says who connects, and the map who may.
+_ACCESS = f"""\
+# Written by jobsd at each start.
+local all         all peer map={ROLE}
+local replication all peer map={ROLE}
+host  all         all all reject
+"""
+
+
+def write(location: Location, binaries: Binaries, account: Account) -> None:
+    """Write what differs from what lies there."""
+    access = location.directory / "pg_hba.conf"
+    names = location.directory / "pg_ident.conf"
+    chosen = _SETTINGS | {
+        "unix_socket_directories": _listed(str(location.socket)),
+        "cluster_name": f"jobsd-{location.name}"[:63],
+        "hba_file": str(access),
+        "ident_file": str(names),
+    }
+    if binaries.have_statistics:
+        chosen["shared_preload_libraries"] = "pg_stat_statements"
+    lines = (f"{name} = {_quoted(value)}\n" for name, value in chosen.items())
+    folders.write(location.settings, _HEAD + "".join(lines))
+    folders.write(access, _ACCESS)
+    folders.write(names, _map(account, binaries.major))
+
+
+def _map(account: Account, major: int) -> str:
+    """Return which users of the machine may come in, as which role.
+
+    They may all be the superuser, so from PostgreSQL 16 on, which has a word for it, they
+    may as well be any other role.
+    """
+    starter = pwd.getpwuid(os.geteuid()).pw_name
+    users = dict.fromkeys((account.name, "root", starter))
+    role = "all" if major >= 16 else ROLE
+    return "".join(f'{ROLE} "{user}" {role}\n' for user in users)
+
+
+def _listed(path: str) -> str:
+    escaped = path.replace('"', '""')
+    return f'"{escaped}"'
+
+
+def _quoted(value: str) -> str:
+    escaped = value.replace("\\", "\\\\").replace("'", "''")
+    return f"'{escaped}'"
