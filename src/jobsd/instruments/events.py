@@ -86,6 +86,21 @@ EVENTS = {
 _subscribers: list[Callable[[Event, dict[str, Any]], None]] = []
 
 
+_LEVELS = ("debug", "info", "warning", "error")
+_told: set[str] = set(_LEVELS)
+
+
+def listen_from(level: str) -> None:
+    """Let only what is at least this grave be told: the rest costs next to nothing."""
+    _told.clear()
+    _told.update(_LEVELS[_LEVELS.index(level) :])
+
+
+def tells(level: Level) -> bool:
+    """Return whether anybody hears events of this level: for those whose facts are costly."""
+    return bool(_subscribers) and level in _told
+
+
 def emit(name: str, **facts: Any) -> None:  # noqa: ANN401 - facts are of any type
     """Tell everybody who listens what has happened.
 
@@ -93,6 +108,8 @@ def emit(name: str, **facts: Any) -> None:  # noqa: ANN401 - facts are of any ty
         KeyError: for a name that is not in the list.
     """
     event = EVENTS[name]
+    if event.level not in _told:
+        return
     for subscriber in _subscribers:
         subscriber(event, facts)
 

@@ -136,13 +136,17 @@ def _write(value: Any, where: str, depth: int) -> Any:  # noqa: ANN401 - any arg
         raise ArgumentError(f"{where} is nested deeper than {DEPTH_MAX} levels, or in itself")
     if type(value) is str:
         return _text(value, where)
-    writer = _WRITERS.get(type(value)) or _inherited_writer(value)
+    writer = _WRITERS.get(_kind(value)) or _inherited_writer(value)
     if writer is None:
         kind = type(value).__qualname__
         raise ArgumentError(
             f"{where} is a {kind}, which can't be stored as JSON: {value!r:.80}"
         )
     return writer(value, where, depth)
+
+
+def _kind(value: object) -> type[Any]:
+    return type(value)
 
 
 def _inherited_writer(value: object) -> Callable[[Any, str, int], Any] | None:
@@ -192,11 +196,11 @@ def _looks_tagged(value: Mapping[str, Any]) -> bool:
 
 def _write_enum(value: enum.Enum, where: str, depth: int) -> Any:  # noqa: ANN401
     del depth
-    return {"$enum": [_registered_name(type(value), where), value.name]}
+    return {"$enum": [_registered_name(_kind(value), where), value.name]}
 
 
 def _write_dataclass(value: Any, where: str, depth: int) -> Any:  # noqa: ANN401
-    name = _registered_name(type(value), where)
+    name = _registered_name(_kind(value), where)
     fields = {
         field.name: _write(getattr(value, field.name), f"{where}.{field.name}", depth + 1)
         for field in dataclasses.fields(value)

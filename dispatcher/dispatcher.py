@@ -1,0 +1,110 @@
+"""A dispatcher: scheduled jobs become ready when they are due.
+
+While it can be woken, it sleeps until the next job is due: who schedules an earlier one
+wakes it. It looks by itself every five seconds at least. When it can't be woken (wake-ups
+off, a transaction pooler), `polling_interval` is its rhythm.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from jobsd.database.connection import Session
+from jobsd.database.statements import Statements
+from jobsd.instruments.events import emit, tells
+from jobsd.processes import registry
+from jobsd.processes.process import REST_MAX_S
+
+if TYPE_CHECKING:
+    from jobsd.configuration.options import DispatcherOptions
+    from jobsd.database.connection import Target
+    from jobsd.processes.process import Context
+
+STATEMENTS = Statements("jobsd.dispatcher", "dispatcher.sql")
+
+ASLEEP_S = 3600.0
+"""How far ahead a sleeper asks to be woken for: beyond it, it looks by itself long before."""
+
+
+class Dispatcher:
+    """The loop of a dispatcher process."""
+
+    kind = "dispatcher"
+
+    def __init__(self, context: Context, target: Target, options: DispatcherOptions) -> None:
+        self._context = context
+        self._options = options
+        self._session = Session(target, f"jobsd {context.name}", listen=True)
+        self._row_id = 0
+        self._sleeps = False
+        self._stopping = False
+
+    def connect(self) -> None:
+        """Register."""
+        self._row_id = registry.register(
+            self._session,
+            kind=self.kind,
+            name=self._context.name,
+            supervisor_id=self._context.board.supervisor_row,
+            metadata={
+                "polling_interval": self._options.polling_interval_s,
+                "batch_size": self._options.batch_size,
+            },
+        )
+        self._context.slot.set_row(self._row_id)
+        self._sleeps = False
+
+    def disconnect(self) -> None:
+        """Drop the connection."""
+        self._session.close()
+
+    def poll(self) -> float:
+        """Dispatch a batch; return 0 while there is more, else the seconds until there is."""
+        self._session.notifications()
+        if self._session.listening and not self._sleeps:
+            # Said before we look: who schedules after our look sees that we sleep.
+            self._go_to_sleep()
+        parameters = {"limit": self._options.batch_size}
+        dispatched, _, next_s = self._session.fetch(STATEMENTS["dispatch"], parameters)[0]
+        if dispatched and tells("debug"):
+            emit("jobs.dispatched", size=dispatched)
+        if dispatched:
+            return 0.0
+        if self._session.notifications():
+            return 0.0
+        rest_s = REST_MAX_S if self._session.listening else self._options.polling_interval_s
+        return rest_s if next_s is None else min(rest_s, max(0.001, next_s))
+
+    def socket(self) -> int | None:
+        """Return the socket on which notifications come."""
+        return self._session.fileno()
+
+    def doing(self) -> str:
+        """Return what the title says."""
+        how = (
+            "when due"
+            if self._session.listening
+            else f"every {self._options.polling_interval_s:g} s"
+        )
+        return "stopping" if self._stopping else f"dispatching {how}"
+
+    def stop(self) -> None:
+        """End: nothing is in hand between two polls."""
+        self._stopping = True
+
+    @property
+    def stopped(self) -> bool:
+        """Whether we were told to stop."""
+        return self._stopping
+
+    def farewell(self) -> None:
+        """Remove the row."""
+        if self._row_id:
+            registry.deregister(self._session, self._row_id)
+            self._context.slot.set_row(0)
+        self._session.close()
+
+    def _go_to_sleep(self) -> None:
+        parameters = {"id": self._row_id, "kind": self.kind, "wake_in_s": ASLEEP_S}
+        self._session.fetch(registry.STATEMENTS["sleep"], parameters)
+        self._sleeps = True

@@ -1,0 +1,181 @@
+"""What this process has claimed and not recorded, and how that is written down.
+
+The ledger mirrors the rows of `claims` that are ours. It is exact as long as the
+connection stands: only the control thread speaks to them, and a statement that fails has
+done nothing. After a broken connection two things are unknown (whether the last outcomes
+were recorded, whether a last claim was made), and `settle` finds them out.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from jobsd.clock import monotonic
+from jobsd.jobs.claims import STATEMENTS, Ended, conclusion, own
+
+from .perform import SUCCESS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from jobsd.database.connection import Session
+    from jobsd.database.statements import Statement
+
+    from .perform import ClaimedJob
+    from .pool import Run
+
+
+class Ledger:
+    """Claims with the ids of their jobs, and the outcomes that wait to be recorded."""
+
+    def __init__(self, process: str, *, keep: bool) -> None:
+        self._process = process
+        self._keep = keep
+        self._claims: dict[int, set[int]] = {}
+        self._runs: list[Run] = []
+        self._unstarted: list[ClaimedJob] = []
+
+    def open(self, claim_id: int, jobs: Iterable[ClaimedJob]) -> None:
+        """Take in a claim that was made."""
+        self._claims[claim_id] = {job.id for job in jobs}
+
+    def add(self, runs: Iterable[Run]) -> None:
+        """Take in runs that have ended; those whose claim was taken away are dropped."""
+        self._runs += [run for run in runs if self.holds(run.job)]
+
+    def give_back(self, jobs: Iterable[ClaimedJob]) -> None:
+        """Take in jobs that will not be started here."""
+        self._unstarted += [job for job in jobs if self.holds(job)]
+
+    @property
+    def pending(self) -> bool:
+        """Whether anything waits to be recorded."""
+        return bool(self._runs or self._unstarted)
+
+    @property
+    def size(self) -> int:
+        """How many outcomes wait to be recorded."""
+        return len(self._runs) + len(self._unstarted)
+
+    @property
+    def oldest(self) -> float | None:
+        """When the oldest outcome that is not recorded came about (monotonic)."""
+        return self._runs[0].ended if self._runs else None
+
+    def holds(self, job: ClaimedJob) -> bool:
+        """Return whether a job is claimed by us and not recorded."""
+        return job.id in self._claims.get(job.claim_id, ())
+
+    def statements(self) -> Writing:
+        """Return what records everything that waits, without doing it."""
+        return Writing(self._claims, self._runs, self._unstarted, self._process, self._keep)
+
+    def wrote(self, writing: Writing, recorded: set[int], concluded: set[int]) -> bool:
+        """Take note of what was written: outcomes of claims that were whole.
+
+        `recorded` and `concluded` are the claims that let their successes, and their
+        other outcomes, be written. The rest waits for `settle`; returns whether there is none.
+        """
+        written = [run.job for run in writing.plain if run.job.claim_id in recorded]
+        written += [run.job for run in writing.rare if run.job.claim_id in concluded]
+        written += [job for job in writing.unstarted if job.claim_id in concluded]
+        for job in written:
+            self._drop(job)
+        self._runs = [run for run in self._runs if self.holds(run.job)]
+        self._unstarted = [job for job in self._unstarted if self.holds(job)]
+        return not self.pending
+
+    def settle(self, session: Session, process_id: int) -> tuple[list[Ended], set[int]]:
+        """Read our claims back; return what to release, and which of our claims are gone.
+
+        A claim that we don't know was made by a statement whose answer we never saw: it
+        is given back. Jobs that we miss were recorded, or taken away: they are dropped.
+        """
+        stored = own(session, process_id)
+        unknown = [
+            Ended(claim_id, job_id, "released")
+            for claim_id in stored.keys() - self._claims.keys()
+            for job_id in stored[claim_id]
+        ]
+        gone = self._claims.keys() - stored.keys()
+        self._claims = {
+            claim_id: self._claims[claim_id] & set(stored[claim_id])
+            for claim_id in self._claims.keys() & stored.keys()
+        }
+        self._runs = [run for run in self._runs if self.holds(run.job)]
+        self._unstarted = [job for job in self._unstarted if self.holds(job)]
+        return unknown, set(gone)
+
+    def abandon(self) -> set[int]:
+        """Drop everything: our row was deleted, and our claims with it."""
+        claims = set(self._claims)
+        self._claims, self._runs, self._unstarted = {}, [], []
+        return claims
+
+    def _drop(self, job: ClaimedJob) -> None:
+        held = self._claims.get(job.claim_id)
+        if held is not None:
+            held.discard(job.id)
+            if not held:
+                del self._claims[job.claim_id]
+
+
+class Writing:
+    """Outcomes, and the parameters of the statements that record them."""
+
+    def __init__(
+        self,
+        claims: dict[int, set[int]],
+        runs: list[Run],
+        unstarted: list[ClaimedJob],
+        process: str,
+        keep: bool,  # noqa: FBT001 - whether finished jobs are kept
+    ) -> None:
+        self.plain = [run for run in runs if run.outcome is SUCCESS]
+        self.rare = [run for run in runs if run.outcome is not SUCCESS]
+        self.unstarted = list(unstarted)
+        self._process = process
+        self._keep = keep
+        self._now = monotonic()
+        self.record = _record(claims, self.plain, self._now, keep=keep) if self.plain else None
+
+    def conclude(self, more: Iterable[Ended] = ()) -> tuple[Statement, dict[str, Any]] | None:
+        """Return the statement for all that did not just succeed, if there is any."""
+        ended = [_ended(run, self._now) for run in self.rare]
+        ended += [Ended(job.claim_id, job.id, "released") for job in self.unstarted]
+        ended += more
+        if not ended:
+            return None
+        return STATEMENTS["conclude"], conclusion(ended, self._process, keep=self._keep)
+
+
+def _ended(run: Run, now: float) -> Ended:
+    verdict = run.outcome.verdict
+    return Ended(
+        run.job.claim_id,
+        run.job.id,
+        verdict.outcome,
+        now - run.started,
+        now - run.ended,
+        verdict.wait_s,
+        run.outcome.error,
+    )
+
+
+def _record(
+    claims: dict[int, set[int]], runs: list[Run], now: float, *, keep: bool
+) -> dict[str, Any]:
+    done: dict[int, int] = {}
+    for run in runs:
+        done[run.job.claim_id] = done.get(run.job.claim_id, 0) + 1
+    held = [len(claims[claim_id]) for claim_id in done]
+    return {
+        "claim_ids": [run.job.claim_id for run in runs],
+        "job_ids": [run.job.id for run in runs],
+        "started_s": [now - run.started for run in runs],
+        "ended_s": [now - run.ended for run in runs],
+        "batch_ids": list(done),
+        "held": held,
+        "remaining": [size - done[claim_id] for size, claim_id in zip(held, done, strict=True)],
+        "keep": keep,
+    }

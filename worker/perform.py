@@ -1,0 +1,124 @@
+"""Runs one job in the thread that called, and decides what becomes of it."""
+
+from __future__ import annotations
+
+import json
+import traceback
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from jobsd.clock import monotonic
+from jobsd.jobs import arguments, registry
+from jobsd.jobs.current import CurrentJob, running
+from jobsd.jobs.policy import Policy, Verdict, judge
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from contextlib import AbstractContextManager
+
+MESSAGE_MAX = 10_000
+STACK_MAX = 50_000
+"""Characters of an error that are kept: enough to understand it, whatever it says."""
+
+_NO_POLICY = Policy()
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimedJob:
+    """A job as its claim has brought it."""
+
+    claim_id: int
+    id: int
+    class_name: str
+    arguments: str
+    queue_name: str
+    attempts: int
+    max_attempts: int
+    waited_s: float
+    """Seconds from when it was due until it was claimed."""
+    claimed_at: float = field(default_factory=monotonic)
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of a job that has run; `error` is JSON text, None for a success."""
+
+    verdict: Verdict
+    error: str | None = None
+    exception: BaseException | None = None
+
+
+SUCCESS = Outcome(Verdict("finished"))
+
+
+def perform(
+    job: ClaimedJob, bind: Callable[[CurrentJob], AbstractContextManager[None]]
+) -> Outcome:
+    """Run the job and return what becomes of it; never raises, whatever the job does.
+
+    `bind` is entered around the run, so that what the job logs bears its name.
+    """
+    attempt = job.attempts + 1
+    policy = _NO_POLICY
+    try:
+        definition = registry.get(job.class_name)
+        policy = definition.policy
+        args, kwargs = arguments.load(job.arguments)
+        current = CurrentJob(job.id, attempt, job.queue_name, job.class_name)
+        with running(current), bind(current):
+            definition.perform(*args, **kwargs)
+    except BaseException as error:  # noqa: BLE001 - sys.exit and the like end the job only
+        return _failure(error, policy, attempt, job.max_attempts)
+    return SUCCESS
+
+
+def _failure(error: BaseException, policy: Policy, attempt: int, attempts_max: int) -> Outcome:
+    try:
+        verdict = judge(policy, error, attempt, attempts_max)
+    except BaseException as broken:  # noqa: BLE001 - the author's backoff may raise anything
+        broken.__context__ = error
+        return Outcome(Verdict("failed"), describe(broken), broken)
+    described = None if verdict.outcome in {"snoozed", "discarded"} else describe(error)
+    return Outcome(verdict, described, error)
+
+
+def describe(error: BaseException) -> str:
+    """Return an error as the JSON text that is stored: type, message, stack."""
+    return json.dumps(
+        {
+            "type": _type_name(error),
+            "message": _clean(_message(error), MESSAGE_MAX),
+            "stack": _clean(_stack(error), STACK_MAX),
+        },
+    )
+
+
+def _type_name(error: BaseException) -> str:
+    kind = type(error)
+    plain = kind.__module__ in {"builtins", "jobsd.errors"}
+    return kind.__qualname__ if plain else f"{kind.__module__}.{kind.__qualname__}"
+
+
+def _message(error: BaseException) -> str:
+    try:
+        return str(error)
+    except Exception as broken:  # noqa: BLE001 - an exception whose text raises
+        return f"<the message of the error raised {type(broken).__name__}>"
+
+
+def _stack(error: BaseException) -> str:
+    try:
+        lines = traceback.TracebackException.from_exception(error, limit=-100, compact=True)
+        return "".join(lines.format())
+    except Exception as broken:  # noqa: BLE001
+        return f"<the stack of the error raised {type(broken).__name__}>"
+
+
+def _clean(text: str, length_max: int) -> str:
+    """Return text that PostgreSQL can store: no NUL, no half of a surrogate pair."""
+    if len(text) > length_max:
+        half = length_max // 2
+        text = (
+            f"{text[:half]}\n… {len(text) - length_max} characters left out …\n{text[-half:]}"
+        )
+    return text.replace("\0", "\\0").encode(errors="replace").decode()

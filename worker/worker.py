@@ -1,0 +1,289 @@
+"""A worker: one control thread that alone speaks to the queue, and a pool of job threads.
+
+Each round of `poll` takes outcomes in, does a turn when one is due, hands new jobs over,
+and returns how long nothing is to be done. A turn is due when jobs may be claimed (the
+pool has room, and there is reason to think that some are ready) or when outcomes should
+be recorded (the pool has nothing more to do, or the oldest is 10 ms old).
+
+Whether jobs are ready: a claim that brought all it asked for says that there are more; a
+notification says so; else we look by ourselves at growing intervals, which also finds
+the job whose commit crossed with our going to sleep. A worker says that it sleeps (so
+that enqueuers send notifications, which cost them a lock) when a claim came back short,
+and says that it is awake once claims have come back full for a while.
+"""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from jobsd.clock import monotonic
+from jobsd.database.connection import Session
+from jobsd.instruments.events import emit, tells
+from jobsd.jobs.current import set_stopping
+from jobsd.jobs.ready import Selection
+from jobsd.processes import registry
+
+from .ledger import Ledger
+from .pace import IN_HAND_MAX, Pace
+from .pool import Pool
+from .report import Report
+from .turn import Result, take
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from jobsd.configuration.options import JobsOptions, WorkerOptions
+    from jobsd.database.connection import Target
+    from jobsd.jobs.claims import Ended
+    from jobsd.jobs.current import CurrentJob
+    from jobsd.processes.process import Context
+
+FLUSH_S = 0.01
+"""An outcome waits at most this long to be recorded together with others."""
+LOOK_MIN_S = 0.001
+LOOK_MAX_S = 5.0
+AWAKE_S = 0.25
+"""After claims have come back full for this long, notifications are of no use to us."""
+SETTLE_S = 10.0
+"""How often the claims are read back."""
+
+
+def _no_binding(_job: CurrentJob) -> AbstractContextManager[None]:
+    return nullcontext()
+
+
+@dataclass(slots=True)
+class Rhythm:
+    """When to look for jobs next."""
+
+    next_look: float = 0.0
+    interval_s: float = LOOK_MIN_S
+    full_since: float | None = None
+
+    def look_now(self) -> None:
+        """There is reason to think that jobs are ready."""
+        self.next_look, self.interval_s = 0.0, LOOK_MIN_S
+
+
+class Worker:
+    """The loop of a worker process."""
+
+    kind = "worker"
+
+    def __init__(  # noqa: PLR0913 - what a worker is made of
+        self,
+        context: Context,
+        target: Target,
+        options: WorkerOptions,
+        jobs: JobsOptions,
+        *,
+        bind: Callable[[CurrentJob], AbstractContextManager[None]] = _no_binding,
+        settle_s: float = SETTLE_S,
+    ) -> None:
+        self._context = context
+        self._options = options
+        self._selection = Selection(options.queues)
+        self._session = Session(target, f"jobsd {context.name}", listen=True)
+        self._pool = Pool(options.threads, context.slot, context.nap.wake, bind)
+        self._pace = Pace(options.threads, options.prefetch)
+        self._ledger = Ledger(context.name, keep=jobs.preserve_finished_jobs)
+        self._report = Report(context.slot)
+        self._rhythm = Rhythm()
+        self._row_id = 0
+        self._sleeps = False
+        self._settle_s = settle_s
+        self._settle_at = 0.0
+        self._release: list[Ended] = []
+        self._draining = False
+
+    # The life of the process.
+
+    def connect(self) -> None:
+        """Register, and find out what a broken connection has left open."""
+        row_id = registry.register(
+            self._session,
+            kind=self.kind,
+            name=self._context.name,
+            supervisor_id=self._context.board.supervisor_row,
+            metadata=self._metadata(),
+        )
+        if self._row_id not in {0, row_id}:
+            # Someone has declared us dead, and settled what we had claimed.
+            self._tell_lost(self._ledger.abandon())
+        self._row_id = row_id
+        self._context.slot.set_row(row_id)
+        self._sleeps = False
+        self._settle()
+        self._rhythm.look_now()
+
+    def disconnect(self) -> None:
+        """Drop the connection; running jobs go on, what has ended waits."""
+        self._session.close()
+
+    def socket(self) -> int | None:
+        """Return the socket on which notifications come."""
+        return self._session.fileno()
+
+    def doing(self) -> str:
+        """Return what the title says."""
+        queues = ",".join(self._options.queues)
+        if self._draining:
+            return f"draining {self._pool.busy} of {queues}"
+        return f"{self._pool.busy}/{self._pool.size} threads on {queues}"
+
+    def stop(self) -> None:
+        """Take nothing new; give back what was not started."""
+        self._draining = True
+        set_stopping()
+        self._ledger.give_back(self._pool.take_back())
+
+    @property
+    def stopped(self) -> bool:
+        """Whether nothing runs and everything is recorded."""
+        return self._draining and not self._in_hand() and not self._ledger.pending
+
+    def farewell(self) -> None:
+        """Remove the row; the pool's threads end with the process."""
+        self._pool.close()
+        if self._row_id:
+            registry.deregister(self._session, self._row_id)
+            self._context.slot.set_row(0)
+        self._session.close()
+
+    # Rounds.
+
+    def poll(self) -> float:
+        """Do a turn if one is due; return the seconds until the next may be."""
+        self._hear()
+        self._collect()
+        if monotonic() >= self._settle_at:
+            # The connection stands, so what is missing was taken away by someone.
+            self._tell_lost(self._settle())
+        limit = self._room()
+        if limit or self._is_flush_due():
+            self._turn(limit)
+            # What came while the statement ran does not make the socket readable any more.
+            self._hear()
+        self._context.slot.set_threads(self._pool.busy, self._pool.size)
+        return self._rest_s()
+
+    def _hear(self) -> None:
+        for payload in self._session.notifications():
+            word, _, queue = payload.partition(" ")
+            if word == "ready" and self._selection.matches(queue):
+                self._rhythm.look_now()
+
+    def _collect(self) -> None:
+        runs = self._pool.collect()
+        self._pace.observe([run.ended - run.started for run in runs])
+        self._ledger.add(runs)
+        startable = self._pace.patience(self._pool.running_for_s())
+        if startable is not None and self._pool.waiting > startable:
+            self._ledger.give_back(self._pool.take_back(startable))
+
+    def _room(self) -> int:
+        """Return how many jobs to ask for now: 0 when there is no room or no reason."""
+        if self._draining or monotonic() < self._rhythm.next_look:
+            return 0
+        idle = self._pool.size - self._pool.busy - self._pool.waiting
+        ahead = self._pace.ahead(self._pool.running_for_s())
+        # With jobs ahead, asked for by halves: a turn serves many, and threads never starve.
+        wanted = max(idle, 0) if not ahead else ahead if self._pool.waiting <= ahead // 2 else 0
+        return max(0, min(wanted, IN_HAND_MAX - self._unrecorded()))
+
+    def _is_flush_due(self) -> bool:
+        if not self._ledger.pending:
+            return False
+        oldest = self._ledger.oldest
+        return oldest is None or not self._in_hand() or monotonic() - oldest >= FLUSH_S
+
+    def _turn(self, limit: int) -> None:
+        writing = self._ledger.statements()
+        result = take(
+            self._session,
+            writing,
+            release=self._release,
+            selection=self._selection,
+            process_id=self._row_id,
+            limit=limit,
+        )
+        self._release = []
+        if not self._ledger.wrote(writing, result.recorded, result.concluded):
+            self._settle_at = 0.0
+        self._report.recorded(writing, result.recorded, result.concluded)
+        if limit:
+            self._hand_over(result, limit)
+
+    def _hand_over(self, result: Result, limit: int) -> None:
+        if result.claim_id is not None:
+            self._ledger.open(result.claim_id, result.jobs)
+            ahead = self._pace.ahead(())
+            self._pool.post(result.jobs, ahead // 2)
+            if tells("debug"):
+                emit("jobs.claimed", size=len(result.jobs), claim_id=result.claim_id)
+        self._set_rhythm(len(result.jobs), limit)
+
+    def _set_rhythm(self, claimed: int, limit: int) -> None:
+        now, rhythm = monotonic(), self._rhythm
+        if claimed >= limit:
+            rhythm.look_now()
+            rhythm.full_since = rhythm.full_since or now
+            if self._sleeps and now - rhythm.full_since > AWAKE_S:
+                self._session.fetch(registry.STATEMENTS["rise"], {"id": self._row_id})
+                self._sleeps = False
+            return
+        rhythm.full_since = None
+        if claimed:
+            rhythm.interval_s = LOOK_MIN_S
+        if not self._session.listening:
+            rhythm.next_look = now + self._options.polling_interval_s
+            return
+        if not self._sleeps:
+            self._go_to_sleep()
+        rhythm.next_look = now + rhythm.interval_s
+        rhythm.interval_s = min(LOOK_MAX_S, rhythm.interval_s * 2)
+
+    def _go_to_sleep(self) -> None:
+        parameters = {"id": self._row_id, "kind": self.kind, "wake_in_s": None}
+        self._session.fetch(registry.STATEMENTS["sleep"], parameters)
+        self._sleeps = True
+
+    def _rest_s(self) -> float:
+        now = monotonic()
+        rest_s = LOOK_MAX_S
+        if not self._draining and (self._pool.busy < self._pool.size or self._pool.waiting):
+            rest_s = min(rest_s, max(0.0, self._rhythm.next_look - now))
+        if self._ledger.pending:
+            oldest = self._ledger.oldest or now
+            rest_s = min(rest_s, max(0.0, oldest + FLUSH_S - now))
+        return rest_s
+
+    # Claims.
+
+    def _settle(self) -> set[int]:
+        self._settle_at = monotonic() + self._settle_s
+        unknown, gone = self._ledger.settle(self._session, self._row_id)
+        self._release += unknown
+        self._pool.forget(self._ledger.holds)
+        if unknown:
+            self._turn(0)
+        return gone
+
+    def _tell_lost(self, claims: set[int]) -> None:
+        if claims:
+            emit("claims.lost", claims=sorted(claims))
+
+    def _in_hand(self) -> int:
+        return self._pool.busy + self._pool.waiting
+
+    def _unrecorded(self) -> int:
+        return self._in_hand() + self._ledger.size
+
+    def _metadata(self) -> dict[str, object]:
+        return {
+            "queues": ",".join(self._options.queues),
+            "threads": self._options.threads,
+            "polling_interval": self._options.polling_interval_s,
+        }
