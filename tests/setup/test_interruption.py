@@ -1,0 +1,91 @@
+"""First runs that were cut short, as an ordinary user where we are root."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import shutil
+import signal
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from setup.machine import PROBE_STATUS, Clone, find_python, finish, make_clone, wait_until
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_USER = "" if os.geteuid() else "nobody"
+
+
+@pytest.fixture
+def clone() -> Iterator[Clone]:
+    """A clone of an ordinary user's, who has no home, with Python 3.13 where there is one."""
+    top = Path(tempfile.mkdtemp(prefix="jobsd-setup-"))
+    top.chmod(0o755)
+    make_clone(top / "clone")
+    if _USER:
+        for path in (top / "clone", *(top / "clone").rglob("*")):
+            os.chown(path, pwd.getpwnam(_USER).pw_uid, -1, follow_symlinks=False)
+    python = find_python("3.13", _USER) or find_python("3.11", _USER)
+    if not python:
+        pytest.skip("an ordinary user finds no Python here")
+    yield Clone(top / "clone", _USER, names={"HOME": "/nonexistent", "JOBSD_PYTHON": python})
+    shutil.rmtree(top)
+
+
+def test_a_half_made_environment_is_made_anew(clone: Clone) -> None:
+    first = clone.begin("bin/jobs")
+    wait_until(lambda: any(clone.venv.glob("lib/python*/site-packages/pip")))
+    os.killpg(first.pid, signal.SIGKILL)
+    finish(first)
+    assert not clone.stamp.exists()
+
+    second = clone.run("bin/jobs")
+
+    assert second.status == PROBE_STATUS
+    assert "jobsd: .venv is half made; making it anew (about 20 s) ...\n" in second.err
+
+
+def test_a_start_whose_shell_alone_was_killed_is_waited_for(clone: Clone) -> None:
+    first = clone.begin("bin/jobs")
+    wait_until((clone.venv / "setup.log").exists)
+    first.kill()
+    second = clone.run("bin/jobs")
+    finish(first)
+
+    assert second.status == PROBE_STATUS
+    assert second.err == (
+        "jobsd: waiting for another start that is preparing .venv ...\n"
+        "jobsd: .venv is half made; making it anew (about 20 s) ...\n"
+    )
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+def test_a_signal_ends_the_first_run_at_once(clone: Clone, number: signal.Signals) -> None:
+    first = clone.begin("bin/jobs")
+    wait_until((clone.venv / "setup.log").exists)
+    first.send_signal(number)
+
+    assert first.wait(timeout=5) == 128 + number
+    assert not clone.stamp.exists()
+    finish(first)
+
+
+def test_a_failed_first_run_leaves_nothing_but_its_reason(clone: Clone) -> None:
+    run = clone.run("bin/jobs", PIP_NO_INDEX="1", PIP_FIND_LINKS="")
+
+    assert run.status == 1
+    assert "No matching distribution found for setuptools" in run.err
+    assert not clone.venv.exists()
+
+
+@pytest.mark.skipif(not _USER, reason="only root can lay out what another can't write to")
+def test_a_clone_that_can_t_be_written_to_is_left_and_named(clone: Clone) -> None:
+    shutil.chown(clone.folder, 0)
+    run = clone.run("bin/jobs")
+
+    assert run.status == 78
+    assert run.err == f"jobsd: .venv is to be made, and {clone.folder} can't be written\n"
