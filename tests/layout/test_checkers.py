@@ -1,0 +1,61 @@
+"""Every checker is content, and has seen every file: the links hide the rooms from some."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+
+from layout.house import ROOT, files, tool
+
+
+def _run(*command: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [tool(command[0]), *command[1:]],
+        cwd=ROOT,
+        check=False,
+        capture_output=True,
+        text=True,
+    )
+
+
+def test_ruff_has_no_complaints() -> None:
+    report = _run("ruff", "check", "--no-cache", "--output-format=concise")
+
+    assert report.returncode == 0, report.stdout
+
+
+def test_ruff_sees_every_file_once() -> None:
+    report = _run("ruff", "check", "--show-files")
+
+    seen = [name for name in report.stdout.splitlines() if name.endswith(".py")]
+    assert sorted(seen) == [str(ROOT / name) for name in files(".py")]
+
+
+def test_every_file_is_formatted() -> None:
+    report = _run("ruff", "format", "--no-cache", "--check")
+
+    assert report.returncode == 0, report.stdout
+
+
+def test_mypy_has_no_complaints_about_the_package_and_the_tests() -> None:
+    report = _run("mypy")
+
+    assert report.returncode == 0, report.stdout
+    checked = re.search(r"in (\d+) source files", report.stdout)
+    elsewhere = ("benchmarks/", "docs/", "packaging/")
+    expected = [name for name in files(".py") if not name.startswith(elsewhere)]
+    assert checked, report.stdout
+    assert int(checked[1]) == len(expected)
+
+
+def test_pyright_has_no_complaints() -> None:
+    report = _run("pyright", "--outputjson")
+
+    summary = json.loads(report.stdout)
+    complaints = [
+        f"{c['file']}:{c['range']['start']['line'] + 1}: {c['message']}"
+        for c in summary["generalDiagnostics"]
+    ]
+    assert complaints == []
+    assert summary["summary"]["filesAnalyzed"] >= len(files(".py"))
