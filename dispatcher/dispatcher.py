@@ -22,9 +22,6 @@ if TYPE_CHECKING:
 
 STATEMENTS = Statements("jobsd.dispatcher", "dispatcher.sql")
 
-ASLEEP_S = 3600.0
-"""How far ahead a sleeper asks to be woken for: beyond it, it looks by itself long before."""
-
 
 class Dispatcher:
     """The loop of a dispatcher process."""
@@ -105,6 +102,6 @@ class Dispatcher:
         self._session.close()
 
     def _go_to_sleep(self) -> None:
-        parameters = {"id": self._row_id, "kind": self.kind, "wake_in_s": ASLEEP_S}
+        parameters = {"id": self._row_id, "kind": self.kind}
         self._session.fetch(registry.STATEMENTS["sleep"], parameters)
         self._sleeps = True

@@ -1,7 +1,8 @@
 """One turn of a worker: one round trip and one commit.
 
-What has ended is recorded, and the next batch is claimed: by one fused statement; behind it in the same
-pipeline, only when there are any, one statement for all that did not just succeed.
+What has ended is recorded, and the next batch is claimed, by one fused statement; behind
+it in the same pipeline, only when there are any, one statement for all that did not just
+succeed.
 """
 
 from __future__ import annotations

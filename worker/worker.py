@@ -246,7 +246,7 @@ class Worker:
         rhythm.interval_s = min(LOOK_MAX_S, rhythm.interval_s * 2)
 
     def _go_to_sleep(self) -> None:
-        parameters = {"id": self._row_id, "kind": self.kind, "wake_in_s": None}
+        parameters = {"id": self._row_id, "kind": self.kind}
         self._session.fetch(registry.STATEMENTS["sleep"], parameters)
         self._sleeps = True
 

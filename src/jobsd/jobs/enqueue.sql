@@ -23,7 +23,9 @@ SELECT
     END
 FROM job;
 
--- later: store one job that waits for its time; one whose time has come is ready.
+-- later: store one job that waits for its time; one whose time has come is ready. A
+-- dispatcher looks by itself every five seconds and then knows what is due next: it is
+-- woken only for what is due before.
 WITH job AS (
     INSERT INTO jobsd.jobs (
         queue_name, class_name, arguments, priority, max_attempts, retries_crash, scheduled_at
@@ -51,9 +53,9 @@ SELECT
     id,
     waits,
     CASE
-        WHEN waits AND (%(always)s OR EXISTS (
-            SELECT FROM jobsd.sleepers AS sleeper
-            WHERE sleeper.kind = 'dispatcher' AND sleeper.wake_at > job.scheduled_at
+        WHEN waits AND (%(always)s OR (
+            scheduled_at < clock_timestamp() + interval '6 seconds'
+            AND EXISTS (SELECT FROM jobsd.sleepers WHERE kind = 'dispatcher')
         ))
             THEN pg_notify('jobsd.wake', 'due')
         WHEN NOT waits AND (%(always)s OR EXISTS (

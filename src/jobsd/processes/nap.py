@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import select
+import signal
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -43,8 +44,16 @@ class Nap:
         with contextlib.suppress(BlockingIOError):
             os.write(self._writer, b"\0")
 
+    def wake_on_signals(self) -> None:
+        """Let each signal that has a handler end the nap. Main thread only.
+
+        A handler runs between two instructions of Python, so one that wakes us could not
+        wake us from a sleep that began just before it: the byte must come from below.
+        """
+        signal.set_wakeup_fd(self._writer, warn_on_full_buffer=False)
+
     def close(self) -> None:
-        """Give the pipe back."""
+        """Give the pipe back. Nothing but `set_wakeup_fd(-1)` undoes `wake_on_signals`."""
         os.close(self._reader)
         os.close(self._writer)
 

@@ -37,7 +37,14 @@ REST_MAX_S = 5.0
 ORPHAN_S = 0.7
 """How long a process may live on after its supervisor, to record what has ended."""
 
-_NOT_OURS = (signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGTTIN, signal.SIGTTOU)
+_NOT_OURS = (
+    signal.SIGINT,
+    signal.SIGHUP,
+    signal.SIGUSR1,
+    signal.SIGUSR2,
+    signal.SIGTTIN,
+    signal.SIGTTOU,
+)
 
 # Tables that are not there yet are waited for like a database that is not there yet.
 _WAITED_OUT = (*OUTAGES, errors.UndefinedTable, errors.InvalidSchemaName)
@@ -131,8 +138,13 @@ def _nap(loop: Loop, context: Context, rest_s: float) -> None:
         return
     sockets = [fd for fd in (loop.socket(), context.lifeline) if fd is not None]
     context.nap.take(min(rest_s, REST_MAX_S), sockets)
-    if context.lifeline is not None and os.getppid() != context.board.supervisor_pid:
+    if _is_orphan(context):
         _follow_supervisor(context)
+
+
+def _is_orphan(context: Context) -> bool:
+    """Return whether we were started by a supervisor that is gone; once we act on it, not."""
+    return context.lifeline is not None and os.getppid() != context.board.supervisor_pid
 
 
 def _follow_supervisor(context: Context) -> None:
@@ -155,21 +167,27 @@ def _say_farewell(loop: Loop) -> None:
 def listen_to_signals(context: Context) -> None:
     """Install the handlers of a process below the supervisor.
 
-    TERM ends it in order, QUIT at once. INT and HUP are the supervisor's business, but
-    come to the whole group from a terminal: handled by doing nothing, since what is
-    ignored would be ignored by the programs that a job starts, too.
+    TERM ends it in order, QUIT at once. The others are the supervisor's business, but come
+    to the whole group from a terminal: handled by doing nothing, since what is ignored
+    would be ignored by the programs that a job starts, too.
     """
-    signal.signal(signal.SIGTERM, lambda _signal, _frame: context.request_stop())
+    context.nap.wake_on_signals()
+    signal.signal(signal.SIGTERM, lambda _signal, _frame: _be_terminated(context))
     signal.signal(signal.SIGQUIT, lambda _signal, _frame: os._exit(0))
-    for number in (
-        signal.SIGINT,
-        signal.SIGHUP,
-        signal.SIGUSR1,
-        signal.SIGTTIN,
-        signal.SIGTTOU,
-    ):
+    for number in _NOT_OURS:
         signal.signal(number, lambda _signal, _frame: None)
     threading.excepthook = _report_thread
+
+
+def _be_terminated(context: Context) -> None:
+    """Stop; at once set the alarm if it was the supervisor's death that sent the signal.
+
+    The loop may be in the middle of a long wait for the database: it would see the end of
+    the lifeline too late.
+    """
+    context.request_stop()
+    if _is_orphan(context):
+        _follow_supervisor(context)
 
 
 def _report_thread(failure: threading.ExceptHookArgs) -> None:

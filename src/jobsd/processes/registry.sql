@@ -28,10 +28,10 @@ FROM unnest(%(ids)s::bigint[], %(ages)s::float8[], %(supervisor_ids)s::bigint[])
 WHERE process.id = beat.id
 RETURNING process.id;
 
--- sleep: say that a process wants to be woken, when something is due before `wake_in_s`.
-INSERT INTO jobsd.sleepers (process_id, kind, wake_at)
-VALUES (%(id)s, %(kind)s, now() + make_interval(secs => %(wake_in_s)s::float8))
-ON CONFLICT (process_id) DO UPDATE SET wake_at = excluded.wake_at;
+-- sleep: say that a process wants to be woken.
+INSERT INTO jobsd.sleepers (process_id, kind)
+VALUES (%(id)s, %(kind)s)
+ON CONFLICT (process_id) DO NOTHING;
 
 -- rise: say that a process needs no wake-up: it comes round by itself.
 DELETE FROM jobsd.sleepers WHERE process_id = %(id)s;

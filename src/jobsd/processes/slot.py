@@ -50,6 +50,7 @@ _NAME_AT = 32
 # Words of a slot.
 _STATE, _PID, _STARTED, _TICK, _ROW, _KIND, _STATUS, _DIED, _REASON = range(9)
 _FLAGS, _BUSY, _THREADS, _DROPPED, _ENDED, _RSS, _GENERATION, _UP_SINCE = range(9, 17)
+_SPENT = 17
 _ROW_LOST = 1
 
 
@@ -103,6 +104,10 @@ class Slot:
         """Add to the log lines that could not be written."""
         self.words[_DROPPED] += lines
 
+    def ask_for_successor(self) -> None:
+        """Say that the process has done enough: it is told to end once another is up."""
+        self.words[_SPENT] = 1
+
     # What the supervisor writes.
 
     def take(self, kind: str, name: str) -> None:
@@ -119,6 +124,7 @@ class Slot:
             _THREADS,
             _RSS,
             _UP_SINCE,
+            _SPENT,
         ):
             words[at] = 0
         for at in range(_CELLS_AT, _QUEUES_AT):
@@ -146,7 +152,11 @@ class Slot:
     # What the monitor writes.
 
     def free(self) -> None:
-        """Give the slot back, after the death was written to the database."""
+        """Give the slot back, after the death was written to the database.
+
+        The supervisor gives one back itself when the fork failed, or when it must: a dead
+        monitor's, if there is no other for the next monitor.
+        """
         self.words[_STATE] = FREE
 
     def lose_row(self) -> None:
@@ -220,6 +230,11 @@ class Slot:
     def row_lost(self) -> bool:
         """Whether the process's row was deleted by someone else."""
         return bool(self.words[_FLAGS] & _ROW_LOST)
+
+    @property
+    def wants_successor(self) -> bool:
+        """Whether the process has done enough and is to be replaced."""
+        return bool(self.words[_SPENT])
 
     @property
     def busy(self) -> int:

@@ -148,14 +148,9 @@ WITH (
 -- when a crash empties the table the sleepers look by themselves within five seconds.
 CREATE UNLOGGED TABLE jobsd.sleepers (
     process_id bigint PRIMARY KEY,
-    kind text NOT NULL,
-    wake_at timestamptz
+    kind text NOT NULL
 )
-WITH (
-    fillfactor = 50,
-    autovacuum_vacuum_scale_factor = 0,
-    autovacuum_vacuum_threshold = 200
-);
+WITH (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 200);
 
 CREATE TABLE jobsd.pauses (
     queue_name text PRIMARY KEY,
