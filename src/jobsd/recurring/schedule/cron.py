@@ -11,7 +11,7 @@ from datetime import date, timedelta
 from typing import TYPE_CHECKING
 
 from .error import ScheduleError
-from .fields import HOUR, MINUTE, MONTH, SECOND, full, only
+from .fields import DAY, LARGER
 
 if TYPE_CHECKING:
     from .days import MonthDays, WeekDays
@@ -44,12 +44,12 @@ class Cron:
     unless `both_days` (`&`) demands both. None stands for `*`.
     """
 
-    seconds: Field = only(SECOND, [0])
-    minutes: Field = only(MINUTE, [0])
-    hours: Field = full(HOUR)
-    month_days: MonthDays | None = None
-    months: Field = full(MONTH)
-    week_days: WeekDays | None = None
+    seconds: Field
+    minutes: Field
+    hours: Field
+    month_days: MonthDays | None
+    months: Field
+    week_days: WeekDays | None
     both_days: bool = False
 
     @property
@@ -79,7 +79,7 @@ class Cron:
             str(self.months),
             str(self.week_days or "*") + ("&" if self.both_days else ""),
         ]
-        if self.seconds.values != {0}:
+        if self.seconds.values != frozenset({0}):
             fields.insert(0, str(self.seconds))
         return " ".join(fields)
 
@@ -102,6 +102,19 @@ def require_possible(cron: Cron) -> Cron:
     if _is_rare(cron) and not _has_a_day(cron):
         raise ScheduleError("no day in 40 years matches these day fields together")
     return cron
+
+
+def uneven_steps(cron: Cron) -> list[str]:
+    """Return a sentence for each `*/n` that does not divide what it steps through."""
+    fields = [cron.seconds, cron.minutes, cron.hours, cron.months]
+    if cron.month_days:
+        fields.append(cron.month_days.plain)
+    return [
+        f"*/{field.step} starts anew with each {LARGER[field.span.name]}:"
+        f" from {field.span.name} {max(field.values)} to {min(field.values)} is no full step"
+        for field in fields
+        if field.step and (field.span.size % field.step or field.span is DAY)
+    ]
 
 
 def _is_rare(cron: Cron) -> bool:

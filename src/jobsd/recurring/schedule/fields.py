@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING
+
+from .error import ScheduleError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+
+    from .said import Cadence
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +34,7 @@ HOUR = Span("hour", 0, 23)
 DAY = Span("day", 1, 31)
 MONTH = Span("month", 1, 12)
 WEEKDAY = Span("weekday", 0, 6)
+LARGER = {"second": "minute", "minute": "hour", "hour": "day", "day": "month", "month": "year"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,9 +86,22 @@ def every(span: Span, count: int) -> Field:
     return Field(span, frozenset(range(span.low, span.high + 1, count)), step=count)
 
 
-def starting(span: Span, first: int, count: int) -> Field:
-    """Return `first/count`: from `first` on, every `count`-th up to the span's end."""
-    return Field(span, frozenset(range(first, span.high + 1, count)))
+def counted(span: Span, cadence: Cadence | None) -> Field:
+    """Return the values that a cadence of this span's unit counts to.
+
+    Raises:
+        ScheduleError: when it starts at a value that does not exist.
+    """
+    if cadence is None:
+        return full(span)
+    if cadence.first is None:
+        return every(span, cadence.count)
+    if not span.low <= cadence.first <= span.high:
+        raise ScheduleError(
+            f"there is no {span.name} {cadence.first} to start at",
+            f"they go from {span.low} to {span.high}",
+        )
+    return only(span, range(cadence.first, span.high + 1, cadence.count))
 
 
 def written(span: Span, values: list[int]) -> str:
@@ -98,7 +117,7 @@ def written(span: Span, values: list[int]) -> str:
 
 
 def _even_step(values: list[int]) -> int | None:
-    gaps = {later - earlier for earlier, later in zip(values, values[1:], strict=False)}
+    gaps = {later - earlier for earlier, later in pairwise(values)}
     return gaps.pop() if len(gaps) == 1 else None
 
 

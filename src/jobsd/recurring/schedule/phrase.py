@@ -19,11 +19,11 @@ together, and which don't go together, is decided in `reading`: this module only
 from __future__ import annotations
 
 from .error import ScheduleError, quoted
-from .phrase_days import starts_days, take_days, take_separator, take_span_of_days
+from .phrase_days import starts_days, take_days, take_span_of_days
 from .phrase_times import starts_time, take_span, take_times
 from .said import Cadence, Said
 from .tokens import Tokens
-from .words import AND, CADENCES, MONTHS, NUMBERS, POINTS, UNITS
+from .words import AND, CADENCES, NUMBERS, POINTS, UNITS
 from .zones import find_zone, require_zone
 
 _MAX_LENGTH = 256
@@ -86,7 +86,10 @@ def _take_every(tokens: Tokens, said: Said) -> None:
         _set_cadence(tokens, said, Cadence(count, "minute"))
         return
     if tokens.peek().word == "-":
-        raise ScheduleError(f"{quoted(tokens.text)} counts backwards")
+        raise ScheduleError(
+            f"{quoted(tokens.text)} counts backwards",
+            "a count is 1 or more: every 5 minutes",
+        )
     count = _take_count(tokens)
     unit = _take_unit(tokens, said)
     _set_cadence(tokens, said, Cadence(count, unit, _take_start(tokens, unit)))
@@ -182,7 +185,7 @@ def _take_points(tokens: Tokens, said: Said) -> None:
     points.add(_take_point(tokens, unit))
     while True:
         before = tokens.position
-        if not take_separator(tokens):
+        if not tokens.take_separator():
             return
         if _starts_point(tokens):
             _take_points(tokens, said)
@@ -228,18 +231,13 @@ def _set_cadence(tokens: Tokens, said: Said, cadence: Cadence) -> None:
 
 
 def _not_understood(tokens: Tokens) -> ScheduleError:
-    from difflib import get_close_matches  # noqa: PLC0415 - only needed to be helpful
-
-    from .words import KNOWN  # noqa: PLC0415 - the same
+    from .hints import nearest_word  # noqa: PLC0415 - only needed to be helpful
 
     token = tokens.peek()
-    before = tokens.peek(-1).word if tokens.position else ""
+    before = tokens.peek(-1).word
     if token.kind == "word" and before in {"in", "on"} and token.text[:1].isupper():
         require_zone(token.text)
-    near = get_close_matches(token.word, sorted(KNOWN | set(MONTHS)), n=1, cutoff=0.75)
-    return tokens.wrong(
-        f'did you mean "{near[0]}"?' if near and token.word not in KNOWN else ""
-    )
+    return tokens.wrong(nearest_word(token.word))
 
 
 def _every_other(tokens: Tokens) -> ScheduleError:
@@ -262,7 +260,11 @@ def _unclear_start(tokens: Tokens, unit: str) -> ScheduleError:
 
 
 def _other_unit(tokens: Tokens, unit: str, named: str, number: str) -> ScheduleError:
-    return ScheduleError(
-        f"{quoted(tokens.text)}: what comes every {unit} can't start at a {named}",
-        f'write "every {unit} at {named} {number}", or "starting at {unit}" and a number',
-    )
+    hint = f'write "starting at {unit}" and a number'
+    if (unit, named) in {("minute", "second"), ("hour", "minute"), ("hour", "second")}:
+        hint = f'write "every {unit} at {named} {number}"'
+    elif (unit, named) == ("day", "hour"):
+        hint = f'write "every day at {number}:00"'
+    elif (unit, named) == ("month", "day"):
+        hint = f'write "every month on day {number}"'
+    return ScheduleError(f"{quoted(tokens.text)}: the {unit}s can't start at a {named}", hint)

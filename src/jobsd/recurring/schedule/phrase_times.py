@@ -15,7 +15,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from .error import ScheduleError, quoted
-from .phrase_days import take_separator
 from .said import Clock
 from .words import HALVES_OF_THE_DAY, HOURS, MINUTES, TO
 
@@ -41,7 +40,7 @@ def take_times(tokens: Tokens, said: Said) -> None:
     said.times.append(first)
     while True:
         before = tokens.position
-        if not take_separator(tokens) or not starts_time(tokens):
+        if not tokens.take_separator() or not starts_time(tokens):
             tokens.position = before
             return
         said.times.append(_take_time(tokens, said))

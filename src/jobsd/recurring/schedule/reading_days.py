@@ -14,10 +14,9 @@ from typing import TYPE_CHECKING
 
 from .days import MonthDays, WeekDays
 from .error import ScheduleError, quoted
-from .fields import DAY, MONTH, WEEKDAY, Field, every, full, only, starting
+from .fields import DAY, MONTH, WEEKDAY, Field, counted, full, only
 
 if TYPE_CHECKING:
-    from .fields import Span
     from .said import Cadence, Said
 
 
@@ -57,8 +56,7 @@ def _every_day(said: Said) -> Days:
         raise _both_days(said, "a cadence of days and a weekday")
     if said.has_month_days:
         return Days(_every_day_of_range(said, cadence), months, None)
-    days = _cadence_field(said, cadence, DAY)
-    said.warnings.append("the days are counted from each month's first day anew")
+    days = counted(DAY, cadence)
     return Days(None if days.is_full else MonthDays(days), months, None)
 
 
@@ -95,22 +93,14 @@ def _months(said: Said, unit: str) -> Field:
     if unit == "year":
         return only(MONTH, said.months or {1})
     if unit == "month" and cadence is not None:
-        counted = _cadence_field(said, cadence, MONTH)
-        if said.months and not counted.is_full:
-            raise ScheduleError(f"{quoted(said.text)} says the months twice")
-        return only(MONTH, said.months) if said.months else counted
+        months = counted(MONTH, cadence)
+        if said.months and not months.is_full:
+            raise ScheduleError(
+                f"{quoted(said.text)} says the months twice",
+                "write only the months, or only every how many",
+            )
+        return only(MONTH, said.months) if said.months else months
     return only(MONTH, said.months)
-
-
-def _cadence_field(said: Said, cadence: Cadence, span: Span) -> Field:
-    if cadence.first is None:
-        return every(span, cadence.count)
-    if not span.low <= cadence.first <= span.high:
-        raise ScheduleError(
-            f"{quoted(said.text)}: there is no {span.name} {cadence.first};"
-            f" they go from {span.low} to {span.high}",
-        )
-    return starting(span, cadence.first, cadence.count)
 
 
 def _month_days(said: Said) -> MonthDays | None:

@@ -47,6 +47,30 @@ class Said:
     warnings: list[str] = field(default_factory=list[str])
 
     @property
+    def names_times(self) -> bool:
+        """Whether anything was said about the time of day."""
+        said = self.times or self.hour_ranges or self.hours or self.minutes or self.seconds
+        return bool(said or self.on_the)
+
+    @property
+    def names_days(self) -> bool:
+        """Whether days or months were named."""
+        return bool(self.has_weekdays or self.has_month_days or self.months)
+
+    @property
+    def names_certain_days(self) -> bool:
+        """Whether it runs on some days only."""
+        cadence = self.cadence
+        some = cadence is not None and cadence.unit in {"day", "week", "month", "year"}
+        every_day = some and cadence == Cadence(1, "day")
+        return self.names_days or (some and not every_day)
+
+    @property
+    def names_only_seconds(self) -> bool:
+        """Whether nothing but seconds was said: "at second 10" is that of every minute."""
+        return bool(self.seconds) and not (self.cadence or self.names_days)
+
+    @property
     def has_month_days(self) -> bool:
         """Whether days of the month were said."""
         return bool(self.month_days or self.last_day or self.day_range)

@@ -8,14 +8,14 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from typing import TYPE_CHECKING, Protocol
 
-from .cron_text import read_cron
+from .cron import uneven_steps
+from .cron_line import is_cron_line, read_cron_line
 from .error import ScheduleError, quoted
 from .interval import IntervalTimes, read_interval
 from .phrase import read_phrase
 from .reading import read_crons
 from .times import Times
-from .words import MONTHS, WEEKDAYS
-from .zones import find_zone, require_zone
+from .zones import require_zone
 
 if TYPE_CHECKING:
     from datetime import tzinfo
@@ -23,24 +23,8 @@ if TYPE_CHECKING:
     from .cron import Cron
 
 _MAX_LENGTH = 1024
-_NAMED = {
-    "@yearly": "0 0 1 1 *",
-    "@annually": "0 0 1 1 *",
-    "@monthly": "0 0 1 * *",
-    "@weekly": "0 0 * * 0",
-    "@daily": "0 0 * * *",
-    "@midnight": "0 0 * * *",
-    "@noon": "0 12 * * *",
-    "@hourly": "0 * * * *",
-}
 _ZONE_PREFIX = re.compile(r"(?:CRON_)?TZ=(\S+)\s+(?=\S)", re.IGNORECASE)
 _INTERVAL = re.compile(r"every\s*:\s*(.+)", re.IGNORECASE)
-_FIELD = re.compile(
-    r"[\d*/,~#%&?+()-]*(?:(?:last|lw?|w|h|"
-    + "|".join(sorted([*MONTHS, *WEEKDAYS], key=len, reverse=True))
-    + r")[\d*/,~#%&?+()-]*)*",
-    re.ASCII | re.IGNORECASE,
-)
 
 
 class _Runs(Protocol):
@@ -142,66 +126,38 @@ def _parse(text: str, time_zone: str, key: str) -> Schedule:
         text=text,
         crons=tuple(str(cron) for cron in crons),
         time_zone=name,
-        warnings=warnings,
+        warnings=tuple(warnings),
         zone=zone,
         _runs=tuple(Times(cron, zone) for cron in crons),
     )
 
 
-def _read(text: str, key: str) -> tuple[list[Cron], str, tuple[str, ...]]:
+def _read(text: str, key: str) -> tuple[list[Cron], str, list[str]]:
     stripped = text.strip()
     prefix = _ZONE_PREFIX.match(stripped)
     rest = stripped[prefix.end() :] if prefix else stripped
-    words = rest.split()
-    if words and words[0].startswith("@"):
-        words[:1] = _named(words[0]).split()
-    if _is_cron(words):
-        fields, zone = _split_cron(rest, words)
-        crons, warnings = [read_cron(fields, key)], ()
-    else:
-        said = read_phrase(rest)
-        crons, zone, warnings = read_crons(said), said.zone, tuple(said.warnings)
+    try:
+        crons, zone, warnings = (
+            _read_cron(rest, key) if is_cron_line(rest) else _read_phrase(rest)
+        )
+    except ScheduleError as error:
+        raise ScheduleError(error.message, error.hint or _hint_for(rest)) from error
     if prefix and zone:
         raise ScheduleError(f"{quoted(text)} names two time zones")
     return crons, prefix[1] if prefix else zone, warnings
 
 
-def _named(word: str) -> str:
-    if named := _NAMED.get(word.lower()):
-        return named
-    if word.lower() == "@reboot":
-        raise ScheduleError(
-            '"@reboot" is no time', 'write "run_at_start: true" beside a schedule'
-        )
-    raise ScheduleError(f"there is no {quoted(word)}", "the names are " + ", ".join(_NAMED))
+def _read_cron(text: str, key: str) -> tuple[list[Cron], str, list[str]]:
+    cron, zone = read_cron_line(text, key)
+    return [cron], zone, uneven_steps(cron)
 
 
-def _is_cron(words: list[str]) -> bool:
-    if any("*" in word for word in words):
-        return True
-    return len(words) >= 5 and all(_FIELD.fullmatch(word) for word in words[:5])
+def _read_phrase(text: str) -> tuple[list[Cron], str, list[str]]:
+    said = read_phrase(text)
+    return read_crons(said), said.zone, said.warnings
 
 
-def _split_cron(text: str, words: list[str]) -> tuple[list[str], str]:
-    """Return the five or six fields, and the zone behind them."""
-    if len(words) < 5:
-        raise ScheduleError(
-            f"{quoted(text)} has {len(words)} fields",
-            "a cron has five: minute hour day-of-month month day-of-week; or six, seconds first",
-        )
-    if len(words) == 5 or (len(words) == 6 and _FIELD.fullmatch(words[5])):
-        return words, ""
-    if len(words) == 6:
-        return words[:5], words[5]
-    if len(words) == 7 and not _FIELD.fullmatch(words[6]):
-        return words[:6], words[6]
-    raise ScheduleError(
-        f"{quoted(text)} has {len(words)} fields",
-        "a cron has five or six fields and a time zone; years are not among them",
-    )
+def _hint_for(text: str) -> str:
+    from .hints import hint_for  # noqa: PLC0415 - only needed to be helpful
 
-
-def zone_or_none(name: str) -> tzinfo | None:
-    """Return the clock of a time zone's name, or None where there is no such zone."""
-    found = find_zone(name)
-    return found[1] if found else None
+    return hint_for(text)

@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 
 from .error import ScheduleError, quoted
-from .words import GLUED, KNOWN, NUMBERS, ORDINALS
+from .words import AND, GLUED, KNOWN, NUMBERS, ORDINALS
 
 _TOKEN = re.compile(
     r"(?P<offset>(?<![^\s,])[+-]\d\d:?(?:\d\d)?(?![^\s,]))"
@@ -46,7 +46,7 @@ class Tokens:
     def peek(self, ahead: int = 0) -> Token:
         """Return the token that comes next, or the one `ahead` of it."""
         index = self.position + ahead
-        return self._tokens[index] if index < len(self._tokens) else _END
+        return self._tokens[index] if 0 <= index < len(self._tokens) else _END
 
     def take(self) -> Token:
         """Return the next token and step over it."""
@@ -66,13 +66,20 @@ class Tokens:
         self.position += len(wanted)
         return True
 
+    def take_separator(self) -> bool:
+        """Step over ",", "and", "or" or ", and"; return whether there was one."""
+        comma = self.take_word(",")
+        return bool(self.take_word(*AND) or comma)
+
     def wrong(self, hint: str = "") -> ScheduleError:
         """Return the refusal of whatever comes next."""
         token = self.peek()
         if token.kind == "end":
-            return ScheduleError(f"{quoted(self.text)} ends too early", hint)
-        rest = f" at {quoted(token.text)}" if token.start else ""
-        return ScheduleError(f"{quoted(self.text)} is not understood{rest}", hint)
+            message = f"{quoted(self.text)} ends too early"
+        else:
+            at = f" at {quoted(token.text)}" if token.start else ""
+            message = f"{quoted(self.text)} is not understood{at}"
+        return ScheduleError(message, hint)
 
 
 def _cut(text: str) -> list[Token]:
@@ -84,7 +91,9 @@ def _cut(text: str) -> list[Token]:
             return tokens
         found = _TOKEN.match(text, start)
         if not found:
-            raise ScheduleError(f"{quoted(text)} is not understood at {quoted(text[start])}")
+            raise ScheduleError(
+                f"{quoted(text)} is not understood at {quoted(text[start])}",
+            )
         kind = found.lastgroup or ""
         token = Token(kind, found[0], found[0].lower(), start, start > position or not start)
         tokens += _unglue(token) if kind == "word" else [token]

@@ -9,7 +9,7 @@ don't match are stepped over, whole days at a time.
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, time, timedelta
+from datetime import UTC, datetime, time
 from threading import Lock
 from typing import TYPE_CHECKING
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 # 29 February of a given weekday: 40 years apart across 2100.
 _MAX_YEARS_BETWEEN = 50
+_ANY_TIME = datetime(2001, 1, 1, tzinfo=UTC)
 _MAX_DAYS_STEPPED_OVER = 366 * _MAX_YEARS_BETWEEN
 
 
@@ -30,7 +31,7 @@ class Walls:
 
     def __init__(self, cron: Cron) -> None:
         self.cron = cron
-        self._croniter: croniter | None = None
+        self._croniter: croniter[datetime] | None = None
         self._lock = Lock()
 
     def after(self, wall: datetime) -> datetime:
@@ -67,7 +68,7 @@ class Walls:
         return found.replace(tzinfo=None)
 
 
-def _new_croniter(cron: Cron) -> croniter:
+def _new_croniter(cron: Cron) -> croniter[datetime]:
     from croniter import croniter  # noqa: PLC0415 - costs 40 ms, which only a next run pays
 
     plain = cron.has_plain_days
@@ -81,7 +82,7 @@ def _new_croniter(cron: Cron) -> croniter:
     )
     return croniter(
         " ".join(fields),
-        datetime(2001, 1, 1, tzinfo=UTC) - timedelta(seconds=1),
+        _ANY_TIME,
         ret_type=datetime,
         second_at_beginning=True,
         day_or=not cron.both_days,

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
-_WEEKDAYS = "sunday monday tuesday wednesday thursday friday saturday".split()
-_MONTHS = (
-    "january february march april may june july august september october november december"
-).split()
-_BELOW_TWENTY = (
+
+def _words(text: str) -> list[str]:
+    return text.split()
+
+
+_WEEKDAYS = _words("sunday monday tuesday wednesday thursday friday saturday")
+_MONTHS = _words(
+    "january february march april may june july august september october november december",
+)
+_BELOW_TWENTY = _words(
     "zero one two three four five six seven eight nine ten eleven twelve thirteen"
-    " fourteen fifteen sixteen seventeen eighteen nineteen"
-).split()
+    " fourteen fifteen sixteen seventeen eighteen nineteen",
+)
 _TENS = {"twenty": 20, "thirty": 30, "forty": 40, "fifty": 50}
-_ORDINALS = (
+_ORDINALS = _words(
     "first second third fourth fifth sixth seventh eighth ninth tenth eleventh twelfth"
-    " thirteenth fourteenth fifteenth sixteenth seventeenth eighteenth nineteenth"
-).split()
+    " thirteenth fourteenth fifteenth sixteenth seventeenth eighteenth nineteenth",
+)
 
 WEEKDAYS: dict[str, int] = {
     name[:length]: number for number, name in enumerate(_WEEKDAYS) for length in (3, len(name))
@@ -94,11 +99,11 @@ CADENCES: dict[str, str] = {
 TO = frozenset({"to", "through", "thru", "until", "till"})
 AND = frozenset({"and", "or"})
 
-_GRAMMAR_WORDS = frozenset(
+_GRAMMAR_WORDS = _words(
     "every each from between at on in of the starting beginning weekday weekdays weekend"
-    " weekends last other quarter half dark a an".split(),
+    " weekends last other quarter half dark a an",
 )
-KNOWN: frozenset[str] = frozenset().union(
+KNOWN: frozenset[str] = frozenset[str]().union(
     WEEKDAYS_IN_PHRASES,
     MONTHS,
     UNITS,

@@ -1,6 +1,5 @@
-"""Reads the text of a cron line into sets of values.
+"""Reads the fields of a cron line into sets of values.
 
-    line    := [second] minute hour day-of-month month day-of-week
     field   := part { "," part } [ "&" ]            "&" behind one of the two day fields
     part    := range [ "/" step ] | "/" step | day-part | weekday-part
     range   := "*" | "?" | value [ "-" value ] | [ value ] "~" [ value ] | "H" [ "(" value "-" value ")" ]
@@ -35,7 +34,7 @@ _PART = re.compile(
     r"|(?P<tilde_low>\w+)?~(?P<tilde_high>\w+)?"
     r"|(?P<low>\w+)(?:-(?P<high>\w+))?"
     r"|(?=/))"
-    r"(?:/(?P<step>\d\d?))?",
+    r"(?:/(?P<step>\d{1,4}))?",
     re.ASCII | re.IGNORECASE,
 )
 _FROM_LAST = re.compile(r"(?:l|last|-(\d\d?))", re.ASCII)
@@ -45,11 +44,13 @@ _NEAREST_WEEKDAY = re.compile(r"(\d\d?)w", re.ASCII)
 _NTH = re.compile(r"([a-z]+|\d)#(?:(-?[1-5])|l|last)", re.ASCII)
 _LAST_WEEKDAY = re.compile(r"([a-z]{3,}|\d)l|l([a-z]{3,}|\d)", re.ASCII)
 _OF_WEEKS = re.compile(r"([a-z]+|\d)%(\d{1,3})(?:\+(\d{1,3}))?", re.ASCII)
+_LARGEST_STEP = 99
+_ALLOWED = {MONTH: "1-12 or jan-dec", WEEKDAY: "0-7 or sun-sat"}
 # Jenkins' rule: a day that every month has.
 _DAYS_OF_EVERY_MONTH = 28
 
 
-def read_cron(fields: list[str], key: str) -> Cron:
+def read_fields(fields: list[str], key: str) -> Cron:
     """Return the cron that five or six field texts stand for; `key` places `H` and `~`.
 
     Raises:
@@ -92,7 +93,7 @@ class _FieldText:
         parts = self.parts()
         if len(parts) == 1:
             return self.part(parts[0])
-        return only(self.span, frozenset().union(*(self.part(part).values for part in parts)))
+        return only(self.span, [value for part in parts for value in self.part(part).values])
 
     def part(self, part: str) -> Field:
         found = _PART.fullmatch(part)
@@ -135,6 +136,11 @@ class _FieldText:
     def step(self, text: str | None) -> int | None:
         if text is None:
             return None
+        if int(text) > _LARGEST_STEP:
+            raise ScheduleError(
+                f"a step of {text} {self.span.name}s is more than there are",
+                'write "every: 100m" for a true interval',
+            )
         if int(text) == 0:
             raise ScheduleError(
                 f"the step of the {self.span.name} field is 0",
@@ -154,7 +160,7 @@ class _FieldText:
         raise self.wrong(text)
 
     def wrong(self, part: str) -> ScheduleError:
-        allowed = f"{self.span.low}-{self.span.high}"
+        allowed = _ALLOWED.get(self.span, f"{self.span.low}-{self.span.high}")
         if part.startswith("-") and part[1:].isdecimal():
             return ScheduleError(f"the {self.span.name} {part} is negative ({allowed} exist)")
         return ScheduleError(f"{quoted(part)} is no {self.span.name} ({allowed})")

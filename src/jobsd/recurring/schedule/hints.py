@@ -1,0 +1,47 @@
+"""What to write instead of a phrase that is no schedule."""
+
+from __future__ import annotations
+
+import re
+from difflib import get_close_matches
+
+from .words import KNOWN, MONTHS, UNITS
+
+_ONCE_LATER = re.compile(r"in (\d+) ?([a-z]+)", re.IGNORECASE)
+_ONCE = re.compile(r"(?:today|tonight|tomorrow|next|now)\b|\d{4}-\d\d?-\d\d?", re.IGNORECASE)
+_DURATION = re.compile(r"(\d+) ?([a-z]+)", re.IGNORECASE)
+_FRACTION = re.compile(r"every (\d+\.\d+) ?([a-z]+)", re.IGNORECASE)
+_WITH_SECONDS = re.compile(r"(\d\d?):(\d\d):(\d\d)\b")
+_WITH_H = re.compile(r"\b(\d\d?)h(\d\d)\b", re.IGNORECASE)
+_FIELDS = "the fields are minute hour day-of-month month day-of-week, or six with seconds first"
+_EXAMPLES = 'write "every day at 9am", "every 5 minutes", or a cron such as "0 9 * * *"'
+
+
+def hint_for(text: str) -> str:
+    """Return a hint for a phrase that could not be read, by what it looks like."""
+    text = text.strip()
+    if (found := _ONCE_LATER.match(text)) and found[2].lower() in UNITS:
+        unit = UNITS[found[2].lower()][0]
+        return f"that is one run, not a schedule: enqueue the job with --in {found[1]}{unit}"
+    if _ONCE.match(text):
+        return "that is one run, not a schedule: enqueue the job with --at"
+    if (found := _DURATION.fullmatch(text)) and found[2].lower() in UNITS:
+        return f'write "every {found[1]} {UNITS[found[2].lower()]}s"'
+    if (found := _FRACTION.match(text)) and found[2].lower() in UNITS:
+        return f'write "every: {found[1]}{UNITS[found[2].lower()][0]}" for a true interval'
+    if found := _WITH_H.search(text):
+        return f'write "{found[1]}:{found[2]}"'
+    if "*" in text:
+        return _FIELDS
+    if found := _WITH_SECONDS.search(text):
+        hour, minute, second = (int(number) for number in found.groups())
+        return f'write the cron "{second} {minute} {hour} * * *", which has the seconds first'
+    return _EXAMPLES
+
+
+def nearest_word(word: str) -> str:
+    """Return the known word that `word` may be a slip of, or nothing."""
+    if word in KNOWN:
+        return ""
+    near = get_close_matches(word[:60], sorted(KNOWN | set(MONTHS)), n=1, cutoff=0.75)
+    return f'did you mean "{near[0]}"?' if near else ""
