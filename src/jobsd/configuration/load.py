@@ -1,0 +1,185 @@
+"""Defaults, then the files, then the environment, then the flags: the last word counts.
+
+`examine` goes through all of it and gathers what is wrong; `load` is for whoever only goes
+on when nothing is. Neither needs a database, and neither imports a module of the user's.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from jobsd.configuration import names, queue_file, recurring_file, settings
+from jobsd.configuration.document import compose
+from jobsd.configuration.faults import Faults
+from jobsd.configuration.files import UnreadableError, read_source
+from jobsd.configuration.options import KINDS, Options
+from jobsd.configuration.sections import Sections, pick
+from jobsd.configuration.source import Place, Source
+from jobsd.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from pathlib import Path
+
+    from jobsd.configuration.flags import Flags
+    from jobsd.configuration.nodes import Pair
+    from jobsd.configuration.options import MonitorOptions, SupervisorOptions, WorkerOptions
+    from jobsd.configuration.queue_file import QueueFile
+    from jobsd.errors import Fault
+    from jobsd.recurring.task import TaskOptions
+
+
+@dataclass(frozen=True, slots=True)
+class Examined:
+    """The options, good only when there are no faults; and all that is to be told."""
+
+    options: Options
+    faults: tuple[Fault, ...]
+
+
+def load(root: Path, environ: Mapping[str, str], flags: Flags) -> Options:
+    """Return the configuration of the project at `root`.
+
+    Raises:
+        ConfigurationError: with every fault of files, environment and flags.
+    """
+    examined = examine(root, environ, flags)
+    if examined.faults:
+        raise ConfigurationError(examined.faults)
+    return examined.options
+
+
+def examine(root: Path, environ: Mapping[str, str], flags: Flags) -> Examined:
+    """Return the configuration together with all that is wrong with it."""
+    reading = _Reading(root, environ, flags)
+    return Examined(reading.options(), reading.faults.all())
+
+
+def project_root(cwd: Path, environ: Mapping[str, str]) -> Path:
+    """Return the folder in which files, `storage/` and the user's modules are looked up.
+
+    `JOBSD_HOME` is set by `bin/jobs` to the folder above it.
+    """
+    home = environ.get("JOBSD_HOME")
+    if not home or _has_configuration(cwd):
+        return cwd
+    return cwd / home
+
+
+def _has_configuration(folder: Path) -> bool:
+    named = (settings.DEFAULT_CONFIG, settings.DEFAULT_RECURRING)
+    return any((folder / name).is_file() for name in named)
+
+
+class _Reading:
+    """One pass over everything that was written down."""
+
+    def __init__(self, root: Path, environ: Mapping[str, str], flags: Flags) -> None:
+        self.root = root
+        self.faults = Faults()
+        self._environ = environ
+        self._warnings: list[str] = []
+        self._settings = settings.read(environ, flags, self.faults)
+
+    def options(self) -> Options:
+        said = self._settings
+        file = self._queue_file()
+        tasks = () if said.skip_recurring else self._tasks(file.time_zone)
+        self._require_processes(file, tasks)
+        return Options(
+            environment=said.environment,
+            root=self.root,
+            imports=tuple(dict.fromkeys((*file.imports, *said.imports))),
+            time_zone=file.time_zone,
+            database=replace(file.database, url=self._url(file)),
+            dispatchers=file.dispatchers,
+            workers=self._workers(file),
+            scheduler=file.scheduler,
+            supervisor=self._supervisor(file),
+            monitor=self._monitor(file),
+            jobs=file.jobs,
+            tasks=tasks,
+            only=said.only,
+            skip_recurring=said.skip_recurring,
+            log_format=said.log_format,
+            log_level=said.log_level,
+            warnings=tuple(self._warnings),
+        )
+
+    def _queue_file(self) -> QueueFile:
+        sections, place = self._sections(
+            self._settings.config, queue_file.is_own, "the built-in configuration is used"
+        )
+        for section in filter(None, (sections.default, *sections.unused)):
+            part = section is sections.default
+            queue_file.read(section, place, self.root, self.faults, part=part)
+        return queue_file.read(sections.used, place, self.root, self.faults, part=False)
+
+    def _tasks(self, time_zone: str) -> tuple[TaskOptions, ...]:
+        sections, _ = self._sections(
+            self._settings.recurring, recurring_file.is_own, "there are no recurring tasks"
+        )
+        zone, faults = time_zone, self.faults
+        for section in filter(None, (sections.default, *sections.unused)):
+            list(recurring_file.read(section, zone, faults, warnings=[]))
+        if sections.used is None:
+            return ()
+        return tuple(recurring_file.read(sections.used, zone, faults, self._warnings))
+
+    def _sections(
+        self, name: str, is_own: Callable[[Pair], bool], without: str
+    ) -> tuple[Sections, Place]:
+        try:
+            source = read_source(self.root, name)
+        except UnreadableError as error:
+            self.faults.add_fault(error.fault)
+            source = Source(name, "")
+        if source is None:
+            self._warnings.append(f"{name} does not exist: {without}")
+            source = Source(name, "")
+        root = compose(source, self._environ, self.faults)
+        sections = pick(root, self._settings.environment, is_own, self.faults)
+        if sections.warning:
+            self._warnings.append(f"{name} {sections.warning}")
+        return sections, Place(source, 0, 1)
+
+    def _url(self, file: QueueFile) -> str | None:
+        said = self._settings
+        if said.url or file.database.url or said.fallback_url is None:
+            return said.url or file.database.url
+        return settings.judged(said.fallback_url, names.database_url, self.faults)
+
+    def _workers(self, file: QueueFile) -> tuple[WorkerOptions, ...]:
+        queues = self._settings.queues
+        if queues is None:
+            return file.workers
+        return tuple(replace(worker, queues=queues) for worker in file.workers)
+
+    def _supervisor(self, file: QueueFile) -> SupervisorOptions:
+        pidfile = self._settings.pidfile
+        if pidfile is None:
+            return file.supervisor
+        return replace(file.supervisor, pidfile=self.root / pidfile)
+
+    def _monitor(self, file: QueueFile) -> MonitorOptions:
+        bind = self._settings.bind
+        if bind is None:
+            return file.monitor
+        return replace(file.monitor, bind=bind[0], bind_is_default=False)
+
+    def _require_processes(self, file: QueueFile, tasks: tuple[TaskOptions, ...]) -> None:
+        """Refuse a tree in which nothing would run; other faults may be why, so last."""
+        only = self._settings.only
+        schedules = tasks or file.wants_scheduler or only == frozenset({"scheduler"})
+        counts = {
+            "worker": sum(worker.processes for worker in file.workers),
+            "dispatcher": len(file.dispatchers),
+            "scheduler": schedules and not self._settings.skip_recurring,
+        }
+        if any(counts[kind] for kind in only) or self.faults.all():
+            return
+        hint = "give workers, dispatchers or a recurring task"
+        if only != KINDS:
+            hint = f"--only asks for {', '.join(sorted(only))}, and there is none"
+        self.faults.add(file.place, "no processes configured", hint)

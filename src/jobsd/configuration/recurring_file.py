@@ -1,0 +1,142 @@
+"""The keys of recurring.yml."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING
+
+from jobsd.configuration import names
+from jobsd.configuration.faults import Mistake, label, nearest
+from jobsd.configuration.fields import Entry
+from jobsd.configuration.kinds import boolean, optional, text, whole
+from jobsd.configuration.nodes import Mapping, Sequence, is_null, literal
+from jobsd.recurring.command import CommandError, parse_command
+from jobsd.recurring.schedule import ScheduleError, parse
+from jobsd.recurring.task import TaskOptions
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from jobsd.configuration.faults import Faults
+    from jobsd.configuration.nodes import Node, Pair
+
+COMMAND_QUEUE = "recurring"
+
+_TELLING = frozenset({"class", "command", "schedule"})
+_KEYS = _TELLING | {"args", "queue", "priority", "description", "time_zone", "enabled"}
+_PRIORITY = whole(-(1 << 31), (1 << 31) - 1)
+
+
+def is_own(pair: Pair) -> bool:
+    """Return whether a pair of the top level is a task, not a section."""
+    return isinstance(pair.value, Mapping) and not _TELLING.isdisjoint(pair.value.pairs)
+
+
+def read(
+    section: Mapping, time_zone: str, faults: Faults, warnings: list[str]
+) -> Iterator[TaskOptions]:
+    """Read the tasks of one section; `time_zone` is for those that name none."""
+    for pair in section.pairs.values():
+        if faults.full:
+            return
+        place, key = pair.key.place, pair.key.text
+        try:
+            names.name(key)
+        except Mistake as mistake:
+            faults.add(place, f"the key of a task {mistake.message}")
+        if isinstance(pair.value, Mapping):
+            with Entry(pair.value, label(key), place, faults) as entry:
+                yield _task(key, entry, time_zone, warnings)
+        else:
+            faults.add(place, f"{label(key)} must be a mapping", _misplaced(pair))
+
+
+def _misplaced(pair: Pair) -> str:
+    if is_null(pair.value):
+        return "to turn a task off write `enabled: false` below its key"
+    near = nearest(pair.key.text, _KEYS)
+    return f'"{near}" belongs below the key of a task' if near else ""
+
+
+def _task(key: str, entry: Entry, default_zone: str, warnings: list[str]) -> TaskOptions:
+    class_name = entry.read("class", optional(text(names.name)), None)
+    command = entry.read("command", optional(text(_command)), None)
+    _judge_work(entry)
+    time_zone = entry.read("time_zone", optional(text(names.time_zone)), None) or default_zone
+    none: tuple[object, ...] | dict[str, object] = ()
+    queue = entry.read("queue", optional(text(names.queue_name)), None)
+    return TaskOptions(
+        key=key,
+        class_name=class_name,
+        command=command,
+        arguments=entry.read("args", _arguments, none),
+        queue_name=queue or (COMMAND_QUEUE if command else None),
+        priority=entry.read("priority", optional(_PRIORITY), None),
+        description=entry.read("description", optional(text(str)), None) or "",
+        time_zone=time_zone,
+        enabled=entry.read("enabled", boolean, default=True),
+        run_at_start=entry.read("run_at_start", boolean, default=False),
+        on_missed=entry.read("on_missed", text(names.one_of("skip", "once", "all")), "skip"),
+        overlap=entry.read("overlap", text(names.one_of("allow", "skip")), "allow"),
+        schedule=_schedule(entry, time_zone, warnings),
+        source=_source(entry),
+    )
+
+
+def _judge_work(entry: Entry) -> None:
+    """Judge that exactly one of `class` and `command` says what is to be run."""
+    if entry.is_given("class") and entry.is_given("command"):
+        entry.wrong("command", "can't stand beside class", "keep one of the two")
+    elif entry.is_given("command") and entry.is_given("args"):
+        hint = 'write them into the command: "app.tasks.cleanup(batch=500)"'
+        entry.wrong("args", "can't stand beside command", hint)
+    elif not entry.is_given("class") and not entry.is_given("command"):
+        entry.missing("class or command", {"class", "command"}, "say what is to be run")
+
+
+def _schedule(entry: Entry, time_zone: str, warnings: list[str]) -> str:
+    """Read the schedule, and judge it in the zone that counts for it."""
+    if entry.is_given("schedule") and entry.is_given("every"):
+        entry.wrong("every", "can't stand beside schedule", "keep one of the two")
+    elif not entry.is_given("schedule") and not entry.is_given("every"):
+        hint = 'such as "every 5 minutes", "at 5am every day" or "*/15 * * * *"'
+        entry.missing("schedule", {"schedule"}, hint)
+    judge = partial(_judged, time_zone=time_zone, source=_source(entry), warnings=warnings)
+    interval = text(lambda length: judge(f"every: {length}"))
+    phrase = entry.read("schedule", optional(text(judge)), None)
+    return phrase or entry.read("every", optional(interval), None) or ""
+
+
+def _judged(phrase: str, time_zone: str, source: str, warnings: list[str]) -> str:
+    try:
+        schedule = parse(phrase, time_zone)
+    except ScheduleError as error:
+        raise Mistake(
+            f"is no schedule: {error.message}", error.hint, tells_value=False
+        ) from None
+    warnings.extend(f"{source} {warning}" for warning in schedule.warnings)
+    return phrase
+
+
+def _source(entry: Entry) -> str:
+    return f"{entry.place.source.name}:{entry.place.line}"
+
+
+def _command(call: str) -> str:
+    try:
+        parse_command(call)
+    except CommandError as error:
+        raise Mistake(
+            f"can't be read: {error.message}", error.hint, tells_value=False
+        ) from None
+    return call
+
+
+def _arguments(node: Node) -> tuple[object, ...] | dict[str, object]:
+    match node:
+        case Mapping(pairs=pairs):
+            return {key: literal(pair.value) for key, pair in pairs.items()}
+        case Sequence(items=items):
+            return tuple(literal(item) for item in items)
+        case _:
+            return () if is_null(node) else (node.value,)

@@ -1,0 +1,102 @@
+"""Which part of a file counts: the environment's section over `default`, or all of it.
+
+A file has sections when its top level has `default` or the environment's name, or when
+none of its keys could be anything else and all of them hold mappings. The section overlays
+`default`: mappings key by key, lists whole. The other sections are read too, each over
+what `default` says of its keys, so that a fault in production's shows in development.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import islice
+from typing import TYPE_CHECKING
+
+from jobsd.configuration.faults import label
+from jobsd.configuration.nodes import Mapping, Pair, is_null
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from jobsd.configuration.faults import Faults
+    from jobsd.configuration.nodes import Node
+
+DEFAULT = "default"
+
+
+@dataclass(frozen=True, slots=True)
+class Sections:
+    """`used` is what counts, `default` what it overlays; `unused` are the other sections."""
+
+    used: Mapping | None
+    default: Mapping | None = None
+    unused: tuple[Mapping, ...] = ()
+    warning: str = ""
+
+
+def pick(
+    root: Node | None, environment: str, is_own: Callable[[Pair], bool], faults: Faults
+) -> Sections:
+    """Return the part of a file that counts in `environment`.
+
+    `is_own` tells whether a pair of the top level belongs to a file without sections.
+    """
+    if root is None:
+        return Sections(None)
+    if not isinstance(root, Mapping):
+        faults.add(root.place, "the file must hold a mapping", "write `key: value` lines")
+        return Sections(None)
+    if not _has_sections(root, environment, is_own):
+        return Sections(root)
+    sections = {name: _section(pair, faults) for name, pair in root.pairs.items()}
+    default, own = sections.pop(DEFAULT, None), sections.pop(environment, None)
+    unused = tuple(overlaid(_narrowed(default, one), one) for one in sections.values() if one)
+    if {DEFAULT, environment}.isdisjoint(root.pairs):
+        return Sections(None, None, unused, _nothing_for(root, environment))
+    return Sections(overlaid(default, own) if own else default, default, unused)
+
+
+def overlaid(base: Mapping | None, top: Mapping) -> Mapping:
+    """Return `base` with all that `top` says otherwise."""
+    pairs = dict(base.pairs) if base else {}
+    for name, pair in top.pairs.items():
+        below = pairs[name].value if name in pairs else None
+        value = pair.value
+        if isinstance(below, Mapping) and isinstance(value, Mapping):
+            value = overlaid(below, value)
+        pairs[name] = Pair(pair.key, value)
+    return Mapping(top.place, pairs)
+
+
+def _has_sections(root: Mapping, environment: str, is_own: Callable[[Pair], bool]) -> bool:
+    if not {DEFAULT, environment}.isdisjoint(root.pairs):
+        return True
+    pairs = root.pairs.values()
+    return (
+        not any(is_own(pair) for pair in pairs)
+        and all(isinstance(pair.value, Mapping) or is_null(pair.value) for pair in pairs)
+        and any(isinstance(pair.value, Mapping) for pair in pairs)
+    )
+
+
+def _section(pair: Pair, faults: Faults) -> Mapping | None:
+    if isinstance(pair.value, Mapping):
+        return pair.value
+    if not is_null(pair.value):
+        hint = "the file has sections, one for each environment"
+        faults.add(pair.value.place, f"section {label(pair.key.text)} must be a mapping", hint)
+    return None
+
+
+def _narrowed(default: Mapping | None, section: Mapping) -> Mapping | None:
+    """Return of `default` what a section overlays: ten sections must not cost ten files."""
+    if default is None:
+        return None
+    pairs = {name: pair for name, pair in default.pairs.items() if name in section.pairs}
+    return Mapping(default.place, pairs)
+
+
+def _nothing_for(root: Mapping, environment: str) -> str:
+    names = ", ".join(map(label, islice(root.pairs, 10)))
+    wanted = f"{DEFAULT} nor {label(environment)}"
+    return f"has sections ({names}), but neither {wanted}: it is not used"

@@ -1,0 +1,106 @@
+"""PyYAML's errors in words that say what to do, each with its place."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+import yaml
+from yaml.reader import ReaderError
+
+from jobsd.configuration.substitution import FORMS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from jobsd.configuration.source import Source
+    from jobsd.configuration.substitution import Masked
+
+# What PyYAML says, what we say, and how to mend it. `context` is matched too.
+_WORDS = (
+    (r"found character '\\t'", "a tab can't indent YAML", "indent with spaces"),
+    (
+        r"found character '(.)' that cannot start any token",
+        r"a value can't begin with \1",
+        "put the value in quotes",
+    ),
+    (r"quoted scalar.*found unexpected end of stream", "this quote is never closed", ""),
+    (
+        r"quoted scalar.*found unexpected document separator",
+        "this quote is never closed",
+        "",
+    ),
+    (
+        r"mapping values are not allowed here",
+        "a colon can't stand here",
+        "put a text that has a colon in it in quotes, and indent the keys of one mapping alike",
+    ),
+    (
+        r"could not find expected ':'",
+        "a colon is missing after this key",
+        "write `key: value`",
+    ),
+    (r"flow sequence.*expected ',' or '\]'", 'this "[" is not closed', "close it with ]"),
+    (r"flow mapping.*expected ',' or '\}'", 'this "{" is not closed', "close it with }"),
+    (
+        r"block mapping.*expected <block end>",
+        "this line fits neither the mapping above it nor another one",
+        "indent the keys of one mapping alike",
+    ),
+    (
+        r"block collection.*expected <block end>",
+        "this line fits neither the list above it nor anything else",
+        "indent the dashes of one list alike",
+    ),
+    (
+        r"unknown escape character",
+        "there is no such escape",
+        'write \\\\ for a backslash, or use single quotes: "\\" means nothing in them',
+    ),
+)
+# Where the mistake began is the place to look at, not where it was noticed.
+_BEGAN = re.compile(
+    r"quoted scalar.*found unexpected|simple key|flow (?:sequence|mapping).*expected ','"
+)
+
+
+def in_words(
+    error: yaml.YAMLError, source: Source, masked: Masked
+) -> Iterator[tuple[int, int, str, str]]:
+    """Yield start, end, message and hint for what is wrong.
+
+    A malformed variable is often what broke the YAML around it: the ones outside of
+    comments are told, and the error itself unless it stands beside one of them.
+    """
+    start, message, hint = _first(error)
+    line, _ = source.position(start)
+    told: set[int] = set()
+    for found in masked.substitutions:
+        its_line, _ = source.position(found.start)
+        if found.problem and not _commented(masked.text, found.start):
+            yield found.start, found.end, found.problem, f"write {FORMS}"
+            told |= {its_line, its_line + 1}
+        elif its_line == line:
+            hint = "a variable gives one value; it can't add keys"
+    if line not in told:
+        yield start, start + 1, message, hint
+
+
+def _first(error: yaml.YAMLError) -> tuple[int, str, str]:
+    if isinstance(error, ReaderError):
+        return int(error.position), "this character can't stand in YAML", ""
+    if not isinstance(error, yaml.MarkedYAMLError):
+        return 0, f"this is no YAML: {error}", ""
+    said = f"{error.context or ''} {error.problem or ''}"
+    began = error.context_mark if _BEGAN.search(said) else None
+    mark = began or error.problem_mark or error.context_mark
+    start = mark.index if mark else 0
+    for pattern, message, hint in _WORDS:
+        if found := re.search(pattern, said):
+            return start, found.expand(message), hint
+    return start, f"this is no YAML: {said.strip()}", ""
+
+
+def _commented(text: str, index: int) -> bool:
+    line = text[max(text.rfind("\n", 0, index) + 1, index - 1024) : index]
+    return re.search(r"(?:^|\s)#", line) is not None
