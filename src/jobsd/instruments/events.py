@@ -80,6 +80,7 @@ EVENTS = {
         Event("hook.failed", "error", "A hook has raised; nothing else changes."),
         Event("thread.failed", "error", "An error of our own in a thread."),
         Event("logs.reopened", "info", "The log was opened again."),
+        Event("logs.dropped", "warning", "Lines could not be written; now they can be again."),
     )
 }
 

@@ -1,0 +1,123 @@
+"""The two layouts of a line: a JSON object for programs, a sentence of facts for people."""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime
+from typing import Any, cast
+
+Facts = dict[str, Any]
+
+_COLOURS = {
+    "debug": "\x1b[2m",
+    "warning": "\x1b[33m",
+    "error": "\x1b[31m",
+    "critical": "\x1b[1;31m",
+}
+_RESET = "\x1b[0m"
+_SAID_AHEAD = ("timestamp", "level", "event")
+_SAID_AT_THE_END = ("pid", "process_kind", "process_name", "hostname")
+
+
+def in_json(facts: Facts) -> str:
+    """Return the facts as one JSON object; whatever is no JSON is told as text."""
+    try:
+        return _dumps(facts)
+    except (ValueError, TypeError, RecursionError):
+        # A ring, a NaN or an odd key deep inside a value: say that value as Python does.
+        return _dumps({str(key): _sayable(value) for key, value in facts.items()})
+
+
+def for_people(facts: Facts) -> str:
+    """Return date, time, level, event and key=value; below it, indented, the stack if any.
+
+    The time is that of the machine's zone.
+    """
+    return _for_people(facts, "", "")
+
+
+def in_colour(facts: Facts) -> str:
+    """Return the same for a terminal that shows colours."""
+    colour = _COLOURS.get(str(facts.get("level")), "")
+    return _for_people(facts, colour, _RESET if colour else "")
+
+
+def shown(value: object) -> str:
+    """Return a value as text, whatever it is."""
+    if isinstance(value, str):
+        return value
+    try:
+        return str(value)
+    except Exception:  # noqa: BLE001 - a job's object may do anything
+        return f"<{type(value).__name__}>"
+
+
+def _for_people(facts: Facts, colour: str, reset: str) -> str:
+    moment = datetime.fromisoformat(facts["timestamp"]).astimezone()
+    what = f"{colour}{facts['level']:<7} {_one_line(facts['event'])}{reset}"
+    known = [f"{key}={_value(value)}" for key, value in _rest(facts).items()]
+    below = [_one_line(line) for line in shown(_error(facts).get("stack", "")).splitlines()]
+    return "\n    ".join([" ".join([f"{moment:%Y-%m-%d %H:%M:%S}", what, *known]), *below])
+
+
+def _rest(facts: Facts) -> Facts:
+    """Return what follows the event: ours come from `jobsd`, which need not be said."""
+    said = {*_SAID_AHEAD, *_SAID_AT_THE_END}
+    rest = {key: value for key, value in facts.items() if key not in said}
+    if rest.get("logger") == "jobsd":
+        del rest["logger"]
+    if error := _error(facts):
+        rest["error"] = ": ".join(
+            shown(error[key]) for key in ("type", "message") if error.get(key)
+        )
+    if "process_kind" in facts:
+        rest["by"] = f"{facts['process_kind']}[{facts['pid']}]"
+    return rest
+
+
+def _error(facts: Facts) -> Facts:
+    error = facts.get("error")
+    return cast("Facts", error) if isinstance(error, dict) else {}
+
+
+def _value(value: object) -> str:
+    text = shown(value)
+    if text and text.isprintable() and not set(text) & set(' "=\\'):
+        return text
+    return _one_line(json.dumps(text, ensure_ascii=False))
+
+
+def _one_line(text: str) -> str:
+    """Return the text with what would begin another line, or steer a terminal, escaped."""
+    if text.isprintable():
+        return text
+    return "".join(
+        each if each.isprintable() else each.encode("unicode_escape").decode("ascii")
+        for each in text
+    )
+
+
+def _sayable(value: object) -> object:
+    try:
+        _dumps({"": value})
+    except (ValueError, TypeError, RecursionError):
+        return shown(value)
+    return value
+
+
+def _dumps(facts: Facts) -> str:
+    return json.dumps(
+        facts,
+        default=_plain,
+        ensure_ascii=False,
+        allow_nan=False,
+        separators=(",", ":"),
+    )
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, datetime):
+        return value.isoformat()
+    if isinstance(value, set | frozenset):
+        return sorted(map(shown, cast("set[object]", value)))
+    return shown(value)

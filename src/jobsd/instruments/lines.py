@@ -1,0 +1,114 @@
+"""What a line of the log says, in order: when, how grave, what, who says it, what is known.
+
+Every source (our events, structlog, `logging`) goes this way, so that all lines of a
+tree look alike and none holds a password.
+"""
+
+from __future__ import annotations
+
+import os
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, cast
+
+from .bound_job import bound_job
+from .layouts import Facts, shown
+from .redaction import redact
+from .told_errors import settle_error
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    Layout = Callable[[Facts], str]
+
+_CUT = "…"
+_PRIORITIES = {"debug": 7, "info": 6, "warning": 4, "error": 3, "critical": 2}
+
+
+class Lines:
+    """Makes the lines of one process; safe from any thread.
+
+    A line has at most `line_bytes`, its end included. With `has_priority` it begins with
+    the `<N>` by which the journal knows how grave it is.
+    """
+
+    def __init__(
+        self, layout: Layout, kind: str, name: str, *, line_bytes: int, has_priority: bool
+    ) -> None:
+        self._layout = layout
+        self._room = line_bytes - len("\n")
+        self._has_priority = has_priority
+        self._who: Facts = {
+            "pid": os.getpid(),
+            "process_kind": kind,
+            "process_name": name,
+            "hostname": os.uname().nodename,
+        }
+
+    def line(self, level: str, event: object, logger: str, facts: Facts, at: float = 0) -> str:
+        """Return the line, without its end; `at` is seconds since the epoch, 0 for now."""
+        said: Facts = {
+            "timestamp": _timestamp(at),
+            "level": level,
+            "event": shown(event),
+            "logger": logger,
+            **self._who,
+        }
+        known = bound_job()
+        # A process that is told of has a pid too; but `pid` is that of who tells.
+        known.update((f"its_{key}" if key in said else key, facts[key]) for key in facts)
+        settle_error(known)
+        prefix = f"<{_PRIORITIES.get(level, 6)}>" if self._has_priority else ""
+        return prefix + fit(said | known, self._layout, self._room - len(prefix))
+
+
+def encode(text: str) -> bytes:
+    r"""Return the bytes of a text; half a surrogate pair becomes \udcXX, as JSON has it."""
+    return text.encode("utf-8", "backslashreplace")
+
+
+def fit(facts: Facts, layout: Layout, room: int) -> str:
+    """Return the line without passwords, in at most `room` bytes: its longest texts are cut.
+
+    The stack goes first, from its beginning: its end says what has happened.
+    """
+    text = redact(layout(facts))
+    if len(encode(text)) <= room:
+        return text
+    # What is cut may lose the end by which a password is known: so it goes before.
+    short: Facts = {key: _without_passwords(facts[key]) for key in facts} | {"truncated": True}
+    for _ in range(8):
+        text = layout(short)
+        excess = len(encode(text)) - room
+        if excess <= 0:
+            return text
+        _cut(short, excess + len(encode(_CUT)))
+    # So many small facts that none of them fits.
+    kept = ("timestamp", "level", "logger", "pid", "process_kind", "truncated")
+    event = redact(shown(facts["event"]))[:200]
+    return layout({"event": event, **{key: short[key] for key in kept if key in short}})
+
+
+def _cut(facts: Facts, excess: int) -> None:
+    # A character takes at least a byte, however it is written: so this is enough.
+    error: Facts = facts["error"] if isinstance(facts.get("error"), dict) else {}
+    if stack := shown(error.get("stack", "")):
+        error["stack"] = _CUT + stack[excess:] if len(stack) > excess else ""
+        return
+    texts = error if len(shown(error.get("message", ""))) > excess else facts
+    longest = max(texts, key=lambda key: len(shown(texts[key])))
+    text = shown(texts[longest])
+    texts[longest] = text[: max(0, len(text) - excess)] + _CUT
+
+
+def _without_passwords(value: Any) -> Any:  # noqa: ANN401 - a fact is of any type
+    if isinstance(value, dict):
+        members = cast("Facts", value)
+        return {key: _without_passwords(each) for key, each in members.items()}
+    if value is None or isinstance(value, bool | int | float):
+        return value
+    return redact(shown(value))
+
+
+def _timestamp(at: float) -> str:
+    moment = datetime.fromtimestamp(at, UTC) if at else datetime.now(UTC)
+    return moment.strftime("%Y-%m-%dT%H:%M:%S.%fZ")

@@ -1,0 +1,181 @@
+"""The log: our events, and what jobs tell through structlog or `logging`, on one descriptor.
+
+Nothing is set up by importing this. `configure` is called by the supervisor before its
+first fork, and again by each process below it, under its own name.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from typing import TYPE_CHECKING, Any, Literal
+
+from . import layouts
+from .bound_job import bind_job
+from .events import subscribe
+from .lean_structlog import structlog
+from .lines import Lines, encode
+from .sink import Sink, journal_reads
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from structlog.typing import EventDict, WrappedLogger
+
+    from .events import Event
+
+__all__ = ["LEVELS", "bind_job", "configure", "reset"]
+
+LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40, "critical": 50}
+
+
+class _Log:
+    """One process's log, for as long as it is configured so."""
+
+    def __init__(self, lines: Lines, sink: Sink, threshold: int) -> None:
+        self.lines = lines
+        self.sink = sink
+        self.handler = _Handler(self)
+        self._threshold = threshold
+        self._root_level = logging.getLogger().level
+        self._unsubscribe = subscribe(self._tell)
+
+    def write(self, line: str) -> None:
+        """Write a line; after lines that were lost, also how many."""
+        if self.sink.write(encode(line) + b"\n") and self.sink.lost:
+            lost, self.sink.lost = self.sink.lost, 0
+            lost_lines = self.lines.line("warning", "logs.dropped", "jobsd", {"lines": lost})
+            self.sink.write(encode(lost_lines) + b"\n")
+
+    def render(self, level: str, logger: str, told: Mapping[str, Any], at: float = 0) -> str:
+        """Return the line of what was told through structlog or `logging`."""
+        facts = dict(told)
+        level, logger = facts.pop("level", level), facts.pop("logger", logger)
+        return self.lines.line(level, facts.pop("event", ""), logger, facts, at)
+
+    def close(self) -> None:
+        """Take everything back."""
+        self._unsubscribe()
+        root = logging.getLogger()
+        root.removeHandler(self.handler)
+        root.setLevel(self._root_level)
+        self.sink.close()
+
+    def _tell(self, event: Event, facts: dict[str, Any]) -> None:
+        if LEVELS[event.level] >= self._threshold:
+            self.write(self.lines.line(event.level, event.name, "jobsd", facts))
+
+
+class _Handler(logging.Handler):
+    """Brings what is told through `logging` into the log."""
+
+    def __init__(self, log: _Log) -> None:
+        super().__init__()
+        self._log = log
+        self.setFormatter(
+            structlog.stdlib.ProcessorFormatter(
+                foreign_pre_chain=[structlog.stdlib.ExtraAdder()],
+                processors=[self._render],
+            )
+        )
+
+    def _render(self, _logger: WrappedLogger, method: str, told: EventDict) -> str:
+        record: logging.LogRecord = told["_record"]
+        structlog.stdlib.ProcessorFormatter.remove_processors_meta(_logger, method, told)
+        return self._log.render(_level(method), record.name, told, record.created)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            line = self.format(record)
+        except Exception:  # noqa: BLE001 - a job's arguments for a message may do anything
+            self.handleError(record)
+        else:
+            self._log.write(line)
+
+
+class _Output:
+    """What a structlog logger writes to; it bears the name that the logger was asked for by.
+
+    Loggers are kept by who asked for them, so they look up where the log is now.
+    """
+
+    def __init__(self, *names: object) -> None:
+        self.name = str(names[0]) if names else ""
+
+    def msg(self, line: str) -> None:
+        for log in _current:
+            log.write(line)
+
+    debug = info = warning = warn = error = exception = critical = fatal = log = msg
+
+
+_current: list[_Log] = []
+
+
+def configure(  # noqa: PLR0913 - one call sets up all there is
+    format: Literal["json", "console"] | None,  # noqa: A002 - the setting's name
+    level: str,
+    *,
+    kind: str,
+    name: str,
+    stream: int = 1,
+    dropped: Callable[[int], None] = lambda _: None,
+) -> None:
+    """Tell all that happens in this process on a descriptor, until configured anew.
+
+    `format` None means: for people on a terminal, else JSON. `kind` and `name` are the
+    process's own. `dropped` is called with the number of lines that could not be written.
+    """
+    reset()
+    sink = Sink(stream, dropped)
+    lines = Lines(
+        _layout(format, stream),
+        kind,
+        name,
+        line_bytes=sink.line_bytes,
+        has_priority=journal_reads(stream, os.environ.get("JOURNAL_STREAM")),
+    )
+    log = _Log(lines, sink, LEVELS[level])
+    _current.append(log)
+    logging.getLogger().addHandler(log.handler)
+    logging.getLogger().setLevel(LEVELS[level])
+    _configure_structlog(LEVELS[level])
+
+
+def reset() -> None:
+    """Tell nothing any more, and leave structlog and `logging` as they were found."""
+    while _current:
+        _current.pop().close()
+        structlog.reset_defaults()
+
+
+def _configure_structlog(threshold: int) -> None:
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            structlog.processors.StackInfoRenderer(),
+            _render,
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(threshold),
+        logger_factory=_Output,
+        cache_logger_on_first_use=True,
+    )
+
+
+def _render(output: WrappedLogger, method: str, told: EventDict) -> str:
+    for log in _current:
+        return log.render(_level(method), output.name, told)
+    raise structlog.DropEvent
+
+
+def _level(method: str) -> str:
+    return method if method in LEVELS else "info"
+
+
+def _layout(wanted: str | None, stream: int) -> Callable[[layouts.Facts], str]:
+    terminal = os.isatty(stream)
+    if not (wanted == "console" or (wanted is None and terminal)):
+        return layouts.in_json
+    plain = not terminal or bool(os.environ.get("NO_COLOR"))
+    return layouts.for_people if plain else layouts.in_colour

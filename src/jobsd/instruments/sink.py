@@ -1,0 +1,136 @@
+"""Where the log goes: a file descriptor that may be slow, full, stopped or closed.
+
+Whoever logs must go on working. So a line is one write that does not block; when there
+is no room, it is tried again for a fifth of a second, then dropped and counted. Once a
+sink has blocked, no line waits for it until one has got through.
+
+A pipe shared by six processes takes lines of up to 4,096 bytes whole (of 18,000 lines of
+4,097 bytes, 192 were torn); so longer ones are cut by who makes them. Whether there is
+room can't be asked for first: between the answer and the write another process may take
+it. Hence a description of our own that does not block: setting O_NONBLOCK on the one we
+were given would set it for the shell that started us, too.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import socket
+import stat
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from jobsd.clock import monotonic
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+WAIT_S = 0.2
+PIPE_LINE_BYTES = 4096
+LINE_BYTES = 16384
+"""The journal splits lines at 48 KiB, and a file tears none of 20 kB."""
+
+
+class Sink:
+    """Writes lines to a descriptor; never raises, and never waits for long.
+
+    Safe from any thread: a line is one write, and nothing is locked.
+    """
+
+    def __init__(self, fd: int, dropped: Callable[[int], None]) -> None:
+        self.lost = 0
+        self._dropped = dropped
+        self._blocked = False
+        self._torn = False
+        self._way = _open(fd)
+        self.line_bytes = PIPE_LINE_BYTES if _is_pipe(fd) else LINE_BYTES
+
+    def write(self, line: bytes) -> bool:
+        """Write a line that ends in a newline; return whether it got through."""
+        try:
+            self._write(b"\n" + line if self._torn else line)
+        except OSError:
+            self._blocked = True
+            self.lost += 1
+            self._dropped(1)
+            return False
+        self._blocked = self._torn = False
+        return True
+
+    def close(self) -> None:
+        """Give the description of our own back; the descriptor we were given stays open."""
+        way, self._way = self._way, _Way(-1, _closed)
+        way.close()
+
+    def _write(self, line: bytes) -> None:
+        end = 0.0 if self._blocked else monotonic() + WAIT_S
+        rest = memoryview(line)
+        while rest:
+            try:
+                rest = rest[self._way.send(rest) :]
+            except BlockingIOError:
+                # Only a terminal that was stopped takes a part of a line.
+                self._torn = self._torn or len(rest) < len(line)
+                left_s = end - monotonic()
+                if left_s <= 0 or not _writable(self._way.fd, left_s):
+                    raise
+
+
+def journal_reads(fd: int, journal_stream: str | None) -> bool:
+    """Return whether the descriptor is the one that JOURNAL_STREAM says the journal reads."""
+    try:
+        status = os.fstat(fd)
+    except OSError:
+        return False
+    return journal_stream == f"{status.st_dev}:{status.st_ino}"
+
+
+@dataclass(frozen=True, slots=True)
+class _Way:
+    """A descriptor, how to send on it without waiting, how to give it back."""
+
+    fd: int
+    send: Callable[[memoryview], int]
+    close: Callable[[], None] = lambda: None
+
+
+def _open(fd: int) -> _Way:
+    mode = _mode(fd)
+    if stat.S_ISSOCK(mode):
+        wire = socket.socket(fileno=os.dup(fd))
+        return _Way(fd, lambda data: wire.send(data, socket.MSG_DONTWAIT), wire.close)
+    if stat.S_ISFIFO(mode) or stat.S_ISCHR(mode):
+        try:
+            own = os.open(f"/proc/self/fd/{fd}", os.O_WRONLY | os.O_NONBLOCK | os.O_NOCTTY)
+        except OSError:
+            # Somebody else's pipe: ask whether there is room, and hope that it stays.
+            return _Way(fd, lambda data: _write_if_writable(fd, data))
+        return _Way(own, lambda data: os.write(own, data), lambda: os.close(own))
+    return _Way(fd, lambda data: os.write(fd, data))
+
+
+def _closed(_: memoryview) -> int:
+    raise BrokenPipeError
+
+
+def _write_if_writable(fd: int, data: memoryview) -> int:
+    if not _writable(fd, 0):
+        raise BlockingIOError
+    return os.write(fd, data)
+
+
+def _writable(fd: int, seconds: float) -> bool:
+    poller = select.poll()
+    poller.register(fd, select.POLLOUT)
+    return bool(poller.poll(max(0.0, seconds) * 1000))
+
+
+def _is_pipe(fd: int) -> bool:
+    return stat.S_ISFIFO(_mode(fd))
+
+
+def _mode(fd: int) -> int:
+    try:
+        return os.fstat(fd).st_mode
+    except OSError:
+        return 0

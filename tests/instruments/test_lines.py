@@ -1,0 +1,159 @@
+"""A line is always one object, of bounded length, without passwords."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from jobsd.instruments.layouts import for_people, in_json
+from jobsd.instruments.lines import Lines, encode
+from jobsd.instruments.redaction import redact
+
+LIMIT = 4096
+
+
+def _line(facts: dict[str, Any], event: str = "job.failed") -> str:
+    lines = Lines(in_json, "worker", "worker-1", line_bytes=LIMIT, has_priority=False)
+    return lines.line("error", event, "jobsd", facts)
+
+
+def _told(facts: dict[str, Any], event: str = "job.failed") -> dict[str, Any]:
+    told: dict[str, Any] = json.loads(_line(facts, event))
+    return told
+
+
+def test_a_long_stack_loses_its_beginning() -> None:
+    stack = "first\n" + "x" * 10_000 + "\nlast"
+
+    told = _told({"error": {"type": "E", "message": "m", "stack": stack}, "job_id": 7})
+
+    assert told["truncated"] is True
+    assert told["error"]["stack"].endswith("\nlast")
+    assert (told["error"]["message"], told["job_id"]) == ("m", 7)
+
+
+def test_a_long_message_keeps_its_beginning() -> None:
+    told = _told({"error": {"type": "E", "message": "why " + "x" * 10_000, "stack": "s"}})
+
+    assert told["error"]["message"].startswith("why xxx")
+
+
+def test_a_line_that_fits_is_not_called_truncated() -> None:
+    assert "truncated" not in _told({"text": "x" * 3000})
+
+
+@given(
+    st.dictionaries(st.text(max_size=20), st.text() | st.integers(), max_size=5),
+    st.sampled_from(["", "é", "\x00", '"', "\ud800", "😀"]),
+    st.integers(0, 9000),
+)
+def test_no_line_is_longer_than_a_pipe_takes_whole(
+    facts: dict[str, Any], text: str, times: int
+) -> None:
+    facts = {**facts, "error": {"type": "E", "message": text * times, "stack": text * times}}
+
+    line = encode(_line(facts, event=text * times))
+
+    assert len(line) < LIMIT
+    assert b"\n" not in line
+    json.loads(line)
+
+
+def test_a_line_of_very_many_facts_keeps_what_every_line_has() -> None:
+    told = _told({f"key{number}": number for number in range(5000)})
+
+    assert (told["event"], told["truncated"]) == ("job.failed", True)
+
+
+def test_a_line_for_people_is_cut_too() -> None:
+    lines = Lines(for_people, "worker", "worker-1", line_bytes=LIMIT, has_priority=False)
+
+    line = lines.line("info", "x" * 9000, "app", {})
+
+    assert len(encode(line)) < LIMIT
+
+
+def test_a_value_that_is_no_json_leaves_the_others_as_they_are() -> None:
+    ring: list[object] = []
+    ring.append(ring)
+
+    told = _told({"ring": ring, "nan": float("nan"), "odd": {(1, 2): 3}, "count": 3})
+
+    assert (told["count"], told["nan"], told["odd"]) == (3, "nan", "{(1, 2): 3}")
+
+
+def test_sets_and_times_are_told_readably() -> None:
+    told = _told({"when": datetime(2026, 1, 2, tzinfo=UTC), "tags": {"b", "a"}})
+
+    assert (told["when"], told["tags"]) == ("2026-01-02T00:00:00+00:00", ["a", "b"])
+
+
+def test_an_object_that_can_not_be_told_is_told_by_its_type() -> None:
+    class Mute:
+        def __str__(self) -> str:
+            raise RuntimeError
+
+    assert _told({"mute": Mute()})["mute"] == "<Mute>"
+
+
+def test_an_exception_without_words_is_told() -> None:
+    class MuteError(Exception):
+        def __str__(self) -> str:
+            raise RuntimeError
+
+    assert _told({"error": MuteError()})["error"]["type"] == "MuteError"
+
+
+def test_the_journal_is_told_how_grave_a_line_is() -> None:
+    lines = Lines(in_json, "worker", "worker-1", line_bytes=LIMIT, has_priority=True)
+
+    begins = [lines.line(level, "e", "jobsd", {})[:4] for level in ("debug", "info", "error")]
+
+    assert begins == ["<7>{", "<6>{", "<3>{"]
+
+
+@pytest.mark.parametrize(
+    ("text", "hidden"),
+    [
+        ("postgresql://me:secret@db/x", "postgresql://me:***@db/x"),
+        ("postgres://me:p@ss:w@db:5432/x?a=b", "postgres://me:***@db:5432/x?a=b"),
+        ("host=db password=secret user=me", "host=db password=*** user=me"),
+        ("password='two words' user=me", "password=*** user=me"),
+        ("postgresql://db/x?password=secret&a=b", "postgresql://db/x?password=***&a=b"),
+        ('connection to "amqp://u:pw@h" failed', 'connection to "amqp://u:***@h" failed'),
+    ],
+)
+def test_passwords_are_hidden(text: str, hidden: str) -> None:
+    assert redact(text) == hidden
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "http://localhost:9394/metrics",
+        "at 10:00 by a@b.c",
+        "http://h:80/a?mail=a@b",
+        "password",
+    ],
+)
+def test_what_is_no_password_stays(text: str) -> None:
+    assert redact(text) == text
+
+
+def test_a_password_is_hidden_wherever_it_stands_in_a_line() -> None:
+    url = "postgresql://me:secret@db/x"
+
+    line = _line({"error": ConnectionError(url), "deep": [{"url": url}]}, event=url)
+
+    assert "secret" not in line
+
+
+def test_a_password_whose_end_was_cut_off_is_hidden() -> None:
+    told = _line({"note": "x" * 3600 + "postgresql://me:" + "secret" * 100 + "@db/x"})
+
+    assert "secret" not in told

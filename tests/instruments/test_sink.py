@@ -1,0 +1,200 @@
+"""A log that can't be written costs its writer next to nothing."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import socket
+import tempfile
+import threading
+from time import perf_counter
+from typing import TYPE_CHECKING
+
+from jobsd.instruments.events import emit
+from jobsd.instruments.sink import LINE_BYTES, PIPE_LINE_BYTES, Sink, journal_reads
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from instruments.readable_log import Log
+
+
+def _fill(log: Log) -> None:
+    os.set_blocking(log.writer, False)
+    try:
+        while True:
+            os.write(log.writer, b"x" * 4095 + b"\n")
+    except BlockingIOError:
+        os.set_blocking(log.writer, True)
+
+
+def test_a_full_pipe_costs_one_line_a_fifth_of_a_second_and_the_next_ones_nothing(
+    log: Log,
+) -> None:
+    _fill(log)
+
+    start = perf_counter()
+    emit("job.released")
+    first_s = perf_counter() - start
+    for _ in range(100):
+        emit("job.released")
+    rest_s = perf_counter() - start - first_s
+
+    assert 0.15 < first_s < 1
+    assert rest_s < 0.5
+    assert log.dropped == 101
+
+
+def test_once_there_is_room_again_the_log_says_how_many_lines_were_lost(log: Log) -> None:
+    _fill(log)
+    emit("job.released")
+    emit("job.released")
+    log.text()
+
+    emit("supervisor.ready")
+
+    ready, lost = log.lines()
+    assert ready["event"] == "supervisor.ready"
+    assert (lost["event"], lost["lines"]) == ("logs.dropped", 2)
+
+
+def test_a_reader_that_is_slow_for_a_moment_loses_nothing(log: Log) -> None:
+    _fill(log)
+    texts: list[str] = []
+    reader = threading.Timer(0.05, lambda: texts.append(log.text()))
+    reader.start()
+
+    emit("supervisor.ready")
+    reader.join()
+
+    assert log.dropped == 0
+    assert "supervisor.ready" in "".join(texts) + log.text()
+
+
+def test_a_reader_that_has_gone_is_counted_and_survived() -> None:
+    reader, writer = os.pipe()
+    lost: list[int] = []
+    sink = Sink(writer, lost.append)
+    os.close(reader)
+
+    assert sink.write(b"line\n") is False
+    assert lost == [1]
+    sink.close()
+    os.close(writer)
+
+
+def test_a_full_disk_is_counted_and_survived() -> None:
+    full = os.open("/dev/full", os.O_WRONLY)
+    lost: list[int] = []
+    sink = Sink(full, lost.append)
+
+    assert sink.write(b"line\n") is False
+    assert lost == [1]
+    sink.close()
+    os.close(full)
+
+
+def test_a_descriptor_that_is_not_open_is_survived() -> None:
+    lost: list[int] = []
+
+    Sink(999, lost.append).write(b"line\n")
+
+    assert lost == [1]
+
+
+def test_the_descriptor_of_others_is_left_as_it_was(log: Log) -> None:
+    emit("job.released")
+
+    assert os.get_blocking(log.writer) is True
+
+
+def test_a_closed_sink_writes_nowhere() -> None:
+    reader, writer = os.pipe()
+    sink = Sink(writer, lambda _: None)
+    sink.close()
+
+    assert sink.write(b"line\n") is False
+    os.close(reader)
+    os.close(writer)
+
+
+def test_a_socket_takes_lines_and_may_be_full() -> None:
+    ours, theirs = socket.socketpair()
+    lost: list[int] = []
+    with ours, theirs:
+        sink = Sink(ours.fileno(), lost.append)
+        assert sink.write(b"line\n") is True
+        assert theirs.recv(100) == b"line\n"
+
+        while sink.write(b"x" * 4095 + b"\n"):
+            continue
+
+        assert lost == [1]
+        sink.close()
+
+
+def test_a_stopped_terminal_tears_at_most_one_line() -> None:
+    main, terminal = pty.openpty()
+    lost: list[int] = []
+    sink = Sink(terminal, lost.append)
+    while sink.write(b"x" * 999 + b"\n"):
+        continue
+    os.set_blocking(main, False)
+    read = b""
+    while sink.write(b"after\n") is False:
+        read += os.read(main, 65536)
+    try:
+        while True:
+            read += os.read(main, 65536)
+    except BlockingIOError:
+        pass
+
+    assert read.endswith(b"\r\nafter\r\n")
+    sink.close()
+    os.close(main)
+    os.close(terminal)
+
+
+def test_a_file_takes_longer_lines_than_a_pipe(tmp_path: Path, log: Log) -> None:
+    with (tmp_path / "log").open("wb") as file:
+        long = Sink(file.fileno(), lambda _: None).line_bytes
+
+    short = Sink(log.writer, lambda _: None)
+    assert (long, short.line_bytes) == (LINE_BYTES, PIPE_LINE_BYTES)
+    short.close()
+
+
+def test_the_journal_is_known_by_device_and_inode() -> None:
+    with tempfile.TemporaryFile() as file:
+        status = os.fstat(file.fileno())
+        ours = f"{status.st_dev}:{status.st_ino}"
+
+        assert journal_reads(file.fileno(), ours) is True
+        assert journal_reads(file.fileno(), "1:2") is False
+        assert journal_reads(file.fileno(), None) is False
+
+
+def test_lines_of_several_processes_are_never_torn(log: Log) -> None:
+    children: list[int] = []
+    for number in range(3):
+        pid = os.fork()
+        if pid == 0:
+            sink = Sink(log.writer, lambda _: None)
+            for _ in range(300):
+                body = str(number) * 4000
+                while not sink.write(json.dumps({"body": body}).encode() + b"\n"):
+                    continue
+            os._exit(0)
+        children.append(pid)
+
+    bodies: list[str] = []
+    text = ""
+    os.set_blocking(log.reader, True)
+    while len(bodies) < 900:
+        *whole, text = (text + os.read(log.reader, 65536).decode()).split("\n")
+        bodies += [json.loads(line)["body"] for line in whole]
+    for pid in children:
+        os.waitpid(pid, 0)
+
+    assert {body for body in bodies if len(set(body)) > 1 or len(body) != 4000} == set()
