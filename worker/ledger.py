@@ -35,7 +35,7 @@ class Ledger:
         self._runs: list[Run] = []
         self._unstarted: list[ClaimedJob] = []
 
-    def open(self, claim_id: int, jobs: Iterable[ClaimedJob]) -> None:
+    def add_claim(self, claim_id: int, jobs: Iterable[ClaimedJob]) -> None:
         """Take in a claim that was made."""
         self._claims[claim_id] = {job.id for job in jobs}
 
@@ -51,6 +51,11 @@ class Ledger:
     def pending(self) -> bool:
         """Whether anything waits to be recorded."""
         return bool(self._runs or self._unstarted)
+
+    @property
+    def open(self) -> bool:
+        """Whether any claimed job is not recorded."""
+        return bool(self._claims)
 
     @property
     def size(self) -> int:

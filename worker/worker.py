@@ -142,7 +142,7 @@ class Worker:
     @property
     def stopped(self) -> bool:
         """Whether nothing runs and everything is recorded."""
-        return self._draining and not self._in_hand() and not self._ledger.pending
+        return self._draining and not self._in_hand() and not self._ledger.open
 
     def farewell(self) -> None:
         """Remove the row; the pool's threads end with the process."""
@@ -218,7 +218,7 @@ class Worker:
 
     def _hand_over(self, result: Result, limit: int) -> None:
         if result.claim_id is not None:
-            self._ledger.open(result.claim_id, result.jobs)
+            self._ledger.add_claim(result.claim_id, result.jobs)
             ahead = self._pace.ahead(())
             self._pool.post(result.jobs, ahead // 2)
             if tells("debug"):

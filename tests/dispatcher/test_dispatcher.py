@@ -1,0 +1,168 @@
+"""Jobs become ready when they are due, each once, in batches."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
+
+import pytest
+
+from jobsd.clock import monotonic
+from jobsd.configuration.options import DispatcherOptions
+from jobsd.database.connection import Target
+from jobsd.dispatcher.dispatcher import Dispatcher
+from jobsd.jobs import client
+from jobsd.jobs.client import Client
+from jobsd.jobs.definition import job
+from jobsd.processes.board import Board
+from jobsd.processes.process import Context
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from jobsd.database.connection import Session
+
+    Make = Callable[..., tuple[Dispatcher, Context]]
+
+
+@job
+def later() -> None: ...
+
+
+@pytest.fixture
+def make(target: Target) -> Iterator[Make]:
+    client.configure(client=Client(target))
+    board = Board()
+    made: list[Dispatcher] = []
+
+    def make_one(batch_size: int = 500, wakeups: str = "auto") -> tuple[Dispatcher, Context]:
+        slot = board.free_slot()
+        assert slot is not None
+        name = f"dispatcher-{len(made)}"
+        slot.take("dispatcher", name)
+        context = Context(board, slot, name)
+        place = Target(target.url, wakeups=wakeups)
+        options = DispatcherOptions(
+            polling_interval_s=1,
+            batch_size=batch_size,
+            concurrency_maintenance=True,
+            concurrency_maintenance_interval_s=600,
+        )
+        dispatcher = Dispatcher(context, place, options)
+        dispatcher.connect()
+        made.append(dispatcher)
+        return dispatcher, context
+
+    yield make_one
+    for dispatcher in made:
+        dispatcher.disconnect()
+    client.configure()
+
+
+def _schedule(session: Session, count: int, due: str) -> None:
+    session.connection.execute(
+        "WITH job AS (INSERT INTO jobsd.jobs (queue_name, class_name, scheduled_at)"
+        f" SELECT 'q', 'x', now() + interval '{due}' FROM generate_series(1, {count})"
+        " RETURNING id, scheduled_at) INSERT INTO jobsd.scheduled_executions"
+        " SELECT id, scheduled_at, 0, 'q' FROM job".encode()
+    )
+
+
+def _count(session: Session, table: str) -> int:
+    row = session.connection.execute(f"SELECT count(*) FROM jobsd.{table}".encode()).fetchone()
+    assert row is not None
+    return int(row[0])
+
+
+def test_what_is_due_becomes_ready_and_the_rest_waits(make: Make, session: Session) -> None:
+    _schedule(session, 3, "-1 second")
+    _schedule(session, 2, "1 hour")
+    dispatcher, _ = make()
+
+    dispatcher.poll()
+
+    assert (_count(session, "ready_executions"), _count(session, "scheduled_executions")) == (
+        3,
+        2,
+    )
+
+
+def test_a_backlog_goes_in_batches_without_a_pause(make: Make, session: Session) -> None:
+    _schedule(session, 25, "-1 second")
+    dispatcher, _ = make(batch_size=10)
+
+    rests = [dispatcher.poll() for _ in range(4)]
+
+    assert (rests[:3], rests[3] > 1) == ([0, 0, 0], True)
+    assert _count(session, "ready_executions") == 25
+
+
+def test_a_dispatched_job_gets_a_new_place_behind_those_that_are_ready(
+    make: Make, session: Session
+) -> None:
+    _schedule(session, 1, "-1 second")
+    ready = later.enqueue()
+    dispatcher, _ = make()
+
+    dispatcher.poll()
+
+    assert _count(session, f"ready_executions WHERE position > {ready.id}") == 1
+
+
+def test_several_dispatchers_share_the_work_and_double_nothing(
+    make: Make, session: Session
+) -> None:
+    _schedule(session, 2000, "-1 second")
+    dispatchers = [make(batch_size=50)[0] for _ in range(3)]
+
+    def run(dispatcher: Dispatcher) -> None:
+        while dispatcher.poll() == 0:
+            continue
+
+    with ThreadPoolExecutor(3) as pool:
+        list(pool.map(run, dispatchers))
+
+    assert (_count(session, "ready_executions"), _count(session, "scheduled_executions")) == (
+        2000,
+        0,
+    )
+
+
+def test_it_rests_until_the_next_job_is_due(make: Make, session: Session) -> None:
+    _schedule(session, 1, "2 seconds")
+    dispatcher, _ = make()
+
+    assert 1 < dispatcher.poll() <= 2
+
+
+def test_who_schedules_an_earlier_job_wakes_it(make: Make, session: Session) -> None:
+    dispatcher, context = make()
+    dispatcher.poll()
+    socket = dispatcher.socket()
+    assert socket is not None
+
+    later.using(wait=0.2).enqueue()
+
+    assert context.nap.take(5, [socket])
+    assert dispatcher.poll() <= 0.2
+    end = monotonic() + 5
+    while not _count(session, "ready_executions"):
+        assert monotonic() < end
+        context.nap.take(dispatcher.poll())
+
+
+def test_a_job_far_ahead_wakes_nobody(make: Make) -> None:
+    dispatcher, context = make()
+    dispatcher.poll()
+    socket = dispatcher.socket()
+    assert socket is not None
+
+    later.using(wait="1h").enqueue()
+
+    assert not context.nap.take(0.1, [socket])
+
+
+def test_without_wakeups_the_polling_interval_is_its_rhythm(make: Make) -> None:
+    dispatcher, _ = make(wakeups="off")
+
+    assert (dispatcher.poll(), dispatcher.socket()) == (1, None)

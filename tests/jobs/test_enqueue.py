@@ -1,0 +1,259 @@
+"""A job is stored when its transaction is committed, and only then."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+import psycopg
+import pytest
+from psycopg.rows import dict_row
+
+from jobsd.errors import ArgumentError, DatabaseUnreachableError, EnqueueError, Error
+from jobsd.jobs import client
+from jobsd.jobs.client import Client
+from jobsd.jobs.definition import Job, enqueue_many, job
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from jobsd.database.connection import Session, Target
+
+
+@job(queue="mail", priority=3, max_attempts=4)
+def welcome(user_id: int, *, kindly: bool = True) -> str:
+    return f"welcome {user_id}{'' if kindly else '!'}"
+
+
+class Tidy(Job):
+    queue = "low"
+
+    def perform(self, folder: str) -> str:
+        return f"tidied {folder}"
+
+
+@pytest.fixture(autouse=True)
+def _configured(target: Target) -> Iterator[None]:
+    client.configure(client=Client(target))
+    yield
+    client.configure()
+
+
+def _rows(session: Session, query: str) -> list[tuple[object, ...]]:
+    return session.connection.execute(query.encode()).fetchall()
+
+
+def test_a_job_is_stored_with_all_that_its_row_holds(session: Session) -> None:
+    stored = welcome.enqueue(42, kindly=False)
+
+    assert stored.state == "ready"
+    assert _rows(
+        session,
+        "SELECT id, queue_name, class_name, arguments, priority, max_attempts, retries_crash"
+        " FROM jobsd.jobs",
+    ) == [
+        (
+            stored.id,
+            "mail",
+            f"{__name__}.welcome",
+            [42, {"$keywords": {"kindly": False}}],
+            3,
+            4,
+            True,
+        )
+    ]
+    assert _rows(session, "SELECT job_id, position FROM jobsd.ready_executions") == [
+        (stored.id, stored.id)
+    ]
+
+
+def test_a_class_is_a_job_of_its_own_name(session: Session) -> None:
+    Tidy.enqueue("attic")
+
+    assert _rows(session, "SELECT class_name, queue_name FROM jobsd.jobs") == [("Tidy", "low")]
+
+
+def test_perform_now_runs_without_the_queue(session: Session) -> None:
+    assert (welcome.perform_now(1), welcome(2), Tidy.perform_now("a")) == (
+        "welcome 1",
+        "welcome 2",
+        "tidied a",
+    )
+    assert _rows(session, "SELECT id FROM jobsd.jobs") == []
+
+
+def test_a_wait_lets_a_job_be_scheduled(session: Session) -> None:
+    stored = welcome.using(wait=timedelta(minutes=5)).enqueue(1)
+
+    assert stored.state == "scheduled"
+    assert _rows(
+        session,
+        "SELECT s.job_id, s.scheduled_at = j.scheduled_at,"
+        " round(extract(epoch FROM s.scheduled_at - j.created_at))"
+        " FROM jobsd.scheduled_executions s JOIN jobsd.jobs j ON j.id = s.job_id",
+    ) == [(stored.id, True, 300)]
+
+
+@pytest.mark.parametrize("past", [timedelta(seconds=-5), timedelta(0), 0])
+def test_a_time_that_has_come_makes_a_job_ready(past: timedelta | int) -> None:
+    assert welcome.using(wait=past).enqueue(1).state == "ready"
+
+
+def test_wait_until_takes_an_aware_moment() -> None:
+    tomorrow = datetime.now(UTC) + timedelta(days=1)
+
+    assert welcome.using(wait_until=tomorrow).enqueue(1).state == "scheduled"
+
+
+def test_options_of_one_enqueue_beat_those_of_the_job(session: Session) -> None:
+    welcome.using(queue="other", priority=-7).enqueue(1)
+
+    assert _rows(session, "SELECT queue_name, priority FROM jobsd.ready_executions") == [
+        ("other", -7)
+    ]
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"queue": ""},
+        {"queue": "q" * 300},
+        {"queue": "a\0b"},
+        {"queue": "a,b"},
+        {"queue": "all*"},
+        {"priority": 1.5},
+        {"priority": 2**31},
+        {"priority": True},
+        {"wait": -3},
+        {"wait": "soon"},
+        {"wait": timedelta(days=365 * 101)},
+        {"wait": 1, "wait_until": datetime.now(UTC)},
+        {"wait_until": datetime(2030, 1, 1)},  # noqa: DTZ001 - that it is naive is the point
+        {"connection": object()},
+    ],
+    ids=repr,
+)
+def test_options_that_cannot_be_meant_are_refused(
+    options: dict[str, object], session: Session
+) -> None:
+    with pytest.raises(Error):
+        welcome.using(**options).enqueue(1)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+
+    assert _rows(session, "SELECT id FROM jobsd.jobs") == []
+
+
+def test_arguments_that_do_not_fit_the_function_are_refused_at_once() -> None:
+    with pytest.raises(TypeError):
+        welcome.enqueue()  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+
+
+def test_arguments_that_cannot_be_stored_are_refused_at_once() -> None:
+    with pytest.raises(ArgumentError):
+        welcome.enqueue(object())  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+
+
+def test_a_rolled_back_transaction_leaves_nothing(target: Target, session: Session) -> None:
+    with psycopg.Connection.connect(target.url, row_factory=dict_row) as connection:
+        welcome.using(connection=connection).enqueue(1)
+        enqueue_many([welcome.with_args(2)], connection=connection)
+        connection.rollback()
+
+    assert _rows(session, "SELECT id FROM jobsd.jobs") == []
+    assert _rows(session, "SELECT job_id FROM jobsd.ready_executions") == []
+
+
+def test_a_committed_transaction_leaves_the_job(target: Target, session: Session) -> None:
+    with psycopg.Connection.connect(target.url, row_factory=dict_row) as connection:
+        stored = welcome.using(connection=connection).enqueue(1)
+        before = _rows(session, "SELECT id FROM jobsd.jobs")
+        connection.commit()
+
+    assert (before, _rows(session, "SELECT id FROM jobsd.jobs")) == ([], [(stored.id,)])
+
+
+def test_many_jobs_are_stored_together(session: Session) -> None:
+    tomorrow = datetime.now(UTC) + timedelta(days=1)
+    jobs = (
+        welcome.with_args(i) if i % 3 else welcome.using(wait_until=tomorrow).with_args(i)
+        for i in range(5000)
+    )
+
+    stored = enqueue_many(jobs)
+
+    states = Counter(one.state for one in stored)
+    assert (len(stored), states) == (5000, {"ready": 3333, "scheduled": 1667})
+    assert _rows(
+        session,
+        "SELECT (SELECT count(*) FROM jobsd.jobs),"
+        " (SELECT count(*) FROM jobsd.ready_executions),"
+        " (SELECT count(*) FROM jobsd.scheduled_executions),"
+        " (SELECT array_agg(arguments ORDER BY id) ="
+        " (SELECT array_agg(to_jsonb(ARRAY[i]) ORDER BY i) FROM generate_series(0, 4999) i)"
+        "  FROM jobsd.jobs)",
+    ) == [(5000, 3333, 1667, True)]
+
+
+def test_many_jobs_are_all_stored_or_none(session: Session) -> None:
+    def jobs() -> Iterator[object]:
+        yield welcome.with_args(1)
+        raise KeyError("the source has failed")
+
+    with pytest.raises(KeyError):
+        enqueue_many(jobs())  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+
+    assert _rows(session, "SELECT id FROM jobsd.jobs") == []
+
+
+def test_no_jobs_are_stored_as_none() -> None:
+    assert list(enqueue_many([])) == []
+
+
+def test_a_database_without_tables_says_what_is_missing(empty_database: str) -> None:
+    client.configure(empty_database)
+
+    with pytest.raises(EnqueueError, match="db migrate"):
+        welcome.enqueue(1)
+
+
+def test_a_database_that_is_away_is_one_typed_error() -> None:
+    client.configure("postgresql://nobody:secret@127.0.0.1:1/nothing")
+
+    with pytest.raises(DatabaseUnreachableError) as caught:
+        welcome.enqueue(1)
+
+    assert "secret" not in str(caught.value)
+
+
+def test_a_connection_that_the_server_closed_is_not_lent_again(session: Session) -> None:
+    welcome.enqueue(1)
+    _rows(
+        session,
+        "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity"
+        " WHERE application_name = 'jobsd client' AND datname = current_database()",
+    )
+
+    assert welcome.enqueue(2).state == "ready"
+
+
+def test_a_fork_has_connections_of_its_own(session: Session) -> None:
+    welcome.enqueue(1)
+
+    child = os.fork()
+    if child == 0:
+        try:
+            welcome.enqueue(2)
+        finally:
+            os._exit(0)
+    os.waitpid(child, 0)
+
+    assert welcome.enqueue(3).state == "ready"
+    assert len(_rows(session, "SELECT id FROM jobsd.jobs")) == 3
+
+
+def test_two_jobs_of_one_name_are_refused() -> None:
+    with pytest.raises(Error, match="two jobs are named 'Tidy'"):
+
+        @job(name="Tidy")
+        def other() -> None: ...

@@ -1,0 +1,109 @@
+"""A worker whose rounds the test takes itself."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+import pytest
+
+from jobsd.clock import monotonic
+from jobsd.configuration.options import JobsOptions, WorkerOptions
+from jobsd.jobs import client
+from jobsd.jobs.client import Client
+from jobsd.processes.board import Board
+from jobsd.processes.process import Context
+from jobsd.worker.worker import Worker
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from jobsd.database.connection import Session, Target
+
+
+class MakeWorker(Protocol):
+    def __call__(self, name: str = ..., **options: object) -> Driven: ...
+
+
+class Driven:
+    """A worker, its context, and rounds of it until something is so."""
+
+    def __init__(self, worker: Worker, context: Context) -> None:
+        self.worker = worker
+        self.context = context
+
+    def until(self, condition: Callable[[], object], within_s: float = 10.0) -> None:
+        """Take rounds until the condition holds; fail after `within_s`."""
+        end = monotonic() + within_s
+        while not condition():
+            assert monotonic() < end, "the condition has not come about"
+            rest_s = self.worker.poll()
+            sockets = [fd] if (fd := self.worker.socket()) is not None else []
+            self.context.nap.take(min(rest_s, 0.02), sockets)
+
+    def drain(self) -> None:
+        """Stop, and take rounds until everything is recorded; say goodbye."""
+        self.worker.stop()
+        self.until(lambda: self.worker.stopped)
+        self.worker.farewell()
+
+
+@pytest.fixture
+def board() -> Board:
+    return Board()
+
+
+@pytest.fixture
+def make_worker(target: Target, board: Board) -> Iterator[MakeWorker]:
+    client.configure(client=Client(target))
+    made: list[Driven] = []
+
+    def make(name: str = "worker-test", **options: object) -> Driven:
+        keep = bool(options.pop("keep", True))
+        settings: dict[str, object] = {
+            "queues": ("*",),
+            "threads": 3,
+            "processes": 1,
+            "polling_interval_s": 0.1,
+            "prefetch": None,
+            "max_jobs": None,
+            "max_memory": None,
+            "max_age_s": None,
+        }
+        slot = board.free_slot()
+        assert slot is not None
+        slot.take("worker", name)
+        context = Context(board, slot, name)
+        worker = Worker(
+            context,
+            target,
+            WorkerOptions(**{**settings, **options}),  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+            JobsOptions(
+                preserve_finished_jobs=keep,
+                clear_finished_jobs_after_s=86400,
+                default_concurrency_control_period_s=180,
+                filter_arguments=(),
+            ),
+        )
+        made.append(Driven(worker, context))
+        worker.connect()
+        return made[-1]
+
+    yield make
+    for driven in made:
+        driven.worker.stop()
+        driven.worker.disconnect()
+    client.configure()
+
+
+@pytest.fixture
+def count(session: Session) -> Callable[[str], int]:
+    """Count the rows of a table, or of a table with a condition."""
+
+    def rows(what: str) -> int:
+        query = f"SELECT count(*) FROM jobsd.{what}"  # noqa: S608 - the tests' own words
+        found = session.connection.execute(query.encode())
+        row = found.fetchone()
+        assert row is not None
+        return int(row[0])
+
+    return rows

@@ -1,0 +1,217 @@
+"""A worker that was declared dead changes nothing, and a broken connection loses nothing."""
+
+# pyright: reportPrivateUsage=false
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING
+
+import psycopg
+import pytest
+
+from jobsd.jobs.claims import Death, bury
+from jobsd.jobs.definition import enqueue_many, job
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from jobsd.database.connection import Session
+
+    from .conftest import MakeWorker
+
+    Count = Callable[[str], int]
+
+_ran: list[object] = []
+_gate = threading.Event()
+
+
+@pytest.fixture(autouse=True)
+def _clean() -> Iterator[None]:
+    _ran.clear()
+    _gate.clear()
+    yield
+    _gate.set()
+
+
+@job
+def held(value: object) -> None:
+    _ran.append(value)
+    assert _gate.wait(20)
+
+
+def _death(session: Session, **facts: object) -> Death:
+    row = session.connection.execute("SELECT id FROM jobsd.processes").fetchone()
+    assert row is not None
+    error = {"type": "ProcessPrunedError", "message": "gone", "stack": ""}
+    return Death(row[0], "worker-test", error, **facts)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+
+
+def _terminate(session: Session) -> None:
+    session.connection.execute(
+        "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity"
+        " WHERE application_name LIKE 'jobsd worker%' AND datname = current_database()"
+    )
+
+
+def test_a_buried_worker_that_finishes_changes_nothing(
+    make_worker: MakeWorker, session: Session, count: Count
+) -> None:
+    held.enqueue(1)
+    driven = make_worker()
+    driven.until(lambda: _ran)
+
+    buried = bury(session, _death(session, threads=3))
+    _gate.set()
+    driven.until(lambda: not driven.worker._ledger.pending and not driven.worker._in_hand())
+    driven.worker._settle_at = 0
+    driven.worker.poll()
+
+    assert [job.attempt for job in buried.failed] == [1]
+    assert (count("failed_executions"), count("jobs WHERE finished_at IS NULL")) == (1, 1)
+    assert count("jobs WHERE attempts = 1") == 1
+
+
+def test_what_was_only_claimed_goes_back_and_what_ran_has_failed(
+    make_worker: MakeWorker, session: Session, count: Count
+) -> None:
+    enqueue_many(held.with_args(i) for i in range(9))
+    driven = make_worker(prefetch=4)
+    driven.until(lambda: len(_ran) == 3 and count("claimed_executions") > 3)
+    claimed = count("claimed_executions")
+
+    running = driven.context.slot.running()
+    buried = bury(session, _death(session, running=running))
+
+    assert sorted(one.id for one in buried.failed) == running
+    assert len(buried.released) == claimed - 3
+    assert (count("ready_executions"), count("attempts"), count("claims")) == (6, 3, 0)
+    assert count("jobs WHERE attempts = 0") == 6
+
+
+def test_what_succeeded_but_was_not_recorded_is_recorded_by_whoever_buries(
+    make_worker: MakeWorker, session: Session, count: Count
+) -> None:
+    enqueue_many(held.with_args(i) for i in range(2))
+    driven = make_worker()
+    driven.until(lambda: len(_ran) == 2)
+    _gate.set()
+    slot = driven.context.slot
+    while len(slot.succeeded()) < 2:
+        pass
+
+    buried = bury(session, _death(session, running=slot.running(), succeeded=slot.succeeded()))
+
+    assert (len(buried.finished), slot.running()) == (2, [])
+    assert count("jobs WHERE outcome = 'finished' AND attempts = 1") == 2
+
+
+def test_a_retried_crash_waits_and_an_exhausted_one_has_failed(
+    session: Session, count: Count
+) -> None:
+    session.connection.execute(
+        "INSERT INTO jobsd.jobs (id, queue_name, class_name, max_attempts, attempts,"
+        " retries_crash) VALUES (1, 'q', 'x', 3, 0, true), (2, 'q', 'x', 3, 2, true),"
+        " (3, 'q', 'x', 3, 0, false)"
+    )
+    session.connection.execute(
+        "INSERT INTO jobsd.claims (process_id, job_ids) VALUES (7, '{1,2,3}')"
+    )
+
+    buried = bury(session, Death(7, "worker-7", {"type": "ProcessExitError"}, [1, 2, 3]))
+
+    assert ([j.id for j in buried.retried], sorted(j.id for j in buried.failed)) == (
+        [1],
+        [2, 3],
+    )
+    assert count("scheduled_executions WHERE scheduled_at > now() + interval '2 s'") == 1
+
+
+def test_claims_that_are_locked_are_left_for_the_next_call(
+    session: Session,
+) -> None:
+    session.connection.execute(
+        "INSERT INTO jobsd.claims (process_id, job_ids) VALUES (7, '{}'), (7, '{}')"
+    )
+    with psycopg.connect(session.target.url) as other:
+        other.execute("SELECT FROM jobsd.claims ORDER BY id LIMIT 1 FOR UPDATE")
+        first = bury(session, Death(7, "worker-7", {}))
+    second = bury(session, Death(7, "worker-7", {}))
+
+    assert (first.complete, second.complete) == (False, True)
+
+
+def test_a_connection_that_breaks_in_mid_run_loses_and_doubles_nothing(
+    make_worker: MakeWorker, session: Session, count: Count
+) -> None:
+    enqueue_many(held.with_args(i) for i in range(3))
+    driven = make_worker()
+    driven.until(lambda: len(_ran) == 3)
+
+    _terminate(session)
+    _gate.set()
+    with pytest.raises(psycopg.OperationalError):
+        driven.until(lambda: False)
+    driven.worker.disconnect()
+    driven.worker.connect()
+    driven.until(lambda: count("jobs WHERE outcome = 'finished'") == 3)
+
+    assert (len(_ran), count("claims"), count("jobs WHERE attempts = 1")) == (3, 0, 3)
+
+
+def test_a_claim_whose_answer_was_never_seen_is_given_back(
+    make_worker: MakeWorker, session: Session, count: Count
+) -> None:
+    driven = make_worker()
+    row_id = driven.worker._row_id
+    session.connection.execute(
+        "INSERT INTO jobsd.jobs (id, queue_name, class_name) VALUES (5, 'q', 'x');"
+    )
+    session.connection.execute(
+        "INSERT INTO jobsd.claims (process_id, job_ids) VALUES (%s, '{5}')", (row_id,)
+    )
+
+    driven.worker.stop()
+    driven.worker.disconnect()
+    driven.worker.connect()
+
+    assert (count("ready_executions WHERE job_id = 5"), count("claims")) == (1, 0)
+
+
+def test_an_outcome_whose_answer_was_never_seen_is_not_written_twice(
+    make_worker: MakeWorker, count: Count
+) -> None:
+    held.enqueue(1)
+    driven = make_worker()
+    driven.until(lambda: _ran)
+    _gate.set()
+    driven.until(lambda: driven.worker._pool.busy == 0)
+    ledger = driven.worker._ledger
+    before = ({key: set(ids) for key, ids in ledger._claims.items()}, list(ledger._runs))
+    driven.until(lambda: count("jobs WHERE outcome = 'finished'"))
+
+    ledger._claims, ledger._runs = before
+    driven.worker.disconnect()
+    driven.worker.connect()
+
+    assert (ledger.pending, count("jobs WHERE attempts = 1")) == (False, 1)
+
+
+def test_a_worker_whose_row_was_deleted_registers_anew_and_forgets_its_claims(
+    make_worker: MakeWorker, session: Session, count: Count
+) -> None:
+    enqueue_many(held.with_args(i) for i in range(2))
+    driven = make_worker()
+    driven.until(lambda: len(_ran) == 2)
+    death = _death(session, threads=3)
+    bury(session, death)
+    session.connection.execute("DELETE FROM jobsd.processes")
+
+    driven.worker.disconnect()
+    driven.worker.connect()
+    _gate.set()
+    driven.until(lambda: driven.worker._pool.busy == 0)
+    driven.worker.poll()
+
+    assert driven.worker._row_id != death.process_id
+    assert (count("failed_executions"), count("jobs WHERE attempts = 1")) == (2, 2)

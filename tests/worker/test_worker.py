@@ -1,0 +1,394 @@
+"""Jobs are claimed, run, and recorded, each once, whatever they do."""
+
+from __future__ import annotations
+
+import sys
+import threading
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from jobsd.instruments import events
+from jobsd.jobs.current import current_job
+from jobsd.jobs.definition import enqueue_draft, enqueue_many, job
+from jobsd.jobs.draft import Draft
+from jobsd.jobs.policy import Discard, Retry, Snooze
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from jobsd.database.connection import Session
+
+    from .conftest import MakeWorker
+
+    Count = Callable[[str], int]
+
+_ran: list[object] = []
+_gate = threading.Event()
+
+
+@pytest.fixture(autouse=True)
+def _clean() -> Iterator[None]:
+    _ran.clear()
+    _gate.clear()
+    yield
+    _gate.set()
+
+
+@job
+def note(value: object) -> None:
+    _ran.append(value)
+
+
+@job
+def wait_for_gate(value: object = None) -> None:
+    _ran.append(value)
+    assert _gate.wait(20)
+
+
+@job
+def fail(message: str) -> None:
+    raise ValueError(message)
+
+
+@job(max_attempts=3, backoff=lambda _attempt: 0)
+def fail_twice() -> None:
+    _ran.append(current_job().attempt)
+    if current_job().attempt < 3:
+        raise OSError("not yet")
+
+
+@job
+def leave() -> None:
+    sys.exit(3)
+
+
+class _Odd(BaseException):
+    pass
+
+
+@job
+def raise_odd() -> None:
+    raise _Odd
+
+
+@job
+def recurse() -> None:
+    recurse()
+
+
+class _Mute(Exception):  # noqa: N818
+    def __str__(self) -> str:
+        raise RuntimeError("no words")
+
+
+@job
+def raise_mute() -> None:
+    raise _Mute
+
+
+@job
+def raise_nul() -> None:
+    raise ValueError("a\0b\ud800" + "x" * 20_000)
+
+
+@job
+def discard() -> None:
+    raise Discard("no use")
+
+
+@job
+def snooze() -> None:
+    raise Snooze("1h")
+
+
+@job(max_attempts=2)
+def retry_later() -> None:
+    raise Retry(after="1h")
+
+
+def _row(session: Session, query: str) -> tuple[Any, ...]:
+    row = session.connection.execute(query.encode()).fetchone()
+    assert row is not None
+    return row
+
+
+def test_a_job_runs_and_is_recorded_once(
+    make_worker: MakeWorker, session: Session, count: Count
+) -> None:
+    note.enqueue("a")
+    driven = make_worker()
+
+    driven.until(lambda: count("jobs WHERE outcome = 'finished'"))
+
+    assert _ran == ["a"]
+    assert _row(
+        session,
+        "SELECT attempts, started_at BETWEEN created_at - interval '1 ms' AND finished_at,"
+        " finished_at <= now() FROM jobsd.jobs",
+    ) == (1, True, True)
+    assert (count("claims"), count("ready_executions")) == (0, 0)
+
+
+def test_many_jobs_run_each_once(make_worker: MakeWorker, count: Count) -> None:
+    enqueue_many(note.with_args(i) for i in range(5000))
+    driven = make_worker()
+
+    driven.until(lambda: len(_ran) == 5000)
+    driven.drain()
+
+    assert sorted(_ran) == list(range(5000))  # type: ignore[type-var]
+    assert (count("jobs WHERE outcome = 'finished' AND attempts = 1"), count("claims")) == (
+        5000,
+        0,
+    )
+
+
+def test_what_succeeded_is_erased_when_finished_jobs_are_not_kept(
+    make_worker: MakeWorker, count: Count
+) -> None:
+    enqueue_many(note.with_args(i) for i in range(10))
+    driven = make_worker(keep=False)
+
+    driven.until(lambda: not count("jobs"))
+
+    assert count("claims") == 0
+
+
+def test_a_failure_keeps_type_message_and_stack(
+    make_worker: MakeWorker, session: Session, count: Count
+) -> None:
+    fail.enqueue("it broke")
+    driven = make_worker()
+
+    driven.until(lambda: count("failed_executions"))
+
+    error, attempt, process = _row(
+        session,
+        "SELECT f.error, a.attempt, a.process FROM jobsd.failed_executions f"
+        " JOIN jobsd.attempts a USING (job_id, error)",
+    )
+    assert (error["type"], error["message"]) == ("ValueError", "it broke")
+    assert "test_worker.py" in error["stack"]
+    assert (attempt, process) == (1, "worker-test")
+    assert count("jobs WHERE finished_at IS NULL AND attempts = 1") == 1
+
+
+def test_a_job_is_tried_as_often_as_it_says(make_worker: MakeWorker, count: Count) -> None:
+    fail_twice.enqueue()
+    driven = make_worker()
+
+    driven.until(lambda: count("jobs WHERE outcome = 'finished'"))
+
+    assert _ran == [1, 2, 3]
+    assert (count("attempts"), count("jobs WHERE attempts = 3")) == (2, 1)
+
+
+@pytest.mark.parametrize(
+    ("culprit", "kind"),
+    [
+        (leave, "SystemExit"),
+        (raise_odd, f"{__name__}._Odd"),
+        (recurse, "RecursionError"),
+        (raise_mute, f"{__name__}._Mute"),
+        (raise_nul, "ValueError"),
+    ],
+    ids=lambda value: getattr(value, "__name__", ""),
+)
+def test_whatever_a_job_raises_only_it_fails(
+    culprit: Any, kind: str, make_worker: MakeWorker, session: Session, count: Count
+) -> None:
+    culprit.enqueue()
+    note.enqueue("after")
+    driven = make_worker(threads=1)
+
+    driven.until(lambda: count("failed_executions") and _ran)
+
+    assert _row(session, "SELECT error ->> 'type' FROM jobsd.failed_executions") == (kind,)
+    driven.until(lambda: count("jobs WHERE outcome = 'finished'"))
+
+
+def test_an_unknown_job_fails_and_the_worker_lives(
+    make_worker: MakeWorker, session: Session, count: Count
+) -> None:
+    enqueue_draft(Draft(f"{__name__}.notte", "default", 0, "[]"))
+    driven = make_worker()
+
+    driven.until(lambda: count("failed_executions"))
+
+    kind, message = _row(
+        session,
+        "SELECT error ->> 'type', error ->> 'message' FROM jobsd.failed_executions",
+    )
+    assert kind == "UnknownJobError"
+    assert f"did you mean '{__name__}.note'" in message
+
+
+def test_arguments_that_nobody_could_write_fail_the_job(
+    make_worker: MakeWorker, session: Session, count: Count
+) -> None:
+    enqueue_draft(Draft(f"{__name__}.note", "default", 0, '[{"$import": "os"}]'))
+    driven = make_worker()
+
+    driven.until(lambda: count("failed_executions"))
+
+    assert _row(session, "SELECT error ->> 'type' FROM jobsd.failed_executions") == (
+        "ArgumentError",
+    )
+
+
+def test_a_discarded_job_has_not_failed(make_worker: MakeWorker, count: Count) -> None:
+    discard.enqueue()
+    driven = make_worker()
+
+    driven.until(lambda: count("jobs WHERE outcome = 'discarded' AND finished_at IS NOT NULL"))
+
+    assert (count("failed_executions"), count("attempts"), count("claims")) == (0, 0, 0)
+
+
+def test_a_snoozed_job_waits_and_has_made_no_attempt(
+    make_worker: MakeWorker, count: Count
+) -> None:
+    snooze.enqueue()
+    driven = make_worker()
+
+    driven.until(lambda: count("scheduled_executions WHERE scheduled_at > now()"))
+
+    assert count("jobs WHERE attempts = 0 AND finished_at IS NULL") == 1
+
+
+def test_a_retried_job_waits_as_long_as_it_says(make_worker: MakeWorker, count: Count) -> None:
+    retry_later.enqueue()
+    driven = make_worker()
+
+    driven.until(
+        lambda: count("scheduled_executions WHERE scheduled_at > now() + interval '59 min'")
+    )
+
+    assert (count("jobs WHERE attempts = 1"), count("attempts")) == (1, 1)
+
+
+def test_a_worker_never_claims_more_than_its_idle_threads_while_jobs_are_long(
+    make_worker: MakeWorker, count: Count
+) -> None:
+    enqueue_many(wait_for_gate.with_args(i) for i in range(10))
+    driven = make_worker()
+
+    driven.until(lambda: len(_ran) == 3)
+
+    assert (count("claimed_executions"), count("ready_executions")) == (3, 7)
+
+
+def test_jobs_that_wait_behind_long_ones_are_given_back(
+    make_worker: MakeWorker, count: Count
+) -> None:
+    enqueue_many(note.with_args(i) for i in range(300))
+    enqueue_many(wait_for_gate.with_args("long") for _ in range(3))
+    enqueue_many(note.with_args(i) for i in range(300, 400))
+    driven = make_worker()
+
+    driven.until(lambda: _ran.count("long") == 3 and count("ready_executions") == 100)
+
+    assert count("claimed_executions") == 3
+
+
+def test_stopping_gives_back_what_was_not_started(
+    make_worker: MakeWorker, count: Count
+) -> None:
+    enqueue_many(wait_for_gate.with_args(i) for i in range(10))
+    driven = make_worker(prefetch=5)
+    driven.until(lambda: len(_ran) == 3 and count("claimed_executions") > 3)
+
+    driven.worker.stop()
+    driven.until(lambda: count("ready_executions") == 7)
+    _gate.set()
+    driven.until(lambda: driven.worker.stopped)
+
+    assert (count("jobs WHERE outcome = 'finished'"), count("claims")) == (3, 0)
+
+
+def test_a_released_job_keeps_its_place(make_worker: MakeWorker, count: Count) -> None:
+    enqueue_many(wait_for_gate.with_args(i) for i in range(6))
+    driven = make_worker(threads=1, prefetch=3)
+    driven.until(lambda: len(_ran) == 1 and count("claimed_executions") > 1)
+
+    driven.worker.stop()
+    driven.until(lambda: count("ready_executions") == 5)
+
+    assert count("ready_executions WHERE position = job_id") == 5
+
+
+def test_a_worker_sleeps_in_the_table_when_nothing_is_ready(
+    make_worker: MakeWorker, count: Count
+) -> None:
+    driven = make_worker()
+
+    driven.until(lambda: count("sleepers WHERE kind = 'worker'"))
+    driven.drain()
+
+    assert (count("sleepers"), count("processes")) == (0, 0)
+
+
+def test_a_paused_queue_is_left_alone_and_changes_nothing_for_others(
+    make_worker: MakeWorker, session: Session, count: Count
+) -> None:
+    session.connection.execute("INSERT INTO jobsd.pauses (queue_name) VALUES ('off')")
+    note.using(queue="off", priority=-5).enqueue("off")
+    for name, priority in (("zzz", 0), ("aaa", 9)):
+        note.using(queue=name, priority=priority).enqueue(name)
+    driven = make_worker(threads=1)
+
+    driven.until(lambda: len(_ran) == 2)
+
+    assert (_ran, count("ready_executions")) == (["zzz", "aaa"], 1)
+
+
+@pytest.mark.parametrize(
+    ("queues", "order"),
+    [
+        (("*",), ["c1", "a2", "b1", "c2", "b2", "a1"]),
+        (("a2", "c1", "b*", "c2", "a*"), ["a2", "c1", "b1", "b2", "c2", "a1"]),
+        (("c1", "a1"), ["c1", "a1"]),
+        (("b*",), ["b1", "b2"]),
+        (("a_", "nothing"), []),
+    ],
+    ids=str,
+)
+def test_queues_come_in_the_order_of_the_list_and_jobs_by_priority(
+    queues: tuple[str, ...], order: list[str], make_worker: MakeWorker, count: Count
+) -> None:
+    for priority, name in enumerate(["c1", "a2", "b1", "c2", "b2", "a1"]):
+        note.using(queue=name, priority=priority).enqueue(name)
+    driven = make_worker(threads=1, queues=queues)
+
+    driven.until(
+        lambda: count("ready_executions") == 6 - len(order) and len(_ran) == len(order)
+    )
+    driven.drain()
+
+    assert _ran == order
+
+
+def test_counters_tell_what_became_of_jobs(make_worker: MakeWorker, count: Count) -> None:
+    note.enqueue(1)
+    fail.enqueue("x")
+    driven = make_worker()
+
+    driven.until(lambda: not count("claims") and not count("ready_executions"))
+
+    (queue,) = driven.context.slot.queues()
+    assert (queue.name, queue.outcome("finished"), queue.outcome("failed")) == ("default", 1, 1)
+    assert sum(queue.durations()[0]) == 2
+
+
+def test_a_failure_is_told_with_its_facts(make_worker: MakeWorker, count: Count) -> None:
+    told: list[tuple[str, dict[str, Any]]] = []
+    end = events.subscribe(lambda event, facts: told.append((event.name, facts)))
+    try:
+        stored = fail.enqueue("x")
+        make_worker().until(lambda: count("failed_executions"))
+    finally:
+        end()
+
+    (facts,) = [facts for name, facts in told if name == "job.failed"]
+    assert (facts["job_id"], facts["attempt"], facts["error"]["message"]) == (stored.id, 1, "x")
