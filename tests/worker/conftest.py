@@ -100,7 +100,7 @@ def count(session: Session) -> Callable[[str], int]:
     """Count the rows of a table, or of a table with a condition."""
 
     def rows(what: str) -> int:
-        query = f"SELECT count(*) FROM jobsd.{what}"  # noqa: S608 - the tests' own words
+        query = f"SELECT count(*) FROM jobsd.{what}"
         found = session.connection.execute(query.encode())
         row = found.fetchone()
         assert row is not None
