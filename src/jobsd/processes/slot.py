@@ -171,6 +171,11 @@ class Slot:
         return self.words[_STATE]
 
     @property
+    def was_used(self) -> bool:
+        """Whether any process ever had the slot."""
+        return self.words[_GENERATION] > 0
+
+    @property
     def kind(self) -> str:
         """The kind of the process."""
         return KINDS[self.words[_KIND]]
