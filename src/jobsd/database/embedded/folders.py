@@ -7,8 +7,8 @@ follows no link in one of somebody else's.
 
 from __future__ import annotations
 
+import contextlib
 import os
-import stat
 from typing import TYPE_CHECKING
 
 from jobsd.errors import EmbeddedServerError
@@ -38,21 +38,22 @@ def make_private(path: Path, account: Account) -> None:
     Raises:
         EmbeddedServerError: when the name is taken by a link, a file or another owner.
     """
-    try:
+    made = False
+    with contextlib.suppress(FileExistsError):
         path.mkdir(mode=0o700)
-    except FileExistsError:
-        found = path.lstat()
-        if not stat.S_ISDIR(found.st_mode) or found.st_uid != account.uid:
-            raise EmbeddedServerError(
-                f"{path} exists already and is not ours",
-                path,
-                f"a folder of user {account.name}",
-            ) from None
-        if stat.S_IMODE(found.st_mode) != 0o700:
-            path.chmod(0o700)
-        return
-    if account.uid != os.geteuid():
-        os.chown(path, account.uid, account.gid)
+        made = True
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+    except OSError as error:
+        raise _not_ours(path, account) from error
+    try:
+        if made and account.uid != os.geteuid():
+            os.fchown(descriptor, account.uid, account.gid)
+        if os.fstat(descriptor).st_uid != account.uid:
+            raise _not_ours(path, account)
+        os.fchmod(descriptor, 0o700)
+    finally:
+        os.close(descriptor)
 
 
 def open_lock(path: Path) -> int:
@@ -96,6 +97,11 @@ def sync(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def _not_ours(path: Path, account: Account) -> EmbeddedServerError:
+    expected = f"nothing there, or a folder of user {account.name}"
+    return EmbeddedServerError("the name is taken by what is not ours", path, expected)
 
 
 def _give_to_owner(descriptor: int, folder: Path) -> None:

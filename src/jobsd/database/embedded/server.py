@@ -28,7 +28,8 @@ STOP_PATIENCE_S = 60.0
 
 _REMAINS_PATIENCE_S = 30.0  # for what is left of a server whose first process was killed
 _FAREWELL_S = 0.3  # a connection is still listed for a moment after its client has gone
-_REFUSALS_MAX = 10
+_REFUSALS_S = 5.0
+_REPORT_AFTER_S = 2.0
 _REPORT_EVERY_S = 5.0
 _TRIES = 3  # somebody may stop by hand what we have just found
 
@@ -167,8 +168,8 @@ class Server:
 
     def _becomes_ready(self, pid: int, patience_s: float) -> bool:
         """Wait until the server answers; return False when it ends or stops instead."""
-        refusals = 0
-        report_at_s = 2.0
+        refused_at_s: float | None = None
+        report_at_s = _REPORT_AFTER_S
         for waited_s in moments(patience_s):
             if not postmaster.is_alive(pid):
                 return False
@@ -179,8 +180,8 @@ class Server:
                 refusal = self._refusal()
                 if not refusal:
                     return True
-                refusals += 1
-                if refusals == _REFUSALS_MAX:
+                refused_at_s = waited_s if refused_at_s is None else refused_at_s
+                if waited_s - refused_at_s > _REFUSALS_S:
                     raise self._error(f"PostgreSQL runs but lets us not in: {refusal}")
             if waited_s > report_at_s:
                 report_at_s = waited_s + _REPORT_EVERY_S

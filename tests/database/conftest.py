@@ -1,0 +1,73 @@
+"""Places for embedded servers: the real thing, each stopped and removed in the end."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import shutil
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from jobsd.database.embedded import Location, Server
+from jobsd.database.embedded.account import Account
+from jobsd.database.embedded.binaries import find
+from jobsd.database.embedded.copies import usable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+@pytest.fixture(scope="module")
+def copies() -> Iterator[Path]:
+    """Where binaries are copied to that users can't reach."""
+    folder = Path(tempfile.mkdtemp(prefix="jobsd-test-copies-"))
+    folder.chmod(0o755)
+    yield folder
+    shutil.rmtree(folder)
+
+
+def made_place(copies: Path) -> Iterator[Location]:
+    # Not below pytest's folder: that is closed to the server's user.
+    folder = Path(tempfile.mkdtemp(prefix="jobsd-test-"))
+    folder.chmod(0o755)
+    place = Location(folder / "postgres", "test", copies)
+    try:
+        yield place
+    finally:
+        Server(place, os.environ).stop()
+        shutil.rmtree(folder)
+
+
+@pytest.fixture
+def fresh_place(copies: Path) -> Iterator[Location]:
+    """A place where no server was ever made."""
+    yield from made_place(copies)
+
+
+@pytest.fixture(scope="module")
+def place(copies: Path) -> Iterator[Location]:
+    """A place for many tests; whether the server runs is up to them."""
+    yield from made_place(copies)
+
+
+@pytest.fixture
+def server(place: Location) -> Server:
+    """A server that runs, and that nobody uses."""
+    running = Server(place, os.environ)
+    running.ensure()
+    return running
+
+
+@pytest.fixture(scope="module")
+def reachable(copies: Path) -> dict[str, str]:
+    """The variable that leads an ordinary user to binaries that it can run."""
+    place = Location(Path("/nowhere"), "test", copies)
+    entry = pwd.getpwnam("nobody")
+    account = Account(entry.pw_name, entry.pw_uid, entry.pw_gid)
+    binaries = find(place, os.environ)
+    if os.geteuid() == 0:
+        binaries = usable(binaries, account, place, os.environ)
+    return {"JOBSD_PG_BINDIR": str(binaries.directory)}

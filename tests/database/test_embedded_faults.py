@@ -1,0 +1,85 @@
+"""What keeps the embedded server from starting, and how it is told."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from jobsd.database.embedded import Location, Server
+from jobsd.errors import EmbeddedServerError
+
+
+def test_data_of_another_version_is_refused_by_both_names(fresh_place: Location) -> None:
+    fresh_place.data.mkdir(parents=True)
+    (fresh_place.data / "PG_VERSION").write_text("9\n")
+    if os.geteuid() == 0:
+        shutil.chown(fresh_place.data, "nobody")
+
+    with pytest.raises(EmbeddedServerError, match=r"made by PostgreSQL 9; found: \d\d"):
+        Server(fresh_place, os.environ).ensure()
+
+
+def test_a_server_that_can_not_start_says_why_in_its_own_words(fresh_place: Location) -> None:
+    server = Server(fresh_place, os.environ)
+    server.ensure()
+    server.stop()
+    with (fresh_place.data / "postgresql.auto.conf").open("a") as file:
+        file.write("max_connections = lots\n")
+
+    with pytest.raises(EmbeddedServerError) as caught:
+        server.ensure()
+
+    assert any('"max_connections": "lots"' in line for line in caught.value.log)
+    assert caught.value.where == fresh_place.directory
+
+
+def test_a_directory_too_deep_for_a_socket_has_it_elsewhere(fresh_place: Location) -> None:
+    deep = Location(fresh_place.directory / ("d" * 100), "test", fresh_place.copies)
+    server = Server(deep, os.environ)
+    try:
+        psycopg.connect(server.ensure()).close()
+        assert deep.socket.stat().st_mode & 0o777 == 0o700
+        assert deep.socket.stat().st_uid == deep.data.stat().st_uid
+    finally:
+        server.stop()
+        shutil.rmtree(deep.socket)
+
+
+def test_the_folder_of_a_socket_that_somebody_else_has_made_is_refused(
+    fresh_place: Location,
+) -> None:
+    deep = Location(fresh_place.directory / ("e" * 100), "test", fresh_place.copies)
+    deep.socket.symlink_to("/tmp")
+    try:
+        with pytest.raises(EmbeddedServerError, match="taken by what is not ours"):
+            Server(deep, os.environ).ensure()
+    finally:
+        deep.socket.unlink()
+
+
+def test_a_directory_that_can_not_be_made_is_one_clear_error() -> None:
+    server = Server(Location(Path("/proc/nowhere/postgres")), os.environ)
+
+    with pytest.raises(EmbeddedServerError, match=r"/proc/nowhere.*JOBSD_EMBEDDED_DIR"):
+        server.ensure()
+
+
+def test_a_server_that_recovers_for_long_is_waited_for_with_word_of_it(
+    fresh_place: Location,
+) -> None:
+    told: list[str] = []
+    server = Server(fresh_place, os.environ, told.append)
+    server.ensure()
+    pid_file = fresh_place.data / "postmaster.pid"
+    pid_file.write_text(pid_file.read_text().replace("ready", "starting"))
+
+    with pytest.raises(EmbeddedServerError, match="not ready after 2 s; it goes on"):
+        server.ensure(patience_s=2.2)
+
+    assert re.match(r"PostgreSQL has been starting for 2 s: \d{4}-", told[-1])
+    assert server.running()
