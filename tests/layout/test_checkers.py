@@ -57,5 +57,5 @@ def test_pyright_has_no_complaints() -> None:
         f"{c['file']}:{c['range']['start']['line'] + 1}: {c['message']}"
         for c in summary["generalDiagnostics"]
     ]
-    assert complaints == []
+    assert not complaints, "\n".join(complaints)
     assert summary["summary"]["filesAnalyzed"] >= len(files(".py"))
