@@ -23,16 +23,18 @@ _USER = "" if os.geteuid() else "nobody"
 @pytest.fixture
 def clone() -> Iterator[Clone]:
     """A clone of an ordinary user's, who has no home, with Python 3.13 where there is one."""
-    top = Path(tempfile.mkdtemp(prefix="jobsd-setup-"))
-    top.chmod(0o755)
-    make_clone(top / "clone")
-    if _USER:
-        for path in (top / "clone", *(top / "clone").rglob("*")):
-            os.chown(path, pwd.getpwnam(_USER).pw_uid, -1, follow_symlinks=False)
     python = find_python("3.13", _USER) or find_python("3.11", _USER)
     if not python:
         pytest.skip("an ordinary user finds no Python here")
-    yield Clone(top / "clone", _USER, names={"HOME": "/nonexistent", "JOBSD_PYTHON": python})
+    top = Path(tempfile.mkdtemp(prefix="jobsd-setup-"))
+    top.chmod(0o755)
+    make_clone(top / "clone")
+    (top / "tmp").mkdir()  # a pip that is killed leaves files there
+    if _USER:
+        for path in top.rglob("*"):
+            os.chown(path, pwd.getpwnam(_USER).pw_uid, -1, follow_symlinks=False)
+    names = {"HOME": "/nonexistent", "JOBSD_PYTHON": python, "TMPDIR": str(top / "tmp")}
+    yield Clone(top / "clone", _USER, names=names)
     shutil.rmtree(top)
 
 
