@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 
 from jobsd.errors import ArgumentError, EnqueueError, Error, UnknownJobError
 from jobsd.jobs.arguments import argument_type
-from jobsd.jobs.client import configure, find_target_by
+from jobsd.jobs.client import configure, enqueue_many, find_target_by
 from jobsd.jobs.current import CurrentJob, current_job, stopping
-from jobsd.jobs.definition import FunctionJob, Job, enqueue_many, job
+from jobsd.jobs.definition import FunctionJob, Job, job
 from jobsd.jobs.enqueue import EnqueuedJob, EnqueuedJobs
 from jobsd.jobs.policy import Discard, Retry, Snooze, constant, exponential
 
@@ -46,7 +46,8 @@ __all__ = [
 
 
 def _find_target() -> Target:
-    from jobsd.configuration.target import find_target
+    # At first use only: reading a configuration is the work of commands.
+    from jobsd.configuration.target import find_target  # noqa: PLC0415
 
     return find_target(Path.cwd(), os.environ)
 

@@ -13,8 +13,8 @@ from psycopg.rows import dict_row
 
 from jobsd.errors import ArgumentError, DatabaseUnreachableError, EnqueueError, Error
 from jobsd.jobs import client
-from jobsd.jobs.client import Client
-from jobsd.jobs.definition import Job, enqueue_many, job
+from jobsd.jobs.client import Client, enqueue_many
+from jobsd.jobs.definition import Job, job
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -11,7 +11,8 @@ import psycopg
 import pytest
 
 from jobsd.jobs.claims import Death, bury
-from jobsd.jobs.definition import enqueue_many, job
+from jobsd.jobs.client import enqueue_many
+from jobsd.jobs.definition import job
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

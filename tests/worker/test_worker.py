@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from jobsd.instruments import events
+from jobsd.jobs.client import enqueue, enqueue_many
 from jobsd.jobs.current import current_job
-from jobsd.jobs.definition import enqueue_draft, enqueue_many, job
+from jobsd.jobs.definition import job
 from jobsd.jobs.draft import Draft
 from jobsd.jobs.policy import Discard, Retry, Snooze
 
@@ -211,7 +212,7 @@ def test_whatever_a_job_raises_only_it_fails(
 def test_an_unknown_job_fails_and_the_worker_lives(
     make_worker: MakeWorker, session: Session, count: Count
 ) -> None:
-    enqueue_draft(Draft(f"{__name__}.notte", "default", 0, "[]"))
+    enqueue(Draft(f"{__name__}.notte", "default", 0, "[]"))
     driven = make_worker()
 
     driven.until(lambda: count("failed_executions"))
@@ -227,7 +228,7 @@ def test_an_unknown_job_fails_and_the_worker_lives(
 def test_arguments_that_nobody_could_write_fail_the_job(
     make_worker: MakeWorker, session: Session, count: Count
 ) -> None:
-    enqueue_draft(Draft(f"{__name__}.note", "default", 0, '[{"$import": "os"}]'))
+    enqueue(Draft(f"{__name__}.note", "default", 0, '[{"$import": "os"}]'))
     driven = make_worker()
 
     driven.until(lambda: count("failed_executions"))

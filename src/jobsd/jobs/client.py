@@ -17,8 +17,14 @@ import psycopg
 from jobsd.database.connection import OUTAGES, Session, Target, unreachable
 from jobsd.errors import DatabaseUnreachableError, Error
 
+from . import enqueue as storing
+from .connections import psycopg_connection
+
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator
+    from collections.abc import Callable, Generator, Iterable
+
+    from .draft import Draft
+    from .enqueue import EnqueuedJob, EnqueuedJobs
 
 POOL_MAX = 10
 _WAIT_S = 30.0
@@ -137,6 +143,32 @@ def default_client() -> Client:
                 raise Error("no database is configured: call jobsd.configure(database_url)")
             _client = Client(_find_target())
     return _client
+
+
+def enqueue(drafted: Draft, connection: object = None) -> EnqueuedJob:
+    """Store one job: committed when this returns, or as part of `connection`'s transaction."""
+    mine = default_client()
+    if connection is not None:
+        raw = psycopg_connection(connection)
+        return storing.enqueue(raw, mine.target.schema, drafted, owned=False)
+    with mine.session() as session:
+        return storing.enqueue(session.connection, mine.target.schema, drafted, owned=True)
+
+
+def enqueue_many(jobs: Iterable[Draft], *, connection: object = None) -> EnqueuedJobs:
+    """Store many jobs at once, all or none; any iterable, in bounded memory.
+
+    With `connection` they become part of that connection's transaction.
+
+    Raises:
+        EnqueueError: when the database refuses.
+    """
+    mine = default_client()
+    if connection is not None:
+        raw = psycopg_connection(connection)
+        return storing.enqueue_many(raw, mine.target.schema, jobs)
+    with mine.session() as session:
+        return storing.enqueue_many(session.connection, mine.target.schema, jobs)
 
 
 def _usable(session: Session) -> bool:

@@ -17,19 +17,16 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, ParamSpec, TypeVar, ov
 from jobsd.errors import Error
 
 from . import client
-from .connections import psycopg_connection
 from .current import CurrentJob, running
 from .draft import Draft, Options, draft
-from .enqueue import EnqueuedJob, EnqueuedJobs
-from .enqueue import enqueue as store
-from .enqueue import enqueue_many as store_many
 from .policy import Policy, exponential
 from .registry import Definition, check_priority, check_queue, register
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable
     from datetime import datetime, timedelta
 
+    from .enqueue import EnqueuedJob
     from .policy import Backoff
 
 P = ParamSpec("P")
@@ -62,7 +59,7 @@ class FunctionJob(Generic[P, R]):
             EnqueueError: when the database refuses.
             DatabaseUnreachableError: when it can't be reached.
         """
-        return _enqueue(self.with_args(*args, **kwargs), None)
+        return client.enqueue(self.with_args(*args, **kwargs), None)
 
     def with_args(self, *args: P.args, **kwargs: P.kwargs) -> Draft:
         """Return the job with these arguments, for `enqueue_many`."""
@@ -101,7 +98,7 @@ class Using(Generic[P]):
 
     def enqueue(self, *args: P.args, **kwargs: P.kwargs) -> EnqueuedJob:
         """Store the job with these options."""
-        return _enqueue(self.with_args(*args, **kwargs), self._connection)
+        return client.enqueue(self.with_args(*args, **kwargs), self._connection)
 
     def with_args(self, *args: P.args, **kwargs: P.kwargs) -> Draft:
         """Return the job with these options and arguments, for `enqueue_many`."""
@@ -156,7 +153,7 @@ class Job:
     @classmethod
     def enqueue(cls, *args: Any, **kwargs: Any) -> EnqueuedJob:  # noqa: ANN401
         """Store the job, to be run by a worker; committed when this returns."""
-        return _enqueue(cls.with_args(*args, **kwargs), None)
+        return client.enqueue(cls.with_args(*args, **kwargs), None)
 
     @classmethod
     def with_args(cls, *args: Any, **kwargs: Any) -> Draft:  # noqa: ANN401
@@ -226,35 +223,6 @@ def job(  # noqa: PLR0913 - the options of a job
         return FunctionJob(target, _define(full, target, queue, priority, policy, target))
 
     return define if function is None else define(function)
-
-
-def enqueue_many(jobs: Iterable[Draft], *, connection: object = None) -> EnqueuedJobs:
-    """Store many jobs at once, all or none; any iterable, in bounded memory.
-
-    With `connection` they become part of that connection's transaction.
-
-    Raises:
-        EnqueueError: when the database refuses.
-    """
-    mine = client.default_client()
-    if connection is not None:
-        return store_many(psycopg_connection(connection), mine.target.schema, jobs)
-    with mine.session() as session:
-        return store_many(session.connection, mine.target.schema, jobs)
-
-
-def enqueue_draft(drafted: Draft) -> EnqueuedJob:
-    """Store a job that was drafted elsewhere."""
-    return _enqueue(drafted, None)
-
-
-def _enqueue(drafted: Draft, connection: object) -> EnqueuedJob:
-    mine = client.default_client()
-    if connection is not None:
-        raw = psycopg_connection(connection)
-        return store(raw, mine.target.schema, drafted, owned=False)
-    with mine.session() as session:
-        return store(session.connection, mine.target.schema, drafted, owned=True)
 
 
 def _define(  # noqa: PLR0913, PLR0917 - the fields of a definition

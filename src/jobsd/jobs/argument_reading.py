@@ -1,0 +1,118 @@
+"""Values from JSON, as `argument_writing` has written them; anything else is refused."""
+
+from __future__ import annotations
+
+import base64
+import dataclasses
+import enum
+from datetime import date, datetime, time, timedelta
+from decimal import Decimal, InvalidOperation
+from typing import TYPE_CHECKING, Any, TypeGuard
+from uuid import UUID
+from zoneinfo import ZoneInfo
+
+from jobsd.errors import ArgumentError
+
+from .argument_types import of_name
+from .argument_writing import DEPTH_MAX, looks_tagged
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+def is_object(value: object) -> TypeGuard[dict[str, Any]]:
+    """Return whether it is a JSON object."""
+    return isinstance(value, dict)
+
+
+def is_list(value: object) -> TypeGuard[list[Any]]:
+    """Return whether it is a JSON list."""
+    return isinstance(value, list)
+
+
+def read(value: Any, depth: int = 0) -> Any:  # noqa: ANN401 - any argument
+    """Return the value that JSON stands for.
+
+    Raises:
+        ArgumentError: for a tag that is unknown here, or holds what it can't.
+    """
+    if depth > DEPTH_MAX * 2:
+        raise ArgumentError("the arguments are nested too deeply")
+    if is_list(value):
+        return [read(item, depth + 1) for item in value]
+    if not is_object(value):
+        return value
+    if looks_tagged(value):
+        return _read_tagged(*next(iter(value.items())), depth)
+    return {key: read(item, depth + 1) for key, item in value.items()}
+
+
+def _read_tagged(tag: str, held: Any, depth: int) -> Any:  # noqa: ANN401
+    reader = _READERS.get(tag)
+    if reader is None:
+        raise ArgumentError(f"the arguments hold an unknown tag {tag!r}")
+    try:
+        return reader(held, depth + 1)
+    except ArgumentError:
+        raise
+    except (ValueError, TypeError, KeyError, AttributeError, InvalidOperation) as error:
+        raise ArgumentError(f"the arguments hold a {tag} that is none: {error}") from error
+
+
+def _read_datetime(held: Any, depth: int) -> datetime:  # noqa: ANN401
+    del depth
+    if isinstance(held, str):
+        return datetime.fromisoformat(held)
+    text, zone = held
+    return datetime.fromisoformat(text).astimezone(ZoneInfo(zone))
+
+
+def _read_enum(held: Any, depth: int) -> enum.Enum:  # noqa: ANN401
+    del depth
+    name, member = held
+    kind = _registered(name)
+    if not issubclass(kind, enum.Enum):
+        raise ArgumentError(f"{name!r} is no enumeration")
+    return kind[member]
+
+
+def _read_dataclass(held: Any, depth: int) -> Any:  # noqa: ANN401
+    name, fields = held
+    kind = _registered(name)
+    if not dataclasses.is_dataclass(kind):
+        raise ArgumentError(f"{name!r} is no dataclass")
+    return kind(**{key: read(value, depth) for key, value in fields.items()})
+
+
+def _registered(name: str) -> type[Any]:
+    kind = of_name(name)
+    if kind is None:
+        raise ArgumentError(f"the arguments hold a {name!r}, which is not registered here")
+    return kind
+
+
+def _read_items(kind: Callable[[list[Any]], Any]) -> Callable[[Any, int], Any]:
+    def read_all(held: Any, depth: int) -> Any:  # noqa: ANN401
+        if not is_list(held):
+            raise TypeError("a list is expected")
+        return kind([read(item, depth) for item in held])
+
+    return read_all
+
+
+_READERS: dict[str, Callable[[Any, int], Any]] = {
+    "$float": lambda held, _depth: float(held),
+    "$tuple": _read_items(tuple),
+    "$set": _read_items(set),
+    "$frozenset": _read_items(frozenset),
+    "$dict": lambda held, depth: {read(k, depth): read(v, depth) for k, v in held},
+    "$datetime": _read_datetime,
+    "$date": lambda held, _depth: date.fromisoformat(held),
+    "$time": lambda held, _depth: time.fromisoformat(held),
+    "$timedelta": lambda held, _depth: timedelta(*held),
+    "$decimal": lambda held, _depth: Decimal(held),
+    "$uuid": lambda held, _depth: UUID(held),
+    "$bytes": lambda held, _depth: base64.b64decode(held, validate=True),
+    "$enum": _read_enum,
+    "$dataclass": _read_dataclass,
+}

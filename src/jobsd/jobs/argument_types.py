@@ -1,0 +1,42 @@
+"""The enumerations and dataclasses that arguments may hold: by registered name only."""
+
+from __future__ import annotations
+
+import dataclasses
+import enum
+from typing import Any, TypeVar
+
+from jobsd.errors import ArgumentError
+
+_T = TypeVar("_T")
+_types: dict[str, type[Any]] = {}
+_names: dict[type[Any], str] = {}
+
+
+def argument_type(kind: type[_T], *, name: str | None = None) -> type[_T]:
+    """Register an enumeration or a dataclass, so that arguments may hold it; a decorator.
+
+    `name` is what is stored; without it, the class's module and name.
+
+    Raises:
+        ArgumentError: for any other class, and for a name that another class has.
+    """
+    allowed = issubclass(kind, enum.Enum) or dataclasses.is_dataclass(kind)
+    if not allowed:
+        raise ArgumentError(f"{kind.__qualname__} is neither an enumeration nor a dataclass")
+    name = name or f"{kind.__module__}.{kind.__qualname__}"
+    known = _types.get(name, kind)
+    if (known.__module__, known.__qualname__) != (kind.__module__, kind.__qualname__):
+        raise ArgumentError(f"{name!r} is registered for {known!r} already")
+    _types[name], _names[kind] = kind, name
+    return kind
+
+
+def name_of(kind: type[Any]) -> str | None:
+    """Return the name under which a class is registered, or None."""
+    return _names.get(kind)
+
+
+def of_name(name: str) -> type[Any] | None:
+    """Return the class that is registered under a name, or None."""
+    return _types.get(name)
