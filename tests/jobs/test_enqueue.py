@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import psycopg
 import pytest
-from psycopg.rows import dict_row
+from psycopg.rows import DictRow, dict_row
 
 from jobsd.errors import ArgumentError, DatabaseUnreachableError, EnqueueError, Error
 from jobsd.jobs import client
@@ -155,7 +155,7 @@ def test_arguments_that_cannot_be_stored_are_refused_at_once() -> None:
 
 
 def test_a_rolled_back_transaction_leaves_nothing(target: Target, session: Session) -> None:
-    with psycopg.Connection.connect(target.url, row_factory=dict_row) as connection:
+    with psycopg.Connection[DictRow].connect(target.url, row_factory=dict_row) as connection:
         welcome.using(connection=connection).enqueue(1)
         enqueue_many([welcome.with_args(2)], connection=connection)
         connection.rollback()
@@ -165,7 +165,7 @@ def test_a_rolled_back_transaction_leaves_nothing(target: Target, session: Sessi
 
 
 def test_a_committed_transaction_leaves_the_job(target: Target, session: Session) -> None:
-    with psycopg.Connection.connect(target.url, row_factory=dict_row) as connection:
+    with psycopg.Connection[DictRow].connect(target.url, row_factory=dict_row) as connection:
         stored = welcome.using(connection=connection).enqueue(1)
         before = _rows(session, "SELECT id FROM jobsd.jobs")
         connection.commit()
