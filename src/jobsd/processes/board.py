@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from jobsd.clock import monotonic_ns
 
+from .counters import read_text, write_text
 from .slot import DEAD, FREE, KINDS, REASONS, SLOT_WORDS, TAKEN, UP, Slot
 
 if TYPE_CHECKING:
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
 SLOTS_MAX = 256
 _HEAD_WORDS = 512
 _RESTARTS_AT = 64
+_NAME_AT = 128
+_NAME_WORDS = 16
 
 
 class _Word:
@@ -68,6 +71,15 @@ class Board:
     def _slot_words(self, index: int) -> memoryview[int]:
         start = _HEAD_WORDS + index * SLOT_WORDS
         return self._words[start : start + SLOT_WORDS]
+
+    @property
+    def supervisor_name(self) -> str:
+        """The name of the supervisor, unique in the world. Written by the supervisor."""
+        return read_text(self.head, _NAME_AT, _NAME_WORDS)
+
+    @supervisor_name.setter
+    def supervisor_name(self, name: str) -> None:
+        write_text(self.head, _NAME_AT, name, _NAME_WORDS)
 
     def free_slot(self) -> Slot | None:
         """Return the slot that has been free for longest in order, or None."""
