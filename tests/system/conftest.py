@@ -1,0 +1,66 @@
+"""A project in a folder of its own, with a database of its own."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import psycopg
+import pytest
+
+from system.tree import Project
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+JOBS = '''
+"""The jobs of the project under test; each writes to a ledger outside the database."""
+import os, random, sys, time
+from jobsd import job, Job
+
+def ledger(*words):
+    line = " ".join(map(str, (*words, os.getpid(), time.time()))) + "\\n"
+    fd = os.open(os.environ["LEDGER"], os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+    os.write(fd, line.encode())
+    os.close(fd)
+
+@job
+def quick(n):
+    ledger("ran", n)
+
+@job
+def mixed(n, seconds, outcome):
+    ledger("start", n)
+    time.sleep(seconds)
+    if outcome == "fail":
+        ledger("end", n)
+        raise ValueError(f"job {n} was told to fail")
+    ledger("end", n)
+
+@job
+def slow(seconds=60):
+    ledger("start", "slow")
+    time.sleep(seconds)
+    ledger("end", "slow")
+
+@job
+def die():
+    ledger("start", "die")
+    os.kill(os.getpid(), 9)
+'''
+
+
+@pytest.fixture
+def project(tmp_path: Path, empty_database: str) -> Project:
+    """A project with some jobs, one worker of three threads, and no recurring tasks."""
+    made = Project(tmp_path, empty_database, LEDGER=str(tmp_path / "ledger"))
+    made.write("trial_jobs.py", JOBS)
+    made.write("config/queue.yml", "import: [trial_jobs]\n")
+    return made
+
+
+@pytest.fixture
+def query(empty_database: str) -> Iterator[Callable[[str], list[tuple[object, ...]]]]:
+    """Ask the project's database."""
+    with psycopg.connect(empty_database, autocommit=True) as connection:
+        yield lambda text: connection.execute(text.encode()).fetchall()

@@ -1,0 +1,98 @@
+"""What a default tree costs while it has nothing to do."""
+
+from __future__ import annotations
+
+import shutil
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import psutil
+import psycopg
+import pytest
+
+from system.tree import Project, wait_for
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from system.tree import Tree
+
+    Query = Callable[[str], list[tuple[object, ...]]]
+
+pytestmark = pytest.mark.system
+
+CONFIG = Path(__file__).parents[2] / "config"
+PSS_MAX_MIB = 90
+STATEMENTS_A_MINUTE_MAX = 60
+CPU_S_A_MINUTE_MAX = 0.3
+
+
+@pytest.fixture
+def shipped(tmp_path: Path, empty_database: str) -> Project:
+    """A project with the configuration as it is shipped."""
+    (tmp_path / "config").mkdir()
+    for name in ("queue.yml", "recurring.yml"):
+        shutil.copy(CONFIG / name, tmp_path / "config" / name)
+    return Project(tmp_path, empty_database)
+
+
+def _settled(tree: Tree) -> None:
+    tree.wait_event("supervisor.ready")
+    wait_for(lambda: any("[HEARTBEAT]" in line for line in tree.lines), 20, tree.told())
+    threading.Event().wait(6)  # the series of looks after the heartbeat's run ends after 5 s
+
+
+def test_the_default_tree_is_small(shipped: Project) -> None:
+    with shipped.start() as tree:
+        _settled(tree)
+
+        pss = tree.pss_kib()
+
+    assert len(pss) == 5, pss
+    assert sum(pss.values()) / 1024 < PSS_MAX_MIB, pss
+
+
+@pytest.mark.parametrize(
+    "seconds", [20, pytest.param(300, marks=[pytest.mark.long, pytest.mark.timeout(400)])]
+)
+def test_an_idle_tree_is_nearly_silent(shipped: Project, query: Query, seconds: int) -> None:
+    _require_statistics(query)
+    with shipped.start() as tree:
+        _settled(tree)
+        before, cpu_before = _statements(query), _cpu_s(tree)
+        runs_before = query("SELECT count(*) FROM jobsd.heartbeat_logs")
+        threading.Event().wait(seconds)
+        after, cpu_s = _statements(query), _cpu_s(tree) - cpu_before
+        runs = query("SELECT count(*) FROM jobsd.heartbeat_logs")
+        statements = {text: calls - before.get(text, 0) for text, calls in after.items()}
+
+    told = "\n".join(f"{calls} {text[:90]!r}" for text, calls in statements.items() if calls)
+    # The heartbeat's own run aside: it, the looks after it, and the scheduler's enqueue.
+    own = 40 * (int(str(runs[0][0])) - int(str(runs_before[0][0])))
+    assert (sum(statements.values()) - own) * 60 / seconds < STATEMENTS_A_MINUTE_MAX, told
+    assert cpu_s * 60 / seconds < CPU_S_A_MINUTE_MAX
+
+
+def _require_statistics(query: Query) -> None:
+    try:
+        query("CREATE EXTENSION IF NOT EXISTS pg_stat_statements")
+        query("SELECT calls FROM pg_stat_statements LIMIT 1")
+    except psycopg.Error as error:
+        pytest.skip(f"pg_stat_statements is not there: {error}")
+
+
+def _statements(query: Query) -> dict[str, int]:
+    rows = query(
+        "SELECT query, sum(calls)::int FROM pg_stat_statements s JOIN pg_database d"
+        " ON d.oid = s.dbid WHERE datname = current_database()"
+        " AND query NOT LIKE '%pg_stat_statements%' AND query NOT LIKE '%heartbeat_logs%'"
+        " GROUP BY query"
+    )
+    return {str(text): int(str(calls)) for text, calls in rows}
+
+
+def _cpu_s(tree: Tree) -> float:
+    times = [psutil.Process(tree.process.pid).cpu_times()]
+    times += [child.cpu_times() for child in tree.children()]
+    return sum(one.user + one.system for one in times)

@@ -1,0 +1,147 @@
+"""Stopping is bounded, leaves no trace, and gives back what ran."""
+
+from __future__ import annotations
+
+import signal
+from typing import TYPE_CHECKING
+
+import psutil
+import pytest
+
+from system.tree import wait_for
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from system.tree import Project, Tree
+
+    Query = Callable[[str], list[tuple[object, ...]]]
+
+pytestmark = pytest.mark.system
+
+
+def _start_slow_job(project: Project, tree: Tree) -> None:
+    tree.wait_event("supervisor.ready")
+    enqueued = project.run("enqueue", "trial_jobs.slow")
+    assert enqueued.returncode == 0, enqueued.stderr
+    wait_for((project.root / "ledger").exists, what=tree.told())
+
+
+def _nothing_is_left(tree: Tree, query: Query) -> None:
+    assert tree.alive() == []
+    assert query("SELECT kind FROM jobsd.processes") == []
+    assert query("SELECT FROM jobsd.claims") == []
+    assert query("SELECT FROM jobsd.sleepers") == []
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_an_idle_tree_stops_at_once(
+    project: Project, query: Query, number: signal.Signals
+) -> None:
+    with project.start() as tree:
+        tree.wait_event("supervisor.ready")
+
+        seconds = tree.terminate(number)
+
+        assert (tree.process.returncode, seconds < 2) == (0, True), tree.told()
+        _nothing_is_left(tree, query)
+
+
+def test_a_long_job_goes_back_to_ready_within_the_timeout_and_a_second(
+    project: Project, query: Query
+) -> None:
+    project.write(
+        "config/queue.yml", "import: [trial_jobs]\nsupervisor: {shutdown_timeout: 2}\n"
+    )
+    with project.start() as tree:
+        _start_slow_job(project, tree)
+
+        seconds = tree.terminate()
+
+        assert (tree.process.returncode, 2 <= seconds < 3) == (0, True), tree.told()
+        _nothing_is_left(tree, query)
+    assert query(
+        "SELECT attempts, started_at, finished_at FROM jobsd.jobs JOIN jobsd.ready_executions"
+        " ON job_id = id"
+    ) == [(0, None, None)]
+
+
+def test_quit_ends_everything_at_once_and_gives_back_what_ran(
+    project: Project, query: Query
+) -> None:
+    with project.start() as tree:
+        _start_slow_job(project, tree)
+
+        seconds = tree.terminate(signal.SIGQUIT)
+
+        assert (tree.process.returncode, seconds < 1) == (0, True), tree.told()
+        _nothing_is_left(tree, query)
+    assert len(query("SELECT FROM jobsd.ready_executions")) == 1
+
+
+def test_quit_while_it_drains_does_not_wait_for_the_timeout(
+    project: Project, query: Query
+) -> None:
+    project.write(
+        "config/queue.yml", "import: [trial_jobs]\nsupervisor: {shutdown_timeout: 30}\n"
+    )
+    with project.start() as tree:
+        _start_slow_job(project, tree)
+        tree.process.send_signal(signal.SIGTERM)
+        tree.wait_event("supervisor.stopping")
+
+        seconds = tree.terminate(signal.SIGQUIT)
+
+        assert (tree.process.returncode, seconds < 1) == (0, True), tree.told()
+        _nothing_is_left(tree, query)
+
+
+def test_no_child_outlives_a_killed_supervisor_by_a_second(project: Project) -> None:
+    with project.start() as tree:
+        _start_slow_job(project, tree)
+        children = tree.children()
+
+        tree.process.kill()
+
+        _, left = psutil.wait_procs(children, timeout=1)
+        assert left == []
+
+
+def test_the_next_tree_buries_what_a_killed_one_has_left(
+    project: Project, query: Query
+) -> None:
+    with project.start() as tree:
+        _start_slow_job(project, tree)
+        children = tree.children()
+        tree.process.kill()
+        psutil.wait_procs(children, timeout=2)
+    assert query("SELECT FROM jobsd.claims")
+
+    with project.start() as second:
+        second.wait_event("supervisor.ready")
+        wait_for(lambda: not query("SELECT FROM jobsd.claims"), 5, second.told())
+        rows = {
+            str(row[0])
+            for row in query("SELECT metadata ->> 'boot' || pid FROM jobsd.processes")
+        }
+
+        assert len(rows) == len(query("SELECT FROM jobsd.processes"))
+        assert query("SELECT error ->> 'type' FROM jobsd.failed_executions") == [
+            ("ProcessExitError",)
+        ]
+
+
+def test_a_job_that_kills_its_worker_fails_alone(project: Project, query: Query) -> None:
+    with project.start() as tree:
+        _start_slow_job(project, tree)
+        project.run("enqueue", "trial_jobs.die")
+
+        replaced = tree.wait_event("process.replaced")
+        wait_for(lambda: len(query("SELECT FROM jobsd.failed_executions")) == 2)
+        project.run("enqueue", "trial_jobs.quick", "[1]")
+        wait_for(lambda: "ran 1" in (project.root / "ledger").read_text(encoding="utf-8"))
+
+    errors = query("SELECT error ->> 'type', error ->> 'message' FROM jobsd.failed_executions")
+    assert {row[0] for row in errors} == {"ProcessExitError"}
+    assert all("SIGKILL" in str(row[1]) for row in errors), errors
+    assert replaced["process_kind"] == "supervisor"
