@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from datetime import date, timedelta
 from typing import TYPE_CHECKING
 
-from .fields import written
+from .fields import only, written
 
 if TYPE_CHECKING:
     from .fields import Field
@@ -34,6 +34,15 @@ class MonthDays:
     def is_plain(self) -> bool:
         """Whether croniter can be given these days as a list."""
         return not (self.from_last or self.nearest_weekday)
+
+    def widened(self) -> Field:
+        """Return plain days of the month among which all of these lie."""
+        days = set(self.plain.values)
+        for number in self.from_last:
+            days |= set(range(max(29 - number, 1), 33 - number))
+        for number in self.nearest_weekday:
+            days |= set(range(max(number - 2, 1), min(number + 2, 31) + 1))
+        return only(self.plain.span, days)
 
     def match(self, day: date) -> bool:
         """Return whether `day` is one of them."""
@@ -76,6 +85,11 @@ class WeekDays:
     def is_plain(self) -> bool:
         """Whether croniter can be given these days as a list."""
         return not (self.nth or self.of_weeks)
+
+    def widened(self) -> Field:
+        """Return plain days of the week among which all of these lie."""
+        counted = {day for day, _ in self.nth} | {day for day, _, _ in self.of_weeks}
+        return only(self.plain.span, self.plain.values | counted)
 
     def match(self, day: date) -> bool:
         """Return whether `day` is one of them."""

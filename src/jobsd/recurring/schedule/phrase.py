@@ -27,6 +27,10 @@ from .words import AND, CADENCES, NUMBERS, POINTS, UNITS
 from .zones import find_zone, require_zone
 
 _MAX_LENGTH = 256
+_UNITS_AND_DAYS = (
+    "write a unit (seconds, minutes, hours, days, weeks, months, years), a weekday, or a day"
+    ' of the month such as "the 1st of the month"'
+)
 _LIMITS = {"second": 59, "minute": 59, "hour": 23}
 
 
@@ -80,7 +84,8 @@ def _take_every(tokens: Tokens, said: Said) -> None:
     said.has_every = True
     if tokens.take_word("other"):
         raise _every_other(tokens)
-    if starts_days(tokens) and take_days(tokens, said, after_every=True):
+    is_unit = tokens.peek().word in {"day", "days"}
+    if not is_unit and starts_days(tokens) and take_days(tokens, said, after_every=True):
         return
     if (count := _take_part_of_an_hour(tokens)) is not None:
         _set_cadence(tokens, said, Cadence(count, "minute"))
@@ -115,7 +120,7 @@ def _take_count(tokens: Tokens) -> int:
 def _take_unit(tokens: Tokens, said: Said) -> str:
     token = tokens.peek()
     if token.word not in UNITS:
-        raise tokens.wrong("the units are seconds, minutes, hours, days, weeks, months, years")
+        raise tokens.wrong(_UNITS_AND_DAYS)
     tokens.take()
     if token.text == "M":
         said.warnings.append("a capital M means months; write m for minutes")
@@ -267,4 +272,6 @@ def _other_unit(tokens: Tokens, unit: str, named: str, number: str) -> ScheduleE
         hint = f'write "every day at {number}:00"'
     elif (unit, named) == ("month", "day"):
         hint = f'write "every month on day {number}"'
-    return ScheduleError(f"{quoted(tokens.text)}: the {unit}s can't start at a {named}", hint)
+    return ScheduleError(
+        f"{quoted(tokens.text)}: the {unit}s can't start at one of the {named}s", hint
+    )

@@ -12,8 +12,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from .error import ScheduleError, quoted
 from .phrase_ordinals import add_date, take_ordinal, take_ordinals, take_weekdays, wrapped
-from .words import AND, MONTHS, ORDINALS, TO, WEEKDAYS_IN_PHRASES
+from .words import MONTHS, ORDINALS, TO, WEEKDAYS_IN_PHRASES
 
 if TYPE_CHECKING:
     from .said import Said
@@ -28,14 +29,8 @@ _GROUPS = {
 _TO_OR_DASH = TO | {"-"}
 
 
-def starts_days(tokens: Tokens, separated: int = 0) -> bool:
-    """Return whether days come next, or (with `separated`) behind a separator."""
-    ahead = 0
-    if separated:
-        ahead += tokens.peek(ahead).word == ","
-        ahead += tokens.peek(ahead).word in AND
-        if not ahead:
-            return False
+def starts_days(tokens: Tokens, ahead: int = 0) -> bool:
+    """Return whether days come next, or `ahead` of what comes next."""
     token = tokens.peek(ahead)
     if token.word == "the":
         token = tokens.peek(ahead + 1)
@@ -55,15 +50,24 @@ def starts_days(tokens: Tokens, separated: int = 0) -> bool:
 
 def take_days(tokens: Tokens, said: Said, *, after_every: bool = False) -> bool:
     """Take a list of days into `said`; return whether there was one after all."""
+    had_weekdays = said.has_weekdays
     if not _take_day(tokens, said, after_every=after_every):
         return False
-    while starts_days(tokens, 1):
+    while True:
         before = tokens.position
-        tokens.take_separator()
-        said.days_joined = True
-        if not _take_day(tokens, said, after_every=after_every):
+        separated = tokens.take_separator()
+        starts = separated and starts_days(tokens)
+        if not (starts and _take_day(tokens, said, after_every=after_every)):
             tokens.position = before
             break
+        said.days_joined = True
+    if after_every:
+        said.every_weekdays = said.has_weekdays
+    elif said.every_weekdays and had_weekdays:
+        raise ScheduleError(
+            f"{quoted(tokens.text)} names weekdays twice",
+            "write them in one list",
+        )
     return True
 
 
@@ -84,7 +88,7 @@ def _take_day(tokens: Tokens, said: Said, *, after_every: bool) -> bool:
         said.weekdays |= set(_GROUPS[tokens.take().word])
     elif word in WEEKDAYS_IN_PHRASES:
         said.weekdays |= take_weekdays(tokens)
-    elif word in {"day", "days"}:
+    elif word in {"day", "days"} and not after_every:
         tokens.take()
         _take_numbers(tokens, said)
     elif word in MONTHS or tokens.peek().kind == "number":

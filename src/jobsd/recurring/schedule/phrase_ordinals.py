@@ -50,7 +50,7 @@ def add_date(tokens: Tokens, said: Said, month: int, days: list[int]) -> None:
                 "write one task for each date",
             )
     said.months.add(month)
-    _add_month_days(said, days)
+    add_month_days(said, days)
 
 
 def take_ordinal(tokens: Tokens) -> int | None:
@@ -71,70 +71,57 @@ def take_ordinal(tokens: Tokens) -> int | None:
 
 
 def take_ordinals(tokens: Tokens, said: Said, *, after_every: bool) -> bool:
-    """Take ordinals and what they count; return False if "second" was a unit after all."""
+    """Take ordinals and what they count; return False if "every" is followed by none."""
     start = tokens.position
-    tokens.take_word("the")
-    numbers: list[int] = []
-    while (number := take_ordinal(tokens)) is not None:
-        numbers.append(number)
-        if _take_end_of_range(tokens, said, number):
-            numbers.pop()
-        before = tokens.position
-        if not tokens.take_separator():
-            break
-        tokens.take_word("the")
-        if take_ordinal(tokens) is None:
-            tokens.position = before
-            break
-        tokens.position -= 1
-    return _take_what_is_counted(tokens, said, numbers, start, after_every=after_every)
-
-
-def _take_end_of_range(tokens: Tokens, said: Said, first: int) -> bool:
-    if tokens.peek().word not in _TO_OR_DASH:
-        return False
-    before = tokens.position
-    tokens.take()
-    tokens.take_word("the")
-    last = take_ordinal(tokens)
-    if last is None:
-        tokens.position = before
-        return False
-    if said.day_range or first == _LAST:
-        raise tokens.wrong('a range of days is written "the 1st to the 10th"')
-    said.day_range = (first, 31 if last == _LAST else last)
-    return True
-
-
-def _take_what_is_counted(
-    tokens: Tokens,
-    said: Said,
-    numbers: list[int],
-    start: int,
-    *,
-    after_every: bool,
-) -> bool:
-    if not numbers and not said.day_range:
-        raise tokens.wrong()
+    numbers, days = _take_list(tokens)
     counted = tokens.peek().word
-    if counted in WEEKDAYS_IN_PHRASES and numbers:
+    if counted in WEEKDAYS_IN_PHRASES and numbers and not days:
         weekdays = _take_weekday_list(tokens)
         if not _take_of(tokens, said, []) and after_every:
             raise _unclear_ordinal(tokens, counted)
         _add_nth(tokens, said, weekdays, numbers)
         return True
     named_day = tokens.take_word("day", "days")
-    if _take_of(tokens, said, numbers):
-        return True
-    if not after_every:
-        _add_month_days(said, numbers)
-        return True
-    if named_day or counted in UNITS:
-        raise _unclear_ordinal(tokens, counted)
-    if numbers == [2] and not said.day_range and tokens.peek(-1).word == "second":
+    if not _take_of(tokens, said, numbers) and after_every:
+        if named_day:
+            raise _unclear_ordinal(tokens, counted)
         tokens.position = start
         return False
-    raise tokens.wrong('write "of the month" behind the day')
+    add_month_days(said, numbers)
+    said.day_range = days or said.day_range
+    return True
+
+
+def _take_list(tokens: Tokens) -> tuple[list[int], tuple[int, int] | None]:
+    """Take "the 1st, 2nd and last", of which one may be a range."""
+    numbers: list[int] = []
+    days: tuple[int, int] | None = None
+    while True:
+        before = tokens.position
+        separated = tokens.take_separator() if numbers or days else True
+        tokens.take_word("the")
+        number = take_ordinal(tokens) if separated else None
+        if number is None:
+            if not (numbers or days):
+                raise tokens.wrong()
+            tokens.position = before
+            return numbers, days
+        if (last := _take_end_of_range(tokens)) is None:
+            numbers.append(number)
+            continue
+        if days or number == _LAST:
+            raise tokens.wrong('a range of days is written "the 1st to the 10th"')
+        days = (number, 31 if last == _LAST else last)
+
+
+def _take_end_of_range(tokens: Tokens) -> int | None:
+    before = tokens.position
+    if tokens.take_word(*_TO_OR_DASH):
+        tokens.take_word("the")
+        if (last := take_ordinal(tokens)) is not None:
+            return last
+    tokens.position = before
+    return None
 
 
 def _take_weekday_list(tokens: Tokens) -> set[int]:
@@ -156,7 +143,7 @@ def _take_of(tokens: Tokens, said: Said, numbers: list[int]) -> bool:
         and tokens.take_word("the", "each", "every", "a")
         and tokens.take_word("month", "months")
     ):
-        _add_month_days(said, numbers)
+        add_month_days(said, numbers)
         return True
     tokens.position = before + bool(of)
     if tokens.peek().word in MONTHS:
@@ -166,13 +153,14 @@ def _take_of(tokens: Tokens, said: Said, numbers: list[int]) -> bool:
     return False
 
 
-def _add_month_days(said: Said, numbers: list[int]) -> None:
+def add_month_days(said: Said, numbers: list[int]) -> None:
+    """Add days of the month, -1 for the last."""
     said.last_day = said.last_day or _LAST in numbers
     said.month_days |= {number for number in numbers if number != _LAST}
 
 
 def _add_nth(tokens: Tokens, said: Said, weekdays: set[int], numbers: list[int]) -> None:
-    if said.day_range or any(number > 5 for number in numbers):
+    if any(number > 5 for number in numbers):
         raise tokens.wrong("a month has the first to the fifth of each weekday, and the last")
     said.nth_weekdays |= {(weekday, number) for weekday in weekdays for number in numbers}
 

@@ -72,18 +72,19 @@ def _every_day_of_range(said: Said, cadence: Cadence) -> MonthDays:
 def _every_week(said: Said) -> Days:
     if said.has_month_days or said.months:
         raise _both_days(said, "a cadence of weeks and a date")
-    week_days = _week_days(said) or WeekDays(only(WEEKDAY, [0]))
-    return Days(None, full(MONTH), week_days)
+    if said.has_weekdays:
+        return Days(None, full(MONTH), _week_days(said))
+    return Days(None, full(MONTH), WeekDays(only(WEEKDAY, [0])))
 
 
 def _every_month(said: Said, unit: str) -> Days:
     cadence = said.cadence
     months = _months(said, unit)
     month_days, week_days = _month_days(said), _week_days(said)
-    if unit == "year" and week_days and not said.months:
+    if unit == "year" and said.has_weekdays and not said.months:
         raise _both_days(said, "a cadence of years and a weekday")
     finer = cadence is not None and unit not in {"month", "year"}
-    if month_days is None and week_days is None and not finer:
+    if not (said.has_month_days or said.has_weekdays or finer):
         month_days = MonthDays(only(DAY, [1]))
     return Days(month_days, months, week_days)
 

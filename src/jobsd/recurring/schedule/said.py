@@ -29,6 +29,7 @@ class Said:
 
     text: str
     has_every: bool = False
+    every_weekdays: bool = False
     cadence: Cadence | None = None
     times: list[Clock] = field(default_factory=list[Clock])
     hour_ranges: list[tuple[Clock, Clock]] = field(default_factory=list[tuple[Clock, Clock]])
@@ -68,7 +69,8 @@ class Said:
     @property
     def names_only_seconds(self) -> bool:
         """Whether nothing but seconds was said: "at second 10" is that of every minute."""
-        return bool(self.seconds) and not (self.cadence or self.names_days)
+        others = self.minutes or self.hours or self.on_the or self.cadence
+        return bool(self.seconds) and not (others or self.names_days)
 
     @property
     def has_month_days(self) -> bool:

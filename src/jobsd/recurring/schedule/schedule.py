@@ -60,6 +60,7 @@ class Schedule:
         Raises:
             ScheduleError: when there is none before the end of the year 9998.
         """
+        _require_aware(instant)
         try:
             return min(runs.after(instant) for runs in self._runs)
         except OverflowError as error:
@@ -67,6 +68,7 @@ class Schedule:
 
     def previous_at_or_before(self, instant: datetime) -> datetime:
         """Return the last run not later than `instant`; otherwise like `next_after`."""
+        _require_aware(instant)
         try:
             return max(runs.at_or_before(instant) for runs in self._runs)
         except OverflowError as error:
@@ -110,6 +112,11 @@ def parse_every(value: object) -> Schedule:
         interval_s=interval.total_seconds(),
         _runs=(IntervalTimes(interval),),
     )
+
+
+def _require_aware(instant: datetime) -> None:
+    if instant.tzinfo is None:
+        raise ValueError(f"{instant} has no time zone; expected an aware datetime")
 
 
 @lru_cache(maxsize=4096)

@@ -2,9 +2,9 @@
 
 croniter does the arithmetic. It is only ever given plain lists of numbers, so that no
 version's reading of steps and ranges matters, and only UTC times, which stand for the
-wall clock: what a change of clocks does to them is decided in `times`. Day fields that it
-doesn't know (`-2`, `5#-1`, `1%2`, `15W`, `&`) are widened to every day, and the days that
-don't match are stepped over, whole days at a time.
+wall clock: what a change of clocks does to them is decided in `times`. Days that no plain
+list can say (`-2`, `5#-1`, `1%2`, `15W`) are widened to one that contains them, and what
+doesn't match is stepped over, whole days at a time.
 """
 
 from __future__ import annotations
@@ -65,20 +65,19 @@ class Walls:
                 found = step(datetime, start_time=wall.replace(tzinfo=UTC))
             except ValueError as error:
                 raise OverflowError(str(error)) from error
-        return found.replace(tzinfo=None)
+        return found.replace(tzinfo=None, fold=0)  # get_prev sets the fold
 
 
 def _new_croniter(cron: Cron) -> croniter[datetime]:
     from croniter import croniter  # noqa: PLC0415 - costs 40 ms, which only a next run pays
 
-    plain = cron.has_plain_days
     fields = (
         cron.seconds.explicit(),
         cron.minutes.explicit(),
         cron.hours.explicit(),
-        cron.month_days.plain.explicit() if cron.month_days and plain else "*",
+        cron.month_days.widened().explicit() if cron.month_days else "*",
         cron.months.explicit(),
-        cron.week_days.plain.explicit() if cron.week_days and plain else "*",
+        cron.week_days.widened().explicit() if cron.week_days else "*",
     )
     return croniter(
         " ".join(fields),
