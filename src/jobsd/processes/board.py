@@ -81,9 +81,14 @@ class Board:
     def supervisor_name(self, name: str) -> None:
         write_text(self.head, _NAME_AT, name, _NAME_WORDS)
 
-    def free_slot(self) -> Slot | None:
-        """Return the slot that has been free for longest in order, or None."""
-        return next((slot for slot in self.slots if slot.state == FREE), None)
+    def free_slot(self, spare: int = 0) -> Slot | None:
+        """Return the first free slot, or None if it would not leave `spare` others free.
+
+        Invariant: the first one, since `used` ends at the first that never was.
+        """
+        free = (slot for slot in self.slots if slot.state == FREE)
+        first = next(free, None)
+        return first if len(list(islice(free, spare))) == spare else None
 
     def used(self) -> Iterator[Slot]:
         """Yield the slots that ever had a process: the first ones, since the first is taken.
