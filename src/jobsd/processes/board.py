@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import mmap
-from itertools import takewhile
+from itertools import islice, takewhile
 from typing import TYPE_CHECKING
 
 from jobsd.clock import monotonic_ns
