@@ -190,6 +190,8 @@ def _month_days(field: _FieldText) -> MonthDays | None:
             if len(parts) == 1:
                 return MonthDays(values)
             plain |= values.values
+    if len(plain) == DAY.size:
+        return None
     return MonthDays(only(DAY, plain), frozenset(from_last), frozenset(nearest))
 
 

@@ -70,10 +70,12 @@ def _take_element(tokens: Tokens, said: Said) -> None:
         _take_on(tokens, said)
     elif token.word in CADENCES:
         _set_cadence(tokens, said, Cadence(1, CADENCES[tokens.take().word]))
-    elif _starts_point(tokens) or starts_time(tokens):
-        _take_at(tokens, said)
+    elif _starts_point(tokens):
+        _take_points(tokens, said)
     elif starts_days(tokens):
         take_days(tokens, said)
+    elif starts_time(tokens):
+        take_times(tokens, said)
     else:
         _take_zone(tokens, said)
 

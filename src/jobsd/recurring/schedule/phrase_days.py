@@ -50,25 +50,30 @@ def starts_days(tokens: Tokens, ahead: int = 0) -> bool:
 
 def take_days(tokens: Tokens, said: Said, *, after_every: bool = False) -> bool:
     """Take a list of days into `said`; return whether there was one after all."""
-    had_weekdays = said.has_weekdays
-    if not _take_day(tokens, said, after_every=after_every):
-        return False
-    while True:
-        before = tokens.position
-        separated = tokens.take_separator()
-        starts = separated and starts_days(tokens)
-        if not (starts and _take_day(tokens, said, after_every=after_every)):
-            tokens.position = before
-            break
-        said.days_joined = True
-    if after_every:
-        said.every_weekdays = said.has_weekdays
-    elif said.every_weekdays and had_weekdays:
+    weekdays, nth_weekdays = said.weekdays, said.nth_weekdays
+    said.weekdays, said.nth_weekdays = set(), set()
+    found = _take_list(tokens, said, after_every=after_every)
+    if said.every_weekdays and said.has_weekdays:
         raise ScheduleError(
             f"{quoted(tokens.text)} names weekdays twice",
             "write them in one list",
         )
-    return True
+    said.every_weekdays = said.every_weekdays or (after_every and said.has_weekdays)
+    said.weekdays |= weekdays
+    said.nth_weekdays |= nth_weekdays
+    return found
+
+
+def _take_list(tokens: Tokens, said: Said, *, after_every: bool) -> bool:
+    if not _take_day(tokens, said, after_every=after_every):
+        return False
+    while True:
+        before = tokens.position
+        starts = tokens.take_separator() and starts_days(tokens)
+        if not (starts and _take_day(tokens, said, after_every=after_every)):
+            tokens.position = before
+            return True
+        said.days_joined = True
 
 
 def take_span_of_days(tokens: Tokens, said: Said) -> None:

@@ -124,6 +124,7 @@ def _parse(text: str, time_zone: str, key: str) -> Schedule:
     if len(text) > _MAX_LENGTH:
         raise ScheduleError(
             f"a schedule has at most {_MAX_LENGTH} characters; this one has {len(text)}",
+            'write ranges and steps: "*/5" instead of a long list',
         )
     if interval := _INTERVAL.fullmatch(text.strip()):
         return parse_every(interval[1])
