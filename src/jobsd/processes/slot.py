@@ -256,6 +256,13 @@ class Slot:
         """Log lines that could not be written, since the board was made."""
         return self.words[_DROPPED]
 
+    def in_threads(self) -> dict[int, int]:
+        """Return thread and job of those that run now, or ran when the process died."""
+        words = self.words
+        succeeded = {job for job in words[_ENDED_AT:_QUEUES_AT] if job > 0}
+        cells = enumerate(words[_CELLS_AT:_ENDED_AT])
+        return {thread: job for thread, job in cells if job and job not in succeeded}
+
     def running(self) -> list[int]:
         """Return the jobs that had started and whose success is not known."""
         words = self.words
