@@ -83,3 +83,19 @@ def test_a_server_that_recovers_for_long_is_waited_for_with_word_of_it(
 
     assert re.match(r"PostgreSQL has been starting for 2 s: \d{4}-", told[-1])
     assert server.running()
+
+
+def test_a_server_in_another_container_keeps_a_second_from_the_same_directory(
+    fresh_place: Location,
+) -> None:
+    server = Server(fresh_place, os.environ)
+    server.ensure()
+    pid_file = fresh_place.data / "postmaster.pid"
+    text = pid_file.read_text()
+    pid_file.write_text(f"{2**22 + 1}\n")  # a number that is no process's here
+
+    with pytest.raises(EmbeddedServerError, match="can't be seen from here"):
+        server.ensure(patience_s=0.2)
+
+    pid_file.write_text(text)
+    assert server.running()

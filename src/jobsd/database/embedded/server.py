@@ -31,7 +31,7 @@ _FAREWELL_S = 0.3  # a connection is still listed for a moment after its client 
 _REFUSALS_S = 5.0
 _REPORT_AFTER_S = 2.0
 _REPORT_EVERY_S = 5.0
-_TRIES = 3  # somebody may stop by hand what we have just found
+_TRIES = 3  # somebody may stop or kill by hand what we have just found or started
 
 _clients = Statements("jobsd.database.embedded", "clients.sql")
 
@@ -95,11 +95,9 @@ class Server:
                 if found and found.is_stopping:
                     postmaster.end(found.pid, self._location, patience_s)
                     found = None
-                pid = found.pid if found else self._start()
+                pid = found.pid if found else self._start(patience_s)
                 if self._becomes_ready(pid, patience_s):
                     return self.url()
-                if not found:
-                    break
             raise self._error("PostgreSQL ended while it started")
 
     def stop(self, patience_s: float = STOP_PATIENCE_S) -> bool:
@@ -132,11 +130,11 @@ class Server:
         with hold, self._deciding(patience_s):
             return hold.is_last() and not self._has_clients() and self._stop(patience_s)
 
-    def _start(self) -> int:
+    def _start(self, patience_s: float) -> int:
         """Start the server, or find the one that somebody killed while starting it left."""
         lock = folders.open_lock(self._location.directory / "server.lock")
         try:
-            for _ in moments(_REMAINS_PATIENCE_S):
+            for _ in moments(min(patience_s, _REMAINS_PATIENCE_S)):
                 if found := postmaster.seen(self._location):
                     return found.pid
                 if taken(lock):
