@@ -1,0 +1,45 @@
+"""The job that is shipped: it says that it has run, in the log and in a table."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import socket
+from typing import TYPE_CHECKING
+
+from jobsd.jobs.client import default_client
+from jobsd.jobs.definition import Job
+
+from .log import beat
+
+if TYPE_CHECKING:
+    from .log import HeartbeatLog
+
+_logger = logging.getLogger("jobsd.heartbeat")
+
+
+class HeartbeatJob(Job):
+    """Proves that recurring jobs are enqueued and run.
+
+    Its line is told only once the row is committed, and bears the row's time: what is in
+    the log is in the table.
+    """
+
+    def perform(self) -> None:
+        """Write one row to `heartbeat_logs` and one line to the log."""
+        environment = os.environ.get("JOBSD_ENV") or "development"
+        with default_client().session() as session:
+            row = beat(session, environment, socket.gethostname())
+        _logger.info("%s", line(row))
+
+
+def line(row: HeartbeatLog) -> str:
+    """Return the line that operators look for: `[HEARTBEAT] {"timestamp":…}`."""
+    said = {
+        "timestamp": row.executed_at.strftime("%Y-%m-%dT%H:%M:%SZ"),
+        "environment": row.environment,
+        "hostname": row.hostname,
+        "message": "Heartbeat job executed successfully",
+    }
+    return "[HEARTBEAT] " + json.dumps(said, separators=(",", ":"), ensure_ascii=False)

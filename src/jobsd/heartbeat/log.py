@@ -1,0 +1,243 @@
+"""The `heartbeat_logs` table, and questions to it that read like sentences.
+
+    HeartbeatLog.latest()
+    HeartbeatLog.recent().limit(10)
+    HeartbeatLog.by_hostname("web-1").recent()
+    HeartbeatLog.since(hours=1)
+
+What takes "10m" takes seconds and a `timedelta` too; ages are judged by the database's
+clock, which also wrote the rows.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any, cast, overload
+
+from jobsd.clock import parse_duration
+from jobsd.database.statements import Statements
+from jobsd.jobs.client import default_client
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from jobsd.database.connection import Session
+
+    Duration = float | str | timedelta
+
+STATEMENTS = Statements("jobsd.heartbeat", "heartbeat.sql")
+
+ROWS_MAX = 10_000
+"""No question brings more rows than this; who wants more asks by time, or with SQL."""
+
+
+@dataclass(frozen=True, slots=True)
+class Gap:
+    """A time without heartbeats: from the last one before it to the next, or to now."""
+
+    start: datetime
+    end: datetime
+    missed: int
+    """How many heartbeats did not come."""
+
+    @property
+    def duration_s(self) -> float:
+        """How long it lasted, or has lasted until now."""
+        return (self.end - self.start).total_seconds()
+
+
+@dataclass(frozen=True, slots=True)
+class HeartbeatLog:
+    """One heartbeat: when, in which environment, on which machine."""
+
+    id: int
+    executed_at: datetime
+    environment: str
+    hostname: str
+
+    @staticmethod
+    def all() -> HeartbeatLogs:
+        """Return all heartbeats, the latest first."""
+        return HeartbeatLogs()
+
+    @staticmethod
+    def latest() -> HeartbeatLog | None:
+        """Return the last heartbeat, or None when there was none yet."""
+        return HeartbeatLogs().latest()
+
+    @staticmethod
+    def recent(
+        limit: int = 10,
+        since: Duration | datetime | None = None,
+        hostname: str | None = None,
+    ) -> HeartbeatLogs:
+        """Return the latest heartbeats, newest first.
+
+        `since` is an aware datetime, or how long ago: "1h".
+        """
+        return HeartbeatLogs().recent(limit, since, hostname)
+
+    @staticmethod
+    def by_hostname(hostname: str) -> HeartbeatLogs:
+        """Return the heartbeats of one machine, the latest first."""
+        return HeartbeatLogs().by_hostname(hostname)
+
+    @staticmethod
+    def since(moment: Duration | datetime | None = None, **ago: float) -> HeartbeatLogs:
+        """Return the heartbeats since a moment, or since so long ago: `since(hours=1)`."""
+        return HeartbeatLogs().since(moment, **ago)
+
+    @staticmethod
+    def verify_recent(within: Duration = "10m") -> bool:
+        """Return whether the last heartbeat is at most this old."""
+        return HeartbeatLogs().verify_recent(within)
+
+    @staticmethod
+    def gaps(every: Duration = "5m", since: Duration | datetime = "24h") -> list[Gap]:
+        """Return the times without heartbeats, oldest first, the one that lasts until now too.
+
+        A heartbeat may come half of `every` late before it counts as missed.
+        """
+        with default_client().session() as session:
+            return gaps(session, every, since)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class HeartbeatLogs(Sequence[HeartbeatLog]):
+    """A question to the log, which may be narrowed further; the list of rows that answers it.
+
+    The database is asked when the first row is wanted, and once: to ask again, ask anew.
+    """
+
+    hostname: str | None = None
+    moment: datetime | None = None
+    within_s: float | None = None
+    rows_max: int = ROWS_MAX
+    session: Session | None = field(default=None, repr=False)
+    _answers: list[list[HeartbeatLog]] = field(
+        default_factory=list[list["HeartbeatLog"]], init=False, repr=False
+    )
+
+    def limit(self, rows: int) -> HeartbeatLogs:
+        """Return at most this many."""
+        return replace(self, rows_max=min(max(int(rows), 0), ROWS_MAX))
+
+    def by_hostname(self, hostname: str) -> HeartbeatLogs:
+        """Return those of one machine."""
+        return replace(self, hostname=hostname)
+
+    def since(self, moment: Duration | datetime | None = None, **ago: float) -> HeartbeatLogs:
+        """Return those since an aware datetime, or since so long ago: "1h" or `hours=1`."""
+        if moment is None:
+            moment = timedelta(**ago)
+        elif ago:
+            raise TypeError("since() takes one moment")
+        since, within_s = _window(moment)
+        return replace(self, moment=since, within_s=within_s)
+
+    def recent(
+        self,
+        limit: int = 10,
+        since: Duration | datetime | None = None,
+        hostname: str | None = None,
+    ) -> HeartbeatLogs:
+        """Return the latest, newest first."""
+        logs = self.limit(limit)
+        if since is not None:
+            logs = logs.since(since)
+        return logs if hostname is None else logs.by_hostname(hostname)
+
+    def latest(self) -> HeartbeatLog | None:
+        """Return the last one, or None."""
+        return next(iter(self.limit(1)), None)
+
+    def verify_recent(self, within: Duration = "10m") -> bool:
+        """Return whether the last one is at most this old."""
+        return len(self.since(within).limit(1)) == 1
+
+    def __len__(self) -> int:
+        return len(self._answer())
+
+    @overload
+    def __getitem__(self, index: int) -> HeartbeatLog: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[HeartbeatLog]: ...
+    def __getitem__(self, index: int | slice) -> HeartbeatLog | list[HeartbeatLog]:
+        return self._answer()[index]
+
+    def __iter__(self) -> Iterator[HeartbeatLog]:
+        return iter(self._answer())
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Sequence) and self._answer() == list(cast("Any", other))
+
+    __hash__ = None  # type: ignore[assignment] # equal to lists, which have none either
+
+    def __repr__(self) -> str:
+        return repr(self._answer())
+
+    def _answer(self) -> list[HeartbeatLog]:
+        if not self._answers:
+            with _lent(self.session) as session:
+                rows = session.fetch(STATEMENTS["select"], self._parameters())
+            self._answers.append([_row(row) for row in rows])
+        return self._answers[0]
+
+    def _parameters(self) -> dict[str, Any]:
+        return {
+            "hostname": self.hostname,
+            "since": self.moment,
+            "within_s": self.within_s,
+            "limit": self.rows_max,
+        }
+
+
+def beat(session: Session, environment: str, hostname: str) -> HeartbeatLog:
+    """Write down that the heartbeat job has run, and return the row."""
+    facts = {"environment": environment, "hostname": hostname}
+    return _row(session.fetch(STATEMENTS["beat"], facts)[0])
+
+
+def gaps(session: Session, every: Duration, since: Duration | datetime) -> list[Gap]:
+    """Return the times without heartbeats: see `HeartbeatLog.gaps`."""
+    every_s = parse_duration(every)
+    if every_s <= 0:
+        raise ValueError("every: heartbeats need a time between them")
+    moment, within_s = _window(since)
+    parameters = {"since": moment, "within_s": within_s, "longest_s": every_s * 1.5}
+    rows = session.fetch(STATEMENTS["gaps"], parameters)
+    return [_gap(start, end, every_s) for start, end in rows]
+
+
+def clear(session: Session, keep_s: float, limit: int) -> int:
+    """Remove at most `limit` rows older than `keep_s` and return how many went.
+
+    The last heartbeat stays, however old: it says since when there has been none.
+    """
+    return len(session.fetch(STATEMENTS["clear"], {"keep_s": keep_s, "limit": limit}))
+
+
+def _gap(start: datetime, end: datetime, every_s: float) -> Gap:
+    missed = max(1, round((end - start).total_seconds() / every_s) - 1)
+    return Gap(start.astimezone(UTC), end.astimezone(UTC), missed)
+
+
+def _row(row: tuple[Any, ...]) -> HeartbeatLog:
+    row_id, executed_at, environment, hostname = row
+    return HeartbeatLog(row_id, executed_at.astimezone(UTC), environment, hostname)
+
+
+def _window(moment: Duration | datetime) -> tuple[datetime | None, float | None]:
+    """Return a moment, or else how many seconds ago it was."""
+    if not isinstance(moment, datetime):
+        return None, parse_duration(moment)
+    if moment.utcoffset() is None:
+        raise ValueError(f"{moment} has no time zone; give an aware datetime")
+    return moment, None
+
+
+def _lent(session: Session | None) -> contextlib.AbstractContextManager[Session]:
+    return contextlib.nullcontext(session) if session else default_client().session()
