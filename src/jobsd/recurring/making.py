@@ -1,0 +1,146 @@
+"""A recurring task before it is stored: what its row will hold, checked."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any, cast
+
+from jobsd.errors import Error
+from jobsd.jobs.arguments import dump
+from jobsd.jobs.registry import check_priority, check_queue
+
+from .command import parse_command
+from .schedule import parse
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from .task import TaskOptions
+
+COMMAND_QUEUE = "recurring"
+"""Where commands run, unless their task says otherwise."""
+
+KEY_BYTES_MAX = 255
+
+
+@dataclass(frozen=True, slots=True)
+class NewTask:
+    """The columns of a task that a person decides; `arguments` is JSON text."""
+
+    key: str
+    schedule: str
+    time_zone: str
+    class_name: str | None
+    command: str | None
+    arguments: str
+    queue_name: str | None
+    priority: int | None
+    description: str
+    enabled: bool
+    run_at_start: bool
+    on_missed: str
+    overlap: str
+
+    def columns(self) -> dict[str, Any]:
+        """Return the values by the names of their columns."""
+        return asdict(self)
+
+
+def task(  # noqa: PLR0913 - the settings of a task in recurring.yml
+    key: str,
+    *,
+    schedule: str,
+    class_name: str | None = None,
+    command: str | None = None,
+    args: Sequence[Any] | Mapping[str, Any] = (),
+    queue: str | None = None,
+    priority: int | None = None,
+    description: str = "",
+    time_zone: str = "UTC",
+    enabled: bool = True,
+    run_at_start: bool = False,
+    on_missed: str = "skip",
+    overlap: str = "allow",
+) -> NewTask:
+    """Return a task with these settings, which are those of recurring.yml.
+
+    Raises:
+        ScheduleError: when the schedule or the time zone can't be read.
+        CommandError: when the command can't be read.
+        Error: for anything else that can't be meant.
+    """
+    _check_work(class_name, command, args)
+    parse(schedule, time_zone, key=key)
+    if command:
+        queue = queue or COMMAND_QUEUE
+    return NewTask(
+        key=_check_key(key),
+        schedule=schedule,
+        time_zone=time_zone,
+        class_name=class_name,
+        command=command,
+        arguments=_written(args),
+        queue_name=None if queue is None else check_queue(queue),
+        priority=None if priority is None else check_priority(priority),
+        description=description,
+        enabled=enabled,
+        run_at_start=run_at_start,
+        on_missed=_one_of("on_missed", on_missed, "skip", "once", "all"),
+        overlap=_one_of("overlap", overlap, "allow", "skip"),
+    )
+
+
+def from_options(options: TaskOptions) -> NewTask:
+    """Return the task that an entry of recurring.yml makes: it was checked when it was read.
+
+    Raises:
+        ArgumentError: when its arguments can't be stored.
+    """
+    return NewTask(
+        key=options.key,
+        schedule=options.schedule,
+        time_zone=options.time_zone,
+        class_name=options.class_name,
+        command=options.command,
+        arguments=dump(*options.call_arguments()),
+        queue_name=options.queue_name or (COMMAND_QUEUE if options.command else None),
+        priority=options.priority,
+        description=options.description,
+        enabled=options.enabled,
+        run_at_start=options.run_at_start,
+        on_missed=options.on_missed,
+        overlap=options.overlap,
+    )
+
+
+def _written(args: Sequence[Any] | Mapping[str, Any]) -> str:
+    """Return the arguments as JSON; a mapping at the end of a list holds named ones."""
+    if isinstance(args, Mapping):
+        return dump((), args)
+    positional = [args] if isinstance(args, str) else list(args)
+    named: dict[str, Any] = {}
+    if positional and isinstance(positional[-1], dict):
+        named = cast("dict[str, Any]", positional.pop())
+    return dump(positional, named)
+
+
+def _check_work(class_name: str | None, command: str | None, args: object) -> None:
+    if bool(class_name) == bool(command):
+        raise Error("a recurring task needs a class or a command, and not both")
+    if command:
+        if args:
+            raise Error("a command holds its arguments itself: app.tasks.cleanup(batch=500)")
+        parse_command(command)
+
+
+def _check_key(key: str) -> str:
+    if not 0 < len(key.encode()) <= KEY_BYTES_MAX or not key.isprintable():
+        raise Error(f"{key[:60]!r} is no key: 1 to {KEY_BYTES_MAX} bytes of printable text")
+    return key
+
+
+def _one_of(setting: str, value: str, *allowed: str) -> str:
+    if value not in allowed:
+        raise Error(f"{setting}: {value!r} is none of {', '.join(allowed)}")
+    return value

@@ -1,0 +1,172 @@
+"""The `recurring_executions` table: each planned run once, and what became of it.
+
+A run is stored and its job enqueued by one statement, whoever comes first: the table's
+key, task and planned instant, is what makes it once for any number of schedulers, killed
+wherever they may be. The table outlives the jobs, so clearing those never runs one again.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, replace
+from datetime import UTC
+from typing import TYPE_CHECKING, Any
+
+from jobsd.database.statements import Statements
+from jobsd.errors import RefusedError
+from jobsd.jobs import registry
+from jobsd.jobs.draft import Options, draft
+from jobsd.jobs.enqueue import EnqueuedJob
+
+from .command_job import RecurringCommandJob
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import datetime
+
+    from jobsd.database.connection import Session
+    from jobsd.jobs.draft import Draft
+
+    from .tasks import RecurringTask
+
+STATEMENTS = Statements("jobsd.recurring", "occurrences.sql")
+
+_REFUSALS = {
+    "skipped": "its previous run has not ended",
+    "changed": "it was changed meanwhile",
+    "taken": "it was enqueued at this very instant",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One planned run; without a draft it is only told, as "missed"."""
+
+    task: RecurringTask
+    run_at: datetime
+    draft: Draft | None
+
+
+@dataclass(frozen=True, slots=True)
+class Fate:
+    """What has become of a run.
+
+    "enqueued", "missed" or "skipped" (the previous run lives and may not be overlapped): it
+    is stored now. "taken": somebody else has stored it. "changed": nothing was stored, since
+    the task is no longer the one that the run was planned from.
+    """
+
+    run: Run
+    what: str
+    job_id: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Occurrence:
+    """One row of a task's history.
+
+    `outcome` is "missed" or "skipped", else the state of its job: "ready", "claimed",
+    "finished", "failed", …, and "cleared" once that job's row is gone.
+    """
+
+    run_at: datetime
+    enqueued_at: datetime
+    job_id: int | None
+    outcome: str
+    started_at: datetime | None
+    finished_at: datetime | None
+
+    @property
+    def late_s(self) -> float:
+        """Seconds from the planned instant until it was stored."""
+        return (self.enqueued_at - self.run_at).total_seconds()
+
+
+def draft_of(task: RecurringTask) -> Draft:
+    """Return the job that a task's run is.
+
+    Raises:
+        UnknownJobError: when this process does not know the job.
+    """
+    if task.class_name is None:
+        # The job carries the key alone. What is to be called is looked up where only an
+        # operator writes, never read from a payload.
+        drafted = draft(RecurringCommandJob.definition, [task.key], {})
+    else:
+        plain = draft(registry.get(task.class_name), [], {})
+        drafted = replace(plain, arguments=task.arguments_json)
+    return Options(queue=task.queue_name, priority=task.priority).apply(drafted)
+
+
+def store(session: Session, runs: Sequence[Run], *, even_disabled: bool = False) -> list[Fate]:
+    """Store planned runs and enqueue their jobs: one statement, however many they are.
+
+    Of a task whose runs may not overlap, only one run may be among them.
+    """
+    parameters = {
+        "runs": json.dumps([_record(run) for run in runs]),
+        "even_disabled": even_disabled,
+    }
+    allowed: set[tuple[str, datetime]] = set()
+    stored: dict[tuple[str, datetime], Fate] = {}
+    by_instant = {(run.task.key, run.run_at.astimezone(UTC)): run for run in runs}
+    rows = session.fetch(STATEMENTS["store"], parameters)
+    for key, run_at, is_stored, job_id, outcome, *_ in rows:
+        at = (key, run_at.astimezone(UTC))
+        allowed.add(at)
+        if is_stored:
+            stored[at] = Fate(by_instant[at], outcome or "enqueued", job_id)
+    return [
+        stored.get(at) or Fate(run, "taken" if at in allowed else "changed")
+        for at, run in by_instant.items()
+    ]
+
+
+def run_now(session: Session, task: RecurringTask) -> EnqueuedJob:
+    """Enqueue a task's job now, beside its schedule; also when it is turned off.
+
+    Raises:
+        UnknownJobError: when this process does not know the job.
+        RefusedError: when the previous run lives and may not be overlapped, or when the
+            task was changed meanwhile.
+    """
+    now: datetime = session.fetch(STATEMENTS["now"])[0][0]
+    fate = store(session, [Run(task, now, draft_of(task))], even_disabled=True)[0]
+    if fate.job_id is None:
+        why = _REFUSALS.get(fate.what, fate.what)
+        raise RefusedError(f"{task.key!r} was not enqueued: {why}")
+    return EnqueuedJob(fate.job_id, "ready")
+
+
+def history(session: Session, key: str, limit: int = 20) -> list[Occurrence]:
+    """Return the latest planned runs of a task, newest first."""
+    rows = session.fetch(STATEMENTS["history"], {"key": key, "limit": limit})
+    return [Occurrence(*row) for row in rows]
+
+
+def clear(session: Session, keep_s: float, limit: int) -> int:
+    """Remove at most `limit` rows older than `keep_s` and return how many went.
+
+    The last day always stays: it is what makes its runs unique.
+    """
+    return len(session.fetch(STATEMENTS["clear"], {"keep_s": keep_s, "limit": limit}))
+
+
+def _record(run: Run) -> dict[str, Any]:
+    record: dict[str, Any] = {
+        "key": run.task.key,
+        "run_at": run.run_at.isoformat(),
+        "version": run.task.updated_at.isoformat(),
+    }
+    if run.draft is None:
+        return {**record, "outcome": "missed"}
+    job = run.draft
+    return {
+        **record,
+        "queue_name": job.queue_name,
+        "class_name": job.class_name,
+        "arguments": job.arguments,
+        "priority": job.priority,
+        "max_attempts": job.max_attempts,
+        "retries_crash": job.retries_crash,
+    }

@@ -1,0 +1,128 @@
+-- store: write planned runs, each instant once whoever comes first, and enqueue the jobs
+-- of those that this statement has written. A run without a job is only told (missed).
+--
+-- Returned are the runs that were written, and those that were allowed: what is allowed but
+-- not written was written by someone else; what is not allowed was planned from a task that
+-- has changed since. An instant of more than a day ago may have left the history, which is
+-- what makes it unique: it has to be later than the last run.
+WITH planned AS (
+    SELECT *
+    FROM jsonb_to_recordset(%(runs)s::jsonb) AS planned (
+        key text, run_at timestamptz, version timestamptz, outcome text, queue_name text,
+        class_name text, arguments text, priority integer, max_attempts integer,
+        retries_crash boolean
+    )
+), allowed AS (
+    SELECT
+        planned.*,
+        coalesce(planned.outcome, CASE
+            WHEN task.overlap = 'skip' AND EXISTS (
+                SELECT
+                FROM jobsd.recurring_executions AS previous
+                JOIN jobsd.jobs AS job ON job.id = previous.job_id
+                WHERE previous.task_key = task.key
+                    AND previous.run_at = task.last_run_at
+                    AND job.finished_at IS NULL
+                    AND NOT EXISTS (
+                        SELECT FROM jobsd.failed_executions WHERE job_id = job.id
+                    )
+            )
+                THEN 'skipped'
+        END) AS verdict
+    FROM planned
+    JOIN jobsd.recurring_tasks AS task ON task.key = planned.key
+    WHERE task.updated_at = planned.version
+        AND (task.enabled OR %(even_disabled)s)
+        AND planned.run_at
+            > least(coalesce(task.last_run_at, '-infinity'), now() - interval '1 day')
+), numbered AS MATERIALIZED (
+    SELECT
+        allowed.*,
+        CASE
+            WHEN verdict IS NULL THEN nextval(pg_get_serial_sequence('jobsd.jobs', 'id'))
+        END AS job_id
+    FROM allowed
+    ORDER BY run_at, key
+), stored AS (
+    INSERT INTO jobsd.recurring_executions (task_key, run_at, job_id, outcome)
+    SELECT key, run_at, job_id, verdict
+    FROM numbered
+    ON CONFLICT (task_key, run_at) DO NOTHING
+    RETURNING task_key, run_at, job_id, outcome
+), job AS (
+    INSERT INTO jobsd.jobs (
+        id, queue_name, class_name, arguments, priority, max_attempts, retries_crash
+    )
+    SELECT
+        job_id, queue_name, class_name, arguments::jsonb, priority, max_attempts, retries_crash
+    FROM numbered
+    WHERE job_id = ANY (ARRAY(SELECT job_id FROM stored WHERE job_id IS NOT NULL))
+    RETURNING id, queue_name, priority
+), ready AS (
+    INSERT INTO jobsd.ready_executions (job_id, position, priority, queue_name)
+    SELECT id, id, priority, queue_name
+    FROM job
+), ran AS (
+    UPDATE jobsd.recurring_tasks AS task
+    SET last_run_at = greatest(task.last_run_at, ran.last_run_at),
+        runs_count = task.runs_count + ran.runs
+    FROM (
+        SELECT task_key, max(run_at) AS last_run_at, count(*) AS runs
+        FROM stored
+        WHERE job_id IS NOT NULL
+        GROUP BY task_key
+        ORDER BY task_key
+    ) AS ran
+    WHERE task.key = ran.task_key
+), woken AS MATERIALIZED (
+    SELECT pg_notify('jobsd.wake', 'ready ' || queue_name)
+    FROM (SELECT DISTINCT queue_name FROM job) AS queue
+    WHERE EXISTS (SELECT FROM jobsd.sleepers WHERE kind = 'worker')
+)
+SELECT task_key, run_at, true, job_id, outcome, (SELECT count(*) FROM woken)
+FROM stored
+UNION ALL
+SELECT key, run_at, false, NULL, NULL, 0
+FROM numbered;
+
+-- history: list the planned runs of a task, the latest first, and what became of each.
+SELECT
+    run.run_at,
+    run.created_at,
+    run.job_id,
+    CASE
+        WHEN run.outcome IS NOT NULL THEN run.outcome
+        WHEN job.outcome IS NOT NULL THEN job.outcome
+        WHEN EXISTS (SELECT FROM jobsd.failed_executions WHERE job_id = run.job_id)
+            THEN 'failed'
+        WHEN EXISTS (SELECT FROM jobsd.ready_executions WHERE job_id = run.job_id)
+            THEN 'ready'
+        WHEN EXISTS (SELECT FROM jobsd.scheduled_executions WHERE job_id = run.job_id)
+            THEN 'scheduled'
+        WHEN EXISTS (SELECT FROM jobsd.blocked_executions WHERE job_id = run.job_id)
+            THEN 'blocked'
+        WHEN job.id IS NOT NULL THEN 'claimed'
+        ELSE 'cleared'
+    END,
+    job.started_at,
+    job.finished_at
+FROM jobsd.recurring_executions AS run
+LEFT JOIN jobsd.jobs AS job ON job.id = run.job_id
+WHERE run.task_key = %(key)s
+ORDER BY run.run_at DESC
+LIMIT %(limit)s;
+
+-- clear: remove some of the history that is older than `keep_s`, but nothing of the last day.
+DELETE FROM jobsd.recurring_executions
+WHERE ctid = ANY (ARRAY(
+    SELECT ctid
+    FROM jobsd.recurring_executions
+    WHERE run_at < now() - make_interval(secs => greatest(%(keep_s)s::float8, 86400))
+    ORDER BY run_at, task_key
+    LIMIT %(limit)s
+    FOR UPDATE SKIP LOCKED
+))
+RETURNING 1;
+
+-- now: read the clock by which runs are planned.
+SELECT now();

@@ -1,0 +1,255 @@
+"""The `recurring_tasks` table: what is to run, when, and who says so.
+
+Static tasks come from a file and are changed there; dynamic ones are made, switched and
+removed at run time. The schedulers read all of them from this table.
+"""
+
+from __future__ import annotations
+
+import difflib
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, overload
+
+from jobsd.clock import utc_now
+from jobsd.database.statements import Statements
+from jobsd.errors import NotFoundError, RefusedError
+from jobsd.jobs import arguments, client
+
+from . import making, occurrences
+from .schedule import ScheduleError, parse
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from jobsd.database.connection import Session
+    from jobsd.jobs.enqueue import EnqueuedJob
+
+    from .occurrences import Occurrence
+    from .schedule import Schedule
+
+STATEMENTS = Statements("jobsd.recurring", "tasks.sql")
+
+
+class _Schedule:
+    """`task.schedule` is what was written, `RecurringTask.schedule(key, …)` makes a task."""
+
+    @overload
+    def __get__(
+        self, task: None, kind: type[RecurringTask]
+    ) -> Callable[..., RecurringTask]: ...
+    @overload
+    def __get__(self, task: RecurringTask, kind: type[RecurringTask]) -> str: ...
+    def __get__(
+        self, task: RecurringTask | None, kind: type[RecurringTask]
+    ) -> str | Callable[..., RecurringTask]:
+        return make if task is None else task.phrase
+
+
+@dataclass(frozen=True, slots=True)
+class RecurringTask:
+    """One row of the `recurring_tasks` table; its columns, with `phrase` for `schedule`.
+
+    Either `class_name` or `command` says what runs. `source` is FILE:LINE of a static task.
+    `time_zone` holds where the schedule names none. `updated_at` is the version of the
+    definition: a run changes `last_run_at` and `runs_count` only. Planned instants up to
+    `planned_from` were never meant for it.
+    """
+
+    key: str
+    phrase: str
+    time_zone: str
+    class_name: str | None
+    command: str | None
+    arguments_json: str
+    queue_name: str | None
+    priority: int | None
+    description: str
+    static: bool
+    enabled: bool
+    run_at_start: bool
+    on_missed: str
+    overlap: str
+    source: str | None
+    named_by: int | None
+    planned_from: datetime
+    last_run_at: datetime | None
+    runs_count: int
+    created_at: datetime
+    updated_at: datetime
+
+    schedule = _Schedule()
+
+    @property
+    def name(self) -> str:
+        """The key, by the name that the original's document gives it."""
+        return self.key
+
+    @property
+    def arguments(self) -> tuple[list[Any], dict[str, Any]]:
+        """The positional arguments and the named ones.
+
+        Raises:
+            ArgumentError: when they hold what is not registered in this process.
+        """
+        return arguments.load(self.arguments_json)
+
+    @property
+    def plan(self) -> Schedule:
+        """What the schedule means.
+
+        Raises:
+            ScheduleError: when somebody has written one into the table that means nothing.
+        """
+        return parse(self.phrase, self.time_zone, key=self.key)
+
+    @property
+    def next_run(self) -> datetime | None:
+        """The next planned instant by this machine's clock; None when it never runs."""
+        upcoming = self.next_runs(1)
+        return upcoming[0] if upcoming else None
+
+    def next_runs(self, n: int = 5, after: datetime | None = None) -> list[datetime]:
+        """Return the next `n` planned instants, in UTC; none for a task that is turned off."""
+        try:
+            return self.plan.upcoming(n, after or utc_now()) if self.enabled else []
+        except ScheduleError:
+            return []
+
+    def history(self, limit: int = 20) -> list[Occurrence]:
+        """Return the latest planned runs, newest first, with what became of them."""
+        with client.default_client().session() as session:
+            return occurrences.history(session, self.key, limit)
+
+    def run_now(self) -> EnqueuedJob:
+        """Enqueue the task's job now, beside its schedule; also when it is turned off.
+
+        Raises:
+            UnknownJobError: when this process does not know the job.
+            RefusedError: when the previous run lives and may not be overlapped.
+        """
+        with client.default_client().session() as session:
+            return occurrences.run_now(session, self)
+
+    @classmethod
+    def all(cls) -> list[RecurringTask]:
+        """Return all tasks, by key."""
+        with client.default_client().session() as session:
+            return load(session)
+
+    @classmethod
+    def find_by(
+        cls, *, name: str | None = None, key: str | None = None
+    ) -> RecurringTask | None:
+        """Return the task of this key, under either name, or None.
+
+        Raises:
+            TypeError: when neither is given.
+        """
+        wanted = name if key is None else key
+        if wanted is None:
+            raise TypeError("find_by() needs a name")
+        with client.default_client().session() as session:
+            return find(session, wanted)
+
+    @classmethod
+    def unschedule(cls, key: str) -> None:
+        """Delete a task that was made at run time; its history stays.
+
+        Raises:
+            NotFoundError: when there is no such task.
+            RefusedError: when a file names it.
+        """
+        with client.default_client().session() as session:
+            remove(session, key)
+
+    def enable(self) -> None:
+        """Turn the task on, when it was made at run time; otherwise like `unschedule`."""
+        with client.default_client().session() as session:
+            set_enabled(session, self.key, enabled=True)
+
+    def disable(self) -> None:
+        """Turn the task off, when it was made at run time; otherwise like `unschedule`."""
+        with client.default_client().session() as session:
+            set_enabled(session, self.key, enabled=False)
+
+
+def make(key: str, **settings: Any) -> RecurringTask:  # noqa: ANN401
+    """Make a task at run time, with the settings of recurring.yml: see `making.task`.
+
+    Raises:
+        RefusedError: when the key is taken.
+        Error: saying what about the settings is wrong.
+    """
+    with client.default_client().session() as session:
+        return add(session, making.task(key, **settings))
+
+
+def load(session: Session) -> list[RecurringTask]:
+    """Return all tasks, by key."""
+    return [_task(row) for row in session.fetch(STATEMENTS["all"])]
+
+
+def find(session: Session, key: str) -> RecurringTask | None:
+    """Return the task of this key, or None."""
+    rows = session.fetch(STATEMENTS["find"], {"key": key})
+    return _task(rows[0]) if rows else None
+
+
+def get(session: Session, key: str) -> RecurringTask:
+    """Return the task of this key.
+
+    Raises:
+        NotFoundError: naming the nearest key that there is.
+    """
+    if task := find(session, key):
+        return task
+    near = difflib.get_close_matches(key, [task.key for task in load(session)], 1)
+    hint = f"; did you mean {near[0]!r}?" if near else ""
+    raise NotFoundError(f"there is no recurring task {key!r}{hint}")
+
+
+def add(session: Session, made: making.NewTask) -> RecurringTask:
+    """Store a task that was made at run time.
+
+    Raises:
+        RefusedError: when its key is taken.
+    """
+    if not session.fetch(STATEMENTS["add"], made.columns()):
+        taken = find(session, made.key)
+        by = f" by {taken.source}" if taken and taken.static else ""
+        raise RefusedError(f"the key {made.key!r} is taken{by}")
+    return get(session, made.key)
+
+
+def remove(session: Session, key: str) -> None:
+    """Delete a task that was made at run time; its history stays.
+
+    Raises:
+        NotFoundError: when there is no such task.
+        RefusedError: when a file names it.
+    """
+    if not session.fetch(STATEMENTS["remove"], {"key": key}):
+        _refuse(get(session, key), "removed")
+
+
+def set_enabled(session: Session, key: str, *, enabled: bool) -> None:
+    """Turn a task that was made at run time on or off; errors as those of `remove`."""
+    if not session.fetch(STATEMENTS["set_enabled"], {"key": key, "enabled": enabled}):
+        _refuse(get(session, key), "enabled" if enabled else "disabled")
+
+
+def _task(row: tuple[Any, ...]) -> RecurringTask:
+    return RecurringTask(*map(_in_utc, row))
+
+
+def _in_utc(value: Any) -> Any:  # noqa: ANN401 - any column
+    # In one zone whose clocks never change, instants compare as what they are.
+    return value.astimezone(UTC) if isinstance(value, datetime) else value
+
+
+def _refuse(task: RecurringTask, verb: str) -> None:
+    raise RefusedError(
+        f"{task.key!r} can't be {verb} at run time: it stands in {task.source},"
+        " where it can be changed",
+    )

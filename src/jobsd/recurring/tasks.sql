@@ -1,0 +1,158 @@
+-- all: list the recurring tasks.
+SELECT
+    key, schedule, time_zone, class_name, command, arguments::text, queue_name, priority,
+    description, static, enabled, run_at_start, on_missed, overlap, source, named_by,
+    planned_from, last_run_at, runs_count, created_at, updated_at
+FROM jobsd.recurring_tasks
+ORDER BY key
+LIMIT 100000;
+
+-- find: read one task.
+SELECT
+    key, schedule, time_zone, class_name, command, arguments::text, queue_name, priority,
+    description, static, enabled, run_at_start, on_missed, overlap, source, named_by,
+    planned_from, last_run_at, runs_count, created_at, updated_at
+FROM jobsd.recurring_tasks
+WHERE key = %(key)s;
+
+-- store_static: make the tasks of one file what the file says, and return those that
+-- something else names too: whether that was a file, its place, and whether ours is newer.
+--
+-- A row belongs to the newest file that a living scheduler has read. A row that no file
+-- names any more goes once the scheduler that named it is gone. A new row takes over what
+-- the history knows of its key, which outlives rows.
+WITH mine AS (
+    SELECT *
+    FROM jsonb_to_recordset(%(tasks)s::jsonb) AS mine (
+        key text, schedule text, time_zone text, class_name text, command text,
+        arguments text, queue_name text, priority integer, description text,
+        enabled boolean, run_at_start boolean, on_missed text, overlap text, source text,
+        file_changed_at timestamptz
+    )
+), rival AS (
+    SELECT task.*
+    FROM jobsd.recurring_tasks AS task
+    WHERE NOT task.static
+        OR EXISTS (
+            SELECT FROM jobsd.processes AS process
+            WHERE process.id = task.named_by AND process.id <> %(process_id)s
+        )
+), gone AS (
+    DELETE FROM jobsd.recurring_tasks AS task
+    WHERE NOT EXISTS (SELECT FROM rival WHERE rival.key = task.key)
+        AND task.key <> ALL (ARRAY(SELECT key FROM mine))
+), stored AS (
+    INSERT INTO jobsd.recurring_tasks AS task (
+        key, schedule, time_zone, class_name, command, arguments, queue_name, priority,
+        description, static, enabled, run_at_start, on_missed, overlap, source, named_by,
+        file_changed_at, last_run_at
+    )
+    SELECT
+        key, schedule, time_zone, class_name, command, arguments::jsonb, queue_name, priority,
+        description, true, enabled, run_at_start, on_missed, overlap, source, %(process_id)s,
+        file_changed_at,
+        (
+            SELECT max(run.run_at)
+            FROM jobsd.recurring_executions AS run
+            WHERE run.task_key = mine.key AND run.job_id IS NOT NULL
+        )
+    FROM mine
+    ORDER BY key
+    ON CONFLICT (key) DO UPDATE SET
+        schedule = excluded.schedule,
+        time_zone = excluded.time_zone,
+        class_name = excluded.class_name,
+        command = excluded.command,
+        arguments = excluded.arguments,
+        queue_name = excluded.queue_name,
+        priority = excluded.priority,
+        description = excluded.description,
+        static = true,
+        enabled = excluded.enabled,
+        run_at_start = excluded.run_at_start,
+        on_missed = excluded.on_missed,
+        overlap = excluded.overlap,
+        source = excluded.source,
+        named_by = excluded.named_by,
+        file_changed_at = excluded.file_changed_at,
+        planned_from = CASE
+            WHEN task.static AND (task.schedule, task.time_zone, task.enabled)
+                = (excluded.schedule, excluded.time_zone, excluded.enabled)
+                THEN task.planned_from
+            ELSE now()
+        END,
+        updated_at = CASE
+            WHEN task.static AND (
+                task.schedule, task.time_zone, task.class_name, task.command, task.arguments,
+                task.queue_name, task.priority, task.description, task.enabled,
+                task.run_at_start, task.on_missed, task.overlap, task.source
+            ) IS NOT DISTINCT FROM (
+                excluded.schedule, excluded.time_zone, excluded.class_name, excluded.command,
+                excluded.arguments, excluded.queue_name, excluded.priority,
+                excluded.description, excluded.enabled, excluded.run_at_start,
+                excluded.on_missed, excluded.overlap, excluded.source
+            )
+                THEN task.updated_at
+            ELSE now()
+        END
+    WHERE NOT task.static
+        OR excluded.file_changed_at >= task.file_changed_at
+        OR NOT EXISTS (SELECT FROM rival WHERE rival.key = task.key)
+)
+SELECT
+    mine.key, mine.source, rival.static, rival.source,
+    NOT rival.static OR mine.file_changed_at >= rival.file_changed_at
+FROM mine
+JOIN rival ON rival.key = mine.key
+WHERE (
+    rival.static, rival.schedule, rival.time_zone, rival.class_name, rival.command,
+    rival.arguments, rival.queue_name, rival.priority, rival.enabled
+) IS DISTINCT FROM (
+    true, mine.schedule, mine.time_zone, mine.class_name, mine.command,
+    mine.arguments::jsonb, mine.queue_name, mine.priority, mine.enabled
+)
+ORDER BY mine.key
+LIMIT 1000;
+
+-- add: make a task at run time; no row comes back when its key is taken.
+WITH told AS MATERIALIZED (
+    SELECT pg_notify('jobsd.wake', 'recurring')
+)
+INSERT INTO jobsd.recurring_tasks (
+    key, schedule, time_zone, class_name, command, arguments, queue_name, priority,
+    description, enabled, run_at_start, on_missed, overlap, last_run_at
+)
+SELECT
+    %(key)s, %(schedule)s, %(time_zone)s, %(class_name)s, %(command)s, %(arguments)s::jsonb,
+    %(queue_name)s, %(priority)s, %(description)s, %(enabled)s, %(run_at_start)s,
+    %(on_missed)s, %(overlap)s,
+    (
+        SELECT max(run.run_at)
+        FROM jobsd.recurring_executions AS run
+        WHERE run.task_key = %(key)s AND run.job_id IS NOT NULL
+    )
+FROM told
+ON CONFLICT (key) DO NOTHING
+RETURNING key;
+
+-- remove: delete a task that was made at run time.
+WITH told AS MATERIALIZED (
+    SELECT pg_notify('jobsd.wake', 'recurring')
+)
+DELETE FROM jobsd.recurring_tasks
+USING told
+WHERE key = %(key)s AND NOT static
+RETURNING key;
+
+-- set_enabled: turn a task that was made at run time on or off; one that is turned on
+-- does not catch up on what it was off for.
+WITH told AS MATERIALIZED (
+    SELECT pg_notify('jobsd.wake', 'recurring')
+)
+UPDATE jobsd.recurring_tasks
+SET enabled = %(enabled)s,
+    planned_from = CASE WHEN enabled = %(enabled)s THEN planned_from ELSE now() END,
+    updated_at = CASE WHEN enabled = %(enabled)s THEN updated_at ELSE now() END
+FROM told
+WHERE key = %(key)s AND NOT static
+RETURNING key;

@@ -1,0 +1,315 @@
+"""Recurring tasks can be listed, found, made, switched, run and removed."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from jobsd.errors import Error, NotFoundError, RefusedError, UnknownJobError
+from jobsd.recurring import occurrences, tasks
+from jobsd.recurring.command import CommandError
+from jobsd.recurring.schedule import ScheduleError
+from jobsd.recurring.tasks import RecurringTask
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from jobsd.database.connection import Session
+
+    from .conftest import Ask
+
+pytestmark = pytest.mark.usefixtures("default_client")
+
+NIGHTLY: dict[str, Any] = {"schedule": "at 3am every day", "class_name": "RecurringTestJob"}
+
+
+def _make_static(ask: Ask, key: str = "static") -> None:
+    ask(
+        "INSERT INTO jobsd.recurring_tasks (key, schedule, class_name, static, source)"
+        " VALUES (%s, 'every hour', 'RecurringTestJob', true, 'config/recurring.yml:4')",
+        key,
+    )
+
+
+def _found(key: str) -> RecurringTask:
+    task = RecurringTask.find_by(key=key)
+    assert task is not None
+    return task
+
+
+def _unschedule(task: RecurringTask) -> None:
+    RecurringTask.unschedule(task.key)
+
+
+# Reading.
+
+
+def test_all_lists_every_task_by_key(ask: Ask) -> None:
+    _make_static(ask)
+    RecurringTask.schedule("nightly", **NIGHTLY)
+
+    assert [task.key for task in RecurringTask.all()] == ["nightly", "static"]
+
+
+def test_a_task_is_found_by_its_name() -> None:
+    RecurringTask.schedule("daily_cleanup", **NIGHTLY)
+
+    task = RecurringTask.find_by(name="daily_cleanup")
+
+    assert task is not None
+    assert (task.name, task.key, task.schedule) == (
+        "daily_cleanup",
+        "daily_cleanup",
+        "at 3am every day",
+    )
+
+
+def test_a_name_that_no_task_has_finds_none() -> None:
+    assert RecurringTask.find_by(name="heartbeat") is None
+
+
+def test_finding_by_nothing_is_a_mistake() -> None:
+    with pytest.raises(TypeError):
+        RecurringTask.find_by()
+
+
+def test_the_next_run_is_computed() -> None:
+    task = RecurringTask.schedule("nightly", **NIGHTLY)
+
+    next_run = task.next_run
+
+    assert next_run is not None
+    assert (next_run.hour, next_run.minute) == (3, 0)
+    assert timedelta(0) < next_run - datetime.now(UTC) <= timedelta(days=1)
+
+
+def test_a_task_that_is_turned_off_has_no_next_run() -> None:
+    assert RecurringTask.schedule("off", **NIGHTLY, enabled=False).next_run is None
+
+
+def test_a_schedule_that_means_nothing_has_no_next_run(ask: Ask) -> None:
+    ask(
+        "INSERT INTO jobsd.recurring_tasks (key, schedule, class_name)"
+        " VALUES ('odd', 'every now and then', 'RecurringTestJob')"
+    )
+
+    assert _found("odd").next_run is None
+
+
+def test_a_key_that_there_is_not_names_the_nearest(session: Session) -> None:
+    RecurringTask.schedule("nightly", **NIGHTLY)
+
+    with pytest.raises(NotFoundError, match="did you mean 'nightly'"):
+        tasks.get(session, "nigthly")
+
+
+# Making and removing.
+
+
+def test_a_task_is_made_with_the_settings_of_the_file() -> None:
+    task = RecurringTask.schedule(
+        "report",
+        schedule="0 9 * * 1-5 Europe/Madrid",
+        class_name="RecurringTestJob",
+        args=[1, {"deep": True}],
+        queue="reports",
+        priority=5,
+        description="weekly figures",
+        overlap="skip",
+        on_missed="once",
+        run_at_start=True,
+    )
+
+    assert (task.static, task.enabled, task.queue_name, task.priority) == (
+        False,
+        True,
+        "reports",
+        5,
+    )
+    assert (task.arguments, task.overlap, task.on_missed) == (
+        ([1], {"deep": True}),
+        "skip",
+        "once",
+    )
+
+
+def test_a_command_goes_to_its_own_queue() -> None:
+    task = RecurringTask.schedule("clean", schedule="@hourly", command="app.tasks.clean()")
+
+    assert task.queue_name == "recurring"
+
+
+@pytest.mark.parametrize(
+    ("settings", "error"),
+    [
+        ({"schedule": "now and then", "class_name": "A"}, ScheduleError),
+        ({"schedule": "@daily", "class_name": "A", "time_zone": "Mars/Base"}, ScheduleError),
+        ({"schedule": "@daily"}, Error),
+        ({"schedule": "@daily", "class_name": "A", "command": "a.b()"}, Error),
+        ({"schedule": "@daily", "command": "__import__('os').system('x')"}, CommandError),
+        ({"schedule": "@daily", "command": "a.b()", "args": [1]}, Error),
+        ({"schedule": "@daily", "class_name": "A", "queue": "a*"}, Error),
+        ({"schedule": "@daily", "class_name": "A", "priority": 1.5}, Error),
+        ({"schedule": "@daily", "class_name": "A", "args": [object()]}, Error),
+        ({"schedule": "@daily", "class_name": "A", "on_missed": "often"}, Error),
+        ({"schedule": "@daily", "class_name": "A", "overlap": "often"}, Error),
+    ],
+)
+def test_settings_that_cannot_be_meant_are_refused(
+    settings: dict[str, Any], error: type[Error]
+) -> None:
+    with pytest.raises(error):
+        RecurringTask.schedule("bad", **settings)
+
+    assert RecurringTask.all() == []
+
+
+@pytest.mark.parametrize("key", ["", "x" * 256, "a\0b", "a\nb"])
+def test_a_key_is_printable_and_not_too_long(key: str) -> None:
+    with pytest.raises(Error, match="is no key"):
+        RecurringTask.schedule(key, **NIGHTLY)
+
+
+def test_a_key_that_is_taken_is_refused(ask: Ask) -> None:
+    _make_static(ask)
+
+    with pytest.raises(RefusedError, match=r"taken by config/recurring\.yml:4"):
+        RecurringTask.schedule("static", **NIGHTLY)
+
+
+def test_an_unscheduled_task_is_gone() -> None:
+    RecurringTask.schedule("nightly", **NIGHTLY)
+
+    RecurringTask.unschedule("nightly")
+
+    assert RecurringTask.all() == []
+
+
+def test_unscheduling_what_there_is_not_says_so() -> None:
+    with pytest.raises(NotFoundError):
+        RecurringTask.unschedule("nightly")
+
+
+@pytest.mark.parametrize(
+    "edit",
+    [
+        _unschedule,
+        RecurringTask.enable,
+        RecurringTask.disable,
+    ],
+)
+def test_a_task_of_a_file_cannot_be_edited_at_run_time(
+    ask: Ask, edit: Callable[[RecurringTask], None]
+) -> None:
+    _make_static(ask)
+    task = _found("static")
+
+    with pytest.raises(RefusedError, match=r"config/recurring\.yml:4"):
+        edit(task)
+
+    assert _found("static") == task
+
+
+def test_a_task_can_be_turned_off_and_on() -> None:
+    RecurringTask.schedule("nightly", **NIGHTLY).disable()
+    off = _found("nightly")
+    off.enable()
+    on = _found("nightly")
+
+    assert (off.enabled, on.enabled) == (False, True)
+
+
+def test_a_task_that_is_turned_on_does_not_catch_up() -> None:
+    made = RecurringTask.schedule("nightly", **NIGHTLY)
+    made.disable()
+    made.enable()
+
+    assert _found("nightly").planned_from > made.planned_from
+
+
+def test_turning_on_what_is_on_changes_nothing() -> None:
+    made = RecurringTask.schedule("nightly", **NIGHTLY)
+
+    made.enable()
+
+    assert _found("nightly") == made
+
+
+# Running now, and history.
+
+
+def test_a_task_can_be_run_now(ask: Ask) -> None:
+    job = RecurringTask.schedule("nightly", **NIGHTLY).run_now()
+
+    (row,) = ask("SELECT id, class_name, queue_name, priority FROM jobsd.jobs")
+    assert (job.state, row) == ("ready", (job.id, "RecurringTestJob", "mail", 3))
+
+
+def test_a_run_now_is_in_the_history() -> None:
+    task = RecurringTask.schedule("nightly", **NIGHTLY)
+    job = task.run_now()
+
+    (occurrence,) = task.history()
+
+    assert (occurrence.job_id, occurrence.outcome) == (job.id, "ready")
+    assert 0 <= occurrence.late_s < 1
+
+
+def test_a_task_that_is_turned_off_can_be_run_now() -> None:
+    task = RecurringTask.schedule("nightly", **NIGHTLY, enabled=False)
+
+    assert task.run_now().id > 0
+
+
+def test_running_now_does_not_overlap_where_it_may_not() -> None:
+    task = RecurringTask.schedule("nightly", **NIGHTLY, overlap="skip")
+    task.run_now()
+
+    with pytest.raises(RefusedError, match="has not ended"):
+        _found("nightly").run_now()
+
+
+def test_running_a_job_that_is_not_known_here_says_so() -> None:
+    task = RecurringTask.schedule("odd", schedule="@daily", class_name="NoSuchJob")
+
+    with pytest.raises(UnknownJobError):
+        task.run_now()
+
+
+@pytest.mark.parametrize(
+    ("happens", "outcome"),
+    [
+        ("UPDATE jobsd.jobs SET finished_at = now(), outcome = 'finished'", "finished"),
+        ("UPDATE jobsd.jobs SET finished_at = now(), outcome = 'discarded'", "discarded"),
+        (
+            "INSERT INTO jobsd.failed_executions SELECT id, now(), '{}' FROM jobsd.jobs",
+            "failed",
+        ),
+        ("DELETE FROM jobsd.ready_executions", "claimed"),
+        ("DELETE FROM jobsd.jobs", "cleared"),
+    ],
+)
+def test_the_history_says_what_became_of_the_job(ask: Ask, happens: str, outcome: str) -> None:
+    task = RecurringTask.schedule("nightly", **NIGHTLY)
+    task.run_now()
+    if outcome == "cleared":
+        ask("DELETE FROM jobsd.ready_executions")
+
+    ask(happens)
+
+    assert [occurrence.outcome for occurrence in task.history()] == [outcome]
+
+
+def test_the_latest_of_the_history_comes_first() -> None:
+    task = RecurringTask.schedule("nightly", **NIGHTLY)
+    ids = [_found("nightly").run_now().id for _ in range(3)]
+
+    assert [occurrence.job_id for occurrence in task.history(2)] == ids[:0:-1]
+
+
+def test_the_history_of_the_last_day_is_never_cleared(session: Session) -> None:
+    RecurringTask.schedule("nightly", **NIGHTLY).run_now()
+
+    assert occurrences.clear(session, 0.0, 10) == 0
