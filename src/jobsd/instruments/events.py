@@ -75,6 +75,7 @@ EVENTS = {
         Event("recurring.enqueued", "info", "A recurring task was enqueued."),
         Event("recurring.skipped", "debug", "A planned run was enqueued by someone else."),
         Event("recurring.missed", "warning", "Planned runs lie in the past and are skipped."),
+        Event("recurring.overlapped", "info", "A run was left out: the previous one lives."),
         Event("recurring.failed", "error", "A recurring task could not be enqueued."),
         Event("recurring.conflict", "warning", "Two files name the same recurring task."),
         Event("hook.failed", "error", "A hook has raised; nothing else changes."),

@@ -1,0 +1,14 @@
+-- look: read the clock, what shows that tasks have changed, and whether a task of a file has
+-- lost the scheduler that named it. The figures change with every edit, whenever and in
+-- whatever order the edits commit (their latest time would not).
+SELECT
+    now(),
+    count(*),
+    coalesce(bit_xor(hashtextextended(
+        task.key, (extract(epoch FROM task.updated_at) * 1000000)::bigint
+    )), 0),
+    coalesce(bool_or(task.static AND NOT EXISTS (
+        SELECT FROM jobsd.processes AS process WHERE process.id = task.named_by
+    )), false)
+FROM jobsd.recurring_tasks AS task
+WHERE task.static OR %(dynamic)s;

@@ -1,0 +1,67 @@
+"""One scheduler as a process of its own, for tests that kill and freeze it.
+
+    python alone.py DATABASE-URL KEY:ON_MISSED…
+
+Each key is a task that ticks every second.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from jobsd.configuration.options import SchedulerOptions
+from jobsd.database.connection import Target
+from jobsd.jobs.definition import Job
+from jobsd.processes import process
+from jobsd.processes.board import Board
+from jobsd.processes.process import Context
+from jobsd.processes.registry import new_name
+from jobsd.recurring.task import TaskOptions
+from jobsd.scheduler.scheduler import Scheduler
+
+
+class AloneTestJob(Job):
+    def perform(self) -> None:
+        """Do nothing."""
+
+
+def _task(said: str) -> TaskOptions:
+    key, _, on_missed = said.partition(":")
+    return TaskOptions(
+        key=key,
+        class_name="AloneTestJob",
+        command=None,
+        schedule="every second",
+        arguments=(),
+        queue_name=None,
+        priority=None,
+        description="",
+        time_zone="UTC",
+        enabled=True,
+        run_at_start=False,
+        on_missed=on_missed or "skip",
+        overlap="allow",
+        source="config/recurring.yml:1",
+    )
+
+
+def main(url: str, *tasks: str) -> int:
+    """Run a scheduler until it is told to stop."""
+    board = Board()
+    board.supervisor_pid = os.getppid()
+    slot = board.free_slot()
+    assert slot is not None
+    name = new_name("scheduler")
+    slot.take("scheduler", name)
+    context = Context(board, slot, name)
+    process.listen_to_signals(context)
+    options = SchedulerOptions(
+        dynamic_tasks_enabled=True, polling_interval_s=5.0, keep_history_for_s=86400.0
+    )
+    loop = Scheduler(context, Target(url), options, tuple(map(_task, tasks)), "test")
+    return process.run(loop, context)
+
+
+if __name__ == "__main__":
+    sys.exit(main(*sys.argv[1:]))

@@ -1,0 +1,163 @@
+"""Schedulers that are killed, frozen, or many enqueue each planned instant exactly once."""
+
+from __future__ import annotations
+
+import contextlib
+import random
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+import psycopg
+import pytest
+
+from jobsd.clock import monotonic
+from jobsd.processes.nap import Nap
+
+from .conftest import RUNS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from jobsd.database.connection import Target
+
+    from .conftest import Ask
+
+ALONE = Path(__file__).with_name("alone.py")
+
+TWICE = (
+    "SELECT (SELECT count(*) FROM jobsd.jobs)"
+    " - (SELECT count(DISTINCT job_id) FROM jobsd.recurring_executions)"
+)
+GAPS = (
+    "SELECT task_key, array_agg(step ORDER BY run_at) FILTER (WHERE step > 1)"
+    " FROM (SELECT task_key, run_at, extract(epoch FROM run_at - lag(run_at) OVER ("
+    "   PARTITION BY task_key ORDER BY run_at))::int AS step"
+    "   FROM jobsd.recurring_executions WHERE job_id IS NOT NULL) AS run"
+    " GROUP BY task_key ORDER BY task_key"
+)
+
+
+class Start(Protocol):
+    def __call__(self, *tasks: str) -> subprocess.Popen[bytes]: ...
+
+
+@pytest.fixture
+def start(target: Target) -> Iterator[Start]:
+    started: list[subprocess.Popen[bytes]] = []
+
+    def run(*tasks: str) -> subprocess.Popen[bytes]:
+        started.append(subprocess.Popen([sys.executable, ALONE, target.url, *tasks]))
+        return started[-1]
+
+    yield run
+    for process in started:
+        with contextlib.suppress(ProcessLookupError):
+            process.send_signal(signal.SIGCONT)
+        process.kill()
+        process.wait()
+
+
+def _until(condition: Callable[[], object], within_s: float = 15.0) -> None:
+    end, nap = monotonic() + within_s, Nap()
+    while not condition():
+        assert monotonic() < end, "the condition has not come about"
+        nap.take(0.02)
+    nap.close()
+
+
+def test_every_tick_runs_once_while_schedulers_are_killed_and_frozen(
+    start: Start, ask: Ask
+) -> None:
+    dice = random.Random(7)  # noqa: S311 - the same dice each time
+    tasks = [f"task-{n}:all" for n in range(20)]
+    living = [start(*tasks), start(*tasks)]
+    _until(lambda: ask(RUNS) != [0])
+
+    for round_ in range(1, 7):
+        victim = living.pop(dice.randrange(2))
+        victim.send_signal(signal.SIGKILL if round_ % 2 else signal.SIGSTOP)
+        living.append(start(*tasks))
+        seen = ask(RUNS)[0]
+        _until(lambda seen=seen: ask(RUNS)[0] > seen)  # type: ignore[misc]
+        victim.send_signal(signal.SIGCONT)
+    wanted = ask(RUNS)[0] + 40
+    _until(lambda: ask(RUNS)[0] >= wanted)
+
+    assert ask(TWICE) == [0]
+    assert ask(GAPS) == [(f"task-{n}", None) for n in sorted(range(20), key=str)]
+
+
+def test_a_scheduler_that_was_frozen_settles_what_it_missed(start: Start, ask: Ask) -> None:
+    process = start("all:all", "once:once", "skip:skip")
+    _until(lambda: ask(RUNS)[0] >= 3)
+
+    process.send_signal(signal.SIGSTOP)
+    (before,) = ask("SELECT clock_timestamp()")
+    _until(lambda: ask("SELECT clock_timestamp() > %s + interval '6 s'", before)[0])
+    process.send_signal(signal.SIGCONT)
+    (after,) = ask("SELECT clock_timestamp()")
+    _until(lambda: ask(f"{RUNS} AND run_at > %s", after)[0] >= 6)
+
+    counts = dict(
+        ask(
+            "SELECT task_key, count(*) FROM jobsd.recurring_executions WHERE job_id IS NOT NULL"
+            " AND run_at > %s AND run_at <= %s GROUP BY task_key",
+            before,
+            after,
+        )
+    )
+    # Within the last two seconds nothing counts as missed.
+    assert counts["all"] == 6
+    assert counts["skip"] in {2, 3}
+    assert counts["once"] == counts["skip"] + 1
+
+
+def test_a_statement_that_outlives_its_scheduler_counts(
+    start: Start, ask: Ask, target: Target
+) -> None:
+    with psycopg.connect(target.url) as lock:
+        lock.execute("LOCK TABLE jobsd.recurring_executions IN SHARE ROW EXCLUSIVE MODE")
+        first = start("tick:all")
+        waiting = (
+            "SELECT count(*) FROM pg_stat_activity"
+            " WHERE wait_event_type = 'Lock' AND query LIKE '%%recurring_executions%%'"
+        )
+        _until(lambda: ask(waiting) == [1])
+        first.kill()
+        first.wait()
+        start("tick:all")
+        _until(lambda: ask(waiting) == [2])
+        lock.rollback()
+
+    _until(lambda: ask(RUNS)[0] >= 3)
+
+    assert (ask(TWICE), ask(GAPS)) == ([0], [("tick", None)])
+
+
+def test_a_scheduler_stops_when_it_is_asked_to(start: Start, ask: Ask) -> None:
+    process = start("tick")
+    _until(lambda: ask("SELECT count(*) FROM jobsd.processes") == [1])
+
+    process.terminate()
+
+    assert process.wait(5) == 0
+    assert ask("SELECT count(*) FROM jobsd.processes") == [0]
+
+
+def test_an_outage_of_the_database_is_waited_out(start: Start, ask: Ask) -> None:
+    process = start("tick:all")
+    _until(lambda: ask(RUNS) != [0])
+
+    for _ in range(3):
+        ask(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+            " WHERE application_name LIKE 'jobsd scheduler%%'"
+            " AND datname = current_database()"
+        )
+        seen = ask(RUNS)[0]
+        _until(lambda seen=seen: ask(RUNS)[0] > seen)  # type: ignore[misc]
+
+    assert (process.poll(), ask(TWICE), ask(GAPS)) == (None, [0], [("tick", None)])

@@ -1,0 +1,284 @@
+"""A tick becomes one job, as its task says, and one task's fault is no other's."""
+
+# pyright: reportPrivateUsage=false
+
+from __future__ import annotations
+
+import contextlib
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from jobsd.database.connection import Session
+from jobsd.errors import UnknownJobError
+
+from .conftest import RUNS, task
+
+if TYPE_CHECKING:
+    from .conftest import Ask, MakeScheduler, Told
+
+HOURLY = "every hour at minute 12"
+
+
+def _names(told: Told) -> list[str]:
+    return [name for name, _ in told]
+
+
+def _failed(told: Told) -> set[str]:
+    return {facts["task"] for name, facts in told if name == "recurring.failed"}
+
+
+def test_a_tick_becomes_a_job_that_is_ready(make_scheduler: MakeScheduler, ask: Ask) -> None:
+    make_scheduler(task()).hurry()
+
+    (row,) = ask(
+        "SELECT class_name, job.queue_name, job.priority, max_attempts, retries_crash,"
+        " position = job.id, job.scheduled_at FROM jobsd.jobs AS job"
+        " JOIN jobsd.ready_executions ON job_id = id ORDER BY id LIMIT 1"
+    )
+    assert row == ("SchedulerTestJob", "ticks", 7, 3, True, True, None)
+
+
+def test_the_instant_stored_is_the_planned_one(make_scheduler: MakeScheduler, ask: Ask) -> None:
+    driven = make_scheduler(task())
+    driven.hurry()
+    driven.until(lambda: ask(RUNS)[0] >= 2)
+
+    instants = ask("SELECT run_at FROM jobsd.recurring_executions ORDER BY run_at LIMIT 2")
+    assert [instant.microsecond for instant in instants] == [0, 0]
+    assert instants[1] - instants[0] == timedelta(seconds=1)
+
+
+def test_a_tick_is_never_early_and_hardly_late(make_scheduler: MakeScheduler, ask: Ask) -> None:
+    driven = make_scheduler(task())
+
+    driven.until(lambda: ask(RUNS) != [0])
+
+    (late_s,) = ask(
+        "SELECT extract(epoch FROM created_at - run_at)::float8"
+        " FROM jobsd.recurring_executions ORDER BY run_at DESC LIMIT 1"
+    )
+    # The test's rounds are up to 50 ms apart.
+    assert 0 <= late_s < 0.2
+
+
+def test_queue_priority_and_arguments_of_the_task_win(
+    make_scheduler: MakeScheduler, ask: Ask
+) -> None:
+    settings: dict[str, Any] = {
+        "queue_name": "urgent",
+        "priority": -1,
+        "arguments": (1, "two", {"three": 3}),
+    }
+
+    make_scheduler(task(**settings)).hurry()
+
+    (row,) = ask("SELECT queue_name, priority, arguments FROM jobsd.jobs ORDER BY id LIMIT 1")
+    assert row == ("urgent", -1, [1, "two", {"$keywords": {"three": 3}}])
+
+
+def test_named_arguments_may_stand_alone(make_scheduler: MakeScheduler, ask: Ask) -> None:
+    make_scheduler(task(arguments={"user_id": 42})).hurry()
+
+    assert ask("SELECT arguments FROM jobsd.jobs LIMIT 1") == [{"user_id": 42}]
+
+
+def test_the_task_keeps_its_last_run_and_their_number(
+    make_scheduler: MakeScheduler, ask: Ask
+) -> None:
+    make_scheduler(task()).hurry()
+
+    (row,) = ask(
+        "SELECT runs_count = (SELECT count(*) FROM jobsd.recurring_executions),"
+        " last_run_at = (SELECT max(run_at) FROM jobsd.recurring_executions)"
+        " FROM jobsd.recurring_tasks"
+    )
+    assert row == (True, True)
+
+
+def test_a_command_becomes_a_job_that_carries_its_key_alone(
+    make_scheduler: MakeScheduler, ask: Ask
+) -> None:
+    make_scheduler(task("clean", class_name=None, command="app.tasks.clean(days=3)")).hurry()
+
+    (row,) = ask("SELECT class_name, queue_name, arguments FROM jobsd.jobs ORDER BY id LIMIT 1")
+    assert row == ("RecurringCommandJob", "recurring", ["clean"])
+
+
+def test_all_that_is_due_is_stored_in_one_statement(
+    make_scheduler: MakeScheduler, ask: Ask
+) -> None:
+    make_scheduler(*(task(f"tick-{n}") for n in range(50))).hurry()
+
+    (row,) = ask(
+        "SELECT count(DISTINCT task_key), count(DISTINCT created_at)"
+        " FROM jobsd.recurring_executions"
+    )
+    assert row == (50, 1)
+
+
+def test_sleeping_workers_are_woken(make_scheduler: MakeScheduler, ask: Ask) -> None:
+    ask("INSERT INTO jobsd.sleepers (process_id, kind) VALUES (1, 'worker')")
+    driven = make_scheduler(task())
+    with contextlib.closing(
+        Session(driven.scheduler._session.target, "test", listen=True)
+    ) as listener:
+        _ = listener.connection
+
+        driven.hurry()
+
+        driven.until(lambda: "ready ticks" in listener.notifications())
+
+
+def test_it_says_what_it_has_enqueued(
+    make_scheduler: MakeScheduler, told: Told, ask: Ask
+) -> None:
+    make_scheduler(task()).hurry()
+
+    facts: dict[str, Any] = dict(told)["recurring.enqueued"]
+    ids = ask("SELECT job_id FROM jobsd.recurring_executions")
+    assert (facts["task"], facts["job_id"] in ids) == ("tick", True)
+
+
+# Faults of one task.
+
+
+def test_an_unknown_job_is_told_and_the_others_go_on(
+    make_scheduler: MakeScheduler, told: Told, ask: Ask
+) -> None:
+    driven = make_scheduler(task("broken", class_name="NoSuchJob"), task())
+
+    driven.hurry()
+    driven.until(lambda: ask(RUNS)[0] >= 2)
+
+    assert _failed(told) == {"broken"}
+    assert isinstance(dict(told)["recurring.failed"]["error"], UnknownJobError)
+
+
+def test_a_run_that_the_database_refuses_is_told_and_the_others_go_on(
+    make_scheduler: MakeScheduler, told: Told, ask: Ask
+) -> None:
+    ask(
+        "ALTER TABLE jobsd.recurring_executions ADD CONSTRAINT test_refuses"
+        " CHECK (task_key <> 'broken')"
+    )
+    try:
+        driven = make_scheduler(task("broken"), task())
+        driven.hurry()
+        driven.until(lambda: ask(RUNS)[0] >= 2)
+    finally:
+        ask("ALTER TABLE jobsd.recurring_executions DROP CONSTRAINT test_refuses")
+
+    assert _failed(told) == {"broken"}
+
+
+def test_arguments_that_cannot_be_stored_leave_out_their_task_alone(
+    make_scheduler: MakeScheduler, told: Told, ask: Ask
+) -> None:
+    make_scheduler(task("broken", arguments=(object(),)), task()).hurry()
+
+    assert (_failed(told), ask(RUNS) != [0]) == ({"broken"}, True)
+
+
+def test_a_schedule_in_the_table_that_means_nothing_is_told_once(
+    make_scheduler: MakeScheduler, told: Told, ask: Ask
+) -> None:
+    ask(
+        "INSERT INTO jobsd.recurring_tasks (key, schedule, class_name)"
+        " VALUES ('odd', 'every now and then', 'SchedulerTestJob')"
+    )
+    driven = make_scheduler(task())
+
+    for _ in range(3):
+        driven.look()
+
+    assert _names(told).count("recurring.failed") == 1
+
+
+# Overlap.
+
+
+def test_a_run_is_left_out_while_the_previous_one_lives(
+    make_scheduler: MakeScheduler, told: Told, ask: Ask
+) -> None:
+    driven = make_scheduler(task(overlap="skip"))
+
+    driven.hurry()
+    driven.until(lambda: "recurring.overlapped" in _names(told))
+
+    outcomes = ask("SELECT outcome FROM jobsd.recurring_executions ORDER BY run_at LIMIT 2")
+    assert (ask("SELECT count(*) FROM jobsd.jobs"), outcomes) == ([1], [None, "skipped"])
+
+
+def test_a_run_follows_once_the_previous_one_has_ended(
+    make_scheduler: MakeScheduler, told: Told, ask: Ask
+) -> None:
+    driven = make_scheduler(task(overlap="skip"))
+    driven.hurry()
+    driven.until(lambda: "recurring.overlapped" in _names(told))
+
+    ask("UPDATE jobsd.jobs SET finished_at = now(), outcome = 'finished'")
+
+    driven.until(lambda: ask(RUNS) == [2])
+
+
+def test_a_previous_run_that_has_failed_is_over(
+    make_scheduler: MakeScheduler, told: Told, ask: Ask
+) -> None:
+    driven = make_scheduler(task(overlap="skip"))
+    driven.hurry()
+    driven.until(lambda: "recurring.overlapped" in _names(told))
+
+    ask("INSERT INTO jobsd.failed_executions SELECT id, now(), '{}' FROM jobsd.jobs")
+
+    driven.until(lambda: ask(RUNS) == [2])
+
+
+# The process.
+
+
+def test_an_idle_scheduler_asks_little(make_scheduler: MakeScheduler) -> None:
+    driven = make_scheduler(task(schedule=HOURLY))
+    driven.poll()
+
+    rests = [driven.poll() for _ in range(100)]
+
+    assert min(rests) > 4
+
+
+def test_it_says_goodbye(make_scheduler: MakeScheduler, ask: Ask) -> None:
+    driven = make_scheduler(task(schedule=HOURLY))
+    driven.poll()
+    before = ask("SELECT kind FROM jobsd.processes")
+
+    driven.end()
+
+    assert (before, ask("SELECT kind FROM jobsd.processes")) == (["scheduler"], [])
+
+
+def test_its_title_names_the_next_task(make_scheduler: MakeScheduler) -> None:
+    driven = make_scheduler(task(schedule=HOURLY))
+
+    driven.poll()
+
+    assert driven.scheduler.doing().startswith("1 tasks, next tick at ")
+
+
+def test_history_and_heartbeats_are_cleared_past_their_time(
+    make_scheduler: MakeScheduler, ask: Ask
+) -> None:
+    ask(
+        "INSERT INTO jobsd.recurring_executions (task_key, run_at)"
+        " VALUES ('old', now() - interval '31 days'), ('new', now() - interval '29 days')"
+    )
+    ask(
+        "INSERT INTO jobsd.heartbeat_logs (executed_at, environment, hostname)"
+        " VALUES (now() - interval '31 days', 'test', 'old'), (now(), 'test', 'new')"
+    )
+    driven = make_scheduler()
+    driven.poll()
+
+    driven.scheduler._clear_at = 0.0
+    driven.poll()
+
+    left = ask("SELECT task_key FROM jobsd.recurring_executions")
+    assert (left, ask("SELECT hostname FROM jobsd.heartbeat_logs")) == (["new"], ["new"])

@@ -1,0 +1,263 @@
+"""Ticks come in their order, once, and what was missed is settled as the task wants it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from jobsd.recurring.schedule import ScheduleError
+from jobsd.recurring.tasks import RecurringTask
+from jobsd.scheduler.timetable import CATCH_UP_MAX, TOLD_MAX, Tick, Timetable
+
+START = datetime(2026, 3, 1, 12, tzinfo=UTC)
+ROW = RecurringTask(
+    key="tick",
+    phrase="* * * * * *",
+    time_zone="UTC",
+    class_name="Any",
+    command=None,
+    arguments_json="[]",
+    queue_name=None,
+    priority=None,
+    description="",
+    static=True,
+    enabled=True,
+    run_at_start=False,
+    on_missed="skip",
+    overlap="allow",
+    source=None,
+    named_by=None,
+    planned_from=START,
+    last_run_at=None,
+    runs_count=0,
+    created_at=START,
+    updated_at=START,
+)
+EVERY_SECOND, EVERY_MINUTE, HOURLY, DAILY = (
+    "* * * * * *",
+    "* * * * *",
+    "0 * * * *",
+    "0 3 * * *",
+)
+
+
+def _timetable(*tasks: RecurringTask) -> Timetable:
+    timetable = Timetable()
+    for task in tasks:
+        timetable.plan(task)
+    return timetable
+
+
+def _after(seconds: float) -> datetime:
+    return START + timedelta(seconds=seconds)
+
+
+def _due(timetable: Timetable, now: datetime, limit: int = 10_000) -> tuple[list[float], ...]:
+    """Return the seconds of the ticks that run, and of those that are told as missed."""
+    ticks = timetable.due(now, limit)
+    return _seconds(ticks, missed=False), _seconds(ticks, missed=True)
+
+
+def _seconds(ticks: list[Tick], *, missed: bool) -> list[float]:
+    return [(t.run_at - START).total_seconds() for t in ticks if t.missed is missed]
+
+
+def test_a_tick_is_due_at_its_instant_and_once() -> None:
+    timetable = _timetable(ROW)
+
+    assert _due(timetable, _after(0.9)) == ([], [])
+    assert _due(timetable, _after(1)) == ([1], [])
+    assert _due(timetable, _after(1.9)) == ([], [])
+
+
+def test_the_next_tick_is_known() -> None:
+    timetable = _timetable(replace(ROW, key="slow", phrase=EVERY_MINUTE), ROW)
+
+    assert timetable.next_tick == (_after(1), "tick")
+
+
+def test_ticks_of_several_tasks_come_in_the_order_of_their_instants() -> None:
+    timetable = _timetable(
+        replace(ROW, key="b", phrase="30 * * * * *"), replace(ROW, key="a", phrase=EVERY_MINUTE)
+    )
+
+    ticks = timetable.due(_after(60), 10)
+
+    assert [(tick.task.key, tick.run_at) for tick in ticks] == [
+        ("b", _after(30)),
+        ("a", _after(60)),
+    ]
+
+
+def test_no_more_than_the_limit_is_taken_at_once() -> None:
+    timetable = _timetable(*(replace(ROW, key=f"task-{n}") for n in range(5)))
+
+    taken = [len(timetable.due(_after(1), 2)) for _ in range(4)]
+
+    assert taken == [2, 2, 1, 0]
+
+
+def test_planning_goes_on_from_the_last_run() -> None:
+    timetable = _timetable(replace(ROW, phrase=HOURLY, last_run_at=_after(7200)))
+
+    assert timetable.next_tick == (_after(3 * 3600), "tick")
+
+
+def test_a_task_that_is_turned_off_has_no_ticks() -> None:
+    timetable = _timetable(replace(ROW, enabled=False))
+
+    assert (len(timetable), timetable.next_tick) == (0, None)
+
+
+def test_a_task_that_is_forgotten_has_no_ticks() -> None:
+    timetable = _timetable(ROW)
+
+    timetable.keep(set())
+
+    assert timetable.due(_after(10), 10) == []
+
+
+def test_a_change_that_leaves_the_plan_alone_leaves_the_next_tick() -> None:
+    timetable = _timetable(ROW)
+    _due(timetable, _after(1))
+
+    timetable.plan(replace(ROW, description="new", updated_at=_after(1.5)))
+
+    (tick,) = timetable.due(_after(2), 10)
+    assert (tick.run_at, tick.task.description) == (_after(2), "new")
+
+
+def test_an_edited_schedule_counts_from_the_edit_on() -> None:
+    timetable = _timetable(ROW)
+
+    timetable.plan(replace(ROW, phrase=EVERY_MINUTE, planned_from=_after(90)))
+
+    assert timetable.next_tick == (_after(120), "tick")
+
+
+def test_a_schedule_that_means_nothing_is_not_planned() -> None:
+    timetable = _timetable(ROW)
+
+    with pytest.raises(ScheduleError):
+        timetable.plan(replace(ROW, phrase="every now and then", updated_at=_after(1)))
+
+    assert timetable.next_tick is None
+
+
+def test_a_schedule_that_has_ended_has_no_ticks() -> None:
+    late = datetime(9999, 12, 31, 23, 59, 58, tzinfo=UTC)
+
+    assert _timetable(replace(ROW, planned_from=late)).next_tick is None
+
+
+def test_a_tick_that_was_refused_comes_again_once_its_task_has_changed() -> None:
+    timetable = _timetable(ROW)
+    (tick,) = timetable.due(_after(1), 10)
+    timetable.plan(replace(ROW, queue_name="other", updated_at=_after(0.5)))
+
+    timetable.put_back(tick.task, tick.run_at)
+
+    assert _due(timetable, _after(1)) == ([1], [])
+
+
+def test_a_tick_that_was_refused_for_good_does_not_come_again() -> None:
+    timetable = _timetable(ROW)
+    (tick,) = timetable.due(_after(1), 10)
+
+    timetable.put_back(tick.task, tick.run_at)
+
+    assert _due(timetable, _after(1)) == ([], [])
+
+
+# Missed ticks.
+
+
+def test_a_scheduler_that_was_away_for_two_seconds_misses_nothing() -> None:
+    assert _due(_timetable(ROW), _after(3)) == ([1, 2, 3], [])
+
+
+def test_skip_tells_what_was_missed_and_runs_what_is_on_time() -> None:
+    assert _due(_timetable(ROW), _after(10)) == ([8, 9, 10], [1, 2, 3, 4, 5, 6, 7])
+
+
+def test_a_long_row_of_missed_ticks_is_told_by_its_first() -> None:
+    runs, missed = _due(_timetable(ROW), _after(100_000))
+
+    assert (runs, missed) == ([99_998, 99_999, 100_000], list(range(1, TOLD_MAX + 1)))
+
+
+def test_once_runs_the_last_missed_tick_for_all() -> None:
+    task = replace(ROW, phrase=DAILY, on_missed="once")
+
+    runs, missed = _due(_timetable(task), _after(3 * 86400))
+
+    day = 86400
+    assert runs == [15 * 3600 + 2 * day]
+    assert missed == [15 * 3600, 15 * 3600 + day]
+
+
+def test_all_runs_every_missed_tick() -> None:
+    task = replace(ROW, on_missed="all")
+
+    assert _due(_timetable(task), _after(100)) == (list(range(1, 101)), [])
+
+
+def test_all_has_a_bound_and_tells_what_lies_beyond() -> None:
+    task = replace(ROW, on_missed="all")
+
+    runs, missed = _due(_timetable(task), _after(100_000))
+
+    assert (len(runs), missed) == (CATCH_UP_MAX + 3, list(range(1, TOLD_MAX + 1)))
+    assert runs == list(range(100_000 - CATCH_UP_MAX - 2, 100_001))
+
+
+@pytest.mark.parametrize(
+    ("schedule", "late_s", "missed"),
+    [
+        (EVERY_SECOND, 2, False),
+        (EVERY_SECOND, 2.1, True),
+        (EVERY_MINUTE, 6, False),
+        (EVERY_MINUTE, 6.1, True),
+        (DAILY, 60, False),
+        (DAILY, 60.1, True),
+    ],
+)
+def test_a_tick_is_missed_after_a_tenth_of_its_period_within_bounds(
+    schedule: str, late_s: float, *, missed: bool
+) -> None:
+    timetable = _timetable(replace(ROW, phrase=schedule))
+    upcoming = timetable.next_tick
+    assert upcoming is not None
+
+    ticks = timetable.due(upcoming[0] + timedelta(seconds=late_s), 1)
+
+    assert ticks[0].missed is missed
+
+
+@pytest.mark.parametrize("on_missed", ["skip", "once", "all"])
+def test_after_missed_ticks_the_rhythm_goes_on(on_missed: str) -> None:
+    timetable = _timetable(replace(ROW, on_missed=on_missed))
+    timetable.due(_after(60), 10_000)
+
+    assert _due(timetable, _after(61)) == ([61], [])
+
+
+def test_catching_up_keeps_to_the_limit() -> None:
+    timetable = _timetable(replace(ROW, on_missed="all"))
+
+    first, second = timetable.due(_after(50), 30), timetable.due(_after(50), 30)
+
+    assert (_seconds(first, missed=False), _seconds(second, missed=False)) == (
+        list(range(1, 31)),
+        list(range(31, 51)),
+    )
+
+
+def test_of_a_task_that_may_not_overlap_one_tick_is_taken_at_a_time() -> None:
+    timetable = _timetable(replace(ROW, overlap="skip"))
+
+    taken = [_due(timetable, _after(3))[0] for _ in range(4)]
+
+    assert taken == [[1], [2], [3], []]
