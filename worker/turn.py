@@ -7,7 +7,7 @@ succeed.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from jobsd.jobs import claims, ready
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from jobsd.database.connection import Session
     from jobsd.database.statements import Statement
     from jobsd.jobs.claims import Ended
-    from jobsd.jobs.ready import Selection
 
     from .ledger import Writing
 
@@ -36,49 +35,67 @@ _TURNS = {
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What a turn has brought: a claim with its jobs.
+    """What a turn has brought: a claim with its jobs, in order, and their places.
 
     `recorded` and `concluded` are the claims that let their successes, and their other
     outcomes, be written.
     """
 
-    claim_id: int | None
-    jobs: list[ClaimedJob]
-    recorded: set[int]
-    concluded: set[int]
+    claim_id: int | None = None
+    jobs: list[ClaimedJob] = field(default_factory=list[ClaimedJob])
+    places: list[tuple[int, int]] = field(default_factory=list[tuple[int, int]])
+    recorded: set[int] = field(default_factory=set[int])
+    concluded: set[int] = field(default_factory=set[int])
 
 
-def take(  # noqa: PLR0913 - the parts of a turn
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What to claim: how many jobs, by which statement, from where."""
+
+    limit: int
+    statement: Statement
+    parameters: dict[str, Any]
+
+
+def take(
     session: Session,
     writing: Writing,
     *,
     release: Iterable[Ended],
-    selection: Selection,
     process_id: int,
-    limit: int,
+    wish: Wish | None,
 ) -> Result:
-    """Do one turn: record what is in `writing`, and claim up to `limit` jobs."""
+    """Do one turn: record what is in `writing`, and claim what is wished for."""
     statements: list[tuple[Statement, dict[str, Any]]] = []
-    fused = writing.record is not None or limit > 0
+    fused = writing.record is not None or wish is not None
     if fused:
-        end = selection.statement if limit else _NO_CLAIM
-        begin = _NOTHING if writing.record is None else _RECORD
-        parameters = {**(writing.record or {}), "limit": limit, "process_id": process_id}
-        if limit:
-            parameters |= selection.parameters(session)
-        statements.append((_TURNS[begin.name, end.name], parameters))
+        statements.append(_fused(writing.record, wish, process_id))
     if (rare := writing.conclude(release)) is not None:
         statements.append(rare)
     results = _run(session, statements)
-    rows = results[0] if fused else []
     concluded = set(results[-1][0][0]) if rare is not None else set[int]()
-    claimed = [row for row in rows if row[2] is not None]
+    if not fused:
+        return Result(concluded=concluded)
+    rows = results[0]
+    claimed = [row for row in rows if row[3] is not None]
     return Result(
-        claimed[0][1] if claimed else None,
-        [ClaimedJob(*row[1:]) for row in claimed],
-        set(rows[0][0]) if rows else set(),
+        claimed[0][3] if claimed else None,
+        [ClaimedJob(*row[3:]) for row in claimed],
+        [(row[1], row[2]) for row in claimed],
+        set(rows[0][0]),
         concluded,
     )
+
+
+def _fused(
+    record: dict[str, Any] | None, wish: Wish | None, process_id: int
+) -> tuple[Statement, dict[str, Any]]:
+    begin = _NOTHING if record is None else _RECORD
+    parameters = dict(record or {})
+    if wish is None:
+        return _TURNS[begin.name, _NO_CLAIM.name], parameters
+    parameters |= {**wish.parameters, "limit": wish.limit, "process_id": process_id}
+    return _TURNS[begin.name, wish.statement.name], parameters
 
 
 def _run(

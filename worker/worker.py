@@ -5,17 +5,15 @@ and returns how long nothing is to be done. A turn is due when jobs may be claim
 pool has room, and there is reason to think that some are ready) or when outcomes should
 be recorded (the pool has nothing more to do, or the oldest is 10 ms old).
 
-Whether jobs are ready: a claim that brought all it asked for says that there are more; a
-notification says so; else we look by ourselves at growing intervals, which also finds
-the job whose commit crossed with our going to sleep. A worker says that it sleeps (so
-that enqueuers send notifications, which cost them a lock) when a claim came back short,
-and says that it is awake once claims have come back full for a while.
+Whether there is reason is `rhythm`'s to say, where to look `places`', how many to ask for
+`pace`'s. A worker says that it sleeps (so that enqueuers send notifications, which cost
+them a lock) when a claim came back short, and takes that back once claims have come back
+full for a while.
 """
 
 from __future__ import annotations
 
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from jobsd.clock import monotonic
@@ -27,9 +25,11 @@ from jobsd.processes import registry
 
 from .ledger import Ledger
 from .pace import IN_HAND_MAX, Pace
+from .places import Places
 from .pool import Pool
 from .report import Report
-from .turn import Result, take
+from .rhythm import LOOK_MAX_S, Rhythm
+from .turn import Wish, take
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -40,31 +40,16 @@ if TYPE_CHECKING:
     from jobsd.jobs.current import CurrentJob
     from jobsd.processes.process import Context
 
+    from .turn import Result
+
 FLUSH_S = 0.01
 """An outcome waits at most this long to be recorded together with others."""
-LOOK_MIN_S = 0.001
-LOOK_MAX_S = 5.0
-AWAKE_S = 0.25
-"""After claims have come back full for this long, notifications are of no use to us."""
 SETTLE_S = 10.0
 """How often the claims are read back."""
 
 
 def _no_binding(_job: CurrentJob) -> AbstractContextManager[None]:
     return nullcontext()
-
-
-@dataclass(slots=True)
-class Rhythm:
-    """When to look for jobs next."""
-
-    next_look: float = 0.0
-    interval_s: float = LOOK_MIN_S
-    full_since: float | None = None
-
-    def look_now(self) -> None:
-        """There is reason to think that jobs are ready."""
-        self.next_look, self.interval_s = 0.0, LOOK_MIN_S
 
 
 class Worker:
@@ -90,7 +75,8 @@ class Worker:
         self._pace = Pace(options.threads, options.prefetch)
         self._ledger = Ledger(context.name, keep=jobs.preserve_finished_jobs)
         self._report = Report(context.slot)
-        self._rhythm = Rhythm()
+        self._places = Places()
+        self._rhythm = Rhythm(options.polling_interval_s)
         self._row_id = 0
         self._sleeps = False
         self._settle_s = settle_s
@@ -172,7 +158,9 @@ class Worker:
     def _hear(self) -> None:
         for payload in self._session.notifications():
             word, _, queue = payload.partition(" ")
-            if word == "ready" and self._selection.matches(queue):
+            if word == "resumed":
+                self._places.want_sweep()
+            if word in {"ready", "resumed"} and self._selection.matches(queue):
                 self._rhythm.look_now()
 
     def _collect(self) -> None:
@@ -201,54 +189,57 @@ class Worker:
 
     def _turn(self, limit: int) -> None:
         writing = self._ledger.statements()
+        sweep = bool(limit) and self._places.begin()
+        queues = self._selection.queues(self._session) if limit else []
+        parameters = self._places.segments(queues)
+        wish = Wish(limit, self._selection.statement, parameters) if limit else None
         result = take(
-            self._session,
-            writing,
-            release=self._release,
-            selection=self._selection,
-            process_id=self._row_id,
-            limit=limit,
+            self._session, writing, release=self._release, process_id=self._row_id, wish=wish
         )
         self._release = []
         if not self._ledger.wrote(writing, result.recorded, result.concluded):
             self._settle_at = 0.0
         self._report.recorded(writing, result.recorded, result.concluded)
         if limit:
-            self._hand_over(result, limit)
+            self._hand_over(result)
+            self._remember(result, sweep=sweep)
+            self._set_rhythm(len(result.jobs), limit, sweep=sweep)
 
-    def _hand_over(self, result: Result, limit: int) -> None:
-        if result.claim_id is not None:
-            self._ledger.add_claim(result.claim_id, result.jobs)
-            ahead = self._pace.ahead(())
-            self._pool.post(result.jobs, ahead // 2)
-            if tells("debug"):
-                emit("jobs.claimed", size=len(result.jobs), claim_id=result.claim_id)
-        self._set_rhythm(len(result.jobs), limit)
+    def _hand_over(self, result: Result) -> None:
+        if result.claim_id is None:
+            return
+        self._ledger.add_claim(result.claim_id, result.jobs)
+        self._pool.post(result.jobs, self._pace.ahead(()) // 2)
+        if tells("debug"):
+            emit("jobs.claimed", size=len(result.jobs), claim_id=result.claim_id)
 
-    def _set_rhythm(self, claimed: int, limit: int) -> None:
-        now, rhythm = monotonic(), self._rhythm
+    def _remember(self, result: Result, *, sweep: bool) -> None:
+        everything = self._selection.everything
+        taken = zip(result.jobs, result.places, strict=True)
+        places = ((None if everything else job.queue_name, *place) for job, place in taken)
+        self._places.end(places, sweep=sweep)
+
+    def _set_rhythm(self, claimed: int, limit: int, *, sweep: bool) -> None:
         if claimed >= limit:
-            rhythm.look_now()
-            rhythm.full_since = rhythm.full_since or now
-            if self._sleeps and now - rhythm.full_since > AWAKE_S:
-                self._session.fetch(registry.STATEMENTS["rise"], {"id": self._row_id})
-                self._sleeps = False
-            return
-        rhythm.full_since = None
-        if claimed:
-            rhythm.interval_s = LOOK_MIN_S
-        if not self._session.listening:
-            rhythm.next_look = now + self._options.polling_interval_s
-            return
-        if not self._sleeps:
-            self._go_to_sleep()
-        rhythm.next_look = now + rhythm.interval_s
-        rhythm.interval_s = min(LOOK_MAX_S, rhythm.interval_s * 2)
+            self._rhythm.after_full()
+        else:
+            self._places.want_sweep()
+            again_at = None if sweep else self._places.sweep_at
+            listening = self._session.listening
+            self._rhythm.after_short(
+                claimed=claimed > 0, listening=listening, again_at=again_at
+            )
+        self._tell_sleep(short=claimed < limit)
 
-    def _go_to_sleep(self) -> None:
-        parameters = {"id": self._row_id, "kind": self.kind}
-        self._session.fetch(registry.STATEMENTS["sleep"], parameters)
-        self._sleeps = True
+    def _tell_sleep(self, *, short: bool) -> None:
+        """Say that we want to be woken, or after a while that we don't."""
+        if self._sleeps and self._rhythm.saturated:
+            self._session.fetch(registry.STATEMENTS["rise"], {"id": self._row_id})
+            self._sleeps = False
+        elif not self._sleeps and short and self._session.listening:
+            parameters = {"id": self._row_id, "kind": self.kind}
+            self._session.fetch(registry.STATEMENTS["sleep"], parameters)
+            self._sleeps = True
 
     def _rest_s(self) -> float:
         now = monotonic()

@@ -16,7 +16,7 @@ import psutil
 from jobsd.clock import monotonic
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Generator, Sequence
     from pathlib import Path
 
 COMMAND = [sys.executable, "-P", "-m", "jobsd.daemon"]
@@ -67,7 +67,7 @@ class Project:
         )
 
     @contextlib.contextmanager
-    def start(self, *arguments: str, **environ: str) -> Iterator[Tree]:
+    def start(self, *arguments: str, **environ: str) -> Generator[Tree]:
         """Start the tree; whatever is left of it at the end of the block is killed."""
         tree = Tree([*COMMAND, "start", *arguments], self.root, {**self.environ, **environ})
         try:

@@ -41,9 +41,16 @@ T = TypeVar("T")
 # standby that is not promoted yet). The last is no OperationalError for psycopg.
 OUTAGES = (psycopg.OperationalError, psycopg.InterfaceError, errors.ReadOnlySqlTransaction)
 
-# A plan made while a table was empty must not read all of it once it is full: with these
-# off, the planner takes the index even when its figures say that there is nothing.
-_PLANS = ("enable_seqscan", "enable_hashjoin", "enable_mergejoin", "jit")
+# A plan made while a table was empty must not read or sort all of it once it is full: with
+# these off, the planner walks an index even when its figures say that there is nothing.
+_PLANS = (
+    "enable_seqscan",
+    "enable_bitmapscan",
+    "enable_sort",
+    "enable_hashjoin",
+    "enable_mergejoin",
+    "jit",
+)
 
 
 @dataclass(frozen=True, slots=True)

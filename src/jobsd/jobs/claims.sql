@@ -63,8 +63,7 @@ WITH done AS (
 -- no_claim: end a turn in which nothing is to be claimed.
 unused AS (SELECT)
 SELECT
-    ARRAY(SELECT id FROM fenced), NULL::bigint, NULL::bigint, NULL::text, NULL::text, NULL::text,
-    NULL::integer, NULL::integer, NULL::float8;
+    ARRAY(SELECT id FROM fenced), NULL::integer, NULL::bigint, NULL::bigint;
 
 -- conclude: record what became of jobs that did not just succeed: failed, retried,
 -- discarded, snoozed, released. Fenced like successes, by the ids themselves. Only a

@@ -9,7 +9,7 @@ nothing for the others.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from jobsd.database.statements import Statements
 
@@ -43,13 +43,13 @@ class Selection:
         """The end of a turn that claims from these queues."""
         return STATEMENTS["claim_any" if self.everything else "claim_named"]
 
-    def parameters(self, session: Session) -> dict[str, Any]:
-        """Return which queues are meant now."""
+    def queues(self, session: Session) -> list[str | None]:
+        """Return the queues that are meant now, in order; None stands for all together."""
         if self.everything:
-            return {}
+            return [None]
         if not self.has_prefixes:
-            return {"names": list(self.patterns)}
-        return {"names": self.resolve(queue_names(session))}
+            return list(dict.fromkeys(self.patterns))
+        return [*self.resolve(queue_names(session))]
 
     def resolve(self, known: Sequence[str]) -> list[str]:
         """Return the names that the patterns mean, each once, at its first place."""

@@ -1,0 +1,114 @@
+"""A worker searches behind what it has taken, and still finds what lies before."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import psycopg
+
+from jobsd.clock import monotonic
+from jobsd.jobs.client import enqueue_many
+from jobsd.jobs.definition import job
+from jobsd.worker.places import SWEEP_S, Places
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from jobsd.database.connection import Session, Target
+
+    from .conftest import MakeWorker
+
+    Count = Callable[[str], int]
+
+_FIRST, _BEYOND = (-(2**31), -(2**63)), 2**31
+_ran: list[object] = []
+
+
+@job
+def note_place(value: object) -> None:
+    _ran.append(value)
+
+
+def _segments(places: Places, *queues: str | None) -> list[tuple[object, ...]]:
+    return list(zip(*places.segments(queues).values(), strict=True))
+
+
+def test_without_a_memory_one_segment_holds_everything() -> None:
+    assert _segments(Places(), None) == [(None, *_FIRST, _BEYOND)]
+
+
+def test_segments_cover_all_priorities_known_or_not() -> None:
+    places = Places()
+    places.end([(None, 0, 10), (None, 0, 12), (None, 5, 3)], sweep=False)
+
+    assert _segments(places, None) == [
+        (None, *_FIRST, 0),
+        (None, 0, 12, 5),
+        (None, 5, 3, _BEYOND),
+    ]
+
+
+def test_each_queue_has_places_of_its_own() -> None:
+    places = Places()
+    places.end([("b", 1, 7)], sweep=False)
+
+    assert _segments(places, "a", "b") == [
+        ("a", *_FIRST, _BEYOND),
+        ("b", *_FIRST, 1),
+        ("b", 1, 7, _BEYOND),
+    ]
+
+
+def test_the_first_claim_is_a_sweep_and_those_behind_it_are_not() -> None:
+    places = Places()
+
+    assert [places.begin(), places.begin(), places.begin()] == [True, False, False]
+
+
+def test_a_short_claim_makes_the_next_one_a_sweep() -> None:
+    places = Places()
+    places.begin()
+    places.end([(None, 0, 1)], sweep=True)
+    while monotonic() < places.sweep_at:
+        pass
+
+    places.want_sweep()
+
+    assert places.begin()
+
+
+def test_a_costly_sweep_is_not_repeated_at_once_but_within_five_seconds() -> None:
+    places = Places()
+    places.begin()
+    began = monotonic()
+    while monotonic() < began + 0.05:
+        pass
+    places.end([], sweep=True)
+    places.want_sweep()
+
+    assert not places.begin()
+    assert 0.4 < places.sweep_at - monotonic() < SWEEP_S
+
+
+def test_a_late_commit_is_found_while_the_worker_is_saturated_and_a_snapshot_is_held(
+    make_worker: MakeWorker, target: Target, session: Session, count: Count
+) -> None:
+    driven = make_worker()
+    with psycopg.connect(target.url) as holder, psycopg.connect(target.url) as late:
+        holder.execute("BEGIN ISOLATION LEVEL REPEATABLE READ")
+        holder.execute("SELECT FROM jobsd.jobs")
+        enqueue_many([note_place.with_args("late")], connection=late)
+        enqueue_many(note_place.with_args(0) for _ in range(20_000))
+        driven.until(lambda: len(_ran) > 5000)
+        late.commit()
+        committed = monotonic()
+
+        def feed() -> bool:
+            if count("ready_executions") < 5000:
+                enqueue_many(note_place.with_args(0) for _ in range(5000))
+            return "late" in _ran
+
+        driven.until(feed, within_s=SWEEP_S + 5)
+
+        assert monotonic() - committed < SWEEP_S + 1
+    session.close()
