@@ -91,3 +91,10 @@ def test_chance_is_the_same_everywhere() -> None:
 
     assert parse("~ 10~20 * * *", key="report") == first
     assert len({parse("~ * * * *", key=f"task {n}").cron for n in range(50)}) > 20
+
+
+@pytest.mark.parametrize(
+    "phrase", ["on the 1st and monday", "every monday and 1st of the month"]
+)
+def test_a_date_and_a_weekday_in_one_list_are_either(phrase: str) -> None:
+    assert cron(phrase) == "0 0 1 * 1"

@@ -100,6 +100,7 @@ def test_hours_over_midnight_on_certain_days_are_refused(phrase: str) -> None:
     "phrase",
     [
         "every monday on the 1st",
+        "every mon, wed and fri on the 1st, 2nd and 3rd",
         "every week on day 13",
         "every weekday on the 15th at noon",
         "every 2 days on monday",

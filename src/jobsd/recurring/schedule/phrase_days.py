@@ -52,12 +52,14 @@ def take_days(tokens: Tokens, said: Said, *, after_every: bool = False) -> bool:
     """Take a list of days into `said`; return whether there was one after all."""
     weekdays, nth_weekdays = said.weekdays, said.nth_weekdays
     said.weekdays, said.nth_weekdays = set(), set()
+    had_month_days = said.has_month_days
     found = _take_list(tokens, said, after_every=after_every)
     if said.every_weekdays and said.has_weekdays:
         raise ScheduleError(
             f"{quoted(tokens.text)} names weekdays twice",
             "write them in one list",
         )
+    said.days_joined |= said.has_weekdays and said.has_month_days and not had_month_days
     said.every_weekdays = said.every_weekdays or (after_every and said.has_weekdays)
     said.weekdays |= weekdays
     said.nth_weekdays |= nth_weekdays
@@ -73,7 +75,6 @@ def _take_list(tokens: Tokens, said: Said, *, after_every: bool) -> bool:
         if not (starts and _take_day(tokens, said, after_every=after_every)):
             tokens.position = before
             return True
-        said.days_joined = True
 
 
 def take_span_of_days(tokens: Tokens, said: Said) -> None:

@@ -95,6 +95,7 @@ def _in_ranges(said: Said, count: int) -> list[TimeOfDay]:
     if said.on_the == "minute":
         minutes, hours = full(MINUTE), _hours(said, including_last=False)
     elif said.minutes:
+        _require_full_hours(said)
         minutes, hours = only(MINUTE, said.minutes), _range_hours(said, count, ends_before=True)
     else:
         minutes, hours = _minute_of_ends(said), _range_hours(said, count, ends_before=False)
@@ -115,12 +116,16 @@ def _minute_of_ends(said: Said) -> Field:
 def _hours(said: Said, *, including_last: bool) -> Field:
     if not said.hour_ranges:
         return only(HOUR, said.hours) if said.hours else full(HOUR)
+    _require_full_hours(said)
+    return _range_hours(said, 1, ends_before=not including_last)
+
+
+def _require_full_hours(said: Said) -> None:
     if any(clock.minute for ends in said.hour_ranges for clock in ends):
         raise ScheduleError(
             f"{quoted(said.text)}: such a range begins and ends on the hour",
             'write "from 9am to 5pm"',
         )
-    return _range_hours(said, 1, ends_before=not including_last)
 
 
 def _range_hours(said: Said, count: int, *, ends_before: bool) -> Field:
