@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from jobsd.errors import Error, NotFoundError, RefusedError, UnknownJobError
-from jobsd.recurring import occurrences, tasks
+from jobsd.errors import Error, NotFoundError, RefusedError
+from jobsd.recurring import tasks
 from jobsd.recurring.command import CommandError
 from jobsd.recurring.schedule import ScheduleError
 from jobsd.recurring.tasks import RecurringTask
@@ -103,6 +103,15 @@ def test_a_key_that_there_is_not_names_the_nearest(session: Session) -> None:
 
     with pytest.raises(NotFoundError, match="did you mean 'nightly'"):
         tasks.get(session, "nigthly")
+
+
+def test_tasks_that_leave_their_moment_open_have_it_spread_by_their_keys() -> None:
+    moments = {
+        RecurringTask.schedule(key, schedule="H H * * *", class_name="A").next_run
+        for key in ("one", "two", "three")
+    }
+
+    assert len(moments) == 3
 
 
 # Making and removing.
@@ -235,81 +244,3 @@ def test_turning_on_what_is_on_changes_nothing() -> None:
     made.enable()
 
     assert _found("nightly") == made
-
-
-# Running now, and history.
-
-
-def test_a_task_can_be_run_now(ask: Ask) -> None:
-    job = RecurringTask.schedule("nightly", **NIGHTLY).run_now()
-
-    (row,) = ask("SELECT id, class_name, queue_name, priority FROM jobsd.jobs")
-    assert (job.state, row) == ("ready", (job.id, "RecurringTestJob", "mail", 3))
-
-
-def test_a_run_now_is_in_the_history() -> None:
-    task = RecurringTask.schedule("nightly", **NIGHTLY)
-    job = task.run_now()
-
-    (occurrence,) = task.history()
-
-    assert (occurrence.job_id, occurrence.outcome) == (job.id, "ready")
-    assert 0 <= occurrence.late_s < 1
-
-
-def test_a_task_that_is_turned_off_can_be_run_now() -> None:
-    task = RecurringTask.schedule("nightly", **NIGHTLY, enabled=False)
-
-    assert task.run_now().id > 0
-
-
-def test_running_now_does_not_overlap_where_it_may_not() -> None:
-    task = RecurringTask.schedule("nightly", **NIGHTLY, overlap="skip")
-    task.run_now()
-
-    with pytest.raises(RefusedError, match="has not ended"):
-        _found("nightly").run_now()
-
-
-def test_running_a_job_that_is_not_known_here_says_so() -> None:
-    task = RecurringTask.schedule("odd", schedule="@daily", class_name="NoSuchJob")
-
-    with pytest.raises(UnknownJobError):
-        task.run_now()
-
-
-@pytest.mark.parametrize(
-    ("happens", "outcome"),
-    [
-        ("UPDATE jobsd.jobs SET finished_at = now(), outcome = 'finished'", "finished"),
-        ("UPDATE jobsd.jobs SET finished_at = now(), outcome = 'discarded'", "discarded"),
-        (
-            "INSERT INTO jobsd.failed_executions SELECT id, now(), '{}' FROM jobsd.jobs",
-            "failed",
-        ),
-        ("DELETE FROM jobsd.ready_executions", "claimed"),
-        ("DELETE FROM jobsd.jobs", "cleared"),
-    ],
-)
-def test_the_history_says_what_became_of_the_job(ask: Ask, happens: str, outcome: str) -> None:
-    task = RecurringTask.schedule("nightly", **NIGHTLY)
-    task.run_now()
-    if outcome == "cleared":
-        ask("DELETE FROM jobsd.ready_executions")
-
-    ask(happens)
-
-    assert [occurrence.outcome for occurrence in task.history()] == [outcome]
-
-
-def test_the_latest_of_the_history_comes_first() -> None:
-    task = RecurringTask.schedule("nightly", **NIGHTLY)
-    ids = [_found("nightly").run_now().id for _ in range(3)]
-
-    assert [occurrence.job_id for occurrence in task.history(2)] == ids[:0:-1]
-
-
-def test_the_history_of_the_last_day_is_never_cleared(session: Session) -> None:
-    RecurringTask.schedule("nightly", **NIGHTLY).run_now()
-
-    assert occurrences.clear(session, 0.0, 10) == 0

@@ -112,7 +112,11 @@ class Driven:
 
 class MakeScheduler(Protocol):
     def __call__(
-        self, *tasks: TaskOptions, board: Board | None = ..., options: SchedulerOptions = ...
+        self,
+        *tasks: TaskOptions,
+        board: Board | None = ...,
+        options: SchedulerOptions = ...,
+        at: Target | None = ...,
     ) -> Driven: ...
 
 
@@ -122,7 +126,10 @@ def make_scheduler(target: Target) -> Iterator[MakeScheduler]:
     made: list[Driven] = []
 
     def make(
-        *tasks: TaskOptions, board: Board | None = None, options: SchedulerOptions = OPTIONS
+        *tasks: TaskOptions,
+        board: Board | None = None,
+        options: SchedulerOptions = OPTIONS,
+        at: Target | None = None,
     ) -> Driven:
         board = board or Board()
         name = f"scheduler-{len(made)}"
@@ -130,7 +137,7 @@ def make_scheduler(target: Target) -> Iterator[MakeScheduler]:
         assert slot is not None
         slot.take("scheduler", name)
         context = Context(board, slot, name)
-        made.append(Driven(Scheduler(context, target, options, tasks, "test"), context))
+        made.append(Driven(Scheduler(context, at or target, options, tasks, "test"), context))
         return made[-1]
 
     yield make

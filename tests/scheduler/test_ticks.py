@@ -5,15 +5,18 @@
 from __future__ import annotations
 
 import contextlib
+from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from jobsd.database.connection import Session
 from jobsd.errors import UnknownJobError
 
-from .conftest import RUNS, task
+from .conftest import OPTIONS, RUNS, task
 
 if TYPE_CHECKING:
+    from jobsd.database.connection import Target
+
     from .conftest import Ask, MakeScheduler, Told
 
 HOURLY = "every hour at minute 12"
@@ -243,6 +246,18 @@ def test_an_idle_scheduler_asks_little(make_scheduler: MakeScheduler) -> None:
     rests = [driven.poll() for _ in range(100)]
 
     assert min(rests) > 4
+
+
+def test_without_wake_ups_the_polling_interval_is_the_rhythm(
+    make_scheduler: MakeScheduler, target: Target
+) -> None:
+    driven = make_scheduler(
+        task(schedule=HOURLY),
+        options=replace(OPTIONS, polling_interval_s=0.5),
+        at=replace(target, wakeups="off"),
+    )
+
+    assert 0.4 < driven.poll() <= 0.5
 
 
 def test_it_says_goodbye(make_scheduler: MakeScheduler, ask: Ask) -> None:

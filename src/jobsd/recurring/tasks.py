@@ -7,6 +7,7 @@ removed at run time. The schedulers read all of them from this table.
 from __future__ import annotations
 
 import difflib
+import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, overload
@@ -29,6 +30,9 @@ if TYPE_CHECKING:
     from .schedule import Schedule
 
 STATEMENTS = Statements("jobsd.recurring", "tasks.sql")
+
+# `H` and `~` in a cron line: any moment of so many, chosen by the key.
+_CHOICE = re.compile(r"~|(?<![A-Za-z])[Hh](?![A-Za-z])")
 
 
 class _Schedule:
@@ -101,7 +105,9 @@ class RecurringTask:
         Raises:
             ScheduleError: when somebody has written one into the table that means nothing.
         """
-        return parse(self.phrase, self.time_zone, key=self.key)
+        # Only where the key chooses the moment: otherwise all tasks of a schedule share it.
+        key = self.key if _CHOICE.search(self.phrase) else ""
+        return parse(self.phrase, self.time_zone, key=key)
 
     @property
     def next_run(self) -> datetime | None:

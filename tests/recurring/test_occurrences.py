@@ -1,0 +1,101 @@
+"""A task can be run beside its schedule, and its history says what became of each run."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from jobsd.errors import RefusedError, UnknownJobError
+from jobsd.recurring import occurrences
+from jobsd.recurring.tasks import RecurringTask
+
+if TYPE_CHECKING:
+    from jobsd.database.connection import Session
+
+    from .conftest import Ask
+
+pytestmark = pytest.mark.usefixtures("default_client")
+
+NIGHTLY: dict[str, Any] = {"schedule": "at 3am every day", "class_name": "RecurringTestJob"}
+
+
+def _found(key: str) -> RecurringTask:
+    task = RecurringTask.find_by(key=key)
+    assert task is not None
+    return task
+
+
+def test_a_task_can_be_run_now(ask: Ask) -> None:
+    job = RecurringTask.schedule("nightly", **NIGHTLY).run_now()
+
+    (row,) = ask("SELECT id, class_name, queue_name, priority FROM jobsd.jobs")
+    assert (job.state, row) == ("ready", (job.id, "RecurringTestJob", "mail", 3))
+
+
+def test_a_run_now_is_in_the_history() -> None:
+    task = RecurringTask.schedule("nightly", **NIGHTLY)
+    job = task.run_now()
+
+    (occurrence,) = task.history()
+
+    assert (occurrence.job_id, occurrence.outcome) == (job.id, "ready")
+    assert 0 <= occurrence.late_s < 1
+
+
+def test_a_task_that_is_turned_off_can_be_run_now() -> None:
+    task = RecurringTask.schedule("nightly", **NIGHTLY, enabled=False)
+
+    assert task.run_now().id > 0
+
+
+def test_running_now_does_not_overlap_where_it_may_not() -> None:
+    task = RecurringTask.schedule("nightly", **NIGHTLY, overlap="skip")
+    task.run_now()
+
+    with pytest.raises(RefusedError, match="has not ended"):
+        _found("nightly").run_now()
+
+
+def test_running_a_job_that_is_not_known_here_says_so() -> None:
+    task = RecurringTask.schedule("odd", schedule="@daily", class_name="NoSuchJob")
+
+    with pytest.raises(UnknownJobError):
+        task.run_now()
+
+
+@pytest.mark.parametrize(
+    ("happens", "outcome"),
+    [
+        ("UPDATE jobsd.jobs SET finished_at = now(), outcome = 'finished'", "finished"),
+        ("UPDATE jobsd.jobs SET finished_at = now(), outcome = 'discarded'", "discarded"),
+        (
+            "INSERT INTO jobsd.failed_executions SELECT id, now(), '{}' FROM jobsd.jobs",
+            "failed",
+        ),
+        ("DELETE FROM jobsd.ready_executions", "claimed"),
+        ("DELETE FROM jobsd.jobs", "cleared"),
+    ],
+)
+def test_the_history_says_what_became_of_the_job(ask: Ask, happens: str, outcome: str) -> None:
+    task = RecurringTask.schedule("nightly", **NIGHTLY)
+    task.run_now()
+    if outcome == "cleared":
+        ask("DELETE FROM jobsd.ready_executions")
+
+    ask(happens)
+
+    assert [occurrence.outcome for occurrence in task.history()] == [outcome]
+
+
+def test_the_latest_of_the_history_comes_first() -> None:
+    task = RecurringTask.schedule("nightly", **NIGHTLY)
+    ids = [_found("nightly").run_now().id for _ in range(3)]
+
+    assert [occurrence.job_id for occurrence in task.history(2)] == ids[:0:-1]
+
+
+def test_the_history_of_the_last_day_is_never_cleared(session: Session) -> None:
+    RecurringTask.schedule("nightly", **NIGHTLY).run_now()
+
+    assert occurrences.clear(session, 0.0, 10) == 0
