@@ -118,7 +118,7 @@ class Scheduler:
             self._look()
         ticks = self._timetable.due(self._clock.now(), BATCH_MAX)
         self._run(ticks)
-        if len(ticks) >= BATCH_MAX:
+        if self._rest_s() <= 0:
             return 0.0
         self._run_at_start()
         self._clear()

@@ -5,21 +5,18 @@
 from __future__ import annotations
 
 import contextlib
-from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
+
+import pytest
 
 from jobsd.database.connection import Session
 from jobsd.errors import UnknownJobError
 
-from .conftest import OPTIONS, RUNS, task
+from .conftest import RUNS, task
 
 if TYPE_CHECKING:
-    from jobsd.database.connection import Target
-
     from .conftest import Ask, MakeScheduler, Told
-
-HOURLY = "every hour at minute 12"
 
 
 def _names(told: Told) -> list[str]:
@@ -182,6 +179,18 @@ def test_arguments_that_cannot_be_stored_leave_out_their_task_alone(
     assert (_failed(told), ask(RUNS) != [0]) == ({"broken"}, True)
 
 
+@pytest.mark.parametrize("text", ["a\0b", "\ud800"])
+def test_texts_that_cannot_be_stored_leave_out_their_task_alone(
+    make_scheduler: MakeScheduler, told: Told, ask: Ask, text: str
+) -> None:
+    make_scheduler(task("broken", description=text), task()).poll()
+
+    assert (_failed(told), ask("SELECT key FROM jobsd.recurring_tasks")) == (
+        {"broken"},
+        ["tick"],
+    )
+
+
 def test_a_schedule_in_the_table_that_means_nothing_is_told_once(
     make_scheduler: MakeScheduler, told: Told, ask: Ask
 ) -> None:
@@ -234,66 +243,3 @@ def test_a_previous_run_that_has_failed_is_over(
     ask("INSERT INTO jobsd.failed_executions SELECT id, now(), '{}' FROM jobsd.jobs")
 
     driven.until(lambda: ask(RUNS) == [2])
-
-
-# The process.
-
-
-def test_an_idle_scheduler_asks_little(make_scheduler: MakeScheduler) -> None:
-    driven = make_scheduler(task(schedule=HOURLY))
-    driven.poll()
-
-    rests = [driven.poll() for _ in range(100)]
-
-    assert min(rests) > 4
-
-
-def test_without_wake_ups_the_polling_interval_is_the_rhythm(
-    make_scheduler: MakeScheduler, target: Target
-) -> None:
-    driven = make_scheduler(
-        task(schedule=HOURLY),
-        options=replace(OPTIONS, polling_interval_s=0.5),
-        at=replace(target, wakeups="off"),
-    )
-
-    assert 0.4 < driven.poll() <= 0.5
-
-
-def test_it_says_goodbye(make_scheduler: MakeScheduler, ask: Ask) -> None:
-    driven = make_scheduler(task(schedule=HOURLY))
-    driven.poll()
-    before = ask("SELECT kind FROM jobsd.processes")
-
-    driven.end()
-
-    assert (before, ask("SELECT kind FROM jobsd.processes")) == (["scheduler"], [])
-
-
-def test_its_title_names_the_next_task(make_scheduler: MakeScheduler) -> None:
-    driven = make_scheduler(task(schedule=HOURLY))
-
-    driven.poll()
-
-    assert driven.scheduler.doing().startswith("1 tasks, next tick at ")
-
-
-def test_history_and_heartbeats_are_cleared_past_their_time(
-    make_scheduler: MakeScheduler, ask: Ask
-) -> None:
-    ask(
-        "INSERT INTO jobsd.recurring_executions (task_key, run_at)"
-        " VALUES ('old', now() - interval '31 days'), ('new', now() - interval '29 days')"
-    )
-    ask(
-        "INSERT INTO jobsd.heartbeat_logs (executed_at, environment, hostname)"
-        " VALUES (now() - interval '31 days', 'test', 'old'), (now(), 'test', 'new')"
-    )
-    driven = make_scheduler()
-    driven.poll()
-
-    driven.scheduler._clear_at = 0.0
-    driven.poll()
-
-    left = ask("SELECT task_key FROM jobsd.recurring_executions")
-    assert (left, ask("SELECT hostname FROM jobsd.heartbeat_logs")) == (["new"], ["new"])

@@ -255,6 +255,17 @@ def test_catching_up_keeps_to_the_limit() -> None:
     )
 
 
+def test_a_round_of_settling_what_was_missed_has_an_end(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("jobsd.scheduler.timetable.ROUND_MAX_S", -1.0)
+    timetable = _timetable(*(replace(ROW, key=f"task-{n}") for n in range(3)))
+
+    rounds = [len(timetable.due(_after(1), 10)) for _ in range(4)]
+
+    assert rounds == [1, 1, 1, 0]
+
+
 def test_of_a_task_that_may_not_overlap_one_tick_is_taken_at_a_time() -> None:
     timetable = _timetable(replace(ROW, overlap="skip"))
 

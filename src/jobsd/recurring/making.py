@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, cast
@@ -74,20 +75,22 @@ def task(  # noqa: PLR0913 - the settings of a task in recurring.yml
     parse(schedule, time_zone, key=key)
     if command:
         queue = queue or COMMAND_QUEUE
-    return NewTask(
-        key=_check_key(key),
-        schedule=schedule,
-        time_zone=time_zone,
-        class_name=class_name,
-        command=command,
-        arguments=_written(args),
-        queue_name=None if queue is None else check_queue(queue),
-        priority=None if priority is None else check_priority(priority),
-        description=description,
-        enabled=enabled,
-        run_at_start=run_at_start,
-        on_missed=_one_of("on_missed", on_missed, "skip", "once", "all"),
-        overlap=_one_of("overlap", overlap, "allow", "skip"),
+    return _storable(
+        NewTask(
+            key=_check_key(key),
+            schedule=schedule,
+            time_zone=time_zone,
+            class_name=class_name,
+            command=command,
+            arguments=_written(args),
+            queue_name=None if queue is None else check_queue(queue),
+            priority=None if priority is None else check_priority(priority),
+            description=description,
+            enabled=enabled,
+            run_at_start=run_at_start,
+            on_missed=_one_of("on_missed", on_missed, "skip", "once", "all"),
+            overlap=_one_of("overlap", overlap, "allow", "skip"),
+        )
     )
 
 
@@ -95,23 +98,34 @@ def from_options(options: TaskOptions) -> NewTask:
     """Return the task that an entry of recurring.yml makes: it was checked when it was read.
 
     Raises:
-        ArgumentError: when its arguments can't be stored.
+        Error: when its arguments or texts can't be stored.
     """
-    return NewTask(
-        key=options.key,
-        schedule=options.schedule,
-        time_zone=options.time_zone,
-        class_name=options.class_name,
-        command=options.command,
-        arguments=dump(*options.call_arguments()),
-        queue_name=options.queue_name or (COMMAND_QUEUE if options.command else None),
-        priority=options.priority,
-        description=options.description,
-        enabled=options.enabled,
-        run_at_start=options.run_at_start,
-        on_missed=options.on_missed,
-        overlap=options.overlap,
+    return _storable(
+        NewTask(
+            key=options.key,
+            schedule=options.schedule,
+            time_zone=options.time_zone,
+            class_name=options.class_name,
+            command=options.command,
+            arguments=dump(*options.call_arguments()),
+            queue_name=options.queue_name or (COMMAND_QUEUE if options.command else None),
+            priority=options.priority,
+            description=options.description,
+            enabled=options.enabled,
+            run_at_start=options.run_at_start,
+            on_missed=options.on_missed,
+            overlap=options.overlap,
+        )
     )
+
+
+def _storable(made: NewTask) -> NewTask:
+    """Return the task when PostgreSQL can store its texts: one that can't spoils all others."""
+    for column, value in made.columns().items():
+        text = value if isinstance(value, str) else ""
+        if "\0" in text or re.search("[\ud800-\udfff]", text):
+            raise Error(f"{made.key!r}: {column} holds a character that can't be stored")
+    return made
 
 
 def _written(args: Sequence[Any] | Mapping[str, Any]) -> str:

@@ -1,0 +1,77 @@
+"""A scheduler's rounds are few, and it comes and goes in order."""
+
+# pyright: reportPrivateUsage=false
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from .conftest import OPTIONS, task
+
+if TYPE_CHECKING:
+    from jobsd.database.connection import Target
+
+    from .conftest import Ask, MakeScheduler
+
+HOURLY = "every hour at minute 12"
+
+
+def test_an_idle_scheduler_asks_little(make_scheduler: MakeScheduler) -> None:
+    driven = make_scheduler(task(schedule=HOURLY))
+    driven.poll()
+
+    rests = [driven.poll() for _ in range(100)]
+
+    assert min(rests) > 4
+
+
+def test_without_wake_ups_the_polling_interval_is_the_rhythm(
+    make_scheduler: MakeScheduler, target: Target
+) -> None:
+    driven = make_scheduler(
+        task(schedule=HOURLY),
+        options=replace(OPTIONS, polling_interval_s=0.5),
+        at=replace(target, wakeups="off"),
+    )
+
+    assert 0.4 < driven.poll() <= 0.5
+
+
+def test_it_says_goodbye(make_scheduler: MakeScheduler, ask: Ask) -> None:
+    driven = make_scheduler(task(schedule=HOURLY))
+    driven.poll()
+    before = ask("SELECT kind FROM jobsd.processes")
+
+    driven.end()
+
+    assert (before, ask("SELECT kind FROM jobsd.processes")) == (["scheduler"], [])
+
+
+def test_its_title_names_the_next_task(make_scheduler: MakeScheduler) -> None:
+    driven = make_scheduler(task(schedule=HOURLY))
+
+    driven.poll()
+
+    assert driven.scheduler.doing().startswith("1 tasks, next tick at ")
+
+
+def test_history_and_heartbeats_are_cleared_past_their_time(
+    make_scheduler: MakeScheduler, ask: Ask
+) -> None:
+    ask(
+        "INSERT INTO jobsd.recurring_executions (task_key, run_at)"
+        " VALUES ('old', now() - interval '31 days'), ('new', now() - interval '29 days')"
+    )
+    ask(
+        "INSERT INTO jobsd.heartbeat_logs (executed_at, environment, hostname)"
+        " VALUES (now() - interval '31 days', 'test', 'old'), (now(), 'test', 'new')"
+    )
+    driven = make_scheduler()
+    driven.poll()
+
+    driven.scheduler._clear_at = 0.0
+    driven.poll()
+
+    left = ask("SELECT task_key FROM jobsd.recurring_executions")
+    assert (left, ask("SELECT hostname FROM jobsd.heartbeat_logs")) == (["new"], ["new"])
