@@ -13,6 +13,7 @@ BUCKETS_S = (0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 10.0, 60.0, 300.0, 1800.0)
 
 QUEUE_WORDS = 64
 _NAME_WORDS = 32
+_WORD_MAX = 2**63 - 1
 _HISTOGRAM_WORDS = len(BUCKETS_S) + 2  # one for +Inf, one for the sum in nanoseconds
 _RUN_AT = _NAME_WORDS + len(OUTCOMES)
 _WAIT_AT = _RUN_AT + _HISTOGRAM_WORDS
@@ -74,7 +75,9 @@ class QueueCounters:
     def _observe(self, at: int, seconds: float) -> None:
         words = self.words
         words[at + bisect_left(BUCKETS_S, seconds)] += 1
-        words[at + len(BUCKETS_S) + 1] += int(seconds * 1e9)
+        # A job that was due in the year 1 has waited for longer than a word can tell.
+        total = words[at + len(BUCKETS_S) + 1] + int(seconds * 1e9)
+        words[at + len(BUCKETS_S) + 1] = min(total, _WORD_MAX)
 
     def _histogram(self, at: int) -> tuple[list[int], float]:
         counts = list(self.words[at : at + len(BUCKETS_S) + 1])

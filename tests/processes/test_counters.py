@@ -1,0 +1,101 @@
+"""What became of a queue's jobs, counted in words of memory."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from jobsd.processes.counters import (
+    BUCKETS_S,
+    OUTCOMES,
+    QUEUE_WORDS,
+    QueueCounters,
+    read_text,
+    write_text,
+)
+
+
+def words(count: int) -> memoryview[int]:
+    return memoryview(bytearray(count * 8)).cast("q")
+
+
+@pytest.fixture
+def counters() -> QueueCounters:
+    return QueueCounters(words(QUEUE_WORDS))
+
+
+@pytest.mark.parametrize("outcome", OUTCOMES)
+def test_each_outcome_is_counted_by_itself(counters: QueueCounters, outcome: str) -> None:
+    counters.count(outcome)
+    counters.count(outcome, 4)
+
+    counted = {name: counters.outcome(name) for name in OUTCOMES}
+    assert counted == {name: 5 if name == outcome else 0 for name in OUTCOMES}
+
+
+def test_an_unused_row_becomes_the_first_queue_that_asks(counters: QueueCounters) -> None:
+    assert counters.is_of(b"mail")
+    assert counters.name == "mail"
+    assert not counters.is_of(b"other")
+
+
+def test_a_long_name_is_known_again(counters: QueueCounters) -> None:
+    assert counters.is_of(b"q" * 1000)
+    assert counters.is_of(b"q" * 1000)
+    assert counters.name == "q" * 256
+
+
+def test_a_duration_is_counted_in_the_first_bucket_that_holds_it(
+    counters: QueueCounters,
+) -> None:
+    counters.observe(waited_s=0.005, ran_s=2.5)
+    counters.observe(waited_s=0.006, ran_s=1e6)
+
+    waits, waited_s = counters.waits()
+    runs, ran_s = counters.durations()
+    assert waits[:3] == [1, 1, 0]
+    assert (runs[BUCKETS_S.index(5.0)], runs[-1]) == (1, 1)
+    assert waited_s == pytest.approx(0.011)
+    assert ran_s == pytest.approx(1_000_002.5)
+
+
+def test_a_wait_of_two_thousand_years_breaks_nothing(counters: QueueCounters) -> None:
+    for _ in range(3):
+        counters.observe(waited_s=6.4e10, ran_s=0)
+
+    assert counters.waits()[0][-1] == 3
+    assert counters.waits()[1] == pytest.approx(2**63 / 1e9)
+
+
+def test_everything_has_its_place_in_the_row(counters: QueueCounters) -> None:
+    counters.is_of(b"q" * 1000)
+    for outcome in OUTCOMES:
+        counters.count(outcome)
+    for bucket in (*BUCKETS_S, 1e6):
+        counters.observe(waited_s=bucket, ran_s=bucket)
+
+    assert counters.name == "q" * 256
+    assert [counters.outcome(outcome) for outcome in OUTCOMES] == [1] * len(OUTCOMES)
+    assert counters.waits() == counters.durations()
+    assert counters.waits()[0] == [1] * (len(BUCKETS_S) + 1)
+
+
+@given(st.text(st.characters(blacklist_characters="\0", blacklist_categories=["Cs"])))
+def test_a_text_comes_back_as_far_as_it_fits(text: str) -> None:
+    memory = words(6)
+
+    write_text(memory, 1, text, 4)
+
+    assert text.startswith(read_text(memory, 1, 4))
+    assert len(text.encode()) > 32 or read_text(memory, 1, 4) == text
+    assert (memory[0], memory[5]) == (0, 0)
+
+
+def test_a_shorter_text_leaves_nothing_of_a_longer_one() -> None:
+    memory = words(4)
+    write_text(memory, 0, "a long name", 4)
+
+    write_text(memory, 0, "short", 4)
+
+    assert read_text(memory, 0, 4) == "short"

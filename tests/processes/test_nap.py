@@ -1,0 +1,110 @@
+"""A rest that ends early for a reason, and never too early without one."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from contextlib import closing
+from typing import TYPE_CHECKING
+
+import pytest
+
+from jobsd.clock import monotonic
+from jobsd.processes.nap import Nap
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+@pytest.fixture
+def nap() -> Iterator[Nap]:
+    with closing(Nap()) as taken:
+        yield taken
+
+
+def test_a_nap_lasts_its_time(nap: Nap) -> None:
+    began = monotonic()
+
+    woken = nap.take(0.05)
+
+    assert (woken, monotonic() - began >= 0.05) == (False, True)
+
+
+def test_a_nap_of_no_time_ends_at_once(nap: Nap) -> None:
+    began = monotonic()
+
+    nap.take(0)
+    nap.take(-1)
+
+    assert monotonic() - began < 1
+
+
+def test_a_thread_ends_a_nap(nap: Nap) -> None:
+    threading.Timer(0.02, nap.wake).start()
+    began = monotonic()
+
+    woken = nap.take(30)
+
+    assert (woken, monotonic() - began < 10) == (True, True)
+
+
+def test_a_wake_before_the_nap_is_not_lost(nap: Nap) -> None:
+    nap.wake()
+
+    assert nap.take(30)
+
+
+def test_many_wakes_end_one_nap(nap: Nap) -> None:
+    for _ in range(100_000):
+        nap.wake()
+    nap.take(30)
+
+    assert not nap.take(0)
+
+
+def test_a_socket_that_becomes_readable_ends_a_nap(nap: Nap) -> None:
+    reader, writer = os.pipe()
+    os.write(writer, b"x")
+
+    woken = nap.take(30, [reader])
+
+    os.close(reader)
+    os.close(writer)
+    assert woken
+
+
+def test_a_socket_whose_other_end_is_gone_ends_a_nap(nap: Nap) -> None:
+    reader, writer = os.pipe()
+    os.close(writer)
+
+    woken = nap.take(30, [reader])
+
+    os.close(reader)
+    assert woken
+
+
+def test_a_socket_is_not_watched_in_the_next_nap(nap: Nap) -> None:
+    reader, writer = os.pipe()
+    os.write(writer, b"x")
+    nap.take(0, [reader])
+
+    woken = nap.take(0)
+
+    os.close(reader)
+    os.close(writer)
+    assert not woken
+
+
+def test_a_signal_that_came_just_before_the_nap_ends_it(nap: Nap) -> None:
+    before = signal.signal(signal.SIGUSR1, lambda _number, _frame: None)
+    nap.wake_on_signals()
+    try:
+        os.kill(os.getpid(), signal.SIGUSR1)
+
+        woken = nap.take(30)
+    finally:
+        signal.set_wakeup_fd(-1)
+        signal.signal(signal.SIGUSR1, before)
+
+    assert woken

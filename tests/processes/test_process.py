@@ -1,0 +1,249 @@
+"""The life of a process: boot, rounds, outages, the end."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from typing import TYPE_CHECKING, Any
+
+import psycopg
+import pytest
+
+from jobsd.clock import monotonic
+from jobsd.instruments.events import Event, subscribe
+from jobsd.processes.board import Board
+from jobsd.processes.process import Context, listen_to_signals, run
+from jobsd.processes.slot import UP
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+
+class Loop:
+    """A loop that does what its script says, one entry a call of `poll`; then it stops."""
+
+    kind = "worker"
+
+    def __init__(self, context: Context, *script: Callable[[], object]) -> None:
+        self.context = context
+        self.script = list(script)
+        self.calls: list[str] = []
+        self.rests = 1
+
+    def connect(self) -> None:
+        self.calls.append("connect")
+
+    def disconnect(self) -> None:
+        self.calls.append("disconnect")
+
+    def poll(self) -> float:
+        self.calls.append("poll")
+        if self.script:
+            self.script.pop(0)()
+        else:
+            self.context.request_stop()
+        return 0.0
+
+    def socket(self) -> int | None:
+        return None
+
+    def doing(self) -> str:
+        return ""
+
+    def stop(self) -> None:
+        self.calls.append("stop")
+
+    @property
+    def stopped(self) -> bool:
+        return "stop" in self.calls and self.calls.count("poll") > self.rests
+
+    def farewell(self) -> None:
+        self.calls.append("farewell")
+
+
+@pytest.fixture
+def context() -> Context:
+    board = Board()
+    board.slots[0].take("worker", "worker-1")
+    return Context(board, board.slots[0], "worker-1")
+
+
+@pytest.fixture
+def events() -> Iterator[list[str]]:
+    told: list[str] = []
+
+    def hear(event: Event, _facts: dict[str, Any]) -> None:
+        told.append(event.name)
+
+    end = subscribe(hear)
+    yield told
+    end()
+
+
+def fails(error: Exception) -> Callable[[], None]:
+    def fail() -> None:
+        raise error
+
+    return fail
+
+
+LOST = psycopg.OperationalError("the server went away")
+
+
+def test_a_process_connects_polls_stops_and_says_goodbye(
+    context: Context, events: list[str]
+) -> None:
+    loop = Loop(context)
+
+    status = run(loop, context)
+
+    assert status == 0
+    assert loop.calls == ["connect", "poll", "stop", "poll", "farewell"]
+    assert events == ["process.started", "process.stopped"]
+    assert context.slot.state == UP
+
+
+def test_it_works_on_until_its_loop_may_go(context: Context) -> None:
+    loop = Loop(context)
+    loop.rests = 4
+
+    run(loop, context)
+
+    assert loop.calls == ["connect", "poll", "stop", "poll", "poll", "poll", "poll", "farewell"]
+
+
+def test_an_outage_is_waited_out_and_told_once_at_each_end(
+    context: Context, events: list[str]
+) -> None:
+    loop = Loop(context, lambda: None, fails(LOST), fails(LOST))
+
+    run(loop, context)
+
+    again = ["disconnect", "connect"]
+    assert loop.calls[:8] == ["connect", "poll", "poll", *again, "poll", *again]
+    assert events == ["process.started", "database.lost", "database.back", "process.stopped"]
+
+
+def test_a_database_that_was_never_there_is_waited_for(
+    context: Context, events: list[str]
+) -> None:
+    loop = Loop(context, fails(LOST))
+
+    run(loop, context)
+
+    assert events[1:3] == ["database.waiting", "database.back"]
+
+
+def test_tables_that_are_not_there_yet_are_waited_for(context: Context) -> None:
+    loop = Loop(context, fails(psycopg.errors.UndefinedTable("no jobs")))
+
+    assert run(loop, context) == 0
+
+
+def test_an_outage_does_not_keep_a_process_that_may_go(
+    context: Context, events: list[str]
+) -> None:
+    loop = Loop(context, context.request_stop, fails(LOST))
+
+    run(loop, context)
+
+    assert loop.calls == ["connect", "poll", "stop", "poll", "disconnect", "farewell"]
+    assert "database.back" not in events
+
+
+def test_an_error_of_its_own_ends_the_process(context: Context) -> None:
+    loop = Loop(context, fails(ZeroDivisionError()))
+
+    with pytest.raises(ZeroDivisionError):
+        run(loop, context)
+
+
+def test_a_goodbye_that_nobody_hears_ends_it_all_the_same(context: Context) -> None:
+    loop = Loop(context)
+    loop.farewell = fails(LOST)  # type: ignore[method-assign]
+
+    assert run(loop, context) == 0
+
+
+def test_each_round_ticks(context: Context) -> None:
+    ages: list[float] = []
+    loop = Loop(context, *[lambda: ages.append(context.slot.tick_age_s)] * 3)
+
+    run(loop, context)
+
+    assert len(ages) == 3
+    assert max(ages) < 1
+
+
+def test_a_stop_from_a_thread_ends_the_rest(context: Context) -> None:
+    loop = Loop(context)
+    loop.poll = lambda: 30.0  # type: ignore[method-assign]
+    loop.rests = -1
+    threading.Timer(0.02, context.request_stop).start()
+    began = monotonic()
+
+    run(loop, context)
+
+    assert monotonic() - began < 4
+
+
+def fork(act: Callable[[], object]) -> int:
+    """Run something in a child; return its wait status as `waitstatus_to_exitcode` has it."""
+    pid = os.fork()
+    if pid == 0:
+        try:
+            act()
+        finally:
+            os._exit(0)
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+
+
+def test_term_asks_to_stop_and_quit_leaves_at_once(context: Context) -> None:
+    def terminated() -> None:
+        listen_to_signals(context)
+        signal.raise_signal(signal.SIGTERM)
+        os._exit(3 if context.stopping else 4)
+
+    def quits() -> None:
+        listen_to_signals(context)
+        signal.raise_signal(signal.SIGQUIT)
+        os._exit(4)
+
+    assert (fork(terminated), fork(quits)) == (3, 0)
+
+
+def test_a_term_from_the_death_of_the_supervisor_sets_an_alarm(context: Context) -> None:
+    def orphaned() -> None:
+        context.board.supervisor_pid = 1
+        context.lifeline = 0
+        listen_to_signals(context)
+        signal.raise_signal(signal.SIGTERM)
+        threading.Event().wait(10)
+
+    began = monotonic()
+
+    assert fork(orphaned) == -signal.SIGALRM
+    assert 0.6 < monotonic() - began < 5
+
+
+def test_a_term_while_the_supervisor_lives_sets_none(context: Context) -> None:
+    def asked() -> None:
+        context.board.supervisor_pid = os.getppid()
+        context.lifeline = 0
+        listen_to_signals(context)
+        signal.raise_signal(signal.SIGTERM)
+        os._exit(3 if signal.getitimer(signal.ITIMER_REAL) == (0.0, 0.0) else 4)
+
+    assert fork(asked) == 3
+
+
+def test_signals_that_are_not_its_own_are_handled_by_doing_nothing(context: Context) -> None:
+    def bothered() -> None:
+        listen_to_signals(context)
+        numbers = [signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2]
+        for number in (*numbers, signal.SIGTTIN, signal.SIGTTOU):
+            signal.raise_signal(number)
+        os._exit(4 if context.stopping else 3)
+
+    assert fork(bothered) == 3

@@ -1,0 +1,142 @@
+"""What a slot tells of a process: how it lives, how it died, what it ran."""
+
+from __future__ import annotations
+
+import pytest
+
+from jobsd.processes.board import Board
+from jobsd.processes.slot import ENDED_MAX, REASONS, Slot
+
+
+@pytest.fixture
+def slot() -> Slot:
+    taken = Board().slots[0]
+    taken.take("worker", "worker-1")
+    return taken
+
+
+def test_a_taken_slot_names_its_process(slot: Slot) -> None:
+    slot.set_pid(4711)
+    slot.set_row(12)
+    slot.set_threads(busy=2, threads=3)
+
+    assert (slot.kind, slot.name, slot.pid, slot.row_id) == ("worker", "worker-1", 4711, 12)
+    assert (slot.busy, slot.threads) == (2, 3)
+
+
+def test_a_name_is_cut_to_its_room_and_stays_readable(slot: Slot) -> None:
+    slot.take("worker", "ä" * 100)
+
+    assert slot.name == "ä" * 64
+
+
+def test_nothing_of_the_last_process_is_left_but_its_counters(slot: Slot) -> None:
+    slot.set_row(12)
+    slot.tick()
+    slot.started(0, 1)
+    slot.ended(1, succeeded=False)
+    slot.lose_row()
+    slot.ask_for_successor()
+    slot.queue("mail").count("failed")
+    slot.count_dropped_lines(3)
+    slot.bury(9, "hung", 100)
+
+    slot.take("dispatcher", "dispatcher-1")
+
+    assert (slot.row_id, slot.status, slot.rss_kib, slot.up_s) == (0, 0, 0, 0.0)
+    assert (slot.row_lost, slot.wants_successor) == (False, False)
+    assert (slot.running(), slot.succeeded(), slot.in_threads()) == ([], [], {})
+    assert slot.dropped_lines == 3
+    assert slot.queue("mail").outcome("failed") == 1
+
+
+@pytest.mark.parametrize("reason", REASONS)
+def test_a_death_is_kept_as_it_was_told(slot: Slot, reason: str) -> None:
+    slot.bury(139, reason, 2048)
+
+    assert (slot.status, slot.reason, slot.rss_kib) == (139, reason, 2048)
+    assert 0 <= slot.died_s < 5
+
+
+def test_a_process_that_never_ticked_was_never_up(slot: Slot) -> None:
+    slot.bury(9, "signal", 0)
+
+    assert slot.up_s == 0
+
+
+def test_a_process_is_up_from_its_first_tick_to_its_death(slot: Slot) -> None:
+    slot.tick()
+    slot.bury(9, "signal", 0)
+    lived = slot.up_s
+
+    assert slot.up_s == lived
+    assert 0 < lived <= slot.age_s
+
+
+def test_later_ticks_do_not_bring_a_dead_process_back(slot: Slot) -> None:
+    slot.bury(9, "signal", 0)
+    slot.tick()
+
+    assert slot.reason == "signal"
+    assert slot.up_s == 0
+
+
+def test_what_threads_run_is_running(slot: Slot) -> None:
+    slot.started(0, 10)
+    slot.started(4, 11)
+
+    assert slot.running() == [10, 11]
+    assert slot.in_threads() == {0: 10, 4: 11}
+
+
+def test_a_job_that_has_succeeded_does_not_run_though_its_thread_says_so(slot: Slot) -> None:
+    slot.started(0, 10)
+    slot.ended(10, succeeded=True)
+
+    assert (slot.running(), slot.in_threads(), slot.succeeded()) == ([], {}, [10])
+
+
+def test_a_job_that_has_failed_counts_as_running_until_it_is_recorded(slot: Slot) -> None:
+    slot.started(0, 10)
+    slot.ended(10, succeeded=False)
+    slot.rest(0)
+
+    assert (slot.running(), slot.succeeded(), slot.in_threads()) == ([10], [], {})
+
+
+def test_the_last_jobs_that_ended_are_remembered(slot: Slot) -> None:
+    for job in range(1, ENDED_MAX + 11):
+        slot.ended(job, succeeded=True)
+
+    assert slot.succeeded() == list(range(11, ENDED_MAX + 11))
+
+
+def test_each_queue_has_counters_of_its_own(slot: Slot) -> None:
+    slot.queue("a").count("finished")
+    slot.queue("b").count("finished", 2)
+    slot.queue("a").count("finished")
+
+    assert {q.name: q.outcome("finished") for q in slot.queues()} == {"a": 2, "b": 2}
+
+
+def test_queues_beyond_the_room_are_counted_together(slot: Slot) -> None:
+    for number in range(100):
+        slot.queue(f"queue-{number}").count("finished")
+
+    counted = {q.name: q.outcome("finished") for q in slot.queues()}
+    assert len(counted) == 64
+    assert (counted["queue-62"], counted["other"]) == (1, 37)
+
+
+def test_slots_do_not_touch_one_another() -> None:
+    first, second = Board().slots[:2]
+    second.take("monitor", "monitor-1")
+    before = second.words.tolist()
+
+    first.take("worker", "w" * 200)
+    for thread in range(256):
+        first.started(thread, -1)
+    for number in range(100):
+        first.queue(f"queue-{number}" * 40).observe(waited_s=9e9, ran_s=1e9)
+
+    assert second.words.tolist() == before
