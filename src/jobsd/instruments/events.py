@@ -45,12 +45,17 @@ EVENTS = {
         Event("process.killed", "warning", "A process had to be killed to end."),
         Event("process.pruned", "warning", "A process's heartbeat stood still; it was buried."),
         Event("process.buried", "info", "A dead process's claims and row were cleared up."),
+        Event("claims.taken", "warning", "Claims of a process without a row were settled."),
         Event("process.lost_its_row", "warning", "A living process's row was deleted."),
         Event("process.fork_failed", "error", "The system refused a new process."),
+        Event("process.unstarted", "error", "No slot is free: deaths wait to be written."),
         Event("process.reaped", "debug", "An orphan that came to us was reaped."),
         Event("database.waiting", "warning", "The database can't be reached at start."),
         Event("database.lost", "warning", "The database can't be reached any more."),
         Event("database.back", "info", "The database is back after an outage."),
+        Event(
+            "database.behind", "error", "The tables are not there, and we may not make them."
+        ),
         Event("database.migrated", "info", "The tables were brought to a newer version."),
         Event("embedded.started", "info", "The embedded PostgreSQL was started."),
         Event("embedded.stopped", "info", "The embedded PostgreSQL was stopped."),
@@ -88,7 +93,7 @@ EVENTS = {
 _subscribers: list[Callable[[Event, dict[str, Any]], None]] = []
 
 
-_LEVELS = ("debug", "info", "warning", "error")
+_LEVELS = ("debug", "info", "warning", "error", "critical")
 _told: set[str] = set(_LEVELS)
 
 
@@ -103,7 +108,7 @@ def tells(level: Level) -> bool:
     return bool(_subscribers) and level in _told
 
 
-def emit(name: str, **facts: Any) -> None:  # noqa: ANN401 - facts are of any type
+def emit(name: str, /, **facts: Any) -> None:  # noqa: ANN401 - facts are of any type
     """Tell everybody who listens what has happened.
 
     Raises:
