@@ -1,0 +1,23 @@
+"""The two things that only prctl(2) can do for a tree of processes. Linux only."""
+
+from __future__ import annotations
+
+import ctypes
+
+_PR_SET_PDEATHSIG = 1
+_PR_SET_CHILD_SUBREAPER = 36
+
+_libc = ctypes.CDLL(None)
+
+
+def die_with_parent(number: int) -> None:
+    """Have the kernel send this process a signal when the *thread* that forked it ends.
+
+    A parent that has ended before gives no signal: ask `os.getppid` afterwards.
+    """
+    _libc.prctl(_PR_SET_PDEATHSIG, int(number), 0, 0, 0)
+
+
+def adopt_orphans() -> None:
+    """Become the parent of every descendant whose own parent ends before it."""
+    _libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)

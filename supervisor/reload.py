@@ -1,0 +1,121 @@
+"""HUP: the configuration is read again, and the tree becomes what it says, step by step.
+
+Processes are matched by kind and order: the second worker becomes what the second worker
+is now to be. First whoever is new is started, then each process gets its successor, and
+only when all have, those that are too many are told to end. The first successor that
+can't start ends it: what was not reached stays as it was.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from jobsd.clock import monotonic
+
+from .children import Place
+from .succession import Step
+from .telling import tell
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from jobsd.processes.board import Board
+
+    from .children import ChildSpec
+    from .crew import Crew
+    from .succession import Succession
+
+SETTLE_S = 0.1
+"""A burst of HUPs is one reload: it begins when none has come for so long."""
+
+# Who runs jobs goes first, so that none is enqueued for code that no worker has yet.
+_ORDER = ("worker", "dispatcher", "scheduler", "monitor")
+
+
+class Reload:
+    """The reload that is asked for or under way, if there is one.
+
+    `read` returns what the tree is to be, or None; whatever it raises is told, and
+    changes nothing. `notify` tells systemd.
+    """
+
+    def __init__(
+        self,
+        board: Board,
+        crew: Crew,
+        succession: Succession,
+        read: Callable[[], Sequence[ChildSpec] | None],
+        notify: Callable[[str], None],
+    ) -> None:
+        self._board = board
+        self._crew = crew
+        self._succession = succession
+        self._read = read
+        self._notify = notify
+        self._began = 0.0
+        self._steps: list[Step] | None = None
+        self._surplus: list[Place] = []
+        self.due: float | None = None
+
+    def ask(self) -> None:
+        """Reload soon."""
+        self.due = monotonic() + SETTLE_S
+
+    def begin(self, now: float) -> None:
+        """Begin, if it is time to."""
+        if self.due is not None and now >= self.due:
+            self.due = None
+            self._begin(now)
+
+    def look(self, now: float) -> None:
+        """See how far it is, after the successions have gone on."""
+        if self._steps is None:
+            return
+        failed = next((step for step in self._steps if step.outcome == "failed"), None)
+        if failed is not None:
+            name = failed.new.slot.name if failed.new else f"the {failed.spec.kind}"
+            self._fail(f"{name} did not start; what was not reached stays as it was")
+        elif all(step.outcome for step in self._steps):
+            self._finish(now)
+
+    def _begin(self, now: float) -> None:
+        self._notify(f"RELOADING=1\nMONOTONIC_USEC={int(now * 1e6)}")
+        self._began = now
+        self._succession.abandon()
+        try:
+            specs = self._read()
+        except Exception as error:  # noqa: BLE001 - the old configuration goes on
+            self._fail(error)
+            return
+        if specs is None:
+            self._fail("the new configuration was refused")
+            return
+        self._plan(specs)
+
+    def _plan(self, specs: Sequence[ChildSpec]) -> None:
+        places = self._crew.places
+        self._steps, self._surplus = [], []
+        for kind in _ORDER:
+            wanted = [s for s in specs if s.kind == kind for _ in range(s.count)]
+            have = [place for place in places if place.spec.kind == kind]
+            pairs = zip(have, wanted, strict=False)
+            self._steps += [Step(place, spec, "reload") for place, spec in pairs]
+            self._surplus += have[len(wanted) :]
+            places += [Place(spec) for spec in wanted[len(have) :]]
+        self._succession.plan(self._steps)
+
+    def _finish(self, now: float) -> None:
+        for place in self._surplus:
+            if place in self._crew.places:
+                self._crew.retire(place)
+        tell(self._board, "supervisor.reloaded", duration=round(now - self._began, 3))
+        self._end()
+
+    def _fail(self, error: object) -> None:
+        tell(self._board, "supervisor.reload_failed", error=error)
+        self._end()
+
+    def _end(self) -> None:
+        self._steps = None
+        self._surplus = []
+        self._notify("READY=1")

@@ -1,0 +1,109 @@
+"""The end of the tree, in bounded time and in this order.
+
+1. All but the monitor are told to end: TERM, they drain; or QUIT, they leave at once.
+2. At the deadline whoever is left is killed. Only a process that is gone gives its jobs
+   back: while it lives, another must not run them.
+3. Once they are gone the monitor is told to end: it writes the deaths, releases the
+   jobs, deletes the rows. It has 0.8 s for that; then it is killed, and what it could not
+   write is for whoever finds the rows.
+4. What the jobs have left running in our session ends with us.
+
+The whole takes no longer than the time to drain and one second.
+"""
+
+from __future__ import annotations
+
+import signal
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from jobsd.processes.board import Board
+
+    from .crew import Crew
+    from .strangers import Strangers
+
+QUIT_S = 0.1
+"""What a process has to follow QUIT."""
+
+DYING_S = 0.1
+"""How long a killed process is waited for: the kernel may be busy with it."""
+
+MONITOR_S = 0.8
+AT_ONCE_S = 0.5
+"""What the monitor has for its last words, when there is time and when there is none."""
+
+_BELOW = ("worker", "dispatcher", "scheduler")
+
+
+class Stop:
+    """A stop that has begun: in order, with `drain_s` for the jobs that run."""
+
+    def __init__(self, board: Board, crew: Crew, strangers: Strangers) -> None:
+        self._board = board
+        self._crew = crew
+        self._strangers = strangers
+        self._kill_at = float("inf")
+        self._at_once = False
+        self._end: float | None = None
+        board.stopping = 1
+
+    @property
+    def drains(self) -> bool:
+        """Whether others than the monitor may still live."""
+        return self._end is None
+
+    def begin(self, now: float, drain_s: float) -> None:
+        """Let the tree drain."""
+        self._dismiss(signal.SIGTERM, now + drain_s)
+
+    def hasten(self, now: float) -> None:
+        """End at once, whatever the stop was waiting for."""
+        if self._at_once:
+            return
+        self._at_once = True
+        self._dismiss(signal.SIGQUIT, now + QUIT_S)
+        if self._end is not None:
+            self._end = min(self._end, now + AT_ONCE_S)
+            self._dismiss_monitor(self._end)
+
+    def go_on(self, now: float) -> bool:
+        """Do what is due; return whether the tree has ended."""
+        others = self._crew.of(*_BELOW)
+        if now >= self._kill_at:
+            for child in others:
+                child.kill_at = None if child.killed else now
+        self._crew.kill_overdue(now)
+        if self._end is None:
+            if others and now < self._kill_at + DYING_S:
+                return False
+            self._end = self._last_words(now)
+        return now >= self._end + DYING_S or not self._crew.of("monitor")
+
+    def next_due(self) -> float:
+        """Return when `go_on` has something to do, if nobody ends before."""
+        return (self._kill_at if self._end is None else self._end) + DYING_S
+
+    def finish(self) -> None:
+        """Leave nothing behind that was ours."""
+        self._strangers.send(signal.SIGKILL)
+
+    def _dismiss(self, number: signal.Signals, kill_at: float) -> None:
+        self._kill_at = kill_at
+        for child in self._crew.of(*_BELOW):
+            # Who hangs is being killed for it: that its jobs fail is the truth.
+            if child.asked != "hung":
+                child.dismiss("stop", kill_at, number)
+
+    def _last_words(self, now: float) -> float:
+        """Tell the monitor to end; return by when it must."""
+        self._board.stopping = 2
+        self._strangers.send(signal.SIGTERM, frozenset(self._crew.living))
+        end = now + (AT_ONCE_S if self._at_once else MONITOR_S)
+        # Invariant: a kill that took its time is not added to the whole.
+        end = min(end, self._kill_at + 1.0 - DYING_S)
+        self._dismiss_monitor(end)
+        return end
+
+    def _dismiss_monitor(self, kill_at: float) -> None:
+        for child in self._crew.of("monitor"):
+            child.dismiss("stop", kill_at)

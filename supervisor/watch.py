@@ -1,0 +1,86 @@
+"""Who stands still: judged by the progress of loops, never by a sign of life.
+
+A thread that beats says nothing of the loop beside it: in a loop that was dead for a
+second it had beaten a tenth of a second ago. So the loops themselves tick, and what does
+not tick for `hang_timeout` is dumped (SIGABRT: faulthandler writes all stacks, also while
+a C call keeps the interpreter's lock) and killed a second later. A stopped process can't
+dump anything and is killed at once.
+
+If our own loop stood still, the machine was suspended, or starved, or we were stopped;
+the others probably were too. Then nobody is judged for one `hang_timeout`.
+"""
+
+from __future__ import annotations
+
+import signal
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from jobsd.clock import monotonic, monotonic_ns
+
+from .telling import tell
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from jobsd.configuration.options import SupervisorOptions
+    from jobsd.processes.board import Board
+
+    from .children import Child
+
+DUMP_S = 1.0
+"""What a hung process has for the dump of its stacks."""
+
+
+class Watch:
+    """Looks at each process's ticks, once a round."""
+
+    def __init__(self, board: Board, options: SupervisorOptions) -> None:
+        self._board = board
+        self._hang_s = options.hang_timeout_s
+        # A tree whose monitor stands still looks dead to others after the threshold.
+        self._round_s = options.process_alive_threshold_s / 3
+        self._judge_from = 0.0
+        self._came_round = monotonic()
+
+    def look(self, children: Iterable[Child], now: float) -> None:
+        """Begin to kill whoever hangs."""
+        gap_s, self._came_round = now - self._came_round, now
+        if gap_s > self._hang_s / 2:
+            self._judge_from = now + self._hang_s
+            tell(self._board, "supervisor.gap", seconds=round(gap_s, 3))
+        if now < self._judge_from:
+            return
+        for child in children:
+            still_s = self._stood_still_s(child)
+            if still_s and child.asked != "hung" and not child.killed:
+                self._end(child, still_s, now)
+
+    def _stood_still_s(self, child: Child) -> float:
+        """Return for how long a process has hung, 0 if it does not."""
+        slot = child.slot
+        if slot.tick_age_s > self._hang_s:
+            return slot.tick_age_s
+        if child.spec.kind == "monitor":
+            round_age_s = (monotonic_ns() - self._board.monitor_round_ns) / 1e9
+            still_s = min(round_age_s, slot.age_s)
+            return still_s if still_s > self._round_s else 0.0
+        return 0.0
+
+    def _end(self, child: Child, still_s: float, now: float) -> None:
+        tell(
+            self._board,
+            "process.hung",
+            **child.facts(),
+            stood_still_s=round(still_s, 3),
+            running=child.slot.in_threads(),
+        )
+        child.dismiss("hung", now + DUMP_S, signal.SIGABRT)
+        if _is_stopped(child.pid):
+            child.kill()
+
+
+def _is_stopped(pid: int) -> bool:
+    stat = Path(f"/proc/{pid}/stat").read_text(encoding="ascii", errors="replace")
+    # The name in parentheses may hold anything; the state comes behind it.
+    return stat.rpartition(")")[2].split()[0] == "T"

@@ -1,0 +1,286 @@
+"""A real supervisor over small processes that do, when told, what goes wrong.
+
+Run as a program, with what it is to be as one JSON argument. Its processes find their
+commands as files in the working directory: who removes a file has taken the command.
+All events come out as JSON lines.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import errno
+import json
+import os
+import random
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from jobsd.clock import monotonic_ns
+from jobsd.configuration.options import SupervisorOptions
+from jobsd.daemon.pidfile import Pidfile
+from jobsd.daemon.readiness import Readiness
+from jobsd.instruments.events import Event, subscribe
+from jobsd.processes.board import Board
+from jobsd.processes.process import Context, run
+from jobsd.supervisor.children import ChildSpec
+from jobsd.supervisor.supervisor import Hooks, Supervisor
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from jobsd.processes.slot import Slot
+
+REST_S = 0.02
+SUPERVISOR_PID = os.getpid()
+FORK = os.fork
+
+
+def told(what: str) -> bool:
+    """Return whether a command is given for all, as long as its file is there."""
+    return Path(what).exists()
+
+
+def taken(what: str) -> bool:
+    """Take a command that is for one process only."""
+    try:
+        Path(what).unlink()
+    except FileNotFoundError:
+        return False
+    return True
+
+
+def write(event: str, **facts: Any) -> None:
+    """Write one line; whole, whoever else writes to the pipe."""
+    line = json.dumps({"event": event, "by": os.getpid(), **facts}, default=repr) + "\n"
+    os.write(1, line.encode())
+
+
+def write_event(event: Event, facts: dict[str, Any]) -> None:
+    if told("no-log") and os.getpid() == SUPERVISOR_PID:
+        raise OSError("the log is gone")
+    write(event.name, at=time.monotonic(), **facts)
+
+
+class Small:
+    """A loop with nothing to do but what the files say."""
+
+    def __init__(self, kind: str, context: Context) -> None:
+        self.kind = kind
+        self.context = context
+        self.ending = False
+
+    def connect(self) -> None:
+        pass
+
+    def disconnect(self) -> None:
+        pass
+
+    def socket(self) -> int | None:
+        return None
+
+    def doing(self) -> str:
+        return "nothing"
+
+    def stop(self) -> None:
+        self.ending = True
+
+    @property
+    def stopped(self) -> bool:
+        return self.ending and not told(f"{self.kind}.slow")
+
+    def farewell(self) -> None:
+        pass
+
+    def poll(self) -> float:
+        for command, act in COMMANDS.items():
+            if taken(f"{self.kind}.{command}"):
+                act(self.context)
+        return REST_S
+
+
+class SmallMonitor(Small):
+    """Frees the slots of the dead, and writes down how they died."""
+
+    def poll(self) -> float:
+        board = self.context.board
+        if not told("monitor.blocked"):
+            board.monitor_round_ns = monotonic_ns()
+            board.database_up = 1
+        if not told("monitor.away"):
+            self._bury()
+        return super().poll()
+
+    def farewell(self) -> None:
+        self._bury()
+        left = [slot.kind for slot in self.context.board.living()]
+        write("last words", stopping=self.context.board.stopping, left=left)
+
+    def _bury(self) -> None:
+        for slot in self.context.board.dead():
+            write("buried", **_death(slot))
+            slot.free()
+
+
+def _death(slot: Slot) -> dict[str, Any]:
+    return {
+        "kind": slot.kind,
+        "name": slot.name,
+        "reason": slot.reason,
+        "exit_code": os.waitstatus_to_exitcode(slot.status),
+        "running": slot.running(),
+    }
+
+
+def hang(_context: Context) -> None:
+    """Stand still in Python."""
+    while True:
+        time.sleep(1)
+
+
+def hang_in_c(_context: Context) -> None:
+    """Stand still in a call that keeps the interpreter's lock."""
+    ctypes.PyDLL(None).sleep(1000)
+
+
+def be_deaf(_context: Context) -> None:
+    """Stand still, and hold back the signal that would dump the stacks."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGABRT])
+    write("deaf")
+    hang(_context)
+
+
+def wait_long(_context: Context) -> None:
+    """Stand still as in a long wait for the database, which signals interrupt in vain."""
+    write("waits", pid=os.getpid())
+    time.sleep(1000)
+
+
+def spawn_orphan(_context: Context) -> None:
+    """Leave a process behind that has lost its parent."""
+    out = subprocess.run(
+        ["sh", "-c", "sleep 300 >/dev/null 2>&1 & echo $!"], stdout=subprocess.PIPE, check=True
+    )
+    write("orphan", pid=int(out.stdout))
+
+
+def spawn_session(_context: Context) -> None:
+    """Leave a process behind that has a session of its own, as a server has."""
+    command = "setsid sleep 300 >/dev/null 2>&1 & echo $!"
+    out = subprocess.run(["sh", "-c", command], stdout=subprocess.PIPE, check=True)
+    write("orphan", pid=int(out.stdout))
+
+
+def tell_inheritance(context: Context) -> None:
+    """Tell what this process, and a program that it starts, have from the supervisor."""
+    status = subprocess.run(
+        ["cat", "/proc/self/status"], stdout=subprocess.PIPE, check=True, text=True
+    )
+    fields = dict(line.split(":\t", 1) for line in status.stdout.splitlines() if ":\t" in line)
+    files: list[str] = []
+    for entry in list(Path("/proc/self/fd").iterdir()):
+        with contextlib.suppress(FileNotFoundError):  # by which the folder was read
+            files.append(str(entry.readlink()))
+    write(
+        "inheritance",
+        kind=context.slot.kind,
+        ignored=int(fields["SigIgn"], 16),
+        blocked=int(fields["SigBlk"], 16),
+        environ=[name for name in os.environ if name.startswith(("NOTIFY", "WATCH", "LISTEN"))],
+        files=files,
+        oom_score_adj=int(Path("/proc/self/oom_score_adj").read_text(encoding="ascii")),
+        dice=random.random(),  # noqa: S311 - no secret
+    )
+
+
+def eat_memory(_context: Context) -> None:
+    """Take more memory than there is."""
+    eaten = [bytearray(8 << 20) for _ in range(1000)]
+    write("survived", eaten=len(eaten))
+
+
+COMMANDS: dict[str, Callable[[Context], object]] = {
+    "hang": hang,
+    "hang-in-c": hang_in_c,
+    "deaf": be_deaf,
+    "wait": wait_long,
+    "orphan": spawn_orphan,
+    "session": spawn_session,
+    "inheritance": tell_inheritance,
+    "eat": eat_memory,
+    "job": lambda context: context.slot.started(0, 42),
+    "spent": lambda context: context.slot.ask_for_successor(),
+    "lose-row": lambda context: context.slot.lose_row(),
+    "fail": lambda _context: sys.exit(3),
+    "raise": lambda _context: 1 // 0,
+}
+
+
+def start_as(kind: str) -> Callable[[Context], int]:
+    """Return what a process of a kind does."""
+
+    def start(context: Context) -> int:
+        if told(f"{kind}.crash"):
+            return 1
+        if told(f"{kind}.refuse"):
+            return 78
+        if told(f"{kind}.silent"):
+            hang(context)
+        loop = SmallMonitor(kind, context) if kind == "monitor" else Small(kind, context)
+        return run(loop, context)
+
+    return start
+
+
+def specs(rows: Sequence[tuple[str, int]]) -> list[ChildSpec]:
+    return [ChildSpec(kind, count, start_as(kind), f"{kind} {count}") for kind, count in rows]
+
+
+def reload() -> list[ChildSpec] | None:
+    """Return what the file says now; raise what it can't mean."""
+    rows = json.loads(Path("specs").read_text(encoding="utf-8"))
+    return None if rows is None else specs(rows)
+
+
+def fork_unless_refused() -> int:
+    """Fork, or be refused as by a system that has no process to give."""
+    if told("no-fork"):
+        raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN))
+    return FORK()
+
+
+def main(wanted: dict[str, Any]) -> int:
+    subscribe(write_event)
+    os.fork = fork_unless_refused
+    pidfile = Pidfile(Path("pid"))
+    readiness = Readiness(os.environ)
+    options = SupervisorOptions(
+        shutdown_timeout_s=wanted["shutdown_timeout_s"],
+        heartbeat_interval_s=10,
+        process_alive_threshold_s=wanted["process_alive_threshold_s"],
+        hang_timeout_s=wanted["hang_timeout_s"],
+        pidfile=Path("pid"),
+    )
+    board = Board()
+    board.slots = board.slots[: wanted["slots"]]
+    supervisor = Supervisor(
+        specs(wanted["specs"]),
+        options,
+        board,
+        hooks=Hooks(reload, lambda: None, readiness.notify, readiness.watchdog_s),
+        listener=socket.create_server(("127.0.0.1", 0)),
+        private=[pidfile.fd],
+    )
+    status = supervisor.run()
+    pidfile.release()
+    return status
+
+
+if __name__ == "__main__":
+    # A storm of signals outlasts the supervisor: nothing may run after it but this.
+    os._exit(main(json.loads(sys.argv[1])))

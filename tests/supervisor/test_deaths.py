@@ -1,0 +1,228 @@
+"""Whoever dies is replaced, and how it died is told."""
+
+from __future__ import annotations
+
+import os
+import signal
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+import pytest
+
+from jobsd.clock import monotonic
+from small_tree.driver import SmallTree, small_tree, wait_until
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    Start = Callable[..., SmallTree]
+
+
+def kill(tree: SmallTree, kind: str = "worker") -> int:
+    """Kill one process of a kind; return its process id."""
+    pid = tree.pids(kind)[0]
+    os.kill(pid, signal.SIGKILL)
+    return pid
+
+
+def test_a_worker_that_had_worked_is_replaced_at_once(start: Start) -> None:
+    tree = start(("monitor", 1), ("worker", 1))
+    began = monotonic()
+    wait_until(lambda: monotonic() - began > 2.05)
+
+    kill(tree)
+
+    exited, replaced = tree.wait("process.exited"), tree.wait("process.replaced")
+    assert replaced["at"] - exited["at"] < 0.1
+
+
+def test_a_death_is_told_with_its_signal_and_what_ran_in_which_thread(start: Start) -> None:
+    tree = start(("monitor", 1), ("worker", 1))
+    name = tree.state()[1]["name"]
+    tree.command("worker.job")
+    wait_until(lambda: tree.state()[1]["running"])
+
+    pid = kill(tree)
+
+    told = tree.wait("process.exited")
+    assert {
+        "kind": "worker",
+        "name": name,
+        "pid": pid,
+        "reason": "signal",
+        "signal": "SIGKILL",
+        "exit_status": None,
+        "running": {"0": 42},
+    }.items() <= told.items()
+    assert told["max_rss_kib"] > 1000
+
+
+def test_the_slot_keeps_the_death_until_the_monitor_has_written_it(start: Start) -> None:
+    tree = start(("monitor", 1), ("worker", 1))
+    tree.command("worker.job")
+    wait_until(lambda: tree.state()[1]["running"])
+
+    kill(tree)
+
+    buried = tree.wait("buried", kind="worker")
+    assert (buried["reason"], buried["exit_code"], buried["running"]) == ("signal", -9, [42])
+
+
+def test_the_replacement_is_told_with_its_predecessor(start: Start) -> None:
+    tree = start(("monitor", 1), ("worker", 1))
+
+    pid = kill(tree)
+
+    told = tree.wait("process.replaced")
+    assert (told["predecessor_pid"], told["reason"], told["signal"]) == (
+        pid,
+        "signal",
+        "SIGKILL",
+    )
+    tree.wait("process.started", by=told["pid"])
+
+
+def test_an_exit_status_is_told(start: Start) -> None:
+    tree = start(("monitor", 1), ("worker", 1))
+
+    tree.command("worker.fail")
+
+    told = tree.wait("process.exited")
+    assert (told["reason"], told["exit_status"], told["signal"]) == ("exit", 3, None)
+
+
+def test_an_error_in_a_child_is_told_and_ends_it_with_70(start: Start) -> None:
+    tree = start(("monitor", 1), ("worker", 1))
+
+    tree.command("worker.raise")
+
+    assert "ZeroDivisionError" in tree.wait("process.crashed")["error"]
+    assert tree.wait("process.exited")["exit_status"] == 70
+
+
+def test_restarts_are_counted_by_kind_and_reason(start: Start) -> None:
+    tree = start(("monitor", 1), ("worker", 1), ("dispatcher", 1))
+
+    kill(tree)
+    tree.command("dispatcher.fail")
+    tree.wait("process.replaced", 2)
+
+    tree.state()
+    assert tree.told("supervisor.state")[-1]["restarts"] == {
+        "worker signal": 1,
+        "dispatcher exit": 1,
+    }
+
+
+def test_a_crash_loop_backs_off_and_neighbours_do_not_pay(tmp_path: Path) -> None:
+    (tmp_path / "worker.crash").touch()
+    with small_tree(tmp_path, ("monitor", 1), ("worker", 1), ("dispatcher", 1)) as tree:
+        tree.wait("process.exited", 2, kind="worker")
+        tree.wait("process.started", by=tree.pids("dispatcher")[0])
+        kill(tree, "dispatcher")
+        tree.wait("process.replaced", kind="dispatcher")
+        tree.wait("process.exited", 4, kind="worker")
+        exits = [told["at"] for told in tree.told("process.exited", kind="worker")]
+        neighbour = (
+            tree.told("process.replaced", kind="dispatcher")[0]["at"]
+            - tree.told("process.exited", kind="dispatcher")[0]["at"]
+        )
+        (tmp_path / "worker.crash").unlink()
+        tree.wait("supervisor.ready")
+
+    waits = [later - earlier for earlier, later in pairwise(exits)]
+    expected = [0.25, 0.5, 1.0]
+    assert all(0.8 * e < w < e + 0.15 for e, w in zip(expected, waits, strict=False)), waits
+    assert neighbour < 0.35
+
+
+def test_a_fault_of_the_configuration_at_boot_ends_all_with_78(tmp_path: Path) -> None:
+    (tmp_path / "worker.refuse").touch()
+    with small_tree(tmp_path, ("monitor", 1), ("dispatcher", 1), ("worker", 2)) as tree:
+        tree.process.wait(5)
+
+        assert (tree.process.returncode, tree.left()) == (78, [])
+        assert tree.told("process.replaced") == []
+
+
+def test_exit_78_is_like_any_other_once_all_were_up(start: Start) -> None:
+    tree = start(("monitor", 1), ("worker", 1))
+    refuse = tree.command("worker.refuse")
+    kill(tree)
+    tree.wait("process.exited", exit_status=78)
+
+    refuse.unlink()
+
+    tree.wait("process.started", 3)
+    assert tree.process.poll() is None
+
+
+def test_the_next_monitor_buries_the_one_before(start: Start) -> None:
+    tree = start(("monitor", 1), ("worker", 1))
+
+    kill(tree, "monitor")
+
+    assert tree.wait("buried", kind="monitor")["by"] == tree.pids("monitor")[0]
+
+
+def test_without_a_free_slot_nobody_is_started_until_deaths_are_written(
+    start: Start,
+) -> None:
+    tree = start(("monitor", 1), ("worker", 1), slots=3)
+    away = tree.command("monitor.away")
+    kill(tree)
+    tree.wait("process.unstarted")
+    kill(tree, "monitor")
+    tree.wait("process.replaced", kind="monitor")
+    kill(tree, "monitor")
+    tree.wait("process.replaced", 2, kind="monitor")
+    assert len(tree.told("process.unstarted")) == 1
+    assert tree.told("process.replaced", kind="worker") == []
+
+    away.unlink()
+
+    tree.wait("process.replaced", kind="worker")
+    assert [told["kind"] for told in tree.told("buried")].count("worker") == 1
+
+
+def test_a_log_that_fails_stops_nobody(start: Start) -> None:
+    tree = start(("monitor", 1), ("worker", 1))
+    killed = tree.pids("worker")[0]
+    no_log = tree.command("no-log")
+    os.kill(killed, signal.SIGKILL)
+    tree.wait("buried")
+    tree.wait("process.started", 3)
+
+    no_log.unlink()
+
+    assert killed not in tree.pids("worker")
+    assert tree.end() < 2
+
+
+def test_a_refused_fork_is_told_and_tried_again(start: Start) -> None:
+    tree = start(("monitor", 1), ("worker", 1))
+    no_fork = tree.command("no-fork")
+    kill(tree)
+    refusals = [tree.wait("process.fork_failed", n + 1)["at"] for n in range(2)]
+
+    no_fork.unlink()
+
+    tree.wait("process.replaced")
+    assert refusals[1] - refusals[0] > 0.35
+    assert tree.end() < 2
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP, signal.SIGUSR2])
+def test_what_a_terminal_sends_to_the_group_ends_no_child(
+    start: Start, number: signal.Signals
+) -> None:
+    tree = start(("monitor", 1), ("worker", 1))
+    before = tree.pids()
+
+    for pid in before:
+        os.kill(pid, number)
+
+    tree.command("worker.inheritance")
+    tree.wait("inheritance")
+    assert tree.pids() == before

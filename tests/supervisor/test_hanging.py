@@ -1,0 +1,117 @@
+"""Who stands still is dumped and killed; who could not move is not blamed."""
+
+from __future__ import annotations
+
+import os
+import signal
+from typing import TYPE_CHECKING
+
+import pytest
+
+from jobsd.clock import monotonic
+from small_tree.driver import SmallTree, small_tree, wait_until
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    Start = Callable[..., SmallTree]
+
+HANG_S = 0.6
+
+
+@pytest.mark.parametrize(
+    ("command", "function"), [("hang", "in hang"), ("hang-in-c", "in hang_in_c")]
+)
+def test_a_hung_loop_is_dumped_and_replaced(start: Start, command: str, function: str) -> None:
+    tree = start(("monitor", 1), ("worker", 1), hang_timeout_s=HANG_S)
+
+    tree.command(f"worker.{command}")
+
+    hung, exited = tree.wait("process.hung"), tree.wait("process.exited")
+    tree.wait("process.replaced", reason="hung")
+    assert HANG_S < hung["stood_still_s"] < HANG_S + 0.4
+    assert (exited["reason"], exited["signal"]) == ("hung", "SIGABRT")
+    assert function in tree.stderr.read_text(encoding="utf-8")
+
+
+def test_a_process_that_does_not_even_dump_is_killed_a_second_later(start: Start) -> None:
+    tree = start(("monitor", 1), ("worker", 1), hang_timeout_s=HANG_S)
+    tree.command("worker.deaf")
+    tree.wait("deaf")
+
+    exited = tree.wait("process.exited")
+
+    hung = tree.wait("process.hung")
+    assert (exited["reason"], exited["signal"]) == ("hung", "SIGKILL")
+    assert 0.9 < exited["at"] - hung["at"] < 1.4
+
+
+def test_a_stopped_process_is_killed_at_once(start: Start) -> None:
+    tree = start(("monitor", 1), ("worker", 1), hang_timeout_s=HANG_S)
+
+    os.kill(tree.pids("worker")[0], signal.SIGSTOP)
+
+    hung, exited = tree.wait("process.hung"), tree.wait("process.exited")
+    assert (exited["reason"], exited["signal"]) == ("hung", "SIGKILL")
+    assert exited["at"] - hung["at"] < 0.3
+
+
+def test_a_process_that_never_comes_up_hangs_too(tmp_path: Path) -> None:
+    (tmp_path / "worker.silent").touch()
+    with small_tree(tmp_path, ("monitor", 1), ("worker", 1), hang_timeout_s=HANG_S) as tree:
+        tree.wait("process.hung")
+        (tmp_path / "worker.silent").unlink()
+
+        tree.wait("supervisor.ready")
+
+
+def test_the_monitor_is_replaced_when_its_database_thread_stands_still(start: Start) -> None:
+    tree = start(("monitor", 1), ("worker", 1), process_alive_threshold_s=1.5)
+
+    tree.command("monitor.blocked")
+
+    hung = tree.wait("process.hung", kind="monitor")
+    assert 0.5 < hung["stood_still_s"] < 2
+    tree.wait("process.replaced", kind="monitor", reason="hung")
+
+
+def test_nobody_is_judged_after_the_whole_tree_stood_still(start: Start) -> None:
+    tree = start(("monitor", 1), ("worker", 2), hang_timeout_s=HANG_S)
+    children = tree.pids()
+    for pid in (tree.pid, *children):
+        os.kill(pid, signal.SIGSTOP)
+    stopped = monotonic()
+    wait_until(lambda: monotonic() - stopped > 2 * HANG_S)
+
+    tree.send(signal.SIGCONT)
+    gap = tree.wait("supervisor.gap")
+    for pid in children:
+        os.kill(pid, signal.SIGCONT)
+
+    wait_until(lambda: monotonic() - gap["at"] > 2 * HANG_S)
+    assert gap["seconds"] > HANG_S
+    assert tree.told("process.hung") == []
+    assert tree.pids() == children
+
+
+def test_a_process_whose_row_was_deleted_is_replaced_at_once(start: Start) -> None:
+    tree = start(("monitor", 1), ("worker", 1))
+    old = tree.pids("worker")[0]
+
+    tree.command("worker.lose-row")
+
+    replaced = tree.wait("process.replaced")
+    assert (replaced["reason"], replaced["predecessor_pid"]) == ("row", old)
+    assert tree.wait("buried")["reason"] == "row"
+
+
+def test_a_process_without_a_row_has_the_time_to_drain_and_no_more(start: Start) -> None:
+    tree = start(("monitor", 1), ("worker", 1), shutdown_timeout_s=0.3)
+    tree.command("worker.slow")
+
+    tree.command("worker.lose-row")
+
+    tree.wait("process.killed")
+    buried = tree.wait("buried")
+    assert (buried["reason"], buried["exit_code"]) == ("row", -signal.SIGKILL)

@@ -1,0 +1,72 @@
+"""The small rules of the supervisor, without any process."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from jobsd.supervisor.backoff import Backoff
+from jobsd.supervisor.memory import MemoryKills
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+VERSION_1 = "oom_kill_disable 0\nunder_oom 0\noom_kill {}\n"
+
+
+def test_the_wait_doubles_from_a_quarter_of_a_second_to_half_a_minute() -> None:
+    backoff = Backoff()
+
+    waits = [backoff.note(0.5) for _ in range(20)]
+
+    expected = [0.25, 0.5, 1, 2, 4, 8, 16, *[30] * 13]
+    assert all(0.8 * e <= w <= e for e, w in zip(expected, waits, strict=True)), waits
+
+
+def test_places_that_fail_together_do_not_stay_together() -> None:
+    assert len({Backoff().note(0.0) for _ in range(10)}) == 10
+
+
+def test_who_had_worked_does_not_wait_however_often_it_dies() -> None:
+    backoff = Backoff()
+
+    assert [backoff.note(2.1) for _ in range(50)] == [0.0] * 50
+
+
+def test_a_process_that_had_worked_ends_the_failures_before_it() -> None:
+    backoff = Backoff()
+    for _ in range(6):
+        backoff.note(0.0)
+
+    backoff.note(3.0)
+
+    assert backoff.note(0.0) <= 0.25
+
+
+def test_a_counted_kill_explains_one_death_only(tmp_path: Path) -> None:
+    counter = tmp_path / "memory.oom_control"
+    counter.write_text(VERSION_1.format(7))
+    kills = MemoryKills((tmp_path / "missing", counter))
+    assert not kills.explain()
+
+    counter.write_text(VERSION_1.format(8))
+
+    assert [kills.explain(), kills.explain()] == [True, False]
+
+
+def test_a_kill_is_still_known_in_the_round_after_it_was_counted(tmp_path: Path) -> None:
+    counter = tmp_path / "memory.events"
+    counter.write_text("low 0\noom_kill 0\noom_group_kill 0\n")
+    kills = MemoryKills((counter,))
+    counter.write_text("low 0\noom_kill 1\noom_group_kill 0\n")
+
+    kills.look()
+
+    assert kills.explain()
+
+
+def test_without_a_counter_no_death_is_put_down_to_memory() -> None:
+    kills = MemoryKills(())
+
+    kills.look()
+
+    assert not kills.explain()

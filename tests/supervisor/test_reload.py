@@ -1,0 +1,203 @@
+"""HUP, TTIN, TTOU and worn-out workers: the tree changes without a moment without capacity."""
+
+from __future__ import annotations
+
+import os
+import signal
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
+
+from small_tree.driver import SmallTree, wait_until
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    Start = Callable[..., SmallTree]
+
+
+def overlaps(tree: SmallTree, replaced: dict[str, Any]) -> bool:
+    """Return whether a successor was up before its predecessor ended."""
+    began: float = tree.wait("process.started", by=replaced["pid"])["at"]
+    ended: float = tree.wait("process.stopped", by=replaced["predecessor_pid"])["at"]
+    return began < ended
+
+
+def test_each_process_is_followed_by_another_before_it_ends(start: Start) -> None:
+    tree = start(("monitor", 1), ("worker", 3), ("dispatcher", 1), ("scheduler", 1))
+    before = set(tree.pids())
+
+    tree.send(signal.SIGHUP)
+
+    tree.wait("supervisor.reloaded")
+    replaced = tree.told("process.replaced", reason="reload")
+    assert before.isdisjoint(tree.pids())
+    assert len(replaced) == 6
+    assert all(overlaps(tree, told) for told in replaced if told["kind"] != "monitor")
+
+
+def test_workers_are_rolled_one_by_one(start: Start) -> None:
+    tree = start(("monitor", 1), ("worker", 3))
+
+    tree.send(signal.SIGHUP)
+
+    tree.wait("supervisor.reloaded")
+    rolled = tree.told("process.replaced", kind="worker")
+    for first, second in pairwise(rolled):
+        gone = tree.wait("process.stopped", by=first["predecessor_pid"])["at"]
+        assert gone < tree.wait("process.started", by=second["pid"])["at"]
+
+
+def test_there_are_never_two_monitors(start: Start) -> None:
+    tree = start(("monitor", 1), ("worker", 1))
+    old = tree.pids("monitor")[0]
+
+    tree.send(signal.SIGHUP)
+
+    tree.wait("supervisor.reloaded")
+    new = tree.told("process.replaced", kind="monitor")[0]["pid"]
+    assert (
+        tree.wait("process.stopped", by=old)["at"]
+        < (tree.wait("process.started", by=new)["at"])
+    )
+    assert tree.wait("last words", by=old)["stopping"] == 0
+
+
+def test_fifty_hups_are_one_reload(start: Start) -> None:
+    tree = start(("monitor", 1), ("worker", 3))
+    for _ in range(50):
+        tree.send(signal.SIGHUP)
+
+    tree.wait("supervisor.reloaded")
+
+    assert len(tree.told("process.replaced", kind="worker")) == 3
+    assert len(tree.told("supervisor.reloaded")) == 1
+
+
+def test_a_hup_during_a_reload_is_not_forgotten(start: Start) -> None:
+    tree = start(("monitor", 1), ("worker", 2))
+    tree.send(signal.SIGHUP)
+    tree.wait("process.replaced")
+    tree.reshape([("monitor", 1), ("worker", 4)])
+
+    tree.send(signal.SIGHUP)
+
+    tree.wait("supervisor.reloaded")
+    wait_until(lambda: len(tree.pids("worker")) == 4)
+
+
+def test_a_successor_that_can_not_start_leaves_its_predecessor(start: Start) -> None:
+    tree = start(("monitor", 1), ("worker", 3))
+    before = tree.pids()
+    tree.command("worker.crash")
+
+    tree.send(signal.SIGHUP)
+
+    told = tree.wait("supervisor.reload_failed")
+    assert "did not start" in told["error"]
+    assert tree.pids() == before
+    assert len(tree.told("process.exited")) == 1
+
+
+def test_a_faulty_configuration_changes_nothing(start: Start) -> None:
+    tree = start(("monitor", 1), ("worker", 2))
+    before = tree.pids()
+    tree.reshape(None)
+    tree.send(signal.SIGHUP)
+    tree.wait("supervisor.reload_failed")
+    (tree.folder / "specs").write_text("no JSON", encoding="utf-8")
+
+    tree.send(signal.SIGHUP)
+
+    assert "JSONDecodeError" in tree.wait("supervisor.reload_failed", 2)["error"]
+    assert tree.pids() == before
+
+
+def test_the_tree_becomes_what_the_configuration_says(start: Start) -> None:
+    tree = start(("monitor", 1), ("worker", 1), ("dispatcher", 2))
+    tree.reshape([("monitor", 1), ("worker", 3), ("scheduler", 1)])
+
+    tree.send(signal.SIGHUP)
+
+    tree.wait("supervisor.reloaded")
+    wait_until(lambda: len(tree.pids()) == 5)
+    kinds = sorted(row["kind"] for row in tree.state())
+    assert kinds == ["monitor", "scheduler", "worker", "worker", "worker"]
+
+
+def test_a_long_job_holds_up_nobody_and_is_not_killed(start: Start) -> None:
+    tree = start(("monitor", 1), ("worker", 2), shutdown_timeout_s=0.3)
+    before = tree.pids("worker")
+    slow = tree.command("worker.slow")
+
+    tree.send(signal.SIGHUP)
+
+    tree.wait("supervisor.reloaded")
+    assert set(before) < set(tree.pids("worker"))
+    slow.unlink()
+    for pid in before:
+        tree.wait("process.stopped", by=pid)
+    assert tree.told("process.killed") == []
+
+
+def test_a_worn_out_worker_is_followed_before_it_ends(start: Start) -> None:
+    tree = start(("monitor", 1), ("worker", 2))
+
+    tree.command("worker.spent")
+
+    replaced = tree.wait("process.replaced")
+    assert replaced["reason"] == "recycled"
+    assert overlaps(tree, replaced)
+    assert tree.wait("buried")["reason"] == "recycled"
+
+
+def test_a_worn_out_worker_works_on_until_a_successor_can_start(start: Start) -> None:
+    tree = start(("monitor", 1), ("worker", 1))
+    old = tree.pids("worker")
+    crash = tree.command("worker.crash")
+    tree.command("worker.spent")
+    tree.wait("process.exited", 2, exit_status=1)
+    assert old[0] in tree.pids("worker")
+
+    crash.unlink()
+
+    assert tree.wait("process.replaced")["predecessor_pid"] == old[0]
+
+
+def test_a_predecessor_that_dies_early_is_followed_by_who_was_on_its_way(
+    start: Start,
+) -> None:
+    tree = start(("monitor", 1), ("worker", 1))
+    old = tree.pids("worker")[0]
+    silent = tree.command("worker.silent")
+    tree.send(signal.SIGHUP)
+    wait_until(lambda: len(tree.pids("worker")) == 2)
+    silent.unlink()
+
+    os.kill(old, signal.SIGKILL)
+
+    replaced = tree.wait("process.replaced")
+    assert (replaced["reason"], replaced["predecessor_pid"]) == ("signal", old)
+
+
+def test_ttin_and_ttou_add_and_take_a_worker_down_to_one(start: Start) -> None:
+    tree = start(("monitor", 1), ("worker", 2))
+    tree.send(signal.SIGTTIN)
+    wait_until(lambda: len(tree.pids("worker")) == 3)
+
+    for _ in range(4):
+        tree.send(signal.SIGTTOU)
+        tree.state()
+
+    wait_until(lambda: len(tree.pids("worker")) == 1)
+    assert tree.state()[1]["state"] == "up"
+    assert tree.told("process.exited") == []
+
+
+def test_usr1_is_passed_on_and_ends_nobody(start: Start) -> None:
+    tree = start()
+    before = tree.pids()
+
+    tree.send(signal.SIGUSR1)
+
+    tree.wait("logs.reopened")
+    assert tree.pids() == before

@@ -1,0 +1,184 @@
+"""What systemd hears, and how it goes without systemd, as process 1 of a container."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import signal
+import socket
+import subprocess
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from small_tree.driver import SmallTree, small_tree, wait_until
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    Start = Callable[..., SmallTree]
+
+
+class Receiver:
+    """Listens as systemd does."""
+
+    def __init__(self, folder: Path) -> None:
+        self.path = folder / "notify"
+        self.heard: list[str] = []
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self._socket.bind(str(self.path))
+        self._socket.settimeout(5)
+
+    def wait(self, line: str) -> str:
+        """Wait for a message that has the line, or one that begins so; return the line."""
+        while True:
+            self.heard.append(self._socket.recv(4096).decode())
+            for found in self.heard[-1].splitlines():
+                if found.startswith(line):
+                    return found
+
+    def rest(self, line: str, silence_s: float) -> int:
+        """Return how often the line comes until nothing has come for a while."""
+        self._socket.settimeout(silence_s)
+        times = 0
+        with contextlib.suppress(TimeoutError):
+            while self.wait(line):
+                times += 1
+        return times
+
+    def close(self) -> None:
+        self._socket.close()
+
+
+@pytest.fixture
+def receiver(tmp_path: Path) -> Iterator[Receiver]:
+    made = Receiver(tmp_path)
+    yield made
+    made.close()
+
+
+def test_systemd_hears_of_start_and_stop(start: Start, receiver: Receiver) -> None:
+    tree = start(environ={"NOTIFY_SOCKET": str(receiver.path)}, shutdown_timeout_s=3)
+    receiver.wait("READY=1")
+    receiver.wait("STATUS=3 processes up")
+
+    tree.send(signal.SIGTERM)
+
+    receiver.wait("STOPPING=1")
+    assert receiver.heard[-1].splitlines()[1] == "EXTEND_TIMEOUT_USEC=5000000"
+    receiver.wait("STATUS=stopping")
+
+
+def test_the_status_is_told_only_when_it_changes(start: Start, receiver: Receiver) -> None:
+    tree = start(environ={"NOTIFY_SOCKET": str(receiver.path)}, hang_timeout_s=0.4)
+    receiver.wait("STATUS=3 processes up")
+    for _ in range(5):
+        tree.state()
+
+    tree.send(signal.SIGTERM)
+
+    receiver.wait("STOPPING=1")
+    assert receiver.heard[-2] == "STATUS=3 processes up"
+
+
+def test_systemd_hears_of_a_reload(start: Start, receiver: Receiver) -> None:
+    tree = start(environ={"NOTIFY_SOCKET": str(receiver.path)})
+    receiver.wait("READY=1")
+
+    tree.send(signal.SIGHUP)
+
+    receiver.wait("RELOADING=1")
+    assert receiver.heard[-1].splitlines()[1].startswith("MONOTONIC_USEC=")
+    receiver.wait("READY=1")
+    tree.wait("supervisor.reloaded")
+
+
+def test_the_watchdog_is_fed_twice_as_often_as_it_asks(
+    start: Start, receiver: Receiver
+) -> None:
+    environ = {"NOTIFY_SOCKET": str(receiver.path), "WATCHDOG_USEC": "300000"}
+    tree = start(environ=environ)
+    for _ in range(5):
+        receiver.wait("WATCHDOG=1")
+
+    tree.send(signal.SIGSTOP)
+
+    assert receiver.rest("WATCHDOG=1", silence_s=0.5) <= 2
+
+
+def test_a_status_tells_of_a_database_that_is_away(tmp_path: Path, receiver: Receiver) -> None:
+    environ = {"NOTIFY_SOCKET": str(receiver.path)}
+    (tmp_path / "monitor.blocked").touch()
+
+    with small_tree(tmp_path, environ=environ):
+        assert receiver.wait("STATUS=3 processes up") == (
+            "STATUS=3 processes up, waiting for the database"
+        )
+
+
+def _unshared() -> list[str]:
+    wrap = ["unshare", "--pid", "--fork", "--kill-child", "--mount-proc"]
+    tried = shutil.which("unshare") and subprocess.run(
+        [*wrap, "true"], check=False, capture_output=True
+    )
+    if not tried or tried.returncode:
+        pytest.skip("a namespace of process ids needs a privilege that we don't have")
+    return wrap
+
+
+def test_as_process_1_it_reaps_what_comes_to_it_and_ends_in_order(start: Start) -> None:
+    tree = start(("monitor", 1), ("worker", 1), wrap=_unshared())
+    assert tree.wait("supervisor.started")["by"] == 1
+    tree.command("worker.orphan")
+    tree.wait("orphan")
+    (init,) = map(int, Path(f"/proc/{tree.pid}/task/{tree.pid}/children").read_text().split())
+    children = Path(f"/proc/{init}/task/{init}/children")
+    outside = next(
+        int(pid) for pid in children.read_text().split() if _command(int(pid)) == "sleep"
+    )
+
+    os.kill(outside, signal.SIGKILL)
+
+    tree.wait("process.reaped")
+    assert str(outside) not in children.read_text().split()
+    os.kill(init, signal.SIGTERM)
+    assert tree.process.wait(5) == 0
+
+
+def _command(pid: int) -> str:
+    return Path(f"/proc/{pid}/comm").read_text(encoding="utf-8").strip()
+
+
+def test_a_worker_that_takes_all_memory_is_told_from_one_that_was_killed(
+    tmp_path: Path, memory_limit: list[str]
+) -> None:
+    with small_tree(tmp_path, ("monitor", 1), ("worker", 1), wrap=memory_limit) as tree:
+        tree.wait("supervisor.ready")
+
+        tree.command("worker.eat")
+
+        told = tree.wait("process.exited")
+        assert (told["kind"], told["signal"], told["reason"]) == ("worker", "SIGKILL", "oom")
+        os.kill(tree.wait("process.replaced")["pid"], signal.SIGKILL)
+        assert tree.wait("process.exited", 2)["reason"] == "signal"
+
+
+@pytest.fixture
+def memory_limit() -> Iterator[list[str]]:
+    """A command that starts another one in a control group with little memory."""
+    v1, v2 = Path("/sys/fs/cgroup/memory"), Path("/sys/fs/cgroup")
+    root, limit = (v1, "memory.limit_in_bytes") if v1.is_dir() else (v2, "memory.max")
+    group = root / f"jobsd-test-{os.getpid()}"
+    try:
+        group.mkdir()
+    except OSError:
+        pytest.skip("a control group needs a privilege that we don't have")
+    if not (group / limit).exists():
+        group.rmdir()
+        pytest.skip("the memory controller is not there")
+    (group / limit).write_text(str(150 << 20))
+    yield ["sh", "-c", f'echo $$ > {group}/cgroup.procs && exec "$@"', "sh"]
+    wait_until(lambda: not (group / "cgroup.procs").read_text().split())
+    group.rmdir()

@@ -1,0 +1,180 @@
+"""Stopping is bounded and leaves nothing, whatever the processes do."""
+
+from __future__ import annotations
+
+import os
+import signal
+from typing import TYPE_CHECKING
+
+import pytest
+
+from jobsd.clock import monotonic
+from small_tree.driver import SmallTree, small_tree, wait_until
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    Start = Callable[..., SmallTree]
+
+DRAIN_S = 0.5
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_an_idle_tree_ends_at_once_in_order(start: Start, number: signal.Signals) -> None:
+    tree = start(("monitor", 1), ("worker", 2), ("dispatcher", 1))
+
+    seconds = tree.end(number)
+
+    words = tree.wait("last words")
+    assert (tree.process.returncode, tree.left(), seconds < 1) == (0, [], True)
+    assert (words["stopping"], words["left"]) == (2, ["monitor"])
+
+
+def test_who_still_works_at_the_deadline_is_killed_and_its_jobs_released(
+    start: Start,
+) -> None:
+    tree = start(("monitor", 1), ("worker", 1), shutdown_timeout_s=DRAIN_S)
+    tree.command("worker.slow")
+    tree.command("worker.job")
+    wait_until(lambda: tree.state()[1]["running"])
+
+    seconds = tree.end()
+
+    buried = tree.wait("buried")
+    assert (tree.process.returncode, DRAIN_S <= seconds < DRAIN_S + 1) == (0, True)
+    assert (buried["reason"], buried["running"]) == ("stop", [42])
+    assert tree.left() == []
+
+
+def test_a_crash_while_it_drains_is_a_crash(start: Start) -> None:
+    tree = start(("monitor", 1), ("worker", 1))
+    tree.command("worker.slow")
+    pid = tree.pids("worker")[0]
+    tree.send(signal.SIGTERM)
+    tree.wait("supervisor.stopping")
+
+    os.kill(pid, signal.SIGSEGV)
+
+    assert tree.wait("buried")["reason"] == "signal"
+    tree.process.wait(2)
+    assert tree.told("process.replaced") == []
+
+
+def test_a_monitor_that_dies_while_others_drain_is_replaced(start: Start) -> None:
+    tree = start(("monitor", 1), ("worker", 1), shutdown_timeout_s=1.0)
+    tree.command("worker.slow")
+    monitor = tree.pids("monitor")[0]
+    tree.send(signal.SIGTERM)
+    tree.wait("supervisor.stopping")
+
+    os.kill(monitor, signal.SIGKILL)
+
+    tree.process.wait(3)
+    assert {told["kind"] for told in tree.told("buried")} == {"monitor", "worker"}
+
+
+def test_a_frozen_tree_ends_within_the_timeout_and_a_second(start: Start) -> None:
+    tree = start(("monitor", 1), ("worker", 2), shutdown_timeout_s=DRAIN_S)
+    for pid in tree.pids():
+        os.kill(pid, signal.SIGSTOP)
+
+    seconds = tree.end()
+
+    assert (tree.process.returncode, seconds < DRAIN_S + 1) == (0, True)
+    assert tree.left() == []
+
+
+def test_a_monitor_that_does_not_end_is_killed(start: Start) -> None:
+    tree = start(("monitor", 1), ("worker", 1))
+    tree.command("monitor.slow")
+
+    seconds = tree.end()
+
+    assert (tree.process.returncode, 0.7 < seconds < 1) == (0, True)
+    assert tree.left() == []
+
+
+def test_quit_ends_all_at_once(start: Start) -> None:
+    tree = start(("monitor", 1), ("worker", 2), shutdown_timeout_s=30)
+    tree.command("worker.slow")
+
+    seconds = tree.end(signal.SIGQUIT)
+
+    assert (tree.process.returncode, tree.left(), seconds < 0.4) == (0, [], True)
+    assert [told["reason"] for told in tree.told("buried")] == ["stop", "stop"]
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [(signal.SIGTERM, signal.SIGQUIT), (signal.SIGINT, signal.SIGINT)],
+)
+def test_the_wait_for_jobs_can_be_cut_short(
+    start: Start, first: signal.Signals, second: signal.Signals
+) -> None:
+    tree = start(("monitor", 1), ("worker", 2), shutdown_timeout_s=30)
+    tree.command("worker.slow")
+    tree.send(first)
+    tree.wait("supervisor.stopping")
+
+    seconds = tree.end(second)
+
+    assert (tree.process.returncode, tree.left(), seconds < 0.6) == (0, [], True)
+    assert len(tree.told("last words")) == 1
+
+
+def test_quit_also_ends_who_can_not_hear_it(start: Start) -> None:
+    tree = start(("monitor", 1), ("worker", 2), shutdown_timeout_s=30)
+    for pid in tree.pids():
+        os.kill(pid, signal.SIGSTOP)
+
+    seconds = tree.end(signal.SIGQUIT)
+
+    assert (tree.process.returncode, tree.left(), seconds < 0.9) == (0, [], True)
+
+
+def test_a_second_term_changes_nothing(start: Start) -> None:
+    tree = start(("monitor", 1), ("worker", 1), shutdown_timeout_s=DRAIN_S)
+    tree.command("worker.slow")
+    tree.send(signal.SIGTERM)
+    tree.wait("supervisor.stopping")
+
+    seconds = tree.end()
+
+    assert seconds > DRAIN_S / 2
+    assert len(tree.told("supervisor.stopping")) == 1
+
+
+def test_five_thousand_terms_are_one_stop(start: Start) -> None:
+    tree = start(("monitor", 1), ("worker", 2))
+    for _ in range(5000):
+        if tree.process.poll() is None:
+            os.kill(tree.pid, signal.SIGTERM)
+
+    tree.process.wait(5)
+
+    assert (tree.process.returncode, tree.left()) == (0, [])
+    assert len(tree.told("supervisor.stopping")) == 1
+
+
+@pytest.mark.parametrize("delay_ms", [0, 40, 60, 70, 80, 85, 90, 95, 100, 110, 120, 150, 200])
+def test_a_term_at_any_moment_of_the_start_leaves_nobody(tmp_path: Path, delay_ms: int) -> None:
+    began = monotonic()
+    with small_tree(tmp_path, ("monitor", 1), ("worker", 3), ("dispatcher", 1)) as tree:
+        wait_until(lambda: monotonic() - began > delay_ms / 1000)
+
+        tree.end()
+
+        # Before the handlers are there a signal ends the process; nothing was forked then.
+        assert tree.process.returncode in {0, -signal.SIGTERM}
+        wait_until(lambda: not tree.left(), within_s=1)
+
+
+@pytest.mark.parametrize("forked", range(1, 6))
+def test_a_term_between_two_forks_leaves_nobody(tmp_path: Path, forked: int) -> None:
+    with small_tree(tmp_path, ("monitor", 1), ("worker", 3), ("dispatcher", 1)) as tree:
+        tree.wait("process.started", forked)
+
+        tree.end()
+
+        assert (tree.process.returncode, tree.left()) == (0, [])
