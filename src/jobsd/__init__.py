@@ -1,1 +1,85 @@
-"""Background jobs and recurring tasks for Python on PostgreSQL alone."""
+"""Background jobs and recurring tasks for Python on PostgreSQL alone.
+
+Importing this loads nothing, prints nothing and configures nothing: each name is loaded
+when it is first asked for (`face`).
+"""
+
+TYPE_CHECKING = False  # true for checkers, by its name; `typing` would cost more than all else
+
+if TYPE_CHECKING:
+    from jobsd.errors import (
+        ArgumentError,
+        ConfigurationError,
+        DatabaseUnreachableError,
+        EmbeddedServerError,
+        EnqueueError,
+        Error,
+        NotFoundError,
+        ProcessError,
+        ProcessExitError,
+        ProcessMissingError,
+        ProcessPrunedError,
+        RefusedError,
+        SchemaError,
+        UnknownJobError,
+    )
+    from jobsd.heartbeat import HeartbeatJob, HeartbeatLog, health_status
+    from jobsd.jobs import queues
+    from jobsd.jobs.arguments import argument_type
+    from jobsd.jobs.client import configure, enqueue_many
+    from jobsd.jobs.current import CurrentJob, current_job, stopping
+    from jobsd.jobs.definition import FunctionJob, Job, job
+    from jobsd.jobs.enqueue import EnqueuedJob, EnqueuedJobs
+    from jobsd.jobs.policy import Discard, Retry, Snooze, constant, exponential
+    from jobsd.jobs.retention import clear_finished_in_batches
+    from jobsd.recurring.tasks import RecurringTask
+else:
+
+    def __getattr__(name):  # noqa: ANN001, ANN202 - checkers read the imports above
+        from jobsd.face import find  # noqa: PLC0415
+
+        found = globals()[name] = find(name)
+        return found
+
+    def __dir__():  # noqa: ANN202
+        return __all__
+
+
+__all__ = [
+    "ArgumentError",
+    "ConfigurationError",
+    "CurrentJob",
+    "DatabaseUnreachableError",
+    "Discard",
+    "EmbeddedServerError",
+    "EnqueueError",
+    "EnqueuedJob",
+    "EnqueuedJobs",
+    "Error",
+    "FunctionJob",
+    "HeartbeatJob",
+    "HeartbeatLog",
+    "Job",
+    "NotFoundError",
+    "ProcessError",
+    "ProcessExitError",
+    "ProcessMissingError",
+    "ProcessPrunedError",
+    "RecurringTask",
+    "RefusedError",
+    "Retry",
+    "SchemaError",
+    "Snooze",
+    "UnknownJobError",
+    "argument_type",
+    "clear_finished_in_batches",
+    "configure",
+    "constant",
+    "current_job",
+    "enqueue_many",
+    "exponential",
+    "health_status",
+    "job",
+    "queues",
+    "stopping",
+]

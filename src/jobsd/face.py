@@ -1,48 +1,53 @@
-"""What `from jobsd import …` gives, and how a program finds its database at first use.
+"""What `from jobsd import …` gives: where each name lives, and what it needs to work.
 
-Not imported by `import jobsd` itself: a command that only prints its help must not pay
-for a database driver.
+`import jobsd` alone loads nothing, and a name loads no more than it needs: who defines a
+job pays for the driver, not for cron.
 """
 
 from __future__ import annotations
 
 import os
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from jobsd.errors import ArgumentError, EnqueueError, Error, UnknownJobError
-from jobsd.jobs.arguments import argument_type
-from jobsd.jobs.client import configure, enqueue_many, find_target_by
-from jobsd.jobs.current import CurrentJob, current_job, stopping
-from jobsd.jobs.definition import FunctionJob, Job, job
-from jobsd.jobs.enqueue import EnqueuedJob, EnqueuedJobs
-from jobsd.jobs.policy import Discard, Retry, Snooze, constant, exponential
+from jobsd.jobs.client import find_target_by
 
 if TYPE_CHECKING:
     from jobsd.database.connection import Target
 
-__all__ = [
-    "ArgumentError",
-    "CurrentJob",
-    "Discard",
-    "EnqueueError",
-    "EnqueuedJob",
-    "EnqueuedJobs",
-    "Error",
-    "FunctionJob",
-    "Job",
-    "Retry",
-    "Snooze",
-    "UnknownJobError",
-    "argument_type",
-    "configure",
-    "constant",
-    "current_job",
-    "enqueue_many",
-    "exponential",
-    "job",
-    "stopping",
-]
+_NAMES = {
+    "errors": (
+        "ArgumentError ConfigurationError DatabaseUnreachableError EmbeddedServerError"
+        " EnqueueError Error NotFoundError ProcessError ProcessExitError ProcessMissingError"
+        " ProcessPrunedError RefusedError SchemaError UnknownJobError"
+    ),
+    "heartbeat": "HeartbeatJob HeartbeatLog health_status",
+    "jobs.arguments": "argument_type",
+    "jobs.client": "configure enqueue_many",
+    "jobs.current": "CurrentJob current_job stopping",
+    "jobs.definition": "FunctionJob Job job",
+    "jobs.enqueue": "EnqueuedJob EnqueuedJobs",
+    "jobs.policy": "Discard Retry Snooze constant exponential",
+    "jobs.retention": "clear_finished_in_batches",
+    "recurring.tasks": "RecurringTask",
+}
+
+HOMES = {name: module for module, names in _NAMES.items() for name in names.split()}
+
+
+def find(name: str) -> object:
+    """Return what `from jobsd import NAME` means.
+
+    Raises:
+        AttributeError: when it means nothing.
+    """
+    if name == "queues":
+        return import_module("jobsd.jobs.queues")
+    if name not in HOMES:
+        raise AttributeError(f"module 'jobsd' has no attribute {name!r}")
+    found: object = getattr(import_module(f"jobsd.{HOMES[name]}"), name)
+    return found
 
 
 def _find_target() -> Target:

@@ -56,6 +56,21 @@ def examine(root: Path, environ: Mapping[str, str], flags: Flags) -> Examined:
     return Examined(reading.options(), reading.faults.all())
 
 
+def load_for_commands(root: Path, environ: Mapping[str, str], flags: Flags) -> Options:
+    """Return the configuration for a program that starts no processes.
+
+    The recurring tasks are not read: their faults are no reason not to look into the queue.
+
+    Raises:
+        ConfigurationError: with every fault of the file, the environment and the flags.
+    """
+    reading = _Reading(root, environ, replace(flags, skip_recurring=True))
+    options = reading.options(starts=False)
+    if faults := reading.faults.all():
+        raise ConfigurationError(faults)
+    return options
+
+
 def project_root(cwd: Path, environ: Mapping[str, str]) -> Path:
     """Return the folder in which files, `storage/` and the user's modules are looked up.
 
@@ -82,11 +97,13 @@ class _Reading:
         self._warnings: list[str] = []
         self._settings = settings.read(environ, flags, self.faults)
 
-    def options(self) -> Options:
+    def options(self, *, starts: bool = True) -> Options:
         said = self._settings
         file = self._queue_file()
         tasks = () if said.skip_recurring else self._tasks(file.time_zone)
-        self._require_processes(file, tasks)
+        schedules = self._schedules(file, tasks)
+        if starts:
+            self._require_processes(file, schedules=schedules)
         return Options(
             environment=said.environment,
             root=self.root,
@@ -105,6 +122,7 @@ class _Reading:
             log_format=said.log_format,
             log_level=said.log_level,
             warnings=tuple(self._warnings),
+            schedules=schedules,
         )
 
     def _queue_file(self) -> QueueFile:
@@ -168,14 +186,18 @@ class _Reading:
             return file.monitor
         return replace(file.monitor, bind=bind[0], bind_is_default=False)
 
-    def _require_processes(self, file: QueueFile, tasks: tuple[TaskOptions, ...]) -> None:
+    def _schedules(self, file: QueueFile, tasks: tuple[TaskOptions, ...]) -> bool:
+        said = self._settings
+        wanted = tasks or file.wants_scheduler or said.only == frozenset({"scheduler"})
+        return bool(wanted) and "scheduler" in said.only and not said.skip_recurring
+
+    def _require_processes(self, file: QueueFile, *, schedules: bool) -> None:
         """Refuse a tree in which nothing would run; other faults may be why, so last."""
         only = self._settings.only
-        schedules = tasks or file.wants_scheduler or only == frozenset({"scheduler"})
         counts = {
             "worker": sum(worker.processes for worker in file.workers),
             "dispatcher": len(file.dispatchers),
-            "scheduler": schedules and not self._settings.skip_recurring,
+            "scheduler": schedules,
         }
         if any(counts[kind] for kind in only) or self.faults.all():
             return

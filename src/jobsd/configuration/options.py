@@ -107,7 +107,8 @@ class Options:
     """Everything that is set, in one value.
 
     `only` holds the kinds of processes to start. `log_format` None: `console` on a
-    terminal, else `json`. `warnings` are sentences for the operator.
+    terminal, else `json`. `warnings` are sentences for the operator. `schedules` says
+    whether a scheduler is among what runs.
     """
 
     environment: str
@@ -127,3 +128,4 @@ class Options:
     log_format: str | None
     log_level: str
     warnings: tuple[str, ...]
+    schedules: bool = True

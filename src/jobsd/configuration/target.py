@@ -1,0 +1,118 @@
+"""The queue's database, as the commands find it, and so any program that does not say.
+
+The first of: a flag, QUEUE_DATABASE_URL, `database.url` in queue.yml, DATABASE_URL, the
+embedded server. The last is started when it is needed, and its tables are kept at the
+version of this program; those of a database of the user's are changed on request only.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from jobsd.configuration import names
+from jobsd.configuration.flags import Flags
+from jobsd.configuration.load import load_for_commands, project_root
+from jobsd.database.connection import OUTAGES, Target
+from jobsd.database.migrate import migrate
+from jobsd.errors import ConfigurationError, Fault
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from pathlib import Path
+
+    from jobsd.configuration.options import Options
+    from jobsd.database.embedded import Server
+
+
+def _ignore(_message: str) -> None:
+    pass
+
+
+@dataclass(frozen=True, slots=True)
+class Database:
+    """Where the queue lives; with `server`, on an embedded server that may not run yet."""
+
+    target: Target
+    server: Server | None = None
+
+    def prepare(self) -> list[str]:
+        """Start an embedded server and migrate it; return the names of the steps applied.
+
+        Raises:
+            EmbeddedServerError: when it can't be started.
+            psycopg.OperationalError: when it is stopped again and again.
+        """
+        if self.server is None:
+            return []
+        self.server.ensure()
+        try:
+            return migrate(self.target)
+        except OUTAGES:
+            # The last supervisor that used it has stopped it behind our back.
+            self.server.ensure()
+            return migrate(self.target)
+
+
+def database(
+    options: Options, environ: Mapping[str, str], report: Callable[[str], None] = _ignore
+) -> Database:
+    """Return the database that these options mean. Connects to nothing, starts nothing.
+
+    `report` is told what makes the caller wait.
+
+    Raises:
+        ConfigurationError: when none is configured, and an embedded one may not be used.
+    """
+    said = options.database
+    if said.url is not None:
+        return Database(Target(said.url, said.schema, said.listen_url, said.wakeups))
+    _require_permission(environ)
+    server = embedded_server(options.root, environ, report)
+    return Database(Target(server.url(), said.schema, None, said.wakeups), server)
+
+
+def embedded_server(
+    root: Path, environ: Mapping[str, str], report: Callable[[str], None] = _ignore
+) -> Server:
+    """Return the embedded server of the project at `root`, whether it is used or not."""
+    # Only who has no database of his own needs any of it.
+    from jobsd.database.embedded import Server, location  # noqa: PLC0415
+
+    return Server(location(root, environ), environ, report)
+
+
+def find_target(cwd: Path, environ: Mapping[str, str]) -> Target:
+    """Return where the jobs of a program go that does not say so itself.
+
+    Raises:
+        ConfigurationError: with the faults of the configuration.
+        EmbeddedServerError: when an embedded server is needed and can't be started.
+        psycopg.OperationalError: when it is stopped again and again.
+    """
+    options = load_for_commands(project_root(cwd, environ), environ, Flags())
+    found = database(options, environ)
+    found.prepare()
+    return found.target
+
+
+def _require_permission(environ: Mapping[str, str]) -> None:
+    """Refuse an embedded server where the operator does not want it, or systemd started us.
+
+    INVOCATION_ID proves nothing: the terminals of a session under systemd inherit it.
+    """
+    wanted = environ.get("JOBSD_EMBEDDED", "").strip()
+    hint = "give --database-url or set DATABASE_URL"
+    if wanted and not names.truth(wanted):
+        told = f"no database is configured, and JOBSD_EMBEDDED={wanted} forbids an embedded one"
+        raise ConfigurationError((Fault(told, "JOBSD_EMBEDDED", hint=hint),))
+    if not wanted and _started_by_systemd(environ):
+        told = "no database is configured, and a service does not start one of its own accord"
+        hint = f"{hint}; an embedded one is used with JOBSD_EMBEDDED=1"
+        raise ConfigurationError((Fault(told, "DATABASE_URL", hint=hint),))
+
+
+def _started_by_systemd(environ: Mapping[str, str]) -> bool:
+    by_exec = environ.get("SYSTEMD_EXEC_PID") == str(os.getpid())
+    return bool(environ.get("NOTIFY_SOCKET")) or by_exec
