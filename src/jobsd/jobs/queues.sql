@@ -1,0 +1,89 @@
+-- pause: let nobody claim from a queue; says whether it was not paused before.
+INSERT INTO jobsd.pauses AS pause (queue_name, reason, created_by)
+VALUES (%(name)s, %(reason)s, %(by)s)
+ON CONFLICT (queue_name) DO UPDATE
+SET reason = coalesce(excluded.reason, pause.reason)
+RETURNING xmax = 0;
+
+-- resume: let workers claim from a queue again; those that sleep are woken to look.
+WITH resumed AS (
+    DELETE FROM jobsd.pauses
+    WHERE queue_name = %(name)s
+    RETURNING queue_name
+)
+SELECT
+    queue_name,
+    CASE
+        WHEN EXISTS (SELECT FROM jobsd.sleepers WHERE kind = 'worker')
+            THEN pg_notify('jobsd.wake', 'ready ' || queue_name)
+    END
+FROM resumed;
+
+-- pauses: list the queues that are paused.
+SELECT queue_name, reason, created_by, created_at
+FROM jobsd.pauses
+ORDER BY queue_name
+LIMIT 10000;
+
+-- size: count the ready jobs of a queue.
+SELECT count(*)
+FROM jobsd.ready_executions
+WHERE queue_name = %(name)s;
+
+-- latency: say for how long the oldest ready job of a queue has waited. Of each priority,
+-- found by index skips, the first job is the oldest; at most 10,000 skips.
+WITH RECURSIVE first AS (
+    (
+        SELECT priority, job_id, 1 AS turn
+        FROM jobsd.ready_executions
+        WHERE queue_name = %(name)s
+        ORDER BY priority, position
+        LIMIT 1
+    )
+    UNION ALL
+    SELECT following.priority, following.job_id, first.turn + 1
+    FROM first
+    CROSS JOIN LATERAL (
+        SELECT priority, job_id
+        FROM jobsd.ready_executions
+        WHERE queue_name = %(name)s AND priority > first.priority
+        ORDER BY priority, position
+        LIMIT 1
+    ) AS following
+    WHERE first.turn < 10000
+)
+SELECT coalesce(
+    extract(epoch FROM now() - min(greatest(job.created_at, job.scheduled_at))), 0
+)::float8
+FROM first
+JOIN jobsd.jobs AS job ON job.id = first.job_id;
+
+-- last_position: say which jobs were there before a queue was cleared.
+SELECT max(position)
+FROM jobsd.ready_executions
+WHERE queue_name = %(name)s;
+
+-- clear: discard some ready jobs of a queue. Those that are just being claimed are skipped.
+WITH picked AS (
+    SELECT ctid AS place, job_id
+    FROM jobsd.ready_executions
+    WHERE queue_name = %(name)s AND position <= %(until)s
+    ORDER BY priority, position
+    LIMIT %(limit)s
+    FOR UPDATE SKIP LOCKED
+), taken AS (
+    DELETE FROM jobsd.ready_executions
+    WHERE ctid = ANY (ARRAY(SELECT place FROM picked))
+), freed AS (
+    DELETE FROM jobsd.concurrency_slots
+    WHERE job_id = ANY (ARRAY(SELECT job_id FROM picked))
+), kept AS (
+    UPDATE jobsd.jobs
+    SET finished_at = now(), outcome = 'discarded'
+    WHERE id = ANY (ARRAY(SELECT job_id FROM picked)) AND %(keep)s
+), erased AS (
+    DELETE FROM jobsd.jobs
+    WHERE id = ANY (ARRAY(SELECT job_id FROM picked)) AND NOT %(keep)s
+)
+SELECT count(*)
+FROM picked;

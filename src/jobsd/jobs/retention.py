@@ -1,0 +1,162 @@
+"""Clears the history: finished jobs leave by their primary key, from the oldest on.
+
+Jobs are numbered as they are enqueued, so those that are past their time lie in front.
+Each statement looks at the next few ids, removes what is old and steps over what still
+lives. It ends at the first batch in which every job is younger than the limit. No index
+on `finished_at` is needed, which every finish would have to keep up.
+
+What still lives is not stepped over each time: a process remembers up to where there is
+nothing that only has to get older, begins there the next time, and goes through all of it
+again once a day, since some of it has finished meanwhile.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from jobsd.clock import monotonic, parse_duration
+from jobsd.database.statements import Statements
+from jobsd.errors import Error
+from jobsd.instruments.events import emit
+
+from . import client
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from datetime import datetime, timedelta
+
+    from jobsd.database.connection import Session
+
+    Duration = float | str | timedelta
+
+STATEMENTS = Statements("jobsd.jobs", "retention.sql")
+
+BATCH_MAX = 100_000
+FULL_WALK_EVERY_S = 86400.0
+
+_keep_s = [86400.0]
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """What one statement did: jobs removed, jobs looked at, and the last id of these."""
+
+    cleared: int
+    seen: int
+    last_id: int
+
+
+@dataclass(slots=True)
+class _Walk:
+    """Behind which id to begin with one limit, and when to begin at the front again."""
+
+    after: int
+    full_at: float
+
+
+_walks: dict[tuple[str, str, float], _Walk] = {}
+
+
+def keep_for(seconds: float) -> None:
+    """Say how old finished jobs get in this process when nobody says otherwise."""
+    _keep_s[0] = seconds
+
+
+def clear_finished_in_batches(  # noqa: PLR0913 - the options of the original, and a session
+    batch_size: int = 500,
+    *,
+    finished_before: datetime | None = None,
+    older_than: Duration | None = None,
+    class_name: str | None = None,
+    sleep_between_batches: Duration = 0,
+    session: Session | None = None,
+) -> int:
+    """Remove the finished and the discarded jobs past their time; return how many.
+
+    Their time is over when they have finished before `finished_before`, or are
+    `older_than` ("1d"); unless given, as `clear_finished_jobs_after` says in a worker, a
+    day elsewhere. Failed jobs stay. Each batch is a statement and commits by itself.
+
+    Raises:
+        Error: for options that can't be meant.
+    """
+    limit = _limit(finished_before, older_than)
+    pause_s = parse_duration(sleep_between_batches)
+    cleared = 0
+    with contextlib.nullcontext(session) if session else _session() as lent:
+        for batch in batches(lent, batch_size, *limit, class_name):
+            cleared += batch.cleared
+            if pause_s and batch.cleared:
+                time.sleep(pause_s)
+    if cleared:
+        emit("jobs.cleared", jobs=cleared, class_name=class_name)
+    return cleared
+
+
+def batches(
+    session: Session,
+    batch_size: int = 500,
+    finished_before: datetime | None = None,
+    older_than_s: float | None = None,
+    class_name: str | None = None,
+) -> Iterator[Batch]:
+    """Clear batch after batch, and yield what each did.
+
+    Raises:
+        Error: when the size of a batch can't be meant.
+    """
+    if not 1 <= batch_size <= BATCH_MAX:
+        raise Error(f"batch_size: {batch_size!r} is no number from 1 to {BATCH_MAX}")
+    if older_than_s is None:
+        older_than_s = _keep_s[0]
+    # What was left because of its class, or of a date of its own, says nothing for others.
+    plain = finished_before is None and class_name is None
+    walk = _walk(session, older_than_s) if plain else _Walk(0, 0.0)
+    parameters = {
+        "finished_before": finished_before,
+        "older_than_s": older_than_s,
+        "class_name": class_name,
+        "limit": batch_size,
+    }
+    after, nothing_young = walk.after, True
+    while True:
+        row = session.fetch(STATEMENTS["clear"], {**parameters, "after": after})[0]
+        cleared, last_id, seen, first_young, goes_on = row
+        if not seen:
+            return
+        yield Batch(cleared, seen, last_id)
+        if not goes_on:
+            return
+        after = last_id
+        if nothing_young:
+            walk.after = first_young - 1 if first_young else last_id
+            nothing_young = first_young is None
+
+
+def _walk(session: Session, older_than_s: float) -> _Walk:
+    target = session.target
+    key = (target.url, target.schema, older_than_s)
+    walk = _walks.get(key)
+    if walk is None or monotonic() >= walk.full_at:
+        walk = _walks[key] = _Walk(0, monotonic() + FULL_WALK_EVERY_S)
+    return walk
+
+
+def _limit(
+    finished_before: datetime | None, older_than: Duration | None
+) -> tuple[datetime | None, float | None]:
+    if finished_before is not None and older_than is not None:
+        raise Error("give finished_before or older_than, not both")
+    if finished_before is not None and finished_before.utcoffset() is None:
+        raise Error(f"finished_before: {finished_before} has no time zone")
+    try:
+        return finished_before, None if older_than is None else parse_duration(older_than)
+    except ValueError as error:
+        raise Error(f"older_than: {error}") from None
+
+
+def _session() -> contextlib.AbstractContextManager[Session]:
+    return client.default_client().session()
