@@ -1,1 +1,1 @@
-"""The program as the operating system and the operator see it."""
+"""What the operating system and the operator see: commands, assembly, pidfile, readiness."""

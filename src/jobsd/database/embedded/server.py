@@ -65,6 +65,12 @@ class Server:
         with self._faults():
             return postmaster.seen(self._location) is not None
 
+    def crashed(self) -> bool:
+        """Return whether the server is gone and nobody has stopped it."""
+        with self._faults():
+            left = (self._location.data / "postmaster.pid").exists()
+            return left and postmaster.seen(self._location) is None
+
     def psql(self) -> Path:
         """Return the psql of the server's version.
 

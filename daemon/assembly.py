@@ -1,0 +1,140 @@
+"""Configuration in, running house out: what each process of a tree is made of.
+
+All modules of ours that the children need are imported here, before the first fork: their
+pages are shared, and a child starts in milliseconds. The user's are imported in workers
+and the scheduler, after it: HUP brings new code, and nothing of it is in the supervisor.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from importlib import import_module
+from typing import TYPE_CHECKING, cast
+
+from jobsd.dispatcher.dispatcher import Dispatcher
+from jobsd.instruments import logs
+from jobsd.instruments.bound_job import bind_job
+from jobsd.instruments.events import emit
+from jobsd.jobs import client, registry, retention
+from jobsd.processes import process
+from jobsd.scheduler.scheduler import Scheduler
+from jobsd.supervisor.children import EXIT_CONFIGURATION, ChildSpec
+from jobsd.supervisor.monitor import Monitor
+from jobsd.worker.worker import Worker
+
+from .keeper import keep_running
+from .rehearsal import unregistered
+from .shipped import import_shipped_jobs
+
+if TYPE_CHECKING:
+    import socket
+    from collections.abc import Callable
+    from typing import Literal
+
+    from jobsd.configuration.options import DispatcherOptions, Options, WorkerOptions
+    from jobsd.configuration.target import Database
+    from jobsd.jobs.current import CurrentJob
+    from jobsd.processes.board import Board
+    from jobsd.processes.process import Context
+
+
+@dataclass(frozen=True, slots=True)
+class Assembly:
+    """The processes that a configuration asks for."""
+
+    options: Options
+    database: Database
+    listener: socket.socket | None
+
+    def __post_init__(self) -> None:
+        # What this file does not name itself, and the children would each load again.
+        import_shipped_jobs()
+        import_module("jobsd.face")
+
+    def specs(self) -> list[ChildSpec]:
+        """Return them, the monitor first: the rows of the others name its supervisor."""
+        options, only = self.options, self.options.only
+        specs = [ChildSpec("monitor", 1, self._monitor)]
+        if "dispatcher" in only:
+            specs += [
+                ChildSpec("dispatcher", 1, self._dispatcher(each))
+                for each in options.dispatchers
+            ]
+        if options.schedules:
+            specs.append(ChildSpec("scheduler", 1, self._scheduler))
+        if "worker" in only:
+            specs += [
+                ChildSpec("worker", each.processes, self._worker(each), ",".join(each.queues))
+                for each in options.workers
+                if each.processes
+            ]
+        return specs
+
+    def tell_through(self, board: Board) -> None:
+        """Set up the log of the supervisor."""
+
+        def count(lines: int) -> None:
+            board.dropped_lines += lines
+
+        self._log("supervisor", board.supervisor_name, count)
+
+    def _monitor(self, context: Context) -> int:
+        self._begin("monitor", context)
+        if self.database.server is not None:
+            keep_running(self.database.server, context.board)
+        return Monitor(context, self.database.target, self.options, self.listener).run()
+
+    def _dispatcher(self, options: DispatcherOptions) -> Callable[[Context], int]:
+        def start(context: Context) -> int:
+            self._begin("dispatcher", context)
+            return process.run(Dispatcher(context, self.database.target, options), context)
+
+        return start
+
+    def _scheduler(self, context: Context) -> int:
+        self._begin("scheduler", context)
+        options = self.options
+        if not self._load_jobs():
+            return EXIT_CONFIGURATION
+        missing = [task.class_name for task in unregistered(options.tasks)]
+        if missing:
+            # Found out before the start, so this is a reload: the old one goes on.
+            emit("process.crashed", error=f"no job is registered as {missing[0]!r}")
+            return EXIT_CONFIGURATION
+        scheduler = Scheduler(
+            context, self.database.target, options.scheduler, options.tasks, options.environment
+        )
+        return process.run(scheduler, context)
+
+    def _worker(self, options: WorkerOptions) -> Callable[[Context], int]:
+        def start(context: Context) -> int:
+            self._begin("worker", context)
+            retention.keep_for(self.options.jobs.clear_finished_jobs_after_s)
+            if not self._load_jobs():
+                return EXIT_CONFIGURATION
+            worker = Worker(
+                context, self.database.target, options, self.options.jobs, bind=_bind
+            )
+            return process.run(worker, context)
+
+        return start
+
+    def _begin(self, kind: str, context: Context) -> None:
+        self._log(kind, context.name, context.slot.count_dropped_lines)
+        client.configure(client=client.Client(self.database.target))
+
+    def _log(self, kind: str, name: str, count: Callable[[int], None]) -> None:
+        log_format = cast("Literal['json', 'console'] | None", self.options.log_format)
+        logs.configure(log_format, self.options.log_level, kind=kind, name=name, dropped=count)
+
+    def _load_jobs(self) -> bool:
+        try:
+            registry.load_modules(self.options.imports, self.options.root)
+        except registry.ModuleError as error:
+            emit("process.crashed", error=error.__cause__ or error, module=error.module)
+            return False
+        return True
+
+
+def _bind(job: CurrentJob) -> bind_job:
+    return bind_job(job.id, job.class_name, job.queue_name, job.attempt)

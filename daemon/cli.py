@@ -1,0 +1,163 @@
+"""The command line: which commands there are, and how each of them ends.
+
+A command's module is loaded when it is called. Here only click is, so that `--help`
+answers at once, and so that a database that is away is told as what it is.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+import sys
+from importlib import import_module
+from typing import TYPE_CHECKING, NoReturn
+
+import click
+
+from .program import error, program
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+_SECTIONS = {
+    "The daemon": {
+        "start": "Run it in the foreground; the default",
+        "status": "One screen: is it running, queues, next runs, failures",
+        "check": "Tell every fault of the configuration",
+        "doctor": "Examine database, wake-ups, clocks, processes",
+        "init": "Make a project: bin/jobs, config/, a sample job",
+    },
+    "Jobs": {
+        "enqueue": "Enqueue a job by its name",
+        "perform": "Run a job here and now",
+        "list": "List jobs, the newest first",
+        "show": "Show one job, and why it is not running",
+        "queues": "Queues: sizes and latencies; pause, resume, clear",
+        "clear-finished": "Remove finished jobs past their time",
+    },
+    "Recurring tasks": {
+        "recurring": "Tasks that run by a schedule",
+        "heartbeat": "What the heartbeat job has written",
+        "health": "One answer for a health check",
+    },
+    "Operation": {
+        "ps": "The processes table",
+        "metrics": "What Prometheus would scrape, once",
+        "db": "The database: migrate, status, sql, url, psql, stop",
+        "bench": "Enqueue and drain some jobs, as a quick self-test",
+        "version": "Which version this is",
+    },
+}
+
+_COMMANDS = [name for section in _SECTIONS.values() for name in section]
+
+_OPENING = "Background jobs and recurring tasks for Python on PostgreSQL alone."
+
+_EXAMPLES = """\
+{program}                                  start the daemon, with config/queue.yml
+{program} enqueue HeartbeatJob             enqueue a job
+{program} status --watch                   look at it
+{program} recurring explain "every day at 5am"
+{program} COMMAND -h                       help and examples for one command
+"""
+
+_STATUS = (
+    "Exit status: 0 done, 1 the thing asked about failed, 2 usage, 3 not running,"
+    " 4 database unreachable, 5 not found, 6 refused, 75 another supervisor runs,"
+    " 78 configuration, 130 interrupted. --debug shows tracebacks."
+)
+
+
+class Commands(click.Group):
+    """The commands by name; what begins with an option, or is nothing at all, is `start`."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the names in the order of the help."""
+        del ctx
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Load a command."""
+        del ctx
+        if cmd_name not in _COMMANDS:
+            return None
+        module = import_module(f"jobsd.daemon.commands.{cmd_name.replace('-', '_')}")
+        command: click.Command = module.command
+        return command
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Put `start` before the options of whoever does not say it."""
+        first = args[0] if args else "--"
+        if first.startswith("-") and first not in {"-h", "--help", "--version"}:
+            args = ["start", *args]
+        return super().parse_args(ctx, args)
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the command, or tell which one was probably meant."""
+        if args[0] not in _COMMANDS:
+            near = difflib.get_close_matches(args[0], _COMMANDS, 1)
+            meant = f"; did you mean {near[0]!r}?" if near else ""
+            raise click.UsageError(f"there is no command {args[0]!r}{meant}", ctx)
+        return super().resolve_command(ctx, args)
+
+    def format_help(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the help from the table above, without loading a single command."""
+        formatter.write_usage(ctx.command_path, "[COMMAND] [OPTIONS]")
+        formatter.write_paragraph()
+        formatter.write_text(_OPENING)
+        for title, rows in _SECTIONS.items():
+            with formatter.section(title):
+                formatter.write_dl([(f"{name:14}", does) for name, does in rows.items()])
+        with formatter.section("Examples"):
+            for line in _EXAMPLES.format(program=program()).splitlines():
+                formatter.write(f"  {line}\n")
+        formatter.write_paragraph()
+        formatter.write_text(_STATUS)
+
+
+@click.command(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.option("--version", is_flag=True, is_eager=True, hidden=True)
+@click.pass_context
+def commands(ctx: click.Context, *, version: bool) -> None:
+    """Run a command."""
+    if version:
+        ctx.exit(_invoke(["version"]))
+
+
+def main() -> NoReturn:
+    """Run what the command line says and exit as it ends."""
+    status = run(sys.argv[1:])
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # Who reads us has had enough. Python would flush once more, and complain.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    sys.exit(status)
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run one command and return its exit status; what goes wrong is told on stderr."""
+    given = list(arguments)
+    end = given.index("--") if "--" in given else len(given)
+    debug = "--debug" in given[:end]
+    given = [word for at, word in enumerate(given) if word != "--debug" or at > end]
+    try:
+        return _invoke(given)
+    except click.UsageError as fault:
+        path = fault.ctx.command_path if fault.ctx else program()
+        error(fault.format_message(), f"{path} -h")
+        return 2
+    except click.ClickException as fault:
+        error(fault.format_message())
+        return fault.exit_code
+    except BaseException as fault:  # noqa: BLE001 - this is where all errors end
+        from .exits import tell  # noqa: PLC0415 - it knows the errors of all floors
+
+        return tell(fault, debug=debug)
+
+
+def _invoke(arguments: list[str]) -> int:
+    status = commands.main(arguments, prog_name=program(), standalone_mode=False)
+    return status if isinstance(status, int) else 0

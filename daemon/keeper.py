@@ -1,0 +1,42 @@
+"""Starts an embedded server again that has crashed below a running tree.
+
+A server that somebody has stopped on purpose has tidied up behind itself, and stays
+stopped. One that was killed has left its pid file; nobody else would start it as long as
+no command is run. Lives in the monitor: it never forks, so it may have threads.
+"""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING
+
+from jobsd.errors import EmbeddedServerError
+from jobsd.instruments.events import emit
+
+if TYPE_CHECKING:
+    from jobsd.database.embedded import Server
+    from jobsd.processes.board import Board
+
+LOOK_EVERY_S = 2.0
+
+
+def keep_running(server: Server, board: Board) -> None:
+    """Look after the server for as long as this process lives."""
+    thread = threading.Thread(target=_keep, args=(server, board), name="keeper", daemon=True)
+    thread.start()
+
+
+def _keep(server: Server, board: Board) -> None:
+    pause = threading.Event()
+    told = ""
+    while not board.stopping:
+        pause.wait(LOOK_EVERY_S)
+        if board.database_up or board.stopping:
+            continue
+        try:
+            if server.crashed():
+                server.ensure()
+                emit("embedded.started", after="a crash")
+        except EmbeddedServerError as error:
+            if told != (told := str(error)):
+                emit("embedded.waiting", error=told)

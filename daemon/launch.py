@@ -1,0 +1,136 @@
+"""From a configuration to a running tree, and to its end.
+
+In this order, so that whatever can be told is told before anything runs: the pidfile, the
+port, the user's modules (in a child that is thrown away), the database (in another). Only
+then the supervisor begins: it has no connection, no thread and no module of the user's.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from jobsd.clock import monotonic
+from jobsd.configuration.target import database
+from jobsd.database.connection import OUTAGES
+from jobsd.database.migrate import migrate
+from jobsd.errors import ConfigurationError
+from jobsd.instruments.events import emit
+from jobsd.processes.board import Board
+from jobsd.processes.registry import new_name
+from jobsd.supervisor.supervisor import Hooks, Supervisor
+
+from .assembly import Assembly
+from .exits import DONE
+from .listener import listen
+from .once import in_child
+from .pidfile import Pidfile
+from .program import note
+from .readiness import Readiness
+from .rehearsal import rehearse
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from jobsd.configuration.options import Options
+    from jobsd.configuration.target import Database
+    from jobsd.supervisor.children import ChildSpec
+
+LATER = 75
+"""The child that was to prepare the database could not reach it: the monitor will."""
+
+FAREWELL_S = 0.8
+"""What there is to stop the embedded server in; it goes on stopping without us."""
+
+
+def launch(options: Options, environ: Mapping[str, str], read: Callable[[], Options]) -> int:
+    """Run the tree that the options describe; return the exit status of the program.
+
+    `read` reads the configuration again, for a reload.
+
+    Raises:
+        Error: saying why nothing was started.
+    """
+    os.chdir(options.root)
+    found = database(options, environ, _report)
+    board = Board()
+    board.supervisor_name = new_name("supervisor")
+    Assembly(options, found, None).tell_through(board)
+    pidfile = _pidfile(options)
+    try:
+        return _run(options, found, environ, board, pidfile, read)
+    finally:
+        if pidfile is not None:
+            pidfile.release()
+
+
+def _run(  # noqa: PLR0913, PLR0917 - all that a tree is made of
+    options: Options,
+    found: Database,
+    environ: Mapping[str, str],
+    board: Board,
+    pidfile: Pidfile | None,
+    read: Callable[[], Options],
+) -> int:
+    for warning in options.warnings:
+        emit("configuration.warning", warning=warning)
+    listener = listen(options.monitor)
+    if faults := rehearse(options):
+        raise ConfigurationError(faults)
+    # Taken before the server is started, so that no other supervisor stops it meanwhile.
+    share = found.server.hold() if found.server else None
+    status = in_child(lambda: _prepare(found))
+    if status not in {DONE, LATER}:
+        return status
+
+    def reload() -> list[ChildSpec]:
+        assembly = Assembly(read(), found, listener)
+        assembly.tell_through(board)
+        return assembly.specs()
+
+    readiness = Readiness(environ)
+    supervisor = Supervisor(
+        Assembly(options, found, listener).specs(),
+        options.supervisor,
+        board,
+        hooks=Hooks(reload=reload, notify=readiness.notify, watchdog_s=readiness.watchdog_s),
+        listener=listener,
+        private=() if pidfile is None else (pidfile.fd,),
+    )
+    status = supervisor.run()
+    if share is not None:
+        share.release()
+        in_child(lambda: _stop_if_last(found), FAREWELL_S)
+    return status
+
+
+def _pidfile(options: Options) -> Pidfile | None:
+    path = options.supervisor.pidfile
+    return None if path is None else Pidfile(path)
+
+
+def _prepare(found: Database) -> int:
+    """Start an embedded server and bring the tables up to date, in a child."""
+    began = monotonic()
+    if found.server is not None and not found.server.running():
+        found.server.ensure()
+        emit("embedded.started", duration=round(monotonic() - began, 3))
+    try:
+        steps = found.prepare() if found.server else migrate(found.target)
+    except OUTAGES as error:
+        emit("database.waiting", error=" ".join(str(error).split()))
+        return LATER
+    if steps:
+        emit("database.migrated", steps=steps)
+    return DONE
+
+
+def _stop_if_last(found: Database) -> int:
+    """Stop the embedded server unless others use it, in a child: it takes a connection."""
+    if found.server is not None and found.server.release_and_stop_if_last(found.server.hold()):
+        emit("embedded.stopped")
+    return DONE
+
+
+def _report(message: str) -> None:
+    note(f"jobsd: {message}")

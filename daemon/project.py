@@ -1,0 +1,127 @@
+"""What a command works on: a folder, its configuration, its database, its jobs."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import threading
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from jobsd.configuration.load import load_for_commands, project_root
+from jobsd.configuration.target import Database, database, embedded_server
+from jobsd.database.connection import Session, connect, redact
+from jobsd.database.migrate import require
+from jobsd.errors import DatabaseUnreachableError
+from jobsd.jobs import client, registry
+
+from .exits import UNREACHABLE
+from .program import error, note
+from .shipped import import_shipped_jobs
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+
+    from jobsd.configuration.flags import Flags
+    from jobsd.configuration.options import Options
+    from jobsd.database.connection import Target
+    from jobsd.database.embedded import Server
+
+ANSWER_S = 3.5
+"""How long a server may take to let a command in: whoever waits is told within 4 s."""
+
+
+class Project:
+    """The project that a command was called in. Everything is read when it is first needed."""
+
+    def __init__(self, flags: Flags) -> None:
+        self.environ = os.environ
+        self.root = project_root(Path.cwd(), os.environ)
+        self._flags = flags
+
+    @cached_property
+    def options(self) -> Options:
+        """The configuration, without the recurring tasks.
+
+        Raises:
+            ConfigurationError: with all its faults.
+        """
+        return load_for_commands(self.root, self.environ, self._flags)
+
+    @cached_property
+    def database(self) -> Database:
+        """The database, which may not run yet if it is embedded.
+
+        Raises:
+            ConfigurationError: when there is none.
+        """
+        return database(self.options, self.environ, _report)
+
+    @property
+    def embedded(self) -> Server:
+        """The embedded server of the project, whether it is used or not."""
+        return embedded_server(self.root, self.environ, _report)
+
+    def target(self) -> Target:
+        """Return the database once it runs, and, if it is ours, has its tables."""
+        self.database.prepare()
+        return self.database.target
+
+    @contextlib.contextmanager
+    def session(self, *, any_schema: bool = False) -> Generator[Session]:
+        """Connect to the database; it is also that of the jobs of this process.
+
+        Raises:
+            DatabaseUnreachableError: within 4 s.
+            SchemaError: when the tables are not as needed, unless any are good.
+        """
+        target = self.target()
+        with contextlib.closing(self._connect(target)) as session:
+            if not any_schema:
+                require(session)
+            client.configure(client=client.Client(target))
+            yield session
+
+    def load_jobs(self) -> None:
+        """Import the modules that define jobs, ours and the project's.
+
+        Raises:
+            ModuleError: for one that can't be imported.
+        """
+        import_shipped_jobs()
+        registry.load_modules(self.options.imports, self.root)
+        client.find_target_by(self.target)
+
+    def _connect(self, target: Target) -> Session:
+        try:
+            return _connect_in_time(target)
+        except DatabaseUnreachableError:
+            if self.database.server is None:
+                raise
+            # Another's supervisor was the last and stopped it behind our back.
+            return _connect_in_time(self.target())
+
+
+def _connect_in_time(target: Target) -> Session:
+    """Connect; when that takes too long, end the process.
+
+    A name that is looked up, or one of several addresses that are tried, can't be
+    interrupted in any other way.
+    """
+    timer = threading.Timer(ANSWER_S, _give_up, (target.url,))
+    timer.daemon = True
+    timer.start()
+    try:
+        return connect(target, "jobsd command")
+    finally:
+        timer.cancel()
+
+
+def _give_up(url: str) -> None:
+    error(f"can't reach the database {redact(url)}: no answer within {ANSWER_S:g} s")
+    os._exit(UNREACHABLE)
+
+
+def _report(message: str) -> None:
+    note(f"jobsd: {message}")

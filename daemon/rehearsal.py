@@ -1,0 +1,148 @@
+"""What a start would run into: the user's modules, and the jobs that recurring tasks name.
+
+They are imported once in a child that is thrown away, so that a fault is told with its
+place before anything is started, and nothing of theirs stays in the supervisor.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+import re
+import tempfile
+import traceback
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+from jobsd.configuration.files import UnreadableError, read_source
+from jobsd.configuration.source import Place
+from jobsd.errors import Error, Fault
+from jobsd.jobs import registry
+from jobsd.recurring.command import parse_command
+from jobsd.recurring.command_job import find_function
+
+from .once import in_child
+from .shipped import import_shipped_jobs
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from types import TracebackType
+
+    from jobsd.configuration.options import Options
+    from jobsd.recurring.task import TaskOptions
+
+_FRAMES_MAX = 10
+
+
+def rehearse(options: Options) -> tuple[Fault, ...]:
+    """Return what is wrong with the modules and the recurring tasks, found out in a child."""
+    with tempfile.TemporaryFile("w+", encoding="utf-8") as told:
+
+        def work() -> int:
+            json.dump([asdict(fault) for fault in faults(options)], told)
+            told.flush()
+            return 0
+
+        status = in_child(work)
+        told.seek(0)
+        found = told.read()
+    if status != 0:
+        names = ", ".join(options.imports)
+        return (Fault(f"importing {names} has ended the process, with status {status}"),)
+    return tuple(Fault(**fault) for fault in json.loads(found))
+
+
+def faults(options: Options) -> list[Fault]:
+    """Import the modules here, and return all that is wrong."""
+    import_shipped_jobs()
+    broken = [fault for name in options.imports if (fault := _import(name, options))]
+    if broken:
+        # Of these modules nobody knows which jobs they would have defined.
+        return broken[:20]
+    return [fault for task in options.tasks[:10_000] if (fault := _fault_of(task, options))][
+        :50
+    ]
+
+
+def unregistered(tasks: tuple[TaskOptions, ...]) -> Iterator[TaskOptions]:
+    """Yield the tasks whose class is no job that this process knows."""
+    for task in tasks:
+        if task.class_name is not None and registry.find(task.class_name) is None:
+            yield task
+
+
+def _import(name: str, options: Options) -> Fault | None:
+    try:
+        registry.load_modules((name,), options.root)
+    except registry.ModuleError as error:
+        return Fault(str(error)[:1000], excerpt=_where(error.__cause__), hint=_hint(error))
+    return None
+
+
+def _hint(error: registry.ModuleError) -> str:
+    missing = isinstance(error.__cause__, ModuleNotFoundError)
+    if missing and error.__cause__.name == error.module.split(".")[0]:  # type: ignore[union-attr]
+        return "modules are looked up in the project's folder first, then as Python does"
+    return ""
+
+
+def _where(error: BaseException | None) -> str:
+    """Return the way through the user's code to an error, as Python shows it."""
+    if error is None:
+        return ""
+    lines: list[str] = []
+    if not isinstance(error, SyntaxError):
+        frames = traceback.extract_tb(_behind_import(error.__traceback__))[-_FRAMES_MAX:]
+        lines += traceback.format_list(
+            [f for f in frames if not f.filename.startswith("<frozen")]
+        )
+    lines += traceback.format_exception_only(error)
+    return "".join(lines)[:8000].rstrip()
+
+
+def _behind_import(trace: TracebackType | None) -> TracebackType | None:
+    """Leave out the frames of ours through which the import came."""
+    own = registry.__file__
+    while trace is not None and trace.tb_frame.f_code.co_filename == own:
+        trace = trace.tb_next
+    return trace
+
+
+def _fault_of(task: TaskOptions, options: Options) -> Fault | None:
+    if task.class_name is not None:
+        if registry.find(task.class_name) is not None:
+            return None
+        names = [definition.name for definition in registry.definitions()]
+        near = difflib.get_close_matches(task.class_name, names, 1)
+        hint = f"did you mean {near[0]}?" if near else _import_hint(options)
+        message = f"{task.key}.class: no job is registered as {task.class_name!r}"
+        return _at(task, "class", message, hint, options)
+    try:
+        find_function(parse_command(task.command or "").target)
+    except Error as error:
+        return _at(task, "command", f"{task.key}.command: {error}", "", options)
+    except Exception as error:  # noqa: BLE001 - whatever the user's module raises
+        message = f"{task.key}.command: {type(error).__name__}: {error}"
+        return _at(task, "command", message[:1000], "", options)
+    return None
+
+
+def _import_hint(options: Options) -> str:
+    known = f"; it has {', '.join(options.imports)}" if options.imports else ""
+    return f"add the module that defines it to `import:` in queue.yml{known}"
+
+
+def _at(task: TaskOptions, key: str, message: str, hint: str, options: Options) -> Fault:
+    """Return the fault at the line in which the task says so."""
+    name, _, line = task.source.rpartition(":")
+    try:
+        source = read_source(options.root, name)
+    except UnreadableError:
+        source = None
+    if source is None or not line.isdecimal():
+        return Fault(message, task.source, hint=hint)
+    start = sum(len(text) + 1 for text in source.text.split("\n")[: int(line) - 1])
+    said = task.class_name or task.command or ""
+    found = re.compile(rf"\b{key}\s*:\s*[\"']?({re.escape(said)})").search(source.text, start)
+    at, end = found.span(1) if found else (start, start + 1)
+    return Place(source, at, end).fault(message, hint)

@@ -1,0 +1,93 @@
+"""What the commands have in common: their shape, their help, the options of many of them."""
+
+from __future__ import annotations
+
+import functools
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
+
+import click
+
+from jobsd.configuration.flags import Flags
+
+from .program import program
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from .project import Project
+
+P = ParamSpec("P")
+R = TypeVar("R")
+F = TypeVar("F", bound="Callable[..., Any]")
+
+
+class _WithExamples(click.Command):
+    """A command whose help ends with examples that can be typed."""
+
+    examples = ""
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the examples."""
+        del ctx
+        if self.examples:
+            with formatter.section("Examples"):
+                for line in self.examples.strip().splitlines():
+                    formatter.write(f"  {program()} {line.strip()}\n")
+
+
+class Verb(_WithExamples):
+    """A command."""
+
+    def __init__(self, *args: Any, examples: str = "", **kwargs: Any) -> None:  # noqa: ANN401
+        super().__init__(*args, **kwargs)
+        self.examples = examples
+
+
+class Noun(_WithExamples, click.Group):
+    """A group of commands about one thing; alone it is the command of the name `default`."""
+
+    def __init__(
+        self,
+        *args: Any,  # noqa: ANN401
+        examples: str = "",
+        default: str = "",
+        **kwargs: Any,  # noqa: ANN401
+    ) -> None:
+        super().__init__(*args, **kwargs)
+        self.examples = examples
+        self._default = default
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Put the default command before the options of whoever does not say it."""
+        first = args[0] if args else "--"
+        if self._default and first.startswith("-") and first not in ctx.help_option_names:
+            args = [self._default, *args]
+        return super().parse_args(ctx, args)
+
+
+as_json = click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout.")
+
+args_json = click.argument("arguments", metavar="[ARGS-JSON]", default="[]")
+
+
+def on_project(
+    function: Callable[Concatenate[Project, P], R],
+) -> Callable[..., R]:
+    """Give a command the project it works on, and the options that say where that is."""
+
+    @functools.wraps(function)
+    def run(
+        *args: Any,  # noqa: ANN401 - click's
+        database_url: str | None,
+        config: str | None,
+        **kwargs: Any,  # noqa: ANN401
+    ) -> R:
+        # Whoever asks for help only does not pay for a database driver.
+        from .project import Project  # noqa: PLC0415
+
+        project = Project(Flags(config=config, database_url=database_url))
+        return function(project, *args, **kwargs)
+
+    url = click.option("--database-url", metavar="URL", help="Env: QUEUE_DATABASE_URL, …")
+    file = click.option("-c", "--config", metavar="FILE", help="Env: JOBSD_CONFIG.")
+    return url(file(run))
