@@ -17,11 +17,15 @@ class Log:
         os.set_blocking(self.reader, False)
         self.dropped = 0
 
-    def configure(self, form: Any = "json", level: str = "info") -> None:
+    def configure(
+        self,
+        form: Any = "json",
+        level: str = "info",
+        kind: str = "worker",
+        name: str = "worker-1",
+    ) -> None:
         """Let this process tell everything to the pipe."""
-        logs.configure(
-            form, level, kind="worker", name="worker-1", stream=self.writer, dropped=self.drop
-        )
+        logs.configure(form, level, kind=kind, name=name, stream=self.writer, dropped=self.drop)
 
     def drop(self, lines: int) -> None:
         """Count what could not be written."""

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from . import layouts
 from .bound_job import bind_job
-from .events import subscribe
+from .events import listen_from, subscribe
 from .lean_structlog import structlog
 from .lines import Lines, encode
 from .sink import Sink, journal_reads
@@ -32,11 +32,10 @@ LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40, "critical": 50}
 class _Log:
     """One process's log, for as long as it is configured so."""
 
-    def __init__(self, lines: Lines, sink: Sink, threshold: int) -> None:
+    def __init__(self, lines: Lines, sink: Sink) -> None:
         self.lines = lines
         self.sink = sink
         self.handler = _Handler(self)
-        self._threshold = threshold
         self._root_level = logging.getLogger().level
         self._unsubscribe = subscribe(self._tell)
 
@@ -62,8 +61,7 @@ class _Log:
         self.sink.close()
 
     def _tell(self, event: Event, facts: dict[str, Any]) -> None:
-        if LEVELS[event.level] >= self._threshold:
-            self.write(self.lines.line(event.level, event.name, "jobsd", facts))
+        self.write(self.lines.line(event.level, event.name, "jobsd", facts))
 
 
 class _Handler(logging.Handler):
@@ -135,8 +133,9 @@ def configure(  # noqa: PLR0913 - one call sets up all there is
         line_bytes=sink.line_bytes,
         has_priority=journal_reads(stream, os.environ.get("JOURNAL_STREAM")),
     )
-    log = _Log(lines, sink, LEVELS[level])
+    log = _Log(lines, sink)
     _current.append(log)
+    listen_from(level)
     logging.getLogger().addHandler(log.handler)
     logging.getLogger().setLevel(LEVELS[level])
     _configure_structlog(LEVELS[level])
@@ -146,6 +145,7 @@ def reset() -> None:
     """Tell nothing any more, and leave structlog and `logging` as they were found."""
     while _current:
         _current.pop().close()
+        listen_from("debug")
         structlog.reset_defaults()
 
 

@@ -29,7 +29,13 @@ def describe(error: BaseException) -> dict[str, str]:
     except Exception:  # noqa: BLE001 - a job's exception may do anything
         message = "<its message can't be told>"
     stack = "".join(traceback.format_exception(error, limit=-FRAMES_MAX))
-    return {"type": type(error).__name__, "message": message, "stack": stack}
+    return {"type": _type_name(error), "message": message, "stack": stack}
+
+
+def _type_name(error: BaseException) -> str:
+    kind = type(error)
+    plain = kind.__module__ in {"builtins", "jobsd.errors"}
+    return kind.__qualname__ if plain else f"{kind.__module__}.{kind.__qualname__}"
 
 
 def _raised(told: object) -> BaseException | None:

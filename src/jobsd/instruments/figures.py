@@ -1,0 +1,62 @@
+"""What is measured, as plain values: whoever can look fills them, `metrics` writes them out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+STATES = ("ready", "scheduled", "blocked", "claimed", "failed")
+"""Where a job of a queue can be that has not ended well."""
+
+
+@dataclass(frozen=True, slots=True)
+class Durations:
+    """Seconds, counted by the buckets they fall into: the last one is for all longer ones."""
+
+    counts: Sequence[int]
+    sum_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class TreeFigures:
+    """What one tree knows of itself, without the database; its counters never go back."""
+
+    bounds_s: Sequence[float]
+    """The upper bounds of the buckets, the last one, without a bound, left out."""
+    outcomes: Mapping[str, Mapping[str, int]]
+    """Jobs by queue and outcome."""
+    runs: Mapping[str, Durations]
+    """How long jobs ran, by queue."""
+    waits: Mapping[str, Durations]
+    """How long jobs waited from when they were due, by queue."""
+    restarts: Mapping[tuple[str, str], int]
+    """Replaced processes by kind and reason."""
+    busy_threads: int
+    idle_threads: int
+    loop_age_s: float
+    """Since the supervisor's loop last came round."""
+    dropped_lines: int
+    database_up: bool
+
+
+@dataclass(frozen=True, slots=True)
+class DatabaseFigures:
+    """What the database says, of all trees on it."""
+
+    depths: Mapping[str, Mapping[str, int]]
+    """Jobs by queue and state."""
+    latencies_s: Mapping[str, float]
+    """How long the oldest ready job of a queue has waited."""
+    processes: Mapping[str, int]
+    """Processes by kind."""
+    heartbeat_ages_s: Mapping[tuple[str, str], float]
+    """By kind and name of the process."""
+    tasks: Mapping[str, tuple[int, float | None]]
+    """Recurring tasks: how often enqueued, and when last (seconds since the epoch)."""
+    last_heartbeat: float | None = None
+    """When the heartbeat job last ran (seconds since the epoch)."""
+    postgresql: str = ""
+    """The server's version."""

@@ -1,0 +1,175 @@
+"""The exposition: the names, in both forms, and clean by Prometheus's own judgement."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, cast
+
+import pytest
+from prometheus_client.openmetrics import parser as openmetrics_parser
+from prometheus_client.parser import text_string_to_metric_families
+
+from jobsd.instruments.figures import DatabaseFigures, Durations, TreeFigures
+from jobsd.instruments.metrics import accepts_openmetrics, exposition
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+TREE = TreeFigures(
+    bounds_s=(0.005, 1.0, 1800.0),
+    outcomes={"mail": {"finished": 7, "failed": 1}},
+    runs={"mail": Durations([1, 6, 0, 1], 9.5)},
+    waits={"mail": Durations([8, 0, 0, 0], 0.01)},
+    restarts={("worker", "signal"): 2},
+    busy_threads=1,
+    idle_threads=2,
+    loop_age_s=0.25,
+    dropped_lines=3,
+    database_up=True,
+)
+
+DATABASE = DatabaseFigures(
+    depths={"mail": {"ready": 4, "failed": 1}, 'odd "name\\\n': {"scheduled": 2}},
+    latencies_s={"mail": 12.5},
+    processes={"worker": 2, "supervisor": 1},
+    heartbeat_ages_s={("worker", "worker-1"): 1.5},
+    tasks={"heartbeat": (9, 1764000000.0), "never": (0, None)},
+    last_heartbeat=1764000001.0,
+    postgresql="18.1",
+)
+
+NAMES = {
+    "jobsd_queue_jobs",
+    "jobsd_queue_latency_seconds",
+    "jobsd_jobs",
+    "jobsd_job_duration_seconds",
+    "jobsd_job_wait_seconds",
+    "jobsd_processes",
+    "jobsd_process_restarts",
+    "jobsd_process_heartbeat_age_seconds",
+    "jobsd_worker_threads",
+    "jobsd_recurring_enqueued",
+    "jobsd_recurring_last_run_timestamp_seconds",
+    "jobsd_heartbeat_last_timestamp_seconds",
+    "jobsd_database_up",
+    "jobsd_supervisor_loop_age_seconds",
+    "jobsd_log_lines_dropped",
+    "jobsd_build_info",
+}
+
+_parse = cast(
+    "Callable[[str], Any]",
+    openmetrics_parser.text_string_to_metric_families,  # pyright: ignore[reportUnknownMemberType]
+)
+
+Samples = dict[tuple[str, tuple[tuple[str, str], ...]], float]
+
+
+def _samples(tree: TreeFigures | None, database: DatabaseFigures | None) -> Samples:
+    body, _ = exposition(tree, database)
+    return {
+        (sample.name, tuple(sorted(sample.labels.items()))): sample.value
+        for family in text_string_to_metric_families(body.decode())
+        for sample in family.samples
+    }
+
+
+def _value(samples: Samples, name: str, **labels: str) -> float:
+    return samples[name, tuple(sorted(labels.items()))]
+
+
+def test_every_metric_is_there() -> None:
+    body, _ = exposition(TREE, DATABASE)
+
+    found = {family.name for family in text_string_to_metric_families(body.decode())}
+    assert found == NAMES
+
+
+def test_the_figures_are_those_that_were_given() -> None:
+    samples = _samples(TREE, DATABASE)
+
+    assert _value(samples, "jobsd_jobs_total", queue="mail", outcome="finished") == 7
+    assert _value(samples, "jobsd_job_duration_seconds_bucket", queue="mail", le="1.0") == 7
+    assert _value(samples, "jobsd_job_duration_seconds_bucket", queue="mail", le="+Inf") == 8
+    assert _value(samples, "jobsd_job_duration_seconds_count", queue="mail") == 8
+    assert _value(samples, "jobsd_job_duration_seconds_sum", queue="mail") == 9.5
+    assert _value(samples, "jobsd_process_restarts_total", kind="worker", reason="signal") == 2
+    assert _value(samples, "jobsd_worker_threads", state="idle") == 2
+    assert _value(samples, "jobsd_log_lines_dropped_total") == 3
+    assert _value(samples, "jobsd_queue_jobs", queue="mail", state="ready") == 4
+    assert _value(samples, "jobsd_queue_latency_seconds", queue="mail") == 12.5
+    assert _value(samples, "jobsd_recurring_enqueued_total", task="heartbeat") == 9
+    assert _value(samples, "jobsd_heartbeat_last_timestamp_seconds") == 1764000001
+
+
+def test_a_queue_that_was_seen_has_zeros_where_it_has_no_jobs() -> None:
+    samples = _samples(TREE, replace(DATABASE, depths={}, latencies_s={}))
+
+    assert _value(samples, "jobsd_queue_jobs", queue="mail", state="blocked") == 0
+    assert _value(samples, "jobsd_queue_latency_seconds", queue="mail") == 0
+
+
+def test_a_task_that_never_ran_has_no_time_of_its_last_run() -> None:
+    samples = _samples(None, DATABASE)
+
+    assert _value(samples, "jobsd_recurring_enqueued_total", task="never") == 0
+    assert ("jobsd_recurring_last_run_timestamp_seconds", (("task", "never"),)) not in samples
+
+
+def test_without_the_database_its_gauges_are_left_out_and_the_counters_stay() -> None:
+    samples = _samples(replace(TREE, database_up=False), None)
+
+    assert _value(samples, "jobsd_database_up") == 0
+    assert _value(samples, "jobsd_jobs_total", queue="mail", outcome="finished") == 7
+    assert not [name for name, _ in samples if name.startswith(("jobsd_queue", "jobsd_heart"))]
+
+
+def test_without_a_tree_the_database_alone_is_told() -> None:
+    samples = _samples(None, DATABASE)
+
+    assert _value(samples, "jobsd_database_up") == 1
+    assert _value(samples, "jobsd_processes", kind="worker") == 2
+    assert not [name for name, _ in samples if name.startswith("jobsd_jobs")]
+
+
+def test_the_build_is_told() -> None:
+    ((_, labels),) = [key for key in _samples(TREE, DATABASE) if key[0] == "jobsd_build_info"]
+
+    assert {name for name, _ in labels} == {"version", "python", "postgresql"}
+    assert dict(labels)["postgresql"] == "18.1"
+
+
+def test_openmetrics_is_read_by_its_own_parser() -> None:
+    body, kind = exposition(TREE, DATABASE, openmetrics=True)
+
+    found = {family.name for family in _parse(body.decode())}
+    assert found == {name.removesuffix("_info") for name in NAMES}
+    assert kind.startswith("application/openmetrics-text; version=1.0.0")
+
+
+@pytest.mark.parametrize(
+    ("accept", "openmetrics"),
+    [
+        ("", False),
+        ("*/*", False),
+        ("text/plain;version=0.0.4;q=0.5,*/*;q=0.1", False),
+        ("application/openmetrics-text;version=1.0.0,text/plain;q=0.5", True),
+    ],
+)
+def test_the_form_is_the_one_that_is_asked_for(accept: str, *, openmetrics: bool) -> None:
+    assert accepts_openmetrics(accept) is openmetrics
+
+
+def test_promtool_finds_nothing_to_complain_of() -> None:
+    promtool = shutil.which("promtool")
+    if promtool is None:
+        pytest.skip("promtool (Debian's package prometheus) is not installed")
+    body, _ = exposition(TREE, DATABASE)
+
+    checked = subprocess.run(
+        [promtool, "check", "metrics"], input=body, capture_output=True, check=False
+    )
+
+    assert (checked.returncode, checked.stdout, checked.stderr) == (0, b"", b"")
