@@ -1,0 +1,189 @@
+"""Clears up after the dead: their jobs, their rows, their slots.
+
+In this order, so that nothing is forgotten if it ends half-way: the claims go first, and
+a row can't go while there are claims; the slot is given back last. Whatever is still
+locked by a last statement of the dead is left for the next turn.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from typing import TYPE_CHECKING, Any
+
+from jobsd.instruments.events import emit
+from jobsd.jobs.claims import Buried, Death, bury
+from jobsd.processes import registry
+
+from . import cause_of_death as cause
+from .look import find
+
+if TYPE_CHECKING:
+    from jobsd.database.connection import Session
+    from jobsd.jobs.claims import BuriedJob
+    from jobsd.processes.slot import Slot
+
+    from .look import Stranger
+
+REMEMBERED_MAX = 1000
+THREADS_UNKNOWN = 3
+"""How many jobs of a claim may have run when nothing is known of the process: as many as
+a worker has threads unless it is told otherwise."""
+
+_EVENTS = {
+    "finished": "job.finished",
+    "failed": "job.failed",
+    "retried": "job.retried",
+    "released": "job.released",
+}
+
+
+class Burial:
+    """Buries for one monitor; what becomes of jobs is counted in the monitor's own slot."""
+
+    def __init__(self, session: Session, slot: Slot, *, keep_finished: bool) -> None:
+        self._session = session
+        self._slot = slot
+        self._keep_finished = keep_finished
+        # Those that are dead for certain: a claim of theirs that is committed only now was
+        # never started.
+        self._dead: OrderedDict[int, None] = OrderedDict()
+
+    def bury(self, slot: Slot) -> bool:
+        """Bury a process of this tree that was reaped; return False to be called again."""
+        # It may have died between the writing of its row and the noting of its id.
+        row_id = slot.row_id or find(self._session, slot.name)
+        release = cause.was_asked(slot)
+        error = cause.exit_error(slot)
+        if not self._bury_slot(slot, row_id, error, release=release):
+            return False
+        slot.free()
+        return True
+
+    def bury_orphan(self, slot: Slot) -> bool:
+        """Bury a process of this tree that nobody can reap: its supervisor is gone."""
+        error = cause.orphan_error(slot)
+        return self._bury_slot(slot, slot.row_id, error, release=False)
+
+    def bury_vanished(self, stranger: Stranger) -> bool:
+        """Bury a process of this machine that is gone, as its whole tree may be."""
+        buried = self._settle(
+            Death(
+                stranger.id,
+                stranger.name,
+                cause.vanished_error(stranger),
+                threads=stranger.threads or THREADS_UNKNOWN,
+                keep=self._keep_finished,
+            ),
+        )
+        if buried.complete and self._deregister(stranger.id):
+            self._remember(stranger.id)
+            emit("process.buried", **_other(stranger), reason="vanished", **_counts(buried))
+        return buried.complete
+
+    def prune(self, stranger: Stranger, still_s: float) -> bool:
+        """Bury a process that gives no sign of life; it may live, and find its row gone."""
+        buried = self._settle(
+            Death(
+                stranger.id,
+                stranger.name,
+                cause.pruned_error(stranger, still_s),
+                threads=stranger.threads or THREADS_UNKNOWN,
+                keep=self._keep_finished,
+            ),
+        )
+        if buried.complete and self._deregister(stranger.id):
+            still = round(still_s, 3)
+            emit("process.pruned", **_other(stranger), duration=still, **_counts(buried))
+        return buried.complete
+
+    def take_claims(self, process_id: int, threads: int) -> None:
+        """Settle the claims of a process without a row."""
+        dead = process_id in self._dead
+        death = Death(
+            process_id,
+            f"process {process_id}",
+            cause.missing_error(process_id),
+            threads=threads or THREADS_UNKNOWN,
+            release=dead,
+            keep=self._keep_finished,
+        )
+        buried = self._settle(death)
+        if any(_counts(buried).values()):
+            emit("claims.taken", process_id=process_id, **_counts(buried))
+
+    def is_dead(self, process_id: int) -> bool:
+        """Return whether we have buried this process and know that it is dead."""
+        return process_id in self._dead
+
+    def _bury_slot(
+        self, slot: Slot, row_id: int, error: dict[str, Any], *, release: bool
+    ) -> bool:
+        buried = Buried()
+        if row_id and slot.kind == "worker":
+            death = Death(
+                row_id,
+                slot.name,
+                error,
+                running=slot.running(),
+                succeeded=slot.succeeded(),
+                release=release,
+                keep=self._keep_finished,
+            )
+            buried = self._settle(death)
+        if not buried.complete:
+            return False
+        if row_id:
+            self._deregister(row_id)
+            self._remember(row_id)
+        emit(
+            "process.buried",
+            **_child(slot),
+            reason=slot.reason,
+            cause=error["message"],
+            **_counts(buried),
+        )
+        return True
+
+    def _settle(self, death: Death) -> Buried:
+        buried = bury(self._session, death)
+        for outcome, event in _EVENTS.items():
+            jobs: list[BuriedJob] = getattr(buried, outcome)
+            error = {"error": death.error} if outcome in {"failed", "retried"} else {}
+            for job in jobs:
+                self._slot.queue(job.queue_name).count(outcome)
+                emit(event, **_job_facts(job), **error)
+        return buried
+
+    def _deregister(self, row_id: int) -> bool:
+        return registry.deregister(self._session, row_id)
+
+    def _remember(self, row_id: int) -> None:
+        self._dead[row_id] = None
+        while len(self._dead) > REMEMBERED_MAX:
+            self._dead.popitem(last=False)
+
+
+def _child(slot: Slot) -> dict[str, Any]:
+    return {"kind": slot.kind, "child": slot.name, "child_pid": slot.pid}
+
+
+def _other(stranger: Stranger) -> dict[str, Any]:
+    return {
+        "kind": stranger.kind,
+        "process": stranger.name,
+        "process_pid": stranger.pid,
+        "process_host": stranger.hostname,
+    }
+
+
+def _job_facts(job: BuriedJob) -> dict[str, Any]:
+    return {
+        "job_id": job.id,
+        "class_name": job.class_name,
+        "queue_name": job.queue_name,
+        "attempt": job.attempt,
+    }
+
+
+def _counts(buried: Buried) -> dict[str, int]:
+    return {outcome: len(getattr(buried, outcome)) for outcome in _EVENTS}

@@ -1,0 +1,78 @@
+"""A value that somebody asks for now and then, and that may take long, or for ever, to read."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING, Generic, TypeVar
+
+import psycopg
+
+from jobsd.clock import monotonic
+from jobsd.instruments.events import emit
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+T = TypeVar("T")
+
+RETRY_S = 1.0
+"""A reading that failed is not tried again before."""
+SHARE = 20
+"""A value that took long to read is used for this many times as long, so that reading it
+costs at most a twentieth of the time, however often it is asked for."""
+
+
+class Fresh(Generic[T]):
+    """Reads a value in the background, once at a time, for any number of threads that ask.
+
+    Who asks waits for a bounded time and never for a lock that a reader holds; a reader
+    that hangs ends by the deadline of its own statement.
+    """
+
+    def __init__(self, read: Callable[[], T]) -> None:
+        self._read = read
+        self._changed = threading.Condition()
+        self._value: T | None = None
+        self._is_reading = False
+        self._read_at = float("-inf")
+        self._tried_at = float("-inf")
+        self._took_s = 0.0
+
+    @property
+    def last(self) -> T | None:
+        """The last value that was read, however old; None if there never was one."""
+        return self._value
+
+    def get(self, *, max_age_s: float, wait_s: float) -> T | None:
+        """Return a value at most this old, read now if need be; None if it can't be had."""
+        with self._changed:
+            if not self._is_fresh(max_age_s):
+                self._begin()
+                self._changed.wait_for(lambda: not self._is_reading, wait_s)
+            return self._value if self._is_fresh(max_age_s) else None
+
+    def _is_fresh(self, max_age_s: float) -> bool:
+        return monotonic() - self._read_at <= max(max_age_s, SHARE * self._took_s)
+
+    def _begin(self) -> None:
+        if self._is_reading or monotonic() - self._tried_at < RETRY_S:
+            return
+        self._is_reading, self._tried_at = True, monotonic()
+        threading.Thread(target=self._refresh, name="reader", daemon=True).start()
+
+    def _refresh(self) -> None:
+        start = monotonic()
+        value: T | None = None
+        try:
+            value = self._read()
+        except psycopg.Error:
+            # The database thread tells of outages.
+            pass
+        except Exception as error:  # noqa: BLE001 - who asks gets nothing, and we go on
+            emit("thread.failed", error=error)
+        with self._changed:
+            self._is_reading = False
+            if value is not None:
+                self._value, self._read_at = value, monotonic()
+                self._took_s, self._tried_at = self._read_at - start, float("-inf")
+            self._changed.notify_all()

@@ -1,0 +1,36 @@
+"""Reads what the database says of all trees on it; costs nothing unless somebody asks."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from typing import TYPE_CHECKING
+
+from jobsd.database.statements import Statements
+from jobsd.instruments.figures import DatabaseFigures
+
+if TYPE_CHECKING:
+    from jobsd.database.connection import Session
+
+STATEMENTS = Statements("jobsd.supervisor", "gauges.sql")
+
+_NAMES = ("ready", "elsewhere", "processes", "tasks", "server")
+
+
+def database_figures(session: Session) -> DatabaseFigures:
+    """Return the figures as they are now: one round trip, one transaction."""
+    answers = session.fetch_together([(STATEMENTS[name], {}) for name in _NAMES])
+    ready, elsewhere, processes, tasks, ((last_heartbeat, postgresql),) = answers
+    depths: defaultdict[str, dict[str, int]] = defaultdict(dict)
+    for queue, state, count in elsewhere:
+        depths[queue][state] = count
+    for queue, count, _ in ready:
+        depths[queue]["ready"] = count
+    return DatabaseFigures(
+        depths=depths,
+        latencies_s={queue: age_s for queue, _, age_s in ready},
+        processes=Counter(kind for kind, _, _ in processes),
+        heartbeat_ages_s={(kind, name): age_s for kind, name, age_s in processes},
+        tasks={key: (count, last) for key, count, last in tasks},
+        last_heartbeat=last_heartbeat,
+        postgresql=postgresql,
+    )

@@ -1,0 +1,75 @@
+-- ready: for each queue, how many jobs are ready and since when the oldest has waited. Names
+-- come from index skips, over queues and priorities, whose first job is their oldest;
+-- counts come from the same index. At most 10,000 skips, and a million rows counted.
+WITH RECURSIVE pair AS (
+    (
+        SELECT queue_name, priority, job_id, 1 AS turn
+        FROM jobsd.ready_executions
+        ORDER BY queue_name, priority, position
+        LIMIT 1
+    )
+    UNION ALL
+    SELECT following.queue_name, following.priority, following.job_id, pair.turn + 1
+    FROM pair
+    CROSS JOIN LATERAL (
+        SELECT queue_name, priority, job_id
+        FROM jobsd.ready_executions
+        WHERE (queue_name, priority) > (pair.queue_name, pair.priority)
+        ORDER BY queue_name, priority, position
+        LIMIT 1
+    ) AS following
+    WHERE pair.turn < 10000
+)
+SELECT
+    pair.queue_name,
+    (
+        SELECT count(*)
+        FROM (
+            SELECT FROM jobsd.ready_executions AS ready
+            WHERE ready.queue_name = pair.queue_name
+            LIMIT 1000000
+        ) AS counted
+    ),
+    coalesce(
+        extract(epoch FROM now() - min(greatest(job.created_at, job.scheduled_at))), 0
+    )::float8
+FROM pair
+LEFT JOIN jobsd.jobs AS job ON job.id = pair.job_id
+GROUP BY pair.queue_name
+ORDER BY pair.queue_name;
+
+-- elsewhere: for each queue, how many jobs are in the other states. Few as a rule; of very
+-- many, the first hundred thousand are counted (of scheduled ones, the first million).
+SELECT queue_name, 'scheduled', count(*)
+FROM (SELECT queue_name FROM jobsd.scheduled_executions LIMIT 1000000) AS counted
+GROUP BY queue_name
+UNION ALL
+SELECT queue_name, 'blocked', count(*)
+FROM (SELECT queue_name FROM jobsd.blocked_executions LIMIT 100000) AS counted
+GROUP BY queue_name
+UNION ALL
+SELECT job.queue_name, 'claimed', count(*)
+FROM (SELECT job_id FROM jobsd.claimed_executions LIMIT 100000) AS claimed
+JOIN jobsd.jobs AS job ON job.id = claimed.job_id
+GROUP BY job.queue_name
+UNION ALL
+SELECT job.queue_name, 'failed', count(*)
+FROM (SELECT job_id FROM jobsd.failed_executions LIMIT 100000) AS failed
+JOIN jobsd.jobs AS job ON job.id = failed.job_id
+GROUP BY job.queue_name;
+
+-- processes: list the processes and how old their heartbeats are.
+SELECT kind, name, greatest(0, extract(epoch FROM now() - last_heartbeat_at))::float8
+FROM jobsd.processes
+ORDER BY id
+LIMIT 10000;
+
+-- tasks: list the recurring tasks, how often each was enqueued, and when last.
+SELECT key, runs_count, extract(epoch FROM last_run_at)::float8
+FROM jobsd.recurring_tasks
+ORDER BY key
+LIMIT 10000;
+
+-- server: tell when the heartbeat job last ran, and the server's version.
+SELECT extract(epoch FROM max(executed_at))::float8, current_setting('server_version')
+FROM jobsd.heartbeat_logs;

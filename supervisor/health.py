@@ -1,0 +1,135 @@
+"""Says whether a tree is alive, ready, healthy: by what is known without asking anybody.
+
+Where a recurring task runs the heartbeat job, its heartbeats are the judge: they prove
+that tasks are enqueued, claimed, run and recorded. A heartbeat may be late by one more
+period. A tree that has just been started is given the same time for its first one.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from dataclasses import dataclass
+from datetime import UTC
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
+
+from jobsd.clock import utc_now
+from jobsd.processes.slot import UP
+from jobsd.recurring.schedule import ScheduleError, parse
+
+if TYPE_CHECKING:
+    from jobsd.configuration.options import Options
+    from jobsd.processes.board import Board
+    from jobsd.recurring.task import TaskOptions
+
+    from .look import LastHeartbeat
+
+HEARTBEAT_CLASS = "HeartbeatJob"
+WITHIN_S = 600.0
+"""How old the last heartbeat may be when its period can't be told."""
+LOOP_AGE_S = 10.0
+"""The supervisor's loop comes round every second or so."""
+_RUNS = 10
+"""Enough to meet the longest pause of a schedule with uneven ones."""
+
+
+@dataclass(frozen=True, slots=True)
+class Expected:
+    """What the configuration promises: processes by kind, and heartbeats if any."""
+
+    processes: dict[str, int]
+    heartbeat_within_s: float | None
+
+    @classmethod
+    def by(cls, options: Options) -> Expected:
+        """Return what these options promise."""
+        processes = {
+            "worker": sum(worker.processes for worker in options.workers),
+            "dispatcher": len(options.dispatchers),
+        }
+        wanted = {kind: n for kind, n in processes.items() if n and kind in options.only}
+        return cls(wanted, _heartbeat_within_s(options))
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """Whether all is well, and the facts behind it."""
+
+    good: bool
+    facts: dict[str, Any]
+
+
+def alive(board: Board) -> Answer:
+    """Say whether the supervisor's loop comes round."""
+    age_s = board.tick_age_s
+    good = age_s < LOOP_AGE_S
+    return Answer(good, {"alive": good, "supervisor_loop_age": round(age_s, 3)})
+
+
+def ready(board: Board, expected: Expected) -> Answer:
+    """Say whether the database answers and all configured processes are up."""
+    up = _up(board)
+    missing = {kind: n - up[kind] for kind, n in expected.processes.items() if n > up[kind]}
+    good = bool(board.database_up and board.ready and not board.stopping and not missing)
+    facts = {"ready": good, "database": bool(board.database_up), "processes": dict(up)}
+    return Answer(good, {**facts, "missing": missing, "stopping": bool(board.stopping)})
+
+
+def healthy(board: Board, expected: Expected, last: LastHeartbeat) -> Answer:
+    """Say whether jobs run: by the heartbeat if there is one, else by what would run them."""
+    up = _up(board)
+    facts = {
+        "last_heartbeat": _iso(last),
+        "database": bool(board.database_up),
+        "processes": dict(up),
+    }
+    within_s = expected.heartbeat_within_s
+    if within_s is None:
+        good = bool(board.database_up) and all(up[kind] for kind in expected.processes)
+        return Answer(good, {"healthy": good, **facts})
+    age_s = last.age_s if last.executed_at is not None else None
+    good = (age_s is not None and age_s <= within_s) or _age_s(board) <= within_s
+    rounded = None if age_s is None else round(age_s, 3)
+    return Answer(
+        good,
+        {"healthy": good, **facts, "heartbeat_age": rounded, "heartbeat_within": within_s},
+    )
+
+
+def _up(board: Board) -> Counter[str]:
+    return Counter(slot.kind for slot in board.living() if slot.state == UP)
+
+
+def _age_s(board: Board) -> float:
+    return time.time() - board.started_us / 1e6
+
+
+def _iso(last: LastHeartbeat) -> str | None:
+    if last.executed_at is None:
+        return None
+    return last.executed_at.astimezone(UTC).isoformat().replace("+00:00", "Z")
+
+
+def _heartbeat_within_s(options: Options) -> float | None:
+    """Return how old the last heartbeat may be: two periods of its task; None without one."""
+    if options.skip_recurring or "scheduler" not in options.only:
+        return None
+    periods = [_period_s(task) for task in options.tasks if task.enabled and _beats(task)]
+    known = [period for period in periods if period is not None]
+    if not periods:
+        return None
+    return 2 * min(known) if known else WITHIN_S
+
+
+def _beats(task: TaskOptions) -> bool:
+    return (task.class_name or "").rpartition(".")[2] == HEARTBEAT_CLASS
+
+
+def _period_s(task: TaskOptions) -> float | None:
+    """Return the longest time between two of the next runs."""
+    try:
+        runs = parse(task.schedule, task.time_zone, key=task.key).upcoming(_RUNS, utc_now())
+    except ScheduleError:
+        return None
+    return max((later - earlier).total_seconds() for earlier, later in pairwise(runs))

@@ -1,0 +1,130 @@
+"""A small HTTP server: a few pages to read, any number of clients that misbehave.
+
+Every connection serves one request and has a thread for it. What bounds it: no more than
+`PLACES` connections at a time (another one takes the place of the one that has been open
+for longest, since a client that dawdles must not keep a health check out), a few seconds
+for each read, and the library's limits on the size of a request.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import sys
+import threading
+from collections import deque
+from dataclasses import dataclass
+from http import HTTPStatus
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import TYPE_CHECKING, Any, cast
+
+from jobsd.instruments.events import emit
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from email.message import Message
+
+    Page = Callable[[Message], "Reply"]
+
+PLACES = 16
+READ_TIMEOUT_S = 5.0
+POLL_S = 60.0
+"""How often the server looks whether it shall end: it ends with the process."""
+TEXT = "text/plain; charset=utf-8"
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What a page says."""
+
+    status: HTTPStatus
+    content_type: str
+    body: bytes
+
+
+class Server(ThreadingHTTPServer):
+    """Serves `pages`, by path, on a socket that listens already."""
+
+    daemon_threads = True
+    block_on_close = False
+
+    def __init__(self, listener: socket.socket, pages: Mapping[str, Page]) -> None:
+        super().__init__(("", 0), _Handler, bind_and_activate=False)
+        self.socket.close()
+        # A client may be gone between our being told of it and our taking it.
+        listener.settimeout(0)
+        self.socket = listener
+        self.pages = pages
+        self._places = threading.Lock()
+        self._open: deque[socket.socket] = deque()
+
+    def start(self, poll_s: float = POLL_S) -> None:
+        """Serve in a thread that ends with the process."""
+        threading.Thread(
+            target=self.serve_forever, args=(poll_s,), name="http", daemon=True
+        ).start()
+
+    def process_request(self, request: Any, client_address: Any) -> None:  # noqa: ANN401
+        """Take a connection, and a place for it."""
+        with self._places:
+            self._open.append(request)
+            evicted = self._open.popleft() if len(self._open) > PLACES else None
+        if evicted is not None:
+            with contextlib.suppress(OSError):
+                evicted.shutdown(socket.SHUT_RDWR)
+        super().process_request(request, client_address)
+
+    def shutdown_request(self, request: Any) -> None:  # noqa: ANN401
+        """End a connection and give its place back."""
+        with self._places, contextlib.suppress(ValueError):
+            self._open.remove(request)
+        super().shutdown_request(request)
+
+    def handle_error(self, request: Any, client_address: Any) -> None:  # noqa: ANN401
+        """Tell of an error of ours; what clients do is their affair."""
+        del request, client_address
+        error = sys.exception()
+        if not isinstance(error, OSError):
+            emit("thread.failed", error=error)
+
+
+class _Handler(BaseHTTPRequestHandler):
+    timeout = READ_TIMEOUT_S
+    protocol_version = "HTTP/1.1"
+    server_version = "jobsd"
+    sys_version = ""
+
+    def handle(self) -> None:
+        self.close_connection = True
+        self.handle_one_request()
+
+    def do_GET(self) -> None:
+        page = cast("Server", self.server).pages.get(self.path.partition("?")[0])
+        self._reply(page(self.headers) if page else _said(HTTPStatus.NOT_FOUND))
+
+    do_HEAD = do_GET  # noqa: N815 - the library's names
+
+    def __getattr__(self, name: str) -> Callable[[], None]:
+        if not name.startswith("do_"):
+            raise AttributeError(name)
+        # Whatever other method there is, or is invented.
+        return lambda: self._reply(_said(HTTPStatus.METHOD_NOT_ALLOWED), Allow="GET, HEAD")
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002
+        """Say nothing: a scrape is no event."""
+
+    def _reply(self, reply: Reply, **headers: str) -> None:
+        self.send_response(reply.status)
+        self.send_header("Content-Type", reply.content_type)
+        self.send_header("Content-Length", str(len(reply.body)))
+        self.send_header("Cache-Control", "no-store")
+        self.send_header("Connection", "close")
+        for name, value in headers.items():
+            self.send_header(name, value)
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(reply.body)
+
+
+def _said(status: HTTPStatus) -> Reply:
+    return Reply(status, TEXT, f"{status.phrase}\n".encode())

@@ -1,0 +1,120 @@
+"""One look at the database: the tree's heartbeats, and all that there is to judge."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from jobsd.clock import monotonic
+from jobsd.database.statements import Statement, Statements
+from jobsd.processes import registry
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from jobsd.database.connection import Session
+
+STATEMENTS = Statements("jobsd.supervisor", "monitor.sql")
+
+# An idle tree sends this six times a minute, and nothing else of the monitor's.
+_LOOK = Statement(
+    "look",
+    f"WITH beaten AS (\n{registry.STATEMENTS['beat'].text}\n),\n{STATEMENTS['look'].text}",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Beat:
+    """The heartbeat of one process: its row, how old its last round is, its supervisor."""
+
+    row_id: int
+    age_s: float
+    supervisor_id: int
+
+
+@dataclass(frozen=True, slots=True)
+class Stranger:
+    """A row of the processes table that is not of this tree.
+
+    `boot`, `namespace` and `started` say which process of which machine it is; `heartbeat`
+    is in seconds since the epoch, of a clock that nothing is compared with but itself.
+    """
+
+    id: int
+    kind: str
+    name: str
+    pid: int
+    hostname: str
+    heartbeat: float
+    boot: str
+    namespace: str
+    started: str
+    threads: int
+
+
+@dataclass(frozen=True, slots=True)
+class LastHeartbeat:
+    """When the heartbeat job last ran, as known since `seen_at` (monotonic)."""
+
+    executed_at: datetime | None = None
+    age_then_s: float = 0.0
+    seen_at: float = field(default_factory=monotonic)
+
+    @property
+    def age_s(self) -> float:
+        """Seconds since then, by the server's clock at first and ours from there on."""
+        return self.age_then_s + monotonic() - self.seen_at
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What was seen. `beaten` are the rows that still are there; `orphans` are processes."""
+
+    beaten: frozenset[int]
+    others: list[Stranger]
+    orphans: list[int]
+    heartbeat: LastHeartbeat
+
+
+def look(session: Session, beats: list[Beat]) -> Look:
+    """Write the heartbeats and look around: one statement."""
+    parameters = {
+        "ids": [beat.row_id for beat in beats],
+        "ages": [beat.age_s for beat in beats],
+        "supervisor_ids": [beat.supervisor_id for beat in beats],
+    }
+    ((beaten, others, orphans, executed_at, age_s),) = session.fetch(_LOOK, parameters)
+    return Look(
+        frozenset(beaten),
+        [_stranger(row) for row in others],
+        orphans,
+        LastHeartbeat(executed_at, age_s or 0.0),
+    )
+
+
+def last_heartbeat(session: Session) -> LastHeartbeat:
+    """Ask when the heartbeat job last ran."""
+    ((executed_at, age_s),) = session.fetch(STATEMENTS["heartbeat"])
+    return LastHeartbeat(executed_at, age_s or 0.0)
+
+
+def find(session: Session, name: str) -> int:
+    """Return the id of the row of this name, 0 when there is none."""
+    rows = session.fetch(STATEMENTS["find"], {"name": name})
+    return int(rows[0][0]) if rows else 0
+
+
+def leave(session: Session, ids: list[int], names: list[str], supervisor_id: int) -> None:
+    """Remove the rows of a tree that has ended, but for those that still have claims."""
+    parameters = {"ids": ids, "names": names, "supervisor_id": supervisor_id}
+    session.fetch(STATEMENTS["leave"], parameters)
+
+
+def _stranger(row: list[Any]) -> Stranger:
+    row_id, kind, name, pid, hostname, heartbeat, *machine, threads = row
+    # The metadata of others may say anything.
+    known = int(threads) if threads and threads.isascii() and threads.isdigit() else 0
+    boot, namespace, started = (word or "" for word in machine)
+    return Stranger(
+        row_id, kind, name, pid, hostname, heartbeat, boot, namespace, started, known
+    )

@@ -1,0 +1,122 @@
+"""The monitor: the tree's one voice to the database, and its face to the network.
+
+Three threads. The main one ticks, hears signals and naps; the database thread does what
+`rounds` describes; the HTTP server has one, and one for each request. A frozen database
+holds up the second alone.
+
+It ends last. A TERM that comes to the whole group, while the others still drain, is
+noted; it leaves once the supervisor has said that all workers are gone, or is gone
+itself. A TERM to the monitor alone makes it leave for a successor.
+
+Whoever buries a slot wakes the monitor by any signal that it handles (USR2 does nothing
+else): the death is then written at once. Without one it is seen within a second.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from typing import TYPE_CHECKING
+
+from jobsd.clock import monotonic
+from jobsd.instruments.events import emit
+from jobsd.processes.process import REST_MAX_S
+from jobsd.processes.slot import UP
+from jobsd.processes.title import set_title
+
+from .http import Server
+from .pages import Pages
+from .rounds import Rounds
+
+if TYPE_CHECKING:
+    import socket
+
+    from jobsd.configuration.options import Options
+    from jobsd.database.connection import Target
+    from jobsd.processes.process import Context
+
+LEAVE_S = 0.7
+"""What there is for the last words: the supervisor kills us after 0.8 s."""
+ALONE_S = 1.0
+"""How long after a TERM the supervisor may take to say that the whole tree ends."""
+STOPPING_REST_S = 0.1
+EXIT_CRASHED = 70
+
+
+class Monitor:
+    """The monitor process of one tree."""
+
+    def __init__(
+        self,
+        context: Context,
+        target: Target,
+        options: Options,
+        listener: socket.socket | None = None,
+    ) -> None:
+        self._context = context
+        self._board = context.board
+        self._has_supervisor = context.lifeline is not None
+        self._stopping_since: float | None = None
+        self._bind = _address(listener)
+        metadata = {"bind": self._bind} if self._bind else {}
+        self._rounds = Rounds(context, target, options, metadata)
+        self._thread = threading.Thread(target=self._rounds.run, name="rounds", daemon=True)
+        self._server = None
+        if listener is not None:
+            pages = Pages(self._board, target, options, self._rounds)
+            self._server = Server(listener, pages.by_path())
+
+    def run(self) -> int:
+        """Watch until it is time to leave; return the exit status."""
+        emit("process.started")
+        self._thread.start()
+        if self._server is not None:
+            self._server.start()
+        while not self._may_leave():
+            self._context.slot.tick()
+            set_title("monitor", self._doing())
+            self._nap()
+            if not self._thread.is_alive():
+                # An error of our own has ended it, and was told; a successor starts anew.
+                return EXIT_CRASHED
+        orphaned = self._is_orphan()
+        tree_ends = orphaned or bool(self._board.stopping)
+        self._rounds.finish(tree_ends=tree_ends, orphaned=orphaned)
+        self._thread.join(LEAVE_S)
+        emit("process.stopped")
+        return 0
+
+    def _nap(self) -> None:
+        lifeline = self._context.lifeline
+        rest_s = STOPPING_REST_S if self._context.stopping else REST_MAX_S
+        self._context.nap.take(rest_s, () if lifeline is None else (lifeline,))
+        if self._board.dead():
+            self._rounds.wake()
+
+    def _may_leave(self) -> bool:
+        if self._is_orphan():
+            return True
+        if not self._context.stopping:
+            return False
+        self._stopping_since = self._stopping_since or monotonic()
+        if self._board.stopping:
+            return self._board.stopping == 2
+        return monotonic() - self._stopping_since > ALONE_S
+
+    def _is_orphan(self) -> bool:
+        return self._has_supervisor and os.getppid() != self._board.supervisor_pid
+
+    def _doing(self) -> str:
+        if self._context.stopping:
+            return "leaving last"
+        up = sum(slot.state == UP for slot in self._board.living())
+        where = f", on {self._bind}" if self._bind else ""
+        away = "" if self._board.database_up else ", database away"
+        return f"{up} processes up{where}{away}"
+
+
+def _address(listener: socket.socket | None) -> str:
+    if listener is None:
+        return ""
+    host, port, *_ = listener.getsockname()
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

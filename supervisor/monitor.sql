@@ -1,0 +1,53 @@
+-- look: after `beaten`, the heartbeats of the tree, say in the same statement what there is
+-- to judge: the rows that are not of the tree, the processes without a row that have
+-- claims, and when the heartbeat job last ran.
+other AS (
+    SELECT
+        json_build_array(
+            id, kind, name, pid, hostname, extract(epoch FROM last_heartbeat_at),
+            metadata ->> 'boot', metadata ->> 'namespace', metadata ->> 'started',
+            metadata ->> 'threads'
+        ) AS row
+    FROM jobsd.processes
+    WHERE id <> ALL (%(ids)s::bigint[])
+    ORDER BY id
+    LIMIT 10000
+), orphan AS (
+    SELECT claim.process_id
+    FROM jobsd.claims AS claim
+    WHERE NOT EXISTS (
+            SELECT FROM jobsd.processes AS process WHERE process.id = claim.process_id
+        )
+    GROUP BY claim.process_id
+    ORDER BY claim.process_id
+    LIMIT 1000
+)
+SELECT
+    ARRAY(SELECT id FROM beaten),
+    ARRAY(SELECT row FROM other),
+    ARRAY(SELECT process_id FROM orphan),
+    heartbeat.executed_at,
+    extract(epoch FROM now() - heartbeat.executed_at)::float8
+FROM (SELECT max(executed_at) AS executed_at FROM jobsd.heartbeat_logs) AS heartbeat;
+
+-- find: find the row of a process by its name.
+SELECT id
+FROM jobsd.processes
+WHERE name = %(name)s;
+
+-- leave: remove the rows of a tree that has ended, but for those that still have claims.
+WITH sleeper AS (
+    DELETE FROM jobsd.sleepers WHERE process_id = ANY (%(ids)s::bigint[])
+)
+DELETE FROM jobsd.processes AS process
+WHERE (
+        process.id = ANY (%(ids)s::bigint[])
+        OR process.supervisor_id = %(supervisor_id)s::bigint
+        OR process.name = ANY (%(names)s::text[])
+    )
+    AND NOT EXISTS (SELECT FROM jobsd.claims AS claim WHERE claim.process_id = process.id)
+RETURNING process.id;
+
+-- heartbeat: say when the heartbeat job last ran, and how long ago that is.
+SELECT max(executed_at), extract(epoch FROM now() - max(executed_at))::float8
+FROM jobsd.heartbeat_logs;

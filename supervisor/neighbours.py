@@ -1,0 +1,121 @@
+"""Judges the processes of other trees, by what is seen of them from here.
+
+Two judgements, which never mix:
+
+*Vanished.* A row bears the boot, the namespace of process ids and the start time of its
+process. Where the first two are our own, the kernel can be asked: a process that is gone,
+or whose number another process has now, is dead at once. Host name and number alone
+prove nothing, since containers share both.
+
+*Standing still.* Of all others only the heartbeat is known. Its value is compared with
+itself and its standing measured by our own monotonic clock: neither the server's clock
+nor another machine's decides anything. The time counts only while we look regularly.
+After an outage, or after we stood still ourselves, nobody had a chance to beat or we had
+none to see it: so it begins anew for everybody.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from jobsd.processes import registry
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from .look import Stranger
+
+
+@dataclass(slots=True)
+class _Sighting:
+    stranger: Stranger
+    since: float
+    """When the heartbeat was first seen at this value, monotonic."""
+
+
+class Neighbours:
+    """What is known of the processes that are not of this tree."""
+
+    def __init__(self, threshold_s: float, interval_s: float) -> None:
+        self._threshold_s = threshold_s
+        self._gap_s = 3 * interval_s
+        # A hung loop's heartbeat moves by the jitter of its measurement; a living one's
+        # by the time between two beats, in either direction when a clock is set.
+        self._jitter_s = min(1.0, interval_s / 4)
+        ours = registry.identity(os.getpid())
+        self._here = (ours["boot"], ours["namespace"])
+        self._known: dict[int, _Sighting] = {}
+        self._looked_at: float | None = None
+
+    def see(self, strangers: Iterable[Stranger], now: float) -> None:
+        """Take in a new look at all of them."""
+        regular = self._looked_at is not None and now - self._looked_at <= self._gap_s
+        self._looked_at = now
+        before, self._known = self._known, {}
+        for stranger in strangers:
+            sighting = before.get(stranger.id)
+            stands = sighting is not None and self._stands(sighting.stranger, stranger)
+            since = sighting.since if sighting is not None and stands and regular else now
+            kept = sighting.stranger if sighting is not None and stands else stranger
+            self._known[stranger.id] = _Sighting(kept, since)
+
+    def standing_still(self, now: float) -> list[tuple[Stranger, float]]:
+        """Return those whose heartbeat stood still for the threshold, and for how long."""
+        return [
+            (sighting.stranger, now - sighting.since)
+            for sighting in self._known.values()
+            if now - sighting.since >= self._threshold_s
+        ]
+
+    def vanished(self) -> list[Stranger]:
+        """Return those of this boot and namespace whose process is gone. Asks no database."""
+        return [
+            sighting.stranger
+            for sighting in self._known.values()
+            if self._is_near(sighting.stranger) and is_gone(sighting.stranger)
+        ]
+
+    def due_in_s(self, now: float) -> float:
+        """Return the seconds until the first of them may have stood still for long enough."""
+        first = min((sighting.since for sighting in self._known.values()), default=now)
+        return max(0.0, first + self._threshold_s - now)
+
+    def forget(self, stranger: Stranger) -> None:
+        """Drop one that was buried."""
+        self._known.pop(stranger.id, None)
+
+    def _stands(self, before: Stranger, after: Stranger) -> bool:
+        return abs(after.heartbeat - before.heartbeat) <= self._jitter_s
+
+    def _is_near(self, stranger: Stranger) -> bool:
+        return (stranger.boot, stranger.namespace) == self._here and bool(stranger.started)
+
+
+def is_gone(stranger: Stranger) -> bool:
+    """Return whether a process of this boot and namespace certainly lives no more."""
+    started = registry.start_time(stranger.pid)
+    if started:
+        return started != stranger.started
+    # It is a zombie, or gone, or /proc hides it (hidepid, systemd's ProtectProc=invisible).
+    # A zombie can be read about; and a signal that is not sent finds what is hidden.
+    return _can_be_read(stranger.pid) or not _may_live(stranger.pid)
+
+
+def _can_be_read(pid: int) -> bool:
+    try:
+        return bool(Path(f"/proc/{pid}/stat").read_bytes())
+    except OSError:
+        return False
+
+
+def _may_live(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass
+    return True

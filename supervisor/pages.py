@@ -1,0 +1,108 @@
+"""The pages of the monitor: /metrics, /healthz, /livez, /readyz.
+
+None of them touches the connection of the database thread. What they need from the
+database they read with a connection of their own, in the background, for a bounded time;
+otherwise they say what is known.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from http import HTTPStatus
+from typing import TYPE_CHECKING, TypeVar
+
+from jobsd.database.connection import Session
+
+from . import health
+from .freshness import Fresh
+from .gauges import database_figures
+from .http import Reply
+from .look import last_heartbeat
+from .tree_figures import tree_figures
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from email.message import Message
+
+    from jobsd.configuration.options import Options
+    from jobsd.database.connection import Target
+    from jobsd.processes.board import Board
+
+    from .http import Page
+    from .look import LastHeartbeat
+    from .rounds import Rounds
+
+T = TypeVar("T")
+
+JSON = "application/json"
+DEADLINE_S = 2.0
+SCRAPE_WAIT_S = 2.5
+FIGURES_AGE_S = 5.0
+HEALTH_WAIT_S = 0.06
+"""A health check answers in a tenth of a second, whatever the database does."""
+HEALTH_AGE_S = 1.0
+
+
+class Pages:
+    """Answers for one tree."""
+
+    def __init__(self, board: Board, target: Target, options: Options, rounds: Rounds) -> None:
+        self._board = board
+        self._rounds = rounds
+        self._expected = health.Expected.by(options)
+        self._figures = Fresh(_reader(target, database_figures))
+        self._heartbeat = Fresh(_reader(target, last_heartbeat))
+
+    def by_path(self) -> Mapping[str, Page]:
+        """Return the pages by their paths."""
+        return {
+            "/metrics": self.metrics,
+            "/healthz": self.healthz,
+            "/livez": self.livez,
+            "/readyz": self.readyz,
+        }
+
+    def metrics(self, headers: Message) -> Reply:
+        """Return the exposition, in the form that is asked for."""
+        # The library is loaded by the first scrape: a tree nobody scrapes saves 4 MiB.
+        from jobsd.instruments.metrics import (  # noqa: PLC0415
+            accepts_openmetrics,
+            exposition,
+        )
+
+        figures = self._figures.get(max_age_s=FIGURES_AGE_S, wait_s=SCRAPE_WAIT_S)
+        openmetrics = accepts_openmetrics(headers.get("Accept", ""))
+        body, kind = exposition(tree_figures(self._board), figures, openmetrics=openmetrics)
+        return Reply(HTTPStatus.OK, kind, body)
+
+    def healthz(self, _headers: Message) -> Reply:
+        """Say whether jobs run."""
+        self._heartbeat.get(max_age_s=HEALTH_AGE_S, wait_s=HEALTH_WAIT_S)
+        return _told(health.healthy(self._board, self._expected, self._latest_heartbeat()))
+
+    def livez(self, _headers: Message) -> Reply:
+        """Say whether the supervisor's loop comes round."""
+        return _told(health.alive(self._board))
+
+    def readyz(self, _headers: Message) -> Reply:
+        """Say whether the tree can run jobs."""
+        return _told(health.ready(self._board, self._expected))
+
+    def _latest_heartbeat(self) -> LastHeartbeat:
+        asked, seen = self._heartbeat.last, self._rounds.heartbeat
+        return seen if asked is None or seen.seen_at > asked.seen_at else asked
+
+
+def _reader(target: Target, read: Callable[[Session], T]) -> Callable[[], T]:
+    def read_with_own_session() -> T:
+        session = Session(target, "jobsd monitor http", deadline_s=DEADLINE_S)
+        with contextlib.closing(session):
+            return read(session)
+
+    return read_with_own_session
+
+
+def _told(answer: health.Answer) -> Reply:
+    status = HTTPStatus.OK if answer.good else HTTPStatus.SERVICE_UNAVAILABLE
+    return Reply(status, JSON, json.dumps(answer.facts).encode() + b"\n")

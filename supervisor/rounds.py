@@ -1,0 +1,229 @@
+"""The monitor's database thread: it keeps the tables and the tree true to each other.
+
+Each second, or when woken, it buries whatever has died. Each heartbeat interval it looks
+at the database: one statement writes the heartbeats of the whole tree and returns what
+there is to judge. An outage is waited out; what could not be done is done afterwards,
+since the dead keep their slots until then.
+
+Invariant: only this thread uses its session, and each attempt ends within the deadline of
+a few statements, which `monitor_round_ns` shows to the supervisor.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import psycopg
+from psycopg import errors
+
+from jobsd.clock import monotonic, monotonic_ns
+from jobsd.database.connection import Session
+from jobsd.processes import registry
+from jobsd.processes.nap import Nap
+from jobsd.processes.outage import Outage
+
+from .burial import REMEMBERED_MAX, Burial
+from .look import LastHeartbeat, look
+from .membership import Membership
+from .neighbours import Neighbours
+from .tables import Tables
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from jobsd.configuration.options import Options
+    from jobsd.database.connection import Target
+    from jobsd.processes.process import Context
+
+    from .look import Look, Stranger
+
+DEADLINE_S = 5.0
+"""Of one statement: the tree's rows get old meanwhile, but far from too old."""
+REST_MAX_S = 1.0
+RETRY_S = 0.1
+SECOND_LOOK_S = 1.0
+"""After a death: a last claim of the dead process may have been on its way."""
+LAST_S = 0.5
+"""How long, at the end of the tree, others are waited for: locks, and dying processes."""
+
+
+class Rounds:
+    """What the thread does, round by round."""
+
+    def __init__(
+        self,
+        context: Context,
+        target: Target,
+        options: Options,
+        metadata: Mapping[str, object],
+    ) -> None:
+        supervision = options.supervisor
+        self._board = context.board
+        self._own = context.slot
+        self._session = Session(target, f"jobsd {context.name}", deadline_s=DEADLINE_S)
+        self._interval_s = supervision.heartbeat_interval_s
+        keep = options.jobs.preserve_finished_jobs
+        self._membership = Membership(context, self._session, metadata)
+        self._burial = Burial(self._session, context.slot, keep_finished=keep)
+        self._neighbours = Neighbours(supervision.process_alive_threshold_s, self._interval_s)
+        self._tables = Tables(target)
+        self._outage = Outage()
+        self._nap = Nap()
+        self._last_words: Callable[[], None] | None = None
+        self._registered = False
+        self._due = 0.0
+        self._orphans: dict[int, float] = {}
+        self._threads: dict[int, int] = {}
+        self.heartbeat = LastHeartbeat()
+        self.looked_at: float | None = None
+        """When the database was last looked at with success, monotonic."""
+
+    # Called by other threads.
+
+    def wake(self) -> None:
+        """Come round now: somebody has died."""
+        self._nap.wake()
+
+    def finish(self, *, tree_ends: bool, orphaned: bool) -> None:
+        """Come round once more, say goodbye for the tree or for the monitor alone, and end."""
+        if orphaned:
+            self._last_words = self._end_orphaned
+        else:
+            self._last_words = self._end_tree if tree_ends else self._end_monitor
+        self._nap.wake()
+
+    # The thread.
+
+    def run(self) -> None:
+        """Go round until told to finish."""
+        self._came_round()
+        while self._last_words is None:
+            self._nap.take(self._attempt(self._turn))
+        self._attempt(self._last_words)
+        self._session.close()
+
+    def _attempt(self, turn: Callable[[], float | None]) -> float:
+        """Do a turn; return how long to rest, also after one that has failed."""
+        try:
+            rest_s = turn() or 0.0
+        except psycopg.Error as error:
+            rest_s = self._suffer(error)
+        else:
+            self._outage.over()
+        self._came_round()
+        return rest_s
+
+    def _suffer(self, error: psycopg.Error) -> float:
+        self._session.close()
+        self._board.database_up = 0
+        self._due = 0.0
+        if isinstance(error, errors.UndefinedTable | errors.InvalidSchemaName):
+            self._tables.are_gone()
+            self._registered = False
+        return self._outage.note(error)
+
+    def _came_round(self) -> None:
+        self._board.monitor_round_ns = monotonic_ns()
+
+    def _turn(self) -> float:
+        if not self._registered:
+            if not self._tables.ready(self._came_round):
+                return REST_MAX_S
+            self._membership.register()
+            self._registered = True
+        left = self._bury_dead()
+        left = self._bury_vanished() or left
+        if monotonic() >= self._due:
+            left = self._look() or left
+        return RETRY_S if left else min(REST_MAX_S, max(0.0, self._due - monotonic()))
+
+    # The dead; each returns whether something is left for the next turn.
+
+    def _bury_dead(self) -> bool:
+        dead = self._board.dead()
+        buried = [self._burial.bury(slot) for slot in dead]
+        if dead:
+            self._due = min(self._due, monotonic() + SECOND_LOOK_S)
+        return not all(buried)
+
+    def _bury_vanished(self) -> bool:
+        left = False
+        for stranger in self._neighbours.vanished():
+            if self._burial.bury_vanished(stranger):
+                self._neighbours.forget(stranger)
+            else:
+                left = True
+        return left
+
+    def _prune(self) -> bool:
+        left = False
+        for stranger, still_s in self._neighbours.standing_still(monotonic()):
+            if self._burial.prune(stranger, still_s):
+                self._neighbours.forget(stranger)
+            else:
+                left = True
+        return left
+
+    # The look.
+
+    def _look(self) -> bool:
+        beats = self._membership.beats()
+        seen = look(self._session, beats)
+        now = monotonic()
+        self._board.database_up = 1
+        self.looked_at, self.heartbeat = now, seen.heartbeat
+        self._membership.check(beats, seen)
+        others = [each for each in seen.others if not self._membership.has(each)]
+        self._remember_threads(others)
+        self._neighbours.see(others, now)
+        left = self._bury_vanished()
+        left = self._prune() or left
+        self._settle_orphans(seen, now)
+        sooner_s = max(self._neighbours.due_in_s(now), SECOND_LOOK_S)
+        self._due = now + min(self._interval_s, sooner_s)
+        return left
+
+    def _remember_threads(self, others: list[Stranger]) -> None:
+        """Keep how many threads a process had, for when its row is gone but not its claims."""
+        if len(self._threads) > REMEMBERED_MAX:
+            self._threads.clear()
+        self._threads.update((each.id, each.threads) for each in others)
+
+    def _settle_orphans(self, seen: Look, now: float) -> None:
+        """Take the claims of processes without a row, once they were seen for an interval.
+
+        At once when we have buried the process. Those of our own living processes are
+        theirs: they were told that they have lost their rows, and drain.
+        """
+        unowned = [each for each in seen.orphans if not self._membership.holds_claims_of(each)]
+        self._orphans = {each: self._orphans.get(each, now) for each in unowned}
+        for process_id, since in self._orphans.items():
+            if self._burial.is_dead(process_id) or now - since >= self._interval_s:
+                self._burial.take_claims(process_id, self._threads.get(process_id, 0))
+
+    # The last words.
+
+    def _end_tree(self) -> None:
+        self._bury_all(monotonic() + LAST_S)
+        self._membership.leave()
+
+    def _end_monitor(self) -> None:
+        self._membership.leave_alone()
+
+    def _bury_all(self, end: float) -> None:
+        """Bury the dead, again while last statements of theirs still hold something locked."""
+        while self._bury_dead() and monotonic() < end:
+            self._nap.take(0.02)
+
+    def _end_orphaned(self) -> None:
+        """Say what ran in the others, who end now too; nobody knows it better."""
+        end = monotonic() + LAST_S
+        self._bury_all(end)
+        waiting = [slot for slot in self._board.living() if slot is not self._own]
+        while waiting and monotonic() < end:
+            gone = [slot for slot in waiting if not registry.start_time(slot.pid)]
+            waiting = [slot for slot in waiting if slot not in gone]
+            for slot in gone:
+                self._burial.bury_orphan(slot)
+            self._nap.take(0.02)
+        self._membership.leave()

@@ -1,0 +1,253 @@
+"""A tree whose supervisor is played by the test; its processes are really forked.
+
+The test reaps and buries, as the supervisor does. The monitor is the real one. Workers
+only do what a monitor can see: they register, claim, tick, and say what they run.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import threading
+import time
+from typing import TYPE_CHECKING, Any
+
+from instruments.readable_log import Log
+from jobsd.clock import monotonic
+from jobsd.database.connection import Session
+from jobsd.processes import registry
+from jobsd.processes.board import Board
+from jobsd.processes.process import Context, listen_to_signals
+from jobsd.processes.slot import FREE, UP
+from jobsd.supervisor.monitor import Monitor
+from monitored_tree.options import make_options
+
+if TYPE_CHECKING:
+    import socket
+    from collections.abc import Callable, Generator
+
+    from jobsd.configuration.options import Options
+    from jobsd.database.connection import Target
+    from jobsd.processes.slot import Slot
+
+
+def wait_until(condition: Callable[[], object], within_s: float = 10.0) -> float:
+    """Wait for a condition; return the seconds that it took."""
+    began, pause = monotonic(), threading.Event()
+    while not condition():
+        assert monotonic() - began < within_s, f"not within {within_s} s"
+        pause.wait(0.005)
+    return monotonic() - began
+
+
+class Tree:
+    """The board of a tree, its log, and the processes that the test has forked."""
+
+    def __init__(self, target: Target, options: Options, board: Board | None = None) -> None:
+        self.target = target
+        self.options = options
+        self.log = Log()
+        self.board = board or Board()
+        self.board.supervisor_pid = os.getpid()
+        self.board.supervisor_name = registry.new_name("supervisor")
+        self.board.started_us = int(time.time() * 1e6)
+        self.board.tick()
+        self.lifeline, self._lifeline_end = os.pipe()
+        self._session = Session(target, "test")
+        self._told: list[dict[str, Any]] = []
+        self._living: dict[int, Slot] = {}
+
+    def fork(self, kind: str, live: Callable[[Context], int]) -> Slot:
+        """Start a process that does `live` and nothing else of ours."""
+        slot = self.board.free_slot()
+        assert slot is not None
+        slot.take(kind, registry.new_name(kind))
+        pid = os.fork()
+        if pid == 0:
+            status = 70
+            try:
+                os.close(self._lifeline_end)
+                slot.set_pid(os.getpid())
+                context = Context(self.board, slot, slot.name, self.lifeline)
+                listen_to_signals(context)
+                self.log.configure(kind=kind, name=slot.name)
+                status = live(context)
+            finally:
+                os._exit(status)
+        slot.set_pid(pid)
+        self._living[pid] = slot
+        return slot
+
+    def start_monitor(
+        self, listener: socket.socket | None = None, *, looks: bool = True
+    ) -> Slot:
+        """Start a monitor, and wait until it has looked at the database."""
+        before = self.board.monitor_round_ns
+        slot = self.fork(
+            "monitor",
+            lambda context: Monitor(context, self.target, self.options, listener).run(),
+        )
+        if looks:
+            wait_until(lambda: self.board.monitor_round_ns > before and self.board.database_up)
+        return slot
+
+    def start_worker(
+        self,
+        *claimed: int,
+        running: tuple[int, ...] = (),
+        succeeded: tuple[int, ...] = (),
+        live: Callable[[Context, Session], None] | None = None,
+    ) -> Slot:
+        """Start a process that has claimed jobs, runs some of them, and has ended others."""
+
+        def work(context: Context) -> int:
+            session = Session(self.target, context.name)
+            row_id = self._register(session, context)
+            if claimed:
+                claim(session, row_id, claimed)
+            context.slot.set_threads(len(running), 3)
+            for thread, job_id in enumerate(running):
+                context.slot.started(thread, job_id)
+            for job_id in succeeded:
+                context.slot.ended(job_id, succeeded=True)
+            if live is not None:
+                live(context, session)
+            while not context.stopping:
+                context.slot.tick()
+                context.nap.take(0.02)
+            registry.deregister(session, row_id)
+            return 0
+
+        slot = self.fork("worker", work)
+        wait_until(lambda: slot.state == UP)
+        return slot
+
+    def kill(self, slot: Slot, number: signal.Signals = signal.SIGKILL) -> None:
+        """Send a process a signal."""
+        os.kill(slot.pid, number)
+
+    def reap(self, slot: Slot, reason: str = "signal", within_s: float = 10.0) -> int:
+        """Wait for the end of a process, and bury its slot; return its wait status."""
+        ended: list[tuple[int, int]] = []
+
+        def has_ended() -> bool:
+            pid, status, usage = os.wait4(slot.pid, os.WNOHANG)
+            if pid:
+                ended.append((status, usage.ru_maxrss))
+            return bool(pid)
+
+        wait_until(has_ended, within_s)
+        del self._living[slot.pid]
+        ((status, rss_kib),) = ended
+        slot.bury(status, reason, rss_kib)
+        return status
+
+    def wake(self, monitor: Slot) -> None:
+        """Tell the monitor that somebody has died."""
+        os.kill(monitor.pid, signal.SIGUSR2)
+
+    def destroy(
+        self, slot: Slot, monitor: Slot, *, number: int = signal.SIGKILL, reason: str = "signal"
+    ) -> None:
+        """Kill a process, reap it, and wait until the monitor has buried it."""
+        os.kill(slot.pid, number)
+        self.reap(slot, reason)
+        self.wake(monitor)
+        wait_until(lambda: slot.state == FREE)
+
+    def told(self, event: str) -> list[dict[str, Any]]:
+        """Return what the processes have told under this name, in order."""
+        self._told += self.log.lines()
+        return [line for line in self._told if line["event"] == event]
+
+    def look_passes(self, times: int = 2) -> None:
+        """Wait until the monitor's heartbeat was written so many times anew."""
+        for _ in range(times):
+            before = self._heartbeat()
+            wait_until(lambda before=before: self._heartbeat() != before)  # type: ignore[misc]
+
+    def close(self) -> None:
+        """Kill what lives still."""
+        for pid in self._living:
+            os.kill(pid, signal.SIGKILL)
+            os.kill(pid, signal.SIGCONT)
+            os.waitpid(pid, 0)
+        self._session.close()
+        os.close(self.lifeline)
+        os.close(self._lifeline_end)
+        self.log.close()
+
+    def _register(self, session: Session, context: Context) -> int:
+        row_id = registry.register(
+            session,
+            kind="worker",
+            name=context.name,
+            supervisor_id=self.board.supervisor_row,
+            metadata={"threads": 3},
+        )
+        context.slot.set_row(row_id)
+        return row_id
+
+    def _heartbeat(self) -> object:
+        rows = self._session.connection.execute(
+            "SELECT xmin::text FROM jobsd.processes WHERE kind = 'supervisor'"
+        )
+        return rows.fetchall()
+
+
+@contextlib.contextmanager
+def tree_on(target: Target, options: Options | None = None, **changes: Any) -> Generator[Tree]:
+    """A tree on a database, that ends with the block."""
+    with contextlib.closing(Tree(target, options or make_options(target, **changes))) as tree:
+        yield tree
+
+
+def make_jobs(session: Session, count: int, **columns: object) -> list[int]:
+    """Write jobs that are nowhere yet; return their ids."""
+    values = {"queue_name": "default", "class_name": "app.job", **columns}
+    names = ", ".join(values)
+    marks = ", ".join(f"%({name})s" for name in values)
+    query = (
+        f"INSERT INTO jobsd.jobs ({names})"
+        f" SELECT {marks} FROM generate_series(1, {count}) RETURNING id"
+    )
+    rows = session.connection.execute(query.encode(), values)
+    return [row[0] for row in rows.fetchall()]
+
+
+def claim(session: Session, process_id: int, jobs: tuple[int, ...] | list[int]) -> None:
+    """Write a claim."""
+    session.connection.execute(
+        "INSERT INTO jobsd.claims (process_id, job_ids) VALUES (%s, %s)",
+        (process_id, list(jobs)),
+    )
+
+
+def places(session: Session) -> dict[int, str]:
+    """Return where each job is."""
+    rows = session.connection.execute(
+        """
+        SELECT job_id, 'ready' FROM jobsd.ready_executions
+        UNION ALL SELECT job_id, 'scheduled' FROM jobsd.scheduled_executions
+        UNION ALL SELECT job_id, 'claimed' FROM jobsd.claimed_executions
+        UNION ALL SELECT job_id, 'failed' FROM jobsd.failed_executions
+        UNION ALL SELECT id, outcome FROM jobsd.jobs WHERE outcome IS NOT NULL
+        """
+    )
+    return dict(rows.fetchall())
+
+
+def failure(session: Session, job_id: int) -> dict[str, Any]:
+    """Return the error with which a job has failed."""
+    row = session.connection.execute(
+        "SELECT error FROM jobsd.failed_executions WHERE job_id = %s", (job_id,)
+    ).fetchone()
+    assert row is not None
+    error: dict[str, Any] = row[0]
+    return error
+
+
+def names(session: Session) -> set[str]:
+    """Return the names of all processes that have a row."""
+    return {row.name for row in registry.processes(session)}

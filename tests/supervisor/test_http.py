@@ -1,0 +1,121 @@
+"""A small server that no client can bring down, or keep another one out of."""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import socket
+from http import HTTPStatus
+from typing import TYPE_CHECKING
+
+import pytest
+
+from jobsd.instruments import events
+from jobsd.supervisor.http import PLACES, Reply, Server
+
+if TYPE_CHECKING:
+    from collections.abc import Generator, Iterator
+    from email.message import Message
+
+    from jobsd.instruments.events import Event
+
+
+def _hello(headers: Message) -> Reply:
+    said = f"hello {headers.get('X-Name', 'you')}"
+    return Reply(HTTPStatus.OK, "text/plain", said.encode())
+
+
+def _broken(_: Message) -> Reply:
+    raise ValueError("no way")
+
+
+@pytest.fixture(scope="module")
+def port() -> Iterator[int]:
+    listener = socket.create_server(("127.0.0.1", 0))
+    server = Server(listener, {"/hello": _hello, "/broken": _broken})
+    server.start(poll_s=0.02)
+    yield listener.getsockname()[1]
+    server.shutdown()
+    server.server_close()
+
+
+@contextlib.contextmanager
+def _asked(
+    port: int, method: str, path: str, **headers: str
+) -> Generator[http.client.HTTPResponse]:
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
+    with contextlib.closing(connection):
+        connection.request(method, path, headers=headers)
+        yield connection.getresponse()
+
+
+def test_a_page_is_served_by_its_path(port: int) -> None:
+    with _asked(port, "GET", "/hello?x=1", **{"X-Name": "Ada"}) as reply:
+        assert (reply.status, reply.read()) == (200, b"hello Ada")
+        assert reply.getheader("Content-Type") == "text/plain"
+
+
+def test_head_says_all_but_the_body(port: int) -> None:
+    with _asked(port, "HEAD", "/hello") as reply:
+        assert (reply.status, reply.read()) == (200, b"")
+        assert reply.getheader("Content-Length") == "9"
+
+
+@pytest.mark.parametrize("path", ["/", "/hello/", "/hello/../hello", "/favicon.ico", "*"])
+def test_everything_else_is_not_found(port: int, path: str) -> None:
+    with _asked(port, "GET", path) as reply:
+        assert reply.status == 404
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "OPTIONS", "TRACE", "BREW"])
+def test_nothing_but_reading_is_allowed(port: int, method: str) -> None:
+    with _asked(port, method, "/hello") as reply:
+        assert reply.status == 405
+        assert reply.getheader("Allow") == "GET, HEAD"
+
+
+def test_the_server_does_not_say_what_it_is_made_of(port: int) -> None:
+    with _asked(port, "GET", "/hello") as reply:
+        assert (reply.getheader("Server") or "").strip() == "jobsd"
+
+
+def test_garbage_is_refused_and_the_next_request_is_served(port: int) -> None:
+    with socket.create_connection(("127.0.0.1", port), timeout=5) as wire:
+        wire.sendall(b"\x16\x03\x01\x02\x00\x01\x00\r\n\r\n")
+        assert b"400" in wire.recv(1000)
+
+    with _asked(port, "GET", "/hello") as reply:
+        assert reply.status == 200
+
+
+def test_clients_that_say_nothing_keep_nobody_out(port: int) -> None:
+    with contextlib.ExitStack() as stack:
+        for _ in range(3 * PLACES):
+            stack.enter_context(socket.create_connection(("127.0.0.1", port), timeout=5))
+
+        with _asked(port, "GET", "/hello") as reply:
+            assert reply.status == 200
+
+
+def test_the_one_that_was_open_for_longest_has_to_go(port: int) -> None:
+    with contextlib.ExitStack() as stack:
+        first, *_ = [
+            stack.enter_context(socket.create_connection(("127.0.0.1", port), timeout=5))
+            for _ in range(PLACES + 1)
+        ]
+
+        assert first.recv(1) == b""
+
+
+def test_a_page_that_fails_is_told_and_the_next_request_is_served(port: int) -> None:
+    told: list[tuple[Event, object]] = []
+    end = events.subscribe(lambda event, facts: told.append((event, facts["error"])))
+
+    with pytest.raises(http.client.HTTPException), _asked(port, "GET", "/broken"):
+        pass
+
+    end()
+    ((event, error),) = told
+    assert (event.name, str(error)) == ("thread.failed", "no way")
+    with _asked(port, "GET", "/hello") as reply:
+        assert reply.status == 200

@@ -1,0 +1,275 @@
+"""What becomes of the jobs, the row and the slot of a process that dies."""
+
+from __future__ import annotations
+
+import os
+import signal
+from typing import TYPE_CHECKING
+
+import pytest
+
+from jobsd.processes import registry
+from jobsd.processes.slot import FREE, UP
+from monitored_tree.tree import (
+    Tree,
+    claim,
+    failure,
+    make_jobs,
+    names,
+    places,
+    tree_on,
+    wait_until,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from jobsd.database.connection import Session, Target
+    from jobsd.processes.process import Context
+
+
+@pytest.fixture
+def tree(target: Target) -> Iterator[Tree]:
+    with tree_on(target) as tree:
+        yield tree
+
+
+def test_each_job_of_a_killed_worker_ends_as_it_was(tree: Tree, session: Session) -> None:
+    ran, waited, done = make_jobs(session, 3)
+    monitor = tree.start_monitor()
+    worker = tree.start_worker(ran, waited, done, running=(ran,), succeeded=(done,))
+
+    tree.destroy(worker, monitor)
+
+    assert places(session) == {ran: "failed", waited: "ready", done: "finished"}
+
+
+def test_the_error_names_kind_pid_signal_and_size(tree: Tree, session: Session) -> None:
+    (job,) = make_jobs(session, 1)
+    monitor = tree.start_monitor()
+    worker = tree.start_worker(job, running=(job,))
+    name, pid = worker.name, worker.pid
+
+    tree.destroy(worker, monitor, number=signal.SIGVTALRM)
+
+    error = failure(session, job)
+    assert error["type"] == "ProcessExitError"
+    assert error["message"].startswith(f"worker {name} (pid {pid}) was killed by SIGVTALRM; its")
+    assert error["message"].endswith("MiB")
+    assert (error["signal"], error["exit_code"]) == ("SIGVTALRM", None)
+    assert error["threads"] == {"0": job}
+
+
+def test_the_error_names_the_exit_code(tree: Tree, session: Session) -> None:
+    (job,) = make_jobs(session, 1)
+    monitor = tree.start_monitor()
+
+    def leave(context: Context, _: Session) -> None:
+        context.slot.tick()
+        os._exit(3)
+
+    worker = tree.start_worker(job, running=(job,), live=leave)
+    tree.reap(worker, "exit")
+    tree.wake(monitor)
+    wait_until(lambda: worker.state == FREE)
+
+    assert "exited with code 3" in failure(session, job)["message"]
+
+
+@pytest.mark.parametrize(
+    ("reason", "said"),
+    [("oom", "because memory had run out"), ("hung", "because its loop stood still")],
+)
+def test_the_error_says_why_it_was_killed(
+    tree: Tree, session: Session, reason: str, said: str
+) -> None:
+    (job,) = make_jobs(session, 1)
+    monitor = tree.start_monitor()
+    worker = tree.start_worker(job, running=(job,))
+
+    tree.destroy(worker, monitor, reason=reason)
+
+    assert said in failure(session, job)["message"]
+
+
+@pytest.mark.parametrize("reason", ["stop", "reload", "recycled", "row"])
+def test_a_process_that_was_asked_to_go_takes_no_attempt_away(
+    tree: Tree, session: Session, reason: str
+) -> None:
+    ran, waited = make_jobs(session, 2)
+    monitor = tree.start_monitor()
+    worker = tree.start_worker(ran, waited, running=(ran,))
+
+    tree.destroy(worker, monitor, reason=reason)
+
+    assert places(session) == {ran: "ready", waited: "ready"}
+
+
+def test_a_job_that_may_crash_again_is_retried(tree: Tree, session: Session) -> None:
+    (job,) = make_jobs(session, 1, max_attempts=2, retries_crash=True)
+    monitor = tree.start_monitor()
+    worker = tree.start_worker(job, running=(job,))
+
+    tree.destroy(worker, monitor)
+
+    assert places(session) == {job: "scheduled"}
+
+
+def test_a_death_is_written_within_a_second_though_nobody_wakes_the_monitor(
+    target: Target, session: Session
+) -> None:
+    (job,) = make_jobs(session, 1)
+    with tree_on(target, heartbeat_interval_s=60) as tree:
+        tree.start_monitor()
+        worker = tree.start_worker(job, running=(job,))
+        tree.kill(worker)
+        tree.reap(worker)
+
+        assert wait_until(lambda: worker.state == FREE) < 1.5
+        assert places(session) == {job: "failed"}
+
+
+def test_a_woken_monitor_writes_a_death_at_once(target: Target) -> None:
+    with tree_on(target, heartbeat_interval_s=60) as tree:
+        monitor = tree.start_monitor()
+        worker = tree.start_worker()
+        tree.kill(worker)
+        tree.reap(worker)
+        tree.wake(monitor)
+
+        assert wait_until(lambda: worker.state == FREE) < 0.5
+
+
+def test_the_row_of_the_dead_goes(tree: Tree, session: Session) -> None:
+    monitor = tree.start_monitor()
+    worker = tree.start_worker()
+    name = worker.name
+    assert name in names(session)
+
+    tree.destroy(worker, monitor)
+
+    assert name not in names(session)
+
+
+def test_a_process_that_died_before_it_was_registered_is_buried(tree: Tree) -> None:
+    monitor = tree.start_monitor()
+    early = tree.fork("worker", lambda _: 1)
+
+    tree.reap(early, "exit")
+    tree.wake(monitor)
+
+    wait_until(lambda: early.state == FREE)
+
+
+def test_a_row_whose_id_its_process_had_no_time_to_note_is_found_by_name(
+    tree: Tree, session: Session
+) -> None:
+    (job,) = make_jobs(session, 1)
+    monitor = tree.start_monitor()
+    worker = tree.start_worker(job, running=(job,))
+    worker.set_row(0)
+    name = worker.name
+
+    tree.destroy(worker, monitor)
+
+    assert name not in names(session)
+    assert places(session) == {job: "failed"}
+
+
+def test_a_row_written_by_a_last_statement_of_the_dead_goes_too(
+    tree: Tree, session: Session
+) -> None:
+    monitor = tree.start_monitor()
+    worker = tree.start_worker()
+    pid, supervisor = worker.pid, tree.board.supervisor_row
+    identity = registry.identity(pid)
+    tree.destroy(worker, monitor)
+
+    late = registry.register(
+        session,
+        kind="worker",
+        name="late",
+        supervisor_id=supervisor,
+        metadata=identity,
+        pid=pid,
+    )
+
+    wait_until(lambda: "late" not in names(session))
+    assert late
+
+
+def test_a_claim_made_by_a_last_statement_of_the_dead_goes_back_at_once(
+    tree: Tree, session: Session
+) -> None:
+    (job,) = make_jobs(session, 1)
+    monitor = tree.start_monitor()
+    worker = tree.start_worker()
+    row_id = worker.row_id
+    tree.destroy(worker, monitor)
+
+    claim(session, row_id, [job])
+
+    wait_until(lambda: places(session) == {job: "ready"}, 3)
+
+
+def test_claims_that_are_locked_are_settled_once_they_are_free(
+    tree: Tree, session: Session
+) -> None:
+    (job,) = make_jobs(session, 1)
+    monitor = tree.start_monitor()
+    worker = tree.start_worker(job, running=(job,))
+    with session.connection.transaction():
+        session.connection.execute("SELECT id FROM jobsd.claims FOR UPDATE")
+        tree.kill(worker)
+        tree.reap(worker)
+        tree.wake(monitor)
+        tree.look_passes()
+        assert worker.state != FREE
+
+    wait_until(lambda: worker.state == FREE)
+    assert places(session) == {job: "failed"}
+
+
+def test_a_dead_monitor_is_buried_by_its_successor(tree: Tree, session: Session) -> None:
+    first = tree.start_monitor()
+    name = first.name
+    (job,) = make_jobs(session, 1)
+    worker = tree.start_worker(job, running=(job,))
+    tree.kill(first)
+    tree.reap(first)
+    tree.kill(worker)
+    tree.reap(worker)
+
+    tree.start_monitor()
+
+    wait_until(lambda: first.state == worker.state == FREE)
+    assert name not in names(session)
+    assert places(session) == {job: "failed"}
+
+
+def test_deaths_are_counted_and_told(tree: Tree, session: Session) -> None:
+    ran, waited = make_jobs(session, 2, queue_name="mail")
+    monitor = tree.start_monitor()
+    worker = tree.start_worker(ran, waited, running=(ran,))
+    name = worker.name
+
+    tree.destroy(worker, monitor)
+
+    counters = monitor.queue("mail")
+    assert (counters.outcome("failed"), counters.outcome("released")) == (1, 1)
+    (buried,) = tree.told("process.buried")
+    assert (buried["child"], buried["reason"], buried["failed"]) == (name, "signal", 1)
+    (failed,) = tree.told("job.failed")
+    assert (failed["job_id"], failed["error"]["type"]) == (ran, "ProcessExitError")
+    assert [told["job_id"] for told in tree.told("job.released")] == [waited]
+
+
+def test_a_living_process_is_never_buried(tree: Tree, session: Session) -> None:
+    (job,) = make_jobs(session, 1)
+    tree.start_monitor()
+    worker = tree.start_worker(job, running=(job,))
+    tree.kill(worker, signal.SIGSTOP)
+
+    tree.look_passes(3)
+
+    assert (worker.state, places(session)) == (UP, {job: "claimed"})

@@ -1,0 +1,161 @@
+"""Processes of other trees are judged by what is seen of them, and by our own clock alone."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import pytest
+
+from jobsd.processes import registry
+from jobsd.supervisor.look import Stranger
+from jobsd.supervisor.neighbours import Neighbours, is_gone
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+THRESHOLD_S = 60.0
+INTERVAL_S = 10.0
+
+FAR = Stranger(
+    id=1,
+    kind="worker",
+    name="worker-far",
+    pid=1,
+    hostname="elsewhere",
+    heartbeat=1000.0,
+    boot="another boot",
+    namespace="pid:[1]",
+    started="1",
+    threads=3,
+)
+
+
+@pytest.fixture
+def neighbours() -> Neighbours:
+    return Neighbours(THRESHOLD_S, INTERVAL_S)
+
+
+def _near(pid: int, started: str) -> Stranger:
+    ours = registry.identity(os.getpid())
+    return replace(
+        FAR, pid=pid, started=started, boot=ours["boot"], namespace=ours["namespace"]
+    )
+
+
+def _watch(
+    neighbours: Neighbours, heartbeat: Callable[[float], float], until: float = 200.0
+) -> float | None:
+    """Look each interval; return when the stranger has stood still for too long, if it did."""
+    now = 0.0
+    while now <= until:
+        neighbours.see([replace(FAR, heartbeat=heartbeat(now))], now)
+        if neighbours.standing_still(now):
+            return now
+        now += INTERVAL_S
+    return None
+
+
+def test_a_heartbeat_that_stands_is_found_once_it_has_stood_for_the_threshold(
+    neighbours: Neighbours,
+) -> None:
+    assert _watch(neighbours, lambda _: 1000.0) == THRESHOLD_S
+
+
+def test_a_heartbeat_that_moves_is_life(neighbours: Neighbours) -> None:
+    assert _watch(neighbours, lambda now: 1000.0 + now) is None
+
+
+def test_a_clock_that_was_put_back_is_life(neighbours: Neighbours) -> None:
+    assert _watch(neighbours, lambda now: now - 3600.0 if now > 30 else now) is None
+
+
+def test_a_clock_that_is_an_hour_off_changes_nothing(neighbours: Neighbours) -> None:
+    assert _watch(neighbours, lambda now: now + 3600.0) is None
+
+
+def test_a_heartbeat_that_only_trembles_stands(neighbours: Neighbours) -> None:
+    assert _watch(neighbours, lambda now: 1000.0 + (now % 3) / 100) == THRESHOLD_S
+
+
+def test_a_heartbeat_that_stopped_counts_from_when_it_was_last_seen_to_move(
+    neighbours: Neighbours,
+) -> None:
+    assert _watch(neighbours, lambda now: min(now, 50.0)) == 50.0 + THRESHOLD_S
+
+
+def test_after_a_time_without_looks_nobody_is_judged_by_what_was_before(
+    neighbours: Neighbours,
+) -> None:
+    neighbours.see([FAR], 0.0)
+
+    neighbours.see([FAR], 300.0)
+
+    assert neighbours.standing_still(300.0) == []
+    assert neighbours.due_in_s(300.0) == THRESHOLD_S
+
+
+def test_one_that_was_buried_is_not_judged_again(neighbours: Neighbours) -> None:
+    for now in range(0, 70, 10):
+        neighbours.see([FAR], float(now))
+
+    neighbours.forget(FAR)
+
+    assert neighbours.standing_still(60.0) == []
+
+
+def test_a_process_of_another_boot_is_not_judged_by_its_number(neighbours: Neighbours) -> None:
+    nobody = 2**22 + 1
+
+    neighbours.see([replace(FAR, pid=nobody)], 0.0)
+
+    assert neighbours.vanished() == []
+
+
+def test_a_process_of_another_namespace_is_not_judged_by_its_number(
+    neighbours: Neighbours,
+) -> None:
+    neighbours.see([replace(_near(2**22 + 1, "1"), namespace="pid:[1]")], 0.0)
+
+    assert neighbours.vanished() == []
+
+
+def test_a_living_process_of_this_boot_has_not_vanished(neighbours: Neighbours) -> None:
+    neighbours.see([_near(os.getpid(), registry.start_time(os.getpid()))], 0.0)
+
+    assert neighbours.vanished() == []
+
+
+def test_a_number_that_another_process_has_now_is_a_death(neighbours: Neighbours) -> None:
+    stranger = _near(os.getpid(), "1")
+    neighbours.see([stranger], 0.0)
+
+    assert neighbours.vanished() == [stranger]
+
+
+def test_a_number_that_nobody_has_is_a_death(neighbours: Neighbours) -> None:
+    stranger = _near(2**22 + 1, "1")
+    neighbours.see([stranger], 0.0)
+
+    assert neighbours.vanished() == [stranger]
+
+
+def test_a_zombie_is_dead() -> None:
+    pid = os.fork()
+    if pid == 0:
+        os._exit(0)
+    os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
+
+    assert is_gone(_near(pid, "1"))
+    os.waitpid(pid, 0)
+
+
+def test_a_process_that_proc_hides_is_not_called_dead(monkeypatch: pytest.MonkeyPatch) -> None:
+    def hidden(_: int) -> str:
+        return ""
+
+    monkeypatch.setattr(registry, "start_time", hidden)
+    monkeypatch.setattr("jobsd.supervisor.neighbours._can_be_read", hidden)
+
+    assert not is_gone(_near(os.getpid(), "1"))

@@ -1,0 +1,179 @@
+"""The database may go away at any moment, for any time."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import psycopg
+import pytest
+from psycopg import conninfo, sql
+
+from jobsd.clock import monotonic_ns
+from jobsd.database.connection import Session, Target
+from jobsd.database.migrate import latest_version, version
+from jobsd.processes.slot import DEAD, FREE, UP
+from monitored_tree.server import OwnServer, own_server
+from monitored_tree.tree import Tree, make_jobs, names, places, tree_on, wait_until
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[OwnServer]:
+    with own_server() as server:
+        yield server
+
+
+def _terminate(session: Session) -> int:
+    rows = session.connection.execute(
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+        " WHERE datname = current_database() AND application_name LIKE 'jobsd monitor%'"
+    )
+    return len(rows.fetchall())
+
+
+def _told(tree: Tree, event: str) -> list[dict[str, Any]]:
+    return [told for told in tree.told(event) if told["process_kind"] == "monitor"]
+
+
+def test_a_broken_connection_is_made_anew(target: Target, session: Session) -> None:
+    with tree_on(target) as tree:
+        monitor = tree.start_monitor()
+
+        assert _terminate(session) == 1
+        tree.look_passes(2)
+
+        wait_until(lambda: _told(tree, "database.back"))
+        assert monitor.state == UP
+        assert len(_told(tree, "database.lost")) == 1
+        assert len(_told(tree, "database.back")) == 1
+
+
+def test_an_outage_is_told_once_at_each_end_and_deaths_are_written_afterwards(
+    server: OwnServer,
+) -> None:
+    target = server.start()
+    session = Session(target, "test")
+    with tree_on(target) as tree:
+        (job,) = make_jobs(session, 1)
+        monitor = tree.start_monitor()
+        worker = tree.start_worker(job, running=(job,))
+        session.close()
+        server.stop()
+        wait_until(lambda: not tree.board.database_up)
+        tree.kill(worker)
+        tree.reap(worker)
+        tree.wake(monitor)
+        wait_until(lambda: _told(tree, "database.lost"))
+        assert worker.state == DEAD
+
+        server.start()
+
+        wait_until(lambda: worker.state == FREE)
+        assert tree.board.database_up == 1
+        assert places(session) == {job: "failed"}
+        assert len(_told(tree, "database.lost")) == len(_told(tree, "database.back")) == 1
+    session.close()
+
+
+def test_a_frozen_server_does_not_stop_the_rounds_for_long(server: OwnServer) -> None:
+    target = server.start()
+    with tree_on(target) as tree:
+        monitor = tree.start_monitor()
+        server.freeze()
+        worst_s = 0.0
+
+        def is_away() -> bool:
+            nonlocal worst_s
+            worst_s = max(worst_s, (monotonic_ns() - tree.board.monitor_round_ns) / 1e9)
+            return not tree.board.database_up
+
+        wait_until(is_away)
+        ticked_s = monitor.tick_age_s
+        server.thaw()
+
+        assert worst_s < 6
+        assert ticked_s < 5.5
+        wait_until(lambda: tree.board.database_up)
+
+
+def test_the_end_of_the_tree_does_not_wait_for_a_frozen_server(server: OwnServer) -> None:
+    target = server.start()
+    with tree_on(target) as tree:
+        monitor = tree.start_monitor()
+        server.freeze()
+        try:
+            tree.board.stopping = 2
+            tree.kill(monitor, 15)  # type: ignore[arg-type]
+
+            assert tree.reap(monitor, "stop", within_s=0.9) == 0
+        finally:
+            server.thaw()
+
+
+def test_a_tree_that_was_started_without_a_database_makes_the_tables_when_there_is_one(
+    server: OwnServer,
+) -> None:
+    url = server.start().url
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute("DROP DATABASE IF EXISTS later")
+    target = Target(conninfo.make_conninfo(url, dbname="later"))
+    with tree_on(target) as tree:
+        monitor = tree.start_monitor(looks=False)
+        wait_until(lambda: _told(tree, "database.waiting"))
+
+        with psycopg.connect(url, autocommit=True) as connection:
+            connection.execute("CREATE DATABASE later")
+
+        wait_until(lambda: tree.board.database_up)
+        session = Session(target, "test")
+        assert version(session) == latest_version()
+        assert monitor.name in names(session)
+        assert len(_told(tree, "database.migrated")) == 1
+        session.close()
+
+
+def test_tables_that_we_may_not_make_are_waited_for(empty_database: str) -> None:
+    target = Target(conninfo.make_conninfo(empty_database, user="jobsd_nobody"))
+    with psycopg.connect(empty_database, autocommit=True) as connection:
+        connection.execute("DROP ROLE IF EXISTS jobsd_nobody")
+        connection.execute("CREATE ROLE jobsd_nobody LOGIN")
+        name = connection.info.dbname
+        public = sql.SQL("REVOKE CREATE ON DATABASE {} FROM PUBLIC").format(
+            sql.Identifier(name)
+        )
+        connection.execute(public)
+        try:
+            with tree_on(target) as tree:
+                monitor = tree.start_monitor(looks=False)
+
+                wait_until(lambda: _told(tree, "database.behind"))
+
+                assert "db migrate" in _told(tree, "database.behind")[0]["error"]["message"]
+                assert monitor.state == UP
+        finally:
+            connection.execute("DROP ROLE jobsd_nobody")
+
+
+def test_after_an_outage_nobody_is_judged_by_how_long_it_lasted(server: OwnServer) -> None:
+    target = server.start()
+    session = Session(target, "test")
+    with tree_on(target, process_alive_threshold_s=1) as tree:
+        tree.start_monitor()
+        session.connection.execute(
+            "INSERT INTO jobsd.processes (kind, name, pid, hostname)"
+            " VALUES ('worker', 'far', 1, 'elsewhere')"
+        )
+        tree.look_passes(1)
+        session.close()
+        server.stop()
+        wait_until(lambda: not tree.board.database_up)
+        began = monotonic_ns()
+        wait_until(lambda: monotonic_ns() - began > 1.2e9)
+        server.start()
+        back = monotonic_ns()
+
+        wait_until(lambda: "far" not in names(session))
+        assert (monotonic_ns() - back) / 1e9 > 0.9
+    session.close()

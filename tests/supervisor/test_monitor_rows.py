@@ -1,0 +1,279 @@
+"""The rows of the tree are kept true, and those of trees that are gone are settled."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from jobsd.processes import registry
+from jobsd.processes.slot import UP
+from monitored_tree.tree import (
+    Tree,
+    claim,
+    failure,
+    make_jobs,
+    names,
+    places,
+    tree_on,
+    wait_until,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from jobsd.database.connection import Session, Target
+
+NOBODY = 2**22 + 1
+
+
+@pytest.fixture
+def tree(target: Target) -> Iterator[Tree]:
+    with tree_on(target) as tree:
+        yield tree
+
+
+def _row(session: Session, name: str, pid: int, **metadata: Any) -> int:
+    identity = {**registry.identity(os.getpid()), "started": "1", "threads": 2, **metadata}
+    row = session.connection.execute(
+        "INSERT INTO jobsd.processes (kind, name, pid, hostname, metadata)"
+        " VALUES ('worker', %s, %s, 'elsewhere', %s) RETURNING id",
+        (name, pid, json.dumps(identity)),
+    ).fetchone()
+    assert row is not None
+    return int(row[0])
+
+
+def _age_s(session: Session, name: str) -> float:
+    rows = registry.processes(session)
+    return next(row.heartbeat_age_s for row in rows if row.name == name)
+
+
+def test_supervisor_and_monitor_are_registered(tree: Tree, session: Session) -> None:
+    monitor = tree.start_monitor()
+
+    rows = {row.kind: row for row in registry.processes(session)}
+    supervisor = rows["supervisor"]
+    assert (supervisor.name, supervisor.pid) == (tree.board.supervisor_name, os.getpid())
+    assert supervisor.id == tree.board.supervisor_row
+    assert (rows["monitor"].id, rows["monitor"].pid) == (monitor.row_id, monitor.pid)
+    assert rows["monitor"].supervisor_id == supervisor.id
+
+
+def test_a_second_monitor_writes_no_second_supervisor(tree: Tree, session: Session) -> None:
+    first = tree.start_monitor()
+    tree.kill(first)
+    tree.reap(first)
+
+    tree.start_monitor()
+    tree.look_passes()
+
+    kinds = sorted(row.kind for row in registry.processes(session))
+    assert kinds == ["monitor", "supervisor"]
+
+
+def test_the_heartbeat_of_a_process_is_that_of_its_loop(tree: Tree, session: Session) -> None:
+    tree.start_monitor()
+    moving, standing = tree.start_worker(), tree.start_worker()
+    tree.kill(standing, signal.SIGSTOP)
+
+    wait_until(lambda: _age_s(session, standing.name) > 1)
+
+    assert _age_s(session, moving.name) < 0.7
+
+
+def test_the_heartbeat_of_the_supervisor_is_that_of_its_loop(
+    tree: Tree, session: Session
+) -> None:
+    tree.start_monitor()
+
+    wait_until(lambda: _age_s(session, tree.board.supervisor_name) > 0.5)
+    tree.board.tick()
+    wait_until(lambda: _age_s(session, tree.board.supervisor_name) < 0.5)
+
+
+def test_a_process_whose_row_was_deleted_is_told(tree: Tree, session: Session) -> None:
+    tree.start_monitor()
+    one, other = tree.start_worker(), tree.start_worker()
+
+    session.connection.execute("DELETE FROM jobsd.processes WHERE id = %s", (one.row_id,))
+
+    wait_until(lambda: one.row_lost)
+    assert not other.row_lost
+    (told,) = tree.told("process.lost_its_row")
+    assert (told["kind"], told["process"]) == ("worker", one.name)
+
+
+def test_supervisor_and_monitor_write_their_rows_anew(tree: Tree, session: Session) -> None:
+    monitor = tree.start_monitor()
+    before = names(session)
+
+    session.connection.execute("DELETE FROM jobsd.processes")
+
+    wait_until(lambda: names(session) == before)
+    wait_until(lambda: tree.board.supervisor_row and monitor.row_id)
+    assert monitor.state == UP
+
+
+def test_children_that_registered_before_their_supervisor_come_to_belong_to_it(
+    tree: Tree, session: Session
+) -> None:
+    worker = tree.start_worker()
+    tree.start_monitor()
+
+    def belongs() -> bool:
+        rows = {row.name: row for row in registry.processes(session)}
+        return rows[worker.name].supervisor_id == tree.board.supervisor_row
+
+    wait_until(belongs)
+
+
+def test_what_a_whole_dead_tree_has_left_is_settled_at_the_start(
+    tree: Tree, session: Session
+) -> None:
+    one, two, three = make_jobs(session, 3)
+    claim(session, _row(session, "dead", NOBODY), [one, two, three])
+
+    tree.start_monitor()
+
+    # Two threads, so the first two may have run.
+    wait_until(lambda: "dead" not in names(session))
+    assert places(session) == {one: "failed", two: "failed", three: "ready"}
+    assert failure(session, one)["type"] == "ProcessExitError"
+
+
+def test_a_neighbour_that_dies_is_buried_within_a_second(
+    target: Target, session: Session
+) -> None:
+    with tree_on(target, heartbeat_interval_s=60) as tree:
+        (job,) = make_jobs(session, 1)
+        pid = os.fork()
+        if pid == 0:
+            signal.pause()
+        started = registry.start_time(pid)
+        claim(session, _row(session, "near", pid, started=started), [job])
+        tree.start_monitor()
+        assert "near" in names(session)
+
+        os.kill(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)
+
+        assert wait_until(lambda: "near" not in names(session)) < 1.5
+        assert places(session) == {job: "failed"}
+
+
+def test_a_process_elsewhere_that_stands_still_is_pruned(
+    target: Target, session: Session
+) -> None:
+    ran, other, waited = make_jobs(session, 3)
+    claim(session, _row(session, "far", NOBODY, boot="another"), [ran, other, waited])
+    with tree_on(target, process_alive_threshold_s=1) as tree:
+        tree.start_monitor()
+
+        seconds = wait_until(lambda: "far" not in names(session))
+
+        assert 0.7 < seconds < 1.6
+        assert places(session) == {ran: "failed", other: "failed", waited: "ready"}
+        error = failure(session, ran)
+        assert error["type"] == "ProcessPrunedError"
+        assert error["message"].startswith("the heartbeat of worker far (pid")
+        (told,) = tree.told("process.pruned")
+        assert (told["process"], told["failed"], told["released"]) == ("far", 2, 1)
+
+
+def test_a_process_elsewhere_that_beats_is_left_alone(target: Target, session: Session) -> None:
+    (job,) = make_jobs(session, 1)
+    row_id = _row(session, "far", NOBODY, boot="another")
+    claim(session, row_id, [job])
+    beat = "UPDATE jobsd.processes SET last_heartbeat_at = clock_timestamp() WHERE id = %s"
+    with tree_on(target, process_alive_threshold_s=1) as tree:
+        tree.start_monitor()
+        for _ in range(8):
+            session.connection.execute(beat, (row_id,))
+            tree.look_passes(1)
+
+    assert places(session) == {job: "claimed"}
+    assert "far" in names(session)
+
+
+def test_a_frozen_tree_is_pruned_by_another_and_comes_back(
+    target: Target, session: Session
+) -> None:
+    with (
+        tree_on(target) as frozen,
+        tree_on(target, process_alive_threshold_s=1) as other,
+    ):
+        (job,) = make_jobs(session, 1)
+        monitor = frozen.start_monitor()
+        worker = frozen.start_worker(job, running=(job,))
+        for slot in (monitor, worker):
+            frozen.kill(slot, signal.SIGSTOP)
+        other.start_monitor()
+
+        wait_until(lambda: frozen.board.supervisor_name not in names(session))
+        wait_until(lambda: worker.name not in names(session))
+        assert failure(session, job)["type"] == "ProcessPrunedError"
+
+        for slot in (monitor, worker):
+            frozen.kill(slot, signal.SIGCONT)
+        wait_until(lambda: frozen.board.supervisor_name in names(session))
+        wait_until(lambda: worker.row_lost)
+
+
+def test_claims_of_nobody_are_settled_once_they_were_seen_for_an_interval(
+    tree: Tree, session: Session
+) -> None:
+    jobs = make_jobs(session, 5)
+    tree.start_monitor()
+
+    claim(session, 123456789, jobs)
+
+    wait_until(lambda: "claimed" not in places(session).values())
+    assert [places(session)[job] for job in jobs] == ["failed"] * 3 + ["ready"] * 2
+    assert failure(session, jobs[0])["type"] == "ProcessMissingError"
+
+
+def test_claims_of_our_own_process_without_a_row_are_its_own(
+    tree: Tree, session: Session
+) -> None:
+    (job,) = make_jobs(session, 1)
+    tree.start_monitor()
+    worker = tree.start_worker(job, running=(job,))
+
+    session.connection.execute("DELETE FROM jobsd.processes WHERE id = %s", (worker.row_id,))
+    wait_until(lambda: worker.row_lost)
+    tree.look_passes(4)
+
+    assert places(session) == {job: "claimed"}
+
+
+def test_an_idle_monitor_sends_one_statement_each_interval(
+    target: Target, session: Session
+) -> None:
+    query = (
+        "SELECT coalesce(sum(calls), 0) FROM pg_stat_statements JOIN pg_database"
+        " ON oid = dbid WHERE datname = current_database() AND query ~ 'beaten'"
+    )
+    others = query.replace("query ~ 'beaten'", "query !~ 'beaten|pg_stat_statements|xmin'")
+    try:
+        session.connection.execute("CREATE EXTENSION IF NOT EXISTS pg_stat_statements")
+        session.connection.execute("SELECT pg_stat_statements_reset()")
+    except Exception as error:  # noqa: BLE001 - whatever hinders it
+        pytest.skip(f"pg_stat_statements is not to be had here: {error}")
+    with tree_on(target) as tree:
+        tree.start_monitor()
+        tree.look_passes(2)
+
+        def sent(which: str) -> int:
+            row = session.connection.execute(which.encode()).fetchone()
+            assert row is not None
+            return int(row[0])
+
+        looks, rest = sent(query), sent(others)
+        tree.look_passes(5)
+
+        assert 5 <= sent(query) - looks <= 7
+        assert sent(others) == rest

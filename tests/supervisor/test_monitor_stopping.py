@@ -1,0 +1,129 @@
+"""The monitor leaves last, leaves nothing behind, and never waits for a dead database."""
+
+from __future__ import annotations
+
+import os
+import signal
+from typing import TYPE_CHECKING
+
+import pytest
+
+from jobsd.database.connection import Target
+from jobsd.processes.slot import FREE, UP
+from monitored_tree.options import make_options
+from monitored_tree.tree import Tree, make_jobs, names, places, tree_on, wait_until
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from jobsd.database.connection import Session
+    from jobsd.processes.process import Context
+
+
+@pytest.fixture
+def tree(target: Target) -> Iterator[Tree]:
+    with tree_on(target) as tree:
+        yield tree
+
+
+def _live_until_the_supervisor_is_gone(context: Context, _: Session) -> None:
+    while os.getppid() == context.board.supervisor_pid:
+        context.slot.tick()
+        context.nap.take(0.02)
+    os._exit(0)
+
+
+def test_at_the_end_of_the_tree_all_its_rows_go(tree: Tree, session: Session) -> None:
+    monitor = tree.start_monitor()
+    worker = tree.start_worker()
+    tree.kill(worker)
+    tree.reap(worker, "stop")
+
+    tree.board.stopping = 2
+    tree.kill(monitor, signal.SIGTERM)
+
+    assert tree.reap(monitor, "stop", within_s=0.8) == 0
+    assert names(session) == set()
+
+
+def test_the_last_words_are_about_the_dead(tree: Tree, session: Session) -> None:
+    ran, waited = make_jobs(session, 2)
+    monitor = tree.start_monitor()
+    worker = tree.start_worker(ran, waited, running=(ran,))
+    tree.kill(monitor, signal.SIGSTOP)
+    tree.kill(worker)
+    tree.reap(worker, "stop")
+
+    tree.board.stopping = 2
+    tree.kill(monitor, signal.SIGTERM)
+    tree.kill(monitor, signal.SIGCONT)
+
+    tree.reap(monitor, "stop", within_s=0.8)
+    assert worker.state == FREE
+    assert places(session) == {ran: "ready", waited: "ready"}
+    assert names(session) == set()
+
+
+def test_while_others_drain_the_monitor_stays(tree: Tree, session: Session) -> None:
+    (job,) = make_jobs(session, 1)
+    monitor = tree.start_monitor()
+    worker = tree.start_worker(job, running=(job,))
+    tree.board.stopping = 1
+    tree.kill(monitor, signal.SIGTERM)
+    tree.look_passes(3)
+
+    tree.destroy(worker, monitor, reason="stop")
+
+    assert places(session) == {job: "ready"}
+    assert monitor.state == UP
+    tree.board.stopping = 2
+    tree.reap(monitor, "stop", within_s=0.8)
+
+
+def test_a_monitor_that_is_ended_alone_leaves_the_others_their_rows(
+    tree: Tree, session: Session
+) -> None:
+    monitor = tree.start_monitor()
+    worker = tree.start_worker()
+    name = monitor.name
+
+    tree.kill(monitor, signal.SIGTERM)
+    status = tree.reap(monitor, "exit", within_s=3)
+
+    assert status == 0
+    assert names(session) == {tree.board.supervisor_name, worker.name}
+    assert name not in names(session)
+
+
+def test_a_monitor_without_a_database_leaves_at_once() -> None:
+    with tree_on(Target("postgresql://nobody@127.0.0.1:1/none")) as tree:
+        monitor = tree.start_monitor(looks=False)
+        wait_until(lambda: monitor.state == UP)
+
+        tree.board.stopping = 2
+        tree.kill(monitor, signal.SIGTERM)
+
+        assert tree.reap(monitor, "stop", within_s=0.8) == 0
+
+
+def test_when_the_supervisor_is_killed_its_tree_is_buried_and_gone(
+    target: Target, session: Session
+) -> None:
+    (job,) = make_jobs(session, 1)
+    supervisor = os.fork()
+    if supervisor == 0:
+        try:
+            tree = Tree(target, make_options(target))
+            tree.start_monitor()
+            tree.start_worker(job, running=(job,), live=_live_until_the_supervisor_is_gone)
+            signal.pause()
+        finally:
+            os._exit(70)
+    wait_until(lambda: places(session) == {job: "claimed"})
+    wait_until(lambda: len(names(session)) == 3)
+
+    os.kill(supervisor, signal.SIGKILL)
+    os.waitpid(supervisor, 0)
+
+    wait_until(lambda: names(session) == set(), 1.5)
+    assert places(session) == {job: "failed"}
