@@ -63,4 +63,9 @@ def project(tmp_path: Path, empty_database: str) -> Project:
 def query(empty_database: str) -> Iterator[Callable[[str], list[tuple[object, ...]]]]:
     """Ask the project's database."""
     with psycopg.connect(empty_database, autocommit=True) as connection:
-        yield lambda text: connection.execute(text.encode()).fetchall()
+
+        def ask(text: str) -> list[tuple[object, ...]]:
+            cursor = connection.execute(text.encode())
+            return cursor.fetchall() if cursor.description else []
+
+        yield ask

@@ -1,0 +1,161 @@
+"""The hot statements walk indexes, whatever the planner knew when it made their plans.
+
+A worker prepares its statements while the tables are empty, and keeps the plans. So the
+plans are made both on empty tables and on full ones, without looking at the parameters.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from jobsd.clock import monotonic
+from jobsd.dispatcher import dispatcher
+from jobsd.jobs import claims, enqueue, ready
+from jobsd.worker.places import Places
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from jobsd.database.connection import Session
+    from jobsd.database.statements import Statement
+
+ROWS = 1_000_000
+_BIG = {"jobs", "ready_executions", "scheduled_executions", "claims"}
+_QUEUES = {"ready_executions", "scheduled_executions"}
+_WALKS_ALL = {"Seq Scan", "Bitmap Heap Scan"}
+_GATHERS = {"Sort", "Incremental Sort", "Hash", "Hash Join", "Merge Join", "Aggregate"}
+
+_FILL = f"""
+INSERT INTO jobsd.jobs (id, queue_name, class_name, scheduled_at)
+    SELECT i, 'q' || i % 5, 'x', now() + interval '1 day'
+    FROM generate_series(1, {ROWS}) AS i;
+INSERT INTO jobsd.ready_executions (job_id, position, priority, queue_name)
+    SELECT i, i, i % 3, 'q' || i % 5 FROM generate_series(1, {ROWS} / 2) AS i;
+INSERT INTO jobsd.scheduled_executions (job_id, scheduled_at, priority, queue_name)
+    SELECT i, now() + interval '1 day', 0, 'q' || i % 5
+    FROM generate_series({ROWS} / 2 + 1, {ROWS}) AS i;
+ANALYZE jobsd.jobs, jobsd.ready_executions, jobsd.scheduled_executions;
+"""
+
+_PLACES = Places().segments([None])
+_NAMED = Places().segments(["q1", "q3"])
+_DONE = {
+    "claim_ids": [1, 1],
+    "job_ids": [1, 2],
+    "started_s": [0.1, 0.1],
+    "ended_s": [0.0, 0.0],
+    "batch_ids": [1],
+    "held": [5],
+    "remaining": [3],
+    "keep": True,
+}
+_ANY = {**_PLACES, "limit": 500, "process_id": 1}
+_SOME = {**_NAMED, "limit": 500, "process_id": 1}
+_RECORD, _NOTHING = claims.STATEMENTS["record"], claims.STATEMENTS["nothing"]
+_HOT: dict[str, tuple[Statement, dict[str, Any]]] = {
+    "claim from all": (_NOTHING.with_(ready.STATEMENTS["claim_any"]), _ANY),
+    "claim from some": (_NOTHING.with_(ready.STATEMENTS["claim_named"]), _SOME),
+    "record": (_RECORD.with_(claims.STATEMENTS["no_claim"]), _DONE),
+    "record and claim": (_RECORD.with_(ready.STATEMENTS["claim_any"]), {**_DONE, **_ANY}),
+    "conclude": (
+        claims.STATEMENTS["conclude"],
+        claims.conclusion([claims.Ended(1, 1, "failed", error="{}")], "p", keep=True),
+    ),
+    "dispatch": (dispatcher.STATEMENTS["dispatch"], {"limit": 500}),
+    "names of queues": (ready.STATEMENTS["names"], {}),
+    "enqueue": (
+        enqueue.STATEMENTS["at_once"],
+        {
+            "queue_name": "q",
+            "class_name": "x",
+            "arguments": "[]",
+            "priority": 0,
+            "max_attempts": 1,
+            "retries_crash": False,
+            "always": False,
+        },
+    ),
+}
+
+
+@pytest.fixture(scope="module")
+def plans(session_target: Any) -> Iterator[dict[str, dict[str, Any]]]:
+    """The plans of the hot statements, on empty tables and on full ones."""
+    from jobsd.database.connection import Session
+
+    session = Session(session_target, "plans", deadline_s=120)
+    session.connection.execute(
+        "TRUNCATE jobsd.jobs, jobsd.ready_executions, jobsd.scheduled_executions"
+    )
+    session.connection.execute("VACUUM jobsd.jobs, jobsd.ready_executions")
+    empty = {name: _plan(session, *hot) for name, hot in _HOT.items()}
+    session.connection.execute(_FILL.encode(), prepare=False)
+    full = {name: _plan(session, *hot) for name, hot in _HOT.items()}
+    yield {"empty": empty, "full": full}
+    session.connection.execute(
+        "TRUNCATE jobsd.jobs, jobsd.ready_executions, jobsd.scheduled_executions"
+    )
+    session.close()
+
+
+def _plan(session: Session, statement: Statement, parameters: dict[str, Any]) -> Any:
+    """Return the plan that is made without looking at the parameters."""
+    names: list[str] = []
+
+    def number(match: re.Match[str]) -> str:
+        names.append(match[1]) if match[1] not in names else None
+        return f"${names.index(match[1]) + 1}"
+
+    text = re.sub(r"%\((\w+)\)s", number, statement.render("jobsd").decode())
+    connection = session.connection
+    connection.execute("SET plan_cache_mode = force_generic_plan")
+    connection.execute(f"PREPARE hot AS {text}".encode(), prepare=False)
+    given = ", ".join("%s" for _ in names)
+    call = f"EXPLAIN (FORMAT JSON) EXECUTE hot{f'({given})' if names else ''}"
+    values = [parameters[name] for name in names]
+    from psycopg import ClientCursor
+
+    found = ClientCursor(connection).execute(call.encode(), values).fetchone()
+    connection.execute("DEALLOCATE hot", prepare=False)
+    assert found is not None
+    return found[0][0]["Plan"]
+
+
+def _faults(node: dict[str, Any], above: tuple[str, ...] = ()) -> list[str]:
+    """Return what of a plan would cost more the more rows there are."""
+    kind, table = node["Node Type"], node.get("Relation Name", "")
+    found = [f"{kind} on {table}"] if table in _BIG and kind in _WALKS_ALL else []
+    if table in _QUEUES:
+        # Going up from the index, a Limit must come before anything that gathers rows.
+        nearest = next((one for one in reversed(above) if one in {*_GATHERS, "Limit"}), "Limit")
+        found += [] if nearest == "Limit" else [f"{nearest} of {table} without a Limit below"]
+    for child in node.get("Plans", []):
+        apart = child.get("Parent Relationship") in {"InitPlan", "SubPlan"}
+        found += _faults(child, () if apart else (*above, kind))
+    return found
+
+
+@pytest.mark.parametrize("state", ["empty", "full"])
+@pytest.mark.parametrize("name", list(_HOT))
+def test_a_hot_statement_walks_indexes(
+    name: str, state: str, plans: dict[str, dict[str, Any]]
+) -> None:
+    plan = plans[state][name]
+
+    assert _faults(plan) == [], json.dumps(plan, indent=1)
+
+
+def test_the_names_of_queues_are_found_without_reading_all_rows(session: Session) -> None:
+    session.connection.execute(
+        "INSERT INTO jobsd.ready_executions SELECT i, i, 0, 'q' || i % 5"
+        " FROM generate_series(1, 200000) i"
+    )
+    began = monotonic()
+
+    names = ready.queue_names(session)
+
+    assert (names, monotonic() - began < 1) == (["q0", "q1", "q2", "q3", "q4"], True)
