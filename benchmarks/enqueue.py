@@ -1,0 +1,161 @@
+"""How fast jobs are stored: the public way beside the driver's, into the same two tables."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import partial
+from typing import TYPE_CHECKING
+
+from jobsd import configure, enqueue_many
+from jobsd.database.statements import Statements
+
+from . import wire
+from .children import Children, cpu_of, span_s
+from .jobs import noop
+from .meter import Meter
+from .pairs import Case, Contender, Measured
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from .server import Database, Server
+
+    Prepare = Callable[[Database, int], Callable[[], None]]
+    """Connects, warms up, and returns what stores so many jobs."""
+
+BULK = 1000
+_CLIENTS = 8
+_STATEMENTS = {
+    statement.name: statement.render("jobsd")
+    for statement in Statements("benchmarks", "plain.sql")
+}
+
+
+def cases(server: Server, scale: float) -> Iterator[Case]:
+    """Yield each way to enqueue; the last ones say what eight clients gain over one."""
+    few, many = max(10, int(5_000 * scale)), max(BULK, int(200_000 * scale) // BULK * BULK)
+    ways: list[tuple[str, Prepare, Prepare, int, int, str]] = [
+        ("one at a time", _one_by_one, _plain_one_by_one, few, 1, "ratio ≥ 0.85"),
+        ("8 clients at once", _one_by_one, _plain_one_by_one, 2 * few, _CLIENTS, ""),
+        ("bulk by 1,000", _in_bulk, _plain_in_bulk, many, 1, "≥ 100,000 jobs/s, ratio ≥ 0.6"),
+        ("in a caller's transaction", _within, _plain_within, few, 1, ""),
+    ]
+    for name, ours, theirs, jobs, clients, target in ways:
+        yield Case(
+            name,
+            _contender("jobsd", server, ours, jobs, clients),
+            _contender("driver", server, theirs, jobs, clients),
+            target=target,
+        )
+    for name, way in (("jobsd", _one_by_one), ("driver", _plain_one_by_one)):
+        yield Case(
+            f"{name}: 8 clients to one",
+            _contender("8 clients", server, way, 2 * few, _CLIENTS),
+            _contender("1 client", server, way, few, 1),
+            target="ratio ≥ 3" if name == "jobsd" else "",
+        )
+
+
+def _contender(
+    name: str, server: Server, prepare: Prepare, jobs: int, clients: int
+) -> Contender:
+    once = partial(_once, server, prepare, jobs, clients)
+
+    def count() -> float:
+        with wire.recorded() as record:
+            once()
+            return record.round_trips() / jobs
+
+    return Contender(name, once, count)
+
+
+def _once(server: Server, prepare: Prepare, jobs: int, clients: int) -> Measured:
+    each = jobs // clients
+    with server.database() as database:
+        database.settle()
+        children = Children(clients, lambda _: prepare(database, each))
+        meter = Meter(server, database.name)
+        laps = children.run()
+        usage = meter.read().per(each * clients, cpu_of(laps))
+        return Measured({"jobs_per_s": each * clients / span_s(laps)}, replace(usage))
+
+
+def _one_by_one(database: Database, jobs: int) -> Callable[[], None]:
+    configure(database.url)
+    noop.enqueue(0)
+
+    def work() -> None:
+        for number in range(jobs):
+            noop.enqueue(number)
+
+    return work
+
+
+def _plain_one_by_one(database: Database, jobs: int) -> Callable[[], None]:
+    connection = database.connect()
+    connection.execute(_STATEMENTS["insert"], ("[0]",))
+
+    def work() -> None:
+        for number in range(jobs):
+            connection.execute(_STATEMENTS["insert"], (f"[{number}]",))
+
+    return work
+
+
+def _in_bulk(database: Database, jobs: int) -> Callable[[], None]:
+    configure(database.url)
+    noop.enqueue(0)
+
+    def work() -> None:
+        for first in range(0, jobs, BULK):
+            enqueue_many(noop.with_args(number) for number in range(first, first + BULK))
+
+    return work
+
+
+def _plain_in_bulk(database: Database, jobs: int) -> Callable[[], None]:
+    connection = database.connect()
+    connection.execute(_STATEMENTS["take_ids"], (1,))
+
+    def work() -> None:
+        for first in range(0, jobs, BULK):
+            with connection.transaction(), connection.cursor() as cursor:
+                cursor.execute(_STATEMENTS["take_ids"], (BULK,))
+                ids = [row[0] for row in cursor.fetchall()]
+                with cursor.copy(_STATEMENTS["copy_jobs"]) as copy:
+                    for number, job_id in enumerate(ids, first):
+                        copy.write_row((job_id, "default", "noop", f"[{number}]"))
+                with cursor.copy(_STATEMENTS["copy_ready"]) as copy:
+                    for job_id in ids:
+                        copy.write_row((job_id, job_id, 0, "default"))
+
+    return work
+
+
+def _within(database: Database, jobs: int) -> Callable[[], None]:
+    configure(database.url)
+    connection = database.connect(autocommit=False)
+    connection.execute(_STATEMENTS["make_orders"])
+    connection.commit()
+
+    def work() -> None:
+        for number in range(jobs):
+            connection.execute(_STATEMENTS["order"], (number,))
+            noop.using(connection=connection).enqueue(number)
+            connection.commit()
+
+    return work
+
+
+def _plain_within(database: Database, jobs: int) -> Callable[[], None]:
+    connection = database.connect(autocommit=False)
+    connection.execute(_STATEMENTS["make_orders"])
+    connection.commit()
+
+    def work() -> None:
+        for number in range(jobs):
+            connection.execute(_STATEMENTS["order"], (number,))
+            connection.execute(_STATEMENTS["insert"], (f"[{number}]",))
+            connection.commit()
+
+    return work

@@ -1,0 +1,24 @@
+"""Puts many rows into the product's tables at once, where it is not the enqueue that counts."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from jobsd.database.statements import Statements
+
+if TYPE_CHECKING:
+    from .server import Database
+
+_STATEMENTS = Statements("benchmarks", "filling.sql")
+
+
+def fill(database: Database, class_name: str, jobs: int, *, state: str = "ready") -> None:
+    """Store so many jobs: "ready", "finished" some days ago, or "scheduled" for next year."""
+    with database.connect() as connection:
+        statement = _STATEMENTS[state].render("jobsd")
+        for first in range(1, jobs + 1, _BATCH):
+            last = min(jobs, first + _BATCH - 1)
+            connection.execute(statement, (class_name, first, last))
+
+
+_BATCH = 1_000_000

@@ -1,0 +1,31 @@
+-- ready: store jobs that may run.
+WITH job AS (
+    INSERT INTO jobsd.jobs (queue_name, class_name, arguments)
+    SELECT 'default', %s, jsonb_build_array(number)
+    FROM generate_series(%s::bigint, %s::bigint) AS number
+    RETURNING id, queue_name, priority
+)
+INSERT INTO jobsd.ready_executions (job_id, position, priority, queue_name)
+SELECT id, id, priority, queue_name
+FROM job
+ORDER BY id;
+
+-- finished: store jobs that have run.
+INSERT INTO jobsd.jobs (
+    queue_name, class_name, arguments, attempts, created_at, started_at, finished_at, outcome
+)
+SELECT
+    'default', %s, jsonb_build_array(number), 1, now() - interval '3 days',
+    now() - interval '3 days', now() - interval '3 days', 'finished'
+FROM generate_series(%s::bigint, %s::bigint) AS number;
+
+-- scheduled: store jobs whose time has not come.
+WITH job AS (
+    INSERT INTO jobsd.jobs (queue_name, class_name, arguments, scheduled_at)
+    SELECT 'default', %s, jsonb_build_array(number), now() + interval '1 year'
+    FROM generate_series(%s::bigint, %s::bigint) AS number
+    RETURNING id, queue_name, priority, scheduled_at
+)
+INSERT INTO jobsd.scheduled_executions (job_id, scheduled_at, priority, queue_name)
+SELECT id, scheduled_at, priority, queue_name
+FROM job;

@@ -1,0 +1,113 @@
+"""The product's workers, forked and run as the supervisor does, without the supervisor.
+
+So a benchmark may begin at an exact moment, and sees the jobs finish in the shared memory
+that the monitor reads: a job is counted there once its outcome is committed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+from typing import TYPE_CHECKING
+
+from jobsd.configuration.options import JobsOptions, WorkerOptions
+from jobsd.instruments import logs
+from jobsd.processes.board import Board
+from jobsd.processes.process import Context, listen_to_signals, run
+from jobsd.worker.worker import Worker
+
+from .children import Children
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator
+
+    from jobsd.database.connection import Target
+    from jobsd.jobs.current import CurrentJob
+    from jobsd.processes.counters import QueueCounters
+    from jobsd.processes.slot import Slot
+
+    from .children import Lap
+
+# As an operator finds them, history kept.
+JOBS_OPTIONS = JobsOptions(
+    preserve_finished_jobs=True,
+    clear_finished_jobs_after_s=86400.0,
+    default_concurrency_control_period_s=180.0,
+    filter_arguments=(),
+)
+
+
+def worker_options(threads: int) -> WorkerOptions:
+    """Return the shipped settings of a worker, but for its threads."""
+    return WorkerOptions(
+        queues=("*",),
+        threads=threads,
+        processes=1,
+        polling_interval_s=0.1,
+        prefetch=None,
+        max_jobs=None,
+        max_memory=None,
+        max_age_s=None,
+    )
+
+
+class Workers:
+    """Worker processes that are ready to begin."""
+
+    def __init__(self, target: Target, processes: int, threads: int) -> None:
+        board = Board()
+        board.supervisor_pid = os.getpid()
+        self._slots = [_taken(board) for _ in range(processes)]
+        self._counters: list[QueueCounters] = []
+        self._children = Children(
+            processes, lambda number: _worker(board, self._slots[number], target, threads)
+        )
+
+    def go(self) -> float:
+        """Let them connect and claim; return when (monotonic)."""
+        return self._children.go()
+
+    def finished(self) -> int:
+        """Return how many jobs have succeeded and are recorded as such."""
+        if len(self._counters) < len(self._slots):
+            self._counters = [counters for slot in self._slots for counters in slot.queues()]
+        return sum(counters.outcome("finished") for counters in self._counters)
+
+    def stop(self) -> list[Lap[int]]:
+        """Let them drain and end; return their laps, whose values are their exit statuses."""
+        for pid in self._children.pids:
+            os.kill(pid, signal.SIGTERM)
+        return self._children.laps()
+
+
+@contextlib.contextmanager
+def working(target: Target, processes: int, threads: int) -> Generator[Workers]:
+    """Have workers at work for the length of the block."""
+    workers = Workers(target, processes, threads)
+    workers.go()
+    try:
+        yield workers
+    finally:
+        workers.stop()
+
+
+def _taken(board: Board) -> Slot:
+    slot = board.free_slot()
+    assert slot is not None  # noqa: S101 - there are 256 of them
+    slot.take("worker", f"worker-benchmark-{os.getpid()}-{slot.index}")
+    return slot
+
+
+def _worker(board: Board, slot: Slot, target: Target, threads: int) -> Callable[[], int]:
+    context = Context(board, slot, slot.name)
+    slot.set_pid(os.getpid())
+    listen_to_signals(context)
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    logs.configure("json", "info", kind="worker", name=slot.name, stream=nowhere)
+    worker = Worker(context, target, worker_options(threads), JOBS_OPTIONS, bind=_bind)
+    return lambda: run(worker, context)
+
+
+def _bind(job: CurrentJob) -> logs.bind_job:
+    return logs.bind_job(job.id, job.class_name, job.queue_name, job.attempt)
