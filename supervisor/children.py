@@ -57,6 +57,8 @@ class Child:
     kill_at: float | None = None
     """When it is killed if it has not ended by then."""
     killed: bool = False
+    seen_up: bool = False
+    """Whether it was up at the end of a round: whoever waits for it has seen it then."""
 
     @property
     def up(self) -> bool:
@@ -73,9 +75,13 @@ class Child:
         kill_at: float | None = None,
         by: signal.Signals = signal.SIGTERM,
     ) -> None:
-        """Tell it to end. Without `kill_at` it may take its time."""
-        self.asked, self.kill_at = reason, kill_at
-        self.send(by)
+        """Tell it to end. Without `kill_at` it may take its time.
+
+        Who hangs is being killed for it, and stays so: that its jobs fail is the truth.
+        """
+        if self.asked != "hung":
+            self.asked, self.kill_at = reason, kill_at
+            self.send(by)
 
     def kill(self) -> None:
         """End it now."""

@@ -27,6 +27,9 @@ if TYPE_CHECKING:
     from .fork import Fork
     from .memory import MemoryKills
 
+BOOT_REST_MIN_S = 0.01
+BOOT_REST_MAX_S = 0.25
+
 _REAPED_MAX = 1000
 """Dead processes taken in one round; a job may leave us any number of orphans."""
 
@@ -120,6 +123,20 @@ class Crew:
             if child.kill_at is not None and now >= child.kill_at:
                 self._tell("process.killed", **child.facts(), reason=child.asked)
                 child.kill()
+
+    def boot_rest_s(self) -> float:
+        """Return how soon to look at who boots: a first tick sends no signal.
+
+        Who came up after it was looked at is looked at once more.
+        """
+        rests = [
+            min(BOOT_REST_MAX_S, max(BOOT_REST_MIN_S, child.slot.age_s / 4))
+            for child in self.living.values()
+            if not child.seen_up
+        ]
+        for child in self.living.values():
+            child.seen_up = child.up
+        return min(rests, default=float("inf"))
 
     def next_due(self, now: float) -> float:
         """Return when there is something to do, if nothing happens before."""

@@ -64,7 +64,10 @@ class Report:
         return rows + [_row(child, "leaving") for child in leaving]
 
     def _all_up(self) -> bool:
-        return all(place.child is not None and place.child.up for place in self._crew.places)
+        return self._up() == len(self._crew.places)
+
+    def _up(self) -> int:
+        return sum(p.child is not None and p.child.up for p in self._crew.places)
 
     def _tell_status(self) -> None:
         status = self._sentence()
@@ -74,11 +77,10 @@ class Report:
             self._notify(f"STATUS={status}")
 
     def _sentence(self) -> str:
-        living = list(self._crew.living.values())
         if self._board.stopping:
-            return f"stopping, {_processes(len(living))} left"
-        up = sum(child.up for child in living)
+            return f"stopping, {_processes(len(self._crew.living))} left"
         wanted = len(self._crew.places)
+        up = self._up()
         wait = "" if self._board.database_up else ", waiting for the database"
         return f"{_processes(up) if up == wanted else f'{up} of {wanted} processes'} up{wait}"
 

@@ -90,9 +90,7 @@ class Stop:
     def _dismiss(self, number: signal.Signals, kill_at: float) -> None:
         self._kill_at = kill_at
         for child in self._crew.of(*_BELOW):
-            # Who hangs is being killed for it: that its jobs fail is the truth.
-            if child.asked != "hung":
-                child.dismiss("stop", kill_at, number)
+            child.dismiss("stop", kill_at, number)
 
     def _last_words(self, now: float) -> float:
         """Tell the monitor to end; return by when it must."""

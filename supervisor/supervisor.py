@@ -47,8 +47,6 @@ if TYPE_CHECKING:
     from .children import ChildSpec, Death
 
 REST_MAX_S = 1.0
-BOOT_REST_S = 0.25
-"""While somebody boots: its first tick sends no signal."""
 
 
 def _nothing(*_: Any) -> None:  # noqa: ANN401 - takes whatever it is given
@@ -110,7 +108,7 @@ class Supervisor:
         """Supervise; return the exit status of the whole program."""
         board = self._board
         board.supervisor_pid = os.getpid()
-        board.supervisor_name = new_name("supervisor")
+        board.supervisor_name = board.supervisor_name or new_name("supervisor")
         board.started_us = time.time_ns() // 1000
         adopt_orphans()
         self._tell("supervisor.started", processes=len(self._crew.places))
@@ -155,7 +153,8 @@ class Supervisor:
         """Go on with the stop; return whether it is over."""
         if stop.drains:
             self._watch.look(self._crew.living.values(), now)
-            self._crew.fill(lambda: False, "monitor")
+            if self._crew.living or self._board.dead():
+                self._crew.fill(lambda: False, "monitor")
         if not stop.go_on(now):
             return False
         stop.finish()
@@ -253,13 +252,8 @@ class Supervisor:
             dues.append(self._stop.next_due())
         else:
             dues += [self._reload.due or float("inf"), self._succession.next_due()]
-        rests = [REST_MAX_S, self._options.hang_timeout_s / 4, *(due - now for due in dues)]
-        rests += [
-            min(BOOT_REST_S, max(0.01, child.slot.age_s / 4))
-            for child in self._crew.living.values()
-            if not child.up
-        ]
-        return max(0.0, min(rests))
+        rests = [REST_MAX_S, self._options.hang_timeout_s / 4, self._crew.boot_rest_s()]
+        return max(0.0, min(*rests, *(due - now for due in dues)))
 
     def _tell(self, event: str, **facts: Any) -> None:  # noqa: ANN401 - as `emit`
         tell(self._board, event, **facts)

@@ -115,3 +115,14 @@ def test_a_process_without_a_row_has_the_time_to_drain_and_no_more(start: Start)
     tree.wait("process.killed")
     buried = tree.wait("buried")
     assert (buried["reason"], buried["exit_code"]) == ("row", -signal.SIGKILL)
+
+
+def test_a_process_that_hangs_while_it_drains_has_hung(start: Start) -> None:
+    tree = start(("monitor", 1), ("worker", 1), hang_timeout_s=HANG_S)
+    tree.command("worker.deaf")
+    tree.wait("process.hung")
+
+    tree.send(signal.SIGTERM)
+
+    assert tree.wait("buried", kind="worker")["reason"] == "hung"
+    assert tree.process.wait(5) == 0
