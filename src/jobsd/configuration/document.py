@@ -33,6 +33,7 @@ DEEPEST = 32
 MOST_VALUES = 250_000
 MOST_FROM_VARIABLES = 1 << 20
 
+_TOO_DEEP = f"values are nested more than {DEEPEST} deep"
 _QUICK = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _CORE = "tag:yaml.org,2002:"
 _SURROGATE = re.compile("[\ud800-\udfff]")
@@ -64,8 +65,12 @@ def _events(text: str) -> c.Iterator[yaml.Event]:
     try:
         yield from yaml.parse(text, Loader=_QUICK)
     except yaml.YAMLError:
-        for _ in yaml.parse(text, Loader=yaml.SafeLoader):
-            pass
+        depth = 0
+        for event in yaml.parse(text, Loader=yaml.SafeLoader):
+            depth += isinstance(event, yaml.CollectionStartEvent)
+            depth -= isinstance(event, yaml.CollectionEndEvent)
+            if depth > DEEPEST:  # each level makes this parser slower for all that follow
+                raise _Malformed(*_span(event), _TOO_DEEP) from None
         raise
 
 
@@ -124,8 +129,7 @@ class _Composer:
 
     def _scalar(self, event: yaml.ScalarEvent) -> Scalar:
         place = self._place(event)
-        if event.tag not in {None, "!", f"{_CORE}str"}:
-            raise self._malformed(event, f"the tag {quoted(str(event.tag))} is not allowed")
+        self._require_tag(event, event.tag, {None, "!", f"{_CORE}str"})
         found = self._masked.within(*_span(event))
         values = [substitution.value(self._environ) for substitution in found]
         for substitution in found:
@@ -141,14 +145,14 @@ class _Composer:
         return Scalar(place, text, plain, tuple(one.name for one in found if one.name))
 
     def _sequence(self, event: yaml.SequenceStartEvent, depth: int) -> Sequence:
-        self._require_no_tag(event)
+        self._require_tag(event, event.tag, _COLLECTIONS)
         items: list[Node] = []
         while not isinstance(following := next(self._events), yaml.SequenceEndEvent):
             items.append(self._node(following, depth + 1))
         return Sequence(self._place(event), tuple(items))
 
     def _mapping(self, event: yaml.MappingStartEvent, depth: int) -> Mapping:
-        self._require_no_tag(event)
+        self._require_tag(event, event.tag, _COLLECTIONS)
         pairs: dict[str, Pair] = {}
         merged: dict[str, Pair] = {}
         while not isinstance(following := next(self._events), yaml.MappingEndEvent):
@@ -201,11 +205,13 @@ class _Composer:
     def _descend(self, event: yaml.Event, depth: int) -> None:
         self._deepest = max(self._deepest, depth)
         if depth > DEEPEST:
-            raise self._malformed(event, f"values are nested more than {DEEPEST} deep")
+            raise self._malformed(event, _TOO_DEEP)
 
-    def _require_no_tag(self, event: yaml.SequenceStartEvent | yaml.MappingStartEvent) -> None:
-        if event.tag not in _COLLECTIONS:
-            raise self._malformed(event, f"the tag {quoted(str(event.tag))} is not allowed")
+    def _require_tag(
+        self, event: yaml.Event, tag: str | None, allowed: c.Set[str | None]
+    ) -> None:
+        if tag not in allowed:
+            raise _Malformed(*_span(event), f"the tag {quoted(str(tag))} is not allowed")
 
     def _require_text(self, place: Place, text: str) -> None:
         """Refuse what PostgreSQL can't hold as text."""
@@ -217,7 +223,7 @@ class _Composer:
     def _place(self, event: yaml.Event) -> Place:
         """Return where a value stands, without the anchor or tag before it."""
         text, (start, end) = self._masked.text, _span(event)
-        while text[start : start + 1] in {"&", "!"}:
+        while start < end and text[start] in "&!":
             while start < end and not text[start].isspace():
                 start += 1
             while start < end and text[start].isspace():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
+from codecs import BOM_UTF8
 from typing import TYPE_CHECKING
 
 from jobsd.configuration.source import Place, Source
@@ -60,23 +61,15 @@ def _content(path: Path) -> bytes | None:
 
 def _decoded(name: str, content: bytes) -> str:
     """Return the text with a line feed as its only line end, and without a byte order mark."""
+    content = content.removeprefix(BOM_UTF8)
     try:
-        text = content.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        text = content.decode("utf-8", errors="replace")
-        at = len(content[: _first_fault(content)].decode("utf-8"))
-        place = Place(Source(name, _with_newlines(text)), at, at + 1)
-        hint = "save the file as UTF-8"
-        raise UnreadableError(place.fault("this is not UTF-8", hint)) from None
-    return _with_newlines(text)
-
-
-def _first_fault(content: bytes) -> int:
-    try:
-        content.decode("utf-8")
+        return _with_newlines(content.decode())
     except UnicodeDecodeError as error:
-        return error.start
-    return len(content)
+        at = len(_with_newlines(content[: error.start].decode()))
+        source = Source(name, _with_newlines(content.decode(errors="replace")))
+        hint = "save the file as UTF-8"
+        fault = Place(source, at, at + 1).fault("this is not UTF-8", hint)
+        raise UnreadableError(fault) from None
 
 
 def _with_newlines(text: str) -> str:

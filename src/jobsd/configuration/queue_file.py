@@ -169,13 +169,21 @@ def _supervisor(entry: Entry, root: Path, *, part: bool) -> SupervisorOptions:
             hang_timeout_s=entry.read("hang_timeout", duration(1.0, DAY_S), 60.0),
             pidfile=entry.read("pidfile", optional(text(lambda path: root / path)), None),
         )
-        if not part and options.process_alive_threshold_s <= 2 * options.heartbeat_interval_s:
-            entry.wrong(
-                "process_alive_threshold",
-                "must be more than twice heartbeat_interval",
-                "else one late heartbeat makes a living process look dead",
-            )
+        if not part:
+            _judge_heartbeats(entry, options)
         return options
+
+
+def _judge_heartbeats(entry: Entry, options: SupervisorOptions) -> None:
+    if options.process_alive_threshold_s > 2 * options.heartbeat_interval_s:
+        return
+    hint = "else one late heartbeat makes a living process look dead"
+    if entry.is_given("process_alive_threshold"):
+        message = "must be more than twice heartbeat_interval"
+        entry.wrong("process_alive_threshold", message, hint)
+    else:
+        message = "must be less than half of process_alive_threshold"
+        entry.wrong("heartbeat_interval", message, hint)
 
 
 def _monitor(entry: Entry) -> MonitorOptions:

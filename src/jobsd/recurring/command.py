@@ -75,6 +75,8 @@ def _call(text: str) -> Command:
     for keyword in node.keywords:
         if keyword.arg is None:
             raise CommandError("two stars can't unpack arguments here")
+        if keyword.arg in kwargs:
+            raise CommandError(f"the argument {keyword.arg} is given twice")
         kwargs[keyword.arg] = _value(keyword.value)
     return Command(target, tuple(map(_value, node.args)), kwargs)
 

@@ -1,0 +1,208 @@
+"""The two files as a whole: what runs, from which folder, with which defaults."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from configuration.project import SEED, Project
+from jobsd.configuration.flags import Flags
+from jobsd.configuration.load import load, project_root
+from jobsd.configuration.options import (
+    DispatcherOptions,
+    JobsOptions,
+    MonitorOptions,
+    SchedulerOptions,
+    SupervisorOptions,
+    WorkerOptions,
+)
+
+SHIPPED = Path(__file__).parents[2]
+DAY = 86_400.0
+WORKER = WorkerOptions(("*",), 3, 1, 0.1, None, None, None, None)
+DISPATCHER = DispatcherOptions(
+    1.0, 500, concurrency_maintenance=True, concurrency_maintenance_interval_s=600.0
+)
+
+
+def test_without_files_one_dispatcher_and_one_worker_run(project: Project) -> None:
+    options = project.load()
+
+    assert (options.workers, options.dispatchers, options.tasks) == (
+        (WORKER,),
+        (DISPATCHER,),
+        (),
+    )
+
+
+def test_every_other_setting_has_the_default_that_is_documented(project: Project) -> None:
+    options = project.load()
+
+    assert (options.scheduler, options.supervisor, options.monitor, options.jobs) == (
+        SchedulerOptions(
+            dynamic_tasks_enabled=True, polling_interval_s=5.0, keep_history_for_s=30 * DAY
+        ),
+        SupervisorOptions(5.0, 10.0, 60.0, 60.0, None),
+        MonitorOptions("127.0.0.1:9394", bind_is_default=True),
+        JobsOptions(
+            preserve_finished_jobs=True,
+            clear_finished_jobs_after_s=DAY,
+            default_concurrency_control_period_s=180.0,
+            filter_arguments=(),
+        ),
+    )
+
+
+def test_the_rest_has_its_default_too(project: Project) -> None:
+    options = project.load()
+
+    assert (options.environment, options.time_zone, options.imports) == (
+        "development",
+        "UTC",
+        (),
+    )
+    assert (options.log_format, options.log_level, options.skip_recurring) == (
+        None,
+        "info",
+        False,
+    )
+    assert options.only == {"worker", "dispatcher", "scheduler"}
+    assert (options.database.url, options.database.listen_url) == (None, None)
+    assert (options.database.schema, options.database.wakeups) == ("jobsd", "auto")
+
+
+@pytest.mark.parametrize(("given", "processes"), [(None, 1), ("4", 4)])
+def test_the_file_of_the_seed_works_as_it_stands(
+    project: Project, given: str | None, processes: int
+) -> None:
+    project.write("config/queue.yml", SEED)
+    project.environ = {} if given is None else {"JOB_CONCURRENCY": given}
+
+    options = project.load()
+
+    assert [worker.processes for worker in options.workers] == [processes]
+    assert options.dispatchers == (DISPATCHER,)
+
+
+def test_the_shipped_files_hold_the_seed_and_the_two_shipped_tasks() -> None:
+    options = load(SHIPPED, {"JOB_CONCURRENCY": "4"}, Flags())
+
+    assert options.workers == (WorkerOptions(("*",), 3, 4, 0.1, None, None, None, None),)
+    assert [(t.key, t.schedule, t.run_at_start) for t in options.tasks] == [
+        ("heartbeat", "every 5 minutes", True),
+        ("clear_finished", "every hour at minute 12", False),
+    ]
+    assert options.warnings == ()
+
+
+def test_every_key_that_the_shipped_file_shows_in_comments_is_one(project: Project) -> None:
+    shown = (SHIPPED / "config/queue.yml").read_text()
+    head, body = shown.split("default:\n")
+    assert head.count("#") == len(head.splitlines())
+    uncommented = re.sub(r"^( +)# ", r"\1", body, flags=re.MULTILINE)
+    project.write("config/queue.yml", "default:\n" + uncommented)
+
+    options = project.load()
+
+    assert (options.workers, options.imports) == ((WORKER,), ("app.jobs",))
+
+
+def test_a_missing_file_is_a_warning(project: Project) -> None:
+    options = project.load(Flags(config="config/other.yml"))
+
+    assert options.warnings == (
+        "config/other.yml does not exist: the built-in configuration is used",
+        "config/recurring.yml does not exist: there are no recurring tasks",
+    )
+
+
+def test_workers_alone_mean_no_dispatcher(project: Project) -> None:
+    project.queue("workers: [{threads: 5}]")
+
+    options = project.load()
+
+    assert (len(options.workers), options.dispatchers) == (1, ())
+
+
+def test_dispatchers_alone_mean_no_worker(project: Project) -> None:
+    project.queue("dispatchers: [{batch_size: 5}]")
+
+    options = project.load()
+
+    assert (options.workers, len(options.dispatchers)) == ((), 1)
+
+
+def test_other_keys_alone_leave_both(project: Project) -> None:
+    project.queue("time_zone: Europe/Madrid")
+
+    options = project.load()
+
+    assert (len(options.workers), len(options.dispatchers)) == (1, 1)
+
+
+def test_nothing_to_run_is_a_fault(project: Project) -> None:
+    project.queue("workers: []\ndispatchers: []\n")
+
+    fault = project.fault()
+
+    assert (fault.message, fault.source) == ("no processes configured", "config/queue.yml:1:10")
+
+
+def test_workers_without_a_process_are_nothing_to_run(project: Project) -> None:
+    project.queue("workers: [{processes: 0}]")
+
+    assert project.fault().message == "no processes configured"
+
+
+def test_a_recurring_task_is_something_to_run(project: Project) -> None:
+    project.queue("workers: []\ndispatchers: []\n")
+    project.recurring("beat: {class: HeartbeatJob, schedule: every hour}")
+
+    assert len(project.load().tasks) == 1
+
+
+def test_a_scheduler_that_is_asked_for_is_something_to_run(project: Project) -> None:
+    project.queue("workers: []\ndispatchers: []\nscheduler: {polling_interval: 1}\n")
+
+    assert project.load().scheduler.polling_interval_s == 1.0
+
+
+def test_only_kinds_that_are_not_configured_is_a_fault(project: Project) -> None:
+    project.queue("workers: [{threads: 1}]")
+
+    fault = project.fault(Flags(only="dispatcher"))
+
+    assert fault.message == "no processes configured"
+    assert fault.hint == "--only asks for dispatcher, and there is none"
+
+
+def test_paths_are_those_of_the_project(project: Project) -> None:
+    project.write("etc/q.yml", "supervisor: {pidfile: run/jobsd.pid}")
+
+    options = project.load(Flags(config="etc/q.yml"))
+
+    assert options.supervisor.pidfile == project.root / "run/jobsd.pid"
+
+
+def test_the_project_is_the_working_directory_when_that_is_configured(project: Project) -> None:
+    project.write("here/config/recurring.yml", "")
+
+    root = project_root(project.root / "here", {"JOBSD_HOME": "/elsewhere"})
+
+    assert root == project.root / "here"
+
+
+def test_the_project_is_jobsd_home_otherwise(project: Project) -> None:
+    assert project_root(project.root, {"JOBSD_HOME": "/elsewhere"}) == Path("/elsewhere")
+
+
+def test_without_either_the_project_is_the_working_directory(project: Project) -> None:
+    assert project_root(project.root, {}) == project.root
+
+
+def test_no_password_is_in_the_options_as_text(project: Project) -> None:
+    project.queue("database: {url: 'postgres://u:hidden@h/d', listen_url: 'password=hidden'}")
+
+    assert "hidden" not in repr(project.load())

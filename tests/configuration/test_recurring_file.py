@@ -1,0 +1,279 @@
+"""The keys of recurring.yml."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from jobsd.recurring.task import TaskOptions
+
+if TYPE_CHECKING:
+    from configuration.project import Project
+
+
+def test_a_task_has_what_its_keys_say(project: Project) -> None:
+    project.recurring("""
+        beat:
+          class: HeartbeatJob
+          schedule: at 5am every day
+          args: [1, two, {three: 3.5}]
+          queue: slow
+          priority: -5
+          description: "Beats"
+          time_zone: Asia/Tokyo
+          enabled: false
+          run_at_start: true
+          on_missed: once
+          overlap: skip
+    """)
+
+    assert project.load().tasks == (
+        TaskOptions(
+            key="beat",
+            class_name="HeartbeatJob",
+            command=None,
+            schedule="at 5am every day",
+            arguments=(1, "two", {"three": 3.5}),
+            queue_name="slow",
+            priority=-5,
+            description="Beats",
+            time_zone="Asia/Tokyo",
+            enabled=False,
+            run_at_start=True,
+            on_missed="once",
+            overlap="skip",
+            source="config/recurring.yml:2",
+        ),
+    )
+
+
+def test_a_task_has_defaults(project: Project) -> None:
+    project.queue("time_zone: Europe/Lisbon")
+
+    task = project.task("class: A, schedule: every hour")
+
+    assert (task.arguments, task.queue_name, task.priority, task.description) == (
+        (),
+        None,
+        None,
+        "",
+    )
+    assert (task.time_zone, task.enabled, task.run_at_start) == ("Europe/Lisbon", True, False)
+    assert (task.on_missed, task.overlap) == ("skip", "allow")
+
+
+def test_a_command_runs_in_a_queue_of_its_own(project: Project) -> None:
+    command = project.task('command: "app.tasks.cleanup(batch=500)", schedule: every hour')
+    moved = project.task('command: "app.tasks.cleanup()", schedule: every hour, queue: slow')
+
+    assert (command.command, command.queue_name) == (
+        "app.tasks.cleanup(batch=500)",
+        "recurring",
+    )
+    assert moved.queue_name == "slow"
+
+
+def test_the_example_of_the_seed_is_added_as_it_stands(project: Project) -> None:
+    project.environ = {"JOBSD_ENV": "production"}
+    project.recurring("""
+        default:
+          heartbeat:
+            class: HeartbeatJob
+            schedule: every 5 minutes
+        production:
+          daily_cleanup:
+            class: DailyCleanupJob
+            schedule: at 3am every day
+    """)
+
+    tasks = project.load().tasks
+
+    assert [(task.key, task.class_name) for task in tasks] == [
+        ("heartbeat", "HeartbeatJob"),
+        ("daily_cleanup", "DailyCleanupJob"),
+    ]
+
+
+@pytest.mark.parametrize(
+    "schedule",
+    [
+        "every 5 minutes",
+        "every hour",
+        "every hour at minute 12",
+        "at 5am every day",
+        '"*/15 * * * *"',
+        "at 3am every day",
+        '"@hourly"',
+        '"every: 90m"',
+    ],
+)
+def test_the_schedules_of_the_seed_are_good(project: Project, schedule: str) -> None:
+    assert project.task(f"class: A, schedule: {schedule}").schedule == schedule.strip('"')
+
+
+def test_an_interval_may_be_written_as_a_key(project: Project) -> None:
+    assert project.task("class: A, every: 90m").schedule == "every: 90m"
+
+
+@pytest.mark.parametrize(
+    ("args", "arguments"),
+    [
+        ("5", (5,)),
+        ("text", ("text",)),
+        ("[]", ()),
+        ("", ()),
+        ("{a: 1, b: [2]}", {"a": 1, "b": [2]}),
+        ("[[1]]", ([1],)),
+        ("2024-01-01", ("2024-01-01",)),
+        ("yes", (True,)),
+    ],
+)
+def test_arguments_are_one_value_a_list_or_a_mapping(
+    project: Project, args: str, arguments: object
+) -> None:
+    assert project.task(f"class: A, schedule: every hour, args: {args}").arguments == arguments
+
+
+@pytest.mark.parametrize(
+    ("args", "call"),
+    [
+        ("[1, {a: 2}]", "(1,), {'a': 2}"),
+        ("{a: 2}", "(), {'a': 2}"),
+        ("[1, 2]", "(1, 2), {}"),
+        ("[{a: 1}, 2]", "({'a': 1}, 2), {}"),
+    ],
+)
+def test_a_mapping_at_the_end_holds_named_arguments(
+    project: Project, args: str, call: str
+) -> None:
+    task = project.task(f"class: A, schedule: every hour, args: {args}")
+
+    assert str(task.call_arguments()) == f"({call})"
+
+
+@pytest.mark.parametrize(
+    ("written", "message", "hint"),
+    [
+        ("class: A", "task.schedule is missing", 'such as "every 5 minutes"'),
+        (
+            "class: A, schedul: every hour",
+            'unknown key "schedul" in task',
+            'did you mean "schedule"?',
+        ),
+        ("schedule: every hour", "task.class or command is missing", "say what is to be run"),
+        (
+            "clas: A, schedule: every hour",
+            'unknown key "clas" in task',
+            'did you mean "class"?',
+        ),
+        (
+            "class: A, command: a.b(), schedule: every hour",
+            "task.command can't stand beside class",
+            "keep one of the two",
+        ),
+        (
+            "command: a.b(), args: 1, schedule: every hour",
+            "task.args can't stand beside command",
+            "write them into the command",
+        ),
+        (
+            "class: A, schedule: every hour, every: 1h",
+            "task.every can't stand beside schedule",
+            "keep one of the two",
+        ),
+        ("class: A, schedule: ", "task.schedule is missing", "such as"),
+        ("class: A, schedule: [every hour]", "task.schedule must be a text, not a list", ""),
+        ("class: A, every: soon", 'task.every is no schedule: "soon" is no interval', "write"),
+        (
+            "class: A, schedule: every hour, priority: 1.5",
+            "task.priority must be a whole number from -2147483648 to 2147483647, not 1.5",
+            "",
+        ),
+        (
+            "class: A, schedule: every hour, queue: 'a*'",
+            'task.queue must be the name of one queue, without commas and stars, not "a*"',
+            "",
+        ),
+        (
+            "class: A, schedule: every hour, on_missed: al",
+            'task.on_missed must be skip, once or all, not "al"',
+            'did you mean "all"?',
+        ),
+        (
+            "class: A, schedule: every hour, overlap: never",
+            'task.overlap must be allow or skip, not "never"',
+            "",
+        ),
+        (
+            "class: A, schedule: every hour, time_zone: Mars/Base",
+            (
+                "task.time_zone must be a time zone such as Europe/Madrid, UTC or +02:00,"
+                ' not "Mars/Base"'
+            ),
+            "",
+        ),
+        (
+            "command: os.system(x), schedule: every hour",
+            "task.command can't be read: an argument is no literal: nothing is evaluated here",
+            "write a dotted call",
+        ),
+    ],
+)
+def test_what_is_wrong_with_a_task_is_told(
+    project: Project, written: str, message: str, hint: str
+) -> None:
+    project.recurring(f"good: {{class: A, schedule: every hour}}\ntask: {{{written}}}\n")
+
+    fault = project.fault()
+
+    assert fault.message == message
+    assert fault.hint.startswith(hint)
+
+
+def test_a_schedule_that_means_something_else_than_it_says_is_refused(project: Project) -> None:
+    project.recurring("task:\n  class: A\n  schedule: every 90 minutes\n")
+
+    fault = project.fault()
+
+    assert fault.source == "config/recurring.yml:3:13"
+    assert fault.message.startswith("task.schedule is no schedule: ")
+    assert "every: 90m" in fault.hint
+
+
+def test_what_may_surprise_in_a_schedule_is_a_warning(project: Project) -> None:
+    project.queue("jobs: {}")
+    project.recurring("task:\n  class: A\n  schedule: every 7 minutes\n")
+
+    (warning,) = project.load().warnings
+
+    assert warning.startswith("config/recurring.yml:1 ")
+
+
+@pytest.mark.parametrize(
+    ("written", "hint"),
+    [
+        ("", "to turn a task off write `enabled: false` below its key"),
+        ("every hour", ""),
+    ],
+)
+def test_a_task_that_is_no_mapping_is_a_fault(
+    project: Project, written: str, hint: str
+) -> None:
+    project.recurring(f"good: {{class: A, schedule: every hour}}\ntask: {written}\n")
+
+    fault = project.fault()
+
+    assert (fault.message, fault.hint) == ("task must be a mapping", hint)
+
+
+def test_a_key_that_slipped_out_of_its_task_is_told_where_it_belongs(project: Project) -> None:
+    project.recurring("good: {class: A, schedule: every hour}\nschedule: every hour\n")
+
+    assert project.fault().hint == '"schedule" belongs below the key of a task'
+
+
+def test_an_empty_file_holds_no_tasks(project: Project) -> None:
+    project.recurring("# nothing yet\n")
+
+    assert project.load().tasks == ()

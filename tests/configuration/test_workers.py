@@ -1,0 +1,163 @@
+"""What a worker's keys may hold, and what is told when they may not."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from configuration.project import Project
+
+
+def test_a_worker_holds_what_its_keys_say(project: Project) -> None:
+    worker = project.worker(
+        "queues: [urgent, 'mail_*'], threads: 256, processes: 64, polling_interval: 250ms,"
+        " prefetch: 10, max_jobs: 1000, max_memory: 512MB, max_age: 1d"
+    )
+
+    assert worker.queues == ("urgent", "mail_*")
+    assert (worker.threads, worker.processes, worker.polling_interval_s) == (256, 64, 0.25)
+    assert (worker.prefetch, worker.max_jobs) == (10, 1000)
+    assert (worker.max_memory, worker.max_age_s) == (512 << 20, 86_400.0)
+
+
+@pytest.mark.parametrize(
+    ("queues", "read"),
+    [
+        ('"*"', ("*",)),
+        ("urgent", ("urgent",)),
+        ('"a, b*,c"', ("a", "b*", "c")),
+        ("[]", ("*",)),
+        ("", ("*",)),
+        ("[1, 007, no]", ("1", "007", "no")),
+        ('["100%_sure"]', ("100%_sure",)),
+        ("[" + "q" * 255 + "]", ("q" * 255,)),
+    ],
+)
+def test_queues_are_a_text_or_a_list(
+    project: Project, queues: str, read: tuple[str, ...]
+) -> None:
+    assert project.worker(f"queues: {queues}").queues == read
+
+
+@pytest.mark.parametrize(
+    ("queues", "message"),
+    [
+        ("'*x'", 'workers[0].queues may have a star only at the end of a name, unlike "*x"'),
+        (
+            "['a*b']",
+            'workers[0].queues[0] may have a star only at the end of a name, unlike "a*b"',
+        ),
+        (
+            "['**']",
+            'workers[0].queues[0] may have a star only at the end of a name, unlike "**"',
+        ),
+        ("['a,b']", 'workers[0].queues[0] must be one queue, without a comma, not "a,b"'),
+        (
+            "['']",
+            'workers[0].queues[0] must have 1 to 255 bytes, and no NUL among them, not ""',
+        ),
+        (
+            "'a,,b'",
+            'workers[0].queues must have 1 to 255 bytes, and no NUL among them, not ""',
+        ),
+        ("{a: b}", "workers[0].queues must be a list, not a mapping"),
+        ("[[a]]", "workers[0].queues[0] must be a text, not a list"),
+        ("[null]", "workers[0].queues[0] must not be empty"),
+    ],
+)
+def test_what_can_match_no_queue_is_a_fault(
+    project: Project, queues: str, message: str
+) -> None:
+    project.queue(f"workers: [{{queues: {queues}}}]")
+
+    assert project.fault().message == message
+
+
+def test_a_name_of_256_bytes_is_too_long(project: Project) -> None:
+    project.queue(f"workers: [{{queues: [{'é' * 128}]}}]")
+
+    assert "must have 1 to 255 bytes" in project.fault().message
+
+
+@pytest.mark.parametrize(
+    ("written", "message"),
+    [
+        ("threads: 0", "threads must be a whole number from 1 to 256, not 0"),
+        ("threads: 257", "threads must be a whole number from 1 to 256, not 257"),
+        ("threads: 1.5", "threads must be a whole number from 1 to 256, not 1.5"),
+        ("threads: true", "threads must be a whole number from 1 to 256, not true"),
+        ("threads: '3'", 'threads must be a whole number from 1 to 256, not "3"'),
+        ("threads: ", "threads must be a whole number from 1 to 256, not nothing"),
+        ("threads: [3]", "threads must be a whole number from 1 to 256, not a list"),
+        (
+            "threads: " + "9" * 500,
+            f'threads must be a whole number from 1 to 256, not "{"9" * 59}…"',
+        ),
+        ("processes: -1", "processes must be a whole number from 0 to 64, not -1"),
+        ("polling_interval: 0", "polling_interval must be from 1ms to 1d, not 0"),
+        ("polling_interval: -1", "polling_interval must be a duration, not -1"),
+        ("polling_interval: 2d", 'polling_interval must be from 1ms to 1d, not "2d"'),
+        ("polling_interval: 1:30", 'polling_interval must be a duration, not "1:30"'),
+        ("polling_interval: .inf", 'polling_interval must be a duration, not ".inf"'),
+        (
+            "prefetch: some",
+            'prefetch must be auto, or a whole number from 0 to 10000, not "some"',
+        ),
+        ("max_memory: 1KB", 'max_memory must be at least 1MB, not "1KB"'),
+        ("max_memory: big", 'max_memory must be a size, not "big"'),
+        ("max_jobs: 0", "max_jobs must be a whole number from 1 to 2147483647, not 0"),
+    ],
+)
+def test_a_value_out_of_bounds_is_a_fault(project: Project, written: str, message: str) -> None:
+    project.queue(f"workers:\n  - {written}")
+
+    assert project.fault().message == f"workers[0].{message}"
+
+
+def test_a_number_in_quotes_is_told_to_lose_them(project: Project) -> None:
+    project.queue("workers: [{threads: '3'}]")
+
+    assert project.fault().hint == "remove the quotes"
+
+
+@pytest.mark.parametrize(("written", "prefetch"), [("auto", None), ("0", 0), ("10000", 10_000)])
+def test_prefetch_is_auto_or_a_number(
+    project: Project, written: str, prefetch: int | None
+) -> None:
+    assert project.worker(f"prefetch: {written}").prefetch == prefetch
+
+
+@pytest.mark.parametrize(
+    ("written", "size"),
+    [
+        ("512MB", 512 << 20),
+        ("2GB", 2 << 30),
+        ("1.5 GiB", 3 << 29),
+        ("1073741824", 1 << 30),
+        ("700m", 700 << 20),
+        ("null", None),
+    ],
+)
+def test_sizes_are_bytes_or_have_a_unit(
+    project: Project, written: str, size: int | None
+) -> None:
+    assert project.worker(f"max_memory: {written}").max_memory == size
+
+
+@pytest.mark.parametrize(
+    ("written", "seconds"),
+    [
+        ("0.5", 0.5),
+        ("250ms", 0.25),
+        ("30s", 30.0),
+        ("10m", 600.0),
+        ("2h", 7200.0),
+        ("'3'", 3.0),
+    ],
+)
+def test_durations_are_seconds_or_have_a_unit(
+    project: Project, written: str, seconds: float
+) -> None:
+    assert project.worker(f"polling_interval: {written}").polling_interval_s == seconds
