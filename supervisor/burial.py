@@ -135,13 +135,13 @@ class Burial:
         if row_id:
             self._deregister(row_id)
             self._remember(row_id)
-        emit(
-            "process.buried",
-            **_child(slot),
-            reason=slot.reason,
-            cause=error["message"],
-            **_counts(buried),
-        )
+        counts = _counts(buried)
+        # Who has ended as it was asked to has said so itself.
+        if any(counts.values()) or not cause.was_asked(slot):
+            cause_told = error["message"]
+            emit(
+                "process.buried", **_child(slot), reason=slot.reason, cause=cause_told, **counts
+            )
         return True
 
     def _settle(self, death: Death) -> Buried:

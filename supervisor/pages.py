@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+from functools import cached_property
 from http import HTTPStatus
 from typing import TYPE_CHECKING, TypeVar
 
@@ -50,9 +51,14 @@ class Pages:
     def __init__(self, board: Board, target: Target, options: Options, rounds: Rounds) -> None:
         self._board = board
         self._rounds = rounds
-        self._expected = health.Expected.by(options)
+        self._options = options
         self._figures = Fresh(_reader(target, database_figures))
         self._heartbeat = Fresh(_reader(target, last_heartbeat))
+
+    @cached_property
+    def _expected(self) -> health.Expected:
+        # At the first question: reading schedules makes a megabyte of shared memory ours.
+        return health.Expected.by(self._options)
 
     def by_path(self) -> Mapping[str, Page]:
         """Return the pages by their paths."""

@@ -87,6 +87,16 @@ def test_a_value_that_is_no_json_leaves_the_others_as_they_are() -> None:
     assert (told["count"], told["nan"], told["odd"]) == (3, "nan", "{(1, 2): 3}")
 
 
+def test_what_is_nested_without_end_ends_nobody() -> None:
+    deep: dict[str, object] = {}
+    for _ in range(5000):
+        deep = {"deeper": deep}
+
+    told = _told({"deep": deep, "long": "x" * 5000, "job_id": 7})
+
+    assert (told["job_id"], told["truncated"]) == (7, True)
+
+
 def test_sets_and_times_are_told_readably() -> None:
     told = _told({"when": datetime(2026, 1, 2, tzinfo=UTC), "tags": {"b", "a"}})
 

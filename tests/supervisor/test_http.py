@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import http.client
 import socket
+import threading
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 
@@ -12,6 +13,7 @@ import pytest
 
 from jobsd.instruments import events
 from jobsd.supervisor.http import PLACES, Reply, Server
+from monitored_tree.tree import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
@@ -31,12 +33,15 @@ def _broken(_: Message) -> Reply:
 
 @pytest.fixture(scope="module")
 def port() -> Iterator[int]:
+    before = set(threading.enumerate())
     listener = socket.create_server(("127.0.0.1", 0))
     server = Server(listener, {"/hello": _hello, "/broken": _broken})
     server.start(poll_s=0.02)
     yield listener.getsockname()[1]
     server.shutdown()
     server.server_close()
+    # Other tests fork, which no thread may be beside.
+    wait_until(lambda: set(threading.enumerate()) <= before)
 
 
 @contextlib.contextmanager

@@ -54,7 +54,9 @@ def test_the_error_names_kind_pid_signal_and_size(tree: Tree, session: Session) 
 
     error = failure(session, job)
     assert error["type"] == "ProcessExitError"
-    assert error["message"].startswith(f"worker {name} (pid {pid}) was killed by SIGVTALRM; its")
+    assert error["message"].startswith(
+        f"worker {name} (pid {pid}) was killed by SIGVTALRM; its"
+    )
     assert error["message"].endswith("MiB")
     assert (error["signal"], error["exit_code"]) == ("SIGVTALRM", None)
     assert error["threads"] == {"0": job}

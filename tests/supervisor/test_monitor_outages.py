@@ -70,9 +70,9 @@ def test_an_outage_is_told_once_at_each_end_and_deaths_are_written_afterwards(
 
         server.start()
 
-        wait_until(lambda: worker.state == FREE)
-        assert tree.board.database_up == 1
+        wait_until(lambda: worker.state == FREE and tree.board.database_up)
         assert places(session) == {job: "failed"}
+        wait_until(lambda: _told(tree, "database.back"))
         assert len(_told(tree, "database.lost")) == len(_told(tree, "database.back")) == 1
     session.close()
 

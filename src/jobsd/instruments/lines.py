@@ -102,8 +102,9 @@ def _cut(facts: Facts, excess: int) -> None:
 
 def _without_passwords(value: Any) -> Any:  # noqa: ANN401 - a fact is of any type
     if isinstance(value, dict):
+        # No deeper: what is nested without end must not end us.
         members = cast("Facts", value)
-        return {key: _without_passwords(each) for key, each in members.items()}
+        return {key: redact(shown(members[key])) for key in members}
     if value is None or isinstance(value, bool | int | float):
         return value
     return redact(shown(value))
