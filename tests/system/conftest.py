@@ -66,6 +66,8 @@ def query(empty_database: str) -> Iterator[Callable[[str], list[tuple[object, ..
 
         def ask(text: str) -> list[tuple[object, ...]]:
             cursor = connection.execute(text.encode())
-            return cursor.fetchall() if cursor.description else []
+            return (
+                cursor.fetchall() if (cursor.statusmessage or "").startswith("SELECT") else []
+            )
 
         yield ask

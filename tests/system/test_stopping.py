@@ -5,7 +5,6 @@ from __future__ import annotations
 import signal
 from typing import TYPE_CHECKING
 
-import psutil
 import pytest
 
 from system.tree import wait_for
@@ -99,12 +98,11 @@ def test_quit_while_it_drains_does_not_wait_for_the_timeout(
 def test_no_child_outlives_a_killed_supervisor_by_a_second(project: Project) -> None:
     with project.start() as tree:
         _start_slow_job(project, tree)
-        children = tree.children()
+        tree.children()
 
         tree.process.kill()
 
-        _, left = psutil.wait_procs(children, timeout=1)
-        assert left == []
+        wait_for(lambda: not tree.alive(), 1, "children outlive their supervisor")
 
 
 def test_the_next_tree_buries_what_a_killed_one_has_left(
@@ -112,9 +110,9 @@ def test_the_next_tree_buries_what_a_killed_one_has_left(
 ) -> None:
     with project.start() as tree:
         _start_slow_job(project, tree)
-        children = tree.children()
+        tree.children()
         tree.process.kill()
-        psutil.wait_procs(children, timeout=2)
+        wait_for(lambda: not tree.alive(), 2)
     assert query("SELECT FROM jobsd.claims")
 
     with project.start() as second:
