@@ -32,9 +32,14 @@ class Strangers:
 
 
 def _children() -> set[int]:
-    """Return the process ids of our children; nothing where the kernel does not tell."""
+    """Return the process ids of our children; nothing where the kernel does not tell.
+
+    Where /proc belongs to another namespace of process ids, its numbers are not ours.
+    """
     pid = os.getpid()
     try:
+        if Path("/proc/self").readlink() != Path(str(pid)):
+            return set()
         return set(map(int, Path(f"/proc/{pid}/task/{pid}/children").read_text().split()))
     except OSError:
         return set()

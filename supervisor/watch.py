@@ -81,6 +81,10 @@ class Watch:
 
 
 def _is_stopped(pid: int) -> bool:
-    stat = Path(f"/proc/{pid}/stat").read_text(encoding="ascii", errors="replace")
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text(encoding="ascii", errors="replace")
+    except OSError:
+        # There is no /proc, or it is of another namespace: the kill comes a second later.
+        return False
     # The name in parentheses may hold anything; the state comes behind it.
     return stat.rpartition(")")[2].split()[0] == "T"

@@ -118,8 +118,8 @@ def test_a_status_tells_of_a_database_that_is_away(tmp_path: Path, receiver: Rec
         )
 
 
-def _unshared() -> list[str]:
-    wrap = ["unshare", "--pid", "--fork", "--kill-child", "--mount-proc"]
+def _unshared(*more: str) -> list[str]:
+    wrap = ["unshare", "--pid", "--fork", "--kill-child", *more]
     tried = shutil.which("unshare") and subprocess.run(
         [*wrap, "true"], check=False, capture_output=True
     )
@@ -129,7 +129,7 @@ def _unshared() -> list[str]:
 
 
 def test_as_process_1_it_reaps_what_comes_to_it_and_ends_in_order(start: Start) -> None:
-    tree = start(("monitor", 1), ("worker", 1), wrap=_unshared())
+    tree = start(("monitor", 1), ("worker", 1), wrap=_unshared("--mount-proc"))
     assert tree.wait("supervisor.started")["by"] == 1
     tree.command("worker.orphan")
     tree.wait("orphan")
@@ -143,6 +143,18 @@ def test_as_process_1_it_reaps_what_comes_to_it_and_ends_in_order(start: Start) 
 
     tree.wait("process.reaped")
     assert str(outside) not in children.read_text().split()
+    os.kill(init, signal.SIGTERM)
+    assert tree.process.wait(5) == 0
+
+
+def test_a_proc_of_another_namespace_misleads_nobody(start: Start) -> None:
+    tree = start(("monitor", 1), ("worker", 1), wrap=_unshared(), hang_timeout_s=0.6)
+
+    tree.command("worker.hang")
+
+    assert tree.wait("process.exited")["reason"] == "hung"
+    tree.wait("process.replaced")
+    (init,) = map(int, Path(f"/proc/{tree.pid}/task/{tree.pid}/children").read_text().split())
     os.kill(init, signal.SIGTERM)
     assert tree.process.wait(5) == 0
 
