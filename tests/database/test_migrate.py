@@ -28,7 +28,7 @@ def test_five_at_once_apply_each_step_once(empty_database: str) -> None:
     target = Target(empty_database)
 
     with ThreadPoolExecutor(5) as pool:
-        applied = list(pool.map(lambda _: migrate(target), range(5)))
+        applied = list(pool.map(migrate, [target] * 5))
 
     assert sum(len(steps) for steps in applied) == latest_version()
 

@@ -1,0 +1,143 @@
+"""What a worker claims, in which order, and what it gives back."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING
+
+import pytest
+
+from jobsd.jobs.client import enqueue_many
+from jobsd.jobs.definition import job
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from jobsd.database.connection import Session
+
+    from .conftest import MakeWorker
+
+    Count = Callable[[str], int]
+
+_ran: list[object] = []
+_gate = threading.Event()
+
+
+@pytest.fixture(autouse=True)
+def _clean() -> Iterator[None]:
+    _ran.clear()
+    _gate.clear()
+    yield
+    _gate.set()
+
+
+@job
+def note(value: object) -> None:
+    _ran.append(value)
+
+
+@job
+def wait_for_gate(value: object = None) -> None:
+    _ran.append(value)
+    assert _gate.wait(20)
+
+
+def test_a_worker_never_claims_more_than_its_idle_threads_while_jobs_are_long(
+    make_worker: MakeWorker, count: Count
+) -> None:
+    enqueue_many(wait_for_gate.with_args(i) for i in range(10))
+    driven = make_worker()
+
+    driven.until(lambda: len(_ran) == 3)
+
+    assert (count("claimed_executions"), count("ready_executions")) == (3, 7)
+
+
+def test_jobs_that_wait_behind_long_ones_are_given_back(
+    make_worker: MakeWorker, count: Count
+) -> None:
+    enqueue_many(note.with_args(i) for i in range(300))
+    enqueue_many(wait_for_gate.with_args("long") for _ in range(3))
+    enqueue_many(note.with_args(i) for i in range(300, 400))
+    driven = make_worker()
+
+    driven.until(lambda: _ran.count("long") == 3 and count("ready_executions") == 100)
+
+    assert count("claimed_executions") == 3
+
+
+def test_stopping_gives_back_what_was_not_started(
+    make_worker: MakeWorker, count: Count
+) -> None:
+    enqueue_many(wait_for_gate.with_args(i) for i in range(10))
+    driven = make_worker(prefetch=5)
+    driven.until(lambda: len(_ran) == 3 and count("claimed_executions") > 3)
+
+    driven.worker.stop()
+    driven.until(lambda: count("ready_executions") == 7)
+    _gate.set()
+    driven.until(lambda: driven.worker.stopped)
+
+    assert (count("jobs WHERE outcome = 'finished'"), count("claims")) == (3, 0)
+
+
+def test_a_released_job_keeps_its_place(make_worker: MakeWorker, count: Count) -> None:
+    enqueue_many(wait_for_gate.with_args(i) for i in range(6))
+    driven = make_worker(threads=1, prefetch=3)
+    driven.until(lambda: len(_ran) == 1 and count("claimed_executions") > 1)
+
+    driven.worker.stop()
+    driven.until(lambda: count("ready_executions") == 5)
+
+    assert count("ready_executions WHERE position = job_id") == 5
+
+
+def test_a_worker_sleeps_in_the_table_when_nothing_is_ready(
+    make_worker: MakeWorker, count: Count
+) -> None:
+    driven = make_worker()
+
+    driven.until(lambda: count("sleepers WHERE kind = 'worker'"))
+    driven.drain()
+
+    assert (count("sleepers"), count("processes")) == (0, 0)
+
+
+def test_a_paused_queue_is_left_alone_and_changes_nothing_for_others(
+    make_worker: MakeWorker, session: Session, count: Count
+) -> None:
+    session.connection.execute("INSERT INTO jobsd.pauses (queue_name) VALUES ('off')")
+    note.using(queue="off", priority=-5).enqueue("off")
+    for name, priority in (("zzz", 0), ("aaa", 9)):
+        note.using(queue=name, priority=priority).enqueue(name)
+    driven = make_worker(threads=1)
+
+    driven.until(lambda: len(_ran) == 2)
+
+    assert (_ran, count("ready_executions")) == (["zzz", "aaa"], 1)
+
+
+@pytest.mark.parametrize(
+    ("queues", "order"),
+    [
+        (("*",), ["c1", "a2", "b1", "c2", "b2", "a1"]),
+        (("a2", "c1", "b*", "c2", "a*"), ["a2", "c1", "b1", "b2", "c2", "a1"]),
+        (("c1", "a1"), ["c1", "a1"]),
+        (("b*",), ["b1", "b2"]),
+        (("a_", "nothing"), []),
+    ],
+    ids=str,
+)
+def test_queues_come_in_the_order_of_the_list_and_jobs_by_priority(
+    queues: tuple[str, ...], order: list[str], make_worker: MakeWorker, count: Count
+) -> None:
+    for priority, name in enumerate(["c1", "a2", "b1", "c2", "b2", "a1"]):
+        note.using(queue=name, priority=priority).enqueue(name)
+    driven = make_worker(threads=1, queues=queues)
+
+    driven.until(
+        lambda: count("ready_executions") == 6 - len(order) and len(_ran) == len(order)
+    )
+    driven.drain()
+
+    assert _ran == order
