@@ -80,6 +80,11 @@ def is_alive(pid: int) -> bool:
     return stat.rpartition(")")[2].split()[0] not in {"Z", "X"}
 
 
+def _command(location: Location, binaries: Binaries) -> tuple[str, ...]:
+    settings = f"--config-file={location.settings}"
+    return (str(binaries.program("postgres")), "-D", str(location.data), settings)
+
+
 def launch(
     location: Location,
     binaries: Binaries,
@@ -96,16 +101,7 @@ def launch(
     output = folders.open_log(location.start_log)
     try:
         started = subprocess.run(
-            (
-                "/bin/sh",
-                "-c",
-                _LAUNCH,
-                "sh",
-                binaries.program("postgres"),
-                "-D",
-                location.data,
-                f"--config-file={location.settings}",
-            ),
+            ("/bin/sh", "-c", _LAUNCH, "sh", *_command(location, binaries)),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=output,
