@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 import click
 
-from .program import error, program
+from .program import debug, error, program
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -141,7 +141,7 @@ def run(arguments: Sequence[str]) -> int:
     """Run one command and return its exit status; what goes wrong is told on stderr."""
     given = list(arguments)
     end = given.index("--") if "--" in given else len(given)
-    debug = "--debug" in given[:end]
+    debug(wanted="--debug" in given[:end])
     given = [word for at, word in enumerate(given) if word != "--debug" or at > end]
     try:
         return _invoke(given)
@@ -155,7 +155,7 @@ def run(arguments: Sequence[str]) -> int:
     except BaseException as fault:  # noqa: BLE001 - this is where all errors end
         from .exits import tell  # noqa: PLC0415 - it knows the errors of all floors
 
-        return tell(fault, debug=debug)
+        return tell(fault)
 
 
 def _invoke(arguments: list[str]) -> int:

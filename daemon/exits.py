@@ -21,10 +21,11 @@ from jobsd.errors import (
     UnknownJobError,
 )
 from jobsd.errors import Error as OurError
+from jobsd.instruments.redaction import redact
 from jobsd.jobs.registry import ModuleError
 
 from .pidfile import PidfileHeld
-from .program import error, note, program
+from .program import debugs, error, note, program
 
 DONE = 0
 FAILED = 1
@@ -41,9 +42,9 @@ INTERRUPTED = 130
 _NO_TABLES = (errors.UndefinedTable, errors.InvalidSchemaName, errors.UndefinedColumn)
 
 
-def tell(fault: BaseException, *, debug: bool = False) -> int:
+def tell(fault: BaseException) -> int:
     """Tell the operator what went wrong and return the exit status that says so."""
-    if debug:
+    if debugs():
         note("".join(traceback.format_exception(fault)).rstrip())
     match fault:
         case SystemExit():
@@ -66,7 +67,7 @@ def _tell_ours(fault: OurError) -> int:
             note(report(fault.faults))
             return CONFIGURATION
         case ModuleError():
-            error(str(fault), f"`{program()} check` shows what its import raises")
+            error(_line(fault), f"`{program()} check` shows where its import fails")
             return CONFIGURATION
         case SchemaError():
             error(str(fault), f"{program()} db migrate")
@@ -102,6 +103,9 @@ def _tell_embedded(fault: EmbeddedServerError) -> int:
 
 
 def _tell_database(fault: psycopg.Error) -> int:
+    if isinstance(fault, psycopg.ProgrammingError) and fault.sqlstate is None:
+        error(f"the URL of the database can't be read: {_line(fault)}")
+        return CONFIGURATION
     if isinstance(fault, _NO_TABLES):
         error(f"the tables are not as needed: {_first(fault)}", f"{program()} db migrate")
         return CONFIGURATION
@@ -118,8 +122,8 @@ def _tell_unforeseen(fault: BaseException) -> int:
 
 
 def _line(fault: BaseException) -> str:
-    return " ".join(str(fault).split())
+    return redact(" ".join(str(fault).split()))
 
 
 def _first(fault: BaseException) -> str:
-    return (str(fault).strip() or type(fault).__name__).splitlines()[0]
+    return redact((str(fault).strip() or type(fault).__name__).splitlines()[0])

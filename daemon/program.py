@@ -14,6 +14,19 @@ def program() -> str:
     return "bin/jobs" if os.environ.get("JOBSD_HOME") else "python -m jobsd.daemon"
 
 
+_debug = [False]
+
+
+def debugs() -> bool:
+    """Return whether the operator wants to see tracebacks."""
+    return _debug[0]
+
+
+def debug(*, wanted: bool) -> None:
+    """Say whether the operator wants to see tracebacks."""
+    _debug[0] = wanted
+
+
 def note(message: str) -> None:
     """Tell the operator something that is no data."""
     print(message, file=sys.stderr, flush=True)  # noqa: T201 - the command line speaks here

@@ -38,7 +38,7 @@ class Project:
     def __init__(self, flags: Flags) -> None:
         self.environ = os.environ
         self.root = project_root(Path.cwd(), os.environ)
-        self._flags = flags
+        self.flags = flags
 
     @cached_property
     def options(self) -> Options:
@@ -47,7 +47,7 @@ class Project:
         Raises:
             ConfigurationError: with all its faults.
         """
-        return load_for_commands(self.root, self.environ, self._flags)
+        return load_for_commands(self.root, self.environ, self.flags)
 
     @cached_property
     def database(self) -> Database:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import sys
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
 import click
@@ -65,6 +66,34 @@ class Noun(_WithExamples, click.Group):
         return super().parse_args(ctx, args)
 
 
+if TYPE_CHECKING:
+    _SecondsType = click.ParamType[float]
+else:  # of click before 8.5 it is no generic class
+    _SecondsType = click.ParamType
+
+
+class _Duration(_SecondsType):
+    """Seconds, or words such as 30s, 10m, 2h, 1d."""
+
+    name = "duration"
+
+    def convert(
+        self,
+        value: Any,  # noqa: ANN401 - click's
+        param: click.Parameter | None,
+        ctx: click.Context | None,
+    ) -> float:
+        """Return seconds."""
+        from jobsd.clock import parse_duration  # noqa: PLC0415 - help needs it not
+
+        try:
+            return parse_duration(value)
+        except ValueError as fault:
+            self.fail(str(fault), param, ctx)
+
+
+DURATION = _Duration()
+
 as_json = click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout.")
 
 args_json = click.argument("arguments", metavar="[ARGS-JSON]", default="[]")
@@ -82,8 +111,7 @@ def on_project(
         config: str | None,
         **kwargs: Any,  # noqa: ANN401
     ) -> R:
-        # Whoever asks for help only does not pay for a database driver.
-        from .project import Project  # noqa: PLC0415
+        from .project import Project  # noqa: PLC0415 - help needs no driver
 
         project = Project(Flags(config=config, database_url=database_url))
         return function(project, *args, **kwargs)
@@ -91,3 +119,19 @@ def on_project(
     url = click.option("--database-url", metavar="URL", help="Env: QUEUE_DATABASE_URL, …")
     file = click.option("-c", "--config", metavar="FILE", help="Env: JOBSD_CONFIG.")
     return url(file(run))
+
+
+def require_consent(what: str, *, yes: bool) -> None:
+    """Go on if the operator has said `--yes`, or says so now.
+
+    Raises:
+        RefusedError: when he does not, or nobody can be asked.
+    """
+    from jobsd.errors import RefusedError  # noqa: PLC0415 - help needs it not
+
+    if yes:
+        return
+    if not sys.stdin.isatty():
+        raise RefusedError(f"to {what}, say --yes")
+    if not click.confirm(f"{what}?", err=True):
+        raise RefusedError("nothing was done")

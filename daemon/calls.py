@@ -1,0 +1,40 @@
+"""A job and its arguments as somebody has typed them."""
+
+from __future__ import annotations
+
+import inspect
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from jobsd.errors import ArgumentError
+from jobsd.jobs import arguments, registry
+
+if TYPE_CHECKING:
+    from jobsd.jobs.registry import Definition
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A job that is known here, with arguments that it takes."""
+
+    definition: Definition
+    args: list[Any]
+    kwargs: dict[str, Any]
+
+
+def read_call(name: str, text: str) -> Call:
+    """Return the job of this name with arguments from JSON: a list, or an object of names.
+
+    Raises:
+        UnknownJobError: when no module that was imported defines it.
+        click.UsageError: when the arguments can't be read, or are not the job's.
+    """
+    definition = registry.get(name)
+    try:
+        args, kwargs = arguments.load(text)
+        inspect.signature(definition.perform).bind(*args, **kwargs)
+    except (ArgumentError, TypeError) as fault:
+        raise click.UsageError(f"ARGS-JSON: {fault}", click.get_current_context()) from fault
+    return Call(definition, args, kwargs)

@@ -1,0 +1,31 @@
+"""`metrics`: what Prometheus would scrape, once."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from jobsd.daemon.verbs import Verb, on_project
+
+if TYPE_CHECKING:
+    from jobsd.daemon.project import Project
+
+
+@click.command(cls=Verb, examples="metrics\nmetrics --openmetrics")
+@click.option("--openmetrics", is_flag=True, help="In the format OpenMetrics.")
+@on_project
+def command(project: Project, *, openmetrics: bool) -> None:
+    """Print the metrics that the database knows, once, in the format of Prometheus.
+
+    The counters of a running tree are in its memory: its monitor serves them at /metrics.
+    """
+    import sys
+
+    from jobsd.instruments.metrics import exposition
+    from jobsd.supervisor.gauges import database_figures
+
+    with project.session() as session:
+        figures = database_figures(session)
+    text, _ = exposition(None, figures, openmetrics=openmetrics)
+    sys.stdout.write(text.decode())

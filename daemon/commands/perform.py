@@ -1,0 +1,76 @@
+"""`perform`: run a job in this process."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from jobsd.daemon.verbs import Verb, args_json, on_project
+
+if TYPE_CHECKING:
+    from jobsd.daemon.calls import Call
+    from jobsd.daemon.project import Project
+
+_EXAMPLES = """
+perform HeartbeatJob
+perform app.mail.welcome '[42]'
+perform app.reports.monthly '{"month": "2030-01"}' --debug
+"""
+
+
+@click.command(cls=Verb, examples=_EXAMPLES)
+@click.argument("name")
+@args_json
+@on_project
+def command(project: Project, name: str, arguments: str) -> int:
+    """Run the job NAME in this process, without the queue.
+
+    What it prints comes to stdout, its log to stderr. Exit status 1 when it raises. It
+    needs a database only if the job does.
+    """
+    import os
+
+    from jobsd.daemon.calls import read_call
+    from jobsd.instruments import logs
+
+    os.chdir(project.root)
+    logs.configure(
+        None, project.options.log_level, kind="perform", name=f"perform-{os.getpid()}", stream=2
+    )
+    project.load_jobs()
+    return _perform(read_call(name, arguments))
+
+
+def _perform(call: Call) -> int:
+    from jobsd.daemon.exits import DONE, FAILED
+    from jobsd.jobs.current import CurrentJob, running
+
+    definition = call.definition
+    try:
+        with running(CurrentJob(0, 1, definition.queue, definition.name)):
+            definition.perform(*call.args, **call.kwargs)
+    except KeyboardInterrupt:
+        raise
+    except BaseException as fault:  # noqa: BLE001 - sys.exit, too, ends the job only
+        _tell(fault)
+        return FAILED
+    return DONE
+
+
+def _tell(fault: BaseException) -> None:
+    """Tell in a line or two what the job has raised and where; all of it with --debug."""
+    import traceback
+
+    from jobsd.daemon.program import debugs, note
+    from jobsd.instruments.redaction import redact
+
+    if debugs():
+        note("".join(traceback.format_exception(fault)).rstrip())
+    note(redact(f"error: {type(fault).__qualname__}: {' '.join(str(fault).split())}"))
+    frames = traceback.extract_tb(fault.__traceback__)
+    if frames:
+        last = frames[-1]
+        note(f"  at {last.filename}:{last.lineno} in {last.name}")
+    if not debugs():
+        note("hint: --debug shows the whole way")

@@ -1,0 +1,89 @@
+"""`queues`: how long they are and how old; pause, resume, clear."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from jobsd.daemon.verbs import Noun, Verb, as_json, on_project
+
+if TYPE_CHECKING:
+    from jobsd.daemon.project import Project
+
+_EXAMPLES = """
+queues
+queues --json
+queues pause mail --reason 'the mail server is down'
+queues resume mail
+queues clear mail --yes
+"""
+
+
+@click.group(cls=Noun, examples=_EXAMPLES, default="list")
+def command() -> None:
+    """Show the queues; pause, resume and clear them."""
+
+
+@command.command("list", cls=Verb, examples="queues\nqueues list --json")
+@as_json
+@on_project
+def list_queues(project: Project, *, as_json: bool) -> None:
+    """List the queues: ready jobs, the age of the oldest, whether it is paused."""
+    from jobsd.daemon.output import print_rows
+    from jobsd.daemon.overview import QUEUE_COLUMNS, queue_rows
+
+    with project.session() as session:
+        rows = queue_rows(session)
+    print_rows(rows, QUEUE_COLUMNS, as_json=as_json)
+
+
+@command.command(cls=Verb, examples="queues pause mail --reason 'the mail server is down'")
+@click.argument("name")
+@click.option("--reason", metavar="TEXT", help="Shown to whoever asks why.")
+@on_project
+def pause(project: Project, name: str, reason: str | None) -> None:
+    """Let no worker of any host claim from the queue NAME; what runs goes on."""
+    from jobsd.daemon.program import note
+    from jobsd.jobs import queues
+
+    with project.session() as session:
+        anew = queues.pause(name, reason, session=session)
+    note(f"queue {name!r} {'is paused' if anew else 'was paused already'}")
+
+
+@command.command(cls=Verb, examples="queues resume mail")
+@click.argument("name")
+@on_project
+def resume(project: Project, name: str) -> None:
+    """Let workers claim from the queue NAME again; exit 5 when it is not paused."""
+    from jobsd.daemon.program import note
+    from jobsd.errors import NotFoundError
+    from jobsd.jobs import queues
+
+    with project.session() as session:
+        if not queues.resume(name, session=session):
+            raise NotFoundError(f"queue {name!r} is not paused")
+    note(f"queue {name!r} is resumed")
+
+
+@command.command(cls=Verb, examples="queues clear mail --yes")
+@click.argument("name")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@as_json
+@on_project
+def clear(project: Project, name: str, *, yes: bool, as_json: bool) -> None:
+    """Discard the ready jobs of the queue NAME; prints how many. Exit 6 without --yes."""
+    from jobsd.daemon.output import print_json, print_line
+    from jobsd.daemon.verbs import require_consent
+    from jobsd.jobs import queues
+
+    keep = project.options.jobs.preserve_finished_jobs
+    with project.session() as session:
+        size = queues.size(name, session=session)
+        require_consent(f"discard {size} ready jobs of queue {name!r}", yes=yes)
+        cleared = queues.clear(name, keep=keep, session=session)
+    if as_json:
+        print_json({"queue_name": name, "discarded": cleared})
+    else:
+        print_line(str(cleared))

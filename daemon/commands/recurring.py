@@ -1,0 +1,136 @@
+"""`recurring`: tasks that run by a schedule."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from jobsd.daemon.commands.recurring_changes import add, disable, enable, remove
+from jobsd.daemon.commands.recurring_explain import explain
+from jobsd.daemon.verbs import Noun, Verb, as_json, on_project
+
+if TYPE_CHECKING:
+    from jobsd.daemon.project import Project
+
+_HISTORY_COLUMNS = ("run_at", "enqueued_at", "job_id", "outcome", "started_at", "finished_at")
+
+_EXAMPLES = """
+recurring list
+recurring show heartbeat
+recurring next heartbeat -n 5
+recurring run heartbeat
+recurring explain "every weekday at 9am" --time-zone Europe/Madrid
+"""
+
+_limit = click.option(
+    "-n", "--limit", type=click.IntRange(1, 1000), default=5, show_default=True
+)
+
+
+@click.group(cls=Noun, examples=_EXAMPLES, default="list")
+def command() -> None:
+    """Look at recurring tasks, run one now, make and change those that no file names."""
+
+
+for _change in (add, disable, enable, explain, remove):
+    command.add_command(_change)
+
+
+@command.command("list", cls=Verb, examples="recurring list\nrecurring list --json")
+@as_json
+@on_project
+def list_tasks(project: Project, *, as_json: bool) -> None:
+    """List the tasks that the schedulers know: next run, last run, key, schedule."""
+    from jobsd.daemon.output import print_rows
+    from jobsd.daemon.overview import TASK_COLUMNS, recurring
+
+    with project.session() as session:
+        rows = recurring(session)
+    print_rows(rows, TASK_COLUMNS, as_json=as_json)
+
+
+@command.command(cls=Verb, examples="recurring show heartbeat\nrecurring show heartbeat --json")
+@click.argument("key")
+@as_json
+@on_project
+def show(project: Project, key: str, *, as_json: bool) -> None:
+    """Show a task, its next runs and its last ones."""
+    from jobsd.clock import utc_now
+    from jobsd.daemon.output import print_facts, print_json, print_line, print_rows
+    from jobsd.daemon.overview import task_row
+    from jobsd.recurring import occurrences, tasks
+
+    with project.session() as session:
+        task = tasks.get(session, key)
+        history = [_occurrence(run) for run in occurrences.history(session, key, 5)]
+    facts, upcoming = task_row(task, utc_now()), task.next_runs(5)
+    if as_json:
+        print_json({**facts, "next_runs": upcoming, "history": history})
+        return
+    print_facts(facts, as_json=False)
+    for moment in upcoming:
+        print_line(f"next\t{moment.isoformat()}")
+    print_rows(history, _HISTORY_COLUMNS, as_json=False)
+
+
+@command.command("next", cls=Verb, examples="recurring next heartbeat -n 5")
+@click.argument("key")
+@_limit
+@as_json
+@on_project
+def next_runs(project: Project, key: str, limit: int, *, as_json: bool) -> None:
+    """List the next planned runs of a task."""
+    from jobsd.daemon.output import print_json, print_line
+    from jobsd.recurring import tasks
+
+    with project.session() as session:
+        upcoming = tasks.get(session, key).next_runs(limit)
+    if as_json:
+        print_json(upcoming)
+        return
+    for moment in upcoming:
+        print_line(moment.isoformat())
+
+
+@command.command(cls=Verb, examples="recurring history heartbeat -n 20")
+@click.argument("key")
+@_limit
+@as_json
+@on_project
+def history(project: Project, key: str, limit: int, *, as_json: bool) -> None:
+    """List the last planned runs of a task, the latest first, and what became of them."""
+    from jobsd.daemon.output import print_rows
+    from jobsd.recurring import occurrences, tasks
+
+    with project.session() as session:
+        found = occurrences.history(session, key, limit)
+        if not found:
+            tasks.get(session, key)
+    print_rows([_occurrence(run) for run in found], _HISTORY_COLUMNS, as_json=as_json)
+
+
+@command.command(cls=Verb, examples="recurring run heartbeat")
+@click.argument("key")
+@as_json
+@on_project
+def run(project: Project, key: str, *, as_json: bool) -> None:
+    """Enqueue a task's job now, beside its schedule; prints the job's id."""
+    from dataclasses import asdict
+
+    from jobsd.daemon.output import print_json, print_line
+    from jobsd.recurring import occurrences, tasks
+
+    project.load_jobs()
+    with project.session() as session:
+        job = occurrences.run_now(session, tasks.get(session, key))
+    if as_json:
+        print_json(asdict(job))
+    else:
+        print_line(str(job.id))
+
+
+def _occurrence(run: Any) -> dict[str, Any]:  # noqa: ANN401 - an Occurrence
+    from dataclasses import asdict
+
+    return {**asdict(run), "late_s": run.late_s}

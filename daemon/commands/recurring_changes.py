@@ -1,0 +1,115 @@
+"""`recurring add`, `remove`, `enable`, `disable`: the tasks that no file names."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from jobsd.daemon.verbs import Verb, as_json, on_project
+
+if TYPE_CHECKING:
+    from jobsd.daemon.project import Project
+
+_EXAMPLES = """
+recurring add nightly --class DailyCleanupJob --schedule "at 3am every day"
+recurring add sweep --command "app.tasks.sweep(batch=500)" --schedule "every 10 minutes"
+"""
+
+
+@click.command(cls=Verb, examples=_EXAMPLES)
+@click.argument("key")
+@click.option("--schedule", required=True, metavar="PHRASE", help="As in recurring.yml.")
+@click.option("--class", "class_name", metavar="NAME", help="A registered job.")
+@click.option("--command", "call", metavar="CALL", help="Instead: a dotted call.")
+@click.option("--args", "arguments", metavar="JSON", default="[]", help="A list or an object.")
+@click.option("--queue", metavar="NAME")
+@click.option("--priority", type=int)
+@click.option("--description", metavar="TEXT", default="")
+@click.option("--time-zone", metavar="ZONE", help="That of queue.yml unless given.")
+@click.option("--on-missed", type=click.Choice(("skip", "once", "all")), default="skip")
+@click.option("--overlap", type=click.Choice(("allow", "skip")), default="allow")
+@as_json
+@on_project
+def add(  # noqa: PLR0913 - the settings of a task
+    project: Project,
+    /,
+    *,
+    key: str,
+    schedule: str,
+    class_name: str | None,
+    call: str | None,
+    arguments: str,
+    time_zone: str | None,
+    as_json: bool,
+    **said: str | int | None,
+) -> None:
+    """Make a recurring task at run time; the schedulers see it at once."""
+    import json
+
+    from jobsd.clock import utc_now
+    from jobsd.daemon.output import print_json, print_line
+    from jobsd.daemon.overview import task_row
+    from jobsd.errors import Error
+    from jobsd.jobs import registry
+    from jobsd.recurring import making, tasks
+
+    if class_name:
+        project.load_jobs()
+        registry.get(class_name)
+    try:
+        made = making.task(
+            key,
+            schedule=schedule,
+            class_name=class_name,
+            command=call,
+            args=json.loads(arguments),
+            time_zone=time_zone or project.options.time_zone,
+            **said,  # type: ignore[arg-type]
+        )
+    except (Error, ValueError, TypeError) as fault:
+        raise click.UsageError(str(fault), click.get_current_context()) from fault
+    with project.session() as session:
+        task = tasks.add(session, made)
+    if as_json:
+        print_json(task_row(task, utc_now()))
+    else:
+        print_line(task.key)
+
+
+@click.command(cls=Verb, examples="recurring remove nightly")
+@click.argument("key")
+@on_project
+def remove(project: Project, key: str) -> None:
+    """Delete a task that was made at run time; exit 6 when a file names it."""
+    from jobsd.daemon.program import note
+    from jobsd.recurring import tasks
+
+    with project.session() as session:
+        tasks.remove(session, key)
+    note(f"{key!r} is removed; its history stays")
+
+
+@click.command(cls=Verb, examples="recurring enable nightly")
+@click.argument("key")
+@on_project
+def enable(project: Project, key: str) -> None:
+    """Turn a task on that was made at run time; exit 6 when a file names it."""
+    _switch(project, key, enabled=True)
+
+
+@click.command(cls=Verb, examples="recurring disable nightly")
+@click.argument("key")
+@on_project
+def disable(project: Project, key: str) -> None:
+    """Turn a task off that was made at run time; exit 6 when a file names it."""
+    _switch(project, key, enabled=False)
+
+
+def _switch(project: Project, key: str, *, enabled: bool) -> None:
+    from jobsd.daemon.program import note
+    from jobsd.recurring import tasks
+
+    with project.session() as session:
+        tasks.set_enabled(session, key, enabled=enabled)
+    note(f"{key!r} is turned {'on' if enabled else 'off'}")

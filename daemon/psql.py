@@ -1,0 +1,43 @@
+"""psql: found where there is one, and connected without its password in a title."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from typing import TYPE_CHECKING, NoReturn
+
+from psycopg import conninfo
+
+from jobsd.errors import EmbeddedServerError, NotFoundError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from .project import Project
+
+
+def become_psql(project: Project, arguments: Sequence[str]) -> NoReturn:
+    """Replace this process by psql.
+
+    Raises:
+        NotFoundError: when there is none on this machine.
+    """
+    url = project.target().url
+    program = _find(project)
+    parameters = conninfo.conninfo_to_dict(url)
+    environ = dict(os.environ)
+    # Everybody may read the arguments of a process; its environment only its owner.
+    if (password := parameters.pop("password", None)) is not None:
+        environ["PGPASSWORD"] = str(password)
+    connection = conninfo.make_conninfo("", **parameters)
+    os.execve(program, ["psql", connection, *arguments], environ)  # noqa: S606 - no shell
+
+
+def _find(project: Project) -> str:
+    try:
+        return str(project.embedded.psql())
+    except EmbeddedServerError:
+        found = shutil.which("psql")
+    if found is None:
+        raise NotFoundError("there is no psql: install jobsd[embedded], or PostgreSQL's client")
+    return found

@@ -1,0 +1,1 @@
+"""What `init` writes, as files that look like what they become."""

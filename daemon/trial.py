@@ -1,0 +1,108 @@
+"""Enqueues and drains jobs that do nothing, in a schema that is there for it alone."""
+
+from __future__ import annotations
+
+import contextlib
+import secrets
+import sys
+import threading
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from jobsd.clock import monotonic
+from jobsd.configuration.options import JobsOptions, WorkerOptions
+from jobsd.database.migrate import migrate
+from jobsd.database.statements import Statement
+from jobsd.jobs import client
+from jobsd.jobs.definition import job
+from jobsd.processes import process
+from jobsd.processes.board import Board
+from jobsd.processes.process import Context
+from jobsd.worker.worker import Worker
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+
+    from jobsd.database.connection import Session, Target
+
+_JOBS = JobsOptions(
+    preserve_finished_jobs=True,
+    clear_finished_jobs_after_s=86400.0,
+    default_concurrency_control_period_s=180.0,
+    filter_arguments=(),
+)
+_SHOW_EVERY_S = 0.2
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """Seconds for all jobs."""
+
+    enqueue_s: float
+    drain_s: float
+
+
+def run_trial(session: Session, jobs: int, threads: int) -> Result:
+    """Enqueue `jobs` jobs at once, then drain them with one worker in this process.
+
+    Raises:
+        psycopg.errors.InsufficientPrivilege: when the role may not make a schema.
+    """
+    with _schema(session) as target:
+        client.configure(client=client.Client(target))
+        began = monotonic()
+        client.enqueue_many(_nothing.with_args() for _ in range(jobs))
+        enqueued = monotonic()
+        _drain(target, jobs, threads)
+        return Result(enqueued - began, monotonic() - enqueued)
+
+
+@job(name="jobsd.bench")
+def _nothing() -> None:
+    """Do nothing."""
+
+
+@contextlib.contextmanager
+def _schema(session: Session) -> Generator[Target]:
+    target = replace(session.target, schema=f"jobsd_bench_{secrets.token_hex(4)}")
+    try:
+        migrate(target)
+        yield target
+    finally:
+        drop = Statement("drop", f'DROP SCHEMA IF EXISTS "{target.schema}" CASCADE')
+        session.fetch(drop)
+
+
+def _drain(target: Target, jobs: int, threads: int) -> None:
+    options = WorkerOptions(("*",), threads, 1, 0.1, None, None, None, None)
+    board = Board()
+    slot = board.slots[0]
+    slot.take("worker", "worker-bench")
+    context = Context(board, slot, "worker-bench")
+    worker = Worker(context, target, options, _JOBS)
+    watch = threading.Thread(target=_stop_when_done, args=(context, jobs), daemon=True)
+    watch.start()
+    process.run(worker, context)
+    watch.join()
+
+
+def _stop_when_done(context: Context, jobs: int) -> None:
+    """End the worker once all are recorded; meanwhile show on a terminal how far it is."""
+    pause = threading.Event()
+    done = 0
+    shows_at = 0.0
+    while done < jobs:
+        pause.wait(0.005)
+        done = sum(queue.outcome("finished") for queue in context.slot.queues())
+        if sys.stderr.isatty() and (monotonic() >= shows_at or done >= jobs):
+            shows_at = monotonic() + _SHOW_EVERY_S
+            _show(done, jobs)
+    context.request_stop()
+
+
+def _show(done: int, jobs: int) -> None:
+    filled = 30 * done // jobs
+    end = "\n" if done >= jobs else ""
+    bar = "#" * filled + "." * (30 - filled)
+    sys.stderr.write(f"\r[{bar}] {done:,} of {jobs:,}{end}")
+    sys.stderr.flush()
