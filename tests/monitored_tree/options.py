@@ -106,3 +106,8 @@ def heartbeat_task(schedule: str) -> TaskOptions:
         overlap="allow",
         source="config/recurring.yml:1",
     )
+
+
+def beating(target: Target, schedule: str = "every 5 minutes") -> Options:
+    """Return options with a heartbeat."""
+    return make_options(target, tasks=(heartbeat_task(schedule),))

@@ -1,0 +1,152 @@
+"""Whether a tree is alive, ready, healthy."""
+
+from __future__ import annotations
+
+import signal
+import socket
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import pytest
+
+from jobsd.clock import monotonic_ns
+from jobsd.processes.slot import UP
+from monitored_tree.asking import facts
+from monitored_tree.options import beating, make_options, with_dispatcher
+from monitored_tree.tree import Tree, tree_on, wait_until
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from jobsd.database.connection import Session, Target
+    from jobsd.processes.process import Context
+
+
+@pytest.fixture
+def listener() -> Iterator[socket.socket]:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        yield listener
+
+
+@pytest.fixture
+def tree(target: Target, listener: socket.socket) -> Iterator[Tree]:
+    with tree_on(target) as tree:
+        tree.start_monitor(listener)
+        yield tree
+
+
+def _beat(session: Session, age: str = "0") -> None:
+    session.connection.execute(
+        "INSERT INTO jobsd.heartbeat_logs (executed_at, environment, hostname)"
+        " VALUES (now() - %s::interval, 'test', 'here')",
+        (age,),
+    )
+
+
+def _tick_for_ever(context: Context) -> int:
+    while True:
+        context.slot.tick()
+        context.nap.take(0.02)
+        if context.stopping:
+            return signal.SIGTERM
+
+
+def test_a_tree_is_alive_while_its_supervisor_comes_round(
+    tree: Tree, listener: socket.socket
+) -> None:
+    assert facts(listener, "/livez")[0] == 200
+
+    tree.board.ticked_ns = monotonic_ns() - 60 * 10**9
+
+    status, said = facts(listener, "/livez")
+    assert (status, said["alive"]) == (503, False)
+    assert said["supervisor_loop_age"] >= 60
+
+
+def test_a_tree_is_ready_once_all_configured_processes_are_up(
+    target: Target, listener: socket.socket
+) -> None:
+    with tree_on(target, with_dispatcher(make_options(target))) as tree:
+        tree.board.ready = 1
+        tree.start_monitor(listener)
+        tree.start_worker()
+        status, said = facts(listener, "/readyz")
+        assert (status, said["missing"]) == (503, {"dispatcher": 1})
+
+        slot = tree.fork("dispatcher", _tick_for_ever)
+        wait_until(lambda: slot.state == UP)
+
+        assert facts(listener, "/readyz")[0] == 200
+
+
+def test_a_tree_that_stops_is_not_ready(tree: Tree, listener: socket.socket) -> None:
+    tree.board.ready = 1
+    tree.start_worker()
+    assert facts(listener, "/readyz")[0] == 200
+
+    tree.board.stopping = 1
+
+    assert facts(listener, "/readyz")[0] == 503
+
+
+def test_without_a_heartbeat_task_database_and_processes_are_the_judges(
+    tree: Tree, listener: socket.socket
+) -> None:
+    status, said = facts(listener, "/healthz")
+    assert (status, said["healthy"], said["last_heartbeat"]) == (503, False, None)
+
+    tree.start_worker()
+
+    status, said = facts(listener, "/healthz")
+    assert (status, said["healthy"]) == (200, True)
+
+
+@pytest.mark.parametrize(
+    ("schedule", "minutes", "status"),
+    [
+        ("every 5 minutes", 9, 200),
+        ("every 5 minutes", 11, 503),
+        ("every hour", 110, 200),
+        ("every hour", 130, 503),
+    ],
+)
+def test_a_heartbeat_may_be_two_periods_old(
+    request: pytest.FixtureRequest, target: Target, schedule: str, minutes: int, status: int
+) -> None:
+    listener = request.getfixturevalue("listener")
+    _beat(request.getfixturevalue("session"), f"{minutes} minutes")
+    with tree_on(target, beating(target, schedule)) as tree:
+        tree.board.started_us -= 86400 * 10**6
+        tree.start_monitor(listener)
+
+        answer, said = facts(listener, "/healthz")
+
+    assert (answer, said["healthy"]) == (status, status == 200)
+    assert said["last_heartbeat"].endswith("Z")
+
+
+def test_a_tree_that_has_just_begun_is_given_time_for_its_first_heartbeat(
+    target: Target, listener: socket.socket
+) -> None:
+    with tree_on(target, beating(target)) as tree:
+        tree.start_monitor(listener)
+        assert facts(listener, "/healthz")[0] == 200
+
+        tree.board.started_us -= 601 * 10**6
+
+        assert facts(listener, "/healthz")[0] == 503
+
+
+def test_a_new_heartbeat_is_seen_at_once(
+    target: Target, listener: socket.socket, session: Session
+) -> None:
+    options = replace(
+        beating(target),
+        supervisor=replace(make_options(target).supervisor, heartbeat_interval_s=60),
+    )
+    with tree_on(target, options) as tree:
+        tree.start_monitor(listener)
+
+        _beat(session)
+
+        assert facts(listener, "/healthz")[1]["last_heartbeat"] is not None
