@@ -47,6 +47,7 @@ class Expected:
         processes = {
             "worker": sum(worker.processes for worker in options.workers),
             "dispatcher": len(options.dispatchers),
+            "scheduler": int(options.schedules),
         }
         wanted = {kind: n for kind, n in processes.items() if n and kind in options.only}
         return cls(wanted, _heartbeat_within_s(options))
@@ -113,7 +114,7 @@ def _iso(last: LastHeartbeat) -> str | None:
 
 def _heartbeat_within_s(options: Options) -> float | None:
     """Return how old the last heartbeat may be: two periods of its task; None without one."""
-    if options.skip_recurring or "scheduler" not in options.only:
+    if not options.schedules:
         return None
     periods = [_period_s(task) for task in options.tasks if task.enabled and _beats(task)]
     known = [period for period in periods if period is not None]

@@ -73,6 +73,7 @@ def make_options(
         log_format="json",
         log_level="info",
         warnings=(),
+        schedules=False,
     )
     return replace(options, **changes)
 
@@ -110,4 +111,4 @@ def heartbeat_task(schedule: str) -> TaskOptions:
 
 def beating(target: Target, schedule: str = "every 5 minutes") -> Options:
     """Return options with a heartbeat."""
-    return make_options(target, tasks=(heartbeat_task(schedule),))
+    return make_options(target, tasks=(heartbeat_task(schedule),), schedules=True)
