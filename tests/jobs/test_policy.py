@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jobsd.jobs.policy import (
+    WAIT_MAX_S,
     Discard,
     Policy,
     Retry,
@@ -35,6 +36,8 @@ _EAGER = Policy(max_attempts=3, retry_on=(OSError,), backoff=constant(7))
         (Discard("no use"), 1, Verdict("discarded")),
         (Snooze(timedelta(hours=1)), 3, Verdict("snoozed", 3600)),
         (SystemExit(1), 1, Verdict("failed")),
+        (Snooze(1e15), 1, Verdict("snoozed", WAIT_MAX_S)),
+        (Retry(after=1e15), 1, Verdict("retried", WAIT_MAX_S)),
     ],
 )
 def test_an_error_is_judged_by_its_class_and_the_attempt(
@@ -51,6 +54,12 @@ def test_a_discarded_class_is_dropped_before_it_is_retried() -> None:
     policy = Policy(3, (Exception,), (KeyError,))
 
     assert judge(policy, KeyError(), 1, 3) == Verdict("discarded")
+
+
+def test_a_backoff_that_is_no_number_waits_not_at_all() -> None:
+    policy = Policy(max_attempts=2, backoff=lambda _attempt: float("nan"))
+
+    assert judge(policy, OSError(), 1, 2) == Verdict("retried", 0)
 
 
 @given(st.integers(1, 10_000))

@@ -97,17 +97,22 @@ class Verdict:
 def judge(policy: Policy, error: BaseException, attempt: int, attempts_max: int) -> Verdict:
     """Decide what becomes of a job whose attempt of this number (1, 2, …) raised `error`."""
     if isinstance(error, Snooze):
-        return Verdict("snoozed", error.wait_s)
+        return Verdict("snoozed", _bounded(error.wait_s))
     if isinstance(error, (Discard, *policy.discard_on)):
         return Verdict("discarded")
     wanted = isinstance(error, (Retry, *policy.retry_on))
     if not wanted or attempt >= attempts_max:
         return Verdict("failed")
     asked_s = error.after_s if isinstance(error, Retry) else None
-    return Verdict("retried", _wait_s(policy, attempt) if asked_s is None else asked_s)
+    wait_s = _wait_s(policy, attempt) if asked_s is None else asked_s
+    return Verdict("retried", _bounded(wait_s))
 
 
 def _wait_s(policy: Policy, attempt: int) -> float:
     wait = policy.backoff(attempt)
-    wait_s = wait.total_seconds() if isinstance(wait, timedelta) else float(wait)
-    return min(max(wait_s, 0.0), WAIT_MAX_S)
+    return wait.total_seconds() if isinstance(wait, timedelta) else float(wait)
+
+
+def _bounded(wait_s: float) -> float:
+    """Return a wait that the database can add to a time: what is no number waits not at all."""
+    return min(wait_s, WAIT_MAX_S) if wait_s > 0 else 0.0
