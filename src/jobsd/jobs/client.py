@@ -39,9 +39,10 @@ class Client:
         self._reset()
 
     def _reset(self) -> None:
-        self._pid = os.getpid()
         self._idle: list[Session] = []
         self._room = threading.BoundedSemaphore(self._size_max)
+        # Last: another thread that sees this must not find the parent's connections.
+        self._pid = os.getpid()
 
     @contextlib.contextmanager
     def session(self) -> Generator[Session]:
