@@ -94,13 +94,16 @@ class Ledger:
         """Read our claims back; return what to release, and which of our claims are gone.
 
         A claim that we don't know was made by a statement whose answer we never saw: it
-        is given back. Jobs that we miss were recorded, or taken away: they are dropped.
+        is given back, and so is what a claim of ours holds beyond what we know of (a job
+        that is no more, an outcome that the database has lost). Jobs that we miss were
+        recorded, or taken away: they are dropped.
         """
         stored = own(session, process_id)
         unknown = [
             Ended(claim_id, job_id, "released")
-            for claim_id in stored.keys() - self._claims.keys()
-            for job_id in stored[claim_id]
+            for claim_id, job_ids in stored.items()
+            for job_id in job_ids
+            if job_id not in self._claims.get(claim_id, ())
         ]
         gone = self._claims.keys() - stored.keys()
         self._claims = {

@@ -20,7 +20,10 @@ MESSAGE_MAX = 10_000
 STACK_MAX = 50_000
 """Characters of an error that are kept: enough to understand it, whatever it says."""
 
+TYPE_MAX = 500
+
 _NO_POLICY = Policy()
+_UNTOLD = '{"type": "Exception", "message": "<the error can not be described>", "stack": ""}'
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,10 +86,17 @@ def _failure(error: BaseException, policy: Policy, attempt: int, attempts_max: i
 
 
 def describe(error: BaseException) -> str:
-    """Return an error as the JSON text that is stored: type, message, stack."""
+    """Return an error as the JSON text that is stored: type, message, stack; never raises."""
+    try:
+        return _described(error)
+    except BaseException:  # noqa: BLE001 - no memory is left, or a class that is made to vex
+        return _UNTOLD
+
+
+def _described(error: BaseException) -> str:
     return json.dumps(
         {
-            "type": _type_name(error),
+            "type": _clean(_type_name(error), TYPE_MAX),
             "message": _clean(_message(error), MESSAGE_MAX),
             "stack": _clean(_stack(error), STACK_MAX),
         },
@@ -102,7 +112,7 @@ def _type_name(error: BaseException) -> str:
 def _message(error: BaseException) -> str:
     try:
         return str(error)
-    except Exception as broken:  # noqa: BLE001 - an exception whose text raises
+    except BaseException as broken:  # noqa: BLE001 - an exception whose text raises
         return f"<the message of the error raised {type(broken).__name__}>"
 
 
@@ -110,7 +120,7 @@ def _stack(error: BaseException) -> str:
     try:
         lines = traceback.TracebackException.from_exception(error, limit=-100, compact=True)
         return "".join(lines.format())
-    except Exception as broken:  # noqa: BLE001
+    except BaseException as broken:  # noqa: BLE001
         return f"<the stack of the error raised {type(broken).__name__}>"
 
 

@@ -8,10 +8,13 @@ last collection lies there, whose recording must not wait for long.
 
 from __future__ import annotations
 
+import os
+import sys
 import threading
+import traceback
 from collections import deque
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 from jobsd.clock import monotonic
 
@@ -94,6 +97,15 @@ class Pool:
         with self._lock:
             self._todo = deque(job for job in self._todo if holds(job))
 
+    def forget_ended(self, job_ids: Iterable[int]) -> None:
+        """Take note that these jobs, which have not succeeded, are recorded.
+
+        They may be claimed here again, and if we die then, they have not run.
+        """
+        if ids := frozenset(job_ids):
+            with self._lock:
+                self._slot.forget_ended(ids)
+
     def close(self) -> None:
         """Let the threads end once there is nothing to start."""
         with self._lock:
@@ -117,9 +129,12 @@ class Pool:
 
     def _work(self, number: int) -> None:
         run: Run | None = None
+        pid = os.getpid()
         while (job := self._exchange(number, run)) is not None:
             started = monotonic()
             outcome = perform(job, self._bind)
+            if os.getpid() != pid:
+                _leave(outcome)
             run = Run(job, outcome, started, monotonic())
 
     def _exchange(self, number: int, run: Run | None) -> ClaimedJob | None:
@@ -146,3 +161,21 @@ class Pool:
         if last or (not self._woken and (few or len(self._runs) == 1)):
             self._woken = True
             self._wake()
+
+
+def _leave(outcome: Outcome) -> NoReturn:
+    """End a process that a job has forked and let come back from the job.
+
+    It is a copy of the worker, with the jobs that the worker has in hand: they are not its.
+    """
+    error = outcome.exception
+    status = int(error is not None)
+    if isinstance(error, SystemExit):
+        status = error.code if isinstance(error.code, int) else int(error.code is not None)
+    try:
+        if error is not None and not isinstance(error, SystemExit):
+            traceback.print_exception(error)
+        sys.stdout.flush()
+        sys.stderr.flush()
+    finally:
+        os._exit(status & 0xFF)

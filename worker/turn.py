@@ -38,10 +38,12 @@ class Result:
     """What a turn has brought: a claim with its jobs, in order, and their places.
 
     `recorded` and `concluded` are the claims that let their successes, and their other
-    outcomes, be written.
+    outcomes, be written. `whole` is false when the claim has ids of jobs that are no more:
+    somebody has deleted them, but not what said that they were ready.
     """
 
     claim_id: int | None = None
+    whole: bool = True
     jobs: list[ClaimedJob] = field(default_factory=list[ClaimedJob])
     places: list[tuple[int, int]] = field(default_factory=list[tuple[int, int]])
     recorded: set[int] = field(default_factory=set[int])
@@ -77,9 +79,11 @@ def take(
     if not fused:
         return Result(concluded=concluded)
     rows = results[0]
-    claimed = [row for row in rows if row[3] is not None]
+    claim_id: int | None = rows[0][3]
+    claimed = [] if claim_id is None else [row for row in rows if row[4] is not None]
     return Result(
-        claimed[0][3] if claimed else None,
+        claim_id,
+        claim_id is None or len(claimed) == len(rows),
         [ClaimedJob(*row[3:]) for row in claimed],
         [(row[1], row[2]) for row in claimed],
         set(rows[0][0]),

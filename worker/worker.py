@@ -147,6 +147,7 @@ class Worker:
         if monotonic() >= self._settle_at:
             # The connection stands, so what is missing was taken away by someone.
             self._tell_lost(self._settle())
+            self._hear()
         limit = self._room()
         if limit or self._is_flush_due():
             self._turn(limit)
@@ -199,6 +200,9 @@ class Worker:
         self._release = []
         if not self._ledger.wrote(writing, result.recorded, result.concluded):
             self._settle_at = 0.0
+        self._pool.forget_ended(
+            run.job.id for run in writing.rare if run.job.claim_id in result.concluded
+        )
         self._report.recorded(writing, result.recorded, result.concluded)
         if limit:
             self._hand_over(result)
@@ -206,7 +210,9 @@ class Worker:
             self._set_rhythm(len(result.jobs), limit, sweep=sweep)
 
     def _hand_over(self, result: Result) -> None:
-        if result.claim_id is None:
+        if not result.whole:
+            self._settle_at = 0.0
+        if result.claim_id is None or not result.jobs:
             return
         self._ledger.add_claim(result.claim_id, result.jobs)
         self._pool.post(result.jobs, self._pace.ahead(()) // 2)

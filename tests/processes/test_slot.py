@@ -104,6 +104,15 @@ def test_a_job_that_has_failed_counts_as_running_until_it_is_recorded(slot: Slot
     assert (slot.running(), slot.succeeded(), slot.in_threads()) == ([10], [], {})
 
 
+def test_a_failure_that_is_recorded_is_forgotten(slot: Slot) -> None:
+    for job_id in (5, 6, 7):
+        slot.ended(job_id, succeeded=job_id == 7)
+
+    slot.forget_ended({5, 7})
+
+    assert (slot.running(), slot.succeeded()) == ([6], [7])
+
+
 def test_the_last_jobs_that_ended_are_remembered(slot: Slot) -> None:
     for job in range(1, ENDED_MAX + 11):
         slot.ended(job, succeeded=True)

@@ -40,7 +40,7 @@ SELECT
     job.id, job.class_name, job.arguments::text, job.queue_name, job.attempts, job.max_attempts,
     extract(epoch FROM now() - coalesce(job.scheduled_at, job.created_at))::float8
 FROM (VALUES (true)) AS one
-LEFT JOIN (picked JOIN jobsd.jobs AS job ON job.id = picked.job_id) ON true
+LEFT JOIN (picked LEFT JOIN jobsd.jobs AS job ON job.id = picked.job_id) ON true
 ORDER BY picked.turn, picked.priority, picked.position;
 
 -- claim_named: the same from a list of queues: the first one's jobs before the second's.
@@ -85,7 +85,7 @@ SELECT
     job.id, job.class_name, job.arguments::text, job.queue_name, job.attempts, job.max_attempts,
     extract(epoch FROM now() - coalesce(job.scheduled_at, job.created_at))::float8
 FROM (VALUES (true)) AS one
-LEFT JOIN (picked JOIN jobsd.jobs AS job ON job.id = picked.job_id) ON true
+LEFT JOIN (picked LEFT JOIN jobsd.jobs AS job ON job.id = picked.job_id) ON true
 ORDER BY picked.turn, picked.priority, picked.position;
 
 -- names: list the queues that have ready jobs, by skipping from one to the next.

@@ -27,7 +27,7 @@ from jobsd.clock import monotonic_ns
 from .counters import QUEUE_WORDS, QueueCounters, read_text, write_text
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterator
 
 FREE, TAKEN, UP, DEAD = range(4)
 
@@ -86,6 +86,16 @@ class Slot:
         count = words[_ENDED]
         words[_ENDED_AT + count % ENDED_MAX] = job_id if succeeded else -job_id
         words[_ENDED] = count + 1
+
+    def forget_ended(self, job_ids: Collection[int]) -> None:
+        """Say that jobs that have not succeeded are recorded. Called under the pool's lock.
+
+        One of them may be claimed by the same process again: then it has not run yet.
+        """
+        words = self.words
+        for at in range(_ENDED_AT, _QUEUES_AT):
+            if -words[at] in job_ids:
+                words[at] = 0
 
     def rest(self, thread: int) -> None:
         """Say that a thread runs nothing."""
