@@ -6,8 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from jobsd.clock import monotonic
-from jobsd.database.statements import Statement, Statements
-from jobsd.processes import registry
+from jobsd.database.statements import Statements
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -15,13 +14,6 @@ if TYPE_CHECKING:
     from jobsd.database.connection import Session
 
 STATEMENTS = Statements("jobsd.supervisor", "monitor.sql")
-
-# An idle tree sends this six times a minute, and nothing else of the monitor's.
-_LOOK = Statement(
-    "look",
-    f"WITH beaten AS (\n{registry.STATEMENTS['beat'].text}\n),\n{STATEMENTS['look'].text}",
-)
-
 
 @dataclass(frozen=True, slots=True)
 class Beat:
@@ -77,13 +69,16 @@ class Look:
 
 
 def look(session: Session, beats: list[Beat]) -> Look:
-    """Write the heartbeats and look around: one statement."""
+    """Write the heartbeats and look around: one statement.
+
+    An idle tree's monitor sends this six times a minute, and nothing else.
+    """
     parameters = {
         "ids": [beat.row_id for beat in beats],
         "ages": [beat.age_s for beat in beats],
         "supervisor_ids": [beat.supervisor_id for beat in beats],
     }
-    ((beaten, others, orphans, executed_at, age_s),) = session.fetch(_LOOK, parameters)
+    ((beaten, others, orphans, executed_at, age_s),) = session.fetch(STATEMENTS["look"], parameters)
     return Look(
         frozenset(beaten),
         [_stranger(row) for row in others],

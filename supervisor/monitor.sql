@@ -1,7 +1,17 @@
--- look: after `beaten`, the heartbeats of the tree, say in the same statement what there is
--- to judge: the rows that are not of the tree, the processes without a row that have
--- claims, and when the heartbeat job last ran.
-other AS (
+-- look: write the heartbeats of a whole tree, from the ages of its loops' last rounds, and
+-- say what there is to judge: which of the rows are still there, the rows that are not of
+-- the tree, the processes without a row that have claims, and when the heartbeat job last
+-- ran. A heartbeat may go back: after the server's clock has, it must not stand still until
+-- the old time comes again.
+WITH beaten AS (
+    UPDATE jobsd.processes AS process
+    SET last_heartbeat_at = now() - make_interval(secs => beat.age_s),
+        supervisor_id = nullif(beat.supervisor_id, 0)
+    FROM unnest(%(ids)s::bigint[], %(ages)s::float8[], %(supervisor_ids)s::bigint[])
+        AS beat (id, age_s, supervisor_id)
+    WHERE process.id = beat.id
+    RETURNING process.id
+), other AS (
     SELECT
         json_build_array(
             id, kind, name, pid, hostname, extract(epoch FROM last_heartbeat_at),

@@ -16,17 +16,6 @@ WHERE id = %(id)s
     AND NOT EXISTS (SELECT FROM jobsd.claims WHERE process_id = %(id)s)
 RETURNING id;
 
--- beat: write the heartbeats of a whole tree, from the ages of its loops' last rounds;
--- the rows that are not returned were deleted by someone else. A heartbeat may go back:
--- after the server's clock has, it must not stand still until the old time comes again.
-UPDATE jobsd.processes AS process
-SET last_heartbeat_at = now() - make_interval(secs => beat.age_s),
-    supervisor_id = nullif(beat.supervisor_id, 0)
-FROM unnest(%(ids)s::bigint[], %(ages)s::float8[], %(supervisor_ids)s::bigint[])
-    AS beat (id, age_s, supervisor_id)
-WHERE process.id = beat.id
-RETURNING process.id;
-
 -- sleep: say that a process wants to be woken.
 INSERT INTO jobsd.sleepers (process_id, kind)
 VALUES (%(id)s, %(kind)s)
