@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 STATEMENTS = Statements("jobsd.supervisor", "monitor.sql")
 
+
 @dataclass(frozen=True, slots=True)
 class Beat:
     """The heartbeat of one process: its row, how old its last round is, its supervisor."""
@@ -78,7 +79,9 @@ def look(session: Session, beats: list[Beat]) -> Look:
         "ages": [beat.age_s for beat in beats],
         "supervisor_ids": [beat.supervisor_id for beat in beats],
     }
-    ((beaten, others, orphans, executed_at, age_s),) = session.fetch(STATEMENTS["look"], parameters)
+    ((beaten, others, orphans, executed_at, age_s),) = session.fetch(
+        STATEMENTS["look"], parameters
+    )
     return Look(
         frozenset(beaten),
         [_stranger(row) for row in others],
