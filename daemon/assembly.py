@@ -113,7 +113,12 @@ class Assembly:
             if not self._load_jobs():
                 return EXIT_CONFIGURATION
             worker = Worker(
-                context, self.database.target, options, self.options.jobs, bind=_bind
+                context,
+                self.database.target,
+                options,
+                self.options.jobs,
+                bind=_bind,
+                trust_s=self.options.supervisor.process_alive_threshold_s / 2,
             )
             return process.run(worker, context)
 

@@ -4,6 +4,10 @@ Jobs go in by `post` and come out as outcomes by `collect`. The threads never wa
 the database. They wake the control thread only when there is reason to: when the last
 job in hand has ended, when few are left to start, or when the first outcome since the
 last collection lies there, whose recording must not wait for long.
+
+A process that stood still for long (stopped, swapped out, cut off) may have been declared
+dead, and what it had in hand may run elsewhere. So a job is only started while it is
+known to be ours: for `trust_s` since its claim, or since the claims were read back.
 """
 
 from __future__ import annotations
@@ -30,6 +34,10 @@ if TYPE_CHECKING:
     from .perform import ClaimedJob
 
 
+TRUST_S = 30.0
+"""Half of the time after which a process is declared dead, unless that was changed."""
+
+
 @dataclass(frozen=True, slots=True)
 class Run:
     """One job that has ended, with the times of its start and its end (monotonic)."""
@@ -49,6 +57,7 @@ class Pool:
         slot: Slot,
         wake: Callable[[], None],
         bind: Callable[[CurrentJob], AbstractContextManager[None]],
+        trust_s: float = TRUST_S,
     ) -> None:
         self.size = threads
         self._slot = slot
@@ -59,6 +68,10 @@ class Pool:
         self._todo: deque[ClaimedJob] = deque()
         self._runs: list[Run] = []
         self._started_at: list[float | None] = [None] * threads
+        self._trust_s = trust_s
+        self._verified_at = 0.0
+        self.doubts = False
+        """Whether jobs wait until the claims have been read back."""
         self._low_water = 0
         self._woken = False
         self._closed = False
@@ -92,10 +105,16 @@ class Pool:
                 back.append(self._todo.pop())
             return back
 
-    def forget(self, holds: Callable[[ClaimedJob], bool]) -> None:
-        """Drop the jobs that were not started and that `holds` denies: they are not ours."""
+    def verify(self, holds: Callable[[ClaimedJob], bool], asked_at: float) -> None:
+        """Drop the jobs that were not started and that `holds` denies: they are not ours.
+
+        The others were ours when the claims were asked for.
+        """
         with self._lock:
             self._todo = deque(job for job in self._todo if holds(job))
+            self._verified_at = asked_at
+            self.doubts = False
+            self._arrived.notify_all()
 
     def forget_ended(self, job_ids: Iterable[int]) -> None:
         """Take note that these jobs, which have not succeeded, are recorded.
@@ -142,7 +161,7 @@ class Pool:
         with self._lock:
             if run is not None:
                 self._end(number, run)
-            while not self._todo:
+            while not self._may_start():
                 if self._closed:
                     return None
                 self._slot.rest(number)
@@ -151,6 +170,17 @@ class Pool:
             self._started_at[number] = monotonic()
             self._slot.started(number, job.id)
             return job
+
+    def _may_start(self) -> bool:
+        """Return whether there is a job to start, which is ours for certain."""
+        if not self._todo:
+            return False
+        known_at = max(self._todo[0].claimed_at, self._verified_at)
+        if monotonic() - known_at < self._trust_s:
+            return True
+        self.doubts = True
+        self._wake()
+        return False
 
     def _end(self, number: int, run: Run) -> None:
         self._slot.ended(run.job.id, succeeded=run.outcome.verdict.outcome == "finished")

@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from jobsd.clock import monotonic
 from jobsd.jobs import claims, ready
 
 from .perform import ClaimedJob
@@ -74,6 +75,7 @@ def take(
         statements.append(_fused(writing.record, wish, process_id))
     if (rare := writing.conclude(release)) is not None:
         statements.append(rare)
+    asked = monotonic()
     results = _run(session, statements)
     concluded = set(results[-1][0][0]) if rare is not None else set[int]()
     if not fused:
@@ -84,7 +86,7 @@ def take(
     return Result(
         claim_id,
         claim_id is None or len(claimed) == len(rows),
-        [ClaimedJob(*row[3:]) for row in claimed],
+        [ClaimedJob(*row[3:], claimed_at=asked) for row in claimed],
         [(row[1], row[2]) for row in claimed],
         set(rows[0][0]),
         concluded,

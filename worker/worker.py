@@ -26,7 +26,7 @@ from jobsd.processes import registry
 from .ledger import Ledger
 from .pace import IN_HAND_MAX, Pace
 from .places import Places
-from .pool import Pool
+from .pool import TRUST_S, Pool
 from .report import Report
 from .rhythm import LOOK_MAX_S, Rhythm
 from .turn import Wish, take
@@ -66,12 +66,13 @@ class Worker:
         *,
         bind: Callable[[CurrentJob], AbstractContextManager[None]] = _no_binding,
         settle_s: float = SETTLE_S,
+        trust_s: float = TRUST_S,
     ) -> None:
         self._context = context
         self._options = options
         self._selection = Selection(options.queues)
         self._session = Session(target, f"jobsd {context.name}", listen=True)
-        self._pool = Pool(options.threads, context.slot, context.nap.wake, bind)
+        self._pool = Pool(options.threads, context.slot, context.nap.wake, bind, trust_s)
         self._pace = Pace(options.threads, options.prefetch)
         self._ledger = Ledger(context.name, keep=jobs.preserve_finished_jobs)
         self._report = Report(context.slot)
@@ -144,7 +145,7 @@ class Worker:
         """Do a turn if one is due; return the seconds until the next may be."""
         self._hear()
         self._collect()
-        if monotonic() >= self._settle_at:
+        if monotonic() >= self._settle_at or self._pool.doubts:
             # The connection stands, so what is missing was taken away by someone.
             self._tell_lost(self._settle())
             self._hear()
@@ -260,10 +261,11 @@ class Worker:
     # Claims.
 
     def _settle(self) -> set[int]:
-        self._settle_at = monotonic() + self._settle_s
+        asked_at = monotonic()
+        self._settle_at = asked_at + self._settle_s
         unknown, gone = self._ledger.settle(self._session, self._row_id)
         self._release += unknown
-        self._pool.forget(self._ledger.holds)
+        self._pool.verify(self._ledger.holds, asked_at)
         if unknown:
             self._turn(0)
         return gone

@@ -12,6 +12,7 @@ from jobsd.jobs import client
 from jobsd.jobs.client import Client
 from jobsd.processes.board import Board
 from jobsd.processes.process import Context
+from jobsd.worker.pool import TRUST_S
 from jobsd.worker.worker import Worker
 
 if TYPE_CHECKING:
@@ -59,6 +60,7 @@ def make_worker(target: Target, board: Board) -> Iterator[MakeWorker]:
 
     def make(name: str = "worker-test", **options: object) -> Driven:
         keep = bool(options.pop("keep", True))
+        trust_s = float(str(options.pop("trust_s", TRUST_S)))
         settings: dict[str, object] = {
             "queues": ("*",),
             "threads": 3,
@@ -83,6 +85,7 @@ def make_worker(target: Target, board: Board) -> Iterator[MakeWorker]:
                 default_concurrency_control_period_s=180,
                 filter_arguments=(),
             ),
+            trust_s=trust_s,
         )
         made.append(Driven(worker, context))
         worker.connect()

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import psycopg
 import pytest
 
+from jobsd.clock import monotonic
 from jobsd.jobs.claims import Death, bury
 from jobsd.jobs.client import enqueue_many
 from jobsd.jobs.definition import job
@@ -71,6 +72,40 @@ def test_a_buried_worker_that_finishes_changes_nothing(
     assert [job.attempt for job in buried.failed] == [1]
     assert (count("failed_executions"), count("jobs WHERE finished_at IS NULL")) == (1, 1)
     assert count("jobs WHERE attempts = 1") == 1
+
+
+def test_a_worker_that_stood_still_starts_nothing_that_was_given_to_others(
+    make_worker: MakeWorker, session: Session, count: Count
+) -> None:
+    enqueue_many(held.with_args(i) for i in range(3))
+    driven = make_worker(threads=1, prefetch=5, trust_s=0.2)
+    driven.until(lambda: len(_ran) == 1 and driven.worker._pool.waiting == 2)
+    bury(session, _death(session, threads=1))
+    session.connection.execute("DELETE FROM jobsd.ready_executions")
+    stood_still_until = monotonic() + 0.3
+    while monotonic() < stood_still_until:
+        assert not _gate.wait(0.05)
+
+    _gate.set()
+    driven.until(lambda: not driven.worker._in_hand())
+
+    assert (len(_ran), count("jobs WHERE outcome = 'finished'")) == (1, 0)
+
+
+def test_a_worker_that_stood_still_goes_on_with_what_is_still_its_own(
+    make_worker: MakeWorker, count: Count
+) -> None:
+    enqueue_many(held.with_args(i) for i in range(3))
+    driven = make_worker(threads=1, prefetch=5, trust_s=0.2)
+    driven.until(lambda: len(_ran) == 1 and driven.worker._pool.waiting == 2)
+    stood_still_until = monotonic() + 0.3
+    while monotonic() < stood_still_until:
+        assert not _gate.wait(0.05)
+
+    _gate.set()
+    driven.until(lambda: count("jobs WHERE outcome = 'finished'") == 3)
+
+    assert sorted(map(str, _ran)) == ["0", "1", "2"]
 
 
 def test_what_was_only_claimed_goes_back_and_what_ran_has_failed(
