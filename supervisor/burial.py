@@ -72,6 +72,8 @@ class Burial:
                 stranger.name,
                 cause.vanished_error(stranger),
                 threads=stranger.threads or THREADS_UNKNOWN,
+                # Already buried: its row stayed for a claim that came after that.
+                release=self.is_dead(stranger.id),
                 keep=self._keep_finished,
             ),
         )
