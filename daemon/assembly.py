@@ -19,7 +19,7 @@ from jobsd.jobs import client, registry, retention
 from jobsd.processes import process
 from jobsd.scheduler.scheduler import Scheduler
 from jobsd.supervisor.children import EXIT_CONFIGURATION, ChildSpec
-from jobsd.supervisor.monitor import Monitor
+from jobsd.supervisor.monitor.monitor import Monitor
 from jobsd.worker.worker import Worker
 
 from .keeper import keep_running

@@ -23,7 +23,7 @@ def command(project: Project, *, openmetrics: bool) -> None:
     import sys
 
     from jobsd.instruments.metrics import exposition
-    from jobsd.supervisor.gauges import database_figures
+    from jobsd.supervisor.monitor.gauges import database_figures
 
     with project.session() as session:
         figures = database_figures(session)

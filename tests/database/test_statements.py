@@ -22,11 +22,16 @@ _FRAGMENTS = {"nothing", "record", "no_claim", "claim_any", "claim_named"}
 def _files() -> list[tuple[str, str]]:
     source = Path(str(files("jobsd")))
     return [
-        (".".join(("jobsd", *path.parent.relative_to(source).parts)), path.name)
+        (".".join(("jobsd", room.name, *_below(path, room))), path.name)
         for room in sorted(source.iterdir())
         if room.is_dir()
-        for path in sorted(room.glob("*.sql"))
+        for path in sorted(room.resolve().rglob("*.sql"))
+        if path.parent.name != "migrations"
     ]
+
+
+def _below(path: Path, room: Path) -> tuple[str, ...]:
+    return path.parent.relative_to(room.resolve()).parts
 
 
 def _statements() -> list[Statement]:

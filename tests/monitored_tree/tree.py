@@ -20,7 +20,7 @@ from jobsd.processes import registry
 from jobsd.processes.board import Board
 from jobsd.processes.process import Context, listen_to_signals
 from jobsd.processes.slot import FREE, UP
-from jobsd.supervisor.monitor import Monitor
+from jobsd.supervisor.monitor.monitor import Monitor
 from monitored_tree.options import make_options
 
 if TYPE_CHECKING:

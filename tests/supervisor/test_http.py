@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from jobsd.instruments import events
-from jobsd.supervisor.http import PLACES, Reply, Server
+from jobsd.supervisor.monitor.http import PLACES, Reply, Server
 from monitored_tree.tree import wait_until
 
 if TYPE_CHECKING:

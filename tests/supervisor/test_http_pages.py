@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, cast
 import pytest
 from prometheus_client.openmetrics import parser as openmetrics_parser
 
-from jobsd.supervisor import pages, rounds
+from jobsd.supervisor.monitor import pages, rounds
 from monitored_tree.asking import ask, metrics, seconds
 from monitored_tree.options import beating
 from monitored_tree.server import own_server

@@ -11,8 +11,8 @@ import pytest
 from jobsd.processes import registry
 from jobsd.processes.board import Board
 from jobsd.processes.slot import FREE, UP
-from jobsd.supervisor.burial import Burial
-from jobsd.supervisor.look import Stranger
+from jobsd.supervisor.monitor.burial import Burial
+from jobsd.supervisor.monitor.look import Stranger
 from monitored_tree.tree import (
     Tree,
     claim,

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from jobsd.processes import registry
-from jobsd.supervisor.look import Stranger
-from jobsd.supervisor.neighbours import Neighbours, is_gone
+from jobsd.supervisor.monitor.look import Stranger
+from jobsd.supervisor.monitor.neighbours import Neighbours, is_gone
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -156,6 +156,6 @@ def test_a_process_that_proc_hides_is_not_called_dead(monkeypatch: pytest.Monkey
         return ""
 
     monkeypatch.setattr(registry, "start_time", hidden)
-    monkeypatch.setattr("jobsd.supervisor.neighbours._can_be_read", hidden)
+    monkeypatch.setattr("jobsd.supervisor.monitor.neighbours._can_be_read", hidden)
 
     assert not is_gone(_near(os.getpid(), "1"))

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from jobsd.database.connection import Session
 
-STATEMENTS = Statements("jobsd.supervisor", "monitor.sql")
+STATEMENTS = Statements("jobsd.supervisor.monitor", "monitor.sql")
 
 
 @dataclass(frozen=True, slots=True)

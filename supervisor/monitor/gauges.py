@@ -11,7 +11,7 @@ from jobsd.instruments.figures import DatabaseFigures
 if TYPE_CHECKING:
     from jobsd.database.connection import Session
 
-STATEMENTS = Statements("jobsd.supervisor", "gauges.sql")
+STATEMENTS = Statements("jobsd.supervisor.monitor", "gauges.sql")
 
 _NAMES = ("ready", "elsewhere", "processes", "tasks", "server")
 

@@ -1,0 +1,1 @@
+"""The process that speaks for the tree: to the database, and to whoever watches."""
