@@ -88,7 +88,9 @@ class Commands(click.Group):
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Put `start` before the options of whoever does not say it."""
         first = args[0] if args else "--"
-        if first.startswith("-") and first not in {"-h", "--help", "--version"}:
+        if first == "--version":
+            args = ["version", *args[1:]]
+        elif first.startswith("-") and first not in {"-h", "--help"}:
             args = ["start", *args]
         return super().parse_args(ctx, args)
 
@@ -118,12 +120,8 @@ class Commands(click.Group):
 
 
 @click.command(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
-@click.option("--version", is_flag=True, is_eager=True, hidden=True)
-@click.pass_context
-def commands(ctx: click.Context, *, version: bool) -> None:
+def commands() -> None:
     """Run a command."""
-    if version:
-        ctx.exit(_invoke(["version"]))
 
 
 def main() -> NoReturn:

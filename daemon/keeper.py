@@ -31,10 +31,8 @@ def _keep(server: Server, board: Board) -> None:
     told = ""
     while not board.stopping:
         pause.wait(LOOK_EVERY_S)
-        if board.database_up or board.stopping:
-            continue
         try:
-            if server.crashed():
+            if server.crashed() and not board.stopping:
                 server.ensure()
                 emit("embedded.started", after="a crash")
         except EmbeddedServerError as error:

@@ -7,6 +7,7 @@ place before anything is started, and nothing of theirs stays in the supervisor.
 from __future__ import annotations
 
 import difflib
+import importlib
 import json
 import re
 import tempfile
@@ -26,7 +27,6 @@ from .shipped import import_shipped_jobs
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from types import TracebackType
 
     from jobsd.configuration.options import Options
     from jobsd.recurring.task import TaskOptions
@@ -92,20 +92,15 @@ def _where(error: BaseException | None) -> str:
         return ""
     lines: list[str] = []
     if not isinstance(error, SyntaxError):
-        frames = traceback.extract_tb(_behind_import(error.__traceback__))[-_FRAMES_MAX:]
-        lines += traceback.format_list(
-            [f for f in frames if not f.filename.startswith("<frozen")]
-        )
+        frames = traceback.extract_tb(error.__traceback__)
+        theirs = [frame for frame in frames if not _is_of_importing(frame.filename)]
+        lines += traceback.format_list(theirs[-_FRAMES_MAX:])
     lines += traceback.format_exception_only(error)
     return "".join(lines)[:8000].rstrip()
 
 
-def _behind_import(trace: TracebackType | None) -> TracebackType | None:
-    """Leave out the frames of ours through which the import came."""
-    own = registry.__file__
-    while trace is not None and trace.tb_frame.f_code.co_filename == own:
-        trace = trace.tb_next
-    return trace
+def _is_of_importing(filename: str) -> bool:
+    return filename.startswith("<frozen") or filename in {registry.__file__, importlib.__file__}
 
 
 def _fault_of(task: TaskOptions, options: Options) -> Fault | None:

@@ -104,12 +104,18 @@ def url(project: Project, *, as_json: bool) -> None:
     context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False},
 )
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED, metavar="[ARGUMENTS]…")
-@on_project
-def psql(project: Project, arguments: tuple[str, ...]) -> None:
-    """Become psql, connected; it is the one that comes with the embedded server."""
+@click.option("--database-url", metavar="URL", help="Env: QUEUE_DATABASE_URL, …")
+def psql(database_url: str | None, arguments: tuple[str, ...]) -> None:
+    """Become psql, connected; it is the one that comes with the embedded server.
+
+    All other options are its own.
+    """
+    # Without the option -c of the other commands, which is one of psql's.
+    from jobsd.configuration.flags import Flags
+    from jobsd.daemon.project import Project
     from jobsd.daemon.psql import become_psql
 
-    become_psql(project, arguments)
+    become_psql(Project(Flags(database_url=database_url)), arguments)
 
 
 @command.command(cls=Verb, examples="db stop")

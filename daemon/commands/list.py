@@ -13,18 +13,7 @@ if TYPE_CHECKING:
 
 _STATES = ("scheduled", "ready", "blocked", "claimed", "failed", "finished", "discarded")
 
-_COLUMNS = (
-    "id",
-    "class_name",
-    "queue_name",
-    "priority",
-    "state",
-    "attempts",
-    "created_at",
-    "scheduled_at",
-    "finished_at",
-    "arguments",
-)
+_COLUMNS = ("id", "class_name", "queue_name", "state", "attempts", "created_at", "arguments")
 
 _EXAMPLES = """
 list

@@ -51,22 +51,15 @@ def add(  # noqa: PLR0913 - the settings of a task
     from jobsd.daemon.output import print_json, print_line
     from jobsd.daemon.overview import task_row
     from jobsd.errors import Error
-    from jobsd.jobs import registry
     from jobsd.recurring import making, tasks
 
     if class_name:
-        project.load_jobs()
-        registry.get(class_name)
+        _require_job(project, class_name)
+    zone = time_zone or project.options.time_zone
+    work = {"class_name": class_name, "command": call, "time_zone": zone}
     try:
-        made = making.task(
-            key,
-            schedule=schedule,
-            class_name=class_name,
-            command=call,
-            args=json.loads(arguments),
-            time_zone=time_zone or project.options.time_zone,
-            **said,  # type: ignore[arg-type]
-        )
+        args = json.loads(arguments)
+        made = making.task(key, schedule=schedule, args=args, **work, **said)  # type: ignore[arg-type]
     except (Error, ValueError, TypeError) as fault:
         raise click.UsageError(str(fault), click.get_current_context()) from fault
     with project.session() as session:
@@ -75,6 +68,14 @@ def add(  # noqa: PLR0913 - the settings of a task
         print_json(task_row(task, utc_now()))
     else:
         print_line(task.key)
+
+
+def _require_job(project: Project, name: str) -> None:
+    """Go on if a job of this name is known: else each run of the task would only fail."""
+    from jobsd.jobs import registry
+
+    project.load_jobs()
+    registry.get(name)
 
 
 @click.command(cls=Verb, examples="recurring remove nightly")

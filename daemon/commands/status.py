@@ -83,9 +83,9 @@ def _sentence(seen: Overview) -> str:
         return "jobsd is not running"
     trees = sum(row["kind"] == "supervisor" for row in alive)
     hosts = len({row["hostname"] for row in alive})
-    return (
-        f"jobsd is running: {len(alive)} processes, {trees} of them supervisors, {hosts} hosts"
-    )
+    supervisors = "a supervisor" if trees == 1 else f"{trees} supervisors"
+    where = "" if hosts == 1 else f", on {hosts} hosts"
+    return f"jobsd is running: {supervisors} with {len(alive) - trees} processes{where}"
 
 
 def _section(title: str, rows: Sequence[dict[str, Any]], columns: Sequence[str]) -> None:

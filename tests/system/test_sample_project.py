@@ -36,7 +36,7 @@ print(committed.id)
 def _sample(root: Path) -> tuple[str, str]:
     """Return the module and the name of the job that `init` has written."""
     configuration = (root / "config/queue.yml").read_text(encoding="utf-8")
-    found = re.search(r"^import: *\[?([\w.]+)", configuration, re.MULTILINE)
+    found = re.search(r"^ *import: *\[?([\w.]+)", configuration, re.MULTILINE)
     assert found, configuration
     source = (root / f"{found[1].replace('.', '/')}.py").read_text(encoding="utf-8")
     defined = re.search(r"^@job.*\ndef (\w+)", source, re.MULTILINE)

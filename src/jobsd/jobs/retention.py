@@ -65,6 +65,11 @@ def keep_for(seconds: float) -> None:
     _keep_s[0] = seconds
 
 
+def begin_anew() -> None:
+    """Let the next walk begin at the front again, whatever was seen before."""
+    _walks.clear()
+
+
 def clear_finished_in_batches(  # noqa: PLR0913 - the options of the original, and a session
     batch_size: int = 500,
     *,

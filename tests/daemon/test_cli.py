@@ -1,0 +1,264 @@
+"""The command line itself: help, usage, errors and how each of them ends."""
+
+from __future__ import annotations
+
+import socket
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import click
+import psycopg
+import pytest
+
+from jobsd.clock import monotonic
+from jobsd.daemon import cli, exits, program
+from jobsd.daemon.pidfile import PidfileHeld
+from jobsd.errors import (
+    ArgumentError,
+    ConfigurationError,
+    DatabaseUnreachableError,
+    EmbeddedServerError,
+    EnqueueError,
+    Fault,
+    NotFoundError,
+    RefusedError,
+    SchemaError,
+    UnknownJobError,
+)
+from system.tree import COMMAND
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from system.commands import Commands
+
+HELP_S = 0.15
+
+
+def _commands() -> Iterator[tuple[str, click.Command]]:
+    context = click.Context(cli.commands)
+    for name in cli.commands.list_commands(context):
+        command = cli.commands.get_command(context, name)
+        assert command is not None
+        yield name, command
+        if isinstance(command, click.Group):
+            yield from ((f"{name} {verb}", each) for verb, each in command.commands.items())
+
+
+def test_help_names_every_command(capsys: pytest.CaptureFixture[str]) -> None:
+    status = cli.run(["--help"])
+
+    told = capsys.readouterr().out
+    assert status == 0
+    assert [name for name, _ in _commands() if f"  {name.split()[0]} " not in told] == []
+
+
+@pytest.mark.parametrize(
+    "arguments", [["-h"], ["--help"], ["status", "-h"], ["db", "sql", "-h"]]
+)
+def test_help_is_short_for_help(
+    arguments: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.run(arguments) == 0
+    assert "Usage:" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("path", [name for name, _ in _commands()])
+def test_a_commands_help_has_examples_of_it(
+    path: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.run([*path.split(), "-h"]) == 0
+
+    told = capsys.readouterr().out
+    assert f"{program.program()} {path}" in told.partition("Examples:")[2]
+
+
+def test_help_answers_at_once() -> None:
+    spent: list[float] = []
+    for _ in range(5):
+        began = monotonic()
+        subprocess.run([*COMMAND, "--help"], check=True, stdout=subprocess.DEVNULL)
+        spent.append(monotonic() - began)
+
+    # The best of some: other tests share the machine.
+    assert min(spent) < HELP_S
+
+
+def test_help_loads_neither_a_driver_nor_tables() -> None:
+    loaded = (
+        "import sys; from jobsd.daemon import cli; cli.run(['--help'])\n"
+        "print(sorted({'psycopg', 'rich', 'yaml', 'structlog', 'croniter'} & set(sys.modules)))"
+    )
+
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", loaded], check=True, capture_output=True, text=True
+    )
+
+    assert done.stdout.splitlines()[-1] == "[]"
+
+
+def test_an_unknown_command_is_answered_with_the_nearest(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    status = cli.run(["statsu"])
+
+    told = capsys.readouterr()
+    assert (status, told.out) == (2, "")
+    assert told.err.splitlines() == [
+        "error: there is no command 'statsu'; did you mean 'status'?",
+        f"hint: {program.program()} -h",
+    ]
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["list", "--state", "gone"],
+        ["list", "--limit", "0"],
+        ["list", "--since", "yesterday"],
+        ["show", "seven"],
+        ["status", "--nope"],
+        ["enqueue"],
+        ["db", "nope"],
+        ["heartbeat", "gaps", "--every", "0"],
+        ["recurring", "explain", "every day", "--from", "soon"],
+        ["--nope"],
+    ],
+)
+def test_wrong_usage_ends_with_2(
+    arguments: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    status = cli.run(arguments)
+
+    told = capsys.readouterr()
+    assert (status, told.out) == (2, "")
+    assert told.err.startswith("error: ")
+    assert told.err.splitlines()[-1].startswith("hint: ")
+
+
+@pytest.mark.parametrize(
+    ("fault", "status"),
+    [
+        (click.Abort(), 130),
+        (KeyboardInterrupt(), 130),
+        (SystemExit(3), 3),
+        (BrokenPipeError(), 0),
+        (ConfigurationError((Fault("threads must be more"),)), 78),
+        (SchemaError("the tables are behind"), 78),
+        (DatabaseUnreachableError("no answer"), 4),
+        (psycopg.OperationalError("gone"), 4),
+        (psycopg.InterfaceError("gone"), 4),
+        (psycopg.ProgrammingError("no URL"), 78),
+        (psycopg.errors.UndefinedTable("no such table"), 78),
+        (psycopg.errors.InsufficientPrivilege("no"), 1),
+        (EmbeddedServerError("it ended", log=("a", "b", "c", "d")), 4),
+        (NotFoundError("there is no job 1"), 5),
+        (UnknownJobError("nope"), 5),
+        (RefusedError("say --yes"), 6),
+        (ArgumentError("no"), 1),
+        (ZeroDivisionError("division by zero"), 70),
+    ],
+    ids=lambda value: type(value).__name__ if isinstance(value, BaseException) else "",
+)
+def test_each_error_has_its_exit_status_and_three_lines_at_most(
+    fault: BaseException, status: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert exits.tell(fault) == status
+
+    told = capsys.readouterr()
+    assert told.out == ""
+    assert len(told.err.splitlines()) <= 3
+
+
+def test_a_pidfile_that_is_held_ends_with_75(tmp_path: Path) -> None:
+    assert exits.tell(PidfileHeld(tmp_path / "pid", 42)) == 75
+
+
+def test_a_refused_enqueue_ends_as_what_the_database_said() -> None:
+    fault = EnqueueError("not enqueued")
+    fault.__cause__ = psycopg.errors.UndefinedTable("no such table")
+
+    assert exits.tell(fault) == 78
+
+
+def test_passwords_are_not_told(capsys: pytest.CaptureFixture[str]) -> None:
+    exits.tell(psycopg.OperationalError("no route to postgresql://me:secret@host/db"))
+
+    assert "secret" not in capsys.readouterr().err
+
+
+def test_there_is_no_traceback_without_debug(run: Commands) -> None:
+    plain, debug = run("show", "1"), run("show", "1", "--debug")
+
+    assert plain.stderr == "error: there is no job 1\n"
+    assert debug.stderr.startswith("Traceback (most recent call last):")
+    assert (plain.returncode, debug.returncode) == (5, 5)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["status"], ["queues", "--json"], ["enqueue", "DailyCleanupJob"], ["health"], ["list"]],
+    ids=lambda arguments: arguments[0],
+)
+def test_a_refused_connection_ends_with_4(run: Commands, arguments: list[str]) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port = probe.getsockname()[1]
+
+    done = run(*arguments, DATABASE_URL=f"postgresql://me@127.0.0.1:{port}/db")
+
+    assert (done.returncode, done.stdout) == (4, "")
+    assert 1 <= len(done.stderr.splitlines()) <= 3
+
+
+def test_a_silent_server_is_given_up_within_4_seconds(run: Commands) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"postgresql://me@127.0.0.1:{silent.getsockname()[1]}/db?connect_timeout=60"
+        began = monotonic()
+        done = run("status", DATABASE_URL=url)
+        spent_s = monotonic() - began
+
+    assert (done.returncode, done.stdout) == (4, "")
+    assert "no answer within" in done.stderr
+    assert spent_s < 4
+
+
+def test_whoever_reads_us_may_stop_reading(run: Commands) -> None:
+    piped = subprocess.run(
+        ["sh", "-c", '"$@" db sql | head -n 1', "sh", *COMMAND],
+        cwd=run.project.root,
+        env=run.project.environ,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert piped.stderr == ""
+    assert piped.stdout.startswith("CREATE SCHEMA")
+
+
+def test_the_version_is_printed(run: Commands) -> None:
+    assert run("version").stdout.startswith("jobsd ")
+    assert run("--version").stdout == run("version").stdout
+    assert set(run.json("version")) == {"version", "python"}
+
+
+@pytest.mark.parametrize(
+    ("called", "environ", "expected"),
+    [
+        ("/usr/bin/jobsd", {}, "jobsd"),
+        ("/usr/bin/jobsd", {"JOBSD_HOME": "/srv/shop"}, "jobsd"),
+        ("/x/daemon/__main__.py", {"JOBSD_HOME": "/srv/shop"}, "bin/jobs"),
+        ("/x/daemon/__main__.py", {}, "python -m jobsd.daemon"),
+    ],
+)
+def test_hints_name_the_program_as_it_was_typed(
+    called: str, environ: dict[str, str], expected: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "argv", [called])
+    monkeypatch.delenv("JOBSD_HOME", raising=False)
+    for name, value in environ.items():
+        monkeypatch.setenv(name, value)
+
+    assert program.program() == expected

@@ -1,0 +1,104 @@
+"""A tree on an embedded server: started, shared, brought back, and stopped with the last."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import psycopg
+import pytest
+
+from jobsd.configuration.target import embedded_server
+from system.tree import Project, wait_for
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+pytestmark = pytest.mark.system
+
+
+@pytest.fixture(scope="module")
+def folder() -> Iterator[Path]:
+    """A folder that the server's user may enter, whoever that is."""
+    made = Path(tempfile.mkdtemp(prefix="jobsd-tree-"))
+    made.chmod(0o755)
+    yield made
+    shutil.rmtree(made, ignore_errors=True)
+
+
+@pytest.fixture
+def project(folder: Path) -> Iterator[Project]:
+    """A project without any database of its own."""
+    environ = {"JOBSD_EMBEDDED_DIR": str(folder / "postgres")}
+    made = Project(folder, "", **environ)
+    yield made
+    embedded_server(folder, environ).stop()
+
+
+def _postmaster(folder: Path) -> int:
+    return int((folder / "postgres/data/postmaster.pid").read_text().split()[0])
+
+
+def _runs(folder: Path) -> bool:
+    return embedded_server(folder, {"JOBSD_EMBEDDED_DIR": str(folder / "postgres")}).running()
+
+
+def test_the_last_supervisor_stops_the_server(project: Project, folder: Path) -> None:
+    with project.start() as first, project.start() as second:
+        first.wait_event("supervisor.ready")
+        second.wait_event("supervisor.ready")
+        assert first.events("embedded.started") or second.events("embedded.started")
+
+        first.terminate()
+        assert (first.process.returncode, _runs(folder)) == (0, True)
+        seconds = second.terminate()
+
+        assert (second.process.returncode, _runs(folder)) == (0, False), second.told()
+        assert seconds < 2
+        assert second.events("embedded.stopped")
+
+
+def test_a_command_starts_it_and_leaves_it_running(project: Project, folder: Path) -> None:
+    url = project.run("db", "url").stdout.strip()
+
+    with psycopg.connect(url) as connection:
+        rows = connection.execute("SELECT version FROM jobsd.schema_migrations").fetchall()
+    assert rows == [(1,)]
+    assert _runs(folder)
+    assert project.run("db", "stop").returncode == 0
+    assert not _runs(folder)
+    assert project.run("db", "stop").returncode == 0
+    assert project.run("status").returncode == 3
+
+
+def test_a_server_that_crashes_below_a_tree_is_started_again(
+    project: Project, folder: Path
+) -> None:
+    with project.start() as tree:
+        tree.wait_event("supervisor.ready")
+        pid = _postmaster(folder)
+        os.kill(pid, signal.SIGKILL)
+
+        wait_for(lambda: _runs(folder) and _postmaster(folder) != pid, 15, tree.told())
+
+        wait_for(lambda: project.run("status").returncode == 0, 20, tree.told())
+        tree.terminate()
+
+
+def test_a_server_that_was_stopped_below_a_tree_stays_stopped(
+    project: Project, folder: Path
+) -> None:
+    with project.start() as tree:
+        tree.wait_event("supervisor.ready")
+
+        assert project.run("db", "stop").returncode == 0
+        tree.wait_event("database.lost")
+
+        server = embedded_server(folder, project.environ)
+        assert (server.running(), server.crashed()) == (False, False)
+        assert tree.process.poll() is None
+        tree.terminate()

@@ -1,0 +1,261 @@
+"""Status, ps, doctor, metrics, heartbeat, health: what the operator looks at."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+from typing import TYPE_CHECKING
+
+import pytest
+
+from jobsd.daemon.liveness import life
+from jobsd.processes import registry
+from system.tree import COMMAND, wait_for
+
+if TYPE_CHECKING:
+    from jobsd.database.connection import Session
+    from system.commands import Commands
+
+
+def _process(session: Session, kind: str, **metadata: object) -> int:
+    return registry.register(
+        session, kind=kind, name=f"{kind}-1", supervisor_id=0, metadata=metadata
+    )
+
+
+def _beat(session: Session, ago: str, hostname: str = "web-1") -> None:
+    session.connection.execute(
+        "INSERT INTO jobsd.heartbeat_logs (executed_at, environment, hostname)"
+        " VALUES (now() - %s::interval, 'test', %s)",
+        (ago, hostname),
+    )
+
+
+def test_status_ends_with_3_when_nothing_runs(run: Commands) -> None:
+    done = run("status")
+
+    assert done.returncode == 3
+    assert done.stdout.startswith("jobsd is not running\nlast heartbeat: none\n")
+    assert run.json("status", status=3)["running"] is False
+
+
+def test_status_shows_one_screen(run: Commands, session: Session) -> None:
+    _process(session, "supervisor")
+    _process(session, "worker", queues="*", threads=3)
+    _beat(session, "5 minutes")
+    run.json("enqueue", "shop_jobs.welcome", "[1]")
+    run("recurring", "add", "daily", "--class", "DailyCleanupJob", "--schedule", "every day")
+    session.connection.execute(
+        "INSERT INTO jobsd.jobs (id, queue_name, class_name) VALUES (4711, 'a', 'Broken')"
+    )
+    session.connection.execute(
+        "INSERT INTO jobsd.failed_executions (job_id, error)"
+        ' VALUES (4711, \'{"type": "ValueError", "message": "no"}\')'
+    )
+
+    seen = run.json("status")
+
+    assert set(seen) == {
+        "running",
+        "processes",
+        "queues",
+        "recurring",
+        "failures",
+        "last_heartbeat",
+    }
+    assert seen["running"] is True
+    assert [(queue["name"], queue["ready"]) for queue in seen["queues"]] == [
+        ("a", 0),
+        ("mail", 1),
+    ]
+    assert [task["key"] for task in seen["recurring"]] == ["daily"]
+    assert [(job["id"], job["error"]) for job in seen["failures"]] == [(4711, "ValueError: no")]
+    told = run("status").stdout
+    assert told.startswith("jobsd is running: a supervisor with 1 processes\n")
+
+
+def test_a_supervisor_that_was_killed_does_not_run(run: Commands, session: Session) -> None:
+    supervisor = _process(session, "supervisor")
+    session.connection.execute(
+        'UPDATE jobsd.processes SET metadata = metadata || \'{"started": "1"}\' WHERE id = %s',
+        (supervisor,),
+    )
+
+    seen = run.json("status", status=3)
+
+    assert [process["life"] for process in seen["processes"]] == ["gone"]
+
+
+def test_a_process_of_another_machine_is_judged_by_its_heartbeat(session: Session) -> None:
+    _process(session, "supervisor")
+    session.connection.execute(
+        'UPDATE jobsd.processes SET metadata = metadata || \'{"boot": "x", "started": "1"}\','
+        " last_heartbeat_at = now() - interval '30 s'"
+    )
+    [row] = registry.processes(session)
+
+    assert (life(row, 60.0), life(row, 20.0)) == ("alive", "silent")
+
+
+def test_status_can_be_watched(run: Commands) -> None:
+    watching = subprocess.Popen(
+        [*COMMAND, "status", "--watch", "100ms", "--json"],
+        cwd=run.project.root,
+        env=run.project.environ,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert watching.stdout is not None
+    lines = [json.loads(watching.stdout.readline()) for _ in range(3)]
+    watching.send_signal(2)
+    _, told = watching.communicate(timeout=10)
+
+    assert [line["running"] for line in lines] == [False] * 3
+    assert (watching.returncode, told.strip()) == (130, "")
+
+
+def test_ps_lists_the_processes_table(run: Commands, session: Session) -> None:
+    worker = _process(session, "worker", queues="*", threads=3)
+
+    [row] = run.rows("ps")
+    assert row[:3] == [str(worker), "worker", "worker-1"]
+    assert row[4] == registry.hostname()
+    assert float(row[5]) < 60
+    assert json.loads(row[6]) == {"queues": "*", "threads": 3}
+    [shown] = run.json("ps")
+    assert {"id", "kind", "name", "pid", "hostname", "heartbeat_age", "metadata"} <= set(shown)
+
+
+def test_doctor_has_a_line_for_each_thing(run: Commands, session: Session) -> None:
+    _process(session, "supervisor")
+    _beat(session, "1 minute")
+    run.project.write(
+        "config/recurring.yml", "beat: {class: HeartbeatJob, schedule: every day}\n"
+    )
+
+    rows = run.rows("doctor")
+
+    assert [(row[0], row[1]) for row in rows] == [
+        ("OK", "configuration"),
+        ("OK", "database"),
+        ("OK", "version"),
+        ("OK", "clock"),
+        ("OK", "connections"),
+        ("OK", "wake-ups"),
+        ("OK", "schema"),
+        ("OK", "processes"),
+        ("OK", "heartbeat"),
+    ]
+    assert {finding["level"] for finding in run.json("doctor")} == {"OK"}
+
+
+def test_doctor_warns_of_what_is_odd(run: Commands, session: Session) -> None:
+    run.project.write(
+        "config/queue.yml",
+        "database: {wakeups: 'off'}\n"
+        "supervisor: {heartbeat_interval: 1, process_alive_threshold: 3}\n",
+    )
+    _process(session, "supervisor")
+    _beat(session, "1 hour")
+    session.connection.execute(
+        "UPDATE jobsd.processes SET last_heartbeat_at = now() - interval '4 s'"
+    )
+
+    odd = {row[1]: row[2] for row in run.rows("doctor") if row[0] == "WARN"}
+
+    assert set(odd) == {"configuration", "wake-ups", "processes", "heartbeat"}
+    assert "supervisor-1" in odd["processes"]
+
+
+def test_doctor_fails_without_tables(run: Commands, empty_database: str) -> None:
+    rows = run.rows("doctor", "--database-url", empty_database, status=1)
+
+    assert rows[-1][:2] == ["FAIL", "schema"]
+    assert "bin/jobs db migrate" in rows[-1][2]
+
+
+def test_doctor_fails_with_a_faulty_file(run: Commands) -> None:
+    run.project.write("config/recurring.yml", "beat: {class: HeartbeatJob, schedule: soon}\n")
+
+    failed = [row[1] for row in run.rows("doctor", status=1) if row[0] == "FAIL"]
+
+    assert failed == ["configuration"]
+
+
+def test_doctor_without_a_database_ends_with_4(run: Commands) -> None:
+    nowhere = "postgresql://me@127.0.0.1:1/db"
+    rows = run.rows("doctor", "--database-url", nowhere, status=4)
+
+    assert [row[:2] for row in rows[1:]] == [["FAIL", "database"]]
+
+
+def test_metrics_are_an_exposition(run: Commands, session: Session) -> None:
+    _beat(session, "1 minute")
+    run.json("enqueue", "shop_jobs.welcome", "[1]")
+
+    told = run("metrics").stdout
+
+    assert 'jobsd_queue_jobs{queue="mail",state="ready"} 1.0' in told
+    assert "jobsd_database_up 1.0" in told
+    assert run("metrics", "--openmetrics").stdout.endswith("# EOF\n")
+    if promtool := shutil.which("promtool"):
+        checked = subprocess.run(
+            [promtool, "check", "metrics"], input=told, text=True, check=False
+        )
+        assert checked.returncode == 0
+
+
+def test_heartbeats_are_asked_for(run: Commands, session: Session) -> None:
+    for ago, host in (("90 minutes", "web-1"), ("10 minutes", "web-2"), ("5 minutes", "web-1")):
+        _beat(session, ago, host)
+
+    assert run.json("heartbeat", "latest")["hostname"] == "web-1"
+    assert run.rows("heartbeat")[0][1:] == ["test", "web-1"]
+    assert len(run.json("heartbeat", "recent")) == 3
+    assert len(run.json("heartbeat", "recent", "-n", "1")) == 1
+    assert [row[2] for row in run.rows("heartbeat", "recent", "--since", "1h")] == [
+        "web-1",
+        "web-2",
+    ]
+    assert [beat["hostname"] for beat in run.json("heartbeat", "by-host", "web-2")] == ["web-2"]
+
+
+def test_heartbeat_latest_ends_with_1_when_there_was_none(run: Commands) -> None:
+    done = run("heartbeat", "latest")
+
+    assert (done.returncode, done.stdout) == (1, "")
+    assert run.json("heartbeat", "latest", status=1) is None
+
+
+@pytest.mark.parametrize(("within", "status"), [("10m", 0), ("1m", 1)])
+def test_verify_and_health_judge_the_last_heartbeat(
+    run: Commands, session: Session, within: str, status: int
+) -> None:
+    _beat(session, "5 minutes")
+
+    assert run("heartbeat", "verify", "--within", within).returncode == status
+    health = run("health", "--within", within)
+    assert health.returncode == status
+    told = json.loads(health.stdout)
+    assert set(told) == {"healthy", "last_heartbeat"}
+    assert told["healthy"] is (status == 0)
+
+
+def test_gaps_end_with_1_when_there_are_any(run: Commands, session: Session) -> None:
+    _beat(session, "31 minutes")
+    _beat(session, "1 minute")
+
+    [gap] = run.json("heartbeat", "gaps", "--every", "5m", "--since", "25m", status=1)
+    assert gap["missed"] == 5
+    assert run("heartbeat", "gaps", "--every", "30m", "--since", "25m").returncode == 0
+
+
+def test_a_running_tree_is_seen(run: Commands) -> None:
+    with run.project.start() as tree:
+        tree.wait_event("supervisor.ready")
+
+        wait_for(lambda: run("status").returncode == 0, 10, tree.told())
+        tree.terminate()
+    assert run("status").returncode == 3

@@ -1,0 +1,231 @@
+"""Recurring tasks by commands: looked at, run, made, switched, explained."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+import pytest
+
+from system.tree import COMMAND
+
+if TYPE_CHECKING:
+    from jobsd.database.connection import Session
+    from system.commands import Commands
+
+_DAILY = ("add", "daily", "--class", "DailyCleanupJob", "--schedule", "at 3am every day")
+
+
+@pytest.fixture
+def daily(run: Commands) -> Commands:
+    """The commands, with a task that was made by one."""
+    assert run("recurring", *_DAILY).stdout == "daily\n"
+    return run
+
+
+def _make_static(session: Session) -> None:
+    session.connection.execute(
+        "UPDATE jobsd.recurring_tasks SET static = true, source = 'config/recurring.yml:4'"
+    )
+
+
+def test_list_shows_the_tasks_of_the_table(daily: Commands) -> None:
+    [task] = daily.json("recurring", "list")
+
+    assert (task["key"], task["schedule"]) == ("daily", "at 3am every day")
+    assert (task["class_name"], task["static"], task["enabled"]) == (
+        "DailyCleanupJob",
+        False,
+        True,
+    )
+    assert datetime.fromisoformat(task["next_run"]).hour == 3
+    assert daily.rows("recurring")[0][:2] == ["daily", "at 3am every day"]
+
+
+def test_show_has_the_next_and_the_last_runs(daily: Commands) -> None:
+    daily("recurring", "run", "daily")
+
+    shown = daily.json("recurring", "show", "daily")
+
+    assert len(shown["next_runs"]) == 5
+    assert [run["outcome"] for run in shown["history"]] == ["ready"]
+    assert ["key", "daily"] in daily.rows("recurring", "show", "daily")
+
+
+def test_an_unknown_key_ends_with_5_and_the_nearest(daily: Commands) -> None:
+    for verb in ("show", "next", "run", "history", "remove", "enable"):
+        done = daily("recurring", verb, "dayly")
+        assert (done.returncode, done.stdout) == (5, "")
+        assert "did you mean 'daily'?" in done.stderr
+
+
+def test_next_lists_as_many_as_asked_for(daily: Commands) -> None:
+    rows = daily.rows("recurring", "next", "daily", "-n", "3")
+
+    assert [datetime.fromisoformat(row[0]).hour for row in rows] == [3, 3, 3]
+    assert daily.json("recurring", "next", "daily", "-n", "3") == [row[0] for row in rows]
+
+
+def test_run_enqueues_now_and_is_in_the_history(daily: Commands) -> None:
+    job_id = daily("recurring", "run", "daily").stdout.strip()
+
+    assert daily.json("show", job_id)["class_name"] == "DailyCleanupJob"
+    [run] = daily.json("recurring", "history", "daily")
+    assert (str(run["job_id"]), run["outcome"]) == (job_id, "ready")
+
+
+def test_a_task_is_made_with_all_settings(run: Commands) -> None:
+    made = run.json(
+        "recurring",
+        "add",
+        "greet",
+        "--class",
+        "shop_jobs.welcome",
+        "--args",
+        '[1, {"polite": false}]',
+        "--schedule",
+        "every hour",
+        "--queue",
+        "slow",
+        "--priority",
+        "-1",
+        "--description",
+        "greets",
+        "--time-zone",
+        "Europe/Madrid",
+        "--on-missed",
+        "once",
+        "--overlap",
+        "skip",
+    )
+
+    assert (made["queue_name"], made["priority"], made["description"]) == ("slow", -1, "greets")
+    assert (made["time_zone"], made["on_missed"], made["overlap"]) == (
+        "Europe/Madrid",
+        "once",
+        "skip",
+    )
+    assert made["arguments"] == [1, {"$keywords": {"polite": False}}]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status"),
+    [
+        (_DAILY, 6),
+        (("add", "x", "--class", "Nope", "--schedule", "every day"), 5),
+        (("add", "x", "--class", "DailyCleanupJob", "--schedule", "soon"), 2),
+        (
+            (
+                "add",
+                "x",
+                "--class",
+                "DailyCleanupJob",
+                "--schedule",
+                "every day",
+                "--args",
+                "{",
+            ),
+            2,
+        ),
+        (("add", "x", "--schedule", "every day"), 2),
+        (("add", "x", "--command", "import os", "--schedule", "every day"), 2),
+    ],
+)
+def test_add_refuses_what_can_not_be(
+    daily: Commands, arguments: tuple[str, ...], status: int
+) -> None:
+    done = daily("recurring", *arguments)
+
+    assert (done.returncode, done.stdout) == (status, "")
+    assert done.stderr.startswith("error: ")
+    assert len(daily.json("recurring")) == 1
+
+
+def test_a_task_is_switched_off_and_on_and_removed(daily: Commands) -> None:
+    assert daily("recurring", "disable", "daily").returncode == 0
+    assert daily.json("recurring")[0]["next_run"] is None
+    assert daily("recurring", "enable", "daily").returncode == 0
+    assert daily.json("recurring")[0]["enabled"] is True
+    assert daily("recurring", "remove", "daily").returncode == 0
+    assert daily.json("recurring") == []
+
+
+@pytest.mark.parametrize("verb", ["remove", "enable", "disable"])
+def test_a_task_of_a_file_can_not_be_changed(
+    daily: Commands, session: Session, verb: str
+) -> None:
+    _make_static(session)
+
+    done = daily("recurring", verb, "daily")
+
+    assert done.returncode == 6
+    assert "config/recurring.yml:4" in done.stderr
+
+
+def test_explain_gives_cron_zone_and_next_runs(run: Commands) -> None:
+    explained = run.json(
+        "recurring",
+        "explain",
+        "at 5am every day",
+        "--from",
+        "2026-01-01T00:00:00Z",
+        "-n",
+        "2",
+    )
+
+    assert explained == {
+        "accepted": True,
+        "schedule": "at 5am every day",
+        "cron": "0 5 * * *",
+        "time_zone": "UTC",
+        "next": ["2026-01-01T05:00:00+00:00", "2026-01-02T05:00:00+00:00"],
+    }
+
+
+def test_explain_needs_no_database(run: Commands) -> None:
+    nowhere = {"DATABASE_URL": "postgresql://me@127.0.0.1:1/db"}
+
+    rows = run("recurring", "explain", "every 5 minutes", **nowhere).stdout.splitlines()
+
+    assert rows[1] == "cron\t*/5 * * * *"
+
+
+def test_a_refused_phrase_says_why_and_ends_with_1(run: Commands) -> None:
+    done = run("recurring", "explain", "every blue moon")
+
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.splitlines()[0].startswith("error: ")
+    assert done.stderr.splitlines()[1].startswith("hint: ")
+    refused = run.json("recurring", "explain", "every blue moon", status=1)
+    assert set(refused) == {"accepted", "error", "hint"}
+    assert refused["accepted"] is False
+
+
+def test_the_default_zone_is_that_of_the_configuration(run: Commands) -> None:
+    run.project.write("config/queue.yml", "time_zone: Europe/Madrid\n")
+
+    assert run.json("recurring", "explain", "every day")["time_zone"] == "Europe/Madrid"
+    assert (
+        run.json("recurring", "explain", "every day", "--time-zone", "UTC")["time_zone"]
+        == "UTC"
+    )
+    run.project.write("config/queue.yml", "wrokers: []\n")
+    assert run.json("recurring", "explain", "every day")["time_zone"] == "UTC"
+
+
+def test_phrases_come_one_a_line_from_stdin(run: Commands) -> None:
+    done = subprocess.run(
+        [*COMMAND, "recurring", "explain", "-", "--json"],
+        cwd=run.project.root,
+        env=run.project.environ,
+        input="every hour\n\nevery blue moon\n@daily",
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    told = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [each["accepted"] for each in told] == [True, False, False, True]
+    assert done.returncode == 1

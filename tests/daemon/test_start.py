@@ -1,0 +1,269 @@
+"""What `start` refuses and tells before anything runs, and what then runs."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import secrets
+import signal
+import socket
+from typing import TYPE_CHECKING, Any
+
+import psutil
+import psycopg
+import pytest
+from psycopg import conninfo
+
+from system.tree import Project, wait_for
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+    from pathlib import Path
+
+    from system.commands import Commands
+
+pytestmark = pytest.mark.system
+
+
+def _refused(run: Commands, *arguments: str, status: int = 78) -> str:
+    """Start, and return what is told by a start that ends at once."""
+    done = run("start", *arguments)
+    assert done.returncode == status, done.stdout + done.stderr
+    assert "supervisor.started" not in done.stdout
+    assert "Traceback" not in done.stderr
+    return done.stderr
+
+
+def test_all_faults_of_both_files_are_told(run: Commands) -> None:
+    run.project.write("config/queue.yml", "workers:\n  - threads: 0\n    qeues: a\n")
+    run.project.write("config/recurring.yml", "beat:\n  class: HeartbeatJob\n")
+
+    told = _refused(run)
+
+    assert told.count("error: ") == 3
+    assert "at config/queue.yml:2:14" in told
+    assert "at config/recurring.yml:1:1" in told
+    assert "hint: " in told
+
+
+def test_a_module_that_can_not_be_imported_is_told_with_its_place(run: Commands) -> None:
+    run.project.write("shop_jobs.py", "import json\n\nprice = 1 / 0\n")
+
+    told = _refused(run)
+
+    assert "error: can't import 'shop_jobs': ZeroDivisionError: division by zero" in told
+    assert 'shop_jobs.py", line 3, in <module>' in told
+    assert "registry.py" not in told
+    assert "importlib" not in told
+
+
+def test_a_module_that_ends_the_process_is_told(run: Commands) -> None:
+    run.project.write("shop_jobs.py", "import os\nos._exit(9)\n")
+
+    assert "importing shop_jobs has ended the process, with status 9" in _refused(run)
+
+
+def test_a_syntax_error_is_shown(run: Commands) -> None:
+    run.project.write("shop_jobs.py", "def job(:\n")
+
+    told = _refused(run)
+
+    assert "SyntaxError" in told
+    assert 'shop_jobs.py", line 1' in told
+
+
+def test_a_recurring_class_that_nobody_knows_is_told_with_its_place(run: Commands) -> None:
+    run.project.write(
+        "config/recurring.yml",
+        "daily:\n  schedule: every day\n  class: DailyCleanJob\n"
+        "beat:\n  schedule: every day\n  class: HeartbeatJob\n",
+    )
+
+    assert _refused(run).splitlines() == [
+        "error: daily.class: no job is registered as 'DailyCleanJob'",
+        "  at config/recurring.yml:3:10",
+        "     3 |   class: DailyCleanJob",
+        "       |          ^^^^^^^^^^^^^",
+        "hint: did you mean DailyCleanupJob?",
+    ]
+
+
+def test_a_recurring_command_that_is_not_there_is_told_with_its_place(run: Commands) -> None:
+    run.project.write(
+        "config/recurring.yml",
+        'sweep:\n  command: "shop_jobs.sweep(1)"\n  schedule: every day\n',
+    )
+
+    told = _refused(run)
+
+    assert told.startswith("error: sweep.command: 'shop_jobs.sweep' can't be called")
+    assert "at config/recurring.yml:2:13" in told
+
+
+def test_a_port_that_is_taken_and_was_asked_for_is_refused(run: Commands) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        bind = f"127.0.0.1:{taken.getsockname()[1]}"
+        told = _refused(run, "--metrics-bind", bind)
+
+    assert told.startswith(f"error: can't listen on {bind}: Address already in use")
+
+
+def test_a_second_start_with_the_same_pidfile_ends_with_75(run: Commands) -> None:
+    with run.project.start("--pidfile", "run/jobsd.pid") as tree:
+        tree.wait_event("supervisor.ready")
+
+        told = _refused(run, "--pidfile", "run/jobsd.pid", status=75)
+
+        assert f"process {tree.process.pid} is running already" in told
+        tree.terminate()
+    assert (run.project.root / "run/jobsd.pid").read_text(encoding="utf-8") == ""
+
+
+def test_a_role_that_may_not_migrate_is_told_of_db_migrate(
+    run: Commands, empty_database: str
+) -> None:
+    with psycopg.connect(empty_database, autocommit=True) as owner:
+        owner.execute("DROP ROLE IF EXISTS jobsd_test_guest")
+        owner.execute("CREATE ROLE jobsd_test_guest LOGIN")
+        try:
+            guest = conninfo.make_conninfo(empty_database, user="jobsd_test_guest")
+            told = _refused(run, "--database-url", guest)
+        finally:
+            owner.execute("DROP ROLE jobsd_test_guest")
+
+    assert "hint: bin/jobs db migrate" in told
+
+
+@pytest.mark.parametrize("variable", ["NOTIFY_SOCKET", "JOBSD_EMBEDDED"])
+def test_a_service_starts_no_database_of_its_own_accord(
+    run: Commands, variable: str, tmp_path: Path
+) -> None:
+    value = {"NOTIFY_SOCKET": str(tmp_path / "notify"), "JOBSD_EMBEDDED": "0"}[variable]
+    run.project.environ.update({"DATABASE_URL": "", variable: value})
+
+    told = _refused(run)
+
+    assert "no database is configured" in told
+    assert "DATABASE_URL" in told
+
+
+def test_an_empty_database_is_migrated(tmp_path: Path, empty_database: str) -> None:
+    project = Project(tmp_path, empty_database)
+    with project.start() as tree:
+        migrated = tree.wait_event("database.migrated")
+        tree.wait_event("supervisor.ready")
+
+        assert migrated["steps"] == ["0001_the_house"]
+        assert [child.name() for child in tree.children("scheduler")] == []
+        assert len(tree.children()) == 3
+
+
+def test_a_tree_starts_without_its_database_and_migrates_it_later(
+    tmp_path: Path, server_url: str
+) -> None:
+    name = f"jobsd_test_{secrets.token_hex(6)}"
+    project = Project(tmp_path, conninfo.make_conninfo(server_url, dbname=name))
+    with project.start() as tree, psycopg.connect(server_url, autocommit=True) as server:
+        tree.wait_event("supervisor.ready")
+        waiting = tree.wait_event("database.waiting")
+        assert "does not exist" in str(waiting["error"])
+        try:
+            server.execute(f"CREATE DATABASE {name}".encode())
+            tree.wait_event("database.migrated")
+            wait_for(lambda: project.run("status").returncode == 0, 20, tree.told())
+            tree.terminate()
+        finally:
+            server.execute(f"DROP DATABASE {name} WITH (FORCE)".encode())
+
+
+def test_flags_say_which_processes_run(run: Commands) -> None:
+    run.project.write("config/queue.yml", "dispatchers: [{}]\nworkers: [{processes: 2}]\n")
+    with run.project.start("--only", "worker", "--queues", "mail,urgent_*") as tree:
+        tree.wait_event("supervisor.ready")
+        workers = [row for row in _processes(run, 4) if row["kind"] == "worker"]
+
+        assert [row["metadata"]["queues"] for row in workers] == ["mail,urgent_*"] * 2
+
+
+def test_a_default_port_that_is_taken_is_only_a_warning(run: Commands) -> None:
+    with _taken(9394), run.project.start(JOBSD_METRICS_BIND="") as tree:
+        told = tree.wait_event("http.unavailable")
+        tree.wait_event("supervisor.ready")
+
+        assert (told["level"], told["bind"]) == ("warning", "127.0.0.1:9394")
+
+
+def test_a_reload_brings_a_new_configuration_and_new_code(run: Commands) -> None:
+    with run.project.start() as tree:
+        tree.wait_event("supervisor.ready")
+        run.project.write(
+            "config/queue.yml", "import: [shop_jobs]\nworkers: [{threads: 1}, {}]\n"
+        )
+        run.project.write("shop_jobs.py", "from jobsd import job\n\n@job\ndef fresh(): ...\n")
+
+        tree.process.send_signal(signal.SIGHUP)
+        tree.wait_event("supervisor.reloaded")
+
+        assert len(tree.children("worker")) == 2
+        job_id = run.json("enqueue", "shop_jobs.fresh")["id"]
+        wait_for(lambda: run.json("show", str(job_id))["state"] == "finished", 10, tree.told())
+
+
+@pytest.mark.parametrize("broken", ["configuration", "module"])
+def test_a_reload_of_what_is_broken_changes_nothing(run: Commands, broken: str) -> None:
+    with run.project.start() as tree:
+        tree.wait_event("supervisor.ready")
+        before = {child.pid for child in tree.children()}
+        if broken == "module":
+            run.project.write("shop_jobs.py", "1 / 0\n")
+        else:
+            run.project.write("config/queue.yml", "wrokers: []\n")
+
+        tree.process.send_signal(signal.SIGHUP)
+        failed = tree.wait_event("supervisor.reload_failed")
+
+        assert failed["level"] == "error"
+        assert {child.pid for child in tree.children()} >= before
+        if broken == "module":
+            crashed = tree.wait_event("process.crashed")
+            assert crashed["error"]["type"] == "ZeroDivisionError"
+
+
+def test_a_job_can_enqueue_others(run: Commands) -> None:
+    run.project.write(
+        "shop_jobs.py",
+        "from jobsd import job\n@job\ndef outer(): inner.enqueue()\n@job\ndef inner(): ...\n",
+    )
+    with run.project.start() as tree:
+        tree.wait_event("supervisor.ready")
+        run.json("enqueue", "shop_jobs.outer")
+
+        wait_for(lambda: len(run.json("list", "--state", "finished")) == 2, 10, tree.told())
+
+
+def test_a_term_while_it_starts_leaves_nobody_behind(run: Commands) -> None:
+    run.project.write("shop_jobs.py", "import time\ntime.sleep(60)\n")
+    with run.project.start() as tree:
+        wait_for(lambda: len(psutil.Process(tree.process.pid).children()) == 1)
+        tree.terminate()
+
+        wait_for(lambda: tree.alive() == [], 2)
+        assert tree.process.returncode == -signal.SIGTERM
+
+
+@contextlib.contextmanager
+def _taken(port: int) -> Generator[None]:
+    """Take a port, unless somebody has it already."""
+    with contextlib.ExitStack() as stack:
+        with contextlib.suppress(OSError):
+            stack.enter_context(socket.create_server(("127.0.0.1", port)))
+        yield
+
+
+def _processes(run: Commands, count: int) -> list[dict[str, Any]]:
+    def rows() -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = json.loads(run("ps", "--json").stdout)
+        return found if len(found) >= count else []
+
+    found: list[dict[str, Any]] = wait_for(rows, 10)
+    return found

@@ -1,0 +1,120 @@
+"""Queues: paused, measured, emptied."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from jobsd.errors import Error
+from jobsd.jobs import client, queues
+from jobsd.jobs.draft import Options, draft
+from jobsd.jobs.policy import Policy
+from jobsd.jobs.registry import Definition
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from jobsd.database.connection import Session, Target
+
+
+@pytest.fixture(autouse=True)
+def _client(target: Target) -> Iterator[None]:
+    client.configure(client=client.Client(target))
+    yield
+    client.configure()
+
+
+def _enqueue(queue: str = "mail", priority: int = 0, **options: str) -> int:
+    nothing = Definition("nothing", lambda: None, queue, priority, Policy(), "test")
+    return client.enqueue(Options(wait=options.get("wait")).apply(draft(nothing, [], {}))).id
+
+
+def test_a_pause_keeps_its_beginning_and_takes_a_new_reason(session: Session) -> None:
+    assert queues.pause("mail", "one", by="me") is True
+    [first] = queues.paused()
+    assert queues.pause("mail", "two", by="you") is False
+
+    [pause] = queues.paused(session=session)
+    assert (pause.reason, pause.created_by) == ("two", "me")
+    assert pause.created_at == first.created_at
+    assert queues.pause("mail") is False
+    assert queues.paused()[0].reason == "two"
+
+
+def test_only_what_is_paused_can_be_resumed() -> None:
+    queues.pause("mail")
+
+    assert queues.resume("mail") is True
+    assert queues.resume("mail") is False
+    assert queues.paused() == []
+
+
+def test_a_name_that_is_none_can_not_be_paused() -> None:
+    with pytest.raises(Error, match="no queue name"):
+        queues.pause("a*")
+
+
+def test_who_sleeps_is_woken_by_a_resume(session: Session, target: Target) -> None:
+    from jobsd.database.connection import Session as Connection
+
+    listener = Connection(target, "listener", listen=True)
+    _ = listener.connection
+    session.connection.execute("INSERT INTO jobsd.sleepers VALUES (1, 'worker')")
+    queues.pause("mail")
+
+    queues.resume("mail")
+
+    listener.connection.execute("SELECT 1")
+    assert listener.notifications() == ["ready mail"]
+    listener.close()
+
+
+def test_size_and_latency_are_those_of_the_ready_jobs(session: Session) -> None:
+    assert (queues.size("mail"), queues.latency("mail")) == (0, 0.0)
+    old = _enqueue(priority=5)
+    _enqueue()
+    _enqueue(wait="1h")
+    _enqueue("other")
+    session.connection.execute(
+        "UPDATE jobsd.jobs SET created_at = now() - interval '90 s' WHERE id = %s", (old,)
+    )
+
+    assert queues.size("mail") == 2
+    assert 90 <= queues.latency("mail") < 100
+
+
+@pytest.mark.parametrize("keep", [True, False])
+def test_clearing_discards_what_is_ready(session: Session, *, keep: bool) -> None:
+    ready = [_enqueue() for _ in range(3)]
+    later, other = _enqueue(wait="1h"), _enqueue("other")
+
+    assert queues.clear("mail", keep=keep) == 3
+    assert queues.size("mail") == 0
+    rows = session.connection.execute(
+        "SELECT id, outcome FROM jobsd.jobs WHERE finished_at IS NOT NULL ORDER BY id"
+    ).fetchall()
+    assert rows == ([(job_id, "discarded") for job_id in ready] if keep else [])
+    left = session.connection.execute("SELECT id FROM jobsd.jobs ORDER BY id").fetchall()
+    assert left[-2:] == [(later,), (other,)]
+
+
+def test_clearing_goes_on_until_all_that_was_there_is_gone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(queues, "CLEAR_BATCH", 2)
+    for n in range(5):
+        _enqueue(priority=n)
+
+    assert queues.clear("mail") == 5
+
+
+def test_clearing_leaves_alone_what_is_just_being_claimed(session: Session) -> None:
+    claimed = _enqueue()
+    _enqueue()
+    with session.connection.transaction():
+        session.connection.execute(
+            "SELECT FROM jobsd.ready_executions WHERE job_id = %s FOR UPDATE", (claimed,)
+        )
+
+        assert queues.clear("mail") == 1
