@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import sys
 import threading
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -120,29 +118,6 @@ def snooze() -> None:
 @job(max_attempts=2)
 def retry_later() -> None:
     raise Retry(after="1h")
-
-
-@job
-def snooze_without_end() -> None:
-    raise Snooze(1e15)
-
-
-@job
-def snooze_not_at_all() -> None:
-    _ran.append(current_job().id)
-    raise Snooze(0)
-
-
-@job
-def note_in(path: str) -> None:
-    with Path(path).open("a", encoding="utf-8") as file:
-        file.write(f"{current_job().id}\n")
-
-
-@job
-def fork() -> None:
-    if child := os.fork():
-        _ran.append(child)
 
 
 def _row(session: Session, query: str) -> tuple[Any, ...]:
@@ -263,19 +238,6 @@ def test_an_unknown_job_fails_and_the_worker_lives(
     assert f"did you mean '{__name__}.note'" in message
 
 
-def test_arguments_that_nobody_could_write_fail_the_job(
-    make_worker: MakeWorker, session: Session, count: Count
-) -> None:
-    enqueue(Draft(f"{__name__}.note", "default", 0, '[{"$import": "os"}]'))
-    driven = make_worker()
-
-    driven.until(lambda: count("failed_executions"))
-
-    assert _row(session, "SELECT error ->> 'type' FROM jobsd.failed_executions") == (
-        "ArgumentError",
-    )
-
-
 def test_a_discarded_job_has_not_failed(make_worker: MakeWorker, count: Count) -> None:
     discard.enqueue()
     driven = make_worker()
@@ -294,62 +256,6 @@ def test_a_snoozed_job_waits_and_has_made_no_attempt(
     driven.until(lambda: count("scheduled_executions WHERE scheduled_at > now()"))
 
     assert count("jobs WHERE attempts = 0 AND finished_at IS NULL") == 1
-
-
-def test_a_wait_that_no_calendar_holds_harms_nobody(
-    make_worker: MakeWorker, count: Count
-) -> None:
-    snooze_without_end.enqueue()
-    driven = make_worker()
-
-    driven.until(lambda: count("scheduled_executions WHERE scheduled_at > now()"))
-
-
-def test_a_snoozed_job_that_is_claimed_again_has_not_run_in_this_claim(
-    make_worker: MakeWorker, count: Count
-) -> None:
-    snooze_not_at_all.enqueue()
-    driven = make_worker(threads=1, prefetch=1)
-    driven.until(lambda: _ran)
-    wait_for_gate.using(priority=-1).enqueue()
-
-    driven.until(lambda: None in _ran and count("claimed_executions") == 2)
-
-    assert _ran[0] not in driven.context.slot.running()
-
-
-def test_what_a_job_has_forked_runs_no_jobs_when_it_comes_back(
-    make_worker: MakeWorker, count: Count, tmp_path: Path
-) -> None:
-    fork.enqueue()
-    enqueue_many(note_in.with_args(str(tmp_path / "ran")) for _ in range(5))
-    driven = make_worker(threads=1, prefetch=10)
-    driven.until(lambda: count("jobs WHERE outcome = 'finished'") == 6)
-    child = _ran[0]
-    assert isinstance(child, int)
-
-    driven.until(lambda: os.waitpid(child, os.WNOHANG)[0])
-    ran = (tmp_path / "ran").read_text(encoding="utf-8").split()
-    assert len(ran) == len(set(ran)) == 5
-
-
-@pytest.mark.parametrize("left", [0, 2])
-@pytest.mark.parametrize("queues", [("*",), ("default",)])
-def test_a_job_that_was_deleted_while_it_was_ready_harms_nobody(
-    left: int,
-    queues: tuple[str, ...],
-    make_worker: MakeWorker,
-    session: Session,
-    count: Count,
-) -> None:
-    stored = enqueue_many(note.with_args(n) for n in range(left + 1))
-    session.connection.execute("DELETE FROM jobsd.jobs WHERE id = %s", (stored[0].id,))
-    driven = make_worker(queues=queues)
-
-    driven.until(lambda: not count("ready_executions") and not count("claims"))
-
-    assert (len(_ran), count("jobs WHERE outcome = 'finished'")) == (left, left)
-    driven.drain()
 
 
 def test_a_retried_job_waits_as_long_as_it_says(make_worker: MakeWorker, count: Count) -> None:

@@ -51,6 +51,8 @@ _NAME_AT = 32
 _STATE, _PID, _STARTED, _TICK, _ROW, _KIND, _STATUS, _DIED, _REASON = range(9)
 _FLAGS, _BUSY, _THREADS, _DROPPED, _ENDED, _RSS, _GENERATION, _UP_SINCE = range(9, 17)
 _SPENT = 17
+# Of one process: cleared for the next.
+_PASSING = (_PID, _ROW, _STATUS, _DIED, _REASON, _FLAGS, _BUSY, _THREADS, _RSS, _UP_SINCE)
 _ROW_LOST = 1
 
 
@@ -123,21 +125,7 @@ class Slot:
     def take(self, kind: str, name: str) -> None:
         """Prepare the slot for a new process, before the fork."""
         words = self.words
-        for at in (
-            _PID,
-            _ROW,
-            _STATUS,
-            _DIED,
-            _REASON,
-            _FLAGS,
-            _BUSY,
-            _THREADS,
-            _RSS,
-            _UP_SINCE,
-            _SPENT,
-        ):
-            words[at] = 0
-        for at in range(_CELLS_AT, _QUEUES_AT):
+        for at in (*_PASSING, _SPENT, *range(_CELLS_AT, _QUEUES_AT)):
             words[at] = 0
         words[_ENDED] = 0
         write_text(words, _NAME_AT, name, 16)

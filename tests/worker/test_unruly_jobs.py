@@ -1,0 +1,135 @@
+"""Jobs that do what no job should: the others, and the worker, are not harmed."""
+
+from __future__ import annotations
+
+import os
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from jobsd.jobs.client import enqueue, enqueue_many
+from jobsd.jobs.current import current_job
+from jobsd.jobs.definition import job
+from jobsd.jobs.draft import Draft
+from jobsd.jobs.policy import Snooze
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from jobsd.database.connection import Session
+
+    from .conftest import MakeWorker
+
+    Count = Callable[[str], int]
+
+_ran: list[object] = []
+_gate = threading.Event()
+
+
+@pytest.fixture(autouse=True)
+def _clean() -> Iterator[None]:
+    _ran.clear()
+    _gate.clear()
+    yield
+    _gate.set()
+
+
+@job
+def note(value: object) -> None:
+    _ran.append(value)
+
+
+@job
+def wait_for_gate(value: object = None) -> None:
+    _ran.append(value)
+    assert _gate.wait(20)
+
+
+@job
+def snooze_without_end() -> None:
+    raise Snooze(1e15)
+
+
+@job
+def snooze_not_at_all() -> None:
+    _ran.append(current_job().id)
+    raise Snooze(0)
+
+
+@job
+def note_in(path: str) -> None:
+    with Path(path).open("a", encoding="utf-8") as file:
+        file.write(f"{current_job().id}\n")
+
+
+@job
+def fork() -> None:
+    if child := os.fork():
+        _ran.append(child)
+
+
+def test_a_wait_that_no_calendar_holds_harms_nobody(
+    make_worker: MakeWorker, count: Count
+) -> None:
+    snooze_without_end.enqueue()
+    driven = make_worker()
+
+    driven.until(lambda: count("scheduled_executions WHERE scheduled_at > now()"))
+
+
+def test_a_snoozed_job_that_is_claimed_again_has_not_run_in_this_claim(
+    make_worker: MakeWorker, count: Count
+) -> None:
+    snooze_not_at_all.enqueue()
+    driven = make_worker(threads=1, prefetch=1)
+    driven.until(lambda: _ran)
+    wait_for_gate.using(priority=-1).enqueue()
+
+    driven.until(lambda: None in _ran and count("claimed_executions") == 2)
+
+    assert _ran[0] not in driven.context.slot.running()
+
+
+def test_what_a_job_has_forked_runs_no_jobs_when_it_comes_back(
+    make_worker: MakeWorker, count: Count, tmp_path: Path
+) -> None:
+    fork.enqueue()
+    enqueue_many(note_in.with_args(str(tmp_path / "ran")) for _ in range(5))
+    driven = make_worker(threads=1, prefetch=10)
+    driven.until(lambda: count("jobs WHERE outcome = 'finished'") == 6)
+    child = _ran[0]
+    assert isinstance(child, int)
+
+    driven.until(lambda: os.waitpid(child, os.WNOHANG)[0])
+    ran = (tmp_path / "ran").read_text(encoding="utf-8").split()
+    assert len(ran) == len(set(ran)) == 5
+
+
+@pytest.mark.parametrize("left", [0, 2])
+@pytest.mark.parametrize("queues", [("*",), ("default",)])
+def test_a_job_that_was_deleted_while_it_was_ready_harms_nobody(
+    left: int,
+    queues: tuple[str, ...],
+    make_worker: MakeWorker,
+    session: Session,
+    count: Count,
+) -> None:
+    stored = enqueue_many(note.with_args(n) for n in range(left + 1))
+    session.connection.execute("DELETE FROM jobsd.jobs WHERE id = %s", (stored[0].id,))
+    driven = make_worker(queues=queues)
+
+    driven.until(lambda: not count("ready_executions") and not count("claims"))
+
+    assert (len(_ran), count("jobs WHERE outcome = 'finished'")) == (left, left)
+    driven.drain()
+
+
+def test_arguments_that_nobody_could_write_fail_the_job(
+    make_worker: MakeWorker, count: Count
+) -> None:
+    enqueue(Draft(f"{__name__}.note", "default", 0, '[{"$import": "os"}]'))
+    driven = make_worker()
+
+    driven.until(lambda: count("failed_executions WHERE error ->> 'type' = 'ArgumentError'"))
