@@ -14,7 +14,7 @@ from jobsd.clock import monotonic
 from jobsd.configuration.target import database
 from jobsd.database.connection import OUTAGES
 from jobsd.database.migrate import migrate
-from jobsd.errors import ConfigurationError
+from jobsd.errors import ConfigurationError, Fault
 from jobsd.instruments.events import emit
 from jobsd.processes.board import Board
 from jobsd.processes.registry import new_name
@@ -30,7 +30,7 @@ from .readiness import Readiness
 from .rehearsal import rehearse
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from jobsd.configuration.options import Options
     from jobsd.configuration.target import Database
@@ -84,8 +84,11 @@ def _run(  # noqa: PLR0913, PLR0917 - all that a tree is made of
         return status
 
     def reload() -> list[ChildSpec]:
-        assembly = Assembly(read(), found, listener)
+        fresh = read()
+        assembly = Assembly(fresh, found, listener)
         assembly.tell_through(board)
+        for warning in (*fresh.warnings, *_unchangeable(options, fresh)):
+            emit("configuration.warning", warning=warning)
         return assembly.specs()
 
     readiness = Readiness(environ)
@@ -104,9 +107,20 @@ def _run(  # noqa: PLR0913, PLR0917 - all that a tree is made of
     return status
 
 
+def _unchangeable(old: Options, new: Options) -> Iterator[str]:
+    """Yield what a reload does not change, of that which the operator has changed."""
+    for name in ("database", "monitor", "supervisor"):
+        if getattr(old, name) != getattr(new, name):
+            yield f"{name}: what has changed there counts from the next start on"
+
+
 def _pidfile(options: Options) -> Pidfile | None:
     path = options.supervisor.pidfile
-    return None if path is None else Pidfile(path)
+    try:
+        return None if path is None else Pidfile(path)
+    except OSError as error:
+        told = f"the pidfile {path} can't be used: {error.strerror}"
+        raise ConfigurationError((Fault(told, "supervisor.pidfile or --pidfile"),)) from error
 
 
 def _prepare(found: Database) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import sys
 import threading
 from functools import cached_property
 from pathlib import Path
@@ -86,11 +87,14 @@ class Project:
     def load_jobs(self) -> None:
         """Import the modules that define jobs, ours and the project's.
 
+        What they print while they are imported is no data: it goes to stderr.
+
         Raises:
             ModuleError: for one that can't be imported.
         """
         import_shipped_jobs()
-        registry.load_modules(self.options.imports, self.root)
+        with contextlib.redirect_stdout(sys.stderr):
+            registry.load_modules(self.options.imports, self.root)
         client.find_target_by(self.target)
 
     def _connect(self, target: Target) -> Session:

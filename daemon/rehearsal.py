@@ -6,10 +6,12 @@ place before anything is started, and nothing of theirs stays in the supervisor.
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import importlib
 import json
 import re
+import sys
 import tempfile
 import traceback
 from dataclasses import asdict
@@ -73,7 +75,8 @@ def unregistered(tasks: tuple[TaskOptions, ...]) -> Iterator[TaskOptions]:
 
 def _import(name: str, options: Options) -> Fault | None:
     try:
-        registry.load_modules((name,), options.root)
+        with contextlib.redirect_stdout(sys.stderr):
+            registry.load_modules((name,), options.root)
     except registry.ModuleError as error:
         return Fault(str(error)[:1000], excerpt=_where(error.__cause__), hint=_hint(error))
     return None

@@ -95,6 +95,16 @@ def test_enqueue_refuses_what_it_can_not_mean(
     assert session.connection.execute("SELECT FROM jobsd.jobs").fetchone() is None
 
 
+def test_what_a_module_prints_is_no_data(run: Commands) -> None:
+    run.project.write(
+        "shop_jobs.py", "from jobsd import job\nprint('hello')\n@job\ndef a(): ...\n"
+    )
+
+    done = run("enqueue", "shop_jobs.a")
+
+    assert (done.stdout.strip().isdecimal(), done.stderr) == (True, "hello\n")
+
+
 def test_enqueue_of_an_unknown_job_names_the_nearest(run: Commands) -> None:
     done = run("enqueue", "DailyCleanJob")
 

@@ -119,6 +119,12 @@ def test_a_second_start_with_the_same_pidfile_ends_with_75(run: Commands) -> Non
     assert (run.project.root / "run/jobsd.pid").read_text(encoding="utf-8") == ""
 
 
+def test_a_pidfile_that_can_not_be_made_is_told(run: Commands) -> None:
+    told = _refused(run, "--pidfile", "shop_jobs.py/pid")
+
+    assert told.startswith("error: the pidfile ")
+
+
 def test_a_role_that_may_not_migrate_is_told_of_db_migrate(
     run: Commands, empty_database: str
 ) -> None:
@@ -227,6 +233,18 @@ def test_a_reload_of_what_is_broken_changes_nothing(run: Commands, broken: str) 
         if broken == "module":
             crashed = tree.wait_event("process.crashed")
             assert crashed["error"]["type"] == "ZeroDivisionError"
+
+
+def test_a_reload_tells_what_it_does_not_change(run: Commands) -> None:
+    with run.project.start() as tree:
+        tree.wait_event("supervisor.ready")
+        run.project.write("config/queue.yml", "supervisor: {shutdown_timeout: 7}\n")
+
+        tree.process.send_signal(signal.SIGHUP)
+        tree.wait_event("supervisor.reloaded")
+
+        told = [str(event["warning"]) for event in tree.events("configuration.warning")]
+        assert told[-1] == "supervisor: what has changed there counts from the next start on"
 
 
 def test_a_job_can_enqueue_others(run: Commands) -> None:
