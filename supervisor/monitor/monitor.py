@@ -15,12 +15,14 @@ else): the death is then written at once. Without one it is seen within a second
 from __future__ import annotations
 
 import os
+import signal
 import threading
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from jobsd.clock import monotonic
 from jobsd.instruments.events import emit
-from jobsd.processes.process import REST_MAX_S
+from jobsd.processes.process import ORPHAN_S, REST_MAX_S
 from jobsd.processes.slot import UP
 from jobsd.processes.title import set_title
 
@@ -40,6 +42,8 @@ LEAVE_S = 0.7
 ALONE_S = 1.0
 """How long after a TERM the supervisor may take to say that the whole tree ends."""
 STOPPING_REST_S = 0.1
+ALONE_AT_MOST_S = ORPHAN_S - 0.2
+"""How long the others may take to follow a supervisor that is gone."""
 EXIT_CRASHED = 70
 
 
@@ -82,6 +86,8 @@ class Monitor:
         orphaned = self._is_orphan()
         tree_ends = orphaned or bool(self._board.stopping)
         self._rounds.finish(tree_ends=tree_ends, orphaned=orphaned)
+        if orphaned:
+            self._end_the_others(monotonic() + ALONE_AT_MOST_S)
         self._thread.join(LEAVE_S)
         emit("process.stopped")
         return 0
@@ -106,6 +112,18 @@ class Monitor:
     def _is_orphan(self) -> bool:
         return self._has_supervisor and os.getppid() != self._board.supervisor_pid
 
+    def _end_the_others(self, deadline: float) -> None:
+        """Kill whoever outlives the supervisor: a job that holds Python's lock hears nothing.
+
+        Until the deadline they end by themselves, and record what has ended. Our own alarm,
+        which ends us as it ends them, comes later.
+        """
+        others = [slot.pid for slot in self._board.living() if slot.pid != os.getpid()]
+        while any(map(_is_of_a_tree, others)) and monotonic() < deadline:
+            self._context.nap.take(0.02)
+        for pid in filter(_is_of_a_tree, others):
+            os.kill(pid, signal.SIGKILL)
+
     def _doing(self) -> str:
         if self._context.stopping:
             return "leaving last"
@@ -113,6 +131,15 @@ class Monitor:
         where = f", on {self._bind}" if self._bind else ""
         away = "" if self._board.database_up else ", database away"
         return f"{up} processes up{where}{away}"
+
+
+def _is_of_a_tree(pid: int) -> bool:
+    """Return whether a process id still is a process of ours, by its title."""
+    try:
+        title = Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:
+        return False
+    return title.startswith(b"jobsd ")
 
 
 def _address(listener: socket.socket | None) -> str:

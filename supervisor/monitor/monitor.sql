@@ -22,6 +22,12 @@ WITH beaten AS (
     WHERE id <> ALL (%(ids)s::bigint[])
     ORDER BY id
     LIMIT 10000
+), woken AS (
+    -- Whoever died while it went to sleep would have all enqueuers send notifications.
+    DELETE FROM jobsd.sleepers AS sleeper
+    WHERE NOT EXISTS (
+        SELECT FROM jobsd.processes AS process WHERE process.id = sleeper.process_id
+    )
 ), orphan AS (
     SELECT claim.process_id
     FROM jobsd.claims AS claim

@@ -60,7 +60,9 @@ class Rounds:
         supervision = options.supervisor
         self._board = context.board
         self._own = context.slot
-        self._session = Session(target, f"jobsd {context.name}", deadline_s=DEADLINE_S)
+        # The supervisor replaces us when we have not come round for a third of the threshold.
+        deadline_s = min(DEADLINE_S, supervision.process_alive_threshold_s / 6)
+        self._session = Session(target, f"jobsd {context.name}", deadline_s=deadline_s)
         self._interval_s = supervision.heartbeat_interval_s
         keep = options.jobs.preserve_finished_jobs
         self._membership = Membership(context, self._session, metadata)

@@ -44,6 +44,12 @@ def slow(seconds=60):
     ledger("end", "slow")
 
 @job
+def hold_the_lock(seconds=30):
+    import ctypes
+    ledger("start", "slow")
+    ctypes.PyDLL(None).sleep(seconds)
+
+@job
 def die():
     ledger("start", "die")
     os.kill(os.getpid(), 9)

@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.system
 
 
-def _start_slow_job(project: Project, tree: Tree) -> None:
+def _start_slow_job(project: Project, tree: Tree, name: str = "slow") -> None:
     tree.wait_event("supervisor.ready")
-    enqueued = project.run("enqueue", "trial_jobs.slow")
+    enqueued = project.run("enqueue", f"trial_jobs.{name}")
     assert enqueued.returncode == 0, enqueued.stderr
     wait_for((project.root / "ledger").exists, what=tree.told())
 
@@ -95,9 +95,10 @@ def test_quit_while_it_drains_does_not_wait_for_the_timeout(
         _nothing_is_left(tree, query)
 
 
-def test_no_child_outlives_a_killed_supervisor_by_a_second(project: Project) -> None:
+@pytest.mark.parametrize("name", ["slow", "hold_the_lock"])
+def test_no_child_outlives_a_killed_supervisor_by_a_second(project: Project, name: str) -> None:
     with project.start() as tree:
-        _start_slow_job(project, tree)
+        _start_slow_job(project, tree, name)
         tree.children()
 
         tree.process.kill()

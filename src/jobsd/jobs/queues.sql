@@ -5,18 +5,14 @@ ON CONFLICT (queue_name) DO UPDATE
 SET reason = coalesce(excluded.reason, pause.reason)
 RETURNING xmax = 0;
 
--- resume: let workers claim from a queue again; those that sleep are woken to look.
+-- resume: let workers claim from a queue again; all are told, since its jobs may lie before
+-- the places where they look.
 WITH resumed AS (
     DELETE FROM jobsd.pauses
     WHERE queue_name = %(name)s
     RETURNING queue_name
 )
-SELECT
-    queue_name,
-    CASE
-        WHEN EXISTS (SELECT FROM jobsd.sleepers WHERE kind = 'worker')
-            THEN pg_notify('jobsd.wake', 'ready ' || queue_name)
-    END
+SELECT queue_name, pg_notify('jobsd.wake', 'resumed ' || queue_name)
 FROM resumed;
 
 -- pauses: list the queues that are paused.
