@@ -133,6 +133,7 @@ class Assembly:
         logs.configure(log_format, self.options.log_level, kind=kind, name=name, dropped=count)
 
     def _load_jobs(self) -> bool:
+        logs.take_prints()
         try:
             registry.load_modules(self.options.imports, self.options.root)
         except registry.ModuleError as error:

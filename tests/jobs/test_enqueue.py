@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections import Counter
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import psycopg
 import pytest
@@ -257,3 +257,28 @@ def test_two_jobs_of_one_name_are_refused() -> None:
 
         @job(name="Tidy")
         def other() -> None: ...
+
+
+def test_an_asynchronous_job_runs_to_its_end() -> None:
+    @job(name="asynchronous")
+    async def later(value: int) -> int:
+        return value + 1
+
+    performed: object = later.perform_now(1)
+    assert (later.definition.perform(1), performed) == (2, 2)
+
+
+@pytest.mark.parametrize(
+    ("define", "said"),
+    [
+        (lambda: job(name="x1", backoff=5)(lambda: None), r"constant\(5\)"),  # type: ignore[call-overload]
+        (lambda: job(name="x2", max_attempts=0)(lambda: None), "max_attempts"),
+        (lambda: type("Old", (Job,), {"queue_as": "mail"}), "write `queue"),
+        (lambda: type("Bare", (Job,), {}).enqueue(), "has no `perform`"),  # type: ignore[attr-defined]
+        (lambda: enqueue_many([welcome]), r"write job\.with_args"),  # type: ignore[list-item]
+    ],
+    ids=["backoff", "attempts", "queue_as", "no perform", "no arguments"],
+)
+def test_what_is_no_job_is_refused_in_words(define: Any, said: str) -> None:
+    with pytest.raises(Error, match=said):
+        define()

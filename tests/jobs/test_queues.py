@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING
 
 import pytest
@@ -58,16 +59,15 @@ def test_a_name_that_is_none_can_not_be_paused() -> None:
 def test_who_sleeps_is_woken_by_a_resume(session: Session, target: Target) -> None:
     from jobsd.database.connection import Session as Connection
 
-    listener = Connection(target, "listener", listen=True)
-    _ = listener.connection
-    session.connection.execute("INSERT INTO jobsd.sleepers VALUES (1, 'worker')")
-    queues.pause("mail")
+    with contextlib.closing(Connection(target, "listener", listen=True)) as listener:
+        _ = listener.connection
+        session.connection.execute("INSERT INTO jobsd.sleepers VALUES (1, 'worker')")
+        queues.pause("mail")
 
-    queues.resume("mail")
+        queues.resume("mail")
 
-    listener.connection.execute("SELECT 1")
-    assert listener.notifications() == ["ready mail"]
-    listener.close()
+        listener.connection.execute("SELECT 1")
+        assert listener.notifications() == ["resumed mail"]
 
 
 def test_size_and_latency_are_those_of_the_ready_jobs(session: Session) -> None:

@@ -34,7 +34,7 @@ class Lines:
     def __init__(
         self, layout: Layout, kind: str, name: str, *, line_bytes: int, has_priority: bool
     ) -> None:
-        self._layout = layout
+        self.layout = layout
         self._room = line_bytes - len("\n")
         self._has_priority = has_priority
         self._who: Facts = {
@@ -58,7 +58,7 @@ class Lines:
         known.update((f"its_{key}" if key in said else key, facts[key]) for key in facts)
         settle_error(known)
         prefix = f"<{_PRIORITIES.get(level, 6)}>" if self._has_priority else ""
-        return prefix + fit(said | known, self._layout, self._room - len(prefix))
+        return prefix + fit(said | known, self.layout, self._room - len(prefix))
 
 
 def encode(text: str) -> bytes:

@@ -6,8 +6,10 @@ first fork, and again by each process below it, under its own name.
 
 from __future__ import annotations
 
+import io
 import logging
 import os
+import sys
 from typing import TYPE_CHECKING, Any, Literal
 
 from . import layouts
@@ -15,6 +17,7 @@ from .bound_job import bind_job
 from .events import listen_from, subscribe
 from .lean_structlog import structlog
 from .lines import Lines, encode
+from .printed import Printed
 from .sink import Sink, journal_reads
 
 if TYPE_CHECKING:
@@ -24,7 +27,7 @@ if TYPE_CHECKING:
 
     from .events import Event
 
-__all__ = ["LEVELS", "bind_job", "configure", "reset"]
+__all__ = ["LEVELS", "bind_job", "configure", "reset", "take_prints"]
 
 LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40, "critical": 50}
 
@@ -139,6 +142,18 @@ def configure(  # noqa: PLR0913 - one call sets up all there is
     logging.getLogger().addHandler(log.handler)
     logging.getLogger().setLevel(LEVELS[level])
     _configure_structlog(LEVELS[level])
+
+
+def take_prints() -> None:
+    """Bring what is printed in this process into the log, a line an event.
+
+    Where the log is for people it stays as it is, but is written line by line.
+    """
+    stdout: object = sys.stdout
+    if any(log.lines.layout is layouts.in_json for log in _current):
+        sys.stdout = Printed(lambda line: logging.getLogger("print").info("%s", line))
+    elif isinstance(stdout, io.TextIOWrapper):
+        stdout.reconfigure(line_buffering=True)
 
 
 def reset() -> None:

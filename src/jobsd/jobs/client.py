@@ -13,9 +13,10 @@ import threading
 from typing import TYPE_CHECKING, Any
 
 import psycopg
+from psycopg import errors
 
 from jobsd.database.connection import OUTAGES, Session, Target, unreachable
-from jobsd.errors import DatabaseUnreachableError, Error
+from jobsd.errors import DatabaseUnreachableError, Error, SchemaError
 
 from . import enqueue as storing
 from .connections import psycopg_connection
@@ -66,6 +67,10 @@ class Client:
             session = self._take()
             try:
                 yield session
+            except (errors.UndefinedTable, errors.InvalidSchemaName) as error:
+                schema = self.target.schema
+                told = f"the tables in schema {schema!r} are missing: run `db migrate`"
+                raise SchemaError(told) from error
             finally:
                 self._give_back(session)
         finally:

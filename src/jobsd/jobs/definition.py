@@ -49,7 +49,8 @@ class FunctionJob(Generic[P, R]):
     def perform_now(self, *args: P.args, **kwargs: P.kwargs) -> R:
         """Run the job here and now, without the queue."""
         with running(_unqueued(self.definition)):
-            return self._function(*args, **kwargs)
+            done: R = self.definition.perform(*args, **kwargs)
+            return done
 
     def enqueue(self, *args: P.args, **kwargs: P.kwargs) -> EnqueuedJob:
         """Store the job, to be run by a worker; committed when this returns.
@@ -134,21 +135,22 @@ class Job:
 
     def __init_subclass__(cls, **kwargs: Any) -> None:  # noqa: ANN401
         super().__init_subclass__(**kwargs)
+        if hasattr(cls, "queue_as"):
+            raise Error(f"{cls.__qualname__}: write `queue = …` for `queue_as`")
         if cls.perform is Job.perform:
             return
         given = vars(cls).get("backoff") or getattr(cls, "backoff", None)
         backoff = given.__func__ if isinstance(given, staticmethod) else given
         policy = _policy(cls.max_attempts, cls.retry_on, cls.discard_on, backoff)
         name = vars(cls).get("name", cls.__name__)
-        cls.definition = _define(
-            name, lambda *a, **k: cls().perform(*a, **k), cls.queue, cls.priority, policy, cls
-        )
+        perform = _awaited(cls.perform, lambda *a, **k: cls().perform(*a, **k))
+        cls.definition = _define(name, perform, cls.queue, cls.priority, policy, cls)
 
     @classmethod
     def perform_now(cls, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401
         """Run the job here and now, without the queue."""
-        with running(_unqueued(cls.definition)):
-            return cls().perform(*args, **kwargs)
+        with running(_unqueued(_definition_of(cls))):
+            return cls.definition.perform(*args, **kwargs)
 
     @classmethod
     def enqueue(cls, *args: Any, **kwargs: Any) -> EnqueuedJob:  # noqa: ANN401
@@ -159,7 +161,7 @@ class Job:
     def with_args(cls, *args: Any, **kwargs: Any) -> Draft:  # noqa: ANN401
         """Return the job with these arguments, for `enqueue_many`."""
         inspect.signature(cls.perform).bind(None, *args, **kwargs)
-        return draft(cls.definition, args, kwargs)
+        return draft(_definition_of(cls), args, kwargs)
 
     @classmethod
     def using(
@@ -220,7 +222,8 @@ def job(  # noqa: PLR0913 - the options of a job
 
     def define(target: Callable[P, R]) -> FunctionJob[P, R]:
         full = name or f"{_module(target)}.{target.__qualname__}"
-        return FunctionJob(target, _define(full, target, queue, priority, policy, target))
+        perform = _awaited(target, target)
+        return FunctionJob(target, _define(full, perform, queue, priority, policy, target))
 
     return define if function is None else define(function)
 
@@ -251,7 +254,29 @@ def _policy(
         raise Error(f"max_attempts: {max_attempts!r} is no whole number from 1 on")
     retry = (retry_on,) if isinstance(retry_on, type) else tuple(retry_on)
     discard = (discard_on,) if isinstance(discard_on, type) else tuple(discard_on)
+    if backoff is not None and not callable(backoff):  # pyright: ignore[reportUnnecessaryComparison]
+        raise Error(f"backoff: {backoff!r} is no function; constant({backoff!r}) makes one")
     return Policy(max_attempts, retry, discard, backoff or exponential())
+
+
+def _awaited(author: Callable[..., Any], perform: Callable[..., Any]) -> Callable[..., Any]:
+    """Return `perform`, run to its end in an event loop of its own if it is asynchronous."""
+    if not inspect.iscoroutinefunction(author):
+        return perform
+
+    def run(*args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - the author's own
+        # Here, since most programs need no event loop.
+        import asyncio  # noqa: PLC0415
+
+        return asyncio.run(perform(*args, **kwargs))
+
+    return run
+
+
+def _definition_of(cls: type[Job]) -> Definition:
+    if not hasattr(cls, "definition"):
+        raise Error(f"{cls.__qualname__} has no `perform`, so it is no job")
+    return cls.definition
 
 
 def _module(origin: Any) -> str:  # noqa: ANN401

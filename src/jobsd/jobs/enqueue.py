@@ -20,10 +20,10 @@ from psycopg.rows import tuple_row
 from jobsd.database.statements import Statements
 from jobsd.errors import EnqueueError
 
+from .draft import Draft
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
-
-    from .draft import Draft
 
     Connection = psycopg.Connection[Any]
 
@@ -108,6 +108,7 @@ def enqueue_many(connection: Connection, schema: str, jobs: Iterable[Draft]) -> 
         with connection.transaction(), connection.cursor(row_factory=tuple_row) as cursor:
             bulk = _Bulk(cursor, schema)
             while batch := list(islice(remaining, BATCH)):
+                _check(batch)
                 bulk.store(batch, stored)
             bulk.wake()
     except (psycopg.Error, OverflowError) as error:
@@ -162,6 +163,12 @@ class _Bulk:
             copy.write_row(first)
             for row in rows:
                 copy.write_row(row)
+
+
+def _check(batch: list[Draft]) -> None:
+    for given in batch:
+        if not isinstance(given, Draft):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise EnqueueError(f"{given!r} is no job with arguments: write job.with_args(…)")
 
 
 def _due(job: Draft, now: datetime) -> datetime | None:

@@ -73,7 +73,8 @@ def get(name: str) -> Definition:
     """
     known = _definitions.get(name)
     if known is None:
-        near = difflib.get_close_matches(name, _definitions, 1)
+        same = [full for full in _definitions if full.rpartition(".")[2] == name]
+        near = same or difflib.get_close_matches(name, _definitions, 1)
         raise UnknownJobError(name, f"; did you mean {near[0]!r}?" if near else "")
     return known
 
