@@ -8,6 +8,7 @@ then the supervisor begins: it has no connection, no thread and no module of the
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from jobsd.clock import monotonic
@@ -58,53 +59,50 @@ def launch(options: Options, environ: Mapping[str, str], read: Callable[[], Opti
     Assembly(options, found, None).tell_through(board)
     pidfile = _pidfile(options)
     try:
-        return _run(options, found, environ, board, pidfile, read)
+        for warning in options.warnings:
+            emit("configuration.warning", warning=warning)
+        assembly = Assembly(options, found, listen(options.monitor))
+        if faults := rehearse(options):
+            raise ConfigurationError(faults)
+        # Taken before the server is started, so that no other supervisor stops it meanwhile.
+        share = found.server.hold() if found.server else None
+        status = in_child(lambda: _prepare(found))
+        if status not in {DONE, LATER}:
+            return status
+        status = _supervisor(assembly, environ, board, pidfile, read).run()
+        if share is not None:
+            share.release()
+            in_child(lambda: _stop_if_last(found), FAREWELL_S)
+        return status
     finally:
         if pidfile is not None:
             pidfile.release()
 
 
-def _run(  # noqa: PLR0913, PLR0917 - all that a tree is made of
-    options: Options,
-    found: Database,
+def _supervisor(
+    assembly: Assembly,
     environ: Mapping[str, str],
     board: Board,
     pidfile: Pidfile | None,
     read: Callable[[], Options],
-) -> int:
-    for warning in options.warnings:
-        emit("configuration.warning", warning=warning)
-    listener = listen(options.monitor)
-    if faults := rehearse(options):
-        raise ConfigurationError(faults)
-    # Taken before the server is started, so that no other supervisor stops it meanwhile.
-    share = found.server.hold() if found.server else None
-    status = in_child(lambda: _prepare(found))
-    if status not in {DONE, LATER}:
-        return status
-
+) -> Supervisor:
     def reload() -> list[ChildSpec]:
-        fresh = read()
-        assembly = Assembly(fresh, found, listener)
-        assembly.tell_through(board)
-        for warning in (*fresh.warnings, *_unchangeable(options, fresh)):
+        fresh = replace(assembly, options=read())
+        fresh.tell_through(board)
+        changes = _unchangeable(assembly.options, fresh.options)
+        for warning in (*fresh.options.warnings, *changes):
             emit("configuration.warning", warning=warning)
-        return assembly.specs()
+        return fresh.specs()
 
     readiness = Readiness(environ)
-    supervisor = Supervisor(
-        Assembly(options, found, listener).specs(),
-        options.supervisor,
+    return Supervisor(
+        assembly.specs(),
+        assembly.options.supervisor,
         board,
         hooks=Hooks(reload=reload, notify=readiness.notify, watchdog_s=readiness.watchdog_s),
-        listener=listener,
+        listener=assembly.listener,
         private=() if pidfile is None else (pidfile.fd,),
     )
-    status = supervisor.run()
-    if share is not None:
-        share.release()
-        in_child(lambda: _stop_if_last(found), FAREWELL_S)
-    return status
 
 
 def _unchangeable(old: Options, new: Options) -> Iterator[str]:
