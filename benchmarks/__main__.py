@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING
 
 import click
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from . import drain, enqueue, latency, report
+from . import clearing, drain, enqueue, growth, latency, old_snapshot, report, rest
 from .pairs import compare, steps
 from .server import NotDurableError, server
 
@@ -23,7 +22,14 @@ BENCHMARKS: dict[str, Callable[[Server, float], Iterator[Case]]] = {
     "enqueue": enqueue.cases,
     "drain": drain.cases,
     "latency": latency.cases,
+    "idle": rest.idle_cases,
+    "memory": rest.memory_cases,
+    "growth": growth.cases,
+    "old_snapshot": old_snapshot.cases,
+    "clear": clearing.cases,
 }
+
+_WHAT = TextColumn("{task.description}")
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
@@ -44,12 +50,7 @@ def main(  # noqa: PLR0913, PLR0917 - the options of a command
     """Measure jobsd beside the driver alone, in turns, and print medians of the ratios."""
     try:
         with server(database_url) as measured:
-            cases = [
-                case
-                for case in BENCHMARKS[name](measured, scale)
-                if not wanted or any(text in case.name for text in wanted)
-            ]
-            rows = _run(cases, pairs)
+            rows = _run(BENCHMARKS[name](measured, scale), wanted, pairs)
             settings = measured.settings
     except NotDurableError as error:
         raise click.ClickException(str(error)) from error
@@ -59,25 +60,30 @@ def main(  # noqa: PLR0913, PLR0917 - the options of a command
         report.show(name, rows, settings)
 
 
-def _run(cases: list[Case], pairs: int) -> list[Row]:
+def _run(cases: Iterator[Case], wanted: tuple[str, ...], pairs: int) -> list[Row]:
     # Without a thread of its own for the bar: what is measured forks.
-    columns = (
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TextColumn("{task.description}"),
-    )
+    columns = (BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), _WHAT)
     console = Console(stderr=True)
     with Progress(*columns, console=console, auto_refresh=False, transient=True) as progress:
-        task = progress.add_task("", total=sum(steps(case, pairs) for case in cases))
-        done = 0
+        # One after the other: a case may keep a full database until the next is asked for.
+        return [
+            _run_one(case, pairs, progress)
+            for case in cases
+            if not wanted or any(text in case.name for text in wanted)
+        ]
 
-        def step(what: str) -> None:
-            nonlocal done
-            progress.update(task, description=what, completed=done, refresh=sys.stderr.isatty())
-            done += 1
 
-        return [compare(case, pairs, step) for case in cases]
+def _run_one(case: Case, pairs: int, progress: Progress) -> Row:
+    task = progress.add_task(case.name, total=steps(case, pairs))
+    on_terminal = progress.console.is_terminal
+
+    def step(what: str) -> None:
+        progress.update(task, description=what, refresh=on_terminal)
+        progress.advance(task)
+
+    row = compare(case, pairs, step)
+    progress.remove_task(task)
+    return row
 
 
 if __name__ == "__main__":

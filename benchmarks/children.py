@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import signal
 import time
 import traceback
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Generic, NoReturn, TypeVar
 
 from jobsd.clock import monotonic
+from jobsd.supervisor.kernel import die_with_parent
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -111,6 +113,7 @@ def _expect(pipe: Pipe[str, Lap[T] | str], word: str) -> None:
 def _live(
     pipe: Pipe[Lap[T] | str, str], prepare: Callable[[int], Callable[[], T]], number: int
 ) -> NoReturn:
+    die_with_parent(signal.SIGKILL)
     try:
         work = prepare(number)
         pipe.send("ready")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -35,8 +34,8 @@ def cases(server: Server, scale: float) -> Iterator[Case]:
     """Yield each way to enqueue; the last ones say what eight clients gain over one."""
     few, many = max(10, int(5_000 * scale)), max(BULK, int(200_000 * scale) // BULK * BULK)
     ways: list[tuple[str, Prepare, Prepare, int, int, str]] = [
-        ("one at a time", _one_by_one, _plain_one_by_one, few, 1, "ratio ≥ 0.85"),
-        ("8 clients at once", _one_by_one, _plain_one_by_one, 2 * few, _CLIENTS, ""),
+        ("one at a time", one_by_one, _plain_one_by_one, few, 1, "ratio ≥ 0.85"),
+        ("8 clients at once", one_by_one, _plain_one_by_one, 2 * few, _CLIENTS, ""),
         ("bulk by 1,000", _in_bulk, _plain_in_bulk, many, 1, "≥ 100,000 jobs/s, ratio ≥ 0.6"),
         ("in a caller's transaction", _within, _plain_within, few, 1, ""),
     ]
@@ -47,7 +46,7 @@ def cases(server: Server, scale: float) -> Iterator[Case]:
             _contender("driver", server, theirs, jobs, clients),
             target=target,
         )
-    for name, way in (("jobsd", _one_by_one), ("driver", _plain_one_by_one)):
+    for name, way in (("jobsd", one_by_one), ("driver", _plain_one_by_one)):
         yield Case(
             f"{name}: 8 clients to one",
             _contender("8 clients", server, way, 2 * few, _CLIENTS),
@@ -70,17 +69,25 @@ def _contender(
 
 
 def _once(server: Server, prepare: Prepare, jobs: int, clients: int) -> Measured:
-    each = jobs // clients
     with server.database() as database:
         database.settle()
-        children = Children(clients, lambda _: prepare(database, each))
-        meter = Meter(server, database.name)
-        laps = children.run()
-        usage = meter.read().per(each * clients, cpu_of(laps))
-        return Measured({"jobs_per_s": each * clients / span_s(laps)}, replace(usage))
+        return store(server, database, prepare, jobs, clients)
 
 
-def _one_by_one(database: Database, jobs: int) -> Callable[[], None]:
+def store(
+    server: Server, database: Database, prepare: Prepare, jobs: int, clients: int = 1
+) -> Measured:
+    """Store so many jobs by `clients` processes at once."""
+    each = jobs // clients
+    children = Children(clients, lambda _number: prepare(database, each))
+    meter = Meter(server, database.name)
+    laps = children.run()
+    usage = meter.read().per(each * clients, cpu_of(laps))
+    return Measured({"jobs_per_s": each * clients / span_s(laps)}, usage)
+
+
+def one_by_one(database: Database, jobs: int) -> Callable[[], None]:
+    """Connect and warm up; return what stores so many jobs, one after the other."""
     configure(database.url)
     noop.enqueue(0)
 

@@ -21,7 +21,8 @@ from typing import TYPE_CHECKING
 from jobsd.clock import monotonic
 
 from .children import Children
-from .jobs import make_stamps
+from .filling import fill
+from .jobs import make_stamps, noop, stamp
 from .meter import Meter, Usage
 from .pairs import Case, Contender, Measured
 from .waiting import ours, theirs
@@ -35,12 +36,13 @@ if TYPE_CHECKING:
 _WARM_UP_S = 1.5
 _GAP_S = 0.02
 _LOAD_PER_S = 1000
+_BACKLOG = 100_000
 _PATIENCE_S = 30.0
 _TARGET = "p50/p95/p99 ≤ 0.7/1.5/3 ms"
 
 
 def cases(server: Server, scale: float) -> Iterator[Case]:
-    """Yield the quick succession, the long rests, and the quick succession under load."""
+    """Yield quick succession, alone and under load, long rests, and urgent jobs in a crowd."""
     jobs, rare = max(10, int(300 * scale)), max(2, int(60 * scale))
     for name, load, target in (
         ("every 20 ms", 0, _TARGET),
@@ -59,6 +61,13 @@ def cases(server: Server, scale: float) -> Iterator[Case]:
         Contender("prototype", lambda: both()[1]),
         pairs_max=1,
         target=_TARGET,
+    )
+
+    backlog = max(100, int(_BACKLOG * scale))
+    yield Case(
+        f"urgent, before {backlog:,}",
+        Contender("jobsd", partial(_urgent, server, max(10, int(50 * scale)), backlog)),
+        target="all ≤ 50 ms",
     )
 
 
@@ -88,6 +97,7 @@ class _Times:
             "p50_ms": self._quantile(0.5, self.returned),
             "p95_ms": self._quantile(0.95, self.returned),
             "p99_ms": self._quantile(0.99, self.returned),
+            "max_ms": self._quantile(1.0, self.returned),
             "p50_from_call_ms": self._quantile(0.5, self.called),
         }
 
@@ -97,22 +107,30 @@ class _Times:
 
 
 def _every_20_ms(server: Server, waiting: Waiting, jobs: int, load: int) -> Measured:
-    with (
-        _times(jobs) as times,
-        server.database() as database,
-        waiting(database) as connect,
-        _loaded(connect, load),
-    ):
-        enqueue = connect()
-        time.sleep(_WARM_UP_S)
-        enqueue(-1)
+    with _times(jobs) as times, server.database() as database:
         meter = Meter(server, database.name)
-        for _ in range(jobs):
-            time.sleep(_GAP_S)
-            times.enqueue(enqueue)
-        figures, total = times.figures(), meter.read()
+        with waiting(database) as connect, _loaded(connect, load):
+            enqueue = connect()
+            time.sleep(_WARM_UP_S)
+            enqueue(-1)
+            for _ in range(jobs):
+                time.sleep(_GAP_S)
+                times.enqueue(enqueue)
+            figures = times.figures()
+        total = meter.read()
         # Beside other jobs nobody can say which cost was whose.
         return Measured(figures, Usage() if load else total.per(jobs, None))
+
+
+def _urgent(server: Server, jobs: int, backlog: int) -> Measured:
+    """Store urgent jobs while the tree works on very many others."""
+    with _times(jobs) as times, server.database() as database, ours(database) as connect:
+        fill(database, noop.definition.name, backlog)
+        connect()(-1)
+        for _ in range(jobs):
+            time.sleep(_GAP_S)
+            times.enqueue(stamp.using(priority=-1).enqueue)
+        return Measured(times.figures())
 
 
 def _after_rests(server: Server, jobs: int) -> tuple[Measured, Measured]:

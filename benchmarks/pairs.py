@@ -92,8 +92,8 @@ def compare(case: Case, pairs: int, step: Callable[[str], None]) -> Row:
             step(f"{case.name}: {contender.name}, {pair + 1} of {pairs}")
             runs[contender.name].append(contender.run())
     sides = [_side(contender, runs[contender.name], step) for contender in contenders]
-    ratios = _ratios(runs[contenders[0].name], runs[contenders[-1].name])
     compared = case.reference is not None
+    ratios = _ratios(*runs.values()) if compared else []
     return Row(
         case.name,
         pairs,

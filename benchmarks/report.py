@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import os
 import platform
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,8 +16,11 @@ from rich.console import Console
 from rich.table import Table
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
     from .pairs import Row, Side
 
+_WORDS = {"case", "contender", "to reach"}
 _COSTS = {
     "wal_bytes": "WAL B",
     "statements": "stmts",
@@ -56,16 +60,13 @@ def show(name: str, rows: list[Row], settings: dict[str, str]) -> None:
     """Print a line for each contender, and what they were measured on."""
     console = _console()
     table = Table(title=f"{name}: medians; costs are per job", title_justify="left")
-    figures = list(dict.fromkeys(figure for row in rows for figure in row.subject.figures))
-    table.add_column("case")
-    table.add_column("contender")
-    for title in (*figures, "ratio [least, most]", *_COSTS.values()):
-        table.add_column(title.replace("_per_s", "/s").replace("_", " "), justify="right")
-    table.add_column("to reach")
+    columns = [column for column in _columns(rows) if _is_told(column, rows)]
+    for title in ("case", "contender", *(column.title for column in columns), "to reach"):
+        table.add_column(title, justify="left" if title in _WORDS else "right")
     for row in rows:
-        table.add_row(row.case, *_cells(row.subject, figures, _ratio(row)), row.target)
+        table.add_row(row.case, *_cells(row.subject, row, columns), row.target)
         if row.reference is not None:
-            table.add_row("", *_cells(row.reference, figures, ""), "")
+            table.add_row("", *_cells(row.reference, row, columns), "")
         table.add_section()
     console.print(table)
     facts = {**machine(), **{f"PostgreSQL {key}": value for key, value in settings.items()}}
@@ -78,25 +79,48 @@ def _console() -> Console:
     return console if console.is_terminal else Console(width=180)
 
 
-def _cells(side: Side, figures: list[str], ratio: str) -> list[str]:
-    costs = asdict(side.usage)
-    return [
-        side.name,
-        *(_number(side.figures.get(figure)) for figure in figures),
-        ratio,
-        *(_number(costs[cost]) for cost in _COSTS),
-    ]
+@dataclass(frozen=True, slots=True)
+class _Column:
+    title: str
+    tell: Callable[[Side, Row], str]
 
 
-def _ratio(row: Row) -> str:
-    if row.ratio is None:
+def _columns(rows: list[Row]) -> Iterator[_Column]:
+    for figure in dict.fromkeys(figure for row in rows for figure in row.subject.figures):
+        title = figure.replace("_per_s", "/s").replace("_per_min", "/min").replace("_", " ")
+        yield _Column(title, partial(_figure, figure))
+    yield _Column("ratio [least, most]", _ratio)
+    for cost, title in _COSTS.items():
+        yield _Column(title, partial(_cost, cost))
+
+
+def _is_told(column: _Column, rows: list[Row]) -> bool:
+    """Return whether anything is to be said in this column."""
+    sides = [(side, row) for row in rows for side in (row.subject, row.reference) if side]
+    return any(column.tell(side, row) for side, row in sides)
+
+
+def _cells(side: Side, row: Row, columns: list[_Column]) -> list[str]:
+    return [side.name, *(column.tell(side, row) for column in columns)]
+
+
+def _figure(name: str, side: Side, _row: Row) -> str:
+    return _number(side.figures.get(name))
+
+
+def _cost(name: str, side: Side, _row: Row) -> str:
+    return _number(getattr(side.usage, name))
+
+
+def _ratio(side: Side, row: Row) -> str:
+    if row.ratio is None or side is not row.subject:
         return ""
     return f"{row.ratio:.2f} [{row.ratio_lowest:.2f}, {row.ratio_highest:.2f}]"
 
 
 def _number(value: float | None) -> str:
     if value is None:
-        return "-"
+        return ""
     if abs(value) >= 100:
         return f"{value:,.0f}"
     return f"{value:.1f}" if abs(value) >= 10 else f"{value:.3g}"

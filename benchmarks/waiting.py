@@ -9,10 +9,9 @@ from typing import TYPE_CHECKING
 
 from jobsd import configure
 
-from . import prototype
+from . import prototype, tree
 from .children import Children
 from .jobs import noop, stamp
-from .workers import working
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
@@ -30,10 +29,10 @@ _THREADS = 3
 
 @contextlib.contextmanager
 def ours(database: Database) -> Generator[Callable[[], Enqueue]]:
-    """Have a worker of the product wait."""
+    """Have the product's whole tree wait, with the shipped settings."""
     configure(database.url)
     try:
-        with working(database.target, 1, _THREADS):
+        with tree.running(database):
             yield lambda: _enqueue
     finally:
         configure()

@@ -6,7 +6,6 @@ that the monitor reads: a job is counted there once its outcome is committed.
 
 from __future__ import annotations
 
-import contextlib
 import os
 import signal
 from typing import TYPE_CHECKING
@@ -20,7 +19,7 @@ from jobsd.worker.worker import Worker
 from .children import Children
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator
+    from collections.abc import Callable
 
     from jobsd.database.connection import Target
     from jobsd.jobs.current import CurrentJob
@@ -79,17 +78,6 @@ class Workers:
         for pid in self._children.pids:
             os.kill(pid, signal.SIGTERM)
         return self._children.laps()
-
-
-@contextlib.contextmanager
-def working(target: Target, processes: int, threads: int) -> Generator[Workers]:
-    """Have workers at work for the length of the block."""
-    workers = Workers(target, processes, threads)
-    workers.go()
-    try:
-        yield workers
-    finally:
-        workers.stop()
 
 
 def _taken(board: Board) -> Slot:

@@ -1,0 +1,30 @@
+"""A server that waits for its disk: the one that other tests are given may not."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from jobsd.database.embedded import Server, location
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+@pytest.fixture(scope="session")
+def durable_url() -> Iterator[str]:
+    """The URL of an embedded server, made for these tests with the shipped settings."""
+    root = Path(tempfile.mkdtemp(prefix="jobsd-tests-", dir="/var/tmp"))
+    root.chmod(0o755)
+    environ = {**os.environ, "JOBSD_EMBEDDED_DIR": str(root / "postgres")}
+    server = Server(location(root, environ), environ)
+    try:
+        yield server.ensure()
+    finally:
+        server.stop()
+        shutil.rmtree(root, ignore_errors=True)
