@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 COMMAND = [sys.executable, "-P", "-m", "jobsd.daemon"]
+# A test run that is killed must leave no tree behind.
+_SETPRIV = shutil.which("setpriv")
+_ENDS_WITH_US = [_SETPRIV, "--pdeathsig", "KILL", "--"] if _SETPRIV else []
 
 
 def wait_for(condition: Callable[[], Any], within_s: float = 20.0, what: str = "") -> Any:
@@ -81,7 +85,7 @@ class Tree:
 
     def __init__(self, command: Sequence[str], root: Path, environ: dict[str, str]) -> None:
         self.process = subprocess.Popen(
-            command,
+            [*_ENDS_WITH_US, *command],
             cwd=root,
             env={**environ, "JOBSD_LOG_FORMAT": "json"},
             stdout=subprocess.PIPE,

@@ -13,33 +13,30 @@ from __future__ import annotations
 
 import contextlib
 import re
-import select
-import socket
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import psycopg
-from psycopg import conninfo, errors
+from psycopg import conninfo
 
-from jobsd.clock import monotonic
-from jobsd.database.statements import channel, quote_identifier
+from jobsd.database.wakeups import Ear
+from jobsd.database.wire import OUTAGES, STATEMENT_TIMEOUT_S, Wire, open_wire
 from jobsd.errors import DatabaseUnreachableError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from psycopg.abc import PQGen
-
     from jobsd.database.statements import Statement
 
-CONNECT_TIMEOUT_S = 3
-STATEMENT_TIMEOUT_S = 10.0
-
-T = TypeVar("T")
-
-# What a caller may wait out: the server is away, going away, full, or read-only (a
-# standby that is not promoted yet). The last is no OperationalError for psycopg.
-OUTAGES = (psycopg.OperationalError, psycopg.InterfaceError, errors.ReadOnlySqlTransaction)
+__all__ = [
+    "OUTAGES",
+    "STATEMENT_TIMEOUT_S",
+    "Session",
+    "Target",
+    "connect",
+    "redact",
+    "unreachable",
+]
 
 # A plan made while a table was empty must not read or sort all of it once it is full: with
 # these off, the planner walks an index even when its figures say that there is nothing.
@@ -66,46 +63,6 @@ class Target:
     wakeups: str = "auto"
 
 
-class _Deadlined(psycopg.Connection[tuple[Any, ...]]):
-    """A psycopg connection whose waits end."""
-
-    deadline_s = STATEMENT_TIMEOUT_S
-
-    def wait(self, gen: PQGen[T], interval: float = 0.0, timeout: float | None = None) -> T:
-        """Run the generator's waits, together for at most `deadline_s` seconds."""
-        del interval, timeout
-        end = monotonic() + self.deadline_s
-        poller = select.poll()
-        try:
-            wanted = next(gen)
-            while True:
-                poller.register(self.pgconn.socket, wanted & 1 | (wanted & 2) << 1)
-                ready = poller.poll(max(0.0, end - monotonic()) * 1000)
-                if not ready:
-                    self._give_up()
-                mask = ready[0][1] if ready else select.POLLIN
-                wanted = gen.send(_ready(mask, wanted))
-        except StopIteration as stop:
-            result: T = stop.value
-            return result
-
-    def _give_up(self) -> None:
-        with contextlib.suppress(OSError), socket.socket(fileno=self.pgconn.socket) as wire:
-            try:
-                wire.shutdown(socket.SHUT_RDWR)
-            finally:
-                wire.detach()
-        raise psycopg.OperationalError(
-            f"the server has not answered for {self.deadline_s:g} s; connection given up",
-        )
-
-
-def _ready(mask: int, wanted: int) -> int:
-    # An error or a hang-up is readable: libpq finds out what it is.
-    ready = (1 if mask & ~select.POLLOUT else 0) | (2 if mask & select.POLLOUT else 0)
-    return ready & wanted or wanted
-
-
 class Session:
     """One connection of ours, made when it is first needed, and made anew after `close`.
 
@@ -123,10 +80,8 @@ class Session:
         self.target = target
         self.name = name
         self.deadline_s = deadline_s
-        self.listening = False
-        self._wants_to_listen = listen and target.wakeups != "off"
-        self._heard: list[str] = []
-        self._connection: _Deadlined | None = None
+        self._ear = Ear(target, name, deadline_s, wanted=listen)
+        self._connection: Wire | None = None
 
     @property
     def connection(self) -> psycopg.Connection[tuple[Any, ...]]:
@@ -170,46 +125,39 @@ class Session:
             ]
         return [cursor.fetchall() if cursor.description else [] for cursor in cursors]
 
+    @property
+    def listening(self) -> bool:
+        """Whether notifications come: else a loop has to poll."""
+        return self._ear.listening
+
     def fileno(self) -> int | None:
-        """Return the socket to watch while nothing is asked, or None without a connection."""
-        return self._connection.pgconn.socket if self._connection and self.listening else None
+        """Return the socket to watch while nothing is asked, or None while nothing comes."""
+        return self._ear.fileno()
 
     def notifications(self) -> list[str]:
-        """Return the payloads that have come since the last call; never waits.
+        """Return the payloads that have come since the last call; never waits for them.
 
         Raises:
             psycopg.OperationalError: when the connection turns out to be broken.
         """
-        if self._connection is not None and self.listening:
-            wire = self._connection.pgconn
-            wire.consume_input()
-            while notification := wire.notifies():
-                self._heard.append(notification.extra.decode(errors="replace"))
-        # Those that came while a statement ran are here already.
-        heard, self._heard = self._heard, []
-        return heard
+        return self._ear.hear() if self._connection is not None else []
 
     def close(self) -> None:
         """Close the connection, if there is one; the next statement makes a new one."""
-        connection, self._connection, self.listening = self._connection, None, False
+        self._ear.close()
+        connection, self._connection = self._connection, None
         if connection is not None:
             with contextlib.suppress(psycopg.Error, OSError):
                 connection.close()
 
-    def _connect(self) -> _Deadlined:
-        connection = _Deadlined.connect(
-            **_parameters(self.target.url, self.name), autocommit=True
-        )
-        connection.deadline_s = self.deadline_s
+    def _connect(self) -> Wire:
+        connection = open_wire(self.target.url, self.name, self.deadline_s)
         try:
             pooled = _is_pooled(connection)
             connection.prepare_threshold = None if pooled else 0
-            if self._wants_to_listen and not pooled:
-                name = quote_identifier(channel(self.target.schema))
-                connection.add_notify_handler(lambda notify: self._heard.append(notify.payload))
-                connection.execute(f"LISTEN {name}".encode())
-                self.listening = True
+            self._ear.open(connection, pooled=pooled)
         except BaseException:
+            self._ear.close()
             connection.close()
             raise
         return connection
@@ -245,15 +193,7 @@ def redact(url: str) -> str:
     return " ".join(f"{key}={value}" for key, value in shown.items())
 
 
-def _parameters(url: str, name: str) -> dict[str, Any]:
-    parameters: dict[str, Any] = dict(conninfo.conninfo_to_dict(url))
-    parameters.setdefault("connect_timeout", CONNECT_TIMEOUT_S)
-    parameters["application_name"] = name
-    parameters.setdefault("client_encoding", "UTF8")
-    return parameters
-
-
-def _is_pooled(connection: _Deadlined) -> bool:
+def _is_pooled(connection: Wire) -> bool:
     """Return whether a pooler stands between, and settle the plans when none does.
 
     A pooler invents the process id that it tells its clients. What is set on its

@@ -1,0 +1,88 @@
+"""A psycopg connection whose waits end.
+
+A frozen server fires no timeout of its own, so each wait has a deadline on our side; when
+it passes, the socket is shut down and the connection is of no more use.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import select
+import socket
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import psycopg
+from psycopg import conninfo, errors
+
+from jobsd.clock import monotonic
+
+if TYPE_CHECKING:
+    from psycopg.abc import PQGen
+
+CONNECT_TIMEOUT_S = 3
+STATEMENT_TIMEOUT_S = 10.0
+
+T = TypeVar("T")
+
+# What a caller may wait out: the server is away, going away, full, or read-only (a
+# standby that is not promoted yet). The last is no OperationalError for psycopg.
+OUTAGES = (psycopg.OperationalError, psycopg.InterfaceError, errors.ReadOnlySqlTransaction)
+
+
+class Wire(psycopg.Connection[tuple[Any, ...]]):
+    """A connection in autocommit mode whose statements take at most `deadline_s`."""
+
+    deadline_s = STATEMENT_TIMEOUT_S
+
+    def wait(self, gen: PQGen[T], interval: float = 0.0, timeout: float | None = None) -> T:
+        """Run the generator's waits, together for at most `deadline_s` seconds."""
+        del interval, timeout
+        end = monotonic() + self.deadline_s
+        poller = select.poll()
+        try:
+            wanted = next(gen)
+            while True:
+                poller.register(self.pgconn.socket, wanted & 1 | (wanted & 2) << 1)
+                ready = poller.poll(max(0.0, end - monotonic()) * 1000)
+                if not ready:
+                    self._give_up()
+                mask = ready[0][1] if ready else select.POLLIN
+                wanted = gen.send(_ready(mask, wanted))
+        except StopIteration as stop:
+            result: T = stop.value
+            return result
+
+    def _give_up(self) -> None:
+        with contextlib.suppress(OSError), socket.socket(fileno=self.pgconn.socket) as wire:
+            try:
+                wire.shutdown(socket.SHUT_RDWR)
+            finally:
+                wire.detach()
+        raise psycopg.OperationalError(
+            f"the server has not answered for {self.deadline_s:g} s; connection given up",
+        )
+
+
+def _ready(mask: int, wanted: int) -> int:
+    # An error or a hang-up is readable: libpq finds out what it is.
+    ready = (1 if mask & ~select.POLLOUT else 0) | (2 if mask & select.POLLOUT else 0)
+    return ready & wanted or wanted
+
+
+def open_wire(url: str, name: str, deadline_s: float) -> Wire:
+    """Return a new connection.
+
+    Raises:
+        psycopg.OperationalError: when the server can't be reached in time.
+    """
+    wire = Wire.connect(**_parameters(url, name), autocommit=True)
+    wire.deadline_s = deadline_s
+    return wire
+
+
+def _parameters(url: str, name: str) -> dict[str, Any]:
+    parameters: dict[str, Any] = dict(conninfo.conninfo_to_dict(url))
+    parameters.setdefault("connect_timeout", CONNECT_TIMEOUT_S)
+    parameters["application_name"] = name
+    parameters.setdefault("client_encoding", "UTF8")
+    return parameters

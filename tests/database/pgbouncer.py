@@ -1,0 +1,86 @@
+"""A real PgBouncer in transaction mode before a test database."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import psycopg
+import pytest
+from psycopg import conninfo
+
+from jobsd.clock import monotonic
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+
+
+@contextlib.contextmanager
+def pgbouncer(url: str) -> Generator[str]:
+    """Run one until the end of the block; yield the URL that leads through it."""
+    program = shutil.which("pgbouncer", path="/usr/sbin:/usr/local/sbin:/usr/bin:/bin")
+    if program is None:
+        pytest.skip("PgBouncer is not installed (Debian: pgbouncer)")
+    # Not below pytest's folders, which an unprivileged user can't enter.
+    with tempfile.TemporaryDirectory(prefix="jobsd-pgbouncer-") as name:
+        port = _free_port()
+        parts = conninfo.conninfo_to_dict(url)
+        settings = _configure(Path(name), parts, port)
+        command = [*_as_whom(str(parts.get("host", ""))), program, str(settings)]
+        process = subprocess.Popen(
+            command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
+        try:
+            yield _through(url, port)
+        finally:
+            process.send_signal(signal.SIGQUIT)
+            process.wait(10)
+
+
+def _as_whom(host: str) -> list[str]:
+    """Return how root becomes someone else: the server's owner, where sockets want that."""
+    if os.geteuid() != 0:
+        return []
+    user = Path(host).stat().st_uid if host.startswith("/") else 65534
+    return ["setpriv", f"--reuid={user}", "--regid=65534", "--clear-groups"]
+
+
+def _configure(folder: Path, parts: dict[str, Any], port: int) -> Path:
+    folder.chmod(0o755)
+    server = " ".join(f"{k}={v}" for k, v in parts.items() if k in {"host", "port", "user"})
+    settings = folder / "pgbouncer.ini"
+    settings.write_text(
+        f"[databases]\n{parts['dbname']} = {server}\n[pgbouncer]\n"
+        f"listen_addr = 127.0.0.1\nlisten_port = {port}\nunix_socket_dir =\n"
+        f"auth_type = any\nauth_file = {folder}/users.txt\npool_mode = transaction\n",
+        encoding="utf-8",
+    )
+    users = folder / "users.txt"
+    users.write_text(f'"{parts["user"]}" ""\n', encoding="utf-8")
+    return settings
+
+
+def _through(url: str, port: int) -> str:
+    parts = conninfo.conninfo_to_dict(url)
+    through = f"postgresql://{parts['user']}@127.0.0.1:{port}/{parts['dbname']}"
+    end = monotonic() + 10
+    while True:
+        try:
+            psycopg.connect(through, connect_timeout=2).close()
+        except psycopg.OperationalError:
+            assert monotonic() < end, "PgBouncer does not answer"
+        else:
+            return through
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])

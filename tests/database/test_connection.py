@@ -1,0 +1,116 @@
+"""Every wait for the server ends, and wake-ups come where they can."""
+
+from __future__ import annotations
+
+import contextlib
+
+import psycopg
+import pytest
+
+from database.pgbouncer import pgbouncer
+from jobsd.clock import monotonic
+from jobsd.database.connection import Session, Target, connect, redact
+from jobsd.database.statements import Statement
+from jobsd.errors import DatabaseUnreachableError
+from jobsd.processes.nap import Nap
+
+_PING = Statement("ping", "SELECT 1")
+_NOTIFY = Statement("notify", "SELECT pg_notify('jobsd.wake', 'ready q')")
+
+
+def _hears(session: Session) -> bool:
+    nap = Nap()
+    end = monotonic() + 5
+    while monotonic() < end:
+        if "ready q" in session.notifications():
+            return True
+        socket = session.fileno()
+        nap.take(0.5, [] if socket is None else [socket])
+    return False
+
+
+def test_a_statement_that_takes_too_long_is_given_up(target: Target) -> None:
+    with contextlib.closing(Session(target, "slow", deadline_s=0.2)) as session:
+        _ = session.connection
+        began = monotonic()
+
+        with pytest.raises(psycopg.OperationalError, match=r"not answered for 0\.2 s"):
+            session.fetch(Statement("sleep", "SELECT pg_sleep(30)"))
+
+        assert monotonic() - began < 2
+        session.close()
+        assert session.fetch(_PING) == [(1,)]
+
+
+def test_statements_that_go_together_are_all_done_or_none(session: Session) -> None:
+    insert = Statement("insert", "INSERT INTO jobsd.pauses (queue_name) VALUES (%(name)s)")
+
+    with pytest.raises(psycopg.errors.UniqueViolation):
+        session.fetch_together([(insert, {"name": "a"}), (insert, {"name": "a"})])
+
+    assert session.fetch(Statement("all", "SELECT queue_name FROM jobsd.pauses")) == []
+
+
+def test_a_server_that_is_not_there_is_told_in_one_line_without_the_password() -> None:
+    with pytest.raises(DatabaseUnreachableError) as caught:
+        connect(Target("postgresql://me:secret@127.0.0.1:1/none"), "test")
+
+    told = str(caught.value)
+    assert ("secret" in told, "\n" in told, "port=1" in told) == (False, False, True)
+
+
+def test_redacting_what_is_no_url_hides_the_password_too() -> None:
+    assert "secret" not in redact("postgresql://me:secret@[::bad/x")
+
+
+def test_a_notification_is_heard_also_when_it_comes_with_an_answer(target: Target) -> None:
+    with contextlib.closing(Session(target, "ear", listen=True)) as session:
+        session.fetch(_NOTIFY)
+
+        assert _hears(session)
+
+
+def test_behind_a_transaction_pooler_nothing_is_listened_for_prepared_or_set(
+    target: Target,
+) -> None:
+    with (
+        pgbouncer(target.url) as url,
+        contextlib.closing(Session(Target(url), "pooled", listen=True)) as session,
+    ):
+        rows = [session.fetch(_PING) for _ in range(20)]
+
+        assert rows == [[(1,)]] * 20
+        assert (session.listening, session.fileno()) == (False, None)
+        assert session.connection.prepare_threshold is None
+        kept = session.fetch(Statement("kept", "SHOW enable_seqscan"))
+        assert kept == [("on",)]
+
+
+def test_wakeups_come_past_the_pooler_when_there_is_a_way(
+    target: Target,
+) -> None:
+    with pgbouncer(target.url) as url:
+        past = Target(url, listen_url=target.url)
+        with contextlib.closing(Session(past, "past", listen=True)) as session:
+            session.fetch(_NOTIFY)
+
+            assert _hears(session)
+
+
+def test_a_broken_way_past_the_pooler_costs_the_wakeups_only(
+    target: Target, session: Session
+) -> None:
+    past = Target(target.url, listen_url=target.url)
+    with contextlib.closing(Session(past, "ear", listen=True)) as deaf:
+        _ = deaf.connection
+        session.connection.execute(
+            "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity"
+            " WHERE application_name = 'ear wake-ups'"
+        )
+
+        # The server's goodbye is read first, then the end of the connection.
+        end = monotonic() + 5
+        while deaf.listening and monotonic() < end:
+            assert deaf.notifications() == []
+
+        assert (deaf.listening, deaf.fetch(_PING)) == (False, [(1,)])
