@@ -43,19 +43,19 @@ class Pidfile:
             PidfileHeld: someone else has the lock.
             OSError: the file can't be made or opened.
         """
+        self._path = path
         path.parent.mkdir(parents=True, exist_ok=True)
-        self.fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-        try:
-            fcntl.lockf(self.fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            pid = _number(os.pread(self.fd, 32, 0))
+        self.fd = _lock(path)
+        while not _is_at(path, self.fd):
+            # Its last holder removed the file between our opening and our locking it.
             os.close(self.fd)
-            raise PidfileHeld(path, pid) from error
+            self.fd = _lock(path)
         self._write(b"%d\n" % os.getpid())
 
     def release(self) -> None:
-        """Empty the file and give the lock back."""
-        self._write(b"")
+        """Remove the file and give the lock back."""
+        with contextlib.suppress(OSError):
+            self._path.unlink()
         os.close(self.fd)
 
     def _write(self, content: bytes) -> None:
@@ -63,6 +63,24 @@ class Pidfile:
         with contextlib.suppress(OSError):
             os.ftruncate(self.fd, 0)
             os.pwrite(self.fd, content, 0)
+
+
+def _lock(path: Path) -> int:
+    fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    try:
+        fcntl.lockf(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        pid = _number(os.pread(fd, 32, 0))
+        os.close(fd)
+        raise PidfileHeld(path, pid) from error
+    return fd
+
+
+def _is_at(path: Path, fd: int) -> bool:
+    try:
+        return os.path.samestat(os.fstat(fd), path.stat())
+    except OSError:
+        return False
 
 
 def _number(content: bytes) -> int | None:

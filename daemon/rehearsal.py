@@ -48,7 +48,7 @@ def rehearse(options: Options) -> tuple[Fault, ...]:
         status = in_child(work)
         told.seek(0)
         found = told.read()
-    if status != 0:
+    if status != 0 or not found:
         names = ", ".join(options.imports)
         return (Fault(f"importing {names} has ended the process, with status {status}"),)
     return tuple(Fault(**fault) for fault in json.loads(found))

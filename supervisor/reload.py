@@ -11,6 +11,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from jobsd.clock import monotonic
+from jobsd.errors import ConfigurationError
 
 from .children import Place
 from .succession import Step
@@ -112,7 +113,9 @@ class Reload:
         self._end()
 
     def _fail(self, error: object) -> None:
-        tell(self._board, "supervisor.reload_failed", error=error)
+        # Where in our code a fault of the file was found is of no use to its author.
+        told = str(error) if isinstance(error, ConfigurationError) else error
+        tell(self._board, "supervisor.reload_failed", error=told)
         self._end()
 
     def _end(self) -> None:

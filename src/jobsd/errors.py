@@ -32,7 +32,12 @@ class ConfigurationError(Error):
 
     def __init__(self, faults: tuple[Fault, ...]) -> None:
         self.faults = faults
-        super().__init__("; ".join(fault.message for fault in faults))
+        super().__init__(
+            "; ".join(
+                f"{fault.message} (at {fault.source})" if fault.source else fault.message
+                for fault in faults
+            ),
+        )
 
 
 class DatabaseUnreachableError(Error):

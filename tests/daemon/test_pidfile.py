@@ -89,10 +89,20 @@ def test_the_lock_of_a_killed_process_is_free(tmp_path: Path) -> None:
     Pidfile(tmp_path / "pid").release()
 
 
-def test_it_is_empty_afterwards(tmp_path: Path) -> None:
+def test_it_is_gone_afterwards(tmp_path: Path) -> None:
     Pidfile(tmp_path / "pid").release()
 
-    assert (tmp_path / "pid").read_bytes() == b""
+    assert not (tmp_path / "pid").exists()
+
+
+def test_a_file_that_its_holder_has_removed_locks_nothing(tmp_path: Path) -> None:
+    first = Pidfile(tmp_path / "pid")
+    first.release()
+
+    second = Pidfile(tmp_path / "pid")
+
+    assert (tmp_path / "pid").read_text(encoding="ascii").strip() == str(os.getpid())
+    second.release()
 
 
 def test_a_disk_without_room_does_not_keep_us_from_starting(tmp_path: Path) -> None:

@@ -82,6 +82,11 @@ def project_root(cwd: Path, environ: Mapping[str, str]) -> Path:
     return cwd / home
 
 
+def is_project(cwd: Path, environ: Mapping[str, str]) -> bool:
+    """Return whether a folder is one, or we were started by a project's `bin/jobs`."""
+    return bool(environ.get("JOBSD_HOME")) or _has_configuration(cwd)
+
+
 def _has_configuration(folder: Path) -> bool:
     named = (settings.DEFAULT_CONFIG, settings.DEFAULT_RECURRING)
     return any((folder / name).is_file() for name in named)

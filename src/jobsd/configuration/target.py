@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from jobsd.configuration import names
 from jobsd.configuration.flags import Flags
-from jobsd.configuration.load import load_for_commands, project_root
+from jobsd.configuration.load import is_project, load_for_commands, project_root
 from jobsd.database.connection import OUTAGES, Target
 from jobsd.database.migrate import migrate
 from jobsd.errors import ConfigurationError, Fault
@@ -93,6 +93,11 @@ def find_target(cwd: Path, environ: Mapping[str, str]) -> Target:
     """
     options = load_for_commands(project_root(cwd, environ), environ, Flags())
     found = database(options, environ)
+    if found.server is not None and not is_project(cwd, environ):
+        # A server made here would be one that no worker will ever look at.
+        told = f"no database is configured, and {cwd} is no project: it has no config/queue.yml"
+        hint = "run it in the project's folder, set DATABASE_URL, or call jobsd.configure(url)"
+        raise ConfigurationError((Fault(told, "DATABASE_URL", hint=hint),))
     found.prepare()
     return found.target
 

@@ -26,6 +26,8 @@ _SETTINGS: dict[str, str] = {
     "unix_socket_permissions": "0700",
     "max_connections": "200",
     "shared_buffers": "128MB",
+    # Not "$user": that is the queue's own schema, and would take in the user's tables.
+    "search_path": "public, jobsd",
     # A checkpoint makes each page travel to the log whole once more; fewer of them write
     # less, and a gigabyte is recovered within seconds.
     "checkpoint_timeout": "15min",
