@@ -1,4 +1,4 @@
-"""A program that does not say where its jobs go finds the place, or is told that there is none."""
+"""A program that does not say where its jobs go finds the place, or is told of none."""
 
 from __future__ import annotations
 
