@@ -171,10 +171,11 @@ def test_a_predecessor_that_dies_early_is_followed_by_who_was_on_its_way(
     silent = tree.command("worker.silent")
     tree.send(signal.SIGHUP)
     wait_until(lambda: len(tree.pids("worker")) == 2)
-    silent.unlink()
 
     os.kill(old, signal.SIGKILL)
 
+    tree.wait("process.exited")
+    silent.unlink()
     replaced = tree.wait("process.replaced")
     assert (replaced["reason"], replaced["predecessor_pid"]) == ("signal", old)
 
