@@ -18,7 +18,7 @@ CASES = {
     "latency": ("every 20 ms beside",),
     "idle": ("default tree",),
     "memory": ("default tree",),
-    "growth": ("drain, 1 M finished", "enqueue, 1 M scheduled"),
+    "growth": ("drain, 5,000 finished", "enqueue, 5,000 scheduled"),
     "old_snapshot": ("after",),
     "clear": ("drain",),
 }
