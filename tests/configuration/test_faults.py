@@ -168,9 +168,11 @@ def test_a_file_that_can_not_be_read_is_a_fault(
 
 
 def test_a_path_with_a_nul_is_a_fault(project: Project) -> None:
-    assert project.fault(Flags(config="a\0b")).message.endswith(
-        "can't be read: embedded null byte"
-    )
+    told = project.fault(Flags(config="a\0b")).message
+
+    # Python words it in another way from version to version.
+    assert "can't be read: " in told
+    assert "embedded null" in told
 
 
 @pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
