@@ -28,7 +28,7 @@ _RECORD = claims.STATEMENTS["record"]
 _NOTHING = claims.STATEMENTS["nothing"]
 _NO_CLAIM = claims.STATEMENTS["no_claim"]
 
-_ENDS = (_NO_CLAIM, ready.STATEMENTS["claim_any"], ready.STATEMENTS["claim_named"])
+_ENDS = (_NO_CLAIM, ready.CLAIM_ANY, ready.CLAIM_NAMED)
 _TURNS = {
     (begin.name, end.name): begin.with_(end) for begin in (_RECORD, _NOTHING) for end in _ENDS
 }

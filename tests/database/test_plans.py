@@ -57,10 +57,10 @@ _ANY = {**_PLACES, "limit": 500, "process_id": 1}
 _SOME = {**_NAMED, "limit": 500, "process_id": 1}
 _RECORD, _NOTHING = claims.STATEMENTS["record"], claims.STATEMENTS["nothing"]
 _HOT: dict[str, tuple[Statement, dict[str, Any]]] = {
-    "claim from all": (_NOTHING.with_(ready.STATEMENTS["claim_any"]), _ANY),
-    "claim from some": (_NOTHING.with_(ready.STATEMENTS["claim_named"]), _SOME),
+    "claim from all": (_NOTHING.with_(ready.CLAIM_ANY), _ANY),
+    "claim from some": (_NOTHING.with_(ready.CLAIM_NAMED), _SOME),
     "record": (_RECORD.with_(claims.STATEMENTS["no_claim"]), _DONE),
-    "record and claim": (_RECORD.with_(ready.STATEMENTS["claim_any"]), {**_DONE, **_ANY}),
+    "record and claim": (_RECORD.with_(ready.CLAIM_ANY), {**_DONE, **_ANY}),
     "conclude": (
         claims.STATEMENTS["conclude"],
         claims.conclusion([claims.Ended(1, 1, "failed", error="{}")], "p", keep=True),

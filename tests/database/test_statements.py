@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from jobsd.database.connection import Session
 
 _BEGINNINGS = (claims.STATEMENTS["nothing"], claims.STATEMENTS["record"])
-_FRAGMENTS = {"nothing", "record", "no_claim", "claim_any", "claim_named"}
+_FRAGMENTS = {"nothing", "record", "no_claim", "pick_any", "pick_named", "take"}
 
 
 def _files() -> list[tuple[str, str]]:
@@ -48,8 +48,8 @@ def _statements() -> list[Statement]:
             beginning.with_(end)
             for end in (
                 claims.STATEMENTS["no_claim"],
-                ready.STATEMENTS["claim_any"],
-                ready.STATEMENTS["claim_named"],
+                ready.CLAIM_ANY,
+                ready.CLAIM_NAMED,
             )
         ]
     return found

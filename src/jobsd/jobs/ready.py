@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from jobsd.database.statements import Statement
 
 STATEMENTS = Statements("jobsd.jobs", "ready.sql")
+CLAIM_ANY = STATEMENTS["pick_any"].with_(STATEMENTS["take"])
+CLAIM_NAMED = STATEMENTS["pick_named"].with_(STATEMENTS["take"])
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +43,7 @@ class Selection:
     @property
     def statement(self) -> Statement:
         """The end of a turn that claims from these queues."""
-        return STATEMENTS["claim_any" if self.everything else "claim_named"]
+        return CLAIM_ANY if self.everything else CLAIM_NAMED
 
     def queues(self, session: Session) -> list[str | None]:
         """Return the queues that are meant now, in order; None stands for all together."""

@@ -1,8 +1,7 @@
--- claim_any: take the most urgent jobs of all queues that are not paused. Continues the
+-- pick_any: pick the most urgent jobs of all queues that are not paused. Continues the
 -- expressions of claims.sql; rows that another worker has locked are skipped. Each segment
 -- of the index begins behind the place that this worker has taken last (see worker/places),
--- so that dead rows before it are not walked over again. Rows leave by the place where the
--- lock found them: by their ids a plan made on an empty table read 27 times as many pages.
+-- so that dead rows before it are not walked over again.
 segment AS (
     SELECT after_priority, after_position, below_priority
     FROM unnest(
@@ -23,27 +22,9 @@ segment AS (
         FOR UPDATE SKIP LOCKED
     ) AS waiting
     LIMIT %(limit)s
-), taken AS (
-    DELETE FROM jobsd.ready_executions
-    WHERE ctid = ANY (ARRAY(SELECT place FROM picked))
-), claim AS (
-    INSERT INTO jobsd.claims (process_id, job_ids)
-    SELECT %(process_id)s, array_agg(job_id ORDER BY turn, priority, position)
-    FROM picked
-    HAVING count(*) > 0
-    RETURNING id
-)
-SELECT
-    ARRAY(SELECT id FROM fenced),
-    picked.priority, picked.position,
-    (SELECT id FROM claim),
-    job.id, job.class_name, job.arguments::text, job.queue_name, job.attempts, job.max_attempts,
-    extract(epoch FROM now() - coalesce(job.scheduled_at, job.created_at))::float8
-FROM (VALUES (true)) AS one
-LEFT JOIN (picked LEFT JOIN jobsd.jobs AS job ON job.id = picked.job_id) ON true
-ORDER BY picked.turn, picked.priority, picked.position;
+);
 
--- claim_named: the same from a list of queues: the first one's jobs before the second's.
+-- pick_named: the same from a list of queues: the first one's jobs before the second's.
 segment AS (
     SELECT queue_name, after_priority, after_position, below_priority, turn
     FROM unnest(
@@ -68,8 +49,13 @@ segment AS (
         FOR UPDATE SKIP LOCKED
     ) AS waiting
     LIMIT %(limit)s
-), taken AS (
-    DELETE FROM jobsd.ready_executions
+);
+
+-- take: claim what was picked, and return it with the claims that let their successes be
+-- recorded. Rows leave by the place where the lock found them: by their ids a plan made on
+-- an empty table read 27 times as many pages.
+taken AS (
+DELETE FROM jobsd.ready_executions
     WHERE ctid = ANY (ARRAY(SELECT place FROM picked))
 ), claim AS (
     INSERT INTO jobsd.claims (process_id, job_ids)
