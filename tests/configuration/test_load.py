@@ -27,6 +27,7 @@ DISPATCHER = DispatcherOptions(
 )
 
 
+@pytest.mark.behaviour(1)
 def test_without_files_one_dispatcher_and_one_worker_run(project: Project) -> None:
     options = project.load()
 
@@ -109,6 +110,7 @@ def test_every_key_that_the_shipped_file_shows_in_comments_is_one(project: Proje
     assert (options.workers, options.imports) == ((WORKER,), ("app.jobs",))
 
 
+@pytest.mark.behaviour(1)
 def test_a_missing_file_is_a_warning(project: Project) -> None:
     options = project.load(Flags(config="config/other.yml"))
 
@@ -118,6 +120,7 @@ def test_a_missing_file_is_a_warning(project: Project) -> None:
     )
 
 
+@pytest.mark.behaviour(2)
 def test_workers_alone_mean_no_dispatcher(project: Project) -> None:
     project.queue("workers: [{threads: 5}]")
 
@@ -142,6 +145,7 @@ def test_other_keys_alone_leave_both(project: Project) -> None:
     assert (len(options.workers), len(options.dispatchers)) == (1, 1)
 
 
+@pytest.mark.behaviour(3)
 def test_nothing_to_run_is_a_fault(project: Project) -> None:
     project.queue("workers: []\ndispatchers: []\n")
 

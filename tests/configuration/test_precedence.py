@@ -34,6 +34,7 @@ def _said(options: Options) -> tuple[object, ...]:
     )
 
 
+@pytest.mark.behaviour(7)
 def test_a_variable_beats_the_file(project: Project) -> None:
     project.write(
         "a.yml", "{time_zone: Asia/Tokyo, monitor: {bind: ':2'}, database: {url: a=b}}"
@@ -53,6 +54,7 @@ def test_a_variable_beats_the_file(project: Project) -> None:
     )
 
 
+@pytest.mark.behaviour(7)
 def test_a_flag_beats_the_variable(project: Project) -> None:
     project.write("b.yml", "time_zone: Asia/Seoul")
     project.environ = VARIABLES
@@ -117,18 +119,21 @@ def test_skip_recurring_is_cast_as_rails_does(
     assert project.load().skip_recurring is skips
 
 
+@pytest.mark.behaviour(7)
 def test_the_flag_decides_over_the_variable_either_way(project: Project) -> None:
     project.environ = {"JOBSD_SKIP_RECURRING": "1"}
 
     assert not project.load(Flags(skip_recurring=False)).skip_recurring
 
 
+@pytest.mark.behaviour(4)
 def test_recurring_tasks_that_are_skipped_are_not_even_read(project: Project) -> None:
     project.recurring("task: {schedule: never}")
 
     assert project.load(Flags(skip_recurring=True)).tasks == ()
 
 
+@pytest.mark.behaviour(7)
 def test_the_recurring_file_is_named_by_flag_or_variable(project: Project) -> None:
     project.write("one.yml", "one: {class: A, schedule: every hour}")
     project.write("two.yml", "two: {class: A, schedule: every hour}")

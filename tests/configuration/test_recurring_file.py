@@ -63,6 +63,7 @@ def test_a_task_has_defaults(project: Project) -> None:
     assert (task.on_missed, task.overlap) == ("skip", "allow")
 
 
+@pytest.mark.behaviour(82)
 def test_a_command_runs_in_a_queue_of_its_own(project: Project) -> None:
     command = project.task('command: "app.tasks.cleanup(batch=500)", schedule: every hour')
     moved = project.task('command: "app.tasks.cleanup()", schedule: every hour, queue: slow')
@@ -116,6 +117,7 @@ def test_an_interval_may_be_written_as_a_key(project: Project) -> None:
     assert project.task("class: A, every: 90m").schedule == "every: 90m"
 
 
+@pytest.mark.behaviour(82)
 @pytest.mark.parametrize(
     ("args", "arguments"),
     [
@@ -135,6 +137,7 @@ def test_arguments_are_one_value_a_list_or_a_mapping(
     assert project.task(f"class: A, schedule: every hour, args: {args}").arguments == arguments
 
 
+@pytest.mark.behaviour(82)
 @pytest.mark.parametrize(
     ("args", "call"),
     [
@@ -152,6 +155,7 @@ def test_a_mapping_at_the_end_holds_named_arguments(
     assert str(task.call_arguments()) == f"({call})"
 
 
+@pytest.mark.behaviour(4)
 @pytest.mark.parametrize(
     ("written", "message", "hint"),
     [

@@ -21,6 +21,7 @@ SECTIONS = """
 """
 
 
+@pytest.mark.behaviour(5)
 def test_default_is_the_base_of_every_environment(project: Project) -> None:
     project.queue(SECTIONS)
 
@@ -30,6 +31,7 @@ def test_default_is_the_base_of_every_environment(project: Project) -> None:
     assert options.supervisor.hang_timeout_s == 30.0
 
 
+@pytest.mark.behaviour(5)
 def test_the_environments_section_overlays_mappings_by_key_and_lists_whole(
     project: Project,
 ) -> None:
@@ -50,6 +52,7 @@ def test_an_empty_section_changes_nothing(project: Project) -> None:
     assert len(project.load().workers) == 2
 
 
+@pytest.mark.behaviour(5)
 @pytest.mark.parametrize(
     "written",
     [

@@ -41,6 +41,7 @@ def test_queues_are_a_text_or_a_list(
     assert project.worker(f"queues: {queues}").queues == read
 
 
+@pytest.mark.behaviour(42)
 @pytest.mark.parametrize(
     ("queues", "message"),
     [

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 NOWHERE = "postgresql://me@127.0.0.1:1/db"
 
 
+@pytest.mark.behaviour(8)
 def test_a_valid_configuration_is_said_to_be_valid(run: Commands) -> None:
     done = run("check", DATABASE_URL=NOWHERE)
 
@@ -37,6 +38,7 @@ def test_a_valid_configuration_is_said_to_be_valid(run: Commands) -> None:
     ]
 
 
+@pytest.mark.behaviour(8)
 def test_check_tells_all_faults_with_their_places(run: Commands) -> None:
     run.project.write("config/queue.yml", "workers:\n  - threads: 0\n    qeues: a\n")
 

@@ -242,6 +242,7 @@ def test_show_of_no_job_ends_with_5(run: Commands) -> None:
     assert (done.returncode, done.stdout) == (5, "")
 
 
+@pytest.mark.behaviour(87)
 def test_clear_finished_removes_what_is_older(run: Commands, session: Session) -> None:
     for age in ("2 hours", "2 days"):
         job_id = run.json("enqueue", "DailyCleanupJob")["id"]

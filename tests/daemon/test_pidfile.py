@@ -39,6 +39,7 @@ def holder(path: Path) -> subprocess.Popen[str]:
     return process
 
 
+@pytest.mark.behaviour(10)
 def test_the_file_and_its_folders_are_made_and_name_us(tmp_path: Path) -> None:
     path = tmp_path / "deep" / "down" / "pid"
 
@@ -49,6 +50,7 @@ def test_the_file_and_its_folders_are_made_and_name_us(tmp_path: Path) -> None:
     assert content == f"{os.getpid()}\n"
 
 
+@pytest.mark.behaviour(10)
 def test_the_second_is_told_who_is_the_first(tmp_path: Path) -> None:
     with holder(tmp_path / "pid") as process:
         with pytest.raises(
@@ -70,6 +72,7 @@ def test_who_holds_it_without_saying_so_holds_it(tmp_path: Path) -> None:
     assert held.value.pid is None
 
 
+@pytest.mark.behaviour(10)
 @pytest.mark.parametrize("content", [b"1\n", b"", b"nonsense \xff", b"9" * 100])
 def test_what_an_earlier_process_has_left_there_is_ignored(
     tmp_path: Path, content: bytes
@@ -82,6 +85,7 @@ def test_what_an_earlier_process_has_left_there_is_ignored(
     assert (tmp_path / "pid").read_text() == f"{os.getpid()}\n"
 
 
+@pytest.mark.behaviour(10)
 def test_the_lock_of_a_killed_process_is_free(tmp_path: Path) -> None:
     with holder(tmp_path / "pid") as process:
         process.send_signal(signal.SIGKILL)
@@ -89,6 +93,7 @@ def test_the_lock_of_a_killed_process_is_free(tmp_path: Path) -> None:
     Pidfile(tmp_path / "pid").release()
 
 
+@pytest.mark.behaviour(10)
 def test_it_is_gone_afterwards(tmp_path: Path) -> None:
     Pidfile(tmp_path / "pid").release()
 

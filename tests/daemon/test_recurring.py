@@ -152,6 +152,7 @@ def test_a_task_is_switched_off_and_on_and_removed(daily: Commands) -> None:
     assert daily.json("recurring") == []
 
 
+@pytest.mark.behaviour(84)
 @pytest.mark.parametrize("verb", ["remove", "enable", "disable"])
 def test_a_task_of_a_file_can_not_be_changed(
     daily: Commands, session: Session, verb: str
@@ -203,6 +204,7 @@ def test_a_refused_phrase_says_why_and_ends_with_1(run: Commands) -> None:
     assert refused["accepted"] is False
 
 
+@pytest.mark.behaviour(83)
 def test_the_default_zone_is_that_of_the_configuration(run: Commands) -> None:
     run.project.write("config/queue.yml", "time_zone: Europe/Madrid\n")
 

@@ -72,6 +72,7 @@ def test_a_syntax_error_is_shown(run: Commands) -> None:
     assert 'shop_jobs.py", line 1' in told
 
 
+@pytest.mark.behaviour(4)
 def test_a_recurring_class_that_nobody_knows_is_told_with_its_place(run: Commands) -> None:
     run.project.write(
         "config/recurring.yml",
@@ -108,6 +109,7 @@ def test_a_port_that_is_taken_and_was_asked_for_is_refused(run: Commands) -> Non
     assert told.startswith(f"error: can't listen on {bind}: Address already in use")
 
 
+@pytest.mark.behaviour(10)
 def test_a_second_start_with_the_same_pidfile_ends_with_75(run: Commands) -> None:
     with run.project.start("--pidfile", "run/jobsd.pid") as tree:
         tree.wait_event("supervisor.ready")
@@ -153,6 +155,7 @@ def test_a_service_starts_no_database_of_its_own_accord(
     assert "DATABASE_URL" in told
 
 
+@pytest.mark.behaviour(1)
 def test_an_empty_database_is_migrated(tmp_path: Path, empty_database: str) -> None:
     project = Project(tmp_path, empty_database)
     with project.start() as tree:

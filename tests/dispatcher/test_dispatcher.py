@@ -87,6 +87,7 @@ def test_what_is_due_becomes_ready_and_the_rest_waits(make: Make, session: Sessi
     )
 
 
+@pytest.mark.behaviour(52)
 def test_a_backlog_goes_in_batches_without_a_pause(make: Make, session: Session) -> None:
     _schedule(session, 25, "-1 second")
     dispatcher, _ = make(batch_size=10)
@@ -109,6 +110,7 @@ def test_a_dispatched_job_gets_a_new_place_behind_those_that_are_ready(
     assert _count(session, f"ready_executions WHERE position > {ready.id}") == 1
 
 
+@pytest.mark.behaviour(53)
 def test_several_dispatchers_share_the_work_and_double_nothing(
     make: Make, session: Session
 ) -> None:
@@ -135,6 +137,7 @@ def test_it_rests_until_the_next_job_is_due(make: Make, session: Session) -> Non
     assert 1 < dispatcher.poll() <= 2
 
 
+@pytest.mark.behaviour(52)
 def test_who_schedules_an_earlier_job_wakes_it(make: Make, session: Session) -> None:
     dispatcher, context = make()
     dispatcher.poll()

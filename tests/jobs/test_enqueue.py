@@ -45,6 +45,7 @@ def _rows(session: Session, query: str) -> list[tuple[object, ...]]:
     return session.connection.execute(query.encode()).fetchall()
 
 
+@pytest.mark.behaviour(49)
 def test_a_job_is_stored_with_all_that_its_row_holds(session: Session) -> None:
     stored = welcome.enqueue(42, kindly=False)
 
@@ -84,6 +85,7 @@ def test_perform_now_runs_without_the_queue(session: Session) -> None:
     assert _rows(session, "SELECT id FROM jobsd.jobs") == []
 
 
+@pytest.mark.behaviour(51)
 def test_a_wait_lets_a_job_be_scheduled(session: Session) -> None:
     stored = welcome.using(wait=timedelta(minutes=5)).enqueue(1)
 
@@ -96,11 +98,13 @@ def test_a_wait_lets_a_job_be_scheduled(session: Session) -> None:
     ) == [(stored.id, True, 300)]
 
 
+@pytest.mark.behaviour(51)
 @pytest.mark.parametrize("past", [timedelta(seconds=-5), timedelta(0), 0])
 def test_a_time_that_has_come_makes_a_job_ready(past: timedelta | int) -> None:
     assert welcome.using(wait=past).enqueue(1).state == "ready"
 
 
+@pytest.mark.behaviour(51)
 def test_wait_until_takes_an_aware_moment() -> None:
     tomorrow = datetime.now(UTC) + timedelta(days=1)
 
@@ -154,6 +158,7 @@ def test_arguments_that_cannot_be_stored_are_refused_at_once() -> None:
         welcome.enqueue(object())  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
 
 
+@pytest.mark.behaviour(50)
 def test_a_rolled_back_transaction_leaves_nothing(target: Target, session: Session) -> None:
     with psycopg.Connection[DictRow].connect(target.url, row_factory=dict_row) as connection:
         welcome.using(connection=connection).enqueue(1)
@@ -164,6 +169,7 @@ def test_a_rolled_back_transaction_leaves_nothing(target: Target, session: Sessi
     assert _rows(session, "SELECT job_id FROM jobsd.ready_executions") == []
 
 
+@pytest.mark.behaviour(50)
 def test_a_committed_transaction_leaves_the_job(target: Target, session: Session) -> None:
     with psycopg.Connection[DictRow].connect(target.url, row_factory=dict_row) as connection:
         stored = welcome.using(connection=connection).enqueue(1)
@@ -173,6 +179,7 @@ def test_a_committed_transaction_leaves_the_job(target: Target, session: Session
     assert (before, _rows(session, "SELECT id FROM jobsd.jobs")) == ([], [(stored.id,)])
 
 
+@pytest.mark.behaviour(54)
 def test_many_jobs_are_stored_together(session: Session) -> None:
     tomorrow = datetime.now(UTC) + timedelta(days=1)
     jobs = (
@@ -210,6 +217,7 @@ def test_no_jobs_are_stored_as_none() -> None:
     assert list(enqueue_many([])) == []
 
 
+@pytest.mark.behaviour(55)
 def test_a_database_without_tables_says_what_is_missing(empty_database: str) -> None:
     client.configure(empty_database)
 
@@ -217,6 +225,7 @@ def test_a_database_without_tables_says_what_is_missing(empty_database: str) -> 
         welcome.enqueue(1)
 
 
+@pytest.mark.behaviour(55)
 def test_a_database_that_is_away_is_one_typed_error() -> None:
     client.configure("postgresql://nobody:secret@127.0.0.1:1/nothing")
 

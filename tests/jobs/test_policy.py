@@ -23,6 +23,7 @@ from jobsd.jobs.policy import (
 _EAGER = Policy(max_attempts=3, retry_on=(OSError,), backoff=constant(7))
 
 
+@pytest.mark.behaviour(58)
 @pytest.mark.parametrize(
     ("error", "attempt", "verdict"),
     [
@@ -50,6 +51,7 @@ def test_without_a_policy_the_first_error_is_the_last() -> None:
     assert judge(Policy(), OSError(), 1, 1) == Verdict("failed")
 
 
+@pytest.mark.behaviour(64)
 def test_a_discarded_class_is_dropped_before_it_is_retried() -> None:
     policy = Policy(3, (Exception,), (KeyError,))
 

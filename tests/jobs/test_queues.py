@@ -43,6 +43,7 @@ def test_a_pause_keeps_its_beginning_and_takes_a_new_reason(session: Session) ->
     assert queues.paused()[0].reason == "two"
 
 
+@pytest.mark.behaviour(44)
 def test_only_what_is_paused_can_be_resumed() -> None:
     queues.pause("mail")
 
@@ -56,6 +57,7 @@ def test_a_name_that_is_none_can_not_be_paused() -> None:
         queues.pause("a*")
 
 
+@pytest.mark.behaviour(44)
 def test_who_sleeps_is_woken_by_a_resume(session: Session, target: Target) -> None:
     from jobsd.database.connection import Session as Connection
 
@@ -70,6 +72,7 @@ def test_who_sleeps_is_woken_by_a_resume(session: Session, target: Target) -> No
         assert listener.notifications() == ["resumed mail"]
 
 
+@pytest.mark.behaviour(48)
 def test_size_and_latency_are_those_of_the_ready_jobs(session: Session) -> None:
     assert (queues.size("mail"), queues.latency("mail")) == (0, 0.0)
     old = _enqueue(priority=5)
@@ -84,6 +87,7 @@ def test_size_and_latency_are_those_of_the_ready_jobs(session: Session) -> None:
     assert 90 <= queues.latency("mail") < 100
 
 
+@pytest.mark.behaviour(47)
 @pytest.mark.parametrize("keep", [True, False])
 def test_clearing_discards_what_is_ready(session: Session, *, keep: bool) -> None:
     ready = [_enqueue() for _ in range(3)]

@@ -53,6 +53,7 @@ def _ids(session: Session) -> list[int]:
     return [row[0] for row in rows]
 
 
+@pytest.mark.behaviour(87)
 def test_only_what_is_finished_and_old_goes(session: Session) -> None:
     waiting = _unfinished(session, 50)
     _finished(session, 49)
@@ -91,6 +92,7 @@ def test_the_history_of_recurring_tasks_stays(session: Session) -> None:
     ).fetchall() == [(job_id,)]
 
 
+@pytest.mark.behaviour(87)
 def test_batches_have_the_size_that_was_asked_for(session: Session) -> None:
     for _ in range(7):
         _finished(session, 25)

@@ -44,6 +44,7 @@ def _schedule(command: str) -> None:
     RecurringTask.schedule("clean", schedule="@hourly", command=command)
 
 
+@pytest.mark.behaviour(82)
 @pytest.mark.usefixtures("default_client")
 def test_the_function_is_called_with_the_arguments_as_written(calls: Calls) -> None:
     _schedule("commanded.clean(1, 'two', days=3)")

@@ -181,6 +181,7 @@ def test_a_key_is_printable_and_not_too_long(key: str) -> None:
         RecurringTask.schedule(key, **NIGHTLY)
 
 
+@pytest.mark.behaviour(84)
 def test_a_key_that_is_taken_is_refused(ask: Ask) -> None:
     _make_static(ask)
 
@@ -201,6 +202,7 @@ def test_unscheduling_what_there_is_not_says_so() -> None:
         RecurringTask.unschedule("nightly")
 
 
+@pytest.mark.behaviour(84)
 @pytest.mark.parametrize(
     "edit",
     [

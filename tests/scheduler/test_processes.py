@@ -68,6 +68,7 @@ def _until(condition: Callable[[], object], within_s: float = 15.0) -> None:
     nap.close()
 
 
+@pytest.mark.behaviour(79)
 def test_every_tick_runs_once_while_schedulers_are_killed_and_frozen(
     start: Start, ask: Ask
 ) -> None:
@@ -90,6 +91,7 @@ def test_every_tick_runs_once_while_schedulers_are_killed_and_frozen(
     assert ask(GAPS) == [(f"task-{n}", None) for n in sorted(range(20), key=str)]
 
 
+@pytest.mark.behaviour(86)
 def test_a_scheduler_that_was_frozen_settles_what_it_missed(start: Start, ask: Ask) -> None:
     process = start("all:all", "once:once", "skip:skip")
     _until(lambda: ask(RUNS)[0] >= 3)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+import pytest
+
 from jobsd.recurring.tasks import RecurringTask
 
 from .conftest import OPTIONS, RUNS, task
@@ -42,6 +44,7 @@ def test_tasks_of_the_file_are_stored(make_scheduler: MakeScheduler, ask: Ask) -
     assert rows == [("a", True, "first", source), ("b", True, "", source)]
 
 
+@pytest.mark.behaviour(81)
 def test_a_restart_changes_removes_and_keeps(make_scheduler: MakeScheduler, ask: Ask) -> None:
     before = make_scheduler(task("kept", schedule=HOURLY), task("gone"), task("changed"))
     before.poll()
@@ -130,6 +133,7 @@ def _file(folder: Path, name: str, age_s: float) -> str:
     return f"{path}:1"
 
 
+@pytest.mark.behaviour(81)
 def test_a_task_of_two_files_belongs_to_the_newer_one(
     make_scheduler: MakeScheduler, ask: Ask, tmp_path: Path
 ) -> None:
@@ -178,6 +182,7 @@ def test_the_older_file_runs_its_task_as_the_newer_one_says(
     assert ask("SELECT DISTINCT queue_name FROM jobsd.jobs") == ["new"]
 
 
+@pytest.mark.behaviour(81)
 def test_tasks_of_a_living_neighbour_stay(make_scheduler: MakeScheduler, ask: Ask) -> None:
     make_scheduler(task("theirs")).poll()
 
@@ -205,6 +210,7 @@ def test_the_older_file_counts_again_once_the_newer_one_is_gone(
 # Dynamic tasks.
 
 
+@pytest.mark.behaviour(84)
 def test_a_task_that_is_made_at_run_time_is_seen_at_once(
     make_scheduler: MakeScheduler, ask: Ask
 ) -> None:
@@ -216,6 +222,7 @@ def test_a_task_that_is_made_at_run_time_is_seen_at_once(
     driven.until(lambda: ask(KEYS) == ["new"], within_s=2.5)
 
 
+@pytest.mark.behaviour(84)
 def test_an_unscheduled_task_stops(make_scheduler: MakeScheduler, ask: Ask) -> None:
     _insert(ask, "gone")
     driven = make_scheduler(task())
@@ -228,6 +235,7 @@ def test_an_unscheduled_task_stops(make_scheduler: MakeScheduler, ask: Ask) -> N
     assert ask(f"{RUNS} AND task_key = 'gone'") == before
 
 
+@pytest.mark.behaviour(84)
 def test_a_task_that_is_made_anew_between_two_looks_runs_as_it_is_now(
     make_scheduler: MakeScheduler, ask: Ask
 ) -> None:
@@ -242,6 +250,7 @@ def test_a_task_that_is_made_anew_between_two_looks_runs_as_it_is_now(
     assert ask("SELECT DISTINCT queue_name FROM jobsd.jobs") == ["new"]
 
 
+@pytest.mark.behaviour(84)
 def test_an_edit_between_two_looks_loses_no_tick(
     make_scheduler: MakeScheduler, ask: Ask
 ) -> None:

@@ -38,6 +38,7 @@ def test_a_tick_becomes_a_job_that_is_ready(make_scheduler: MakeScheduler, ask: 
     assert row == ("SchedulerTestJob", "ticks", 7, 3, True, True, None)
 
 
+@pytest.mark.behaviour(80)
 def test_the_instant_stored_is_the_planned_one(make_scheduler: MakeScheduler, ask: Ask) -> None:
     driven = make_scheduler(task())
     driven.hurry()
@@ -61,6 +62,7 @@ def test_a_tick_is_never_early_and_hardly_late(make_scheduler: MakeScheduler, as
     assert 0 <= late_s < 0.2
 
 
+@pytest.mark.behaviour(82)
 def test_queue_priority_and_arguments_of_the_task_win(
     make_scheduler: MakeScheduler, ask: Ask
 ) -> None:
@@ -76,6 +78,7 @@ def test_queue_priority_and_arguments_of_the_task_win(
     assert row == ("urgent", -1, [1, "two", {"$keywords": {"three": 3}}])
 
 
+@pytest.mark.behaviour(82)
 def test_named_arguments_may_stand_alone(make_scheduler: MakeScheduler, ask: Ask) -> None:
     make_scheduler(task(arguments={"user_id": 42})).hurry()
 
@@ -95,6 +98,7 @@ def test_the_task_keeps_its_last_run_and_their_number(
     assert row == (True, True)
 
 
+@pytest.mark.behaviour(82)
 def test_a_command_becomes_a_job_that_carries_its_key_alone(
     make_scheduler: MakeScheduler, ask: Ask
 ) -> None:
@@ -129,6 +133,7 @@ def test_sleeping_workers_are_woken(make_scheduler: MakeScheduler, ask: Ask) -> 
         driven.until(lambda: "ready ticks" in listener.notifications())
 
 
+@pytest.mark.behaviour(88)
 def test_it_says_what_it_has_enqueued(
     make_scheduler: MakeScheduler, told: Told, ask: Ask
 ) -> None:
@@ -142,6 +147,7 @@ def test_it_says_what_it_has_enqueued(
 # Faults of one task.
 
 
+@pytest.mark.behaviour(85)
 def test_an_unknown_job_is_told_and_the_others_go_on(
     make_scheduler: MakeScheduler, told: Told, ask: Ask
 ) -> None:
@@ -154,6 +160,7 @@ def test_an_unknown_job_is_told_and_the_others_go_on(
     assert isinstance(dict(told)["recurring.failed"]["error"], UnknownJobError)
 
 
+@pytest.mark.behaviour(85)
 def test_a_run_that_the_database_refuses_is_told_and_the_others_go_on(
     make_scheduler: MakeScheduler, told: Told, ask: Ask
 ) -> None:

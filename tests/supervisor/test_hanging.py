@@ -95,6 +95,7 @@ def test_nobody_is_judged_after_the_whole_tree_stood_still(start: Start) -> None
     assert tree.pids() == children
 
 
+@pytest.mark.behaviour(13)
 def test_a_process_whose_row_was_deleted_is_replaced_at_once(start: Start) -> None:
     tree = start(("monitor", 1), ("worker", 1))
     old = tree.pids("worker")[0]
@@ -106,6 +107,7 @@ def test_a_process_whose_row_was_deleted_is_replaced_at_once(start: Start) -> No
     assert tree.wait("buried")["reason"] == "row"
 
 
+@pytest.mark.behaviour(13)
 def test_a_process_without_a_row_has_the_time_to_drain_and_no_more(start: Start) -> None:
     tree = start(("monitor", 1), ("worker", 1), shutdown_timeout_s=0.3)
     tree.command("worker.slow")

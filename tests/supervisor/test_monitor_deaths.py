@@ -37,6 +37,7 @@ def tree(target: Target) -> Iterator[Tree]:
         yield tree
 
 
+@pytest.mark.behaviour(22, 23)
 def test_each_job_of_a_killed_worker_ends_as_it_was(tree: Tree, session: Session) -> None:
     ran, waited, done = make_jobs(session, 3)
     monitor = tree.start_monitor()
@@ -47,6 +48,7 @@ def test_each_job_of_a_killed_worker_ends_as_it_was(tree: Tree, session: Session
     assert places(session) == {ran: "failed", waited: "ready", done: "finished"}
 
 
+@pytest.mark.behaviour(22)
 def test_the_error_names_kind_pid_signal_and_size(tree: Tree, session: Session) -> None:
     (job,) = make_jobs(session, 1)
     monitor = tree.start_monitor()
@@ -65,6 +67,7 @@ def test_the_error_names_kind_pid_signal_and_size(tree: Tree, session: Session) 
     assert error["threads"] == {"0": job}
 
 
+@pytest.mark.behaviour(23)
 def test_the_error_names_the_exit_code(tree: Tree, session: Session) -> None:
     (job,) = make_jobs(session, 1)
     monitor = tree.start_monitor()

@@ -57,12 +57,14 @@ def _watch(
     return None
 
 
+@pytest.mark.behaviour(14)
 def test_a_heartbeat_that_stands_is_found_once_it_has_stood_for_the_threshold(
     neighbours: Neighbours,
 ) -> None:
     assert _watch(neighbours, lambda _: 1000.0) == THRESHOLD_S
 
 
+@pytest.mark.behaviour(14)
 def test_a_heartbeat_that_moves_is_life(neighbours: Neighbours) -> None:
     assert _watch(neighbours, lambda now: 1000.0 + now) is None
 

@@ -50,6 +50,7 @@ def test_a_broken_connection_is_made_anew(target: Target, session: Session) -> N
         assert len(_told(tree, "database.back")) == 1
 
 
+@pytest.mark.behaviour(33)
 def test_an_outage_is_told_once_at_each_end_and_deaths_are_written_afterwards(
     server: OwnServer,
 ) -> None:

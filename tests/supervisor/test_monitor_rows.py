@@ -52,6 +52,7 @@ def _age_s(session: Session, name: str) -> float:
     return next(row.heartbeat_age_s for row in rows if row.name == name)
 
 
+@pytest.mark.behaviour(11)
 def test_supervisor_and_monitor_are_registered(tree: Tree, session: Session) -> None:
     monitor = tree.start_monitor()
 
@@ -75,6 +76,7 @@ def test_a_second_monitor_writes_no_second_supervisor(tree: Tree, session: Sessi
     assert kinds == ["monitor", "supervisor"]
 
 
+@pytest.mark.behaviour(12)
 def test_the_heartbeat_of_a_process_is_that_of_its_loop(tree: Tree, session: Session) -> None:
     tree.start_monitor()
     moving, standing = tree.start_worker(), tree.start_worker()
@@ -85,6 +87,7 @@ def test_the_heartbeat_of_a_process_is_that_of_its_loop(tree: Tree, session: Ses
     assert _age_s(session, moving.name) < 0.7
 
 
+@pytest.mark.behaviour(12)
 def test_the_heartbeat_of_the_supervisor_is_that_of_its_loop(
     tree: Tree, session: Session
 ) -> None:
@@ -95,6 +98,7 @@ def test_the_heartbeat_of_the_supervisor_is_that_of_its_loop(
     wait_until(lambda: _age_s(session, tree.board.supervisor_name) < 0.5)
 
 
+@pytest.mark.behaviour(13)
 def test_a_process_whose_row_was_deleted_is_told(tree: Tree, session: Session) -> None:
     tree.start_monitor()
     one, other = tree.start_worker(), tree.start_worker()
@@ -107,6 +111,7 @@ def test_a_process_whose_row_was_deleted_is_told(tree: Tree, session: Session) -
     assert (told["kind"], told["process"]) == ("worker", one.name)
 
 
+@pytest.mark.behaviour(32)
 def test_supervisor_and_monitor_write_their_rows_anew(tree: Tree, session: Session) -> None:
     monitor = tree.start_monitor()
     before = names(session)
@@ -118,6 +123,7 @@ def test_supervisor_and_monitor_write_their_rows_anew(tree: Tree, session: Sessi
     assert monitor.state == UP
 
 
+@pytest.mark.behaviour(11)
 def test_children_that_registered_before_their_supervisor_come_to_belong_to_it(
     tree: Tree, session: Session
 ) -> None:
@@ -131,6 +137,7 @@ def test_children_that_registered_before_their_supervisor_come_to_belong_to_it(
     wait_until(belongs)
 
 
+@pytest.mark.behaviour(28)
 def test_what_a_whole_dead_tree_has_left_is_settled_at_the_start(
     tree: Tree, session: Session
 ) -> None:
@@ -145,6 +152,7 @@ def test_what_a_whole_dead_tree_has_left_is_settled_at_the_start(
     assert failure(session, one)["type"] == "ProcessExitError"
 
 
+@pytest.mark.behaviour(29)
 def test_a_neighbour_that_dies_is_buried_within_a_second(
     target: Target, session: Session
 ) -> None:
@@ -165,6 +173,7 @@ def test_a_neighbour_that_dies_is_buried_within_a_second(
         assert places(session) == {job: "failed"}
 
 
+@pytest.mark.behaviour(14, 29)
 def test_a_process_elsewhere_that_stands_still_is_pruned(
     target: Target, session: Session
 ) -> None:
@@ -184,6 +193,7 @@ def test_a_process_elsewhere_that_stands_still_is_pruned(
         assert (told["process"], told["failed"], told["released"]) == ("far", 2, 1)
 
 
+@pytest.mark.behaviour(14)
 def test_a_process_elsewhere_that_beats_is_left_alone(target: Target, session: Session) -> None:
     (job,) = make_jobs(session, 1)
     row_id = _row(session, "far", NOBODY, boot="another")
@@ -199,6 +209,7 @@ def test_a_process_elsewhere_that_beats_is_left_alone(target: Target, session: S
     assert "far" in names(session)
 
 
+@pytest.mark.behaviour(15)
 def test_a_frozen_tree_is_pruned_by_another_and_comes_back(
     target: Target, session: Session
 ) -> None:
@@ -223,6 +234,7 @@ def test_a_frozen_tree_is_pruned_by_another_and_comes_back(
         wait_until(lambda: worker.row_lost)
 
 
+@pytest.mark.behaviour(28)
 def test_claims_of_nobody_are_settled_once_they_were_seen_for_an_interval(
     tree: Tree, session: Session
 ) -> None:

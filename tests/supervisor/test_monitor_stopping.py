@@ -106,6 +106,7 @@ def test_a_monitor_without_a_database_leaves_at_once() -> None:
         assert tree.reap(monitor, "stop", within_s=0.8) == 0
 
 
+@pytest.mark.behaviour(26)
 def test_when_the_supervisor_is_killed_its_tree_is_buried_and_gone(
     target: Target, session: Session
 ) -> None:

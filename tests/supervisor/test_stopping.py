@@ -31,6 +31,7 @@ def test_an_idle_tree_ends_at_once_in_order(start: Start, number: signal.Signals
     assert (words["stopping"], words["left"]) == (2, ["monitor"])
 
 
+@pytest.mark.behaviour(18)
 def test_who_still_works_at_the_deadline_is_killed_and_its_jobs_released(
     start: Start,
 ) -> None:
@@ -95,6 +96,7 @@ def test_a_monitor_that_does_not_end_is_killed(start: Start) -> None:
     assert tree.left() == []
 
 
+@pytest.mark.behaviour(19)
 def test_quit_ends_all_at_once(start: Start) -> None:
     tree = start(("monitor", 1), ("worker", 2), shutdown_timeout_s=30)
     tree.command("worker.slow")
@@ -105,6 +107,7 @@ def test_quit_ends_all_at_once(start: Start) -> None:
     assert [told["reason"] for told in tree.told("buried")] == ["stop", "stop"]
 
 
+@pytest.mark.behaviour(21)
 @pytest.mark.parametrize(
     ("first", "second"),
     [(signal.SIGTERM, signal.SIGQUIT), (signal.SIGINT, signal.SIGINT)],
@@ -133,6 +136,7 @@ def test_quit_also_ends_who_can_not_hear_it(start: Start) -> None:
     assert (tree.process.returncode, tree.left(), seconds < 0.9) == (0, [], True)
 
 
+@pytest.mark.behaviour(20)
 def test_a_second_term_changes_nothing(start: Start) -> None:
     tree = start(("monitor", 1), ("worker", 1), shutdown_timeout_s=DRAIN_S)
     tree.command("worker.slow")
@@ -145,6 +149,7 @@ def test_a_second_term_changes_nothing(start: Start) -> None:
     assert len(tree.told("supervisor.stopping")) == 1
 
 
+@pytest.mark.behaviour(20)
 def test_five_thousand_terms_are_one_stop(start: Start) -> None:
     tree = start(("monitor", 1), ("worker", 2))
     for _ in range(5000):

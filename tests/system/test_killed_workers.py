@@ -60,6 +60,7 @@ def _store(connection: psycopg.Connection, first: int, end: int, dice: random.Ra
     )
 
 
+@pytest.mark.behaviour(22, 31, 46)
 @pytest.mark.timeout(180)
 def test_no_job_is_lost_or_ended_twice_while_workers_are_killed(
     project: Project, query: Query

@@ -33,6 +33,7 @@ def _nothing_is_left(tree: Tree, query: Query) -> None:
     assert query("SELECT FROM jobsd.sleepers") == []
 
 
+@pytest.mark.behaviour(17)
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_an_idle_tree_stops_at_once(
     project: Project, query: Query, number: signal.Signals
@@ -46,6 +47,7 @@ def test_an_idle_tree_stops_at_once(
         _nothing_is_left(tree, query)
 
 
+@pytest.mark.behaviour(18)
 def test_a_long_job_goes_back_to_ready_within_the_timeout_and_a_second(
     project: Project, query: Query
 ) -> None:
@@ -65,6 +67,7 @@ def test_a_long_job_goes_back_to_ready_within_the_timeout_and_a_second(
     ) == [(0, None, None)]
 
 
+@pytest.mark.behaviour(19)
 def test_quit_ends_everything_at_once_and_gives_back_what_ran(
     project: Project, query: Query
 ) -> None:
@@ -78,6 +81,7 @@ def test_quit_ends_everything_at_once_and_gives_back_what_ran(
     assert len(query("SELECT FROM jobsd.ready_executions")) == 1
 
 
+@pytest.mark.behaviour(21)
 def test_quit_while_it_drains_does_not_wait_for_the_timeout(
     project: Project, query: Query
 ) -> None:
@@ -95,6 +99,7 @@ def test_quit_while_it_drains_does_not_wait_for_the_timeout(
         _nothing_is_left(tree, query)
 
 
+@pytest.mark.behaviour(26, 27)
 @pytest.mark.parametrize("name", ["slow", "hold_the_lock"])
 def test_no_child_outlives_a_killed_supervisor_by_a_second(project: Project, name: str) -> None:
     with project.start() as tree:
@@ -106,6 +111,7 @@ def test_no_child_outlives_a_killed_supervisor_by_a_second(project: Project, nam
         wait_for(lambda: not tree.alive(), 1, "children outlive their supervisor")
 
 
+@pytest.mark.behaviour(28)
 def test_the_next_tree_buries_what_a_killed_one_has_left(
     project: Project, query: Query
 ) -> None:
@@ -130,6 +136,7 @@ def test_the_next_tree_buries_what_a_killed_one_has_left(
         ]
 
 
+@pytest.mark.behaviour(22)
 def test_a_job_that_kills_its_worker_fails_alone(project: Project, query: Query) -> None:
     with project.start() as tree:
         _start_slow_job(project, tree)

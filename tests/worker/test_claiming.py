@@ -42,6 +42,7 @@ def wait_for_gate(value: object = None) -> None:
     assert _gate.wait(20)
 
 
+@pytest.mark.behaviour(36)
 def test_a_worker_never_claims_more_than_its_idle_threads_while_jobs_are_long(
     make_worker: MakeWorker, count: Count
 ) -> None:
@@ -53,6 +54,7 @@ def test_a_worker_never_claims_more_than_its_idle_threads_while_jobs_are_long(
     assert (count("claimed_executions"), count("ready_executions")) == (3, 7)
 
 
+@pytest.mark.behaviour(36)
 def test_jobs_that_wait_behind_long_ones_are_given_back(
     make_worker: MakeWorker, count: Count
 ) -> None:
@@ -103,6 +105,7 @@ def test_a_worker_sleeps_in_the_table_when_nothing_is_ready(
     assert (count("sleepers"), count("processes")) == (0, 0)
 
 
+@pytest.mark.behaviour(44, 45)
 def test_a_paused_queue_is_left_alone_and_changes_nothing_for_others(
     make_worker: MakeWorker, session: Session, count: Count
 ) -> None:
@@ -117,6 +120,7 @@ def test_a_paused_queue_is_left_alone_and_changes_nothing_for_others(
     assert (_ran, count("ready_executions")) == (["zzz", "aaa"], 1)
 
 
+@pytest.mark.behaviour(38, 39, 40)
 @pytest.mark.parametrize(
     ("queues", "order"),
     [

@@ -56,6 +56,7 @@ def _terminate(session: Session) -> None:
     )
 
 
+@pytest.mark.behaviour(30)
 def test_a_buried_worker_that_finishes_changes_nothing(
     make_worker: MakeWorker, session: Session, count: Count
 ) -> None:
@@ -108,6 +109,7 @@ def test_a_worker_that_stood_still_goes_on_with_what_is_still_its_own(
     assert sorted(map(str, _ran)) == ["0", "1", "2"]
 
 
+@pytest.mark.behaviour(22)
 def test_what_was_only_claimed_goes_back_and_what_ran_has_failed(
     make_worker: MakeWorker, session: Session, count: Count
 ) -> None:
@@ -177,6 +179,7 @@ def test_claims_that_are_locked_are_left_for_the_next_call(
     assert (first.complete, second.complete) == (False, True)
 
 
+@pytest.mark.behaviour(33, 34)
 def test_a_connection_that_breaks_in_mid_run_loses_and_doubles_nothing(
     make_worker: MakeWorker, session: Session, count: Count
 ) -> None:
@@ -214,6 +217,7 @@ def test_a_claim_whose_answer_was_never_seen_is_given_back(
     assert (count("ready_executions WHERE job_id = 5"), count("claims")) == (1, 0)
 
 
+@pytest.mark.behaviour(34)
 def test_an_outcome_whose_answer_was_never_seen_is_not_written_twice(
     make_worker: MakeWorker, count: Count
 ) -> None:
@@ -233,6 +237,7 @@ def test_an_outcome_whose_answer_was_never_seen_is_not_written_twice(
     assert (ledger.pending, count("jobs WHERE attempts = 1")) == (False, 1)
 
 
+@pytest.mark.behaviour(13)
 def test_a_worker_whose_row_was_deleted_registers_anew_and_forgets_its_claims(
     make_worker: MakeWorker, session: Session, count: Count
 ) -> None:

@@ -126,6 +126,7 @@ def _row(session: Session, query: str) -> tuple[Any, ...]:
     return row
 
 
+@pytest.mark.behaviour(56)
 def test_a_job_runs_and_is_recorded_once(
     make_worker: MakeWorker, session: Session, count: Count
 ) -> None:
@@ -157,6 +158,7 @@ def test_many_jobs_run_each_once(make_worker: MakeWorker, count: Count) -> None:
     )
 
 
+@pytest.mark.behaviour(56)
 def test_what_succeeded_is_erased_when_finished_jobs_are_not_kept(
     make_worker: MakeWorker, count: Count
 ) -> None:
@@ -168,6 +170,7 @@ def test_what_succeeded_is_erased_when_finished_jobs_are_not_kept(
     assert count("claims") == 0
 
 
+@pytest.mark.behaviour(57)
 def test_a_failure_keeps_type_message_and_stack(
     make_worker: MakeWorker, session: Session, count: Count
 ) -> None:
@@ -187,6 +190,7 @@ def test_a_failure_keeps_type_message_and_stack(
     assert count("jobs WHERE finished_at IS NULL AND attempts = 1") == 1
 
 
+@pytest.mark.behaviour(58)
 def test_a_job_is_tried_as_often_as_it_says(make_worker: MakeWorker, count: Count) -> None:
     fail_twice.enqueue()
     driven = make_worker()
@@ -197,6 +201,7 @@ def test_a_job_is_tried_as_often_as_it_says(make_worker: MakeWorker, count: Coun
     assert (count("attempts"), count("jobs WHERE attempts = 3")) == (2, 1)
 
 
+@pytest.mark.behaviour(23, 59)
 @pytest.mark.parametrize(
     ("culprit", "kind"),
     [
@@ -222,6 +227,7 @@ def test_whatever_a_job_raises_only_it_fails(
     driven.until(lambda: count("jobs WHERE outcome = 'finished'"))
 
 
+@pytest.mark.behaviour(60)
 def test_an_unknown_job_fails_and_the_worker_lives(
     make_worker: MakeWorker, session: Session, count: Count
 ) -> None:
@@ -238,6 +244,7 @@ def test_an_unknown_job_fails_and_the_worker_lives(
     assert f"did you mean '{__name__}.note'" in message
 
 
+@pytest.mark.behaviour(64)
 def test_a_discarded_job_has_not_failed(make_worker: MakeWorker, count: Count) -> None:
     discard.enqueue()
     driven = make_worker()
@@ -281,6 +288,7 @@ def test_counters_tell_what_became_of_jobs(make_worker: MakeWorker, count: Count
     assert sum(queue.durations()[0]) == 2
 
 
+@pytest.mark.behaviour(88)
 def test_a_failure_is_told_with_its_facts(make_worker: MakeWorker, count: Count) -> None:
     told: list[tuple[str, dict[str, Any]]] = []
     end = events.subscribe(lambda event, facts: told.append((event.name, facts)))

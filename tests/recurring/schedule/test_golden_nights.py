@@ -14,6 +14,7 @@ TABLE = Path(__file__).with_name("golden_nights.tsv").read_text(encoding="utf-8"
 NIGHTS = [line.split("\t") for line in TABLE.splitlines() if not line.startswith("#")]
 
 
+@pytest.mark.behaviour(83)
 @pytest.mark.parametrize(("zone", "cron", "after", "expected"), NIGHTS)
 def test_a_golden_night(zone: str, cron: str, after: str, expected: str) -> None:
     clock = ZoneInfo(zone)

@@ -36,6 +36,7 @@ def test_a_schedule_keeps_what_was_written() -> None:
     )
 
 
+@pytest.mark.behaviour(83)
 def test_a_schedules_own_zone_comes_before_the_given_one() -> None:
     assert parse("every day at noon", "Asia/Tokyo").time_zone == "Asia/Tokyo"
     assert parse("every day at noon UTC", "Asia/Tokyo").time_zone == "UTC"
