@@ -165,6 +165,17 @@ def test_a_zone_alone_is_refused(phrase: str) -> None:
     assert "not when" in refusal(phrase).message
 
 
+@pytest.mark.parametrize("zone", ["GMT+2", "UTC-3", "utc+02", "GMT-3:30"])
+@pytest.mark.parametrize("schedule", ["every day at 9am {}", "0 9 * * * {}", "{} daily"])
+def test_an_offset_behind_a_name_is_refused(schedule: str, zone: str) -> None:
+    assert "either side of Greenwich" in refusal(schedule.format(zone)).message
+
+
+@pytest.mark.parametrize("point", ["hour 24", "minute 60", "second 60"])
+def test_a_number_beyond_its_unit_is_refused(point: str) -> None:
+    assert f"there is no {point}" in refusal(f"every day at {point}").message
+
+
 @pytest.mark.parametrize("time", ["13am", "5 noon", "10 midnight", "11:30 midday"])
 def test_a_half_of_the_day_that_does_not_fit_is_refused(time: str) -> None:
     assert "there is no" in refusal(f"every day at {time}").message

@@ -10,7 +10,8 @@ from .words import AND, GLUED, KNOWN, NUMBERS, ORDINALS
 
 _TOKEN = re.compile(
     r"(?P<offset>(?<![^\s,])[+-]\d\d:?(?:\d\d)?(?![^\s,]))"
-    r"|(?P<zone>[a-z][a-z0-9_+-]*(?:/[a-z0-9_+-]+)+|[a-z]{3}\d[a-z]{3}|(?:utc|gmt)[+-]\d+)"
+    r"|(?P<zone>[a-z][a-z0-9_+-]*(?:/[a-z0-9_+-]+)+|[a-z]{3}\d[a-z]{3}"
+    r"|(?:utc|gmt)[+-]?\d+(?::\d\d)?|(?:gb-eire|nz-chat|w-su)(?![a-z0-9]))"
     r"|(?P<clock>\d\d?:\d\d(?![\d:]))"
     r"|(?P<ordinal>\d\d?(?:st|nd|rd|th)(?![a-z0-9]))"
     r"|(?P<number>\d+)"

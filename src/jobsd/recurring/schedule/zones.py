@@ -15,7 +15,8 @@ from .error import ScheduleError, quoted
 
 _OFFSET = re.compile(r"([+-])([01]\d|2[0-4]):?(00|15|30|45)?", re.ASCII)
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_+-]*(/[A-Za-z0-9_+-]+){0,2}", re.ASCII)
-_UTC_NAMES = frozenset({"utc", "z", "zulu", "etc/utc"})
+_UTC_NAMES = frozenset({"utc", "z", "zulu", "etc/utc", "utc+0", "utc-0"})
+_NAME_AND_OFFSET = re.compile(r"(?:utc|gmt)([+-])(\d\d?)(?::?(\d\d))?", re.IGNORECASE)
 # Files beside the zones that are no zones: leap-second clocks and the machine's own choice.
 _NOT_A_ZONE = ("right/", "posix/", "localtime", "posixrules")
 
@@ -40,6 +41,12 @@ def require_zone(name: str) -> tuple[str, tzinfo]:
     """
     if zone := find_zone(name):
         return zone
+    if offset := _NAME_AND_OFFSET.fullmatch(name):
+        sign, hours, minutes = offset.groups(default="00")
+        raise ScheduleError(
+            f"{quoted(name)} may lie on either side of Greenwich",
+            f'write "{sign}{hours:0>2}:{minutes}", or a name such as Europe/Paris',
+        )
     raise ScheduleError(f"there is no time zone {quoted(name)}", _nearest_names(name))
 
 
