@@ -11,6 +11,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from jobsd.clock import monotonic
+from jobsd.jobs import limits
 from jobsd.jobs.claims import STATEMENTS, Ended, conclusion, own
 
 from .perform import SUCCESS
@@ -129,7 +130,10 @@ class Ledger:
 
 
 class Writing:
-    """Outcomes, and the parameters of the statements that record them."""
+    """Outcomes, and the parameters of the statements that record them.
+
+    Plain are successes that held no limit: they are recorded by the statement that claims.
+    """
 
     def __init__(
         self,
@@ -139,22 +143,37 @@ class Writing:
         process: str,
         keep: bool,  # noqa: FBT001 - whether finished jobs are kept
     ) -> None:
-        self.plain = [run for run in runs if run.outcome is SUCCESS]
-        self.rare = [run for run in runs if run.outcome is not SUCCESS]
+        self.plain: list[Run] = []
+        self.rare: list[Run] = []
+        for run in runs:
+            plain = run.outcome is SUCCESS and run.job.concurrency_key is None
+            (self.plain if plain else self.rare).append(run)
         self.unstarted = list(unstarted)
         self._process = process
         self._keep = keep
         self._now = monotonic()
+        self._ended = [_ended(run, self._now) for run in self.rare]
         self.record = _record(claims, self.plain, self._now, keep=keep) if self.plain else None
 
     def conclude(self, more: Iterable[Ended] = ()) -> tuple[Statement, dict[str, Any]] | None:
-        """Return the statement for all that did not just succeed, if there is any."""
-        ended = [_ended(run, self._now) for run in self.rare]
+        """Return the statement for all that is not plain, if there is any."""
+        ended = [*self._ended]
         ended += [Ended(job.claim_id, job.id, "released") for job in self.unstarted]
         ended += more
         if not ended:
             return None
         return STATEMENTS["conclude"], conclusion(ended, self._process, keep=self._keep)
+
+    def promote(self, keys: list[str]) -> tuple[Statement, dict[str, Any]]:
+        """Return the statement for who waits for these limits: to be sent behind the others."""
+        return limits.STATEMENTS["promote"], {"keys": keys, "keep": self._keep}
+
+    @property
+    def freed(self) -> set[str]:
+        """The keys of the limits of which a slot is given back by what is written."""
+        pairs = zip(self.rare, self._ended, strict=True)
+        keys = {run.job.concurrency_key for run, ended in pairs if ended.frees}
+        return {key for key in keys if key is not None}
 
 
 def _ended(run: Run, now: float) -> Ended:

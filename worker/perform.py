@@ -39,6 +39,8 @@ class ClaimedJob:
     max_attempts: int
     waited_s: float
     """Seconds from when it was due until it was claimed."""
+    concurrency_key: str | None = None
+    """The limit of which it holds a slot."""
     claimed_at: float = field(default_factory=monotonic, kw_only=True)
     """When its claim was asked for (monotonic): what was ours then may be so no more."""
 

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from jobsd.instruments.events import emit, tells
 
+from .perform import SUCCESS
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
@@ -34,10 +36,15 @@ class Report:
 
     def recorded(self, writing: Writing, recorded: set[int], concluded: set[int]) -> None:
         """Tell what was written for the claims that let it be written."""
-        self._finished(run for run in writing.plain if run.job.claim_id in recorded)
+        finished = [run for run in writing.plain if run.job.claim_id in recorded]
         for run in writing.rare:
-            if run.job.claim_id in concluded:
+            if run.job.claim_id not in concluded:
+                continue
+            if run.outcome is SUCCESS:
+                finished.append(run)
+            else:
                 self._ended(run)
+        self._finished(finished)
         for job in writing.unstarted:
             if job.claim_id in concluded:
                 self._counters(job.queue_name).count("released")

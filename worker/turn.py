@@ -2,7 +2,7 @@
 
 What has ended is recorded, and the next batch is claimed, by one fused statement; behind
 it in the same pipeline, only when there are any, one statement for all that did not just
-succeed.
+succeed or held a limit, and one that promotes who waited for that.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from jobsd.clock import monotonic
 from jobsd.jobs import claims, ready
+from jobsd.jobs.limits import Promotion, promotion
 
 from .perform import ClaimedJob
 
@@ -34,6 +35,9 @@ _TURNS = {
 }
 
 
+_NO_PROMOTION = Promotion()
+
+
 @dataclass(frozen=True, slots=True)
 class Result:
     """What a turn has brought: a claim with its jobs, in order, and their places.
@@ -49,13 +53,15 @@ class Result:
     places: list[tuple[int, int]] = field(default_factory=list[tuple[int, int]])
     recorded: set[int] = field(default_factory=set[int])
     concluded: set[int] = field(default_factory=set[int])
+    promotion: Promotion = _NO_PROMOTION
 
 
 @dataclass(frozen=True, slots=True)
 class Wish:
-    """What to claim: how many jobs, by which statement, from where."""
+    """What to claim: how many jobs, for which process, by which statement, from where."""
 
     limit: int
+    process_id: int
     statement: Statement
     parameters: dict[str, Any]
 
@@ -65,21 +71,28 @@ def take(
     writing: Writing,
     *,
     release: Iterable[Ended],
-    process_id: int,
+    owed: list[str],
     wish: Wish | None,
 ) -> Result:
-    """Do one turn: record what is in `writing`, and claim what is wished for."""
+    """Do one turn: record what is in `writing`, and claim what is wished for.
+
+    `owed` are keys of limits to promote. Invariant: that comes behind what gives slots back,
+    as a statement of its own, whose snapshot sees it.
+    """
     statements: list[tuple[Statement, dict[str, Any]]] = []
     fused = writing.record is not None or wish is not None
     if fused:
-        statements.append(_fused(writing.record, wish, process_id))
+        statements.append(_fused(writing.record, wish))
     if (rare := writing.conclude(release)) is not None:
         statements.append(rare)
+    if owed:
+        statements.append(writing.promote(owed))
     asked = monotonic()
     results = _run(session, statements)
-    concluded = set(results[-1][0][0]) if rare is not None else set[int]()
+    promoted = promotion(results.pop()) if owed else _NO_PROMOTION
+    concluded = set(results.pop()[0][0]) if rare is not None else set[int]()
     if not fused:
-        return Result(concluded=concluded)
+        return Result(concluded=concluded, promotion=promoted)
     rows = results[0]
     claim_id: int | None = rows[0][3]
     claimed = [] if claim_id is None else [row for row in rows if row[4] is not None]
@@ -90,17 +103,18 @@ def take(
         [(row[1], row[2]) for row in claimed],
         set(rows[0][0]),
         concluded,
+        promoted,
     )
 
 
 def _fused(
-    record: dict[str, Any] | None, wish: Wish | None, process_id: int
+    record: dict[str, Any] | None, wish: Wish | None
 ) -> tuple[Statement, dict[str, Any]]:
     begin = _NOTHING if record is None else _RECORD
     parameters = dict(record or {})
     if wish is None:
         return _TURNS[begin.name, _NO_CLAIM.name], parameters
-    parameters |= {**wish.parameters, "limit": wish.limit, "process_id": process_id}
+    parameters |= {**wish.parameters, "limit": wish.limit, "process_id": wish.process_id}
     return _TURNS[begin.name, wish.statement.name], parameters
 
 

@@ -19,16 +19,19 @@ from typing import TYPE_CHECKING
 from jobsd.clock import monotonic
 from jobsd.database.connection import Session
 from jobsd.instruments.events import emit, tells
+from jobsd.jobs import limits
 from jobsd.jobs.current import set_stopping
 from jobsd.jobs.ready import Selection
 from jobsd.processes import registry
 
 from .ledger import Ledger
+from .owed import Owed
 from .pace import IN_HAND_MAX, Pace
 from .places import Places
 from .pool import TRUST_S, Pool
 from .report import Report
 from .rhythm import LOOK_MAX_S, Rhythm
+from .sleeper import Sleeper
 from .turn import Wish, take
 
 if TYPE_CHECKING:
@@ -77,9 +80,10 @@ class Worker:
         self._ledger = Ledger(context.name, keep=jobs.preserve_finished_jobs)
         self._report = Report(context.slot)
         self._places = Places()
+        self._owed = Owed()
         self._rhythm = Rhythm(options.polling_interval_s)
+        self._sleeper = Sleeper(self._session, self.kind)
         self._row_id = 0
-        self._sleeps = False
         self._settle_s = settle_s
         self._settle_at = 0.0
         self._release: list[Ended] = []
@@ -101,7 +105,7 @@ class Worker:
             self._tell_lost(self._ledger.abandon())
         self._row_id = row_id
         self._context.slot.set_row(row_id)
-        self._sleeps = False
+        self._sleeper.forget()
         self._settle()
         self._rhythm.look_now()
 
@@ -134,6 +138,9 @@ class Worker:
     def farewell(self) -> None:
         """Remove the row; the pool's threads end with the process."""
         self._pool.close()
+        if self._owed.next_at is not None:
+            # We don't come round to these keys again; whoever maintains the limits does.
+            self._session.fetch(limits.STATEMENTS["ask"])
         if self._row_id:
             registry.deregister(self._session, self._row_id)
             self._context.slot.set_row(0)
@@ -150,7 +157,7 @@ class Worker:
             self._tell_lost(self._settle())
             self._hear()
         limit = self._room()
-        if limit or self._is_flush_due():
+        if limit or self._is_flush_due() or self._owed.due():
             self._turn(limit)
             # What came while the statement ran does not make the socket readable any more.
             self._hear()
@@ -194,9 +201,16 @@ class Worker:
         sweep = bool(limit) and self._places.begin()
         queues = self._selection.queues(self._session) if limit else []
         parameters = self._places.segments(queues)
-        wish = Wish(limit, self._selection.statement, parameters) if limit else None
+        statement = self._selection.statement
+        wish = Wish(limit, self._row_id, statement, parameters) if limit else None
+        self._owed.owe(writing.freed)
+        owed = self._owed.due()
         result = take(
-            self._session, writing, release=self._release, process_id=self._row_id, wish=wish
+            self._session,
+            writing,
+            release=self._release,
+            owed=owed,
+            wish=wish,
         )
         self._release = []
         if not self._ledger.wrote(writing, result.recorded, result.concluded):
@@ -209,6 +223,9 @@ class Worker:
             self._hand_over(result)
             self._remember(result, sweep=sweep)
             self._set_rhythm(len(result.jobs), limit, sweep=sweep)
+        self._owed.answered(owed, result.promotion.missed)
+        if result.promotion.promoted:
+            self._rhythm.look_now()
 
     def _hand_over(self, result: Result) -> None:
         if not result.whole:
@@ -236,17 +253,8 @@ class Worker:
             self._rhythm.after_short(
                 claimed=claimed > 0, listening=listening, again_at=again_at
             )
-        self._tell_sleep(short=claimed < limit)
-
-    def _tell_sleep(self, *, short: bool) -> None:
-        """Say that we want to be woken, or after a while that we don't."""
-        if self._sleeps and self._rhythm.saturated:
-            self._session.fetch(registry.STATEMENTS["rise"], {"id": self._row_id})
-            self._sleeps = False
-        elif not self._sleeps and short and self._session.listening:
-            parameters = {"id": self._row_id, "kind": self.kind}
-            self._session.fetch(registry.STATEMENTS["sleep"], parameters)
-            self._sleeps = True
+        saturated = self._rhythm.saturated
+        self._sleeper.tell(self._row_id, short=claimed < limit, saturated=saturated)
 
     def _rest_s(self) -> float:
         now = monotonic()
@@ -256,6 +264,8 @@ class Worker:
         if self._ledger.pending:
             oldest = self._ledger.oldest or now
             rest_s = min(rest_s, max(0.0, oldest + FLUSH_S - now))
+        if (owed_at := self._owed.next_at) is not None:
+            rest_s = min(rest_s, max(0.0, owed_at - now))
         return rest_s
 
     # Claims.

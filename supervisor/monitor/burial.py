@@ -11,7 +11,7 @@ from collections import OrderedDict
 from typing import TYPE_CHECKING, Any
 
 from jobsd.instruments.events import emit
-from jobsd.jobs.claims import Buried, Death, bury
+from jobsd.jobs.burial import Buried, Death, bury
 from jobsd.processes import registry
 
 from . import cause_of_death as cause
@@ -19,7 +19,7 @@ from .look import find
 
 if TYPE_CHECKING:
     from jobsd.database.connection import Session
-    from jobsd.jobs.claims import BuriedJob
+    from jobsd.jobs.burial import BuriedJob
     from jobsd.processes.slot import Slot
 
     from .look import Stranger

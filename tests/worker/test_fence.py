@@ -11,7 +11,7 @@ import psycopg
 import pytest
 
 from jobsd.clock import monotonic
-from jobsd.jobs.claims import Death, bury
+from jobsd.jobs.burial import Death, bury
 from jobsd.jobs.client import enqueue_many
 from jobsd.jobs.definition import job
 

@@ -65,9 +65,10 @@ unused AS (SELECT)
 SELECT
     ARRAY(SELECT id FROM fenced), NULL::integer, NULL::bigint, NULL::bigint;
 
--- conclude: record what became of jobs that did not just succeed: failed, retried,
--- discarded, snoozed, released. Fenced like successes, by the ids themselves. Only a
--- released job keeps its place in the queue, which is its id.
+-- conclude: record what became of jobs that did not just succeed (failed, retried,
+-- discarded, snoozed, released), and of those that held a limit. Fenced like successes, by
+-- the ids themselves. Only a released job keeps its place in the queue, which is its id.
+-- A slot stays with what is ready again; whoever sends this promotes in the next statement.
 WITH given AS (
     SELECT claim_id, job_id, outcome, wait_s, started_s, ended_s, error::jsonb AS error
     FROM unnest(
@@ -107,20 +108,30 @@ WITH given AS (
     DELETE FROM jobsd.jobs AS job
     USING given
     WHERE job.id = given.job_id
-        AND given.outcome = 'discarded'
+        AND given.outcome IN ('finished', 'discarded')
         AND NOT %(keep)s
+        AND given.claim_id IN (SELECT id FROM fenced)
+), freed AS (
+    DELETE FROM jobsd.concurrency_slots AS slot
+    USING given
+    WHERE slot.job_id = given.job_id
+        AND given.outcome <> 'released'
+        AND NOT (given.outcome IN ('retried', 'snoozed') AND given.wait_s <= 0)
         AND given.claim_id IN (SELECT id FROM fenced)
 ), job AS (
     UPDATE jobsd.jobs AS job
-    SET attempts = job.attempts + (given.outcome IN ('failed', 'retried', 'discarded'))::integer,
+    SET attempts = job.attempts + (given.outcome NOT IN ('snoozed', 'released'))::integer,
         started_at = CASE
             WHEN given.outcome = 'released' THEN job.started_at
             ELSE now() - make_interval(secs => given.started_s)
         END,
         finished_at = CASE
-            WHEN given.outcome = 'discarded' THEN now() - make_interval(secs => given.ended_s)
+            WHEN given.outcome IN ('finished', 'discarded')
+                THEN now() - make_interval(secs => given.ended_s)
         END,
-        outcome = CASE WHEN given.outcome = 'discarded' THEN 'discarded' END,
+        outcome = CASE
+            WHEN given.outcome IN ('finished', 'discarded') THEN given.outcome
+        END,
         scheduled_at = CASE
             WHEN given.outcome IN ('retried', 'snoozed')
                 THEN now() + make_interval(secs => given.wait_s)
@@ -128,10 +139,11 @@ WITH given AS (
         END
     FROM given
     WHERE job.id = given.job_id
-        AND (given.outcome <> 'discarded' OR %(keep)s)
+        AND (given.outcome NOT IN ('finished', 'discarded') OR %(keep)s)
         AND given.claim_id IN (SELECT id FROM fenced)
     RETURNING
         job.id, job.queue_name, job.priority, job.attempts, job.scheduled_at,
+        job.concurrency_key,
         given.outcome, given.wait_s, given.started_s, given.ended_s, given.error
 ), attempt AS (
     INSERT INTO jobsd.attempts (job_id, attempt, process, started_at, ended_at, error)
@@ -147,8 +159,10 @@ WITH given AS (
     WHERE outcome = 'failed'
     ON CONFLICT (job_id) DO UPDATE SET error = excluded.error, failed_at = excluded.failed_at
 ), scheduled AS (
-    INSERT INTO jobsd.scheduled_executions (job_id, scheduled_at, priority, queue_name)
-    SELECT id, scheduled_at, priority, queue_name
+    INSERT INTO jobsd.scheduled_executions (
+        job_id, scheduled_at, priority, queue_name, concurrency_key
+    )
+    SELECT id, scheduled_at, priority, queue_name, concurrency_key
     FROM job
     WHERE outcome IN ('retried', 'snoozed') AND wait_s > 0
 ), ready AS (
@@ -185,109 +199,3 @@ FROM jobsd.claims
 WHERE process_id = %(process_id)s
 ORDER BY id
 LIMIT 10000;
-
--- bury: take the claims of a process that has ended. What succeeded in it but was not
--- recorded is recorded now; what ran is an attempt that failed, unless it is to be
--- released; what was merely claimed goes back untouched. With `threads`, nothing is
--- known of what ran: the first ids of each claim count as running. Claims that a last
--- statement of the dead process still holds locked are left for the next call.
-WITH claim AS (
-    SELECT id, job_ids
-    FROM jobsd.claims
-    WHERE process_id = %(process_id)s
-    ORDER BY id
-    FOR UPDATE SKIP LOCKED
-), gone AS (
-    DELETE FROM jobsd.claims
-    WHERE id IN (SELECT id FROM claim)
-), given AS (
-    SELECT
-        member.id AS job_id,
-        CASE
-            WHEN member.id = ANY (%(succeeded)s::bigint[]) THEN 'finished'
-            WHEN %(release)s THEN 'released'
-            WHEN member.id = ANY (%(running)s::bigint[]) OR member.turn <= %(threads)s
-                THEN 'crashed'
-            ELSE 'released'
-        END AS verdict
-    FROM claim
-    CROSS JOIN LATERAL unnest(claim.job_ids) WITH ORDINALITY AS member (id, turn)
-), erased AS (
-    DELETE FROM jobsd.jobs AS job
-    USING given
-    WHERE job.id = given.job_id
-        AND given.verdict = 'finished'
-        AND NOT %(keep)s
-    RETURNING job.id, job.queue_name
-), job AS (
-    UPDATE jobsd.jobs AS job
-    SET attempts = job.attempts + (given.verdict <> 'released')::integer,
-        started_at = CASE WHEN given.verdict = 'finished' THEN now() ELSE job.started_at END,
-        finished_at = CASE WHEN given.verdict = 'finished' THEN now() END,
-        outcome = CASE WHEN given.verdict = 'finished' THEN 'finished' END
-    FROM given
-    WHERE job.id = given.job_id
-        AND (given.verdict <> 'finished' OR %(keep)s)
-    RETURNING
-        job.id, job.class_name, job.queue_name, job.priority, job.attempts,
-        CASE
-            WHEN given.verdict <> 'crashed' THEN given.verdict
-            WHEN job.retries_crash AND job.attempts < job.max_attempts THEN 'retried'
-            ELSE 'failed'
-        END AS outcome
-), attempt AS (
-    INSERT INTO jobsd.attempts (job_id, attempt, process, ended_at, error)
-    SELECT id, attempts, %(process)s, now(), %(error)s::jsonb
-    FROM job
-    WHERE outcome IN ('failed', 'retried')
-), failed AS (
-    INSERT INTO jobsd.failed_executions (job_id, error)
-    SELECT id, %(error)s::jsonb
-    FROM job
-    WHERE outcome = 'failed'
-    ON CONFLICT (job_id) DO UPDATE SET error = excluded.error, failed_at = excluded.failed_at
-), scheduled AS (
-    -- Whoever buries does not know the job's own backoff: the default one is taken.
-    INSERT INTO jobsd.scheduled_executions (job_id, scheduled_at, priority, queue_name)
-    SELECT
-        id,
-        now() + least(86400, 3 * 2 ^ least(attempts - 1, 20)) * (1 + random() * 0.15)
-            * interval '1 second',
-        priority, queue_name
-    FROM job
-    WHERE outcome = 'retried'
-), ready AS (
-    INSERT INTO jobsd.ready_executions (job_id, position, priority, queue_name)
-    SELECT id, id, priority, queue_name
-    FROM job
-    WHERE outcome = 'released'
-), woken AS (
-    SELECT pg_notify('jobsd.wake', payload)
-    FROM (
-        SELECT DISTINCT
-            CASE WHEN outcome = 'released' THEN 'ready ' || queue_name ELSE 'due' END AS payload
-        FROM job
-        WHERE outcome IN ('released', 'retried')
-    ) AS payloads
-    WHERE EXISTS (SELECT FROM jobsd.sleepers)
-)
-SELECT id, class_name, queue_name, attempts, outcome, (SELECT count(*) FROM woken), false
-FROM job
-UNION ALL
-SELECT id, NULL, queue_name, NULL, 'finished', 0, false
-FROM erased
-UNION ALL
--- One row more says whether claims are left that were locked.
-SELECT NULL, NULL, NULL, NULL, NULL, 0, EXISTS (
-    SELECT FROM jobsd.claims AS other
-    WHERE other.process_id = %(process_id)s
-        AND other.id NOT IN (SELECT id FROM claim)
-);
-
--- orphans: list the claims whose process has no row, but for those of these processes.
-SELECT claim.id, claim.process_id
-FROM jobsd.claims AS claim
-WHERE claim.process_id <> ALL (%(living)s::bigint[])
-    AND NOT EXISTS (SELECT FROM jobsd.processes AS process WHERE process.id = claim.process_id)
-ORDER BY claim.id
-LIMIT 1000;

@@ -69,7 +69,8 @@ SELECT
     picked.priority, picked.position,
     (SELECT id FROM claim),
     job.id, job.class_name, job.arguments::text, job.queue_name, job.attempts, job.max_attempts,
-    extract(epoch FROM now() - coalesce(job.scheduled_at, job.created_at))::float8
+    extract(epoch FROM now() - coalesce(job.scheduled_at, job.created_at))::float8,
+    job.concurrency_key
 FROM (VALUES (true)) AS one
 LEFT JOIN (picked LEFT JOIN jobsd.jobs AS job ON job.id = picked.job_id) ON true
 ORDER BY picked.turn, picked.priority, picked.position;

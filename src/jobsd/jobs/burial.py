@@ -1,0 +1,103 @@
+"""What becomes of the jobs of a process that has ended.
+
+The slots that they give back are promoted in the same transaction, under the *try* form of
+each key's lock: whoever enqueues may hold it for long, and a burial must not wait for it.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from jobsd.database.statements import Statements
+
+from . import limits
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+    from jobsd.database.connection import Session
+
+STATEMENTS = Statements("jobsd.jobs", "burial.sql")
+
+
+@dataclass(frozen=True, slots=True)
+class Death:
+    """What is known of a process that has ended, and of what ran in it.
+
+    `threads` is for a process of which nothing else is known: as many of the first jobs
+    of each claim count as running. With `release` nothing has failed: what ran goes back.
+    """
+
+    process_id: int
+    process: str
+    error: dict[str, Any]
+    running: Collection[int] = ()
+    succeeded: Collection[int] = ()
+    threads: int = 0
+    release: bool = False
+    keep: bool = True
+    """Whether finished jobs are kept."""
+
+
+@dataclass(slots=True)
+class Buried:
+    """The jobs of a dead process, by what became of them: (id, class, queue, attempt).
+
+    `complete` says that it has no claims left; `freed` are the keys of the limits of which
+    slots were given back.
+    """
+
+    finished: list[BuriedJob] = field(default_factory=list["BuriedJob"])
+    failed: list[BuriedJob] = field(default_factory=list["BuriedJob"])
+    retried: list[BuriedJob] = field(default_factory=list["BuriedJob"])
+    released: list[BuriedJob] = field(default_factory=list["BuriedJob"])
+    freed: list[str] = field(default_factory=list[str])
+    complete: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class BuriedJob:
+    """One job that a dead process had claimed."""
+
+    id: int
+    class_name: str | None
+    queue_name: str
+    attempt: int | None
+
+
+def bury(session: Session, death: Death) -> Buried:
+    """Settle the jobs that a dead process has left claimed, and promote who waited for them."""
+    parameters = {
+        "process_id": death.process_id,
+        "process": death.process,
+        "running": list(death.running),
+        "succeeded": list(death.succeeded),
+        "threads": death.threads,
+        "release": death.release,
+        "error": json.dumps(death.error),
+        "keep": death.keep,
+    }
+    with session.connection.transaction():
+        buried = _buried(session.fetch(STATEMENTS["bury"], parameters))
+        if buried.freed:
+            _promote(session, buried.freed, keep=death.keep)
+    return buried
+
+
+def _buried(rows: list[tuple[Any, ...]]) -> Buried:
+    buried = Buried()
+    for job_id, class_name, queue, attempt, outcome, _, left, freed in rows:
+        if outcome is None:
+            buried.complete, buried.freed = not left, freed
+        else:
+            jobs: list[BuriedJob] = getattr(buried, outcome)
+            jobs.append(BuriedJob(job_id, class_name, queue, attempt))
+    return buried
+
+
+def _promote(session: Session, keys: list[str], *, keep: bool) -> None:
+    if limits.promote(session, keys, keep=keep).missed:
+        # We don't come round to these keys again; whoever maintains the limits does.
+        session.fetch(limits.STATEMENTS["ask"])

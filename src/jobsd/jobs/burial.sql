@@ -1,0 +1,108 @@
+-- bury: take the claims of a process that has ended. What succeeded in it but was not
+-- recorded is recorded now; what ran is an attempt that failed, unless it is to be
+-- released; what was merely claimed goes back untouched. With `threads`, nothing is
+-- known of what ran: the first ids of each claim count as running. Claims that a last
+-- statement of the dead process still holds locked are left for the next call. Slots of
+-- what does not go back at once are given back; who sends this promotes in the next statement.
+WITH claim AS (
+    SELECT id, job_ids
+    FROM jobsd.claims
+    WHERE process_id = %(process_id)s
+    ORDER BY id
+    FOR UPDATE SKIP LOCKED
+), gone AS (
+    DELETE FROM jobsd.claims
+    WHERE id IN (SELECT id FROM claim)
+), given AS (
+    SELECT
+        member.id AS job_id,
+        CASE
+            WHEN member.id = ANY (%(succeeded)s::bigint[]) THEN 'finished'
+            WHEN %(release)s THEN 'released'
+            WHEN member.id = ANY (%(running)s::bigint[]) OR member.turn <= %(threads)s
+                THEN 'crashed'
+            ELSE 'released'
+        END AS verdict
+    FROM claim
+    CROSS JOIN LATERAL unnest(claim.job_ids) WITH ORDINALITY AS member (id, turn)
+), erased AS (
+    DELETE FROM jobsd.jobs AS job
+    USING given
+    WHERE job.id = given.job_id
+        AND given.verdict = 'finished'
+        AND NOT %(keep)s
+    RETURNING job.id, job.queue_name
+), freed AS (
+    DELETE FROM jobsd.concurrency_slots AS slot
+    USING given
+    WHERE slot.job_id = given.job_id
+        AND given.verdict <> 'released'
+    RETURNING slot.key
+), job AS (
+    UPDATE jobsd.jobs AS job
+    SET attempts = job.attempts + (given.verdict <> 'released')::integer,
+        started_at = CASE WHEN given.verdict = 'finished' THEN now() ELSE job.started_at END,
+        finished_at = CASE WHEN given.verdict = 'finished' THEN now() END,
+        outcome = CASE WHEN given.verdict = 'finished' THEN 'finished' END
+    FROM given
+    WHERE job.id = given.job_id
+        AND (given.verdict <> 'finished' OR %(keep)s)
+    RETURNING
+        job.id, job.class_name, job.queue_name, job.priority, job.attempts,
+        job.concurrency_key,
+        CASE
+            WHEN given.verdict <> 'crashed' THEN given.verdict
+            WHEN job.retries_crash AND job.attempts < job.max_attempts THEN 'retried'
+            ELSE 'failed'
+        END AS outcome
+), attempt AS (
+    INSERT INTO jobsd.attempts (job_id, attempt, process, ended_at, error)
+    SELECT id, attempts, %(process)s, now(), %(error)s::jsonb
+    FROM job
+    WHERE outcome IN ('failed', 'retried')
+), failed AS (
+    INSERT INTO jobsd.failed_executions (job_id, error)
+    SELECT id, %(error)s::jsonb
+    FROM job
+    WHERE outcome = 'failed'
+    ON CONFLICT (job_id) DO UPDATE SET error = excluded.error, failed_at = excluded.failed_at
+), scheduled AS (
+    -- Whoever buries does not know the job's own backoff: the default one is taken.
+    INSERT INTO jobsd.scheduled_executions (
+        job_id, scheduled_at, priority, queue_name, concurrency_key
+    )
+    SELECT
+        id,
+        now() + least(86400, 3 * 2 ^ least(attempts - 1, 20)) * (1 + random() * 0.15)
+            * interval '1 second',
+        priority, queue_name, concurrency_key
+    FROM job
+    WHERE outcome = 'retried'
+), ready AS (
+    INSERT INTO jobsd.ready_executions (job_id, position, priority, queue_name)
+    SELECT id, id, priority, queue_name
+    FROM job
+    WHERE outcome = 'released'
+), woken AS (
+    SELECT pg_notify('jobsd.wake', payload)
+    FROM (
+        SELECT DISTINCT
+            CASE WHEN outcome = 'released' THEN 'ready ' || queue_name ELSE 'due' END AS payload
+        FROM job
+        WHERE outcome IN ('released', 'retried')
+    ) AS payloads
+    WHERE EXISTS (SELECT FROM jobsd.sleepers)
+)
+SELECT id, class_name, queue_name, attempts, outcome, (SELECT count(*) FROM woken), false, NULL::text[]
+FROM job
+UNION ALL
+SELECT id, NULL, queue_name, NULL, 'finished', 0, false, NULL
+FROM erased
+UNION ALL
+-- One row more says whether claims are left that were locked, and which keys have a slot
+-- more to give.
+SELECT NULL, NULL, NULL, NULL, NULL, 0, EXISTS (
+    SELECT FROM jobsd.claims AS other
+    WHERE other.process_id = %(process_id)s
+        AND other.id NOT IN (SELECT id FROM claim)
+), ARRAY(SELECT DISTINCT key FROM freed);

@@ -1,0 +1,310 @@
+"""Jobs that hold a limit give their slots back once, and the next ones run."""
+
+# pyright: reportPrivateUsage=false
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING
+
+import psycopg
+import pytest
+
+from jobsd.clock import monotonic
+from jobsd.database.statements import channel, quote_identifier
+from jobsd.jobs.burial import Death, bury
+from jobsd.jobs.definition import job
+from jobsd.jobs.policy import Discard, Retry, Snooze
+from jobsd.worker.owed import WAIT_MAX_S, WAIT_MIN_S, Owed
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from jobsd.database.connection import Session, Target
+
+    from .conftest import MakeWorker
+
+    Count = Callable[[str], int]
+
+_CHANNEL = quote_identifier(channel("jobsd"))
+_ran: list[object] = []
+_gate = threading.Event()
+
+
+@pytest.fixture(autouse=True)
+def _clean() -> Iterator[None]:
+    _ran.clear()
+    _gate.clear()
+    yield
+    _gate.set()
+
+
+@job
+def note_limited(value: object) -> None:
+    _ran.append(value)
+
+
+@job
+def hold_limit(value: object) -> None:
+    _ran.append(value)
+    assert _gate.wait(20)
+
+
+@job(max_attempts=2)
+def end_as(how: str) -> None:
+    """End the first attempt as its argument says."""
+    _ran.append(f"{how} {len(_ran)}")
+    if len(_ran) > 1:
+        return
+    if how == "raised":
+        raise ValueError(how)
+    if how == "discarded":
+        raise Discard(how)
+    if how.startswith("retried"):
+        raise Retry(after="0" if how == "retried at once" else "1h")
+    if how.startswith("snoozed"):
+        raise Snooze("0" if how == "snoozed at once" else "1h")
+
+
+class Store:
+    """Enqueues limited jobs as SQL does."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+
+    def __call__(
+        self, what: str, value: object, *, priority: int = 0, attempts: int = 1, key: str = "k"
+    ) -> int:
+        row = self._session.connection.execute(
+            "SELECT jobsd.enqueue(%s, jsonb_build_array(%s::text), priority => %s,"
+            " max_attempts => %s, retries_crash => false, concurrency_key => %s)",
+            (f"{__name__}.{what}", value, priority, attempts, key),
+        ).fetchone()
+        assert row is not None
+        return int(row[0])
+
+
+@pytest.fixture
+def store(session: Session) -> Store:
+    return Store(session)
+
+
+def _death(session: Session, **facts: object) -> Death:
+    row = session.connection.execute("SELECT id FROM jobsd.processes").fetchone()
+    assert row is not None
+    error = {"type": "ProcessExitError", "message": "gone", "stack": ""}
+    return Death(row[0], "worker-test", error, **facts)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+
+
+@pytest.mark.parametrize(
+    ("how", "place"),
+    [
+        ("finished", "jobs WHERE outcome = 'finished' AND attempts = 1 AND id = {}"),
+        ("raised", "failed_executions WHERE job_id = {}"),
+        ("discarded", "jobs WHERE outcome = 'discarded' AND attempts = 1 AND id = {}"),
+        (
+            "retried",
+            "scheduled_executions WHERE concurrency_key = 'k' AND job_id = {}",
+        ),
+        (
+            "snoozed",
+            "scheduled_executions WHERE concurrency_key = 'k' AND job_id = {}",
+        ),
+    ],
+)
+def test_what_ends_gives_its_slot_to_the_next(
+    how: str, place: str, make_worker: MakeWorker, store: Store, count: Count
+) -> None:
+    first = store("end_as", how, attempts=2 if how == "retried" else 1)
+    store("note_limited", "next")
+    waiting = count("blocked_executions")
+
+    make_worker().until(lambda: _ran == [f"{how} 0", "next"] and not count("claims"))
+
+    assert (waiting, count("blocked_executions"), count("concurrency_slots")) == (1, 0, 0)
+    assert count(place.format(first)) == 1
+
+
+@pytest.mark.parametrize("how", ["retried at once", "snoozed at once"])
+def test_what_is_run_again_at_once_keeps_its_slot(
+    how: str, make_worker: MakeWorker, store: Store, count: Count
+) -> None:
+    store("end_as", how, attempts=2)
+    store("note_limited", "next")
+
+    make_worker().until(lambda: "next" in _ran and not count("claims"))
+
+    assert _ran == [f"{how} 0", f"{how} 1", "next"]
+    assert count("concurrency_slots") == 0
+
+
+def test_the_blocked_run_by_priority_then_in_the_order_in_which_they_came(
+    make_worker: MakeWorker, store: Store
+) -> None:
+    for value, priority in (("a", 0), ("d", 5), ("b", 1), ("c", 1), ("e", 5)):
+        store("note_limited", value, priority=priority)
+
+    make_worker().until(lambda: len(_ran) == 5)
+
+    assert _ran == ["a", "b", "c", "d", "e"]
+
+
+def test_a_limited_success_is_erased_when_finished_jobs_are_not_kept(
+    make_worker: MakeWorker, store: Store, count: Count
+) -> None:
+    for value in range(3):
+        store("note_limited", value)
+
+    make_worker(keep=False).until(lambda: not count("jobs"))
+
+    assert (count("concurrency_slots"), count("claims")) == (0, 0)
+
+
+def test_a_released_job_keeps_its_slot(
+    make_worker: MakeWorker, store: Store, count: Count
+) -> None:
+    store("hold_limit", "runs", key="other")
+    released = store("note_limited", "waits")
+    store("note_limited", "next")
+    driven = make_worker(threads=1, prefetch=2)
+    driven.until(lambda: len(_ran) == 1 and count("claimed_executions") == 2)
+
+    driven.worker.stop()
+    driven.until(lambda: count("ready_executions"))
+
+    assert count(f"concurrency_slots WHERE job_id = {released} AND key = 'k'") == 1
+    assert count("blocked_executions") == 1
+
+
+def test_a_crash_frees_the_slots_of_what_ran_and_keeps_those_of_what_did_not(
+    make_worker: MakeWorker, session: Session, store: Store, count: Count
+) -> None:
+    ran = store("hold_limit", 1, key="ran")
+    claimed = store("hold_limit", 2, key="claimed")
+    following = store("note_limited", 3, key="ran")
+    store("note_limited", 4, key="claimed")
+    driven = make_worker(threads=1, prefetch=2)
+    driven.until(lambda: len(_ran) == 1 and count("claimed_executions") == 2)
+
+    buried = bury(session, _death(session, running=[ran]))
+
+    slots = session.connection.execute(
+        "SELECT job_id, key FROM jobsd.concurrency_slots ORDER BY 1"
+    )
+    assert slots.fetchall() == [(claimed, "claimed"), (following, "ran")]
+    assert (buried.freed, count("ready_executions"), count("blocked_executions")) == (
+        ["ran"],
+        2,
+        1,
+    )
+
+
+@pytest.mark.parametrize("outcome", ["succeeded", "retried"])
+def test_a_burial_frees_what_had_succeeded_and_what_is_tried_later(
+    outcome: str, make_worker: MakeWorker, session: Session, store: Store, count: Count
+) -> None:
+    ran = store("hold_limit", 1, attempts=2)
+    store("note_limited", 2)
+    session.connection.execute("UPDATE jobsd.jobs SET retries_crash = true")
+    make_worker().until(lambda: _ran)
+
+    bury(session, _death(session, running=[ran], succeeded=[ran][: outcome == "succeeded"]))
+
+    assert (count("ready_executions"), count("blocked_executions")) == (1, 0)
+    assert count("scheduled_executions WHERE concurrency_key = 'k'") == (outcome == "retried")
+
+
+def test_a_buried_worker_that_finishes_frees_nothing_and_promotes_nobody_twice(
+    make_worker: MakeWorker, session: Session, store: Store, count: Count
+) -> None:
+    store("hold_limit", 1)
+    following = store("note_limited", 2)
+    store("note_limited", 3)
+    driven = make_worker()
+    driven.until(lambda: _ran)
+    session.connection.execute("INSERT INTO jobsd.pauses (queue_name) VALUES ('default')")
+
+    bury(session, _death(session, threads=3))
+    _gate.set()
+    driven.until(lambda: not driven.worker._ledger.pending and not driven.worker._in_hand())
+
+    assert count(f"concurrency_slots WHERE job_id = {following}") == 1
+    assert (count("concurrency_slots"), count("blocked_executions")) == (1, 1)
+
+
+def test_a_key_whose_lock_is_held_is_asked_for_again_while_the_worker_is_idle(
+    make_worker: MakeWorker, target: Target, store: Store, count: Count
+) -> None:
+    store("note_limited", 1)
+    store("note_limited", 2)
+    driven = make_worker()
+    with psycopg.connect(target.url) as other:
+        other.execute("SELECT jobsd.lock_limits(ARRAY['k'])")
+        driven.until(lambda: count("jobs WHERE outcome = 'finished'") == 1)
+        tried_until = monotonic() + 3 * WAIT_MIN_S
+        driven.until(lambda: monotonic() > tried_until)
+        blocked = count("blocked_executions")
+    driven.until(lambda: len(_ran) == 2 and not count("claims"), within_s=WAIT_MAX_S + 2)
+
+    assert (blocked, _ran, count("concurrency_slots")) == (1, ["1", "2"], 0)
+
+
+def test_a_worker_that_leaves_with_keys_not_got_asks_for_maintenance(
+    make_worker: MakeWorker, target: Target, store: Store, count: Count
+) -> None:
+    store("note_limited", 1)
+    driven = make_worker()
+    with (
+        psycopg.connect(target.url, autocommit=True) as ear,
+        psycopg.connect(target.url) as other,
+    ):
+        ear.execute(f"LISTEN {_CHANNEL}".encode())
+        other.execute("SELECT jobsd.lock_limits(ARRAY['k'])")
+        driven.until(lambda: count("jobs WHERE outcome = 'finished'"))
+
+        driven.drain()
+
+        heard = [notification.payload for notification in ear.notifies(timeout=0)]
+    assert "limits" in heard
+
+
+def test_a_burial_asks_for_maintenance_when_a_lock_is_held(
+    make_worker: MakeWorker, session: Session, target: Target, store: Store
+) -> None:
+    ran = store("hold_limit", 1)
+    store("note_limited", 2)
+    make_worker().until(lambda: _ran)
+    with (
+        psycopg.connect(target.url, autocommit=True) as ear,
+        psycopg.connect(target.url) as other,
+    ):
+        ear.execute(f"LISTEN {_CHANNEL}".encode())
+        other.execute("SELECT jobsd.lock_limits(ARRAY['k'])")
+
+        bury(session, _death(session, running=[ran]))
+
+        heard = [notification.payload for notification in ear.notifies(timeout=0)]
+    assert heard == ["limits"]
+
+
+def test_keys_are_asked_for_again_at_growing_intervals() -> None:
+    owed = Owed()
+    owed.owe(["a", "b"])
+    waits: list[float] = []
+    for _ in range(8):
+        now = monotonic()
+        owed.answered(["a", "b"], {"b"})
+        owed.owe(["a"])
+        waits.append(round(owed._due_at["b"] - now, 2))
+
+    assert waits == [0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1, 1]
+    assert owed.due() == ["a"]
+
+
+def test_a_key_that_was_got_is_forgotten() -> None:
+    owed = Owed()
+    owed.owe(["a"])
+
+    owed.answered(owed.due(), ())
+
+    assert (owed.due(), owed.next_at) == ([], None)
