@@ -14,6 +14,7 @@ if TYPE_CHECKING:
         EmbeddedServerError,
         EnqueueError,
         Error,
+        LimitError,
         NotFoundError,
         ProcessError,
         ProcessExitError,
@@ -26,10 +27,13 @@ if TYPE_CHECKING:
     from jobsd.heartbeat import HeartbeatJob, HeartbeatLog, health_status
     from jobsd.jobs import queues
     from jobsd.jobs.arguments import argument_type
+    from jobsd.jobs.bulk import EnqueuedJobs
     from jobsd.jobs.client import configure, enqueue_many
     from jobsd.jobs.current import CurrentJob, current_job, stopping
-    from jobsd.jobs.definition import FunctionJob, Job, job
-    from jobsd.jobs.enqueue import EnqueuedJob, EnqueuedJobs
+    from jobsd.jobs.definition import Job, job
+    from jobsd.jobs.enqueue import EnqueuedJob
+    from jobsd.jobs.enqueueable import FunctionJob
+    from jobsd.jobs.limits import Limit
     from jobsd.jobs.policy import Discard, Retry, Snooze, constant, exponential
     from jobsd.jobs.retention import clear_finished_in_batches
     from jobsd.recurring.tasks import RecurringTask
@@ -60,6 +64,8 @@ __all__ = [
     "HeartbeatJob",
     "HeartbeatLog",
     "Job",
+    "Limit",
+    "LimitError",
     "NotFoundError",
     "ProcessError",
     "ProcessExitError",

@@ -86,6 +86,10 @@ class EnqueueError(Error):
     """A job could not be enqueued; nothing was stored."""
 
 
+class LimitError(EnqueueError):
+    """The key of a job's concurrency limit can't be had; nothing was stored."""
+
+
 class UnknownJobError(Error):
     """No job is registered under this name in the process that was to run it."""
 

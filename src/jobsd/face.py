@@ -19,15 +19,18 @@ if TYPE_CHECKING:
 _NAMES = {
     "errors": (
         "ArgumentError ConfigurationError DatabaseUnreachableError EmbeddedServerError"
-        " EnqueueError Error NotFoundError ProcessError ProcessExitError ProcessMissingError"
-        " ProcessPrunedError RefusedError SchemaError UnknownJobError"
+        " EnqueueError Error LimitError NotFoundError ProcessError ProcessExitError"
+        " ProcessMissingError ProcessPrunedError RefusedError SchemaError UnknownJobError"
     ),
     "heartbeat": "HeartbeatJob HeartbeatLog health_status",
     "jobs.arguments": "argument_type",
     "jobs.client": "configure enqueue_many",
     "jobs.current": "CurrentJob current_job stopping",
-    "jobs.definition": "FunctionJob Job job",
-    "jobs.enqueue": "EnqueuedJob EnqueuedJobs",
+    "jobs.definition": "Job job",
+    "jobs.bulk": "EnqueuedJobs",
+    "jobs.enqueue": "EnqueuedJob",
+    "jobs.enqueueable": "FunctionJob",
+    "jobs.limits": "Limit",
     "jobs.policy": "Discard Retry Snooze constant exponential",
     "jobs.retention": "clear_finished_in_batches",
     "recurring.tasks": "RecurringTask",

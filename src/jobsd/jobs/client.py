@@ -18,14 +18,16 @@ from psycopg import errors
 from jobsd.database.connection import OUTAGES, Session, Target, unreachable
 from jobsd.errors import DatabaseUnreachableError, Error, SchemaError
 
+from . import bulk
 from . import enqueue as storing
 from .connections import psycopg_connection
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable
 
+    from .bulk import EnqueuedJobs
     from .draft import Draft
-    from .enqueue import EnqueuedJob, EnqueuedJobs
+    from .enqueue import EnqueuedJob
 
 POOL_MAX = 10
 _WAIT_S = 30.0
@@ -172,9 +174,9 @@ def enqueue_many(jobs: Iterable[Draft], *, connection: object = None) -> Enqueue
     mine = default_client()
     if connection is not None:
         raw = psycopg_connection(connection)
-        return storing.enqueue_many(raw, mine.target.schema, jobs)
+        return bulk.enqueue_many(raw, mine.target.schema, jobs, owned=False)
     with mine.session() as session:
-        return storing.enqueue_many(session.connection, mine.target.schema, jobs)
+        return bulk.enqueue_many(session.connection, mine.target.schema, jobs, owned=True)
 
 
 def _usable(session: Session) -> bool:

@@ -7,18 +7,18 @@ be enqueued (`enqueue`, `using(…).enqueue`, `with_args` for many) or run here 
 
 from __future__ import annotations
 
-import functools
 import inspect
 import sys
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, ParamSpec, TypeVar, overload
+from typing import TYPE_CHECKING, Any, ClassVar, overload
 
 from jobsd.errors import Error
 
 from . import client
-from .current import CurrentJob, running
+from .current import running
 from .draft import Draft, Options, draft
+from .enqueueable import FunctionJob, P, R, Signature, Using, unqueued
+from .limits import Limit
 from .policy import Policy, exponential
 from .registry import Definition, check_priority, check_queue, register
 
@@ -29,81 +29,7 @@ if TYPE_CHECKING:
     from .enqueue import EnqueuedJob
     from .policy import Backoff
 
-P = ParamSpec("P")
-R = TypeVar("R")
-
 DEFAULT_QUEUE = "default"
-
-
-class FunctionJob(Generic[P, R]):
-    """A function that is a job; calling it runs it here and now, as ever."""
-
-    def __init__(self, function: Callable[P, R], definition: Definition) -> None:
-        self.definition = definition
-        self._function = function
-        functools.update_wrapper(self, function)
-
-    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:  # noqa: D102
-        return self._function(*args, **kwargs)
-
-    def perform_now(self, *args: P.args, **kwargs: P.kwargs) -> R:
-        """Run the job here and now, without the queue."""
-        with running(_unqueued(self.definition)):
-            done: R = self.definition.perform(*args, **kwargs)
-            return done
-
-    def enqueue(self, *args: P.args, **kwargs: P.kwargs) -> EnqueuedJob:
-        """Store the job, to be run by a worker; committed when this returns.
-
-        Raises:
-            ArgumentError: when the arguments can't be stored.
-            EnqueueError: when the database refuses.
-            DatabaseUnreachableError: when it can't be reached.
-        """
-        return client.enqueue(self.with_args(*args, **kwargs), None)
-
-    def with_args(self, *args: P.args, **kwargs: P.kwargs) -> Draft:
-        """Return the job with these arguments, for `enqueue_many`."""
-        inspect.signature(self._function).bind(*args, **kwargs)
-        return draft(self.definition, args, kwargs)
-
-    def using(
-        self,
-        *,
-        queue: str | None = None,
-        priority: int | None = None,
-        wait: timedelta | float | str | None = None,
-        wait_until: datetime | None = None,
-        connection: object = None,
-    ) -> Using[P]:
-        """Return the job with options for one enqueue.
-
-        `wait` is a timedelta, seconds, or words such as "5m"; `wait_until` an aware
-        datetime. With `connection` (of psycopg, SQLAlchemy or Django) the job becomes
-        part of that connection's transaction.
-        """
-        options = Options(queue, priority, wait, wait_until)
-        return Using(self.with_args, options, connection)
-
-    def __repr__(self) -> str:
-        return f"<job {self.definition.name!r}>"
-
-
-@dataclass(frozen=True, slots=True)
-class Using(Generic[P]):
-    """A job with options for one enqueue."""
-
-    _draft: Callable[P, Draft]
-    _options: Options
-    _connection: object
-
-    def enqueue(self, *args: P.args, **kwargs: P.kwargs) -> EnqueuedJob:
-        """Store the job with these options."""
-        return client.enqueue(self.with_args(*args, **kwargs), self._connection)
-
-    def with_args(self, *args: P.args, **kwargs: P.kwargs) -> Draft:
-        """Return the job with these options and arguments, for `enqueue_many`."""
-        return self._options.apply(self._draft(*args, **kwargs))
 
 
 class Job:
@@ -125,9 +51,12 @@ class Job:
     """Which failures drop the job."""
     backoff: ClassVar[Backoff]
     """How long to wait after attempt 1, 2, …; exponential unless given."""
+    limits_concurrency: ClassVar[Limit | None] = None
+    """How many may run at once."""
     name: ClassVar[str]
     """What it is registered as; the class's own name unless given."""
     definition: ClassVar[Definition]
+    _signature: ClassVar[Signature]
 
     def perform(self, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - the author's own
         """Do the work."""
@@ -144,12 +73,14 @@ class Job:
         policy = _policy(cls.max_attempts, cls.retry_on, cls.discard_on, backoff)
         name = vars(cls).get("name", cls.__name__)
         perform = _awaited(cls.perform, lambda *a, **k: cls().perform(*a, **k))
-        cls.definition = _define(name, perform, cls.queue, cls.priority, policy, cls)
+        limit = _limit(cls.limits_concurrency)
+        cls.definition = _define(name, perform, cls.queue, cls.priority, policy, limit, cls)
+        cls._signature = Signature(cls.perform, None)
 
     @classmethod
     def perform_now(cls, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401
         """Run the job here and now, without the queue."""
-        with running(_unqueued(_definition_of(cls))):
+        with running(unqueued(_definition_of(cls))):
             return cls.definition.perform(*args, **kwargs)
 
     @classmethod
@@ -160,8 +91,9 @@ class Job:
     @classmethod
     def with_args(cls, *args: Any, **kwargs: Any) -> Draft:  # noqa: ANN401
         """Return the job with these arguments, for `enqueue_many`."""
-        inspect.signature(cls.perform).bind(None, *args, **kwargs)
-        return draft(_definition_of(cls), args, kwargs)
+        definition = _definition_of(cls)
+        cls._signature.check(args, kwargs)
+        return draft(definition, args, kwargs)
 
     @classmethod
     def using(
@@ -189,6 +121,7 @@ def job(
     retry_on: type[BaseException] | tuple[type[BaseException], ...] = ...,
     discard_on: type[BaseException] | tuple[type[BaseException], ...] = ...,
     backoff: Backoff | None = ...,
+    limits_concurrency: Limit | None = ...,
     name: str | None = ...,
 ) -> Callable[[Callable[P, R]], FunctionJob[P, R]]: ...
 def job(  # noqa: PLR0913 - the options of a job
@@ -201,6 +134,7 @@ def job(  # noqa: PLR0913 - the options of a job
     retry_on: type[BaseException] | tuple[type[BaseException], ...] = (Exception,),
     discard_on: type[BaseException] | tuple[type[BaseException], ...] = (),
     backoff: Backoff | None = None,
+    limits_concurrency: Limit | None = None,
     name: str | None = None,
 ) -> Any:
     """Make a function a job.
@@ -213,17 +147,21 @@ def job(  # noqa: PLR0913 - the options of a job
         retry_on: which failures are tried again, once there is more than one attempt.
         discard_on: which failures drop the job.
         backoff: seconds or a timedelta from the number of the attempt; see `exponential`.
+        limits_concurrency: how many may run at once; see `Limit`.
         name: what it is registered as; "module.function" unless given.
 
     Raises:
         Error: for options that can't be meant, and for a name that another job has.
     """
     policy = _policy(max_attempts, retry_on, discard_on, backoff)
+    limit = _limit(limits_concurrency)
 
     def define(target: Callable[P, R]) -> FunctionJob[P, R]:
         full = name or f"{_module(target)}.{target.__qualname__}"
         perform = _awaited(target, target)
-        return FunctionJob(target, _define(full, perform, queue, priority, policy, target))
+        return FunctionJob(
+            target, _define(full, perform, queue, priority, policy, limit, target)
+        )
 
     return define if function is None else define(function)
 
@@ -234,11 +172,12 @@ def _define(  # noqa: PLR0913, PLR0917 - the fields of a definition
     queue: str,
     priority: int,
     policy: Policy,
+    limit: Limit | None,
     origin: Any,  # noqa: ANN401 - a function or a class
 ) -> Definition:
     source = f"{_module(origin)}.{origin.__qualname__}"
     definition = Definition(
-        name, perform, check_queue(queue), check_priority(priority), policy, source
+        name, perform, check_queue(queue), check_priority(priority), policy, source, limit
     )
     register(definition)
     return definition
@@ -257,6 +196,12 @@ def _policy(
     if backoff is not None and not callable(backoff):  # pyright: ignore[reportUnnecessaryComparison]
         raise Error(f"backoff: {backoff!r} is no function; constant({backoff!r}) makes one")
     return Policy(max_attempts, retry, discard, backoff or exponential())
+
+
+def _limit(given: Limit | None) -> Limit | None:
+    if given is None or isinstance(given, Limit):  # pyright: ignore[reportUnnecessaryIsInstance]
+        return given
+    raise Error(f"limits_concurrency: {given!r} is no limit; write Limit(to=1, key=…)")
 
 
 def _awaited(author: Callable[..., Any], perform: Callable[..., Any]) -> Callable[..., Any]:
@@ -288,7 +233,3 @@ def _module(origin: Any) -> str:  # noqa: ANN401
     if spec is not None:
         return str(spec.name)
     return Path(getattr(main, "__file__", None) or "__main__").stem
-
-
-def _unqueued(definition: Definition) -> CurrentJob:
-    return CurrentJob(0, 1, definition.queue, definition.name)

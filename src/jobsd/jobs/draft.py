@@ -16,14 +16,16 @@ from .registry import check_priority, check_queue
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from .limits import Limited
     from .registry import Definition
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Draft:
-    """What is to be enqueued.
+    """What is to be enqueued; never changed once it is made (freezing doubles its price).
 
-    `wait_s` and `wait_until` are for later; at most one of them is given.
+    `wait_s` and `wait_until` are for later; at most one of them is given. `limited` is None
+    for a job that no limit holds.
     """
 
     class_name: str
@@ -34,6 +36,7 @@ class Draft:
     retries_crash: bool = False
     wait_s: float | None = None
     wait_until: datetime | None = None
+    limited: Limited | None = None
 
     @property
     def later(self) -> bool:
@@ -46,8 +49,10 @@ def draft(definition: Definition, args: Sequence[Any], kwargs: Mapping[str, Any]
 
     Raises:
         ArgumentError: when they can't be stored.
+        LimitError: when the key of its limit can't be had.
     """
     policy = definition.policy
+    limit = definition.limit
     return Draft(
         definition.name,
         definition.queue,
@@ -55,6 +60,7 @@ def draft(definition: Definition, args: Sequence[Any], kwargs: Mapping[str, Any]
         arguments.dump(args, kwargs),
         policy.max_attempts,
         policy.retries(ProcessExitError),
+        limited=None if limit is None else limit.of(definition.name, args, kwargs),
     )
 
 

@@ -65,27 +65,13 @@ SELECT
     END
 FROM job;
 
--- take_ids: take the next ids of jobs, in their order.
-SELECT nextval(pg_get_serial_sequence('jobsd.jobs', 'id'))
-FROM generate_series(1, %(count)s);
-
--- now: read the clock by which waits are measured.
-SELECT clock_timestamp();
-
--- copy_jobs: store many jobs.
-COPY jobsd.jobs (
-    id, queue_name, class_name, arguments, priority, max_attempts, retries_crash, scheduled_at
-)
-FROM STDIN;
-
--- copy_ready: make many stored jobs ready.
-COPY jobsd.ready_executions (job_id, position, priority, queue_name)
-FROM STDIN;
-
--- copy_scheduled: let many stored jobs wait.
-COPY jobsd.scheduled_executions (job_id, scheduled_at, priority, queue_name)
-FROM STDIN;
-
--- wake: wake those who sleep, after many jobs were stored.
-SELECT pg_notify('jobsd.wake', payload)
-FROM unnest(%(payloads)s::text[]) AS payload;
+-- limited: store one job that a limit holds: where it goes is decided under the key's lock.
+SELECT job_id, state
+FROM jobsd.store(
+    %(queue_name)s, %(class_name)s, %(arguments)s::jsonb, %(priority)s::integer,
+    %(max_attempts)s::integer, %(retries_crash)s,
+    coalesce(
+        %(wait_until)s::timestamptz, clock_timestamp() + make_interval(secs => %(wait_s)s)
+    ),
+    %(key)s, %(to)s::integer, %(duration)s::interval, %(on_conflict)s, %(always)s
+);

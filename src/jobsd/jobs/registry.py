@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from pathlib import Path
 
+    from .limits import Limit
     from .policy import Policy
 
 QUEUE_BYTES_MAX = 255
@@ -32,6 +33,7 @@ class Definition:
     policy: Policy
     source: str
     """module.function, to tell a reload from a second job of the same name."""
+    limit: Limit | None = None
 
 
 class ModuleError(Error):

@@ -1,0 +1,126 @@
+"""A function that is a job, and a job with options: what can be enqueued."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar
+
+from . import client
+from .current import CurrentJob, running
+from .draft import Draft, Options, draft
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+    from datetime import datetime, timedelta
+
+    from .enqueue import EnqueuedJob
+    from .registry import Definition
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+class Signature:
+    """What arguments a job takes; read once, since reading it costs more than an enqueue."""
+
+    def __init__(self, function: Callable[..., Any], *bound: object) -> None:
+        self._whole = inspect.signature(function)
+        self._bound = bound
+        self._fits = _positional(self._whole, len(bound))
+
+    def check(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> None:
+        """Return when the arguments fit.
+
+        Raises:
+            TypeError: as a call with them would.
+        """
+        if kwargs or len(args) not in self._fits:
+            self._whole.bind(*self._bound, *args, **kwargs)
+
+
+class FunctionJob(Generic[P, R]):
+    """A function that is a job; calling it runs it here and now, as ever."""
+
+    def __init__(self, function: Callable[P, R], definition: Definition) -> None:
+        self.definition = definition
+        self._function = function
+        self._signature = Signature(function)
+        functools.update_wrapper(self, function)
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:  # noqa: D102
+        return self._function(*args, **kwargs)
+
+    def perform_now(self, *args: P.args, **kwargs: P.kwargs) -> R:
+        """Run the job here and now, without the queue."""
+        with running(unqueued(self.definition)):
+            done: R = self.definition.perform(*args, **kwargs)
+            return done
+
+    def enqueue(self, *args: P.args, **kwargs: P.kwargs) -> EnqueuedJob:
+        """Store the job, to be run by a worker; committed when this returns.
+
+        Raises:
+            ArgumentError: when the arguments can't be stored.
+            EnqueueError: when the database refuses.
+            DatabaseUnreachableError: when it can't be reached.
+        """
+        return client.enqueue(self.with_args(*args, **kwargs), None)
+
+    def with_args(self, *args: P.args, **kwargs: P.kwargs) -> Draft:
+        """Return the job with these arguments, for `enqueue_many`."""
+        self._signature.check(args, kwargs)
+        return draft(self.definition, args, kwargs)
+
+    def using(
+        self,
+        *,
+        queue: str | None = None,
+        priority: int | None = None,
+        wait: timedelta | float | str | None = None,
+        wait_until: datetime | None = None,
+        connection: object = None,
+    ) -> Using[P]:
+        """Return the job with options for one enqueue.
+
+        `wait` is a timedelta, seconds, or words such as "5m"; `wait_until` an aware
+        datetime. With `connection` (of psycopg, SQLAlchemy or Django) the job becomes
+        part of that connection's transaction.
+        """
+        options = Options(queue, priority, wait, wait_until)
+        return Using(self.with_args, options, connection)
+
+    def __repr__(self) -> str:
+        return f"<job {self.definition.name!r}>"
+
+
+@dataclass(frozen=True, slots=True)
+class Using(Generic[P]):
+    """A job with options for one enqueue."""
+
+    _draft: Callable[P, Draft]
+    _options: Options
+    _connection: object
+
+    def enqueue(self, *args: P.args, **kwargs: P.kwargs) -> EnqueuedJob:
+        """Store the job with these options."""
+        return client.enqueue(self.with_args(*args, **kwargs), self._connection)
+
+    def with_args(self, *args: P.args, **kwargs: P.kwargs) -> Draft:
+        """Return the job with these options and arguments, for `enqueue_many`."""
+        return self._options.apply(self._draft(*args, **kwargs))
+
+
+def unqueued(definition: Definition) -> CurrentJob:
+    """Return what `current_job` gives in a job that runs without the queue."""
+    return CurrentJob(0, 1, definition.queue, definition.name)
+
+
+def _positional(signature: inspect.Signature, bound: int) -> range:
+    """Return how many positional arguments, and nothing else, are sure to fit."""
+    every = list(signature.parameters.values())
+    if any(parameter.kind is not parameter.POSITIONAL_OR_KEYWORD for parameter in every):
+        return range(0)
+    needed = sum(parameter.default is parameter.empty for parameter in every)
+    return range(max(0, needed - bound), len(every) - bound + 1)

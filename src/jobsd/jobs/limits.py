@@ -1,0 +1,199 @@
+"""How many jobs of a kind may run at once: what an author writes, and who is next.
+
+A job has a slot of its key from when it becomes ready until it has ended; those that find
+none wait in `blocked_executions`, or are discarded. Slots bear the ids of their jobs, so
+freeing one twice is harmless. The functions of `0002_limits.sql` hold the rules.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+from enum import Enum
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from jobsd.clock import parse_duration
+from jobsd.database.statements import Statements
+from jobsd.errors import Error, LimitError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+
+    from jobsd.database.connection import Session
+
+STATEMENTS = Statements("jobsd.jobs", "limits.sql")
+
+KEY_BYTES_MAX = 1000
+TO_MAX = 2**31 - 1
+ON_CONFLICT = ("block", "discard")
+
+_KEYS_AT_ONCE = 200
+_SLOTS_AT_ONCE = 1000
+
+
+class Limited(NamedTuple):
+    """The limit of one job, as its row holds it; None as the duration means the default."""
+
+    key: str
+    to: int
+    duration: timedelta | None
+    on_conflict: str
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """At most `to` jobs with the same key run at once.
+
+    Args:
+        to: how many.
+        key: a function of the job's arguments, or a fixed value; its result tells apart
+            what is limited apart. None as the result means: this job is not limited. A
+            string, number, UUID, enumeration, a tuple of these, or an object with `pk` or
+            `id`. Unless given, all jobs of the class (or group) share one limit.
+        duration: how long a slot may stand whose job is neither ready nor claimed, before
+            it is freed; as `default_concurrency_control_period` says unless given. It
+            never lets another job run while the slot's own one does.
+        group: what several classes share to have one limit; the job's name unless given.
+        on_conflict: "block" lets a job wait for a slot; "discard" drops one that finds none.
+    """
+
+    to: int = 1
+    key: Callable[..., object] | object = ""
+    duration: float | timedelta | str | None = None
+    group: str | None = None
+    on_conflict: str = "block"
+
+    def __post_init__(self) -> None:
+        if (
+            not isinstance(self.to, int)
+            or isinstance(self.to, bool)
+            or not 1 <= self.to <= TO_MAX
+        ):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise Error(f"limits_concurrency: to={self.to!r} is no whole number from 1 on")
+        if self.on_conflict not in ON_CONFLICT:
+            raise Error(
+                f"limits_concurrency: on_conflict={self.on_conflict!r}: one of"
+                f" {', '.join(ON_CONFLICT)} is wanted"
+            )
+        try:
+            _ = self.lasts
+        except ValueError as error:
+            raise Error(f"limits_concurrency: duration: {error}") from None
+
+    @property
+    def lasts(self) -> timedelta | None:
+        """The duration, if one was given."""
+        if self.duration is None:
+            return None
+        return timedelta(seconds=parse_duration(self.duration))
+
+    def of(self, name: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Limited | None:
+        """Return the limit of a job of this name with these arguments; None for none.
+
+        Raises:
+            LimitError: when the key can't be had: the function has raised, or gave what
+                is no key.
+        """
+        try:
+            part = self.key(*args, **kwargs) if callable(self.key) else self.key
+        except Exception as error:
+            raise LimitError(
+                f"{name}: the key of limits_concurrency raised {type(error).__name__}: {error}"
+            ) from error
+        if part is None:
+            return None
+        key = "/".join(filter(None, (self.group or name, _text(name, part))))
+        if len(key.encode(errors="replace")) > KEY_BYTES_MAX or not key.isprintable():
+            raise LimitError(
+                f"{name}: {key[:60]!r}… is no key of limits_concurrency: at most"
+                f" {KEY_BYTES_MAX} bytes of printable text"
+            )
+        return Limited(key, self.to, self.lasts, self.on_conflict)
+
+
+def _text(name: str, part: object) -> str:
+    """Return one part of a key as text: equal parts give equal texts."""
+    if isinstance(part, str):
+        return part
+    if isinstance(part, Enum):
+        return _text(name, part.value)
+    if isinstance(part, tuple | list):
+        return "/".join(_text(name, item) for item in part)
+    for attribute in ("pk", "id"):
+        row_id = getattr(part, attribute, None)
+        if row_id is not None and not callable(row_id):
+            return f"{type(part).__qualname__}/{row_id}"
+    if type(part).__str__ is object.__str__:
+        raise LimitError(
+            f"{name}: {part!r} is no key of limits_concurrency: give text, a number, or an"
+            " object with an `id`"
+        )
+    return str(part)
+
+
+@dataclass(frozen=True, slots=True)
+class Promotion:
+    """What `promote` did: jobs made ready, jobs dropped, and the keys to ask for again."""
+
+    promoted: int = 0
+    discarded: int = 0
+    missed: frozenset[str] = frozenset()
+
+    def __add__(self, other: Promotion) -> Promotion:
+        return Promotion(
+            self.promoted + other.promoted,
+            self.discarded + other.discarded,
+            self.missed | other.missed,
+        )
+
+
+def promotion(rows: Sequence[tuple[Any, ...]]) -> Promotion:
+    """Return what the rows of the statement `promote` say."""
+    return Promotion(
+        sum(row[2] for row in rows),
+        sum(row[3] for row in rows),
+        frozenset(row[0] for row in rows if not row[1]),
+    )
+
+
+def promote(session: Session, keys: Collection[str], *, keep: bool = True) -> Promotion:
+    """Let the next jobs of these keys become ready where slots are free; never waits."""
+    if not keys:
+        return Promotion()
+    parameters = {"keys": list(keys), "keep": keep}
+    return promotion(session.fetch(STATEMENTS["promote"], parameters))
+
+
+def promote_all(session: Session, *, keep: bool = True) -> Iterator[Promotion]:
+    """Do so for all keys for which jobs wait; yields after each of the statements."""
+    after = ""
+    while True:
+        parameters = {"after": after, "limit": _KEYS_AT_ONCE}
+        keys = [row[0] for row in session.fetch(STATEMENTS["blocked_keys"], parameters)]
+        if not keys:
+            return
+        yield promote(session, keys, keep=keep)
+        after = keys[-1]
+
+
+@dataclass(frozen=True, slots=True)
+class Freed:
+    """A slot that has stood for too long without its job, and is no more."""
+
+    job_id: int
+    key: str
+
+
+def free_stale(session: Session, default_s: float) -> Iterator[list[Freed]]:
+    """Free the slots whose job is neither ready nor claimed, once their duration is over.
+
+    Yields what each statement has freed; `default_s` is for slots without a duration.
+    """
+    after = -(2**63)
+    while True:
+        parameters = {"after": after, "limit": _SLOTS_AT_ONCE, "duration_s": default_s}
+        last, ids, keys = session.fetch(STATEMENTS["free_stale"], parameters)[0]
+        if last is None:
+            return
+        yield [Freed(*pair) for pair in zip(ids, keys, strict=True)]
+        after = last
