@@ -43,15 +43,19 @@ def add(  # noqa: PLR0913 - the settings of a task
     time_zone: str | None,
     as_json: bool,
     **said: str | int | None,
-) -> None:
+) -> int:
     """Make a recurring task at run time; the schedulers see it at once."""
     import json
 
     from jobsd.clock import utc_now
+    from jobsd.daemon.exits import DONE, USAGE
     from jobsd.daemon.output import print_json, print_line
     from jobsd.daemon.overview import task_row
+    from jobsd.daemon.program import error
     from jobsd.errors import Error
     from jobsd.recurring import making, tasks
+    from jobsd.recurring.command import CommandError
+    from jobsd.recurring.schedule import ScheduleError
 
     if class_name:
         _require_job(project, class_name)
@@ -60,6 +64,9 @@ def add(  # noqa: PLR0913 - the settings of a task
     try:
         args = json.loads(arguments)
         made = making.task(key, schedule=schedule, args=args, **work, **said)  # type: ignore[arg-type]
+    except (ScheduleError, CommandError) as fault:
+        error(fault.message, fault.hint)
+        return USAGE
     except (Error, ValueError, TypeError) as fault:
         raise click.UsageError(str(fault), click.get_current_context()) from fault
     with project.session() as session:
@@ -68,6 +75,7 @@ def add(  # noqa: PLR0913 - the settings of a task
         print_json(task_row(task, utc_now()))
     else:
         print_line(task.key)
+    return DONE
 
 
 def _require_job(project: Project, name: str) -> None:

@@ -133,5 +133,5 @@ def time_zone(text: str) -> str:
         return require_zone(text)[0]
     except ScheduleError as error:
         raise Mistake(
-            "must be a time zone such as Europe/Madrid, UTC or +02:00", error.hint
+            f"can't be used: {error.message}", error.hint, tells_value=False
         ) from None

@@ -187,8 +187,9 @@ def make(key: str, **settings: Any) -> RecurringTask:  # noqa: ANN401
         RefusedError: when the key is taken.
         Error: saying what about the settings is wrong.
     """
+    made = making.task(key, **settings)
     with client.default_client().session() as session:
-        return add(session, making.task(key, **settings))
+        return add(session, made)
 
 
 def load(session: Session) -> list[RecurringTask]:

@@ -13,6 +13,7 @@ _DURATION = re.compile(r"(\d+) ?([a-z]+)", re.IGNORECASE)
 _FRACTION = re.compile(r"every (\d+\.\d+) ?([a-z]+)", re.IGNORECASE)
 _WITH_SECONDS = re.compile(r"(\d\d?):(\d\d):(\d\d)\b")
 _WITH_H = re.compile(r"\b(\d\d?)h(\d\d)\b", re.IGNORECASE)
+_YEAR = re.compile(r"(?<![:\d])(?:19|20|21)\d\d(?![:\d])")
 _FIELDS = "the fields are minute hour day-of-month month day-of-week, or six with seconds first"
 _EXAMPLES = 'write "every day at 9am", "every 5 minutes", or a cron such as "0 9 * * *"'
 
@@ -36,6 +37,8 @@ def hint_for(text: str) -> str:
     if found := _WITH_SECONDS.search(text):
         hour, minute, second = (int(number) for number in found.groups())
         return f'write the cron "{second} {minute} {hour} * * *", which has the seconds first'
+    if _YEAR.search(text):
+        return "a schedule names no year: it goes on year after year"
     return _EXAMPLES
 
 
