@@ -87,7 +87,8 @@ class Assembly:
     def _dispatcher(self, options: DispatcherOptions) -> Callable[[Context], int]:
         def start(context: Context) -> int:
             self._begin("dispatcher", context)
-            return process.run(Dispatcher(context, self.database.target, options), context)
+            loop = Dispatcher(context, self.database.target, options, self.options.jobs)
+            return process.run(loop, context)
 
         return start
 

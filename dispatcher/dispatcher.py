@@ -9,14 +9,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from jobsd.clock import monotonic
 from jobsd.database.connection import Session
 from jobsd.database.statements import Statements
 from jobsd.instruments.events import emit, tells
 from jobsd.processes import registry
 from jobsd.processes.process import REST_MAX_S
 
+from .maintenance import Maintenance
+
 if TYPE_CHECKING:
-    from jobsd.configuration.options import DispatcherOptions
+    from jobsd.configuration.options import DispatcherOptions, JobsOptions
     from jobsd.database.connection import Target
     from jobsd.processes.process import Context
 
@@ -28,10 +31,13 @@ class Dispatcher:
 
     kind = "dispatcher"
 
-    def __init__(self, context: Context, target: Target, options: DispatcherOptions) -> None:
+    def __init__(
+        self, context: Context, target: Target, options: DispatcherOptions, jobs: JobsOptions
+    ) -> None:
         self._context = context
         self._options = options
         self._session = Session(target, f"jobsd {context.name}", listen=True)
+        self._maintenance = Maintenance(self._session, options, jobs)
         self._row_id = 0
         self._sleeps = False
         self._stopping = False
@@ -46,6 +52,9 @@ class Dispatcher:
             metadata={
                 "polling_interval": self._options.polling_interval_s,
                 "batch_size": self._options.batch_size,
+                "concurrency_maintenance_interval": (
+                    self._options.concurrency_maintenance_interval_s
+                ),
             },
         )
         self._context.slot.set_row(self._row_id)
@@ -54,23 +63,23 @@ class Dispatcher:
     def disconnect(self) -> None:
         """Drop the connection."""
         self._session.close()
+        self._maintenance.begin_anew()
 
     def poll(self) -> float:
         """Dispatch a batch; return 0 while there is more, else the seconds until there is."""
-        self._session.notifications()
+        self._hear()
         if self._session.listening and not self._sleeps:
             # Said before we look: who schedules after our look sees that we sleep.
             self._go_to_sleep()
-        parameters = {"limit": self._options.batch_size}
-        dispatched, _, next_s = self._session.fetch(STATEMENTS["dispatch"], parameters)[0]
-        if dispatched and tells("debug"):
-            emit("jobs.dispatched", size=dispatched)
-        if dispatched:
-            return 0.0
-        if self._session.notifications():
+        dispatched, next_s = self._dispatch()
+        self._maintenance.step()
+        # What came while the statements ran does not make the socket readable any more.
+        if self._hear() or dispatched:
             return 0.0
         rest_s = REST_MAX_S if self._session.listening else self._options.polling_interval_s
-        return rest_s if next_s is None else min(rest_s, max(0.001, next_s))
+        if next_s is not None:
+            rest_s = min(rest_s, max(0.001, next_s))
+        return min(rest_s, max(0.0, self._maintenance.next_at - monotonic()))
 
     def socket(self) -> int | None:
         """Return the socket on which notifications come."""
@@ -97,9 +106,25 @@ class Dispatcher:
     def farewell(self) -> None:
         """Remove the row."""
         if self._row_id:
+            self._maintenance.hand_over()
             registry.deregister(self._session, self._row_id)
             self._context.slot.set_row(0)
         self._session.close()
+
+    def _hear(self) -> bool:
+        payloads = self._session.notifications()
+        if "limits" in payloads:
+            self._maintenance.look_now()
+        return bool(payloads)
+
+    def _dispatch(self) -> tuple[int, float | None]:
+        parameters = {"limit": self._options.batch_size}
+        row = self._session.fetch(STATEMENTS["dispatch"], parameters)[0]
+        dispatched, _, next_s, keys = row
+        self._maintenance.owe(keys)
+        if dispatched and tells("debug"):
+            emit("jobs.dispatched", size=dispatched)
+        return dispatched, next_s
 
     def _go_to_sleep(self) -> None:
         parameters = {"id": self._row_id, "kind": self.kind}

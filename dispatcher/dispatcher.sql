@@ -1,8 +1,10 @@
--- dispatch: make the jobs that are due ready, in the order in which they are due, and say
--- in how many seconds the next one is. Their positions are new: behind what workers
--- have already passed. The rows that another dispatcher has locked are its business.
+-- dispatch: move the jobs that are due on, in the order in which they are due, and say in how
+-- many seconds the next one is. Unlimited ones become ready; their positions are new: behind
+-- what workers have already passed. Limited ones are blocked until, in the next statement,
+-- those are promoted for which a slot is free: their keys are returned. One that was begun
+-- before is not discarded any more. Rows that another dispatcher has locked are its business.
 WITH due AS (
-    SELECT ctid AS place, job_id, scheduled_at, priority, queue_name
+    SELECT ctid AS place, job_id, scheduled_at, priority, queue_name, concurrency_key
     FROM jobsd.scheduled_executions
     WHERE scheduled_at <= now()
     ORDER BY scheduled_at, priority, job_id
@@ -14,14 +16,25 @@ WITH due AS (
 ), ordered AS (
     SELECT job_id, priority, queue_name
     FROM due
+    WHERE concurrency_key IS NULL
     ORDER BY scheduled_at, priority, job_id
 ), ready AS (
     INSERT INTO jobsd.ready_executions (job_id, position, priority, queue_name)
     SELECT job_id, nextval(pg_get_serial_sequence('jobsd.jobs', 'id')), priority, queue_name
     FROM ordered
+), blocked AS (
+    INSERT INTO jobsd.blocked_executions (
+        job_id, priority, queue_name, concurrency_key, yields
+    )
+    SELECT
+        due.job_id, due.priority, due.queue_name, due.concurrency_key,
+        job.on_conflict = 'discard' AND job.attempts = 0 AND job.started_at IS NULL
+    FROM due
+    JOIN jobsd.jobs AS job ON job.id = due.job_id
+    WHERE due.concurrency_key IS NOT NULL
 ), woken AS (
     SELECT pg_notify('jobsd.wake', 'ready ' || queue_name)
-    FROM (SELECT DISTINCT queue_name FROM due) AS queues
+    FROM (SELECT DISTINCT queue_name FROM ordered) AS queues
     WHERE EXISTS (SELECT FROM jobsd.sleepers WHERE kind = 'worker')
 )
 SELECT
@@ -31,4 +44,5 @@ SELECT
         SELECT extract(epoch FROM min(scheduled_at) - clock_timestamp())::float8
         FROM jobsd.scheduled_executions
         WHERE scheduled_at > now()
-    );
+    ),
+    ARRAY(SELECT DISTINCT concurrency_key FROM due WHERE concurrency_key IS NOT NULL);

@@ -25,7 +25,7 @@ from jobsd.jobs.ready import Selection
 from jobsd.processes import registry
 
 from .ledger import Ledger
-from .owed import Owed
+from jobsd.jobs.owed import Owed
 from .pace import IN_HAND_MAX, Pace
 from .places import Places
 from .pool import TRUST_S, Pool

@@ -112,3 +112,11 @@ class ProcessPrunedError(ProcessError):
 
 class ProcessMissingError(ProcessError):
     """The job was claimed by a process that nothing is known of any more."""
+
+
+class ThreadError(Error):
+    """A thread or loop of jobsd's own has failed in another process; `type` names the error."""
+
+    def __init__(self, type_name: str, message: str) -> None:
+        self.type = type_name
+        super().__init__(f"{type_name}: {message}")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from jobsd.clock import monotonic
-from jobsd.configuration.options import DispatcherOptions
+from jobsd.configuration.options import DispatcherOptions, JobsOptions
 from jobsd.database.connection import Target
 from jobsd.dispatcher.dispatcher import Dispatcher
 from jobsd.jobs import client
@@ -27,6 +27,14 @@ if TYPE_CHECKING:
 
 @job
 def later() -> None: ...
+
+
+JOBS = JobsOptions(
+    preserve_finished_jobs=True,
+    clear_finished_jobs_after_s=86400,
+    default_concurrency_control_period_s=180,
+    filter_arguments=(),
+)
 
 
 @pytest.fixture
@@ -48,7 +56,7 @@ def make(target: Target) -> Iterator[Make]:
             concurrency_maintenance=True,
             concurrency_maintenance_interval_s=600,
         )
-        dispatcher = Dispatcher(context, place, options)
+        dispatcher = Dispatcher(context, place, options, JOBS)
         dispatcher.connect()
         made.append(dispatcher)
         return dispatcher, context

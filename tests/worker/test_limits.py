@@ -14,8 +14,8 @@ from jobsd.clock import monotonic
 from jobsd.database.statements import channel, quote_identifier
 from jobsd.jobs.burial import Death, bury
 from jobsd.jobs.definition import job
+from jobsd.jobs.owed import WAIT_MAX_S, WAIT_MIN_S, Owed
 from jobsd.jobs.policy import Discard, Retry, Snooze
-from jobsd.worker.owed import WAIT_MAX_S, WAIT_MIN_S, Owed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from jobsd.clock import parse_duration
 from jobsd.database.statements import Statements
 from jobsd.errors import Error, LimitError
+from jobsd.instruments.events import emit, tells
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -139,12 +140,12 @@ class Promotion:
     discarded: int = 0
     missed: frozenset[str] = frozenset()
 
-    def __add__(self, other: Promotion) -> Promotion:
-        return Promotion(
-            self.promoted + other.promoted,
-            self.discarded + other.discarded,
-            self.missed | other.missed,
-        )
+    def tell(self) -> None:
+        """Tell what was done, if anything was."""
+        if self.discarded:
+            emit("jobs.discarded", size=self.discarded, reason="conflict")
+        if self.promoted and tells("debug"):
+            emit("jobs.promoted", size=self.promoted)
 
 
 def promotion(rows: Sequence[tuple[Any, ...]]) -> Promotion:

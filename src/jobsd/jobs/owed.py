@@ -1,4 +1,4 @@
-"""Keys of limits of which a slot was given back, until who waits for them is promoted.
+"""Keys of limits of which a slot may be free, until who waits for them is promoted.
 
 Whoever enqueues holds a key's lock until its transaction ends, which may take as long as
 the user likes; a worker never waits for that. A key whose lock was not got is remembered,
@@ -22,7 +22,7 @@ KEYS_MAX = 1000
 
 
 class Owed:
-    """The keys that one worker has still to promote, and when."""
+    """The keys that one process has still to promote, and when."""
 
     def __init__(self) -> None:
         self._due_at: dict[str, float] = {}
