@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 JOBS = '''
 """The jobs of the project under test; each writes to a ledger outside the database."""
 import os, random, sys, time
-from jobsd import job, Job
+from jobsd import job, Job, stopping
 
 def ledger(*words):
     line = " ".join(map(str, (*words, os.getpid(), time.time()))) + "\\n"
@@ -53,6 +53,28 @@ def hold_the_lock(seconds=30):
 def die():
     ledger("start", "die")
     os.kill(os.getpid(), 9)
+
+@job
+def leave_first(n):
+    if n == 0:
+        os._exit(1)
+    ledger("ran", n)
+
+@job
+def slow_at_first():
+    first = not os.path.exists(os.environ["LEDGER"])
+    ledger("start")
+    time.sleep(60 if first else 0)
+    ledger("end")
+
+@job
+def walk(step, steps):
+    while step < steps and not stopping():
+        ledger("step", step)
+        step += 1
+        time.sleep(0.1)
+    if step < steps:
+        walk.enqueue(step, steps)
 '''
 
 

@@ -1,0 +1,39 @@
+"""Jobs of a project under test: stored at once, and what they have written themselves."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from system.tree import Project
+
+    Query = Callable[[str], list[tuple[object, ...]]]
+
+
+def enqueue(query: Query, name: str, *arguments: object, queue: str = "default") -> int:
+    """Store a job of the project and wake the workers; return its id."""
+    return enqueue_many(query, name, [arguments], queue=queue)[0]
+
+
+def enqueue_many(
+    query: Query, name: str, calls: list[tuple[object, ...]], *, queue: str = "default"
+) -> list[int]:
+    """Store jobs in one transaction, so that one claim may take all; return their ids."""
+    texts = ", ".join(f"'{json.dumps(call)}'::jsonb" for call in calls)
+    rows = query(
+        f"SELECT jobsd.enqueue('trial_jobs.{name}', arguments, '{queue}')"
+        f" FROM unnest(ARRAY[{texts}]) AS arguments"
+    )
+    return [int(str(row[0])) for row in rows]
+
+
+def ledger(project: Project) -> list[str]:
+    """Return what the jobs have written, without process ids and times."""
+    path = project.root / "ledger"
+    if not path.exists():
+        return []
+    lines = path.read_text(encoding="utf-8").splitlines()
+    return [" ".join(line.split()[:-2]) for line in lines]

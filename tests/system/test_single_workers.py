@@ -1,0 +1,175 @@
+"""What happens to one worker is no matter of the others."""
+
+from __future__ import annotations
+
+import os
+import signal
+from typing import TYPE_CHECKING
+
+import pytest
+
+from jobsd.clock import monotonic
+from system.jobs import enqueue, enqueue_many, ledger
+from system.tree import wait_for
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from system.tree import Project, Tree
+
+    Query = Callable[[str], list[tuple[object, ...]]]
+
+pytestmark = pytest.mark.system
+
+ERRORS = "SELECT job_id, error ->> 'type', error ->> 'message' FROM jobsd.failed_executions"
+FINISHED = "SELECT id, attempts FROM jobsd.jobs WHERE outcome = 'finished' ORDER BY id"
+ROWS = "SELECT name, pid FROM jobsd.processes WHERE kind = '{}' AND name <> '{}'"
+
+
+def _configure(project: Project, *lines: str) -> None:
+    project.write("config/queue.yml", "\n".join(("import: [trial_jobs]", *lines)))
+
+
+def _worker(query: Query, queues: str = "*") -> tuple[str, int]:
+    """Return name and process id of the worker of these queues."""
+    ((name, pid),) = query(
+        f"SELECT name, pid FROM jobsd.processes WHERE metadata ->> 'queues' = '{queues}'"
+    )
+    return str(name), int(str(pid))
+
+
+def _runs(project: Project, tree: Tree, *words: str) -> None:
+    wait_for(lambda: set(words) <= set(ledger(project)), what=tree.told())
+
+
+@pytest.mark.behaviour(22)
+def test_a_killed_worker_fails_what_it_ran_is_followed_and_harms_no_other(
+    project: Project, query: Query
+) -> None:
+    _configure(project, "workers: [{queues: a}, {queues: b}]")
+    with project.start() as tree:
+        tree.wait_event("supervisor.ready")
+        ran = enqueue(query, "slow", queue="a")
+        elsewhere = enqueue(query, "mixed", 1, 1.5, "pass", queue="b")
+        _runs(project, tree, "start slow", "start 1")
+        name, pid = _worker(query, "a")
+
+        os.kill(pid, signal.SIGKILL)
+
+        ((failed, kind, message),) = wait_for(lambda: query(ERRORS), 3, tree.told())
+        assert (failed, kind) == (ran, "ProcessExitError")
+        assert str(message).startswith(f"worker {name} (pid {pid}) was killed by SIGKILL")
+        after = enqueue(query, "quick", 2, queue="a")
+        wait_for(lambda: query(FINISHED) == [(elsewhere, 1), (after, 1)], what=tree.told())
+        assert _worker(query, "a") != (name, pid)
+
+
+@pytest.mark.behaviour(23)
+def test_a_job_that_ends_its_process_fails_with_what_ran_there(
+    project: Project, query: Query
+) -> None:
+    _configure(project, "workers: [{threads: 2, prefetch: 10}, {queues: b}]")
+    with project.start() as tree:
+        tree.wait_event("supervisor.ready")
+        elsewhere = enqueue(query, "mixed", 1, 1, "pass", queue="b")
+        beside = enqueue(query, "slow")
+        _runs(project, tree, "start slow", "start 1")
+
+        culprit, *claimed = enqueue_many(query, "leave_first", [(n,) for n in range(5)])
+
+        wait_for(lambda: len(query(FINISHED)) == 5, what=tree.told())
+        assert {row[0] for row in query(ERRORS)} == {beside, culprit}
+        assert all("exited with code 1" in str(row[2]) for row in query(ERRORS))
+        assert query(FINISHED) == [(job_id, 1) for job_id in (elsewhere, *claimed)]
+
+
+@pytest.mark.behaviour(24)
+def test_a_worker_that_is_told_to_end_finishes_its_job_and_is_followed(
+    project: Project, query: Query
+) -> None:
+    with project.start() as tree:
+        tree.wait_event("supervisor.ready")
+        job_id = enqueue(query, "mixed", 1, 1, "pass")
+        _runs(project, tree, "start 1")
+        name, pid = _worker(query)
+
+        os.kill(pid, signal.SIGTERM)
+
+        wait_for(lambda: query(FINISHED) == [(job_id, 1)], what=tree.told())
+        wait_for(lambda: query(ROWS.format("worker", name)), 2, tree.told())
+        assert not query(f"SELECT FROM jobsd.processes WHERE name = '{name}'")
+        assert ledger(project) == ["start 1", "end 1"]
+
+
+@pytest.mark.behaviour(25)
+@pytest.mark.xfail(strict=True, reason="a worker that is told to end alone drains without end")
+def test_a_worker_that_is_told_to_end_gives_a_long_job_to_its_successor(
+    project: Project, query: Query
+) -> None:
+    _configure(project, "supervisor: {shutdown_timeout: 1}")
+    with project.start() as tree:
+        tree.wait_event("supervisor.ready")
+        job_id = enqueue(query, "slow_at_first")
+        _runs(project, tree, "start")
+        began = monotonic()
+
+        os.kill(_worker(query)[1], signal.SIGTERM)
+
+        wait_for(lambda: query(FINISHED) == [(job_id, 1)], 4, tree.told())
+        assert monotonic() - began > 1
+        assert ledger(project) == ["start", "start", "end"]
+        assert query(ERRORS) == []
+
+
+@pytest.mark.behaviour(91)
+def test_quit_to_a_single_worker_fails_what_it_ran_at_once(
+    project: Project, query: Query
+) -> None:
+    with project.start() as tree:
+        tree.wait_event("supervisor.ready")
+        job_id = enqueue(query, "slow")
+        _runs(project, tree, "start slow")
+        name, pid = _worker(query)
+
+        os.kill(pid, signal.SIGQUIT)
+
+        ((failed, kind, _),) = wait_for(lambda: query(ERRORS), 1.5, tree.told())
+        assert (failed, kind) == (job_id, "ProcessExitError")
+        wait_for(lambda: query(ROWS.format("worker", name)), 2, tree.told())
+
+
+@pytest.mark.behaviour(13)
+def test_a_worker_whose_row_is_deleted_finishes_its_job_and_is_followed(
+    project: Project, query: Query
+) -> None:
+    _configure(project, "supervisor: {heartbeat_interval: 0.2}")
+    with project.start() as tree:
+        tree.wait_event("supervisor.ready")
+        job_id = enqueue(query, "mixed", 1, 1, "pass")
+        _runs(project, tree, "start 1")
+        name, _ = _worker(query)
+
+        query(f"DELETE FROM jobsd.processes WHERE name = '{name}'")
+
+        replaced = tree.wait_event("process.replaced")
+        assert (replaced["reason"], replaced["predecessor"]) == ("row", name)
+        wait_for(lambda: query(FINISHED) == [(job_id, 1)], what=tree.told())
+        assert ledger(project) == ["start 1", "end 1"]
+
+
+@pytest.mark.behaviour(32)
+def test_a_supervisor_whose_row_was_deleted_goes_on_supervising(
+    project: Project, query: Query
+) -> None:
+    _configure(project, "supervisor: {heartbeat_interval: 0.2}")
+    with project.start() as tree:
+        tree.wait_event("supervisor.ready")
+        job_id = enqueue(query, "slow")
+        _runs(project, tree, "start slow")
+
+        query("DELETE FROM jobsd.processes WHERE kind = 'supervisor'")
+        os.kill(_worker(query)[1], signal.SIGKILL)
+
+        wait_for(lambda: [row[0] for row in query(ERRORS)] == [job_id], 3, tree.told())
+        tree.wait_event("process.replaced")
+        wait_for(lambda: query(ROWS.format("supervisor", "")), 2, tree.told())
