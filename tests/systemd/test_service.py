@@ -1,0 +1,205 @@
+"""The service under a real systemd: its start, its deaths, its reload, its stop."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from jobsd.clock import monotonic
+from system.tree import wait_for
+
+from .service import UNITS, Service
+
+if TYPE_CHECKING:
+    from .box import Box
+
+NOWHERE = "postgresql://127.0.0.1:1/nowhere"
+RESTARTS_QUICKLY = "[Service]\nRestartSec=50ms\n"
+
+
+def test_a_start_returns_when_the_tree_is_up(service: Service) -> None:
+    service.box.write("/var/lib/jobsd/slow_import.py", "import time\ntime.sleep(0.5)\n")
+    service.box.write("/etc/jobsd/queue.yml", "import: [slow_import]\n")
+
+    service.control("start")
+
+    assert service.show("ActiveState", "SubState") == ["active", "running"]
+    assert len(service.events("supervisor.ready")) == 1
+
+
+def test_the_status_says_how_it_stands(service: Service) -> None:
+    service.control("start")
+
+    wait_for(
+        lambda: service.show("StatusText") == ["3 processes up, waiting for the database"],
+        what=service.status(),
+    )
+
+
+def test_a_killed_supervisor_is_replaced_with_its_whole_tree(service: Service) -> None:
+    service.configure(drop_in=RESTARTS_QUICKLY, DATABASE_URL=NOWHERE)
+    service.control("start")
+    pid = service.pid
+    tree = _processes(service)
+
+    service.signal("KILL", pid)
+
+    service.wait_successor(pid)
+    assert service.show("NRestarts") == ["1"]
+    assert not tree & _processes(service)
+
+
+def test_a_killed_worker_does_not_end_the_service(service: Service) -> None:
+    service.control("start")
+    pid = service.pid
+    worker = service.events("process.started")[-1]["pid"]
+
+    service.signal("KILL", worker)
+
+    wait_for(lambda: service.events("process.replaced"), what="a new worker")
+    assert service.show("ActiveState", "MainPID") == ["active", str(pid)]
+
+
+def test_a_supervisor_that_stands_still_is_ended_by_the_watchdog(service: Service) -> None:
+    quick = f"{RESTARTS_QUICKLY}WatchdogSec=1s\n"
+    service.configure(drop_in=quick, DATABASE_URL=NOWHERE)
+    service.control("start")
+    pid = service.pid
+
+    service.signal("STOP", pid)
+
+    service.wait_successor(pid)
+    told = service.told()
+    assert "Watchdog timeout" in told
+    assert "Fatal Python error: Aborted" in told
+
+
+def test_the_watchdog_leaves_a_living_supervisor_alone(service: Service) -> None:
+    service.configure(drop_in="[Service]\nWatchdogSec=300ms\n", DATABASE_URL=NOWHERE)
+    service.control("start")
+    pid = service.pid
+    began = monotonic()
+
+    wait_for(lambda: monotonic() - began > 1.5, what="five times the watchdog's patience")
+
+    assert service.show("NRestarts", "MainPID") == ["0", str(pid)]
+
+
+def test_a_reload_replaces_every_process_but_the_supervisor(service: Service) -> None:
+    service.control("start")
+    pid = service.pid
+    before = _processes(service)
+
+    service.control("reload")
+
+    wait_for(lambda: service.events("supervisor.reloaded"), what=service.told())
+    service.wait_state("active", "running")
+    assert before & _processes(service) == {pid}
+
+
+def test_a_reload_is_waited_for_where_systemd_can(service: Service) -> None:
+    drop_in = (UNITS / "notify-reload.conf").read_text()
+    service.configure(drop_in=drop_in, DATABASE_URL=NOWHERE)
+    service.control("start")
+    before = _processes(service)
+
+    service.control("reload")
+
+    assert len(service.events("supervisor.reloaded")) == 1
+    assert before & _processes(service) == {service.pid}
+
+
+def test_a_refused_reload_leaves_the_service_as_it_was(service: Service) -> None:
+    drop_in = (UNITS / "notify-reload.conf").read_text()
+    service.configure(drop_in=drop_in, DATABASE_URL=NOWHERE)
+    service.control("start")
+    before = _processes(service)
+    service.box.write("/etc/jobsd/queue.yml", "wrokers: []\n")
+
+    service.control("reload")
+
+    assert len(service.events("supervisor.reload_failed")) == 1
+    assert _processes(service) == before
+
+
+def test_a_drain_that_takes_longer_than_the_unit_allows_is_waited_for(
+    service: Service,
+) -> None:
+    service.configure(
+        queue="supervisor: {shutdown_timeout: 30}\n",
+        drop_in="[Service]\nTimeoutStopSec=300ms\n",
+        JOBSD_EMBEDDED="1",
+    )
+    service.control("start")
+    service.command("enqueue", "service_jobs.slow", "[1.5]")
+    wait_for(lambda: service.exists("began"), what=service.told())
+
+    service.control("stop")
+
+    assert service.exists("ended")
+    assert service.show("Result", "ActiveState") == ["success", "inactive"]
+    assert service.events("supervisor.stopped")[-1]["exit_status"] == 0
+
+
+def test_nothing_is_left_after_a_stop(service: Service) -> None:
+    service.configure(JOBSD_EMBEDDED="1")
+    service.control("start")
+    left = _processes(service)
+
+    service.control("stop")
+
+    assert len(left) > 10  # the tree and the server
+    assert not left & set(map(int, service.box.ask("ps", "-eo", "pid=").split()))
+
+
+def test_a_crash_loop_ends_in_failure(service: Service) -> None:
+    few = "[Unit]\nStartLimitBurst=3\n[Service]\nRestartSec=10ms\nRestartSteps=0\n"
+    service.configure(drop_in=few, DATABASE_URL=NOWHERE)
+    service.control("start")
+    pid = service.pid
+
+    for _ in range(2):
+        service.signal("KILL", pid)
+        pid = service.wait_successor(pid)
+    service.signal("KILL", pid)
+
+    service.wait_state("failed")
+    assert "Start request repeated too quickly" in service.told()
+
+
+def test_a_fault_of_the_configuration_is_told_and_not_tried_again(service: Service) -> None:
+    service.box.write("/etc/jobsd/queue.yml", "wrokers: []\n")
+
+    service.control("start", succeeds=False)
+
+    assert service.show("ActiveState", "ExecMainStatus", "NRestarts") == ["failed", "78", "0"]
+    assert "/etc/jobsd/queue.yml:1:1" in service.told()
+
+
+def test_a_service_starts_no_database_of_its_own_accord(service: Service) -> None:
+    service.configure()
+
+    service.control("start", succeeds=False)
+
+    assert service.show("ExecMainStatus") == ["78"]
+    assert "JOBSD_EMBEDDED=1" in service.told()
+
+
+def test_an_instance_has_files_of_its_own(box: Box) -> None:
+    instance = Service(box, "jobsd@blue")
+    box.write("/etc/jobsd/blue/queue.yml", "workers: [{processes: 2}]\n")
+    box.run("chgrp", "-R", "jobsd", "/etc/jobsd")
+    box.write("/etc/jobsd/blue/env", f"DATABASE_URL={NOWHERE}\n")
+    box.write("/etc/jobsd/env", "")
+    instance.begin()
+
+    instance.control("start")
+
+    wait_for(lambda: "3 processes up" in instance.show("StatusText")[0], what=instance.status())
+    assert box.ask("stat", "-c%a %U", "/var/lib/jobsd/blue") == "750 jobsd"
+    instance.control("stop")
+
+
+def _processes(service: Service) -> set[int]:
+    """Return the processes of the service's control group."""
+    group = f"/sys/fs/cgroup/system.slice/{service.name}.service/cgroup.procs"
+    return set(map(int, service.box.ask("cat", group).split()))
