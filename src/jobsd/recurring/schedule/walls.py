@@ -60,9 +60,11 @@ class Walls:
         with self._lock:
             if self._croniter is None:
                 self._croniter = _new_croniter(self.cron)
+            # Debian's croniter, 2.0, can be told where to start in no other way.
+            self._croniter.set_current(wall.replace(tzinfo=UTC), force=True)
             step = self._croniter.get_prev if backwards else self._croniter.get_next
             try:
-                found = step(datetime, start_time=wall.replace(tzinfo=UTC))
+                found = step(datetime)
             except ValueError as error:
                 raise OverflowError(str(error)) from error
         return found.replace(tzinfo=None, fold=0)  # get_prev sets the fold
