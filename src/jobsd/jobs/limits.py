@@ -22,6 +22,17 @@ if TYPE_CHECKING:
 
     from jobsd.database.connection import Session
 
+    # Not `Callable[..., Any]`: beside it, checkers know no type for a lambda's parameters.
+    KeyFunction = (
+        Callable[[], Any]
+        | Callable[[Any], Any]
+        | Callable[[Any, Any], Any]
+        | Callable[[Any, Any, Any], Any]
+        | Callable[[Any, Any, Any, Any], Any]
+        | Callable[[Any, Any, Any, Any, Any], Any]
+    )
+    Key = KeyFunction | str | int | tuple[str | int, ...] | None
+
 STATEMENTS = Statements("jobsd.jobs", "limits.sql")
 
 KEY_BYTES_MAX = 1000
@@ -59,7 +70,7 @@ class Limit:
     """
 
     to: int = 1
-    key: Callable[..., object] | object = ""
+    key: Key = ""
     duration: float | timedelta | str | None = None
     group: str | None = None
     on_conflict: str = "block"
@@ -124,7 +135,7 @@ def _text(name: str, part: object) -> str:
         row_id = getattr(part, attribute, None)
         if row_id is not None and not callable(row_id):
             return f"{type(part).__qualname__}/{row_id}"
-    if type(part).__str__ is object.__str__:
+    if type(part).__str__ is object.__str__ and type(part).__repr__ is object.__repr__:
         raise LimitError(
             f"{name}: {part!r} is no key of limits_concurrency: give text, a number, or an"
             " object with an `id`"

@@ -27,8 +27,10 @@ WITH (
     autovacuum_vacuum_cost_delay = 0
 );
 -- Serves the count of a key's holders. Unique: two who can't see each other, as under
--- REPEATABLE READ, can't take the same slot; the second one's transaction fails.
-CREATE UNIQUE INDEX concurrency_slots_number ON jobsd.concurrency_slots (key, number);
+-- REPEATABLE READ, can't take the same slot; the second one's transaction fails to be
+-- serialised (that is what ON CONFLICT says of a row that it can't see).
+ALTER TABLE jobsd.concurrency_slots
+    ADD CONSTRAINT concurrency_slots_number UNIQUE (key, number);
 
 CREATE FUNCTION jobsd.limits_lock(key text) RETURNS bigint
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
@@ -106,7 +108,8 @@ BEGIN
         EXIT WHEN slots.held >= waiting.most;
         DELETE FROM jobsd.blocked_executions WHERE job_id = waiting.job_id;
         INSERT INTO jobsd.concurrency_slots (job_id, number, key, duration)
-        VALUES (waiting.job_id, slots.free, wanted, waiting.concurrency_duration);
+        VALUES (waiting.job_id, slots.free, wanted, waiting.concurrency_duration)
+        ON CONFLICT ON CONSTRAINT concurrency_slots_number DO NOTHING;
         INSERT INTO jobsd.ready_executions (job_id, position, priority, queue_name)
         VALUES (
             waiting.job_id, nextval(pg_get_serial_sequence('jobsd.jobs', 'id')),
@@ -259,7 +262,8 @@ BEGIN
     END IF;
     IF key IS NOT NULL THEN
         INSERT INTO jobsd.concurrency_slots (job_id, number, key, duration)
-        VALUES (job_id, slots.free, key, duration);
+        VALUES (job_id, slots.free, key, duration)
+        ON CONFLICT ON CONSTRAINT concurrency_slots_number DO NOTHING;
     END IF;
     INSERT INTO jobsd.ready_executions (job_id, position, priority, queue_name)
     VALUES (job_id, job_id, priority, queue_name);

@@ -1,0 +1,367 @@
+"""A concurrency limit decides, when a job becomes ready, whether it may."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+from enum import Enum
+from typing import TYPE_CHECKING, Any, ClassVar, cast
+from uuid import UUID
+
+import psycopg
+import pytest
+from psycopg import errors
+
+from jobsd.errors import EnqueueError, Error, LimitError
+from jobsd.jobs import bulk, client, limits
+from jobsd.jobs.client import Client, enqueue_many
+from jobsd.jobs.definition import Job, job
+from jobsd.jobs.limits import Limit
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from jobsd.database.connection import Session, Target
+
+
+class Colour(Enum):
+    RED = "red"
+
+
+class Account:
+    def __init__(self, pk: int) -> None:
+        self.pk = pk
+
+
+def _refuse(_: object) -> None:
+    raise ValueError("no key today")
+
+
+@job(limits_concurrency=Limit(key=lambda user: user))
+def welcome(user: object) -> None: ...
+
+
+@job(limits_concurrency=Limit(to=2, key=lambda user: user, on_conflict="discard"))
+def sync(user: object) -> None: ...
+
+
+@job(limits_concurrency=Limit())
+def alone() -> None: ...
+
+
+@job(limits_concurrency=Limit(key=_refuse))
+def broken(user: object) -> None: ...
+
+
+@job(limits_concurrency=Limit(group="accounts", key=lambda a: a))
+def charge(a: int) -> None: ...
+
+
+class Bill(Job):
+    limits_concurrency: ClassVar[Limit | None] = Limit(group="accounts", key=lambda a: a)
+
+    def perform(self, a: int) -> None: ...
+
+
+@job
+def free() -> None: ...
+
+
+@pytest.fixture(autouse=True)
+def _configured(target: Target) -> Iterator[None]:
+    client.configure(client=Client(target))
+    yield
+    client.configure()
+
+
+def _rows(session: Session, query: str, *parameters: object) -> list[tuple[Any, ...]]:
+    return session.connection.execute(query.encode(), parameters or None).fetchall()
+
+
+def _ids(session: Session, table: str) -> list[int]:
+    return [row[0] for row in _rows(session, f"SELECT job_id FROM jobsd.{table} ORDER BY 1")]
+
+
+def _finish(session: Session, *ids: int | None) -> None:
+    """Let ready jobs end, as a worker would."""
+    for table in ("ready_executions", "concurrency_slots"):
+        _rows(session, f"DELETE FROM jobsd.{table} WHERE job_id = ANY (%s) RETURNING 1", [*ids])
+
+
+def test_the_second_of_a_key_waits_and_other_keys_do_not(session: Session) -> None:
+    first, second, other = (
+        welcome.enqueue("ann"),
+        welcome.enqueue("ann"),
+        welcome.enqueue("bob"),
+    )
+
+    assert [first.state, second.state, other.state] == ["ready", "blocked", "ready"]
+    assert _ids(session, "ready_executions") == [first.id, other.id]
+    assert _ids(session, "blocked_executions") == [second.id]
+    assert _ids(session, "concurrency_slots") == [first.id, other.id]
+
+
+def test_a_conflict_that_may_not_wait_is_discarded_and_says_so(session: Session) -> None:
+    stored = [sync.enqueue("ann") for _ in range(3)]
+
+    assert [one.state for one in stored] == ["ready", "ready", "discarded"]
+    assert stored[2].id is None
+    assert _rows(session, "SELECT count(*) FROM jobsd.jobs") == [(2,)]
+
+    _finish(session, stored[0].id)
+    assert sync.enqueue("ann").state == "ready"
+
+
+def test_classes_of_one_group_share_their_limit() -> None:
+    assert [charge.enqueue(7).state, Bill.enqueue(7).state] == ["ready", "blocked"]
+    assert Bill.enqueue(8).state == "ready"
+
+
+@pytest.mark.parametrize(
+    ("part", "key"),
+    [
+        ("ann", "g/ann"),
+        (7, "g/7"),
+        (UUID(int=1), f"g/{UUID(int=1)}"),
+        (Colour.RED, "g/red"),
+        (("ann", 7), "g/ann/7"),
+        (Account(3), "g/Account/3"),
+        ("", "g"),
+    ],
+)
+def test_a_key_is_made_of_what_tells_jobs_apart(part: object, key: str) -> None:
+    limited = Limit(key=lambda: part, group="g").of("job", (), {})
+
+    assert limited is not None
+    assert limited.key == key
+
+
+def test_no_key_means_no_limit(session: Session) -> None:
+    assert [welcome.enqueue(None).state for _ in range(2)] == ["ready", "ready"]
+    assert _ids(session, "concurrency_slots") == []
+
+
+def test_without_a_key_all_jobs_of_the_class_share_the_limit() -> None:
+    assert [alone.enqueue().state for _ in range(2)] == ["ready", "blocked"]
+
+
+@pytest.mark.parametrize("part", [object(), "x" * 1001, "a\0b", "a\nb"])
+def test_what_can_be_no_key_is_refused(part: object) -> None:
+    with pytest.raises(LimitError, match=r"is no key of limits_concurrency"):
+        Limit(key=lambda: part).of("job", (), {})
+
+
+def test_a_key_function_that_raises_stores_nothing(session: Session) -> None:
+    with pytest.raises(LimitError, match="broken: the key of limits_concurrency raised"):
+        broken.enqueue(1)
+    with pytest.raises(EnqueueError, match="no key today"):
+        enqueue_many(broken.with_args(1) for _ in range(2))
+    assert _rows(session, "SELECT FROM jobsd.jobs") == []
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        ({"to": 0}, "to=0 is no whole number from 1 on"),
+        ({"to": 1.5}, r"to=1\.5 is no whole"),
+        ({"to": True}, "to=True is no whole"),
+        ({"on_conflict": "wait"}, "on_conflict='wait': one of block, discard is wanted"),
+        ({"duration": "soon"}, "duration: "),
+    ],
+)
+def test_a_limit_that_can_not_be_meant_is_refused(options: dict[str, Any], told: str) -> None:
+    with pytest.raises(Error, match=told):
+        Limit(**options)
+
+
+def test_something_else_than_a_limit_is_refused() -> None:
+    with pytest.raises(Error, match=r"limits_concurrency: 1 is no limit; write Limit"):
+        job(limits_concurrency=cast("Any", 1))(lambda: None)
+
+
+def test_a_limited_job_for_later_takes_no_slot_yet(session: Session) -> None:
+    later = welcome.using(wait=timedelta(hours=1)).enqueue("ann")
+    now = welcome.using(wait=timedelta(hours=-1)).enqueue("ann")
+
+    assert [later.state, now.state] == ["scheduled", "ready"]
+    assert _rows(session, "SELECT job_id, concurrency_key FROM jobsd.scheduled_executions") == [
+        (later.id, f"{__name__}.welcome/ann")
+    ]
+
+
+def test_what_rolls_back_leaves_no_slot_and_no_waiter(target: Target, session: Session) -> None:
+    with psycopg.connect(target.url) as connection:
+        assert welcome.using(connection=connection).enqueue("ann").state == "ready"
+        assert welcome.using(connection=connection).enqueue("ann").state == "blocked"
+        connection.rollback()
+
+    assert welcome.enqueue("ann").state == "ready"
+    assert len(_ids(session, "concurrency_slots")) == 1
+
+
+def test_many_of_all_kinds_are_told_apart(session: Session) -> None:
+    drafts = [
+        free.with_args(),
+        welcome.with_args("ann"),
+        welcome.with_args("ann"),
+        welcome.using(wait="1h").with_args("ann"),
+        sync.with_args("bob"),
+        sync.with_args("bob"),
+        sync.with_args("bob"),
+        welcome.using(priority=-1).with_args("cyd"),
+    ]
+    stored = enqueue_many(drafts)
+
+    assert [one.state for one in stored] == [
+        "ready", "ready", "blocked", "scheduled", "ready", "ready", "discarded", "ready",
+    ]  # fmt: skip
+    assert (len(stored), stored.stored, stored[6].id) == (8, 7, None)
+    assert _rows(session, "SELECT count(*) FROM jobsd.jobs") == [(7,)]
+    assert len(_ids(session, "concurrency_slots")) == 4
+
+
+def test_many_with_more_keys_than_locks_are_admitted(
+    session: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bulk, "KEYS_MAX", 10)
+    monkeypatch.setattr(bulk, "BATCH", 50)
+    stored = enqueue_many(welcome.with_args(n % 70) for n in range(140))
+
+    assert [one.state for one in stored] == ["ready"] * 70 + ["blocked"] * 70
+    assert len(_ids(session, "concurrency_slots")) == 70
+
+
+def test_many_at_once_from_two_sides_do_not_wait_for_each_other(
+    session: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bulk, "BATCH", 20)
+
+    def enqueue(keys: range) -> int:
+        return enqueue_many(welcome.with_args(key) for key in keys).stored
+
+    there, back = range(100), range(99, -1, -1)
+    with ThreadPoolExecutor(4) as pool:
+        assert list(pool.map(enqueue, [there, back, there, back])) == [100] * 4
+    assert len(_ids(session, "concurrency_slots")) == 100
+    assert len(_ids(session, "blocked_executions")) == 300
+
+
+def test_an_enqueue_waits_for_who_decides_on_the_same_key(target: Target) -> None:
+    with psycopg.connect(target.url) as connection, ThreadPoolExecutor(1) as pool:
+        welcome.using(connection=connection).enqueue("ann")
+        other = pool.submit(welcome.enqueue, "ann")
+        assert welcome.enqueue("bob").state == "ready"
+        assert not other.done()
+        connection.rollback()
+        assert other.result(10).state == "ready"
+
+
+def test_a_snapshot_that_is_too_old_takes_no_slot(target: Target, session: Session) -> None:
+    with psycopg.connect(target.url) as connection:
+        connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
+        connection.execute("SELECT 1")
+        assert welcome.enqueue("ann").state == "ready"
+        with pytest.raises(EnqueueError) as refused:
+            welcome.using(connection=connection).enqueue("ann")
+    assert isinstance(refused.value.__cause__, errors.SerializationFailure)
+    assert len(_ids(session, "concurrency_slots")) == 1
+
+
+def test_promotion_follows_priority_and_then_age(session: Session) -> None:
+    holder = welcome.enqueue("ann")
+    low = welcome.enqueue("ann")
+    high = welcome.using(priority=-5).enqueue("ann")
+    also_high = welcome.using(priority=-5).enqueue("ann")
+    key = f"{__name__}.welcome/ann"
+
+    order: list[int] = []
+    running = holder.id
+    while running is not None:
+        _finish(session, running)
+        limits.promote(session, [key])
+        ready = _ids(session, "ready_executions")
+        running = ready[0] if ready else None
+        order += ready
+
+    assert order == [high.id, also_high.id, low.id]
+
+
+def test_promotion_does_not_wait_for_an_open_transaction(
+    target: Target, session: Session
+) -> None:
+    holder = welcome.enqueue("ann")
+    waiting = welcome.enqueue("ann")
+    key = f"{__name__}.welcome/ann"
+    with psycopg.connect(target.url) as connection:
+        late = welcome.using(connection=connection).enqueue("ann")
+        _finish(session, holder.id)
+        assert limits.promote(session, [key]).missed == {key}
+        connection.commit()
+
+    assert limits.promote(session, [key]).promoted == 1
+    assert _ids(session, "ready_executions") == [waiting.id]
+    assert _ids(session, "blocked_executions") == [late.id]
+
+
+def test_a_trigger_can_enqueue(session: Session) -> None:
+    for statement in (
+        "CREATE TEMPORARY TABLE users (id int)",
+        """CREATE FUNCTION pg_temp.greet() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+        PERFORM jobsd.enqueue('app.welcome', jsonb_build_array(NEW.id), queue => 'mail');
+        RETURN NEW; END $$""",
+        """CREATE TRIGGER greet AFTER INSERT ON users FOR EACH ROW
+        EXECUTE FUNCTION pg_temp.greet()""",
+        "INSERT INTO users VALUES (1), (2)",
+    ):
+        session.connection.execute(statement.encode())
+    try:
+        assert _rows(session, "SELECT queue_name, arguments FROM jobsd.jobs ORDER BY id") == [
+            ("mail", [1]),
+            ("mail", [2]),
+        ]
+        assert len(_ids(session, "ready_executions")) == 2
+    finally:
+        session.connection.execute(b"DROP TABLE users")
+
+
+def test_sql_stores_all_that_python_does(session: Session) -> None:
+    (job_id,) = _rows(
+        session,
+        "SELECT jobsd.enqueue('app.x', '{\"a\": 1}', wait => '1 hour', priority => -3,"
+        " max_attempts => 4, concurrency_key => 'k', concurrency_limit => 2,"
+        " concurrency_duration => '5 min', on_conflict => 'discard')",
+    )[0]
+    row = _rows(
+        session,
+        "SELECT class_name, arguments, priority, max_attempts, retries_crash, concurrency_key,"
+        " concurrency_limit, concurrency_duration, on_conflict,"
+        " scheduled_at > now() + interval '59 min' FROM jobsd.jobs WHERE id = %s",
+        job_id,
+    )[0]
+    assert row == (
+        "app.x", {"a": 1}, -3, 4, True, "k", 2, timedelta(minutes=5), "discard", True,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("call", "told"),
+    [
+        ("''", "class_name: the name of a job is wanted"),
+        ("'x', '3'", "arguments: a JSON array or object is wanted"),
+        ("'x', jsonb_build_array(repeat('ab', 600000))", "arguments: more than 1 MiB"),
+        ("'x', queue => ''", "queue: 1 to 255 bytes"),
+        ("'x', queue => 'a,b'", "queue: 1 to 255 bytes"),
+        ("'x', queue => ' a'", "queue: 1 to 255 bytes"),
+        ("'x', queue => repeat('q', 256)", "queue: 1 to 255 bytes"),
+        ("'x', max_attempts => 0", "max_attempts: 1 at least"),
+        ("'x', wait => '1 h', wait_until => now()", "wait or wait_until, not both"),
+        ("'x', wait => '101 years'", "wait: longer than a hundred years"),
+        ("'x', concurrency_key => ''", "concurrency_key: 1 to 1,000 bytes"),
+        ("'x', concurrency_limit => 0", "concurrency_limit: 1 at least"),
+        ("'x', on_conflict => 'wait'", "on_conflict: 'block' or 'discard'"),
+    ],
+)
+def test_sql_refuses_what_python_refuses(call: str, told: str, session: Session) -> None:
+    with pytest.raises(errors.InvalidParameterValue, match=f"enqueue: {told}"):
+        _rows(session, f"SELECT jobsd.enqueue({call})")
+    assert _rows(session, "SELECT FROM jobsd.jobs") == []
