@@ -102,8 +102,7 @@ def test_heartbeats_go_on_while_jobs_run_and_while_a_worker_drains(
 ) -> None:
     of_all_kinds.write(
         "config/queue.yml",
-        "import: [trial_jobs]\n"
-        "supervisor: {heartbeat_interval: 0.1, process_alive_threshold: 30, shutdown_timeout: 30}",
+        "import: [trial_jobs]\nsupervisor: {heartbeat_interval: 0.1, shutdown_timeout: 30}",
     )
     with of_all_kinds.start() as tree:
         tree.wait_event("supervisor.ready")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from system.jobs import enqueue, enqueue_many, ledger
 from system.tree import wait_for
 
 if TYPE_CHECKING:
@@ -56,6 +57,8 @@ def test_a_long_job_goes_back_to_ready_within_the_timeout_and_a_second(
     )
     with project.start() as tree:
         _start_slow_job(project, tree)
+        short = enqueue(query, "mixed", 1, 1, "pass")
+        wait_for(lambda: "start 1" in ledger(project), what=tree.told())
 
         seconds = tree.terminate()
 
@@ -65,6 +68,29 @@ def test_a_long_job_goes_back_to_ready_within_the_timeout_and_a_second(
         "SELECT attempts, started_at, finished_at FROM jobsd.jobs JOIN jobsd.ready_executions"
         " ON job_id = id"
     ) == [(0, None, None)]
+    assert query("SELECT id, attempts FROM jobsd.jobs WHERE outcome = 'finished'") == [
+        (short, 1)
+    ]
+
+
+@pytest.mark.behaviour(17, 90)
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_short_jobs_have_ended_once_when_the_tree_has_stopped(
+    project: Project, query: Query, number: signal.Signals
+) -> None:
+    with project.start() as tree:
+        tree.wait_event("supervisor.ready")
+        enqueue_many(query, "mixed", [(n, 1, "pass") for n in range(3)])
+        wait_for(lambda: len(ledger(project)) == 3, what=tree.told())
+
+        tree.terminate(number)
+
+        assert tree.process.returncode == 0, tree.told()
+        _nothing_is_left(tree, query)
+    assert sorted(ledger(project)) == [
+        f"{word} {n}" for word in ("end", "start") for n in range(3)
+    ]
+    assert query("SELECT outcome, attempts FROM jobsd.jobs") == [("finished", 1)] * 3
 
 
 @pytest.mark.behaviour(19)
@@ -102,9 +128,11 @@ def test_quit_while_it_drains_does_not_wait_for_the_timeout(
 @pytest.mark.behaviour(26, 27)
 @pytest.mark.parametrize("name", ["slow", "hold_the_lock"])
 def test_no_child_outlives_a_killed_supervisor_by_a_second(project: Project, name: str) -> None:
+    project.write("config/recurring.yml", "beat: {class: HeartbeatJob, schedule: every day}\n")
     with project.start() as tree:
         _start_slow_job(project, tree, name)
-        tree.children()
+        kinds = ("monitor", "dispatcher", "scheduler", "worker")
+        assert [len(tree.children(kind)) for kind in kinds] == [1] * 4
 
         tree.process.kill()
 

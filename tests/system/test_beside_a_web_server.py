@@ -1,0 +1,65 @@
+"""A tree that is the child of a web server ends with it, and is missed by it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+
+from system.tree import COMMAND, Project, Tree, wait_for
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    Query = Callable[[str], list[tuple[object, ...]]]
+
+pytestmark = pytest.mark.system
+
+SERVER = """
+import subprocess, sys
+tree = subprocess.Popen(["setpriv", "--pdeathsig", "TERM", *sys.argv[1:]])
+print('{"event": "child", "pid": %d}' % tree.pid, flush=True)
+print('{"event": "missed", "status": %d}' % tree.wait(), flush=True)
+"""
+
+
+@pytest.fixture
+def server(project: Project) -> Tree:
+    """A program that has started our tree as its child; `process` is the program."""
+    if shutil.which("setpriv") is None:
+        pytest.skip("setpriv is not installed")
+    command = [sys.executable, "-c", SERVER, *COMMAND, "start"]
+    return Tree(command, project.root, project.environ)
+
+
+@pytest.mark.behaviour(89)
+def test_a_tree_ends_in_order_when_its_web_server_is_killed(server: Tree, query: Query) -> None:
+    try:
+        server.wait_event("supervisor.ready")
+        server.children()
+
+        server.process.kill()
+
+        wait_for(lambda: not server.alive(), 3, server.told())
+        assert server.events("supervisor.stopped")[0]["exit_status"] == 0
+        assert query("SELECT FROM jobsd.processes") == []
+    finally:
+        server.end()
+
+
+@pytest.mark.behaviour(89)
+def test_a_web_server_hears_of_the_end_of_its_tree(server: Tree) -> None:
+    try:
+        server.wait_event("supervisor.ready")
+        server.children()
+
+        os.kill(server.events("child")[0]["pid"], signal.SIGKILL)
+
+        assert server.wait_event("missed")["status"] == -signal.SIGKILL
+        wait_for(lambda: not server.alive(), 2, server.told())
+    finally:
+        server.end()

@@ -1,0 +1,63 @@
+"""A database that goes away for seconds costs nothing but these seconds."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import psycopg
+import pytest
+
+from monitored_tree.server import OwnServer, own_server
+from system.conftest import JOBS
+from system.jobs import enqueue, ledger
+from system.tree import Project, wait_for
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+pytestmark = pytest.mark.system
+
+
+@pytest.fixture
+def server() -> Iterator[OwnServer]:
+    with own_server() as made:
+        yield made
+
+
+@pytest.mark.behaviour(33, 34)
+def test_a_restart_of_the_database_ends_nobody_and_loses_no_outcome(
+    server: OwnServer, tmp_path: Path
+) -> None:
+    url = server.start().url
+    project = Project(tmp_path, url, LEDGER=str(tmp_path / "ledger"))
+    project.write("trial_jobs.py", JOBS)
+    project.write("config/queue.yml", "import: [trial_jobs]\n")
+
+    def query(text: str) -> list[tuple[Any, ...]]:
+        with psycopg.connect(url, autocommit=True) as connection:
+            return connection.execute(text.encode()).fetchall()
+
+    with project.start() as tree:
+        tree.wait_event("supervisor.ready")
+        during, beyond = (
+            enqueue(query, "mixed", 1, 0.5, "pass"),
+            enqueue(query, "mixed", 2, 3, "pass"),
+        )
+        wait_for(lambda: len(ledger(project)) == 2, what=tree.told())
+        before = {child.pid for child in tree.children()}
+
+        server.stop()
+        wait_for(lambda: "end 1" in ledger(project), what=tree.told())
+        tree.wait_event("database.lost", 3)
+        server.start()
+
+        finished = "SELECT id, attempts FROM jobsd.jobs WHERE outcome = 'finished' ORDER BY id"
+        after = enqueue(query, "quick", 3)
+        wait_for(
+            lambda: query(finished) == [(n, 1) for n in (during, beyond, after)],
+            what=tree.told(),
+        )
+        assert sorted(ledger(project)) == ["end 1", "end 2", "ran 3", "start 1", "start 2"]
+        assert query("SELECT FROM jobsd.claims") == []
+        assert {child.pid for child in tree.children()} == before
