@@ -8,63 +8,17 @@ from typing import TYPE_CHECKING
 import pytest
 
 from jobsd.clock import monotonic
-from jobsd.configuration.options import DispatcherOptions, JobsOptions
-from jobsd.database.connection import Target
-from jobsd.dispatcher.dispatcher import Dispatcher
-from jobsd.jobs import client
-from jobsd.jobs.client import Client
 from jobsd.jobs.definition import job
-from jobsd.processes.board import Board
-from jobsd.processes.process import Context
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
     from jobsd.database.connection import Session
+    from jobsd.dispatcher.dispatcher import Dispatcher
 
-    Make = Callable[..., tuple[Dispatcher, Context]]
+    from .conftest import Make
 
 
 @job
 def later() -> None: ...
-
-
-JOBS = JobsOptions(
-    preserve_finished_jobs=True,
-    clear_finished_jobs_after_s=86400,
-    default_concurrency_control_period_s=180,
-    filter_arguments=(),
-)
-
-
-@pytest.fixture
-def make(target: Target) -> Iterator[Make]:
-    client.configure(client=Client(target))
-    board = Board()
-    made: list[Dispatcher] = []
-
-    def make_one(batch_size: int = 500, wakeups: str = "auto") -> tuple[Dispatcher, Context]:
-        slot = board.free_slot()
-        assert slot is not None
-        name = f"dispatcher-{len(made)}"
-        slot.take("dispatcher", name)
-        context = Context(board, slot, name)
-        place = Target(target.url, wakeups=wakeups)
-        options = DispatcherOptions(
-            polling_interval_s=1,
-            batch_size=batch_size,
-            concurrency_maintenance=True,
-            concurrency_maintenance_interval_s=600,
-        )
-        dispatcher = Dispatcher(context, place, options, JOBS)
-        dispatcher.connect()
-        made.append(dispatcher)
-        return dispatcher, context
-
-    yield make_one
-    for dispatcher in made:
-        dispatcher.disconnect()
-    client.configure()
 
 
 def _schedule(session: Session, count: int, due: str) -> None:

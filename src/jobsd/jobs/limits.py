@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import timedelta
 from enum import Enum
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from jobsd.clock import parse_duration
 from jobsd.database.statements import Statements
@@ -129,8 +129,9 @@ def _text(name: str, part: object) -> str:
         return part
     if isinstance(part, Enum):
         return _text(name, part.value)
-    if isinstance(part, tuple | list):
-        return "/".join(_text(name, item) for item in part)
+    if isinstance(part, tuple):
+        items = cast("tuple[object, ...]", part)
+        return "/".join(_text(name, item) for item in items)
     for attribute in ("pk", "id"):
         row_id = getattr(part, attribute, None)
         if row_id is not None and not callable(row_id):

@@ -1,0 +1,72 @@
+"""A dispatcher whose rounds the test takes itself."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+import pytest
+
+from jobsd.configuration.options import DispatcherOptions, JobsOptions
+from jobsd.database.connection import Target
+from jobsd.dispatcher.dispatcher import Dispatcher
+from jobsd.jobs import client
+from jobsd.jobs.client import Client
+from jobsd.processes.board import Board
+from jobsd.processes.process import Context
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+class Make(Protocol):
+    def __call__(
+        self,
+        batch_size: int = ...,
+        wakeups: str = ...,
+        *,
+        keep: bool = ...,
+        maintenance: bool = ...,
+        interval_s: float = ...,
+    ) -> tuple[Dispatcher, Context]: ...
+
+
+@pytest.fixture
+def make(target: Target) -> Iterator[Make]:
+    client.configure(client=Client(target))
+    board = Board()
+    made: list[Dispatcher] = []
+
+    def make_one(
+        batch_size: int = 500,
+        wakeups: str = "auto",
+        *,
+        keep: bool = True,
+        maintenance: bool = True,
+        interval_s: float = 600,
+    ) -> tuple[Dispatcher, Context]:
+        slot = board.free_slot()
+        assert slot is not None
+        name = f"dispatcher-{len(made)}"
+        slot.take("dispatcher", name)
+        context = Context(board, slot, name)
+        options = DispatcherOptions(
+            polling_interval_s=1,
+            batch_size=batch_size,
+            concurrency_maintenance=maintenance,
+            concurrency_maintenance_interval_s=interval_s,
+        )
+        jobs = JobsOptions(
+            preserve_finished_jobs=keep,
+            clear_finished_jobs_after_s=86400,
+            default_concurrency_control_period_s=180,
+            filter_arguments=(),
+        )
+        dispatcher = Dispatcher(context, Target(target.url, wakeups=wakeups), options, jobs)
+        dispatcher.connect()
+        made.append(dispatcher)
+        return dispatcher, context
+
+    yield make_one
+    for dispatcher in made:
+        dispatcher.disconnect()
+    client.configure()

@@ -1,0 +1,240 @@
+"""A dispatcher looks after the limits: due jobs, slots that were lost, jobs left waiting."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import psycopg
+import pytest
+
+from jobsd.clock import monotonic
+from jobsd.jobs import limits
+
+if TYPE_CHECKING:
+    from jobsd.database.connection import Session, Target
+    from jobsd.dispatcher.dispatcher import Dispatcher
+
+    from .conftest import Make
+
+
+class Table:
+    """The queue, spoken to in SQL."""
+
+    def __init__(self, session: Session) -> None:
+        self.session = session
+
+    def enqueue(self, key: str = "k", **options: object) -> int:
+        given = {"concurrency_key": key, **options}
+        named = ", ".join(f"{name} => %({name})s" for name in given)
+        row = self.session.connection.execute(
+            f"SELECT jobsd.enqueue('x', {named})".encode(), given
+        ).fetchone()
+        assert row is not None
+        return int(row[0])
+
+    def rows(self, query: str, *parameters: object) -> list[tuple[Any, ...]]:
+        return self.session.connection.execute(query.encode(), parameters or None).fetchall()
+
+    def ids(self, table: str) -> list[int]:
+        found = self.rows(f"SELECT job_id FROM jobsd.{table} ORDER BY job_id")
+        return [row[0] for row in found]
+
+    def make_due(self) -> None:
+        self.rows(
+            "UPDATE jobsd.scheduled_executions SET scheduled_at = now() - interval '1 s'"
+            " RETURNING 1"
+        )
+
+    def age_slots(self, by: str) -> None:
+        self.rows(
+            "UPDATE jobsd.concurrency_slots SET created_at = now() - %s::interval RETURNING 1",
+            by,
+        )
+
+    def remove(self, table: str, job_id: int) -> None:
+        self.rows(f"DELETE FROM jobsd.{table} WHERE job_id = %s RETURNING 1", job_id)
+
+
+@pytest.fixture
+def table(session: Session) -> Table:
+    return Table(session)
+
+
+def _turn(dispatcher: Dispatcher, rounds: int = 10) -> None:
+    """Take rounds until there is nothing to do at once."""
+    for _ in range(rounds):
+        if dispatcher.poll() > 0:
+            return
+    pytest.fail("the dispatcher goes on and on")
+
+
+def test_a_due_job_takes_a_free_slot_and_the_next_one_waits(make: Make, table: Table) -> None:
+    first = table.enqueue(wait="1 h")
+    second = table.enqueue(wait="2 h")
+    other = table.enqueue("other", wait="2 h")
+    table.make_due()
+    dispatcher, _ = make()
+
+    _turn(dispatcher)
+
+    assert table.ids("ready_executions") == [first, other]
+    assert table.ids("concurrency_slots") == [first, other]
+    assert table.ids("blocked_executions") == [second]
+
+
+@pytest.mark.parametrize("keep", [True, False])
+def test_a_due_job_that_may_not_wait_is_discarded(
+    make: Make, table: Table, *, keep: bool
+) -> None:
+    holder = table.enqueue(on_conflict="discard")
+    late = table.enqueue(on_conflict="discard", wait="1 h")
+    table.make_due()
+    dispatcher, _ = make(keep=keep)
+
+    _turn(dispatcher)
+
+    assert table.ids("ready_executions") == [holder]
+    assert table.ids("blocked_executions") == []
+    outcomes = table.rows("SELECT outcome FROM jobsd.jobs WHERE id = %s", late)
+    assert outcomes == ([("discarded",)] if keep else [])
+
+
+def test_a_job_that_was_begun_is_not_discarded_any_more(make: Make, table: Table) -> None:
+    table.enqueue(on_conflict="discard")
+    retried = table.enqueue(on_conflict="discard", wait="1 h")
+    table.rows("UPDATE jobsd.jobs SET attempts = 1 WHERE id = %s RETURNING 1", retried)
+    table.make_due()
+    dispatcher, _ = make()
+
+    _turn(dispatcher)
+
+    assert table.ids("blocked_executions") == [retried]
+
+
+def test_a_due_job_waits_for_a_key_that_an_open_transaction_holds(
+    make: Make, table: Table, target: Target
+) -> None:
+    job_id = table.enqueue(wait="1 h")
+    free = table.enqueue("free", wait="1 h")
+    table.make_due()
+    dispatcher, _ = make()
+    with psycopg.connect(target.url) as connection:
+        connection.execute("SELECT jobsd.enqueue('x', concurrency_key => 'k')")
+        _turn(dispatcher)
+        assert table.ids("ready_executions") == [free]
+        assert table.ids("blocked_executions") == [job_id]
+        connection.rollback()
+
+    end = monotonic() + 10
+    while table.ids("blocked_executions"):
+        assert monotonic() < end
+        dispatcher.poll()
+    assert table.ids("ready_executions") == [job_id, free]
+
+
+def test_a_slot_without_its_job_is_freed_once_its_duration_is_over(
+    make: Make, table: Table
+) -> None:
+    gone = table.enqueue(concurrency_duration="1 s")
+    young = table.enqueue("young", concurrency_duration="1 h")
+    blocked = table.enqueue()
+    for job_id in (gone, young):
+        table.remove("ready_executions", job_id)
+    table.rows(
+        "UPDATE jobsd.concurrency_slots SET created_at = now() - interval '2 s' RETURNING 1"
+    )
+    dispatcher, _ = make()
+
+    _turn(dispatcher)
+
+    assert table.ids("ready_executions") == [blocked]
+    assert table.ids("concurrency_slots") == [young, blocked]
+
+
+def test_the_default_is_for_slots_without_a_duration(make: Make, table: Table) -> None:
+    for age in ("170 s", "190 s"):
+        job_id = table.enqueue(age)
+        table.remove("ready_executions", job_id)
+        table.rows(
+            "UPDATE jobsd.concurrency_slots SET created_at = now() - %s::interval"
+            " WHERE job_id = %s RETURNING 1",
+            age,
+            job_id,
+        )
+    dispatcher, _ = make()
+
+    _turn(dispatcher)
+
+    assert table.rows("SELECT key FROM jobsd.concurrency_slots") == [("170 s",)]
+
+
+def test_no_duration_admits_another_while_the_job_is_ready_or_claimed(
+    make: Make, table: Table
+) -> None:
+    ready = table.enqueue("a", concurrency_duration="1 s")
+    claimed = table.enqueue("b", concurrency_duration="1 s")
+    waiting = [table.enqueue("a"), table.enqueue("b")]
+    table.remove("ready_executions", claimed)
+    table.rows(
+        "INSERT INTO jobsd.claims (process_id, job_ids) VALUES (1, ARRAY[%s]) RETURNING 1",
+        claimed,
+    )
+    table.rows(
+        "UPDATE jobsd.concurrency_slots SET created_at = now() - interval '9 d' RETURNING 1"
+    )
+    dispatcher, _ = make()
+
+    _turn(dispatcher)
+
+    assert table.ids("concurrency_slots") == [ready, claimed]
+    assert table.ids("blocked_executions") == waiting
+
+
+def test_a_job_that_waits_for_a_free_slot_is_found_by_a_pass(make: Make, table: Table) -> None:
+    holders = [table.enqueue(f"k{n}") for n in range(300)]
+    waiting = [table.enqueue(f"k{n}") for n in range(300)]
+    table.rows("DELETE FROM jobsd.ready_executions RETURNING 1")
+    table.rows("DELETE FROM jobsd.concurrency_slots RETURNING 1")
+    dispatcher, _ = make()
+
+    _turn(dispatcher)
+
+    assert table.ids("ready_executions") == waiting
+    assert holders[0] not in waiting
+
+
+def test_a_pass_is_made_when_asked_for(make: Make, table: Table, session: Session) -> None:
+    dispatcher, context = make()
+    _turn(dispatcher)
+    holder = table.enqueue()
+    waiting = table.enqueue()
+    table.remove("ready_executions", holder)
+    table.remove("concurrency_slots", holder)
+    _turn(dispatcher)
+    assert table.ids("ready_executions") == []
+
+    session.fetch(limits.STATEMENTS["ask"])
+    socket = dispatcher.socket()
+    assert socket is not None
+    context.nap.take(5.0, [socket])
+    _turn(dispatcher)
+
+    assert table.ids("ready_executions") == [waiting]
+
+
+def test_passes_come_at_the_interval_and_can_be_switched_off(make: Make, table: Table) -> None:
+    often, _ = make(interval_s=0.01)
+    never, _ = make(maintenance=False)
+    _turn(never)
+    holder = table.enqueue()
+    waiting = table.enqueue()
+    table.remove("ready_executions", holder)
+    table.remove("concurrency_slots", holder)
+    _turn(never)
+    assert table.ids("ready_executions") == []
+
+    end = monotonic() + 10
+    while not table.ids("ready_executions"):
+        assert monotonic() < end
+        often.poll()
+    assert table.ids("ready_executions") == [waiting]
