@@ -1,0 +1,154 @@
+"""From which queues a worker takes, and when."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING
+
+import pytest
+
+from jobsd.jobs import queues
+from jobsd.jobs.client import enqueue_many
+from jobsd.jobs.definition import job
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from jobsd.database.connection import Session
+
+    from .conftest import MakeWorker
+
+    Count = Callable[[str], int]
+
+_ran: list[object] = []
+_gate = threading.Event()
+
+
+@pytest.fixture(autouse=True)
+def _clean() -> Iterator[None]:
+    _ran.clear()
+    _gate.clear()
+    yield
+    _gate.set()
+
+
+@job
+def note(value: object) -> None:
+    _ran.append(value)
+
+
+@job
+def wait_for_gate(value: object = None) -> None:
+    _ran.append(value)
+    assert _gate.wait(20)
+
+
+@pytest.mark.behaviour(41)
+def test_a_star_among_names_means_all_queues_by_priority(make_worker: MakeWorker) -> None:
+    for priority, name in enumerate(["c", "a", "b"]):
+        note.using(queue=name, priority=priority).enqueue(name)
+    driven = make_worker(threads=1, queues=("b", "*", "a"))
+
+    driven.until(lambda: len(_ran) == 3)
+
+    assert _ran == ["c", "a", "b"]
+
+
+@pytest.mark.behaviour(43)
+def test_no_character_of_a_name_stands_for_others(
+    make_worker: MakeWorker, count: Count
+) -> None:
+    names = ["real_time", "real_time2", "realXtime", "100%", "1000", "100%_sure"]
+    for name in names:
+        note.using(queue=name).enqueue(name)
+    driven = make_worker(threads=1, queues=("real_time*", "100%*"))
+
+    driven.until(lambda: len(_ran) == 4)
+    driven.drain()
+
+    assert sorted(map(str, _ran)) == ["100%", "100%_sure", "real_time", "real_time2"]
+    assert count("ready_executions") == 2
+
+
+@pytest.mark.behaviour(44)
+@pytest.mark.parametrize("patterns", [("*",), ("off", "on"), ("o*",)], ids=str)
+def test_a_paused_queue_runs_on_once_it_is_resumed(
+    make_worker: MakeWorker, count: Count, patterns: tuple[str, ...]
+) -> None:
+    queues.pause("off")
+    note.using(queue="off").enqueue("before")
+    driven = make_worker(queues=patterns)
+    note.using(queue="on").enqueue("other")
+    driven.until(lambda: _ran == ["other"])
+    note.using(queue="off").enqueue("meanwhile")
+    note.using(queue="on").enqueue("other")
+    driven.until(lambda: _ran == ["other"] * 2)
+    assert count("ready_executions") == 2
+
+    queues.resume("off")
+
+    driven.until(lambda: _ran[2:] == ["before", "meanwhile"], within_s=2)
+
+
+@pytest.mark.behaviour(46)
+def test_two_workers_share_a_queue_and_double_nothing(
+    make_worker: MakeWorker, count: Count
+) -> None:
+    enqueue_many(note.with_args(n) for n in range(3000))
+    one, other = make_worker("one"), make_worker("other")
+
+    def both() -> bool:
+        one.worker.poll()
+        return len(_ran) == 3000
+
+    other.until(both)
+    one.drain()
+    other.drain()
+
+    shares = [next(each.context.slot.queues()).outcome("finished") for each in (one, other)]
+    assert (sum(shares), min(shares) > 0) == (3000, True)
+    assert sorted(_ran) == list(range(3000))  # type: ignore[type-var]
+    assert count("jobs WHERE attempts = 1 AND outcome = 'finished'") == 3000
+
+
+@pytest.mark.behaviour(46)
+def test_a_worker_does_not_wait_for_rows_that_another_has_locked(
+    make_worker: MakeWorker, session: Session, count: Count
+) -> None:
+    enqueue_many(note.with_args(n) for n in range(6))
+    driven = make_worker()
+    with session.connection.transaction():
+        session.connection.execute(
+            "SELECT FROM jobsd.ready_executions ORDER BY position LIMIT 3 FOR UPDATE"
+        )
+
+        driven.until(lambda: len(_ran) == 3, within_s=2)
+
+        assert sorted(map(str, _ran)) == ["3", "4", "5"]
+    driven.until(lambda: len(_ran) == 6)
+    driven.drain()
+    assert count("claims") == 0
+
+
+@pytest.mark.behaviour(37)
+def test_a_full_worker_asks_nothing_until_a_job_ends(
+    make_worker: MakeWorker, session: Session, count: Count
+) -> None:
+    enqueue_many(wait_for_gate.with_args(n) for n in range(3))
+    driven = make_worker(polling_interval_s=60)
+    driven.until(lambda: len(_ran) == 3 and not driven.worker.poll() < 1)
+    note.enqueue("next")
+    asked = (
+        "SELECT query_start FROM pg_stat_activity WHERE datname = current_database()"
+        " AND application_name = 'jobsd worker-test'"
+    )
+    before = session.connection.execute(asked).fetchall()
+    assert len(before) == 1
+    for _ in range(20):
+        driven.worker.poll()
+    assert session.connection.execute(asked).fetchall() == before
+    assert count("ready_executions") == 1
+
+    _gate.set()
+
+    driven.until(lambda: "next" in _ran, within_s=2)
