@@ -31,6 +31,8 @@ def tell(fates: list[Fate]) -> None:
                 missed[run.task.key].append(run.run_at)
             case "skipped":
                 emit("recurring.overlapped", task=run.task.key, run_at=run.run_at.isoformat())
+            case "discarded":
+                emit("recurring.discarded", task=run.task.key, run_at=run.run_at.isoformat())
             case "taken":
                 emit("recurring.skipped", task=run.task.key, run_at=run.run_at.isoformat())
             case _:

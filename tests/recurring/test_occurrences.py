@@ -46,7 +46,7 @@ def test_a_run_now_is_in_the_history() -> None:
 def test_a_task_that_is_turned_off_can_be_run_now() -> None:
     task = RecurringTask.schedule("nightly", **NIGHTLY, enabled=False)
 
-    assert task.run_now().id > 0
+    assert task.run_now().state == "ready"
 
 
 def test_running_now_does_not_overlap_where_it_may_not() -> None:

@@ -132,7 +132,8 @@ def test_a_statement_that_outlives_its_scheduler_counts(
         first = start("tick:all")
         waiting = (
             "SELECT count(*) FROM pg_stat_activity"
-            " WHERE wait_event_type = 'Lock' AND query LIKE '%%recurring_executions%%'"
+            " WHERE wait_event_type = 'Lock' AND application_name LIKE 'jobsd scheduler%%'"
+            " AND datname = current_database()"
         )
         _until(lambda: ask(waiting) == [1])
         first.kill()

@@ -13,7 +13,8 @@ from typing import Any
 from jobsd.database.statements import Statements
 from jobsd.errors import NotFoundError
 from jobsd.jobs.client import default_client
-from jobsd.jobs.definition import FunctionJob, Job
+from jobsd.jobs.definition import Job
+from jobsd.jobs.enqueueable import FunctionJob
 
 from .command import parse_command
 

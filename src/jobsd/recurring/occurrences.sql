@@ -5,12 +5,16 @@
 -- not written was written by someone else; what is not allowed was planned from a task that
 -- has changed since. An instant of more than a day ago may have left the history, which is
 -- what makes it unique: it has to be later than the last run.
+--
+-- A job that a limit holds is stored as a blocked one; whether it gets a slot is decided by
+-- `promote`, which follows in the same transaction.
 WITH planned AS (
     SELECT *
     FROM jsonb_to_recordset(%(runs)s::jsonb) AS planned (
         key text, run_at timestamptz, version timestamptz, outcome text, queue_name text,
         class_name text, arguments text, priority integer, max_attempts integer,
-        retries_crash boolean
+        retries_crash boolean, concurrency_key text, concurrency_limit integer,
+        concurrency_duration_s float8, on_conflict text
     )
 ), allowed AS (
     SELECT
@@ -51,17 +55,28 @@ WITH planned AS (
     RETURNING task_key, run_at, job_id, outcome
 ), job AS (
     INSERT INTO jobsd.jobs (
-        id, queue_name, class_name, arguments, priority, max_attempts, retries_crash
+        id, queue_name, class_name, arguments, priority, max_attempts, retries_crash,
+        concurrency_key, concurrency_limit, concurrency_duration, on_conflict
     )
     SELECT
-        job_id, queue_name, class_name, arguments::jsonb, priority, max_attempts, retries_crash
+        job_id, queue_name, class_name, arguments::jsonb, priority, max_attempts,
+        retries_crash, concurrency_key, concurrency_limit,
+        make_interval(secs => concurrency_duration_s), on_conflict
     FROM numbered
     WHERE job_id = ANY (ARRAY(SELECT job_id FROM stored WHERE job_id IS NOT NULL))
-    RETURNING id, queue_name, priority
+    RETURNING id, queue_name, priority, concurrency_key, on_conflict
 ), ready AS (
     INSERT INTO jobsd.ready_executions (job_id, position, priority, queue_name)
     SELECT id, id, priority, queue_name
     FROM job
+    WHERE concurrency_key IS NULL
+), blocked AS (
+    INSERT INTO jobsd.blocked_executions (
+        job_id, priority, queue_name, concurrency_key, yields
+    )
+    SELECT id, priority, queue_name, concurrency_key, on_conflict = 'discard'
+    FROM job
+    WHERE concurrency_key IS NOT NULL
 ), ran AS (
     UPDATE jobsd.recurring_tasks AS task
     SET last_run_at = greatest(task.last_run_at, ran.last_run_at),
@@ -76,7 +91,7 @@ WITH planned AS (
     WHERE task.key = ran.task_key
 ), woken AS MATERIALIZED (
     SELECT pg_notify('jobsd.wake', 'ready ' || queue_name)
-    FROM (SELECT DISTINCT queue_name FROM job) AS queue
+    FROM (SELECT DISTINCT queue_name FROM job WHERE concurrency_key IS NULL) AS queue
     WHERE EXISTS (SELECT FROM jobsd.sleepers WHERE kind = 'worker')
 )
 SELECT task_key, run_at, true, job_id, outcome, (SELECT count(*) FROM woken)
@@ -84,6 +99,35 @@ FROM stored
 UNION ALL
 SELECT key, run_at, false, NULL, NULL, 0
 FROM numbered;
+
+-- settle: say which of the runs that this transaction has stored wait for a slot of their
+-- limit, and write down which were discarded, since none was free.
+WITH run AS (
+    SELECT execution.task_key, execution.run_at, execution.job_id
+    FROM jsonb_to_recordset(%(runs)s::jsonb) AS planned (key text, run_at timestamptz)
+    JOIN jobsd.recurring_executions AS execution
+        ON execution.task_key = planned.key AND execution.run_at = planned.run_at
+    WHERE execution.xmin = pg_current_xact_id()::xid AND execution.job_id IS NOT NULL
+), discarded AS (
+    UPDATE jobsd.recurring_executions AS execution
+    SET job_id = NULL, outcome = 'discarded'
+    FROM run
+    WHERE execution.task_key = run.task_key
+        AND execution.run_at = run.run_at
+        AND NOT EXISTS (SELECT FROM jobsd.jobs AS job WHERE job.id = run.job_id)
+    RETURNING execution.task_key, execution.run_at
+), uncounted AS (
+    UPDATE jobsd.recurring_tasks AS task
+    SET runs_count = task.runs_count - gone.runs
+    FROM (SELECT task_key, count(*) AS runs FROM discarded GROUP BY task_key) AS gone
+    WHERE task.key = gone.task_key
+)
+SELECT task_key, run_at, 'discarded'
+FROM discarded
+UNION ALL
+SELECT run.task_key, run.run_at, 'blocked'
+FROM run
+JOIN jobsd.blocked_executions AS blocked ON blocked.job_id = run.job_id;
 
 -- history: list the planned runs of a task, the latest first, and what became of each.
 SELECT
