@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from pathlib import Path
 
 
@@ -88,6 +89,20 @@ class EnqueueError(Error):
 
 class LimitError(EnqueueError):
     """The key of a job's concurrency limit can't be had; nothing was stored."""
+
+
+class AfterCommitError(EnqueueError):
+    """A transaction was committed, but the jobs that were to follow it were not enqueued.
+
+    `jobs` holds them, for `enqueue_many`.
+    """
+
+    def __init__(self, jobs: Iterable[Any], reason: str) -> None:
+        self.jobs = tuple(jobs)
+        self.reason = reason
+        super().__init__(
+            f"the transaction was committed, but not its {len(self.jobs)} jobs: {reason}"
+        )
 
 
 class UnknownJobError(Error):

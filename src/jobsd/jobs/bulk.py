@@ -14,12 +14,12 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any, NamedTuple, overload
 
 import psycopg
-from psycopg.rows import tuple_row
 
 from jobsd.database.statements import Statements
 from jobsd.errors import EnqueueError
 
 from . import limits
+from .connections import PlainCursor
 from .draft import Draft
 from .enqueue import EnqueuedJob, told
 
@@ -90,7 +90,7 @@ def enqueue_many(
         EnqueueError: when the database refuses; the cause is the driver's error.
     """
     try:
-        with connection.transaction(), connection.cursor(row_factory=tuple_row) as cursor:
+        with connection.transaction(), PlainCursor(connection) as cursor:
             bulk = _Bulk(cursor, schema, iter(jobs), ahead=owned)
             while bulk.store():
                 pass

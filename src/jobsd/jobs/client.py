@@ -20,7 +20,7 @@ from jobsd.errors import DatabaseUnreachableError, Error, SchemaError
 
 from . import bulk
 from . import enqueue as storing
-from .connections import psycopg_connection
+from .connections import begin, psycopg_connection
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable
@@ -174,6 +174,7 @@ def enqueue_many(jobs: Iterable[Draft], *, connection: object = None) -> Enqueue
     mine = default_client()
     if connection is not None:
         raw = psycopg_connection(connection)
+        begin(raw)
         return bulk.enqueue_many(raw, mine.target.schema, jobs, owned=False)
     with mine.session() as session:
         return bulk.enqueue_many(session.connection, mine.target.schema, jobs, owned=True)

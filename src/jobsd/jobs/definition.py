@@ -96,7 +96,7 @@ class Job:
         return draft(definition, args, kwargs)
 
     @classmethod
-    def using(
+    def using(  # noqa: PLR0913 - the options of one enqueue
         cls,
         *,
         queue: str | None = None,
@@ -104,10 +104,11 @@ class Job:
         wait: timedelta | float | str | None = None,
         wait_until: datetime | None = None,
         connection: object = None,
+        after_commit: object = None,
     ) -> Using[...]:
         """Return the job with options for one enqueue: see `FunctionJob.using`."""
         options = Options(queue, priority, wait, wait_until)
-        return Using(cls.with_args, options, connection)
+        return Using(cls.with_args, options, connection, after_commit)
 
 
 @overload

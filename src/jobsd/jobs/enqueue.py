@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 import psycopg
 from psycopg import errors
-from psycopg.rows import tuple_row
 
 from jobsd.database.statements import Statements
 from jobsd.errors import EnqueueError
+
+from .connections import PlainCursor
 
 if TYPE_CHECKING:
     from .draft import Draft
@@ -30,7 +31,7 @@ class EnqueuedJob:
 
     `state` is "ready", "scheduled", "blocked" (its limit is reached, it waits for a slot)
     or "discarded" (its limit is reached and it may not wait: nothing was stored, and there
-    is no id).
+    is no id). With `after_commit` it is "pending" and has no id until it is stored.
     """
 
     id: int | None
@@ -59,7 +60,7 @@ def enqueue(connection: Connection, schema: str, job: Draft, *, owned: bool) -> 
         name = "limited"
         parameters |= job.limited._asdict()
     try:
-        cursor = connection.cursor(row_factory=tuple_row)
+        cursor = PlainCursor(connection)
         row = cursor.execute(STATEMENTS[name].render(schema), parameters).fetchone()
     except (psycopg.Error, OverflowError) as error:
         raise EnqueueError(told(error)) from error

@@ -7,7 +7,9 @@ import inspect
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar
 
-from . import client
+from jobsd.errors import Error
+
+from . import after_commit, client
 from .current import CurrentJob, running
 from .draft import Draft, Options, draft
 
@@ -73,7 +75,7 @@ class FunctionJob(Generic[P, R]):
         self._signature.check(args, kwargs)
         return draft(self.definition, args, kwargs)
 
-    def using(
+    def using(  # noqa: PLR0913 - the options of one enqueue
         self,
         *,
         queue: str | None = None,
@@ -81,15 +83,17 @@ class FunctionJob(Generic[P, R]):
         wait: timedelta | float | str | None = None,
         wait_until: datetime | None = None,
         connection: object = None,
+        after_commit: object = None,
     ) -> Using[P]:
         """Return the job with options for one enqueue.
 
         `wait` is a timedelta, seconds, or words such as "5m"; `wait_until` an aware
         datetime. With `connection` (of psycopg, SQLAlchemy or Django) the job becomes
-        part of that connection's transaction.
+        part of that connection's transaction; with `after_commit` it is enqueued once
+        that connection's transaction has committed.
         """
         options = Options(queue, priority, wait, wait_until)
-        return Using(self.with_args, options, connection)
+        return Using(self.with_args, options, connection, after_commit)
 
     def __repr__(self) -> str:
         return f"<job {self.definition.name!r}>"
@@ -101,14 +105,31 @@ class Using(Generic[P]):
 
     _draft: Callable[P, Draft]
     _options: Options
-    _connection: object
+    _connection: object = None
+    _after_commit: object = None
 
     def enqueue(self, *args: P.args, **kwargs: P.kwargs) -> EnqueuedJob:
-        """Store the job with these options."""
-        return client.enqueue(self.with_args(*args, **kwargs), self._connection)
+        """Store the job with these options.
+
+        After a commit that is still to come: the returned job is "pending" and has no id;
+        both are filled in when it is stored. When that fails, who commits gets the error.
+
+        Raises:
+            ArgumentError: when the arguments can't be stored.
+            EnqueueError: when the database refuses.
+            DatabaseUnreachableError: when it can't be reached.
+        """
+        drafted = self._options.apply(self._draft(*args, **kwargs))
+        if self._after_commit is None:
+            return client.enqueue(drafted, self._connection)
+        if self._connection is not None:
+            raise Error("give connection or after_commit, not both")
+        return after_commit.enqueue(drafted, self._after_commit)
 
     def with_args(self, *args: P.args, **kwargs: P.kwargs) -> Draft:
         """Return the job with these options and arguments, for `enqueue_many`."""
+        if self._connection is not None or self._after_commit is not None:
+            raise Error("give the connection to enqueue_many: it is for all its jobs")
         return self._options.apply(self._draft(*args, **kwargs))
 
 
