@@ -68,6 +68,7 @@ def _turn(dispatcher: Dispatcher, rounds: int = 10) -> None:
     pytest.fail("the dispatcher goes on and on")
 
 
+@pytest.mark.behaviour(77)
 def test_a_due_job_takes_a_free_slot_and_the_next_one_waits(make: Make, table: Table) -> None:
     first = table.enqueue(wait="1 h")
     second = table.enqueue(wait="2 h")
@@ -82,6 +83,7 @@ def test_a_due_job_takes_a_free_slot_and_the_next_one_waits(make: Make, table: T
     assert table.ids("blocked_executions") == [second]
 
 
+@pytest.mark.behaviour(77)
 @pytest.mark.parametrize("keep", [True, False])
 def test_a_due_job_that_may_not_wait_is_discarded(
     make: Make, table: Table, *, keep: bool
@@ -99,6 +101,7 @@ def test_a_due_job_that_may_not_wait_is_discarded(
     assert outcomes == ([("discarded",)] if keep else [])
 
 
+@pytest.mark.behaviour(76)
 def test_a_job_that_was_begun_is_not_discarded_any_more(make: Make, table: Table) -> None:
     table.enqueue(on_conflict="discard")
     retried = table.enqueue(on_conflict="discard", wait="1 h")
@@ -132,6 +135,7 @@ def test_a_due_job_waits_for_a_key_that_an_open_transaction_holds(
     assert table.ids("ready_executions") == [job_id, free]
 
 
+@pytest.mark.behaviour(73, 74)
 def test_a_slot_without_its_job_is_freed_once_its_duration_is_over(
     make: Make, table: Table
 ) -> None:
@@ -168,6 +172,7 @@ def test_the_default_is_for_slots_without_a_duration(make: Make, table: Table) -
     assert table.rows("SELECT key FROM jobsd.concurrency_slots") == [("170 s",)]
 
 
+@pytest.mark.behaviour(74)
 def test_no_duration_admits_another_while_the_job_is_ready_or_claimed(
     make: Make, table: Table
 ) -> None:
@@ -190,6 +195,7 @@ def test_no_duration_admits_another_while_the_job_is_ready_or_claimed(
     assert table.ids("blocked_executions") == waiting
 
 
+@pytest.mark.behaviour(73)
 def test_a_job_that_waits_for_a_free_slot_is_found_by_a_pass(make: Make, table: Table) -> None:
     holders = [table.enqueue(f"k{n}") for n in range(300)]
     waiting = [table.enqueue(f"k{n}") for n in range(300)]

@@ -101,6 +101,7 @@ def test_the_second_of_a_key_waits_and_other_keys_do_not(session: Session) -> No
     assert _ids(session, "concurrency_slots") == [first.id, other.id]
 
 
+@pytest.mark.behaviour(75)
 def test_a_conflict_that_may_not_wait_is_discarded_and_says_so(session: Session) -> None:
     stored = [sync.enqueue("ann") for _ in range(3)]
 
@@ -112,6 +113,7 @@ def test_a_conflict_that_may_not_wait_is_discarded_and_says_so(session: Session)
     assert sync.enqueue("ann").state == "ready"
 
 
+@pytest.mark.behaviour(69)
 def test_classes_of_one_group_share_their_limit() -> None:
     assert [charge.enqueue(7).state, Bill.enqueue(7).state] == ["ready", "blocked"]
     assert Bill.enqueue(8).state == "ready"
@@ -179,6 +181,7 @@ def test_something_else_than_a_limit_is_refused() -> None:
         job(limits_concurrency=cast("Any", 1))(lambda: None)
 
 
+@pytest.mark.behaviour(77)
 def test_a_limited_job_for_later_takes_no_slot_yet(session: Session) -> None:
     later = welcome.using(wait=timedelta(hours=1)).enqueue("ann")
     now = welcome.using(wait=timedelta(hours=-1)).enqueue("ann")
@@ -199,6 +202,7 @@ def test_what_rolls_back_leaves_no_slot_and_no_waiter(target: Target, session: S
     assert len(_ids(session, "concurrency_slots")) == 1
 
 
+@pytest.mark.behaviour(54)
 def test_many_of_all_kinds_are_told_apart(session: Session) -> None:
     drafts = [
         free.with_args(),
@@ -246,6 +250,7 @@ def test_many_at_once_from_two_sides_do_not_wait_for_each_other(
     assert len(_ids(session, "blocked_executions")) == 300
 
 
+@pytest.mark.behaviour(70)
 def test_an_enqueue_waits_for_who_decides_on_the_same_key(target: Target) -> None:
     with psycopg.connect(target.url) as connection, ThreadPoolExecutor(1) as pool:
         welcome.using(connection=connection).enqueue("ann")
@@ -286,6 +291,7 @@ def test_promotion_follows_priority_and_then_age(session: Session) -> None:
     assert order == [high.id, also_high.id, low.id]
 
 
+@pytest.mark.behaviour(70)
 def test_promotion_does_not_wait_for_an_open_transaction(
     target: Target, session: Session
 ) -> None:

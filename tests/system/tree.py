@@ -70,6 +70,20 @@ class Project:
             stdin=subprocess.DEVNULL,
         )
 
+    def python(self, program: str, *arguments: str) -> str:
+        """Run a program of the project's own to its end; return what it prints."""
+        done = subprocess.run(
+            [sys.executable, "-c", program, *arguments],
+            cwd=self.root,
+            env=self.environ,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
     @contextlib.contextmanager
     def start(self, *arguments: str, **environ: str) -> Generator[Tree]:
         """Start the tree; whatever is left of it at the end of the block is killed."""

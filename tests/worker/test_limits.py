@@ -96,6 +96,7 @@ def _death(session: Session, **facts: object) -> Death:
     return Death(row[0], "worker-test", error, **facts)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
 
 
+@pytest.mark.behaviour(67)
 @pytest.mark.parametrize(
     ("how", "place"),
     [
@@ -125,6 +126,7 @@ def test_what_ends_gives_its_slot_to_the_next(
     assert count(place.format(first)) == 1
 
 
+@pytest.mark.behaviour(76)
 @pytest.mark.parametrize("how", ["retried at once", "snoozed at once"])
 def test_what_is_run_again_at_once_keeps_its_slot(
     how: str, make_worker: MakeWorker, store: Store, count: Count
@@ -160,6 +162,7 @@ def test_a_limited_success_is_erased_when_finished_jobs_are_not_kept(
     assert (count("concurrency_slots"), count("claims")) == (0, 0)
 
 
+@pytest.mark.behaviour(71)
 def test_a_released_job_keeps_its_slot(
     make_worker: MakeWorker, store: Store, count: Count
 ) -> None:
@@ -176,6 +179,7 @@ def test_a_released_job_keeps_its_slot(
     assert count("blocked_executions") == 1
 
 
+@pytest.mark.behaviour(22, 28)
 def test_a_crash_frees_the_slots_of_what_ran_and_keeps_those_of_what_did_not(
     make_worker: MakeWorker, session: Session, store: Store, count: Count
 ) -> None:
@@ -214,6 +218,7 @@ def test_a_burial_frees_what_had_succeeded_and_what_is_tried_later(
     assert count("scheduled_executions WHERE concurrency_key = 'k'") == (outcome == "retried")
 
 
+@pytest.mark.behaviour(30)
 def test_a_buried_worker_that_finishes_frees_nothing_and_promotes_nobody_twice(
     make_worker: MakeWorker, session: Session, store: Store, count: Count
 ) -> None:
@@ -232,6 +237,7 @@ def test_a_buried_worker_that_finishes_frees_nothing_and_promotes_nobody_twice(
     assert (count("concurrency_slots"), count("blocked_executions")) == (1, 1)
 
 
+@pytest.mark.behaviour(70)
 def test_a_key_whose_lock_is_held_is_asked_for_again_while_the_worker_is_idle(
     make_worker: MakeWorker, target: Target, store: Store, count: Count
 ) -> None:
