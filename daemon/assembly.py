@@ -17,8 +17,11 @@ from jobsd.instruments.bound_job import bind_job
 from jobsd.instruments.events import emit
 from jobsd.jobs import client, registry, retention
 from jobsd.processes import process
+from jobsd.processes.hook_line import HookLine
+from jobsd.processes.moments import WITH_MODULES
 from jobsd.scheduler.scheduler import Scheduler
 from jobsd.supervisor.children import EXIT_CONFIGURATION, ChildSpec
+from jobsd.supervisor.hooks import HooksProcess
 from jobsd.supervisor.monitor.monitor import Monitor
 from jobsd.worker.worker import Worker
 
@@ -37,6 +40,8 @@ if TYPE_CHECKING:
     from jobsd.processes.board import Board
     from jobsd.processes.process import Context
 
+    from .rehearsal import Rehearsed
+
 
 @dataclass(frozen=True, slots=True)
 class Assembly:
@@ -51,10 +56,12 @@ class Assembly:
         import_shipped_jobs()
         import_module("jobsd.face")
 
-    def specs(self) -> list[ChildSpec]:
+    def specs(self, board: Board) -> list[ChildSpec]:
         """Return them, the monitor first: the rows of the others name its supervisor."""
         options, only = self.options, self.options.only
         specs = [ChildSpec("monitor", 1, self._monitor)]
+        if board.hook_line is not None:
+            specs.append(ChildSpec("hooks", 1, self._hooks(board.hook_line)))
         if "dispatcher" in only:
             specs += [
                 ChildSpec("dispatcher", 1, self._dispatcher(each))
@@ -83,6 +90,15 @@ class Assembly:
         if self.database.server is not None:
             keep_running(self.database.server, context.board)
         return Monitor(context, self.database.target, self.options, self.listener).run()
+
+    def _hooks(self, line: HookLine) -> Callable[[Context], int]:
+        def start(context: Context) -> int:
+            self._begin("hooks", context)
+            if not self._load_jobs():
+                return EXIT_CONFIGURATION
+            return process.run(HooksProcess(context, line), context)
+
+        return start
 
     def _dispatcher(self, options: DispatcherOptions) -> Callable[[Context], int]:
         def start(context: Context) -> int:
@@ -127,6 +143,8 @@ class Assembly:
 
     def _begin(self, kind: str, context: Context) -> None:
         self._log(kind, context.name, context.slot.count_dropped_lines)
+        if kind in WITH_MODULES and context.board.hook_line is not None:
+            context.board.hook_line.end_forwarding()
         client.configure(client=client.Client(self.database.target))
 
     def _log(self, kind: str, name: str, count: Callable[[int], None]) -> None:
@@ -141,6 +159,17 @@ class Assembly:
             emit("process.crashed", error=error.__cause__ or error, module=error.module)
             return False
         return True
+
+
+def hook_line(rehearsed: Rehearsed) -> HookLine | None:
+    """Return the way to the hooks process, when there are hooks that only it can call."""
+    elsewhere = {f"on_{kind}" for kind in WITH_MODULES}
+    moments = {each for each in rehearsed.hooks if each.rpartition("_")[0] not in elsewhere}
+    if not moments and not rehearsed.events:
+        return None
+    line = HookLine(frozenset(moments), rehearsed.events)
+    line.begin_forwarding()
+    return line
 
 
 def _bind(job: CurrentJob) -> bind_job:

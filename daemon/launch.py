@@ -21,7 +21,7 @@ from jobsd.processes.board import Board
 from jobsd.processes.registry import new_name
 from jobsd.supervisor.supervisor import Hooks, Supervisor
 
-from .assembly import Assembly
+from .assembly import Assembly, hook_line
 from .exits import DONE
 from .listener import listen
 from .once import in_child
@@ -62,8 +62,10 @@ def launch(options: Options, environ: Mapping[str, str], read: Callable[[], Opti
         for warning in options.warnings:
             emit("configuration.warning", warning=warning)
         assembly = Assembly(options, found, listen(options.monitor))
-        if faults := rehearse(options):
-            raise ConfigurationError(faults)
+        rehearsed = rehearse(options)
+        if rehearsed.faults:
+            raise ConfigurationError(rehearsed.faults)
+        board.hook_line = hook_line(rehearsed)
         # Taken before the server is started, so that no other supervisor stops it meanwhile.
         share = found.server.hold() if found.server else None
         status = in_child(lambda: _prepare(found))
@@ -92,11 +94,11 @@ def _supervisor(
         changes = _unchangeable(assembly.options, fresh.options)
         for warning in (*fresh.options.warnings, *changes):
             emit("configuration.warning", warning=warning)
-        return fresh.specs()
+        return fresh.specs(board)
 
     readiness = Readiness(environ)
     return Supervisor(
-        assembly.specs(),
+        assembly.specs(board),
         assembly.options.supervisor,
         board,
         hooks=Hooks(reload=reload, notify=readiness.notify, watchdog_s=readiness.watchdog_s),

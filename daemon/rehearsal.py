@@ -14,12 +14,13 @@ import re
 import sys
 import tempfile
 import traceback
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
 from jobsd.configuration.files import UnreadableError, read_source
 from jobsd.configuration.source import Place
 from jobsd.errors import Error, Fault
+from jobsd.instruments import hooks
 from jobsd.jobs import registry
 from jobsd.recurring.command import parse_command
 from jobsd.recurring.command_job import find_function
@@ -36,12 +37,22 @@ if TYPE_CHECKING:
 _FRAMES_MAX = 10
 
 
-def rehearse(options: Options) -> tuple[Fault, ...]:
-    """Return what is wrong with the modules and the recurring tasks, found out in a child."""
+@dataclass(frozen=True, slots=True)
+class Rehearsed:
+    """What is wrong with the modules, and which moments and events they have hooks for."""
+
+    faults: tuple[Fault, ...]
+    hooks: frozenset[str] = frozenset()
+    events: frozenset[str] = frozenset()
+
+
+def rehearse(options: Options) -> Rehearsed:
+    """Find out in a child what the modules and the recurring tasks come to."""
     with tempfile.TemporaryFile("w+", encoding="utf-8") as told:
 
         def work() -> int:
-            json.dump([asdict(fault) for fault in faults(options)], told)
+            found = [asdict(fault) for fault in faults(options)]
+            json.dump([found, list(hooks.registered()), list(hooks.heard())], told)
             told.flush()
             return 0
 
@@ -50,8 +61,12 @@ def rehearse(options: Options) -> tuple[Fault, ...]:
         found = told.read()
     if status != 0 or not found:
         names = ", ".join(options.imports)
-        return (Fault(f"importing {names} has ended the process, with status {status}"),)
-    return tuple(Fault(**fault) for fault in json.loads(found))
+        fault = Fault(f"importing {names} has ended the process, with status {status}")
+        return Rehearsed((fault,))
+    wrong, moments, events = json.loads(found)
+    return Rehearsed(
+        tuple(Fault(**fault) for fault in wrong), frozenset(moments), frozenset(events)
+    )
 
 
 def faults(options: Options) -> list[Fault]:

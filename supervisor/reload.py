@@ -30,7 +30,7 @@ SETTLE_S = 0.1
 """A burst of HUPs is one reload: it begins when none has come for so long."""
 
 # Who runs jobs goes first, so that none is enqueued for code that no worker has yet.
-_ORDER = ("worker", "dispatcher", "scheduler", "monitor")
+_ORDER = ("worker", "dispatcher", "scheduler", "hooks", "monitor")
 
 
 class Reload:

@@ -33,6 +33,8 @@ AT_ONCE_S = 0.5
 """What the monitor has for its last words, when there is time and when there is none."""
 
 _BELOW = ("worker", "dispatcher", "scheduler")
+_HOOKS = "hooks"
+"""Ends after the monitor, by itself: see `own_moments`."""
 
 
 class Stop:
@@ -62,6 +64,8 @@ class Stop:
             return
         self._at_once = True
         self._dismiss(signal.SIGQUIT, now + QUIT_S)
+        for child in self._crew.of(_HOOKS):
+            child.dismiss("stop", now + QUIT_S, signal.SIGQUIT)
         if self._end is not None:
             self._end = min(self._end, now + AT_ONCE_S)
             self._dismiss_monitor(self._end)

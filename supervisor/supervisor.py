@@ -27,6 +27,7 @@ from .crew import Crew
 from .fork import Fork, freeze
 from .kernel import adopt_orphans
 from .memory import MemoryKills
+from .own_moments import OwnMoments
 from .reload import Reload
 from .report import Report
 from .scale import add_worker, remove_worker
@@ -100,6 +101,7 @@ class Supervisor:
         self._succession = Succession(self._crew, options.shutdown_timeout_s)
         self._reload = Reload(board, self._crew, self._succession, hooks.reload, hooks.notify)
         self._report = Report(board, self._crew, hooks.notify, hooks.watchdog_s)
+        self._moments = OwnMoments(board, self._crew)
         self._stop: Stop | None = None
         self._interrupted = False
         self._exit_status = 0
@@ -140,6 +142,7 @@ class Supervisor:
 
     def _tend(self, now: float) -> None:
         """Keep the tree as it is to be."""
+        self._moments.look()
         self._watch.look(self._crew.living.values(), now)
         self._crew.kill_overdue(now)
         self._replace_the_lost(now)
@@ -155,7 +158,7 @@ class Supervisor:
             self._watch.look(self._crew.living.values(), now)
             if self._crew.living or self._board.dead():
                 self._crew.fill(lambda: False, "monitor")
-        if not stop.go_on(now):
+        if not stop.go_on(now) or not self._moments.over(now):
             return False
         stop.finish()
         return True
@@ -217,11 +220,12 @@ class Supervisor:
         now = monotonic()
         if self._stop is None:
             drain_s = 0.0 if at_once else self._options.shutdown_timeout_s
-            extend_us = int((drain_s + 2) * 1e6)
+            extend_us = int((drain_s + 2 + self._moments.last_s) * 1e6)
             self._hooks.notify(f"STOPPING=1\nEXTEND_TIMEOUT_USEC={extend_us}")
             self._tell("supervisor.stopping", at_once=at_once)
             self._stop = Stop(self._board, self._crew, self._strangers)
             if not at_once:
+                self._moments.stop()
                 self._stop.begin(now, drain_s)
         if at_once:
             self._stop.hasten(now)
@@ -249,7 +253,7 @@ class Supervisor:
         now = monotonic()
         dues = [self._crew.next_due(now), self._report.next_due()]
         if self._stop is not None:
-            dues.append(self._stop.next_due())
+            dues += [self._stop.next_due(), self._moments.next_due()]
         else:
             dues += [self._reload.due or float("inf"), self._succession.next_due()]
         rests = [REST_MAX_S, self._options.hang_timeout_s / 4, self._crew.boot_rest_s()]

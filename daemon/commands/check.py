@@ -61,4 +61,4 @@ def _examine(flags: Flags) -> tuple[tuple[Fault, ...], tuple[str, ...]]:
     examined = examine(project_root(Path.cwd(), os.environ), os.environ, flags)
     faults, options = examined.faults, examined.options
     # With a module left out that is misspelt, more would be told than is wrong.
-    return faults or rehearse(options), options.warnings
+    return faults or rehearse(options).faults, options.warnings

@@ -8,7 +8,6 @@ TYPE_CHECKING = False  # true for checkers, by its name; `typing` would cost mor
 
 if TYPE_CHECKING:
     from jobsd.errors import (
-        AfterCommitError,
         ArgumentError,
         ConfigurationError,
         DatabaseUnreachableError,
@@ -23,9 +22,31 @@ if TYPE_CHECKING:
         ProcessPrunedError,
         RefusedError,
         SchemaError,
+        ThreadError,
         UnknownJobError,
     )
     from jobsd.heartbeat import HeartbeatJob, HeartbeatLog, health_status
+    from jobsd.instruments.event_list import Event
+    from jobsd.instruments.hooks import (
+        Process,
+        on_dispatcher_exit,
+        on_dispatcher_start,
+        on_dispatcher_stop,
+        on_event,
+        on_exit,
+        on_monitor_exit,
+        on_monitor_start,
+        on_monitor_stop,
+        on_scheduler_exit,
+        on_scheduler_start,
+        on_scheduler_stop,
+        on_start,
+        on_stop,
+        on_thread_error,
+        on_worker_exit,
+        on_worker_start,
+        on_worker_stop,
+    )
     from jobsd.jobs import queues
     from jobsd.jobs.arguments import argument_type
     from jobsd.jobs.bulk import EnqueuedJobs
@@ -51,7 +72,6 @@ else:
 
 
 __all__ = [
-    "AfterCommitError",
     "ArgumentError",
     "ConfigurationError",
     "CurrentJob",
@@ -62,6 +82,7 @@ __all__ = [
     "EnqueuedJob",
     "EnqueuedJobs",
     "Error",
+    "Event",
     "FunctionJob",
     "HeartbeatJob",
     "HeartbeatLog",
@@ -69,6 +90,7 @@ __all__ = [
     "Limit",
     "LimitError",
     "NotFoundError",
+    "Process",
     "ProcessError",
     "ProcessExitError",
     "ProcessMissingError",
@@ -78,6 +100,7 @@ __all__ = [
     "Retry",
     "SchemaError",
     "Snooze",
+    "ThreadError",
     "UnknownJobError",
     "argument_type",
     "clear_finished_in_batches",
@@ -88,6 +111,23 @@ __all__ = [
     "exponential",
     "health_status",
     "job",
+    "on_dispatcher_exit",
+    "on_dispatcher_start",
+    "on_dispatcher_stop",
+    "on_event",
+    "on_exit",
+    "on_monitor_exit",
+    "on_monitor_start",
+    "on_monitor_stop",
+    "on_scheduler_exit",
+    "on_scheduler_start",
+    "on_scheduler_stop",
+    "on_start",
+    "on_stop",
+    "on_thread_error",
+    "on_worker_exit",
+    "on_worker_start",
+    "on_worker_stop",
     "queues",
     "stopping",
 ]

@@ -18,12 +18,20 @@ if TYPE_CHECKING:
 
 _NAMES = {
     "errors": (
-        "AfterCommitError"
-        " ArgumentError ConfigurationError DatabaseUnreachableError EmbeddedServerError"
+        "ArgumentError ConfigurationError DatabaseUnreachableError EmbeddedServerError"
         " EnqueueError Error LimitError NotFoundError ProcessError ProcessExitError"
-        " ProcessMissingError ProcessPrunedError RefusedError SchemaError UnknownJobError"
+        " ProcessMissingError ProcessPrunedError RefusedError SchemaError ThreadError"
+        " UnknownJobError"
     ),
     "heartbeat": "HeartbeatJob HeartbeatLog health_status",
+    "instruments.event_list": "Event",
+    "instruments.hooks": (
+        "Process on_event on_thread_error on_start on_stop on_exit"
+        " on_worker_start on_worker_stop on_worker_exit"
+        " on_dispatcher_start on_dispatcher_stop on_dispatcher_exit"
+        " on_scheduler_start on_scheduler_stop on_scheduler_exit"
+        " on_monitor_start on_monitor_stop on_monitor_exit"
+    ),
     "jobs.arguments": "argument_type",
     "jobs.client": "configure enqueue_many",
     "jobs.current": "CurrentJob current_job stopping",

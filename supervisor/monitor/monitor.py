@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING
 
 from jobsd.clock import monotonic
 from jobsd.instruments.events import emit
+from jobsd.processes.moments import Moments
 from jobsd.processes.process import ORPHAN_S, REST_MAX_S
 from jobsd.processes.slot import UP
 from jobsd.processes.title import set_title
@@ -61,6 +62,7 @@ class Monitor:
         self._board = context.board
         self._has_supervisor = context.lifeline is not None
         self._stopping_since: float | None = None
+        self._moments = Moments(context, "monitor", waits=False)
         self._bind = _address(listener)
         metadata = {"bind": self._bind} if self._bind else {}
         self._rounds = Rounds(context, target, options, metadata)
@@ -78,17 +80,21 @@ class Monitor:
             self._server.start()
         while not self._may_leave():
             self._context.slot.tick()
+            if self._context.slot.row_id:
+                self._moments.start()
             set_title("monitor", self._doing())
             self._nap()
             if not self._thread.is_alive():
                 # An error of our own has ended it, and was told; a successor starts anew.
                 return EXIT_CRASHED
         orphaned = self._is_orphan()
+        self._moments.stop()
         tree_ends = orphaned or bool(self._board.stopping)
         self._rounds.finish(tree_ends=tree_ends, orphaned=orphaned)
         if orphaned:
             self._end_the_others(monotonic() + ALONE_AT_MOST_S)
         self._thread.join(LEAVE_S)
+        self._moments.exit()
         emit("process.stopped")
         return 0
 

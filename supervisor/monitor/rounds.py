@@ -58,6 +58,7 @@ class Rounds:
         metadata: Mapping[str, object],
     ) -> None:
         supervision = options.supervisor
+        self._context = context
         self._board = context.board
         self._own = context.slot
         # The supervisor replaces us when we have not come round for a third of the threshold.
@@ -133,6 +134,7 @@ class Rounds:
                 return REST_MAX_S
             self._membership.register()
             self._registered = True
+            self._context.nap.wake()
         left = self._bury_dead()
         left = self._bury_vanished() or left
         if monotonic() >= self._due:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from . import layouts
 from .bound_job import bind_job
-from .events import listen_from, subscribe
+from .events import subscribe
 from .lean_structlog import structlog
 from .lines import Lines, encode
 from .printed import Printed
@@ -35,12 +35,12 @@ LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40, "critical": 50}
 class _Log:
     """One process's log, for as long as it is configured so."""
 
-    def __init__(self, lines: Lines, sink: Sink) -> None:
+    def __init__(self, lines: Lines, sink: Sink, level: str) -> None:
         self.lines = lines
         self.sink = sink
         self.handler = _Handler(self)
         self._root_level = logging.getLogger().level
-        self._unsubscribe = subscribe(self._tell)
+        self._unsubscribe = subscribe(self._tell, level=level)
 
     def write(self, line: str) -> None:
         """Write a line; after lines that were lost, also how many."""
@@ -136,9 +136,8 @@ def configure(  # noqa: PLR0913 - one call sets up all there is
         line_bytes=sink.line_bytes,
         has_priority=journal_reads(stream, os.environ.get("JOURNAL_STREAM")),
     )
-    log = _Log(lines, sink)
+    log = _Log(lines, sink, level)
     _current.append(log)
-    listen_from(level)
     logging.getLogger().addHandler(log.handler)
     logging.getLogger().setLevel(LEVELS[level])
     _configure_structlog(LEVELS[level])
@@ -160,7 +159,6 @@ def reset() -> None:
     """Tell nothing any more, and leave structlog and `logging` as they were found."""
     while _current:
         _current.pop().close()
-        listen_from("debug")
         structlog.reset_defaults()
 
 

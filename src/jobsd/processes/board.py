@@ -10,9 +10,12 @@ from jobsd.clock import monotonic_ns
 
 from .counters import read_text, write_text
 from .slot import DEAD, FREE, KINDS, REASONS, SLOT_WORDS, TAKEN, UP, Slot
+from .words import Word
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from .hook_line import HookLine
 
 SLOTS_MAX = 256
 _HEAD_WORDS = 512
@@ -21,65 +24,55 @@ _NAME_AT = 128
 _NAME_WORDS = 16
 
 
-class _Word:
-    """One word of the head, as an attribute of the board."""
-
-    def __init__(self, at: int) -> None:
-        self.at = at
-
-    def __get__(self, board: Board, kind: type[Board] | None = None) -> int:
-        return board.head[self.at]
-
-    def __set__(self, board: Board, value: int) -> None:
-        board.head[self.at] = value
-
-
 class Board:
     """The shared memory of one tree: a head, and the slots.
 
     Made by the supervisor before its first fork. Words of the head, with their writers:
     """
 
-    supervisor_pid = _Word(0)
+    supervisor_pid = Word(0)
     """Supervisor: its process id."""
-    supervisor_row = _Word(1)
+    supervisor_row = Word(1)
     """Monitor: the id of the supervisor's row, 0 while there is none."""
-    started_us = _Word(2)
+    started_us = Word(2)
     """Supervisor: when it started, in microseconds since the epoch."""
-    ticked_ns = _Word(3)
+    ticked_ns = Word(3)
     """Supervisor: when its loop last came round, monotonic."""
-    ready = _Word(4)
+    ready = Word(4)
     """Supervisor: 1 once all processes were up together."""
-    stopping = _Word(5)
+    stopping = Word(5)
     """Supervisor: 1 once the tree is to end, 2 once all workers are gone."""
-    dropped_lines = _Word(6)
+    dropped_lines = Word(6)
     """Supervisor: log lines of its own that could not be written."""
-    database_up = _Word(7)
+    database_up = Word(7)
     """Monitor: 1 while its last statement succeeded."""
-    ran_at_start = _Word(8)
+    ran_at_start = Word(8)
     """Scheduler: 1 once the tasks with `run_at_start` were enqueued; before that, negative,
     the instant chosen for these runs in microseconds since the epoch."""
-    monitor_round_ns = _Word(9)
+    monitor_round_ns = Word(9)
     """Monitor: when its database thread last came round, monotonic."""
+
+    hook_line: HookLine | None = None
+    """The pipe to the hooks process, where there is one; set before the first fork."""
 
     def __init__(self) -> None:
         words = _HEAD_WORDS + SLOTS_MAX * SLOT_WORDS
-        self._words: memoryview[int] = memoryview(mmap.mmap(-1, words * 8)).cast("q")
-        self.head: memoryview[int] = self._words[:_HEAD_WORDS]
+        self._memory: memoryview[int] = memoryview(mmap.mmap(-1, words * 8)).cast("q")
+        self.words: memoryview[int] = self._memory[:_HEAD_WORDS]
         self.slots = [Slot(self._slot_words(index), index) for index in range(SLOTS_MAX)]
 
     def _slot_words(self, index: int) -> memoryview[int]:
         start = _HEAD_WORDS + index * SLOT_WORDS
-        return self._words[start : start + SLOT_WORDS]
+        return self._memory[start : start + SLOT_WORDS]
 
     @property
     def supervisor_name(self) -> str:
         """The name of the supervisor, unique in the world. Written by the supervisor."""
-        return read_text(self.head, _NAME_AT, _NAME_WORDS)
+        return read_text(self.words, _NAME_AT, _NAME_WORDS)
 
     @supervisor_name.setter
     def supervisor_name(self, name: str) -> None:
-        write_text(self.head, _NAME_AT, name, _NAME_WORDS)
+        write_text(self.words, _NAME_AT, name, _NAME_WORDS)
 
     def free_slot(self, spare: int = 0) -> Slot | None:
         """Return the first free slot, or None if it would not leave `spare` others free.
@@ -119,11 +112,11 @@ class Board:
         """Yield kind, reason and number of the processes that were replaced."""
         for i, kind in enumerate(KINDS):
             for j, reason in enumerate(REASONS):
-                count = self.head[_RESTARTS_AT + i * len(REASONS) + j]
+                count = self.words[_RESTARTS_AT + i * len(REASONS) + j]
                 if count:
                     yield kind, reason, count
 
     def count_restart(self, kind: str, reason: str) -> None:
         """Add a process that was replaced. Called by the supervisor."""
         at = KINDS.index(kind) * len(REASONS) + REASONS.index(reason)
-        self.head[_RESTARTS_AT + at] += 1
+        self.words[_RESTARTS_AT + at] += 1

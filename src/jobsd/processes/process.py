@@ -19,15 +19,17 @@ from typing import TYPE_CHECKING, Protocol
 
 from psycopg import errors
 
-from jobsd.clock import monotonic
 from jobsd.database.connection import OUTAGES
 from jobsd.instruments.events import emit
 
+from .moments import Moments
 from .nap import Nap
 from .outage import Outage
 from .title import set_title
 
 if TYPE_CHECKING:
+    from types import TracebackType
+
     from .board import Board
     from .slot import Slot
 
@@ -96,6 +98,8 @@ class Context:
     """Readable, at its end, once the supervisor is gone."""
     nap: Nap = field(default_factory=Nap)
     stopping: bool = False
+    orphaned: bool = False
+    """Whether the supervisor is gone, and we have a moment left."""
 
     def request_stop(self) -> None:
         """Ask the process to end. Safe in a signal handler and from any thread."""
@@ -106,6 +110,7 @@ class Context:
 def run(loop: Loop, context: Context) -> int:
     """Run the loop until it is told to stop and has stopped; return the exit status."""
     outage = Outage()
+    moments = Moments(context, loop.kind)
     connected = False
     told = False
     emit("process.started")
@@ -113,11 +118,13 @@ def run(loop: Loop, context: Context) -> int:
         context.slot.tick()
         if context.stopping and not told:
             told = True
+            moments.stop()
             loop.stop()
         try:
             if not connected:
                 loop.connect()
                 connected = True
+                moments.start()
             rest_s = loop.poll()
             outage.over()
         except _WAITED_OUT as error:
@@ -129,6 +136,7 @@ def run(loop: Loop, context: Context) -> int:
         set_title(loop.kind, loop.doing())
         _nap(loop, context, rest_s)
     _say_farewell(loop)
+    moments.exit()
     emit("process.stopped")
     return 0
 
@@ -150,6 +158,7 @@ def _is_orphan(context: Context) -> bool:
 def _follow_supervisor(context: Context) -> None:
     """End soon: the supervisor is gone, and nobody would bury us."""
     context.lifeline = None
+    context.orphaned = True
     context.request_stop()
     # The default action of the alarm ends the process even when no Python code runs.
     signal.signal(signal.SIGALRM, signal.SIG_DFL)
@@ -191,4 +200,14 @@ def _be_terminated(context: Context) -> None:
 
 
 def _report_thread(failure: threading.ExceptHookArgs) -> None:
-    emit("thread.failed", error=failure.exc_value, at=monotonic())
+    thread = failure.thread.name if failure.thread else ""
+    ours = _is_ours(failure.exc_traceback)
+    emit("thread.failed", error=failure.exc_value, thread=thread, ours=ours)
+
+
+def _is_ours(trace: TracebackType | None) -> bool:
+    """Return whether a thread was started to run code of ours: a job may start its own."""
+    while trace is not None and trace.tb_frame.f_globals.get("__name__") == "threading":
+        trace = trace.tb_next
+    module = trace.tb_frame.f_globals.get("__name__", "") if trace else ""
+    return module.startswith("jobsd.") and not module.startswith("jobsd.jobs.")

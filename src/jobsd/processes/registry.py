@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 STATEMENTS = Statements("jobsd.processes", "registry.sql")
 
+_metadata: dict[str, dict[str, Any]] = {}
+
 
 @dataclass(frozen=True, slots=True)
 class ProcessRow:
@@ -80,6 +82,7 @@ def register(  # noqa: PLR0913 - the columns of a row
 ) -> int:
     """Write the row of a process, of this one unless `pid` is given, and return its id."""
     pid = pid or os.getpid()
+    _metadata[name] = metadata
     parameters = {
         "kind": kind,
         "name": name,
@@ -89,6 +92,11 @@ def register(  # noqa: PLR0913 - the columns of a row
         "metadata": json.dumps({**identity(pid), **metadata}),
     }
     return int(session.fetch(STATEMENTS["register"], parameters)[0][0])
+
+
+def metadata_of(name: str) -> dict[str, Any]:
+    """Return what a process that was registered from here says of itself."""
+    return _metadata.get(name, {})
 
 
 def deregister(session: Session, row_id: int) -> bool:

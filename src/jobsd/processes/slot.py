@@ -25,13 +25,14 @@ from typing import TYPE_CHECKING
 from jobsd.clock import monotonic_ns
 
 from .counters import QUEUE_WORDS, QueueCounters, read_text, write_text
+from .words import Word
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
 
 FREE, TAKEN, UP, DEAD = range(4)
 
-KINDS = ("supervisor", "monitor", "dispatcher", "scheduler", "worker")
+KINDS = ("supervisor", "monitor", "dispatcher", "scheduler", "worker", "hooks")
 REASONS = ("exit", "signal", "oom", "hung", "row", "recycled", "reload", "stop")
 """Why a process ended: by itself, by a signal, by the kernel for memory, by us because it
 hung, because its row was gone, because it had done enough, for a reload, for the end."""
@@ -50,7 +51,7 @@ _NAME_AT = 32
 # Words of a slot.
 _STATE, _PID, _STARTED, _TICK, _ROW, _KIND, _STATUS, _DIED, _REASON = range(9)
 _FLAGS, _BUSY, _THREADS, _DROPPED, _ENDED, _RSS, _GENERATION, _UP_SINCE = range(9, 17)
-_SPENT = 17
+_SPENT, _GREETED = 17, 18
 # Of one process: cleared for the next.
 _PASSING = (_PID, _ROW, _STATUS, _DIED, _REASON, _FLAGS, _BUSY, _THREADS, _RSS, _UP_SINCE)
 _ROW_LOST = 1
@@ -125,7 +126,7 @@ class Slot:
     def take(self, kind: str, name: str) -> None:
         """Prepare the slot for a new process, before the fork."""
         words = self.words
-        for at in (*_PASSING, _SPENT, *range(_CELLS_AT, _QUEUES_AT)):
+        for at in (*_PASSING, _SPENT, _GREETED, *range(_CELLS_AT, _QUEUES_AT)):
             words[at] = 0
         words[_ENDED] = 0
         write_text(words, _NAME_AT, name, 16)
@@ -146,6 +147,9 @@ class Slot:
         words[_RSS] = rss_kib
         words[_DIED] = monotonic_ns()
         words[_STATE] = DEAD
+
+    greeted = Word(_GREETED)
+    """Hooks process: 1 once the hooks of the process's start were called."""
 
     # What the monitor writes.
 
@@ -183,15 +187,10 @@ class Slot:
         """The name of the process, unique in the world."""
         return read_text(self.words, _NAME_AT, 16)
 
-    @property
-    def pid(self) -> int:
-        """The process id."""
-        return self.words[_PID]
-
-    @property
-    def row_id(self) -> int:
-        """The id of the process's row, 0 while it is not registered."""
-        return self.words[_ROW]
+    pid = Word(_PID)
+    """The process id."""
+    row_id = Word(_ROW)
+    """The id of the process's row, 0 while it is not registered."""
 
     @property
     def tick_age_s(self) -> float:
@@ -214,20 +213,16 @@ class Slot:
         """Seconds since the process was reaped."""
         return (monotonic_ns() - self.words[_DIED]) / 1e9
 
-    @property
-    def status(self) -> int:
-        """The wait status of the dead process."""
-        return self.words[_STATUS]
+    status = Word(_STATUS)
+    """The wait status of the dead process."""
 
     @property
     def reason(self) -> str:
         """Why the dead process ended: one of REASONS."""
         return REASONS[self.words[_REASON]]
 
-    @property
-    def rss_kib(self) -> int:
-        """The largest resident size that the dead process had."""
-        return self.words[_RSS]
+    rss_kib = Word(_RSS)
+    """The largest resident size that the dead process had."""
 
     @property
     def row_lost(self) -> bool:
@@ -239,20 +234,12 @@ class Slot:
         """Whether the process has done enough and is to be replaced."""
         return bool(self.words[_SPENT])
 
-    @property
-    def busy(self) -> int:
-        """How many threads run a job."""
-        return self.words[_BUSY]
-
-    @property
-    def threads(self) -> int:
-        """How many threads there are for jobs."""
-        return self.words[_THREADS]
-
-    @property
-    def dropped_lines(self) -> int:
-        """Log lines that could not be written, since the board was made."""
-        return self.words[_DROPPED]
+    busy = Word(_BUSY)
+    """How many threads run a job."""
+    threads = Word(_THREADS)
+    """How many threads there are for jobs."""
+    dropped_lines = Word(_DROPPED)
+    """Log lines that could not be written, since the board was made."""
 
     def in_threads(self) -> dict[int, int]:
         """Return thread and job of those that run now, or ran when the process died."""

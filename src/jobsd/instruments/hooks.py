@@ -1,0 +1,226 @@
+"""The functions that an author has called at the moments of processes, and at events.
+
+Registered by decorators in the modules that define jobs. These are imported in workers
+and the scheduler, so there the hooks of these kinds run; those of the supervisor, the
+dispatchers and the monitor run in a process of their own (`jobsd.supervisor.hooks`), which
+is started only when there are any.
+
+Whatever a hook raises is told as `hook.failed`, and changes nothing.
+"""
+
+from __future__ import annotations
+
+import difflib
+import inspect
+import sys
+import threading
+import traceback
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, TypeVar, cast, overload
+
+from jobsd.errors import Error, ThreadError
+
+from . import events
+from .event_list import EVENTS, Event
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+
+FAULTS = frozenset({"process.crashed", "thread.failed"})
+"""The events that tell of our own faults, and now and then of others."""
+
+
+@dataclass(frozen=True, slots=True)
+class Process:
+    """What a hook is told of the process: as the `processes` table has it.
+
+    `id` is that of its row. `metadata` is what the process says of itself: a worker, for
+    example, its queues and threads.
+    """
+
+    kind: str
+    name: str
+    pid: int
+    hostname: str
+    id: int
+    metadata: Mapping[str, object] = field(default_factory=dict[str, object])
+
+
+Hook = TypeVar("Hook", bound="Callable[[Process], object]")
+FaultHook = TypeVar("FaultHook", bound="Callable[[BaseException], object]")
+EventHook = TypeVar("EventHook", bound="Callable[[Event, dict[str, Any]], object]")
+
+_hooks: dict[str, list[Callable[[Process], object]]] = {}
+_heard: set[str] = set()
+_ends: list[Callable[[], None]] = []
+
+
+class Moment:
+    """A decorator: the function is called with a `Process` at this moment of its life.
+
+    Start comes after the process is registered and before it works, stop after it was
+    told to end and before it drains, exit after its row is gone. A process that crashes
+    or is killed has no stop and no exit.
+    """
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def __call__(self, hook: Hook) -> Hook:
+        """Register a function, and return it as it is."""
+        if hook not in _hooks.setdefault(self.name, []):
+            _hooks[self.name].append(hook)
+        return hook
+
+
+on_start = Moment("on_start")
+on_stop = Moment("on_stop")
+on_exit = Moment("on_exit")
+on_worker_start = Moment("on_worker_start")
+on_worker_stop = Moment("on_worker_stop")
+on_worker_exit = Moment("on_worker_exit")
+on_dispatcher_start = Moment("on_dispatcher_start")
+on_dispatcher_stop = Moment("on_dispatcher_stop")
+on_dispatcher_exit = Moment("on_dispatcher_exit")
+on_scheduler_start = Moment("on_scheduler_start")
+on_scheduler_stop = Moment("on_scheduler_stop")
+on_scheduler_exit = Moment("on_scheduler_exit")
+on_monitor_start = Moment("on_monitor_start")
+on_monitor_stop = Moment("on_monitor_stop")
+on_monitor_exit = Moment("on_monitor_exit")
+
+
+def name_of(kind: str, moment: str) -> str:
+    """Return by which name the hooks of a kind of process are registered."""
+    return f"on_{moment}" if kind == "supervisor" else f"on_{kind}_{moment}"
+
+
+def on_thread_error(hook: FaultHook) -> FaultHook:
+    """Have a function called with each error of jobsd's own threads and loops.
+
+    Never with one of a job, or of a thread that a job has started. A decorator.
+    """
+
+    def hear(_event: Event, facts: dict[str, Any]) -> None:
+        error = facts.get("error")
+        if facts.get("ours", True) and "module" not in facts:
+            if isinstance(error, dict):
+                told = cast("dict[str, str]", error)
+                error = ThreadError(told.get("type", ""), told.get("message", ""))
+            if isinstance(error, BaseException):
+                hook(error)
+
+    _subscribe(hook, hear, FAULTS)
+    return hook
+
+
+@overload
+def on_event(hook: EventHook, /) -> EventHook: ...
+@overload
+def on_event(*names: str) -> Callable[[EventHook], EventHook]: ...
+def on_event(*names: Any) -> Any:
+    """Have a function called with each event of these names, or with all: a decorator.
+
+    It is called where the event happens, by the loop or thread to which it happens: it
+    should do little. What it raises is told as `hook.failed`.
+
+    Raises:
+        Error: for a name that is no event's.
+    """
+    if len(names) == 1 and callable(names[0]):
+        return on_event()(names[0])
+    for name in names:
+        if name not in EVENTS:
+            near = difflib.get_close_matches(name, EVENTS, 1)
+            hint = f"; did you mean {near[0]!r}?" if near else ""
+            raise Error(f"there is no event {name!r}{hint}")
+
+    def register(hook: EventHook) -> EventHook:
+        _subscribe(hook, hook, names or EVENTS)
+        return hook
+
+    return register
+
+
+def registered() -> frozenset[str]:
+    """Return the names of the moments that have hooks."""
+    return frozenset(_hooks)
+
+
+def heard() -> frozenset[str]:
+    """Return the names of the events that hooks hear."""
+    return frozenset(_heard)
+
+
+def reset() -> None:
+    """Forget all hooks."""
+    _hooks.clear()
+    _heard.clear()
+    while _ends:
+        _ends.pop()()
+
+
+def call(name: str, process: Process) -> None:
+    """Call the hooks of a moment in their order; never raises."""
+    for hook in _hooks.get(name, ()):
+        try:
+            _run(hook, process)
+        except BaseException as error:  # noqa: BLE001 - sys.exit and the like end the hook only
+            tell_failure(name, error, hook, process.name)
+
+
+def tell_failure(
+    name: str, error: object, hook: object = None, process: str | None = None
+) -> None:
+    """Tell that a hook has failed."""
+    facts: dict[str, object] = {"hook": name, "error": error}
+    if hook is not None:
+        facts["function"] = _name(hook)
+    if process is not None:
+        facts["process"] = process
+    events.emit("hook.failed", **facts)
+
+
+def overdue(thread: threading.Thread, patience_s: float) -> dict[str, str]:
+    """Return the error of hooks that take too long, with where their thread stands."""
+    frames = sys._current_frames()  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
+    frame = frames.get(thread.ident or 0)
+    return {
+        "type": "TimeoutError",
+        "message": f"it still runs after {patience_s:g} s; nobody waits for it any longer",
+        "stack": "".join(traceback.format_stack(frame)) if frame else "",
+    }
+
+
+def _run(hook: Callable[..., object], *arguments: object) -> None:
+    result = hook(*arguments)
+    if inspect.iscoroutine(result):
+        import asyncio  # noqa: PLC0415 - costs 50 ms, which most never need
+
+        asyncio.run(result)
+
+
+def _subscribe(
+    hook: object, call_it: Callable[[Event, dict[str, Any]], object], names: Iterable[str]
+) -> None:
+    mine = threading.local()
+
+    def hear(event: Event, facts: dict[str, Any]) -> None:
+        # What a hook does may be an event, too: that one is not for it.
+        if getattr(mine, "busy", False):
+            return
+        mine.busy = True
+        try:
+            _run(call_it, event, dict(facts))
+        except BaseException as error:  # noqa: BLE001 - as in `call`
+            tell_failure("on_event", error, hook)
+        finally:
+            mine.busy = False
+
+    _ends.append(events.subscribe(hear, names=names, everywhere=True))
+    _heard.update(names)
+
+
+def _name(hook: object) -> str:
+    name = getattr(hook, "__qualname__", type(hook).__qualname__)
+    return f"{getattr(hook, '__module__', '')}.{name}"

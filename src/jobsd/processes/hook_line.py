@@ -1,0 +1,81 @@
+"""The way from processes without the author's modules to the process that has them.
+
+A pipe, made before the first fork: a line of JSON for each call of hooks and each event
+that hooks hear. Lines are short, so each is written whole or not at all, whoever else
+writes; nobody waits when the pipe is full.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import select
+from typing import TYPE_CHECKING, Any, cast
+
+from jobsd.instruments.events import subscribe
+from jobsd.instruments.told_errors import describe
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from jobsd.instruments.events import Event
+
+_LINE_MAX = select.PIPE_BUF
+_TEXT_MAX = 1000
+
+Message = dict[str, Any]
+
+
+class HookLine:
+    """One tree's pipe; `hooks` and `events` are what is called and heard at its other end."""
+
+    def __init__(self, hooks: frozenset[str], events: frozenset[str]) -> None:
+        self.hooks = hooks
+        self.events = events
+        self.reader, self._writer = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        self._rest = b""
+        self._unsubscribe: Callable[[], None] | None = None
+
+    def begin_forwarding(self) -> None:
+        """Send what hooks hear of from here: in the supervisor, before its first fork."""
+        if self.events:
+            self._unsubscribe = subscribe(self.forward, names=self.events)
+
+    def end_forwarding(self) -> None:
+        """Send nothing more: in a child whose hooks hear for themselves."""
+        if self._unsubscribe is not None:
+            self._unsubscribe()
+            self._unsubscribe = None
+
+    def send(self, message: Mapping[str, object]) -> bool:
+        """Send a message; return False when that can't be done now."""
+        line = json.dumps(message, default=str).encode() + b"\n"
+        if len(line) > _LINE_MAX:
+            return False
+        with contextlib.suppress(OSError):
+            return os.write(self._writer, line) == len(line)
+        return False
+
+    def forward(self, event: Event, facts: Mapping[str, object]) -> None:
+        """Send an event; its longest facts are cut, and it is lost when the pipe is full."""
+        told = {name: _short(fact) for name, fact in facts.items()}
+        if not self.send({"event": event.name, "facts": told}):
+            self.send({"event": event.name, "facts": {}})
+
+    def receive(self) -> list[Message]:
+        """Return the messages that have come."""
+        raw = self._rest
+        with contextlib.suppress(BlockingIOError):
+            while more := os.read(self.reader, 65536):
+                raw += more
+        *lines, self._rest = raw.split(b"\n")
+        return [json.loads(line) for line in lines]
+
+
+def _short(fact: object) -> object:
+    if isinstance(fact, BaseException):
+        fact = describe(fact)
+    if isinstance(fact, dict):
+        return {str(key): _short(each) for key, each in cast("Message", fact).items()}
+    return fact[-_TEXT_MAX:] if isinstance(fact, str) else fact

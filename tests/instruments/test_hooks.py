@@ -1,0 +1,214 @@
+"""Functions of the author's, called at moments and at events."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+import jobsd
+from jobsd.errors import Error
+from jobsd.instruments import events, hooks
+from jobsd.instruments.hooks import Process
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from jobsd.instruments.event_list import Event
+
+PROCESS = Process("worker", "worker-1", 42, "web-1", 7)
+
+Told = list[tuple[str, dict[str, Any]]]
+
+
+@pytest.fixture(autouse=True)
+def forget() -> Iterator[None]:
+    """Forget at the end what a test has registered."""
+    yield
+    hooks.reset()
+
+
+@pytest.fixture
+def told() -> Iterator[Told]:
+    """All events, as the log would hear them."""
+    heard: Told = []
+    end = events.subscribe(lambda event, facts: heard.append((event.name, facts)))
+    yield heard
+    end()
+
+
+def test_a_hook_is_called_with_the_process() -> None:
+    called: list[Process] = []
+    jobsd.on_worker_start(called.append)
+
+    hooks.call("on_worker_start", PROCESS)
+
+    assert called == [PROCESS]
+
+
+def test_a_decorated_function_stays_as_it_is() -> None:
+    def hook(process: Process) -> str:
+        return process.name
+
+    assert jobsd.on_exit(hook) is hook
+
+
+def test_hooks_of_a_moment_are_called_in_their_order_each_once() -> None:
+    called: list[int] = []
+
+    def first(_process: Process) -> None:
+        called.append(1)
+
+    def second(_process: Process) -> None:
+        called.append(2)
+
+    jobsd.on_start(first)
+    jobsd.on_start(second)
+    jobsd.on_start(first)
+
+    hooks.call("on_start", PROCESS)
+
+    assert called == [1, 2]
+
+
+def test_a_hook_may_be_a_coroutine() -> None:
+    called: list[Process] = []
+
+    @jobsd.on_worker_stop
+    async def hook(process: Process) -> None:
+        called.append(process)
+
+    hooks.call("on_worker_stop", PROCESS)
+
+    assert called == [PROCESS]
+
+
+@pytest.mark.behaviour(35)
+@pytest.mark.parametrize("error", [ValueError("no"), SystemExit(3), KeyboardInterrupt()])
+def test_what_a_hook_raises_is_told_and_the_next_is_called(
+    error: BaseException, told: Told
+) -> None:
+    called: list[Process] = []
+
+    @jobsd.on_worker_exit
+    def fails(_process: Process) -> None:
+        raise error
+
+    jobsd.on_worker_exit(called.append)
+
+    hooks.call("on_worker_exit", PROCESS)
+
+    name, facts = told[0]
+    assert (name, facts["hook"], facts["error"]) == ("hook.failed", "on_worker_exit", error)
+    assert facts["function"].endswith("fails")
+    assert called == [PROCESS]
+
+
+def test_an_event_hook_hears_the_events_it_names() -> None:
+    heard: list[tuple[str, dict[str, Any]]] = []
+
+    @jobsd.on_event("job.failed", "process.replaced")
+    def hear(event: Event, facts: dict[str, Any]) -> None:
+        heard.append((event.name, facts))
+
+    events.emit("job.failed", job_id=1)
+    events.emit("job.finished", job_id=2)
+
+    assert heard == [("job.failed", {"job_id": 1})]
+
+
+def test_an_event_hook_without_names_hears_all_whatever_the_log_tells() -> None:
+    heard: list[str] = []
+    end = events.subscribe(lambda _event, _facts: None, level="error")
+
+    @jobsd.on_event
+    def hear(event: Event, _facts: dict[str, Any]) -> None:
+        heard.append(event.name)
+
+    events.emit("job.started", job_id=1)
+
+    end()
+    assert heard == ["job.started"]
+
+
+def test_a_misspelt_event_is_refused_with_the_nearest() -> None:
+    with pytest.raises(Error, match=r"no event 'job.fail'; did you mean 'job.failed'"):
+        jobsd.on_event("job.fail")
+
+
+def test_an_event_hook_that_raises_is_told_once(told: Told) -> None:
+    @jobsd.on_event()
+    def fails(event: Event, _facts: dict[str, Any]) -> None:
+        raise ValueError(event.name)
+
+    events.emit("job.started", job_id=1)
+
+    assert [name for name, _ in told] == ["job.started", "hook.failed"]
+
+
+def test_what_an_event_hook_does_to_the_facts_nobody_else_sees(told: Told) -> None:
+    @jobsd.on_event("job.started")
+    def spoil(_event: Event, facts: dict[str, Any]) -> None:
+        facts.clear()
+
+    events.emit("job.started", job_id=1)
+    events.emit("job.started", job_id=2)
+
+    assert [facts for _, facts in told] == [{"job_id": 1}, {"job_id": 2}]
+
+
+def test_errors_of_our_own_threads_and_loops_are_heard() -> None:
+    heard: list[BaseException] = []
+    jobsd.on_thread_error(heard.append)
+    error = ZeroDivisionError()
+
+    events.emit("process.crashed", error=error)
+    events.emit("thread.failed", error=error, thread="rounds", ours=True)
+
+    assert heard == [error, error]
+
+
+@pytest.mark.parametrize(
+    ("event", "facts"),
+    [
+        ("job.failed", {"job_id": 1}),
+        ("thread.failed", {"thread": "of a job", "ours": False}),
+        ("process.crashed", {"module": "app"}),
+    ],
+)
+def test_errors_of_others_are_not(event: str, facts: dict[str, Any]) -> None:
+    heard: list[BaseException] = []
+    jobsd.on_thread_error(heard.append)
+
+    events.emit(event, error=ZeroDivisionError(), **facts)
+
+    assert heard == []
+
+
+def test_an_error_from_another_process_keeps_its_type_and_message() -> None:
+    heard: list[BaseException] = []
+    jobsd.on_thread_error(heard.append)
+
+    events.pass_on("thread.failed", {"error": {"type": "KeyError", "message": "'x'"}})
+
+    assert [(type(each), str(each)) for each in heard] == [(jobsd.ThreadError, "KeyError: 'x'")]
+
+
+def test_what_another_process_passes_on_is_not_told_again(told: Told) -> None:
+    events.pass_on("process.replaced", {})
+
+    assert told == []
+
+
+def test_where_a_hook_hangs_is_told() -> None:
+    release = threading.Event()
+    thread = threading.Thread(target=release.wait)
+    thread.start()
+
+    error = hooks.overdue(thread, 2.0)
+
+    release.set()
+    thread.join()
+    assert error["message"].startswith("it still runs after 2 s")
+    assert "in wait" in error["stack"]
