@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from jobsd.instruments import hooks
 from jobsd.instruments.hooks import Process
-from jobsd.processes import registry
+from jobsd.machine import hostname
 from jobsd.processes.moments import CALL_S, END_S
 
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ class OwnMoments:
             "supervisor",
             self._board.supervisor_name,
             os.getpid(),
-            registry.hostname(),
+            hostname(),
             self._row_id,
         )
         if not line.send({"hook": name, "process": asdict(me)}):

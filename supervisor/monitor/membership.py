@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING
 
 from jobsd.instruments.events import emit
+from jobsd.machine import hostname
 from jobsd.processes import registry
 from jobsd.processes.slot import FREE, TAKEN, UP
 
@@ -119,7 +119,7 @@ def supervisor_name(board: Board) -> str:
     if board.supervisor_name:
         return board.supervisor_name
     started = registry.start_time(board.supervisor_pid)
-    return f"supervisor-{os.uname().nodename}-{board.supervisor_pid}-{started}"
+    return f"supervisor-{hostname()}-{board.supervisor_pid}-{started}"
 
 
 def _tell_lost(kind: str, name: str, row_id: int) -> None:

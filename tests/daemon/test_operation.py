@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from jobsd.daemon.liveness import life
+from jobsd.machine import hostname
 from jobsd.processes import registry
 from system.tree import COMMAND, wait_for
 
@@ -121,7 +122,7 @@ def test_ps_lists_the_processes_table(run: Commands, session: Session) -> None:
 
     [row] = run.rows("ps")
     assert row[:3] == [str(worker), "worker", "worker-1"]
-    assert row[4] == registry.hostname()
+    assert row[4] == hostname()
     assert float(row[5]) < 60
     assert json.loads(row[6]) == {"queues": "*", "threads": 3}
     [shown] = run.json("ps")

@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 import logging
 import os
-import socket
 from typing import TYPE_CHECKING
 
 from jobsd.jobs.client import default_client
 from jobsd.jobs.definition import Job
+from jobsd.machine import hostname
 
 from .log import beat
 
@@ -30,7 +30,7 @@ class HeartbeatJob(Job):
         """Write one row to `heartbeat_logs` and one line to the log."""
         environment = os.environ.get("JOBSD_ENV") or "development"
         with default_client().session() as session:
-            row = beat(session, environment, socket.gethostname())
+            row = beat(session, environment, hostname())
         _logger.info("%s", line(row))
 
 

@@ -10,6 +10,8 @@ import os
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, cast
 
+from jobsd.machine import hostname
+
 from .bound_job import bound_job
 from .layouts import Facts, shown
 from .redaction import redact
@@ -41,7 +43,7 @@ class Lines:
             "pid": os.getpid(),
             "process_kind": kind,
             "process_name": name,
-            "hostname": os.uname().nodename,
+            "hostname": hostname(),
         }
 
     def line(self, level: str, event: object, logger: str, facts: Facts, at: float = 0) -> str:

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 from jobsd.clock import monotonic
 from jobsd.instruments import hooks
 from jobsd.instruments.hooks import Process
+from jobsd.machine import hostname
 
 from . import registry
 
@@ -105,7 +106,7 @@ class Moments:
             self._kind,
             context.name,
             context.slot.pid,
-            registry.hostname(),
+            hostname(),
             self._row_id,
             registry.metadata_of(context.name),
         )

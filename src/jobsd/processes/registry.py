@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 import os
 import secrets
-import socket
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from jobsd.database.statements import Statements
+from jobsd.machine import hostname
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -41,11 +41,6 @@ class ProcessRow:
 def new_name(kind: str) -> str:
     """Return a name for a process that no other process has."""
     return f"{kind}-{secrets.token_hex(6)}"
-
-
-def hostname() -> str:
-    """Return the machine's name, as its processes' rows and heartbeats bear it."""
-    return socket.gethostname()
 
 
 def identity(pid: int) -> dict[str, str]:

@@ -1,0 +1,52 @@
+"""The rows of processes."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+
+from jobsd.processes import registry
+
+if TYPE_CHECKING:
+    from jobsd.database.connection import Session, Target
+
+REGISTER = """
+import socket, sys
+from jobsd.database.connection import Session, Target
+from jobsd.processes import registry
+url, name = sys.argv[1:]
+socket.sethostname(bytes.fromhex(name))
+session = Session(Target(url), "jobsd test")
+registry.register(session, kind="worker", name="odd", supervisor_id=0, metadata={})
+"""
+UNSHARE = ["unshare", "--user", "--map-root-user", "--uts"]
+
+
+@pytest.mark.behaviour(16)
+@pytest.mark.parametrize(
+    ("name", "stored"),
+    [
+        ("wörker-„1“-🛠".encode(), "wörker-„1“-🛠"),
+        (b"it's %s {0} \\ <b>", "it's %s {0} \\ <b>"),
+        (b"caf\xe9", "caf\\xe9"),
+    ],
+    ids=["not ASCII", "not plain", "not UTF-8"],
+)
+def test_a_host_name_is_stored_whatever_its_characters(
+    target: Target, session: Session, name: bytes, stored: str
+) -> None:
+    if (
+        shutil.which("unshare") is None
+        or subprocess.run([*UNSHARE, "true"], check=False).returncode
+    ):
+        pytest.skip("a host name of one's own is not to be had here")
+
+    subprocess.run(
+        [*UNSHARE, sys.executable, "-c", REGISTER, target.url, name.hex()], check=True
+    )
+
+    assert [row.hostname for row in registry.processes(session)] == [stored]
