@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 LONGEST_NAME = 255  # bytes
-LONGEST_IDENTIFIER = 63  # bytes, PostgreSQL's
+LONGEST_IDENTIFIER = 56  # bytes; quoted and with .wake behind it, it names a channel: 63
 
 _MODULE = re.compile(r"[^\W\d]\w*(?:\.[^\W\d]\w*)*")
 _IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")

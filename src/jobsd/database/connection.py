@@ -105,8 +105,7 @@ class Session:
         parameters: Mapping[str, Any] | Sequence[Any] | None = None,
     ) -> list[tuple[Any, ...]]:
         """Run one statement and return its rows: one round trip, one commit."""
-        sql = statement.render(self.target.schema)
-        cursor = self.connection.execute(sql, parameters)
+        cursor = self._execute(self.connection.cursor(), statement, parameters)
         return cursor.fetchall() if cursor.description else []
 
     def fetch_together(
@@ -120,7 +119,7 @@ class Session:
         connection = self.connection
         with connection.pipeline():
             cursors = [
-                connection.cursor().execute(statement.render(self.target.schema), parameters)
+                self._execute(connection.cursor(), statement, parameters)
                 for statement, parameters in statements
             ]
         return [cursor.fetchall() if cursor.description else [] for cursor in cursors]
@@ -149,6 +148,15 @@ class Session:
         if connection is not None:
             with contextlib.suppress(psycopg.Error, OSError):
                 connection.close()
+
+    def _execute(
+        self,
+        cursor: psycopg.Cursor[tuple[Any, ...]],
+        statement: Statement,
+        parameters: Mapping[str, Any] | Sequence[Any] | None,
+    ) -> psycopg.Cursor[tuple[Any, ...]]:
+        rendered = statement.render(self.target.schema)
+        return cursor.execute(rendered, parameters if statement.has_placeholders else None)
 
     def _connect(self) -> Wire:
         connection = open_wire(self.target.url, self.name, self.deadline_s)

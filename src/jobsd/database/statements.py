@@ -4,6 +4,10 @@ A file lies beside the module that speaks it. A statement begins with a comment 
 form `-- name: what it does` and ends with a semicolon. Tables are written `jobsd.name`;
 `Statement.render` puts the configured schema in its place, once for each schema, since a
 `search_path` does not survive a transaction pooler.
+
+A schema may have any name that PostgreSQL knows. So it is quoted, and where it stands in a
+text in quotes, in a function's body between `$$`, or beside placeholders, what would end
+these is written otherwise. In comments nothing is put in.
 """
 
 from __future__ import annotations
@@ -17,11 +21,14 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-SCHEMA_BYTES_MAX = 48
-"""Longer names would not leave room for the channel's name, whose limit is 63 bytes."""
+CHANNEL_BYTES_MAX = 63
+"""PostgreSQL's limit. The channel has the schema's name in it, quoted, and six bytes more."""
 
 _HEAD = re.compile(r"^-- ([a-z][a-z0-9_]*): ", re.MULTILINE)
 _TABLE = re.compile(r"\bjobsd\.(?=[a-z])")
+# Of what begins first the end is looked for: an apostrophe in a comment opens no text.
+_PARTS = re.compile(r"(?P<comment>--[^\n]*)|(?P<text>'(?:[^']|'')*')|(?P<body>\$\$)|[^-'$]+|.")
+_PLACEHOLDER = re.compile(r"%(?:\(\w+\))?[sbt%]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +37,11 @@ class Statement:
 
     name: str
     text: str
+
+    @property
+    def has_placeholders(self) -> bool:
+        """Whether it takes parameters: only then a percent sign is one of psycopg's."""
+        return _has_placeholders(self.text)
 
     def render(self, schema: str) -> bytes:
         """Return the statement for this schema."""
@@ -66,8 +78,15 @@ def quote_identifier(name: str) -> str:
 
 
 def channel(schema: str) -> str:
-    """Return the notification channel of the queue that lives in this schema."""
-    return _render("jobsd.wake", schema).decode()
+    """Return the notification channel of the queue that lives in this schema.
+
+    Raises:
+        ValueError: when PostgreSQL can have no such schema, or no such channel.
+    """
+    name = f"{quote_identifier(schema)}.wake"
+    if not schema or "\0" in schema or len(name.encode()) > CHANNEL_BYTES_MAX:
+        raise ValueError(f"{schema!r} can't be the schema: it is empty, too long, or has a NUL")
+    return name
 
 
 def _split(text: str) -> Iterator[Statement]:
@@ -86,6 +105,30 @@ def _opens(text: str, position: int) -> bool:
 
 
 @cache
+def _has_placeholders(text: str) -> bool:
+    return _PLACEHOLDER.search(text) is not None
+
+
+@cache
 def _render(text: str, schema: str) -> bytes:
+    channel(schema)  # refuses what can't be one
     quoted = quote_identifier(schema)
-    return _TABLE.sub(lambda _: f"{quoted}.", text).encode()
+    if _has_placeholders(text):
+        quoted = quoted.replace("%", "%%")
+    delimiter = _delimiter(schema)
+
+    def put_in(part: re.Match[str]) -> str:
+        if part["comment"]:
+            return part[0]
+        if part["body"]:
+            return delimiter
+        name = quoted.replace("'", "''") if part["text"] else quoted
+        return _TABLE.sub(lambda _: f"{name}.", part[0])
+
+    return _PARTS.sub(put_in, text).encode()
+
+
+def _delimiter(schema: str) -> str:
+    """Return what begins and ends a function's body in which the schema's name stands."""
+    names = ("$body$", *(f"$body{number}$" for number in range(len(schema))))
+    return next(name for name in names if name not in schema)
