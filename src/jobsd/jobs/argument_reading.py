@@ -6,7 +6,7 @@ import base64
 import dataclasses
 import enum
 from datetime import date, datetime, time, timedelta
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any, TypeGuard
 from uuid import UUID
 from zoneinfo import ZoneInfo
@@ -55,7 +55,8 @@ def _read_tagged(tag: str, held: Any, depth: int) -> Any:  # noqa: ANN401
         return reader(held, depth + 1)
     except ArgumentError:
         raise
-    except (ValueError, TypeError, KeyError, AttributeError, InvalidOperation) as error:
+    except Exception as error:
+        # Whatever a forged value makes the type raise, or the author's own class.
         raise ArgumentError(f"the arguments hold a {tag} that is none: {error}") from error
 
 
@@ -63,8 +64,26 @@ def _read_datetime(held: Any, depth: int) -> datetime:  # noqa: ANN401
     del depth
     if isinstance(held, str):
         return datetime.fromisoformat(held)
-    text, zone = held
-    return datetime.fromisoformat(text).astimezone(ZoneInfo(zone))
+    text, name, *folded = held
+    moment = datetime.fromisoformat(text).replace(fold=len(folded))
+    if name is None:
+        return moment
+    zone = ZoneInfo(name)
+    # The clock's time stays what it was, which may be one that the zone skips.
+    for fold in (moment.fold, 1 - moment.fold):
+        local = moment.replace(tzinfo=zone, fold=fold)
+        if local.utcoffset() == moment.utcoffset():
+            return local
+    # The zone has got other rules since then: the moment stays.
+    return moment.astimezone(zone)
+
+
+def _read_time(held: Any, depth: int) -> time:  # noqa: ANN401
+    del depth
+    if isinstance(held, str):
+        return time.fromisoformat(held)
+    text, fold = held
+    return time.fromisoformat(text).replace(fold=fold)
 
 
 def _read_enum(held: Any, depth: int) -> enum.Enum:  # noqa: ANN401
@@ -73,7 +92,7 @@ def _read_enum(held: Any, depth: int) -> enum.Enum:  # noqa: ANN401
     kind = _registered(name)
     if not issubclass(kind, enum.Enum):
         raise ArgumentError(f"{name!r} is no enumeration")
-    return kind[member]
+    return kind(member) if issubclass(kind, enum.Flag) else kind[member]
 
 
 def _read_dataclass(held: Any, depth: int) -> Any:  # noqa: ANN401
@@ -108,7 +127,7 @@ _READERS: dict[str, Callable[[Any, int], Any]] = {
     "$dict": lambda held, depth: {read(k, depth): read(v, depth) for k, v in held},
     "$datetime": _read_datetime,
     "$date": lambda held, _depth: date.fromisoformat(held),
-    "$time": lambda held, _depth: time.fromisoformat(held),
+    "$time": _read_time,
     "$timedelta": lambda held, _depth: timedelta(*held),
     "$decimal": lambda held, _depth: Decimal(held),
     "$uuid": lambda held, _depth: UUID(held),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import enum
+import inspect
 from typing import Any, TypeVar
 
 from jobsd.errors import ArgumentError
@@ -19,11 +20,14 @@ def argument_type(kind: type[_T], *, name: str | None = None) -> type[_T]:
     `name` is what is stored; without it, the class's module and name.
 
     Raises:
-        ArgumentError: for any other class, and for a name that another class has.
+        ArgumentError: for any other class, for one whose making needs what its fields do
+            not keep, and for a name that another class has.
     """
     allowed = issubclass(kind, enum.Enum) or dataclasses.is_dataclass(kind)
     if not allowed:
         raise ArgumentError(f"{kind.__qualname__} is neither an enumeration nor a dataclass")
+    if needed := _not_kept(kind):
+        raise ArgumentError(f"{kind.__qualname__} can't be made from its fields: {needed}")
     name = name or f"{kind.__module__}.{kind.__qualname__}"
     known = _types.get(name, kind)
     if (known.__module__, known.__qualname__) != (kind.__module__, kind.__qualname__):
@@ -40,3 +44,17 @@ def name_of(kind: type[Any]) -> str | None:
 def of_name(name: str) -> type[Any] | None:
     """Return the class that is registered under a name, or None."""
     return _types.get(name)
+
+
+def _not_kept(kind: type[Any]) -> str:
+    """Return what the making of a dataclass needs that is no field of it."""
+    if not dataclasses.is_dataclass(kind):
+        return ""
+    kept = {field.name for field in dataclasses.fields(kind) if field.init}
+    return ", ".join(
+        f"{name!r} is needed"
+        for name, parameter in inspect.signature(kind).parameters.items()
+        if parameter.default is parameter.empty
+        and parameter.kind not in {parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD}
+        and name not in kept
+    )

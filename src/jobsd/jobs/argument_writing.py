@@ -20,25 +20,34 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
 DEPTH_MAX = 100
+INT_BITS_MAX = 14_000
+"""Python reads no longer numbers from text, lest somebody keeps it busy with one."""
+
+_SMALL = 2**63
+
+Where = str | tuple["Where", object]
+"""Where a value stands: an argument, or a step into what holds it. Text only when told."""
 
 
-def write(value: Any, where: str, depth: int = 0) -> Any:  # noqa: ANN401 - any argument
+def write(value: Any, where: Where, depth: int = 0) -> Any:  # noqa: ANN401 - any argument
     """Return a value as JSON has it.
 
     Raises:
         ArgumentError: naming `where` the value stands that can't be written.
     """
-    if value is None or value is True or value is False or type(value) is int:
+    if value is None or value is True or value is False:
+        return value
+    kind = _kind(value)
+    if kind is int and -_SMALL < value < _SMALL:
         return value
     if depth > DEPTH_MAX:
-        raise ArgumentError(f"{where} is nested deeper than {DEPTH_MAX} levels, or in itself")
-    if type(value) is str:
-        return _text(value, where)
-    writer = _WRITERS.get(_kind(value)) or _inherited_writer(value)
-    if writer is None:
-        kind = type(value).__qualname__
         raise ArgumentError(
-            f"{where} is a {kind}, which can't be stored as JSON: {value!r:.80}"
+            f"{_outermost(where)} is nested deeper than {DEPTH_MAX} levels, or in itself"
+        )
+    writer = _WRITERS.get(kind) or _inherited_writer(value)
+    if writer is None:
+        raise ArgumentError(
+            f"{told(where)} is a {kind.__qualname__}, which can't be stored as JSON"
         )
     return writer(value, where, depth)
 
@@ -47,7 +56,31 @@ def _kind(value: object) -> type[Any]:
     return type(value)
 
 
-def _inherited_writer(value: object) -> Callable[[Any, str, int], Any] | None:
+class Attribute(str):
+    """A step into an object, as opposed to one into a list or a dictionary."""
+
+    __slots__ = ()
+
+
+def told(where: Where) -> str:
+    """Return where a value stands, as Python would write it: argument 1['a'][3].x."""
+    if isinstance(where, str):
+        return where
+    outer, step = where
+    return (
+        f"{told(outer)}.{step}"
+        if isinstance(step, Attribute)
+        else (f"{told(outer)}[{step!r:.60}]")
+    )
+
+
+def _outermost(where: Where) -> str:
+    while not isinstance(where, str):
+        where = where[0]
+    return where
+
+
+def _inherited_writer(value: object) -> Callable[[Any, Where, int], Any] | None:
     if isinstance(value, enum.Enum):
         return _write_enum
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
@@ -58,19 +91,36 @@ def _inherited_writer(value: object) -> Callable[[Any, str, int], Any] | None:
     return None
 
 
-def _text(value: str, where: str) -> str:
+def _write_text(value: str, where: Where, depth: int) -> str:
+    del depth
+    return _text(str(value), where)
+
+
+def _text(value: str, where: Where) -> str:
     if "\0" in value:
-        raise ArgumentError(f"{where} holds a NUL character, which PostgreSQL can't store")
-    try:
-        value.encode()
-    except UnicodeEncodeError:
         raise ArgumentError(
-            f"{where} holds half of a surrogate pair, which is no text"
-        ) from None
+            f"{told(where)} holds a NUL character, which PostgreSQL can't store"
+        )
+    if not value.isascii():
+        try:
+            value.encode()
+        except UnicodeEncodeError:
+            raise ArgumentError(
+                f"{told(where)} holds half of a surrogate pair, which is no text"
+            ) from None
     return value
 
 
-def _write_float(value: float, where: str, depth: int) -> Any:  # noqa: ANN401
+def _write_int(value: int, where: Where, depth: int) -> int:
+    del depth
+    if value.bit_length() > INT_BITS_MAX:
+        raise ArgumentError(
+            f"{told(where)} is a whole number of more than {INT_BITS_MAX:,} bits"
+        )
+    return int(value)
+
+
+def _write_float(value: float, where: Where, depth: int) -> Any:  # noqa: ANN401
     del where, depth
     text = repr(float(value))
     # What jsonb would refuse, or give back as an integer or without its sign.
@@ -79,10 +129,12 @@ def _write_float(value: float, where: str, depth: int) -> Any:  # noqa: ANN401
     return float(value)
 
 
-def _write_dict(value: dict[Any, Any], where: str, depth: int) -> Any:  # noqa: ANN401
+def _write_dict(value: dict[Any, Any], where: Where, depth: int) -> Any:  # noqa: ANN401
     if all(type(key) is str for key in value) and not looks_tagged(value):
-        return {_text(k, where): write(v, where, depth + 1) for k, v in value.items()}
-    pairs = [[write(k, where, depth + 1), write(v, where, depth + 1)] for k, v in value.items()]
+        return {_text(k, where): write(v, (where, k), depth + 1) for k, v in value.items()}
+    pairs = [
+        [write(k, where, depth + 1), write(v, (where, k), depth + 1)] for k, v in value.items()
+    ]
     return {"$dict": pairs}
 
 
@@ -91,64 +143,71 @@ def looks_tagged(value: Mapping[str, Any]) -> bool:
     return len(value) == 1 and next(iter(value)).startswith("$")
 
 
-def _write_enum(value: enum.Enum, where: str, depth: int) -> Any:  # noqa: ANN401
+def _write_enum(value: enum.Enum, where: Where, depth: int) -> Any:  # noqa: ANN401
     del depth
-    return {"$enum": [_registered_name(_kind(value), where), value.name]}
+    # Several flags together have no name of their own.
+    member = value.value if isinstance(value, enum.Flag) else value.name
+    return {"$enum": [_registered_name(_kind(value), where), member]}
 
 
-def _write_dataclass(value: Any, where: str, depth: int) -> Any:  # noqa: ANN401
+def _write_dataclass(value: Any, where: Where, depth: int) -> Any:  # noqa: ANN401
     name = _registered_name(_kind(value), where)
     fields = {
-        field.name: write(getattr(value, field.name), f"{where}.{field.name}", depth + 1)
+        field.name: write(getattr(value, field.name), (where, Attribute(field.name)), depth + 1)
         for field in dataclasses.fields(value)
         if field.init
     }
     return {"$dataclass": [name, fields]}
 
 
-def _registered_name(kind: type[Any], where: str) -> str:
+def _registered_name(kind: type[Any], where: Where) -> str:
     name = name_of(kind)
     if name is None:
         raise ArgumentError(
-            f"{where} is a {kind.__qualname__}; register the class with @argument_type",
+            f"{told(where)} is a {kind.__qualname__}; register the class with @argument_type",
         )
     return name
 
 
-def _write_items(tag: str | None) -> Callable[[Any, str, int], Any]:
-    def write_all(value: Any, where: str, depth: int) -> Any:  # noqa: ANN401
-        items = [write(item, where, depth + 1) for item in value]
+def _write_items(tag: str | None) -> Callable[[Any, Where, int], Any]:
+    def write_all(value: Any, where: Where, depth: int) -> Any:  # noqa: ANN401
+        items = [write(item, (where, i), depth + 1) for i, item in enumerate(value)]
         return {tag: items} if tag else items
 
     return write_all
 
 
-def _write_as(tag: str, convert: Callable[[Any], Any]) -> Callable[[Any, str, int], Any]:
+def _write_unordered(tag: str) -> Callable[[Any, Where, int], Any]:
+    return lambda value, where, depth: {tag: [write(item, where, depth + 1) for item in value]}
+
+
+def _write_as(tag: str, convert: Callable[[Any], Any]) -> Callable[[Any, Where, int], Any]:
     return lambda value, _where, _depth: {tag: convert(value)}
 
 
 def _write_datetime(value: datetime) -> Any:  # noqa: ANN401
     zone = value.tzinfo.key if isinstance(value.tzinfo, ZoneInfo) else None
-    # The name of the zone is kept; `fold` is in the offset.
+    if value.fold:
+        return [value.isoformat(), zone, 1]
     return [value.isoformat(), zone] if zone else value.isoformat()
 
 
-def _write_time(value: time, where: str, depth: int) -> Any:  # noqa: ANN401
+def _write_time(value: time, where: Where, depth: int) -> Any:  # noqa: ANN401
     del depth
     if value.tzinfo is not None and value.utcoffset() is None:
-        raise ArgumentError(f"{where} is a time whose zone has no offset without a date")
-    return {"$time": value.isoformat()}
+        raise ArgumentError(f"{told(where)} is a time whose zone has no offset without a date")
+    return {"$time": [value.isoformat(), 1] if value.fold else value.isoformat()}
 
 
-_WRITERS: dict[type, Callable[[Any, str, int], Any]] = {
-    str: lambda value, where, _depth: _text(str(value), where),
-    int: lambda value, _where, _depth: int(value),
+_WRITERS: dict[type, Callable[[Any, Where, int], Any]] = {
+    str: _write_text,
+    int: _write_int,
     float: _write_float,
     dict: _write_dict,
     list: _write_items(None),
     tuple: _write_items("$tuple"),
-    set: _write_items("$set"),
-    frozenset: _write_items("$frozenset"),
+    set: _write_unordered("$set"),
+    frozenset: _write_unordered("$frozenset"),
     datetime: _write_as("$datetime", _write_datetime),
     date: _write_as("$date", date.isoformat),
     time: _write_time,

@@ -35,15 +35,27 @@ def dump(args: Sequence[Any], kwargs: Mapping[str, Any]) -> str:
     Raises:
         ArgumentError: saying which argument can't be written, or that they are too large.
     """
-    written: Any = [write(value, f"argument {i + 1}") for i, value in enumerate(args)]
-    keywords = {key: write(value, f"argument {key!r}") for key, value in kwargs.items()}
-    if keywords:
-        # Alone they are the object itself, as long as it can't be taken for a tagged value.
-        plain = not written and not looks_tagged(keywords)
-        written = keywords if plain else [*written, {"$keywords": keywords}]
-    text = json.dumps(written, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    try:
+        written = _written(args, kwargs)
+        text = json.dumps(written, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    except (ValueError, RecursionError) as error:
+        # The caller has gone deep already, or lets Python write short numbers only.
+        raise ArgumentError(f"the arguments can't be written as JSON: {error}") from error
     check_size(text)
     return text
+
+
+def _written(args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:  # noqa: ANN401 - JSON
+    items = [write(value, f"argument {i + 1}") for i, value in enumerate(args)]
+    if not kwargs:
+        return items
+    keywords = {
+        write(key, "the name of an argument"): write(value, f"argument {key!r}")
+        for key, value in kwargs.items()
+    }
+    # Alone they are the object itself, as long as it can't be taken for a tagged value.
+    plain = not items and not looks_tagged(keywords)
+    return keywords if plain else [*items, {"$keywords": keywords}]
 
 
 def check_size(text: str) -> None:
