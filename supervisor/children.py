@@ -157,7 +157,7 @@ class Place:
             self.backoff.note(death.child.slot.up_s)
         elif death.child is self.child:
             self.vacate({**predecessor(death.child), **death.facts()})
-            if death.unasked:
+            if death.unasked or death.reason == "told":
                 self.backoff.note(death.child.slot.up_s)
 
     def vacate(self, why: dict[str, Any]) -> None:

@@ -160,8 +160,9 @@ class Crew:
         """
         if child.asked == "hung":
             return "hung"
+        asked = child.asked or ("told" if child.slot.leaving else "")
         if os.WIFEXITED(status):
-            return child.asked if child.asked and not os.WEXITSTATUS(status) else "exit"
+            return asked if asked and not os.WEXITSTATUS(status) else "exit"
         number = os.WTERMSIG(status)
         ours = number == signal.SIGTERM or (child.killed and number == signal.SIGKILL)
         if child.asked and ours:

@@ -145,7 +145,7 @@ class Supervisor:
         self._moments.look()
         self._watch.look(self._crew.living.values(), now)
         self._crew.kill_overdue(now)
-        self._replace_the_lost(now)
+        self._replace_the_leaving(now)
         self._replace_the_worn(now)
         self._reload.begin(now)
         self._succession.go_on(now)
@@ -163,11 +163,20 @@ class Supervisor:
         stop.finish()
         return True
 
-    def _replace_the_lost(self, now: float) -> None:
-        """End processes whose rows were deleted: what they had was given to others."""
+    def _replace_the_leaving(self, now: float) -> None:
+        """Bound the time of processes that leave, and let others move in at once.
+
+        Some were told to by somebody else. Others have lost their rows: what they had was
+        given to others.
+        """
+        kill_at = now + self._options.shutdown_timeout_s
         for place in self._crew.places:
-            if place.child is not None and place.child.slot.row_lost:
-                self._crew.replace(place, "row", now + self._options.shutdown_timeout_s)
+            child = place.child
+            if child is not None and child.slot.row_lost:
+                self._crew.replace(place, "row", kill_at)
+            elif child is not None and child.slot.leaving and not child.asked:
+                place.backoff.note(child.slot.up_s)
+                self._crew.replace(place, "told", kill_at)
 
     def _replace_the_worn(self, now: float) -> None:
         """Plan a successor for each process that has asked for one."""

@@ -18,11 +18,11 @@ if TYPE_CHECKING:
 
     from .look import Stranger
 
-_ASKED = frozenset({"stop", "reload", "recycled", "row"})
+_ASKED = frozenset({"stop", "reload", "recycled", "row", "told"})
 
 
 def was_asked(slot: Slot) -> bool:
-    """Return whether the dead process ended because we had told it to."""
+    """Return whether the dead process ended because it was told to."""
     return slot.reason in _ASKED
 
 

@@ -128,3 +128,32 @@ def test_a_process_that_hangs_while_it_drains_has_hung(start: Start) -> None:
 
     assert tree.wait("buried", kind="worker")["reason"] == "hung"
     assert tree.process.wait(5) == 0
+
+
+@pytest.mark.behaviour(24, 25)
+@pytest.mark.parametrize("kind", ["worker", "dispatcher", "monitor"])
+def test_a_process_that_somebody_tells_to_end_is_followed_and_has_its_time(
+    start: Start, kind: str
+) -> None:
+    tree = start(("monitor", 1), ("worker", 1), ("dispatcher", 1), shutdown_timeout_s=0.3)
+    tree.command(f"{kind}.slow")
+    old = tree.pids(kind)[0]
+
+    os.kill(old, signal.SIGTERM)
+
+    replaced = tree.wait("process.replaced")
+    assert (replaced["reason"], replaced["predecessor_pid"]) == ("told", old)
+    tree.wait("process.killed")
+    assert tree.wait("buried", kind=kind)["reason"] == "told"
+    assert tree.told("process.exited") == []
+
+
+def test_a_process_that_is_always_told_to_end_backs_off(start: Start) -> None:
+    tree = start(("monitor", 1), ("worker", 1))
+
+    for count in range(1, 4):
+        os.kill(tree.pids("worker")[0], signal.SIGTERM)
+        tree.wait("process.replaced", count)
+
+    first, second, third = tree.told("process.replaced")
+    assert third["at"] - second["at"] > second["at"] - first["at"] > 0.3

@@ -100,7 +100,7 @@ def test_the_error_says_why_it_was_killed(
     assert said in failure(session, job)["message"]
 
 
-@pytest.mark.parametrize("reason", ["stop", "reload", "recycled", "row"])
+@pytest.mark.parametrize("reason", ["stop", "reload", "recycled", "row", "told"])
 def test_a_process_that_was_asked_to_go_takes_no_attempt_away(
     tree: Tree, session: Session, reason: str
 ) -> None:

@@ -102,7 +102,6 @@ def test_a_worker_that_is_told_to_end_finishes_its_job_and_is_followed(
 
 
 @pytest.mark.behaviour(25)
-@pytest.mark.xfail(strict=True, reason="a worker that is told to end alone drains without end")
 def test_a_worker_that_is_told_to_end_gives_a_long_job_to_its_successor(
     project: Project, query: Query
 ) -> None:
@@ -115,8 +114,9 @@ def test_a_worker_that_is_told_to_end_gives_a_long_job_to_its_successor(
 
         os.kill(_worker(query)[1], signal.SIGTERM)
 
-        wait_for(lambda: query(FINISHED) == [(job_id, 1)], 4, tree.told())
+        wait_for(lambda: query(FINISHED) == [(job_id, 1)], 5, tree.told())
         assert monotonic() - began > 1
+        assert tree.wait_event("process.replaced")["reason"] == "told"
         assert ledger(project) == ["start", "start", "end"]
         assert query(ERRORS) == []
 

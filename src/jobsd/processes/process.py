@@ -194,6 +194,7 @@ def _be_terminated(context: Context) -> None:
     The loop may be in the middle of a long wait for the database: it would see the end of
     the lifeline too late.
     """
+    context.slot.leaving = 1
     context.request_stop()
     if _is_orphan(context):
         _follow_supervisor(context)

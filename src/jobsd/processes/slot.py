@@ -33,9 +33,10 @@ if TYPE_CHECKING:
 FREE, TAKEN, UP, DEAD = range(4)
 
 KINDS = ("supervisor", "monitor", "dispatcher", "scheduler", "worker", "hooks")
-REASONS = ("exit", "signal", "oom", "hung", "row", "recycled", "reload", "stop")
+REASONS = ("exit", "signal", "oom", "hung", "row", "recycled", "reload", "stop", "told")
 """Why a process ended: by itself, by a signal, by the kernel for memory, by us because it
-hung, because its row was gone, because it had done enough, for a reload, for the end."""
+hung, because its row was gone, because it had done enough, for a reload, for the end;
+because somebody else has told it to."""
 
 THREADS_MAX = 256
 ENDED_MAX = 1024
@@ -51,7 +52,7 @@ _NAME_AT = 32
 # Words of a slot.
 _STATE, _PID, _STARTED, _TICK, _ROW, _KIND, _STATUS, _DIED, _REASON = range(9)
 _FLAGS, _BUSY, _THREADS, _DROPPED, _ENDED, _RSS, _GENERATION, _UP_SINCE = range(9, 17)
-_SPENT, _GREETED = 17, 18
+_SPENT, _GREETED, _LEAVING = range(17, 20)
 # Of one process: cleared for the next.
 _PASSING = (_PID, _ROW, _STATUS, _DIED, _REASON, _FLAGS, _BUSY, _THREADS, _RSS, _UP_SINCE)
 _ROW_LOST = 1
@@ -121,12 +122,15 @@ class Slot:
         """Say that the process has done enough: it is told to end once another is up."""
         self.words[_SPENT] = 1
 
+    leaving = Word(_LEAVING)
+    """1 once the process was told to end, by whomever. Set in its signal handler."""
+
     # What the supervisor writes.
 
     def take(self, kind: str, name: str) -> None:
         """Prepare the slot for a new process, before the fork."""
         words = self.words
-        for at in (*_PASSING, _SPENT, _GREETED, *range(_CELLS_AT, _QUEUES_AT)):
+        for at in (*_PASSING, _SPENT, _GREETED, _LEAVING, *range(_CELLS_AT, _QUEUES_AT)):
             words[at] = 0
         words[_ENDED] = 0
         write_text(words, _NAME_AT, name, 16)
