@@ -15,6 +15,7 @@ _EXAMPLES = """
 db status
 db migrate
 db sql > jobsd.sql
+db grants jobsd > grants.sql
 db psql -c 'SELECT * FROM jobsd.heartbeat_logs ORDER BY executed_at DESC LIMIT 10'
 db stop
 """
@@ -81,6 +82,17 @@ def sql(project: Project) -> None:
     from jobsd.database.migrate import ddl
 
     print_line(ddl(project.options.database.schema))
+
+
+@command.command(cls=Verb, examples="db grants jobsd | psql postgresql://owner@host/app")
+@click.argument("role")
+@on_project
+def grants(project: Project, role: str) -> None:
+    """Print what lets a role run the daemon and enqueue, but not change the tables."""
+    from jobsd.daemon.output import print_line
+    from jobsd.database.grants import grants as statements
+
+    print_line(statements(project.options.database.schema, role))
 
 
 @command.command(cls=Verb, examples="db url\ndb url --json")
