@@ -15,9 +15,11 @@ from jobsd.errors import DatabaseUnreachableError, EmbeddedServerError, SchemaEr
 from jobsd.heartbeat.log import HeartbeatLogs
 from jobsd.processes import registry
 from jobsd.processes.nap import Nap
+from jobsd.recurring import occurrences, tasks
+from jobsd.recurring.lateness import late_tasks
 
 from .liveness import life
-from .output import length, when
+from .output import counted, length, when
 from .program import program
 
 if TYPE_CHECKING:
@@ -70,6 +72,7 @@ def examine(project: Project) -> Iterator[Finding]:
         yield schema
         if schema.level == "OK":
             yield _processes(session, project)
+            yield _recurring(session)
             yield _heartbeat(session)
 
 
@@ -172,6 +175,19 @@ def _processes(session: Session, project: Project) -> Finding:
     if not any(row.kind == "supervisor" for row in rows):
         return Finding("WARN", "processes", "no supervisor runs on this database")
     return Finding("OK", "processes", f"{alive} live, none is stale")
+
+
+def _recurring(session: Session) -> Finding:
+    """Say which tasks are late, or were in their last run, and name the cause of each."""
+    rows = [task for task in tasks.load(session) if task.enabled]
+    last = occurrences.latest(session, [task.key for task in rows])
+    late = sorted(late_tasks(rows, last, utc_now()), key=lambda found: -found[2])
+    if not late:
+        said = f"{counted(len(rows), 'task')} in time" if rows else "there are no tasks"
+        return Finding("OK", "recurring", said)
+    worst = ", ".join(f"{key} {cause} {length(by_s)}" for key, cause, by_s in late[:3])
+    told = f"{len(late)} of {len(rows)} late: {worst}; `{program()} recurring show KEY`"
+    return Finding("WARN", "recurring", told)
 
 
 def _heartbeat(session: Session) -> Finding:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -13,7 +13,16 @@ from jobsd.daemon.verbs import Noun, Verb, as_json, on_project
 if TYPE_CHECKING:
     from jobsd.daemon.project import Project
 
-_HISTORY_COLUMNS = ("run_at", "enqueued_at", "job_id", "outcome", "started_at", "finished_at")
+_HISTORY_COLUMNS = (
+    "run_at",
+    "enqueued_at",
+    "late",
+    "job_id",
+    "outcome",
+    "started_at",
+    "finished_at",
+    "cause",
+)
 
 _EXAMPLES = """
 recurring list
@@ -41,13 +50,15 @@ for _change in (add, disable, enable, explain, remove):
 @as_json
 @on_project
 def list_tasks(project: Project, *, as_json: bool) -> None:
-    """List the tasks that the schedulers know: next run, last run, key, schedule."""
-    from jobsd.daemon.output import print_rows
-    from jobsd.daemon.overview import TASK_COLUMNS, recurring
+    """List the tasks: next run, how long until then, last run, how long ago, and what runs.
+
+    In the order of their next runs, laid out like `systemctl list-timers`.
+    """
+    from jobsd.daemon.tasks import print_tasks, task_rows
 
     with project.session() as session:
-        rows = recurring(session)
-    print_rows(rows, TASK_COLUMNS, as_json=as_json)
+        rows = task_rows(session)
+    print_tasks(rows, as_json=as_json)
 
 
 @command.command(cls=Verb, examples="recurring show heartbeat\nrecurring show heartbeat --json")
@@ -55,20 +66,26 @@ def list_tasks(project: Project, *, as_json: bool) -> None:
 @as_json
 @on_project
 def show(project: Project, key: str, *, as_json: bool) -> None:
-    """Show a task, its next runs and its last ones."""
+    """Show a task, its next runs and its last ones, and why it was late if it was."""
     from jobsd.clock import utc_now
     from jobsd.daemon.output import print_facts, print_json, print_line, print_rows
     from jobsd.daemon.overview import task_row
+    from jobsd.daemon.tasks import history_row, why_late
     from jobsd.recurring import occurrences, tasks
 
+    now = utc_now()
     with project.session() as session:
         task = tasks.get(session, key)
-        history = [_occurrence(run) for run in occurrences.history(session, key, 5)]
-    facts, upcoming = task_row(task, utc_now()), task.next_runs(5)
+        runs = occurrences.history(session, key, 5)
+    history = [history_row(task, run, now) for run in runs]
+    facts, upcoming = task_row(task, now), task.next_runs(5)
+    late = why_late(task, runs[0] if runs else None, now)
     if as_json:
-        print_json({**facts, "next_runs": upcoming, "history": history})
+        print_json({**facts, "late": late, "next_runs": upcoming, "history": history})
         return
     print_facts(facts, as_json=False)
+    if late:
+        print_line(f"late\t{late['cause']}: {late['told']}")
     for moment in upcoming:
         print_line(f"next\t{moment.isoformat()}")
     print_rows(history, _HISTORY_COLUMNS, as_json=False)
@@ -99,26 +116,38 @@ def next_runs(project: Project, key: str, limit: int, *, as_json: bool) -> None:
 @as_json
 @on_project
 def history(project: Project, key: str, limit: int, *, as_json: bool) -> None:
-    """List the last planned runs of a task, the latest first, and what became of them."""
+    """List the last planned runs of a task, the latest first, and what became of them.
+
+    `late` is from the planned time until it was enqueued; `cause` names what made a run late.
+    """
+    from jobsd.clock import utc_now
     from jobsd.daemon.output import print_rows
+    from jobsd.daemon.tasks import history_row
     from jobsd.recurring import occurrences, tasks
 
+    now = utc_now()
     with project.session() as session:
-        found = occurrences.history(session, key, limit)
-        if not found:
-            tasks.get(session, key)
-    print_rows([_occurrence(run) for run in found], _HISTORY_COLUMNS, as_json=as_json)
+        runs = occurrences.history(session, key, limit)
+        # The history outlives its task.
+        task = tasks.find(session, key) if runs else tasks.get(session, key)
+    rows = [history_row(task, run, now) for run in runs]
+    print_rows(rows, _HISTORY_COLUMNS, as_json=as_json)
 
 
 @command.command(cls=Verb, examples="recurring run heartbeat")
 @click.argument("key")
 @as_json
 @on_project
-def run(project: Project, key: str, *, as_json: bool) -> None:
-    """Enqueue a task's job now, beside its schedule; prints the job's id."""
+def run(project: Project, key: str, *, as_json: bool) -> int:
+    """Enqueue a task's job now, beside its schedule; prints the job's id.
+
+    Exit 6 when its limit is reached and it may not wait, or its last run has not ended.
+    """
     from dataclasses import asdict
 
+    from jobsd.daemon.exits import DONE, REFUSED
     from jobsd.daemon.output import print_json, print_line
+    from jobsd.daemon.program import error
     from jobsd.recurring import occurrences, tasks
 
     project.load_jobs()
@@ -126,11 +155,9 @@ def run(project: Project, key: str, *, as_json: bool) -> None:
         job = occurrences.run_now(session, tasks.get(session, key))
     if as_json:
         print_json(asdict(job))
-    else:
+    elif job.id is not None:
         print_line(str(job.id))
-
-
-def _occurrence(run: Any) -> dict[str, Any]:  # noqa: ANN401 - an Occurrence
-    from dataclasses import asdict
-
-    return {**asdict(run), "late_s": run.late_s}
+    if job.id is not None:
+        return DONE
+    error("the limit of its job is reached, and it may not wait: nothing was enqueued")
+    return REFUSED

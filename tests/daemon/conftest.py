@@ -51,3 +51,11 @@ def project(tmp_path: Path, target: Target) -> Project:
 def run(project: Project) -> Commands:
     """The project's commands."""
     return Commands(project)
+
+
+@pytest.fixture
+def daily(run: Commands) -> Commands:
+    """The commands, with a recurring task that was made by one."""
+    made = ("daily", "--class", "DailyCleanupJob", "--schedule", "at 3am every day")
+    assert run("recurring", "add", *made).stdout == "daily\n"
+    return run

@@ -147,6 +147,7 @@ def test_doctor_has_a_line_for_each_thing(run: Commands, session: Session) -> No
         ("OK", "wake-ups"),
         ("OK", "schema"),
         ("OK", "processes"),
+        ("OK", "recurring"),
         ("OK", "heartbeat"),
     ]
     assert {finding["level"] for finding in run.json("doctor")} == {"OK"}

@@ -144,7 +144,9 @@ def _stored(
             (STATEMENTS["settle"], {"runs": at}),
         ]
     )
-    if limits.promotion(promoted).missed:
+    promotion = limits.promotion(promoted)
+    promotion.tell()
+    if promotion.missed:
         # Somebody holds the lock of a key: a dispatcher looks again, when it is free.
         session.fetch(limits.STATEMENTS["ask"])
     return rows, {(key, run_at.astimezone(UTC)): place for key, run_at, place in settled}
@@ -173,8 +175,14 @@ def run_now(session: Session, task: RecurringTask) -> EnqueuedJob:
 
 def history(session: Session, key: str, limit: int = 20) -> list[Occurrence]:
     """Return the latest planned runs of a task, newest first."""
-    rows = session.fetch(STATEMENTS["history"], {"key": key, "limit": limit})
-    return [Occurrence(*row) for row in rows]
+    rows = session.fetch(STATEMENTS["history"], {"keys": [key], "limit": limit})
+    return [Occurrence(*row[1:]) for row in rows]
+
+
+def latest(session: Session, keys: Sequence[str]) -> dict[str, Occurrence]:
+    """Return the latest planned run of each of these tasks that has one."""
+    rows = session.fetch(STATEMENTS["history"], {"keys": list(keys), "limit": 1})
+    return {row[0]: Occurrence(*row[1:]) for row in rows}
 
 
 def clear(session: Session, keep_s: float, limit: int) -> int:

@@ -129,8 +129,10 @@ SELECT run.task_key, run.run_at, 'blocked'
 FROM run
 JOIN jobsd.blocked_executions AS blocked ON blocked.job_id = run.job_id;
 
--- history: list the planned runs of a task, the latest first, and what became of each.
+-- history: list the planned runs of each of some tasks, the latest first, and what became of
+-- them. A job that runs has begun when it was claimed, as far as the tables know.
 SELECT
+    run.task_key,
     run.run_at,
     run.created_at,
     run.job_id,
@@ -148,13 +150,22 @@ SELECT
         WHEN job.id IS NOT NULL THEN 'claimed'
         ELSE 'cleared'
     END,
-    job.started_at,
+    CASE
+        WHEN job.started_at IS NOT NULL OR job.finished_at IS NOT NULL OR job.id IS NULL
+            THEN job.started_at
+        ELSE (SELECT created_at FROM jobsd.claimed_executions WHERE job_id = run.job_id)
+    END,
     job.finished_at
-FROM jobsd.recurring_executions AS run
+FROM unnest(%(keys)s::text[]) AS wanted (key)
+CROSS JOIN LATERAL (
+    SELECT *
+    FROM jobsd.recurring_executions
+    WHERE task_key = wanted.key
+    ORDER BY run_at DESC
+    LIMIT %(limit)s
+) AS run
 LEFT JOIN jobsd.jobs AS job ON job.id = run.job_id
-WHERE run.task_key = %(key)s
-ORDER BY run.run_at DESC
-LIMIT %(limit)s;
+ORDER BY run.task_key, run.run_at DESC;
 
 -- clear: remove some of the history that is older than `keep_s`, but nothing of the last day.
 DELETE FROM jobsd.recurring_executions

@@ -1,0 +1,110 @@
+"""Names the cause when a task's run was late: the scheduler, the queue, or the run itself.
+
+A run has three parts, and each may take too long: from its planned instant until it was
+enqueued, from there until it began, and from there until it ended. What has not ended is
+judged by how long it has lasted so far.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from .schedule import ScheduleError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from datetime import datetime
+
+    from .occurrences import Occurrence
+    from .tasks import RecurringTask
+
+LATE_S = 2.0
+"""A run that begins within this time after its planned instant is in time."""
+
+OVERDUE_S = 5.0
+"""A scheduler that was killed has a successor by then."""
+
+SCHEDULER, QUEUE, RUN = "scheduler late", "waited in queue", "ran long"
+
+_WAITING = frozenset({"ready", "scheduled", "blocked"})
+
+
+@dataclass(frozen=True, slots=True)
+class Lateness:
+    """How long the parts of a run took, and which of them made it late; None: not known.
+
+    `cause` is "scheduler late", "waited in queue", "ran long" (until after the task's next
+    planned instant), or "" for a run in time.
+    """
+
+    scheduler_s: float
+    queue_s: float | None
+    run_s: float | None
+    cause: str
+
+
+def lateness(run: Occurrence, now: datetime, following: datetime | None) -> Lateness:
+    """Judge a run; `following` is the task's next planned instant behind it."""
+    scheduler_s = run.late_s
+    if run.outcome == "missed":
+        return Lateness(scheduler_s, None, None, SCHEDULER)
+    if run.outcome == "skipped":
+        # Its predecessor ran until after this one's instant.
+        return Lateness(scheduler_s, None, None, RUN)
+    began = run.started_at or (now if run.outcome in _WAITING else None)
+    if began is None:
+        cause = SCHEDULER if scheduler_s > LATE_S else ""
+        return Lateness(scheduler_s, None, None, cause)
+    queue_s = max(0.0, (began - run.enqueued_at).total_seconds())
+    ended = run.finished_at or (now if run.outcome == "claimed" else None)
+    run_s = (ended - began).total_seconds() if run.started_at and ended else None
+    late_s = scheduler_s + queue_s
+    cause = "" if late_s <= LATE_S else SCHEDULER if scheduler_s >= queue_s else QUEUE
+    if not cause and run_s is not None and ended and following and ended > following:
+        cause = RUN
+    return Lateness(scheduler_s, queue_s, run_s, cause)
+
+
+def judged(task: RecurringTask, run: Occurrence, now: datetime) -> Lateness:
+    """Judge a run of a task, whose schedule says what follows."""
+    return lateness(run, now, _following(task, run.run_at))
+
+
+def overdue_since(
+    task: RecurringTask, last: Occurrence | None, now: datetime
+) -> datetime | None:
+    """Return the latest planned instant that nobody has come to, or None."""
+    settled = max(task.planned_from, task.last_run_at or task.planned_from)
+    if last is not None:
+        settled = max(settled, last.run_at)
+    try:
+        due = task.plan.previous_at_or_before(now - timedelta(seconds=OVERDUE_S))
+    except ScheduleError:
+        return None
+    return due if task.enabled and due > settled else None
+
+
+def late_tasks(
+    tasks: list[RecurringTask], latest: Mapping[str, Occurrence], now: datetime
+) -> Iterator[tuple[str, str, float]]:
+    """Yield the tasks that are late now or were in their last run: key, cause, seconds."""
+    for task in tasks:
+        run = latest.get(task.key)
+        if since := overdue_since(task, run, now):
+            yield task.key, SCHEDULER, (now - since).total_seconds()
+        elif task.enabled and run and (found := judged(task, run, now)).cause:
+            yield task.key, found.cause, _share_s(found)
+
+
+def _share_s(found: Lateness) -> float:
+    shares = {SCHEDULER: found.scheduler_s, QUEUE: found.queue_s, RUN: found.run_s}
+    return shares[found.cause] or 0.0
+
+
+def _following(task: RecurringTask, instant: datetime) -> datetime | None:
+    try:
+        return task.plan.next_after(instant)
+    except ScheduleError:
+        return None

@@ -1,0 +1,96 @@
+"""How recurring tasks are shown: the list, the history, and why one was late."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import subprocess
+import termios
+from typing import TYPE_CHECKING
+
+from system.tree import COMMAND
+
+if TYPE_CHECKING:
+    from jobsd.database.connection import Session
+    from system.commands import Commands
+
+
+def _delay(session: Session, seconds: int) -> None:
+    """Make the last run one that was planned, and enqueued, so long ago."""
+    session.connection.execute(
+        "UPDATE jobsd.recurring_executions SET (run_at, created_at)"
+        " = (run_at - make_interval(secs => %s), created_at - make_interval(secs => %s))",
+        (seconds, seconds),
+    )
+
+
+def test_show_and_doctor_name_the_cause_of_lateness(daily: Commands, session: Session) -> None:
+    daily("recurring", "run", "daily")
+    assert daily.json("recurring", "show", "daily")["late"] is None
+
+    _delay(session, 60)
+
+    late = daily.json("recurring", "show", "daily")["late"]
+    assert (late["cause"], "in the queue" in late["told"]) == ("waited in queue", True)
+    assert daily.json("recurring", "history", "daily")[0]["cause"] == "waited in queue"
+    told = {finding["subject"]: finding for finding in daily.json("doctor")}["recurring"]
+    assert told["level"] == "WARN"
+    assert told["message"].startswith("1 of 1 late: daily waited in queue 1m")
+
+
+def test_a_task_that_no_scheduler_enqueues_is_late(daily: Commands, session: Session) -> None:
+    session.connection.execute(
+        "UPDATE jobsd.recurring_tasks SET planned_from = now() - interval '2 days'"
+    )
+
+    [late] = [row for row in daily.rows("recurring", "show", "daily") if row[0] == "late"]
+
+    assert late[1].startswith("scheduler late: it was due ")
+
+
+def test_the_history_outlives_its_task(daily: Commands) -> None:
+    daily("recurring", "run", "daily")
+    daily("recurring", "remove", "daily")
+
+    [row] = daily.rows("recurring", "history", "daily")
+
+    assert (row[4], float(row[2]) < 1) == ("ready", True)
+
+
+def test_the_list_is_laid_out_like_that_of_timers(daily: Commands) -> None:
+    daily("recurring", "run", "daily")
+    daily("recurring", "add", "off", "--class", "DailyCleanupJob", "--schedule", "@hourly")
+    daily("recurring", "disable", "off")
+
+    head, first, second = _on_a_terminal(daily, "recurring", "list")
+
+    columns = ["NEXT", "LEFT", "LAST", "PASSED", "KEY", "SCHEDULE", "ACTIVATES"]
+    assert head.split() == columns
+    assert re.fullmatch(
+        r"\w{3} \d{4}-\d\d-\d\d 03:00:00 UTC +\w+ left +\w{3} [0-9-]+ [0-9:]+ UTC +[\w.]+ ago"
+        r" +daily +at 3am every day +DailyCleanupJob",
+        first.strip(),
+    )
+    assert second.split() == ["-", "disabled", "-", "-", "off", "@hourly", "DailyCleanupJob"]
+
+
+def _on_a_terminal(run: Commands, *arguments: str) -> list[str]:
+    """Return the lines that a command shows on a terminal."""
+    ours, theirs = os.openpty()
+    termios.tcsetwinsize(theirs, (40, 160))
+    done = subprocess.run(
+        [*COMMAND, *arguments],
+        cwd=run.project.root,
+        env=run.project.environ,
+        stdout=theirs,
+        check=True,
+    )
+    os.close(theirs)
+    assert done.returncode == 0
+    shown = b""
+    with contextlib.suppress(OSError):
+        while read := os.read(ours, 65536):
+            shown += read
+    os.close(ours)
+    return shown.decode().splitlines()

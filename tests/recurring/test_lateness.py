@@ -1,0 +1,143 @@
+"""Why a run was late is named: the scheduler, the queue, or how long it ran."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+import pytest
+
+from jobsd.recurring import occurrences
+from jobsd.recurring.lateness import judged, late_tasks, lateness, overdue_since
+from jobsd.recurring.occurrences import Occurrence
+from jobsd.recurring.tasks import RecurringTask
+
+if TYPE_CHECKING:
+    from jobsd.database.connection import Session
+
+    from .conftest import Ask
+
+NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
+FOLLOWING = NOON + timedelta(seconds=60)
+NOW = NOON + timedelta(seconds=100)
+
+
+def _at(seconds: float | None) -> datetime | None:
+    return None if seconds is None else NOON + timedelta(seconds=seconds)
+
+
+def _run(
+    outcome: str, enqueued: float = 0, began: float | None = None, ended: float | None = None
+) -> Occurrence:
+    enqueued_at = NOON + timedelta(seconds=enqueued)
+    return Occurrence(NOON, enqueued_at, 1, outcome, _at(began), _at(ended))
+
+
+@pytest.mark.parametrize(
+    ("run", "cause"),
+    [
+        (_run("finished", 0.1, 0.2, 30), ""),
+        (_run("finished", 8, 9, 30), "scheduler late"),
+        (_run("missed", 8), "scheduler late"),
+        (_run("finished", 1, 9, 30), "waited in queue"),
+        (_run("ready"), "waited in queue"),
+        (_run("blocked"), "waited in queue"),
+        (_run("claimed", 0, 9), "waited in queue"),
+        (_run("finished", 0, 1, 61), "ran long"),
+        (_run("failed", 0, 1, 61), "ran long"),
+        (_run("claimed", 0, 1), "ran long"),
+        (_run("skipped"), "ran long"),
+        (_run("cleared", 0.1), ""),
+        (_run("cleared", 8), "scheduler late"),
+    ],
+)
+def test_the_part_that_took_too_long_is_the_cause(run: Occurrence, cause: str) -> None:
+    assert lateness(run, NOW, FOLLOWING).cause == cause
+
+
+def test_the_parts_are_told() -> None:
+    found = lateness(_run("finished", 1, 9, 30), NOW, FOLLOWING)
+
+    assert (found.scheduler_s, found.queue_s, found.run_s) == (1, 8, 21)
+
+
+def test_what_has_not_ended_is_judged_by_how_long_it_has_lasted() -> None:
+    running = lateness(_run("claimed", 0, 1), NOW, FOLLOWING)
+    waiting = lateness(_run("ready", 1), NOW, FOLLOWING)
+
+    assert (running.run_s, waiting.queue_s) == (99, 99)
+
+
+# With real tasks.
+
+
+@pytest.fixture
+def task() -> RecurringTask:
+    """A task that was made two days ago and runs each hour."""
+    return RecurringTask.schedule("hourly", schedule="@hourly", class_name="RecurringTestJob")
+
+
+def _found(key: str = "hourly") -> RecurringTask:
+    found = RecurringTask.find_by(key=key)
+    assert found is not None
+    return found
+
+
+@pytest.mark.usefixtures("default_client", "task")
+def test_a_task_that_nobody_enqueues_is_overdue(ask: Ask) -> None:
+    ask("UPDATE jobsd.recurring_tasks SET planned_from = now() - interval '2 hours'")
+    now = datetime.now(UTC)
+
+    since = overdue_since(_found(), None, now)
+
+    assert since is not None
+    assert timedelta(seconds=5) <= now - since <= timedelta(hours=1, seconds=5)
+
+
+@pytest.mark.usefixtures("default_client")
+def test_a_new_task_is_not_overdue(task: RecurringTask) -> None:
+    assert overdue_since(task, None, datetime.now(UTC)) is None
+
+
+@pytest.mark.usefixtures("default_client", "task")
+def test_a_task_that_is_turned_off_is_not_late(ask: Ask, session: Session) -> None:
+    ask(
+        "UPDATE jobsd.recurring_tasks"
+        " SET planned_from = now() - interval '2 hours', enabled = false"
+    )
+    task = _found()
+
+    assert overdue_since(task, None, datetime.now(UTC)) is None
+    assert not list(
+        late_tasks([task], occurrences.latest(session, ["hourly"]), datetime.now(UTC))
+    )
+
+
+@pytest.mark.usefixtures("default_client")
+def test_a_job_that_waits_makes_its_task_late(
+    task: RecurringTask, ask: Ask, session: Session
+) -> None:
+    task.run_now()
+    ask(
+        "UPDATE jobsd.recurring_executions SET (run_at, created_at)"
+        " = (run_at - interval '1 min', created_at - interval '1 min')"
+    )
+
+    ((key, cause, late_s),) = late_tasks(
+        [_found()], occurrences.latest(session, ["hourly"]), datetime.now(UTC)
+    )
+
+    assert (key, cause) == ("hourly", "waited in queue")
+    assert 60 <= late_s < 70
+
+
+@pytest.mark.usefixtures("default_client")
+def test_a_claimed_job_has_begun_when_it_was_claimed(task: RecurringTask, ask: Ask) -> None:
+    job = task.run_now()
+    ask("DELETE FROM jobsd.ready_executions")
+    ask("INSERT INTO jobsd.claims (process_id, job_ids) VALUES (1, ARRAY[%s::bigint])", job.id)
+
+    (run,) = task.history()
+
+    assert (run.outcome, run.started_at is not None) == ("claimed", True)
+    assert judged(task, run, datetime.now(UTC)).queue_s is not None
