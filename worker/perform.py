@@ -84,7 +84,7 @@ def _failure(error: BaseException, policy: Policy, attempt: int, attempts_max: i
     except BaseException as broken:  # noqa: BLE001 - the author's backoff may raise anything
         broken.__context__ = error
         return Outcome(Verdict("failed"), describe(broken), broken)
-    described = None if verdict.outcome in {"snoozed", "discarded"} else describe(error)
+    described = None if verdict.outcome == "snoozed" else describe(error)
     return Outcome(verdict, described, error)
 
 
@@ -108,7 +108,7 @@ def _described(error: BaseException) -> str:
 
 def _type_name(error: BaseException) -> str:
     kind = type(error)
-    plain = kind.__module__ in {"builtins", "jobsd.errors"}
+    plain = kind.__module__ in {"builtins", "jobsd.errors", "jobsd.jobs.policy"}
     return kind.__qualname__ if plain else f"{kind.__module__}.{kind.__qualname__}"
 
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from jobsd.errors import Error
 from jobsd.jobs.policy import (
     WAIT_MAX_S,
     Discard,
@@ -20,7 +22,10 @@ from jobsd.jobs.policy import (
     judge,
 )
 
-_EAGER = Policy(max_attempts=3, retry_on=(OSError,), backoff=constant(7))
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_EAGER = Policy(3, (OSError,), (LookupError, FileNotFoundError), constant(7))
 
 
 @pytest.mark.behaviour(58)
@@ -39,6 +44,9 @@ _EAGER = Policy(max_attempts=3, retry_on=(OSError,), backoff=constant(7))
         (SystemExit(1), 1, Verdict("failed")),
         (Snooze(1e15), 1, Verdict("snoozed", WAIT_MAX_S)),
         (Retry(after=1e15), 1, Verdict("retried", WAIT_MAX_S)),
+        (Retry(after=timedelta(minutes=2)), 1, Verdict("retried", 120)),
+        (KeyError(), 1, Verdict("discarded")),
+        (FileNotFoundError(), 1, Verdict("discarded")),
     ],
 )
 def test_an_error_is_judged_by_its_class_and_the_attempt(
@@ -52,16 +60,101 @@ def test_without_a_policy_the_first_error_is_the_last() -> None:
 
 
 @pytest.mark.behaviour(64)
-def test_a_discarded_class_is_dropped_before_it_is_retried() -> None:
-    policy = Policy(3, (Exception,), (KeyError,))
+def test_what_a_job_says_itself_beats_its_options() -> None:
+    policy = Policy(3, (), (Exception,), constant(7))
 
-    assert judge(policy, KeyError(), 1, 3) == Verdict("discarded")
+    assert judge(policy, Retry(), 1, 3) == Verdict("retried", 7)
+    assert judge(policy, Snooze(5), 3, 3) == Verdict("snoozed", 5)
 
 
-def test_a_backoff_that_is_no_number_waits_not_at_all() -> None:
-    policy = Policy(max_attempts=2, backoff=lambda _attempt: float("nan"))
+def test_the_number_of_attempts_is_that_of_the_jobs_row() -> None:
+    assert judge(_EAGER, OSError(), 3, 9) == Verdict("retried", 7)
 
-    assert judge(policy, OSError(), 1, 2) == Verdict("retried", 0)
+
+@pytest.mark.parametrize(
+    ("wait", "seconds"),
+    [(2, 2), (2.5, 2.5), (timedelta(hours=1), 3600), (-1, 0), (timedelta(-1), 0)],
+)
+def test_a_backoff_gives_seconds_or_a_timedelta(
+    wait: float | timedelta, seconds: float
+) -> None:
+    policy = Policy(max_attempts=2, backoff=lambda _attempt: wait)
+
+    assert judge(policy, OSError(), 1, 2) == Verdict("retried", seconds)
+
+
+def test_a_backoff_is_given_the_number_of_the_attempt() -> None:
+    policy = Policy(max_attempts=9, backoff=lambda attempt: attempt**2)
+
+    assert [judge(policy, OSError(), n, 9).wait_s for n in (1, 2, 3)] == [1, 4, 9]
+
+
+@pytest.mark.parametrize("nonsense", [float("nan"), float("inf"), None, "soon", 10**400])
+def test_a_backoff_that_gives_no_number_is_replaced_and_noted(nonsense: Any) -> None:
+    policy = Policy(max_attempts=2, backoff=lambda _attempt: nonsense)
+    error = OSError("mine")
+
+    verdict = judge(policy, error, 1, 2)
+
+    assert (verdict.outcome, 3 <= verdict.wait_s <= 3.45) == ("retried", True)
+    assert "Its backoff is broken" in error.__notes__[0]
+
+
+def test_a_backoff_that_raises_is_replaced_and_noted() -> None:
+    def broken(_attempt: int) -> float:
+        raise ZeroDivisionError("no")
+
+    error = OSError("mine")
+
+    verdict = judge(Policy(max_attempts=2, backoff=broken), error, 1, 2)
+
+    assert verdict.outcome == "retried"
+    assert error.__notes__ == ["Its backoff is broken: ZeroDivisionError: no"]
+
+
+@pytest.mark.parametrize("option", ["retry_on", "discard_on"])
+@pytest.mark.parametrize("kind", [OSError(), "OSError", int, None])
+def test_what_is_no_class_of_exceptions_is_refused(option: str, kind: Any) -> None:
+    with pytest.raises(Error, match=f"{option}: .* is no class of exceptions"):
+        _policy_with(option, kind)
+
+
+def _policy_with(option: str, kind: Any) -> Policy:
+    return Policy(retry_on=(kind,)) if option == "retry_on" else Policy(discard_on=(kind,))
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: exponential(base=-1),
+        lambda: exponential(factor=0.5),
+        lambda: exponential(factor=float("inf")),
+        lambda: exponential(jitter=-0.1),
+        lambda: exponential(cap="soon"),
+        lambda: constant(-1),
+        lambda: constant(float("nan")),
+    ],
+)
+def test_a_backoff_that_can_not_be_meant_is_refused(make: Callable[[], object]) -> None:
+    with pytest.raises(Error):
+        make()
+
+
+def test_a_steep_backoff_comes_to_its_cap() -> None:
+    assert exponential(factor=1e9, cap=60, jitter=0)(5000) == 60
+
+
+def test_exponential_backoff_doubles_and_is_lengthened_by_chance() -> None:
+    waits = [[exponential()(attempt) for _ in range(200)] for attempt in (1, 2, 3)]
+
+    for least, some in zip((3, 6, 12), waits, strict=True):
+        assert all(least <= seconds <= least * 1.15 for seconds in map(_seconds, some))
+        assert len(set(some)) > 1
+
+
+def _seconds(wait: float | timedelta) -> float:
+    assert isinstance(wait, float)
+    return wait
 
 
 @given(st.integers(1, 10_000))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -29,21 +30,40 @@ def exponential(
     """Return a backoff that waits `base` seconds, then `factor` times as long each time.
 
     At most `cap`; each wait is lengthened by a random share of up to `jitter`.
+
+    Raises:
+        Error: for what can't be meant: negative numbers, or a factor below 1.
     """
-    most_s = parse_duration(cap)
+    most_s = _duration("cap", cap)
+    least_s = _duration("base", base)
+    if not 1 <= factor < math.inf or not 0 <= jitter < math.inf:
+        raise Error(f"exponential: factor={factor!r} and jitter={jitter!r}: from 1, and from 0")
 
     def wait(attempt: int) -> float:
-        # The exponent is bounded: beyond it the cap rules anyway, and a float overflows.
-        plain_s = min(most_s, base * factor ** min(attempt - 1, 64))
+        try:
+            plain_s = min(most_s, least_s * float(factor) ** (attempt - 1))
+        except OverflowError:
+            plain_s = most_s
         return min(most_s, plain_s * (1 + random.random() * jitter))  # noqa: S311 - no secret
 
     return wait
 
 
 def constant(seconds: float | timedelta | str) -> Backoff:
-    """Return a backoff that always waits as long."""
-    wait_s = parse_duration(seconds)
+    """Return a backoff that always waits as long.
+
+    Raises:
+        Error: for what is no duration.
+    """
+    wait_s = _duration("constant", seconds)
     return lambda _attempt: wait_s
+
+
+def _duration(name: str, value: float | timedelta | str) -> float:
+    try:
+        return parse_duration(value)
+    except ValueError as error:
+        raise Error(f"{name}: {error}") from None
 
 
 class Retry(Error):  # noqa: N818 - said to the queue, no error
@@ -81,6 +101,12 @@ class Policy:
     discard_on: tuple[type[BaseException], ...] = ()
     backoff: Backoff = field(default_factory=exponential)
 
+    def __post_init__(self) -> None:
+        for option, kinds in (("retry_on", self.retry_on), ("discard_on", self.discard_on)):
+            for kind in kinds:
+                if not (isinstance(kind, type) and issubclass(kind, BaseException)):  # pyright: ignore[reportUnnecessaryIsInstance]
+                    raise Error(f"{option}: {kind!r} is no class of exceptions")
+
     def retries(self, kind: type[BaseException]) -> bool:
         """Return whether this kind of failure may be tried again at all."""
         return self.max_attempts > 1 and issubclass(kind, self.retry_on)
@@ -95,24 +121,44 @@ class Verdict:
 
 
 def judge(policy: Policy, error: BaseException, attempt: int, attempts_max: int) -> Verdict:
-    """Decide what becomes of a job whose attempt of this number (1, 2, …) raised `error`."""
+    """Decide what becomes of a job whose attempt of this number (1, 2, …) raised `error`.
+
+    What the job says itself beats its options, and `discard_on` beats `retry_on`. When the
+    backoff raises or gives no number, the default one is taken, and `error` bears a note.
+    """
     if isinstance(error, Snooze):
         return Verdict("snoozed", _bounded(error.wait_s))
-    if isinstance(error, (Discard, *policy.discard_on)):
+    if isinstance(error, Discard):
         return Verdict("discarded")
-    wanted = isinstance(error, (Retry, *policy.retry_on))
-    if not wanted or attempt >= attempts_max:
+    asked = isinstance(error, Retry)
+    if not asked and isinstance(error, policy.discard_on):
+        return Verdict("discarded")
+    if attempt >= attempts_max or not (asked or isinstance(error, policy.retry_on)):
         return Verdict("failed")
     asked_s = error.after_s if isinstance(error, Retry) else None
-    wait_s = _wait_s(policy, attempt) if asked_s is None else asked_s
-    return Verdict("retried", _bounded(wait_s))
+    return Verdict("retried", _bounded(_wait_s(policy, error, attempt, asked_s)))
 
 
-def _wait_s(policy: Policy, attempt: int) -> float:
-    wait = policy.backoff(attempt)
-    return wait.total_seconds() if isinstance(wait, timedelta) else float(wait)
+def _wait_s(policy: Policy, error: BaseException, attempt: int, asked_s: float | None) -> float:
+    if asked_s is not None:
+        return asked_s
+    try:
+        return _seconds(policy.backoff(attempt))
+    except Exception as broken:  # noqa: BLE001 - the author's own function
+        error.add_note(f"Its backoff is broken: {type(broken).__name__}: {broken}")
+        return _seconds(_DEFAULT_BACKOFF(attempt))
+
+
+def _seconds(wait: float | timedelta) -> float:
+    seconds = wait.total_seconds() if isinstance(wait, timedelta) else float(wait)
+    if not math.isfinite(seconds):
+        raise ValueError(f"{wait!r} is no wait")
+    return seconds
 
 
 def _bounded(wait_s: float) -> float:
-    """Return a wait that the database can add to a time: what is no number waits not at all."""
-    return min(wait_s, WAIT_MAX_S) if wait_s > 0 else 0.0
+    """Return a wait that the database can add to a time."""
+    return min(max(wait_s, 0.0), WAIT_MAX_S)
+
+
+_DEFAULT_BACKOFF = exponential()
