@@ -55,14 +55,18 @@ def _ids(session: Session) -> list[int]:
 
 @pytest.mark.behaviour(87)
 def test_only_what_is_finished_and_old_goes(session: Session) -> None:
-    waiting = _unfinished(session, 50)
+    waiting, failed = _unfinished(session, 50), _unfinished(session, 50)
+    session.connection.execute(
+        "INSERT INTO jobsd.failed_executions VALUES (%s, now() - interval '49 h', '{}')",
+        (failed,),
+    )
     _finished(session, 49)
     young = _finished(session, 1, created=48)
     _finished(session, 25)
     last = _finished(session, 23)
 
     assert clear_finished_in_batches(session=session) == 2
-    assert _ids(session) == [waiting, young, last]
+    assert _ids(session) == [waiting, failed, young, last]
 
 
 def test_failed_attempts_go_with_their_job(session: Session) -> None:

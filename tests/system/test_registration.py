@@ -129,5 +129,5 @@ def _all_beat(query: Query, tree: Tree) -> set[object]:
     beats = "SELECT kind, last_heartbeat_at FROM jobsd.processes"
     for _ in range(2):
         before = set(query(beats))
-        wait_for(lambda before=before: not before & set(query(beats)), 5, tree.told())
+        wait_for(lambda before=before: not before & set(query(beats)), 5, tree.told())  # type: ignore[misc]
     return {row[0] for row in query(beats)}
