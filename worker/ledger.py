@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from jobsd.clock import monotonic
 from jobsd.jobs import limits
-from jobsd.jobs.claims import STATEMENTS, Ended, conclusion, own
+from jobsd.jobs.claims import STATEMENTS, Ended, array, conclusion, own
 
 from .perform import SUCCESS
 
@@ -42,7 +42,7 @@ class Ledger:
 
     def add(self, runs: Iterable[Run]) -> None:
         """Take in runs that have ended; those whose claim was taken away are dropped."""
-        self._runs += [run for run in runs if self.holds(run.job)]
+        self._runs += self._held(runs)
 
     def give_back(self, jobs: Iterable[ClaimedJob]) -> None:
         """Take in jobs that will not be started here."""
@@ -82,13 +82,11 @@ class Ledger:
         `recorded` and `concluded` are the claims that let their successes, and their
         other outcomes, be written. The rest waits for `settle`; returns whether there is none.
         """
-        written = [run.job for run in writing.plain if run.job.claim_id in recorded]
-        written += [run.job for run in writing.rare if run.job.claim_id in concluded]
-        written += [job for job in writing.unstarted if job.claim_id in concluded]
-        for job in written:
-            self._drop(job)
-        self._runs = [run for run in self._runs if self.holds(run.job)]
-        self._unstarted = [job for job in self._unstarted if self.holds(job)]
+        self._drop(writing.plain_ids, recorded)
+        self._drop(writing.rare_ids, concluded)
+        whole = recorded >= writing.plain_ids.keys() and concluded >= writing.rare_ids.keys()
+        self._runs = [] if whole else self._held(self._runs)
+        self._unstarted = [] if whole else [job for job in self._unstarted if self.holds(job)]
         return not self.pending
 
     def settle(self, session: Session, process_id: int) -> tuple[list[Ended], set[int]]:
@@ -111,7 +109,7 @@ class Ledger:
             claim_id: self._claims[claim_id] & set(stored[claim_id])
             for claim_id in self._claims.keys() & stored.keys()
         }
-        self._runs = [run for run in self._runs if self.holds(run.job)]
+        self._runs = self._held(self._runs)
         self._unstarted = [job for job in self._unstarted if self.holds(job)]
         return unknown, set(gone)
 
@@ -121,12 +119,16 @@ class Ledger:
         self._claims, self._runs, self._unstarted = {}, [], []
         return claims
 
-    def _drop(self, job: ClaimedJob) -> None:
-        held = self._claims.get(job.claim_id)
-        if held is not None:
-            held.discard(job.id)
+    def _held(self, runs: Iterable[Run]) -> list[Run]:
+        claims = self._claims
+        return [run for run in runs if run.job.id in claims.get(run.job.claim_id, ())]
+
+    def _drop(self, written: dict[int, list[int]], claims: set[int]) -> None:
+        for claim_id in written.keys() & claims & self._claims.keys():
+            held = self._claims[claim_id]
+            held.difference_update(written[claim_id])
             if not held:
-                del self._claims[job.claim_id]
+                del self._claims[claim_id]
 
 
 class Writing:
@@ -149,17 +151,35 @@ class Writing:
             plain = run.outcome is SUCCESS and run.job.concurrency_key is None
             (self.plain if plain else self.rare).append(run)
         self.unstarted = list(unstarted)
+        self.plain_ids = _by_claim(run.job for run in self.plain)
+        self.rare_ids = _by_claim([*(run.job for run in self.rare), *unstarted])
         self._process = process
         self._keep = keep
         self._now = monotonic()
         self._ended = [_ended(run, self._now) for run in self.rare]
-        self.record = _record(claims, self.plain, self._now, keep=keep) if self.plain else None
+        self._held = {claim_id: len(claims[claim_id]) for claim_id in self.plain_ids}
+
+    @property
+    def record(self) -> dict[str, Any] | None:
+        """The parameters of the statement for what is plain, if there is any."""
+        if not self.plain:
+            return None
+        now, done = self._now, self.plain_ids
+        return {
+            "claim_ids": array([run.job.claim_id for run in self.plain]),
+            "job_ids": array([run.job.id for run in self.plain]),
+            "started_us": array([int((now - run.started) * 1e6) for run in self.plain]),
+            "ended_us": array([int((now - run.ended) * 1e6) for run in self.plain]),
+            "batch_ids": array(done),
+            "held": array(self._held.values()),
+            "remaining": array(self._held[claim] - len(ids) for claim, ids in done.items()),
+            "keep": self._keep,
+        }
 
     def conclude(self, more: Iterable[Ended] = ()) -> tuple[Statement, dict[str, Any]] | None:
         """Return the statement for all that is not plain, if there is any."""
-        ended = [*self._ended]
-        ended += [Ended(job.claim_id, job.id, "released") for job in self.unstarted]
-        ended += more
+        released = [Ended(job.claim_id, job.id, "released") for job in self.unstarted]
+        ended = [*self._ended, *released, *more]
         if not ended:
             return None
         return STATEMENTS["conclude"], conclusion(ended, self._process, keep=self._keep)
@@ -176,6 +196,13 @@ class Writing:
         return {key for key in keys if key is not None}
 
 
+def _by_claim(jobs: Iterable[ClaimedJob]) -> dict[int, list[int]]:
+    found: dict[int, list[int]] = {}
+    for job in jobs:
+        found.setdefault(job.claim_id, []).append(job.id)
+    return found
+
+
 def _ended(run: Run, now: float) -> Ended:
     verdict = run.outcome.verdict
     return Ended(
@@ -187,22 +214,3 @@ def _ended(run: Run, now: float) -> Ended:
         verdict.wait_s,
         run.outcome.error,
     )
-
-
-def _record(
-    claims: dict[int, set[int]], runs: list[Run], now: float, *, keep: bool
-) -> dict[str, Any]:
-    done: dict[int, int] = {}
-    for run in runs:
-        done[run.job.claim_id] = done.get(run.job.claim_id, 0) + 1
-    held = [len(claims[claim_id]) for claim_id in done]
-    return {
-        "claim_ids": [run.job.claim_id for run in runs],
-        "job_ids": [run.job.id for run in runs],
-        "started_s": [now - run.started for run in runs],
-        "ended_s": [now - run.ended for run in runs],
-        "batch_ids": list(done),
-        "held": held,
-        "remaining": [size - done[claim_id] for size, claim_id in zip(held, done, strict=True)],
-        "keep": keep,
-    }

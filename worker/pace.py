@@ -17,8 +17,10 @@ HORIZON_S = 0.02
 PATIENCE_S = 0.1
 """A claimed job that can't start within this time is given back."""
 BATCH_MAX = 500
+"""Jobs that one statement claims."""
 IN_HAND_MAX = 1000
-"""Fewer than a slot's ring of ended jobs holds."""
+"""Two batches: one runs while the next is claimed. Fewer than a slot's ring of ended jobs
+holds."""
 
 _WEIGHT = 0.3
 
@@ -48,7 +50,7 @@ class Pace:
         expected_s = self._expected_s(running_s)
         if expected_s is None or expected_s >= HORIZON_S:
             return 0
-        return min(BATCH_MAX, int(self._threads * HORIZON_S / max(expected_s, 1e-6)))
+        return min(IN_HAND_MAX, int(self._threads * HORIZON_S / max(expected_s, 1e-6)))
 
     def patience(self, running_s: Sequence[float]) -> int | None:
         """Return how many waiting jobs can still start in time; None when all can."""

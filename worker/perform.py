@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import json
 import traceback
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
 
-from jobsd.clock import monotonic
 from jobsd.jobs import arguments, registry
 from jobsd.jobs.current import CurrentJob, running
 from jobsd.jobs.policy import Policy, Verdict, judge
@@ -26,9 +25,12 @@ _NO_POLICY = Policy()
 _UNTOLD = '{"type": "Exception", "message": "<the error can not be described>", "stack": ""}'
 
 
-@dataclass(frozen=True, slots=True)
-class ClaimedJob:
-    """A job as its claim has brought it."""
+class ClaimedJob(NamedTuple):
+    """A job as its claim has brought it: the columns of `take` in jobs/ready.sql.
+
+    A tuple, like the other things that are made for each job: it takes a fifth of the
+    time of a frozen dataclass.
+    """
 
     claim_id: int
     id: int
@@ -39,9 +41,11 @@ class ClaimedJob:
     max_attempts: int
     waited_s: float
     """Seconds from when it was due until it was claimed."""
-    concurrency_key: str | None = None
+    concurrency_key: str | None
     """The limit of which it holds a slot."""
-    claimed_at: float = field(default_factory=monotonic, kw_only=True)
+    priority: int
+    position: int
+    claimed_at: float
     """When its claim was asked for (monotonic): what was ours then may be so no more."""
 
 

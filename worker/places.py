@@ -18,6 +18,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from jobsd.clock import monotonic
+from jobsd.jobs.claims import array
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -53,7 +54,9 @@ class Places:
 
     def end(self, taken: Iterable[tuple[str | None, int, int]], *, sweep: bool) -> None:
         """Take in the queue, priority and position of each job that was claimed, in order."""
-        for queue, priority, position in taken:
+        # Of each queue and priority the last one is the farthest.
+        lasts = {(queue, priority): position for queue, priority, position in taken}
+        for (queue, priority), position in lasts.items():
             known = self._last.setdefault(queue, {})
             known[priority] = max(position, known.get(priority, position))
         if sweep:
@@ -81,9 +84,9 @@ class Places:
         ]
         return {
             "names": [row[0] for row in rows],
-            "after_priorities": [row[1] for row in rows],
-            "after_positions": [row[2] for row in rows],
-            "below_priorities": [row[3] for row in rows],
+            "after_priorities": array(row[1] for row in rows),
+            "after_positions": array(row[2] for row in rows),
+            "below_priorities": array(row[3] for row in rows),
         }
 
     def _of(self, known: dict[int, int]) -> Iterable[tuple[tuple[int, int], int]]:

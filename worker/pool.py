@@ -1,9 +1,9 @@
-"""The threads that run jobs, and the two queues between them and the control thread.
+"""The threads that run jobs, and the two ways between them and the control thread.
 
 Jobs go in by `post` and come out as outcomes by `collect`. The threads never wait for
-the database. They wake the control thread only when there is reason to: when the last
-job in hand has ended, when few are left to start, or when the first outcome since the
-last collection lies there, whose recording must not wait for long.
+the database. They wake the control thread only when there is reason to: when few jobs are
+left to start, down to none. While more wait, the control thread comes round by itself
+before their outcomes get old.
 
 A process that stood still for long (stopped, swapped out, cut off) may have been declared
 dead, and what it had in hand may run elsewhere. So a job is only started while it is
@@ -16,13 +16,12 @@ import os
 import sys
 import threading
 import traceback
-from collections import deque
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, NoReturn
+from queue import Empty, SimpleQueue
+from typing import TYPE_CHECKING, NamedTuple, NoReturn
 
 from jobsd.clock import monotonic
 
-from .perform import Outcome, perform
+from .perform import SUCCESS, Outcome, perform
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -38,8 +37,7 @@ TRUST_S = 30.0
 """Half of the time after which a process is declared dead, unless that was changed."""
 
 
-@dataclass(frozen=True, slots=True)
-class Run:
+class Run(NamedTuple):
     """One job that has ended, with the times of its start and its end (monotonic)."""
 
     job: ClaimedJob
@@ -49,7 +47,11 @@ class Run:
 
 
 class Pool:
-    """A fixed number of threads; one control thread posts and collects."""
+    """A fixed number of threads; one control thread posts and collects.
+
+    The queue of the jobs to start is the one that is written in C: with a condition in
+    Python, waking a thread took as long as running three jobs.
+    """
 
     def __init__(
         self,
@@ -63,133 +65,169 @@ class Pool:
         self._slot = slot
         self._wake = wake
         self._bind = bind
+        self._todo: SimpleQueue[ClaimedJob | None] = SimpleQueue()
+        # Guards what the threads write and the control thread takes away.
         self._lock = threading.Lock()
-        self._arrived = threading.Condition(self._lock)
-        self._todo: deque[ClaimedJob] = deque()
         self._runs: list[Run] = []
+        self._doubted: list[ClaimedJob] = []
+        self._ended = 0
+        self._unsuccessful: dict[int, int] = {}
+        self._woken = False
+        # Written by the control thread alone.
+        self._posted = 0
+        self._verified_at = 0.0
+        self._low_water = 0
         self._started_at: list[float | None] = [None] * threads
         self._trust_s = trust_s
-        self._verified_at = 0.0
-        self.doubts = False
-        """Whether jobs wait until the claims have been read back."""
-        self._low_water = 0
-        self._woken = False
-        self._closed = False
         for number in range(threads):
             threading.Thread(
                 target=self._work, args=(number,), name=f"job-{number}", daemon=True
             ).start()
         slot.set_threads(0, threads)
 
+    # What the control thread calls.
+
     def post(self, jobs: Iterable[ClaimedJob], low_water: int) -> None:
         """Hand jobs over; be woken when not more than `low_water` wait to be started."""
-        with self._lock:
-            before = len(self._todo)
-            self._todo.extend(jobs)
-            self._low_water = low_water
-            self._woken = False
-            self._arrived.notify(len(self._todo) - before)
+        self._low_water = low_water
+        for job in jobs:
+            self._posted += 1
+            self._todo.put(job)
 
     def collect(self) -> list[Run]:
         """Return the runs that have ended since the last call."""
         with self._lock:
             runs, self._runs = self._runs, []
             self._woken = False
-            return runs
+        self._posted -= len(runs)
+        return runs
 
     def take_back(self, keep: int = 0) -> list[ClaimedJob]:
         """Return the jobs that were not started, but for the first `keep`."""
-        with self._lock:
-            back: list[ClaimedJob] = []
-            while len(self._todo) > keep:
-                back.append(self._todo.pop())
-            return back
+        waiting = self._drain()
+        self._refill(waiting[:keep])
+        self._posted -= len(waiting[keep:])
+        return waiting[keep:]
 
     def verify(self, holds: Callable[[ClaimedJob], bool], asked_at: float) -> None:
         """Drop the jobs that were not started and that `holds` denies: they are not ours.
 
         The others were ours when the claims were asked for.
         """
+        self._verified_at = asked_at
         with self._lock:
-            self._todo = deque(job for job in self._todo if holds(job))
-            self._verified_at = asked_at
-            self.doubts = False
-            self._arrived.notify_all()
+            doubted, self._doubted = self._doubted, []
+        waiting = [*doubted, *self._drain()]
+        ours = [job for job in waiting if holds(job)]
+        self._posted -= len(waiting) - len(ours)
+        self._refill(ours)
 
     def forget_ended(self, job_ids: Iterable[int]) -> None:
-        """Take note that these jobs, which have not succeeded, are recorded.
+        """Take note that these jobs are recorded, of which some have not succeeded.
 
         They may be claimed here again, and if we die then, they have not run.
         """
-        if ids := frozenset(job_ids):
-            with self._lock:
-                self._slot.forget_ended(ids)
+        for job_id in job_ids:
+            place = self._unsuccessful.pop(job_id, None)
+            if place is not None:
+                with self._lock:
+                    self._slot.forget_ended(place, job_id)
 
     def close(self) -> None:
         """Let the threads end once there is nothing to start."""
-        with self._lock:
-            self._closed = True
-            self._arrived.notify_all()
+        for _ in range(self.size):
+            self._todo.put(None)
+
+    @property
+    def doubts(self) -> bool:
+        """Whether jobs wait until the claims have been read back."""
+        return bool(self._doubted)
 
     @property
     def waiting(self) -> int:
         """How many jobs are in hand and not started."""
-        return len(self._todo)
+        return self._todo.qsize() + len(self._doubted)
+
+    @property
+    def in_hand(self) -> int:
+        """How many jobs have not ended. Exact, when the control thread asks."""
+        return self._posted - len(self._runs)
+
+    @property
+    def uncollected(self) -> int:
+        """How many jobs were posted and not collected. Exact, when the control thread asks."""
+        return self._posted
+
+    @property
+    def flows(self) -> bool:
+        """Whether more jobs wait than those of which we are told when they have ended."""
+        return self._todo.qsize() > self._low_water
 
     @property
     def busy(self) -> int:
         """How many threads run a job."""
-        return sum(started is not None for started in self._started_at)
+        return self.size - self._started_at.count(None)
 
     def running_for_s(self) -> list[float]:
         """Return for how long each running job has run."""
         now = monotonic()
         return [now - started for started in list(self._started_at) if started is not None]
 
+    def _drain(self) -> list[ClaimedJob]:
+        waiting: list[ClaimedJob] = []
+        while True:
+            try:
+                job = self._todo.get_nowait()
+            except Empty:
+                return waiting
+            if job is not None:
+                waiting.append(job)
+
+    def _refill(self, jobs: Iterable[ClaimedJob]) -> None:
+        for job in jobs:
+            self._todo.put(job)
+
+    # What the threads run.
+
     def _work(self, number: int) -> None:
-        run: Run | None = None
         pid = os.getpid()
-        while (job := self._exchange(number, run)) is not None:
+        while (job := self._next(number)) is not None:
             started = monotonic()
+            if started - max(job.claimed_at, self._verified_at) >= self._trust_s:
+                self._doubt(job)
+                continue
+            self._started_at[number] = started
+            self._slot.started(number, job.id)
             outcome = perform(job, self._bind)
             if os.getpid() != pid:
                 _leave(outcome)
-            run = Run(job, outcome, started, monotonic())
+            self._end(number, Run(job, outcome, started, monotonic()))
+        self._slot.rest(number)
 
-    def _exchange(self, number: int, run: Run | None) -> ClaimedJob | None:
-        """Give an outcome in, take the next job: one turn of the lock for both."""
+    def _next(self, number: int) -> ClaimedJob | None:
+        try:
+            return self._todo.get_nowait()
+        except Empty:
+            self._slot.rest(number)
+            return self._todo.get()
+
+    def _doubt(self, job: ClaimedJob) -> None:
         with self._lock:
-            if run is not None:
-                self._end(number, run)
-            while not self._may_start():
-                if self._closed:
-                    return None
-                self._slot.rest(number)
-                self._arrived.wait()
-            job = self._todo.popleft()
-            self._started_at[number] = monotonic()
-            self._slot.started(number, job.id)
-            return job
-
-    def _may_start(self) -> bool:
-        """Return whether there is a job to start, which is ours for certain."""
-        if not self._todo:
-            return False
-        known_at = max(self._todo[0].claimed_at, self._verified_at)
-        if monotonic() - known_at < self._trust_s:
-            return True
-        self.doubts = True
+            self._doubted.append(job)
         self._wake()
-        return False
 
     def _end(self, number: int, run: Run) -> None:
-        self._slot.ended(run.job.id, succeeded=run.outcome.verdict.outcome == "finished")
-        self._started_at[number] = None
-        self._runs.append(run)
-        few = len(self._todo) <= self._low_water
-        last = not self._todo and self.busy == 0
-        if last or (not self._woken and (few or len(self._runs) == 1)):
-            self._woken = True
+        job_id, succeeded = run.job.id, run.outcome is SUCCESS
+        with self._lock:
+            self._slot.ended(self._ended, job_id, succeeded=succeeded)
+            if not succeeded:
+                self._unsuccessful[job_id] = self._ended
+            self._ended += 1
+            self._started_at[number] = None
+            self._runs.append(run)
+            wake = not self._woken and self._todo.qsize() <= self._low_water
+            self._woken = self._woken or wake
+        if wake:
             self._wake()
 
 

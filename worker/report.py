@@ -10,8 +10,6 @@ from jobsd.instruments.events import emit, tells
 from .perform import SUCCESS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from jobsd.processes.counters import QueueCounters
     from jobsd.processes.slot import Slot
 
@@ -50,13 +48,13 @@ class Report:
                 self._counters(job.queue_name).count("released")
                 emit("job.released", **_facts(job))
 
-    def _finished(self, runs: Iterable[Run]) -> None:
-        told = tells("debug")
-        for run in runs:
-            counters = self._counters(run.job.queue_name)
-            counters.count("finished")
-            self._observe(counters, run)
-            if told:
+    def _finished(self, runs: list[Run]) -> None:
+        for queue, done in _by_queue(runs).items():
+            counters = self._counters(queue)
+            counters.count("finished", len(done))
+            _observe(counters, done)
+        if tells("debug"):
+            for run in runs:
                 emit("job.finished", **_facts(run.job), duration=run.ended - run.started)
 
     def _ended(self, run: Run) -> None:
@@ -64,7 +62,7 @@ class Report:
         counters = self._counters(run.job.queue_name)
         if outcome != "snoozed":
             counters.count(outcome)
-        self._observe(counters, run)
+        _observe(counters, [run])
         facts = _facts(run.job)
         facts["duration"] = round(run.ended - run.started, 6)
         if run.outcome.error is not None:
@@ -73,15 +71,27 @@ class Report:
             facts["retry_in"] = round(run.outcome.verdict.wait_s, 3)
         emit(_EVENTS[outcome], **facts)
 
-    def _observe(self, counters: QueueCounters, run: Run) -> None:
-        waited_s = run.job.waited_s + max(0.0, run.started - run.job.claimed_at)
-        counters.observe(waited_s=max(0.0, waited_s), ran_s=run.ended - run.started)
-
     def _counters(self, queue: str) -> QueueCounters:
         counters = self._queues.get(queue)
         if counters is None:
             counters = self._queues[queue] = self._slot.queue(queue)
         return counters
+
+
+def _by_queue(runs: list[Run]) -> dict[str, list[Run]]:
+    found: dict[str, list[Run]] = {}
+    for run in runs:
+        found.setdefault(run.job.queue_name, []).append(run)
+    return found
+
+
+def _observe(counters: QueueCounters, runs: list[Run]) -> None:
+    # A clock that was set back makes a job wait for less than nothing.
+    waits_s = [job.waited_s + started - job.claimed_at for job, _, started, _ in runs]
+    counters.observe(
+        waits_s=[max(0.0, wait_s) for wait_s in waits_s],
+        runs_s=[ended - started for _, _, started, ended in runs],
+    )
 
 
 def _facts(job: ClaimedJob) -> dict[str, Any]:

@@ -8,6 +8,7 @@ succeed or held a limit, and one that promotes who waited for that.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from jobsd.clock import monotonic
@@ -17,7 +18,7 @@ from jobsd.jobs.limits import Promotion, promotion
 from .perform import ClaimedJob
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from jobsd.database.connection import Session
     from jobsd.database.statements import Statement
@@ -36,11 +37,12 @@ _TURNS = {
 
 
 _NO_PROMOTION = Promotion()
+_claimed_job: Callable[[tuple[Any, ...]], ClaimedJob] = partial(tuple.__new__, ClaimedJob)
 
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What a turn has brought: a claim with its jobs, in order, and their places.
+    """What a turn has brought: a claim with its jobs, in order.
 
     `recorded` and `concluded` are the claims that let their successes, and their other
     outcomes, be written. `whole` is false when the claim has ids of jobs that are no more:
@@ -50,7 +52,6 @@ class Result:
     claim_id: int | None = None
     whole: bool = True
     jobs: list[ClaimedJob] = field(default_factory=list[ClaimedJob])
-    places: list[tuple[int, int]] = field(default_factory=list[tuple[int, int]])
     recorded: set[int] = field(default_factory=set[int])
     concluded: set[int] = field(default_factory=set[int])
     promotion: Promotion = _NO_PROMOTION
@@ -94,14 +95,15 @@ def take(
     if not fused:
         return Result(concluded=concluded, promotion=promoted)
     rows = results[0]
-    claim_id: int | None = rows[0][3]
-    claimed = [] if claim_id is None else [row for row in rows if row[4] is not None]
+    claim_id: int | None = rows[0][0]
+    claimed = [] if claim_id is None else [row for row in rows if row[1] is not None]
+    recorded: str | None = rows[0][-1]
+    claimed_at = (asked,)
     return Result(
         claim_id,
         claim_id is None or len(claimed) == len(rows),
-        [ClaimedJob(*row[3:], claimed_at=asked) for row in claimed],
-        [(row[1], row[2]) for row in claimed],
-        set(rows[0][0]),
+        [_claimed_job(row[:-1] + claimed_at) for row in claimed],
+        {int(claim) for claim in recorded.split(",")} if recorded else set(),
         concluded,
         promoted,
     )

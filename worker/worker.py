@@ -21,12 +21,12 @@ from jobsd.database.connection import Session
 from jobsd.instruments.events import emit, tells
 from jobsd.jobs import limits
 from jobsd.jobs.current import set_stopping
+from jobsd.jobs.owed import Owed
 from jobsd.jobs.ready import Selection
 from jobsd.processes import registry
 
 from .ledger import Ledger
-from jobsd.jobs.owed import Owed
-from .pace import IN_HAND_MAX, Pace
+from .pace import BATCH_MAX, IN_HAND_MAX, Pace
 from .places import Places
 from .pool import TRUST_S, Pool
 from .report import Report
@@ -133,7 +133,7 @@ class Worker:
     @property
     def stopped(self) -> bool:
         """Whether nothing runs and everything is recorded."""
-        return self._draining and not self._in_hand() and not self._ledger.open
+        return self._draining and not self._pool.uncollected and not self._ledger.open
 
     def farewell(self) -> None:
         """Remove the row; the pool's threads end with the process."""
@@ -184,17 +184,22 @@ class Worker:
         """Return how many jobs to ask for now: 0 when there is no room or no reason."""
         if self._draining or monotonic() < self._rhythm.next_look:
             return 0
-        idle = self._pool.size - self._pool.busy - self._pool.waiting
         ahead = self._pace.ahead(self._pool.running_for_s())
-        # With jobs ahead, asked for by halves: a turn serves many, and threads never starve.
-        wanted = max(idle, 0) if not ahead else ahead if self._pool.waiting <= ahead // 2 else 0
-        return max(0, min(wanted, IN_HAND_MAX - self._unrecorded()))
+        if not ahead:
+            wanted = self._pool.size - self._pool.in_hand
+        elif self._pool.waiting <= ahead // 2:
+            # By halves: a turn serves many jobs, and the threads have work while it lasts.
+            wanted = min(ahead - self._pool.waiting, BATCH_MAX)
+        else:
+            return 0
+        # What has ended is recorded by the statement that claims.
+        return max(0, min(wanted, IN_HAND_MAX - self._pool.uncollected))
 
     def _is_flush_due(self) -> bool:
         if not self._ledger.pending:
             return False
         oldest = self._ledger.oldest
-        return oldest is None or not self._in_hand() or monotonic() - oldest >= FLUSH_S
+        return oldest is None or not self._pool.in_hand or monotonic() - oldest >= FLUSH_S
 
     def _turn(self, limit: int) -> None:
         writing = self._ledger.statements()
@@ -239,9 +244,11 @@ class Worker:
 
     def _remember(self, result: Result, *, sweep: bool) -> None:
         everything = self._selection.everything
-        taken = zip(result.jobs, result.places, strict=True)
-        places = ((None if everything else job.queue_name, *place) for job, place in taken)
-        self._places.end(places, sweep=sweep)
+        taken = (
+            (None if everything else job.queue_name, job.priority, job.position)
+            for job in result.jobs
+        )
+        self._places.end(taken, sweep=sweep)
 
     def _set_rhythm(self, claimed: int, limit: int, *, sweep: bool) -> None:
         if claimed >= limit:
@@ -261,6 +268,8 @@ class Worker:
         rest_s = LOOK_MAX_S
         if not self._draining and (self._pool.busy < self._pool.size or self._pool.waiting):
             rest_s = min(rest_s, max(0.0, self._rhythm.next_look - now))
+        if self._pool.flows:
+            rest_s = min(rest_s, FLUSH_S)
         if self._ledger.pending:
             oldest = self._ledger.oldest or now
             rest_s = min(rest_s, max(0.0, oldest + FLUSH_S - now))
@@ -283,12 +292,6 @@ class Worker:
     def _tell_lost(self, claims: set[int]) -> None:
         if claims:
             emit("claims.lost", claims=sorted(claims))
-
-    def _in_hand(self) -> int:
-        return self._pool.busy + self._pool.waiting
-
-    def _unrecorded(self) -> int:
-        return self._in_hand() + self._ledger.size
 
     def _metadata(self) -> dict[str, object]:
         return {

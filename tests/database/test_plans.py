@@ -44,13 +44,13 @@ ANALYZE jobsd.jobs, jobsd.ready_executions, jobsd.scheduled_executions;
 _PLACES = Places().segments([None])
 _NAMED = Places().segments(["q1", "q3"])
 _DONE = {
-    "claim_ids": [1, 1],
-    "job_ids": [1, 2],
-    "started_s": [0.1, 0.1],
-    "ended_s": [0.0, 0.0],
-    "batch_ids": [1],
-    "held": [5],
-    "remaining": [3],
+    "claim_ids": "{1,1}",
+    "job_ids": "{1,2}",
+    "started_us": "{100,100}",
+    "ended_us": "{0,0}",
+    "batch_ids": "{1}",
+    "held": "{5}",
+    "remaining": "{3}",
     "keep": True,
 }
 _ANY = {**_PLACES, "limit": 500, "process_id": 1}

@@ -49,8 +49,7 @@ def test_a_long_name_is_known_again(counters: QueueCounters) -> None:
 def test_a_duration_is_counted_in_the_first_bucket_that_holds_it(
     counters: QueueCounters,
 ) -> None:
-    counters.observe(waited_s=0.005, ran_s=2.5)
-    counters.observe(waited_s=0.006, ran_s=1e6)
+    counters.observe(waits_s=[0.006, 0.005], runs_s=[2.5, 1e6])
 
     waits, waited_s = counters.waits()
     runs, ran_s = counters.durations()
@@ -60,9 +59,21 @@ def test_a_duration_is_counted_in_the_first_bucket_that_holds_it(
     assert ran_s == pytest.approx(1_000_002.5)
 
 
+@given(st.lists(st.floats(0, 1e7), max_size=50))
+def test_many_durations_at_once_count_like_each_alone(durations_s: list[float]) -> None:
+    together, alone = QueueCounters(words(QUEUE_WORDS)), QueueCounters(words(QUEUE_WORDS))
+    for duration_s in durations_s:
+        alone.observe(waits_s=[], runs_s=[duration_s])
+
+    together.observe(waits_s=[], runs_s=durations_s)
+
+    assert together.durations()[0] == alone.durations()[0]
+    assert together.durations()[1] == pytest.approx(alone.durations()[1], abs=1e-6)
+
+
 def test_a_wait_of_two_thousand_years_breaks_nothing(counters: QueueCounters) -> None:
     for _ in range(3):
-        counters.observe(waited_s=6.4e10, ran_s=0)
+        counters.observe(waits_s=[6.4e10], runs_s=[0])
 
     assert counters.waits()[0][-1] == 3
     assert counters.waits()[1] == pytest.approx(2**63 / 1e9)
@@ -73,7 +84,7 @@ def test_everything_has_its_place_in_the_row(counters: QueueCounters) -> None:
     for outcome in OUTCOMES:
         counters.count(outcome)
     for bucket in (*BUCKETS_S, 1e6):
-        counters.observe(waited_s=bucket, ran_s=bucket)
+        counters.observe(waits_s=[bucket], runs_s=[bucket])
 
     assert counters.name == "q" * 256
     assert [counters.outcome(outcome) for outcome in OUTCOMES] == [1] * len(OUTCOMES)

@@ -40,7 +40,7 @@ def _work(queue: str, count: int) -> Callable[[Context, Session], None]:
     def work(context: Context, _: Session) -> None:
         counters = context.slot.queue(queue)
         counters.count("finished", count)
-        counters.observe(waited_s=0.01, ran_s=0.2)
+        counters.observe(waits_s=[0.01], runs_s=[0.2])
         context.slot.count_dropped_lines(1)
 
     return work

@@ -1,5 +1,7 @@
 """A worker whose rounds the test takes itself."""
 
+# pyright: reportPrivateUsage=false
+
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
@@ -40,6 +42,10 @@ class Driven:
             rest_s = self.worker.poll()
             sockets = [fd] if (fd := self.worker.socket()) is not None else []
             self.context.nap.take(min(rest_s, 0.02), sockets)
+
+    def at_rest(self) -> bool:
+        """Whether nothing runs, and nothing waits to be recorded."""
+        return not self.worker._pool.uncollected and not self.worker._ledger.pending
 
     def drain(self) -> None:
         """Stop, and take rounds until everything is recorded; say goodbye."""

@@ -66,7 +66,7 @@ def test_a_buried_worker_that_finishes_changes_nothing(
 
     buried = bury(session, _death(session, threads=3))
     _gate.set()
-    driven.until(lambda: not driven.worker._ledger.pending and not driven.worker._in_hand())
+    driven.until(driven.at_rest)
     driven.worker._settle_at = 0
     driven.worker.poll()
 
@@ -88,7 +88,7 @@ def test_a_worker_that_stood_still_starts_nothing_that_was_given_to_others(
         assert not _gate.wait(0.05)
 
     _gate.set()
-    driven.until(lambda: not driven.worker._in_hand())
+    driven.until(lambda: not driven.worker._pool.uncollected)
 
     assert (len(_ran), count("jobs WHERE outcome = 'finished'")) == (1, 0)
 

@@ -231,7 +231,7 @@ def test_a_buried_worker_that_finishes_frees_nothing_and_promotes_nobody_twice(
 
     bury(session, _death(session, threads=3))
     _gate.set()
-    driven.until(lambda: not driven.worker._ledger.pending and not driven.worker._in_hand())
+    driven.until(driven.at_rest)
 
     assert count(f"concurrency_slots WHERE job_id = {following}") == 1
     assert (count("concurrency_slots"), count("blocked_executions")) == (1, 1)
@@ -270,8 +270,7 @@ def test_a_worker_that_leaves_with_keys_not_got_asks_for_maintenance(
 
         driven.drain()
 
-        heard = [notification.payload for notification in ear.notifies(timeout=0)]
-    assert "limits" in heard
+        assert any(heard.payload == "limits" for heard in ear.notifies(timeout=5))
 
 
 def test_a_burial_asks_for_maintenance_when_a_lock_is_held(
@@ -289,8 +288,7 @@ def test_a_burial_asks_for_maintenance_when_a_lock_is_held(
 
         bury(session, _death(session, running=[ran]))
 
-        heard = [notification.payload for notification in ear.notifies(timeout=0)]
-    assert heard == ["limits"]
+        assert any(heard.payload == "limits" for heard in ear.notifies(timeout=5))
 
 
 def test_keys_are_asked_for_again_at_growing_intervals() -> None:

@@ -69,10 +69,6 @@ def _run_one(driven: Driven) -> None:
     driven.until(lambda: _ran)
 
 
-def _is_over(driven: Driven) -> bool:
-    return not driven.worker._ledger.pending and not driven.worker._in_hand()
-
-
 @pytest.mark.behaviour(31)
 def test_a_job_that_ends_while_its_worker_is_pruned_has_one_outcome(
     make_worker: MakeWorker, target: Target, session: Session, count: Count
@@ -88,7 +84,7 @@ def test_a_job_that_ends_while_its_worker_is_pruned_has_one_outcome(
             if n % 2:
                 undertaker.join()
             _gate.set()
-            driven.until(lambda: _is_over(driven))
+            driven.until(driven.at_rest)
             undertaker.join()
 
     assert count("jobs WHERE attempts = 1") == ROUNDS

@@ -30,7 +30,9 @@ def note_place(value: object) -> None:
 
 
 def _segments(places: Places, *queues: str | None) -> list[tuple[object, ...]]:
-    return list(zip(*places.segments(queues).values(), strict=True))
+    names, *arrays = places.segments(queues).values()
+    numbers = [map(int, text.strip("{}").split(",")) for text in arrays]
+    return list(zip(names, *numbers, strict=True))
 
 
 def test_without_a_memory_one_segment_holds_everything() -> None:

@@ -9,11 +9,11 @@ WITH fenced AS (
 -- (Comparing the ids themselves, `@>`, is quadratic.) The condition is checked again on
 -- the newest version of a row that someone else has just changed.
 WITH done AS (
-    SELECT claim_id, job_id, started_s, ended_s
+    SELECT claim_id, job_id, started_us, ended_us
     FROM unnest(
         %(claim_ids)s::bigint[], %(job_ids)s::bigint[],
-        %(started_s)s::float8[], %(ended_s)s::float8[]
-    ) AS ended (claim_id, job_id, started_s, ended_s)
+        %(started_us)s::bigint[], %(ended_us)s::bigint[]
+    ) AS ended (claim_id, job_id, started_us, ended_us)
 ), batch AS (
     SELECT claim_id, held, remaining
     FROM unnest(%(batch_ids)s::bigint[], %(held)s::integer[], %(remaining)s::integer[])
@@ -45,8 +45,8 @@ WITH done AS (
 ), finished AS (
     UPDATE jobsd.jobs AS job
     SET attempts = job.attempts + 1,
-        started_at = now() - make_interval(secs => done.started_s),
-        finished_at = now() - make_interval(secs => done.ended_s),
+        started_at = now() - done.started_us * interval '1 us',
+        finished_at = now() - done.ended_us * interval '1 us',
         outcome = 'finished'
     FROM done
     WHERE job.id = done.job_id
@@ -63,7 +63,7 @@ WITH done AS (
 -- no_claim: end a turn in which nothing is to be claimed.
 unused AS (SELECT)
 SELECT
-    ARRAY(SELECT id FROM fenced), NULL::integer, NULL::bigint, NULL::bigint;
+    NULL::bigint, NULL::bigint, (SELECT string_agg(id::text, ',') FROM fenced);
 
 -- conclude: record what became of jobs that did not just succeed (failed, retried,
 -- discarded, snoozed, released), and of those that held a limit. Fenced like successes, by

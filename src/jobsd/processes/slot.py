@@ -28,7 +28,7 @@ from .counters import QUEUE_WORDS, QueueCounters, read_text, write_text
 from .words import Word
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator
+    from collections.abc import Iterator
 
 FREE, TAKEN, UP, DEAD = range(4)
 
@@ -51,8 +51,8 @@ _NAME_AT = 32
 
 # Words of a slot.
 _STATE, _PID, _STARTED, _TICK, _ROW, _KIND, _STATUS, _DIED, _REASON = range(9)
-_FLAGS, _BUSY, _THREADS, _DROPPED, _ENDED, _RSS, _GENERATION, _UP_SINCE = range(9, 17)
-_SPENT, _GREETED, _LEAVING = range(17, 20)
+_FLAGS, _BUSY, _THREADS, _DROPPED, _RSS, _GENERATION, _UP_SINCE = range(9, 16)
+_SPENT, _GREETED, _LEAVING = range(16, 19)
 # Of one process: cleared for the next.
 _PASSING = (_PID, _ROW, _STATUS, _DIED, _REASON, _FLAGS, _BUSY, _THREADS, _RSS, _UP_SINCE)
 _ROW_LOST = 1
@@ -81,25 +81,22 @@ class Slot:
         """Say that a thread begins to run a job. Called by that thread."""
         self.words[_CELLS_AT + thread] = job_id
 
-    def ended(self, job_id: int, *, succeeded: bool) -> None:
+    def ended(self, turn: int, job_id: int, *, succeeded: bool) -> None:
         """Say that a job has ended, before its outcome is recorded.
 
-        Called under the pool's lock: the ring has one writer.
+        `turn` counts the jobs that have ended in the process. Called under the pool's lock:
+        the ring has one writer.
         """
-        words = self.words
-        count = words[_ENDED]
-        words[_ENDED_AT + count % ENDED_MAX] = job_id if succeeded else -job_id
-        words[_ENDED] = count + 1
+        self.words[_ENDED_AT + turn % ENDED_MAX] = job_id if succeeded else -job_id
 
-    def forget_ended(self, job_ids: Collection[int]) -> None:
-        """Say that jobs that have not succeeded are recorded. Called under the pool's lock.
+    def forget_ended(self, turn: int, job_id: int) -> None:
+        """Say that a job that has not succeeded is recorded. Called under the pool's lock.
 
-        One of them may be claimed by the same process again: then it has not run yet.
+        It may be claimed by the same process again: then it has not run yet.
         """
-        words = self.words
-        for at in range(_ENDED_AT, _QUEUES_AT):
-            if -words[at] in job_ids:
-                words[at] = 0
+        at = _ENDED_AT + turn % ENDED_MAX
+        if self.words[at] == -job_id:
+            self.words[at] = 0
 
     def rest(self, thread: int) -> None:
         """Say that a thread runs nothing."""
@@ -132,7 +129,6 @@ class Slot:
         words = self.words
         for at in (*_PASSING, _SPENT, _GREETED, _LEAVING, *range(_CELLS_AT, _QUEUES_AT)):
             words[at] = 0
-        words[_ENDED] = 0
         write_text(words, _NAME_AT, name, 16)
         words[_KIND] = KINDS.index(kind)
         words[_GENERATION] += 1

@@ -4,7 +4,14 @@ from __future__ import annotations
 
 import setproctitle
 
+_shown = ""
+
 
 def set_title(kind: str, doing: str) -> None:
     """Show the process as "jobsd KIND: DOING"."""
-    setproctitle.setproctitle(f"jobsd {kind}: {doing}" if doing else f"jobsd {kind}")
+    global _shown  # noqa: PLW0603 - a process has one title
+    title = f"jobsd {kind}: {doing}" if doing else f"jobsd {kind}"
+    if title != _shown:
+        # It is asked for at each round, and costs as much as running a job does.
+        setproctitle.setproctitle(title)
+        _shown = title
