@@ -174,6 +174,8 @@ class Rounds:
         beats = self._membership.beats()
         seen = look(self._session, beats)
         now = monotonic()
+        # Who registered before its supervisor comes to belong to it with a second look.
+        first = self.looked_at is None
         self._board.database_up = 1
         self.looked_at, self.heartbeat = now, seen.heartbeat
         self._membership.check(beats, seen)
@@ -183,8 +185,8 @@ class Rounds:
         left = self._bury_vanished()
         left = self._prune() or left
         self._settle_orphans(seen, now)
-        sooner_s = max(self._neighbours.due_in_s(now), SECOND_LOOK_S)
-        self._due = now + min(self._interval_s, sooner_s)
+        sooner_s = 0.0 if first else self._neighbours.due_in_s(now)
+        self._due = now + min(self._interval_s, max(sooner_s, SECOND_LOOK_S))
         return left
 
     def _remember_threads(self, others: list[Stranger]) -> None:

@@ -24,7 +24,6 @@ pytestmark = pytest.mark.system
 
 QUEUE = """
 import: [trial_jobs]
-supervisor: {heartbeat_interval: 0.2}
 workers: [{queues: [mail, "slow_*"], threads: 50, processes: 3}]
 dispatchers: [{}]
 """
@@ -37,11 +36,11 @@ def _rows(project: Project, count: int) -> list[dict[str, Any]]:
 
         def rows() -> list[dict[str, Any]]:
             found = cursor.execute("SELECT * FROM jobsd.processes ORDER BY id").fetchall()
-            # Who registers before its supervisor comes to belong to it with a heartbeat.
+            # Who registers before its supervisor comes to belong to it a moment later.
             alone = [row for row in found if row["supervisor_id"] is None]
             return found if (len(found), len(alone)) == (count, 1) else []
 
-        found: list[dict[str, Any]] = wait_for(rows)
+        found: list[dict[str, Any]] = wait_for(rows, 5)
         return found
 
 
