@@ -51,8 +51,8 @@ _NAME_AT = 32
 
 # Words of a slot.
 _STATE, _PID, _STARTED, _TICK, _ROW, _KIND, _STATUS, _DIED, _REASON = range(9)
-_FLAGS, _BUSY, _THREADS, _DROPPED, _RSS, _GENERATION, _UP_SINCE = range(9, 16)
-_SPENT, _GREETED, _LEAVING = range(16, 19)
+_FLAGS, _BUSY, _THREADS, _DROPPED, _ENDED, _RSS, _GENERATION, _UP_SINCE = range(9, 17)
+_SPENT, _GREETED, _LEAVING = range(17, 20)
 # Of one process: cleared for the next.
 _PASSING = (_PID, _ROW, _STATUS, _DIED, _REASON, _FLAGS, _BUSY, _THREADS, _RSS, _UP_SINCE)
 _ROW_LOST = 1
@@ -84,10 +84,12 @@ class Slot:
     def ended(self, turn: int, job_id: int, *, succeeded: bool) -> None:
         """Say that a job has ended, before its outcome is recorded.
 
-        `turn` counts the jobs that have ended in the process. Called under the pool's lock:
+        `turn` is how many had ended in the process before. Called under the pool's lock:
         the ring has one writer.
         """
-        self.words[_ENDED_AT + turn % ENDED_MAX] = job_id if succeeded else -job_id
+        words = self.words
+        words[_ENDED_AT + turn % ENDED_MAX] = job_id if succeeded else -job_id
+        words[_ENDED] = turn + 1
 
     def forget_ended(self, turn: int, job_id: int) -> None:
         """Say that a job that has not succeeded is recorded. Called under the pool's lock.
@@ -129,6 +131,7 @@ class Slot:
         words = self.words
         for at in (*_PASSING, _SPENT, _GREETED, _LEAVING, *range(_CELLS_AT, _QUEUES_AT)):
             words[at] = 0
+        words[_ENDED] = 0
         write_text(words, _NAME_AT, name, 16)
         words[_KIND] = KINDS.index(kind)
         words[_GENERATION] += 1
