@@ -17,6 +17,7 @@ import psycopg
 
 from jobsd.database.statements import Statements
 from jobsd.errors import EnqueueError
+from jobsd.instruments.events import emit
 
 from . import limits
 from .connections import PlainCursor
@@ -96,8 +97,12 @@ def enqueue_many(
                 pass
             bulk.wake(always=not owned)
     except (psycopg.Error, OverflowError, UnicodeEncodeError) as error:
-        raise EnqueueError(told(error)) from error
-    return bulk.stored
+        raise EnqueueError(told(error, owned=owned)) from error
+    stored = bulk.stored
+    emit("jobs.enqueued", size=stored.stored)
+    if stored.stored < len(stored):
+        emit("jobs.discarded", size=len(stored) - stored.stored, reason="conflict")
+    return stored
 
 
 class _Row(NamedTuple):
@@ -149,7 +154,8 @@ class _Bulk:
         self._copy("copy_ready", map(_ready, plain), draw=BATCH)
         states = dict.fromkeys((row.id for row in waiting), _SCHEDULED)
         if limited:
-            states |= self._admit(limited, alone=len(batch) < BATCH and not len(self.stored))
+            self._draw(BATCH)
+            states |= self._admit(limited, alone=not self._next and not len(self.stored))
         self.stored.add(ids, (states.get(job_id, _READY) for job_id in ids))
         self._payloads.update(
             f"ready {queue}" for queue in {row.job.queue_name for row in plain}
