@@ -19,6 +19,7 @@ from jobsd.jobs import client, registry, retention
 from jobsd.processes import process
 from jobsd.processes.hook_line import HookLine
 from jobsd.processes.moments import WITH_MODULES
+from jobsd.processes.wear import Wear
 from jobsd.scheduler.scheduler import Scheduler
 from jobsd.supervisor.children import EXIT_CONFIGURATION, ChildSpec
 from jobsd.supervisor.hooks import HooksProcess
@@ -137,7 +138,8 @@ class Assembly:
                 bind=_bind,
                 trust_s=self.options.supervisor.process_alive_threshold_s / 2,
             )
-            return process.run(worker, context)
+            limits = (options.max_jobs, options.max_memory, options.max_age_s)
+            return process.run(worker, context, Wear(context.slot, *limits))
 
         return start
 

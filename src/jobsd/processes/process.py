@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
     from .board import Board
     from .slot import Slot
+    from .wear import Wear
 
 REST_MAX_S = 5.0
 """Every loop looks by itself at least this often, whoever forgets to wake it."""
@@ -107,8 +108,11 @@ class Context:
         self.nap.wake()
 
 
-def run(loop: Loop, context: Context) -> int:
-    """Run the loop until it is told to stop and has stopped; return the exit status."""
+def run(loop: Loop, context: Context, wear: Wear | None = None) -> int:
+    """Run the loop until it is told to stop and has stopped; return the exit status.
+
+    With `wear` it says when it has done enough; it is told to stop once another is up.
+    """
     outage = Outage()
     moments = Moments(context, loop.kind)
     connected = False
@@ -126,6 +130,8 @@ def run(loop: Loop, context: Context) -> int:
                 connected = True
                 moments.start()
             rest_s = loop.poll()
+            if wear is not None:
+                wear.look()
             outage.over()
         except _WAITED_OUT as error:
             loop.disconnect()

@@ -237,6 +237,8 @@ class Slot:
         """Whether the process has done enough and is to be replaced."""
         return bool(self.words[_SPENT])
 
+    jobs_ended = Word(_ENDED)
+    """How many jobs have ended in the process."""
     busy = Word(_BUSY)
     """How many threads run a job."""
     threads = Word(_THREADS)
