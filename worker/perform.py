@@ -7,6 +7,7 @@ import traceback
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
+from jobsd.instruments.events import emit, tells
 from jobsd.jobs import arguments, registry
 from jobsd.jobs.current import CurrentJob, running
 from jobsd.jobs.policy import Policy, Verdict, judge
@@ -75,11 +76,23 @@ def perform(
         policy = definition.policy
         args, kwargs = arguments.load(job.arguments)
         current = CurrentJob(job.id, attempt, job.queue_name, job.class_name)
+        if tells("debug"):
+            _tell_start(current)
         with running(current), bind(current):
             definition.perform(*args, **kwargs)
     except BaseException as error:  # noqa: BLE001 - sys.exit and the like end the job only
         return _failure(error, policy, attempt, job.max_attempts)
     return SUCCESS
+
+
+def _tell_start(job: CurrentJob) -> None:
+    emit(
+        "job.started",
+        job_id=job.id,
+        class_name=job.class_name,
+        queue_name=job.queue_name,
+        attempt=job.attempt,
+    )
 
 
 def _failure(error: BaseException, policy: Policy, attempt: int, attempts_max: int) -> Outcome:

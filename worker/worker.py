@@ -229,6 +229,7 @@ class Worker:
             self._remember(result, sweep=sweep)
             self._set_rhythm(len(result.jobs), limit, sweep=sweep)
         self._owed.answered(owed, result.promotion.missed)
+        result.promotion.tell()
         if result.promotion.promoted:
             self._rhythm.look_now()
 
@@ -240,7 +241,8 @@ class Worker:
         self._ledger.add_claim(result.claim_id, result.jobs)
         self._pool.post(result.jobs, self._pace.ahead(()) // 2)
         if tells("debug"):
-            emit("jobs.claimed", size=len(result.jobs), claim_id=result.claim_id)
+            ids = [job.id for job in result.jobs]
+            emit("jobs.claimed", size=len(ids), claim_id=result.claim_id, job_ids=ids)
 
     def _remember(self, result: Result, *, sweep: bool) -> None:
         everything = self._selection.everything

@@ -74,9 +74,9 @@ embedded.waiting info The embedded PostgreSQL is not ready yet. [error]
 http.unavailable warning The tree runs without HTTP. [bind error]
 configuration.warning warning Something in the configuration is odd. [warning]
 
-job.enqueued debug A job was enqueued, ready or for later. \
-[job_id class_name queue_name state scheduled_at]
-jobs.enqueued debug Jobs were enqueued together. [size]
+job.enqueued debug A job was stored: ready, scheduled or blocked. \
+[job_id class_name queue_name state]
+jobs.enqueued debug Jobs were stored together. [size]
 job.blocked debug A job waits for others with its concurrency key. [$limited]
 jobs.promoted debug Blocked jobs became ready: their keys had room. [size]
 jobs.dispatched debug Scheduled jobs came due and became ready. [size]

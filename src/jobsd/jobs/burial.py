@@ -98,6 +98,8 @@ def _buried(rows: list[tuple[Any, ...]]) -> Buried:
 
 
 def _promote(session: Session, keys: list[str], *, keep: bool) -> None:
-    if limits.promote(session, keys, keep=keep).missed:
+    promotion = limits.promote(session, keys, keep=keep)
+    promotion.tell()
+    if promotion.missed:
         # We don't come round to these keys again; whoever maintains the limits does.
         session.fetch(limits.STATEMENTS["ask"])

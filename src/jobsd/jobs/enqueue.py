@@ -14,6 +14,7 @@ from psycopg import errors
 
 from jobsd.database.statements import Statements
 from jobsd.errors import EnqueueError
+from jobsd.instruments.events import emit
 
 from .connections import PlainCursor
 
@@ -65,9 +66,21 @@ def enqueue(connection: Connection, schema: str, job: Draft, *, owned: bool) -> 
     except (psycopg.Error, OverflowError) as error:
         raise EnqueueError(told(error)) from error
     assert row is not None  # noqa: S101 - one row was inserted
-    if job.limited is not None:
-        return EnqueuedJob(row[0], row[1])
-    return EnqueuedJob(row[0], "scheduled" if row[1] else "ready")
+    state = row[1] if job.limited is not None else "scheduled" if row[1] else "ready"
+    _tell(job, row[0], state)
+    return EnqueuedJob(row[0], state)
+
+
+def _tell(job: Draft, job_id: int | None, state: str) -> None:
+    """Tell that a job was stored, or was not because of a conflict; committed or not."""
+    facts = {"job_id": job_id, "class_name": job.class_name, "queue_name": job.queue_name}
+    key = job.limited.key if job.limited is not None else None
+    if job_id is None:
+        emit("job.discarded", **facts, concurrency_key=key, reason="conflict")
+        return
+    emit("job.enqueued", **facts, state=state)
+    if state == "blocked":
+        emit("job.blocked", **facts, concurrency_key=key)
 
 
 def told(error: Exception) -> str:

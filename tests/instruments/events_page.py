@@ -1,0 +1,82 @@
+"""Makes docs/events.md of the list of events.
+
+    python tests/instruments/events_page.py
+
+Run it when an event is added, or another fact is told with one.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from jobsd.instruments.event_list import EVENTS, Event
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+PAGE = Path(__file__).parents[2] / "docs/events.md"
+
+HEAD = """\
+<!-- Made by tests/instruments/events_page.py of src/jobsd/instruments/event_list.py. -->
+
+# Events
+
+All that can happen in a tree, each by a fixed name. An event is a line of the log: `event` is
+its name, and its facts stand beside `timestamp`, `level`, `pid`, `process_kind`,
+`process_name` and `hostname`, which every line has. (A fact that is named like one of these,
+as the `pid` of another process, is `its_pid` there.) Nothing is told of a poll that finds
+nothing.
+
+Not every fact is known each time. Durations are seconds, named `duration`, `…_in` or `…_s`;
+sizes of memory are KiB; `error` has `type`, `message` and `stack`; `attempt` counts from 1.
+
+Your own code hears events as well, whatever the log's level, in the modules that define jobs
+or in a program that enqueues; [hooks](hooks.md) says where it runs:
+
+```python
+from jobsd import on_event
+
+
+@on_event("job.failed", "process.replaced")
+def tell_the_team(event, facts):
+    print(event.name, facts)
+```
+"""
+
+
+def page(events: Iterable[Event] = EVENTS.values()) -> str:
+    """Return the page: a section for each kind of thing, a row for each event."""
+    sections: dict[str, list[str]] = {}
+    for event in events:
+        facts = ", ".join(f"`{fact}`" for fact in event.facts)
+        row = f"| `{event.name}` | {event.level} | {event.meaning} | {facts} |"
+        sections.setdefault(_section(event), []).append(row)
+    return HEAD + "".join(map(_table, sections.items()))
+
+
+def _section(event: Event) -> str:
+    kind = event.name.partition(".")[0]
+    together = {"jobs": "job", "claims": "job", "slots": "job", "queue": "job"}
+    together |= {"signal": "supervisor", "embedded": "database", "thread": "hook"}
+    return together.get(kind, kind)
+
+
+def _table(section: tuple[str, list[str]]) -> str:
+    head = {
+        "supervisor": "The tree",
+        "process": "Processes",
+        "database": "The database",
+        "http": "HTTP",
+        "configuration": "Configuration",
+        "job": "Jobs and queues",
+        "recurring": "Recurring tasks",
+        "hook": "Hooks and threads",
+        "logs": "The log",
+    }[section[0]]
+    rows = "\n".join(section[1])
+    return f"\n## {head}\n\n| event | level | what has happened | facts |\n|-|-|-|-|\n{rows}\n"
+
+
+if __name__ == "__main__":
+    PAGE.write_text(page(), encoding="utf-8")

@@ -1,0 +1,163 @@
+"""Each transition of a job is an event with its facts, and a look in vain is none."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from jobsd.instruments import events
+from jobsd.jobs.client import enqueue_many
+from jobsd.jobs.definition import job
+from jobsd.jobs.limits import Limit
+from jobsd.jobs.policy import Discard, Retry, Snooze
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from .conftest import MakeWorker
+
+    Count = Callable[[str], int]
+
+pytestmark = pytest.mark.behaviour(88)
+
+_OF_JOBS = [name for name in events.EVENTS if name.startswith(("job.", "jobs."))]
+
+
+@pytest.fixture
+def told() -> Iterator[list[tuple[str, dict[str, Any]]]]:
+    """What is told of jobs."""
+    heard: list[tuple[str, dict[str, Any]]] = []
+    end = events.subscribe(
+        lambda event, facts: heard.append((event.name, facts)), names=_OF_JOBS
+    )
+    yield heard
+    end()
+
+
+Told = list[tuple[str, dict[str, Any]]]
+
+
+@job(queue="mail", max_attempts=2)
+def act(what: str) -> None:
+    match what:
+        case "retry":
+            raise Retry(after=3600)
+        case "snooze":
+            raise Snooze(3600)
+        case "discard":
+            raise Discard("nobody needs it")
+        case "fail":
+            raise ValueError(what)
+        case _:
+            pass
+
+
+@job(limits_concurrency=Limit(to=1, key="k"))
+def wait_its_turn() -> None: ...
+
+
+@job(limits_concurrency=Limit(to=1, key="d", on_conflict="discard"))
+def be_the_only_one() -> None: ...
+
+
+def test_a_job_that_succeeds_is_told_of_at_each_step(
+    make_worker: MakeWorker, told: Told, count: Count
+) -> None:
+    stored = act.enqueue("pass")
+    make_worker().until(lambda: count("jobs WHERE finished_at IS NOT NULL"))
+
+    facts = {"job_id": stored.id, "class_name": f"{__name__}.act", "queue_name": "mail"}
+    assert [name for name, _ in told] == [
+        "job.enqueued",
+        "jobs.claimed",
+        "job.started",
+        "job.finished",
+    ]
+    assert told[0][1] == {**facts, "state": "ready"}
+    assert told[1][1]["job_ids"] == [stored.id]
+    assert told[2][1] == {**facts, "attempt": 1}
+    assert facts.items() <= told[3][1].items()
+    assert told[3][1]["duration"] >= 0
+
+
+@pytest.mark.parametrize(
+    ("what", "event", "fact"),
+    [
+        ("retry", "job.retried", "retry_in"),
+        ("snooze", "job.snoozed", "retry_in"),
+        ("discard", "job.discarded", "duration"),
+        ("fail", "job.retried", "error"),
+    ],
+)
+def test_what_else_becomes_of_a_job_is_told(
+    what: str, event: str, fact: str, make_worker: MakeWorker, told: Told
+) -> None:
+    stored = act.enqueue(what)
+    make_worker().until(lambda: event in [name for name, _ in told])
+
+    (facts,) = [facts for name, facts in told if name == event]
+    assert (facts["job_id"], facts["attempt"]) == (stored.id, 1)
+    assert fact in facts
+
+
+def test_looking_in_vain_is_no_event(make_worker: MakeWorker, told: Told) -> None:
+    driven = make_worker()
+
+    for _ in range(20):
+        driven.worker.poll()
+
+    assert told == []
+
+
+def test_a_job_for_later_is_told_as_scheduled(make_worker: MakeWorker, told: Told) -> None:
+    make_worker()
+
+    act.using(wait=3600).enqueue("pass")
+
+    assert [(name, facts["state"]) for name, facts in told] == [("job.enqueued", "scheduled")]
+
+
+def test_a_job_that_has_to_wait_for_its_key_is_told_with_it(
+    make_worker: MakeWorker, told: Told
+) -> None:
+    make_worker()
+    wait_its_turn.enqueue()
+
+    second = wait_its_turn.enqueue()
+
+    name, facts = told[-1]
+    assert (name, facts["job_id"]) == ("job.blocked", second.id)
+    assert facts["concurrency_key"].endswith("k")
+
+
+def test_a_job_that_may_not_wait_is_told_as_discarded(
+    make_worker: MakeWorker, told: Told
+) -> None:
+    make_worker()
+    be_the_only_one.enqueue()
+
+    be_the_only_one.enqueue()
+
+    name, facts = told[-1]
+    assert (name, facts["reason"]) == ("job.discarded", "conflict")
+
+
+def test_many_at_once_are_told_in_one_line(make_worker: MakeWorker, told: Told) -> None:
+    make_worker()
+
+    enqueue_many(each.with_args() for each in [be_the_only_one] * 3)
+
+    assert told == [
+        ("jobs.enqueued", {"size": 1}),
+        ("jobs.discarded", {"size": 2, "reason": "conflict"}),
+    ]
+
+
+def test_a_promotion_is_told(make_worker: MakeWorker, told: Told, count: Count) -> None:
+    wait_its_turn.enqueue()
+    wait_its_turn.enqueue()
+
+    make_worker().until(lambda: count("jobs WHERE finished_at IS NOT NULL") == 2)
+
+    assert ("jobs.promoted", {"size": 1}) in told
