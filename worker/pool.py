@@ -70,7 +70,6 @@ class Pool:
         self._lock = threading.Lock()
         self._runs: list[Run] = []
         self._doubted: list[ClaimedJob] = []
-        self._ended = 0
         self._unsuccessful: dict[int, int] = {}
         self._woken = False
         # Written by the control thread alone.
@@ -219,10 +218,9 @@ class Pool:
     def _end(self, number: int, run: Run) -> None:
         job_id, succeeded = run.job.id, run.outcome is SUCCESS
         with self._lock:
-            self._slot.ended(self._ended, job_id, succeeded=succeeded)
+            turn = self._slot.ended(job_id, succeeded=succeeded)
             if not succeeded:
-                self._unsuccessful[job_id] = self._ended
-            self._ended += 1
+                self._unsuccessful[job_id] = turn
             self._started_at[number] = None
             self._runs.append(run)
             wake = not self._woken and self._todo.qsize() <= self._low_water

@@ -109,8 +109,8 @@ class Tree:
             context.slot.set_threads(len(running), 3)
             for thread, job_id in enumerate(running):
                 context.slot.started(thread, job_id)
-            for turn, job_id in enumerate(succeeded):
-                context.slot.ended(turn, job_id, succeeded=True)
+            for job_id in succeeded:
+                context.slot.ended(job_id, succeeded=True)
             if live is not None:
                 live(context, session)
             while not context.stopping:

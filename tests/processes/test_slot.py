@@ -34,7 +34,7 @@ def test_nothing_of_the_last_process_is_left_but_its_counters(slot: Slot) -> Non
     slot.set_row(12)
     slot.tick()
     slot.started(0, 1)
-    slot.ended(0, 1, succeeded=False)
+    slot.ended(1, succeeded=False)
     slot.lose_row()
     slot.ask_for_successor()
     slot.queue("mail").count("failed")
@@ -91,14 +91,14 @@ def test_what_threads_run_is_running(slot: Slot) -> None:
 
 def test_a_job_that_has_succeeded_does_not_run_though_its_thread_says_so(slot: Slot) -> None:
     slot.started(0, 10)
-    slot.ended(0, 10, succeeded=True)
+    slot.ended(10, succeeded=True)
 
     assert (slot.running(), slot.in_threads(), slot.succeeded()) == ([], {}, [10])
 
 
 def test_a_job_that_has_failed_counts_as_running_until_it_is_recorded(slot: Slot) -> None:
     slot.started(0, 10)
-    slot.ended(0, 10, succeeded=False)
+    slot.ended(10, succeeded=False)
     slot.rest(0)
 
     assert (slot.running(), slot.succeeded(), slot.in_threads()) == ([10], [], {})
@@ -106,7 +106,7 @@ def test_a_job_that_has_failed_counts_as_running_until_it_is_recorded(slot: Slot
 
 def test_a_failure_that_is_recorded_is_forgotten(slot: Slot) -> None:
     for job_id in (5, 6, 7):
-        slot.ended(job_id - 5, job_id, succeeded=job_id == 7)
+        slot.ended(job_id, succeeded=job_id == 7)
 
     slot.forget_ended(0, 5)
     slot.forget_ended(2, 7)
@@ -116,16 +116,17 @@ def test_a_failure_that_is_recorded_is_forgotten(slot: Slot) -> None:
 
 def test_the_last_jobs_that_ended_are_remembered(slot: Slot) -> None:
     for job in range(1, ENDED_MAX + 11):
-        slot.ended(job - 1, job, succeeded=True)
+        slot.ended(job, succeeded=True)
 
     assert slot.succeeded() == list(range(11, ENDED_MAX + 11))
 
 
 def test_a_failure_whose_place_was_taken_since_is_not_forgotten_for_another(slot: Slot) -> None:
-    slot.ended(0, 5, succeeded=False)
-    slot.ended(ENDED_MAX, 6, succeeded=False)
+    turn = slot.ended(5, succeeded=False)
+    for _ in range(ENDED_MAX):
+        slot.ended(6, succeeded=False)
 
-    slot.forget_ended(0, 5)
+    slot.forget_ended(turn, 5)
 
     assert slot.running() == [6]
 

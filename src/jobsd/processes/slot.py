@@ -81,15 +81,16 @@ class Slot:
         """Say that a thread begins to run a job. Called by that thread."""
         self.words[_CELLS_AT + thread] = job_id
 
-    def ended(self, turn: int, job_id: int, *, succeeded: bool) -> None:
-        """Say that a job has ended, before its outcome is recorded.
+    def ended(self, job_id: int, *, succeeded: bool) -> int:
+        """Say that a job has ended, before its outcome is recorded; return its turn.
 
-        `turn` is how many had ended in the process before. Called under the pool's lock:
-        the ring has one writer.
+        Called under the pool's lock: the ring has one writer.
         """
         words = self.words
+        turn = words[_ENDED]
         words[_ENDED_AT + turn % ENDED_MAX] = job_id if succeeded else -job_id
         words[_ENDED] = turn + 1
+        return turn
 
     def forget_ended(self, turn: int, job_id: int) -> None:
         """Say that a job that has not succeeded is recorded. Called under the pool's lock.
