@@ -8,7 +8,7 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from . import clearing, drain, enqueue, growth, latency, old_snapshot, report, rest
+from . import clearing, drain, enqueue, growth, latency, limits, old_snapshot, report, rest
 from .pairs import compare, steps
 from .server import NotDurableError, server
 
@@ -26,6 +26,7 @@ BENCHMARKS: dict[str, Callable[[Server, float], Iterator[Case]]] = {
     "memory": rest.memory_cases,
     "growth": growth.cases,
     "old_snapshot": old_snapshot.cases,
+    "limits": limits.cases,
     "clear": clearing.cases,
 }
 

@@ -21,4 +21,11 @@ def fill(database: Database, class_name: str, jobs: int, *, state: str = "ready"
             connection.execute(statement, (class_name, first, last))
 
 
+def fill_limited(database: Database, class_name: str, jobs: int, keys: int) -> None:
+    """Store so many jobs in turn for so many keys, of each of which one may run at once."""
+    with database.connect() as connection:
+        parameters = {"class_name": class_name, "jobs": jobs, "keys": keys}
+        connection.execute(_STATEMENTS["limited"].render("jobsd"), parameters)
+
+
 _BATCH = 1_000_000

@@ -29,3 +29,31 @@ WITH job AS (
 INSERT INTO jobsd.scheduled_executions (job_id, scheduled_at, priority, queue_name)
 SELECT id, scheduled_at, priority, queue_name
 FROM job;
+
+-- limited: store jobs in turn for so many keys with a limit of one each: the first of each
+-- key may run, the others wait.
+WITH job AS (
+    INSERT INTO jobsd.jobs (
+        queue_name, class_name, arguments, concurrency_key, concurrency_limit, on_conflict
+    )
+    SELECT
+        'default', %(class_name)s, jsonb_build_array(number), 'key ' || number %% %(keys)s, 1,
+        'block'
+    FROM generate_series(0, %(jobs)s - 1) AS number
+    RETURNING id, queue_name, priority, concurrency_key, (arguments ->> 0)::bigint AS number
+), slot AS (
+    INSERT INTO jobsd.concurrency_slots (job_id, number, key)
+    SELECT id, 1, concurrency_key
+    FROM job
+    WHERE number < %(keys)s
+), ready AS (
+    INSERT INTO jobsd.ready_executions (job_id, position, priority, queue_name)
+    SELECT id, id, priority, queue_name
+    FROM job
+    WHERE number < %(keys)s
+    ORDER BY id
+)
+INSERT INTO jobsd.blocked_executions (job_id, priority, queue_name, concurrency_key)
+SELECT id, priority, queue_name, concurrency_key
+FROM job
+WHERE number >= %(keys)s;

@@ -8,7 +8,7 @@ import time
 from functools import cache
 from pathlib import Path
 
-from jobsd import FunctionJob, job
+from jobsd import FunctionJob, Limit, job
 
 STAMPS_VARIABLE = "JOBSD_BENCHMARKS_STAMPS"
 _MILLISECOND_S = 0.001
@@ -17,6 +17,11 @@ _MILLISECOND_S = 0.001
 @job(name="noop")
 def noop(_number: int) -> None:
     """Do nothing."""
+
+
+@job(name="alone", limits_concurrency=Limit(key=lambda number: number))
+def alone(_number: int) -> None:
+    """Do nothing, with a limit of its own for each argument."""
 
 
 @job(name="sleep")

@@ -20,6 +20,7 @@ CASES = {
     "memory": ("default tree",),
     "growth": ("drain, 5,000 finished", "enqueue, 5,000 scheduled"),
     "old_snapshot": ("after",),
+    "limits": ("enqueue", "10 keys"),
     "clear": ("drain",),
 }
 
