@@ -45,7 +45,7 @@ _NO_TABLES = (errors.UndefinedTable, errors.InvalidSchemaName, errors.UndefinedC
 def tell(fault: BaseException) -> int:
     """Tell the operator what went wrong and return the exit status that says so."""
     if debugs():
-        note("".join(traceback.format_exception(fault)).rstrip())
+        note(redact("".join(traceback.format_exception(fault)).rstrip()))
     match fault:
         case SystemExit():
             return fault.code if isinstance(fault.code, int) else FAILED
@@ -104,7 +104,8 @@ def _tell_embedded(fault: EmbeddedServerError) -> int:
 
 def _tell_database(fault: psycopg.Error) -> int:
     if isinstance(fault, psycopg.ProgrammingError) and fault.sqlstate is None:
-        error(f"the URL of the database can't be read: {_line(fault)}")
+        # What libpq says of it may be a part of the password.
+        error("the URL of the database can't be read")
         return CONFIGURATION
     if isinstance(fault, _NO_TABLES):
         error(f"the tables are not as needed: {_first(fault)}", f"{program()} db migrate")

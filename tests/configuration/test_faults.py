@@ -89,9 +89,10 @@ def test_of_a_long_line_a_part_is_shown(project: Project) -> None:
     "line",
     [
         "database: {url: 'postgres://me:hidden@host/db', shema: x}",
-        "database: {url: 'postgres://me:hid%40@d/en@host/db', shema: x}",
+        "database: {url: 'postgres://me:hid%40d%2Fen@host/db', shema: x}",
         "database: {url: 'host=h password=hidden', shema: x}",
         "database: {url: 'mysql://me:hidden@host/db'}",
+        "database: {url: 'postgres://me:hid@d/en@host/db'}",
         "databse: {url: 'postgres://me:hidden@host/db'}",
         "database: {url: 'postgres://me:hidden@host/db'",
     ],

@@ -9,7 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from jobsd.configuration import names, queue_file, recurring_file, settings
+from jobsd.configuration import queue_file, recurring_file, settings
+from jobsd.configuration.database_url import database_url
 from jobsd.configuration.document import compose
 from jobsd.configuration.faults import Faults
 from jobsd.configuration.files import UnreadableError, read_source
@@ -171,7 +172,7 @@ class _Reading:
         said = self._settings
         if said.url or file.database.url or said.fallback_url is None:
             return said.url or file.database.url
-        return settings.judged(said.fallback_url, names.database_url, self.faults)
+        return settings.judged(said.fallback_url, database_url, self.faults)
 
     def _workers(self, file: QueueFile) -> tuple[WorkerOptions, ...]:
         queues = self._settings.queues

@@ -21,8 +21,6 @@ LONGEST_IDENTIFIER = 56  # bytes; quoted and with .wake behind it, it names a ch
 _MODULE = re.compile(r"[^\W\d]\w*(?:\.[^\W\d]\w*)*")
 _IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _BIND = re.compile(r"(?P<host>\[[0-9A-Fa-f:.%]+\w*\]|[^\s:/\[\]]*):(?P<port>[0-9]{1,5})")
-_URL = re.compile(r"postgres(?:ql)?(?:\+\w+)?://(?P<rest>\S*)")
-_CONNINFO = re.compile(r"\w+\s*=")
 _FALSE = frozenset({"", "0", "f", "n", "no", "false", "off"})
 
 
@@ -59,7 +57,7 @@ def queue_name(text: str) -> str:
     """Read the name of one queue to enqueue into."""
     if "," in text or "*" in text:
         raise Mistake("must be the name of one queue, without commas and stars")
-    return name(text)
+    return name(_printable(text))
 
 
 def queue_pattern(text: str) -> str:
@@ -74,7 +72,14 @@ def queue_pattern(text: str) -> str:
             f"{quoted(prefix)} takes {taken}",
             tells_value=False,
         )
-    return name(text)
+    return name(_printable(text))
+
+
+def _printable(text: str) -> str:
+    """Return a text that the name of a queue may hold: no other one is ever enqueued to."""
+    if text.isprintable() and text == text.strip():
+        return text
+    raise Mistake("must be printable text without spaces at its ends")
 
 
 def module(text: str) -> str:
@@ -99,23 +104,6 @@ def identifier(text: str) -> str:
     if text.startswith("pg_") or text == "information_schema":
         raise Mistake("can't be one of PostgreSQL's own schemas", tells_value=False)
     return text
-
-
-def database_url(text: str) -> str:
-    """Read a URL or a connection string of libpq.
-
-    The name of a driver in the scheme (`postgresql+psycopg://`, as SQLAlchemy has it) is
-    dropped. Passwords may stand in it: it is never told what was given.
-    """
-    if url := _URL.fullmatch(text):
-        return f"postgresql://{url['rest']}"
-    if _CONNINFO.match(text):
-        return text
-    raise Mistake(
-        "must be a URL of a PostgreSQL database",
-        "it has the form postgresql://USER:PASSWORD@HOST:PORT/DATABASE",
-        tells_value=False,
-    )
 
 
 def bind(text: str) -> str:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from jobsd.configuration import names
+from jobsd.configuration.database_url import database_url
 from jobsd.configuration.faults import Mistake
 from jobsd.configuration.fields import Entry
 from jobsd.configuration.kinds import DAY_S, boolean, duration, optional, size, text, whole
@@ -105,8 +106,8 @@ def read(
 def _database(entry: Entry) -> DatabaseOptions:
     with entry:
         return DatabaseOptions(
-            url=entry.read("url", optional(text(names.database_url)), None),
-            listen_url=entry.read("listen_url", optional(text(names.database_url)), None),
+            url=entry.read("url", optional(text(database_url)), None),
+            listen_url=entry.read("listen_url", optional(text(database_url)), None),
             schema=entry.read("schema", text(names.identifier), "jobsd"),
             wakeups=entry.read("wakeups", text(names.one_of("auto", "off")), "auto"),
         )

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
 from jobsd.configuration import names
+from jobsd.configuration.database_url import database_url
 from jobsd.configuration.faults import Mistake, known, quoted
 from jobsd.configuration.options import KINDS
 from jobsd.configuration.queue_file import bind_or_off
@@ -86,7 +87,7 @@ def read(environ: Mapping[str, str], flags: Flags, faults: Faults) -> Settings:
         bind=check(bind, lambda text: (bind_or_off(text),)),
         log_format=check(log_format, names.one_of("json", "console")),
         log_level=check(log_level, _level) or "info",
-        url=check(url, names.database_url),
+        url=check(url, database_url),
         fallback_url=_variable(environ, "DATABASE_URL"),
         imports=tuple(_modules(flags.imports or (), faults)),
     )

@@ -8,7 +8,9 @@ _HIDDEN = "***"
 # user:PASSWORD@ behind "://", up to the last "@" before the host ends; and password=…,
 # bare or in quotes, as libpq and its errors write it.
 _IN_URL = re.compile(r"(://[^\s:/@\"']*):[^\s/\"']+@")
-_IN_WORDS = re.compile(r"(\bpassword\s*=\s*)('(?:[^'\\]|\\.)*'|[^\s'\"&]+)", re.IGNORECASE)
+_IN_WORDS = re.compile(
+    r"(\b(?:ssl)?password\s*=\s*)('(?:[^'\\]|\\.)*'|[^\s'\"&]+)", re.IGNORECASE
+)
 
 
 def redact(text: str) -> str:

@@ -1,0 +1,98 @@
+"""A URL is read as it was meant or refused; what could be a password is never told."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+from urllib.parse import quote
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+from psycopg import conninfo
+
+from jobsd.configuration.database_url import database_url
+from jobsd.configuration.faults import Mistake
+from jobsd.instruments.redaction import redact
+from system.tree import Project
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+SECRETS = [
+    "SESAME%zz",
+    "SESAME%",
+    "SESAME/x",
+    "12/SESAME",
+    "a/SESAME",
+    "a@SESAME",
+    "SESAME@x",
+    "a%zzSESAME",
+    "a SESAME",
+]
+
+_PRINTABLE = st.text(st.characters(min_codepoint=33, max_codepoint=126), min_size=1)
+
+
+@given(secret=_PRINTABLE)
+@example(secret="p@ss/w?rd#%")
+def test_a_password_that_was_not_escaped_never_becomes_anything_else(secret: str) -> None:
+    try:
+        found = conninfo.conninfo_to_dict(database_url(f"postgresql://me:{secret}@db:5432/app"))
+    except Mistake:
+        return
+
+    assert (found["host"], found["port"], found["dbname"]) == ("db", "5432", "app")
+    assert "%" in secret or found["password"] == secret
+
+
+@given(secret=_PRINTABLE)
+def test_an_escaped_password_is_always_taken(secret: str) -> None:
+    url = database_url(f"postgresql://me:{quote(secret, safe='')}@db:5432/app")
+
+    assert conninfo.conninfo_to_dict(url)["password"] == secret
+    assert redact(url) == "postgresql://me:***@db:5432/app"
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql://",
+        "postgresql:///app?host=/run/postgresql",
+        "postgresql://%2Frun%2Fpostgresql/app",
+        "postgresql://[::1]:5432/app",
+        "postgresql://me@a:1,b:2,[::1]/app?target_session_attrs=read-write",
+        "postgresql://me:pa:ss#word@db/app?sslmode=require",
+        "postgresql://db?user=me&password=a@b",
+        "host=/tmp dbname=app password='a b'",
+    ],
+)
+def test_what_libpq_reads_as_it_was_meant_is_taken(url: str) -> None:
+    assert database_url(url) == url
+
+
+@pytest.mark.parametrize("secret", SECRETS)
+def test_a_fault_of_the_url_tells_no_password(tmp_path: Path, secret: str) -> None:
+    project = Project(tmp_path, f"postgresql://me:{secret}@127.0.0.1:1/app")
+
+    done = project.run("db", "status", "--debug")
+
+    assert done.returncode == 78
+    assert "SESAME" not in done.stdout + done.stderr
+
+
+def test_a_fault_in_the_file_tells_no_password(tmp_path: Path) -> None:
+    project = Project(tmp_path, "")
+    project.write("config/queue.yml", 'database: {url: "postgresql://me:a/SESAME@db/app"}')
+
+    done = project.run("check")
+
+    assert done.returncode == 78
+    assert "config/queue.yml:1:17" in done.stderr
+    assert "SESAME" not in done.stdout + done.stderr
+
+
+def test_a_fault_of_a_connection_string_tells_no_password(tmp_path: Path) -> None:
+    done = Project(tmp_path, "host=db password=my SESAME dbname=x").run("db", "status")
+
+    assert done.returncode == 78
+    assert "SESAME" not in done.stdout + done.stderr
