@@ -84,7 +84,7 @@ class ArgumentError(Error):
 
 
 class EnqueueError(Error):
-    """A job could not be enqueued; nothing was stored."""
+    """A job could not be enqueued; nothing was stored, unless its message doubts that."""
 
 
 class LimitError(EnqueueError):

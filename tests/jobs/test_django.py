@@ -11,17 +11,17 @@ import psycopg
 import pytest
 from psycopg import conninfo
 
+from jobs.ways import EVERY_WAY, arguments_of, behind, note, within
 from jobsd.errors import AfterCommitError, EnqueueError, Error
 from jobsd.jobs import client
 from jobsd.jobs.client import Client, enqueue_many
-from jobsd.jobs.definition import job
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from jobs.ways import Put
     from jobsd.database.connection import Session, Target
 
-    Put = Callable[[object, int], None]
     Stored = Callable[[], list[object]]
 
 # Django is not typed.
@@ -30,25 +30,6 @@ db: Any = importlib.import_module("django.db")
 settings: Any = importlib.import_module("django.conf").settings
 transaction: Any = importlib.import_module("django.db.transaction")
 connections = db.connections
-
-
-@job
-def note(value: int) -> None: ...
-
-
-def within(connection: object, value: int) -> None:
-    note.using(connection=connection).enqueue(value)
-
-
-def many_within(connection: object, value: int) -> None:
-    enqueue_many([note.with_args(value)], connection=connection)
-
-
-def behind(connection: object, value: int) -> None:
-    note.using(after_commit=connection).enqueue(value)
-
-
-EVERY_WAY = pytest.mark.parametrize("put", [within, many_within, behind])
 
 
 @pytest.fixture(autouse=True)
@@ -60,9 +41,7 @@ def _configured(target: Target) -> Iterator[None]:
 
 @pytest.fixture
 def stored(session: Session) -> Stored:
-    """The arguments of the jobs that are stored, in their order."""
-    query = "SELECT arguments -> 0 FROM jobsd.jobs ORDER BY id"
-    return lambda: [row[0] for row in session.connection.execute(query)]
+    return lambda: arguments_of(session)
 
 
 def _database(url: str, **options: object) -> dict[str, object]:
@@ -98,6 +77,7 @@ def connection(_django: None) -> Iterator[Any]:
     connections.close_all()
 
 
+@pytest.mark.behaviour(50)
 @EVERY_WAY
 @pytest.mark.parametrize("alias", ["default", "binding", "repeatable", "serializable"])
 def test_an_atomic_block_commits_its_jobs(
@@ -111,6 +91,7 @@ def test_an_atomic_block_commits_its_jobs(
     assert (before, stored()) == ([], [1])
 
 
+@pytest.mark.behaviour(50)
 @EVERY_WAY
 def test_an_atomic_block_that_raises_leaves_nothing(
     put: Put, connection: Any, stored: Stored

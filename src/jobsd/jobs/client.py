@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 from psycopg import errors
 
-from jobsd.database.connection import OUTAGES, Session, Target, unreachable
+from jobsd.database.connection import Session, Target, unreachable
 from jobsd.errors import DatabaseUnreachableError, Error, SchemaError
 
 from . import bulk
@@ -39,6 +39,7 @@ class Client:
     def __init__(self, target: Target, *, size_max: int = POOL_MAX) -> None:
         self.target = target
         self._size_max = size_max
+        self._closed = False
         self._reset()
 
     def _reset(self) -> None:
@@ -56,9 +57,7 @@ class Client:
                 all have been lent for half a minute.
         """
         if self._pid != os.getpid():
-            # What the parent has opened stays the parent's: never closed, never used here.
-            _inherited.extend(self._idle)
-            self._reset()
+            self._leave_to_parent()
         room = self._room
         if not room.acquire(timeout=_WAIT_S):
             raise DatabaseUnreachableError(
@@ -66,7 +65,7 @@ class Client:
                 f" for {_WAIT_S:g} s",
             )
         try:
-            session = self._take()
+            session, pid = self._take(), self._pid
             try:
                 yield session
             except (errors.UndefinedTable, errors.InvalidSchemaName) as error:
@@ -74,14 +73,22 @@ class Client:
                 told = f"the tables in schema {schema!r} are missing: run `db migrate`"
                 raise SchemaError(told) from error
             finally:
-                self._give_back(session)
+                self._give_back(session, pid)
         finally:
             room.release()
 
     def close(self) -> None:
-        """Close the connections that are idle."""
+        """Close the connections that are idle, and the others when they come back."""
+        self._closed = True
         while self._idle and self._pid == os.getpid():
             self._idle.pop().close()
+
+    def _leave_to_parent(self) -> None:
+        """Begin anew: what the parent has opened is never closed and never used here."""
+        with _lock:
+            if self._pid != os.getpid():
+                _inherited.extend(self._idle)
+                self._reset()
 
     def _take(self) -> Session:
         with contextlib.suppress(IndexError):
@@ -93,13 +100,16 @@ class Client:
         session = Session(self.target, "jobsd client")
         try:
             _ = session.connection
-        except OUTAGES as error:
+        except psycopg.Error as error:
             raise DatabaseUnreachableError(unreachable(self.target.url, error)) from error
         return session
 
-    def _give_back(self, session: Session) -> None:
+    def _give_back(self, session: Session, opened_by: int) -> None:
+        if opened_by != os.getpid():
+            _inherited.append(session)
+            return
         status = session.connection.info.transaction_status if session.connected else None
-        if status == psycopg.pq.TransactionStatus.IDLE:
+        if status == psycopg.pq.TransactionStatus.IDLE and not self._closed:
             self._idle.append(session)
         else:
             session.close()
@@ -109,6 +119,14 @@ _inherited: list[Any] = []
 _client: Client | None = None
 _find_target: Callable[[], Target] | None = None
 _lock = threading.Lock()
+
+
+def _renew_lock() -> None:
+    global _lock  # noqa: PLW0603 - another thread may have held it at the fork
+    _lock = threading.Lock()
+
+
+os.register_at_fork(after_in_child=_renew_lock)
 
 
 def configure(

@@ -102,8 +102,8 @@ class Watch:
             Error: when a pooler stands between.
         """
         number = str(next(_numbers))
-        parameters = (number, connection.info.backend_pid)
         try:
+            parameters = (number, connection.info.backend_pid)
             row = PlainCursor(connection).execute(_ENTER, parameters).fetchone()
         except psycopg.Error as error:
             self._remove_if_idle(connection)

@@ -80,7 +80,7 @@ def is_asynchronous(given: object) -> bool:
     if isinstance(given, psycopg.AsyncConnection):
         return True
     return any(
-        kind.__module__.startswith("sqlalchemy.ext.asyncio") for kind in type(given).mro()
+        kind.__module__.startswith("sqlalchemy.ext.asyncio") for kind in type(given).__mro__
     )
 
 

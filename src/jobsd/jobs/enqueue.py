@@ -63,8 +63,8 @@ def enqueue(connection: Connection, schema: str, job: Draft, *, owned: bool) -> 
     try:
         cursor = PlainCursor(connection)
         row = cursor.execute(STATEMENTS[name].render(schema), parameters).fetchone()
-    except (psycopg.Error, OverflowError) as error:
-        raise EnqueueError(told(error)) from error
+    except (psycopg.Error, OverflowError, UnicodeEncodeError) as error:
+        raise EnqueueError(told(error, owned=owned)) from error
     assert row is not None  # noqa: S101 - one row was inserted
     state = row[1] if job.limited is not None else "scheduled" if row[1] else "ready"
     _tell(job, row[0], state)
@@ -83,12 +83,17 @@ def _tell(job: Draft, job_id: int | None, state: str) -> None:
         emit("job.blocked", **facts, concurrency_key=key)
 
 
-def told(error: Exception) -> str:
-    """Return one line that says why nothing was enqueued."""
+def told(error: Exception, *, owned: bool = False) -> str:
+    """Return one line that says why nothing was enqueued, or that nobody knows.
+
+    A connection of ours that was lost while it was asked may have committed before.
+    """
     first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
     hint = ""
     if isinstance(
         error, errors.UndefinedTable | errors.InvalidSchemaName | errors.UndefinedFunction
     ):
         hint = "; the tables are missing or old: run `db migrate`"
-    return f"the job was not enqueued: {first}{hint}"
+    lost = owned and isinstance(error, psycopg.OperationalError) and error.sqlstate is None
+    head = "it is not known whether the job was" if lost else "the job was not"
+    return f"{head} enqueued: {first}{hint}"

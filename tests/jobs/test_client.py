@@ -1,0 +1,198 @@
+"""The pool on the caller's side: threads, forks, lost servers."""
+
+# pyright: reportPrivateUsage=false
+
+from __future__ import annotations
+
+import contextlib
+import socket
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
+
+import psycopg
+import pytest
+
+from jobs.ways import EVERY_WAY, note
+from jobsd.clock import monotonic
+from jobsd.errors import DatabaseUnreachableError, EnqueueError, Error
+from jobsd.jobs import client
+from jobsd.jobs.client import Client, enqueue_many
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from jobs.ways import Put
+    from jobsd.database.connection import Session, Target
+
+
+@pytest.fixture
+def pool(target: Target) -> Iterator[Client]:
+    made = Client(target, size_max=3)
+    client.configure(client=made)
+    yield made
+    client.configure()
+
+
+@pytest.fixture
+def stored(session: Session) -> Callable[[], int]:
+    def count() -> int:
+        row = session.connection.execute("SELECT count(*) FROM jobsd.jobs").fetchone()
+        assert row is not None
+        return int(row[0])
+
+    return count
+
+
+def _terminate(session: Session) -> None:
+    """End the pool's connections, as a restart of the server does."""
+    session.connection.execute(
+        "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity"
+        " WHERE application_name = 'jobsd client' AND datname = current_database()"
+    )
+
+
+def test_many_threads_share_few_connections(
+    pool: Client, session: Session, stored: Callable[[], int]
+) -> None:
+    with ThreadPoolExecutor(20) as threads:
+        list(threads.map(note.enqueue, range(200)))
+
+    row = session.connection.execute(
+        "SELECT count(*) FROM pg_stat_activity"
+        " WHERE application_name = 'jobsd client' AND datname = current_database()"
+    ).fetchone()
+    assert (stored(), row) == (200, (len(pool._idle),))
+    assert len(pool._idle) <= 3
+
+
+def test_connections_that_the_server_ended_are_made_anew_for_all_threads(
+    pool: Client, session: Session, stored: Callable[[], int]
+) -> None:
+    with ThreadPoolExecutor(3) as threads:
+        for _ in range(3):
+            list(threads.map(note.enqueue, range(10)))
+            _terminate(session)
+        enqueue_many(note.with_args(n) for n in range(10))
+
+    assert stored() == 40
+    assert len(pool._idle) <= 3
+
+
+def test_a_connection_that_is_ended_while_it_is_asked_is_one_typed_error(
+    pool: Client, session: Session, stored: Callable[[], int]
+) -> None:
+    blocker = psycopg.connect(pool.target.url)
+    blocker.execute("LOCK TABLE jobsd.jobs IN EXCLUSIVE MODE")
+    with ThreadPoolExecutor(1) as threads:
+        asked = threads.submit(note.enqueue, 1)
+        _until_one_waits(session)
+        _terminate(session)
+        error = asked.exception(10)
+    blocker.close()
+
+    assert isinstance(error, EnqueueError)
+    assert isinstance(error.__cause__, psycopg.Error)
+    assert note.enqueue(2).state == "ready"
+    assert stored() == 1
+
+
+def _until_one_waits(session: Session) -> None:
+    end = monotonic() + 10
+    waits = "SELECT FROM pg_locks WHERE NOT granted AND relation = 'jobsd.jobs'::regclass"
+    while session.connection.execute(waits).fetchone() is None:
+        assert monotonic() < end, "nobody waits for the lock"
+
+
+def test_an_answer_that_is_lost_is_told_as_not_known(
+    pool: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pool.session() as lent:
+        raw = lent.connection
+    monkeypatch.setattr(type(raw), "deadline_s", 0.2)
+    vars(raw).pop("deadline_s", None)
+    blocker = psycopg.connect(pool.target.url)
+    blocker.execute("LOCK TABLE jobsd.jobs IN EXCLUSIVE MODE")
+
+    with pytest.raises(EnqueueError, match="it is not known whether the job was enqueued"):
+        note.enqueue(1)
+    blocker.close()
+
+
+def test_a_server_that_does_not_answer_is_given_up_within_four_seconds(pool: Client) -> None:
+    del pool
+    with socket.create_server(("127.0.0.1", 0)) as mute:
+        client.configure(f"postgresql://nobody@127.0.0.1:{mute.getsockname()[1]}/nothing")
+        began = monotonic()
+
+        with pytest.raises(DatabaseUnreachableError) as caught:
+            note.enqueue(1)
+
+        assert monotonic() - began < 4
+        assert isinstance(caught.value.__cause__, psycopg.OperationalError)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql://nobody@127.0.0.1:1/nothing",
+        "postgresql://nobody@127.0.0.1/nothing?no_such_option=1",
+        "host=nowhere.invalid dbname=x",
+        "no url at all",
+    ],
+)
+def test_whatever_is_wrong_with_the_way_there_is_one_typed_error(
+    url: str, pool: Client
+) -> None:
+    del pool
+    client.configure(url)
+
+    for put in (lambda: note.enqueue(1), lambda: enqueue_many([note.with_args(1)])):
+        with pytest.raises(DatabaseUnreachableError) as caught:
+            put()
+        assert isinstance(caught.value.__cause__, psycopg.Error)
+
+
+def test_a_pool_that_is_exhausted_says_so(
+    pool: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(client, "_WAIT_S", 0.05)
+    with contextlib.ExitStack() as lent:
+        for _ in range(3):
+            lent.enter_context(pool.session())
+
+        with pytest.raises(DatabaseUnreachableError, match="all 3 connections"):
+            note.enqueue(1)
+
+
+def test_a_connection_that_comes_back_to_a_pool_that_was_replaced_is_closed(
+    pool: Client, target: Target
+) -> None:
+    with pool.session() as lent:
+        raw = lent.connection
+        client.configure(client=Client(target))
+
+    assert (raw.closed, pool._idle) == (True, [])
+
+
+def test_nothing_that_says_where_the_database_is_is_one_typed_error(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(client, "_find_target", None)
+    client.configure()
+
+    with pytest.raises(Error, match="no database is configured"):
+        note.enqueue(1)
+
+
+@EVERY_WAY
+def test_a_callers_transaction_that_has_failed_is_one_typed_error(
+    put: Put, pool: Client
+) -> None:
+    with psycopg.connect(pool.target.url) as connection:
+        with contextlib.suppress(psycopg.Error):
+            connection.execute("SELECT 1 / 0")
+
+        with pytest.raises(EnqueueError) as caught:
+            put(connection, 1)
+
+    assert isinstance(caught.value.__cause__, psycopg.errors.InFailedSqlTransaction)

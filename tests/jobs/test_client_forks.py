@@ -1,0 +1,176 @@
+"""The pool on the caller's side, on both sides of a fork."""
+
+# pyright: reportPrivateUsage=false
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import os
+import subprocess
+import sys
+import textwrap
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
+
+import pytest
+
+from jobs.ways import note
+from jobsd.jobs import client
+from jobsd.jobs.client import Client
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from jobsd.database.connection import Session, Target
+
+
+@pytest.fixture
+def pool(target: Target) -> Iterator[Client]:
+    made = Client(target, size_max=3)
+    client.configure(client=made)
+    yield made
+    client.configure()
+
+
+@pytest.fixture
+def stored(session: Session) -> Callable[[], int]:
+    def count() -> int:
+        row = session.connection.execute("SELECT count(*) FROM jobsd.jobs").fetchone()
+        assert row is not None
+        return int(row[0])
+
+    return count
+
+
+def _in_child(act: Callable[[], object]) -> int:
+    """Run it in a fork; return the exit status, 0 when nothing was raised in time."""
+    child = os.fork()
+    if child == 0:
+        status = 1
+        with contextlib.suppress(BaseException):
+            timer = threading.Timer(20, os._exit, (2,))
+            timer.daemon = True
+            timer.start()
+            act()
+            status = 0
+        os._exit(status)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+
+def test_a_fork_in_the_middle_of_other_threads_enqueues_enqueues(
+    pool: Client, stored: Callable[[], int]
+) -> None:
+    del pool
+    over = threading.Event()
+
+    def busy() -> int:
+        done = 0
+        while not over.is_set():
+            note.enqueue(0)
+            done += 1
+        return done
+
+    with ThreadPoolExecutor(6) as threads:
+        running = [threads.submit(busy) for _ in range(6)]
+        statuses = [_in_child(lambda: note.enqueue(1)) for _ in range(10)]
+        over.set()
+        done = sum(one.result(10) for one in running)
+
+    assert statuses == [0] * 10
+    assert stored() == done + 10
+
+
+def test_threads_of_a_child_share_one_pool(pool: Client, stored: Callable[[], int]) -> None:
+    note.enqueue(0)
+    parents = list(pool._idle)
+
+    def many() -> None:
+        with ThreadPoolExecutor(8) as threads:
+            list(threads.map(note.enqueue, range(40)))
+        assert len(pool._idle) <= 3
+        assert not set(map(id, parents)) & set(map(id, pool._idle))
+
+    assert _in_child(many) == 0
+    assert stored() == 41
+
+
+def test_a_fork_while_the_database_is_being_found_does_not_stand_still(
+    target: Target, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked, go_on = threading.Event(), threading.Event()
+
+    def find() -> Target:
+        asked.set()
+        assert go_on.wait(20)
+        return target
+
+    monkeypatch.setattr(client, "_find_target", find)
+    client.configure()
+
+    def child() -> None:
+        client.configure(target.url)
+        note.enqueue(2)
+
+    with ThreadPoolExecutor(1) as threads:
+        finding = threads.submit(note.enqueue, 1)
+        assert asked.wait(10)
+
+        status = _in_child(child)
+
+        go_on.set()
+        assert finding.result(10).state == "ready"
+    client.configure()
+    assert status == 0
+
+
+def test_a_connection_that_was_lent_across_a_fork_is_not_used_on_both_sides(
+    pool: Client,
+) -> None:
+    def child() -> None:
+        note.enqueue(1)
+        lending.__exit__(None, None, None)
+        assert lent not in pool._idle
+        gc.collect()
+
+    lending = pool.session()
+    lent = lending.__enter__()
+    backend = lent.connection.info.backend_pid
+    status = _in_child(child)
+    row = lent.connection.execute("SELECT pg_backend_pid()").fetchone()
+    lending.__exit__(None, None, None)
+
+    assert (status, row) == (0, (backend,))
+
+
+def test_a_child_that_ends_as_programs_do_leaves_its_parents_connection_alone(
+    target: Target, stored: Callable[[], int]
+) -> None:
+    program = f"""
+        import os, sys
+        from jobsd import configure, job
+        configure({target.url!r})
+        @job(name="forked")
+        def forked(value): ...
+        forked.enqueue(1)
+        from jobsd.jobs.client import default_client
+        with default_client().session() as lent:
+            backend = lent.connection.info.backend_pid
+        if os.fork() == 0:
+            forked.enqueue(2)
+            sys.exit(0)
+        assert os.wait()[1] == 0
+        forked.enqueue(3)
+        with default_client().session() as lent:
+            assert lent.connection.info.backend_pid == backend
+    """
+    done = subprocess.run(
+        [sys.executable, "-X", "dev", "-c", textwrap.dedent(program)],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=30,
+    )
+
+    assert (done.returncode, stored()) == (0, 3), done.stderr
