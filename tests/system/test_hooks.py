@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 from typing import TYPE_CHECKING, Any
 
 import psutil
@@ -218,3 +219,45 @@ def test_events_and_faults_are_heard_wherever_they_happen(hooked: Project) -> No
     ]
     (of_the_job,) = tree.events("thread.failed")
     assert of_the_job["ours"] is False
+
+
+def test_a_reload_brings_the_new_code_of_hooks(hooked: Project) -> None:
+    hooked.write("app.py", LEDGER + "jobsd.on_exit(lambda process: note('old'))\n")
+
+    with hooked.start() as tree:
+        tree.wait_event("supervisor.ready")
+        (old,) = tree.children("hooks")
+        hooked.write("app.py", LEDGER + "jobsd.on_exit(lambda process: note('the new one'))\n")
+        tree.process.send_signal(signal.SIGHUP)
+        tree.wait_event("supervisor.reloaded")
+        wait_for(lambda: not old.is_running())
+        (new,) = tree.children("hooks")
+        tree.terminate()
+
+    assert [noted[0] for noted in _noted(hooked)] == ["the new one"]
+    assert not psutil.pid_exists(new.pid)
+
+
+def test_a_hook_that_kills_its_process_costs_only_its_own_call(hooked: Project) -> None:
+    kills = "jobsd.on_start(lambda process: os.kill(os.getpid(), 9))\n"
+    last = "jobsd.on_exit(lambda process: note('last'))\n"
+    hooked.write("app.py", LEDGER + kills + last)
+
+    with hooked.start() as tree:
+        replaced = tree.wait_event("process.replaced")
+        tree.terminate()
+
+    assert (replaced["kind"], replaced["reason"]) == ("hooks", "signal")
+    assert [noted[0] for noted in _noted(hooked)] == ["last"]
+    assert tree.process.returncode == 0
+
+
+def test_at_once_no_hook_is_waited_for(hooked: Project) -> None:
+    hooked.write("app.py", LEDGER + ALL)
+
+    with hooked.start() as tree:
+        wait_for(lambda: len(_noted(hooked)) == 4, what="four starts")
+        seconds = tree.terminate(signal.SIGQUIT)
+
+    assert seconds < 1.5
+    assert [noted[0] for noted in _noted(hooked) if "start" not in noted[0]] == []

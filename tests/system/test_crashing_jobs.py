@@ -1,0 +1,85 @@
+"""A job that kills its worker: the truth is told everywhere, and it has no more attempts."""
+
+from __future__ import annotations
+
+import socket
+import urllib.request
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from jobsd.database.statements import channel
+from system.tree import wait_for
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from system.tree import Project
+
+    Query = Callable[[str], list[tuple[Any, ...]]]
+
+pytestmark = pytest.mark.system
+
+_BESIDE = 20
+_MAKE_DUE = f"""
+    WITH due AS (UPDATE jobsd.scheduled_executions SET scheduled_at = now() RETURNING job_id)
+    SELECT pg_notify('{channel("jobsd")}', 'due'), count(*) FROM due HAVING count(*) > 0
+"""
+_ENQUEUE = f"""
+    SELECT jobsd.enqueue('trial_jobs.die', priority => -1, max_attempts => 3,
+                         retries_crash => true),
+        (SELECT count(jobsd.enqueue('trial_jobs.quick', jsonb_build_array(n)))
+         FROM generate_series(1, {_BESIDE}) n)
+"""
+
+
+def _metrics(port: int) -> str:
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=5) as answer:
+        return str(answer.read().decode())
+
+
+@pytest.mark.behaviour(22)
+def test_a_job_that_kills_its_worker_has_its_attempts_and_its_neighbours_pay_nothing(
+    project: Project, query: Query
+) -> None:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = int(probe.getsockname()[1])
+    # One thread, so that all the others are claimed behind it and none of them runs.
+    worker = "{queues: '*', threads: 1, prefetch: 50}"
+    configuration = f"import: [trial_jobs]\ndispatchers: [{{}}]\nworkers: [{worker}]\n"
+    project.write("config/queue.yml", configuration)
+
+    with project.start(JOBSD_METRICS_BIND=f"127.0.0.1:{port}") as tree:
+        tree.wait_event("supervisor.ready")
+        ((killer, _),) = query(_ENQUEUE)
+        for retry in (1, 2):
+            tree.wait_event("job.retried", retry)
+            wait_for(lambda: query(_MAKE_DUE))
+        tree.wait_event("job.failed")
+        done = "SELECT count(*) FROM jobsd.jobs WHERE outcome = 'finished' AND attempts = 1"
+        wait_for(lambda: query(done) == [(_BESIDE,)])
+
+        tried = query("SELECT job_id, attempt, error FROM jobsd.attempts ORDER BY attempt")
+        assert [row[:2] for row in tried] == [(killer, 1), (killer, 2), (killer, 3)]
+        for *_, error in tried:
+            assert (error["type"], error["signal"], error["exit_code"], error["reason"]) == (
+                "ProcessExitError",
+                "SIGKILL",
+                None,
+                "signal",
+            )
+            assert error["rss_kib"] > 1000
+            assert error["threads"] == {"0": killer}
+        assert query("SELECT job_id FROM jobsd.failed_executions") == [(killer,)]
+        replaced = tree.wait_event("process.replaced", 3)
+        assert (replaced["kind"], replaced["signal"], replaced["reason"]) == (
+            "worker",
+            "SIGKILL",
+            "signal",
+        )
+        assert replaced["running"] == {"0": killer}
+        assert replaced["max_rss_kib"] > 1000
+        counted = 'jobsd_process_restarts_total{kind="worker",reason="signal"} 3.0'
+        assert counted in _metrics(port)
+        tree.terminate()
