@@ -1,0 +1,97 @@
+"""The programs and statements that docs/jobs.md shows do what they say."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from system.tree import Project, wait_for
+
+pytestmark = pytest.mark.system
+
+PAGE = (Path(__file__).parents[2] / "docs/jobs.md").read_text(encoding="utf-8")
+DEFINES = re.compile(r"^@job|^class ", re.MULTILINE)
+
+
+def _blocks(language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
+
+
+@pytest.fixture
+def project(tmp_path: Path, empty_database: str) -> Project:
+    made = Project(tmp_path, empty_database)
+    programs = [block.partition("\n\ndeliver.enqueue")[0] for block in _blocks("python")]
+    definitions = "".join(block for block in programs if DEFINES.search(block))
+    made.write("page_jobs.py", definitions)
+    made.write("config/queue.yml", "import: [page_jobs]\n")
+    assert made.run("db", "migrate").returncode == 0
+    return made
+
+
+def _run(project: Project, program: str) -> str:
+    script = project.write("page_script.py", program)
+    done = subprocess.run(
+        [sys.executable, str(script)],
+        cwd=project.root,
+        env=project.environ,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def _states(url: str) -> list[tuple[str, int]]:
+    with psycopg.connect(url) as connection:
+        rows = connection.execute(
+            "SELECT class_name, count(*) FROM jobsd.jobs GROUP BY 1 ORDER BY 1"
+        )
+        return [(row[0], row[1]) for row in rows]
+
+
+def test_what_the_page_shows_runs(project: Project, empty_database: str) -> None:
+    shown = [block for block in _blocks("python") if not DEFINES.search(block)]
+    deliver = "deliver.enqueue(Address('Low Road 1', 'Loch Lomond'))\n"
+    head = "import os\nfrom page_jobs import *\nurl = os.environ['DATABASE_URL']\n"
+    with psycopg.connect(empty_database) as connection:
+        connection.execute("CREATE TABLE users (id int)")
+
+    printed = _run(project, head + deliver + "".join(shown))
+    with psycopg.connect(empty_database) as connection:
+        for statement in _blocks("sql"):
+            connection.execute(statement.encode())
+
+    assert printed == "ready blocked\n"
+    assert dict(_states(empty_database)) == {"Sync": 1, "page_jobs.deliver": 3, "welcome": 8}
+
+    with project.start() as tree:
+        done = "SELECT FROM jobsd.jobs WHERE outcome = 'finished'"
+        with psycopg.connect(empty_database, autocommit=True) as connection:
+            wait_for(lambda: connection.execute(done.encode()).rowcount == 10)
+        tree.terminate()
+    assert all(f"welcome, {user}: attempt 1" in "\n".join(tree.lines) for user in (42, 46, 47))
+
+
+def test_long_work_and_partners_come_back(project: Project, empty_database: str) -> None:
+    _run(
+        project,
+        "from page_jobs import *\nimport_rows.enqueue(0, 3)\n"
+        "[call_partner.enqueue(n) for n in (-1, 0, 1)]\n",
+    )
+    with (
+        psycopg.connect(empty_database, autocommit=True) as connection,
+        project.start() as tree,
+    ):
+        asked_again = "SELECT FROM jobsd.attempts WHERE error ->> 'type' LIKE '%Retry'"
+        wait_for(lambda: connection.execute(asked_again.encode()).rowcount == 1)
+        wait_for(lambda: "order 1" in tree.told() and "row 2" in tree.told())
+        tree.terminate()
+        snoozed = connection.execute("SELECT attempts FROM jobsd.jobs WHERE arguments = '[-1]'")
+        assert snoozed.fetchall() == [(0,)]
