@@ -19,7 +19,7 @@ from jobsd.errors import ConfigurationError, Fault
 from jobsd.instruments.events import emit
 from jobsd.processes.board import Board
 from jobsd.processes.registry import new_name
-from jobsd.supervisor.supervisor import Hooks, Supervisor
+from jobsd.supervisor.supervisor import Errands, Supervisor
 
 from .assembly import Assembly, hook_line
 from .exits import DONE
@@ -101,7 +101,9 @@ def _supervisor(
         assembly.specs(board),
         assembly.options.supervisor,
         board,
-        hooks=Hooks(reload=reload, notify=readiness.notify, watchdog_s=readiness.watchdog_s),
+        errands=Errands(
+            reload=reload, notify=readiness.notify, watchdog_s=readiness.watchdog_s
+        ),
         listener=assembly.listener,
         private=() if pidfile is None else (pidfile.fd,),
     )

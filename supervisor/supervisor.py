@@ -55,7 +55,7 @@ def _nothing(*_: Any) -> None:  # noqa: ANN401 - takes whatever it is given
 
 
 @dataclass(frozen=True, slots=True)
-class Hooks:
+class Errands:
     """What the supervisor has done by others.
 
     `reload` returns the new specs, or None or an error to keep the old ones. `notify`
@@ -82,14 +82,14 @@ class Supervisor:
         options: SupervisorOptions,
         board: Board,
         *,
-        hooks: Hooks | None = None,
+        errands: Errands | None = None,
         listener: socket.socket | None = None,
         private: Sequence[int] = (),
     ) -> None:
-        hooks = hooks or Hooks()
+        errands = errands or Errands()
         self._options = options
         self._board = board
-        self._hooks = hooks
+        self._errands = errands
         self._signals = Signals()
         self._strangers = Strangers()
         self._memory = MemoryKills()
@@ -99,8 +99,10 @@ class Supervisor:
         self._crew.add(specs)
         self._watch = Watch(board, options)
         self._succession = Succession(self._crew, options.shutdown_timeout_s)
-        self._reload = Reload(board, self._crew, self._succession, hooks.reload, hooks.notify)
-        self._report = Report(board, self._crew, hooks.notify, hooks.watchdog_s)
+        self._reload = Reload(
+            board, self._crew, self._succession, errands.reload, errands.notify
+        )
+        self._report = Report(board, self._crew, errands.notify, errands.watchdog_s)
         self._moments = OwnMoments(board, self._crew)
         self._stop: Stop | None = None
         self._interrupted = False
@@ -230,7 +232,7 @@ class Supervisor:
         if self._stop is None:
             drain_s = 0.0 if at_once else self._options.shutdown_timeout_s
             extend_us = int((drain_s + 2 + self._moments.last_s) * 1e6)
-            self._hooks.notify(f"STOPPING=1\nEXTEND_TIMEOUT_USEC={extend_us}")
+            self._errands.notify(f"STOPPING=1\nEXTEND_TIMEOUT_USEC={extend_us}")
             self._tell("supervisor.stopping", at_once=at_once)
             self._stop = Stop(self._board, self._crew, self._strangers)
             if not at_once:
@@ -241,7 +243,7 @@ class Supervisor:
 
     def _reopen_logs(self) -> None:
         try:
-            self._hooks.reopen_logs()
+            self._errands.reopen_logs()
             self._tell("logs.reopened")
         except Exception as error:  # noqa: BLE001 - somebody else's error
             self._tell("hook.failed", hook="reopen_logs", error=error)

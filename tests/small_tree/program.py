@@ -29,7 +29,7 @@ from jobsd.instruments.events import Event, subscribe
 from jobsd.processes.board import Board
 from jobsd.processes.process import Context, run
 from jobsd.supervisor.children import ChildSpec
-from jobsd.supervisor.supervisor import Hooks, Supervisor
+from jobsd.supervisor.supervisor import Errands, Supervisor
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -272,7 +272,7 @@ def main(wanted: dict[str, Any]) -> int:
         specs(wanted["specs"]),
         options,
         board,
-        hooks=Hooks(reload, lambda: None, readiness.notify, readiness.watchdog_s),
+        errands=Errands(reload, lambda: None, readiness.notify, readiness.watchdog_s),
         listener=socket.create_server(("127.0.0.1", 0)),
         private=[pidfile.fd],
     )
