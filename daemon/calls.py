@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -34,7 +33,8 @@ def read_call(name: str, text: str) -> Call:
     definition = registry.get(name)
     try:
         args, kwargs = arguments.load(text)
-        inspect.signature(definition.perform).bind(*args, **kwargs)
+        if definition.takes is not None:
+            definition.takes.check(args, kwargs)
     except (ArgumentError, TypeError) as fault:
         raise click.UsageError(f"ARGS-JSON: {fault}", click.get_current_context()) from fault
     return Call(definition, args, kwargs)

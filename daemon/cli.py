@@ -32,6 +32,8 @@ _SECTIONS = {
         "perform": "Run a job here and now",
         "list": "List jobs, the newest first",
         "show": "Show one job, and why it is not running",
+        "retry": "Let failed jobs run anew",
+        "discard": "Drop jobs that do not run",
         "queues": "Queues: sizes and latencies; pause, resume, clear",
         "clear-finished": "Remove finished jobs past their time",
     },

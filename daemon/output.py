@@ -118,6 +118,11 @@ def when(moment: datetime) -> str:
     return f"in {length(away_s)}" if away_s > 0 else f"{length(-away_s)} ago"
 
 
+def counted(count: int, noun: str) -> str:
+    """Return a number of things as people say it."""
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
 def length(seconds: float) -> str:
     """Return a duration as people say it: its two largest units."""
     if seconds < 1:

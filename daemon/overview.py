@@ -82,7 +82,7 @@ def processes(session: Session, options: Options) -> list[Row]:
 
 
 def queue_rows(session: Session) -> list[Row]:
-    """Return the queues that have ready jobs or are paused, by name."""
+    """Return the queues that have jobs which have not ended, or are paused, by name."""
     figures = database_figures(session)
     pauses = {pause.queue_name: pause for pause in queues.paused(session=session)}
     names = sorted({*figures.depths, *pauses})

@@ -68,8 +68,9 @@ class Noun(_WithExamples, click.Group):
 
 if TYPE_CHECKING:
     _SecondsType = click.ParamType[float]
+    _TextType = click.ParamType[str]
 else:  # of click before 8.5 it is no generic class
-    _SecondsType = click.ParamType
+    _SecondsType = _TextType = click.ParamType
 
 
 class _Duration(_SecondsType):
@@ -92,7 +93,32 @@ class _Duration(_SecondsType):
             self.fail(str(fault), param, ctx)
 
 
+class _Name(_TextType):
+    """The name of a queue, or of a job."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def convert(
+        self,
+        value: Any,  # noqa: ANN401 - click's
+        param: click.Parameter | None,
+        ctx: click.Context | None,
+    ) -> str:
+        """Return the name if it can be one."""
+        from jobsd.errors import Error  # noqa: PLC0415 - help needs it not
+        from jobsd.jobs.registry import check_class, check_queue  # noqa: PLC0415
+
+        try:
+            return check_queue(value) if self.name == "queue" else check_class(value)
+        except Error as fault:
+            self.fail(str(fault), param, ctx)
+
+
 DURATION = _Duration()
+QUEUE = _Name("queue")
+CLASS = _Name("class")
+JOB_ID = click.IntRange(1, 2**63 - 1)
 
 as_json = click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout.")
 

@@ -1,57 +1,46 @@
 """Why a job is not running: every reason that holds, as far as the tables tell.
 
 A job that has ended, or that a living process has, has none. A ready job without one is
-about to be claimed.
+about to be claimed. Whether any worker knows the job's class no table tells: nothing is
+said of it.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from jobsd.clock import utc_now
-from jobsd.jobs import inspect, queues
-from jobsd.jobs.ready import Selection
+from jobsd.jobs import inspect
 from jobsd.processes import registry
 
 from .liveness import life
-from .output import length, when
+from .output import counted, length, when
+from .reason import Reason, Sight
+from .why_unclaimed import in_line, queue
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from jobsd.database.connection import Session
-    from jobsd.jobs.inspect import Found
-    from jobsd.processes.registry import ProcessRow
+    from jobsd.jobs.inspect import Found, Holder
 
-
-@dataclass(frozen=True, slots=True)
-class Reason:
-    """One reason: its name for programs, a sentence for people, what it depends on."""
-
-    reason: str
-    sentence: str
-    details: dict[str, Any] = field(default_factory=dict[str, Any])
-
-    def facts(self) -> dict[str, Any]:
-        """Return what a program is told."""
-        return {"reason": self.reason, **self.details}
+_HOLDERS_TOLD = 10
 
 
 def why(session: Session, found: Found, threshold_s: float) -> list[Reason]:
     """Return all reasons that hold, the first in a job's way first."""
     rows = registry.processes(session)
     alive = [row for row in rows if life(row, threshold_s) == "alive"]
+    seen = Sight(session, found, rows, alive)
     match found.job.state:
         case "scheduled":
-            return [*_scheduled(found, alive), *_queue(session, found, alive)]
+            return [*_scheduled(seen), *_limit(seen), *queue(seen)]
         case "blocked":
-            return [*_blocked(session, found), *_queue(session, found, alive)]
+            return [*_blocked(seen), *queue(seen)]
         case "ready":
-            reasons = list(_queue(session, found, alive))
-            return [*reasons, *_in_line(session, found, alive)]
+            return [*queue(seen), *in_line(seen)]
         case "claimed":
-            return list(_claimed(found, rows, alive))
+            return list(_claimed(seen))
         case "lost":
             told = "no table says where it is: rows were removed by hand, or this is a defect"
             return [Reason("lost", told)]
@@ -59,91 +48,75 @@ def why(session: Session, found: Found, threshold_s: float) -> list[Reason]:
             return []
 
 
-def _scheduled(found: Found, alive: list[ProcessRow]) -> Iterator[Reason]:
-    until = found.job.scheduled_at
+def _scheduled(seen: Sight) -> Iterator[Reason]:
+    until = seen.found.job.scheduled_at
     if until is not None and until > utc_now():
-        yield Reason(
-            "scheduled", f"it is scheduled {when(until)}, at {until}", {"until": until}
-        )
-    if not any(row.kind == "dispatcher" for row in alive):
+        told = f"it is scheduled {when(until)}, at {until}"
+        yield Reason("scheduled", told, {"until": until})
+    elif until is not None:
+        told = f"it was due {when(until)}, and was not made ready yet"
+        yield Reason("not_dispatched", told, {"since": until})
+    if not seen.has_dispatcher:
         yield Reason("no_dispatcher", "no dispatcher runs that would make it ready")
 
 
-def _blocked(session: Session, found: Found) -> Iterator[Reason]:
-    key = found.concurrency_key or ""
-    held_by = inspect.holders(session, key)
-    jobs = ", ".join(map(str, held_by)) or "nobody any more"
-    details = {"key": key, "held_by": held_by}
-    yield Reason("blocked", f"the limit of {key!r} is reached: held by {jobs}", details)
-
-
-def _queue(session: Session, found: Found, alive: list[ProcessRow]) -> Iterator[Reason]:
-    queue = found.job.queue_name
-    for pause in queues.paused(session=session):
-        if pause.queue_name == queue:
-            said = f": {pause.reason}" if pause.reason else ""
-            yield Reason(
-                "paused",
-                f"queue {queue!r} was paused {when(pause.created_at)} by"
-                f" {pause.created_by or 'somebody'}{said}",
-                {
-                    "queue_name": queue,
-                    "by": pause.created_by,
-                    "since": pause.created_at,
-                    "because": pause.reason,
-                },
-            )
-    if not _listening(alive, queue):
-        yield Reason(
-            "no_worker",
-            f"no worker runs that takes from queue {queue!r}",
-            {"queue_name": queue},
-        )
-
-
-def _in_line(session: Session, found: Found, alive: list[ProcessRow]) -> Iterator[Reason]:
-    queue = found.job.queue_name
-    if ahead := inspect.ahead(session, found):
-        jobs = "1 job" if ahead == 1 else f"{ahead} jobs"
-        yield Reason(
-            "behind",
-            f"{jobs} of queue {queue!r} come before it",
-            {"queue_name": queue, "jobs": ahead},
-        )
-    workers = _listening(alive, queue)
-    claimed = inspect.claimed(session)
-    taken = {row.id: claimed.get(row.id, 0) for row in workers}
-    if workers and all(taken[row.id] >= _threads(row) for row in workers):
-        threads = sum(map(_threads, workers))
-        in_hand = sum(taken.values())
-        yield Reason(
-            "busy",
-            f"all {threads} threads that would take it have jobs",
-            {"workers": len(workers), "threads": threads, "claimed": in_hand},
-        )
-
-
-def _claimed(found: Found, rows: list[ProcessRow], alive: list[ProcessRow]) -> Iterator[Reason]:
-    if any(row.id == found.process_id for row in alive):
+def _limit(seen: Sight) -> Iterator[Reason]:
+    """Tell what a scheduled job would meet, were it due now."""
+    key, limit = seen.found.concurrency_key, seen.found.concurrency_limit
+    if key is None or limit is None:
         return
-    row = next((row for row in rows if row.id == found.process_id), None)
-    name = f"process {found.process_id}" if row is None else row.name
+    held_by = inspect.holders(seen.session, key)
+    if len(held_by) >= limit:
+        yield Reason(
+            "limit_reached",
+            f"{_of_key(key, limit)}, and would have to wait: {_holders(held_by)}",
+            {"key": key, "limit": limit, "held_by": [holder.id for holder in held_by]},
+        )
+
+
+def _blocked(seen: Sight) -> Iterator[Reason]:
+    key, limit = seen.found.concurrency_key or "", seen.found.concurrency_limit or 1
+    held_by = inspect.holders(seen.session, key)
+    ahead = inspect.blocked_before(seen.session, seen.found)
+    first = f"; {counted(ahead, 'job')} that wait for it come first" if ahead else ""
+    yield Reason(
+        "blocked",
+        f"{_of_key(key, limit)}: {_holders(held_by)}{first}",
+        {
+            "key": key,
+            "limit": limit,
+            "held_by": [holder.id for holder in held_by],
+            "ahead": ahead,
+        },
+    )
+    if free := max(0, limit - len(held_by)):
+        told = f"a slot of {key!r} is free, but was not given to who comes first yet"
+        yield Reason("not_promoted", told, {"key": key, "free": free})
+        if not seen.has_dispatcher:
+            told = "no dispatcher runs that would give the free slot away"
+            yield Reason("no_dispatcher", told)
+
+
+def _of_key(key: str, limit: int) -> str:
+    return f"it is one of the jobs of {key!r}, of which {limit} may run at once"
+
+
+def _holders(held_by: list[Holder]) -> str:
+    if not held_by:
+        return "nobody holds a slot"
+    told = [f"{holder.id} ({holder.state})" for holder in held_by[:_HOLDERS_TOLD]]
+    more = len(held_by) - len(told)
+    return "held by " + ", ".join([*told, *([f"and {more} more"] if more else [])])
+
+
+def _claimed(seen: Sight) -> Iterator[Reason]:
+    process_id = seen.found.process_id
+    if any(row.id == process_id for row in seen.alive):
+        return
+    row = next((row for row in seen.rows if row.id == process_id), None)
+    name = f"process {process_id}" if row is None else row.name
     heard = "" if row is None else f"; last heard of {length(row.heartbeat_age_s)} ago"
-    details = {"process_id": found.process_id, "process": None if row is None else row.name}
+    details = {"process_id": process_id, "process": None if row is None else row.name}
     yield Reason(
         "process_lost", f"{name} had claimed it and does not live any more{heard}", details
     )
-
-
-def _listening(alive: list[ProcessRow], queue: str) -> list[ProcessRow]:
-    return [
-        row
-        for row in alive
-        if row.kind == "worker"
-        and Selection(tuple(str(row.metadata.get("queues", "*")).split(","))).matches(queue)
-    ]
-
-
-def _threads(row: ProcessRow) -> int:
-    threads = row.metadata.get("threads")
-    return threads if isinstance(threads, int) else 1

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from jobsd.daemon.project import Project
+    from jobsd.jobs.enqueue import EnqueuedJob
 
 _EXAMPLES = """
 enqueue HeartbeatJob
@@ -41,12 +42,12 @@ def command(  # noqa: PLR0913 - the options of an enqueue
     wait_s: float | None,
     at: str | None,
     as_json: bool,
-) -> None:
-    """Enqueue the job NAME and print its id. ARGS-JSON is a list, or an object of names."""
-    from dataclasses import asdict
+) -> int:
+    """Enqueue the job NAME and print its id. ARGS-JSON is a list, or an object of names.
 
+    Exit 6 when its limit is reached and it may not wait.
+    """
     from jobsd.daemon.calls import read_call
-    from jobsd.daemon.output import print_json, print_line
     from jobsd.errors import Error
     from jobsd.jobs import client
     from jobsd.jobs.draft import Options, draft
@@ -61,10 +62,26 @@ def command(  # noqa: PLR0913 - the options of an enqueue
         raise click.UsageError(str(fault), click.get_current_context()) from fault
     with project.session():
         job = client.enqueue(drafted)
+    return _print(job, as_json=as_json)
+
+
+def _print(job: EnqueuedJob, *, as_json: bool) -> int:
+    from dataclasses import asdict
+
+    from jobsd.daemon.exits import DONE, REFUSED
+    from jobsd.daemon.output import print_json, print_line
+    from jobsd.daemon.program import error
+
     if as_json:
         print_json(asdict(job))
-    else:
+    elif job.id is not None:
         print_line(str(job.id))
+    if job.id is not None:
+        return DONE
+    error(
+        "the limit of its concurrency key is reached, and it may not wait: nothing was stored"
+    )
+    return REFUSED
 
 
 def _moment(text: str, project: Project) -> datetime:

@@ -6,14 +6,17 @@ from typing import TYPE_CHECKING
 
 import click
 
-from jobsd.daemon.verbs import DURATION, Verb, as_json, on_project
+from jobsd.daemon.filters import filtered
+from jobsd.daemon.verbs import Verb, as_json, on_project
 
 if TYPE_CHECKING:
+    from jobsd.daemon.filters import Filters
     from jobsd.daemon.project import Project
-
-_STATES = ("scheduled", "ready", "blocked", "claimed", "failed", "finished", "discarded")
+    from jobsd.jobs.listing import Listed
 
 _COLUMNS = ("id", "class_name", "queue_name", "state", "attempts", "created_at", "arguments")
+_LIMIT = 20
+_LIMIT_MAX = 10_000
 
 _EXAMPLES = """
 list
@@ -23,42 +26,38 @@ list --queue mail --since 1h --limit 100 --json
 
 
 @click.command("list", cls=Verb, examples=_EXAMPLES)
-@click.option("--state", type=click.Choice(_STATES), help="Only those in this state.")
-@click.option("--queue", metavar="NAME", help="Only those of this queue.")
-@click.option("--class", "class_name", metavar="NAME", help="Only those of this job.")
-@click.option(
-    "--since", "since_s", type=DURATION, help="Only those enqueued since: 30s, 1h, 2d."
-)
-@click.option(
-    "-n",
-    "--limit",
-    type=click.IntRange(1, 10_000),
-    default=20,
-    show_default=True,
-    help="How many.",
-)
+@filtered
 @as_json
 @on_project
-def command(  # noqa: PLR0913 - the filters
-    project: Project,
-    /,
-    *,
-    state: str | None,
-    queue: str | None,
-    class_name: str | None,
-    since_s: float | None,
-    limit: int,
-    as_json: bool,
-) -> None:
-    """List jobs, the newest first."""
+def command(project: Project, *, filters: Filters, as_json: bool) -> None:
+    """List jobs, the newest first: 20 of them, unless --limit says otherwise."""
     from dataclasses import asdict
 
     from jobsd.daemon.output import print_rows
-    from jobsd.jobs.inspect import Filter, listed, without
+    from jobsd.daemon.shown_arguments import ShownArguments
+    from jobsd.jobs.listing import listed
 
-    wanted = Filter(state, queue, class_name, since_s, limit)
+    limit = _LIMIT if filters.limit is None else filters.limit
+    if limit > _LIMIT_MAX:
+        told = f"{limit} is not in the range 1<=x<={_LIMIT_MAX}."
+        raise click.BadParameter(told, param_hint="'--limit'")
     with project.session() as session:
-        jobs = [asdict(job) for job in listed(session, wanted)]
-    hidden = project.options.jobs.filter_arguments
-    rows = [{**job, "arguments": without(job["arguments"], hidden)} for job in jobs]
+        found = listed(session, filters.meant(), limit)
+    shown = ShownArguments(project)
+    jobs = [asdict(job) for job in found.jobs]
+    rows = [{**job, "arguments": shown.of(job["class_name"], job["arguments"])} for job in jobs]
     print_rows(rows, _COLUMNS, as_json=as_json)
+    _tell_how_far(found)
+
+
+def _tell_how_far(found: Listed) -> None:
+    """Say it when older jobs may be meant too."""
+    from jobsd.daemon.output import when
+    from jobsd.daemon.program import note
+
+    if not found.complete:
+        oldest = "" if found.oldest is None else f", enqueued {when(found.oldest)} and later"
+        note(
+            f"looked at the newest {found.seen} jobs{oldest};"
+            " --since 30d looks at all of 30 days"
+        )

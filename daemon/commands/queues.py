@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from jobsd.daemon.verbs import Noun, Verb, as_json, on_project
+from jobsd.daemon.verbs import QUEUE, Noun, Verb, as_json, on_project
 
 if TYPE_CHECKING:
     from jobsd.daemon.project import Project
@@ -39,7 +39,7 @@ def list_queues(project: Project, *, as_json: bool) -> None:
 
 
 @command.command(cls=Verb, examples="queues pause mail --reason 'the mail server is down'")
-@click.argument("name")
+@click.argument("name", type=QUEUE)
 @click.option("--reason", metavar="TEXT", help="Shown to whoever asks why.")
 @on_project
 def pause(project: Project, name: str, reason: str | None) -> None:
@@ -53,7 +53,7 @@ def pause(project: Project, name: str, reason: str | None) -> None:
 
 
 @command.command(cls=Verb, examples="queues resume mail")
-@click.argument("name")
+@click.argument("name", type=QUEUE)
 @on_project
 def resume(project: Project, name: str) -> None:
     """Let workers claim from the queue NAME again; exit 5 when it is not paused."""
@@ -68,20 +68,21 @@ def resume(project: Project, name: str) -> None:
 
 
 @command.command(cls=Verb, examples="queues clear mail --yes")
-@click.argument("name")
+@click.argument("name", type=QUEUE)
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @as_json
 @on_project
 def clear(project: Project, name: str, *, yes: bool, as_json: bool) -> None:
     """Discard the ready jobs of the queue NAME; prints how many. Exit 6 without --yes."""
-    from jobsd.daemon.output import print_json, print_line
+    from jobsd.daemon.output import counted, print_json, print_line
     from jobsd.daemon.verbs import require_consent
     from jobsd.jobs import queues
 
     keep = project.options.jobs.preserve_finished_jobs
     with project.session() as session:
         size = queues.size(name, session=session)
-        require_consent(f"discard {size} ready jobs of queue {name!r}", yes=yes)
+        what = f"discard {counted(size, 'ready job')} of queue {name!r}"
+        require_consent(what, yes=yes)
         cleared = queues.clear(name, keep=keep, session=session)
     if as_json:
         print_json({"queue_name": name, "discarded": cleared})

@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from jobsd.daemon.verbs import Verb, as_json, on_project
+from jobsd.daemon.verbs import JOB_ID, Verb, as_json, on_project
 
 if TYPE_CHECKING:
     from jobsd.daemon.project import Project
+    from jobsd.daemon.shown_arguments import ShownArguments
     from jobsd.jobs.inspect import Attempt, Found
 
 _EXAMPLES = """
@@ -19,12 +20,13 @@ show 4711 --json
 
 
 @click.command(cls=Verb, examples=_EXAMPLES)
-@click.argument("job_id", metavar="ID", type=click.IntRange(1, 2**63 - 1))
+@click.argument("job_id", metavar="ID", type=JOB_ID)
 @as_json
 @on_project
 def command(project: Project, job_id: int, *, as_json: bool) -> None:
     """Show a job: where it is, its failed attempts, and why it is not running."""
     from jobsd.daemon.output import print_facts, print_json
+    from jobsd.daemon.shown_arguments import ShownArguments
     from jobsd.daemon.why import why
     from jobsd.jobs import inspect
 
@@ -32,7 +34,7 @@ def command(project: Project, job_id: int, *, as_json: bool) -> None:
         found = inspect.find(session, job_id)
         attempts = inspect.attempts(session, job_id)
         reasons = why(session, found, project.options.supervisor.process_alive_threshold_s)
-    facts = _facts(found, project.options.jobs.filter_arguments)
+    facts = _facts(found, ShownArguments(project))
     if as_json:
         errors = [_error(attempt) for attempt in attempts]
         print_json({**facts, "errors": errors, "why": [reason.facts() for reason in reasons]})
@@ -42,9 +44,7 @@ def command(project: Project, job_id: int, *, as_json: bool) -> None:
     _print_lines("why", [reason.sentence for reason in reasons])
 
 
-def _facts(found: Found, hidden: tuple[str, ...]) -> dict[str, Any]:
-    from jobsd.jobs.inspect import without
-
+def _facts(found: Found, shown: ShownArguments) -> dict[str, Any]:
     job = found.job
     return {
         "id": job.id,
@@ -52,13 +52,27 @@ def _facts(found: Found, hidden: tuple[str, ...]) -> dict[str, Any]:
         "queue_name": job.queue_name,
         "priority": job.priority,
         "state": job.state,
-        "arguments": without(job.arguments, hidden),
+        "arguments": shown.of(job.class_name, job.arguments),
         "attempts": job.attempts,
         "created_at": job.created_at,
         "scheduled_at": job.scheduled_at,
         "started_at": job.started_at,
         "finished_at": job.finished_at,
+        **_more(found),
     }
+
+
+def _more(found: Found) -> dict[str, Any]:
+    """Return what only some jobs have: a limit, a process that has claimed it."""
+    more: dict[str, Any] = {}
+    if found.concurrency_key is not None:
+        more |= {
+            "concurrency_key": found.concurrency_key,
+            "concurrency_limit": found.concurrency_limit,
+        }
+    if found.job.state == "claimed":
+        more |= {"process_id": found.process_id, "process": found.process}
+    return more
 
 
 def _error(attempt: Attempt) -> dict[str, Any]:
@@ -72,8 +86,13 @@ def _error(attempt: Attempt) -> dict[str, Any]:
 
 
 def _told(attempt: Attempt) -> str:
+    from jobsd.daemon.output import is_terminal, plain, when
+
     error = attempt.error
-    told = f"attempt {attempt.attempt}: {error.get('type')}: {error.get('message')}"
+    ended = when(attempt.ended_at) if is_terminal() else f"at {plain(attempt.ended_at)}"
+    process = f" in {attempt.process}" if attempt.process else ""
+    head = f"attempt {attempt.attempt}{process}, {ended}"
+    told = f"{head}: {error.get('type')}: {error.get('message')}"
     stack = str(error.get("stack") or "")
     return f"{told}\n{stack}" if stack else told
 

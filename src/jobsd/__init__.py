@@ -53,8 +53,10 @@ if TYPE_CHECKING:
     from jobsd.jobs.client import configure, enqueue_many
     from jobsd.jobs.current import CurrentJob, current_job, stopping
     from jobsd.jobs.definition import Job, job
+    from jobsd.jobs.discards import discard, discard_all
     from jobsd.jobs.enqueue import EnqueuedJob
     from jobsd.jobs.enqueueable import FunctionJob
+    from jobsd.jobs.failed import retry, retry_all
     from jobsd.jobs.limits import Limit
     from jobsd.jobs.policy import Discard, Retry, Snooze, constant, exponential
     from jobsd.jobs.retention import clear_finished_in_batches
@@ -107,6 +109,8 @@ __all__ = [
     "configure",
     "constant",
     "current_job",
+    "discard",
+    "discard_all",
     "enqueue_many",
     "exponential",
     "health_status",
@@ -129,5 +133,7 @@ __all__ = [
     "on_worker_start",
     "on_worker_stop",
     "queues",
+    "retry",
+    "retry_all",
     "stopping",
 ]

@@ -1,9 +1,7 @@
-"""Enqueue, perform, list, show, clear-finished."""
+"""Enqueue, perform, clear-finished."""
 
 from __future__ import annotations
 
-import json
-from datetime import datetime
 from typing import TYPE_CHECKING
 
 import pytest
@@ -13,20 +11,12 @@ if TYPE_CHECKING:
     from system.commands import Commands
 
 
-def _fail_one(session: Session, job_id: int) -> None:
-    error = json.dumps({"type": "ValueError", "message": "told to fail", "stack": "File …"})
-    session.connection.execute(
-        "DELETE FROM jobsd.ready_executions WHERE job_id = %s", (job_id,)
-    )
-    session.connection.execute(
-        "INSERT INTO jobsd.failed_executions (job_id, error) VALUES (%s, %s)", (job_id, error)
-    )
-    session.connection.execute(
-        "INSERT INTO jobsd.attempts (job_id, attempt, process, ended_at, error)"
-        " VALUES (%s, 1, 'worker-1', now(), %s)",
-        (job_id, error),
-    )
-    session.connection.execute("UPDATE jobsd.jobs SET attempts = 1 WHERE id = %s", (job_id,))
+_ONE_AT_A_TIME = """
+from jobsd import Limit, job
+
+@job(limits_concurrency=Limit(on_conflict="discard"))
+def one(): ...
+"""
 
 
 def test_enqueue_prints_the_id_of_a_job_with_its_own_options(
@@ -70,6 +60,24 @@ def test_a_time_without_a_zone_is_in_that_of_the_configuration(
 
     shown = run.json("show", str(job["id"]))
     assert shown["scheduled_at"] == "2100-01-01T12:00:00+00:00"
+
+
+@pytest.mark.parametrize("arguments", ['["too many"]', '{"unknown": 1}'])
+def test_enqueue_checks_what_the_class_form_takes(run: Commands, arguments: str) -> None:
+    done = run("enqueue", "DailyCleanupJob", arguments)
+
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith("error: ARGS-JSON: ")
+
+
+def test_a_conflict_that_may_not_wait_ends_with_6(run: Commands) -> None:
+    run.project.write("shop_jobs.py", _ONE_AT_A_TIME)
+    assert run("enqueue", "shop_jobs.one").returncode == 0
+
+    done = run("enqueue", "shop_jobs.one")
+    assert (done.returncode, done.stdout) == (6, "")
+    assert done.stderr.startswith("error: the limit of its concurrency key is reached")
+    assert run.json("enqueue", "shop_jobs.one", status=6) == {"id": None, "state": "discarded"}
 
 
 @pytest.mark.parametrize(
@@ -154,92 +162,6 @@ def test_perform_ends_with_1_when_the_job_raises(run: Commands, name: str, told:
     assert f"in {name}\n" in done.stderr
     assert "Traceback" not in done.stderr
     assert "Traceback" in run("perform", f"shop_jobs.{name}", "--debug").stderr
-
-
-def test_list_shows_the_newest_first(run: Commands) -> None:
-    ids = [run("enqueue", "shop_jobs.welcome", f"[{n}]").stdout.strip() for n in (1, 2)]
-
-    rows = run.rows("list")
-    assert [row[0] for row in rows] == ids[::-1]
-    assert rows[0][1:5] == ["shop_jobs.welcome", "mail", "ready", "0"]
-    assert rows[0][6] == "[2]"
-
-
-def test_list_filters(run: Commands, session: Session) -> None:
-    welcome = run.json("enqueue", "shop_jobs.welcome", "[1]")["id"]
-    cleanup = run.json("enqueue", "DailyCleanupJob")["id"]
-    later = run.json("enqueue", "DailyCleanupJob", "--in", "1h")["id"]
-    failed = run.json("enqueue", "shop_jobs.fail")["id"]
-    _fail_one(session, failed)
-    session.connection.execute(
-        "UPDATE jobsd.jobs SET created_at = now() - interval '2 hours' WHERE id = %s",
-        (welcome,),
-    )
-
-    def ids(*filters: str) -> list[int]:
-        return [job["id"] for job in run.json("list", *filters)]
-
-    assert ids("--queue", "mail") == [welcome]
-    assert ids("--class", "DailyCleanupJob") == [later, cleanup]
-    assert ids("--state", "failed") == [failed]
-    assert ids("--state", "scheduled") == [later]
-    assert ids("--state", "ready") == [cleanup, welcome]
-    assert ids("--state", "ready", "--limit", "1") == [cleanup]
-    assert ids("--state", "claimed") == ids("--state", "finished") == []
-    assert ids("--since", "1h") == [failed, later, cleanup]
-    assert [job["state"] for job in run.json("list")] == [
-        "failed",
-        "scheduled",
-        "ready",
-        "ready",
-    ]
-
-
-def test_a_filtered_argument_is_never_shown(run: Commands) -> None:
-    run.project.write(
-        "config/queue.yml", "import: [shop_jobs]\njobs: {filter_arguments: [user_id]}\n"
-    )
-    job = run.json("enqueue", "shop_jobs.welcome", '{"user_id": 4711, "polite": false}')
-
-    shown = {"user_id": "[FILTERED]", "polite": False}
-    assert run.json("show", str(job["id"]))["arguments"] == shown
-    assert run.json("list")[0]["arguments"] == shown
-
-
-def test_show_tells_what_went_wrong(run: Commands, session: Session) -> None:
-    job_id = run.json("enqueue", "shop_jobs.fail")["id"]
-    _fail_one(session, job_id)
-
-    shown = run.json("show", str(job_id))
-    assert list(shown) == [
-        "id",
-        "class_name",
-        "queue_name",
-        "priority",
-        "state",
-        "arguments",
-        "attempts",
-        "created_at",
-        "scheduled_at",
-        "started_at",
-        "finished_at",
-        "errors",
-        "why",
-    ]
-    assert (shown["state"], shown["attempts"], shown["why"]) == ("failed", 1, [])
-    assert [(e["attempt"], e["type"], e["message"]) for e in shown["errors"]] == [
-        (1, "ValueError", "told to fail")
-    ]
-    assert datetime.fromisoformat(shown["created_at"]).tzinfo is not None
-    rows = run.rows("show", str(job_id))
-    assert ["state", "failed"] in rows
-    assert rows[-1] == ["error", "attempt 1: ValueError: told to fail\\nFile …"]
-
-
-def test_show_of_no_job_ends_with_5(run: Commands) -> None:
-    done = run("show", "4711")
-
-    assert (done.returncode, done.stdout) == (5, "")
 
 
 @pytest.mark.behaviour(87)

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import pytest
+
+from jobsd.daemon import cli
 from jobsd.jobs import queues
 
 if TYPE_CHECKING:
@@ -43,9 +46,44 @@ def test_clearing_a_queue_needs_consent(run: Commands) -> None:
 
     refused = run("queues", "clear", "mail")
     assert (refused.returncode, refused.stdout) == (6, "")
-    assert refused.stderr == "error: to discard 1 ready jobs of queue 'mail', say --yes\n"
+    assert refused.stderr == "error: to discard 1 ready job of queue 'mail', say --yes\n"
     assert run.json("queues", "clear", "mail", "--yes") == {
         "queue_name": "mail",
         "discarded": 1,
     }
     assert [job["state"] for job in run.json("list")] == ["discarded"]
+
+
+def test_queues_without_ready_jobs_are_listed_too(run: Commands, session: Session) -> None:
+    later = run.json("enqueue", "shop_jobs.welcome", "[1]", "--in", "1h", "--queue", "later")
+    failed = run.json("enqueue", "shop_jobs.welcome", "[1]", "--queue", "failed")
+    blocked = run.json("enqueue", "shop_jobs.welcome", "[1]", "--queue", "blocked")
+    session.connection.execute("DELETE FROM jobsd.ready_executions")
+    session.connection.execute(
+        "INSERT INTO jobsd.failed_executions (job_id, error) VALUES (%s, '{}')",
+        (failed["id"],),
+    )
+    session.connection.execute(
+        "INSERT INTO jobsd.blocked_executions (job_id, priority, queue_name, concurrency_key)"
+        " VALUES (%s, 0, 'blocked', 'k')",
+        (blocked["id"],),
+    )
+
+    assert later["state"] == "scheduled"
+    assert [(each["name"], each["ready"], each["jobs"]) for each in run.json("queues")] == [
+        ("blocked", 0, {"blocked": 1}),
+        ("failed", 0, {"failed": 1}),
+        ("later", 0, {"scheduled": 1}),
+    ]
+
+
+@pytest.mark.parametrize("verb", ["pause", "resume", "clear"])
+@pytest.mark.parametrize("name", ["", "a*", "a,b", "q" * 300, " a", "a\tb"], ids=repr)
+def test_a_name_that_is_none_ends_with_2(
+    verb: str, name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    status = cli.run(["queues", verb, name])
+
+    told = capsys.readouterr()
+    assert (status, told.out) == (2, "")
+    assert "no queue name" in told.err

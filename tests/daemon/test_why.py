@@ -6,11 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from jobs.placed import claim, enqueue, fail
 from jobsd.daemon.why import why
-from jobsd.jobs import client, inspect, queues
-from jobsd.jobs.draft import Options, draft
-from jobsd.jobs.policy import Policy
-from jobsd.jobs.registry import Definition
+from jobsd.jobs import client, inspect, listing, queues
 from jobsd.processes import registry
 
 if TYPE_CHECKING:
@@ -26,22 +24,9 @@ def _client(target: Target) -> Iterator[None]:
     client.configure()
 
 
-def _enqueue(**options: Any) -> int:
-    nothing = Definition("nothing", lambda: None, "mail", 0, Policy(), "test")
-    return client.enqueue(Options(**options).apply(draft(nothing, [], {}))).id
-
-
 def _process(session: Session, kind: str, **metadata: object) -> int:
     return registry.register(
         session, kind=kind, name=registry.new_name(kind), supervisor_id=0, metadata=metadata
-    )
-
-
-def _claim(session: Session, process_id: int, *job_ids: int) -> None:
-    session.connection.execute(
-        "WITH gone AS (DELETE FROM jobsd.ready_executions WHERE job_id = ANY (%(ids)s))"
-        " INSERT INTO jobsd.claims (process_id, job_ids) VALUES (%(process)s, %(ids)s)",
-        {"ids": list(job_ids), "process": process_id},
     )
 
 
@@ -50,16 +35,20 @@ def _why(session: Session, job_id: int) -> dict[str, dict[str, Any]]:
     return {reason.reason: reason.details for reason in reasons}
 
 
+def _sentences(session: Session, job_id: int) -> list[str]:
+    return [each.sentence for each in why(session, inspect.find(session, job_id), 60.0)]
+
+
 def test_nothing_keeps_a_job_that_a_worker_will_take(session: Session) -> None:
     _process(session, "worker", queues="ma*,other", threads=1)
 
-    assert _why(session, _enqueue()) == {}
+    assert _why(session, enqueue()) == {}
 
 
 def test_no_worker_listens(session: Session) -> None:
     _process(session, "worker", queues="other", threads=1)
 
-    assert _why(session, _enqueue()) == {"no_worker": {"queue_name": "mail"}}
+    assert _why(session, enqueue()) == {"no_worker": {"queue_name": "mail"}}
 
 
 def test_a_worker_that_has_ended_does_not_count(session: Session) -> None:
@@ -69,7 +58,7 @@ def test_a_worker_that_has_ended_does_not_count(session: Session) -> None:
         (worker,),
     )
 
-    assert "no_worker" in _why(session, _enqueue())
+    assert "no_worker" in _why(session, enqueue())
 
 
 def test_a_worker_that_is_silent_does_not_count(session: Session) -> None:
@@ -79,14 +68,14 @@ def test_a_worker_that_is_silent_does_not_count(session: Session) -> None:
         (worker,),
     )
 
-    assert "no_worker" in _why(session, _enqueue())
+    assert "no_worker" in _why(session, enqueue())
 
 
 def test_its_queue_is_paused(session: Session) -> None:
     _process(session, "worker", queues="*", threads=1)
     queues.pause("mail", "moving", by="me@here", session=session)
 
-    reasons = _why(session, _enqueue())
+    reasons = _why(session, enqueue())
 
     assert list(reasons) == ["paused"]
     assert (reasons["paused"]["by"], reasons["paused"]["because"]) == ("me@here", "moving")
@@ -94,28 +83,28 @@ def test_its_queue_is_paused(session: Session) -> None:
 
 def test_others_come_before_it(session: Session) -> None:
     _process(session, "worker", queues="*", threads=1)
-    _enqueue()
-    _enqueue(priority=-1)
-    _enqueue(queue="other")
-    job_id = _enqueue()
-    _enqueue()
-    _enqueue(priority=1)
+    enqueue()
+    enqueue(priority=-1)
+    job_id = enqueue()
+    enqueue()
+    enqueue(priority=1)
+    enqueue("other")
 
     assert _why(session, job_id) == {"behind": {"queue_name": "mail", "jobs": 2}}
 
 
 def test_all_threads_have_jobs(session: Session) -> None:
     worker = _process(session, "worker", queues="*", threads=2)
-    _claim(session, worker, _enqueue(), _enqueue())
+    claim(session, worker, enqueue(), enqueue())
 
-    assert _why(session, _enqueue()) == {"busy": {"workers": 1, "threads": 2, "claimed": 2}}
+    assert _why(session, enqueue()) == {"busy": {"workers": 1, "threads": 2, "claimed": 2}}
 
 
 def test_a_scheduled_job_waits_for_its_time(session: Session) -> None:
     _process(session, "worker", queues="*", threads=1)
     _process(session, "dispatcher")
 
-    reasons = _why(session, _enqueue(wait="1h"))
+    reasons = _why(session, enqueue(wait="1h"))
 
     assert list(reasons) == ["scheduled"]
 
@@ -123,7 +112,7 @@ def test_a_scheduled_job_waits_for_its_time(session: Session) -> None:
 def test_all_reasons_that_hold_are_told(session: Session) -> None:
     queues.pause("mail", session=session)
 
-    assert list(_why(session, _enqueue(wait="1h"))) == [
+    assert list(_why(session, enqueue(wait="1h"))) == [
         "scheduled",
         "no_dispatcher",
         "paused",
@@ -131,25 +120,129 @@ def test_all_reasons_that_hold_are_told(session: Session) -> None:
     ]
 
 
-def test_a_blocked_job_names_who_holds_its_key(session: Session) -> None:
+def test_a_blocked_job_names_who_holds_its_key_and_who_comes_first(session: Session) -> None:
+    worker = _process(session, "worker", queues="*", threads=1)
+    holders = [enqueue(key="a", to=2) for _ in range(2)]
+    claim(session, worker, holders[0])
+    enqueue(key="a", to=2)
+    job_id = enqueue(key="a", to=2)
+    enqueue(key="a", to=2, priority=-1)
+    enqueue(key="a", to=2, priority=1)
+
+    assert _why(session, job_id) == {
+        "blocked": {"key": "k/a", "limit": 2, "held_by": holders, "ahead": 2}
+    }
+    [sentence] = _sentences(session, job_id)
+    assert f"held by {holders[0]} (claimed), {holders[1]} (ready); 2 jobs" in sentence
+
+
+def test_a_slot_that_is_free_was_not_given_away_yet(session: Session) -> None:
     _process(session, "worker", queues="*", threads=1)
-    holder, job_id = _enqueue(), _enqueue()
+    holder, job_id = enqueue(key="a"), enqueue(key="a")
+    fail(session, holder)
+
+    assert _why(session, job_id) == {
+        "blocked": {"key": "k/a", "limit": 1, "held_by": [], "ahead": 0},
+        "not_promoted": {"key": "k/a", "free": 1},
+        "no_dispatcher": {},
+    }
+    _process(session, "dispatcher")
+    assert list(_why(session, job_id)) == ["blocked", "not_promoted"]
+
+
+def test_many_holders_are_not_all_named(session: Session) -> None:
+    for _ in range(12):
+        enqueue(key="a", to=12)
+
+    sentence = _sentences(session, enqueue(key="a", to=12))[0]
+
+    assert sentence.endswith("(ready), and 2 more")
+
+
+def test_a_blocked_job_of_a_paused_queue_waits_for_both(session: Session) -> None:
+    enqueue(key="a")
+    queues.pause("mail", session=session)
+
+    assert list(_why(session, enqueue(key="a"))) == ["blocked", "paused", "no_worker"]
+
+
+def test_a_scheduled_job_is_told_the_limit_that_it_would_meet(session: Session) -> None:
+    _process(session, "worker", queues="*", threads=1)
+    _process(session, "dispatcher")
+    job_id = enqueue(key="a", wait="1h")
+    assert list(_why(session, job_id)) == ["scheduled"]
+    holder = enqueue(key="a")
+
+    reasons = _why(session, job_id)
+
+    assert list(reasons) == ["scheduled", "limit_reached"]
+    assert reasons["limit_reached"] == {"key": "k/a", "limit": 1, "held_by": [holder]}
+
+
+def test_a_job_that_was_due_was_not_dispatched_yet(session: Session) -> None:
+    _process(session, "worker", queues="*", threads=1)
+    job_id = enqueue(wait="1h")
     session.connection.execute(
-        "WITH gone AS (DELETE FROM jobsd.ready_executions WHERE job_id = %(id)s),"
-        " keyed AS (UPDATE jobsd.jobs SET concurrency_key = 'k' WHERE id = %(id)s),"
-        " slot AS (INSERT INTO jobsd.concurrency_slots VALUES (%(holder)s, 'k', now()))"
-        " INSERT INTO jobsd.blocked_executions (job_id, priority, queue_name, concurrency_key)"
-        " VALUES (%(id)s, 0, 'mail', 'k')",
-        {"id": job_id, "holder": holder},
+        "UPDATE jobsd.scheduled_executions SET scheduled_at = now() - interval '1 s'"
     )
 
-    assert _why(session, job_id) == {"blocked": {"key": "k", "held_by": [holder]}}
+    assert list(_why(session, job_id)) == ["not_dispatched", "no_dispatcher"]
+    _process(session, "dispatcher")
+    assert list(_why(session, job_id)) == ["not_dispatched"]
+
+
+def test_other_queues_come_first_when_all_workers_prefer_them(session: Session) -> None:
+    for _ in range(2):
+        enqueue("urgent")
+    enqueue("off")
+    queues.pause("off", session=session)
+    enqueue("later")
+    job_id = enqueue()
+    _process(session, "worker", queues="urgent,off,mail,later", threads=1)
+
+    assert _why(session, job_id) == {"behind_others": {"jobs": 2}}
+
+    _process(session, "worker", queues="u*,later,m*", threads=1)
+    assert _why(session, job_id) == {"behind_others": {"jobs": 2}}
+    _process(session, "worker", queues="mail,urgent", threads=1)
+    assert _why(session, job_id) == {}
+
+
+def test_more_urgent_jobs_of_all_queues_come_first_for_a_worker_of_all(
+    session: Session,
+) -> None:
+    _process(session, "worker", queues="*", threads=1)
+    enqueue("other", priority=-1)
+    enqueue("other")
+    job_id = enqueue()
+    enqueue("other")
+
+    assert _why(session, job_id) == {"behind_others": {"jobs": 2}}
+
+
+def test_a_ready_job_may_have_every_reason_of_its_state(session: Session) -> None:
+    worker = _process(session, "worker", queues="*", threads=1)
+    claim(session, worker, enqueue())
+    enqueue()
+    enqueue("other")
+    job_id = enqueue()
+    queues.pause("mail", session=session)
+
+    assert list(_why(session, job_id)) == ["paused", "behind", "behind_others", "busy"]
+    session.connection.execute("DELETE FROM jobsd.processes")
+    assert list(_why(session, job_id)) == ["paused", "no_worker", "behind"]
+
+
+def test_a_class_that_no_worker_may_know_is_no_reason(session: Session) -> None:
+    _process(session, "worker", queues="*", threads=1)
+
+    assert _why(session, enqueue(name="nobody.knows.it")) == {}
 
 
 def test_a_claimed_job_runs_as_long_as_its_process_lives(session: Session) -> None:
     worker = _process(session, "worker", queues="*", threads=1)
-    job_id = _enqueue()
-    _claim(session, worker, job_id)
+    job_id = enqueue()
+    claim(session, worker, job_id)
 
     assert _why(session, job_id) == {}
 
@@ -158,16 +251,16 @@ def test_a_claimed_job_runs_as_long_as_its_process_lives(session: Session) -> No
 
 
 def test_a_job_that_no_table_has_is_told_so(session: Session) -> None:
-    job_id = _enqueue()
+    job_id = enqueue()
     session.connection.execute("DELETE FROM jobsd.ready_executions")
 
     assert list(_why(session, job_id)) == ["lost"]
-    assert inspect.listed(session, inspect.Filter())[0].state == "lost"
+    assert listing.listed(session, listing.Filter()).jobs[0].state == "lost"
 
 
 @pytest.mark.parametrize("outcome", ["finished", "discarded"])
 def test_a_job_that_has_ended_has_no_reason(session: Session, outcome: str) -> None:
-    job_id = _enqueue()
+    job_id = enqueue()
     session.connection.execute("DELETE FROM jobsd.ready_executions")
     session.connection.execute(
         "UPDATE jobsd.jobs SET outcome = %s, finished_at = now()", (outcome,)

@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING
 import pytest
 
 from jobsd.database.statements import Statement, Statements
-from jobsd.jobs import claims, ready
+from jobsd.jobs import claims, listing, ready
 
 if TYPE_CHECKING:
     from jobsd.database.connection import Session
 
 _BEGINNINGS = (claims.STATEMENTS["nothing"], claims.STATEMENTS["record"])
 _FRAGMENTS = {"nothing", "record", "no_claim", "pick_any", "pick_named", "take"}
+_LOOKS = {"look", "rows", "ids"}
 
 
 def _files() -> list[tuple[str, str]]:
@@ -41,7 +42,7 @@ def _statements() -> list[Statement]:
         found += [
             statement
             for statement in Statements(package, name)
-            if statement.name not in _FRAGMENTS and "\nCOPY " not in statement.text
+            if statement.name not in _FRAGMENTS | _LOOKS and "\nCOPY " not in statement.text
         ]
     for beginning in _BEGINNINGS:
         found += [
@@ -52,7 +53,8 @@ def _statements() -> list[Statement]:
                 ready.CLAIM_NAMED,
             )
         ]
-    return found
+    look = listing.STATEMENTS["look"]
+    return [*found, *(look.with_(listing.STATEMENTS[end]) for end in ("rows", "ids"))]
 
 
 @pytest.mark.parametrize("statement", _statements(), ids=lambda s: s.name)

@@ -7,11 +7,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from jobs.placed import enqueue, fail, places, slots
 from jobsd.errors import Error
-from jobsd.jobs import client, queues
-from jobsd.jobs.draft import Options, draft
-from jobsd.jobs.policy import Policy
-from jobsd.jobs.registry import Definition
+from jobsd.jobs import client, failed, queues
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -24,11 +22,6 @@ def _client(target: Target) -> Iterator[None]:
     client.configure(client=client.Client(target))
     yield
     client.configure()
-
-
-def _enqueue(queue: str = "mail", priority: int = 0, **options: str) -> int:
-    nothing = Definition("nothing", lambda: None, queue, priority, Policy(), "test")
-    return client.enqueue(Options(wait=options.get("wait")).apply(draft(nothing, [], {}))).id
 
 
 def test_a_pause_keeps_its_beginning_and_takes_a_new_reason(session: Session) -> None:
@@ -58,6 +51,22 @@ def test_a_name_that_is_none_can_not_be_paused() -> None:
 
 
 @pytest.mark.behaviour(44)
+@pytest.mark.parametrize("name", ["", "a,b", "a\0b", "\udcff", " a", "q" * 256, "é" * 128])
+def test_a_name_that_is_none_is_one_clear_error_everywhere(name: str) -> None:
+    for ask in (queues.pause, queues.resume, queues.size, queues.latency, queues.clear):
+        with pytest.raises(Error, match="no queue name"):
+            ask(name)
+
+
+@pytest.mark.parametrize("text", ["a\0b", "two\nlines", "\udcff"])
+def test_a_reason_is_a_line_of_text(text: str) -> None:
+    with pytest.raises(Error, match="reason: "):
+        queues.pause("mail", text)
+    with pytest.raises(Error, match="by: "):
+        queues.pause("mail", by=text)
+    assert queues.paused() == []
+
+
 def test_who_sleeps_is_woken_by_a_resume(session: Session, target: Target) -> None:
     from jobsd.database.connection import Session as Connection
 
@@ -75,10 +84,10 @@ def test_who_sleeps_is_woken_by_a_resume(session: Session, target: Target) -> No
 @pytest.mark.behaviour(48)
 def test_size_and_latency_are_those_of_the_ready_jobs(session: Session) -> None:
     assert (queues.size("mail"), queues.latency("mail")) == (0, 0.0)
-    old = _enqueue(priority=5)
-    _enqueue()
-    _enqueue(wait="1h")
-    _enqueue("other")
+    old = enqueue(priority=5)
+    enqueue()
+    enqueue(wait="1h")
+    enqueue("other")
     session.connection.execute(
         "UPDATE jobsd.jobs SET created_at = now() - interval '90 s' WHERE id = %s", (old,)
     )
@@ -90,8 +99,8 @@ def test_size_and_latency_are_those_of_the_ready_jobs(session: Session) -> None:
 @pytest.mark.behaviour(47)
 @pytest.mark.parametrize("keep", [True, False])
 def test_clearing_discards_what_is_ready(session: Session, *, keep: bool) -> None:
-    ready = [_enqueue() for _ in range(3)]
-    later, other = _enqueue(wait="1h"), _enqueue("other")
+    ready = [enqueue() for _ in range(3)]
+    later, other = enqueue(wait="1h"), enqueue("other")
 
     assert queues.clear("mail", keep=keep) == 3
     assert queues.size("mail") == 0
@@ -108,17 +117,44 @@ def test_clearing_goes_on_until_all_that_was_there_is_gone(
 ) -> None:
     monkeypatch.setattr(queues, "CLEAR_BATCH", 2)
     for n in range(5):
-        _enqueue(priority=n)
+        enqueue(priority=n)
 
     assert queues.clear("mail") == 5
 
 
 def test_clearing_leaves_alone_what_is_just_being_claimed(session: Session) -> None:
-    claimed = _enqueue()
-    _enqueue()
+    claimed = enqueue()
+    enqueue()
     with session.connection.transaction():
         session.connection.execute(
             "SELECT FROM jobsd.ready_executions WHERE job_id = %s FOR UPDATE", (claimed,)
         )
 
         assert queues.clear("mail") == 1
+
+
+@pytest.mark.behaviour(47)
+def test_clearing_frees_slots_and_promotes_who_waits_for_them(session: Session) -> None:
+    here = [enqueue(key="a") for _ in range(2)]
+    elsewhere = enqueue("other", key="a", priority=-1)
+
+    assert queues.clear("mail") == 1
+    assert places(session) == {here[0]: "discarded", here[1]: "blocked", elsewhere: "ready"}
+    assert slots(session) == {elsewhere}
+
+
+def test_clearing_leaves_what_it_has_promoted_itself(session: Session) -> None:
+    first, second = enqueue(key="a"), enqueue(key="a")
+
+    assert queues.clear("mail") == 1
+    assert places(session) == {first: "discarded", second: "ready"}
+
+
+def test_clearing_leaves_no_attempts_of_jobs_that_are_not_kept(session: Session) -> None:
+    job_id = enqueue()
+    fail(session, job_id)
+    failed.retry(job_id)
+
+    queues.clear("mail", keep=False)
+
+    assert session.connection.execute("SELECT FROM jobsd.attempts").fetchone() is None

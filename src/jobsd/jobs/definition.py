@@ -74,8 +74,10 @@ class Job:
         name = vars(cls).get("name", cls.__name__)
         perform = _awaited(cls.perform, lambda *a, **k: cls().perform(*a, **k))
         limit = _limit(cls.limits_concurrency)
-        cls.definition = _define(name, perform, cls.queue, cls.priority, policy, limit, cls)
-        cls._signature = Signature(cls.perform, None)
+        cls._signature = takes = Signature(cls.perform, None)
+        cls.definition = _define(
+            name, perform, cls.queue, cls.priority, policy, limit, takes, cls
+        )
 
     @classmethod
     def perform_now(cls, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401
@@ -160,9 +162,9 @@ def job(  # noqa: PLR0913 - the options of a job
     def define(target: Callable[P, R]) -> FunctionJob[P, R]:
         full = name or f"{_module(target)}.{target.__qualname__}"
         perform = _awaited(target, target)
-        return FunctionJob(
-            target, _define(full, perform, queue, priority, policy, limit, target)
-        )
+        takes = Signature(target)
+        defined = _define(full, perform, queue, priority, policy, limit, takes, target)
+        return FunctionJob(target, defined)
 
     return define if function is None else define(function)
 
@@ -174,11 +176,19 @@ def _define(  # noqa: PLR0913, PLR0917 - the fields of a definition
     priority: int,
     policy: Policy,
     limit: Limit | None,
+    takes: Signature,
     origin: Any,  # noqa: ANN401 - a function or a class
 ) -> Definition:
     source = f"{_module(origin)}.{origin.__qualname__}"
     definition = Definition(
-        name, perform, check_queue(queue), check_priority(priority), policy, source, limit
+        name,
+        perform,
+        check_queue(queue),
+        check_priority(priority),
+        policy,
+        source,
+        limit,
+        takes,
     )
     register(definition)
     return definition
@@ -207,14 +217,19 @@ def _limit(given: Limit | None) -> Limit | None:
 
 def _awaited(author: Callable[..., Any], perform: Callable[..., Any]) -> Callable[..., Any]:
     """Return `perform`, run to its end in an event loop of its own if it is asynchronous."""
-    if not inspect.iscoroutinefunction(author):
+    origin = inspect.unwrap(author)
+    if inspect.isgeneratorfunction(origin) or inspect.isasyncgenfunction(origin):
+        raise Error(f"{author.__qualname__} is a generator, of which a call runs nothing")
+    if not inspect.iscoroutinefunction(origin):
         return perform
 
     def run(*args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - the author's own
         # Here, since most programs need no event loop.
         import asyncio  # noqa: PLC0415
 
-        return asyncio.run(perform(*args, **kwargs))
+        # A decorator may have run it already.
+        begun = perform(*args, **kwargs)
+        return asyncio.run(begun) if inspect.iscoroutine(begun) else begun
 
     return run
 

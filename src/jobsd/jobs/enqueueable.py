@@ -30,16 +30,26 @@ class Signature:
     def __init__(self, function: Callable[..., Any], *bound: object) -> None:
         self._whole = inspect.signature(function)
         self._bound = bound
+        self._name = getattr(function, "__qualname__", repr(function))
         self._fits = _positional(self._whole, len(bound))
+
+    @property
+    def parameters(self) -> list[inspect.Parameter]:
+        """What it takes from whoever enqueues it."""
+        return list(self._whole.parameters.values())[len(self._bound) :]
 
     def check(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> None:
         """Return when the arguments fit.
 
         Raises:
-            TypeError: as a call with them would.
+            TypeError: naming the function, as a call with them would.
         """
-        if kwargs or len(args) not in self._fits:
+        if not kwargs and len(args) in self._fits:
+            return
+        try:
             self._whole.bind(*self._bound, *args, **kwargs)
+        except TypeError as error:
+            raise TypeError(f"{self._name}() {error}") from None
 
 
 class FunctionJob(Generic[P, R]):
@@ -48,7 +58,7 @@ class FunctionJob(Generic[P, R]):
     def __init__(self, function: Callable[P, R], definition: Definition) -> None:
         self.definition = definition
         self._function = function
-        self._signature = Signature(function)
+        self._signature = definition.takes or Signature(function)
         functools.update_wrapper(self, function)
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:  # noqa: D102

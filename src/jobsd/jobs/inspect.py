@@ -1,20 +1,20 @@
-"""Jobs as an operator sees them: where one is, what went wrong with it, what is ahead of it.
+"""One job as an operator sees it: where it is, what went wrong with it, what is ahead of it.
 
-Reads only, and never the whole history: lists follow the primary keys, from the newest on.
+Reads only.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
 
-from jobsd.database.statements import Statement, Statements
+from jobsd.database.statements import Statements
 from jobsd.errors import NotFoundError
 
 from .argument_reading import is_list, is_object
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Sequence
     from datetime import datetime
 
     from jobsd.database.connection import Session
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 STATEMENTS = Statements("jobsd.jobs", "inspect.sql")
 
 STATES = ("scheduled", "ready", "blocked", "claimed", "failed", "finished", "discarded")
-_ENDED = frozenset({"finished", "discarded"})
 FILTERED = "[FILTERED]"
+ID_MAX = 2**63 - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,14 +44,24 @@ class JobRow:
     finished_at: datetime | None
 
 
+_COLUMNS = len(fields(JobRow))
+
+
 @dataclass(frozen=True, slots=True)
 class Found:
-    """One job, and what its state's table says: its place in the queue, who has it."""
+    """One job, and what its state's table says: its place in the queue, who has it.
+
+    `process` and what follows are None when the process that has claimed it has no row.
+    """
 
     job: JobRow
     position: int | None
     concurrency_key: str | None
+    concurrency_limit: int | None
     process_id: int | None
+    process: str | None
+    pid: int | None
+    hostname: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,14 +88,11 @@ class Failure:
 
 
 @dataclass(frozen=True, slots=True)
-class Filter:
-    """Which jobs are meant; None means all. `since_s` is how old they may be, in seconds."""
+class Holder:
+    """A job that holds a slot; `state` is ready or claimed, or says that it is neither."""
 
-    state: str | None = None
-    queue_name: str | None = None
-    class_name: str | None = None
-    since_s: float | None = None
-    limit: int = 20
+    id: int
+    state: str
 
 
 def find(session: Session, job_id: int) -> Found:
@@ -94,29 +101,17 @@ def find(session: Session, job_id: int) -> Found:
     Raises:
         NotFoundError: when there is none of this id.
     """
-    rows = session.fetch(STATEMENTS["find"], {"id": job_id})
+    known = 0 < job_id <= ID_MAX
+    rows = session.fetch(STATEMENTS["find"], {"id": job_id}) if known else []
     if not rows:
         raise NotFoundError(f"there is no job {job_id}")
-    *columns, position, key, process_id = rows[0]
-    return Found(JobRow(*columns), position, key, process_id)
+    row = rows[0]
+    return Found(JobRow(*row[:_COLUMNS]), *row[_COLUMNS:])
 
 
 def attempts(session: Session, job_id: int) -> list[Attempt]:
     """Return the failed attempts of a job, the first one first."""
     return [Attempt(*row) for row in session.fetch(STATEMENTS["attempts"], {"id": job_id})]
-
-
-def listed(session: Session, wanted: Filter) -> list[JobRow]:
-    """Return the newest jobs of those that are meant."""
-    parameters = {
-        "state": wanted.state,
-        "outcome": wanted.state if wanted.state in _ENDED else None,
-        "queue_name": wanted.queue_name,
-        "class_name": wanted.class_name,
-        "since_s": wanted.since_s,
-        "limit": wanted.limit,
-    }
-    return [JobRow(*row) for row in session.fetch(_list_of(wanted.state), parameters)]
 
 
 def failures(session: Session, limit: int = 5) -> list[Failure]:
@@ -134,9 +129,34 @@ def ahead(session: Session, found: Found) -> int:
     return int(session.fetch(STATEMENTS["ahead"], parameters)[0][0])
 
 
-def holders(session: Session, key: str) -> list[int]:
+def elsewhere(session: Session, found: Found, names: Sequence[str] | None) -> int:
+    """Return how many ready jobs of other queues a worker takes before a ready job.
+
+    `names` are the queues that it prefers to the job's own; None: it takes from all alike.
+    """
+    parameters = {
+        "queue_name": found.job.queue_name,
+        "priority": found.job.priority,
+        "position": found.position,
+        "everything": names is None,
+        "names": list(names or ()),
+    }
+    return int(session.fetch(STATEMENTS["elsewhere"], parameters)[0][0])
+
+
+def holders(session: Session, key: str) -> list[Holder]:
     """Return the jobs that hold the slots of a key."""
-    return [row[0] for row in session.fetch(STATEMENTS["holders"], {"key": key})]
+    return [Holder(*row) for row in session.fetch(STATEMENTS["holders"], {"key": key})]
+
+
+def blocked_before(session: Session, found: Found) -> int:
+    """Return how many blocked jobs of its key come before a blocked job."""
+    parameters = {
+        "key": found.concurrency_key,
+        "priority": found.job.priority,
+        "id": found.job.id,
+    }
+    return int(session.fetch(STATEMENTS["blocked_before"], parameters)[0][0])
 
 
 def claimed(session: Session) -> dict[int, int]:
@@ -151,6 +171,9 @@ def without(arguments: Any, names: Collection[str]) -> Any:  # noqa: ANN401 - an
     if is_list(arguments):
         return [without(item, names) for item in arguments]
     if is_object(arguments):
+        pairs = arguments.get("$dict")
+        if is_list(pairs):
+            arguments = {"$dict": [_pair_without(pair, names) for pair in pairs]}
         return {
             key: FILTERED if key in names else without(value, names)
             for key, value in arguments.items()
@@ -158,8 +181,7 @@ def without(arguments: Any, names: Collection[str]) -> Any:  # noqa: ANN401 - an
     return arguments
 
 
-def _list_of(state: str | None) -> Statement:
-    if state is None or state in _ENDED:
-        return STATEMENTS["latest"]
-    plain = STATEMENTS["in_state"]
-    return Statement(state, plain.text.replace("ready_executions AS", f"{state}_executions AS"))
+def _pair_without(pair: Any, names: Collection[str]) -> Any:  # noqa: ANN401 - any JSON
+    """Return a pair of a dictionary that is written as a list of pairs, as it may be shown."""
+    named = is_list(pair) and pair and isinstance(pair[0], str) and pair[0] in names
+    return [pair[0], FILTERED] if named else pair

@@ -12,7 +12,9 @@ SELECT
     END,
     job.arguments, job.attempts, job.max_attempts, job.created_at,
     coalesce(scheduled.scheduled_at, job.scheduled_at), job.started_at, job.finished_at,
-    ready.position, job.concurrency_key, claim.process_id
+    ready.position, job.concurrency_key,
+    CASE WHEN job.concurrency_key IS NOT NULL THEN coalesce(job.concurrency_limit, 1) END,
+    claim.process_id, process.name, process.pid, process.hostname
 FROM jobsd.jobs AS job
 LEFT JOIN jobsd.failed_executions AS failed ON failed.job_id = job.id
 LEFT JOIN jobsd.ready_executions AS ready ON ready.job_id = job.id
@@ -25,6 +27,7 @@ LEFT JOIN LATERAL (
     ORDER BY id
     LIMIT 1
 ) AS claim ON job.outcome IS NULL
+LEFT JOIN jobsd.processes AS process ON process.id = claim.process_id
 WHERE job.id = %(id)s;
 
 -- attempts: list what went wrong with a job, the first attempt first.
@@ -44,12 +47,53 @@ FROM (
     LIMIT 1000000
 ) AS counted;
 
--- holders: list the jobs that hold the slots of a key.
-SELECT job_id
-FROM jobsd.concurrency_slots
-WHERE key = %(key)s
-ORDER BY job_id
-LIMIT 100;
+-- elsewhere: count the ready jobs of other queues that are not paused and that a worker
+-- takes before one: of the `names` all, of `everything` those that are more urgent; of very
+-- many, a million.
+SELECT count(*)
+FROM (
+    SELECT
+    FROM jobsd.ready_executions
+    WHERE %(everything)s
+        AND (priority, position) < (%(priority)s, %(position)s)
+        AND queue_name <> %(queue_name)s
+        AND queue_name <> ALL (ARRAY(SELECT queue_name FROM jobsd.pauses))
+    UNION ALL
+    SELECT
+    FROM jobsd.ready_executions
+    WHERE queue_name = ANY (%(names)s::text[])
+        AND queue_name <> ALL (ARRAY(SELECT queue_name FROM jobsd.pauses))
+    LIMIT 1000000
+) AS counted;
+
+-- holders: list the jobs that hold the slots of a key, and which of them run.
+SELECT
+    slot.job_id,
+    CASE
+        WHEN EXISTS (SELECT FROM jobsd.ready_executions AS r WHERE r.job_id = slot.job_id)
+            THEN 'ready'
+        WHEN slot.job_id IN (SELECT job_id FROM jobsd.claimed_executions) THEN 'claimed'
+        ELSE 'neither ready nor claimed'
+    END
+FROM (
+    SELECT job_id
+    FROM jobsd.concurrency_slots
+    WHERE key = %(key)s
+    ORDER BY number
+    LIMIT 1000
+) AS slot
+ORDER BY slot.job_id;
+
+-- blocked_before: count the blocked jobs of its key that come before one; of very many, a
+-- million.
+SELECT count(*)
+FROM (
+    SELECT
+    FROM jobsd.blocked_executions
+    WHERE concurrency_key = %(key)s
+        AND (priority, job_id) < (%(priority)s, %(id)s)
+    LIMIT 1000000
+) AS counted;
 
 -- claimed: count the claimed jobs of each process.
 SELECT process_id, sum(cardinality(job_ids))::bigint
@@ -57,52 +101,6 @@ FROM jobsd.claims
 GROUP BY process_id
 ORDER BY process_id
 LIMIT 10000;
-
--- latest: list jobs of any state, the newest first.
-WITH chosen AS MATERIALIZED (
-    SELECT *
-    FROM jobsd.jobs
-    WHERE (%(outcome)s::text IS NULL OR outcome = %(outcome)s)
-        AND (%(queue_name)s::text IS NULL OR queue_name = %(queue_name)s)
-        AND (%(class_name)s::text IS NULL OR class_name = %(class_name)s)
-        AND (
-            %(since_s)s::float8 IS NULL
-            OR created_at >= now() - make_interval(secs => %(since_s)s::float8)
-        )
-    ORDER BY id DESC
-    LIMIT %(limit)s
-)
-SELECT
-    id, class_name, queue_name, priority,
-    CASE
-        WHEN outcome IS NOT NULL THEN outcome
-        WHEN EXISTS (SELECT FROM jobsd.failed_executions WHERE job_id = id) THEN 'failed'
-        WHEN EXISTS (SELECT FROM jobsd.ready_executions WHERE job_id = id) THEN 'ready'
-        WHEN EXISTS (SELECT FROM jobsd.scheduled_executions WHERE job_id = id) THEN 'scheduled'
-        WHEN EXISTS (SELECT FROM jobsd.blocked_executions WHERE job_id = id) THEN 'blocked'
-        WHEN id IN (SELECT job_id FROM jobsd.claimed_executions) THEN 'claimed'
-        ELSE 'lost'
-    END,
-    arguments, attempts, max_attempts, created_at, scheduled_at, started_at, finished_at
-FROM chosen
-ORDER BY id DESC;
-
--- in_state: list the jobs of one state, the newest first: the ready ones as it stands here,
--- others once their table is put in the place of ready_executions.
-SELECT
-    job.id, job.class_name, job.queue_name, job.priority, %(state)s::text,
-    job.arguments, job.attempts, job.max_attempts, job.created_at, job.scheduled_at,
-    job.started_at, job.finished_at
-FROM jobsd.ready_executions AS place
-JOIN jobsd.jobs AS job ON job.id = place.job_id
-WHERE (%(queue_name)s::text IS NULL OR job.queue_name = %(queue_name)s)
-    AND (%(class_name)s::text IS NULL OR job.class_name = %(class_name)s)
-    AND (
-        %(since_s)s::float8 IS NULL
-        OR job.created_at >= now() - make_interval(secs => %(since_s)s::float8)
-    )
-ORDER BY place.job_id DESC
-LIMIT %(limit)s;
 
 -- failures: list the latest failures, with their errors.
 SELECT job.id, job.class_name, job.queue_name, job.attempts, failed.failed_at, failed.error

@@ -9,15 +9,16 @@ Each function takes a session, or else asks the database of the program.
 
 from __future__ import annotations
 
-import contextlib
 import getpass
 import socket
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from jobsd.database.statements import Statements
+from jobsd.errors import Error
+from jobsd.instruments.events import emit
 
-from . import client
+from .operation import lent, promote
 from .registry import check_queue
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 
 STATEMENTS = Statements("jobsd.jobs", "queues.sql")
 
-CLEAR_BATCH = 1000
+CLEAR_BATCH = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,52 +52,72 @@ def pause(
 
     A queue that is paused already gets the new reason. `by` is USER@HOST unless given.
     """
-    parameters = {"name": check_queue(name), "reason": reason, "by": by or _whoever()}
-    with _lent(session) as lent:
-        return bool(lent.fetch(STATEMENTS["pause"], parameters)[0][0])
+    parameters = {
+        "name": check_queue(name),
+        "reason": _text("reason", reason),
+        "by": _text("by", by or _whoever()),
+    }
+    with lent(session) as taken:
+        anew = bool(taken.fetch(STATEMENTS["pause"], parameters)[0][0])
+    emit("queue.paused", queue_name=name, reason=reason, by=parameters["by"])
+    return anew
 
 
 def resume(name: str, *, session: Session | None = None) -> bool:
     """Let workers claim from the queue again, at once; return False when it was not paused."""
-    with _lent(session) as lent:
-        return bool(lent.fetch(STATEMENTS["resume"], {"name": name}))
+    with lent(session) as taken:
+        resumed = bool(taken.fetch(STATEMENTS["resume"], {"name": check_queue(name)}))
+    if resumed:
+        emit("queue.resumed", queue_name=name)
+    return resumed
 
 
 def paused(*, session: Session | None = None) -> list[Pause]:
     """Return all pauses, by the names of their queues."""
-    with _lent(session) as lent:
-        return [Pause(*row) for row in lent.fetch(STATEMENTS["pauses"])]
+    with lent(session) as taken:
+        return [Pause(*row) for row in taken.fetch(STATEMENTS["pauses"])]
 
 
 def size(name: str, *, session: Session | None = None) -> int:
     """Return how many jobs of the queue are ready."""
-    with _lent(session) as lent:
-        return int(lent.fetch(STATEMENTS["size"], {"name": name})[0][0])
+    with lent(session) as taken:
+        return int(taken.fetch(STATEMENTS["size"], {"name": check_queue(name)})[0][0])
 
 
 def latency(name: str, *, session: Session | None = None) -> float:
     """Return for how many seconds the oldest ready job of the queue has waited, or 0."""
-    with _lent(session) as lent:
-        return float(lent.fetch(STATEMENTS["latency"], {"name": name})[0][0])
+    with lent(session) as taken:
+        return float(taken.fetch(STATEMENTS["latency"], {"name": check_queue(name)})[0][0])
 
 
 def clear(name: str, *, keep: bool = True, session: Session | None = None) -> int:
     """Discard the ready jobs of the queue and return how many they were.
 
-    Jobs that are scheduled, failed or claimed stay. Their rows stay as discarded ones, or
-    go with `keep` false. Committed a thousand at a time; ends with those that were ready
-    when it began, whoever goes on to enqueue.
+    Jobs that are scheduled, blocked, failed or claimed stay. The rows of the others stay as
+    discarded ones, or go with `keep` false. Committed a few hundred at a time; ends with
+    those that were ready when it began, whoever goes on to enqueue.
     """
     cleared = 0
-    with _lent(session) as lent:
-        until = lent.fetch(STATEMENTS["last_position"], {"name": name})[0][0]
-        parameters = {"name": name, "until": until, "keep": keep, "limit": CLEAR_BATCH}
-        while until is not None:
-            batch = int(lent.fetch(STATEMENTS["clear"], parameters)[0][0])
+    with lent(session) as taken:
+        until = taken.fetch(STATEMENTS["last_position"], {"name": check_queue(name)})[0][0]
+        while until is not None and (batch := _clear(taken, name, until, keep=keep)):
             cleared += batch
-            if batch == 0:
-                break
+    emit("queue.cleared", queue_name=name, size=cleared)
     return cleared
+
+
+def _clear(session: Session, name: str, until: int, *, keep: bool) -> int:
+    parameters = {"name": name, "until": until, "keep": keep, "limit": CLEAR_BATCH}
+    with session.connection.transaction():
+        batch, keys = session.fetch(STATEMENTS["clear"], parameters)[0]
+        promote(session, keys, keep=keep)
+    return int(batch)
+
+
+def _text(option: str, text: str | None) -> str | None:
+    if text is None or (isinstance(text, str) and text.isprintable()):  # pyright: ignore[reportUnnecessaryIsInstance]
+        return text
+    raise Error(f"{option}: {text!r} is no line of printable text")
 
 
 def _whoever() -> str:
@@ -105,7 +126,3 @@ def _whoever() -> str:
     except (KeyError, OSError):  # a user id without a name, as containers have
         user = "?"
     return f"{user}@{socket.gethostname()}"
-
-
-def _lent(session: Session | None) -> contextlib.AbstractContextManager[Session]:
-    return contextlib.nullcontext(session) if session else client.default_client().session()

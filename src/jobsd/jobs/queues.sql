@@ -59,7 +59,9 @@ SELECT max(position)
 FROM jobsd.ready_executions
 WHERE queue_name = %(name)s;
 
--- clear: discard some ready jobs of a queue. Those that are just being claimed are skipped.
+-- clear: discard some ready jobs of a queue, and free their slots: says how many they were,
+-- and the keys whose slots are free, for the statement behind, which promotes. Those that
+-- are just being claimed are skipped.
 WITH picked AS (
     SELECT ctid AS place, job_id
     FROM jobsd.ready_executions
@@ -73,6 +75,7 @@ WITH picked AS (
 ), freed AS (
     DELETE FROM jobsd.concurrency_slots
     WHERE job_id = ANY (ARRAY(SELECT job_id FROM picked))
+    RETURNING key
 ), kept AS (
     UPDATE jobsd.jobs
     SET finished_at = now(), outcome = 'discarded'
@@ -80,6 +83,8 @@ WITH picked AS (
 ), erased AS (
     DELETE FROM jobsd.jobs
     WHERE id = ANY (ARRAY(SELECT job_id FROM picked)) AND NOT %(keep)s
+), attempt AS (
+    DELETE FROM jobsd.attempts
+    WHERE job_id = ANY (ARRAY(SELECT job_id FROM picked)) AND NOT %(keep)s
 )
-SELECT count(*)
-FROM picked;
+SELECT (SELECT count(*) FROM picked), ARRAY(SELECT DISTINCT key FROM freed);

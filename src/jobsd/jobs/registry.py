@@ -15,10 +15,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from pathlib import Path
 
+    from .enqueueable import Signature
     from .limits import Limit
     from .policy import Policy
 
 QUEUE_BYTES_MAX = 255
+CLASS_CHARACTERS_MAX = 1000
 PRIORITY_MIN, PRIORITY_MAX = -(2**31), 2**31 - 1
 
 
@@ -34,6 +36,7 @@ class Definition:
     source: str
     """module.function, to tell a reload from a second job of the same name."""
     limit: Limit | None = None
+    takes: Signature | None = None
 
 
 class ModuleError(Error):
@@ -118,6 +121,19 @@ def check_queue(name: object) -> str:
     )
 
 
+def check_class(name: object) -> str:
+    """Return the name of a job when a table can hold it, whether there is one or not.
+
+    Raises:
+        Error: saying what a name may be.
+    """
+    if isinstance(name, str) and 0 < len(name) <= CLASS_CHARACTERS_MAX and _is_text(name):
+        return name
+    raise Error(
+        f"{str(name)[:60]!r} is no name of a job: 1 to {CLASS_CHARACTERS_MAX} characters"
+    )
+
+
 def check_priority(value: object) -> int:
     """Return a priority when it is one; smaller runs first.
 
@@ -136,3 +152,7 @@ def check_priority(value: object) -> int:
 def _is_queue_name(name: str) -> bool:
     plain = name.isprintable() and name.strip() == name and not set("*,") & set(name)
     return plain and 0 < len(name.encode()) <= QUEUE_BYTES_MAX
+
+
+def _is_text(text: str) -> bool:
+    return "\0" not in text and not any("\ud800" <= c <= "\udfff" for c in text)

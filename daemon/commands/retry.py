@@ -1,0 +1,85 @@
+"""`retry`: let failed jobs run anew."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from jobsd.daemon.filters import filtered
+from jobsd.daemon.verbs import JOB_ID, Verb, as_json, on_project
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from jobsd.daemon.filters import Filters
+    from jobsd.daemon.project import Project
+    from jobsd.database.connection import Session
+
+_EXAMPLES = """
+retry 4711
+retry 4711 4712 --json
+retry --all --class app.mail.welcome --since 1h --yes
+"""
+
+
+@click.command(cls=Verb, examples=_EXAMPLES)
+@click.argument("ids", metavar="[ID]...", type=JOB_ID, nargs=-1)
+@click.option("--all", "everything", is_flag=True, help="All that pass the filters.")
+@filtered
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@as_json
+@on_project
+def command(  # noqa: PLR0913 - the options
+    project: Project,
+    /,
+    *,
+    ids: tuple[int, ...],
+    everything: bool,
+    filters: Filters,
+    yes: bool,
+    as_json: bool,
+) -> int:
+    """Let failed jobs run anew, with all their attempts before them; prints how many.
+
+    What went wrong before is kept. Exit 5 for an id that there is not, 6 for a job that has
+    not failed, and for --all without --yes.
+    """
+    from jobsd.daemon import choice
+
+    choice.check_choice(ids, filters, everything=everything)
+    with project.session() as session:
+        if everything:
+            return _retry_all(session, filters, yes=yes, as_json=as_json)
+        return _retry_ids(session, list(dict.fromkeys(ids)), as_json=as_json)
+
+
+def _retry_ids(session: Session, ids: Sequence[int], *, as_json: bool) -> int:
+    from jobsd.daemon.choice import explain, print_ids
+    from jobsd.jobs import failed
+
+    ready, blocked = set[int](), set[int]()
+    for done in failed.batches(session, ids):
+        ready.update(done.ready)
+        blocked.update(done.blocked)
+    retried = ready | blocked
+    left = explain(session, [each for each in ids if each not in retried], failed.refusal)
+    facts = {"retried": len(retried), "ready": len(ready), "blocked": len(blocked)}
+    return print_ids(len(retried), facts, left, as_json=as_json)
+
+
+def _retry_all(session: Session, filters: Filters, *, yes: bool, as_json: bool) -> int:
+    from jobsd.daemon.choice import Progress, consent, print_all
+    from jobsd.errors import RefusedError
+    from jobsd.jobs import failed, listing
+
+    if filters.state not in {None, "failed"}:
+        raise RefusedError(f"{filters.state} jobs have not failed: there is nothing to retry")
+    ids = listing.ids(session, filters.meant().of("failed"), filters.limit)
+    consent("retry", len(ids), "failed", yes=yes)
+    progress, ready = Progress("retried", len(ids)), 0
+    for done in failed.batches(session, ids):
+        progress.add(len(done.ready) + len(done.blocked))
+        ready += len(done.ready)
+    facts = {"retried": progress.count, "ready": ready, "blocked": progress.count - ready}
+    return print_all(progress, facts, as_json=as_json)

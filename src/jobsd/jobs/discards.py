@@ -1,0 +1,143 @@
+"""Jobs that somebody drops: from any state but claimed, since what runs can't be called back.
+
+A job that is dropped frees its slot, and the next one that waits for it becomes ready, also
+when many are dropped at once. Nothing here waits for a lock: what a worker is just claiming
+is left to it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from jobsd.database.statements import Statements
+from jobsd.errors import RefusedError
+from jobsd.instruments.events import emit
+
+from . import inspect, listing
+from .operation import lent, promote
+
+if TYPE_CHECKING:
+    from array import array
+    from collections.abc import Iterator, Sequence
+    from datetime import timedelta
+
+    from jobsd.database.connection import Session
+
+STATEMENTS = Statements("jobsd.jobs", "discards.sql")
+
+BATCH = 500
+STATES = ("scheduled", "ready", "blocked", "failed")
+"""Where a job may be dropped from."""
+
+
+@dataclass(frozen=True, slots=True)
+class Discarded:
+    """What one transaction did: the jobs that were dropped, and the state each had."""
+
+    jobs: dict[int, str]
+
+
+def discard(job_id: int, *, keep: bool = True, session: Session | None = None) -> str:
+    """Drop a job that does not run; return the state that it had.
+
+    Its row stays as that of a discarded job, or goes with `keep` false.
+
+    Raises:
+        NotFoundError: when there is no such job.
+        RefusedError: when it runs, or has ended.
+    """
+    with lent(session) as taken:
+        for done in batches(taken, [job_id], keep=keep):
+            if job_id in done.jobs:
+                return done.jobs[job_id]
+        raise RefusedError(refusal(inspect.find(taken, job_id)))
+
+
+def discard_all(  # noqa: PLR0913 - the filters, and a session
+    *,
+    state: str | None = None,
+    queue: str | None = None,
+    class_name: str | None = None,
+    since: float | str | timedelta | None = None,
+    limit: int | None = None,
+    keep: bool = True,
+    session: Session | None = None,
+) -> int:
+    """Drop all jobs that are meant and do not run; return how many.
+
+    `since` is how long ago they were enqueued at most ("1h"); with a `limit` the newest
+    ones are meant. Committed a few hundred at a time.
+
+    Raises:
+        Error: for filters that can't be meant.
+        RefusedError: for a state that nothing is dropped from.
+    """
+    meant = listing.wanted(state, queue, class_name, since)
+    with lent(session) as taken:
+        chosen = ids(taken, meant, limit)
+        return sum(len(done.jobs) for done in batches(taken, chosen, keep=keep))
+
+
+def ids(session: Session, meant: listing.Filter, limit: int | None = None) -> array[int]:
+    """Return the jobs that are meant and may be dropped, or the newest ones of them.
+
+    Raises:
+        RefusedError: for a state that nothing is dropped from.
+    """
+    if meant.state is not None:
+        check_state(meant.state)
+        return listing.ids(session, meant, limit)
+    found = listing.ids(session, meant.of("scheduled"), limit)
+    for state in STATES[1:]:
+        found.extend(listing.ids(session, meant.of(state), limit))
+    return found if limit is None else type(found)("q", sorted(found)[-limit:])
+
+
+def batches(session: Session, ids: Sequence[int], *, keep: bool) -> Iterator[Discarded]:
+    """Drop jobs, a transaction for each few hundred; those that run or have ended are left."""
+    for start in range(0, len(ids), BATCH):
+        done = _discard(session, list(ids[start : start + BATCH]), keep=keep)
+        if done.jobs:
+            emit("jobs.discarded", size=len(done.jobs), job_ids=list(done.jobs))
+        yield done
+
+
+def check_state(state: str) -> None:
+    """Let nothing be dropped from where it can't be.
+
+    Raises:
+        RefusedError: saying why.
+    """
+    if state not in STATES:
+        why = "what runs can't be called back" if state == "claimed" else "they have ended"
+        raise RefusedError(f"{state} jobs can't be discarded: {why}")
+
+
+def refusal(found: inspect.Found) -> str:
+    """Say why a job was not dropped."""
+    job = found.job
+    match job.state:
+        case "claimed":
+            return f"job {job.id} can't be discarded while it is claimed by {holder(found)}"
+        case "finished" | "discarded":
+            return f"job {job.id} is {job.state} already"
+        case "lost":
+            return f"job {job.id} is in no state that it could be discarded from"
+        case _:
+            return f"job {job.id} is just being claimed, or changed by somebody else"
+
+
+def holder(found: inspect.Found) -> str:
+    """Return the process that has claimed a job, as people are told."""
+    if found.process is None:
+        return f"process {found.process_id}, which is no more"
+    return f"{found.process} (pid {found.pid} on {found.hostname})"
+
+
+def _discard(session: Session, ids: list[int], *, keep: bool) -> Discarded:
+    known = [job_id for job_id in ids if 0 < job_id <= inspect.ID_MAX]
+    with session.connection.transaction():
+        rows = session.fetch(STATEMENTS["discard"], {"ids": known, "keep": keep})
+        promote(session, {row[2] for row in rows if row[2] is not None}, keep=keep)
+    return Discarded({row[0]: row[1] for row in rows})

@@ -1,0 +1,102 @@
+"""Failed jobs: kept until somebody retries or discards them; here they are retried.
+
+A job that is retried by hand has all its attempts before it again, and keeps what went
+wrong before. It goes through the limits like any other: without a free slot of its key it
+is blocked.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from jobsd.database.statements import Statements
+from jobsd.errors import RefusedError
+from jobsd.instruments.events import emit
+
+from . import inspect, listing
+from .operation import lent, promote
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from datetime import timedelta
+
+    from jobsd.database.connection import Session
+
+STATEMENTS = Statements("jobsd.jobs", "failed.sql")
+
+BATCH = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Retried:
+    """What one transaction did: the jobs that are ready now, and those that are blocked."""
+
+    ready: list[int]
+    blocked: list[int]
+
+
+def retry(job_id: int, *, session: Session | None = None) -> str:
+    """Let a failed job run anew; return where it is now: "ready" or "blocked".
+
+    Raises:
+        NotFoundError: when there is no such job.
+        RefusedError: when it has not failed.
+    """
+    with lent(session) as taken:
+        for done in batches(taken, [job_id]):
+            if done.ready or done.blocked:
+                return "ready" if done.ready else "blocked"
+        raise RefusedError(refusal(inspect.find(taken, job_id)))
+
+
+def retry_all(
+    *,
+    queue: str | None = None,
+    class_name: str | None = None,
+    since: float | str | timedelta | None = None,
+    limit: int | None = None,
+    session: Session | None = None,
+) -> int:
+    """Let all failed jobs that are meant run anew, the oldest first; return how many.
+
+    `since` is how long ago they were enqueued at most ("1h"); with a `limit` the newest
+    ones are meant. Committed a few hundred at a time.
+
+    Raises:
+        Error: for filters that can't be meant.
+    """
+    meant = listing.wanted("failed", queue, class_name, since)
+    with lent(session) as taken:
+        chosen = listing.ids(taken, meant, limit)
+        return sum(len(done.ready) + len(done.blocked) for done in batches(taken, chosen))
+
+
+def batches(session: Session, ids: Sequence[int]) -> Iterator[Retried]:
+    """Retry jobs, a transaction for each few hundred; those that have not failed are left."""
+    for start in range(0, len(ids), BATCH):
+        done = _retry(session, list(ids[start : start + BATCH]))
+        if retried := done.ready + done.blocked:
+            emit("jobs.retried", size=len(retried), job_ids=retried)
+        yield done
+
+
+def refusal(found: inspect.Found) -> str:
+    """Say why a job was not retried."""
+    job = found.job
+    if job.state == "failed":
+        return f"job {job.id} is just being changed by somebody else"
+    return f"job {job.id} has not failed: it is {job.state}"
+
+
+def _retry(session: Session, ids: list[int]) -> Retried:
+    known = [job_id for job_id in ids if 0 < job_id <= inspect.ID_MAX]
+    with session.connection.transaction():
+        rows = session.fetch(STATEMENTS["retry"], {"ids": known})
+        limited = [job_id for job_id, key, _ in rows if key is not None]
+        if not limited:
+            return Retried([row[0] for row in rows], [])
+        promote(session, {key for _, key, _ in rows if key is not None})
+        blocked = [row[0] for row in session.fetch(STATEMENTS["blocked"], {"ids": limited})]
+    waiting = frozenset(blocked)
+    return Retried([row[0] for row in rows if row[0] not in waiting], blocked)

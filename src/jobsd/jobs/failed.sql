@@ -1,0 +1,46 @@
+-- retry: let some failed jobs run anew, with all their attempts before them; what went wrong
+-- before is kept. Limited ones wait for a slot of their key until the statement behind, which
+-- promotes. They are as old as now for those who measure how long a job has waited. Rows
+-- that somebody else has locked are skipped.
+WITH picked AS (
+    SELECT ctid AS place, job_id
+    FROM jobsd.failed_executions
+    WHERE job_id = ANY (%(ids)s::bigint[])
+    ORDER BY job_id
+    FOR UPDATE SKIP LOCKED
+), gone AS (
+    DELETE FROM jobsd.failed_executions
+    WHERE ctid = ANY (ARRAY(SELECT place FROM picked))
+), job AS (
+    UPDATE jobsd.jobs
+    SET attempts = 0, scheduled_at = now()
+    WHERE id = ANY (ARRAY(SELECT job_id FROM picked))
+    RETURNING id, queue_name, priority, concurrency_key
+), ordered AS (
+    SELECT id, queue_name, priority
+    FROM job
+    WHERE concurrency_key IS NULL
+    ORDER BY id
+), ready AS (
+    INSERT INTO jobsd.ready_executions (job_id, position, priority, queue_name)
+    SELECT id, nextval(pg_get_serial_sequence('jobsd.jobs', 'id')), priority, queue_name
+    FROM ordered
+), blocked AS (
+    INSERT INTO jobsd.blocked_executions (job_id, priority, queue_name, concurrency_key)
+    SELECT id, priority, queue_name, concurrency_key
+    FROM job
+    WHERE concurrency_key IS NOT NULL
+), woken AS (
+    SELECT pg_notify('jobsd.wake', 'ready ' || queue_name)
+    FROM (SELECT DISTINCT queue_name FROM ordered) AS queues
+    WHERE EXISTS (SELECT FROM jobsd.sleepers WHERE kind = 'worker')
+)
+SELECT id, concurrency_key, (SELECT count(*) FROM woken)
+FROM job
+ORDER BY id;
+
+-- blocked: say which of some jobs wait for a slot.
+SELECT job_id
+FROM jobsd.blocked_executions
+WHERE job_id = ANY (%(ids)s::bigint[])
+ORDER BY job_id;

@@ -1,0 +1,159 @@
+"""Which jobs are meant: the filters of `list`, and of all that is done to many at once.
+
+Jobs are looked at from the newest on, a page in one statement, through the table of their
+state where there is one. So a filter that few jobs pass costs time, but no statement
+costs much; who lists without `since` looks at a million jobs at most.
+"""
+
+from __future__ import annotations
+
+from array import array
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from jobsd.clock import parse_duration
+from jobsd.database.statements import Statement, Statements
+from jobsd.errors import Error
+
+from .inspect import STATES, JobRow
+from .policy import WAIT_MAX_S
+from .registry import check_class, check_queue
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from datetime import datetime, timedelta
+
+    from jobsd.database.connection import Session
+
+STATEMENTS = Statements("jobsd.jobs", "listing.sql")
+
+LOOK_MAX = 1_000_000
+"""So many jobs are looked at by `listed` when nothing says how old they may be."""
+LIMIT_MAX = 10_000
+PAGE = 10_000
+_BEYOND = 2**63 - 1
+_ENDED = frozenset({"finished", "discarded"})
+_ALL = "(SELECT id AS job_id FROM jobsd.jobs) AS source"
+
+
+@dataclass(frozen=True, slots=True)
+class Filter:
+    """Which jobs are meant; None means all. `since_s` is how old they may be, in seconds.
+
+    Raises:
+        Error: when it can't be meant.
+    """
+
+    state: str | None = None
+    queue_name: str | None = None
+    class_name: str | None = None
+    since_s: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.state is not None and self.state not in STATES:
+            raise Error(f"{self.state!r} is no state; there are {', '.join(STATES)}")
+        if self.queue_name is not None:
+            check_queue(self.queue_name)
+        if self.class_name is not None:
+            check_class(self.class_name)
+
+    def of(self, state: str) -> Filter:
+        """Return the filter for jobs of this state."""
+        return replace(self, state=state)
+
+    def parameters(self) -> dict[str, Any]:
+        """Return the parameters of a look."""
+        ended = self.state in _ENDED
+        return {
+            "outcome": self.state if ended else None,
+            "place": None if ended else self.state,
+            "queue_name": self.queue_name,
+            "class_name": self.class_name,
+            "since_s": None if self.since_s is None else min(self.since_s, WAIT_MAX_S),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """The jobs that were found, and how many were looked at, the last of them when.
+
+    `complete` is false when older ones may be meant too that nobody has looked at.
+    """
+
+    jobs: list[JobRow]
+    seen: int
+    oldest: datetime | None
+    complete: bool
+
+
+def wanted(
+    state: str | None = None,
+    queue: str | None = None,
+    class_name: str | None = None,
+    since: float | str | timedelta | None = None,
+) -> Filter:
+    """Return a filter from what a program has been given.
+
+    Raises:
+        Error: when it can't be meant.
+    """
+    try:
+        since_s = None if since is None else parse_duration(since)
+    except ValueError as error:
+        raise Error(f"since: {error}") from None
+    return Filter(state, queue, class_name, since_s)
+
+
+def listed(session: Session, meant: Filter, limit: int = 20) -> Listed:
+    """Return the newest jobs of those that are meant."""
+    jobs: list[JobRow] = []
+    seen, oldest, goes_on = 0, None, True
+    statement = _look(meant.state, "rows")
+    # With an age in question pages are large: all of a small one may be of one transaction
+    # that has begun long before, though others have enqueued since.
+    size = PAGE if meant.since_s is not None else max(limit, 100)
+    parameters = {**meant.parameters(), "before": _BEYOND, "page": size}
+    while goes_on and len(jobs) < limit:
+        if meant.since_s is None and seen >= LOOK_MAX:
+            return Listed(jobs, seen, oldest, complete=False)
+        rows = session.fetch(statement, {**parameters, "limit": limit - len(jobs)})
+        last_id, size, page_oldest, goes_on = rows[0][:4]
+        jobs += [JobRow(*row[4:]) for row in rows if row[4] is not None]
+        seen, oldest = seen + size, page_oldest or oldest
+        goes_on = goes_on and size == parameters["page"]
+        parameters |= {"before": last_id, "page": PAGE}
+    return Listed(jobs, seen, oldest, complete=True)
+
+
+def ids(session: Session, meant: Filter, limit: int | None = None) -> array[int]:
+    """Return the ids of all jobs that are meant, or of the newest ones; the oldest first.
+
+    Eight bytes each, so that what is to be done to them can be done in small transactions.
+    """
+    found = array("q")
+    for page in _id_pages(session, meant):
+        found.extend(page)
+        if limit is not None and len(found) >= limit:
+            del found[limit:]
+            break
+    found.reverse()
+    return found
+
+
+def _id_pages(session: Session, meant: Filter) -> Iterator[list[int]]:
+    statement = _look(meant.state, "ids")
+    parameters = {**meant.parameters(), "page": PAGE, "limit": PAGE}
+    before, goes_on = _BEYOND, True
+    while goes_on:
+        row = session.fetch(statement, {**parameters, "before": before})[0]
+        last_id, size, _, goes_on, page = row
+        yield page
+        goes_on = goes_on and size == PAGE
+        before = last_id
+
+
+def _look(state: str | None, end: str) -> Statement:
+    table = _ALL if state is None or state in _ENDED else f"jobsd.{state}_executions AS source"
+    look = STATEMENTS["look"]
+    text = look.text.replace("jobsd.ready_executions AS source", table)
+    return Statement(f"{look.name} {state}", text).with_(STATEMENTS[end])

@@ -1,0 +1,75 @@
+-- look: look at the next jobs of one state, the newest first: the ready ones as it stands
+-- here, others once their table is put in the place of ready_executions. Begins a
+-- statement: `rows` or `ids` end it.
+WITH place AS MATERIALIZED (
+    SELECT job_id
+    FROM jobsd.ready_executions AS source
+    WHERE job_id < %(before)s
+    ORDER BY job_id DESC
+    LIMIT %(page)s
+), seen AS MATERIALIZED (
+    SELECT place.job_id, job.queue_name, job.class_name, job.outcome, job.created_at
+    FROM place
+    LEFT JOIN jobsd.jobs AS job ON job.id = place.job_id
+), edge AS (
+    SELECT
+        min(job_id) AS last_id,
+        count(*) AS size,
+        min(created_at) AS oldest,
+        -- Behind a page without a young one there is none: jobs are numbered as they come.
+        coalesce(
+            bool_or(created_at >= now() - make_interval(secs => %(since_s)s::float8)), true
+        ) AS goes_on
+    FROM seen
+), meant AS MATERIALIZED (
+    SELECT job_id
+    FROM seen
+    WHERE (%(outcome)s::text IS NULL OR outcome = %(outcome)s)
+        AND (%(queue_name)s::text IS NULL OR queue_name = %(queue_name)s)
+        AND (%(class_name)s::text IS NULL OR class_name = %(class_name)s)
+        AND (
+            %(since_s)s::float8 IS NULL
+            OR created_at >= now() - make_interval(secs => %(since_s)s::float8)
+        )
+    ORDER BY job_id DESC
+    LIMIT %(limit)s
+);
+
+-- rows: end a look with the jobs that are meant, and how far it has come.
+wanted AS (
+    SELECT
+        job.id, job.class_name, job.queue_name, job.priority,
+        coalesce(
+            job.outcome,
+            %(place)s::text,
+            CASE
+                WHEN EXISTS (SELECT FROM jobsd.failed_executions WHERE job_id = job.id)
+                    THEN 'failed'
+                WHEN EXISTS (SELECT FROM jobsd.ready_executions WHERE job_id = job.id)
+                    THEN 'ready'
+                WHEN EXISTS (SELECT FROM jobsd.scheduled_executions WHERE job_id = job.id)
+                    THEN 'scheduled'
+                WHEN EXISTS (SELECT FROM jobsd.blocked_executions WHERE job_id = job.id)
+                    THEN 'blocked'
+                WHEN job.id IN (SELECT job_id FROM jobsd.claimed_executions) THEN 'claimed'
+                ELSE 'lost'
+            END
+        ) AS state,
+        job.arguments, job.attempts, job.max_attempts, job.created_at, job.scheduled_at,
+        job.started_at, job.finished_at
+    FROM meant
+    JOIN jobsd.jobs AS job ON job.id = meant.job_id
+)
+SELECT edge.last_id, edge.size, edge.oldest, edge.goes_on, wanted.*
+FROM edge
+LEFT JOIN wanted ON true
+ORDER BY wanted.id DESC;
+
+-- ids: end a look with the ids of the jobs that are meant, and how far it has come.
+listed AS (
+    SELECT coalesce(array_agg(job_id ORDER BY job_id DESC), '{}') AS ids
+    FROM meant
+)
+SELECT edge.last_id, edge.size, edge.oldest, edge.goes_on, listed.ids
+FROM edge
+CROSS JOIN listed;

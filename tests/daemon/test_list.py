@@ -1,0 +1,179 @@
+"""List and show: which jobs there are, and all that is known of one."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+import pytest
+
+from jobs.placed import fail
+
+if TYPE_CHECKING:
+    from jobsd.database.connection import Session
+    from system.commands import Commands
+    from system.tree import Project
+
+
+_ONE_AT_A_TIME = """
+from jobsd import Limit, job
+
+@job(limits_concurrency=Limit(on_conflict="discard"))
+def one(): ...
+"""
+
+
+def test_list_shows_the_newest_first(run: Commands) -> None:
+    ids = [run("enqueue", "shop_jobs.welcome", f"[{n}]").stdout.strip() for n in (1, 2)]
+
+    rows = run.rows("list")
+    assert [row[0] for row in rows] == ids[::-1]
+    assert rows[0][1:5] == ["shop_jobs.welcome", "mail", "ready", "0"]
+    assert rows[0][6] == "[2]"
+
+
+def test_list_filters(run: Commands, session: Session) -> None:
+    welcome = run.json("enqueue", "shop_jobs.welcome", "[1]")["id"]
+    cleanup = run.json("enqueue", "DailyCleanupJob")["id"]
+    later = run.json("enqueue", "DailyCleanupJob", "--in", "1h")["id"]
+    failed = run.json("enqueue", "shop_jobs.fail")["id"]
+    fail(session, failed)
+    session.connection.execute(
+        "UPDATE jobsd.jobs SET created_at = now() - interval '2 hours' WHERE id = %s",
+        (welcome,),
+    )
+
+    def ids(*filters: str) -> list[int]:
+        return [job["id"] for job in run.json("list", *filters)]
+
+    assert ids("--queue", "mail") == [welcome]
+    assert ids("--class", "DailyCleanupJob") == [later, cleanup]
+    assert ids("--state", "failed") == [failed]
+    assert ids("--state", "scheduled") == [later]
+    assert ids("--state", "ready") == [cleanup, welcome]
+    assert ids("--state", "ready", "--limit", "1") == [cleanup]
+    assert ids("--state", "claimed") == ids("--state", "finished") == []
+    assert ids("--since", "1h") == [failed, later, cleanup]
+    assert [job["state"] for job in run.json("list")] == [
+        "failed",
+        "scheduled",
+        "ready",
+        "ready",
+    ]
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--state", "gone"],
+        ["--queue", "q" * 300],
+        ["--queue", "a,b"],
+        ["--class", ""],
+        ["--limit", "10001"],
+        ["--since", "-1"],
+    ],
+    ids=lambda arguments: arguments[1][:9],
+)
+def test_list_refuses_what_it_can_not_mean(
+    arguments: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    from jobsd.daemon import cli
+
+    status = cli.run(["list", *arguments])
+
+    told = capsys.readouterr()
+    assert (status, told.out) == (2, "")
+    assert told.err.startswith("error: ")
+
+
+def test_list_says_how_far_it_has_looked(
+    session: Session,
+    project: Project,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    from jobsd.daemon import cli
+    from jobsd.jobs import client, listing
+
+    monkeypatch.setattr(listing, "LOOK_MAX", 100)
+    monkeypatch.setattr(listing, "PAGE", 100)
+    monkeypatch.chdir(project.root)
+    session.connection.execute(
+        "INSERT INTO jobsd.jobs (queue_name, class_name, outcome, finished_at)"
+        " SELECT 'mail', 'nothing', 'finished', now() FROM generate_series(1, 201)"
+    )
+
+    status = cli.run(
+        ["list", "--queue", "rare", "--database-url", session.target.url, "--json"]
+    )
+    client.configure()
+
+    told = capsys.readouterr()
+    assert (status, told.out) == (0, "[]\n")
+    assert told.err.startswith("looked at the newest 100 jobs, enqueued ")
+    assert "--since" in told.err
+
+
+def test_a_filtered_argument_is_never_shown(run: Commands) -> None:
+    run.project.write(
+        "config/queue.yml", "import: [shop_jobs]\njobs: {filter_arguments: [user_id]}\n"
+    )
+    job = run.json("enqueue", "shop_jobs.welcome", '{"user_id": 4711, "polite": false}')
+
+    shown = {"user_id": "[FILTERED]", "polite": False}
+    assert run.json("show", str(job["id"]))["arguments"] == shown
+    assert run.json("list")[0]["arguments"] == shown
+
+
+def test_show_tells_what_went_wrong(run: Commands, session: Session) -> None:
+    job_id = run.json("enqueue", "shop_jobs.fail")["id"]
+    fail(session, job_id)
+
+    shown = run.json("show", str(job_id))
+    assert list(shown) == [
+        "id",
+        "class_name",
+        "queue_name",
+        "priority",
+        "state",
+        "arguments",
+        "attempts",
+        "created_at",
+        "scheduled_at",
+        "started_at",
+        "finished_at",
+        "errors",
+        "why",
+    ]
+    assert (shown["state"], shown["attempts"], shown["why"]) == ("failed", 1, [])
+    assert [(e["attempt"], e["type"], e["message"]) for e in shown["errors"]] == [
+        (1, "ValueError", "told to fail")
+    ]
+    assert datetime.fromisoformat(shown["created_at"]).tzinfo is not None
+    rows = run.rows("show", str(job_id))
+    assert ["state", "failed"] in rows
+    name, told = rows[-1]
+    assert name == "error"
+    assert told.startswith("attempt 1 in worker-1, at 20")
+    assert told.endswith("+00:00: ValueError: told to fail\\nFile …")
+
+
+def test_show_tells_the_limit_and_the_process_of_a_job(run: Commands, session: Session) -> None:
+    run.project.write("shop_jobs.py", _ONE_AT_A_TIME)
+    job_id = run.json("enqueue", "shop_jobs.one")["id"]
+    session.connection.execute("DELETE FROM jobsd.ready_executions")
+    session.connection.execute(
+        "INSERT INTO jobsd.claims (process_id, job_ids) VALUES (7, %s)", ([job_id],)
+    )
+
+    shown = run.json("show", str(job_id))
+
+    assert (shown["concurrency_key"], shown["concurrency_limit"]) == ("shop_jobs.one", 1)
+    assert (shown["state"], shown["process_id"], shown["process"]) == ("claimed", 7, None)
+    assert [reason["reason"] for reason in shown["why"]] == ["process_lost"]
+
+
+def test_show_of_no_job_ends_with_5(run: Commands) -> None:
+    done = run("show", "4711")
+
+    assert (done.returncode, done.stdout) == (5, "")

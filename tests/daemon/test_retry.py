@@ -1,0 +1,192 @@
+"""Retry and discard by commands: some jobs by their ids, or all that pass the filters."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from jobs.placed import claim, enqueue, fail, places
+from jobsd.jobs import client
+from jobsd.processes import registry
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from jobsd.database.connection import Session, Target
+    from system.commands import Commands
+
+
+@pytest.fixture(autouse=True)
+def _client(target: Target) -> Iterator[None]:
+    client.configure(client=client.Client(target))
+    yield
+    client.configure()
+
+
+def test_retry_prints_how_many_run_anew(run: Commands, session: Session) -> None:
+    first, second = enqueue(), enqueue()
+    fail(session, first, second)
+
+    done = run("retry", str(first), str(second), str(first))
+
+    assert (done.returncode, done.stdout, done.stderr) == (0, "2\n", "")
+    assert places(session) == {first: "ready", second: "ready"}
+
+
+def test_retry_goes_through_limits(run: Commands, session: Session) -> None:
+    jobs: list[int] = []
+    for _ in range(2):
+        jobs.append(enqueue(key="a"))
+        fail(session, jobs[-1])
+
+    assert run.json("retry", *map(str, jobs)) == {
+        "retried": 2,
+        "ready": 1,
+        "blocked": 1,
+        "refused": [],
+        "not_found": [],
+    }
+    assert places(session) == {jobs[0]: "ready", jobs[1]: "blocked"}
+
+
+def test_what_can_be_retried_is_and_the_rest_is_told(run: Commands, session: Session) -> None:
+    failed, ready = enqueue(), enqueue()
+    fail(session, failed)
+
+    done = run("retry", str(ready), str(failed))
+    assert (done.returncode, done.stdout) == (6, "1\n")
+    assert done.stderr == f"error: job {ready} has not failed: it is ready\n"
+    assert run.json("retry", str(ready), "4711", status=5) == {
+        "retried": 0,
+        "ready": 0,
+        "blocked": 0,
+        "refused": [{"id": ready, "reason": f"job {ready} has not failed: it is ready"}],
+        "not_found": [4711],
+    }
+
+
+@pytest.mark.parametrize("verb", ["retry", "discard"])
+def test_a_job_that_there_is_not_ends_with_5(run: Commands, verb: str) -> None:
+    done = run(verb, "4711")
+
+    assert (done.returncode, done.stdout) == (5, "")
+    assert done.stderr == "error: there is no job 4711\n"
+
+
+def test_many_are_retried_with_consent_only(run: Commands, session: Session) -> None:
+    jobs = [enqueue() for _ in range(2)]
+    fail(session, *jobs, enqueue("other"))
+
+    refused = run("retry", "--all", "--queue", "mail")
+    assert (refused.returncode, refused.stdout) == (6, "")
+    assert refused.stderr == "error: to retry 2 failed jobs, say --yes\n"
+    assert run.json("retry", "--all", "--queue", "mail", "--yes") == {
+        "retried": 2,
+        "ready": 2,
+        "blocked": 0,
+        "skipped": 0,
+    }
+    assert run("retry", "--all", "--state", "failed", "--yes").stdout == "1\n"
+
+
+@pytest.mark.parametrize("verb", ["retry", "discard"])
+def test_nothing_that_is_meant_needs_no_consent(run: Commands, verb: str) -> None:
+    done = run(verb, "--all", "--class", "nobody")
+
+    assert (done.returncode, done.stdout, done.stderr) == (0, "0\n", "")
+
+
+def test_discard_drops_from_every_state_but_claimed(run: Commands, session: Session) -> None:
+    jobs = [enqueue(wait="1h"), enqueue(), enqueue(key="a"), enqueue(key="a")]
+    fail(session, jobs[1])
+    claimed = enqueue()
+    process = registry.register(
+        session, kind="worker", name="worker-7", supervisor_id=0, metadata={}
+    )
+    claim(session, process, claimed)
+
+    done = run("discard", *map(str, [*jobs, claimed]))
+
+    assert (done.returncode, done.stdout) == (6, "4\n")
+    assert f"job {claimed} can't be discarded while it is claimed by worker-7" in done.stderr
+    assert places(session) == {**dict.fromkeys(jobs, "discarded"), claimed: "claimed"}
+    assert f"job {jobs[0]} is discarded already" in run("discard", str(jobs[0])).stderr
+
+
+def test_discard_keeps_nothing_when_finished_jobs_are_not_kept(
+    run: Commands, session: Session
+) -> None:
+    run.project.write("config/queue.yml", "jobs: {preserve_finished_jobs: false}\n")
+    job_id = enqueue()
+
+    assert run.json("discard", str(job_id)) == {
+        "discarded": 1,
+        "refused": [],
+        "not_found": [],
+    }
+    assert session.connection.execute("SELECT FROM jobsd.jobs").fetchone() is None
+
+
+def test_many_are_discarded_with_consent_only(run: Commands, session: Session) -> None:
+    ready, later = enqueue(), enqueue(wait="1h")
+
+    refused = run("discard", "--all", "--state", "scheduled")
+    assert (refused.returncode, refused.stdout) == (6, "")
+    assert refused.stderr == "error: to discard 1 scheduled job, say --yes\n"
+    assert run.json("discard", "--all", "--state", "scheduled", "--yes") == {
+        "discarded": 1,
+        "skipped": 0,
+    }
+    assert places(session) == {ready: "ready", later: "discarded"}
+    assert run("discard", "--all").stderr == "error: to discard 1 job, say --yes\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        ("retry --all --state ready --yes", "ready jobs have not failed"),
+        ("discard --all --state claimed --yes", "can't be called back"),
+        ("discard --all --state finished --yes", "they have ended"),
+    ],
+)
+def test_a_state_that_can_not_be_meant_is_refused(
+    run: Commands, arguments: str, told: str
+) -> None:
+    done = run(*arguments.split())
+
+    assert (done.returncode, done.stdout) == (6, "")
+    assert told in done.stderr
+
+
+@pytest.mark.parametrize("verb", ["retry", "discard"])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        [],
+        ["1", "--all"],
+        ["1", "--queue", "mail"],
+        ["0"],
+        ["-1"],
+        ["9223372036854775808"],
+        ["seven"],
+        ["1.5"],
+        ["--all", "--state", "gone"],
+        ["--all", "--queue", "q" * 300],
+        ["--all", "--queue", "a*"],
+        ["--all", "--class", ""],
+        ["--all", "--limit", "0"],
+        ["--all", "--since", "soon"],
+    ],
+    ids=" ".join,
+)
+def test_what_can_not_be_meant_ends_with_2(
+    verb: str, arguments: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    from jobsd.daemon import cli
+
+    status = cli.run([verb, *arguments])
+
+    told = capsys.readouterr()
+    assert (status, told.out) == (2, "")
+    assert told.err.startswith("error: ")

@@ -1,0 +1,80 @@
+"""Jobs put where a test wants them, and where they are afterwards."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from jobsd.jobs import client
+from jobsd.jobs.draft import Options, draft
+from jobsd.jobs.limits import Limit
+from jobsd.jobs.policy import Policy
+from jobsd.jobs.registry import Definition
+
+if TYPE_CHECKING:
+    from jobsd.database.connection import Session
+
+_PLACES = """
+SELECT job_id, 'scheduled' FROM jobsd.scheduled_executions
+UNION ALL SELECT job_id, 'ready' FROM jobsd.ready_executions
+UNION ALL SELECT job_id, 'blocked' FROM jobsd.blocked_executions
+UNION ALL SELECT job_id, 'failed' FROM jobsd.failed_executions
+UNION ALL SELECT job_id, 'claimed' FROM jobsd.claimed_executions
+UNION ALL SELECT id, outcome FROM jobsd.jobs WHERE outcome IS NOT NULL
+"""
+
+
+def enqueue(
+    queue: str = "mail",
+    *,
+    name: str = "nothing",
+    key: str | None = None,
+    to: int = 1,
+    **options: Any,
+) -> int:
+    """Store a job that does nothing; with a `key` it is limited."""
+    limit = None if key is None else Limit(to=to, key=key, group="k")
+    nothing = Definition(name, lambda: None, queue, 0, Policy(), "test", limit)
+    job = client.enqueue(Options(**options).apply(draft(nothing, [], {})))
+    assert job.id is not None
+    return job.id
+
+
+def fail(session: Session, *job_ids: int) -> None:
+    """Let ready jobs have failed once, for good."""
+    error = json.dumps({"type": "ValueError", "message": "told to fail", "stack": "File …"})
+    for job_id in job_ids:
+        session.connection.execute(
+            "WITH gone AS (DELETE FROM jobsd.ready_executions WHERE job_id = %(id)s),"
+            " freed AS (DELETE FROM jobsd.concurrency_slots WHERE job_id = %(id)s),"
+            " failed AS (INSERT INTO jobsd.failed_executions (job_id, error)"
+            "  VALUES (%(id)s, %(error)s)),"
+            " attempt AS ("
+            "  INSERT INTO jobsd.attempts (job_id, attempt, process, ended_at, error)"
+            "  VALUES (%(id)s, 1, 'worker-1', now(), %(error)s))"
+            " UPDATE jobsd.jobs SET attempts = 1, started_at = now() WHERE id = %(id)s",
+            {"id": job_id, "error": error},
+        )
+
+
+def claim(session: Session, process_id: int, *job_ids: int) -> None:
+    """Let a process have claimed ready jobs."""
+    session.connection.execute(
+        "WITH gone AS (DELETE FROM jobsd.ready_executions WHERE job_id = ANY (%(ids)s))"
+        " INSERT INTO jobsd.claims (process_id, job_ids) VALUES (%(process)s, %(ids)s)",
+        {"ids": list(job_ids), "process": process_id},
+    )
+
+
+def places(session: Session) -> dict[int, str]:
+    """Return where each job is; each is in one place only."""
+    rows = session.connection.execute(_PLACES.encode()).fetchall()
+    found = dict(rows)
+    assert len(found) == len(rows), "a job is in two places"
+    return found
+
+
+def slots(session: Session) -> set[int]:
+    """Return the jobs that hold a slot."""
+    rows = session.connection.execute("SELECT job_id FROM jobsd.concurrency_slots").fetchall()
+    return {row[0] for row in rows}

@@ -1,0 +1,205 @@
+"""Jobs that are dropped by hand: from any state but claimed, with their slots freed."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import TYPE_CHECKING
+
+import psycopg
+import pytest
+
+from jobs.placed import claim, enqueue, fail, places, slots
+from jobsd.errors import Error, NotFoundError, RefusedError
+from jobsd.jobs import client, discards
+from jobsd.jobs.discards import discard, discard_all
+from jobsd.processes import registry
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from jobsd.database.connection import Session, Target
+
+
+@pytest.fixture(autouse=True)
+def _client(target: Target) -> Iterator[None]:
+    client.configure(client=client.Client(target))
+    yield
+    client.configure()
+
+
+def _one_in_each_state(session: Session) -> dict[str, int]:
+    jobs = {
+        "scheduled": enqueue(wait="1h"),
+        "failed": enqueue(),
+        "ready": enqueue(key="a"),
+        "blocked": enqueue(key="a"),
+    }
+    fail(session, jobs["failed"])
+    assert places(session) == {job_id: state for state, job_id in jobs.items()}
+    return jobs
+
+
+@pytest.mark.behaviour(72)
+@pytest.mark.parametrize("state", ["scheduled", "ready", "blocked", "failed"])
+def test_a_job_is_discarded_wherever_it_is(session: Session, state: str) -> None:
+    job_id = _one_in_each_state(session)[state]
+
+    assert discard(job_id) == state
+    assert places(session)[job_id] == "discarded"
+    finished = session.connection.execute(
+        "SELECT finished_at IS NOT NULL FROM jobsd.jobs WHERE id = %s", (job_id,)
+    ).fetchone()
+    assert finished == (True,)
+
+
+@pytest.mark.parametrize("state", ["scheduled", "ready", "blocked", "failed"])
+def test_a_job_that_is_not_kept_leaves_nothing(session: Session, state: str) -> None:
+    job_id = _one_in_each_state(session)[state]
+
+    discard(job_id, keep=False)
+
+    assert job_id not in places(session)
+    left = session.connection.execute(
+        "SELECT id FROM jobsd.jobs WHERE id = %(id)s"
+        " UNION ALL SELECT job_id FROM jobsd.attempts WHERE job_id = %(id)s",
+        {"id": job_id},
+    ).fetchall()
+    assert left == []
+
+
+@pytest.mark.behaviour(72)
+def test_the_discard_of_a_holder_promotes_the_next_that_waits(session: Session) -> None:
+    holder, first, second = (enqueue(key="a") for _ in range(3))
+
+    discard(holder)
+
+    assert places(session) == {holder: "discarded", first: "ready", second: "blocked"}
+    assert slots(session) == {first}
+
+
+@pytest.mark.behaviour(72)
+def test_the_discard_of_a_blocked_job_leaves_the_slot_alone(session: Session) -> None:
+    holder, first, second = (enqueue(key="a") for _ in range(3))
+
+    discard(first)
+
+    assert places(session) == {holder: "ready", first: "discarded", second: "blocked"}
+    assert slots(session) == {holder}
+
+
+@pytest.mark.behaviour(72)
+def test_the_discard_of_many_holders_promotes_as_many_as_the_limits_say(
+    session: Session,
+) -> None:
+    two = [enqueue(key="a", to=2) for _ in range(5)]
+    one = [enqueue(key="b") for _ in range(3)]
+
+    assert discard_all(state="ready") == 3
+    left = {job_id for job_id, state in places(session).items() if state == "ready"}
+    assert left == {*two[2:4], one[1]} == slots(session)
+
+
+def test_discarding_all_that_waits_and_all_that_it_waits_for_leaves_no_slot(
+    session: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(discards, "BATCH", 2)
+    jobs = [enqueue(key="a", to=2) for _ in range(9)]
+
+    assert discard_all() == 9
+    assert places(session) == dict.fromkeys(jobs, "discarded")
+    assert slots(session) == set()
+
+
+@pytest.mark.behaviour(63)
+def test_a_claimed_job_is_refused_naming_the_process_that_has_it(session: Session) -> None:
+    job_id = enqueue()
+    process = registry.register(
+        session, kind="worker", name="worker-7", supervisor_id=0, metadata={}
+    )
+    claim(session, process, job_id)
+
+    with pytest.raises(RefusedError, match=rf"job {job_id} .* claimed by worker-7 \(pid \d+"):
+        discard(job_id)
+    assert places(session) == {job_id: "claimed"}
+
+
+@pytest.mark.parametrize("outcome", ["finished", "discarded"])
+def test_a_job_that_has_ended_is_refused_saying_so(session: Session, outcome: str) -> None:
+    job_id = enqueue()
+    discard(job_id)
+    session.connection.execute("UPDATE jobsd.jobs SET outcome = %s", (outcome,))
+
+    with pytest.raises(RefusedError, match=f"job {job_id} is {outcome} already"):
+        discard(job_id)
+
+
+@pytest.mark.parametrize("job_id", [1, 0, -1, 2**63, 2**80])
+def test_a_number_that_is_no_job_is_not_found(job_id: int) -> None:
+    with pytest.raises(NotFoundError, match=f"there is no job {job_id}"):
+        discard(job_id)
+
+
+def test_what_is_just_being_claimed_is_refused_and_not_waited_for(
+    session: Session, target: Target
+) -> None:
+    claimed, other = enqueue(), enqueue()
+    with psycopg.connect(target.url) as worker:
+        worker.execute(
+            "SELECT FROM jobsd.ready_executions WHERE job_id = %s FOR UPDATE", (claimed,)
+        )
+
+        with pytest.raises(RefusedError, match="just being claimed"):
+            discard(claimed)
+        assert discard_all() == 1
+    assert places(session) == {claimed: "ready", other: "discarded"}
+
+
+def test_a_key_that_somebody_holds_is_left_to_a_dispatcher(
+    session: Session, target: Target
+) -> None:
+    from jobsd.database.connection import Session as Connection
+
+    holder, waiting = enqueue(key="a"), enqueue(key="a")
+    with (
+        psycopg.connect(target.url) as other,
+        contextlib.closing(Connection(target, "listener", listen=True)) as listener,
+    ):
+        _ = listener.connection
+        other.execute("SELECT jobsd.lock_limits(ARRAY['k/a'])")
+
+        discard(holder)
+
+        listener.connection.execute("SELECT 1")
+        assert listener.notifications() == ["limits"]
+    assert places(session)[waiting] == "blocked"
+
+
+def test_all_that_is_meant_is_discarded_and_nothing_else(session: Session) -> None:
+    states = _one_in_each_state(session)
+    other = enqueue("other", wait="1h")
+    claimed = enqueue()
+    claim(session, 1, claimed)
+
+    assert discard_all(state="scheduled", queue="mail") == 1
+    assert discard_all(queue="other", limit=5) == 1
+    assert discard_all(limit=1) == 1
+    assert places(session) == {
+        states["scheduled"]: "discarded",
+        other: "discarded",
+        states["blocked"]: "discarded",
+        states["ready"]: "ready",
+        states["failed"]: "failed",
+        claimed: "claimed",
+    }
+    assert discard_all() == 2
+
+
+@pytest.mark.parametrize("state", ["claimed", "finished", "discarded"])
+def test_nothing_is_discarded_from_a_state_in_which_it_can_not_be(state: str) -> None:
+    with pytest.raises(RefusedError, match=f"{state} jobs can't be discarded"):
+        discard_all(state=state)
+
+
+def test_an_unknown_state_is_an_error_that_names_all() -> None:
+    with pytest.raises(Error, match="'gone' is no state; there are scheduled, ready, blocked"):
+        discard_all(state="gone")

@@ -1,0 +1,232 @@
+"""Failed jobs that are retried by hand: one, some, or all that are meant."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import TYPE_CHECKING
+
+import psycopg
+import pytest
+
+from jobs.placed import claim, enqueue, fail, places, slots
+from jobsd.errors import Error, NotFoundError, RefusedError
+from jobsd.jobs import client, failed
+from jobsd.jobs.failed import retry, retry_all
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from jobsd.database.connection import Session, Target
+
+
+@pytest.fixture(autouse=True)
+def _client(target: Target) -> Iterator[None]:
+    client.configure(client=client.Client(target))
+    yield
+    client.configure()
+
+
+def _row(session: Session, job_id: int) -> tuple[object, ...]:
+    row = session.connection.execute(
+        "SELECT attempts, finished_at, outcome, (SELECT count(*) FROM jobsd.attempts"
+        " WHERE job_id = id) FROM jobsd.jobs WHERE id = %s",
+        (job_id,),
+    ).fetchone()
+    assert row is not None
+    return tuple(row)
+
+
+def _ready(session: Session) -> list[int]:
+    rows = session.connection.execute(
+        "SELECT job_id FROM jobsd.ready_executions ORDER BY position"
+    ).fetchall()
+    return [row[0] for row in rows]
+
+
+@pytest.mark.behaviour(61)
+def test_a_retried_job_has_all_its_attempts_again_and_keeps_what_went_wrong(
+    session: Session,
+) -> None:
+    job_id = enqueue()
+    fail(session, job_id)
+
+    assert retry(job_id) == "ready"
+    assert places(session) == {job_id: "ready"}
+    assert _row(session, job_id) == (0, None, None, 1)
+
+
+def test_a_retried_job_comes_behind_those_that_wait(session: Session) -> None:
+    job_id, waiting = enqueue(), enqueue()
+    fail(session, job_id)
+
+    retry(job_id, session=session)
+
+    assert _ready(session) == [waiting, job_id]
+
+
+def test_a_retried_job_is_as_old_as_its_retry_to_who_measures_latency(
+    session: Session,
+) -> None:
+    from jobsd.jobs import queues
+
+    job_id = enqueue()
+    fail(session, job_id)
+    session.connection.execute("UPDATE jobsd.jobs SET created_at = now() - interval '9 days'")
+
+    retry(job_id)
+
+    assert queues.latency("mail") < 60
+
+
+def test_who_sleeps_is_woken_by_a_retry(session: Session, target: Target) -> None:
+    from jobsd.database.connection import Session as Connection
+
+    job_id = enqueue()
+    fail(session, job_id)
+    with contextlib.closing(Connection(target, "listener", listen=True)) as listener:
+        _ = listener.connection
+        session.connection.execute("INSERT INTO jobsd.sleepers VALUES (1, 'worker')")
+
+        retry(job_id)
+
+        listener.connection.execute("SELECT 1")
+        assert listener.notifications() == ["ready mail"]
+
+
+def test_a_limited_job_gets_a_free_slot(session: Session) -> None:
+    job_id = enqueue(key="a")
+    fail(session, job_id)
+
+    assert retry(job_id) == "ready"
+    assert slots(session) == {job_id}
+
+
+def test_a_limited_job_without_a_free_slot_is_blocked(session: Session) -> None:
+    job_id = enqueue(key="a")
+    fail(session, job_id)
+    holder = enqueue(key="a")
+
+    assert retry(job_id) == "blocked"
+    assert places(session) == {job_id: "blocked", holder: "ready"}
+    assert slots(session) == {holder}
+
+
+def test_retrying_all_gives_slots_to_as_many_as_the_limit_says(session: Session) -> None:
+    limited = [enqueue(key="a", to=2) for _ in range(2)]
+    fail(session, *limited)
+    limited += [enqueue(key="a", to=2) for _ in range(2)]
+    fail(session, *limited[2:])
+    plain = enqueue()
+    fail(session, plain)
+
+    assert retry_all() == 5
+    assert places(session) == {
+        **dict.fromkeys([*limited[:2], plain], "ready"),
+        **dict.fromkeys(limited[2:], "blocked"),
+    }
+    assert slots(session) == set(limited[:2])
+
+
+def test_a_key_that_somebody_holds_is_left_to_a_dispatcher(
+    session: Session, target: Target
+) -> None:
+    from jobsd.database.connection import Session as Connection
+
+    job_id = enqueue(key="a")
+    fail(session, job_id)
+    with (
+        psycopg.connect(target.url) as other,
+        contextlib.closing(Connection(target, "listener", listen=True)) as listener,
+    ):
+        _ = listener.connection
+        other.execute("SELECT jobsd.lock_limits(ARRAY['k/a'])")
+
+        assert retry(job_id) == "blocked"
+        listener.connection.execute("SELECT 1")
+        assert listener.notifications() == ["limits"]
+
+
+def test_only_what_has_failed_can_be_retried(session: Session) -> None:
+    ready, claimed = enqueue(), enqueue()
+    claim(session, 1, claimed)
+
+    with pytest.raises(RefusedError, match=f"job {ready} has not failed: it is ready"):
+        retry(ready)
+    with pytest.raises(RefusedError, match="it is claimed"):
+        retry(claimed)
+    with pytest.raises(NotFoundError, match="no job 4711"):
+        retry(4711)
+    assert places(session) == {ready: "ready", claimed: "claimed"}
+
+
+@pytest.mark.parametrize("job_id", [0, -1, 2**63, -(2**80)])
+def test_a_number_that_is_no_id_is_not_found(job_id: int) -> None:
+    with pytest.raises(NotFoundError):
+        retry(job_id)
+
+
+def test_what_somebody_else_has_locked_is_not_waited_for(
+    session: Session, target: Target
+) -> None:
+    job_id = enqueue()
+    fail(session, job_id)
+    with psycopg.connect(target.url) as other:
+        other.execute("SELECT FROM jobsd.failed_executions FOR UPDATE")
+
+        with pytest.raises(RefusedError, match="somebody else"):
+            retry(job_id)
+
+
+@pytest.mark.behaviour(61)
+def test_all_that_is_meant_is_retried_and_nothing_else(session: Session) -> None:
+    old, mail, mail2, other, named = (
+        enqueue(),
+        enqueue(),
+        enqueue(),
+        enqueue("other"),
+        enqueue(name="x"),
+    )
+    fail(session, old, mail, mail2, other, named)
+    session.connection.execute(
+        "UPDATE jobsd.jobs SET created_at = now() - interval '2 hours' WHERE id = %s", (old,)
+    )
+
+    assert retry_all(queue="mail", class_name="nothing", since="1h", limit=1) == 1
+    assert _ready(session) == [mail2]
+    assert retry_all(queue="mail", class_name="nothing", since="1h") == 1
+    assert _ready(session) == [mail2, mail]
+    assert retry_all() == 3
+    assert _ready(session) == [mail2, mail, old, other, named]
+
+
+def test_many_are_retried_in_transactions_of_a_bounded_size(
+    session: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(failed, "BATCH", 2)
+    jobs = [enqueue() for _ in range(5)]
+    fail(session, *jobs)
+
+    sizes = [len(done.ready) for done in failed.batches(session, jobs)]
+
+    assert sizes == [2, 2, 1]
+    assert _ready(session) == jobs
+
+
+@pytest.mark.parametrize(
+    "filters",
+    [
+        {"queue": "q" * 300},
+        {"queue": "a\0b"},
+        {"queue": ""},
+        {"class_name": "\0"},
+        {"class_name": "\udcff"},
+        {"since": "yesterday"},
+        {"since": -1},
+    ],
+    ids=repr,
+)
+def test_a_filter_that_can_not_be_meant_is_one_clear_error(filters: dict[str, str]) -> None:
+    with pytest.raises(Error) as told:
+        retry_all(**filters)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+
+    assert type(told.value) is Error
