@@ -217,10 +217,9 @@ def _limit(given: Limit | None) -> Limit | None:
 
 def _awaited(author: Callable[..., Any], perform: Callable[..., Any]) -> Callable[..., Any]:
     """Return `perform`, run to its end in an event loop of its own if it is asynchronous."""
-    origin = inspect.unwrap(author)
-    if inspect.isgeneratorfunction(origin) or inspect.isasyncgenfunction(origin):
+    if inspect.isgeneratorfunction(author) or inspect.isasyncgenfunction(author):
         raise Error(f"{author.__qualname__} is a generator, of which a call runs nothing")
-    if not inspect.iscoroutinefunction(origin):
+    if not inspect.iscoroutinefunction(inspect.unwrap(author)):
         return perform
 
     def run(*args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - the author's own

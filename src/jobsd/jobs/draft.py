@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from jobsd.clock import parse_duration
+from jobsd.clock import parse_duration, utc_now
 from jobsd.errors import Error, ProcessExitError
 
 from . import arguments
@@ -113,4 +113,6 @@ def _wait_until(moment: datetime | None) -> datetime | None:
         raise Error(f"wait_until: {moment!r} is no datetime")
     if moment.tzinfo is None or moment.utcoffset() is None:
         raise Error(f"wait_until: {moment} has no time zone; give an aware datetime")
+    if (moment - utc_now()).total_seconds() > WAIT_MAX_S:
+        raise Error(f"wait_until: {moment} is more than a hundred years away")
     return moment
