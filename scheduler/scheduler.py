@@ -33,18 +33,22 @@ from jobsd.recurring.tasks import load
 from .clock import DatabaseClock
 from .naming import Naming
 from .report import tell, tell_failure
-from .timetable import Tick, Timetable
+from .timetable import Tick, Timetable, busiest_last
 
 if TYPE_CHECKING:
     from jobsd.configuration.options import SchedulerOptions
     from jobsd.database.connection import Target
     from jobsd.processes.process import Context
     from jobsd.recurring.task import TaskOptions
+    from jobsd.recurring.tasks import RecurringTask
 
 STATEMENTS = Statements("jobsd.scheduler", "scheduler.sql")
 
 BATCH_MAX = 1000
 """Ticks that are stored in one statement."""
+
+PLAN_MAX = 500
+"""Tasks that are planned in one round, in 20 ms: what is due must not wait for all of them."""
 
 CLEAR_MAX = 5000
 CLEAR_EVERY_S = 3600.0
@@ -79,6 +83,7 @@ class Scheduler:
         self._clock = DatabaseClock()
         self._timetable = Timetable()
         self._seen: tuple[int, int] | None = None
+        self._unplanned: list[RecurringTask] = []
         self._refused: set[tuple[str, datetime]] = set()
         self._look_at = self._looked_at = self._clear_at = 0.0
         self._row_id = 0
@@ -100,6 +105,7 @@ class Scheduler:
         self._context.slot.set_row(self._row_id)
         self._naming.store(self._session, self._row_id)
         self._timetable = Timetable()
+        self._unplanned = []
         self._seen = None
         self._look_at = 0.0
         self._clear_at = monotonic() + 60.0
@@ -116,6 +122,7 @@ class Scheduler:
             self._look_at = min(self._look_at, self._looked_at + LOOK_MIN_S)
         if monotonic() >= self._look_at:
             self._look()
+        self._plan(PLAN_MAX)
         ticks = self._timetable.due(self._clock.now(), BATCH_MAX)
         self._run(ticks)
         if self._rest_s() <= 0:
@@ -174,7 +181,7 @@ class Scheduler:
         )
 
     def _load(self) -> None:
-        """Read all tasks and plan those that are ours to run."""
+        """Read all tasks; those that are ours to run are to be planned."""
         rows = load(self._session)
         if self._naming.wants_to_store(rows):
             self._naming.store(self._session, self._row_id)
@@ -183,16 +190,30 @@ class Scheduler:
         dynamic = self._options.dynamic_tasks_enabled
         mine = [row for row in rows if (self._naming.names(row) if row.static else dynamic)]
         self._timetable.keep({task.key for task in mine})
-        for task in mine:
+        self._unplanned = busiest_last(mine)
+        if not mine:
+            emit("recurring.loaded", tasks=0)
+
+    def _plan(self, limit: int | None = None) -> None:
+        """Plan tasks that were read, at most so many."""
+        if not self._unplanned:
+            return
+        for _ in range(limit or len(self._unplanned)):
+            if not self._unplanned:
+                break
+            task = self._unplanned.pop()
             try:
-                self._timetable.plan(task)
+                self._timetable.plan(task, self._clock.now())
             except ScheduleError as error:
                 if (task.key, task.updated_at) not in self._refused:
                     self._refused.add((task.key, task.updated_at))
                     emit("recurring.failed", task=task.key, error=error)
-        emit("recurring.loaded", tasks=len(self._timetable))
+        if not self._unplanned:
+            emit("recurring.loaded", tasks=len(self._timetable))
 
     def _rest_s(self) -> float:
+        if self._unplanned:
+            return 0.0
         rest_s = self._look_at - monotonic()
         if upcoming := self._timetable.next_tick:
             rest_s = min(rest_s, (upcoming[0] - self._clock.now()).total_seconds())
@@ -210,6 +231,7 @@ class Scheduler:
         changed = [fate.run for fate in fates if fate.what == "changed"]
         if changed:
             self._load()
+            self._plan()
         for run in changed:
             self._timetable.put_back(run.task, run.run_at)
         return not changed

@@ -1,11 +1,16 @@
 -- look: read the clock, what shows that tasks have changed, and whether a task of a file has
 -- lost the scheduler that named it. The figures change with every edit, whenever and in
--- whatever order the edits commit (their latest time would not).
+-- whatever order the edits commit (their latest time would not), and by hand too.
 SELECT
     now(),
     count(*),
     coalesce(bit_xor(hashtextextended(
-        task.key, (extract(epoch FROM task.updated_at) * 1000000)::bigint
+        concat_ws(
+            chr(31), task.key, task.schedule, task.time_zone, task.class_name, task.command,
+            task.arguments, task.queue_name, task.priority, task.enabled, task.on_missed,
+            task.overlap
+        ),
+        (extract(epoch FROM task.updated_at) * 1000000)::bigint
     )), 0),
     coalesce(bool_or(task.static AND NOT EXISTS (
         SELECT FROM jobsd.processes AS process WHERE process.id = task.named_by

@@ -16,6 +16,7 @@ the database was away: a task's instants count from its last run on.
 from __future__ import annotations
 
 import heapq
+from collections import Counter
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import count
@@ -60,6 +61,7 @@ class Timetable:
 
     def __init__(self) -> None:
         self._entries: dict[str, _Entry] = {}
+        self._following = _Following()
         self._heap: list[tuple[datetime, str, int]] = []
         self._numbers = count()
 
@@ -78,10 +80,11 @@ class Timetable:
             heapq.heappop(self._heap)
         return self._heap[0][:2] if self._heap else None
 
-    def plan(self, task: RecurringTask) -> None:
+    def plan(self, task: RecurringTask, now: datetime) -> None:
         """Take a task in, or take note of how it has changed.
 
-        A change that does not touch the schedule leaves the next instant as it is.
+        A change that does not touch the schedule leaves the next instant as it is. One that
+        touches it alone, as an UPDATE by hand may, counts from now on.
 
         Raises:
             ScheduleError: when the schedule means nothing; the task is not planned then.
@@ -94,7 +97,10 @@ class Timetable:
             entry.task = task
             return
         self.forget(task.key)
-        self._entries[task.key] = entry = _Entry(task)
+        by_hand = entry is not None and entry.task.planned_from == task.planned_from
+        since = max(task.planned_from, task.last_run_at or task.planned_from)
+        since = max(since, now) if by_hand else since
+        self._entries[task.key] = entry = _Entry(task, since, self._following)
         self._push(entry)
 
     def forget(self, key: str) -> None:
@@ -153,17 +159,46 @@ class Timetable:
         return entry is not None and entry.number == item[2]
 
 
+def busiest_last(tasks: list[RecurringTask]) -> list[RecurringTask]:
+    """Order tasks as they are planned, from the end: those that run most often come first.
+
+    Tasks of one schedule stand together, a schedule of many tasks before one of few.
+    """
+    shared = Counter(task.phrase for task in tasks)
+    return sorted(tasks, key=lambda task: (task.runs_count, shared[task.phrase], task.phrase))
+
+
+class _Following:
+    """What follows an instant: asked a thousand times for tasks of one schedule, found once."""
+
+    __slots__ = ("_instant", "_next", "_schedule")
+
+    def __init__(self) -> None:
+        self._schedule: Schedule | None = None
+        self._instant = self._next = _NEVER
+
+    def __call__(self, schedule: Schedule, instant: datetime) -> datetime:
+        if schedule is not self._schedule or instant != self._instant:
+            try:
+                following = schedule.next_after(instant)
+            except ScheduleError:
+                following = _NEVER
+            self._schedule, self._instant, self._next = schedule, instant, following
+        return self._next
+
+
 class _Entry:
     """One task's place in the timetable."""
 
-    __slots__ = ("_making_up_until", "_schedule", "next", "number", "task")
+    __slots__ = ("_following", "_making_up_until", "_schedule", "next", "number", "task")
 
-    def __init__(self, task: RecurringTask) -> None:
+    def __init__(self, task: RecurringTask, since: datetime, following: _Following) -> None:
         self.task = task
+        self._following = following
         self.number = -1
         self._schedule: Schedule = task.plan
         self._making_up_until: datetime | None = None
-        self.next = self._after(max(task.planned_from, task.last_run_at or task.planned_from))
+        self.next = self._after(since)
 
     def is_plan_of(self, task: RecurringTask) -> bool:
         """Return whether the task's instants are those of this entry."""
@@ -224,7 +259,4 @@ class _Entry:
         return late * GRACE_SHARE > self._after(tick) - tick
 
     def _after(self, instant: datetime) -> datetime:
-        try:
-            return self._schedule.next_after(instant)
-        except ScheduleError:
-            return _NEVER
+        return self._following(self._schedule, instant)

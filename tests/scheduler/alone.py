@@ -2,16 +2,21 @@
 
     python alone.py DATABASE-URL KEY:ON_MISSED…
 
-Each key is a task that ticks every second.
+Each key is a task that ticks every second. With DIES_AT=N in the environment it kills itself
+before its N-th statement is sent, with DIES_BEHIND=N once the N-th was answered.
 """
 
 from __future__ import annotations
 
 import os
+import signal
 import sys
+from itertools import count
+from typing import Any
+from unittest import mock
 
 from jobsd.configuration.options import SchedulerOptions
-from jobsd.database.connection import Target
+from jobsd.database.connection import Session, Target
 from jobsd.jobs.definition import Job
 from jobsd.processes import process
 from jobsd.processes.board import Board
@@ -46,6 +51,24 @@ def _task(said: str) -> TaskOptions:
     )
 
 
+_fetch = Session.fetch
+_numbers = count(1)
+
+
+def _doomed_fetch(self: Session, *arguments: Any) -> Any:
+    """Run a statement, and end the process before or behind the one it is to end at."""
+    number = str(next(_numbers))
+    _die_if(os.environ.get("DIES_AT") == number)
+    rows = _fetch(self, *arguments)
+    _die_if(os.environ.get("DIES_BEHIND") == number)
+    return rows
+
+
+def _die_if(condition: bool) -> None:  # noqa: FBT001
+    if condition:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
 def main(url: str, *tasks: str) -> int:
     """Run a scheduler until it is told to stop."""
     board = Board()
@@ -59,6 +82,7 @@ def main(url: str, *tasks: str) -> int:
     options = SchedulerOptions(
         dynamic_tasks_enabled=True, polling_interval_s=5.0, keep_history_for_s=86400.0
     )
+    mock.patch.object(Session, "fetch", _doomed_fetch).start()
     loop = Scheduler(context, Target(url), options, tuple(map(_task, tasks)), "test")
     return process.run(loop, context)
 

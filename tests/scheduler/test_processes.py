@@ -60,7 +60,8 @@ def start(target: Target) -> Iterator[Start]:
         process.wait()
 
 
-def _until(condition: Callable[[], object], within_s: float = 15.0) -> None:
+def until(condition: Callable[[], object], within_s: float = 15.0) -> None:
+    """Wait until the condition holds; fail after `within_s`."""
     end, nap = monotonic() + within_s, Nap()
     while not condition():
         assert monotonic() < end, "the condition has not come about"
@@ -75,17 +76,17 @@ def test_every_tick_runs_once_while_schedulers_are_killed_and_frozen(
     dice = random.Random(7)  # noqa: S311 - the same dice each time
     tasks = [f"task-{n}:all" for n in range(20)]
     living = [start(*tasks), start(*tasks)]
-    _until(lambda: ask(RUNS) != [0])
+    until(lambda: ask(RUNS) != [0])
 
     for round_ in range(1, 5):
         victim = living.pop(dice.randrange(2))
         victim.send_signal(signal.SIGKILL if round_ % 2 else signal.SIGSTOP)
         living.append(start(*tasks))
         seen = ask(RUNS)[0]
-        _until(lambda seen=seen: ask(RUNS)[0] > seen)  # type: ignore[misc]
+        until(lambda seen=seen: ask(RUNS)[0] > seen)  # type: ignore[misc]
         victim.send_signal(signal.SIGCONT)
     wanted = ask(RUNS)[0] + 40
-    _until(lambda: ask(RUNS)[0] >= wanted)
+    until(lambda: ask(RUNS)[0] >= wanted)
 
     assert ask(TWICE) == [0]
     assert ask(GAPS) == [(f"task-{n}", None) for n in sorted(range(20), key=str)]
@@ -94,14 +95,14 @@ def test_every_tick_runs_once_while_schedulers_are_killed_and_frozen(
 @pytest.mark.behaviour(86)
 def test_a_scheduler_that_was_frozen_settles_what_it_missed(start: Start, ask: Ask) -> None:
     process = start("all:all", "once:once", "skip:skip")
-    _until(lambda: ask(RUNS)[0] >= 3)
+    until(lambda: ask(RUNS)[0] >= 3)
 
     process.send_signal(signal.SIGSTOP)
     (before,) = ask("SELECT clock_timestamp()")
-    _until(lambda: ask("SELECT clock_timestamp() > %s + interval '5 s'", before)[0])
+    until(lambda: ask("SELECT clock_timestamp() > %s + interval '5 s'", before)[0])
     process.send_signal(signal.SIGCONT)
     (after,) = ask("SELECT clock_timestamp()")
-    _until(lambda: ask(f"{RUNS} AND run_at > %s", after)[0] >= 6)
+    until(lambda: ask(f"{RUNS} AND run_at > %s", after)[0] >= 6)
 
     counts = dict(
         ask(
@@ -135,21 +136,21 @@ def test_a_statement_that_outlives_its_scheduler_counts(
             " WHERE wait_event_type = 'Lock' AND application_name LIKE 'jobsd scheduler%%'"
             " AND datname = current_database()"
         )
-        _until(lambda: ask(waiting) == [1])
+        until(lambda: ask(waiting) == [1])
         first.kill()
         first.wait()
         start("tick:all")
-        _until(lambda: ask(waiting) == [2])
+        until(lambda: ask(waiting) == [2])
         lock.rollback()
 
-    _until(lambda: ask(RUNS)[0] >= 3)
+    until(lambda: ask(RUNS)[0] >= 3)
 
     assert (ask(TWICE), ask(GAPS)) == ([0], [("tick", None)])
 
 
 def test_a_scheduler_stops_when_it_is_asked_to(start: Start, ask: Ask) -> None:
     process = start("tick")
-    _until(lambda: ask("SELECT count(*) FROM jobsd.processes") == [1])
+    until(lambda: ask("SELECT count(*) FROM jobsd.processes") == [1])
 
     process.terminate()
 
@@ -159,7 +160,7 @@ def test_a_scheduler_stops_when_it_is_asked_to(start: Start, ask: Ask) -> None:
 
 def test_an_outage_of_the_database_is_waited_out(start: Start, ask: Ask) -> None:
     process = start("tick:all")
-    _until(lambda: ask(RUNS) != [0])
+    until(lambda: ask(RUNS) != [0])
 
     for _ in range(3):
         ask(
@@ -168,6 +169,6 @@ def test_an_outage_of_the_database_is_waited_out(start: Start, ask: Ask) -> None
             " AND datname = current_database()"
         )
         seen = ask(RUNS)[0]
-        _until(lambda seen=seen: ask(RUNS)[0] > seen)  # type: ignore[misc]
+        until(lambda seen=seen: ask(RUNS)[0] > seen)  # type: ignore[misc]
 
     assert (process.poll(), ask(TWICE), ask(GAPS)) == (None, [0], [("tick", None)])

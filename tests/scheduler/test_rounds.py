@@ -7,7 +7,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from .conftest import OPTIONS, task
+from .conftest import OPTIONS, RUNS, task
 
 if TYPE_CHECKING:
     from jobsd.database.connection import Target
@@ -46,6 +46,25 @@ def test_it_says_goodbye(make_scheduler: MakeScheduler, ask: Ask) -> None:
     driven.end()
 
     assert (before, ask("SELECT kind FROM jobsd.processes")) == (["scheduler"], [])
+
+
+def test_what_is_due_does_not_wait_until_thousands_are_planned(
+    make_scheduler: MakeScheduler, ask: Ask
+) -> None:
+    rare = [task(f"rare {n}", schedule=f"{n % 60} {n // 60} * * *") for n in range(600)]
+    driven = make_scheduler(task("often"), task("often too"), *rare)
+    driven.poll()
+    ask(
+        "UPDATE jobsd.recurring_tasks SET planned_from = now() - interval '1.5 s',"
+        " updated_at = now()"
+    )
+    driven.scheduler._look_at = 0.0
+
+    rest_s = driven.scheduler.poll()
+
+    assert ask(RUNS)[0] >= 2
+    assert rest_s == 0.0
+    assert driven.scheduler.doing().split()[0] != "602"
 
 
 def test_its_title_names_the_next_task(make_scheduler: MakeScheduler) -> None:

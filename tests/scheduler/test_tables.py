@@ -267,6 +267,19 @@ def test_an_edit_between_two_looks_loses_no_tick(
     assert first == [1]
 
 
+def test_an_edit_by_hand_is_seen_though_it_tells_nobody(
+    make_scheduler: MakeScheduler, ask: Ask
+) -> None:
+    driven = make_scheduler(task(schedule=HOURLY, on_missed="all"))
+    driven.poll()
+
+    ask("UPDATE jobsd.recurring_tasks SET schedule = 'every second', queue_name = 'by hand'")
+    driven.look()
+    driven.until(lambda: ask(RUNS) != [0], within_s=2.5)
+
+    assert ask("SELECT DISTINCT queue_name FROM jobsd.jobs") == ["by hand"]
+
+
 def test_without_dynamic_tasks_only_the_file_counts(
     make_scheduler: MakeScheduler, ask: Ask
 ) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from jobsd.recurring.schedule import ScheduleError
 from jobsd.recurring.tasks import RecurringTask
-from jobsd.scheduler.timetable import CATCH_UP_MAX, TOLD_MAX, Tick, Timetable
+from jobsd.scheduler.timetable import CATCH_UP_MAX, TOLD_MAX, Tick, Timetable, busiest_last
 
 START = datetime(2026, 3, 1, 12, tzinfo=UTC)
 ROW = RecurringTask(
@@ -46,7 +46,7 @@ EVERY_SECOND, EVERY_MINUTE, HOURLY, DAILY = (
 def _timetable(*tasks: RecurringTask) -> Timetable:
     timetable = Timetable()
     for task in tasks:
-        timetable.plan(task)
+        timetable.plan(task, START)
     return timetable
 
 
@@ -123,7 +123,7 @@ def test_a_change_that_leaves_the_plan_alone_leaves_the_next_tick() -> None:
     timetable = _timetable(ROW)
     _due(timetable, _after(1))
 
-    timetable.plan(replace(ROW, description="new", updated_at=_after(1.5)))
+    timetable.plan(replace(ROW, description="new", updated_at=_after(1.5)), START)
 
     (tick,) = timetable.due(_after(2), 10)
     assert (tick.run_at, tick.task.description) == (_after(2), "new")
@@ -132,16 +132,34 @@ def test_a_change_that_leaves_the_plan_alone_leaves_the_next_tick() -> None:
 def test_an_edited_schedule_counts_from_the_edit_on() -> None:
     timetable = _timetable(ROW)
 
-    timetable.plan(replace(ROW, phrase=EVERY_MINUTE, planned_from=_after(90)))
+    timetable.plan(replace(ROW, phrase=EVERY_MINUTE, planned_from=_after(90)), START)
 
     assert timetable.next_tick == (_after(120), "tick")
+
+
+def test_a_schedule_that_was_edited_by_hand_counts_from_now_on() -> None:
+    timetable = _timetable(replace(ROW, phrase=HOURLY))
+
+    timetable.plan(replace(ROW, phrase=EVERY_MINUTE), _after(90))
+
+    assert timetable.next_tick == (_after(120), "tick")
+
+
+def test_the_busiest_are_planned_first() -> None:
+    busy = replace(ROW, key="busy", phrase=HOURLY, runs_count=9)
+    alone = replace(ROW, key="alone", phrase=DAILY)
+    shared = [replace(ROW, key=f"shared {n}") for n in range(2)]
+
+    ordered = busiest_last([alone, shared[0], busy, shared[1]])
+
+    assert [task.key for task in reversed(ordered)][::3] == ["busy", "alone"]
 
 
 def test_a_schedule_that_means_nothing_is_not_planned() -> None:
     timetable = _timetable(ROW)
 
     with pytest.raises(ScheduleError):
-        timetable.plan(replace(ROW, phrase="every now and then", updated_at=_after(1)))
+        timetable.plan(replace(ROW, phrase="every now and then", updated_at=_after(1)), START)
 
     assert timetable.next_tick is None
 
@@ -155,7 +173,7 @@ def test_a_schedule_that_has_ended_has_no_ticks() -> None:
 def test_a_tick_that_was_refused_comes_again_once_its_task_has_changed() -> None:
     timetable = _timetable(ROW)
     (tick,) = timetable.due(_after(1), 10)
-    timetable.plan(replace(ROW, queue_name="other", updated_at=_after(0.5)))
+    timetable.plan(replace(ROW, queue_name="other", updated_at=_after(0.5)), START)
 
     timetable.put_back(tick.task, tick.run_at)
 

@@ -1,0 +1,102 @@
+"""A scheduler may be killed before, in and behind each of its statements: no tick is lost."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import psycopg
+import pytest
+
+from .conftest import RUNS
+from .test_processes import ALONE, GAPS, TWICE, until
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from jobsd.database.connection import Target
+
+    from .conftest import Ask
+
+LAST = 7
+"""Registering, storing, looking, loading, and then the first ticks."""
+
+ONCE = ([0], [("tick", None)])
+
+
+class Schedulers:
+    """Schedulers of one task that ticks every second, each with its own end."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+        self.started: list[subprocess.Popen[bytes]] = []
+
+    def start(self, **end: str) -> subprocess.Popen[bytes]:
+        self.started.append(
+            subprocess.Popen(
+                [sys.executable, ALONE, self._url, "tick:all"], env={**os.environ, **end}
+            )
+        )
+        return self.started[-1]
+
+
+@pytest.fixture
+def schedulers(target: Target) -> Iterator[Schedulers]:
+    made = Schedulers(target.url)
+    yield made
+    for process in made.started:
+        process.kill()
+        process.wait()
+
+
+def _go_on(ask: Ask, runs: int = 2) -> None:
+    wanted = ask(RUNS)[0] + runs
+    until(lambda: ask(RUNS)[0] >= wanted)
+
+
+@pytest.mark.parametrize("end", ["DIES_AT", "DIES_BEHIND"])
+def test_every_tick_runs_once_wherever_others_are_killed(
+    schedulers: Schedulers, ask: Ask, end: str
+) -> None:
+    schedulers.start()
+
+    doomed = [schedulers.start(**{end: str(number)}) for number in range(1, LAST + 1)]
+
+    assert [process.wait(15) for process in doomed] == [-9] * LAST
+    _go_on(ask)
+    assert (ask(TWICE), ask(GAPS)) == ONCE
+
+
+def test_a_successor_goes_on_wherever_its_predecessor_was_killed(
+    schedulers: Schedulers, ask: Ask
+) -> None:
+    for end in ("DIES_AT", "DIES_BEHIND"):
+        for number in (5, 6):
+            assert schedulers.start(**{end: str(number)}).wait(15) == -9
+    schedulers.start()
+
+    _go_on(ask)
+
+    assert (ask(TWICE), ask(GAPS)) == ONCE
+
+
+def test_a_statement_that_the_server_breaks_off_is_made_anew(
+    schedulers: Schedulers, ask: Ask, target: Target
+) -> None:
+    waiting = (
+        " FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
+        " AND application_name LIKE 'jobsd scheduler%%' AND datname = current_database()"
+    )
+    schedulers.start()
+    _go_on(ask, 1)
+    with psycopg.connect(target.url) as lock:
+        lock.execute("LOCK TABLE jobsd.recurring_executions IN SHARE ROW EXCLUSIVE MODE")
+        until(lambda: ask("SELECT count(*)" + waiting) == [1])
+
+        ask("SELECT pg_terminate_backend(pid)" + waiting)
+        lock.rollback()
+
+    _go_on(ask)
+    assert (ask(TWICE), ask(GAPS)) == ONCE
