@@ -63,6 +63,14 @@ def test_queues_are_a_text_or_a_list(
             "'a,,b'",
             'workers[0].queues must have 1 to 255 bytes, and no NUL among them, not ""',
         ),
+        (
+            '["a\\tb"]',
+            r'workers[0].queues[0] must be printable text without spaces at its ends, not "a\tb"',
+        ),
+        (
+            "[' a*']",
+            'workers[0].queues[0] must be printable text without spaces at its ends, not " a*"',
+        ),
         ("{a: b}", "workers[0].queues must be a list, not a mapping"),
         ("[[a]]", "workers[0].queues[0] must be a text, not a list"),
         ("[null]", "workers[0].queues[0] must not be empty"),
@@ -74,6 +82,15 @@ def test_what_can_match_no_queue_is_a_fault(
     project.queue(f"workers: [{{queues: {queues}}}]")
 
     assert project.fault().message == message
+
+
+@pytest.mark.parametrize("pattern", ["'*x'", "'a*b'", "''"])
+def test_a_bad_pattern_is_told_with_its_line_and_column(project: Project, pattern: str) -> None:
+    project.queue(f"\nworkers: [{{queues: [a, {pattern}]}}]")
+
+    fault = project.fault()
+    assert fault.source.endswith("queue.yml:2:24")
+    assert "^" in fault.excerpt.splitlines()[-1]
 
 
 def test_a_name_of_256_bytes_is_too_long(project: Project) -> None:
