@@ -115,7 +115,7 @@ class Fork:
             self._listener.close()
         for name in _OF_THE_SUPERVISOR:
             os.environ.pop(name, None)
-        if kind == "worker":
+        if kind in {"worker", "hooks"}:
             _be_the_first_to_go()
         faulthandler.enable(_STDERR)
 
@@ -141,7 +141,7 @@ def _status_of(run: Callable[[], int]) -> int:
 
 
 def _be_the_first_to_go() -> None:
-    """When memory is short, the kernel shall take a worker, not the supervisor."""
+    """When memory is short, the kernel shall take what runs the author's code."""
     with contextlib.suppress(OSError), open("/proc/self/oom_score_adj", "r+b") as file:  # noqa: PTH123
         score = int(file.read())
         file.seek(0)

@@ -6,8 +6,9 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from jobsd.instruments.events import emit, tells
+from jobsd.jobs.policy import Discard
 
-from .perform import SUCCESS
+from .perform import SUCCESS, describe
 
 if TYPE_CHECKING:
     from jobsd.processes.counters import QueueCounters
@@ -67,6 +68,8 @@ class Report:
         facts["duration"] = round(run.ended - run.started, 6)
         if run.outcome.error is not None:
             facts["error"] = json.loads(run.outcome.error)
+        if outcome == "discarded" and run.outcome.exception is not None:
+            facts["reason"] = _reason(run.outcome.exception)
         if run.outcome.verdict.wait_s:
             facts["retry_in"] = round(run.outcome.verdict.wait_s, 3)
         emit(_EVENTS[outcome], **facts)
@@ -76,6 +79,13 @@ class Report:
         if counters is None:
             counters = self._queues[queue] = self._slot.queue(queue)
         return counters
+
+
+def _reason(error: BaseException) -> str:
+    """Return why a job was dropped: in its own words, or by which error."""
+    told = json.loads(describe(error))
+    message = str(told["message"])
+    return message if isinstance(error, Discard) else f"{told['type']}: {message}"
 
 
 def _by_queue(runs: list[Run]) -> dict[str, list[Run]]:

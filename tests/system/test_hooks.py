@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 from typing import TYPE_CHECKING, Any
 
@@ -261,3 +262,29 @@ def test_at_once_no_hook_is_waited_for(hooked: Project) -> None:
 
     assert seconds < 1.5
     assert [noted[0] for noted in _noted(hooked) if "start" not in noted[0]] == []
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_to_all_of_them_at_once_leaves_the_order_as_it_is(
+    hooked: Project, number: signal.Signals
+) -> None:
+    hooked.write("app.py", LEDGER + ALL)
+
+    with hooked.start() as tree:
+        wait_for(lambda: len(_noted(hooked)) == 4, what="four starts")
+        os.killpg(tree.process.pid, number)
+        tree.process.wait(10)
+
+    names = [noted[0] for noted in _noted(hooked)]
+    assert len(names) == 12
+    assert names[-1] == "on_exit"
+
+
+def test_nothing_of_it_outlives_a_killed_supervisor(hooked: Project) -> None:
+    hooked.write("app.py", LEDGER + UNRULY)
+
+    with hooked.start() as tree:
+        tree.wait_event("supervisor.ready")
+        assert tree.children("hooks")
+        tree.process.kill()
+        wait_for(lambda: not tree.alive(), 2)

@@ -38,7 +38,7 @@ def told() -> Iterator[list[tuple[str, dict[str, Any]]]]:
 Told = list[tuple[str, dict[str, Any]]]
 
 
-@job(queue="mail", max_attempts=2)
+@job(queue="mail", max_attempts=2, discard_on=LookupError)
 def act(what: str) -> None:
     match what:
         case "retry":
@@ -47,6 +47,8 @@ def act(what: str) -> None:
             raise Snooze(3600)
         case "discard":
             raise Discard("nobody needs it")
+        case "gone":
+            raise LookupError(what)
         case "fail":
             raise ValueError(what)
         case _:
@@ -86,7 +88,7 @@ def test_a_job_that_succeeds_is_told_of_at_each_step(
     [
         ("retry", "job.retried", "retry_in"),
         ("snooze", "job.snoozed", "retry_in"),
-        ("discard", "job.discarded", "duration"),
+        ("discard", "job.discarded", "reason"),
         ("fail", "job.retried", "error"),
     ],
 )
@@ -99,6 +101,18 @@ def test_what_else_becomes_of_a_job_is_told(
     (facts,) = [facts for name, facts in told if name == event]
     assert (facts["job_id"], facts["attempt"]) == (stored.id, 1)
     assert fact in facts
+
+
+@pytest.mark.parametrize(
+    ("what", "reason"), [("discard", "nobody needs it"), ("gone", "LookupError: gone")]
+)
+def test_why_a_job_was_dropped_is_told(
+    what: str, reason: str, make_worker: MakeWorker, told: Told
+) -> None:
+    act.enqueue(what)
+    make_worker().until(lambda: "job.discarded" in [name for name, _ in told])
+
+    assert told[-1][1]["reason"] == reason
 
 
 def test_looking_in_vain_is_no_event(make_worker: MakeWorker, told: Told) -> None:

@@ -50,11 +50,10 @@ class HookLine:
 
     def send(self, message: Mapping[str, object]) -> bool:
         """Send a message; return False when that can't be done now."""
-        line = json.dumps(message, default=str).encode() + b"\n"
-        if len(line) > _LINE_MAX:
-            return False
-        with contextlib.suppress(OSError):
-            return os.write(self._writer, line) == len(line)
+        # Facts may be anything, also what is no JSON even by its text.
+        with contextlib.suppress(OSError, TypeError, ValueError, RecursionError):
+            line = json.dumps(message, default=str).encode() + b"\n"
+            return len(line) <= _LINE_MAX and os.write(self._writer, line) == len(line)
         return False
 
     def forward(self, event: Event, facts: Mapping[str, object]) -> None:
