@@ -54,10 +54,13 @@ def list_tasks(project: Project, *, as_json: bool) -> None:
 
     In the order of their next runs, laid out like `systemctl list-timers`.
     """
+    from jobsd.daemon.shown_arguments import ShownArguments
     from jobsd.daemon.tasks import print_tasks, task_rows
 
     with project.session() as session:
         rows = task_rows(session)
+    shown = ShownArguments(project)
+    rows = [shown.task(row) for row in rows]
     print_tasks(rows, as_json=as_json)
 
 
@@ -70,6 +73,7 @@ def show(project: Project, key: str, *, as_json: bool) -> None:
     from jobsd.clock import utc_now
     from jobsd.daemon.output import print_facts, print_json, print_line, print_rows
     from jobsd.daemon.overview import task_row
+    from jobsd.daemon.shown_arguments import ShownArguments
     from jobsd.daemon.tasks import history_row, why_late
     from jobsd.recurring import occurrences, tasks
 
@@ -78,7 +82,7 @@ def show(project: Project, key: str, *, as_json: bool) -> None:
         task = tasks.get(session, key)
         runs = occurrences.history(session, key, 5)
     history = [history_row(task, run, now) for run in runs]
-    facts, upcoming = task_row(task, now), task.next_runs(5)
+    facts, upcoming = ShownArguments(project).task(task_row(task, now)), task.next_runs(5)
     late = why_late(task, runs[0] if runs else None, now)
     if as_json:
         print_json({**facts, "late": late, "next_runs": upcoming, "history": history})

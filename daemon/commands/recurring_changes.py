@@ -52,6 +52,7 @@ def add(  # noqa: PLR0913 - the settings of a task
     from jobsd.daemon.output import print_json, print_line
     from jobsd.daemon.overview import task_row
     from jobsd.daemon.program import error
+    from jobsd.daemon.shown_arguments import ShownArguments
     from jobsd.errors import Error
     from jobsd.recurring import making, tasks
     from jobsd.recurring.command import CommandError
@@ -72,7 +73,7 @@ def add(  # noqa: PLR0913 - the settings of a task
     with project.session() as session:
         task = tasks.add(session, made)
     if as_json:
-        print_json(task_row(task, utc_now()))
+        print_json(ShownArguments(project).task(task_row(task, utc_now())))
     else:
         print_line(task.key)
     return DONE

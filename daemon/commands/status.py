@@ -43,10 +43,13 @@ def command(project: Project, every_s: float | None, *, as_json: bool) -> int:
 
     from jobsd.daemon.exits import DONE, NOT_RUNNING
     from jobsd.daemon.overview import overview
+    from jobsd.daemon.shown_arguments import ShownArguments
 
+    shown = ShownArguments(project)
     with project.session() as session:
         while True:
             seen = overview(session, project.options)
+            seen.recurring[:] = map(shown.task, seen.recurring)
             _print(seen, as_json=as_json, anew=every_s is not None)
             if every_s is None:
                 return DONE if seen.running else NOT_RUNNING
