@@ -64,8 +64,8 @@ def test_queues_are_a_text_or_a_list(
             'workers[0].queues must have 1 to 255 bytes, and no NUL among them, not ""',
         ),
         (
-            '["a\\tb"]',
-            r'workers[0].queues[0] must be printable text without spaces at its ends, not "a\tb"',
+            '["\\b"]',
+            'workers[0].queues[0] must be printable text without spaces at its ends, not "\\b"',
         ),
         (
             "[' a*']",

@@ -190,3 +190,38 @@ def test_what_can_not_be_meant_ends_with_2(
     told = capsys.readouterr()
     assert (status, told.out) == (2, "")
     assert told.err.startswith("error: ")
+
+
+def test_progress_is_told_on_a_terminal_only(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from jobsd.daemon import choice
+
+    monkeypatch.setattr(choice, "_TELL_EVERY_S", 0)
+    for terminal in (False, True):
+        monkeypatch.setattr("sys.stderr.isatty", lambda terminal=terminal: terminal)
+        progress = choice.Progress("retried", 1000)
+        progress.add(500)
+
+    assert capsys.readouterr().err == "500 of 1000 retried\n"
+    assert (progress.count, progress.skipped) == (500, 500)
+
+
+def test_whoever_sits_at_a_terminal_is_asked(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from jobsd.daemon.choice import consent
+    from jobsd.errors import RefusedError
+
+    def confirm(what: str, *, err: bool) -> bool:
+        return err and "2 failed jobs" not in what
+
+    monkeypatch.setattr("sys.stdin.isatty", lambda: True)
+    monkeypatch.setattr("click.confirm", confirm)
+
+    consent("retry", 1, "failed", yes=False)
+    with pytest.raises(RefusedError, match="nothing was done"):
+        consent("retry", 2, "failed", yes=False)
+    consent("retry", 2, "failed", yes=True)
+    consent("retry", 0, "failed", yes=False)
+    assert capsys.readouterr().out == ""
