@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 
     from .children import Child
 
+GAP_MIN_S = 2.0
+"""Our loop may rest for a second; twice that is no rest."""
+
 DUMP_S = 1.0
 """What a hung process has for the dump of its stacks."""
 
@@ -40,13 +43,14 @@ class Watch:
         self._hang_s = options.hang_timeout_s
         # A tree whose monitor stands still looks dead to others after the threshold.
         self._round_s = options.process_alive_threshold_s / 3
+        self._gap_s = min(self._hang_s / 2, max(self._round_s / 2, GAP_MIN_S))
         self._judge_from = 0.0
         self._came_round = monotonic()
 
     def look(self, children: Iterable[Child], now: float) -> None:
         """Begin to kill whoever hangs."""
         gap_s, self._came_round = now - self._came_round, now
-        if gap_s > self._hang_s / 2:
+        if gap_s > self._gap_s:
             self._judge_from = now + self._hang_s
             tell(self._board, "supervisor.gap", seconds=round(gap_s, 3))
         if now < self._judge_from:

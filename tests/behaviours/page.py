@@ -92,18 +92,23 @@ def page(table: Iterable[Behaviour], marked: Iterable[Proof]) -> str:
 
 def _proofs_in(path: Path) -> Iterator[Proof]:
     tree = ast.parse(path.read_text(encoding="utf-8"))
+    of_all = [mark for node in tree.body if _is_pytestmark(node) for mark in _marks(node)]
     for node in tree.body:
         if isinstance(node, ast.FunctionDef) and node.name.startswith("test_"):
-            marks = [call for each in node.decorator_list for call in _marks(each)]
+            marks = [*of_all, *(mark for each in node.decorator_list for mark in _marks(each))]
             numbers = {number for name, call in marks for number in _numbers(name, call)}
             if numbers:
                 awaited = any(name == "xfail" for name, _ in marks)
                 yield Proof(path, node.name, frozenset(numbers), awaited)
 
 
-def _marks(decorator: ast.expr) -> Iterator[tuple[str, ast.Call]]:
+def _is_pytestmark(node: ast.stmt) -> bool:
+    return isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "pytestmark"
+
+
+def _marks(marked: ast.AST) -> Iterator[tuple[str, ast.Call]]:
     """Yield the marks with arguments, also those of single parameters."""
-    for node in ast.walk(decorator):
+    for node in ast.walk(marked):
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
             yield node.func.attr, node
 

@@ -103,6 +103,7 @@ def test_a_blocked_run_becomes_ready_when_the_slot_is_free(ask: Ask, session: Se
     assert ask("SELECT job_id FROM jobsd.ready_executions") == [second.id]
 
 
+@pytest.mark.behaviour(75)
 def test_a_run_that_may_not_wait_is_told_as_discarded_and_leaves_no_job(ask: Ask) -> None:
     task = _task("yield", "YieldingTestJob")
 

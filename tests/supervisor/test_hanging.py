@@ -95,6 +95,22 @@ def test_nobody_is_judged_after_the_whole_tree_stood_still(start: Start) -> None
     assert tree.pids() == children
 
 
+def test_no_monitor_is_judged_after_the_whole_tree_stood_still(start: Start) -> None:
+    tree = start(("monitor", 1), ("worker", 1), process_alive_threshold_s=4.5)
+    everybody = (tree.pid, *tree.pids())
+    for pid in everybody:
+        os.kill(pid, signal.SIGSTOP)
+    stopped = monotonic()
+    wait_until(lambda: monotonic() - stopped > 2.1)
+
+    for pid in everybody:
+        os.kill(pid, signal.SIGCONT)
+
+    tree.wait("supervisor.gap")
+    tree.state()
+    assert tree.told("process.hung") == []
+
+
 @pytest.mark.behaviour(13)
 def test_a_process_whose_row_was_deleted_is_replaced_at_once(start: Start) -> None:
     tree = start(("monitor", 1), ("worker", 1))

@@ -1,0 +1,74 @@
+"""A tree that stood still is declared dead by another, and changes nothing when it goes on."""
+
+from __future__ import annotations
+
+import signal
+from typing import TYPE_CHECKING
+
+import pytest
+
+from system.jobs import ledger
+from system.tree import wait_for
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from system.tree import Project, Tree
+
+    Query = Callable[[str], list[tuple[object, ...]]]
+
+pytestmark = pytest.mark.system
+
+QUEUE = """
+import: [trial_jobs]
+supervisor: {{heartbeat_interval: 0.2, process_alive_threshold: {}}}
+"""
+PLACES = """
+SELECT j.arguments ->> 0, j.outcome, j.attempts, f.error ->> 'type'
+FROM jobsd.jobs j LEFT JOIN jobsd.failed_executions f ON f.job_id = j.id ORDER BY j.id
+"""
+OF = "SELECT arguments ->> 0 FROM jobsd.{} JOIN jobsd.jobs ON id = job_id"
+
+
+def _send(tree: Tree, number: signal.Signals) -> None:
+    for process in (tree.process, *tree.children()):
+        process.send_signal(number)
+
+
+@pytest.mark.behaviour(14, 15, 30)
+def test_a_tree_that_was_pruned_and_goes_on_changes_nothing(
+    project: Project, query: Query
+) -> None:
+    project.write("config/queue.yml", QUEUE.format(60))
+    project.write("config/other.yml", QUEUE.format(1))
+    enqueue = (
+        "SELECT jobsd.enqueue('trial_jobs.mixed', '[{}, {}, \"pass\"]', concurrency_key => 'k')"
+    )
+    with project.start() as frozen:
+        frozen.wait_event("supervisor.ready")
+        query(enqueue.format(1, 2))
+        wait_for(lambda: ledger(project) == ["start 1"], what=frozen.told())
+        query(enqueue.format(2, 0.1))
+        _send(frozen, signal.SIGSTOP)
+        with project.start("--config", "config/other.yml") as other:
+            wait_for(lambda: "end 2" in ledger(project), what=other.told())
+            wait_for(lambda: query(PLACES)[1][1] == "finished", what=other.told())
+            query(enqueue.format(3, 60))
+            query(enqueue.format(4, 0))
+            wait_for(lambda: "start 3" in ledger(project), what=other.told())
+
+            _send(frozen, signal.SIGCONT)
+            assert frozen.wait_event("process.replaced")["reason"] == "row"
+            wait_for(lambda: "end 1" in ledger(project), what=frozen.told())
+            frozen.wait_event("process.stopped", 2)  # dispatcher and worker
+
+            assert query(PLACES) == [
+                ("1", None, 1, "ProcessPrunedError"),
+                ("2", "finished", 1, None),
+                ("3", None, 0, None),
+                ("4", None, 0, None),
+            ]
+            assert query(OF.format("concurrency_slots")) == [("3",)]
+            assert query(OF.format("blocked_executions")) == [("4",)]
+            other.terminate(signal.SIGQUIT)
+        frozen.terminate(signal.SIGQUIT)
