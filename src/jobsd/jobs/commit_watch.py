@@ -20,7 +20,6 @@ from __future__ import annotations
 import contextlib
 import functools
 import itertools
-import threading
 import weakref
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -57,7 +56,6 @@ SELECT number, set_config('jobsd.after_commit', '', false)
 FROM before
 """
 _numbers = itertools.count(1)
-_lock = threading.Lock()
 
 
 def in_transaction(connection: psycopg.Connection[Any]) -> bool:
@@ -90,7 +88,7 @@ class Watch:
         cls, connection: psycopg.Connection[Any], done: Callable[[Sequence[Pending]], None]
     ) -> Watch:
         """Return the watch over a connection, set up when there is none."""
-        with _lock:
+        with connection.lock:
             there = getattr(vars(connection).get("wait"), "__self__", None)
             return there if isinstance(there, Watch) else cls(connection, done)
 
