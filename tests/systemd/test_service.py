@@ -184,6 +184,22 @@ def test_a_service_starts_no_database_of_its_own_accord(service: Service) -> Non
     assert "JOBSD_EMBEDDED=1" in service.told()
 
 
+def test_the_service_listens_on_loopback_only(service: Service) -> None:
+    service.configure(JOBSD_EMBEDDED="1")
+
+    service.control("start")
+
+    assert _listening(service) == {"127.0.0.1:9394"}
+
+
+def test_the_service_listens_elsewhere_when_it_is_told_to(service: Service) -> None:
+    service.configure(DATABASE_URL=NOWHERE, JOBSD_METRICS_BIND=":9395")
+
+    service.control("start")
+
+    assert _listening(service) == {"*:9395"}
+
+
 def test_an_instance_has_files_of_its_own(box: Box) -> None:
     instance = Service(box, "jobsd@blue")
     box.write("/etc/jobsd/blue/queue.yml", "workers: [{processes: 2}]\n")
@@ -203,3 +219,9 @@ def _processes(service: Service) -> set[int]:
     """Return the processes of the service's control group."""
     group = f"/sys/fs/cgroup/system.slice/{service.name}.service/cgroup.procs"
     return set(map(int, service.box.ask("cat", group).split()))
+
+
+def _listening(service: Service) -> set[str]:
+    """Return the addresses on which anything in the box listens: nothing else is there."""
+    lines = service.box.run("ss", "--no-header", "-ltun").stdout.splitlines()
+    return {line.split()[4] for line in lines}
