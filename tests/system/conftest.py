@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 JOBS = '''
 """The jobs of the project under test; each writes to a ledger outside the database."""
 import os, random, sys, time
-from jobsd import job, Job, stopping
+from jobsd import constant, current_job, job, Job, stopping
 
 def ledger(*words):
     line = " ".join(map(str, (*words, os.getpid(), time.time()))) + "\\n"
@@ -53,6 +53,11 @@ def hold_the_lock(seconds=30):
 def die():
     ledger("start", "die")
     os.kill(os.getpid(), 9)
+
+@job(max_attempts=2, backoff=constant(0))
+def fail_twice():
+    ledger(current_job().id, "attempt", current_job().attempt)
+    raise ValueError("again")
 
 @job
 def leave_first(n):
