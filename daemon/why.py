@@ -69,7 +69,7 @@ def _limit(seen: Sight) -> Iterator[Reason]:
     if len(held_by) >= limit:
         yield Reason(
             "limit_reached",
-            f"{_of_key(key, limit)}, and would have to wait: {_holders(held_by)}",
+            f"{_of_key(key, limit)}, so it would be blocked now: {_holders(held_by)}",
             {"key": key, "limit": limit, "held_by": [holder.id for holder in held_by]},
         )
 
@@ -78,7 +78,7 @@ def _blocked(seen: Sight) -> Iterator[Reason]:
     key, limit = seen.found.concurrency_key or "", seen.found.concurrency_limit or 1
     held_by = inspect.holders(seen.session, key)
     ahead = inspect.blocked_before(seen.session, seen.found)
-    first = f"; {counted(ahead, 'job')} that wait for it come first" if ahead else ""
+    first = f"; {counted(ahead, 'job')} before it in line" if ahead else ""
     yield Reason(
         "blocked",
         f"{_of_key(key, limit)}: {_holders(held_by)}{first}",
@@ -98,7 +98,7 @@ def _blocked(seen: Sight) -> Iterator[Reason]:
 
 
 def _of_key(key: str, limit: int) -> str:
-    return f"it is one of the jobs of {key!r}, of which {limit} may run at once"
+    return f"its key {key!r} lets {limit} run at once"
 
 
 def _holders(held_by: list[Holder]) -> str:
