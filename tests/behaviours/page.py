@@ -18,18 +18,8 @@ if TYPE_CHECKING:
 
 TESTS = Path(__file__).parents[1]
 TABLE = Path(__file__).with_name("behaviours.toml")
+FRAME = Path(__file__).with_name("page.md")
 PAGE = TESTS.parent / "docs/behaviours.md"
-
-HEAD = """\
-<!-- Made by tests/behaviours/page.py; change tests/behaviours/behaviours.toml instead. -->
-
-# Behaviours
-
-What a team relies on that comes from [Solid Queue](https://github.com/rails/solid_queue), one
-by one, with what we have decided and the tests that hold us to it. *As* is as in Solid Queue,
-*stricter* keeps its promise and more, *different* is ours for a reason. A star marks what is
-most easily got wrong. The number is the test's mark: `@pytest.mark.behaviour(22)`.
-"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,16 +68,17 @@ def proofs() -> list[Proof]:
 def page(table: Iterable[Behaviour], marked: Iterable[Proof]) -> str:
     """Return the text of the page."""
     found = list(marked)
-    lines, section = [HEAD], ""
+    lines: list[str] = []
+    section = ""
     for row in table:
         if row.section != section:
             section = row.section
             lines += [f"\n## {section}\n", "| | behaviour | decision | tests |", "|-|-|-|-|"]
         links = "<br>".join(proof.link for proof in found if row.number in proof.numbers)
-        decision = f"*{row.decision}".replace(":", "*:", 1)
-        decision = decision if ":" in row.decision else f"{decision}*"
+        kind, _, why = row.decision.partition(": ")
+        decision = f"*{kind}*: {why}" if why else f"*{kind}*"
         lines.append(f"| {row.number} | {row.behaviour} | {decision} | {links} |")
-    return "\n".join(lines).replace("\n\n\n", "\n\n") + "\n"
+    return FRAME.read_text(encoding="utf-8").format(sections="\n".join(lines).strip())
 
 
 def _proofs_in(path: Path) -> Iterator[Proof]:

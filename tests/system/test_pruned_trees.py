@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 from typing import TYPE_CHECKING
 
@@ -31,8 +32,8 @@ OF = "SELECT arguments ->> 0 FROM jobsd.{} JOIN jobsd.jobs ON id = job_id"
 
 
 def _send(tree: Tree, number: signal.Signals) -> None:
-    for process in (tree.process, *tree.children()):
-        process.send_signal(number)
+    for pid in (tree.process.pid, *(child.pid for child in tree.children())):
+        os.kill(pid, number)
 
 
 @pytest.mark.behaviour(14, 15, 30)
