@@ -8,7 +8,18 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from . import clearing, drain, enqueue, growth, latency, limits, old_snapshot, report, rest
+from . import (
+    clearing,
+    drain,
+    enqueue,
+    growth,
+    latency,
+    limits,
+    old_snapshot,
+    recurring,
+    report,
+    rest,
+)
 from .pairs import compare, steps
 from .server import NotDurableError, server
 
@@ -28,6 +39,7 @@ BENCHMARKS: dict[str, Callable[[Server, float], Iterator[Case]]] = {
     "old_snapshot": old_snapshot.cases,
     "limits": limits.cases,
     "clear": clearing.cases,
+    "recurring": recurring.cases,
 }
 
 _WHAT = TextColumn("{task.description}")

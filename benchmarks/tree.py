@@ -59,7 +59,7 @@ def running(database: Database, *, recurring: bool = False) -> Generator[Tree]:
         supervisor = subprocess.Popen(
             [sys.executable, "-P", "-m", "jobsd.daemon", "start"],
             cwd=folder,
-            env=_environment(database, folder),
+            env=environment(database, folder),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
@@ -82,7 +82,8 @@ def pss_mib(pid: int) -> float:
     return sum(int(line.split()[1]) for line in lines if line.startswith("Pss:")) / 1024
 
 
-def _environment(database: Database, folder: str) -> dict[str, str]:
+def environment(database: Database, folder: str) -> dict[str, str]:
+    """Return the environment of a tree in this folder, on this database."""
     kept = {key: value for key, value in os.environ.items() if not _is_setting(key)}
     return {
         **kept,

@@ -22,6 +22,7 @@ CASES = {
     "old_snapshot": ("after",),
     "limits": ("enqueue", "10 keys"),
     "clear": ("drain",),
+    "recurring": ("each second",),
 }
 
 

@@ -35,6 +35,10 @@ STATEMENTS = Statements("jobsd.recurring", "tasks.sql")
 _CHOICE = re.compile(r"~|(?<![A-Za-z])[Hh](?![A-Za-z])")
 
 
+# The place of `planned_from`, behind which the columns of instants stand.
+_FIRST_INSTANT = 16
+
+
 class _Schedule:
     """`task.schedule` is what was written, `RecurringTask.schedule(key, …)` makes a task."""
 
@@ -247,7 +251,8 @@ def set_enabled(session: Session, key: str, *, enabled: bool) -> None:
 
 
 def _task(row: tuple[Any, ...]) -> RecurringTask:
-    return RecurringTask(*map(_in_utc, row))
+    # Ten thousand are read at a start: only what may be an instant is looked at.
+    return RecurringTask(*row[:_FIRST_INSTANT], *map(_in_utc, row[_FIRST_INSTANT:]))
 
 
 def _in_utc(value: Any) -> Any:  # noqa: ANN401 - any column

@@ -45,12 +45,14 @@ WITH mine AS (
     INSERT INTO jobsd.recurring_tasks AS task (
         key, schedule, time_zone, class_name, command, arguments, queue_name, priority,
         description, static, enabled, run_at_start, on_missed, overlap, source, named_by,
-        file_changed_at, last_run_at
+        file_changed_at, planned_from, last_run_at
     )
     SELECT
         key, schedule, time_zone, class_name, command, arguments::jsonb, queue_name, priority,
         description, true, enabled, run_at_start, on_missed, overlap, source, %(process_id)s,
         file_changed_at,
+        -- Once, when all has been read: thousands of tasks take a while.
+        (SELECT clock_timestamp()),
         (
             SELECT max(run.run_at)
             FROM jobsd.recurring_executions AS run

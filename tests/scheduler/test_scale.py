@@ -1,0 +1,46 @@
+"""Ten thousand tasks, a thousand of them for each second, on one scheduler.
+
+`python -m benchmarks recurring` measures; the bounds here only tell of another order of
+magnitude, on a machine that does other things too.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from jobsd.clock import monotonic
+
+from .conftest import RUNS, task
+
+if TYPE_CHECKING:
+    from .conftest import Ask, MakeScheduler, Told
+
+OFTEN, RARE = 1000, 9000
+
+
+def test_ten_thousand_tasks_start_soon_and_run_in_time_and_once(
+    make_scheduler: MakeScheduler, ask: Ask, told: Told
+) -> None:
+    often = [task(f"often {n}") for n in range(OFTEN)]
+    rare = [task(f"rare {n}", schedule=f"{n % 60} {n // 60 % 24} * * *") for n in range(RARE)]
+    driven = make_scheduler(*often, *rare)
+    began = monotonic()
+
+    driven.until(lambda: "recurring.loaded" in dict(told))
+    started_s = monotonic() - began
+    driven.until(lambda: ask(RUNS)[0] >= 3 * OFTEN)
+
+    # Measured: 0.5 s, and 0.05 s.
+    assert (dict(told)["recurring.loaded"]["tasks"], started_s < 5) == (OFTEN + RARE, True)
+    (row,) = ask(
+        "SELECT count(*) = count(DISTINCT job_id), max(created_at - run_at) < interval '1 s'"
+        " FROM jobsd.recurring_executions WHERE job_id IS NOT NULL"
+    )
+    assert row == (True, True)
+    assert ask("SELECT count(*) FROM jobsd.jobs") == ask(RUNS)
+    steps = ask(
+        "SELECT DISTINCT run_at - lag(run_at) OVER (PARTITION BY task_key ORDER BY run_at)"
+        " = interval '1 s' FROM jobsd.recurring_executions"
+        " WHERE task_key LIKE 'often%%' AND job_id IS NOT NULL"
+    )
+    assert set(steps) == {None, True}
