@@ -5,14 +5,14 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from enum import Enum
-from typing import TYPE_CHECKING, Any, ClassVar, cast
+from typing import TYPE_CHECKING, Any, ClassVar
 from uuid import UUID
 
 import psycopg
 import pytest
 from psycopg import errors
 
-from jobsd.errors import EnqueueError, Error, LimitError
+from jobsd.errors import EnqueueError, LimitError
 from jobsd.jobs import bulk, client, limits
 from jobsd.jobs.client import Client, enqueue_many
 from jobsd.jobs.definition import Job, job
@@ -161,26 +161,6 @@ def test_a_key_function_that_raises_stores_nothing(session: Session) -> None:
     assert _rows(session, "SELECT FROM jobsd.jobs") == []
 
 
-@pytest.mark.parametrize(
-    ("options", "told"),
-    [
-        ({"to": 0}, "to=0 is no whole number from 1 on"),
-        ({"to": 1.5}, r"to=1\.5 is no whole"),
-        ({"to": True}, "to=True is no whole"),
-        ({"on_conflict": "wait"}, "on_conflict='wait': one of block, discard is wanted"),
-        ({"duration": "soon"}, "duration: "),
-    ],
-)
-def test_a_limit_that_can_not_be_meant_is_refused(options: dict[str, Any], told: str) -> None:
-    with pytest.raises(Error, match=told):
-        Limit(**options)
-
-
-def test_something_else_than_a_limit_is_refused() -> None:
-    with pytest.raises(Error, match=r"limits_concurrency: 1 is no limit; write Limit"):
-        job(limits_concurrency=cast("Any", 1))(lambda: None)
-
-
 @pytest.mark.behaviour(77)
 def test_a_limited_job_for_later_takes_no_slot_yet(session: Session) -> None:
     later = welcome.using(wait=timedelta(hours=1)).enqueue("ann")
@@ -307,67 +287,3 @@ def test_promotion_does_not_wait_for_an_open_transaction(
     assert limits.promote(session, [key]).promoted == 1
     assert _ids(session, "ready_executions") == [waiting.id]
     assert _ids(session, "blocked_executions") == [late.id]
-
-
-def test_a_trigger_can_enqueue(session: Session) -> None:
-    for statement in (
-        "CREATE TEMPORARY TABLE users (id int)",
-        """CREATE FUNCTION pg_temp.greet() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
-        PERFORM jobsd.enqueue('app.welcome', jsonb_build_array(NEW.id), queue => 'mail');
-        RETURN NEW; END $$""",
-        """CREATE TRIGGER greet AFTER INSERT ON users FOR EACH ROW
-        EXECUTE FUNCTION pg_temp.greet()""",
-        "INSERT INTO users VALUES (1), (2)",
-    ):
-        session.connection.execute(statement.encode())
-    try:
-        assert _rows(session, "SELECT queue_name, arguments FROM jobsd.jobs ORDER BY id") == [
-            ("mail", [1]),
-            ("mail", [2]),
-        ]
-        assert len(_ids(session, "ready_executions")) == 2
-    finally:
-        session.connection.execute(b"DROP TABLE users")
-
-
-def test_sql_stores_all_that_python_does(session: Session) -> None:
-    (job_id,) = _rows(
-        session,
-        "SELECT jobsd.enqueue('app.x', '{\"a\": 1}', wait => '1 hour', priority => -3,"
-        " max_attempts => 4, concurrency_key => 'k', concurrency_limit => 2,"
-        " concurrency_duration => '5 min', on_conflict => 'discard')",
-    )[0]
-    row = _rows(
-        session,
-        "SELECT class_name, arguments, priority, max_attempts, retries_crash, concurrency_key,"
-        " concurrency_limit, concurrency_duration, on_conflict,"
-        " scheduled_at > now() + interval '59 min' FROM jobsd.jobs WHERE id = %s",
-        job_id,
-    )[0]
-    assert row == (
-        "app.x", {"a": 1}, -3, 4, True, "k", 2, timedelta(minutes=5), "discard", True,
-    )  # fmt: skip
-
-
-@pytest.mark.parametrize(
-    ("call", "told"),
-    [
-        ("''", "class_name: the name of a job is wanted"),
-        ("'x', '3'", "arguments: a JSON array or object is wanted"),
-        ("'x', jsonb_build_array(repeat('ab', 600000))", "arguments: more than 1 MiB"),
-        ("'x', queue => ''", "queue: 1 to 255 bytes"),
-        ("'x', queue => 'a,b'", "queue: 1 to 255 bytes"),
-        ("'x', queue => ' a'", "queue: 1 to 255 bytes"),
-        ("'x', queue => repeat('q', 256)", "queue: 1 to 255 bytes"),
-        ("'x', max_attempts => 0", "max_attempts: 1 at least"),
-        ("'x', wait => '1 h', wait_until => now()", "wait or wait_until, not both"),
-        ("'x', wait => '101 years'", "wait: longer than a hundred years"),
-        ("'x', concurrency_key => ''", "concurrency_key: 1 to 1,000 bytes"),
-        ("'x', concurrency_limit => 0", "concurrency_limit: 1 at least"),
-        ("'x', on_conflict => 'wait'", "on_conflict: 'block' or 'discard'"),
-    ],
-)
-def test_sql_refuses_what_python_refuses(call: str, told: str, session: Session) -> None:
-    with pytest.raises(errors.InvalidParameterValue, match=f"enqueue: {told}"):
-        _rows(session, f"SELECT jobsd.enqueue({call})")
-    assert _rows(session, "SELECT FROM jobsd.jobs") == []

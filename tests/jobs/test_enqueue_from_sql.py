@@ -1,0 +1,80 @@
+"""SQL enqueues what Python does, and refuses what Python refuses."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from psycopg import errors
+
+if TYPE_CHECKING:
+    from jobsd.database.connection import Session
+
+
+def _rows(session: Session, query: str, *parameters: object) -> list[tuple[Any, ...]]:
+    return session.connection.execute(query.encode(), parameters or None).fetchall()
+
+
+def test_a_trigger_can_enqueue(session: Session) -> None:
+    for statement in (
+        "CREATE TEMPORARY TABLE users (id int)",
+        """CREATE FUNCTION pg_temp.greet() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+        PERFORM jobsd.enqueue('app.welcome', jsonb_build_array(NEW.id), queue => 'mail');
+        RETURN NEW; END $$""",
+        """CREATE TRIGGER greet AFTER INSERT ON users FOR EACH ROW
+        EXECUTE FUNCTION pg_temp.greet()""",
+        "INSERT INTO users VALUES (1), (2)",
+    ):
+        session.connection.execute(statement.encode())
+    try:
+        assert _rows(session, "SELECT queue_name, arguments FROM jobsd.jobs ORDER BY id") == [
+            ("mail", [1]),
+            ("mail", [2]),
+        ]
+        assert _rows(session, "SELECT count(*) FROM jobsd.ready_executions") == [(2,)]
+    finally:
+        session.connection.execute(b"DROP TABLE users")
+
+
+def test_sql_stores_all_that_python_does(session: Session) -> None:
+    (job_id,) = _rows(
+        session,
+        "SELECT jobsd.enqueue('app.x', '{\"a\": 1}', wait => '1 hour', priority => -3,"
+        " max_attempts => 4, concurrency_key => 'k', concurrency_limit => 2,"
+        " concurrency_duration => '5 min', on_conflict => 'discard')",
+    )[0]
+    row = _rows(
+        session,
+        "SELECT class_name, arguments, priority, max_attempts, retries_crash, concurrency_key,"
+        " concurrency_limit, concurrency_duration, on_conflict,"
+        " scheduled_at > now() + interval '59 min' FROM jobsd.jobs WHERE id = %s",
+        job_id,
+    )[0]
+    assert row == (
+        "app.x", {"a": 1}, -3, 4, True, "k", 2, timedelta(minutes=5), "discard", True,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("call", "told"),
+    [
+        ("''", "class_name: the name of a job is wanted"),
+        ("'x', '3'", "arguments: a JSON array or object is wanted"),
+        ("'x', jsonb_build_array(repeat('ab', 600000))", "arguments: more than 1 MiB"),
+        ("'x', queue => ''", "queue: 1 to 255 bytes"),
+        ("'x', queue => 'a,b'", "queue: 1 to 255 bytes"),
+        ("'x', queue => ' a'", "queue: 1 to 255 bytes"),
+        ("'x', queue => repeat('q', 256)", "queue: 1 to 255 bytes"),
+        ("'x', max_attempts => 0", "max_attempts: 1 at least"),
+        ("'x', wait => '1 h', wait_until => now()", "wait or wait_until, not both"),
+        ("'x', wait => '101 years'", "wait: longer than a hundred years"),
+        ("'x', concurrency_key => ''", "concurrency_key: 1 to 1,000 bytes"),
+        ("'x', concurrency_limit => 0", "concurrency_limit: 1 at least"),
+        ("'x', on_conflict => 'wait'", "on_conflict: 'block' or 'discard'"),
+    ],
+)
+def test_sql_refuses_what_python_refuses(call: str, told: str, session: Session) -> None:
+    with pytest.raises(errors.InvalidParameterValue, match=f"enqueue: {told}"):
+        _rows(session, f"SELECT jobsd.enqueue({call})")
+    assert _rows(session, "SELECT FROM jobsd.jobs") == []

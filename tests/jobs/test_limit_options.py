@@ -1,0 +1,31 @@
+"""A limit that can not be meant is refused where it is written."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+import pytest
+
+from jobsd.errors import Error
+from jobsd.jobs.definition import job
+from jobsd.jobs.limits import Limit
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        ({"to": 0}, "to=0 is no whole number from 1 on"),
+        ({"to": 1.5}, r"to=1\.5 is no whole"),
+        ({"to": True}, "to=True is no whole"),
+        ({"on_conflict": "wait"}, "on_conflict='wait': one of block, discard is wanted"),
+        ({"duration": "soon"}, "duration: "),
+    ],
+)
+def test_a_limit_that_can_not_be_meant_is_refused(options: dict[str, Any], told: str) -> None:
+    with pytest.raises(Error, match=told):
+        Limit(**options)
+
+
+def test_something_else_than_a_limit_is_refused() -> None:
+    with pytest.raises(Error, match=r"limits_concurrency: 1 is no limit; write Limit"):
+        job(limits_concurrency=cast("Any", 1))(lambda: None)
