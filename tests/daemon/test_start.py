@@ -14,6 +14,7 @@ import psycopg
 import pytest
 from psycopg import conninfo
 
+from jobsd.database.migrate import migrations
 from system.tree import Project, wait_for
 
 if TYPE_CHECKING:
@@ -162,7 +163,7 @@ def test_an_empty_database_is_migrated(tmp_path: Path, empty_database: str) -> N
         migrated = tree.wait_event("database.migrated")
         tree.wait_event("supervisor.ready")
 
-        assert migrated["steps"] == ["0001_the_house"]
+        assert migrated["steps"] == [f"{m.version:04}_{m.name}" for m in migrations()]
         assert [child.name() for child in tree.children("scheduler")] == []
         assert len(tree.children()) == 3
 
