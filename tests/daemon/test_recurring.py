@@ -226,3 +226,23 @@ def test_phrases_come_one_a_line_from_stdin(run: Commands) -> None:
     told = [json.loads(line) for line in done.stdout.splitlines()]
     assert [each["accepted"] for each in told] == [True, False, False, True]
     assert done.returncode == 1
+
+
+def test_a_run_that_its_limit_refuses_ends_with_6(run: Commands) -> None:
+    limited = """
+from jobsd import Job, Limit
+
+class AloneJob(Job):
+    limits_concurrency = Limit(to=1, on_conflict="discard")
+    def perform(self) -> None:
+        pass
+"""
+    run.project.write("shop_jobs.py", limited)
+    run("recurring", "add", "alone", "--class", "AloneJob", "--schedule", "@daily")
+
+    first, second = (run("recurring", "run", "alone") for _ in range(2))
+
+    assert (first.returncode, second.returncode, second.stdout) == (0, 6, "")
+    assert "limit" in second.stderr
+    outcomes = [row["outcome"] for row in run.json("recurring", "history", "alone")]
+    assert outcomes == ["discarded", "ready"]

@@ -223,7 +223,9 @@ def _take_zone(tokens: Tokens, said: Said) -> None:
     if not is_one:
         raise _not_understood(tokens)
     if said.zone:
-        raise ScheduleError(f"{quoted(tokens.text)} names two time zones")
+        raise ScheduleError(
+            f"{quoted(tokens.text)} names two time zones", "leave one of them out"
+        )
     said.zone = require_zone(token.text)[0]
     tokens.take()
 

@@ -151,7 +151,7 @@ def _read(text: str, key: str) -> tuple[list[Cron], str, list[str]]:
     except ScheduleError as error:
         raise ScheduleError(error.message, error.hint or _hint_for(rest)) from error
     if prefix and zone:
-        raise ScheduleError(f"{quoted(text)} names two time zones")
+        raise ScheduleError(f"{quoted(text)} names two time zones", "leave one of them out")
     return crons, prefix[1] if prefix else zone, warnings
 
 
