@@ -43,9 +43,23 @@ def wait_for_gate(value: object = None) -> None:
     assert _gate.wait(20)
 
 
+@pytest.mark.behaviour(38)
+@pytest.mark.parametrize("patterns", [("*",), ("one",), ("o*",)], ids=str)
+def test_smaller_priorities_come_first_and_then_who_was_earlier(
+    make_worker: MakeWorker, patterns: tuple[str, ...]
+) -> None:
+    for value, priority in (("d", 5), ("b", 0), ("e", 5), ("a", -1), ("c", 0)):
+        note.using(queue="one", priority=priority).enqueue(value)
+    driven = make_worker(threads=1, queues=patterns)
+
+    driven.until(lambda: len(_ran) == 5)
+
+    assert _ran == ["a", "b", "c", "d", "e"]
+
+
 @pytest.mark.behaviour(41)
 def test_a_star_among_names_means_all_queues_by_priority(make_worker: MakeWorker) -> None:
-    for priority, name in enumerate(["c", "a", "b"]):
+    for name, priority in (("b", 2), ("a", 1), ("c", 0)):
         note.using(queue=name, priority=priority).enqueue(name)
     driven = make_worker(threads=1, queues=("b", "*", "a"))
 
