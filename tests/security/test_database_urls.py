@@ -35,6 +35,7 @@ _PRINTABLE = st.text(st.characters(min_codepoint=33, max_codepoint=126), min_siz
 
 @given(secret=_PRINTABLE)
 @example(secret="p@ss/w?rd#%")
+@example(secret="%80")
 def test_a_password_that_was_not_escaped_never_becomes_anything_else(secret: str) -> None:
     try:
         found = conninfo.conninfo_to_dict(database_url(f"postgresql://me:{secret}@db:5432/app"))

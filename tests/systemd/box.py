@@ -24,6 +24,13 @@ if TYPE_CHECKING:
 _CRADLE = Path(__file__).with_name("cradle.py")
 _SYSTEMD = Path("/lib/systemd/systemd")
 _NAMESPACES = ("--mount", "--pid", "--cgroup", "--uts", "--ipc", "--net")
+# What `cradle` does first; over a folder that is there, and gone with the namespace.
+_TRIAL = """
+mount -t tmpfs box "$0"
+mkdir "$0/upper" "$0/work" "$0/root"
+mount -t overlay box -o "lowerdir=/,upperdir=$0/upper,workdir=$0/work" "$0/root"
+mount -t proc proc "$0/root/proc"
+"""
 BOOT_S = 30.0
 
 
@@ -39,9 +46,12 @@ def why_not() -> str:
     if _control_groups() is None:
         return "no cgroup2 is mounted"
     tried = subprocess.run(
-        ["unshare", *_NAMESPACES, "--fork", "true"], capture_output=True, text=True, check=False
+        ["unshare", *_NAMESPACES, "--fork", "sh", "-euc", _TRIAL, "/tmp"],
+        capture_output=True,
+        text=True,
+        check=False,
     )
-    return f"no namespaces: {tried.stderr.strip()}" if tried.returncode else ""
+    return f"no namespaces or no overlay: {tried.stderr.strip()}" if tried.returncode else ""
 
 
 class Box:

@@ -52,7 +52,7 @@ def _is_read_by_libpq(text: str) -> bool:
 
     try:
         conninfo.conninfo_to_dict(text)
-    except psycopg.Error:
+    except (psycopg.Error, UnicodeDecodeError):
         return False
     return True
 
