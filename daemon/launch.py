@@ -17,6 +17,7 @@ from jobsd.database.connection import OUTAGES
 from jobsd.database.migrate import migrate
 from jobsd.errors import ConfigurationError, Fault
 from jobsd.instruments.events import emit
+from jobsd.processes import outage
 from jobsd.processes.board import Board
 from jobsd.processes.registry import new_name
 from jobsd.supervisor.supervisor import Errands, Supervisor
@@ -68,7 +69,7 @@ def launch(options: Options, environ: Mapping[str, str], read: Callable[[], Opti
         board.hook_line = hook_line(rehearsed)
         # Taken before the server is started, so that no other supervisor stops it meanwhile.
         share = found.server.hold() if found.server else None
-        status = in_child(lambda: _prepare(found))
+        status = in_child(lambda: _prepare(found, board))
         if status not in {DONE, LATER}:
             return status
         status = _supervisor(assembly, environ, board, pidfile, read).run()
@@ -125,7 +126,7 @@ def _pidfile(options: Options) -> Pidfile | None:
         raise ConfigurationError((Fault(told, "supervisor.pidfile or --pidfile"),)) from error
 
 
-def _prepare(found: Database) -> int:
+def _prepare(found: Database, board: Board) -> int:
     """Start an embedded server and bring the tables up to date, in a child."""
     began = monotonic()
     if found.server is not None and not found.server.running():
@@ -134,7 +135,7 @@ def _prepare(found: Database) -> int:
     try:
         steps = found.prepare() if found.server else migrate(found.target)
     except OUTAGES as error:
-        emit("database.waiting", error=" ".join(str(error).split()))
+        outage.begin(board, error)
         return LATER
     if steps:
         emit("database.migrated", steps=steps)

@@ -70,7 +70,7 @@ class Rounds:
         self._burial = Burial(self._session, context.slot, keep_finished=keep)
         self._neighbours = Neighbours(supervision.process_alive_threshold_s, self._interval_s)
         self._tables = Tables(target)
-        self._outage = Outage()
+        self._outage = Outage(self._board, context.slot)
         self._nap = Nap()
         self._last_words: Callable[[], None] | None = None
         self._registered = False

@@ -122,17 +122,28 @@ def test_an_outage_is_waited_out_and_told_once_at_each_end(
 
     again = ["disconnect", "connect"]
     assert loop.calls[:8] == ["connect", "poll", "poll", *again, "poll", *again]
+    assert context.slot.suffers == context.board.outage_since_ns == 0
     assert events == ["process.started", "database.lost", "database.back", "process.stopped"]
 
 
 def test_a_database_that_was_never_there_is_waited_for(
     context: Context, events: list[str]
 ) -> None:
-    loop = Loop(context, fails(LOST))
+    loop = Loop(context, fails(LOST), fails(LOST))
 
     run(loop, context)
 
     assert events[1:3] == ["database.waiting", "database.back"]
+
+
+def test_a_connection_that_can_be_made_anew_at_once_is_no_outage(
+    context: Context, events: list[str]
+) -> None:
+    loop = Loop(context, lambda: None, fails(LOST))
+
+    run(loop, context)
+
+    assert events == ["process.started", "database.reconnected", "process.stopped"]
 
 
 def test_tables_that_are_not_there_yet_are_waited_for(context: Context) -> None:

@@ -44,10 +44,10 @@ def test_a_broken_connection_is_made_anew(target: Target, session: Session) -> N
         assert _terminate(session) == 1
         tree.look_passes(2)
 
-        wait_until(lambda: _told(tree, "database.back"))
+        wait_until(lambda: _told(tree, "database.reconnected"))
         assert monitor.state == UP
-        assert len(_told(tree, "database.lost")) == 1
-        assert len(_told(tree, "database.back")) == 1
+        assert len(_told(tree, "database.reconnected")) == 1
+        assert _told(tree, "database.lost") == []
 
 
 @pytest.mark.behaviour(33)

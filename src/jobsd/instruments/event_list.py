@@ -65,7 +65,8 @@ process.worn info A process has done enough and asks for a successor. [limit rea
 
 database.waiting warning The database can't be reached at start. [error]
 database.lost warning The database can't be reached any more. [error]
-database.back info The database is back after an outage. [duration]
+database.back warning The database is back after an outage. [duration]
+database.reconnected info A broken connection was made anew at once. [error]
 database.behind error The tables are not there, and we may not make them. [error]
 database.migrated info The tables were brought to a newer version. [steps]
 embedded.started info The embedded PostgreSQL was started. [duration after]

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import mmap
+import os
+import time
+import weakref
 from itertools import islice, takewhile
 from typing import TYPE_CHECKING
 
@@ -13,7 +18,7 @@ from .slot import DEAD, FREE, KINDS, REASONS, SLOT_WORDS, TAKEN, UP, Slot
 from .words import Word
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Generator, Iterator
 
     from .hook_line import HookLine
 
@@ -22,6 +27,7 @@ _HEAD_WORDS = 512
 _RESTARTS_AT = 64
 _NAME_AT = 128
 _NAME_WORDS = 16
+_VOICE_TRIES = 50
 
 
 class Board:
@@ -51,6 +57,10 @@ class Board:
     the instant chosen for these runs in microseconds since the epoch."""
     monitor_round_ns = Word(9)
     """Monitor: when its database thread last came round, monotonic."""
+    database_seen = Word(10)
+    """Anybody: 1 once the database was reached."""
+    outage_since_ns = Word(11)
+    """Who has the `voice`: when the outage began that was told, monotonic; 0 without one."""
 
     hook_line: HookLine | None = None
     """The pipe to the hooks process, where there is one; set before the first fork."""
@@ -60,6 +70,8 @@ class Board:
         self._memory: memoryview[int] = memoryview(mmap.mmap(-1, words * 8)).cast("q")
         self.words: memoryview[int] = self._memory[:_HEAD_WORDS]
         self.slots = [Slot(self._slot_words(index), index) for index in range(SLOTS_MAX)]
+        self._voice = os.memfd_create("jobsd voice")
+        weakref.finalize(self, os.close, self._voice).atexit = False
 
     def _slot_words(self, index: int) -> memoryview[int]:
         start = _HEAD_WORDS + index * SLOT_WORDS
@@ -98,6 +110,29 @@ class Board:
     def dead(self) -> list[Slot]:
         """Return the slots whose death the monitor has not written yet."""
         return [slot for slot in self.used() if slot.state == DEAD]
+
+    @contextlib.contextmanager
+    def voice(self) -> Generator[None]:
+        """Be the only process that speaks for the tree, while the block lasts.
+
+        The kernel takes the lock from who dies with it. Who is stopped with it may keep it,
+        so it is waited for a moment only: better a thing is told twice than never.
+        """
+        tries = 0
+        while not self._take_voice() and tries < _VOICE_TRIES:
+            time.sleep(0.001)
+            tries += 1
+        try:
+            yield
+        finally:
+            fcntl.lockf(self._voice, fcntl.LOCK_UN)
+
+    def _take_voice(self) -> bool:
+        try:
+            fcntl.lockf(self._voice, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            return False
+        return True
 
     def tick(self) -> None:
         """Say that the supervisor's loop has come round."""

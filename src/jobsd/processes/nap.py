@@ -17,7 +17,11 @@ class Nap:
 
     A signal handler may do next to nothing safely, but it may write a byte: so the
     sleeper waits for a pipe to become readable, and `wake` writes to it.
+
+    No nap is longer than `longest_s`: who is judged by its rounds must come round.
     """
+
+    longest_s = float("inf")
 
     def __init__(self) -> None:
         self._reader, self._writer = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
@@ -31,6 +35,7 @@ class Nap:
         poller.register(self._reader, select.POLLIN)
         for fileno in sockets:
             poller.register(fileno, select.POLLIN)
+        seconds = min(seconds, self.longest_s)
         # Rounded up: a nap that ends before its time would only be taken again.
         woken = poller.poll(max(0, -int(-seconds * 1000 // 1)))
         self._drain()

@@ -1,9 +1,21 @@
-"""An outage of the database, waited out and told once at each end."""
+"""An outage of the database: waited out by each process, told by the tree, once at each end.
+
+One error may be no more than a connection that broke: it is made anew at once, and if
+that helps, nothing else has happened. A second error in a row is an outage. All processes
+of a tree suffer the same one: the first of them tells it for all, and the last that is
+back tells its end. Who dies meanwhile suffers no more; who has no row, no database.
+"""
 
 from __future__ import annotations
 
-from jobsd.clock import monotonic
+from typing import TYPE_CHECKING
+
+from jobsd.clock import monotonic_ns
 from jobsd.instruments.events import emit
+
+if TYPE_CHECKING:
+    from .board import Board
+    from .slot import Slot
 
 PAUSE_MIN_S = 0.1
 PAUSE_MAX_S = 1.0
@@ -11,25 +23,63 @@ PAUSE_MAX_S = 1.0
 
 
 class Outage:
-    """Counts from the first error to the first success."""
+    """What one process knows of it: counts from the first error to the first success."""
 
-    def __init__(self) -> None:
-        self._since: float | None = None
+    def __init__(self, board: Board, slot: Slot) -> None:
+        self._board = board
+        self._slot = slot
+        self._errors = 0
+        self._first = ""
         self._pause_s = PAUSE_MIN_S
-        self._was_up = False
 
     def note(self, error: BaseException) -> float:
-        """Report the first error of a row; return the seconds to wait before trying again."""
-        if self._since is None:
-            self._since = monotonic()
-            event = "database.lost" if self._was_up else "database.waiting"
-            emit(event, error=" ".join(str(error).split()))
+        """Take in an error; return the seconds to wait before trying again."""
+        self._errors += 1
+        if self._errors == 1:
+            self._first = _in_one_line(error)
+            return 0.0
+        if self._errors == 2:
+            with self._board.voice():
+                self._slot.suffers = 1
+                _begin(self._board, error)
         pause_s = self._pause_s
         self._pause_s = min(PAUSE_MAX_S, pause_s * 2)
         return pause_s
 
     def over(self) -> None:
-        """Report the end of the outage, if there was one."""
-        if self._since is not None:
-            emit("database.back", duration=round(monotonic() - self._since, 3))
-        self._since, self._pause_s, self._was_up = None, PAUSE_MIN_S, True
+        """Take in a success."""
+        if self._errors == 1:
+            emit("database.reconnected", error=self._first)
+        if self._errors:
+            self._errors, self._pause_s = 0, PAUSE_MIN_S
+        if not self._board.database_seen:
+            self._board.database_seen = 1
+        if self._slot.suffers or (self._board.outage_since_ns and self._slot.row_id):
+            self._end()
+
+    def _end(self) -> None:
+        board = self._board
+        with board.voice():
+            self._slot.suffers = 0
+            since_ns = board.outage_since_ns
+            if not since_ns or any(slot.suffers for slot in board.living()):
+                return
+            board.outage_since_ns = 0
+        emit("database.back", duration=round((monotonic_ns() - since_ns) / 1e9, 3))
+
+
+def begin(board: Board, error: BaseException) -> None:
+    """Tell an outage that was met before there are processes to suffer it."""
+    with board.voice():
+        _begin(board, error)
+
+
+def _begin(board: Board, error: BaseException) -> None:
+    if not board.outage_since_ns:
+        board.outage_since_ns = monotonic_ns()
+        event = "database.lost" if board.database_seen else "database.waiting"
+        emit(event, error=_in_one_line(error))
+
+
+def _in_one_line(error: BaseException) -> str:
+    return " ".join(str(error).split())

@@ -113,7 +113,7 @@ def run(loop: Loop, context: Context, wear: Wear | None = None) -> int:
 
     With `wear` it says when it has done enough; it is told to stop once another is up.
     """
-    outage = Outage()
+    outage = Outage(context.board, context.slot)
     moments = Moments(context, loop.kind)
     connected = False
     told = False

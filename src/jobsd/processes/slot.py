@@ -52,9 +52,12 @@ _NAME_AT = 32
 # Words of a slot.
 _STATE, _PID, _STARTED, _TICK, _ROW, _KIND, _STATUS, _DIED, _REASON = range(9)
 _FLAGS, _BUSY, _THREADS, _DROPPED, _ENDED, _RSS, _GENERATION, _UP_SINCE = range(9, 17)
-_SPENT, _GREETED, _LEAVING = range(17, 20)
+_SPENT, _GREETED, _LEAVING, _SUFFERS = range(17, 21)
 # Of one process: cleared for the next.
-_PASSING = (_PID, _ROW, _STATUS, _DIED, _REASON, _FLAGS, _BUSY, _THREADS, _RSS, _UP_SINCE)
+_PASSING = (
+    *(_PID, _ROW, _STATUS, _DIED, _REASON, _FLAGS, _BUSY, _THREADS, _RSS, _UP_SINCE),
+    *(_SPENT, _GREETED, _LEAVING, _SUFFERS),
+)
 _ROW_LOST = 1
 
 
@@ -124,13 +127,15 @@ class Slot:
 
     leaving = Word(_LEAVING)
     """1 once the process was told to end, by whomever. Set in its signal handler."""
+    suffers = Word(_SUFFERS)
+    """1 while the process can't reach the database. Set with the board's `voice` only."""
 
     # What the supervisor writes.
 
     def take(self, kind: str, name: str) -> None:
         """Prepare the slot for a new process, before the fork."""
         words = self.words
-        for at in (*_PASSING, _SPENT, _GREETED, _LEAVING, *range(_CELLS_AT, _QUEUES_AT)):
+        for at in (*_PASSING, *range(_CELLS_AT, _QUEUES_AT)):
             words[at] = 0
         words[_ENDED] = 0
         write_text(words, _NAME_AT, name, 16)
