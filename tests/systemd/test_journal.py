@@ -13,8 +13,6 @@ if TYPE_CHECKING:
     from .service import Service
 
 PRIORITIES = {"debug": "7", "info": "6", "warning": "4", "error": "3"}
-# Told in the supervisor's name by children of its that end before the tree begins, and after.
-IN_ITS_NAME = {"embedded.started", "database.migrated", "embedded.stopped"}
 LINE = "né naïve \N{SNOWMAN} \" \\ ' <3> " + "x" * 9000
 
 
@@ -39,7 +37,7 @@ def test_each_entry_is_one_record_of_who_wrote_it(journal: list[dict[str, Any]])
     for entry, record in records:
         assert entry["PRIORITY"] == PRIORITIES[record["level"]]
         assert entry["SYSLOG_IDENTIFIER"] == "jobsd"
-        assert entry["_PID"] == str(record["pid"]) or record["event"] in IN_ITS_NAME
+        assert entry["_PID"] == str(record["pid"])
     said = [record["event"] for _, record in records if LINE in record["event"]]
     assert len(said) == 80
 

@@ -40,7 +40,6 @@ class Lines:
         self._room = line_bytes - len("\n")
         self._has_priority = has_priority
         self._who: Facts = {
-            "pid": os.getpid(),
             "process_kind": kind,
             "process_name": name,
             "hostname": hostname(),
@@ -53,6 +52,8 @@ class Lines:
             "level": level,
             "event": shown(event),
             "logger": logger,
+            # Asked each time: what is prepared before the tree begins is done in children.
+            "pid": os.getpid(),
             **self._who,
         }
         known = bound_job()
