@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from jobsd.database.connection import Target
-    from jobsd.jobs.current import CurrentJob
     from jobsd.processes.counters import QueueCounters
     from jobsd.processes.slot import Slot
 
@@ -93,9 +92,5 @@ def _worker(board: Board, slot: Slot, target: Target, threads: int) -> Callable[
     listen_to_signals(context)
     nowhere = os.open(os.devnull, os.O_WRONLY)
     logs.configure("json", "info", kind="worker", name=slot.name, stream=nowhere)
-    worker = Worker(context, target, worker_options(threads), JOBS_OPTIONS, bind=_bind)
+    worker = Worker(context, target, worker_options(threads), JOBS_OPTIONS)
     return lambda: run(worker, context)
-
-
-def _bind(job: CurrentJob) -> logs.bind_job:
-    return logs.bind_job(job.id, job.class_name, job.queue_name, job.attempt)

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, cast
 
 from jobsd.dispatcher.dispatcher import Dispatcher
 from jobsd.instruments import logs
-from jobsd.instruments.bound_job import bind_job
 from jobsd.instruments.events import emit
 from jobsd.jobs import client, registry, retention
 from jobsd.processes import process
@@ -37,7 +36,6 @@ if TYPE_CHECKING:
 
     from jobsd.configuration.options import DispatcherOptions, Options, WorkerOptions
     from jobsd.configuration.target import Database
-    from jobsd.jobs.current import CurrentJob
     from jobsd.processes.board import Board
     from jobsd.processes.process import Context
 
@@ -135,7 +133,6 @@ class Assembly:
                 self.database.target,
                 options,
                 self.options.jobs,
-                bind=_bind,
                 trust_s=self.options.supervisor.process_alive_threshold_s / 2,
             )
             limits = (options.max_jobs, options.max_memory, options.max_age_s)
@@ -172,7 +169,3 @@ def hook_line(rehearsed: Rehearsed) -> HookLine | None:
     line = HookLine(frozenset(moments), rehearsed.events)
     line.begin_forwarding()
     return line
-
-
-def _bind(job: CurrentJob) -> bind_job:
-    return bind_job(job.id, job.class_name, job.queue_name, job.attempt)

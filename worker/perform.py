@@ -5,16 +5,12 @@ from __future__ import annotations
 import json
 import traceback
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from jobsd.instruments.events import emit, tells
 from jobsd.jobs import arguments, registry
 from jobsd.jobs.current import CurrentJob, running
 from jobsd.jobs.policy import Policy, Verdict, judge
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-    from contextlib import AbstractContextManager
 
 MESSAGE_MAX = 10_000
 STACK_MAX = 50_000
@@ -40,14 +36,12 @@ class ClaimedJob(NamedTuple):
     queue_name: str
     attempts: int
     max_attempts: int
-    waited_s: float
-    """Seconds from when it was due until it was claimed."""
+    due_at: float
+    """Since when it could have run (by our `monotonic`)."""
     concurrency_key: str | None
     """The limit of which it holds a slot."""
     priority: int
     position: int
-    claimed_at: float
-    """When its claim was asked for (monotonic): what was ours then may be so no more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,13 +56,8 @@ class Outcome:
 SUCCESS = Outcome(Verdict("finished"))
 
 
-def perform(
-    job: ClaimedJob, bind: Callable[[CurrentJob], AbstractContextManager[None]]
-) -> Outcome:
-    """Run the job and return what becomes of it; never raises, whatever the job does.
-
-    `bind` is entered around the run, so that what the job logs bears its name.
-    """
+def perform(job: ClaimedJob) -> Outcome:
+    """Run the job and return what becomes of it; never raises, whatever the job does."""
     attempt = job.attempts + 1
     policy = _NO_POLICY
     try:
@@ -78,7 +67,7 @@ def perform(
         current = CurrentJob(job.id, attempt, job.queue_name, job.class_name)
         if tells("debug"):
             _tell_start(current)
-        with running(current), bind(current):
+        with running(current):
             definition.perform(*args, **kwargs)
     except BaseException as error:  # noqa: BLE001 - sys.exit and the like end the job only
         return _failure(error, policy, attempt, job.max_attempts)

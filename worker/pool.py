@@ -25,9 +25,7 @@ from .perform import SUCCESS, Outcome, perform
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
-    from contextlib import AbstractContextManager
 
-    from jobsd.jobs.current import CurrentJob
     from jobsd.processes.slot import Slot
 
     from .perform import ClaimedJob
@@ -58,13 +56,11 @@ class Pool:
         threads: int,
         slot: Slot,
         wake: Callable[[], None],
-        bind: Callable[[CurrentJob], AbstractContextManager[None]],
         trust_s: float = TRUST_S,
     ) -> None:
         self.size = threads
         self._slot = slot
         self._wake = wake
-        self._bind = bind
         self._todo: SimpleQueue[ClaimedJob | None] = SimpleQueue()
         # Guards what the threads write and the control thread takes away.
         self._lock = threading.Lock()
@@ -74,7 +70,8 @@ class Pool:
         self._woken = False
         # Written by the control thread alone.
         self._posted = 0
-        self._verified_at = 0.0
+        # When all that waits was ours for certain.
+        self._ours_at = 0.0
         self._low_water = 0
         self._started_at: list[float | None] = [None] * threads
         self._trust_s = trust_s
@@ -86,9 +83,14 @@ class Pool:
 
     # What the control thread calls.
 
-    def post(self, jobs: Iterable[ClaimedJob], low_water: int) -> None:
-        """Hand jobs over; be woken when not more than `low_water` wait to be started."""
+    def post(self, jobs: Iterable[ClaimedJob], asked_at: float, low_water: int) -> None:
+        """Hand jobs over that were claimed then.
+
+        The control thread is woken when not more than `low_water` wait to be started.
+        """
         self._low_water = low_water
+        if not self.waiting:
+            self._ours_at = asked_at
         for job in jobs:
             self._posted += 1
             self._todo.put(job)
@@ -113,7 +115,7 @@ class Pool:
 
         The others were ours when the claims were asked for.
         """
-        self._verified_at = asked_at
+        self._ours_at = asked_at
         with self._lock:
             doubted, self._doubted = self._doubted, []
         waiting = [*doubted, *self._drain()]
@@ -192,12 +194,12 @@ class Pool:
         pid = os.getpid()
         while (job := self._next(number)) is not None:
             started = monotonic()
-            if started - max(job.claimed_at, self._verified_at) >= self._trust_s:
+            if started - self._ours_at >= self._trust_s:
                 self._doubt(job)
                 continue
             self._started_at[number] = started
             self._slot.started(number, job.id)
-            outcome = perform(job, self._bind)
+            outcome = perform(job)
             if os.getpid() != pid:
                 _leave(outcome)
             self._end(number, Run(job, outcome, started, monotonic()))

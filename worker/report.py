@@ -96,10 +96,9 @@ def _by_queue(runs: list[Run]) -> dict[str, list[Run]]:
 
 
 def _observe(counters: QueueCounters, runs: list[Run]) -> None:
-    # A clock that was set back makes a job wait for less than nothing.
-    waits_s = [job.waited_s + started - job.claimed_at for job, _, started, _ in runs]
     counters.observe(
-        waits_s=[max(0.0, wait_s) for wait_s in waits_s],
+        # When the server's clock was set back, a job has waited for less than nothing.
+        waits_s=[max(0.0, started - job.due_at) for job, _, started, _ in runs],
         runs_s=[ended - started for _, _, started, ended in runs],
     )
 

@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from jobsd.clock import monotonic
 from jobsd.jobs import claims, ready
 from jobsd.jobs.limits import Promotion, promotion
 
@@ -59,9 +58,10 @@ class Result:
 
 @dataclass(frozen=True, slots=True)
 class Wish:
-    """What to claim: how many jobs, for which process, by which statement, from where."""
+    """What to claim: how many jobs, when, for which process, by which statement, from where."""
 
     limit: int
+    asked_at: float
     process_id: int
     statement: Statement
     parameters: dict[str, Any]
@@ -88,21 +88,16 @@ def take(
         statements.append(rare)
     if owed:
         statements.append(writing.promote(owed))
-    asked = monotonic()
     results = _run(session, statements)
     promoted = promotion(results.pop()) if owed else _NO_PROMOTION
     concluded = set(results.pop()[0][0]) if rare is not None else set[int]()
     if not fused:
         return Result(concluded=concluded, promotion=promoted)
-    rows = results[0]
-    claim_id: int | None = rows[0][0]
-    claimed = [] if claim_id is None else [row for row in rows if row[1] is not None]
-    recorded: str | None = rows[0][-1]
-    claimed_at = (asked,)
+    (claim_id, size, recorded, *_), *rows = results[0]
     return Result(
         claim_id,
-        claim_id is None or len(claimed) == len(rows),
-        [_claimed_job(row[:-1] + claimed_at) for row in claimed],
+        len(rows) == size,
+        [_claimed_job(row) for row in rows],
         {int(claim) for claim in recorded.split(",")} if recorded else set(),
         concluded,
         promoted,
@@ -116,7 +111,12 @@ def _fused(
     parameters = dict(record or {})
     if wish is None:
         return _TURNS[begin.name, _NO_CLAIM.name], parameters
-    parameters |= {**wish.parameters, "limit": wish.limit, "process_id": wish.process_id}
+    parameters |= {
+        **wish.parameters,
+        "limit": wish.limit,
+        "process_id": wish.process_id,
+        "asked_at": wish.asked_at,
+    }
     return _TURNS[begin.name, wish.statement.name], parameters
 
 

@@ -13,7 +13,6 @@ full for a while.
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING
 
 from jobsd.clock import monotonic
@@ -35,12 +34,9 @@ from .sleeper import Sleeper
 from .turn import Wish, take
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from jobsd.configuration.options import JobsOptions, WorkerOptions
     from jobsd.database.connection import Target
     from jobsd.jobs.claims import Ended
-    from jobsd.jobs.current import CurrentJob
     from jobsd.processes.process import Context
 
     from .turn import Result
@@ -49,10 +45,6 @@ FLUSH_S = 0.01
 """An outcome waits at most this long to be recorded together with others."""
 SETTLE_S = 10.0
 """How often the claims are read back."""
-
-
-def _no_binding(_job: CurrentJob) -> AbstractContextManager[None]:
-    return nullcontext()
 
 
 class Worker:
@@ -67,7 +59,6 @@ class Worker:
         options: WorkerOptions,
         jobs: JobsOptions,
         *,
-        bind: Callable[[CurrentJob], AbstractContextManager[None]] = _no_binding,
         settle_s: float = SETTLE_S,
         trust_s: float = TRUST_S,
     ) -> None:
@@ -75,7 +66,7 @@ class Worker:
         self._options = options
         self._selection = Selection(options.queues)
         self._session = Session(target, f"jobsd {context.name}", listen=True)
-        self._pool = Pool(options.threads, context.slot, context.nap.wake, bind, trust_s)
+        self._pool = Pool(options.threads, context.slot, context.nap.wake, trust_s)
         self._pace = Pace(options.threads, options.prefetch)
         self._ledger = Ledger(context.name, keep=jobs.preserve_finished_jobs)
         self._report = Report(context.slot)
@@ -207,17 +198,15 @@ class Worker:
         queues = self._selection.queues(self._session) if limit else []
         parameters = self._places.segments(queues)
         statement = self._selection.statement
-        wish = Wish(limit, self._row_id, statement, parameters) if limit else None
+        asked_at = monotonic()
+        wish = Wish(limit, asked_at, self._row_id, statement, parameters) if limit else None
         self._owed.owe(writing.freed)
         owed = self._owed.due()
-        result = take(
-            self._session,
-            writing,
-            release=self._release,
-            owed=owed,
-            wish=wish,
-        )
-        self._release = []
+        release, self._release = self._release, []
+        result = take(self._session, writing, release=release, owed=owed, wish=wish)
+        if limit:
+            # First of all: the threads may have nothing to do.
+            self._hand_over(result, asked_at)
         if not self._ledger.wrote(writing, result.recorded, result.concluded):
             self._settle_at = 0.0
         self._pool.forget_ended(
@@ -225,7 +214,6 @@ class Worker:
         )
         self._report.recorded(writing, result.recorded, result.concluded)
         if limit:
-            self._hand_over(result)
             self._remember(result, sweep=sweep)
             self._set_rhythm(len(result.jobs), limit, sweep=sweep)
         self._owed.answered(owed, result.promotion.missed)
@@ -233,13 +221,13 @@ class Worker:
         if result.promotion.promoted:
             self._rhythm.look_now()
 
-    def _hand_over(self, result: Result) -> None:
+    def _hand_over(self, result: Result, asked_at: float) -> None:
         if not result.whole:
             self._settle_at = 0.0
         if result.claim_id is None or not result.jobs:
             return
         self._ledger.add_claim(result.claim_id, result.jobs)
-        self._pool.post(result.jobs, self._pace.ahead(()) // 2)
+        self._pool.post(result.jobs, asked_at, self._pace.ahead(()) // 2)
         if tells("debug"):
             ids = [job.id for job in result.jobs]
             emit("jobs.claimed", size=len(ids), claim_id=result.claim_id, job_ids=ids)

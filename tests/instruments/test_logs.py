@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from jobsd.instruments.events import emit
-from jobsd.instruments.logs import bind_job
+from jobsd.jobs.current import CurrentJob, running
 
 if TYPE_CHECKING:
     from instruments.readable_log import Log
@@ -109,7 +109,7 @@ def test_the_process_that_is_told_of_does_not_hide_the_one_that_tells(log: Log) 
 
 
 def test_what_a_job_tells_through_logging_bears_its_id(log: Log) -> None:
-    with bind_job(42, "app.welcome", "mail", 2):
+    with running(CurrentJob(42, 2, "mail", "app.welcome")):
         logging.getLogger("app").info("sent %d", 3)
 
     line = log.line()
@@ -119,7 +119,7 @@ def test_what_a_job_tells_through_logging_bears_its_id(log: Log) -> None:
 
 
 def test_what_a_job_tells_through_structlog_bears_its_id(log: Log) -> None:
-    with bind_job(42, "app.welcome", "mail", 2):
+    with running(CurrentJob(42, 2, "mail", "app.welcome")):
         structlog.get_logger("app").warning("sent", count=3)
 
     line = log.line()
@@ -128,7 +128,7 @@ def test_what_a_job_tells_through_structlog_bears_its_id(log: Log) -> None:
 
 
 def test_after_the_job_its_id_is_not_told_any_more(log: Log) -> None:
-    with bind_job(42, "app.welcome", "mail", 1):
+    with running(CurrentJob(42, 1, "mail", "app.welcome")):
         pass
 
     logging.getLogger("app").warning("later")
@@ -140,7 +140,7 @@ def test_each_thread_has_its_own_job(log: Log) -> None:
     here = threading.Barrier(2, timeout=5)
 
     def run(job_id: int) -> None:
-        with bind_job(job_id, "app.welcome", "mail", 1):
+        with running(CurrentJob(job_id, 1, "mail", "app.welcome")):
             here.wait()
             logging.getLogger("app").info("job %d", job_id)
 

@@ -13,7 +13,6 @@ import sys
 from typing import TYPE_CHECKING, Any, Literal
 
 from . import layouts
-from .bound_job import bind_job
 from .events import subscribe
 from .lean_structlog import structlog
 from .lines import Lines, encode
@@ -27,7 +26,7 @@ if TYPE_CHECKING:
 
     from .events import Event
 
-__all__ = ["LEVELS", "bind_job", "configure", "reset", "take_prints"]
+__all__ = ["LEVELS", "configure", "reset", "take_prints"]
 
 LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40, "critical": 50}
 

@@ -20,6 +20,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 
+AS_THEY_ARE = frozenset({str, int, float, bool, type(None)})
+"""Types of JSON of which nothing is to be made."""
+
+
 def is_object(value: object) -> TypeGuard[dict[str, Any]]:
     """Return whether it is a JSON object."""
     return isinstance(value, dict)

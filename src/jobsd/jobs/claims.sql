@@ -62,8 +62,7 @@ WITH done AS (
 
 -- no_claim: end a turn in which nothing is to be claimed.
 unused AS (SELECT)
-SELECT
-    NULL::bigint, NULL::bigint, (SELECT string_agg(id::text, ',') FROM fenced);
+SELECT NULL::bigint, 0, (SELECT string_agg(id::text, ',') FROM fenced);
 
 -- conclude: record what became of jobs that did not just succeed (failed, retried,
 -- discarded, snoozed, released), and of those that held a limit. Fenced like successes, by

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import threading
-from contextvars import ContextVar
 from typing import TYPE_CHECKING, NamedTuple
+
+from jobsd.instruments.bound_job import Bound, running_job
 
 if TYPE_CHECKING:
     from contextvars import Token
     from datetime import datetime
 
-_current: ContextVar[CurrentJob] = ContextVar("jobsd_current_job")
 _stopping = threading.Event()
 
 
@@ -30,10 +30,10 @@ def current_job() -> CurrentJob:
     Raises:
         LookupError: when none does.
     """
-    try:
-        return _current.get()
-    except LookupError:
-        raise LookupError("no job runs here: current_job() is for use inside a job") from None
+    job = running_job.get()
+    if isinstance(job, CurrentJob):
+        return job
+    raise LookupError("no job runs here: current_job() is for use inside a job")
 
 
 def stopping() -> bool:
@@ -42,22 +42,22 @@ def stopping() -> bool:
 
 
 class running:  # noqa: N801 - used as a statement is: `with running(job):`
-    """Say which job runs in this thread, until the end of the block.
+    """Say which job runs in this thread, until the end of the block; its log lines tell it.
 
     A class rather than a generator: half a microsecond instead of two, for each job.
     """
 
     __slots__ = ("_job", "_token")
-    _token: Token[CurrentJob]
+    _token: Token[Bound | None]
 
     def __init__(self, job: CurrentJob) -> None:
         self._job = job
 
     def __enter__(self) -> None:
-        self._token = _current.set(self._job)
+        self._token = running_job.set(self._job)
 
     def __exit__(self, *_: object) -> None:
-        _current.reset(self._token)
+        running_job.reset(self._token)
 
 
 def set_stopping() -> None:

@@ -51,9 +51,11 @@ segment AS (
     LIMIT %(limit)s
 );
 
--- take: claim what was picked, and return it, each row with the claims that let their
--- successes be recorded: as text, of which the driver makes nothing. Rows leave by the place where the lock found them: by their ids a plan made on
--- an empty table read 27 times as many pages.
+-- take: claim what was picked, and return it. The first row says which claim was made, how
+-- many jobs it has, and which claims let their successes be recorded (as text, of which the
+-- driver makes nothing); behind it comes each job, in the order in which they start. Rows
+-- leave by the place where the lock found them: by their ids a plan made on an empty table
+-- read 27 times as many pages.
 taken AS (
 DELETE FROM jobsd.ready_executions
     WHERE ctid = ANY (ARRAY(SELECT place FROM picked))
@@ -66,13 +68,23 @@ DELETE FROM jobsd.ready_executions
 )
 SELECT
     (SELECT id FROM claim),
-    job.id, job.class_name, job.arguments::text, job.queue_name, job.attempts, job.max_attempts,
-    extract(epoch FROM now() - coalesce(job.scheduled_at, job.created_at))::float8,
-    job.concurrency_key, picked.priority, picked.position,
-    (SELECT string_agg(id::text, ',') FROM fenced)
-FROM (VALUES (true)) AS one
-LEFT JOIN (picked LEFT JOIN jobsd.jobs AS job ON job.id = picked.job_id) ON true
-ORDER BY picked.turn, picked.priority, picked.position;
+    (SELECT count(*) FROM picked),
+    (SELECT string_agg(id::text, ',') FROM fenced),
+    NULL::text, NULL::text, NULL::integer, NULL::integer, NULL::float8, NULL::text,
+    NULL::integer, NULL::bigint
+UNION ALL
+(
+    SELECT
+        (SELECT id FROM claim),
+        job.id, job.class_name, job.arguments::text, job.queue_name, job.attempts,
+        job.max_attempts,
+        %(asked_at)s - extract(epoch FROM now() - coalesce(job.scheduled_at, job.created_at))
+            ::float8,
+        job.concurrency_key, picked.priority, picked.position
+    FROM picked
+    JOIN jobsd.jobs AS job ON job.id = picked.job_id
+    ORDER BY picked.turn, picked.priority, picked.position
+);
 
 -- names: list the queues that have ready jobs, by skipping from one to the next.
 WITH RECURSIVE known AS (
