@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -10,6 +10,7 @@ from jobsd.daemon.verbs import Verb, as_json, on_project
 
 if TYPE_CHECKING:
     from jobsd.daemon.project import Project
+    from jobsd.recurring.making import NewTask
 
 _EXAMPLES = """
 recurring add nightly --class DailyCleanupJob --schedule "at 3am every day"
@@ -45,31 +46,20 @@ def add(  # noqa: PLR0913 - the settings of a task
     **said: str | int | None,
 ) -> int:
     """Make a recurring task at run time; the schedulers see it at once."""
-    import json
-
     from jobsd.clock import utc_now
     from jobsd.daemon.exits import DONE, USAGE
     from jobsd.daemon.output import print_json, print_line
     from jobsd.daemon.overview import task_row
-    from jobsd.daemon.program import error
     from jobsd.daemon.shown_arguments import ShownArguments
-    from jobsd.errors import Error
-    from jobsd.recurring import making, tasks
-    from jobsd.recurring.command import CommandError
-    from jobsd.recurring.schedule import ScheduleError
+    from jobsd.recurring import tasks
 
     if class_name:
         _require_job(project, class_name)
     zone = time_zone or project.options.time_zone
     work = {"class_name": class_name, "command": call, "time_zone": zone}
-    try:
-        args = json.loads(arguments)
-        made = making.task(key, schedule=schedule, args=args, **work, **said)  # type: ignore[arg-type]
-    except (ScheduleError, CommandError) as fault:
-        error(fault.message, fault.hint)
+    made = _made(key, arguments, {"schedule": schedule, **work, **said})
+    if made is None:
         return USAGE
-    except (Error, ValueError, TypeError) as fault:
-        raise click.UsageError(str(fault), click.get_current_context()) from fault
     with project.session() as session:
         task = tasks.add(session, made)
     if as_json:
@@ -77,6 +67,25 @@ def add(  # noqa: PLR0913 - the settings of a task
     else:
         print_line(task.key)
     return DONE
+
+
+def _made(key: str, arguments: str, settings: dict[str, Any]) -> NewTask | None:
+    """Return the task that was described, or None, told, when its schedule or call is none."""
+    import json
+
+    from jobsd.daemon.program import error
+    from jobsd.errors import Error
+    from jobsd.recurring import making
+    from jobsd.recurring.command import CommandError
+    from jobsd.recurring.schedule import ScheduleError
+
+    try:
+        return making.task(key, args=json.loads(arguments), **settings)
+    except (ScheduleError, CommandError) as fault:
+        error(fault.message, fault.hint)
+        return None
+    except (Error, ValueError, TypeError) as fault:
+        raise click.UsageError(str(fault), click.get_current_context()) from fault
 
 
 def _require_job(project: Project, name: str) -> None:
