@@ -35,6 +35,8 @@ def task_rows(session: Session) -> list[Row]:
 
 def print_tasks(rows: list[Row], *, as_json: bool) -> None:
     """Print them in the layout of `systemctl list-timers`."""
+    # Only now: a command may have been hidden meanwhile.
+    rows = [{**row, "activates": row["class_name"] or row["command"]} for row in rows]
     if as_json or not is_terminal():
         # The clock of each task is for people.
         listed = [
@@ -100,7 +102,6 @@ def _listed(task: RecurringTask, now: datetime) -> Row:
         "left": following and following - now,
         "last": last,
         "passed": last and now - last,
-        "activates": task.class_name or task.command,
         "zone": zone,
     }
 

@@ -75,6 +75,16 @@ def test_the_list_is_laid_out_like_that_of_timers(daily: Commands) -> None:
     assert second.split() == ["-", "disabled", "-", "-", "off", "@hourly", "DailyCleanupJob"]
 
 
+def test_what_is_hidden_is_hidden_in_the_list_too(run: Commands) -> None:
+    run.project.write("config/queue.yml", "jobs: {filter_arguments: [token]}\n")
+    call = "shop_jobs.clean(token='secret', days=3)"
+    run("recurring", "add", "clean", "--command", call, "--schedule", "@daily")
+
+    shown = run("recurring", "list").stdout + run("recurring", "list", "--json").stdout
+
+    assert ("secret" in shown, "shop_jobs.clean" in shown) == (False, True)
+
+
 def _on_a_terminal(run: Commands, *arguments: str) -> list[str]:
     """Return the lines that a command shows on a terminal."""
     ours, theirs = os.openpty()
