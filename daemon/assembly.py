@@ -7,7 +7,7 @@ and the scheduler, after it: HUP brings new code, and nothing of it is in the su
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import import_module
 from typing import TYPE_CHECKING, cast
 
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
     from jobsd.configuration.options import DispatcherOptions, Options, WorkerOptions
     from jobsd.configuration.target import Database
+    from jobsd.database.connection import Target
     from jobsd.processes.board import Board
     from jobsd.processes.process import Context
 
@@ -76,6 +77,13 @@ class Assembly:
             ]
         return specs
 
+    @property
+    def _target(self) -> Target:
+        """The database as a loop sees it: a round waits for several answers, and must end."""
+        patience_s = self.options.supervisor.hang_timeout_s / 5
+        target = self.database.target
+        return replace(target, deadline_s=min(target.deadline_s, patience_s))
+
     def tell_through(self, board: Board) -> None:
         """Set up the log of the supervisor."""
 
@@ -102,7 +110,7 @@ class Assembly:
     def _dispatcher(self, options: DispatcherOptions) -> Callable[[Context], int]:
         def start(context: Context) -> int:
             self._begin("dispatcher", context)
-            loop = Dispatcher(context, self.database.target, options, self.options.jobs)
+            loop = Dispatcher(context, self._target, options, self.options.jobs)
             return process.run(loop, context)
 
         return start
@@ -118,7 +126,7 @@ class Assembly:
             emit("process.crashed", error=f"no job is registered as {missing[0]!r}")
             return EXIT_CONFIGURATION
         scheduler = Scheduler(
-            context, self.database.target, options.scheduler, options.tasks, options.environment
+            context, self._target, options.scheduler, options.tasks, options.environment
         )
         return process.run(scheduler, context)
 
@@ -130,7 +138,7 @@ class Assembly:
                 return EXIT_CONFIGURATION
             worker = Worker(
                 context,
-                self.database.target,
+                self._target,
                 options,
                 self.options.jobs,
                 trust_s=self.options.supervisor.process_alive_threshold_s / 2,

@@ -56,7 +56,7 @@ class Fork:
     """Makes children of this process.
 
     `private` are descriptors that no child may hold (locks, above all); `listener` stays
-    open in the monitor only.
+    open in the monitor only. No child naps longer than `nap_max_s`.
     """
 
     def __init__(
@@ -65,8 +65,10 @@ class Fork:
         signals: Signals,
         listener: socket.socket | None,
         private: Sequence[int],
+        nap_max_s: float,
     ) -> None:
         self._board = board
+        self._nap_max_s = nap_max_s
         self._signals = signals
         self._listener = listener
         self._lifeline, writer = os.pipe2(os.O_CLOEXEC)
@@ -99,6 +101,7 @@ class Fork:
         self._leave_parent(spec.kind)
         slot.set_pid(os.getpid())
         context = Context(self._board, slot, slot.name, self._lifeline)
+        context.nap.longest_s = self._nap_max_s
         listen_to_signals(context)
         set_title(spec.kind, "starting")
         signal.pthread_sigmask(signal.SIG_SETMASK, ())

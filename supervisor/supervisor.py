@@ -94,7 +94,9 @@ class Supervisor:
         self._strangers = Strangers()
         self._memory = MemoryKills()
         descriptors = (*private, *([self._memory.fd] if self._memory.fd is not None else []))
-        fork = Fork(board, self._signals, listener, descriptors)
+        # A loop that has nothing to do must not look as if it stood still.
+        nap_max_s = options.hang_timeout_s / 4
+        fork = Fork(board, self._signals, listener, descriptors, nap_max_s)
         self._crew = Crew(board, fork, self._memory)
         self._crew.add(specs)
         self._watch = Watch(board, options)

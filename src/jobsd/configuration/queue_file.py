@@ -45,6 +45,8 @@ DEFAULT_BIND = "127.0.0.1:9394"
 
 _MOST_JOBS = (1 << 31) - 1
 _INTERVAL = duration(0.001, DAY_S)
+# A round may contain an attempt to connect, which takes three seconds to fail.
+_HANG = duration(5.0, DAY_S)
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,7 +169,7 @@ def _supervisor(entry: Entry, root: Path, *, part: bool) -> SupervisorOptions:
             process_alive_threshold_s=entry.read(
                 "process_alive_threshold", duration(0.3, 7 * DAY_S), 60.0
             ),
-            hang_timeout_s=entry.read("hang_timeout", duration(1.0, DAY_S), 60.0),
+            hang_timeout_s=entry.read("hang_timeout", _HANG, 60.0),
             pidfile=entry.read("pidfile", optional(text(lambda path: root / path)), None),
         )
         if not part:

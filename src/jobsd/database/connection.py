@@ -54,13 +54,15 @@ _PLANS = (
 class Target:
     """Where the queue lives: a URL, a schema, and how to be woken there.
 
-    `listen_url` leads past a transaction pooler; `wakeups` is "auto" or "off".
+    `listen_url` leads past a transaction pooler; `wakeups` is "auto" or "off". A statement
+    takes at most `deadline_s`.
     """
 
     url: str
     schema: str = "jobsd"
     listen_url: str | None = None
     wakeups: str = "auto"
+    deadline_s: float = STATEMENT_TIMEOUT_S
 
 
 class Session:
@@ -74,13 +76,13 @@ class Session:
         target: Target,
         name: str,
         *,
-        deadline_s: float = STATEMENT_TIMEOUT_S,
+        deadline_s: float | None = None,
         listen: bool = False,
     ) -> None:
         self.target = target
         self.name = name
-        self.deadline_s = deadline_s
-        self._ear = Ear(target, name, deadline_s, wanted=listen)
+        self.deadline_s = target.deadline_s if deadline_s is None else deadline_s
+        self._ear = Ear(target, name, self.deadline_s, wanted=listen)
         self._connection: Wire | None = None
 
     @property
