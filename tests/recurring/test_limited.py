@@ -178,6 +178,23 @@ def test_a_run_does_not_wait_for_who_holds_the_limit(target: Target, ask: Ask) -
     assert ask(PLACES) == [(0, 2, 0)]
 
 
+def test_what_fails_half_way_leaves_nothing(session: Session, ask: Ask) -> None:
+    tasks = [_task(f"yield {n}", "YieldingTestJob") for n in range(3)]
+    (now,) = ask("SELECT date_trunc('second', now())")
+    ask(
+        "ALTER TABLE jobsd.recurring_executions ADD CONSTRAINT test_refuses"
+        " CHECK (outcome <> 'discarded')"
+    )
+    try:
+        with pytest.raises(psycopg.errors.CheckViolation):
+            occurrences.store(session, _runs(tasks, now))
+    finally:
+        ask("ALTER TABLE jobsd.recurring_executions DROP CONSTRAINT test_refuses")
+
+    assert ask("SELECT count(*) FROM jobsd.recurring_executions") == [0]
+    assert (ask("SELECT count(*) FROM jobsd.jobs"), ask(PLACES)) == ([0], [(0, 0, 0)])
+
+
 def test_a_key_that_cannot_be_had_is_an_error_of_ours() -> None:
     _task("keyless", "KeylessTestJob", args=[0])
 
