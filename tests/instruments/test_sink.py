@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pty
+import resource
 import socket
 import tempfile
 import threading
@@ -93,6 +94,29 @@ def test_a_full_disk_is_counted_and_survived() -> None:
     assert lost == [1]
     sink.close()
     os.close(full)
+
+
+def test_what_a_full_disk_has_torn_spoils_no_line_after_it(tmp_path: Path) -> None:
+    path = tmp_path / "log"
+    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    sink, other = Sink(fd, lambda _: None), Sink(fd, lambda _: None)
+    limit = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (12, limit[1]))
+    try:
+        assert [sink.write(b"0123456789\n"), sink.write(b"torn\n"), other.write(b"-\n")] == [
+            True,
+            False,
+            False,
+        ]
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limit)
+
+    assert other.write(b"whole\n")
+
+    assert path.read_text(encoding="ascii") == "0123456789\nt\nwhole\n"
+    sink.close()
+    other.close()
+    os.close(fd)
 
 
 def test_a_descriptor_that_is_not_open_is_survived() -> None:

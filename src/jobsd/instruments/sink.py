@@ -9,6 +9,9 @@ A pipe shared by six processes takes lines of up to 4,096 bytes whole (of 18,000
 room can't be asked for first: between the answer and the write another process may take
 it. Hence a description of our own that does not block: setting O_NONBLOCK on the one we
 were given would set it for the shell that started us, too.
+
+A disk that gets full takes a part of a line, of whichever process comes last. So each
+process that could not write begins anew on a line of its own; one may stay empty.
 """
 
 from __future__ import annotations
@@ -42,6 +45,7 @@ class Sink:
         self._dropped = dropped
         self._blocked = False
         self._torn = False
+        self._is_file = stat.S_ISREG(_mode(fd))
         self._way = _open(fd)
         self.line_bytes = PIPE_LINE_BYTES if _is_pipe(fd) else LINE_BYTES
 
@@ -51,6 +55,7 @@ class Sink:
             self._write(b"\n" + line if self._torn else line)
         except OSError:
             self._blocked = True
+            self._torn = self._torn or self._is_file
             self.lost += 1
             self._dropped(1)
             return False
