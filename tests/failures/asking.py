@@ -1,0 +1,33 @@
+"""What the tests of failures ask and wait for."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from jobsd.clock import monotonic
+from system.tree import wait_for
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    Query = Callable[[str], list[tuple[object, ...]]]
+
+_FINISHED = "SELECT count(*) FROM jobsd.jobs WHERE outcome = 'finished'"
+_PID = "SELECT pid FROM jobsd.processes WHERE kind = 'worker' AND metadata ->> 'queues' = '{}'"
+
+
+def passed(seconds: float) -> None:
+    """Return once so many seconds have passed, where time itself is to be survived."""
+    began = monotonic()
+    wait_for(lambda: monotonic() - began > seconds, seconds + 20)
+
+
+def pid_of_worker(query: Query, queues: str = "*") -> int:
+    """Return the process id of the only worker of these queues, once it is registered."""
+    ((pid,),) = wait_for(lambda: query(_PID.format(queues)))
+    return int(pid)
+
+
+def finished(query: Query, count: int, told: str = "") -> None:
+    """Wait until so many jobs have finished."""
+    wait_for(lambda: query(_FINISHED) == [(count,)], what=f"{count} finished\n{told}")

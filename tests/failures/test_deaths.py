@@ -1,0 +1,227 @@
+"""Whoever dies, by whatever, is followed; how it died is told."""
+
+from __future__ import annotations
+
+import os
+import signal
+from datetime import datetime
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
+
+import psutil
+import pytest
+
+from failures.asking import finished, passed, pid_of_worker
+from system.jobs import enqueue, ledger
+from system.tree import wait_for
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from system.tree import Project, Tree
+
+    Query = Callable[[str], list[tuple[object, ...]]]
+
+pytestmark = pytest.mark.system
+
+KINDS = ("monitor", "dispatcher", "scheduler", "worker")
+FAILED = "SELECT job_id, error ->> 'signal', error ->> 'exit_code' FROM jobsd.failed_executions"
+DAILY = "beat: {class: HeartbeatJob, schedule: every day}\n"
+
+
+def _at(event: dict[str, Any]) -> datetime:
+    return datetime.fromisoformat(event["timestamp"])
+
+
+def _waits_s(tree: Tree) -> list[float]:
+    """Return how long each place was empty after a death."""
+    exits = {event["name"]: _at(event) for event in tree.events("process.exited")}
+    return [
+        (_at(event) - exits[event["predecessor"]]).total_seconds()
+        for event in tree.events("process.replaced")
+    ]
+
+
+@pytest.mark.failure(
+    "any child is killed (SIGKILL), again and again, each time after it has worked",
+    "it is followed at once, in well under a second, however often it is killed",
+)
+def test_who_had_worked_is_followed_at_once_however_often_it_is_killed(
+    project: Project, query: Query
+) -> None:
+    project.write("config/recurring.yml", DAILY)
+    with project.start() as tree:
+        tree.wait_event("supervisor.ready")
+        for turn in range(1, 4):
+            # Who has lived for two seconds has worked.
+            passed(2.2)
+            for kind in KINDS:
+                tree.children(kind)[0].kill()
+            tree.wait_event("process.replaced", 4 * turn)
+
+        assert max(_waits_s(tree)) < 0.5, _waits_s(tree)
+        query("SELECT jobsd.enqueue('trial_jobs.quick', '[1]', wait => '0.3 s')")
+        finished(query, 1, tree.told())
+        assert tree.terminate() < 2
+    assert query("SELECT FROM jobsd.processes") == []
+
+
+@pytest.mark.failure(
+    "a worker dies at each start: a crash loop",
+    "it is tried again after 0.25 s, then twice that, and so on to 30 s, for ever; that costs "
+    "next to nothing, nobody else waits, and it heals by itself",
+)
+def test_a_crash_loop_backs_off_costs_little_and_heals(project: Project, query: Query) -> None:
+    text = (project.root / "trial_jobs.py").read_text(encoding="utf-8")
+    project.write("trial_jobs.py", f"import os\nif os.path.exists('no'): os._exit(9)\n{text}")
+    project.write(
+        "config/queue.yml", "import: [trial_jobs]\ndispatchers: [{}]\nworkers: [{}]\n"
+    )
+    with project.start() as tree:
+        tree.wait_event("supervisor.ready")
+        (project.root / "no").touch()
+        tree.children("worker")[0].kill()
+        tree.wait_event("process.exited", 2)
+        before = psutil.Process(tree.process.pid).cpu_times()
+        tree.children("dispatcher")[0].kill()
+        tree.wait_event("process.exited", 5)
+        after = psutil.Process(tree.process.pid).cpu_times()
+        (project.root / "no").unlink()
+        job_id = enqueue(query, "quick", 1)
+        finished(query, 1, tree.told())
+
+        loop = [event for event in tree.events("process.exited") if event["kind"] == "worker"]
+        waits = [(_at(b) - _at(a)).total_seconds() for a, b in pairwise(loop[1:])]
+        assert [0.4 < waits[0] < 0.8, 0.8 < waits[1] < 1.3] == [True, True], waits
+        assert {event["exit_status"] for event in loop[1:]} == {9}
+        (neighbour,) = (e for e in tree.events("process.replaced") if e["kind"] == "dispatcher")
+        died = next(e for e in tree.events("process.exited") if e["kind"] == "dispatcher")
+        assert (_at(neighbour) - _at(died)).total_seconds() < 0.6
+        assert after.user + after.system - before.user - before.system < 0.3
+        assert query("SELECT id FROM jobsd.jobs WHERE attempts = 1") == [(job_id,)]
+
+
+@pytest.mark.failure(
+    "a job's C code follows a null pointer",
+    "the stacks are in the log, the job has a `ProcessExitError` that names SIGSEGV",
+)
+def test_a_job_that_segfaults_is_told_by_its_signal(project: Project, query: Query) -> None:
+    with project.start() as tree:
+        tree.wait_event("supervisor.ready")
+        job_id = enqueue(query, "segfault")
+
+        replaced = tree.wait_event("process.replaced")
+
+        assert replaced["signal"] == "SIGSEGV"
+        assert any("in segfault" in line for line in tree.lines), tree.told()
+        wait_for(lambda: query(FAILED) == [(job_id, "SIGSEGV", None)], 3, tree.told())
+
+
+@pytest.mark.failure(
+    "the supervisor is killed (SIGKILL)",
+    "all children are gone within a second, and record before that what has ended; another "
+    "supervisor may be started at once, with the same pidfile",
+)
+def test_a_killed_supervisor_can_be_followed_at_once(project: Project, query: Query) -> None:
+    with project.start("--pidfile", "run/pid") as tree:
+        tree.wait_event("supervisor.ready")
+        short = enqueue(query, "mixed", 1, 0.3, "pass")
+        wait_for(lambda: ledger(project), what=tree.told())
+        tree.children()
+
+        tree.process.kill()
+        tree.process.wait()
+
+        assert (project.root / "run/pid").exists()
+        with project.start("--pidfile", "run/pid") as second:
+            second.wait_event("supervisor.ready")
+            assert (project.root / "run/pid").read_text() == f"{second.process.pid}\n"
+            wait_for(lambda: tree.alive() == [], 1, "children outlive their supervisor")
+            finished(query, 1, second.told())
+            enqueue(query, "quick", 2)
+            finished(query, 2, second.told())
+            second.terminate()
+    assert query("SELECT id, outcome, attempts FROM jobsd.jobs ORDER BY id")[0] == (
+        short,
+        "finished",
+        1,
+    )
+
+
+@pytest.mark.failure(
+    "the supervisor is killed while one of its children is stopped (SIGSTOP)",
+    "the tree's monitor kills it: it too is gone within a second",
+)
+def test_a_stopped_child_of_a_killed_supervisor_is_ended_by_the_monitor(
+    project: Project,
+) -> None:
+    with project.start() as tree:
+        tree.wait_event("supervisor.ready")
+        tree.children("worker")[0].suspend()
+        tree.children()
+
+        tree.process.kill()
+
+        wait_for(lambda: tree.alive() == [], 1, "a child outlives its supervisor")
+
+
+@pytest.mark.failure(
+    "supervisor and monitor are killed while a worker is stopped (SIGSTOP)",
+    "the worker ends when it goes on, unless something else kills it (systemd does); what it "
+    "had in hand goes to others after `process_alive_threshold`; it changes nothing any more",
+)
+def test_a_stopped_child_that_nobody_can_end_changes_nothing(
+    project: Project, query: Query
+) -> None:
+    project.write(
+        "config/queue.yml",
+        "import: [trial_jobs]\n"
+        "supervisor: {heartbeat_interval: 0.2, process_alive_threshold: 1}\n",
+    )
+    with project.start() as tree:
+        tree.wait_event("supervisor.ready")
+        job_id = enqueue(query, "mixed", 1, 0.5, "pass")
+        wait_for(lambda: ledger(project), what=tree.told())
+        stopped = psutil.Process(pid_of_worker(query))
+        monitor = tree.children("monitor")[0]
+        stopped.suspend()
+        monitor.kill()
+        tree.process.kill()
+        wait_for(lambda: tree.alive() == [stopped], 1, "others outlive their supervisor")
+
+        with project.start() as second:
+            wait_for(lambda: query(FAILED), what=second.told())
+            stopped.resume()
+            wait_for(lambda: tree.alive() == [], 1, "it does not follow its supervisor")
+            second.terminate()
+
+        assert query("SELECT id, outcome, attempts FROM jobsd.jobs") == [(job_id, None, 1)]
+        errors = "SELECT error ->> 'type' FROM jobsd.failed_executions"
+        assert query(errors) == [("ProcessPrunedError",)]
+
+
+@pytest.mark.failure(
+    "the machine stops dead: every process of the tree is killed at once",
+    "the next supervisor of the machine finds it out from the kernel, within a second: what "
+    "ran has failed, what was merely claimed is ready again",
+)
+def test_when_all_died_at_once_the_next_tree_tells_what_ran(
+    project: Project, query: Query
+) -> None:
+    project.write(
+        "config/queue.yml", "import: [trial_jobs]\nworkers: [{threads: 1, prefetch: 5}]\n"
+    )
+    with project.start() as tree:
+        tree.wait_event("supervisor.ready")
+        ran = enqueue(query, "slow")
+        wait_for(lambda: ledger(project), what=tree.told())
+        everybody = [tree.process.pid, *(child.pid for child in tree.children())]
+        for pid in everybody:
+            os.kill(pid, signal.SIGKILL)
+        waiting = enqueue(query, "quick", 1)
+
+        with project.start() as second:
+            second.wait_event("supervisor.ready")
+            finished(query, 1, second.told())
+            wait_for(lambda: [row[0] for row in query(FAILED)] == [ran], 2, second.told())
+            assert query("SELECT id FROM jobsd.jobs WHERE outcome = 'finished'") == [(waiting,)]

@@ -1,0 +1,142 @@
+"""Who stands still is found out, dumped and replaced; who could not move is not blamed."""
+
+from __future__ import annotations
+
+import os
+import signal
+from typing import TYPE_CHECKING
+
+import pytest
+
+from failures.asking import finished, passed, pid_of_worker
+from system.jobs import enqueue, ledger
+from system.tree import wait_for
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from system.tree import Project
+
+    Query = Callable[[str], list[tuple[object, ...]]]
+
+pytestmark = pytest.mark.system
+
+HANG_S = 5.0
+"""The least that can be configured."""
+CONFIGURATION = f"""
+import: [trial_jobs]
+supervisor: {{hang_timeout: {HANG_S}}}
+dispatchers: [{{}}]
+workers: [{{queues: python}}, {{queues: c}}, {{queues: stopped}}, {{queues: importing}}]
+"""
+FAILED = """
+SELECT j.queue_name, f.error ->> 'type', f.error ->> 'reason' FROM jobsd.failed_executions f
+JOIN jobsd.jobs j ON j.id = f.job_id WHERE j.class_name = 'trial_jobs.slow' ORDER BY 1
+"""
+
+
+def _hold_imports(project: Project) -> None:
+    """Let a module that is imported while there is a file `hold` never come to an end."""
+    text = (project.root / "trial_jobs.py").read_text(encoding="utf-8")
+    project.write(
+        "trial_jobs.py",
+        "import os, time\n"
+        "if os.path.exists('hold'):\n    os.rename('hold', 'held')\n    time.sleep(1000)\n"
+        f"{text}",
+    )
+
+
+@pytest.mark.failure(
+    "a worker's loop hangs in Python, or in a C call that keeps the interpreter's lock",
+    "after `hang_timeout` the stacks of its threads are in the log, it is killed and another "
+    "follows; what it ran has a `ProcessExitError` whose reason is `hung`",
+)
+@pytest.mark.failure(
+    "a worker is stopped (SIGSTOP)",
+    "after `hang_timeout` it is killed at once, for it can dump nothing, and another follows",
+)
+@pytest.mark.failure(
+    "importing the author's modules never comes to an end",
+    "the worker that does not come up is dumped and killed like any that hangs",
+)
+def test_whoever_hangs_is_dumped_and_replaced_and_nobody_else(
+    project: Project, query: Query
+) -> None:
+    project.write("config/queue.yml", CONFIGURATION)
+    _hold_imports(project)
+    with project.start() as tree:
+        tree.wait_event("supervisor.ready")
+        (project.root / "hold").touch()
+        os.kill(pid_of_worker(query, "importing"), signal.SIGKILL)
+        wait_for((project.root / "held").exists, what=tree.told())
+        for queue in ("python", "c", "stopped"):
+            enqueue(query, "slow", queue=queue)
+        wait_for(lambda: len(ledger(project)) == 3, what=tree.told())
+
+        enqueue(query, "stop_the_loop", queue="python")
+        enqueue(query, "hold_the_lock", queue="c")
+        os.kill(pid_of_worker(query, "stopped"), signal.SIGSTOP)
+        tree.wait_event("process.replaced", 5)
+
+        hung = tree.events("process.hung")
+        assert len(hung) == 4
+        assert all(HANG_S <= event["stood_still_s"] < HANG_S + 2 for event in hung)
+        replaced = [
+            each for each in tree.events("process.replaced") if each["reason"] == "hung"
+        ]
+        assert sorted(each["signal"] for each in replaced) == ["SIGABRT"] * 3 + ["SIGKILL"]
+        for frame in ("in stand_still_in_python", "in hold_the_lock", "in <module>"):
+            assert any(frame in line for line in tree.lines), tree.told()
+        wait_for(
+            lambda: (
+                query(FAILED)
+                == [(queue, "ProcessExitError", "hung") for queue in ("c", "python", "stopped")]
+            ),
+            what=tree.told(),
+        )
+        for queue in ("python", "c", "stopped", "importing"):
+            enqueue(query, "quick", 1, queue=queue)
+        finished(query, 4, tree.told())
+
+
+@pytest.mark.failure(
+    "the whole tree is suspended, and the supervisor goes on first",
+    "it sees its own gap and judges nobody; what ran runs on to its end, once",
+)
+@pytest.mark.failure(
+    "the supervisor alone is stopped (SIGSTOP) for a while",
+    "jobs go on meanwhile, and afterwards it judges nobody",
+)
+def test_after_a_standstill_of_the_supervisor_nobody_is_judged(
+    project: Project, query: Query
+) -> None:
+    project.write(
+        "config/queue.yml", f"import: [trial_jobs]\nsupervisor: {{hang_timeout: {HANG_S}}}"
+    )
+    with project.start() as tree:
+        tree.wait_event("supervisor.ready")
+        enqueue(query, "mixed", 1, 1.5, "pass")
+        wait_for(lambda: ledger(project), what=tree.told())
+        before = [child.pid for child in tree.children()]
+        for pid in (tree.process.pid, *before):
+            os.kill(pid, signal.SIGSTOP)
+        passed(HANG_S + 0.5)
+
+        tree.process.send_signal(signal.SIGCONT)
+        tree.wait_event("supervisor.gap")
+        passed(0.3)
+        for pid in before:
+            os.kill(pid, signal.SIGCONT)
+        finished(query, 1, tree.told())
+        assert ledger(project) == ["start 1", "end 1"]
+
+        tree.process.send_signal(signal.SIGSTOP)
+        enqueue(query, "quick", 2)
+        finished(query, 2, tree.told())
+        passed(HANG_S / 2)
+        tree.process.send_signal(signal.SIGCONT)
+        tree.wait_event("supervisor.gap", 2)
+
+        assert tree.terminate() < 2
+        assert tree.events("process.hung") == []
+        assert tree.events("process.replaced") == []

@@ -1,0 +1,144 @@
+"""A log that takes nothing costs its lines, which are counted, and nothing else."""
+
+from __future__ import annotations
+
+import json
+import os
+from typing import TYPE_CHECKING
+
+import pytest
+
+from failures.asking import finished
+from failures.wrapped import free_address, full_disk, metric, wrapped
+from system.jobs import enqueue, enqueue_many
+from system.tree import wait_for
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from system.tree import Project
+
+    Query = Callable[[str], list[tuple[object, ...]]]
+
+pytestmark = pytest.mark.system
+
+DROPPED = "jobsd_log_lines_dropped_total"
+ROWS = "SELECT count(*) FROM jobsd.processes"
+
+
+def _lost(lines: list[str]) -> int:
+    """Return how many lines the log says that it has lost."""
+    events = [json.loads(line) for line in lines if line.startswith("{")]
+    return sum(event["lines"] for event in events if event["event"] == "logs.dropped")
+
+
+@pytest.mark.failure(
+    "the disk on which the log lies is full",
+    "jobs and loops go on; the lines are dropped and counted in "
+    "`jobsd_log_lines_dropped_total`; once there is room again the log tells how many, and "
+    "the lines from then on are whole",
+)
+def test_a_full_disk_for_the_log_costs_lines_and_nothing_else(
+    project: Project, query: Query, tmp_path: Path
+) -> None:
+    bind = free_address()
+    with full_disk(tmp_path / "logs", bytes_left=4096) as folder:
+        log = folder / "log"
+        into_the_log = ["sh", "-c", 'exec "$@" >>logs/log 2>&1', "sh"]
+        with wrapped(project, into_the_log, JOBSD_METRICS_BIND=bind) as tree:
+            wait_for(lambda: query(ROWS) == [(4,)])
+            tree.children("worker")[0].kill()
+            enqueue(query, "say", "x" * 500, 50)
+            finished(query, 1)
+            dropped = wait_for(lambda: metric(bind, DROPPED))
+            assert dropped >= 40
+
+            (folder / "ballast").unlink()
+            full = log.stat().st_size
+            enqueue(query, "say", "there is room")
+            wait_for(lambda: _lost(_whole(log)) >= 40, what=log.read_text(encoding="utf-8"))
+
+            assert tree.terminate() < 2
+            assert tree.process.returncode == 0
+            after = log.read_bytes()[full:].decode().splitlines()
+            assert [line for line in after[1:] if line and not line.startswith("{")] == []
+            assert any("there is room" in line for line in after)
+
+
+def _whole(log: Path) -> list[str]:
+    lines = log.read_text(encoding="utf-8").splitlines()
+    return [line for line in lines if line.startswith("{") and line.endswith("}")]
+
+
+@pytest.mark.failure(
+    "the log goes into a pipe that nobody reads",
+    "a line waits a fifth of a second, those behind it not at all; jobs, deaths and the end of "
+    "the tree go on; the lines are dropped, counted and told",
+)
+def test_a_pipe_that_nobody_reads_costs_lines_and_nothing_else(
+    project: Project, query: Query
+) -> None:
+    bind = free_address()
+    reader, writer = os.pipe()
+    os.set_blocking(reader, False)
+    into_the_pipe = ["sh", "-c", f'exec "$@" >/proc/{os.getpid()}/fd/{writer} 2>&1', "sh"]
+    with wrapped(project, into_the_pipe, JOBSD_METRICS_BIND=bind) as tree:
+        wait_for(lambda: query(ROWS) == [(4,)])
+        tree.children("worker")[0].kill()
+        enqueue(query, "say", "x" * 1000, 200)
+        enqueue_many(query, "quick", [(n,) for n in range(50)])
+        finished(query, 51)
+        wait_for(lambda: metric(bind, DROPPED) > 50)
+
+        read = _read_all(reader)
+        enqueue(query, "say", "somebody reads")
+        wait_for(lambda: "somebody reads" in read.extend(_read_all(reader)).text)
+        wait_for(lambda: _lost(read.extend(_read_all(reader)).text.splitlines()) >= 50)
+
+        assert tree.terminate() < 2
+        assert tree.process.returncode == 0
+    os.close(reader)
+    os.close(writer)
+
+
+@pytest.mark.failure(
+    "whoever read the log has gone (EPIPE)",
+    "the same: nothing stops but the log",
+)
+def test_a_log_whose_reader_has_gone_stops_nobody(project: Project, query: Query) -> None:
+    bind = free_address()
+    reader, writer = os.pipe()
+    into_the_pipe = ["sh", "-c", f'exec "$@" >/proc/{os.getpid()}/fd/{writer} 2>&1', "sh"]
+    with wrapped(project, into_the_pipe, JOBSD_METRICS_BIND=bind) as tree:
+        wait_for(lambda: query(ROWS) == [(4,)])
+        os.close(reader)
+        tree.children("worker")[0].kill()
+        enqueue(query, "say", "into the void", 20)
+        finished(query, 1)
+        wait_for(lambda: metric(bind, DROPPED) >= 20)
+
+        assert tree.terminate() < 2
+        assert tree.process.returncode == 0
+    os.close(writer)
+
+
+class _Read:
+    """What has come out of a pipe so far."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+
+    def extend(self, more: _Read) -> _Read:
+        self.text += more.text
+        return self
+
+
+def _read_all(reader: int) -> _Read:
+    chunks: list[bytes] = []
+    try:
+        while chunk := os.read(reader, 65536):
+            chunks.append(chunk)
+    except BlockingIOError:
+        pass
+    return _Read(b"".join(chunks).decode())

@@ -1,0 +1,179 @@
+"""Storms of signals; what HUP, TTIN and TTOU change, while the tree goes on working."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from typing import TYPE_CHECKING, Self
+
+import psycopg
+import pytest
+
+from failures.asking import finished
+from system.jobs import enqueue, enqueue_many, ledger
+from system.tree import wait_for
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from system.tree import Project
+
+    Query = Callable[[str], list[tuple[object, ...]]]
+
+pytestmark = pytest.mark.system
+
+WORKERS = 3
+STORM = (
+    signal.SIGHUP,
+    signal.SIGUSR1,
+    signal.SIGUSR2,
+    signal.SIGCHLD,
+    signal.SIGTTIN,
+    signal.SIGTTOU,
+)
+SLEEPING = "SELECT count(*) FROM jobsd.sleepers WHERE kind = 'worker'"
+ROWS = "SELECT count(*) FROM jobsd.processes WHERE kind = 'worker'"
+
+UNFINISHED = """
+SELECT count(*) FROM jobsd.jobs WHERE class_name = 'trial_jobs.quick' AND finished_at IS NULL
+"""
+
+
+class Capacity:
+    """Samples how many workers are there to take a job: those that have said they sleep.
+
+    In a tree with nothing to do a worker sleeps from its first look on, until it is told
+    to end and takes its name out of the list together with its row.
+    """
+
+    def __init__(self, url: str) -> None:
+        self.least = 1 << 30
+        self.samples = 0
+        self._url = url
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._sample)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+        self._thread.join()
+
+    def _sample(self) -> None:
+        with psycopg.connect(self._url, autocommit=True) as connection:
+            while not self._over.wait(0.002):
+                ((count,),) = connection.execute(SLEEPING.encode()).fetchall()
+                self.least = min(self.least, count)
+                self.samples += 1
+
+
+@pytest.fixture
+def three_workers(project: Project) -> Project:
+    project.write(
+        "config/queue.yml", f"import: [trial_jobs]\nworkers: [{{processes: {WORKERS}}}]\n"
+    )
+    return project
+
+
+@pytest.mark.failure(
+    "HUP, fifty times in a burst",
+    "one reload: workers are rolled one by one, each successor is up before its predecessor "
+    "is told to end, and at no instant fewer workers than configured wait for jobs",
+)
+def test_a_reload_has_no_moment_without_capacity(three_workers: Project, query: Query) -> None:
+    with three_workers.start() as tree:
+        tree.wait_event("supervisor.ready")
+        wait_for(lambda: query(SLEEPING) == [(WORKERS,)], what=tree.told())
+        before = {child.pid for child in tree.children("worker")}
+
+        with Capacity(three_workers.environ["DATABASE_URL"]) as capacity:
+            for _ in range(50):
+                tree.process.send_signal(signal.SIGHUP)
+            tree.wait_event("supervisor.reloaded")
+
+        assert (capacity.least >= WORKERS - 1, capacity.samples > 50) == (True, True), (
+            f"{capacity.least} workers at the least, of {capacity.samples} samples"
+        )
+        rolled = [e for e in tree.events("process.replaced") if e["kind"] == "worker"]
+        assert [event["reason"] for event in rolled] == ["reload"] * WORKERS
+        assert before.isdisjoint(child.pid for child in tree.children("worker"))
+        assert len(tree.events("supervisor.reloaded")) == 1
+
+
+@pytest.mark.failure(
+    "HUP while jobs come in and run",
+    "no job waits for the reload, none is run twice, none is cut off",
+)
+def test_jobs_go_on_through_a_reload(three_workers: Project, query: Query) -> None:
+    with three_workers.start() as tree:
+        tree.wait_event("supervisor.ready")
+        long_ones = enqueue_many(query, "mixed", [(n, 1, "pass") for n in range(3)])
+        wait_for(lambda: len(ledger(three_workers)) == 3, what=tree.told())
+        tree.process.send_signal(signal.SIGHUP)
+        count = 0
+        while not tree.events("supervisor.reloaded"):
+            enqueue(query, "quick", count)
+            count += 1
+            wait_for(lambda: query(UNFINISHED) == [(0,)], 1, tree.told())
+
+        finished(query, count + len(long_ones), tree.told())
+        assert count > 10
+        assert query("SELECT DISTINCT attempts FROM jobsd.jobs") == [(1,)]
+        assert len(ledger(three_workers)) == count + 2 * len(long_ones)
+
+
+@pytest.mark.failure(
+    "5,000 signals of all kinds in a burst, then 5,000 TERMs",
+    "nobody dies of the first, the second are one stop, exit status 0, nothing is left",
+)
+def test_a_storm_of_signals_is_survived_and_one_of_terms_is_one_stop(
+    three_workers: Project, query: Query
+) -> None:
+    with three_workers.start() as tree:
+        tree.wait_event("supervisor.ready")
+        enqueue(query, "mixed", 1, 0.5, "pass")
+        wait_for(lambda: ledger(three_workers), what=tree.told())
+        for n in range(5000):
+            os.kill(tree.process.pid, STORM[n % len(STORM)])
+        tree.wait_event("supervisor.reloaded")
+        enqueue(query, "quick", 2)
+        finished(query, 2, tree.told())
+        tree.children()
+
+        for _ in range(5000):
+            if tree.process.poll() is None:
+                os.kill(tree.process.pid, signal.SIGTERM)
+        tree.process.wait(10)
+
+        assert tree.process.returncode == 0, tree.told()
+        assert tree.alive() == []
+        assert len(tree.events("supervisor.stopping")) == 1
+        assert tree.events("process.exited") == []
+    assert query("SELECT FROM jobsd.processes") == []
+
+
+@pytest.mark.failure(
+    "TTIN and TTOU, more often than there are workers",
+    "one worker more, one fewer, down to one, which goes on; a job that runs is not cut off",
+)
+def test_ttin_and_ttou_change_the_number_of_workers(project: Project, query: Query) -> None:
+    with project.start(JOBSD_LOG_LEVEL="debug") as tree:
+        tree.wait_event("supervisor.ready")
+        tree.process.send_signal(signal.SIGTTIN)
+        wait_for(lambda: query(ROWS) == [(2,)], what=tree.told())
+        enqueue_many(query, "mixed", [(n, 0.5, "pass") for n in range(6)])
+        wait_for(lambda: len(ledger(project)) == 6, what=tree.told())
+
+        for _ in range(4):
+            heard = len(tree.events("signal.received"))
+            tree.process.send_signal(signal.SIGTTOU)
+            tree.wait_event("signal.received", heard + 1)
+
+        finished(query, 6, tree.told())
+        wait_for(lambda: query(ROWS) == [(1,)], what=tree.told())
+        enqueue(query, "quick", 7)
+        finished(query, 7, tree.told())
+        assert query("SELECT DISTINCT attempts FROM jobsd.jobs") == [(1,)]
