@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 
 import psycopg
 import pytest
@@ -49,6 +50,22 @@ def test_statements_that_go_together_are_all_done_or_none(session: Session) -> N
         session.fetch_together([(insert, {"name": "a"}), (insert, {"name": "a"})])
 
     assert session.fetch(Statement("all", "SELECT queue_name FROM jobsd.pauses")) == []
+
+
+def test_a_pipeline_on_a_connection_that_was_cut_prints_nothing(
+    target: Target, session: Session
+) -> None:
+    cut = Statement("cut", "SELECT pg_terminate_backend(%(pid)s, 5000)")
+    with contextlib.closing(Session(target, "victim")) as victim:
+        pid = victim.connection.info.backend_pid
+        assert session.fetch(cut, {"pid": pid}) == [(True,)]
+
+        with contextlib.suppress(psycopg.OperationalError):
+            victim.fetch_together([(_PING, {})] * 3)
+        assert not victim.connected
+
+    # What nobody has closed the collector closes; what that raises fails this test.
+    gc.collect()
 
 
 def test_a_server_that_is_not_there_is_told_in_one_line_without_the_password() -> None:

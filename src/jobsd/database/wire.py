@@ -51,6 +51,11 @@ class Wire(psycopg.Connection[tuple[Any, ...]]):
         except StopIteration as stop:
             result: T = stop.value
             return result
+        except BaseException:
+            # Else the collector closes it, and prints on several lines what that raises.
+            with contextlib.suppress(psycopg.Error, RuntimeError):
+                gen.close()
+            raise
 
     def _give_up(self) -> None:
         with contextlib.suppress(OSError), socket.socket(fileno=self.pgconn.socket) as wire:
