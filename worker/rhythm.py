@@ -1,9 +1,10 @@
-"""When a worker looks for jobs: at once while there are more, else at growing intervals.
+"""When a worker looks for jobs: at once while there are more, else when it is told of some.
 
-A claim that brought all it asked for says that there are more. After one that came back
-short we look again after 1 ms, 2 ms, … 5 s, unless a notification comes before: this
-finds the job whose commit crossed with our going to sleep. Without notifications the
-polling interval rules.
+A claim that brought all it asked for says that there are more. One that came back short
+says that there are none, and who enqueues one tells us, since our wish to be woken stands
+in the database. Only while that wish is new may somebody have looked for it before, and
+commit after: so we look by ourselves 1 ms later, 2 ms, … 5 s. Later on every 5 s, whoever
+forgets to tell us. Without notifications the polling interval rules.
 """
 
 from __future__ import annotations
@@ -27,19 +28,21 @@ class Rhythm:
 
     def look_now(self) -> None:
         """There is reason to think that jobs are ready."""
-        self.next_look, self._interval_s = 0.0, LOOK_MIN_S
+        self.next_look = 0.0
+
+    def wish_is_new(self) -> None:
+        """Who looked for our wish to be woken a moment ago has not seen it."""
+        self._interval_s = LOOK_MIN_S
 
     def after_full(self) -> None:
         """A claim has brought all it asked for."""
         self.look_now()
         self._full_since = self._full_since or monotonic()
 
-    def after_short(self, *, claimed: bool, listening: bool, again_at: float | None) -> None:
+    def after_short(self, *, listening: bool, again_at: float | None) -> None:
         """A claim came back short; `again_at` is when to look elsewhere, if there is where."""
         now = monotonic()
         self._full_since = None
-        if claimed:
-            self._interval_s = LOOK_MIN_S
         rest_s = self._interval_s if listening else self._polling_interval_s
         self.next_look = now + rest_s if again_at is None else min(again_at, now + LOOK_MAX_S)
         if again_at is None:

@@ -22,12 +22,17 @@ class Sleeper:
         """Take note that the row is of somebody else: we have registered anew."""
         self._told = False
 
-    def tell(self, row_id: int, *, short: bool, saturated: bool) -> None:
-        """Say that we want to be woken, or after a while that we don't."""
-        if self._told and saturated:
+    def sleep(self, row_id: int) -> bool:
+        """Say that we want to be woken; return whether that is new."""
+        if self._told or not self._session.listening:
+            return False
+        parameters = {"id": row_id, "kind": self._kind}
+        self._session.fetch(registry.STATEMENTS["sleep"], parameters)
+        self._told = True
+        return True
+
+    def rise(self, row_id: int) -> None:
+        """Say that we come round by ourselves."""
+        if self._told:
             self._session.fetch(registry.STATEMENTS["rise"], {"id": row_id})
             self._told = False
-        elif not self._told and short and self._session.listening:
-            parameters = {"id": row_id, "kind": self._kind}
-            self._session.fetch(registry.STATEMENTS["sleep"], parameters)
-            self._told = True

@@ -65,7 +65,7 @@ class Worker:
         self._context = context
         self._options = options
         self._selection = Selection(options.queues)
-        self._session = Session(target, f"jobsd {context.name}", listen=True)
+        self._session = Session(target, f"jobsd {context.name}", listen=True, plan_once=True)
         self._pool = Pool(options.threads, context.slot, context.nap.wake, trust_s)
         self._pace = Pace(options.threads, options.prefetch)
         self._ledger = Ledger(context.name, keep=jobs.preserve_finished_jobs)
@@ -143,15 +143,15 @@ class Worker:
         """Do a turn if one is due; return the seconds until the next may be."""
         self._hear()
         self._collect()
-        if monotonic() >= self._settle_at or self._pool.doubts:
-            # The connection stands, so what is missing was taken away by someone.
-            self._tell_lost(self._settle())
-            self._hear()
         limit = self._room()
         if limit or self._is_flush_due() or self._owed.due():
             self._turn(limit)
-            # What came while the statement ran does not make the socket readable any more.
-            self._hear()
+        if self._is_settling_due():
+            # Behind the turn, which a job may wait for. The connection stands, so what is
+            # missing was taken away by someone.
+            self._tell_lost(self._settle())
+        # What came while a statement ran does not make the socket readable any more.
+        self._hear()
         self._context.slot.set_threads(self._pool.busy, self._pool.size)
         return self._rest_s()
 
@@ -192,6 +192,11 @@ class Worker:
         oldest = self._ledger.oldest
         return oldest is None or not self._pool.in_hand or monotonic() - oldest >= FLUSH_S
 
+    def _is_settling_due(self) -> bool:
+        if self._pool.doubts or self._settle_at == 0:
+            return True
+        return self._ledger.open and monotonic() >= self._settle_at
+
     def _turn(self, limit: int) -> None:
         writing = self._ledger.statements()
         sweep = bool(limit) and self._places.begin()
@@ -215,7 +220,7 @@ class Worker:
         self._report.recorded(writing, result.recorded, result.concluded)
         if limit:
             self._remember(result, sweep=sweep)
-            self._set_rhythm(len(result.jobs), limit, sweep=sweep)
+            self._set_rhythm(short=len(result.jobs) < limit, sweep=sweep)
         self._owed.answered(owed, result.promotion.missed)
         result.promotion.tell()
         if result.promotion.promoted:
@@ -240,18 +245,17 @@ class Worker:
         )
         self._places.end(taken, sweep=sweep)
 
-    def _set_rhythm(self, claimed: int, limit: int, *, sweep: bool) -> None:
-        if claimed >= limit:
+    def _set_rhythm(self, *, short: bool, sweep: bool) -> None:
+        if not short:
             self._rhythm.after_full()
-        else:
-            self._places.want_sweep()
-            again_at = None if sweep else self._places.sweep_at
-            listening = self._session.listening
-            self._rhythm.after_short(
-                claimed=claimed > 0, listening=listening, again_at=again_at
-            )
-        saturated = self._rhythm.saturated
-        self._sleeper.tell(self._row_id, short=claimed < limit, saturated=saturated)
+            if self._rhythm.saturated:
+                self._sleeper.rise(self._row_id)
+            return
+        if self._sleeper.sleep(self._row_id):
+            self._rhythm.wish_is_new()
+        self._places.want_sweep()
+        again_at = None if sweep else self._places.sweep_at
+        self._rhythm.after_short(listening=self._session.listening, again_at=again_at)
 
     def _rest_s(self) -> float:
         now = monotonic()

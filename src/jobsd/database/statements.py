@@ -25,6 +25,7 @@ CHANNEL_BYTES_MAX = 63
 """PostgreSQL's limit. The channel has the schema's name in it, quoted, and six bytes more."""
 
 _HEAD = re.compile(r"^-- ([a-z][a-z0-9_]*): ", re.MULTILINE)
+_COMMENT = re.compile(r"^ *--[^\n]*\n", re.MULTILINE)
 _TABLE = re.compile(r"\bjobsd\.(?=[a-z])")
 # Of what begins first the end is looked for: an apostrophe in a comment opens no text.
 _PARTS = re.compile(r"(?P<comment>--[^\n]*)|(?P<text>'(?:[^']|'')*')|(?P<body>\$\$)|[^-'$]+|.")
@@ -49,7 +50,9 @@ class Statement:
 
     def with_(self, other: Statement) -> Statement:
         """Return one statement that does both: ours are its first table expressions."""
-        return Statement(f"{self.name}+{other.name}", f"{self.text},\n{other.text}")
+        # Without the comments: the driver reads longer texts than 4 KiB anew each time.
+        rest = _COMMENT.sub("", other.text)
+        return Statement(f"{self.name}+{other.name}", f"{self.text},\n{rest}")
 
     def after(self, words: str) -> Statement:
         """Return the statement with `words` before it."""

@@ -1,0 +1,86 @@
+"""When a worker looks by itself, and how often it asks the database at all."""
+
+# pyright: reportPrivateUsage=false
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from jobsd.clock import monotonic
+from jobsd.jobs.definition import job
+from jobsd.worker.rhythm import LOOK_MAX_S, LOOK_MIN_S, Rhythm
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from jobsd.database.statements import Statement
+
+    from .conftest import Driven, MakeWorker
+
+    Count = Callable[[str], int]
+
+_ran: list[object] = []
+
+
+@job
+def note_rhythm(value: object) -> None:
+    _ran.append(value)
+
+
+def _rests(rhythm: Rhythm, times: int, *, listening: bool = True) -> list[float]:
+    rests: list[float] = []
+    for _ in range(times):
+        now = monotonic()
+        rhythm.after_short(listening=listening, again_at=None)
+        rests.append(rhythm.next_look - now)
+    return rests
+
+
+def test_while_the_wish_to_be_woken_is_new_looks_come_at_growing_intervals() -> None:
+    rhythm = Rhythm(0.1)
+    rhythm.wish_is_new()
+
+    rests = _rests(rhythm, 14)
+
+    assert rests[:3] == pytest.approx([LOOK_MIN_S, 2 * LOOK_MIN_S, 4 * LOOK_MIN_S], abs=1e-3)
+    assert rests[-1] == pytest.approx(LOOK_MAX_S, abs=1e-3)
+
+
+def test_a_job_that_came_by_notification_brings_no_new_looks() -> None:
+    rhythm = Rhythm(0.1)
+    _rests(rhythm, 14)
+
+    rhythm.look_now()
+
+    assert _rests(rhythm, 1) == pytest.approx([LOOK_MAX_S], abs=1e-3)
+
+
+def test_without_notifications_the_polling_interval_rules() -> None:
+    assert _rests(Rhythm(0.1), 2, listening=False) == pytest.approx([0.1, 0.1], abs=1e-3)
+
+
+def test_a_lone_job_costs_two_statements(
+    make_worker: MakeWorker, count: Count, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    driven = make_worker()
+    driven.until(lambda: _is_asleep(driven))
+    session = driven.worker._session
+    asked: list[Statement] = []
+    fetch = session.fetch
+
+    def note(statement: Statement, parameters: dict[str, object]) -> list[tuple[object, ...]]:
+        asked.append(statement)
+        return fetch(statement, parameters)
+
+    monkeypatch.setattr(session, "fetch", note)
+
+    note_rhythm.enqueue(1)
+    driven.until(lambda: count("jobs WHERE outcome = 'finished'") and _is_asleep(driven))
+
+    assert len(asked) == 2
+
+
+def _is_asleep(driven: Driven) -> bool:
+    return driven.at_rest() and driven.worker._rhythm.next_look - monotonic() > 1
