@@ -9,10 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from jobsd.processes import registry
-from jobsd.processes.board import Board
 from jobsd.processes.slot import FREE, UP
-from jobsd.supervisor.monitor.burial import Burial
-from jobsd.supervisor.monitor.look import Stranger
 from monitored_tree.tree import (
     Tree,
     claim,
@@ -111,26 +108,6 @@ def test_a_process_that_was_asked_to_go_takes_no_attempt_away(
     tree.destroy(worker, monitor, reason=reason)
 
     assert places(session) == {ran: "ready", waited: "ready"}
-
-
-def test_a_claim_that_is_committed_after_the_burial_was_never_started(session: Session) -> None:
-    (job,) = make_jobs(session, 1)
-    board = Board()
-    own, dead = board.slots[:2]
-    dead.take("worker", "worker-late")
-    row_id = registry.register(
-        session, kind="worker", name="worker-late", supervisor_id=0, metadata={}
-    )
-    dead.set_row(row_id)
-    dead.bury(signal.SIGKILL, "signal", 0)
-    burial = Burial(session, own, keep_finished=True)
-    burial.bury(dead)
-
-    claim(session, row_id, [job])
-    stranger = Stranger(row_id, "worker", "worker-late", 1, "here", 0.0, "", "", "", 3)
-
-    assert burial.bury_vanished(stranger)
-    assert places(session) == {job: "ready"}
 
 
 def test_a_job_that_may_crash_again_is_retried(tree: Tree, session: Session) -> None:

@@ -14,7 +14,7 @@ from jobsd.clock import monotonic
 from jobsd.database.statements import channel, quote_identifier
 from jobsd.jobs.burial import Death, bury
 from jobsd.jobs.definition import job
-from jobsd.jobs.owed import WAIT_MAX_S, WAIT_MIN_S, Owed
+from jobsd.jobs.owed import WAIT_MAX_S, WAIT_MIN_S
 from jobsd.jobs.policy import Discard, Retry, Snooze
 
 if TYPE_CHECKING:
@@ -289,26 +289,3 @@ def test_a_burial_asks_for_maintenance_when_a_lock_is_held(
         bury(session, _death(session, running=[ran]))
 
         assert any(heard.payload == "limits" for heard in ear.notifies(timeout=5))
-
-
-def test_keys_are_asked_for_again_at_growing_intervals() -> None:
-    owed = Owed()
-    owed.owe(["a", "b"])
-    waits: list[float] = []
-    for _ in range(8):
-        now = monotonic()
-        owed.answered(["a", "b"], {"b"})
-        owed.owe(["a"])
-        waits.append(round(owed._due_at["b"] - now, 2))
-
-    assert waits == [0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1, 1]
-    assert owed.due() == ["a"]
-
-
-def test_a_key_that_was_got_is_forgotten() -> None:
-    owed = Owed()
-    owed.owe(["a"])
-
-    owed.answered(owed.due(), ())
-
-    assert (owed.due(), owed.next_at) == ([], None)

@@ -14,6 +14,7 @@ from jobsd.database.connection import Session
 from jobsd.jobs.burial import Death, bury
 from jobsd.jobs.current import current_job
 from jobsd.jobs.definition import job
+from jobsd.jobs.policy import Discard
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -55,6 +56,11 @@ def tell() -> None:
 @job
 def fail() -> None:
     raise ValueError("again")
+
+
+@job
+def discard() -> None:
+    raise Discard("no use")
 
 
 @job(max_attempts=5, discard_on=(LookupError,))
@@ -134,3 +140,13 @@ def test_a_job_is_dropped_by_the_class_of_its_exception(
     make_worker().until(lambda: count("jobs WHERE outcome = 'discarded' AND attempts = 1"))
 
     assert (count("failed_executions"), count("scheduled_executions")) == (0, 0)
+
+
+@pytest.mark.behaviour(64)
+def test_a_discarded_job_has_not_failed(make_worker: MakeWorker, count: Count) -> None:
+    discard.enqueue()
+    driven = make_worker()
+
+    driven.until(lambda: count("jobs WHERE outcome = 'discarded' AND finished_at IS NOT NULL"))
+
+    assert (count("failed_executions"), count("attempts"), count("claims")) == (0, 1, 0)

@@ -13,7 +13,7 @@ from jobsd.jobs.client import enqueue, enqueue_many
 from jobsd.jobs.current import current_job
 from jobsd.jobs.definition import job
 from jobsd.jobs.draft import Draft
-from jobsd.jobs.policy import Discard, Retry, Snooze
+from jobsd.jobs.policy import Retry, Snooze
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -103,11 +103,6 @@ class _Unspeakable(Exception):  # noqa: N818
 @job
 def raise_unspeakable() -> None:
     raise _Unspeakable
-
-
-@job
-def discard() -> None:
-    raise Discard("no use")
 
 
 @job
@@ -242,16 +237,6 @@ def test_an_unknown_job_fails_and_the_worker_lives(
     )
     assert kind == "UnknownJobError"
     assert f"did you mean '{__name__}.note'" in message
-
-
-@pytest.mark.behaviour(64)
-def test_a_discarded_job_has_not_failed(make_worker: MakeWorker, count: Count) -> None:
-    discard.enqueue()
-    driven = make_worker()
-
-    driven.until(lambda: count("jobs WHERE outcome = 'discarded' AND finished_at IS NOT NULL"))
-
-    assert (count("failed_executions"), count("attempts"), count("claims")) == (0, 1, 0)
 
 
 def test_a_snoozed_job_waits_and_has_made_no_attempt(
