@@ -48,6 +48,8 @@ if TYPE_CHECKING:
     from .children import ChildSpec, Death
 
 REST_MAX_S = 1.0
+END_S = 5.0
+"""What an end may take beside the drain: the monitor leaves last, then an embedded server."""
 
 
 def _nothing(*_: Any) -> None:  # noqa: ANN401 - takes whatever it is given
@@ -233,7 +235,7 @@ class Supervisor:
         now = monotonic()
         if self._stop is None:
             drain_s = 0.0 if at_once else self._options.shutdown_timeout_s
-            extend_us = int((drain_s + 2 + self._moments.last_s) * 1e6)
+            extend_us = int((drain_s + END_S + self._moments.last_s) * 1e6)
             self._errands.notify(f"STOPPING=1\nEXTEND_TIMEOUT_USEC={extend_us}")
             self._tell("supervisor.stopping", at_once=at_once)
             self._stop = Stop(self._board, self._crew, self._strangers)

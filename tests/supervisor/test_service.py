@@ -67,7 +67,7 @@ def test_systemd_hears_of_start_and_stop(start: Start, receiver: Receiver) -> No
     tree.send(signal.SIGTERM)
 
     receiver.wait("STOPPING=1")
-    assert receiver.heard[-1].splitlines()[1] == "EXTEND_TIMEOUT_USEC=5000000"
+    assert receiver.heard[-1].splitlines()[1] == "EXTEND_TIMEOUT_USEC=8000000"
     receiver.wait("STATUS=stopping")
 
 

@@ -76,11 +76,8 @@ class Limit:
     on_conflict: str = "block"
 
     def __post_init__(self) -> None:
-        if (
-            not isinstance(self.to, int)
-            or isinstance(self.to, bool)
-            or not 1 <= self.to <= TO_MAX
-        ):  # pyright: ignore[reportUnnecessaryIsInstance]
+        # A bool is an int too, but no number that anybody means.
+        if type(self.to) is not int or not 1 <= self.to <= TO_MAX:
             raise Error(f"limits_concurrency: to={self.to!r} is no whole number from 1 on")
         if self.on_conflict not in ON_CONFLICT:
             raise Error(
