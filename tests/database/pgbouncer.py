@@ -59,7 +59,9 @@ def _configure(folder: Path, parts: dict[str, Any], port: int) -> Path:
     settings.write_text(
         f"[databases]\n{parts['dbname']} = {server}\n[pgbouncer]\n"
         f"listen_addr = 127.0.0.1\nlisten_port = {port}\nunix_socket_dir =\n"
-        f"auth_type = any\nauth_file = {folder}/users.txt\npool_mode = transaction\n",
+        f"auth_type = any\nauth_file = {folder}/users.txt\npool_mode = transaction\n"
+        # How long it answers for a server that it could not reach, without trying again.
+        "server_login_retry = 0.2\n",
         encoding="utf-8",
     )
     users = folder / "users.txt"

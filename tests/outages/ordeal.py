@@ -1,0 +1,250 @@
+"""A tree with work of every kind, while the database is ill-treated below it.
+
+An enqueuer outside the tree goes on as a program would, and remembers what was committed.
+At the end each of these jobs must have ended as it was meant to, once; nobody may have
+exited; and the tree must have told the outage once.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections import Counter
+from typing import TYPE_CHECKING, Any
+
+import psycopg
+
+from jobsd.clock import monotonic
+from jobsd.database.connection import OUTAGES
+from system.jobs import ledger
+from system.tree import Project, Tree, wait_for
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+    from pathlib import Path
+
+RECOVERY_S = 3.0
+"""After the database's return: the longest pause is one second, the rest is the machine's."""
+
+JOBS = '''
+"""Jobs of every kind; each writes to a ledger outside the database."""
+import os, time
+from jobsd import constant, current_job, job
+
+def ledger(*words):
+    line = " ".join(map(str, (*words, os.getpid(), time.time()))) + "\\n"
+    fd = os.open(os.environ["LEDGER"], os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+    os.write(fd, line.encode())
+    os.close(fd)
+
+@job
+def plain(n):
+    ledger("ran", n)
+
+@job
+def fails(n):
+    ledger("ran", n)
+    raise ValueError("as it was told")
+
+@job(max_attempts=2, backoff=constant(0.1))
+def retried(n):
+    ledger("ran", n, current_job().attempt)
+    if current_job().attempt == 1:
+        raise ValueError("again")
+
+@job
+def slow(n, seconds):
+    ledger("began", n)
+    time.sleep(seconds)
+    ledger("ran", n)
+
+@job
+def tick():
+    ledger("tick")
+'''
+
+QUEUE = """
+import: [trial_jobs]
+workers: [{{processes: 2, threads: 3, polling_interval: 0.2}}]
+dispatchers: [{{polling_interval: 0.2, concurrency_maintenance_interval: 1}}]
+supervisor: {{heartbeat_interval: 1, process_alive_threshold: 12}}
+database: {database}
+"""
+RECURRING = "tick: {class: trial_jobs.tick, schedule: every second}\n"
+
+_ENQUEUE = """
+SELECT jobsd.enqueue(
+    'trial_jobs.' || %s, to_jsonb(%s::float8[]), priority => 1, wait => %s,
+    max_attempts => %s, concurrency_key => %s, concurrency_limit => 2
+)
+"""
+_KINDS: list[tuple[str, str, list[float], str | None, int, str | None]] = [
+    ("plain", "plain", [], None, 1, None),
+    ("limited", "plain", [], None, 1, "key"),
+    ("scheduled", "plain", [], "0.3 s", 1, None),
+    ("fails", "fails", [], None, 1, None),
+    ("retried", "retried", [], None, 2, None),
+    ("plain", "plain", [], None, 1, None),
+    ("slow", "slow", [0.3], None, 1, "slow"),
+]
+_OUTCOMES = """
+SELECT id, coalesce(outcome, CASE WHEN f.job_id IS NOT NULL THEN 'failed' ELSE 'open' END),
+    attempts
+FROM jobsd.jobs LEFT JOIN jobsd.failed_executions f ON f.job_id = id
+WHERE class_name <> 'trial_jobs.tick'
+"""
+_LEFT = """
+SELECT (SELECT count(*) FROM jobsd.claims), (SELECT count(*) FROM jobsd.concurrency_slots),
+    (SELECT count(*) FROM jobsd.blocked_executions),
+    (SELECT count(*) FROM jobsd.scheduled_executions WHERE scheduled_at < now())
+"""
+_DOUBLE_TICKS = """
+SELECT run_at FROM jobsd.recurring_executions GROUP BY task_key, run_at HAVING count(*) > 1
+"""
+_EXPECTED = {"fails": ("failed", 1), "retried": ("finished", 2)}
+
+
+class Enqueuer:
+    """A program beside the tree: it enqueues one job after the other, whatever happens."""
+
+    def __init__(self, url: str, pause_s: float = 0.02) -> None:
+        self.committed: dict[int, str] = {}
+        """The jobs that are stored for certain, and of which kind they are."""
+        self.doubts = 0
+        """How many may be stored or not: the connection broke while they were."""
+        self._url = url
+        self._pause_s = pause_s
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="enqueuer", daemon=True)
+        self._thread.start()
+
+    def end(self) -> None:
+        """Enqueue no more."""
+        self._over.set()
+        self._thread.join(10)
+
+    def _run(self) -> None:
+        n = 0
+        while not self._over.wait(0.1):
+            with contextlib.suppress(*OUTAGES), connect(self._url) as connection:
+                while not self._over.wait(self._pause_s):
+                    self._enqueue(connection, n)
+                    n += 1
+
+    def _enqueue(self, connection: psycopg.Connection[Any], n: int) -> None:
+        kind, name, arguments, wait, attempts, key = _KINDS[n % len(_KINDS)]
+        self.doubts += 1
+        (job_id,) = connection.execute(
+            _ENQUEUE, (name, [float(n), *arguments], wait, attempts, key)
+        ).fetchone() or (0,)
+        self.doubts -= 1
+        self.committed[job_id] = kind
+
+
+class Ordeal:
+    """One tree, its project, and the enqueuer beside it."""
+
+    def __init__(self, project: Project, tree: Tree, url: str) -> None:
+        self.project = project
+        self.tree = tree
+        self.url = url
+        self.before: set[int] = set()
+        self.enqueuer: Enqueuer | None = None
+
+    def begin(self) -> Enqueuer:
+        """Wait until all is up and work goes round; then say who must live on."""
+        self.tree.wait_event("supervisor.ready")
+        self.enqueuer = Enqueuer(self.url)
+        wait_for(lambda: len(ledger(self.project)) > 20, what=self.tree.told())
+        self.before = {child.pid for child in self.tree.children()}
+        return self.enqueuer
+
+    def query(self, text: str) -> list[tuple[Any, ...]]:
+        """Ask the database."""
+        with connect(self.url) as connection:
+            return connection.execute(text.encode()).fetchall()
+
+    def recovered(self, back_at: float) -> float:
+        """Wait until a job runs that is enqueued now; return seconds since the return."""
+        with connect(self.url) as connection:
+            connection.execute(_ENQUEUE, ("plain", [-round(back_at, 3)], None, 1, None))
+        wait_for(lambda: f"ran {-round(back_at, 3)}" in self._ledger(), what=self.tree.told())
+        took_s = monotonic() - back_at
+        print(f"recovered within {took_s:.2f} s")
+        return took_s
+
+    def check(self, *, lost: int | None = 1) -> None:
+        """Let all work come to its end, and see that none is lost, double, or untrue.
+
+        With `lost` so many outages were told; None is for those that come as they like.
+        """
+        assert self.enqueuer is not None
+        self.enqueuer.end()
+        wait_for(lambda: self._open() == 0, 30, self.tree.told())
+        outcomes = {job: (outcome, n) for job, outcome, n in self.query(_OUTCOMES)}
+        untrue = {
+            job: (kind, outcomes.get(job))
+            for job, kind in self.enqueuer.committed.items()
+            if outcomes.get(job) != _EXPECTED.get(kind, ("finished", 1))
+        }
+        assert untrue == {}
+        assert len(outcomes) <= len(self.enqueuer.committed) + self.enqueuer.doubts + 1
+        wait_for(lambda: self.query(_LEFT) == [(0, 0, 0, 0)], what=str(self.query(_LEFT)))
+        assert [line for line, n in Counter(self._runs()).items() if n > 1] == []
+        assert self.query(_DOUBLE_TICKS) == []
+        self._check_told(lost)
+
+    def _open(self) -> int:
+        with contextlib.suppress(psycopg.OperationalError):
+            return sum(outcome == "open" for _, outcome, _ in self.query(_OUTCOMES))
+        return -1
+
+    def _runs(self) -> list[str]:
+        return [line for line in self._ledger() if line.startswith("ran")]
+
+    def _ledger(self) -> list[str]:
+        return ledger(self.project)
+
+    def _check_told(self, lost: int | None) -> None:
+        tree = self.tree
+        assert {child.pid for child in tree.children()} == self.before
+        for event in ("process.exited", "process.replaced", "process.hung", "claims.lost"):
+            assert tree.events(event) == []
+        begun = len(tree.events("database.lost")) + len(tree.events("database.waiting"))
+        wait_for(lambda: len(tree.events("database.back")) == begun, 5, tree.told())
+        if lost is not None:
+            assert begun == lost, [event["error"] for event in tree.events("database.lost")]
+
+
+def passes(seconds: float) -> None:
+    """Let time pass, where its passing is what is to be survived."""
+    threading.Event().wait(seconds)
+
+
+def connect(url: str) -> psycopg.Connection[Any]:
+    """Connect as a program would that waits a few seconds at most."""
+    return psycopg.connect(
+        url,
+        autocommit=True,
+        connect_timeout=2,
+        prepare_threshold=None,
+        application_name="test",
+    )
+
+
+@contextlib.contextmanager
+def ordeal(
+    root: Path, url: str, *, database: str = "{}", direct_url: str = "", **environ: str
+) -> Generator[Ordeal]:
+    """A tree on this database; `direct_url` is for those who look on, past a pooler."""
+    project = Project(root, url, LEDGER=str(root / "ledger"), **environ)
+    project.write("trial_jobs.py", JOBS)
+    project.write("config/queue.yml", QUEUE.format(database=database))
+    project.write("config/recurring.yml", RECURRING)
+    with project.start() as tree:
+        made = Ordeal(project, tree, direct_url or url)
+        try:
+            yield made
+        finally:
+            if made.enqueuer is not None:
+                made.enqueuer.end()

@@ -1,0 +1,75 @@
+"""The database's disk runs full, and there is room again."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+from typing import TYPE_CHECKING
+
+import psycopg
+import pytest
+
+from outages.cluster import Cluster, place, returned
+from outages.ordeal import RECOVERY_S, ordeal
+from system.tree import wait_for
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+    from pathlib import Path
+
+pytestmark = pytest.mark.system
+
+_SIZE = "120m"
+
+
+@contextlib.contextmanager
+def _on_a_small_disk() -> Generator[Cluster]:
+    with place() as made:
+        owner = f"uid={made.account.uid},gid={made.account.gid},mode=755"
+        mount = ("mount", "-t", "tmpfs", "-o", f"size={_SIZE},{owner}", "tmpfs", made.folder)
+        if os.geteuid() or subprocess.run(mount, check=False, capture_output=True).returncode:
+            pytest.skip("needs root, and the right to mount")
+        try:
+            made.make()
+            yield made
+        finally:
+            made.stop(signal.SIGQUIT)
+            subprocess.run(("umount", made.folder), check=True)
+
+
+def _fill(path: Path) -> None:
+    with contextlib.suppress(OSError), path.open("wb", buffering=0) as file:
+        while True:
+            file.write(bytes(1 << 16))
+
+
+def _write_until_it_ends(disk: Cluster) -> None:
+    """Write what fills no table, until the database's log needs more room, too."""
+    with contextlib.suppress(psycopg.OperationalError), disk.connect() as connection:
+        while True:
+            connection.execute("SELECT pg_logical_emit_message(false, '', repeat('x', 500000))")
+
+
+@pytest.mark.failure(
+    "The database's disk is full: it refuses to write (53100), then it ends with a PANIC.",
+    "An outage, however the database puts it; once there is room, nothing is lost.",
+)
+def test_a_full_disk_is_an_outage_that_ends_when_there_is_room(tmp_path: Path) -> None:
+    with _on_a_small_disk() as disk:
+        disk.start()
+        with ordeal(tmp_path, disk.url) as tree:
+            tree.begin()
+            ballast = disk.folder / "ballast"
+
+            _fill(ballast)
+            _write_until_it_ends(disk)
+            wait_for(lambda: tree.tree.events("database.lost"), what=disk.told())
+            ballast.unlink()
+            if not disk.runs:
+                disk.stop()
+                disk.start()
+
+            assert tree.recovered(returned(disk, disk.url)) < RECOVERY_S
+            tree.check(lost=None)

@@ -1,0 +1,83 @@
+"""The primary dies, and its standby takes over."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+from typing import TYPE_CHECKING
+
+import psycopg
+import pytest
+
+from outages.cluster import Cluster, cluster, place, returned
+from outages.ordeal import RECOVERY_S, ordeal
+from system.tree import wait_for
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+    from pathlib import Path
+
+pytestmark = pytest.mark.system
+
+_STREAMING = "SELECT count(*) FROM pg_stat_replication WHERE sync_state = 'sync'"
+
+
+@contextlib.contextmanager
+def _pair() -> Generator[tuple[Cluster, Cluster]]:
+    """A primary, and a standby without which it commits nothing."""
+    with cluster() as primary, place() as standby:
+        primary.start()
+        standby.copy(primary)
+        standby.start(answers=False)
+        primary.stop()
+        primary.start(synchronous_standby_names="*", answers=False)
+        wait_for(lambda: _streams(primary), what=standby.told())
+        yield primary, standby
+
+
+def _streams(primary: Cluster) -> bool:
+    with contextlib.suppress(psycopg.OperationalError), primary.connect() as connection:
+        return connection.execute(_STREAMING.encode()).fetchone() == (1,)
+    return False
+
+
+@pytest.mark.failure(
+    "The primary is killed and its streaming standby promoted; the URL names both hosts"
+    " (`target_session_attrs=read-write`).",
+    "An outage until the promotion; what was committed is there, and all goes on.",
+)
+def test_a_promoted_standby_is_found_and_has_all_that_was_committed(tmp_path: Path) -> None:
+    with _pair() as (primary, standby):
+        hosts = f"127.0.0.1:{primary.port},127.0.0.1:{standby.port}"
+        url = f"postgresql://jobsd@{hosts}/postgres?target_session_attrs=read-write"
+        with ordeal(tmp_path, url) as tree:
+            tree.begin()
+
+            primary.stop(signal.SIGKILL)
+            tree.tree.wait_event("database.lost")
+            standby.promote()
+
+            assert tree.recovered(returned(standby, url)) < RECOVERY_S
+            tree.check()
+
+
+@pytest.mark.failure(
+    "The URL leads to a standby: the database answers, but only reads.",
+    "An outage: the tree waits until the standby is promoted.",
+)
+def test_a_standby_is_waited_for_until_it_is_promoted(tmp_path: Path) -> None:
+    with cluster() as standby:
+        (standby.data / "standby.signal").touch()
+        # No fewer than the cluster was made with: else it would not begin to replay.
+        standby.start(answers=False, max_connections="100")
+        wait_for(lambda: standby.answers(writes=False), what=standby.told())
+        with ordeal(tmp_path, standby.url) as tree:
+            waiting = tree.tree.wait_event("database.waiting")
+            assert "read-only transaction" in str(waiting["error"])
+
+            standby.promote()
+            back_at = returned(standby, standby.url)
+
+            tree.begin()
+            assert tree.recovered(back_at) < RECOVERY_S
+            tree.check()

@@ -1,0 +1,133 @@
+"""The database is there and does not answer, or answers that it has no room."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import TYPE_CHECKING
+
+import psycopg
+import pytest
+from psycopg import conninfo
+
+from jobsd.clock import monotonic
+from outages.ordeal import RECOVERY_S, Ordeal, connect, ordeal, passes
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+    from pathlib import Path
+
+    from outages.cluster import Cluster
+
+pytestmark = pytest.mark.system
+
+_TERMINATE = """
+SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
+WHERE datname = current_database() AND application_name LIKE 'jobsd %'
+"""
+
+
+@pytest.mark.failure(
+    "All processes of the database are stopped (SIGSTOP) for eight seconds; half a minute,"
+    " in a long test.",
+    "Each wait for it ends by a deadline of ours; the supervisor goes on; nobody is killed.",
+)
+@pytest.mark.parametrize(
+    "seconds",
+    [
+        pytest.param(3, id="seconds"),
+        pytest.param(25, id="longer-than-any-statement", marks=pytest.mark.long),
+    ],
+)
+def test_a_database_that_answers_nothing_holds_up_nobody_for_ever(
+    running: Cluster, url: str, tmp_path: Path, seconds: float
+) -> None:
+    with ordeal(tmp_path, url) as tree:
+        tree.begin()
+
+        running.freeze()
+        tree.tree.wait_event("database.lost")
+        passes(seconds)
+        running.thaw()
+        back_at = monotonic()
+
+        assert tree.recovered(back_at) < RECOVERY_S
+        tree.check()
+        assert tree.tree.events("supervisor.gap") == []
+
+
+@pytest.mark.failure(
+    "All connections of the database are taken (`max_connections`), and ours were cut.",
+    "An outage like any other: waited out, and told once at each end.",
+)
+def test_connections_that_are_not_to_be_had_are_waited_for(
+    running: Cluster, url: str, tmp_path: Path
+) -> None:
+    with ordeal(tmp_path, url) as tree:
+        tree.begin()
+
+        with _no_room(running, tree):
+            tree.tree.wait_event("database.lost")
+            passes(1)
+        back_at = monotonic()
+
+        assert tree.recovered(back_at) < RECOVERY_S
+        tree.check()
+        (lost,) = tree.tree.events("database.lost")
+        assert "too many clients" in str(lost["error"])
+
+
+@contextlib.contextmanager
+def _no_room(running: Cluster, tree: Ordeal) -> Generator[None]:
+    """Take every connection that there is, also those of the tree."""
+    taken: list[psycopg.Connection[tuple[object, ...]]] = []
+
+    def fill() -> None:
+        with contextlib.suppress(psycopg.OperationalError):
+            while True:
+                taken.append(running.connect())
+
+    fill()
+    try:
+        while not tree.tree.events("database.lost"):
+            taken[0].execute(
+                _TERMINATE.replace("current_database()", f"'{_name(tree)}'").encode()
+            )
+            fill()
+        yield
+    finally:
+        for each in taken:
+            each.close()
+
+
+def _name(tree: Ordeal) -> str:
+    return str(conninfo.conninfo_to_dict(tree.url)["dbname"])
+
+
+@pytest.mark.failure(
+    "Connections of the tree are terminated at random; for a minute, in a long test.",
+    "Each is made anew at once, without a warning; nothing is lost, nothing is run twice.",
+)
+@pytest.mark.parametrize(
+    "seconds",
+    [
+        pytest.param(5, id="seconds"),
+        pytest.param(60, id="minute", marks=[pytest.mark.long, pytest.mark.timeout(180)]),
+    ],
+)
+def test_connections_that_are_terminated_at_random_are_made_anew(
+    url: str, tmp_path: Path, seconds: float
+) -> None:
+    one = _TERMINATE + " AND random() < 0.3"
+    with ordeal(tmp_path, url) as tree, connect(url) as connection:
+        tree.begin()
+
+        began, cut = monotonic(), 0
+        while monotonic() - began < seconds:
+            cut += connection.execute(one.encode()).fetchone()[0]  # type: ignore[index]
+            passes(0.2)
+        back_at = monotonic()
+
+        assert tree.recovered(back_at) < RECOVERY_S
+        tree.check(lost=None)
+        assert cut > seconds
+        assert len(tree.tree.events("database.reconnected")) > cut / 3

@@ -1,0 +1,86 @@
+"""The database is gone, in every way, for a moment or for minutes."""
+
+from __future__ import annotations
+
+import signal
+from typing import TYPE_CHECKING
+
+import pytest
+
+from outages.cluster import Cluster, returned
+from outages.ordeal import RECOVERY_S, ordeal, passes
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+pytestmark = pytest.mark.system
+
+
+@pytest.mark.failure(
+    "The database is restarted in order, or crashes (SIGKILL of all of its processes).",
+    "Nobody exits; the tree warns once at each end; what ran is recorded once, afterwards.",
+)
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
+def test_a_database_that_is_restarted_costs_only_the_time_it_takes(
+    running: Cluster, url: str, tmp_path: Path, number: signal.Signals
+) -> None:
+    with ordeal(tmp_path, url) as tree:
+        tree.begin()
+
+        running.stop(number)
+        tree.tree.wait_event("database.lost")
+        running.start()
+
+        assert tree.recovered(returned(running, url)) < RECOVERY_S
+        tree.check()
+
+
+@pytest.mark.failure(
+    "There is no database when the tree starts.",
+    "It is ready and waits: one warning; it makes the tables once the database comes.",
+)
+def test_a_database_that_is_not_there_at_boot_is_waited_for(
+    running: Cluster, url: str, tmp_path: Path
+) -> None:
+    running.stop()
+    with ordeal(tmp_path, url) as tree:
+        tree.tree.wait_event("supervisor.ready")
+        passes(2)
+
+        running.start()
+        back_at = returned(running, url)
+
+        tree.tree.wait_event("database.migrated")
+        tree.begin()
+        assert tree.recovered(back_at) < RECOVERY_S + 3
+        tree.check()
+        assert len(tree.tree.events("database.waiting")) == 1
+
+
+@pytest.mark.failure(
+    "The database is away for four seconds; for five minutes, in a long test.",
+    "Nobody exits and nobody says another word; back it is found within a second or two.",
+)
+@pytest.mark.parametrize(
+    "seconds",
+    [
+        pytest.param(4, id="seconds"),
+        pytest.param(300, id="minutes", marks=[pytest.mark.long, pytest.mark.timeout(420)]),
+    ],
+)
+def test_a_database_that_stays_away_is_waited_for_without_a_word(
+    running: Cluster, url: str, tmp_path: Path, seconds: float
+) -> None:
+    with ordeal(tmp_path, url) as tree:
+        tree.begin()
+        running.stop()
+        tree.tree.wait_event("database.lost")
+        told = len(tree.tree.lines)
+
+        passes(seconds)
+        more = len(tree.tree.lines) - told
+        running.start()
+
+        assert tree.recovered(returned(running, url)) < RECOVERY_S
+        tree.check()
+        assert more == 0
