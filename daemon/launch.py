@@ -23,6 +23,7 @@ from jobsd.processes.registry import new_name
 from jobsd.supervisor.supervisor import Errands, Supervisor
 
 from .assembly import Assembly, hook_line
+from .container import hear_the_end
 from .exits import DONE
 from .listener import listen
 from .once import in_child
@@ -53,6 +54,7 @@ def launch(options: Options, environ: Mapping[str, str], read: Callable[[], Opti
     Raises:
         Error: saying why nothing was started.
     """
+    hear_the_end()
     os.chdir(options.root)
     found = database(options, environ, _report)
     board = Board()

@@ -1,0 +1,27 @@
+"""As process 1 of a container: a signal without a handler never reaches it.
+
+The kernel keeps it back, TERM too, so a container that is stopped while the tree still
+starts would wait for its engine's patience to end. Elsewhere the default action is right.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from typing import TYPE_CHECKING, NoReturn
+
+if TYPE_CHECKING:
+    from types import FrameType
+
+
+def hear_the_end() -> None:
+    """Let TERM and QUIT end the start, until the supervisor hears them itself."""
+    if os.getpid() == 1:
+        for number in (signal.SIGTERM, signal.SIGQUIT):
+            signal.signal(number, _end)
+
+
+def _end(number: int, frame: FrameType | None) -> NoReturn:
+    del frame
+    sys.exit(128 + number)

@@ -1,0 +1,123 @@
+"""The start: interrupted at any moment, without room for its pidfile, with an old one."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import psutil
+import pytest
+
+from failures.asking import passed
+from failures.wrapped import full_disk
+from jobsd.clock import monotonic
+from system.tree import wait_for
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from system.tree import Project, Tree
+
+    Query = Callable[[str], list[tuple[object, ...]]]
+
+pytestmark = pytest.mark.system
+
+
+def _of_folder(folder: Path) -> set[int]:
+    """Return the processes whose working directory is the project's: all that we started."""
+    found: set[int] = set()
+    for entry in Path("/proc").iterdir():
+        with contextlib.suppress(OSError, ValueError):
+            if (entry / "cwd").readlink() == folder:
+                found.add(int(entry.name))
+    return {pid for pid in found if psutil.pid_exists(pid) and not _is_zombie(pid)}
+
+
+def _is_zombie(pid: int) -> bool:
+    try:
+        return psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
+
+
+def _ends(project: Project, query: Query, tree: Tree) -> int:
+    """Tell the tree to end; return its status, once nobody of it is left."""
+    assert tree.terminate() < 3
+    wait_for(lambda: not _of_folder(project.root), 1, f"{_of_folder(project.root)} are left")
+    assert query("SELECT kind FROM jobsd.processes") == []
+    return tree.process.returncode
+
+
+@pytest.mark.failure(
+    "TERM at any moment of the start",
+    "the start ends, with status 0 or by the signal; no child and no row is left behind",
+)
+def test_a_term_at_any_moment_of_the_start_leaves_nobody(
+    project: Project, query: Query
+) -> None:
+    began = monotonic()
+    with project.start() as tree:
+        tree.wait_event("supervisor.ready")
+        whole_s = monotonic() - began
+        statuses = {_ends(project, query, tree)}
+    for step in range(13):
+        with project.start() as tree:
+            passed(whole_s * step / 10)
+            statuses.add(_ends(project, query, tree))
+
+    assert statuses == {0, -signal.SIGTERM}
+
+
+@pytest.mark.failure(
+    "TERM while children are forked, one by one",
+    "those that are there end, the others are not begun; nobody and no row is left behind",
+)
+@pytest.mark.parametrize("started", [1, 3, 6])
+def test_a_term_while_children_boot_leaves_nobody(
+    project: Project, query: Query, started: int
+) -> None:
+    project.write("config/queue.yml", "import: [trial_jobs]\nworkers: [{processes: 6}]\n")
+    with project.start() as tree:
+        wait_for(
+            lambda: len(tree.children("worker")) >= started or tree.events("supervisor.ready")
+        )
+
+        assert _ends(project, query, tree) == 0
+        assert tree.events("process.exited") == []
+
+
+@pytest.mark.failure(
+    "the disk of the pidfile is full",
+    "the tree starts all the same: the lock needs no room; a second start is refused with 75",
+)
+def test_a_full_disk_keeps_no_tree_from_starting(project: Project) -> None:
+    with (
+        full_disk(project.root / "run", bytes_left=0) as folder,
+        project.start("--pidfile", "run/pid") as tree,
+    ):
+        tree.wait_event("supervisor.ready")
+        assert (folder / "pid").read_bytes() == b""
+
+        second = project.run("start", "--pidfile", "run/pid")
+
+        assert second.returncode == 75
+        assert "another process is running" in second.stderr
+        assert tree.terminate() < 2
+        assert tree.process.returncode == 0
+
+
+@pytest.mark.failure(
+    "the pidfile of a killed tree names a process that lives: its number was given again",
+    "the number is not believed, only the lock: the tree starts and writes its own",
+)
+def test_a_pidfile_that_names_a_living_process_is_taken_over(project: Project) -> None:
+    path = project.write("run/pid", f"{os.getpid()}\n")
+    with project.start("--pidfile", "run/pid") as tree:
+        tree.wait_event("supervisor.ready")
+
+        assert path.read_text(encoding="ascii") == f"{tree.process.pid}\n"
+        assert tree.terminate() < 2
+    assert not path.exists()

@@ -1,0 +1,110 @@
+"""As process 1 of a container: whatever loses its parent there comes to the supervisor."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import psutil
+import pytest
+
+from failures.asking import finished
+from failures.wrapped import needs, only_child, wrapped
+from system.jobs import enqueue, enqueue_many
+from system.tree import wait_for
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from system.tree import Project
+
+    Query = Callable[[str], list[tuple[object, ...]]]
+
+pytestmark = pytest.mark.system
+
+ORPHANS = 20
+
+
+@pytest.fixture
+def container() -> list[str]:
+    """What starts a program as process 1 of a namespace of its own, with its own /proc."""
+    return needs("unshare", "--pid", "--fork", "--kill-child", "--mount-proc")
+
+
+def _zombies(pid: int) -> list[psutil.Process]:
+    children = psutil.Process(pid).children(recursive=True)
+    return [child for child in children if child.status() == psutil.STATUS_ZOMBIE]
+
+
+@pytest.mark.failure(
+    "the tree is process 1 of a container, and its jobs leave orphans behind that end",
+    "all are reaped, no zombie stays; TERM ends the tree in order, and the container with it",
+)
+def test_as_process_1_a_tree_reaps_strangers_and_ends_in_order(
+    project: Project, query: Query, container: list[str]
+) -> None:
+    with wrapped(project, container, JOBSD_LOG_LEVEL="debug") as tree:
+        started = tree.wait_event("supervisor.ready")
+        assert started["pid"] == 1
+        init = only_child(tree.process.pid)
+        enqueue_many(query, "orphan", [(0.2,)] * ORPHANS)
+        finished(query, ORPHANS, tree.told())
+        # Others enter the container from outside, and are nobody's children in it.
+        into = ["nsenter", "--target", str(init), "--pid", "--mount"]
+        subprocess.run([*into, "sh", "-c", "sleep 0.1 & sleep 0.2 &"], check=True)
+
+        wait_for(lambda: len(tree.events("process.reaped")) >= ORPHANS, what=tree.told())
+        wait_for(lambda: not _zombies(init), 2, "zombies stay")
+        tree.children("worker")[0].kill()
+        tree.wait_event("process.replaced")
+        enqueue(query, "quick", 1)
+        finished(query, ORPHANS + 1, tree.told())
+        tree.children()
+        os.kill(init, signal.SIGTERM)
+        assert tree.process.wait(5) == 0, tree.told()
+
+        assert tree.events("supervisor.stopped")[0]["exit_status"] == 0
+        assert tree.alive() == []
+    assert query("SELECT FROM jobsd.processes") == []
+
+
+@pytest.mark.failure(
+    "the container is stopped (TERM to process 1) while the tree still starts",
+    "it ends at once, though the kernel keeps from process 1 each signal it has no handler for",
+)
+def test_as_process_1_a_tree_that_still_starts_hears_term(
+    project: Project, container: list[str]
+) -> None:
+    project.write(
+        "trial_jobs.py", "import time\nopen('importing', 'w').close()\ntime.sleep(60)\n"
+    )
+    with wrapped(project, container) as tree:
+        wait_for((project.root / "importing").exists, what=tree.told())
+        init = only_child(tree.process.pid)
+        tree.children()
+
+        os.kill(init, signal.SIGTERM)
+
+        assert tree.process.wait(2) == 128 + signal.SIGTERM
+        wait_for(lambda: tree.alive() == [], 1)
+
+
+@pytest.mark.failure(
+    "a job has left a process running that lost its parent, and the tree ends",
+    "what is in the tree's session ends with it; a server with a session of its own lives on",
+)
+def test_what_jobs_have_left_running_ends_with_the_tree(project: Project, query: Query) -> None:
+    with project.start() as tree:
+        tree.wait_event("supervisor.ready")
+        enqueue(query, "orphan", 300)
+        finished(query, 1, tree.told())
+        text = (project.root / "ledger").read_text(encoding="utf-8")
+        left = int(text.split()[1])
+        wait_for(lambda: psutil.Process(left).ppid() == tree.process.pid, what=tree.told())
+
+        assert tree.terminate() < 2
+
+        assert not Path(f"/proc/{left}").exists()
