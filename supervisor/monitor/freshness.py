@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from typing import TYPE_CHECKING, Generic, TypeVar
 
@@ -57,8 +58,11 @@ class Fresh(Generic[T]):
     def _begin(self) -> None:
         if self._is_reading or monotonic() - self._tried_at < RETRY_S:
             return
-        self._is_reading, self._tried_at = True, monotonic()
-        threading.Thread(target=self._refresh, name="reader", daemon=True).start()
+        self._tried_at = monotonic()
+        # Where no thread is to be had there will be one later.
+        with contextlib.suppress(RuntimeError):
+            threading.Thread(target=self._refresh, name="reader", daemon=True).start()
+            self._is_reading = True
 
     def _refresh(self) -> None:
         start = monotonic()
