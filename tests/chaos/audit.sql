@@ -1,0 +1,91 @@
+-- What a chaos run has PostgreSQL itself write down, in the transactions that it judges.
+CREATE SCHEMA chaos;
+
+-- What a program would store together with a job.
+CREATE TABLE chaos.orders (n bigint PRIMARY KEY);
+
+CREATE TABLE chaos.outcomes (
+    turn bigint GENERATED ALWAYS AS IDENTITY,
+    at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    xact xid8 NOT NULL DEFAULT pg_current_xact_id(),
+    said_by text NOT NULL DEFAULT current_setting('application_name'),
+    job_id bigint NOT NULL,
+    attempts_before integer NOT NULL,
+    attempts integer NOT NULL,
+    outcome_before text,
+    outcome text
+);
+
+CREATE TABLE chaos.claims (
+    turn bigint GENERATED ALWAYS AS IDENTITY,
+    at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    xact xid8 NOT NULL DEFAULT pg_current_xact_id(),
+    said_by text NOT NULL DEFAULT current_setting('application_name'),
+    made boolean NOT NULL,
+    claim_id bigint NOT NULL,
+    process_id bigint NOT NULL,
+    job_ids bigint[] NOT NULL
+);
+
+CREATE TABLE chaos.processes (
+    id bigint PRIMARY KEY,
+    name text NOT NULL,
+    pid integer NOT NULL
+);
+
+CREATE FUNCTION chaos.note_outcome() RETURNS trigger
+LANGUAGE plpgsql
+AS $$
+BEGIN
+    INSERT INTO chaos.outcomes (job_id, attempts_before, attempts, outcome_before, outcome)
+    VALUES (OLD.id, OLD.attempts, NEW.attempts, OLD.outcome, NEW.outcome);
+    RETURN NULL;
+END
+$$;
+
+CREATE TRIGGER chaos_outcome
+AFTER UPDATE ON jobsd.jobs
+FOR EACH ROW
+WHEN (OLD.attempts <> NEW.attempts OR OLD.outcome IS DISTINCT FROM NEW.outcome)
+EXECUTE FUNCTION chaos.note_outcome();
+
+CREATE FUNCTION chaos.note_claim() RETURNS trigger
+LANGUAGE plpgsql
+AS $$
+BEGIN
+    IF TG_OP = 'INSERT' THEN
+        INSERT INTO chaos.claims (made, claim_id, process_id, job_ids)
+        VALUES (true, NEW.id, NEW.process_id, NEW.job_ids);
+    ELSIF TG_OP = 'DELETE' THEN
+        INSERT INTO chaos.claims (made, claim_id, process_id, job_ids)
+        VALUES (false, OLD.id, OLD.process_id, OLD.job_ids);
+    ELSE
+        INSERT INTO chaos.claims (made, claim_id, process_id, job_ids)
+        VALUES (
+            false, OLD.id, OLD.process_id,
+            ARRAY(
+                SELECT id FROM unnest(OLD.job_ids) AS id
+                WHERE id <> ALL (NEW.job_ids)
+            )
+        );
+    END IF;
+    RETURN NULL;
+END
+$$;
+
+CREATE TRIGGER chaos_claim
+AFTER INSERT OR UPDATE OR DELETE ON jobsd.claims
+FOR EACH ROW EXECUTE FUNCTION chaos.note_claim();
+
+CREATE FUNCTION chaos.note_process() RETURNS trigger
+LANGUAGE plpgsql
+AS $$
+BEGIN
+    INSERT INTO chaos.processes (id, name, pid) VALUES (NEW.id, NEW.name, NEW.pid);
+    RETURN NULL;
+END
+$$;
+
+CREATE TRIGGER chaos_process
+AFTER INSERT ON jobsd.processes
+FOR EACH ROW EXECUTE FUNCTION chaos.note_process();

@@ -1,0 +1,83 @@
+"""Looks at the tables during the whole run for what must not be at any moment."""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import psycopg
+
+if TYPE_CHECKING:
+    from chaos.grounds import Database
+
+# One statement, so one snapshot: each job is in one place, a slot is there for each limited
+# job that is ready or claimed and for no other, and no key has more slots than its limit.
+LOOK = """
+WITH place AS (
+    SELECT job_id FROM jobsd.ready_executions
+    UNION ALL SELECT job_id FROM jobsd.scheduled_executions
+    UNION ALL SELECT job_id FROM jobsd.blocked_executions
+    UNION ALL SELECT job_id FROM jobsd.claimed_executions
+    UNION ALL SELECT job_id FROM jobsd.failed_executions
+    UNION ALL SELECT id FROM jobsd.jobs WHERE outcome IS NOT NULL
+), runs AS (
+    SELECT job_id FROM jobsd.ready_executions
+    UNION ALL SELECT job_id FROM jobsd.claimed_executions
+)
+SELECT
+    ARRAY(SELECT job_id FROM place GROUP BY job_id HAVING count(*) > 1),
+    ARRAY(SELECT id FROM jobsd.jobs WHERE id NOT IN (SELECT job_id FROM place)),
+    ARRAY(SELECT job_id FROM place WHERE job_id NOT IN (SELECT id FROM jobsd.jobs)),
+    ARRAY(SELECT job_id FROM jobsd.concurrency_slots
+        WHERE job_id NOT IN (SELECT job_id FROM runs)),
+    ARRAY(SELECT job_id FROM runs JOIN jobsd.jobs ON id = job_id
+        WHERE concurrency_key IS NOT NULL
+            AND job_id NOT IN (SELECT job_id FROM jobsd.concurrency_slots)),
+    ARRAY(SELECT key FROM jobsd.concurrency_slots JOIN jobsd.jobs ON id = job_id
+        GROUP BY key HAVING count(*) > min(concurrency_limit))
+"""
+FAULTS = (
+    "in two places", "in no place", "a place without a job", "slot without its job",
+    "limited job without slot", "more slots than the limit",
+)  # fmt: skip
+
+
+@dataclass(slots=True)
+class Auditor:
+    """A thread that looks, and what it has found: fault → the jobs or keys."""
+
+    database: Database
+    looks: int = 0
+    found: dict[str, Counter[str]] = field(
+        default_factory=lambda: {fault: Counter[str]() for fault in FAULTS}
+    )
+    _over: threading.Event = field(default_factory=threading.Event)
+    _thread: threading.Thread | None = None
+
+    def start(self, every_s: float) -> None:
+        """Begin to look."""
+        self._thread = threading.Thread(target=self._run, args=(every_s,), daemon=True)
+        self._thread.start()
+
+    def end(self) -> None:
+        """Look no more."""
+        self._over.set()
+        if self._thread is not None:
+            self._thread.join(20)
+
+    def _run(self, every_s: float) -> None:
+        while not self._over.wait(every_s):
+            try:
+                self.look()
+            except psycopg.Error:
+                # The database is away; that is part of the game.
+                continue
+
+    def look(self) -> None:
+        """Look once."""
+        (row,) = self.database.ask(LOOK)
+        self.looks += 1
+        for fault, members in zip(FAULTS, row, strict=True):
+            self.found[fault].update(map(str, members))

@@ -1,0 +1,184 @@
+"""What is known after a chaos run, from all who have taken something down.
+
+The jobs have told the ledger what they did, the enqueuers what they were promised,
+PostgreSQL what was recorded in which transaction, the watch who lived until when. All
+times are monotonic seconds of this machine.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from chaos.enqueuers import Intent
+from chaos.watch import Asked, Sighting
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from chaos.grounds import Database
+
+PLACES = ("ready", "scheduled", "blocked", "claimed")
+
+
+@dataclass(slots=True)
+class Run:
+    """One start of a job's code; `result` is what it raised, None while it did not end."""
+
+    n: int
+    job_id: int
+    attempt: int
+    pid: int
+    began: float
+    key: str
+    ended: float | None = None
+    result: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class StoredJob:
+    """A row of the table of jobs."""
+
+    id: int
+    n: int
+    attempts: int
+    max_attempts: int
+    outcome: str | None
+    error: str | None
+    """The type of the error with which it has failed."""
+
+
+@dataclass(slots=True)
+class Holding:
+    """A job in a claim: who held it, how it ended, and whether that recorded an attempt."""
+
+    job_id: int
+    pid: int
+    made: float
+    ended: float = float("inf")
+    ended_by: str = ""
+    recorded: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Recording:
+    """A change of a job's outcome or of its attempts."""
+
+    job_id: int
+    attempts_before: int
+    attempts: int
+    outcome_before: str | None
+    outcome: str | None
+
+
+@dataclass(slots=True)
+class Evidence:
+    """Everything that the checker is shown."""
+
+    intents: list[Intent] = field(default_factory=list[Intent])
+    runs: list[Run] = field(default_factory=list[Run])
+    jobs: list[StoredJob] = field(default_factory=list[StoredJob])
+    holdings: list[Holding] = field(default_factory=list[Holding])
+    recordings: list[Recording] = field(default_factory=list[Recording])
+    attempts: list[tuple[int, int]] = field(default_factory=list[tuple[int, int]])
+    """(job, attempt) of each attempt that was recorded as failed."""
+    orders: set[int] = field(default_factory=set[int])
+    planned: list[int] = field(default_factory=list[int])
+    """The jobs of the planned instants of the recurring task."""
+    waiting: dict[str, list[int]] = field(default_factory=dict[str, list[int]])
+    """The jobs that have not ended, by where they are."""
+    slots: list[tuple[str, int]] = field(default_factory=list[tuple[str, int]])
+    sightings: dict[int, Sighting] = field(default_factory=dict[int, Sighting])
+    asked: list[Asked] = field(default_factory=list[Asked])
+    trees: dict[str, str] = field(default_factory=dict[str, str])
+    """The tree of each process, by its name in the database."""
+    exits: dict[int, str] = field(default_factory=dict[int, str])
+    """Why each process has ended, as its supervisor has told."""
+    seen: dict[str, list[str]] = field(default_factory=dict[str, list[str]])
+    """What the auditor has found meanwhile, by fault."""
+    remains: list[str] = field(default_factory=list[str])
+    """What was there still after the end of the trees."""
+    errors: list[str] = field(default_factory=list[str])
+    """What went wrong in the program itself, as it has told."""
+
+
+def runs_of(ledger: Path) -> list[Run]:
+    """Read what the jobs have told."""
+    runs: list[Run] = []
+    open_runs: dict[tuple[int, int], Run] = {}
+    for line in ledger.read_text(encoding="utf-8").splitlines():
+        word, n, job_id, attempt, pid, at, key, result = line.split()
+        who = (int(job_id), int(pid))
+        if word == "start":
+            run = Run(int(n), who[0], int(attempt), who[1], float(at), key)
+            open_runs[who] = run
+            runs.append(run)
+        else:
+            run = open_runs.pop(who)
+            run.ended, run.result = float(at), result
+    return runs
+
+
+def gather(database: Database, evidence: Evidence) -> None:
+    """Add what the database says."""
+    ask = database.ask
+    evidence.jobs = [
+        StoredJob(*row)
+        for row in ask(
+            "SELECT id, coalesce((arguments ->> 0)::int, 0), attempts, max_attempts, outcome,"
+            " error ->> 'type' FROM jobsd.jobs"
+            " LEFT JOIN jobsd.failed_executions ON job_id = id ORDER BY id"
+        )
+    ]
+    evidence.attempts = [
+        (row[0], row[1]) for row in ask("SELECT job_id, attempt FROM jobsd.attempts")
+    ]
+    evidence.orders = {row[0] for row in ask("SELECT n FROM chaos.orders")}
+    evidence.planned = [
+        row[0]
+        for row in ask("SELECT job_id FROM jobsd.recurring_executions WHERE job_id IS NOT NULL")
+    ]
+    evidence.slots = [
+        (row[0], row[1]) for row in ask("SELECT key, job_id FROM jobsd.concurrency_slots")
+    ]
+    evidence.waiting = {
+        name: [row[0] for row in ask(f"SELECT job_id FROM jobsd.{name}_executions")]
+        for name in PLACES
+    }
+    evidence.recordings = [
+        Recording(*row)
+        for row in ask(
+            "SELECT job_id, attempts_before, attempts, outcome_before, outcome"
+            " FROM chaos.outcomes ORDER BY turn"
+        )
+    ]
+    processes = {row[0]: row[1:] for row in ask("SELECT id, name, pid FROM chaos.processes")}
+    evidence.trees = {
+        name: evidence.sightings[pid].tree
+        for name, pid in processes.values()
+        if pid in evidence.sightings
+    }
+    evidence.holdings = _holdings(database, {key: row[1] for key, row in processes.items()})
+
+
+def _holdings(database: Database, pids: dict[int, int]) -> list[Holding]:
+    """Put together who had which job in hand, from when to when."""
+    shift = time.monotonic() - time.time()
+    recorded = set(database.ask("SELECT job_id, xact::text FROM chaos.outcomes"))
+    holdings: list[Holding] = []
+    current: dict[tuple[int, int], Holding] = {}
+    rows: list[Any] = database.ask(
+        "SELECT extract(epoch FROM at)::float8, xact::text, said_by, made, claim_id,"
+        " process_id, job_ids FROM chaos.claims ORDER BY turn"
+    )
+    for at, xact, said_by, made, claim_id, process_id, job_ids in rows:
+        for job_id in job_ids:
+            if made:
+                holding = Holding(job_id, pids.get(process_id, 0), at + shift)
+                current[claim_id, job_id] = holding
+                holdings.append(holding)
+            elif (held := current.pop((claim_id, job_id), None)) is not None:
+                held.ended, held.ended_by = at + shift, said_by.removeprefix("jobsd ")
+                held.recorded = (job_id, xact) in recorded
+    return holdings

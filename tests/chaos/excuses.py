@@ -1,0 +1,111 @@
+"""Which process had which job when, and why a run may have been repeated uncounted."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from chaos.evidence import Evidence, Holding, Run
+
+SLACK_S = 0.005
+"""Two clocks of one machine are compared."""
+THAW_S = 0.1
+"""Who was stopped between looking whether a job is its own and its first line."""
+AFTER_S = 5.0
+"""A process that stood still may be declared dead at the latest so long after that."""
+
+_ASKED = {"stop", "reload", "recycled", "row", "told"}
+_ENDS_TREE = {"TERM", "QUIT", "kill"}
+
+
+class Excuses:
+    """The runs of a chaos run with the claims that they belong to."""
+
+    def __init__(self, evidence: Evidence) -> None:
+        self._evidence = evidence
+        self._holdings: defaultdict[tuple[int, int], list[Holding]] = defaultdict(list)
+        for holding in sorted(evidence.holdings, key=lambda each: each.made):
+            self._holdings[holding.job_id, holding.pid].append(holding)
+        self._of: dict[int, Holding] = {}
+        self._unclaimed: list[Run] = []
+        self._twice: list[Run] = []
+        used: set[int] = set()
+        for run in sorted(evidence.runs, key=lambda each: each.began):
+            match = self._match(run, used)
+            if match is None:
+                self._unclaimed.append(run)
+                continue
+            if id(match) in used:
+                self._twice.append(run)
+            used.add(id(match))
+            self._of[id(run)] = match
+
+    def _match(self, run: Run, used: set[int]) -> Holding | None:
+        """Return the claim that a run belongs to: the first that stood then and is free."""
+        began = run.began + SLACK_S
+        before = [each for each in self._holdings[run.job_id, run.pid] if each.made <= began]
+        stood = [each for each in before if each.ended >= run.began - SLACK_S]
+        free = [each for each in (*stood, *reversed(before)) if id(each) not in used]
+        return next(iter(free or before[-1:]), None)
+
+    def faults(self) -> Iterator[str]:
+        """Yield the runs that should not have been, or should have been counted."""
+        yield from (f"started without a claim: {run}" for run in self._unclaimed)
+        yield from (f"started twice for one claim: {run}" for run in self._twice)
+        for run in self._evidence.runs:
+            holding = self._of.get(id(run))
+            if holding is None:
+                continue
+            if run.began > holding.ended + SLACK_S and not self._was_frozen(run):
+                yield f"started after it was taken away: {run}, {holding}"
+            if not holding.recorded and run.result != "Snooze" and not self.excused(holding):
+                yield f"not counted: {run}, {holding}"
+
+    def end_of(self, run: Run) -> float:
+        """Return until when a run surely lasted, as far as its limit is concerned.
+
+        One that was declared dead by another tree counts no longer than until then.
+        """
+        seen = self._evidence.sightings.get(run.pid)
+        end = run.ended if run.ended is not None else seen.until if seen else run.began
+        holding = self._of.get(id(run))
+        if holding is not None and self._is_foreign(holding):
+            end = min(end, holding.ended)
+        return end
+
+    def excused(self, holding: Holding) -> bool:
+        """Return whether a run of this claim may have been given back uncounted."""
+        evidence = self._evidence
+        seen = evidence.sightings.get(holding.pid)
+        tree = seen.tree if seen else ""
+        if not holding.ended_by.startswith("monitor"):
+            return False
+        if evidence.exits.get(holding.pid) in _ASKED:
+            return True
+        for asked in evidence.asked:
+            if asked.tree != tree or asked.at > holding.ended:
+                continue
+            if asked.what in _ENDS_TREE and asked.pid == 0:
+                return True
+            late = holding.ended - asked.until
+            if asked.what == "freeze" and late < AFTER_S and self._is_foreign(holding):
+                return True
+        return False
+
+    def _is_foreign(self, holding: Holding) -> bool:
+        """Return whether a claim was ended by a monitor of another tree."""
+        seen = self._evidence.sightings.get(holding.pid)
+        other = self._evidence.trees.get(holding.ended_by)
+        if not holding.ended_by.startswith("monitor") or seen is None:
+            return False
+        return other != seen.tree
+
+    def _was_frozen(self, run: Run) -> bool:
+        return any(
+            asked.pid == run.pid and asked.at < run.began < asked.until + THAW_S
+            for asked in self._evidence.asked
+            if asked.what == "freeze"
+        )

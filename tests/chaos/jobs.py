@@ -1,0 +1,127 @@
+"""The jobs of a chaos run. Each tells a ledger outside the database what it does.
+
+A line is written by one call that appends, so lines of different processes never mix:
+word, number, job, attempt, process, monotonic seconds, key of the limit, result.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import random
+import time
+from dataclasses import dataclass
+
+from jobsd import Discard, Limit, Retry, Snooze, current_job, job
+from jobsd.jobs.policy import constant
+
+ATTEMPTS = 3
+"""Of the jobs that are tried again."""
+LIMITS = {"chaos.alone": 1, "chaos.three": 3, "chaos.picky": 1}
+
+
+@dataclass(slots=True)
+class _Ledger:
+    """The file, opened once by each process."""
+
+    pid: int = 0
+    fd: int = -1
+
+    def write(self, line: str) -> None:
+        if self.pid != os.getpid():
+            path = os.environ["CHAOS_LEDGER"]
+            self.fd = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+            self.pid = os.getpid()
+        os.write(self.fd, line.encode())
+
+
+_ledger = _Ledger()
+
+
+def _tell(word: str, n: int, key: str, result: str) -> None:
+    now = current_job()
+    facts = (word, n, now.id, now.attempt, os.getpid(), f"{time.monotonic():.6f}", key, result)
+    _ledger.write(" ".join(map(str, facts)) + "\n")
+
+
+def _work(n: int, seconds: float, how: str, key: str = "-") -> None:
+    """Do what the enqueuer has ordered, and say so before and after."""
+    _tell("start", n, key, how)
+    attempt = current_job().attempt
+    if how == "die" and attempt == 1:
+        os._exit(3)
+    if how == "hold":
+        ctypes.PyDLL(None).usleep(int(seconds * 1e6))
+    else:
+        time.sleep(seconds)
+    error = _error(how, attempt)
+    _tell("end", n, key, type(error).__name__)
+    if error is not None:
+        raise error
+
+
+def _error(how: str, attempt: int) -> Exception | None:
+    if how == "fail":
+        return ValueError("this job was told to fail")
+    if how == "discard":
+        return Discard("this job was told to")
+    if how == "retry" and attempt < ATTEMPTS:
+        return OSError("this job was told to fail at first")
+    if how == "again" and attempt < ATTEMPTS:
+        return Retry(after=0)
+    if how == "nap" and random.random() < 0.5:  # noqa: S311 - no secret
+        return Snooze(0.05)
+    return None
+
+
+@job(name="chaos.plain")
+def plain(n: int, seconds: float, how: str) -> None:
+    """Be tried once."""
+    _work(n, seconds, how)
+
+
+@job(name="chaos.tried", max_attempts=ATTEMPTS, backoff=constant(0.1))
+def tried(n: int, seconds: float, how: str) -> None:
+    """Be tried some times."""
+    _work(n, seconds, how)
+
+
+def _key(_n: int, _seconds: float, _how: str, key: str) -> str:
+    return key
+
+
+@job(
+    name="chaos.alone",
+    max_attempts=ATTEMPTS,
+    backoff=constant(0.1),
+    limits_concurrency=Limit(to=LIMITS["chaos.alone"], key=_key, duration=1),
+)
+def alone(n: int, seconds: float, how: str, key: str) -> None:
+    """Run alone of all with its key."""
+    _work(n, seconds, how, f"chaos.alone/{key}")
+
+
+@job(
+    name="chaos.three",
+    limits_concurrency=Limit(to=LIMITS["chaos.three"], key=_key, duration=1),
+)
+def three(n: int, seconds: float, how: str, key: str) -> None:
+    """Run with two others of its key at most."""
+    _work(n, seconds, how, f"chaos.three/{key}")
+
+
+@job(
+    name="chaos.picky",
+    limits_concurrency=Limit(
+        to=LIMITS["chaos.picky"], key=_key, duration=1, on_conflict="discard"
+    ),
+)
+def picky(n: int, seconds: float, how: str, key: str) -> None:
+    """Run alone, or not at all."""
+    _work(n, seconds, how, f"chaos.picky/{key}")
+
+
+@job(name="chaos.tick")
+def tick() -> None:
+    """Be a recurring task."""
+    _work(0, 0.0, "pass")

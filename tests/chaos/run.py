@@ -1,0 +1,268 @@
+"""One chaos run, from the first tree to the verdict."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import shutil
+import tempfile
+import threading
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import psycopg
+
+import jobsd
+from chaos.auditor import Auditor
+from chaos.checker import figures
+from chaos.enqueuers import Enqueuers
+from chaos.evidence import Evidence, gather, runs_of
+from chaos.grounds import Database, database, place
+from chaos.troubles import Hand, draw
+from chaos.watch import Watch
+from jobsd.clock import monotonic
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+STEP_S = 0.02
+# The events that say why a process ended, and where they say which.
+_ENDS = {
+    "process.exited": "its_pid",
+    "process.killed": "its_pid",
+    "process.replaced": "predecessor_pid",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Wishes:
+    """What kind of run is wanted."""
+
+    seconds: float
+    seed: int
+    rate: float = 60.0
+    pace_s: float = 0.7
+    threshold_s: float = 3.0
+    drain_s: float = 90.0
+    url: str | None = None
+    only: str = ""
+    keep: Path | None = None
+    """Where logs and ledger are left; without it only those of a run with faults stay."""
+
+
+@dataclass(slots=True)
+class Result:
+    """What was done and what was found."""
+
+    wishes: Wishes
+    troubles: dict[str, int] = field(default_factory=dict[str, int])
+    counts: dict[str, int] = field(default_factory=dict[str, int])
+    faults: dict[str, list[str]] = field(default_factory=dict[str, list[str]])
+    folder: str = ""
+
+    @property
+    def good(self) -> bool:
+        """Whether every figure is 0."""
+        return not any(self.faults.values())
+
+
+def untold(_phase: str, _share: float) -> None:
+    """Tell nobody how far a run is."""
+
+
+def run(wishes: Wishes, progress: Callable[[str, float], None] = untold) -> Result:
+    """Do a chaos run; `progress` is told the phase and how much of it is over, 0 to 1."""
+    root = Path(tempfile.mkdtemp(prefix="jobsd-chaos-"))
+    root.chmod(0o755)
+    progress("start", 0.0)
+    with database(wishes.url) as base:
+        chaos = _Chaos(wishes, root, base)
+        try:
+            result = chaos.run(progress)
+        finally:
+            chaos.end()
+            chaos.write_logs()
+    if wishes.keep is not None:
+        shutil.copytree(root, wishes.keep, dirs_exist_ok=True)
+    if result.good or wishes.keep is not None:
+        shutil.rmtree(root)
+    result.folder = str(wishes.keep or ("" if result.good else root))
+    return result
+
+
+class _Chaos:
+    """The parts of one run."""
+
+    def __init__(self, wishes: Wishes, root: Path, base: Database) -> None:
+        self._wishes = wishes
+        self._root = root
+        self._base = base
+        self._watch = Watch()
+        self._places = [
+            place(name, root, base.url, self._watch, wishes.threshold_s) for name in "ab"
+        ]
+        self._hand = Hand(self._places, base, self._watch, wishes.threshold_s)
+        self._auditor = Auditor(base)
+        self._enqueuers = Enqueuers(base.url, wishes.rate, wishes.seed)
+        self._pause = threading.Event()
+
+    def run(self, progress: Callable[[str, float], None]) -> Result:
+        (self._root / "ledger").touch()
+        self._watch.start()
+        for each in self._places:
+            each.start()
+        for each in self._places:
+            each.tree.wait_event("supervisor.ready")
+        jobsd.configure(self._base.url)
+        self._auditor.start(0.5)
+        self._enqueuers.start()
+        self._trouble(progress)
+        self._enqueuers.end()
+        drained_s = self._drain(progress)
+        remains = self._stop_trees()
+        self._auditor.end()
+        with contextlib.suppress(psycopg.Error):
+            self._auditor.look()
+        evidence = self._evidence(remains)
+        return Result(
+            self._wishes,
+            dict(sorted(self._hand.done.items())),
+            self._counts(evidence) | {"seconds to drain": round(drained_s)},
+            figures(evidence),
+        )
+
+    def _trouble(self, progress: Callable[[str, float], None]) -> None:
+        wishes, began = self._wishes, monotonic()
+        own = self._base.own is not None
+        one = draw(wishes.seed, own_server=own, pace_s=wishes.pace_s, only=wishes.only)
+        due = began
+        while (now := monotonic()) < began + wishes.seconds:
+            self._hand.repair()
+            if now >= due:
+                trouble = one()
+                self._hand.make(trouble)
+                due = monotonic() + trouble.rest_s
+            progress("troubles", (now - began) / wishes.seconds)
+            self._pause.wait(STEP_S)
+        while self._hand.repairs:
+            self._hand.repair(everything=True)
+
+    def _drain(self, progress: Callable[[str, float], None]) -> float:
+        """Wait until nothing is left to be done; return how long that took in seconds."""
+        began, empty = monotonic(), 0
+        ours = "class_name <> 'chaos.tick' AND outcome IS NULL"
+        failed = "id NOT IN (SELECT job_id FROM jobsd.failed_executions)"
+        query = f"SELECT count(*) FROM jobsd.jobs WHERE {ours} AND {failed}"
+        while empty < 2 and monotonic() < began + self._wishes.drain_s:
+            self._hand.repair()
+            with contextlib.suppress(psycopg.Error):
+                empty = empty + 1 if self._base.ask(query) == [(0,)] else 0
+            progress("drain", (monotonic() - began) / self._wishes.drain_s)
+            self._pause.wait(0.1)
+        return monotonic() - began
+
+    def _stop_trees(self) -> list[str]:
+        """Stop the trees in order; return what they have left behind."""
+        for each in self._places:
+            self._watch.note(each.label, 0, "TERM")
+            each.tree.process.terminate()
+        for each in self._places:
+            with contextlib.suppress(Exception):
+                each.tree.process.wait(20)
+        self._watch.end()
+        self._watch.look()
+        alive = [
+            f"process {pid} of {s.tree}"
+            for pid, s in self._watch.sightings.items()
+            if not s.ended
+        ]
+        rows = self._base.ask("SELECT kind, name, pid FROM jobsd.processes ORDER BY id")
+        return [*alive, *(f"row of {kind} {name}, pid {pid}" for kind, name, pid in rows)]
+
+    def end(self) -> None:
+        """Kill what is left, whatever has happened."""
+        self._enqueuers.over.set()
+        with contextlib.suppress(Exception):
+            for _, mend in self._hand.repairs:
+                mend()
+        self._watch.end()
+        for each in self._places:
+            for tree in each.trees:
+                tree.end()
+
+    def write_logs(self) -> None:
+        """Leave what the trees have told beside the ledger."""
+        for each in self._places:
+            for number, tree in enumerate(each.trees, 1):
+                path = self._root / f"{each.name}{number}.log"
+                path.write_text("\n".join(tree.lines) + "\n", encoding="utf-8")
+
+    def _evidence(self, remains: list[str]) -> Evidence:
+        evidence = Evidence(
+            intents=self._enqueuers.intents,
+            runs=runs_of(self._root / "ledger"),
+            sightings=self._watch.sightings,
+            asked=self._watch.asked,
+            remains=remains,
+            errors=[*self._enqueuers.surprises, *self._ends()],
+            seen={
+                fault: [f"{fault}, {times} times: {what}" for what, times in found.items()]
+                for fault, found in self._auditor.found.items()
+            },
+        )
+        for each in self._places:
+            for tree in each.trees:
+                _read_log(tree.events(), tree.lines, evidence)
+        gather(self._base, evidence)
+        return evidence
+
+    def _ends(self) -> list[str]:
+        """Return the supervisors that ended though nobody told them to, or badly."""
+        told: dict[str, set[str]] = {}
+        for asked in self._watch.asked:
+            if asked.pid == 0:
+                told.setdefault(asked.tree, set()).add(asked.what)
+        ends = [
+            (f"{each.name}{number}", tree.process.poll())
+            for each in self._places
+            for number, tree in enumerate(each.trees, 1)
+        ]
+        return [
+            f"supervisor of {tree} ended with {status}"
+            for tree, status in ends
+            if not told.get(tree, set()) & {"kill", "TERM", "QUIT"}
+            or ("kill" not in told[tree] and status != 0)
+        ]
+
+    def _counts(self, evidence: Evidence) -> dict[str, int]:
+        states = Counter(intent.state for intent in evidence.intents)
+        outcomes = Counter(job.outcome or "failed" for job in evidence.jobs)
+        events = Counter(
+            event.get("event")
+            for each in self._places
+            for tree in each.trees
+            for event in tree.events()
+        )
+        return {
+            **{f"enqueued: {state}": states[state] for state in sorted(states)},
+            **{f"jobs: {outcome}": outcomes[outcome] for outcome in sorted(outcomes)},
+            "runs": len(evidence.runs),
+            "attempts that failed": len(evidence.attempts),
+            "given back": sum(not each.recorded for each in evidence.holdings),
+            "trees": sum(each.generation for each in self._places),
+            "processes": len(evidence.sightings),
+            "processes pruned": events["process.pruned"],
+            "looks of the auditor": self._auditor.looks,
+        }
+
+
+def _read_log(events: list[dict[str, Any]], lines: list[str], evidence: Evidence) -> None:
+    for event in events:
+        name = event.get("event")
+        if name in _ENDS and event.get("reason"):
+            evidence.exits[event[_ENDS[name]]] = event["reason"]
+        if name in {"thread.failed", "hook.failed"} or event.get("exit_status") == 70:
+            evidence.errors.append(json.dumps(event))
+    evidence.errors += [line for line in lines if line.startswith("Traceback")]

@@ -1,0 +1,206 @@
+"""The checker of a chaos run finds what is wrong: each figure in a story that was doctored."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import pytest
+
+from chaos.checker import figures
+from chaos.enqueuers import Intent
+from chaos.evidence import Evidence, Holding, Recording, Run, StoredJob
+from chaos.watch import Asked, Sighting
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+KEY = "chaos.alone/k1"
+
+
+def story() -> Evidence:
+    """Two jobs of one key: one is tried twice, since a kill took its worker, then the other."""
+    return Evidence(
+        intents=[
+            Intent(1, "alone", "committed"),
+            Intent(2, "order", "committed", group=2, ordered=True),
+            Intent(3, "order", "absent", group=3, ordered=True),
+            Intent(4, "together", "committed", group=4),
+            Intent(5, "together", "committed", group=4),
+        ],
+        runs=[
+            Run(1, 11, 1, 100, 1.0, KEY),
+            Run(1, 11, 2, 101, 3.0, KEY, 3.5, "NoneType"),
+            Run(2, 12, 1, 101, 4.0, KEY, 4.5, "ValueError"),
+            Run(4, 14, 1, 101, 5.0, "-", 5.5, "NoneType"),
+            Run(5, 15, 1, 101, 5.0, "-", 5.5, "Discard"),
+        ],
+        jobs=[
+            StoredJob(11, 1, 2, 3, "finished", None),
+            StoredJob(12, 2, 1, 1, None, "ValueError"),
+            StoredJob(14, 4, 1, 1, "finished", None),
+            StoredJob(15, 5, 1, 1, "discarded", None),
+        ],
+        holdings=[
+            Holding(11, 100, 0.9, 2.0, "monitor-a", recorded=True),
+            Holding(11, 101, 2.9, 3.6, "worker-b", recorded=True),
+            Holding(12, 101, 3.9, 4.6, "worker-b", recorded=True),
+            Holding(14, 101, 4.9, 5.6, "worker-b", recorded=True),
+            Holding(15, 101, 4.9, 5.6, "worker-b", recorded=True),
+        ],
+        recordings=[
+            Recording(11, 0, 1, None, None),
+            Recording(11, 1, 2, None, "finished"),
+            Recording(12, 0, 1, None, None),
+            Recording(14, 0, 1, None, "finished"),
+            Recording(15, 0, 1, None, "discarded"),
+        ],
+        attempts=[(11, 1), (12, 1), (15, 1)],
+        orders={2},
+        sightings={
+            100: Sighting("a1", "7", 0.0, 1.9, ended=True),
+            101: Sighting("b1", "8", 0.0, 9.0, ended=True),
+        },
+        trees={"monitor-a": "a1", "monitor-b": "b1"},
+    )
+
+
+def _lose_a_job(told: Evidence) -> None:
+    del told.jobs[2]
+    told.intents[3] = replace(told.intents[3], group=0)
+
+
+def _take_from_everywhere(told: Evidence) -> None:
+    told.jobs[1] = replace(told.jobs[1], error=None)
+
+
+def _keep_what_was_rolled_back(told: Evidence) -> None:
+    told.jobs.append(StoredJob(13, 3, 0, 1, "discarded", None))
+    told.orders.add(3)
+
+
+def _lose_an_order(told: Evidence) -> None:
+    told.orders.clear()
+
+
+def _store_again(told: Evidence) -> None:
+    told.jobs.append(StoredJob(16, 2, 0, 1, "discarded", None))
+
+
+def _finish_again(told: Evidence) -> None:
+    told.recordings.append(Recording(11, 2, 2, "finished", "finished"))
+
+
+def _count_an_attempt_twice(told: Evidence) -> None:
+    told.attempts.append((12, 1))
+
+
+def _finish_what_did_not_end(told: Evidence) -> None:
+    told.runs[3].ended = told.runs[3].result = None
+
+
+def _run_beyond_the_last_attempt(told: Evidence) -> None:
+    told.runs[2].attempt = 2
+    told.jobs[1] = replace(told.jobs[1], attempts=2)
+    told.attempts.append((12, 2))
+
+
+def _run_without_a_claim(told: Evidence) -> None:
+    told.runs[3].pid = 100
+
+
+def _run_twice_for_one_claim(told: Evidence) -> None:
+    told.runs.append(Run(4, 14, 1, 101, 5.2, "-", 5.3, "NoneType"))
+
+
+def _run_what_was_taken_away(told: Evidence) -> None:
+    told.holdings[3].ended = 4.95
+
+
+def _do_not_count_a_crash(told: Evidence) -> None:
+    told.holdings[0].recorded = False
+
+
+def _overlap(told: Evidence) -> None:
+    told.sightings[100].until = 3.2
+
+
+def _leave_a_slot(told: Evidence) -> None:
+    told.slots.append((KEY, 11))
+
+
+def _leave_a_finished_job_ready(told: Evidence) -> None:
+    told.waiting = {"ready": [14]}
+
+
+def _leave_a_job_claimed(told: Evidence) -> None:
+    told.jobs[1] = replace(told.jobs[1], error=None)
+    told.waiting = {"claimed": [12]}
+
+
+DOCTORED: dict[Callable[[Evidence], None], set[str]] = {
+    _lose_a_job: {"lost"},
+    _take_from_everywhere: {"lost"},
+    _keep_what_was_rolled_back: {"there though rolled back"},
+    _lose_an_order: {"stored in part"},
+    _store_again: {"stored twice"},
+    _finish_again: {"recorded twice"},
+    _count_an_attempt_twice: {"recorded twice"},
+    _finish_what_did_not_end: {"recorded wrongly"},
+    _run_beyond_the_last_attempt: {"run too often"},
+    _run_without_a_claim: {"run too often"},
+    _run_twice_for_one_claim: {"run too often"},
+    _run_what_was_taken_away: {"run too often"},
+    _do_not_count_a_crash: {"run too often"},
+    _overlap: {"limit exceeded"},
+    _leave_a_slot: {"slots leaked"},
+    _leave_a_finished_job_ready: {"in two places", "stuck"},
+    _leave_a_job_claimed: {"stuck"},
+}
+
+
+def _wrong(told: Evidence) -> set[str]:
+    return {name for name, faults in figures(told).items() if faults}
+
+
+def test_a_good_story_has_no_fault() -> None:
+    assert _wrong(story()) == set()
+
+
+@pytest.mark.parametrize("doctor", DOCTORED, ids=lambda each: each.__name__)
+def test_what_is_wrong_shows_in_its_figure(doctor: Callable[[Evidence], None]) -> None:
+    told = story()
+
+    doctor(told)
+
+    assert _wrong(told) == DOCTORED[doctor]
+
+
+@pytest.mark.parametrize(
+    ("what", "by"),
+    [("kill", "monitor-b"), ("TERM", "monitor-a"), ("freeze", "monitor-b")],
+)
+def test_a_run_may_be_repeated_uncounted_when_its_tree_was_lost_or_told_to_end(
+    what: str, by: str
+) -> None:
+    told = story()
+    told.holdings[0].recorded, told.holdings[0].ended_by = False, by
+    told.jobs[0] = replace(told.jobs[0], attempts=1)
+    told.runs[1].attempt = 1
+    told.recordings[:2] = [Recording(11, 0, 1, None, "finished")]
+    told.attempts.remove((11, 1))
+    assert _wrong(told) == {"run too often"}
+
+    told.asked.append(Asked(1.5, "a1", 100 if what == "freeze" else 0, what, until=1.9))
+
+    assert _wrong(told) == set()
+
+
+def test_who_is_declared_dead_holds_its_limit_no_longer() -> None:
+    told = story()
+    told.sightings[100].until = 9.0
+    assert _wrong(told) == {"limit exceeded"}
+
+    told.holdings[0].ended_by = "monitor-b"
+
+    assert _wrong(told) == set()
