@@ -105,6 +105,7 @@ class _Enqueuer:
         self._numbers = numbers
         self._intents = intents
         self._connection: psycopg.Connection[Any] | None = None
+        self._pause = threading.Event()
 
     def close(self) -> None:
         if self._connection is not None:
@@ -167,12 +168,15 @@ class _Enqueuer:
     def with_an_order(self) -> int:
         """One or two jobs in a transaction of the program's own, that may be rolled back."""
         numbers = list(itertools.islice(self._numbers, self._dice.choice([1, 1, 2])))
-        drafts = [self._draft(n, limited=False) for n in numbers]
-        back = self._dice.random() < 0.3
+        # Of one limit at most: two in any order would wait for each other. It has to let in.
+        drafts = [self._draft(n, strict=False if n == numbers[0] else None) for n in numbers]
+        back, thinks_s = self._dice.random() < 0.3, self._dice.choice([0.0, 0.0, 0.05, 0.3])
 
         def store(connection: psycopg.Connection[Any]) -> bool:
             connection.execute("INSERT INTO chaos.orders VALUES (%s)", (numbers[0],))
             enqueue_many(drafts, connection=connection)
+            # Meanwhile nobody else gets the lock of the limit.
+            self._pause.wait(thinks_s)
             if back:
                 raise psycopg.Rollback
             return False
@@ -183,19 +187,22 @@ class _Enqueuer:
             self._intents.append(intent)
         return len(numbers)
 
-    def _draft(self, n: int, *, limited: bool = True) -> Draft:
+    def _draft(self, n: int, *, strict: bool | None = True) -> Draft:
+        """Order something; `strict` None: without a limit, False: with none that discards."""
         dice = self._dice
         how = dice.choice(WAYS)
         seconds = dice.choice([0.0, 0.001, 0.005, 0.02, 0.02, 0.1])
         if dice.random() < 0.005:
             how, seconds = dice.choice([("die", 0.0), ("hold", 1.0), ("pass", 3.0)])
-        kind = dice.choice(["plain", "tried", "tried"] + ["limited"] * limited)
+        kind = dice.choice(["plain", "tried", "tried"] + ["limited"] * (strict is not None))
         if kind != "limited":
             made = jobs.plain if kind == "plain" else jobs.tried
             drafted = made.with_args(n, seconds, how)
         else:
-            strict = dice.choice([jobs.alone, jobs.alone, jobs.three, jobs.picky])
-            drafted = strict.with_args(n, seconds, how, f"k{dice.randrange(6)}")
+            limited = dice.choice(
+                [jobs.alone, jobs.alone, jobs.three, jobs.picky if strict else jobs.alone]
+            )
+            drafted = limited.with_args(n, seconds, how, f"k{dice.randrange(6)}")
         drafted.priority = dice.choice([0, 0, 0, -1, 1])
         drafted.queue_name = dice.choice(["default", "default", "odd_one"])
         return drafted

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from dataclasses import dataclass, field
 from importlib.resources import files
 from pathlib import Path
@@ -27,7 +28,7 @@ DEADLINE_S = 5.0
 QUEUE = """
 import: [chaos.jobs]
 workers:
-  - {processes: 2, threads: 3}
+  - {processes: 2, threads: 3, max_jobs: 250}
   - {processes: 1, threads: 2, queues: "odd*, default", prefetch: 0}
 dispatchers: [{concurrency_maintenance_interval: 1}]
 jobs: {default_concurrency_control_period: 1}
@@ -132,7 +133,8 @@ def place(name: str, root: Path, url: str, watch: Watch, threshold_s: float) -> 
     home = root / name
     home.mkdir()
     ledger = str(root / "ledger")
-    made = Project(home, url, CHAOS_LEDGER=ledger, PYTHONPATH=str(TESTS))
+    paths = os.pathsep.join(filter(None, (str(TESTS), os.environ.get("PYTHONPATH"))))
+    made = Project(home, url, CHAOS_LEDGER=ledger, PYTHONPATH=paths)
     made.write("config/queue.yml", QUEUE % {"threshold_s": threshold_s})
     made.write("config/recurring.yml", RECURRING)
     return Place(name, made, watch)
