@@ -19,7 +19,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from jobsd.clock import monotonic
+from jobsd.clock import monotonic, monotonic_ns
 from jobsd.processes.registry import new_name
 
 from .children import EXIT_CONFIGURATION
@@ -118,6 +118,7 @@ class Supervisor:
         board.supervisor_pid = os.getpid()
         board.supervisor_name = board.supervisor_name or new_name("supervisor")
         board.started_us = time.time_ns() // 1000
+        board.started_ns = monotonic_ns()
         adopt_orphans()
         self._tell("supervisor.started", processes=len(self._crew.places))
         freeze()

@@ -7,14 +7,13 @@ period. A tree that has just been started is given the same time for its first o
 
 from __future__ import annotations
 
-import time
 from collections import Counter
 from dataclasses import dataclass
 from datetime import UTC
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
-from jobsd.clock import utc_now
+from jobsd.clock import monotonic_ns, utc_now
 from jobsd.processes.slot import UP
 from jobsd.recurring.schedule import ScheduleError, parse
 
@@ -103,7 +102,7 @@ def _up(board: Board) -> Counter[str]:
 
 
 def _age_s(board: Board) -> float:
-    return time.time() - board.started_us / 1e6
+    return (monotonic_ns() - board.started_ns) / 1e9
 
 
 def _iso(last: LastHeartbeat) -> str | None:

@@ -7,6 +7,7 @@ import os
 import shutil
 import socket
 import subprocess
+import urllib.error
 import urllib.request
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -81,3 +82,12 @@ def only_child(pid: int) -> int:
 
 def is_root() -> bool:
     return os.geteuid() == 0
+
+
+def health(address: str) -> int:
+    """Return the status with which a tree answers whether it is healthy."""
+    try:
+        with urllib.request.urlopen(f"http://{address}/healthz", timeout=5) as answer:
+            return int(answer.status)
+    except urllib.error.HTTPError as error:
+        return error.code

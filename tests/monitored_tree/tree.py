@@ -10,11 +10,10 @@ import contextlib
 import os
 import signal
 import threading
-import time
 from typing import TYPE_CHECKING, Any
 
 from instruments.readable_log import Log
-from jobsd.clock import monotonic
+from jobsd.clock import monotonic, monotonic_ns
 from jobsd.database.connection import Session
 from jobsd.processes import registry
 from jobsd.processes.board import Board
@@ -51,7 +50,7 @@ class Tree:
         self.board = board or Board()
         self.board.supervisor_pid = os.getpid()
         self.board.supervisor_name = registry.new_name("supervisor")
-        self.board.started_us = int(time.time() * 1e6)
+        self.board.started_ns = monotonic_ns()
         self.board.tick()
         self.lifeline, self._lifeline_end = os.pipe()
         self._session = Session(target, "test")

@@ -116,7 +116,7 @@ def test_a_heartbeat_may_be_two_periods_old(
     listener = request.getfixturevalue("listener")
     _beat(request.getfixturevalue("session"), f"{minutes} minutes")
     with tree_on(target, beating(target, schedule)) as tree:
-        tree.board.started_us -= 86400 * 10**6
+        tree.board.started_ns -= 86400 * 10**9
         tree.start_monitor(listener)
 
         answer, said = facts(listener, "/healthz")
@@ -132,7 +132,7 @@ def test_a_tree_that_has_just_begun_is_given_time_for_its_first_heartbeat(
         tree.start_monitor(listener)
         assert facts(listener, "/healthz")[0] == 200
 
-        tree.board.started_us -= 601 * 10**6
+        tree.board.started_ns -= 601 * 10**9
 
         assert facts(listener, "/healthz")[0] == 503
 

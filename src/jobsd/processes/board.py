@@ -61,6 +61,8 @@ class Board:
     """Anybody: 1 once the database was reached."""
     outage_since_ns = Word(11)
     """Who has the `voice`: when the outage began that was told, monotonic; 0 without one."""
+    started_ns = Word(12)
+    """Supervisor: when it started, monotonic."""
 
     hook_line: HookLine | None = None
     """The pipe to the hooks process, where there is one; set before the first fork."""
