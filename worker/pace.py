@@ -47,24 +47,30 @@ class Pace:
         """Return how many jobs may wait in hand beyond those that idle threads start now."""
         if self._prefetch is not None:
             return min(self._prefetch, BATCH_MAX)
-        expected_s = self._expected_s(running_s)
-        if expected_s is None or expected_s >= HORIZON_S:
-            return 0
-        return min(IN_HAND_MAX, int(self._threads * HORIZON_S / max(expected_s, 1e-6)))
+        return min(IN_HAND_MAX, self._startable(running_s, HORIZON_S) or 0)
 
     def patience(self, running_s: Sequence[float]) -> int | None:
         """Return how many waiting jobs can still start in time; None when all can."""
-        expected_s = self._expected_s(running_s)
-        stuck = len(running_s) >= self._threads and min(running_s) >= PATIENCE_S
-        if self._prefetch is not None or expected_s is None or not stuck:
+        startable = self._startable(running_s, PATIENCE_S)
+        if self._prefetch is not None or startable is None:
             return None
-        return int(self._threads * PATIENCE_S / expected_s) if expected_s < PATIENCE_S else 0
+        # What was posted for an idle thread may not have been taken yet.
+        return max(startable, self._threads - len(running_s))
 
-    def _expected_s(self, running_s: Sequence[float]) -> float | None:
-        if self._mean_s is None or not running_s:
-            return self._mean_s
-        # Threads that are busy for longer than jobs usually take have shown that they are
-        # not free: the mean of what all threads are at, counting idle ones as usual.
-        usual = [self._mean_s] * (self._threads - len(running_s))
-        busy = [max(self._mean_s, running) for running in running_s]
-        return sum(usual + busy) / self._threads
+    def _startable(self, running_s: Sequence[float], within_s: float) -> int | None:
+        """Return how many jobs start within a time, if that is known.
+
+        A thread that has been busy for as long is not counted: nothing waits behind it, but
+        the others go on. One that is busy for longer than jobs usually take says that they
+        take longer now.
+        """
+        if self._mean_s is None:
+            return None
+        mean_s = self._mean_s
+        busy = [max(mean_s, ran_s) for ran_s in running_s if ran_s < within_s]
+        idle = self._threads - len(running_s)
+        free = len(busy) + idle
+        if not free:
+            return 0
+        expected_s = (sum(busy) + mean_s * idle) / free
+        return int(free * within_s / max(expected_s, 1e-6)) if expected_s < within_s else 0

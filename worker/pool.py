@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
     from .perform import ClaimedJob
 
+    Rank = Callable[[ClaimedJob], tuple[int, int]]
+    """By which one job is more urgent than another."""
 
 TRUST_S = 30.0
 """Half of the time after which a process is declared dead, unless that was changed."""
@@ -73,6 +75,7 @@ class Pool:
         # When all that waits was ours for certain.
         self._ours_at = 0.0
         self._low_water = 0
+        self._last_rank = (0, 0)
         self._started_at: list[float | None] = [None] * threads
         self._trust_s = trust_s
         for number in range(threads):
@@ -83,14 +86,19 @@ class Pool:
 
     # What the control thread calls.
 
-    def post(self, jobs: Iterable[ClaimedJob], asked_at: float, low_water: int) -> None:
-        """Hand jobs over that were claimed then.
+    def post(self, jobs: list[ClaimedJob], asked_at: float, low_water: int, rank: Rank) -> None:
+        """Hand jobs over that were claimed then; more urgent ones go before those that wait.
 
         The control thread is woken when not more than `low_water` wait to be started.
         """
         self._low_water = low_water
+        first, last = rank(jobs[0]), rank(jobs[-1])
         if not self.waiting:
             self._ours_at = asked_at
+        elif first < self._last_rank:
+            last = max(last, self._last_rank)
+            jobs = sorted([*self.take_back(), *jobs], key=rank)
+        self._last_rank = last
         for job in jobs:
             self._posted += 1
             self._todo.put(job)

@@ -22,6 +22,11 @@ class Sleeper:
         """Take note that the row is of somebody else: we have registered anew."""
         self._told = False
 
+    @property
+    def told(self) -> bool:
+        """Whether our wish to be woken stands."""
+        return self._told and self._session.listening
+
     def sleep(self, row_id: int) -> bool:
         """Say that we want to be woken; return whether that is new."""
         if self._told or not self._session.listening:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from jobsd.clock import monotonic
 from jobsd.jobs import claims, ready
 from jobsd.jobs.limits import Promotion, promotion
 
@@ -29,7 +30,7 @@ _RECORD = claims.STATEMENTS["record"]
 _NOTHING = claims.STATEMENTS["nothing"]
 _NO_CLAIM = claims.STATEMENTS["no_claim"]
 
-_ENDS = (_NO_CLAIM, ready.CLAIM_ANY, ready.CLAIM_NAMED)
+_ENDS = (_NO_CLAIM, ready.CLAIM_ANY, ready.CLAIM_EACH, ready.CLAIM_NAMED)
 _TURNS = {
     (begin.name, end.name): begin.with_(end) for begin in (_RECORD, _NOTHING) for end in _ENDS
 }
@@ -54,6 +55,7 @@ class Result:
     recorded: set[int] = field(default_factory=set[int])
     concluded: set[int] = field(default_factory=set[int])
     promotion: Promotion = _NO_PROMOTION
+    took_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +90,9 @@ def take(
         statements.append(rare)
     if owed:
         statements.append(writing.promote(owed))
+    began = monotonic()
     results = _run(session, statements)
+    took_s = monotonic() - began
     promoted = promotion(results.pop()) if owed else _NO_PROMOTION
     concluded = set(results.pop()[0][0]) if rare is not None else set[int]()
     if not fused:
@@ -101,6 +105,7 @@ def take(
         {int(claim) for claim in recorded.split(",")} if recorded else set(),
         concluded,
         promoted,
+        took_s,
     )
 
 

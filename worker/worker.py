@@ -24,6 +24,7 @@ from jobsd.jobs.owed import Owed
 from jobsd.jobs.ready import Selection
 from jobsd.processes import registry
 
+from .choice import Choice
 from .ledger import Ledger
 from .pace import BATCH_MAX, IN_HAND_MAX, Pace
 from .places import Places
@@ -64,8 +65,8 @@ class Worker:
     ) -> None:
         self._context = context
         self._options = options
-        self._selection = Selection(options.queues)
         self._session = Session(target, f"jobsd {context.name}", listen=True, plan_once=True)
+        self._choice = Choice(Selection(options.queues), self._session)
         self._pool = Pool(options.threads, context.slot, context.nap.wake, trust_s)
         self._pace = Pace(options.threads, options.prefetch)
         self._ledger = Ledger(context.name, keep=jobs.preserve_finished_jobs)
@@ -160,7 +161,7 @@ class Worker:
             word, _, queue = payload.partition(" ")
             if word == "resumed":
                 self._places.want_sweep()
-            if word in {"ready", "resumed"} and self._selection.matches(queue):
+            if word in {"ready", "resumed"} and self._choice.hear(queue):
                 self._rhythm.look_now()
 
     def _collect(self) -> None:
@@ -175,14 +176,11 @@ class Worker:
         """Return how many jobs to ask for now: 0 when there is no room or no reason."""
         if self._draining or monotonic() < self._rhythm.next_look:
             return 0
+        wanted = self._pool.size - self._pool.in_hand
         ahead = self._pace.ahead(self._pool.running_for_s())
-        if not ahead:
-            wanted = self._pool.size - self._pool.in_hand
-        elif self._pool.waiting <= ahead // 2:
+        if self._pool.waiting <= ahead // 2:
             # By halves: a turn serves many jobs, and the threads have work while it lasts.
-            wanted = min(ahead - self._pool.waiting, BATCH_MAX)
-        else:
-            return 0
+            wanted = max(wanted, min(ahead - self._pool.waiting, BATCH_MAX))
         # What has ended is recorded by the statement that claims.
         return max(0, min(wanted, IN_HAND_MAX - self._pool.uncollected))
 
@@ -200,9 +198,9 @@ class Worker:
     def _turn(self, limit: int) -> None:
         writing = self._ledger.statements()
         sweep = bool(limit) and self._places.begin()
-        queues = self._selection.queues(self._session) if limit else []
+        queues = self._choice.queues(told=self._sleeper.told) if limit else []
         parameters = self._places.segments(queues)
-        statement = self._selection.statement
+        statement = self._choice.statement
         asked_at = monotonic()
         wish = Wish(limit, asked_at, self._row_id, statement, parameters) if limit else None
         self._owed.owe(writing.freed)
@@ -220,6 +218,7 @@ class Worker:
         self._report.recorded(writing, result.recorded, result.concluded)
         if limit:
             self._remember(result, sweep=sweep)
+            self._choice.note_cost(result.took_s)
             self._set_rhythm(short=len(result.jobs) < limit, sweep=sweep)
         self._owed.answered(owed, result.promotion.missed)
         result.promotion.tell()
@@ -232,18 +231,21 @@ class Worker:
         if result.claim_id is None or not result.jobs:
             return
         self._ledger.add_claim(result.claim_id, result.jobs)
-        self._pool.post(result.jobs, asked_at, self._pace.ahead(()) // 2)
+        low_water = self._pace.ahead(()) // 2
+        self._pool.post(result.jobs, asked_at, low_water, self._choice.rank)
         if tells("debug"):
             ids = [job.id for job in result.jobs]
             emit("jobs.claimed", size=len(ids), claim_id=result.claim_id, job_ids=ids)
 
     def _remember(self, result: Result, *, sweep: bool) -> None:
-        everything = self._selection.everything
-        taken = (
-            (None if everything else job.queue_name, job.priority, job.position)
-            for job in result.jobs
+        by_names = self._choice.by_names
+        self._places.end(
+            (
+                (job.queue_name if by_names else None, job.priority, job.position)
+                for job in result.jobs
+            ),
+            sweep=sweep,
         )
-        self._places.end(taken, sweep=sweep)
 
     def _set_rhythm(self, *, short: bool, sweep: bool) -> None:
         if not short:
@@ -253,6 +255,7 @@ class Worker:
             return
         if self._sleeper.sleep(self._row_id):
             self._rhythm.wish_is_new()
+            self._choice.doubt()
         self._places.want_sweep()
         again_at = None if sweep else self._places.sweep_at
         self._rhythm.after_short(listening=self._session.listening, again_at=again_at)

@@ -53,8 +53,8 @@ _DONE = {
     "remaining": "{3}",
     "keep": True,
 }
-_ANY = {**_PLACES, "limit": 500, "process_id": 1}
-_SOME = {**_NAMED, "limit": 500, "process_id": 1}
+_ANY = {**_PLACES, "limit": 500, "process_id": 1, "asked_at": 0.0}
+_SOME = {**_NAMED, "limit": 500, "process_id": 1, "asked_at": 0.0}
 _RECORD, _NOTHING = claims.STATEMENTS["record"], claims.STATEMENTS["nothing"]
 _HOT: dict[str, tuple[Statement, dict[str, Any]]] = {
     "claim from all": (_NOTHING.with_(ready.CLAIM_ANY), _ANY),
@@ -66,7 +66,8 @@ _HOT: dict[str, tuple[Statement, dict[str, Any]]] = {
         claims.conclusion([claims.Ended(1, 1, "failed", error="{}")], "p", keep=True),
     ),
     "dispatch": (dispatcher.STATEMENTS["dispatch"], {"limit": 500}),
-    "names of queues": (ready.STATEMENTS["names"], {}),
+    "claim from each": (_NOTHING.with_(ready.CLAIM_EACH), _SOME),
+    "survey of queues": (ready.STATEMENTS["survey"], {"many": ready.PAUSED_MANY}),
     "enqueue": (
         enqueue.STATEMENTS["at_once"],
         {
@@ -156,6 +157,6 @@ def test_the_names_of_queues_are_found_without_reading_all_rows(session: Session
     )
     began = monotonic()
 
-    names = ready.queue_names(session)
+    names = ready.survey(session).names
 
     assert (names, monotonic() - began < 1) == (["q0", "q1", "q2", "q3", "q4"], True)

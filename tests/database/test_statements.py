@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from jobsd.database.connection import Session
 
 _BEGINNINGS = (claims.STATEMENTS["nothing"], claims.STATEMENTS["record"])
-_FRAGMENTS = {"nothing", "record", "no_claim", "pick_any", "pick_named", "take"}
+_FRAGMENTS = {"nothing", "record", "no_claim", "pick_any", "pick_each", "pick_named", "take"}
 _LOOKS = {"look", "rows", "ids"}
 
 
@@ -50,6 +50,7 @@ def _statements() -> list[Statement]:
             for end in (
                 claims.STATEMENTS["no_claim"],
                 ready.CLAIM_ANY,
+                ready.CLAIM_EACH,
                 ready.CLAIM_NAMED,
             )
         ]

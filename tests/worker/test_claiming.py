@@ -1,5 +1,7 @@
 """What a worker claims, in which order, and what it gives back."""
 
+# pyright: reportPrivateUsage=false
+
 from __future__ import annotations
 
 import threading
@@ -66,6 +68,49 @@ def test_jobs_that_wait_behind_long_ones_are_given_back(
     driven.until(lambda: _ran.count("long") == 3 and count("ready_executions") == 100)
 
     assert count("claimed_executions") == 3
+
+
+def test_one_slow_job_delays_nobody_while_a_thread_is_free(
+    make_worker: MakeWorker, count: Count
+) -> None:
+    enqueue_many(note.with_args(i) for i in range(300))
+    wait_for_gate.enqueue("slow")
+    enqueue_many(note.with_args(i) for i in range(300, 600))
+    driven = make_worker(threads=2)
+
+    driven.until(lambda: len(_ran) == 601)
+
+    driven.until(lambda: count("claimed_executions") == 1)
+
+
+def test_an_urgent_job_starts_before_those_that_wait_in_hand(make_worker: MakeWorker) -> None:
+    wait_for_gate.enqueue("first")
+    enqueue_many(note.with_args(i) for i in range(20))
+    driven = make_worker(threads=1, prefetch=100)
+    driven.until(lambda: driven.worker._pool.waiting == 20)
+
+    note.using(priority=-1).enqueue("urgent")
+    driven.until(lambda: driven.worker._pool.waiting == 21)
+    _gate.set()
+    driven.until(lambda: len(_ran) == 22)
+
+    assert _ran == ["first", "urgent", *range(20)]
+
+
+def test_a_job_of_the_first_queue_starts_before_those_of_the_second_that_wait_in_hand(
+    make_worker: MakeWorker,
+) -> None:
+    wait_for_gate.using(queue="first").enqueue("gate")
+    enqueue_many(note.using(queue="second").with_args(i) for i in range(20))
+    driven = make_worker(threads=1, prefetch=100, queues=("first", "second"))
+    driven.until(lambda: driven.worker._pool.waiting == 20)
+
+    note.using(queue="first", priority=9).enqueue("urgent")
+    driven.until(lambda: driven.worker._pool.waiting == 21)
+    _gate.set()
+    driven.until(lambda: len(_ran) == 22)
+
+    assert _ran == ["gate", "urgent", *range(20)]
 
 
 def test_stopping_gives_back_what_was_not_started(

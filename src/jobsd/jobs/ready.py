@@ -9,7 +9,7 @@ nothing for the others.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from jobsd.database.statements import Statements
 
@@ -17,11 +17,14 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from jobsd.database.connection import Session
-    from jobsd.database.statements import Statement
 
 STATEMENTS = Statements("jobsd.jobs", "ready.sql")
 CLAIM_ANY = STATEMENTS["pick_any"].with_(STATEMENTS["take"])
+CLAIM_EACH = STATEMENTS["pick_each"].with_(STATEMENTS["take"])
 CLAIM_NAMED = STATEMENTS["pick_named"].with_(STATEMENTS["take"])
+
+PAUSED_MANY = 2000
+"""So many jobs of paused queues are not passed over by each claim, if they can be avoided."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,19 +43,6 @@ class Selection:
         """Whether the queues that are meant must be looked up."""
         return any(pattern.endswith("*") for pattern in self.patterns)
 
-    @property
-    def statement(self) -> Statement:
-        """The end of a turn that claims from these queues."""
-        return CLAIM_ANY if self.everything else CLAIM_NAMED
-
-    def queues(self, session: Session) -> list[str | None]:
-        """Return the queues that are meant now, in order; None stands for all together."""
-        if self.everything:
-            return [None]
-        if not self.has_prefixes:
-            return list(dict.fromkeys(self.patterns))
-        return [*self.resolve(queue_names(session))]
-
     def resolve(self, known: Sequence[str]) -> list[str]:
         """Return the names that the patterns mean, each once, at its first place."""
         names: dict[str, None] = {}
@@ -70,9 +60,16 @@ class Selection:
         )
 
 
-def queue_names(session: Session) -> list[str]:
-    """Return the queues that have ready jobs."""
-    return [row[0] for row in session.fetch(STATEMENTS["names"])]
+class Survey(NamedTuple):
+    """The queues that have ready jobs, and whether paused ones hold many of these."""
+
+    names: list[str]
+    paused_many: bool
+
+
+def survey(session: Session) -> Survey:
+    """Look which queues have ready jobs."""
+    return Survey(*session.fetch(STATEMENTS["survey"], {"many": PAUSED_MANY})[0])
 
 
 def _starting(known: Sequence[str], prefix: str) -> list[str]:

@@ -51,6 +51,40 @@ segment AS (
     LIMIT %(limit)s
 );
 
+-- pick_each: pick the most urgent jobs of all queues, like pick_any, from these queues: for
+-- when there are paused ones whose many jobs would be passed over each time. A few more are
+-- looked at than are wanted, since other workers may have locked the first ones.
+segment AS (
+    SELECT queue_name, after_priority, after_position, below_priority
+    FROM unnest(
+        %(names)s::text[], %(after_priorities)s::integer[], %(after_positions)s::bigint[],
+        %(below_priorities)s::bigint[]
+    ) AS segment (queue_name, after_priority, after_position, below_priority)
+    WHERE queue_name <> ALL (ARRAY(SELECT queue_name FROM jobsd.pauses))
+), candidate AS (
+    SELECT waiting.*
+    FROM segment
+    CROSS JOIN LATERAL (
+        SELECT ctid AS place, priority, position
+        FROM jobsd.ready_executions
+        WHERE queue_name = segment.queue_name
+            AND (priority, position) > (segment.after_priority, segment.after_position)
+            AND priority < segment.below_priority
+        ORDER BY priority, position
+        LIMIT %(limit)s + 1000
+    ) AS waiting
+    ORDER BY waiting.priority, waiting.position
+    LIMIT %(limit)s + 1000
+), picked AS (
+    SELECT
+        ready.ctid AS place, ready.job_id, ready.priority, ready.position, 0::bigint AS turn
+    FROM candidate
+    JOIN jobsd.ready_executions AS ready ON ready.ctid = candidate.place
+    ORDER BY candidate.priority, candidate.position
+    LIMIT %(limit)s
+    FOR UPDATE OF ready SKIP LOCKED
+);
+
 -- take: claim what was picked, and return it. The first row says which claim was made, how
 -- many jobs it has, and which claims let their successes be recorded (as text, of which the
 -- driver makes nothing); behind it comes each job, in the order in which they start. Rows
@@ -86,7 +120,8 @@ UNION ALL
     ORDER BY picked.turn, picked.priority, picked.position
 );
 
--- names: list the queues that have ready jobs, by skipping from one to the next.
+-- survey: list the queues that have ready jobs, by skipping from one to the next, and say
+-- whether the paused ones hold many.
 WITH RECURSIVE known AS (
     (SELECT queue_name FROM jobsd.ready_executions ORDER BY queue_name LIMIT 1)
     UNION ALL
@@ -100,7 +135,14 @@ WITH RECURSIVE known AS (
     FROM known
     WHERE known.queue_name IS NOT NULL
 )
-SELECT queue_name
-FROM known
-WHERE queue_name IS NOT NULL
-LIMIT 10000;
+SELECT
+    ARRAY(SELECT queue_name FROM known WHERE queue_name IS NOT NULL LIMIT 10000),
+    (
+        SELECT count(*) = %(many)s
+        FROM (
+            SELECT
+            FROM jobsd.pauses AS pause
+            JOIN jobsd.ready_executions AS ready ON ready.queue_name = pause.queue_name
+            LIMIT %(many)s
+        ) AS held
+    );

@@ -1,0 +1,160 @@
+"""A claim asks for the names of queues seldom, and passes over no crowd of paused jobs."""
+
+# pyright: reportPrivateUsage=false
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from jobsd.jobs import ready
+from jobsd.jobs.client import enqueue_many
+from jobsd.jobs.definition import job
+from jobsd.worker import choice
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from jobsd.database.connection import Session
+
+    from .conftest import MakeWorker
+
+    Count = Callable[[str], int]
+
+_ran: list[object] = []
+
+
+@pytest.fixture(autouse=True)
+def _clean() -> None:
+    _ran.clear()
+
+
+@pytest.fixture
+def surveys(monkeypatch: pytest.MonkeyPatch) -> list[ready.Survey]:
+    """Every survey that is made."""
+    made: list[ready.Survey] = []
+    survey = ready.survey
+
+    def note(session: Session) -> ready.Survey:
+        made.append(survey(session))
+        return made[-1]
+
+    monkeypatch.setattr(ready, "survey", note)
+    return made
+
+
+@job
+def note_choice(value: object) -> None:
+    _ran.append(value)
+
+
+def test_many_claims_from_a_prefix_share_a_survey(
+    make_worker: MakeWorker, surveys: list[ready.Survey], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(choice, "SURVEY_S", 60)
+    enqueue_many(note_choice.using(queue="mail_a").with_args(i) for i in range(3000))
+    driven = make_worker(queues=("mail*",))
+
+    driven.until(lambda: len(_ran) == 3000)
+
+    assert len(surveys) <= 2
+
+
+def test_a_new_queue_is_found_without_a_survey_when_it_tells_of_itself(
+    make_worker: MakeWorker, surveys: list[ready.Survey], count: Count
+) -> None:
+    driven = make_worker(queues=("mail*",))
+    driven.until(lambda: count("sleepers") and driven.worker._rhythm.next_look)
+    found = len(surveys)
+
+    note_choice.using(queue="mail_new").enqueue(1)
+    driven.until(lambda: _ran)
+
+    assert len(surveys) - found <= 1
+
+
+def test_a_new_queue_is_found_by_a_worker_that_is_never_idle(make_worker: MakeWorker) -> None:
+    driven = make_worker(queues=("mail_*",))
+
+    def feed() -> bool:
+        if driven.worker._pool.waiting < 300:
+            enqueue_many(note_choice.using(queue="mail_b").with_args(0) for _ in range(2000))
+        return len(_ran) > 4000
+
+    driven.until(feed)
+    enqueue_many([note_choice.using(queue="mail_a").with_args("new")])
+    driven.until(lambda: feed() and "new" in _ran)
+
+
+@pytest.fixture
+def crowd(session: Session, monkeypatch: pytest.MonkeyPatch) -> int:
+    """Ready jobs of a paused queue, which each claim from all would pass over."""
+    monkeypatch.setattr(choice, "SLOW_S", 0)
+    session.connection.execute(
+        "INSERT INTO jobsd.ready_executions SELECT i, i, -5, 'off'"
+        " FROM generate_series(1000001, 1100000) AS i"
+    )
+    session.connection.execute("INSERT INTO jobsd.pauses (queue_name) VALUES ('off')")
+    return 100_000
+
+
+def test_beside_a_crowd_of_paused_jobs_the_most_urgent_of_all_queues_run_first(
+    crowd: int, make_worker: MakeWorker, count: Count
+) -> None:
+    driven = make_worker(threads=1)
+    driven.until(lambda: driven.worker._choice._each)
+    places = (("b", 1), ("a", 3), ("c", 2), ("b", -9), ("a", 1))
+    enqueue_many(
+        note_choice.using(queue=name, priority=priority).with_args(f"{name} {priority}")
+        for name, priority in places
+    )
+
+    driven.until(lambda: len(_ran) == 5)
+
+    assert (_ran, count("ready_executions")) == (["b -9", "b 1", "a 1", "c 2", "a 3"], crowd)
+
+
+@pytest.mark.usefixtures("crowd")
+def test_claims_beside_a_crowd_of_paused_jobs_come_in_order_and_read_few_pages(
+    session: Session,
+) -> None:
+    session.connection.execute(
+        "INSERT INTO jobsd.ready_executions"
+        " SELECT i, i, i % 3, 'q' || i % 5 FROM generate_series(1, 10000) AS i"
+    )
+    session.connection.execute("ANALYZE jobsd.ready_executions")
+    picked = ready.STATEMENTS["pick_each"].render("jobsd").decode()
+    names = "{off,q0,q1,q2,q3,q4}"
+    parameters = {
+        "names": names,
+        "after_priorities": "{" + ",".join(["-2147483648"] * 6) + "}",
+        "after_positions": "{" + ",".join(["0"] * 6) + "}",
+        "below_priorities": "{" + ",".join(["2147483648"] * 6) + "}",
+        "limit": 500,
+    }
+    query = f"WITH {picked} SELECT priority, position FROM picked"
+
+    rows = session.connection.execute(query.encode(), parameters).fetchall()
+    explained = session.connection.execute(
+        f"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) {query}".encode(), parameters, prepare=False
+    ).fetchone()
+
+    assert rows == [(0, 3 * turn) for turn in range(1, 501)]
+    assert explained is not None
+    assert explained[0][0]["Plan"]["Shared Hit Blocks"] < 3000
+
+
+@pytest.mark.usefixtures("crowd")
+def test_when_the_crowd_is_gone_claims_are_from_all_again(
+    make_worker: MakeWorker, session: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(choice, "PAUSED_S", 0)
+    driven = make_worker()
+    driven.until(lambda: driven.worker._choice._each)
+
+    session.connection.execute("DELETE FROM jobsd.ready_executions")
+    note_choice.enqueue("later")
+    driven.until(lambda: _ran)
+
+    driven.until(lambda: not driven.worker._choice._each)

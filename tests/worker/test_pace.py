@@ -1,0 +1,61 @@
+"""How many jobs are had in hand: no more than free threads start within a moment."""
+
+from __future__ import annotations
+
+from jobsd.worker.pace import IN_HAND_MAX, Pace
+
+
+def _pace(mean_s: float, *, threads: int = 4, prefetch: int | None = None) -> Pace:
+    pace = Pace(threads, prefetch)
+    pace.observe([mean_s])
+    return pace
+
+
+def test_nothing_is_had_in_hand_until_a_run_time_is_known() -> None:
+    assert (Pace(4, None).ahead([]), Pace(4, None).patience([])) == (0, None)
+
+
+def test_long_jobs_are_not_had_in_hand() -> None:
+    assert _pace(0.05).ahead([]) == 0
+
+
+def test_jobs_that_take_no_time_are_had_in_hand_in_two_batches() -> None:
+    assert _pace(1e-6).ahead([]) == IN_HAND_MAX
+
+
+def test_one_slow_job_takes_a_share_of_the_jobs_ahead_and_not_all() -> None:
+    pace = _pace(0.001)
+
+    assert (pace.ahead([]), pace.ahead([30.0])) == (80, 60)
+
+
+def test_nothing_is_had_in_hand_while_all_threads_are_busy_for_long() -> None:
+    assert _pace(0.001).ahead([0.05] * 4) == 0
+
+
+def test_what_waits_behind_slow_jobs_alone_is_given_back() -> None:
+    assert _pace(0.001).patience([0.2] * 4) == 0
+
+
+def test_what_the_free_threads_start_in_time_stays() -> None:
+    assert _pace(0.001).patience([0.2] * 3) == 100
+
+
+def test_jobs_that_have_become_slow_are_given_back_before_all_threads_are_stuck() -> None:
+    pace = _pace(1e-5)
+    pace.observe([0.01] * 20)
+
+    patience = pace.patience([0.005] * 4)
+
+    assert patience is not None
+    assert patience < 50
+
+
+def test_what_was_posted_for_an_idle_thread_stays_however_long_jobs_are() -> None:
+    assert _pace(10.0).patience([0.01]) == 3
+
+
+def test_a_prefetch_that_is_given_rules() -> None:
+    pace = _pace(10.0, prefetch=7)
+
+    assert (pace.ahead([0.2] * 4), pace.patience([0.2] * 4)) == (7, None)

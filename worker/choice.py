@@ -1,0 +1,108 @@
+"""From which queues a worker claims next, and by which statement.
+
+*All*: of `*` one statement picks from all queues and passes over the jobs of paused ones.
+*Named*: a list of queues is picked from, one after the other. What a prefix stands for is
+surveyed, which is a round trip of its own and so not done for each claim. *Each*: of `*`
+again, when a claim has been slow and a survey finds that paused queues hold many jobs, which
+each claim would pass over: the others are picked from by their names, and what is most
+urgent of all is claimed.
+
+A queue that is new tells of itself by a notification, as long as our wish to be woken
+stands. While it does not, a survey is believed for a quarter of a second. Pauses are heeded
+by each of the statements itself; a survey only finds the quicker one.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from jobsd.clock import monotonic
+from jobsd.jobs import ready
+
+if TYPE_CHECKING:
+    from jobsd.database.connection import Session
+    from jobsd.database.statements import Statement
+    from jobsd.jobs.ready import Selection
+
+    from .perform import ClaimedJob
+
+SURVEY_S = 0.25
+"""How long the names of queues are believed."""
+PAUSED_S = 1.0
+"""How long it is believed that paused queues hold few jobs, or many."""
+SLOW_S = 0.02
+"""A claim that takes longer may have passed over many jobs of paused queues."""
+
+
+class Choice:
+    """What one worker claims from."""
+
+    def __init__(self, selection: Selection, session: Session) -> None:
+        self._selection = selection
+        self._session = session
+        self._names = selection.resolve(())
+        self._surveyed_at = 0.0
+        self._doubtful = selection.has_prefixes and not selection.everything
+        self._each = False
+
+    @property
+    def statement(self) -> Statement:
+        """The end of a turn that claims."""
+        if not self._selection.everything:
+            return ready.CLAIM_NAMED
+        return ready.CLAIM_EACH if self._each else ready.CLAIM_ANY
+
+    @property
+    def by_names(self) -> bool:
+        """Whether jobs are picked by the names of their queues."""
+        return self._each or not self._selection.everything
+
+    def queues(self, *, told: bool) -> list[str | None]:
+        """Return the queues to claim from, in order; None stands for all together.
+
+        `told` says that our wish to be woken stands.
+        """
+        age_s = monotonic() - self._surveyed_at
+        if self._each:
+            stale = age_s > PAUSED_S
+        else:
+            stale = self._selection.has_prefixes and (age_s > SURVEY_S and not told)
+        if stale or self._doubtful:
+            self._survey()
+        return [*self._names] if self.by_names else [None]
+
+    def doubt(self) -> None:
+        """Take note that new queues may not have told of themselves."""
+        self._doubtful = self.by_names and not self._is_fixed
+
+    def hear(self, queue: str) -> bool:
+        """Take note that jobs became ready in a queue; return whether it is ours."""
+        if not self._selection.matches(queue):
+            return False
+        if not self._is_fixed and queue not in self._names:
+            self._names = self._selection.resolve([*self._names, queue])
+        return True
+
+    def note_cost(self, took_s: float) -> None:
+        """Take note of how long a claim took."""
+        overdue = monotonic() - self._surveyed_at > PAUSED_S
+        if took_s > SLOW_S and overdue and self._selection.everything and not self._each:
+            self._survey()
+
+    def rank(self, job: ClaimedJob) -> tuple[int, int]:
+        """Return by what jobs come one before the other."""
+        if self._selection.everything:
+            return 0, job.priority
+        known = job.queue_name in self._names
+        return self._names.index(job.queue_name) if known else 0, job.priority
+
+    @property
+    def _is_fixed(self) -> bool:
+        return not self._selection.everything and not self._selection.has_prefixes
+
+    def _survey(self) -> None:
+        self._surveyed_at = monotonic()
+        self._doubtful = False
+        found = ready.survey(self._session)
+        self._each = self._selection.everything and found.paused_many
+        self._names = self._selection.resolve(found.names)
