@@ -232,7 +232,8 @@ class _Enqueuer:
             with self._connection.transaction():
                 discarded = store(self._connection)
                 stored = True
-        except (psycopg.Error, Error):
+        except (psycopg.Error, psycopg.Rollback, Error):
+            # A rollback that the connection did not live to see is one all the same.
             if self._connection is not None:
                 with contextlib.suppress(psycopg.Error):
                     self._connection.close()
