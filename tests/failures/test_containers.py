@@ -56,7 +56,7 @@ def test_as_process_1_a_tree_reaps_strangers_and_ends_in_order(
         into = ["nsenter", "--target", str(init), "--pid", "--mount"]
         subprocess.run([*into, "sh", "-c", "sleep 0.1 & sleep 0.2 &"], check=True)
 
-        wait_for(lambda: len(tree.events("process.reaped")) >= ORPHANS, what=tree.told())
+        wait_for(lambda: len(tree.events("process.reaped")) >= ORPHANS, what=tree.told)
         wait_for(lambda: not _zombies(init), 2, "zombies stay")
         tree.children("worker")[0].kill()
         tree.wait_event("process.replaced")
@@ -82,7 +82,7 @@ def test_as_process_1_a_tree_that_still_starts_hears_term(
         "trial_jobs.py", "import time\nopen('importing', 'w').close()\ntime.sleep(60)\n"
     )
     with wrapped(project, container) as tree:
-        wait_for((project.root / "importing").exists, what=tree.told())
+        wait_for((project.root / "importing").exists, what=tree.told)
         init = only_child(tree.process.pid)
         tree.children()
 
@@ -103,7 +103,7 @@ def test_what_jobs_have_left_running_ends_with_the_tree(project: Project, query:
         finished(query, 1, tree.told())
         text = (project.root / "ledger").read_text(encoding="utf-8")
         left = int(text.split()[1])
-        wait_for(lambda: psutil.Process(left).ppid() == tree.process.pid, what=tree.told())
+        wait_for(lambda: psutil.Process(left).ppid() == tree.process.pid, what=tree.told)
 
         assert tree.terminate() < 2
 

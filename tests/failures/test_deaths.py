@@ -114,7 +114,7 @@ def test_a_job_that_segfaults_is_told_by_its_signal(project: Project, query: Que
 
         assert replaced["signal"] == "SIGSEGV"
         assert any("in segfault" in line for line in tree.lines), tree.told()
-        wait_for(lambda: query(FAILED) == [(job_id, "SIGSEGV", None)], 3, tree.told())
+        wait_for(lambda: query(FAILED) == [(job_id, "SIGSEGV", None)], 3, tree.told)
 
 
 @pytest.mark.failure(
@@ -126,7 +126,7 @@ def test_a_killed_supervisor_can_be_followed_at_once(project: Project, query: Qu
     with project.start("--pidfile", "run/pid") as tree:
         tree.wait_event("supervisor.ready")
         short = enqueue(query, "mixed", 1, 0.3, "pass")
-        wait_for(lambda: ledger(project), what=tree.told())
+        wait_for(lambda: ledger(project), what=tree.told)
         tree.children()
 
         tree.process.kill()
@@ -181,7 +181,7 @@ def test_a_stopped_child_that_nobody_can_end_changes_nothing(
     with project.start() as tree:
         tree.wait_event("supervisor.ready")
         job_id = enqueue(query, "mixed", 1, 0.5, "pass")
-        wait_for(lambda: ledger(project), what=tree.told())
+        wait_for(lambda: ledger(project), what=tree.told)
         stopped = psutil.Process(pid_of_worker(query))
         monitor = tree.children("monitor")[0]
         stopped.suspend()
@@ -190,7 +190,7 @@ def test_a_stopped_child_that_nobody_can_end_changes_nothing(
         wait_for(lambda: tree.alive() == [stopped], 1, "others outlive their supervisor")
 
         with project.start() as second:
-            wait_for(lambda: query(FAILED), what=second.told())
+            wait_for(lambda: query(FAILED), what=second.told)
             stopped.resume()
             wait_for(lambda: tree.alive() == [], 1, "it does not follow its supervisor")
             second.terminate()
@@ -214,7 +214,7 @@ def test_when_all_died_at_once_the_next_tree_tells_what_ran(
     with project.start() as tree:
         tree.wait_event("supervisor.ready")
         ran = enqueue(query, "slow")
-        wait_for(lambda: ledger(project), what=tree.told())
+        wait_for(lambda: ledger(project), what=tree.told)
         everybody = [tree.process.pid, *(child.pid for child in tree.children())]
         for pid in everybody:
             os.kill(pid, signal.SIGKILL)
@@ -223,5 +223,5 @@ def test_when_all_died_at_once_the_next_tree_tells_what_ran(
         with project.start() as second:
             second.wait_event("supervisor.ready")
             finished(query, 1, second.told())
-            wait_for(lambda: [row[0] for row in query(FAILED)] == [ran], 2, second.told())
+            wait_for(lambda: [row[0] for row in query(FAILED)] == [ran], 2, second.told)
             assert query("SELECT id FROM jobsd.jobs WHERE outcome = 'finished'") == [(waiting,)]

@@ -68,10 +68,10 @@ def test_whoever_hangs_is_dumped_and_replaced_and_nobody_else(
         tree.wait_event("supervisor.ready")
         (project.root / "hold").touch()
         os.kill(pid_of_worker(query, "importing"), signal.SIGKILL)
-        wait_for((project.root / "held").exists, what=tree.told())
+        wait_for((project.root / "held").exists, what=tree.told)
         for queue in ("python", "c", "stopped"):
             enqueue(query, "slow", queue=queue)
-        wait_for(lambda: len(ledger(project)) == 3, what=tree.told())
+        wait_for(lambda: len(ledger(project)) == 3, what=tree.told)
 
         enqueue(query, "stop_the_loop", queue="python")
         enqueue(query, "hold_the_lock", queue="c")
@@ -116,7 +116,7 @@ def test_after_a_standstill_of_the_supervisor_nobody_is_judged(
     with project.start() as tree:
         tree.wait_event("supervisor.ready")
         enqueue(query, "mixed", 1, 1.5, "pass")
-        wait_for(lambda: ledger(project), what=tree.told())
+        wait_for(lambda: ledger(project), what=tree.told)
         before = [child.pid for child in tree.children()]
         for pid in (tree.process.pid, *before):
             os.kill(pid, signal.SIGSTOP)

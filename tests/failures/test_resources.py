@@ -88,7 +88,7 @@ def test_a_job_that_forks_without_end_stops_nobody(
         processes.set("pids.max", 80)
 
         enqueue(query, "fork_without_end")
-        wait_for(lambda: any("refused" in line for line in ledger(project)), what=tree.told())
+        wait_for(lambda: any("refused" in line for line in ledger(project)), what=tree.told)
         enqueue(query, "quick", 1)
         finished(query, 1, tree.told())
         assert len(processes.get("cgroup.procs").split()) > 50
@@ -120,7 +120,7 @@ def test_a_worker_that_takes_all_memory_is_told_apart(project: Project, query: Q
             replaced = tree.wait_event("process.replaced")
 
             assert (replaced["kind"], replaced["reason"]) == ("worker", "oom")
-            wait_for(lambda: query(FAILED) == [(eater, "oom")], what=tree.told())
+            wait_for(lambda: query(FAILED) == [(eater, "oom")], what=tree.told)
             finished(query, 1, tree.told())
             enqueue(query, "quick", 2, queue="a")
             finished(query, 2, tree.told())

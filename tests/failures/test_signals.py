@@ -86,7 +86,7 @@ def three_workers(project: Project) -> Project:
 def test_a_reload_has_no_moment_without_capacity(three_workers: Project, query: Query) -> None:
     with three_workers.start() as tree:
         tree.wait_event("supervisor.ready")
-        wait_for(lambda: query(SLEEPING) == [(WORKERS,)], what=tree.told())
+        wait_for(lambda: query(SLEEPING) == [(WORKERS,)], what=tree.told)
         before = {child.pid for child in tree.children("worker")}
 
         with Capacity(three_workers.environ["DATABASE_URL"]) as capacity:
@@ -111,13 +111,13 @@ def test_jobs_go_on_through_a_reload(three_workers: Project, query: Query) -> No
     with three_workers.start() as tree:
         tree.wait_event("supervisor.ready")
         long_ones = enqueue_many(query, "mixed", [(n, 1, "pass") for n in range(3)])
-        wait_for(lambda: len(ledger(three_workers)) == 3, what=tree.told())
+        wait_for(lambda: len(ledger(three_workers)) == 3, what=tree.told)
         tree.process.send_signal(signal.SIGHUP)
         count = 0
         while not tree.events("supervisor.reloaded"):
             enqueue(query, "quick", count)
             count += 1
-            wait_for(lambda: query(UNFINISHED) == [(0,)], 1, tree.told())
+            wait_for(lambda: query(UNFINISHED) == [(0,)], 1, tree.told)
 
         finished(query, count + len(long_ones), tree.told())
         assert count > 10
@@ -135,7 +135,7 @@ def test_a_storm_of_signals_is_survived_and_one_of_terms_is_one_stop(
     with three_workers.start() as tree:
         tree.wait_event("supervisor.ready")
         enqueue(query, "mixed", 1, 0.5, "pass")
-        wait_for(lambda: ledger(three_workers), what=tree.told())
+        wait_for(lambda: ledger(three_workers), what=tree.told)
         for n in range(5000):
             os.kill(tree.process.pid, STORM[n % len(STORM)])
         tree.wait_event("supervisor.reloaded")
@@ -163,9 +163,9 @@ def test_ttin_and_ttou_change_the_number_of_workers(project: Project, query: Que
     with project.start(JOBSD_LOG_LEVEL="debug") as tree:
         tree.wait_event("supervisor.ready")
         tree.process.send_signal(signal.SIGTTIN)
-        wait_for(lambda: query(ROWS) == [(2,)], what=tree.told())
+        wait_for(lambda: query(ROWS) == [(2,)], what=tree.told)
         enqueue_many(query, "mixed", [(n, 0.5, "pass") for n in range(6)])
-        wait_for(lambda: len(ledger(project)) == 6, what=tree.told())
+        wait_for(lambda: len(ledger(project)) == 6, what=tree.told)
 
         for _ in range(4):
             heard = len(tree.events("signal.received"))
@@ -173,7 +173,7 @@ def test_ttin_and_ttou_change_the_number_of_workers(project: Project, query: Que
             tree.wait_event("signal.received", heard + 1)
 
         finished(query, 6, tree.told())
-        wait_for(lambda: query(ROWS) == [(1,)], what=tree.told())
+        wait_for(lambda: query(ROWS) == [(1,)], what=tree.told)
         enqueue(query, "quick", 7)
         finished(query, 7, tree.told())
         assert query("SELECT DISTINCT attempts FROM jobsd.jobs") == [(1,)]
