@@ -25,6 +25,8 @@ from jobsd.database.migrate import migrate
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+pytest_plugins = ("docs.recorder",)
+
 _EMPTY = """
 DO $$
 DECLARE name text;

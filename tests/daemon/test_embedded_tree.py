@@ -83,9 +83,9 @@ def test_a_server_that_crashes_below_a_tree_is_started_again(
         pid = _postmaster(folder)
         os.kill(pid, signal.SIGKILL)
 
-        wait_for(lambda: _runs(folder) and _postmaster(folder) != pid, 15, tree.told())
+        wait_for(lambda: _runs(folder) and _postmaster(folder) != pid, 15, tree.told)
 
-        wait_for(lambda: project.run("status").returncode == 0, 20, tree.told())
+        wait_for(lambda: project.run("status").returncode == 0, 20, tree.told)
         tree.terminate()
 
 

@@ -258,6 +258,6 @@ def test_a_running_tree_is_seen(run: Commands) -> None:
     with run.project.start() as tree:
         tree.wait_event("supervisor.ready")
 
-        wait_for(lambda: run("status").returncode == 0, 10, tree.told())
+        wait_for(lambda: run("status").returncode == 0, 10, tree.told)
         tree.terminate()
     assert run("status").returncode == 3

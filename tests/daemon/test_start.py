@@ -180,7 +180,7 @@ def test_a_tree_starts_without_its_database_and_migrates_it_later(
         try:
             server.execute(f"CREATE DATABASE {name}".encode())
             tree.wait_event("database.migrated")
-            wait_for(lambda: project.run("status").returncode == 0, 20, tree.told())
+            wait_for(lambda: project.run("status").returncode == 0, 20, tree.told)
             tree.terminate()
         finally:
             server.execute(f"DROP DATABASE {name} WITH (FORCE)".encode())
@@ -216,7 +216,7 @@ def test_a_reload_brings_a_new_configuration_and_new_code(run: Commands) -> None
 
         assert len(tree.children("worker")) == 2
         job_id = run.json("enqueue", "shop_jobs.fresh")["id"]
-        wait_for(lambda: run.json("show", str(job_id))["state"] == "finished", 10, tree.told())
+        wait_for(lambda: run.json("show", str(job_id))["state"] == "finished", 10, tree.told)
 
 
 @pytest.mark.parametrize("broken", ["configuration", "module"])
@@ -260,7 +260,7 @@ def test_a_job_can_enqueue_others(run: Commands) -> None:
         tree.wait_event("supervisor.ready")
         run.json("enqueue", "shop_jobs.outer")
 
-        wait_for(lambda: len(run.json("list", "--state", "finished")) == 2, 10, tree.told())
+        wait_for(lambda: len(run.json("list", "--state", "finished")) == 2, 10, tree.told)
 
 
 def test_a_term_while_it_starts_leaves_nobody_behind(run: Commands) -> None:

@@ -54,7 +54,7 @@ def test_all_who_watch_see_heartbeats_stop_and_return(tmp_path: Path, target: Ta
         wait_for(lambda: _judged(run)[:2] == (False, False), what="the gap lasts")
 
         run("queues", "resume", "default")
-        wait_for(lambda: _healthz(port)[0] == 200, what=tree.told())
+        wait_for(lambda: _healthz(port)[0] == 200, what=tree.told)
         wait_for(lambda: _judged(run)[:2] == (True, True))
         assert _judged(run)[2] >= 1, "the gap stays in the log"
 

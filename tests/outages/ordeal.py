@@ -211,7 +211,7 @@ class Ordeal:
         for event in ("process.exited", "process.replaced", "process.hung", "claims.lost"):
             assert tree.events(event) == []
         begun = len(tree.events("database.lost")) + len(tree.events("database.waiting"))
-        wait_for(lambda: len(tree.events("database.back")) == begun, 5, tree.told())
+        wait_for(lambda: len(tree.events("database.back")) == begun, 5, tree.told)
         if lost is not None:
             assert begun == lost, [event["error"] for event in tree.events("database.lost")]
 

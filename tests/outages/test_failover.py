@@ -31,7 +31,7 @@ def _pair() -> Generator[tuple[Cluster, Cluster]]:
         standby.start(answers=False)
         primary.stop()
         primary.start(synchronous_standby_names="*", answers=False)
-        wait_for(lambda: _streams(primary), what=standby.told())
+        wait_for(lambda: _streams(primary), what=standby.told)
         yield primary, standby
 
 
@@ -70,7 +70,7 @@ def test_a_standby_is_waited_for_until_it_is_promoted(tmp_path: Path) -> None:
         (standby.data / "standby.signal").touch()
         # No fewer than the cluster was made with: else it would not begin to replay.
         standby.start(answers=False, max_connections="100")
-        wait_for(lambda: standby.answers(writes=False), what=standby.told())
+        wait_for(lambda: standby.answers(writes=False), what=standby.told)
         with ordeal(tmp_path, standby.url) as tree:
             waiting = tree.tree.wait_event("database.waiting")
             assert "read-only transaction" in str(waiting["error"])

@@ -126,7 +126,7 @@ def test_the_daemon_does_all_its_work_without_ddl(granted: Roles, project: Proje
         granted_sql = "SELECT jobsd.enqueue('role_jobs.limited', '[6]', concurrency_key => 'k')"
         with psycopg.connect(granted.user, autocommit=True) as connection:
             connection.execute(granted_sql.encode())
-        wait_for(lambda: _states(granted) == {"finished": 5, "failed": 1}, what=tree.told())
+        wait_for(lambda: _states(granted) == {"finished": 5, "failed": 1}, what=tree.told)
         tree.wait_event("job.failed")
         tree.children("worker")[0].kill()
         tree.wait_event("process.replaced")

@@ -44,7 +44,7 @@ def test_a_tree_ends_in_order_when_its_web_server_is_killed(server: Tree, query:
 
         server.process.kill()
 
-        wait_for(lambda: not server.alive(), 3, server.told())
+        wait_for(lambda: not server.alive(), 3, server.told)
         assert server.events("supervisor.stopped")[0]["exit_status"] == 0
         assert query("SELECT FROM jobsd.processes") == []
     finally:
@@ -60,6 +60,6 @@ def test_a_web_server_hears_of_the_end_of_its_tree(server: Tree) -> None:
         os.kill(server.events("child")[0]["pid"], signal.SIGKILL)
 
         assert server.wait_event("missed")["status"] == -signal.SIGKILL
-        wait_for(lambda: not server.alive(), 2, server.told())
+        wait_for(lambda: not server.alive(), 2, server.told)
     finally:
         server.end()

@@ -39,7 +39,7 @@ def shipped(tmp_path: Path, empty_database: str) -> Project:
 
 def _settled(tree: Tree) -> None:
     tree.wait_event("supervisor.ready")
-    wait_for(lambda: any("[HEARTBEAT]" in line for line in tree.lines), 20, tree.told())
+    wait_for(lambda: any("[HEARTBEAT]" in line for line in tree.lines), 20, tree.told)
     threading.Event().wait(6)  # the series of looks after the heartbeat's run ends after 5 s
 
 

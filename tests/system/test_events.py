@@ -59,11 +59,11 @@ def test_each_transition_is_told_with_its_facts_and_no_empty_poll_is(
         )
         query("SELECT jobsd.enqueue('trial_jobs.quick', '[2]', wait => '50 ms')")
         enqueue(query, "mixed", 3, 0, "fail")
-        wait_for(lambda: len(ledger(project)) == 5, what=tree.told())
+        wait_for(lambda: len(ledger(project)) == 5, what=tree.told)
         os.kill(tree.children("worker")[0].pid, signal.SIGKILL)
         tree.wait_event("process.replaced")
         enqueue(query, "slow")
-        wait_for(lambda: "start slow" in ledger(project), what=tree.told())
+        wait_for(lambda: "start slow" in ledger(project), what=tree.told)
         tree.terminate()
 
     told = {event["event"]: set(event) for event in tree.events()}

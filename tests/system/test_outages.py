@@ -44,11 +44,11 @@ def test_a_restart_of_the_database_ends_nobody_and_loses_no_outcome(
             enqueue(query, "mixed", 1, 0.5, "pass"),
             enqueue(query, "mixed", 2, 3, "pass"),
         )
-        wait_for(lambda: len(ledger(project)) == 2, what=tree.told())
+        wait_for(lambda: len(ledger(project)) == 2, what=tree.told)
         before = {child.pid for child in tree.children()}
 
         server.stop()
-        wait_for(lambda: "end 1" in ledger(project), what=tree.told())
+        wait_for(lambda: "end 1" in ledger(project), what=tree.told)
         tree.wait_event("database.lost")
         server.start()
 

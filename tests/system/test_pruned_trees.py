@@ -48,19 +48,19 @@ def test_a_tree_that_was_pruned_and_goes_on_changes_nothing(
     with project.start() as frozen:
         frozen.wait_event("supervisor.ready")
         query(enqueue.format(1, 2))
-        wait_for(lambda: ledger(project) == ["start 1"], what=frozen.told())
+        wait_for(lambda: ledger(project) == ["start 1"], what=frozen.told)
         query(enqueue.format(2, 0.1))
         _send(frozen, signal.SIGSTOP)
         with project.start("--config", "config/other.yml") as other:
-            wait_for(lambda: "end 2" in ledger(project), what=other.told())
-            wait_for(lambda: query(PLACES)[1][1] == "finished", what=other.told())
+            wait_for(lambda: "end 2" in ledger(project), what=other.told)
+            wait_for(lambda: query(PLACES)[1][1] == "finished", what=other.told)
             query(enqueue.format(3, 60))
             query(enqueue.format(4, 0))
-            wait_for(lambda: "start 3" in ledger(project), what=other.told())
+            wait_for(lambda: "start 3" in ledger(project), what=other.told)
 
             _send(frozen, signal.SIGCONT)
             assert frozen.wait_event("process.replaced")["reason"] == "row"
-            wait_for(lambda: "end 1" in ledger(project), what=frozen.told())
+            wait_for(lambda: "end 1" in ledger(project), what=frozen.told)
             frozen.wait_event("process.stopped", 2)  # dispatcher and worker
 
             assert query(PLACES) == [

@@ -55,7 +55,7 @@ def tree(shipped: Project) -> Iterator[Tree]:
     """The shipped tree, once its first heartbeat was logged."""
     port = _free_port()
     with shipped.start(JOBSD_METRICS_BIND=f"127.0.0.1:{port}") as started:
-        wait_for(lambda: _heartbeats(started), 20, started.told())
+        wait_for(lambda: _heartbeats(started), 20, started.told)
         shipped.environ["PORT"] = str(port)
         yield started
 
@@ -176,7 +176,7 @@ def test_a_new_recurring_job_in_four_steps(project: Project, query: Query) -> No
     )
     with project.start(**production) as tree:
         tree.wait_event("supervisor.ready")
-        wait_for(lambda: query("SELECT FROM jobsd.recurring_tasks"), 10, tree.told())
+        wait_for(lambda: query("SELECT FROM jobsd.recurring_tasks"), 10, tree.told)
         found = project.write(
             "find_it.py",
             "from jobsd import RecurringTask\n"

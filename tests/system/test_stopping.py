@@ -24,7 +24,7 @@ def _start_slow_job(project: Project, tree: Tree, name: str = "slow") -> None:
     tree.wait_event("supervisor.ready")
     enqueued = project.run("enqueue", f"trial_jobs.{name}")
     assert enqueued.returncode == 0, enqueued.stderr
-    wait_for((project.root / "ledger").exists, what=tree.told())
+    wait_for((project.root / "ledger").exists, what=tree.told)
 
 
 def _nothing_is_left(tree: Tree, query: Query) -> None:
@@ -58,7 +58,7 @@ def test_a_long_job_goes_back_to_ready_within_the_timeout_and_a_second(
     with project.start() as tree:
         _start_slow_job(project, tree)
         short = enqueue(query, "mixed", 1, 1, "pass")
-        wait_for(lambda: "start 1" in ledger(project), what=tree.told())
+        wait_for(lambda: "start 1" in ledger(project), what=tree.told)
 
         seconds = tree.terminate()
 
@@ -81,7 +81,7 @@ def test_short_jobs_have_ended_once_when_the_tree_has_stopped(
     with project.start() as tree:
         tree.wait_event("supervisor.ready")
         enqueue_many(query, "mixed", [(n, 1, "pass") for n in range(3)])
-        wait_for(lambda: len(ledger(project)) == 3, what=tree.told())
+        wait_for(lambda: len(ledger(project)) == 3, what=tree.told)
 
         tree.terminate(number)
 
@@ -152,7 +152,7 @@ def test_the_next_tree_buries_what_a_killed_one_has_left(
 
     with project.start() as second:
         second.wait_event("supervisor.ready")
-        wait_for(lambda: not query("SELECT FROM jobsd.claims"), 5, second.told())
+        wait_for(lambda: not query("SELECT FROM jobsd.claims"), 5, second.told)
         rows = {
             str(row[0])
             for row in query("SELECT metadata ->> 'boot' || pid FROM jobsd.processes")

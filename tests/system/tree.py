@@ -26,12 +26,19 @@ _SETPRIV = shutil.which("setpriv")
 _ENDS_WITH_US = [_SETPRIV, "--pdeathsig", "KILL", "--"] if _SETPRIV else []
 
 
-def wait_for(condition: Callable[[], Any], within_s: float = 20.0, what: str = "") -> Any:
-    """Return the first true value of the condition; fail when there is none in time."""
+def wait_for(
+    condition: Callable[[], Any], within_s: float = 20.0, what: str | Callable[[], str] = ""
+) -> Any:
+    """Return the first true value of the condition; fail when there is none in time.
+
+    `what` tells then what was waited for, or what has happened instead.
+    """
     end = monotonic() + within_s
     pause = threading.Event()
     while not (value := condition()):
-        assert monotonic() < end, f"not within {within_s} s: {what or condition}"
+        if monotonic() > end:
+            told = what() if callable(what) else what
+            raise AssertionError(f"not within {within_s} s: {told or condition}")
         pause.wait(0.02)
     return value
 
@@ -134,7 +141,9 @@ class Tree:
             found = self.events(name)
             return found if len(found) >= count else []
 
-        found: list[dict[str, Any]] = wait_for(happened, within_s, f"{name}\n{self.told()}")
+        found: list[dict[str, Any]] = wait_for(
+            happened, within_s, lambda: f"{name}\n{self.told()}"
+        )
         return found[-1]
 
     def told(self) -> str:

@@ -91,7 +91,7 @@ def test_the_installed_service_beats(installed: Service) -> None:
 
     installed.control("start")
 
-    wait_for(lambda: "[HEARTBEAT]" in installed.told(), what=installed.told())
+    wait_for(lambda: "[HEARTBEAT]" in installed.told(), what=installed.told)
     assert installed.show("Type") == ["notify-reload"]
     installed.control("reload")
     assert len(installed.events("supervisor.reloaded")) == 1

@@ -91,7 +91,7 @@ def test_a_reload_replaces_every_process_but_the_supervisor(service: Service) ->
 
     service.control("reload")
 
-    wait_for(lambda: service.events("supervisor.reloaded"), what=service.told())
+    wait_for(lambda: service.events("supervisor.reloaded"), what=service.told)
     service.wait_state("active", "running")
     assert before & _processes(service) == {pid}
 
@@ -131,7 +131,7 @@ def test_a_drain_that_takes_longer_than_the_unit_allows_is_waited_for(
     )
     service.control("start")
     service.command("enqueue", "service_jobs.slow", "[1.5]")
-    wait_for(lambda: service.exists("began"), what=service.told())
+    wait_for(lambda: service.exists("began"), what=service.told)
 
     service.control("stop")
 

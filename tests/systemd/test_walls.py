@@ -93,7 +93,7 @@ def test_jobs_meet_the_walls_that_are_documented(
 
     service.command("enqueue", "trials.attempt_all")
 
-    wait_for(lambda: service.exists("told"), what=service.told())
+    wait_for(lambda: service.exists("told"), what=service.told)
     assert json.loads(box.ask("cat", "/var/lib/jobsd/told")) == expected
 
 
