@@ -8,6 +8,7 @@ TYPE_CHECKING = False  # true for checkers, by its name; `typing` would cost mor
 
 if TYPE_CHECKING:
     from jobsd.errors import (
+        AfterCommitError,
         ArgumentError,
         ConfigurationError,
         DatabaseUnreachableError,
@@ -74,6 +75,7 @@ else:
 
 
 __all__ = [
+    "AfterCommitError",
     "ArgumentError",
     "ConfigurationError",
     "CurrentJob",

@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 
 _NAMES = {
     "errors": (
-        "ArgumentError ConfigurationError DatabaseUnreachableError EmbeddedServerError"
+        "AfterCommitError"
+        " ArgumentError ConfigurationError DatabaseUnreachableError EmbeddedServerError"
         " EnqueueError Error LimitError NotFoundError ProcessError ProcessExitError"
         " ProcessMissingError ProcessPrunedError RefusedError SchemaError ThreadError"
         " UnknownJobError"
