@@ -78,7 +78,8 @@ END
 $$;
 
 -- Give the free slots of a key to the jobs that wait for one, and discard those that may not
--- wait. The caller holds the key's lock.
+-- wait: with `keep` their rows stay, with NULL only of those that were accepted before. The
+-- caller holds the key's lock.
 CREATE FUNCTION jobsd.fill(
     wanted text, keep boolean, OUT promoted bigint, OUT discarded bigint
 )
@@ -128,13 +129,13 @@ BEGIN
     SELECT coalesce(array_agg(job_id), '{}') INTO yielded FROM gone;
     IF cardinality(yielded) > 0 THEN
         discarded := cardinality(yielded);
-        IF keep THEN
-            UPDATE jobsd.jobs
-            SET finished_at = now(), outcome = 'discarded'
-            WHERE id = ANY (yielded);
-        ELSE
-            DELETE FROM jobsd.jobs WHERE id = ANY (yielded);
-        END IF;
+        -- What is only being stored leaves no trace; what was accepted once, and has come
+        -- due, is kept when nobody says otherwise.
+        DELETE FROM jobsd.jobs
+        WHERE id = ANY (yielded) AND coalesce(NOT keep, scheduled_at IS NULL);
+        UPDATE jobsd.jobs
+        SET finished_at = now(), outcome = 'discarded'
+        WHERE id = ANY (yielded);
     END IF;
 END
 $$;
@@ -180,7 +181,7 @@ DECLARE
 BEGIN
     PERFORM jobsd.lock_limits(keys, everything);
     FOR wanted IN SELECT DISTINCT key FROM unnest(keys) AS key LOOP
-        PERFORM jobsd.fill(wanted, false);
+        PERFORM jobsd.fill(wanted, NULL);
     END LOOP;
 END
 $$;
