@@ -1,0 +1,56 @@
+"""The part of pytest that records results: `--record`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from docs.results import Outcome, commit_and_day, read, write
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+
+
+class Recorder:
+    """Takes down the outcomes of the tests that bear the mark; writes them at the end."""
+
+    def __init__(self) -> None:
+        self.commit, self.day = commit_and_day()
+        self._outcomes: dict[str, Outcome] = {}
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_makereport(
+        self, item: pytest.Item
+    ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+        """Take in what became of one phase of a test; one that fails is the test's."""
+        report = yield
+        if item.get_closest_marker("failure") is None or report.skipped:
+            return report
+        before = self._outcomes.get(item.nodeid)
+        if report.when == "call" or report.failed or before is not None:
+            passed = report.passed and (before is None or before.passed)
+            long = item.get_closest_marker("long") is not None
+            self._outcomes[item.nodeid] = Outcome(passed, long, self.commit, self.day)
+        return report
+
+    def pytest_sessionfinish(self) -> None:
+        """Add the outcomes to what is on record; tests that are no more are dropped."""
+        results = read()
+        results.tests.update(self._outcomes)
+        write(results)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add the option."""
+    told = "write the results of tests that break something to docs/failures.json"
+    parser.addoption("--record", action="store_true", help=told)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Begin to record, if that is wanted."""
+    if config.getoption("--record"):
+        try:
+            config.pluginmanager.register(Recorder(), "recorder")
+        except RuntimeError as error:
+            raise pytest.UsageError(str(error)) from error

@@ -1,0 +1,98 @@
+"""The last results on record of the tests that break something: docs/failures.json.
+
+`bin/test --record` (or `-m long --record`, or a few tests by their paths) writes down what
+became of the tests that bear the mark, with commit and day; `python -m tests.chaos --record`
+adds a chaos run. Only on a clean tree: a result is of a commit.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parents[2]
+FILE = ROOT / "docs/failures.json"
+OURS = {"docs/failures.json", "docs/failures.md"}
+CHAOS_RUNS = 10
+"""So many of the last runs are kept."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of one test, or of one of its cases."""
+
+    passed: bool
+    long: bool
+    commit: str
+    date: str
+
+
+@dataclass(frozen=True, slots=True)
+class ChaosRun:
+    """What a chaos run came to."""
+
+    seed: int
+    minutes: float
+    troubles: int
+    jobs: int
+    runs: int
+    processes: int
+    wrong: str
+    commit: str
+    date: str
+
+
+@dataclass(slots=True)
+class Results:
+    """All that is on record: by the ids of tests with their parameters, and chaos runs."""
+
+    tests: dict[str, Outcome] = field(default_factory=dict[str, Outcome])
+    chaos: list[ChaosRun] = field(default_factory=list[ChaosRun])
+
+    def of(self, test: str) -> list[Outcome]:
+        """Return the outcomes of a test, one for each of its cases."""
+        return [
+            outcome for name, outcome in self.tests.items() if name.partition("[")[0] == test
+        ]
+
+
+def read() -> Results:
+    """Return what is on record."""
+    if not FILE.exists():
+        return Results()
+    told: dict[str, Any] = json.loads(FILE.read_text(encoding="utf-8"))
+    return Results(
+        {name: Outcome(**each) for name, each in told["tests"].items()},
+        [ChaosRun(**each) for each in told["chaos"]],
+    )
+
+
+def write(results: Results) -> None:
+    """Write down what is on record."""
+    told = {
+        "tests": {name: asdict(each) for name, each in sorted(results.tests.items())},
+        "chaos": [asdict(each) for each in results.chaos[-CHAOS_RUNS:]],
+    }
+    FILE.write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
+
+
+def commit_and_day() -> tuple[str, str]:
+    """Return the commit that is tested, and today.
+
+    Raises:
+        RuntimeError: when the tree is not that of a commit.
+    """
+    changed = [line[3:] for line in _git("status", "--porcelain").splitlines()]
+    if set(changed) - OURS:
+        raise RuntimeError(f"results are of a commit, and these are not: {changed}")
+    return _git("rev-parse", "--short", "HEAD").strip(), datetime.now(UTC).date().isoformat()
+
+
+def _git(*arguments: str) -> str:
+    return subprocess.run(
+        ["git", *arguments], cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout
