@@ -47,6 +47,7 @@ def test_all_faults_of_both_files_are_told(run: Commands) -> None:
     assert "hint: " in told
 
 
+@pytest.mark.failure("a module with jobs is faulty", "exit status 78; the line is told")
 def test_a_module_that_can_not_be_imported_is_told_with_its_place(run: Commands) -> None:
     run.project.write("shop_jobs.py", "import json\n\nprice = 1 / 0\n")
 
@@ -110,6 +111,7 @@ def test_a_port_that_is_taken_and_was_asked_for_is_refused(run: Commands) -> Non
     assert told.startswith(f"error: can't listen on {bind}: Address already in use")
 
 
+@pytest.mark.failure("a second start", "exit status 75, and the pid of who holds the pidfile")
 @pytest.mark.behaviour(10)
 def test_a_second_start_with_the_same_pidfile_ends_with_75(run: Commands) -> None:
     with run.project.start("--pidfile", "run/jobsd.pid") as tree:
@@ -219,6 +221,7 @@ def test_a_reload_brings_a_new_configuration_and_new_code(run: Commands) -> None
         wait_for(lambda: run.json("show", str(job_id))["state"] == "finished", 10, tree.told)
 
 
+@pytest.mark.failure("HUP with a fault", "it is told; the tree goes on as it was")
 @pytest.mark.parametrize("broken", ["configuration", "module"])
 def test_a_reload_of_what_is_broken_changes_nothing(run: Commands, broken: str) -> None:
     with run.project.start() as tree:

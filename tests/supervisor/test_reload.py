@@ -7,6 +7,8 @@ import signal
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
+import pytest
+
 from small_tree.driver import SmallTree, wait_until
 
 if TYPE_CHECKING:
@@ -85,6 +87,10 @@ def test_a_hup_during_a_reload_is_not_forgotten(start: Start) -> None:
     wait_until(lambda: len(tree.pids("worker")) == 4)
 
 
+@pytest.mark.failure(
+    "HUP, and the first successor can't start",
+    "its predecessor stays, the reload ends there, nothing else is touched",
+)
 def test_a_successor_that_can_not_start_leaves_its_predecessor(start: Start) -> None:
     tree = start(("monitor", 1), ("worker", 3))
     before = tree.pids()
@@ -163,6 +169,10 @@ def test_a_worn_out_worker_works_on_until_a_successor_can_start(start: Start) ->
     assert tree.wait("process.replaced")["predecessor_pid"] == old[0]
 
 
+@pytest.mark.failure(
+    "a worker dies while its successor boots",
+    "the successor takes its place",
+)
 def test_a_predecessor_that_dies_early_is_followed_by_who_was_on_its_way(
     start: Start,
 ) -> None:

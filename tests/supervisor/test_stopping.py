@@ -48,6 +48,10 @@ def test_who_still_works_at_the_deadline_is_killed_and_its_jobs_released(
     assert tree.left() == []
 
 
+@pytest.mark.failure(
+    "a worker crashes while the tree drains",
+    "it is told as a crash, its jobs have failed, nobody follows",
+)
 def test_a_crash_while_it_drains_is_a_crash(start: Start) -> None:
     tree = start(("monitor", 1), ("worker", 1))
     tree.command("worker.slow")
@@ -62,6 +66,10 @@ def test_a_crash_while_it_drains_is_a_crash(start: Start) -> None:
     assert tree.told("process.replaced") == []
 
 
+@pytest.mark.failure(
+    "the monitor is killed while the tree drains",
+    "another follows, for somebody has to write the deaths",
+)
 def test_a_monitor_that_dies_while_others_drain_is_replaced(start: Start) -> None:
     tree = start(("monitor", 1), ("worker", 1), shutdown_timeout_s=1.0)
     tree.command("worker.slow")
@@ -75,6 +83,10 @@ def test_a_monitor_that_dies_while_others_drain_is_replaced(start: Start) -> Non
     assert {told["kind"] for told in tree.told("buried")} == {"monitor", "worker"}
 
 
+@pytest.mark.failure(
+    "TERM while every process but the supervisor is stopped (SIGSTOP)",
+    "the end comes within the timeout and a second all the same",
+)
 def test_a_frozen_tree_ends_within_the_timeout_and_a_second(start: Start) -> None:
     tree = start(("monitor", 1), ("worker", 2), shutdown_timeout_s=DRAIN_S)
     for pid in tree.pids():
@@ -86,6 +98,10 @@ def test_a_frozen_tree_ends_within_the_timeout_and_a_second(start: Start) -> Non
     assert tree.left() == []
 
 
+@pytest.mark.failure(
+    "the monitor does not end",
+    "it is killed, and the end of the tree stays bounded",
+)
 def test_a_monitor_that_does_not_end_is_killed(start: Start) -> None:
     tree = start(("monitor", 1), ("worker", 1))
     tree.command("monitor.slow")

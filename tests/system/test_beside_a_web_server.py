@@ -36,6 +36,10 @@ def server(project: Project) -> Tree:
     return Tree(command, project.root, project.environ)
 
 
+@pytest.mark.failure(
+    "the web server whose child the tree is, is killed",
+    "the tree ends in order",
+)
 @pytest.mark.behaviour(89)
 def test_a_tree_ends_in_order_when_its_web_server_is_killed(server: Tree, query: Query) -> None:
     try:

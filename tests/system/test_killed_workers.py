@@ -60,6 +60,11 @@ def _store(connection: psycopg.Connection, first: int, end: int, dice: random.Ra
     )
 
 
+@pytest.mark.failure(
+    "a worker is killed every two seconds while 20,000 jobs run",
+    "none is lost, run twice or ended twice; each crash is told; each worker is followed "
+    "within two seconds",
+)
 @pytest.mark.behaviour(22, 31, 46)
 @pytest.mark.timeout(180)
 def test_no_job_is_lost_or_ended_twice_while_workers_are_killed(

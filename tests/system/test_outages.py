@@ -25,6 +25,10 @@ def server() -> Iterator[OwnServer]:
         yield made
 
 
+@pytest.mark.failure(
+    "the database is restarted while jobs run",
+    "no process exits; what has ended meanwhile is recorded afterwards, once",
+)
 @pytest.mark.behaviour(33, 34)
 def test_a_restart_of_the_database_ends_nobody_and_loses_no_outcome(
     server: OwnServer, tmp_path: Path

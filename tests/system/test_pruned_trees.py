@@ -36,6 +36,11 @@ def _send(tree: Tree, number: signal.Signals) -> None:
         os.kill(pid, number)
 
 
+@pytest.mark.failure(
+    "a whole tree stands still until another has declared it dead, then goes on",
+    "what it ran has failed with a `ProcessPrunedError` and stays so, its slots are others' by "
+    "then; it registers anew by itself",
+)
 @pytest.mark.behaviour(14, 15, 30)
 def test_a_tree_that_was_pruned_and_goes_on_changes_nothing(
     project: Project, query: Query

@@ -61,6 +61,11 @@ def test_a_worker_is_replaced_after_so_many_jobs_and_all_are_done(
     assert query("SELECT count(*) FROM jobsd.attempts") == [(0,)]
 
 
+@pytest.mark.failure(
+    "a job leaks memory",
+    "beyond `max_memory` its worker is followed by another, which is up before the old one "
+    "drains",
+)
 def test_a_worker_is_replaced_when_it_is_too_big(project: Project) -> None:
     project.write(
         "config/queue.yml", "import: [trial_jobs]\nworkers: [{queues: '*', max_memory: 100M}]\n"

@@ -42,6 +42,11 @@ def _runs(project: Project, tree: Tree, *words: str) -> None:
     wait_for(lambda: set(words) <= set(ledger(project)), what=tree.told)
 
 
+@pytest.mark.failure(
+    "a worker is killed (SIGKILL)",
+    "what it ran has failed, within a second or two, with an error that names pid and signal; "
+    "another follows; jobs elsewhere go on",
+)
 @pytest.mark.behaviour(22)
 def test_a_killed_worker_fails_what_it_ran_is_followed_and_harms_no_other(
     project: Project, query: Query
@@ -64,6 +69,11 @@ def test_a_killed_worker_fails_what_it_ran_is_followed_and_harms_no_other(
         assert _worker(query, "a") != (name, pid)
 
 
+@pytest.mark.failure(
+    "a job ends its process (`os._exit`)",
+    "what ran there has failed with the exit code; what was merely claimed runs elsewhere, "
+    "with no attempt lost",
+)
 @pytest.mark.behaviour(23)
 def test_a_job_that_ends_its_process_fails_with_what_ran_there(
     project: Project, query: Query
@@ -83,6 +93,10 @@ def test_a_job_that_ends_its_process_fails_with_what_ran_there(
         assert query(FINISHED) == [(job_id, 1) for job_id in (elsewhere, *claimed)]
 
 
+@pytest.mark.failure(
+    "one worker gets TERM",
+    "it finishes its jobs, its row goes, another has followed at once",
+)
 @pytest.mark.behaviour(24)
 def test_a_worker_that_is_told_to_end_finishes_its_job_and_is_followed(
     project: Project, query: Query
@@ -101,6 +115,10 @@ def test_a_worker_that_is_told_to_end_finishes_its_job_and_is_followed(
         assert ledger(project) == ["start 1", "end 1"]
 
 
+@pytest.mark.failure(
+    "one worker gets TERM, with a job longer than `shutdown_timeout`",
+    "it is killed then, and the job runs anew elsewhere, without an attempt lost",
+)
 @pytest.mark.behaviour(25)
 def test_a_worker_that_is_told_to_end_gives_a_long_job_to_its_successor(
     project: Project, query: Query
@@ -121,6 +139,11 @@ def test_a_worker_that_is_told_to_end_gives_a_long_job_to_its_successor(
         assert query(ERRORS) == []
 
 
+@pytest.mark.failure(
+    "one worker gets QUIT",
+    "what it ran has failed within a second, since nobody asked the tree to stop; another "
+    "follows",
+)
 @pytest.mark.behaviour(91)
 def test_quit_to_a_single_worker_fails_what_it_ran_at_once(
     project: Project, query: Query
@@ -138,6 +161,10 @@ def test_quit_to_a_single_worker_fails_what_it_ran_at_once(
         wait_for(lambda: query(ROWS.format("worker", name)), 2, tree.told)
 
 
+@pytest.mark.failure(
+    "somebody deletes the row of a worker",
+    "it takes nothing new, finishes what it runs, and another follows",
+)
 @pytest.mark.behaviour(13)
 def test_a_worker_whose_row_is_deleted_finishes_its_job_and_is_followed(
     project: Project, query: Query
@@ -157,6 +184,10 @@ def test_a_worker_whose_row_is_deleted_finishes_its_job_and_is_followed(
         assert ledger(project) == ["start 1", "end 1"]
 
 
+@pytest.mark.failure(
+    "somebody deletes the row of the supervisor",
+    "it goes on supervising, and its row is written anew",
+)
 @pytest.mark.behaviour(32)
 def test_a_supervisor_whose_row_was_deleted_goes_on_supervising(
     project: Project, query: Query

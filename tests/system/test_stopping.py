@@ -48,6 +48,11 @@ def test_an_idle_tree_stops_at_once(
         _nothing_is_left(tree, query)
 
 
+@pytest.mark.failure(
+    "TERM with a job that runs longer than `shutdown_timeout`",
+    "the tree ends within the timeout and a second; the job is ready again, without an "
+    "attempt, once its process is gone; the others have finished",
+)
 @pytest.mark.behaviour(18)
 def test_a_long_job_goes_back_to_ready_within_the_timeout_and_a_second(
     project: Project, query: Query
@@ -73,6 +78,10 @@ def test_a_long_job_goes_back_to_ready_within_the_timeout_and_a_second(
     ]
 
 
+@pytest.mark.failure(
+    "TERM or INT while short jobs run",
+    "they end, each recorded once; exit status 0; no process, row or claim is left",
+)
 @pytest.mark.behaviour(17, 90)
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_short_jobs_have_ended_once_when_the_tree_has_stopped(
@@ -93,6 +102,10 @@ def test_short_jobs_have_ended_once_when_the_tree_has_stopped(
     assert query("SELECT outcome, attempts FROM jobsd.jobs") == [("finished", 1)] * 3
 
 
+@pytest.mark.failure(
+    "QUIT",
+    "all is over within a second; what ran is ready again",
+)
 @pytest.mark.behaviour(19)
 def test_quit_ends_everything_at_once_and_gives_back_what_ran(
     project: Project, query: Query
@@ -107,6 +120,10 @@ def test_quit_ends_everything_at_once_and_gives_back_what_ran(
     assert len(query("SELECT FROM jobsd.ready_executions")) == 1
 
 
+@pytest.mark.failure(
+    "QUIT while the tree drains",
+    "the wait is over: it ends within a second",
+)
 @pytest.mark.behaviour(21)
 def test_quit_while_it_drains_does_not_wait_for_the_timeout(
     project: Project, query: Query
@@ -125,6 +142,11 @@ def test_quit_while_it_drains_does_not_wait_for_the_timeout(
         _nothing_is_left(tree, query)
 
 
+@pytest.mark.failure(
+    "the supervisor is killed while a job runs, or keeps the interpreter's lock and hears "
+    "nothing",
+    "every child is gone within a second",
+)
 @pytest.mark.behaviour(26, 27)
 @pytest.mark.parametrize("name", ["slow", "hold_the_lock"])
 def test_no_child_outlives_a_killed_supervisor_by_a_second(project: Project, name: str) -> None:
@@ -139,6 +161,10 @@ def test_no_child_outlives_a_killed_supervisor_by_a_second(project: Project, nam
         wait_for(lambda: not tree.alive(), 1, "children outlive their supervisor")
 
 
+@pytest.mark.failure(
+    "a supervisor was killed, its tree is gone, another is started",
+    "what ran has failed with a `ProcessExitError`, no row of the dead is left",
+)
 @pytest.mark.behaviour(28)
 def test_the_next_tree_buries_what_a_killed_one_has_left(
     project: Project, query: Query
@@ -164,6 +190,10 @@ def test_the_next_tree_buries_what_a_killed_one_has_left(
         ]
 
 
+@pytest.mark.failure(
+    "a job kills its worker (SIGKILL)",
+    "what ran in it has failed with an error that names the signal; another worker follows",
+)
 @pytest.mark.behaviour(22)
 def test_a_job_that_kills_its_worker_fails_alone(project: Project, query: Query) -> None:
     with project.start() as tree:

@@ -92,6 +92,10 @@ def test_a_snoozed_job_that_is_claimed_again_has_not_run_in_this_claim(
     assert _ran[0] not in driven.context.slot.running()
 
 
+@pytest.mark.failure(
+    "a job forks, and its copy comes back from the job",
+    "the copy ends there and runs nobody's jobs",
+)
 def test_what_a_job_has_forked_runs_no_jobs_when_it_comes_back(
     make_worker: MakeWorker, count: Count, tmp_path: Path
 ) -> None:
