@@ -78,7 +78,7 @@ def test_a_jump_of_the_clock_changes_nothing(
             wait_for(
                 lambda: query("SELECT FROM jobsd.jobs WHERE finished_at IS NULL") == [],
                 2,
-                tree.told(),
+                tree.told,
             )
             passed(2.1)
             ticks, instants, near = query(TICKS)[0]

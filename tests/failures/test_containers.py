@@ -51,7 +51,7 @@ def test_as_process_1_a_tree_reaps_strangers_and_ends_in_order(
         assert started["pid"] == 1
         init = only_child(tree.process.pid)
         enqueue_many(query, "orphan", [(0.2,)] * ORPHANS)
-        finished(query, ORPHANS, tree.told())
+        finished(query, ORPHANS, tree.told)
         # Others enter the container from outside, and are nobody's children in it.
         into = ["nsenter", "--target", str(init), "--pid", "--mount"]
         subprocess.run([*into, "sh", "-c", "sleep 0.1 & sleep 0.2 &"], check=True)
@@ -61,7 +61,7 @@ def test_as_process_1_a_tree_reaps_strangers_and_ends_in_order(
         tree.children("worker")[0].kill()
         tree.wait_event("process.replaced")
         enqueue(query, "quick", 1)
-        finished(query, ORPHANS + 1, tree.told())
+        finished(query, ORPHANS + 1, tree.told)
         tree.children()
         os.kill(init, signal.SIGTERM)
         assert tree.process.wait(5) == 0, tree.told()
@@ -100,7 +100,7 @@ def test_what_jobs_have_left_running_ends_with_the_tree(project: Project, query:
     with project.start() as tree:
         tree.wait_event("supervisor.ready")
         enqueue(query, "orphan", 300)
-        finished(query, 1, tree.told())
+        finished(query, 1, tree.told)
         text = (project.root / "ledger").read_text(encoding="utf-8")
         left = int(text.split()[1])
         wait_for(lambda: psutil.Process(left).ppid() == tree.process.pid, what=tree.told)

@@ -61,7 +61,7 @@ def test_who_had_worked_is_followed_at_once_however_often_it_is_killed(
 
         assert max(_waits_s(tree)) < 0.5, _waits_s(tree)
         query("SELECT jobsd.enqueue('trial_jobs.quick', '[1]', wait => '0.3 s')")
-        finished(query, 1, tree.told())
+        finished(query, 1, tree.told)
         assert tree.terminate() < 2
     assert query("SELECT FROM jobsd.processes") == []
 
@@ -88,7 +88,7 @@ def test_a_crash_loop_backs_off_costs_little_and_heals(project: Project, query: 
         after = psutil.Process(tree.process.pid).cpu_times()
         (project.root / "no").unlink()
         job_id = enqueue(query, "quick", 1)
-        finished(query, 1, tree.told())
+        finished(query, 1, tree.told)
 
         loop = [event for event in tree.events("process.exited") if event["kind"] == "worker"]
         waits = [(_at(b) - _at(a)).total_seconds() for a, b in pairwise(loop[1:])]
@@ -137,9 +137,9 @@ def test_a_killed_supervisor_can_be_followed_at_once(project: Project, query: Qu
             second.wait_event("supervisor.ready")
             assert (project.root / "run/pid").read_text() == f"{second.process.pid}\n"
             wait_for(lambda: tree.alive() == [], 1, "children outlive their supervisor")
-            finished(query, 1, second.told())
+            finished(query, 1, second.told)
             enqueue(query, "quick", 2)
-            finished(query, 2, second.told())
+            finished(query, 2, second.told)
             second.terminate()
     assert query("SELECT id, outcome, attempts FROM jobsd.jobs ORDER BY id")[0] == (
         short,
@@ -222,6 +222,6 @@ def test_when_all_died_at_once_the_next_tree_tells_what_ran(
 
         with project.start() as second:
             second.wait_event("supervisor.ready")
-            finished(query, 1, second.told())
+            finished(query, 1, second.told)
             wait_for(lambda: [row[0] for row in query(FAILED)] == [ran], 2, second.told)
             assert query("SELECT id FROM jobsd.jobs WHERE outcome = 'finished'") == [(waiting,)]

@@ -92,11 +92,11 @@ def test_whoever_hangs_is_dumped_and_replaced_and_nobody_else(
                 query(FAILED)
                 == [(queue, "ProcessExitError", "hung") for queue in ("c", "python", "stopped")]
             ),
-            what=tree.told(),
+            what=tree.told,
         )
         for queue in ("python", "c", "stopped", "importing"):
             enqueue(query, "quick", 1, queue=queue)
-        finished(query, 4, tree.told())
+        finished(query, 4, tree.told)
 
 
 @pytest.mark.failure(
@@ -127,12 +127,12 @@ def test_after_a_standstill_of_the_supervisor_nobody_is_judged(
         passed(0.3)
         for pid in before:
             os.kill(pid, signal.SIGCONT)
-        finished(query, 1, tree.told())
+        finished(query, 1, tree.told)
         assert ledger(project) == ["start 1", "end 1"]
 
         tree.process.send_signal(signal.SIGSTOP)
         enqueue(query, "quick", 2)
-        finished(query, 2, tree.told())
+        finished(query, 2, tree.told)
         passed(HANG_S / 2)
         tree.process.send_signal(signal.SIGCONT)
         tree.wait_event("supervisor.gap", 2)

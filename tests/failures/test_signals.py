@@ -119,7 +119,7 @@ def test_jobs_go_on_through_a_reload(three_workers: Project, query: Query) -> No
             count += 1
             wait_for(lambda: query(UNFINISHED) == [(0,)], 1, tree.told)
 
-        finished(query, count + len(long_ones), tree.told())
+        finished(query, count + len(long_ones), tree.told)
         assert count > 10
         assert query("SELECT DISTINCT attempts FROM jobsd.jobs") == [(1,)]
         assert len(ledger(three_workers)) == count + 2 * len(long_ones)
@@ -140,7 +140,7 @@ def test_a_storm_of_signals_is_survived_and_one_of_terms_is_one_stop(
             os.kill(tree.process.pid, STORM[n % len(STORM)])
         tree.wait_event("supervisor.reloaded")
         enqueue(query, "quick", 2)
-        finished(query, 2, tree.told())
+        finished(query, 2, tree.told)
         tree.children()
 
         for _ in range(5000):
@@ -172,8 +172,8 @@ def test_ttin_and_ttou_change_the_number_of_workers(project: Project, query: Que
             tree.process.send_signal(signal.SIGTTOU)
             tree.wait_event("signal.received", heard + 1)
 
-        finished(query, 6, tree.told())
+        finished(query, 6, tree.told)
         wait_for(lambda: query(ROWS) == [(1,)], what=tree.told)
         enqueue(query, "quick", 7)
-        finished(query, 7, tree.told())
+        finished(query, 7, tree.told)
         assert query("SELECT DISTINCT attempts FROM jobsd.jobs") == [(1,)]
