@@ -31,6 +31,10 @@ if TYPE_CHECKING:
 GAP_MIN_S = 2.0
 """Our loop may rest for a second; twice that is no rest."""
 
+ATTEMPT_S = 4.5
+"""What an attempt to reach a database that is cut off may take, however short the threshold:
+three seconds to connect, and a statement. No new monitor would be quicker."""
+
 DUMP_S = 1.0
 """What a hung process has for the dump of its stacks."""
 
@@ -42,7 +46,7 @@ class Watch:
         self._board = board
         self._hang_s = options.hang_timeout_s
         # A tree whose monitor stands still looks dead to others after the threshold.
-        self._round_s = options.process_alive_threshold_s / 3
+        self._round_s = max(options.process_alive_threshold_s / 3, ATTEMPT_S)
         self._gap_s = min(self._hang_s / 2, max(self._round_s / 2, GAP_MIN_S))
         self._judge_from = 0.0
         self._came_round = monotonic()

@@ -185,8 +185,8 @@ class Rounds:
         left = self._bury_vanished()
         left = self._prune() or left
         self._settle_orphans(seen, now)
-        sooner_s = 0.0 if first else self._neighbours.due_in_s(now)
-        self._due = now + min(self._interval_s, max(sooner_s, SECOND_LOOK_S))
+        sooner_s = SECOND_LOOK_S if first else max(RETRY_S, self._neighbours.due_in_s(now))
+        self._due = now + min(self._interval_s, sooner_s)
         return left
 
     def _remember_threads(self, others: list[Stranger]) -> None:

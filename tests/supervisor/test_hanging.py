@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from jobsd.clock import monotonic
+from jobsd.supervisor.watch import ATTEMPT_S
 from small_tree.driver import SmallTree, small_tree, wait_until
 
 if TYPE_CHECKING:
@@ -35,6 +36,10 @@ def test_a_hung_loop_is_dumped_and_replaced(start: Start, command: str, function
     assert function in tree.stderr.read_text(encoding="utf-8")
 
 
+@pytest.mark.failure(
+    "a process hangs and can't even dump its stacks",
+    "it is killed a second later",
+)
 def test_a_process_that_does_not_even_dump_is_killed_a_second_later(start: Start) -> None:
     tree = start(("monitor", 1), ("worker", 1), hang_timeout_s=HANG_S)
     tree.command("worker.deaf")
@@ -66,13 +71,17 @@ def test_a_process_that_never_comes_up_hangs_too(tmp_path: Path) -> None:
         tree.wait("supervisor.ready")
 
 
+@pytest.mark.failure(
+    "the monitor's thread for the database stands still",
+    "the monitor is replaced before other trees could take this one for dead",
+)
 def test_the_monitor_is_replaced_when_its_database_thread_stands_still(start: Start) -> None:
     tree = start(("monitor", 1), ("worker", 1), process_alive_threshold_s=1.5)
 
     tree.command("monitor.blocked")
 
     hung = tree.wait("process.hung", kind="monitor")
-    assert 0.5 < hung["stood_still_s"] < 2
+    assert ATTEMPT_S < hung["stood_still_s"] < ATTEMPT_S + 1.5
     tree.wait("process.replaced", kind="monitor", reason="hung")
 
 
@@ -101,7 +110,7 @@ def test_no_monitor_is_judged_after_the_whole_tree_stood_still(start: Start) -> 
     for pid in everybody:
         os.kill(pid, signal.SIGSTOP)
     stopped = monotonic()
-    wait_until(lambda: monotonic() - stopped > 2.1)
+    wait_until(lambda: monotonic() - stopped > ATTEMPT_S + 0.1)
 
     for pid in everybody:
         os.kill(pid, signal.SIGCONT)
@@ -135,6 +144,10 @@ def test_a_process_without_a_row_has_the_time_to_drain_and_no_more(start: Start)
     assert (buried["reason"], buried["exit_code"]) == ("row", -signal.SIGKILL)
 
 
+@pytest.mark.failure(
+    "a process hangs while the tree drains",
+    "it is dumped and killed, and its jobs have failed: that is the truth",
+)
 def test_a_process_that_hangs_while_it_drains_has_hung(start: Start) -> None:
     tree = start(("monitor", 1), ("worker", 1), hang_timeout_s=HANG_S)
     tree.command("worker.deaf")
