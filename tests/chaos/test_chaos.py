@@ -18,6 +18,11 @@ pytestmark = pytest.mark.system
 ROOT = Path(__file__).parents[2]
 
 
+@pytest.mark.failure(
+    "Everything on this page at random, on two trees with one database, for six seconds; for"
+    " five minutes, in a long test.",
+    "Nothing is lost, doubled, stuck or leaked; no limit and no number of attempts exceeded.",
+)
 @pytest.mark.timeout(90)
 def test_whatever_befalls_the_trees_nothing_is_lost_doubled_or_stuck() -> None:
     result = run(Wishes(seconds=6, seed=1, pace_s=0.3))
@@ -26,6 +31,11 @@ def test_whatever_befalls_the_trees_nothing_is_lost_doubled_or_stuck() -> None:
     assert (sum(result.troubles.values()) > 10, result.counts["runs"] > 200) == (True, True)
 
 
+@pytest.mark.failure(
+    "Everything on this page at random, on two trees with one database, for six seconds; for"
+    " five minutes, in a long test.",
+    "Nothing is lost, doubled, stuck or leaked; no limit and no number of attempts exceeded.",
+)
 @pytest.mark.long
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("seed", [1, 2])

@@ -75,6 +75,10 @@ def test_a_command_starts_it_and_leaves_it_running(project: Project, folder: Pat
     assert project.run("status").returncode == 3
 
 
+@pytest.mark.failure(
+    "The embedded server crashes below a running tree.",
+    "The tree starts it again and goes on.",
+)
 def test_a_server_that_crashes_below_a_tree_is_started_again(
     project: Project, folder: Path
 ) -> None:

@@ -59,6 +59,10 @@ def test_a_module_that_can_not_be_imported_is_told_with_its_place(run: Commands)
     assert "importlib" not in told
 
 
+@pytest.mark.failure(
+    "A module of the author's ends the process when it is imported.",
+    "The start is refused with 78 and names the module.",
+)
 def test_a_module_that_ends_the_process_is_told(run: Commands) -> None:
     run.project.write("shop_jobs.py", "import os\nos._exit(9)\n")
 

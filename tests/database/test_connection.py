@@ -30,6 +30,10 @@ def _hears(session: Session) -> bool:
     return False
 
 
+@pytest.mark.failure(
+    "The server gives no answer, and no error either.",
+    "The wait ends by a deadline of our own; the next statement makes a new connection.",
+)
 def test_a_statement_that_takes_too_long_is_given_up(target: Target) -> None:
     with contextlib.closing(Session(target, "slow", deadline_s=0.2)) as session:
         _ = session.connection
@@ -52,6 +56,10 @@ def test_statements_that_go_together_are_all_done_or_none(session: Session) -> N
     assert session.fetch(Statement("all", "SELECT queue_name FROM jobsd.pauses")) == []
 
 
+@pytest.mark.failure(
+    "The connection is cut between two statements that go together.",
+    "One error, and no line in the log that is no record.",
+)
 def test_a_pipeline_on_a_connection_that_was_cut_prints_nothing(
     target: Target, session: Session
 ) -> None:
@@ -114,6 +122,10 @@ def test_wakeups_come_past_the_pooler_when_there_is_a_way(
             assert _hears(session)
 
 
+@pytest.mark.failure(
+    "The connection past the pooler, by which wake-ups come, breaks.",
+    "Jobs go on by polling until it stands again.",
+)
 def test_a_broken_way_past_the_pooler_costs_the_wakeups_only(
     target: Target, session: Session
 ) -> None:

@@ -86,6 +86,10 @@ def test_the_server_outlives_its_starter_as_nobodys_child(place: Location) -> No
     assert Server(place, os.environ).running()
 
 
+@pytest.mark.failure(
+    "The embedded server is killed.",
+    "It is started again by whoever needs it; what was committed is there.",
+)
 def test_a_killed_server_is_started_again_with_all_that_was_committed(
     place: Location, server: Server
 ) -> None:
@@ -104,6 +108,10 @@ def test_a_killed_server_that_nobody_reaps_is_started_again(place: Location) -> 
     assert asked("ensure_over_a_zombie", place) == place.url
 
 
+@pytest.mark.failure(
+    "The pid file of the embedded server names a process of somebody else.",
+    "It is not believed, and not signalled.",
+)
 def test_a_pid_file_that_names_a_foreign_process_is_no_server(place: Location) -> None:
     server = Server(place, os.environ)
     server.ensure()
@@ -123,6 +131,10 @@ def test_a_pid_file_that_names_a_foreign_process_is_no_server(place: Location) -
         foreign.kill()
 
 
+@pytest.mark.failure(
+    "Who starts the embedded server is killed meanwhile, at any moment.",
+    "The next one starts it, or finds it.",
+)
 @pytest.mark.parametrize("sign", ["data.new-*/base", "data/postmaster.pid"])
 def test_a_starter_that_is_killed_leaves_nothing_that_hinders_the_next(
     fresh_place: Location, sign: str

@@ -112,6 +112,10 @@ def test_a_narrow_umask_closes_nothing_to_the_servers_user(fresh_place: Location
         os.umask(before)
 
 
+@pytest.mark.failure(
+    "The disk is full when the embedded server is made.",
+    "One clear error; once there is room, it works.",
+)
 def test_a_full_disk_is_told_and_heals_once_there_is_room(fresh_place: Location) -> None:
     fresh_place.directory.mkdir()
     tmpfs = ("mount", "-t", "tmpfs", "-o", "size=8m,mode=755", "tmpfs", fresh_place.directory)

@@ -28,6 +28,11 @@ def _configured(target: Target) -> Iterator[None]:
     client.configure()
 
 
+@pytest.mark.failure(
+    "A scheduled job that may not wait comes due while a transaction holds the lock of "
+    "its key.",
+    "It is discarded in sight: its row stays, whoever is next to decide.",
+)
 def test_what_was_accepted_earlier_is_discarded_but_never_erased_by_who_enqueues(
     session: Session,
 ) -> None:

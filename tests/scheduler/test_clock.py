@@ -70,6 +70,10 @@ def test_an_unread_clock_tells_nothing() -> None:
         DatabaseClock().now()
 
 
+@pytest.mark.failure(
+    "The clock of a scheduler's host is an hour off.",
+    "It plans by the database's clock.",
+)
 @pytest.mark.parametrize("hours", [-1, 1])
 def test_a_host_whose_clock_is_an_hour_off_plans_by_the_databases(
     make_scheduler: MakeScheduler, ask: Ask, target: Target, hours: int

@@ -47,6 +47,10 @@ def _miss(make_scheduler: MakeScheduler, ask: Ask, runs: int, **settings: Any) -
     make_scheduler(missing).poll()
 
 
+@pytest.mark.failure(
+    "No scheduler runs for a while.",
+    "Missed instants are skipped, run once, or all run, as each task says.",
+)
 @pytest.mark.behaviour(86)
 @pytest.mark.parametrize(("on_missed", "runs"), [("skip", 0), ("once", 1), ("all", 3)])
 def test_missed_runs_of_a_restart_are_settled_as_the_task_says(

@@ -44,6 +44,10 @@ HOSTILE = {
 }
 
 
+@pytest.mark.failure(
+    "Hostile files of configuration: bombs, tags that would run code, endless depth.",
+    "A fault with its place; nothing is run, memory and time are bounded.",
+)
 @pytest.mark.parametrize("name", HOSTILE)
 def test_a_hostile_file_is_a_fault_and_nothing_else(tmp_path: Path, name: str) -> None:
     project = Project(tmp_path, "", KEYS="UTC\nimport: [os]\nsupervisor: {pidfile: made}")

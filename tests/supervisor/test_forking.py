@@ -101,6 +101,10 @@ def test_a_stopped_child_ends_when_it_goes_on_after_its_supervisor(start: Start)
     assert wait_until(lambda: not alive(pid), within_s=1) < 1
 
 
+@pytest.mark.failure(
+    "Jobs leave processes behind whose parents end.",
+    "They come to the supervisor and are reaped: no zombie stays.",
+)
 def test_orphans_come_to_the_supervisor_and_are_reaped(start: Start) -> None:
     tree = start(("monitor", 1), ("worker", 1))
     tree.command("worker.orphan")
@@ -111,6 +115,10 @@ def test_orphans_come_to_the_supervisor_and_are_reaped(start: Start) -> None:
     tree.wait("process.reaped", pid=orphan)
 
 
+@pytest.mark.failure(
+    "A job leaves a program running.",
+    "It ends with the tree, unless it has made a session of its own.",
+)
 def test_what_a_job_has_left_running_ends_with_the_tree(start: Start) -> None:
     tree = start(("monitor", 1), ("worker", 1))
     tree.command("worker.orphan")

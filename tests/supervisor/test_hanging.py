@@ -120,6 +120,10 @@ def test_no_monitor_is_judged_after_the_whole_tree_stood_still(start: Start) -> 
     assert tree.told("process.hung") == []
 
 
+@pytest.mark.failure(
+    "Somebody deletes the row of a process.",
+    "It takes nothing new, has `shutdown_timeout` to end, and another works meanwhile.",
+)
 @pytest.mark.behaviour(13)
 def test_a_process_whose_row_was_deleted_is_replaced_at_once(start: Start) -> None:
     tree = start(("monitor", 1), ("worker", 1))

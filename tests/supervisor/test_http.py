@@ -84,6 +84,10 @@ def test_the_server_does_not_say_what_it_is_made_of(port: int) -> None:
         assert (reply.getheader("Server") or "").strip() == "jobsd"
 
 
+@pytest.mark.failure(
+    "The port of the metrics gets garbage.",
+    "It is refused; the next request is served.",
+)
 def test_garbage_is_refused_and_the_next_request_is_served(port: int) -> None:
     with socket.create_connection(("127.0.0.1", port), timeout=5) as wire:
         wire.sendall(b"\x16\x03\x01\x02\x00\x01\x00\r\n\r\n")
@@ -93,6 +97,10 @@ def test_garbage_is_refused_and_the_next_request_is_served(port: int) -> None:
         assert reply.status == 200
 
 
+@pytest.mark.failure(
+    "Clients connect to the port of the metrics and say nothing.",
+    "They keep nobody out: those that were open for longest have to go.",
+)
 def test_clients_that_say_nothing_keep_nobody_out(port: int) -> None:
     with contextlib.ExitStack() as stack:
         for _ in range(3 * PLACES):

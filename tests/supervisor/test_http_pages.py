@@ -116,6 +116,10 @@ def test_counters_never_go_back_whoever_is_replaced(
     assert seen == [(5, 1), (5, 1), (10, 2), (10, 2), (15, 3), (15, 3)]
 
 
+@pytest.mark.failure(
+    "The database stands still while somebody asks for health and metrics.",
+    "Health is answered at once, metrics within a bounded time, with what shared memory knows.",
+)
 def test_a_frozen_database_holds_up_no_health_check_and_only_bounds_a_scrape(
     listener: socket.socket, monkeypatch: pytest.MonkeyPatch
 ) -> None:

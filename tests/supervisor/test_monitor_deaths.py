@@ -34,6 +34,11 @@ def tree(target: Target) -> Iterator[Tree]:
         yield tree
 
 
+@pytest.mark.failure(
+    "A worker is killed with jobs in all stages in its hands.",
+    "What ran has failed with a `ProcessExitError`; what was only claimed is ready "
+    "again; what had succeeded is recorded as that.",
+)
 @pytest.mark.behaviour(22, 23)
 def test_each_job_of_a_killed_worker_ends_as_it_was(tree: Tree, session: Session) -> None:
     ran, waited, done = make_jobs(session, 3)
@@ -203,6 +208,10 @@ def test_a_row_written_by_a_last_statement_of_the_dead_goes_too(
     assert late
 
 
+@pytest.mark.failure(
+    "The last statement of a dead worker still commits a claim.",
+    "It goes back untouched: nobody can have started it.",
+)
 def test_a_claim_made_by_a_last_statement_of_the_dead_goes_back_at_once(
     tree: Tree, session: Session
 ) -> None:
@@ -217,6 +226,10 @@ def test_a_claim_made_by_a_last_statement_of_the_dead_goes_back_at_once(
     wait_until(lambda: places(session) == {job: "ready"}, 3)
 
 
+@pytest.mark.failure(
+    "The server still holds the rows of a dead worker locked.",
+    "The burial waits for nobody: they are settled as soon as they are free.",
+)
 def test_claims_that_are_locked_are_settled_once_they_are_free(
     tree: Tree, session: Session
 ) -> None:

@@ -73,6 +73,11 @@ def test_a_clock_that_was_put_back_is_life(neighbours: Neighbours) -> None:
     assert _watch(neighbours, lambda now: now - 3600.0 if now > 30 else now) is None
 
 
+@pytest.mark.failure(
+    "The clock of a host is an hour off.",
+    "Nobody is taken for dead: a heartbeat is compared with itself only, by the "
+    "looker's own clock.",
+)
 def test_a_clock_that_is_an_hour_off_changes_nothing(neighbours: Neighbours) -> None:
     assert _watch(neighbours, lambda now: now + 3600.0) is None
 

@@ -78,6 +78,10 @@ def test_an_outage_is_told_once_at_each_end_and_deaths_are_written_afterwards(
     session.close()
 
 
+@pytest.mark.failure(
+    "The server stands still while the monitor asks it.",
+    "Its round ends by a deadline of our own, and the supervisor goes on.",
+)
 def test_a_frozen_server_does_not_stop_the_rounds_for_long(server: OwnServer) -> None:
     target = server.start()
     with tree_on(target) as tree:
@@ -99,6 +103,10 @@ def test_a_frozen_server_does_not_stop_the_rounds_for_long(server: OwnServer) ->
         wait_until(lambda: tree.board.database_up)
 
 
+@pytest.mark.failure(
+    "The tree is told to end while the server stands still.",
+    "It ends in its time; the next tree settles what it could not.",
+)
 def test_the_end_of_the_tree_does_not_wait_for_a_frozen_server(server: OwnServer) -> None:
     target = server.start()
     with tree_on(target) as tree:
@@ -157,6 +165,10 @@ def test_tables_that_we_may_not_make_are_waited_for(empty_database: str) -> None
             connection.execute("DROP ROLE jobsd_nobody")
 
 
+@pytest.mark.failure(
+    "The database was away for longer than `process_alive_threshold`.",
+    "Nobody is declared dead for it: the time begins anew for everybody.",
+)
 def test_after_an_outage_nobody_is_judged_by_how_long_it_lasted(server: OwnServer) -> None:
     target = server.start()
     session = Session(target, "test")

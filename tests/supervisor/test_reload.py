@@ -104,6 +104,10 @@ def test_a_successor_that_can_not_start_leaves_its_predecessor(start: Start) -> 
     assert len(tree.told("process.exited")) == 1
 
 
+@pytest.mark.failure(
+    "A reload meets a faulty configuration.",
+    "It is told, and nothing changes.",
+)
 def test_a_faulty_configuration_changes_nothing(start: Start) -> None:
     tree = start(("monitor", 1), ("worker", 2))
     before = tree.pids()

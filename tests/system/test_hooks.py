@@ -163,6 +163,10 @@ def test_a_worker_starts_no_job_before_the_hooks_of_its_start(hooked: Project) -
     assert names.index("on_worker_start") < names.index("ran")
 
 
+@pytest.mark.failure(
+    "The author's hooks raise errors, or never return.",
+    "It is told with where they stand; nothing waits for them longer than a bounded time.",
+)
 @pytest.mark.behaviour(35)
 def test_hooks_that_fail_and_hang_are_told_and_change_nothing(hooked: Project) -> None:
     hooked.write("app.py", LEDGER + UNRULY)

@@ -96,6 +96,11 @@ def troubles(empty_database: str) -> Callable[[Tree, threading.Event], None]:
     return trouble
 
 
+@pytest.mark.failure(
+    "Two hundred random histories of limited jobs, while workers and dispatchers are "
+    "killed, told to end and cut off, and jobs taken away.",
+    "No limit is ever exceeded, no slot leaks, no job waits beside a free slot.",
+)
 @pytest.mark.behaviour(67, 68, 70, 72, 73, 74)
 @pytest.mark.timeout(180)
 def test_no_history_breaks_a_limit_or_leaks_a_slot(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import psycopg
+import pytest
 
 from jobsd.clock import monotonic
 from jobsd.jobs.client import enqueue_many
@@ -92,6 +93,11 @@ def test_a_costly_sweep_is_not_repeated_at_once_but_within_five_seconds() -> Non
     assert 0.4 < places.sweep_at - monotonic() < SWEEP_S
 
 
+@pytest.mark.failure(
+    "A transaction commits a job late, while workers are saturated and an old snapshot "
+    "keeps dead rows.",
+    "The job is found within five seconds.",
+)
 def test_a_late_commit_is_found_while_the_worker_is_saturated_and_a_snapshot_is_held(
     make_worker: MakeWorker, target: Target, session: Session, count: Count
 ) -> None:

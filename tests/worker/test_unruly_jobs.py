@@ -111,6 +111,10 @@ def test_what_a_job_has_forked_runs_no_jobs_when_it_comes_back(
     assert len(ran) == len(set(ran)) == 5
 
 
+@pytest.mark.failure(
+    "Somebody deletes the row of a job that is ready.",
+    "The worker that claims it goes on with the others.",
+)
 @pytest.mark.parametrize("left", [0, 2])
 @pytest.mark.parametrize("queues", [("*",), ("default",)])
 def test_a_job_that_was_deleted_while_it_was_ready_harms_nobody(
