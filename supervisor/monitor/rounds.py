@@ -45,6 +45,9 @@ SECOND_LOOK_S = 1.0
 """After a death: a last claim of the dead process may have been on its way."""
 LAST_S = 0.5
 """How long, at the end of the tree, others are waited for: locks, and dying processes."""
+LAST_ALONE_S = 0.62
+"""The same when the supervisor is gone: those who did not end by themselves are killed after
+half a second, and our own alarm ends us after 0.7."""
 
 
 class Rounds:
@@ -223,7 +226,7 @@ class Rounds:
 
     def _end_orphaned(self) -> None:
         """Say what ran in the others, who end now too; nobody knows it better."""
-        end = monotonic() + LAST_S
+        end = monotonic() + LAST_ALONE_S
         self._bury_all(end)
         waiting = [slot for slot in self._board.living() if slot is not self._own]
         while waiting and monotonic() < end:

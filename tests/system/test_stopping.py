@@ -149,7 +149,9 @@ def test_quit_while_it_drains_does_not_wait_for_the_timeout(
 )
 @pytest.mark.behaviour(26, 27)
 @pytest.mark.parametrize("name", ["slow", "hold_the_lock"])
-def test_no_child_outlives_a_killed_supervisor_by_a_second(project: Project, name: str) -> None:
+def test_no_child_outlives_a_killed_supervisor_by_a_second(
+    project: Project, query: Query, name: str
+) -> None:
     project.write("config/recurring.yml", "beat: {class: HeartbeatJob, schedule: every day}\n")
     with project.start() as tree:
         _start_slow_job(project, tree, name)
@@ -159,6 +161,10 @@ def test_no_child_outlives_a_killed_supervisor_by_a_second(project: Project, nam
         tree.process.kill()
 
         wait_for(lambda: not tree.alive(), 1, "children outlive their supervisor")
+        assert query("SELECT FROM jobsd.claims") == query("SELECT FROM jobsd.processes") == []
+        assert query("SELECT error ->> 'type' FROM jobsd.failed_executions") == [
+            ("ProcessExitError",)
+        ]
 
 
 @pytest.mark.failure(
@@ -171,7 +177,9 @@ def test_the_next_tree_buries_what_a_killed_one_has_left(
 ) -> None:
     with project.start() as tree:
         _start_slow_job(project, tree)
-        tree.children()
+        tree.process.send_signal(signal.SIGSTOP)
+        for child in tree.children():
+            child.kill()
         tree.process.kill()
         wait_for(lambda: not tree.alive(), 2)
     assert query("SELECT FROM jobsd.claims")
@@ -179,12 +187,8 @@ def test_the_next_tree_buries_what_a_killed_one_has_left(
     with project.start() as second:
         second.wait_event("supervisor.ready")
         wait_for(lambda: not query("SELECT FROM jobsd.claims"), 5, second.told)
-        rows = {
-            str(row[0])
-            for row in query("SELECT metadata ->> 'boot' || pid FROM jobsd.processes")
-        }
-
-        assert len(rows) == len(query("SELECT FROM jobsd.processes"))
+        # Of the dead none is left.
+        wait_for(lambda: len(query("SELECT FROM jobsd.processes")) == 4, 5, second.told)
         assert query("SELECT error ->> 'type' FROM jobsd.failed_executions") == [
             ("ProcessExitError",)
         ]
