@@ -96,18 +96,22 @@ def _stored_twice(evidence: Evidence) -> Iterator[str]:
 
 
 def _recorded_twice(evidence: Evidence) -> Iterator[str]:
+    touched = evidence.touched
     for each in evidence.recordings:
+        anew = each.attempts == 0 and each.job_id in touched
         if each.outcome_before is not None:
             yield f"after its end: {each}"
-        elif each.attempts - each.attempts_before not in {0, 1}:
+        elif each.attempts - each.attempts_before not in {0, 1} and not anew:
             yield f"more than one attempt at once: {each}"
-    times = Counter(evidence.attempts)
-    yield from (
-        f"(job, attempt) {each}: {many} times" for each, many in times.items() if many > 1
-    )
+    # Who is retried by hand begins anew with its attempts.
+    times = Counter(each for each in evidence.attempts if each[0] not in touched)
+    for attempt, many in times.items():
+        if many > 1:
+            yield f"(job, attempt) {attempt}: {many} times"
     failures = Counter(job_id for job_id, _ in evidence.attempts)
     for job in evidence.jobs:
-        if job.attempts != failures[job.id] + (job.outcome == "finished"):
+        kept = failures[job.id] + (job.outcome == "finished")
+        if job.attempts != kept and job.id not in touched:
             yield f"{job}: {failures[job.id]} failed attempts are kept"
 
 
@@ -116,7 +120,8 @@ def _recorded_wrongly(evidence: Evidence) -> Iterator[str]:
     for run in evidence.runs:
         results[run.job_id, run.attempt].add(run.result)
     for job in evidence.jobs:
-        wanted = _wanted(job)
+        dropped = job.outcome == "discarded" and job.id in evidence.touched
+        wanted = None if dropped else _wanted(job)
         if wanted is not None and wanted not in results[job.id, job.attempts]:
             yield f"{job}: its last runs ended as {results[job.id, job.attempts]}"
 

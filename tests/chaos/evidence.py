@@ -93,6 +93,8 @@ class Evidence:
     asked: list[Asked] = field(default_factory=list[Asked])
     trees: dict[str, str] = field(default_factory=dict[str, str])
     """The tree of each process, by its name in the database."""
+    touched: set[int] = field(default_factory=set[int])
+    """Jobs that somebody has retried or dropped by hand, or tried to."""
     exits: dict[int, str] = field(default_factory=dict[int, str])
     """Why each process has ended, as its supervisor has told."""
     seen: dict[str, list[str]] = field(default_factory=dict[str, list[str]])

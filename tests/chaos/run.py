@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import shutil
+import signal
 import tempfile
 import threading
 from collections import Counter
@@ -20,6 +21,7 @@ from chaos.checker import figures
 from chaos.enqueuers import Enqueuers
 from chaos.evidence import Evidence, gather, runs_of
 from chaos.grounds import Database, database, place
+from chaos.operators import Operator
 from chaos.troubles import Hand, draw
 from chaos.watch import Watch
 from jobsd.clock import monotonic
@@ -106,6 +108,7 @@ class _Chaos:
         self._hand = Hand(self._places, base, self._watch, wishes.threshold_s)
         self._auditor = Auditor(base)
         self._enqueuers = Enqueuers(base.url, wishes.rate, wishes.seed)
+        self._operator = Operator(base, wishes.seed)
         self._pause = threading.Event()
 
     def run(self, progress: Callable[[str, float], None]) -> Result:
@@ -118,8 +121,10 @@ class _Chaos:
         jobsd.configure(self._base.url)
         self._auditor.start(0.5)
         self._enqueuers.start()
+        self._operator.start()
         self._trouble(progress)
         self._enqueuers.end()
+        self._operator.end()
         drained_s = self._drain(progress)
         remains = self._stop_trees()
         self._auditor.end()
@@ -206,6 +211,7 @@ class _Chaos:
             sightings=self._watch.sightings,
             asked=self._watch.asked,
             remains=remains,
+            touched=self._operator.touched,
             errors=[*self._enqueuers.surprises, *self._ends()],
             seen={
                 fault: [f"{fault}, {times} times: {what}" for what, times in found.items()]
@@ -233,7 +239,10 @@ class _Chaos:
             f"supervisor of {tree} ended with {status}"
             for tree, status in ends
             if not told.get(tree, set()) & {"kill", "TERM", "QUIT"}
-            or ("kill" not in told[tree] and status != 0)
+            # A start that was told to end before it could hear ends by the signal.
+            or (
+                "kill" not in told[tree] and status not in {0, -signal.SIGTERM, -signal.SIGQUIT}
+            )
         ]
 
     def _counts(self, evidence: Evidence) -> dict[str, int]:
@@ -248,6 +257,7 @@ class _Chaos:
         return {
             **{f"enqueued: {state}": states[state] for state in sorted(states)},
             **{f"jobs: {outcome}": outcomes[outcome] for outcome in sorted(outcomes)},
+            "retried or dropped by hand": self._operator.done,
             "runs": len(evidence.runs),
             "attempts that failed": len(evidence.attempts),
             "given back": sum(not each.recorded for each in evidence.holdings),
@@ -263,6 +273,6 @@ def _read_log(events: list[dict[str, Any]], lines: list[str], evidence: Evidence
         name = event.get("event")
         if name in _ENDS and event.get("reason"):
             evidence.exits[event[_ENDS[name]]] = event["reason"]
-        if name in {"thread.failed", "hook.failed"} or event.get("exit_status") == 70:
+        if name == "thread.failed" or event.get("exit_status") == 70:
             evidence.errors.append(json.dumps(event))
     evidence.errors += [line for line in lines if line.startswith("Traceback")]

@@ -15,6 +15,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+import psutil
 import psycopg
 
 from jobsd.clock import monotonic
@@ -30,6 +31,7 @@ WEIGHTS = {
     "kill dispatcher": 2,
     "kill scheduler": 2,
     "kill monitor": 4,
+    "kill hooks": 1,
     "kill supervisor": 2,
     "kill tree": 1,
     "TERM worker": 3,
@@ -45,6 +47,7 @@ WEIGHTS = {
     "freeze dispatcher": 1,
     "freeze scheduler": 1,
     "freeze monitor": 3,
+    "freeze hooks": 1,
     "freeze supervisor": 2,
     "freeze tree": 4,
     "cut one": 8,
@@ -108,7 +111,8 @@ class Hand:
         if whom in {"one", "all", "backend", "server", "queue"}:
             try:
                 made = self._trouble_database(word, whom, trouble)
-            except psycopg.Error:
+            except (psycopg.Error, FileNotFoundError, psutil.NoSuchProcess):
+                # It is away.
                 return False
         elif whom == "tree":
             made = self._trouble_tree(word, place, trouble)
