@@ -10,10 +10,10 @@ Each function takes a session, or else asks the database of the program.
 from __future__ import annotations
 
 import getpass
-import socket
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from jobsd import machine
 from jobsd.database.statements import Statements
 from jobsd.errors import Error
 from jobsd.instruments.events import emit
@@ -125,4 +125,4 @@ def _whoever() -> str:
         user = getpass.getuser()
     except (KeyError, OSError):  # a user id without a name, as containers have
         user = "?"
-    return f"{user}@{socket.gethostname()}"
+    return f"{user}@{machine.hostname()}"
