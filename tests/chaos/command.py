@@ -7,9 +7,14 @@ import json
 import os
 import random
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from chaos.report import document, progress, show
 from chaos.run import Wishes, run
+from docs.results import ChaosRun, commit_and_day, read, write
+
+if TYPE_CHECKING:
+    from chaos.run import Result
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -25,13 +30,37 @@ def main(arguments: list[str] | None = None) -> int:
         only=given.only,
         keep=given.keep,
     )
+    of = commit_and_day() if given.record else None
     with progress() as tell:
         result = run(wishes, tell)
+    if of is not None:
+        _record(result, *of)
     if given.json:
         print(json.dumps(document(result), indent=2))
     else:
         show(result)
     return 0 if result.good else 1
+
+
+def _record(result: Result, commit: str, date: str) -> None:
+    """Add a run to the results on record."""
+    counts = result.counts
+    wrong = {name: len(faults) for name, faults in result.faults.items() if faults}
+    results = read()
+    results.chaos.append(
+        ChaosRun(
+            seed=result.wishes.seed,
+            minutes=result.wishes.seconds / 60,
+            troubles=sum(result.troubles.values()),
+            jobs=sum(number for name, number in counts.items() if name.startswith("jobs: ")),
+            runs=counts["runs"],
+            processes=counts["processes"],
+            wrong=", ".join(f"{name}: {number}" for name, number in wrong.items()),
+            commit=commit,
+            date=date,
+        )
+    )
+    write(results)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -48,5 +77,6 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--only", default="", help="troubles with these words: kill,freeze")
     parser.add_argument("--keep", type=Path, help="a folder for logs and ledger")
+    parser.add_argument("--record", action="store_true", help="add it to docs/failures.json")
     parser.add_argument("--json", action="store_true", help="print a document for programs")
     return parser

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from docs.failures_page import PAGE, page
-from docs.results import read
-from marks import TESTS, marked
+from docs.results import ChaosRun, Outcome, Results, read
+from marks import TESTS, Marked, marked
 
 
 def test_every_mark_says_in_two_sentences_what_is_broken_and_what_happens() -> None:
@@ -30,3 +30,28 @@ def test_the_page_of_failures_is_made_of_the_marks_and_the_record() -> None:
     path = TESTS.parent / "docs/failures.md"
     assert path.read_text(encoding="utf-8") == made, "run python tests/docs/failures_page.py"
     assert path == PAGE
+
+
+def test_a_row_tells_the_last_results_of_its_tests_case_by_case_and_of_chaos() -> None:
+    path = TESTS / "outages/test_gone.py"
+    test = Marked(path, "test_it_is_waited_for", {"failure": [("it breaks", "it heals.")]})
+    old, new = ("abc", "2026-01-01"), ("def", "2026-01-02")
+    passed = Outcome(passed=True, long=False, commit=new[0], date=new[1])
+    failed = Outcome(passed=False, long=True, commit=old[0], date=old[1])
+    results = Results(
+        {
+            f"{test.id}[4]": passed,
+            f"{test.id}[300]": failed,
+            "tests/other.py::test_it_is_waited_for": failed,
+        },
+        [ChaosRun(7, 5.0, 400, 1000, 2000, 300, "lost: 1", *old)],
+    )
+
+    told = page([test], results)
+
+    link = "[it is waited for](../tests/outages/test_gone.py)"
+    assert (
+        f"| It breaks | It heals | {link} (**failed** long, abc 2026-01-01; def 2026-01-02) |"
+        in told
+    )
+    assert "| 7 | 5 | 400 | 1,000 | 2,000 | 300 | lost: 1 | abc 2026-01-01 |" in told
