@@ -96,8 +96,8 @@ class Supervisor:
         self._strangers = Strangers()
         self._memory = MemoryKills()
         descriptors = (*private, *([self._memory.fd] if self._memory.fd is not None else []))
-        # A loop that has nothing to do must not look as if it stood still.
-        nap_max_s = options.hang_timeout_s / 4
+        # A loop that has nothing to do must not look as if it stood still, to us or to others.
+        nap_max_s = min(options.hang_timeout_s, options.process_alive_threshold_s) / 4
         fork = Fork(board, self._signals, listener, descriptors, nap_max_s)
         self._crew = Crew(board, fork, self._memory)
         self._crew.add(specs)

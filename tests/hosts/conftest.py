@@ -1,0 +1,72 @@
+"""A network with a database, and projects whose trees run on hosts in it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import psycopg
+import pytest
+
+from hosts.network import Network, network
+from jobsd.database.connection import Target
+from jobsd.database.migrate import migrate
+from system.tree import Project
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+JOBS = '''
+"""Each job says in a ledger, which all hosts share, on which of them it ran."""
+import os, socket, time
+from jobsd import job
+
+def ledger(*words):
+    line = " ".join(map(str, (*words, socket.gethostname(), time.time()))) + "\\n"
+    fd = os.open(os.environ["LEDGER"], os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+    os.write(fd, line.encode())
+    os.close(fd)
+
+@job
+def quick(n):
+    ledger("ran", n)
+
+@job
+def slow(n, seconds):
+    ledger("began", n)
+    time.sleep(seconds)
+    ledger("ended", n)
+
+@job
+def tick():
+    ledger("tick")
+'''
+
+
+@pytest.fixture(scope="session")
+def net() -> Iterator[Network]:
+    """A network for all tests here, with a database."""
+    with network() as made:
+        yield made
+
+
+@pytest.fixture
+def query(net: Network) -> Iterator[Callable[[str], list[tuple[object, ...]]]]:
+    """Ask the database, in which there are no tables yet."""
+    with psycopg.connect(net.database.socket_url, autocommit=True) as connection:
+        connection.execute("DROP SCHEMA IF EXISTS jobsd CASCADE")
+        migrate(Target(net.database.socket_url))
+
+        def ask(text: str) -> list[tuple[object, ...]]:
+            cursor = connection.execute(text.encode())
+            return cursor.fetchall() if cursor.description else []
+
+        yield ask
+
+
+@pytest.fixture
+def project(net: Network, tmp_path: Path) -> Project:
+    """A project that all hosts share."""
+    made = Project(tmp_path, net.url, LEDGER=str(tmp_path / "ledger"))
+    made.write("trial_jobs.py", JOBS)
+    return made

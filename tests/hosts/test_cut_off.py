@@ -1,0 +1,130 @@
+"""A host that is cut off, or stands still, is taken for dead, and comes back harmless."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import TYPE_CHECKING
+
+import pytest
+
+from jobsd.clock import monotonic
+from outages.ordeal import passes
+from system.jobs import enqueue
+from system.tree import wait_for
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator
+
+    from hosts.network import Host, HostTree, Network
+    from system.tree import Project
+
+    Query = Callable[[str], list[tuple[object, ...]]]
+
+pytestmark = pytest.mark.system
+
+INTERVAL_S = 0.5
+THRESHOLD_S = 2.5
+MACHINE_S = 1.0
+"""What a loaded machine may add."""
+QUEUE = f"""
+import: [trial_jobs]
+supervisor:
+  heartbeat_interval: {INTERVAL_S}
+  process_alive_threshold: {THRESHOLD_S}
+  shutdown_timeout: 15
+"""
+_LIMITED = "SELECT jobsd.enqueue('trial_jobs.slow', '[{}, {}]', concurrency_key => 'k')"
+_PLACES = """
+SELECT j.arguments ->> 0, j.outcome, j.attempts, f.error ->> 'type'
+FROM jobsd.jobs j LEFT JOIN jobsd.failed_executions f ON f.job_id = j.id
+WHERE class_name = 'trial_jobs.slow' ORDER BY j.id
+"""
+_ROWS = "SELECT hostname, count(*) FROM jobsd.processes GROUP BY hostname"
+
+
+def _ledger(project: Project) -> list[str]:
+    path = project.root / "ledger"
+    lines = path.read_text().splitlines() if path.exists() else []
+    return [" ".join(line.split()[:-1]) for line in lines]
+
+
+@contextlib.contextmanager
+def _away(host: Host, tree: HostTree, how: str) -> Generator[None]:
+    go, back = {
+        "packets are lost": (host.lose, host.find),
+        "cable is unplugged": (host.unplug, host.plug),
+        "stands still": (tree.freeze, tree.thaw),
+    }[how]
+    go()
+    try:
+        yield
+    finally:
+        back()
+
+
+@pytest.mark.failure(
+    "A host with a whole tree is cut off (packets lost, cable unplugged), or stands still.",
+    "Another tree prunes it after `process_alive_threshold` plus an interval: what ran has a"
+    " `ProcessPrunedError`, its slots are free. Back again it changes nothing, and works.",
+)
+@pytest.mark.parametrize(
+    ("how", "seconds"),
+    [
+        ("packets are lost", 0),
+        ("cable is unplugged", 0),
+        ("stands still", 0),
+        pytest.param("packets are lost", 30, marks=pytest.mark.long),
+        pytest.param("stands still", 30, marks=pytest.mark.long),
+    ],
+)
+def test_a_host_that_is_away_is_pruned_and_comes_back_harmless(
+    net: Network, project: Project, query: Query, how: str, seconds: float
+) -> None:
+    project.write("config/queue.yml", QUEUE)
+    with (
+        net.host("alpha") as alpha,
+        net.host("beta") as beta,
+        alpha.start(project) as away,
+        _with_a_running_job(project, query, away),
+        beta.start(project) as other,
+    ):
+        other.wait_event("supervisor.ready")
+        query(_LIMITED.format(2, 0.2))
+        wait_for(lambda: _rows(query) == {"alpha": 4, "beta": 4}, what=other.told)
+
+        with _away(alpha, away, how):
+            began = monotonic()
+            wait_for(lambda: _rows(query) == {"beta": 4}, what=other.told)
+            took_s = monotonic() - began
+            wait_for(lambda: "ended 2 beta" in _ledger(project), what=other.told)
+            passes(seconds)
+        away.wait_event("claims.lost")
+        wait_for(lambda: _rows(query) == {"alpha": 4, "beta": 4}, what=away.told)
+        other.freeze()
+        enqueue(query, "quick", 3)
+        wait_for(lambda: "ran 3 alpha" in _ledger(project), what=away.told)
+
+        assert took_s < THRESHOLD_S + INTERVAL_S + MACHINE_S
+        assert query(_PLACES) == [
+            ("1", None, 1, "ProcessPrunedError"),
+            ("2", "finished", 1, None),
+        ]
+        assert query("SELECT FROM jobsd.concurrency_slots") == []
+        assert len(other.events("process.pruned")) == 4
+        assert away.events("process.exited") == []
+        # Who has to reconnect finds that its row is gone, and registers anew.
+        assert {event["reason"] for event in away.events("process.replaced")} <= {"row"}
+
+
+@contextlib.contextmanager
+def _with_a_running_job(project: Project, query: Query, tree: HostTree) -> Generator[None]:
+    """A limited job that runs in the only tree that there is, for as long as it is away."""
+    tree.wait_event("supervisor.ready")
+    query(_LIMITED.format(1, 5))
+    wait_for(lambda: _ledger(project) == ["began 1 alpha"], what=tree.told)
+    yield
+
+
+def _rows(query: Query) -> dict[str, int]:
+    """Return how many processes of each host are registered."""
+    return {str(name): int(str(count)) for name, count in query(_ROWS)}
