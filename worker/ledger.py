@@ -54,6 +54,11 @@ class Ledger:
         return bool(self._runs or self._unstarted)
 
     @property
+    def frees(self) -> bool:
+        """Whether a job that waits to be recorded held a limit."""
+        return any(run.job.concurrency_key is not None for run in self._runs)
+
+    @property
     def open(self) -> bool:
         """Whether any claimed job is not recorded."""
         return bool(self._claims)

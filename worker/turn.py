@@ -1,8 +1,9 @@
 """One turn of a worker: one round trip and one commit.
 
-What has ended is recorded, and the next batch is claimed, by one fused statement; behind
+What has ended is recorded, and the next batch is claimed, by one fused statement; before
 it in the same pipeline, only when there are any, one statement for all that did not just
-succeed or held a limit, and one that promotes who waited for that.
+succeed or held a limit, and one that promotes who waited for that, so that it is claimed
+at once.
 """
 
 from __future__ import annotations
@@ -84,20 +85,18 @@ def take(
     """
     statements: list[tuple[Statement, dict[str, Any]]] = []
     fused = writing.record is not None or wish is not None
-    if fused:
-        statements.append(_fused(writing.record, wish))
     if (rare := writing.conclude(release)) is not None:
         statements.append(rare)
     if owed:
         statements.append(writing.promote(owed))
+    if fused:
+        statements.append(_fused(writing.record, wish))
     began = monotonic()
     results = _run(session, statements)
     took_s = monotonic() - began
+    (claim_id, size, recorded, *_), *rows = results.pop() if fused else [(None, 0, None)]
     promoted = promotion(results.pop()) if owed else _NO_PROMOTION
     concluded = set(results.pop()[0][0]) if rare is not None else set[int]()
-    if not fused:
-        return Result(concluded=concluded, promotion=promoted)
-    (claim_id, size, recorded, *_), *rows = results[0]
     return Result(
         claim_id,
         len(rows) == size,

@@ -144,7 +144,7 @@ class Worker:
         """Do a turn if one is due; return the seconds until the next may be."""
         self._hear()
         self._collect()
-        limit = self._room()
+        limit = self._room() if monotonic() >= self._rhythm.next_look else 0
         if limit or self._is_flush_due() or self._owed.due():
             self._turn(limit)
         if self._is_settling_due():
@@ -168,13 +168,16 @@ class Worker:
         runs = self._pool.collect()
         self._pace.observe([run.ended - run.started for run in runs])
         self._ledger.add(runs)
+        if self._ledger.frees:
+            # Whoever waited for the limit is promoted and claimed by the same turn.
+            self._rhythm.look_now()
         startable = self._pace.patience(self._pool.running_for_s())
         if startable is not None and self._pool.waiting > startable:
             self._ledger.give_back(self._pool.take_back(startable))
 
     def _room(self) -> int:
-        """Return how many jobs to ask for now: 0 when there is no room or no reason."""
-        if self._draining or monotonic() < self._rhythm.next_look:
+        """Return how many jobs there is room for; the pool wakes us when there is more."""
+        if self._draining:
             return 0
         wanted = self._pool.size - self._pool.in_hand
         ahead = self._pace.ahead(self._pool.running_for_s())
@@ -207,14 +210,15 @@ class Worker:
         owed = self._owed.due()
         release, self._release = self._release, []
         result = take(self._session, writing, release=release, owed=owed, wish=wish)
-        if limit:
-            # First of all: the threads may have nothing to do.
-            self._hand_over(result, asked_at)
-        if not self._ledger.wrote(writing, result.recorded, result.concluded):
-            self._settle_at = 0.0
+        # Before what was retried at once, and claimed here again, runs.
         self._pool.forget_ended(
             run.job.id for run in writing.rare if run.job.claim_id in result.concluded
         )
+        if limit:
+            # Before anything is noted down: the threads may have nothing to do.
+            self._hand_over(result, asked_at)
+        if not self._ledger.wrote(writing, result.recorded, result.concluded):
+            self._settle_at = 0.0
         self._report.recorded(writing, result.recorded, result.concluded)
         if limit:
             self._remember(result, sweep=sweep)
@@ -222,7 +226,7 @@ class Worker:
             self._set_rhythm(short=len(result.jobs) < limit, sweep=sweep)
         self._owed.answered(owed, result.promotion.missed)
         result.promotion.tell()
-        if result.promotion.promoted:
+        if result.promotion.promoted and not limit:
             self._rhythm.look_now()
 
     def _hand_over(self, result: Result, asked_at: float) -> None:
@@ -238,14 +242,11 @@ class Worker:
             emit("jobs.claimed", size=len(ids), claim_id=result.claim_id, job_ids=ids)
 
     def _remember(self, result: Result, *, sweep: bool) -> None:
-        by_names = self._choice.by_names
-        self._places.end(
-            (
-                (job.queue_name if by_names else None, job.priority, job.position)
-                for job in result.jobs
-            ),
-            sweep=sweep,
-        )
+        jobs, named = result.jobs, self._choice.by_names
+        taken = [
+            (job.queue_name if named else None, job.priority, job.position) for job in jobs
+        ]
+        self._places.end(taken, sweep=sweep)
 
     def _set_rhythm(self, *, short: bool, sweep: bool) -> None:
         if not short:
@@ -263,7 +264,7 @@ class Worker:
     def _rest_s(self) -> float:
         now = monotonic()
         rest_s = LOOK_MAX_S
-        if not self._draining and (self._pool.busy < self._pool.size or self._pool.waiting):
+        if self._room():
             rest_s = min(rest_s, max(0.0, self._rhythm.next_look - now))
         if self._pool.flows:
             rest_s = min(rest_s, FLUSH_S)

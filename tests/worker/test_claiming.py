@@ -67,7 +67,7 @@ def test_jobs_that_wait_behind_long_ones_are_given_back(
 
     driven.until(lambda: _ran.count("long") == 3 and count("ready_executions") == 100)
 
-    assert count("claimed_executions") == 3
+    driven.until(lambda: count("claimed_executions") == 3)
 
 
 def test_one_slow_job_delays_nobody_while_a_thread_is_free(
@@ -111,6 +111,16 @@ def test_a_job_of_the_first_queue_starts_before_those_of_the_second_that_wait_in
     driven.until(lambda: len(_ran) == 22)
 
     assert _ran == ["gate", "urgent", *range(20)]
+
+
+def test_a_worker_that_has_enough_in_hand_rests_though_more_jobs_are_ready(
+    make_worker: MakeWorker,
+) -> None:
+    enqueue_many(wait_for_gate.with_args(i) for i in range(20))
+    driven = make_worker(threads=1, prefetch=6)
+    driven.until(lambda: _ran and driven.worker._pool.waiting > 3)
+
+    assert driven.worker.poll() > 0
 
 
 def test_stopping_gives_back_what_was_not_started(

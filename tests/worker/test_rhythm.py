@@ -66,6 +66,9 @@ def test_a_lone_job_costs_two_statements(
 ) -> None:
     driven = make_worker()
     driven.until(lambda: _is_asleep(driven))
+    # As after ten seconds of sleep.
+    driven.worker._rhythm._interval_s = LOOK_MAX_S
+    driven.worker._rhythm.next_look = monotonic() + LOOK_MAX_S
     session = driven.worker._session
     asked: list[Statement] = []
     fetch = session.fetch
