@@ -57,13 +57,23 @@ class Child:
     kill_at: float | None = None
     """When it is killed if it has not ended by then."""
     killed: bool = False
-    seen_up: bool = False
-    """Whether it was up at the end of a round: whoever waits for it has seen it then."""
+    seen_at_work: bool = False
+    """Whether it was at the end of a round: whoever waits for it has seen it then."""
 
     @property
     def up(self) -> bool:
         """Whether its loop has come round at least once."""
         return self.slot.state == UP
+
+    @property
+    def at_work(self) -> bool:
+        """Whether another may leave because it is there.
+
+        Without a database nobody works, and that holds up no change. A monitor has no
+        predecessor.
+        """
+        slot = self.slot
+        return self.up and bool(slot.works or slot.suffers or self.spec.kind == "monitor")
 
     def send(self, number: signal.Signals) -> None:
         """Send it a signal."""

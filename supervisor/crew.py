@@ -125,17 +125,17 @@ class Crew:
                 child.kill()
 
     def boot_rest_s(self) -> float:
-        """Return how soon to look at who boots: a first tick sends no signal.
+        """Return how soon to look at who boots: who begins to work sends no signal.
 
-        Who came up after it was looked at is looked at once more.
+        Who began after it was looked at is looked at once more.
         """
         rests = [
             min(BOOT_REST_MAX_S, max(BOOT_REST_MIN_S, child.slot.age_s / 4))
             for child in self.living.values()
-            if not child.seen_up
+            if not child.seen_at_work
         ]
         for child in self.living.values():
-            child.seen_up = child.up
+            child.seen_at_work = child.at_work
         return min(rests, default=float("inf"))
 
     def next_due(self, now: float) -> float:

@@ -1,10 +1,10 @@
 """One place after the other gets a new process while its old one still works.
 
-For each step: the successor is started beside the process that it follows; once its loop
-has ticked, it moves in, and its predecessor is told to end. The next step waits until
-the predecessor has gone, but no longer than a drain may take: who runs a long job may
-finish it, nobody is killed for a succession, and nobody else waits for it. A successor
-that can't start leaves its predecessor where it is.
+For each step: the successor is started beside the process that it follows; once it has
+done a round of its work, it moves in, and its predecessor is told to end. The next step
+waits until the predecessor has gone, but no longer than a drain may take: who runs a long
+job may finish it, nobody is killed for a succession, and nobody else waits for it. A
+successor that can't start leaves its predecessor where it is.
 
 There may be only one monitor, so there the old one goes first; a place that is empty
 anyhow is simply filled by the crew.
@@ -104,7 +104,7 @@ class Succession:
                 self._fail(step)
         elif self._crew.living.get(step.new.pid) is not step.new:
             self._fail(step)
-        elif step.new.up:
+        elif step.new.at_work:
             step.outcome = "done"
             self._until = now + self._drain_s
             if place.successor is step.new and step.old is not None:

@@ -130,6 +130,7 @@ def run(loop: Loop, context: Context, wear: Wear | None = None) -> int:
                 connected = True
                 moments.start()
             rest_s = loop.poll()
+            context.slot.works = 1
             if wear is not None:
                 wear.look()
             outage.over()

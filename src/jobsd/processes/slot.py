@@ -52,11 +52,11 @@ _NAME_AT = 32
 # Words of a slot.
 _STATE, _PID, _STARTED, _TICK, _ROW, _KIND, _STATUS, _DIED, _REASON = range(9)
 _FLAGS, _BUSY, _THREADS, _DROPPED, _ENDED, _RSS, _GENERATION, _UP_SINCE = range(9, 17)
-_SPENT, _GREETED, _LEAVING, _SUFFERS = range(17, 21)
+_SPENT, _GREETED, _LEAVING, _SUFFERS, _WORKS = range(17, 22)
 # Of one process: cleared for the next.
 _PASSING = (
     *(_PID, _ROW, _STATUS, _DIED, _REASON, _FLAGS, _BUSY, _THREADS, _RSS, _UP_SINCE),
-    *(_SPENT, _GREETED, _LEAVING, _SUFFERS),
+    *(_SPENT, _GREETED, _LEAVING, _SUFFERS, _WORKS),
 )
 _ROW_LOST = 1
 
@@ -129,6 +129,8 @@ class Slot:
     """1 once the process was told to end, by whomever. Set in its signal handler."""
     suffers = Word(_SUFFERS)
     """1 while the process can't reach the database. Set with the board's `voice` only."""
+    works = Word(_WORKS)
+    """1 once the process is registered and has done a round of its work."""
 
     # What the supervisor writes.
 
