@@ -8,6 +8,7 @@ then the supervisor begins: it has no connection, no thread and no module of the
 from __future__ import annotations
 
 import os
+import signal
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -20,6 +21,7 @@ from jobsd.instruments.events import emit
 from jobsd.processes import outage
 from jobsd.processes.board import Board
 from jobsd.processes.registry import new_name
+from jobsd.supervisor.signals import HEARD
 from jobsd.supervisor.supervisor import Errands, Supervisor
 
 from .assembly import Assembly, hook_line
@@ -78,6 +80,8 @@ def launch(options: Options, environ: Mapping[str, str], read: Callable[[], Opti
         if share is not None:
             share.release()
             in_child(lambda: _stop_if_last(found), FAREWELL_S)
+        # One that comes now is late: while it takes itself apart, Python would die of it.
+        signal.pthread_sigmask(signal.SIG_BLOCK, HEARD)
         return status
     finally:
         if pidfile is not None:
