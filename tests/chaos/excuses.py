@@ -44,12 +44,15 @@ class Excuses:
             self._of[id(run)] = match
 
     def _match(self, run: Run, used: set[int]) -> Holding | None:
-        """Return the claim that a run belongs to: the first that stood then and is free."""
+        """Return the claim that a run belongs to: one that stood then, and is free."""
         began = run.began + SLACK_S
         before = [each for each in self._holdings[run.job_id, run.pid] if each.made <= began]
-        stood = [each for each in before if each.ended >= run.began - SLACK_S]
-        free = [each for each in (*stood, *reversed(before)) if id(each) not in used]
-        return next(iter(free or before[-1:]), None)
+        free = [each for each in before if id(each) not in used]
+
+        def off_by_s(holding: Holding) -> float:
+            return max(0.0, holding.made - run.began, run.began - holding.ended)
+
+        return min(free or before[-1:], key=off_by_s, default=None)
 
     def faults(self) -> Iterator[str]:
         """Yield the runs that should not have been, or should have been counted."""

@@ -9,7 +9,7 @@ import signal
 import tempfile
 import threading
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -51,7 +51,7 @@ class Wishes:
     url: str | None = None
     only: str = ""
     keep: Path | None = None
-    """Where logs and ledger are left; without it only those of a run with faults stay."""
+    """Where logs and evidence are left; without it only those of a run with faults stay."""
 
 
 @dataclass(slots=True)
@@ -131,6 +131,8 @@ class _Chaos:
         with contextlib.suppress(psycopg.Error):
             self._auditor.look()
         evidence = self._evidence(remains)
+        told = json.dumps(asdict(evidence), default=sorted)
+        (self._root / "evidence.json").write_text(told, encoding="utf-8")
         return Result(
             self._wishes,
             dict(sorted(self._hand.done.items())),
