@@ -72,12 +72,18 @@ def read() -> Results:
 
 
 def write(results: Results) -> None:
-    """Write down what is on record."""
-    told = {
-        "tests": {name: asdict(each) for name, each in sorted(results.tests.items())},
-        "chaos": [asdict(each) for each in results.chaos[-CHAOS_RUNS:]],
-    }
-    FILE.write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
+    """Write down what is on record, a line for each test and each chaos run."""
+    tests = [
+        f"{json.dumps(name)}: {json.dumps(asdict(each))}"
+        for name, each in sorted(results.tests.items())
+    ]
+    chaos = [json.dumps(asdict(each)) for each in results.chaos[-CHAOS_RUNS:]]
+    told = f'{{"tests": {{\n{_lines(tests)}}},\n"chaos": [\n{_lines(chaos)}]}}\n'
+    FILE.write_text(told, encoding="utf-8")
+
+
+def _lines(told: list[str]) -> str:
+    return ",\n".join(told) + ("\n" if told else "")
 
 
 def commit_and_day() -> tuple[str, str]:
