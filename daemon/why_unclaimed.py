@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from jobsd.jobs import inspect, queues
+from jobsd.jobs import inspect, queues, ready
 
 from .output import counted, when
 from .reason import Reason, selection
@@ -75,10 +75,9 @@ def _elsewhere(seen: Sight) -> int:
 
 
 def _before(seen: Sight, selected: Selection) -> list[str] | None:
-    names = selected.queues(seen.session)
-    if None in names:
+    if selected.everything:
         return None
-    known = [name for name in names if name is not None]
+    known = selected.resolve(ready.survey(seen.session).names)
     return known[: known.index(seen.queue)] if seen.queue in known else known
 
 

@@ -40,7 +40,7 @@ __all__ = [
 
 # A plan made while a table was empty must not read or sort all of it once it is full: with
 # these off, the planner walks an index even when its figures say that there is nothing.
-_PLANS = (
+_PLANS: tuple[str, ...] = (
     "enable_seqscan",
     "enable_bitmapscan",
     "enable_sort",
