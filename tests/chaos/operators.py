@@ -45,7 +45,7 @@ class Operator:
         while not self._over.wait(dice.random() * 2 * REST_S):
             try:
                 self._act(dice)
-            except Error:
+            except (Error, psycopg.Error):
                 # Refused, or the database is away: no matter.
                 continue
 

@@ -139,7 +139,8 @@ class Hand:
     def _signal(self, word: str, whom: str, place: Place, trouble: Trouble) -> bool:
         number = signal.SIGKILL if word == "kill" else signal.Signals[f"SIG{word}"]
         pids = place.pids(whom)
-        if not pids:
+        # Before a tree can hear, these have their default action: to end, or to stop.
+        if not pids or (word in {"HUP", "TTIN", "TTOU"} and not place.tree.lines):
             return False
         pid = pids[int(trouble.share * len(pids))]
         if whom == "supervisor":
