@@ -38,7 +38,10 @@ _TURNS = {
 
 
 _NO_PROMOTION = Promotion()
-_claimed_job: Callable[[tuple[Any, ...]], ClaimedJob] = partial(tuple.__new__, ClaimedJob)
+_claimed_job: Callable[[tuple[Any, ...]], ClaimedJob] = partial(
+    tuple.__new__,  # pyright: ignore[reportUnknownMemberType] - of any type
+    ClaimedJob,
+)
 
 
 @dataclass(frozen=True, slots=True)

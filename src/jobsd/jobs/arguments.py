@@ -90,7 +90,7 @@ def load(text: str) -> tuple[list[Any], dict[str, Any]]:
             raw = json.loads(text)
     except (ValueError, RecursionError) as error:
         raise ArgumentError(f"the arguments are no JSON: {error}") from error
-    if type(raw) is list and AS_THEY_ARE.issuperset(map(type, raw)):
+    if is_list(raw) and AS_THEY_ARE.issuperset(map(type, raw)):
         # What most jobs have: nothing is to be made of it.
         return raw, {}
     items, keywords = _split(raw)
