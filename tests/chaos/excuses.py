@@ -67,6 +67,14 @@ class Excuses:
             if not holding.recorded and run.result != "Snooze" and not self.excused(holding):
                 yield f"not counted: {run}, {holding}"
 
+    def uncounted(self) -> int:
+        """Return how many runs were given back or taken away without being counted."""
+        pairs = [(run, self._of.get(id(run))) for run in self._evidence.runs]
+        return sum(
+            holding is not None and not holding.recorded and run.result != "Snooze"
+            for run, holding in pairs
+        )
+
     def end_of(self, run: Run) -> float:
         """Return until when a run surely lasted, as far as its limit is concerned.
 

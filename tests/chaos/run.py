@@ -20,6 +20,7 @@ from chaos.auditor import Auditor
 from chaos.checker import figures
 from chaos.enqueuers import Enqueuers
 from chaos.evidence import Evidence, gather, runs_of
+from chaos.excuses import Excuses
 from chaos.grounds import Database, database, place
 from chaos.operators import Operator
 from chaos.troubles import Hand, draw
@@ -263,6 +264,7 @@ class _Chaos:
             "runs": len(evidence.runs),
             "attempts that failed": len(evidence.attempts),
             "given back": sum(not each.recorded for each in evidence.holdings),
+            "runs given back": Excuses(evidence).uncounted(),
             "trees": sum(each.generation for each in self._places),
             "processes": len(evidence.sightings),
             "processes pruned": events["process.pruned"],
