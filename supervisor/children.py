@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from jobsd.processes.process import Context
     from jobsd.processes.slot import Slot
 
+    from .dump import Dump
+
 EXIT_CONFIGURATION = 78
 
 
@@ -52,6 +54,7 @@ class Child:
     pid: int
     generation: int
     """The how manieth it is in its place, from 1."""
+    dump: Dump
     asked: str = ""
     """Why we have told it to end: one of the slots' REASONS, or nothing."""
     kill_at: float | None = None

@@ -15,6 +15,7 @@ from jobsd.clock import monotonic
 from jobsd.processes.registry import new_name
 
 from .children import Child, Death, Place, predecessor
+from .dump import Dump
 from .telling import tell
 
 if TYPE_CHECKING:
@@ -69,15 +70,18 @@ class Crew:
         if slot is None:
             return None
         slot.take(spec.kind, new_name(spec.kind))
+        dump = Dump()
+        others = [other.dump.fd for other in self.living.values() if other.dump.fd is not None]
         try:
-            pid = self._fork.start(spec, slot)
+            pid = self._fork.start(spec, slot, dump.fd, others)
         except OSError as error:
             slot.free()
+            dump.close()
             wait_s = place.backoff.note(0.0)
             self._tell("process.fork_failed", kind=spec.kind, error=error, retry_in=wait_s)
             return None
         place.generation += 1
-        child = Child(spec, slot, pid, place.generation)
+        child = Child(spec, slot, pid, place.generation, dump)
         self.living[pid] = child
         return child
 
@@ -147,6 +151,9 @@ class Crew:
     def _bury(self, child: Child, status: int, rss_kib: int) -> Death:
         death = Death(child, self._reason(child, status), status, rss_kib)
         child.slot.bury(status, death.reason, rss_kib)
+        for thread, stack in child.dump.stacks():
+            self._tell("process.dumped", **child.facts(), thread=thread, stack=stack)
+        child.dump.close()
         if death.unasked:
             self._tell("process.exited", **child.facts(), **death.facts())
         for place in self.places:

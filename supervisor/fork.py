@@ -75,8 +75,12 @@ class Fork:
         # Nobody else may hold the writing end: that it closes is how children know.
         self._private = (writer, *private)
 
-    def start(self, spec: ChildSpec, slot: Slot) -> int:
+    def start(
+        self, spec: ChildSpec, slot: Slot, dump: int | None, others: Sequence[int]
+    ) -> int:
         """Start a process that has taken `slot`; return its process id.
+
+        It writes its stacks to `dump`; `others` are descriptors for those of its siblings.
 
         Raises:
             OSError: the system refuses a new process.
@@ -85,20 +89,22 @@ class Fork:
         with self._signals.blocked():
             pid = os.fork()
             if pid == 0:
-                self._live(spec, slot)
+                self._private = (*self._private, *others)
+                self._live(spec, slot, _STDERR if dump is None else dump)
         slot.set_pid(pid)
         return pid
 
-    def _live(self, spec: ChildSpec, slot: Slot) -> NoReturn:
+    def _live(self, spec: ChildSpec, slot: Slot, dump: int) -> NoReturn:
         status = EXIT_CRASHED
         try:
-            status = _status_of(lambda: self._run(spec, slot))
+            status = _status_of(lambda: self._run(spec, slot, dump))
         finally:
             _flush()
             os._exit(status)
 
-    def _run(self, spec: ChildSpec, slot: Slot) -> int:
+    def _run(self, spec: ChildSpec, slot: Slot, dump: int) -> int:
         self._leave_parent(spec.kind)
+        faulthandler.enable(dump)
         slot.set_pid(os.getpid())
         context = Context(self._board, slot, slot.name, self._lifeline)
         context.nap.longest_s = self._nap_max_s
@@ -120,7 +126,6 @@ class Fork:
             os.environ.pop(name, None)
         if kind in {"worker", "hooks"}:
             _be_the_first_to_go()
-        faulthandler.enable(_STDERR)
 
 
 def freeze() -> None:

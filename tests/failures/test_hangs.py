@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 import pytest
 
 from failures.asking import finished, passed, pid_of_worker
-from failures.wrapped import wrapped
 from system.jobs import enqueue, ledger
 from system.tree import wait_for
 
@@ -49,8 +48,8 @@ def _hold_imports(project: Project) -> None:
 
 @pytest.mark.failure(
     "a worker's loop hangs in Python, or in a C call that keeps the interpreter's lock",
-    "after `hang_timeout` the stacks of its threads are in the log, it is killed and another "
-    "follows; what it ran has a `ProcessExitError` whose reason is `hung`",
+    "after `hang_timeout` it is killed and another follows; the log tells, as events, where "
+    "each of its threads was; what it ran has a `ProcessExitError` whose reason is `hung`",
 )
 @pytest.mark.failure(
     "a worker is stopped (SIGSTOP)",
@@ -65,8 +64,7 @@ def test_whoever_hangs_is_dumped_and_replaced_and_nobody_else(
 ) -> None:
     project.write("config/queue.yml", CONFIGURATION)
     _hold_imports(project)
-    # Dumps come in pieces; between them nobody could tell the events apart.
-    with wrapped(project, ["sh", "-c", 'exec "$@" 2>dumps', "sh"]) as tree:
+    with project.start() as tree:
         tree.wait_event("supervisor.ready")
         (project.root / "hold").touch()
         os.kill(pid_of_worker(query, "importing"), signal.SIGKILL)
@@ -87,8 +85,10 @@ def test_whoever_hangs_is_dumped_and_replaced_and_nobody_else(
             each for each in tree.events("process.replaced") if each["reason"] == "hung"
         ]
         assert sorted(each["signal"] for each in replaced) == ["SIGABRT"] * 3 + ["SIGKILL"]
+        stacks = [event["stack"] for event in tree.events("process.dumped")]
         for frame in ("in stand_still_in_python", "in hold_the_lock", "in <module>"):
-            assert frame in (project.root / "dumps").read_text(encoding="utf-8")
+            assert any(frame in stack for stack in stacks), stacks
+        assert all(line.startswith("{") for line in tree.lines), tree.told()
         wait_for(
             lambda: (
                 query(FAILED)

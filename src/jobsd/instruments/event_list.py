@@ -52,6 +52,8 @@ process.replaced warning A successor was started for a process that is gone or l
 process.crashed error A process ends by an error of its own. [error module]
 process.hung error A process's loop stood still; it is being killed. \
 [kind name pid stood_still_s running]
+process.dumped error A process that dies of a fault, or hung, tells where a thread was. \
+[kind name pid thread stack]
 process.killed warning A process had to be killed to end. [kind name pid reason]
 process.pruned warning A process's heartbeat stood still; it was buried. \
 [$other duration $buried]
