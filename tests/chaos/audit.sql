@@ -33,6 +33,32 @@ CREATE TABLE chaos.processes (
     pid integer NOT NULL
 );
 
+-- Rows of jobs that are not kept, and when nobody had told of them yet.
+CREATE TABLE chaos.erased (
+    xact xid8 NOT NULL DEFAULT pg_current_xact_id(),
+    said_by text NOT NULL DEFAULT current_setting('application_name'),
+    job_id bigint NOT NULL,
+    n integer NOT NULL,
+    attempts integer NOT NULL,
+    max_attempts integer NOT NULL
+);
+
+CREATE FUNCTION chaos.note_erasure() RETURNS trigger
+LANGUAGE plpgsql
+AS $$
+BEGIN
+    INSERT INTO chaos.erased (job_id, n, attempts, max_attempts)
+    VALUES (
+        OLD.id, coalesce((OLD.arguments ->> 0)::integer, 0), OLD.attempts, OLD.max_attempts
+    );
+    RETURN NULL;
+END
+$$;
+
+CREATE TRIGGER chaos_erasure
+AFTER DELETE ON jobsd.jobs
+FOR EACH ROW EXECUTE FUNCTION chaos.note_erasure();
+
 CREATE FUNCTION chaos.note_outcome() RETURNS trigger
 LANGUAGE plpgsql
 AS $$

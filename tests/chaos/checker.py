@@ -111,7 +111,7 @@ def _recorded_twice(evidence: Evidence) -> Iterator[str]:
     failures = Counter(job_id for job_id, _ in evidence.attempts)
     for job in evidence.jobs:
         kept = failures[job.id] + (job.outcome == "finished")
-        if job.attempts != kept and job.id not in touched:
+        if job.attempts != kept and job.id not in touched and job.outcome != "erased":
             yield f"{job}: {failures[job.id]} failed attempts are kept"
 
 
@@ -119,20 +119,27 @@ def _recorded_wrongly(evidence: Evidence) -> Iterator[str]:
     results: defaultdict[tuple[int, int], set[str | None]] = defaultdict(set)
     for run in evidence.runs:
         results[run.job_id, run.attempt].add(run.result)
+    claimed = {holding.job_id for holding in evidence.holdings}
     for job in evidence.jobs:
-        dropped = job.outcome == "discarded" and job.id in evidence.touched
-        wanted = None if dropped else _wanted(job)
-        if wanted is not None and wanted not in results[job.id, job.attempts]:
-            yield f"{job}: its last runs ended as {results[job.id, job.attempts]}"
+        # One that comes due and may not wait for its limit is erased without ever running.
+        never_ran = job.outcome == "erased" and job.id not in claimed
+        wanted = _wanted(job)
+        # The last attempt of a job that is erased is not counted any more.
+        found = results[job.id, job.attempts + (job.outcome == "erased")]
+        dropped = job.outcome in {"discarded", "erased"} and job.id in evidence.touched
+        if wanted and not wanted & found and not dropped and not never_ran:
+            yield f"{job}: its last runs ended as {found}"
 
 
-def _wanted(job: StoredJob) -> str | None:
-    """Return how a job's last run must have ended, None when that can't be said."""
+def _wanted(job: StoredJob) -> set[str | None]:
+    """Return how a job's last run may have ended; nothing when that can't be said."""
     if job.outcome == "finished":
-        return "NoneType"
+        return {"NoneType"}
     if job.outcome == "discarded":
-        return "Discard" if job.attempts else None
-    return None if job.error is None or job.error in CRASHES else job.error
+        return {"Discard"} if job.attempts else set()
+    if job.outcome == "erased":
+        return {"NoneType", "Discard"}
+    return set() if job.error is None or job.error in CRASHES else {job.error}
 
 
 def _run_too_often(evidence: Evidence) -> Iterator[str]:

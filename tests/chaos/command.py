@@ -26,7 +26,7 @@ def main(arguments: list[str] | None = None) -> int:
         seed=seed,
         rate=given.rate,
         pace_s=given.pace,
-        url=os.environ.get("JOBSD_TEST_DATABASE_URL"),
+        url=os.environ.get("JOBSD_TEST_DATABASE_URL") or None,
         only=given.only,
         keep=given.keep,
     )

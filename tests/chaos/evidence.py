@@ -45,6 +45,7 @@ class StoredJob:
     attempts: int
     max_attempts: int
     outcome: str | None
+    """As in the database; erased when the row of a job that had ended was not kept."""
     error: str | None
     """The type of the error with which it has failed."""
 
@@ -133,6 +134,14 @@ def gather(database: Database, evidence: Evidence) -> None:
             " LEFT JOIN jobsd.failed_executions ON job_id = id ORDER BY id"
         )
     ]
+    # Who is kept out by its limit while it is being stored is erased by its enqueuer.
+    evidence.jobs += [
+        StoredJob(job_id, n, attempts, most, "erased", None)
+        for job_id, n, attempts, most in ask(
+            "SELECT job_id, n, attempts, max_attempts FROM chaos.erased"
+            " WHERE said_by NOT IN ('jobsd client', '') ORDER BY job_id"
+        )
+    ]
     evidence.attempts = [
         (row[0], row[1]) for row in ask("SELECT job_id, attempt FROM jobsd.attempts")
     ]
@@ -167,7 +176,12 @@ def gather(database: Database, evidence: Evidence) -> None:
 def _holdings(database: Database, pids: dict[int, int]) -> list[Holding]:
     """Put together who had which job in hand, from when to when."""
     shift = time.monotonic() - time.time()
-    recorded = set(database.ask("SELECT job_id, xact::text FROM chaos.outcomes"))
+    recorded = set(
+        database.ask(
+            "SELECT job_id, xact::text FROM chaos.outcomes"
+            " UNION SELECT job_id, xact::text FROM chaos.erased"
+        )
+    )
     holdings: list[Holding] = []
     current: dict[tuple[int, int], Holding] = {}
     rows: list[Any] = database.ask(

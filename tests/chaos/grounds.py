@@ -31,7 +31,7 @@ workers:
   - {processes: 2, threads: 3, max_jobs: 250}
   - {processes: 1, threads: 2, queues: "odd*, default", prefetch: 0}
 dispatchers: [{concurrency_maintenance_interval: 1}]
-jobs: {default_concurrency_control_period: 1}
+jobs: {default_concurrency_control_period: 1, preserve_finished_jobs: %(keeps)s}
 monitor: {bind: null}
 supervisor:
   shutdown_timeout: 1.5
@@ -133,10 +133,14 @@ def place(name: str, root: Path, url: str, watch: Watch, threshold_s: float) -> 
     home = root / name
     home.mkdir()
     ledger = str(root / "ledger")
-    # One of the trees has a process for hooks.
-    modules = "chaos.jobs, chaos.hooks" if name == "b" else "chaos.jobs"
+    # The trees differ: one has a process for hooks, and one keeps no finished jobs.
+    settings = {
+        "modules": "chaos.jobs, chaos.hooks" if name == "b" else "chaos.jobs",
+        "keeps": "false" if name == "b" else "true",
+        "threshold_s": threshold_s,
+    }
     paths = os.pathsep.join(filter(None, (str(TESTS), os.environ.get("PYTHONPATH"))))
     made = Project(home, url, CHAOS_LEDGER=ledger, PYTHONPATH=paths)
-    made.write("config/queue.yml", QUEUE % {"threshold_s": threshold_s, "modules": modules})
+    made.write("config/queue.yml", QUEUE % settings)
     made.write("config/recurring.yml", RECURRING)
     return Place(name, made, watch)

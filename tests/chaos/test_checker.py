@@ -99,6 +99,11 @@ def _finish_what_did_not_end(told: Evidence) -> None:
     told.runs[3].ended = told.runs[3].result = None
 
 
+def _erase_what_did_not_end(told: Evidence) -> None:
+    told.jobs[2] = replace(told.jobs[2], outcome="erased", attempts=0)
+    told.runs[3].result = "ValueError"
+
+
 def _run_beyond_the_last_attempt(told: Evidence) -> None:
     told.runs[2].attempt = 2
     told.jobs[1] = replace(told.jobs[1], attempts=2)
@@ -147,6 +152,7 @@ DOCTORED: dict[Callable[[Evidence], None], set[str]] = {
     _finish_again: {"recorded twice"},
     _count_an_attempt_twice: {"recorded twice"},
     _finish_what_did_not_end: {"recorded wrongly"},
+    _erase_what_did_not_end: {"recorded wrongly"},
     _run_beyond_the_last_attempt: {"run too often"},
     _run_without_a_claim: {"run too often"},
     _run_twice_for_one_claim: {"run too often"},
@@ -192,6 +198,14 @@ def test_a_run_may_be_repeated_uncounted_when_its_tree_was_lost_or_told_to_end(
     assert _wrong(told) == {"run too often"}
 
     told.asked.append(Asked(1.5, "a1", 100 if what == "freeze" else 0, what, until=1.9))
+
+    assert _wrong(told) == set()
+
+
+def test_a_finished_job_may_be_erased() -> None:
+    told = story()
+
+    told.jobs[2] = replace(told.jobs[2], outcome="erased", attempts=0)
 
     assert _wrong(told) == set()
 
