@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
@@ -23,7 +24,9 @@ socket.sethostname(bytes.fromhex(name))
 session = Session(Target(url), "jobsd test")
 registry.register(session, kind="worker", name="odd", supervisor_id=0, metadata={})
 """
-UNSHARE = ["unshare", "--user", "--map-root-user", "--uts"]
+# Root needs no other user for it, and would be a stranger to the embedded server as one.
+_AS_WHOM = [] if os.geteuid() == 0 else ["--user", "--map-root-user"]
+UNSHARE = ["unshare", *_AS_WHOM, "--uts"]
 
 
 @pytest.mark.behaviour(16)
