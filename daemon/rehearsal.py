@@ -10,9 +10,9 @@ import contextlib
 import difflib
 import importlib
 import json
+import os
 import re
 import sys
-import tempfile
 import traceback
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
@@ -48,7 +48,8 @@ class Rehearsed:
 
 def rehearse(options: Options) -> Rehearsed:
     """Find out in a child what the modules and the recurring tasks come to."""
-    with tempfile.TemporaryFile("w+", encoding="utf-8") as told:
+    # In memory: a disk that is full or read-only is no reason not to start.
+    with open(os.memfd_create("jobsd rehearsal"), "w+", encoding="utf-8") as told:  # noqa: PTH123
 
         def work() -> int:
             found = [asdict(fault) for fault in faults(options)]

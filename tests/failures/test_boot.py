@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING
 import psutil
 import pytest
 
-from failures.asking import passed
-from failures.wrapped import full_disk
+from failures.asking import finished, passed
+from failures.wrapped import full_disk, needs, wrapped
 from jobsd.clock import monotonic
+from system.jobs import enqueue
 from system.tree import wait_for
 
 if TYPE_CHECKING:
@@ -105,6 +106,22 @@ def test_a_full_disk_keeps_no_tree_from_starting(project: Project) -> None:
 
         assert second.returncode == 75
         assert "another process is running" in second.stderr
+        assert tree.terminate() < 2
+        assert tree.process.returncode == 0
+
+
+@pytest.mark.failure(
+    "nothing can be written anywhere: the file system is read-only",
+    "the tree starts, runs jobs and ends: without a pidfile it needs no file of its own",
+)
+def test_a_read_only_file_system_is_enough(project: Project, query: Query) -> None:
+    remount = 'mount -o remount,bind,ro / && ! touch "$JOBSD_HOME/x" 2>&- && exec "$@"'
+    read_only = needs("unshare", "--mount", "sh", "-c", remount, "sh")
+    with wrapped(project, read_only) as tree:
+        tree.wait_event("supervisor.ready")
+        enqueue(query, "say", "hello")
+        finished(query, 1, tree.told)
+
         assert tree.terminate() < 2
         assert tree.process.returncode == 0
 
