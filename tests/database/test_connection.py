@@ -7,6 +7,7 @@ import gc
 
 import psycopg
 import pytest
+from psycopg import conninfo
 
 from database.pgbouncer import pgbouncer
 from jobsd.clock import monotonic
@@ -54,6 +55,24 @@ def test_statements_that_go_together_are_all_done_or_none(session: Session) -> N
         session.fetch_together([(insert, {"name": "a"}), (insert, {"name": "a"})])
 
     assert session.fetch(Statement("all", "SELECT queue_name FROM jobsd.pauses")) == []
+
+
+def test_what_a_database_has_as_its_defaults_changes_nothing_for_us(
+    empty_database: str,
+) -> None:
+    name = conninfo.conninfo_to_dict(empty_database)["dbname"]
+    with psycopg.connect(empty_database, autocommit=True) as connection:
+        for setting in (
+            "default_transaction_isolation = 'serializable'",
+            "datestyle = 'German'",
+        ):
+            connection.execute(f"ALTER DATABASE {name} SET {setting}".encode())
+    level = Statement("level", "SELECT current_setting('transaction_isolation'), now()")
+
+    with contextlib.closing(Session(Target(empty_database), "settled")) as session:
+        (isolation, moment), *_ = session.fetch(level)
+
+    assert (isolation, moment.tzinfo is None) == ("read committed", False)
 
 
 @pytest.mark.failure(

@@ -49,6 +49,11 @@ _PLANS: tuple[str, ...] = (
     "jit",
 )
 
+# What a role or a database may have as its default, and our statements can't do with: the
+# promises need to see what was committed while a lock was waited for, and psycopg reads
+# moments in this form only.
+_SETTINGS = {"default_transaction_isolation": "read committed", "datestyle": "ISO"}
+
 
 @dataclass(frozen=True, slots=True)
 class Target:
@@ -210,12 +215,12 @@ def redact(url: str) -> str:
 
 
 def _is_pooled(connection: Wire, *, plan_once: bool) -> bool:
-    """Return whether a pooler stands between, and settle the plans when none does.
+    """Return whether a pooler stands between, and settle how to plan when none does.
 
     A pooler invents the process id that it tells its clients. What is set on its
     connections would stay for other clients, and what is prepared there is not ours.
     """
-    wanted = dict.fromkeys(_PLANS, "off")
+    wanted = _SETTINGS | dict.fromkeys(_PLANS, "off")
     if plan_once:
         wanted["plan_cache_mode"] = "force_generic_plan"
     settings = ", ".join(f"set_config('{name}', '{to}', false)" for name, to in wanted.items())
