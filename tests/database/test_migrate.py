@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import secrets
 from concurrent.futures import ThreadPoolExecutor
 
 import psycopg
 import pytest
+from psycopg import conninfo
 
+from conftest import drop_database
 from jobsd.database.connection import Session, Target
 from jobsd.database.migrate import ddl, latest_version, migrate, require, version
 from jobsd.errors import SchemaError
@@ -47,6 +50,21 @@ def test_tables_that_are_missing_name_the_command_that_makes_them(empty_database
     with pytest.raises(SchemaError, match="`db migrate`"):
         require(session)
     session.close()
+
+
+@pytest.mark.parametrize("encoding", ["LATIN1", "SQL_ASCII"])
+def test_a_database_that_can_not_hold_every_text_is_refused(
+    server_url: str, encoding: str
+) -> None:
+    name = f"jobsd_test_{encoding.lower()}_{secrets.token_hex(4)}"
+    made = f"CREATE DATABASE {name} ENCODING '{encoding}' LOCALE 'C' TEMPLATE template0"
+    with psycopg.connect(server_url, autocommit=True) as connection:
+        connection.execute(made.encode())
+    try:
+        with pytest.raises(SchemaError, match=f"stores text as {encoding}.*ENCODING 'UTF8'"):
+            migrate(Target(conninfo.make_conninfo(server_url, dbname=name)))
+    finally:
+        drop_database(server_url, name)
 
 
 def test_the_printed_ddl_makes_the_same_tables(empty_database: str) -> None:

@@ -93,7 +93,8 @@ def migrate(target: Target) -> list[str]:
     """Apply the steps that are missing and return their names; none when all is well.
 
     Raises:
-        SchemaError: when the tables are behind and this role may not change them.
+        SchemaError: when the tables are behind and this role may not change them, or the
+            database can't hold every text.
         psycopg.OperationalError: when the database can't be reached.
     """
     session = Session(target, "jobsd migrate", deadline_s=600.0)
@@ -101,9 +102,20 @@ def migrate(target: Target) -> list[str]:
         found = version(session)
         if found >= latest_version():
             return []
+        _require_unicode(session)
         return _apply_all(session, found)
     finally:
         session.close()
+
+
+def _require_unicode(session: Session) -> None:
+    """Return when the database can hold every text: jobs, and errors above all, have any."""
+    encoding = session.connection.info.parameter_status("server_encoding")
+    if encoding not in {"UTF8", None}:
+        raise SchemaError(
+            f"the database stores text as {encoding}, in which not every text can be written:"
+            " give one that was made with ENCODING 'UTF8'"
+        )
 
 
 def _apply_all(session: Session, found: int) -> list[str]:
