@@ -78,3 +78,17 @@ def test_sql_refuses_what_python_refuses(call: str, told: str, session: Session)
     with pytest.raises(errors.InvalidParameterValue, match=f"enqueue: {told}"):
         _rows(session, f"SELECT jobsd.enqueue({call})")
     assert _rows(session, "SELECT FROM jobsd.jobs") == []
+
+
+@pytest.mark.parametrize("moment", ["-infinity", "4000-01-01 BC"])
+def test_a_moment_that_is_long_over_is_stored_as_one_that_all_can_read(
+    moment: str, session: Session
+) -> None:
+    _rows(session, f"SELECT jobsd.enqueue('x', wait_until => '{moment}')")
+
+    ((old, _),) = _rows(
+        session,
+        "SELECT scheduled_at < now() - interval '99 years', scheduled_at"
+        " FROM jobsd.jobs JOIN jobsd.ready_executions ON job_id = id",
+    )
+    assert old

@@ -71,9 +71,12 @@ def test_many_durations_at_once_count_like_each_alone(durations_s: list[float]) 
     assert together.durations()[1] == pytest.approx(alone.durations()[1], abs=1e-6)
 
 
-def test_a_wait_of_two_thousand_years_breaks_nothing(counters: QueueCounters) -> None:
+@pytest.mark.parametrize("wait_s", [6.4e10, float("inf")])
+def test_a_wait_of_two_thousand_years_breaks_nothing(
+    counters: QueueCounters, wait_s: float
+) -> None:
     for _ in range(3):
-        counters.observe(waits_s=[6.4e10], runs_s=[0])
+        counters.observe(waits_s=[wait_s], runs_s=[0])
 
     assert counters.waits()[0][-1] == 3
     assert counters.waits()[1] == pytest.approx(2**63 / 1e9)

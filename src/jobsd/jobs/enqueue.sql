@@ -23,7 +23,8 @@ SELECT
     END
 FROM job;
 
--- later: store one job that waits for its time; one whose time has come is ready. A
+-- later: store one job that waits for its time; one whose time has come is ready,
+-- and was due a hundred years ago at most: not every reader knows what lies before. A
 -- dispatcher looks by itself every five seconds and then knows what is due next: it is
 -- woken only for what is due before.
 WITH job AS (
@@ -33,8 +34,12 @@ WITH job AS (
     VALUES (
         %(queue_name)s, %(class_name)s, %(arguments)s::jsonb, %(priority)s, %(max_attempts)s,
         %(retries_crash)s,
-        coalesce(
-            %(wait_until)s::timestamptz, clock_timestamp() + make_interval(secs => %(wait_s)s)
+        greatest(
+            coalesce(
+                %(wait_until)s::timestamptz,
+                clock_timestamp() + make_interval(secs => %(wait_s)s)
+            ),
+            now() - interval '100 years'
         )
     )
     RETURNING id, queue_name, priority, scheduled_at, scheduled_at > clock_timestamp() AS waits

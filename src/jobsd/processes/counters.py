@@ -90,8 +90,8 @@ class QueueCounters:
             words[at + bucket] += upto - counted
             counted = upto
         # A job that was due in the year 1 has waited for longer than a word can tell.
-        total = words[at + len(BUCKETS_S) + 1] + int(sum(seconds) * 1e9)
-        words[at + len(BUCKETS_S) + 1] = min(total, _WORD_MAX)
+        added = int(min(sum(seconds) * 1e9, _WORD_MAX))
+        words[at + len(BUCKETS_S) + 1] = min(words[at + len(BUCKETS_S) + 1] + added, _WORD_MAX)
 
     def _histogram(self, at: int) -> tuple[list[int], float]:
         counts = list(self.words[at : at + len(BUCKETS_S) + 1])

@@ -17,6 +17,10 @@ DECLARE
     slots record;
     contended boolean := false;
 BEGIN
+    IF due < now() - interval '100 years' THEN
+        -- Farther back lie moments that not every reader knows, and one without end.
+        due := now() - interval '100 years';
+    END IF;
     IF due > clock_timestamp() THEN
         state := 'scheduled';
     ELSIF key IS NULL THEN
