@@ -91,10 +91,16 @@ AS $$
 DECLARE
     waiting record;
     slots record;
+    held bigint;
+    free integer;
     yielded bigint[];
 BEGIN
     promoted := 0;
     discarded := 0;
+    -- Counted once: the lock is ours, so that nobody else adds to what is taken.
+    slots := jobsd.slots_of(wanted);
+    held := slots.held;
+    free := slots.free;
     FOR waiting IN
         SELECT
             blocked.job_id, blocked.priority, blocked.queue_name,
@@ -105,17 +111,25 @@ BEGIN
         ORDER BY blocked.priority, blocked.job_id
         FOR UPDATE OF blocked SKIP LOCKED
     LOOP
-        slots := jobsd.slots_of(wanted);
-        EXIT WHEN slots.held >= waiting.most;
+        EXIT WHEN held >= waiting.most;
+        WHILE EXISTS (
+            SELECT FROM jobsd.concurrency_slots WHERE key = wanted AND number = free
+        ) LOOP
+            free := free + 1;
+        END LOOP;
         DELETE FROM jobsd.blocked_executions WHERE job_id = waiting.job_id;
+        -- Rows that are there already, by whatever hand, must not stop all others.
         INSERT INTO jobsd.concurrency_slots (job_id, number, key, duration)
-        VALUES (waiting.job_id, slots.free, wanted, waiting.concurrency_duration)
-        ON CONFLICT ON CONSTRAINT concurrency_slots_number DO NOTHING;
+        VALUES (waiting.job_id, free, wanted, waiting.concurrency_duration)
+        ON CONFLICT DO NOTHING;
         INSERT INTO jobsd.ready_executions (job_id, position, priority, queue_name)
         VALUES (
             waiting.job_id, nextval(pg_get_serial_sequence('jobsd.jobs', 'id')),
             waiting.priority, waiting.queue_name
-        );
+        )
+        ON CONFLICT (job_id) DO NOTHING;
+        held := held + 1;
+        free := free + 1;
         IF EXISTS (SELECT FROM jobsd.sleepers) THEN
             PERFORM pg_notify('jobsd.wake', 'ready ' || waiting.queue_name);
         END IF;
@@ -183,5 +197,9 @@ BEGIN
     FOR wanted IN SELECT DISTINCT key FROM unnest(keys) AS key LOOP
         PERFORM jobsd.fill(wanted, NULL);
     END LOOP;
+    IF current_setting('transaction_isolation') <> 'read committed' THEN
+        -- What we see may be older than the locks: slots may be free meanwhile.
+        PERFORM pg_notify('jobsd.wake', 'limits');
+    END IF;
 END
 $$;
