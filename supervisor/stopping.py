@@ -89,7 +89,7 @@ class Stop:
 
     def finish(self) -> None:
         """Leave nothing behind that was ours."""
-        self._strangers.send(signal.SIGKILL)
+        self._strangers.end()
 
     def _dismiss(self, number: signal.Signals, kill_at: float) -> None:
         self._kill_at = kill_at
@@ -99,7 +99,7 @@ class Stop:
     def _last_words(self, now: float) -> float:
         """Tell the monitor to end; return by when it must."""
         self._board.stopping = 2
-        self._strangers.send(signal.SIGTERM, frozenset(self._crew.living))
+        self._strangers.tell(frozenset(self._crew.living))
         end = now + (AT_ONCE_S if self._at_once else MONITOR_S)
         # Invariant: a kill that took its time is not added to the whole.
         end = min(end, self._kill_at + 1.0 - DYING_S)

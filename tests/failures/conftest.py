@@ -48,6 +48,13 @@ def orphan(seconds=300):
     ledger("orphan", int(said.stdout))
 
 @job
+def stubborn():
+    """Leave a program behind that ignores TERM, and has started another."""
+    script = "trap '' TERM; sleep 300 & echo $$ $!; wait"
+    left = subprocess.Popen(["sh", "-c", script], stdout=subprocess.PIPE, text=True)
+    ledger("left", *left.stdout.readline().split())
+
+@job
 def fork_without_end():
     """Start processes until there is no more to be had."""
     count = 0
