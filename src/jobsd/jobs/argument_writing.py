@@ -47,7 +47,7 @@ def write(value: Any, where: Where, depth: int = 0) -> Any:  # noqa: ANN401 - an
     writer = _WRITERS.get(kind) or _inherited_writer(value)
     if writer is None:
         raise ArgumentError(
-            f"{told(where)} is a {kind.__qualname__}, which can't be stored as JSON"
+            f"{told(where)} is of type {kind.__qualname__}, which can't be stored as JSON"
         )
     return writer(value, where, depth)
 
