@@ -17,10 +17,20 @@ from jobsd.processes.process import Context
 from jobsd.worker.pool import TRUST_S
 from jobsd.worker.worker import Worker
 
+from .bodies import gate, noted
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from jobsd.database.connection import Session, Target
+
+
+@pytest.fixture(autouse=True)
+def _closed_gate() -> Iterator[None]:
+    noted.clear()
+    gate.clear()
+    yield
+    gate.set()
 
 
 class MakeWorker(Protocol):

@@ -4,44 +4,22 @@
 
 from __future__ import annotations
 
-import threading
 from typing import TYPE_CHECKING
 
 import pytest
 
 from jobsd.jobs.client import enqueue_many
-from jobsd.jobs.definition import job
+
+from .bodies import gate, note, noted, wait_for_gate
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
     from jobsd.database.connection import Session
 
     from .conftest import MakeWorker
 
     Count = Callable[[str], int]
-
-_ran: list[object] = []
-_gate = threading.Event()
-
-
-@pytest.fixture(autouse=True)
-def _clean() -> Iterator[None]:
-    _ran.clear()
-    _gate.clear()
-    yield
-    _gate.set()
-
-
-@job
-def note(value: object) -> None:
-    _ran.append(value)
-
-
-@job
-def wait_for_gate(value: object = None) -> None:
-    _ran.append(value)
-    assert _gate.wait(20)
 
 
 @pytest.mark.behaviour(36)
@@ -51,7 +29,7 @@ def test_a_worker_never_claims_more_than_its_idle_threads_while_jobs_are_long(
     enqueue_many(wait_for_gate.with_args(i) for i in range(10))
     driven = make_worker()
 
-    driven.until(lambda: len(_ran) == 3)
+    driven.until(lambda: len(noted) == 3)
 
     assert (count("claimed_executions"), count("ready_executions")) == (3, 7)
 
@@ -65,7 +43,7 @@ def test_jobs_that_wait_behind_long_ones_are_given_back(
     enqueue_many(note.with_args(i) for i in range(300, 400))
     driven = make_worker()
 
-    driven.until(lambda: _ran.count("long") == 3 and count("ready_executions") == 100)
+    driven.until(lambda: noted.count("long") == 3 and count("ready_executions") == 100)
 
     driven.until(lambda: count("claimed_executions") == 3)
 
@@ -78,7 +56,7 @@ def test_one_slow_job_delays_nobody_while_a_thread_is_free(
     enqueue_many(note.with_args(i) for i in range(300, 600))
     driven = make_worker(threads=2)
 
-    driven.until(lambda: len(_ran) == 601)
+    driven.until(lambda: len(noted) == 601)
 
     driven.until(lambda: count("claimed_executions") == 1)
 
@@ -91,10 +69,10 @@ def test_an_urgent_job_starts_before_those_that_wait_in_hand(make_worker: MakeWo
 
     note.using(priority=-1).enqueue("urgent")
     driven.until(lambda: driven.worker._pool.waiting == 21)
-    _gate.set()
-    driven.until(lambda: len(_ran) == 22)
+    gate.set()
+    driven.until(lambda: len(noted) == 22)
 
-    assert _ran == ["first", "urgent", *range(20)]
+    assert noted == ["first", "urgent", *range(20)]
 
 
 def test_a_job_of_the_first_queue_starts_before_those_of_the_second_that_wait_in_hand(
@@ -107,10 +85,10 @@ def test_a_job_of_the_first_queue_starts_before_those_of_the_second_that_wait_in
 
     note.using(queue="first", priority=9).enqueue("urgent")
     driven.until(lambda: driven.worker._pool.waiting == 21)
-    _gate.set()
-    driven.until(lambda: len(_ran) == 22)
+    gate.set()
+    driven.until(lambda: len(noted) == 22)
 
-    assert _ran == ["gate", "urgent", *range(20)]
+    assert noted == ["gate", "urgent", *range(20)]
 
 
 def test_a_worker_that_has_enough_in_hand_rests_though_more_jobs_are_ready(
@@ -118,7 +96,7 @@ def test_a_worker_that_has_enough_in_hand_rests_though_more_jobs_are_ready(
 ) -> None:
     enqueue_many(wait_for_gate.with_args(i) for i in range(20))
     driven = make_worker(threads=1, prefetch=6)
-    driven.until(lambda: _ran and driven.worker._pool.waiting > 3)
+    driven.until(lambda: noted and driven.worker._pool.waiting > 3)
 
     assert driven.worker.poll() > 0
 
@@ -128,11 +106,11 @@ def test_stopping_gives_back_what_was_not_started(
 ) -> None:
     enqueue_many(wait_for_gate.with_args(i) for i in range(10))
     driven = make_worker(prefetch=5)
-    driven.until(lambda: len(_ran) == 3 and count("claimed_executions") > 3)
+    driven.until(lambda: len(noted) == 3 and count("claimed_executions") > 3)
 
     driven.worker.stop()
     driven.until(lambda: count("ready_executions") == 7)
-    _gate.set()
+    gate.set()
     driven.until(lambda: driven.worker.stopped)
 
     assert (count("jobs WHERE outcome = 'finished'"), count("claims")) == (3, 0)
@@ -141,7 +119,7 @@ def test_stopping_gives_back_what_was_not_started(
 def test_a_released_job_keeps_its_place(make_worker: MakeWorker, count: Count) -> None:
     enqueue_many(wait_for_gate.with_args(i) for i in range(6))
     driven = make_worker(threads=1, prefetch=3)
-    driven.until(lambda: len(_ran) == 1 and count("claimed_executions") > 1)
+    driven.until(lambda: len(noted) == 1 and count("claimed_executions") > 1)
 
     driven.worker.stop()
     driven.until(lambda: count("ready_executions") == 5)
@@ -170,9 +148,9 @@ def test_a_paused_queue_is_left_alone_and_changes_nothing_for_others(
         note.using(queue=name, priority=priority).enqueue(name)
     driven = make_worker(threads=1)
 
-    driven.until(lambda: len(_ran) == 2)
+    driven.until(lambda: len(noted) == 2)
 
-    assert (_ran, count("ready_executions")) == (["zzz", "aaa"], 1)
+    assert (noted, count("ready_executions")) == (["zzz", "aaa"], 1)
 
 
 @pytest.mark.behaviour(38, 39, 40)
@@ -195,8 +173,8 @@ def test_queues_come_in_the_order_of_the_list_and_jobs_by_priority(
     driven = make_worker(threads=1, queues=queues)
 
     driven.until(
-        lambda: count("ready_executions") == 6 - len(order) and len(_ran) == len(order)
+        lambda: count("ready_executions") == 6 - len(order) and len(noted) == len(order)
     )
     driven.drain()
 
-    assert _ran == order
+    assert noted == order

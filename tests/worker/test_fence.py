@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-import threading
 from typing import TYPE_CHECKING
 
 import psycopg
@@ -13,33 +12,17 @@ import pytest
 from jobsd.clock import monotonic
 from jobsd.jobs.burial import Death, bury
 from jobsd.jobs.client import enqueue_many
-from jobsd.jobs.definition import job
+
+from .bodies import gate, noted, wait_for_gate
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
     from jobsd.database.connection import Session
 
     from .conftest import MakeWorker
 
     Count = Callable[[str], int]
-
-_ran: list[object] = []
-_gate = threading.Event()
-
-
-@pytest.fixture(autouse=True)
-def _clean() -> Iterator[None]:
-    _ran.clear()
-    _gate.clear()
-    yield
-    _gate.set()
-
-
-@job
-def held(value: object) -> None:
-    _ran.append(value)
-    assert _gate.wait(20)
 
 
 def _death(session: Session, **facts: object) -> Death:
@@ -64,12 +47,12 @@ def _terminate(session: Session) -> None:
 def test_a_buried_worker_that_finishes_changes_nothing(
     make_worker: MakeWorker, session: Session, count: Count
 ) -> None:
-    held.enqueue(1)
+    wait_for_gate.enqueue(1)
     driven = make_worker()
-    driven.until(lambda: _ran)
+    driven.until(lambda: noted)
 
     buried = bury(session, _death(session, threads=3))
-    _gate.set()
+    gate.set()
     driven.until(driven.at_rest)
     driven.worker._settle_at = 0
     driven.worker.poll()
@@ -86,44 +69,44 @@ def test_a_buried_worker_that_finishes_changes_nothing(
 def test_a_worker_that_stood_still_starts_nothing_that_was_given_to_others(
     make_worker: MakeWorker, session: Session, count: Count
 ) -> None:
-    enqueue_many(held.with_args(i) for i in range(3))
+    enqueue_many(wait_for_gate.with_args(i) for i in range(3))
     driven = make_worker(threads=1, prefetch=5, trust_s=0.2)
-    driven.until(lambda: len(_ran) == 1 and driven.worker._pool.waiting == 2)
+    driven.until(lambda: len(noted) == 1 and driven.worker._pool.waiting == 2)
     bury(session, _death(session, threads=1))
     session.connection.execute("DELETE FROM jobsd.ready_executions")
     stood_still_until = monotonic() + 0.3
     while monotonic() < stood_still_until:
-        assert not _gate.wait(0.05)
+        assert not gate.wait(0.05)
 
-    _gate.set()
+    gate.set()
     driven.until(lambda: not driven.worker._pool.uncollected)
 
-    assert (len(_ran), count("jobs WHERE outcome = 'finished'")) == (1, 0)
+    assert (len(noted), count("jobs WHERE outcome = 'finished'")) == (1, 0)
 
 
 def test_a_worker_that_stood_still_goes_on_with_what_is_still_its_own(
     make_worker: MakeWorker, count: Count
 ) -> None:
-    enqueue_many(held.with_args(i) for i in range(3))
+    enqueue_many(wait_for_gate.with_args(i) for i in range(3))
     driven = make_worker(threads=1, prefetch=5, trust_s=0.2)
-    driven.until(lambda: len(_ran) == 1 and driven.worker._pool.waiting == 2)
+    driven.until(lambda: len(noted) == 1 and driven.worker._pool.waiting == 2)
     stood_still_until = monotonic() + 0.3
     while monotonic() < stood_still_until:
-        assert not _gate.wait(0.05)
+        assert not gate.wait(0.05)
 
-    _gate.set()
+    gate.set()
     driven.until(lambda: count("jobs WHERE outcome = 'finished'") == 3)
 
-    assert sorted(map(str, _ran)) == ["0", "1", "2"]
+    assert sorted(map(str, noted)) == ["0", "1", "2"]
 
 
 @pytest.mark.behaviour(22)
 def test_what_was_only_claimed_goes_back_and_what_ran_has_failed(
     make_worker: MakeWorker, session: Session, count: Count
 ) -> None:
-    enqueue_many(held.with_args(i) for i in range(9))
+    enqueue_many(wait_for_gate.with_args(i) for i in range(9))
     driven = make_worker(prefetch=4)
-    driven.until(lambda: len(_ran) == 3 and count("claimed_executions") > 3)
+    driven.until(lambda: len(noted) == 3 and count("claimed_executions") > 3)
     claimed = count("claimed_executions")
 
     running = driven.context.slot.running()
@@ -138,10 +121,10 @@ def test_what_was_only_claimed_goes_back_and_what_ran_has_failed(
 def test_what_succeeded_but_was_not_recorded_is_recorded_by_whoever_buries(
     make_worker: MakeWorker, session: Session, count: Count
 ) -> None:
-    enqueue_many(held.with_args(i) for i in range(2))
+    enqueue_many(wait_for_gate.with_args(i) for i in range(2))
     driven = make_worker()
-    driven.until(lambda: len(_ran) == 2)
-    _gate.set()
+    driven.until(lambda: len(noted) == 2)
+    gate.set()
     slot = driven.context.slot
     while len(slot.succeeded()) < 2:
         pass
@@ -195,19 +178,19 @@ def test_claims_that_are_locked_are_left_for_the_next_call(
 def test_a_connection_that_breaks_in_mid_run_loses_and_doubles_nothing(
     make_worker: MakeWorker, session: Session, count: Count
 ) -> None:
-    enqueue_many(held.with_args(i) for i in range(3))
+    enqueue_many(wait_for_gate.with_args(i) for i in range(3))
     driven = make_worker()
-    driven.until(lambda: len(_ran) == 3)
+    driven.until(lambda: len(noted) == 3)
 
     _terminate(session)
-    _gate.set()
+    gate.set()
     with pytest.raises(psycopg.OperationalError):
         driven.until(lambda: False)
     driven.worker.disconnect()
     driven.worker.connect()
     driven.until(lambda: count("jobs WHERE outcome = 'finished'") == 3)
 
-    assert (len(_ran), count("claims"), count("jobs WHERE attempts = 1")) == (3, 0, 3)
+    assert (len(noted), count("claims"), count("jobs WHERE attempts = 1")) == (3, 0, 3)
 
 
 @pytest.mark.failure(
@@ -241,10 +224,10 @@ def test_a_claim_whose_answer_was_never_seen_is_given_back(
 def test_an_outcome_whose_answer_was_never_seen_is_not_written_twice(
     make_worker: MakeWorker, count: Count
 ) -> None:
-    held.enqueue(1)
+    wait_for_gate.enqueue(1)
     driven = make_worker()
-    driven.until(lambda: _ran)
-    _gate.set()
+    driven.until(lambda: noted)
+    gate.set()
     driven.until(lambda: driven.worker._pool.busy == 0)
     ledger = driven.worker._ledger
     before = ({key: set(ids) for key, ids in ledger._claims.items()}, list(ledger._runs))
@@ -261,16 +244,16 @@ def test_an_outcome_whose_answer_was_never_seen_is_not_written_twice(
 def test_a_worker_whose_row_was_deleted_registers_anew_and_forgets_its_claims(
     make_worker: MakeWorker, session: Session, count: Count
 ) -> None:
-    enqueue_many(held.with_args(i) for i in range(2))
+    enqueue_many(wait_for_gate.with_args(i) for i in range(2))
     driven = make_worker()
-    driven.until(lambda: len(_ran) == 2)
+    driven.until(lambda: len(noted) == 2)
     death = _death(session, threads=3)
     bury(session, death)
     session.connection.execute("DELETE FROM jobsd.processes")
 
     driven.worker.disconnect()
     driven.worker.connect()
-    _gate.set()
+    gate.set()
     driven.until(lambda: driven.worker._pool.busy == 0)
     driven.worker.poll()
 

@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-import threading
 from typing import TYPE_CHECKING
 
 import psycopg
@@ -17,44 +16,26 @@ from jobsd.jobs.definition import job
 from jobsd.jobs.owed import WAIT_MAX_S, WAIT_MIN_S
 from jobsd.jobs.policy import Discard, Retry, Snooze
 
+from .bodies import gate, note, noted, wait_for_gate
+
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
     from jobsd.database.connection import Session, Target
+    from jobsd.jobs.enqueueable import FunctionJob
 
     from .conftest import MakeWorker
 
     Count = Callable[[str], int]
 
 _CHANNEL = quote_identifier(channel("jobsd"))
-_ran: list[object] = []
-_gate = threading.Event()
-
-
-@pytest.fixture(autouse=True)
-def _clean() -> Iterator[None]:
-    _ran.clear()
-    _gate.clear()
-    yield
-    _gate.set()
-
-
-@job
-def note_limited(value: object) -> None:
-    _ran.append(value)
-
-
-@job
-def hold_limit(value: object) -> None:
-    _ran.append(value)
-    assert _gate.wait(20)
 
 
 @job(max_attempts=2)
 def end_as(how: str) -> None:
     """End the first attempt as its argument says."""
-    _ran.append(f"{how} {len(_ran)}")
-    if len(_ran) > 1:
+    noted.append(f"{how} {len(noted)}")
+    if len(noted) > 1:
         return
     if how == "raised":
         raise ValueError(how)
@@ -73,12 +54,18 @@ class Store:
         self._session = session
 
     def __call__(
-        self, what: str, value: object, *, priority: int = 0, attempts: int = 1, key: str = "k"
+        self,
+        what: FunctionJob[..., None],
+        value: object,
+        *,
+        priority: int = 0,
+        attempts: int = 1,
+        key: str = "k",
     ) -> int:
         row = self._session.connection.execute(
             "SELECT jobsd.enqueue(%s, jsonb_build_array(%s::text), priority => %s,"
             " max_attempts => %s, retries_crash => false, concurrency_key => %s)",
-            (f"{__name__}.{what}", value, priority, attempts, key),
+            (what.definition.name, value, priority, attempts, key),
         ).fetchone()
         assert row is not None
         return int(row[0])
@@ -116,11 +103,11 @@ def _death(session: Session, **facts: object) -> Death:
 def test_what_ends_gives_its_slot_to_the_next(
     how: str, place: str, make_worker: MakeWorker, store: Store, count: Count
 ) -> None:
-    first = store("end_as", how, attempts=2 if how == "retried" else 1)
-    store("note_limited", "next")
+    first = store(end_as, how, attempts=2 if how == "retried" else 1)
+    store(note, "next")
     waiting = count("blocked_executions")
 
-    make_worker().until(lambda: _ran == [f"{how} 0", "next"] and not count("claims"))
+    make_worker().until(lambda: noted == [f"{how} 0", "next"] and not count("claims"))
 
     assert (waiting, count("blocked_executions"), count("concurrency_slots")) == (1, 0, 0)
     assert count(place.format(first)) == 1
@@ -131,12 +118,12 @@ def test_what_ends_gives_its_slot_to_the_next(
 def test_what_is_run_again_at_once_keeps_its_slot(
     how: str, make_worker: MakeWorker, store: Store, count: Count
 ) -> None:
-    store("end_as", how, attempts=2)
-    store("note_limited", "next")
+    store(end_as, how, attempts=2)
+    store(note, "next")
 
-    make_worker().until(lambda: "next" in _ran and not count("claims"))
+    make_worker().until(lambda: "next" in noted and not count("claims"))
 
-    assert _ran == [f"{how} 0", f"{how} 1", "next"]
+    assert noted == [f"{how} 0", f"{how} 1", "next"]
     assert count("concurrency_slots") == 0
 
 
@@ -144,18 +131,18 @@ def test_the_blocked_run_by_priority_then_in_the_order_in_which_they_came(
     make_worker: MakeWorker, store: Store
 ) -> None:
     for value, priority in (("a", 0), ("d", 5), ("b", 1), ("c", 1), ("e", 5)):
-        store("note_limited", value, priority=priority)
+        store(note, value, priority=priority)
 
-    make_worker().until(lambda: len(_ran) == 5)
+    make_worker().until(lambda: len(noted) == 5)
 
-    assert _ran == ["a", "b", "c", "d", "e"]
+    assert noted == ["a", "b", "c", "d", "e"]
 
 
 def test_a_limited_success_is_erased_when_finished_jobs_are_not_kept(
     make_worker: MakeWorker, store: Store, count: Count
 ) -> None:
     for value in range(3):
-        store("note_limited", value)
+        store(note, value)
 
     make_worker(keep=False).until(lambda: not count("jobs"))
 
@@ -166,11 +153,11 @@ def test_a_limited_success_is_erased_when_finished_jobs_are_not_kept(
 def test_a_released_job_keeps_its_slot(
     make_worker: MakeWorker, store: Store, count: Count
 ) -> None:
-    store("hold_limit", "runs", key="other")
-    released = store("note_limited", "waits")
-    store("note_limited", "next")
+    store(wait_for_gate, "runs", key="other")
+    released = store(note, "waits")
+    store(note, "next")
     driven = make_worker(threads=1, prefetch=2)
-    driven.until(lambda: len(_ran) == 1 and count("claimed_executions") == 2)
+    driven.until(lambda: len(noted) == 1 and count("claimed_executions") == 2)
 
     driven.worker.stop()
     driven.until(lambda: count("ready_executions"))
@@ -183,12 +170,12 @@ def test_a_released_job_keeps_its_slot(
 def test_a_crash_frees_the_slots_of_what_ran_and_keeps_those_of_what_did_not(
     make_worker: MakeWorker, session: Session, store: Store, count: Count
 ) -> None:
-    ran = store("hold_limit", 1, key="ran")
-    claimed = store("hold_limit", 2, key="claimed")
-    following = store("note_limited", 3, key="ran")
-    store("note_limited", 4, key="claimed")
+    ran = store(wait_for_gate, 1, key="ran")
+    claimed = store(wait_for_gate, 2, key="claimed")
+    following = store(note, 3, key="ran")
+    store(note, 4, key="claimed")
     driven = make_worker(threads=1, prefetch=2)
-    driven.until(lambda: len(_ran) == 1 and count("claimed_executions") == 2)
+    driven.until(lambda: len(noted) == 1 and count("claimed_executions") == 2)
 
     buried = bury(session, _death(session, running=[ran]))
 
@@ -207,10 +194,10 @@ def test_a_crash_frees_the_slots_of_what_ran_and_keeps_those_of_what_did_not(
 def test_a_burial_frees_what_had_succeeded_and_what_is_tried_later(
     outcome: str, make_worker: MakeWorker, session: Session, store: Store, count: Count
 ) -> None:
-    ran = store("hold_limit", 1, attempts=2)
-    store("note_limited", 2)
+    ran = store(wait_for_gate, 1, attempts=2)
+    store(note, 2)
     session.connection.execute("UPDATE jobsd.jobs SET retries_crash = true")
-    make_worker().until(lambda: _ran)
+    make_worker().until(lambda: noted)
 
     bury(session, _death(session, running=[ran], succeeded=[ran][: outcome == "succeeded"]))
 
@@ -222,15 +209,15 @@ def test_a_burial_frees_what_had_succeeded_and_what_is_tried_later(
 def test_a_buried_worker_that_finishes_frees_nothing_and_promotes_nobody_twice(
     make_worker: MakeWorker, session: Session, store: Store, count: Count
 ) -> None:
-    store("hold_limit", 1)
-    following = store("note_limited", 2)
-    store("note_limited", 3)
+    store(wait_for_gate, 1)
+    following = store(note, 2)
+    store(note, 3)
     driven = make_worker()
-    driven.until(lambda: _ran)
+    driven.until(lambda: noted)
     session.connection.execute("INSERT INTO jobsd.pauses (queue_name) VALUES ('default')")
 
     bury(session, _death(session, threads=3))
-    _gate.set()
+    gate.set()
     driven.until(driven.at_rest)
 
     assert count(f"concurrency_slots WHERE job_id = {following}") == 1
@@ -245,8 +232,8 @@ def test_a_buried_worker_that_finishes_frees_nothing_and_promotes_nobody_twice(
 def test_a_key_whose_lock_is_held_is_asked_for_again_while_the_worker_is_idle(
     make_worker: MakeWorker, target: Target, store: Store, count: Count
 ) -> None:
-    store("note_limited", 1)
-    store("note_limited", 2)
+    store(note, 1)
+    store(note, 2)
     driven = make_worker()
     with psycopg.connect(target.url) as other:
         other.execute("SELECT jobsd.lock_limits(ARRAY['k'])")
@@ -254,15 +241,15 @@ def test_a_key_whose_lock_is_held_is_asked_for_again_while_the_worker_is_idle(
         tried_until = monotonic() + 3 * WAIT_MIN_S
         driven.until(lambda: monotonic() > tried_until)
         blocked = count("blocked_executions")
-    driven.until(lambda: len(_ran) == 2 and not count("claims"), within_s=WAIT_MAX_S + 2)
+    driven.until(lambda: len(noted) == 2 and not count("claims"), within_s=WAIT_MAX_S + 2)
 
-    assert (blocked, _ran, count("concurrency_slots")) == (1, ["1", "2"], 0)
+    assert (blocked, noted, count("concurrency_slots")) == (1, ["1", "2"], 0)
 
 
 def test_a_worker_that_leaves_with_keys_not_got_asks_for_maintenance(
     make_worker: MakeWorker, target: Target, store: Store, count: Count
 ) -> None:
-    store("note_limited", 1)
+    store(note, 1)
     driven = make_worker()
     with (
         psycopg.connect(target.url, autocommit=True) as ear,
@@ -280,9 +267,9 @@ def test_a_worker_that_leaves_with_keys_not_got_asks_for_maintenance(
 def test_a_burial_asks_for_maintenance_when_a_lock_is_held(
     make_worker: MakeWorker, session: Session, target: Target, store: Store
 ) -> None:
-    ran = store("hold_limit", 1)
-    store("note_limited", 2)
-    make_worker().until(lambda: _ran)
+    ran = store(wait_for_gate, 1)
+    store(note, 2)
+    make_worker().until(lambda: noted)
     with (
         psycopg.connect(target.url, autocommit=True) as ear,
         psycopg.connect(target.url) as other,

@@ -2,45 +2,23 @@
 
 from __future__ import annotations
 
-import threading
 from typing import TYPE_CHECKING
 
 import pytest
 
 from jobsd.jobs import queues
 from jobsd.jobs.client import enqueue_many
-from jobsd.jobs.definition import job
+
+from .bodies import gate, note, noted, wait_for_gate
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
     from jobsd.database.connection import Session
 
     from .conftest import MakeWorker
 
     Count = Callable[[str], int]
-
-_ran: list[object] = []
-_gate = threading.Event()
-
-
-@pytest.fixture(autouse=True)
-def _clean() -> Iterator[None]:
-    _ran.clear()
-    _gate.clear()
-    yield
-    _gate.set()
-
-
-@job
-def note(value: object) -> None:
-    _ran.append(value)
-
-
-@job
-def wait_for_gate(value: object = None) -> None:
-    _ran.append(value)
-    assert _gate.wait(20)
 
 
 @pytest.mark.behaviour(38)
@@ -52,9 +30,9 @@ def test_smaller_priorities_come_first_and_then_who_was_earlier(
         note.using(queue="one", priority=priority).enqueue(value)
     driven = make_worker(threads=1, queues=patterns)
 
-    driven.until(lambda: len(_ran) == 5)
+    driven.until(lambda: len(noted) == 5)
 
-    assert _ran == ["a", "b", "c", "d", "e"]
+    assert noted == ["a", "b", "c", "d", "e"]
 
 
 @pytest.mark.behaviour(41)
@@ -63,9 +41,9 @@ def test_a_star_among_names_means_all_queues_by_priority(make_worker: MakeWorker
         note.using(queue=name, priority=priority).enqueue(name)
     driven = make_worker(threads=1, queues=("b", "*", "a"))
 
-    driven.until(lambda: len(_ran) == 3)
+    driven.until(lambda: len(noted) == 3)
 
-    assert _ran == ["c", "a", "b"]
+    assert noted == ["c", "a", "b"]
 
 
 @pytest.mark.behaviour(43)
@@ -77,10 +55,10 @@ def test_no_character_of_a_name_stands_for_others(
         note.using(queue=name).enqueue(name)
     driven = make_worker(threads=1, queues=("real_time*", "100%*"))
 
-    driven.until(lambda: len(_ran) == 4)
+    driven.until(lambda: len(noted) == 4)
     driven.drain()
 
-    assert sorted(map(str, _ran)) == ["100%", "100%_sure", "real_time", "real_time2"]
+    assert sorted(map(str, noted)) == ["100%", "100%_sure", "real_time", "real_time2"]
     assert count("ready_executions") == 2
 
 
@@ -93,15 +71,15 @@ def test_a_paused_queue_runs_on_once_it_is_resumed(
     note.using(queue="off").enqueue("before")
     driven = make_worker(queues=patterns)
     note.using(queue="on").enqueue("other")
-    driven.until(lambda: _ran == ["other"])
+    driven.until(lambda: noted == ["other"])
     note.using(queue="off").enqueue("meanwhile")
     note.using(queue="on").enqueue("other")
-    driven.until(lambda: _ran == ["other"] * 2)
+    driven.until(lambda: noted == ["other"] * 2)
     assert count("ready_executions") == 2
 
     queues.resume("off")
 
-    driven.until(lambda: _ran[2:] == ["before", "meanwhile"], within_s=2)
+    driven.until(lambda: noted[2:] == ["before", "meanwhile"], within_s=2)
 
 
 @pytest.mark.behaviour(46)
@@ -113,7 +91,7 @@ def test_two_workers_share_a_queue_and_double_nothing(
 
     def both() -> bool:
         one.worker.poll()
-        return len(_ran) == 3000
+        return len(noted) == 3000
 
     other.until(both)
     one.drain()
@@ -121,7 +99,7 @@ def test_two_workers_share_a_queue_and_double_nothing(
 
     shares = [next(each.context.slot.queues()).outcome("finished") for each in (one, other)]
     assert (sum(shares), min(shares) > 0) == (3000, True)
-    assert sorted(_ran) == list(range(3000))  # type: ignore[type-var]
+    assert sorted(noted) == list(range(3000))  # type: ignore[type-var]
     assert count("jobs WHERE attempts = 1 AND outcome = 'finished'") == 3000
 
 
@@ -136,10 +114,10 @@ def test_a_worker_does_not_wait_for_rows_that_another_has_locked(
             "SELECT FROM jobsd.ready_executions ORDER BY position LIMIT 3 FOR UPDATE"
         )
 
-        driven.until(lambda: len(_ran) == 3, within_s=2)
+        driven.until(lambda: len(noted) == 3, within_s=2)
 
-        assert sorted(map(str, _ran)) == ["3", "4", "5"]
-    driven.until(lambda: len(_ran) == 6)
+        assert sorted(map(str, noted)) == ["3", "4", "5"]
+    driven.until(lambda: len(noted) == 6)
     driven.drain()
     assert count("claims") == 0
 
@@ -150,7 +128,7 @@ def test_a_full_worker_asks_nothing_until_a_job_ends(
 ) -> None:
     enqueue_many(wait_for_gate.with_args(n) for n in range(3))
     driven = make_worker(polling_interval_s=60)
-    driven.until(lambda: len(_ran) == 3 and not driven.worker.poll() < 1)
+    driven.until(lambda: len(noted) == 3 and not driven.worker.poll() < 1)
     note.enqueue("next")
     asked = (
         "SELECT query_start FROM pg_stat_activity WHERE datname = current_database()"
@@ -163,6 +141,6 @@ def test_a_full_worker_asks_nothing_until_a_job_ends(
     assert session.connection.execute(asked).fetchall() == before
     assert count("ready_executions") == 1
 
-    _gate.set()
+    gate.set()
 
-    driven.until(lambda: "next" in _ran, within_s=2)
+    driven.until(lambda: "next" in noted, within_s=2)

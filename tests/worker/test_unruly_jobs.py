@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,36 +14,16 @@ from jobsd.jobs.definition import job
 from jobsd.jobs.draft import Draft
 from jobsd.jobs.policy import Snooze
 
+from .bodies import note, noted, wait_for_gate
+
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
     from jobsd.database.connection import Session
 
     from .conftest import MakeWorker
 
     Count = Callable[[str], int]
-
-_ran: list[object] = []
-_gate = threading.Event()
-
-
-@pytest.fixture(autouse=True)
-def _clean() -> Iterator[None]:
-    _ran.clear()
-    _gate.clear()
-    yield
-    _gate.set()
-
-
-@job
-def note(value: object) -> None:
-    _ran.append(value)
-
-
-@job
-def wait_for_gate(value: object = None) -> None:
-    _ran.append(value)
-    assert _gate.wait(20)
 
 
 @job
@@ -54,7 +33,7 @@ def snooze_without_end() -> None:
 
 @job
 def snooze_not_at_all() -> None:
-    _ran.append(current_job().id)
+    noted.append(current_job().id)
     raise Snooze(0)
 
 
@@ -67,7 +46,7 @@ def note_in(path: str) -> None:
 @job
 def fork() -> None:
     if child := os.fork():
-        _ran.append(child)
+        noted.append(child)
 
 
 def test_a_wait_that_no_calendar_holds_harms_nobody(
@@ -84,12 +63,12 @@ def test_a_snoozed_job_that_is_claimed_again_has_not_run_in_this_claim(
 ) -> None:
     snooze_not_at_all.enqueue()
     driven = make_worker(threads=1, prefetch=1)
-    driven.until(lambda: _ran)
+    driven.until(lambda: noted)
     wait_for_gate.using(priority=-1).enqueue()
 
-    driven.until(lambda: None in _ran and count("claimed_executions") == 2)
+    driven.until(lambda: None in noted and count("claimed_executions") == 2)
 
-    assert _ran[0] not in driven.context.slot.running()
+    assert noted[0] not in driven.context.slot.running()
 
 
 @pytest.mark.failure(
@@ -103,7 +82,7 @@ def test_what_a_job_has_forked_runs_no_jobs_when_it_comes_back(
     enqueue_many(note_in.with_args(str(tmp_path / "ran")) for _ in range(5))
     driven = make_worker(threads=1, prefetch=10)
     driven.until(lambda: count("jobs WHERE outcome = 'finished'") == 6)
-    child = _ran[0]
+    child = noted[0]
     assert isinstance(child, int)
 
     driven.until(lambda: os.waitpid(child, os.WNOHANG)[0])
@@ -130,14 +109,14 @@ def test_a_job_that_was_deleted_while_it_was_ready_harms_nobody(
 
     driven.until(lambda: not count("ready_executions") and not count("claims"))
 
-    assert (len(_ran), count("jobs WHERE outcome = 'finished'")) == (left, left)
+    assert (len(noted), count("jobs WHERE outcome = 'finished'")) == (left, left)
     driven.drain()
 
 
 def test_arguments_that_nobody_could_write_fail_the_job(
     make_worker: MakeWorker, count: Count
 ) -> None:
-    enqueue(Draft(f"{__name__}.note", "default", 0, '[{"$import": "os"}]'))
+    enqueue(Draft(note.definition.name, "default", 0, '[{"$import": "os"}]'))
     driven = make_worker()
 
     driven.until(lambda: count("failed_executions WHERE error ->> 'type' = 'ArgumentError'"))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-import threading
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -15,36 +14,16 @@ from jobsd.jobs.definition import job
 from jobsd.jobs.draft import Draft
 from jobsd.jobs.policy import Retry, Snooze
 
+from .bodies import note, noted
+
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
     from jobsd.database.connection import Session
 
     from .conftest import MakeWorker
 
     Count = Callable[[str], int]
-
-_ran: list[object] = []
-_gate = threading.Event()
-
-
-@pytest.fixture(autouse=True)
-def _clean() -> Iterator[None]:
-    _ran.clear()
-    _gate.clear()
-    yield
-    _gate.set()
-
-
-@job
-def note(value: object) -> None:
-    _ran.append(value)
-
-
-@job
-def wait_for_gate(value: object = None) -> None:
-    _ran.append(value)
-    assert _gate.wait(20)
 
 
 @job
@@ -54,7 +33,7 @@ def fail(message: str) -> None:
 
 @job(max_attempts=3, backoff=lambda _attempt: 0)
 def fail_twice() -> None:
-    _ran.append(current_job().attempt)
+    noted.append(current_job().attempt)
     if current_job().attempt < 3:
         raise OSError("not yet")
 
@@ -130,7 +109,7 @@ def test_a_job_runs_and_is_recorded_once(
 
     driven.until(lambda: count("jobs WHERE outcome = 'finished'"))
 
-    assert _ran == ["a"]
+    assert noted == ["a"]
     assert _row(
         session,
         "SELECT attempts, started_at BETWEEN created_at - interval '1 ms' AND finished_at,"
@@ -143,10 +122,10 @@ def test_many_jobs_run_each_once(make_worker: MakeWorker, count: Count) -> None:
     enqueue_many(note.with_args(i) for i in range(5000))
     driven = make_worker()
 
-    driven.until(lambda: len(_ran) == 5000)
+    driven.until(lambda: len(noted) == 5000)
     driven.drain()
 
-    assert sorted(_ran) == list(range(5000))  # type: ignore[type-var]
+    assert sorted(noted) == list(range(5000))  # type: ignore[type-var]
     assert (count("jobs WHERE outcome = 'finished' AND attempts = 1"), count("claims")) == (
         5000,
         0,
@@ -192,7 +171,7 @@ def test_a_job_is_tried_as_often_as_it_says(make_worker: MakeWorker, count: Coun
 
     driven.until(lambda: count("jobs WHERE outcome = 'finished'"))
 
-    assert _ran == [1, 2, 3]
+    assert noted == [1, 2, 3]
     assert (count("attempts"), count("jobs WHERE attempts = 3")) == (2, 1)
 
 
@@ -220,7 +199,7 @@ def test_whatever_a_job_raises_only_it_fails(
     note.enqueue("after")
     driven = make_worker(threads=1)
 
-    driven.until(lambda: count("failed_executions") and _ran)
+    driven.until(lambda: count("failed_executions") and noted)
 
     assert _row(session, "SELECT error ->> 'type' FROM jobsd.failed_executions") == (kind,)
     driven.until(lambda: count("jobs WHERE outcome = 'finished'"))
@@ -230,7 +209,7 @@ def test_whatever_a_job_raises_only_it_fails(
 def test_an_unknown_job_fails_and_the_worker_lives(
     make_worker: MakeWorker, session: Session, count: Count
 ) -> None:
-    enqueue(Draft(f"{__name__}.notte", "default", 0, "[]"))
+    enqueue(Draft(f"{note.definition.name[:-1]}te", "default", 0, "[]"))
     driven = make_worker()
 
     driven.until(lambda: count("failed_executions"))
@@ -240,7 +219,7 @@ def test_an_unknown_job_fails_and_the_worker_lives(
         "SELECT error ->> 'type', error ->> 'message' FROM jobsd.failed_executions",
     )
     assert kind == "UnknownJobError"
-    assert f"did you mean '{__name__}.note'" in message
+    assert f"did you mean {note.definition.name!r}" in message
 
 
 def test_a_snoozed_job_waits_and_has_made_no_attempt(
