@@ -2,9 +2,11 @@
 -- many seconds the next one is. Unlimited ones become ready; their positions are new: behind
 -- what workers have already passed. Limited ones are blocked until, in the next statement,
 -- those are promoted for which a slot is free: their keys are returned. One that was begun
--- before is not discarded any more. Rows that another dispatcher has locked are its business.
+-- before is not discarded any more. Rows that another dispatcher has locked are its business;
+-- one that somebody has just changed has a place that we do not see yet, and stays until
+-- the next time.
 WITH due AS (
-    SELECT ctid AS place, job_id, scheduled_at, priority, queue_name, concurrency_key
+    SELECT ctid AS place
     FROM jobsd.scheduled_executions
     WHERE scheduled_at <= now()
     ORDER BY scheduled_at, priority, job_id
@@ -13,25 +15,27 @@ WITH due AS (
 ), gone AS (
     DELETE FROM jobsd.scheduled_executions
     WHERE ctid = ANY (ARRAY(SELECT place FROM due))
+    RETURNING job_id, scheduled_at, priority, queue_name, concurrency_key
 ), ordered AS (
     SELECT job_id, priority, queue_name
-    FROM due
+    FROM gone
     WHERE concurrency_key IS NULL
     ORDER BY scheduled_at, priority, job_id
 ), ready AS (
     INSERT INTO jobsd.ready_executions (job_id, position, priority, queue_name)
     SELECT job_id, nextval(pg_get_serial_sequence('jobsd.jobs', 'id')), priority, queue_name
     FROM ordered
+    ON CONFLICT (job_id) DO NOTHING -- put there by somebody's hand
 ), blocked AS (
     INSERT INTO jobsd.blocked_executions (
         job_id, priority, queue_name, concurrency_key, yields
     )
     SELECT
-        due.job_id, due.priority, due.queue_name, due.concurrency_key,
+        gone.job_id, gone.priority, gone.queue_name, gone.concurrency_key,
         job.on_conflict = 'discard' AND job.attempts = 0 AND job.started_at IS NULL
-    FROM due
-    JOIN jobsd.jobs AS job ON job.id = due.job_id
-    WHERE due.concurrency_key IS NOT NULL
+    FROM gone
+    JOIN jobsd.jobs AS job ON job.id = gone.job_id
+    WHERE gone.concurrency_key IS NOT NULL
 ), woken AS (
     SELECT pg_notify('jobsd.wake', 'ready ' || queue_name)
     FROM (SELECT DISTINCT queue_name FROM ordered) AS queues
@@ -45,4 +49,4 @@ SELECT
         FROM jobsd.scheduled_executions
         WHERE scheduled_at > now()
     ),
-    ARRAY(SELECT DISTINCT concurrency_key FROM due WHERE concurrency_key IS NOT NULL);
+    ARRAY(SELECT DISTINCT concurrency_key FROM gone WHERE concurrency_key IS NOT NULL);

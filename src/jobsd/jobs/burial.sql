@@ -83,6 +83,7 @@ WITH claim AS (
     SELECT id, id, priority, queue_name
     FROM job
     WHERE outcome = 'released'
+    ON CONFLICT (job_id) DO NOTHING -- put there by somebody's hand
 ), woken AS (
     SELECT pg_notify('jobsd.wake', payload)
     FROM (

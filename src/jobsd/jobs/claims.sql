@@ -175,6 +175,7 @@ WITH given AS (
         priority, queue_name
     FROM job
     WHERE outcome = 'released' OR (outcome IN ('retried', 'snoozed') AND wait_s <= 0)
+    ON CONFLICT (job_id) DO NOTHING -- put there by somebody's hand
 )
 SELECT
     ARRAY(SELECT id FROM fenced),

@@ -3,7 +3,7 @@
 -- promotes. They are as old as now for those who measure how long a job has waited. Rows
 -- that somebody else has locked are skipped.
 WITH picked AS (
-    SELECT ctid AS place, job_id
+    SELECT ctid AS place
     FROM jobsd.failed_executions
     WHERE job_id = ANY (%(ids)s::bigint[])
     ORDER BY job_id
@@ -11,10 +11,11 @@ WITH picked AS (
 ), gone AS (
     DELETE FROM jobsd.failed_executions
     WHERE ctid = ANY (ARRAY(SELECT place FROM picked))
+    RETURNING job_id
 ), job AS (
     UPDATE jobsd.jobs
     SET attempts = 0, scheduled_at = now()
-    WHERE id = ANY (ARRAY(SELECT job_id FROM picked))
+    WHERE id = ANY (ARRAY(SELECT job_id FROM gone))
     RETURNING id, queue_name, priority, concurrency_key
 ), ordered AS (
     SELECT id, queue_name, priority

@@ -100,18 +100,20 @@ def clear(name: str, *, keep: bool = True, session: Session | None = None) -> in
     cleared = 0
     with lent(session) as taken:
         until = taken.fetch(STATEMENTS["last_position"], {"name": check_queue(name)})[0][0]
-        while until is not None and (batch := _clear(taken, name, until, keep=keep)):
+        found = until is not None
+        while found:
+            found, batch = _clear(taken, name, until, keep=keep)
             cleared += batch
     emit("queue.cleared", queue_name=name, size=cleared)
     return cleared
 
 
-def _clear(session: Session, name: str, until: int, *, keep: bool) -> int:
+def _clear(session: Session, name: str, until: int, *, keep: bool) -> tuple[bool, int]:
     parameters = {"name": name, "until": until, "keep": keep, "limit": CLEAR_BATCH}
     with session.connection.transaction():
-        batch, keys = session.fetch(STATEMENTS["clear"], parameters)[0]
+        found, batch, keys = session.fetch(STATEMENTS["clear"], parameters)[0]
         promote(session, keys, keep=keep)
-    return int(batch)
+    return found > 0, int(batch)
 
 
 def _text(option: str, text: str | None) -> str | None:

@@ -59,11 +59,12 @@ SELECT max(position)
 FROM jobsd.ready_executions
 WHERE queue_name = %(name)s;
 
--- clear: discard some ready jobs of a queue, and free their slots: says how many they were,
--- and the keys whose slots are free, for the statement behind, which promotes. Those that
--- are just being claimed are skipped.
+-- clear: discard some ready jobs of a queue, and free their slots: says how many it has found
+-- and how many they were, without those that somebody has just changed, and the keys whose
+-- slots are free, for the statement behind, which promotes. Those that are just being claimed
+-- are skipped.
 WITH picked AS (
-    SELECT ctid AS place, job_id
+    SELECT ctid AS place
     FROM jobsd.ready_executions
     WHERE queue_name = %(name)s AND position <= %(until)s
     ORDER BY priority, position
@@ -72,19 +73,23 @@ WITH picked AS (
 ), taken AS (
     DELETE FROM jobsd.ready_executions
     WHERE ctid = ANY (ARRAY(SELECT place FROM picked))
+    RETURNING job_id
 ), freed AS (
     DELETE FROM jobsd.concurrency_slots
-    WHERE job_id = ANY (ARRAY(SELECT job_id FROM picked))
+    WHERE job_id = ANY (ARRAY(SELECT job_id FROM taken))
     RETURNING key
 ), kept AS (
     UPDATE jobsd.jobs
     SET finished_at = now(), outcome = 'discarded'
-    WHERE id = ANY (ARRAY(SELECT job_id FROM picked)) AND %(keep)s
+    WHERE id = ANY (ARRAY(SELECT job_id FROM taken)) AND %(keep)s
 ), erased AS (
     DELETE FROM jobsd.jobs
-    WHERE id = ANY (ARRAY(SELECT job_id FROM picked)) AND NOT %(keep)s
+    WHERE id = ANY (ARRAY(SELECT job_id FROM taken)) AND NOT %(keep)s
 ), attempt AS (
     DELETE FROM jobsd.attempts
-    WHERE job_id = ANY (ARRAY(SELECT job_id FROM picked)) AND NOT %(keep)s
+    WHERE job_id = ANY (ARRAY(SELECT job_id FROM taken)) AND NOT %(keep)s
 )
-SELECT (SELECT count(*) FROM picked), ARRAY(SELECT DISTINCT key FROM freed);
+SELECT
+    (SELECT count(*) FROM picked),
+    (SELECT count(*) FROM taken),
+    ARRAY(SELECT DISTINCT key FROM freed);
