@@ -193,14 +193,28 @@ def test_a_block_in_a_pipeline_stores_its_jobs(connection: Connection, stored: S
     assert stored() == [1]
 
 
-def test_outside_a_transaction_a_job_is_stored_at_once(
+def test_where_each_statement_commits_a_job_is_stored_at_once(
     connection: Connection, stored: Stored
 ) -> None:
     connection.rollback()
+    connection.autocommit = True
 
     done = note.using(after_commit=connection).enqueue(1)
 
     assert (done.state, stored()) == ("ready", [1])
+
+
+def test_before_its_first_statement_the_transaction_that_it_begins_is_meant(
+    connection: Connection, stored: Stored
+) -> None:
+    connection.rollback()
+    behind(connection, 1)
+    connection.rollback()
+    behind(connection, 2)
+    waits = stored()
+    connection.commit()
+
+    assert (waits, stored()) == ([], [2])
 
 
 def test_a_pending_job_learns_its_id_when_it_is_stored(

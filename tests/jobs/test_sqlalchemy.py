@@ -173,8 +173,23 @@ def test_the_session_of_each_thread_will_do(
     assert stored() == [1]
 
 
-def test_a_session_in_no_transaction_stores_at_once(engine: sa.Engine, stored: Stored) -> None:
+def test_a_session_that_has_not_begun_waits_for_the_commit_that_comes(
+    engine: sa.Engine, stored: Stored
+) -> None:
     with Session(engine) as orm:
+        behind(orm, 1)
+        orm.rollback()
+        behind(orm, 2)
+        waits = stored()
+        orm.commit()
+
+    assert (waits, stored()) == ([], [2])
+
+
+def test_a_session_that_begins_nothing_by_itself_stores_at_once(
+    engine: sa.Engine, stored: Stored
+) -> None:
+    with Session(engine, autobegin=False) as orm:
         behind(orm, 1)
 
     assert stored() == [1]

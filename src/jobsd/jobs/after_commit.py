@@ -21,6 +21,7 @@ from . import client
 from .commit_watch import Pending, Watch, in_transaction
 from .connections import (
     ask,
+    begin,
     is_asynchronous,
     is_django,
     name_of,
@@ -39,6 +40,9 @@ _LEDGER = "jobsd.after_commit"
 
 def enqueue(drafted: Draft, given: object) -> EnqueuedJob:
     """Store a job once the transaction of `given` has committed; at once if there is none.
+
+    There is none where each statement commits by itself (autocommit). Elsewhere the first
+    statement begins one, and so do we: its commit is the one that is meant.
 
     Returns a job that is "pending" and has no id; both are filled in when it is stored.
     A job whose transaction was rolled back stays as it is.
@@ -84,6 +88,7 @@ def _wait(given: Any, job: Pending) -> bool:  # noqa: ANN401 - one of three libr
     if session is not None:
         return _SessionLedger.of(session).add(session, job)
     raw = psycopg_connection(given)
+    begin(raw)
     if not in_transaction(raw):
         return False
     Watch.of(raw, store).add(raw, job)
@@ -112,6 +117,8 @@ class _SessionLedger:
 
     def add(self, session: Any, job: Pending) -> bool:  # noqa: ANN401
         """Let a job wait for the innermost savepoint, or the transaction, if there is one."""
+        if _innermost(session) is None and session.autobegin:
+            ask(lambda given: given.begin(), session)
         innermost = _innermost(session)
         if innermost is None:
             return False
