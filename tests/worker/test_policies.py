@@ -9,6 +9,7 @@ import pytest
 
 from jobsd.jobs.current import current_job
 from jobsd.jobs.definition import Job, job
+from jobsd.jobs.limits import Limit
 from jobsd.jobs.policy import Discard, Retry, Snooze, constant
 
 if TYPE_CHECKING:
@@ -152,3 +153,28 @@ def test_a_broken_backoff_is_told_with_the_error_and_loses_no_attempt(
     assert row is not None
     assert row[0] == "OSError"
     assert "Its backoff is broken: ZeroDivisionError: no wait" in row[1]
+
+
+@job(max_attempts=3, backoff=constant(0))
+def drop_at_last() -> None:
+    if current_job().attempt < 3:
+        raise OSError("not yet")
+    raise Discard("enough")
+
+
+@job(max_attempts=2, backoff=constant(0), limits_concurrency=Limit())
+def alone_at_last() -> None:
+    if current_job().attempt < 2:
+        raise OSError("not yet")
+
+
+def test_where_finished_jobs_are_not_kept_their_attempts_go_with_them(
+    make_worker: MakeWorker, count: Count
+) -> None:
+    in_every_way.enqueue()
+    drop_at_last.enqueue()
+    alone_at_last.enqueue()
+
+    make_worker(keep=False).until(lambda: not count("jobs"))
+
+    assert count("attempts") == 0

@@ -51,8 +51,8 @@ class Statement:
     def with_(self, other: Statement) -> Statement:
         """Return one statement that does both: ours are its first table expressions."""
         # Without the comments: the driver reads longer texts than 4 KiB anew each time.
-        rest = _COMMENT.sub("", other.text)
-        return Statement(f"{self.name}+{other.name}", f"{self.text},\n{rest}")
+        first, rest = (_COMMENT.sub("", statement.text) for statement in (self, other))
+        return Statement(f"{self.name}+{other.name}", f"{first},\n{rest}")
 
     def after(self, words: str) -> Statement:
         """Return the statement with `words` before it."""

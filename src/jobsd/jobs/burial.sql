@@ -32,6 +32,9 @@ WITH claim AS (
         AND given.verdict = 'finished'
         AND NOT %(keep)s
     RETURNING job.id, job.queue_name
+), forgotten AS (
+    DELETE FROM jobsd.attempts
+    WHERE job_id = ANY (ARRAY(SELECT id FROM erased)) AND NOT %(keep)s
 ), freed AS (
     DELETE FROM jobsd.concurrency_slots AS slot
     USING given

@@ -58,6 +58,10 @@ WITH done AS (
     WHERE job.id = done.job_id
         AND NOT %(keep)s
         AND done.claim_id IN (SELECT id FROM fenced)
+    RETURNING job.id
+), forgotten AS (
+    DELETE FROM jobsd.attempts
+    WHERE job_id = ANY (ARRAY(SELECT id FROM erased)) AND NOT %(keep)s
 );
 
 -- no_claim: end a turn in which nothing is to be claimed.
@@ -110,6 +114,10 @@ WITH given AS (
         AND given.outcome IN ('finished', 'discarded')
         AND NOT %(keep)s
         AND given.claim_id IN (SELECT id FROM fenced)
+    RETURNING job.id
+), forgotten AS (
+    DELETE FROM jobsd.attempts
+    WHERE job_id = ANY (ARRAY(SELECT id FROM erased)) AND NOT %(keep)s
 ), freed AS (
     DELETE FROM jobsd.concurrency_slots AS slot
     USING given
