@@ -53,20 +53,20 @@ class Stranger:
 @pytest.mark.parametrize(
     ("value", "said"),
     [
-        (Stranger(), "argument 1 is a Stranger"),
+        (Stranger(), "argument 1 is of type Stranger"),
         ("a\0b", "argument 1 holds a NUL"),
         ({"a": ("b", "a\0b")}, r"argument 1\['a'\]\[1\] holds a NUL"),
         ({"a\0b": 1}, "argument 1 holds a NUL"),
         ({7: {"a\0b"}}, r"argument 1\[7\] holds a NUL"),
         (Point(1.0, ("\0",)), r"argument 1\.labels\[0\] holds a NUL"),
         ("\ud800", "argument 1 holds half of a surrogate"),
-        (lambda: None, "argument 1 is a function"),
+        (lambda: None, "argument 1 is of type function"),
         ([1, {"deep": Stranger()}], r"argument 1\[1\]\['deep'\] is a Stranger"),
         (1j, "complex"),
         (2**14_000, "argument 1 is a whole number of more than 14,000 bits"),
-        (Point, "argument 1 is a type"),
+        (Point, "argument 1 is of type type"),
         (time(1, tzinfo=ZoneInfo("Europe/Berlin")), "no offset without a date"),
-        (bytearray(b"a"), "argument 1 is a bytearray"),
+        (bytearray(b"a"), "argument 1 is of type bytearray"),
     ],
 )
 def test_what_cannot_be_written_is_refused_and_named(value: object, said: str) -> None:
