@@ -45,6 +45,12 @@ class Choosy:
             raise LookupError("nobody is that young")
 
 
+@pytest.mark.parametrize("name", ["a\0b", "\ud800"], ids=repr)
+def test_a_name_that_can_not_be_stored_is_no_name_of_a_type(name: str) -> None:
+    with pytest.raises(ArgumentError, match="can't be stored"):
+        argument_type(enum.Enum("Odd", "ONE"), name=name)
+
+
 class Stranger:
     def __repr__(self) -> str:
         raise AssertionError("what is refused is not asked what it holds")
@@ -61,7 +67,7 @@ class Stranger:
         (Point(1.0, ("\0",)), r"argument 1\.labels\[0\] holds a NUL"),
         ("\ud800", "argument 1 holds half of a surrogate"),
         (lambda: None, "argument 1 is of type function"),
-        ([1, {"deep": Stranger()}], r"argument 1\[1\]\['deep'\] is a Stranger"),
+        ([1, {"deep": Stranger()}], r"argument 1\[1\]\['deep'\] is of type Stranger"),
         (1j, "complex"),
         (2**14_000, "argument 1 is a whole number of more than 14,000 bits"),
         (Point, "argument 1 is of type type"),
