@@ -45,12 +45,6 @@ class Choosy:
             raise LookupError("nobody is that young")
 
 
-@pytest.mark.parametrize("name", ["a\0b", "\ud800"], ids=repr)
-def test_a_name_that_can_not_be_stored_is_no_name_of_a_type(name: str) -> None:
-    with pytest.raises(ArgumentError, match="can't be stored"):
-        argument_type(enum.Enum("Odd", "ONE"), name=name)
-
-
 class Stranger:
     def __repr__(self) -> str:
         raise AssertionError("what is refused is not asked what it holds")
@@ -78,6 +72,12 @@ class Stranger:
 def test_what_cannot_be_written_is_refused_and_named(value: object, said: str) -> None:
     with pytest.raises(ArgumentError, match=said):
         dump([value], {})
+
+
+@pytest.mark.parametrize("name", ["a\0b", "\ud800"], ids=repr)
+def test_a_name_that_can_not_be_stored_is_no_name_of_a_type(name: str) -> None:
+    with pytest.raises(ArgumentError, match="can't be stored"):
+        argument_type(enum.Enum("Odd", "ONE"), name=name)
 
 
 def test_a_keyword_argument_is_named_when_it_is_refused() -> None:
