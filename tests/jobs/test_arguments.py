@@ -126,6 +126,8 @@ def test_what_goes_into_the_database_comes_out(
         datetime.max.replace(tzinfo=ZoneInfo("America/Lima")),
         time(2, 30, fold=1),
         time(2, 30, tzinfo=UTC),
+        time(2, 30, tzinfo=timezone(timedelta(seconds=-0.5))),
+        datetime(2000, 1, 1, tzinfo=timezone(timedelta(microseconds=1))),
         timedelta.max,
         Access.READ | Access.WRITE,
         Parcel(Decimal("1.50"), Point(1.0), tracked=True),

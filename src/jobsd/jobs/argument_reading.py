@@ -5,9 +5,10 @@ from __future__ import annotations
 import base64
 import dataclasses
 import enum
-from datetime import date, datetime, time, timedelta
+import re
+from datetime import date, datetime, time, timedelta, timezone
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any, TypeGuard
+from typing import TYPE_CHECKING, Any, TypeGuard, TypeVar
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
 
 AS_THEY_ARE = frozenset({str, int, float, bool, type(None)})
 """Types of JSON of which nothing is to be made."""
+
+_TINY_OFFSET = re.compile(r"([+-])00:00:00\.(\d{6})$")
+_Clock = TypeVar("_Clock", datetime, time)
 
 
 def is_object(value: object) -> TypeGuard[dict[str, Any]]:
@@ -67,9 +71,9 @@ def _read_tagged(tag: str, held: Any, depth: int) -> Any:  # noqa: ANN401
 def _read_datetime(held: Any, depth: int) -> datetime:  # noqa: ANN401
     del depth
     if isinstance(held, str):
-        return datetime.fromisoformat(held)
+        return _in_its_zone(datetime.fromisoformat(held), held)
     text, name, *folded = held
-    moment = datetime.fromisoformat(text).replace(fold=len(folded))
+    moment = _in_its_zone(datetime.fromisoformat(text), text).replace(fold=len(folded))
     if name is None:
         return moment
     zone = ZoneInfo(name)
@@ -85,9 +89,17 @@ def _read_datetime(held: Any, depth: int) -> datetime:  # noqa: ANN401
 def _read_time(held: Any, depth: int) -> time:  # noqa: ANN401
     del depth
     if isinstance(held, str):
-        return time.fromisoformat(held)
+        return _in_its_zone(time.fromisoformat(held), held)
     text, fold = held
-    return time.fromisoformat(text).replace(fold=fold)
+    return _in_its_zone(time.fromisoformat(text), text).replace(fold=fold)
+
+
+def _in_its_zone(clock: _Clock, text: str) -> _Clock:
+    """Give back an offset of less than a second, which Python takes for none."""
+    found = _TINY_OFFSET.search(text)
+    if found is None:
+        return clock
+    return clock.replace(tzinfo=timezone(timedelta(microseconds=int(found[1] + found[2]))))
 
 
 def _read_enum(held: Any, depth: int) -> enum.Enum:  # noqa: ANN401
