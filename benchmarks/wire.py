@@ -41,9 +41,9 @@ class Record:
 
 @contextlib.contextmanager
 def recorded() -> Generator[Record]:
-    """Record what every connection made meanwhile sends and receives, in forked children too.
+    """Record what every connection sends and receives that forked children make meanwhile.
 
-    What it takes to connect is not recorded.
+    What it takes to connect is not recorded, nor what this process does to prepare.
     """
     record = Record(Path(tempfile.mkdtemp(prefix="jobsd-benchmarks-")))
     plain = psycopg.Connection.__dict__["connect"]
@@ -57,10 +57,12 @@ def recorded() -> Generator[Record]:
 
 
 def _tracing(plain: Callable[..., Any], folder: Path) -> Callable[..., Any]:
-    numbers = itertools.count()
+    numbers, ours = itertools.count(), os.getpid()
 
     def connect(kind: type[Any], *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401
         connection = plain(kind, *args, **kwargs)
+        if os.getpid() == ours:
+            return connection
         path = folder / f"{os.getpid()}-{next(numbers)}"
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT, 0o600)
         connection.pgconn.trace(descriptor)
