@@ -11,6 +11,7 @@ import contextlib
 import os
 import secrets
 import shutil
+import signal
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -36,6 +37,16 @@ BEGIN
     LOOP EXECUTE format('DELETE FROM jobsd.%I', name); END LOOP;
 END $$
 """
+
+
+def pytest_configure() -> None:
+    """Let programs hear an interrupt that we start, also when we run in the background.
+
+    A shell has it ignored there, and what is ignored is so in all that we start; a program
+    that finds it so leaves it so.
+    """
+    if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")
