@@ -149,16 +149,21 @@ def _check_ledger(project: Project, limits: dict[str, int]) -> None:
     """Never did more jobs of a key run at once than its limit says."""
     running: defaultdict[str, dict[tuple[str, str], None]] = defaultdict(dict)
     seen: Counter[str] = Counter()
+    crashed: set[str] = set()
     lines = (project.root / "ledger").read_text(encoding="utf-8").splitlines()
     for line in sorted(lines, key=lambda line: float(line.split()[-1])):
         word, key, job_id, pid, _ = line.split()
         seen[word] += 1
+        if pid in crashed:
+            # Its other threads went on until the kill came.
+            continue
         if word == "start":
             running[key][job_id, pid] = None
             assert len(running[key]) <= limits[key], f"{key}: {running[key]}, at {line}"
         elif word == "end":
             del running[key][job_id, pid]
         else:
+            crashed.add(pid)
             for jobs in running.values():
                 for one in [one for one in jobs if one[1] == pid]:
                     del jobs[one]
