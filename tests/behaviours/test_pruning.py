@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from jobsd.processes import registry
-from monitored_tree.tree import claim, make_jobs, names, places, tree_on, wait_until
+from monitored_tree.tree import claim, make_jobs, names, places, tree_on
+from waiting import wait_until
 
 if TYPE_CHECKING:
     from jobsd.database.connection import Session, Target

@@ -11,7 +11,6 @@ import click
 import psycopg
 import pytest
 
-from jobsd.clock import monotonic
 from jobsd.daemon import cli, exits, program
 from jobsd.daemon.pidfile import PidfileHeld
 from jobsd.errors import (
@@ -27,6 +26,7 @@ from jobsd.errors import (
     UnknownJobError,
 )
 from system.tree import COMMAND
+from waiting import Stopwatch, Took
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -76,14 +76,14 @@ def test_a_commands_help_has_examples_of_it(
 
 
 def test_help_answers_at_once() -> None:
-    spent: list[float] = []
+    spent: list[Took] = []
     for _ in range(5):
-        began = monotonic()
+        watch = Stopwatch()
         subprocess.run([*COMMAND, "--help"], check=True, stdout=subprocess.DEVNULL)
-        spent.append(monotonic() - began)
+        spent.append(watch.took())
 
     # The best of some: other tests share the machine.
-    assert min(spent) < HELP_S
+    assert any(took < HELP_S for took in spent), spent
 
 
 def test_help_loads_neither_a_driver_nor_tables() -> None:
@@ -215,9 +215,9 @@ def test_a_refused_connection_ends_with_4(run: Commands, arguments: list[str]) -
 def test_a_silent_server_is_given_up_within_4_seconds(run: Commands) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         url = f"postgresql://me@127.0.0.1:{silent.getsockname()[1]}/db?connect_timeout=60"
-        began = monotonic()
+        watch = Stopwatch()
         done = run("status", DATABASE_URL=url)
-        spent_s = monotonic() - began
+        spent_s = watch.took()
 
     assert (done.returncode, done.stdout) == (4, "")
     assert "no answer within" in done.stderr

@@ -80,7 +80,7 @@ def test_whoever_hangs_is_dumped_and_replaced_and_nobody_else(
 
         hung = tree.events("process.hung")
         assert len(hung) == 4
-        assert all(HANG_S <= event["stood_still_s"] < HANG_S + 2 for event in hung)
+        assert all(HANG_S <= event["stood_still_s"] < HANG_S + 5 for event in hung)
         replaced = [
             each for each in tree.events("process.replaced") if each["reason"] == "hung"
         ]

@@ -9,11 +9,10 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
-import threading
 from typing import TYPE_CHECKING, Any
 
 from instruments.readable_log import Log
-from jobsd.clock import monotonic, monotonic_ns
+from jobsd.clock import monotonic_ns
 from jobsd.database.connection import Session
 from jobsd.processes import registry
 from jobsd.processes.board import Board
@@ -21,6 +20,7 @@ from jobsd.processes.process import Context, listen_to_signals
 from jobsd.processes.slot import FREE, UP
 from jobsd.supervisor.monitor.monitor import Monitor
 from monitored_tree.options import make_options
+from waiting import wait_until
 
 if TYPE_CHECKING:
     import socket
@@ -29,15 +29,6 @@ if TYPE_CHECKING:
     from jobsd.configuration.options import Options
     from jobsd.database.connection import Target
     from jobsd.processes.slot import Slot
-
-
-def wait_until(condition: Callable[[], object], within_s: float = 10.0) -> float:
-    """Wait for a condition; return the seconds that it took."""
-    began, pause = monotonic(), threading.Event()
-    while not condition():
-        assert monotonic() - began < within_s, f"not within {within_s} s"
-        pause.wait(0.005)
-    return monotonic() - began
 
 
 class Tree:

@@ -37,7 +37,7 @@ def test_a_nap_of_no_time_ends_at_once(nap: Nap) -> None:
     nap.take(0)
     nap.take(-1)
 
-    assert monotonic() - began < 1
+    assert monotonic() - began < 5
 
 
 def test_a_thread_ends_a_nap(nap: Nap) -> None:
@@ -46,7 +46,7 @@ def test_a_thread_ends_a_nap(nap: Nap) -> None:
 
     woken = nap.take(30)
 
-    assert (woken, monotonic() - began < 10) == (True, True)
+    assert (woken, monotonic() - began < 25) == (True, True)
 
 
 def test_a_wake_before_the_nap_is_not_lost(nap: Nap) -> None:

@@ -196,7 +196,7 @@ def test_a_stop_from_a_thread_ends_the_rest(context: Context) -> None:
 
     run(loop, context)
 
-    assert monotonic() - began < 4
+    assert monotonic() - began < 20
 
 
 def fork(act: Callable[[], object]) -> int:
@@ -235,7 +235,7 @@ def test_a_term_from_the_death_of_the_supervisor_sets_an_alarm(context: Context)
     began = monotonic()
 
     assert fork(orphaned) == -signal.SIGALRM
-    assert 0.6 < monotonic() - began < 5
+    assert 0.6 < monotonic() - began < 9
 
 
 def test_a_term_while_the_supervisor_lives_sets_none(context: Context) -> None:

@@ -91,7 +91,7 @@ def test_a_task_that_nobody_enqueues_is_overdue(ask: Ask) -> None:
     since = overdue_since(_found(), None, now)
 
     assert since is not None
-    assert timedelta(seconds=5) <= now - since <= timedelta(hours=1, seconds=5)
+    assert timedelta(seconds=5) <= now - since <= timedelta(hours=1, seconds=30)
 
 
 @pytest.mark.usefixtures("default_client")
@@ -128,7 +128,8 @@ def test_a_job_that_waits_makes_its_task_late(
     )
 
     assert (key, cause) == ("hourly", "waited in queue")
-    assert 60 <= late_s < 70
+    assert late_s is not None
+    assert 60 <= late_s < 90
 
 
 @pytest.mark.usefixtures("default_client")

@@ -40,7 +40,7 @@ def test_a_run_now_is_in_the_history() -> None:
     (occurrence,) = task.history()
 
     assert (occurrence.job_id, occurrence.outcome) == (job.id, "ready")
-    assert 0 <= occurrence.late_s < 1
+    assert 0 <= occurrence.late_s < 30
 
 
 def test_a_task_that_is_turned_off_can_be_run_now() -> None:

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import pytest
 
-from jobsd.clock import monotonic
 from jobsd.configuration.options import SchedulerOptions
 from jobsd.instruments.events import subscribe
 from jobsd.jobs import client
@@ -19,6 +18,7 @@ from jobsd.processes.board import Board
 from jobsd.processes.process import Context
 from jobsd.recurring.task import TaskOptions
 from jobsd.scheduler.scheduler import Scheduler
+from waiting import Stopwatch
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -82,9 +82,9 @@ class Driven:
 
     def until(self, condition: Callable[[], object], within_s: float = 10.0) -> None:
         """Take rounds until the condition holds; fail after `within_s`."""
-        end = monotonic() + within_s
+        watch = Stopwatch()
         while not condition():
-            assert monotonic() < end, "the condition has not come about"
+            assert not watch.over(within_s), "the condition has not come about"
             rest_s = self.poll()
             sockets = [fd] if (fd := self.scheduler.socket()) is not None else []
             self.context.nap.take(min(rest_s, 0.05), sockets)

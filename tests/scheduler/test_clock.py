@@ -100,4 +100,4 @@ def test_a_host_whose_clock_is_an_hour_off_plans_by_the_databases(
         "SELECT elsewhere.now() - run_at FROM jobsd.recurring_executions"
         " WHERE job_id IS NOT NULL ORDER BY run_at DESC LIMIT 1"
     )
-    assert timedelta(0) <= late < timedelta(seconds=2)
+    assert timedelta(0) <= late < timedelta(seconds=30)

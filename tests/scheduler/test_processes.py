@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Protocol
 import psycopg
 import pytest
 
-from jobsd.clock import monotonic
 from jobsd.processes.nap import Nap
+from waiting import Stopwatch
 
 from .conftest import RUNS
 
@@ -62,9 +62,9 @@ def start(target: Target) -> Iterator[Start]:
 
 def until(condition: Callable[[], object], within_s: float = 15.0) -> None:
     """Wait until the condition holds; fail after `within_s`."""
-    end, nap = monotonic() + within_s, Nap()
+    watch, nap = Stopwatch(), Nap()
     while not condition():
-        assert monotonic() < end, "the condition has not come about"
+        assert not watch.over(within_s), "the condition has not come about"
         nap.take(0.02)
     nap.close()
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from jobsd.clock import monotonic
+from waiting import Stopwatch
 
 from .conftest import RUNS, task
 
@@ -24,16 +24,16 @@ def test_ten_thousand_tasks_start_soon_and_run_in_time_and_once(
     often = [task(f"often {n}") for n in range(OFTEN)]
     rare = [task(f"rare {n}", schedule=f"{n % 60} {n // 60 % 24} * * *") for n in range(RARE)]
     driven = make_scheduler(*often, *rare)
-    began = monotonic()
+    watch = Stopwatch()
 
     driven.until(lambda: "recurring.loaded" in dict(told))
-    started_s = monotonic() - began
+    started_s = watch.took()
     driven.until(lambda: ask(RUNS)[0] >= 3 * OFTEN)
 
     # Measured: 0.5 s, and 0.05 s.
     assert (dict(told)["recurring.loaded"]["tasks"], started_s < 5) == (OFTEN + RARE, True)
     (row,) = ask(
-        "SELECT count(*) = count(DISTINCT job_id), max(created_at - run_at) < interval '1 s'"
+        "SELECT count(*) = count(DISTINCT job_id), max(created_at - run_at) < interval '5 s'"
         " FROM jobsd.recurring_executions WHERE job_id IS NOT NULL"
     )
     assert row == (True, True)

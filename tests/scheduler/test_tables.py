@@ -256,7 +256,7 @@ def test_an_edit_between_two_looks_loses_no_tick(
 ) -> None:
     driven = make_scheduler(task())
     driven.poll()
-    (start,) = ask("SELECT date_trunc('second', now())")
+    (start,) = ask("SELECT date_trunc('second', planned_from) FROM jobsd.recurring_tasks")
 
     ask("UPDATE jobsd.recurring_tasks SET queue_name = 'edited', updated_at = now()")
     driven.until(lambda: ask(RUNS) != [0], within_s=4.0)

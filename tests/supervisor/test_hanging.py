@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 from jobsd.clock import monotonic
-from jobsd.supervisor.watch import ATTEMPT_S
-from small_tree.driver import SmallTree, small_tree, wait_until
+from jobsd.supervisor.backoff import FIRST_S
+from jobsd.supervisor.watch import ATTEMPT_S, DUMP_S
+from small_tree.driver import SmallTree, small_tree
+from waiting import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -31,7 +33,7 @@ def test_a_hung_loop_is_dumped_and_replaced(start: Start, command: str, function
 
     hung, exited = tree.wait("process.hung"), tree.wait("process.exited")
     tree.wait("process.replaced", reason="hung")
-    assert HANG_S <= hung["stood_still_s"] < HANG_S + 0.4
+    assert HANG_S <= hung["stood_still_s"] < HANG_S + 4
     assert (exited["reason"], exited["signal"]) == ("hung", "SIGABRT")
     assert any(function in told["stack"] for told in tree.told("process.dumped"))
 
@@ -49,7 +51,7 @@ def test_a_process_that_does_not_even_dump_is_killed_a_second_later(start: Start
 
     hung = tree.wait("process.hung")
     assert (exited["reason"], exited["signal"]) == ("hung", "SIGKILL")
-    assert 0.9 < exited["at"] - hung["at"] < 1.4
+    assert 0.9 * DUMP_S < exited["at"] - hung["at"] < 5 * DUMP_S
 
 
 def test_a_stopped_process_is_killed_at_once(start: Start) -> None:
@@ -59,7 +61,7 @@ def test_a_stopped_process_is_killed_at_once(start: Start) -> None:
 
     hung, exited = tree.wait("process.hung"), tree.wait("process.exited")
     assert (exited["reason"], exited["signal"]) == ("hung", "SIGKILL")
-    assert exited["at"] - hung["at"] < 0.3
+    assert exited["at"] - hung["at"] < 0.9 * DUMP_S
 
 
 def test_a_process_that_never_comes_up_hangs_too(tmp_path: Path) -> None:
@@ -81,25 +83,26 @@ def test_the_monitor_is_replaced_when_its_database_thread_stands_still(start: St
     tree.command("monitor.blocked")
 
     hung = tree.wait("process.hung", kind="monitor")
-    assert ATTEMPT_S < hung["stood_still_s"] < ATTEMPT_S + 1.5
+    assert ATTEMPT_S < hung["stood_still_s"] < ATTEMPT_S + 4
     tree.wait("process.replaced", kind="monitor", reason="hung")
 
 
 def test_nobody_is_judged_after_the_whole_tree_stood_still(start: Start) -> None:
-    tree = start(("monitor", 1), ("worker", 2), hang_timeout_s=HANG_S)
+    hang_s = 3 * HANG_S  # which the test has to let the children go on
+    tree = start(("monitor", 1), ("worker", 2), hang_timeout_s=hang_s)
     children = tree.pids()
     for pid in (tree.pid, *children):
         os.kill(pid, signal.SIGSTOP)
     stopped = monotonic()
-    wait_until(lambda: monotonic() - stopped > 2 * HANG_S)
+    wait_until(lambda: monotonic() - stopped > hang_s + HANG_S)
 
     tree.send(signal.SIGCONT)
     gap = tree.wait("supervisor.gap")
     for pid in children:
         os.kill(pid, signal.SIGCONT)
 
-    wait_until(lambda: monotonic() - gap["at"] > 2 * HANG_S)
-    assert gap["seconds"] > HANG_S
+    wait_until(lambda: monotonic() - gap["at"] > hang_s + HANG_S)
+    assert gap["seconds"] > hang_s
     assert tree.told("process.hung") == []
     assert tree.pids() == children
 
@@ -160,7 +163,7 @@ def test_a_process_that_hangs_while_it_drains_has_hung(start: Start) -> None:
     tree.send(signal.SIGTERM)
 
     assert tree.wait("buried", kind="worker")["reason"] == "hung"
-    assert tree.process.wait(5) == 0
+    assert tree.process.wait(30) == 0
 
 
 @pytest.mark.behaviour(24, 25)
@@ -189,4 +192,5 @@ def test_a_process_that_is_always_told_to_end_backs_off(start: Start) -> None:
         tree.wait("process.replaced", count)
 
     first, second, third = tree.told("process.replaced")
-    assert third["at"] - second["at"] > second["at"] - first["at"] > 0.3
+    assert second["at"] - first["at"] > 0.8 * 2 * FIRST_S
+    assert third["at"] - second["at"] > 0.8 * 4 * FIRST_S

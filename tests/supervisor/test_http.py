@@ -13,7 +13,7 @@ import pytest
 
 from jobsd.instruments import events
 from jobsd.supervisor.monitor.http import PLACES, Reply, Server
-from monitored_tree.tree import wait_until
+from waiting import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator

@@ -13,7 +13,8 @@ from jobsd.clock import monotonic_ns
 from jobsd.processes.slot import UP
 from monitored_tree.asking import facts
 from monitored_tree.options import beating, make_options, with_dispatcher
-from monitored_tree.tree import Tree, tree_on, wait_until
+from monitored_tree.tree import Tree, tree_on
+from waiting import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

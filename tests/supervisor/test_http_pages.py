@@ -14,7 +14,8 @@ from jobsd.supervisor.monitor import pages, rounds
 from monitored_tree.asking import ask, metrics, seconds
 from monitored_tree.options import beating
 from monitored_tree.server import own_server
-from monitored_tree.tree import Tree, make_jobs, tree_on, wait_until
+from monitored_tree.tree import Tree, make_jobs, tree_on
+from waiting import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -18,8 +18,8 @@ from monitored_tree.tree import (
     names,
     places,
     tree_on,
-    wait_until,
 )
+from waiting import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -19,8 +19,8 @@ from monitored_tree.tree import (
     names,
     places,
     tree_on,
-    wait_until,
 )
+from waiting import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -184,7 +184,7 @@ def test_a_process_elsewhere_that_stands_still_is_pruned(
 
         seconds = wait_until(lambda: "far" not in names(session))
 
-        assert 0.7 < seconds < 1.6
+        assert 0.7 < seconds < 3
         assert places(session) == {ran: "failed", other: "failed", waited: "ready"}
         error = failure(session, ran)
         assert error["type"] == "ProcessPrunedError"

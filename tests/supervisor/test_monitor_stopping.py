@@ -11,7 +11,8 @@ import pytest
 from jobsd.database.connection import Target
 from jobsd.processes.slot import FREE, UP
 from monitored_tree.options import make_options
-from monitored_tree.tree import Tree, make_jobs, names, places, tree_on, wait_until
+from monitored_tree.tree import Tree, make_jobs, names, places, tree_on
+from waiting import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

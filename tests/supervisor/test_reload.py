@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from small_tree.driver import SmallTree, wait_until
+from waiting import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from small_tree.driver import SmallTree
 
     Start = Callable[..., SmallTree]
 

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from small_tree.driver import SmallTree, small_tree, wait_until
+from small_tree.driver import SmallTree, small_tree
+from waiting import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -29,7 +30,7 @@ class Receiver:
         self.heard: list[str] = []
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self._socket.bind(str(self.path))
-        self._socket.settimeout(5)
+        self._socket.settimeout(30)
 
     def wait(self, line: str) -> str:
         """Wait for a message that has the line, or one that begins so; return the line."""
@@ -144,7 +145,7 @@ def test_as_process_1_it_reaps_what_comes_to_it_and_ends_in_order(start: Start) 
     tree.wait("process.reaped")
     assert str(outside) not in children.read_text().split()
     os.kill(init, signal.SIGTERM)
-    assert tree.process.wait(5) == 0
+    assert tree.process.wait(30) == 0
 
 
 def test_a_proc_of_another_namespace_misleads_nobody(start: Start) -> None:
@@ -156,7 +157,7 @@ def test_a_proc_of_another_namespace_misleads_nobody(start: Start) -> None:
     tree.wait("process.replaced")
     (init,) = map(int, Path(f"/proc/{tree.pid}/task/{tree.pid}/children").read_text().split())
     os.kill(init, signal.SIGTERM)
-    assert tree.process.wait(5) == 0
+    assert tree.process.wait(30) == 0
 
 
 def _command(pid: int) -> str:
@@ -165,7 +166,7 @@ def _command(pid: int) -> str:
 
 @pytest.mark.failure(
     "The kernel kills a worker because memory has run out.",
-    "It is told apart from other kills: in the job's error, in the log, in the metrics.",
+    "It is told apart from other kills.",
 )
 def test_a_worker_that_takes_all_memory_is_told_from_one_that_was_killed(
     tmp_path: Path, memory_limit: list[str]

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import psutil
 
-from jobsd.clock import monotonic
+from waiting import Stopwatch, Took
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Sequence
@@ -33,10 +33,9 @@ def wait_for(
 
     `what` tells then what was waited for, or what has happened instead.
     """
-    end = monotonic() + within_s
-    pause = threading.Event()
+    watch, pause = Stopwatch(), threading.Event()
     while not (value := condition()):
-        if monotonic() > end:
+        if watch.over(within_s):
             told = what() if callable(what) else what
             raise AssertionError(f"not within {within_s} s: {told or condition}")
         pause.wait(0.02)
@@ -171,14 +170,14 @@ class Tree:
         ]
 
     def terminate(
-        self, number: signal.Signals = signal.SIGTERM, within_s: float = 20.0
-    ) -> float:
-        """Signal the supervisor and wait for its end; return how long that took in seconds."""
+        self, number: signal.Signals = signal.SIGTERM, within_s: float = 60.0
+    ) -> Took:
+        """Signal the supervisor and wait for its end; return what that took."""
         self.children()
-        began = monotonic()
+        watch = Stopwatch()
         self.process.send_signal(number)
         self.process.wait(within_s)
-        return monotonic() - began
+        return watch.took()
 
     def pss_kib(self) -> dict[str, int]:
         """Return the proportional set size of each process of the tree."""

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Protocol
 
 import pytest
 
-from jobsd.clock import monotonic
 from jobsd.configuration.options import JobsOptions, WorkerOptions
 from jobsd.jobs import client
 from jobsd.jobs.client import Client
@@ -16,6 +15,7 @@ from jobsd.processes.board import Board
 from jobsd.processes.process import Context
 from jobsd.worker.pool import TRUST_S
 from jobsd.worker.worker import Worker
+from waiting import Stopwatch
 
 from .bodies import gate, noted
 
@@ -46,9 +46,9 @@ class Driven:
 
     def until(self, condition: Callable[[], object], within_s: float = 10.0) -> None:
         """Take rounds until the condition holds; fail after `within_s`."""
-        end = monotonic() + within_s
+        watch = Stopwatch()
         while not condition():
-            assert monotonic() < end, "the condition has not come about"
+            assert not watch.over(within_s), "the condition has not come about"
             rest_s = self.worker.poll()
             sockets = [fd] if (fd := self.worker.socket()) is not None else []
             self.context.nap.take(min(rest_s, 0.02), sockets)

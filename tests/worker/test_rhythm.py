@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from .conftest import Driven, MakeWorker
 
     Count = Callable[[str], int]
+    Rests = Callable[..., list[float]]
 
 _ran: list[object] = []
 
@@ -29,36 +30,45 @@ def note_rhythm(value: object) -> None:
     _ran.append(value)
 
 
-def _rests(rhythm: Rhythm, times: int, *, listening: bool = True) -> list[float]:
-    rests: list[float] = []
-    for _ in range(times):
-        now = monotonic()
-        rhythm.after_short(listening=listening, again_at=None)
-        rests.append(rhythm.next_look - now)
-    return rests
+@pytest.fixture
+def rests(monkeypatch: pytest.MonkeyPatch) -> Rests:
+    """How long a rhythm rests after claims that came back short, if they took no time."""
+    now = monotonic()
+    monkeypatch.setattr("jobsd.worker.rhythm.monotonic", lambda: now)
+
+    def after(rhythm: Rhythm, times: int, *, listening: bool = True) -> list[float]:
+        found: list[float] = []
+        for _ in range(times):
+            rhythm.after_short(listening=listening, again_at=None)
+            found.append(rhythm.next_look - now)
+        return found
+
+    return after
 
 
-def test_while_the_wish_to_be_woken_is_new_looks_come_at_growing_intervals() -> None:
+def test_while_the_wish_to_be_woken_is_new_looks_come_at_growing_intervals(
+    rests: Rests,
+) -> None:
     rhythm = Rhythm(0.1)
     rhythm.wish_is_new()
 
-    rests = _rests(rhythm, 14)
+    found = rests(rhythm, 14)
 
-    assert rests[:3] == pytest.approx([LOOK_MIN_S, 2 * LOOK_MIN_S, 4 * LOOK_MIN_S], abs=1e-3)
-    assert rests[-1] == pytest.approx(LOOK_MAX_S, abs=1e-3)
+    assert found[:3] == pytest.approx([LOOK_MIN_S, 2 * LOOK_MIN_S, 4 * LOOK_MIN_S], abs=1e-3)
+    assert found[-1] == pytest.approx(LOOK_MAX_S, abs=1e-3)
 
 
-def test_a_job_that_came_by_notification_brings_no_new_looks() -> None:
+def test_a_job_that_came_by_notification_brings_no_new_looks(rests: Rests) -> None:
     rhythm = Rhythm(0.1)
-    _rests(rhythm, 14)
+    rests(rhythm, 14)
 
     rhythm.look_now()
 
-    assert _rests(rhythm, 1) == pytest.approx([LOOK_MAX_S], abs=1e-3)
+    assert rests(rhythm, 1) == pytest.approx([LOOK_MAX_S], abs=1e-3)
 
 
-def test_without_notifications_the_polling_interval_rules() -> None:
-    assert _rests(Rhythm(0.1), 2, listening=False) == pytest.approx([0.1, 0.1], abs=1e-3)
+def test_without_notifications_the_polling_interval_rules(rests: Rests) -> None:
+    assert rests(Rhythm(0.1), 2, listening=False) == pytest.approx([0.1, 0.1], abs=1e-3)
 
 
 def test_a_lone_job_costs_two_statements(
