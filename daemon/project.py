@@ -16,6 +16,7 @@ from jobsd.database.connection import Session, connect, redact
 from jobsd.database.migrate import require
 from jobsd.errors import DatabaseUnreachableError
 from jobsd.jobs import client, registry
+from jobsd.recurring import command_job
 
 from .exits import UNREACHABLE
 from .program import error, note
@@ -95,6 +96,7 @@ class Project:
         import_shipped_jobs()
         with contextlib.redirect_stdout(sys.stderr):
             registry.load_modules(self.options.imports, self.root)
+        command_job.allow(self.options.imports)
         client.find_target_by(self.target)
 
     def _connect(self, target: Target) -> Session:

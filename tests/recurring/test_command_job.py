@@ -2,41 +2,61 @@
 
 from __future__ import annotations
 
+import importlib
 import sys
-from types import ModuleType
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from jobsd.errors import NotFoundError
-from jobsd.jobs.definition import Job
-from jobsd.recurring.command_job import RecurringCommandJob, find_function
+from jobsd.errors import NotFoundError, RefusedError
+from jobsd.recurring import command_job
+from jobsd.recurring.command_job import OURS, RecurringCommandJob, find_function, function_of
 from jobsd.recurring.tasks import RecurringTask
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     Calls = list[tuple[tuple[Any, ...], dict[str, Any]]]
 
+MODULE = """
+import os
+from os import system
+from jobsd import Job, job
+
+number = 3
+calls = []
+
+def clean(*args, **kwargs):
+    calls.append((args, kwargs))
+
+def _hidden():
+    clean("hidden")
+
+class Cleaner:
+    run = staticmethod(clean)
+
+@job(name="a job of the module commanded")
+def wash(*args):
+    clean(*args)
 
 class CommandTestJob(Job):
-    performed: ClassVar[Calls] = []
-
-    def perform(self, *args: Any, **kwargs: Any) -> None:
-        self.performed.append((args, kwargs))
+    def perform(self, *args, **kwargs):
+        clean(*args, **kwargs)
+"""
 
 
 @pytest.fixture
-def calls() -> Iterator[Calls]:
-    """A module `commanded` whose functions write down how they are called."""
-    made = ModuleType("commanded")
-    heard: Calls = []
-    made.clean = lambda *args, **kwargs: heard.append((args, kwargs))  # type: ignore[attr-defined]
-    made.Cleaner = type("Cleaner", (), {"run": staticmethod(made.clean)})  # type: ignore[attr-defined]
-    made.number = 3  # type: ignore[attr-defined]
-    made.CommandTestJob = CommandTestJob  # type: ignore[attr-defined]
-    sys.modules["commanded"] = made
+def calls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Calls]:
+    """A module `commanded` whose functions write down how they are called; `import:` has it."""
+    (tmp_path / "commanded.py").write_text(MODULE)
+    (tmp_path / "unmentioned.py").write_text("raise AssertionError('it is imported')\n")
+    monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path])
+    importlib.invalidate_caches()
+    command_job.allow(["commanded"])
+    heard: Calls = importlib.import_module("commanded").calls
     yield heard
+    command_job.allow([])
     del sys.modules["commanded"]
 
 
@@ -78,23 +98,75 @@ def test_a_task_that_is_gone_has_no_command() -> None:
         RecurringCommandJob.perform_now("gone")
 
 
+@pytest.mark.behaviour(82)
+@pytest.mark.usefixtures("calls", "default_client")
+@pytest.mark.parametrize(
+    "command",
+    [
+        "os.system('true')",
+        "subprocess.run(['true'])",
+        "unmentioned.clean()",
+        "commanded.os.system('true')",
+        "commanded.system('true')",
+        "commanded._hidden()",
+        "commanded.__loader__.set_data('commanded.py', b'')",
+        "commanded.clean.__globals__.clear()",
+        "commanded.calls.append(1)",
+        "commanded_not.clean()",
+        "commanded.CommandTestJob.enqueue()",
+        "jobsd.configure('postgresql://elsewhere')",
+        "jobsd.queues.STATEMENTS.clear()",
+        "jobsd.recurring.command_job.allow(['os'])",
+        "jobsd.jobs.registry.load_modules(['unmentioned'], '/')",
+    ],
+)
+def test_a_command_of_the_table_calls_nothing_but_what_the_modules_define(
+    command: str,
+) -> None:
+    _schedule(command)
+
+    with pytest.raises(RefusedError, match="it is defined in no module of `import:`"):
+        RecurringCommandJob.perform_now("clean")
+
+    assert "unmentioned" not in sys.modules
+
+
+@pytest.mark.usefixtures("default_client")
+def test_what_stands_word_for_word_in_the_own_file_is_called(calls: Calls) -> None:
+    command_job.allow([], ["commanded.clean(1)"])
+    for command in ("commanded.clean(1)", "commanded.clean(2)"):
+        _schedule(command)
+        if command == "commanded.clean(1)":
+            RecurringCommandJob.perform_now("clean")
+        else:
+            with pytest.raises(RefusedError):
+                RecurringCommandJob.perform_now("clean")
+        RecurringTask.unschedule("clean")
+
+    assert calls == [((1,), {})]
+
+
+@pytest.mark.parametrize("target", sorted(OURS))
+def test_what_is_ours_is_called_by_every_process(target: str) -> None:
+    assert callable(function_of(f"{target}()"))
+    assert callable(function_of("SolidQueue::Job.clear_finished_in_batches(batch_size: 5)"))
+
+
 def test_a_function_inside_a_class_is_found(calls: Calls) -> None:
-    find_function("commanded.Cleaner.run")(7)
+    function_of("commanded.Cleaner.run")(7)
 
     assert calls == [((7,), {})]
 
 
+@pytest.mark.parametrize("name", ["CommandTestJob", "wash"])
+def test_a_job_is_performed(calls: Calls, name: str) -> None:
+    function_of(f"commanded.{name}()")(1)
+
+    assert calls == [((1,), {})]
+
+
 def test_a_function_of_a_module_that_nobody_has_imported_is_found() -> None:
     assert find_function("json.decoder.JSONDecoder").__name__ == "JSONDecoder"
-
-
-@pytest.mark.usefixtures("calls")
-def test_a_job_class_is_performed() -> None:
-    CommandTestJob.performed.clear()
-
-    find_function("commanded.CommandTestJob")(1)
-
-    assert CommandTestJob.performed == [((1,), {})]
 
 
 @pytest.mark.usefixtures("calls")
