@@ -46,7 +46,14 @@ class DatabaseUnreachableError(Error):
 
 
 class SchemaError(Error):
-    """The tables are missing, or older or newer than this program. Exit status 78."""
+    """The tables are missing, older than this program, or not for us. Exit status 78.
+
+    `remedy` is the command that helps, if one does.
+    """
+
+    def __init__(self, message: str, remedy: str = "db migrate") -> None:
+        self.remedy = remedy
+        super().__init__(message)
 
 
 class EmbeddedServerError(Error):
@@ -80,7 +87,7 @@ class RefusedError(Error):
 
 
 class ArgumentError(Error):
-    """A job's arguments can't be written, or can't be read back."""
+    """A job's arguments can't be written or read back, or are not what a task's job takes."""
 
 
 class EnqueueError(Error):

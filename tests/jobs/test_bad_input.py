@@ -115,10 +115,40 @@ def test_text_that_can_not_be_stored_is_refused_with_its_place(text: object) -> 
             put()
 
 
-@pytest.mark.parametrize("name", ["a\0b", "\ud800"], ids=repr)
-def test_a_name_that_can_not_be_stored_is_one_typed_error(name: str) -> None:
-    with pytest.raises(Error):
-        job(name=name)(lambda: None).enqueue()
+@pytest.mark.parametrize("name", ["a\0b", "\ud800", "n" * 1001, 7], ids=lambda n: repr(n)[:9])
+def test_a_name_that_can_not_be_stored_is_refused_where_it_is_written(name: Any) -> None:
+    with pytest.raises(Error, match="is no name of a job: 1 to 1000 characters"):
+        job(name=name)(lambda: None)
+    with pytest.raises(Error, match="is no name of a job"):
+        type("Odd", (Clean,), {"name": name})
+
+
+@pytest.mark.parametrize(
+    ("written", "meant"),
+    [
+        ("max_attempt", "max_attempts"),
+        ("limit_concurrency", "limits_concurrency"),
+        ("prioirty", "priority"),
+        ("queues", "queue"),
+        ("discardon", "discard_on"),
+        ("back_off", "backoff"),
+    ],
+)
+def test_a_misspelt_option_of_a_class_is_refused_with_the_right_one(
+    written: str, meant: str
+) -> None:
+    with pytest.raises(
+        Error, match=f"Typo: '{written}' is no option of a job; write '{meant}'"
+    ):
+        type("Typo", (Job,), {written: 1})
+
+
+def test_a_class_may_have_attributes_of_its_own() -> None:
+    own = ("names", "retry", "retries", "discard", "attempts", "limit", "queue_name", "_queues")
+
+    made = type("Rich", (Job,), dict.fromkeys(own, 1))
+
+    assert all(hasattr(made, name) for name in own)
 
 
 def test_an_iterable_of_something_else_is_refused_in_words() -> None:

@@ -19,6 +19,8 @@ from jobsd.jobs.limits import Limit
         ({"to": True}, "to=True is no whole"),
         ({"on_conflict": "wait"}, "on_conflict='wait': one of block, discard is wanted"),
         ({"duration": "soon"}, "duration: "),
+        ({"group": "a\0b"}, "group='a.x00b' is no key of limits_concurrency"),
+        ({"group": "g" * 1001}, "at most 1000 bytes"),
     ],
 )
 def test_a_limit_that_can_not_be_meant_is_refused(options: dict[str, Any], told: str) -> None:

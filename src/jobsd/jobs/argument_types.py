@@ -9,6 +9,8 @@ from typing import Any, TypeVar
 
 from jobsd.errors import ArgumentError
 
+from .registry import is_text
+
 _T = TypeVar("_T")
 _types: dict[str, type[Any]] = {}
 _names: dict[type[Any], str] = {}
@@ -21,7 +23,7 @@ def argument_type(kind: type[_T], *, name: str | None = None) -> type[_T]:
 
     Raises:
         ArgumentError: for any other class, for one whose making needs what its fields do
-            not keep, and for a name that another class has.
+            not keep, and for a name that another class has, or that can't be stored.
     """
     allowed = issubclass(kind, enum.Enum) or dataclasses.is_dataclass(kind)
     if not allowed:
@@ -29,6 +31,8 @@ def argument_type(kind: type[_T], *, name: str | None = None) -> type[_T]:
     if needed := _not_kept(kind):
         raise ArgumentError(f"{kind.__qualname__} can't be made from its fields: {needed}")
     name = name or f"{kind.__module__}.{kind.__qualname__}"
+    if not is_text(name):
+        raise ArgumentError(f"{name!r} holds a character that can't be stored")
     known = _types.get(name, kind)
     if (known.__module__, known.__qualname__) != (kind.__module__, kind.__qualname__):
         raise ArgumentError(f"{name!r} is registered for {known!r} already")

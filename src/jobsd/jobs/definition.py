@@ -7,6 +7,7 @@ be enqueued (`enqueue`, `using(…).enqueue`, `with_args` for many) or run here 
 
 from __future__ import annotations
 
+import difflib
 import inspect
 import sys
 from pathlib import Path
@@ -20,7 +21,7 @@ from .draft import Draft, Options, draft
 from .enqueueable import FunctionJob, P, R, Signature, Using, unqueued
 from .limits import Limit
 from .policy import Policy, exponential
-from .registry import Definition, check_priority, check_queue, register
+from .registry import Definition, check_class, check_priority, check_queue, register
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -30,6 +31,17 @@ if TYPE_CHECKING:
     from .policy import Backoff
 
 DEFAULT_QUEUE = "default"
+
+_OPTIONS = (
+    "queue",
+    "priority",
+    "max_attempts",
+    "retry_on",
+    "discard_on",
+    "backoff",
+    "limits_concurrency",
+)
+"""The attributes of a class by which it says how it is run; `name` is near too many words."""
 
 
 class Job:
@@ -66,6 +78,7 @@ class Job:
         super().__init_subclass__(**kwargs)
         if hasattr(cls, "queue_as"):
             raise Error(f"{cls.__qualname__}: write `queue = …` for `queue_as`")
+        _check_spelling(cls)
         if cls.perform is Job.perform:
             return
         given = vars(cls).get("backoff") or getattr(cls, "backoff", None)
@@ -181,7 +194,7 @@ def _define(  # noqa: PLR0913, PLR0917 - the fields of a definition
 ) -> Definition:
     source = f"{_module(origin)}.{origin.__qualname__}"
     definition = Definition(
-        name,
+        check_class(name),
         perform,
         check_queue(queue),
         check_priority(priority),
@@ -231,6 +244,17 @@ def _awaited(author: Callable[..., Any], perform: Callable[..., Any]) -> Callabl
         return asyncio.run(begun) if inspect.iscoroutine(begun) else begun
 
     return run
+
+
+def _check_spelling(cls: type[Job]) -> None:
+    """Let no option be misspelt: the class would silently go without it."""
+    for attribute in vars(cls):
+        near = difflib.get_close_matches(attribute, _OPTIONS, 1, 0.85)
+        if near and attribute not in _OPTIONS and not attribute.startswith("_"):
+            raise Error(
+                f"{cls.__qualname__}: {attribute!r} is no option of a job; write {near[0]!r},"
+                f" or '_{attribute}' for something of your own"
+            )
 
 
 def _definition_of(cls: type[Job]) -> Definition:

@@ -51,6 +51,10 @@ class Signature:
         except TypeError as error:
             raise TypeError(f"{self._name}() {error}") from None
 
+    def __str__(self) -> str:
+        bare = [each.replace(annotation=each.empty) for each in self.parameters]
+        return str(inspect.Signature(bare))
+
 
 class FunctionJob(Generic[P, R]):
     """A function that is a job; calling it runs it here and now, as ever."""

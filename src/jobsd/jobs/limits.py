@@ -39,6 +39,7 @@ KEY_BYTES_MAX = 1000
 TO_MAX = 2**31 - 1
 ON_CONFLICT = ("block", "discard")
 
+_WHAT_KEYS_ARE = f"key of limits_concurrency: at most {KEY_BYTES_MAX} bytes of printable text"
 _KEYS_AT_ONCE = 200
 _SLOTS_AT_ONCE = 1000
 
@@ -84,6 +85,8 @@ class Limit:
                 f"limits_concurrency: on_conflict={self.on_conflict!r}: one of"
                 f" {', '.join(ON_CONFLICT)} is wanted"
             )
+        if not _is_key(self.group or ""):
+            raise Error(f"limits_concurrency: group={self.group!r:.60} is no {_WHAT_KEYS_ARE}")
         try:
             _ = self.lasts
         except ValueError as error:
@@ -112,12 +115,13 @@ class Limit:
         if part is None:
             return None
         key = "/".join(filter(None, (self.group or name, _text(name, part))))
-        if len(key.encode(errors="replace")) > KEY_BYTES_MAX or not key.isprintable():
-            raise LimitError(
-                f"{name}: {key[:60]!r}… is no key of limits_concurrency: at most"
-                f" {KEY_BYTES_MAX} bytes of printable text"
-            )
+        if not _is_key(key):
+            raise LimitError(f"{name}: {key[:60]!r}… is no {_WHAT_KEYS_ARE}")
         return Limited(key, self.to, self.lasts, self.on_conflict)
+
+
+def _is_key(text: str) -> bool:
+    return len(text.encode(errors="replace")) <= KEY_BYTES_MAX and text.isprintable()
 
 
 def _text(name: str, part: object) -> str:

@@ -9,10 +9,10 @@ import traceback
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from jobsd.errors import Error, UnknownJobError
+from jobsd.errors import ArgumentError, Error, UnknownJobError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from pathlib import Path
 
     from .enqueueable import Signature
@@ -37,6 +37,19 @@ class Definition:
     """module.function, to tell a reload from a second job of the same name."""
     limit: Limit | None = None
     takes: Signature | None = None
+
+    def require(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> None:
+        """Return when the job takes these arguments.
+
+        Raises:
+            ArgumentError: saying why not, and what it takes.
+        """
+        if self.takes is None:
+            return
+        try:
+            self.takes.check(args, kwargs)
+        except TypeError as error:
+            raise ArgumentError(f"{error}; it takes {self.takes}") from None
 
 
 class ModuleError(Error):
@@ -127,10 +140,11 @@ def check_class(name: object) -> str:
     Raises:
         Error: saying what a name may be.
     """
-    if isinstance(name, str) and 0 < len(name) <= CLASS_CHARACTERS_MAX and _is_text(name):
+    if isinstance(name, str) and 0 < len(name) <= CLASS_CHARACTERS_MAX and is_text(name):
         return name
     raise Error(
         f"{str(name)[:60]!r} is no name of a job: 1 to {CLASS_CHARACTERS_MAX} characters"
+        " of text without NUL"
     )
 
 
@@ -149,10 +163,11 @@ def check_priority(value: object) -> int:
     )
 
 
+def is_text(text: str) -> bool:
+    """Return whether PostgreSQL can store a text: no NUL, no half of a surrogate pair."""
+    return "\0" not in text and not any("\ud800" <= c <= "\udfff" for c in text)
+
+
 def _is_queue_name(name: str) -> bool:
     plain = name.isprintable() and name.strip() == name and not set("*,") & set(name)
     return plain and 0 < len(name.encode()) <= QUEUE_BYTES_MAX
-
-
-def _is_text(text: str) -> bool:
-    return "\0" not in text and not any("\ud800" <= c <= "\udfff" for c in text)
