@@ -19,6 +19,7 @@ from jobsd.processes import process
 from jobsd.processes.hook_line import HookLine
 from jobsd.processes.moments import WITH_MODULES
 from jobsd.processes.wear import Wear
+from jobsd.recurring import command_job
 from jobsd.scheduler.scheduler import Scheduler
 from jobsd.supervisor.children import EXIT_CONFIGURATION, ChildSpec
 from jobsd.supervisor.hooks import HooksProcess
@@ -26,7 +27,7 @@ from jobsd.supervisor.monitor.monitor import Monitor
 from jobsd.worker.worker import Worker
 
 from .keeper import keep_running
-from .rehearsal import unregistered
+from .rehearsal import misfit
 from .shipped import import_shipped_jobs
 
 if TYPE_CHECKING:
@@ -120,10 +121,11 @@ class Assembly:
         options = self.options
         if not self._load_jobs():
             return EXIT_CONFIGURATION
-        missing = [task.class_name for task in unregistered(options.tasks)]
-        if missing:
+        for key, why in ((task.key, misfit(task)) for task in options.tasks):
+            if why is None:
+                continue
             # Found out before the start, so this is a reload: the old one goes on.
-            emit("process.crashed", error=f"no job is registered as {missing[0]!r}")
+            emit("process.crashed", error=f"{key}.{why[0]}: {why[1]}")
             return EXIT_CONFIGURATION
         scheduler = Scheduler(
             context, self._target, options.scheduler, options.tasks, options.environment
@@ -134,6 +136,8 @@ class Assembly:
         def start(context: Context) -> int:
             self._begin("worker", context)
             retention.keep_for(self.options.jobs.clear_finished_jobs_after_s)
+            commands = [task.command for task in self.options.tasks if task.command]
+            command_job.allow(self.options.imports, commands)
             if not self._load_jobs():
                 return EXIT_CONFIGURATION
             worker = Worker(

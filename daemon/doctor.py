@@ -21,6 +21,7 @@ from jobsd.recurring.lateness import late_tasks
 from .liveness import life
 from .output import counted, length, when
 from .program import program
+from .unserved import some, waiting
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -72,6 +73,7 @@ def examine(project: Project) -> Iterator[Finding]:
         yield schema
         if schema.level == "OK":
             yield _processes(session, project)
+            yield _queues(session, project)
             yield _recurring(session)
             yield _heartbeat(session)
 
@@ -177,15 +179,26 @@ def _processes(session: Session, project: Project) -> Finding:
     return Finding("OK", "processes", f"{alive} live, none is stale")
 
 
+def _queues(session: Session, project: Project) -> Finding:
+    unserved = waiting(session, project.options.supervisor.process_alive_threshold_s)
+    if unserved:
+        told = f"no live worker takes from {some(unserved)}: what is there waits"
+        return Finding("WARN", "queues", told)
+    return Finding("OK", "queues", "none waits for a worker")
+
+
 def _recurring(session: Session) -> Finding:
     """Say which tasks are late, or were in their last run, and name the cause of each."""
     rows = [task for task in tasks.load(session) if task.enabled]
     last = occurrences.latest(session, [task.key for task in rows])
-    late = sorted(late_tasks(rows, last, utc_now()), key=lambda found: -found[2])
+    late = sorted(late_tasks(rows, last, utc_now()), key=lambda found: -(found[2] or 0.0))
     if not late:
         said = f"{counted(len(rows), 'task')} in time" if rows else "there are no tasks"
         return Finding("OK", "recurring", said)
-    worst = ", ".join(f"{key} {cause} {length(by_s)}" for key, cause, by_s in late[:3])
+    worst = ", ".join(
+        f"{key} {cause}" if by_s is None else f"{key} {cause} {length(by_s)}"
+        for key, cause, by_s in late[:3]
+    )
     told = f"{len(late)} of {len(rows)} late: {worst}; `{program()} recurring show KEY`"
     return Finding("WARN", "recurring", told)
 

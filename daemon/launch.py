@@ -70,6 +70,8 @@ def launch(options: Options, environ: Mapping[str, str], read: Callable[[], Opti
         rehearsed = rehearse(options)
         if rehearsed.faults:
             raise ConfigurationError(rehearsed.faults)
+        for warning in rehearsed.warnings:
+            emit("configuration.warning", warning=warning)
         board.hook_line = hook_line(rehearsed)
         # Taken before the server is started, so that no other supervisor stops it meanwhile.
         share = found.server.hold() if found.server else None

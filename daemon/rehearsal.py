@@ -1,4 +1,4 @@
-"""What a start would run into: the user's modules, and the jobs that recurring tasks name.
+"""What a start would run into: the user's modules, and what recurring tasks make of them.
 
 They are imported once in a child that is thrown away, so that a fault is told with its
 place before anything is started, and nothing of theirs stays in the supervisor.
@@ -19,18 +19,17 @@ from typing import TYPE_CHECKING
 
 from jobsd.configuration.files import UnreadableError, read_source
 from jobsd.configuration.source import Place
-from jobsd.errors import Error, Fault
+from jobsd.errors import ArgumentError, Error, Fault
 from jobsd.instruments import hooks
 from jobsd.jobs import registry
 from jobsd.recurring.command import parse_command
 from jobsd.recurring.command_job import find_function
 
+from . import unserved
 from .once import in_child
 from .shipped import import_shipped_jobs
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from jobsd.configuration.options import Options
     from jobsd.recurring.task import TaskOptions
 
@@ -39,9 +38,10 @@ _FRAMES_MAX = 10
 
 @dataclass(frozen=True, slots=True)
 class Rehearsed:
-    """What is wrong with the modules, and which moments and events they have hooks for."""
+    """What is wrong or odd about the modules, and which moments and events they hook."""
 
     faults: tuple[Fault, ...]
+    warnings: tuple[str, ...] = ()
     hooks: frozenset[str] = frozenset()
     events: frozenset[str] = frozenset()
 
@@ -52,8 +52,10 @@ def rehearse(options: Options) -> Rehearsed:
     with open(os.memfd_create("jobsd rehearsal"), "w+", encoding="utf-8") as told:  # noqa: PTH123
 
         def work() -> int:
-            found = [asdict(fault) for fault in faults(options)]
-            json.dump([found, list(hooks.registered()), list(hooks.heard())], told)
+            wrong = faults(options)
+            odd = [] if wrong else list(unserved.warnings(options))
+            found = [asdict(fault) for fault in wrong]
+            json.dump([found, odd, list(hooks.registered()), list(hooks.heard())], told)
             told.flush()
             return 0
 
@@ -64,9 +66,12 @@ def rehearse(options: Options) -> Rehearsed:
         names = ", ".join(options.imports)
         fault = Fault(f"importing {names} has ended the process, with status {status}")
         return Rehearsed((fault,))
-    wrong, moments, events = json.loads(found)
+    wrong, odd, moments, events = json.loads(found)
     return Rehearsed(
-        tuple(Fault(**fault) for fault in wrong), frozenset(moments), frozenset(events)
+        tuple(Fault(**fault) for fault in wrong),
+        tuple(odd),
+        frozenset(moments),
+        frozenset(events),
     )
 
 
@@ -82,11 +87,18 @@ def faults(options: Options) -> list[Fault]:
     ]
 
 
-def unregistered(tasks: tuple[TaskOptions, ...]) -> Iterator[TaskOptions]:
-    """Yield the tasks whose class is no job that this process knows."""
-    for task in tasks:
-        if task.class_name is not None and registry.find(task.class_name) is None:
-            yield task
+def misfit(task: TaskOptions) -> tuple[str, str] | None:
+    """Return what of a task does not fit the jobs known here, and why: "class" or "args"."""
+    if task.class_name is None:
+        return None
+    definition = registry.find(task.class_name)
+    if definition is None:
+        return "class", f"no job is registered as {task.class_name!r}"
+    try:
+        definition.require(*task.call_arguments())
+    except ArgumentError as error:
+        return "args", str(error)
+    return None
 
 
 def _import(name: str, options: Options) -> Fault | None:
@@ -123,16 +135,14 @@ def _is_of_importing(filename: str) -> bool:
 
 
 def _fault_of(task: TaskOptions, options: Options) -> Fault | None:
-    if task.class_name is not None:
-        if registry.find(task.class_name) is not None:
-            return None
-        names = [definition.name for definition in registry.definitions()]
-        near = difflib.get_close_matches(task.class_name, names, 1)
-        hint = f"did you mean {near[0]}?" if near else _import_hint(options)
-        message = f"{task.key}.class: no job is registered as {task.class_name!r}"
-        return _at(task, "class", message, hint, options)
+    if wrong := misfit(task):
+        what, why = wrong
+        hint = _class_hint(task, options) if what == "class" else ""
+        return _at(task, what, f"{task.key}.{what}: {why}", hint, options)
+    if task.command is None:
+        return None
     try:
-        find_function(parse_command(task.command or "").target)
+        find_function(parse_command(task.command).target)
     except Error as error:
         return _at(task, "command", f"{task.key}.command: {error}", "", options)
     except Exception as error:  # noqa: BLE001 - whatever the user's module raises
@@ -141,14 +151,18 @@ def _fault_of(task: TaskOptions, options: Options) -> Fault | None:
     return None
 
 
-def _import_hint(options: Options) -> str:
+def _class_hint(task: TaskOptions, options: Options) -> str:
+    names = [definition.name for definition in registry.definitions()]
+    if near := difflib.get_close_matches(task.class_name or "", names, 1):
+        return f"did you mean {near[0]}?"
     known = f"; it has {', '.join(options.imports)}" if options.imports else ""
     return f"add the module that defines it to `import:` in queue.yml{known}"
 
 
 def _at(task: TaskOptions, key: str, message: str, hint: str, options: Options) -> Fault:
     """Return the fault at the line in which the task says so."""
-    name, _, line = task.source.rpartition(":")
+    where = task.arguments_source if key == "args" else ""
+    name, line, column = (where or f"{task.source}:1").rsplit(":", 2)
     try:
         source = read_source(options.root, name)
     except UnreadableError:
@@ -156,6 +170,9 @@ def _at(task: TaskOptions, key: str, message: str, hint: str, options: Options) 
     if source is None or not line.isdecimal():
         return Fault(message, task.source, hint=hint)
     start = sum(len(text) + 1 for text in source.text.split("\n")[: int(line) - 1])
+    if where:
+        start += int(column) - 1
+        return Place(source, start, start + 1).fault(message, hint)
     said = task.class_name or task.command or ""
     found = re.compile(rf"\b{key}\s*:\s*[\"']?({re.escape(said)})").search(source.text, start)
     at, end = found.span(1) if found else (start, start + 1)

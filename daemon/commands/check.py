@@ -29,8 +29,8 @@ def command(
 ) -> int:
     """Tell every fault of the configuration; needs no database, starts nothing.
 
-    The modules of `import:` are imported, and the jobs looked up that recurring tasks
-    name. Exit status 0, or 78 when there are faults.
+    The modules of `import:` are imported, and recurring tasks compared with the jobs that
+    they name. Exit status 0, or 78 when there are faults.
     """
     from jobsd.configuration.check import report
     from jobsd.daemon.exits import CONFIGURATION, DONE
@@ -61,4 +61,7 @@ def _examine(flags: Flags) -> tuple[tuple[Fault, ...], tuple[str, ...]]:
     examined = examine(project_root(Path.cwd(), os.environ), os.environ, flags)
     faults, options = examined.faults, examined.options
     # With a module left out that is misspelt, more would be told than is wrong.
-    return faults or rehearse(options).faults, options.warnings
+    if faults:
+        return faults, options.warnings
+    rehearsed = rehearse(options)
+    return rehearsed.faults, (*options.warnings, *rehearsed.warnings)

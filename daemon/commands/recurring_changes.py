@@ -45,21 +45,29 @@ def add(  # noqa: PLR0913 - the settings of a task
     as_json: bool,
     **said: str | int | None,
 ) -> int:
-    """Make a recurring task at run time; the schedulers see it at once."""
+    """Make a recurring task at run time; the schedulers see it at once.
+
+    A command may call functions of the modules of `import:`, and jobsd's own.
+    """
     from jobsd.clock import utc_now
     from jobsd.daemon.exits import DONE, USAGE
     from jobsd.daemon.output import print_json, print_line
     from jobsd.daemon.overview import task_row
     from jobsd.daemon.shown_arguments import ShownArguments
-    from jobsd.recurring import tasks
+    from jobsd.jobs import registry
+    from jobsd.recurring import command_job, tasks
 
+    project.load_jobs()
     if class_name:
-        _require_job(project, class_name)
+        # Unknown here: else each run of the task would only fail.
+        registry.get(class_name)
     zone = time_zone or project.options.time_zone
     work = {"class_name": class_name, "command": call, "time_zone": zone}
     made = _made(key, arguments, {"schedule": schedule, **work, **said})
     if made is None:
         return USAGE
+    if made.command:
+        command_job.function_of(made.command)
     with project.session() as session:
         task = tasks.add(session, made)
     if as_json:
@@ -86,14 +94,6 @@ def _made(key: str, arguments: str, settings: dict[str, Any]) -> NewTask | None:
         return None
     except (Error, ValueError, TypeError) as fault:
         raise click.UsageError(str(fault), click.get_current_context()) from fault
-
-
-def _require_job(project: Project, name: str) -> None:
-    """Go on if a job of this name is known: else each run of the task would only fail."""
-    from jobsd.jobs import registry
-
-    project.load_jobs()
-    registry.get(name)
 
 
 @click.command(cls=Verb, examples="recurring remove nightly")

@@ -127,6 +127,17 @@ def test_workers_alone_mean_no_dispatcher(project: Project) -> None:
     options = project.load()
 
     assert (len(options.workers), options.dispatchers) == (1, ())
+    assert options.warnings[-1] == (
+        "config/queue.yml has workers and no dispatchers: what is scheduled, retries included,"
+        " waits for one elsewhere (`dispatchers: [{}]` starts one)"
+    )
+
+
+def test_who_starts_workers_only_knows_that_there_is_no_dispatcher(project: Project) -> None:
+    project.queue("workers: [{threads: 5}]")
+
+    assert "no dispatchers" in str(project.load().warnings)
+    assert "no dispatchers" not in str(project.load(Flags(only="worker")).warnings)
 
 
 def test_dispatchers_alone_mean_no_worker(project: Project) -> None:

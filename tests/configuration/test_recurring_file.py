@@ -44,6 +44,7 @@ def test_a_task_has_what_its_keys_say(project: Project) -> None:
             on_missed="once",
             overlap="skip",
             source="config/recurring.yml:2",
+            arguments_source="config/recurring.yml:5:9",
         ),
     )
 

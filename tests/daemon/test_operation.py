@@ -147,6 +147,7 @@ def test_doctor_has_a_line_for_each_thing(run: Commands, session: Session) -> No
         ("OK", "wake-ups"),
         ("OK", "schema"),
         ("OK", "processes"),
+        ("OK", "queues"),
         ("OK", "recurring"),
         ("OK", "heartbeat"),
     ]
@@ -169,6 +170,25 @@ def test_doctor_warns_of_what_is_odd(run: Commands, session: Session) -> None:
 
     assert set(odd) == {"configuration", "wake-ups", "processes", "heartbeat"}
     assert "supervisor-1" in odd["processes"]
+
+
+def test_doctor_warns_of_queues_that_no_live_worker_takes_from(
+    run: Commands, session: Session
+) -> None:
+    _process(session, "worker", queues="m*,slow", threads=3)
+    run.json("enqueue", "shop_jobs.welcome", "[1]")
+    run.json("enqueue", "DailyCleanupJob")
+    for key, queue in (("beat", "beats"), ("slowly", "slow")):
+        daily = ("--class", "DailyCleanupJob", "--schedule", "every day", "--queue", queue)
+        run("recurring", "add", key, *daily)
+
+    [told] = [row for row in run.rows("doctor") if row[1] == "queues"]
+
+    assert told == [
+        "WARN",
+        "queues",
+        "no live worker takes from beats, default: what is there waits",
+    ]
 
 
 def test_doctor_fails_without_tables(run: Commands, empty_database: str) -> None:

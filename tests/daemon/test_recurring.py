@@ -125,6 +125,22 @@ def test_a_task_is_made_with_all_settings(run: Commands) -> None:
             2,
         ),
         (("add", "x", "--schedule", "every day"), 2),
+        (
+            (
+                "add",
+                "x",
+                "--class",
+                "DailyCleanupJob",
+                "--schedule",
+                "every day",
+                "--args",
+                "[1]",
+            ),
+            2,
+        ),
+        (("add", "x", "--command", "os.system('true')", "--schedule", "every day"), 6),
+        (("add", "x", "--command", "shop_jobs.sys.exit()", "--schedule", "every day"), 6),
+        (("add", "x", "--command", "shop_jobs.no()", "--schedule", "every day"), 5),
         (("add", "x", "--command", "import os", "--schedule", "every day"), 2),
     ],
 )
@@ -136,6 +152,16 @@ def test_add_refuses_what_can_not_be(
     assert (done.returncode, done.stdout) == (status, "")
     assert done.stderr.startswith("error: ")
     assert len(daily.json("recurring")) == 1
+
+
+def test_a_command_may_call_what_the_modules_define_and_what_is_ours(run: Commands) -> None:
+    for key, call in (
+        ("ours", "jobsd.clear_finished_in_batches()"),
+        ("job", "shop_jobs.welcome(1)"),
+        ("class", "shop_jobs.DailyCleanupJob()"),
+    ):
+        done = run("recurring", "add", key, "--command", call, "--schedule", "every day")
+        assert (done.returncode, done.stdout) == (0, f"{key}\n")
 
 
 def test_a_task_is_switched_off_and_on_and_removed(daily: Commands) -> None:

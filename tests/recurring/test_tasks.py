@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from jobsd.errors import Error, NotFoundError, RefusedError
+from jobsd.errors import ArgumentError, Error, NotFoundError, RefusedError
+from jobsd.jobs.definition import Job
 from jobsd.recurring import tasks
 from jobsd.recurring.command import CommandError
 from jobsd.recurring.schedule import ScheduleError
@@ -23,6 +24,10 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.usefixtures("default_client")
 
 NIGHTLY: dict[str, Any] = {"schedule": "at 3am every day", "class_name": "RecurringTestJob"}
+
+
+class OfTwo(Job):
+    def perform(self, a: int, b: int = 0) -> None: ...
 
 
 def _make_static(ask: Ask, key: str = "static") -> None:
@@ -162,6 +167,9 @@ def test_a_command_goes_to_its_own_queue() -> None:
         ({"schedule": "@daily", "class_name": "A", "queue": "a*"}, Error),
         ({"schedule": "@daily", "class_name": "A", "priority": 1.5}, Error),
         ({"schedule": "@daily", "class_name": "A", "args": [object()]}, Error),
+        ({"schedule": "@daily", "class_name": "OfTwo"}, ArgumentError),
+        ({"schedule": "@daily", "class_name": "OfTwo", "args": {"b": 1}}, ArgumentError),
+        ({"schedule": "@daily", "class_name": "OfTwo", "args": [1, {"c": 2}]}, ArgumentError),
         ({"schedule": "@daily", "class_name": "A", "on_missed": "often"}, Error),
         ({"schedule": "@daily", "class_name": "A", "overlap": "often"}, Error),
     ],
@@ -173,6 +181,17 @@ def test_settings_that_cannot_be_meant_are_refused(
         RecurringTask.schedule("bad", **settings)
 
     assert RecurringTask.all() == []
+
+
+def test_arguments_that_the_job_does_not_take_are_refused_with_those_that_it_takes() -> None:
+    with pytest.raises(ArgumentError) as refused:
+        RecurringTask.schedule("bad", schedule="@daily", class_name="OfTwo", args=[1, 2, 3])
+
+    assert str(refused.value) == (
+        "OfTwo.perform() too many positional arguments; it takes (a, b=0)"
+    )
+    made = RecurringTask.schedule("good", schedule="@daily", class_name="OfTwo", args={"a": 1})
+    assert made.arguments == ([], {"a": 1})
 
 
 @pytest.mark.parametrize("key", ["", "x" * 256, "a\0b", "a\nb"])

@@ -110,6 +110,7 @@ class _Reading:
         schedules = self._schedules(file, tasks)
         if starts:
             self._require_processes(file, schedules=schedules)
+            self._look_for_dispatchers(file)
         return Options(
             environment=said.environment,
             root=self.root,
@@ -196,6 +197,14 @@ class _Reading:
         said = self._settings
         wanted = tasks or file.wants_scheduler or said.only == frozenset({"scheduler"})
         return bool(wanted) and "scheduler" in said.only and not said.skip_recurring
+
+    def _look_for_dispatchers(self, file: QueueFile) -> None:
+        works = any(worker.processes for worker in file.workers)
+        if works and not file.dispatchers and self._settings.only == KINDS:
+            self._warnings.append(
+                f"{file.place.source.name} has workers and no dispatchers: what is scheduled,"
+                " retries included, waits for one elsewhere (`dispatchers: [{}]` starts one)"
+            )
 
     def _require_processes(self, file: QueueFile, *, schedules: bool) -> None:
         """Refuse a tree in which nothing would run; other faults may be why, so last."""

@@ -80,6 +80,7 @@ def _task(key: str, entry: Entry, default_zone: str, warnings: list[str]) -> Tas
         overlap=entry.read("overlap", text(names.one_of("allow", "skip")), "allow"),
         schedule=_schedule(entry, time_zone, warnings),
         source=_source(entry),
+        arguments_source=entry.place_of("args").name,
     )
 
 

@@ -57,13 +57,19 @@ class Place:
         """The line in which it begins."""
         return self.source.position(self.start)[0]
 
+    @property
+    def name(self) -> str:
+        """FILE:LINE:COLUMN of where it begins."""
+        line, column = self.source.position(self.start)
+        return f"{self.source.name}:{line}:{column}"
+
     def fault(self, message: str, hint: str = "") -> Fault:
         """Return the fault that `message` tells of what stands here."""
         if not self.source.text:
             return Fault(message, self.source.name, hint=hint)
         line, column = self.source.position(self.start)
         excerpt = _excerpt(self.source.line(line), line, column, self.end - self.start)
-        return Fault(message, f"{self.source.name}:{line}:{column}", excerpt, hint)
+        return Fault(message, self.name, excerpt, hint)
 
 
 def _excerpt(text: str, line: int, column: int, length: int) -> str:

@@ -88,8 +88,11 @@ def overdue_since(
 
 def late_tasks(
     tasks: list[RecurringTask], latest: Mapping[str, Occurrence], now: datetime
-) -> Iterator[tuple[str, str, float]]:
-    """Yield the tasks that are late now or were in their last run: key, cause, seconds."""
+) -> Iterator[tuple[str, str, float | None]]:
+    """Yield the tasks that are late now or were in their last run: key, cause, seconds.
+
+    How long the run before a skipped one took is not known.
+    """
     for task in tasks:
         run = latest.get(task.key)
         if since := overdue_since(task, run, now):
@@ -98,9 +101,8 @@ def late_tasks(
             yield task.key, found.cause, _share_s(found)
 
 
-def _share_s(found: Lateness) -> float:
-    shares = {SCHEDULER: found.scheduler_s, QUEUE: found.queue_s, RUN: found.run_s}
-    return shares[found.cause] or 0.0
+def _share_s(found: Lateness) -> float | None:
+    return {SCHEDULER: found.scheduler_s, QUEUE: found.queue_s, RUN: found.run_s}[found.cause]
 
 
 def _following(task: RecurringTask, instant: datetime) -> datetime | None:

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, cast
 
 from jobsd.errors import Error
+from jobsd.jobs import registry
 from jobsd.jobs.arguments import dump
 from jobsd.jobs.registry import check_priority, check_queue
 
@@ -69,9 +70,13 @@ def task(  # noqa: PLR0913 - the settings of a task in recurring.yml
     Raises:
         ScheduleError: when the schedule or the time zone can't be read.
         CommandError: when the command can't be read.
+        ArgumentError: when the job is known here and takes other arguments.
         Error: for anything else that can't be meant.
     """
     _check_work(class_name, command, args)
+    positional, named = _call_arguments(args)
+    if (definition := registry.find(class_name or "")) is not None:
+        definition.require(positional, named)
     parse(schedule, time_zone, key=key)
     if command:
         queue = queue or COMMAND_QUEUE
@@ -82,7 +87,7 @@ def task(  # noqa: PLR0913 - the settings of a task in recurring.yml
             time_zone=time_zone,
             class_name=class_name,
             command=command,
-            arguments=_written(args),
+            arguments=dump(positional, named),
             queue_name=None if queue is None else check_queue(queue),
             priority=None if priority is None else check_priority(priority),
             description=description,
@@ -128,15 +133,17 @@ def _storable(made: NewTask) -> NewTask:
     return made
 
 
-def _written(args: Sequence[Any] | Mapping[str, Any]) -> str:
-    """Return the arguments as JSON; a mapping at the end of a list holds named ones."""
+def _call_arguments(
+    args: Sequence[Any] | Mapping[str, Any],
+) -> tuple[Sequence[Any], Mapping[str, Any]]:
+    """Return positional and named ones; a mapping at the end of a list holds named ones."""
     if isinstance(args, Mapping):
-        return dump((), args)
+        return (), args
     positional = [args] if isinstance(args, str) else list(args)
     named: dict[str, Any] = {}
     if positional and isinstance(positional[-1], dict):
         named = cast("dict[str, Any]", positional.pop())
-    return dump(positional, named)
+    return positional, named
 
 
 def _check_work(class_name: str | None, command: str | None, args: object) -> None:

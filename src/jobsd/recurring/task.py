@@ -14,7 +14,8 @@ class TaskOptions:
     `arguments` are positional ones (a tuple) or named ones (a dict); as in Solid Queue, a
     mapping at the end of a list holds named ones too, see `call_arguments`.
     `time_zone` is the one to use where the schedule names none. `on_missed` is "skip",
-    "once" or "all", `overlap` "allow" or "skip". `source` is FILE:LINE of the entry.
+    "once" or "all", `overlap` "allow" or "skip". `source` is FILE:LINE of the entry,
+    `arguments_source` FILE:LINE:COLUMN of its arguments, or of its key without any.
     """
 
     key: str
@@ -31,6 +32,7 @@ class TaskOptions:
     on_missed: str
     overlap: str
     source: str
+    arguments_source: str = ""
 
     def call_arguments(self) -> tuple[tuple[object, ...], dict[str, object]]:
         """Return the positional arguments and the named ones that the job is called with."""

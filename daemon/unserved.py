@@ -1,0 +1,66 @@
+"""Queues that no worker takes from: what goes there waits without end, and nothing fails."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from typing import TYPE_CHECKING
+
+from jobsd.jobs import ready, registry
+from jobsd.jobs.ready import Selection
+from jobsd.processes import registry as processes
+from jobsd.recurring import tasks
+
+from .liveness import life
+from .reason import selection
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from jobsd.configuration.options import Options
+    from jobsd.database.connection import Session
+    from jobsd.recurring.task import TaskOptions
+
+_TOLD_MAX = 5
+
+
+def warnings(options: Options) -> Iterator[str]:
+    """Yield a warning for each queue of a recurring task that no worker here takes from.
+
+    The jobs must be known: a task goes to the queue of its job unless it names another.
+    Who starts no scheduler, or no workers, has them elsewhere.
+    """
+    workers = [Selection(each.queues) for each in options.workers if each.processes]
+    if not workers or not options.schedules or "worker" not in options.only:
+        return
+    keys: defaultdict[str, list[str]] = defaultdict(list)
+    for task in options.tasks:
+        if task.enabled and (queue := _queue_of(task)):
+            keys[queue].append(task.key)
+    for queue in _unserved(keys, workers):
+        yield f"no worker here takes from queue {queue!r}, where {some(keys[queue])} would run"
+
+
+def waiting(session: Session, threshold_s: float) -> list[str]:
+    """Return the queues with ready jobs, or named by tasks, that no live worker takes from."""
+    workers = [
+        selection(row)
+        for row in processes.processes(session)
+        if row.kind == "worker" and life(row, threshold_s) == "alive"
+    ]
+    named = {task.queue_name for task in tasks.load(session) if task.enabled}
+    return _unserved({*ready.survey(session).names, *filter(None, named)}, workers)
+
+
+def some(names: list[str]) -> str:
+    """Return the first few of these names."""
+    more = len(names) - _TOLD_MAX
+    return ", ".join([*names[:_TOLD_MAX], *([f"and {more} more"] if more > 0 else [])])
+
+
+def _queue_of(task: TaskOptions) -> str | None:
+    definition = registry.find(task.class_name or "")
+    return task.queue_name or (definition.queue if definition else None)
+
+
+def _unserved(queues: Iterable[str], workers: list[Selection]) -> list[str]:
+    return [name for name in sorted(queues) if not any(each.matches(name) for each in workers)]
