@@ -9,6 +9,7 @@ import psycopg
 from psycopg import errors
 
 from jobsd.configuration.check import report
+from jobsd.database import grants
 from jobsd.database.connection import OUTAGES
 from jobsd.errors import (
     ConfigurationError,
@@ -70,7 +71,7 @@ def _tell_ours(fault: OurError) -> int:
             error(_line(fault), f"`{program()} check` shows where its import fails")
             return CONFIGURATION
         case SchemaError():
-            error(str(fault), f"{program()} db migrate")
+            error(str(fault), fault.remedy and f"{program()} {fault.remedy}")
             return CONFIGURATION
         case EmbeddedServerError():
             return _tell_embedded(fault)
@@ -113,7 +114,8 @@ def _tell_database(fault: psycopg.Error) -> int:
     if isinstance(fault, OUTAGES):
         error(f"the database is away: {_line(fault)}")
         return UNREACHABLE
-    error(f"the database refuses: {_first(fault)}")
+    hint = grants.REMEDY if isinstance(fault, errors.InsufficientPrivilege) else ""
+    error(f"the database refuses: {_first(fault)}", hint)
     return FAILED
 
 

@@ -14,6 +14,9 @@ from psycopg import conninfo, errors, sql
 from jobsd.database.connection import Session, Target
 from jobsd.database.grants import grants
 from jobsd.database.migrate import latest_version, migrate
+from jobsd.errors import EnqueueError
+from jobsd.jobs.draft import Draft
+from jobsd.jobs.enqueue import enqueue
 from system.tree import Project, wait_for
 
 if TYPE_CHECKING:
@@ -143,6 +146,36 @@ def test_the_commands_need_no_ddl(granted: Roles, project: Project) -> None:
     # 1 and 3: `doctor` has found something, and nothing runs.
     assert {each.returncode for each in done} <= {0, 1, 3}
     assert [each.stderr for each in done if "permission" in each.stdout + each.stderr] == []
+
+
+def test_who_may_not_use_the_tables_is_told_of_the_grants(
+    roles: Roles, project: Project
+) -> None:
+    migrate(Target(roles.owner))
+    hint = "`db grants ROLE` prints what the owner of the tables has to run"
+
+    nothing = [project.run(*words.split()) for words in ("status", "start", "list")]
+    roles.as_owner(f"GRANT USAGE ON SCHEMA jobsd TO {roles.user_name}")
+    roles.as_owner(f"GRANT SELECT ON jobsd.schema_migrations TO {roles.user_name}")
+    little = [project.run(*words.split()) for words in ("list", "enqueue role_jobs.quick [1]")]
+
+    assert [each.returncode for each in nothing] == [78, 78, 78]
+    assert [each.returncode for each in little] == [1, 1]
+    for each in (*nothing, *little):
+        assert "permission denied" in each.stderr
+        assert hint in each.stderr
+        assert "db migrate" not in each.stderr
+
+
+def test_a_program_that_may_not_enqueue_is_told_of_the_grants(roles: Roles) -> None:
+    migrate(Target(roles.owner))
+    draft = Draft("anything", "default", 0, "[]")
+
+    with (
+        contextlib.closing(Session(Target(roles.user), "jobsd test")) as session,
+        pytest.raises(EnqueueError, match=r"permission denied .*; `db grants ROLE` prints"),
+    ):
+        enqueue(session.connection, "jobsd", draft, owned=True)
 
 
 def test_only_the_owner_brings_the_tables_up_to_date(granted: Roles, project: Project) -> None:

@@ -11,6 +11,9 @@ import re
 
 from jobsd.database.statements import quote_identifier
 
+REMEDY = "`db grants ROLE` prints what the owner of the tables has to run"
+"""What helps a role that may not use the tables."""
+
 # The defaults are those of whoever runs this: for what later versions will add.
 _GRANTS = """\
 -- To be run by the owner of the tables, once they are there. Running it again does no harm.

@@ -17,6 +17,7 @@ import psycopg
 from psycopg import errors, sql
 
 from jobsd.database.connection import Session
+from jobsd.database.grants import REMEDY
 from jobsd.database.statements import Statement
 from jobsd.errors import SchemaError
 
@@ -73,7 +74,8 @@ def version(session: Session) -> int:
     except (errors.UndefinedTable, errors.InvalidSchemaName):
         return 0
     except errors.InsufficientPrivilege as error:
-        raise SchemaError(f"the tables can't be read: {_line(error)}") from error
+        told = f"the tables can't be read: {_line(error)}: {REMEDY}"
+        raise SchemaError(told, remedy="") from error
 
 
 def require(session: Session) -> None:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 from psycopg import errors
 
+from jobsd.database.grants import REMEDY
 from jobsd.database.statements import Statements
 from jobsd.errors import EnqueueError
 from jobsd.instruments.events import emit
@@ -94,6 +95,8 @@ def told(error: Exception, *, owned: bool = False) -> str:
         error, errors.UndefinedTable | errors.InvalidSchemaName | errors.UndefinedFunction
     ):
         hint = "; the tables are missing or old: run `db migrate`"
+    elif isinstance(error, errors.InsufficientPrivilege):
+        hint = f"; {REMEDY}"
     lost = owned and isinstance(error, psycopg.OperationalError) and error.sqlstate is None
     head = "it is not known whether the job was" if lost else "the job was not"
     return f"{head} enqueued: {first}{hint}"
