@@ -64,9 +64,9 @@ def print_table(rows: Iterable[Row], columns: Sequence[str]) -> None:
 
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
     for column in columns:
-        # The last one may be long, and is folded; of the others no word is to be broken.
-        last = column == columns[-1]
-        table.add_column(Text(_titled(column)), overflow="fold", no_wrap=not last)
+        # These may be long, and are folded; of the others no word is to be broken.
+        long = column in {"arguments", "error", columns[-1]}
+        table.add_column(Text(_titled(column)), overflow="fold", no_wrap=not long)
     for row in rows:
         table.add_row(*(Text(human(row.get(column))) for column in columns))
     Console(highlight=False).print(table)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -15,6 +15,13 @@ if TYPE_CHECKING:
     from jobsd.jobs.listing import Listed
 
 _COLUMNS = ("id", "class_name", "queue_name", "state", "attempts", "created_at", "arguments")
+_OF_STATES = {
+    "scheduled": ("scheduled_at",),
+    "failed": ("error",),
+    "finished": ("finished_at",),
+    "discarded": ("finished_at",),
+}
+"""What is to be known of the jobs of one state beside that."""
 _LIMIT = 20
 _LIMIT_MAX = 10_000
 
@@ -30,7 +37,10 @@ list --queue mail --since 1h --limit 100 --json
 @as_json
 @on_project
 def command(project: Project, *, filters: Filters, as_json: bool) -> None:
-    """List jobs, the newest first: 20 of them, unless --limit says otherwise."""
+    """List jobs, the newest first: 20 of them, unless --limit says otherwise.
+
+    With --state also when they are due, when they have ended, or by which error.
+    """
     from dataclasses import asdict
 
     from jobsd.daemon.output import print_rows
@@ -46,8 +56,15 @@ def command(project: Project, *, filters: Filters, as_json: bool) -> None:
     shown = ShownArguments(project)
     jobs = [asdict(job) for job in found.jobs]
     rows = [{**job, "arguments": shown.of(job["class_name"], job["arguments"])} for job in jobs]
-    print_rows(rows, _COLUMNS, as_json=as_json)
+    if not as_json:
+        rows = [{**row, "error": _told(row["error"])} for row in rows]
+    columns = (*_COLUMNS, *_OF_STATES.get(filters.state or "", ()))
+    print_rows(rows, columns, as_json=as_json)
     _tell_how_far(found)
+
+
+def _told(error: dict[str, Any] | None) -> str | None:
+    return None if error is None else f"{error.get('type')}: {error.get('message')}"
 
 
 def _tell_how_far(found: Listed) -> None:

@@ -54,6 +54,7 @@ def _facts(found: Found, shown: ShownArguments) -> dict[str, Any]:
         "state": job.state,
         "arguments": shown.of(job.class_name, job.arguments),
         "attempts": job.attempts,
+        "max_attempts": job.max_attempts,
         "created_at": job.created_at,
         "scheduled_at": job.scheduled_at,
         "started_at": job.started_at,

@@ -62,6 +62,33 @@ def test_list_filters(run: Commands, session: Session) -> None:
     ]
 
 
+def test_list_of_a_state_says_what_matters_there(run: Commands, session: Session) -> None:
+    failed = run.json("enqueue", "shop_jobs.fail")["id"]
+    fail(session, failed)
+    run.json("enqueue", "DailyCleanupJob", "--at", "2100-01-01T12:00:00+00:00")
+    done = run.json("enqueue", "DailyCleanupJob")["id"]
+    session.connection.execute("DELETE FROM jobsd.ready_executions")
+    session.connection.execute(
+        "UPDATE jobsd.jobs SET outcome = 'finished', finished_at = '2000-01-01Z' WHERE id = %s",
+        (done,),
+    )
+
+    last = {
+        state: run.rows("list", "--state", state)[0][-1]
+        for state in ("failed", "scheduled", "finished")
+    }
+
+    assert last == {
+        "failed": "ValueError: told to fail",
+        "scheduled": "2100-01-01T12:00:00+00:00",
+        "finished": "2000-01-01T00:00:00+00:00",
+    }
+    [job] = run.json("list", "--state", "failed")
+    assert job["error"] == {"type": "ValueError", "message": "told to fail"}
+    [job] = run.json("list", "--state", "scheduled")
+    assert (job["scheduled_at"], job["error"]) == ("2100-01-01T12:00:00+00:00", None)
+
+
 @pytest.mark.parametrize(
     "arguments",
     [
@@ -138,6 +165,7 @@ def test_show_tells_what_went_wrong(run: Commands, session: Session) -> None:
         "state",
         "arguments",
         "attempts",
+        "max_attempts",
         "created_at",
         "scheduled_at",
         "started_at",
@@ -146,6 +174,7 @@ def test_show_tells_what_went_wrong(run: Commands, session: Session) -> None:
         "why",
     ]
     assert (shown["state"], shown["attempts"], shown["why"]) == ("failed", 1, [])
+    assert shown["max_attempts"] == 1
     assert [(e["attempt"], e["type"], e["message"]) for e in shown["errors"]] == [
         (1, "ValueError", "told to fail")
     ]

@@ -87,6 +87,20 @@ def test_json_has_all_that_is_in_a_row(capsys: pytest.CaptureFixture[str]) -> No
     ]
 
 
+def test_a_terminal_folds_what_is_long_wherever_it_stands(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(output, "is_terminal", lambda: True)
+    monkeypatch.setenv("NO_COLOR", "1")
+    monkeypatch.setenv("COLUMNS", "40")
+    row = {"id": 4711, "arguments": "[" + "a" * 100 + "]", "error": "ValueError: " + "b" * 100}
+
+    output.print_rows([row], ("id", "arguments", "error"), as_json=False)
+
+    shown = capsys.readouterr().out
+    assert (shown.count("a"), shown.count("b")) == (101 + 1, 100)
+
+
 def test_a_terminal_gets_a_table(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -28,7 +28,10 @@ ID_MAX = 2**63 - 1
 
 @dataclass(frozen=True, slots=True)
 class JobRow:
-    """One job; `state` is one of STATES, or "lost" when no table has it."""
+    """One job; `state` is one of STATES, or "lost" when no table has it.
+
+    `error` has type and message of the error by which a failed one has failed.
+    """
 
     id: int
     class_name: str
@@ -42,6 +45,7 @@ class JobRow:
     scheduled_at: datetime | None
     started_at: datetime | None
     finished_at: datetime | None
+    error: dict[str, Any] | None
 
 
 _COLUMNS = len(fields(JobRow))

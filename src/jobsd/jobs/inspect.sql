@@ -12,6 +12,11 @@ SELECT
     END,
     job.arguments, job.attempts, job.max_attempts, job.created_at,
     coalesce(scheduled.scheduled_at, job.scheduled_at), job.started_at, job.finished_at,
+    CASE
+        WHEN failed.job_id IS NOT NULL THEN jsonb_build_object(
+            'type', failed.error -> 'type', 'message', failed.error -> 'message'
+        )
+    END,
     ready.position, job.concurrency_key,
     CASE WHEN job.concurrency_key IS NOT NULL THEN coalesce(job.concurrency_limit, 1) END,
     claim.process_id, process.name, process.pid, process.hostname

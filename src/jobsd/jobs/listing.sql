@@ -55,8 +55,17 @@ wanted AS (
                 ELSE 'lost'
             END
         ) AS state,
-        job.arguments, job.attempts, job.max_attempts, job.created_at, job.scheduled_at,
-        job.started_at, job.finished_at
+        job.arguments, job.attempts, job.max_attempts, job.created_at,
+        coalesce(
+            (SELECT scheduled_at FROM jobsd.scheduled_executions WHERE job_id = job.id),
+            job.scheduled_at
+        ) AS scheduled_at,
+        job.started_at, job.finished_at,
+        (
+            SELECT jsonb_build_object('type', error -> 'type', 'message', error -> 'message')
+            FROM jobsd.failed_executions
+            WHERE job_id = job.id
+        ) AS error
     FROM meant
     JOIN jobsd.jobs AS job ON job.id = meant.job_id
 )
