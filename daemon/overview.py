@@ -12,6 +12,7 @@ from jobsd.heartbeat.log import HeartbeatLogs
 from jobsd.jobs import inspect, queues
 from jobsd.processes import registry
 from jobsd.recurring import tasks
+from jobsd.recurring.schedule import ScheduleError
 from jobsd.supervisor.monitor.gauges import database_figures
 
 from .liveness import life
@@ -112,7 +113,7 @@ def task_row(task: RecurringTask, now: datetime) -> Row:
     return {
         "key": task.key,
         "schedule": task.schedule,
-        "time_zone": task.time_zone,
+        "time_zone": _zone(task),
         "class_name": task.class_name,
         "command": task.command,
         "arguments": json.loads(task.arguments_json),
@@ -129,6 +130,14 @@ def task_row(task: RecurringTask, now: datetime) -> Row:
         "last_run": task.last_run_at,
         "runs": task.runs_count,
     }
+
+
+def _zone(task: RecurringTask) -> str:
+    """Return the zone that counts: the schedule may name another than the task."""
+    try:
+        return task.plan.time_zone
+    except ScheduleError:
+        return task.time_zone
 
 
 def failures(session: Session) -> list[Row]:
