@@ -54,6 +54,16 @@ def test_a_decorated_function_stays_as_it_is() -> None:
     assert jobsd.on_exit(hook) is hook
 
 
+def test_what_an_author_may_print_says_what_it_is() -> None:
+    assert repr(jobsd.on_worker_start) == "<moment on_worker_start>"
+    assert repr(PROCESS) == (
+        "Process(kind='worker', name='worker-1', pid=42, hostname='web-1', id=7, metadata={})"
+    )
+    assert repr(events.EVENTS["job.started"]).startswith(
+        "Event(name='job.started', level='debug', meaning='A job begins to run.'"
+    )
+
+
 def test_hooks_of_a_moment_are_called_in_their_order_each_once() -> None:
     called: list[int] = []
 

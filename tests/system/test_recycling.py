@@ -19,15 +19,21 @@ pytestmark = pytest.mark.system
 
 
 def _replaced(tree: Tree, setting: str) -> None:
-    """Wait until a worker was recycled; its successor must have been up before it drained."""
+    """Wait until a worker was recycled; its successor must have been up before it drained.
+
+    That a worker is replaced is told when it is told to end.
+    """
     worn = tree.wait_event("process.worn")
     assert (worn["limit"], worn["process_kind"]) == (setting, "worker")
     replaced = tree.wait_event("process.replaced")
     assert (replaced["reason"], replaced["kind"]) == ("recycled", "worker")
+    # What was planned is no warning; a misfortune is one, as process.exited.
+    assert (replaced["level"], worn["level"]) == ("info", "info")
     assert replaced["predecessor"] == worn["process_name"]
     wait_for(lambda: _times(tree, "process.stopped", worn["process_name"]))
     (up,) = _times(tree, "process.started", replaced["name"])
     (gone,) = _times(tree, "process.stopped", worn["process_name"])
+    assert up < replaced["timestamp"]
     assert up < gone
     assert not tree.events("process.exited"), tree.told()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -81,6 +82,23 @@ def test_a_job_that_succeeds_is_told_of_at_each_step(
     assert told[2][1] == {**facts, "attempt": 1}
     assert facts.items() <= told[3][1].items()
     assert told[3][1]["duration"] >= 0
+
+
+def test_a_start_is_told_in_the_thread_of_the_job_and_its_end_in_that_of_the_worker(
+    make_worker: MakeWorker,
+) -> None:
+    threads: dict[str, str] = {}
+    end = events.subscribe(
+        lambda event, _: threads.update({event.name: threading.current_thread().name}),
+        names=("job.started", "job.finished"),
+    )
+
+    act.enqueue("pass")
+    make_worker().until(lambda: "job.finished" in threads)
+    end()
+
+    assert threads["job.started"].startswith("job-")
+    assert threads["job.finished"] == threading.current_thread().name
 
 
 @pytest.mark.parametrize(

@@ -47,7 +47,7 @@ signal.received debug A signal was received. [signal]
 process.started info A process has begun.
 process.stopped info A process has ended as it was asked to.
 process.exited warning A process has ended, though nobody asked it to. [kind name pid $death]
-process.replaced warning A successor was started for a process that is gone or leaves. \
+process.replaced info A successor was started for a process that is gone or leaves. \
 [kind name pid predecessor predecessor_pid $death]
 process.crashed error A process ends by an error of its own. [error module]
 process.hung error A process's loop stood still; it is being killed. \

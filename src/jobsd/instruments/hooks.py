@@ -72,6 +72,9 @@ class Moment:
             _hooks[self.name].append(hook)
         return hook
 
+    def __repr__(self) -> str:
+        return f"<moment {self.name}>"
+
 
 on_start = Moment("on_start")
 on_stop = Moment("on_stop")
@@ -121,8 +124,8 @@ def on_event(*names: str) -> Callable[[EventHook], EventHook]: ...
 def on_event(*names: Any) -> Any:
     """Have a function called with each event of these names, or with all: a decorator.
 
-    It is called where the event happens, by the loop or thread to which it happens: it
-    should do little. What it raises is told as `hook.failed`.
+    It is called where the event happens, by the loop or thread to which it happens, a job's
+    own for `job.started`: it should do little. What it raises is told as `hook.failed`.
 
     Raises:
         Error: for a name that is no event's.
