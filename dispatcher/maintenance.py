@@ -4,7 +4,8 @@ Who frees a slot promotes the next job itself. What is left for us: the limited 
 have become due; slots whose job is neither ready nor claimed, though nothing of ours
 leaves one; and jobs that wait though a slot is free, because who freed it has died before
 it could say so, or was not let to the key's lock. A pass goes through all keys for which
-jobs wait, a statement at a time, so that due jobs don't wait for its end.
+jobs wait, a statement at a time, so that due jobs don't wait for its end. Passes come at
+an interval and when somebody asks for one; often where nobody can, without wake-ups.
 """
 
 from __future__ import annotations
@@ -23,6 +24,12 @@ if TYPE_CHECKING:
     from jobsd.database.connection import Session
 
 
+DEAF_S = 5.0
+"""How often a pass is made by who can't be asked for one."""
+SHARE = 20
+"""A pass that was made unasked takes a twentieth of the time at most."""
+
+
 class Maintenance:
     """The limits, as one dispatcher looks after them."""
 
@@ -39,6 +46,7 @@ class Maintenance:
         self._pass: Iterator[None] = iter(())
         self._goes_on = False
         self._asked = False
+        self._began_at = 0.0
         # The first pass is made at once: what died before us may have left something.
         self._pass_at = monotonic() if options.concurrency_maintenance else float("inf")
 
@@ -64,11 +72,13 @@ class Maintenance:
         now = monotonic()
         if not self._goes_on and (self._asked or now >= self._pass_at):
             self._asked = False
-            self._pass_at = now + self._every_s
+            self._began_at, self._pass_at = now, now + self._every_s
             self._pass = self._go_through()
             self._goes_on = True
         if self._goes_on:
             self._goes_on = next(self._pass, False) is None
+            if not self._goes_on:
+                self._look_unasked()
 
     @property
     def next_at(self) -> float:
@@ -82,6 +92,14 @@ class Maintenance:
         """Ask the others for what we have left undone."""
         if self._owed.next_at is not None or self._goes_on or self._asked:
             self._session.fetch(limits.STATEMENTS["ask"])
+
+    def _look_unasked(self) -> None:
+        """Make the next pass soon where nobody can ask for it: without wake-ups."""
+        if self._session.listening or self._every_s == float("inf"):
+            return
+        now = monotonic()
+        soon = now + max(DEAF_S, SHARE * (now - self._began_at))
+        self._pass_at = min(self._pass_at, soon)
 
     def _go_through(self) -> Iterator[None]:
         for freed in limits.free_stale(self._session, self._default_s):

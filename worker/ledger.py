@@ -35,6 +35,7 @@ class Ledger:
         self._claims: dict[int, set[int]] = {}
         self._runs: list[Run] = []
         self._unstarted: list[ClaimedJob] = []
+        self._cut_off = False
 
     def add_claim(self, claim_id: int, jobs: Iterable[ClaimedJob]) -> None:
         """Take in a claim that was made."""
@@ -62,6 +63,19 @@ class Ledger:
     def open(self) -> bool:
         """Whether any claimed job is not recorded."""
         return bool(self._claims)
+
+    @property
+    def doubtful(self) -> bool:
+        """Whether our rows may be others than we know.
+
+        Any claim of ours may be taken away. And what a connection that broke had asked for may
+        be done at any time: its commit may wait for a standby for hours.
+        """
+        return self.open or self._cut_off
+
+    def doubt(self) -> None:
+        """Take note that a connection was lost, maybe in the middle of a statement."""
+        self._cut_off = True
 
     @property
     def size(self) -> int:
@@ -162,7 +176,11 @@ class Writing:
         self._keep = keep
         self._now = monotonic()
         self._ended = [_ended(run, self._now) for run in self.rare]
-        self._held = {claim_id: len(claims[claim_id]) for claim_id in self.plain_ids}
+        # As they are behind the statement for what is not plain, which comes before.
+        self._held = {
+            claim_id: len(claims[claim_id]) - len(self.rare_ids.get(claim_id, ()))
+            for claim_id in self.plain_ids
+        }
 
     @property
     def record(self) -> dict[str, Any] | None:

@@ -32,22 +32,29 @@ class Pace:
         self._threads = threads
         self._prefetch = prefetch
         self._mean_s: float | None = None
+        # Doubled with each look at jobs that have ended, once it was too much.
+        self._most = IN_HAND_MAX
 
     def observe(self, runs_s: Sequence[float]) -> None:
         """Take in the run times of jobs that have ended."""
         if not runs_s:
             return
+        self._most = min(IN_HAND_MAX, self._most * 2 or 1)
         mean_s = sum(runs_s) / len(runs_s)
         # Many at once say more than one; one alone must not be drowned by history.
         weight = 1 - (1 - _WEIGHT) ** min(len(runs_s), 20)
         known_s = mean_s if self._mean_s is None else self._mean_s
         self._mean_s = known_s + (mean_s - known_s) * weight
 
+    def forget(self) -> None:
+        """Begin with little: what was asked for may have been too much for one statement."""
+        self._most = 0
+
     def ahead(self, running_s: Sequence[float]) -> int:
         """Return how many jobs may wait in hand beyond those that idle threads start now."""
         if self._prefetch is not None:
-            return min(self._prefetch, BATCH_MAX)
-        return min(IN_HAND_MAX, self._startable(running_s, HORIZON_S) or 0)
+            return min(self._prefetch, BATCH_MAX, self._most)
+        return min(self._most, self._startable(running_s, HORIZON_S) or 0)
 
     def patience(self, running_s: Sequence[float]) -> int | None:
         """Return how many waiting jobs can still start in time; None when all can."""

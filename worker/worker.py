@@ -104,6 +104,8 @@ class Worker:
     def disconnect(self) -> None:
         """Drop the connection; running jobs go on, what has ended waits."""
         self._session.close()
+        self._ledger.doubt()
+        self._pace.forget()
 
     def socket(self) -> int | None:
         """Return the socket on which notifications come."""
@@ -196,7 +198,7 @@ class Worker:
     def _is_settling_due(self) -> bool:
         if self._pool.doubts or self._settle_at == 0:
             return True
-        return self._ledger.open and monotonic() >= self._settle_at
+        return self._ledger.doubtful and monotonic() >= self._settle_at
 
     def _turn(self, limit: int) -> None:
         writing = self._ledger.statements()
@@ -274,8 +276,6 @@ class Worker:
         if (owed_at := self._owed.next_at) is not None:
             rest_s = min(rest_s, max(0.0, owed_at - now))
         return rest_s
-
-    # Claims.
 
     def _settle(self) -> set[int]:
         asked_at = monotonic()

@@ -1,5 +1,7 @@
 """A dispatcher looks after the limits: due jobs, slots that were lost, jobs left waiting."""
 
+# pyright: reportPrivateUsage=false
+
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
@@ -8,6 +10,7 @@ import psycopg
 import pytest
 
 from jobsd.clock import monotonic
+from jobsd.dispatcher import maintenance
 from jobsd.jobs import limits
 
 if TYPE_CHECKING:
@@ -243,4 +246,41 @@ def test_passes_come_at_the_interval_and_can_be_switched_off(make: Make, table: 
     while not table.ids("ready_executions"):
         assert monotonic() < end
         often.poll()
+    assert table.ids("ready_executions") == [waiting]
+
+
+@pytest.mark.parametrize("duration", ["1000 years", "300000 years", "170000000 years"])
+def test_a_duration_may_reach_back_before_all_time(
+    make: Make, table: Table, duration: str
+) -> None:
+    left = table.enqueue(concurrency_duration=duration)
+    table.remove("ready_executions", left)
+    dispatcher, _ = make()
+
+    _turn(dispatcher)
+
+    assert table.ids("concurrency_slots") == [left]
+
+
+def test_who_can_not_be_asked_looks_often(
+    make: Make, table: Table, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(maintenance, "DEAF_S", 0.05)
+    monkeypatch.setattr(maintenance, "SHARE", 0)
+    hearing, _ = make()
+    deaf, _ = make(wakeups="off")
+    off, _ = make(wakeups="off", maintenance=False)
+    for dispatcher in (hearing, deaf, off):
+        _turn(dispatcher)
+    holder = table.enqueue()
+    waiting = table.enqueue()
+    table.remove("ready_executions", holder)
+    table.remove("concurrency_slots", holder)
+
+    assert hearing._maintenance.next_at > monotonic() + 500
+    assert off._maintenance.next_at == float("inf")
+    end = monotonic() + 10
+    while not table.ids("ready_executions"):
+        assert monotonic() < end
+        deaf.poll()
     assert table.ids("ready_executions") == [waiting]

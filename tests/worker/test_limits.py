@@ -280,3 +280,20 @@ def test_a_burial_asks_for_maintenance_when_a_lock_is_held(
         bury(session, _death(session, running=[ran]))
 
         assert any(heard.payload == "limits" for heard in ear.notifies(timeout=5))
+
+
+def test_a_burial_asks_for_the_keys_that_the_dead_one_had_still_to_promote(
+    make_worker: MakeWorker, session: Session, target: Target, store: Store, count: Count
+) -> None:
+    store(note, 1)
+    driven = make_worker()
+    with psycopg.connect(target.url) as other:
+        other.execute("SELECT jobsd.lock_limits(ARRAY['k'])")
+        driven.until(lambda: count("jobs WHERE outcome = 'finished'"))
+        assert driven.worker._owed.next_at is not None
+    with psycopg.connect(target.url, autocommit=True) as ear:
+        ear.execute(f"LISTEN {_CHANNEL}".encode())
+
+        bury(session, _death(session))
+
+        assert any(heard.payload == "limits" for heard in ear.notifies(timeout=5))

@@ -12,9 +12,11 @@ import pytest
 
 from jobsd.database.connection import Session
 from jobsd.jobs.burial import Death, bury
+from jobsd.jobs.client import enqueue_many
 from jobsd.jobs.current import current_job
 from jobsd.jobs.definition import job
 from jobsd.jobs.policy import Discard
+from system.tree import wait_for
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -154,3 +156,27 @@ def test_a_discarded_job_has_not_failed(make_worker: MakeWorker, count: Count) -
     driven.until(lambda: count("jobs WHERE outcome = 'discarded' AND finished_at IS NOT NULL"))
 
     assert (count("failed_executions"), count("attempts"), count("claims")) == (0, 1, 0)
+
+
+@job
+def end_as(outcome: str) -> None:
+    _ran.append(outcome)
+    assert _gate.wait(20)
+    if outcome == "failed":
+        raise ValueError(outcome)
+
+
+def test_the_failures_and_the_successes_of_a_claim_are_recorded_in_one_turn(
+    make_worker: MakeWorker, count: Count
+) -> None:
+    enqueue_many(end_as.with_args(outcome) for outcome in ("failed", "finished", "failed"))
+    driven = make_worker()
+    driven.until(lambda: len(_ran) == 3)
+    assert count("claims") == 1
+    _gate.set()
+    wait_for(lambda: not driven.worker._pool.in_hand)
+
+    driven.worker.poll()
+
+    assert count("claims") == 0
+    assert count("jobs WHERE outcome = 'finished'") == 1

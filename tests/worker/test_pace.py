@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from jobsd.worker.pace import IN_HAND_MAX, Pace
 
 
@@ -59,3 +61,18 @@ def test_a_prefetch_that_is_given_rules() -> None:
     pace = _pace(10.0, prefetch=7)
 
     assert (pace.ahead([0.2] * 4), pace.patience([0.2] * 4)) == (7, None)
+
+
+@pytest.mark.parametrize("prefetch", [None, 500])
+def test_who_was_cut_off_begins_with_little_and_comes_back_soon(prefetch: int | None) -> None:
+    pace = _pace(0.0001, prefetch=prefetch)
+    assert pace.ahead([]) >= 500
+
+    pace.forget()
+    taken = [pace.ahead([])]
+    while taken[-1] < 500:
+        pace.observe([0.0001] * 500)
+        taken.append(pace.ahead([]))
+
+    assert taken[:5] == [0, 1, 2, 4, 8]
+    assert len(taken) < 13

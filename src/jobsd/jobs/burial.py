@@ -81,8 +81,10 @@ def bury(session: Session, death: Death) -> Buried:
     }
     with session.connection.transaction():
         buried = _buried(session.fetch(STATEMENTS["bury"], parameters))
-        if buried.freed:
-            _promote(session, buried.freed, keep=death.keep)
+        limits.promote(session, buried.freed, keep=death.keep).tell()
+        # Neither the keys that we have missed are asked for again by us, nor by the dead one
+        # those that it had missed: whoever maintains the limits looks at all of them.
+        session.fetch(limits.STATEMENTS["ask"])
     return buried
 
 
@@ -95,11 +97,3 @@ def _buried(rows: list[tuple[Any, ...]]) -> Buried:
             jobs: list[BuriedJob] = getattr(buried, outcome)
             jobs.append(BuriedJob(job_id, class_name, queue, attempt))
     return buried
-
-
-def _promote(session: Session, keys: list[str], *, keep: bool) -> None:
-    promotion = limits.promote(session, keys, keep=keep)
-    promotion.tell()
-    if promotion.missed:
-        # We don't come round to these keys again; whoever maintains the limits does.
-        session.fetch(limits.STATEMENTS["ask"])

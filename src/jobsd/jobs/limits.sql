@@ -2,7 +2,7 @@
 -- behind the statement that has freed them, in the same transaction. A key whose lock an
 -- open transaction holds is not got, and asked for again later.
 SELECT key, got, promoted, discarded
-FROM jobsd.promote(%(keys)s::text[], coalesce(%(keep)s, true));
+FROM jobsd.promote(%(keys)s::text[], %(keep)s::boolean);
 
 -- admit: give slots to jobs that were just stored as blocked ones, as far as they are free.
 SELECT jobsd.admit(%(keys)s::text[], %(everything)s);
@@ -44,8 +44,9 @@ WITH seen AS MATERIALIZED (
     DELETE FROM jobsd.concurrency_slots AS slot
     WHERE slot.job_id > %(after)s
         AND slot.job_id <= (SELECT max(job_id) FROM seen)
-        AND slot.created_at
-            < now() - coalesce(slot.duration, make_interval(secs => %(duration_s)s))
+        -- Not as a time from which a duration is taken: it may lie before all time.
+        AND now() - slot.created_at
+            > coalesce(slot.duration, make_interval(secs => %(duration_s)s))
         AND NOT EXISTS (
             SELECT FROM jobsd.ready_executions AS ready WHERE ready.job_id = slot.job_id
         )

@@ -1,0 +1,68 @@
+"""What a worker does after its connection broke in the middle of a claim."""
+
+# pyright: reportPrivateUsage=false
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from jobsd.jobs.client import enqueue_many
+from system.tree import wait_for
+
+from .bodies import note, noted
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from jobsd.database.connection import Session
+
+    from .conftest import MakeWorker
+
+    Count = Callable[[str], int]
+
+
+@pytest.mark.failure(
+    "The connection breaks in a claim whose commit waits for a standby, for hours.",
+    "Whenever it is done, the worker reads it back and returns the jobs, also when it is idle.",
+)
+def test_a_claim_that_is_committed_long_after_its_connection_broke_is_given_back(
+    make_worker: MakeWorker, session: Session, count: Count
+) -> None:
+    driven = make_worker()
+    driven.worker._settle_s = 0.05
+    driven.worker.disconnect()
+    driven.worker.connect()
+    driven.until(lambda: driven.worker._sleeper.told)
+    session.connection.execute(
+        "INSERT INTO jobsd.jobs (id, queue_name, class_name) VALUES (5, 'q', 'x')"
+    )
+    session.connection.execute(
+        "INSERT INTO jobsd.claims (process_id, job_ids) VALUES (%s, '{5}')",
+        (driven.worker._row_id,),
+    )
+
+    driven.until(lambda: not count("claims WHERE job_ids = '{5}'"))
+
+    driven.until(lambda: count("failed_executions WHERE job_id = 5"))
+
+
+@pytest.mark.failure(
+    "Hundreds of jobs with large arguments, behind many quick ones, are more than can be read "
+    "in the time of a statement.",
+    "The worker begins anew with few, and comes through.",
+)
+def test_a_claim_that_was_too_large_is_not_made_again(
+    make_worker: MakeWorker, count: Count
+) -> None:
+    enqueue_many(note.with_args(i) for i in range(3000))
+    driven = make_worker()
+    driven.until(lambda: len(noted) > 1000)
+    wait_for(lambda: not driven.worker._pool.in_hand)
+
+    driven.worker.disconnect()
+    driven.worker.connect()
+    driven.worker.poll()
+
+    assert count("claimed_executions") <= 3
