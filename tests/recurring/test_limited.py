@@ -8,7 +8,7 @@ import psycopg
 import pytest
 
 from jobsd.errors import LimitError, RefusedError
-from jobsd.jobs import limits
+from jobsd.jobs import client, limits
 from jobsd.jobs.definition import Job
 from jobsd.jobs.limits import Limit
 from jobsd.recurring import occurrences
@@ -208,3 +208,38 @@ def test_a_run_by_hand_overlaps_with_none_that_is_blocked() -> None:
 
     with pytest.raises(RefusedError, match="has not ended"):
         _run("shop")
+
+
+def test_a_run_erases_no_other_job_that_may_not_wait_for_its_key(
+    session: Session, ask: Ask
+) -> None:
+    for _ in range(2):
+        YieldingTestJob.enqueue()
+    due = YieldingTestJob.using(wait=60).enqueue().id
+    # As a dispatcher leaves it when it comes due while somebody holds the lock of its key.
+    session.connection.execute(
+        "WITH gone AS (DELETE FROM jobsd.scheduled_executions RETURNING *)"
+        " INSERT INTO jobsd.blocked_executions (job_id, priority, queue_name,"
+        " concurrency_key, yields) SELECT job_id, priority, queue_name, concurrency_key, true"
+        " FROM gone"
+    )
+    _task("yield", "YieldingTestJob")
+
+    assert _run("yield").state == "discarded"
+
+    assert ask("SELECT outcome FROM jobsd.jobs WHERE id = %s", due) == ["discarded"]
+
+
+def test_a_run_that_was_accepted_is_not_erased_by_who_enqueues(
+    target: Target, ask: Ask
+) -> None:
+    for _ in range(2):
+        YieldingTestJob.enqueue()
+    _task("yield", "YieldingTestJob")
+    with psycopg.connect(target.url) as other:
+        other.execute("SELECT jobsd.lock_limits('{YieldingTestJob}')")
+        accepted = _run("yield")
+
+    client.enqueue_many([YieldingTestJob.with_args()])
+
+    assert ask("SELECT outcome FROM jobsd.jobs WHERE id = %s", accepted.id) == ["discarded"]

@@ -140,7 +140,7 @@ def _stored(
     rows, promoted, settled = session.fetch_together(
         [
             store,
-            (limits.STATEMENTS["promote"], {"keys": keys, "keep": False}),
+            (limits.STATEMENTS["promote"], {"keys": keys, "keep": None}),
             (STATEMENTS["settle"], {"runs": at}),
         ]
     )

@@ -78,8 +78,8 @@ END
 $$;
 
 -- Give the free slots of a key to the jobs that wait for one, and discard those that may not
--- wait: with `keep` their rows stay, with NULL only of those that were accepted before. The
--- caller holds the key's lock.
+-- wait: with `keep` their rows stay, with NULL only of those that were accepted before, by
+-- another transaction. The caller holds the key's lock.
 CREATE FUNCTION jobsd.fill(
     wanted text, keep boolean, OUT promoted bigint, OUT discarded bigint
 )
@@ -143,10 +143,10 @@ BEGIN
     SELECT coalesce(array_agg(job_id), '{}') INTO yielded FROM gone;
     IF cardinality(yielded) > 0 THEN
         discarded := cardinality(yielded);
-        -- What is only being stored leaves no trace; what was accepted once, and has come
-        -- due, is kept when nobody says otherwise.
+        -- What is only being stored leaves no trace; what was accepted once is kept when
+        -- nobody says otherwise.
         DELETE FROM jobsd.jobs
-        WHERE id = ANY (yielded) AND coalesce(NOT keep, scheduled_at IS NULL);
+        WHERE id = ANY (yielded) AND coalesce(NOT keep, created_at = now());
         UPDATE jobsd.jobs
         SET finished_at = now(), outcome = 'discarded'
         WHERE id = ANY (yielded);
