@@ -36,6 +36,7 @@ WITH due AS (
     FROM gone
     JOIN jobsd.jobs AS job ON job.id = gone.job_id
     WHERE gone.concurrency_key IS NOT NULL
+    ON CONFLICT (job_id) DO NOTHING -- put there by somebody's hand
 ), woken AS (
     SELECT pg_notify('jobsd.wake', 'ready ' || queue_name)
     FROM (SELECT DISTINCT queue_name FROM ordered) AS queues
@@ -47,6 +48,7 @@ SELECT
     (
         SELECT extract(epoch FROM min(scheduled_at) - clock_timestamp())::float8
         FROM jobsd.scheduled_executions
-        WHERE scheduled_at > now()
+        -- Older servers can't tell how far away an infinite one is.
+        WHERE scheduled_at > now() AND scheduled_at < 'infinity'
     ),
     ARRAY(SELECT DISTINCT concurrency_key FROM gone WHERE concurrency_key IS NOT NULL);

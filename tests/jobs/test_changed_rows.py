@@ -8,8 +8,11 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 import pytest
 
+from jobs import placed
 from jobsd.database.statements import Statements
-from jobsd.jobs import claims, queues, ready
+from jobsd.jobs import claims, client, failed, queues, ready
+from jobsd.jobs.burial import Death, bury
+from jobsd.jobs.client import Client
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -29,6 +32,13 @@ FROM_THE_HEAD = {
     "process_id": 1,
     "asked_at": 0.0,
 }
+
+
+@pytest.fixture(autouse=True)
+def _configured(target: Target) -> Iterator[None]:
+    client.configure(client=Client(target))
+    yield
+    client.configure()
 
 
 @pytest.fixture
@@ -139,3 +149,56 @@ def test_a_job_that_somebody_has_made_ready_too_can_be_given_back(session: Sessi
 
     assert _one(session, "SELECT count(*) FROM jobsd.claims") == 0
     assert _one(session, "SELECT count(*) FROM jobsd.ready_executions") == JOBS
+
+
+@pytest.mark.parametrize("table", ["ready_executions", "blocked_executions"])
+def test_a_failed_job_that_somebody_has_put_elsewhere_too_can_be_retried(
+    session: Session, table: str
+) -> None:
+    job_id = placed.enqueue(key="k" if table == "blocked_executions" else None)
+    placed.fail(session, job_id)
+    _put(session, table, job_id)
+
+    assert failed.retry_all(session=session) == 1
+
+    assert placed.places(session) == {job_id: "ready"}
+
+
+def test_a_limited_job_that_somebody_has_blocked_too_stops_no_dispatcher(
+    session: Session,
+) -> None:
+    job_id = placed.enqueue(key="k", wait=60)
+    session.connection.execute("UPDATE jobsd.scheduled_executions SET scheduled_at = now()")
+    _put(session, "blocked_executions", job_id)
+
+    session.fetch(DISPATCH, {"limit": 10})
+
+    assert placed.places(session) == {job_id: "blocked"}
+
+
+def test_a_job_that_somebody_has_scheduled_too_can_be_tried_again(session: Session) -> None:
+    ids = [placed.enqueue(), placed.enqueue()]
+    session.connection.execute("UPDATE jobsd.jobs SET max_attempts = 2, retries_crash = true")
+    for process_id, job_id in enumerate(ids):
+        placed.claim(session, process_id, job_id)
+        _put(session, "scheduled_executions", job_id)
+    claim_id = _one(session, "SELECT id FROM jobsd.claims WHERE process_id = 0")
+    ended = [claims.Ended(claim_id, ids[0], "retried", wait_s=10, error="{}")]
+
+    session.fetch(claims.STATEMENTS["conclude"], claims.conclusion(ended, "w", keep=True))
+    bury(session, Death(1, "w", {}, running=ids[1:]))
+
+    assert placed.places(session) == dict.fromkeys(ids, "scheduled")
+
+
+def _put(session: Session, table: str, job_id: int) -> None:
+    """Put a job into a table behind everybody's back."""
+    columns = {"ready": "position", "scheduled": "scheduled_at", "blocked": "concurrency_key"}
+    column = columns[table.partition("_")[0]]
+    session.connection.execute(
+        f"INSERT INTO jobsd.{table} (job_id, priority, queue_name, {column})"
+        f" SELECT id, priority, queue_name, {'id' if column == 'position' else column}"
+        " FROM (SELECT id, priority, queue_name, concurrency_key, now() AS scheduled_at"
+        " FROM jobsd.jobs) AS job WHERE id = %s".encode(),
+        (job_id,),
+    )

@@ -81,6 +81,7 @@ WITH claim AS (
         priority, queue_name, concurrency_key
     FROM job
     WHERE outcome = 'retried'
+    ON CONFLICT (job_id) DO NOTHING -- put there by somebody's hand
 ), ready AS (
     INSERT INTO jobsd.ready_executions (job_id, position, priority, queue_name)
     SELECT id, id, priority, queue_name

@@ -172,6 +172,7 @@ WITH given AS (
     SELECT id, scheduled_at, priority, queue_name, concurrency_key
     FROM job
     WHERE outcome IN ('retried', 'snoozed') AND wait_s > 0
+    ON CONFLICT (job_id) DO NOTHING -- put there by somebody's hand
 ), ready AS (
     INSERT INTO jobsd.ready_executions (job_id, position, priority, queue_name)
     SELECT

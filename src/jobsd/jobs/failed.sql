@@ -26,11 +26,13 @@ WITH picked AS (
     INSERT INTO jobsd.ready_executions (job_id, position, priority, queue_name)
     SELECT id, nextval(pg_get_serial_sequence('jobsd.jobs', 'id')), priority, queue_name
     FROM ordered
+    ON CONFLICT (job_id) DO NOTHING -- put there by somebody's hand
 ), blocked AS (
     INSERT INTO jobsd.blocked_executions (job_id, priority, queue_name, concurrency_key)
     SELECT id, priority, queue_name, concurrency_key
     FROM job
     WHERE concurrency_key IS NOT NULL
+    ON CONFLICT (job_id) DO NOTHING -- put there by somebody's hand
 ), woken AS (
     SELECT pg_notify('jobsd.wake', 'ready ' || queue_name)
     FROM (SELECT DISTINCT queue_name FROM ordered) AS queues
