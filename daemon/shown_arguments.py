@@ -35,6 +35,9 @@ class ShownArguments:
         """Return the arguments of a job as they may be shown."""
         if not self._names:
             return arguments
+        if isinstance(arguments, str):
+            # They are more than can be read: what they hold is not known.
+            return FILTERED
         if not is_list(arguments):
             return without(arguments, self._names)
         positional = arguments

@@ -60,6 +60,7 @@ def test_sql_stores_all_that_python_does(session: Session) -> None:
     ("call", "told"),
     [
         ("''", "class_name: the name of a job is wanted"),
+        ("repeat('x', 1001)", "class_name: more than 1,000 characters"),
         ("'x', '3'", "arguments: a JSON array or object is wanted"),
         ("'x', jsonb_build_array(repeat('ab', 600000))", "arguments: more than 1 MiB"),
         ("'x', queue => ''", "queue: 1 to 255 bytes"),
@@ -92,3 +93,15 @@ def test_a_moment_that_is_long_over_is_stored_as_one_that_all_can_read(
         " FROM jobsd.jobs JOIN jobsd.ready_executions ON job_id = id",
     )
     assert old
+
+
+def test_arguments_are_measured_as_text_also_where_a_table_holds_them_compressed(
+    session: Session,
+) -> None:
+    with session.connection.transaction(force_rollback=True):
+        session.connection.execute(
+            "CREATE TABLE jobsd.letters AS"
+            " SELECT jsonb_build_array(repeat('ab', 600000)) AS text"
+        )
+        with pytest.raises(errors.InvalidParameterValue, match="arguments: more than 1 MiB"):
+            _rows(session, "SELECT jobsd.enqueue('x', text) FROM jobsd.letters")

@@ -7,12 +7,16 @@ it passes, the socket is shut down and the connection is of no more use.
 from __future__ import annotations
 
 import contextlib
+import json
+import re
 import select
 import socket
+from itertools import accumulate
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import psycopg
 from psycopg import conninfo, errors
+from psycopg.types.json import set_json_loads
 
 from jobsd.clock import monotonic
 
@@ -23,6 +27,10 @@ CONNECT_TIMEOUT_S = 3
 STATEMENT_TIMEOUT_S = 10.0
 
 T = TypeVar("T")
+
+_DEPTH_MAX = 200
+_TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|[\[\]{}]')
+_STEPS = {"[": 1, "{": 1, "]": -1, "}": -1}
 
 # What a caller may wait out: the server is away, going away, full, or read-only (a
 # standby that is not promoted yet). The last is no OperationalError for psycopg.
@@ -82,7 +90,27 @@ def open_wire(url: str, name: str, deadline_s: float) -> Wire:
     """
     wire = Wire.connect(**_parameters(url, name), autocommit=True)
     wire.deadline_s = deadline_s
+    set_json_loads(_read_json, wire)
     return wire
+
+
+def _read_json(text: str | bytes) -> Any:  # noqa: ANN401 - any JSON
+    """Return what JSON says; its text where it is beyond Python, so that a row stays readable.
+
+    PostgreSQL stores longer numbers than Python reads, and deeper nesting than it goes through.
+    """
+    text = text if isinstance(text, str) else text.decode()
+    try:
+        return text if _is_deep(text) else json.loads(text)
+    except (ValueError, RecursionError):
+        return text
+
+
+def _is_deep(text: str) -> bool:
+    if text.count("[") + text.count("{") <= _DEPTH_MAX:
+        return False
+    steps = (_STEPS.get(token, 0) for token in _TOKEN.findall(text))
+    return max(accumulate(steps), default=0) > _DEPTH_MAX
 
 
 def _parameters(url: str, name: str) -> dict[str, Any]:

@@ -117,9 +117,11 @@ AS $$
 DECLARE
     wrong text := CASE
         WHEN class_name IS NULL OR class_name = '' THEN 'class_name: the name of a job is wanted'
+        WHEN length(class_name) > 1000 THEN 'class_name: more than 1,000 characters'
         WHEN arguments IS NULL OR jsonb_typeof(arguments) NOT IN ('array', 'object')
             THEN 'arguments: a JSON array or object is wanted'
-        WHEN pg_column_size(arguments) > 1048576 THEN 'arguments: more than 1 MiB'
+        -- As text: from a row of a table they come compressed.
+        WHEN octet_length(arguments::text) > 1048576 THEN 'arguments: more than 1 MiB'
         WHEN queue IS NULL OR queue = '' OR octet_length(queue) > 255
             OR queue <> btrim(queue) OR queue ~ '[*,[:cntrl:]]'
             THEN 'queue: 1 to 255 bytes without ''*'' and '','' and no space at the ends'
