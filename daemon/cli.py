@@ -106,6 +106,13 @@ class Commands(click.Group):
             raise click.UsageError(f"there is no command {args[0]!r}{meant}", ctx)
         return super().resolve_command(ctx, args)
 
+    def invoke(self, ctx: click.Context) -> object:
+        """Run the command; one that nobody reads any more is done (click ends it with 1)."""
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError:
+            return 0
+
     def format_help(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the help from the table above, without loading a single command."""
         formatter.write_usage(ctx.command_path, "[COMMAND] [OPTIONS]")

@@ -226,7 +226,7 @@ def test_a_silent_server_is_given_up_within_4_seconds(run: Commands) -> None:
 
 def test_whoever_reads_us_may_stop_reading(run: Commands) -> None:
     piped = subprocess.run(
-        ["sh", "-c", '"$@" db sql | head -n 1', "sh", *COMMAND],
+        ["bash", "-c", 'set -o pipefail; "$@" db sql | head -n 1', "bash", *COMMAND],
         cwd=run.project.root,
         env=run.project.environ,
         capture_output=True,
@@ -234,8 +234,20 @@ def test_whoever_reads_us_may_stop_reading(run: Commands) -> None:
         check=False,
     )
 
-    assert piped.stderr == ""
+    assert (piped.returncode, piped.stderr) == (0, "")
     assert piped.stdout.startswith("CREATE SCHEMA")
+
+
+def test_who_writes_much_to_nobody_has_done_its_work() -> None:
+    runs = ["recurring", "explain", "every minute", "-n", "9999"]
+    piped = subprocess.run(
+        ["bash", "-c", 'set -o pipefail; "$@" | true', "bash", *COMMAND, *runs],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert (piped.returncode, piped.stderr) == (0, "")
 
 
 def test_the_version_is_printed(run: Commands) -> None:
