@@ -32,7 +32,7 @@ def parse_duration(value: object) -> float:
     seconds = _seconds(value)
     if seconds is None or not math.isfinite(seconds) or seconds < 0:
         raise ValueError(
-            f"{value!r} is no duration; expected seconds, or a number with one of"
+            f"{value!r:.80} is no duration; expected seconds, or a number with one of"
             " the units ms, s, m, h, d such as 30s or 10m",
         )
     return seconds
@@ -42,7 +42,10 @@ def _seconds(value: object) -> float | None:
     if isinstance(value, timedelta):
         return value.total_seconds()
     if isinstance(value, int | float) and not isinstance(value, bool):
-        return float(value)
+        try:
+            return float(value)
+        except OverflowError:
+            return math.inf
     return _worded(value.strip()) if isinstance(value, str) else None
 
 

@@ -67,6 +67,7 @@ def _configured(target: Target, session: Session) -> Iterator[None]:
         ({"wait": float("inf")}, "wait: inf is no duration"),
         ({"wait": True}, "wait: True is no duration"),
         ({"wait": "soon"}, "wait: 'soon' is no duration"),
+        ({"wait": 10**400}, "is no duration"),
         ({"wait": 1e300}, "longer than a hundred years"),
         ({"wait": "36501d"}, "longer than a hundred years"),
         ({"wait": timedelta.max}, "longer than a hundred years"),
@@ -121,6 +122,33 @@ def test_a_name_that_can_not_be_stored_is_refused_where_it_is_written(name: Any)
         job(name=name)(lambda: None)
     with pytest.raises(Error, match="is no name of a job"):
         type("Odd", (Clean,), {"name": name})
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"queue": ""}, "'' is no queue name"),
+        ({"queue": "q" * 300}, "1 to 255 bytes"),
+        ({"priority": 1.5}, "1.5 is no priority"),
+        ({"priority": 2**31}, "is no priority"),
+        ({"max_attempts": 0}, "max_attempts: 0 is no whole number"),
+        ({"max_attempts": 1.5}, "max_attempts: 1.5 is no whole number"),
+        ({"max_attempts": True}, "max_attempts: True is no whole number"),
+        ({"max_attempts": 2**31}, "max_attempts: 2147483648 is no whole number"),
+        ({"retry_on": 7}, "retry_on: 7 is no class of exceptions"),
+        ({"discard_on": "OSError"}, "discard_on: 'OSError' is no class of exceptions"),
+        ({"discard_on": None}, "discard_on: None is no class of exceptions"),
+        ({"backoff": 7}, r"backoff: 7 is no function; constant\(7\) makes one"),
+    ],
+    ids=repr,
+)
+def test_an_option_of_a_job_is_refused_where_it_is_written(
+    options: dict[str, Any], said: str
+) -> None:
+    with pytest.raises(Error, match=said):
+        job(name="odd", **options)(lambda: None)
+    with pytest.raises(Error, match=said):
+        type("Odd", (Clean,), options)
 
 
 @pytest.mark.parametrize(

@@ -140,6 +140,14 @@ def test_a_backoff_that_can_not_be_meant_is_refused(make: Callable[[], object]) 
         make()
 
 
+@pytest.mark.parametrize("wait", [-1, "soon", float("nan"), timedelta(-1), 10**400], ids=repr)
+def test_a_wait_that_can_not_be_meant_is_refused(wait: Any) -> None:
+    with pytest.raises(Error, match=r"after: .* is no duration"):
+        Retry(after=wait)
+    with pytest.raises(Error, match=r"wait: .* is no duration"):
+        Snooze(wait)
+
+
 def test_a_steep_backoff_comes_to_its_cap() -> None:
     assert exponential(factor=1e9, cap=60, jitter=0)(5000) == 60
 

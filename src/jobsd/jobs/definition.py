@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from .enqueue import EnqueuedJob
     from .policy import Backoff
 
+    Kinds = type[BaseException] | tuple[type[BaseException], ...]
+
 DEFAULT_QUEUE = "default"
 
 _OPTIONS = (
@@ -134,8 +136,8 @@ def job(
     queue: str = ...,
     priority: int = ...,
     max_attempts: int = ...,
-    retry_on: type[BaseException] | tuple[type[BaseException], ...] = ...,
-    discard_on: type[BaseException] | tuple[type[BaseException], ...] = ...,
+    retry_on: Kinds = ...,
+    discard_on: Kinds = ...,
     backoff: Backoff | None = ...,
     limits_concurrency: Limit | None = ...,
     name: str | None = ...,
@@ -147,8 +149,8 @@ def job(  # noqa: PLR0913 - the options of a job
     queue: str = DEFAULT_QUEUE,
     priority: int = 0,
     max_attempts: int = 1,
-    retry_on: type[BaseException] | tuple[type[BaseException], ...] = (Exception,),
-    discard_on: type[BaseException] | tuple[type[BaseException], ...] = (),
+    retry_on: Kinds = (Exception,),
+    discard_on: Kinds = (),
     backoff: Backoff | None = None,
     limits_concurrency: Limit | None = None,
     name: str | None = None,
@@ -209,17 +211,21 @@ def _define(  # noqa: PLR0913, PLR0917 - the fields of a definition
 
 def _policy(
     max_attempts: int,
-    retry_on: type[BaseException] | tuple[type[BaseException], ...],
-    discard_on: type[BaseException] | tuple[type[BaseException], ...],
+    retry_on: Kinds,
+    discard_on: Kinds,
     backoff: Backoff | None,
 ) -> Policy:
-    if not isinstance(max_attempts, int) or not 1 <= max_attempts < 2**31:  # pyright: ignore[reportUnnecessaryIsInstance]
+    # A bool is an int too, but no number that anybody means.
+    if type(max_attempts) is not int or not 1 <= max_attempts < 2**31:
         raise Error(f"max_attempts: {max_attempts!r} is no whole number from 1 on")
-    retry = (retry_on,) if isinstance(retry_on, type) else tuple(retry_on)
-    discard = (discard_on,) if isinstance(discard_on, type) else tuple(discard_on)
     if backoff is not None and not callable(backoff):  # pyright: ignore[reportUnnecessaryComparison]
         raise Error(f"backoff: {backoff!r} is no function; constant({backoff!r}) makes one")
-    return Policy(max_attempts, retry, discard, backoff or exponential())
+    kinds, drops = _several(retry_on), _several(discard_on)
+    return Policy(max_attempts, kinds, drops, backoff or exponential())
+
+
+def _several(kinds: Kinds) -> tuple[type[BaseException], ...]:
+    return tuple(kinds) if isinstance(kinds, (tuple, list, set, frozenset)) else (kinds,)
 
 
 def _limit(given: Limit | None) -> Limit | None:

@@ -6,11 +6,11 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from jobsd.clock import parse_duration, utc_now
+from jobsd.clock import utc_now
 from jobsd.errors import Error, ProcessExitError
 
 from . import arguments
-from .policy import WAIT_MAX_S
+from .policy import WAIT_MAX_S, bounded_duration_s
 from .registry import check_priority, check_queue
 
 if TYPE_CHECKING:
@@ -97,13 +97,7 @@ def _wait_s(wait: timedelta | float | str | None) -> float | None:
         return None
     # A wait that lies in the past is one that is over.
     past = isinstance(wait, timedelta) and wait < timedelta(0)
-    try:
-        seconds = 0.0 if past else parse_duration(wait)
-    except ValueError as error:
-        raise Error(f"wait: {error}") from None
-    if seconds > WAIT_MAX_S:
-        raise Error(f"wait: {wait!r} is longer than a hundred years")
-    return seconds
+    return 0.0 if past else bounded_duration_s("wait", wait)
 
 
 def _wait_until(moment: datetime | None) -> datetime | None:

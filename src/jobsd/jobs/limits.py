@@ -17,6 +17,8 @@ from jobsd.database.statements import Statements
 from jobsd.errors import Error, LimitError
 from jobsd.instruments.events import emit, tells
 
+from .policy import bounded_duration_s
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
@@ -85,12 +87,10 @@ class Limit:
                 f"limits_concurrency: on_conflict={self.on_conflict!r}: one of"
                 f" {', '.join(ON_CONFLICT)} is wanted"
             )
-        if not _is_key(self.group or ""):
+        if not (self.group is None or (isinstance(self.group, str) and _is_key(self.group))):  # pyright: ignore[reportUnnecessaryIsInstance]
             raise Error(f"limits_concurrency: group={self.group!r:.60} is no {_WHAT_KEYS_ARE}")
-        try:
-            _ = self.lasts
-        except ValueError as error:
-            raise Error(f"limits_concurrency: duration: {error}") from None
+        if self.duration is not None:
+            bounded_duration_s("limits_concurrency: duration", self.duration)
 
     @property
     def lasts(self) -> timedelta | None:

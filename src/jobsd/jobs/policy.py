@@ -34,8 +34,8 @@ def exponential(
     Raises:
         Error: for what can't be meant: negative numbers, or a factor below 1.
     """
-    most_s = _duration("cap", cap)
-    least_s = _duration("base", base)
+    most_s = duration_s("cap", cap)
+    least_s = duration_s("base", base)
     if not 1 <= factor < math.inf or not 0 <= jitter < math.inf:
         raise Error(f"exponential: factor={factor!r} and jitter={jitter!r}: from 1, and from 0")
 
@@ -55,15 +55,32 @@ def constant(seconds: float | timedelta | str) -> Backoff:
     Raises:
         Error: for what is no duration.
     """
-    wait_s = _duration("constant", seconds)
+    wait_s = duration_s("constant", seconds)
     return lambda _attempt: wait_s
 
 
-def _duration(name: str, value: float | timedelta | str) -> float:
+def duration_s(option: str, value: float | timedelta | str) -> float:
+    """Return the seconds that an option says.
+
+    Raises:
+        Error: for what is no duration.
+    """
     try:
         return parse_duration(value)
     except ValueError as error:
-        raise Error(f"{name}: {error}") from None
+        raise Error(f"{option}: {error}") from None
+
+
+def bounded_duration_s(option: str, value: float | timedelta | str) -> float:
+    """Return the seconds that an option says, which the database can add to a time.
+
+    Raises:
+        Error: for what is no duration, or longer than a hundred years.
+    """
+    seconds = duration_s(option, value)
+    if seconds > WAIT_MAX_S:
+        raise Error(f"{option}: {value!r} is longer than a hundred years")
+    return seconds
 
 
 class Retry(Error):  # noqa: N818 - said to the queue, no error
@@ -73,7 +90,7 @@ class Retry(Error):  # noqa: N818 - said to the queue, no error
     """
 
     def __init__(self, after: float | timedelta | str | None = None, reason: str = "") -> None:
-        self.after_s = None if after is None else parse_duration(after)
+        self.after_s = None if after is None else duration_s("after", after)
         super().__init__(reason or "the job asked to be retried")
 
 
@@ -88,7 +105,7 @@ class Snooze(Error):  # noqa: N818
     """Raised in a job: run it again after `wait`; it counts as no attempt."""
 
     def __init__(self, wait: float | timedelta | str) -> None:
-        self.wait_s = parse_duration(wait)
+        self.wait_s = duration_s("wait", wait)
         super().__init__(f"the job asked to be run again in {self.wait_s:g} s")
 
 
