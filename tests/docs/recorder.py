@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from docs.results import Outcome, commit_and_day, read, write
+from marks import marked
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -37,6 +38,7 @@ class Recorder:
     def pytest_sessionfinish(self) -> None:
         """Add the outcomes to what is on record; tests that are no more are dropped."""
         results = read()
+        results.keep(test.id for test in marked("failure"))
         results.tests.update(self._outcomes)
         write(results)
 

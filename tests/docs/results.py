@@ -2,7 +2,8 @@
 
 `bin/test --record` (or `-m long --record`, or a few tests by their paths) writes down what
 became of the tests that bear the mark, with commit and day; `python -m tests.chaos --record`
-adds a chaos run. Only on a clean tree: a result is of a commit.
+adds a chaos run; `python tests/docs/record.py` does all of it anew. Only on a clean tree: a
+result is of a commit.
 """
 
 from __future__ import annotations
@@ -12,7 +13,10 @@ import subprocess
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 ROOT = Path(__file__).parents[2]
 FILE = ROOT / "docs/failures.json"
@@ -55,9 +59,19 @@ class Results:
 
     def of(self, test: str) -> list[Outcome]:
         """Return the outcomes of a test, one for each of its cases."""
-        return [
-            outcome for name, outcome in self.tests.items() if name.partition("[")[0] == test
-        ]
+        return [outcome for name, outcome in self.tests.items() if _test_of(name) == test]
+
+    def keep(self, tests: Iterable[str]) -> None:
+        """Forget the outcomes of all others."""
+        wanted = set(tests)
+        self.tests = {
+            name: each for name, each in self.tests.items() if _test_of(name) in wanted
+        }
+
+
+def _test_of(name: str) -> str:
+    """Return the id of a test without its case."""
+    return name.partition("[")[0]
 
 
 def read() -> Results:

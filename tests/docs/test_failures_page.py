@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from docs.failures_page import PAGE, page
+from docs.record import shortcomings
 from docs.results import ChaosRun, Outcome, Results, read
 from marks import TESTS, Marked, marked
 
@@ -55,3 +58,24 @@ def test_a_row_tells_the_last_results_of_its_tests_case_by_case_and_of_chaos() -
         in told
     )
     assert "| 7 | 5 | 400 | 1,000 | 2,000 | 300 | lost: 1 | abc 2026-01-01 |" in told
+
+
+def test_what_failed_or_has_no_result_is_told_and_what_is_no_more_is_forgotten() -> None:
+    good = Outcome(passed=True, long=False, commit="abc", date="2026-01-01")
+    bad = replace(good, passed=False)
+    results = Results(
+        {"gone": bad, "runs[1]": good, "runs[2]": bad, "well": good},
+        [
+            ChaosRun(7, 5.0, 1, 1, 1, 1, "", "abc", "2026-01-01"),
+            ChaosRun(8, 5.0, 1, 1, 1, 1, "lost: 1", "abc", "2026-01-01"),
+        ],
+    )
+
+    results.keep(["runs", "well", "skipped"])
+
+    assert set(results.tests) == {"runs[1]", "runs[2]", "well"}
+    assert shortcomings(["runs", "well", "skipped"], results) == [
+        "no result: skipped",
+        "failed: runs[2]",
+        "chaos, seed 8: lost: 1",
+    ]
