@@ -45,6 +45,17 @@ def _fill(path: Path) -> None:
             file.write(bytes(1 << 16))
 
 
+def _is_refused(disk: Cluster) -> bool:
+    """Return whether it says that its disk is full when it is asked to write."""
+    rows = "SELECT repeat('x', 1000) FROM generate_series(1, 9999)"
+    try:
+        with disk.connect() as connection:
+            connection.execute(f"CREATE UNLOGGED TABLE more AS {rows}".encode())
+    except psycopg.errors.DiskFull:
+        return True
+    return False
+
+
 def _write_until_it_ends(disk: Cluster) -> None:
     """Write what fills no table, until the database's log needs more room, too."""
     with contextlib.suppress(psycopg.OperationalError), disk.connect() as connection:
@@ -64,6 +75,7 @@ def test_a_full_disk_is_an_outage_that_ends_when_there_is_room(tmp_path: Path) -
             ballast = disk.folder / "ballast"
 
             _fill(ballast)
+            assert _is_refused(disk)
             _write_until_it_ends(disk)
             wait_for(lambda: tree.tree.events("database.lost"), what=disk.told)
             ballast.unlink()
