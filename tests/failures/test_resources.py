@@ -25,6 +25,7 @@ pytestmark = pytest.mark.system
 
 TWO_WORKERS = "import: [trial_jobs]\nworkers: [{queues: a}, {queues: b}]\n"
 FAILED = "SELECT job_id, error ->> 'reason' FROM jobsd.failed_executions"
+RESTARTS = 'jobsd_process_restarts_total{{kind="worker",reason="{}"}}'
 
 
 @pytest.fixture
@@ -104,15 +105,17 @@ def test_a_job_that_forks_without_end_stops_nobody(
 @pytest.mark.failure(
     "a job takes all memory that the service may have",
     "the kernel takes the worker, nobody else; the death is told as `oom`, not as a mere "
-    "SIGKILL, and the job has a `ProcessExitError` that says so",
+    "SIGKILL, in the log and in `jobsd_process_restarts_total`, and the job has a "
+    "`ProcessExitError` that says so",
 )
 def test_a_worker_that_takes_all_memory_is_told_apart(project: Project, query: Query) -> None:
     v1 = Path("/sys/fs/cgroup/memory").is_dir()
     limit = "memory.limit_in_bytes" if v1 else "memory.max"
     project.write("config/queue.yml", TWO_WORKERS)
+    bind = free_address()
     with group("memory", limit) as memory:
         memory.set(limit, 400 << 20)
-        with wrapped(project, memory.wrap) as tree:
+        with wrapped(project, memory.wrap, JOBSD_METRICS_BIND=bind) as tree:
             tree.wait_event("supervisor.ready")
             eater = enqueue(query, "eat", queue="a")
             beside = enqueue(query, "mixed", 1, 2, "pass", queue="b")
@@ -120,6 +123,7 @@ def test_a_worker_that_takes_all_memory_is_told_apart(project: Project, query: Q
             replaced = tree.wait_event("process.replaced")
 
             assert (replaced["kind"], replaced["reason"]) == ("worker", "oom")
+            assert metric(bind, RESTARTS.format("oom")) == 1
             wait_for(lambda: query(FAILED) == [(eater, "oom")], what=tree.told)
             finished(query, 1, tree.told)
             enqueue(query, "quick", 2, queue="a")

@@ -55,7 +55,7 @@ def free_address() -> str:
 
 
 def metric(address: str, name: str) -> float:
-    """Return the value of a metric without labels, as a tree serves it."""
+    """Return the value of a metric, named with its labels if it has any, as it is served."""
     with urllib.request.urlopen(f"http://{address}/metrics", timeout=5) as answer:
         lines = answer.read().decode().splitlines()
     (value,) = (line.split()[1] for line in lines if line.startswith(f"{name} "))
