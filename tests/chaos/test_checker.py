@@ -143,6 +143,18 @@ def _leave_a_job_claimed(told: Evidence) -> None:
     told.waiting = {"claimed": [12]}
 
 
+def _leave_a_process(told: Evidence) -> None:
+    told.remains.append("process 101 of b1")
+
+
+def _err(told: Evidence) -> None:
+    told.errors.append("Traceback")
+
+
+def _see_more_slots_than_the_limit(told: Evidence) -> None:
+    told.seen["more slots than the limit"] = ["2 of 1"]
+
+
 DOCTORED: dict[Callable[[Evidence], None], set[str]] = {
     _lose_a_job: {"lost"},
     _take_from_everywhere: {"lost"},
@@ -162,6 +174,9 @@ DOCTORED: dict[Callable[[Evidence], None], set[str]] = {
     _leave_a_slot: {"slots leaked"},
     _leave_a_finished_job_ready: {"in two places", "stuck"},
     _leave_a_job_claimed: {"stuck"},
+    _leave_a_process: {"left behind"},
+    _err: {"own errors"},
+    _see_more_slots_than_the_limit: {"limit exceeded"},
 }
 
 
