@@ -36,6 +36,39 @@ CREATE FUNCTION jobsd.limits_lock(key text) RETURNS bigint
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
 RETURN hashtextextended('jobsd.limit ' || key, 0);
 
+-- Wait for the lock of all keys, until somebody's transaction ends that may be open for long. Who
+-- waits for it keeps everybody from taking a key: so the wait is given up now and then, but not
+-- before a deadlock would have been found.
+CREATE FUNCTION jobsd.lock_all_limits() RETURNS void
+LANGUAGE plpgsql
+AS $$
+DECLARE
+    began timestamptz := clock_timestamp();
+    told text := current_setting('lock_timeout');
+    most interval := nullif(told::interval, '0');
+    turn interval := least(
+        current_setting('deadlock_timeout')::interval + interval '200 ms', most
+    );
+BEGIN
+    LOOP
+        BEGIN
+            PERFORM set_config(
+                'lock_timeout', (extract(epoch FROM turn) * 1000)::integer::text, true
+            );
+            PERFORM pg_advisory_xact_lock(jobsd.limits_lock(''));
+            PERFORM set_config('lock_timeout', told, true);
+            RETURN;
+        EXCEPTION WHEN lock_not_available THEN
+            IF clock_timestamp() - began >= most THEN
+                RAISE;
+            END IF;
+            -- At random: two who wait for each other must meet.
+            PERFORM pg_sleep_for(turn * (0.5 + random() / 2));
+        END;
+    END LOOP;
+END
+$$;
+
 -- Wait for the locks of some keys, always in the same order. Of very many, all keys at once
 -- (the table of locks has an end): everybody else holds that lock in its shared form.
 CREATE FUNCTION jobsd.lock_limits(keys text[], everything boolean DEFAULT false)
@@ -46,7 +79,7 @@ DECLARE
     lock bigint;
 BEGIN
     IF everything THEN
-        PERFORM pg_advisory_xact_lock(jobsd.limits_lock(''));
+        PERFORM jobsd.lock_all_limits();
         RETURN;
     END IF;
     PERFORM pg_advisory_xact_lock_shared(jobsd.limits_lock(''));
