@@ -8,9 +8,12 @@ import pytest
 
 from jobsd.instruments import events
 from jobsd.jobs.definition import job
+from jobsd.jobs.limits import Limit
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from jobsd.database.connection import Session
 
     from .conftest import Make
 
@@ -43,3 +46,30 @@ def test_only_what_was_dispatched_is_an_event(
 
     assert told[-1] == ("jobs.dispatched", {"size": 1})
     assert [name for name, _ in told] == ["job.enqueued", "jobs.dispatched"]
+
+
+@job(limits_concurrency=Limit(duration="1s"))
+def alone() -> None: ...
+
+
+def test_a_slot_that_was_left_behind_is_told_with_key_and_job(
+    make: Make, told: list[tuple[str, dict[str, Any]]], session: Session
+) -> None:
+    dispatcher, _ = make()
+    lost, waiting = alone.enqueue(), alone.enqueue()
+    session.connection.execute("DELETE FROM jobsd.ready_executions")
+    session.connection.execute(
+        "UPDATE jobsd.concurrency_slots SET created_at = now() - interval '2 s'"
+    )
+    told.clear()
+
+    while dispatcher.poll() <= 0:
+        pass
+
+    key = f"{__name__}.alone"
+    assert told == [
+        ("slots.freed", {"size": 1, "concurrency_keys": [key], "job_ids": [lost.id]}),
+        ("jobs.promoted", {"size": 1}),
+    ]
+    ready = session.connection.execute("SELECT job_id FROM jobsd.ready_executions").fetchall()
+    assert ready == [(waiting.id,)]
