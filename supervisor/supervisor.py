@@ -150,7 +150,7 @@ class Supervisor:
     def _tend(self, now: float) -> None:
         """Keep the tree as it is to be."""
         self._moments.look()
-        self._watch.look(self._crew.living.values(), now)
+        self._watch.look(self._crew.living.values())
         self._crew.kill_overdue(now)
         self._replace_the_leaving(now)
         self._replace_the_worn(now)
@@ -162,7 +162,7 @@ class Supervisor:
     def _end(self, stop: Stop, now: float) -> bool:
         """Go on with the stop; return whether it is over."""
         if stop.drains:
-            self._watch.look(self._crew.living.values(), now)
+            self._watch.look(self._crew.living.values())
             if self._crew.living or self._board.dead():
                 self._crew.fill(lambda: False, "monitor")
         if not stop.go_on(now) or not self._moments.over(now):

@@ -51,16 +51,19 @@ class Watch:
         self._judge_from = 0.0
         self._came_round = monotonic()
 
-    def look(self, children: Iterable[Child], now: float) -> None:
+    def look(self, children: Iterable[Child]) -> None:
         """Begin to kill whoever hangs."""
+        # Invariant: the ages come before the clock. Who is stopped on the way sees afterwards
+        # the ages from before, or the gap.
+        still = [(child, self._stood_still_s(child)) for child in children]
+        now = monotonic()
         gap_s, self._came_round = now - self._came_round, now
         if gap_s > self._gap_s:
             self._judge_from = now + self._hang_s
             tell(self._board, "supervisor.gap", seconds=round(gap_s, 3))
         if now < self._judge_from:
             return
-        for child in children:
-            still_s = self._stood_still_s(child)
+        for child, still_s in still:
             if still_s and child.asked != "hung" and not child.killed:
                 self._end(child, still_s, now)
 

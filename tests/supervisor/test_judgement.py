@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, cast
 
+from jobsd.clock import monotonic
+from jobsd.configuration.options import SupervisorOptions
+from jobsd.processes.board import Board
 from jobsd.supervisor.backoff import Backoff
 from jobsd.supervisor.memory import MemoryKills
+from jobsd.supervisor.watch import Watch
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    import pytest
+
+    from jobsd.supervisor.children import Child
 
 VERSION_1 = "oom_kill_disable 0\nunder_oom 0\noom_kill {}\n"
 
@@ -70,3 +79,32 @@ def test_without_a_counter_no_death_is_put_down_to_memory() -> None:
     kills.look()
 
     assert not kills.explain()
+
+
+def test_who_is_stopped_while_it_looks_judges_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = monotonic()
+    asked: list[str] = []
+
+    class Slot:
+        @property
+        def tick_age_s(self) -> float:
+            nonlocal now
+            now += 10  # all stand still meanwhile
+            return 10.0
+
+    def dismiss(reason: str, *_: object) -> None:
+        asked.append(reason)
+
+    monkeypatch.setattr("jobsd.supervisor.watch.monotonic", lambda: now)
+    options = SupervisorOptions(5, 10, 60, hang_timeout_s=2, pidfile=None)
+    child = SimpleNamespace(
+        slot=Slot(),
+        spec=SimpleNamespace(kind="worker"),
+        asked="",
+        killed=False,
+        dismiss=dismiss,
+    )
+
+    Watch(Board(), options).look([cast("Child", child)])
+
+    assert asked == []
