@@ -41,7 +41,10 @@ start -c config/other.yml --log-format json
 @click.option(
     "--import", "imports", metavar="MODULE", multiple=True, help="A module that defines jobs."
 )
-def command(imports: tuple[str, ...], **said: str | bool | None) -> int:
+@click.option("--env", "environment", metavar="NAME", help="Env: JOBSD_ENV; development.")
+def command(
+    imports: tuple[str, ...], environment: str | None, **said: str | bool | None
+) -> int:
     """Run the daemon in the foreground: supervisor, dispatchers, workers, scheduler.
 
     A flag beats its variable, a variable beats the file. The files are read again at HUP,
@@ -54,6 +57,9 @@ def command(imports: tuple[str, ...], **said: str | bool | None) -> int:
     from jobsd.configuration.load import load, project_root
     from jobsd.daemon.launch import launch
 
+    if environment is not None:
+        # The whole tree, jobs included, and each reload find it there.
+        os.environ["JOBSD_ENV"] = environment
     flags = Flags(imports=imports, **said)  # type: ignore[arg-type]
     read = partial(load, project_root(Path.cwd(), os.environ), os.environ, flags)
     return launch(read(), os.environ, read)
