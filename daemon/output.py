@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, cast
 
 from jobsd.clock import utc_now
 
+from .program import note
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
@@ -29,6 +31,22 @@ def print_json(document: object) -> None:
 def print_line(text: str) -> None:
     """Print one line of data."""
     sys.stdout.write(f"{text}\n")
+
+
+def print_document(name: str, text: str, *, as_json: bool) -> None:
+    """Print a text that is data as it stands; as JSON under its name."""
+    if as_json:
+        print_json({name: text})
+    else:
+        print_line(text)
+
+
+def tell(sentence: str, facts: Row, *, as_json: bool) -> None:
+    """Tell what was done, on stderr; as JSON, which is for programs, its facts on stdout."""
+    if as_json:
+        print_json(facts)
+    else:
+        note(sentence)
 
 
 def print_rows(rows: Iterable[Row], columns: Sequence[str], *, as_json: bool) -> None:

@@ -75,24 +75,26 @@ def status(project: Project, *, as_json: bool) -> int:
 
 
 @command.command(cls=Verb, examples="db sql | psql postgresql://owner@host/app")
+@as_json
 @on_project
-def sql(project: Project) -> None:
+def sql(project: Project, *, as_json: bool) -> None:
     """Print all DDL, for those who apply it by hand; needs no database."""
-    from jobsd.daemon.output import print_line
+    from jobsd.daemon.output import print_document
     from jobsd.database.migrate import ddl
 
-    print_line(ddl(project.options.database.schema))
+    print_document("sql", ddl(project.options.database.schema), as_json=as_json)
 
 
 @command.command(cls=Verb, examples="db grants jobsd | psql postgresql://owner@host/app")
 @click.argument("role")
+@as_json
 @on_project
-def grants(project: Project, role: str) -> None:
+def grants(project: Project, role: str, *, as_json: bool) -> None:
     """Print what lets a role run the daemon and enqueue, but not change the tables."""
-    from jobsd.daemon.output import print_line
+    from jobsd.daemon.output import print_document
     from jobsd.database.grants import grants as statements
 
-    print_line(statements(project.options.database.schema, role))
+    print_document("sql", statements(project.options.database.schema, role), as_json=as_json)
 
 
 @command.command(cls=Verb, examples="db url\ndb url --json")
@@ -131,10 +133,12 @@ def psql(database_url: str | None, arguments: tuple[str, ...]) -> None:
 
 
 @command.command(cls=Verb, examples="db stop")
+@as_json
 @on_project
-def stop(project: Project) -> None:
+def stop(project: Project, *, as_json: bool) -> None:
     """Stop the embedded server of this project, whoever uses it."""
-    from jobsd.daemon.program import note
+    from jobsd.daemon.output import tell
 
     stopped = project.embedded.stop()
-    note("the embedded PostgreSQL has stopped" if stopped else "no embedded PostgreSQL runs")
+    told = "the embedded PostgreSQL has stopped" if stopped else "no embedded PostgreSQL runs"
+    tell(told, {"stopped": stopped}, as_json=as_json)

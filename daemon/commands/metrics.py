@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from jobsd.daemon.verbs import Verb, on_project
+from jobsd.daemon.verbs import Verb, as_json, on_project
 
 if TYPE_CHECKING:
     from jobsd.daemon.project import Project
@@ -14,18 +14,23 @@ if TYPE_CHECKING:
 
 @click.command(cls=Verb, examples="metrics\nmetrics --openmetrics")
 @click.option("--openmetrics", is_flag=True, help="In the format OpenMetrics.")
+@as_json
 @on_project
-def command(project: Project, *, openmetrics: bool) -> None:
+def command(project: Project, *, openmetrics: bool, as_json: bool) -> None:
     """Print the metrics that the database knows, once, in the format of Prometheus.
 
     The counters of a running tree are in its memory: its monitor serves them at /metrics.
     """
     import sys
 
-    from jobsd.instruments.metrics import exposition
+    from jobsd.daemon.output import print_json
+    from jobsd.instruments.metrics import exposition, plain
     from jobsd.supervisor.monitor.gauges import database_figures
 
     with project.session() as session:
         figures = database_figures(session)
+    if as_json:
+        print_json(plain(None, figures))
+        return
     text, _ = exposition(None, figures, openmetrics=openmetrics)
     sys.stdout.write(text.decode())

@@ -41,30 +41,34 @@ def list_queues(project: Project, *, as_json: bool) -> None:
 @command.command(cls=Verb, examples="queues pause mail --reason 'the mail server is down'")
 @click.argument("name", type=QUEUE)
 @click.option("--reason", metavar="TEXT", help="Shown to whoever asks why.")
+@as_json
 @on_project
-def pause(project: Project, name: str, reason: str | None) -> None:
+def pause(project: Project, name: str, reason: str | None, *, as_json: bool) -> None:
     """Let no worker of any host claim from the queue NAME; what runs goes on."""
-    from jobsd.daemon.program import note
+    from jobsd.daemon.output import tell
     from jobsd.jobs import queues
 
     with project.session() as session:
         anew = queues.pause(name, reason, session=session)
-    note(f"queue {name!r} {'is paused' if anew else 'was paused already'}")
+    told = f"queue {name!r} {'is paused' if anew else 'was paused already'}"
+    tell(told, {"queue_name": name, "paused": True}, as_json=as_json)
 
 
 @command.command(cls=Verb, examples="queues resume mail")
 @click.argument("name", type=QUEUE)
+@as_json
 @on_project
-def resume(project: Project, name: str) -> None:
+def resume(project: Project, name: str, *, as_json: bool) -> None:
     """Let workers claim from the queue NAME again; exit 5 when it is not paused."""
-    from jobsd.daemon.program import note
+    from jobsd.daemon.output import tell
     from jobsd.errors import NotFoundError
     from jobsd.jobs import queues
 
     with project.session() as session:
         if not queues.resume(name, session=session):
             raise NotFoundError(f"queue {name!r} is not paused")
-    note(f"queue {name!r} is resumed")
+    told = f"queue {name!r} is resumed"
+    tell(told, {"queue_name": name, "paused": False}, as_json=as_json)
 
 
 @command.command(cls=Verb, examples="queues clear mail --yes")

@@ -98,37 +98,41 @@ def _made(key: str, arguments: str, settings: dict[str, Any]) -> NewTask | None:
 
 @click.command(cls=Verb, examples="recurring remove nightly")
 @click.argument("key")
+@as_json
 @on_project
-def remove(project: Project, key: str) -> None:
+def remove(project: Project, key: str, *, as_json: bool) -> None:
     """Delete a task that was made at run time; exit 6 when a file names it."""
-    from jobsd.daemon.program import note
+    from jobsd.daemon.output import tell
     from jobsd.recurring import tasks
 
     with project.session() as session:
         tasks.remove(session, key)
-    note(f"{key!r} is removed; its history stays")
+    tell(f"{key!r} is removed; its history stays", {"key": key}, as_json=as_json)
 
 
 @click.command(cls=Verb, examples="recurring enable nightly")
 @click.argument("key")
+@as_json
 @on_project
-def enable(project: Project, key: str) -> None:
+def enable(project: Project, key: str, *, as_json: bool) -> None:
     """Turn a task on that was made at run time; exit 6 when a file names it."""
-    _switch(project, key, enabled=True)
+    _switch(project, key, enabled=True, as_json=as_json)
 
 
 @click.command(cls=Verb, examples="recurring disable nightly")
 @click.argument("key")
+@as_json
 @on_project
-def disable(project: Project, key: str) -> None:
+def disable(project: Project, key: str, *, as_json: bool) -> None:
     """Turn a task off that was made at run time; exit 6 when a file names it."""
-    _switch(project, key, enabled=False)
+    _switch(project, key, enabled=False, as_json=as_json)
 
 
-def _switch(project: Project, key: str, *, enabled: bool) -> None:
-    from jobsd.daemon.program import note
+def _switch(project: Project, key: str, *, enabled: bool, as_json: bool) -> None:
+    from jobsd.daemon.output import tell
     from jobsd.recurring import tasks
 
     with project.session() as session:
         tasks.set_enabled(session, key, enabled=enabled)
-    note(f"{key!r} is turned {'on' if enabled else 'off'}")
+    told = f"{key!r} is turned {'on' if enabled else 'off'}"
+    tell(told, {"key": key, "enabled": enabled}, as_json=as_json)

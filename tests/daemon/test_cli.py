@@ -75,6 +75,16 @@ def test_a_commands_help_has_examples_of_it(
     assert f"{program.program()} {path}" in told.partition("Examples:")[2]
 
 
+def test_every_command_knows_json_but_those_that_become_something_else() -> None:
+    verbs = {name: each for name, each in _commands() if not isinstance(each, click.Group)}
+
+    assert {
+        name
+        for name, each in verbs.items()
+        if not any("--json" in option.opts for option in each.params)
+    } == {"start", "perform", "db psql"}
+
+
 def test_help_answers_at_once() -> None:
     spent: list[Took] = []
     for _ in range(5):

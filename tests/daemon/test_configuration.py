@@ -118,6 +118,7 @@ def test_a_command_without_tables_names_db_migrate(run: Commands, empty_database
 def test_db_sql_makes_the_same_tables(run: Commands, empty_database: str) -> None:
     run.project.write("config/queue.yml", "database: {schema: other}\n")
     ddl = run("db", "sql", DATABASE_URL=NOWHERE).stdout
+    assert run.json("db", "sql") == {"sql": ddl.removesuffix("\n")}
 
     with psycopg.connect(empty_database, autocommit=True) as connection:
         connection.execute(ddl.encode())

@@ -222,6 +222,8 @@ def test_metrics_are_an_exposition(run: Commands, session: Session) -> None:
     assert 'jobsd_queue_jobs{queue="mail",state="ready"} 1.0' in told
     assert "jobsd_database_up 1.0" in told
     assert run("metrics", "--openmetrics").stdout.endswith("# EOF\n")
+    labels = {"queue": "mail", "state": "ready"}
+    assert {"name": "jobsd_queue_jobs", "labels": labels, "value": 1} in run.json("metrics")
     if promtool := shutil.which("promtool"):
         checked = subprocess.run(
             [promtool, "check", "metrics"], input=told, text=True, check=False

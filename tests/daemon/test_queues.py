@@ -39,6 +39,8 @@ def test_a_pause_is_told_by_whom_and_why(run: Commands, session: Session) -> Non
     assert float(row[2]) > 0
     assert run("queues", "resume", "mail").returncode == 0
     assert run("queues", "resume", "mail").returncode == 5
+    assert run.json("queues", "pause", "mail") == {"queue_name": "mail", "paused": True}
+    assert run.json("queues", "resume", "mail") == {"queue_name": "mail", "paused": False}
 
 
 def test_clearing_a_queue_needs_consent(run: Commands) -> None:

@@ -173,6 +173,14 @@ def test_a_task_is_switched_off_and_on_and_removed(daily: Commands) -> None:
     assert daily.json("recurring") == []
 
 
+def test_what_changes_a_task_tells_it_as_json(daily: Commands) -> None:
+    off, on = (daily.json("recurring", verb, "daily") for verb in ("disable", "enable"))
+
+    assert off == {"key": "daily", "enabled": False}
+    assert on == {"key": "daily", "enabled": True}
+    assert daily.json("recurring", "remove", "daily") == {"key": "daily"}
+
+
 @pytest.mark.behaviour(84)
 @pytest.mark.parametrize("verb", ["remove", "enable", "disable"])
 def test_a_task_of_a_file_can_not_be_changed(

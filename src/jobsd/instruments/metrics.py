@@ -64,6 +64,17 @@ def exposition(
     return as_text(registry), TEXT
 
 
+def plain(
+    tree: TreeFigures | None, database: DatabaseFigures | None
+) -> list[dict[str, object]]:
+    """Return the metrics as plain values, for programs that read no exposition."""
+    return [
+        {"name": sample.name, "labels": sample.labels, "value": sample.value}
+        for family in _Figures(tree, database).collect()
+        for sample in family.samples
+    ]
+
+
 def accepts_openmetrics(accept: str) -> bool:
     """Return whether an Accept header asks for OpenMetrics rather than for plain text."""
     return any(
