@@ -111,7 +111,8 @@ def test_a_worker_that_is_told_to_end_finishes_its_job_and_is_followed(
 
         wait_for(lambda: query(FINISHED) == [(job_id, 1)], what=tree.told)
         wait_for(lambda: query(ROWS.format("worker", name)), 2, tree.told)
-        assert not query(f"SELECT FROM jobsd.processes WHERE name = '{name}'")
+        own = f"SELECT FROM jobsd.processes WHERE name = '{name}'"
+        wait_for(lambda: not query(own), 2, tree.told)
         assert ledger(project) == ["start 1", "end 1"]
 
 
