@@ -34,6 +34,15 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.system
 
 HISTORIES = 200
+SEEN = {
+    "job.failed",
+    "job.retried",
+    "job.discarded",
+    "job.released",
+    "process.buried",
+    "slots.freed",
+}
+"""What must have come about for the histories to prove anything."""
 DRIVERS = 4
 
 JOBS = """
@@ -133,6 +142,7 @@ def test_no_history_breaks_a_limit_or_leaks_a_slot(
     assert auditor.looks > 100
     _check_ledger(project, limits)
     _check_tables(query, lost)
+    assert {event["event"] for event in tree.events()} >= SEEN
 
 
 def _wait_until_all_is_done(query: Query) -> None:
