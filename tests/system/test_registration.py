@@ -48,7 +48,10 @@ def _rows(project: Project, count: int) -> list[dict[str, Any]]:
 def of_all_kinds(project: Project) -> Project:
     """The project, with three workers that are alike and one of each other kind."""
     project.write("config/queue.yml", QUEUE)
-    project.write("config/recurring.yml", "beat: {class: HeartbeatJob, schedule: every day}\n")
+    project.write(
+        "config/recurring.yml",
+        "beat: {class: HeartbeatJob, schedule: every day, queue: mail}\n",
+    )
     return project
 
 
