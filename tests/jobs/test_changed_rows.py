@@ -10,7 +10,7 @@ import pytest
 
 from jobs import placed
 from jobsd.database.statements import Statements
-from jobsd.jobs import claims, client, failed, queues, ready
+from jobsd.jobs import claims, client, discards, failed, queues, ready
 from jobsd.jobs.burial import Death, bury
 from jobsd.jobs.client import Client
 
@@ -189,6 +189,18 @@ def test_a_job_that_somebody_has_scheduled_too_can_be_tried_again(session: Sessi
     bury(session, Death(1, "w", {}, running=ids[1:]))
 
     assert placed.places(session) == dict.fromkeys(ids, "scheduled")
+
+
+def test_jobs_that_somebody_has_deleted_take_no_slot_from_those_behind_them(
+    session: Session,
+) -> None:
+    holder, *deleted, last = [placed.enqueue(key="k") for _ in range(5)]
+    session.connection.execute("DELETE FROM jobsd.jobs WHERE id = ANY (%s)", (deleted,))
+
+    discards.discard(holder, session=session)
+
+    assert placed.places(session) == {holder: "discarded", last: "ready"}
+    assert placed.slots(session) == {last}
 
 
 def _put(session: Session, table: str, job_id: int) -> None:

@@ -137,13 +137,19 @@ BEGIN
     FOR waiting IN
         SELECT
             blocked.job_id, blocked.priority, blocked.queue_name,
-            coalesce(job.concurrency_limit, 1) AS most, job.concurrency_duration
+            job.id IS NULL AS lost, coalesce(job.concurrency_limit, 1) AS most,
+            job.concurrency_duration
         FROM jobsd.blocked_executions AS blocked
         LEFT JOIN jobsd.jobs AS job ON job.id = blocked.job_id
         WHERE blocked.concurrency_key = wanted
         ORDER BY blocked.priority, blocked.job_id
         FOR UPDATE OF blocked SKIP LOCKED
     LOOP
+        IF waiting.lost THEN
+            -- Somebody has deleted its job: nobody would give its slot back.
+            DELETE FROM jobsd.blocked_executions WHERE job_id = waiting.job_id;
+            CONTINUE;
+        END IF;
         EXIT WHEN held >= waiting.most;
         WHILE EXISTS (
             SELECT FROM jobsd.concurrency_slots WHERE key = wanted AND number = free
