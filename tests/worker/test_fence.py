@@ -12,6 +12,7 @@ import pytest
 from jobsd.clock import monotonic
 from jobsd.jobs.burial import Death, bury
 from jobsd.jobs.client import enqueue_many
+from jobsd.jobs.definition import job
 
 from .bodies import gate, noted, wait_for_gate
 
@@ -23,6 +24,14 @@ if TYPE_CHECKING:
     from .conftest import MakeWorker
 
     Count = Callable[[str], int]
+
+
+@job
+def wait_at_gate(*, fails: bool) -> None:
+    noted.append(fails)
+    assert gate.wait(20)
+    if fails:
+        raise ValueError("told to fail")
 
 
 def _death(session: Session, **facts: object) -> Death:
@@ -259,3 +268,27 @@ def test_a_worker_whose_row_was_deleted_registers_anew_and_forgets_its_claims(
 
     assert driven.worker._row_id != death.process_id
     assert (count("failed_executions"), count("jobs WHERE attempts = 1")) == (2, 2)
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_what_is_no_longer_in_a_claim_is_not_recorded_with_the_rest(
+    make_worker: MakeWorker, session: Session, count: Count, *, fails: bool
+) -> None:
+    first, second = enqueue_many(wait_at_gate.with_args(fails=fails) for _ in range(2))
+    driven = make_worker()
+    driven.until(lambda: len(noted) == 2)
+    session.connection.execute(
+        "UPDATE jobsd.claims SET job_ids = array_remove(job_ids, %s)", (first.id,)
+    )
+    session.connection.execute(
+        "INSERT INTO jobsd.claims (process_id, job_ids) VALUES (0, ARRAY[%s::bigint])",
+        (first.id,),
+    )
+
+    gate.set()
+    driven.until(driven.at_rest)
+
+    assert count(f"jobs WHERE attempts = 0 AND outcome IS NULL AND id = {first.id}") == 1
+    assert count(f"jobs WHERE attempts = 1 AND id = {second.id}") == 1
+    assert count("failed_executions") == int(fails)
+    assert count("claimed_executions") == 1
