@@ -79,6 +79,9 @@ def _blocked(seen: Sight) -> Iterator[Reason]:
     held_by = inspect.holders(seen.session, key)
     ahead = inspect.blocked_before(seen.session, seen.found)
     first = f"; {counted(ahead, 'job')} before it in line" if ahead else ""
+    most = inspect.next_limit(seen.session, key) or limit
+    if ahead and most != limit:
+        first += f", of which the first lets {most} run at once"
     yield Reason(
         "blocked",
         f"{_of_key(key, limit)}: {_holders(held_by)}{first}",
@@ -89,7 +92,7 @@ def _blocked(seen: Sight) -> Iterator[Reason]:
             "ahead": ahead,
         },
     )
-    if free := max(0, limit - len(held_by)):
+    if free := max(0, most - len(held_by)):
         told = f"a slot of {key!r} is free, but was not given to who comes first yet"
         yield Reason("not_promoted", told, {"key": key, "free": free})
         if not seen.has_dispatcher:

@@ -136,6 +136,17 @@ def test_a_blocked_job_names_who_holds_its_key_and_who_comes_first(session: Sess
     assert f"held by {holders[0]} (claimed), {holders[1]} (ready); 2 jobs" in sentence
 
 
+def test_no_slot_is_called_free_that_who_comes_first_can_not_take(session: Session) -> None:
+    _process(session, "worker", queues="*", threads=1)
+    holder, _, job_id = enqueue(key="a"), enqueue(key="a"), enqueue(key="a", to=3)
+
+    assert _why(session, job_id) == {
+        "blocked": {"key": "k/a", "limit": 3, "held_by": [holder], "ahead": 1}
+    }
+    [sentence] = _sentences(session, job_id)
+    assert "1 job before it in line, of which the first lets 1 run at once" in sentence
+
+
 def test_a_slot_that_is_free_was_not_given_away_yet(session: Session) -> None:
     _process(session, "worker", queues="*", threads=1)
     holder, job_id = enqueue(key="a"), enqueue(key="a")

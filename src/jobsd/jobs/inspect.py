@@ -163,6 +163,12 @@ def blocked_before(session: Session, found: Found) -> int:
     return int(session.fetch(STATEMENTS["blocked_before"], parameters)[0][0])
 
 
+def next_limit(session: Session, key: str) -> int | None:
+    """Return the limit of the blocked job that comes first for a key, if there is one."""
+    rows = session.fetch(STATEMENTS["next_limit"], {"key": key})
+    return int(rows[0][0]) if rows else None
+
+
 def claimed(session: Session) -> dict[int, int]:
     """Return how many jobs each process has claimed."""
     return {row[0]: row[1] for row in session.fetch(STATEMENTS["claimed"])}

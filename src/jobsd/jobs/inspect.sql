@@ -100,6 +100,18 @@ FROM (
     LIMIT 1000000
 ) AS counted;
 
+-- next_limit: say how many may run at once as the job says that comes first for a key. Classes
+-- that share a key may differ in that.
+SELECT coalesce(job.concurrency_limit, 1)
+FROM (
+    SELECT job_id
+    FROM jobsd.blocked_executions
+    WHERE concurrency_key = %(key)s
+    ORDER BY priority, job_id
+    LIMIT 1
+) AS first
+JOIN jobsd.jobs AS job ON job.id = first.job_id;
+
 -- claimed: count the claimed jobs of each process.
 SELECT process_id, sum(cardinality(job_ids))::bigint
 FROM jobsd.claims
