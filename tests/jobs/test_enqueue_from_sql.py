@@ -70,7 +70,17 @@ def test_sql_stores_all_that_python_does(session: Session) -> None:
         ("'x', max_attempts => 0", "max_attempts: 1 at least"),
         ("'x', wait => '1 h', wait_until => now()", "wait or wait_until, not both"),
         ("'x', wait => '101 years'", "wait: longer than a hundred years"),
+        ("'x', wait => '170000000 years'", "wait: longer than a hundred years"),
+        ("'x', wait_until => 'infinity'", "wait: longer than a hundred years"),
+        ("'x', queue => repeat('ü', 128)", "queue: 1 to 255 bytes"),
+        ("'x', queue => E'a\\tb'", "queue: 1 to 255 bytes"),
+        ("'x', queue => 'a*'", "queue: 1 to 255 bytes"),
+        ("'x', priority => NULL", "priority: an integer is wanted"),
         ("'x', concurrency_key => ''", "concurrency_key: 1 to 1,000 bytes"),
+        (
+            "'x', concurrency_key => 'k', concurrency_duration => '-1 s'",
+            "concurrency_duration: ",
+        ),
         ("'x', concurrency_limit => 0", "concurrency_limit: 1 at least"),
         ("'x', on_conflict => 'wait'", "on_conflict: 'block' or 'discard'"),
     ],
@@ -78,6 +88,26 @@ def test_sql_stores_all_that_python_does(session: Session) -> None:
 def test_sql_refuses_what_python_refuses(call: str, told: str, session: Session) -> None:
     with pytest.raises(errors.InvalidParameterValue, match=f"enqueue: {told}"):
         _rows(session, f"SELECT jobsd.enqueue({call})")
+    assert _rows(session, "SELECT FROM jobsd.jobs") == []
+
+
+@pytest.mark.parametrize(
+    ("call", "told"),
+    [
+        ("'x', priority => 1.5", "priority => numeric"),
+        ("'x', priority => 2147483648", "priority => bigint"),
+        ("'x', '[\"a\\u0000b\"]'", "cannot be converted to text"),
+        ("'x', '[1'", "invalid input syntax for type json"),
+        ("'x', wait => 'soon'", "invalid input syntax for type interval"),
+    ],
+)
+def test_what_is_of_no_type_is_refused_by_the_server(
+    call: str, told: str, session: Session
+) -> None:
+    with pytest.raises(errors.Error) as refused:
+        _rows(session, f"SELECT jobsd.enqueue({call})")
+
+    assert told in f"{refused.value}"
     assert _rows(session, "SELECT FROM jobsd.jobs") == []
 
 
