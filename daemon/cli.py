@@ -135,6 +135,7 @@ def commands() -> None:
 
 def main() -> NoReturn:
     """Run what the command line says and exit as it ends."""
+    _open_streams()
     status = run(sys.argv[1:])
     try:
         sys.stdout.flush()
@@ -142,6 +143,16 @@ def main() -> NoReturn:
         # Who reads us has had enough. Python would flush once more, and complain.
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
     sys.exit(status)
+
+
+def _open_streams() -> None:
+    """Open what whoever started us has closed: a socket in its place would get our lines."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            # The lowest number that is free, so in this order each gets its own.
+            fd = os.open(os.devnull, os.O_RDWR)
+            os.set_inheritable(fd, True)  # noqa: FBT003 - the library's
+            setattr(sys, name, os.fdopen(fd, mode))
 
 
 def run(arguments: Sequence[str]) -> int:

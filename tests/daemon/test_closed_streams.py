@@ -1,0 +1,44 @@
+"""Commands and a daemon whose starter has closed stdin, stdout or stderr."""
+
+from __future__ import annotations
+
+import subprocess
+from typing import TYPE_CHECKING
+
+import psutil
+import pytest
+
+from system.tree import COMMAND, wait_for
+
+if TYPE_CHECKING:
+    from system.commands import Commands
+
+_ALL = "<&- >&- 2>&-"
+
+
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", _ALL])
+def test_a_command_ends_as_ever(closed: str) -> None:
+    done = subprocess.run(_closing(closed, "version"), capture_output=True, check=False)
+
+    assert (done.returncode, done.stderr) == (0, b"")
+
+
+def test_what_is_wrong_is_not_told_as_data() -> None:
+    done = subprocess.run(_closing("2>&-", "statsu"), capture_output=True, check=False)
+
+    assert (done.returncode, done.stdout) == (2, b"")
+
+
+@pytest.mark.system
+def test_a_daemon_runs_and_ends(run: Commands) -> None:
+    command = _closing(_ALL, "start", "--metrics-bind", "off")
+    with subprocess.Popen(command, cwd=run.project.root, env=run.project.environ) as started:
+        wait_for(lambda: run("status").returncode == 0, 10)
+
+        psutil.Process(started.pid).terminate()
+
+        assert started.wait(10) == 0
+
+
+def _closing(closed: str, *arguments: str) -> list[str]:
+    return ["sh", "-c", f'exec "$@" {closed}', "sh", *COMMAND, *arguments]
