@@ -13,13 +13,14 @@ import os
 import shutil
 import subprocess
 import sys
+from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from system.tree import wait_for
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
 _CRADLE = Path(__file__).with_name("cradle.py")
 _SYSTEMD = Path("/lib/systemd/systemd")
@@ -54,7 +55,33 @@ def why_not() -> str:
     return f"no namespaces or no overlay: {tried.stderr.strip()}" if tried.returncode else ""
 
 
-class Box:
+class Inside(ABC):
+    """Where a systemd runs: a box, or a virtual machine."""
+
+    def run(
+        self, *words: str, check: bool = True, within_s: float = 60.0, stdin: str = ""
+    ) -> subprocess.CompletedProcess[str]:
+        """Run a command inside, to its end."""
+        done = self._do(words, stdin, within_s)
+        assert not check or done.returncode == 0, f"{words}: {done.stdout}{done.stderr}"
+        return done
+
+    def ask(self, *words: str) -> str:
+        """Return what a command says, whether it succeeds or not."""
+        return self.run(*words, check=False).stdout.strip()
+
+    def write(self, path: str, text: str, mode: int = 0o644) -> None:
+        """Write a file inside."""
+        self.run("install", "-D", f"-m{mode:o}", "/dev/stdin", path, stdin=text)
+
+    @abstractmethod
+    def _do(
+        self, words: Sequence[str], stdin: str, within_s: float
+    ) -> subprocess.CompletedProcess[str]:
+        """Run a command inside."""
+
+
+class Box(Inside):
     """A booted systemd; `folder` is seen inside as /run/outside.
 
     `binds` are folders and files of this machine and where they are in the box: those of
@@ -90,11 +117,10 @@ class Box:
             self.end()
             raise
 
-    def run(
-        self, *words: str, check: bool = True, within_s: float = 60.0, stdin: str = ""
+    def _do(
+        self, words: Sequence[str], stdin: str, within_s: float
     ) -> subprocess.CompletedProcess[str]:
-        """Run a command inside, to its end."""
-        done = subprocess.run(
+        return subprocess.run(
             [*self._enter(), *words],
             capture_output=True,
             text=True,
@@ -103,16 +129,6 @@ class Box:
             input=stdin,
             env={"PATH": os.environ["PATH"], "LANG": "C.UTF-8", "SYSTEMD_COLORS": "0"},
         )
-        assert not check or done.returncode == 0, f"{words}: {done.stdout}{done.stderr}"
-        return done
-
-    def ask(self, *words: str) -> str:
-        """Return what a command says, whether it succeeds or not."""
-        return self.run(*words, check=False).stdout.strip()
-
-    def write(self, path: str, text: str, mode: int = 0o644) -> None:
-        """Write a file inside."""
-        self.run("install", "-D", f"-m{mode:o}", "/dev/stdin", path, stdin=text)
 
     def end(self) -> None:
         """Kill all of it: with process 1 of a namespace everything in it ends."""

@@ -20,7 +20,7 @@ _LIBC = ctypes.CDLL(None, use_errno=True)
 
 # What a machine does at boot that a box has no use for, or must not do: sysctl and modules
 # are the kernel's, and tmp.mount would hide the files of the tests.
-_MASKED = """
+MASKED = """
     modprobe@.service tmp.mount dev-hugepages.mount dev-mqueue.mount sys-kernel-debug.mount
     sys-kernel-tracing.mount sys-fs-fuse-connections.mount sys-kernel-config.mount
     systemd-sysctl.service systemd-modules-load.service systemd-remount-fs.service
@@ -94,7 +94,7 @@ def _devices(dev: Path) -> None:
 
 def _configure(etc: Path) -> None:
     (etc / "system").mkdir(parents=True, exist_ok=True)
-    for name in _MASKED:
+    for name in MASKED:
         (etc / "system" / name).unlink(missing_ok=True)
         (etc / "system" / name).symlink_to("/dev/null")
     (etc / "journald.conf.d").mkdir(exist_ok=True)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from system.tree import wait_for
 
 if TYPE_CHECKING:
-    from .box import Box
+    from .box import Inside
 
 SOURCE = Path(__file__).parents[2]
 UNITS = SOURCE / "systemd"
@@ -53,7 +53,7 @@ def binds() -> dict[Path, str]:
 class Service:
     """`jobsd.service` in a box, with whatever configuration a test gives it."""
 
-    def __init__(self, box: Box, name: str = "jobsd") -> None:
+    def __init__(self, box: Inside, name: str = "jobsd") -> None:
         self.box = box
         self.name = name
 

@@ -122,6 +122,10 @@ def test_a_reload_is_waited_for_where_systemd_can(service: Service) -> None:
     assert before & _processes(service) == {service.pid}
 
 
+@pytest.mark.failure(
+    "Under systemd: a reload meets a faulty configuration.",
+    "It is told, systemd's wait for it ends, and every process stays.",
+)
 def test_a_refused_reload_leaves_the_service_as_it_was(service: Service) -> None:
     drop_in = (UNITS / "notify-reload.conf").read_text()
     service.configure(drop_in=drop_in, DATABASE_URL=NOWHERE)
