@@ -75,6 +75,10 @@ def test_jobs_live_in_schemas_that_nobody_has_thought_of(
     _live_in(empty_database, schema, queue="default", text="x")
 
 
+@pytest.mark.failure(
+    "Queues, keys and arguments are full of quotes, placeholders and SQL.",
+    "They are values, nothing else, in each statement of a job's life.",
+)
 @settings(max_examples=25, deadline=None, suppress_health_check=_ALLOWED)
 @given(queue=_NAMES.filter(_is_queue), text=_NAMES.filter(str.isprintable))
 @example(queue="'; DROP TABLE jobsd.jobs; --", text="'); DROP TABLE jobsd.jobs; --")

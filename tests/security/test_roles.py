@@ -199,6 +199,10 @@ def test_a_start_without_the_tables_says_who_has_to_make_them(
     assert "db migrate" in done.stderr
 
 
+@pytest.mark.failure(
+    "Whoever has the password of the role that runs jobs tries to change the tables.",
+    "The database refuses it: that role has no DDL.",
+)
 @pytest.mark.parametrize(
     "query",
     [
