@@ -124,6 +124,8 @@ DECLARE
         WHEN octet_length(arguments::text) > 1048576 THEN 'arguments: more than 1 MiB'
         WHEN queue IS NULL OR queue = '' OR octet_length(queue) > 255
             OR queue <> btrim(queue) OR queue ~ '[*,[:cntrl:]]'
+            -- Spaces that are not plain, and what can't be seen: nobody could type the name.
+            OR queue ~ '[\u00a0\u00ad\u1680\u2000-\u200f\u2028-\u202f\u205f-\u206f\u3000\ufeff]'
             THEN 'queue: 1 to 255 bytes without ''*'' and '','' and no space at the ends'
         WHEN priority IS NULL THEN 'priority: an integer is wanted'
         WHEN max_attempts IS NULL OR max_attempts < 1 THEN 'max_attempts: 1 at least'
