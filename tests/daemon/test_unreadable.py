@@ -45,6 +45,21 @@ def test_arguments_that_can_not_be_read_are_hidden_when_some_are(
     assert run.json("show", str(job_id))["arguments"] == "[FILTERED]"
 
 
+@pytest.mark.parametrize("moment", ["infinity", "-infinity"])
+def test_a_job_that_somebody_has_put_off_for_ever_is_shown(
+    run: Commands, session: Session, moment: str
+) -> None:
+    job_id = run.json("enqueue", "shop_jobs.welcome", "[1]", "--in", "1h")["id"]
+    for table in ("scheduled_executions", "jobs"):
+        session.connection.execute(
+            f"UPDATE jobsd.{table} SET scheduled_at = '{moment}'".encode()
+        )
+
+    assert [job["id"] for job in run.json("list")] == [job_id]
+    assert run.json("show", str(job_id))["state"] == "scheduled"
+    assert run("show", str(job_id)).returncode == 0
+
+
 def _enqueue(session: Session, value: str) -> int:
     row = session.connection.execute(
         "SELECT jobsd.enqueue('shop_jobs.fail', %s::jsonb)", (f"[{value}]",)

@@ -1,4 +1,4 @@
-"""What a connection of ours makes of JSON that Python can't read."""
+"""What a connection of ours makes of JSON and of moments that Python can't read."""
 
 from __future__ import annotations
 
@@ -33,3 +33,16 @@ def test_what_can_be_read_is_read(session: Session, depth: int) -> None:
 )
 def test_what_is_beyond_python_stays_text(session: Session, text: str) -> None:
     assert _read(session, text) == text
+
+
+@pytest.mark.parametrize(
+    ("moment", "year"),
+    [("infinity", 9999), ("20000-01-01", 9999), ("-infinity", 1), ("4000-01-01 BC", 1)],
+)
+def test_a_moment_beyond_the_calendar_is_in_its_last_or_first_year(
+    session: Session, moment: str, year: int
+) -> None:
+    row = session.connection.execute("SELECT %s::timestamptz, now()", (moment,)).fetchone()
+
+    assert row is not None
+    assert (row[0].year, row[1].year > 2000, row[1].tzinfo is not None) == (year, True, True)

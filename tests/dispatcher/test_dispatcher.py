@@ -137,7 +137,9 @@ def test_a_job_that_somebody_has_put_off_for_ever_stops_no_dispatcher(
     make: Make, session: Session
 ) -> None:
     later.using(wait=60).enqueue()
-    session.connection.execute("UPDATE jobsd.scheduled_executions SET scheduled_at = 'infinity'")
+    session.connection.execute(
+        "UPDATE jobsd.scheduled_executions SET scheduled_at = 'infinity'"
+    )
     dispatcher, _ = make()
 
     assert 0 < dispatcher.poll() <= 5

@@ -11,17 +11,19 @@ import json
 import re
 import select
 import socket
+from datetime import UTC, datetime
 from itertools import accumulate
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import psycopg
 from psycopg import conninfo, errors
+from psycopg.types.datetime import TimestamptzLoader
 from psycopg.types.json import set_json_loads
 
 from jobsd.clock import monotonic
 
 if TYPE_CHECKING:
-    from psycopg.abc import PQGen
+    from psycopg.abc import Buffer, PQGen
 
 CONNECT_TIMEOUT_S = 3
 STATEMENT_TIMEOUT_S = 10.0
@@ -91,7 +93,19 @@ def open_wire(url: str, name: str, deadline_s: float) -> Wire:
     wire = Wire.connect(**_parameters(url, name), autocommit=True)
     wire.deadline_s = deadline_s
     set_json_loads(_read_json, wire)
+    wire.adapters.register_loader("timestamptz", _Moment)
     return wire
+
+
+class _Moment(TimestamptzLoader):
+    """Reads moments; those beyond Python's calendar as its last or its first year."""
+
+    def load(self, data: Buffer) -> datetime:
+        try:
+            return super().load(data)
+        except psycopg.DataError:
+            past = bytes(data).startswith(b"-") or bytes(data).endswith(b"BC")
+            return datetime(1 if past else 9999, 6, 1, tzinfo=UTC)
 
 
 def _read_json(text: str | bytes) -> Any:  # noqa: ANN401 - any JSON
