@@ -47,6 +47,18 @@ def test_a_hook_is_called_with_the_process() -> None:
     assert called == [PROCESS]
 
 
+def test_a_hook_that_takes_nothing_is_given_nothing(told: Told) -> None:
+    called: list[str] = []
+
+    @jobsd.on_start
+    def hook() -> None:
+        called.append("started")
+
+    hooks.call("on_start", PROCESS)
+
+    assert (called, told) == (["started"], [])
+
+
 def test_a_decorated_function_stays_as_it_is() -> None:
     def hook(process: Process) -> str:
         return process.name

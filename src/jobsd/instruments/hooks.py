@@ -46,11 +46,11 @@ class Process:
     metadata: Mapping[str, object] = field(default_factory=dict[str, object])
 
 
-Hook = TypeVar("Hook", bound="Callable[[Process], object]")
+Hook = TypeVar("Hook", bound="Callable[[Process], object] | Callable[[], object]")
 FaultHook = TypeVar("FaultHook", bound="Callable[[BaseException], object]")
 EventHook = TypeVar("EventHook", bound="Callable[[Event, dict[str, Any]], object]")
 
-_hooks: dict[str, list[Callable[[Process], object]]] = {}
+_hooks: dict[str, list[Callable[..., object]]] = {}
 _heard: set[str] = set()
 _ends: list[Callable[[], None]] = []
 
@@ -58,6 +58,7 @@ _ends: list[Callable[[], None]] = []
 class Moment:
     """A decorator: the function is called with a `Process` at this moment of its life.
 
+    One without parameters is called with nothing.
     Start comes after the process is registered and before it works, stop after it was
     told to end and before it drains, exit after its row is gone. A process that crashes
     or is killed has no stop and no exit.
@@ -167,7 +168,7 @@ def call(name: str, process: Process) -> None:
     """Call the hooks of a moment in their order; never raises."""
     for hook in _hooks.get(name, ()):
         try:
-            _run(hook, process)
+            _run(hook, *_wanted(hook, process))
         except BaseException as error:  # noqa: BLE001 - sys.exit and the like end the hook only
             tell_failure(name, error, hook, process.name)
 
@@ -193,6 +194,13 @@ def overdue(thread: threading.Thread, patience_s: float) -> dict[str, str]:
         "message": f"it still runs after {patience_s:g} s; nobody waits for it any longer",
         "stack": "".join(traceback.format_stack(frame)) if frame else "",
     }
+
+
+def _wanted(hook: Callable[..., object], process: Process) -> tuple[Process, ...]:
+    try:
+        return (process,) if inspect.signature(hook).parameters else ()
+    except ValueError:  # some functions in C have none
+        return (process,)
 
 
 def _run(hook: Callable[..., object], *arguments: object) -> None:
