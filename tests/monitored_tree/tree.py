@@ -151,6 +151,12 @@ class Tree:
         self._told += self.log.lines()
         return [line for line in self._told if line["event"] == event]
 
+    def wait_told(self, event: str) -> dict[str, Any]:
+        """Wait until this was told, and return what; it was told once."""
+        wait_until(lambda: self.told(event))
+        (told,) = self.told(event)
+        return told
+
     def look_passes(self, times: int = 2) -> None:
         """Wait until the monitor's heartbeat was written so many times anew."""
         for _ in range(times):

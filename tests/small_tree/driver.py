@@ -12,7 +12,7 @@ import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from waiting import Stopwatch, Took
+from waiting import Took, wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Sequence
@@ -107,10 +107,12 @@ class SmallTree:
 
     def end(self, number: signal.Signals = signal.SIGTERM, within_s: float = WITHIN_S) -> Took:
         """Send a signal, wait for the end of the supervisor; return what it took."""
-        watch = Stopwatch()
         self.send(number)
-        self.process.wait(within_s)
-        took = watch.took()
+        return self.ended(within_s)
+
+    def ended(self, within_s: float = WITHIN_S) -> Took:
+        """Wait for the end of the supervisor and of what it tells; return what it took."""
+        took = wait_until(lambda: self.process.poll() is not None, within_s)
         self._reader.join(10)
         return took
 

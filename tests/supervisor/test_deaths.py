@@ -152,7 +152,7 @@ def test_a_crash_loop_backs_off_and_neighbours_do_not_pay(tmp_path: Path) -> Non
 def test_a_fault_of_the_configuration_at_boot_ends_all_with_78(tmp_path: Path) -> None:
     (tmp_path / "worker.refuse").touch()
     with small_tree(tmp_path, ("monitor", 1), ("dispatcher", 1), ("worker", 2)) as tree:
-        tree.process.wait(30)
+        tree.ended()
 
         assert (tree.process.returncode, tree.left()) == (78, [])
         assert tree.told("process.replaced") == []

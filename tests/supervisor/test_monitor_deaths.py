@@ -275,11 +275,11 @@ def test_deaths_are_counted_and_told(tree: Tree, session: Session) -> None:
 
     counters = monitor.queue("mail")
     assert (counters.outcome("failed"), counters.outcome("released")) == (1, 1)
-    (buried,) = tree.told("process.buried")
+    buried = tree.wait_told("process.buried")
     assert (buried["child"], buried["reason"], buried["failed"]) == (name, "signal", 1)
-    (failed,) = tree.told("job.failed")
+    failed = tree.wait_told("job.failed")
     assert (failed["job_id"], failed["error"]["type"]) == (ran, "ProcessExitError")
-    assert [told["job_id"] for told in tree.told("job.released")] == [waited]
+    assert tree.wait_told("job.released")["job_id"] == waited
 
 
 def test_a_living_process_is_never_buried(tree: Tree, session: Session) -> None:

@@ -13,7 +13,8 @@ from jobsd.database.connection import Session, Target
 from jobsd.database.migrate import latest_version, version
 from jobsd.processes.slot import DEAD, FREE, UP
 from monitored_tree.server import OwnServer, own_server
-from monitored_tree.tree import Tree, make_jobs, names, places, tree_on, wait_until
+from monitored_tree.tree import Tree, make_jobs, names, places, tree_on
+from waiting import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -98,8 +99,8 @@ def test_a_frozen_server_does_not_stop_the_rounds_for_long(server: OwnServer) ->
         ticked_s = monitor.tick_age_s
         server.thaw()
 
-        assert worst_s < 6
-        assert ticked_s < 5.5
+        assert worst_s < 8
+        assert ticked_s < 8
         wait_until(lambda: tree.board.database_up)
 
 
@@ -139,7 +140,7 @@ def test_a_tree_that_was_started_without_a_database_makes_the_tables_when_there_
         session = Session(target, "test")
         assert version(session) == latest_version()
         assert monitor.name in names(session)
-        assert len(_told(tree, "database.migrated")) == 1
+        tree.wait_told("database.migrated")
         session.close()
 
 

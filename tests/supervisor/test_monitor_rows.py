@@ -107,7 +107,7 @@ def test_a_process_whose_row_was_deleted_is_told(tree: Tree, session: Session) -
 
     wait_until(lambda: one.row_lost)
     assert not other.row_lost
-    (told,) = tree.told("process.lost_its_row")
+    told = tree.wait_told("process.lost_its_row")
     assert (told["kind"], told["process"]) == ("worker", one.name)
 
 
@@ -189,7 +189,7 @@ def test_a_process_elsewhere_that_stands_still_is_pruned(
         error = failure(session, ran)
         assert error["type"] == "ProcessPrunedError"
         assert error["message"].startswith("the heartbeat of worker far (pid")
-        (told,) = tree.told("process.pruned")
+        told = tree.wait_told("process.pruned")
         assert (told["process"], told["failed"], told["released"]) == ("far", 2, 1)
 
 

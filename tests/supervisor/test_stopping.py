@@ -63,7 +63,7 @@ def test_a_crash_while_it_drains_is_a_crash(start: Start) -> None:
     os.kill(pid, signal.SIGSEGV)
 
     assert tree.wait("buried")["reason"] == "signal"
-    wait_until(lambda: tree.process.poll() is not None, within_s=2)
+    tree.ended(within_s=2)
     assert tree.told("process.replaced") == []
 
 
@@ -80,7 +80,7 @@ def test_a_monitor_that_dies_while_others_drain_is_replaced(start: Start) -> Non
 
     os.kill(monitor, signal.SIGKILL)
 
-    wait_until(lambda: tree.process.poll() is not None, within_s=3)
+    tree.ended(within_s=3)
     assert {told["kind"] for told in tree.told("buried")} == {"monitor", "worker"}
 
 
@@ -173,7 +173,7 @@ def test_five_thousand_terms_are_one_stop(start: Start) -> None:
         if tree.process.poll() is None:
             os.kill(tree.pid, signal.SIGTERM)
 
-    tree.process.wait(30)
+    tree.ended()
 
     assert (tree.process.returncode, tree.left()) == (0, [])
     assert len(tree.told("supervisor.stopping")) == 1

@@ -49,7 +49,7 @@ def test_a_tree_ends_in_order_when_its_web_server_is_killed(server: Tree, query:
         server.process.kill()
 
         wait_for(lambda: not server.alive(), 3, server.told)
-        assert server.events("supervisor.stopped")[0]["exit_status"] == 0
+        assert server.wait_event("supervisor.stopped")["exit_status"] == 0
         assert query("SELECT FROM jobsd.processes") == []
     finally:
         server.end()

@@ -116,6 +116,7 @@ class Tree:
         )
         self.lines: list[str] = []
         self._seen: dict[int, psutil.Process] = {}
+        self._heard_out = False
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
 
@@ -126,6 +127,9 @@ class Tree:
 
     def events(self, name: str = "") -> list[dict[str, Any]]:
         """Return what was logged so far, or only the events of one name."""
+        if self.process.poll() is not None and not self._heard_out:
+            self._heard_out = True
+            self._reader.join(2)
         found: list[dict[str, Any]] = []
         for line in list(self.lines):
             with contextlib.suppress(ValueError):
