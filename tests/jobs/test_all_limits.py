@@ -66,6 +66,22 @@ def test_who_waits_for_all_limits_lets_others_through(target: Target, session: S
         assert many.result(20) == 50
 
 
+def test_while_somebody_decides_on_all_limits_nobody_decides_on_one(
+    target: Target, session: Session
+) -> None:
+    with psycopg.connect(target.url) as connection, ThreadPoolExecutor(1) as pool:
+        many = enqueue_many(
+            [welcome.with_args(n) for n in ("ann", *range(30))], connection=connection
+        )
+        other = pool.submit(welcome.enqueue, "ann")
+        _wait_for_waiter(session)
+        assert limits.promote(session, ["welcome3/ann"]).missed
+        assert not other.done()
+        connection.commit()
+
+        assert (many[0].state, other.result(10).state) == ("ready", "blocked")
+
+
 def test_two_that_wait_for_each_other_are_told(target: Target) -> None:
     def both(user: str) -> None:
         with psycopg.connect(target.url) as connection:

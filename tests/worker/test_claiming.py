@@ -178,3 +178,16 @@ def test_queues_come_in_the_order_of_the_list_and_jobs_by_priority(
     driven.drain()
 
     assert noted == order
+
+
+def test_a_claim_lists_its_jobs_in_the_order_in_which_they_start(
+    make_worker: MakeWorker, session: Session
+) -> None:
+    drafts = [wait_for_gate.using(priority=n % 3).with_args(n) for n in range(6)]
+    ids = [one.id for one in enqueue_many(drafts)]
+    driven = make_worker(threads=1, prefetch=5)
+
+    driven.until(lambda: noted)
+
+    rows = session.connection.execute("SELECT job_ids FROM jobsd.claims").fetchall()
+    assert rows == [([ids[n] for n in (0, 3, 1, 4, 2, 5)],)]
