@@ -185,7 +185,7 @@ def test_a_claim_lists_its_jobs_in_the_order_in_which_they_start(
 ) -> None:
     drafts = [wait_for_gate.using(priority=n % 3).with_args(n) for n in range(6)]
     ids = [one.id for one in enqueue_many(drafts)]
-    driven = make_worker(threads=1, prefetch=5)
+    driven = make_worker(threads=1, prefetch=6)
 
     driven.until(lambda: noted)
 
