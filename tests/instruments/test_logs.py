@@ -83,7 +83,7 @@ def test_an_exception_becomes_type_message_and_stack(log: Log) -> None:
 def test_an_error_that_is_a_text_becomes_its_message(log: Log) -> None:
     emit("database.lost", error="connection refused")
 
-    assert log.line()["error"] == {"message": "connection refused"}
+    assert log.line()["error"] == {"type": "", "message": "connection refused", "stack": ""}
 
 
 def test_a_deep_recursion_is_told_by_its_last_frames(log: Log) -> None:

@@ -19,7 +19,7 @@ def settle_error(facts: dict[str, Any]) -> None:
     if isinstance(error, BaseException):
         facts["error"] = describe(error)
     elif isinstance(error, str):
-        facts["error"] = {"message": error}
+        facts["error"] = {"type": "", "message": error, "stack": ""}
 
 
 def describe(error: BaseException) -> dict[str, str]:
