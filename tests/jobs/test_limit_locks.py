@@ -1,4 +1,4 @@
-"""Who needs all limits at once waits for others, and keeps nobody waiting for long."""
+"""The locks of limits: who waits for whom, and who for nobody."""
 
 from __future__ import annotations
 
@@ -80,6 +80,50 @@ def test_while_somebody_decides_on_all_limits_nobody_decides_on_one(
         connection.commit()
 
         assert (many[0].state, other.result(10).state) == ("ready", "blocked")
+
+
+def test_several_limits_are_locked_in_one_order_whoever_names_them(
+    target: Target, session: Session
+) -> None:
+    keys = session.connection.execute(
+        "SELECT key FROM unnest('{a,b}'::text[]) AS key ORDER BY jobsd.limits_lock(key)"
+    ).fetchall()
+    first, second = (key for (key,) in keys)
+    with (
+        psycopg.connect(target.url) as holder,
+        psycopg.connect(target.url) as connection,
+        ThreadPoolExecutor(1) as pool,
+    ):
+        holder.execute("SELECT jobsd.lock_limits(ARRAY[%s])", (first,))
+        both = pool.submit(
+            connection.execute, "SELECT jobsd.lock_limits(ARRAY[%s, %s])", (second, first)
+        )
+        _wait_for_waiter(session)
+
+        free = session.connection.execute(
+            "SELECT pg_try_advisory_xact_lock(jobsd.limits_lock(%s))", (second,)
+        )
+        assert free.fetchall() == [(True,)]
+        holder.rollback()
+        both.result(10)
+
+
+def test_promotion_passes_over_a_job_that_somebody_has_locked(
+    target: Target, session: Session
+) -> None:
+    holder, first, second = (welcome.enqueue("ann") for _ in range(3))
+    with psycopg.connect(target.url) as other:
+        other.execute(
+            "SELECT FROM jobsd.blocked_executions WHERE job_id = %s FOR UPDATE", (first.id,)
+        )
+        session.connection.execute(
+            "DELETE FROM jobsd.concurrency_slots WHERE job_id = %s", (holder.id,)
+        )
+
+        assert limits.promote(session, ["welcome3/ann"]).promoted == 1
+
+    slots = session.connection.execute("SELECT job_id FROM jobsd.concurrency_slots")
+    assert slots.fetchall() == [(second.id,)]
 
 
 def test_two_that_wait_for_each_other_are_told(target: Target) -> None:
