@@ -7,14 +7,12 @@ import os
 import shutil
 import subprocess
 import sys
-import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from layout.house import ROOT, bare_environment, copy_to
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from pathlib import Path
 
 # What stands for the daemon: it tells what it was started as.
@@ -136,14 +134,6 @@ def find_python(version: str, user: str = "") -> str | None:
         ):
             return candidate
     return None
-
-
-def wait_until(condition: Callable[[], bool], within_s: float = 20) -> None:
-    """Return once `condition` holds; fail when it doesn't within the bound."""
-    end = time.monotonic() + within_s
-    while not condition():
-        assert time.monotonic() < end, "what was waited for did not come"
-        time.sleep(0.01)
 
 
 def shell(code: str, names: dict[str, str], home: Path = ROOT) -> Started:

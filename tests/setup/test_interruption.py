@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from setup.machine import PROBE_STATUS, Clone, find_python, finish, make_clone, wait_until
+from setup.machine import PROBE_STATUS, Clone, find_python, finish, make_clone
+from waiting import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -79,7 +80,8 @@ def test_a_signal_ends_the_first_run_at_once(clone: Clone, number: signal.Signal
     wait_until((clone.venv / "setup.log").exists)
     first.send_signal(number)
 
-    assert first.wait(timeout=5) == 128 + number
+    wait_until(lambda: first.poll() is not None, within_s=5)
+    assert first.returncode == 128 + number
     assert not clone.stamp.exists()
     finish(first)
 
