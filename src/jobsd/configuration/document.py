@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from jobsd.configuration.faults import Faults
     from jobsd.configuration.nodes import Node
     from jobsd.configuration.source import Source
+    from jobsd.configuration.substitution import Substitution
 
 DEEPEST = 32
 MOST_VALUES = 250_000
@@ -131,6 +132,12 @@ class _Composer:
         place = self._place(event)
         self._require_tag(event, event.tag, {None, "!", f"{_CORE}str"})
         found = self._masked.within(*_span(event))
+        text = self._substituted(event, found) if found else event.value
+        self._require_text(place, text)
+        plain = event.implicit[0] and not event.style
+        return Scalar(place, text, plain, tuple(one.name for one in found if one.name))
+
+    def _substituted(self, event: yaml.ScalarEvent, found: c.Iterable[Substitution]) -> str:
         values = [substitution.value(self._environ) for substitution in found]
         for substitution in found:
             if substitution.problem:
@@ -139,10 +146,7 @@ class _Composer:
         self._from_variables += sum(map(len, values))
         if self._from_variables > MOST_FROM_VARIABLES:
             raise self._malformed(event, "variables bring more than 1 MiB of text")
-        text = self._masked.restore(event.value, values)
-        self._require_text(place, text)
-        plain = event.implicit[0] and not event.style
-        return Scalar(place, text, plain, tuple(one.name for one in found if one.name))
+        return self._masked.restore(event.value, values)
 
     def _sequence(self, event: yaml.SequenceStartEvent, depth: int) -> Sequence:
         self._require_tag(event, event.tag, _COLLECTIONS)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, cast
 
 from jobsd.errors import Error
@@ -46,7 +46,8 @@ class NewTask:
 
     def columns(self) -> dict[str, Any]:
         """Return the values by the names of their columns."""
-        return asdict(self)
+        # Not `asdict`: it copies each value, 0.2 s of the start with 10,000 tasks.
+        return {each.name: getattr(self, each.name) for each in fields(self)}
 
 
 def task(  # noqa: PLR0913 - the settings of a task in recurring.yml
