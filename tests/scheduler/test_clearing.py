@@ -54,15 +54,18 @@ def test_an_instant_whose_job_is_gone_is_taken(
 ) -> None:
     slow, quick = make_scheduler(task(on_missed="all")), make_scheduler(task(on_missed="all"))
     slow.poll()
-    quick.until(lambda: ask(RUNS) == [2])
-    history = "SELECT run_at, job_id FROM jobsd.recurring_executions ORDER BY run_at LIMIT 2"
+    (own,) = ask(RUNS)  # a second may have begun meanwhile, and does below
+    quick.until(lambda: ask(RUNS)[0] >= own + 2)
+    history = "SELECT run_at, job_id FROM jobsd.recurring_executions ORDER BY run_at"
     before = ask(history)
 
     go(session)
     slow.poll()
 
-    assert [name for name, _ in told].count("recurring.skipped") == 2
-    assert (ask(history), ask("SELECT count(*) FROM jobsd.jobs")) == (before, [0])
+    assert [name for name, _ in told].count("recurring.skipped") >= 2
+    after = ask(history)
+    assert after[: len(before)] == before
+    assert ask("SELECT count(*) FROM jobsd.jobs") == [len(after) - len(before)]
 
 
 @pytest.mark.parametrize("go", [_clear, _not_kept])
