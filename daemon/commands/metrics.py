@@ -17,20 +17,23 @@ if TYPE_CHECKING:
 @as_json
 @on_project
 def command(project: Project, *, openmetrics: bool, as_json: bool) -> None:
-    """Print the metrics that the database knows, once, in the format of Prometheus.
+    """Print the metrics once, in the format of Prometheus.
 
-    The counters of a running tree are in its memory: its monitor serves them at /metrics.
+    Gauges are the database's. Counters are those of the tree that runs on this machine,
+    asked of its monitor, and left out when none answers.
     """
     import sys
 
+    from jobsd.daemon.counted import counted_here
     from jobsd.daemon.output import print_json
     from jobsd.instruments.metrics import exposition, plain
     from jobsd.supervisor.monitor.gauges import database_figures
 
     with project.session() as session:
         figures = database_figures(session)
+        told = counted_here(session, project.options)
     if as_json:
-        print_json(plain(None, figures))
+        print_json(plain(figures, told))
         return
-    text, _ = exposition(None, figures, openmetrics=openmetrics)
+    text, _ = exposition(None, figures, openmetrics=openmetrics, told=told)
     sys.stdout.write(text.decode())

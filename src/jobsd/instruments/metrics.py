@@ -50,27 +50,32 @@ _number = cast("Callable[[float], str]", floatToGoString)
 
 
 def exposition(
-    tree: TreeFigures | None, database: DatabaseFigures | None, *, openmetrics: bool = False
+    tree: TreeFigures | None,
+    database: DatabaseFigures | None,
+    *,
+    openmetrics: bool = False,
+    told: Sequence[Metric] = (),
 ) -> tuple[bytes, str]:
     """Return the metrics and their content type.
 
     Without a tree there are no counters; without the database, no gauges that come from
-    there: what is not known now is left out, never repeated from before.
+    there: what is not known now is left out, never repeated from before. `told` are
+    metrics of somebody else's, for what is not known here.
     """
     registry = CollectorRegistry(auto_describe=False)
-    registry.register(_Figures(tree, database))
+    registry.register(_Figures(tree, database, told))
     if openmetrics:
         return _as_openmetrics(registry), OPENMETRICS
     return as_text(registry), TEXT
 
 
 def plain(
-    tree: TreeFigures | None, database: DatabaseFigures | None
+    database: DatabaseFigures | None, told: Sequence[Metric] = ()
 ) -> list[dict[str, object]]:
     """Return the metrics as plain values, for programs that read no exposition."""
     return [
-        {"name": sample.name, "labels": sample.labels, "value": sample.value}
-        for family in _Figures(tree, database).collect()
+        {"name": sample.name, "labels": sample.labels, "value": float(sample.value)}
+        for family in _Figures(None, database, told).collect()
         for sample in family.samples
     ]
 
@@ -86,11 +91,24 @@ def accepts_openmetrics(accept: str) -> bool:
 class _Figures(Collector):
     """One scrape."""
 
-    def __init__(self, tree: TreeFigures | None, database: DatabaseFigures | None) -> None:
+    def __init__(
+        self,
+        tree: TreeFigures | None,
+        database: DatabaseFigures | None,
+        told: Sequence[Metric] = (),
+    ) -> None:
         self._tree = tree
         self._database = database
+        self._told = told
 
     def collect(self) -> Iterator[Metric]:
+        known = set[str]()
+        for family in self._own():
+            known |= _names(family)
+            yield family
+        yield from (family for family in self._told if known.isdisjoint(_names(family)))
+
+    def _own(self) -> Iterator[Metric]:
         up = self._tree.database_up if self._tree else self._database is not None
         yield _gauge("database_up", "Whether the database answers: 1 or 0.", value=up)
         yield _build_info(self._database.postgresql if self._database else "")
@@ -188,6 +206,10 @@ def _database(database: DatabaseFigures) -> Iterator[Metric]:
             "When the heartbeat job last ran.",
             value=database.last_heartbeat,
         )
+
+
+def _names(family: Metric) -> set[str]:
+    return {family.name, *(sample.name for sample in family.samples)}
 
 
 def _gauge(name: str, text: str, *, value: float) -> Metric:
