@@ -80,6 +80,7 @@ def test_no_job_is_lost_or_ended_twice_while_workers_are_killed(
         wait_for(lambda: not query("SELECT FROM jobsd.claims"), 60, "claims are left")
         wait_for(lambda: not query("SELECT FROM jobsd.ready_executions"), 60, "ready are left")
         wait_for(lambda: not query("SELECT FROM jobsd.claims"), 60, "claims are left")
+        wait_for(lambda: _all_are_followed(tree), 5, tree.told)
         seconds = tree.terminate()
         deaths = [e for e in tree.events("process.exited") if e.get("signal") == "SIGKILL"]
 
@@ -126,6 +127,10 @@ def _check_truth(project: Project, query: Query) -> None:
     assert begun_and_not_ended <= crashed, "a crash was not told"
     # Failures whose record died with the process count as crashes too; nothing else may.
     assert len(crashed - begun_and_not_ended) <= 15 * 10, "too many ended and yet crashed"
+
+
+def _all_are_followed(tree: Tree) -> bool:
+    return len(tree.events("process.replaced")) == len(tree.events("process.exited"))
 
 
 def _check_replacements(tree: Tree) -> None:
