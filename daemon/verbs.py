@@ -115,9 +115,27 @@ class _Name(_TextType):
             self.fail(str(fault), param, ctx)
 
 
+class _Line(_TextType):
+    """A text that is shown beside others."""
+
+    name = "text"
+
+    def convert(
+        self,
+        value: Any,  # noqa: ANN401 - click's
+        param: click.Parameter | None,
+        ctx: click.Context | None,
+    ) -> str:
+        """Return the text if it is one line."""
+        if not str(value).isprintable():
+            self.fail(f"{value!r} is no line of printable text", param, ctx)
+        return str(value)
+
+
 DURATION = _Duration()
 QUEUE = _Name("queue")
 CLASS = _Name("class")
+LINE = _Line()
 JOB_ID = click.IntRange(1, 2**63 - 1)
 
 as_json = click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout.")

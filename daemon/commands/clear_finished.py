@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from jobsd.daemon.verbs import DURATION, Verb, as_json, on_project
+from jobsd.daemon.verbs import CLASS, DURATION, Verb, as_json, on_project
 
 if TYPE_CHECKING:
     from jobsd.daemon.project import Project
@@ -35,7 +35,9 @@ _TELL_EVERY_S = 1.0
     help="Jobs at once.",
 )
 @click.option("--sleep", "sleep_s", type=DURATION, default=0, show_default=True)
-@click.option("--class", "class_name", metavar="NAME", help="Only those of this job.")
+@click.option(
+    "--class", "class_name", type=CLASS, metavar="NAME", help="Only those of this job."
+)
 @as_json
 @on_project
 def command(  # noqa: PLR0913 - the options

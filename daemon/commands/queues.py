@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from jobsd.daemon.verbs import QUEUE, Noun, Verb, as_json, on_project
+from jobsd.daemon.verbs import LINE, QUEUE, Noun, Verb, as_json, on_project
 
 if TYPE_CHECKING:
     from jobsd.daemon.project import Project
@@ -40,7 +40,7 @@ def list_queues(project: Project, *, as_json: bool) -> None:
 
 @command.command(cls=Verb, examples="queues pause mail --reason 'the mail server is down'")
 @click.argument("name", type=QUEUE)
-@click.option("--reason", metavar="TEXT", help="Shown to whoever asks why.")
+@click.option("--reason", type=LINE, metavar="TEXT", help="Shown to whoever asks why.")
 @as_json
 @on_project
 def pause(project: Project, name: str, reason: str | None, *, as_json: bool) -> None:

@@ -87,8 +87,15 @@ def test_a_conflict_that_may_not_wait_ends_with_6(run: Commands) -> None:
         ["42"],
         ['["too", "many"]'],
         ['{"$decimal": "x"}'],
+        ['["a\\u0000b"]'],
         ["[1]", "--priority", "99999999999"],
+        ["[1]", "--priority", "1.5"],
         ["[1]", "--queue", "a,b"],
+        ["[1]", "--queue", ""],
+        ["[1]", "--queue", "q" * 300],
+        ["[1]", "--in", "36501d"],
+        ["[1]", "--in", "-1"],
+        ["[1]", "--at", "9999-12-31T00:00:00Z"],
         ["[1]", "--in", "1h", "--at", "2100-01-01"],
         ["[1]", "--at", "noon"],
     ],
@@ -188,3 +195,37 @@ def test_clear_finished_follows_the_configuration(run: Commands, session: Sessio
     )
 
     assert run("clear-finished").stdout == "1\n"
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["--class", ""], ["--batch", "0"], ["--older-than", "-1"], ["--sleep", "soon"]],
+    ids=" ".join,
+)
+def test_clear_finished_refuses_what_it_can_not_mean(
+    arguments: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    from jobsd.daemon import cli
+
+    status = cli.run(["clear-finished", *arguments])
+
+    told = capsys.readouterr()
+    assert (status, told.out) == (2, "")
+    assert told.err.startswith("error: ")
+
+
+def test_a_key_that_can_not_be_had_is_told_and_stores_nothing(
+    run: Commands, session: Session
+) -> None:
+    run.project.write(
+        "shop_jobs.py",
+        "from jobsd import Limit, job\n\n"
+        "@job(limits_concurrency=Limit(key=lambda n: 1 // n))\ndef divide(n): ...\n",
+    )
+
+    done = run("enqueue", "shop_jobs.divide", "[0]")
+
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "the key of limits_concurrency raised ZeroDivisionError" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert session.connection.execute("SELECT FROM jobsd.jobs").fetchone() is None

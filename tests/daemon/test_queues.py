@@ -79,6 +79,15 @@ def test_queues_without_ready_jobs_are_listed_too(run: Commands, session: Sessio
     ]
 
 
+@pytest.mark.parametrize("reason", ["two\nlines", "a\tb", "\x1b[31m"], ids=repr)
+def test_a_reason_is_a_line_of_text(reason: str, capsys: pytest.CaptureFixture[str]) -> None:
+    status = cli.run(["queues", "pause", "mail", "--reason", reason])
+
+    told = capsys.readouterr()
+    assert (status, told.out) == (2, "")
+    assert "is no line of printable text" in told.err
+
+
 @pytest.mark.parametrize("verb", ["pause", "resume", "clear"])
 @pytest.mark.parametrize("name", ["", "a*", "a,b", "q" * 300, " a", "a\tb"], ids=repr)
 def test_a_name_that_is_none_ends_with_2(

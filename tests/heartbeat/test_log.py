@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from jobsd.errors import Error
 from jobsd.heartbeat import HeartbeatLog, HeartbeatLogs, health_status
 from jobsd.heartbeat.log import clear
 
@@ -103,8 +104,36 @@ def test_since_takes_a_moment(beat: Beat) -> None:
 
 
 def test_a_moment_without_a_zone_is_refused() -> None:
-    with pytest.raises(ValueError, match="aware"):
+    with pytest.raises(Error, match="aware"):
         HeartbeatLog.since(datetime(2026, 1, 1))  # noqa: DTZ001
+
+
+@pytest.mark.parametrize("age", ["soon", -1, float("nan"), True])
+def test_what_is_no_age_is_refused_with_its_option(age: Any) -> None:
+    for option, ask in (
+        ("since", lambda: HeartbeatLog.recent(since=age)),
+        ("within", lambda: HeartbeatLog.verify_recent(within=age)),
+        ("within", lambda: health_status(within=age)),
+        ("every", lambda: HeartbeatLog.gaps(every=age)),
+    ):
+        with pytest.raises(Error, match=f"{option}: .* is no duration"):
+            ask()
+    with pytest.raises(Error, match="every: heartbeats need a time"):
+        HeartbeatLog.gaps(every=0)
+
+
+def test_an_age_beyond_all_time_means_all(beat: Beat) -> None:
+    beat(1)
+
+    assert len(HeartbeatLog.recent(since=1e300)) == 1
+    assert HeartbeatLog.verify_recent(within=1e300)
+    assert HeartbeatLog.gaps(every=1e300, since=1e300) == []
+
+
+@pytest.mark.parametrize("name", ["a\0b", "\ud800", 7], ids=repr)
+def test_what_can_be_no_machine_is_refused(name: Any) -> None:
+    with pytest.raises(Error, match="hostname: "):
+        HeartbeatLog.recent(hostname=name)
 
 
 def test_the_answer_is_like_a_list(beat: Beat) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import psycopg
 import pytest
@@ -198,6 +198,16 @@ def test_all_that_is_meant_is_discarded_and_nothing_else(session: Session) -> No
 def test_nothing_is_discarded_from_a_state_in_which_it_can_not_be(state: str) -> None:
     with pytest.raises(RefusedError, match=f"{state} jobs can't be discarded"):
         discard_all(state=state)
+
+
+@pytest.mark.parametrize("limit", [0, -1, 1.5, True, 2**80, "7"])
+def test_a_limit_that_can_not_be_meant_discards_nothing(session: Session, limit: Any) -> None:
+    job_id = enqueue()
+
+    for state in (None, "ready"):
+        with pytest.raises(Error, match=r"limit: .* is no whole number from 1"):
+            discard_all(state=state, limit=limit)
+    assert places(session) == {job_id: "ready"}
 
 
 def test_an_unknown_state_is_an_error_that_names_all() -> None:

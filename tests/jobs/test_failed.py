@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import psycopg
 import pytest
@@ -222,11 +222,14 @@ def test_many_are_retried_in_transactions_of_a_bounded_size(
         {"class_name": "\udcff"},
         {"since": "yesterday"},
         {"since": -1},
+        {"limit": 0},
+        {"limit": -1},
+        {"limit": 1.5},
     ],
     ids=repr,
 )
-def test_a_filter_that_can_not_be_meant_is_one_clear_error(filters: dict[str, str]) -> None:
+def test_a_filter_that_can_not_be_meant_is_one_clear_error(filters: dict[str, Any]) -> None:
     with pytest.raises(Error) as told:
-        retry_all(**filters)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+        retry_all(**filters)
 
     assert type(told.value) is Error

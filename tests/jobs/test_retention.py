@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -189,5 +189,16 @@ def test_what_can_not_be_meant_is_refused(session: Session) -> None:
         clear_finished_in_batches(finished_before=now.replace(tzinfo=None), session=session)
     with pytest.raises(Error, match="older_than"):
         clear_finished_in_batches(older_than="soon", session=session)
-    with pytest.raises(Error, match="batch_size"):
-        clear_finished_in_batches(0, session=session)
+    odd: list[tuple[str, Any]] = [
+        *(("batch_size", size) for size in (0, -1, 1.5, True, 2**70)),
+        *(("class_name", name) for name in ("", "a\0b", 7)),
+        *(("sleep_between_batches", pause) for pause in (-1, "soon")),
+        ("finished_before", "yesterday"),
+    ]
+    for option, value in odd:
+        with pytest.raises(Error):
+            clear_finished_in_batches(session=session, **{option: value})
+
+
+def test_an_age_beyond_all_time_clears_nothing(session: Session) -> None:
+    assert clear_finished_in_batches(older_than=1e300, session=session) == 0

@@ -17,9 +17,11 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, cast, overload
 
-from jobsd.clock import parse_duration
 from jobsd.database.statements import Statements
+from jobsd.errors import Error
 from jobsd.jobs.client import default_client
+from jobsd.jobs.policy import WAIT_MAX_S, duration_s
+from jobsd.jobs.registry import is_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -127,6 +129,8 @@ class HeartbeatLogs(Sequence[HeartbeatLog]):
 
     def by_hostname(self, hostname: str) -> HeartbeatLogs:
         """Return those of one machine."""
+        if not (isinstance(hostname, str) and is_text(hostname)):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise Error(f"hostname: {hostname!r:.60} is no name of a machine")
         return replace(self, hostname=hostname)
 
     def since(self, moment: Duration | datetime | None = None, **ago: float) -> HeartbeatLogs:
@@ -135,7 +139,7 @@ class HeartbeatLogs(Sequence[HeartbeatLog]):
             moment = timedelta(**ago)
         elif ago:
             raise TypeError("since() takes one moment")
-        since, within_s = _window(moment)
+        since, within_s = _window("since", moment)
         return replace(self, moment=since, within_s=within_s)
 
     def recent(
@@ -156,7 +160,9 @@ class HeartbeatLogs(Sequence[HeartbeatLog]):
 
     def verify_recent(self, within: Duration = "10m") -> bool:
         """Return whether the last one is at most this old."""
-        return len(self.since(within).limit(1)) == 1
+        moment, within_s = _window("within", within)
+        logs = replace(self, moment=moment, within_s=within_s)
+        return len(logs.limit(1)) == 1
 
     def __len__(self) -> int:
         return len(self._answer())
@@ -203,10 +209,10 @@ def beat(session: Session, environment: str, hostname: str) -> HeartbeatLog:
 
 def gaps(session: Session, every: Duration, since: Duration | datetime) -> list[Gap]:
     """Return the times without heartbeats: see `HeartbeatLog.gaps`."""
-    every_s = parse_duration(every)
+    every_s = _age_s("every", every)
     if every_s <= 0:
-        raise ValueError("every: heartbeats need a time between them")
-    moment, within_s = _window(since)
+        raise Error("every: heartbeats need a time between them")
+    moment, within_s = _window("since", since)
     parameters = {"since": moment, "within_s": within_s, "longest_s": every_s * 1.5}
     rows = session.fetch(STATEMENTS["gaps"], parameters)
     return [_gap(start, end, every_s) for start, end in rows]
@@ -230,13 +236,18 @@ def _row(row: tuple[Any, ...]) -> HeartbeatLog:
     return HeartbeatLog(row_id, executed_at.astimezone(UTC), environment, hostname)
 
 
-def _window(moment: Duration | datetime) -> tuple[datetime | None, float | None]:
+def _window(option: str, moment: Duration | datetime) -> tuple[datetime | None, float | None]:
     """Return a moment, or else how many seconds ago it was."""
     if not isinstance(moment, datetime):
-        return None, parse_duration(moment)
+        return None, _age_s(option, moment)
     if moment.utcoffset() is None:
-        raise ValueError(f"{moment} has no time zone; give an aware datetime")
+        raise Error(f"{option}: {moment} has no time zone; give an aware datetime")
     return moment, None
+
+
+def _age_s(option: str, age: Duration) -> float:
+    """Return the seconds of an age; what is beyond all time means all."""
+    return min(duration_s(option, age), WAIT_MAX_S)
 
 
 def _lent(session: Session | None) -> contextlib.AbstractContextManager[Session]:

@@ -11,13 +11,12 @@ from array import array
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from jobsd.clock import parse_duration
 from jobsd.database.statements import Statement, Statements
 from jobsd.errors import Error
 
 from .inspect import STATES, JobRow
-from .policy import WAIT_MAX_S
-from .registry import check_class, check_queue
+from .policy import WAIT_MAX_S, duration_s
+from .registry import check_class, check_count, check_queue
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -97,10 +96,7 @@ def wanted(
     Raises:
         Error: when it can't be meant.
     """
-    try:
-        since_s = None if since is None else parse_duration(since)
-    except ValueError as error:
-        raise Error(f"since: {error}") from None
+    since_s = None if since is None else duration_s("since", since)
     return Filter(state, queue, class_name, since_s)
 
 
@@ -129,7 +125,12 @@ def ids(session: Session, meant: Filter, limit: int | None = None) -> array[int]
     """Return the ids of all jobs that are meant, or of the newest ones; the oldest first.
 
     Eight bytes each, so that what is to be done to them can be done in small transactions.
+
+    Raises:
+        Error: when the limit can't be meant.
     """
+    if limit is not None:
+        check_count("limit", limit)
     found = array("q")
     for page in _id_pages(session, meant):
         found.extend(page)

@@ -163,6 +163,18 @@ def check_priority(value: object) -> int:
     )
 
 
+def check_count(option: str, value: object, most: int = 2**31 - 1) -> int:
+    """Return how many are meant when it is a number of things.
+
+    Raises:
+        Error: saying what it may be.
+    """
+    # A bool is an int too, but no number that anybody means.
+    if isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= most:
+        return value
+    raise Error(f"{option}: {value!r:.60} is no whole number from 1 to {most}")
+
+
 def is_text(text: str) -> bool:
     """Return whether PostgreSQL can store a text: no NUL, no half of a surrogate pair."""
     return "\0" not in text and not any("\ud800" <= c <= "\udfff" for c in text)

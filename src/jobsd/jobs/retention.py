@@ -15,18 +15,21 @@ from __future__ import annotations
 import contextlib
 import time
 from dataclasses import dataclass
+from datetime import datetime
 from typing import TYPE_CHECKING
 
-from jobsd.clock import monotonic, parse_duration
+from jobsd.clock import monotonic
 from jobsd.database.statements import Statements
 from jobsd.errors import Error
 from jobsd.instruments.events import emit
 
 from . import client
+from .policy import WAIT_MAX_S, duration_s
+from .registry import check_class, check_count
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from datetime import datetime, timedelta
+    from datetime import timedelta
 
     from jobsd.database.connection import Session
 
@@ -89,7 +92,7 @@ def clear_finished_in_batches(  # noqa: PLR0913 - the options of the original, a
         Error: for options that can't be meant.
     """
     limit = _limit(finished_before, older_than)
-    pause_s = parse_duration(sleep_between_batches)
+    pause_s = duration_s("sleep_between_batches", sleep_between_batches)
     cleared = 0
     with contextlib.nullcontext(session) if session else _session() as lent:
         for batch in batches(lent, batch_size, *limit, class_name):
@@ -111,10 +114,11 @@ def batches(
     """Clear batch after batch, and yield what each did.
 
     Raises:
-        Error: when the size of a batch can't be meant.
+        Error: when the size of a batch, or the name, can't be meant.
     """
-    if not 1 <= batch_size <= BATCH_MAX:
-        raise Error(f"batch_size: {batch_size!r} is no number from 1 to {BATCH_MAX}")
+    check_count("batch_size", batch_size, BATCH_MAX)
+    if class_name is not None:
+        check_class(class_name)
     if older_than_s is None:
         older_than_s = _keep_s[0]
     # What was left because of its class, or of a date of its own, says nothing for others.
@@ -155,12 +159,15 @@ def _limit(
 ) -> tuple[datetime | None, float | None]:
     if finished_before is not None and older_than is not None:
         raise Error("give finished_before or older_than, not both")
-    if finished_before is not None and finished_before.utcoffset() is None:
+    if older_than is not None:
+        return None, min(duration_s("older_than", older_than), WAIT_MAX_S)
+    if finished_before is None:
+        return None, None
+    if not isinstance(finished_before, datetime):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise Error(f"finished_before: {finished_before!r:.60} is no datetime")
+    if finished_before.utcoffset() is None:
         raise Error(f"finished_before: {finished_before} has no time zone")
-    try:
-        return finished_before, None if older_than is None else parse_duration(older_than)
-    except ValueError as error:
-        raise Error(f"older_than: {error}") from None
+    return finished_before, None
 
 
 def _session() -> contextlib.AbstractContextManager[Session]:
