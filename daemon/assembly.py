@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, cast
 from jobsd.dispatcher.dispatcher import Dispatcher
 from jobsd.instruments import logs
 from jobsd.instruments.events import emit
-from jobsd.jobs import client, registry, retention
+from jobsd.jobs import client, current, registry, retention
 from jobsd.processes import process
 from jobsd.processes.hook_line import HookLine
 from jobsd.processes.moments import WITH_MODULES
@@ -136,6 +136,7 @@ class Assembly:
         def start(context: Context) -> int:
             self._begin("worker", context)
             retention.keep_for(self.options.jobs.clear_finished_jobs_after_s)
+            current.let_drain(self.options.supervisor.shutdown_timeout_s)
             commands = [task.command for task in self.options.tasks if task.command]
             command_job.allow(self.options.imports, commands)
             if not self._load_jobs():

@@ -3,19 +3,35 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, NamedTuple
 
+from jobsd.clock import utc_now
 from jobsd.instruments.bound_job import Bound, running_job
 
 if TYPE_CHECKING:
     from contextvars import Token
-    from datetime import datetime
 
 _stopping = threading.Event()
 
 
+@dataclass(slots=True)
+class _Drain:
+    """How long this process may take to drain, and until when it does."""
+
+    patience_s: float | None = None
+    deadline: datetime | None = None
+
+
+_drain = _Drain()
+
+
 class CurrentJob(NamedTuple):
-    """The job that runs in this thread; `id` is 0 in `perform_now`."""
+    """The job that runs in this thread; `id` is 0 in `perform_now`.
+
+    `deadline` is None until the worker drains, then the moment at which its process is ended.
+    """
 
     id: int
     attempt: int
@@ -32,7 +48,7 @@ def current_job() -> CurrentJob:
     """
     job = running_job.get()
     if isinstance(job, CurrentJob):
-        return job
+        return job._replace(deadline=_drain.deadline)
     raise LookupError("no job runs here: current_job() is for use inside a job")
 
 
@@ -60,6 +76,13 @@ class running:  # noqa: N801 - used as a statement is: `with running(job):`
         running_job.reset(self._token)
 
 
+def let_drain(seconds: float) -> None:
+    """Say how long the process will be waited for once it drains."""
+    _drain.patience_s = seconds
+
+
 def set_stopping() -> None:
     """Say that the process drains."""
+    if _drain.patience_s is not None and _drain.deadline is None:
+        _drain.deadline = utc_now() + timedelta(seconds=_drain.patience_s)
     _stopping.set()
