@@ -102,10 +102,11 @@ def test_several_limits_are_locked_in_one_order_whoever_names_them(
 
         free = session.connection.execute(
             "SELECT pg_try_advisory_xact_lock(jobsd.limits_lock(%s))", (second,)
-        )
-        assert free.fetchall() == [(True,)]
+        ).fetchall()
         holder.rollback()
         both.result(10)
+
+    assert free == [(True,)]
 
 
 def test_promotion_passes_over_a_job_that_somebody_has_locked(
