@@ -51,6 +51,7 @@ def test_show_has_the_next_and_the_last_runs(daily: Commands) -> None:
 
 def test_an_unknown_key_ends_with_5_and_the_nearest(daily: Commands) -> None:
     for verb in ("show", "next", "run", "history", "remove", "enable"):
+        assert daily("recurring", verb, "\udcff").returncode == 5
         done = daily("recurring", verb, "dayly")
         assert (done.returncode, done.stdout) == (5, "")
         assert "did you mean 'daily'?" in done.stderr

@@ -172,6 +172,12 @@ def test_a_command_goes_to_its_own_queue() -> None:
         ({"schedule": "@daily", "class_name": "OfTwo", "args": [1, {"c": 2}]}, ArgumentError),
         ({"schedule": "@daily", "class_name": "A", "on_missed": "often"}, Error),
         ({"schedule": "@daily", "class_name": "A", "overlap": "often"}, Error),
+        ({"schedule": "@daily", "class_name": "A", "time_zone": None}, Error),
+        ({"schedule": "@daily", "class_name": "A", "description": 7}, Error),
+        ({"schedule": "@daily", "class_name": "A", "enabled": "yes"}, Error),
+        ({"schedule": "@daily", "class_name": "A", "run_at_start": 1}, Error),
+        ({"schedule": "@daily", "class_name": "A", "priority": 2**31}, Error),
+        ({"schedule": "@daily", "class_name": "A", "queue": "q" * 300}, Error),
     ],
 )
 def test_settings_that_cannot_be_meant_are_refused(
@@ -194,10 +200,21 @@ def test_arguments_that_the_job_does_not_take_are_refused_with_those_that_it_tak
     assert made.arguments == ([], {"a": 1})
 
 
-@pytest.mark.parametrize("key", ["", "x" * 256, "a\0b", "a\nb"])
-def test_a_key_is_printable_and_not_too_long(key: str) -> None:
+@pytest.mark.parametrize("args", [1, "ab", (1,), [1, {"b": 2}]], ids=repr)
+def test_arguments_are_one_value_or_several(args: Any) -> None:
+    made = RecurringTask.schedule("one", schedule="@daily", class_name="OfTwo", args=args)
+
+    first = "ab" if args == "ab" else 1
+    assert made.arguments == ([first], {"b": 2} if isinstance(args, list) else {})
+
+
+@pytest.mark.parametrize("key", ["", "x" * 256, "a\0b", "a\nb", "\udcff", 7])
+def test_a_key_is_printable_and_not_too_long(key: Any) -> None:
     with pytest.raises(Error, match="is no key"):
         RecurringTask.schedule(key, **NIGHTLY)
+    assert RecurringTask.find_by(key=key) is None
+    with pytest.raises(NotFoundError):
+        RecurringTask.unschedule(key)
 
 
 @pytest.mark.behaviour(84)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, cast
 
@@ -16,8 +16,6 @@ from .command import parse_command
 from .schedule import parse
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from .task import TaskOptions
 
 COMMAND_QUEUE = "recurring"
@@ -74,6 +72,10 @@ def task(  # noqa: PLR0913 - the settings of a task in recurring.yml
         ArgumentError: when the job is known here and takes other arguments.
         Error: for anything else that can't be meant.
     """
+    _typed("time_zone", time_zone, str, "a text")
+    _typed("description", description, str, "a text")
+    _typed("enabled", enabled, bool, "true or false")
+    _typed("run_at_start", run_at_start, bool, "true or false")
     _check_work(class_name, command, args)
     positional, named = _call_arguments(args)
     if (definition := registry.find(class_name or "")) is not None:
@@ -140,7 +142,9 @@ def _call_arguments(
     """Return positional and named ones; a mapping at the end of a list holds named ones."""
     if isinstance(args, Mapping):
         return (), args
-    positional = [args] if isinstance(args, str) else list(args)
+    # One value of any other kind is one argument.
+    several = isinstance(args, Sequence) and not isinstance(args, (str, bytes))  # pyright: ignore[reportUnnecessaryIsInstance]
+    positional: list[Any] = list(args) if several else [args]
     named: dict[str, Any] = {}
     if positional and isinstance(positional[-1], dict):
         named = cast("dict[str, Any]", positional.pop())
@@ -156,10 +160,23 @@ def _check_work(class_name: str | None, command: str | None, args: object) -> No
         parse_command(command)
 
 
+def is_key(key: object) -> bool:
+    """Return whether a task may have this key."""
+    # Half of a surrogate pair is not printable, so that what is left can be encoded.
+    if not isinstance(key, str) or not key.isprintable():
+        return False
+    return 0 < len(key.encode()) <= KEY_BYTES_MAX
+
+
 def _check_key(key: str) -> str:
-    if not 0 < len(key.encode()) <= KEY_BYTES_MAX or not key.isprintable():
-        raise Error(f"{key[:60]!r} is no key: 1 to {KEY_BYTES_MAX} bytes of printable text")
+    if not is_key(key):
+        raise Error(f"{key!r:.60} is no key: 1 to {KEY_BYTES_MAX} bytes of printable text")
     return key
+
+
+def _typed(setting: str, value: object, kind: type, what: str) -> None:
+    if not isinstance(value, kind):
+        raise Error(f"{setting}: {value!r:.60} is not {what}")
 
 
 def _one_of(setting: str, value: str, *allowed: str) -> str:

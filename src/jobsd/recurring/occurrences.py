@@ -20,6 +20,7 @@ from jobsd.jobs.draft import Options, draft
 from jobsd.jobs.enqueue import EnqueuedJob
 
 from .command_job import RecurringCommandJob
+from .making import is_key
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -175,7 +176,8 @@ def run_now(session: Session, task: RecurringTask) -> EnqueuedJob:
 
 def history(session: Session, key: str, limit: int = 20) -> list[Occurrence]:
     """Return the latest planned runs of a task, newest first."""
-    rows = session.fetch(STATEMENTS["history"], {"keys": [key], "limit": limit})
+    keys = [key] if is_key(key) else []
+    rows = session.fetch(STATEMENTS["history"], {"keys": keys, "limit": limit})
     return [Occurrence(*row[1:]) for row in rows]
 
 

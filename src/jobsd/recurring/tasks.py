@@ -203,7 +203,7 @@ def load(session: Session) -> list[RecurringTask]:
 
 def find(session: Session, key: str) -> RecurringTask | None:
     """Return the task of this key, or None."""
-    rows = session.fetch(STATEMENTS["find"], {"key": key})
+    rows = session.fetch(STATEMENTS["find"], {"key": key}) if making.is_key(key) else []
     return _task(rows[0]) if rows else None
 
 
@@ -215,7 +215,7 @@ def get(session: Session, key: str) -> RecurringTask:
     """
     if task := find(session, key):
         return task
-    near = difflib.get_close_matches(key, [task.key for task in load(session)], 1)
+    near = difflib.get_close_matches(str(key), [task.key for task in load(session)], 1)
     hint = f"; did you mean {near[0]!r}?" if near else ""
     raise NotFoundError(f"there is no recurring task {key!r}{hint}")
 
@@ -240,13 +240,14 @@ def remove(session: Session, key: str) -> None:
         NotFoundError: when there is no such task.
         RefusedError: when a file names it.
     """
-    if not session.fetch(STATEMENTS["remove"], {"key": key}):
+    if not (making.is_key(key) and session.fetch(STATEMENTS["remove"], {"key": key})):
         _refuse(get(session, key), "removed")
 
 
 def set_enabled(session: Session, key: str, *, enabled: bool) -> None:
     """Turn a task that was made at run time on or off; errors as those of `remove`."""
-    if not session.fetch(STATEMENTS["set_enabled"], {"key": key, "enabled": enabled}):
+    parameters = {"key": key, "enabled": enabled}
+    if not (making.is_key(key) and session.fetch(STATEMENTS["set_enabled"], parameters)):
         _refuse(get(session, key), "enabled" if enabled else "disabled")
 
 
