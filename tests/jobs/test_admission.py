@@ -9,15 +9,13 @@ import psycopg
 import pytest
 
 from jobsd.database.connection import Session
-from jobsd.jobs import client, limits
-from jobsd.jobs.client import Client, enqueue_many
+from jobsd.jobs import limits
+from jobsd.jobs.client import enqueue_many
 from jobsd.jobs.definition import job
 from jobsd.jobs.limits import Limit
 from waiting import Stopwatch
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from jobsd.database.connection import Target
 
 
@@ -33,11 +31,7 @@ def welcome(user: str) -> None: ...
 def wide() -> None: ...
 
 
-@pytest.fixture(autouse=True)
-def _configured(target: Target) -> Iterator[None]:
-    client.configure(client=Client(target))
-    yield
-    client.configure()
+pytestmark = pytest.mark.usefixtures("configured")
 
 
 @pytest.mark.failure(

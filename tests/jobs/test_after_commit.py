@@ -8,37 +8,17 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 import pytest
 
-from jobs.ways import arguments_of, behind, note
-from jobsd.jobs import client
-from jobsd.jobs.client import Client
+from jobs.ways import behind, note
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
-    from jobsd.database.connection import Session, Target
+    from jobs.ways import Stored
+    from jobsd.database.connection import Session
 
     Connection = psycopg.Connection[tuple[Any, ...]]
-    Stored = Callable[[], list[object]]
 
-
-@pytest.fixture(autouse=True)
-def _configured(target: Target) -> Iterator[None]:
-    client.configure(client=Client(target))
-    yield
-    client.configure()
-
-
-@pytest.fixture
-def connection(server_url: str) -> Iterator[Connection]:
-    """A connection to another database than the queue's, in a transaction."""
-    with psycopg.connect(server_url) as opened:
-        opened.execute("SELECT 1")
-        yield opened
-
-
-@pytest.fixture
-def stored(session: Session) -> Stored:
-    return lambda: arguments_of(session)
+pytestmark = pytest.mark.usefixtures("configured")
 
 
 def _commit_by_method(connection: Connection) -> None:

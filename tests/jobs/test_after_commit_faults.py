@@ -10,38 +10,18 @@ import psycopg
 import pytest
 
 from database.pgbouncer import pgbouncer
-from jobs.ways import arguments_of, behind, note
+from jobs.ways import behind, note
 from jobsd.errors import AfterCommitError, DatabaseUnreachableError, EnqueueError, Error
 from jobsd.jobs import client
 from jobsd.jobs.client import Client
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
+    from jobs.ways import Stored
     from jobsd.database.connection import Session, Target
 
     Connection = psycopg.Connection[tuple[Any, ...]]
-    Stored = Callable[[], list[object]]
 
-
-@pytest.fixture(autouse=True)
-def _configured(target: Target) -> Iterator[None]:
-    client.configure(client=Client(target))
-    yield
-    client.configure()
-
-
-@pytest.fixture
-def connection(server_url: str) -> Iterator[Connection]:
-    """A connection to another database than the queue's, in a transaction."""
-    with psycopg.connect(server_url) as opened:
-        opened.execute("SELECT 1")
-        yield opened
-
-
-@pytest.fixture
-def stored(session: Session) -> Stored:
-    return lambda: arguments_of(session)
+pytestmark = pytest.mark.usefixtures("configured")
 
 
 def test_a_failed_transaction_refuses_with_the_cause(connection: Connection) -> None:

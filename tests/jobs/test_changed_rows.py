@@ -10,9 +10,8 @@ import pytest
 
 from jobs import placed
 from jobsd.database.statements import Statements
-from jobsd.jobs import claims, client, discards, failed, queues, ready
+from jobsd.jobs import claims, discards, failed, queues, ready
 from jobsd.jobs.burial import Death, bury
-from jobsd.jobs.client import Client
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -34,11 +33,7 @@ FROM_THE_HEAD = {
 }
 
 
-@pytest.fixture(autouse=True)
-def _configured(target: Target) -> Iterator[None]:
-    client.configure(client=Client(target))
-    yield
-    client.configure()
+pytestmark = pytest.mark.usefixtures("configured")
 
 
 @pytest.fixture

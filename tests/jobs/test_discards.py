@@ -10,21 +10,14 @@ import pytest
 
 from jobs.placed import claim, enqueue, fail, places, slots
 from jobsd.errors import Error, NotFoundError, RefusedError
-from jobsd.jobs import client, discards
+from jobsd.jobs import discards
 from jobsd.jobs.discards import discard, discard_all
 from jobsd.processes import registry
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from jobsd.database.connection import Session, Target
 
-
-@pytest.fixture(autouse=True)
-def _client(target: Target) -> Iterator[None]:
-    client.configure(client=client.Client(target))
-    yield
-    client.configure()
+pytestmark = pytest.mark.usefixtures("configured")
 
 
 def _one_in_each_state(session: Session) -> dict[str, int]:

@@ -11,18 +11,17 @@ import psycopg
 import pytest
 from psycopg import conninfo
 
-from jobs.ways import EVERY_WAY, arguments_of, behind, note, within
+from jobs.ways import EVERY_WAY, behind, note, within
 from jobsd.errors import AfterCommitError, EnqueueError, Error
 from jobsd.jobs import client
-from jobsd.jobs.client import Client, enqueue_many
+from jobsd.jobs.client import enqueue_many
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
-    from jobs.ways import Put
+    from jobs.ways import Put, Stored
     from jobsd.database.connection import Session, Target
 
-    Stored = Callable[[], list[object]]
 
 # Django is not typed.
 django: Any = importlib.import_module("django")
@@ -32,16 +31,7 @@ transaction: Any = importlib.import_module("django.db.transaction")
 connections = db.connections
 
 
-@pytest.fixture(autouse=True)
-def _configured(target: Target) -> Iterator[None]:
-    client.configure(client=Client(target))
-    yield
-    client.configure()
-
-
-@pytest.fixture
-def stored(session: Session) -> Stored:
-    return lambda: arguments_of(session)
+pytestmark = pytest.mark.usefixtures("configured")
 
 
 def _database(url: str, **options: object) -> dict[str, object]:

@@ -13,7 +13,7 @@ from psycopg.rows import DictRow, dict_row
 
 from jobsd.errors import ArgumentError, DatabaseUnreachableError, EnqueueError, Error
 from jobsd.jobs import client
-from jobsd.jobs.client import Client, enqueue_many
+from jobsd.jobs.client import enqueue_many
 from jobsd.jobs.definition import Job, job
 
 if TYPE_CHECKING:
@@ -34,11 +34,7 @@ class Tidy(Job):
         return f"tidied {folder}"
 
 
-@pytest.fixture(autouse=True)
-def _configured(target: Target) -> Iterator[None]:
-    client.configure(client=Client(target))
-    yield
-    client.configure()
+pytestmark = pytest.mark.usefixtures("configured")
 
 
 def _rows(session: Session, query: str) -> list[tuple[object, ...]]:

@@ -10,20 +10,13 @@ import pytest
 
 from jobs.placed import claim, enqueue, fail, places, slots
 from jobsd.errors import Error, NotFoundError, RefusedError
-from jobsd.jobs import client, failed
+from jobsd.jobs import failed
 from jobsd.jobs.failed import retry, retry_all
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from jobsd.database.connection import Session, Target
 
-
-@pytest.fixture(autouse=True)
-def _client(target: Target) -> Iterator[None]:
-    client.configure(client=client.Client(target))
-    yield
-    client.configure()
+pytestmark = pytest.mark.usefixtures("configured")
 
 
 def _row(session: Session, job_id: int) -> tuple[object, ...]:

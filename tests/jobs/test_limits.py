@@ -13,14 +13,12 @@ import pytest
 from psycopg import errors
 
 from jobsd.errors import EnqueueError, LimitError
-from jobsd.jobs import bulk, client, limits
-from jobsd.jobs.client import Client, enqueue_many
+from jobsd.jobs import bulk, limits
+from jobsd.jobs.client import enqueue_many
 from jobsd.jobs.definition import Job, job
 from jobsd.jobs.limits import Limit
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from jobsd.database.connection import Session, Target
 
 
@@ -67,11 +65,7 @@ class Bill(Job):
 def free() -> None: ...
 
 
-@pytest.fixture(autouse=True)
-def _configured(target: Target) -> Iterator[None]:
-    client.configure(client=Client(target))
-    yield
-    client.configure()
+pytestmark = pytest.mark.usefixtures("configured")
 
 
 def _rows(session: Session, query: str, *parameters: object) -> list[tuple[Any, ...]]:

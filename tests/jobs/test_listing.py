@@ -8,21 +8,14 @@ import pytest
 
 from jobs.placed import claim, enqueue, fail
 from jobsd.errors import Error
-from jobsd.jobs import client, listing
+from jobsd.jobs import listing
 from jobsd.jobs.inspect import STATES
 from jobsd.jobs.listing import Filter, listed
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from jobsd.database.connection import Session
 
-    from jobsd.database.connection import Session, Target
-
-
-@pytest.fixture(autouse=True)
-def _client(target: Target) -> Iterator[None]:
-    client.configure(client=client.Client(target))
-    yield
-    client.configure()
+pytestmark = pytest.mark.usefixtures("configured")
 
 
 @pytest.fixture

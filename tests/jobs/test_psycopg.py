@@ -14,31 +14,19 @@ from psycopg.types.datetime import TimestamptzLoader
 from psycopg.types.numeric import Int4Dumper
 from psycopg.types.string import StrDumperVarchar, TextLoader
 
-from jobs.ways import EVERY_WAY, arguments_of, behind, many_within, note, within
+from jobs.ways import EVERY_WAY, behind, many_within, note, within
 from jobsd.errors import EnqueueError, Error
-from jobsd.jobs import client
-from jobsd.jobs.client import Client, enqueue_many
+from jobsd.jobs.client import enqueue_many
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
-    from jobs.ways import Put
+    from jobs.ways import Put, Stored
     from jobsd.database.connection import Session, Target
 
     Connection = psycopg.Connection[Any]
-    Stored = Callable[[], list[object]]
 
-
-@pytest.fixture(autouse=True)
-def _configured(target: Target) -> Iterator[None]:
-    client.configure(client=Client(target))
-    yield
-    client.configure()
-
-
-@pytest.fixture
-def stored(session: Session) -> Stored:
-    return lambda: arguments_of(session)
+pytestmark = pytest.mark.usefixtures("configured")
 
 
 @pytest.fixture

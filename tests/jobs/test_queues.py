@@ -9,19 +9,12 @@ import pytest
 
 from jobs.placed import enqueue, fail, places, slots
 from jobsd.errors import Error
-from jobsd.jobs import client, failed, queues
+from jobsd.jobs import failed, queues
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from jobsd.database.connection import Session, Target
 
-
-@pytest.fixture(autouse=True)
-def _client(target: Target) -> Iterator[None]:
-    client.configure(client=client.Client(target))
-    yield
-    client.configure()
+pytestmark = pytest.mark.usefixtures("configured")
 
 
 def test_a_pause_keeps_its_beginning_and_takes_a_new_reason(session: Session) -> None:

@@ -15,39 +15,12 @@ from sqlalchemy.orm import (
     sessionmaker,
 )
 
-from jobs.ways import EVERY_WAY, arguments_of, behind, many_within, within
-from jobsd.jobs import client
-from jobsd.jobs.client import Client
+from jobs.ways import EVERY_WAY, behind, many_within, within
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from jobs.ways import Put, Stored
 
-    from jobs.ways import Put
-    from jobsd.database import connection as database
-    from jobsd.database.connection import Target
-
-    Stored = Callable[[], list[object]]
-
-
-@pytest.fixture(autouse=True)
-def _configured(target: Target) -> Iterator[None]:
-    client.configure(client=Client(target))
-    yield
-    client.configure()
-
-
-@pytest.fixture
-def stored(session: database.Session) -> Stored:
-    return lambda: arguments_of(session)
-
-
-@pytest.fixture
-def engine(target: Target) -> Iterator[sa.Engine]:
-    made = sa.create_engine(
-        "postgresql+psycopg://", creator=lambda: psycopg.connect(target.url)
-    )
-    yield made
-    made.dispose()
+pytestmark = pytest.mark.usefixtures("configured")
 
 
 @pytest.mark.behaviour(50)

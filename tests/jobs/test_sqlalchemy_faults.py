@@ -19,31 +19,12 @@ from sqlalchemy.orm import (
 from jobs.ways import behind, within
 from jobsd.errors import AfterCommitError, EnqueueError, Error
 from jobsd.jobs import client
-from jobsd.jobs.client import Client
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
     from jobs.ways import Put
     from jobsd.database.connection import Target
 
-    Stored = Callable[[], list[object]]
-
-
-@pytest.fixture(autouse=True)
-def _configured(target: Target) -> Iterator[None]:
-    client.configure(client=Client(target))
-    yield
-    client.configure()
-
-
-@pytest.fixture
-def engine(target: Target) -> Iterator[sa.Engine]:
-    made = sa.create_engine(
-        "postgresql+psycopg://", creator=lambda: psycopg.connect(target.url)
-    )
-    yield made
-    made.dispose()
+pytestmark = pytest.mark.usefixtures("configured")
 
 
 def test_who_commits_a_session_gets_the_error_and_may_go_on(engine: sa.Engine) -> None:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from jobsd.database.connection import Session
 
     Put = Callable[[object, int], None]
+    Stored = Callable[[], list[object]]
 
 
 @job
