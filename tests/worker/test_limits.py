@@ -261,7 +261,7 @@ def test_a_worker_that_leaves_with_keys_not_got_asks_for_maintenance(
 
         driven.drain()
 
-        assert any(heard.payload == "limits" for heard in ear.notifies(timeout=5))
+        assert any(heard.payload == "limits" for heard in ear.notifies(timeout=30))
 
 
 def test_a_burial_asks_for_maintenance_when_a_lock_is_held(
@@ -279,7 +279,7 @@ def test_a_burial_asks_for_maintenance_when_a_lock_is_held(
 
         bury(session, _death(session, running=[ran]))
 
-        assert any(heard.payload == "limits" for heard in ear.notifies(timeout=5))
+        assert any(heard.payload == "limits" for heard in ear.notifies(timeout=30))
 
 
 def test_a_burial_asks_for_the_keys_that_the_dead_one_had_still_to_promote(
@@ -296,4 +296,4 @@ def test_a_burial_asks_for_the_keys_that_the_dead_one_had_still_to_promote(
 
         bury(session, _death(session))
 
-        assert any(heard.payload == "limits" for heard in ear.notifies(timeout=5))
+        assert any(heard.payload == "limits" for heard in ear.notifies(timeout=30))
