@@ -1,17 +1,21 @@
-"""A small tree that is up, for tests that begin there."""
+"""Trees that are up, for tests that begin there: small ones, and ones that a test plays."""
 
 from __future__ import annotations
 
+import socket
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from monitored_tree.tree import Tree, tree_on
 from small_tree.driver import SmallTree, small_tree
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
+
+    from jobsd.database.connection import Target
 
     Start = Callable[..., SmallTree]
 
@@ -27,3 +31,24 @@ def start(tmp_path: Path) -> Iterator[Start]:
             return tree
 
         yield begin
+
+
+@pytest.fixture
+def tree(target: Target) -> Iterator[Tree]:
+    """A tree whose supervisor is the test, and nobody in it yet."""
+    with tree_on(target) as tree:
+        yield tree
+
+
+@pytest.fixture
+def listener() -> Iterator[socket.socket]:
+    """The socket on which a monitor may answer."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        yield listener
+
+
+@pytest.fixture
+def monitored(tree: Tree, listener: socket.socket) -> Tree:
+    """The tree, with a monitor that answers."""
+    tree.start_monitor(listener)
+    return tree

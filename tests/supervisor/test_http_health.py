@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import signal
-import socket
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -17,23 +16,10 @@ from monitored_tree.tree import Tree, tree_on
 from waiting import wait_until
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    import socket
 
     from jobsd.database.connection import Session, Target
     from jobsd.processes.process import Context
-
-
-@pytest.fixture
-def listener() -> Iterator[socket.socket]:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        yield listener
-
-
-@pytest.fixture
-def tree(target: Target, listener: socket.socket) -> Iterator[Tree]:
-    with tree_on(target) as tree:
-        tree.start_monitor(listener)
-        yield tree
 
 
 def _beat(session: Session, age: str = "0") -> None:
@@ -53,11 +39,11 @@ def _tick_for_ever(context: Context) -> int:
 
 
 def test_a_tree_is_alive_while_its_supervisor_comes_round(
-    tree: Tree, listener: socket.socket
+    monitored: Tree, listener: socket.socket
 ) -> None:
     assert facts(listener, "/livez")[0] == 200
 
-    tree.board.ticked_ns = monotonic_ns() - 60 * 10**9
+    monitored.board.ticked_ns = monotonic_ns() - 60 * 10**9
 
     status, said = facts(listener, "/livez")
     assert (status, said["alive"]) == (503, False)
@@ -80,23 +66,23 @@ def test_a_tree_is_ready_once_all_configured_processes_are_up(
         assert facts(listener, "/readyz")[0] == 200
 
 
-def test_a_tree_that_stops_is_not_ready(tree: Tree, listener: socket.socket) -> None:
-    tree.board.ready = 1
-    tree.start_worker()
+def test_a_tree_that_stops_is_not_ready(monitored: Tree, listener: socket.socket) -> None:
+    monitored.board.ready = 1
+    monitored.start_worker()
     assert facts(listener, "/readyz")[0] == 200
 
-    tree.board.stopping = 1
+    monitored.board.stopping = 1
 
     assert facts(listener, "/readyz")[0] == 503
 
 
 def test_without_a_heartbeat_task_database_and_processes_are_the_judges(
-    tree: Tree, listener: socket.socket
+    monitored: Tree, listener: socket.socket
 ) -> None:
     status, said = facts(listener, "/healthz")
     assert (status, said["healthy"], said["last_heartbeat"]) == (503, False, None)
 
-    tree.start_worker()
+    monitored.start_worker()
 
     status, said = facts(listener, "/healthz")
     assert (status, said["healthy"]) == (200, True)

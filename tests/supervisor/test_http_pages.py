@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import socket
 import subprocess
 from typing import TYPE_CHECKING, Any, cast
 
@@ -18,23 +17,11 @@ from monitored_tree.tree import Tree, make_jobs, tree_on
 from waiting import wait_until
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    import socket
+    from collections.abc import Callable
 
     from jobsd.database.connection import Session, Target
     from jobsd.processes.process import Context
-
-
-@pytest.fixture
-def listener() -> Iterator[socket.socket]:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        yield listener
-
-
-@pytest.fixture
-def tree(target: Target, listener: socket.socket) -> Iterator[Tree]:
-    with tree_on(target) as tree:
-        tree.start_monitor(listener)
-        yield tree
 
 
 def _work(queue: str, count: int) -> Callable[[Context, Session], None]:
@@ -48,7 +35,7 @@ def _work(queue: str, count: int) -> Callable[[Context, Session], None]:
 
 
 def test_metrics_tell_of_database_and_shared_memory(
-    tree: Tree, listener: socket.socket, session: Session
+    monitored: Tree, listener: socket.socket, session: Session
 ) -> None:
     jobs = make_jobs(session, 3, queue_name="mail")
     session.connection.execute(
@@ -56,7 +43,7 @@ def test_metrics_tell_of_database_and_shared_memory(
         " SELECT id, id, 0, 'mail' FROM unnest(%s::bigint[]) AS id",
         (jobs,),
     )
-    tree.start_worker(live=_work("mail", 5))
+    monitored.start_worker(live=_work("mail", 5))
 
     found = metrics(listener)
 
@@ -68,11 +55,13 @@ def test_metrics_tell_of_database_and_shared_memory(
     assert found["jobsd_database_up", ()] == 1
 
 
-def test_metrics_are_clean_by_promtools_judgement(tree: Tree, listener: socket.socket) -> None:
+def test_metrics_are_clean_by_promtools_judgement(
+    monitored: Tree, listener: socket.socket
+) -> None:
     promtool = shutil.which("promtool")
     if promtool is None:
         pytest.skip("promtool (Debian's package prometheus) is not installed")
-    tree.start_worker(live=_work("mail", 5))
+    monitored.start_worker(live=_work("mail", 5))
     _, body, _ = ask(listener, "/metrics")
 
     checked = subprocess.run(
@@ -82,8 +71,10 @@ def test_metrics_are_clean_by_promtools_judgement(tree: Tree, listener: socket.s
     assert (checked.returncode, checked.stdout + checked.stderr) == (0, b"")
 
 
-def test_openmetrics_is_given_to_who_asks_for_it(tree: Tree, listener: socket.socket) -> None:
-    tree.start_worker(live=_work("mail", 5))
+def test_openmetrics_is_given_to_who_asks_for_it(
+    monitored: Tree, listener: socket.socket
+) -> None:
+    monitored.start_worker(live=_work("mail", 5))
 
     _, body, reply = ask(listener, "/metrics", "application/openmetrics-text;version=1.0.0")
 

@@ -22,16 +22,8 @@ from monitored_tree.tree import (
 from waiting import wait_until
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from jobsd.database.connection import Session, Target
     from jobsd.processes.process import Context
-
-
-@pytest.fixture
-def tree(target: Target) -> Iterator[Tree]:
-    with tree_on(target) as tree:
-        yield tree
 
 
 @pytest.mark.failure(

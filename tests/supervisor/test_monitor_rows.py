@@ -23,17 +23,9 @@ from monitored_tree.tree import (
 from waiting import wait_until
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from jobsd.database.connection import Session, Target
 
 NOBODY = 2**22 + 1
-
-
-@pytest.fixture
-def tree(target: Target) -> Iterator[Tree]:
-    with tree_on(target) as tree:
-        yield tree
 
 
 def _row(session: Session, name: str, pid: int, **metadata: Any) -> int:

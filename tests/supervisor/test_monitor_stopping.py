@@ -15,16 +15,8 @@ from monitored_tree.tree import Tree, make_jobs, names, places, tree_on
 from waiting import wait_until
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from jobsd.database.connection import Session
     from jobsd.processes.process import Context
-
-
-@pytest.fixture
-def tree(target: Target) -> Iterator[Tree]:
-    with tree_on(target) as tree:
-        yield tree
 
 
 def _live_until_the_supervisor_is_gone(context: Context, _: Session) -> None:
