@@ -187,6 +187,24 @@ def test_show_tells_what_went_wrong(run: Commands, session: Session) -> None:
     assert told.endswith("+00:00: ValueError: told to fail\\nFile …")
 
 
+def test_show_has_the_errors_of_all_attempts(run: Commands, session: Session) -> None:
+    job_id = run.json("enqueue", "shop_jobs.fail")["id"]
+    fail(session, job_id)
+    session.connection.execute(
+        "INSERT INTO jobsd.attempts (job_id, attempt, process, ended_at, error)"
+        " SELECT job_id, 2, 'worker-2', now(), jsonb_set(error, '{message}', '\"again\"')"
+        " FROM jobsd.attempts"
+    )
+
+    errors = run.json("show", str(job_id))["errors"]
+    assert [(e["attempt"], e["message"]) for e in errors] == [(1, "told to fail"), (2, "again")]
+    told = [row[1] for row in run.rows("show", str(job_id)) if row[0] == "error"]
+    assert [line.split(",")[0] for line in told] == [
+        "attempt 1 in worker-1",
+        "attempt 2 in worker-2",
+    ]
+
+
 def test_show_tells_the_limit_and_the_process_of_a_job(run: Commands, session: Session) -> None:
     run.project.write("shop_jobs.py", _ONE_AT_A_TIME)
     job_id = run.json("enqueue", "shop_jobs.one")["id"]

@@ -72,17 +72,12 @@ def task(  # noqa: PLR0913 - the settings of a task in recurring.yml
         ArgumentError: when the job is known here and takes other arguments.
         Error: for anything else that can't be meant.
     """
-    _typed("time_zone", time_zone, str, "a text")
-    _typed("description", description, str, "a text")
-    _typed("enabled", enabled, bool, "true or false")
-    _typed("run_at_start", run_at_start, bool, "true or false")
+    _require(str, time_zone=time_zone, description=description)
+    _require(bool, enabled=enabled, run_at_start=run_at_start)
     _check_work(class_name, command, args)
-    positional, named = _call_arguments(args)
-    if (definition := registry.find(class_name or "")) is not None:
-        definition.require(positional, named)
+    positional, named = _call_arguments(class_name, args)
     parse(schedule, time_zone, key=key)
-    if command:
-        queue = queue or COMMAND_QUEUE
+    queue = queue or COMMAND_QUEUE if command else queue
     return _storable(
         NewTask(
             key=_check_key(key),
@@ -137,6 +132,16 @@ def _storable(made: NewTask) -> NewTask:
 
 
 def _call_arguments(
+    class_name: str | None, args: Sequence[Any] | Mapping[str, Any]
+) -> tuple[Sequence[Any], Mapping[str, Any]]:
+    """Return positional and named ones that the job takes, if it is known here."""
+    positional, named = _told_apart(args)
+    if (definition := registry.find(class_name or "")) is not None:
+        definition.require(positional, named)
+    return positional, named
+
+
+def _told_apart(
     args: Sequence[Any] | Mapping[str, Any],
 ) -> tuple[Sequence[Any], Mapping[str, Any]]:
     """Return positional and named ones; a mapping at the end of a list holds named ones."""
@@ -174,9 +179,11 @@ def _check_key(key: str) -> str:
     return key
 
 
-def _typed(setting: str, value: object, kind: type, what: str) -> None:
-    if not isinstance(value, kind):
-        raise Error(f"{setting}: {value!r:.60} is not {what}")
+def _require(kind: type, **settings: object) -> None:
+    for setting, value in settings.items():
+        if not isinstance(value, kind):
+            what = "a text" if kind is str else "true or false"
+            raise Error(f"{setting}: {value!r:.60} is not {what}")
 
 
 def _one_of(setting: str, value: str, *allowed: str) -> str:
