@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from jobsd.errors import RefusedError, UnknownJobError
+from jobsd.errors import Error, RefusedError, UnknownJobError
 from jobsd.recurring import occurrences
 from jobsd.recurring.tasks import RecurringTask
 
@@ -93,6 +93,14 @@ def test_the_latest_of_the_history_comes_first() -> None:
     ids = [_found("nightly").run_now().id for _ in range(3)]
 
     assert [occurrence.job_id for occurrence in task.history(2)] == ids[:0:-1]
+
+
+@pytest.mark.parametrize("limit", [0, -1, 1.5, "x", 2**80])
+def test_a_limit_of_the_history_that_can_not_be_meant_is_refused(limit: Any) -> None:
+    task = RecurringTask.schedule("nightly", **NIGHTLY)
+
+    with pytest.raises(Error, match="limit: "):
+        task.history(limit)
 
 
 def test_the_history_of_the_last_day_is_never_cleared(session: Session) -> None:

@@ -16,6 +16,7 @@ from jobsd.clock import utc_now
 from jobsd.database.statements import Statements
 from jobsd.errors import NotFoundError, RefusedError
 from jobsd.jobs import arguments, client
+from jobsd.jobs.registry import check_count
 
 from . import making, occurrences
 from .schedule import ScheduleError, parse
@@ -127,7 +128,12 @@ class RecurringTask:
             return []
 
     def history(self, limit: int = 20) -> list[Occurrence]:
-        """Return the latest planned runs, newest first, with what became of them."""
+        """Return the latest planned runs, newest first, with what became of them.
+
+        Raises:
+            Error: when the limit can't be meant.
+        """
+        check_count("limit", limit)
         with client.default_client().session() as session:
             return occurrences.history(session, self.key, limit)
 
