@@ -4,8 +4,9 @@ Supervisor, dispatchers and the monitor tell it of their moments and events thro
 tree's `HookLine`. It has the author's modules, and nothing else to do: whatever hooks do
 here, hang or crash, the others go on. It is there only when there are such hooks.
 
-The calls for one process come one after the other; one that takes too long is told as
-failed and holds up nobody any more. It ends last of all: the supervisor's exit is its own.
+The calls for one process come one after the other, and the supervisor's exit behind those
+for all others; one that takes too long is told as failed and holds up nobody any more. It
+ends last of all: the supervisor's exit is its own.
 """
 
 from __future__ import annotations
@@ -88,7 +89,7 @@ class HooksProcess:
         now = monotonic()
         for who, calls in list(self._calls.items()):
             self._go_on(calls, now)
-            if calls.thread is None:
+            if calls.thread is None and not calls.waiting:
                 del self._calls[who]
         if self._was_last and not self._calls:
             self._context.request_stop()
@@ -112,7 +113,7 @@ class HooksProcess:
                 hooks.tell_failure(calls.name, error)
             self._answer(calls.waiting.popleft())
             calls.thread = None
-        if calls.waiting:
+        if calls.waiting and (calls.waiting[0]["hook"] != LAST or len(self._calls) == 1):
             self._begin(calls, calls.waiting[0], now)
 
     def _begin(self, calls: _Calls, message: Message, now: float) -> None:

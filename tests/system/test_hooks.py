@@ -272,12 +272,13 @@ def test_at_once_no_hook_is_waited_for(hooked: Project) -> None:
 def test_a_signal_to_all_of_them_at_once_leaves_the_order_as_it_is(
     hooked: Project, number: signal.Signals
 ) -> None:
-    hooked.write("app.py", LEDGER + ALL)
+    slow = "jobsd.on_monitor_exit(lambda process: time.sleep(0.3))\n"
+    hooked.write("app.py", LEDGER + slow + ALL)
 
     with hooked.start() as tree:
         wait_for(lambda: len(_noted(hooked)) == 4, what="four starts")
         os.killpg(tree.process.pid, number)
-        tree.process.wait(10)
+        tree.process.wait(30)
 
     names = [noted[0] for noted in _noted(hooked)]
     assert len(names) == 12
