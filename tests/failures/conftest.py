@@ -8,6 +8,7 @@ import psycopg
 import pytest
 
 from system.conftest import JOBS
+from system.jobs import LEDGER
 from system.tree import Project
 
 if TYPE_CHECKING:
@@ -78,7 +79,7 @@ def say(text, times=1):
 def project(tmp_path: Path, target: Target) -> Project:
     """A project with jobs that break things, one worker of three threads."""
     made = Project(tmp_path, target.url, LEDGER=str(tmp_path / "ledger"))
-    made.write("trial_jobs.py", JOBS + BREAKING)
+    made.write("trial_jobs.py", LEDGER + JOBS + BREAKING)
     made.write("config/queue.yml", "import: [trial_jobs]\n")
     return made
 

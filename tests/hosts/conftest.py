@@ -10,22 +10,15 @@ import pytest
 from hosts.network import Network, network
 from jobsd.database.connection import Target
 from jobsd.database.migrate import migrate
+from system.jobs import LEDGER
 from system.tree import Project
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-JOBS = '''
-"""Each job says in a ledger, which all hosts share, on which of them it ran."""
-import os, socket, time
+JOBS = """
 from jobsd import job
-
-def ledger(*words):
-    line = " ".join(map(str, (*words, socket.gethostname(), time.time()))) + "\\n"
-    fd = os.open(os.environ["LEDGER"], os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
-    os.write(fd, line.encode())
-    os.close(fd)
 
 @job
 def quick(n):
@@ -40,7 +33,7 @@ def slow(n, seconds):
 @job
 def tick():
     ledger("tick")
-'''
+"""
 
 
 @pytest.fixture(scope="session")
@@ -68,5 +61,5 @@ def query(net: Network) -> Iterator[Callable[[str], list[tuple[object, ...]]]]:
 def project(net: Network, tmp_path: Path) -> Project:
     """A project that all hosts share."""
     made = Project(tmp_path, net.url, LEDGER=str(tmp_path / "ledger"))
-    made.write("trial_jobs.py", JOBS)
+    made.write("trial_jobs.py", LEDGER + JOBS)
     return made

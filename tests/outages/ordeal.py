@@ -16,7 +16,7 @@ import psycopg
 
 from jobsd.clock import monotonic
 from jobsd.database.connection import OUTAGES
-from system.jobs import ledger
+from system.jobs import LEDGER, ledger
 from system.tree import Project, Tree, wait_for
 
 if TYPE_CHECKING:
@@ -26,16 +26,8 @@ if TYPE_CHECKING:
 RECOVERY_S = 3.0
 """After the database's return: the longest pause is one second, the rest is the machine's."""
 
-JOBS = '''
-"""Jobs of every kind; each writes to a ledger outside the database."""
-import os, time
+JOBS = """
 from jobsd import constant, current_job, job
-
-def ledger(*words):
-    line = " ".join(map(str, (*words, os.getpid(), time.time()))) + "\\n"
-    fd = os.open(os.environ["LEDGER"], os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
-    os.write(fd, line.encode())
-    os.close(fd)
 
 @job
 def plain(n):
@@ -61,7 +53,7 @@ def slow(n, seconds):
 @job
 def tick():
     ledger("tick")
-'''
+"""
 
 QUEUE = """
 import: [trial_jobs]
@@ -238,7 +230,7 @@ def ordeal(
 ) -> Generator[Ordeal]:
     """A tree on this database; `direct_url` is for those who look on, past a pooler."""
     project = Project(root, url, LEDGER=str(root / "ledger"), **environ)
-    project.write("trial_jobs.py", JOBS)
+    project.write("trial_jobs.py", LEDGER + JOBS)
     project.write("config/queue.yml", QUEUE.format(database=database))
     project.write("config/recurring.yml", RECURRING)
     with project.start() as tree:

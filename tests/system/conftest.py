@@ -7,22 +7,15 @@ from typing import TYPE_CHECKING
 import psycopg
 import pytest
 
+from system.jobs import LEDGER
 from system.tree import Project
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-JOBS = '''
-"""The jobs of the project under test; each writes to a ledger outside the database."""
-import os, random, sys, time
-from jobsd import constant, current_job, job, Job, stopping
-
-def ledger(*words):
-    line = " ".join(map(str, (*words, os.getpid(), time.time()))) + "\\n"
-    fd = os.open(os.environ["LEDGER"], os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
-    os.write(fd, line.encode())
-    os.close(fd)
+JOBS = """
+from jobsd import constant, current_job, job, stopping
 
 @job
 def quick(n):
@@ -80,14 +73,14 @@ def walk(step, steps):
         time.sleep(0.1)
     if step < steps:
         walk.enqueue(step, steps)
-'''
+"""
 
 
 @pytest.fixture
 def project(tmp_path: Path, empty_database: str) -> Project:
     """A project with some jobs, one worker of three threads, and no recurring tasks."""
     made = Project(tmp_path, empty_database, LEDGER=str(tmp_path / "ledger"))
-    made.write("trial_jobs.py", JOBS)
+    made.write("trial_jobs.py", LEDGER + JOBS)
     made.write("config/queue.yml", "import: [trial_jobs]\n")
     return made
 

@@ -9,7 +9,7 @@ import pytest
 
 from monitored_tree.server import OwnServer, own_server
 from system.conftest import JOBS
-from system.jobs import enqueue, ledger
+from system.jobs import LEDGER, enqueue, ledger
 from system.tree import Project, wait_for
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ def test_a_restart_of_the_database_ends_nobody_and_loses_no_outcome(
 ) -> None:
     url = server.start().url
     project = Project(tmp_path, url, LEDGER=str(tmp_path / "ledger"))
-    project.write("trial_jobs.py", JOBS)
+    project.write("trial_jobs.py", LEDGER + JOBS)
     project.write("config/queue.yml", "import: [trial_jobs]\n")
 
     def query(text: str) -> list[tuple[Any, ...]]:
