@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import psycopg
 import pytest
 
+from docs.pages import blocks
 from system.tree import Project, wait_for
 
 pytestmark = pytest.mark.system
@@ -18,34 +17,15 @@ PAGE = (Path(__file__).parents[2] / "docs/jobs.md").read_text(encoding="utf-8")
 DEFINES = re.compile(r"^@job|^class ", re.MULTILINE)
 
 
-def _blocks(language: str) -> list[str]:
-    return re.findall(rf"^```{language}\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
-
-
 @pytest.fixture
 def project(tmp_path: Path, empty_database: str) -> Project:
     made = Project(tmp_path, empty_database)
-    programs = [block.partition("\n\ndeliver.enqueue")[0] for block in _blocks("python")]
+    programs = [block.partition("\n\ndeliver.enqueue")[0] for block in blocks(PAGE, "python")]
     definitions = "".join(block for block in programs if DEFINES.search(block))
     made.write("page_jobs.py", definitions)
     made.write("config/queue.yml", "import: [page_jobs]\n")
     assert made.run("db", "migrate").returncode == 0
     return made
-
-
-def _run(project: Project, program: str) -> str:
-    script = project.write("page_script.py", program)
-    done = subprocess.run(
-        [sys.executable, str(script)],
-        cwd=project.root,
-        env=project.environ,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    return done.stdout
 
 
 def _states(url: str) -> list[tuple[str, int]]:
@@ -57,15 +37,15 @@ def _states(url: str) -> list[tuple[str, int]]:
 
 
 def test_what_the_page_shows_runs(project: Project, empty_database: str) -> None:
-    shown = [block for block in _blocks("python") if not DEFINES.search(block)]
+    shown = [block for block in blocks(PAGE, "python") if not DEFINES.search(block)]
     deliver = "deliver.enqueue(Address('Low Road 1', 'Loch Lomond'))\n"
     head = "import os\nfrom page_jobs import *\nurl = os.environ['DATABASE_URL']\n"
     with psycopg.connect(empty_database) as connection:
         connection.execute("CREATE TABLE users (id int)")
 
-    printed = _run(project, head + deliver + "".join(shown))
+    printed = project.python(head + deliver + "".join(shown))
     with psycopg.connect(empty_database) as connection:
-        for statement in _blocks("sql"):
+        for statement in blocks(PAGE, "sql"):
             connection.execute(statement.encode())
 
     assert printed == "ready blocked\n"
@@ -80,8 +60,7 @@ def test_what_the_page_shows_runs(project: Project, empty_database: str) -> None
 
 
 def test_long_work_and_partners_come_back(project: Project, empty_database: str) -> None:
-    _run(
-        project,
+    project.python(
         "from page_jobs import *\nimport_rows.enqueue(0, 3)\n"
         "[call_partner.enqueue(n) for n in (-1, 0, 1)]\n",
     )

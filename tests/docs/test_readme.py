@@ -6,12 +6,12 @@ import re
 import shutil
 import socket
 import subprocess
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
+from docs.pages import blocks
 from jobsd.configuration.flags import Flags
 from jobsd.configuration.load import load
 from system.tree import COMMAND, Project, wait_for
@@ -31,14 +31,10 @@ SETUP = {"pip install 'jobsd[embedded]'", "bin/test"}
 """Run by tests/layout/test_wheel.py and tests/setup."""
 
 
-def _blocks(language: str) -> list[str]:
-    return re.findall(rf"^```{language}\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
-
-
 def _commands() -> list[str]:
     typed = [
         line[2:].strip()
-        for block in _blocks("console")
+        for block in blocks(README, "console")
         for line in block.splitlines()
         if line.startswith("$ ")
     ]
@@ -101,33 +97,24 @@ def test_a_command_of_the_readme_succeeds(
 
 def test_the_programs_of_the_readme_run(project: Project, tree: Tree) -> None:
     assert tree.process.poll() is None
-    (jobs, enqueues, transaction) = _blocks("python")
+    (jobs, enqueues, transaction) = blocks(README, "python")
     project.write("readme_jobs.py", jobs)
     shared = "import os\nfrom readme_jobs import *\nurl = os.environ['DATABASE_URL']\n"
     users = (
         "import psycopg\nwith psycopg.connect(url) as c:"
         " c.execute('CREATE TABLE IF NOT EXISTS users (id int)')\n"
     )
-    script = project.write("readme_script.py", shared + enqueues + users + transaction)
 
-    done = subprocess.run(
-        [sys.executable, str(script)],
-        cwd=project.root,
-        env=project.environ,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+    printed = project.python(shared + enqueues + users + transaction)
 
-    assert (done.returncode, done.stdout) == (0, "welcome, 42\n"), done.stderr
+    assert printed == "welcome, 42\n"
     listed = project.run("list", "--json", "--limit", "2000")
     assert listed.stdout.count('"readme_jobs.welcome"') == 1003, listed.stderr
     assert listed.stdout.count('"DailyCleanupJob"') == 1
 
 
 def test_the_configurations_of_the_readme_are_valid_and_the_defaults(tmp_path: Path) -> None:
-    recurring, queue = _blocks("yaml")
+    recurring, queue = blocks(README, "yaml")
     (tmp_path / "config").mkdir()
     (tmp_path / "config/queue.yml").write_text(queue, encoding="utf-8")
     (tmp_path / "config/recurring.yml").write_text(recurring, encoding="utf-8")
