@@ -6,8 +6,6 @@ import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import click
-
 from jobsd.clock import monotonic
 from jobsd.errors import NotFoundError
 from jobsd.jobs import inspect
@@ -18,30 +16,11 @@ from .program import error, note
 from .verbs import require_consent
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable
 
     from jobsd.database.connection import Session
 
-    from .filters import Filters
-
 _TELL_EVERY_S = 1.0
-
-
-def check_choice(ids: Sequence[int], filters: Filters, *, everything: bool) -> None:
-    """Let nobody mean ids and all at once, or nothing.
-
-    Raises:
-        click.UsageError: saying what is missing or too much.
-    """
-    told = None
-    if everything and ids:
-        told = "give ids or --all, not both"
-    elif not everything and not ids:
-        told = "give the ids of jobs, or --all"
-    elif not everything and any(given is not None for given in filters):
-        told = "filters go with --all; ids mean these jobs alone"
-    if told is not None:
-        raise click.UsageError(told, click.get_current_context())
 
 
 def consent(verb: str, count: int, state: str | None, *, yes: bool) -> None:

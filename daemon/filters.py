@@ -1,4 +1,4 @@
-"""The filters of `list`, which `retry --all` and `discard --all` have too."""
+"""Which jobs a command means: the filters of `list`, and the ids or `--all` of `retry`."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import click
 
-from .verbs import CLASS, DURATION, QUEUE
+from .verbs import CLASS, DURATION, JOB_ID, QUEUE
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -33,6 +33,31 @@ class Filters(NamedTuple):
         from jobsd.jobs.listing import Filter  # noqa: PLC0415 - help needs it not
 
         return Filter(self.state, self.queue, self.class_name, self.since_s)
+
+
+class Choice(NamedTuple):
+    """What an operator means to change: the jobs of some ids, or all that pass the filters."""
+
+    ids: tuple[int, ...]
+    everything: bool
+    filters: Filters
+    yes: bool
+
+    def check(self) -> None:
+        """Let nobody mean ids and all at once, or nothing.
+
+        Raises:
+            click.UsageError: saying what is missing or too much.
+        """
+        told = None
+        if self.everything and self.ids:
+            told = "give ids or --all, not both"
+        elif not self.everything and not self.ids:
+            told = "give the ids of jobs, or --all"
+        elif not self.everything and any(given is not None for given in self.filters):
+            told = "filters go with --all; ids mean these jobs alone"
+        if told is not None:
+            raise click.UsageError(told, click.get_current_context())
 
 
 def filtered(function: Callable[..., R]) -> Callable[..., R]:
@@ -69,3 +94,26 @@ _OPTIONS = (
         "-n", "--limit", type=click.IntRange(1), help="How many at most, the newest first."
     ),
 )
+
+
+def chosen(function: Callable[..., R]) -> Callable[..., R]:
+    """Give a command ids, or `--all` with the options of a filter, as `choice`."""
+
+    @click.argument("ids", metavar="[ID]...", type=JOB_ID, nargs=-1)
+    @click.option("--all", "everything", is_flag=True, help="All that pass the filters.")
+    @filtered
+    @click.option("--yes", is_flag=True, help="Do not ask.")
+    @functools.wraps(function)
+    def run(
+        *args: Any,  # noqa: ANN401 - click's
+        ids: tuple[int, ...],
+        everything: bool,
+        filters: Filters,
+        yes: bool,
+        **kwargs: Any,  # noqa: ANN401
+    ) -> R:
+        choice = Choice(tuple(dict.fromkeys(ids)), everything, filters, yes)
+        choice.check()
+        return function(*args, choice=choice, **kwargs)
+
+    return run

@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING
 
 import click
 
-from jobsd.daemon.filters import filtered
-from jobsd.daemon.verbs import JOB_ID, Verb, as_json, on_project
+from jobsd.daemon.filters import chosen
+from jobsd.daemon.verbs import Verb, as_json, on_project
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from jobsd.daemon.filters import Filters
+    from jobsd.daemon.filters import Choice
     from jobsd.daemon.project import Project
     from jobsd.database.connection import Session
 
@@ -24,35 +24,20 @@ discard --all --state scheduled --queue mail --yes
 
 
 @click.command(cls=Verb, examples=_EXAMPLES)
-@click.argument("ids", metavar="[ID]...", type=JOB_ID, nargs=-1)
-@click.option("--all", "everything", is_flag=True, help="All that pass the filters.")
-@filtered
-@click.option("--yes", is_flag=True, help="Do not ask.")
+@chosen
 @as_json
 @on_project
-def command(  # noqa: PLR0913 - the options
-    project: Project,
-    /,
-    *,
-    ids: tuple[int, ...],
-    everything: bool,
-    filters: Filters,
-    yes: bool,
-    as_json: bool,
-) -> int:
+def command(project: Project, /, *, choice: Choice, as_json: bool) -> int:
     """Drop jobs that are scheduled, ready, blocked or failed; prints how many.
 
     Exit 5 for an id that there is not, 6 for a job that runs or has ended, and for --all
     without --yes.
     """
-    from jobsd.daemon import choice
-
-    choice.check_choice(ids, filters, everything=everything)
     keep = project.options.jobs.preserve_finished_jobs
     with project.session() as session:
-        if everything:
-            return _discard_all(session, filters, keep=keep, yes=yes, as_json=as_json)
-        return _discard_ids(session, list(dict.fromkeys(ids)), keep=keep, as_json=as_json)
+        if choice.everything:
+            return _discard_all(session, choice, keep=keep, as_json=as_json)
+        return _discard_ids(session, choice.ids, keep=keep, as_json=as_json)
 
 
 def _discard_ids(session: Session, ids: Sequence[int], *, keep: bool, as_json: bool) -> int:
@@ -66,14 +51,13 @@ def _discard_ids(session: Session, ids: Sequence[int], *, keep: bool, as_json: b
     return print_ids(len(gone), {"discarded": len(gone)}, left, as_json=as_json)
 
 
-def _discard_all(
-    session: Session, filters: Filters, *, keep: bool, yes: bool, as_json: bool
-) -> int:
+def _discard_all(session: Session, choice: Choice, *, keep: bool, as_json: bool) -> int:
     from jobsd.daemon.choice import Progress, consent, print_all
     from jobsd.jobs import discards
 
+    filters = choice.filters
     ids = discards.ids(session, filters.meant(), filters.limit)
-    consent("discard", len(ids), filters.state, yes=yes)
+    consent("discard", len(ids), filters.state, yes=choice.yes)
     progress = Progress("discarded", len(ids))
     for done in discards.batches(session, ids, keep=keep):
         progress.add(len(done.jobs))

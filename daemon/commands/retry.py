@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING
 
 import click
 
-from jobsd.daemon.filters import filtered
-from jobsd.daemon.verbs import JOB_ID, Verb, as_json, on_project
+from jobsd.daemon.filters import chosen
+from jobsd.daemon.verbs import Verb, as_json, on_project
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from jobsd.daemon.filters import Filters
+    from jobsd.daemon.filters import Choice
     from jobsd.daemon.project import Project
     from jobsd.database.connection import Session
 
@@ -24,34 +24,19 @@ retry --all --class app.mail.welcome --since 1h --yes
 
 
 @click.command(cls=Verb, examples=_EXAMPLES)
-@click.argument("ids", metavar="[ID]...", type=JOB_ID, nargs=-1)
-@click.option("--all", "everything", is_flag=True, help="All that pass the filters.")
-@filtered
-@click.option("--yes", is_flag=True, help="Do not ask.")
+@chosen
 @as_json
 @on_project
-def command(  # noqa: PLR0913 - the options
-    project: Project,
-    /,
-    *,
-    ids: tuple[int, ...],
-    everything: bool,
-    filters: Filters,
-    yes: bool,
-    as_json: bool,
-) -> int:
+def command(project: Project, /, *, choice: Choice, as_json: bool) -> int:
     """Let failed jobs run anew, with all their attempts before them; prints how many.
 
     What went wrong before is kept. Exit 5 for an id that there is not, 6 for a job that has
     not failed, and for --all without --yes.
     """
-    from jobsd.daemon import choice
-
-    choice.check_choice(ids, filters, everything=everything)
     with project.session() as session:
-        if everything:
-            return _retry_all(session, filters, yes=yes, as_json=as_json)
-        return _retry_ids(session, list(dict.fromkeys(ids)), as_json=as_json)
+        if choice.everything:
+            return _retry_all(session, choice, as_json=as_json)
+        return _retry_ids(session, choice.ids, as_json=as_json)
 
 
 def _retry_ids(session: Session, ids: Sequence[int], *, as_json: bool) -> int:
@@ -68,15 +53,16 @@ def _retry_ids(session: Session, ids: Sequence[int], *, as_json: bool) -> int:
     return print_ids(len(retried), facts, left, as_json=as_json)
 
 
-def _retry_all(session: Session, filters: Filters, *, yes: bool, as_json: bool) -> int:
+def _retry_all(session: Session, choice: Choice, *, as_json: bool) -> int:
     from jobsd.daemon.choice import Progress, consent, print_all
     from jobsd.errors import RefusedError
     from jobsd.jobs import failed, listing
 
+    filters = choice.filters
     if filters.state not in {None, "failed"}:
         raise RefusedError(f"{filters.state} jobs have not failed: there is nothing to retry")
     ids = listing.ids(session, filters.meant().of("failed"), filters.limit)
-    consent("retry", len(ids), "failed", yes=yes)
+    consent("retry", len(ids), "failed", yes=choice.yes)
     progress, ready = Progress("retried", len(ids)), 0
     for done in failed.batches(session, ids):
         progress.add(len(done.ready) + len(done.blocked))
