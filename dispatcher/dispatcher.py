@@ -44,12 +44,11 @@ class Dispatcher:
 
     def connect(self) -> None:
         """Register."""
-        self._row_id = registry.register(
+        self._row_id = registry.enter(
             self._session,
-            kind=self.kind,
-            name=self._context.name,
-            supervisor_id=self._context.board.supervisor_row,
-            metadata={
+            self._context,
+            self.kind,
+            {
                 "polling_interval": self._options.polling_interval_s,
                 "batch_size": self._options.batch_size,
                 "concurrency_maintenance_interval": (
@@ -57,7 +56,6 @@ class Dispatcher:
                 ),
             },
         )
-        self._context.slot.set_row(self._row_id)
         self._sleeps = False
 
     def disconnect(self) -> None:
@@ -107,9 +105,7 @@ class Dispatcher:
         """Remove the row."""
         if self._row_id:
             self._maintenance.hand_over()
-            registry.deregister(self._session, self._row_id)
-            self._context.slot.set_row(0)
-        self._session.close()
+        registry.leave(self._session, self._context, self._row_id)
 
     def _hear(self) -> bool:
         payloads = self._session.notifications()

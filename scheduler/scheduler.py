@@ -91,18 +91,16 @@ class Scheduler:
 
     def connect(self) -> None:
         """Register, and write what our file says."""
-        self._row_id = registry.register(
+        self._row_id = registry.enter(
             self._session,
-            kind=self.kind,
-            name=self._context.name,
-            supervisor_id=self._context.board.supervisor_row,
-            metadata={
+            self._context,
+            self.kind,
+            {
                 "environment": self._environment,
                 "dynamic_tasks_enabled": self._options.dynamic_tasks_enabled,
                 "polling_interval": self._options.polling_interval_s,
             },
         )
-        self._context.slot.set_row(self._row_id)
         self._naming.store(self._session, self._row_id)
         self._timetable = Timetable()
         self._unplanned = []
@@ -154,10 +152,7 @@ class Scheduler:
 
     def farewell(self) -> None:
         """Remove the row."""
-        if self._row_id:
-            registry.deregister(self._session, self._row_id)
-            self._context.slot.set_row(0)
-        self._session.close()
+        registry.leave(self._session, self._context, self._row_id)
 
     # What has changed.
 

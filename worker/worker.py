@@ -85,18 +85,11 @@ class Worker:
 
     def connect(self) -> None:
         """Register, and find out what a broken connection has left open."""
-        row_id = registry.register(
-            self._session,
-            kind=self.kind,
-            name=self._context.name,
-            supervisor_id=self._context.board.supervisor_row,
-            metadata=self._metadata(),
-        )
+        row_id = registry.enter(self._session, self._context, self.kind, self._metadata())
         if self._row_id not in {0, row_id}:
             # Someone has declared us dead, and settled what we had claimed.
             self._tell_lost(self._ledger.abandon())
         self._row_id = row_id
-        self._context.slot.set_row(row_id)
         self._sleeper.forget()
         self._settle()
         self._rhythm.look_now()
@@ -135,10 +128,7 @@ class Worker:
         if self._owed.next_at is not None:
             # We don't come round to these keys again; whoever maintains the limits does.
             self._session.fetch(limits.STATEMENTS["ask"])
-        if self._row_id:
-            registry.deregister(self._session, self._row_id)
-            self._context.slot.set_row(0)
-        self._session.close()
+        registry.leave(self._session, self._context, self._row_id)
 
     # Rounds.
 

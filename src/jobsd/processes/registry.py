@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
     from jobsd.database.connection import Session
 
+    from .process import Context
+
 STATEMENTS = Statements("jobsd.processes", "registry.sql")
 
 _metadata: dict[str, dict[str, Any]] = {}
@@ -97,6 +99,27 @@ def metadata_of(name: str) -> dict[str, Any]:
 def deregister(session: Session, row_id: int) -> bool:
     """Remove a process's row; return False when it still has claims, or is gone already."""
     return bool(session.fetch(STATEMENTS["deregister"], {"id": row_id}))
+
+
+def enter(session: Session, context: Context, kind: str, metadata: dict[str, Any]) -> int:
+    """Register this process below its supervisor, tell its slot, and return the row's id."""
+    row_id = register(
+        session,
+        kind=kind,
+        name=context.name,
+        supervisor_id=context.board.supervisor_row,
+        metadata=metadata,
+    )
+    context.slot.set_row(row_id)
+    return row_id
+
+
+def leave(session: Session, context: Context, row_id: int) -> None:
+    """Remove this process's row if it has one, tell its slot, and drop the connection."""
+    if row_id:
+        deregister(session, row_id)
+        context.slot.set_row(0)
+    session.close()
 
 
 def processes(session: Session) -> list[ProcessRow]:
