@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import sys
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import TYPE_CHECKING, cast
 
 from jobsd.clock import utc_now
@@ -74,19 +75,20 @@ def print_facts(facts: Row, *, as_json: bool) -> None:
 
 
 def print_table(rows: Iterable[Row], columns: Sequence[str]) -> None:
-    """Print rows for people."""
+    """Print rows for people, each on one line."""
     # Only a terminal pays for it.
     from rich.console import Console  # noqa: PLC0415
     from rich.table import Table  # noqa: PLC0415
     from rich.text import Text  # noqa: PLC0415
 
+    cell = partial(Text, no_wrap=True, overflow="ellipsis")
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
     for column in columns:
-        # These may be long, and are folded; of the others no word is to be broken.
+        # These may be long, and are cut where the line ends; of the others nothing is.
         long = column in {"arguments", "error", columns[-1]}
-        table.add_column(Text(_titled(column)), overflow="fold", no_wrap=not long)
+        table.add_column(cell(_titled(column)), overflow="fold", no_wrap=not long)
     for row in rows:
-        table.add_row(*(Text(human(row.get(column))) for column in columns))
+        table.add_row(*(cell(human(row.get(column))) for column in columns))
     Console(highlight=False).print(table)
 
 

@@ -72,7 +72,7 @@ def _print(seen: Overview, *, as_json: bool, anew: bool) -> None:
     print_line(_sentence(seen))
     beat = (human if is_terminal() else plain)(seen.last_heartbeat)
     print_line(f"last heartbeat: {beat or 'none'}")
-    kinds = ("kind", "name", "pid", "hostname", "heartbeat_age", "life", "metadata")
+    kinds = ("kind", "pid", "hostname", "heartbeat_age", "life", "metadata")
     _section("queues", seen.queues, overview.QUEUE_COLUMNS)
     _section("processes", seen.processes, kinds)
     _section("next recurring runs", seen.recurring, overview.TASK_COLUMNS)
