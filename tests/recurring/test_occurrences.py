@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
+import psycopg
 import pytest
 
 from jobsd.errors import Error, RefusedError, UnknownJobError
 from jobsd.recurring import occurrences
 from jobsd.recurring.tasks import RecurringTask
+from waiting import wait_until
 
 if TYPE_CHECKING:
     from jobsd.database.connection import Session
@@ -55,6 +58,22 @@ def test_running_now_does_not_overlap_where_it_may_not() -> None:
 
     with pytest.raises(RefusedError, match="has not ended"):
         _found("nightly").run_now()
+
+
+def test_a_run_that_is_not_committed_yet_is_not_overlapped_either(session: Session) -> None:
+    task = RecurringTask.schedule("nightly", **NIGHTLY, overlap="skip")
+    (planned,) = task.next_runs(1)
+    with ThreadPoolExecutor() as pool:
+        with session.connection.transaction():
+            run = occurrences.Run(task, planned, occurrences.draft_of(task))
+            assert [fate.what for fate in occurrences.store(session, [run])] == ["enqueued"]
+            beside = pool.submit(task.run_now)
+            waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted"
+            with psycopg.connect(session.target.url, autocommit=True) as looker:
+                wait_until(lambda: looker.execute(waiting).fetchone() != (0,))
+
+        with pytest.raises(RefusedError, match="has not ended"):
+            beside.result()
 
 
 def test_running_a_job_that_is_not_known_here_says_so() -> None:

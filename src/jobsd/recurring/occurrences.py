@@ -133,13 +133,16 @@ def _stored(
     """Store the runs; return the rows of the statement, and which are blocked or discarded."""
     written = json.dumps([_record(run) for run in runs])
     store = (STATEMENTS["store"], {"runs": written, "even_disabled": even_disabled})
+    alone = [run.task.key for run in runs if run.task.overlap == "skip"]
+    hold = [(STATEMENTS["hold"], {"keys": alone})] if alone else []
     limited = [run for run in runs if run.draft and run.draft.limited]
     if not limited:
-        return session.fetch(*store), {}
+        return session.fetch_together([*hold, store])[-1], {}
     keys = sorted({run.draft.limited.key for run in limited if run.draft and run.draft.limited})
     at = json.dumps([_instant(run) for run in limited])
-    rows, promoted, settled = session.fetch_together(
+    *_, rows, promoted, settled = session.fetch_together(
         [
+            *hold,
             store,
             (limits.STATEMENTS["promote"], {"keys": keys, "keep": None}),
             (STATEMENTS["settle"], {"runs": at}),

@@ -1,3 +1,10 @@
+-- hold: let nobody else store a run of these tasks until this transaction ends. Whether the run
+-- before still lives is asked by the next statement, which sees what was committed meanwhile.
+SELECT FROM jobsd.recurring_tasks
+WHERE key = ANY (%(keys)s::text[])
+ORDER BY key
+FOR NO KEY UPDATE;
+
 -- store: write planned runs, each instant once whoever comes first, and enqueue the jobs
 -- of those that this statement has written. A run without a job is only told (missed).
 --
