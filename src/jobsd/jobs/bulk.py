@@ -1,8 +1,8 @@
 """Storing many jobs, all or none, in bounded memory.
 
-Ids come from the sequence, then the rows go in by COPY, a batch at a time. While the
-server stores a batch, the next is drawn from the caller's iterable: making jobs costs the
-program about as much as storing them costs the server.
+A batch at a time, the jobs go in by COPY while they are drawn from the caller's iterable:
+making them costs the program about as much as storing them costs the server. One statement
+behind it gives each its place.
 """
 
 from __future__ import annotations
@@ -10,11 +10,12 @@ from __future__ import annotations
 from array import array
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from itertools import islice
-from typing import TYPE_CHECKING, Any, NamedTuple, overload
+from itertools import chain, count, islice
+from typing import TYPE_CHECKING, Any, overload
 
 import psycopg
 
+from jobsd.clock import monotonic
 from jobsd.database.statements import Statements
 from jobsd.errors import EnqueueError
 from jobsd.instruments.events import emit
@@ -32,14 +33,15 @@ if TYPE_CHECKING:
 STATEMENTS = Statements("jobsd.jobs", "bulk.sql")
 
 BATCH = 2000
-"""Jobs that are stored by one COPY; twice as many are held in memory at most."""
+"""Jobs that are stored by one COPY, and held in memory at most."""
 PIECE = 200
 """Rows that are written at once, so that the server reads while we go on."""
 KEYS_MAX = 500
 """With more keys than these, all limits are locked at once: the table of locks has an end."""
 
-_READY, _SCHEDULED, _BLOCKED, _DISCARDED = range(4)
 _STATES = ("ready", "scheduled", "blocked", "discarded")
+_READY, _SCHEDULED, _BLOCKED, _DISCARDED = range(len(_STATES))
+_STATE_OF_CODE = bytes.maketrans(b"012", bytes((_READY, _SCHEDULED, _BLOCKED)))
 
 _ESCAPES = str.maketrans({"\\": r"\\", "\t": r"\t", "\n": r"\n", "\r": r"\r"})
 _NULL = r"\N"
@@ -55,7 +57,7 @@ class EnqueuedJobs(Sequence[EnqueuedJob]):
         self._ids = array("q")
         self._states = bytearray()
 
-    def add(self, ids: Iterable[int], states: Iterable[int]) -> None:
+    def add(self, ids: Iterable[int], states: bytearray) -> None:
         """Append jobs."""
         self._ids.extend(ids)
         self._states.extend(states)
@@ -92,7 +94,7 @@ def enqueue_many(
     """
     try:
         with connection.transaction(), PlainCursor(connection) as cursor:
-            bulk = _Bulk(cursor, schema, iter(jobs), ahead=owned)
+            bulk = _Bulk(cursor, schema, iter(jobs), streaming=owned)
             while bulk.store():
                 pass
             bulk.wake(always=not owned)
@@ -105,14 +107,6 @@ def enqueue_many(
     return stored
 
 
-class _Row(NamedTuple):
-    """A job, its id and when it is due; None for at once."""
-
-    id: int
-    job: Draft
-    due: str | None
-
-
 class _Bulk:
     """One call of `enqueue_many`: what is common to its batches."""
 
@@ -122,110 +116,101 @@ class _Bulk:
         schema: str,
         jobs: Iterator[Draft],
         *,
-        ahead: bool,
+        streaming: bool,
     ) -> None:
         self.stored = EnqueuedJobs()
         self._cursor = cursor
         self._schema = schema
         self._jobs = jobs
         # On a caller's connection the iterable may itself have something to ask there.
-        self._ahead = ahead
-        self._next: list[Draft] = []
+        self._streaming = streaming
         self._payloads: set[str] = set()
         self._kinds: dict[tuple[Any, ...], str] = {}
+        # Of the batch: the keys of jobs that want a slot now, by their turns.
+        self._limited: dict[int, str] = {}
+        self._clock_ahead_s = 0.0
 
     def store(self) -> bool:
-        """Store the next batch; return whether there is another one."""
-        self._draw(BATCH)
-        batch, self._next = self._next, []
-        if not batch:
+        """Store the next batch; return whether there may be another one."""
+        drawn = islice(self._jobs, BATCH)
+        if (first := next(drawn, None)) is None:
             return False
-        now, ids = self._begin(len(batch))
-        rows = [
-            _Row(job_id, job, _due(job, now) if job.later else None)
-            for job_id, job in zip(ids, batch, strict=True)
-        ]
-        waiting = [row for row in rows if row.due is not None]
-        limited = [row for row in rows if row.due is None and row.job.limited is not None]
-        plain = [row for row in rows if row.due is None and row.job.limited is None]
-        self._copy("copy_jobs", map(self._job, rows), draw=BATCH // 2)
-        self._copy("copy_scheduled", map(_scheduled, waiting))
-        self._copy("copy_blocked", map(_blocked, limited))
-        self._copy("copy_ready", map(_ready, plain), draw=BATCH)
-        states = dict.fromkeys((row.id for row in waiting), _SCHEDULED)
-        if limited:
-            self._draw(BATCH)
-            states |= self._admit(limited, alone=not self._next and not len(self.stored))
-        self.stored.add(ids, (states.get(job_id, _READY) for job_id in ids))
-        self._payloads.update(
-            f"ready {queue}" for queue in {row.job.queue_name for row in plain}
-        )
-        if waiting:
+        batch: Iterable[Draft] = chain((first,), drawn)
+        if not self._streaming:
+            batch = list(batch)
+        after, now_s = self._rows("begin")[0]
+        self._clock_ahead_s = now_s - monotonic()
+        self._limited = {}
+        self._copy(map(self._line, batch, count()))
+        ((told, codes, queues),) = self._rows("place", {"after": after})
+        ids = [int(job_id) for job_id in told.split(",")]
+        states = bytearray(codes.encode().translate(_STATE_OF_CODE))
+        self._payloads.update(f"ready {queue}" for queue in queues)
+        if _SCHEDULED in states:
             self._payloads.add("due")
-        return True
+        if self._limited:
+            self._admit(ids, states)
+        self.stored.add(ids, states)
+        return len(ids) == BATCH
 
     def wake(self, *, always: bool) -> None:
         """Wake all who may sleep: one notification for each queue, sent at the commit."""
         if self._payloads:
             self._rows("wake", {"payloads": sorted(self._payloads), "always": always})
 
-    def _begin(self, count: int) -> tuple[float, list[int]]:
-        now, ids = self._rows("begin", {"count": count})[0]
-        return now, list(map(int, ids[1:-1].split(",")))
-
-    def _draw(self, count: int) -> None:
-        """Take jobs from the iterable, up to a full batch."""
-        drawn = list(islice(self._jobs, min(count, BATCH - len(self._next))))
-        for given in drawn:
-            if not isinstance(given, Draft):  # pyright: ignore[reportUnnecessaryIsInstance]
-                raise EnqueueError(
-                    f"{given!r} is no job with arguments: write job.with_args(…)"
-                )
-        self._next += drawn
-
-    def _admit(self, rows: list[_Row], *, alone: bool) -> dict[int, int]:
-        """Give slots to limited jobs; return the states of those that got none.
+    def _admit(self, ids: list[int], states: bytearray) -> None:
+        """Give slots to the batch's limited jobs, and note what became of each.
 
         When more batches may come, all limits are locked at once: two programs that lock
         one key after the other, each in its order, would wait for each other.
         """
-        keys = {row.job.limited.key for row in rows if row.job.limited}
+        keys, turns = list(set(self._limited.values())), list(self._limited)
+        alone = len(ids) < BATCH and not len(self.stored)
         everything = not alone or len(keys) > KEYS_MAX
         statement = limits.STATEMENTS["admit"].render(self._schema)
-        self._cursor.execute(statement, {"keys": list(keys), "everything": everything})
-        ids = [row.id for row in rows]
-        return {
-            ids[turn - 1]: _BLOCKED if blocked else _DISCARDED
-            for turn, blocked in self._rows("left_out", {"ids": ids})
-        }
+        self._cursor.execute(statement, {"keys": keys, "everything": everything})
+        for turn in turns:
+            states[turn] = _READY
+        for number, blocked in self._rows("left_out", {"ids": [ids[turn] for turn in turns]}):
+            states[turns[number - 1]] = _BLOCKED if blocked else _DISCARDED
 
-    def _job(self, row: _Row) -> str:
-        job = row.job
+    def _line(self, job: Draft, turn: int) -> str:
+        if not isinstance(job, Draft):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise EnqueueError(f"{job!r} is no job with arguments: write job.with_args(…)")
         kind = (
             job.queue_name, job.class_name, job.priority, job.max_attempts, job.retries_crash
         )  # fmt: skip
         head = self._kinds.get(kind)
         if head is None:
             head = self._kinds[kind] = "\t".join(map(_field, kind))
-        limited = _UNLIMITED if job.limited is None else _limit_fields(job.limited)
-        return f"{row.id}\t{_field(job.arguments)}\t{head}\t{row.due or _NULL}\t{limited}\n"
+        due = self._due(job) if job.later else _NULL
+        limited = _UNLIMITED
+        if job.limited is not None:
+            limited = _limit_fields(job.limited)
+            if due is _NULL:
+                self._limited[turn] = job.limited.key
+        return f"{_field(job.arguments)}\t{head}\t{due}\t{limited}\n"
 
-    def _rows(self, name: str, parameters: dict[str, Any]) -> list[Any]:
+    def _due(self, job: Draft) -> str:
+        """Return when a job is due by the server's clock, or NULL when its time has come."""
+        now_s = self._clock_ahead_s + monotonic()
+        if job.wait_until is not None:
+            moment_s = job.wait_until.timestamp()
+        else:
+            moment_s = now_s + (job.wait_s or 0.0)
+        if moment_s <= now_s:
+            return _NULL
+        return datetime.fromtimestamp(moment_s, UTC).isoformat()
+
+    def _rows(self, name: str, parameters: dict[str, Any] | None = None) -> list[Any]:
         return self._cursor.execute(
             STATEMENTS[name].render(self._schema), parameters
         ).fetchall()
 
-    def _copy(self, name: str, lines: Iterator[str], *, draw: int = 0) -> None:
-        """Write rows; draw jobs from the iterable while the server stores them."""
-        piece = "".join(islice(lines, PIECE))
-        if not piece:
-            return
-        with self._cursor.copy(STATEMENTS[name].render(self._schema)) as copy:
-            while piece:
+    def _copy(self, lines: Iterator[str]) -> None:
+        with self._cursor.copy(STATEMENTS["copy"].render(self._schema)) as copy:
+            while piece := "".join(islice(lines, PIECE)):
                 copy.write(piece)
-                piece = "".join(islice(lines, PIECE))
-            if draw and self._ahead:
-                self._draw(draw)
 
 
 def _field(value: object) -> str:
@@ -242,32 +227,3 @@ _UNLIMITED = "\t".join([_NULL] * 4)
 def _limit_fields(limited: limits.Limited) -> str:
     duration = _NULL if limited.duration is None else f"{limited.duration.total_seconds()} s"
     return "\t".join((_field(limited.key), str(limited.to), duration, limited.on_conflict))
-
-
-def _ready(row: _Row) -> str:
-    return f"{row.id}\t{row.id}\t{row.job.priority}\t{_field(row.job.queue_name)}\n"
-
-
-def _scheduled(row: _Row) -> str:
-    job = row.job
-    key = _NULL if job.limited is None else _field(job.limited.key)
-    return f"{row.id}\t{row.due}\t{job.priority}\t{_field(job.queue_name)}\t{key}\n"
-
-
-def _blocked(row: _Row) -> str:
-    job = row.job
-    assert job.limited is not None  # noqa: S101 - only such rows are given
-    yields = job.limited.on_conflict == "discard"
-    key = _field(job.limited.key)
-    return f"{row.id}\t{job.priority}\t{_field(job.queue_name)}\t{key}\t{yields}\n"
-
-
-def _due(job: Draft, now: float) -> str | None:
-    """Return when a job is due, or None when its time has come."""
-    if job.wait_until is not None:
-        moment = job.wait_until.timestamp()
-    else:
-        moment = now + (job.wait_s or 0.0)
-    if moment <= now:
-        return None
-    return datetime.fromtimestamp(moment, UTC).isoformat()

@@ -1,31 +1,62 @@
--- begin: take the next ids of jobs, in their order, and read the clock by which waits are
--- measured.
+-- begin: take an id, behind which those of a batch will lie, and read the clock by which waits
+-- are measured.
 SELECT
-    extract(epoch FROM clock_timestamp())::float8,
-    ARRAY(
-        SELECT nextval(pg_get_serial_sequence('jobsd.jobs', 'id'))
-        FROM generate_series(1, %(count)s)
-    )::text;
+    nextval(pg_get_serial_sequence('jobsd.jobs', 'id')),
+    extract(epoch FROM clock_timestamp())::float8;
 
--- copy_jobs: store many jobs.
+-- copy: store the jobs of a batch; they get their ids in this order.
 COPY jobsd.jobs (
-    id, arguments, queue_name, class_name, priority, max_attempts, retries_crash, scheduled_at,
+    arguments, queue_name, class_name, priority, max_attempts, retries_crash, scheduled_at,
     concurrency_key, concurrency_limit, concurrency_duration, on_conflict
 )
 FROM STDIN;
 
--- copy_ready: make many stored jobs ready.
-COPY jobsd.ready_executions (job_id, position, priority, queue_name)
-FROM STDIN;
-
--- copy_scheduled: let many stored jobs wait for their time.
-COPY jobsd.scheduled_executions (job_id, scheduled_at, priority, queue_name, concurrency_key)
-FROM STDIN;
-
--- copy_blocked: let many stored jobs wait for a slot, until those are admitted for which
--- there is one.
-COPY jobsd.blocked_executions (job_id, priority, queue_name, concurrency_key, yields)
-FROM STDIN;
+-- place: give each job of the batch that was just stored its place: ready (0), scheduled (1), or
+-- blocked (2), until those are admitted for which there is a slot. Returns, in the order of the
+-- batch, the ids and the places, and the queues in which jobs are ready. Others may have taken
+-- ids in between; all rows that one COPY has stored bear the same xmin.
+WITH last AS MATERIALIZED (
+    SELECT id, xmin
+    FROM jobsd.jobs
+    WHERE id = (SELECT currval(pg_get_serial_sequence('jobsd.jobs', 'id')))
+), stored AS MATERIALIZED (
+    SELECT
+        id, priority, queue_name, scheduled_at, concurrency_key, on_conflict,
+        CASE
+            WHEN scheduled_at IS NOT NULL THEN 1
+            WHEN concurrency_key IS NOT NULL THEN 2
+            ELSE 0
+        END AS place
+    FROM jobsd.jobs
+    WHERE id > %(after)s
+        AND id <= (SELECT id FROM last)
+        AND xmin = (SELECT xmin FROM last)
+    ORDER BY id
+), ready AS (
+    INSERT INTO jobsd.ready_executions (job_id, position, priority, queue_name)
+    SELECT id, id, priority, queue_name
+    FROM stored
+    WHERE place = 0
+), scheduled AS (
+    INSERT INTO jobsd.scheduled_executions (
+        job_id, scheduled_at, priority, queue_name, concurrency_key
+    )
+    SELECT id, scheduled_at, priority, queue_name, concurrency_key
+    FROM stored
+    WHERE place = 1
+), blocked AS (
+    INSERT INTO jobsd.blocked_executions (
+        job_id, priority, queue_name, concurrency_key, yields
+    )
+    SELECT id, priority, queue_name, concurrency_key, on_conflict = 'discard'
+    FROM stored
+    WHERE place = 2
+)
+SELECT
+    string_agg(id::text, ','),
+    string_agg(place::text, ''),
+    ARRAY(SELECT DISTINCT queue_name FROM stored WHERE place = 0)
+FROM stored;
 
 -- left_out: say which of these jobs are blocked, and which were discarded.
 SELECT
