@@ -76,6 +76,8 @@ class Worker:
         self._rhythm = Rhythm(options.polling_interval_s)
         self._sleeper = Sleeper(self._session, self.kind)
         self._row_id = 0
+        self._trust_s = trust_s
+        self._round_at = monotonic()
         self._settle_s = settle_s
         self._settle_at = 0.0
         self._release: list[Ended] = []
@@ -90,6 +92,7 @@ class Worker:
             # Someone has declared us dead, and settled what we had claimed.
             self._tell_lost(self._ledger.abandon())
         self._row_id = row_id
+        self._round_at = monotonic()
         self._sleeper.forget()
         self._settle()
         self._rhythm.look_now()
@@ -134,6 +137,11 @@ class Worker:
 
     def poll(self) -> float:
         """Do a turn if one is due; return the seconds until the next may be."""
+        if monotonic() - self._round_at > self._trust_s:
+            # Others may be about to declare us dead, and take what we claim now for what we
+            # had before.
+            self.connect()
+        self._round_at = monotonic()
         self._hear()
         self._collect()
         limit = self._room() if monotonic() >= self._rhythm.next_look else 0

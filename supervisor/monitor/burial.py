@@ -11,7 +11,7 @@ from collections import OrderedDict
 from typing import TYPE_CHECKING, Any
 
 from jobsd.instruments.events import emit
-from jobsd.jobs.burial import Buried, Death, bury
+from jobsd.jobs.burial import Buried, Death, Standing, bury
 from jobsd.processes import registry
 
 from . import cause_of_death as cause
@@ -83,20 +83,26 @@ class Burial:
         return buried.complete
 
     def prune(self, stranger: Stranger, still_s: float) -> bool:
-        """Bury a process that gives no sign of life; it may live, and find its row gone."""
-        buried = self._settle(
-            Death(
-                stranger.id,
-                stranger.name,
-                cause.pruned_error(stranger, still_s),
-                threads=stranger.threads or THREADS_UNKNOWN,
-                keep=self._keep_finished,
-            ),
+        """Bury a process that gives no sign of life; it may live, and find its row gone.
+
+        One that gives a sign meanwhile either finds it gone, or is left alone.
+        """
+        death = Death(
+            stranger.id,
+            stranger.name,
+            cause.pruned_error(stranger, still_s),
+            threads=stranger.threads or THREADS_UNKNOWN,
+            keep=self._keep_finished,
+            standing=Standing(stranger.heartbeat, still_s / 2),
         )
-        if buried.complete and self._deregister(stranger.id):
+        with self._session.connection.transaction():
+            buried = bury(self._session, death)
+            gone = buried.complete and self._deregister(stranger.id)
+        self._tell(buried, death)
+        if gone:
             still = round(still_s, 3)
             emit("process.pruned", **_other(stranger), duration=still, **_counts(buried))
-        return buried.complete
+        return buried.complete or buried.alive
 
     def take_claims(self, process_id: int, threads: int) -> None:
         """Settle the claims of a process without a row."""
@@ -148,13 +154,16 @@ class Burial:
 
     def _settle(self, death: Death) -> Buried:
         buried = bury(self._session, death)
+        self._tell(buried, death)
+        return buried
+
+    def _tell(self, buried: Buried, death: Death) -> None:
         for outcome, event in _EVENTS.items():
             jobs: list[BuriedJob] = getattr(buried, outcome)
             error = {"error": death.error} if outcome in {"failed", "retried"} else {}
             for job in jobs:
                 self._slot.queue(job.queue_name).count(outcome)
                 emit(event, **_job_facts(job), **error)
-        return buried
 
     def _deregister(self, row_id: int) -> bool:
         return registry.deregister(self._session, row_id)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import signal
 from typing import TYPE_CHECKING
 
+import pytest
+
 from jobsd.processes import registry
 from jobsd.processes.board import Board
 from jobsd.supervisor.monitor.burial import Burial
@@ -33,3 +35,35 @@ def test_a_claim_that_is_committed_after_the_burial_was_never_started(session: S
 
     assert burial.bury_vanished(stranger)
     assert places(session) == {job: "ready"}
+
+
+@pytest.mark.parametrize("beats", [False, True])
+@pytest.mark.failure(
+    "A tree stands still for so long that another is about to declare it dead, and goes on",
+    "Its worker beats before it claims anything, and is left alone; or it finds itself buried",
+)
+def test_who_has_beaten_since_it_was_looked_at_is_not_pruned(
+    session: Session, *, beats: bool
+) -> None:
+    (job,) = make_jobs(session, 1)
+    row_id = registry.register(
+        session, kind="worker", name="worker-slow", supervisor_id=0, metadata={}
+    )
+    claim(session, row_id, [job])
+    (seen,) = session.connection.execute(
+        b"""
+        UPDATE jobsd.processes SET last_heartbeat_at = now() - interval '60 s'
+        RETURNING extract(epoch FROM last_heartbeat_at)::float8
+        """
+    ).fetchall()
+    stranger = Stranger(row_id, "worker", "worker-slow", 1, "here", seen[0], "", "", "", 3)
+    if beats:
+        again = registry.register(
+            session, kind="worker", name="worker-slow", supervisor_id=0, metadata={}
+        )
+        assert again == row_id
+
+    assert Burial(session, Board().slots[0], keep_finished=True).prune(stranger, 60.0)
+
+    assert places(session) == {job: "claimed" if beats else "failed"}
+    assert [row.id for row in registry.processes(session)] == [row_id] * beats

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import threading
 from typing import TYPE_CHECKING
 
 import psycopg
@@ -13,8 +14,9 @@ from jobsd.clock import monotonic
 from jobsd.jobs.burial import Death, bury
 from jobsd.jobs.client import enqueue_many
 from jobsd.jobs.definition import job
+from jobsd.processes import registry
 
-from .bodies import gate, noted, wait_for_gate
+from .bodies import gate, note, noted, wait_for_gate
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -107,6 +109,21 @@ def test_a_worker_that_stood_still_goes_on_with_what_is_still_its_own(
     driven.until(lambda: count("jobs WHERE outcome = 'finished'") == 3)
 
     assert sorted(map(str, noted)) == ["0", "1", "2"]
+
+
+def test_a_worker_that_stood_still_beats_before_it_claims(
+    make_worker: MakeWorker, session: Session
+) -> None:
+    driven = make_worker(trust_s=0.2)
+    driven.until(driven.at_rest)
+    session.connection.execute("UPDATE jobsd.processes SET last_heartbeat_at = '2000-01-01'")
+    threading.Event().wait(0.3)
+    note.enqueue(1)
+
+    driven.until(lambda: noted)
+
+    (worker,) = registry.processes(session)
+    assert worker.heartbeat_age_s < 60
 
 
 @pytest.mark.behaviour(22)

@@ -7,7 +7,7 @@ each key's lock: whoever enqueues may hold it for long, and a burial must not wa
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from jobsd.database.statements import Statements
@@ -20,6 +20,17 @@ if TYPE_CHECKING:
     from jobsd.database.connection import Session
 
 STATEMENTS = Statements("jobsd.jobs", "burial.sql")
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """The heartbeat of a process that is taken for dead, in seconds since the epoch.
+
+    One that differs by more than `within_s` shows that it lives.
+    """
+
+    heartbeat: float
+    within_s: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +50,8 @@ class Death:
     release: bool = False
     keep: bool = True
     """Whether finished jobs are kept."""
+    standing: Standing | None = None
+    """Given when the process may live: it is buried only while its heartbeat stands."""
 
 
 @dataclass(slots=True)
@@ -46,7 +59,7 @@ class Buried:
     """The jobs of a dead process, by what became of them: (id, class, queue, attempt).
 
     `complete` says that it has no claims left; `freed` are the keys of the limits of which
-    slots were given back.
+    slots were given back. `alive` says that its heart has beaten: then nothing was done.
     """
 
     finished: list[BuriedJob] = field(default_factory=list["BuriedJob"])
@@ -55,6 +68,7 @@ class Buried:
     released: list[BuriedJob] = field(default_factory=list["BuriedJob"])
     freed: list[str] = field(default_factory=list[str])
     complete: bool = True
+    alive: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,12 +94,20 @@ def bury(session: Session, death: Death) -> Buried:
         "keep": death.keep,
     }
     with session.connection.transaction():
+        if death.standing is not None and not _stands(session, death, death.standing):
+            return Buried(complete=False, alive=True)
         buried = _buried(session.fetch(STATEMENTS["bury"], parameters))
         limits.promote(session, buried.freed, keep=death.keep).tell()
         # Neither the keys that we have missed are asked for again by us, nor by the dead one
         # those that it had missed: whoever maintains the limits looks at all of them.
         session.fetch(limits.STATEMENTS["ask"])
     return buried
+
+
+def _stands(session: Session, death: Death, standing: Standing) -> bool:
+    """Return whether the heart has not beaten; it can't until our transaction ends."""
+    parameters = {"process_id": death.process_id, **asdict(standing)}
+    return bool(session.fetch(STATEMENTS["standing"], parameters))
 
 
 def _buried(rows: list[tuple[Any, ...]]) -> Buried:

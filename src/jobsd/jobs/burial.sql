@@ -1,3 +1,11 @@
+-- standing: lock the row of a process that is taken for dead, unless its heart has beaten since
+-- it was looked at: a process that stood still beats before it claims anything.
+SELECT id
+FROM jobsd.processes
+WHERE id = %(process_id)s
+    AND abs(extract(epoch FROM last_heartbeat_at)::float8 - %(heartbeat)s) <= %(within_s)s
+FOR UPDATE;
+
 -- bury: take the claims of a process that has ended. What succeeded in it but was not
 -- recorded is recorded now; what ran is an attempt that failed, unless it is to be
 -- released; what was merely claimed goes back untouched. With `threads`, nothing is
