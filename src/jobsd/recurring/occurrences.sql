@@ -1,6 +1,7 @@
 -- hold: let nobody else store a run of these tasks until this transaction ends. Whether the run
 -- before still lives is asked by the next statement, which sees what was committed meanwhile.
-SELECT FROM jobsd.recurring_tasks
+SELECT key
+FROM jobsd.recurring_tasks
 WHERE key = ANY (%(keys)s::text[])
 ORDER BY key
 FOR NO KEY UPDATE;
