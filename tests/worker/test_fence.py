@@ -4,19 +4,17 @@
 
 from __future__ import annotations
 
-import threading
 from typing import TYPE_CHECKING
 
 import psycopg
 import pytest
 
-from jobsd.clock import monotonic
 from jobsd.jobs.burial import Death, bury
 from jobsd.jobs.client import enqueue_many
 from jobsd.jobs.definition import job
-from jobsd.processes import registry
 
-from .bodies import gate, note, noted, wait_for_gate
+from .bodies import gate, noted, wait_for_gate
+from .deaths import death
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -34,13 +32,6 @@ def wait_at_gate(*, fails: bool) -> None:
     assert gate.wait(20)
     if fails:
         raise ValueError("told to fail")
-
-
-def _death(session: Session, **facts: object) -> Death:
-    row = session.connection.execute("SELECT id FROM jobsd.processes").fetchone()
-    assert row is not None
-    error = {"type": "ProcessPrunedError", "message": "gone", "stack": ""}
-    return Death(row[0], "worker-test", error, **facts)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
 
 
 def _terminate(session: Session) -> None:
@@ -62,7 +53,7 @@ def test_a_buried_worker_that_finishes_changes_nothing(
     driven = make_worker()
     driven.until(lambda: noted)
 
-    buried = bury(session, _death(session, threads=3))
+    buried = bury(session, death(session, threads=3))
     gate.set()
     driven.until(driven.at_rest)
     driven.worker._settle_at = 0
@@ -71,59 +62,6 @@ def test_a_buried_worker_that_finishes_changes_nothing(
     assert [job.attempt for job in buried.failed] == [1]
     assert (count("failed_executions"), count("jobs WHERE finished_at IS NULL")) == (1, 1)
     assert count("jobs WHERE attempts = 1") == 1
-
-
-@pytest.mark.failure(
-    "A worker stands still between its claim and the start of the jobs.",
-    "It asks whether they are still its own before it starts any.",
-)
-def test_a_worker_that_stood_still_starts_nothing_that_was_given_to_others(
-    make_worker: MakeWorker, session: Session, count: Count
-) -> None:
-    enqueue_many(wait_for_gate.with_args(i) for i in range(3))
-    driven = make_worker(threads=1, prefetch=5, trust_s=0.2)
-    driven.until(lambda: len(noted) == 1 and driven.worker._pool.waiting == 2)
-    bury(session, _death(session, threads=1))
-    session.connection.execute("DELETE FROM jobsd.ready_executions")
-    stood_still_until = monotonic() + 0.3
-    while monotonic() < stood_still_until:
-        assert not gate.wait(0.05)
-
-    gate.set()
-    driven.until(lambda: not driven.worker._pool.uncollected)
-
-    assert (len(noted), count("jobs WHERE outcome = 'finished'")) == (1, 0)
-
-
-def test_a_worker_that_stood_still_goes_on_with_what_is_still_its_own(
-    make_worker: MakeWorker, count: Count
-) -> None:
-    enqueue_many(wait_for_gate.with_args(i) for i in range(3))
-    driven = make_worker(threads=1, prefetch=5, trust_s=0.2)
-    driven.until(lambda: len(noted) == 1 and driven.worker._pool.waiting == 2)
-    stood_still_until = monotonic() + 0.3
-    while monotonic() < stood_still_until:
-        assert not gate.wait(0.05)
-
-    gate.set()
-    driven.until(lambda: count("jobs WHERE outcome = 'finished'") == 3)
-
-    assert sorted(map(str, noted)) == ["0", "1", "2"]
-
-
-def test_a_worker_that_stood_still_beats_before_it_claims(
-    make_worker: MakeWorker, session: Session
-) -> None:
-    driven = make_worker(trust_s=0.2)
-    driven.until(driven.at_rest)
-    session.connection.execute("UPDATE jobsd.processes SET last_heartbeat_at = '2000-01-01'")
-    threading.Event().wait(0.3)
-    note.enqueue(1)
-
-    driven.until(lambda: noted)
-
-    (worker,) = registry.processes(session)
-    assert worker.heartbeat_age_s < 60
 
 
 @pytest.mark.behaviour(22)
@@ -136,7 +74,7 @@ def test_what_was_only_claimed_goes_back_and_what_ran_has_failed(
     claimed = count("claimed_executions")
 
     running = driven.context.slot.running()
-    buried = bury(session, _death(session, running=running))
+    buried = bury(session, death(session, running=running))
 
     assert sorted(one.id for one in buried.failed) == running
     assert len(buried.released) == claimed - 3
@@ -155,7 +93,7 @@ def test_what_succeeded_but_was_not_recorded_is_recorded_by_whoever_buries(
     while len(slot.succeeded()) < 2:
         pass
 
-    buried = bury(session, _death(session, running=slot.running(), succeeded=slot.succeeded()))
+    buried = bury(session, death(session, running=slot.running(), succeeded=slot.succeeded()))
 
     assert (len(buried.finished), slot.running()) == (2, [])
     assert count("jobs WHERE outcome = 'finished' AND attempts = 1") == 2
@@ -273,8 +211,8 @@ def test_a_worker_whose_row_was_deleted_registers_anew_and_forgets_its_claims(
     enqueue_many(wait_for_gate.with_args(i) for i in range(2))
     driven = make_worker()
     driven.until(lambda: len(noted) == 2)
-    death = _death(session, threads=3)
-    bury(session, death)
+    given = death(session, threads=3)
+    bury(session, given)
     session.connection.execute("DELETE FROM jobsd.processes")
 
     driven.worker.disconnect()
@@ -283,7 +221,7 @@ def test_a_worker_whose_row_was_deleted_registers_anew_and_forgets_its_claims(
     driven.until(lambda: driven.worker._pool.busy == 0)
     driven.worker.poll()
 
-    assert driven.worker._row_id != death.process_id
+    assert driven.worker._row_id != given.process_id
     assert (count("failed_executions"), count("jobs WHERE attempts = 1")) == (2, 2)
 
 

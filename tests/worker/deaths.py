@@ -1,0 +1,18 @@
+"""What a monitor knows of the worker under test when it takes it for dead."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from jobsd.jobs.burial import Death
+
+if TYPE_CHECKING:
+    from jobsd.database.connection import Session
+
+
+def death(session: Session, **facts: object) -> Death:
+    """Return the death of the only process that has a row."""
+    row = session.connection.execute("SELECT id FROM jobsd.processes").fetchone()
+    assert row is not None
+    error = {"type": "ProcessPrunedError", "message": "gone", "stack": ""}
+    return Death(row[0], "worker-test", error, **facts)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
