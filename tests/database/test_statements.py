@@ -86,3 +86,12 @@ def test_a_schema_is_put_in_the_place_of_ours() -> None:
         statement.render('a"b')
         == b'SELECT FROM "a""b".jobs, "a""b".claims WHERE \'jobsd\' <> \'\''
     )
+
+
+def test_parameters_are_numbered_as_the_server_counts_them() -> None:
+    statement = Statement("odd", "SELECT %(b)s, %(a)s, %(b)s, '10 %%' FROM jobsd.jobs")
+
+    text, names = statement.number("100%")
+
+    assert text == b"""SELECT $1, $2, $1, '10 %' FROM "100%".jobs"""
+    assert names == ("b", "a")

@@ -103,6 +103,10 @@ class Session:
         Raises:
             psycopg.OperationalError: when the server can't be reached in time.
         """
+        return self._wire
+
+    @property
+    def _wire(self) -> Wire:
         if self._connection is None:
             self._connection = self._connect()
         return self._connection
@@ -111,6 +115,18 @@ class Session:
     def connected(self) -> bool:
         """Whether there is a connection, as far as we know."""
         return self._connection is not None and not self._connection.broken
+
+    def ask(self, statement: Statement, parameters: Mapping[str, str]) -> list[str | None]:
+        """Run one statement and return its one row: all is text, as PostgreSQL writes it.
+
+        Quicker than `fetch` by the time that psycopg takes to find out what is what.
+        """
+        text, names = statement.number(self.target.schema)
+        result = self._wire.ask(
+            statement.name, text, [parameters[name].encode() for name in names]
+        )
+        fields = (result.get_value(0, column) for column in range(result.nfields))
+        return [None if field is None else field.decode() for field in fields]
 
     def fetch(
         self,

@@ -29,7 +29,7 @@ _COMMENT = re.compile(r"^ *--[^\n]*\n", re.MULTILINE)
 _TABLE = re.compile(r"\bjobsd\.(?=[a-z])")
 # Of what begins first the end is looked for: an apostrophe in a comment opens no text.
 _PARTS = re.compile(r"(?P<comment>--[^\n]*)|(?P<text>'(?:[^']|'')*')|(?P<body>\$\$)|[^-'$]+|.")
-_PLACEHOLDER = re.compile(r"%(?:\(\w+\))?[sbt%]")
+_PLACEHOLDER = re.compile(r"%(?:\((\w+)\))?[sbt%]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +47,10 @@ class Statement:
     def render(self, schema: str) -> bytes:
         """Return the statement for this schema."""
         return _render(self.text, schema)
+
+    def number(self, schema: str) -> tuple[bytes, tuple[str, ...]]:
+        """Return it as the server knows it, with `$1`, `$2`, …, and the parameters' names."""
+        return _number(self.text, schema)
 
     def with_(self, other: Statement) -> Statement:
         """Return one statement that does both: ours are its first table expressions."""
@@ -129,6 +133,18 @@ def _render(text: str, schema: str) -> bytes:
         return _TABLE.sub(lambda _: f"{name}.", part[0])
 
     return _PARTS.sub(put_in, text).encode()
+
+
+@cache
+def _number(text: str, schema: str) -> tuple[bytes, tuple[str, ...]]:
+    names: dict[str, str] = {}
+
+    def number(placeholder: re.Match[str]) -> str:
+        name = placeholder[1]
+        return names.setdefault(name, f"${len(names) + 1}") if name else "%"
+
+    numbered = _PLACEHOLDER.sub(number, _render(text, schema).decode())
+    return numbered.encode(), tuple(names)
 
 
 def _delimiter(schema: str) -> str:

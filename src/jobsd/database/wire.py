@@ -16,14 +16,18 @@ from itertools import accumulate
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import psycopg
-from psycopg import conninfo, errors
+from psycopg import conninfo, errors, generators
+from psycopg.pq import ExecStatus
 from psycopg.types.datetime import TimestamptzLoader
 from psycopg.types.json import set_json_loads
 
 from jobsd.clock import monotonic
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from psycopg.abc import Buffer, PQGen
+    from psycopg.pq.abc import PGresult
 
 CONNECT_TIMEOUT_S = 3
 STATEMENT_TIMEOUT_S = 10.0
@@ -32,6 +36,7 @@ T = TypeVar("T")
 
 _DEPTH_MAX = 200
 _TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|[\[\]{}]')
+_WELL = {ExecStatus.COMMAND_OK, ExecStatus.TUPLES_OK}
 _STEPS = {"[": 1, "{": 1, "]": -1, "}": -1}
 
 # What a caller may wait out: the server is away, going away, full, or read-only (a
@@ -43,6 +48,36 @@ class Wire(psycopg.Connection[tuple[Any, ...]]):
     """A connection in autocommit mode whose statements take at most `deadline_s`."""
 
     deadline_s = STATEMENT_TIMEOUT_S
+    _asked: frozenset[bytes] = frozenset()
+
+    def ask(self, name: str, text: bytes, values: Sequence[bytes]) -> PGresult:
+        """Run a statement with `$1`, `$2`, …, prepared under its name; return its result.
+
+        For the one statement that programs wait for again and again: a cursor, with all that
+        it can do, takes longer than the server does for such a statement.
+
+        Raises:
+            psycopg.Error: as a cursor does.
+        """
+        if any(b"\0" in value for value in values):
+            raise psycopg.DataError("PostgreSQL text fields cannot contain NUL (0x00) bytes")
+        prepared = name.encode()
+        if self.prepare_threshold is None:
+            self.pgconn.send_query_params(text, values)
+        else:
+            if prepared not in self._asked:
+                self.pgconn.send_prepare(prepared, text)
+                self._result()
+                self._asked |= {prepared}
+            self.pgconn.send_query_prepared(prepared, values)
+        return self._result()
+
+    def _result(self) -> PGresult:
+        results: list[PGresult] = self.wait(generators.execute(self.pgconn))
+        result = results[-1]
+        if result.status not in _WELL:
+            raise errors.error_from_result(result)
+        return result
 
     def wait(self, gen: PQGen[T], interval: float = 0.0, timeout: float | None = None) -> T:
         """Run the generator's waits, together for at most `deadline_s` seconds."""

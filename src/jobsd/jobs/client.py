@@ -6,10 +6,10 @@ own) and does not hand out a connection that the server has closed meanwhile.
 
 from __future__ import annotations
 
-import contextlib
 import os
 import select
 import threading
+from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any
 
 import psycopg
@@ -23,7 +23,7 @@ from . import enqueue as storing
 from .connections import begin, psycopg_connection
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterable
+    from collections.abc import Callable, Iterable
 
     from .bulk import EnqueuedJobs
     from .draft import Draft
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 POOL_MAX = 10
 _WAIT_S = 30.0
+_IDLE = psycopg.pq.TransactionStatus.IDLE
 
 
 class Client:
@@ -44,38 +45,52 @@ class Client:
 
     def _reset(self) -> None:
         self._idle: list[Session] = []
-        self._room = threading.BoundedSemaphore(self._size_max)
+        # A semaphore that is written in C: each enqueue passes it.
+        self._permits: SimpleQueue[None] = SimpleQueue()
+        for _ in range(self._size_max):
+            self._permits.put(None)
         # Last: another thread that sees this must not find the parent's connections.
         self._pid = os.getpid()
 
-    @contextlib.contextmanager
-    def session(self) -> Generator[Session]:
-        """Lend a session to one thread.
+    def session(self) -> Loan:
+        """Lend a session to one thread, for a `with`.
 
         Raises:
             DatabaseUnreachableError: when there is none yet and none can be made, or when
                 all have been lent for half a minute.
         """
+        return Loan(self)
+
+    def lend(self) -> Session:
+        """Return a session that nobody else has: what `session` does when it is entered."""
         if self._pid != os.getpid():
             self._leave_to_parent()
-        room = self._room
-        if not room.acquire(timeout=_WAIT_S):
+        try:
+            self._permits.get(timeout=_WAIT_S)
+        except Empty:
             raise DatabaseUnreachableError(
                 f"all {self._size_max} connections of this process have been in use"
                 f" for {_WAIT_S:g} s",
-            )
+            ) from None
         try:
-            session, pid = self._take(), self._pid
-            try:
-                yield session
-            except (errors.UndefinedTable, errors.InvalidSchemaName) as error:
-                schema = self.target.schema
-                told = f"the tables in schema {schema!r} are missing: run `db migrate`"
-                raise SchemaError(told) from error
-            finally:
-                self._give_back(session, pid)
+            return self._take()
+        except BaseException:
+            self._permits.put(None)
+            raise
+
+    def take_back(self, session: Session, lent_to: int) -> None:
+        """Take a session back that was lent to this process, or to the one it comes from."""
+        if lent_to != os.getpid():
+            _inherited.append(session)
+            return
+        try:
+            pgconn = session.connection.pgconn if session.connected else None
+            if pgconn and pgconn.transaction_status == _IDLE and not self._closed:
+                self._idle.append(session)
+            else:
+                session.close()
         finally:
-            room.release()
+            self._permits.put(None)
 
     def close(self) -> None:
         """Close the connections that are idle, and the others when they come back."""
@@ -91,12 +106,14 @@ class Client:
                 self._reset()
 
     def _take(self) -> Session:
-        with contextlib.suppress(IndexError):
-            while True:
+        while self._idle:
+            try:
                 session = self._idle.pop()
-                if _usable(session):
-                    return session
-                session.close()
+            except IndexError:
+                break
+            if _usable(session):
+                return session
+            session.close()
         session = Session(self.target, "jobsd client")
         try:
             _ = session.connection
@@ -104,15 +121,26 @@ class Client:
             raise DatabaseUnreachableError(unreachable(self.target.url, error)) from error
         return session
 
-    def _give_back(self, session: Session, opened_by: int) -> None:
-        if opened_by != os.getpid():
-            _inherited.append(session)
-            return
-        status = session.connection.info.transaction_status if session.connected else None
-        if status == psycopg.pq.TransactionStatus.IDLE and not self._closed:
-            self._idle.append(session)
-        else:
-            session.close()
+
+class Loan:
+    """A session that is lent to the one thread that enters this."""
+
+    __slots__ = ("_client", "_lent_to", "_session")
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+
+    def __enter__(self) -> Session:
+        self._lent_to = os.getpid()
+        self._session = self._client.lend()
+        return self._session
+
+    def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
+        self._client.take_back(self._session, self._lent_to)
+        if isinstance(error, errors.UndefinedTable | errors.InvalidSchemaName):
+            schema = self._client.target.schema
+            told = f"the tables in schema {schema!r} are missing: run `db migrate`"
+            raise SchemaError(told) from error
 
 
 _inherited: list[Any] = []
@@ -178,7 +206,7 @@ def enqueue(drafted: Draft, connection: object = None) -> EnqueuedJob:
         raw = psycopg_connection(connection)
         return storing.enqueue(raw, mine.target.schema, drafted, owned=False)
     with mine.session() as session:
-        return storing.enqueue(session.connection, mine.target.schema, drafted, owned=True)
+        return storing.enqueue_alone(session, drafted)
 
 
 def enqueue_many(jobs: Iterable[Draft], *, connection: object = None) -> EnqueuedJobs:

@@ -20,6 +20,8 @@ from jobsd.instruments.events import emit
 from .connections import PlainCursor
 
 if TYPE_CHECKING:
+    from jobsd.database.connection import Session
+
     from .draft import Draft
 
     Connection = psycopg.Connection[Any]
@@ -70,6 +72,31 @@ def enqueue(connection: Connection, schema: str, job: Draft, *, owned: bool) -> 
     state = row[1] if job.limited is not None else "scheduled" if row[1] else "ready"
     _tell(job, row[0], state)
     return EnqueuedJob(row[0], state)
+
+
+def enqueue_alone(session: Session, job: Draft) -> EnqueuedJob:
+    """Store one job through a connection of ours: committed when this returns.
+
+    Raises:
+        EnqueueError: when the database refuses; the cause is the driver's error.
+    """
+    if job.later or job.limited is not None:
+        return enqueue(session.connection, session.target.schema, job, owned=True)
+    parameters = {
+        "queue_name": job.queue_name,
+        "class_name": job.class_name,
+        "arguments": job.arguments,
+        "priority": str(job.priority),
+        "max_attempts": str(job.max_attempts),
+        "retries_crash": "true" if job.retries_crash else "false",
+        "always": "false",
+    }
+    try:
+        job_id = int(session.ask(STATEMENTS["at_once"], parameters)[0] or 0)
+    except (psycopg.Error, UnicodeEncodeError) as error:
+        raise EnqueueError(told(error, owned=True)) from error
+    _tell(job, job_id, "ready")
+    return EnqueuedJob(job_id, "ready")
 
 
 def _tell(job: Draft, job_id: int | None, state: str) -> None:

@@ -9,19 +9,17 @@ WITH job AS (
         %(retries_crash)s
     )
     RETURNING id, queue_name, priority
-), ready AS (
-    INSERT INTO jobsd.ready_executions (job_id, position, priority, queue_name)
-    SELECT id, id, priority, queue_name
-    FROM job
 )
-SELECT
-    id,
+INSERT INTO jobsd.ready_executions (job_id, position, priority, queue_name)
+SELECT id, id, priority, queue_name
+FROM job
+RETURNING
+    job_id,
     false,
     CASE
         WHEN %(always)s OR EXISTS (SELECT FROM jobsd.sleepers WHERE kind = 'worker')
             THEN pg_notify('jobsd.wake', 'ready ' || queue_name)
-    END
-FROM job;
+    END;
 
 -- later: store one job that waits for its time; one whose time has come is ready,
 -- and was due a hundred years ago at most: not every reader knows what lies before. A
