@@ -95,7 +95,7 @@ def take(
     if fused:
         statements.append(_fused(writing.record, wish))
     began = monotonic()
-    results = _run(session, statements)
+    results = _run(session, statements, plain=fused)
     took_s = monotonic() - began
     (claim_id, size, recorded, *_), *rows = results.pop() if fused else [(None, 0, None)]
     promoted = promotion(results.pop()) if owed else _NO_PROMOTION
@@ -128,9 +128,10 @@ def _fused(
 
 
 def _run(
-    session: Session, statements: list[tuple[Statement, dict[str, Any]]]
+    session: Session, statements: list[tuple[Statement, dict[str, Any]]], *, plain: bool
 ) -> list[list[tuple[Any, ...]]]:
-    # A pipeline costs a little more than a statement alone, which is the common case.
-    if len(statements) == 1:
-        return [session.fetch(*statements[0])]
-    return session.fetch_together(statements) if statements else []
+    # A pipeline costs more than a statement alone, and the fused one alone is the common case.
+    if len(statements) > 1:
+        return session.fetch_together(statements)
+    fetch = session.ask if plain else session.fetch
+    return [fetch(*each) for each in statements]

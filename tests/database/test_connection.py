@@ -19,6 +19,7 @@ from jobsd.processes.nap import Nap
 _PING = Statement("ping", "SELECT 1")
 _NOTHING: dict[str, object] = {}
 _SUM = Statement("sum", "SELECT %(a)s::integer + %(b)s::integer, NULL, %(c)s::text")
+_SAME = Statement("same", "SELECT %(given)s::text[]")
 _NOTIFY = Statement("notify", "SELECT pg_notify('jobsd.wake', 'ready q')")
 
 
@@ -133,18 +134,25 @@ def test_behind_a_transaction_pooler_nothing_is_listened_for_prepared_or_set(
 
 
 @pytest.mark.parametrize("pooled", [False, True])
-def test_what_is_asked_as_text_is_answered_as_text(target: Target, *, pooled: bool) -> None:
+def test_what_is_asked_is_answered_as_by_a_cursor(target: Target, *, pooled: bool) -> None:
     way = pgbouncer(target.url) if pooled else contextlib.nullcontext(target.url)
     with way as url, contextlib.closing(Session(Target(url), "asking")) as session:
         for _ in range(3):
-            row = session.ask(_SUM, {"a": "40", "b": "2", "c": "déjà"})
-            assert row == ["42", None, "déjà"]
+            rows = session.ask(_SUM, {"a": 40, "b": 2, "c": "déjà"})
+            assert rows == [(42, None, "déjà")]
         with pytest.raises(psycopg.errors.InvalidTextRepresentation):
-            session.ask(_SUM, {"a": "four", "b": "2", "c": ""})
+            session.ask(_SUM, {"a": "four", "b": 2, "c": ""})
         with pytest.raises(psycopg.DataError, match="NUL"):
-            session.ask(_SUM, {"a": "1", "b": "2", "c": "a\0b"})
+            session.ask(_SUM, {"a": 1, "b": 2, "c": "a\0b"})
 
-        assert session.ask(_SUM, {"a": "1", "b": "1", "c": ""}) == ["2", None, ""]
+        assert session.ask(_SUM, {"a": 1, "b": None, "c": ""}) == [(None, None, "")]
+
+
+def test_texts_are_asked_for_as_they_are(session: Session) -> None:
+    texts = ["", "a,b", '"', "\\", "{NULL}", "NULL", " é\n", '\\"']
+
+    assert session.ask(_SAME, {"given": texts}) == [(texts,)]
+    assert session.ask(_SAME, {"given": []}) == [([],)]
 
 
 def test_wakeups_come_past_the_pooler_when_there_is_a_way(

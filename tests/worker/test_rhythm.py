@@ -4,7 +4,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -81,13 +82,14 @@ def test_a_lone_job_costs_two_statements(
     driven.worker._rhythm.next_look = monotonic() + LOOK_MAX_S
     session = driven.worker._session
     asked: list[Statement] = []
-    fetch = session.fetch
+    ways = {"ask": session.ask, "fetch": session.fetch}
 
-    def note(statement: Statement, parameters: dict[str, object]) -> list[tuple[object, ...]]:
+    def note(way: str, statement: Statement, parameters: dict[str, Any]) -> list[Any]:
         asked.append(statement)
-        return fetch(statement, parameters)
+        return ways[way](statement, parameters)
 
-    monkeypatch.setattr(session, "fetch", note)
+    for way in ways:
+        monkeypatch.setattr(session, way, partial(note, way))
 
     note_rhythm.enqueue(1)
     driven.until(lambda: count("jobs WHERE outcome = 'finished'") and _is_asleep(driven))

@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 
     from jobsd.database.statements import Statement
 
+Plain = str | int | float | bool | list[str] | None
+Row = tuple[Any, ...]
+
 __all__ = [
     "OUTAGES",
     "STATEMENT_TIMEOUT_S",
@@ -116,17 +119,10 @@ class Session:
         """Whether there is a connection, as far as we know."""
         return self._connection is not None and not self._connection.broken
 
-    def ask(self, statement: Statement, parameters: Mapping[str, str]) -> list[str | None]:
-        """Run one statement and return its one row: all is text, as PostgreSQL writes it.
-
-        Quicker than `fetch` by the time that psycopg takes to find out what is what.
-        """
+    def ask(self, statement: Statement, parameters: Mapping[str, Plain]) -> list[Row]:
+        """Do what `fetch` does, quicker: for parameters of a few simple types."""
         text, names = statement.number(self.target.schema)
-        result = self._wire.ask(
-            statement.name, text, [parameters[name].encode() for name in names]
-        )
-        fields = (result.get_value(0, column) for column in range(result.nfields))
-        return [None if field is None else field.decode() for field in fields]
+        return self._wire.ask(text, [_as_text(parameters[name]) for name in names])
 
     def fetch(
         self,
@@ -198,6 +194,21 @@ class Session:
             connection.close()
             raise
         return connection
+
+
+def _as_text(value: Plain) -> bytes | None:
+    """Return a value as PostgreSQL reads it."""
+    if value is None:
+        return None
+    if isinstance(value, list):
+        value = f"{{{','.join(map(_quoted, value))}}}"
+    return str(value).encode()
+
+
+def _quoted(text: str) -> str:
+    """Return a text as an element of an array."""
+    escaped = text.replace("\\", r"\\").replace('"', r"\"")
+    return f'"{escaped}"'
 
 
 def connect(target: Target, name: str) -> Session:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import psycopg
 from psycopg import conninfo, errors, generators
+from psycopg.adapt import Transformer
 from psycopg.pq import ExecStatus
 from psycopg.types.datetime import TimestamptzLoader
 from psycopg.types.json import set_json_loads
@@ -48,29 +49,42 @@ class Wire(psycopg.Connection[tuple[Any, ...]]):
     """A connection in autocommit mode whose statements take at most `deadline_s`."""
 
     deadline_s = STATEMENT_TIMEOUT_S
-    _asked: frozenset[bytes] = frozenset()
+    _names: dict[bytes, bytes] | None = None
+    _reader: Any = None
 
-    def ask(self, name: str, text: bytes, values: Sequence[bytes]) -> PGresult:
-        """Run a statement with `$1`, `$2`, …, prepared under its name; return its result.
+    def ask(self, text: bytes, values: Sequence[bytes | None]) -> list[tuple[Any, ...]]:
+        """Run a statement with `$1`, `$2`, … and return its rows; it is prepared once.
 
-        For the one statement that programs wait for again and again: a cursor, with all that
-        it can do, takes longer than the server does for such a statement.
+        For what is run again and again and waited for: a cursor, with all that it can do,
+        takes as long as the server does for a small statement.
 
         Raises:
             psycopg.Error: as a cursor does.
         """
-        if any(b"\0" in value for value in values):
+        if any(value and b"\0" in value for value in values):
             raise psycopg.DataError("PostgreSQL text fields cannot contain NUL (0x00) bytes")
-        prepared = name.encode()
         if self.prepare_threshold is None:
             self.pgconn.send_query_params(text, values)
         else:
-            if prepared not in self._asked:
-                self.pgconn.send_prepare(prepared, text)
-                self._result()
-                self._asked |= {prepared}
-            self.pgconn.send_query_prepared(prepared, values)
-        return self._result()
+            self.pgconn.send_query_prepared(self._prepare(text), values)
+        result = self._result()
+        reader = self._reader
+        if reader is None:
+            reader = self._reader = Transformer(self)
+        reader.set_pgresult(result)
+        rows: list[tuple[Any, ...]] = reader.load_rows(0, result.ntuples, tuple)
+        return rows
+
+    def _prepare(self, text: bytes) -> bytes:
+        if self._names is None:
+            self._names = {}
+        name = self._names.get(text)
+        if name is None:
+            name = b"jobsd_%d" % len(self._names)
+            self.pgconn.send_prepare(name, text)
+            self._result()
+            self._names[text] = name
+        return name
 
     def _result(self) -> PGresult:
         results: list[PGresult] = self.wait(generators.execute(self.pgconn))

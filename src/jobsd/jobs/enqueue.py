@@ -20,7 +20,7 @@ from jobsd.instruments.events import emit
 from .connections import PlainCursor
 
 if TYPE_CHECKING:
-    from jobsd.database.connection import Session
+    from jobsd.database.connection import Plain, Session
 
     from .draft import Draft
 
@@ -82,17 +82,17 @@ def enqueue_alone(session: Session, job: Draft) -> EnqueuedJob:
     """
     if job.later or job.limited is not None:
         return enqueue(session.connection, session.target.schema, job, owned=True)
-    parameters = {
+    parameters: dict[str, Plain] = {
         "queue_name": job.queue_name,
         "class_name": job.class_name,
         "arguments": job.arguments,
-        "priority": str(job.priority),
-        "max_attempts": str(job.max_attempts),
-        "retries_crash": "true" if job.retries_crash else "false",
-        "always": "false",
+        "priority": job.priority,
+        "max_attempts": job.max_attempts,
+        "retries_crash": job.retries_crash,
+        "always": False,
     }
     try:
-        job_id = int(session.ask(STATEMENTS["at_once"], parameters)[0] or 0)
+        ((job_id, *_),) = session.ask(STATEMENTS["at_once"], parameters)
     except (psycopg.Error, UnicodeEncodeError) as error:
         raise EnqueueError(told(error, owned=True)) from error
     _tell(job, job_id, "ready")
