@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from jobsd.database.connection import Session
-from jobsd.jobs.retention import batches
+from jobsd.jobs.retention import batches, with_rests
 
 from .children import Children
 from .kept import DRAINED, Kept, drain_more
@@ -56,7 +56,7 @@ def _clear(database: Database) -> Callable[[], int]:
 
     def work() -> int:
         cleared = 0
-        for batch in batches(session, older_than_s=_OLDER_THAN_S):
+        for batch in with_rests(batches(session, older_than_s=_OLDER_THAN_S)):
             cleared += batch.cleared
             if stopping:
                 break

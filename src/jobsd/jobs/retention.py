@@ -40,6 +40,9 @@ STATEMENTS = Statements("jobsd.jobs", "retention.sql")
 BATCH_MAX = 100_000
 FULL_WALK_EVERY_S = 86400.0
 
+_REST = 1.5
+"""How long to rest behind a batch, in times of what it took."""
+
 _keep_s = [86400.0]
 
 
@@ -79,29 +82,42 @@ def clear_finished_in_batches(  # noqa: PLR0913 - the options of the original, a
     finished_before: datetime | None = None,
     older_than: Duration | None = None,
     class_name: str | None = None,
-    sleep_between_batches: Duration = 0,
+    sleep_between_batches: Duration | None = None,
     session: Session | None = None,
 ) -> int:
     """Remove the finished and the discarded jobs past their time; return how many.
 
     Their time is over when they have finished before `finished_before`, or are
     `older_than` ("1d"); unless given, as `clear_finished_jobs_after` says in a worker, a
-    day elsewhere. Failed jobs stay. Each batch is a statement and commits by itself.
+    day elsewhere. Failed jobs stay. Each batch is a statement and commits by itself; behind
+    it comes a rest of `sleep_between_batches`, by default 1.5 times as long as it took,
+    so that jobs which run meanwhile hardly notice.
 
     Raises:
         Error: for options that can't be meant.
     """
     limit = _limit(finished_before, older_than)
-    pause_s = duration_s("sleep_between_batches", sleep_between_batches)
+    pause_s = None
+    if sleep_between_batches is not None:
+        pause_s = duration_s("sleep_between_batches", sleep_between_batches)
     cleared = 0
     with contextlib.nullcontext(session) if session else _session() as lent:
-        for batch in batches(lent, batch_size, *limit, class_name):
+        for batch in with_rests(batches(lent, batch_size, *limit, class_name), pause_s):
             cleared += batch.cleared
-            if pause_s and batch.cleared:
-                time.sleep(pause_s)
     if cleared:
         emit("jobs.cleared", jobs=cleared, class_name=class_name)
     return cleared
+
+
+def with_rests(done: Iterator[Batch], pause_s: float | None = None) -> Iterator[Batch]:
+    """Rest behind each batch that has removed anything; unless said otherwise, relatively."""
+    began = monotonic()
+    for batch in done:
+        took_s = monotonic() - began
+        yield batch
+        if batch.cleared:
+            time.sleep(_REST * took_s if pause_s is None else pause_s)
+        began = monotonic()
 
 
 def batches(
