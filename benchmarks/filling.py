@@ -18,7 +18,10 @@ def fill(database: Database, class_name: str, jobs: int, *, state: str = "ready"
         statement = _STATEMENTS[state].render("jobsd")
         for first in range(1, jobs + 1, _BATCH):
             last = min(jobs, first + _BATCH - 1)
+            before = connection.execute(_STATEMENTS["last"].render("jobsd")).fetchone()
             connection.execute(statement, (class_name, first, last))
+            if state == "finished":
+                connection.execute(_STATEMENTS["finish"].render("jobsd"), before)
 
 
 def fill_limited(database: Database, class_name: str, jobs: int, keys: int) -> None:
