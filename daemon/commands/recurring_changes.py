@@ -37,10 +37,8 @@ def add(  # noqa: PLR0913 - the settings of a task
     /,
     *,
     key: str,
-    schedule: str,
-    class_name: str | None,
-    call: str | None,
     arguments: str,
+    call: str | None,
     time_zone: str | None,
     as_json: bool,
     **said: str | int | None,
@@ -54,20 +52,14 @@ def add(  # noqa: PLR0913 - the settings of a task
     from jobsd.daemon.output import print_json, print_line
     from jobsd.daemon.overview import task_row
     from jobsd.daemon.shown_arguments import ShownArguments
-    from jobsd.jobs import registry
-    from jobsd.recurring import command_job, tasks
+    from jobsd.recurring import tasks
 
     project.load_jobs()
-    if class_name:
-        # Unknown here: else each run of the task would only fail.
-        registry.get(class_name)
     zone = time_zone or project.options.time_zone
-    work = {"class_name": class_name, "command": call, "time_zone": zone}
-    made = _made(key, arguments, {"schedule": schedule, **work, **said})
+    made = _made(key, arguments, {**said, "command": call, "time_zone": zone})
     if made is None:
         return USAGE
-    if made.command:
-        command_job.function_of(made.command)
+    _require_known(made)
     with project.session() as session:
         task = tasks.add(session, made)
     if as_json:
@@ -75,6 +67,17 @@ def add(  # noqa: PLR0913 - the settings of a task
     else:
         print_line(task.key)
     return DONE
+
+
+def _require_known(made: NewTask) -> None:
+    """Refuse what is unknown here: else each run of the task would only fail."""
+    from jobsd.jobs import registry
+    from jobsd.recurring import command_job
+
+    if made.class_name:
+        registry.get(made.class_name)
+    if made.command:
+        command_job.function_of(made.command)
 
 
 def _made(key: str, arguments: str, settings: dict[str, Any]) -> NewTask | None:

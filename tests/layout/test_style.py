@@ -55,9 +55,5 @@ def _functions(tree: ast.AST) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef
 
 
 def _length(function: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
-    """Return the lines from `def` to the end, without those of the docstring."""
-    first = function.body[0]
-    end = function.end_lineno or function.lineno
-    documented = isinstance(first, ast.Expr) and ast.get_docstring(function) is not None
-    docstring = (first.end_lineno or 0) - first.lineno + 1 if documented else 0
-    return end - function.lineno + 1 - docstring
+    """Return the lines from `def` to the end, with the signature and the docstring."""
+    return (function.end_lineno or function.lineno) - function.lineno + 1

@@ -24,23 +24,23 @@ COMMAND_QUEUE = "recurring"
 KEY_BYTES_MAX = 255
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class NewTask:
     """The columns of a task that a person decides; `arguments` is JSON text."""
 
     key: str
     schedule: str
-    time_zone: str
-    class_name: str | None
-    command: str | None
+    time_zone: str = "UTC"
+    class_name: str | None = None
+    command: str | None = None
     arguments: str
     queue_name: str | None
-    priority: int | None
-    description: str
-    enabled: bool
-    run_at_start: bool
-    on_missed: str
-    overlap: str
+    priority: int | None = None
+    description: str = ""
+    enabled: bool = True
+    run_at_start: bool = False
+    on_missed: str = "skip"
+    overlap: str = "allow"
 
     def columns(self) -> dict[str, Any]:
         """Return the values by the names of their columns."""
@@ -48,21 +48,14 @@ class NewTask:
         return {each.name: getattr(self, each.name) for each in fields(self)}
 
 
-def task(  # noqa: PLR0913 - the settings of a task in recurring.yml
+def task(
     key: str,
     *,
-    schedule: str,
     class_name: str | None = None,
     command: str | None = None,
     args: Sequence[Any] | Mapping[str, Any] = (),
     queue: str | None = None,
-    priority: int | None = None,
-    description: str = "",
-    time_zone: str = "UTC",
-    enabled: bool = True,
-    run_at_start: bool = False,
-    on_missed: str = "skip",
-    overlap: str = "allow",
+    **settings: Any,  # noqa: ANN401 - those of NewTask
 ) -> NewTask:
     """Return a task with these settings, which are those of recurring.yml.
 
@@ -70,31 +63,21 @@ def task(  # noqa: PLR0913 - the settings of a task in recurring.yml
         ScheduleError: when the schedule or the time zone can't be read.
         CommandError: when the command can't be read.
         ArgumentError: when the job is known here and takes other arguments.
+        TypeError: for a setting that there is not, or without a schedule.
         Error: for anything else that can't be meant.
     """
-    _require(str, time_zone=time_zone, description=description)
-    _require(bool, enabled=enabled, run_at_start=run_at_start)
     _check_work(class_name, command, args)
     positional, named = _call_arguments(class_name, args)
-    parse(schedule, time_zone, key=key)
-    queue = queue or COMMAND_QUEUE if command else queue
-    return _storable(
-        NewTask(
-            key=_check_key(key),
-            schedule=schedule,
-            time_zone=time_zone,
-            class_name=class_name,
-            command=command,
-            arguments=dump(positional, named),
-            queue_name=None if queue is None else check_queue(queue),
-            priority=None if priority is None else check_priority(priority),
-            description=description,
-            enabled=enabled,
-            run_at_start=run_at_start,
-            on_missed=_one_of("on_missed", on_missed, "skip", "once", "all"),
-            overlap=_one_of("overlap", overlap, "allow", "skip"),
-        )
+    made = NewTask(
+        key=key,
+        class_name=class_name,
+        command=command,
+        arguments=dump(positional, named),
+        queue_name=queue or COMMAND_QUEUE if command else queue,
+        **settings,
     )
+    _check(made)
+    return _storable(made)
 
 
 def from_options(options: TaskOptions) -> NewTask:
@@ -120,6 +103,19 @@ def from_options(options: TaskOptions) -> NewTask:
             overlap=options.overlap,
         )
     )
+
+
+def _check(made: NewTask) -> None:
+    _require(str, time_zone=made.time_zone, description=made.description)
+    _require(bool, enabled=made.enabled, run_at_start=made.run_at_start)
+    _check_key(made.key)
+    parse(made.schedule, made.time_zone, key=made.key)
+    if made.queue_name is not None:
+        check_queue(made.queue_name)
+    if made.priority is not None:
+        check_priority(made.priority)
+    _check_one_of("on_missed", made.on_missed, "skip", "once", "all")
+    _check_one_of("overlap", made.overlap, "allow", "skip")
 
 
 def _storable(made: NewTask) -> NewTask:
@@ -173,10 +169,9 @@ def is_key(key: object) -> bool:
     return 0 < len(key.encode()) <= KEY_BYTES_MAX
 
 
-def _check_key(key: str) -> str:
+def _check_key(key: str) -> None:
     if not is_key(key):
         raise Error(f"{key!r:.60} is no key: 1 to {KEY_BYTES_MAX} bytes of printable text")
-    return key
 
 
 def _require(kind: type, **settings: object) -> None:
@@ -186,7 +181,6 @@ def _require(kind: type, **settings: object) -> None:
             raise Error(f"{setting}: {value!r:.60} is not {what}")
 
 
-def _one_of(setting: str, value: str, *allowed: str) -> str:
+def _check_one_of(setting: str, value: str, *allowed: str) -> None:
     if value not in allowed:
         raise Error(f"{setting}: {value!r} is none of {', '.join(allowed)}")
-    return value
