@@ -8,6 +8,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from psycopg import errors
 
+from jobsd.errors import Error
+from jobsd.jobs.registry import check_queue
+
 if TYPE_CHECKING:
     from jobsd.database.connection import Session
 
@@ -92,6 +95,31 @@ def test_sql_refuses_what_python_refuses(call: str, told: str, session: Session)
     with pytest.raises(errors.InvalidParameterValue, match=f"enqueue: {told}"):
         _rows(session, f"SELECT jobsd.enqueue({call})")
     assert _rows(session, "SELECT FROM jobsd.jobs") == []
+
+
+@pytest.mark.parametrize(
+    ("seen", "unseen"),
+    [
+        (" ~", "\x01\x1f\x7f\x9f\xa0"),
+        ("\xac\xae\u061b\u061d\u167f\u1681\u180d\u180f", "\xad\u061c\u1680\u180e"),
+        ("\u1fff\u2010\u2027\u2030\u205e\u2070", "\u2000\u200f\u2028\u202f\u205f\u206f"),
+        ("\u2fff\u3001\ufefe\uff00\ufff8\ufffc", "\u3000\ufeff\ufff9\ufffb"),
+        ("\U000dffff\U000e0080\U000e0100", "\U000e0000\U000e0001\U000e007f"),
+        # Of private use, assigned to nothing, and assigned by a later Unicode than Python's.
+        ("\ue000\u0378\U0001faea\U000fffff", "*,"),
+    ],
+    ids=ascii,
+)
+def test_sql_and_python_know_the_same_names_of_queues(
+    seen: str, unseen: str, session: Session
+) -> None:
+    for name in (f"a{character}b" for character in seen):
+        _rows(session, "SELECT jobsd.enqueue('x', queue => %s)", check_queue(name))
+    for name in (f"a{character}b" for character in unseen):
+        with pytest.raises(Error, match="is no queue name"):
+            check_queue(name)
+        with pytest.raises(errors.InvalidParameterValue, match="queue: 1 to 255 bytes"):
+            _rows(session, "SELECT jobsd.enqueue('x', queue => %s)", name)
 
 
 @pytest.mark.parametrize(

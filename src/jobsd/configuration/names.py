@@ -9,6 +9,7 @@ import re
 from typing import TYPE_CHECKING
 
 from jobsd.configuration.faults import Mistake, did_you_mean, quoted
+from jobsd.jobs.registry import is_seen
 from jobsd.recurring.schedule import ScheduleError
 from jobsd.recurring.schedule.zones import require_zone
 
@@ -77,7 +78,7 @@ def queue_pattern(text: str) -> str:
 
 def _printable(text: str) -> str:
     """Return a text that the name of a queue may hold: no other one is ever enqueued to."""
-    if text.isprintable() and text == text.strip():
+    if is_seen(text):
         return text
     raise Mistake("must be printable text without spaces at its ends")
 

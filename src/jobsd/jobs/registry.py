@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import importlib
+import re
 import sys
 import traceback
 from dataclasses import dataclass
@@ -22,6 +23,14 @@ if TYPE_CHECKING:
 QUEUE_BYTES_MAX = 255
 CLASS_CHARACTERS_MAX = 1000
 PRIORITY_MIN, PRIORITY_MAX = -(2**31), 2**31 - 1
+
+# Controls, spaces that are not plain, marks of direction, tags: what can't be seen. A list of
+# our own, the same as that of `jobsd.enqueue`: what Python calls printable, each version of it
+# decides anew.
+_UNSEEN = re.compile(
+    r"[\u0001-\u001f\u007f-\u00a0\u00ad\u061c\u1680\u180e\u2000-\u200f\u2028-\u202f"
+    r"\u205f-\u206f\u3000\ufeff\ufff9-\ufffb\U000e0000-\U000e007f]"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,6 +189,11 @@ def is_text(text: str) -> bool:
     return "\0" not in text and not any("\ud800" <= c <= "\udfff" for c in text)
 
 
+def is_seen(text: str) -> bool:
+    """Return whether the name of a queue may hold a text: all of it can be seen and stored."""
+    return is_text(text) and text == text.strip(" ") and not _UNSEEN.search(text)
+
+
 def _is_queue_name(name: str) -> bool:
-    plain = name.isprintable() and name.strip() == name and not set("*,") & set(name)
+    plain = is_seen(name) and not set("*,") & set(name)
     return plain and 0 < len(name.encode()) <= QUEUE_BYTES_MAX

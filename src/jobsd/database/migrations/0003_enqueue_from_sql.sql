@@ -123,9 +123,10 @@ DECLARE
         -- As text: from a row of a table they come compressed.
         WHEN octet_length(arguments::text) > 1048576 THEN 'arguments: more than 1 MiB'
         WHEN queue IS NULL OR queue = '' OR octet_length(queue) > 255
-            OR queue <> btrim(queue) OR queue ~ '[*,[:cntrl:]]'
-            -- Spaces that are not plain, and what can't be seen: nobody could type the name.
-            OR queue ~ '[\u00a0\u00ad\u1680\u2000-\u200f\u2028-\u202f\u205f-\u206f\u3000\ufeff]'
+            OR queue <> btrim(queue) OR queue ~ '[*,]'
+            -- What can't be seen, as in jobs/registry.py: nobody could type the name.
+            OR queue ~ '[\u0001-\u001f\u007f-\u00a0\u00ad\u061c\u1680\u180e\u2000-\u200f'
+                '\u2028-\u202f\u205f-\u206f\u3000\ufeff\ufff9-\ufffb\U000e0000-\U000e007f]'
             THEN 'queue: 1 to 255 bytes without ''*'' and '','' and no space at the ends'
         WHEN priority IS NULL THEN 'priority: an integer is wanted'
         WHEN max_attempts IS NULL OR max_attempts < 1 THEN 'max_attempts: 1 at least'
