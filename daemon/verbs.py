@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import functools
 import sys
-from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, TypeVar
 
 import click
 
 from jobsd.configuration.flags import Flags
+from jobsd.errors import Error
 
 from .program import program
 
@@ -67,75 +68,63 @@ class Noun(_WithExamples, click.Group):
 
 
 if TYPE_CHECKING:
-    _SecondsType = click.ParamType[float]
-    _TextType = click.ParamType[str]
+
+    class _Type(click.ParamType[R]): ...
 else:  # of click before 8.5 it is no generic class
-    _SecondsType = _TextType = click.ParamType
+
+    class _Type(click.ParamType, Generic[R]): ...
 
 
-class _Duration(_SecondsType):
-    """Seconds, or words such as 30s, 10m, 2h, 1d."""
+class _Read(_Type[R]):
+    """What a function reads from the text, or refuses with a sentence."""
 
-    name = "duration"
-
-    def convert(
-        self,
-        value: Any,  # noqa: ANN401 - click's
-        param: click.Parameter | None,
-        ctx: click.Context | None,
-    ) -> float:
-        """Return seconds."""
-        from jobsd.clock import parse_duration  # noqa: PLC0415 - help needs it not
-
-        try:
-            return parse_duration(value)
-        except ValueError as fault:
-            self.fail(str(fault), param, ctx)
-
-
-class _Name(_TextType):
-    """The name of a queue, or of a job."""
-
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, read: Callable[[str], R]) -> None:
         self.name = name
+        self._read = read
 
     def convert(
         self,
         value: Any,  # noqa: ANN401 - click's
         param: click.Parameter | None,
         ctx: click.Context | None,
-    ) -> str:
-        """Return the name if it can be one."""
-        from jobsd.errors import Error  # noqa: PLC0415 - help needs it not
-        from jobsd.jobs.registry import check_class, check_queue  # noqa: PLC0415
-
+    ) -> R:
+        """Return what is meant."""
         try:
-            return check_queue(value) if self.name == "queue" else check_class(value)
-        except Error as fault:
+            return self._read(value)
+        except (ValueError, Error) as fault:
             self.fail(str(fault), param, ctx)
 
 
-class _Line(_TextType):
-    """A text that is shown beside others."""
+def _duration(value: str) -> float:
+    from jobsd.clock import parse_duration  # noqa: PLC0415 - help needs it not
 
-    name = "text"
-
-    def convert(
-        self,
-        value: Any,  # noqa: ANN401 - click's
-        param: click.Parameter | None,
-        ctx: click.Context | None,
-    ) -> str:
-        """Return the text if it is one line."""
-        if not str(value).isprintable():
-            self.fail(f"{value!r} is no line of printable text", param, ctx)
-        return str(value)
+    return parse_duration(value)
 
 
-DURATION = _Duration()
-QUEUE = _Name("queue")
-CLASS = _Name("class")
-LINE = _Line()
+def _queue(value: str) -> str:
+    from jobsd.jobs.registry import check_queue  # noqa: PLC0415 - help needs it not
+
+    return check_queue(value)
+
+
+def _class(value: str) -> str:
+    from jobsd.jobs.registry import check_class  # noqa: PLC0415 - help needs it not
+
+    return check_class(value)
+
+
+def _line(value: str) -> str:
+    if not value.isprintable():
+        raise ValueError(f"{value!r} is no line of printable text")
+    return value
+
+
+DURATION = _Read("duration", _duration)
+"""Seconds, or words such as 30s, 10m, 2h, 1d."""
+QUEUE = _Read("queue", _queue)
+CLASS = _Read("class", _class)
+LINE = _Read("text", _line)
+"""A text that is shown beside others."""
 JOB_ID = click.IntRange(1, 2**63 - 1)
 
 as_json = click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout.")

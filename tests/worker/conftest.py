@@ -25,6 +25,10 @@ if TYPE_CHECKING:
     from jobsd.database.connection import Session, Target
 
 
+class Count(Protocol):
+    def __call__(self, what: str) -> int: ...
+
+
 @pytest.fixture(autouse=True)
 def _closed_gate() -> Iterator[None]:
     noted.clear()
@@ -115,7 +119,7 @@ def make_worker(target: Target, board: Board) -> Iterator[MakeWorker]:
 
 
 @pytest.fixture
-def count(session: Session) -> Callable[[str], int]:
+def count(session: Session) -> Count:
     """Count the rows of a table, or of a table with a condition."""
 
     def rows(what: str) -> int:

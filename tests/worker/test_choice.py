@@ -14,13 +14,9 @@ from jobsd.jobs.definition import job
 from jobsd.worker import choice
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from jobsd.database.connection import Session
 
-    from .conftest import MakeWorker
-
-    Count = Callable[[str], int]
+    from .conftest import Count, MakeWorker
 
 _ran: list[object] = []
 

@@ -13,13 +13,9 @@ from jobsd.jobs.client import enqueue_many
 from .bodies import gate, note, noted, wait_for_gate
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from jobsd.database.connection import Session
 
-    from .conftest import MakeWorker
-
-    Count = Callable[[str], int]
+    from .conftest import Count, MakeWorker
 
 
 @pytest.mark.behaviour(36)

@@ -14,13 +14,9 @@ from system.tree import wait_for
 from .bodies import note, noted
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from jobsd.database.connection import Session
 
-    from .conftest import MakeWorker
-
-    Count = Callable[[str], int]
+    from .conftest import Count, MakeWorker
 
 
 @pytest.mark.failure(

@@ -17,13 +17,9 @@ from .bodies import gate, noted, wait_for_gate
 from .deaths import death
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from jobsd.database.connection import Session
 
-    from .conftest import MakeWorker
-
-    Count = Callable[[str], int]
+    from .conftest import Count, MakeWorker
 
 
 @job

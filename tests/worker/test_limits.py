@@ -19,14 +19,10 @@ from jobsd.jobs.policy import Discard, Retry, Snooze
 from .bodies import gate, note, noted, wait_for_gate
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from jobsd.database.connection import Session, Target
     from jobsd.jobs.enqueueable import FunctionJob
 
-    from .conftest import MakeWorker
-
-    Count = Callable[[str], int]
+    from .conftest import Count, MakeWorker
 
 _CHANNEL = quote_identifier(channel("jobsd"))
 

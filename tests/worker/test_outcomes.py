@@ -19,13 +19,11 @@ from jobsd.jobs.policy import Discard
 from system.tree import wait_for
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
     from jobsd.database.connection import Target
 
-    from .conftest import Driven, MakeWorker
-
-    Count = Callable[[str], int]
+    from .conftest import Count, Driven, MakeWorker
 
 ROUNDS = 40
 

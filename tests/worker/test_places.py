@@ -13,13 +13,9 @@ from jobsd.worker.places import SWEEP_S, Places
 from waiting import Stopwatch
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from jobsd.database.connection import Session, Target
 
-    from .conftest import MakeWorker
-
-    Count = Callable[[str], int]
+    from .conftest import Count, MakeWorker
 
 _FIRST, _BEYOND = (-(2**31), -(2**63)), 2**31
 _ran: list[object] = []

@@ -13,13 +13,9 @@ from jobsd.jobs.limits import Limit
 from jobsd.jobs.policy import Discard, Retry, Snooze, constant
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from jobsd.database.connection import Session
 
-    from .conftest import MakeWorker
-
-    Count = Callable[[str], int]
+    from .conftest import Count, MakeWorker
 
 _ran: list[object] = []
 

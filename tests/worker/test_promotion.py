@@ -17,11 +17,7 @@ from system.tree import wait_for
 from .bodies import gate, noted
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from .conftest import MakeWorker
-
-    Count = Callable[[str], int]
+    from .conftest import Count, MakeWorker
 
 
 @job(max_attempts=2, limits_concurrency=Limit(to=1))

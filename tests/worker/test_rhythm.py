@@ -18,9 +18,8 @@ if TYPE_CHECKING:
 
     from jobsd.database.statements import Statement
 
-    from .conftest import Driven, MakeWorker
+    from .conftest import Count, Driven, MakeWorker
 
-    Count = Callable[[str], int]
     Rests = Callable[..., list[float]]
 
 _ran: list[object] = []

@@ -18,13 +18,9 @@ from .bodies import gate, note, noted, wait_for_gate
 from .deaths import death
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from jobsd.database.connection import Session
 
-    from .conftest import MakeWorker
-
-    Count = Callable[[str], int]
+    from .conftest import Count, MakeWorker
 
 
 @pytest.mark.failure(

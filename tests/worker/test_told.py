@@ -14,11 +14,9 @@ from jobsd.jobs.limits import Limit
 from jobsd.jobs.policy import Discard, Retry, Snooze
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
-    from .conftest import MakeWorker
-
-    Count = Callable[[str], int]
+    from .conftest import Count, MakeWorker
 
 pytestmark = pytest.mark.behaviour(88)
 

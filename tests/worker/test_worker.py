@@ -17,13 +17,9 @@ from jobsd.jobs.policy import Retry, Snooze
 from .bodies import note, noted
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from jobsd.database.connection import Session
 
-    from .conftest import MakeWorker
-
-    Count = Callable[[str], int]
+    from .conftest import Count, MakeWorker
 
 
 @job

@@ -43,6 +43,17 @@ class Draft:
         """Whether the job may have to wait for its time."""
         return self.wait_s is not None or self.wait_until is not None
 
+    def columns(self) -> dict[str, Any]:
+        """Return what stands in the row of every job, by the names of the columns."""
+        return {
+            "queue_name": self.queue_name,
+            "class_name": self.class_name,
+            "arguments": self.arguments,
+            "priority": self.priority,
+            "max_attempts": self.max_attempts,
+            "retries_crash": self.retries_crash,
+        }
+
 
 def draft(definition: Definition, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Draft:
     """Return the draft of a job with these arguments.

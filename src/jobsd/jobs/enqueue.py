@@ -20,7 +20,7 @@ from jobsd.instruments.events import emit
 from .connections import PlainCursor
 
 if TYPE_CHECKING:
-    from jobsd.database.connection import Plain, Session
+    from jobsd.database.connection import Session
 
     from .draft import Draft
 
@@ -48,17 +48,8 @@ def enqueue(connection: Connection, schema: str, job: Draft, *, owned: bool) -> 
     Raises:
         EnqueueError: when the database refuses; the cause is the driver's error.
     """
-    parameters: dict[str, Any] = {
-        "queue_name": job.queue_name,
-        "class_name": job.class_name,
-        "arguments": job.arguments,
-        "priority": job.priority,
-        "max_attempts": job.max_attempts,
-        "retries_crash": job.retries_crash,
-        "wait_s": job.wait_s,
-        "wait_until": job.wait_until,
-        "always": not owned,
-    }
+    parameters = job.columns()
+    parameters |= {"wait_s": job.wait_s, "wait_until": job.wait_until, "always": not owned}
     name = "later" if job.later else "at_once"
     if job.limited is not None:
         name = "limited"
@@ -82,15 +73,8 @@ def enqueue_alone(session: Session, job: Draft) -> EnqueuedJob:
     """
     if job.later or job.limited is not None:
         return enqueue(session.connection, session.target.schema, job, owned=True)
-    parameters: dict[str, Plain] = {
-        "queue_name": job.queue_name,
-        "class_name": job.class_name,
-        "arguments": job.arguments,
-        "priority": job.priority,
-        "max_attempts": job.max_attempts,
-        "retries_crash": job.retries_crash,
-        "always": False,
-    }
+    parameters = job.columns()
+    parameters["always"] = False
     try:
         ((job_id, *_),) = session.ask(STATEMENTS["at_once"], parameters)
     except (psycopg.Error, UnicodeEncodeError) as error:

@@ -207,14 +207,7 @@ def _record(run: Run) -> dict[str, Any]:
     if run.draft is None:
         return {**record, "outcome": "missed"}
     job, limited = run.draft, run.draft.limited
-    record |= {
-        "queue_name": job.queue_name,
-        "class_name": job.class_name,
-        "arguments": job.arguments,
-        "priority": job.priority,
-        "max_attempts": job.max_attempts,
-        "retries_crash": job.retries_crash,
-    }
+    record |= job.columns()
     if limited is None:
         return record
     return {
