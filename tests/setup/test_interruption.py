@@ -95,9 +95,22 @@ def test_a_failed_first_run_leaves_nothing_but_its_reason(clone: Clone) -> None:
 
 
 @pytest.mark.skipif(not _USER, reason="only root can lay out what another can't write to")
-def test_a_clone_that_can_t_be_written_to_is_left_and_named(clone: Clone) -> None:
-    shutil.chown(clone.folder, 0)
+@pytest.mark.parametrize("place", [".", ".venv", ".venv/lib"])
+def test_what_can_t_be_written_is_left_and_told_with_what_helps(
+    clone: Clone, place: str
+) -> None:
+    shut = clone.folder / place
+    if place.startswith(".venv"):
+        clone.venv.mkdir()
+        shutil.chown(clone.venv, _USER)
+    shut.mkdir(exist_ok=True)
+    shutil.chown(shut, 0)
+
     run = clone.run("bin/jobs")
 
     assert run.status == 78
-    assert run.err == f"jobsd: .venv is to be made, and {clone.folder} can't be written\n"
+    assert run.err == (
+        f"jobsd: .venv is missing or out of date, and {_USER} can't write {shut}:"
+        " give it the right, or run bin/jobs once as root, the owner\n"
+    )
+    assert shut.exists()
