@@ -11,9 +11,12 @@ import pytest
 from jobs.placed import claim, enqueue, fail, places, slots
 from jobsd.errors import Error, NotFoundError, RefusedError
 from jobsd.jobs import failed
+from jobsd.jobs.discards import discard
 from jobsd.jobs.failed import retry, retry_all
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from jobsd.database.connection import Session, Target
 
 pytestmark = pytest.mark.usefixtures("configured")
@@ -156,6 +159,32 @@ def test_only_what_has_failed_can_be_retried(session: Session) -> None:
 def test_a_number_that_is_no_id_is_not_found(job_id: int) -> None:
     with pytest.raises(NotFoundError):
         retry(job_id)
+
+
+@pytest.mark.parametrize(
+    "given", [True, False, None, "1", 1.0, float("nan"), [1], b"1"], ids=repr
+)
+@pytest.mark.parametrize("change", [retry, discard])
+def test_what_is_no_number_is_no_id(change: Callable[[Any], str], given: object) -> None:
+    with pytest.raises(Error, match=r"is no id of a job: a whole number, like `job\.enqueue"):
+        change(given)
+
+
+@pytest.mark.parametrize("change", [retry, discard])
+def test_a_whole_number_of_another_library_is_an_id(
+    change: Callable[[Any], str], session: Session
+) -> None:
+    class Whole:
+        def __init__(self, number: int) -> None:
+            self._number = number
+
+        def __index__(self) -> int:
+            return self._number
+
+    job_id = enqueue()
+    fail(session, job_id)
+
+    assert change(Whole(job_id)) in {"ready", "failed"}
 
 
 def test_what_somebody_else_has_locked_is_not_waited_for(

@@ -46,7 +46,9 @@ def discard(job_id: int, *, keep: bool = True, session: Session | None = None) -
     Raises:
         NotFoundError: when there is no such job.
         RefusedError: when it runs, or has ended.
+        Error: for what is no id.
     """
+    job_id = inspect.check_id(job_id)
     with lent(session) as taken:
         for done in batches(taken, [job_id], keep=keep):
             if job_id in done.jobs:

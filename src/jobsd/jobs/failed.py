@@ -42,7 +42,9 @@ def retry(job_id: int, *, session: Session | None = None) -> str:
     Raises:
         NotFoundError: when there is no such job.
         RefusedError: when it has not failed.
+        Error: for what is no id.
     """
+    job_id = inspect.check_id(job_id)
     with lent(session) as taken:
         for done in batches(taken, [job_id]):
             if done.ready or done.blocked:

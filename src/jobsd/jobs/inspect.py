@@ -5,11 +5,13 @@ Reads only.
 
 from __future__ import annotations
 
+import contextlib
+import operator
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
 
 from jobsd.database.statements import Statements
-from jobsd.errors import NotFoundError
+from jobsd.errors import Error, NotFoundError
 
 from .argument_reading import is_list, is_object
 
@@ -97,6 +99,19 @@ class Holder:
 
     id: int
     state: str
+
+
+def check_id(value: Any) -> int:  # noqa: ANN401 - any integer, of other libraries too
+    """Return the id of a job when it can be one.
+
+    Raises:
+        Error: saying what an id is.
+    """
+    # A bool is an int too, but no job that anybody means.
+    if not isinstance(value, bool):
+        with contextlib.suppress(TypeError):
+            return operator.index(value)
+    raise Error(f"{value!r:.60} is no id of a job: a whole number, like `job.enqueue(…).id`")
 
 
 def find(session: Session, job_id: int) -> Found:
