@@ -15,16 +15,15 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 import psycopg
-from psycopg import errors
 
 from jobsd.clock import monotonic
-from jobsd.database.connection import OUTAGES, Session
+from jobsd.database.connection import Session
 from jobsd.database.statements import Statements
 from jobsd.errors import Error
 from jobsd.heartbeat import log as heartbeats
 from jobsd.instruments.events import emit
 from jobsd.processes import registry
-from jobsd.processes.process import REST_MAX_S
+from jobsd.processes.process import REST_MAX_S, WAITED_OUT
 from jobsd.recurring import occurrences
 from jobsd.recurring.occurrences import Fate, Run
 from jobsd.recurring.schedule import ScheduleError
@@ -58,7 +57,6 @@ LOOK_MIN_S = 0.1
 """However often somebody says that tasks have changed, we look no more often."""
 
 _EPOCH = datetime.fromtimestamp(0, UTC)
-_WAITED_OUT = (*OUTAGES, errors.UndefinedTable, errors.InvalidSchemaName)
 
 
 class Scheduler:
@@ -235,7 +233,7 @@ class Scheduler:
         """Store all runs together; one by one when one of them spoils it for all."""
         try:
             return occurrences.store(self._session, runs)
-        except _WAITED_OUT:
+        except WAITED_OUT:
             raise
         except psycopg.Error as error:
             if len(runs) == 1:

@@ -167,6 +167,31 @@ def test_who_may_not_use_the_tables_is_told_of_the_grants(
         assert "db migrate" not in each.stderr
 
 
+@pytest.mark.failure(
+    "The role of a running daemon loses its right to a table.",
+    "An outage, told once with what helps; whoever needs the table waits until it is granted.",
+)
+def test_a_right_that_is_lost_is_waited_for_and_told_once(
+    granted: Roles, project: Project
+) -> None:
+    with project.start() as tree:
+        tree.wait_event("supervisor.ready")
+        granted.as_owner(f"REVOKE INSERT ON jobsd.claims FROM {granted.user_name}")
+        project.run("enqueue", "role_jobs.quick", "[1]")
+        lost = tree.wait_event("database.lost")
+        granted.as_owner(grants("jobsd", granted.user_name))
+        tree.wait_event("database.back")
+        wait_for(lambda: _states(granted)["finished"] >= 1, what=tree.told)
+        tree.terminate()
+
+    assert lost["error"]["message"] == (
+        "permission denied for table claims;"
+        " `db grants ROLE` prints what the owner of the tables has to run"
+    )
+    assert len(tree.events("database.lost")) == len(tree.events("database.back")) == 1
+    assert tree.events("process.crashed") == []
+
+
 def test_a_program_that_may_not_enqueue_is_told_of_the_grants(roles: Roles) -> None:
     migrate(Target(roles.owner))
     draft = Draft("anything", "default", 0, "[]")

@@ -66,7 +66,7 @@ process.reaped debug An orphan that came to us was reaped. [pid status]
 process.worn info A process has done enough and asks for a successor. [limit reached]
 
 database.waiting warning The database can't be reached at start. [error]
-database.lost warning The database can't be reached any more. [error]
+database.lost warning The database can't be reached, or used, any more. [error]
 database.back warning The database is back after an outage. [duration]
 database.reconnected info A broken connection was made anew at once. [error]
 database.behind error The tables are not there, and we may not make them. [error]

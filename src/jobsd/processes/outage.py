@@ -10,7 +10,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from psycopg import errors
+
 from jobsd.clock import monotonic_ns
+from jobsd.database.grants import REMEDY
 from jobsd.instruments.events import emit
 
 if TYPE_CHECKING:
@@ -82,4 +85,5 @@ def _begin(board: Board, error: BaseException) -> None:
 
 
 def _in_one_line(error: BaseException) -> str:
-    return " ".join(str(error).split())
+    told = " ".join(str(error).split())
+    return f"{told}; {REMEDY}" if isinstance(error, errors.InsufficientPrivilege) else told

@@ -49,8 +49,14 @@ _NOT_OURS = (
     signal.SIGTTOU,
 )
 
-# Tables that are not there yet are waited for like a database that is not there yet.
-_WAITED_OUT = (*OUTAGES, errors.UndefinedTable, errors.InvalidSchemaName)
+# Tables that are not there, or not ours to use, are waited for like a database that is away:
+# a human has to mend it, and no successor of ours would fare better.
+WAITED_OUT = (
+    *OUTAGES,
+    errors.UndefinedTable,
+    errors.InvalidSchemaName,
+    errors.InsufficientPrivilege,
+)
 
 
 class Loop(Protocol):
@@ -134,7 +140,7 @@ def run(loop: Loop, context: Context, wear: Wear | None = None) -> int:
             if wear is not None:
                 wear.look()
             outage.over()
-        except _WAITED_OUT as error:
+        except WAITED_OUT as error:
             loop.disconnect()
             connected = False
             rest_s = outage.note(error)
@@ -175,7 +181,7 @@ def _follow_supervisor(context: Context) -> None:
 def _say_farewell(loop: Loop) -> None:
     try:
         loop.farewell()
-    except _WAITED_OUT:
+    except WAITED_OUT:
         # The row stays; whoever finds it buries us.
         loop.disconnect()
 
