@@ -32,9 +32,14 @@ if TYPE_CHECKING:
 
     Rank = Callable[[ClaimedJob], tuple[int, int]]
     """By which one job is more urgent than another."""
+    Waiting = tuple[ClaimedJob, float]
+    """A job to start, and when it was ours for certain (monotonic)."""
 
 TRUST_S = 30.0
 """Half of the time after which a process is declared dead, unless that was changed."""
+FRESH = 2 / 3
+"""Of it: how old the heartbeat in our row may be when we claim. So the two together leave a
+sixth of that time, more than by what a heartbeat that stands still may seem to move."""
 
 
 class Run(NamedTuple):
@@ -63,7 +68,7 @@ class Pool:
         self.size = threads
         self._slot = slot
         self._wake = wake
-        self._todo: SimpleQueue[ClaimedJob | None] = SimpleQueue()
+        self._todo: SimpleQueue[Waiting | None] = SimpleQueue()
         # Guards what the threads write and the control thread takes away.
         self._lock = threading.Lock()
         self._runs: list[Run] = []
@@ -72,8 +77,6 @@ class Pool:
         self._woken = False
         # Written by the control thread alone.
         self._posted = 0
-        # When all that waits was ours for certain.
-        self._ours_at = 0.0
         self._low_water = 0
         self._last_rank = (0, 0)
         self._started_at: list[float | None] = [None] * threads
@@ -92,16 +95,14 @@ class Pool:
         The control thread is woken when not more than `low_water` wait to be started.
         """
         self._low_water = low_water
+        self._posted += len(jobs)
+        posted = [(job, asked_at) for job in jobs]
         first, last = rank(jobs[0]), rank(jobs[-1])
-        if not self.waiting:
-            self._ours_at = asked_at
-        elif first < self._last_rank:
+        if self.waiting and first < self._last_rank:
             last = max(last, self._last_rank)
-            jobs = sorted([*self.take_back(), *jobs], key=rank)
+            posted = sorted([*self._drain(), *posted], key=lambda each: rank(each[0]))
         self._last_rank = last
-        for job in jobs:
-            self._posted += 1
-            self._todo.put(job)
+        self._refill(posted)
 
     def collect(self) -> list[Run]:
         """Return the runs that have ended since the last call."""
@@ -116,18 +117,17 @@ class Pool:
         waiting = self._drain()
         self._refill(waiting[:keep])
         self._posted -= len(waiting[keep:])
-        return waiting[keep:]
+        return [job for job, _ in waiting[keep:]]
 
     def verify(self, holds: Callable[[ClaimedJob], bool], asked_at: float) -> None:
         """Drop the jobs that were not started and that `holds` denies: they are not ours.
 
         The others were ours when the claims were asked for.
         """
-        self._ours_at = asked_at
         with self._lock:
             doubted, self._doubted = self._doubted, []
-        waiting = [*doubted, *self._drain()]
-        ours = [job for job in waiting if holds(job)]
+        waiting = [*doubted, *(job for job, _ in self._drain())]
+        ours = [(job, asked_at) for job in waiting if holds(job)]
         self._posted -= len(waiting) - len(ours)
         self._refill(ours)
 
@@ -182,27 +182,28 @@ class Pool:
         now = monotonic()
         return [now - started for started in list(self._started_at) if started is not None]
 
-    def _drain(self) -> list[ClaimedJob]:
-        waiting: list[ClaimedJob] = []
+    def _drain(self) -> list[Waiting]:
+        waiting: list[Waiting] = []
         while True:
             try:
-                job = self._todo.get_nowait()
+                next_one = self._todo.get_nowait()
             except Empty:
                 return waiting
-            if job is not None:
-                waiting.append(job)
+            if next_one is not None:
+                waiting.append(next_one)
 
-    def _refill(self, jobs: Iterable[ClaimedJob]) -> None:
-        for job in jobs:
-            self._todo.put(job)
+    def _refill(self, waiting: Iterable[Waiting]) -> None:
+        for each in waiting:
+            self._todo.put(each)
 
     # What the threads run.
 
     def _work(self, number: int) -> None:
         pid = os.getpid()
-        while (job := self._next(number)) is not None:
+        while (next_one := self._next(number)) is not None:
+            job, ours_at = next_one
             started = monotonic()
-            if started - self._ours_at >= self._trust_s:
+            if started - ours_at >= self._trust_s:
                 self._doubt(job)
                 continue
             self._started_at[number] = started
@@ -213,7 +214,7 @@ class Pool:
             self._end(number, Run(job, outcome, started, monotonic()))
         self._slot.rest(number)
 
-    def _next(self, number: int) -> ClaimedJob | None:
+    def _next(self, number: int) -> Waiting | None:
         try:
             return self._todo.get_nowait()
         except Empty:

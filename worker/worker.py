@@ -28,7 +28,7 @@ from .choice import Choice
 from .ledger import Ledger
 from .pace import BATCH_MAX, IN_HAND_MAX, Pace
 from .places import Places
-from .pool import TRUST_S, Pool
+from .pool import FRESH, TRUST_S, Pool
 from .report import Report
 from .rhythm import LOOK_MAX_S, Rhythm
 from .sleeper import Sleeper
@@ -76,8 +76,8 @@ class Worker:
         self._rhythm = Rhythm(options.polling_interval_s)
         self._sleeper = Sleeper(self._session, self.kind)
         self._row_id = 0
-        self._trust_s = trust_s
-        self._round_at = monotonic()
+        self._fresh_s = trust_s * FRESH
+        self._beaten_at = 0.0
         self._settle_s = settle_s
         self._settle_at = 0.0
         self._release: list[Ended] = []
@@ -87,14 +87,15 @@ class Worker:
 
     def connect(self) -> None:
         """Register, and find out what a broken connection has left open."""
+        began = monotonic()
         row_id = registry.enter(self._session, self._context, self.kind, self._metadata())
         if self._row_id not in {0, row_id}:
             # Someone has declared us dead, and settled what we had claimed.
             self._tell_lost(self._ledger.abandon())
         self._row_id = row_id
-        self._round_at = monotonic()
+        self._beaten_at = began
         self._sleeper.forget()
-        self._settle()
+        self._settle(began)
         self._rhythm.look_now()
 
     def disconnect(self) -> None:
@@ -137,24 +138,27 @@ class Worker:
 
     def poll(self) -> float:
         """Do a turn if one is due; return the seconds until the next may be."""
-        if monotonic() - self._round_at > self._trust_s:
-            # Others may be about to declare us dead, and take what we claim now for what we
-            # had before.
-            self.connect()
-        self._round_at = monotonic()
+        now = self._when_alive()
         self._hear()
         self._collect()
         limit = self._room() if monotonic() >= self._rhythm.next_look else 0
         if limit or self._is_flush_due() or self._owed.due():
-            self._turn(limit)
+            self._turn(limit, now)
         if self._is_settling_due():
-            # Behind the turn, which a job may wait for. The connection stands, so what is
-            # missing was taken away by someone.
-            self._tell_lost(self._settle())
+            # Behind the turn, which a job may wait for. What is missing was taken away.
+            self._tell_lost(self._settle(now))
         # What came while a statement ran does not make the socket readable any more.
         self._hear()
         self._context.slot.set_threads(self._pool.busy, self._pool.size)
         return self._rest_s()
+
+    def _when_alive(self) -> float:
+        """Return the time: what is ours then stays so for `trust_s`, as our row is fresh."""
+        now = monotonic()
+        if now - max(self._beaten_at, self._context.slot.beaten_ns / 1e9) <= self._fresh_s:
+            return now
+        self.connect()
+        return self._beaten_at
 
     def _hear(self) -> None:
         for payload in self._session.notifications():
@@ -198,13 +202,12 @@ class Worker:
             return True
         return self._ledger.doubtful and monotonic() >= self._settle_at
 
-    def _turn(self, limit: int) -> None:
+    def _turn(self, limit: int, asked_at: float) -> None:
         writing = self._ledger.statements()
         sweep = bool(limit) and self._places.begin()
         queues = self._choice.queues(told=self._sleeper.told) if limit else []
         parameters = self._places.segments(queues)
         statement = self._choice.statement
-        asked_at = monotonic()
         wish = Wish(limit, asked_at, self._row_id, statement, parameters) if limit else None
         self._owed.owe(writing.freed)
         owed = self._owed.due()
@@ -275,14 +278,13 @@ class Worker:
             rest_s = min(rest_s, max(0.0, owed_at - now))
         return rest_s
 
-    def _settle(self) -> set[int]:
-        asked_at = monotonic()
+    def _settle(self, asked_at: float) -> set[int]:
         self._settle_at = asked_at + self._settle_s
         unknown, gone = self._ledger.settle(self._session, self._row_id)
         self._release += unknown
         self._pool.verify(self._ledger.holds, asked_at)
         if unknown:
-            self._turn(0)
+            self._turn(0, asked_at)
         return gone
 
     def _tell_lost(self, claims: set[int]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from jobsd.clock import monotonic
+from jobsd.clock import monotonic, monotonic_ns
 from jobsd.database.statements import Statements
 
 if TYPE_CHECKING:
@@ -18,10 +18,10 @@ STATEMENTS = Statements("jobsd.supervisor.monitor", "monitor.sql")
 
 @dataclass(frozen=True, slots=True)
 class Beat:
-    """The heartbeat of one process: its row, how old its last round is, its supervisor."""
+    """The heartbeat of one process: its row, its last round (monotonic), its supervisor."""
 
     row_id: int
-    age_s: float
+    ticked_ns: int
     supervisor_id: int
 
 
@@ -74,9 +74,10 @@ def look(session: Session, beats: list[Beat]) -> Look:
 
     An idle tree's monitor sends this six times a minute, and nothing else.
     """
+    now = monotonic_ns()
     parameters = {
         "ids": [beat.row_id for beat in beats],
-        "ages": [beat.age_s for beat in beats],
+        "ages": [(now - beat.ticked_ns) / 1e9 for beat in beats],
         "supervisor_ids": [beat.supervisor_id for beat in beats],
     }
     ((beaten, others, orphans, executed_at, age_s),) = session.fetch(

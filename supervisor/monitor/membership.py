@@ -61,19 +61,24 @@ class Membership:
         """Return the heartbeats of all that are registered."""
         supervisor = self._board.supervisor_row
         children = (
-            Beat(slot.row_id, slot.tick_age_s, supervisor)
+            Beat(slot.row_id, slot.ticked_ns, supervisor)
             for slot in self._board.living()
             if slot.row_id
         )
-        return [Beat(supervisor, self._board.tick_age_s, 0), *children]
+        return [Beat(supervisor, self._board.ticked_ns, 0), *children]
 
     def check(self, beats: list[Beat], look: Look) -> None:
-        """Act on rows that somebody has deleted, most likely because we seemed dead.
+        """Tell the processes what their rows say now, and act on rows that are gone.
 
+        Somebody has deleted these, most likely because we seemed dead.
         The others are told by their slots, and make room for successors. Supervisor and
         monitor have claimed nothing, so they write their rows anew.
         """
-        lost = {beat.row_id for beat in beats} - look.beaten
+        ticked_ns = {beat.row_id: beat.ticked_ns for beat in beats}
+        for slot in self._board.living():
+            if (row_id := slot.row_id) in look.beaten:
+                slot.beaten_ns = ticked_ns[row_id]
+        lost = ticked_ns.keys() - look.beaten
         if not lost:
             return
         for slot in self._board.living():

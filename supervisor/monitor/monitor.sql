@@ -1,11 +1,18 @@
 -- look: write the heartbeats of a whole tree, from the ages of its loops' last rounds, and
 -- say what there is to judge: which of the rows are still there, the rows that are not of
 -- the tree, the processes without a row that have claims, and when the heartbeat job last
--- ran. A heartbeat may go back: after the server's clock has, it must not stand still until
--- the old time comes again.
+-- ran. A heartbeat goes back only after the server's clock has (it must not stand still until
+-- the old time comes again): a process that has just beaten by itself may have stood still
+-- before, and we not know yet that it goes on.
 WITH beaten AS (
     UPDATE jobsd.processes AS process
-    SET last_heartbeat_at = now() - make_interval(secs => beat.age_s),
+    SET last_heartbeat_at = greatest(
+            now() - make_interval(secs => beat.age_s),
+            CASE
+                WHEN process.last_heartbeat_at <= clock_timestamp()
+                    THEN process.last_heartbeat_at
+            END
+        ),
         supervisor_id = nullif(beat.supervisor_id, 0)
     FROM unnest(%(ids)s::bigint[], %(ages)s::float8[], %(supervisor_ids)s::bigint[])
         AS beat (id, age_s, supervisor_id)

@@ -9,16 +9,20 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from jobsd.clock import monotonic
-from jobsd.jobs.burial import bury
+from jobsd.clock import monotonic, monotonic_ns
+from jobsd.jobs.burial import Standing, bury
 from jobsd.jobs.client import enqueue_many
 from jobsd.processes import registry
+from jobsd.worker.perform import ClaimedJob
+from jobsd.worker.pool import Pool
+from waiting import Stopwatch, wait_until
 
 from .bodies import gate, note, noted, wait_for_gate
 from .deaths import death
 
 if TYPE_CHECKING:
     from jobsd.database.connection import Session
+    from jobsd.worker.pool import Waiting
 
     from .conftest import Count, MakeWorker
 
@@ -74,3 +78,87 @@ def test_a_worker_that_stood_still_beats_before_it_claims(
 
     (worker,) = registry.processes(session)
     assert worker.heartbeat_age_s < 60
+
+
+@pytest.mark.failure(
+    "Nobody writes the heartbeat of a worker that works on: its monitor stands still.",
+    "It beats itself before it claims; who took it for dead leaves it alone.",
+)
+def test_a_worker_whose_heart_nobody_writes_beats_before_it_claims(
+    make_worker: MakeWorker, session: Session, count: Count
+) -> None:
+    driven = make_worker(trust_s=0.3)
+    watch = Stopwatch()
+    driven.until(lambda: watch.over(0.1))
+    seen = _age_heart(session)
+    # It never stands still, and is at it again and again.
+    driven.until(lambda: watch.over(0.4))
+    wait_for_gate.enqueue(1)
+    driven.until(lambda: noted)
+
+    buried = bury(session, death(session, threads=1, standing=Standing(seen, 30.0)))
+    gate.set()
+    driven.until(driven.at_rest)
+
+    assert buried.alive
+    assert count("jobs WHERE outcome = 'finished' AND attempts = 1") == 1
+
+
+def test_a_worker_whose_heart_is_written_claims_without_more_ado(
+    make_worker: MakeWorker, session: Session
+) -> None:
+    driven = make_worker(trust_s=0.3)
+    watch = Stopwatch()
+    driven.until(lambda: watch.over(0.1))
+    seen = _age_heart(session)
+
+    def written(when_s: float) -> bool:
+        driven.context.slot.beaten_ns = monotonic_ns()
+        return watch.over(when_s)
+
+    driven.until(lambda: written(0.4))
+    note.enqueue(1)
+    driven.until(lambda: written(0) and noted)
+
+    row = session.connection.execute(_HEART).fetchone()
+    assert row == (seen,)
+
+
+def test_what_a_thread_took_before_a_standstill_is_as_old_as_it_was(
+    make_worker: MakeWorker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    taken, go_on = threading.Event(), threading.Event()
+    take_next = Pool._next
+
+    def stand_still(self: Pool, number: int) -> Waiting | None:
+        found = take_next(self, number)
+        taken.set()
+        assert go_on.wait(10)
+        return found
+
+    monkeypatch.setattr(Pool, "_next", stand_still)
+    pool = make_worker(threads=1, trust_s=0.1).worker._pool
+    old, new = _claimed(1), _claimed(2)
+    pool.post([old], monotonic() - 0.2, 0, lambda _: (0, 0))
+    assert taken.wait(10)
+    pool.post([new], monotonic() + 10, 0, lambda _: (0, 0))
+    go_on.set()
+    wait_until(lambda: pool.uncollected - len(pool._runs) == 1)
+
+    assert pool._doubted == [old]
+
+
+def _claimed(job_id: int) -> ClaimedJob:
+    return ClaimedJob(1, job_id, "nobody.knows", "[]", "default", 0, 1, 0.0, None, 0, job_id)
+
+
+_HEART = b"SELECT extract(epoch FROM last_heartbeat_at)::float8 FROM jobsd.processes"
+
+
+def _age_heart(session: Session) -> float:
+    """Let the worker's heartbeat be an hour old; return it in seconds since the epoch."""
+    set_back = b"UPDATE jobsd.processes SET last_heartbeat_at = now() - interval '1 h'"
+    session.connection.execute(set_back)
+    row = session.connection.execute(_HEART).fetchone()
+    assert row is not None
+    return float(row[0])

@@ -52,11 +52,11 @@ _NAME_AT = 32
 # Words of a slot.
 _STATE, _PID, _STARTED, _TICK, _ROW, _KIND, _STATUS, _DIED, _REASON = range(9)
 _FLAGS, _BUSY, _THREADS, _DROPPED, _ENDED, _RSS, _GENERATION, _UP_SINCE = range(9, 17)
-_SPENT, _GREETED, _LEAVING, _SUFFERS, _WORKS = range(17, 22)
+_SPENT, _GREETED, _LEAVING, _SUFFERS, _WORKS, _BEATEN = range(17, 23)
 # Of one process: cleared for the next.
 _PASSING = (
     *(_PID, _ROW, _STATUS, _DIED, _REASON, _FLAGS, _BUSY, _THREADS, _RSS, _UP_SINCE),
-    *(_SPENT, _GREETED, _LEAVING, _SUFFERS, _WORKS),
+    *(_SPENT, _GREETED, _LEAVING, _SUFFERS, _WORKS, _BEATEN),
 )
 _ROW_LOST = 1
 
@@ -176,6 +176,9 @@ class Slot:
         """Say that the process's row was deleted by someone else."""
         self.words[_FLAGS] |= _ROW_LOST
 
+    beaten_ns = Word(_BEATEN)
+    """Of which round of the main loop (monotonic) the process's row is known to tell."""
+
     # What everybody may read.
 
     @property
@@ -202,6 +205,8 @@ class Slot:
     """The process id."""
     row_id = Word(_ROW)
     """The id of the process's row, 0 while it is not registered."""
+    ticked_ns = Word(_TICK)
+    """When the main loop last came round, monotonic."""
 
     @property
     def tick_age_s(self) -> float:
@@ -240,11 +245,8 @@ class Slot:
         """Whether the process's row was deleted by someone else."""
         return bool(self.words[_FLAGS] & _ROW_LOST)
 
-    @property
-    def wants_successor(self) -> bool:
-        """Whether the process has done enough and is to be replaced."""
-        return bool(self.words[_SPENT])
-
+    wants_successor = Word(_SPENT)
+    """1 once the process has done enough and is to be replaced."""
     jobs_ended = Word(_ENDED)
     """How many jobs have ended in the process."""
     busy = Word(_BUSY)
