@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
+import psutil
 import psycopg
+import pytest
 
 from database.embedded_actor import Actor, eventually, postmaster_pid
-from jobsd.database.embedded import Server
+from jobsd.database.embedded import Server, postmaster
+from waiting import Stopwatch
 
 if TYPE_CHECKING:
     from jobsd.database.embedded import Location
@@ -54,6 +59,61 @@ def test_a_server_that_waits_for_its_clients_to_go_is_replaced(
         server.ensure()
 
     assert postmaster_pid(place) != before
+
+
+@pytest.mark.failure(
+    "The embedded server is stopped while one of its processes stands still (SIGSTOP).",
+    "It is cut short after ten seconds; what was committed is there at the next start.",
+)
+def test_a_stop_does_not_wait_for_a_process_that_stands_still(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(postmaster, "STUCK_S", 0.5)
+    with psycopg.connect(server.url(), autocommit=True) as connection:
+        connection.execute("CREATE TABLE kept AS SELECT 1 AS one")
+        os.kill(connection.info.backend_pid, signal.SIGSTOP)
+
+        assert server.stop(patience_s=20)
+
+    with psycopg.connect(server.ensure()) as connection:
+        assert connection.execute("SELECT one FROM kept").fetchall() == [(1,)]
+
+
+@pytest.mark.failure(
+    "The embedded server is stopped in the first moments of its recovery from a crash.",
+    "PostgreSQL 18 would stop for ever: it is cut short, and recovers at the next start.",
+)
+def test_a_stop_that_meets_the_beginning_of_a_recovery_ends(
+    place: Location, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(postmaster, "STUCK_S", 0.5)
+    recovery = _begun_recovery(place, server)
+    with ThreadPoolExecutor(1) as threads:
+        stopping = threads.submit(server.stop, 20)
+        told = place.data / "postmaster.pid"
+        assert eventually(lambda: "stopping" in told.read_text())
+        recovery.resume()
+
+        assert stopping.result(20)
+
+    with psycopg.connect(server.ensure()):
+        assert server.running()
+
+
+def _begun_recovery(place: Location, server: Server) -> psutil.Process:
+    """Crash the server; return the process that is to recover it, stopped at its beginning."""
+    first = psutil.Process(postmaster_pid(place))
+    for _ in range(5):
+        with psycopg.connect(server.ensure()) as connection:
+            os.kill(connection.info.backend_pid, signal.SIGKILL)
+        watch = Stopwatch()
+        while not watch.over(2.0):
+            for child in first.children():
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    if "startup" in " ".join(child.cmdline()):
+                        child.suspend()
+                        return child
+    pytest.fail("the recovery was over each time before it could be stopped")
 
 
 def test_the_last_supervisor_stops_the_server(place: Location, server: Server) -> None:

@@ -7,9 +7,11 @@ then refuses to start (for ever, in a container whose first process reaps nothin
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -26,6 +28,14 @@ if TYPE_CHECKING:
     from jobsd.database.embedded.account import Account
     from jobsd.database.embedded.binaries import Binaries
     from jobsd.database.embedded.location import Location
+
+STUCK_S = 10.0
+"""A fast shutdown that has not come to its checkpoint by then waits for somebody in vain."""
+
+# Where the control file tells the state, behind an identifier and two versions, and the word
+# for one that shuts down.
+_STATE_AT = 16
+_SHUTTING_DOWN = 3
 
 # The shell leaves its child behind and tells its pid: a double fork that is safe in a
 # program with threads. What else could leak in, PostgreSQL resets by itself (signal mask
@@ -128,23 +138,45 @@ def end(pid: int, location: Location, patience_s: float) -> None:
     """End a postmaster and its clients' connections, and wait until it is gone.
 
     By SIGINT, the fast shutdown, which also hurries one that waits for its clients (the
-    smart one, which SIGTERM asks for, never ends while a worker is connected).
+    smart one, which SIGTERM asks for, never ends while a worker is connected). That waits for
+    ever for a process that is stopped, and when it comes in the first moments of the
+    recovery from a crash (PostgreSQL 18 waits for a checkpointer that it has told nothing).
+    So one that gets nowhere is cut short by SIGQUIT: what was committed is in the log.
 
     Raises:
         EmbeddedServerError: when it is still there after `patience_s`; it goes on stopping.
     """
-    try:
-        os.kill(pid, signal.SIGINT)
-    except ProcessLookupError:
-        return
-    for _ in moments(patience_s):
+    _tell(pid, signal.SIGINT)
+    cut_short = False
+    for waited_s in moments(patience_s):
         if not is_alive(pid):
             return
+        if waited_s > STUCK_S and not cut_short and not _writes(location):
+            cut_short = True
+            _tell(pid, signal.SIGQUIT)
     raise EmbeddedServerError(
         f"PostgreSQL (pid {pid}) has been stopping for {patience_s:.0f} s",
         location.directory,
         log=log.last_lines(location),
     )
+
+
+def _tell(pid: int, number: signal.Signals) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(pid, number)
+
+
+def _writes(location: Location) -> bool:
+    """Return whether the server is at its last checkpoint, which may take its time.
+
+    As its control file says; when that can't be read, it may be.
+    """
+    try:
+        with (location.data / "global/pg_control").open("rb") as control:
+            state = control.read(_STATE_AT + 4)[_STATE_AT:]
+    except OSError:
+        return True
+    return int.from_bytes(state, sys.byteorder) == _SHUTTING_DOWN
 
 
 def _may_serve(pid: int, data: Path) -> bool:
