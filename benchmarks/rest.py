@@ -1,7 +1,14 @@
-"""What the product takes when there is nothing to do: processor time, statements, memory."""
+"""What the product takes when there is nothing to do: how it wakes, its memory.
+
+A machine that has rested runs the first thousands of instructions many times slower, the more
+the longer it has rested, and counts that as processor time. So this too is held against
+something: as many processes as the tree has with a connection, which do nothing but ask for a
+constant as often as the tree looks by itself.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import subprocess
 import sys
 import time
@@ -13,7 +20,7 @@ from jobsd.clock import monotonic
 from . import tree
 from .filling import fill
 from .jobs import noop
-from .meter import Meter
+from .meter import Meter, threads_cpu_s, wakes
 from .pairs import Case, Contender, Measured
 
 if TYPE_CHECKING:
@@ -28,6 +35,17 @@ _SETTLE_S = 1.0
 _JOBS = 10_000
 _LOOK_S = 0.05
 _PATIENCE_S = 120.0
+_LOOK_EVERY_S = 5.0
+_CONNECTED = {False: 3, True: 4}
+"""Processes of the tree that have a connection: monitor, dispatcher, worker; the scheduler."""
+_IDLER = """
+import sys, time, psycopg
+kept = psycopg.connect(sys.argv[1], autocommit=True)
+print(flush=True)
+while True:
+    time.sleep(float(sys.argv[2]))
+    kept.execute("SELECT 1").fetchall()
+"""
 _BARE = (
     "import sys, psycopg; kept = psycopg.connect(sys.argv[1]); print(flush=True);"
     " sys.stdin.read()"
@@ -41,7 +59,8 @@ def idle_cases(server: Server, scale: float) -> Iterator[Case]:
         yield Case(
             name,
             Contender("jobsd", partial(_idle, server, seconds, recurring=recurring)),
-            pairs_max=1,
+            Contender("driver", partial(_idle_driver, server, seconds, _CONNECTED[recurring])),
+            pairs_max=3,
             target="≤ 60 statements, ≤ 0.2 s CPU a minute",
         )
 
@@ -64,32 +83,46 @@ def memory_cases(server: Server, scale: float) -> Iterator[Case]:
 
 
 def _idle(server: Server, seconds: float, *, recurring: bool) -> Measured:
-    with server.database() as database:
-        with tree.running(database, recurring=recurring) as started:
-            time.sleep(min(_BOOT_S, seconds))
-            meter, began = Meter(server, database.name), monotonic()
-            cpu_before = started.cpu_s()
-            time.sleep(seconds)
-            cpu_s, total = started.cpu_s() - cpu_before, meter.read()
-            minutes = (monotonic() - began) / _MINUTE_S
-            connections = _count(
-                database, "pg_stat_activity WHERE datname = current_database()"
-            )
-        figures = {
-            "tree_cpu_s_per_min": cpu_s,
-            "server_cpu_s_per_min": total.server_cpu_s,
-            "statements_per_min": total.statements,
-            "wal_bytes_per_min": total.wal_bytes,
-            # But for the one that counts them.
-            "connections": connections - 1,
-        }
-        return Measured(
-            {
-                name: figure / minutes if name.endswith("per_min") else figure
-                for name, figure in figures.items()
-                if figure is not None
-            }
-        )
+    with server.database() as database, tree.running(database, recurring=recurring) as started:
+        time.sleep(min(_BOOT_S, seconds))
+        return _at_rest(server, database, started.pids(), seconds)
+
+
+def _idle_driver(server: Server, seconds: float, processes: int) -> Measured:
+    """Measure processes that ask for a constant every few seconds."""
+    every_s = str(min(_LOOK_EVERY_S, seconds / 4))
+    with server.database() as database, contextlib.ExitStack() as stack:
+        idler = [sys.executable, "-c", _IDLER, database.url, every_s]
+        running: list[subprocess.Popen[bytes]] = []
+        for _ in range(processes):
+            one = stack.enter_context(subprocess.Popen(idler, stdout=subprocess.PIPE))
+            stack.callback(one.kill)
+            running.append(one)
+        for one in running:
+            assert one.stdout is not None  # noqa: S101 - asked for
+            one.stdout.readline()
+        time.sleep(_SETTLE_S)
+        return _at_rest(server, database, [one.pid for one in running], seconds)
+
+
+def _at_rest(server: Server, database: Database, pids: list[int], seconds: float) -> Measured:
+    meter, began = Meter(server, database.name), monotonic()
+    cpu_before, wakes_before = sum(map(threads_cpu_s, pids)), sum(map(wakes, pids))
+    time.sleep(seconds)
+    cpu, woken = sum(map(threads_cpu_s, pids)), sum(map(wakes, pids))
+    total = meter.read()
+    minutes = (monotonic() - began) / _MINUTE_S
+    connections = _count(database, "pg_stat_activity WHERE datname = current_database()")
+    figures = {
+        "cpu_s_per_min": cpu - cpu_before,
+        "wakes_per_min": woken - wakes_before,
+        "server_cpu_s_per_min": total.server_cpu_s,
+        "statements_per_min": total.statements,
+        "wal_bytes_per_min": total.wal_bytes,
+    }
+    told = {name: figure / minutes for name, figure in figures.items() if figure is not None}
+    # But for the one that counts them.
+    return Measured({**told, "connections": connections - 1})
 
 
 def _memory(server: Server, jobs: int, *, recurring: bool) -> Measured:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from jobsd.clock import monotonic
 
-from .meter import children, cpu_s
+from .meter import children
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -37,10 +37,6 @@ class Tree:
     def pids(self) -> list[int]:
         """Return the processes of the tree."""
         return [self._supervisor.pid, *children(self._supervisor.pid)]
-
-    def cpu_s(self) -> float:
-        """Return the processor time that they have used."""
-        return sum(cpu_s(pid) for pid in self.pids())
 
     def pss_mib(self) -> float:
         """Return the memory that they take, what they share counted once."""

@@ -9,7 +9,7 @@ noted; it leaves once the supervisor has said that all workers are gone, or is g
 itself. A TERM to the monitor alone makes it leave for a successor.
 
 Whoever buries a slot wakes the monitor by any signal that it handles (USR2 does nothing
-else): the death is then written at once. Without one it is seen within a second.
+else): the death is then written at once. Without one it is seen within five seconds.
 """
 
 from __future__ import annotations

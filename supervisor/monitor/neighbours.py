@@ -70,6 +70,11 @@ class Neighbours:
             if now - sighting.since >= self._threshold_s
         ]
 
+    @property
+    def near(self) -> bool:
+        """Whether there are any of this boot and namespace."""
+        return any(self._is_near(sighting.stranger) for sighting in self._known.values())
+
     def vanished(self) -> list[Stranger]:
         """Return those of this boot and namespace whose process is gone. Asks no database."""
         return [

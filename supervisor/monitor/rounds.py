@@ -1,7 +1,8 @@
 """The monitor's database thread: it keeps the tables and the tree true to each other.
 
-Each second, or when woken, it buries whatever has died. Each heartbeat interval it looks
-at the database: one statement writes the heartbeats of the whole tree and returns what
+When woken it buries whatever has died; beside trees of the same machine it looks each
+second whether one of their processes has vanished. Each heartbeat interval it looks at the
+database: one statement writes the heartbeats of the whole tree and returns what
 there is to judge. An outage is waited out; what could not be done is done afterwards,
 since the dead keep their slots until then.
 
@@ -21,6 +22,7 @@ from jobsd.database.connection import Session
 from jobsd.processes import registry
 from jobsd.processes.nap import Nap
 from jobsd.processes.outage import Outage
+from jobsd.processes.process import REST_MAX_S
 
 from .burial import REMEMBERED_MAX, Burial
 from .look import LastHeartbeat, look
@@ -39,7 +41,9 @@ if TYPE_CHECKING:
 
 DEADLINE_S = 5.0
 """Of one statement: the tree's rows get old meanwhile, but far from too old."""
-REST_MAX_S = 1.0
+TABLES_REST_S = 1.0
+NEAR_REST_S = 1.0
+"""Between two looks at the processes of other trees that the kernel can be asked about."""
 RETRY_S = 0.1
 SECOND_LOOK_S = 1.0
 """After a death: a last claim of the dead process may have been on its way."""
@@ -134,7 +138,7 @@ class Rounds:
     def _turn(self) -> float:
         if not self._registered:
             if not self._tables.ready(self._came_round):
-                return REST_MAX_S
+                return TABLES_REST_S
             self._membership.register()
             self._registered = True
             self._context.nap.wake()
@@ -142,7 +146,10 @@ class Rounds:
         left = self._bury_vanished() or left
         if monotonic() >= self._due:
             left = self._look() or left
-        return RETRY_S if left else min(REST_MAX_S, max(0.0, self._due - monotonic()))
+        if left:
+            return RETRY_S
+        rest_s = NEAR_REST_S if self._neighbours.near else REST_MAX_S
+        return min(rest_s, max(0.0, self._due - monotonic()))
 
     # The dead; each returns whether something is left for the next turn.
 

@@ -25,8 +25,11 @@ pytestmark = pytest.mark.system
 CONFIG = Path(__file__).parents[2] / "config"
 PSS_MAX_MIB = 90
 STATEMENTS_A_MINUTE_MAX = 60
-CPU_S_A_MINUTE_MAX = 0.3
-"""As is seen over minutes; seconds are counted too coarsely, and by a machine that is busy."""
+WAKES_A_MINUTE_MAX = 180
+"""The supervisor comes round each second, everybody else every five seconds. Each statement is
+a wake more. Processor time is no count: the same wakes of the same program cost ten times as
+much where the machine itself has fallen asleep, so `benchmarks idle` holds that against others.
+"""
 
 
 @pytest.fixture
@@ -61,10 +64,10 @@ def test_an_idle_tree_is_nearly_silent(shipped: Project, query: Query, seconds: 
     _require_statistics(query)
     with shipped.start() as tree:
         _settled(tree)
-        before, cpu_before = _statements(query), _cpu_s(tree)
+        before, wakes_before = _statements(query), _wakes(tree)
         runs_before = query("SELECT count(*) FROM jobsd.heartbeat_logs")
         threading.Event().wait(seconds)
-        after, cpu_s = _statements(query), _cpu_s(tree) - cpu_before
+        after, wakes = _statements(query), _wakes(tree)
         runs = query("SELECT count(*) FROM jobsd.heartbeat_logs")
         statements = {text: calls - before.get(text, 0) for text, calls in after.items()}
 
@@ -72,7 +75,8 @@ def test_an_idle_tree_is_nearly_silent(shipped: Project, query: Query, seconds: 
     # The heartbeat's own run aside: it, the looks after it, and the scheduler's enqueue.
     own = 40 * (int(str(runs[0][0])) - int(str(runs_before[0][0])))
     assert (sum(statements.values()) - own) * 60 / seconds < STATEMENTS_A_MINUTE_MAX, told
-    assert cpu_s * 60 / seconds < CPU_S_A_MINUTE_MAX * (1 if seconds >= 60 else 4)
+    woken = {name: wakes[name] - wakes_before[name] for name in wakes}
+    assert (sum(woken.values()) - own) * 60 / seconds < WAKES_A_MINUTE_MAX, woken
 
 
 def _require_statistics(query: Query) -> None:
@@ -93,7 +97,15 @@ def _statements(query: Query) -> dict[str, int]:
     return {str(text): int(str(calls)) for text, calls in rows}
 
 
-def _cpu_s(tree: Tree) -> float:
-    times = [psutil.Process(tree.process.pid).cpu_times()]
-    times += [child.cpu_times() for child in tree.children()]
-    return sum(one.user + one.system for one in times)
+def _wakes(tree: Tree) -> dict[str, int]:
+    """Return how often the threads of each process have gone to rest."""
+    processes = [psutil.Process(tree.process.pid), *tree.children()]
+    return {
+        f"{' '.join(process.cmdline()).partition(':')[0]} [{process.pid}]": sum(
+            int(line.split()[1])
+            for status in Path(f"/proc/{process.pid}/task").glob("*/status")
+            for line in status.read_text(encoding="ascii").splitlines()
+            if line.startswith("voluntary_ctxt_switches")
+        )
+        for process in processes
+    }
