@@ -2,7 +2,7 @@
 
 Long jobs are claimed one for each idle thread, so that nothing waits behind them while
 another process could run it; jobs that take no time are claimed by hundreds, so that a
-round trip to the database serves them all.
+round trip to the database serves them all. Of jobs with large arguments a claim takes few.
 """
 
 from __future__ import annotations
@@ -18,6 +18,12 @@ PATIENCE_S = 0.1
 """A claimed job that can't start within this time is given back."""
 BATCH_MAX = 500
 """Jobs that one statement claims."""
+BYTES = 2**20
+"""What the arguments of a claim should come to: of large ones, fewer are claimed."""
+BYTES_MAX = 2 * BYTES
+"""Beyond this, what is large does not come along. As they are stored, compressed."""
+FEW = 4
+"""Jobs that are claimed whole, however large they are."""
 IN_HAND_MAX = 1000
 """Two batches: one runs while the next is claimed. Fewer than a slot's ring of ended jobs
 holds."""
@@ -34,6 +40,19 @@ class Pace:
         self._mean_s: float | None = None
         # Doubled with each look at jobs that have ended, once it was too much.
         self._most = IN_HAND_MAX
+        self._bearable = IN_HAND_MAX
+
+    @property
+    def batch_max(self) -> int:
+        """How many jobs one statement should claim at most."""
+        return max(FEW, min(BATCH_MAX, self._most, self._bearable))
+
+    def weigh(self, jobs: int, size: int, *, withheld: bool) -> None:
+        """Take in how many bytes of arguments came with a claim, and if some did not."""
+        if jobs:
+            self._bearable = max(FEW, BYTES * jobs // max(size, 1))
+        if withheld:
+            self._most = FEW
 
     def observe(self, runs_s: Sequence[float]) -> None:
         """Take in the run times of jobs that have ended."""
@@ -53,8 +72,9 @@ class Pace:
     def ahead(self, running_s: Sequence[float]) -> int:
         """Return how many jobs may wait in hand beyond those that idle threads start now."""
         if self._prefetch is not None:
-            return min(self._prefetch, BATCH_MAX, self._most)
-        return min(self._most, self._startable(running_s, HORIZON_S) or 0)
+            return min(self._prefetch, BATCH_MAX, self._most, self._bearable)
+        startable = self._startable(running_s, HORIZON_S) or 0
+        return min(self._most, self._bearable, startable)
 
     def patience(self, running_s: Sequence[float]) -> int | None:
         """Return how many waiting jobs can still start in time; None when all can."""

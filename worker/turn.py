@@ -16,6 +16,7 @@ from jobsd.clock import monotonic
 from jobsd.jobs import claims, ready
 from jobsd.jobs.limits import Promotion, promotion
 
+from .pace import BYTES_MAX, FEW
 from .perform import ClaimedJob
 
 if TYPE_CHECKING:
@@ -48,18 +49,28 @@ _claimed_job: Callable[[tuple[Any, ...]], ClaimedJob] = partial(
 class Result:
     """What a turn has brought: a claim with its jobs, in order.
 
-    `recorded` and `concluded` are the claims that let their successes, and their other
-    outcomes, be written. `whole` is false when the claim has ids of jobs that are no more:
-    somebody has deleted them, but not what said that they were ready.
+    `withheld` are those from the first one on whose arguments were too large to come along;
+    `size` is what the others' come to. `recorded` and `concluded` are the claims that let
+    their successes, and their other outcomes, be written. `whole` is false when the claim has
+    ids of jobs that are no more: somebody has deleted them, but not what said that they were
+    ready.
     """
 
     claim_id: int | None = None
     whole: bool = True
     jobs: list[ClaimedJob] = field(default_factory=list[ClaimedJob])
+    withheld: list[ClaimedJob] = field(default_factory=list[ClaimedJob])
+    size: int = 0
     recorded: set[int] = field(default_factory=set[int])
     concluded: set[int] = field(default_factory=set[int])
     promotion: Promotion = _NO_PROMOTION
     took_s: float = 0.0
+
+    def places(self, *, named: bool) -> list[tuple[str | None, int, int]]:
+        """Return queue (if they were picked by names), priority and position of the jobs."""
+        return [
+            (job.queue_name if named else None, job.priority, job.position) for job in self.jobs
+        ]
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,15 +111,25 @@ def take(
     (claim_id, size, recorded, *_), *rows = results.pop() if fused else [(None, 0, None)]
     promoted = promotion(results.pop()) if owed else _NO_PROMOTION
     concluded = set(results.pop()[0][0]) if rare is not None else set[int]()
+    jobs = [_claimed_job(row) for row in rows]
+    came, weight = _came_along(jobs)
     return Result(
         claim_id,
         len(rows) == size,
-        [_claimed_job(row) for row in rows],
+        jobs[:came],
+        jobs[came:],
+        weight,
         {int(claim) for claim in recorded.split(",")} if recorded else set(),
         concluded,
         promoted,
         took_s,
     )
+
+
+def _came_along(jobs: list[ClaimedJob]) -> tuple[int, int]:
+    """Return how many jobs have their arguments, up to one that has not, and all their size."""
+    sizes = [len(job.arguments) for job in jobs]
+    return sizes.index(0) if 0 in sizes else len(jobs), sum(sizes)
 
 
 def _fused(
@@ -121,6 +142,8 @@ def _fused(
     parameters |= {
         **wish.parameters,
         "limit": wish.limit,
+        "share": BYTES_MAX // wish.limit if wish.limit > FEW else 2**31 - 1,
+        "budget": BYTES_MAX,
         "process_id": wish.process_id,
         "asked_at": wish.asked_at,
     }

@@ -26,7 +26,7 @@ from jobsd.processes import registry
 
 from .choice import Choice
 from .ledger import Ledger
-from .pace import BATCH_MAX, IN_HAND_MAX, Pace
+from .pace import IN_HAND_MAX, Pace
 from .places import Places
 from .pool import FRESH, TRUST_S, Pool
 from .report import Report
@@ -187,9 +187,9 @@ class Worker:
         ahead = self._pace.ahead(self._pool.running_for_s())
         if self._pool.waiting <= ahead // 2:
             # By halves: a turn serves many jobs, and the threads have work while it lasts.
-            wanted = max(wanted, min(ahead - self._pool.waiting, BATCH_MAX))
+            wanted = max(wanted, ahead - self._pool.waiting)
         # What has ended is recorded by the statement that claims.
-        return max(0, min(wanted, IN_HAND_MAX - self._pool.uncollected))
+        return max(0, min(wanted, self._pace.batch_max, IN_HAND_MAX - self._pool.uncollected))
 
     def _is_flush_due(self) -> bool:
         if not self._ledger.pending:
@@ -223,10 +223,14 @@ class Worker:
         if not self._ledger.wrote(writing, result.recorded, result.concluded):
             self._settle_at = 0.0
         self._report.recorded(writing, result.recorded, result.concluded)
+        if result.withheld:
+            self._ledger.give_back(result.withheld)
+            self._places.want_sweep()
         if limit:
-            self._remember(result, sweep=sweep)
+            self._places.end(result.places(named=self._choice.by_names), sweep=sweep)
             self._choice.note_cost(result.took_s)
-            self._set_rhythm(short=len(result.jobs) < limit, sweep=sweep)
+            claimed = len(result.jobs) + len(result.withheld)
+            self._set_rhythm(short=claimed < limit, sweep=sweep)
         self._owed.answered(owed, result.promotion.missed)
         result.promotion.tell()
         if result.promotion.promoted and not limit:
@@ -235,21 +239,18 @@ class Worker:
     def _hand_over(self, result: Result, asked_at: float) -> None:
         if not result.whole:
             self._settle_at = 0.0
-        if result.claim_id is None or not result.jobs:
+        if result.claim_id is None:
             return
-        self._ledger.add_claim(result.claim_id, result.jobs)
+        jobs = result.jobs
+        self._ledger.add_claim(result.claim_id, [*jobs, *result.withheld])
+        self._pace.weigh(len(jobs), result.size, withheld=bool(result.withheld))
+        if not jobs:
+            return
         low_water = self._pace.ahead(()) // 2
-        self._pool.post(result.jobs, asked_at, low_water, self._choice.rank)
+        self._pool.post(jobs, asked_at, low_water, self._choice.rank)
         if tells("debug"):
-            ids = [job.id for job in result.jobs]
+            ids = [job.id for job in jobs]
             emit("jobs.claimed", size=len(ids), claim_id=result.claim_id, job_ids=ids)
-
-    def _remember(self, result: Result, *, sweep: bool) -> None:
-        jobs, named = result.jobs, self._choice.by_names
-        taken = [
-            (job.queue_name if named else None, job.priority, job.position) for job in jobs
-        ]
-        self._places.end(taken, sweep=sweep)
 
     def _set_rhythm(self, *, short: bool, sweep: bool) -> None:
         if not short:

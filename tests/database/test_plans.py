@@ -53,8 +53,9 @@ _DONE = {
     "remaining": "{3}",
     "keep": True,
 }
-_ANY = {**_PLACES, "limit": 500, "process_id": 1, "asked_at": 0.0}
-_SOME = {**_NAMED, "limit": 500, "process_id": 1, "asked_at": 0.0}
+_WISH = {"limit": 500, "process_id": 1, "asked_at": 0.0, "share": 4000, "budget": 2_000_000}
+_ANY = {**_PLACES, **_WISH}
+_SOME = {**_NAMED, **_WISH}
 _RECORD, _NOTHING = claims.STATEMENTS["record"], claims.STATEMENTS["nothing"]
 _HOT: dict[str, tuple[Statement, dict[str, Any]]] = {
     "claim from all": (_NOTHING.with_(ready.CLAIM_ANY), _ANY),

@@ -30,6 +30,8 @@ FROM_THE_HEAD = {
     "limit": 100,
     "process_id": 1,
     "asked_at": 0.0,
+    "share": 4000,
+    "budget": 2_000_000,
 }
 
 

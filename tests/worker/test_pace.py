@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from jobsd.worker.pace import IN_HAND_MAX, Pace
+from jobsd.worker.pace import BATCH_MAX, BYTES, FEW, IN_HAND_MAX, Pace
 
 
 def _pace(mean_s: float, *, threads: int = 4, prefetch: int | None = None) -> Pace:
@@ -76,3 +76,26 @@ def test_who_was_cut_off_begins_with_little_and_comes_back_soon(prefetch: int | 
 
     assert taken[:5] == [0, 1, 2, 4, 8]
     assert len(taken) < 13
+
+
+@pytest.mark.parametrize("prefetch", [None, 500])
+def test_of_jobs_with_large_arguments_few_are_claimed(prefetch: int | None) -> None:
+    pace = _pace(1e-6, prefetch=prefetch)
+
+    pace.weigh(100, 10 * BYTES, withheld=False)
+    assert (pace.ahead([]), pace.batch_max) == (10, 10)
+    pace.weigh(10, 100 * BYTES, withheld=False)
+    assert (pace.ahead([]), pace.batch_max) == (FEW, FEW)
+    pace.weigh(4, 100, withheld=False)
+
+    assert pace.batch_max == BATCH_MAX
+
+
+def test_after_a_claim_that_could_not_be_borne_few_are_claimed_and_soon_more() -> None:
+    pace = _pace(1e-6)
+
+    pace.weigh(500, 1000, withheld=True)
+
+    assert (pace.ahead([]), pace.batch_max) == (FEW, FEW)
+    pace.observe([1e-6] * FEW)
+    assert pace.batch_max == 2 * FEW

@@ -90,7 +90,10 @@ segment AS (
 -- driver makes nothing); behind it comes each job, in the order in which they start. Rows
 -- leave by the place where the lock found them: by their ids a plan made on an empty table
 -- read 27 times as many pages. A row that somebody has just changed has a place that we do
--- not see yet: it stays, so only what has left is claimed. (IS TRUE: looked up in a hash.)
+-- not see yet: it stays, so only what has left is claimed. (IS TRUE: looked up in a hash.) Where
+-- the arguments of all jobs, as they are stored, are more than `budget`, those of more than
+-- `share` do not come along: nobody could bear 500 of 1 MB. (The sum is taken only when there
+-- is such a one; the size of what lies out of line is known without reading it.)
 taken AS (
 DELETE FROM jobsd.ready_executions
     WHERE ctid = ANY (ARRAY(SELECT place FROM picked))
@@ -114,8 +117,17 @@ UNION ALL
 (
     SELECT
         (SELECT id FROM claim),
-        job.id, job.class_name, job.arguments::text, job.queue_name, job.attempts,
-        job.max_attempts,
+        job.id, job.class_name,
+        CASE
+            WHEN pg_column_size(job.arguments) <= %(share)s OR (
+                SELECT sum(pg_column_size(every.arguments))
+                FROM held
+                JOIN jobsd.jobs AS every ON every.id = held.job_id
+            ) <= %(budget)s
+                THEN job.arguments::text
+            ELSE ''
+        END,
+        job.queue_name, job.attempts, job.max_attempts,
         %(asked_at)s - extract(epoch FROM now() - coalesce(job.scheduled_at, job.created_at))
             ::float8,
         job.concurrency_key, held.priority, held.position
