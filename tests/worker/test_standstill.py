@@ -5,11 +5,14 @@
 from __future__ import annotations
 
 import threading
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
+from psycopg import errors
 
 from jobsd.clock import monotonic, monotonic_ns
+from jobsd.database.connection import Session
+from jobsd.jobs import limits
 from jobsd.jobs.burial import Standing, bury
 from jobsd.jobs.client import enqueue_many
 from jobsd.processes import registry
@@ -21,7 +24,8 @@ from .bodies import gate, note, noted, wait_for_gate
 from .deaths import death
 
 if TYPE_CHECKING:
-    from jobsd.database.connection import Session
+    from jobsd.database.connection import Target
+    from jobsd.jobs.limits import Promotion
     from jobsd.worker.pool import Waiting
 
     from .conftest import Count, MakeWorker
@@ -146,6 +150,29 @@ def test_what_a_thread_took_before_a_standstill_is_as_old_as_it_was(
     wait_until(lambda: pool.uncollected - len(pool._runs) == 1)
 
     assert pool._doubted == [old]
+
+
+@pytest.mark.failure(
+    "Whoever prunes a process stands still in the middle of it, with the row locked.",
+    "The server ends that transaction after two seconds; the heart can beat again.",
+)
+def test_who_prunes_and_stands_still_keeps_no_heart_from_beating(
+    make_worker: MakeWorker, session: Session, target: Target, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    driven = make_worker()
+    driven.until(driven.at_rest)
+    seen = _age_heart(session)
+    promote, beats = limits.promote, Session(target, "beats")
+
+    def stand_still(*args: Any, **kwargs: Any) -> Promotion:
+        # It returns when the lock on the row is gone.
+        _age_heart(beats)
+        return promote(*args, **kwargs)
+
+    monkeypatch.setattr(limits, "promote", stand_still)
+    with pytest.raises(errors.IdleInTransactionSessionTimeout):
+        bury(session, death(session, threads=1, standing=Standing(seen, 30.0)))
+    beats.close()
 
 
 def _claimed(job_id: int) -> ClaimedJob:

@@ -82,7 +82,11 @@ class BuriedJob:
 
 
 def bury(session: Session, death: Death) -> Buried:
-    """Settle the jobs that a dead process has left claimed, and promote who waited for them."""
+    """Settle the jobs that a dead process has left claimed, and promote who waited for them.
+
+    Raises:
+        psycopg.errors.IdleInTransactionSessionTimeout: when we stood still meanwhile.
+    """
     parameters = {
         "process_id": death.process_id,
         "process": death.process,
@@ -94,6 +98,7 @@ def bury(session: Session, death: Death) -> Buried:
         "keep": death.keep,
     }
     with session.connection.transaction():
+        session.fetch(STATEMENTS["bounded"])
         if death.standing is not None and not _stands(session, death, death.standing):
             return Buried(complete=False, alive=True)
         buried = _buried(session.fetch(STATEMENTS["bury"], parameters))

@@ -1,3 +1,7 @@
+-- bounded: let the server end this transaction when whoever has begun it stands still: a heart
+-- whose row it has locked could not beat, and soon all of that tree would be taken for dead.
+SELECT set_config('idle_in_transaction_session_timeout', '2s', true);
+
 -- standing: lock the row of a process that is taken for dead, unless its heart has beaten since
 -- it was looked at: a process that stood still beats before it claims anything.
 SELECT id
