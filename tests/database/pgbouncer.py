@@ -17,6 +17,7 @@ import pytest
 from psycopg import conninfo
 
 from jobsd.clock import monotonic
+from system.tree import ENDS_WITH_US
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -45,11 +46,11 @@ def pgbouncer(url: str) -> Generator[str]:
 
 
 def _as_whom(host: str) -> list[str]:
-    """Return how root becomes someone else: the server's owner, where sockets want that."""
+    """Return what ends with us, as someone else if we are root: as a socket's owner wants."""
     if os.geteuid() != 0:
-        return []
+        return ENDS_WITH_US
     user = Path(host).stat().st_uid if host.startswith("/") else 65534
-    return ["setpriv", f"--reuid={user}", "--regid=65534", "--clear-groups"]
+    return ["setpriv", f"--reuid={user}", "--regid=65534", "--clear-groups", "--pdeathsig=KILL"]
 
 
 def _configure(folder: Path, parts: dict[str, Any], port: int) -> Path:

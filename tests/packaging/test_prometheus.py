@@ -19,7 +19,7 @@ from jobsd.instruments.metrics import exposition
 from jobsd.processes.board import Board
 from jobsd.supervisor.monitor.gauges import database_figures
 from jobsd.supervisor.monitor.tree_figures import tree_figures
-from system.tree import Project, wait_for
+from system.tree import ENDS_WITH_US, Project, wait_for
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -124,6 +124,7 @@ def prometheus(tmp_path: Path, metrics_port: int) -> Iterator[Prometheus]:
         (tmp_path / "prometheus.log").open("w") as log,
         subprocess.Popen(
             [
+                *ENDS_WITH_US,
                 program,
                 f"--config.file={configuration}",
                 f"--storage.tsdb.path={tmp_path / 'tsdb'}",

@@ -3,7 +3,7 @@
     python alone.py DATABASE-URL KEY:ON_MISSED…
 
 Each key is a task that ticks every second. With DIES_AT=N in the environment it kills itself
-before its N-th statement is sent, with DIES_BEHIND=N once the N-th was answered.
+before its N-th round trip, with DIES_BEHIND=N behind it.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import os
 import signal
 import sys
 from itertools import count
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from unittest import mock
 
 from jobsd.configuration.options import SchedulerOptions
@@ -24,6 +24,9 @@ from jobsd.processes.process import Context
 from jobsd.processes.registry import new_name
 from jobsd.recurring.task import TaskOptions
 from jobsd.scheduler.scheduler import Scheduler
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 
 class AloneTestJob(Job):
@@ -51,17 +54,20 @@ def _task(said: str) -> TaskOptions:
     )
 
 
-_fetch = Session.fetch
 _numbers = count(1)
 
 
-def _doomed_fetch(self: Session, *arguments: Any) -> Any:
-    """Run a statement, and end the process before or behind the one it is to end at."""
-    number = str(next(_numbers))
-    _die_if(os.environ.get("DIES_AT") == number)
-    rows = _fetch(self, *arguments)
-    _die_if(os.environ.get("DIES_BEHIND") == number)
-    return rows
+def _doomed(send: Callable[..., Any]) -> Callable[..., Any]:
+    """Return `send`, ending the process before or behind the round trip it is to end at."""
+
+    def send_or_die(self: Session, *arguments: Any) -> Any:
+        number = str(next(_numbers))
+        _die_if(os.environ.get("DIES_AT") == number)
+        rows = send(self, *arguments)
+        _die_if(os.environ.get("DIES_BEHIND") == number)
+        return rows
+
+    return send_or_die
 
 
 def _die_if(condition: bool) -> None:  # noqa: FBT001
@@ -82,7 +88,8 @@ def main(url: str, *tasks: str) -> int:
     options = SchedulerOptions(
         dynamic_tasks_enabled=True, polling_interval_s=5.0, keep_history_for_s=86400.0
     )
-    mock.patch.object(Session, "fetch", _doomed_fetch).start()
+    for way in ("fetch", "fetch_together"):
+        mock.patch.object(Session, way, _doomed(getattr(Session, way))).start()
     loop = Scheduler(context, Target(url), options, tuple(map(_task, tasks)), "test")
     return process.run(loop, context)
 

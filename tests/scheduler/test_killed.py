@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import subprocess
-import sys
 from typing import TYPE_CHECKING
 
 import psycopg
@@ -37,9 +36,7 @@ class Schedulers:
 
     def start(self, **end: str) -> subprocess.Popen[bytes]:
         self.started.append(
-            subprocess.Popen(
-                [sys.executable, ALONE, self._url, "tick:all"], env={**os.environ, **end}
-            )
+            subprocess.Popen([*ALONE, self._url, "tick:all"], env={**os.environ, **end})
         )
         return self.started[-1]
 
@@ -51,6 +48,12 @@ def schedulers(target: Target) -> Iterator[Schedulers]:
     for process in made.started:
         process.kill()
         process.wait()
+
+
+def _end(process: subprocess.Popen[bytes]) -> int | None:
+    """Wait until a scheduler has ended; return how."""
+    until(lambda: process.poll() is not None)
+    return process.returncode
 
 
 def _go_on(ask: Ask, runs: int = 2) -> None:
@@ -66,7 +69,7 @@ def test_every_tick_runs_once_wherever_others_are_killed(
     numbers = range(1, LAST + 1)
     doomed = [schedulers.start(**{end: str(number)}) for end in ENDS for number in numbers]
 
-    assert [process.wait(30) for process in doomed] == [-9] * 2 * LAST
+    assert [_end(process) for process in doomed] == [-9] * 2 * LAST
     _go_on(ask)
     assert (ask(TWICE), ask(GAPS)) == ONCE
 
@@ -76,7 +79,7 @@ def test_a_successor_goes_on_wherever_its_predecessor_was_killed(
 ) -> None:
     for end in ENDS:
         for number in (5, 6):
-            assert schedulers.start(**{end: str(number)}).wait(15) == -9
+            assert _end(schedulers.start(**{end: str(number)})) == -9
     schedulers.start()
 
     _go_on(ask)

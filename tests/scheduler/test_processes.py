@@ -14,6 +14,7 @@ import psycopg
 import pytest
 
 from jobsd.processes.nap import Nap
+from system.tree import ENDS_WITH_US
 from waiting import Stopwatch
 
 from .conftest import RUNS
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 
     from .conftest import Ask
 
-ALONE = Path(__file__).with_name("alone.py")
+ALONE = [*ENDS_WITH_US, sys.executable, str(Path(__file__).with_name("alone.py"))]
 
 TWICE = (
     "SELECT (SELECT count(*) FROM jobsd.jobs)"
@@ -49,7 +50,7 @@ def start(target: Target) -> Iterator[Start]:
     started: list[subprocess.Popen[bytes]] = []
 
     def run(*tasks: str) -> subprocess.Popen[bytes]:
-        started.append(subprocess.Popen([sys.executable, ALONE, target.url, *tasks]))
+        started.append(subprocess.Popen([*ALONE, target.url, *tasks]))
         return started[-1]
 
     yield run
@@ -154,7 +155,8 @@ def test_a_scheduler_stops_when_it_is_asked_to(start: Start, ask: Ask) -> None:
 
     process.terminate()
 
-    assert process.wait(5) == 0
+    until(lambda: process.poll() is not None, 5)
+    assert process.returncode == 0
     assert ask("SELECT count(*) FROM jobsd.processes") == [0]
 
 

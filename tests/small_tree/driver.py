@@ -12,6 +12,7 @@ import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from system.tree import ENDS_WITH_US
 from waiting import Took, wait_until
 
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ class SmallTree:
         self.stderr = folder / "stderr"
         with self.stderr.open("wb") as stderr:
             self.process = subprocess.Popen(
-                [*wrap, sys.executable, "-P", str(PROGRAM), json.dumps(wanted)],
+                [*ENDS_WITH_US, *wrap, sys.executable, "-P", str(PROGRAM), json.dumps(wanted)],
                 cwd=folder,
                 env={**os.environ, "PYTHONPATH": "", **environ},
                 stdin=subprocess.DEVNULL,

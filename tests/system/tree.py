@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 COMMAND = [sys.executable, "-P", "-m", "jobsd.daemon"]
 # A test run that is killed must leave no tree behind.
 _SETPRIV = shutil.which("setpriv")
-_ENDS_WITH_US = [_SETPRIV, "--pdeathsig", "KILL", "--"] if _SETPRIV else []
+ENDS_WITH_US = [_SETPRIV, "--pdeathsig", "KILL", "--"] if _SETPRIV else []
 
 
 def wait_for(
@@ -105,7 +105,7 @@ class Tree:
 
     def __init__(self, command: Sequence[str], root: Path, environ: dict[str, str]) -> None:
         self.process = subprocess.Popen(
-            [*_ENDS_WITH_US, *command],
+            [*ENDS_WITH_US, *command],
             cwd=root,
             env={**environ, "JOBSD_LOG_FORMAT": "json"},
             stdout=subprocess.PIPE,
