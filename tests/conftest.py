@@ -12,8 +12,6 @@ import os
 import secrets
 import shutil
 import signal
-import tempfile
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import psycopg
@@ -22,6 +20,8 @@ from psycopg import conninfo, sql
 
 from jobsd.database.connection import Session, Target
 from jobsd.database.migrate import migrate
+from jobsd.supervisor.kernel import die_with_parent
+from kept import kept_folder
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -39,7 +39,7 @@ END $$
 """
 
 
-def pytest_configure() -> None:
+def pytest_configure(config: pytest.Config) -> None:
     """Let programs hear an interrupt that we start, also when we run in the background.
 
     A shell has it ignored there, and what is ignored is so in all that we start; a program
@@ -47,6 +47,9 @@ def pytest_configure() -> None:
     """
     if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+    # A worker of xdist would run on for a while when who started it is killed.
+    if hasattr(config, "workerinput"):
+        die_with_parent(signal.SIGKILL)
 
 
 @pytest.fixture(scope="session")
@@ -57,8 +60,7 @@ def server_url() -> Iterator[str]:
         return
     from jobsd.database.embedded import Server, location
 
-    root = Path(tempfile.mkdtemp(prefix="jobsd-tests-"))
-    root.chmod(0o755)
+    root = kept_folder("jobsd-tests-")
     environ = {**os.environ, "JOBSD_EMBEDDED_DIR": str(root / "postgres")}
     server = Server(location(root, environ), environ)
     try:

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import os
 import shutil
-import tempfile
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 from jobsd.database.embedded import Server, location
+from kept import kept_folder
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -19,8 +18,7 @@ if TYPE_CHECKING:
 @pytest.fixture(scope="session")
 def durable_url() -> Iterator[str]:
     """The URL of an embedded server, made for these tests with the shipped settings."""
-    root = Path(tempfile.mkdtemp(prefix="jobsd-tests-", dir="/var/tmp"))
-    root.chmod(0o755)
+    root = kept_folder("jobsd-tests-", "/var/tmp")
     environ = {**os.environ, "JOBSD_EMBEDDED_DIR": str(root / "postgres")}
     server = Server(location(root, environ), environ)
     try:

@@ -5,8 +5,6 @@ from __future__ import annotations
 import os
 import shutil
 import signal
-import tempfile
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import psycopg
@@ -14,10 +12,12 @@ import pytest
 
 from jobsd.configuration.target import embedded_server
 from jobsd.database.migrate import latest_version
+from kept import kept_folder
 from system.tree import Project, wait_for
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
 pytestmark = pytest.mark.system
 
@@ -25,8 +25,7 @@ pytestmark = pytest.mark.system
 @pytest.fixture(scope="module")
 def folder() -> Iterator[Path]:
     """A folder that the server's user may enter, whoever that is."""
-    made = Path(tempfile.mkdtemp(prefix="jobsd-tree-"))
-    made.chmod(0o755)
+    made = kept_folder("jobsd-tree-")
     yield made
     shutil.rmtree(made, ignore_errors=True)
 

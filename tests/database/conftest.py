@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import pwd
 import shutil
-import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,6 +14,7 @@ from jobsd.database.embedded import Location, Server
 from jobsd.database.embedded.account import Account
 from jobsd.database.embedded.binaries import find
 from jobsd.database.embedded.copies import usable
+from kept import kept_folder
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -23,16 +23,13 @@ if TYPE_CHECKING:
 @pytest.fixture(scope="module")
 def copies() -> Iterator[Path]:
     """Where binaries are copied to that users can't reach."""
-    folder = Path(tempfile.mkdtemp(prefix="jobsd-test-copies-"))
-    folder.chmod(0o755)
+    folder = kept_folder("jobsd-test-copies-")
     yield folder
     shutil.rmtree(folder)
 
 
 def made_place(copies: Path) -> Iterator[Location]:
-    # Not below pytest's folder: that is closed to the server's user.
-    folder = Path(tempfile.mkdtemp(prefix="jobsd-test-"))
-    folder.chmod(0o755)
+    folder = kept_folder("jobsd-test-")
     place = Location(folder / "postgres", "test", copies)
     try:
         yield place

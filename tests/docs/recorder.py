@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import pytest
 
 from docs.results import Outcome, commit_and_day, read, write
 from marks import marked
-
-if TYPE_CHECKING:
-    from collections.abc import Generator
 
 
 class Recorder:
@@ -20,20 +15,15 @@ class Recorder:
         self.commit, self.day = commit_and_day()
         self._outcomes: dict[str, Outcome] = {}
 
-    @pytest.hookimpl(wrapper=True)
-    def pytest_runtest_makereport(
-        self, item: pytest.Item
-    ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Take in what became of one phase of a test; one that fails is the test's."""
-        report = yield
-        if item.get_closest_marker("failure") is None or report.skipped:
-            return report
-        before = self._outcomes.get(item.nodeid)
+        if "failure" not in report.keywords or report.skipped:
+            return
+        before = self._outcomes.get(report.nodeid)
         if report.when == "call" or report.failed or before is not None:
             passed = report.passed and (before is None or before.passed)
-            long = item.get_closest_marker("long") is not None
-            self._outcomes[item.nodeid] = Outcome(passed, long, self.commit, self.day)
-        return report
+            long = "long" in report.keywords
+            self._outcomes[report.nodeid] = Outcome(passed, long, self.commit, self.day)
 
     def pytest_sessionfinish(self) -> None:
         """Add the outcomes to what is on record; tests that are no more are dropped."""
@@ -50,8 +40,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Begin to record, if that is wanted."""
-    if config.getoption("--record"):
+    """Begin to record, if that is wanted; workers of xdist report to who started them."""
+    if config.getoption("--record") and not hasattr(config, "workerinput"):
         try:
             config.pluginmanager.register(Recorder(), "recorder")
         except RuntimeError as error:

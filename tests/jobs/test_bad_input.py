@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from jobsd.database.connection import Session, Target
 
-NOW = datetime.now(UTC)
+DAY = datetime(2100, 1, 1, tzinfo=UTC)
 
 
 @job
@@ -71,14 +71,14 @@ def _configured(target: Target, session: Session) -> Iterator[None]:
         ({"wait": 1e300}, "longer than a hundred years"),
         ({"wait": "36501d"}, "longer than a hundred years"),
         ({"wait": timedelta.max}, "longer than a hundred years"),
-        ({"wait_until": NOW.replace(tzinfo=None)}, "has no time zone"),
-        ({"wait_until": NOW.replace(year=NOW.year + 101)}, "more than a hundred years"),
+        ({"wait_until": DAY.replace(tzinfo=None)}, "has no time zone"),
+        ({"wait_until": DAY.replace(year=2201)}, "more than a hundred years"),
         ({"wait_until": datetime.max.replace(tzinfo=UTC)}, "more than a hundred years"),
-        ({"wait_until": NOW.date()}, "is no datetime"),
-        ({"wait_until": NOW.timestamp()}, "is no datetime"),
-        ({"wait_until": NOW.isoformat()}, "is no datetime"),
-        ({"wait": 1, "wait_until": NOW}, "not both"),
-        ({"wait": 0, "wait_until": NOW}, "not both"),
+        ({"wait_until": DAY.date()}, "is no datetime"),
+        ({"wait_until": DAY.timestamp()}, "is no datetime"),
+        ({"wait_until": DAY.isoformat()}, "is no datetime"),
+        ({"wait": 1, "wait_until": DAY}, "not both"),
+        ({"wait": 0, "wait_until": DAY}, "not both"),
     ],
     ids=repr,
 )

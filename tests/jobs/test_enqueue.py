@@ -129,9 +129,9 @@ def test_options_of_one_enqueue_beat_those_of_the_job(session: Session) -> None:
         {"wait": -3},
         {"wait": "soon"},
         {"wait": timedelta(days=365 * 101)},
-        {"wait": 1, "wait_until": datetime.now(UTC)},
+        {"wait": 1, "wait_until": datetime(2030, 1, 1, tzinfo=UTC)},
         {"wait_until": datetime(2030, 1, 1)},  # noqa: DTZ001 - that it is naive is the point
-        {"connection": object()},
+        {"connection": 7},
     ],
     ids=repr,
 )

@@ -5,8 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
-import tempfile
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import psutil
@@ -14,6 +12,7 @@ import psutil
 from jobsd.database.connection import Target
 from jobsd.database.embedded import Location, Server
 from jobsd.database.migrate import migrate
+from kept import kept_folder
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -58,9 +57,7 @@ class OwnServer:
 @contextlib.contextmanager
 def own_server() -> Generator[OwnServer]:
     """A server that is gone after the block."""
-    # Not below pytest's folder: that is closed to the server's user.
-    folder = Path(tempfile.mkdtemp(prefix="jobsd-test-"))
-    folder.chmod(0o755)
+    folder = kept_folder("jobsd-test-")
     server = OwnServer(Location(folder / "postgres", "test", folder / "copies"))
     try:
         yield server

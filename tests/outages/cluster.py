@@ -10,9 +10,7 @@ import shutil
 import signal
 import socket
 import subprocess
-import tempfile
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import psutil
@@ -23,10 +21,12 @@ from jobsd.database.embedded import Location
 from jobsd.database.embedded.account import Account, server_account
 from jobsd.database.embedded.binaries import Binaries, find
 from jobsd.database.embedded.copies import usable
+from kept import kept_folder
 from system.tree import wait_for
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Sequence
+    from pathlib import Path
 
 ROLE = "jobsd"
 _SETTINGS = {
@@ -212,12 +212,10 @@ def cluster(prefix: Sequence[str] = (), **settings: str) -> Generator[Cluster]:
 @contextlib.contextmanager
 def place(prefix: Sequence[str] = (), **settings: str) -> Generator[Cluster]:
     """A place for a cluster."""
-    # Not below pytest's folder: that is closed to the server's user.
-    folder = Path(tempfile.mkdtemp(prefix="jobsd-pg-"))
+    folder = kept_folder("jobsd-pg-")
     location = Location(folder, "test")
     account = server_account(location, os.environ)
     os.chown(folder, account.uid, account.gid)
-    folder.chmod(0o755)
     programs = usable(find(location, os.environ), account, location, os.environ)
     made = Cluster(folder, account, programs, prefix, settings)
     try:

@@ -6,12 +6,11 @@ import os
 import pwd
 import shutil
 import signal
-import tempfile
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
+from kept import kept_folder
 from setup.machine import PROBE_STATUS, Clone, find_python, finish, make_clone
 from waiting import wait_until
 
@@ -27,8 +26,7 @@ def clone() -> Iterator[Clone]:
     python = find_python("3.13", _USER) or find_python("3.11", _USER)
     if not python:
         pytest.skip("an ordinary user finds no Python here")
-    top = Path(tempfile.mkdtemp(prefix="jobsd-setup-"))
-    top.chmod(0o755)
+    top = kept_folder("jobsd-setup-")
     make_clone(top / "clone")
     (top / "tmp").mkdir()  # a pip that is killed leaves files there
     if _USER:

@@ -1,0 +1,64 @@
+"""A test run that is killed leaves nothing behind that it has started or made."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from psycopg import conninfo
+
+from layout.house import tool
+from small_tree.driver import alive
+from waiting import wait_until
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+TESTS = Path(__file__).parent
+STANDS_STILL = """
+import threading
+from pathlib import Path
+
+def test_that_never_ends(server_url: str) -> None:
+    Path("told.new").write_text(server_url)
+    Path("told.new").rename("told")
+    threading.Event().wait()
+"""
+
+
+@pytest.fixture(params=[(), ("-n", "1")], ids=["alone", "with a worker"])
+def run(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """A test run with a server, in the middle of a test."""
+    (tmp_path / "test_still.py").write_text(STANDS_STILL, encoding="utf-8")
+    environ = {key: value for key, value in os.environ.items() if not key.startswith("JOBSD")}
+    ours = ("-p", "conftest", "-p", "no:cacheprovider", "--rootdir", ".")
+    with subprocess.Popen(
+        [tool("pytest"), *ours, *request.param, "test_still.py"],
+        cwd=tmp_path,
+        env={**environ, "PYTHONPATH": str(TESTS)},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+    ) as started:
+        try:
+            wait_until((tmp_path / "told").exists, 60)
+            yield started
+        finally:
+            started.kill()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_a_run_that_is_killed_leaves_no_server_and_no_folder(
+    run: subprocess.Popen[bytes], tmp_path: Path, number: signal.Signals
+) -> None:
+    parts = conninfo.conninfo_to_dict((tmp_path / "told").read_text(encoding="utf-8"))
+    socket = Path(str(parts["host"]))
+    postmaster = int((socket.parent / "data/postmaster.pid").read_text().split()[0])
+
+    run.send_signal(number)
+
+    wait_until(lambda: not alive(postmaster), 20)
+    wait_until(lambda: not socket.parents[1].exists(), 20)
