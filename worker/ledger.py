@@ -38,8 +38,9 @@ class Ledger:
         self._cut_off = False
 
     def add_claim(self, claim_id: int, jobs: Iterable[ClaimedJob]) -> None:
-        """Take in a claim that was made."""
-        self._claims[claim_id] = {job.id for job in jobs}
+        """Take in a claim that was made; one without a job that we know is for `settle`."""
+        if ids := {job.id for job in jobs}:
+            self._claims[claim_id] = ids
 
     def add(self, runs: Iterable[Run]) -> None:
         """Take in runs that have ended; those whose claim was taken away are dropped."""
@@ -125,8 +126,9 @@ class Ledger:
         ]
         gone = self._claims.keys() - stored.keys()
         self._claims = {
-            claim_id: self._claims[claim_id] & set(stored[claim_id])
+            claim_id: held
             for claim_id in self._claims.keys() & stored.keys()
+            if (held := self._claims[claim_id] & set(stored[claim_id]))
         }
         self._runs = self._held(self._runs)
         self._unstarted = [job for job in self._unstarted if self.holds(job)]

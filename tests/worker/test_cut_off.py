@@ -11,7 +11,7 @@ import pytest
 from jobsd.jobs.client import enqueue_many
 from system.tree import wait_for
 
-from .bodies import note, noted
+from .bodies import note, noted, wait_for_gate
 
 if TYPE_CHECKING:
     from jobsd.database.connection import Session
@@ -62,3 +62,18 @@ def test_a_claim_that_was_too_large_is_not_made_again(
     driven.worker.poll()
 
     assert count("claimed_executions") <= 3
+
+
+def test_of_a_claim_that_holds_nothing_that_we_know_nothing_is_left(
+    make_worker: MakeWorker, session: Session, count: Count
+) -> None:
+    wait_for_gate.enqueue(1)
+    driven = make_worker()
+    driven.until(lambda: noted)
+    # Ours was recorded, by a statement whose answer was lost; the row of another one is gone.
+    session.connection.execute("UPDATE jobsd.claims SET job_ids = '{999}'")
+    driven.worker.disconnect()
+    driven.worker.connect()
+
+    assert not count("claims")
+    assert not driven.worker._ledger.open

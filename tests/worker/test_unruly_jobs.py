@@ -1,5 +1,7 @@
 """Jobs that do what no job should: the others, and the worker, are not harmed."""
 
+# pyright: reportPrivateUsage=false
+
 from __future__ import annotations
 
 import os
@@ -106,6 +108,7 @@ def test_a_job_that_was_deleted_while_it_was_ready_harms_nobody(
     driven.until(lambda: not count("ready_executions") and not count("claims"))
 
     assert (len(noted), count("jobs WHERE outcome = 'finished'")) == (left, left)
+    assert not driven.worker._ledger.open
     driven.drain()
 
 
