@@ -148,11 +148,15 @@ def test_what_is_asked_is_answered_as_by_a_cursor(target: Target, *, pooled: boo
         assert session.ask(_SUM, {"a": 1, "b": None, "c": ""}) == [(None, None, "")]
 
 
-def test_texts_are_asked_for_as_they_are(session: Session) -> None:
-    texts = ["", "a,b", '"', "\\", "{NULL}", "NULL", " é\n", '\\"']
+@pytest.mark.parametrize("encoding", ["utf8", "latin1"])
+def test_texts_are_asked_for_as_they_are(target: Target, encoding: str) -> None:
+    url = conninfo.make_conninfo(target.url, client_encoding=encoding)
+    texts = ["", "a,b", '"', "\\", "{NULL}", "NULL", " é\n", "…", '\\"']
 
-    assert session.ask(_SAME, {"given": texts}) == [(texts,)]
-    assert session.ask(_SAME, {"given": []}) == [([],)]
+    with contextlib.closing(Session(Target(url), "asking")) as session:
+        assert session.ask(_SAME, {"given": texts}) == [(texts,)]
+        assert session.fetch(_SAME, {"given": texts}) == [(texts,)]
+        assert session.ask(_SAME, {"given": []}) == [([],)]
 
 
 def test_wakeups_come_past_the_pooler_when_there_is_a_way(

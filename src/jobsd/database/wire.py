@@ -180,5 +180,6 @@ def _parameters(url: str, name: str) -> dict[str, Any]:
     parameters: dict[str, Any] = dict(conninfo.conninfo_to_dict(url))
     parameters.setdefault("connect_timeout", CONNECT_TIMEOUT_S)
     parameters["application_name"] = name
-    parameters.setdefault("client_encoding", "UTF8")
+    # Whatever the URL says: what is asked is written so, and not every text is in another one.
+    parameters["client_encoding"] = "UTF8"
     return parameters
