@@ -106,7 +106,6 @@ class Rounds:
 
     def run(self) -> None:
         """Go round until told to finish."""
-        self._came_round()
         while self._last_words is None:
             self._nap.take(self._attempt(self._turn))
         self._attempt(self._last_words)
@@ -114,6 +113,8 @@ class Rounds:
 
     def _attempt(self, turn: Callable[[], float | None]) -> float:
         """Do a turn; return how long to rest, also after one that has failed."""
+        # Else the rest before counted to what the turn takes.
+        self._came_round()
         try:
             rest_s = turn() or 0.0
         except psycopg.Error as error:
