@@ -16,8 +16,8 @@ import psycopg
 import pytest
 from psycopg import conninfo
 
-from jobsd.clock import monotonic
 from system.tree import ENDS_WITH_US
+from waiting import Stopwatch
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -73,12 +73,12 @@ def _configure(folder: Path, parts: dict[str, Any], port: int) -> Path:
 def _through(url: str, port: int) -> str:
     parts = conninfo.conninfo_to_dict(url)
     through = f"postgresql://{parts['user']}@127.0.0.1:{port}/{parts['dbname']}"
-    end = monotonic() + 10
+    watch = Stopwatch()
     while True:
         try:
             psycopg.connect(through, connect_timeout=2).close()
         except psycopg.OperationalError:
-            assert monotonic() < end, "PgBouncer does not answer"
+            assert not watch.over(10), "PgBouncer does not answer"
         else:
             return through
 

@@ -13,7 +13,6 @@ import psycopg
 import pytest
 
 from jobs.ways import EVERY_WAY, note
-from jobsd.clock import monotonic
 from jobsd.errors import DatabaseUnreachableError, EnqueueError, Error
 from jobsd.jobs import client
 from jobsd.jobs.client import Client, enqueue_many
@@ -78,10 +77,10 @@ def test_a_connection_that_is_ended_while_it_is_asked_is_one_typed_error(
 
 
 def _until_one_waits(session: Session) -> None:
-    end = monotonic() + 10
+    watch = Stopwatch()
     waits = "SELECT FROM pg_locks WHERE NOT granted AND relation = 'jobsd.jobs'::regclass"
     while session.connection.execute(waits).fetchone() is None:
-        assert monotonic() < end, "nobody waits for the lock"
+        assert not watch.over(10), "nobody waits for the lock"
 
 
 def test_an_answer_that_is_lost_is_told_as_not_known(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from jobsd.clock import monotonic
+from waiting import Stopwatch, Took
 
 if TYPE_CHECKING:
     from socket import socket
@@ -45,8 +45,8 @@ def metrics(listener: socket) -> dict[tuple[str, tuple[tuple[str, str], ...]], f
     }
 
 
-def seconds(listener: socket, path: str) -> float:
+def seconds(listener: socket, path: str) -> Took:
     """Return how long the answer takes."""
-    began = monotonic()
+    watch = Stopwatch()
     ask(listener, path)
-    return monotonic() - began
+    return watch.took()

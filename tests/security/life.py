@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 from psycopg import sql
 
-from jobsd.clock import monotonic
 from jobsd.configuration.options import DispatcherOptions, JobsOptions, WorkerOptions
 from jobsd.database.connection import Session, Target
 from jobsd.database.migrate import migrate
@@ -21,6 +20,7 @@ from jobsd.jobs.limits import Limit
 from jobsd.processes.board import Board
 from jobsd.processes.process import Context
 from jobsd.worker.worker import Worker
+from waiting import Stopwatch
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -79,9 +79,9 @@ class Life:
 
     def work_until_done(self, within_s: float = 10.0) -> None:
         """Take rounds until no job is left that waits for anything."""
-        end = monotonic() + within_s
+        watch = Stopwatch()
         while self.fetch(_LEFT):
-            assert monotonic() < end, self.fetch(_LEFT)
+            assert not watch.over(within_s), self.fetch(_LEFT)
             self._dispatcher.poll()
             socket = self._worker.socket()
             rest_s = min(self._worker.poll(), 0.02)

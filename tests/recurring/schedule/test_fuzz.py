@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from time import perf_counter
 
 import pytest
 from hypothesis import given, settings
@@ -11,6 +10,7 @@ from hypothesis import strategies as st
 
 from jobsd.recurring.schedule import ScheduleError, parse, parse_every
 from jobsd.recurring.schedule.words import KNOWN
+from waiting import Stopwatch
 
 NOW = datetime(2026, 11, 25, 12, tzinfo=UTC)
 NUMBERS = "0 1 2 5 9 12 17 24 31 60 99 1st 2nd 31st 9:30 24:00 5pm , - : &".split()
@@ -85,7 +85,7 @@ def test_a_hostile_text_is_read_or_refused(text: str) -> None:
     ["every ", "monday and ", "a", "9", "1,", "* ", "l", "mon-", "9:30 ", "@", "a/", "+02:00 "],
 )
 def test_ten_thousand_characters_are_judged_at_once(piece: str) -> None:
-    began = perf_counter()
+    watch = Stopwatch()
 
     for length in (250, 1_000, 10_000):
         text = (piece * 10_000)[:length]
@@ -93,7 +93,7 @@ def test_ten_thousand_characters_are_judged_at_once(piece: str) -> None:
             require_read_or_refused(whole)
 
     # Measured: 5 ms. The bound only tells of another order of magnitude.
-    assert perf_counter() - began < 1
+    assert watch.took() < 1
 
 
 @pytest.mark.parametrize("value", [None, 5, ["* * * * *"], b"* * * * *", object()])
