@@ -1,9 +1,12 @@
 """Every wait for the server ends, and wake-ups come where they can."""
 
+# pyright: reportPrivateUsage=false
+
 from __future__ import annotations
 
 import contextlib
 import gc
+from typing import TYPE_CHECKING
 
 import psycopg
 import pytest
@@ -12,8 +15,12 @@ from psycopg import conninfo
 from database.pgbouncer import pgbouncer
 from jobsd.database.connection import Session, Target, connect, redact
 from jobsd.database.statements import Statement
+from jobsd.database.wire import Wire
 from jobsd.errors import DatabaseUnreachableError
 from jobsd.processes.nap import Nap
+
+if TYPE_CHECKING:
+    from psycopg.pq.abc import PGresult
 from waiting import Stopwatch
 
 _PING = Statement("ping", "SELECT 1")
@@ -157,6 +164,23 @@ def test_texts_are_asked_for_as_they_are(target: Target, encoding: str) -> None:
         assert session.ask(_SAME, {"given": texts}) == [(texts,)]
         assert session.fetch(_SAME, {"given": texts}) == [(texts,)]
         assert session.ask(_SAME, {"given": []}) == [([],)]
+
+
+def test_what_was_interrupted_once_it_was_prepared_can_be_asked_again(
+    session: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answer = Wire._result
+
+    def interrupt(wire: Wire) -> PGresult:
+        answer(wire)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as interrupted:
+        interrupted.setattr(Wire, "_result", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            session.ask(_PING, {})
+
+    assert session.ask(_PING, {}) == [(1,)]
 
 
 def test_wakeups_come_past_the_pooler_when_there_is_a_way(

@@ -50,6 +50,7 @@ class Wire(psycopg.Connection[tuple[Any, ...]]):
 
     deadline_s = STATEMENT_TIMEOUT_S
     _names: dict[bytes, bytes] | None = None
+    _named = 0
     _reader: Any = None
 
     def ask(self, text: bytes, values: Sequence[bytes | None]) -> list[tuple[Any, ...]]:
@@ -80,7 +81,9 @@ class Wire(psycopg.Connection[tuple[Any, ...]]):
             self._names = {}
         name = self._names.get(text)
         if name is None:
-            name = b"jobsd_%d" % len(self._names)
+            # No name twice: a signal may interrupt us when only the server knows it.
+            self._named += 1
+            name = b"jobsd_%d" % self._named
             self.pgconn.send_prepare(name, text)
             self._result()
             self._names[text] = name
