@@ -34,7 +34,8 @@ def test_that_never_ends(server_url: str) -> None:
 def run(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[subprocess.Popen[bytes]]:
     """A test run with a server, in the middle of a test."""
     (tmp_path / "test_still.py").write_text(STANDS_STILL, encoding="utf-8")
-    environ = {key: value for key, value in os.environ.items() if not key.startswith("JOBSD")}
+    others = ("JOBSD", "PYTEST")
+    environ = {key: value for key, value in os.environ.items() if not key.startswith(others)}
     ours = ("-p", "conftest", "-p", "no:cacheprovider", "--rootdir", ".")
     with subprocess.Popen(
         [tool("pytest"), *ours, *request.param, "test_still.py"],
@@ -44,7 +45,8 @@ def run(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[subprocess.P
         stdout=subprocess.DEVNULL,
     ) as started:
         try:
-            wait_until((tmp_path / "told").exists, 60)
+            told = tmp_path / "told"
+            wait_until(lambda: told.exists() or started.poll() is not None, 60)
             yield started
         finally:
             started.kill()
