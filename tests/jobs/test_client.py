@@ -132,6 +132,20 @@ def test_whatever_is_wrong_with_the_way_there_is_one_typed_error(
         assert isinstance(caught.value.__cause__, psycopg.Error)
 
 
+@pytest.mark.usefixtures("pool")
+def test_a_connection_that_prepared_for_other_tables_is_replaced(
+    session: Session, stored: Stored
+) -> None:
+    note.enqueue(1)
+    session.connection.execute("ALTER TABLE jobsd.ready_executions ALTER job_id TYPE integer")
+
+    with pytest.raises(EnqueueError, match="must not change result type"):
+        note.enqueue(2)
+    note.enqueue(3)
+
+    assert stored() == [1, 3]
+
+
 def test_a_pool_that_is_exhausted_says_so(
     pool: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:

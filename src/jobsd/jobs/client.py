@@ -136,11 +136,18 @@ class Loan:
         return self._session
 
     def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
+        if error is not None and self._lent_to == os.getpid() and _is_outdated(error):
+            self._session.close()
         self._client.take_back(self._session, self._lent_to)
         if isinstance(error, errors.UndefinedTable | errors.InvalidSchemaName):
             schema = self._client.target.schema
             told = f"the tables in schema {schema!r} are missing: run `db migrate`"
             raise SchemaError(told) from error
+
+
+def _is_outdated(error: BaseException) -> bool:
+    """Return whether what was prepared is of tables that were others then, and stays so."""
+    return isinstance(error.__cause__ or error, errors.FeatureNotSupported)
 
 
 _inherited: list[Any] = []
