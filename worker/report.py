@@ -33,6 +33,12 @@ class Report:
         self._slot = slot
         self._queues: dict[str, QueueCounters] = {}
 
+    def claimed(self, claim_id: int, jobs: list[ClaimedJob]) -> None:
+        """Tell of a claim, to who wants to hear everything."""
+        if tells("debug"):
+            ids = [job.id for job in jobs]
+            emit("jobs.claimed", size=len(ids), claim_id=claim_id, job_ids=ids)
+
     def recorded(self, writing: Writing, recorded: set[int], concluded: set[int]) -> None:
         """Tell what was written for the claims that let it be written."""
         finished = [run for run in writing.plain if run.job.claim_id in recorded]

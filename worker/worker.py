@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from jobsd.clock import monotonic
 from jobsd.database.connection import Session
-from jobsd.instruments.events import emit, tells
+from jobsd.instruments.events import emit
 from jobsd.jobs import limits
 from jobsd.jobs.current import set_stopping
 from jobsd.jobs.owed import Owed
@@ -218,8 +218,10 @@ class Worker:
             run.job.id for run in writing.rare if run.job.claim_id in result.concluded
         )
         if limit:
-            # Before anything is noted down: the threads may have nothing to do.
+            # Before anything is noted down: threads may be idle, and begin while we rest.
             self._hand_over(result, asked_at)
+            if 0 < len(result.jobs) < limit:
+                self._context.nap.give_way()
         if not self._ledger.wrote(writing, result.recorded, result.concluded):
             self._settle_at = 0.0
         self._report.recorded(writing, result.recorded, result.concluded)
@@ -248,9 +250,7 @@ class Worker:
             return
         low_water = self._pace.ahead(()) // 2
         self._pool.post(jobs, asked_at, low_water, self._choice.rank)
-        if tells("debug"):
-            ids = [job.id for job in jobs]
-            emit("jobs.claimed", size=len(ids), claim_id=result.claim_id, job_ids=ids)
+        self._report.claimed(result.claim_id, jobs)
 
     def _set_rhythm(self, *, short: bool, sweep: bool) -> None:
         if not short:

@@ -12,6 +12,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 
+GIVE_WAY_S = 0.0001
+"""More than a thread takes to wake."""
+
+
 class Nap:
     """A process's rest between two polls.
 
@@ -40,6 +44,13 @@ class Nap:
         woken = poller.poll(max(0, -int(-seconds * 1000 // 1)))
         self._drain()
         return bool(woken)
+
+    def give_way(self, seconds: float = GIVE_WAY_S) -> None:
+        """Let threads that were just woken have the interpreter, for at most `seconds`.
+
+        Who wakes us meanwhile ends the next nap.
+        """
+        select.select([self._reader], [], [], seconds)
 
     def wake(self) -> None:
         """End the nap now, or the next one if none is being taken.
