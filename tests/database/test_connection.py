@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import contextlib
 import gc
+import traceback
 from typing import TYPE_CHECKING
 
 import psycopg
@@ -13,7 +14,7 @@ import pytest
 from psycopg import conninfo
 
 from database.pgbouncer import pgbouncer
-from jobsd.database.connection import Session, Target, connect, redact
+from jobsd.database.connection import Session, Target, connect, redact, unreachable
 from jobsd.database.statements import Statement
 from jobsd.database.wire import Wire
 from jobsd.errors import DatabaseUnreachableError
@@ -113,8 +114,15 @@ def test_a_server_that_is_not_there_is_told_in_one_line_without_the_password() -
     assert ("secret" in told, "\n" in told, "port=1" in told) == (False, False, True)
 
 
-def test_redacting_what_is_no_url_hides_the_password_too() -> None:
-    assert "secret" not in redact("postgresql://me:secret@[::bad/x")
+@pytest.mark.parametrize(
+    "url", ["mysql://me:secret@db/x", "postgresql://me:secret@[::bad/x", "password='secret"]
+)
+def test_what_is_no_url_is_not_told_at_all(url: str) -> None:
+    with pytest.raises(psycopg.ProgrammingError) as caught:
+        _ = Session(Target(url), "test").connection
+
+    told = "".join(traceback.format_exception(caught.value))
+    assert "secret" not in told + unreachable(url, caught.value) + redact(url)
 
 
 def test_a_notification_is_heard_also_when_it_comes_with_an_answer(target: Target) -> None:

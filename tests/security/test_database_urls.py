@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import traceback
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
@@ -12,7 +13,9 @@ from psycopg import conninfo
 
 from jobsd.configuration.database_url import database_url
 from jobsd.configuration.faults import Mistake
+from jobsd.errors import ConfigurationError
 from jobsd.instruments.redaction import redact
+from jobsd.jobs.client import configure, default_client
 from system.tree import Project
 
 if TYPE_CHECKING:
@@ -79,6 +82,27 @@ def test_a_fault_of_the_url_tells_no_password(tmp_path: Path, secret: str) -> No
 
     assert done.returncode == 78
     assert "SESAME" not in done.stdout + done.stderr
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["mysql://me:SESAME@db/x", "no url at all", "postgresql://db/x?no_such_option=1"]
+    + [f"postgresql://me:{secret}@db:5432/app" for secret in SECRETS],
+)
+def test_a_program_is_refused_a_faulty_url_at_once_and_told_no_password(url: str) -> None:
+    with pytest.raises(ConfigurationError, match="database_url must be a URL") as caught:
+        configure(url)
+
+    told = "".join(traceback.format_exception(caught.value, limit=0))
+    assert "SESAME" not in told
+
+
+def test_a_program_may_give_the_url_that_sqlalchemy_takes() -> None:
+    configure("postgresql+psycopg://me@db/app")
+    try:
+        assert default_client().target.url == "postgresql://me@db/app"
+    finally:
+        configure()
 
 
 def test_a_fault_in_the_file_tells_no_password(tmp_path: Path) -> None:

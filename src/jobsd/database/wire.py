@@ -141,6 +141,7 @@ def open_wire(url: str, name: str, deadline_s: float) -> Wire:
 
     Raises:
         psycopg.OperationalError: when the server can't be reached in time.
+        psycopg.ProgrammingError: when the URL can't be read.
     """
     wire = Wire.connect(**_parameters(url, name), autocommit=True)
     wire.deadline_s = deadline_s
@@ -180,7 +181,11 @@ def _is_deep(text: str) -> bool:
 
 
 def _parameters(url: str, name: str) -> dict[str, Any]:
-    parameters: dict[str, Any] = dict(conninfo.conninfo_to_dict(url))
+    try:
+        parameters: dict[str, Any] = dict(conninfo.conninfo_to_dict(url))
+    except psycopg.ProgrammingError:
+        # What libpq says of it may be a part of the password.
+        raise psycopg.ProgrammingError("its URL can't be read") from None
     parameters.setdefault("connect_timeout", CONNECT_TIMEOUT_S)
     parameters["application_name"] = name
     # Whatever the URL says: what is asked is written so, and not every text is in another one.

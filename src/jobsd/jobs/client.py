@@ -16,7 +16,14 @@ import psycopg
 from psycopg import errors
 
 from jobsd.database.connection import Session, Target, unreachable
-from jobsd.errors import DatabaseUnreachableError, Error, SchemaError
+from jobsd.database.url import UrlError, read_url
+from jobsd.errors import (
+    ConfigurationError,
+    DatabaseUnreachableError,
+    Error,
+    Fault,
+    SchemaError,
+)
 
 from . import bulk
 from . import enqueue as storing
@@ -173,14 +180,25 @@ def configure(
     """Say where this program's jobs go; without it, they go where the commands would.
 
     Safe at any time; connections that exist are closed when they come back.
+
+    Raises:
+        ConfigurationError: when the URL is none; it does not tell what was given.
     """
+    target = None if database_url is None else Target(_checked(database_url), schema)
     global _client  # noqa: PLW0603 - the program's one default
     with _lock:
         previous, _client = _client, client
-        if database_url is not None:
-            _client = Client(Target(database_url, schema))
+        if target is not None:
+            _client = Client(target)
     if previous is not None:
         previous.close()
+
+
+def _checked(url: str) -> str:
+    try:
+        return read_url(url)
+    except UrlError as error:
+        raise ConfigurationError((Fault(f"database_url {error}"),)) from None
 
 
 def find_target_by(find: Callable[[], Target]) -> None:

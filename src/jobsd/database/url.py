@@ -1,0 +1,68 @@
+"""Reads the URL of a database, so strictly that no password ends up where it may be shown.
+
+libpq reads a URL in which a password stands as it is, with its `@` or `/`, in its own way:
+the password becomes a host, a port or the name of a database, and an error about these
+names it. So such a URL is refused before anybody uses it, without saying what it was.
+"""
+
+from __future__ import annotations
+
+import re
+
+_URL = re.compile(r"postgres(?:ql)?(?:\+\w+)?://(?P<rest>\S*)")
+_CONNINFO = re.compile(r"\w+\s*=")
+_ESCAPED = re.compile(r"(?:[^%]|%[0-9A-Fa-f]{2})*")
+# Hosts, each with its port; what they stand in must have no second @.
+_HOST = r"(?:\[[0-9A-Fa-f:.%]+\w*\]|[^\s:/\[\]@,?]*)(?::[0-9]{0,5})?"
+_PLACE = re.compile(rf"{_HOST}(?:,{_HOST})*(?:/[^@?]*)?(?:\?.*)?")
+
+_FORM = "it has the form postgresql://USER:PASSWORD@HOST:PORT/DATABASE"
+_ESCAPES = f"{_FORM}; in it an @ is written %40, a / %2F, a ? %3F, a % %25"
+
+
+class UrlError(ValueError):
+    """A text is no URL of a database; `hint` tells how one looks. Neither tells the text."""
+
+    message = "must be a URL of a PostgreSQL database"
+
+    def __init__(self, hint: str) -> None:
+        self.hint = hint
+        super().__init__(f"{self.message}: {hint}")
+
+
+def read_url(text: str) -> str:
+    """Read a URL or a connection string of libpq.
+
+    The name of a driver in the scheme (`postgresql+psycopg://`, as SQLAlchemy has it) is
+    dropped.
+
+    Raises:
+        UrlError: when libpq would not read it, or not as it was meant.
+    """
+    if url := _URL.fullmatch(text):
+        if not _is_unambiguous(url["rest"]):
+            raise UrlError(_ESCAPES)
+        text = f"postgresql://{url['rest']}"
+    elif not _CONNINFO.match(text):
+        raise UrlError(_FORM)
+    if not _is_read_by_libpq(text):
+        raise UrlError(_FORM)
+    return text
+
+
+def _is_unambiguous(rest: str) -> bool:
+    before, at, behind = rest.partition("@")
+    if not at or "/" in before:
+        before, behind = "", rest
+    return bool(_ESCAPED.fullmatch(rest)) and bool(_PLACE.fullmatch(behind))
+
+
+def _is_read_by_libpq(text: str) -> bool:
+    import psycopg  # noqa: PLC0415 - slow, and a check without a database does without
+    from psycopg import conninfo  # noqa: PLC0415 - as above
+
+    try:
+        conninfo.conninfo_to_dict(text)
+    except (psycopg.Error, UnicodeError):
+        return False
+    return True
