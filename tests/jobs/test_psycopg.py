@@ -187,6 +187,14 @@ def test_an_asynchronous_connection_is_refused_in_words(put: Put, target: Target
     asyncio.run(refused())
 
 
+@EVERY_WAY
+def test_a_connection_that_is_none_by_mistake_is_refused(put: Put, stored: Stored) -> None:
+    with pytest.raises(Error, match="the connection given is None: give that of your trans"):
+        put(None, 1)
+
+    assert stored() == []
+
+
 def test_what_is_no_connection_is_refused_in_words(connection: Connection) -> None:
     for given in (object(), 7, "postgresql://", connection.cursor(), psycopg.Connection):
         with pytest.raises(Error, match="leads to no psycopg 3 connection"):

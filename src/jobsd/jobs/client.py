@@ -27,7 +27,7 @@ from jobsd.errors import (
 
 from . import bulk
 from . import enqueue as storing
-from .connections import begin, psycopg_connection
+from .connections import NOT_GIVEN, begin, psycopg_connection
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -224,17 +224,17 @@ def default_client() -> Client:
     return _client
 
 
-def enqueue(drafted: Draft, connection: object = None) -> EnqueuedJob:
+def enqueue(drafted: Draft, connection: object = NOT_GIVEN) -> EnqueuedJob:
     """Store one job: committed when this returns, or as part of `connection`'s transaction."""
     mine = default_client()
-    if connection is not None:
+    if connection is not NOT_GIVEN:
         raw = psycopg_connection(connection)
         return storing.enqueue(raw, mine.target.schema, drafted, owned=False)
     with mine.session() as session:
         return storing.enqueue_alone(session, drafted)
 
 
-def enqueue_many(jobs: Iterable[Draft], *, connection: object = None) -> EnqueuedJobs:
+def enqueue_many(jobs: Iterable[Draft], *, connection: object = NOT_GIVEN) -> EnqueuedJobs:
     """Store many jobs at once, all or none; any iterable, in bounded memory.
 
     With `connection` they become part of that connection's transaction.
@@ -243,7 +243,7 @@ def enqueue_many(jobs: Iterable[Draft], *, connection: object = None) -> Enqueue
         EnqueueError: when the database refuses.
     """
     mine = default_client()
-    if connection is not None:
+    if connection is not NOT_GIVEN:
         raw = psycopg_connection(connection)
         begin(raw)
         return bulk.enqueue_many(raw, mine.target.schema, jobs, owned=False)

@@ -19,6 +19,10 @@ _WANTED = (
 )
 
 
+NOT_GIVEN: object = ...
+"""What `connection` and `after_commit` are where nobody gives them: None is a mistake."""
+
+
 def psycopg_connection(given: object) -> psycopg.Connection[Any]:
     """Return the psycopg connection of a psycopg, SQLAlchemy or Django connection or session.
 
@@ -30,6 +34,10 @@ def psycopg_connection(given: object) -> psycopg.Connection[Any]:
         EnqueueError: when the library doesn't give it: it is closed, or its transaction
             has failed. The cause is the library's error.
     """
+    if given is None:
+        raise Error(
+            "the connection given is None: give that of your transaction, or leave it out"
+        )
     if not is_asynchronous(given):
         for find in (_itself, _behind_django, _behind_sqlalchemy):
             raw = ask(find, given)

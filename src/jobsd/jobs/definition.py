@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, overload
 from jobsd.errors import Error
 
 from . import client
+from .connections import NOT_GIVEN
 from .current import running
 from .draft import Draft, Options, draft
 from .enqueueable import FunctionJob, P, R, Signature, Using, unqueued
@@ -103,7 +104,7 @@ class Job:
     @classmethod
     def enqueue(cls, *args: Any, **kwargs: Any) -> EnqueuedJob:  # noqa: ANN401
         """Store the job, to be run by a worker; committed when this returns."""
-        return client.enqueue(cls.with_args(*args, **kwargs), None)
+        return client.enqueue(cls.with_args(*args, **kwargs))
 
     @classmethod
     def with_args(cls, *args: Any, **kwargs: Any) -> Draft:  # noqa: ANN401
@@ -120,8 +121,8 @@ class Job:
         priority: int | None = None,
         wait: timedelta | float | str | None = None,
         wait_until: datetime | None = None,
-        connection: object = None,
-        after_commit: object = None,
+        connection: object = NOT_GIVEN,
+        after_commit: object = NOT_GIVEN,
     ) -> Using[...]:
         """Return the job with options for one enqueue: see `FunctionJob.using`."""
         options = Options(queue, priority, wait, wait_until)

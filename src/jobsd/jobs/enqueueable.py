@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar
 from jobsd.errors import Error
 
 from . import after_commit, client
+from .connections import NOT_GIVEN
 from .current import CurrentJob, running
 from .draft import Draft, Options, draft
 
@@ -82,7 +83,7 @@ class FunctionJob(Generic[P, R]):
             EnqueueError: when the database refuses.
             DatabaseUnreachableError: when it can't be reached.
         """
-        return client.enqueue(self.with_args(*args, **kwargs), None)
+        return client.enqueue(self.with_args(*args, **kwargs))
 
     def with_args(self, *args: P.args, **kwargs: P.kwargs) -> Draft:
         """Return the job with these arguments, for `enqueue_many`."""
@@ -96,8 +97,8 @@ class FunctionJob(Generic[P, R]):
         priority: int | None = None,
         wait: timedelta | float | str | None = None,
         wait_until: datetime | None = None,
-        connection: object = None,
-        after_commit: object = None,
+        connection: object = NOT_GIVEN,
+        after_commit: object = NOT_GIVEN,
     ) -> Using[P]:
         """Return the job with options for one enqueue.
 
@@ -119,8 +120,8 @@ class Using(Generic[P]):
 
     _draft: Callable[P, Draft]
     _options: Options
-    _connection: object = None
-    _after_commit: object = None
+    _connection: object = NOT_GIVEN
+    _after_commit: object = NOT_GIVEN
 
     def enqueue(self, *args: P.args, **kwargs: P.kwargs) -> EnqueuedJob:
         """Store the job with these options.
@@ -134,15 +135,15 @@ class Using(Generic[P]):
             DatabaseUnreachableError: when it can't be reached.
         """
         drafted = self._options.apply(self._draft(*args, **kwargs))
-        if self._after_commit is None:
+        if self._after_commit is NOT_GIVEN:
             return client.enqueue(drafted, self._connection)
-        if self._connection is not None:
+        if self._connection is not NOT_GIVEN:
             raise Error("give connection or after_commit, not both")
         return after_commit.enqueue(drafted, self._after_commit)
 
     def with_args(self, *args: P.args, **kwargs: P.kwargs) -> Draft:
         """Return the job with these options and arguments, for `enqueue_many`."""
-        if self._connection is not None or self._after_commit is not None:
+        if self._connection is not NOT_GIVEN or self._after_commit is not NOT_GIVEN:
             raise Error("give the connection to enqueue_many: it is for all its jobs")
         return self._options.apply(self._draft(*args, **kwargs))
 
