@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import asdict
 from datetime import UTC, timedelta
 from typing import TYPE_CHECKING, Any
 
 from jobsd.clock import utc_now
+from jobsd.configuration.whereabouts import whereabouts
+from jobsd.errors import NotFoundError
 from jobsd.recurring import tasks
 from jobsd.recurring.lateness import SCHEDULER, judged, overdue_since
 from jobsd.recurring.schedule import ScheduleError
@@ -15,15 +18,34 @@ from .output import human, is_terminal, length, print_line, print_rows
 from .overview import task_row
 
 if TYPE_CHECKING:
+    from collections.abc import Generator
     from datetime import datetime
 
     from jobsd.database.connection import Session
     from jobsd.recurring.occurrences import Occurrence
     from jobsd.recurring.tasks import RecurringTask
 
+    from .project import Project
+
     Row = dict[str, Any]
 
 LIST_COLUMNS = ("next", "left", "last", "passed", "key", "schedule", "activates")
+
+
+@contextlib.contextmanager
+def expected(project: Project, key: str) -> Generator[None]:
+    """Tell of a task that is not found what keeps it in its file.
+
+    Raises:
+        NotFoundError: as its cause; it says where the task is when the file has it.
+    """
+    try:
+        yield
+    except NotFoundError as error:
+        where = whereabouts(project.root, project.environ, key)
+        raise NotFoundError(
+            f"no task {key!r} is loaded: {where}" if where else str(error)
+        ) from error
 
 
 def task_rows(session: Session) -> list[Row]:

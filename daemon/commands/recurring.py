@@ -74,11 +74,11 @@ def show(project: Project, key: str, *, as_json: bool) -> None:
     from jobsd.daemon.output import print_facts, print_json, print_line, print_rows
     from jobsd.daemon.overview import task_row
     from jobsd.daemon.shown_arguments import ShownArguments
-    from jobsd.daemon.tasks import history_row, why_late
+    from jobsd.daemon.tasks import expected, history_row, why_late
     from jobsd.recurring import occurrences, tasks
 
     now = utc_now()
-    with project.session() as session:
+    with project.session() as session, expected(project, key):
         task = tasks.get(session, key)
         runs = occurrences.history(session, key, 5)
     history = [history_row(task, run, now) for run in runs]
@@ -103,9 +103,10 @@ def show(project: Project, key: str, *, as_json: bool) -> None:
 def next_runs(project: Project, key: str, limit: int, *, as_json: bool) -> None:
     """List the next planned runs of a task."""
     from jobsd.daemon.output import print_json, print_line
+    from jobsd.daemon.tasks import expected
     from jobsd.recurring import tasks
 
-    with project.session() as session:
+    with project.session() as session, expected(project, key):
         upcoming = tasks.get(session, key).next_runs(limit)
     if as_json:
         print_json(upcoming)
@@ -126,11 +127,11 @@ def history(project: Project, key: str, limit: int, *, as_json: bool) -> None:
     """
     from jobsd.clock import utc_now
     from jobsd.daemon.output import print_rows
-    from jobsd.daemon.tasks import history_row
+    from jobsd.daemon.tasks import expected, history_row
     from jobsd.recurring import occurrences, tasks
 
     now = utc_now()
-    with project.session() as session:
+    with project.session() as session, expected(project, key):
         runs = occurrences.history(session, key, limit)
         # The history outlives its task.
         task = tasks.find(session, key) if runs else tasks.get(session, key)
@@ -152,10 +153,11 @@ def run(project: Project, key: str, *, as_json: bool) -> int:
     from jobsd.daemon.exits import DONE, REFUSED
     from jobsd.daemon.output import print_json, print_line
     from jobsd.daemon.program import error
+    from jobsd.daemon.tasks import expected
     from jobsd.recurring import occurrences, tasks
 
     project.load_jobs()
-    with project.session() as session:
+    with project.session() as session, expected(project, key):
         job = occurrences.run_now(session, tasks.get(session, key))
     if as_json:
         print_json(asdict(job))

@@ -106,9 +106,10 @@ def _made(key: str, arguments: str, settings: dict[str, Any]) -> NewTask | None:
 def remove(project: Project, key: str, *, as_json: bool) -> None:
     """Delete a task that was made at run time; exit 6 when a file names it."""
     from jobsd.daemon.output import tell
+    from jobsd.daemon.tasks import expected
     from jobsd.recurring import tasks
 
-    with project.session() as session:
+    with project.session() as session, expected(project, key):
         tasks.remove(session, key)
     tell(f"{key!r} is removed; its history stays", {"key": key}, as_json=as_json)
 
@@ -133,9 +134,10 @@ def disable(project: Project, key: str, *, as_json: bool) -> None:
 
 def _switch(project: Project, key: str, *, enabled: bool, as_json: bool) -> None:
     from jobsd.daemon.output import tell
+    from jobsd.daemon.tasks import expected
     from jobsd.recurring import tasks
 
-    with project.session() as session:
+    with project.session() as session, expected(project, key):
         tasks.set_enabled(session, key, enabled=enabled)
     told = f"{key!r} is turned {'on' if enabled else 'off'}"
     tell(told, {"key": key, "enabled": enabled}, as_json=as_json)

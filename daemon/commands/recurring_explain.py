@@ -36,6 +36,7 @@ def explain(
     """
     from jobsd.daemon.exits import DONE, FAILED
     from jobsd.daemon.output import print_json
+    from jobsd.daemon.program import program
     from jobsd.recurring.schedule import explain as explained
 
     zone, start = time_zone or _default_zone(), _moment(after)
@@ -43,6 +44,8 @@ def explain(
     for text in _lines() if phrase == "-" else (phrase,):
         facts = explained(text, zone, limit, start)
         accepted = accepted and facts["accepted"]
+        if not facts["accepted"] and _is_key(text):
+            facts["hint"] = f"it is the key of a task: `{program()} recurring show {text}`"
         if as_json:
             print_json(facts)
         else:
@@ -55,6 +58,17 @@ def _lines() -> Iterator[str]:
 
     for line in sys.stdin:
         yield line.rstrip("\r\n")
+
+
+def _is_key(text: str) -> bool:
+    """Return whether a task in the file is named so."""
+    import os
+    from pathlib import Path
+
+    from jobsd.configuration.load import project_root
+    from jobsd.configuration.whereabouts import whereabouts
+
+    return bool(whereabouts(project_root(Path.cwd(), os.environ), os.environ, text))
 
 
 def _default_zone() -> str:

@@ -79,12 +79,35 @@ def test_sections_that_are_all_for_others_leave_the_defaults_with_a_warning(
 
     options = project.load()
 
-    unused = "but neither default nor development: it is not used"
+    counts = "but says nothing for development, the environment that counts (JOBSD_ENV)"
+    built_in, none = "the built-in configuration is used", "there are no recurring tasks"
     assert ([worker.threads for worker in options.workers], options.tasks) == ([3], ())
     assert options.warnings == (
-        f"config/queue.yml has sections (production, staging), {unused}",
-        f"config/recurring.yml has sections (production), {unused}",
+        f"config/queue.yml has sections (production, staging), {counts}: {built_in}",
+        f"config/recurring.yml has sections (production), {counts}: {none}",
     )
+
+
+def test_a_default_that_is_empty_does_not_keep_others_sections_from_a_warning(
+    project: Project,
+) -> None:
+    project.recurring("default:\nproduction: {beat: {class: A, schedule: every hour}}")
+
+    (_, told) = project.load().warnings
+
+    assert told.startswith("config/recurring.yml has sections (default, production), but says")
+
+
+@pytest.mark.parametrize(
+    "written", ["default: {}", "development:\nproduction: {time_zone: UTC}"]
+)
+def test_a_section_that_is_empty_on_purpose_is_no_warning(
+    project: Project, written: str
+) -> None:
+    project.queue(written)
+    project.recurring("{}")
+
+    assert project.load().warnings == ()
 
 
 def test_sections_that_are_not_used_are_checked(project: Project) -> None:

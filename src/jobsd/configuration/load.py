@@ -184,7 +184,7 @@ class _Reading:
         root = compose(source, self._environ, self.faults)
         sections = pick(root, self._settings.environment, is_own, self.faults)
         if sections.warning:
-            self._warnings.append(f"{name} {sections.warning}")
+            self._warnings.append(f"{name} {sections.warning}: {without}")
         return sections, Place(source, 0, 1)
 
     def _url(self, file: QueueFile) -> str | None:

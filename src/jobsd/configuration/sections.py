@@ -51,8 +51,8 @@ def pick(
     sections = {name: _section(pair, faults) for name, pair in root.pairs.items()}
     default, own = sections.pop(DEFAULT, None), sections.pop(environment, None)
     unused = tuple(overlaid(_narrowed(default, one), one) for one in sections.values() if one)
-    if {DEFAULT, environment}.isdisjoint(root.pairs):
-        return Sections(None, None, unused, _nothing_for(root, environment))
+    if environment not in root.pairs and not (default and default.pairs):
+        return Sections(None, None, unused, _nothing_for(root, environment) if unused else "")
     return Sections(overlaid(default, own) if own else default, default, unused)
 
 
@@ -98,5 +98,7 @@ def _narrowed(default: Mapping | None, section: Mapping) -> Mapping | None:
 
 def _nothing_for(root: Mapping, environment: str) -> str:
     names = ", ".join(map(label, islice(root.pairs, 10)))
-    wanted = f"{DEFAULT} nor {label(environment)}"
-    return f"has sections ({names}), but neither {wanted}: it is not used"
+    return (
+        f"has sections ({names}), but says nothing for {label(environment)},"
+        " the environment that counts (JOBSD_ENV)"
+    )

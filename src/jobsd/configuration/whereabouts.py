@@ -1,0 +1,50 @@
+"""Where recurring.yml has a task that the table has not, and why not."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from jobsd.configuration import recurring_file, settings
+from jobsd.configuration.document import compose
+from jobsd.configuration.faults import Faults
+from jobsd.configuration.files import UnreadableError, read_source
+from jobsd.configuration.flags import Flags
+from jobsd.configuration.nodes import Mapping
+from jobsd.configuration.sections import pick
+
+if TYPE_CHECKING:
+    import collections.abc as c
+    from pathlib import Path
+
+
+def whereabouts(root: Path, environ: c.Mapping[str, str], key: str) -> str:
+    """Return where the file has the task `key`, and what keeps it from being loaded.
+
+    Nothing when it has none; its faults are not told.
+    """
+    faults = Faults()
+    said = settings.read(environ, Flags(), faults)
+    try:
+        source = read_source(root, said.recurring)
+    except UnreadableError:
+        return ""
+    top = compose(source, environ, faults) if source else None
+    if not isinstance(top, Mapping):
+        return ""
+    used = pick(top, said.environment, recurring_file.is_own, faults).used
+    if used and key in used.pairs:
+        return f"{said.recurring} has it: a daemon loads that when it starts, and on HUP"
+    if used is top or not (names := _sections_with(key, top)):
+        return ""
+    return (
+        f"{said.recurring} has it in its section {', '.join(names)},"
+        f" and the environment (JOBSD_ENV) is {said.environment}"
+    )
+
+
+def _sections_with(key: str, top: Mapping) -> list[str]:
+    return [
+        name
+        for name, pair in top.pairs.items()
+        if isinstance(pair.value, Mapping) and key in pair.value.pairs
+    ]
