@@ -71,6 +71,10 @@ class ModuleError(Error):
 
 
 _definitions: dict[str, Definition] = {}
+_HOW_KNOWN = (
+    "that `import:` in queue.yml has the module that defines it;"
+    " a daemon that runs reads modules when it starts, and on HUP"
+)
 
 
 def register(definition: Definition) -> None:
@@ -96,13 +100,14 @@ def get(name: str) -> Definition:
     """Return the job of this name.
 
     Raises:
-        UnknownJobError: naming the nearest one that there is.
+        UnknownJobError: naming the nearest one that there is, and how jobs become known.
     """
     known = _definitions.get(name)
     if known is None:
         same = [full for full in _definitions if full.rpartition(".")[2] == name]
         near = same or difflib.get_close_matches(name, _definitions, 1)
-        raise UnknownJobError(name, f"; did you mean {near[0]!r}?" if near else "")
+        hint = f"did you mean {near[0]!r}? Else check" if near else "check"
+        raise UnknownJobError(name, f"; {hint} {_HOW_KNOWN}")
     return known
 
 
