@@ -117,3 +117,5 @@ def _print(text: str, facts: dict[str, Any], *, several: bool) -> None:
     print_line(f"time_zone\t{facts['time_zone']}")
     for moment in facts["next"]:
         print_line(f"next\t{moment}")
+    for warning in facts.get("warnings", ()):
+        print_line(f"warning\t{plain(warning)}")

@@ -14,7 +14,6 @@ from system.tree import COMMAND
 if TYPE_CHECKING:
     from jobsd.database.connection import Session
     from system.commands import Commands
-    from system.tree import Project
 
 _DAILY = ("add", "daily", "--class", "DailyCleanupJob", "--schedule", "at 3am every day")
 
@@ -56,35 +55,6 @@ def test_an_unknown_key_ends_with_5_and_the_nearest(daily: Commands) -> None:
         done = daily("recurring", verb, "dayly")
         assert (done.returncode, done.stdout) == (5, "")
         assert "did you mean 'daily'?" in done.stderr
-
-
-def test_a_task_that_only_its_file_has_is_told_of_with_the_reason(
-    daily: Commands, project: Project
-) -> None:
-    task = "{schedule: every hour, class: DailyCleanupJob}"
-    project.write(
-        "config/recurring.yml", f"default: {{a: {task}}}\nproduction: {{b: {task}}}\n"
-    )
-    loaded = "config/recurring.yml has it: a daemon loads that when it starts, and on HUP"
-    other = "has it in its section production, and the environment (JOBSD_ENV) is development"
-
-    for verb in ("show", "next", "run", "history", "remove", "disable"):
-        early, elsewhere = daily("recurring", verb, "a"), daily("recurring", verb, "b")
-        assert (early.returncode, loaded in early.stderr) == (5, True)
-        assert (elsewhere.returncode, other in elsewhere.stderr) == (5, True)
-    assert "did you mean" not in daily("recurring", "show", "class").stderr
-
-
-def test_a_key_is_no_schedule_and_explain_says_who_knows_of_it(
-    run: Commands, project: Project
-) -> None:
-    task = "{schedule: every hour, class: DailyCleanupJob}"
-    project.write("config/recurring.yml", f"beat: {task}\n")
-
-    done = run("recurring", "explain", "beat")
-
-    assert done.returncode == 1
-    assert "it is the key of a task: `bin/jobs recurring show beat`" in done.stderr
 
 
 def test_next_lists_as_many_as_asked_for(daily: Commands) -> None:
@@ -251,6 +221,14 @@ def test_explain_needs_no_database(run: Commands) -> None:
     rows = run("recurring", "explain", "every 5 minutes", **nowhere).stdout.splitlines()
 
     assert rows[1] == "cron\t*/5 * * * *"
+
+
+def test_what_may_surprise_is_explained_too(run: Commands) -> None:
+    done = run("recurring", "explain", "every 7 minutes", "-n", "0")
+
+    assert done.stdout.splitlines()[-1].startswith(
+        "warning\tevery 7 minutes means minute 0, 7,"
+    )
 
 
 def test_a_refused_phrase_says_why_and_ends_with_1(run: Commands) -> None:

@@ -146,10 +146,26 @@ def test_there_is_no_run_beyond_the_calendar() -> None:
 @pytest.mark.parametrize(
     ("text", "warned"),
     [
-        ("every 7 hours", "*/7 starts anew with each day"),
-        ("every 45 minutes", "*/45 starts anew with each hour"),
-        ("every 3 days", "*/3 starts anew with each month"),
-        ("*/61 * * * *", "*/61 starts anew with each hour"),
+        (
+            "every 7 hours",
+            "every 7 hours means hour 0, 7, 14, 21 of each day: the last gap is 3 hours; a ",
+        ),
+        (
+            "* * * */11 *",
+            "every 11 months means month 1, 12 of each year: the last gap is 1 month",
+        ),
+        (
+            "every 45 minutes",
+            "every 45 minutes means minute 0, 45 of each hour: the last gap is 15 minutes",
+        ),
+        (
+            "every 3 days",
+            "every 3 days means day 1, 4, 7, … 31 of each month: each month starts anew",
+        ),
+        (
+            "*/61 * * * *",
+            "every 61 minutes means minute 0 of each hour: the last gap is 60 minutes",
+        ),
         ("every 5 M", "a capital M means months"),
         ("every hour at 12", "a time is one run a day"),
         ("every day at 13pm", "13pm is taken for 13:00"),
@@ -209,6 +225,13 @@ def test_explain_gives_the_crons_of_a_union_and_none_of_an_interval() -> None:
 
     assert (union["cron"], union["crons"]) == (None, ["15 18 * * *", "45 20 * * *"])
     assert (interval["cron"], interval["crons"]) == (None, [])
+
+
+def test_explain_tells_what_may_surprise_as_check_does() -> None:
+    [told] = explain("every 7 minutes", "UTC", 0, NOW)["warnings"]
+
+    means, gap = "every 7 minutes means minute 0, 7, 14, … 56", "the last gap is 4 minutes"
+    assert told == f"{means} of each hour: {gap}; a true interval is `every: 7m`"
 
 
 def test_explain_tells_why_it_is_refused() -> None:

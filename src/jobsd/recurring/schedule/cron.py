@@ -11,11 +11,11 @@ from datetime import date, timedelta
 from typing import TYPE_CHECKING
 
 from .error import ScheduleError
-from .fields import DAY, LARGER
+from .fields import DAY, LARGER, MONTH
 
 if TYPE_CHECKING:
     from .days import MonthDays, WeekDays
-    from .fields import Field
+    from .fields import Field, Span
 
 _LONGEST = (31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)
 _MONTH_NAMES = [
@@ -110,11 +110,25 @@ def uneven_steps(cron: Cron) -> list[str]:
     if cron.month_days:
         fields.append(cron.month_days.plain)
     return [
-        f"*/{field.step} starts anew with each {LARGER[field.span.name]}:"
-        f" from {field.span.name} {max(field.values)} to {min(field.values)} is no full step"
+        _told(field.span, field.step, sorted(field.values))
         for field in fields
         if field.step and (field.span.size % field.step or field.span is DAY)
     ]
+
+
+def _told(span: Span, step: int, values: list[int]) -> str:
+    """Say what a step means that starts anew before it is full."""
+    unit, larger = span.name, LARGER[span.name]
+    few = values if len(values) <= 4 else [*values[:3], f"… {values[-1]}"]
+    shown = ", ".join(map(str, few))
+    last = span.size - values[-1] + span.low
+    gap = f"the last gap is {last} {unit}{'s' * (last > 1)}"
+    if span is DAY:
+        gap = f"each {larger} starts anew with day 1"
+    said = f"every {step} {unit}s means {unit} {shown} of each {larger}: {gap}"
+    return (
+        said if span in {DAY, MONTH} else f"{said}; a true interval is `every: {step}{unit[0]}`"
+    )
 
 
 def _is_rare(cron: Cron) -> bool:

@@ -15,7 +15,8 @@ def explain(text: str, time_zone: str, n: int, after: datetime) -> dict[str, Any
     """Return the schedule's cron, zone and next `n` runs after `after`, or why it is refused.
 
     `{"accepted": True, "schedule", "cron", "time_zone", "next": [ISO 8601, …]}`, where a
-    `cron` of None comes with `"crons"`; or `{"accepted": False, "error", "hint"}`.
+    `cron` of None comes with `"crons"`, and what may surprise with `"warnings"`;
+    or `{"accepted": False, "error", "hint"}`.
     """
     try:
         schedule = parse(text, time_zone)
@@ -31,4 +32,6 @@ def explain(text: str, time_zone: str, n: int, after: datetime) -> dict[str, Any
     }
     if schedule.cron is None:
         explained["crons"] = list(schedule.crons)
+    if schedule.warnings:
+        explained["warnings"] = list(schedule.warnings)
     return explained

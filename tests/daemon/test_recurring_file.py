@@ -1,0 +1,38 @@
+"""Recurring tasks that stand in their file only: whoever asks for one is told why."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from system.commands import Commands
+    from system.tree import Project
+
+
+def test_a_task_that_only_its_file_has_is_told_of_with_the_reason(
+    daily: Commands, project: Project
+) -> None:
+    task = "{schedule: every hour, class: DailyCleanupJob}"
+    project.write(
+        "config/recurring.yml", f"default: {{a: {task}}}\nproduction: {{b: {task}}}\n"
+    )
+    loaded = "config/recurring.yml has it: a daemon loads that when it starts, and on HUP"
+    other = "has it in its section production, and the environment (JOBSD_ENV) is development"
+
+    for verb in ("show", "next", "run", "history", "remove", "disable"):
+        early, elsewhere = daily("recurring", verb, "a"), daily("recurring", verb, "b")
+        assert (early.returncode, loaded in early.stderr) == (5, True)
+        assert (elsewhere.returncode, other in elsewhere.stderr) == (5, True)
+    assert "did you mean" not in daily("recurring", "show", "class").stderr
+
+
+def test_a_key_is_no_schedule_and_explain_says_who_knows_of_it(
+    run: Commands, project: Project
+) -> None:
+    task = "{schedule: every hour, class: DailyCleanupJob}"
+    project.write("config/recurring.yml", f"beat: {task}\n")
+
+    done = run("recurring", "explain", "beat")
+
+    assert done.returncode == 1
+    assert "it is the key of a task: `bin/jobs recurring show beat`" in done.stderr
