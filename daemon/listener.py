@@ -5,11 +5,14 @@ So a port that is taken is told at the start, and a monitor that is replaced fin
 
 from __future__ import annotations
 
+import errno
 import socket
 from typing import TYPE_CHECKING
 
 from jobsd.errors import ConfigurationError, Fault
 from jobsd.instruments.events import emit
+
+from .program import program
 
 if TYPE_CHECKING:
     from jobsd.configuration.options import MonitorOptions
@@ -28,6 +31,8 @@ def listen(options: MonitorOptions) -> socket.socket | None:
     except OSError as error:
         reason = error.strerror or str(error)
         if options.bind_is_default:
+            if error.errno == errno.EADDRINUSE:
+                reason += f": perhaps another jobsd runs here (`{program()} ps` lists them)"
             emit("http.unavailable", bind=options.bind, error=reason)
             return None
         raise ConfigurationError(
