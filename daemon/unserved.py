@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections import defaultdict
 from typing import TYPE_CHECKING
 
-from jobsd.jobs import ready, registry
+from jobsd.jobs import queues, ready, registry
+from jobsd.jobs.definition import DEFAULT_QUEUE
 from jobsd.jobs.ready import Selection
 from jobsd.processes import registry as processes
 from jobsd.recurring import tasks
@@ -49,6 +50,17 @@ def waiting(session: Session, threshold_s: float) -> list[str]:
     ]
     named = {task.queue_name for task in tasks.load(session) if task.enabled}
     return _unserved({*ready.survey(session).names, *filter(None, named)}, workers)
+
+
+def is_unheard_of(session: Session, options: Options, name: str) -> bool:
+    """Return whether nobody names a queue, `*` apart, and no job was in it lately."""
+    rows = [row for row in processes.processes(session) if row.kind == "worker"]
+    chosen = [each.queues for each in options.workers]
+    chosen += [selection(row).patterns for row in rows]
+    named = {pattern for patterns in chosen for pattern in patterns} - {"*"}
+    named |= {DEFAULT_QUEUE, *(task.queue_name or "" for task in tasks.load(session))}
+    known = Selection(tuple(named)).matches(name)
+    return not (known or queues.is_known(name, session=session))
 
 
 def some(names: list[str]) -> str:

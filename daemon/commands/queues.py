@@ -46,12 +46,20 @@ def list_queues(project: Project, *, as_json: bool) -> None:
 def pause(project: Project, name: str, reason: str | None, *, as_json: bool) -> None:
     """Let no worker of any host claim from the queue NAME; what runs goes on."""
     from jobsd.daemon.output import tell
+    from jobsd.daemon.program import note, program
+    from jobsd.daemon.unserved import is_unheard_of
     from jobsd.jobs import queues
 
     with project.session() as session:
         anew = queues.pause(name, reason, session=session)
+        unheard_of = anew and is_unheard_of(session, project.options, name)
     told = f"queue {name!r} {'is paused' if anew else 'was paused already'}"
     tell(told, {"queue_name": name, "paused": True}, as_json=as_json)
+    if unheard_of:
+        note(
+            f"note: no worker or task names {name!r}, and none of the latest jobs was in it:"
+            f" is it spelt as meant? `{program()} queues` lists the queues"
+        )
 
 
 @command.command(cls=Verb, examples="queues resume mail")

@@ -43,6 +43,22 @@ def test_a_pause_is_told_by_whom_and_why(run: Commands, session: Session) -> Non
     assert run.json("queues", "resume", "mail") == {"queue_name": "mail", "paused": False}
 
 
+def test_a_pause_of_a_queue_that_nobody_knows_is_taken_with_a_note(run: Commands) -> None:
+    run.project.write(
+        "config/queue.yml", "import: [shop_jobs]\nworkers: [{queues: [a_*, b]}]\n"
+    )
+    run.json("enqueue", "shop_jobs.welcome", "[1]", "--in", "1h")
+
+    noted = {
+        name: "is it spelt as meant?" in run("queues", "pause", name).stderr
+        for name in ("mial", "mail", "a_1", "b", "default")
+    }
+    again = run("queues", "pause", "mial")
+
+    assert noted == dict.fromkeys(noted, False) | {"mial": True}
+    assert (again.returncode, again.stderr) == (0, "queue 'mial' was paused already\n")
+
+
 def test_clearing_a_queue_needs_consent(run: Commands) -> None:
     run.json("enqueue", "shop_jobs.welcome", "[1]")
 

@@ -84,6 +84,12 @@ def size(name: str, *, session: Session | None = None) -> int:
         return int(taken.fetch(STATEMENTS["size"], {"name": check_queue(name)})[0][0])
 
 
+def is_known(name: str, *, session: Session | None = None) -> bool:
+    """Return whether the queue has ready jobs, or one of the latest 10,000 jobs was in it."""
+    with lent(session) as taken:
+        return bool(taken.fetch(STATEMENTS["known"], {"name": check_queue(name)})[0][0])
+
+
 def latency(name: str, *, session: Session | None = None) -> float:
     """Return for how many seconds the oldest ready job of the queue has waited, or 0."""
     with lent(session) as taken:

@@ -26,6 +26,15 @@ SELECT count(*)
 FROM jobsd.ready_executions
 WHERE queue_name = %(name)s;
 
+-- known: say whether a queue has ready jobs, or one of the latest 10,000 jobs was in it.
+SELECT
+    EXISTS (SELECT FROM jobsd.ready_executions WHERE queue_name = %(name)s)
+    OR EXISTS (
+        SELECT
+        FROM (SELECT queue_name FROM jobsd.jobs ORDER BY id DESC LIMIT 10000) AS latest
+        WHERE queue_name = %(name)s
+    );
+
 -- latency: say for how long the oldest ready job of a queue has waited. Of each priority,
 -- found by index skips, the first job is the oldest; at most 10,000 skips.
 WITH RECURSIVE first AS (
