@@ -97,7 +97,7 @@ def test_a_command_of_the_readme_succeeds(
 
 def test_the_programs_of_the_readme_run(project: Project, tree: Tree) -> None:
     assert tree.process.poll() is None
-    (jobs, enqueues, transaction) = blocks(README, "python")
+    jobs, enqueues, transaction, in_a_loop = blocks(README, "python")
     project.write("readme_jobs.py", jobs)
     shared = "import os\nfrom readme_jobs import *\nurl = os.environ['DATABASE_URL']\n"
     users = (
@@ -105,26 +105,45 @@ def test_the_programs_of_the_readme_run(project: Project, tree: Tree) -> None:
         " c.execute('CREATE TABLE IF NOT EXISTS users (id int)')\n"
     )
 
-    printed = project.python(shared + enqueues + users + transaction)
+    signs_up = "asyncio.run(sign_up(43))\n"
+
+    printed = project.python(shared + enqueues + users + transaction + in_a_loop + signs_up)
 
     assert printed == "welcome, 42\n"
     listed = project.run("list", "--json", "--limit", "2000")
-    assert listed.stdout.count('"readme_jobs.welcome"') == 1003, listed.stderr
+    assert listed.stdout.count('"readme_jobs.welcome"') == 1004, listed.stderr
     assert listed.stdout.count('"DailyCleanupJob"') == 1
 
 
-def test_the_configurations_of_the_readme_are_valid_and_the_defaults(tmp_path: Path) -> None:
-    recurring, queue = blocks(README, "yaml")
-    (tmp_path / "config").mkdir()
-    (tmp_path / "config/queue.yml").write_text(queue, encoding="utf-8")
-    (tmp_path / "config/recurring.yml").write_text(recurring, encoding="utf-8")
-    shown = load(tmp_path, {"JOBSD_ENV": "production"}, Flags())
-    (tmp_path / "config/queue.yml").unlink()
-    built_in = load(tmp_path, {"JOBSD_ENV": "production"}, Flags())
+def test_the_configuration_of_the_readme_is_the_default(tmp_path: Path) -> None:
+    _, queue = blocks(README, "yaml")
+    file = tmp_path / "config/queue.yml"
+    file.parent.mkdir()
+    file.write_text(queue, encoding="utf-8")
+    shown = load(tmp_path, {}, Flags())
+    file.unlink()
+    built_in = load(tmp_path, {}, Flags())
 
-    assert [task.key for task in shown.tasks] == ["daily_cleanup"]
     for part in ("database", "dispatchers", "workers", "scheduler", "supervisor", "jobs"):
         assert getattr(shown, part) == getattr(built_in, part), part
+
+
+def test_the_recurring_task_goes_into_the_file_that_init_makes(tmp_path: Path) -> None:
+    project = Project(tmp_path, "postgresql:///nowhere")
+    assert project.run("init").returncode == 0
+    for name, added in (
+        ("sample_jobs.py", blocks(README, "python")[0]),
+        ("config/recurring.yml", blocks(README, "yaml")[0]),
+    ):
+        path = tmp_path / name
+        project.write(name, path.read_text(encoding="utf-8") + added)
+
+    checked = project.run("check")
+
+    assert checked.returncode == 0, checked.stderr
+    for environ in ({}, {"JOBSD_ENV": "production"}):
+        tasks = [task.key for task in load(tmp_path, environ, Flags()).tasks]
+        assert tasks == ["heartbeat", "clear_finished", "daily_cleanup"]
 
 
 def test_every_command_of_the_program_is_in_the_readme(project: Project) -> None:
