@@ -52,6 +52,24 @@ def pytest_configure(config: pytest.Config) -> None:
         die_with_parent(signal.SIGKILL)
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add the option for a run against another server."""
+    told = "leave out the tests that don't use the server of JOBSD_TEST_DATABASE_URL"
+    parser.addoption("--on-server", action="store_true", help=told)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out what would do the same again."""
+    if config.getoption("--on-server"):
+        left_out = [item for item in items if not _uses_server(item)]
+        items[:] = filter(_uses_server, items)
+        config.hook.pytest_deselected(items=left_out)
+
+
+def _uses_server(item: pytest.Item) -> bool:
+    return "server_url" in getattr(item, "fixturenames", ())
+
+
 @pytest.fixture(scope="session")
 def server_url() -> Iterator[str]:
     """The URL of a server on which databases may be made."""
