@@ -14,21 +14,40 @@ from system.tree import COMMAND, Project
 pytestmark = pytest.mark.system
 
 PAGE = (Path(__file__).parents[2] / "docs/testing.md").read_text(encoding="utf-8")
+PROGRAMS = blocks(PAGE, "python")
+DJANGO = """
+import os
+import django
+from django.conf import settings
+from psycopg.conninfo import conninfo_to_dict
+parts = conninfo_to_dict(os.environ["DATABASE_URL"])
+named = {key.upper(): value for key, value in parts.items() if key != "dbname"}
+engine = "django.db.backends.postgresql"
+settings.configure(DATABASES={"default": {"ENGINE": engine, "NAME": parts["dbname"], **named}})
+django.setup()
+from runner import Runner
+print(Runner(interactive=False).run_tests(["test_sign_up"]), "failed")
+"""
 
 
-def test_the_tests_of_the_page_pass(tmp_path: Path, empty_database: str) -> None:
-    project = Project(tmp_path, empty_database, TEST_DATABASE_URL=empty_database)
-    assert project.run("init").returncode == 0
-    project.write("bin/jobs", f'#!/bin/sh\nexec {" ".join(COMMAND)} "$@"\n')
-    project.write("config/queue.yml", "import: [shop]\n")
+@pytest.fixture
+def project(tmp_path: Path, empty_database: str) -> Project:
+    made = Project(tmp_path, empty_database, TEST_DATABASE_URL=empty_database)
+    assert made.run("init").returncode == 0
+    made.write("bin/jobs", f'#!/bin/sh\nexec {" ".join(COMMAND)} "$@"\n')
+    made.write("config/queue.yml", "import: [shop]\n")
+    return made
+
+
+def test_the_tests_of_the_page_pass(project: Project) -> None:
     for name, text in zip(
-        ("conftest.py", "shop.py", "test_shop.py"), blocks(PAGE, "python"), strict=True
+        ("conftest.py", "shop.py", "test_shop.py"), PROGRAMS[:3], strict=True
     ):
         project.write(name, text)
 
     done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(tmp_path)],
-        cwd=tmp_path,
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(project.root)],
+        cwd=project.root,
         env=project.environ,
         capture_output=True,
         text=True,
@@ -39,6 +58,15 @@ def test_the_tests_of_the_page_pass(tmp_path: Path, empty_database: str) -> None
     assert "4 passed" in done.stdout, done.stdout + done.stderr
     listed = project.run("list").stdout
     assert (listed.count("finished"), listed.count("discarded")) == (1, 1), listed
+
+
+def test_the_tests_with_django_pass(project: Project) -> None:
+    for name, text in zip(
+        ("shop.py", "runner.py", "test_sign_up.py"), (PROGRAMS[1], *PROGRAMS[3:]), strict=True
+    ):
+        project.write(name, text)
+
+    assert project.python(DJANGO).endswith("0 failed\n")
 
 
 def test_a_schema_of_its_own_is_one_for_the_commands_too(
