@@ -207,7 +207,7 @@ def test_a_default_port_that_is_taken_is_only_a_warning(run: Commands) -> None:
         tree.wait_event("supervisor.ready")
 
         assert (told["level"], told["bind"]) == ("warning", "127.0.0.1:9394")
-        assert "perhaps another jobsd runs here (`bin/jobs ps` lists" in told["error"]["message"]
+        assert "another jobsd runs here (`bin/jobs ps` lists them)" in told["error"]["message"]
 
 
 def test_a_reload_brings_a_new_configuration_and_new_code(run: Commands) -> None:
