@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import traceback
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from jobsd.instruments.events import emit, tells
@@ -46,7 +46,10 @@ class ClaimedJob(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of a job that has run; `error` is JSON text, None for a success."""
+    """What became of a job that has run.
+
+    `error` is what is stored of the exception, JSON text, once it is `described`.
+    """
 
     verdict: Verdict
     error: str | None = None
@@ -89,9 +92,15 @@ def _failure(error: BaseException, policy: Policy, attempt: int, attempts_max: i
         verdict = judge(policy, error, attempt, attempts_max)
     except BaseException as broken:  # noqa: BLE001 - the author's backoff may raise anything
         broken.__context__ = error
-        return Outcome(Verdict("failed"), describe(broken), broken)
-    described = None if verdict.outcome == "snoozed" else describe(error)
-    return Outcome(verdict, described, error)
+        return Outcome(Verdict("failed"), exception=broken)
+    return Outcome(verdict, exception=error)
+
+
+def described(outcome: Outcome) -> Outcome:
+    """Return the outcome with what is to be stored of its exception; never raises."""
+    if outcome.exception is None or outcome.verdict.outcome == "snoozed":
+        return outcome
+    return replace(outcome, error=describe(outcome.exception))
 
 
 def describe(error: BaseException) -> str:
@@ -105,14 +114,22 @@ def describe(error: BaseException) -> str:
 def _described(error: BaseException) -> str:
     return json.dumps(
         {
-            "type": _clean(_type_name(error), TYPE_MAX),
+            "type": error_type(error),
             "message": _clean(_message(error), MESSAGE_MAX),
             "stack": _clean(_stack(error), STACK_MAX),
         },
     )
 
 
-def _type_name(error: BaseException) -> str:
+def error_type(error: BaseException | None) -> str:
+    """Return how the type of an error is stored; never raises."""
+    try:
+        return _clean(_type_name(error), TYPE_MAX)
+    except BaseException:  # noqa: BLE001 - a class that is made to vex
+        return "Exception"
+
+
+def _type_name(error: BaseException | None) -> str:
     kind = type(error)
     plain = kind.__module__ in {"builtins", "jobsd.errors", "jobsd.jobs.policy"}
     return kind.__qualname__ if plain else f"{kind.__module__}.{kind.__qualname__}"

@@ -20,8 +20,9 @@ from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, NamedTuple, NoReturn
 
 from jobsd.clock import monotonic
+from jobsd.jobs.policy import Ending
 
-from .perform import SUCCESS, Outcome, perform
+from .perform import SUCCESS, Outcome, described, error_type, perform
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -73,7 +74,6 @@ class Pool:
         self._lock = threading.Lock()
         self._runs: list[Run] = []
         self._doubted: list[ClaimedJob] = []
-        self._unsuccessful: dict[int, int] = {}
         self._woken = False
         # Written by the control thread alone.
         self._posted = 0
@@ -130,17 +130,6 @@ class Pool:
         ours = [(job, asked_at) for job in waiting if holds(job)]
         self._posted -= len(waiting) - len(ours)
         self._refill(ours)
-
-    def forget_ended(self, job_ids: Iterable[int]) -> None:
-        """Take note that these jobs are recorded, of which some have not succeeded.
-
-        They may be claimed here again, and if we die then, they have not run.
-        """
-        for job_id in job_ids:
-            place = self._unsuccessful.pop(job_id, None)
-            if place is not None:
-                with self._lock:
-                    self._slot.forget_ended(place, job_id)
 
     def close(self) -> None:
         """Let the threads end once there is nothing to start."""
@@ -211,7 +200,7 @@ class Pool:
             outcome = perform(job)
             if os.getpid() != pid:
                 _leave(outcome)
-            self._end(number, Run(job, outcome, started, monotonic()))
+            self._end(number, job, outcome, started)
         self._slot.rest(number)
 
     def _next(self, number: int) -> Waiting | None:
@@ -226,18 +215,30 @@ class Pool:
             self._doubted.append(job)
         self._wake()
 
-    def _end(self, number: int, run: Run) -> None:
-        job_id, succeeded = run.job.id, run.outcome is SUCCESS
+    def _end(self, number: int, job: ClaimedJob, outcome: Outcome, started: float) -> None:
+        ended = monotonic()
+        if outcome is not SUCCESS:
+            ending = _ending(job, outcome)
+            with self._lock:
+                self._slot.ended_as(ending)
+            # Only now: it reads sources, which takes milliseconds, and calls what is not ours.
+            outcome = described(outcome)
+            # Else the job would seem to run as soon as it is claimed here again.
+            self._slot.rest(number)
         with self._lock:
-            turn = self._slot.ended(job_id, succeeded=succeeded)
-            if not succeeded:
-                self._unsuccessful[job_id] = turn
+            if outcome is SUCCESS:
+                self._slot.ended(job.id)
             self._started_at[number] = None
-            self._runs.append(run)
+            self._runs.append(Run(job, outcome, started, ended))
             wake = not self._woken and self._todo.qsize() <= self._low_water
             self._woken = self._woken or wake
         if wake:
             self._wake()
+
+
+def _ending(job: ClaimedJob, outcome: Outcome) -> Ending:
+    verdict, kind = outcome.verdict, error_type(outcome.exception)
+    return Ending(job.id, job.claim_id, verdict.outcome, verdict.wait_s, kind)
 
 
 def _leave(outcome: Outcome) -> NoReturn:

@@ -213,10 +213,6 @@ class Worker:
         owed = self._owed.due()
         release, self._release = self._release, []
         result = take(self._session, writing, release=release, owed=owed, wish=wish)
-        # Before what was retried at once, and claimed here again, runs.
-        self._pool.forget_ended(
-            run.job.id for run in writing.rare if run.job.claim_id in result.concluded
-        )
         if limit:
             # Before anything is noted down: threads may be idle, and begin while we rest.
             self._hand_over(result, asked_at)

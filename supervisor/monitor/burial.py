@@ -33,6 +33,8 @@ _EVENTS = {
     "finished": "job.finished",
     "failed": "job.failed",
     "retried": "job.retried",
+    "discarded": "job.discarded",
+    "snoozed": "job.snoozed",
     "released": "job.released",
 }
 
@@ -98,7 +100,7 @@ class Burial:
         with self._session.connection.transaction():
             buried = bury(self._session, death)
             gone = buried.complete and self._deregister(stranger.id)
-        self._tell(buried, death)
+        self._tell(buried)
         if gone:
             still = round(still_s, 3)
             emit("process.pruned", **_other(stranger), duration=still, **_counts(buried))
@@ -134,6 +136,7 @@ class Burial:
                 error,
                 running=slot.running(),
                 succeeded=slot.succeeded(),
+                endings=slot.endings(),
                 release=release,
                 keep=self._keep_finished,
             )
@@ -154,16 +157,16 @@ class Burial:
 
     def _settle(self, death: Death) -> Buried:
         buried = bury(self._session, death)
-        self._tell(buried, death)
+        self._tell(buried)
         return buried
 
-    def _tell(self, buried: Buried, death: Death) -> None:
+    def _tell(self, buried: Buried) -> None:
         for outcome, event in _EVENTS.items():
             jobs: list[BuriedJob] = getattr(buried, outcome)
-            error = {"error": death.error} if outcome in {"failed", "retried"} else {}
             for job in jobs:
-                self._slot.queue(job.queue_name).count(outcome)
-                emit(event, **_job_facts(job), **error)
+                if outcome != "snoozed":
+                    self._slot.queue(job.queue_name).count(outcome)
+                emit(event, **_job_facts(job))
 
     def _deregister(self, row_id: int) -> bool:
         return registry.deregister(self._session, row_id)
@@ -188,11 +191,13 @@ def _other(stranger: Stranger) -> dict[str, Any]:
 
 
 def _job_facts(job: BuriedJob) -> dict[str, Any]:
+    error = {} if job.error is None else {"error": job.error}
     return {
         "job_id": job.id,
         "class_name": job.class_name,
         "queue_name": job.queue_name,
         "attempt": job.attempt,
+        **error,
     }
 
 

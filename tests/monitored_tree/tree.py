@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
     from jobsd.configuration.options import Options
     from jobsd.database.connection import Target
+    from jobsd.jobs.policy import Ending
     from jobsd.processes.slot import Slot
 
 
@@ -87,20 +88,25 @@ class Tree:
         *claimed: int,
         running: tuple[int, ...] = (),
         succeeded: tuple[int, ...] = (),
+        endings: tuple[Ending, ...] = (),
         live: Callable[[Context, Session], None] | None = None,
     ) -> Slot:
-        """Start a process that has claimed jobs, runs some of them, and has ended others."""
+        """Start a process that has claimed jobs, runs some of them, and has ended others.
+
+        The claim of the endings is this one.
+        """
 
         def work(context: Context) -> int:
             session = Session(self.target, context.name)
             row_id = self._register(session, context)
-            if claimed:
-                claim(session, row_id, claimed)
+            claim_id = claim(session, row_id, claimed) if claimed else 0
             context.slot.set_threads(len(running), 3)
             for thread, job_id in enumerate(running):
                 context.slot.started(thread, job_id)
             for job_id in succeeded:
-                context.slot.ended(job_id, succeeded=True)
+                context.slot.ended(job_id)
+            for ending in endings:
+                context.slot.ended_as(ending._replace(claim_id=claim_id))
             if live is not None:
                 live(context, session)
             while not context.stopping:
@@ -212,12 +218,14 @@ def make_jobs(session: Session, count: int, **columns: object) -> list[int]:
     return [row[0] for row in rows.fetchall()]
 
 
-def claim(session: Session, process_id: int, jobs: tuple[int, ...] | list[int]) -> None:
-    """Write a claim."""
-    session.connection.execute(
-        "INSERT INTO jobsd.claims (process_id, job_ids) VALUES (%s, %s)",
+def claim(session: Session, process_id: int, jobs: tuple[int, ...] | list[int]) -> int:
+    """Write a claim; return its id."""
+    row = session.connection.execute(
+        "INSERT INTO jobsd.claims (process_id, job_ids) VALUES (%s, %s) RETURNING id",
         (process_id, list(jobs)),
-    )
+    ).fetchone()
+    assert row is not None
+    return int(row[0])
 
 
 def places(session: Session) -> dict[int, str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from jobsd.jobs.policy import WAIT_MAX_S, Ending
 from jobsd.processes.board import Board
 from jobsd.processes.slot import ENDED_MAX, REASONS, Slot
 
@@ -13,6 +14,10 @@ def slot() -> Slot:
     taken = Board().slots[0]
     taken.take("worker", "worker-1")
     return taken
+
+
+def _retried(job_id: int, claim_id: int = 1) -> Ending:
+    return Ending(job_id, claim_id, "retried", 2.5, "mail.ServerError")
 
 
 def test_a_taken_slot_names_its_process(slot: Slot) -> None:
@@ -34,7 +39,7 @@ def test_nothing_of_the_last_process_is_left_but_its_counters(slot: Slot) -> Non
     slot.set_row(12)
     slot.tick()
     slot.started(0, 1)
-    slot.ended(1, succeeded=False)
+    slot.ended_as(_retried(1))
     slot.lose_row()
     slot.ask_for_successor()
     slot.queue("mail").count("failed")
@@ -46,6 +51,7 @@ def test_nothing_of_the_last_process_is_left_but_its_counters(slot: Slot) -> Non
     assert (slot.row_id, slot.status, slot.rss_kib, slot.up_s) == (0, 0, 0, 0.0)
     assert (slot.row_lost, slot.wants_successor) == (False, False)
     assert (slot.running(), slot.succeeded(), slot.in_threads()) == ([], [], {})
+    assert slot.endings() == []
     assert slot.dropped_lines == 3
     assert slot.queue("mail").outcome("failed") == 1
 
@@ -91,44 +97,58 @@ def test_what_threads_run_is_running(slot: Slot) -> None:
 
 def test_a_job_that_has_succeeded_does_not_run_though_its_thread_says_so(slot: Slot) -> None:
     slot.started(0, 10)
-    slot.ended(10, succeeded=True)
+    slot.ended(10)
 
     assert (slot.running(), slot.in_threads(), slot.succeeded()) == ([], {}, [10])
 
 
-def test_a_job_that_has_failed_counts_as_running_until_it_is_recorded(slot: Slot) -> None:
+@pytest.mark.parametrize(
+    ("outcome", "wait_s"),
+    [("failed", 0.0), ("retried", 3.000001), ("discarded", 0.0), ("snoozed", WAIT_MAX_S)],
+)
+def test_what_a_job_without_success_was_to_become_is_told(
+    slot: Slot, outcome: str, wait_s: float
+) -> None:
+    ending = Ending(10, 2**40, outcome, wait_s, "mail.ServerError")
     slot.started(0, 10)
-    slot.ended(10, succeeded=False)
+    slot.ended_as(ending)
     slot.rest(0)
 
-    assert (slot.running(), slot.succeeded(), slot.in_threads()) == ([10], [], {})
+    assert (slot.running(), slot.succeeded(), slot.in_threads()) == ([], [], {})
+    assert (slot.endings(), slot.jobs_ended) == ([ending], 1)
 
 
-def test_a_failure_that_is_recorded_is_forgotten(slot: Slot) -> None:
-    for job_id in (5, 6, 7):
-        slot.ended(job_id, succeeded=job_id == 7)
+def test_a_job_that_runs_again_in_the_same_process_runs(slot: Slot) -> None:
+    slot.ended_as(_retried(10))
+    slot.started(1, 10)
 
-    slot.forget_ended(0, 5)
-    slot.forget_ended(2, 7)
+    assert (slot.running(), slot.in_threads()) == ([10], {1: 10})
 
-    assert (slot.running(), slot.succeeded()) == ([6], [7])
+
+def test_of_a_long_type_the_end_is_told(slot: Slot) -> None:
+    slot.ended_as(Ending(1, 1, "failed", 0.0, f"{'ä' * 100}.OwnError"))
+
+    (ending,) = slot.endings()
+    assert ending.error_type.endswith("ää.OwnError")
 
 
 def test_the_last_jobs_that_ended_are_remembered(slot: Slot) -> None:
     for job in range(1, ENDED_MAX + 11):
-        slot.ended(job, succeeded=True)
+        slot.ended(job)
 
     assert slot.succeeded() == list(range(11, ENDED_MAX + 11))
 
 
-def test_a_failure_whose_place_was_taken_since_is_not_forgotten_for_another(slot: Slot) -> None:
-    turn = slot.ended(5, succeeded=False)
-    for _ in range(ENDED_MAX):
-        slot.ended(6, succeeded=False)
+def test_the_last_endings_are_remembered_and_a_success_takes_the_place_of_one(
+    slot: Slot,
+) -> None:
+    for job in range(1, ENDED_MAX + 11):
+        slot.ended_as(_retried(job, claim_id=job))
+    slot.ended(5000)
 
-    slot.forget_ended(turn, 5)
-
-    assert slot.running() == [6]
+    told = sorted((ending.job_id, ending.claim_id) for ending in slot.endings())
+    assert told == [(job, job) for job in range(12, ENDED_MAX + 11)]
+    assert slot.succeeded() == [5000]
 
 
 def test_each_queue_has_counters_of_its_own(slot: Slot) -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from jobsd.instruments import events
+from jobsd.jobs.policy import Ending
 from jobsd.processes.board import Board
 from jobsd.processes.wear import Wear
 
@@ -32,7 +33,7 @@ def worn() -> Iterator[list[dict[str, Any]]]:
 
 
 def test_without_limits_nothing_wears_it_down(slot: Slot) -> None:
-    slot.ended(1, succeeded=True)
+    slot.ended(1)
 
     Wear(slot).look()
 
@@ -43,11 +44,11 @@ def test_it_is_worn_by_so_many_jobs_however_they_ended(
     slot: Slot, worn: list[dict[str, Any]]
 ) -> None:
     wear = Wear(slot, max_jobs=2)
-    slot.ended(1, succeeded=True)
+    slot.ended(1)
     wear.look()
     assert not slot.wants_successor
 
-    slot.ended(2, succeeded=False)
+    slot.ended_as(Ending(2, 1, "failed", 0.0, "ValueError"))
     wear.look()
     wear.look()
 
@@ -68,7 +69,7 @@ def test_it_is_worn_by_its_age(slot: Slot, worn: list[dict[str, Any]]) -> None:
 def test_it_is_worn_by_more_memory_than_it_may_have(
     slot: Slot, worn: list[dict[str, Any]]
 ) -> None:
-    slot.ended(1, succeeded=True)
+    slot.ended(1)
     Wear(slot, max_memory=1 << 50).look()
     assert not slot.wants_successor
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from jobsd.database.statements import channel
+from system.jobs import enqueue
 from system.tree import wait_for
 
 if TYPE_CHECKING:
@@ -30,6 +31,46 @@ _ENQUEUE = f"""
                          retries_crash => true),
         (SELECT count(jobsd.enqueue('trial_jobs.quick', jsonb_build_array(n)))
          FROM generate_series(1, {_BESIDE}) n)
+"""
+
+_ENDINGS = """
+import threading
+from jobsd import Discard, Snooze, constant
+from jobsd.worker.pool import Pool
+
+unrecorded = threading.Event()
+pools = []
+
+def hold_up(pool):
+    pools.append(pool)
+    return []
+
+class MailServerError(Exception): ...
+
+@job(max_attempts=3, retry_on=MailServerError, backoff=constant(1000))
+def end_as(how):
+    assert unrecorded.wait(30)
+    if how == "finished":
+        return
+    raise {
+        "failed": ValueError("a bug"),
+        "retried": MailServerError("550 down"),
+        "discarded": Discard(),
+        "snoozed": Snooze(1000),
+    }[how]
+
+@job
+def die_beside(ended):
+    Pool.collect = hold_up
+    unrecorded.set()
+    while not (pools and len(pools[0]._runs) == ended):
+        time.sleep(0.001)
+    os.kill(os.getpid(), 9)
+"""
+_HOW = ("finished", "failed", "retried", "discarded", "snoozed")
+_ENQUEUE_ENDINGS = f"""
+    SELECT how, jobsd.enqueue('trial_jobs.end_as', jsonb_build_array(how), max_attempts => 3)
+    FROM unnest(ARRAY{list(_HOW)}) AS how
 """
 
 
@@ -89,3 +130,39 @@ def test_a_job_that_kills_its_worker_has_its_attempts_and_its_neighbours_pay_not
         counted = 'jobsd_process_restarts_total{kind="worker",reason="signal"} 3.0'
         assert counted in _metrics(port)
         tree.terminate()
+
+
+@pytest.mark.failure(
+    "a job kills its worker just after its neighbours have ended, and before that is recorded",
+    "each neighbour becomes what it was to become: one that has raised is tried again after "
+    "its own wait, or has failed by its own error; the crash is the killer's alone",
+)
+@pytest.mark.behaviour(22)
+def test_a_neighbour_that_has_ended_pays_nothing_though_it_is_not_recorded_yet(
+    project: Project, query: Query
+) -> None:
+    module = project.root / "trial_jobs.py"
+    module.write_text(module.read_text(encoding="utf-8") + _ENDINGS, encoding="utf-8")
+    threads = len(_HOW) + 1
+    worker = f"{{queues: '*', threads: {threads}}}"
+    project.write("config/queue.yml", f"import: [trial_jobs]\nworkers: [{worker}]\n")
+
+    with project.start() as tree:
+        tree.wait_event("supervisor.ready")
+        jobs: dict[str, int] = dict(query(_ENQUEUE_ENDINGS))
+        killer = enqueue(query, "die_beside", len(_HOW))
+        buried = tree.wait_event("process.buried")
+        assert {how: buried[how] for how in _HOW} == {**dict.fromkeys(_HOW, 1), "failed": 2}
+        tree.terminate()
+
+    errors: dict[int, str] = dict(query("SELECT job_id, error->>'type' FROM jobsd.attempts"))
+    assert errors == {
+        killer: "ProcessExitError",
+        jobs["failed"]: "ValueError",
+        jobs["retried"]: "trial_jobs.MailServerError",
+        jobs["discarded"]: "Discard",
+    }
+    due = query("SELECT job_id FROM jobsd.scheduled_executions WHERE scheduled_at > now()")
+    assert {row[0] for row in due} == {jobs["retried"], jobs["snoozed"]}
+    attempts: dict[int, int] = dict(query("SELECT id, attempts FROM jobsd.jobs"))
+    assert attempts == {**dict.fromkeys(attempts, 1), jobs["snoozed"]: 0}

@@ -30,6 +30,19 @@ def wait_at_gate(*, fails: bool) -> None:
         raise ValueError("told to fail")
 
 
+class SlowError(Exception):
+    """Tells what it has to tell only when the gate is open."""
+
+    def __str__(self) -> str:
+        assert gate.wait(20)
+        return "at last"
+
+
+@job
+def raise_slowly() -> None:
+    raise SlowError
+
+
 def _terminate(session: Session) -> None:
     session.connection.execute(
         "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity"
@@ -93,6 +106,25 @@ def test_what_succeeded_but_was_not_recorded_is_recorded_by_whoever_buries(
 
     assert (len(buried.finished), slot.running()) == (2, [])
     assert count("jobs WHERE outcome = 'finished' AND attempts = 1") == 2
+
+
+def test_what_has_raised_is_no_crash_even_while_its_error_is_described(
+    make_worker: MakeWorker, session: Session, count: Count
+) -> None:
+    raise_slowly.enqueue()
+    driven = make_worker()
+    slot = driven.context.slot
+    driven.until(slot.endings)
+
+    facts = {"running": slot.running(), "endings": slot.endings()}
+    buried = bury(session, death(session, **facts))
+    gate.set()
+    driven.until(driven.at_rest)
+    driven.worker.poll()
+
+    errors = [one.error["type"] for one in buried.failed if one.error]
+    assert errors == [f"{__name__}.SlowError"]
+    assert (count("attempts"), count("failed_executions"), slot.running()) == (1, 1, [])
 
 
 def test_a_retried_crash_waits_and_an_exhausted_one_has_failed(

@@ -27,7 +27,7 @@ class Event:
 _SHORT = {
     "$job": "job_id class_name queue_name attempt",
     "$limited": "job_id class_name queue_name concurrency_key",
-    "$buried": "finished failed retried released",
+    "$buried": "finished failed retried discarded snoozed released",
     "$death": "reason exit_status signal max_rss_kib up_s running",
     "$other": "kind process process_pid process_host",
 }

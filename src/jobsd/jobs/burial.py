@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
     from jobsd.database.connection import Session
 
+    from .policy import Ending
+
 STATEMENTS = Statements("jobsd.jobs", "burial.sql")
 
 
@@ -37,6 +39,7 @@ class Standing:
 class Death:
     """What is known of a process that has ended, and of what ran in it.
 
+    `endings` are what jobs were to become that had ended in it without success.
     `threads` is for a process of which nothing else is known: as many of the first jobs
     of each claim count as running. With `release` nothing has failed: what ran goes back.
     """
@@ -46,6 +49,7 @@ class Death:
     error: dict[str, Any]
     running: Collection[int] = ()
     succeeded: Collection[int] = ()
+    endings: Collection[Ending] = ()
     threads: int = 0
     release: bool = False
     keep: bool = True
@@ -56,7 +60,7 @@ class Death:
 
 @dataclass(slots=True)
 class Buried:
-    """The jobs of a dead process, by what became of them: (id, class, queue, attempt).
+    """The jobs of a dead process, by what became of them.
 
     `complete` says that it has no claims left; `freed` are the keys of the limits of which
     slots were given back. `alive` says that its heart has beaten: then nothing was done.
@@ -65,6 +69,8 @@ class Buried:
     finished: list[BuriedJob] = field(default_factory=list["BuriedJob"])
     failed: list[BuriedJob] = field(default_factory=list["BuriedJob"])
     retried: list[BuriedJob] = field(default_factory=list["BuriedJob"])
+    discarded: list[BuriedJob] = field(default_factory=list["BuriedJob"])
+    snoozed: list[BuriedJob] = field(default_factory=list["BuriedJob"])
     released: list[BuriedJob] = field(default_factory=list["BuriedJob"])
     freed: list[str] = field(default_factory=list[str])
     complete: bool = True
@@ -79,6 +85,7 @@ class BuriedJob:
     class_name: str | None
     queue_name: str
     attempt: int | None
+    error: dict[str, Any] | None = None
 
 
 def bury(session: Session, death: Death) -> Buried:
@@ -96,6 +103,7 @@ def bury(session: Session, death: Death) -> Buried:
         "release": death.release,
         "error": json.dumps(death.error),
         "keep": death.keep,
+        **_endings(death),
     }
     with session.connection.transaction():
         session.fetch(STATEMENTS["bounded"])
@@ -115,12 +123,25 @@ def _stands(session: Session, death: Death, standing: Standing) -> bool:
     return bool(session.fetch(STATEMENTS["standing"], parameters))
 
 
+def _endings(death: Death) -> dict[str, Any]:
+    told = death.error.get("message", "")
+    lost = f"what it said is lost, since it was not recorded yet: {told}"
+    return {
+        "ended": [ending.job_id for ending in death.endings],
+        "ended_claims": [ending.claim_id for ending in death.endings],
+        "outcomes": [ending.outcome for ending in death.endings],
+        "waits_s": [ending.wait_s for ending in death.endings],
+        "error_types": [ending.error_type for ending in death.endings],
+        "lost": json.dumps({"message": lost, "stack": ""}),
+    }
+
+
 def _buried(rows: list[tuple[Any, ...]]) -> Buried:
     buried = Buried()
-    for job_id, class_name, queue, attempt, outcome, _, left, freed in rows:
+    for job_id, class_name, queue, attempt, outcome, error, _, left, freed in rows:
         if outcome is None:
             buried.complete, buried.freed = not left, freed
         else:
             jobs: list[BuriedJob] = getattr(buried, outcome)
-            jobs.append(BuriedJob(job_id, class_name, queue, attempt))
+            jobs.append(BuriedJob(job_id, class_name, queue, attempt, error))
     return buried

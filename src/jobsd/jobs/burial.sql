@@ -10,12 +10,13 @@ WHERE id = %(process_id)s
     AND abs(extract(epoch FROM last_heartbeat_at)::float8 - %(heartbeat)s) <= %(within_s)s
 FOR UPDATE;
 
--- bury: take the claims of a process that has ended. What succeeded in it but was not
--- recorded is recorded now; what ran is an attempt that failed, unless it is to be
--- released; what was merely claimed goes back untouched. With `threads`, nothing is
--- known of what ran: the first ids of each claim count as running. Claims that a last
--- statement of the dead process still holds locked are left for the next call. Slots of
--- what does not go back at once are given back; who sends this promotes in the next statement.
+-- bury: take the claims of a process that has ended. What had ended in it but was not
+-- recorded is recorded now, by its success or its ending; what ran is an attempt that
+-- failed, unless it is to be released; what was merely claimed goes back untouched. With
+-- `threads`, nothing is known of what ran: the first ids of each claim count as running.
+-- Claims that a last statement of the dead process still holds locked are left for the next
+-- call. Slots of what does not go back at once are given back; who sends this promotes in
+-- the next statement.
 WITH claim AS (
     SELECT id, job_ids
     FROM jobsd.claims
@@ -25,11 +26,20 @@ WITH claim AS (
 ), gone AS (
     DELETE FROM jobsd.claims
     WHERE id IN (SELECT id FROM claim)
+), ending AS (
+    SELECT claim_id, job_id, outcome, wait_s, error_type
+    FROM unnest(
+        %(ended_claims)s::bigint[], %(ended)s::bigint[], %(outcomes)s::text[],
+        %(waits_s)s::float8[], %(error_types)s::text[]
+    ) AS ending (claim_id, job_id, outcome, wait_s, error_type)
 ), given AS (
     SELECT
         member.id AS job_id,
+        ending.wait_s,
+        ending.error_type,
         CASE
             WHEN member.id = ANY (%(succeeded)s::bigint[]) THEN 'finished'
+            WHEN ending.outcome IS NOT NULL THEN ending.outcome
             WHEN %(release)s THEN 'released'
             WHEN member.id = ANY (%(running)s::bigint[]) OR member.turn <= %(threads)s
                 THEN 'crashed'
@@ -37,13 +47,14 @@ WITH claim AS (
         END AS verdict
     FROM claim
     CROSS JOIN LATERAL unnest(claim.job_ids) WITH ORDINALITY AS member (id, turn)
+    LEFT JOIN ending ON ending.claim_id = claim.id AND ending.job_id = member.id
 ), erased AS (
     DELETE FROM jobsd.jobs AS job
     USING given
     WHERE job.id = given.job_id
-        AND given.verdict = 'finished'
+        AND given.verdict IN ('finished', 'discarded')
         AND NOT %(keep)s
-    RETURNING job.id, job.queue_name
+    RETURNING job.id, job.class_name, job.queue_name, job.attempts + 1 AS attempts, given.verdict
 ), forgotten AS (
     DELETE FROM jobsd.attempts
     WHERE job_id = ANY (ARRAY(SELECT id FROM erased)) AND NOT %(keep)s
@@ -55,16 +66,26 @@ WITH claim AS (
     RETURNING slot.key
 ), job AS (
     UPDATE jobsd.jobs AS job
-    SET attempts = job.attempts + (given.verdict <> 'released')::integer,
+    SET attempts = job.attempts + (given.verdict NOT IN ('snoozed', 'released'))::integer,
         started_at = CASE WHEN given.verdict = 'finished' THEN now() ELSE job.started_at END,
-        finished_at = CASE WHEN given.verdict = 'finished' THEN now() END,
-        outcome = CASE WHEN given.verdict = 'finished' THEN 'finished' END
+        finished_at = CASE WHEN given.verdict IN ('finished', 'discarded') THEN now() END,
+        outcome = CASE WHEN given.verdict IN ('finished', 'discarded') THEN given.verdict END,
+        scheduled_at = CASE
+            WHEN given.verdict IN ('retried', 'snoozed')
+                THEN now() + make_interval(secs => given.wait_s)
+            ELSE job.scheduled_at
+        END
     FROM given
     WHERE job.id = given.job_id
-        AND (given.verdict <> 'finished' OR %(keep)s)
+        AND (given.verdict NOT IN ('finished', 'discarded') OR %(keep)s)
     RETURNING
         job.id, job.class_name, job.queue_name, job.priority, job.attempts,
-        job.concurrency_key,
+        job.scheduled_at, job.concurrency_key, given.verdict,
+        CASE
+            WHEN given.verdict = 'crashed' THEN %(error)s::jsonb
+            WHEN given.verdict IN ('failed', 'retried', 'discarded')
+                THEN %(lost)s::jsonb || jsonb_build_object('type', given.error_type)
+        END AS error,
         CASE
             WHEN given.verdict <> 'crashed' THEN given.verdict
             WHEN job.retries_crash AND job.attempts < job.max_attempts THEN 'retried'
@@ -72,27 +93,31 @@ WITH claim AS (
         END AS outcome
 ), attempt AS (
     INSERT INTO jobsd.attempts (job_id, attempt, process, ended_at, error)
-    SELECT id, attempts, %(process)s, now(), %(error)s::jsonb
+    SELECT id, attempts, %(process)s, now(), error
     FROM job
-    WHERE outcome IN ('failed', 'retried')
+    WHERE error IS NOT NULL
 ), failed AS (
     INSERT INTO jobsd.failed_executions (job_id, error)
-    SELECT id, %(error)s::jsonb
+    SELECT id, error
     FROM job
     WHERE outcome = 'failed'
     ON CONFLICT (job_id) DO UPDATE SET error = excluded.error, failed_at = excluded.failed_at
 ), scheduled AS (
-    -- Whoever buries does not know the job's own backoff: the default one is taken.
+    -- Whoever buries does not know a crashed job's own backoff: the default one is taken.
     INSERT INTO jobsd.scheduled_executions (
         job_id, scheduled_at, priority, queue_name, concurrency_key
     )
     SELECT
         id,
-        now() + least(86400, 3 * 2 ^ least(attempts - 1, 20)) * (1 + random() * 0.15)
-            * interval '1 second',
+        CASE
+            WHEN verdict = 'crashed'
+                THEN now() + least(86400, 3 * 2 ^ least(attempts - 1, 20))
+                    * (1 + random() * 0.15) * interval '1 second'
+            ELSE scheduled_at
+        END,
         priority, queue_name, concurrency_key
     FROM job
-    WHERE outcome = 'retried'
+    WHERE outcome IN ('retried', 'snoozed')
     ON CONFLICT (job_id) DO NOTHING -- put there by somebody's hand
 ), ready AS (
     INSERT INTO jobsd.ready_executions (job_id, position, priority, queue_name)
@@ -106,19 +131,21 @@ WITH claim AS (
         SELECT DISTINCT
             CASE WHEN outcome = 'released' THEN 'ready ' || queue_name ELSE 'due' END AS payload
         FROM job
-        WHERE outcome IN ('released', 'retried')
+        WHERE outcome IN ('released', 'retried', 'snoozed')
     ) AS payloads
     WHERE EXISTS (SELECT FROM jobsd.sleepers)
 )
-SELECT id, class_name, queue_name, attempts, outcome, (SELECT count(*) FROM woken), false, NULL::text[]
+SELECT
+    id, class_name, queue_name, attempts, outcome, error, (SELECT count(*) FROM woken), false,
+    NULL::text[]
 FROM job
 UNION ALL
-SELECT id, NULL, queue_name, NULL, 'finished', 0, false, NULL
+SELECT id, class_name, queue_name, attempts, verdict, NULL, 0, false, NULL
 FROM erased
 UNION ALL
 -- One row more says whether claims are left that were locked, and which keys have a slot
 -- more to give.
-SELECT NULL, NULL, NULL, NULL, NULL, 0, EXISTS (
+SELECT NULL, NULL, NULL, NULL, NULL, NULL, 0, EXISTS (
     SELECT FROM jobsd.claims AS other
     WHERE other.process_id = %(process_id)s
         AND other.id NOT IN (SELECT id FROM claim)

@@ -6,7 +6,7 @@ import math
 import random
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from jobsd.clock import parse_duration
 from jobsd.errors import Error
@@ -135,6 +135,16 @@ class Verdict:
 
     outcome: str
     wait_s: float = 0.0
+
+
+class Ending(NamedTuple):
+    """The verdict on one claimed job, and the type of the error that it raised."""
+
+    job_id: int
+    claim_id: int
+    outcome: str
+    wait_s: float
+    error_type: str
 
 
 def judge(policy: Policy, error: BaseException, attempt: int, attempts_max: int) -> Verdict:

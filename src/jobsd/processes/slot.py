@@ -12,7 +12,7 @@ a slot is DEAD, its successor lives in another one.
 
 A worker's slot tells what ran when it died. `cells` hold the id of the job that each
 thread runs. `ended` is a ring of the jobs that have ended but may not be recorded yet:
-the id if the job succeeded, its negative if not.
+the id if the job succeeded, its negative if not; then `endings` tell what it is to become.
 
 Counters are never reset, neither when a slot is used again: their sum over all slots
 never goes back, whoever dies.
@@ -25,10 +25,13 @@ from typing import TYPE_CHECKING
 from jobsd.clock import monotonic_ns
 
 from .counters import QUEUE_WORDS, QueueCounters, read_text, write_text
+from .endings import read_ending, write_ending
 from .words import Word
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from jobsd.jobs.policy import Ending
 
 FREE, TAKEN, UP, DEAD = range(4)
 
@@ -46,7 +49,8 @@ _QUEUES_MAX = 64
 _CELLS_AT = 64
 _ENDED_AT = _CELLS_AT + THREADS_MAX
 _QUEUES_AT = _ENDED_AT + ENDED_MAX
-SLOT_WORDS = 5632  # eleven pages
+_ENDINGS_AT = _QUEUES_AT + _QUEUES_MAX * QUEUE_WORDS
+SLOT_WORDS = 15872  # 31 pages, of which jobs that succeed never touch the last twenty
 _NAME_AT = 32
 
 # Words of a slot.
@@ -84,25 +88,19 @@ class Slot:
         """Say that a thread begins to run a job. Called by that thread."""
         self.words[_CELLS_AT + thread] = job_id
 
-    def ended(self, job_id: int, *, succeeded: bool) -> int:
-        """Say that a job has ended, before its outcome is recorded; return its turn.
-
-        Called under the pool's lock: the ring has one writer.
-        """
+    def ended(self, job_id: int) -> None:
+        """Say that a job has succeeded. Called under the pool's lock: one writes at a time."""
         words = self.words
         turn = words[_ENDED]
-        words[_ENDED_AT + turn % ENDED_MAX] = job_id if succeeded else -job_id
+        words[_ENDED_AT + turn % ENDED_MAX] = job_id
         words[_ENDED] = turn + 1
-        return turn
 
-    def forget_ended(self, turn: int, job_id: int) -> None:
-        """Say that a job that has not succeeded is recorded. Called under the pool's lock.
-
-        It may be claimed by the same process again: then it has not run yet.
-        """
-        at = _ENDED_AT + turn % ENDED_MAX
-        if self.words[at] == -job_id:
-            self.words[at] = 0
+    def ended_as(self, ending: Ending) -> None:
+        """Say that a job has ended without success, under that lock; its thread rests later."""
+        place = self.words[_ENDED] % ENDED_MAX
+        self.words[_ENDED_AT + place] = 0
+        write_ending(self.words[_ENDINGS_AT:], place, ending)
+        self.ended(-ending.job_id)
 
     def rest(self, thread: int) -> None:
         """Say that a thread runs nothing."""
@@ -258,21 +256,22 @@ class Slot:
 
     def in_threads(self) -> dict[int, int]:
         """Return thread and job of those that run now, or ran when the process died."""
-        words = self.words
-        succeeded = {job for job in words[_ENDED_AT:_QUEUES_AT] if job > 0}
-        cells = enumerate(words[_CELLS_AT:_ENDED_AT])
+        succeeded = set(self.words[_ENDED_AT:_QUEUES_AT])
+        cells = enumerate(self.words[_CELLS_AT:_ENDED_AT])
         return {thread: job for thread, job in cells if job and job not in succeeded}
 
     def running(self) -> list[int]:
-        """Return the jobs that had started and whose success is not known."""
-        words = self.words
-        ended = set(words[_ENDED_AT:_QUEUES_AT])
-        cells = {job for job in words[_CELLS_AT:_ENDED_AT] if job}
-        return sorted((cells - ended) | {-job for job in ended if job < 0})
+        """Return the jobs that had started and not ended."""
+        return sorted(self.in_threads().values())
 
     def succeeded(self) -> list[int]:
         """Return the last jobs that have succeeded, whether they are recorded or not."""
         return sorted({job for job in self.words[_ENDED_AT:_QUEUES_AT] if job > 0})
+
+    def endings(self) -> list[Ending]:
+        """Return what the last jobs without success are to become, or have become."""
+        words, ended = self.words[_ENDINGS_AT:], self.words[_ENDED_AT:_QUEUES_AT]
+        return [read_ending(words, i, -job) for i, job in enumerate(ended) if job < 0]
 
     def queue(self, name: str) -> QueueCounters:
         """Return the counters of a queue, made at its first use. Called by the process itself.

@@ -1,0 +1,131 @@
+"""What had ended without success in a process that dies becomes what it was to become."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from jobsd.jobs.policy import Ending
+from monitored_tree.options import make_options
+from monitored_tree.tree import Tree, failure, make_jobs, places, tree_on
+
+if TYPE_CHECKING:
+    from jobsd.database.connection import Session, Target
+
+OUTCOMES = ("failed", "retried", "discarded", "snoozed")
+
+
+def _ended(jobs: list[int], wait_s: float = 600.0) -> tuple[Ending, ...]:
+    return tuple(
+        Ending(job, 0, outcome, wait_s, "mail.ServerError")
+        for job, outcome in zip(jobs, OUTCOMES, strict=False)
+    )
+
+
+def _rows(session: Session, query: str) -> dict[int, Any]:
+    return dict(session.connection.execute(query.encode()).fetchall())
+
+
+@pytest.mark.parametrize("reason", ["signal", "told"])
+@pytest.mark.failure(
+    "A worker dies after a job has raised, and before that is recorded.",
+    "The job fails, is retried, discarded or put off, as it was decided; its attempt bears the "
+    "type of its own error and says that the rest is lost.",
+)
+@pytest.mark.behaviour(22)
+def test_what_has_ended_becomes_what_it_was_to_become(
+    tree: Tree, session: Session, reason: str
+) -> None:
+    jobs = make_jobs(session, 4, max_attempts=3)
+    failed, retried, discarded, snoozed = jobs
+    monitor = tree.start_monitor()
+    worker = tree.start_worker(*jobs, running=(snoozed,), endings=_ended(jobs))
+
+    tree.destroy(worker, monitor, reason=reason)
+
+    assert places(session) == {
+        failed: "failed",
+        retried: "scheduled",
+        discarded: "discarded",
+        snoozed: "scheduled",
+    }
+    wait = "extract(epoch FROM scheduled_at - now())::int"
+    waits = _rows(session, f"SELECT job_id, {wait} FROM jobsd.scheduled_executions")
+    assert all(590 <= wait_s <= 600 for wait_s in waits.values())
+    attempts = _rows(session, "SELECT id, attempts FROM jobsd.jobs")
+    assert attempts == {failed: 1, retried: 1, discarded: 1, snoozed: 0}
+    errors = _rows(session, "SELECT job_id, error FROM jobsd.attempts")
+    assert errors.keys() == {failed, retried, discarded}
+    assert errors[retried] == errors[failed] == failure(session, failed)
+    assert errors[failed]["type"] == "mail.ServerError"
+    assert errors[failed]["message"].startswith("what it said is lost, since it was not recor")
+    assert "was killed by SIGKILL" in errors[failed]["message"]
+
+
+def test_the_outcomes_are_counted_and_told(tree: Tree, session: Session) -> None:
+    jobs = make_jobs(session, 4, queue_name="mail")
+    monitor = tree.start_monitor()
+    worker = tree.start_worker(*jobs, endings=_ended(jobs))
+
+    tree.destroy(worker, monitor)
+
+    counters = monitor.queue("mail")
+    assert [counters.outcome(outcome) for outcome in OUTCOMES[:3]] == [1, 1, 1]
+    assert tree.wait_told("job.retried")["error"]["type"] == "mail.ServerError"
+    buried = tree.wait_told("process.buried")
+    assert [buried[outcome] for outcome in OUTCOMES] == [1, 1, 1, 1]
+
+
+def test_slots_are_given_back_and_promote_who_waits(tree: Tree, session: Session) -> None:
+    holder, waiting = make_jobs(session, 2, concurrency_key="k", concurrency_limit=1)
+    session.connection.execute(
+        "INSERT INTO jobsd.concurrency_slots (key, number, job_id) VALUES ('k', 1, %s)",
+        (holder,),
+    )
+    session.connection.execute(
+        "INSERT INTO jobsd.blocked_executions (job_id, queue_name, priority, concurrency_key)"
+        " VALUES (%s, 'default', 0, 'k')",
+        (waiting,),
+    )
+    monitor = tree.start_monitor()
+    snoozed = Ending(holder, 0, "snoozed", 600.0, "Snooze")
+    worker = tree.start_worker(holder, endings=(snoozed,))
+
+    tree.destroy(worker, monitor)
+
+    assert places(session) == {holder: "scheduled", waiting: "ready"}
+    held = _rows(session, "SELECT job_id, key FROM jobsd.concurrency_slots")
+    assert held == {waiting: "k"}
+
+
+def test_an_ending_of_an_earlier_claim_says_nothing(tree: Tree, session: Session) -> None:
+    jobs = runs, waits = make_jobs(session, 2)
+    monitor = tree.start_monitor()
+    worker = tree.start_worker(*jobs)
+    for job in jobs:
+        worker.ended_as(Ending(job, 2**40, "discarded", 0.0, "Discard"))
+    worker.started(0, runs)
+
+    tree.destroy(worker, monitor)
+
+    assert places(session) == {runs: "failed", waits: "ready"}
+    assert failure(session, runs)["type"] == "ProcessExitError"
+
+
+def test_who_keeps_no_finished_jobs_keeps_no_discarded_ones(
+    target: Target, session: Session
+) -> None:
+    jobs = make_jobs(session, 3)
+    options = make_options(target)
+    forgetful = replace(options, jobs=replace(options.jobs, preserve_finished_jobs=False))
+    with tree_on(target, forgetful) as tree:
+        monitor = tree.start_monitor()
+        worker = tree.start_worker(*jobs, endings=_ended(jobs))
+
+        tree.destroy(worker, monitor)
+
+        assert tree.wait_told("job.discarded")["job_id"] == jobs[2]
+    assert set(_rows(session, "SELECT id, 1 FROM jobsd.jobs")) == set(jobs[:2])
+    assert set(_rows(session, "SELECT job_id, 1 FROM jobsd.attempts")) == set(jobs[:2])
