@@ -146,13 +146,15 @@ def test_no_history_breaks_a_limit_or_leaks_a_slot(
 
 
 def _wait_until_all_is_done(query: Query) -> None:
-    tables = ("scheduled_executions", "blocked_executions", "ready_executions", "claims")
-    for table in (*tables, "concurrency_slots"):
-        _wait_until_empty(query, table)
-
-
-def _wait_until_empty(query: Query, table: str) -> None:
-    wait_for(lambda: not query(f"SELECT FROM jobsd.{table}"), 60, table)
+    # In one statement: between two, a job goes from one table to another.
+    left = """
+        SELECT job_id FROM jobsd.scheduled_executions
+        UNION ALL SELECT job_id FROM jobsd.blocked_executions
+        UNION ALL SELECT job_id FROM jobsd.ready_executions
+        UNION ALL SELECT job_id FROM jobsd.claimed_executions
+        UNION ALL SELECT job_id FROM jobsd.concurrency_slots
+    """
+    wait_for(lambda: not query(left), 60, lambda: str(query(left)))
 
 
 def _check_ledger(project: Project, limits: dict[str, int]) -> None:
