@@ -110,10 +110,11 @@ def bury(session: Session, death: Death) -> Buried:
         if death.standing is not None and not _stands(session, death, death.standing):
             return Buried(complete=False, alive=True)
         buried = _buried(session.fetch(STATEMENTS["bury"], parameters))
-        limits.promote(session, buried.freed, keep=death.keep).tell()
+        promotion = limits.promote(session, buried.freed, keep=death.keep)
         # Neither the keys that we have missed are asked for again by us, nor by the dead one
         # those that it had missed: whoever maintains the limits looks at all of them.
         session.fetch(limits.STATEMENTS["ask"])
+    promotion.tell()
     return buried
 
 
