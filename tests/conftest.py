@@ -21,7 +21,7 @@ from psycopg import conninfo, sql
 from jobsd.database.connection import Session, Target
 from jobsd.database.migrate import migrate
 from jobsd.supervisor.kernel import die_with_parent
-from kept import kept_folder
+from kept import kept_folder, thawed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -68,6 +68,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 def _uses_server(item: pytest.Item) -> bool:
     return "server_url" in getattr(item, "fixturenames", ())
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _nobody_stands_still(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Let nobody outlive a run that is killed because a test has stopped it."""
+    thawed(tmp_path_factory.getbasetemp())
 
 
 @pytest.fixture(scope="session")

@@ -1,8 +1,9 @@
 """Folders that are gone with this test run, and with them what runs there, however it ends.
 
-A run that is killed tidies nothing up, and an embedded server is nobody's child. So this file
-runs as a program, too, beside each process of pytest: it is told of the folders, and sweeps
-them when that process has gone.
+A run that is killed tidies nothing up. What it has started ends with it (`ENDS_WITH_US`), but
+an embedded server is nobody's child, and who was stopped by a test hears of no end. So this
+file runs as a program, too, beside each process of pytest: it is told of the folders, and
+sweeps them when that process has gone.
 """
 
 from __future__ import annotations
@@ -31,8 +32,13 @@ def kept_folder(prefix: str, parent: str | None = None) -> Path:
     """Make a folder that everybody may enter, unlike pytest's own, for servers to run in."""
     folder = Path(tempfile.mkdtemp(prefix=prefix, dir=parent))
     folder.chmod(0o755)
-    print(folder, file=_sweeper(), flush=True)
+    print("remove", folder, file=_sweeper(), flush=True)
     return folder
+
+
+def thawed(folder: Path) -> None:
+    """Let what stands still in this folder go on when we have gone, to its own end."""
+    print("thaw", folder, file=_sweeper(), flush=True)
 
 
 @functools.cache
@@ -54,18 +60,23 @@ def _sweeper() -> IO[str]:
 
 def main() -> None:
     """Wait until the tests have gone; end and remove what they have left."""
-    folders = [Path(line.rstrip("\n")) for line in sys.stdin]
-    _end(folders, signal.SIGQUIT)
-    _end(folders, signal.SIGKILL)
-    for folder in folders:
+    told = [line.rstrip("\n").partition(" ") for line in sys.stdin]
+    ours = [Path(name) for what, _, name in told if what == "remove"]
+    _signal([Path(name) for _, _, name in told], signal.SIGCONT)
+    _end(ours, signal.SIGQUIT)
+    _end(ours, signal.SIGKILL)
+    for folder in ours:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _end(folders: list[Path], number: signal.Signals) -> None:
+def _signal(folders: list[Path], number: signal.Signals) -> None:
     for pid in _living_in(folders):
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, number)
-            os.kill(pid, signal.SIGCONT)  # a test may have stopped it
+
+
+def _end(folders: list[Path], number: signal.Signals) -> None:
+    _signal(folders, number)
     end = time.monotonic() + PATIENCE_S
     while any(_living_in(folders)) and time.monotonic() < end:
         time.sleep(0.05)

@@ -20,11 +20,16 @@ if TYPE_CHECKING:
 
 TESTS = Path(__file__).parent
 STANDS_STILL = """
-import threading
+import os, signal, subprocess, threading
 from pathlib import Path
 
-def test_that_never_ends(server_url: str) -> None:
-    Path("told.new").write_text(server_url)
+def test_that_never_ends(server_url: str, tmp_path: Path) -> None:
+    ends_with_us = ["setpriv", "--pdeathsig", "TERM", "sleep", "300"]
+    child = subprocess.Popen(ends_with_us, cwd=tmp_path).pid
+    while Path(f"/proc/{child}/comm").read_text() != "sleep\\n":
+        pass
+    os.kill(child, signal.SIGSTOP)
+    Path("told.new").write_text(f"{child} {server_url}")
     Path("told.new").rename("told")
     threading.Event().wait()
 """
@@ -53,14 +58,15 @@ def run(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[subprocess.P
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
-def test_a_run_that_is_killed_leaves_no_server_and_no_folder(
+def test_a_run_that_is_killed_leaves_no_process_and_no_server_with_its_folder(
     run: subprocess.Popen[bytes], tmp_path: Path, number: signal.Signals
 ) -> None:
-    parts = conninfo.conninfo_to_dict((tmp_path / "told").read_text(encoding="utf-8"))
-    socket = Path(str(parts["host"]))
+    child, _, url = (tmp_path / "told").read_text(encoding="utf-8").partition(" ")
+    socket = Path(str(conninfo.conninfo_to_dict(url)["host"]))
     postmaster = int((socket.parent / "data/postmaster.pid").read_text().split()[0])
 
     run.send_signal(number)
 
+    wait_until(lambda: not alive(int(child)), 20)
     wait_until(lambda: not alive(postmaster), 20)
     wait_until(lambda: not socket.parents[1].exists(), 20)

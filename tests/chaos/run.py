@@ -26,6 +26,7 @@ from chaos.operators import Operator
 from chaos.troubles import Hand, draw
 from chaos.watch import Watch
 from jobsd.clock import monotonic
+from kept import thawed
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -79,6 +80,7 @@ def run(wishes: Wishes, progress: Callable[[str, float], None] = untold) -> Resu
     """Do a chaos run; `progress` is told the phase and how much of it is over, 0 to 1."""
     root = Path(tempfile.mkdtemp(prefix="jobsd-chaos-"))
     root.chmod(0o755)
+    thawed(root)
     progress("start", 0.0)
     with database(wishes.url) as base:
         chaos = _Chaos(wishes, root, base)
