@@ -14,6 +14,7 @@ import shutil
 import signal
 from typing import TYPE_CHECKING
 
+import hypothesis
 import psycopg
 import pytest
 from psycopg import conninfo, sql
@@ -27,6 +28,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 pytest_plugins = ("docs.recorder",)
+
+# How long an example takes is the machine's affair.
+hypothesis.settings.register_profile("jobsd", deadline=None)
+hypothesis.settings.load_profile("jobsd")
 
 _EMPTY = """
 DO $$

@@ -48,7 +48,7 @@ def test_the_tests_of_the_page_pass(project: Project) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(project.root)],
         cwd=project.root,
-        env=project.environ,
+        env={**project.environ, "PYTEST_ADDOPTS": ""},
         capture_output=True,
         text=True,
         timeout=120,
