@@ -29,8 +29,9 @@ if TYPE_CHECKING:
 
 pytest_plugins = ("docs.recorder",)
 
-# How long an example takes is the machine's affair.
-hypothesis.settings.register_profile("jobsd", deadline=None)
+# How long an example takes, to make and to try, is the machine's affair.
+_SLOW = (hypothesis.HealthCheck.too_slow,)
+hypothesis.settings.register_profile("jobsd", deadline=None, suppress_health_check=_SLOW)
 hypothesis.settings.load_profile("jobsd")
 
 _EMPTY = """

@@ -97,7 +97,10 @@ def test_types_are_kept_and_not_only_values(args: list[Any]) -> None:
     assert [type(value) for value in back] == [type(value) for value in args]
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=50)
+@settings(
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+    max_examples=50,
+)
 @given(st.lists(_values, max_size=4), st.dictionaries(_names, _values, max_size=3))
 def test_what_goes_into_the_database_comes_out(
     session: Session, args: list[Any], kwargs: dict[str, Any]

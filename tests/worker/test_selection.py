@@ -84,7 +84,7 @@ def _means(pattern: str, queue: str) -> bool:
     phases=[Step.explicit, Step.generate],  # to make it smaller would take minutes
     deadline=None,
     database=None,
-    suppress_health_check=[HealthCheck.function_scoped_fixture],
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 @given(scene=_scenes())
 def test_claims_are_those_of_the_model(
