@@ -7,7 +7,6 @@ is no more than a living child, until it is reaped.
 
 from __future__ import annotations
 
-import contextlib
 import os
 import signal
 from dataclasses import dataclass, field
@@ -80,9 +79,8 @@ class Child:
         return self.up and bool(slot.works or slot.suffers or self.spec.kind == "monitor")
 
     def send(self, number: signal.Signals) -> None:
-        """Send it a signal; who is gone already needs none."""
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(self.pid, number)
+        """Send it a signal."""
+        os.kill(self.pid, number)
 
     def dismiss(
         self,

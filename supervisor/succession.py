@@ -97,6 +97,10 @@ class Succession:
 
     def _look(self, step: Step, now: float) -> None:
         place = step.place
+        if place not in self._crew.places:
+            # Given up meanwhile, and all who are in it told to end; some may be gone.
+            step.outcome = "done"
+            return
         if step.new is None and place.child is not step.old:
             step.new = place.child
         if step.new is None:
