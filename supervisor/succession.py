@@ -45,6 +45,7 @@ class Succession:
         self._drain_s = drain_s
         self._planned: deque[Step] = deque()
         self._current: Step | None = None
+        self._abandoned: Step | None = None
         self._until = 0.0
 
     def plan(self, steps: Iterable[Step]) -> None:
@@ -52,8 +53,9 @@ class Succession:
         self._planned.extend(steps)
 
     def abandon(self) -> None:
-        """Take no step that has not begun."""
+        """Take no step that has not begun; the one under way says nothing about others."""
         self._planned.clear()
+        self._abandoned = self._current
 
     def covers(self, place: Place) -> bool:
         """Return whether a step of this place is planned or under way."""
@@ -118,7 +120,7 @@ class Succession:
     def _fail(self, step: Step) -> None:
         """What has failed once is not tried on others: a reload ends here."""
         step.outcome = "failed"
-        if step.reason == "reload":
+        if step.reason == "reload" and step is not self._abandoned:
             self._planned = deque(s for s in self._planned if s.reason != "reload")
 
     def _drains(self, step: Step, now: float) -> bool:

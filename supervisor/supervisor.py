@@ -123,14 +123,22 @@ class Supervisor:
         self._tell("supervisor.started", processes=len(self._crew.places))
         freeze()
         began = monotonic()
-        while not self._round():
-            self._signals.wait(self._rest_s())
+        self._supervise()
         self._tell(
             "supervisor.stopped",
             exit_status=self._exit_status,
             duration=round(monotonic() - began, 3),
         )
         return self._exit_status
+
+    def _supervise(self) -> None:
+        """Do round after round; an error of ours ends all, and the log has its stack."""
+        try:
+            while not self._round():
+                self._signals.wait(self._rest_s())
+        except Exception as error:
+            self._tell("process.crashed", error=error)
+            raise
 
     def _round(self) -> bool:
         """Do all that is to be done now; return whether the tree has ended."""

@@ -131,6 +131,7 @@ def _death(slot: Slot) -> dict[str, Any]:
     return {
         "kind": slot.kind,
         "name": slot.name,
+        "pid": slot.pid,
         "reason": slot.reason,
         "exit_code": os.waitstatus_to_exitcode(slot.status),
         "running": slot.running(),
@@ -161,19 +162,16 @@ def wait_long(_context: Context) -> None:
     time.sleep(1000)
 
 
-def spawn_orphan(_context: Context) -> None:
+def spawn_orphan(_context: Context, by: str = "") -> None:
     """Leave a process behind that has lost its parent."""
-    out = subprocess.run(
-        ["sh", "-c", "sleep 300 >/dev/null 2>&1 & echo $!"], stdout=subprocess.PIPE, check=True
-    )
-    write("orphan", pid=int(out.stdout))
-
-
-def spawn_session(_context: Context) -> None:
-    """Leave a process behind that has a session of its own, as a server has."""
-    command = "setsid sleep 300 >/dev/null 2>&1 & echo $!"
+    command = f"{by} sleep 300 >/dev/null 2>&1 & echo $!"
     out = subprocess.run(["sh", "-c", command], stdout=subprocess.PIPE, check=True)
     write("orphan", pid=int(out.stdout))
+
+
+def spawn_session(context: Context) -> None:
+    """Leave a process behind that has a session of its own, as a server has."""
+    spawn_orphan(context, "setsid")
 
 
 def tell_inheritance(context: Context) -> None:
@@ -230,6 +228,7 @@ def start_as(kind: str) -> Callable[[Context], int]:
         if told(f"{kind}.refuse"):
             return 78
         if told(f"{kind}.silent"):
+            write("silent", kind=kind)
             hang(context)
         loop = SmallMonitor(kind, context) if kind == "monitor" else Small(kind, context)
         return run(loop, context)
@@ -247,6 +246,17 @@ def reload() -> list[ChildSpec] | None:
     return None if rows is None else specs(rows)
 
 
+def notify_unless_broken(notify: Callable[[str], None]) -> Callable[[str], None]:
+    """Notify systemd, or be an error in the supervisor's own loop."""
+
+    def tell(lines: str) -> None:
+        if told("no-notify"):
+            raise RuntimeError("an error of our own")
+        notify(lines)
+
+    return tell
+
+
 def fork_unless_refused() -> int:
     """Fork, or be refused as by a system that has no process to give."""
     if told("no-fork"):
@@ -259,6 +269,7 @@ def main(wanted: dict[str, Any]) -> int:
     os.fork = fork_unless_refused
     pidfile = Pidfile(Path("pid"))
     readiness = Readiness(os.environ)
+    notify = notify_unless_broken(readiness.notify)
     options = SupervisorOptions(
         shutdown_timeout_s=wanted["shutdown_timeout_s"],
         heartbeat_interval_s=10,
@@ -272,7 +283,7 @@ def main(wanted: dict[str, Any]) -> int:
         specs(wanted["specs"]),
         options,
         board,
-        errands=Errands(reload, lambda: None, readiness.notify, readiness.watchdog_s),
+        errands=Errands(reload, lambda: None, notify, readiness.watchdog_s),
         listener=socket.create_server(("127.0.0.1", 0)),
         private=[pidfile.fd],
     )

@@ -225,6 +225,23 @@ def test_a_log_that_fails_stops_nobody(start: Start) -> None:
     assert tree.end() < 2
 
 
+@pytest.mark.failure(
+    "The supervisor runs into an error of its own.",
+    "It is told with its stack, all children are gone within a second, "
+    "and the exit status is not 0, so that systemd starts it again.",
+)
+def test_an_error_of_the_supervisor_is_told_and_ends_all(start: Start) -> None:
+    tree = start(("monitor", 1), ("worker", 2))
+    tree.command("no-notify")
+    os.kill(tree.pids("worker")[0], signal.SIGKILL)
+
+    tree.ended()
+
+    assert "an error of our own" in tree.wait("process.crashed", by=tree.pid)["error"]
+    assert tree.process.returncode == 1
+    assert wait_until(lambda: not tree.left()) < 1
+
+
 def test_a_refused_fork_is_told_and_tried_again(start: Start) -> None:
     tree = start(("monitor", 1), ("worker", 1))
     no_fork = tree.command("no-fork")

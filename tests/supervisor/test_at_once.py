@@ -1,0 +1,116 @@
+"""All that changes a tree, at once: deaths, reloads, successions, more places and fewer."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+import pytest
+
+from waiting import wait_until
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from small_tree.driver import SmallTree
+
+    Start = Callable[..., SmallTree]
+
+ROUNDS = 40
+
+
+@pytest.mark.failure(
+    "Workers die, wear out and hang at boot while reloads, TTIN and TTOU change their number",
+    "In the end there are as many as the configuration says; nobody else is left, nobody was "
+    "forgotten, and the supervisor has not ended",
+)
+@pytest.mark.parametrize("seed", range(4))
+def test_whatever_comes_together_the_tree_becomes_what_it_is_to_be(
+    start: Start, seed: int
+) -> None:
+    tree = start(("monitor", 1), ("dispatcher", 1), ("worker", 3), hang_timeout_s=2.0)
+    storm = Storm(tree, random.Random(seed))  # noqa: S311 - no secret
+
+    for _ in range(ROUNDS):
+        storm.blow()
+    storm.calm()
+
+    wanted = [("monitor", 1), ("dispatcher", 1), ("worker", 2)]
+    tree.reshape(wanted)
+    reloads = len(tree.told("supervisor.reloaded"))
+    tree.send(signal.SIGHUP)
+    tree.wait("supervisor.reloaded", reloads + 1)
+    wait_until(lambda: _up(tree) == dict(wanted) and set(tree.left()) == set(tree.pids()), 30)
+    tree.end()
+    assert (tree.process.returncode, tree.left()) == (0, [])
+    assert tree.told("process.crashed") == []
+    assert _unburied(tree) == set()
+
+
+class Storm:
+    """Does one thing after the other, with hardly a pause."""
+
+    def __init__(self, tree: SmallTree, dice: random.Random) -> None:
+        self._tree = tree
+        self._dice = dice
+        self._acts: list[Callable[[], object]] = [
+            self._kill,
+            self._reload,
+            lambda: tree.send(signal.SIGTTIN),
+            lambda: tree.send(signal.SIGTTOU),
+            lambda: tree.command("worker.spent"),
+            lambda: tree.command("worker.lose-row"),
+            lambda: self._switch("worker.silent"),
+            lambda: self._switch("worker.slow"),
+            lambda: self._switch("worker.crash"),
+        ]
+
+    def blow(self) -> None:
+        """Do one of them, and let a few rounds of the tree pass, or none."""
+        self._dice.choice(self._acts)()
+        pause_s = self._dice.choice([0, 0.01, 0.05, 0.2])
+        began = os.times().elapsed
+        wait_until(lambda: os.times().elapsed - began >= pause_s)
+
+    def calm(self) -> None:
+        """Let everybody start and end again."""
+        for path in self._tree.folder.glob("worker.*"):
+            path.unlink(missing_ok=True)
+
+    def _kill(self) -> None:
+        """Kill anybody but the supervisor, or tell one to end; it may be gone already."""
+        number = self._dice.choice([signal.SIGKILL, signal.SIGTERM])
+        with suppress(ProcessLookupError):
+            if pids := self._tree.pids():
+                os.kill(self._dice.choice(pids), number)
+
+    def _reload(self) -> None:
+        count = self._dice.randint(1, 5)
+        self._tree.reshape([("monitor", 1), ("dispatcher", 1), ("worker", count)])
+        self._tree.send(signal.SIGHUP)
+
+    def _switch(self, what: str) -> None:
+        path = self._tree.folder / what
+        if path.exists():
+            path.unlink(missing_ok=True)
+        else:
+            path.touch()
+
+
+def _up(tree: SmallTree) -> dict[str, int]:
+    """Return how many of each kind are up, unless anybody is leaving or on his way."""
+    rows = tree.state()
+    if any(row.get("state") != "up" for row in rows):
+        return {}
+    kinds = [row["kind"] for row in rows]
+    return {kind: kinds.count(kind) for kind in kinds}
+
+
+def _unburied(tree: SmallTree) -> set[int]:
+    """Return the process ids of all who have begun and whose end nobody wrote down."""
+    # Nobody is left to bury the last monitor.
+    known = {tree.told("last words")[-1]["by"], *(told["pid"] for told in tree.told("buried"))}
+    return {told["by"] for told in tree.told("process.started")} - known
