@@ -16,7 +16,7 @@ from jobsd.clock import monotonic
 from jobsd.configuration.target import database
 from jobsd.database.connection import OUTAGES
 from jobsd.database.migrate import migrate
-from jobsd.errors import ConfigurationError, Fault
+from jobsd.errors import ConfigurationError
 from jobsd.instruments.events import emit
 from jobsd.processes import outage
 from jobsd.processes.board import Board
@@ -29,7 +29,7 @@ from .container import hear_the_end
 from .exits import DONE
 from .listener import listen
 from .once import in_child
-from .pidfile import Pidfile
+from .pidfile import Pidfile, unusable
 from .program import note
 from .readiness import Readiness
 from .rehearsal import rehearse
@@ -127,11 +127,12 @@ def _unchangeable(old: Options, new: Options) -> Iterator[str]:
 
 def _pidfile(options: Options) -> Pidfile | None:
     path = options.supervisor.pidfile
+    if path is None:
+        return None
     try:
-        return None if path is None else Pidfile(path)
+        return Pidfile(path)
     except OSError as error:
-        told = f"the pidfile {path} can't be used: {error.strerror}"
-        raise ConfigurationError((Fault(told, "supervisor.pidfile or --pidfile"),)) from error
+        raise unusable(path, str(error.strerror)) from error
 
 
 def _prepare(found: Database, board: Board) -> int:

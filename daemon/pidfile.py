@@ -8,6 +8,10 @@ an orphan.
 Invariant: nobody else in this process may open the file, since closing any descriptor of
 it gives the lock back; and nobody removes it, since two could then lock two files of one
 name.
+
+The path may be mistyped, or lie where others write too. So no link is followed, and what is
+not plainly a pidfile is neither written nor removed; a device is not even opened, which can
+be enough to set it off.
 """
 
 from __future__ import annotations
@@ -15,9 +19,10 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import stat
 from typing import TYPE_CHECKING
 
-from jobsd.errors import Error
+from jobsd.errors import ConfigurationError, Error, Fault
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -33,6 +38,28 @@ class PidfileHeld(Error):  # noqa: N818 - a state of things, not a mistake
         super().__init__(f"{who} is running already: it holds {path}")
 
 
+_NAMES = {
+    stat.S_IFLNK: "a link",
+    stat.S_IFDIR: "a folder",
+    stat.S_IFIFO: "a FIFO",
+    stat.S_IFSOCK: "a socket",
+    stat.S_IFCHR: "a device",
+    stat.S_IFBLK: "a device",
+}
+_EXPECTED = (
+    "name a file that is not there yet, or one that a supervisor has left: of root or of"
+    " who starts it, with one name, and with nothing in it but a process id"
+)
+_CONTENT_BYTES_MAX = 32
+_NO_NUMBER = b"\0 \t\r\n"  # a power failure can leave zeros of what was just written
+
+
+def unusable(path: Path, why: str, hint: str = "") -> ConfigurationError:
+    """Return the error that says why this path can't be the pidfile."""
+    told = f"the pidfile {path} can't be used: {why}"
+    return ConfigurationError((Fault(told, "supervisor.pidfile or --pidfile", hint=hint),))
+
+
 class Pidfile:
     """A locked pidfile; `fd` is the descriptor that no child may keep."""
 
@@ -41,6 +68,7 @@ class Pidfile:
 
         Raises:
             PidfileHeld: someone else has the lock.
+            ConfigurationError: what is there is not a pidfile, or not one of ours.
             OSError: the file can't be made or opened.
         """
         self._path = path
@@ -50,12 +78,16 @@ class Pidfile:
             # Its last holder removed the file between our opening and our locking it.
             os.close(self.fd)
             self.fd = _lock(path)
+        if fault := _fault(self.fd):
+            os.close(self.fd)
+            raise unusable(path, fault, _EXPECTED)
         self._write(b"%d\n" % os.getpid())
 
     def release(self) -> None:
-        """Remove the file and give the lock back."""
+        """Remove the file, unless another has its name by now, and give the lock back."""
         with contextlib.suppress(OSError):
-            self._path.unlink()
+            if _is_at(self._path, self.fd):
+                self._path.unlink()
         os.close(self.fd)
 
     def _write(self, content: bytes) -> None:
@@ -66,19 +98,47 @@ class Pidfile:
 
 
 def _lock(path: Path) -> int:
-    fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    _require_file(path)
+    # Should another thing have come there meanwhile: a link is refused, a FIFO not waited for.
+    flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
+    fd = os.open(path, flags, 0o644)
     try:
         fcntl.lockf(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:
-        pid = _number(os.pread(fd, 32, 0))
+        pid = _number(os.pread(fd, _CONTENT_BYTES_MAX, 0))
         os.close(fd)
         raise PidfileHeld(path, pid) from error
     return fd
 
 
+def _require_file(path: Path) -> None:
+    try:
+        kind = stat.S_IFMT(path.lstat().st_mode)
+    except FileNotFoundError:
+        return
+    if kind != stat.S_IFREG:
+        raise unusable(path, f"it is {_NAMES.get(kind, 'no file')}", _EXPECTED)
+
+
+def _fault(fd: int) -> str:
+    """Return what tells the file that we have locked from a pidfile of ours, or nothing."""
+    found = os.fstat(fd)
+    if not stat.S_ISREG(found.st_mode):
+        return "it is no file"
+    if found.st_nlink > 1:
+        return f"the file has {found.st_nlink} names"
+    if found.st_uid not in {0, os.geteuid()}:
+        return f"it is a file of the user with id {found.st_uid}"
+    content = os.pread(fd, _CONTENT_BYTES_MAX + 1, 0)
+    number = content.strip(_NO_NUMBER)
+    if len(content) > _CONTENT_BYTES_MAX or not (number.isdigit() or not number):
+        return f"it is a file of {found.st_size} bytes with more in it than a process id"
+    return ""
+
+
 def _is_at(path: Path, fd: int) -> bool:
     try:
-        return os.path.samestat(os.fstat(fd), path.stat())
+        return os.path.samestat(os.fstat(fd), path.lstat())
     except OSError:
         return False
 

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import pwd
 import resource
+import shutil
 import signal
+import socket
 import subprocess
 import sys
 from typing import TYPE_CHECKING
@@ -12,8 +16,11 @@ from typing import TYPE_CHECKING
 import pytest
 
 from jobsd.daemon.pidfile import Pidfile, PidfileHeld
+from jobsd.errors import ConfigurationError
+from kept import kept_folder
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Generator
     from pathlib import Path
 
 HOLD = """
@@ -73,7 +80,7 @@ def test_who_holds_it_without_saying_so_holds_it(tmp_path: Path) -> None:
 
 
 @pytest.mark.behaviour(10)
-@pytest.mark.parametrize("content", [b"1\n", b"", b"nonsense \xff", b"9" * 100])
+@pytest.mark.parametrize("content", [b"1\n", b"", b"  42", b"\0\0\0\0"])
 def test_what_an_earlier_process_has_left_there_is_ignored(
     tmp_path: Path, content: bytes
 ) -> None:
@@ -120,3 +127,111 @@ def test_a_disk_without_room_does_not_keep_us_from_starting(tmp_path: Path) -> N
 
     assert (tmp_path / "pid").read_bytes() == b""
     pidfile.release()
+
+
+@contextlib.contextmanager
+def _acting_as(user: str) -> Generator[None]:
+    os.seteuid(pwd.getpwnam(user).pw_uid)
+    try:
+        yield
+    finally:
+        os.seteuid(0)
+
+
+def _bind(path: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as bound:
+        bound.bind(str(path))
+
+
+def _second_name(path: Path) -> None:
+    path.with_name("first").write_text("1\n")
+    path.hardlink_to(path.with_name("first"))
+
+
+OTHER_THINGS: dict[str, Callable[[Path], object]] = {
+    "a link": lambda path: path.symlink_to("precious"),
+    "a folder": lambda path: path.mkdir(),
+    "a FIFO": os.mkfifo,
+    "a socket": _bind,
+    "has 2 names": _second_name,
+    "a file of 14 bytes": lambda path: path.write_bytes(b"nonsense \xff \n1\n"),
+    "a file of 100 bytes": lambda path: path.write_bytes(b"9" * 100),
+}
+
+
+@pytest.mark.failure(
+    "what lies at the pidfile's path is a link, a FIFO, a device, a folder, a file of another"
+    " user or one with more in it than a process id",
+    "exit status 78; it is told what is there, and that is neither written nor removed",
+)
+@pytest.mark.parametrize("name", OTHER_THINGS)
+def test_what_is_no_pidfile_is_refused_and_stays_as_it_is(tmp_path: Path, name: str) -> None:
+    (tmp_path / "precious").write_text("42\n")
+    OTHER_THINGS[name](tmp_path / "pid")
+    before = (tmp_path / "pid").lstat()
+
+    with pytest.raises(ConfigurationError, match=f"pidfile {tmp_path}/pid .*{name}"):
+        Pidfile(tmp_path / "pid")
+
+    assert (tmp_path / "pid").lstat() == before
+    assert (tmp_path / "precious").read_text() == "42\n"
+
+
+def test_what_a_dangling_link_names_is_not_made(tmp_path: Path) -> None:
+    (tmp_path / "pid").symlink_to("nowhere")
+
+    with pytest.raises(ConfigurationError, match="it is a link"):
+        Pidfile(tmp_path / "pid")
+
+    assert not (tmp_path / "nowhere").exists()
+
+
+def test_a_device_is_not_even_opened(tmp_path: Path) -> None:
+    try:
+        # Whoever opens this one gets an error: nothing drives it.
+        os.mknod(tmp_path / "pid", 0o20666, os.makedev(240, 255))
+    except PermissionError:
+        pytest.skip("making a device needs a privilege that we don't have")
+
+    with pytest.raises(ConfigurationError, match="it is a device"):
+        Pidfile(tmp_path / "pid")
+
+    assert (tmp_path / "pid").is_char_device()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
+def test_the_file_of_another_user_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "pid").write_text("42\n")
+    shutil.chown(tmp_path / "pid", "nobody")
+
+    with pytest.raises(ConfigurationError, match=r"of the user with id \d+"):
+        Pidfile(tmp_path / "pid")
+
+    assert (tmp_path / "pid").read_text() == "42\n"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
+def test_the_file_that_root_has_left_is_taken_over_by_who_may_write_it() -> None:
+    path = kept_folder("jobsd-test-pid-") / "pid"
+    path.write_text("42\n")
+    path.chmod(0o666)
+
+    with _acting_as("nobody"):
+        pidfile = Pidfile(path)
+
+    assert path.read_text() == f"{os.getpid()}\n"
+    pidfile.release()
+
+
+@pytest.mark.parametrize("successor", ["a file", "a link"])
+def test_what_has_taken_the_name_meanwhile_is_not_removed(
+    tmp_path: Path, successor: str
+) -> None:
+    path = tmp_path / "pid"
+    pidfile = Pidfile(path)
+    path.rename(tmp_path / "moved")
+    path.write_text("42\n") if successor == "a file" else path.symlink_to("moved")
+
+    pidfile.release()
+
+    assert path in tmp_path.iterdir()

@@ -138,3 +138,14 @@ def test_a_pidfile_that_names_a_living_process_is_taken_over(project: Project) -
         assert path.read_text(encoding="ascii") == f"{tree.process.pid}\n"
         assert tree.terminate() < 2
     assert not path.exists()
+
+
+def test_a_configuration_named_as_the_pidfile_is_refused_and_kept(project: Project) -> None:
+    path = project.write("config/queue.yml", "import: [trial_jobs]\n")
+
+    done = project.run("start", "--pidfile", "config/queue.yml")
+
+    assert done.returncode == 78
+    assert "config/queue.yml can't be used: it is a file of 21 bytes with more" in done.stderr
+    assert "hint: name a file that is not there yet" in done.stderr
+    assert path.read_text(encoding="ascii") == "import: [trial_jobs]\n"
