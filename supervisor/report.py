@@ -81,7 +81,7 @@ class Report:
             return f"stopping, {_processes(len(self._crew.living))} left"
         wanted = len(self._crew.places)
         up = self._up()
-        wait = "" if self._board.database_up else ", waiting for the database"
+        wait = "" if self._board.database_answers else ", waiting for the database"
         return f"{_processes(up) if up == wanted else f'{up} of {wanted} processes'} up{wait}"
 
 

@@ -69,24 +69,24 @@ def alive(board: Board) -> Answer:
 
 def ready(board: Board, expected: Expected) -> Answer:
     """Say whether the database answers and all configured processes are up."""
-    up = _up(board)
+    up, answers = _up(board), board.database_answers
     missing = {kind: n - up[kind] for kind, n in expected.processes.items() if n > up[kind]}
-    good = bool(board.database_up and board.ready and not board.stopping and not missing)
-    facts = {"ready": good, "database": bool(board.database_up), "processes": dict(up)}
+    good = bool(answers and board.ready and not board.stopping and not missing)
+    facts = {"ready": good, "database": answers, "processes": dict(up)}
     return Answer(good, {**facts, "missing": missing, "stopping": bool(board.stopping)})
 
 
 def healthy(board: Board, expected: Expected, last: LastHeartbeat) -> Answer:
     """Say whether jobs run: by the heartbeat if there is one, else by what would run them."""
-    up = _up(board)
+    up, answers = _up(board), board.database_answers
     facts = {
         "last_heartbeat": _iso(last),
-        "database": bool(board.database_up),
+        "database": answers,
         "processes": dict(up),
     }
     within_s = expected.heartbeat_within_s
     if within_s is None:
-        good = bool(board.database_up) and all(up[kind] for kind in expected.processes)
+        good = answers and all(up[kind] for kind in expected.processes)
         return Answer(good, {"healthy": good, **facts})
     age_s = last.age_s if last.executed_at is not None else None
     good = (age_s is not None and age_s <= within_s) or _age_s(board) <= within_s

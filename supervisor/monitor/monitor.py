@@ -135,7 +135,7 @@ class Monitor:
             return "leaving last"
         up = sum(slot.state == UP for slot in self._board.living())
         where = f", on {self._bind}" if self._bind else ""
-        away = "" if self._board.database_up else ", database away"
+        away = "" if self._board.database_answers else ", database away"
         return f"{up} processes up{where}{away}"
 
 

@@ -41,7 +41,7 @@ def tree_figures(board: Board) -> TreeFigures:
         idle_threads=max(0, sum(slot.threads for slot in workers) - busy),
         loop_age_s=board.tick_age_s,
         dropped_lines=board.dropped_lines + sum(slot.dropped_lines for slot in board.used()),
-        database_up=bool(board.database_up),
+        database_up=board.database_answers,
     )
 
 

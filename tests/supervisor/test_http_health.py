@@ -66,6 +66,19 @@ def test_a_tree_is_ready_once_all_configured_processes_are_up(
         assert facts(listener, "/readyz")[0] == 200
 
 
+def test_an_outage_that_anybody_has_met_ends_the_readiness(
+    monitored: Tree, listener: socket.socket
+) -> None:
+    monitored.board.ready = 1
+    monitored.start_worker()
+    assert facts(listener, "/readyz")[0] == 200
+
+    monitored.board.outage_since_ns = monotonic_ns()
+
+    status, said = facts(listener, "/readyz")
+    assert (status, said["database"]) == (503, False)
+
+
 def test_a_tree_that_stops_is_not_ready(monitored: Tree, listener: socket.socket) -> None:
     monitored.board.ready = 1
     monitored.start_worker()

@@ -108,6 +108,22 @@ def test_counters_never_go_back_whoever_is_replaced(
     assert seen == [(5, 1), (5, 1), (10, 2), (10, 2), (15, 3), (15, 3)]
 
 
+def test_a_scrape_that_finds_no_database_says_so_before_anybody_else(
+    listener: socket.socket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pages, "FIGURES_AGE_S", 0.0)
+    with own_server() as server:
+        target = server.start()
+        with tree_on(target, beating(target)) as tree:
+            tree.start_monitor(listener)
+            tree.start_worker()
+            assert metrics(listener)["jobsd_database_up", ()] == 1
+
+            server.stop()
+
+            assert metrics(listener)["jobsd_database_up", ()] == 0
+
+
 @pytest.mark.failure(
     "The database stands still while somebody asks for health and metrics.",
     "Health is answered at once, metrics within a bounded time, with what shared memory knows.",

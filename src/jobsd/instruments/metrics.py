@@ -109,7 +109,8 @@ class _Figures(Collector):
         yield from (family for family in self._told if known.isdisjoint(_names(family)))
 
     def _own(self) -> Iterator[Metric]:
-        up = self._tree.database_up if self._tree else self._database is not None
+        # What this scrape has just found out is newer than what the tree knows.
+        up = self._database is not None and (self._tree is None or self._tree.database_up)
         yield _gauge("database_up", "Whether the database answers: 1 or 0.", value=up)
         yield _build_info(self._database.postgresql if self._database else "")
         if self._tree is not None:

@@ -51,7 +51,7 @@ class Board:
     dropped_lines = Word(6)
     """Supervisor: log lines of its own that could not be written."""
     database_up = Word(7)
-    """Monitor: 1 while its last statement succeeded."""
+    """Monitor: 1 while its last statement succeeded; see `database_answers`."""
     ran_at_start = Word(8)
     """Scheduler: 1 once the tasks with `run_at_start` were enqueued; before that, negative,
     the instant chosen for these runs in microseconds since the epoch."""
@@ -87,6 +87,11 @@ class Board:
     @supervisor_name.setter
     def supervisor_name(self, name: str) -> None:
         write_text(self.words, _NAME_AT, name, _NAME_WORDS)
+
+    @property
+    def database_answers(self) -> bool:
+        """Whether nobody of the tree misses the database: the monitor itself asks seldom."""
+        return bool(self.database_up and not self.outage_since_ns)
 
     def free_slot(self, spare: int = 0) -> Slot | None:
         """Return the first free slot, or None if it would not leave `spare` others free.
