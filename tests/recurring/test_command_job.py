@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from jobsd.errors import NotFoundError, RefusedError
+from jobsd.jobs.current import CurrentJob, running
 from jobsd.recurring import command_job
 from jobsd.recurring.command_job import OURS, RecurringCommandJob, find_function, function_of
 from jobsd.recurring.tasks import RecurringTask
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 MODULE = """
 import os
 from os import system
-from jobsd import Job, job
+from jobsd import Job, current_job, job
 
 number = 3
 calls = []
@@ -39,6 +40,14 @@ class Cleaner:
 @job(name="a job of the module commanded")
 def wash(*args):
     clean(*args)
+
+@job
+def tell():
+    calls.append(current_job())
+
+class ClassThatTells(Job):
+    def perform(self):
+        calls.append(current_job())
 
 class CommandTestJob(Job):
     def perform(self, *args, **kwargs):
@@ -156,6 +165,18 @@ def test_a_function_inside_a_class_is_found(calls: Calls) -> None:
     function_of("commanded.Cleaner.run")(7)
 
     assert calls == [((7,), {})]
+
+
+@pytest.mark.parametrize("name", ["ClassThatTells", "tell"])
+def test_a_job_that_a_command_calls_is_a_part_of_the_one_that_runs(
+    calls: list[Any], name: str
+) -> None:
+    mine = CurrentJob(41, 2, "recurring", "RecurringCommandJob")
+
+    with running(mine):
+        function_of(f"commanded.{name}()")()
+
+    assert calls == [mine]
 
 
 @pytest.mark.parametrize("name", ["CommandTestJob", "wash"])

@@ -28,7 +28,7 @@ _drain = _Drain()
 
 
 class CurrentJob(NamedTuple):
-    """The job that runs in this thread; `id` is 0 in `perform_now`.
+    """The job that runs in this thread; `id` is 0 in `perform_now` outside of any.
 
     `deadline` is None until the worker drains, then the moment at which its process is ended.
     """

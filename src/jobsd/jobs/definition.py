@@ -17,9 +17,8 @@ from jobsd.errors import Error
 
 from . import client
 from .connections import NOT_GIVEN
-from .current import running
 from .draft import Draft, Options, draft
-from .enqueueable import FunctionJob, P, R, Signature, Using, unqueued
+from .enqueueable import FunctionJob, P, R, Signature, Using, here
 from .limits import Limit
 from .policy import Policy, exponential
 from .registry import Definition, check_class, check_priority, check_queue, register
@@ -98,7 +97,7 @@ class Job:
     @classmethod
     def perform_now(cls, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401
         """Run the job here and now, without the queue."""
-        with running(unqueued(_definition_of(cls))):
+        with here(_definition_of(cls)):
             return cls.definition.perform(*args, **kwargs)
 
     @classmethod

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar
 
 from jobsd.errors import Error
+from jobsd.instruments.bound_job import running_job
 
 from . import after_commit, client
 from .connections import NOT_GIVEN
@@ -71,7 +72,7 @@ class FunctionJob(Generic[P, R]):
 
     def perform_now(self, *args: P.args, **kwargs: P.kwargs) -> R:
         """Run the job here and now, without the queue."""
-        with running(unqueued(self.definition)):
+        with here(self.definition):
             done: R = self.definition.perform(*args, **kwargs)
             return done
 
@@ -148,9 +149,12 @@ class Using(Generic[P]):
         return self._options.apply(self._draft(*args, **kwargs))
 
 
-def unqueued(definition: Definition) -> CurrentJob:
-    """Return what `current_job` gives in a job that runs without the queue."""
-    return CurrentJob(0, 1, definition.queue, definition.name)
+def here(definition: Definition) -> running:
+    """Say which job runs where one is called: one of the queue's, if it is a part of that."""
+    job = running_job.get()
+    if not isinstance(job, CurrentJob):
+        job = CurrentJob(0, 1, definition.queue, definition.name)
+    return running(job)
 
 
 def _positional(signature: inspect.Signature, bound: int) -> range:
