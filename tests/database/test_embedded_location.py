@@ -37,7 +37,7 @@ def test_as_root_each_project_has_a_folder_of_its_name_and_path(
 
     assert one != other
     assert one.name == "postgres"
-    assert one.parent.parent == Path("/var/lib/jobsd")
+    assert one.parent.parent == Path("/var/lib/jobsd-embedded")
     assert one.parent.name.startswith("my-app-")
 
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 ROLE = DATABASE = "jobsd"
 PORT = 5432
 
-_STATE = Path("/var/lib/jobsd")
+_STATE = Path("/var/lib/jobsd-embedded")  # /var/lib/jobsd is the service's, and private
 _SOCKET_PATH_BYTES_MAX = 107  # sun_path of unix(7), without its NUL
 
 
