@@ -98,6 +98,46 @@ def test_a_default_that_is_empty_does_not_keep_others_sections_from_a_warning(
     assert told.startswith("config/recurring.yml has sections (default, production), but says")
 
 
+def test_an_environment_that_is_misspelt_is_offered_the_section_that_was_meant(
+    project: Project,
+) -> None:
+    project.queue("production: {workers: [{threads: 7}]}")
+    project.recurring("{}")
+    project.environ = {"JOBSD_ENV": "prodution"}
+
+    [told] = project.load().warnings
+
+    assert told == (
+        "config/queue.yml has sections (production), but says nothing for prodution, the"
+        " environment that counts (JOBSD_ENV; did you mean production?): the built-in"
+        " configuration is used"
+    )
+
+
+def test_a_default_does_not_hide_that_an_environment_is_misspelt(project: Project) -> None:
+    project.queue("default: {time_zone: UTC}\nproduction: {workers: [{threads: 7}]}")
+    project.recurring("{}")
+    project.environ = {"JOBSD_ENV": "prodution"}
+
+    [told] = project.load().warnings
+
+    assert told == (
+        "config/queue.yml has no section prodution, the environment that counts (JOBSD_ENV;"
+        " did you mean production?): `default` alone counts"
+    )
+
+
+@pytest.mark.parametrize("environment", ["development", "staging", "testing"])
+def test_an_environment_that_only_has_the_default_is_no_warning(
+    project: Project, environment: str
+) -> None:
+    project.queue("default: {time_zone: UTC}\nproduction: {}\ntest: {}")
+    project.recurring("{}")
+    project.environ = {"JOBSD_ENV": environment}
+
+    assert project.load().warnings == ()
+
+
 @pytest.mark.parametrize(
     "written", ["default: {}", "development:\nproduction: {time_zone: UTC}"]
 )

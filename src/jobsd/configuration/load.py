@@ -184,7 +184,8 @@ class _Reading:
         root = compose(source, self._environ, self.faults)
         sections = pick(root, self._settings.environment, is_own, self.faults)
         if sections.warning:
-            self._warnings.append(f"{name} {sections.warning}: {without}")
+            counts = without if sections.used is None else "`default` alone counts"
+            self._warnings.append(f"{name} {sections.warning}: {counts}")
         return sections, Place(source, 0, 1)
 
     def _url(self, file: QueueFile) -> str | None:

@@ -8,11 +8,12 @@ what `default` says of its keys, so that a fault in production's shows in develo
 
 from __future__ import annotations
 
+import difflib
 from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING
 
-from jobsd.configuration.faults import label
+from jobsd.configuration.faults import label, nearest
 from jobsd.configuration.nodes import Mapping, Pair, is_null
 
 if TYPE_CHECKING:
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
     from jobsd.configuration.nodes import Node
 
 DEFAULT = "default"
+
+_MISSPELT = 0.8
+"""An environment without a section is meant, unless one is called so nearly alike."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +57,8 @@ def pick(
     unused = tuple(overlaid(_narrowed(default, one), one) for one in sections.values() if one)
     if environment not in root.pairs and not (default and default.pairs):
         return Sections(None, None, unused, _nothing_for(root, environment) if unused else "")
-    return Sections(overlaid(default, own) if own else default, default, unused)
+    odd = "" if environment in root.pairs else _misspelt(root, environment)
+    return Sections(overlaid(default, own) if own else default, default, unused, odd)
 
 
 def overlaid(base: Mapping | None, top: Mapping) -> Mapping:
@@ -98,7 +103,20 @@ def _narrowed(default: Mapping | None, section: Mapping) -> Mapping | None:
 
 def _nothing_for(root: Mapping, environment: str) -> str:
     names = ", ".join(map(label, islice(root.pairs, 10)))
+    near = nearest(environment, root.pairs)
+    meant = f"; did you mean {label(near)}?" if near else ""
     return (
         f"has sections ({names}), but says nothing for {label(environment)},"
-        " the environment that counts (JOBSD_ENV)"
+        f" the environment that counts (JOBSD_ENV{meant})"
+    )
+
+
+def _misspelt(root: Mapping, environment: str) -> str:
+    names = [name for name in root.pairs if name != DEFAULT]
+    near = difflib.get_close_matches(environment, names, 1, _MISSPELT)
+    if not near:
+        return ""
+    return (
+        f"has no section {label(environment)}, the environment that counts"
+        f" (JOBSD_ENV; did you mean {label(near[0])}?)"
     )
