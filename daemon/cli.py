@@ -53,6 +53,9 @@ _SECTIONS = {
 
 _COMMANDS = [name for section in _SECTIONS.values() for name in section]
 
+_SIGNALS = {"stop": "TERM", "reload": "HUP"}
+"""What is no command, since whoever started the daemon ends it, and a signal tells it."""
+
 _OPENING = "Background jobs and recurring tasks for Python on PostgreSQL alone."
 
 _EXAMPLES = """\
@@ -101,9 +104,7 @@ class Commands(click.Group):
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """Find the command, or tell which one was probably meant."""
         if args[0] not in _COMMANDS:
-            near = difflib.get_close_matches(args[0], _COMMANDS, 1)
-            meant = f"; did you mean {near[0]!r}?" if near else ""
-            raise click.UsageError(f"there is no command {args[0]!r}{meant}", ctx)
+            raise click.UsageError(f"there is no command {args[0]!r}{_meant(args[0])}", ctx)
         return super().resolve_command(ctx, args)
 
     def invoke(self, ctx: click.Context) -> object:
@@ -126,6 +127,15 @@ class Commands(click.Group):
                 formatter.write(f"  {line}\n")
         formatter.write_paragraph()
         formatter.write_text(_STATUS)
+
+
+def _meant(word: str) -> str:
+    """Return what somebody wants who types a word that is no command."""
+    if signal := _SIGNALS.get(word):
+        pid = f"`kill -{signal} PID` with the supervisor's pid from `{program()} ps`"
+        return f": {pid}, or `systemctl {word}`"
+    near = difflib.get_close_matches(word, _COMMANDS, 1)
+    return f"; did you mean {near[0]!r}?" if near else ""
 
 
 @click.command(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})

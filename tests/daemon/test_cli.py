@@ -122,6 +122,20 @@ def test_an_unknown_command_is_answered_with_the_nearest(
     ]
 
 
+@pytest.mark.parametrize(("word", "signal"), [("stop", "TERM"), ("reload", "HUP")])
+def test_who_looks_for_a_command_is_told_of_the_signal(
+    word: str, signal: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    status = cli.run([word])
+
+    assert status == 2
+    told = capsys.readouterr().err.splitlines()[0]
+    assert told == (
+        f"error: there is no command {word!r}: `kill -{signal} PID` with the supervisor's pid"
+        f" from `{program.program()} ps`, or `systemctl {word}`"
+    )
+
+
 @pytest.mark.parametrize(
     "arguments",
     [
