@@ -9,10 +9,13 @@ import threading
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from psycopg import errors
+
 from jobsd.clock import monotonic
 from jobsd.configuration.options import JobsOptions, WorkerOptions
 from jobsd.database.migrate import migrate
 from jobsd.database.statements import Statement
+from jobsd.errors import SchemaError
 from jobsd.jobs import client
 from jobsd.jobs.definition import job
 from jobsd.processes import process
@@ -46,7 +49,7 @@ def run_trial(session: Session, jobs: int, threads: int) -> Result:
     """Enqueue `jobs` jobs at once, then drain them with one worker in this process.
 
     Raises:
-        psycopg.errors.InsufficientPrivilege: when the role may not make a schema.
+        SchemaError: when the role may not make a schema.
     """
     with _schema(session) as target:
         client.configure(client=client.Client(target))
@@ -66,11 +69,23 @@ def _nothing() -> None:
 def _schema(session: Session) -> Generator[Target]:
     target = replace(session.target, schema=f"jobsd_bench_{secrets.token_hex(4)}")
     try:
-        migrate(target)
+        _make(target)
         yield target
     finally:
         drop = Statement("drop", f'DROP SCHEMA IF EXISTS "{target.schema}" CASCADE')
         session.fetch(drop)
+
+
+def _make(target: Target) -> None:
+    try:
+        migrate(target)
+    except SchemaError as error:
+        if not isinstance(error.__cause__, errors.InsufficientPrivilege):
+            raise
+        told = (
+            "it makes a schema of its own, and this role may not: give the URL of one that may"
+        )
+        raise SchemaError(told, remedy="") from error
 
 
 def _drain(target: Target, jobs: int, threads: int) -> None:

@@ -258,6 +258,20 @@ def test_what_a_later_version_adds_may_be_used_at_once(granted: Roles) -> None:
         assert connection.execute("SELECT id, n FROM jobsd.later").fetchall() == [(1, 1)]
 
 
+def test_a_bench_that_may_make_no_schema_says_so_and_nothing_of_migrations(
+    granted: Roles, project: Project
+) -> None:
+    assert granted.user_name
+
+    done = project.run("bench", "--jobs", "10")
+
+    assert done.returncode == 78
+    assert done.stderr == (
+        "error: it makes a schema of its own, and this role may not:"
+        " give the URL of one that may\n"
+    )
+
+
 def test_the_command_prints_the_grants_of_any_schema_and_role(project: Project) -> None:
     project.write("config/queue.yml", "database: {schema: mine}\n")
 
