@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import json
+import os
 import re
 import shutil
 import subprocess
+import sys
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
@@ -28,6 +33,40 @@ def test_what_is_copied_is_not_ignored() -> None:
     for name in " ".join(words).split():
         assert f"!{name}" in ignored
         assert (SOURCE / name).exists()
+
+
+@pytest.mark.parametrize("host", ["", "0.0.0.0", "127.0.0.1"])  # noqa: S104 - only asked
+def test_health_is_asked_where_the_tree_listens(host: str) -> None:
+    with ThreadingHTTPServer(("127.0.0.1", 0), _Alive) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        bind = f"{host}:{server.server_port}"
+
+        asked = [_ask_health(bind), _ask_health("off")]
+        server.shutdown()
+
+    assert asked == [True, False]
+
+
+def _ask_health(bind: str) -> bool:
+    """Return whether what the image asks says that a tree which listens there is healthy."""
+    recipe = re.sub(r"\\\n\s*", "", RECIPE.read_text())
+    found = re.search(r"^HEALTHCHECK .* CMD (\[.*\])$", recipe, re.MULTILINE)
+    assert found is not None
+    _, *words = json.loads(found[1])
+    environ = {**os.environ, "JOBSD_METRICS_BIND": bind}
+    done = subprocess.run(
+        [sys.executable, *words], env=environ, capture_output=True, check=False
+    )
+    return done.returncode == 0
+
+
+class _Alive(BaseHTTPRequestHandler):
+    def do_GET(self) -> None:
+        self.send_response(200 if self.path == "/livez" else 404)
+        self.end_headers()
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002
+        """Say nothing."""
 
 
 @pytest.mark.long
