@@ -39,7 +39,12 @@ def test_a_pause_is_told_by_whom_and_why(run: Commands, session: Session) -> Non
     assert float(row[2]) > 0
     assert run("queues", "resume", "mail").returncode == 0
     assert run("queues", "resume", "mail").returncode == 5
-    assert run.json("queues", "pause", "mail") == {"queue_name": "mail", "paused": True}
+    assert run.json("queues", "pause", "mail") == {
+        "queue_name": "mail",
+        "paused": True,
+        "anew": True,
+        "reason": None,
+    }
     assert run.json("queues", "resume", "mail") == {"queue_name": "mail", "paused": False}
 
 
@@ -53,10 +58,25 @@ def test_a_pause_of_a_queue_that_nobody_knows_is_taken_with_a_note(run: Commands
         name: "is it spelt as meant?" in run("queues", "pause", name).stderr
         for name in ("mial", "mail", "a_1", "b", "default")
     }
-    again = run("queues", "pause", "mial")
 
     assert noted == dict.fromkeys(noted, False) | {"mial": True}
-    assert (again.returncode, again.stderr) == (0, "queue 'mial' was paused already\n")
+
+
+def test_a_pause_of_a_paused_queue_says_what_became_of_its_reason(run: Commands) -> None:
+    said = {
+        reason: run("queues", "pause", "default", *reason).stderr.strip()
+        for reason in ((), ("--reason", "first"), ("--reason", "second"))
+    }
+    nothing = run("queues", "pause", "default", "--reason", "second").stderr.strip()
+    facts = run.json("queues", "pause", "default", "--reason", "third")
+
+    assert list(said.values()) == [
+        "queue 'default' is paused",
+        "queue 'default' was paused already; its reason is now 'first'",
+        "queue 'default' was paused already; its reason is now 'second', no longer 'first'",
+    ]
+    assert nothing == "queue 'default' was paused already: nothing was changed"
+    assert (facts["anew"], facts["reason"]) == (False, "third")
 
 
 def test_clearing_a_queue_needs_consent(run: Commands) -> None:
@@ -70,6 +90,22 @@ def test_clearing_a_queue_needs_consent(run: Commands) -> None:
         "discarded": 1,
     }
     assert [job["state"] for job in run.json("list")] == ["discarded"]
+
+
+def test_clearing_a_queue_without_jobs_needs_no_consent(run: Commands) -> None:
+    cleared = run("queues", "clear", "default")
+
+    assert (cleared.returncode, cleared.stdout, cleared.stderr) == (0, "0\n", "")
+
+
+@pytest.mark.parametrize("consent", [(), ("--yes",)], ids=["", "yes"])
+def test_clearing_a_queue_that_nobody_knows_says_so(
+    run: Commands, consent: tuple[str, ...]
+) -> None:
+    cleared = run("queues", "clear", "nosuch", *consent)
+
+    assert (cleared.returncode, cleared.stdout) == (0, "0\n")
+    assert cleared.stderr.startswith("note: no worker or task names 'nosuch', and none of")
 
 
 def test_queues_without_ready_jobs_are_listed_too(run: Commands, session: Session) -> None:

@@ -41,6 +41,15 @@ class Pause:
     created_at: datetime
 
 
+@dataclass(frozen=True, slots=True)
+class Pausing:
+    """What a pause came to: whether it began only now, its reason, and the one before."""
+
+    anew: bool
+    reason: str | None
+    reason_before: str | None
+
+
 def pause(
     name: str,
     reason: str | None = None,
@@ -52,15 +61,26 @@ def pause(
 
     A queue that is paused already gets the new reason. `by` is USER@HOST unless given.
     """
+    return pausing(name, reason, by=by, session=session).anew
+
+
+def pausing(
+    name: str,
+    reason: str | None = None,
+    *,
+    by: str | None = None,
+    session: Session | None = None,
+) -> Pausing:
+    """Do what `pause` does; return what it came to."""
     parameters = {
         "name": check_queue(name),
         "reason": _text("reason", reason),
         "by": _text("by", by or _whoever()),
     }
     with lent(session) as taken:
-        anew = bool(taken.fetch(STATEMENTS["pause"], parameters)[0][0])
+        done = Pausing(*taken.fetch(STATEMENTS["pause"], parameters)[0])
     emit("queue.paused", queue_name=name, reason=reason, by=parameters["by"])
-    return anew
+    return done
 
 
 def resume(name: str, *, session: Session | None = None) -> bool:

@@ -1,9 +1,15 @@
--- pause: let nobody claim from a queue; says whether it was not paused before.
+-- pause: let nobody claim from a queue; says whether it was not paused before, the reason
+-- that holds now, and the one that held before.
+WITH before AS (
+    SELECT reason
+    FROM jobsd.pauses
+    WHERE queue_name = %(name)s
+)
 INSERT INTO jobsd.pauses AS pause (queue_name, reason, created_by)
 VALUES (%(name)s, %(reason)s, %(by)s)
 ON CONFLICT (queue_name) DO UPDATE
 SET reason = coalesce(excluded.reason, pause.reason)
-RETURNING xmax = 0;
+RETURNING xmax = 0, reason, (SELECT reason FROM before);
 
 -- resume: let workers claim from a queue again; all are told, since its jobs may lie before
 -- the places where they look.
