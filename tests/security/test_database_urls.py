@@ -31,6 +31,7 @@ SECRETS = [
     "SESAME@x",
     "a%zzSESAME",
     "a SESAME",
+    "a?SESAME",
 ]
 
 _PRINTABLE = st.text(st.characters(min_codepoint=33, max_codepoint=126), min_size=1)
@@ -66,7 +67,7 @@ def test_an_escaped_password_is_always_taken(secret: str) -> None:
         "postgresql://[::1]:5432/app",
         "postgresql://me@a:1,b:2,[::1]/app?target_session_attrs=read-write",
         "postgresql://me:pa:ss#word@db/app?sslmode=require",
-        "postgresql://db?user=me&password=a@b",
+        "postgresql://db/?user=me&password=a@b",
         "host=/tmp dbname=app password='a b'",
     ],
 )
@@ -86,7 +87,12 @@ def test_a_fault_of_the_url_tells_no_password(tmp_path: Path, secret: str) -> No
 
 @pytest.mark.parametrize(
     "url",
-    ["mysql://me:SESAME@db/x", "no url at all", "postgresql://db/x?no_such_option=1"]
+    [
+        "mysql://me:SESAME@db/x",
+        "no url at all",
+        "postgresql://db/x?no_such_option=1",
+        "postgresql://db?user=me&password=SESAME@x",
+    ]
     + [f"postgresql://me:{secret}@db:5432/app" for secret in SECRETS],
 )
 def test_a_program_is_refused_a_faulty_url_at_once_and_told_no_password(url: str) -> None:

@@ -16,7 +16,9 @@ from jobsd.configuration.flags import Flags
 from jobsd.configuration.load import is_project, load_for_commands, project_root
 from jobsd.database.connection import OUTAGES, Target
 from jobsd.database.migrate import migrate
+from jobsd.database.url import passwords
 from jobsd.errors import ConfigurationError, Fault
+from jobsd.instruments import redaction
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -67,6 +69,8 @@ def database(
     """
     said = options.database
     if said.url is not None:
+        for url in filter(None, (said.url, said.listen_url)):
+            redaction.hide(passwords(url))
         return Database(Target(said.url, said.schema, said.listen_url, said.wakeups))
     _require_permission(environ)
     server = embedded_server(options.root, environ, report)

@@ -50,10 +50,23 @@ def read_url(text: str) -> str:
     return text
 
 
+def passwords(url: str) -> tuple[str, ...]:
+    """Return the passwords in a URL that was read, except those that also name something."""
+    from psycopg import conninfo  # noqa: PLC0415 - slow, as above
+
+    parts = {key: str(value) for key, value in conninfo.conninfo_to_dict(url).items()}
+    names = " ".join(parts.get(key, "") for key in ("user", "dbname", "host"))
+    found = (parts.get(key, "") for key in ("password", "sslpassword"))
+    return tuple(password for password in found if password and password not in names)
+
+
 def _is_unambiguous(rest: str) -> bool:
     before, at, behind = rest.partition("@")
     if not at or "/" in before:
         before, behind = "", rest
+    if "?" in before:
+        # Parameters, an @ among them, would become a user, whom errors name.
+        return False
     return bool(_ESCAPED.fullmatch(rest)) and bool(_PLACE.fullmatch(behind))
 
 

@@ -14,7 +14,7 @@ from jobsd.machine import hostname
 
 from .bound_job import bound_job
 from .layouts import Facts, shown
-from .redaction import redact
+from .redaction import is_suspect, redact, redacted
 from .told_errors import settle_error
 
 if TYPE_CHECKING:
@@ -74,11 +74,14 @@ def fit(facts: Facts, layout: Layout, room: int) -> str:
 
     The stack goes first, from its beginning: its end says what has happened.
     """
-    text = redact(layout(facts))
+    text = layout(facts)
+    if is_suspect(text):
+        # In the facts, not in the line: a layout escapes quotes, by which a password ends.
+        facts = {redact(shown(key)): redacted(facts[key]) for key in facts}
+        text = layout(facts)
     if len(encode(text)) <= room:
         return text
-    # What is cut may lose the end by which a password is known: so it goes before.
-    short: Facts = {key: _without_passwords(facts[key]) for key in facts} | {"truncated": True}
+    short: Facts = {key: _as_text(facts[key]) for key in facts} | {"truncated": True}
     for _ in range(8):
         text = layout(short)
         excess = len(encode(text)) - room
@@ -87,7 +90,7 @@ def fit(facts: Facts, layout: Layout, room: int) -> str:
         _cut(short, excess + len(encode(_CUT)))
     # So many small facts that none of them fits.
     kept = ("timestamp", "level", "logger", "pid", "process_kind", "truncated")
-    event = redact(shown(facts["event"]))[:200]
+    event = shown(facts["event"])[:200]
     return layout({"event": event, **{key: short[key] for key in kept if key in short}})
 
 
@@ -103,14 +106,14 @@ def _cut(facts: Facts, excess: int) -> None:
     texts[longest] = text[: max(0, len(text) - excess)] + _CUT
 
 
-def _without_passwords(value: Any) -> Any:  # noqa: ANN401 - a fact is of any type
+def _as_text(value: Any) -> Any:  # noqa: ANN401 - a fact is of any type
     if isinstance(value, dict):
         # No deeper: what is nested without end must not end us.
         members = cast("Facts", value)
-        return {key: redact(shown(members[key])) for key in members}
+        return {key: shown(members[key]) for key in members}
     if value is None or isinstance(value, bool | int | float):
         return value
-    return redact(shown(value))
+    return shown(value)
 
 
 def _timestamp(at: float) -> str:

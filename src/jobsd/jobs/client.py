@@ -16,7 +16,7 @@ import psycopg
 from psycopg import errors
 
 from jobsd.database.connection import Session, Target, unreachable
-from jobsd.database.url import UrlError, read_url
+from jobsd.database.url import UrlError, passwords, read_url
 from jobsd.errors import (
     ConfigurationError,
     DatabaseUnreachableError,
@@ -24,6 +24,7 @@ from jobsd.errors import (
     Fault,
     SchemaError,
 )
+from jobsd.instruments import redaction
 
 from . import bulk
 from . import enqueue as storing
@@ -196,9 +197,11 @@ def configure(
 
 def _checked(url: str) -> str:
     try:
-        return read_url(url)
+        read = read_url(url)
     except UrlError as error:
         raise ConfigurationError((Fault(f"database_url {error}"),)) from None
+    redaction.hide(passwords(read))
+    return read
 
 
 def find_target_by(find: Callable[[], Target]) -> None:
