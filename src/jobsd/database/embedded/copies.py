@@ -70,9 +70,9 @@ def _copy(source: Path, copies: Path) -> Path:
     )
     place = copies / version
     programs = place / WHEEL / "pginstall" / "bin"
+    folders.make_directory(copies)
     if programs.exists():
         return programs
-    folders.make_directory(copies)
     fresh = Path(tempfile.mkdtemp(prefix=f".{version}-", dir=copies))
     try:
         shutil.copytree(

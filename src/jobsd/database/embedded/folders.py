@@ -1,8 +1,8 @@
 """Folders and files beside the cluster, with the modes that they need under any umask.
 
 As root these lie between two users: root makes them, and the server's user must pass
-through some and own others. Root never writes into a folder of the server's user, and
-follows no link in one of somebody else's.
+through some and own others. Root follows no link in a folder of somebody else's, and none of
+its files lie where others than the server's user could exchange them (`trust`).
 """
 
 from __future__ import annotations
@@ -11,25 +11,37 @@ import contextlib
 import os
 from typing import TYPE_CHECKING
 
+from jobsd.database.embedded import trust
 from jobsd.errors import EmbeddedServerError
 
 if TYPE_CHECKING:
+    from collections.abc import Generator
     from pathlib import Path
 
     from jobsd.database.embedded.account import Account
 
 
-def make_directory(path: Path) -> None:
+def make_directory(path: Path, *users: int) -> None:
     """Make the folder and its parents where they are missing.
 
     For root's server all are passable, whatever the umask; else the folder is private.
+
+    Raises:
+        EmbeddedServerError: when others than root, we and `users` could change it.
     """
     as_root = os.geteuid() == 0
-    missing = [step for step in (path, *path.parents) if not step.exists()]
-    for step in reversed(missing):
-        step.mkdir(exist_ok=True)  # a concurrent starter may be quicker
-        if as_root or step == path:
-            step.chmod(0o755 if as_root else 0o700)
+    for step, is_last in trust.judged(path, users):
+        if not os.path.lexists(step):
+            _make(step, 0o755 if as_root else 0o700 if is_last else None)
+
+
+def _make(folder: Path, mode: int | None) -> None:
+    """Make a folder with this mode, or with what the umask leaves but nobody else's right."""
+    with contextlib.suppress(FileExistsError):  # a concurrent starter may be quicker
+        folder.mkdir(mode or 0o775)
+        if mode:
+            with _opened(folder) as descriptor:
+                os.fchmod(descriptor, mode)
 
 
 def make_private(path: Path, account: Account) -> None:
@@ -43,26 +55,40 @@ def make_private(path: Path, account: Account) -> None:
         path.mkdir(mode=0o700)
         made = True
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+        with _opened(path) as descriptor:
+            if made and account.uid != os.geteuid():
+                os.fchown(descriptor, account.uid, account.gid)
+            if os.fstat(descriptor).st_uid != account.uid:
+                raise _not_ours(path, account)
+            os.fchmod(descriptor, 0o700)
     except OSError as error:
         raise _not_ours(path, account) from error
-    try:
-        if made and account.uid != os.geteuid():
-            os.fchown(descriptor, account.uid, account.gid)
-        if os.fstat(descriptor).st_uid != account.uid:
-            raise _not_ours(path, account)
-        os.fchmod(descriptor, 0o700)
-    finally:
-        os.close(descriptor)
+
+
+def give(path: Path, account: Account) -> None:
+    """Give a folder that we have made to the server's user, and nothing put in its place."""
+    with _opened(path) as descriptor:
+        os.fchown(descriptor, account.uid, account.gid)
 
 
 def open_lock(path: Path) -> int:
-    """Open a lock file, made when missing, for its folder's owner and root alone."""
+    """Open a lock file, made when missing, for its folder's owner and root alone.
+
+    Raises:
+        EmbeddedServerError: when it has a second name. A server inherits its lock: the name
+            may lead its user into a file of root's.
+    """
     flags = os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW
     try:
         descriptor = os.open(path, flags | os.O_CREAT | os.O_EXCL, 0o600)
     except FileExistsError:
-        return os.open(path, flags)
+        descriptor = os.open(path, flags)
+        if os.fstat(descriptor).st_nlink > 1:
+            os.close(descriptor)
+            raise EmbeddedServerError(
+                "the lock has two names", path, "a file of its own"
+            ) from None
+        return descriptor
     _give_to_owner(descriptor, path.parent)
     return descriptor
 
@@ -78,7 +104,7 @@ def open_log(path: Path) -> int:
 def write(path: Path, text: str) -> None:
     """Write a file that the server's user may read, whole or not at all."""
     content = os.fsencode(text)
-    if path.exists() and path.read_bytes() == content:
+    if path.is_file() and path.read_bytes() == content:
         return
     fresh = path.with_name(f"{path.name}.new")
     fresh.unlink(missing_ok=True)
@@ -95,6 +121,15 @@ def sync(path: Path) -> None:
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+@contextlib.contextmanager
+def _opened(folder: Path) -> Generator[int]:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+    try:
+        yield descriptor
     finally:
         os.close(descriptor)
 

@@ -64,11 +64,11 @@ class Location:
         Below /tmp where ours is too deep for a socket, or has a comma, at which libpq
         would split it. Not in XDG_RUNTIME_DIR: that goes when its user logs out.
         """
-        folder = self.directory / "socket"
+        folder = self.directory.resolve() / "socket"  # of one name, whatever path led here
         path = os.fsencode(folder / f".s.PGSQL.{PORT}")
         if len(path) <= _SOCKET_PATH_BYTES_MAX and b"," not in path:
             return folder
-        return Path("/tmp") / f"jobsd-{_digest(self.directory)}"  # noqa: S108  # its owner is checked
+        return Path("/tmp") / f"jobsd-{_digest(folder.parent)}"  # noqa: S108  # its owner is checked
 
     @property
     def url(self) -> str:
@@ -80,12 +80,13 @@ class Location:
 def location(root: Path, environ: Mapping[str, str]) -> Location:
     """Return where the embedded server of the project at `root` lies.
 
-    A relative JOBSD_EMBEDDED_DIR is one below the project.
+    A relative JOBSD_EMBEDDED_DIR is one below the project. Links on its way are left in it: who
+    goes there judges them.
     """
     project = root.resolve()
     name = re.sub(r"[^A-Za-z0-9._-]+", "-", project.name).strip("-.")[:40] or "project"
     if given := environ.get("JOBSD_EMBEDDED_DIR"):
-        return Location((project / given).resolve(), name)
+        return Location(project / given, name)
     if os.geteuid() == 0:
         return Location(_STATE / f"{name}-{_digest(project)}" / "postgres", name)
     return Location(project / "storage" / "postgres", name)

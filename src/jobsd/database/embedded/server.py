@@ -120,7 +120,7 @@ class Server:
     def hold(self, patience_s: float = STOP_PATIENCE_S) -> Hold:
         """Take a supervisor's share of the server; held for as long as its process lives."""
         with self._faults():
-            folders.make_directory(self._location.directory)
+            self._own_directory()
             return Hold(self._location, patience_s)
 
     def release_and_stop_if_last(
@@ -154,7 +154,8 @@ class Server:
 
     def _launch(self, lock: int) -> int:
         place, environ = self._location, self._environ
-        owner = account.server_account(place, environ)
+        # Judged anew, for whom it runs as: their owner may have exchanged the data meanwhile.
+        owner = self._own_directory()
         programs = copies.usable(binaries.find(place, environ), owner, place, environ)
         if not owner.may_enter(place.directory):
             raise self._error(
@@ -224,10 +225,16 @@ class Server:
         postmaster.end(found.pid, self._location, patience_s)
         return True
 
+    def _own_directory(self) -> account.Account:
+        """Make the directory, unless others could change it; return who the server runs as."""
+        owner = account.server_account(self._location, self._environ)
+        folders.make_directory(self._location.directory, owner.uid)
+        return owner
+
     @contextlib.contextmanager
     def _deciding(self, patience_s: float) -> Generator[None]:
         with self._faults():
-            folders.make_directory(self._location.directory)
+            self._own_directory()
             with directory_lock(self._location, patience_s, self._report):
                 yield
 

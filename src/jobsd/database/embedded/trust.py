@@ -1,0 +1,116 @@
+"""Whether only those we trust can change what lies at a path, as sshd asks of its files.
+
+Who can write to a folder, or to one above it, can give the server another configuration, and
+with it a program to run as its user. So every folder from / on must belong to root, to us, or
+to that user, and nobody else may write to it. Two exceptions:
+
+- a sticky folder, as /tmp, may hold what is ours: nobody else can rename or remove that;
+- to the groups of an ordinary user a folder may be open: they are private ones (a umask of
+  002 relies on it), or those of people who share a project, and so its code. Root, who is a
+  member of much by default, shares with group 0 alone.
+
+Who owns / is root here, whatever the number: in a user namespace that does not know root's,
+all that is root's seems to be of one user.
+"""
+
+from __future__ import annotations
+
+import errno
+import grp
+import os
+import pwd
+import stat
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from jobsd.errors import EmbeddedServerError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_LINKS_MAX = 40  # as the kernel's
+
+
+def trail(path: Path) -> Iterator[tuple[Path, bool]]:
+    """Yield each folder and link that the kernel passes on its way to `path`, from / on.
+
+    With each, whether it is the last. Lazily: what is missing the caller makes before the next
+    is looked at.
+    """
+    at = Path("/")
+    ahead = [*reversed(path.parts)]
+    links = 0
+    while ahead:
+        part = ahead.pop()
+        step = at.parent if part == ".." else at / part
+        yield step, not ahead
+        if not step.is_symlink():
+            at = step
+            continue
+        links += 1
+        if links > _LINKS_MAX:
+            raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), str(path))
+        ahead += reversed(step.readlink().parts)
+
+
+def judged(path: Path, users: tuple[int, ...]) -> Iterator[tuple[Path, bool]]:
+    """Yield the steps of the way to `path` as `trail` does; judge each once it was yielded.
+
+    Trusted are root, we, and `users`. No link is followed out of a folder that is open to all,
+    and none is the last.
+
+    Raises:
+        EmbeddedServerError: naming the folder, whose it is, and what was expected.
+    """
+    trusted = {0, Path("/").stat().st_uid, os.geteuid(), *users}
+    groups = {0, *(() if os.geteuid() == 0 else (os.getegid(), *os.getgroups()))}
+    open_to_all = False
+    for step, is_last in trail(path):
+        yield step, is_last
+        found = step.lstat()
+        is_link = stat.S_ISLNK(found.st_mode)
+        is_open = not is_link and _is_open(found, groups)
+        if (
+            found.st_uid not in trusted
+            or (is_link and (is_last or open_to_all))
+            or (is_open and (is_last or not found.st_mode & stat.S_ISVTX))
+            or not (is_link or stat.S_ISDIR(found.st_mode))
+        ):
+            raise _refusal(path, step, found, trusted)
+        open_to_all = is_open
+
+
+def _is_open(found: os.stat_result, groups: set[int]) -> bool:
+    """Return whether people may write there whom we don't trust."""
+    by_group = found.st_mode & stat.S_IWGRP and found.st_gid not in groups
+    return bool(by_group or found.st_mode & stat.S_IWOTH)
+
+
+def _refusal(
+    path: Path, step: Path, found: os.stat_result, trusted: set[int]
+) -> EmbeddedServerError:
+    mode = found.st_mode
+    kind = "link" if stat.S_ISLNK(mode) else "folder" if stat.S_ISDIR(mode) else "file"
+    owner = f"{_user(found.st_uid)}:{_group(found.st_gid)}"
+    return EmbeddedServerError(
+        f"others could change what the server runs: {step} is a {kind} of {owner}"
+        f" with mode {stat.S_IMODE(mode):04o}",
+        path,
+        "a place by JOBSD_EMBEDDED_DIR that is no link, below folders of"
+        f" {' or '.join(map(_user, sorted(trusted)))} alone, to which no other may write"
+        " (but to sticky ones, as /tmp)",
+    )
+
+
+def _user(uid: int) -> str:
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return str(uid)
+
+
+def _group(gid: int) -> str:
+    try:
+        return grp.getgrgid(gid).gr_name
+    except KeyError:
+        return str(gid)
