@@ -98,10 +98,11 @@ def _supervisor(
     read: Callable[[], Options],
 ) -> Supervisor:
     def reload() -> list[ChildSpec]:
-        fresh = replace(assembly, options=read())
+        wanted = read()
+        fresh = replace(assembly, options=_as_far_as_it_goes(assembly.options, wanted))
         fresh.tell_through(board)
-        changes = _unchangeable(assembly.options, fresh.options)
-        for warning in (*fresh.options.warnings, *changes):
+        changes = _unchangeable(assembly.options, wanted)
+        for warning in (*wanted.warnings, *changes):
             emit("configuration.warning", warning=warning)
         return fresh.specs(board)
 
@@ -116,6 +117,11 @@ def _supervisor(
         listener=assembly.listener,
         private=() if pidfile is None else (pidfile.fd,),
     )
+
+
+def _as_far_as_it_goes(old: Options, new: Options) -> Options:
+    """Return what a reload makes of the tree: all must agree on what the supervisor goes by."""
+    return replace(new, database=old.database, monitor=old.monitor, supervisor=old.supervisor)
 
 
 def _unchangeable(old: Options, new: Options) -> Iterator[str]:

@@ -57,6 +57,8 @@ class Child:
     dump: Dump
     asked: str = ""
     """Why we have told it to end: one of the slots' REASONS, or nothing."""
+    asked_by: signal.Signals | None = None
+    """By which signal."""
     kill_at: float | None = None
     """When it is killed if it has not ended by then."""
     killed: bool = False
@@ -93,7 +95,7 @@ class Child:
         Who hangs is being killed for it, and stays so: that its jobs fail is the truth.
         """
         if self.asked != "hung":
-            self.asked, self.kill_at = reason, kill_at
+            self.asked, self.asked_by, self.kill_at = reason, by, kill_at
             self.send(by)
 
     def kill(self) -> None:

@@ -169,7 +169,8 @@ class Crew:
             return "hung"
         asked = child.asked or ("told" if child.slot.leaving else "")
         if os.WIFEXITED(status):
-            return asked if asked and not os.WEXITSTATUS(status) else "exit"
+            well = not os.WEXITSTATUS(status) and not _was_cut_short(child)
+            return asked if asked and well else "exit"
         number = os.WTERMSIG(status)
         ours = number == signal.SIGTERM or (child.killed and number == signal.SIGKILL)
         if child.asked and ours:
@@ -204,3 +205,13 @@ class Crew:
 
     def _tell(self, event: str, **facts: object) -> None:
         tell(self._board, event, **facts)
+
+
+def _was_cut_short(child: Child) -> bool:
+    """Return whether a job has ended the process, which had been told to end its jobs.
+
+    Who was told by QUIT leaves them where they are.
+    """
+    slot = child.slot
+    ended = {ending.job_id for ending in slot.endings()}
+    return child.asked_by != signal.SIGQUIT and bool(set(slot.running()) - ended)

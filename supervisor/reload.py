@@ -18,7 +18,7 @@ from .succession import Step
 from .telling import tell
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from jobsd.processes.board import Board
 
@@ -54,8 +54,10 @@ class Reload:
         self._read = read
         self._notify = notify
         self._began = 0.0
+        self._specs: Sequence[ChildSpec] = ()
         self._steps: list[Step] | None = None
         self._surplus: list[Place] = []
+        self._added: list[Place] = []
         self.due: float | None = None
 
     def ask(self) -> None:
@@ -76,49 +78,83 @@ class Reload:
         if failed is not None:
             name = failed.new.slot.name if failed.new else f"the {failed.spec.kind}"
             self._fail(f"{name} did not start; what was not reached stays as it was")
-        elif all(step.outcome for step in self._steps):
+        elif all(step.outcome for step in self._steps) and not self._follow_up():
             self._finish(now)
 
     def _begin(self, now: float) -> None:
         self._notify(f"RELOADING=1\nMONOTONIC_USEC={int(now * 1e6)}")
-        self._began = now
-        self._succession.abandon()
         try:
             specs = self._read()
         except Exception as error:  # noqa: BLE001 - the old configuration goes on
-            self._fail(error)
+            self._refuse(error)
             return
         if specs is None:
-            self._fail("the new configuration was refused")
+            self._refuse("the new configuration was refused")
             return
+        self._began = now
+        self._specs = specs
+        self._succession.abandon()
         self._plan(specs)
 
     def _plan(self, specs: Sequence[ChildSpec]) -> None:
         places = self._crew.places
-        self._steps, self._surplus = [], []
+        self._steps, self._surplus, self._added = [], [], []
         for kind in _ORDER:
             wanted = [s for s in specs if s.kind == kind for _ in range(s.count)]
             have = [place for place in places if place.spec.kind == kind]
             pairs = zip(have, wanted, strict=False)
             self._steps += [Step(place, spec, "reload") for place, spec in pairs]
             self._surplus += have[len(wanted) :]
-            places += [Place(spec) for spec in wanted[len(have) :]]
+            self._added += [Place(spec) for spec in wanted[len(have) :]]
+        places += self._added
         self._succession.plan(self._steps)
 
+    def _follow_up(self) -> bool:
+        """Plan steps for what TTIN has made of the old specs meanwhile; return whether."""
+        late = [
+            place
+            for place in self._crew.places
+            if place.spec not in self._specs and place not in self._surplus
+        ]
+        steps = [Step(place, spec, "reload") for place in late if (spec := self._next(place))]
+        self._surplus += [place for place in late if self._next(place) is None]
+        self._steps = steps
+        self._succession.plan(steps)
+        return bool(steps)
+
+    def _next(self, place: Place) -> ChildSpec | None:
+        """Return the spec that is most like that of a place."""
+        alike = [spec for spec in self._specs if spec.kind == place.spec.kind]
+        return min(alike, key=lambda spec: spec.label != place.spec.label, default=None)
+
     def _finish(self, now: float) -> None:
-        for place in self._surplus:
-            if place in self._crew.places:
-                self._crew.retire(place)
+        self._retire(self._surplus)
         tell(self._board, "supervisor.reloaded", duration=round(now - self._began, 3))
         self._end()
 
     def _fail(self, error: object) -> None:
+        """Leave what was not reached as it was, also in number."""
+        self._retire(self._added)
+        self._tell_failure(error)
+        self._end()
+
+    def _refuse(self, error: object) -> None:
+        """Change nothing; a reload that is under way goes on."""
+        self._tell_failure(error)
+        if self._steps is None:
+            self._end()
+
+    def _tell_failure(self, error: object) -> None:
         # Where in our code a fault of the file was found is of no use to its author.
         told = str(error) if isinstance(error, ConfigurationError) else error
         tell(self._board, "supervisor.reload_failed", error=told)
-        self._end()
+
+    def _retire(self, places: Iterable[Place]) -> None:
+        for place in places:
+            if place in self._crew.places:
+                self._crew.retire(place)
 
     def _end(self) -> None:
         self._steps = None
-        self._surplus = []
+        self._surplus, self._added = [], []
         self._notify("READY=1")

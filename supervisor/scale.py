@@ -18,12 +18,9 @@ def add_worker(crew: Crew) -> None:
 
 
 def remove_worker(crew: Crew) -> None:
-    """Give up the youngest place for a worker that is not the last of its spec.
-
-    The last one stays: nobody else may work on its queues.
-    """
+    """Give up the youngest place for a worker that is not the last for its queues."""
     workers = [place for place in crew.places if place.spec.kind == "worker"]
     for place in reversed(workers):
-        if sum(other.spec is place.spec for other in workers) > 1:
+        if sum(other.spec.label == place.spec.label for other in workers) > 1:
             crew.retire(place)
             return

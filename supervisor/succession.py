@@ -25,6 +25,11 @@ if TYPE_CHECKING:
     from .crew import Crew
 
 
+MONITOR_S = 2.0
+"""What a monitor has to say goodbye, however short a drain may be: it waits for a second
+whether the whole tree ends."""
+
+
 @dataclass(slots=True, eq=False)
 class Step:
     """One place that is to be filled by another process, and what became of it."""
@@ -35,6 +40,8 @@ class Step:
     outcome: Literal["", "done", "failed"] = ""
     old: Child | None = None
     new: Child | None = None
+    generation: int = 0
+    """The last process that was started for the place before the step."""
 
 
 class Succession:
@@ -85,13 +92,13 @@ class Succession:
 
     def _begin(self, step: Step, now: float) -> None:
         place = step.place
-        step.old = place.child
+        step.old, step.generation = place.child, place.generation
         if place not in self._crew.places:
             step.outcome = "done"
         elif step.old is None or step.spec.kind == "monitor":
             place.spec = step.spec
             place.backoff.clear()
-            self._crew.replace(place, step.reason, now + self._drain_s)
+            self._crew.replace(place, step.reason, now + max(self._drain_s, MONITOR_S))
         else:
             place.successor = step.new = self._crew.start(place, step.spec)
             if step.new is None:
@@ -106,7 +113,8 @@ class Succession:
         if step.new is None and place.child is not step.old:
             step.new = place.child
         if step.new is None:
-            if place.backoff.failures:
+            # A failure may be the predecessor's: it counts once another was started.
+            if place.backoff.failures and place.generation > step.generation:
                 self._fail(step)
         elif self._crew.living.get(step.new.pid) is not step.new:
             self._fail(step)

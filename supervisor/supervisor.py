@@ -211,8 +211,12 @@ class Supervisor:
                 monitor.send(signal.SIGUSR2)
 
     def _consider(self, death: Death) -> None:
-        """Stop if it was a fault of the configuration that a child has found at boot."""
-        at_boot = death.child.generation == 1 and not self._board.ready
+        """Stop if it was a fault of the configuration that a child has found at boot.
+
+        Not if it had come round once: then a job may have chosen that exit status.
+        """
+        first = death.child.generation == 1 and not death.child.slot.up_s
+        at_boot = first and not self._board.ready
         if death.exit_status == EXIT_CONFIGURATION and at_boot and self._stop is None:
             self._exit_status = EXIT_CONFIGURATION
             self._begin_stop()

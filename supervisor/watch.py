@@ -39,14 +39,21 @@ DUMP_S = 1.0
 """What a hung process has for the dump of its stacks."""
 
 
+def round_max_s(process_alive_threshold_s: float) -> float:
+    """Return how long the monitor's database thread may take for a rest or an attempt.
+
+    A tree whose monitor stands still looks dead to others after the threshold.
+    """
+    return max(process_alive_threshold_s / 3, ATTEMPT_S)
+
+
 class Watch:
     """Looks at each process's ticks, once a round."""
 
     def __init__(self, board: Board, options: SupervisorOptions) -> None:
         self._board = board
         self._hang_s = options.hang_timeout_s
-        # A tree whose monitor stands still looks dead to others after the threshold.
-        self._round_s = max(options.process_alive_threshold_s / 3, ATTEMPT_S)
+        self._round_s = round_max_s(options.process_alive_threshold_s)
         self._gap_s = min(self._hang_s / 2, max(self._round_s / 2, GAP_MIN_S))
         self._judge_from = 0.0
         self._came_round = monotonic()

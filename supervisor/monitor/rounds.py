@@ -23,6 +23,7 @@ from jobsd.processes import registry
 from jobsd.processes.nap import Nap
 from jobsd.processes.outage import Outage
 from jobsd.processes.process import REST_MAX_S
+from jobsd.supervisor.watch import round_max_s
 
 from .burial import REMEMBERED_MAX, Burial
 from .look import LastHeartbeat, look
@@ -72,6 +73,7 @@ class Rounds:
         deadline_s = min(DEADLINE_S, supervision.process_alive_threshold_s / 6)
         self._session = Session(target, f"jobsd {context.name}", deadline_s=deadline_s)
         self._interval_s = supervision.heartbeat_interval_s
+        self._rest_s = min(REST_MAX_S, round_max_s(supervision.process_alive_threshold_s) / 2)
         keep = options.jobs.preserve_finished_jobs
         self._membership = Membership(context, self._session, metadata)
         self._burial = Burial(self._session, context.slot, keep_finished=keep)
@@ -149,7 +151,7 @@ class Rounds:
             left = self._look() or left
         if left:
             return RETRY_S
-        rest_s = NEAR_REST_S if self._neighbours.near else REST_MAX_S
+        rest_s = NEAR_REST_S if self._neighbours.near else self._rest_s
         return min(rest_s, max(0.0, self._due - monotonic()))
 
     # The dead; each returns whether something is left for the next turn.

@@ -210,55 +210,6 @@ def test_a_default_port_that_is_taken_is_only_a_warning(run: Commands) -> None:
         assert "another jobsd runs here (`bin/jobs ps` lists them)" in told["error"]["message"]
 
 
-def test_a_reload_brings_a_new_configuration_and_new_code(run: Commands) -> None:
-    with run.project.start() as tree:
-        tree.wait_event("supervisor.ready")
-        run.project.write(
-            "config/queue.yml", "import: [shop_jobs]\nworkers: [{threads: 1}, {}]\n"
-        )
-        run.project.write("shop_jobs.py", "from jobsd import job\n\n@job\ndef fresh(): ...\n")
-
-        tree.process.send_signal(signal.SIGHUP)
-        tree.wait_event("supervisor.reloaded")
-
-        assert len(tree.children("worker")) == 2
-        job_id = run.json("enqueue", "shop_jobs.fresh")["id"]
-        wait_for(lambda: run.json("show", str(job_id))["state"] == "finished", 10, tree.told)
-
-
-@pytest.mark.failure("HUP with a fault", "it is told; the tree goes on as it was")
-@pytest.mark.parametrize("broken", ["configuration", "module"])
-def test_a_reload_of_what_is_broken_changes_nothing(run: Commands, broken: str) -> None:
-    with run.project.start() as tree:
-        tree.wait_event("supervisor.ready")
-        before = {child.pid for child in tree.children()}
-        if broken == "module":
-            run.project.write("shop_jobs.py", "1 / 0\n")
-        else:
-            run.project.write("config/queue.yml", "wrokers: []\n")
-
-        tree.process.send_signal(signal.SIGHUP)
-        failed = tree.wait_event("supervisor.reload_failed")
-
-        assert failed["level"] == "error"
-        assert {child.pid for child in tree.children()} >= before
-        if broken == "module":
-            crashed = tree.wait_event("process.crashed")
-            assert crashed["error"]["type"] == "ZeroDivisionError"
-
-
-def test_a_reload_tells_what_it_does_not_change(run: Commands) -> None:
-    with run.project.start() as tree:
-        tree.wait_event("supervisor.ready")
-        run.project.write("config/queue.yml", "supervisor: {shutdown_timeout: 7}\n")
-
-        tree.process.send_signal(signal.SIGHUP)
-        tree.wait_event("supervisor.reloaded")
-
-        told = [str(event["warning"]) for event in tree.events("configuration.warning")]
-        assert told[-1] == "supervisor: what has changed there counts from the next start on"
-
-
 def test_a_job_can_enqueue_others(run: Commands) -> None:
     run.project.write(
         "shop_jobs.py",

@@ -215,6 +215,8 @@ COMMANDS: dict[str, Callable[[Context], object]] = {
     "spent": lambda context: context.slot.ask_for_successor(),
     "lose-row": lambda context: context.slot.lose_row(),
     "fail": lambda _context: sys.exit(3),
+    "exit-78": lambda _context: sys.exit(78),
+    "vanish": lambda _context: os._exit(0),
     "raise": lambda _context: 1 // 0,
 }
 
@@ -230,6 +232,8 @@ def start_as(kind: str) -> Callable[[Context], int]:
         if told(f"{kind}.silent"):
             write("silent", kind=kind)
             hang(context)
+        while told(f"{kind}.boots"):
+            time.sleep(REST_S)
         loop = SmallMonitor(kind, context) if kind == "monitor" else Small(kind, context)
         return run(loop, context)
 
@@ -271,11 +275,9 @@ def main(wanted: dict[str, Any]) -> int:
     readiness = Readiness(os.environ)
     notify = notify_unless_broken(readiness.notify)
     options = SupervisorOptions(
-        shutdown_timeout_s=wanted["shutdown_timeout_s"],
         heartbeat_interval_s=10,
-        process_alive_threshold_s=wanted["process_alive_threshold_s"],
-        hang_timeout_s=wanted["hang_timeout_s"],
         pidfile=Path("pid"),
+        **{name: seconds for name, seconds in wanted.items() if name.endswith("_s")},
     )
     board = Board()
     board.slots = board.slots[: wanted["slots"]]

@@ -175,6 +175,22 @@ def test_exit_78_is_like_any_other_once_all_were_up(start: Start) -> None:
 
 
 @pytest.mark.failure(
+    "A job ends its worker with exit status 78 while the tree still starts.",
+    "That is a job's choice, not a fault of the configuration: another worker follows.",
+)
+def test_exit_78_of_who_had_worked_ends_nobody_else(tmp_path: Path) -> None:
+    (tmp_path / "dispatcher.silent").touch()
+    with small_tree(tmp_path, ("monitor", 1), ("dispatcher", 1), ("worker", 1)) as tree:
+        tree.wait("process.started", 2)
+
+        tree.command("worker.exit-78")
+
+        assert tree.wait("process.exited")["exit_status"] == 78
+        tree.wait("process.replaced", kind="worker")
+        assert tree.told("supervisor.stopping") == []
+
+
+@pytest.mark.failure(
     "The monitor is killed.",
     "Another one follows at once and writes down the death; deaths in between wait for "
     "it in shared memory.",
@@ -232,8 +248,10 @@ def test_a_log_that_fails_stops_nobody(start: Start) -> None:
 )
 def test_an_error_of_the_supervisor_is_told_and_ends_all(start: Start) -> None:
     tree = start(("monitor", 1), ("worker", 2))
+    worker = tree.pids("worker")[0]
     tree.command("no-notify")
-    os.kill(tree.pids("worker")[0], signal.SIGKILL)
+
+    os.kill(worker, signal.SIGKILL)
 
     tree.ended()
 

@@ -107,24 +107,6 @@ def test_a_successor_that_can_not_start_leaves_its_predecessor(start: Start) -> 
 
 
 @pytest.mark.failure(
-    "HUP while a successor of the reload before can't start",
-    "that reload is given up, and this one does all that it has to",
-)
-def test_a_reload_does_not_end_with_what_the_one_before_had_begun(start: Start) -> None:
-    tree = start(("monitor", 1), ("worker", 2), hang_timeout_s=2.0)
-    silent = tree.command("worker.silent")
-    tree.send(signal.SIGHUP)
-    tree.wait("silent")
-    silent.unlink()
-
-    tree.send(signal.SIGHUP)
-
-    tree.wait("process.hung")
-    tree.wait("supervisor.reloaded")
-    assert tree.told("supervisor.reload_failed") == []
-
-
-@pytest.mark.failure(
     "A reload meets a faulty configuration.",
     "It is told, and nothing changes.",
 )

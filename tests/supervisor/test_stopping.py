@@ -68,6 +68,24 @@ def test_a_crash_while_it_drains_is_a_crash(start: Start) -> None:
 
 
 @pytest.mark.failure(
+    "a job ends its worker, with exit status 0, while it drains",
+    "it is told as a crash: the job had not come to its end",
+)
+def test_who_is_ended_by_a_job_while_it_drains_has_crashed(start: Start) -> None:
+    tree = start(("monitor", 1), ("worker", 1))
+    tree.command("worker.slow")
+    tree.command("worker.job")
+    wait_until(lambda: tree.state()[1]["running"])
+    tree.send(signal.SIGTERM)
+    tree.wait("supervisor.stopping")
+
+    tree.command("worker.vanish")
+
+    buried = tree.wait("buried", kind="worker")
+    assert (buried["reason"], buried["exit_code"], buried["running"]) == ("exit", 0, [42])
+
+
+@pytest.mark.failure(
     "the monitor is killed while the tree drains",
     "another follows, for somebody has to write the deaths",
 )
