@@ -41,8 +41,11 @@ def command(
     if as_json:
         from dataclasses import asdict
 
+        from jobsd.instruments.redaction import redacted
+
+        # What a module says that can't be imported is in it too.
         told = [asdict(fault) for fault in faults]
-        print_json({"valid": not faults, "faults": told, "warnings": warnings})
+        print_json(redacted({"valid": not faults, "faults": told, "warnings": warnings}))
     else:
         if faults or warnings:
             note(report(faults, warnings))

@@ -85,33 +85,6 @@ def test_of_a_long_line_a_part_is_shown(project: Project) -> None:
     assert fault.excerpt == "     1 | " + " " * 51 + "workers: 1\n       | " + " " * 60 + "^"
 
 
-@pytest.mark.parametrize(
-    "line",
-    [
-        "database: {url: 'postgres://me:hidden@host/db', shema: x}",
-        "database: {url: 'postgres://me:hid%40d%2Fen@host/db', shema: x}",
-        "database: {url: 'host=h password=hidden', shema: x}",
-        "database: {url: 'mysql://me:hidden@host/db'}",
-        "database: {url: 'postgres://me:hid@d/en@host/db'}",
-        "databse: {url: 'postgres://me:hidden@host/db'}",
-        "database: {url: 'postgres://me:hidden@host/db'",
-    ],
-)
-def test_no_password_is_shown(project: Project, line: str) -> None:
-    project.queue(line)
-
-    assert "hid" not in project.told()
-
-
-def test_a_hidden_password_moves_no_caret(project: Project) -> None:
-    project.queue("database: {url: 'postgres://me:hidden@host/db', shema: x}")
-
-    assert project.fault().excerpt == (
-        "     1 | database: {url: 'postgres://me:******@host/db', shema: x}\n"
-        "       | " + " " * 48 + "^^^^^"
-    )
-
-
 def test_nothing_that_a_terminal_obeys_is_shown() -> None:
     fault = Fault("a\x1b[31m\nb", "f\r:1:1", "     1 | x\n       | ^", "\udcff")
 

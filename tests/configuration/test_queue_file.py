@@ -173,7 +173,7 @@ def test_an_unknown_key_is_told_the_nearest(
         ("workers: {threads: 3}", "workers must be a list, not a mapping"),
         ("workers: 3", "workers must be a list, not 3"),
         ("workers: [3]", "workers[0] must be a mapping, not 3"),
-        ("database: x", 'database must be a mapping, not "x"'),
+        ("scheduler: x", 'scheduler must be a mapping, not "x"'),
         (
             "jobs: {preserve_finished_jobs: 1}",
             "jobs.preserve_finished_jobs must be true or false, not 1",

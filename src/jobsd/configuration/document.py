@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING
 
 import yaml
 
-from jobsd.configuration.faults import quoted
+from jobsd.configuration.faults import quoted, shortened
 from jobsd.configuration.nodes import Mapping, Pair, Scalar, Sequence
+from jobsd.configuration.secrecy import has_password, is_secret
 from jobsd.configuration.source import Place
 from jobsd.configuration.substitution import FORMS, Masked
 from jobsd.configuration.syntax import in_words
@@ -50,12 +51,15 @@ class _Malformed(Exception):  # noqa: N818  -- ends the reading of one file; bec
 def compose(source: Source, environ: c.Mapping[str, str], faults: Faults) -> Node | None:
     """Return what the document holds; None when it is empty, or not well formed."""
     masked = Masked(source.text)
+    composer = _Composer(source, masked, environ, faults)
     try:
-        return _Composer(source, masked, environ, faults).document()
+        return composer.document()
     except _Malformed as malformed:
+        composer.keep_rest_secret()
         start, end, message, hint = malformed.found
         faults.add(Place(source, start, end), message, hint)
     except yaml.YAMLError as error:
+        composer.keep_rest_secret()
         for start, end, message, hint in in_words(error, source, masked):
             faults.add(Place(source, start, end), message, hint)
     return None
@@ -76,7 +80,11 @@ def _events(text: str) -> c.Iterator[yaml.Event]:
 
 
 class _Composer:
-    """Builds the nodes of one document; `self._size` counts them with aliases written out."""
+    """Builds the nodes of one document; `self._size` counts them with aliases written out.
+
+    What was read up to `self._read` is known; `self._secret` while a value is read that
+    nobody is to be shown.
+    """
 
     def __init__(
         self,
@@ -94,6 +102,8 @@ class _Composer:
         self._size = 0
         self._deepest = 0
         self._from_variables = 0
+        self._read = 0
+        self._secret = False
 
     def document(self) -> Node | None:
         root = None
@@ -105,8 +115,16 @@ class _Composer:
                 root = self._node(next(self._events), 0)
         return None if isinstance(root, Scalar) and root.is_null else root
 
+    def keep_rest_secret(self) -> None:
+        """Show nothing of what could not be read and would have been secret."""
+        secrets = self._source.secrets
+        secrets.unread = self._read
+        if self._secret:
+            secrets.add(self._read, len(self._source.text))
+
     def _node(self, event: yaml.Event, depth: int) -> Node:
         size = self._size
+        self._read = _span(event)[0]
         self._count(event, 1)
         self._descend(event, depth)
         if isinstance(event, yaml.AliasEvent):
@@ -133,9 +151,17 @@ class _Composer:
         self._require_tag(event, event.tag, {None, "!", f"{_CORE}str"})
         found = self._masked.within(*_span(event))
         text = self._substituted(event, found) if found else event.value
+        self._keep_secret(event, place, text)
+        self._read = _span(event)[1]
         self._require_text(place, text)
         plain = event.implicit[0] and not event.style
         return Scalar(place, text, plain, tuple(one.name for one in found if one.name))
+
+    def _keep_secret(self, event: yaml.ScalarEvent, place: Place, text: str) -> None:
+        start, end = _span(event)
+        written = self._source.text[start:end]
+        if start < end and (self._secret or has_password(written) or has_password(text)):
+            self._source.secrets.add_value(place.start, place.end)
 
     def _substituted(self, event: yaml.ScalarEvent, found: c.Iterable[Substitution]) -> str:
         values = [substitution.value(self._environ) for substitution in found]
@@ -161,7 +187,7 @@ class _Composer:
         merged: dict[str, Pair] = {}
         while not isinstance(following := next(self._events), yaml.MappingEndEvent):
             key = self._key(following, depth)
-            value = self._node(next(self._events), depth + 1)
+            value = self._value(key, depth)
             if key.plain and key.text == "<<":
                 self._merge(merged, key, value)
             elif key.text in pairs:
@@ -172,8 +198,17 @@ class _Composer:
                 pairs[key.text] = Pair(key, value)
         return Mapping(self._place(event), {**merged, **pairs})
 
+    def _value(self, key: Scalar, depth: int) -> Node:
+        outside, self._secret = self._secret, is_secret(key.text, below=self._secret)
+        value = self._node(next(self._events), depth + 1)
+        # Not where that fails: nothing is read any more, and the rest is as secret.
+        self._secret = outside
+        return value
+
     def _key(self, event: yaml.Event, depth: int) -> Scalar:
+        outside, self._secret = self._secret, False
         key = self._node(event, depth + 1)
+        self._secret = outside
         if not isinstance(key, Scalar):
             raise self._malformed(event, "a key must be a word, not a list or a mapping")
         if key.variables:
@@ -191,9 +226,8 @@ class _Composer:
 
     def _alias(self, event: yaml.AliasEvent, depth: int) -> Node:
         if event.anchor not in self._anchors:
-            raise self._malformed(
-                event, f'"*{event.anchor}" refers to no "&{event.anchor}" above it'
-            )
+            name = "…" if self._secret else shortened(str(event.anchor))
+            raise self._malformed(event, f'"*{name}" refers to no "&{name}" above it')
         node, size, height = self._anchors[event.anchor]
         self._count(event, size)
         self._descend(event, depth + height)
@@ -215,7 +249,8 @@ class _Composer:
         self, event: yaml.Event, tag: str | None, allowed: c.Set[str | None]
     ) -> None:
         if tag not in allowed:
-            raise _Malformed(*_span(event), f"the tag {quoted(str(tag))} is not allowed")
+            name = "here" if self._secret else quoted(str(tag))
+            raise _Malformed(*_span(event), f"the tag {name} is not allowed")
 
     def _require_text(self, place: Place, text: str) -> None:
         """Refuse what PostgreSQL can't hold as text."""

@@ -7,6 +7,7 @@ import json
 from typing import TYPE_CHECKING
 
 from jobsd.errors import Fault
+from jobsd.instruments.redaction import redact
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -38,7 +39,7 @@ class Faults:
     """
 
     def __init__(self) -> None:
-        self._in_files: dict[str, dict[tuple[int, str], Fault]] = {}
+        self._in_files: dict[str, dict[tuple[int, str], tuple[Place, str]]] = {}
         self._elsewhere: dict[Fault, None] = {}
         self._untold = 0
 
@@ -46,7 +47,7 @@ class Faults:
         """Add what is wrong at a place in a file."""
         known = self._in_files.setdefault(place.source.name, {})
         if (place.start, message) not in known and self._has_room():
-            known[place.start, message] = place.fault(message, hint)
+            known[place.start, message] = place, hint
 
     def add_setting(self, source: str, message: str, hint: str = "") -> None:
         """Add what is wrong with a flag or a variable, which `source` names."""
@@ -63,18 +64,27 @@ class Faults:
         return self._untold > 0
 
     def all(self) -> tuple[Fault, ...]:
-        """Return the faults in order."""
-        found = [known[key] for known in self._in_files.values() for key in sorted(known)]
+        """Return the faults in order, without passwords: these are known once all is read."""
+        found: list[Fault] = []
+        for known in self._in_files.values():
+            for key in sorted(known):
+                place, hint = known[key]
+                found.append(place.fault(key[1], hint))
         found += self._elsewhere
         if self._untold:
             found.append(Fault(f"there are more faults than these {_MOST}"))
-        return tuple(found)
+        return tuple(map(_without_passwords, found))
 
     def _has_room(self) -> bool:
         if sum(map(len, self._in_files.values())) + len(self._elsewhere) < _MOST:
             return True
         self._untold += 1
         return False
+
+
+def _without_passwords(fault: Fault) -> Fault:
+    message, source, hint = map(redact, (fault.message, fault.source, fault.hint))
+    return Fault(message, source, fault.excerpt, hint)
 
 
 def nearest(word: str, names: Iterable[str]) -> str | None:
@@ -96,14 +106,18 @@ def known(word: str, names: Iterable[str]) -> str:
 
 
 def quoted(text: str) -> str:
-    """Return `text` in quotes, on one line, printable, and not too long."""
-    if len(text) > _LONGEST_SHOWN:
-        text = text[: _LONGEST_SHOWN - 1] + "…"
-    shown = json.dumps(text, ensure_ascii=False)
+    """Return `text` in quotes, on one line, printable, not too long, without passwords."""
+    shown = json.dumps(shortened(text), ensure_ascii=False)
     return "".join(
         character if character.isprintable() else f"\\u{ord(character):04x}"
         for character in shown
     )
+
+
+def shortened(text: str) -> str:
+    """Return `text` without passwords, and no longer than a message can bear."""
+    text = redact(text)
+    return text if len(text) <= _LONGEST_SHOWN else text[: _LONGEST_SHOWN - 1] + "…"
 
 
 def label(name: str) -> str:

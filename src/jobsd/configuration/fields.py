@@ -128,7 +128,8 @@ class Entry:
 
     def refuse(self, node: Node, path: str, mistake: Mistake) -> None:
         """Add a fault of one value."""
-        given = f", not {shown(node)}" if mistake.tells_value else ""
+        tells_value = mistake.tells_value and not node.place.is_secret
+        given = f", not {shown(node)}" if tells_value else ""
         origin = f"the value comes from {variables(node)}" if variables(node) else ""
         hint = "; ".join(filter(None, (mistake.hint, origin)))
         self._faults.add(node.place, f"{path} {mistake.message}{given}", hint)

@@ -20,6 +20,7 @@ from jobsd.configuration.options import KINDS, Options
 from jobsd.configuration.sections import Sections, pick
 from jobsd.configuration.source import Place, Source
 from jobsd.errors import ConfigurationError
+from jobsd.instruments.redaction import redact
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Mapping
@@ -146,7 +147,7 @@ class _Reading:
             skip_recurring=said.skip_recurring,
             log_format=said.log_format,
             log_level=said.log_level,
-            warnings=tuple(self._warnings),
+            warnings=tuple(map(redact, self._warnings)),
             schedules=schedules,
         )
 

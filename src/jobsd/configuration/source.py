@@ -12,16 +12,12 @@ from bisect import bisect_right
 from dataclasses import dataclass
 from unicodedata import combining, east_asian_width
 
+from jobsd.configuration.secrecy import Secrets
 from jobsd.errors import Fault
 
 _WIDTH = 100
 _BEFORE = 60
 _FAR = 2000
-
-_PASSWORDS = re.compile(
-    r"""(?<=://)[^\s/@:"']*:(?P<url>[^\s"']+)@ | \bpassword=(?P<word>[^\s&"']+)""",
-    re.VERBOSE | re.IGNORECASE,
-)
 
 
 class Source:
@@ -30,6 +26,7 @@ class Source:
     def __init__(self, name: str, text: str) -> None:
         self.name = name
         self.text = text
+        self.secrets = Secrets(text)
         self._starts = [0, *(found.end() for found in re.finditer("\n", text))]
 
     def position(self, index: int) -> tuple[int, int]:
@@ -37,11 +34,11 @@ class Source:
         line = bisect_right(self._starts, index)
         return line, index - self._starts[line - 1] + 1
 
-    def line(self, number: int) -> str:
-        """Return a line without its end."""
+    def line(self, number: int) -> tuple[int, int]:
+        """Return where a line begins and, without its end, ends."""
         start = self._starts[number - 1]
         end = self.text.find("\n", start)
-        return self.text[start : end if end >= 0 else len(self.text)]
+        return start, end if end >= 0 else len(self.text)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,32 +60,30 @@ class Place:
         line, column = self.source.position(self.start)
         return f"{self.source.name}:{line}:{column}"
 
+    @property
+    def is_secret(self) -> bool:
+        """Whether what stands here is not to be told."""
+        return bool(self.source.secrets.within(self.start, self.end))
+
     def fault(self, message: str, hint: str = "") -> Fault:
         """Return the fault that `message` tells of what stands here."""
         if not self.source.text:
             return Fault(message, self.source.name, hint=hint)
-        line, column = self.source.position(self.start)
-        excerpt = _excerpt(self.source.line(line), line, column, self.end - self.start)
-        return Fault(message, self.name, excerpt, hint)
+        return Fault(message, self.name, _excerpt(self), hint)
 
 
-def _excerpt(text: str, line: int, column: int, length: int) -> str:
+def _excerpt(place: Place) -> str:
+    line = place.line
+    start, end = place.source.line(line)
     # A line may be the whole file: what is far from the caret is cut off before any work.
-    cut = max(0, column - 1 - _FAR)
-    shown = _PASSWORDS.sub(_starred, text[cut : column - 1 + _FAR])
-    first = max(0, column - 1 - cut - _BEFORE)
+    start, end = max(start, place.start - _FAR), min(end, place.start + _FAR)
+    shown = place.source.secrets.starred(start, end)
+    first = max(0, place.start - start - _BEFORE)
     shown = "".join(map(_printable, shown[first : first + _WIDTH]))
-    at = column - 1 - cut - first
-    marked = shown[at : at + max(1, length)].rstrip()
+    at = place.start - start - first
+    marked = shown[at : at + max(1, place.end - place.start)].rstrip()
     caret = " " * _columns(shown[:at]) + "^" * max(1, _columns(marked))
     return f"{line:6} | {shown}".rstrip() + f"\n       | {caret}"
-
-
-def _starred(found: re.Match[str]) -> str:
-    """Hide a password; its length stays, or the caret would stand elsewhere."""
-    secret = found["url"] or found["word"]
-    start = found.start("url" if found["url"] else "word") - found.start()
-    return found[0][:start] + "*" * len(secret) + found[0][start + len(secret) :]
 
 
 def _printable(character: str) -> str:

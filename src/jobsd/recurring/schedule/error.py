@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from jobsd.errors import Error
+from jobsd.instruments.redaction import redact
 
 
 class ScheduleError(Error):
@@ -18,7 +19,8 @@ _SHOWN = 60
 
 
 def quoted(text: str) -> str:
-    """Return `text` in quotes for a message: one line, printable, no longer than a line."""
+    """Return `text` in quotes for a message: one short line, printable, without passwords."""
+    text = redact(text)
     shown = text if len(text) <= _SHOWN else text[: _SHOWN - 3] + "..."
     return (
         '"'
