@@ -113,7 +113,7 @@ def _holders(held_by: list[Holder]) -> str:
 
 
 def _claimed(seen: Sight) -> Iterator[Reason]:
-    process_id = seen.found.process_id
+    process_id = seen.found.job.process_id
     if any(row.id == process_id for row in seen.alive):
         return
     row = next((row for row in seen.rows if row.id == process_id), None)

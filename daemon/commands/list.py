@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 _COLUMNS = ("id", "class_name", "queue_name", "state", "attempts", "created_at", "arguments")
 _OF_STATES = {
     "scheduled": ("scheduled_at",),
+    "claimed": ("claimed_at", "claimed_by"),
     "failed": ("error",),
     "finished": ("finished_at",),
     "discarded": ("finished_at",),
@@ -39,7 +40,8 @@ list --queue mail --since 1h --limit 100 --json
 def command(project: Project, *, filters: Filters, as_json: bool) -> None:
     """List jobs, the newest first: 20 of them, unless --limit says otherwise.
 
-    With --state also when they are due, when they have ended, or by which error.
+    With --state also when they are due, since when they are claimed and by whom, when they
+    have ended, or by which error.
     """
     from dataclasses import asdict
 
@@ -57,10 +59,29 @@ def command(project: Project, *, filters: Filters, as_json: bool) -> None:
     jobs = [asdict(job) for job in found.jobs]
     rows = [{**job, "arguments": shown.of(job["class_name"], job["arguments"])} for job in jobs]
     if not as_json:
-        rows = [{**row, "error": _told(row["error"])} for row in rows]
-    columns = (*_COLUMNS, *_OF_STATES.get(filters.state or "", ()))
-    print_rows(rows, columns, as_json=as_json)
+        rows = [
+            {**row, "error": _told(row["error"]), "claimed_by": _claimed_by(row)}
+            for row in rows
+        ]
+    print_rows(rows, _columns(filters.state), as_json=as_json)
     _tell_how_far(found)
+
+
+def _columns(state: str | None) -> tuple[str, ...]:
+    from jobsd.daemon.output import is_terminal
+
+    columns = (*_COLUMNS, *_OF_STATES.get(state or "", ()))
+    # On 80 columns there is no room to repeat what was asked for.
+    left_out = "state" if state and is_terminal() else None
+    return tuple(column for column in columns if column != left_out)
+
+
+def _claimed_by(row: dict[str, Any]) -> str | None:
+    if row["process_id"] is None:
+        return None
+    if row["process"] is None:
+        return f"process {row['process_id']}, which is no more"
+    return f"pid {row['pid']} on {row['hostname']}, {row['process']}"
 
 
 def _told(error: dict[str, Any] | None) -> str | None:

@@ -64,7 +64,7 @@ def _facts(found: Found, shown: ShownArguments) -> dict[str, Any]:
 
 
 def _more(found: Found) -> dict[str, Any]:
-    """Return what only some jobs have: a limit, a process that has claimed it."""
+    """Return what only some jobs have: a limit, and who has claimed it since when."""
     more: dict[str, Any] = {}
     if found.concurrency_key is not None:
         more |= {
@@ -72,7 +72,8 @@ def _more(found: Found) -> dict[str, Any]:
             "concurrency_limit": found.concurrency_limit,
         }
     if found.job.state == "claimed":
-        more |= {"process_id": found.process_id, "process": found.process}
+        names = ("claimed_at", "process_id", "process", "pid", "hostname")
+        more |= {name: getattr(found.job, name) for name in names}
     return more
 
 

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import os
 from datetime import datetime
 from typing import TYPE_CHECKING
 
 import pytest
 
-from jobs.placed import fail
+from jobs.placed import claim, fail
+from jobsd.clock import utc_now
+from jobsd.machine import hostname
+from jobsd.processes import registry
 
 if TYPE_CHECKING:
     from jobsd.database.connection import Session
@@ -87,6 +91,59 @@ def test_list_of_a_state_says_what_matters_there(run: Commands, session: Session
     assert job["error"] == {"type": "ValueError", "message": "told to fail"}
     [job] = run.json("list", "--state", "scheduled")
     assert (job["scheduled_at"], job["error"]) == ("2100-01-01T12:00:00+00:00", None)
+
+
+@pytest.fixture
+def claimed(run: Commands, session: Session) -> int:
+    """A job that a worker has claimed an hour ago."""
+    worker = registry.register(
+        session, kind="worker", name="worker-1", supervisor_id=0, metadata={}
+    )
+    job_id = int(run.json("enqueue", "DailyCleanupJob")["id"])
+    claim(session, worker, job_id)
+    session.connection.execute("UPDATE jobsd.claims SET created_at = now() - interval '1 hour'")
+    return job_id
+
+
+def test_list_of_claimed_jobs_says_since_when_and_by_whom(run: Commands, claimed: int) -> None:
+    [row] = run.rows("list", "--state", "claimed")
+
+    since, by = row[-2:]
+    assert (row[0], by) == (str(claimed), f"pid {os.getpid()} on {hostname()}, worker-1")
+    assert 3600 <= (utc_now() - datetime.fromisoformat(since)).total_seconds() < 3660
+
+
+def test_list_says_of_who_is_no_more_that_he_has_claimed_a_job(
+    run: Commands, session: Session, claimed: int
+) -> None:
+    session.connection.execute("DELETE FROM jobsd.processes")
+
+    [row] = run.rows("list", "--state", "claimed")
+
+    assert (row[0], row[-1].split(maxsplit=2)[2]) == (str(claimed), "which is no more")
+
+
+@pytest.mark.parametrize("filters", [(), ("--state", "claimed")], ids=["all", "claimed"])
+def test_list_tells_programs_who_has_claimed_a_job(
+    run: Commands, claimed: int, filters: tuple[str, ...]
+) -> None:
+    waiting = run.json("enqueue", "DailyCleanupJob", "--in", "1h")["id"]
+
+    jobs = {job["id"]: job for job in run.json("list", *filters)}
+
+    told = jobs[claimed]
+    assert (told["state"], told["process"], told["pid"]) == ("claimed", "worker-1", os.getpid())
+    assert jobs.get(waiting, {"claimed_at": None})["claimed_at"] is None
+
+
+def test_show_says_since_when_a_job_is_claimed_and_by_whom(run: Commands, claimed: int) -> None:
+    shown = run.json("show", str(claimed))
+
+    [listed] = run.json("list", "--state", "claimed")
+    names = ("claimed_at", "process_id", "process", "pid", "hostname")
+    assert {name: shown[name] for name in names} == {name: listed[name] for name in names}
+    assert (shown["pid"], shown["hostname"]) == (os.getpid(), hostname())
+    assert ["claimed_at", shown["claimed_at"]] in run.rows("show", str(claimed))
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from jobsd.dispatcher import dispatcher
-from jobsd.jobs import claims, enqueue, ready
+from jobsd.jobs import claims, enqueue, inspect, listing, ready
 from jobsd.worker.places import Places
 from waiting import Stopwatch
 
@@ -83,6 +83,19 @@ _HOT: dict[str, tuple[Statement, dict[str, Any]]] = {
     ),
 }
 
+_LOOK = {"before": 2**63 - 1, "page": 100, "limit": 20}
+_SHOWN: dict[str, tuple[Statement, dict[str, Any]]] = {
+    "show": (inspect.STATEMENTS["find"], {"id": 1}),
+    **{
+        f"list {state or 'all'}": (
+            listing.look(state, "rows"),
+            {**listing.Filter(state).parameters(), **_LOOK},
+        )
+        for state in (None, "ready", "scheduled", "claimed", "finished")
+    },
+}
+_ALL = {**_HOT, **_SHOWN}
+
 
 @pytest.fixture(scope="module")
 def plans(session_target: Any) -> Iterator[dict[str, dict[str, Any]]]:
@@ -94,9 +107,9 @@ def plans(session_target: Any) -> Iterator[dict[str, dict[str, Any]]]:
         "TRUNCATE jobsd.jobs, jobsd.ready_executions, jobsd.scheduled_executions"
     )
     session.connection.execute("VACUUM jobsd.jobs, jobsd.ready_executions")
-    empty = {name: _plan(session, *hot) for name, hot in _HOT.items()}
+    empty = {name: _plan(session, *hot) for name, hot in _ALL.items()}
     session.connection.execute(_FILL.encode(), prepare=False)
-    full = {name: _plan(session, *hot) for name, hot in _HOT.items()}
+    full = {name: _plan(session, *hot) for name, hot in _ALL.items()}
     yield {"empty": empty, "full": full}
     session.connection.execute(
         "TRUNCATE jobsd.jobs, jobsd.ready_executions, jobsd.scheduled_executions"
@@ -149,6 +162,16 @@ def test_a_hot_statement_walks_indexes(
     plan = plans[state][name]
 
     assert _faults(plan) == [], json.dumps(plan, indent=1)
+
+
+@pytest.mark.parametrize("state", ["empty", "full"])
+@pytest.mark.parametrize("name", list(_SHOWN))
+def test_what_shows_jobs_reads_all_of_no_table_but_the_claims(
+    name: str, state: str, plans: dict[str, dict[str, Any]]
+) -> None:
+    plan = plans[state][name]
+
+    assert {*_faults(plan)} <= {"Seq Scan on claims"}, json.dumps(plan, indent=1)
 
 
 def test_the_names_of_queues_are_found_without_reading_all_rows(session: Session) -> None:

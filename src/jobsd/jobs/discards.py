@@ -132,9 +132,9 @@ def refusal(found: inspect.Found) -> str:
 
 def holder(found: inspect.Found) -> str:
     """Return the process that has claimed a job, as people are told."""
-    if found.process is None:
-        return f"process {found.process_id}, which is no more"
-    return f"{found.process} (pid {found.pid} on {found.hostname})"
+    if found.job.process is None:
+        return f"process {found.job.process_id}, which is no more"
+    return f"{found.job.process} (pid {found.job.pid} on {found.job.hostname})"
 
 
 def _discard(session: Session, ids: list[int], *, keep: bool) -> Discarded:

@@ -32,7 +32,8 @@ ID_MAX = 2**63 - 1
 class JobRow:
     """One job; `state` is one of STATES, or "lost" when no table has it.
 
-    `error` has type and message of the error by which a failed one has failed.
+    `error` has type and message of the error by which a failed one has failed. What follows
+    it is of a claimed one: since when, and by whom; who has no row any more has no name.
     """
 
     id: int
@@ -48,6 +49,11 @@ class JobRow:
     started_at: datetime | None
     finished_at: datetime | None
     error: dict[str, Any] | None
+    claimed_at: datetime | None
+    process_id: int | None
+    process: str | None
+    pid: int | None
+    hostname: str | None
 
 
 _COLUMNS = len(fields(JobRow))
@@ -55,19 +61,12 @@ _COLUMNS = len(fields(JobRow))
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """One job, and what its state's table says: its place in the queue, who has it.
-
-    `process` and what follows are None when the process that has claimed it has no row.
-    """
+    """One job, and what else its state's table says: its place in the queue, its limit."""
 
     job: JobRow
     position: int | None
     concurrency_key: str | None
     concurrency_limit: int | None
-    process_id: int | None
-    process: str | None
-    pid: int | None
-    hostname: str | None
 
 
 @dataclass(frozen=True, slots=True)

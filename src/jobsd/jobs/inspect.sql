@@ -17,16 +17,16 @@ SELECT
             'type', failed.error -> 'type', 'message', failed.error -> 'message'
         )
     END,
+    claim.created_at, claim.process_id, process.name, process.pid, process.hostname,
     ready.position, job.concurrency_key,
-    CASE WHEN job.concurrency_key IS NOT NULL THEN coalesce(job.concurrency_limit, 1) END,
-    claim.process_id, process.name, process.pid, process.hostname
+    CASE WHEN job.concurrency_key IS NOT NULL THEN coalesce(job.concurrency_limit, 1) END
 FROM jobsd.jobs AS job
 LEFT JOIN jobsd.failed_executions AS failed ON failed.job_id = job.id
 LEFT JOIN jobsd.ready_executions AS ready ON ready.job_id = job.id
 LEFT JOIN jobsd.scheduled_executions AS scheduled ON scheduled.job_id = job.id
 LEFT JOIN jobsd.blocked_executions AS blocked ON blocked.job_id = job.id
 LEFT JOIN LATERAL (
-    SELECT process_id
+    SELECT process_id, created_at
     FROM jobsd.claims
     WHERE job_ids @> ARRAY[job.id]
     ORDER BY id

@@ -104,7 +104,7 @@ def listed(session: Session, meant: Filter, limit: int = 20) -> Listed:
     """Return the newest jobs of those that are meant."""
     jobs: list[JobRow] = []
     seen, oldest, goes_on = 0, None, True
-    statement = _look(meant.state, "rows")
+    statement = look(meant.state, "rows")
     # With an age in question pages are large: all of a small one may be of one transaction
     # that has begun long before, though others have enqueued since.
     size = PAGE if meant.since_s is not None else max(limit, 100)
@@ -141,8 +141,16 @@ def ids(session: Session, meant: Filter, limit: int | None = None) -> array[int]
     return found
 
 
+def look(state: str | None, end: str) -> Statement:
+    """Return the statement that looks at the jobs of one state, or at all: `rows` or `ids`."""
+    table = _ALL if state is None or state in _ENDED else f"jobsd.{state}_executions AS source"
+    look = STATEMENTS["look"]
+    text = look.text.replace("jobsd.ready_executions AS source", table)
+    return Statement(f"{look.name} {state}", text).with_(STATEMENTS[end])
+
+
 def _id_pages(session: Session, meant: Filter) -> Iterator[list[int]]:
-    statement = _look(meant.state, "ids")
+    statement = look(meant.state, "ids")
     parameters = {**meant.parameters(), "page": PAGE, "limit": PAGE}
     before, goes_on = _BEYOND, True
     while goes_on:
@@ -151,10 +159,3 @@ def _id_pages(session: Session, meant: Filter) -> Iterator[list[int]]:
         yield page
         goes_on = goes_on and size == PAGE
         before = last_id
-
-
-def _look(state: str | None, end: str) -> Statement:
-    table = _ALL if state is None or state in _ENDED else f"jobsd.{state}_executions AS source"
-    look = STATEMENTS["look"]
-    text = look.text.replace("jobsd.ready_executions AS source", table)
-    return Statement(f"{look.name} {state}", text).with_(STATEMENTS[end])

@@ -35,8 +35,20 @@ WITH place AS MATERIALIZED (
     LIMIT %(limit)s
 );
 
--- rows: end a look with the jobs that are meant, and how far it has come.
-wanted AS (
+-- rows: end a look with the jobs that are meant, and how far it has come. The claims, few and
+-- long, are read once and not for each job, and only where one of these may be claimed.
+claim AS MATERIALIZED (
+    SELECT DISTINCT ON (member.job_id)
+        member.job_id, claims.created_at, claims.process_id,
+        process.name, process.pid, process.hostname
+    FROM jobsd.claims
+    CROSS JOIN LATERAL unnest(claims.job_ids) AS member (job_id)
+    LEFT JOIN jobsd.processes AS process ON process.id = claims.process_id
+    WHERE %(outcome)s::text IS NULL
+        AND (%(place)s::text IS NULL OR %(place)s::text = 'claimed')
+        AND member.job_id IN (SELECT job_id FROM meant)
+    ORDER BY member.job_id, claims.id
+), wanted AS (
     SELECT
         job.id, job.class_name, job.queue_name, job.priority,
         coalesce(
@@ -51,7 +63,7 @@ wanted AS (
                     THEN 'scheduled'
                 WHEN EXISTS (SELECT FROM jobsd.blocked_executions WHERE job_id = job.id)
                     THEN 'blocked'
-                WHEN job.id IN (SELECT job_id FROM jobsd.claimed_executions) THEN 'claimed'
+                WHEN claim.job_id IS NOT NULL THEN 'claimed'
                 ELSE 'lost'
             END
         ) AS state,
@@ -65,9 +77,11 @@ wanted AS (
             SELECT jsonb_build_object('type', error -> 'type', 'message', error -> 'message')
             FROM jobsd.failed_executions
             WHERE job_id = job.id
-        ) AS error
+        ) AS error,
+        claim.created_at AS claimed_at, claim.process_id, claim.name, claim.pid, claim.hostname
     FROM meant
     JOIN jobsd.jobs AS job ON job.id = meant.job_id
+    LEFT JOIN claim ON claim.job_id = job.id
 )
 SELECT edge.last_id, edge.size, edge.oldest, edge.goes_on, wanted.*
 FROM edge
