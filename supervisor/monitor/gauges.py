@@ -21,13 +21,17 @@ def database_figures(session: Session) -> DatabaseFigures:
     answers = session.fetch_together([(STATEMENTS[name], {}) for name in _NAMES])
     ready, elsewhere, processes, tasks, ((last_heartbeat, postgresql),) = answers
     depths: defaultdict[str, dict[str, int]] = defaultdict(dict)
-    for queue, state, count in elsewhere:
+    claim_ages_s: dict[str, float] = {}
+    for queue, state, count, age_s in elsewhere:
         depths[queue][state] = count
+        if age_s is not None:
+            claim_ages_s[queue] = age_s
     for queue, count, _ in ready:
         depths[queue]["ready"] = count
     return DatabaseFigures(
         depths=depths,
         latencies_s={queue: age_s for queue, _, age_s in ready},
+        claim_ages_s=claim_ages_s,
         processes=Counter(kind for kind, _, _ in processes),
         heartbeat_ages_s={(kind, name): age_s for kind, name, age_s in processes},
         tasks={key: (count, last) for key, count, last in tasks},

@@ -38,22 +38,25 @@ LEFT JOIN jobsd.jobs AS job ON job.id = pair.job_id
 GROUP BY pair.queue_name
 ORDER BY pair.queue_name;
 
--- elsewhere: for each queue, how many jobs are in the other states. Few as a rule; of very
--- many, the first hundred thousand are counted (of scheduled ones, the first million).
-SELECT queue_name, 'scheduled', count(*)
+-- elsewhere: for each queue, how many jobs are in the other states, and how old the oldest
+-- claim is. Few as a rule; of very many, the first hundred thousand are counted (of scheduled
+-- ones, the first million).
+SELECT queue_name, 'scheduled', count(*), NULL::float8
 FROM (SELECT queue_name FROM jobsd.scheduled_executions LIMIT 1000000) AS counted
 GROUP BY queue_name
 UNION ALL
-SELECT queue_name, 'blocked', count(*)
+SELECT queue_name, 'blocked', count(*), NULL
 FROM (SELECT queue_name FROM jobsd.blocked_executions LIMIT 100000) AS counted
 GROUP BY queue_name
 UNION ALL
-SELECT job.queue_name, 'claimed', count(*)
-FROM (SELECT job_id FROM jobsd.claimed_executions LIMIT 100000) AS claimed
+SELECT
+    job.queue_name, 'claimed', count(*),
+    extract(epoch FROM now() - min(claimed.created_at))::float8
+FROM (SELECT job_id, created_at FROM jobsd.claimed_executions LIMIT 100000) AS claimed
 JOIN jobsd.jobs AS job ON job.id = claimed.job_id
 GROUP BY job.queue_name
 UNION ALL
-SELECT job.queue_name, 'failed', count(*)
+SELECT job.queue_name, 'failed', count(*), NULL
 FROM (SELECT job_id FROM jobsd.failed_executions LIMIT 100000) AS failed
 JOIN jobsd.jobs AS job ON job.id = failed.job_id
 GROUP BY job.queue_name;

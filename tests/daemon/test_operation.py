@@ -1,4 +1,4 @@
-"""Status, ps, doctor, metrics, heartbeat, health: what the operator looks at."""
+"""Status, ps, metrics, heartbeat, health: what the operator looks at."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from jobs.placed import claim
 from jobsd.daemon.liveness import life
 from jobsd.machine import hostname
 from jobsd.processes import registry
@@ -129,90 +130,6 @@ def test_ps_lists_the_processes_table(run: Commands, session: Session) -> None:
     assert {"id", "kind", "name", "pid", "hostname", "heartbeat_age", "metadata"} <= set(shown)
 
 
-def test_doctor_has_a_line_for_each_thing(run: Commands, session: Session) -> None:
-    _process(session, "supervisor")
-    _beat(session, "1 minute")
-    run.project.write(
-        "config/recurring.yml", "beat: {class: HeartbeatJob, schedule: every day}\n"
-    )
-
-    rows = run.rows("doctor")
-
-    assert [(row[0], row[1]) for row in rows] == [
-        ("OK", "configuration"),
-        ("OK", "database"),
-        ("OK", "version"),
-        ("OK", "clock"),
-        ("OK", "connections"),
-        ("OK", "wake-ups"),
-        ("OK", "schema"),
-        ("OK", "processes"),
-        ("OK", "queues"),
-        ("OK", "recurring"),
-        ("OK", "heartbeat"),
-    ]
-    assert {finding["level"] for finding in run.json("doctor")} == {"OK"}
-
-
-def test_doctor_warns_of_what_is_odd(run: Commands, session: Session) -> None:
-    run.project.write(
-        "config/queue.yml",
-        "database: {wakeups: 'off'}\n"
-        "supervisor: {heartbeat_interval: 1, process_alive_threshold: 3}\n",
-    )
-    _process(session, "supervisor")
-    _beat(session, "1 hour")
-    session.connection.execute(
-        "UPDATE jobsd.processes SET last_heartbeat_at = now() - interval '4 s'"
-    )
-
-    odd = {row[1]: row[2] for row in run.rows("doctor") if row[0] == "WARN"}
-
-    assert set(odd) == {"configuration", "wake-ups", "processes", "heartbeat"}
-    assert "supervisor-1" in odd["processes"]
-
-
-def test_doctor_warns_of_queues_that_no_live_worker_takes_from(
-    run: Commands, session: Session
-) -> None:
-    _process(session, "worker", queues="m*,slow", threads=3)
-    run.json("enqueue", "shop_jobs.welcome", "[1]")
-    run.json("enqueue", "DailyCleanupJob")
-    for key, queue in (("beat", "beats"), ("slowly", "slow")):
-        daily = ("--class", "DailyCleanupJob", "--schedule", "every day", "--queue", queue)
-        run("recurring", "add", key, *daily)
-
-    [told] = [row for row in run.rows("doctor") if row[1] == "queues"]
-
-    assert told == [
-        "WARN",
-        "queues",
-        "no live worker takes from beats, default: what is there waits",
-    ]
-
-
-def test_doctor_fails_without_tables(run: Commands, empty_database: str) -> None:
-    rows = run.rows("doctor", "--database-url", empty_database, status=1)
-
-    assert rows[-1][:2] == ["FAIL", "schema"]
-    assert "bin/jobs db migrate" in rows[-1][2]
-
-
-def test_doctor_fails_with_a_faulty_file(run: Commands) -> None:
-    run.project.write("config/recurring.yml", "beat: {class: HeartbeatJob, schedule: soon}\n")
-
-    failed = [row[1] for row in run.rows("doctor", status=1) if row[0] == "FAIL"]
-
-    assert failed == ["configuration"]
-
-
-def test_doctor_without_a_database_ends_with_4(run: Commands) -> None:
-    nowhere = "postgresql://me@127.0.0.1:1/db"
-    rows = run.rows("doctor", "--database-url", nowhere, status=4)
-
-    assert [row[:2] for row in rows[1:]] == [["FAIL", "database"]]
-
-
 def test_metrics_are_an_exposition(run: Commands, session: Session) -> None:
     _beat(session, "1 minute")
     run.json("enqueue", "shop_jobs.welcome", "[1]")
@@ -229,6 +146,24 @@ def test_metrics_are_an_exposition(run: Commands, session: Session) -> None:
             [promtool, "check", "metrics"], input=told, text=True, check=False
         )
         assert checked.returncode == 0
+
+
+def test_metrics_tell_how_old_the_oldest_claim_of_a_queue_is(
+    run: Commands, session: Session
+) -> None:
+    claim(session, 1, run.json("enqueue", "shop_jobs.welcome", "[1]")["id"])
+    claim(session, 2, run.json("enqueue", "shop_jobs.welcome", "[2]")["id"])
+    session.connection.execute(
+        "UPDATE jobsd.claims SET created_at = now() - interval '1 h' WHERE process_id = 1"
+    )
+
+    [age_s] = [
+        sample["value"]
+        for sample in run.json("metrics")
+        if sample["name"] == "jobsd_queue_claim_age_seconds"
+    ]
+
+    assert 3600 <= age_s < 3660
 
 
 def test_heartbeats_are_asked_for(run: Commands, session: Session) -> None:

@@ -33,6 +33,7 @@ TREE = TreeFigures(
 DATABASE = DatabaseFigures(
     depths={"mail": {"ready": 4, "failed": 1}, 'odd "name\\\n': {"scheduled": 2}},
     latencies_s={"mail": 12.5},
+    claim_ages_s={"mail": 3600.5},
     processes={"worker": 2, "supervisor": 1},
     heartbeat_ages_s={("worker", "worker-1"): 1.5},
     tasks={"heartbeat": (9, 1764000000.0), "never": (0, None)},
@@ -43,6 +44,7 @@ DATABASE = DatabaseFigures(
 NAMES = {
     "jobsd_queue_jobs",
     "jobsd_queue_latency_seconds",
+    "jobsd_queue_claim_age_seconds",
     "jobsd_jobs",
     "jobsd_job_duration_seconds",
     "jobsd_job_wait_seconds",
@@ -100,15 +102,17 @@ def test_the_figures_are_those_that_were_given() -> None:
     assert _value(samples, "jobsd_log_lines_dropped_total") == 3
     assert _value(samples, "jobsd_queue_jobs", queue="mail", state="ready") == 4
     assert _value(samples, "jobsd_queue_latency_seconds", queue="mail") == 12.5
+    assert _value(samples, "jobsd_queue_claim_age_seconds", queue="mail") == 3600.5
     assert _value(samples, "jobsd_recurring_enqueued_total", task="heartbeat") == 9
     assert _value(samples, "jobsd_heartbeat_last_timestamp_seconds") == 1764000001
 
 
 def test_a_queue_that_was_seen_has_zeros_where_it_has_no_jobs() -> None:
-    samples = _samples(TREE, replace(DATABASE, depths={}, latencies_s={}))
+    samples = _samples(TREE, replace(DATABASE, depths={}, latencies_s={}, claim_ages_s={}))
 
     assert _value(samples, "jobsd_queue_jobs", queue="mail", state="blocked") == 0
     assert _value(samples, "jobsd_queue_latency_seconds", queue="mail") == 0
+    assert _value(samples, "jobsd_queue_claim_age_seconds", queue="mail") == 0
 
 
 def test_a_task_that_never_ran_has_no_time_of_its_last_run() -> None:

@@ -50,6 +50,8 @@ class DatabaseFigures:
     """Jobs by queue and state."""
     latencies_s: Mapping[str, float]
     """How long the oldest ready job of a queue has waited."""
+    claim_ages_s: Mapping[str, float]
+    """For how long a process has had the job of a queue that was claimed first."""
     processes: Mapping[str, int]
     """Processes by kind."""
     heartbeat_ages_s: Mapping[tuple[str, str], float]

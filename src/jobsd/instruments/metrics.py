@@ -174,6 +174,12 @@ def _queues(database: DatabaseFigures, tree: TreeFigures | None) -> Iterator[Met
         ("queue",),
         (((name,), database.latencies_s.get(name, 0.0)) for name in names),
     )
+    yield _gauges(
+        "queue_claim_age_seconds",
+        "How long the oldest claimed job of the queue has run, or been about to.",
+        ("queue",),
+        (((name,), database.claim_ages_s.get(name, 0.0)) for name in names),
+    )
 
 
 def _database(database: DatabaseFigures) -> Iterator[Metric]:
