@@ -146,6 +146,7 @@ def commands() -> None:
 def main() -> NoReturn:
     """Run what the command line says and exit as it ends."""
     _open_streams()
+    _hide(sys.argv[1:])
     status = run(sys.argv[1:])
     try:
         sys.stdout.flush()
@@ -153,6 +154,14 @@ def main() -> NoReturn:
         # Who reads us has had enough. Python would flush once more, and complain.
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
     sys.exit(status)
+
+
+def _hide(arguments: Sequence[str]) -> None:
+    """Take the arguments out of the title, which everybody may read, if a password is there."""
+    if any("://" in word or "assword" in word for word in arguments):
+        from jobsd.processes.title import set_title  # noqa: PLC0415 - help needs it not
+
+        set_title(arguments[0] if arguments[0] in _COMMANDS else "command", "")
 
 
 def _open_streams() -> None:

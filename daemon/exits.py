@@ -22,7 +22,6 @@ from jobsd.errors import (
     UnknownJobError,
 )
 from jobsd.errors import Error as OurError
-from jobsd.instruments.redaction import redact
 from jobsd.jobs.registry import ModuleError
 
 from .pidfile import PidfileHeld
@@ -46,7 +45,7 @@ _NO_TABLES = (errors.UndefinedTable, errors.InvalidSchemaName, errors.UndefinedC
 def tell(fault: BaseException) -> int:
     """Tell the operator what went wrong and return the exit status that says so."""
     if debugs():
-        note(redact("".join(traceback.format_exception(fault)).rstrip()))
+        note("".join(traceback.format_exception(fault)).rstrip())
     match fault:
         case SystemExit():
             return fault.code if isinstance(fault.code, int) else FAILED
@@ -125,8 +124,8 @@ def _tell_unforeseen(fault: BaseException) -> int:
 
 
 def _line(fault: BaseException) -> str:
-    return redact(" ".join(str(fault).split()))
+    return " ".join(str(fault).split())
 
 
 def _first(fault: BaseException) -> str:
-    return redact((str(fault).strip() or type(fault).__name__).splitlines()[0])
+    return (str(fault).strip() or type(fault).__name__).splitlines()[0]

@@ -28,8 +28,10 @@ def debug(*, wanted: bool) -> None:
 
 
 def note(message: str) -> None:
-    """Tell the operator something that is no data."""
-    print(message, file=sys.stderr, flush=True)  # noqa: T201 - the command line speaks here
+    """Tell the operator something that is no data, and no password that stands in it."""
+    from jobsd.instruments.redaction import redact  # noqa: PLC0415 - help needs it not
+
+    print(redact(message), file=sys.stderr, flush=True)  # noqa: T201 - the command line speaks here
 
 
 def error(message: str, hint: str = "") -> None:

@@ -1,10 +1,10 @@
-"""psql: found where there is one, and connected without its password in a title."""
+"""psql: found where there is one, and connected without a password in its title."""
 
 from __future__ import annotations
 
 import os
 import shutil
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from psycopg import conninfo
 
@@ -29,8 +29,23 @@ def become_psql(project: Project, arguments: Sequence[str]) -> NoReturn:
     # Everybody may read the arguments of a process; its environment only its owner.
     if (password := parameters.pop("password", None)) is not None:
         environ["PGPASSWORD"] = str(password)
+    if (password := parameters.pop("sslpassword", None)) is not None:
+        _serve(parameters, environ, f"sslpassword={password}")
     connection = conninfo.make_conninfo("", **parameters)
     os.execve(program, ["psql", connection, *arguments], environ)  # noqa: S606 - no shell
+
+
+def _serve(parameters: dict[str, Any], environ: dict[str, str], setting: str) -> None:
+    """Give psql a setting that has no variable: in a file of services, which nobody else has.
+
+    Where another service is meant there is room for none; psql asks for the password then.
+    """
+    if "service" in parameters or environ.get("PGSERVICE"):
+        return
+    file = os.memfd_create("services", 0)
+    os.write(file, f"[jobsd]\n{setting}\n".encode())
+    environ["PGSERVICEFILE"] = f"/proc/self/fd/{file}"
+    parameters["service"] = "jobsd"
 
 
 def _find(project: Project) -> str:

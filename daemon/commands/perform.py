@@ -63,11 +63,10 @@ def _tell(fault: BaseException) -> None:
     import traceback
 
     from jobsd.daemon.program import debugs, note
-    from jobsd.instruments.redaction import redact
 
     if debugs():
         note("".join(traceback.format_exception(fault)).rstrip())
-    note(redact(f"error: {type(fault).__qualname__}: {' '.join(str(fault).split())}"))
+    note(f"error: {type(fault).__qualname__}: {' '.join(str(fault).split())}")
     frames = traceback.extract_tb(fault.__traceback__)
     if frames:
         last = frames[-1]
