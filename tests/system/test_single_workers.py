@@ -140,6 +140,42 @@ def test_a_worker_that_is_told_to_end_gives_a_long_job_to_its_successor(
         assert query(ERRORS) == []
 
 
+_POOL = """
+import multiprocessing
+
+def double(n):
+    return 2 * n
+
+@job
+def divide():
+    ledger("start", "divide")
+    with multiprocessing.get_context("fork").Pool(2) as pool:
+        assert pool.map(double, range(5)) == [0, 2, 4, 6, 8]
+"""
+
+
+@pytest.mark.failure(
+    "a job uses `multiprocessing`, whose pool ends its children by TERM",
+    "they end; the worker and what else it runs go on",
+)
+def test_a_worker_is_not_told_to_end_by_what_its_jobs_tell_their_children(
+    project: Project, query: Query
+) -> None:
+    _configure(project, "supervisor: {shutdown_timeout: 0.5}")
+    module = project.root / "trial_jobs.py"
+    project.write("trial_jobs.py", module.read_text(encoding="utf-8") + _POOL)
+    with project.start() as tree:
+        tree.wait_event("supervisor.ready")
+        beside = enqueue(query, "mixed", 1, 3, "pass")
+        _runs(project, tree, "start 1")
+
+        divides = enqueue(query, "divide")
+
+        wait_for(lambda: query(FINISHED) == [(beside, 1), (divides, 1)], what=tree.told)
+        assert sorted(ledger(project)) == ["end 1", "start 1", "start divide"]
+        assert not tree.events("process.replaced")
+
+
 @pytest.mark.failure(
     "one worker gets QUIT",
     "what it ran has failed within a second, since nobody asked the tree to stop; another "

@@ -22,15 +22,17 @@ from psycopg import errors
 from jobsd.database.connection import OUTAGES
 from jobsd.instruments.events import emit
 
+from .forks import let_go_of_forks
 from .moments import Moments
 from .nap import Nap
 from .outage import Outage
 from .title import set_title
 
 if TYPE_CHECKING:
-    from types import TracebackType
+    from types import FrameType, TracebackType
 
     from .board import Board
+    from .forks import Handler
     from .slot import Slot
     from .wear import Wear
 
@@ -191,14 +193,22 @@ def listen_to_signals(context: Context) -> None:
 
     TERM ends it in order, QUIT at once. The others are the supervisor's business, but come
     to the whole group from a terminal: handled by doing nothing, since what is ignored
-    would be ignored by the programs that a job starts, too.
+    would be ignored by the programs that a job starts, too. What a job forks has none of them.
     """
     context.nap.wake_on_signals()
-    signal.signal(signal.SIGTERM, lambda _signal, _frame: _be_terminated(context))
-    signal.signal(signal.SIGQUIT, lambda _signal, _frame: os._exit(0))
-    for number in _NOT_OURS:
-        signal.signal(number, lambda _signal, _frame: None)
+    handlers: dict[signal.Signals, Handler] = {
+        signal.SIGTERM: lambda _signal, _frame: _be_terminated(context),
+        signal.SIGQUIT: lambda _signal, _frame: os._exit(0),
+        **dict.fromkeys(_NOT_OURS, _do_nothing),
+    }
+    for number, handler in handlers.items():
+        signal.signal(number, handler)
+    let_go_of_forks(handlers)
     threading.excepthook = _report_thread
+
+
+def _do_nothing(_signal: int, _frame: FrameType | None) -> None:
+    pass
 
 
 def _be_terminated(context: Context) -> None:

@@ -1,0 +1,62 @@
+"""What a job or a hook forks (`os.fork`, `multiprocessing`) is no process of the tree.
+
+A fork inherits the handlers of signals, and with them the slot on the board: TERM, meant for
+the copy alone, would be written there as one to the process, or to who has the slot by then.
+A copy in the middle of a wait in C would not end at all. So it gets what Python gives to any
+program: the same that an exec would have made of the handlers.
+"""
+
+from __future__ import annotations
+
+import faulthandler
+import os
+import signal
+import threading
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from types import FrameType
+
+    Handler = Callable[[int, FrameType | None], object]
+
+
+def let_go_of_forks(handlers: Mapping[signal.Signals, Handler]) -> None:
+    """See to it that no copy of this process has these handlers, nor what goes with them.
+
+    Invariant: to be called once in a process that forks none of the tree's.
+    """
+    forking = threading.local()
+    foreign = threading.Event()
+
+    def hold_back() -> None:
+        # Between the fork and the end of `become_foreign` TERM would meet our handler, or be
+        # forgotten: Python clears what has come before a fork.
+        forking.mask = signal.pthread_sigmask(signal.SIG_BLOCK, handlers)
+
+    def let_in() -> None:
+        signal.pthread_sigmask(signal.SIG_SETMASK, forking.mask)
+
+    def become_foreign() -> None:
+        try:
+            # What a copy has set up since is for its own forks to inherit.
+            if not foreign.is_set():
+                _drop(handlers)
+                foreign.set()
+        finally:
+            let_in()
+
+    os.register_at_fork(before=hold_back, after_in_parent=let_in, after_in_child=become_foreign)
+
+
+def _drop(handlers: Mapping[signal.Signals, Handler]) -> None:
+    signal.set_wakeup_fd(-1)
+    # It would write into the memory in which the stacks of the process itself are looked for.
+    faulthandler.disable()
+    for number, handler in handlers.items():
+        if signal.getsignal(number) is handler:
+            signal.signal(number, _default(number))
+
+
+def _default(number: signal.Signals) -> Handler | signal.Handlers:
+    return signal.default_int_handler if number is signal.SIGINT else signal.SIG_DFL

@@ -1,0 +1,173 @@
+"""What a job forks in a process of the tree: no handler of the process is its."""
+
+from __future__ import annotations
+
+import asyncio
+import faulthandler
+import multiprocessing
+import os
+import signal
+import subprocess
+import sys
+import threading
+from typing import TYPE_CHECKING
+
+import pytest
+
+from jobsd.processes.board import Board
+from jobsd.processes.process import Context, listen_to_signals
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+ALL = (
+    *(signal.SIGTERM, signal.SIGQUIT, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2),
+    *(signal.SIGTTIN, signal.SIGTTOU),
+)
+
+
+@pytest.fixture
+def context() -> Context:
+    board = Board()
+    board.slots[0].take("worker", "worker-1")
+    return Context(board, board.slots[0], "worker-1")
+
+
+def fork(act: Callable[[], object]) -> int:
+    """Run something in a child; return its process id. It ends by 0 if that returns True."""
+    pid = os.fork()
+    if pid == 0:
+        status = 1
+        try:
+            status = int(act() is not True)
+        finally:
+            os._exit(status)
+    return pid
+
+
+def ending_of(pid: int) -> int:
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+
+
+def in_process(context: Context, act: Callable[[], object]) -> int:
+    """Run something in a process of the tree, in a thread as jobs do; return how that ended."""
+
+    def live() -> bool:
+        listen_to_signals(context)
+        answers: list[object] = []
+        thread = threading.Thread(target=lambda: answers.append(act()))
+        thread.start()
+        thread.join(60)
+        return answers == [True]
+
+    return ending_of(fork(live))
+
+
+def wait_in_c() -> None:
+    lock = threading.Lock()
+    lock.acquire()
+    lock.acquire(timeout=30)
+
+
+@pytest.mark.failure(
+    "a job forks, and ends its copy by TERM at once",
+    "the copy ends by it; nobody takes it for a signal to the worker",
+)
+def test_term_ends_a_copy_from_its_first_moment_on(context: Context) -> None:
+    def job() -> bool:
+        ends: set[int] = set()
+        for _ in range(100):
+            copy = fork(wait_in_c)
+            os.kill(copy, signal.SIGTERM)
+            ends.add(ending_of(copy))
+        return ends == {-signal.SIGTERM}
+
+    assert in_process(context, job) == 0
+    assert not context.slot.leaving
+
+
+def test_a_copy_that_was_sent_a_signal_wakes_nobody(context: Context) -> None:
+    def hear_term() -> bool:
+        signal.signal(signal.SIGTERM, lambda _number, _frame: None)
+        signal.raise_signal(signal.SIGTERM)
+        return True
+
+    def job() -> bool:
+        return ending_of(fork(hear_term)) == 0 and not context.nap.take(0)
+
+    assert in_process(context, job) == 0
+
+
+def test_a_copy_has_the_handlers_of_any_program_and_nothing_held_back(
+    context: Context,
+) -> None:
+    def looks() -> bool:
+        return (
+            all(signal.getsignal(number) is signal.SIG_DFL for number in ALL)
+            and signal.getsignal(signal.SIGINT) is signal.default_int_handler
+            and not signal.pthread_sigmask(signal.SIG_BLOCK, ())
+            and not faulthandler.is_enabled()
+        )
+
+    def job() -> bool:
+        faulthandler.enable(2)
+        looked = ending_of(fork(looks))
+        held = signal.pthread_sigmask(signal.SIG_BLOCK, ())
+        return looked == 0 and not held and signal.getsignal(signal.SIGTERM) not in {0, None}
+
+    assert in_process(context, job) == 0
+
+
+def test_what_a_copy_listens_to_itself_its_own_copies_inherit(context: Context) -> None:
+    def heirs() -> bool:
+        signal.signal(signal.SIGTERM, lambda _number, _frame: os._exit(7))
+
+        def heir() -> None:
+            signal.raise_signal(signal.SIGTERM)
+
+        return ending_of(fork(heir)) == 7
+
+    assert in_process(context, lambda: ending_of(fork(heirs)) == 0) == 0
+
+
+def test_a_handler_of_the_authors_own_is_left_to_the_copies(context: Context) -> None:
+    def live() -> bool:
+        listen_to_signals(context)
+        signal.signal(signal.SIGUSR1, lambda _number, _frame: os._exit(7))
+        return ending_of(fork(lambda: signal.raise_signal(signal.SIGUSR1))) == 7
+
+    assert ending_of(fork(live)) == 0
+
+
+def test_a_pool_of_multiprocessing_ends_its_children(context: Context) -> None:
+    def job() -> bool:
+        with multiprocessing.get_context("fork").Pool(2) as pool:
+            children = multiprocessing.active_children()
+            found = pool.map(abs, range(-5, 0))
+        # One that was between two tasks may have been told by the pool itself before.
+        ends = {child.exitcode for child in children}
+        return found == [5, 4, 3, 2, 1] and ends <= {0, -signal.SIGTERM}
+
+    assert in_process(context, job) == 0
+    assert not context.slot.leaving
+
+
+def test_programs_are_started_and_ended_as_ever(context: Context) -> None:
+    def job() -> bool:
+        program = [sys.executable, "-c", "import time; print(flush=True); time.sleep(30)"]
+        with subprocess.Popen(program, stdout=subprocess.PIPE) as started:
+            assert started.stdout is not None
+            started.stdout.readline()
+            started.terminate()
+            return started.wait(20) == -signal.SIGTERM
+
+    assert in_process(context, job) == 0
+    assert not context.slot.leaving
+
+
+def test_asyncio_hears_of_the_end_of_its_programs(context: Context) -> None:
+    async def run() -> int:
+        started = await asyncio.create_subprocess_exec(sys.executable, "-c", "exit(3)")
+        return await started.wait()
+
+    assert in_process(context, lambda: asyncio.run(run()) == 3) == 0
