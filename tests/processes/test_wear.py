@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -77,6 +78,26 @@ def test_it_is_worn_by_more_memory_than_it_may_have(
 
     assert slot.wants_successor
     assert worn[0]["reached"] > 1 << 20
+
+
+@pytest.mark.failure(
+    "a job leaks file descriptors, in a worker with `max_memory`",
+    "the worker asks for a successor when it has none left to look at its memory with",
+)
+def test_it_is_worn_when_it_has_no_descriptor_left_to_look_with(
+    slot: Slot, worn: list[dict[str, Any]]
+) -> None:
+    slot.ended(1)
+    wear = Wear(slot, max_memory=1 << 50)
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (3, before[1]))
+    try:
+        wear.look()
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
+
+    assert slot.wants_successor
+    assert worn == [{"limit": "descriptors", "reached": 3}]
 
 
 def test_who_is_too_big_before_its_first_job_is_not_replaced(slot: Slot) -> None:

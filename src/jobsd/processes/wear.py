@@ -7,7 +7,9 @@ points at which that begins.
 
 from __future__ import annotations
 
+import errno
 import os
+import resource
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -27,7 +29,8 @@ class Wear:
     """What wears one process down; each limit is None when there is none.
 
     `max_memory` is bytes of resident memory. It counts only once a job has run: who is
-    too big from the start would be no smaller for being replaced.
+    too big from the start would be no smaller for being replaced. Who has no descriptor left
+    to look at it with has done enough, too.
     """
 
     def __init__(
@@ -59,7 +62,15 @@ class Wear:
         if monotonic() < self._memory_at:
             return
         self._memory_at = monotonic() + MEMORY_EVERY_S
-        if (resident := _resident()) > max_memory:
+        try:
+            resident = _resident()
+        except OSError as error:
+            if error.errno != errno.EMFILE:
+                raise
+            # As much a leak as one of memory, and nobody's jobs could open anything here.
+            self._ask("descriptors", resource.getrlimit(resource.RLIMIT_NOFILE)[0])
+            return
+        if resident > max_memory:
             self._ask("max_memory", resident)
 
     def _ask(self, limit: str, reached: float) -> None:
