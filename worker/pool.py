@@ -13,34 +13,46 @@ known to be ours: for `trust_s` since its claim, or since the claims were read b
 from __future__ import annotations
 
 import os
-import sys
 import threading
-import traceback
 from queue import Empty, SimpleQueue
-from typing import TYPE_CHECKING, NamedTuple, NoReturn
+from typing import TYPE_CHECKING, NamedTuple
 
 from jobsd.clock import monotonic
+from jobsd.errors import Error
+from jobsd.instruments.events import emit
 from jobsd.jobs.policy import Ending
 
-from .perform import SUCCESS, Outcome, described, error_type, perform
+from .hand import Hand, leave
+from .perform import SUCCESS, Outcome, described, error_type
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from jobsd.processes.slot import Slot
 
+    from .hand import Waiting
     from .perform import ClaimedJob
 
     Rank = Callable[[ClaimedJob], tuple[int, int]]
     """By which one job is more urgent than another."""
-    Waiting = tuple[ClaimedJob, float]
-    """A job to start, and when it was ours for certain (monotonic)."""
 
 TRUST_S = 30.0
 """Half of the time after which a process is declared dead, unless that was changed."""
 FRESH = 2 / 3
 """Of it: how old the heartbeat in our row may be when we claim. So the two together leave a
 sixth of that time, more than by what a heartbeat that stands still may seem to move."""
+
+
+LOOK_S = 1.0
+"""How often we look whether the threads live."""
+
+
+class ThreadDiedError(Error):
+    """A thread that runs jobs has ended; the log tells by which error."""
+
+    def __init__(self, thread: str) -> None:
+        self.thread = thread
+        super().__init__(f"the thread {thread} has ended, with the job that it had in hand")
 
 
 class Run(NamedTuple):
@@ -81,13 +93,29 @@ class Pool:
         self._last_rank = (0, 0)
         self._started_at: list[float | None] = [None] * threads
         self._trust_s = trust_s
-        for number in range(threads):
-            threading.Thread(
-                target=self._work, args=(number,), name=f"job-{number}", daemon=True
-            ).start()
+        self._threads = [
+            threading.Thread(target=self._work, args=(n,), name=f"job-{n}", daemon=True)
+            for n in range(threads)
+        ]
+        for thread in self._threads:
+            thread.start()
+        self._look_at = monotonic() + LOOK_S
         slot.set_threads(0, threads)
 
     # What the control thread calls.
+
+    def look(self) -> None:
+        """See to it that all threads live: what one had in hand when it ended, nobody else has.
+
+        Raises:
+            ThreadDiedError: one does not, and only the end of the process frees its job.
+        """
+        if monotonic() < self._look_at:
+            return
+        self._look_at = monotonic() + LOOK_S
+        for thread in self._threads:
+            if not thread.is_alive():
+                raise ThreadDiedError(thread.name)
 
     def post(self, jobs: list[ClaimedJob], asked_at: float, low_water: int, rank: Rank) -> None:
         """Hand jobs over that were claimed then; more urgent ones go before those that wait.
@@ -188,72 +216,82 @@ class Pool:
     # What the threads run.
 
     def _work(self, number: int) -> None:
-        pid = os.getpid()
-        while (next_one := self._next(number)) is not None:
-            job, ours_at = next_one
-            started = monotonic()
-            if started - ours_at >= self._trust_s:
-                self._doubt(job)
-                continue
-            self._started_at[number] = started
-            self._slot.started(number, job.id)
-            outcome = perform(job)
-            if os.getpid() != pid:
-                _leave(outcome)
-            self._end(number, job, outcome, started)
+        hand = Hand()
+        while True:
+            try:
+                self._serve(number, hand)
+            except BaseException as error:
+                if not hand.survives(error):
+                    raise
+            else:
+                return
+
+    def _serve(self, number: int, hand: Hand) -> None:
+        """Run jobs until the pool is closed. May be begun anew wherever it was interrupted."""
+        if hand.stray is not None:
+            self._tell_stray(hand)
+        while (waiting := self._next(number, hand)) is not None:
+            job, ours_at = waiting
+            if (outcome := hand.outcome) is None:
+                started = monotonic()
+                if started - ours_at >= self._trust_s:
+                    self._doubt(number, job, hand)
+                    continue
+                hand.started = self._started_at[number] = started
+                self._slot.started(number, job.id)
+                outcome = hand.run(job)
+            if os.getpid() != hand.pid:
+                leave(outcome)
+            self._end(number, job, outcome, hand)
         self._slot.rest(number)
 
-    def _next(self, number: int) -> Waiting | None:
-        try:
-            return self._todo.get_nowait()
-        except Empty:
+    def _next(self, number: int, hand: Hand) -> Waiting | None:
+        if not hand.taken and not hand.take(self._todo, wait=False):
             self._slot.rest(number)
-            return self._todo.get()
+            hand.take(self._todo, wait=True)
+        return hand.taken[0]
 
-    def _doubt(self, job: ClaimedJob) -> None:
-        with self._lock:
-            self._doubted.append(job)
+    def _tell_stray(self, hand: Hand) -> None:
+        error, hand.stray = hand.stray, None
+        emit("thread.failed", error=error, thread=threading.current_thread().name, ours=True)
+        # It may have come between an outcome and its being told.
         self._wake()
 
-    def _end(self, number: int, job: ClaimedJob, outcome: Outcome, started: float) -> None:
+    def _doubt(self, number: int, job: ClaimedJob, hand: Hand) -> None:
+        self._slot.rest(number)
+        self._started_at[number] = None
+        with self._lock:
+            hand.pass_on(job, self._doubted)
+        self._wake()
+
+    def _end(self, number: int, job: ClaimedJob, outcome: Outcome, hand: Hand) -> None:
         ended = monotonic()
         if outcome is not SUCCESS:
-            ending = _ending(job, outcome)
-            with self._lock:
-                self._slot.ended_as(ending)
-            # Only now: it reads sources, which takes milliseconds, and calls what is not ours.
-            outcome = described(outcome)
-            # Else the job would seem to run as soon as it is claimed here again.
-            self._slot.rest(number)
+            outcome = self._end_badly(number, job, outcome, hand)
         with self._lock:
-            if outcome is SUCCESS:
+            if not hand.on_board:
                 self._slot.ended(job.id)
+                hand.on_board = True
             self._started_at[number] = None
-            self._runs.append(Run(job, outcome, started, ended))
+            hand.pass_on(Run(job, outcome, hand.started, ended), self._runs)
             wake = not self._woken and self._todo.qsize() <= self._low_water
             self._woken = self._woken or wake
         if wake:
             self._wake()
 
+    def _end_badly(self, number: int, job: ClaimedJob, outcome: Outcome, hand: Hand) -> Outcome:
+        if not hand.on_board:
+            ending = _ending(job, outcome)
+            with self._lock:
+                self._slot.ended_as(ending)
+                hand.on_board = True
+        # Only now: it reads sources, which takes milliseconds, and calls what is not ours.
+        outcome = described(outcome)
+        # Else the job would seem to run as soon as it is claimed here again.
+        self._slot.rest(number)
+        return outcome
+
 
 def _ending(job: ClaimedJob, outcome: Outcome) -> Ending:
     verdict, kind = outcome.verdict, error_type(outcome.exception)
     return Ending(job.id, job.claim_id, verdict.outcome, verdict.wait_s, kind)
-
-
-def _leave(outcome: Outcome) -> NoReturn:
-    """End a process that a job has forked and let come back from the job.
-
-    It is a copy of the worker, with the jobs that the worker has in hand: they are not its.
-    """
-    error = outcome.exception
-    status = int(error is not None)
-    if isinstance(error, SystemExit):
-        status = error.code if isinstance(error.code, int) else int(error.code is not None)
-    try:
-        if error is not None and not isinstance(error, SystemExit):
-            traceback.print_exception(error)
-        sys.stdout.flush()
-        sys.stderr.flush()
-    finally:
-        os._exit(status & 0xFF)

@@ -169,6 +169,7 @@ class Worker:
                 self._rhythm.look_now()
 
     def _collect(self) -> None:
+        self._pool.look()
         runs = self._pool.collect()
         self._pace.observe([run.ended - run.started for run in runs])
         self._ledger.add(runs)

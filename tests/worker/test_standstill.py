@@ -26,7 +26,7 @@ from .deaths import death
 if TYPE_CHECKING:
     from jobsd.database.connection import Target
     from jobsd.jobs.limits import Promotion
-    from jobsd.worker.pool import Waiting
+    from jobsd.worker.hand import Hand, Waiting
 
     from .conftest import Count, MakeWorker
 
@@ -134,8 +134,8 @@ def test_what_a_thread_took_before_a_standstill_is_as_old_as_it_was(
     taken, go_on = threading.Event(), threading.Event()
     take_next = Pool._next
 
-    def stand_still(self: Pool, number: int) -> Waiting | None:
-        found = take_next(self, number)
+    def stand_still(self: Pool, number: int, hand: Hand) -> Waiting | None:
+        found = take_next(self, number, hand)
         taken.set()
         assert go_on.wait(10)
         return found

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,8 +16,9 @@ from jobsd.jobs.current import current_job
 from jobsd.jobs.definition import job
 from jobsd.jobs.draft import Draft
 from jobsd.jobs.policy import Snooze
+from jobsd.worker.pool import Pool, ThreadDiedError
 
-from .bodies import note, noted, wait_for_gate
+from .bodies import gate, note, noted, wait_for_gate
 
 if TYPE_CHECKING:
     from jobsd.database.connection import Session
@@ -86,6 +88,32 @@ def test_what_a_job_has_forked_runs_no_jobs_when_it_comes_back(
     driven.until(lambda: os.waitpid(child, os.WNOHANG)[0])
     ran = (tmp_path / "ran").read_text(encoding="utf-8").split()
     assert len(ran) == len(set(ran)) == 5
+
+
+@pytest.mark.failure(
+    "a thread that runs jobs dies",
+    "its process ends by an error that says so, and what it ran is told as after any crash",
+)
+def test_a_worker_does_not_outlive_its_threads(
+    make_worker: MakeWorker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def hush(_: object) -> None: ...
+
+    def fail(*_: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(threading, "excepthook", hush)
+    stored = wait_for_gate.enqueue()
+    driven = make_worker()
+    driven.until(lambda: noted)
+    with monkeypatch.context() as broken:
+        broken.setattr(Pool, "_end", fail)
+        gate.set()
+
+        with pytest.raises(ThreadDiedError):
+            driven.until(lambda: False)
+
+    assert driven.context.slot.running() == [stored.id]
 
 
 @pytest.mark.failure(

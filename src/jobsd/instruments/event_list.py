@@ -115,7 +115,8 @@ recurring.conflict warning Two files name the same recurring task. [task source 
 
 hook.failed error A hook has raised, or takes too long; nothing else changes. \
 [hook function process error]
-thread.failed error An error that nobody caught has ended a thread. [thread ours error]
+thread.failed error An error that nobody caught has ended a thread, or has struck one of ours \
+between two jobs. [thread ours error]
 logs.reopened info The log was opened again.
 logs.dropped warning Lines could not be written; now they can be again. [lines]
 """

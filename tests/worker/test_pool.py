@@ -1,0 +1,219 @@
+"""A stray exception in a thread that runs jobs, wherever it strikes."""
+
+# pyright: reportPrivateUsage=false
+
+from __future__ import annotations
+
+import ctypes
+import sys
+import threading
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from jobsd.clock import monotonic
+from jobsd.instruments.events import subscribe
+from jobsd.jobs.definition import job
+from jobsd.jobs.policy import Discard
+from jobsd.processes.board import Board
+from jobsd.worker.perform import ClaimedJob
+from jobsd.worker.pool import Pool, ThreadDiedError
+from waiting import Stopwatch, wait_until
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from types import FrameType
+
+    from jobsd.processes.slot import Slot
+
+ran: list[str] = []
+
+
+class StrayError(BaseException):
+    """What nobody in the pool expects."""
+
+
+class Strike:
+    """Raises in the thread that arms it, at the n-th call or return of a call in our code.
+
+    These are the points at which Python raises what another thread has set.
+    """
+
+    def __init__(self, at: int) -> None:
+        self.at = at
+        self.seen = 0
+        self.struck = False
+
+    def arm(self) -> None:
+        sys.setprofile(self._look)
+
+    def _look(self, frame: FrameType, event: str, _: object) -> None:
+        ours = str(frame.f_globals.get("__name__")).startswith("jobsd.")
+        if not ours or event not in {"call", "c_return"}:
+            return
+        self.seen += 1
+        if self.seen == self.at:
+            self.struck = True
+            sys.setprofile(None)
+            raise StrayError
+
+
+strikes: list[Strike] = []
+
+
+@job
+def arm() -> None:
+    ran.append("arm")
+    strikes[-1].arm()
+
+
+@job
+def succeed(name: str) -> None:
+    ran.append(name)
+
+
+@job
+def give_up(name: str) -> None:
+    ran.append(name)
+    raise Discard
+
+
+ARM, SUCCEED, GIVE_UP = (each.definition.name for each in (arm, succeed, give_up))
+IDS = {"arm": 1, "a": 2, "b": 3}
+
+
+@pytest.fixture
+def slot() -> Slot:
+    slot = Board().slots[0]
+    slot.take("worker", "worker-1")
+    return slot
+
+
+@pytest.fixture(autouse=True)
+def _nothing_ran() -> None:
+    ran.clear()
+
+
+@pytest.fixture
+def failed(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[dict[str, Any]]]:
+    """What was told of threads; those that end tell pytest nothing."""
+    monkeypatch.setattr(threading, "excepthook", hush)
+    heard: list[dict[str, Any]] = []
+    end = subscribe(lambda _event, facts: heard.append(facts), names=["thread.failed"])
+    yield heard
+    end()
+
+
+def hush(_: object) -> None:
+    """Let a thread die without a warning of pytest's."""
+
+
+def claimed(job_id: int, body: str, argument: str = "") -> ClaimedJob:
+    arguments = f'["{argument}"]' if argument else "[]"
+    return ClaimedJob(1, job_id, body, arguments, "default", 0, 1, 0.0, None, 0, job_id)
+
+
+def post(pool: Pool, *jobs: ClaimedJob) -> None:
+    pool.post(list(jobs), monotonic(), 0, lambda _: (0, 0))
+
+
+def collect(pool: Pool, count: int) -> tuple[list[int], bool]:
+    """Return the ids of what has ended, all or until the thread died, and whether it lives."""
+    ended: list[int] = []
+    watch = Stopwatch()
+    while len(ended) < count:
+        assert not watch.over(10), "a job was lost"
+        pool._look_at = 0.0
+        try:
+            pool.look()
+        except ThreadDiedError:
+            return [*ended, *(run.job.id for run in pool.collect())], False
+        ended += [run.job.id for run in pool.collect()]
+    return ended, True
+
+
+@pytest.mark.failure(
+    "an exception is raised in a thread of the pool between two jobs (a late timeout)",
+    "no job is lost or runs twice: the thread goes on, or the process ends and tells what ran",
+)
+@pytest.mark.parametrize("body", [SUCCEED, GIVE_UP])
+@pytest.mark.parametrize("at_once", [2, 0])
+def test_wherever_a_stray_exception_strikes_no_job_is_lost_or_runs_twice(
+    body: str, at_once: int, slot: Slot, failed: list[dict[str, Any]]
+) -> None:
+    deaths = survived = at = 0
+    struck = True
+    while struck:
+        at += 1
+        struck, lives = _strike_at(at, body, slot, at_once)
+        deaths += not lives
+        survived += lives
+
+    assert survived > 10 * deaths
+    assert survived > 20
+    assert failed
+
+
+def _strike_at(at: int, body: str, slot: Slot, at_once: int) -> tuple[bool, bool]:
+    ran.clear()
+    slot.take("worker", "worker-1")
+    strikes.append(Strike(at))
+    pool = Pool(1, slot, lambda: None)
+    behind = [claimed(2, body, "a"), claimed(3, body, "b")]
+    post(pool, claimed(1, ARM), *behind[:at_once])
+    if not at_once:
+        wait_until(lambda: not pool.in_hand and not slot.in_threads())
+        post(pool, *behind)
+    ended, lives = collect(pool, 3)
+    told = {*slot.succeeded(), *(each.job_id for each in slot.endings()), *slot.running()}
+    pool.close()
+    pool._threads[0].join(10)
+
+    # A job may have failed before its own code was reached.
+    assert len(ran) == len(set(ran)), at
+    assert len(ended) == len(set(ended)), at
+    if lives:
+        assert ended == [1, 2, 3], at
+        assert pool.uncollected == 0, at
+        assert not pool.busy, at
+    else:
+        assert {IDS[name] for name in ran} | set(ended) <= told, at
+    return strikes.pop().struck, lives
+
+
+def test_a_late_exception_for_a_thread_that_waits_is_told_once_and_harms_no_job(
+    slot: Slot, failed: list[dict[str, Any]]
+) -> None:
+    pool = Pool(1, slot, lambda: None)
+    post(pool, claimed(1, SUCCEED, "a"))
+    collect(pool, 1)
+    wait_until(lambda: not slot.in_threads())
+    _raise_in(pool._threads[0], TimeoutError)
+
+    post(pool, claimed(2, SUCCEED, "b"), claimed(3, SUCCEED, "c"))
+
+    assert collect(pool, 2) == ([2, 3], True)
+    assert [(type(each["error"]), each["ours"]) for each in failed] == [(TimeoutError, True)]
+    pool.close()
+
+
+def test_a_thread_that_can_not_wake_the_control_thread_ends_and_the_process_hears_of_it(
+    slot: Slot, failed: list[dict[str, Any]]
+) -> None:
+    def fail() -> None:
+        raise OSError("closed")
+
+    pool = Pool(1, slot, fail)
+
+    post(pool, claimed(1, SUCCEED, "a"))
+
+    wait_until(lambda: not pool._threads[0].is_alive())
+    pool._look_at = 0.0
+    with pytest.raises(ThreadDiedError, match="job-0"):
+        pool.look()
+    assert failed
+
+
+def _raise_in(thread: threading.Thread, error: type[BaseException]) -> None:
+    raise_in: Callable[..., int] = ctypes.pythonapi.PyThreadState_SetAsyncExc
+    assert raise_in(ctypes.c_ulong(thread.ident or 0), ctypes.py_object(error)) == 1

@@ -1,0 +1,113 @@
+"""What one thread of the pool has in hand, and how far it has come with it.
+
+Anybody may raise an exception in a thread of ours (libraries for timeouts do, and some come
+too late: their job has ended). Python raises it at the end of the call that the thread is
+in, or of its next; so does a trace or profile that a job has left behind. Such a stray must
+neither lose a job nor run one twice: all that is done between two jobs can be begun anew,
+from what the hand says. Where it can't, the hand is adrift meanwhile, and the thread ends.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+from collections import deque
+from queue import Empty
+from typing import TYPE_CHECKING, NoReturn, TypeVar
+
+from jobsd.jobs.policy import Verdict
+
+from .perform import Outcome, perform
+
+if TYPE_CHECKING:
+    from queue import SimpleQueue
+
+    from .perform import ClaimedJob
+
+    Waiting = tuple[ClaimedJob, float]
+    """A job to start, and when it was ours for certain (monotonic)."""
+
+STRAYS_MAX = 3
+"""So many with no job between them are no strays: the thread can't work."""
+
+_Thing = TypeVar("_Thing")
+_IF_ANY, _ONCE_THERE = (False,), (True,)
+
+
+class Hand:
+    """One job at most, from the queue to where it is passed on."""
+
+    __slots__ = ("adrift", "on_board", "outcome", "pid", "started", "stray", "strays", "taken")
+
+    def __init__(self) -> None:
+        self.pid = os.getpid()
+        self.taken: deque[Waiting | None] = deque()
+        self.started = 0.0
+        self.outcome: Outcome | None = None
+        """What became of the job, once it has run."""
+        self.on_board = False
+        """Whether the slot tells that it has ended."""
+        self.adrift = False
+        """Whether nobody could tell, after an exception, how far we have come."""
+        self.stray: BaseException | None = None
+        self.strays = 0
+
+    def take(self, queue: SimpleQueue[Waiting | None], *, wait: bool) -> bool:
+        """Take what comes next, if there is any or once there is; return whether we have it.
+
+        Invariant: from the queue into the hand by one call. Between two, what the first has
+        returned could be lost.
+        """
+        try:
+            self.taken.extend(map(queue.get, _ONCE_THERE if wait else _IF_ANY))
+        except Empty:
+            return False
+        return True
+
+    def run(self, job: ClaimedJob) -> Outcome:
+        """Run the job, once."""
+        self.adrift = True
+        try:
+            outcome = perform(job)
+        except BaseException as stray:  # noqa: BLE001 - it came before or behind the job's code
+            outcome = Outcome(Verdict("failed"), exception=stray)
+        self.outcome = outcome
+        self.adrift = False
+        return outcome
+
+    def pass_on(self, what: _Thing, to: list[_Thing]) -> None:
+        """Give the job away, under the lock that guards the list; the hand is empty then."""
+        self.adrift = True
+        to.append(what)
+        del self.taken[0]
+        self.outcome = None
+        self.on_board = False
+        self.strays = 0
+        self.adrift = False
+
+    def survives(self, stray: BaseException) -> bool:
+        """Return whether the thread can go on after this exception, and take note of it."""
+        if self.adrift or self.strays == STRAYS_MAX:
+            return False
+        self.strays += 1
+        self.stray = stray
+        return True
+
+
+def leave(outcome: Outcome) -> NoReturn:
+    """End a process that a job has forked and let come back from the job.
+
+    It is a copy of the worker, with the jobs that the worker has in hand: they are not its.
+    """
+    error = outcome.exception
+    status = int(error is not None)
+    if isinstance(error, SystemExit):
+        status = error.code if isinstance(error.code, int) else int(error.code is not None)
+    try:
+        if error is not None and not isinstance(error, SystemExit):
+            traceback.print_exception(error)
+        sys.stdout.flush()
+        sys.stderr.flush()
+    finally:
+        os._exit(status & 0xFF)
