@@ -1,10 +1,16 @@
-"""What the pages on operation say of heartbeats and of who is up is so."""
+"""What the pages on operation say of heartbeats, of who is up and who is connected is so."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import json
+import re
+from typing import TYPE_CHECKING, Any
 
-from system.tree import Project
+import psycopg
+import pytest
+from psycopg import conninfo
+
+from system.tree import Project, wait_for
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -32,3 +38,31 @@ def test_a_command_starts_no_embedded_server_where_that_is_forbidden(tmp_path: P
 
     assert (refused.returncode, needless) == (78, [0, 0]), refused.stderr
     assert "JOBSD_EMBEDDED=0 forbids" in refused.stderr
+
+
+@pytest.mark.parametrize("way_past", [False, True])
+def test_a_tree_has_the_connections_that_the_page_counts(
+    tmp_path: Path, empty_database: str, *, way_past: bool
+) -> None:
+    project = Project(tmp_path, empty_database)
+    listen_url = conninfo.make_conninfo(empty_database, connect_timeout=5)
+    settings = f"database: {{listen_url: {json.dumps(listen_url)}}}\n" if way_past else ""
+    project.write("config/queue.yml", settings)
+    project.write("config/recurring.yml", "rare: {class: HeartbeatJob, schedule: every year}\n")
+    kinds = ["dispatcher", "monitor", "scheduler", "worker"]
+    listening = [f"{kind} wake-ups" for kind in kinds if kind != "monitor"]
+
+    with project.start() as tree, psycopg.connect(empty_database, autocommit=True) as session:
+        tree.wait_event("supervisor.ready")
+
+        expected = sorted([*kinds, *(listening if way_past else [])])
+        wait_for(lambda: _connected(session) == expected, what=lambda: str(_connected(session)))
+
+
+def _connected(session: psycopg.Connection[Any]) -> list[str]:
+    """Return who is connected to the database of a session, without what makes names unique."""
+    names = session.execute(
+        "SELECT application_name FROM pg_stat_activity"
+        " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+    ).fetchall()
+    return sorted(re.sub(r"^jobsd |-[0-9a-f]+", "", name) for (name,) in names)
