@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING
 
 from jobsd.clock import monotonic, utc_now
 from jobsd.configuration.load import examine as examine_configuration
@@ -18,6 +17,8 @@ from jobsd.processes.nap import Nap
 from jobsd.recurring import occurrences, tasks
 from jobsd.recurring.lateness import late_tasks
 
+from . import held_up, history
+from .finding import Finding
 from .liveness import life
 from .output import counted, length, when
 from .program import program
@@ -26,9 +27,10 @@ from .unserved import some, waiting
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from .project import Project
+    from jobsd.configuration.load import Examined
 
-Level = Literal["OK", "WARN", "FAIL"]
+    from .finding import Level
+    from .project import Project
 
 OLDEST_SERVER = 14
 _SKEW_S = 2.0
@@ -39,22 +41,10 @@ _FULL, _OVERFULL = 0.8, 0.95
 STATEMENTS = Statements("jobsd.daemon", "doctor.sql")
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """How it stands with one thing."""
-
-    level: Level
-    subject: str
-    message: str
-
-    def facts(self) -> dict[str, Any]:
-        """Return it for a program."""
-        return asdict(self)
-
-
 def examine(project: Project) -> Iterator[Finding]:
     """Examine one thing after the other; without a database most of them are left out."""
-    yield _configuration(project)
+    examined = examine_configuration(project.root, project.environ, project.flags)
+    yield _configuration(project, examined)
     with contextlib.ExitStack() as stack:
         began = monotonic()
         try:
@@ -74,12 +64,14 @@ def examine(project: Project) -> Iterator[Finding]:
         if schema.level == "OK":
             yield _processes(session, project)
             yield _queues(session, project)
+            yield held_up.paused(session)
+            yield held_up.failed(session)
+            yield history.cleared(session, examined.options)
             yield _recurring(session)
             yield _heartbeat(session)
 
 
-def _configuration(project: Project) -> Finding:
-    examined = examine_configuration(project.root, project.environ, project.flags)
+def _configuration(project: Project, examined: Examined) -> Finding:
     if count := len(examined.faults):
         told = f"{count} faults, the first: {examined.faults[0].message}; `{program()} check`"
         return Finding("FAIL", "configuration", told)

@@ -59,6 +59,7 @@ def _examine(flags: Flags) -> tuple[tuple[Fault, ...], tuple[str, ...]]:
     from pathlib import Path
 
     from jobsd.configuration.load import examine, project_root
+    from jobsd.daemon import history
     from jobsd.daemon.rehearsal import rehearse
 
     examined = examine(project_root(Path.cwd(), os.environ), os.environ, flags)
@@ -67,4 +68,6 @@ def _examine(flags: Flags) -> tuple[tuple[Fault, ...], tuple[str, ...]]:
     if faults:
         return faults, options.warnings
     rehearsed = rehearse(options)
-    return rehearsed.faults, (*options.warnings, *rehearsed.warnings)
+    if rehearsed.faults:
+        return rehearsed.faults, options.warnings
+    return (), (*options.warnings, *rehearsed.warnings, *history.warnings(options))

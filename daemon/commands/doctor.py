@@ -9,7 +9,7 @@ import click
 from jobsd.daemon.verbs import Verb, as_json, on_project
 
 if TYPE_CHECKING:
-    from jobsd.daemon.doctor import Finding
+    from jobsd.daemon.finding import Finding
     from jobsd.daemon.project import Project
 
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 @as_json
 @on_project
 def command(project: Project, *, as_json: bool) -> int:
-    """Examine configuration, database, clocks, wake-ups, processes: OK, WARN or FAIL each.
+    """Examine configuration, database, processes, jobs, tasks: OK, WARN or FAIL each.
 
     Exit status 1 when anything fails, 4 when the database can't be reached.
     """

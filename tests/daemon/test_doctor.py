@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
+import pytest
+
+from jobs.placed import fail
+from jobsd.daemon import held_up
+from jobsd.jobs import queues
 from jobsd.processes import registry
 
 if TYPE_CHECKING:
@@ -29,7 +35,9 @@ def test_doctor_has_a_line_for_each_thing(run: Commands, session: Session) -> No
     _process(session, "supervisor")
     _beat(session, "1 minute")
     run.project.write(
-        "config/recurring.yml", "beat: {class: HeartbeatJob, schedule: every day}\n"
+        "config/recurring.yml",
+        "beat: {class: HeartbeatJob, schedule: every day}\n"
+        "clear: {command: jobsd.clear_finished_in_batches(), schedule: every day}\n",
     )
 
     rows = run.rows("doctor")
@@ -44,6 +52,9 @@ def test_doctor_has_a_line_for_each_thing(run: Commands, session: Session) -> No
         ("OK", "schema"),
         ("OK", "processes"),
         ("OK", "queues"),
+        ("OK", "pauses"),
+        ("OK", "failures"),
+        ("OK", "history"),
         ("OK", "recurring"),
         ("OK", "heartbeat"),
     ]
@@ -64,7 +75,7 @@ def test_doctor_warns_of_what_is_odd(run: Commands, session: Session) -> None:
 
     odd = {row[1]: row[2] for row in run.rows("doctor") if row[0] == "WARN"}
 
-    assert set(odd) == {"configuration", "wake-ups", "processes", "heartbeat"}
+    assert set(odd) == {"configuration", "wake-ups", "processes", "history", "heartbeat"}
     assert "supervisor-1" in odd["processes"]
 
 
@@ -107,3 +118,102 @@ def test_doctor_without_a_database_ends_with_4(run: Commands) -> None:
     rows = run.rows("doctor", "--database-url", nowhere, status=4)
 
     assert [row[:2] for row in rows[1:]] == [["FAIL", "database"]]
+
+
+def _found(run: Commands, subject: str) -> tuple[str, str]:
+    [told] = [row for row in run.rows("doctor") if row[1] == subject]
+    return told[0], told[2]
+
+
+def test_doctor_warns_of_a_paused_queue_in_which_jobs_wait(
+    run: Commands, session: Session
+) -> None:
+    queues.pause("mail", "moving", by="me@here", session=session)
+    queues.pause("empty", session=session)
+    session.connection.execute("UPDATE jobsd.pauses SET created_at = now() - interval '1 day'")
+    for n in (1, 2):
+        run.json("enqueue", "shop_jobs.welcome", f"[{n}]")
+
+    level, told = _found(run, "pauses")
+
+    assert level == "WARN"
+    assert re.fullmatch(
+        r"2 ready jobs in queue 'mail', paused 1d\d*s? ago by me@here: moving;"
+        r" `bin/jobs queues resume mail`",
+        told,
+    )
+
+
+def test_doctor_names_three_of_many_paused_queues(run: Commands, session: Session) -> None:
+    for name in "abcde":
+        queues.pause(name, session=session)
+        run.json("enqueue", "DailyCleanupJob", "--queue", name)
+
+    _, told = _found(run, "pauses")
+
+    assert told.count("1 ready job in queue") == 3
+    assert told.endswith("; and 2 more queues; `bin/jobs queues`")
+
+
+def test_doctor_tells_how_many_jobs_have_failed(run: Commands, session: Session) -> None:
+    fail(session, *(run.json("enqueue", "shop_jobs.fail")["id"] for _ in range(2)))
+
+    assert _found(run, "failures") == (
+        "WARN",
+        "2 jobs failed for good; `bin/jobs list --state failed`",
+    )
+
+
+def test_of_very_many_failed_jobs_not_all_are_counted(
+    session: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(held_up, "COUNTED_MAX", 2)
+    session.connection.execute(
+        "INSERT INTO jobsd.failed_executions (job_id, error)"
+        " SELECT n, '{}' FROM generate_series(1, 3) AS n"
+    )
+
+    assert held_up.failed(session).message.startswith("2 or more jobs failed for good")
+
+
+_CLEARS = (
+    "clear: {command: 'SolidQueue::Job.clear_finished_in_batches(sleep_between_batches: 0.3)',"
+    " schedule: every hour%s}\n"
+)
+
+
+@pytest.mark.parametrize(
+    ("queue_file", "recurring", "level"),
+    [
+        ("{}", "{}", "WARN"),
+        ("{}", _CLEARS % "", "OK"),
+        ("{}", _CLEARS % ", enabled: false", "WARN"),
+        ("jobs: {preserve_finished_jobs: false}", "{}", "OK"),
+    ],
+    ids=["no task", "a task", "one that is off", "nothing is kept"],
+)
+def test_doctor_and_check_warn_where_history_is_never_cleared(
+    run: Commands, queue_file: str, recurring: str, level: str
+) -> None:
+    run.project.write("config/queue.yml", queue_file)
+    run.project.write("config/recurring.yml", recurring)
+
+    odd = [told for told in run.json("check")["warnings"] if "finished jobs are kept" in told]
+
+    assert (_found(run, "history")[0], len(odd)) == (level, int(level == "WARN"))
+
+
+def test_a_task_of_the_table_clears_history_too(run: Commands, session: Session) -> None:
+    run("recurring", "add", "tidy", "--class", "DailyCleanupJob", "--schedule", "every day")
+    session.connection.execute(
+        "UPDATE jobsd.recurring_tasks SET class_name = NULL,"
+        " command = 'jobsd.clear_finished_in_batches(batch_size=100)'"
+    )
+
+    assert _found(run, "history") == ("OK", "finished jobs are cleared by tidy")
+
+
+def test_check_does_not_ask_a_host_without_tasks_to_clear_history(run: Commands) -> None:
+    done = run("check", JOBSD_SKIP_RECURRING="1")
+
+    assert (done.returncode, done.stderr) == (0, "")

@@ -77,7 +77,9 @@ def test_check_leaves_alone_who_has_workers_elsewhere(run: Commands) -> None:
         "import: [shop_jobs]\ndispatchers: [{}]\nworkers: [{processes: 0}]\n",
     )
     run.project.write(
-        "config/recurring.yml", "daily: {class: DailyCleanupJob, schedule: every day}\n"
+        "config/recurring.yml",
+        "daily: {class: DailyCleanupJob, schedule: every day}\n"
+        "clear: {command: jobsd.clear_finished_in_batches(), schedule: every day}\n",
     )
 
     assert run.json("check")["warnings"] == []

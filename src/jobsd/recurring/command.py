@@ -26,9 +26,8 @@ if TYPE_CHECKING:
 LONGEST = 2048
 
 _TARGET = re.compile(r"[^\W\d]\w*(?:\.[^\W\d]\w*)+")
-_RUBY = re.compile(
-    r"(?:::)?SolidQueue::Job\.(clear_finished_in_batches)\s*(\(.*\))?", re.DOTALL
-)
+_CLEARING = "clear_finished_in_batches"
+_RUBY = re.compile(rf"(?:::)?SolidQueue::Job\.({_CLEARING})\s*(\(.*\))?", re.DOTALL)
 _RUBY_WORDS = {"nil": "None", "true": "True", "false": "False"}
 _EXAMPLE = "write a dotted call with literal arguments, such as app.tasks.cleanup(batch=500)"
 
@@ -62,6 +61,15 @@ def parse_command(text: str) -> Command:
     if ruby := _RUBY.fullmatch(text.strip()):
         return _call(f"jobsd.{ruby[1]}{_pythonic(ruby[2] or '()')}")
     return _call(text.strip())
+
+
+def clears_history(command: str | None) -> bool:
+    """Return whether a command clears finished jobs; of what can't be read, that it doesn't."""
+    try:
+        target = parse_command(command or "").target
+    except CommandError:
+        return False
+    return target.rpartition(".")[2] == _CLEARING
 
 
 def _call(text: str) -> Command:
