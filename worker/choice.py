@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 SURVEY_S = 0.25
 """How long the names of queues are believed."""
+SHARE = 20
+"""And for so many times as long as it took to find them, where there are very many."""
 PAUSED_S = 1.0
 """How long it is believed that paused queues hold few jobs, or many."""
 SLOW_S = 0.02
@@ -42,6 +44,8 @@ class Choice:
         self._session = session
         self._names = selection.resolve(())
         self._surveyed_at = 0.0
+        self._survey_s = SURVEY_S
+        self._complete = True
         self._doubtful = selection.has_prefixes and not selection.everything
         self._each = False
 
@@ -66,7 +70,8 @@ class Choice:
         if self._each:
             stale = age_s > PAUSED_S
         else:
-            stale = self._selection.has_prefixes and (age_s > SURVEY_S and not told)
+            told = told and self._complete
+            stale = not self._is_fixed and self.by_names and age_s > self._survey_s and not told
         if stale or self._doubtful:
             self._survey()
         return [*self._names] if self.by_names else [None]
@@ -101,8 +106,13 @@ class Choice:
         return not self._selection.everything and not self._selection.has_prefixes
 
     def _survey(self) -> None:
-        self._surveyed_at = monotonic()
+        began = monotonic()
         self._doubtful = False
-        found = ready.survey(self._session)
-        self._each = self._selection.everything and found.paused_many
+        found = ready.survey(self._session, self._selection.prefixes)
+        self._surveyed_at = monotonic()
+        self._survey_s = max(SURVEY_S, SHARE * (self._surveyed_at - began))
+        # Of all queues the most urgent job is wanted: it may be in one that is not named.
+        wanted = self._selection.everything and found.paused_many
+        self._complete = found.complete
+        self._each = wanted and found.complete
         self._names = self._selection.resolve(found.names)

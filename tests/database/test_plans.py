@@ -68,7 +68,10 @@ _HOT: dict[str, tuple[Statement, dict[str, Any]]] = {
     ),
     "dispatch": (dispatcher.STATEMENTS["dispatch"], {"limit": 500}),
     "claim from each": (_NOTHING.with_(ready.CLAIM_EACH), _SOME),
-    "survey of queues": (ready.STATEMENTS["survey"], {"many": ready.PAUSED_MANY}),
+    "survey of queues": (
+        ready.STATEMENTS["survey"],
+        {"prefixes": ["q"], "limit": ready.NAMES_MAX, "many": ready.PAUSED_MANY},
+    ),
     "enqueue": (
         enqueue.STATEMENTS["at_once"],
         {

@@ -11,9 +11,12 @@ import pytest
 from jobsd.jobs import ready
 from jobsd.jobs.client import enqueue_many
 from jobsd.jobs.definition import job
+from jobsd.jobs.queues import pause
 from jobsd.worker import choice
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from jobsd.database.connection import Session
 
     from .conftest import Count, MakeWorker
@@ -32,8 +35,8 @@ def surveys(monkeypatch: pytest.MonkeyPatch) -> list[ready.Survey]:
     made: list[ready.Survey] = []
     survey = ready.survey
 
-    def note(session: Session) -> ready.Survey:
-        made.append(survey(session))
+    def note(session: Session, prefixes: Sequence[str]) -> ready.Survey:
+        made.append(survey(session, prefixes))
         return made[-1]
 
     monkeypatch.setattr(ready, "survey", note)
@@ -55,6 +58,45 @@ def test_many_claims_from_a_prefix_share_a_survey(
     driven.until(lambda: len(_ran) == 3000)
 
     assert len(surveys) <= 2
+
+
+def test_queues_of_others_hide_none_of_ours(
+    make_worker: MakeWorker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ready, "NAMES_MAX", 3)
+    enqueue_many(note_choice.using(queue=f"a{i}").with_args(i) for i in range(9))
+    driven = make_worker(queues=("mail*",))
+
+    note_choice.using(queue="mail_a").enqueue("ours")
+
+    driven.until(lambda: _ran == ["ours"])
+
+
+@pytest.mark.parametrize("queues", [("*",), ("a*",)])
+def test_paused_queues_hide_none_that_is_not(
+    make_worker: MakeWorker, monkeypatch: pytest.MonkeyPatch, queues: tuple[str, ...]
+) -> None:
+    monkeypatch.setattr(ready, "NAMES_MAX", 3)
+    monkeypatch.setattr(ready, "PAUSED_MANY", 1)
+    for i in range(9):
+        note_choice.using(queue=f"a{i}").enqueue(i)
+        pause(f"a{i}")
+    driven = make_worker(queues=queues)
+    driven.worker._choice.note_cost(1.0)
+
+    note_choice.using(queue="az").enqueue("ours")
+
+    driven.until(lambda: _ran == ["ours"])
+
+
+def test_more_queues_than_are_named_are_all_served(
+    make_worker: MakeWorker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ready, "NAMES_MAX", 3)
+    enqueue_many(note_choice.using(queue=f"a{i}").with_args(i) for i in range(20))
+    driven = make_worker(queues=("a*",))
+
+    driven.until(lambda: sorted(map(str, _ran)) == sorted(map(str, range(20))))
 
 
 def test_a_new_queue_is_found_without_a_survey_when_it_tells_of_itself(

@@ -23,6 +23,8 @@ CLAIM_ANY = STATEMENTS["pick_any"].with_(STATEMENTS["take"])
 CLAIM_EACH = STATEMENTS["pick_each"].with_(STATEMENTS["take"])
 CLAIM_NAMED = STATEMENTS["pick_named"].with_(STATEMENTS["take"])
 
+NAMES_MAX = 10_000
+"""So many queues are named at once."""
 PAUSED_MANY = 2000
 """So many jobs of paused queues are not passed over by each claim, if they can be avoided."""
 
@@ -43,6 +45,12 @@ class Selection:
         """Whether the queues that are meant must be looked up."""
         return any(pattern.endswith("*") for pattern in self.patterns)
 
+    @property
+    def prefixes(self) -> list[str]:
+        """What the names of the queues that must be looked up begin with; of `*`: nothing."""
+        stems = [pattern[:-1] for pattern in self.patterns if pattern.endswith("*")]
+        return [""] if "" in stems else stems
+
     def resolve(self, known: Sequence[str]) -> list[str]:
         """Return the names that the patterns mean, each once, at its first place."""
         names: dict[str, None] = {}
@@ -61,15 +69,21 @@ class Selection:
 
 
 class Survey(NamedTuple):
-    """The queues that have ready jobs, and whether paused ones hold many of these."""
+    """The queues that have ready jobs to claim, and whether paused ones hold many of these."""
 
     names: list[str]
     paused_many: bool
 
+    @property
+    def complete(self) -> bool:
+        """Whether these are all; else the others come when these are empty."""
+        return len(self.names) < NAMES_MAX
 
-def survey(session: Session) -> Survey:
-    """Look which queues have ready jobs."""
-    return Survey(*session.fetch(STATEMENTS["survey"], {"many": PAUSED_MANY})[0])
+
+def survey(session: Session, prefixes: Sequence[str] = ("",)) -> Survey:
+    """Look which queues that begin so have ready jobs and are not paused."""
+    facts = {"prefixes": [*prefixes], "limit": NAMES_MAX, "many": PAUSED_MANY}
+    return Survey(*session.fetch(STATEMENTS["survey"], facts)[0])
 
 
 def _starting(known: Sequence[str], prefix: str) -> list[str]:

@@ -136,8 +136,9 @@ UNION ALL
     ORDER BY held.turn, held.priority, held.position
 );
 
--- survey: list the queues that have ready jobs, by skipping from one to the next, and say
--- whether the paused ones hold many.
+-- survey: list the queues of some prefixes that have ready jobs and are not paused, by
+-- skipping from one to the next, and say whether the paused ones hold many. The limit comes
+-- last: queues of others, and paused ones, may be any number.
 WITH RECURSIVE known AS (
     (SELECT queue_name FROM jobsd.ready_executions ORDER BY queue_name LIMIT 1)
     UNION ALL
@@ -152,7 +153,20 @@ WITH RECURSIVE known AS (
     WHERE known.queue_name IS NOT NULL
 )
 SELECT
-    ARRAY(SELECT queue_name FROM known WHERE queue_name IS NOT NULL LIMIT 10000),
+    ARRAY(
+        SELECT queue_name
+        FROM known
+        WHERE
+            EXISTS (
+                SELECT FROM unnest(%(prefixes)s::text[]) AS wanted (prefix)
+                WHERE starts_with(known.queue_name, wanted.prefix)
+            )
+            AND NOT EXISTS (
+                SELECT FROM jobsd.pauses AS pause
+                WHERE pause.queue_name = known.queue_name
+            )
+        LIMIT %(limit)s
+    ),
     (
         SELECT count(*) = %(many)s
         FROM (
