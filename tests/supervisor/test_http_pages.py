@@ -114,14 +114,15 @@ def test_a_scrape_that_finds_no_database_says_so_before_anybody_else(
     monkeypatch.setattr(pages, "FIGURES_AGE_S", 0.0)
     with own_server() as server:
         target = server.start()
-        with tree_on(target, beating(target)) as tree:
+        with tree_on(target, heartbeat_interval_s=60.0) as tree:
             tree.start_monitor(listener)
             tree.start_worker()
-            assert metrics(listener)["jobsd_database_up", ()] == 1
+            wait_until(lambda: metrics(listener)["jobsd_database_up", ()] == 1)
 
             server.stop()
 
-            assert metrics(listener)["jobsd_database_up", ()] == 0
+            wait_until(lambda: metrics(listener)["jobsd_database_up", ()] == 0)
+            assert tree.board.database_up == 1
 
 
 @pytest.mark.failure(
