@@ -1,13 +1,19 @@
-"""What a connection of ours makes of JSON and of moments that Python can't read."""
+"""What a connection of ours makes of values beyond Python, and of names that are gone."""
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING, Any
 
+import psycopg
 import pytest
+
+from jobsd.database.statements import Statement
 
 if TYPE_CHECKING:
     from jobsd.database.connection import Session
+
+_PING = Statement("ping", "SELECT 1")
 
 
 def _read(session: Session, text: str) -> Any:
@@ -46,3 +52,47 @@ def test_a_moment_beyond_the_calendar_is_in_its_last_or_first_year(
 
     assert row is not None
     assert (row[0].year, row[1].year > 2000, row[1].tzinfo is not None) == (year, True, True)
+
+
+@pytest.mark.failure(
+    "A transaction on a connection of ours is rolled back, and psycopg deallocates all.",
+    "What we had prepared there is prepared anew.",
+)
+def test_what_is_asked_is_prepared_anew_after_a_rollback(session: Session) -> None:
+    session.ask(_PING, {})
+    with contextlib.suppress(KeyError), session.connection.transaction():
+        session.fetch(_PING)
+        raise KeyError
+
+    # In a transaction, where a name that is gone would be an error.
+    with session.connection.transaction():
+        assert session.ask(_PING, {}) == [(1,)]
+
+
+@pytest.mark.failure(
+    "Somebody else deallocates what we have prepared on a connection.",
+    "What stood alone is prepared anew and asked once more; in a transaction it is an error.",
+)
+@pytest.mark.parametrize("command", [b"DEALLOCATE ALL", b"DISCARD ALL"])
+def test_what_is_asked_is_prepared_anew_once_it_was_deallocated(
+    session: Session, command: bytes
+) -> None:
+    session.ask(_PING, {})
+    # Past psycopg, which would see it and tell.
+    session.connection.pgconn.exec_(command)
+
+    assert session.ask(_PING, {}) == [(1,)]
+
+
+def test_what_was_deallocated_is_not_asked_once_more_in_a_transaction(
+    session: Session,
+) -> None:
+    session.ask(_PING, {})
+
+    with session.connection.transaction(force_rollback=True):
+        session.connection.pgconn.exec_(b"DEALLOCATE ALL")
+
+        with pytest.raises(psycopg.errors.InvalidSqlStatementName):
+            session.ask(_PING, {})
+
+    assert session.ask(_PING, {}) == [(1,)]

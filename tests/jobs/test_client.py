@@ -7,7 +7,7 @@ from __future__ import annotations
 import contextlib
 import socket
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import psycopg
 import pytest
@@ -19,8 +19,11 @@ from jobsd.jobs.client import Client, enqueue_many
 from waiting import Stopwatch
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
     from jobs.ways import Put, Stored
     from jobsd.database.connection import Session, Target
+    from jobsd.jobs.draft import Draft
 
 
 def _terminate(session: Session) -> None:
@@ -140,6 +143,58 @@ def test_a_connection_that_prepared_for_other_tables_is_replaced(
     with pytest.raises(EnqueueError, match="must not change result type"):
         note.enqueue(2)
     note.enqueue(3)
+
+    assert stored() == [1, 3]
+
+
+def _gets_worse() -> Iterator[Draft]:
+    values: list[Any] = [1, object()]
+    return (note.with_args(value) for value in values)
+
+
+def _breaks_off() -> Iterator[Draft]:
+    yield note.with_args(1)
+    raise KeyError
+
+
+@pytest.mark.failure(
+    "What `enqueue_many` is given can't be enqueued, or breaks off while it is drawn.",
+    "Nothing of it is stored, and one error; the process goes on to enqueue.",
+)
+@pytest.mark.usefixtures("pool")
+@pytest.mark.parametrize(
+    "spoilt",
+    [
+        lambda: ["nonsense"],
+        lambda: [note.with_args(1), "nonsense"],
+        _gets_worse,
+        _breaks_off,
+    ],
+    ids=["nonsense", "job and nonsense", "bad argument", "broken off"],
+)
+def test_a_bulk_that_has_failed_spoils_nothing_that_is_enqueued_after_it(
+    spoilt: Callable[[], Any], stored: Stored
+) -> None:
+    note.enqueue(1)
+    with pytest.raises((Error, KeyError)):
+        enqueue_many(spoilt())
+
+    note.enqueue(2)
+
+    assert stored() == [1, 2]
+
+
+def test_a_connection_on_which_all_was_deallocated_is_replaced(
+    pool: Client, stored: Stored
+) -> None:
+    later = note.using(wait=3600)
+    later.enqueue(1)
+    with pool.session() as lent:
+        lent.connection.pgconn.exec_(b"DEALLOCATE ALL")
+
+    with pytest.raises(EnqueueError, match="does not exist"):
+        later.enqueue(2)
+    later.enqueue(3)
 
     assert stored() == [1, 3]
 

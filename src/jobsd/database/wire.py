@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import psycopg
 from psycopg import conninfo, errors, generators
 from psycopg.adapt import Transformer
-from psycopg.pq import ExecStatus
+from psycopg.pq import ExecStatus, TransactionStatus
 from psycopg.types.datetime import TimestamptzLoader
 from psycopg.types.json import set_json_loads
 
@@ -66,15 +66,34 @@ class Wire(psycopg.Connection[tuple[Any, ...]]):
             raise psycopg.DataError("PostgreSQL text fields cannot contain NUL (0x00) bytes")
         if self.prepare_threshold is None:
             self.pgconn.send_query_params(text, values)
+            result = self._result()
         else:
-            self.pgconn.send_query_prepared(self._prepare(text), values)
-        result = self._result()
+            result = self._run_prepared(text, values)
         reader = self._reader
         if reader is None:
             reader = self._reader = Transformer(self)
         reader.set_pgresult(result)
         rows: list[tuple[Any, ...]] = reader.load_rows(0, result.ntuples, tuple)
         return rows
+
+    def _run_prepared(self, text: bytes, values: Sequence[bytes | None]) -> PGresult:
+        try:
+            self.pgconn.send_query_prepared(self._prepare(text), values)
+            return self._result()
+        except errors.InvalidSqlStatementName:
+            # Whoever shares this connection may deallocate what is ours. Once more only where
+            # the statement stood alone, so that nothing was done.
+            if self.pgconn.transaction_status != TransactionStatus.IDLE:
+                raise
+        self._names = None
+        self.pgconn.send_query_prepared(self._prepare(text), values)
+        return self._result()
+
+    def _deallocate(self, name: bytes | None) -> PQGen[None]:
+        # After each rollback psycopg deallocates all that it has prepared, and ours with it.
+        if name is None:
+            self._names = None
+        yield from super()._deallocate(name)
 
     def _prepare(self, text: bytes) -> bytes:
         if self._names is None:

@@ -154,8 +154,9 @@ class Loan:
 
 
 def _is_outdated(error: BaseException) -> bool:
-    """Return whether what was prepared is of tables that were others then, and stays so."""
-    return isinstance(error.__cause__ or error, errors.FeatureNotSupported)
+    """Return whether what was prepared is gone, or of tables that were others, and stays so."""
+    outdated = errors.FeatureNotSupported | errors.InvalidSqlStatementName
+    return isinstance(error.__cause__ or error, outdated)
 
 
 _inherited: list[Any] = []
