@@ -76,14 +76,17 @@ def test_what_a_database_has_as_its_defaults_changes_nothing_for_us(
         for setting in (
             "default_transaction_isolation = 'serializable'",
             "datestyle = 'German'",
+            "array_nulls = off",
         ):
             connection.execute(f"ALTER DATABASE {name} SET {setting}".encode())
     level = Statement("level", "SELECT current_setting('transaction_isolation'), now()")
 
     with contextlib.closing(Session(Target(empty_database), "settled")) as session:
         (isolation, moment), *_ = session.fetch(level)
+        (texts,), *_ = session.fetch(_SAME, {"given": [None, "NULL"]})
 
     assert (isolation, moment.tzinfo is None) == ("read committed", False)
+    assert texts == [None, "NULL"]
 
 
 @pytest.mark.failure(

@@ -52,9 +52,13 @@ _PLANS: tuple[str, ...] = (
 )
 
 # What a role or a database may have as its default, and our statements can't do with: the
-# promises need to see what was committed while a lock was waited for, and psycopg reads
-# moments in this form only.
-_SETTINGS = {"default_transaction_isolation": "read committed", "datestyle": "ISO"}
+# promises need to see what was committed while a lock was waited for, psycopg reads moments
+# in this form only, and a NULL within an array is to be none of its texts.
+_SETTINGS = {
+    "default_transaction_isolation": "read committed",
+    "datestyle": "ISO",
+    "array_nulls": "on",
+}
 
 
 @dataclass(frozen=True, slots=True)
