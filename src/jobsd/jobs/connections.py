@@ -151,11 +151,14 @@ def begin(connection: psycopg.Connection[Any]) -> None:
     """Begin the transaction that the caller's next statement would begin.
 
     A block of psycopg's, when it is the first thing on a connection, commits at its end:
-    what is stored in one would be no part of the caller's transaction.
+    what is stored in one would be no part of the caller's transaction. And psycopg 3.2 never
+    leaves one that could not begin since the transaction has failed.
 
     Raises:
         EnqueueError: when the server refuses.
     """
-    idle = connection.info.transaction_status == psycopg.pq.TransactionStatus.IDLE
-    if idle and not connection.autocommit:
+    status = connection.info.transaction_status
+    idle = status == psycopg.pq.TransactionStatus.IDLE
+    failed = status == psycopg.pq.TransactionStatus.INERROR
+    if failed or (idle and not connection.autocommit):
         ask(lambda raw: PlainCursor(raw).execute("SELECT"), connection)
