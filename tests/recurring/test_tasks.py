@@ -51,6 +51,18 @@ def _unschedule(task: RecurringTask) -> None:
 # Reading.
 
 
+@pytest.mark.parametrize("number", [4, 5])
+def test_all_tasks_are_read_however_many_pages_they_fill(
+    monkeypatch: pytest.MonkeyPatch, session: Session, number: int
+) -> None:
+    monkeypatch.setattr(tasks, "PAGE", 2)
+    keys = ["B", "a", "a b", "c", "\u00e9"][:number]
+    for key in keys:
+        RecurringTask.schedule(key, **NIGHTLY)
+
+    assert sorted(task.key for task in tasks.load(session)) == keys
+
+
 def test_all_lists_every_task_by_key(ask: Ask) -> None:
     _make_static(ask)
     RecurringTask.schedule("nightly", **NIGHTLY)

@@ -32,6 +32,9 @@ if TYPE_CHECKING:
 
 STATEMENTS = Statements("jobsd.recurring", "tasks.sql")
 
+PAGE = 20_000
+"""Tasks that are read at once: whatever their number, each statement keeps its deadline."""
+
 # `H` and `~` in a cron line: any moment of so many, chosen by the key.
 _CHOICE = re.compile(r"~|(?<![A-Za-z])[Hh](?![A-Za-z])")
 
@@ -204,7 +207,13 @@ def make(key: str, **settings: Any) -> RecurringTask:  # noqa: ANN401
 
 def load(session: Session) -> list[RecurringTask]:
     """Return all tasks, by key."""
-    return [_task(row) for row in session.fetch(STATEMENTS["all"])]
+    rows: list[tuple[Any, ...]] = []
+    while True:
+        after = rows[-1][0] if rows else ""
+        page = session.fetch(STATEMENTS["all"], {"after": after, "page": PAGE})
+        rows += page
+        if len(page) < PAGE:
+            return [_task(row) for row in rows]
 
 
 def find(session: Session, key: str) -> RecurringTask | None:

@@ -1,11 +1,12 @@
--- all: list the recurring tasks.
+-- all: list the recurring tasks, a page of them.
 SELECT
     key, schedule, time_zone, class_name, command, arguments::text, queue_name, priority,
     description, static, enabled, run_at_start, on_missed, overlap, source, named_by,
     planned_from, last_run_at, runs_count, created_at, updated_at
 FROM jobsd.recurring_tasks
+WHERE key > %(after)s
 ORDER BY key
-LIMIT 100000;
+LIMIT %(page)s;
 
 -- find: read one task.
 SELECT
@@ -21,6 +22,9 @@ WHERE key = %(key)s;
 -- A row belongs to the newest file that a living scheduler has read. A row that no file
 -- names any more goes once the scheduler that named it is gone. A new row takes over what
 -- the history knows of its key, which outlives rows.
+--
+-- There may be ten thousand tasks and more, and our sessions join by nested loops only: each
+-- row is looked up by its key, never searched for among the rows of a CTE.
 WITH mine AS (
     SELECT *
     FROM jsonb_to_recordset(%(tasks)s::jsonb) AS mine (
@@ -29,18 +33,15 @@ WITH mine AS (
         enabled boolean, run_at_start boolean, on_missed text, overlap text, source text,
         file_changed_at timestamptz
     )
-), rival AS (
-    SELECT task.*
-    FROM jobsd.recurring_tasks AS task
-    WHERE NOT task.static
-        OR EXISTS (
+), gone AS (
+    DELETE FROM jobsd.recurring_tasks AS task
+    WHERE task.static
+        AND NOT EXISTS (
             SELECT FROM jobsd.processes AS process
             WHERE process.id = task.named_by AND process.id <> %(process_id)s
         )
-), gone AS (
-    DELETE FROM jobsd.recurring_tasks AS task
-    WHERE NOT EXISTS (SELECT FROM rival WHERE rival.key = task.key)
-        AND task.key <> ALL (ARRAY(SELECT key FROM mine))
+        -- Hashed, unlike `<> ALL`; no key of ours is null.
+        AND task.key NOT IN (SELECT key FROM mine)
 ), stored AS (
     INSERT INTO jobsd.recurring_tasks AS task (
         key, schedule, time_zone, class_name, command, arguments, queue_name, priority,
@@ -99,13 +100,29 @@ WITH mine AS (
         END
     WHERE NOT task.static
         OR excluded.file_changed_at >= task.file_changed_at
-        OR NOT EXISTS (SELECT FROM rival WHERE rival.key = task.key)
+        OR NOT EXISTS (
+            SELECT FROM jobsd.processes AS process
+            WHERE process.id = task.named_by AND process.id <> %(process_id)s
+        )
 )
 SELECT
     mine.key, mine.source, rival.static, rival.source,
     NOT rival.static OR mine.file_changed_at >= rival.file_changed_at
 FROM mine
-JOIN rival ON rival.key = mine.key
+CROSS JOIN LATERAL (
+    -- As it was before this statement.
+    SELECT *
+    FROM jobsd.recurring_tasks AS task
+    WHERE task.key = mine.key
+        AND (
+            NOT task.static
+            OR EXISTS (
+                SELECT FROM jobsd.processes AS process
+                WHERE process.id = task.named_by AND process.id <> %(process_id)s
+            )
+        )
+    LIMIT 1
+) AS rival
 WHERE (
     rival.static, rival.schedule, rival.time_zone, rival.class_name, rival.command,
     rival.arguments, rival.queue_name, rival.priority, rival.enabled
