@@ -101,14 +101,20 @@ class LimitError(EnqueueError):
 class AfterCommitError(EnqueueError):
     """A transaction was committed, but the jobs that were to follow it were not enqueued.
 
-    `jobs` holds them, for `enqueue_many`.
+    `jobs` holds them, for `enqueue_many`. Where `known` is False, nobody could be asked
+    whether it was committed: look at your own data first.
     """
 
-    def __init__(self, jobs: Iterable[Any], reason: str) -> None:
+    def __init__(self, jobs: Iterable[Any], reason: str, *, known: bool = True) -> None:
         self.jobs = tuple(jobs)
         self.reason = reason
+        self.known = known
+        count = len(self.jobs)
         super().__init__(
-            f"the transaction was committed, but not its {len(self.jobs)} jobs: {reason}"
+            f"the transaction was committed, but not its {count} jobs: {reason}"
+            if known
+            else f"whether the transaction was committed is not known, and its {count} jobs"
+            f" were not enqueued: {reason}"
         )
 
 

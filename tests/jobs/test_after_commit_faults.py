@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import psycopg
 import pytest
+from psycopg.pq import TransactionStatus
 
 from database.pgbouncer import pgbouncer
 from jobs.ways import behind, note
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from jobs.ways import Stored
     from jobsd.database.connection import Session, Target
 
-    Connection = psycopg.Connection[tuple[Any, ...]]
+Connection = psycopg.Connection[tuple[Any, ...]]
 
 pytestmark = pytest.mark.usefixtures("configured")
 
@@ -61,6 +62,35 @@ def test_who_commits_gets_the_error_and_the_jobs(
     assert isinstance(caught.value.__cause__, DatabaseUnreachableError)
     client.configure(client=Client(target))
     assert len(client.enqueue_many(caught.value.jobs)) == 2
+
+
+class _LosesItsServer(Connection):
+    """Loses it as soon as a transaction is over."""
+
+    def wait(self, *args: Any, **kwargs: Any) -> Any:
+        waited = super().wait(*args, **kwargs)
+        if self.info.transaction_status == TransactionStatus.IDLE:
+            pid = self.info.backend_pid
+            with psycopg.connect(self.info.dsn, autocommit=True) as other:
+                other.execute("SELECT pg_terminate_backend(%s, 5000)", (pid,))
+        return waited
+
+
+@pytest.mark.failure(
+    "the server of an `after_commit` connection is lost right after the commit",
+    "who committed gets `AfterCommitError` with all its jobs, which says that nobody knows",
+)
+def test_who_commits_gets_the_jobs_when_nobody_can_say_how_it_ended(target: Target) -> None:
+    connection = _LosesItsServer.connect(target.url)
+    connection.execute("SELECT 1")
+    behind(connection, 1)
+    behind(connection, 2)
+
+    with pytest.raises(AfterCommitError, match="committed is not known") as caught:
+        connection.commit()
+
+    assert [drafted.arguments for drafted in caught.value.jobs] == ["[1]", "[2]"]
+    assert not caught.value.known
 
 
 def test_the_connection_is_of_use_after_such_an_error(connection: Connection) -> None:

@@ -12,7 +12,9 @@ while jobs wait.
 
 Known limits: a transaction that is prepared for two phases counts as committed then, and
 `RESET ALL` within one as a rollback. A pooler may give the session away at the commit, so it
-is refused.
+is refused. A chain (`COMMIT AND CHAIN`, "COMMIT; BEGIN" in one string) is one transaction to
+us, since `wait` sees no command tags: its jobs are stored when it ends, and nothing is when
+it ends with the connection, closed or lost. To ask after each statement costs a round trip.
 """
 
 from __future__ import annotations
@@ -26,7 +28,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import psycopg
 from psycopg.pq import ExecStatus, PipelineStatus, TransactionStatus
 
-from jobsd.errors import EnqueueError, Error
+from jobsd.errors import AfterCommitError, EnqueueError, Error
 
 from .connections import PlainCursor
 from .enqueue import EnqueuedJob, told
@@ -156,10 +158,10 @@ def _survivors(pgconn: PGconn, waiting: dict[str, tuple[Pending, str]]) -> list[
     result = pgconn.exec_(_LEAVE)
     if result.status != ExecStatus.TUPLES_OK:
         cause = psycopg.OperationalError(pgconn.get_error_message())
-        raise EnqueueError(
-            "a transaction has ended, and the server can't be asked how: the jobs that waited"
-            " for its commit were not enqueued",
-        ) from cause
+        drafts = [drafted for (drafted, _), _ in waiting.values()]
+        told_by_server = " ".join(str(cause).split())
+        reason = f"the server can't be asked how it ended: {told_by_server}"
+        raise AfterCommitError(drafts, reason, known=False) from cause
     number = (result.get_value(0, 0) or b"").decode()
     survived: list[Pending] = []
     while number in waiting:
