@@ -14,7 +14,7 @@ from psycopg import conninfo
 from jobs.ways import EVERY_WAY, behind, note, within
 from jobsd.errors import AfterCommitError, EnqueueError, Error
 from jobsd.jobs import client
-from jobsd.jobs.client import enqueue_many
+from jobsd.jobs.client import Client, enqueue_many
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -177,6 +177,71 @@ def test_who_commits_gets_the_error(connection: Any) -> None:
         behind(connection, 1)
 
     assert len(caught.value.jobs) == 1
+
+
+def _enqueue_three_and_take_back_the_second(connection: Any) -> None:
+    with transaction.atomic():
+        behind(connection, 1)
+        with contextlib.suppress(KeyError), transaction.atomic():
+            behind(connection, 2)
+            raise KeyError
+        with transaction.atomic():
+            behind(connection, 3)
+
+
+def test_who_commits_gets_all_jobs_that_survived(connection: Any, target: Target) -> None:
+    client.configure("postgresql://nobody@127.0.0.1:1/nothing")
+
+    with pytest.raises(AfterCommitError) as caught:
+        _enqueue_three_and_take_back_the_second(connection)
+
+    assert [drafted.arguments for drafted in caught.value.jobs] == ["[1]", "[3]"]
+    client.configure(client=Client(target))
+    assert len(client.enqueue_many(caught.value.jobs)) == 2
+
+
+def test_a_function_that_raises_at_the_commit_takes_no_job_with_it(
+    connection: Any, stored: Stored
+) -> None:
+    def fails() -> None:
+        raise KeyError
+
+    with contextlib.suppress(KeyError), transaction.atomic():
+        transaction.on_commit(fails)
+        behind(connection, 1)
+        behind(connection, 2)
+
+    assert stored() == [1, 2]
+
+
+def test_a_function_at_the_commit_may_have_a_block_with_jobs_of_its_own(
+    connection: Any, stored: Stored
+) -> None:
+    def goes_on() -> None:
+        with transaction.atomic():
+            behind(connection, 3)
+            behind(connection, 4)
+
+    with transaction.atomic():
+        behind(connection, 1)
+        transaction.on_commit(goes_on)
+        behind(connection, 2)
+
+    assert stored() == [1, 2, 3, 4]
+
+
+def test_a_block_that_was_rolled_back_leaves_the_next_as_it_is(
+    connection: Any, stored: Stored
+) -> None:
+    with contextlib.suppress(KeyError), transaction.atomic():
+        behind(connection, 1)
+        raise KeyError
+    with transaction.atomic():
+        behind(connection, 2)
+        behind(connection, 3)
+
+    assert stored() == [2, 3]
+    assert "run_and_clear_commit_hooks" not in vars(connection)
 
 
 def test_a_broken_block_refuses_with_djangos_error(connection: Any) -> None:

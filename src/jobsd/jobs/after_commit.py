@@ -4,9 +4,9 @@ Until then a job is in the memory of this program only. A transaction that is ro
 takes its jobs with it, and so does a savepoint. What has survived is stored through a
 connection of ours, all jobs of one transaction together where its library lets us.
 
-Who knows how a transaction ended: Django's `on_commit`, the events of a SQLAlchemy
-Session, and for psycopg, which has neither, the server (see `commit_watch`). A SQLAlchemy
-Connection is watched through the psycopg connection below it.
+Who knows how a transaction ended: Django's `on_commit` (see `django_commit`), the events of
+a SQLAlchemy Session, and for psycopg, which has neither, the server (see `commit_watch`). A
+SQLAlchemy Connection is watched through the psycopg connection below it.
 
 Invariant: what was committed is stored, or the one who committed gets `AfterCommitError`.
 """
@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from jobsd.errors import AfterCommitError, Error
 
-from . import client
+from . import client, django_commit
 from .commit_watch import Pending, Watch, in_transaction
 from .connections import (
     ask,
@@ -82,7 +82,7 @@ def _wait(given: Any, job: Pending) -> bool:  # noqa: ANN401 - one of three libr
     if is_django(given):
         if not (given.in_atomic_block or not given.get_autocommit()):
             return False
-        ask(lambda django: django.on_commit(lambda: store([job])), given)
+        ask(lambda django: django_commit.wait(django, job, store), given)
         return True
     session = session_of(given)
     if session is not None:
