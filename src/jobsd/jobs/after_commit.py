@@ -6,7 +6,8 @@ connection of ours, all jobs of one transaction together where its library lets 
 
 Who knows how a transaction ended: Django's `on_commit` (see `django_commit`), the events of
 a SQLAlchemy Session, and for psycopg, which has neither, the server (see `commit_watch`). A
-SQLAlchemy Connection is watched through the psycopg connection below it.
+SQLAlchemy Connection is watched through the psycopg connection below it, and so is a
+Session upon a Connection, since the commit that counts may be that of the Connection.
 
 Invariant: what was committed is stored, or the one who committed gets `AfterCommitError`.
 """
@@ -24,6 +25,7 @@ from .connections import (
     begin,
     is_asynchronous,
     is_django,
+    is_sqlalchemy,
     name_of,
     psycopg_connection,
     session_of,
@@ -85,7 +87,7 @@ def _wait(given: Any, job: Pending) -> bool:  # noqa: ANN401 - one of three libr
         ask(lambda django: django_commit.wait(django, job, store), given)
         return True
     session = session_of(given)
-    if session is not None:
+    if session is not None and not _is_joined(session):
         return _SessionLedger.of(session).add(session, job)
     raw = psycopg_connection(given)
     begin(raw)
@@ -93,6 +95,18 @@ def _wait(given: Any, job: Pending) -> bool:  # noqa: ANN401 - one of three libr
         return False
     Watch.of(raw, store).add(raw, job)
     return True
+
+
+def _is_joined(session: Any) -> bool:  # noqa: ANN401 - SQLAlchemy's
+    """Return whether the transaction may be that of a psycopg connection given to a Session.
+
+    One for two phases never is, and its commit only the Session knows.
+    """
+    begins = session.autobegin or session.in_transaction()
+    given = session.bind
+    if not begins or session.twophase or not is_sqlalchemy(given):
+        return False
+    return given.dialect.driver == "psycopg" and not given.dialect.is_async
 
 
 class _SessionLedger:
@@ -135,10 +149,17 @@ class _SessionLedger:
         if not committed:
             return
         outer = _innermost(session)
-        if outer is None:
-            store(jobs)
-        elif jobs:
+        if outer is not None:
             self._waiting.setdefault(outer, []).extend(jobs)
+        elif jobs and is_sqlalchemy(session.bind) and session.bind.in_transaction():
+            raise AfterCommitError(
+                [drafted for drafted, _ in jobs],
+                "the Session has joined a transaction that is still open, and that is not"
+                " one of psycopg's",
+                known=False,
+            )
+        else:
+            store(jobs)
 
 
 def _innermost(session: Any) -> object:  # noqa: ANN401
