@@ -29,7 +29,7 @@ from jobsd.recurring.occurrences import Fate, Run
 from jobsd.recurring.schedule import ScheduleError
 from jobsd.recurring.tasks import load
 
-from .clock import DatabaseClock
+from .clock import AHEAD_MAX, DatabaseClock
 from .naming import Naming
 from .report import tell, tell_failure
 from .timetable import Tick, Timetable, busiest_last
@@ -136,8 +136,11 @@ class Scheduler:
         if self._stopping:
             return "stopping"
         upcoming = self._timetable.next_tick
-        following = f", next {upcoming[1]} at {upcoming[0]:%H:%M:%S} UTC" if upcoming else ""
-        return f"{len(self._timetable)} tasks{following}"
+        if not upcoming:
+            return f"{len(self._timetable)} tasks"
+        instant, key = upcoming
+        date = "" if instant.date() == self._clock.now().date() else f"{instant:%Y-%m-%d} "
+        return f"{len(self._timetable)} tasks, next {key} at {date}{instant:%H:%M:%S} UTC"
 
     def stop(self) -> None:
         """End: nothing is in hand between two polls."""
@@ -160,7 +163,7 @@ class Scheduler:
         asked = monotonic()
         now, tasks, mark, orphans = self._session.fetch(STATEMENTS["look"], parameters)[0]
         self._looked_at = monotonic()
-        self._clock.measure(asked, now, self._looked_at)
+        self._notice(self._clock.measure(asked, now, self._looked_at))
         if self._naming.may_adopt(orphans=orphans):
             self._naming.store(self._session, self._row_id)
             self._load()
@@ -172,6 +175,14 @@ class Scheduler:
         self._look_at = self._looked_at + (
             REST_MAX_S if wakes else self._options.polling_interval_s
         )
+
+    def _notice(self, put_back_s: float) -> None:
+        """Plan all tasks anew when the clock was put back: they would wait for it till then."""
+        if put_back_s <= AHEAD_MAX.total_seconds():
+            return
+        emit("recurring.clock_put_back", seconds=round(put_back_s, 3))
+        self._timetable = Timetable()
+        self._seen = None
 
     def _load(self) -> None:
         """Read all tasks; those that are ours to run are to be planned."""

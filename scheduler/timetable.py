@@ -10,7 +10,8 @@ at most a minute. What becomes of missed ones is the task's choice:
 
 Missed instants that do not run are told, the first ten of a row: so the history shows the
 gap, and how it began. It is all the same whether nobody ran, the scheduler was frozen, or
-the database was away: a task's instants count from its last run on.
+the database was away: a task's instants count from its last run on. Where that lies ahead,
+the clock was put back, and they count from now on: what has run stands in the history.
 """
 
 from __future__ import annotations
@@ -24,6 +25,8 @@ from typing import TYPE_CHECKING
 
 from jobsd.clock import monotonic
 from jobsd.recurring.schedule import ScheduleError
+
+from .clock import AHEAD_MAX
 
 if TYPE_CHECKING:
     from jobsd.recurring.schedule import Schedule
@@ -99,7 +102,10 @@ class Timetable:
         self.forget(task.key)
         by_hand = entry is not None and entry.task.planned_from == task.planned_from
         since = max(task.planned_from, task.last_run_at or task.planned_from)
-        since = max(since, now) if by_hand else since
+        if by_hand:
+            since = max(since, now)
+        if since - now > AHEAD_MAX:
+            since = now
         self._entries[task.key] = entry = _Entry(task, since, self._following)
         self._push(entry)
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import psycopg
 import pytest
 
+from jobsd.clock import utc_now
 from jobsd.errors import Error, RefusedError, UnknownJobError
 from jobsd.recurring import occurrences
 from jobsd.recurring.tasks import RecurringTask
@@ -20,7 +22,8 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.usefixtures("default_client")
 
-NIGHTLY: dict[str, Any] = {"schedule": "at 3am every day", "class_name": "RecurringTestJob"}
+CLASS = "RecurringTestJob"
+NIGHTLY: dict[str, Any] = {"schedule": "at 3am every day", "class_name": CLASS}
 
 
 def _found(key: str) -> RecurringTask:
@@ -126,3 +129,70 @@ def test_the_history_of_the_last_day_is_never_cleared(session: Session) -> None:
     RecurringTask.schedule("nightly", **NIGHTLY).run_now()
 
     assert occurrences.clear(session, 0.0, 10) == 0
+
+
+# After the server's clock was ahead.
+
+
+def _store_next(session: Session, key: str) -> str:
+    """Store the next run of a task, as if its instant had come; return what became of it."""
+    task = _found(key)
+    (run_at,) = task.next_runs(1)
+    run = occurrences.Run(task, run_at, occurrences.draft_of(task))
+    return occurrences.store(session, [run])[0].what
+
+
+@pytest.mark.parametrize(
+    ("told_at", "what"),
+    [
+        ("now() + interval '30 days'", "enqueued"),
+        ("now()", "enqueued"),
+        ("run_at + interval '3 s'", "taken"),
+    ],
+    ids=["told when the clock was ahead", "told before its instant", "told rightly"],
+)
+def test_what_was_told_too_early_as_missed_runs_when_its_instant_comes(
+    session: Session, ask: Ask, told_at: str, what: str
+) -> None:
+    task = RecurringTask.schedule("often", schedule="* * * * * *", class_name=CLASS)
+    (run_at,) = task.next_runs(1)
+    ask(
+        "INSERT INTO jobsd.recurring_executions (task_key, run_at, outcome, created_at)"
+        f" SELECT 'often', run_at, 'missed', {told_at} FROM (SELECT %s::timestamptz AS run_at)"
+        " AS run",
+        run_at,
+    )
+
+    run = occurrences.Run(task, run_at, occurrences.draft_of(task))
+    fates = occurrences.store(session, [run])
+
+    assert [fate.what for fate in fates] == [what]
+
+
+def test_an_instant_that_has_run_ahead_of_time_does_not_run_again(
+    session: Session, ask: Ask
+) -> None:
+    RecurringTask.schedule("nightly", **NIGHTLY)
+    _store_next(session, "nightly")
+    ask("UPDATE jobsd.recurring_executions SET created_at = now() + interval '30 days'")
+
+    assert _store_next(session, "nightly") == "taken"
+
+
+@pytest.mark.parametrize("alive", ["ahead", "now", None])
+def test_a_run_overlaps_neither_the_last_one_nor_one_that_lies_ahead(
+    session: Session, ask: Ask, alive: str | None
+) -> None:
+    task = RecurringTask.schedule("nightly", **NIGHTLY, overlap="skip")
+    ids = {"now": task.run_now().id}
+    ask("UPDATE jobsd.jobs SET finished_at = now(), outcome = 'finished'")
+    ahead = occurrences.Run(task, utc_now() + timedelta(days=30), occurrences.draft_of(task))
+    ids["ahead"] = occurrences.store(session, [ahead])[0].job_id
+    ask(
+        "UPDATE jobsd.jobs SET finished_at = CASE WHEN id IS DISTINCT FROM %s THEN now() END",
+        ids.get(alive or ""),
+    )
+
+    what = _store_next(session, "nightly")
+
+    assert what == ("skipped" if alive else "enqueued")

@@ -4,20 +4,22 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from psycopg import conninfo
 
 from jobsd.clock import monotonic
 from jobsd.scheduler.clock import DatabaseClock
+from jobsd.scheduler.timetable import Timetable
 
 from .conftest import RUNS, task
+from .test_timetable import ROW, START
 
 if TYPE_CHECKING:
     from jobsd.database.connection import Target
 
-    from .conftest import Ask, MakeScheduler
+    from .conftest import Ask, Driven, MakeScheduler, Told
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 
@@ -65,9 +67,47 @@ def test_a_clock_that_was_set_is_followed(hours: int) -> None:
     assert _ahead_s(clock, NOON) == pytest.approx(hours * 3600, abs=0.05)
 
 
+@pytest.mark.parametrize(("told_s", "put_back_s"), [(-3600, 3599), (-0.5, 0), (3600, 0)])
+def test_by_how_much_it_was_put_back_at_least_is_known(told_s: float, put_back_s: int) -> None:
+    clock = DatabaseClock()
+    now = monotonic()
+    clock.measure(now, NOON, now)
+
+    found = clock.measure(now - 1, NOON + timedelta(seconds=told_s), now)
+
+    assert found == pytest.approx(put_back_s, abs=0.001)
+
+
 def test_an_unread_clock_tells_nothing() -> None:
     with pytest.raises(RuntimeError):
         DatabaseClock().now()
+
+
+@pytest.mark.parametrize(("ahead_s", "next_s"), [(9, 10), (11, 1)])
+@pytest.mark.parametrize("column", ["last_run_at", "planned_from"])
+def test_what_lies_ahead_of_it_counts_as_far_as_a_reading_may_be_old(
+    column: str, ahead_s: int, next_s: int
+) -> None:
+    columns: dict[str, Any] = {column: START + timedelta(seconds=ahead_s)}
+    timetable = Timetable()
+
+    timetable.plan(replace(ROW, **columns), START)
+
+    assert timetable.next_tick == (START + timedelta(seconds=next_s), "tick")
+
+
+def _set_clock(ask: Ask, ahead: str) -> None:
+    ask("CREATE SCHEMA IF NOT EXISTS elsewhere")
+    ask(
+        "CREATE OR REPLACE FUNCTION elsewhere.now() RETURNS timestamptz LANGUAGE sql AS"
+        f" $$ SELECT pg_catalog.now() + interval '{ahead}' $$"
+    )
+
+
+def _elsewhere(target: Target) -> Target:
+    """Return where that function comes before PostgreSQL's own: the clock is another."""
+    options = "-csearch_path=elsewhere,pg_catalog"
+    return replace(target, url=conninfo.make_conninfo(target.url, options=options))
 
 
 @pytest.mark.failure(
@@ -78,15 +118,9 @@ def test_an_unread_clock_tells_nothing() -> None:
 def test_a_host_whose_clock_is_an_hour_off_plans_by_the_databases(
     make_scheduler: MakeScheduler, ask: Ask, target: Target, hours: int
 ) -> None:
-    ask("CREATE SCHEMA IF NOT EXISTS elsewhere")
-    ask(
-        "CREATE OR REPLACE FUNCTION elsewhere.now() RETURNS timestamptz LANGUAGE sql AS"
-        f" $$ SELECT pg_catalog.now() + interval '{hours} hours' $$"
-    )
-    # Where this function comes before PostgreSQL's own, the database's clock is another.
-    url = conninfo.make_conninfo(target.url, options="-csearch_path=elsewhere,pg_catalog")
+    _set_clock(ask, f"{hours} hours")
 
-    driven = make_scheduler(task(), at=replace(target, url=url))
+    driven = make_scheduler(task(), at=_elsewhere(target))
     driven.poll()
     # The defaults of columns keep to PostgreSQL's own.
     ask(
@@ -101,3 +135,40 @@ def test_a_host_whose_clock_is_an_hour_off_plans_by_the_databases(
         " WHERE job_id IS NOT NULL ORDER BY run_at DESC LIMIT 1"
     )
     assert timedelta(0) <= late < timedelta(seconds=30)
+
+
+_AHEAD = "SELECT EXISTS (SELECT FROM jobsd.recurring_tasks WHERE last_run_at > now() + '1 day')"
+_RIGHT = f"{RUNS} AND run_at BETWEEN %s AND now()"
+
+
+def _run_ahead(make_scheduler: MakeScheduler, ask: Ask, target: Target) -> Driven:
+    """Return a scheduler that has run its task while the server was a month ahead."""
+    driven = make_scheduler(task(), at=_elsewhere(target))
+    _set_clock(ask, "0")
+    driven.until(lambda: ask(RUNS) != [0])
+    _set_clock(ask, "30 days")
+    driven.look()
+    driven.until(lambda: ask(_AHEAD) == [True])
+    return driven
+
+
+@pytest.mark.failure(
+    "The clock of the server jumps ahead by a month, and back.",
+    "Recurring tasks go on from the right time, and that the clock was put back is told.",
+)
+@pytest.mark.parametrize("fresh", [False, True], ids=["the same scheduler", "a new one"])
+def test_tasks_go_on_when_the_servers_clock_was_ahead_and_is_put_back(
+    make_scheduler: MakeScheduler, ask: Ask, target: Target, told: Told, *, fresh: bool
+) -> None:
+    driven = _run_ahead(make_scheduler, ask, target)
+    _set_clock(ask, "0")
+    (back,) = ask("SELECT now()")
+    if fresh:
+        driven.end()
+        driven = make_scheduler(task(), at=_elsewhere(target))
+
+    driven.look()
+    driven.until(lambda: ask(_RIGHT, back)[0] >= 2)
+
+    seconds = [facts["seconds"] for name, facts in told if name == "recurring.clock_put_back"]
+    assert [round(put_back_s / 86400) for put_back_s in seconds] == ([] if fresh else [30])

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -73,6 +74,17 @@ def test_its_title_names_the_next_task(make_scheduler: MakeScheduler) -> None:
     driven.poll()
 
     assert driven.scheduler.doing().startswith("1 tasks, next tick at ")
+
+
+def test_its_title_names_the_day_of_a_task_that_does_not_run_today(
+    make_scheduler: MakeScheduler,
+) -> None:
+    driven = make_scheduler(task(schedule="0 0 29 2 *"))
+
+    driven.poll()
+
+    title = driven.scheduler.doing()
+    assert re.fullmatch(r"1 tasks, next tick at \d{4}-02-29 00:00:00 UTC", title)
 
 
 def test_history_and_heartbeats_are_cleared_past_their_time(

@@ -100,7 +100,9 @@ def test_no_more_than_the_limit_is_taken_at_once() -> None:
 
 
 def test_planning_goes_on_from_the_last_run() -> None:
-    timetable = _timetable(replace(ROW, phrase=HOURLY, last_run_at=_after(7200)))
+    timetable = Timetable()
+
+    timetable.plan(replace(ROW, phrase=HOURLY, last_run_at=_after(7200)), _after(4 * 3600))
 
     assert timetable.next_tick == (_after(3 * 3600), "tick")
 
@@ -132,7 +134,7 @@ def test_a_change_that_leaves_the_plan_alone_leaves_the_next_tick() -> None:
 def test_an_edited_schedule_counts_from_the_edit_on() -> None:
     timetable = _timetable(ROW)
 
-    timetable.plan(replace(ROW, phrase=EVERY_MINUTE, planned_from=_after(90)), START)
+    timetable.plan(replace(ROW, phrase=EVERY_MINUTE, planned_from=_after(90)), _after(90))
 
     assert timetable.next_tick == (_after(120), "tick")
 
@@ -166,8 +168,11 @@ def test_a_schedule_that_means_nothing_is_not_planned() -> None:
 
 def test_a_schedule_that_has_ended_has_no_ticks() -> None:
     late = datetime(9999, 12, 31, 23, 59, 58, tzinfo=UTC)
+    timetable = Timetable()
 
-    assert _timetable(replace(ROW, planned_from=late)).next_tick is None
+    timetable.plan(replace(ROW, planned_from=late), late)
+
+    assert timetable.next_tick is None
 
 
 def test_a_tick_that_was_refused_comes_again_once_its_task_has_changed() -> None:

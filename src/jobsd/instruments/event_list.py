@@ -112,6 +112,8 @@ recurring.overlapped info A run was left out: the previous one lives. [task run_
 recurring.discarded info A run was left out: the limit of its job was reached. [task run_at]
 recurring.failed error A recurring task could not be enqueued. [task run_at source error]
 recurring.conflict warning Two files name the same recurring task. [task source other wins]
+recurring.clock_put_back warning The server's clock was put back: all tasks are planned anew. \
+[seconds]
 
 hook.failed error A hook has raised, or takes too long; nothing else changes. \
 [hook function process error]

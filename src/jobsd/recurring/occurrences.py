@@ -109,10 +109,11 @@ def store(session: Session, runs: Sequence[Run], *, even_disabled: bool = False)
 
     Of a task whose runs may not overlap, only one run may be among them.
     """
-    rows, places = _stored(session, runs, even_disabled=even_disabled)
+    by_instant = {(run.task.key, run.run_at.astimezone(UTC)): run for run in runs}
+    # The statement may write no row twice.
+    rows, places = _stored(session, [*by_instant.values()], even_disabled=even_disabled)
     allowed: set[tuple[str, datetime]] = set()
     stored: dict[tuple[str, datetime], Fate] = {}
-    by_instant = {(run.task.key, run.run_at.astimezone(UTC)): run for run in runs}
     for key, run_at, is_stored, job_id, outcome, *_ in rows:
         at = (key, run_at.astimezone(UTC))
         allowed.add(at)

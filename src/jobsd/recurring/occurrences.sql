@@ -14,6 +14,10 @@ FOR NO KEY UPDATE;
 -- has changed since. An instant of more than a day ago may have left the history, which is
 -- what makes it unique: it has to be later than the last run.
 --
+-- The server's clock may have been ahead for a while and put back. What was told then of
+-- instants that are still to come is no run, and gives way; the last run lies ahead, and with
+-- it what must not be overlapped is the last one before this instant.
+--
 -- A job that a limit holds is stored as a blocked one; whether it gets a slot is decided by
 -- `promote`, which follows in the same transaction.
 WITH planned AS (
@@ -33,7 +37,15 @@ WITH planned AS (
                 FROM jobsd.recurring_executions AS previous
                 JOIN jobsd.jobs AS job ON job.id = previous.job_id
                 WHERE previous.task_key = task.key
-                    AND previous.run_at = task.last_run_at
+                    AND previous.run_at = ANY (ARRAY[task.last_run_at, CASE
+                        WHEN task.last_run_at > now() + interval '1 minute' THEN (
+                            SELECT max(run.run_at)
+                            FROM jobsd.recurring_executions AS run
+                            WHERE run.task_key = task.key
+                                AND run.run_at < planned.run_at
+                                AND run.job_id IS NOT NULL
+                        )
+                    END])
                     AND job.finished_at IS NULL
                     AND NOT EXISTS (
                         SELECT FROM jobsd.failed_executions WHERE job_id = job.id
@@ -56,10 +68,15 @@ WITH planned AS (
     FROM allowed
     ORDER BY run_at, key
 ), stored AS (
-    INSERT INTO jobsd.recurring_executions (task_key, run_at, job_id, outcome)
+    INSERT INTO jobsd.recurring_executions AS known (task_key, run_at, job_id, outcome)
     SELECT key, run_at, job_id, verdict
     FROM numbered
-    ON CONFLICT (task_key, run_at) DO NOTHING
+    ON CONFLICT (task_key, run_at) DO UPDATE SET
+        job_id = excluded.job_id,
+        outcome = excluded.outcome,
+        created_at = excluded.created_at
+    WHERE known.job_id IS NULL
+        AND known.created_at NOT BETWEEN known.run_at AND now() + interval '1 minute'
     RETURNING task_key, run_at, job_id, outcome
 ), job AS (
     INSERT INTO jobsd.jobs (
