@@ -187,6 +187,31 @@ def test_a_user_may_share_a_folder_with_a_group_of_his(top: Path, mode: int) -> 
 
 
 @takes_root
+def test_a_users_project_may_lie_where_all_may_write(top: Path) -> None:
+    (top / "workspaces").mkdir()
+    (top / "workspaces").chmod(0o777)
+    project = folder_of("nobody", top / "workspaces" / "app", 0o777)
+
+    with acting_as("nobody"):
+        place = location(project, {})
+        make_directory(place.directory, project=place.project)
+
+    assert (project / "storage" / "postgres").stat().st_mode & 0o777 == 0o700
+
+
+@takes_root
+def test_below_a_users_project_nobody_else_may_write(top: Path) -> None:
+    project = folder_of("nobody", top / "app", 0o777)
+    folder_of("daemon", project / "storage", 0o777)
+
+    with (
+        acting_as("nobody"),
+        pytest.raises(EmbeddedServerError, match="storage is a folder of daemon:"),
+    ):
+        make_directory(project / "storage" / "postgres", project=project)
+
+
+@takes_root
 def test_a_user_shares_with_no_group_that_is_not_his(top: Path) -> None:
     folder = folder_of("nobody", top / "home", 0o775)
     shutil.chown(folder, "nobody", "daemon")

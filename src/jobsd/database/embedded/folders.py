@@ -21,16 +21,17 @@ if TYPE_CHECKING:
     from jobsd.database.embedded.account import Account
 
 
-def make_directory(path: Path, *users: int) -> None:
+def make_directory(path: Path, *users: int, project: Path | None = None) -> None:
     """Make the folder and its parents where they are missing.
 
-    For root's server all are passable, whatever the umask; else the folder is private.
+    For root's server all are passable, whatever the umask; else the folder is private. For
+    `project` see `trust`.
 
     Raises:
         EmbeddedServerError: when others than root, we and `users` could change it.
     """
     as_root = os.geteuid() == 0
-    for step, is_last in trust.judged(path, users):
+    for step, is_last in trust.judged(path, users, project):
         if not os.path.lexists(step):
             _make(step, 0o755 if as_root else 0o700 if is_last else None)
 

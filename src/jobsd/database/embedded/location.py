@@ -31,6 +31,8 @@ class Location:
     directory: Path
     name: str = "project"
     copies: Path = _STATE / "postgresql"
+    project: Path | None = None
+    """The project's folder, if it is known."""
 
     @property
     def data(self) -> Path:
@@ -86,10 +88,12 @@ def location(root: Path, environ: Mapping[str, str]) -> Location:
     project = root.resolve()
     name = re.sub(r"[^A-Za-z0-9._-]+", "-", project.name).strip("-.")[:40] or "project"
     if given := environ.get("JOBSD_EMBEDDED_DIR"):
-        return Location(project / given, name)
-    if os.geteuid() == 0:
-        return Location(_STATE / f"{name}-{_digest(project)}" / "postgres", name)
-    return Location(project / "storage" / "postgres", name)
+        directory = project / given
+    elif os.geteuid() == 0:
+        directory = _STATE / f"{name}-{_digest(project)}" / "postgres"
+    else:
+        directory = project / "storage" / "postgres"
+    return Location(directory, name, project=project)
 
 
 def _digest(path: Path) -> str:

@@ -228,7 +228,8 @@ class Server:
     def _own_directory(self) -> account.Account:
         """Make the directory, unless others could change it; return who the server runs as."""
         owner = account.server_account(self._location, self._environ)
-        folders.make_directory(self._location.directory, owner.uid)
+        place = self._location
+        folders.make_directory(place.directory, owner.uid, project=place.project)
         return owner
 
     @contextlib.contextmanager

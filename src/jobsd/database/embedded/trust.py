@@ -9,6 +9,9 @@ to that user, and nobody else may write to it. Two exceptions:
   002 relies on it), or those of people who share a project, and so its code. Root, who is a
   member of much by default, shares with group 0 alone.
 
+An ordinary user's project, and what lies above it, is not judged: who can write there changes
+the code that he runs, whatever becomes of his server.
+
 Who owns / is root here, whatever the number: in a user namespace that does not know root's,
 all that is root's seems to be of one user.
 """
@@ -53,11 +56,13 @@ def trail(path: Path) -> Iterator[tuple[Path, bool]]:
         ahead += reversed(step.readlink().parts)
 
 
-def judged(path: Path, users: tuple[int, ...]) -> Iterator[tuple[Path, bool]]:
+def judged(
+    path: Path, users: tuple[int, ...], project: Path | None = None
+) -> Iterator[tuple[Path, bool]]:
     """Yield the steps of the way to `path` as `trail` does; judge each once it was yielded.
 
     Trusted are root, we, and `users`. No link is followed out of a folder that is open to all,
-    and none is the last.
+    and none is the last. `project` is a folder whose code we run.
 
     Raises:
         EmbeddedServerError: naming the folder, whose it is, and what was expected.
@@ -67,6 +72,8 @@ def judged(path: Path, users: tuple[int, ...]) -> Iterator[tuple[Path, bool]]:
     open_to_all = False
     for step, is_last in trail(path):
         yield step, is_last
+        if project is not None and os.geteuid() != 0 and project.is_relative_to(step):
+            continue
         found = step.lstat()
         is_link = stat.S_ISLNK(found.st_mode)
         is_open = not is_link and _is_open(found, groups)
