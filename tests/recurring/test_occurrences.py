@@ -143,19 +143,19 @@ def _store_next(session: Session, key: str) -> str:
 
 
 @pytest.mark.parametrize(
-    ("told_at", "what"),
+    ("comes_in", "told_at", "what"),
     [
-        ("now() + interval '30 days'", "enqueued"),
-        ("now()", "enqueued"),
-        ("run_at + interval '3 s'", "taken"),
+        (timedelta(seconds=1), "now() + interval '30 days'", "enqueued"),
+        (timedelta(hours=1), "now()", "enqueued"),
+        (timedelta(seconds=-30), "run_at + interval '3 s'", "taken"),
     ],
     ids=["told when the clock was ahead", "told before its instant", "told rightly"],
 )
 def test_what_was_told_too_early_as_missed_runs_when_its_instant_comes(
-    session: Session, ask: Ask, told_at: str, what: str
+    session: Session, ask: Ask, comes_in: timedelta, told_at: str, what: str
 ) -> None:
     task = RecurringTask.schedule("often", schedule="* * * * * *", class_name=CLASS)
-    (run_at,) = task.next_runs(1)
+    run_at = utc_now() + comes_in
     ask(
         "INSERT INTO jobsd.recurring_executions (task_key, run_at, outcome, created_at)"
         f" SELECT 'often', run_at, 'missed', {told_at} FROM (SELECT %s::timestamptz AS run_at)"
