@@ -111,16 +111,16 @@ class Reload:
 
     def _follow_up(self) -> bool:
         """Plan steps for what TTIN has made of the old specs meanwhile; return whether."""
-        late = [
-            place
-            for place in self._crew.places
-            if place.spec not in self._specs and place not in self._surplus
-        ]
-        steps = [Step(place, spec, "reload") for place in late if (spec := self._next(place))]
-        self._surplus += [place for place in late if self._next(place) is None]
-        self._steps = steps
-        self._succession.plan(steps)
-        return bool(steps)
+        self._steps = []
+        for place in self._crew.places:
+            if place.spec in self._specs or place in self._surplus:
+                continue
+            if spec := self._next(place):
+                self._steps.append(Step(place, spec, "reload"))
+            else:
+                self._surplus.append(place)
+        self._succession.plan(self._steps)
+        return bool(self._steps)
 
     def _next(self, place: Place) -> ChildSpec | None:
         """Return the spec that is most like that of a place."""

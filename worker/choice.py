@@ -71,14 +71,14 @@ class Choice:
             stale = age_s > PAUSED_S
         else:
             told = told and self._complete
-            stale = not self._is_fixed and self.by_names and age_s > self._survey_s and not told
+            stale = self._is_open and age_s > self._survey_s and not told
         if stale or self._doubtful:
             self._survey()
         return [*self._names] if self.by_names else [None]
 
     def doubt(self) -> None:
         """Take note that new queues may not have told of themselves."""
-        self._doubtful = self.by_names and not self._is_fixed
+        self._doubtful = self._is_open
 
     def hear(self, queue: str) -> bool:
         """Take note that jobs became ready in a queue; return whether it is ours."""
@@ -105,14 +105,18 @@ class Choice:
     def _is_fixed(self) -> bool:
         return not self._selection.everything and not self._selection.has_prefixes
 
+    @property
+    def _is_open(self) -> bool:
+        """Whether queues that are new may be ours, and have to be named."""
+        return self.by_names and not self._is_fixed
+
     def _survey(self) -> None:
         began = monotonic()
         self._doubtful = False
         found = ready.survey(self._session, self._selection.prefixes)
         self._surveyed_at = monotonic()
         self._survey_s = max(SURVEY_S, SHARE * (self._surveyed_at - began))
-        # Of all queues the most urgent job is wanted: it may be in one that is not named.
-        wanted = self._selection.everything and found.paused_many
         self._complete = found.complete
-        self._each = wanted and found.complete
+        # Of all queues the most urgent job is wanted: it may be in one that is not named.
+        self._each = self._selection.everything and found.paused_many and found.complete
         self._names = self._selection.resolve(found.names)
