@@ -10,30 +10,16 @@ import pytest
 from jobs.placed import fail
 from jobsd.daemon import held_up
 from jobsd.jobs import queues
-from jobsd.processes import registry
+from system.rows import beat, register
 
 if TYPE_CHECKING:
     from jobsd.database.connection import Session
     from system.commands import Commands
 
 
-def _process(session: Session, kind: str, **metadata: object) -> int:
-    return registry.register(
-        session, kind=kind, name=f"{kind}-1", supervisor_id=0, metadata=metadata
-    )
-
-
-def _beat(session: Session, ago: str, hostname: str = "web-1") -> None:
-    session.connection.execute(
-        "INSERT INTO jobsd.heartbeat_logs (executed_at, environment, hostname)"
-        " VALUES (now() - %s::interval, 'test', %s)",
-        (ago, hostname),
-    )
-
-
 def test_doctor_has_a_line_for_each_thing(run: Commands, session: Session) -> None:
-    _process(session, "supervisor")
-    _beat(session, "1 minute")
+    register(session, "supervisor")
+    beat(session, "1 minute")
     run.project.write(
         "config/recurring.yml",
         "beat: {class: HeartbeatJob, schedule: every day}\n"
@@ -67,8 +53,8 @@ def test_doctor_warns_of_what_is_odd(run: Commands, session: Session) -> None:
         "database: {wakeups: 'off'}\n"
         "supervisor: {heartbeat_interval: 1, process_alive_threshold: 3}\n",
     )
-    _process(session, "supervisor")
-    _beat(session, "1 hour")
+    register(session, "supervisor")
+    beat(session, "1 hour")
     session.connection.execute(
         "UPDATE jobsd.processes SET last_heartbeat_at = now() - interval '4 s'"
     )
@@ -82,7 +68,7 @@ def test_doctor_warns_of_what_is_odd(run: Commands, session: Session) -> None:
 def test_doctor_warns_of_queues_that_no_live_worker_takes_from(
     run: Commands, session: Session
 ) -> None:
-    _process(session, "worker", queues="m*,slow", threads=3)
+    register(session, "worker", queues="m*,slow", threads=3)
     run.json("enqueue", "shop_jobs.welcome", "[1]")
     run.json("enqueue", "DailyCleanupJob")
     for key, queue in (("beat", "beats"), ("slowly", "slow")):

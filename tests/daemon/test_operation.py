@@ -13,25 +13,12 @@ from jobs.placed import claim
 from jobsd.daemon.liveness import life
 from jobsd.machine import hostname
 from jobsd.processes import registry
+from system.rows import beat, register
 from system.tree import COMMAND, wait_for
 
 if TYPE_CHECKING:
     from jobsd.database.connection import Session
     from system.commands import Commands
-
-
-def _process(session: Session, kind: str, **metadata: object) -> int:
-    return registry.register(
-        session, kind=kind, name=f"{kind}-1", supervisor_id=0, metadata=metadata
-    )
-
-
-def _beat(session: Session, ago: str, hostname: str = "web-1") -> None:
-    session.connection.execute(
-        "INSERT INTO jobsd.heartbeat_logs (executed_at, environment, hostname)"
-        " VALUES (now() - %s::interval, 'test', %s)",
-        (ago, hostname),
-    )
 
 
 def test_status_ends_with_3_when_nothing_runs(run: Commands) -> None:
@@ -43,9 +30,9 @@ def test_status_ends_with_3_when_nothing_runs(run: Commands) -> None:
 
 
 def test_status_shows_one_screen(run: Commands, session: Session) -> None:
-    _process(session, "supervisor")
-    _process(session, "worker", queues="*", threads=3)
-    _beat(session, "5 minutes")
+    register(session, "supervisor")
+    register(session, "worker", queues="*", threads=3)
+    beat(session, "5 minutes")
     run.json("enqueue", "shop_jobs.welcome", "[1]")
     run("recurring", "add", "daily", "--class", "DailyCleanupJob", "--schedule", "every day")
     session.connection.execute(
@@ -78,7 +65,7 @@ def test_status_shows_one_screen(run: Commands, session: Session) -> None:
 
 
 def test_a_supervisor_that_was_killed_does_not_run(run: Commands, session: Session) -> None:
-    supervisor = _process(session, "supervisor")
+    supervisor = register(session, "supervisor")
     session.connection.execute(
         'UPDATE jobsd.processes SET metadata = metadata || \'{"started": "1"}\' WHERE id = %s',
         (supervisor,),
@@ -90,7 +77,7 @@ def test_a_supervisor_that_was_killed_does_not_run(run: Commands, session: Sessi
 
 
 def test_a_process_of_another_machine_is_judged_by_its_heartbeat(session: Session) -> None:
-    _process(session, "supervisor")
+    register(session, "supervisor")
     session.connection.execute(
         'UPDATE jobsd.processes SET metadata = metadata || \'{"boot": "x", "started": "1"}\','
         " last_heartbeat_at = now() - interval '30 s'"
@@ -119,7 +106,7 @@ def test_status_can_be_watched(run: Commands) -> None:
 
 
 def test_ps_lists_the_processes_table(run: Commands, session: Session) -> None:
-    worker = _process(session, "worker", queues="*", threads=3)
+    worker = register(session, "worker", queues="*", threads=3)
 
     [row] = run.rows("ps")
     assert row[:3] == [str(worker), "worker", "worker-1"]
@@ -131,7 +118,7 @@ def test_ps_lists_the_processes_table(run: Commands, session: Session) -> None:
 
 
 def test_metrics_are_an_exposition(run: Commands, session: Session) -> None:
-    _beat(session, "1 minute")
+    beat(session, "1 minute")
     run.json("enqueue", "shop_jobs.welcome", "[1]")
 
     told = run("metrics").stdout
@@ -168,7 +155,7 @@ def test_metrics_tell_how_old_the_oldest_claim_of_a_queue_is(
 
 def test_heartbeats_are_asked_for(run: Commands, session: Session) -> None:
     for ago, host in (("90 minutes", "web-1"), ("10 minutes", "web-2"), ("5 minutes", "web-1")):
-        _beat(session, ago, host)
+        beat(session, ago, host)
 
     assert run.json("heartbeat", "latest")["hostname"] == "web-1"
     assert run.rows("heartbeat")[0][1:] == ["test", "web-1"]
@@ -192,7 +179,7 @@ def test_heartbeat_latest_ends_with_1_when_there_was_none(run: Commands) -> None
 def test_verify_and_health_judge_the_last_heartbeat(
     run: Commands, session: Session, within: str, status: int
 ) -> None:
-    _beat(session, "5 minutes")
+    beat(session, "5 minutes")
 
     assert run("heartbeat", "verify", "--within", within).returncode == status
     health = run("health", "--within", within)
@@ -203,8 +190,8 @@ def test_verify_and_health_judge_the_last_heartbeat(
 
 
 def test_gaps_end_with_1_when_there_are_any(run: Commands, session: Session) -> None:
-    _beat(session, "31 minutes")
-    _beat(session, "1 minute")
+    beat(session, "31 minutes")
+    beat(session, "1 minute")
 
     [gap] = run.json("heartbeat", "gaps", "--every", "5m", "--since", "25m", status=1)
     assert gap["missed"] == 5

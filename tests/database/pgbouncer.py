@@ -6,7 +6,6 @@ import contextlib
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
 from pathlib import Path
@@ -16,6 +15,7 @@ import psycopg
 import pytest
 from psycopg import conninfo
 
+from ports import free_port
 from system.tree import ENDS_WITH_US
 from waiting import Stopwatch
 
@@ -31,7 +31,7 @@ def pgbouncer(url: str) -> Generator[str]:
         pytest.skip("PgBouncer is not installed (Debian: pgbouncer)")
     # Not below pytest's folders, which an unprivileged user can't enter.
     with tempfile.TemporaryDirectory(prefix="jobsd-pgbouncer-") as name:
-        port = _free_port()
+        port = free_port()
         parts = conninfo.conninfo_to_dict(url)
         settings = _configure(Path(name), parts, port)
         command = [*_as_whom(str(parts.get("host", ""))), program, str(settings)]
@@ -81,9 +81,3 @@ def _through(url: str, port: int) -> str:
             assert not watch.over(10), "PgBouncer does not answer"
         else:
             return through
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

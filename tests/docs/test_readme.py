@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import shutil
-import socket
 import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,6 +13,7 @@ import pytest
 from docs.pages import blocks
 from jobsd.configuration.flags import Flags
 from jobsd.configuration.load import load
+from ports import free_port
 from system.tree import COMMAND, Project, wait_for
 
 if TYPE_CHECKING:
@@ -43,9 +43,7 @@ def _commands() -> list[str]:
 
 @pytest.fixture(scope="module")
 def port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    return free_port()
 
 
 @pytest.fixture(scope="module")

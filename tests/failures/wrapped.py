@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
-import socket
 import subprocess
 import urllib.error
 import urllib.request
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from ports import free_port
 from system.tree import COMMAND, Project, Tree
 
 if TYPE_CHECKING:
@@ -49,9 +49,7 @@ def full_disk(folder: Path, bytes_left: int) -> Generator[Path]:
 
 def free_address() -> str:
     """Return an address for metrics that nobody has."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return f"127.0.0.1:{probe.getsockname()[1]}"
+    return f"127.0.0.1:{free_port()}"
 
 
 def metric(address: str, name: str) -> float:

@@ -8,7 +8,6 @@ import functools
 import os
 import shutil
 import signal
-import socket
 import subprocess
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -22,6 +21,7 @@ from jobsd.database.embedded.account import Account, server_account
 from jobsd.database.embedded.binaries import Binaries, find
 from jobsd.database.embedded.copies import usable
 from kept import kept_folder
+from ports import free_port
 from system.tree import wait_for
 
 if TYPE_CHECKING:
@@ -44,12 +44,6 @@ _SETTINGS = {
 _ACCESS = "local all all trust\nhost all all all trust\nhost replication all all trust\n"
 
 
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 @dataclass(slots=True)
 class Cluster:
     """One server; `prefix` is the head of a command that starts it elsewhere."""
@@ -59,7 +53,7 @@ class Cluster:
     programs: Binaries
     prefix: Sequence[str] = ()
     settings: dict[str, str] = field(default_factory=dict[str, str])
-    port: int = field(default_factory=_free_port)
+    port: int = field(default_factory=free_port)
     host: str = "127.0.0.1"
     _process: subprocess.Popen[bytes] | None = None
     _frozen: list[psutil.Process] = field(default_factory=list[psutil.Process])

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import socket
 import urllib.request
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from jobsd.database.statements import channel
+from ports import free_port
 from system.jobs import enqueue
 from system.tree import wait_for
 
@@ -89,9 +89,7 @@ def _metrics(port: int) -> str:
 def test_a_job_that_kills_its_worker_has_its_attempts_and_its_neighbours_pay_nothing(
     project: Project, query: Query
 ) -> None:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = int(probe.getsockname()[1])
+    port = free_port()
     # One thread, so that all the others are claimed behind it and none of them runs.
     worker = "{queues: '*', threads: 1, prefetch: 50}"
     configuration = f"import: [trial_jobs]\ndispatchers: [{{}}]\nworkers: [{worker}]\n"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import socket
 import subprocess
 import sys
 import urllib.error
@@ -15,6 +14,7 @@ from typing import TYPE_CHECKING
 import psutil
 import pytest
 
+from ports import free_port
 from system.tree import Project, wait_for
 
 if TYPE_CHECKING:
@@ -53,17 +53,11 @@ def shipped(tmp_path: Path, empty_database: str) -> Project:
 @pytest.fixture
 def tree(shipped: Project) -> Iterator[Tree]:
     """The shipped tree, once its first heartbeat was logged."""
-    port = _free_port()
+    port = free_port()
     with shipped.start(JOBSD_METRICS_BIND=f"127.0.0.1:{port}") as started:
         wait_for(lambda: _heartbeats(started), 20, started.told)
         shipped.environ["PORT"] = str(port)
         yield started
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def _heartbeats(tree: Tree) -> list[str]:
