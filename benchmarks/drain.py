@@ -16,7 +16,7 @@ from . import prototype, wire
 from .children import Children, cpu_of
 from .filling import fill
 from .jobs import BODIES
-from .meter import Meter
+from .meter import Meter, Total, sessions
 from .pairs import Case, Contender, Measured
 from .workers import Workers
 
@@ -78,13 +78,15 @@ def ours_once(
 def drain(
     server: Server, database: Database, jobs: int, processes: int, threads: int
 ) -> Measured:
-    """Run the jobs that wait with the product's workers."""
+    """Run the jobs that wait with the product's workers, beside whoever is connected."""
+    with server.connect() as connection:
+        others = sessions(connection, database.name)
     workers = Workers(database.target, processes, threads)
     meter = Meter(server, database.name)
     began = workers.go()
     ended = _await(lambda: workers.finished() >= jobs)
     laps = workers.stop()
-    return _measured(jobs, ended - began, meter, laps)
+    return _measured(jobs, ended - began, meter.read(others), laps)
 
 
 def theirs_once(
@@ -106,7 +108,8 @@ def theirs_once(
         meter = Meter(server, database.name)
         began = children.go()
         ended = _await(lambda: tally.total() >= jobs)
-        return jobs, _measured(jobs, ended - began, meter, children.laps())
+        laps = children.laps()
+        return jobs, _measured(jobs, ended - began, meter.read(), laps)
 
 
 def _await(condition: Callable[[], bool]) -> float:
@@ -118,6 +121,5 @@ def _await(condition: Callable[[], bool]) -> float:
     return monotonic()
 
 
-def _measured(jobs: int, seconds: float, meter: Meter, laps: list[Lap[Any]]) -> Measured:
-    usage = meter.read().per(jobs, cpu_of(laps))
-    return Measured({"jobs_per_s": jobs / seconds}, usage)
+def _measured(jobs: int, seconds: float, total: Total, laps: list[Lap[Any]]) -> Measured:
+    return Measured({"jobs_per_s": jobs / seconds}, total.per(jobs, cpu_of(laps)))

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,12 +18,19 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 from psycopg import errors
 
+from jobsd.clock import monotonic
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from .server import Connection, Server
 
 _TICK_S = 1 / os.sysconf("SC_CLK_TCK")
+_PATIENCE_S = 10.0
+_LOOK_S = 0.005
+_SESSIONS = b"""
+SELECT pid FROM pg_stat_activity WHERE datname = %s AND backend_type = 'client backend'
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,11 +75,25 @@ class Meter:
         self._counts_statements = _has_statistics(self._connection)
         self._before = self._now()
 
-    def read(self) -> Total:
+    def read(self, besides: frozenset[int] = frozenset()) -> Total:
         """Return what has been used until now, and close the meter.
 
-        Sessions of the measured work must have ended: their counters come late otherwise.
+        A session hands in what it has counted when it ends, a moment after its client has
+        gone. So this waits for the end of all sessions in the database, but for those of
+        `besides`, which belong to something else.
+
+        Raises:
+            TimeoutError: when one of them does not end.
         """
+        end = monotonic() + _PATIENCE_S
+        while sessions(self._connection, self._database) - besides:
+            if monotonic() > end:
+                raise TimeoutError("sessions of the measured work have not ended in time")
+            time.sleep(_LOOK_S)
+        return self.read_at_work()
+
+    def read_at_work(self) -> Total:
+        """Do so while sessions go on: their transactions may be told some seconds late."""
         before, now = self._before, self._now()
         self._connection.close()
         return Total(
@@ -107,6 +129,11 @@ class Meter:
     def _ask(self, query: str, *parameters: str) -> Any:  # noqa: ANN401 - one value of any type
         row = self._connection.execute(query.encode(), parameters).fetchone()
         return row[0] if row else None
+
+
+def sessions(connection: Connection, database: str) -> frozenset[int]:
+    """Return the process ids of the clients' sessions in this database."""
+    return frozenset(row[0] for row in connection.execute(_SESSIONS, (database,)))
 
 
 def cpu_s(pid: int, *, with_dead_children: bool = False) -> float:

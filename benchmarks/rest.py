@@ -110,7 +110,7 @@ def _at_rest(server: Server, database: Database, pids: list[int], seconds: float
     cpu_before, wakes_before = sum(map(threads_cpu_s, pids)), sum(map(wakes, pids))
     time.sleep(seconds)
     cpu, woken = sum(map(threads_cpu_s, pids)), sum(map(wakes, pids))
-    total = meter.read()
+    total = meter.read_at_work()
     minutes = (monotonic() - began) / _MINUTE_S
     connections = _count(database, "pg_stat_activity WHERE datname = current_database()")
     figures = {

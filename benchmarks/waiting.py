@@ -16,7 +16,7 @@ from .jobs import noop, stamp
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
 
-    from .server import Database
+    from .server import Connection, Database
 
     Enqueue = Callable[[int], object]
     """Stores the job of a number, which will be stamped; a negative one is not."""
@@ -53,19 +53,19 @@ def theirs(database: Database) -> Generator[Callable[[], Enqueue]]:
 
     children = Children(1, prepare)
     children.go()
-    try:
-        yield lambda: _prototype_enqueue(database)
-    finally:
-        os.kill(children.pids[0], signal.SIGTERM)
-        children.laps()
+    with contextlib.ExitStack() as connected:
+        try:
+            yield lambda: _prototype_enqueue(connected.enter_context(database.connect()))
+        finally:
+            os.kill(children.pids[0], signal.SIGTERM)
+            children.laps()
 
 
 def _enqueue(number: int) -> None:
     (stamp if number >= 0 else noop).enqueue(number)
 
 
-def _prototype_enqueue(database: Database) -> Enqueue:
-    connection = database.connect()
+def _prototype_enqueue(connection: Connection) -> Enqueue:
     return lambda number: connection.execute(prototype.sql("enqueue"), (f"[{number}]",))
 
 

@@ -69,6 +69,20 @@ def test_the_costs_of_the_driver_alone_are_as_its_statements_say(durable_url: st
     assert costs["one at a time"]["wal_bytes"] > 100
 
 
+def test_the_costs_of_a_session_that_ends_late_are_counted(durable_url: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.benchmarks.late_session", durable_url],
+        cwd=ROOT,
+        check=False,
+        capture_output=True,
+        text=True,
+    )
+
+    assert done.returncode == 0, done.stderr
+    # The last one may be that of the session's start.
+    assert 25 <= int(done.stdout) <= 26
+
+
 def test_a_benchmark_prints_a_table_with_what_it_was_measured_on(durable_url: str) -> None:
     done = _run("drain", durable_url)
 
