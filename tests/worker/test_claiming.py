@@ -168,8 +168,13 @@ def test_queues_come_in_the_order_of_the_list_and_jobs_by_priority(
         note.using(queue=name, priority=priority).enqueue(name)
     driven = make_worker(threads=1, queues=queues)
 
+    # It has looked for more in vain, and not only when it takes nothing at all.
     driven.until(
-        lambda: count("ready_executions") == 6 - len(order) and len(noted) == len(order)
+        lambda: (
+            driven.worker._sleeper.told
+            and count("ready_executions") == 6 - len(order)
+            and len(noted) == len(order)
+        )
     )
     driven.drain()
 
