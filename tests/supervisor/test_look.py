@@ -1,4 +1,4 @@
-"""What a look at the database writes: the heartbeats of a tree."""
+"""What a look at the database writes, the heartbeats of a tree, and how often it is taken."""
 
 from __future__ import annotations
 
@@ -10,10 +10,11 @@ import pytest
 from jobsd.clock import monotonic_ns
 from jobsd.processes import registry
 from jobsd.supervisor.monitor.look import Beat, look
-from waiting import wait_until
+from monitored_tree.tree import tree_on
+from waiting import Stopwatch, wait_until
 
 if TYPE_CHECKING:
-    from jobsd.database.connection import Session
+    from jobsd.database.connection import Session, Target
     from monitored_tree.tree import Tree
 
 
@@ -55,3 +56,34 @@ def test_a_process_is_told_which_of_its_rounds_its_row_tells_of(tree: Tree) -> N
 
     assert 0 < standing.beaten_ns == standing.ticked_ns
     assert moving.beaten_ns <= moving.ticked_ns
+
+
+def test_an_idle_monitor_sends_one_statement_each_interval(
+    target: Target, session: Session
+) -> None:
+    query = (
+        "SELECT coalesce(sum(calls), 0) FROM pg_stat_statements JOIN pg_database"
+        " ON oid = dbid WHERE datname = current_database() AND query ~ 'beaten'"
+    )
+    others = query.replace("query ~ 'beaten'", "query !~ 'beaten|pg_stat_statements|xmin'")
+    try:
+        session.connection.execute("CREATE EXTENSION IF NOT EXISTS pg_stat_statements")
+        session.connection.execute("SELECT pg_stat_statements_reset()")
+    except Exception as error:  # noqa: BLE001 - whatever hinders it
+        pytest.skip(f"pg_stat_statements is not to be had here: {error}")
+    with tree_on(target, heartbeat_interval_s=0.2) as tree:
+        tree.start_monitor()
+        tree.look_passes(2)
+
+        def sent(which: str) -> int:
+            row = session.connection.execute(which.encode()).fetchone()
+            assert row is not None
+            return int(row[0])
+
+        watch = Stopwatch()
+        before, rest = sent(query), sent(others)
+        tree.look_passes(5)
+        looks = sent(query) - before
+
+        assert 5 <= looks <= watch.took() / 0.2 + 1
+        assert sent(others) == rest
