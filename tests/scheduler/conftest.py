@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -44,6 +45,9 @@ TASK = TaskOptions(
     overlap="allow",
     source="config/recurring.yml:1",
 )
+
+HOURLY = f"every hour at minute {(int(time.time()) // 60 + 30) % 60}"
+"""A schedule of which no instant comes while we look: the next is half an hour off."""
 
 RUNS = "SELECT count(*) FROM jobsd.recurring_executions WHERE job_id IS NOT NULL"
 
@@ -99,14 +103,18 @@ class Driven:
         self.poll()
 
     def hurry(self) -> None:
-        """Take a round that finds the ticks of the last 1.9 s due: one or two a second."""
+        """Take rounds of which the first finds the ticks of the last 1.9 s due."""
+        self.set_back()
+        self.look()
+
+    def set_back(self) -> None:
+        """Let the next round find the ticks of the last 1.9 s due: one or two of each task."""
         # Without a round before it: that may be one in which a tick runs, on a busy machine.
         self.connect()
         self.scheduler._session.connection.execute(
             "UPDATE jobsd.recurring_tasks SET planned_from = now() - interval '1.9 s',"
             " last_run_at = NULL, updated_at = now()"
         )
-        self.look()
 
     def end(self) -> None:
         self.scheduler.stop()

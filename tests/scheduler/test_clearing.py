@@ -9,7 +9,7 @@ import pytest
 from jobsd.jobs import retention
 from system.tree import Project, wait_for
 
-from .conftest import RUNS, task
+from .conftest import HOURLY, RUNS, task
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -72,7 +72,7 @@ def test_an_instant_whose_job_is_gone_is_taken(
 def test_a_restart_does_not_run_what_is_gone_again(
     make_scheduler: MakeScheduler, ask: Ask, session: Session, go: Callable[[Session], None]
 ) -> None:
-    hourly = task(schedule="every hour at minute 12", on_missed="all")
+    hourly = task(schedule=HOURLY, on_missed="all")
     before = make_scheduler(hourly)
     before.poll()
     ask(

@@ -42,7 +42,7 @@ def test_ticks_wait_for_a_slot_of_their_limit(make_scheduler: MakeScheduler, ask
 def test_a_tick_that_finds_no_slot_is_told(
     make_scheduler: MakeScheduler, ask: Ask, told: Told
 ) -> None:
-    driven = make_scheduler(task(class_name="DiscardedTickTestJob"))
+    driven = make_scheduler(task(class_name="DiscardedTickTestJob", on_missed="all"))
 
     driven.until(lambda: "recurring.discarded" in dict(told))
 
@@ -57,4 +57,4 @@ def test_other_tasks_run_while_somebody_holds_a_limit(
     with psycopg.connect(target.url) as other:
         other.execute("SELECT jobsd.lock_limits('{BlockedTickTestJob}')")
 
-        driven.until(lambda: ask(f"{RUNS} AND task_key = 'free'") == [2])
+        driven.until(lambda: ask(f"{RUNS} AND task_key = 'free'")[0] >= 2)

@@ -12,7 +12,7 @@ import pytest
 from jobsd.recurring.tasks import STATEMENTS
 from jobsd.scheduler.naming import Naming
 
-from .conftest import task
+from .conftest import HOURLY, task
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from .conftest import Ask, MakeScheduler
 
 MANY = 10_000
-HOURLY = "every hour at minute 12"
 BY_STATIC = "SELECT static, count(*) FROM jobsd.recurring_tasks GROUP BY static ORDER BY static"
 
 

@@ -14,12 +14,10 @@ from jobsd.processes.board import Board
 from jobsd.recurring import occurrences
 from jobsd.recurring.tasks import load
 
-from .conftest import RUNS, task
+from .conftest import HOURLY, RUNS, task
 
 if TYPE_CHECKING:
     from .conftest import Ask, MakeScheduler, Told
-
-HOURLY = "every hour at minute 12"
 
 
 def _amid_s() -> int:

@@ -8,16 +8,26 @@ import re
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from .conftest import OPTIONS, RUNS, task
+import pytest
+
+from jobsd.clock import monotonic
+
+from .conftest import HOURLY, OPTIONS, RUNS, task
 
 if TYPE_CHECKING:
     from jobsd.database.connection import Target
 
     from .conftest import Ask, MakeScheduler
 
-HOURLY = "every hour at minute 12"
+
+@pytest.fixture
+def _standing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a scheduler's clock stand still: a round takes no time."""
+    now = monotonic()
+    monkeypatch.setattr("jobsd.scheduler.scheduler.monotonic", lambda: now)
 
 
+@pytest.mark.usefixtures("_standing")
 def test_an_idle_scheduler_asks_little(make_scheduler: MakeScheduler) -> None:
     driven = make_scheduler(task(schedule=HOURLY))
     driven.poll()
@@ -27,6 +37,7 @@ def test_an_idle_scheduler_asks_little(make_scheduler: MakeScheduler) -> None:
     assert min(rests) > 4
 
 
+@pytest.mark.usefixtures("_standing")
 def test_without_wake_ups_the_polling_interval_is_the_rhythm(
     make_scheduler: MakeScheduler, target: Target
 ) -> None:
