@@ -17,6 +17,7 @@ from jobsd.jobs import bulk, limits
 from jobsd.jobs.client import enqueue_many
 from jobsd.jobs.definition import Job, job
 from jobsd.jobs.limits import Limit
+from waiting import wait_until
 
 if TYPE_CHECKING:
     from jobsd.database.connection import Session, Target
@@ -229,6 +230,8 @@ def test_an_enqueue_waits_for_who_decides_on_the_same_key(target: Target) -> Non
     with psycopg.connect(target.url) as connection, ThreadPoolExecutor(1) as pool:
         welcome.using(connection=connection).enqueue("ann")
         other = pool.submit(welcome.enqueue, "ann")
+        waits = "SELECT FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
+        wait_until(lambda: connection.execute(waits).fetchall())
         assert welcome.enqueue("bob").state == "ready"
         assert not other.done()
         connection.rollback()

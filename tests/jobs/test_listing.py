@@ -20,11 +20,11 @@ pytestmark = pytest.mark.usefixtures("configured")
 
 @pytest.fixture
 def history(session: Session) -> list[int]:
-    """A history of 500 finished jobs, the first of which alone is of queue `rare`."""
+    """A job of each minute until now, 500, finished; the first alone is of queue `rare`."""
     rows = session.connection.execute(
         "INSERT INTO jobsd.jobs (queue_name, class_name, outcome, finished_at, created_at)"
         " SELECT CASE i WHEN 1 THEN 'rare' ELSE 'mail' END, 'nothing', 'finished', now(),"
-        "  now() - make_interval(secs => 501 - i)"
+        "  now() - make_interval(mins => 501 - i)"
         " FROM generate_series(1, 500) AS i RETURNING id"
     ).fetchall()
     return [row[0] for row in rows]
@@ -82,7 +82,7 @@ def test_a_rare_filter_ends_and_says_how_far_it_has_looked(
 
     assert (found.jobs, found.seen, found.complete) == ([], 200, False)
     assert found.oldest is not None
-    assert _ids(session, Filter(queue_name="rare", since_s=3600)) == history[:1]
+    assert _ids(session, Filter(queue_name="rare", since_s=86400)) == history[:1]
 
 
 def test_an_age_ends_the_walk(
@@ -90,7 +90,7 @@ def test_an_age_ends_the_walk(
 ) -> None:
     monkeypatch.setattr(listing, "PAGE", 50)
 
-    found = listed(session, Filter(since_s=100.5), 1000)
+    found = listed(session, Filter(since_s=100.5 * 60), 1000)
 
     assert [job.id for job in found.jobs] == history[:-101:-1]
     assert found.seen <= 200

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import http
 import http.client
 import json
 import re
@@ -100,10 +101,16 @@ class Prometheus:
     def firing(self) -> set[str]:
         """Return the names of the alerts that fire."""
         connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=5)
-        with contextlib.closing(connection), contextlib.suppress(ConnectionError):
+        # While it reads its files it answers with 503, or not at all.
+        with (
+            contextlib.closing(connection),
+            contextlib.suppress(ConnectionError, TimeoutError),
+        ):
             connection.request("GET", "/api/v1/alerts")
-            alerts = json.load(connection.getresponse())["data"]["alerts"]
-            return {a["labels"]["alertname"] for a in alerts if a["state"] == "firing"}
+            answer = connection.getresponse()
+            if answer.status == http.HTTPStatus.OK:
+                alerts = json.load(answer)["data"]["alerts"]
+                return {a["labels"]["alertname"] for a in alerts if a["state"] == "firing"}
         return {"Prometheus is not up yet"}
 
 
