@@ -98,6 +98,8 @@ class Small:
         pass
 
     def poll(self) -> float:
+        if told(f"{self.kind}.leaves"):
+            os.kill(os.getpid(), signal.SIGTERM)
         for command, act in COMMANDS.items():
             if taken(f"{self.kind}.{command}"):
                 act(self.context)
@@ -225,10 +227,9 @@ def start_as(kind: str) -> Callable[[Context], int]:
     """Return what a process of a kind does."""
 
     def start(context: Context) -> int:
-        if told(f"{kind}.crash"):
-            return 1
-        if told(f"{kind}.refuse"):
-            return 78
+        for command, status in (("crash", 1), ("refuse", 78)):
+            if told(f"{kind}.{command}"):
+                return status
         if told(f"{kind}.silent"):
             write("silent", kind=kind)
             hang(context)

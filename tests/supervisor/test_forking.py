@@ -96,6 +96,7 @@ def test_a_stopped_child_ends_when_it_goes_on_after_its_supervisor(start: Start)
     pid = tree.pids("worker")[0]
     os.kill(pid, signal.SIGSTOP)
     tree.process.kill()
+    tree.process.wait()
 
     os.kill(pid, signal.SIGCONT)
 
@@ -145,9 +146,10 @@ def test_titles_say_what_a_process_is(start: Start) -> None:
     tree = start(("monitor", 1), ("worker", 1))
     pids = {kind: tree.pids(kind)[0] for kind in ("monitor", "worker")}
 
-    assert _title(pids["worker"]).startswith("jobsd worker")
-    assert _title(pids["monitor"]).startswith("jobsd monitor")
-    assert _title(tree.pid) == "jobsd supervisor: 2 processes up"
+    # Each says so at the end of a round, and that the database is there once it was seen.
+    wait_until(lambda: _title(pids["worker"]).startswith("jobsd worker"))
+    wait_until(lambda: _title(pids["monitor"]).startswith("jobsd monitor"))
+    wait_until(lambda: _title(tree.pid) == "jobsd supervisor: 2 processes up")
 
 
 def _title(pid: int) -> str:

@@ -90,7 +90,8 @@ def test_who_is_ended_by_a_job_while_it_drains_has_crashed(start: Start) -> None
     "another follows, for somebody has to write the deaths",
 )
 def test_a_monitor_that_dies_while_others_drain_is_replaced(start: Start) -> None:
-    tree = start(("monitor", 1), ("worker", 1), shutdown_timeout_s=1.0)
+    # The monitor is to be killed before the deadline, however late we come to that.
+    tree = start(("monitor", 1), ("worker", 1), shutdown_timeout_s=3.0)
     tree.command("worker.slow")
     monitor = tree.pids("monitor")[0]
     tree.send(signal.SIGTERM)
@@ -98,7 +99,7 @@ def test_a_monitor_that_dies_while_others_drain_is_replaced(start: Start) -> Non
 
     os.kill(monitor, signal.SIGKILL)
 
-    tree.ended(within_s=3)
+    tree.ended(within_s=5)
     assert {told["kind"] for told in tree.told("buried")} == {"monitor", "worker"}
 
 
@@ -176,11 +177,11 @@ def test_a_second_term_changes_nothing(start: Start) -> None:
     tree = start(("monitor", 1), ("worker", 1), shutdown_timeout_s=DRAIN_S)
     tree.command("worker.slow")
     tree.send(signal.SIGTERM)
-    tree.wait("supervisor.stopping")
+    stopping = tree.wait("supervisor.stopping")
 
-    seconds = tree.end()
+    tree.end()
 
-    assert seconds > DRAIN_S / 2
+    assert monotonic() - stopping["at"] > 0.9 * DRAIN_S
     assert len(tree.told("supervisor.stopping")) == 1
 
 
