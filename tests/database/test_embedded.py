@@ -82,8 +82,18 @@ def test_the_server_outlives_its_starter_as_nobodys_child(place: Location) -> No
     assert parent not in (starter.process.pid, os.getpid())
     assert session not in (os.getsid(0), os.getsid(os.getpid()))
     assert terminal == 0
-    assert Path(f"/proc/{pid}/oom_score_adj").read_text() == "0\n"
     assert Server(place, os.environ).running()
+
+
+def test_a_server_that_a_worker_starts_is_not_taken_for_memory_as_soon(place: Location) -> None:
+    Server(place, os.environ).stop()
+    with Actor("ensure", place) as starter:
+        Path(f"/proc/{starter.process.pid}/oom_score_adj").write_text("500")
+        assert starter.says() == place.url
+
+    score = Path(f"/proc/{postmaster_pid(place)}/oom_score_adj").read_text()
+
+    assert score == "0\n"
 
 
 @pytest.mark.failure(

@@ -63,12 +63,13 @@ def test_only_the_monitor_keeps_the_listening_socket(start: Start) -> None:
     assert sockets == {"monitor": 1, "worker": 0}
 
 
-def test_memory_takes_a_worker_first(start: Start) -> None:
+def test_memory_takes_a_worker_first_and_the_supervisor_last(start: Start) -> None:
     tree = start(("monitor", 1), ("worker", 1), ("dispatcher", 1))
     own = int(Path("/proc/self/oom_score_adj").read_text(encoding="ascii"))
 
-    scores = {k: inheritance(tree, k)["oom_score_adj"] for k in ("worker", "dispatcher")}
-    assert scores == {"worker": min(1000, own + 500), "dispatcher": own}
+    kinds = ("worker", "dispatcher", "monitor")
+    scores = [inheritance(tree, kind)["oom_score_adj"] for kind in kinds]
+    assert scores == [min(1000, own + sooner_by) for sooner_by in (500, 100, 100)]
 
 
 def test_no_two_children_throw_the_same_dice(start: Start) -> None:

@@ -42,7 +42,6 @@ _SHUTTING_DOWN = 3
 # and handlers), the kernel does at the fork (the signal on a parent's death), or
 # subprocess does (open files, the session).
 _LAUNCH = """
-{ echo 0 >/proc/self/oom_score_adj; } 2>/dev/null
 exec "$@" </dev/null >&2 &
 echo $!
 """
@@ -131,7 +130,16 @@ def launch(
             location.directory,
             log=log.last_lines(location),
         )
-    return int(started.stdout)
+    pid = int(started.stdout)
+    _spare(pid)
+    return pid
+
+
+def _spare(pid: int) -> None:
+    """Have the kernel not take the server as soon as the worker that may have started it."""
+    score = Path(f"/proc/{pid}/oom_score_adj")
+    with contextlib.suppress(OSError):
+        score.write_text(str(min(0, int(score.read_text()))))
 
 
 def end(pid: int, location: Location, patience_s: float) -> None:
