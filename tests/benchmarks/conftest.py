@@ -6,6 +6,7 @@ import os
 import shutil
 from typing import TYPE_CHECKING
 
+import psycopg
 import pytest
 
 from jobsd.database.embedded import Server, location
@@ -17,12 +18,19 @@ if TYPE_CHECKING:
 
 @pytest.fixture(scope="session")
 def durable_url() -> Iterator[str]:
-    """The URL of an embedded server, made for these tests with the shipped settings."""
+    """The URL of an embedded server, made for these tests with the shipped settings but one.
+
+    The transactions of autovacuum are counted like others, and it comes when it likes.
+    """
     root = kept_folder("jobsd-tests-", "/var/tmp")
     environ = {**os.environ, "JOBSD_EMBEDDED_DIR": str(root / "postgres")}
     server = Server(location(root, environ), environ)
     try:
-        yield server.ensure()
+        url = server.ensure()
+        with psycopg.connect(url, autocommit=True) as connection:
+            connection.execute("ALTER SYSTEM SET autovacuum = off")
+            connection.execute("SELECT pg_reload_conf()")
+        yield url
     finally:
         server.stop()
         shutil.rmtree(root, ignore_errors=True)
