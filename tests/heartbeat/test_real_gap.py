@@ -45,7 +45,7 @@ def test_all_who_watch_see_heartbeats_stop_and_return(tmp_path: Path, target: Ta
     with project.start("--metrics-bind", f"127.0.0.1:{port}") as tree:
         wait_for(lambda: len(run.rows("heartbeat", "recent")) >= 2)
         wait_for(lambda: _judged(run)[:2] == (True, True))
-        assert _healthz(port)[0] == 200
+        wait_for(lambda: _healthz(port)[0] == 200)
 
         run("queues", "pause", "default")
         status, facts = wait_for(lambda: (told := _healthz(port))[0] == 503 and told)
