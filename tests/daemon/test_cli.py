@@ -227,10 +227,10 @@ def test_there_is_no_traceback_without_debug(run: Commands) -> None:
     ids=lambda arguments: arguments[0],
 )
 def test_a_refused_connection_ends_with_4(run: Commands, arguments: list[str]) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port = probe.getsockname()[1]
-
-    done = run(*arguments, DATABASE_URL=f"postgresql://me@127.0.0.1:{port}/db")
+    with socket.socket() as mute:
+        mute.bind(("127.0.0.1", 0))
+        url = f"postgresql://me@127.0.0.1:{mute.getsockname()[1]}/db"
+        done = run(*arguments, DATABASE_URL=url)
 
     assert (done.returncode, done.stdout) == (4, "")
     assert 1 <= len(done.stderr.splitlines()) <= 3
