@@ -89,9 +89,10 @@ def test_a_jump_of_the_clock_changes_nothing(
                 tree.told,
             )
             passed(2.1)
+            wait_for(lambda ran=ran: query(TICKS)[0][0] > ran, 2, tree.told)  # type: ignore[misc]
             ticks, instants, near, _, now = query(TICKS)[0]
             planned = float(str(now)) - float(str(last))
-            assert 1 <= int(str(ticks)) - int(str(ran)) <= planned, tree.told()
+            assert int(str(ticks)) - int(str(ran)) <= planned, tree.told()
             assert (instants, near) == (ticks, True)
             assert query(BEATS) == [(True,)]
             wait_for(lambda: health(bind) == 200, 2, tree.told)

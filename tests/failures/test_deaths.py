@@ -12,7 +12,7 @@ import psutil
 import pytest
 
 from failures.asking import finished, passed, pid_of_worker
-from system.jobs import enqueue, ledger
+from system.jobs import enqueue, ledger, let_go
 from system.tree import wait_for
 from waiting import Stopwatch
 
@@ -175,7 +175,7 @@ def test_a_stopped_child_that_nobody_can_end_changes_nothing(
     )
     with project.start() as tree:
         tree.wait_event("supervisor.ready")
-        job_id = enqueue(query, "mixed", 1, 0.5, "pass")
+        job_id = enqueue(query, "held", 1)
         wait_for(lambda: ledger(project), what=tree.told)
         stopped = psutil.Process(pid_of_worker(query))
         monitor = tree.children("monitor")[0]
@@ -186,6 +186,7 @@ def test_a_stopped_child_that_nobody_can_end_changes_nothing(
 
         with project.start() as second:
             wait_for(lambda: query(FAILED), what=second.told)
+            let_go(project)
             stopped.resume()
             wait_for(lambda: tree.alive() == [], 1, "it does not follow its supervisor")
             second.terminate()

@@ -31,6 +31,19 @@ def mixed(n, seconds, outcome):
     ledger("end", n)
 
 @job
+def held(n):
+    ledger("start", n)
+    wait_until_let_go()
+    ledger("end", n)
+
+@job
+def until_told_to_stop(n):
+    ledger("start", n)
+    while not stopping():
+        time.sleep(0.01)
+    ledger("end", n)
+
+@job
 def slow(seconds=60):
     ledger("start", "slow")
     time.sleep(seconds)
@@ -70,7 +83,8 @@ def walk(step, steps):
     while step < steps and not stopping():
         ledger("step", step)
         step += 1
-        time.sleep(0.1)
+        while step == 3 and not stopping():
+            time.sleep(0.01)
     if step < steps:
         walk.enqueue(step, steps)
 """

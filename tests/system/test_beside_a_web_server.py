@@ -61,7 +61,7 @@ def test_a_web_server_hears_of_the_end_of_its_tree(server: Tree) -> None:
         server.wait_event("supervisor.ready")
         server.children()
 
-        os.kill(server.events("child")[0]["pid"], signal.SIGKILL)
+        os.kill(server.wait_event("child")["pid"], signal.SIGKILL)
 
         assert server.wait_event("missed")["status"] == -signal.SIGKILL
         wait_for(lambda: not server.alive(), 2, server.told)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from system.jobs import enqueue, ledger
+from system.jobs import enqueue, ledger, let_go
 from system.tree import wait_for
 
 if TYPE_CHECKING:
@@ -46,11 +46,12 @@ def test_failed_jobs_that_are_retried_have_all_their_attempts_again(
 def test_a_job_that_runs_is_not_discarded_and_ends(project: Project, query: Query) -> None:
     with project.start() as tree:
         tree.wait_event("supervisor.ready")
-        job_id = enqueue(query, "mixed", 1, 1.5, "pass")
+        job_id = enqueue(query, "held", 1)
         wait_for(lambda: ledger(project) == ["start 1"], what=tree.told)
 
         done = project.run("discard", str(job_id))
 
         assert (done.returncode, "claimed" in done.stderr) == (6, True), done.stderr
+        let_go(project)
         outcome = f"SELECT outcome FROM jobsd.jobs WHERE id = {job_id}"
         wait_for(lambda: query(outcome) == [("finished",)], what=tree.told)

@@ -26,19 +26,24 @@ pytestmark = pytest.mark.system
 
 JOBS = 20_000
 SECONDS = 20
+KILLS = 9
 
 
 def _enqueue_evenly(url: str, tree: Tree, seed: int) -> None:
-    """Store the jobs over the time, and kill a worker every two seconds meanwhile."""
+    """Store the jobs over the time, and kill a worker every two seconds meanwhile.
+
+    Who is late makes up for it: each tenth of the jobs but the last is followed by a kill.
+    """
     dice = random.Random(seed)  # noqa: S311 - no secret
     began, stored, kills = monotonic(), 0, 0
     with psycopg.connect(url, autocommit=True) as connection:
         while stored < JOBS:
-            passed = monotonic() - began
-            wanted = min(JOBS, int(JOBS * passed / SECONDS) + 1)
+            due = int(JOBS * (monotonic() - began) / SECONDS) + 1
+            next_kill = JOBS * (kills + 1) // (KILLS + 1)
+            wanted = min(due, next_kill)
             _store(connection, stored, wanted, dice)
             stored = wanted
-            if passed > 2 * (kills + 1):
+            if stored == next_kill < JOBS:
                 kills += 1
                 dice.choice(wait_for(lambda: tree.children("worker"))).send_signal(
                     signal.SIGKILL

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from system.jobs import ledger
+from system.jobs import ledger, let_go
 from system.tree import wait_for
 
 if TYPE_CHECKING:
@@ -47,22 +47,21 @@ def test_a_tree_that_was_pruned_and_goes_on_changes_nothing(
 ) -> None:
     project.write("config/queue.yml", QUEUE.format(60))
     project.write("config/other.yml", QUEUE.format(1))
-    enqueue = (
-        "SELECT jobsd.enqueue('trial_jobs.mixed', '[{}, {}, \"pass\"]', concurrency_key => 'k')"
-    )
+    enqueue = "SELECT jobsd.enqueue('trial_jobs.{}', '[{}]', concurrency_key => 'k')"
     with project.start() as frozen:
         frozen.wait_event("supervisor.ready")
-        query(enqueue.format(1, 2))
+        query(enqueue.format("held", 1))
         wait_for(lambda: ledger(project) == ["start 1"], what=frozen.told)
-        query(enqueue.format(2, 0.1))
+        query(enqueue.format("quick", 2))
         _send(frozen, signal.SIGSTOP)
         with project.start("--config", "config/other.yml") as other:
-            wait_for(lambda: "end 2" in ledger(project), what=other.told)
+            wait_for(lambda: "ran 2" in ledger(project), what=other.told)
             wait_for(lambda: query(PLACES)[1][1] == "finished", what=other.told)
-            query(enqueue.format(3, 60))
-            query(enqueue.format(4, 0))
+            query(enqueue.format("until_told_to_stop", 3))
+            query(enqueue.format("quick", 4))
             wait_for(lambda: "start 3" in ledger(project), what=other.told)
 
+            let_go(project)
             _send(frozen, signal.SIGCONT)
             assert frozen.wait_event("process.replaced")["reason"] == "row"
             wait_for(lambda: "end 1" in ledger(project), what=frozen.told)

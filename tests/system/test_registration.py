@@ -110,6 +110,7 @@ def test_heartbeats_go_on_while_jobs_run_and_while_a_worker_drains(
         tree.wait_event("supervisor.ready")
         enqueue(query, "slow")
         wait_for(lambda: ledger(of_all_kinds), what=tree.told)
+        _rows(of_all_kinds, 5)
         assert _all_beat(query, tree) == {
             "supervisor",
             "monitor",

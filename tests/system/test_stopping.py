@@ -62,7 +62,7 @@ def test_a_long_job_goes_back_to_ready_within_the_timeout_and_a_second(
     )
     with project.start() as tree:
         _start_slow_job(project, tree)
-        short = enqueue(query, "mixed", 1, 1, "pass")
+        short = enqueue(query, "until_told_to_stop", 1)
         wait_for(lambda: "start 1" in ledger(project), what=tree.told)
 
         seconds = tree.terminate()
@@ -89,7 +89,7 @@ def test_short_jobs_have_ended_once_when_the_tree_has_stopped(
 ) -> None:
     with project.start() as tree:
         tree.wait_event("supervisor.ready")
-        enqueue_many(query, "mixed", [(n, 1, "pass") for n in range(3)])
+        enqueue_many(query, "until_told_to_stop", [(n,) for n in range(3)])
         wait_for(lambda: len(ledger(project)) == 3, what=tree.told)
 
         tree.terminate(number)

@@ -42,6 +42,13 @@ def wait_for(
     return value
 
 
+def lives(process: psutil.Process) -> bool:
+    """Return whether a process has not ended; who waits to be reaped has."""
+    with contextlib.suppress(psutil.NoSuchProcess):
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    return False
+
+
 class Project:
     """A folder with a configuration and modules, and the commands run in it."""
 
@@ -167,11 +174,7 @@ class Tree:
     def alive(self) -> list[psutil.Process]:
         """Return everything that was ever seen of the tree and still lives."""
         self.children()
-        return [
-            child
-            for child in self._seen.values()
-            if child.is_running() and child.status() != psutil.STATUS_ZOMBIE
-        ]
+        return [child for child in self._seen.values() if lives(child)]
 
     def terminate(
         self, number: signal.Signals = signal.SIGTERM, within_s: float = 60.0
