@@ -29,7 +29,8 @@ def labels(tree: SmallTree) -> list[str]:
     "that reload is given up, and this one does all that it has to",
 )
 def test_a_reload_does_not_end_with_what_the_one_before_had_begun(start: Start) -> None:
-    tree = start(("monitor", 1), ("worker", 2), hang_timeout_s=2.0)
+    # The second HUP has to come before the first successor has hung.
+    tree = start(("monitor", 1), ("worker", 2), hang_timeout_s=4.0)
     silent = tree.command("worker.silent")
     tree.send(signal.SIGHUP)
     tree.wait("silent")
