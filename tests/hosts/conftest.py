@@ -31,6 +31,12 @@ def slow(n, seconds):
     ledger("ended", n)
 
 @job
+def held(n):
+    ledger("began", n)
+    wait_until_let_go()
+    ledger("ended", n)
+
+@job
 def tick():
     ledger("tick")
 """

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from outages.ordeal import passes
-from system.jobs import enqueue
+from system.jobs import enqueue, let_go
 from system.tree import wait_for
 from waiting import Stopwatch
 
@@ -33,11 +33,11 @@ supervisor:
   process_alive_threshold: {THRESHOLD_S}
   shutdown_timeout: 15
 """
-_LIMITED = "SELECT jobsd.enqueue('trial_jobs.slow', '[{}, {}]', concurrency_key => 'k')"
+_LIMITED = "SELECT jobsd.enqueue('trial_jobs.{}', '{}', concurrency_key => 'k')"
 _PLACES = """
 SELECT j.arguments ->> 0, j.outcome, j.attempts, f.error ->> 'type'
 FROM jobsd.jobs j LEFT JOIN jobsd.failed_executions f ON f.job_id = j.id
-WHERE class_name = 'trial_jobs.slow' ORDER BY j.id
+WHERE class_name IN ('trial_jobs.held', 'trial_jobs.slow') ORDER BY j.id
 """
 _ROWS = "SELECT hostname, count(*) FROM jobsd.processes GROUP BY hostname"
 
@@ -89,7 +89,7 @@ def test_a_host_that_is_away_is_pruned_and_comes_back_harmless(
         beta.start(project) as other,
     ):
         other.wait_event("supervisor.ready")
-        query(_LIMITED.format(2, 0.2))
+        query(_LIMITED.format("slow", [2, 0.2]))
         wait_for(lambda: _rows(query) == {"alpha": 4, "beta": 4}, what=other.told)
 
         with _away(alpha, away, how):
@@ -99,6 +99,8 @@ def test_a_host_that_is_away_is_pruned_and_comes_back_harmless(
             wait_for(lambda: "ended 2 beta" in _ledger(project), what=other.told)
             passes(seconds)
         away.wait_event("claims.lost")
+        let_go(project)
+        wait_for(lambda: "ended 1 alpha" in _ledger(project), what=away.told)
         wait_for(lambda: _rows(query) == {"alpha": 4, "beta": 4}, what=away.told)
         other.freeze()
         enqueue(query, "quick", 3)
@@ -120,7 +122,7 @@ def test_a_host_that_is_away_is_pruned_and_comes_back_harmless(
 def _with_a_running_job(project: Project, query: Query, tree: HostTree) -> Generator[None]:
     """A limited job that runs in the only tree that there is, for as long as it is away."""
     tree.wait_event("supervisor.ready")
-    query(_LIMITED.format(1, 5))
+    query(_LIMITED.format("held", [1]))
     wait_for(lambda: _ledger(project) == ["began 1 alpha"], what=tree.told)
     yield
 

@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING
 import psutil
 import psycopg
 
-from jobsd.clock import monotonic
 from jobsd.database.embedded import Location
 from jobsd.database.embedded.account import Account, server_account
 from jobsd.database.embedded.binaries import Binaries, find
@@ -23,6 +22,7 @@ from jobsd.database.embedded.copies import usable
 from kept import kept_folder
 from ports import free_port
 from system.tree import wait_for
+from waiting import Stopwatch
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Sequence
@@ -229,7 +229,7 @@ def _blank() -> Path:
     return blank.folder
 
 
-def returned(made: Cluster, url: str, within_s: float = 20.0) -> float:
-    """Wait until the database is there again for its clients; return when, monotonic."""
-    wait_for(lambda: made.answers(url), within_s, made.told())
-    return monotonic()
+def returned(made: Cluster, url: str, within_s: float = 20.0) -> Stopwatch:
+    """Wait until the database is there again for its clients; return since when."""
+    wait_for(lambda: made.answers(url), within_s, made.told)
+    return Stopwatch()

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 
 import psycopg
 
-from jobsd.clock import monotonic
 from jobsd.database.connection import OUTAGES
 from system.jobs import LEDGER, ledger
 from system.tree import Project, Tree, wait_for
@@ -22,6 +21,8 @@ from system.tree import Project, Tree, wait_for
 if TYPE_CHECKING:
     from collections.abc import Generator
     from pathlib import Path
+
+    from waiting import Stopwatch, Took
 
 RECOVERY_S = 3.0
 """After the database's return: the longest pause is one second, the rest is the machine's."""
@@ -147,7 +148,7 @@ class Ordeal:
         """Wait until all is up and work goes round; then say who must live on."""
         self.tree.wait_event("supervisor.ready")
         self.enqueuer = Enqueuer(self.url)
-        wait_for(lambda: len(ledger(self.project)) > 20, what=self.tree.told())
+        wait_for(lambda: len(ledger(self.project)) > 20, what=self.tree.told)
         self.before = {child.pid for child in self.tree.children()}
         return self.enqueuer
 
@@ -156,12 +157,12 @@ class Ordeal:
         with connect(self.url) as connection:
             return connection.execute(text.encode()).fetchall()
 
-    def recovered(self, back_at: float) -> float:
-        """Wait until a job runs that is enqueued now; return seconds since the return."""
+    def recovered(self, back: Stopwatch) -> Took:
+        """Wait until a job runs that is enqueued now; return what it took since the return."""
         with connect(self.url) as connection:
-            connection.execute(_ENQUEUE, ("plain", [-round(back_at, 3)], None, 1, None))
-        wait_for(lambda: f"ran {-round(back_at, 3)}" in self._ledger(), what=self.tree.told())
-        took_s = monotonic() - back_at
+            connection.execute(_ENQUEUE, ("plain", [-1.5], None, 1, None))
+        wait_for(lambda: "ran -1.5" in self._ledger(), what=self.tree.told)
+        took_s = back.took()
         print(f"recovered within {took_s:.2f} s")
         return took_s
 
@@ -172,7 +173,7 @@ class Ordeal:
         """
         assert self.enqueuer is not None
         self.enqueuer.end()
-        wait_for(lambda: self._open() == 0, 30, self.tree.told())
+        wait_for(lambda: self._open() == 0, 30, self.tree.told)
         outcomes = {job: (outcome, n) for job, outcome, n in self.query(_OUTCOMES)}
         untrue = {
             job: (kind, outcomes.get(job))
@@ -181,7 +182,9 @@ class Ordeal:
         }
         assert untrue == {}
         assert len(outcomes) <= len(self.enqueuer.committed) + self.enqueuer.doubts + 1
-        wait_for(lambda: self.query(_LEFT) == [(0, 0, 0, 0)], what=str(self.query(_LEFT)))
+        wait_for(
+            lambda: self.query(_LEFT) == [(0, 0, 0, 0)], what=lambda: str(self.query(_LEFT))
+        )
         assert [line for line, n in Counter(self._runs()).items() if n > 1] == []
         assert self.query(_DOUBLE_TICKS) == []
         self._check_told(lost)

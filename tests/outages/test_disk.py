@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING
 import psycopg
 import pytest
 
-from jobsd.clock import monotonic
 from outages.cluster import Cluster, place
 from outages.ordeal import RECOVERY_S, ordeal
 from system.tree import wait_for
+from waiting import Stopwatch
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -90,5 +90,5 @@ def test_a_full_disk_is_an_outage_that_ends_when_there_is_room(tmp_path: Path) -
             ballast.unlink()
             wait_for(lambda: _is_back(disk), what=disk.told)
 
-            assert tree.recovered(monotonic()) < RECOVERY_S
+            assert tree.recovered(Stopwatch()) < RECOVERY_S
             tree.check(lost=None)

@@ -89,8 +89,8 @@ def test_a_standby_is_waited_for_until_it_is_promoted(tmp_path: Path) -> None:
             assert "read-only transaction" in str(waiting["error"])
 
             standby.promote()
-            back_at = returned(standby, standby.url)
+            back = returned(standby, standby.url)
 
             tree.begin()
-            assert tree.recovered(back_at) < RECOVERY_S
+            assert tree.recovered(back) < RECOVERY_S
             tree.check()

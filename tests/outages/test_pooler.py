@@ -9,6 +9,7 @@ import pytest
 from database.pgbouncer import pgbouncer
 from outages.cluster import returned
 from outages.ordeal import RECOVERY_S, ordeal
+from system.tree import wait_for
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -39,7 +40,7 @@ def test_a_tree_behind_a_transaction_pooler_survives_the_database_too(
         ordeal(tmp_path, pooled, database=said, direct_url=url) as tree,
     ):
         tree.begin()
-        assert tree.query(_EARS) == [(_LISTENERS[wakeups],)]
+        wait_for(lambda: tree.query(_EARS) == [(_LISTENERS[wakeups],)], what=tree.tree.told)
 
         running.stop()
         tree.tree.wait_event("database.lost")
