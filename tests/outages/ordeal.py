@@ -8,6 +8,7 @@ exited; and the tree must have told the outage once.
 from __future__ import annotations
 
 import contextlib
+import itertools
 import threading
 from collections import Counter
 from typing import TYPE_CHECKING, Any
@@ -117,12 +118,12 @@ class Enqueuer:
         self._thread.join(10)
 
     def _run(self) -> None:
-        n = 0
+        # No number twice: the job of one that is in doubt may be there, and run.
+        numbers = itertools.count()
         while not self._over.wait(0.1):
             with contextlib.suppress(*OUTAGES), connect(self._url) as connection:
                 while not self._over.wait(self._pause_s):
-                    self._enqueue(connection, n)
-                    n += 1
+                    self._enqueue(connection, next(numbers))
 
     def _enqueue(self, connection: psycopg.Connection[Any], n: int) -> None:
         kind, name, arguments, wait, attempts, key = _KINDS[n % len(_KINDS)]
