@@ -54,6 +54,26 @@ def test_a_full_pipe_costs_one_line_a_fifth_of_a_second_and_the_next_ones_nothin
     assert log.dropped == 101
 
 
+def test_once_a_sink_has_blocked_no_line_waits_for_it(
+    log: Log, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _fill(log)
+    emit("job.released")
+    # From now on a line that waits at all waits for as long as the test does.
+    monkeypatch.setattr("jobsd.instruments.sink.WAIT_S", 3600.0)
+
+    def tell() -> None:
+        for _ in range(100):
+            emit("job.released")
+
+    teller = threading.Thread(target=tell, daemon=True)
+    teller.start()
+    teller.join(20.0)
+
+    assert not teller.is_alive()
+    assert log.dropped == 101
+
+
 def test_once_there_is_room_again_the_log_says_how_many_lines_were_lost(log: Log) -> None:
     _fill(log)
     emit("job.released")

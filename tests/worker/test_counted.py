@@ -1,0 +1,37 @@
+"""What becomes of jobs is counted, each outcome up, in the slot of the worker."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from jobsd.jobs.client import enqueue_many
+from jobsd.processes.counters import OUTCOMES
+
+from .bodies import gate, note, noted, wait_for_gate
+
+if TYPE_CHECKING:
+    from .conftest import Count, Driven, MakeWorker
+
+
+def counted(driven: Driven, queue: str = "default") -> dict[str, int]:
+    """Return the counts of a queue that are not zero."""
+    counters = driven.context.slot.queue(queue)
+    return {name: count for name in OUTCOMES if (count := counters.outcome(name))}
+
+
+def test_jobs_that_are_given_back_are_counted_as_released(
+    make_worker: MakeWorker, count: Count
+) -> None:
+    wait_for_gate.enqueue()
+    driven = make_worker(threads=1, prefetch=10)
+    driven.until(lambda: noted)
+    enqueue_many(note.with_args(i) for i in range(5))
+    driven.until(lambda: count("claimed_executions") == 6)
+
+    driven.worker.stop()
+    driven.until(lambda: count("ready_executions") == 5)
+
+    assert counted(driven) == {"released": 5}
+    gate.set()
+    driven.until(lambda: driven.worker.stopped)
+    assert counted(driven) == {"released": 5, "finished": 1}
