@@ -56,6 +56,9 @@ _COMMANDS = [name for section in _SECTIONS.values() for name in section]
 _SIGNALS = {"stop": "TERM", "reload": "HUP"}
 """What is no command, since whoever started the daemon ends it, and a signal tells it."""
 
+_NO_LIBPQ = ("no pq wrapper available", "libpq library not found")
+"""How psycopg says that there is none, left alone and with PSYCOPG_IMPL=python."""
+
 _OPENING = "Background jobs and recurring tasks for Python on PostgreSQL alone."
 
 _EXAMPLES = """\
@@ -190,9 +193,23 @@ def run(arguments: Sequence[str]) -> int:
         error(fault.format_message())
         return fault.exit_code
     except BaseException as fault:  # noqa: BLE001 - this is where all errors end
+        if isinstance(fault, ImportError) and any(said in str(fault) for said in _NO_LIBPQ):
+            return _tell_no_libpq()
         from .exits import tell  # noqa: PLC0415 - it knows the errors of all floors
 
         return tell(fault)
+
+
+def _tell_no_libpq() -> int:
+    """Tell in one sentence what psycopg's traceback takes seventy lines for.
+
+    Not in `exits`, which can't be loaded now either.
+    """
+    error(
+        "psycopg finds no libpq, PostgreSQL's client library: install the system's"
+        " (Debian: libpq5), or the one that comes with `pip install 'jobsd[binary]'`"
+    )
+    return 78
 
 
 def _invoke(arguments: list[str]) -> int:

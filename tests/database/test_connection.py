@@ -59,6 +59,26 @@ def test_a_statement_that_takes_too_long_is_given_up(target: Target) -> None:
         assert session.fetch(_PING) == [(1,)]
 
 
+@pytest.mark.failure(
+    "The server sends a notice now and then, and no answer.",
+    "The deadline stands, whatever comes before the answer.",
+)
+def test_what_comes_before_the_answer_puts_no_deadline_off(target: Target) -> None:
+    trickle = Statement(
+        "trickle",
+        "DO $$ BEGIN FOR n IN 1..300 LOOP"
+        " RAISE NOTICE 'still here'; PERFORM pg_sleep(0.1); END LOOP; END $$",
+    )
+    with contextlib.closing(Session(target, "slow", deadline_s=0.5)) as session:
+        _ = session.connection
+        watch = Stopwatch()
+
+        with pytest.raises(psycopg.OperationalError, match=r"not answered for 0\.5 s"):
+            session.fetch(trickle)
+
+        assert watch.took() < 20
+
+
 def test_statements_that_go_together_are_all_done_or_none(session: Session) -> None:
     insert = Statement("insert", "INSERT INTO jobsd.pauses (queue_name) VALUES (%(name)s)")
 

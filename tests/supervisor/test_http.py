@@ -110,6 +110,17 @@ def test_clients_that_say_nothing_keep_nobody_out(port: int) -> None:
             assert reply.status == 200
 
 
+@pytest.mark.failure(
+    "A client connects to the port of the metrics, says half of what it wants, and waits.",
+    "It is left after a few seconds.",
+)
+def test_a_client_that_dawdles_is_left(port: int) -> None:
+    with socket.create_connection(("127.0.0.1", port), timeout=30) as wire:
+        wire.sendall(b"GET /hello HT")
+
+        assert wire.recv(1) == b""
+
+
 def test_the_one_that_was_open_for_longest_has_to_go(port: int) -> None:
     with contextlib.ExitStack() as stack:
         first, *_ = [
