@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from jobsd.instruments import events
-from jobsd.supervisor.monitor.http import PLACES, Reply, Server
+from jobsd.supervisor.monitor.http import PLACES, READ_TIMEOUT_S, Reply, Server
 from waiting import wait_until
 
 if TYPE_CHECKING:
@@ -122,9 +122,11 @@ def test_a_client_that_dawdles_is_left(port: int) -> None:
 
 
 def test_the_one_that_was_open_for_longest_has_to_go(port: int) -> None:
+    # Sooner than its time to read is over, which would end it too.
+    within_s = READ_TIMEOUT_S / 2
     with contextlib.ExitStack() as stack:
         first, *_ = [
-            stack.enter_context(socket.create_connection(("127.0.0.1", port), timeout=5))
+            stack.enter_context(socket.create_connection(("127.0.0.1", port), timeout=within_s))
             for _ in range(PLACES + 1)
         ]
 

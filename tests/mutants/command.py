@@ -1,0 +1,113 @@
+"""The command line of a mutation run."""
+
+from __future__ import annotations
+
+import argparse
+import random
+import sys
+from collections import Counter
+from typing import TYPE_CHECKING
+
+from jobsd.clock import monotonic
+from layout.house import ROOT
+from mutants.copied import Copy
+from mutants.results import Results
+from mutants.run import UntestableError, check, server, try_one
+from mutants.table import missing, read
+
+if TYPE_CHECKING:
+    from mutants.results import Result
+    from mutants.table import Mutant
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Try mutants; return 1 if one survives, and 2 if a text or a test is not found."""
+    given = _parser().parse_args(arguments)
+    everything = read()
+    if faults := missing(everything, ROOT):
+        print(*faults, sep="\n")
+        return 2
+    results = Results()
+    if given.anew:
+        results.forget()
+    chosen = [mutant for mutant in everything if _is_wanted(mutant, given.which)]
+    if given.sample is not None:
+        chosen = _sampled(chosen, given.sample)
+    try:
+        _try_all(chosen, results, given)
+    except UntestableError as error:
+        print(error)
+        return 2
+    return _summed_up(chosen, results)
+
+
+def _is_wanted(mutant: Mutant, which: list[str]) -> bool:
+    named = not which or mutant.room in which or mutant.id in which
+    return named and not mutant.equivalent
+
+
+def _sampled(mutants: list[Mutant], seed: str) -> list[Mutant]:
+    """Return those that name one test, shuffled; as CI has just run all tests, quick ones."""
+    quick = [mutant for mutant in mutants if "::" in mutant.test and not mutant.lives]
+    random.Random(seed).shuffle(quick)  # noqa: S311 - no secret
+    return quick
+
+
+def _try_all(mutants: list[Mutant], results: Results, given: argparse.Namespace) -> None:
+    ends_at = monotonic() + given.minutes * 60 if given.minutes else float("inf")
+    waiting = [mutant for mutant in mutants if results.of(mutant) is None]
+    if not waiting:
+        return
+    copy = Copy()
+    try:
+        with server() as url:
+            if given.sample is None:
+                print(f"{len(waiting)} to try; first their tests without them ...", flush=True)
+                check(copy, (mutant.test for mutant in waiting), url)
+            for mutant in waiting:
+                if monotonic() >= ends_at:
+                    return
+                result = try_one(copy, mutant, url)
+                results.add(mutant, result, copy.root)
+                _show(mutant, result)
+    finally:
+        copy.remove()
+
+
+def _show(mutant: Mutant, result: Result) -> None:
+    # What was expected to be seen is told in one line, what was not with its sentence.
+    print(f"{result.outcome:9}{result.seconds:6.1f} s  {mutant.id}", flush=True)
+    if result.outcome != "killed":
+        print(f"    {mutant.breaks}\n    {mutant.file}; {mutant.test}", flush=True)
+
+
+def _summed_up(mutants: list[Mutant], results: Results) -> int:
+    found = {mutant: result for mutant in mutants if (result := results.of(mutant))}
+    outcomes = Counter(result.outcome for result in found.values())
+    told = ", ".join(f"{number} {outcome}" for outcome, number in sorted(outcomes.items()))
+    seconds = sum(result.seconds for result in found.values())
+    print(f"{len(found)} of {len(mutants)} mutants tried in {seconds:.0f} s: {told or 'none'}")
+    survivors = [
+        mutant.id
+        for mutant, result in found.items()
+        if result.outcome == "survived" and not mutant.lives
+    ]
+    if survivors:
+        print("survived:", *survivors, file=sys.stderr)
+    return 1 if survivors else 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.mutants",
+        description="Put one fault after the other into a copy of the tree, and see that the"
+        " test that is there for it fails.",
+        epilog="Goes on where a run was broken off: build/mutants.tsv has the results so far.",
+    )
+    parser.add_argument("which", nargs="*", help="rooms, or ids as room.name; all unless given")
+    parser.add_argument("--anew", action="store_true", help="forget the results so far")
+    parser.add_argument("--minutes", type=float, help="try no more after this time")
+    parser.add_argument(
+        "--sample", metavar="SEED", help="in an order of the seed's, those that name one test"
+    )
+    return parser

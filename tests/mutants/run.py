@@ -1,0 +1,107 @@
+"""Puts mutants into the copy, one after the other, and lets their tests say what they see."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import shutil
+import signal
+import subprocess
+from typing import TYPE_CHECKING
+
+from jobsd.clock import monotonic
+from kept import kept_folder
+from mutants.results import Result
+
+if TYPE_CHECKING:
+    from collections.abc import Generator, Iterable
+
+    from mutants.copied import Copy
+    from mutants.table import Mutant
+
+HANGS_S = 60
+"""A test that a mutant keeps from ending is stopped, unless it says itself when."""
+LONGEST_S = 400.0
+"""All that one mutant may take, if nothing stops its test."""
+
+_PYTEST = ("-x", "-q", "--tb=line", "-p", "no:cacheprovider", "-m", "", f"--timeout={HANGS_S}")
+_ALL = ("--maxfail=100000",)
+_SOME_FAILED = 1
+_FAILED = re.compile(r"^(?:FAILED|ERROR) (\S.*?)(?: - .*)?$", re.MULTILINE)
+
+
+class UntestableError(Exception):
+    """The tests say nothing of a mutant: they are not found, or fail without it."""
+
+
+@contextlib.contextmanager
+def server() -> Generator[str]:
+    """Yield the URL of a server for all tests: given, or started before any mutant is there."""
+    if given := os.environ.get("JOBSD_TEST_DATABASE_URL"):
+        yield given
+        return
+    from jobsd.database.embedded import Server, location
+
+    root = kept_folder("jobsd-mutants-")
+    environ = {**os.environ, "JOBSD_EMBEDDED_DIR": str(root / "postgres")}
+    embedded = Server(location(root, environ), environ)
+    try:
+        yield embedded.ensure()
+    finally:
+        embedded.stop()
+        shutil.rmtree(root, ignore_errors=True)
+
+
+def try_one(copy: Copy, mutant: Mutant, server_url: str) -> Result:
+    """Let a mutant live for as long as its test takes."""
+    began = monotonic()
+    with copy.with_(mutant):
+        status, told = _pytest(copy, [mutant.test], server_url)
+    outcome = _outcome(mutant, status, told)
+    by = _FAILED.search(told)
+    return Result(outcome, monotonic() - began, by[1] if by and outcome == "killed" else "")
+
+
+def check(copy: Copy, tests: Iterable[str], server_url: str) -> None:
+    """See to it that the tests pass without any mutant.
+
+    Raises:
+        UntestableError: some don't, twice; a machine that is busy may fail one once.
+    """
+    status, told = _pytest(copy, [*_ALL, *sorted(set(tests))], server_url, longest_s=None)
+    if status == _SOME_FAILED:
+        failed = [found[1] for found in _FAILED.finditer(told)]
+        status, told = _pytest(copy, [*_ALL, *failed], server_url, longest_s=None)
+    if status:
+        raise UntestableError(f"the tests do not pass without a mutant:\n{told[-3000:]}")
+
+
+def _pytest(
+    copy: Copy, arguments: list[str], server_url: str, longest_s: float | None = LONGEST_S
+) -> tuple[int | None, str]:
+    """Run tests in the copy; return the exit status, None if they did not end, and the text."""
+    environ = {**os.environ, "JOBSD_TEST_DATABASE_URL": server_url}
+    environ.pop("PYTHONPATH", None)
+    with subprocess.Popen(
+        [copy.pytest, *_PYTEST, *arguments],
+        cwd=copy.root, env=environ, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT, text=True, errors="replace", start_new_session=True,
+    ) as pytest:  # fmt: skip
+        try:
+            told, _ = pytest.communicate(timeout=longest_s)
+        except subprocess.TimeoutExpired:
+            os.killpg(pytest.pid, signal.SIGKILL)
+            return None, ""
+        except BaseException:
+            os.killpg(pytest.pid, signal.SIGKILL)
+            raise
+    return pytest.returncode, told
+
+
+def _outcome(mutant: Mutant, status: int | None, told: str) -> str:
+    if status is None or status == _SOME_FAILED:
+        return "killed"
+    if status:
+        raise UntestableError(f"{mutant.id}: {mutant.test} can't be run:\n{told[-3000:]}")
+    return "survived" if re.search(r"\b\d+ passed", told) else "skipped"

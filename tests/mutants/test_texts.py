@@ -1,0 +1,43 @@
+"""The tables of mutants are of the tree as it is: every text and every test is there."""
+
+from __future__ import annotations
+
+import ast
+
+from layout.house import ROOT
+from mutants.table import Mutant, missing, read
+
+MUTANTS = read()
+
+
+def test_every_text_stands_in_its_file_once() -> None:
+    assert missing(MUTANTS, ROOT) == []
+
+
+def test_every_test_that_a_mutant_names_is_there() -> None:
+    gone = [f"{mutant.id}: {mutant.test}" for mutant in MUTANTS if not _is_there(mutant)]
+
+    assert gone == []
+
+
+def test_what_is_in_a_file_of_python_stays_python() -> None:
+    for mutant in MUTANTS:
+        if mutant.file.endswith(".py"):
+            ast.parse(mutant.text(ROOT), mutant.id)
+
+
+def test_there_are_many_of_which_few_live() -> None:
+    effective = [mutant for mutant in MUTANTS if not mutant.equivalent]
+    killed = [mutant for mutant in effective if not mutant.lives]
+
+    assert len(effective) >= 60
+    assert len(killed) >= 0.95 * len(effective)
+
+
+def _is_there(mutant: Mutant) -> bool:
+    path = ROOT / mutant.test_file
+    name = mutant.test.partition("::")[2].partition("[")[0]
+    if not name:
+        return path.exists()
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    return any(isinstance(node, ast.FunctionDef) and node.name == name for node in tree.body)
