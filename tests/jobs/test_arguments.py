@@ -111,6 +111,20 @@ def test_what_goes_into_the_database_comes_out(
     assert load(row[0]) == (args, kwargs)
 
 
+def test_a_list_of_pairs_keeps_an_order_that_a_dictionary_loses(session: Session) -> None:
+    given = {"later": 1, "b": 2, "a": 3}
+
+    row = session.connection.execute(
+        "SELECT %s::jsonb::text", (dump([given, [*given.items()]], {}),)
+    ).fetchone()
+
+    assert row is not None
+    (back, pairs), _ = load(row[0])
+    assert back == given
+    assert [*back] == ["a", "b", "later"]
+    assert pairs == [*given.items()]
+
+
 @pytest.mark.parametrize(
     "value",
     [

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
-from enum import Enum
 from typing import TYPE_CHECKING, Any, ClassVar
-from uuid import UUID
 
 import psycopg
 import pytest
@@ -21,15 +19,6 @@ from waiting import wait_until
 
 if TYPE_CHECKING:
     from jobsd.database.connection import Session, Target
-
-
-class Colour(Enum):
-    RED = "red"
-
-
-class Account:
-    def __init__(self, pk: int) -> None:
-        self.pk = pk
 
 
 def _refuse(_: object) -> None:
@@ -114,25 +103,6 @@ def test_classes_of_one_group_share_their_limit() -> None:
     assert Bill.enqueue(8).state == "ready"
 
 
-@pytest.mark.parametrize(
-    ("part", "key"),
-    [
-        ("ann", "g/ann"),
-        (7, "g/7"),
-        (UUID(int=1), f"g/{UUID(int=1)}"),
-        (Colour.RED, "g/red"),
-        (("ann", 7), "g/ann/7"),
-        (Account(3), "g/Account/3"),
-        ("", "g"),
-    ],
-)
-def test_a_key_is_made_of_what_tells_jobs_apart(part: object, key: str) -> None:
-    limited = Limit(key=lambda: part, group="g").of("job", (), {})
-
-    assert limited is not None
-    assert limited.key == key
-
-
 def test_no_key_means_no_limit(session: Session) -> None:
     assert [welcome.enqueue(None).state for _ in range(2)] == ["ready", "ready"]
     assert _ids(session, "concurrency_slots") == []
@@ -140,12 +110,6 @@ def test_no_key_means_no_limit(session: Session) -> None:
 
 def test_without_a_key_all_jobs_of_the_class_share_the_limit() -> None:
     assert [alone.enqueue().state for _ in range(2)] == ["ready", "blocked"]
-
-
-@pytest.mark.parametrize("part", [object(), "x" * 1001, "a\0b", "a\nb"])
-def test_what_can_be_no_key_is_refused(part: object) -> None:
-    with pytest.raises(LimitError, match=r"is no key of limits_concurrency"):
-        Limit(key=lambda: part).of("job", (), {})
 
 
 def test_a_key_function_that_raises_stores_nothing(session: Session) -> None:

@@ -9,14 +9,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import timedelta
-from enum import Enum
-from typing import TYPE_CHECKING, Any, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from jobsd.clock import parse_duration
 from jobsd.database.statements import Statements
 from jobsd.errors import Error, LimitError
 from jobsd.instruments.events import emit, tells
 
+from . import keys
 from .policy import bounded_duration_s
 
 if TYPE_CHECKING:
@@ -37,11 +37,9 @@ if TYPE_CHECKING:
 
 STATEMENTS = Statements("jobsd.jobs", "limits.sql")
 
-KEY_BYTES_MAX = 1000
 TO_MAX = 2**31 - 1
 ON_CONFLICT = ("block", "discard")
 
-_WHAT_KEYS_ARE = f"key of limits_concurrency: at most {KEY_BYTES_MAX} bytes of printable text"
 _KEYS_AT_ONCE = 200
 _SLOTS_AT_ONCE = 1000
 
@@ -62,9 +60,9 @@ class Limit:
     Args:
         to: how many.
         key: a function of the job's arguments, or a fixed value; its result tells apart
-            what is limited apart. None as the result means: this job is not limited. A
-            string, number, UUID, enumeration, a tuple of these, or an object with `pk` or
-            `id`. Unless given, all jobs of the class (or group) share one limit.
+            what is limited apart, and is a key (see `keys`). None as the result means:
+            this job is not limited. Unless given, all jobs of the class (or group) share
+            one limit.
         duration: how long a slot may stand whose job is neither ready nor claimed, before
             it is freed; as `default_concurrency_control_period` says unless given. It
             never lets another job run while the slot's own one does.
@@ -87,8 +85,13 @@ class Limit:
                 f"limits_concurrency: on_conflict={self.on_conflict!r}: one of"
                 f" {', '.join(ON_CONFLICT)} is wanted"
             )
-        if not (self.group is None or (isinstance(self.group, str) and _is_key(self.group))):  # pyright: ignore[reportUnnecessaryIsInstance]
-            raise Error(f"limits_concurrency: group={self.group!r:.60} is no {_WHAT_KEYS_ARE}")
+        if not (self.group is None or (isinstance(self.group, str) and keys.fits(self.group))):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise Error(
+                f"limits_concurrency: group={self.group!r:.60} is no key of"
+                f" limits_concurrency: {keys.WHAT_FITS}"
+            )
+        if self.key is not None and not callable(self.key):
+            _encoded("limits_concurrency", self.group or "", self.key)
         if self.duration is not None:
             bounded_duration_s("limits_concurrency: duration", self.duration)
 
@@ -109,40 +112,26 @@ class Limit:
         try:
             part = self.key(*args, **kwargs) if callable(self.key) else self.key
         except Exception as error:
-            raise LimitError(
-                f"{name}: the key of limits_concurrency raised {type(error).__name__}: {error}"
-            ) from error
+            raise _raised(name, error) from error
         if part is None:
             return None
-        key = "/".join(filter(None, (self.group or name, _text(name, part))))
-        if not _is_key(key):
-            raise LimitError(f"{name}: {key[:60]!r}… is no {_WHAT_KEYS_ARE}")
+        key = _encoded(name, self.group or name, part)
         return Limited(key, self.to, self.lasts, self.on_conflict)
 
 
-def _is_key(text: str) -> bool:
-    return len(text.encode(errors="replace")) <= KEY_BYTES_MAX and text.isprintable()
+def _encoded(name: str, scope: str, part: object) -> str:
+    try:
+        return keys.encode(scope, part)
+    except keys.UnfitKeyError as error:
+        raise LimitError(f"{name}: the key of limits_concurrency: {error}") from error
+    except Exception as error:  # of the properties of the author's objects
+        raise _raised(name, error) from error
 
 
-def _text(name: str, part: object) -> str:
-    """Return one part of a key as text: equal parts give equal texts."""
-    if isinstance(part, str):
-        return part
-    if isinstance(part, Enum):
-        return _text(name, part.value)
-    if isinstance(part, tuple):
-        items = cast("tuple[object, ...]", part)
-        return "/".join(_text(name, item) for item in items)
-    for attribute in ("pk", "id"):
-        row_id = getattr(part, attribute, None)
-        if row_id is not None and not callable(row_id):
-            return f"{type(part).__qualname__}/{row_id}"
-    if type(part).__str__ is object.__str__ and type(part).__repr__ is object.__repr__:
-        raise LimitError(
-            f"{name}: {part!r} is no key of limits_concurrency: give text, a number, or an"
-            " object with an `id`"
-        )
-    return str(part)
+def _raised(name: str, error: Exception) -> LimitError:
+    return LimitError(
+        f"{name}: the key of limits_concurrency raised {type(error).__name__}: {error}"
+    )
 
 
 @dataclass(frozen=True, slots=True)

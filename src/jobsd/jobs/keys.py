@@ -1,0 +1,113 @@
+"""Keys: what tells apart the jobs that a limit holds together, as text.
+
+A key is a str, an int, a UUID, a date, an enumeration's member (its value counts), an object
+with a `pk` or an `id`, or a tuple of keys. Two keys are the same when they are built alike of
+the same texts: so 7 and "7" are one key, and so are a UUID and its text, which a program in
+another language would give. All others differ: what separates parts is escaped within them.
+
+    scope              the key ""
+    scope/text         one value; "~" within a text is ~0, "/" is ~1 (as in a JSON Pointer)
+    scope/a/b          a tuple of two or more
+    ~(a/~)             a tuple within another one, and one of fewer than two
+    module.Class~@7    an object with the id 7
+
+Anything else is refused: what would be guessed (True, 1.0 and Decimal("1.00") as 1), what has
+another text in each process (sets), and what has no one text (lists, dictionaries, a datetime,
+whose instant has a text in each time zone).
+"""
+
+from __future__ import annotations
+
+from datetime import date, datetime
+from decimal import Decimal
+from enum import Enum
+from typing import cast
+from uuid import UUID
+
+BYTES_MAX = 1000
+WHAT_FITS = f"at most {BYTES_MAX} bytes of printable text"
+
+_WHAT_KEYS_ARE = (
+    "a key is a str, int, UUID, date, Enum, an object with an `id`, or a tuple of these"
+)
+_NO_KEYS = (
+    bool, float, complex, Decimal, bytes, bytearray, list, dict, set, frozenset, datetime, type,
+)  # fmt: skip
+_DEPTH_MAX = 20
+
+
+class UnfitKeyError(ValueError):
+    """Something was given that is no key; the sentence goes on behind whose key it is."""
+
+
+def encode(scope: str, key: object) -> str:
+    """Return a key within a scope (a job's name, or a group) as text.
+
+    Raises:
+        UnfitKeyError: when it is no key, or longer than fits.
+    """
+    if isinstance(key, tuple):
+        items = cast("tuple[object, ...]", key)
+        text = "/".join(map(_text, items)) if len(items) > 1 else _text(items)
+    else:
+        text = _text(key)
+        if not text:
+            return _fit(_escaped(scope))
+    return _fit(f"{_escaped(scope)}/{text}")
+
+
+def fits(text: str) -> bool:
+    """Return whether a text may be a scope, or a whole key."""
+    return len(text.encode(errors="replace")) <= BYTES_MAX and text.isprintable()
+
+
+def _fit(text: str) -> str:
+    if not fits(text):
+        raise UnfitKeyError(f"{text[:60]!r}… is longer or other than {WHAT_FITS}")
+    return text
+
+
+def _text(part: object, depth: int = 0) -> str:
+    """Return one part of a key as text in which no "/" stands outside of ~( and ~)."""
+    if depth > _DEPTH_MAX:
+        raise UnfitKeyError(f"is nested deeper than {_DEPTH_MAX} levels, or in itself")
+    # The members of some enumerations are texts or numbers too, and told otherwise.
+    while isinstance(part, Enum):
+        part = part.value
+    if isinstance(part, str):
+        return _escaped(str.__str__(part))
+    if isinstance(part, int) and not isinstance(part, bool):
+        return _number(part)
+    if isinstance(part, UUID):
+        return str(part)
+    if isinstance(part, date) and not isinstance(part, datetime):
+        return date.isoformat(part)
+    if isinstance(part, tuple):
+        items = cast("tuple[object, ...]", part)
+        return f"~({''.join(f'{_text(item, depth + 1)}/' for item in items)}~)"
+    return _object(part, depth)
+
+
+def _escaped(text: str) -> str:
+    return text.replace("~", "~0").replace("/", "~1")
+
+
+def _number(number: int) -> str:
+    try:
+        return int.__repr__(number)
+    except ValueError:
+        # Python writes no longer ones.
+        raise UnfitKeyError(f"a number of {number.bit_length()} bits is too long") from None
+
+
+def _object(part: object, depth: int) -> str:
+    if isinstance(part, _NO_KEYS):
+        raise UnfitKeyError(f"{part!r:.60} is no key: {_WHAT_KEYS_ARE}")
+    for attribute in ("pk", "id"):
+        row_id = getattr(part, attribute, None)
+        if row_id is not None and not callable(row_id):
+            # Not its type: a lazy object says here what it stands for.
+            kind = part.__class__
+            name = _escaped(f"{kind.__module__}.{kind.__qualname__}")
+            return f"{name}~@{_text(row_id, depth + 1)}"
+    raise UnfitKeyError(f"{part!r:.60} is no key, and has no `id`: {_WHAT_KEYS_ARE}")
