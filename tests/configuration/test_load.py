@@ -9,7 +9,7 @@ import pytest
 
 from configuration.project import SEED, Project
 from jobsd.configuration.flags import Flags
-from jobsd.configuration.load import load, project_root
+from jobsd.configuration.load import examine, load, load_for_commands, project_root
 from jobsd.configuration.options import (
     DispatcherOptions,
     JobsOptions,
@@ -118,6 +118,52 @@ def test_a_missing_file_is_a_warning(project: Project) -> None:
         "config/other.yml does not exist: the built-in configuration is used",
         "config/recurring.yml does not exist: there are no recurring tasks",
     )
+
+
+@pytest.mark.failure("an image is started without its configuration", "it is refused: 78")
+@pytest.mark.parametrize("environment", ["production", "staging", "Test"])
+def test_nothing_starts_without_a_file_but_where_it_is_tried_out(
+    project: Project, environment: str
+) -> None:
+    project.environ = {"JOBSD_ENV": environment}
+
+    [fault] = project.faults()
+
+    assert fault.source == "config/queue.yml"
+    assert f'"{environment}" nothing is started without it' in fault.message
+    assert "(`init` makes one)" in fault.hint
+    assert "only in development and test (--env, JOBSD_ENV)" in fault.hint
+
+
+@pytest.mark.parametrize(
+    ("files", "flags", "refused"),
+    [
+        ([], Flags(), 1),
+        ([], Flags(imports=("app.jobs",), queues="mail"), 1),
+        (["config/recurring.yml"], Flags(), 0),
+        (["config/recurring.yml"], Flags(skip_recurring=True), 1),
+        (["config/recurring.yml"], Flags(config="config/misspelt.yml"), 1),
+        (["config/queue.yml"], Flags(), 0),
+        (["config/queue.yml"], Flags(config="config/misspelt.yml"), 1),
+    ],
+)
+def test_a_file_that_is_named_must_be_there_where_nothing_is_tried_out(
+    project: Project, files: list[str], flags: Flags, refused: int
+) -> None:
+    for name in files:
+        project.write(name, "")
+
+    project.environ = {"JOBSD_ENV": "test"}
+    assert len(project.load(flags).workers) == 1
+    project.environ = {"JOBSD_ENV": "production"}
+    faults = examine(project.root, project.environ, flags).faults
+    assert len(faults) == refused
+
+
+def test_commands_that_start_nothing_need_no_file(project: Project) -> None:
+    options = load_for_commands(project.root, {"JOBSD_ENV": "production"}, Flags())
+
+    assert options.environment == "production"
 
 
 @pytest.mark.behaviour(2)

@@ -47,6 +47,25 @@ def test_all_faults_of_both_files_are_told(run: Commands) -> None:
     assert "hint: " in told
 
 
+@pytest.mark.failure(
+    "a container starts in production without its configuration (a mount is missing)",
+    "the start is refused with 78 and says what to do; no job is touched, nothing is made",
+)
+def test_in_production_nothing_starts_without_a_configuration(run: Commands) -> None:
+    (run.project.root / "config/queue.yml").unlink()
+    before = sorted(run.project.root.rglob("*"))
+
+    done = run("start", JOBSD_ENV="production")
+
+    assert (done.returncode, done.stdout) == (78, "")
+    error, at, hint = done.stderr.splitlines()
+    assert at == "  at config/queue.yml"
+    assert error.startswith("error: config/queue.yml does not exist, and in the environment")
+    assert hint.startswith("hint: write it (`init` makes one), or name yours")
+    assert sorted(run.project.root.rglob("*")) == before
+    assert run("check", JOBSD_ENV="production").returncode == 78
+
+
 @pytest.mark.failure("a module with jobs is faulty", "exit status 78; the line is told")
 def test_a_module_that_can_not_be_imported_is_told_with_its_place(run: Commands) -> None:
     run.project.write("shop_jobs.py", "import json\n\nprice = 1 / 0\n")

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from jobsd.configuration import queue_file, recurring_file, settings
 from jobsd.configuration.database_url import database_url
 from jobsd.configuration.document import compose
-from jobsd.configuration.faults import Faults
+from jobsd.configuration.faults import Faults, quoted
 from jobsd.configuration.files import UnreadableError, read_source
 from jobsd.configuration.options import KINDS, Options
 from jobsd.configuration.sections import Sections, pick
@@ -121,6 +121,7 @@ class _Reading:
         self._environ = environ
         self._warnings: list[str] = []
         self._settings = settings.read(environ, flags, self.faults)
+        self._missing: set[str] = set()
 
     def options(self, *, starts: bool = True) -> Options:
         said = self._settings
@@ -128,6 +129,7 @@ class _Reading:
         tasks = () if said.skip_recurring else self._tasks(file.time_zone)
         schedules = self._schedules(file, tasks)
         if starts:
+            self._require_file()
             self._require_processes(file, schedules=schedules)
             self._look_for_dispatchers(file)
         return Options(
@@ -180,6 +182,7 @@ class _Reading:
             self.faults.add_fault(error.fault)
             source = Source(name, "")
         if source is None:
+            self._missing.add(name)
             self._warnings.append(f"{name} does not exist: {without}")
             source = Source(name, "")
         root = compose(source, self._environ, self.faults)
@@ -225,6 +228,23 @@ class _Reading:
                 f"{file.place.source.name} has workers and no dispatchers: what is scheduled,"
                 " retries included, waits for one elsewhere (`dispatchers: [{}]` starts one)"
             )
+
+    def _require_file(self) -> None:
+        """Refuse what an image without its files would do: take all jobs, and know none."""
+        said = self._settings
+        name, environment = said.config, said.environment
+        if name not in self._missing or environment in settings.TRIED_OUT_IN:
+            return
+        tasks_alone = not said.skip_recurring and said.recurring not in self._missing
+        if tasks_alone and name == settings.DEFAULT_CONFIG:
+            return
+        self.faults.add_setting(
+            name,
+            f"{name} does not exist, and in the environment {quoted(environment)} nothing is"
+            " started without it: the built-in configuration takes the jobs of all queues",
+            f"write it (`init` makes one), or name yours (--config, JOBSD_CONFIG); only in"
+            f" {' and '.join(settings.TRIED_OUT_IN)} (--env, JOBSD_ENV) a start needs none",
+        )
 
     def _require_processes(self, file: QueueFile, *, schedules: bool) -> None:
         """Refuse a tree in which nothing would run; other faults may be why, so last."""

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 DEFAULT_ENVIRONMENT = "development"
+TRIED_OUT_IN = ("development", "test")
+"""The environments in which a start needs no file."""
 DEFAULT_CONFIG = "config/queue.yml"
 DEFAULT_RECURRING = "config/recurring.yml"
 
