@@ -101,6 +101,8 @@ class Session:
         self._plan_once = plan_once
         self._ear = Ear(target, name, self.deadline_s, wanted=listen)
         self._connection: Wire | None = None
+        self.idle_since = 0.0
+        """When it was put by (monotonic): written by whoever keeps idle ones."""
 
     @property
     def connection(self) -> psycopg.Connection[tuple[Any, ...]]:
@@ -122,10 +124,23 @@ class Session:
         """Whether there is a connection, as far as we know."""
         return self._connection is not None and not self._connection.broken
 
-    def ask(self, statement: Statement, parameters: Mapping[str, Plain]) -> list[Row]:
-        """Do what `fetch` does, quicker: for parameters of a few simple types."""
+    def ask(
+        self,
+        statement: Statement,
+        parameters: Mapping[str, Plain],
+        *,
+        within_s: float | None = None,
+    ) -> list[Row]:
+        """Do what `fetch` does, quicker: for parameters of a few simple types.
+
+        With `within_s` the answer is waited for no longer than that.
+        """
         text, names = statement.number(self.target.schema)
-        return self._wire.ask(text, [_as_text(parameters[name]) for name in names])
+        values = [_as_text(parameters[name]) for name in names]
+        if within_s is None:
+            return self._wire.ask(text, values)
+        with self._wire.hurried(within_s) as wire:
+            return wire.ask(text, values)
 
     def fetch(
         self,

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import re
 import select
 import socket
 from datetime import UTC, datetime
 from itertools import accumulate
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 import psycopg
 from psycopg import conninfo, errors, generators
@@ -25,12 +26,21 @@ from psycopg.types.json import set_json_loads
 from jobsd.clock import monotonic
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Generator, Sequence
 
     from psycopg.abc import Buffer, PQGen
     from psycopg.pq.abc import PGresult
 
 CONNECT_TIMEOUT_S = 3
+# A firewall forgets a connection on which nothing passes, in minutes at the earliest, and
+# says so to nobody. Asked every half a minute, it does not forget; and when the other end
+# is gone, our kernel says so within a minute, though we send nothing.
+_TCP = {
+    "keepalives_idle": 30,
+    "keepalives_interval": 10,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 10_000,
+}
 STATEMENT_TIMEOUT_S = 10.0
 
 T = TypeVar("T")
@@ -75,6 +85,15 @@ class Wire(psycopg.Connection[tuple[Any, ...]]):
         reader.set_pgresult(result)
         rows: list[tuple[Any, ...]] = reader.load_rows(0, result.ntuples, tuple)
         return rows
+
+    @contextlib.contextmanager
+    def hurried(self, deadline_s: float) -> Generator[Self]:
+        """Let statements take at most so many seconds, until the end of the block."""
+        usual, self.deadline_s = self.deadline_s, min(deadline_s, self.deadline_s)
+        try:
+            yield self
+        finally:
+            self.deadline_s = usual
 
     def _run_prepared(self, text: bytes, values: Sequence[bytes | None]) -> PGresult:
         try:
@@ -206,6 +225,9 @@ def _parameters(url: str, name: str) -> dict[str, Any]:
         # What libpq says of it may be a part of the password.
         raise psycopg.ProgrammingError("its URL can't be read") from None
     parameters.setdefault("connect_timeout", CONNECT_TIMEOUT_S)
+    if "service" not in parameters and "PGSERVICE" not in os.environ:
+        # What stands in a service file is not seen here, and would be overridden.
+        parameters = _TCP | parameters
     parameters["application_name"] = name
     # Whatever the URL says: what is asked is written so, and not every text is in another one.
     parameters["client_encoding"] = "UTF8"

@@ -1,13 +1,15 @@
 """The way to the database of a program that enqueues, or asks.
 
 A pool that opens connections when they are needed, survives a fork (each process has its
-own) and does not hand out a connection that the server has closed meanwhile.
+own) and does not hand out a connection that the server has closed meanwhile. One that has
+been idle for a while may be dead though nobody has said so (a firewall forgets what is idle),
+or lead to a server that takes nothing any more: it is asked first, and has a second to answer.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
-import select
 import threading
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any
@@ -15,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 from psycopg import errors
 
+from jobsd.clock import monotonic
 from jobsd.database.connection import Session, Target, unreachable
 from jobsd.database.url import UrlError, passwords, read_url
 from jobsd.errors import (
@@ -29,6 +32,7 @@ from jobsd.instruments import redaction
 from . import bulk
 from . import enqueue as storing
 from .connections import NOT_GIVEN, begin, psycopg_connection
+from .idle import stands, takes_jobs
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -38,6 +42,8 @@ if TYPE_CHECKING:
     from .enqueue import EnqueuedJob
 
 POOL_MAX = 10
+QUIET_S = 10.0
+"""After this an idle connection is asked before it is lent; before it costs no round trip."""
 _WAIT_S = 30.0
 _IDLE = psycopg.pq.TransactionStatus.IDLE
 
@@ -45,9 +51,12 @@ _IDLE = psycopg.pq.TransactionStatus.IDLE
 class Client:
     """A pool of sessions to one target."""
 
-    def __init__(self, target: Target, *, size_max: int = POOL_MAX) -> None:
+    def __init__(
+        self, target: Target, *, size_max: int = POOL_MAX, quiet_s: float = QUIET_S
+    ) -> None:
         self.target = target
         self._size_max = size_max
+        self._quiet_s = quiet_s
         self._closed = False
         self._reset()
 
@@ -94,6 +103,7 @@ class Client:
         try:
             pgconn = session.connection.pgconn if session.connected else None
             if pgconn and pgconn.transaction_status == _IDLE and not self._closed:
+                session.idle_since = monotonic()
                 self._idle.append(session)
             else:
                 session.close()
@@ -103,8 +113,13 @@ class Client:
     def close(self) -> None:
         """Close the connections that are idle, and the others when they come back."""
         self._closed = True
+        self.close_idle()
+
+    def close_idle(self) -> None:
+        """Close the connections that are idle; others are made when they are needed."""
         while self._idle and self._pid == os.getpid():
-            self._idle.pop().close()
+            with contextlib.suppress(IndexError):
+                self._idle.pop().close()
 
     def _leave_to_parent(self) -> None:
         """Begin anew: what the parent has opened is never closed and never used here."""
@@ -119,9 +134,14 @@ class Client:
                 session = self._idle.pop()
             except IndexError:
                 break
-            if _usable(session):
+            if not stands(session):
+                session.close()
+            elif monotonic() - session.idle_since < self._quiet_s or takes_jobs(session):
                 return session
-            session.close()
+            else:
+                # What has befallen one in silence has befallen all that were idle beside it.
+                session.close()
+                self.close_idle()
         session = Session(self.target, "jobsd client")
         try:
             _ = session.connection
@@ -144,19 +164,29 @@ class Loan:
         return self._session
 
     def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
-        if error is not None and self._lent_to == os.getpid() and _is_outdated(error):
-            self._session.close()
+        if error is not None and self._lent_to == os.getpid():
+            self._part_with_what_is_spent(error.__cause__ or error)
         self._client.take_back(self._session, self._lent_to)
         if isinstance(error, errors.UndefinedTable | errors.InvalidSchemaName):
             schema = self._client.target.schema
             told = f"the tables in schema {schema!r} are missing: run `db migrate`"
             raise SchemaError(told) from error
 
+    def _part_with_what_is_spent(self, cause: BaseException) -> None:
+        if isinstance(cause, _SPENT):
+            self._session.close()
+        if isinstance(cause, errors.ReadOnlySqlTransaction):
+            # A standby, or what has become one: the others lead there, too.
+            self._client.close_idle()
 
-def _is_outdated(error: BaseException) -> bool:
-    """Return whether what was prepared is gone, or of tables that were others, and stays so."""
-    outdated = errors.FeatureNotSupported | errors.InvalidSqlStatementName
-    return isinstance(error.__cause__ or error, outdated)
+
+# What was prepared is gone, or of tables that were others, and stays so; or the server takes
+# nothing, and goes on to while it is the server of this connection.
+_SPENT = (
+    errors.FeatureNotSupported,
+    errors.InvalidSqlStatementName,
+    errors.ReadOnlySqlTransaction,
+)
 
 
 _inherited: list[Any] = []
@@ -253,16 +283,3 @@ def enqueue_many(jobs: Iterable[Draft], *, connection: object = NOT_GIVEN) -> En
         return bulk.enqueue_many(raw, mine.target.schema, jobs, owned=False)
     with mine.session() as session:
         return bulk.enqueue_many(session.connection, mine.target.schema, jobs, owned=True)
-
-
-def _usable(session: Session) -> bool:
-    """Return whether an idle connection still stands, without asking the server.
-
-    Nothing is to be read from it: if something is, it is the server's goodbye, or a
-    notice, and a new connection is the safe answer to both.
-    """
-    if not session.connected:
-        return False
-    poller = select.poll()
-    poller.register(session.connection.fileno(), select.POLLIN)
-    return not poller.poll(0)

@@ -1,0 +1,43 @@
+"""Whether an idle connection may be lent: it is looked at, and asked when it was quiet."""
+
+from __future__ import annotations
+
+import select
+from typing import TYPE_CHECKING
+
+import psycopg
+
+from jobsd.database.statements import Statement
+
+if TYPE_CHECKING:
+    from jobsd.database.connection import Session
+
+ANSWER_S = 1.0
+
+_READ_ONLY = Statement("read_only", "SELECT current_setting('transaction_read_only')::boolean")
+
+
+def stands(session: Session) -> bool:
+    """Return whether an idle connection still stands, without asking the server.
+
+    Nothing is to be read from it: if something is, it is the server's goodbye, or a
+    notice, and a new connection is the safe answer to both.
+    """
+    if not session.connected:
+        return False
+    poller = select.poll()
+    poller.register(session.connection.fileno(), select.POLLIN)
+    return not poller.poll(0)
+
+
+def takes_jobs(session: Session) -> bool:
+    """Ask the server whether the connection leads to one that takes jobs: one round trip.
+
+    A firewall between may have forgotten the connection, and the server may have become a
+    standby: neither is seen from here.
+    """
+    try:
+        ((read_only,),) = session.ask(_READ_ONLY, {}, within_s=ANSWER_S)
+    except psycopg.Error:
+        return False
+    return not read_only
