@@ -35,6 +35,10 @@ _QUIET_S = 0.0
 def held(value: int) -> None: ...
 
 
+def _many(value: int) -> object:
+    return enqueue_many([note.with_args(value)])
+
+
 Put = Callable[[int], object]
 EVERY_WAY = pytest.mark.parametrize(
     "put",
@@ -42,7 +46,7 @@ EVERY_WAY = pytest.mark.parametrize(
         note.enqueue,
         held.enqueue,
         note.using(wait=60).enqueue,
-        lambda n: enqueue_many([note.with_args(n)]),
+        _many,
     ],
     ids=["alone", "limited", "later", "many"],
 )
