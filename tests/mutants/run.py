@@ -6,11 +6,14 @@ import contextlib
 import os
 import re
 import shutil
-import signal
 import subprocess
+import tempfile
 from typing import TYPE_CHECKING
 
+import psutil
+
 from jobsd.clock import monotonic
+from jobsd.supervisor.kernel import adopt_orphans
 from kept import kept_folder
 from mutants.results import Result
 
@@ -24,6 +27,8 @@ HANGS_S = 60
 """A test that a mutant keeps from ending is stopped, unless it says itself when."""
 LONGEST_S = 400.0
 """All that one mutant may take, if nothing stops its test."""
+LEAVES_S = 10.0
+"""What is still running after the tests has this long to end by itself."""
 
 _PYTEST = ("-x", "-q", "--tb=line", "-p", "no:cacheprovider", "-m", "", f"--timeout={HANGS_S}")
 _ALL = ("--maxfail=100000",)
@@ -39,6 +44,7 @@ class UntestableError(Exception):
 def server() -> Generator[str]:
     """Yield the URL of a server for all tests: given, or started before any mutant is there."""
     if given := os.environ.get("JOBSD_TEST_DATABASE_URL"):
+        adopt_orphans()
         yield given
         return
     from jobsd.database.embedded import Server, location
@@ -47,7 +53,10 @@ def server() -> Generator[str]:
     environ = {**os.environ, "JOBSD_EMBEDDED_DIR": str(root / "postgres")}
     embedded = Server(location(root, environ), environ)
     try:
-        yield embedded.ensure()
+        url = embedded.ensure()
+        # From now on, so that the server is nobody's child.
+        adopt_orphans()
+        yield url
     finally:
         embedded.stop()
         shutil.rmtree(root, ignore_errors=True)
@@ -83,20 +92,38 @@ def _pytest(
     """Run tests in the copy; return the exit status, None if they did not end, and the text."""
     environ = {**os.environ, "JOBSD_TEST_DATABASE_URL": server_url}
     environ.pop("PYTHONPATH", None)
-    with subprocess.Popen(
-        [copy.pytest, *_PYTEST, *arguments],
-        cwd=copy.root, env=environ, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT, text=True, errors="replace", start_new_session=True,
-    ) as pytest:  # fmt: skip
+    ours = psutil.Process().children()
+    # A file: what a mutant leaves running would hold a pipe open.
+    with tempfile.TemporaryFile() as output:
+        pytest = subprocess.Popen(
+            [copy.pytest, *_PYTEST, *arguments],
+            cwd=copy.root, env=environ, stdin=subprocess.DEVNULL, stdout=output,
+            stderr=subprocess.STDOUT, start_new_session=True,
+        )  # fmt: skip
         try:
-            told, _ = pytest.communicate(timeout=longest_s)
+            status = pytest.wait(longest_s)
         except subprocess.TimeoutExpired:
-            os.killpg(pytest.pid, signal.SIGKILL)
-            return None, ""
-        except BaseException:
-            os.killpg(pytest.pid, signal.SIGKILL)
-            raise
-    return pytest.returncode, told
+            status = None
+        finally:
+            pytest.kill()
+            pytest.wait()
+            _end_what_is_left(ours)
+        output.seek(0)
+        return status, output.read().decode(errors="replace")
+
+
+def _end_what_is_left(ours: list[psutil.Process]) -> None:
+    """End what a mutant has left running, once it had time to end by itself.
+
+    Orphans come to us: see `adopt_orphans`.
+    """
+    left = [child for child in psutil.Process().children() if child not in ours]
+    _, left = psutil.wait_procs(left, LEAVES_S)
+    for child in left:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            for process in (*child.children(recursive=True), child):
+                process.kill()
+    psutil.wait_procs(left)
 
 
 def _outcome(mutant: Mutant, status: int | None, told: str) -> str:
