@@ -12,6 +12,7 @@ import os
 import secrets
 import shutil
 import signal
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import hypothesis
@@ -22,7 +23,7 @@ from psycopg import conninfo, sql
 from jobsd.database.connection import Session, Target
 from jobsd.database.migrate import migrate
 from jobsd.supervisor.kernel import die_with_parent
-from kept import kept_folder, thawed
+from kept import folders, kept_folder, thawed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -86,6 +87,7 @@ def _nobody_stands_still(tmp_path_factory: pytest.TempPathFactory) -> None:
 def server_url() -> Iterator[str]:
     """The URL of a server on which databases may be made."""
     if given := os.environ.get("JOBSD_TEST_DATABASE_URL"):
+        _count_as_ours(given)
         yield given
         return
     from jobsd.database.embedded import Server, location
@@ -98,6 +100,13 @@ def server_url() -> Iterator[str]:
     finally:
         server.stop()
         shutil.rmtree(root, ignore_errors=True)
+
+
+def _count_as_ours(server_url: str) -> None:
+    """Let bounds give way to what this server waits for, if it is here and tells where."""
+    with psycopg.connect(server_url) as connection, contextlib.suppress(psycopg.Error):
+        row = connection.execute("SHOW data_directory").fetchone()
+        folders().append(Path(row[0] if row else "/nowhere"))
 
 
 def make_database(server_url: str) -> tuple[str, str]:

@@ -28,10 +28,19 @@ PATIENCE_S = 5.0
 """For a server that is told to end; a SIGKILL would leave its shared memory behind."""
 
 
+_made: list[Path] = []
+
+
+def folders() -> list[Path]:
+    """Return the folders that this process has made: what works there is ours."""
+    return _made
+
+
 def kept_folder(prefix: str, parent: str | None = None) -> Path:
     """Make a folder that everybody may enter, unlike pytest's own, for servers to run in."""
     folder = Path(tempfile.mkdtemp(prefix=prefix, dir=parent))
     folder.chmod(0o755)
+    _made.append(folder)
     print("remove", folder, file=_sweeper(), flush=True)
     return folder
 
