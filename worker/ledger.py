@@ -25,14 +25,17 @@ if TYPE_CHECKING:
     from .perform import ClaimedJob
     from .pool import Run
 
+    Claims = dict[int, set[int]]
+    """Claims with the ids of their jobs."""
+
 
 class Ledger:
     """Claims with the ids of their jobs, and the outcomes that wait to be recorded."""
 
     def __init__(self, process: str, *, keep: bool) -> None:
-        self._process = process
-        self._keep = keep
-        self._claims: dict[int, set[int]] = {}
+        self.process = process
+        self.keep = keep
+        self._claims: Claims = {}
         self._runs: list[Run] = []
         self._unstarted: list[ClaimedJob] = []
         self._cut_off = False
@@ -94,7 +97,7 @@ class Ledger:
 
     def statements(self) -> Writing:
         """Return what records everything that waits, without doing it."""
-        return Writing(self._claims, self._runs, self._unstarted, self._process, self._keep)
+        return Writing(self._claims, self._runs, self._unstarted, self.process, self.keep)
 
     def wrote(self, writing: Writing, recorded: set[int], concluded: set[int]) -> bool:
         """Take note of what was written: outcomes of claims that were whole.
@@ -109,8 +112,8 @@ class Ledger:
         self._unstarted = [] if whole else [job for job in self._unstarted if self.holds(job)]
         return not self.pending
 
-    def settle(self, session: Session, process_id: int) -> tuple[list[Ended], set[int]]:
-        """Read our claims back; return what to release, and which of our claims are gone.
+    def settle(self, session: Session, process_id: int) -> tuple[list[Ended], Claims]:
+        """Read our claims back; return what to release, and our claims that are gone.
 
         A claim that we don't know was made by a statement whose answer we never saw: it
         is given back, and so is what a claim of ours holds beyond what we know of (a job
@@ -124,7 +127,7 @@ class Ledger:
             for job_id in job_ids
             if job_id not in self._claims.get(claim_id, ())
         ]
-        gone = self._claims.keys() - stored.keys()
+        gone = {id_: held for id_, held in self._claims.items() if id_ not in stored}
         self._claims = {
             claim_id: held
             for claim_id in self._claims.keys() & stored.keys()
@@ -132,11 +135,11 @@ class Ledger:
         }
         self._runs = self._held(self._runs)
         self._unstarted = [job for job in self._unstarted if self.holds(job)]
-        return unknown, set(gone)
+        return unknown, gone
 
-    def abandon(self) -> set[int]:
-        """Drop everything: our row was deleted, and our claims with it."""
-        claims = set(self._claims)
+    def abandon(self) -> Claims:
+        """Drop everything: our row was deleted, and our claims with it. Return these."""
+        claims = self._claims
         self._claims, self._runs, self._unstarted = {}, [], []
         return claims
 
@@ -160,7 +163,7 @@ class Writing:
 
     def __init__(
         self,
-        claims: dict[int, set[int]],
+        claims: Claims,
         runs: list[Run],
         unstarted: list[ClaimedJob],
         process: str,
@@ -176,8 +179,9 @@ class Writing:
         self.rare_ids = _by_claim([*(run.job for run in self.rare), *unstarted])
         self._process = process
         self._keep = keep
-        self._now = monotonic()
-        self._ended = [_ended(run, self._now) for run in self.rare]
+        self.now = monotonic()
+        """When it was made: what is written are ages."""
+        self._ended = [ended(run, self.now) for run in self.rare]
         # As they are behind the statement for what is not plain, which comes before.
         self._held = {
             claim_id: len(claims[claim_id]) - len(self.rare_ids.get(claim_id, ()))
@@ -189,7 +193,7 @@ class Writing:
         """The parameters of the statement for what is plain, if there is any."""
         if not self.plain:
             return None
-        now, done = self._now, self.plain_ids
+        now, done = self.now, self.plain_ids
         return {
             "claim_ids": array([run.job.claim_id for run in self.plain]),
             "job_ids": array([run.job.id for run in self.plain]),
@@ -228,7 +232,8 @@ def _by_claim(jobs: Iterable[ClaimedJob]) -> dict[int, list[int]]:
     return found
 
 
-def _ended(run: Run, now: float) -> Ended:
+def ended(run: Run, now: float) -> Ended:
+    """Return what is to be written of a run."""
     verdict = run.outcome.verdict
     return Ended(
         run.job.claim_id,

@@ -41,19 +41,23 @@ class Report:
 
     def recorded(self, writing: Writing, recorded: set[int], concluded: set[int]) -> None:
         """Tell what was written for the claims that let it be written."""
-        finished = [run for run in writing.plain if run.job.claim_id in recorded]
-        for run in writing.rare:
-            if run.job.claim_id not in concluded:
-                continue
-            if run.outcome is SUCCESS:
-                finished.append(run)
-            else:
+        plain = [run for run in writing.plain if run.job.claim_id in recorded]
+        rare = [run for run in writing.rare if run.job.claim_id in concluded]
+        self.ended([*plain, *rare])
+        self.released([job for job in writing.unstarted if job.claim_id in concluded])
+
+    def ended(self, runs: list[Run]) -> None:
+        """Tell of runs whose outcomes are recorded."""
+        for run in runs:
+            if run.outcome is not SUCCESS:
                 self._ended(run)
-        self._finished(finished)
-        for job in writing.unstarted:
-            if job.claim_id in concluded:
-                self._counters(job.queue_name).count("released")
-                emit("job.released", **_facts(job))
+        self._finished([run for run in runs if run.outcome is SUCCESS])
+
+    def released(self, jobs: list[ClaimedJob]) -> None:
+        """Tell of jobs that were given back."""
+        for job in jobs:
+            self._counters(job.queue_name).count("released")
+            emit("job.released", **_facts(job))
 
     def _finished(self, runs: list[Run]) -> None:
         for queue, done in _by_queue(runs).items():

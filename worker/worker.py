@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING
 
 from jobsd.clock import monotonic
 from jobsd.database.connection import Session
-from jobsd.instruments.events import emit
 from jobsd.jobs import limits
 from jobsd.jobs.current import set_stopping
 from jobsd.jobs.owed import Owed
@@ -33,6 +32,7 @@ from .report import Report
 from .rhythm import LOOK_MAX_S, Rhythm
 from .sleeper import Sleeper
 from .turn import Wish, take
+from .unanswered import Unanswered
 
 if TYPE_CHECKING:
     from jobsd.configuration.options import JobsOptions, WorkerOptions
@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from jobsd.jobs.claims import Ended
     from jobsd.processes.process import Context
 
+    from .ledger import Claims
     from .turn import Result
 
 FLUSH_S = 0.01
@@ -71,6 +72,7 @@ class Worker:
         self._pace = Pace(options.threads, options.prefetch)
         self._ledger = Ledger(context.name, keep=jobs.preserve_finished_jobs)
         self._report = Report(context.slot)
+        self._unanswered = Unanswered(self._report, self._ledger)
         self._places = Places()
         self._owed = Owed()
         self._rhythm = Rhythm(options.polling_interval_s)
@@ -89,19 +91,19 @@ class Worker:
         """Register, and find out what a broken connection has left open."""
         began = monotonic()
         row_id = registry.enter(self._session, self._context, self.kind, self._metadata())
-        if self._row_id not in {0, row_id}:
-            # Someone has declared us dead, and settled what we had claimed.
-            self._tell_lost(self._ledger.abandon())
+        # Someone may have declared us dead, and settled what we had claimed.
+        lost = None if self._row_id in {0, row_id} else self._ledger.abandon()
         self._row_id = row_id
         self._beaten_at = began
         self._sleeper.forget()
-        self._settle(began)
+        self._settle(began, lost)
         self._rhythm.look_now()
 
     def disconnect(self) -> None:
         """Drop the connection; running jobs go on, what has ended waits."""
         self._session.close()
         self._ledger.doubt()
+        self._unanswered.lose()
         self._pace.forget()
 
     def socket(self) -> int | None:
@@ -145,8 +147,8 @@ class Worker:
         if limit or self._is_flush_due() or self._owed.due():
             self._turn(limit, now)
         if self._is_settling_due():
-            # Behind the turn, which a job may wait for. What is missing was taken away.
-            self._tell_lost(self._settle(now))
+            # Behind the turn, which a job may wait for.
+            self._settle(now)
         # What came while a statement ran does not make the socket readable any more.
         self._hear()
         self._context.slot.set_threads(self._pool.busy, self._pool.size)
@@ -213,6 +215,7 @@ class Worker:
         self._owed.owe(writing.freed)
         owed = self._owed.due()
         release, self._release = self._release, []
+        self._unanswered.sent(writing, self._row_id)
         result = take(self._session, writing, release=release, owed=owed, wish=wish)
         if limit:
             # Before anything is noted down: threads may be idle, and begin while we rest.
@@ -221,6 +224,7 @@ class Worker:
                 self._context.nap.give_way()
         if not self._ledger.wrote(writing, result.recorded, result.concluded):
             self._settle_at = 0.0
+        self._unanswered.answered(writing, result.recorded, result.concluded)
         self._report.recorded(writing, result.recorded, result.concluded)
         if result.withheld:
             self._ledger.give_back(result.withheld)
@@ -276,18 +280,15 @@ class Worker:
             rest_s = min(rest_s, max(0.0, owed_at - now))
         return rest_s
 
-    def _settle(self, asked_at: float) -> set[int]:
+    def _settle(self, asked_at: float, lost: Claims | None = None) -> None:
+        """Read our claims back; tell of those that are gone, beside `lost` ones."""
         self._settle_at = asked_at + self._settle_s
         unknown, gone = self._ledger.settle(self._session, self._row_id)
         self._release += unknown
         self._pool.verify(self._ledger.holds, asked_at)
+        self._unanswered.tell(self._session, {**(lost or {}), **gone})
         if unknown:
             self._turn(0, asked_at)
-        return gone
-
-    def _tell_lost(self, claims: set[int]) -> None:
-        if claims:
-            emit("claims.lost", claims=sorted(claims))
 
     def _metadata(self) -> dict[str, object]:
         return {

@@ -1,8 +1,9 @@
 """Clears up after the dead: their jobs, their rows, their slots.
 
-In this order, so that nothing is forgotten if it ends half-way: the claims go first, and
-a row can't go while there are claims; the slot is given back last. Whatever is still
-locked by a last statement of the dead is left for the next turn.
+Claims and row go in one transaction, since what became of the jobs is told once it is
+committed (see `commits`), and the slot is given back last: so nothing is forgotten if it ends
+half-way. Whatever is still locked by a last statement of the dead is left for the next turn,
+and the row with it.
 """
 
 from __future__ import annotations
@@ -15,9 +16,12 @@ from jobsd.jobs.burial import Buried, Death, Standing, bury
 from jobsd.processes import registry
 
 from . import cause_of_death as cause
+from .commits import Commits
 from .look import find
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from jobsd.database.connection import Session
     from jobsd.jobs.burial import BuriedJob
     from jobsd.processes.slot import Slot
@@ -49,6 +53,9 @@ class Burial:
         # Those that are dead for certain: a claim of theirs that is committed only now was
         # never started.
         self._dead: OrderedDict[int, None] = OrderedDict()
+        self._commits = Commits(session)
+        # Names of those that are buried and told of, while their slots are not free.
+        self._told: set[str] = set()
 
     def bury(self, slot: Slot) -> bool:
         """Bury a process of this tree that was reaped; return False to be called again."""
@@ -58,6 +65,7 @@ class Burial:
         error = cause.exit_error(slot)
         if not self._bury_slot(slot, row_id, error, release=release):
             return False
+        self._told.discard(slot.name)
         slot.free()
         return True
 
@@ -68,21 +76,22 @@ class Burial:
 
     def bury_vanished(self, stranger: Stranger) -> bool:
         """Bury a process of this machine that is gone, as its whole tree may be."""
-        buried = self._settle(
-            Death(
-                stranger.id,
-                stranger.name,
-                cause.vanished_error(stranger),
-                threads=stranger.threads or THREADS_UNKNOWN,
-                # Already buried: its row stayed for a claim that came after that.
-                release=self.is_dead(stranger.id),
-                keep=self._keep_finished,
-            ),
+        death = Death(
+            stranger.id,
+            stranger.name,
+            cause.vanished_error(stranger),
+            threads=stranger.threads or THREADS_UNKNOWN,
+            # Already buried: its row stayed for a claim that came after that.
+            release=self.is_dead(stranger.id),
+            keep=self._keep_finished,
         )
-        if buried.complete and self._deregister(stranger.id):
-            self._remember(stranger.id)
-            emit("process.buried", **_other(stranger), reason="vanished", **_counts(buried))
-        return buried.complete
+
+        def tell(buried: Buried) -> None:
+            if buried.gone:
+                self._remember(stranger.id)
+                emit("process.buried", **_other(stranger), reason="vanished", **_counts(buried))
+
+        return self._settle(death, tell).complete
 
     def prune(self, stranger: Stranger, still_s: float) -> bool:
         """Bury a process that gives no sign of life; it may live, and find its row gone.
@@ -97,29 +106,35 @@ class Burial:
             keep=self._keep_finished,
             standing=Standing(stranger.heartbeat, still_s / 2),
         )
-        with self._session.connection.transaction():
-            buried = bury(self._session, death)
-            gone = buried.complete and self._deregister(stranger.id)
-        self._tell(buried)
-        if gone:
-            still = round(still_s, 3)
-            emit("process.pruned", **_other(stranger), duration=still, **_counts(buried))
+
+        def tell(buried: Buried) -> None:
+            if buried.gone:
+                still = round(still_s, 3)
+                emit("process.pruned", **_other(stranger), duration=still, **_counts(buried))
+
+        buried = self._settle(death, tell)
         return buried.complete or buried.alive
 
     def take_claims(self, process_id: int, threads: int) -> None:
         """Settle the claims of a process without a row."""
-        dead = process_id in self._dead
         death = Death(
             process_id,
             f"process {process_id}",
             cause.missing_error(process_id),
             threads=threads or THREADS_UNKNOWN,
-            release=dead,
+            release=self.is_dead(process_id),
             keep=self._keep_finished,
         )
-        buried = self._settle(death)
-        if any(_counts(buried).values()):
-            emit("claims.taken", process_id=process_id, **_counts(buried))
+
+        def tell(buried: Buried) -> None:
+            if any(_counts(buried).values()):
+                emit("claims.taken", process_id=process_id, **_counts(buried))
+
+        self._settle(death, tell)
+
+    def catch_up(self) -> None:
+        """Tell of burials that turn out to be committed, though their answers were lost."""
+        self._commits.catch_up()
 
     def is_dead(self, process_id: int) -> bool:
         """Return whether we have buried this process and know that it is dead."""
@@ -128,36 +143,54 @@ class Burial:
     def _bury_slot(
         self, slot: Slot, row_id: int, error: dict[str, Any], *, release: bool
     ) -> bool:
-        buried = Buried()
-        if row_id and slot.kind == "worker":
-            death = Death(
-                row_id,
-                slot.name,
-                error,
-                running=slot.running(),
-                succeeded=slot.succeeded(),
-                endings=slot.endings(),
-                release=release,
-                keep=self._keep_finished,
-            )
-            buried = self._settle(death)
-        if not buried.complete:
-            return False
+        if slot.name in self._told:
+            # The answer to that was lost.
+            return True
+
+        def tell(buried: Buried) -> None:
+            if buried.complete:
+                self._tell_of(slot, row_id, error["message"], _counts(buried))
+
+        if not row_id or slot.kind != "worker":
+            if row_id:
+                registry.deregister(self._session, row_id)
+            tell(Buried())
+            return True
+        death = Death(
+            row_id,
+            slot.name,
+            error,
+            running=slot.running(),
+            succeeded=slot.succeeded(),
+            endings=slot.endings(),
+            release=release,
+            keep=self._keep_finished,
+        )
+        return self._settle(death, tell).complete
+
+    def _tell_of(self, slot: Slot, row_id: int, why: str, counts: dict[str, int]) -> None:
+        self._told.add(slot.name)
         if row_id:
-            self._deregister(row_id)
             self._remember(row_id)
-        counts = _counts(buried)
         # Who has ended as it was asked to has said so itself.
         if any(counts.values()) or not cause.was_asked(slot):
-            cause_told = error["message"]
-            emit(
-                "process.buried", **_child(slot), reason=slot.reason, cause=cause_told, **counts
-            )
-        return True
+            emit("process.buried", **_child(slot), reason=slot.reason, cause=why, **counts)
 
-    def _settle(self, death: Death) -> Buried:
-        buried = bury(self._session, death)
-        self._tell(buried)
+    def _settle(self, death: Death, tell: Callable[[Buried], None]) -> Buried:
+        """Settle the claims of a process, and remove its row with the last of them.
+
+        Both are one transaction, told of once it is committed: the jobs first.
+        """
+        with self._commits.commit(death.process_id) as commit:
+            buried = bury(self._session, death)
+            if buried.complete:
+                buried.gone = registry.deregister(self._session, death.process_id)
+
+            def tell_all() -> None:
+                self._tell(buried)
+                tell(buried)
+
+            commit.complete, commit.tell = buried.complete, tell_all
         return buried
 
     def _tell(self, buried: Buried) -> None:
@@ -167,9 +200,6 @@ class Burial:
                 if outcome != "snoozed":
                     self._slot.queue(job.queue_name).count(outcome)
                 emit(event, **_job_facts(job))
-
-    def _deregister(self, row_id: int) -> bool:
-        return registry.deregister(self._session, row_id)
 
     def _remember(self, row_id: int) -> None:
         self._dead[row_id] = None

@@ -145,6 +145,7 @@ class Rounds:
             self._membership.register()
             self._registered = True
             self._context.nap.wake()
+        self._burial.catch_up()
         left = self._bury_dead()
         left = self._bury_vanished() or left
         if monotonic() >= self._due:

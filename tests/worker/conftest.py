@@ -38,7 +38,7 @@ def _closed_gate() -> Iterator[None]:
 
 
 class MakeWorker(Protocol):
-    def __call__(self, name: str = ..., **options: object) -> Driven: ...
+    def __call__(self, name: str = ..., target: Target = ..., **options: object) -> Driven: ...
 
 
 class Driven:
@@ -78,7 +78,7 @@ def make_worker(target: Target, board: Board) -> Iterator[MakeWorker]:
     client.configure(client=Client(target))
     made: list[Driven] = []
 
-    def make(name: str = "worker-test", **options: object) -> Driven:
+    def make(name: str = "worker-test", target: Target = target, **options: object) -> Driven:
         keep = bool(options.pop("keep", True))
         trust_s = float(str(options.pop("trust_s", TRUST_S)))
         settings: dict[str, object] = {

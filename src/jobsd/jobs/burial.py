@@ -63,7 +63,8 @@ class Buried:
     """The jobs of a dead process, by what became of them.
 
     `complete` says that it has no claims left; `freed` are the keys of the limits of which
-    slots were given back. `alive` says that its heart has beaten: then nothing was done.
+    slots were given back. `gone` is set once its row was removed, too. `alive` says that its
+    heart has beaten: then nothing was done.
     """
 
     finished: list[BuriedJob] = field(default_factory=list["BuriedJob"])
@@ -74,6 +75,7 @@ class Buried:
     released: list[BuriedJob] = field(default_factory=list["BuriedJob"])
     freed: list[str] = field(default_factory=list[str])
     complete: bool = True
+    gone: bool = False
     alive: bool = False
 
 

@@ -1,0 +1,48 @@
+"""What became of outcomes that were sent to be recorded, and whose answer was lost.
+
+The connection broke between their commit and its answer, or before: nobody knows. A claim
+says what is not recorded; of what it holds no longer, the tables say whether it was recorded
+by the process itself, which then has to tell of it, or settled by others, who have told.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from jobsd.database.statements import Statements
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+    from jobsd.database.connection import Session
+
+    from .claims import Ended
+
+STATEMENTS = Statements("jobsd.jobs", "reconciliation.sql")
+
+
+class Sent(NamedTuple):
+    """An outcome that was sent, by a process that was registered under this id then."""
+
+    ended: Ended
+    attempt: int
+    process_id: int
+
+
+def recorded(
+    session: Session, sent: Collection[Sent], process: str, *, keep: bool
+) -> set[tuple[int, int]]:
+    """Return claim and job of those that this process has recorded."""
+    parameters = {
+        "claim_ids": [each.ended.claim_id for each in sent],
+        "job_ids": [each.ended.job_id for each in sent],
+        "process_ids": [each.process_id for each in sent],
+        "attempts": [each.attempt for each in sent],
+        "outcomes": [each.ended.outcome for each in sent],
+        "wait_s": [each.ended.wait_s for each in sent],
+        "started_s": [each.ended.started_s for each in sent],
+        "ended_s": [each.ended.ended_s for each in sent],
+        "process": process,
+        "keep": keep,
+    }
+    return set(session.fetch(STATEMENTS["recorded"], parameters))

@@ -1,0 +1,38 @@
+-- recorded: say which of these outcomes stand in the tables as this process has sent them. An
+-- attempt bears the process's name, and a start, which only who ran the job knows; a success
+-- the duration to the microsecond, a snooze its pause. Where nothing is left that tells (the
+-- job is erased, or was given back), nobody else has settled it as long as the process's row is
+-- there: that goes when its claims are settled by others.
+SELECT given.claim_id, given.job_id
+FROM unnest(
+    %(claim_ids)s::bigint[], %(job_ids)s::bigint[], %(process_ids)s::bigint[],
+    %(attempts)s::integer[], %(outcomes)s::text[],
+    %(wait_s)s::float8[], %(started_s)s::float8[], %(ended_s)s::float8[]
+) AS given (
+    claim_id, job_id, process_id, attempt, outcome, wait_s, started_s, ended_s
+)
+LEFT JOIN jobsd.jobs AS job ON job.id = given.job_id
+WHERE CASE
+    WHEN given.outcome = 'released'
+        OR (job.id IS NULL AND given.outcome IN ('finished', 'discarded') AND NOT %(keep)s)
+        THEN EXISTS (SELECT FROM jobsd.processes AS process WHERE process.id = given.process_id)
+    WHEN given.outcome = 'finished'
+        THEN job.outcome = 'finished'
+            AND job.attempts = given.attempt
+            AND abs(
+                extract(epoch FROM job.finished_at - job.started_at)::float8
+                - (given.started_s - given.ended_s)
+            ) < 3e-6
+    WHEN given.outcome = 'snoozed'
+        THEN abs(
+            extract(epoch FROM job.scheduled_at - job.started_at)::float8
+            - (given.wait_s + given.started_s)
+        ) < 3e-6
+    ELSE EXISTS (
+        SELECT FROM jobsd.attempts AS attempt
+        WHERE attempt.job_id = given.job_id
+            AND attempt.attempt = given.attempt
+            AND attempt.process = %(process)s
+            AND attempt.started_at IS NOT NULL
+    )
+END;

@@ -1,0 +1,74 @@
+"""Transactions of which something is to be told: once, and only if they were committed.
+
+When the connection breaks between a commit and its answer, the server knows what became of
+it. It is asked once it answers again; what is to be told waits until then.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from jobsd.database.statements import Statements
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator
+
+    from jobsd.database.connection import Session
+
+STATEMENTS = Statements("jobsd.supervisor.monitor", "commits.sql")
+
+
+@dataclass(slots=True)
+class Commit:
+    """A transaction that settles claims of a process.
+
+    `tell` is called once it is committed. `complete` says that the process has no claims
+    behind it.
+    """
+
+    process_id: int
+    tell: Callable[[], None] = lambda: None
+    complete: bool = False
+    number: str | None = None
+
+
+class Commits:
+    """The transactions of one monitor, and those whose answer it still waits for."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self._unanswered: list[Commit] = []
+
+    @contextlib.contextmanager
+    def commit(self, process_id: int) -> Generator[Commit]:
+        """Commit what the block does, and tell what it wants to be told then."""
+        commit = Commit(process_id)
+        with self._session.connection.transaction():
+            yield commit
+            ((commit.number,),) = self._session.fetch(STATEMENTS["number"])
+            self._unanswered.append(commit)
+        self._unanswered.remove(commit)
+        commit.tell()
+
+    def catch_up(self) -> None:
+        """Tell what is to be told of those whose answer was lost; those at work are kept."""
+        for commit in list(self._unanswered):
+            outcome = self._outcome(commit)
+            if outcome == "in progress":
+                continue
+            self._unanswered.remove(commit)
+            if outcome == "committed":
+                commit.tell()
+
+    def _outcome(self, commit: Commit) -> str | None:
+        if commit.number is None:
+            return None
+        parameters = {
+            "number": commit.number,
+            "process_id": commit.process_id,
+            "complete": commit.complete,
+        }
+        ((outcome,),) = self._session.fetch(STATEMENTS["outcome"], parameters)
+        return str(outcome) if outcome else None

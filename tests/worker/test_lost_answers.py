@@ -1,0 +1,307 @@
+"""What was recorded by a statement whose answer was lost is told of, once."""
+
+# pyright: reportPrivateUsage=false
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import psycopg
+import pytest
+
+from jobsd.instruments import events
+from jobsd.jobs.burial import bury
+from jobsd.jobs.client import enqueue_many
+from jobsd.jobs.definition import job
+from jobsd.jobs.limits import Limit
+from jobsd.jobs.policy import Discard, Retry, Snooze
+from lost_answers import losing
+from waiting import wait_until
+
+from .bodies import gate, note, noted, wait_for_gate
+from .deaths import death
+from .test_counted import counted
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from jobsd.database.connection import Session, Target
+    from lost_answers import LostAnswers
+
+    from .conftest import Count, Driven, MakeWorker
+
+ENDS = {"finish", "fail", "retry", "retry at once", "discard", "snooze", "snooze at once"}
+EVENTS = {
+    "finish": "job.finished",
+    "fail": "job.failed",
+    "retry": "job.retried",
+    "retry at once": "job.retried",
+    "discard": "job.discarded",
+    "snooze": "job.snoozed",
+    "snooze at once": "job.snoozed",
+}
+
+Told = list[tuple[str, dict[str, Any]]]
+
+
+@job(max_attempts=2, retry_on=KeyError)
+def end(how: str) -> None:
+    """End as is wished; in another way when it comes round again."""
+    again = how in noted
+    noted.append(how)
+    if again:
+        assert gate.wait(20)
+        return
+    match how:
+        case "fail":
+            raise ValueError(how)
+        case "retry" | "retry at once":
+            raise Retry(after=3600 if how == "retry" else 0)
+        case "discard":
+            raise Discard(how)
+        case "snooze" | "snooze at once":
+            raise Snooze(3600 if how == "snooze" else 0)
+        case _:
+            pass
+
+
+@job(limits_concurrency=Limit(to=1, key="k"))
+def end_limited() -> None:
+    """Hold a slot, and succeed."""
+
+
+@pytest.fixture
+def way(target: Target) -> Iterator[tuple[LostAnswers, Target]]:
+    """Lead a worker to the server on a way where answers may be lost."""
+    with losing(target) as way:
+        yield way
+
+
+@pytest.fixture
+def told() -> Iterator[Told]:
+    """What is told of jobs' ends."""
+    heard: Told = []
+    names = [*dict.fromkeys(EVENTS.values()), "job.released", "claims.lost"]
+    stop = events.subscribe(lambda event, facts: heard.append((event.name, facts)), names=names)
+    yield heard
+    stop()
+
+
+def lose(driven: Driven, way: LostAnswers) -> None:
+    """Wait for outcomes, let their answer be lost, and connect anew."""
+    ledger = driven.worker._ledger
+    wait_until(lambda: _all_have_ended(driven))
+    _cut(driven, way)
+    assert ledger.pending
+
+
+def until_told(driven: Driven, told: Told) -> None:
+    """Take rounds until something is told, and a few more for what is told twice."""
+    driven.until(lambda: told)
+    for _ in range(5):
+        driven.worker.poll()
+
+
+@pytest.mark.parametrize("keep", [True, False])
+@pytest.mark.parametrize("how", sorted(ENDS))
+@pytest.mark.failure(
+    "The connection breaks between the commit of an outcome and its answer.",
+    "The worker reads back that it is recorded, and tells of it once: event, hook and metric.",
+)
+def test_an_outcome_whose_answer_was_lost_is_told_once(
+    how: str,
+    way: tuple[LostAnswers, Target],
+    make_worker: MakeWorker,
+    told: Told,
+    keep: bool,  # noqa: FBT001 - a parameter
+) -> None:
+    lossy, target = way
+    driven = make_worker(threads=1, keep=keep, target=target)
+    stored = end.enqueue(how)
+    _claim(driven)
+
+    lose(driven, lossy)
+    driven.worker.connect()
+    until_told(driven, told)
+
+    ((name, facts),) = told
+    assert (name, facts["job_id"], facts["attempt"]) == (EVENTS[how], stored.id, 1)
+    outcome = name.removeprefix("job.")
+    assert counted(driven) == ({outcome: 1} if outcome != "snoozed" else {})
+    assert sum(driven.context.slot.queue("default").durations()[0]) == 1
+
+
+@pytest.mark.parametrize("keep", [True, False])
+def test_so_is_that_of_a_job_that_held_a_limit(
+    way: tuple[LostAnswers, Target],
+    make_worker: MakeWorker,
+    told: Told,
+    keep: bool,  # noqa: FBT001 - a parameter
+) -> None:
+    lossy, target = way
+    driven = make_worker(threads=1, keep=keep, target=target)
+    end_limited.enqueue()
+    _claim(driven)
+
+    lose(driven, lossy)
+    driven.worker.connect()
+    until_told(driven, told)
+
+    assert [name for name, _ in told] == ["job.finished"]
+    assert counted(driven) == {"finished": 1}
+
+
+def test_so_are_those_of_a_batch_and_what_was_given_back_with_them(
+    way: tuple[LostAnswers, Target], make_worker: MakeWorker, told: Told, count: Count
+) -> None:
+    lossy, target = way
+    enqueue_many([end.with_args("fail"), note.with_args(1), *[wait_for_gate.with_args()] * 3])
+    driven = make_worker(threads=1, prefetch=10, target=target)
+    _claim(driven)
+    wait_until(lambda: len(noted) == 3)
+    driven.worker.stop()
+    _cut(driven, lossy)
+    driven.worker.connect()
+
+    until_told(driven, told)
+
+    assert count("ready_executions") == 2
+    assert counted(driven) == {"failed": 1, "finished": 1, "released": 2}
+    assert [name for name, _ in told if name != "job.released"] == [
+        "job.failed",
+        "job.finished",
+    ]
+
+
+@pytest.mark.parametrize("how", ["finish", "fail"])
+@pytest.mark.parametrize("keep", [True, False])
+def test_what_was_not_recorded_is_told_by_the_statement_that_records_it(
+    how: str,
+    make_worker: MakeWorker,
+    session: Session,
+    told: Told,
+    keep: bool,  # noqa: FBT001 - a parameter
+) -> None:
+    driven = make_worker(threads=1, keep=keep)
+    end.enqueue(how)
+    _claim(driven)
+    wait_until(lambda: _all_have_ended(driven))
+    # The server ends the session before it does anything.
+    _terminate(session)
+    with pytest.raises(psycopg.OperationalError):
+        driven.worker.poll()
+    driven.worker.disconnect()
+    driven.worker.connect()
+
+    until_told(driven, told)
+
+    assert [name for name, _ in told] == [EVENTS[how]]
+    assert sum(counted(driven).values()) == 1
+
+
+@pytest.mark.parametrize("how", ["finish", "fail", "snooze"])
+@pytest.mark.failure(
+    "A lock holds up an outcome for longer than its worker waits; it is recorded later.",
+    "The worker, which sends it again meanwhile, tells of it once.",
+)
+def test_what_is_recorded_long_after_the_connection_broke_is_told_once(
+    how: str, make_worker: MakeWorker, session: Session, told: Told, count: Count
+) -> None:
+    driven = make_worker(threads=1)
+    end.enqueue(how)
+    _claim(driven)
+    wait_until(lambda: _all_have_ended(driven))
+    with session.connection.transaction():
+        session.connection.execute("SELECT FROM jobsd.claims FOR UPDATE")
+        for _ in range(2):
+            driven.worker._session.connection.deadline_s = 0.2  # type: ignore[attr-defined]
+            with pytest.raises(psycopg.OperationalError):
+                driven.worker.poll()
+            driven.worker.disconnect()
+            driven.worker.connect()
+        assert told == []
+    wait_until(lambda: not count("claims"))
+
+    until_told(driven, told)
+
+    assert [name for name, _ in told] == [EVENTS[how]]
+
+
+@pytest.mark.parametrize("how", ["finish", "fail", "retry", "discard"])
+def test_who_was_buried_meanwhile_tells_what_it_had_recorded_before(
+    how: str,
+    way: tuple[LostAnswers, Target],
+    make_worker: MakeWorker,
+    session: Session,
+    told: Told,
+) -> None:
+    lossy, target = way
+    driven = make_worker(threads=1, target=target)
+    end.enqueue(how)
+    _claim(driven)
+    lose(driven, lossy)
+    _prune(session)
+
+    driven.worker.connect()
+    until_told(driven, told)
+
+    assert [name for name, _ in told] == [EVENTS[how]]
+    assert sum(counted(driven).values()) == 1
+
+
+@pytest.mark.parametrize("keep", [True, False])
+@pytest.mark.parametrize("how", sorted(ENDS))
+def test_what_somebody_else_has_settled_is_not_told_by_the_worker(
+    how: str,
+    make_worker: MakeWorker,
+    session: Session,
+    told: Told,
+    keep: bool,  # noqa: FBT001 - a parameter
+) -> None:
+    driven = make_worker(threads=1, keep=keep)
+    end.enqueue(how)
+    _claim(driven)
+    pool, ledger = driven.worker._pool, driven.worker._ledger
+    wait_until(lambda: _all_have_ended(driven))
+    ledger.add(pool.collect())
+    driven.worker._unanswered.sent(ledger.statements(), driven.worker._row_id)
+    driven.worker.disconnect()
+    # As if its statement had never come; and it is taken for dead.
+    _prune(session)
+
+    driven.worker.connect()
+    for _ in range(5):
+        driven.worker.poll()
+
+    assert [name for name, _ in told if name != "claims.lost"] == []
+    assert counted(driven) == {}
+
+
+def _cut(driven: Driven, way: LostAnswers) -> None:
+    # An array of jobs, or of what became of them.
+    way.lose(b"{")
+    with pytest.raises(psycopg.OperationalError):
+        driven.until(lambda: False)
+    assert way.lost == 1
+    driven.worker.disconnect()
+
+
+def _claim(driven: Driven) -> None:
+    driven.until(lambda: driven.worker._pool.uncollected)
+
+
+def _all_have_ended(driven: Driven) -> bool:
+    pool = driven.worker._pool
+    return bool(pool.uncollected) and not pool.in_hand
+
+
+def _terminate(session: Session) -> None:
+    session.connection.execute(
+        "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity"
+        " WHERE application_name LIKE 'jobsd worker%' AND datname = current_database()"
+    )
+
+
+def _prune(session: Session) -> None:
+    bury(session, death(session, threads=1))
+    session.connection.execute("DELETE FROM jobsd.processes")
