@@ -52,7 +52,10 @@ class Stopwatch:
 
     def took(self) -> Took:
         """Return how long it is ago."""
-        seconds = monotonic() - self._began
+        return self.of(monotonic() - self._began)
+
+    def of(self, seconds: float) -> Took:
+        """Return a time within ours that somebody else has measured."""
         # Threads that have ended meanwhile are not asked any more: less is taken off.
         waited_ns = sum(ns - self._waits_ns.get(thread, 0) for thread, ns in _waits_ns())
         disk_s = min(_disk_s() - self._disk_s, seconds * _OF_DISK_MAX)

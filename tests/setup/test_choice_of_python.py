@@ -49,7 +49,11 @@ def test_the_real_interpreter_is_taken_and_not_that_of_an_environment(names: Pat
     _alter(names / "python3", "pass")
     found = _find(names)
 
-    assert not found.out.startswith(sys.prefix) or sys.prefix == sys.base_prefix
+    # `_alter` has it started by its path in our environment.
+    assert sys.executable.startswith(sys.prefix)
+    assert sys.prefix != sys.base_prefix
+    assert os.path.realpath(found.out.strip()) == os.path.realpath(sys.executable)
+    assert not found.out.startswith(sys.prefix)
 
 
 def test_a_python3_that_is_too_old_is_passed_over(names: Path) -> None:

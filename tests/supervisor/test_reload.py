@@ -43,11 +43,22 @@ def test_each_process_is_followed_by_another_before_it_ends(start: Start) -> Non
 
 def test_workers_are_rolled_one_by_one(start: Start) -> None:
     tree = start(("monitor", 1), ("worker", 3))
+    slow = tree.command("worker.slow")
 
     tree.send(signal.SIGHUP)
 
+    for done in (1, 2, 3):
+        tree.wait("process.replaced", done, kind="worker")
+        # Each answer is a round, in which the next step would begin.
+        workers = [row for _ in range(3) for row in tree.state() if row["kind"] == "worker"]
+        assert len(workers) == 3 * 4
+        slow.unlink()
+        tree.wait("process.stopped", done)
+        slow.touch()
+    slow.unlink()
     tree.wait("supervisor.reloaded")
     rolled = tree.told("process.replaced", kind="worker")
+    assert len(rolled) == 3
     for first, second in pairwise(rolled):
         gone = tree.wait("process.stopped", by=first["predecessor_pid"])["at"]
         assert gone < tree.wait("process.started", by=second["pid"])["at"]

@@ -51,8 +51,9 @@ def test_while_the_wish_to_be_woken_is_new_looks_come_at_growing_intervals(
     rests: Rests,
 ) -> None:
     rhythm = Rhythm(0.1)
-    rhythm.wish_is_new()
+    rests(rhythm, 14)
 
+    rhythm.wish_is_new()
     found = rests(rhythm, 14)
 
     assert found[:3] == pytest.approx([LOOK_MIN_S, 2 * LOOK_MIN_S, 4 * LOOK_MIN_S], abs=1e-3)
@@ -79,7 +80,7 @@ def test_a_lone_job_costs_two_statements(
     driven.until(lambda: _is_asleep(driven))
     session = driven.worker._session
     asked: list[Statement] = []
-    ways = {"ask": session.ask, "fetch": session.fetch}
+    ways: dict[str, Callable[..., list[Any]]] = {"ask": session.ask, "fetch": session.fetch}
 
     def note(way: str, statement: Statement, parameters: dict[str, Any]) -> list[Any]:
         asked.append(statement)
