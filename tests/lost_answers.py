@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from psycopg import conninfo
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Generator
 
     from jobsd.database.connection import Target
 
@@ -34,8 +34,9 @@ class LostAnswers:
     def url(self) -> str:
         """The way to the server through here."""
         port = self._listener.getsockname()[1]
-        through = {"host": "127.0.0.1", "port": port, "sslmode": "disable"}
-        return conninfo.make_conninfo(**{**self._to, **through, "gssencmode": "disable"})
+        way = f"host=127.0.0.1 port={port} sslmode=disable gssencmode=disable"
+        to = {key: value for key, value in self._to.items() if key not in {"host", "port"}}
+        return f"{conninfo.make_conninfo('', **to)} {way}"
 
     def lose(self, what: bytes = b"") -> None:
         """Lose the next answer to something that has these bytes in it, and the connection."""
@@ -94,7 +95,7 @@ def _shut(end: socket.socket) -> None:
 
 
 @contextlib.contextmanager
-def losing(target: Target) -> Iterator[tuple[LostAnswers, Target]]:
+def losing(target: Target) -> Generator[tuple[LostAnswers, Target]]:
     """Open such a way, and give it with the target that leads through it."""
     way = LostAnswers(target.url)
     with contextlib.closing(way):

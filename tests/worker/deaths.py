@@ -16,3 +16,11 @@ def death(session: Session, **facts: object) -> Death:
     assert row is not None
     error = {"type": "ProcessPrunedError", "message": "gone", "stack": ""}
     return Death(row[0], "worker-test", error, **facts)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+
+
+def terminate(session: Session) -> None:
+    """End the connections of all workers of this database."""
+    session.connection.execute(
+        "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity"
+        " WHERE application_name LIKE 'jobsd worker%' AND datname = current_database()"
+    )

@@ -15,7 +15,7 @@ from jobsd.jobs.definition import job
 from system.tree import wait_for
 
 from .bodies import gate, noted, wait_for_gate
-from .deaths import death
+from .deaths import death, terminate
 
 if TYPE_CHECKING:
     from jobsd.database.connection import Session
@@ -42,13 +42,6 @@ class SlowError(Exception):
 @job
 def raise_slowly() -> None:
     raise SlowError
-
-
-def _terminate(session: Session) -> None:
-    session.connection.execute(
-        "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity"
-        " WHERE application_name LIKE 'jobsd worker%' AND datname = current_database()"
-    )
 
 
 @pytest.mark.failure(
@@ -177,7 +170,7 @@ def test_a_connection_that_breaks_in_mid_run_loses_and_doubles_nothing(
     driven = make_worker()
     driven.until(lambda: len(noted) == 3)
 
-    _terminate(session)
+    terminate(session)
     gate.set()
     with pytest.raises(psycopg.OperationalError):
         driven.until(lambda: False)

@@ -19,7 +19,7 @@ from lost_answers import losing
 from waiting import wait_until
 
 from .bodies import gate, note, noted, wait_for_gate
-from .deaths import death
+from .deaths import death, terminate
 from .test_counted import counted
 
 if TYPE_CHECKING:
@@ -30,7 +30,6 @@ if TYPE_CHECKING:
 
     from .conftest import Count, Driven, MakeWorker
 
-ENDS = {"finish", "fail", "retry", "retry at once", "discard", "snooze", "snooze at once"}
 EVENTS = {
     "finish": "job.finished",
     "fail": "job.failed",
@@ -103,7 +102,7 @@ def until_told(driven: Driven, told: Told) -> None:
 
 
 @pytest.mark.parametrize("keep", [True, False])
-@pytest.mark.parametrize("how", sorted(ENDS))
+@pytest.mark.parametrize("how", EVENTS)
 @pytest.mark.failure(
     "The connection breaks between the commit of an outcome and its answer.",
     "The worker reads back that it is recorded, and tells of it once: event, hook and metric.",
@@ -187,7 +186,7 @@ def test_what_was_not_recorded_is_told_by_the_statement_that_records_it(
     _claim(driven)
     wait_until(lambda: _all_have_ended(driven))
     # The server ends the session before it does anything.
-    _terminate(session)
+    terminate(session)
     with pytest.raises(psycopg.OperationalError):
         driven.worker.poll()
     driven.worker.disconnect()
@@ -250,7 +249,7 @@ def test_who_was_buried_meanwhile_tells_what_it_had_recorded_before(
 
 
 @pytest.mark.parametrize("keep", [True, False])
-@pytest.mark.parametrize("how", sorted(ENDS))
+@pytest.mark.parametrize("how", EVENTS)
 def test_what_somebody_else_has_settled_is_not_told_by_the_worker(
     how: str,
     make_worker: MakeWorker,
@@ -293,13 +292,6 @@ def _claim(driven: Driven) -> None:
 def _all_have_ended(driven: Driven) -> bool:
     pool = driven.worker._pool
     return bool(pool.uncollected) and not pool.in_hand
-
-
-def _terminate(session: Session) -> None:
-    session.connection.execute(
-        "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity"
-        " WHERE application_name LIKE 'jobsd worker%' AND datname = current_database()"
-    )
 
 
 def _prune(session: Session) -> None:
