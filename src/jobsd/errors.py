@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -102,20 +102,24 @@ class AfterCommitError(EnqueueError):
     """A transaction was committed, but the jobs that were to follow it were not enqueued.
 
     `jobs` holds them, for `enqueue_many`. Where `known` is False, nobody could be asked
-    whether it was committed: look at your own data first.
+    whether it was committed, or whether they were enqueued: look first.
     """
 
-    def __init__(self, jobs: Iterable[Any], reason: str, *, known: bool = True) -> None:
+    def __init__(
+        self, jobs: Iterable[Any], reason: str, *, doubt: Literal["", "commit", "jobs"] = ""
+    ) -> None:
         self.jobs = tuple(jobs)
         self.reason = reason
-        self.known = known
+        self.known = not doubt
         count = len(self.jobs)
-        super().__init__(
-            f"the transaction was committed, but not its {count} jobs: {reason}"
-            if known
-            else f"whether the transaction was committed is not known, and its {count} jobs"
-            f" were not enqueued: {reason}"
-        )
+        told = {
+            "": f"the transaction was committed, but its {count} jobs were not enqueued",
+            "commit": "it is not known whether the transaction was committed, and its"
+            f" {count} jobs were not enqueued",
+            "jobs": "the transaction was committed, and it is not known whether its"
+            f" {count} jobs were enqueued",
+        }
+        super().__init__(f"{told[doubt]}: {reason}")
 
 
 class UnknownJobError(Error):

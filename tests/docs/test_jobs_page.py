@@ -14,6 +14,11 @@ from system.tree import Project, wait_for
 pytestmark = pytest.mark.system
 
 PAGE = (Path(__file__).parents[2] / "docs/jobs.md").read_text(encoding="utf-8")
+ENGINE = (
+    "import psycopg, sqlalchemy\n"
+    "way = {'creator': lambda: psycopg.connect(url)}\n"
+    "engine = sqlalchemy.create_engine('postgresql+psycopg://', **way)\n"
+)
 DEFINES = re.compile(r"^@job|^class ", re.MULTILINE)
 
 
@@ -39,7 +44,7 @@ def _states(url: str) -> list[tuple[str, int]]:
 def test_what_the_page_shows_runs(project: Project, empty_database: str) -> None:
     shown = [block for block in blocks(PAGE, "python") if not DEFINES.search(block)]
     deliver = "deliver.enqueue(Address('Low Road 1', 'Loch Lomond'))\n"
-    head = "import os\nfrom page_jobs import *\nurl = os.environ['DATABASE_URL']\n"
+    head = "import os\nfrom page_jobs import *\nurl = os.environ['DATABASE_URL']\n" + ENGINE
     with psycopg.connect(empty_database) as connection:
         connection.execute("CREATE TABLE users (id int)")
 
@@ -49,14 +54,16 @@ def test_what_the_page_shows_runs(project: Project, empty_database: str) -> None
             connection.execute(statement.encode())
 
     assert printed == "ready blocked\n"
-    assert dict(_states(empty_database)) == {"Sync": 1, "page_jobs.deliver": 3, "welcome": 8}
+    assert dict(_states(empty_database)) == {"Sync": 1, "page_jobs.deliver": 3, "welcome": 9}
 
     with project.start() as tree:
         done = "SELECT FROM jobsd.jobs WHERE outcome = 'finished'"
         with psycopg.connect(empty_database, autocommit=True) as connection:
-            wait_for(lambda: connection.execute(done.encode()).rowcount == 10)
+            wait_for(lambda: connection.execute(done.encode()).rowcount == 11)
         tree.terminate()
-    assert all(f"welcome, {user}: attempt 1" in "\n".join(tree.lines) for user in (42, 46, 47))
+    assert all(
+        f"welcome, {user}: attempt 1" in "\n".join(tree.lines) for user in (42, 46, 47, 48)
+    )
 
 
 def test_long_work_and_partners_come_back(project: Project, empty_database: str) -> None:

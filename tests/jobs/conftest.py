@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import importlib
 from typing import TYPE_CHECKING, Any
 
 import psycopg
 import pytest
+from psycopg import conninfo
 
 from jobs.ways import arguments_of
 from jobsd.jobs import client
@@ -61,3 +63,41 @@ def engine(target: Target) -> Iterator[sa.Engine]:
     )
     yield made
     made.dispose()
+
+
+def _database(url: str, **options: object) -> dict[str, object]:
+    parts = conninfo.conninfo_to_dict(url)
+    return {
+        "ENGINE": "django.db.backends.postgresql",
+        "NAME": parts["dbname"],
+        "USER": parts.get("user", ""),
+        "PASSWORD": parts.get("password", ""),
+        "HOST": parts.get("host", ""),
+        "PORT": parts.get("port", ""),
+        "OPTIONS": options,
+    }
+
+
+@pytest.fixture(scope="session")
+def _django(session_target: Target) -> None:
+    url = session_target.url
+    databases: dict[str, dict[str, object]] = {
+        "default": _database(url),
+        "binding": _database(url, server_side_binding=True),
+        "repeatable": _database(url, isolation_level=psycopg.IsolationLevel.REPEATABLE_READ),
+        "serializable": _database(url, isolation_level=psycopg.IsolationLevel.SERIALIZABLE),
+        "sqlite": {"ENGINE": "django.db.backends.sqlite3", "NAME": ":memory:"},
+    }
+    # Django is not typed.
+    settings: Any = importlib.import_module("django.conf").settings
+    django: Any = importlib.import_module("django")
+    settings.configure(DATABASES=databases, USE_TZ=False, TIME_ZONE="Asia/Tokyo")
+    django.setup()
+
+
+@pytest.fixture
+def django_connections(_django: None) -> Iterator[Any]:
+    """Django's connections, by their aliases, in this thread."""
+    connections: Any = importlib.import_module("django.db").connections
+    yield connections
+    connections.close_all()

@@ -2,78 +2,92 @@
 
 from __future__ import annotations
 
-import gc
-import weakref
+import contextlib
+import os
+import socket
+import threading
 from typing import TYPE_CHECKING, Any
 
 import psycopg
 import pytest
-from psycopg.pq import TransactionStatus
+import sqlalchemy as sa
+from sqlalchemy import event
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.orm import Session
+from sqlalchemy.pool import NullPool
 
-from database.pgbouncer import pgbouncer
-from jobs.ways import behind, note
+from jobs.ways import behind
 from jobsd.errors import AfterCommitError, DatabaseUnreachableError, EnqueueError, Error
 from jobsd.jobs import client
 from jobsd.jobs.client import Client
+from waiting import wait_until
 
 if TYPE_CHECKING:
-    from jobs.ways import Stored
-    from jobsd.database.connection import Session, Target
+    from collections.abc import Generator
 
-Connection = psycopg.Connection[tuple[Any, ...]]
+    from jobs.ways import Stored
+    from jobsd.database.connection import Session as QueueSession
+    from jobsd.database.connection import Target
 
 pytestmark = pytest.mark.usefixtures("configured")
 
-
-def test_a_failed_transaction_refuses_with_the_cause(connection: Connection) -> None:
-    with pytest.raises(psycopg.errors.DivisionByZero):
-        connection.execute("SELECT 1 / 0")
-
-    with pytest.raises(EnqueueError) as caught:
-        behind(connection, 1)
-
-    assert isinstance(caught.value.__cause__, psycopg.errors.InFailedSqlTransaction)
+NOWHERE = "postgresql://nobody@127.0.0.1:1/nothing"
 
 
-def test_a_lost_connection_stores_nothing(
-    connection: Connection, session: Session, stored: Stored
+def test_a_failed_transaction_refuses_with_the_cause(engine: sa.Engine) -> None:
+    with Session(engine) as orm:
+        with pytest.raises(SQLAlchemyError):
+            orm.execute(sa.text("SELECT 1 / 0"))
+
+        with pytest.raises(EnqueueError) as caught:
+            behind(orm, 1)
+
+    cause: Any = caught.value.__cause__
+    assert isinstance(cause.orig, psycopg.errors.InFailedSqlTransaction)
+
+
+def test_a_commit_whose_connection_was_lost_stores_nothing(
+    engine: sa.Engine, session: QueueSession, stored: Stored
 ) -> None:
-    behind(connection, 1)
-    session.connection.execute(
-        "SELECT pg_terminate_backend(%s, 5000)", (connection.info.backend_pid,)
-    )
+    with Session(engine) as orm:
+        behind(orm, 1)
+        _end_all_others(session)
 
-    with pytest.raises(psycopg.OperationalError):
-        connection.commit()
+        with pytest.raises(SQLAlchemyError):
+            orm.commit()
 
     assert stored() == []
 
 
-def test_who_commits_gets_the_error_and_the_jobs(
-    connection: Connection, target: Target
+def test_a_commit_that_a_constraint_refuses_stores_nothing(
+    engine: sa.Engine, stored: Stored
 ) -> None:
-    behind(connection, 1)
-    behind(connection, 2)
-    client.configure("postgresql://nobody@127.0.0.1:1/nothing")
+    with Session(engine) as orm:
+        orm.execute(
+            sa.text("CREATE TEMP TABLE one (id int UNIQUE DEFERRABLE INITIALLY DEFERRED)")
+        )
+        orm.execute(sa.text("INSERT INTO one VALUES (1), (1)"))
+        behind(orm, 1)
 
-    with pytest.raises(AfterCommitError, match="was committed, but not its 2 jobs") as caught:
-        connection.commit()
+        with pytest.raises(SQLAlchemyError):
+            orm.commit()
+
+    assert stored() == []
+
+
+def test_who_commits_gets_the_error_and_the_jobs(engine: sa.Engine, target: Target) -> None:
+    with Session(engine) as orm:
+        behind(orm, 1)
+        behind(orm, 2)
+        client.configure(NOWHERE)
+
+        with pytest.raises(AfterCommitError, match="but its 2 jobs were not enq") as caught:
+            orm.commit()
 
     assert isinstance(caught.value.__cause__, DatabaseUnreachableError)
+    assert caught.value.known
     client.configure(client=Client(target))
     assert len(client.enqueue_many(caught.value.jobs)) == 2
-
-
-class _LosesItsServer(Connection):
-    """Loses it as soon as a transaction is over."""
-
-    def wait(self, *args: Any, **kwargs: Any) -> Any:
-        waited = super().wait(*args, **kwargs)
-        if self.info.transaction_status == TransactionStatus.IDLE:
-            pid = self.info.backend_pid
-            with psycopg.connect(self.info.dsn, autocommit=True) as other:
-                other.execute("SELECT pg_terminate_backend(%s, 5000)", (pid,))
-        return waited
 
 
 @pytest.mark.failure(
@@ -81,69 +95,97 @@ class _LosesItsServer(Connection):
     "who committed gets `AfterCommitError` with all its jobs, which says that nobody knows",
 )
 def test_who_commits_gets_the_jobs_when_nobody_can_say_how_it_ended(target: Target) -> None:
-    connection = _LosesItsServer.connect(target.url)
-    connection.execute("SELECT 1")
-    behind(connection, 1)
-    behind(connection, 2)
+    reached = [psycopg.connect(target.url)]
+    engine = sa.create_engine("postgresql+psycopg://", creator=reached.pop, poolclass=NullPool)
+    with Session(engine) as orm:
+        behind(orm, 1)
+        behind(orm, 2)
 
-    with pytest.raises(AfterCommitError, match="committed is not known") as caught:
-        connection.commit()
+        with pytest.raises(AfterCommitError, match="not known whether the trans") as caught:
+            orm.commit()
 
     assert [drafted.arguments for drafted in caught.value.jobs] == ["[1]", "[2]"]
     assert not caught.value.known
 
 
-def test_the_connection_is_of_use_after_such_an_error(connection: Connection) -> None:
-    behind(connection, 1)
-    client.configure("postgresql://nobody@127.0.0.1:1/nothing")
-    with pytest.raises(AfterCommitError):
-        connection.commit()
-
-    row = connection.execute("SELECT 1").fetchone()
-
-    assert row == (1,)
-
-
-def test_a_connection_that_is_dropped_is_not_kept_alive(server_url: str) -> None:
-    dropped = psycopg.connect(server_url)
-    dropped.execute("SELECT 1")
-    behind(dropped, 1)
-    dropped.close()
-    seen = weakref.ref(dropped)
-    gc.disable()
-
-    del dropped
-
-    gc.enable()
-    assert seen() is None
-
-
-def test_what_can_not_be_asked_for_its_end_is_refused() -> None:
-    with pytest.raises(Error, match="leads to no psycopg 3 connection"):
-        note.using(after_commit=object()).enqueue(1)
-
-
-def test_only_one_of_the_two_can_be_meant(connection: Connection) -> None:
-    both = note.using(after_commit=connection, connection=connection)
-
-    with pytest.raises(Error, match="not both"):
-        both.enqueue(1)
-
-
-def test_a_connection_is_for_all_jobs_of_a_bulk(connection: Connection) -> None:
-    with pytest.raises(Error, match="give the connection to enqueue_many"):
-        note.using(after_commit=connection).with_args(1)
-
-
-def test_a_pooler_that_gives_the_session_away_is_refused(
-    target: Target, stored: Stored
+@pytest.mark.failure(
+    "the queue's server is lost while it enqueues what was `after_commit`",
+    "who committed gets `AfterCommitError`, which says that nobody knows whether it did",
+)
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_a_queue_that_is_lost_while_it_enqueues_is_not_said_to_have_none(
+    jobs: int, engine: sa.Engine, target: Target, session: QueueSession
 ) -> None:
-    with pgbouncer(target.url) as url, psycopg.connect(url) as connection:
-        connection.prepare_threshold = None
-        connection.execute("SELECT 1")
+    pool = Client(target)
+    client.configure(client=pool)
+    with pool.session() as lent:
+        pid, socket_number = lent.connection.info.backend_pid, lent.connection.fileno()
+    with Session(engine) as orm:
+        for number in range(jobs):
+            behind(orm, number)
+        with (
+            session.connection.transaction(),
+            _cut_off_once_it_waits(session, pid, socket_number),
+            pytest.raises(AfterCommitError) as caught,
+        ):
+            orm.commit()
 
-        with pytest.raises(Error, match="a pooler stands between"):
-            behind(connection, 1)
-        connection.commit()
+    assert (caught.value.known, len(caught.value.jobs)) == (False, jobs)
+    assert "it is not known whether its" in str(caught.value)
 
-    assert stored() == []
+
+@contextlib.contextmanager
+def _cut_off_once_it_waits(
+    session: QueueSession, pid: int, socket_number: int
+) -> Generator[None]:
+    """Lock the table of jobs, and shut the socket of the backend that waits for it."""
+    session.connection.execute("LOCK TABLE jobsd.jobs IN ACCESS EXCLUSIVE MODE")
+    waits = "SELECT cardinality(pg_blocking_pids(%s)) > 0"
+
+    def cut() -> None:
+        wait_until(lambda: session.connection.execute(waits, (pid,)).fetchone() == (True,))
+        with socket.socket(fileno=os.dup(socket_number)) as ours:
+            ours.shutdown(socket.SHUT_RDWR)
+
+    thread = threading.Thread(target=cut)
+    thread.start()
+    yield
+    thread.join()
+
+
+def test_a_function_of_somebody_else_that_raises_at_the_commit_takes_no_job_with_it(
+    engine: sa.Engine, stored: Stored
+) -> None:
+    with Session(engine) as orm:
+        event.listen(orm, "after_commit", _fails)
+        behind(orm, 1)
+
+        with contextlib.suppress(KeyError):
+            orm.commit()
+
+    assert stored() == [1]
+
+
+def _fails(_: object) -> None:
+    raise KeyError
+
+
+def test_a_standby_is_refused_in_words_and_its_transaction_goes_on(engine: sa.Engine) -> None:
+    with Session(engine) as orm:
+        orm.execute(sa.text("CREATE SCHEMA standby"))
+        told = "CREATE FUNCTION standby.pg_is_in_recovery() RETURNS bool RETURN true"
+        orm.execute(sa.text(told))
+        orm.execute(sa.text("SET LOCAL search_path = standby, pg_catalog"))
+
+        with pytest.raises(Error, match="this server is a standby, which commits nothing"):
+            behind(orm, 1)
+
+        assert orm.scalar(sa.text("SELECT 1")) == 1
+
+
+def _end_all_others(session: QueueSession) -> None:
+    session.connection.execute(
+        "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity"
+        " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        " AND backend_type = 'client backend'"
+    )

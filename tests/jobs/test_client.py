@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 import pytest
 
-from jobs.ways import EVERY_WAY, note
+from jobs.ways import EITHER_WAY_WITHIN, note
 from jobsd.errors import DatabaseUnreachableError, EnqueueError, Error
 from jobsd.jobs import client
 from jobsd.jobs.client import Client, enqueue_many
@@ -237,7 +237,7 @@ def test_nothing_that_says_where_the_database_is_is_one_typed_error(
         note.enqueue(1)
 
 
-@EVERY_WAY
+@EITHER_WAY_WITHIN
 def test_a_callers_transaction_that_has_failed_is_one_typed_error(
     put: Put, pool: Client, caplog: pytest.LogCaptureFixture
 ) -> None:

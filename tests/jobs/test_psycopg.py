@@ -14,7 +14,7 @@ from psycopg.types.datetime import TimestamptzLoader
 from psycopg.types.numeric import Int4Dumper
 from psycopg.types.string import StrDumperVarchar, TextLoader
 
-from jobs.ways import EVERY_WAY, behind, many_within, note, within
+from jobs.ways import EITHER_WAY_WITHIN, EVERY_WAY, behind, many_within, note, within
 from jobsd.errors import EnqueueError, Error
 from jobsd.jobs.client import enqueue_many
 
@@ -35,7 +35,7 @@ def connection(target: Target) -> Iterator[Connection]:
         yield opened
 
 
-@pytest.mark.parametrize("put", [within, many_within])
+@EITHER_WAY_WITHIN
 def test_the_first_thing_on_a_connection_is_part_of_its_transaction(
     put: Put, connection: Connection, stored: Stored
 ) -> None:
@@ -48,7 +48,7 @@ def test_the_first_thing_on_a_connection_is_part_of_its_transaction(
     assert (before, stored()) == ([], [2])
 
 
-@EVERY_WAY
+@EITHER_WAY_WITHIN
 def test_a_savepoint_takes_its_jobs_with_it(
     put: Put, connection: Connection, stored: Stored
 ) -> None:
@@ -62,7 +62,7 @@ def test_a_savepoint_takes_its_jobs_with_it(
     assert stored() == [1, 3]
 
 
-@EVERY_WAY
+@EITHER_WAY_WITHIN
 def test_in_autocommit_mode_a_job_is_stored_at_once(
     put: Put, connection: Connection, stored: Stored
 ) -> None:
@@ -73,7 +73,7 @@ def test_in_autocommit_mode_a_job_is_stored_at_once(
     assert stored() == [1]
 
 
-@EVERY_WAY
+@EITHER_WAY_WITHIN
 @pytest.mark.parametrize("level", psycopg.IsolationLevel)
 def test_any_isolation_will_do(
     put: Put, level: psycopg.IsolationLevel, connection: Connection, stored: Stored
@@ -109,7 +109,7 @@ def _peculiar(connection: Connection) -> None:
     adapters.register_dumper(int, Int4Dumper)
 
 
-@EVERY_WAY
+@EITHER_WAY_WITHIN
 def test_the_ways_of_a_connection_are_not_ours_and_stay_its_own(
     put: Put, connection: Connection, stored: Stored
 ) -> None:
@@ -153,7 +153,7 @@ def test_a_pipeline_takes_a_job_and_refuses_many_in_words(
     assert stored() == [1, 3]
 
 
-@EVERY_WAY
+@EITHER_WAY_WITHIN
 def test_a_closed_connection_is_one_typed_error(put: Put, connection: Connection) -> None:
     connection.close()
 
@@ -163,7 +163,7 @@ def test_a_closed_connection_is_one_typed_error(put: Put, connection: Connection
     assert isinstance(caught.value.__cause__, psycopg.OperationalError)
 
 
-@EVERY_WAY
+@EITHER_WAY_WITHIN
 def test_a_connection_that_was_lost_is_one_typed_error(
     put: Put, connection: Connection, session: Session
 ) -> None:

@@ -16,7 +16,7 @@ from sqlalchemy.orm import (
     mapped_column,
 )
 
-from jobs.ways import behind, within
+from jobs.ways import EITHER_WAY_WITHIN, behind, within
 from jobsd.errors import AfterCommitError, EnqueueError, Error
 from jobsd.jobs import client
 
@@ -38,18 +38,6 @@ def test_who_commits_a_session_gets_the_error_and_may_go_on(engine: sa.Engine) -
 
         assert len(caught.value.jobs) == 2
         assert orm.scalar(sa.text("SELECT 1")) == 1
-
-
-def test_who_commits_a_connection_gets_the_error_and_may_go_on(engine: sa.Engine) -> None:
-    with engine.connect() as connection:
-        connection.execute(sa.text("SELECT 1"))
-        behind(connection, 1)
-        client.configure("postgresql://nobody@127.0.0.1:1/nothing")
-        with pytest.raises(AfterCommitError):
-            connection.commit()
-        connection.rollback()
-
-        assert connection.scalar(sa.text("SELECT 1")) == 1
 
 
 def test_a_session_that_has_failed_refuses_with_its_own_error(engine: sa.Engine) -> None:
@@ -82,7 +70,7 @@ def _break(orm: Session) -> None:
         orm.flush()
 
 
-@pytest.mark.parametrize("put", [within, behind])
+@EITHER_WAY_WITHIN
 def test_a_connection_whose_transaction_has_failed_refuses_with_the_drivers_error(
     put: Put, engine: sa.Engine
 ) -> None:
@@ -120,7 +108,7 @@ def test_another_driver_is_refused_in_words() -> None:
         within(orm, 1)
 
 
-@pytest.mark.parametrize("put", [within, behind])
+@EITHER_WAY_WITHIN
 def test_an_engine_is_no_connection(put: Put, engine: sa.Engine) -> None:
     with pytest.raises(Error, match="Engine leads to no psycopg 3 connection"):
         put(engine, 1)
@@ -137,9 +125,11 @@ def test_an_asynchronous_session_is_refused_in_words(put: Put, target: Target) -
             async_creator=lambda: psycopg.AsyncConnection.connect(target.url),
         )
         async with AsyncSession(engine) as orm, engine.connect() as connection:
-            for given in (orm, connection, connection.sync_connection):
+            for given in (orm, connection):
                 with pytest.raises(Error, match="asynchronous"):
                     put(given, 1)
+            with pytest.raises(Error):
+                put(connection.sync_connection, 1)
         await engine.dispose()
 
     asyncio.run(refused())

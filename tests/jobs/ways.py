@@ -34,7 +34,13 @@ def behind(connection: object, value: int) -> None:
     note.using(after_commit=connection).enqueue(value)
 
 
+EITHER_WAY_WITHIN = pytest.mark.parametrize("put", [within, many_within])
 EVERY_WAY = pytest.mark.parametrize("put", [within, many_within, behind])
+
+
+def attributes_of(thing: object) -> dict[str, object]:
+    """Return what an object has of its own, as it is now."""
+    return dict(vars(thing))
 
 
 def arguments_of(session: Session) -> list[object]:

@@ -34,10 +34,7 @@ def psycopg_connection(given: object) -> psycopg.Connection[Any]:
         EnqueueError: when the library doesn't give it: it is closed, or its transaction
             has failed. The cause is the library's error.
     """
-    if given is None:
-        raise Error(
-            "the connection given is None: give that of your transaction, or leave it out"
-        )
+    require_one(given)
     if not is_asynchronous(given):
         for find in (_itself, _behind_django, _behind_sqlalchemy):
             raw = ask(find, given)
@@ -48,6 +45,18 @@ def psycopg_connection(given: object) -> psycopg.Connection[Any]:
         else:
             raise Error(f"{name_of(given)} leads to no psycopg 3 connection: {_WANTED}")
     raise Error(f"{name_of(given)} is asynchronous: {_WANTED}")
+
+
+def require_one(given: object) -> None:
+    """Return when a connection was given.
+
+    Raises:
+        Error: for None, which is somebody's mistake.
+    """
+    if given is None:
+        raise Error(
+            "the connection given is None: give that of your transaction, or leave it out"
+        )
 
 
 class PlainCursor(psycopg.Cursor[tuple[Any, ...]]):

@@ -1,66 +1,71 @@
-"""Jobs that wait for the commit of a Django connection, all of one transaction together.
+"""Jobs that wait for the commit of a Django connection, told by its `on_commit`.
 
-`on_commit` takes one function for each job, so that Django drops those of a savepoint that
-is rolled back. When a function raises, it forgets all that were to follow. So which jobs
-have survived must be known before the first function runs: we stand before
-`run_and_clear_commit_hooks` of this one connection until it is called.
-
-Invariant: they are stored where the first of them stands among the other functions, at the
-latest when one of those has raised.
+`on_commit` takes one function for each job: Django drops those of a savepoint that is
+rolled back. The others it calls one by one, and when one raises it drops all that follow. So
+the first of ours that is called enqueues all that have survived: those that Django still
+holds, as nobody else does.
 """
 
 from __future__ import annotations
 
-import functools
+import itertools
 from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary, WeakValueDictionary
+
+from .connections import ask
+from .pending import settle
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from .pending import Pending
 
-    from .commit_watch import Pending
-
-    Done = Callable[[Sequence[Pending]], None]
-
-_RUN = "run_and_clear_commit_hooks"
+_numbers = itertools.count()
+_held: WeakKeyDictionary[Any, WeakValueDictionary[int, _Hook]] = WeakKeyDictionary()
+"""By connection, the functions that Django holds, in the order in which it got them."""
 
 
-class _Follower:
-    """Passes on the jobs that have survived with it, which the first of them has done."""
-
-    def __init__(self, job: Pending, done: Done) -> None:
-        self.together = [job]
-        self._done = done
-
-    def __call__(self) -> None:
-        jobs = self.together[:]
-        self.together.clear()
-        self._done(jobs)
-
-
-def wait(connection: Any, job: Pending, done: Done) -> None:  # noqa: ANN401 - Django's
-    """Have `done` called with a job, and with those beside it, once an atomic block commits.
+def wait(given: Any, job: Pending) -> bool:  # noqa: ANN401 - Django's
+    """Let a job wait for the commit of the atomic block; return False when there is none.
 
     Raises:
-        Exception: Django's own, where transactions are managed by hand.
+        EnqueueError: when the block has failed already, or transactions are managed by hand.
     """
-    connection.on_commit(_Follower(job, done))
-    run = getattr(connection, _RUN)
-    # A rollback runs nothing: what stood there stays for the next transaction.
-    if getattr(run, "func", None) is not _run:
-        setattr(connection, _RUN, functools.partial(_run, connection, run))
+    if not given.in_atomic_block and given.get_autocommit():
+        return False
+    # Of the proxy that stands for it in each thread.
+    connection = given.on_commit.__self__
+    if connection.vendor == "postgresql":
+        job.ask_transaction(lambda sql: _value(connection, sql), given)
+    hook = _Hook(connection, job)
+    ask(lambda _: connection.on_commit(hook), given)
+    _held.setdefault(connection, WeakValueDictionary())[next(_numbers)] = hook
+    return True
 
 
-def _run(connection: Any, run: Callable[[], None]) -> None:  # noqa: ANN401
-    connection.validate_no_atomic_block()
-    # At first: the functions may have atomic blocks of their own, and jobs in these.
-    delattr(connection, _RUN)
-    functions = [entry[1] for entry in connection.run_on_commit]
-    followers = [one for one in functions if isinstance(one, _Follower)]
-    together = [job for one in followers for job in one.together]
-    for one in followers:
-        one.together = together
-    try:
-        run()
-    finally:
-        for one in followers[:1]:
-            one()
+class _Hook:
+    """What Django calls at the commit, for one job."""
+
+    def __init__(self, connection: Any, job: Pending) -> None:  # noqa: ANN401 - Django's
+        self._connection = connection
+        self._job: Pending | None = job
+
+    def __call__(self) -> None:
+        connection = self._connection
+        if connection.in_atomic_block:
+            # Nothing is committed yet: a test calls by hand what it has captured.
+            jobs = self.take()
+            for job in jobs:
+                job.transaction = None
+        else:
+            jobs = [job for hook in _held[connection].values() for job in hook.take()]
+        settle(jobs, lambda sql: _value(connection, sql))
+
+    def take(self) -> list[Pending]:
+        """Return the job, once."""
+        job, self._job = self._job, None
+        return [job] if job is not None else []
+
+
+def _value(connection: Any, sql: str) -> Any:  # noqa: ANN401
+    with connection.cursor() as cursor:
+        cursor.execute(sql)
+        return cursor.fetchone()[0]

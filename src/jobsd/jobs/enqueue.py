@@ -108,6 +108,11 @@ def told(error: Exception, *, owned: bool = False) -> str:
         hint = "; the tables are missing or old: run `db migrate`"
     elif isinstance(error, errors.InsufficientPrivilege):
         hint = f"; {REMEDY}"
-    lost = owned and isinstance(error, psycopg.OperationalError) and error.sqlstate is None
-    head = "it is not known whether the job was" if lost else "the job was not"
+    unknown = owned and in_doubt(error)
+    head = "it is not known whether the job was" if unknown else "the job was not"
     return f"{head} enqueued: {first}{hint}"
+
+
+def in_doubt(error: BaseException | None) -> bool:
+    """Return whether this error of the driver leaves open what became of a statement."""
+    return isinstance(error, psycopg.OperationalError) and error.sqlstate is None
