@@ -260,6 +260,22 @@ def test_claims_of_nobody_are_settled_once_they_were_seen_for_an_interval(
     assert failure(session, jobs[0])["type"] == "ProcessMissingError"
 
 
+def test_claims_of_nobody_are_left_alone_until_they_were_seen_for_an_interval(
+    target: Target, session: Session
+) -> None:
+    jobs = make_jobs(session, 2)
+    with tree_on(target, heartbeat_interval_s=3600) as tree:
+        claim(session, 123456789, jobs)
+        monitor = tree.start_monitor()
+        # After a death it looks once more: so it has seen them twice.
+        for _ in range(2):
+            worker = tree.start_worker()
+            tree.destroy(worker, monitor)
+            tree.look_passes(1)
+
+        assert places(session) == dict.fromkeys(jobs, "claimed")
+
+
 def test_claims_of_our_own_process_without_a_row_are_its_own(
     tree: Tree, session: Session
 ) -> None:

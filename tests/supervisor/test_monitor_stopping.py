@@ -6,6 +6,7 @@ import os
 import signal
 from typing import TYPE_CHECKING
 
+import psycopg
 import pytest
 
 from jobsd.database.connection import Target
@@ -55,6 +56,32 @@ def test_the_last_words_are_about_the_dead(tree: Tree, session: Session) -> None
     assert worker.state == FREE
     assert places(session) == {ran: "ready", waited: "ready"}
     assert names(session) == set()
+
+
+@pytest.mark.failure(
+    "The tree ends while a transaction holds the claims of a dead worker.",
+    "The worker's row stays with its claims, and the next tree settles them.",
+)
+def test_at_the_end_of_the_tree_rows_with_claims_stay(
+    tree: Tree, session: Session, target: Target
+) -> None:
+    (job,) = make_jobs(session, 1)
+    monitor = tree.start_monitor()
+    worker = tree.start_worker(job, running=(job,))
+    with psycopg.connect(target.url) as holder:
+        holder.execute("SELECT FROM jobsd.claims FOR UPDATE")
+        tree.kill(worker)
+        tree.reap(worker)
+        tree.board.stopping = 2
+        tree.kill(monitor, signal.SIGTERM)
+        tree.reap(monitor, "stop")
+
+        assert names(session) == {worker.name}
+        assert places(session) == {job: "claimed"}
+    with tree_on(target) as following:
+        following.start_monitor()
+        wait_until(lambda: names(session).isdisjoint({worker.name}))
+        assert places(session) == {job: "failed"}
 
 
 def test_while_others_drain_the_monitor_stays(tree: Tree, session: Session) -> None:
