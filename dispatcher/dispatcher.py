@@ -66,6 +66,8 @@ class Dispatcher:
     def poll(self) -> float:
         """Dispatch a batch; return 0 while there is more, else the seconds until there is."""
         self._hear()
+        # An ear of its own may have broken with the server, which has emptied the table.
+        self._sleeps = self._sleeps and self._session.listening
         if self._session.listening and not self._sleeps:
             # Said before we look: who schedules after our look sees that we sleep.
             self._go_to_sleep()

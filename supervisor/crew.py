@@ -213,5 +213,5 @@ def _was_cut_short(child: Child) -> bool:
     Who was told by QUIT leaves them where they are.
     """
     slot = child.slot
-    ended = {ending.job_id for ending in slot.endings()}
+    ended = {(ending.job_id, ending.claim_id) for ending in slot.endings()}
     return child.asked_by != signal.SIGQUIT and bool(set(slot.running()) - ended)

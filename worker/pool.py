@@ -238,7 +238,7 @@ class Pool:
                     self._doubt(number, job, hand)
                     continue
                 hand.started = self._started_at[number] = started
-                self._slot.started(number, job.id)
+                self._slot.started(number, job.id, job.claim_id)
                 outcome = hand.run(job)
             if os.getpid() != hand.pid:
                 leave(outcome)
@@ -270,7 +270,7 @@ class Pool:
             outcome = self._end_badly(number, job, outcome, hand)
         with self._lock:
             if not hand.on_board:
-                self._slot.ended(job.id)
+                self._slot.ended(job.id, job.claim_id)
                 hand.on_board = True
             self._started_at[number] = None
             hand.pass_on(Run(job, outcome, hand.started, ended), self._runs)

@@ -29,6 +29,9 @@ class Sleeper:
 
     def sleep(self, row_id: int) -> bool:
         """Say that we want to be woken; return whether that is new."""
+        if not self._session.listening:
+            # An ear of its own may have broken with the server, which has emptied the table.
+            self._told = False
         if self._told or not self._session.listening:
             return False
         parameters = {"id": row_id, "kind": self._kind}

@@ -97,6 +97,8 @@ class Worker:
         self._beaten_at = began
         self._sleeper.forget()
         self._settle(began, lost)
+        # The database may have gone back in time, and what it has now lie before them.
+        self._places = Places()
         self._rhythm.look_now()
 
     def disconnect(self) -> None:

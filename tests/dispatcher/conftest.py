@@ -27,6 +27,7 @@ class Make(Protocol):
         keep: bool = ...,
         maintenance: bool = ...,
         interval_s: float = ...,
+        listen_url: str | None = ...,
     ) -> tuple[Dispatcher, Context]: ...
 
 
@@ -43,6 +44,7 @@ def make(target: Target) -> Iterator[Make]:
         keep: bool = True,
         maintenance: bool = True,
         interval_s: float = 600,
+        listen_url: str | None = None,
     ) -> tuple[Dispatcher, Context]:
         slot = board.free_slot()
         assert slot is not None
@@ -61,7 +63,8 @@ def make(target: Target) -> Iterator[Make]:
             default_concurrency_control_period_s=180,
             filter_arguments=(),
         )
-        dispatcher = Dispatcher(context, Target(target.url, wakeups=wakeups), options, jobs)
+        chosen = Target(target.url, wakeups=wakeups, listen_url=listen_url)
+        dispatcher = Dispatcher(context, chosen, options, jobs)
         dispatcher.connect()
         made.append(dispatcher)
         return dispatcher, context

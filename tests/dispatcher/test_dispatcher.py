@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from jobsd.database import wakeups
 from jobsd.jobs.definition import job
-from waiting import Stopwatch
+from waiting import Stopwatch, wait_until
 
 if TYPE_CHECKING:
-    from jobsd.database.connection import Session
+    from jobsd.database.connection import Session, Target
     from jobsd.dispatcher.dispatcher import Dispatcher
 
     from .conftest import Make
@@ -126,6 +127,30 @@ def test_who_schedules_an_earlier_job_wakes_it(make: Make, session: Session) -> 
     while not _count(session, "ready_executions"):
         assert not watch.over(5)
         context.nap.take(dispatcher.poll())
+
+
+@pytest.mark.failure(
+    "The server crashes, or a standby takes over, behind a pooler: only the ear breaks, and the"
+    " table of those who sleep is empty.",
+    "The dispatcher says anew that it sleeps, and is woken as before.",
+)
+def test_it_says_anew_that_it_sleeps_once_its_own_ear_was_broken(
+    make: Make, session: Session, target: Target, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(wakeups, "DEAF_S", 0.1)
+    dispatcher, _ = make(listen_url=target.url)
+    dispatcher.poll()
+    session.connection.execute(
+        "WITH emptied AS (DELETE FROM jobsd.sleepers)"
+        " SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity"
+        " WHERE application_name LIKE '%wake-ups' AND datname = current_database()"
+    )
+
+    def says_so() -> bool:
+        dispatcher.poll()
+        return session.connection.execute("SELECT FROM jobsd.sleepers").rowcount == 1
+
+    wait_until(says_so)
 
 
 def test_a_job_far_ahead_wakes_nobody(make: Make) -> None:

@@ -6,6 +6,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from jobsd.jobs import client
+from jobsd.jobs.claims import InClaim
 from jobsd.jobs.draft import Options, draft
 from jobsd.jobs.limits import Limit
 from jobsd.jobs.policy import Policy
@@ -64,6 +65,17 @@ def claim(session: Session, process_id: int, *job_ids: int) -> None:
         " INSERT INTO jobsd.claims (process_id, job_ids) VALUES (%(process)s, %(ids)s)",
         {"ids": list(job_ids), "process": process_id},
     )
+
+
+def in_claims(session: Session, *job_ids: int) -> list[InClaim]:
+    """Return jobs as they are named by who remembers them: each within its claim."""
+    rows = session.connection.execute(
+        "SELECT member.id, claim.id"
+        " FROM jobsd.claims AS claim CROSS JOIN LATERAL unnest(job_ids) AS member (id)"
+        " WHERE member.id = ANY (%s)",
+        (list(job_ids),),
+    )
+    return [InClaim(*row) for row in rows]
 
 
 def places(session: Session) -> dict[int, str]:

@@ -102,9 +102,9 @@ class Tree:
             claim_id = claim(session, row_id, claimed) if claimed else 0
             context.slot.set_threads(len(running), 3)
             for thread, job_id in enumerate(running):
-                context.slot.started(thread, job_id)
+                context.slot.started(thread, job_id, claim_id)
             for job_id in succeeded:
-                context.slot.ended(job_id)
+                context.slot.ended(job_id, claim_id)
             for ending in endings:
                 context.slot.ended_as(ending._replace(claim_id=claim_id))
             if live is not None:

@@ -124,10 +124,10 @@ def test_what_a_child_writes_is_read_after_its_end() -> None:
     pid = os.fork()
     if pid == 0:
         slot.tick()
-        slot.started(2, 77)
+        slot.started(2, 77, 5)
         slot.queue("mail").count("finished", 5)
         os._exit(0)
     os.waitpid(pid, 0)
 
-    assert (slot.state, slot.running()) == (UP, [77])
+    assert (slot.state, slot.running()) == (UP, [(77, 5)])
     assert [(q.name, q.outcome("finished")) for q in slot.queues()] == [("mail", 5)]

@@ -6,7 +6,8 @@ import pytest
 
 from jobsd.jobs.policy import WAIT_MAX_S, Ending
 from jobsd.processes.board import Board
-from jobsd.processes.slot import ENDED_MAX, REASONS, Slot
+from jobsd.processes.runs import ENDED_MAX
+from jobsd.processes.slot import REASONS, Slot
 
 
 @pytest.fixture
@@ -38,7 +39,7 @@ def test_a_name_is_cut_to_its_room_and_stays_readable(slot: Slot) -> None:
 def test_nothing_of_the_last_process_is_left_but_its_counters(slot: Slot) -> None:
     slot.set_row(12)
     slot.tick()
-    slot.started(0, 1)
+    slot.started(0, 1, 5)
     slot.ended_as(_retried(1))
     slot.lose_row()
     slot.ask_for_successor()
@@ -88,18 +89,18 @@ def test_later_ticks_do_not_bring_a_dead_process_back(slot: Slot) -> None:
 
 
 def test_what_threads_run_is_running(slot: Slot) -> None:
-    slot.started(0, 10)
-    slot.started(4, 11)
+    slot.started(0, 10, 5)
+    slot.started(4, 11, 5)
 
-    assert slot.running() == [10, 11]
+    assert slot.running() == [(10, 5), (11, 5)]
     assert slot.in_threads() == {0: 10, 4: 11}
 
 
 def test_a_job_that_has_succeeded_does_not_run_though_its_thread_says_so(slot: Slot) -> None:
-    slot.started(0, 10)
-    slot.ended(10)
+    slot.started(0, 10, 5)
+    slot.ended(10, 5)
 
-    assert (slot.running(), slot.in_threads(), slot.succeeded()) == ([], {}, [10])
+    assert (slot.running(), slot.in_threads(), slot.succeeded()) == ([], {}, [(10, 5)])
 
 
 @pytest.mark.parametrize(
@@ -110,7 +111,7 @@ def test_what_a_job_without_success_was_to_become_is_told(
     slot: Slot, outcome: str, wait_s: float
 ) -> None:
     ending = Ending(10, 2**40, outcome, wait_s, "mail.ServerError")
-    slot.started(0, 10)
+    slot.started(0, 10, 5)
     slot.ended_as(ending)
     slot.rest(0)
 
@@ -120,9 +121,16 @@ def test_what_a_job_without_success_was_to_become_is_told(
 
 def test_a_job_that_runs_again_in_the_same_process_runs(slot: Slot) -> None:
     slot.ended_as(_retried(10))
-    slot.started(1, 10)
+    slot.started(1, 10, 5)
 
-    assert (slot.running(), slot.in_threads()) == ([10], {1: 10})
+    assert (slot.running(), slot.in_threads()) == ([(10, 5)], {1: 10})
+
+
+def test_a_job_that_has_the_id_of_one_that_has_succeeded_runs(slot: Slot) -> None:
+    slot.ended(10, 5)
+    slot.started(0, 10, 6)
+
+    assert (slot.running(), slot.succeeded()) == ([(10, 6)], [(10, 5)])
 
 
 def test_of_a_long_type_the_end_is_told(slot: Slot) -> None:
@@ -134,9 +142,9 @@ def test_of_a_long_type_the_end_is_told(slot: Slot) -> None:
 
 def test_the_last_jobs_that_ended_are_remembered(slot: Slot) -> None:
     for job in range(1, ENDED_MAX + 11):
-        slot.ended(job)
+        slot.ended(job, 5)
 
-    assert slot.succeeded() == list(range(11, ENDED_MAX + 11))
+    assert slot.succeeded() == [(job, 5) for job in range(11, ENDED_MAX + 11)]
 
 
 def test_the_last_endings_are_remembered_and_a_success_takes_the_place_of_one(
@@ -144,11 +152,11 @@ def test_the_last_endings_are_remembered_and_a_success_takes_the_place_of_one(
 ) -> None:
     for job in range(1, ENDED_MAX + 11):
         slot.ended_as(_retried(job, claim_id=job))
-    slot.ended(5000)
+    slot.ended(5000, 5)
 
     told = sorted((ending.job_id, ending.claim_id) for ending in slot.endings())
     assert told == [(job, job) for job in range(12, ENDED_MAX + 11)]
-    assert slot.succeeded() == [5000]
+    assert slot.succeeded() == [(5000, 5)]
 
 
 def test_each_queue_has_counters_of_its_own(slot: Slot) -> None:
@@ -175,7 +183,7 @@ def test_slots_do_not_touch_one_another() -> None:
 
     first.take("worker", "w" * 200)
     for thread in range(256):
-        first.started(thread, -1)
+        first.started(thread, -1, -1)
     for number in range(100):
         first.queue(f"queue-{number}" * 40).observe(waits_s=[9e9], runs_s=[1e9])
 

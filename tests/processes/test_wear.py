@@ -34,7 +34,7 @@ def worn() -> Iterator[list[dict[str, Any]]]:
 
 
 def test_without_limits_nothing_wears_it_down(slot: Slot) -> None:
-    slot.ended(1)
+    slot.ended(1, 1)
 
     Wear(slot).look()
 
@@ -45,7 +45,7 @@ def test_it_is_worn_by_so_many_jobs_however_they_ended(
     slot: Slot, worn: list[dict[str, Any]]
 ) -> None:
     wear = Wear(slot, max_jobs=2)
-    slot.ended(1)
+    slot.ended(1, 1)
     wear.look()
     assert not slot.wants_successor
 
@@ -70,7 +70,7 @@ def test_it_is_worn_by_its_age(slot: Slot, worn: list[dict[str, Any]]) -> None:
 def test_it_is_worn_by_more_memory_than_it_may_have(
     slot: Slot, worn: list[dict[str, Any]]
 ) -> None:
-    slot.ended(1)
+    slot.ended(1, 1)
     Wear(slot, max_memory=1 << 50).look()
     assert not slot.wants_successor
 
@@ -87,7 +87,7 @@ def test_it_is_worn_by_more_memory_than_it_may_have(
 def test_it_is_worn_when_it_has_no_descriptor_left_to_look_with(
     slot: Slot, worn: list[dict[str, Any]]
 ) -> None:
-    slot.ended(1)
+    slot.ended(1, 1)
     wear = Wear(slot, max_memory=1 << 50)
     before = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (3, before[1]))

@@ -136,7 +136,7 @@ def _death(slot: Slot) -> dict[str, Any]:
         "pid": slot.pid,
         "reason": slot.reason,
         "exit_code": os.waitstatus_to_exitcode(slot.status),
-        "running": slot.running(),
+        "running": [each.job_id for each in slot.running()],
     }
 
 
@@ -213,7 +213,7 @@ COMMANDS: dict[str, Callable[[Context], object]] = {
     "session": spawn_session,
     "inheritance": tell_inheritance,
     "eat": eat_memory,
-    "job": lambda context: context.slot.started(0, 42),
+    "job": lambda context: context.slot.started(0, 42, 1),
     "spent": lambda context: context.slot.ask_for_successor(),
     "lose-row": lambda context: context.slot.lose_row(),
     "fail": lambda _context: sys.exit(3),

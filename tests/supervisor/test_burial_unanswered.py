@@ -41,9 +41,9 @@ class Dead:
             session, kind="worker", name="worker-dead", supervisor_id=0, metadata={}
         )
         self.slot.set_row(self.row_id)
-        claim(session, self.row_id, self.jobs)
-        self.slot.started(0, self.jobs[0])
-        self.slot.ended(self.jobs[1])
+        claim_id = claim(session, self.row_id, self.jobs)
+        self.slot.started(0, self.jobs[0], claim_id)
+        self.slot.ended(self.jobs[1], claim_id)
         self.slot.bury(signal.SIGKILL, "signal", 0)
 
     @property

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from jobs.placed import in_claims
 from jobsd.jobs.policy import Ending
 from monitored_tree.options import make_options
 from monitored_tree.tree import Tree, failure, make_jobs, places, tree_on
@@ -106,7 +107,7 @@ def test_an_ending_of_an_earlier_claim_says_nothing(tree: Tree, session: Session
     worker = tree.start_worker(*jobs)
     for job in jobs:
         worker.ended_as(Ending(job, 2**40, "discarded", 0.0, "Discard"))
-    worker.started(0, runs)
+    worker.started(0, *in_claims(session, runs)[0])
 
     tree.destroy(worker, monitor)
 

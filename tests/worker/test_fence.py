@@ -79,7 +79,7 @@ def test_what_was_only_claimed_goes_back_and_what_ran_has_failed(
     running = driven.context.slot.running()
     buried = bury(session, death(session, running=running))
 
-    assert sorted(one.id for one in buried.failed) == running
+    assert sorted(one.id for one in buried.failed) == [each.job_id for each in running]
     assert len(buried.released) == claimed - 3
     assert (count("ready_executions"), count("attempts"), count("claims")) == (6, 3, 0)
     assert count("jobs WHERE attempts = 0") == 6
@@ -131,7 +131,7 @@ def test_a_retried_crash_waits_and_an_exhausted_one_has_failed(session: Session)
         "INSERT INTO jobsd.claims (process_id, job_ids) VALUES (7, '{1,2,3}')"
     )
 
-    buried = bury(session, Death(7, "worker-7", {"type": "ProcessExitError"}, [1, 2, 3]))
+    buried = bury(session, Death(7, "worker-7", {"type": "ProcessExitError"}, threads=3))
 
     assert ([j.id for j in buried.retried], sorted(j.id for j in buried.failed)) == (
         [1],

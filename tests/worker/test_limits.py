@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import psycopg
 import pytest
 
+from jobs.placed import in_claims
 from jobsd.clock import monotonic
 from jobsd.database.statements import channel, quote_identifier
 from jobsd.jobs.burial import Death, bury
@@ -173,7 +174,7 @@ def test_a_crash_frees_the_slots_of_what_ran_and_keeps_those_of_what_did_not(
     driven = make_worker(threads=1, prefetch=2)
     driven.until(lambda: len(noted) == 1 and count("claimed_executions") == 2)
 
-    buried = bury(session, _death(session, running=[ran]))
+    buried = bury(session, _death(session, running=in_claims(session, ran)))
 
     slots = session.connection.execute(
         "SELECT job_id, key FROM jobsd.concurrency_slots ORDER BY 1"
@@ -195,7 +196,8 @@ def test_a_burial_frees_what_had_succeeded_and_what_is_tried_later(
     session.connection.execute("UPDATE jobsd.jobs SET retries_crash = true")
     make_worker().until(lambda: noted)
 
-    bury(session, _death(session, running=[ran], succeeded=[ran][: outcome == "succeeded"]))
+    known = in_claims(session, ran)
+    bury(session, _death(session, running=known, succeeded=known[: outcome == "succeeded"]))
 
     assert (count("ready_executions"), count("blocked_executions")) == (1, 0)
     assert count("scheduled_executions WHERE concurrency_key = 'k'") == (outcome == "retried")
@@ -273,7 +275,7 @@ def test_a_burial_asks_for_maintenance_when_a_lock_is_held(
         ear.execute(f"LISTEN {_CHANNEL}".encode())
         other.execute("SELECT jobsd.lock_limits(ARRAY['k'])")
 
-        bury(session, _death(session, running=[ran]))
+        bury(session, _death(session, running=in_claims(session, ran)))
 
         assert any(heard.payload == "limits" for heard in ear.notifies(timeout=30))
 

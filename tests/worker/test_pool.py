@@ -165,7 +165,8 @@ def _strike_at(at: int, body: str, slot: Slot, at_once: int) -> tuple[bool, bool
         wait_until(lambda: not pool.in_hand and not slot.in_threads())
         post(pool, *behind)
     ended, lives = collect(pool, 3)
-    told = {*slot.succeeded(), *(each.job_id for each in slot.endings()), *slot.running()}
+    told = {each.job_id for each in slot.endings()}
+    told |= {each.job_id for each in (*slot.succeeded(), *slot.running())}
     pool.close()
     pool._threads[0].join(10)
 

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from jobsd.database.connection import Session
 
+    from .claims import InClaim
     from .policy import Ending
 
 STATEMENTS = Statements("jobsd.jobs", "burial.sql")
@@ -39,7 +40,8 @@ class Standing:
 class Death:
     """What is known of a process that has ended, and of what ran in it.
 
-    `endings` are what jobs were to become that had ended in it without success.
+    `endings` are what jobs were to become that had ended in it without success. What is
+    known of a job counts in its claim only.
     `threads` is for a process of which nothing else is known: as many of the first jobs
     of each claim count as running. With `release` nothing has failed: what ran goes back.
     """
@@ -47,8 +49,8 @@ class Death:
     process_id: int
     process: str
     error: dict[str, Any]
-    running: Collection[int] = ()
-    succeeded: Collection[int] = ()
+    running: Collection[InClaim] = ()
+    succeeded: Collection[InClaim] = ()
     endings: Collection[Ending] = ()
     threads: int = 0
     release: bool = False
@@ -99,8 +101,10 @@ def bury(session: Session, death: Death) -> Buried:
     parameters = {
         "process_id": death.process_id,
         "process": death.process,
-        "running": list(death.running),
-        "succeeded": list(death.succeeded),
+        "running": [each.job_id for each in death.running],
+        "running_claims": [each.claim_id for each in death.running],
+        "succeeded": [each.job_id for each in death.succeeded],
+        "succeeded_claims": [each.claim_id for each in death.succeeded],
         "threads": death.threads,
         "release": death.release,
         "error": json.dumps(death.error),

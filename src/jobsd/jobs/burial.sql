@@ -12,7 +12,8 @@ FOR UPDATE;
 
 -- bury: take the claims of a process that has ended. What had ended in it but was not
 -- recorded is recorded now, by its success or its ending; what ran is an attempt that
--- failed, unless it is to be released; what was merely claimed goes back untouched. With
+-- failed, unless it is to be released; what was merely claimed goes back untouched. All that is
+-- known of a job counts in its claim only: another job may have its id by now. With
 -- `threads`, nothing is known of what ran: the first ids of each claim count as running.
 -- Claims that a last statement of the dead process still holds locked are left for the next
 -- call. Slots of what does not go back at once are given back; who sends this promotes in
@@ -32,16 +33,25 @@ WITH claim AS (
         %(ended_claims)s::bigint[], %(ended)s::bigint[], %(outcomes)s::text[],
         %(waits_s)s::float8[], %(error_types)s::text[]
     ) AS ending (claim_id, job_id, outcome, wait_s, error_type)
+), succeeded AS (
+    SELECT claim_id, job_id
+    FROM unnest(%(succeeded_claims)s::bigint[], %(succeeded)s::bigint[])
+        AS success (claim_id, job_id)
+), running AS (
+    SELECT claim_id, job_id
+    FROM unnest(%(running_claims)s::bigint[], %(running)s::bigint[]) AS run (claim_id, job_id)
 ), given AS (
     SELECT
         member.id AS job_id,
         ending.wait_s,
         ending.error_type,
         CASE
-            WHEN member.id = ANY (%(succeeded)s::bigint[]) THEN 'finished'
+            WHEN (claim.id, member.id) IN (SELECT claim_id, job_id FROM succeeded)
+                THEN 'finished'
             WHEN ending.outcome IS NOT NULL THEN ending.outcome
             WHEN %(release)s THEN 'released'
-            WHEN member.id = ANY (%(running)s::bigint[]) OR member.turn <= %(threads)s
+            WHEN (claim.id, member.id) IN (SELECT claim_id, job_id FROM running)
+                OR member.turn <= %(threads)s
                 THEN 'crashed'
             ELSE 'released'
         END AS verdict

@@ -2,13 +2,14 @@
 
 Everything that leaves a claim is fenced by it: the row is changed in the statement that
 records the outcome, and only if it still is as its owner believes. Whoever was declared
-dead finds its rows gone or smaller, and changes nothing.
+dead finds its rows gone or smaller, and changes nothing. Ids of claims are random and
+never given twice: other ids come again when a database has gone back in time.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from jobsd.database.statements import Statements
 
@@ -18,6 +19,13 @@ if TYPE_CHECKING:
     from jobsd.database.connection import Session
 
 STATEMENTS = Statements("jobsd.jobs", "claims.sql")
+
+
+class InClaim(NamedTuple):
+    """A job as it is named by who remembers it: by its id within one claim."""
+
+    job_id: int
+    claim_id: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,8 +6,9 @@ WITH fenced AS (
 
 -- record: begin a turn by recording plain successes, fenced by their claims. A claim row
 -- only ever loses ids; so as long as it has as many as its worker believes, it is whole.
--- (Comparing the ids themselves, `@>`, is quadratic.) The condition is checked again on
--- the newest version of a row that someone else has just changed.
+-- (Comparing the ids themselves, `@>`, is quadratic.) A claim loses what has ended in it, and
+-- not what has the same id and ended in another: that one may be fenced out. The condition is
+-- checked again on the newest version of a row that someone else has just changed.
 WITH done AS (
     SELECT claim_id, job_id, started_us, ended_us
     FROM unnest(
@@ -30,7 +31,7 @@ WITH done AS (
     SET job_ids = ARRAY(
         SELECT member.id
         FROM unnest(claim.job_ids) WITH ORDINALITY AS member (id, turn)
-        WHERE member.id NOT IN (SELECT job_id FROM done)
+        WHERE (claim.id, member.id) NOT IN (SELECT claim_id, job_id FROM done)
         ORDER BY member.turn
     )
     FROM batch
@@ -95,7 +96,7 @@ WITH given AS (
     SET job_ids = ARRAY(
         SELECT member.id
         FROM unnest(claim.job_ids) WITH ORDINALITY AS member (id, turn)
-        WHERE member.id NOT IN (SELECT job_id FROM given)
+        WHERE (claim.id, member.id) NOT IN (SELECT claim_id, job_id FROM given)
         ORDER BY member.turn
     )
     FROM batch

@@ -106,7 +106,7 @@ class Board:
         """Yield the slots that ever had a process: the first ones, since the first is taken.
 
         The others are not even looked at: a look makes memory of their pages, 1 MiB for
-        their states and 31 MiB for all.
+        their states and 32 MiB for all.
         """
         return takewhile(lambda slot: slot.was_used, self.slots)
 

@@ -1,7 +1,7 @@
 """What jobs that have not succeeded are to become, in words that outlive their process.
 
-An ending counts in its claim only: it says nothing once the job is recorded, nor when the
-same process has claimed the job again.
+An ending counts in its claim only, which stands beside the job's id: it says nothing once the
+job is recorded, nor when the same process has claimed the job again.
 """
 
 from __future__ import annotations
@@ -11,22 +11,21 @@ from jobsd.jobs.policy import Ending
 from .counters import read_text, write_text
 
 OUTCOMES = ("failed", "retried", "discarded", "snoozed")
-ENDING_WORDS = 10
-_TYPE_WORDS = ENDING_WORDS - 3
+ENDING_WORDS = 9
+_TYPE_WORDS = ENDING_WORDS - 2
 
 
 def write_ending(words: memoryview[int], place: int, ending: Ending) -> None:
-    """Store all but the id of the job; of a long type, the end."""
+    """Store all but the ids of the job and its claim; of a long type, the end."""
     at = place * ENDING_WORDS
-    words[at] = ending.claim_id
-    words[at + 1] = OUTCOMES.index(ending.outcome)
-    words[at + 2] = int(ending.wait_s * 1e6)
-    write_text(words, at + 3, ending.error_type.encode()[-_TYPE_WORDS * 8 :], _TYPE_WORDS)
+    words[at] = OUTCOMES.index(ending.outcome)
+    words[at + 1] = int(ending.wait_s * 1e6)
+    write_text(words, at + 2, ending.error_type.encode()[-_TYPE_WORDS * 8 :], _TYPE_WORDS)
 
 
-def read_ending(words: memoryview[int], place: int, job_id: int) -> Ending:
+def read_ending(words: memoryview[int], place: int, job_id: int, claim_id: int) -> Ending:
     """Return what `write_ending` has stored."""
     at = place * ENDING_WORDS
-    claim_id, outcome, wait_us = words[at : at + 3]
-    error_type = read_text(words, at + 3, _TYPE_WORDS)
+    outcome, wait_us = words[at : at + 2]
+    error_type = read_text(words, at + 2, _TYPE_WORDS)
     return Ending(job_id, claim_id, OUTCOMES[outcome], wait_us / 1e6, error_type)

@@ -30,5 +30,5 @@ SELECT
     extract(epoch FROM now() - last_heartbeat_at)::float8 AS heartbeat_age_s,
     created_at, metadata
 FROM jobsd.processes
-ORDER BY coalesce(supervisor_id, id), (supervisor_id IS NOT NULL), kind, id
+ORDER BY coalesce(supervisor_id, id), (supervisor_id IS NOT NULL), kind, created_at, id
 LIMIT 10000;

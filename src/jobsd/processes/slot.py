@@ -10,9 +10,7 @@ The life of a slot: FREE → (supervisor forks) TAKEN → (first tick) UP → (s
 reaped the process) DEAD → (monitor has written the death to the database) FREE. While
 a slot is DEAD, its successor lives in another one.
 
-A worker's slot tells what ran when it died. `cells` hold the id of the job that each
-thread runs. `ended` is a ring of the jobs that have ended but may not be recorded yet:
-the id if the job succeeded, its negative if not; then `endings` tell what it is to become.
+A worker's slot tells what ran when it died, and what had ended (`runs`).
 
 Counters are never reset, neither when a slot is used again: their sum over all slots
 never goes back, whoever dies.
@@ -25,13 +23,11 @@ from typing import TYPE_CHECKING
 from jobsd.clock import monotonic_ns
 
 from .counters import QUEUE_WORDS, QueueCounters, read_text, write_text
-from .endings import read_ending, write_ending
+from .runs import ENDED, ENDINGS_AT, RUNS_AT, RUNS_END, Runs
 from .words import Word
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-    from jobsd.jobs.policy import Ending
 
 FREE, TAKEN, UP, DEAD = range(4)
 
@@ -41,21 +37,14 @@ REASONS = ("exit", "signal", "oom", "hung", "row", "recycled", "reload", "stop",
 hung, because its row was gone, because it had done enough, for a reload, for the end;
 because somebody else has told it to."""
 
-THREADS_MAX = 256
-ENDED_MAX = 1024
-"""More jobs than this are never ended and unrecorded at once in one process."""
-
 _QUEUES_MAX = 64
-_CELLS_AT = 64
-_ENDED_AT = _CELLS_AT + THREADS_MAX
-_QUEUES_AT = _ENDED_AT + ENDED_MAX
-_ENDINGS_AT = _QUEUES_AT + _QUEUES_MAX * QUEUE_WORDS
-SLOT_WORDS = 15872  # 31 pages, of which jobs that succeed never touch the last twenty
+_QUEUES_AT = RUNS_END
+SLOT_WORDS = 16384  # 32 pages
 _NAME_AT = 32
 
 # Words of a slot.
 _STATE, _PID, _STARTED, _TICK, _ROW, _KIND, _STATUS, _DIED, _REASON = range(9)
-_FLAGS, _BUSY, _THREADS, _DROPPED, _ENDED, _RSS, _GENERATION, _UP_SINCE = range(9, 17)
+_FLAGS, _BUSY, _THREADS, _DROPPED, _, _RSS, _GENERATION, _UP_SINCE = range(9, 17)
 _SPENT, _GREETED, _LEAVING, _SUFFERS, _WORKS, _BEATEN = range(17, 23)
 # Of one process: cleared for the next.
 _PASSING = (
@@ -65,10 +54,10 @@ _PASSING = (
 _ROW_LOST = 1
 
 
-class Slot:
+class Slot(Runs):
     """One process's part of the board."""
 
-    __slots__ = ("index", "words")
+    __slots__ = ("index",)
 
     def __init__(self, words: memoryview[int], index: int) -> None:
         self.words = words
@@ -83,28 +72,6 @@ class Slot:
         if words[_STATE] == TAKEN:
             words[_UP_SINCE] = now
             words[_STATE] = UP
-
-    def started(self, thread: int, job_id: int) -> None:
-        """Say that a thread begins to run a job. Called by that thread."""
-        self.words[_CELLS_AT + thread] = job_id
-
-    def ended(self, job_id: int) -> None:
-        """Say that a job has succeeded. Called under the pool's lock: one writes at a time."""
-        words = self.words
-        turn = words[_ENDED]
-        words[_ENDED_AT + turn % ENDED_MAX] = job_id
-        words[_ENDED] = turn + 1
-
-    def ended_as(self, ending: Ending) -> None:
-        """Say that a job has ended without success, under that lock; its thread rests later."""
-        place = self.words[_ENDED] % ENDED_MAX
-        self.words[_ENDED_AT + place] = 0
-        write_ending(self.words[_ENDINGS_AT:], place, ending)
-        self.ended(-ending.job_id)
-
-    def rest(self, thread: int) -> None:
-        """Say that a thread runs nothing."""
-        self.words[_CELLS_AT + thread] = 0
 
     def set_threads(self, busy: int, threads: int) -> None:
         """Say how many threads there are, and how many run a job."""
@@ -135,9 +102,9 @@ class Slot:
     def take(self, kind: str, name: str) -> None:
         """Prepare the slot for a new process, before the fork."""
         words = self.words
-        for at in (*_PASSING, *range(_CELLS_AT, _QUEUES_AT)):
+        for at in (*_PASSING, *range(RUNS_AT, ENDINGS_AT)):
             words[at] = 0
-        words[_ENDED] = 0
+        words[ENDED] = 0
         write_text(words, _NAME_AT, name, 16)
         words[_KIND] = KINDS.index(kind)
         words[_GENERATION] += 1
@@ -245,7 +212,7 @@ class Slot:
 
     wants_successor = Word(_SPENT)
     """1 once the process has done enough and is to be replaced."""
-    jobs_ended = Word(_ENDED)
+    jobs_ended = Word(ENDED)
     """How many jobs have ended in the process."""
     busy = Word(_BUSY)
     """How many threads run a job."""
@@ -253,25 +220,6 @@ class Slot:
     """How many threads there are for jobs."""
     dropped_lines = Word(_DROPPED)
     """Log lines that could not be written, since the board was made."""
-
-    def in_threads(self) -> dict[int, int]:
-        """Return thread and job of those that run now, or ran when the process died."""
-        succeeded = set(self.words[_ENDED_AT:_QUEUES_AT])
-        cells = enumerate(self.words[_CELLS_AT:_ENDED_AT])
-        return {thread: job for thread, job in cells if job and job not in succeeded}
-
-    def running(self) -> list[int]:
-        """Return the jobs that had started and not ended."""
-        return sorted(self.in_threads().values())
-
-    def succeeded(self) -> list[int]:
-        """Return the last jobs that have succeeded, whether they are recorded or not."""
-        return sorted({job for job in self.words[_ENDED_AT:_QUEUES_AT] if job > 0})
-
-    def endings(self) -> list[Ending]:
-        """Return what the last jobs without success are to become, or have become."""
-        words, ended = self.words[_ENDINGS_AT:], self.words[_ENDED_AT:_QUEUES_AT]
-        return [read_ending(words, i, -job) for i, job in enumerate(ended) if job < 0]
 
     def queue(self, name: str) -> QueueCounters:
         """Return the counters of a queue, made at its first use. Called by the process itself.

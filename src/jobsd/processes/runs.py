@@ -1,0 +1,104 @@
+"""What a worker's slot tells of its jobs, for whoever buries it.
+
+`cells` hold the id of the job that each thread runs. `ended` is a ring of the jobs that have
+ended but may not be recorded yet: the id if the job succeeded, its negative if not; then
+`endings` tell what it is to become. Beside each job stands its claim: ids of jobs come again
+when a database has gone back in time (a standby that was behind is promoted, a backup
+restored), and ids of claims never do.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from jobsd.jobs.claims import InClaim
+
+from .endings import ENDING_WORDS, read_ending, write_ending
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from jobsd.jobs.policy import Ending
+
+THREADS_MAX = 256
+ENDED_MAX = 1024
+"""More jobs than this are never ended and unrecorded at once in one process."""
+
+ENDED = 13
+RUNS_AT = 64
+_CELLS_AT = RUNS_AT
+_CELL_CLAIMS_AT = _CELLS_AT + THREADS_MAX
+_ENDED_AT = _CELL_CLAIMS_AT + THREADS_MAX
+_ENDED_CLAIMS_AT = _ENDED_AT + ENDED_MAX
+ENDINGS_AT = _ENDED_CLAIMS_AT + ENDED_MAX
+RUNS_END = ENDINGS_AT + ENDED_MAX * ENDING_WORDS
+"""Eighteen pages of endings are never touched while all jobs succeed."""
+
+
+class Runs:
+    """The part of a slot that tells of jobs; `words` are the slot's."""
+
+    __slots__ = ("words",)
+
+    words: memoryview[int]
+
+    def started(self, thread: int, job_id: int, claim_id: int) -> None:
+        """Say that a thread begins to run a job. Called by that thread."""
+        words = self.words
+        # Invariant: a job never stands beside another one's claim, whenever we are killed.
+        words[_CELLS_AT + thread] = 0
+        words[_CELL_CLAIMS_AT + thread] = claim_id
+        words[_CELLS_AT + thread] = job_id
+
+    def ended(self, job_id: int, claim_id: int) -> None:
+        """Say that a job has succeeded. Called under the pool's lock: one writes at a time."""
+        words = self.words
+        turn = words[ENDED]
+        place = turn % ENDED_MAX
+        words[_ENDED_AT + place] = 0
+        words[_ENDED_CLAIMS_AT + place] = claim_id
+        words[_ENDED_AT + place] = job_id
+        words[ENDED] = turn + 1
+
+    def ended_as(self, ending: Ending) -> None:
+        """Say that a job has ended without success, under that lock; its thread rests later."""
+        place = self.words[ENDED] % ENDED_MAX
+        self.words[_ENDED_AT + place] = 0
+        write_ending(self.words[ENDINGS_AT:], place, ending)
+        self.ended(-ending.job_id, ending.claim_id)
+
+    def rest(self, thread: int) -> None:
+        """Say that a thread runs nothing."""
+        self.words[_CELLS_AT + thread] = 0
+
+    def in_threads(self) -> dict[int, int]:
+        """Return thread and job of those that run now, or ran when the process died."""
+        return {thread: each.job_id for thread, each in self._in_threads()}
+
+    def running(self) -> list[InClaim]:
+        """Return the jobs that had started and not ended."""
+        return sorted(each for _, each in self._in_threads())
+
+    def succeeded(self) -> list[InClaim]:
+        """Return the last jobs that have succeeded, whether they are recorded or not."""
+        return sorted({each for each in self._ended() if each.job_id > 0})
+
+    def endings(self) -> list[Ending]:
+        """Return what the last jobs without success are to become, or have become."""
+        words = self.words[ENDINGS_AT:]
+        return [
+            read_ending(words, place, -job_id, claim_id)
+            for place, (job_id, claim_id) in enumerate(self._ended())
+            if job_id < 0
+        ]
+
+    def _in_threads(self) -> Iterator[tuple[int, InClaim]]:
+        succeeded = set(self._ended())
+        cells = self.words[_CELLS_AT:_CELL_CLAIMS_AT], self.words[_CELL_CLAIMS_AT:_ENDED_AT]
+        for thread, each in enumerate(map(InClaim, *cells)):
+            if each.job_id and each not in succeeded:
+                yield thread, each
+
+    def _ended(self) -> Iterator[InClaim]:
+        jobs = self.words[_ENDED_AT:_ENDED_CLAIMS_AT]
+        return map(InClaim, jobs, self.words[_ENDED_CLAIMS_AT:ENDINGS_AT])

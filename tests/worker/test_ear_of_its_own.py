@@ -1,0 +1,45 @@
+"""Who listens past a pooler says anew that it sleeps once its ear was broken."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import pytest
+
+from jobsd.database import wakeups
+
+if TYPE_CHECKING:
+    from jobsd.database.connection import Session, Target
+
+    from .conftest import Count, MakeWorker
+
+_SERVER_HAS_CRASHED = """
+WITH emptied AS (DELETE FROM jobsd.sleepers)
+SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity
+WHERE application_name LIKE '%wake-ups' AND datname = current_database()
+"""
+
+
+@pytest.fixture
+def target(target: Target, monkeypatch: pytest.MonkeyPatch) -> Target:
+    """The same database, with a way past a pooler."""
+    monkeypatch.setattr(wakeups, "DEAF_S", 0.1)
+    return replace(target, listen_url=target.url)
+
+
+@pytest.mark.failure(
+    "The server crashes, or a standby takes over, behind a pooler: only the ear breaks, and the"
+    " table of those who sleep is empty.",
+    "The worker says anew that it sleeps, and is woken as before.",
+)
+def test_a_worker_says_anew_that_it_sleeps(
+    make_worker: MakeWorker, session: Session, count: Count
+) -> None:
+    # Else it would register anew, since there is no monitor that beats for it.
+    driven = make_worker(trust_s=3600)
+    driven.until(lambda: count("sleepers"))
+
+    session.connection.execute(_SERVER_HAS_CRASHED.encode())
+
+    driven.until(lambda: count("sleepers"))

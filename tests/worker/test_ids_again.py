@@ -1,0 +1,207 @@
+"""A database that has gone back in time gives ids again: nobody takes another's for its own.
+
+So does a standby that was behind and is promoted, and a backup that is restored. Behind a
+transaction pooler a worker may miss it: its connection never breaks.
+"""
+
+# pyright: reportPrivateUsage=false
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from jobs.placed import in_claims, places
+from jobsd.jobs.burial import bury
+from jobsd.jobs.claims import STATEMENTS, Ended, conclusion
+from jobsd.jobs.client import enqueue_many
+from jobsd.worker.places import SWEEP_S
+
+from .bodies import gate, note, noted, wait_for_gate
+from .deaths import death
+
+if TYPE_CHECKING:
+    from jobsd.database.connection import Session
+
+    from .conftest import Count, Driven, MakeWorker
+
+_SEQUENCES_BEGIN_ANEW = """
+SELECT setval(format('%I.%I', schemaname, sequencename)::regclass, 1, false)
+FROM pg_sequences
+WHERE schemaname = 'jobsd'
+"""
+_CLAIMS_WERE_NOT_REPLICATED = """
+WITH gone AS (DELETE FROM jobsd.claims RETURNING job_ids)
+INSERT INTO jobsd.ready_executions (job_id, position, priority, queue_name)
+SELECT job.id, job.id + 1000, job.priority, job.queue_name
+FROM gone CROSS JOIN LATERAL unnest(job_ids) AS member (id) JOIN jobsd.jobs AS job USING (id)
+"""
+
+_NOTHING_WAS_REPLICATED = (
+    "DELETE FROM jobsd.claims",
+    "DELETE FROM jobsd.jobs",
+    "DELETE FROM jobsd.processes",
+)
+
+
+@pytest.fixture(autouse=True)
+def _begins_at_one(session: Session) -> None:
+    session.connection.execute(_SEQUENCES_BEGIN_ANEW.encode())
+
+
+def _go_back(session: Session, *lost: str) -> None:
+    """Let the database be as it was before the last transactions, and its sequences too."""
+    for statement in (*lost, _SEQUENCES_BEGIN_ANEW):
+        session.connection.execute(statement.encode())
+
+
+def _one_at_a_time(make_worker: MakeWorker, name: str, *, keep: bool = True) -> Driven:
+    return make_worker(name, threads=1, prefetch=0, keep=keep)
+
+
+@pytest.mark.failure(
+    "A standby that was behind is promoted; a worker behind a pooler misses it, and another"
+    " one's claim could have the id that its own had.",
+    "Ids of claims are drawn at random: what it records changes nothing.",
+)
+@pytest.mark.parametrize("keep", [True, False])
+def test_who_has_missed_it_takes_no_claim_of_another(
+    make_worker: MakeWorker, session: Session, *, keep: bool
+) -> None:
+    first = wait_for_gate.enqueue("first")
+    old = _one_at_a_time(make_worker, "worker-old", keep=keep)
+    old.until(lambda: noted)
+    second = wait_for_gate.enqueue("second")
+    _go_back(session, _CLAIMS_WERE_NOT_REPLICATED)
+    new = _one_at_a_time(make_worker, "worker-new", keep=keep)
+    new.until(lambda: noted == ["first", "second"])
+
+    gate.set()
+    old.until(old.at_rest)
+
+    assert second.id is not None
+    assert places(session)[second.id] == "claimed"
+    new.drain()
+    old.until(lambda: old.at_rest() and noted == ["first", "second", "first"])
+    old.drain()
+    ended = {first.id: "finished", second.id: "finished"} if keep else {}
+    assert places(session) == ended
+
+
+def test_who_has_missed_it_gives_back_no_claim_of_another(
+    make_worker: MakeWorker, session: Session
+) -> None:
+    wait_for_gate.enqueue("first")
+    old = _one_at_a_time(make_worker, "worker-old")
+    old.until(lambda: noted)
+    _go_back(session, *_NOTHING_WAS_REPLICATED)
+    second = wait_for_gate.enqueue("second")
+    new = _one_at_a_time(make_worker, "worker-new")
+    new.until(lambda: noted == ["first", "second"])
+
+    old.worker._settle_at = 0.0
+    old.worker.poll()
+    old.worker.farewell()
+
+    assert second.id is not None
+    assert places(session)[second.id] == "claimed"
+    kept = session.connection.execute("SELECT name FROM jobsd.processes").fetchall()
+    assert kept == [("worker-new",)]
+
+
+@pytest.mark.parametrize("seen", [True, False], ids=["who has seen it", "who has missed it"])
+def test_jobs_that_lie_before_what_was_taken_last_are_found(
+    make_worker: MakeWorker, session: Session, *, seen: bool
+) -> None:
+    enqueue_many(note.with_args(i) for i in range(50))
+    driven = make_worker("worker-test")
+    driven.until(lambda: len(noted) == 50 and driven.at_rest())
+    _go_back(session, "DELETE FROM jobsd.jobs")
+    again = note.enqueue("again")
+    assert again.id == 1
+
+    if seen:
+        driven.worker.disconnect()
+        driven.worker.connect()
+        driven.worker.poll()
+        assert places(session)[1] != "ready"
+    driven.until(lambda: noted[50:], within_s=SWEEP_S + 5)
+
+
+@pytest.mark.failure(
+    "Ids of jobs come again, and a worker that had one of them before is killed.",
+    "What it remembers counts in its claim only: what ran has crashed, what did not goes back.",
+)
+def test_a_job_that_is_killed_did_not_succeed_because_one_of_its_id_did(
+    make_worker: MakeWorker, session: Session, count: Count
+) -> None:
+    note.enqueue("before")
+    driven = _one_at_a_time(make_worker, "worker-test")
+    driven.until(lambda: noted and driven.at_rest())
+    _go_back(session, *_NOTHING_WAS_REPLICATED[:2])
+    again = wait_for_gate.enqueue("again")
+    driven.until(lambda: len(noted) == 2)
+    slot = driven.context.slot
+    assert [each.job_id for each in slot.succeeded()] == [again.id]
+
+    buried = bury(session, death(session, running=slot.running(), succeeded=slot.succeeded()))
+
+    assert [job.id for job in buried.failed] == [again.id]
+    assert count("jobs WHERE outcome IS NOT NULL") == 0
+
+
+def test_a_job_that_was_only_claimed_did_not_run_because_one_of_its_id_did(
+    make_worker: MakeWorker, session: Session
+) -> None:
+    wait_for_gate.enqueue("before")
+    driven = make_worker(threads=1, prefetch=2)
+    driven.until(lambda: noted)
+    _go_back(session, *_NOTHING_WAS_REPLICATED[:2])
+    again = wait_for_gate.enqueue("again")
+    assert again.id is not None
+    driven.until(lambda: again.id in places(session) and in_claims(session, again.id))
+
+    buried = bury(session, death(session, running=driven.context.slot.running()))
+
+    assert ([job.id for job in buried.released], buried.failed) == ([again.id], [])
+
+
+@pytest.mark.failure(
+    "A job is claimed a second time by a worker that does not know yet that the first claim was"
+    " taken away.",
+    "The end of its first run takes nothing out of the second claim.",
+)
+@pytest.mark.parametrize("how", ["record", "conclude"])
+def test_a_claim_loses_only_what_has_ended_in_it(how: str, session: Session) -> None:
+    session.connection.execute(
+        "INSERT INTO jobsd.jobs (id, queue_name, class_name)"
+        " VALUES (5, 'q', 'x'), (7, 'q', 'x')"
+    )
+    session.connection.execute(
+        "INSERT INTO jobsd.claims (id, process_id, job_ids) VALUES (2, 1, '{5,7}')"
+    )
+
+    if how == "record":
+        _record(session, [(1, 5), (2, 7)], {1: (1, 0), 2: (2, 1)})
+    else:
+        ended = [Ended(1, 5, "finished"), Ended(2, 7, "finished")]
+        session.fetch(STATEMENTS["conclude"], conclusion(ended, "w", keep=True))
+
+    assert places(session) == {5: "claimed", 7: "finished"}
+
+
+def _record(
+    session: Session, done: list[tuple[int, int]], batches: dict[int, tuple[int, int]]
+) -> None:
+    parameters = {
+        "claim_ids": [claim for claim, _ in done],
+        "job_ids": [job for _, job in done],
+        "started_us": [0] * len(done),
+        "ended_us": [0] * len(done),
+        "batch_ids": list(batches),
+        "held": [held for held, _ in batches.values()],
+        "remaining": [remaining for _, remaining in batches.values()],
+        "keep": True,
+    }
+    session.fetch(STATEMENTS["record"].with_(STATEMENTS["no_claim"]), parameters)
