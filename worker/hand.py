@@ -13,6 +13,7 @@ import os
 import sys
 import traceback
 from collections import deque
+from contextvars import Context
 from queue import Empty
 from typing import TYPE_CHECKING, NoReturn, TypeVar
 
@@ -66,10 +67,14 @@ class Hand:
         return True
 
     def run(self, job: ClaimedJob) -> Outcome:
-        """Run the job, once."""
+        """Run the job, once, in a context of its own.
+
+        One that is empty: what a job sets of variables of its context, the decimal context
+        and structlog's among them, no other finds.
+        """
         self.adrift = True
         try:
-            outcome = perform(job)
+            outcome = Context().run(perform, job)
         except BaseException as stray:  # noqa: BLE001 - it came before or behind the job's code
             outcome = Outcome(Verdict("failed"), exception=stray)
         self.outcome = outcome

@@ -68,9 +68,9 @@ def perform(job: ClaimedJob) -> Outcome:
         policy = definition.policy
         args, kwargs = arguments.load(job.arguments)
         current = CurrentJob(job.id, attempt, job.queue_name, job.class_name)
-        if tells("debug"):
-            _tell_start(current)
         with running(current):
+            if tells("debug"):
+                _tell_start(current)
             definition.perform(*args, **kwargs)
     except BaseException as error:  # noqa: BLE001 - sys.exit and the like end the job only
         return _failure(error, policy, attempt, job.max_attempts)

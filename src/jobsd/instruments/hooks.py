@@ -15,12 +15,14 @@ import inspect
 import sys
 import threading
 import traceback
+from contextvars import copy_context
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar, cast, overload
 
 from jobsd.errors import Error, ThreadError
 
 from . import events
+from .bound_job import running_job
 from .event_list import EVENTS, Event
 
 if TYPE_CHECKING:
@@ -222,7 +224,11 @@ def _subscribe(
             return
         mine.busy = True
         try:
-            _run(call_it, event, dict(facts))
+            if running_job.get() is not None:
+                _run(call_it, event, dict(facts))
+            else:
+                # What it sets in the context of a thread that goes on stays with itself.
+                copy_context().run(_run, call_it, event, dict(facts))
         except BaseException as error:  # noqa: BLE001 - as in `call`
             tell_failure("on_event", error, hook)
         finally:
