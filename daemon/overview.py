@@ -12,7 +12,7 @@ from jobsd.heartbeat.log import HeartbeatLogs
 from jobsd.jobs import inspect, queues
 from jobsd.processes import registry
 from jobsd.recurring import tasks
-from jobsd.recurring.schedule import ScheduleError
+from jobsd.schedules import ScheduleError
 from jobsd.supervisor.monitor.gauges import database_figures
 
 from .liveness import life

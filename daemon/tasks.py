@@ -12,7 +12,7 @@ from jobsd.configuration.whereabouts import whereabouts
 from jobsd.errors import NotFoundError
 from jobsd.recurring import tasks
 from jobsd.recurring.lateness import SCHEDULER, judged, overdue_since
-from jobsd.recurring.schedule import ScheduleError
+from jobsd.schedules import ScheduleError
 
 from .output import human, is_terminal, length, print_line, print_rows
 from .overview import task_row

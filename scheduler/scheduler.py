@@ -26,8 +26,8 @@ from jobsd.processes import registry
 from jobsd.processes.process import REST_MAX_S, WAITED_OUT
 from jobsd.recurring import occurrences
 from jobsd.recurring.occurrences import Fate, Run
-from jobsd.recurring.schedule import ScheduleError
 from jobsd.recurring.tasks import load
+from jobsd.schedules import ScheduleError
 
 from .clock import AHEAD_MAX, DatabaseClock
 from .naming import Naming

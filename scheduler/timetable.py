@@ -24,13 +24,13 @@ from itertools import count
 from typing import TYPE_CHECKING
 
 from jobsd.clock import monotonic
-from jobsd.recurring.schedule import ScheduleError
+from jobsd.schedules import ScheduleError
 
 from .clock import AHEAD_MAX
 
 if TYPE_CHECKING:
-    from jobsd.recurring.schedule import Schedule
     from jobsd.recurring.tasks import RecurringTask
+    from jobsd.schedules import Schedule
 
 GRACE_MIN = timedelta(seconds=2)
 GRACE_MAX = timedelta(seconds=60)

@@ -88,7 +88,7 @@ def _made(key: str, arguments: str, settings: dict[str, Any]) -> NewTask | None:
     from jobsd.errors import Error
     from jobsd.recurring import making
     from jobsd.recurring.command import CommandError
-    from jobsd.recurring.schedule import ScheduleError
+    from jobsd.schedules import ScheduleError
 
     try:
         return making.task(key, args=json.loads(arguments), **settings)

@@ -37,11 +37,12 @@ def explain(
     from jobsd.daemon.exits import DONE, FAILED
     from jobsd.daemon.output import print_json
     from jobsd.daemon.program import program
-    from jobsd.recurring.schedule import explain as explained
+    from jobsd.instruments.redaction import redact
+    from jobsd.schedules import explain as explained
 
     zone, start = time_zone or _default_zone(), _moment(after)
     accepted = True
-    for text in _lines() if phrase == "-" else (phrase,):
+    for text in map(redact, _lines() if phrase == "-" else (phrase,)):
         facts = explained(text, zone, limit, start)
         accepted = accepted and facts["accepted"]
         if not facts["accepted"] and _is_key(text):

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from jobsd.clock import monotonic_ns, utc_now
 from jobsd.processes.slot import UP
-from jobsd.recurring.schedule import ScheduleError, parse
+from jobsd.schedules import ScheduleError, parse
 
 if TYPE_CHECKING:
     from jobsd.configuration.options import Options

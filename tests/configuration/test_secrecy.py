@@ -88,6 +88,8 @@ def test_no_password_is_shown(project: Project, text: str) -> None:
     "text",
     [
         "t: {class: A, schedule: postgresql://me:SESAME@db/x}",
+        f"t: {{class: A, schedule: 'postgresql://{'m' * 35}:SESAME-{'x' * 30}@db/x'}}",
+        f"t: {{class: A, schedule: daily, time_zone: 'postgresql://{'m' * 35}:SESAME@db/x'}}",
         "t: {class: A, schedule: every hour, args: {password: SESAME}, x: 1}",
         "t: {class: A, schedule: every hour, args: ['host=db password=SESAME'], x: 1}",
         "t: {command: 'a.b(postgresql://me:SESAME@db/x)', schedule: every hour}",

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from jobsd.recurring.schedule import ScheduleError
 from jobsd.recurring.tasks import RecurringTask
+from jobsd.schedules import ScheduleError
 
 if TYPE_CHECKING:
     from system.commands import Commands

@@ -11,8 +11,8 @@ from jobsd.errors import ArgumentError, Error, NotFoundError, RefusedError
 from jobsd.jobs.definition import Job
 from jobsd.recurring import tasks
 from jobsd.recurring.command import CommandError
-from jobsd.recurring.schedule import ScheduleError
 from jobsd.recurring.tasks import RecurringTask
+from jobsd.schedules import ScheduleError
 
 if TYPE_CHECKING:
     from collections.abc import Callable

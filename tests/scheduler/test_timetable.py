@@ -7,9 +7,9 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from jobsd.recurring.schedule import ScheduleError
 from jobsd.recurring.tasks import RecurringTask
 from jobsd.scheduler.timetable import CATCH_UP_MAX, TOLD_MAX, Tick, Timetable, busiest_last
+from jobsd.schedules import ScheduleError
 
 START = datetime(2026, 3, 1, 12, tzinfo=UTC)
 ROW = RecurringTask(

@@ -9,9 +9,10 @@ import re
 from typing import TYPE_CHECKING
 
 from jobsd.configuration.faults import Mistake, did_you_mean, quoted
+from jobsd.configuration.secrecy import has_password
 from jobsd.jobs.registry import is_seen
-from jobsd.recurring.schedule import ScheduleError
-from jobsd.recurring.schedule.zones import require_zone
+from jobsd.schedules import ScheduleError
+from jobsd.schedules.zones import require_zone
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -121,6 +122,14 @@ def time_zone(text: str) -> str:
     try:
         return require_zone(text)[0]
     except ScheduleError as error:
-        raise Mistake(
-            f"can't be used: {error.message}", error.hint, tells_value=False
-        ) from None
+        raise refused("can't be used", text, error) from None
+
+
+def refused(what: str, text: str, error: ScheduleError) -> Mistake:
+    """Return the fault of a schedule or a zone; it never quotes a text that has a password.
+
+    The error quotes the beginning of the text, and may cut a password in two: the redaction
+    of whole faults does not recognise half of one.
+    """
+    reason = "it contains a password" if has_password(text) else error.message
+    return Mistake(f"{what}: {reason}", error.hint, tells_value=False)

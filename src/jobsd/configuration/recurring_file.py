@@ -11,8 +11,8 @@ from jobsd.configuration.fields import Entry
 from jobsd.configuration.kinds import boolean, optional, text, whole
 from jobsd.configuration.nodes import Mapping, Sequence, is_null, literal
 from jobsd.recurring.command import CommandError, parse_command
-from jobsd.recurring.schedule import ScheduleError, parse
 from jobsd.recurring.task import TaskOptions
+from jobsd.schedules import ScheduleError, parse
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -112,9 +112,7 @@ def _judged(phrase: str, time_zone: str, source: str, warnings: list[str]) -> st
     try:
         schedule = parse(phrase, time_zone)
     except ScheduleError as error:
-        raise Mistake(
-            f"is no schedule: {error.message}", error.hint, tells_value=False
-        ) from None
+        raise names.refused("is no schedule", phrase, error) from None
     warnings.extend(f"{source} {warning}" for warning in schedule.warnings)
     return phrase
 

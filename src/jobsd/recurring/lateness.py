@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from .schedule import ScheduleError
+from jobsd.schedules import ScheduleError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

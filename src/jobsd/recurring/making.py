@@ -11,9 +11,9 @@ from jobsd.errors import Error
 from jobsd.jobs import registry
 from jobsd.jobs.arguments import dump
 from jobsd.jobs.registry import check_priority, check_queue
+from jobsd.schedules import parse
 
 from .command import parse_command
-from .schedule import parse
 
 if TYPE_CHECKING:
     from .task import TaskOptions

@@ -17,18 +17,18 @@ from jobsd.database.statements import Statements
 from jobsd.errors import NotFoundError, RefusedError
 from jobsd.jobs import arguments, client
 from jobsd.jobs.registry import check_count
+from jobsd.schedules import ScheduleError, parse
 
 from . import making, occurrences
-from .schedule import ScheduleError, parse
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from jobsd.database.connection import Session
     from jobsd.jobs.enqueue import EnqueuedJob
+    from jobsd.schedules import Schedule
 
     from .occurrences import Occurrence
-    from .schedule import Schedule
 
 STATEMENTS = Statements("jobsd.recurring", "tasks.sql")
 

@@ -1,0 +1,281 @@
+"""Parses a phrase such as "every weekday at 9am and 5pm in Europe/Paris".
+
+    phrase   := element { [ "," | "and" ] element }          in any order
+    element  := every | range | at | on | zone | days | times | word
+    every    := ( "every" | "each" ) object
+    object   := days | [ count ] unit [ start ] | "quarter" [ "of an" ] "hour" | "half" [ "an" ] "hour"
+    start    := ( "starting at" | "from" ) unit number
+    range    := [ "from" ] span { and span } | "between" time "and" time
+    span     := time to time | weekday to weekday | ordinal to ordinal | month to month
+    at       := [ "at" ] ( time [ to time ] | point ) { and ( time | point ) }
+    point    := ( "second" | "minute" | "hour" ) number { and number } | ":" number
+    on       := ( "on" | "in" ) ( days | point | "the hour" | "the minute" | zone )
+    word     := "hourly" | "daily" | "weekly" | "monthly" | "yearly" | …
+
+Days are read by `phrase_days`, times of day by `phrase_times`. What the parts mean
+together, and which parts contradict each other, `to_cron` decides: this module only collects.
+"""  # noqa: E501 - a grammar reads best with one rule a line
+
+from __future__ import annotations
+
+from .error import ScheduleError, quoted
+from .phrase import Cadence, Phrase
+from .phrase_days import starts_days, take_days, take_span_of_days
+from .phrase_times import starts_time, take_span, take_times
+from .tokens import Tokens
+from .words import AND, CADENCES, NUMBERS, POINTS, UNITS
+from .zones import find_zone, require_zone
+
+_MAX_LENGTH = 256
+_UNITS_AND_DAYS = (
+    "write a unit (seconds, minutes, hours, days, weeks, months, years), a weekday, or a day"
+    ' of the month such as "the 1st of the month"'
+)
+_LIMITS = {"second": 59, "minute": 59, "hour": 23}
+
+
+def parse_phrase(text: str) -> Phrase:
+    """Return what `text` says.
+
+    Raises:
+        ScheduleError: when it is no phrase of the grammar above.
+    """
+    if len(text) > _MAX_LENGTH:
+        raise ScheduleError(
+            f"{quoted(text)} has {len(text)} characters; a phrase has at most {_MAX_LENGTH}",
+        )
+    tokens = Tokens(text)
+    phrase = Phrase(text)
+    if tokens.peek().kind == "end":
+        raise ScheduleError("the schedule is empty", 'write "every 5 minutes", or a cron')
+    _take_element(tokens, phrase)
+    while tokens.peek().kind != "end":
+        while tokens.take_word(",", *AND):
+            pass
+        _take_element(tokens, phrase)
+    return phrase
+
+
+def _take_element(tokens: Tokens, phrase: Phrase) -> None:
+    token = tokens.peek()
+    if tokens.take_word("every", "each"):
+        _take_every(tokens, phrase)
+    elif tokens.take_word("from"):
+        _take_range(tokens, phrase)
+    elif tokens.take_word("between"):
+        take_span(tokens, phrase, {"and"})
+    elif tokens.take_word("at"):
+        _take_at(tokens, phrase)
+    elif tokens.take_word("on", "in"):
+        _take_on(tokens, phrase)
+    elif token.word in CADENCES:
+        _set_cadence(tokens, phrase, Cadence(1, CADENCES[tokens.take().word]))
+    elif _starts_point(tokens):
+        _take_points(tokens, phrase)
+    elif starts_days(tokens):
+        take_days(tokens, phrase)
+    elif starts_time(tokens):
+        take_times(tokens, phrase)
+    else:
+        _take_zone(tokens, phrase)
+
+
+def _take_every(tokens: Tokens, phrase: Phrase) -> None:
+    if phrase.has_every:
+        raise ScheduleError(f'{quoted(tokens.text)} says "every" twice', "write two tasks")
+    phrase.has_every = True
+    if tokens.take_word("other"):
+        raise _every_other(tokens)
+    is_unit = tokens.peek().word in {"day", "days"}
+    if not is_unit and starts_days(tokens) and take_days(tokens, phrase, after_every=True):
+        return
+    if (count := _take_part_of_an_hour(tokens)) is not None:
+        _set_cadence(tokens, phrase, Cadence(count, "minute"))
+        return
+    if tokens.peek().word == "-":
+        raise ScheduleError(
+            f"{quoted(tokens.text)} counts backwards",
+            "a count is 1 or more: every 5 minutes",
+        )
+    count = _take_count(tokens)
+    unit = _take_unit(tokens, phrase)
+    _set_cadence(tokens, phrase, Cadence(count, unit, _take_start(tokens, unit)))
+
+
+def _take_part_of_an_hour(tokens: Tokens) -> int | None:
+    for minutes, name in ((15, "quarter"), (30, "half")):
+        for words in ("hour", "an hour", "of an hour", "- hour"):
+            if tokens.take_words(f"{name} {words}"):
+                return minutes
+    return None
+
+
+def _take_count(tokens: Tokens) -> int:
+    token = tokens.peek()
+    if token.kind == "number":
+        return int(tokens.take().word[:9])
+    if token.word in NUMBERS and tokens.peek(1).word in UNITS:
+        return NUMBERS[tokens.take().word]
+    return 1
+
+
+def _take_unit(tokens: Tokens, phrase: Phrase) -> str:
+    token = tokens.peek()
+    if token.word not in UNITS:
+        raise tokens.wrong(_UNITS_AND_DAYS)
+    tokens.take()
+    if token.text == "M":
+        phrase.warnings.append("a capital M means months; write m for minutes")
+        return "month"
+    return UNITS[token.word]
+
+
+def _take_start(tokens: Tokens, unit: str) -> int | None:
+    """Take "starting at minute 5"; the unit named has to be the cadence's own."""
+    word, named, number = (tokens.peek(ahead) for ahead in range(3))
+    if word.word in {"starting", "beginning"}:
+        named, number = tokens.peek(2), tokens.peek(3)
+        if tokens.peek(1).word not in {"at", "from", "on", "with"} or named.word not in UNITS:
+            raise _unclear_start(tokens, unit)
+    elif word.word != "from" or named.word not in UNITS or number.kind != "number":
+        return None
+    if UNITS[named.word] != unit:
+        raise _other_unit(tokens, unit, UNITS[named.word], number.word)
+    if number.kind != "number":
+        raise _unclear_start(tokens, unit)
+    while tokens.peek() is not number:
+        tokens.take()
+    return int(tokens.take().word[:9])
+
+
+def _take_range(tokens: Tokens, phrase: Phrase) -> None:
+    if starts_time(tokens):
+        take_span(tokens, phrase)
+        while tokens.peek().word in AND and starts_time(tokens, 1):
+            tokens.take()
+            take_span(tokens, phrase)
+    else:
+        take_span_of_days(tokens, phrase)
+
+
+def _take_at(tokens: Tokens, phrase: Phrase) -> None:
+    if _starts_point(tokens):
+        _take_points(tokens, phrase)
+    elif starts_time(tokens):
+        take_times(tokens, phrase)
+    else:
+        raise tokens.wrong('a time of day is written "9am", "16:30" or "noon"')
+
+
+def _take_on(tokens: Tokens, phrase: Phrase) -> None:
+    if tokens.take_words("the hour"):
+        phrase.on_the = "hour"
+    elif tokens.take_words("the minute"):
+        phrase.on_the = "minute"
+    elif _starts_point(tokens):
+        _take_points(tokens, phrase)
+    elif starts_days(tokens):
+        take_days(tokens, phrase)
+    else:
+        _take_zone(tokens, phrase)
+
+
+def _starts_point(tokens: Tokens, ahead: int = 0) -> bool:
+    word, number = tokens.peek(ahead), tokens.peek(ahead + 1)
+    return (word.word in POINTS or word.word == ":") and number.kind == "number"
+
+
+def _take_points(tokens: Tokens, phrase: Phrase) -> None:
+    word = tokens.take().word
+    unit = POINTS.get(word, "minute")
+    points = {"second": phrase.seconds, "minute": phrase.minutes, "hour": phrase.hours}[unit]
+    points.add(_take_point(tokens, unit))
+    while True:
+        before = tokens.position
+        if not tokens.take_separator():
+            return
+        if _starts_point(tokens):
+            _take_points(tokens, phrase)
+        elif tokens.peek().kind == "number" and not _is_time_of_day(tokens):
+            points.add(_take_point(tokens, unit))
+        else:
+            tokens.position = before
+            return
+
+
+def _is_time_of_day(tokens: Tokens) -> bool:
+    return tokens.peek(1).word in {"am", "pm"}
+
+
+def _take_point(tokens: Tokens, unit: str) -> int:
+    number = int(tokens.peek().word[:9])
+    if number > _LIMITS[unit]:
+        raise ScheduleError(f"there is no {unit} {number}; the last is {unit} {_LIMITS[unit]}")
+    tokens.take()
+    return number
+
+
+def _take_zone(tokens: Tokens, phrase: Phrase) -> None:
+    token = tokens.peek()
+    is_one = token.kind in {"zone", "offset"} or (
+        token.kind == "word" and find_zone(token.text)
+    )
+    if not is_one:
+        raise _not_understood(tokens)
+    if phrase.zone:
+        raise ScheduleError(
+            f"{quoted(tokens.text)} names two time zones", "leave one of them out"
+        )
+    phrase.zone = require_zone(token.text)[0]
+    tokens.take()
+
+
+def _set_cadence(tokens: Tokens, phrase: Phrase, cadence: Cadence) -> None:
+    if phrase.cadence:
+        raise ScheduleError(
+            f"{quoted(tokens.text)} names two cadences",
+            'write two tasks, or one interval such as "every: 90m"',
+        )
+    phrase.cadence = cadence
+
+
+def _not_understood(tokens: Tokens) -> ScheduleError:
+    from .hints import nearest_word  # noqa: PLC0415 - only needed to be helpful
+
+    token = tokens.peek()
+    before = tokens.peek(-1).word
+    if token.kind == "word" and before in {"in", "on"} and token.text[:1].isupper():
+        require_zone(token.text)
+    return tokens.wrong(nearest_word(token.word))
+
+
+def _every_other(tokens: Tokens) -> ScheduleError:
+    word = tokens.peek().word
+    hint = {
+        "day": 'write "every 2 days"',
+        "week": 'write the cron "0 0 * * mon%2": Mondays of every other week',
+    }.get(
+        word,
+        f'write "every 2 {word}s"' if word in UNITS else 'write a cron such as "0 0 * * mon%2"',
+    )
+    return ScheduleError(f"{quoted(tokens.text)}: every other is not told from which on", hint)
+
+
+def _unclear_start(tokens: Tokens, unit: str) -> ScheduleError:
+    return ScheduleError(
+        f"{quoted(tokens.text)} does not say at which {unit} it starts",
+        f'write "starting at {unit} 3", or "at" and a time of day',
+    )
+
+
+def _other_unit(tokens: Tokens, unit: str, named: str, number: str) -> ScheduleError:
+    hint = f'write "starting at {unit}" and a number'
+    if (unit, named) in {("minute", "second"), ("hour", "minute"), ("hour", "second")}:
+        hint = f'write "every {unit} at {named} {number}"'
+    elif (unit, named) == ("day", "hour"):
+        hint = f'write "every day at {number}:00"'
+    elif (unit, named) == ("month", "day"):
+        hint = f'write "every month on day {number}"'
+    return ScheduleError(
+        f"{quoted(tokens.text)}: the {unit}s can't start at one of the {named}s", hint
+    )

@@ -1,0 +1,171 @@
+"""A schedule: what somebody wrote, the crons it means, and when it runs."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from functools import lru_cache
+from typing import TYPE_CHECKING, Protocol
+
+from .cron import uneven_steps
+from .cron_expression import is_cron_expression, parse_cron_expression
+from .error import ScheduleError, quoted
+from .interval import IntervalTimes, parse_interval
+from .phrase_parser import parse_phrase
+from .times import Times
+from .to_cron import crons_of
+from .zones import require_zone
+
+if TYPE_CHECKING:
+    from datetime import tzinfo
+
+    from .cron import Cron
+
+_MAX_LENGTH = 1024
+_ZONE_PREFIX = re.compile(r"(?:CRON_)?TZ=(\S+)\s+(?=\S)", re.IGNORECASE)
+_INTERVAL = re.compile(r"every\s*:\s*(.+)", re.IGNORECASE)
+
+
+class _Runs(Protocol):
+    def after(self, instant: datetime) -> datetime: ...
+
+    def at_or_before(self, instant: datetime) -> datetime: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Schedule:
+    """When a task runs; made by `parse` and `parse_every`.
+
+    `crons` has one cron, several for a union, none for an interval. `interval_s` is the
+    interval in seconds. `warnings` are sentences about what may surprise.
+    """
+
+    text: str
+    crons: tuple[str, ...]
+    time_zone: str
+    interval_s: float | None = None
+    warnings: tuple[str, ...] = ()
+    zone: tzinfo = field(default=UTC, compare=False, repr=False)
+    _runs: tuple[_Runs, ...] = field(default=(), compare=False, repr=False)
+
+    @property
+    def cron(self) -> str | None:
+        """The cron, or None for an interval or a union."""
+        return self.crons[0] if len(self.crons) == 1 else None
+
+    def next_after(self, instant: datetime) -> datetime:
+        """Return the first run later than `instant`, which is aware; in UTC.
+
+        Raises:
+            ScheduleError: when there is none before the end of the year 9998.
+        """
+        _require_aware(instant)
+        try:
+            return min(runs.after(instant) for runs in self._runs)
+        except OverflowError as error:
+            raise ScheduleError(f"{quoted(self.text)} does not run after {instant}") from error
+
+    def previous_at_or_before(self, instant: datetime) -> datetime:
+        """Return the last run not later than `instant`; otherwise like `next_after`."""
+        _require_aware(instant)
+        try:
+            return max(runs.at_or_before(instant) for runs in self._runs)
+        except OverflowError as error:
+            raise ScheduleError(f"{quoted(self.text)} does not run before {instant}") from error
+
+    def upcoming(self, n: int, after: datetime) -> list[datetime]:
+        """Return the first `n` runs later than `after`, in UTC."""
+        runs: list[datetime] = []
+        for _ in range(n):
+            runs.append(self.next_after(runs[-1] if runs else after))
+        return runs
+
+
+def parse(text: str, time_zone: str = "UTC", *, key: str = "") -> Schedule:
+    """Return the schedule that a cron expression, an `@name` or a phrase stands for.
+
+    `time_zone` holds where `text` names none. `key` is the task's, by which `H` and `~`
+    choose their moment; without one they choose it by the text.
+
+    Raises:
+        ScheduleError: for whatever else `text` or `time_zone` is.
+    """
+    if not isinstance(text, str):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise ScheduleError(f"{quoted(repr(text))} is no schedule", "write it in quotes")
+    return _parse(text, time_zone, key)
+
+
+def parse_every(value: object) -> Schedule:
+    """Return the schedule that runs every so often: `90m`, a number of seconds, a `timedelta`.
+
+    The runs are counted from the Unix epoch, so that no restart shifts them.
+
+    Raises:
+        ScheduleError: when `value` is no duration between one second and 366 days.
+    """
+    interval = parse_interval(value)
+    return Schedule(
+        text=f"every: {value}",
+        crons=(),
+        time_zone="UTC",
+        interval_s=interval.total_seconds(),
+        _runs=(IntervalTimes(interval),),
+    )
+
+
+def _require_aware(instant: datetime) -> None:
+    if instant.tzinfo is None:
+        raise ValueError(f"{instant} has no time zone; expected an aware datetime")
+
+
+@lru_cache(maxsize=4096)
+def _parse(text: str, time_zone: str, key: str) -> Schedule:
+    if len(text) > _MAX_LENGTH:
+        raise ScheduleError(
+            f"a schedule has at most {_MAX_LENGTH} characters; this one has {len(text)}",
+            'write ranges and steps: "*/5" instead of a long list',
+        )
+    if interval := _INTERVAL.fullmatch(text.strip()):
+        return parse_every(interval[1])
+    crons, zone_name, warnings = _read(text, key or text)
+    name, zone = require_zone(zone_name or time_zone)
+    return Schedule(
+        text=text,
+        crons=tuple(str(cron) for cron in crons),
+        time_zone=name,
+        warnings=tuple(warnings),
+        zone=zone,
+        _runs=tuple(Times(cron, zone) for cron in crons),
+    )
+
+
+def _read(text: str, key: str) -> tuple[list[Cron], str, list[str]]:
+    stripped = text.strip()
+    prefix = _ZONE_PREFIX.match(stripped)
+    rest = stripped[prefix.end() :] if prefix else stripped
+    try:
+        crons, zone, warnings = (
+            _read_cron(rest, key) if is_cron_expression(rest) else _read_phrase(rest)
+        )
+    except ScheduleError as error:
+        raise ScheduleError(error.message, error.hint or _hint_for(rest)) from error
+    if prefix and zone:
+        raise ScheduleError(f"{quoted(text)} names two time zones", "leave one of them out")
+    return crons, prefix[1] if prefix else zone, warnings
+
+
+def _read_cron(text: str, key: str) -> tuple[list[Cron], str, list[str]]:
+    cron, zone = parse_cron_expression(text, key)
+    return [cron], zone, uneven_steps(cron)
+
+
+def _read_phrase(text: str) -> tuple[list[Cron], str, list[str]]:
+    phrase = parse_phrase(text)
+    return crons_of(phrase), phrase.zone, phrase.warnings
+
+
+def _hint_for(text: str) -> str:
+    from .hints import hint_for  # noqa: PLC0415 - only needed to be helpful
+
+    return hint_for(text)

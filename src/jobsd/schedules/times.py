@@ -1,0 +1,149 @@
+"""The instants at which a cron runs in a time zone, over every change of its clocks.
+
+A cron with fixed hours runs exactly once for each matching wall-clock time:
+- a time that a change skips runs at the first instant after the gap; all times of one gap,
+  and those on that instant itself, are one run;
+- a time that a change repeats runs on its first pass only.
+So each wall-clock time stands for one instant, in order, and the next run is that of the
+first wall-clock time whose instant is later.
+
+A cron whose hours are `*` or `*/n` follows elapsed time: it runs at every instant at which
+the clock on the wall matches, on both passes of a repeated hour, and never for a skipped
+one. Between two changes the wall clock is a clock that never changes; so the search goes
+from one such stretch of time to the next.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+from .wall_clock import WallClock
+
+if TYPE_CHECKING:
+    from datetime import tzinfo
+
+    from .cron import Cron
+
+_SECOND = timedelta(seconds=1)
+# No zone changes its clocks twice within this time (in 2026 the nearest are a month apart).
+_STRETCH = timedelta(days=7)
+
+
+class Times:
+    """The instants, all in UTC and in whole seconds, at which one cron runs in one zone."""
+
+    __slots__ = ("_wall_clock", "_zone", "cron")
+
+    def __init__(self, cron: Cron, zone: tzinfo) -> None:
+        self.cron = cron
+        self._wall_clock = WallClock(cron)
+        self._zone = zone
+
+    def after(self, instant: datetime) -> datetime:
+        """Return the first run later than `instant`, which is aware.
+
+        Raises:
+            OverflowError: when there is none before the year 9999.
+        """
+        start = instant.astimezone(UTC).replace(microsecond=0)
+        if self.cron.follows_elapsed_time:
+            return self._elapsed_after(start)
+        return self._fixed_after(start)
+
+    def at_or_before(self, instant: datetime) -> datetime:
+        """Return the last run not later than `instant`; otherwise like `after`."""
+        end = instant.astimezone(UTC).replace(microsecond=0)
+        if self.cron.follows_elapsed_time:
+            return self._elapsed_before(end + _SECOND)
+        return self._fixed_before(end + _SECOND)
+
+    def _fixed_after(self, start: datetime) -> datetime:
+        wall = self._wall(start)
+        while True:
+            wall = self._wall_clock.after(wall)
+            if (found := self._instant(wall)) > start:
+                return found
+
+    def _fixed_before(self, end: datetime) -> datetime:
+        local = (end - _SECOND).astimezone(self._zone)
+        wall = local.replace(tzinfo=None, fold=0) + _SECOND
+        if local.fold:
+            # The second pass: all that the first pass ran lies before, also later walls.
+            wall += _offset(local.replace(fold=0)) - _offset(local)
+        while True:
+            wall = self._wall_clock.before(wall)
+            if (found := self._instant(wall)) < end:
+                return found
+
+    def _instant(self, wall: datetime) -> datetime:
+        """Return the one instant that a wall-clock time with fixed hours stands for."""
+        local = wall.replace(tzinfo=self._zone)
+        instant = local.astimezone(UTC)
+        if self._wall(instant) == wall:
+            return instant
+        after_gap = _offset(local.replace(fold=1))
+        return self._first_change(wall.replace(tzinfo=UTC) - after_gap - _SECOND, instant)
+
+    def _elapsed_after(self, start: datetime) -> datetime:
+        while True:
+            offset = _offset(start.astimezone(self._zone))
+            found = self._wall_clock.after((start + offset).replace(tzinfo=None))
+            instant = found.replace(tzinfo=UTC) - offset
+            if not (change := self._change_within(start, instant)):
+                return instant
+            if self._matches(change):
+                return change
+            start = change
+
+    def _elapsed_before(self, end: datetime) -> datetime:
+        while True:
+            offset = _offset((end - _SECOND).astimezone(self._zone))
+            found = self._wall_clock.before((end + offset).replace(tzinfo=None))
+            instant = found.replace(tzinfo=UTC) - offset
+            if not (change := self._last_change_within(instant, end - _SECOND)):
+                return instant
+            end = change
+
+    def _matches(self, instant: datetime) -> bool:
+        wall = self._wall(instant)
+        return self._wall_clock.after(wall - _SECOND) == wall
+
+    def _wall(self, instant: datetime) -> datetime:
+        return instant.astimezone(self._zone).replace(tzinfo=None, fold=0)
+
+    def _change_within(self, start: datetime, end: datetime) -> datetime | None:
+        """Return the first instant of a new offset in (start, end], if there is one."""
+        while start < end:
+            stop = min(start + _STRETCH, end)
+            if self._offset_at(start) != self._offset_at(stop):
+                return self._first_change(start, stop)
+            start = stop
+        return None
+
+    def _last_change_within(self, start: datetime, end: datetime) -> datetime | None:
+        while start < end:
+            stop = max(end - _STRETCH, start)
+            if self._offset_at(stop) != self._offset_at(end):
+                return self._first_change(stop, end)
+            end = stop
+        return None
+
+    def _first_change(self, start: datetime, end: datetime) -> datetime:
+        """Return the first instant with another offset than `start`; `end` has another."""
+        offset = self._offset_at(start)
+        while end - start > _SECOND:
+            middle = start + (end - start) // 2
+            middle = middle.replace(microsecond=0)
+            if self._offset_at(middle) == offset:
+                start = middle
+            else:
+                end = middle
+        return end
+
+    def _offset_at(self, instant: datetime) -> timedelta:
+        return _offset(instant.astimezone(self._zone))
+
+
+def _offset(local: datetime) -> timedelta:
+    return local.utcoffset() or timedelta(0)
