@@ -31,7 +31,6 @@ class Report:
 
     def __init__(self, slot: Slot) -> None:
         self._slot = slot
-        self._queues: dict[str, QueueCounters] = {}
 
     def claimed(self, claim_id: int, jobs: list[ClaimedJob]) -> None:
         """Tell of a claim, to who wants to hear everything."""
@@ -56,12 +55,12 @@ class Report:
     def released(self, jobs: list[ClaimedJob]) -> None:
         """Tell of jobs that were given back."""
         for job in jobs:
-            self._counters(job.queue_name).count("released")
+            self._slot.queue(job.queue_name).count("released")
             emit("job.released", **_facts(job))
 
     def _finished(self, runs: list[Run]) -> None:
         for queue, done in _by_queue(runs).items():
-            counters = self._counters(queue)
+            counters = self._slot.queue(queue)
             counters.count("finished", len(done))
             _observe(counters, done)
         if tells("debug"):
@@ -70,7 +69,7 @@ class Report:
 
     def _ended(self, run: Run) -> None:
         outcome = run.outcome.verdict.outcome
-        counters = self._counters(run.job.queue_name)
+        counters = self._slot.queue(run.job.queue_name)
         if outcome != "snoozed":
             counters.count(outcome)
         _observe(counters, [run])
@@ -83,12 +82,6 @@ class Report:
         if run.outcome.verdict.wait_s:
             facts["retry_in"] = round(run.outcome.verdict.wait_s, 3)
         emit(_EVENTS[outcome], **facts)
-
-    def _counters(self, queue: str) -> QueueCounters:
-        counters = self._queues.get(queue)
-        if counters is None:
-            counters = self._queues[queue] = self._slot.queue(queue)
-        return counters
 
 
 def _reason(error: BaseException) -> str:

@@ -14,15 +14,22 @@ from jobsd.processes.counters import (
     read_text,
     write_text,
 )
+from jobsd.processes.queue_names import NAMES_WORDS, QueueNames
 
 
 def words(count: int) -> memoryview[int]:
     return memoryview(bytearray(count * 8)).cast("q")
 
 
+def row() -> QueueCounters:
+    """Return the counters of a queue of which nothing is counted yet."""
+    names = QueueNames(words(NAMES_WORDS))
+    return QueueCounters(words(QUEUE_WORDS), names, names.number("mail"))
+
+
 @pytest.fixture
 def counters() -> QueueCounters:
-    return QueueCounters(words(QUEUE_WORDS))
+    return row()
 
 
 @pytest.mark.parametrize("outcome", OUTCOMES)
@@ -32,18 +39,6 @@ def test_each_outcome_is_counted_by_itself(counters: QueueCounters, outcome: str
 
     counted = {name: counters.outcome(name) for name in OUTCOMES}
     assert counted == {name: 5 if name == outcome else 0 for name in OUTCOMES}
-
-
-def test_an_unused_row_becomes_the_first_queue_that_asks(counters: QueueCounters) -> None:
-    assert counters.is_of(b"mail")
-    assert counters.name == "mail"
-    assert not counters.is_of(b"other")
-
-
-def test_a_long_name_is_known_again(counters: QueueCounters) -> None:
-    assert counters.is_of(b"q" * 1000)
-    assert counters.is_of(b"q" * 1000)
-    assert counters.name == "q" * 256
 
 
 def test_a_duration_is_counted_in_the_first_bucket_that_holds_it(
@@ -61,7 +56,7 @@ def test_a_duration_is_counted_in_the_first_bucket_that_holds_it(
 
 @given(st.lists(st.floats(0, 1e7), max_size=50))
 def test_many_durations_at_once_count_like_each_alone(durations_s: list[float]) -> None:
-    together, alone = QueueCounters(words(QUEUE_WORDS)), QueueCounters(words(QUEUE_WORDS))
+    together, alone = row(), row()
     for duration_s in durations_s:
         alone.observe(waits_s=[], runs_s=[duration_s])
 
@@ -83,13 +78,12 @@ def test_a_wait_of_two_thousand_years_breaks_nothing(
 
 
 def test_everything_has_its_place_in_the_row(counters: QueueCounters) -> None:
-    counters.is_of(b"q" * 1000)
     for outcome in OUTCOMES:
         counters.count(outcome)
     for bucket in (*BUCKETS_S, 1e6):
         counters.observe(waits_s=[bucket], runs_s=[bucket])
 
-    assert counters.name == "q" * 256
+    assert counters.name == "mail"
     assert [counters.outcome(outcome) for outcome in OUTCOMES] == [1] * len(OUTCOMES)
     assert counters.waits() == counters.durations()
     assert counters.waits()[0] == [1] * (len(BUCKETS_S) + 1)

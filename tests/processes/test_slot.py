@@ -159,23 +159,6 @@ def test_the_last_endings_are_remembered_and_a_success_takes_the_place_of_one(
     assert slot.succeeded() == [(5000, 5)]
 
 
-def test_each_queue_has_counters_of_its_own(slot: Slot) -> None:
-    slot.queue("a").count("finished")
-    slot.queue("b").count("finished", 2)
-    slot.queue("a").count("finished")
-
-    assert {q.name: q.outcome("finished") for q in slot.queues()} == {"a": 2, "b": 2}
-
-
-def test_queues_beyond_the_room_are_counted_together(slot: Slot) -> None:
-    for number in range(100):
-        slot.queue(f"queue-{number}").count("finished")
-
-    counted = {q.name: q.outcome("finished") for q in slot.queues()}
-    assert len(counted) == 64
-    assert (counted["queue-62"], counted["other"]) == (1, 37)
-
-
 def test_slots_do_not_touch_one_another() -> None:
     first, second = Board().slots[:2]
     second.take("monitor", "monitor-1")

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from jobsd.clock import monotonic_ns
 
 from .counters import read_text, write_text
+from .queue_names import NAMES_WORDS, QueueNames
 from .slot import DEAD, FREE, KINDS, REASONS, SLOT_WORDS, TAKEN, UP, Slot
 from .words import Word
 
@@ -24,6 +25,10 @@ if TYPE_CHECKING:
 
 SLOTS_MAX = 256
 _HEAD_WORDS = 512
+_SLOTS_AT = _HEAD_WORDS + NAMES_WORDS
+# Nearly all of it is never touched: let no machine refuse it for its size. (Python 3.11 does
+# not know how to say so.)
+_FLAGS = mmap.MAP_SHARED | mmap.MAP_ANONYMOUS | getattr(mmap, "MAP_NORESERVE", 0)
 _RESTARTS_AT = 64
 _NAME_AT = 128
 _NAME_WORDS = 16
@@ -68,15 +73,18 @@ class Board:
     """The pipe to the hooks process, where there is one; set before the first fork."""
 
     def __init__(self) -> None:
-        words = _HEAD_WORDS + SLOTS_MAX * SLOT_WORDS
-        self._memory: memoryview[int] = memoryview(mmap.mmap(-1, words * 8)).cast("q")
+        words = _SLOTS_AT + SLOTS_MAX * SLOT_WORDS
+        self._memory: memoryview[int] = memoryview(mmap.mmap(-1, words * 8, _FLAGS)).cast("q")
         self.words: memoryview[int] = self._memory[:_HEAD_WORDS]
-        self.slots = [Slot(self._slot_words(index), index) for index in range(SLOTS_MAX)]
+        self.queue_names = QueueNames(self._memory[_HEAD_WORDS:_SLOTS_AT])
+        self.slots = [
+            Slot(self._slot_words(index), index, self.queue_names) for index in range(SLOTS_MAX)
+        ]
         self._voice = os.memfd_create("jobsd voice")
         weakref.finalize(self, os.close, self._voice).atexit = False
 
     def _slot_words(self, index: int) -> memoryview[int]:
-        start = _HEAD_WORDS + index * SLOT_WORDS
+        start = _SLOTS_AT + index * SLOT_WORDS
         return self._memory[start : start + SLOT_WORDS]
 
     @property
@@ -106,7 +114,7 @@ class Board:
         """Yield the slots that ever had a process: the first ones, since the first is taken.
 
         The others are not even looked at: a look makes memory of their pages, 1 MiB for
-        their states and 32 MiB for all.
+        their states and 90 MiB for all.
         """
         return takewhile(lambda slot: slot.was_used, self.slots)
 

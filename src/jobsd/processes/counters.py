@@ -1,7 +1,7 @@
 """What became of each queue's jobs, counted in memory that outlives the process that counts.
 
-A row of 64-bit words for each queue: its name, one count for each outcome, and two
-histograms. One process at a time writes a row; the monitor sums the rows of all slots.
+A row of 64-bit words for each queue: one count for each outcome, and two histograms. One
+process at a time writes a row; the monitor sums the rows of all slots.
 """
 
 from __future__ import annotations
@@ -12,14 +12,15 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from .queue_names import QueueNames
+
 OUTCOMES = ("finished", "failed", "retried", "discarded", "released")
 BUCKETS_S = (0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 10.0, 60.0, 300.0, 1800.0)
 
-QUEUE_WORDS = 64
-_NAME_WORDS = 32
+QUEUE_WORDS = 32
 _WORD_MAX = 2**63 - 1
 _HISTOGRAM_WORDS = len(BUCKETS_S) + 2  # one for +Inf, one for the sum in nanoseconds
-_RUN_AT = _NAME_WORDS + len(OUTCOMES)
+_RUN_AT = len(OUTCOMES)
 _WAIT_AT = _RUN_AT + _HISTOGRAM_WORDS
 
 
@@ -38,14 +39,21 @@ def read_text(words: memoryview[int], at: int, room: int) -> str:
 class QueueCounters:
     """What became of one queue's jobs in one slot, and how long they took."""
 
-    __slots__ = ("words",)
+    __slots__ = ("_names", "_number", "words")
 
-    def __init__(self, words: memoryview[int]) -> None:
+    def __init__(self, words: memoryview[int], names: QueueNames, number: int) -> None:
         self.words = words
+        self._names = names
+        self._number = number
+
+    @property
+    def name(self) -> str:
+        """The queue's name."""
+        return self._names.name(self._number)
 
     def count(self, outcome: str, jobs: int = 1) -> None:
         """Add to one outcome."""
-        self.words[_NAME_WORDS + OUTCOMES.index(outcome)] += jobs
+        self.words[OUTCOMES.index(outcome)] += jobs
 
     def observe(self, *, waits_s: Iterable[float], runs_s: Iterable[float]) -> None:
         """Add the waits (from due to start) and the runs of some jobs.
@@ -57,7 +65,7 @@ class QueueCounters:
 
     def outcome(self, outcome: str) -> int:
         """Return the count of one outcome."""
-        return self.words[_NAME_WORDS + OUTCOMES.index(outcome)]
+        return self.words[OUTCOMES.index(outcome)]
 
     def durations(self) -> tuple[list[int], float]:
         """Return the run times: counts by bucket (+Inf last) and their sum in s."""
@@ -66,18 +74,6 @@ class QueueCounters:
     def waits(self) -> tuple[list[int], float]:
         """Return the waits, in the same form."""
         return self._histogram(_WAIT_AT)
-
-    @property
-    def name(self) -> str:
-        """The queue's name, empty while the row is unused."""
-        return read_text(self.words, 0, _NAME_WORDS)
-
-    def is_of(self, name: bytes) -> bool:
-        """Return whether the row is this queue's; an unused row becomes it."""
-        held = self.words[:_NAME_WORDS].tobytes().rstrip(b"\0")
-        if not held:
-            write_text(self.words, 0, name, _NAME_WORDS)
-        return held in {b"", name[: _NAME_WORDS * 8]}
 
     def _observe(self, at: int, seconds: list[float]) -> None:
         """Count durations, in ascending order."""

@@ -23,11 +23,15 @@ from typing import TYPE_CHECKING
 from jobsd.clock import monotonic_ns
 
 from .counters import QUEUE_WORDS, QueueCounters, read_text, write_text
+from .queue_names import QUEUES_MAX
 from .runs import ENDED, ENDINGS_AT, RUNS_AT, RUNS_END, Runs
 from .words import Word
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+
+    from .queue_names import QueueNames
 
 FREE, TAKEN, UP, DEAD = range(4)
 
@@ -37,15 +41,15 @@ REASONS = ("exit", "signal", "oom", "hung", "row", "recycled", "reload", "stop",
 hung, because its row was gone, because it had done enough, for a reload, for the end;
 because somebody else has told it to."""
 
-_QUEUES_MAX = 64
 _QUEUES_AT = RUNS_END
-SLOT_WORDS = 16384  # 32 pages
+_PAGE_WORDS = 512
+SLOT_WORDS = -(-(_QUEUES_AT + (1 + QUEUES_MAX) * QUEUE_WORDS) // _PAGE_WORDS) * _PAGE_WORDS
 _NAME_AT = 32
 
 # Words of a slot.
 _STATE, _PID, _STARTED, _TICK, _ROW, _KIND, _STATUS, _DIED, _REASON = range(9)
 _FLAGS, _BUSY, _THREADS, _DROPPED, _, _RSS, _GENERATION, _UP_SINCE = range(9, 17)
-_SPENT, _GREETED, _LEAVING, _SUFFERS, _WORKS, _BEATEN = range(17, 23)
+_SPENT, _GREETED, _LEAVING, _SUFFERS, _WORKS, _BEATEN, _ROWS = range(17, 24)
 # Of one process: cleared for the next.
 _PASSING = (
     *(_PID, _ROW, _STATUS, _DIED, _REASON, _FLAGS, _BUSY, _THREADS, _RSS, _UP_SINCE),
@@ -57,11 +61,12 @@ _ROW_LOST = 1
 class Slot(Runs):
     """One process's part of the board."""
 
-    __slots__ = ("index",)
+    __slots__ = ("_names", "index")
 
-    def __init__(self, words: memoryview[int], index: int) -> None:
+    def __init__(self, words: memoryview[int], index: int, names: QueueNames) -> None:
         self.words = words
         self.index = index
+        self._names = names
 
     # What the process itself writes.
 
@@ -222,26 +227,24 @@ class Slot(Runs):
     """Log lines that could not be written, since the board was made."""
 
     def queue(self, name: str) -> QueueCounters:
-        """Return the counters of a queue, made at its first use. Called by the process itself.
+        """Return the counters of a queue, or of all for which the tree has no room.
 
-        When the slot has no room for another queue, those of "other" are returned.
+        Called by the process itself.
         """
-        wanted = name.encode()
-        for at in range(_QUEUES_MAX - 1):
-            counters = self._counters(at)
-            if counters.is_of(wanted):
-                return counters
-        last = self._counters(_QUEUES_MAX - 1)
-        last.is_of(b"other")
-        return last
+        number = self._names.number(name)
+        self.words[_ROWS] = max(self.words[_ROWS], number + 1)
+        return self._counters(number)
 
     def queues(self) -> Iterator[QueueCounters]:
-        """Yield the counters of each queue that the slot's processes have met."""
-        for at in range(_QUEUES_MAX):
-            counters = self._counters(at)
-            if counters.name:
+        """Yield the counters of the queues of which something was counted here.
+
+        Those behind the last one are not even looked at: a look makes memory of their pages.
+        """
+        for number in range(self.words[_ROWS]):
+            counters = self._counters(number)
+            if any(counters.words):
                 yield counters
 
-    def _counters(self, at: int) -> QueueCounters:
-        start = _QUEUES_AT + at * QUEUE_WORDS
-        return QueueCounters(self.words[start : start + QUEUE_WORDS])
+    def _counters(self, number: int) -> QueueCounters:
+        start = _QUEUES_AT + number * QUEUE_WORDS
+        return QueueCounters(self.words[start : start + QUEUE_WORDS], self._names, number)

@@ -1,0 +1,87 @@
+"""The queues of which a tree gives figures of their own, numbered as they come.
+
+Names are only ever added, so a number is a queue's for the tree's life, in whichever process.
+Beyond `QUEUES_MAX` all further queues share the number 0. Each process keeps what it has read
+in a table of its own, so that a look-up takes as long for a thousand names as for one.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import time
+import weakref
+
+from .counters import read_text, write_text
+
+QUEUES_MAX = 1024
+OTHER = 0
+"""The number of all queues for which there was no room."""
+OTHERS = "*other*"
+"""What they are called together: no queue can have such a name."""
+
+_NAME_WORDS = 32
+_NAMES_AT = 32
+NAMES_WORDS = 33280  # 65 pages, of which each one holds 16 names
+_TRIES = 50
+
+
+class QueueNames:
+    """The names, in memory that all processes of a tree share."""
+
+    def __init__(self, words: memoryview[int]) -> None:
+        self._words = words
+        self._numbers: dict[bytes, int] = {}
+        self._lock = os.memfd_create("jobsd queues")
+        weakref.finalize(self, os.close, self._lock).atexit = False
+
+    def number(self, name: str) -> int:
+        """Return the queue's number, given now if it has none; OTHER when there is no room."""
+        key = name.encode()[: _NAME_WORDS * 8]
+        if (known := self._numbers.get(key)) is not None:
+            return known
+        self._read()
+        if key not in self._numbers and len(self._numbers) < QUEUES_MAX:
+            self._add(key)
+        return self._numbers.get(key, OTHER)
+
+    def name(self, number: int) -> str:
+        """Return the name that has a number, or that of all which have none of their own."""
+        return read_text(self._words, self._at(number), _NAME_WORDS) if number else OTHERS
+
+    def _read(self) -> None:
+        """Take in what others have added. Invariant: the count is written behind the name."""
+        for number in range(len(self._numbers) + 1, self._words[0] + 1):
+            self._numbers[self.name(number).encode()] = number
+
+    def _add(self, key: bytes) -> None:
+        """Add a name, unless another process does so just now and was stopped at it.
+
+        The kernel takes the lock from who dies with it.
+        """
+        tries = 0
+        while not self._take_lock():
+            tries += 1
+            if tries == _TRIES:
+                return
+            time.sleep(0.001)
+        try:
+            self._read()
+            number = self._words[0] + 1
+            if key in self._numbers or number > QUEUES_MAX:
+                return
+            write_text(self._words, self._at(number), key, _NAME_WORDS)
+            self._words[0] = self._numbers[key] = number
+        finally:
+            fcntl.lockf(self._lock, fcntl.LOCK_UN)
+
+    def _take_lock(self) -> bool:
+        with contextlib.suppress(OSError):
+            fcntl.lockf(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return True
+        return False
+
+    @staticmethod
+    def _at(number: int) -> int:
+        return _NAMES_AT + (number - 1) * _NAME_WORDS
