@@ -2,7 +2,8 @@
 
 None of them touches the connection of the database thread. What they need from the
 database they read with a connection of their own, in the background, for a bounded time;
-otherwise they say what is known.
+otherwise they say what is known. That of the scrapes is kept: when all connections of the
+server are taken, just then they must be told of.
 """
 
 from __future__ import annotations
@@ -13,7 +14,9 @@ from functools import cached_property
 from http import HTTPStatus
 from typing import TYPE_CHECKING, TypeVar
 
-from jobsd.database.connection import Session
+import psycopg
+
+from jobsd.database.connection import OUTAGES, Session
 
 from . import health
 from .freshness import Fresh
@@ -52,7 +55,7 @@ class Pages:
         self._board = board
         self._rounds = rounds
         self._options = options
-        self._figures = Fresh(_reader(target, database_figures))
+        self._figures = Fresh(_keeping_reader(target, database_figures))
         self._heartbeat = Fresh(_reader(target, last_heartbeat))
 
     @cached_property
@@ -107,6 +110,29 @@ def _reader(target: Target, read: Callable[[Session], T]) -> Callable[[], T]:
             return read(session)
 
     return read_with_own_session
+
+
+def _keeping_reader(target: Target, read: Callable[[Session], T]) -> Callable[[], T]:
+    """Return what reads over a connection that stays; one that has broken is made anew."""
+    session = Session(target, "jobsd monitor metrics", deadline_s=DEADLINE_S)
+
+    def read_again() -> T:
+        try:
+            return read(session)
+        except psycopg.Error:
+            session.close()
+            raise
+
+    def read_with_kept_session() -> T:
+        was_kept = session.connected
+        try:
+            return read_again()
+        except OUTAGES:
+            if not was_kept:
+                raise
+        return read_again()
+
+    return read_with_kept_session
 
 
 def _told(answer: health.Answer) -> Reply:

@@ -130,6 +130,17 @@ def test_without_the_database_its_gauges_are_left_out_and_the_counters_stay() ->
     assert not [name for name, _ in samples if name.startswith(("jobsd_queue", "jobsd_heart"))]
 
 
+def test_what_was_read_before_the_database_was_lost_is_left_out_too() -> None:
+    samples = _samples(replace(TREE, database_up=False), DATABASE)
+
+    assert _value(samples, "jobsd_database_up") == 0
+    assert not [
+        name
+        for name, _ in samples
+        if name.startswith(("jobsd_queue", "jobsd_proc")) and "restarts" not in name
+    ]
+
+
 def test_without_a_tree_the_database_alone_is_told() -> None:
     samples = _samples(None, DATABASE)
 

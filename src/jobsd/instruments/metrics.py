@@ -109,15 +109,19 @@ class _Figures(Collector):
         yield from (family for family in self._told if known.isdisjoint(_names(family)))
 
     def _own(self) -> Iterator[Metric]:
-        # What this scrape has just found out is newer than what the tree knows.
-        up = self._database is not None and (self._tree is None or self._tree.database_up)
-        yield _gauge("database_up", "Whether the database answers: 1 or 0.", value=up)
-        yield _build_info(self._database.postgresql if self._database else "")
+        # What this scrape has just found out is newer than what the tree knows; but what was
+        # read a moment ago is not known any more once the tree has lost the database.
+        up = self._tree is None or self._tree.database_up
+        database = self._database if up else None
+        yield _gauge(
+            "database_up", "Whether the database answers: 1 or 0.", value=database is not None
+        )
+        yield _build_info(database.postgresql if database else "")
         if self._tree is not None:
             yield from _tree(self._tree)
-        if self._database is not None:
-            yield from _queues(self._database, self._tree)
-            yield from _database(self._database)
+        if database is not None:
+            yield from _queues(database, self._tree)
+            yield from _database(database)
 
 
 def _tree(tree: TreeFigures) -> Iterator[Metric]:
