@@ -114,7 +114,7 @@ class Board:
         """Yield the slots that ever had a process: the first ones, since the first is taken.
 
         The others are not even looked at: a look makes memory of their pages, 1 MiB for
-        their states and 90 MiB for all.
+        their states and 88 MiB for all.
         """
         return takewhile(lambda slot: slot.was_used, self.slots)
 

@@ -30,7 +30,6 @@ from .words import Word
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-
     from .queue_names import QueueNames
 
 FREE, TAKEN, UP, DEAD = range(4)
