@@ -110,6 +110,9 @@ def _tell_database(fault: psycopg.Error) -> int:
     if isinstance(fault, _NO_TABLES):
         error(f"the tables are not as needed: {_first(fault)}", f"{program()} db migrate")
         return CONFIGURATION
+    if isinstance(fault, errors.LockNotAvailable):
+        error(f"somebody holds locked what is asked for: {_first(fault)}", "try again")
+        return REFUSED
     if isinstance(fault, OUTAGES):
         error(f"the database is away: {_line(fault)}")
         return UNREACHABLE

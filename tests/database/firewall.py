@@ -22,7 +22,9 @@ class Firewall:
         self._listener = socket.create_server(("127.0.0.1", 0))
         self._peers: dict[socket.socket, socket.socket] = {}
         self._forgotten: list[socket.socket] = []
-        self._over = self._shut = False
+        self._over = False
+        self.shut = False
+        """Whether nothing is let through on new connections."""
         self._lock = threading.Lock()
         self._thread = threading.Thread(target=self._relay, name="firewall", daemon=True)
         self._thread.start()
@@ -36,13 +38,9 @@ class Firewall:
         way = {"host": "127.0.0.1", "port": str(port), "sslmode": "disable"}
         return conninfo.make_conninfo("", **{**self._parts, **way})
 
-    def forget(self, *, shut: bool = False) -> None:
-        """Let nothing through any more on the connections that there are; tell nobody.
-
-        When it is `shut`, nothing on new ones either.
-        """
+    def forget(self) -> None:
+        """Let nothing through any more on the connections that there are; tell nobody."""
         with self._lock:
-            self._shut = shut
             self._forgotten += self._peers
             self._peers.clear()
 
@@ -65,7 +63,7 @@ class Firewall:
     def _serve(self, ready: socket.socket) -> None:
         if ready is self._listener:
             client, _ = self._listener.accept()
-            if self._shut:
+            if self.shut:
                 self._forgotten.append(client)
                 return
             server = self._connect()

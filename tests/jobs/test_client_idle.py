@@ -110,7 +110,8 @@ def test_a_connection_that_is_in_use_is_asked_nothing(
 )
 def test_a_way_that_is_closed_altogether_is_told_as_such(target: Target) -> None:
     with firewall(target.url) as wall, contextlib.closing(_pool(wall.url)):
-        wall.forget(shut=True)
+        wall.forget()
+        wall.shut = True
         watch = Stopwatch()
 
         with pytest.raises(DatabaseUnreachableError):

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import psycopg
-from psycopg import conninfo
+from psycopg import conninfo, errors
 
 from jobsd.database.wakeups import Ear
 from jobsd.database.wire import OUTAGES, STATEMENT_TIMEOUT_S, Wire, open_wire
@@ -54,11 +54,18 @@ _PLANS: tuple[str, ...] = (
 # What a role or a database may have as its default, and our statements can't do with: the
 # promises need to see what was committed while a lock was waited for, psycopg reads moments
 # in this form only, and a NULL within an array is to be none of its texts.
+# And what becomes of a statement that we have given up: the server ends it once it sees that
+# our end is gone, and a wait for a lock even before we give up, so that we know of it.
 _SETTINGS = {
+    "client_connection_check_interval": "2s",
     "default_transaction_isolation": "read committed",
     "datestyle": "ISO",
     "array_nulls": "on",
 }
+
+
+LOCK_SHARE = 0.8
+"""The part of a deadline for which a statement waits for a lock."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -266,12 +273,22 @@ def _is_pooled(connection: Wire, *, plan_once: bool) -> bool:
     connections would stay for other clients, and what is prepared there is not ours.
     """
     wanted = _SETTINGS | dict.fromkeys(_PLANS, "off")
+    wanted["lock_timeout"] = f"{connection.deadline_s * LOCK_SHARE * 1000:.0f}ms"
     if plan_once:
         wanted["plan_cache_mode"] = "force_generic_plan"
+    try:
+        return not _settle(connection, wanted)
+    except (errors.InvalidParameterValue, errors.UndefinedObject):
+        # There are platforms on which the server can't see that a client is gone.
+        del wanted["client_connection_check_interval"]
+        return not _settle(connection, wanted)
+
+
+def _settle(connection: Wire, wanted: Mapping[str, str]) -> bool:
     settings = ", ".join(f"set_config('{name}', '{to}', false)" for name, to in wanted.items())
     row = connection.execute(
         f"SELECT CASE WHEN pg_backend_pid() = %s THEN ARRAY[{settings}] END".encode(),
         (connection.info.backend_pid,),
         prepare=False,
     ).fetchone()
-    return row is None or row[0] is None
+    return row is not None and row[0] is not None

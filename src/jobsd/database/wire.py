@@ -12,14 +12,15 @@ import os
 import re
 import select
 import socket
+import threading
 from datetime import UTC, datetime
 from itertools import accumulate
-from typing import TYPE_CHECKING, Any, Self, TypeVar
+from typing import TYPE_CHECKING, Any, NoReturn, Self, TypeVar, cast
 
 import psycopg
-from psycopg import conninfo, errors, generators
+from psycopg import capabilities, conninfo, errors, generators, pq
 from psycopg.adapt import Transformer
-from psycopg.pq import ExecStatus, TransactionStatus
+from psycopg.pq import DiagnosticField, ExecStatus, TransactionStatus
 from psycopg.types.datetime import TimestamptzLoader
 from psycopg.types.json import set_json_loads
 
@@ -42,11 +43,14 @@ _TCP = {
     "tcp_user_timeout": 10_000,
 }
 STATEMENT_TIMEOUT_S = 10.0
+CANCEL_SHARE = 0.1
+"""The last part of a deadline, in which the server is asked to cancel, and may tell of it."""
 
 T = TypeVar("T")
 
 _DEPTH_MAX = 200
 _TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|[\[\]{}]')
+_CANCELLED = b"57014"  # query_canceled
 _WELL = {ExecStatus.COMMAND_OK, ExecStatus.TUPLES_OK}
 _STEPS = {"[": 1, "{": 1, "]": -1, "}": -1}
 
@@ -135,37 +139,82 @@ class Wire(psycopg.Connection[tuple[Any, ...]]):
         return result
 
     def wait(self, gen: PQGen[T], interval: float = 0.0, timeout: float | None = None) -> T:
-        """Run the generator's waits, together for at most `deadline_s` seconds."""
+        """Run the generator's waits, together for at most `deadline_s` seconds.
+
+        Towards their end the server is asked to cancel: what it says then is known.
+        """
         del interval, timeout
         end = monotonic() + self.deadline_s
+        until = end - self.deadline_s * CANCEL_SHARE
         poller = select.poll()
         try:
             wanted = next(gen)
             while True:
                 poller.register(self.pgconn.socket, wanted & 1 | (wanted & 2) << 1)
-                ready = poller.poll(max(0.0, end - monotonic()) * 1000)
-                if not ready:
+                ready = poller.poll(max(0.0, until - monotonic()) * 1000)
+                if ready:
+                    wanted = gen.send(_ready(ready[0][1], wanted))
+                elif until < end:
+                    self._ask_to_cancel((end - until) / 2)
+                    until = end
+                else:
                     self._give_up()
-                mask = ready[0][1] if ready else select.POLLIN
-                wanted = gen.send(_ready(mask, wanted))
         except StopIteration as stop:
             result: T = stop.value
+            if until == end:
+                self._give_up(cancelled=_is_cancelled(result))
             return result
-        except BaseException:
+        except BaseException as error:
             # Else the collector closes it, and prints on several lines what that raises.
             with contextlib.suppress(psycopg.Error, RuntimeError):
                 gen.close()
+            if until == end and isinstance(error, errors.QueryCanceled):
+                self._give_up(cancelled=True)
             raise
 
-    def _give_up(self) -> None:
+    def _ask_to_cancel(self, within_s: float) -> None:
+        """Ask the server, over a connection for this alone, to end what we wait for.
+
+        Else it goes on waiting for a lock when we are gone, and each of us leaves a backend
+        behind every few seconds. An older libpq waits for as long as its server likes.
+        """
+        if capabilities.has_cancel_safe():
+            _cancel(self, within_s)
+        else:
+            thread = threading.Thread(target=_cancel, args=(self, within_s), daemon=True)
+            thread.start()
+            thread.join(within_s)
+
+    def _give_up(self, *, cancelled: bool = False) -> NoReturn:
+        """Shut the connection down: an answer, or the end of a cancellation, may come late.
+
+        What was not cancelled may have been done: also when the server says so now, since a
+        commit that waits for a standby is cancelled by not waiting for it.
+        """
         with contextlib.suppress(OSError), socket.socket(fileno=self.pgconn.socket) as wire:
             try:
                 wire.shutdown(socket.SHUT_RDWR)
             finally:
                 wire.detach()
-        raise psycopg.OperationalError(
-            f"the server has not answered for {self.deadline_s:g} s; connection given up",
-        )
+        told = f"the server has not answered for {self.deadline_s:g} s; connection given up"
+        if cancelled:
+            raise errors.QueryCanceled(f"{told}, nothing was done")
+        raise psycopg.OperationalError(told)
+
+
+def _cancel(wire: Wire, within_s: float) -> None:
+    with contextlib.suppress(psycopg.Error, OSError):
+        wire.cancel_safe(timeout=within_s)
+
+
+def _is_cancelled(result: object) -> bool:
+    """Return whether what a wait came to says that the server has cancelled it."""
+    if isinstance(result, list):
+        return any(map(_is_cancelled, cast("list[object]", result)))
+    return (
+        isinstance(result, pq.PGresult)
+        and result.error_field(DiagnosticField.SQLSTATE) == _CANCELLED
+    )
 
 
 def _ready(mask: int, wanted: int) -> int:
