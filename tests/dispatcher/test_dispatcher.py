@@ -5,6 +5,7 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
+import psycopg
 import pytest
 
 from jobsd.database import wakeups
@@ -35,6 +36,11 @@ def _count(session: Session, table: str) -> int:
     row = session.connection.execute(f"SELECT count(*) FROM jobsd.{table}".encode()).fetchone()
     assert row is not None
     return int(row[0])
+
+
+def _ids(session: Session, table: str) -> list[int]:
+    query = f"SELECT job_id FROM jobsd.{table}".encode()
+    return [row[0] for row in session.connection.execute(query).fetchall()]
 
 
 def _left_s(session: Session) -> float:
@@ -102,6 +108,31 @@ def test_several_dispatchers_share_the_work_and_double_nothing(
     )
 
 
+def test_a_job_that_somebody_has_locked_holds_up_no_other(
+    make: Make, session: Session, target: Target
+) -> None:
+    _schedule(session, 3, "-1 second")
+    dispatcher, _ = make()
+
+    with psycopg.connect(target.url) as other:
+        first = "SELECT FROM jobsd.scheduled_executions ORDER BY job_id LIMIT 1 FOR UPDATE"
+        other.execute(first)
+        dispatcher.poll()
+
+        assert _count(session, "ready_executions") == 2
+
+
+def test_what_was_due_first_becomes_ready_first(make: Make, session: Session) -> None:
+    for due in ("-1 second", "-3 seconds", "-2 seconds"):
+        _schedule(session, 1, due)
+    in_order = _ids(session, "scheduled_executions ORDER BY scheduled_at")
+    dispatcher, _ = make()
+
+    dispatcher.poll()
+
+    assert _ids(session, "ready_executions ORDER BY position") == in_order
+
+
 def test_it_rests_until_the_next_job_is_due(make: Make, session: Session) -> None:
     _schedule(session, 1, "4 seconds")
     dispatcher, _ = make()
@@ -151,6 +182,17 @@ def test_it_says_anew_that_it_sleeps_once_its_own_ear_was_broken(
         return session.connection.execute("SELECT FROM jobsd.sleepers").rowcount == 1
 
     wait_until(says_so)
+
+
+def test_a_job_that_is_due_before_it_looks_by_itself_wakes_it(make: Make) -> None:
+    dispatcher, context = make()
+    dispatcher.poll()
+    socket = dispatcher.socket()
+    assert socket is not None
+
+    later.using(wait=4).enqueue()
+
+    assert context.nap.take(30, [socket])
 
 
 def test_a_job_far_ahead_wakes_nobody(make: Make) -> None:

@@ -213,6 +213,21 @@ def test_a_job_that_waits_for_a_free_slot_is_found_by_a_pass(make: Make, table: 
     assert holders[0] not in waiting
 
 
+def test_a_pass_that_an_outage_has_broken_off_is_made_again(make: Make, table: Table) -> None:
+    waiting = [table.enqueue(f"k{n}") for n in range(300) for _ in "ab"][1::2]
+    table.rows("DELETE FROM jobsd.ready_executions RETURNING 1")
+    table.rows("DELETE FROM jobsd.concurrency_slots RETURNING 1")
+    dispatcher, _ = make()
+    dispatcher.poll()
+    assert len(table.ids("ready_executions")) < len(waiting)
+
+    dispatcher.disconnect()
+    dispatcher.connect()
+    _turn(dispatcher)
+
+    assert table.ids("ready_executions") == waiting
+
+
 def test_a_pass_is_made_when_asked_for(make: Make, table: Table, session: Session) -> None:
     dispatcher, context = make()
     _turn(dispatcher)

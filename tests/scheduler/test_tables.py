@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from jobsd.recurring.tasks import RecurringTask
+from jobsd.scheduler import naming
 
 from .conftest import HOURLY, OPTIONS, RUNS, task
 
@@ -31,6 +32,25 @@ def _insert(ask: Ask, key: str, queue: str = "ticks") -> None:
 
 
 # Files.
+
+
+def test_what_a_neighbour_left_is_taken_after_a_minute_but_by_who_is_young_at_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    now = 1000.0
+    monkeypatch.setattr(naming, "monotonic", lambda: now)
+    ours = naming.Naming((), 0)
+    assert ours.may_adopt(orphans=True)
+    assert not ours.may_adopt(orphans=False)
+
+    now += naming.YOUNG_S
+    assert not ours.may_adopt(orphans=True)
+    now += naming.PATIENCE_S - 0.1
+    assert not ours.may_adopt(orphans=True)
+    now += 0.1
+    assert ours.may_adopt(orphans=True)
+    assert not ours.may_adopt(orphans=False)
+    assert not ours.may_adopt(orphans=True)
 
 
 def test_tasks_of_the_file_are_stored(make_scheduler: MakeScheduler, ask: Ask) -> None:

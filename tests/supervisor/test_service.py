@@ -9,11 +9,14 @@ import signal
 import socket
 import subprocess
 from pathlib import Path
-from typing import TYPE_CHECKING
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
 
 import psutil
 import pytest
 
+from jobsd.processes.board import Board
+from jobsd.supervisor.report import Report
 from small_tree.driver import SmallTree, small_tree
 from waiting import Stopwatch, wait_until
 
@@ -115,6 +118,26 @@ def test_the_watchdog_is_fed_twice_as_often_as_it_asks(
     wait_until(lambda: psutil.Process(tree.pid).status() == psutil.STATUS_STOPPED)
     receiver.rest("WATCHDOG=1", silence_s=0)
     assert receiver.rest("WATCHDOG=1", silence_s=0.5) == 0
+
+
+def test_a_sign_of_life_never_comes_later_than_half_of_the_watchdogs_time(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("jobsd.supervisor.report.set_title", lambda *_: None)
+    nobody: Any = SimpleNamespace(places=[], living={})
+    told: list[str] = []
+    fed_at: list[float] = []
+    report = Report(Board(), nobody, told.append, watchdog_s=30)
+    began = report.next_due()
+
+    # Rounds come when something is due, or a second apart: no clock takes part.
+    for now in (began + tenth / 10 for tenth in range(0, 1000, 10)):
+        told.clear()
+        report.go_on(now)
+        fed_at += [now - began] * told.count("WATCHDOG=1")
+        assert report.next_due() - now <= 15
+
+    assert fed_at == [0, 15, 30, 45, 60, 75, 90]
 
 
 def test_a_status_tells_of_a_database_that_is_away(tmp_path: Path, receiver: Receiver) -> None:

@@ -121,6 +121,7 @@ def test_a_released_job_keeps_its_place(make_worker: MakeWorker, count: Count) -
     driven.until(lambda: count("ready_executions") == 5)
 
     assert count("ready_executions WHERE position = job_id") == 5
+    assert count("jobs WHERE attempts > 0") == 0
 
 
 def test_a_worker_sleeps_in_the_table_when_nothing_is_ready(
