@@ -87,7 +87,8 @@ class Server:
         name = f"jobsd_benchmark_{os.getpid()}_{next(self._numbers)}"
         quoted = sql.Identifier(name)
         with self.connect() as connection:
-            connection.execute(sql.SQL("CREATE DATABASE {}").format(quoted))
+            making = sql.SQL("CREATE DATABASE {} ENCODING 'UTF8' TEMPLATE template0")
+            connection.execute(making.format(quoted))
         try:
             made = Database(conninfo.make_conninfo(self.url, dbname=name), name)
             migrate(made.target)

@@ -110,10 +110,11 @@ def _count_as_ours(server_url: str) -> None:
 
 
 def make_database(server_url: str) -> tuple[str, str]:
-    """Make an empty database; return its URL and name."""
+    """Make an empty database, in UTF-8 on any server; return its URL and name."""
     name = f"jobsd_test_{secrets.token_hex(6)}"
+    making = sql.SQL("CREATE DATABASE {} ENCODING 'UTF8' TEMPLATE template0")
     with psycopg.connect(server_url, autocommit=True) as connection:
-        connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
+        connection.execute(making.format(sql.Identifier(name)))
     return conninfo.make_conninfo(server_url, dbname=name), name
 
 

@@ -83,8 +83,9 @@ class Cluster:
 
     def make_blank(self) -> None:
         """Make the cluster from nothing."""
-        chosen = ("-U", ROLE, "-A", "trust", "-E", "UTF8", "--no-sync", "--wal-segsize=1")
-        self._run(self.program("initdb"), *chosen, "-D", self.data)
+        chosen = ("-U", ROLE, "-A", "trust", "--no-sync", "--wal-segsize=1")
+        text = ("--encoding=UTF8", "--locale=C.UTF-8")
+        self._run(self.program("initdb"), *chosen, *text, "-D", self.data)
         (self.data / "pg_hba.conf").write_text(_ACCESS)
 
     def copy(self, primary: Cluster) -> None:

@@ -1,0 +1,35 @@
+"""What CI runs, as it is run where nobody has said anything about languages."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from layout.house import ROOT, bare_environment
+
+_TESTS = "tests/database/test_migrate.py"
+
+
+@pytest.mark.failure(
+    "The machine of CI has no locale: neither LANG nor LC_ALL is set.",
+    "The servers that are made for the tests store UTF-8 all the same, and all tests pass.",
+)
+@pytest.mark.parametrize("names", [{}, {"LC_ALL": "C"}, {"LANG": "POSIX"}])
+def test_the_server_of_ci_stores_every_text_whatever_the_locale(names: dict[str, str]) -> None:
+    if not list(Path("/usr/lib/postgresql").glob("*/bin/initdb")):
+        pytest.skip("no PostgreSQL of the system's is installed")
+
+    done = subprocess.run(
+        ["bash", ".ci/run", "system", _TESTS, "-q"],
+        cwd=ROOT,
+        env={**bare_environment(), **names},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert " passed" in done.stdout
