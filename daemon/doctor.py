@@ -19,7 +19,7 @@ from jobsd.recurring.lateness import late_tasks
 
 from . import held_up, history
 from .finding import Finding
-from .liveness import life
+from .liveness import life, unlike_trees
 from .output import counted, length, when
 from .program import program
 from .unserved import some, waiting
@@ -168,6 +168,8 @@ def _processes(session: Session, project: Project) -> Finding:
         return Finding("WARN", "processes", told)
     if not any(row.kind == "supervisor" for row in rows):
         return Finding("WARN", "processes", "no supervisor runs on this database")
+    if differing := unlike_trees(rows):
+        return Finding("WARN", "processes", differing)
     return Finding("OK", "processes", f"{alive} live, none is stale")
 
 

@@ -3,23 +3,48 @@
 from __future__ import annotations
 
 import os
+from itertools import groupby
 from typing import TYPE_CHECKING, Literal
 
 from jobsd.processes import registry
+from jobsd.processes.thresholds import dead_after_s, thresholds_said
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from jobsd.processes.registry import ProcessRow
 
     Life = Literal["alive", "silent", "gone"]
+
+_GROUPS_MAX = 3
 
 
 def life(row: ProcessRow, threshold_s: float) -> Life:
     """Return "alive"; "silent" when its heartbeat stands still; "gone" when it has ended.
 
+    A process of a tree with other settings is silent once these have it so, too.
     Only of processes of our own boot and namespace can be known that they have ended.
     """
     here = registry.identity(os.getpid())
     same_machine = all(row.metadata.get(key) == here[key] for key in ("boot", "namespace"))
     if same_machine and registry.start_time(row.pid) != row.metadata.get("started"):
         return "gone"
-    return "silent" if row.heartbeat_age_s > threshold_s else "alive"
+    dead_s = dead_after_s(thresholds_said(row.metadata), threshold_s)
+    return "silent" if row.heartbeat_age_s > dead_s else "alive"
+
+
+def unlike_trees(rows: Iterable[ProcessRow]) -> str:
+    """Say which trees have other settings by which a process is judged; "" when none has."""
+    said = sorted(
+        (str(thresholds_said(row.metadata) or ""), f"{row.hostname} (pid {row.pid})")
+        for row in rows
+        if row.kind == "supervisor"
+    )
+    groups = [
+        f"{', '.join(where for _, where in trees)}: {settings or 'not said'}"
+        for settings, trees in groupby(said, key=lambda each: each[0])
+    ]
+    if len(groups) < 2:
+        return ""
+    told = "; ".join(groups[:_GROUPS_MAX])
+    return f"trees differ in supervisor settings, so the longest count for all: {told}"

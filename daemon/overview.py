@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from jobsd.clock import utc_now
 from jobsd.heartbeat.log import HeartbeatLogs
 from jobsd.jobs import inspect, queues
-from jobsd.processes import registry
+from jobsd.processes import registry, thresholds
 from jobsd.recurring import tasks
 from jobsd.schedules import ScheduleError
 from jobsd.supervisor.monitor.gauges import database_figures
@@ -20,6 +20,7 @@ from .liveness import life
 if TYPE_CHECKING:
     from jobsd.configuration.options import Options
     from jobsd.database.connection import Session
+    from jobsd.processes.registry import ProcessRow
     from jobsd.recurring.tasks import RecurringTask
 
     Row = dict[str, Any]
@@ -73,13 +74,19 @@ def processes(session: Session, options: Options) -> list[Row]:
             "pid": row.pid,
             "hostname": row.hostname,
             "heartbeat_age": timedelta(seconds=max(0.0, row.heartbeat_age_s)),
-            "metadata": {k: v for k, v in row.metadata.items() if k not in _IDENTITY},
+            "metadata": _shown(row),
             "supervisor_id": row.supervisor_id,
             "created_at": row.created_at,
             "life": life(row, threshold_s),
         }
         for row in registry.processes(session)
     ]
+
+
+def _shown(row: ProcessRow) -> dict[str, object]:
+    """Return what a row says of its process; what is the same in a tree, of its first only."""
+    hidden = _IDENTITY if row.kind == "supervisor" else (*_IDENTITY, *thresholds.NAMES)
+    return {key: value for key, value in row.metadata.items() if key not in hidden}
 
 
 def queue_rows(session: Session) -> list[Row]:

@@ -91,6 +91,7 @@ class Supervisor:
         errands = errands or Errands()
         self._options = options
         self._board = board
+        board.thresholds = options.thresholds
         self._errands = errands
         self._signals = Signals()
         self._strangers = Strangers()
@@ -279,7 +280,7 @@ class Supervisor:
     def _rest_s(self) -> float:
         """Return how long nothing is to be done, unless a signal comes."""
         now = monotonic()
-        dues = [self._crew.next_due(now), self._report.next_due()]
+        dues = [self._crew.next_due(now), self._report.next_due(), self._watch.next_due]
         if self._stop is not None:
             dues += [self._stop.next_due(), self._moments.next_due()]
         else:

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from jobsd.configuration.options import SupervisorOptions
     from jobsd.processes.board import Board
+    from jobsd.processes.slot import Slot
 
     from .children import Child
 
@@ -34,6 +35,9 @@ GAP_MIN_S = 2.0
 ATTEMPT_S = 4.5
 """What an attempt to reach a database that is cut off may take, however short the threshold:
 three seconds to connect, and a statement. No new monitor would be quicker."""
+
+LATER_S = 0.01
+"""So much after a process may have hung it is looked at."""
 
 DUMP_S = 1.0
 """What a hung process has for the dump of its stacks."""
@@ -57,6 +61,9 @@ class Watch:
         self._gap_s = min(self._hang_s / 2, max(self._round_s / 2, GAP_MIN_S))
         self._judge_from = 0.0
         self._came_round = monotonic()
+        self.next_due = float("inf")
+        """When the first of those that stand still now will have hung: other trees wait for
+        that, and for what an end takes."""
 
     def look(self, children: Iterable[Child]) -> None:
         """Begin to kill whoever hangs."""
@@ -68,11 +75,17 @@ class Watch:
         if gap_s > self._gap_s:
             self._judge_from = now + self._hang_s
             tell(self._board, "supervisor.gap", seconds=round(gap_s, 3))
+        awaited = [each for each in still if each[0].asked != "hung" and not each[0].killed]
+        self.next_due = self._next_due(now, (child.slot for child, _ in awaited))
         if now < self._judge_from:
             return
-        for child, still_s in still:
-            if still_s and child.asked != "hung" and not child.killed:
+        for child, still_s in awaited:
+            if still_s:
                 self._end(child, still_s, now)
+
+    def _next_due(self, now: float, slots: Iterable[Slot]) -> float:
+        left_s = self._hang_s - max((slot.tick_age_s for slot in slots), default=0.0)
+        return max(now + left_s, self._judge_from) + LATER_S
 
     def _stood_still_s(self, child: Child) -> float:
         """Return for how long a process has hung, 0 if it does not."""

@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 from jobsd.clock import monotonic, monotonic_ns
 from jobsd.database.statements import Statements
+from jobsd.processes.thresholds import NAMES, thresholds_of
 
 if TYPE_CHECKING:
     from datetime import datetime
 
     from jobsd.database.connection import Session
+    from jobsd.processes.thresholds import Thresholds
 
 STATEMENTS = Statements("jobsd.supervisor.monitor", "monitor.sql")
 
@@ -31,6 +33,7 @@ class Stranger:
 
     `boot`, `namespace` and `started` say which process of which machine it is; `heartbeat`
     is in seconds since the epoch, of a clock that nothing is compared with but itself.
+    `thresholds` are those of its own tree, as far as anything is known of them.
     """
 
     id: int
@@ -43,6 +46,7 @@ class Stranger:
     namespace: str
     started: str
     threads: int
+    thresholds: Thresholds | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,10 +114,21 @@ def leave(session: Session, ids: list[int], names: list[str], supervisor_id: int
 
 
 def _stranger(row: list[Any]) -> Stranger:
-    row_id, kind, name, pid, hostname, heartbeat, *machine, threads = row
+    row_id, kind, name, pid, hostname, heartbeat, *machine, threads = row[:10]
     # The metadata of others may say anything.
     known = int(threads) if threads and threads.isascii() and threads.isdigit() else 0
     boot, namespace, started = (word or "" for word in machine)
+    said = dict(zip(NAMES, row[10:], strict=True))
     return Stranger(
-        row_id, kind, name, pid, hostname, heartbeat, boot, namespace, started, known
+        row_id,
+        kind,
+        name,
+        pid,
+        hostname,
+        heartbeat,
+        boot,
+        namespace,
+        started,
+        known,
+        thresholds_of({"started": started, **said}),
     )

@@ -47,6 +47,7 @@ class Membership:
             supervisor_id=0,
             metadata={},
             pid=board.supervisor_pid,
+            thresholds=board.thresholds,
         )
         row_id = registry.register(
             self._session,
@@ -54,6 +55,7 @@ class Membership:
             name=self._own.name,
             supervisor_id=board.supervisor_row,
             metadata=self._metadata,
+            thresholds=board.thresholds,
         )
         self._own.set_row(row_id)
 

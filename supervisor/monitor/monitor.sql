@@ -23,7 +23,8 @@ WITH beaten AS (
         json_build_array(
             id, kind, name, pid, hostname, extract(epoch FROM last_heartbeat_at),
             metadata ->> 'boot', metadata ->> 'namespace', metadata ->> 'started',
-            metadata ->> 'threads'
+            metadata ->> 'threads', metadata ->> 'heartbeat_interval',
+            metadata ->> 'process_alive_threshold', metadata ->> 'hang_timeout'
         ) AS row
     FROM jobsd.processes
     WHERE id <> ALL (%(ids)s::bigint[])

@@ -9,9 +9,10 @@ prove nothing, since containers share both.
 
 *Standing still.* Of all others only the heartbeat is known. Its value is compared with
 itself and its standing measured by our own monotonic clock: neither the server's clock
-nor another machine's decides anything. The time counts only while we look regularly.
-After an outage, or after we stood still ourselves, nobody had a chance to beat or we had
-none to see it: so it begins anew for everybody.
+nor another machine's decides anything. How long it must stand is up to its tree as well as
+to ours (`jobsd.processes.thresholds`). The time counts only while we look regularly. After
+an outage, or after we stood still ourselves, nobody had a chance to beat or we had none to
+see it: so it begins anew for everybody.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from jobsd.processes import registry
+from jobsd.processes.thresholds import dead_after_s
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -44,7 +46,7 @@ class Neighbours:
         self._gap_s = 3 * interval_s
         # A hung loop's heartbeat moves by the jitter of its measurement; a living one's
         # by the time between two beats, in either direction when a clock is set.
-        self._jitter_s = min(1.0, interval_s / 4)
+        self.jitter_s = min(1.0, interval_s / 4)
         ours = registry.identity(os.getpid())
         self._here = (ours["boot"], ours["namespace"])
         self._known: dict[int, _Sighting] = {}
@@ -63,11 +65,11 @@ class Neighbours:
             self._known[stranger.id] = _Sighting(kept, since)
 
     def standing_still(self, now: float) -> list[tuple[Stranger, float]]:
-        """Return those whose heartbeat stood still for the threshold, and for how long."""
+        """Return those whose heartbeat stood still for long enough, and for how long."""
         return [
             (sighting.stranger, now - sighting.since)
             for sighting in self._known.values()
-            if now - sighting.since >= self._threshold_s
+            if now >= self._dead_at(sighting)
         ]
 
     @property
@@ -85,15 +87,20 @@ class Neighbours:
 
     def due_in_s(self, now: float) -> float:
         """Return the seconds until the first of them may have stood still for long enough."""
-        first = min((sighting.since for sighting in self._known.values()), default=now)
-        return max(0.0, first + self._threshold_s - now)
+        never = now + self._threshold_s
+        return max(0.0, min(map(self._dead_at, self._known.values()), default=never) - now)
 
     def forget(self, stranger: Stranger) -> None:
         """Drop one that was buried."""
         self._known.pop(stranger.id, None)
 
+    def _dead_at(self, sighting: _Sighting) -> float:
+        """Return when a process is dead, if its heartbeat stands until then."""
+        theirs = sighting.stranger.thresholds
+        return sighting.since + dead_after_s(theirs, self._threshold_s, self.jitter_s)
+
     def _stands(self, before: Stranger, after: Stranger) -> bool:
-        return abs(after.heartbeat - before.heartbeat) <= self._jitter_s
+        return abs(after.heartbeat - before.heartbeat) <= self.jitter_s
 
     def _is_near(self, stranger: Stranger) -> bool:
         return (stranger.boot, stranger.namespace) == self._here and bool(stranger.started)

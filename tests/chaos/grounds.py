@@ -37,7 +37,6 @@ supervisor:
   shutdown_timeout: 1.5
   heartbeat_interval: 0.5
   process_alive_threshold: %(threshold_s)s
-  hang_timeout: 15
 """
 RECURRING = "tick: {class: chaos.tick, schedule: every second}\n"
 

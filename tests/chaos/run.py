@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 
 STEP_S = 0.02
 # The events that say why a process ended, and where they say which.
+_HUNG_S = 7.0
+"""What others wait for at least: the least `hang_timeout`, and the end of what hangs."""
 _ENDS = {
     "process.exited": "its_pid",
     "process.killed": "its_pid",
@@ -108,7 +110,7 @@ class _Chaos:
         self._places = [
             place(name, root, base.url, self._watch, wishes.threshold_s) for name in "ab"
         ]
-        self._hand = Hand(self._places, base, self._watch, wishes.threshold_s)
+        self._hand = Hand(self._places, base, self._watch, max(wishes.threshold_s, _HUNG_S))
         self._auditor = Auditor(base)
         self._enqueuers = Enqueuers(base.url, wishes.rate, wishes.seed)
         self._operator = Operator(base, wishes.seed)

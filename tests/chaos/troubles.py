@@ -98,7 +98,7 @@ class Hand:
     places: list[Place]
     database: Database
     watch: Watch
-    threshold_s: float
+    dead_s: float
     done: Counter[str] = field(default_factory=Counter[str])
     repairs: list[tuple[float, Callable[[], object]]] = field(
         default_factory=list[tuple[float, "Callable[[], object]"]]
@@ -162,7 +162,7 @@ class Hand:
         if not pids:
             return False
         if word == "freeze":
-            self._freeze(pids, place.label, 0.5 + trouble.share * (self.threshold_s + 3))
+            self._freeze(pids, place.label, 0.5 + trouble.share * (self.dead_s + 3))
             return True
         self.watch.note(place.label, 0, "kill")
         return sum(_send(pid, signal.SIGKILL) for pid in pids) > 0

@@ -45,7 +45,7 @@ def test_every_other_setting_has_the_default_that_is_documented(project: Project
         SchedulerOptions(
             dynamic_tasks_enabled=True, polling_interval_s=5.0, keep_history_for_s=30 * DAY
         ),
-        SupervisorOptions(5.0, 10.0, 60.0, 60.0, None),
+        SupervisorOptions(5.0, 10.0, 60.0, 40.0, None),
         MonitorOptions("127.0.0.1:9394", bind_is_default=True),
         JobsOptions(
             preserve_finished_jobs=True,

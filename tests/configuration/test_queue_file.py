@@ -102,6 +102,64 @@ def test_a_threshold_just_above_two_heartbeats_is_good(project: Project) -> None
     assert project.load().supervisor.process_alive_threshold_s == 2.1
 
 
+@pytest.mark.parametrize(
+    ("written", "hang_s"),
+    [
+        ("{}", 40.0),
+        ("{hang_timeout: null}", 40.0),
+        ("{process_alive_threshold: 90}", 60.0),
+        ("{process_alive_threshold: 7d}", 7 * 86_400 * 2 / 3),
+        ("{heartbeat_interval: 2, process_alive_threshold: 5}", 5.0),
+        ("{heartbeat_interval: 0.1, process_alive_threshold: 0.3}", 5.0),
+        ("{hang_timeout: 59.9}", 59.9),
+        ("{process_alive_threshold: 3m, hang_timeout: 2m}", 120.0),
+    ],
+)
+def test_a_hanging_process_has_two_thirds_of_the_threshold_and_5_seconds_at_least(
+    project: Project, written: str, hang_s: float
+) -> None:
+    project.queue(f"supervisor: {written}")
+
+    assert project.load().supervisor.hang_timeout_s == hang_s
+
+
+@pytest.mark.parametrize(
+    ("written", "column", "threshold", "default"),
+    [
+        ("{hang_timeout: 60}", 28, 60, 40),
+        ("{hang_timeout: 2m}", 28, 60, 40),
+        ("{hang_timeout: 30, process_alive_threshold: 30}", 28, 30, 20),
+        ("{heartbeat_interval: 2, process_alive_threshold: 5, hang_timeout: 5}", 79, 5, 5),
+    ],
+)
+def test_a_process_that_hangs_must_be_killed_before_others_take_its_jobs(
+    project: Project, written: str, column: int, threshold: int, default: int
+) -> None:
+    project.queue(f"supervisor: {written}")
+
+    fault = project.fault()
+
+    assert fault.source == f"config/queue.yml:1:{column}"
+    assert fault.message == (
+        "supervisor.hang_timeout must be less than process_alive_threshold,"
+        f" which is {threshold} s"
+    )
+    assert fault.hint.endswith(
+        f"raise process_alive_threshold, or leave hang_timeout out ({default} s then)"
+    )
+
+
+def test_what_must_fit_is_judged_of_sections_together(project: Project) -> None:
+    project.queue(
+        """
+        default: {supervisor: {hang_timeout: 70}}
+        development: {supervisor: {process_alive_threshold: 90}}
+        """
+    )
+
+    assert project.load().supervisor.hang_timeout_s == 70.0
+
+
 def test_jobs_hold_what_their_keys_say(project: Project) -> None:
     project.queue("""
         jobs:

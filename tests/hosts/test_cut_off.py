@@ -24,6 +24,9 @@ pytestmark = pytest.mark.system
 
 INTERVAL_S = 0.5
 THRESHOLD_S = 2.5
+DEAD_S = 5.0 + 2.0 + INTERVAL_S / 4
+"""When others take a process for dead that would be killed if it hung: by the least
+`hang_timeout`, which is longer than the threshold, and what may tremble."""
 MACHINE_S = 1.0
 """What a loaded machine may add."""
 QUEUE = f"""
@@ -64,8 +67,9 @@ def _away(host: Host, tree: HostTree, how: str) -> Generator[None]:
 
 @pytest.mark.failure(
     "A host with a whole tree is cut off (packets lost, cable unplugged), or stands still.",
-    "Another tree prunes it after `process_alive_threshold` plus an interval: what ran has a"
-    " `ProcessPrunedError`, its slots are free. Back again it changes nothing, and works.",
+    "Another tree prunes it after `process_alive_threshold`, 7 s at least, plus an interval:"
+    " what ran has a `ProcessPrunedError`, its slots are free. Back again it changes nothing,"
+    " and works.",
 )
 @pytest.mark.parametrize(
     ("how", "seconds"),
@@ -106,7 +110,7 @@ def test_a_host_that_is_away_is_pruned_and_comes_back_harmless(
         enqueue(query, "quick", 3)
         wait_for(lambda: "ran 3 alpha" in _ledger(project), what=away.told)
 
-        assert took_s < THRESHOLD_S + INTERVAL_S + MACHINE_S
+        assert THRESHOLD_S < took_s < DEAD_S + INTERVAL_S + MACHINE_S
         assert query(_PLACES) == [
             ("1", None, 1, "ProcessPrunedError"),
             ("2", "finished", 1, None),

@@ -39,6 +39,7 @@ def make_options(
     *,
     heartbeat_interval_s: float = 0.2,
     process_alive_threshold_s: float = 60.0,
+    hang_timeout_s: float = 60.0,
     **changes: Any,
 ) -> Options:
     """Return options for one worker, whose heartbeat is written five times a second."""
@@ -57,7 +58,7 @@ def make_options(
             shutdown_timeout_s=5,
             heartbeat_interval_s=heartbeat_interval_s,
             process_alive_threshold_s=process_alive_threshold_s,
-            hang_timeout_s=60,
+            hang_timeout_s=hang_timeout_s,
             pidfile=None,
         ),
         monitor=MonitorOptions(None, bind_is_default=True),

@@ -44,6 +44,7 @@ class Tree:
         self.board.supervisor_name = registry.new_name("supervisor")
         self.board.started_ns = monotonic_ns()
         self.board.tick()
+        self.board.thresholds = options.supervisor.thresholds
         self.lifeline, self._lifeline_end = os.pipe()
         self._session = Session(target, "test")
         self._told: list[dict[str, Any]] = []
@@ -187,6 +188,7 @@ class Tree:
             name=context.name,
             supervisor_id=self.board.supervisor_row,
             metadata={"threads": 3},
+            thresholds=self.board.thresholds,
         )
         context.slot.set_row(row_id)
         return row_id

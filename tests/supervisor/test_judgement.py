@@ -10,7 +10,7 @@ from jobsd.configuration.options import SupervisorOptions
 from jobsd.processes.board import Board
 from jobsd.supervisor.backoff import Backoff
 from jobsd.supervisor.memory import MemoryKills
-from jobsd.supervisor.watch import Watch
+from jobsd.supervisor.watch import LATER_S, Watch
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -108,3 +108,20 @@ def test_who_is_stopped_while_it_looks_judges_nobody(monkeypatch: pytest.MonkeyP
     Watch(Board(), options).look([cast("Child", child)])
 
     assert asked == []
+
+
+def test_the_next_look_at_a_process_that_stands_is_when_it_has_hung() -> None:
+    options = SupervisorOptions(5, 10, 60, hang_timeout_s=40, pidfile=None)
+
+    def child(age_s: float, asked: str = "", *, killed: bool = False) -> Child:
+        slot, spec = SimpleNamespace(tick_age_s=age_s), SimpleNamespace(kind="worker")
+        made = SimpleNamespace(slot=slot, spec=spec, asked=asked, killed=killed)
+        return cast("Child", made)
+
+    watch = Watch(Board(), options)
+
+    watch.look(
+        [child(39.9, "hung"), child(39.9, killed=True), child(0.1), child(39.5), child(20)]
+    )
+
+    assert 0.3 < watch.next_due - monotonic() <= 0.5 + LATER_S

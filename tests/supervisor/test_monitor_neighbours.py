@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from jobsd.processes import registry
+from jobsd.processes.thresholds import UNSAID, Thresholds
 from jobsd.supervisor.monitor.look import Stranger
 from jobsd.supervisor.monitor.neighbours import Neighbours, is_gone
 
@@ -166,3 +167,43 @@ def test_a_process_that_proc_hides_is_not_called_dead(monkeypatch: pytest.Monkey
     monkeypatch.setattr("jobsd.supervisor.monitor.neighbours._can_be_read", hidden)
 
     assert not is_gone(_near(os.getpid(), "1"))
+
+
+def _of(threshold_s: float, hang_s: float) -> Thresholds:
+    return Thresholds(threshold_s / 6, threshold_s, hang_s)
+
+
+@pytest.mark.parametrize(
+    ("theirs", "dead_at"),
+    [
+        (_of(60, 40), 60.0),
+        (_of(5, 5), 60.0),  # ours is longer
+        (_of(120, 80), 120.0),
+        (_of(60, 69), 80.0),  # killed after 70, and what may tremble: seen in the next look
+        (UNSAID, 60.0),
+        (None, 60.0),  # nobody's
+    ],
+)
+def test_a_process_is_dead_once_both_trees_and_its_killer_would_have_it_so(
+    neighbours: Neighbours, theirs: Thresholds | None, dead_at: float
+) -> None:
+    stranger = replace(FAR, thresholds=theirs)
+    now = 0.0
+    while not neighbours.standing_still(now):
+        assert neighbours.due_in_s(now) > 0 or now == 0
+        now += INTERVAL_S
+        neighbours.see([stranger], now)
+
+    assert now - INTERVAL_S == dead_at
+    assert neighbours.due_in_s(now) == 0
+
+
+def test_who_has_a_long_threshold_does_not_keep_others_from_being_pruned(
+    neighbours: Neighbours,
+) -> None:
+    patient, plain = replace(FAR, id=2, thresholds=_of(600, 400)), replace(FAR, thresholds=None)
+
+    for now in range(0, 70, 10):
+        neighbours.see([patient, plain], float(now))
+
+    assert neighbours.standing_still(60.0) == [(plain, 60.0)]

@@ -11,8 +11,10 @@ import pytest
 
 from jobsd.processes import registry
 from jobsd.processes.slot import UP
+from jobsd.processes.thresholds import Thresholds
 from jobsd.supervisor.monitor import rounds
 from jobsd.supervisor.monitor.look import Beat, Look, look
+from monitored_tree.options import make_options
 from monitored_tree.tree import (
     Tree,
     claim,
@@ -31,7 +33,9 @@ NOBODY = 2**22 + 1
 
 
 def _row(session: Session, name: str, pid: int, **metadata: Any) -> int:
-    identity = {**registry.identity(os.getpid()), "started": "1", "threads": 2, **metadata}
+    said = Thresholds(0.2, 1, 0.5).metadata()
+    known = {**registry.identity(os.getpid()), **said, "started": "1", "threads": 2}
+    identity = {**known, **metadata}
     row = session.connection.execute(
         "INSERT INTO jobsd.processes (kind, name, pid, hostname, metadata)"
         " VALUES ('worker', %s, %s, 'elsewhere', %s) RETURNING id",
@@ -181,7 +185,7 @@ def test_a_process_elsewhere_that_stands_still_is_pruned(
 
         wait_until(lambda: "far" not in names(session))
 
-        assert 1 < watch.took() < 3
+        assert 2.5 < watch.took() < 4.5
         assert places(session) == {ran: "failed", other: "failed", waited: "ready"}
         error = failure(session, ran)
         assert error["type"] == "ProcessPrunedError"
@@ -207,7 +211,7 @@ def test_a_process_elsewhere_that_beats_is_left_alone(
     monkeypatch.setattr(rounds, "look", look_once_it_has_beaten)
     with tree_on(target, process_alive_threshold_s=1) as tree:
         tree.start_monitor()
-        tree.look_passes(8)
+        tree.look_passes(16)
 
     assert places(session) == {job: "claimed"}
     assert "far" in names(session)
@@ -221,10 +225,8 @@ def test_a_process_elsewhere_that_beats_is_left_alone(
 def test_a_frozen_tree_is_pruned_by_another_and_comes_back(
     target: Target, session: Session
 ) -> None:
-    with (
-        tree_on(target) as frozen,
-        tree_on(target, process_alive_threshold_s=1) as other,
-    ):
+    short = make_options(target, process_alive_threshold_s=1, hang_timeout_s=0.5)
+    with tree_on(target, short) as frozen, tree_on(target, short) as other:
         (job,) = make_jobs(session, 1)
         monitor = frozen.start_monitor()
         worker = frozen.start_worker(job, running=(job,))

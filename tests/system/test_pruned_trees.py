@@ -45,8 +45,7 @@ def _send(tree: Tree, number: signal.Signals) -> None:
 def test_a_tree_that_was_pruned_and_goes_on_changes_nothing(
     project: Project, query: Query
 ) -> None:
-    project.write("config/queue.yml", QUEUE.format(60))
-    project.write("config/other.yml", QUEUE.format(1))
+    project.write("config/queue.yml", QUEUE.format(1))
     enqueue = "SELECT jobsd.enqueue('trial_jobs.{}', '[{}]', concurrency_key => 'k')"
     with project.start() as frozen:
         frozen.wait_event("supervisor.ready")
@@ -54,8 +53,8 @@ def test_a_tree_that_was_pruned_and_goes_on_changes_nothing(
         wait_for(lambda: ledger(project) == ["start 1"], what=frozen.told)
         query(enqueue.format("quick", 2))
         _send(frozen, signal.SIGSTOP)
-        with project.start("--config", "config/other.yml") as other:
-            wait_for(lambda: "ran 2" in ledger(project), what=other.told)
+        with project.start() as other:
+            wait_for(lambda: "ran 2" in ledger(project), 20, what=other.told)
             wait_for(lambda: query(PLACES)[1][1] == "finished", what=other.told)
             query(enqueue.format("until_told_to_stop", 3))
             query(enqueue.format("quick", 4))

@@ -9,6 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from jobsd.processes.thresholds import Thresholds
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -71,13 +73,23 @@ class SchedulerOptions:
 
 @dataclass(frozen=True, slots=True)
 class SupervisorOptions:
-    """The times by which the tree is judged; `process_alive_threshold_s` > 2 heartbeats."""
+    """The times by which the tree is judged; `process_alive_threshold_s` > 2 heartbeats.
+
+    `hang_timeout_s` is less than that, unless it is the default of a very short one.
+    """
 
     shutdown_timeout_s: float
     heartbeat_interval_s: float
     process_alive_threshold_s: float
     hang_timeout_s: float
     pidfile: Path | None
+
+    @property
+    def thresholds(self) -> Thresholds:
+        """What other trees are told of them."""
+        return Thresholds(
+            self.heartbeat_interval_s, self.process_alive_threshold_s, self.hang_timeout_s
+        )
 
 
 @dataclass(frozen=True, slots=True)

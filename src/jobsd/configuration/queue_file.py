@@ -46,7 +46,8 @@ DEFAULT_BIND = "127.0.0.1:9394"
 _MOST_JOBS = (1 << 31) - 1
 _INTERVAL = duration(0.001, DAY_S)
 # A round may contain an attempt to connect, which takes three seconds to fail.
-_HANG = duration(5.0, DAY_S)
+_HANG_MIN_S = 5.0
+_HANG = duration(_HANG_MIN_S, DAY_S)
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,17 +164,18 @@ def _scheduler(entry: Entry) -> SchedulerOptions:
 
 def _supervisor(entry: Entry, root: Path, *, part: bool) -> SupervisorOptions:
     with entry:
+        threshold_s = entry.read("process_alive_threshold", duration(0.3, 7 * DAY_S), 60.0)
         options = SupervisorOptions(
             shutdown_timeout_s=entry.read("shutdown_timeout", duration(0.001, DAY_S), 5.0),
             heartbeat_interval_s=entry.read("heartbeat_interval", duration(0.1, DAY_S), 10.0),
-            process_alive_threshold_s=entry.read(
-                "process_alive_threshold", duration(0.3, 7 * DAY_S), 60.0
-            ),
-            hang_timeout_s=entry.read("hang_timeout", _HANG, 60.0),
+            process_alive_threshold_s=threshold_s,
+            hang_timeout_s=entry.read("hang_timeout", optional(_HANG), None)
+            or max(threshold_s * 2 / 3, _HANG_MIN_S),
             pidfile=entry.read("pidfile", optional(text(lambda path: root / path)), None),
         )
         if not part:
             _judge_heartbeats(entry, options)
+            _judge_hang_timeout(entry, options)
         return options
 
 
@@ -187,6 +189,19 @@ def _judge_heartbeats(entry: Entry, options: SupervisorOptions) -> None:
     else:
         message = "must be less than half of process_alive_threshold"
         entry.wrong("heartbeat_interval", message, hint)
+
+
+def _judge_hang_timeout(entry: Entry, options: SupervisorOptions) -> None:
+    threshold_s = options.process_alive_threshold_s
+    if not entry.is_given("hang_timeout") or options.hang_timeout_s < threshold_s:
+        return
+    message = f"must be less than process_alive_threshold, which is {threshold_s:g} s"
+    default_s = max(threshold_s * 2 / 3, _HANG_MIN_S)
+    hint = (
+        "else others take the jobs of a process that hangs while it may still run them:"
+        f" raise process_alive_threshold, or leave hang_timeout out ({default_s:g} s then)"
+    )
+    entry.wrong("hang_timeout", message, hint)
 
 
 def _monitor(entry: Entry) -> MonitorOptions:

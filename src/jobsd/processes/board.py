@@ -8,6 +8,7 @@ import mmap
 import os
 import time
 import weakref
+from dataclasses import astuple
 from itertools import islice, takewhile
 from typing import TYPE_CHECKING
 
@@ -16,6 +17,7 @@ from jobsd.clock import monotonic_ns
 from .counters import read_text, write_text
 from .queue_names import NAMES_WORDS, QueueNames
 from .slot import DEAD, FREE, KINDS, REASONS, SLOT_WORDS, TAKEN, UP, Slot
+from .thresholds import Thresholds
 from .words import Word
 
 if TYPE_CHECKING:
@@ -29,6 +31,7 @@ _SLOTS_AT = _HEAD_WORDS + NAMES_WORDS
 # Nearly all of it is never touched: let no machine refuse it for its size. (Python 3.11 does
 # not know how to say so.)
 _FLAGS = mmap.MAP_SHARED | mmap.MAP_ANONYMOUS | getattr(mmap, "MAP_NORESERVE", 0)
+_THRESHOLDS_AT = slice(32, 35)
 _RESTARTS_AT = 64
 _NAME_AT = 128
 _NAME_WORDS = 16
@@ -100,6 +103,16 @@ class Board:
     def database_answers(self) -> bool:
         """Whether nobody of the tree misses the database: the monitor itself asks seldom."""
         return bool(self.database_up and not self.outage_since_ns)
+
+    @property
+    def thresholds(self) -> Thresholds:
+        """By which times the processes of the tree are judged. Written by the supervisor."""
+        return Thresholds(*(word / 1e6 for word in self.words[_THRESHOLDS_AT]))
+
+    @thresholds.setter
+    def thresholds(self, thresholds: Thresholds) -> None:
+        for at, seconds in enumerate(astuple(thresholds), _THRESHOLDS_AT.start):
+            self.words[at] = round(seconds * 1e6)
 
     def free_slot(self, spare: int = 0) -> Slot | None:
         """Return the first free slot, or None if it would not leave `spare` others free.

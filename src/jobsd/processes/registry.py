@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from jobsd.database.connection import Session
 
     from .process import Context
+    from .thresholds import Thresholds
 
 STATEMENTS = Statements("jobsd.processes", "registry.sql")
 
@@ -76,17 +77,19 @@ def register(  # noqa: PLR0913 - the columns of a row
     supervisor_id: int,
     metadata: dict[str, Any],
     pid: int = 0,
+    thresholds: Thresholds | None = None,
 ) -> int:
     """Write the row of a process, of this one unless `pid` is given, and return its id."""
     pid = pid or os.getpid()
     _metadata[name] = metadata
+    judged_by = {} if thresholds is None else thresholds.metadata()
     parameters = {
         "kind": kind,
         "name": name,
         "pid": pid,
         "hostname": hostname(),
         "supervisor_id": supervisor_id,
-        "metadata": json.dumps({**identity(pid), **metadata}),
+        "metadata": json.dumps({**identity(pid), **judged_by, **metadata}),
     }
     return int(session.fetch(STATEMENTS["register"], parameters)[0][0])
 
@@ -109,6 +112,7 @@ def enter(session: Session, context: Context, kind: str, metadata: dict[str, Any
         name=context.name,
         supervisor_id=context.board.supervisor_row,
         metadata=metadata,
+        thresholds=context.board.thresholds,
     )
     context.slot.set_row(row_id)
     return row_id

@@ -1,0 +1,89 @@
+"""Trees that share a database and differ in settings do not take each other for dead."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from system.jobs import enqueue, ledger, let_go
+from system.tree import wait_for
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from system.tree import Project, Tree
+
+    Query = Callable[[str], list[tuple[object, ...]]]
+
+pytestmark = pytest.mark.system
+
+IMPORT = "import: [trial_jobs]\n"
+SHORT = IMPORT + "supervisor: {heartbeat_interval: 2, process_alive_threshold: 5}\n"
+NEAR = IMPORT + (
+    "supervisor: {heartbeat_interval: 2, process_alive_threshold: 5.1, hang_timeout: 5}\n"
+)
+LIMITED = "SELECT jobsd.enqueue('trial_jobs.{}', '[{}]', concurrency_key => 'k')"
+BEATS = "SELECT min((id, last_heartbeat_at)::text) FROM jobsd.processes WHERE kind = 'worker'"
+ERRORS = "SELECT error ->> 'type', error ->> 'reason' FROM jobsd.failed_executions"
+
+
+def _beats_anew(query: Query, tree: Tree, times: int) -> None:
+    """Wait until the first tree has written its worker's heartbeat so many times."""
+    for _ in range(times):
+        before = query(BEATS)
+        wait_for(lambda before=before: query(BEATS) != before, what=tree.told)  # type: ignore[misc]
+
+
+@pytest.mark.failure(
+    "two trees share a database, one has the defaults, the other `heartbeat_interval: 2, "
+    "process_alive_threshold: 5`",
+    "neither takes a healthy process of the other for dead: the longest of both thresholds "
+    "counts; `doctor` warns",
+)
+@pytest.mark.parametrize("shorter_looks_first", [False, True])
+def test_a_healthy_tree_is_not_pruned_by_one_with_shorter_settings(
+    project: Project, query: Query, *, shorter_looks_first: bool
+) -> None:
+    project.write("config/short.yml", SHORT)
+    trees = ((), ("--config", "config/short.yml"))
+    first, second = reversed(trees) if shorter_looks_first else trees
+    with project.start(*first) as one, project.start(*second) as other:
+        for tree in (one, other):
+            tree.wait_event("supervisor.ready")
+        query(LIMITED.format("held", 1))
+        wait_for(lambda: ledger(project) == ["start 1"], what=one.told)
+        query(LIMITED.format("quick", 2))
+
+        _beats_anew(query, one, 5 if shorter_looks_first else 3)
+        told = project.run("doctor").stdout
+        let_go(project)
+        wait_for(lambda: "ran 2" in ledger(project), what=other.told)
+
+        assert ledger(project) == ["start 1", "end 1", "ran 2"]
+        assert [tree.events("process.pruned") for tree in (one, other)] == [[], []]
+        assert query(ERRORS) == []
+        (processes,) = [line for line in told.splitlines() if "\tprocesses\t" in line]
+        assert "WARN" in processes
+        assert "process_alive_threshold 5 s" in processes
+        assert "process_alive_threshold 60 s" in processes
+
+
+@pytest.mark.failure(
+    "a job keeps the interpreter's lock, and `hang_timeout` is just below the threshold",
+    "its process is killed, and the job has ended, before any tree takes it for dead",
+)
+def test_a_job_that_keeps_the_interpreters_lock_ends_before_another_tree_takes_it(
+    project: Project, query: Query
+) -> None:
+    project.write("config/queue.yml", NEAR + "workers: [{queues: default}]\n")
+    project.write("config/short.yml", SHORT + "workers: [{queues: other}]\n")
+    with project.start() as hangs, project.start("--config", "config/short.yml") as looks:
+        for tree in (hangs, looks):
+            tree.wait_event("supervisor.ready")
+
+        enqueue(query, "hold_the_lock", 30)
+
+        wait_for(lambda: query(ERRORS), what=hangs.told)
+        assert query(ERRORS) == [("ProcessExitError", "hung")]
+        assert looks.events("process.pruned") == []
