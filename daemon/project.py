@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from jobsd.configuration.load import load_for_commands, project_root
-from jobsd.configuration.target import Database, database, embedded_server
+from jobsd.configuration.target import Database, database, embedded_server, require_made
 from jobsd.database.connection import Session, connect, redact
 from jobsd.database.migrate import require
 from jobsd.errors import DatabaseUnreachableError
@@ -65,20 +65,27 @@ class Project:
         """The embedded server of the project, whether it is used or not."""
         return embedded_server(self.root, self.environ, _report)
 
-    def target(self) -> Target:
-        """Return the database once it runs, and, if it is ours, has its tables."""
+    def target(self, *, makes: bool = False) -> Target:
+        """Return the database once it runs, and, if it is ours, has its tables.
+
+        Raises:
+            ConfigurationError: outside of any project, when there is none, unless the
+                command is one that `makes` one.
+        """
+        if not makes:
+            require_made(self.database, Path.cwd(), self.environ)
         self.database.prepare()
         return self.database.target
 
     @contextlib.contextmanager
-    def session(self, *, any_schema: bool = False) -> Generator[Session]:
+    def session(self, *, any_schema: bool = False, makes: bool = False) -> Generator[Session]:
         """Connect to the database; it is also that of the jobs of this process.
 
         Raises:
             DatabaseUnreachableError: within 4 s.
             SchemaError: when the tables are not as needed, unless any are good.
         """
-        target = self.target()
+        target = self.target(makes=makes)
         with contextlib.closing(self._connect(target)) as session:
             if not any_schema:
                 require(session)
@@ -97,7 +104,7 @@ class Project:
         with contextlib.redirect_stdout(sys.stderr):
             registry.load_modules(self.options.imports, self.root)
         command_job.allow(self.options.imports)
-        client.find_target_by(self.target)
+        client.find_target_by(self.target, lambda: self.options.database.schema)
 
     def _connect(self, target: Target) -> Session:
         try:

@@ -30,7 +30,7 @@ def command(project: Project, jobs: int, threads: int, *, as_json: bool) -> None
     from jobsd.daemon.output import print_facts
     from jobsd.daemon.trial import run_trial
 
-    with project.session(any_schema=True) as session:
+    with project.session(any_schema=True, makes=True) as session:
         result = run_trial(session, jobs, threads)
     facts = {
         "jobs": jobs,

@@ -37,7 +37,7 @@ def migrate(project: Project, *, as_json: bool) -> None:
     from jobsd.database.migrate import migrate as apply
 
     steps = project.database.prepare()
-    with project.session(any_schema=True) as session:
+    with project.session(any_schema=True, makes=True) as session:
         steps += apply(session.target)
     if as_json:
         print_json({"version": latest_version(), "applied": steps})

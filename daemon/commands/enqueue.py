@@ -60,7 +60,7 @@ def command(  # noqa: PLR0913 - the options of an enqueue
         drafted = Options(queue, priority, wait_s, wait_until).apply(plain)
     except Error as fault:
         raise click.UsageError(str(fault), click.get_current_context()) from fault
-    with project.session():
+    with project.session(makes=True):
         job = client.enqueue(drafted)
     return _print(job, as_json=as_json)
 

@@ -72,4 +72,10 @@ def _find_target() -> Target:
     return find_target(Path.cwd(), os.environ)
 
 
-find_target_by(_find_target)
+def _find_schema() -> str:
+    from jobsd.configuration.target import find_schema  # noqa: PLC0415
+
+    return find_schema(Path.cwd(), os.environ)
+
+
+find_target_by(_find_target, _find_schema)

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def test_a_program_outside_of_any_project_makes_no_server(tmp_path: Path) -> None:
-    with pytest.raises(ConfigurationError, match="is no project"):
+    with pytest.raises(ConfigurationError, match="a program starts none"):
         find_target(tmp_path, {})
 
     assert list(tmp_path.iterdir()) == []

@@ -1,12 +1,17 @@
 """The queue's database, as the commands find it, and so any program that does not say.
 
 The first of: a flag, QUEUE_DATABASE_URL, `database.url` in queue.yml, DATABASE_URL, the
-embedded server. The last is started when it is needed, and its tables are kept at the
+embedded server. The last is started when a command needs it, and its tables are kept at the
 version of this program; those of a database of the user's are changed on request only.
+
+A program, which is anything but our commands, never starts it, let alone makes it: a web
+application that has lost its DATABASE_URL would put its jobs where no worker looks. It
+joins one that runs for the project, and says so.
 """
 
 from __future__ import annotations
 
+import logging
 import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -26,6 +31,16 @@ if TYPE_CHECKING:
 
     from jobsd.configuration.options import Options
     from jobsd.database.embedded import Server
+
+
+_URLS = ("QUEUE_DATABASE_URL", "DATABASE_URL")
+_NONE = (
+    "no database is configured, none of the project runs, and a program starts none: set"
+    " QUEUE_DATABASE_URL or DATABASE_URL, or database.url in config/queue.yml, or call"
+    " jobsd.configure(url)"
+)
+_logger = logging.getLogger("jobsd")
+"""A program has no log of ours: what it must be told goes to its own."""
 
 
 def _ignore(_message: str) -> None:
@@ -88,25 +103,52 @@ def embedded_server(
 
 
 def find_target(cwd: Path, environ: Mapping[str, str]) -> Target:
-    """Return where the jobs of a program go that does not say so itself.
+    """Return where the jobs of a program go that does not say so itself. Starts nothing.
 
     Raises:
-        ConfigurationError: with the faults of the configuration.
-        EmbeddedServerError: when an embedded server is needed and can't be started.
-        psycopg.OperationalError: when it is stopped again and again.
+        ConfigurationError: with the faults of the configuration, or since there is no
+            database.
     """
     options = load_for_commands(project_root(cwd, environ), environ, Flags())
-    found = database(options, environ)
-    if found.server is not None and not is_project(cwd, environ):
-        # A server made here would be one that no worker will ever look at.
-        told = f"no database is configured, and {cwd} is no project: it has no config/queue.yml"
-        hint = "run it in the project's folder, set DATABASE_URL, or call jobsd.configure(url)"
-        raise ConfigurationError((Fault(told, "DATABASE_URL", hint=hint),))
-    found.prepare()
-    return found.target
+    if options.database.url is not None:
+        return database(options, environ).target
+    server = embedded_server(options.root, environ)
+    if _refusal(environ) is not None or not server.joined():
+        raise ConfigurationError((Fault(_NONE, "DATABASE_URL"),))
+    _logger.warning("no database is configured: jobs go to the one of %s", options.root)
+    return Target(server.url(), options.database.schema, None, options.database.wakeups)
+
+
+def find_schema(cwd: Path, environ: Mapping[str, str]) -> str:
+    """Return in which schema a program's tables are, wherever its database is.
+
+    Raises:
+        ConfigurationError: with the faults of the configuration, but for URLs.
+    """
+    without = {name: value for name, value in environ.items() if name not in _URLS}
+    return load_for_commands(project_root(cwd, environ), without, Flags()).database.schema
+
+
+def require_made(found: Database, cwd: Path, environ: Mapping[str, str]) -> None:
+    """Return when a command that needs a database finds one that need not be made.
+
+    Raises:
+        ConfigurationError: outside of any project, when none is configured: a server that
+            is made here would be one that no worker will ever look at.
+    """
+    if found.server is None or found.server.is_made() or is_project(cwd, environ):
+        return
+    told = f"no database is configured, and {cwd} is no project: it has no config/queue.yml"
+    hint = "run it in the project's folder, give --database-url or set DATABASE_URL"
+    raise ConfigurationError((Fault(told, "DATABASE_URL", hint=hint),))
 
 
 def _require_permission(environ: Mapping[str, str]) -> None:
+    if (fault := _refusal(environ)) is not None:
+        raise ConfigurationError((fault,))
+
+
+def _refusal(environ: Mapping[str, str]) -> Fault | None:
     """Refuse an embedded server where the operator does not want it, or systemd started us.
 
     INVOCATION_ID proves nothing: the terminals of a session under systemd inherit it.
@@ -115,11 +157,12 @@ def _require_permission(environ: Mapping[str, str]) -> None:
     hint = "give --database-url or set DATABASE_URL"
     if wanted and not names.truth(wanted):
         told = f"no database is configured, and JOBSD_EMBEDDED={wanted} forbids an embedded one"
-        raise ConfigurationError((Fault(told, "JOBSD_EMBEDDED", hint=hint),))
+        return Fault(told, "JOBSD_EMBEDDED", hint=hint)
     if not wanted and _started_by_systemd(environ):
         told = "no database is configured, and a service does not start one of its own accord"
         hint = f"{hint}; an embedded one is used with JOBSD_EMBEDDED=1"
-        raise ConfigurationError((Fault(told, "DATABASE_URL", hint=hint),))
+        return Fault(told, "DATABASE_URL", hint=hint)
+    return None
 
 
 def _started_by_systemd(environ: Mapping[str, str]) -> bool:

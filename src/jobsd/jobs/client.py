@@ -192,6 +192,8 @@ _SPENT = (
 _inherited: list[Any] = []
 _client: Client | None = None
 _find_target: Callable[[], Target] | None = None
+_find_schema: Callable[[], str] | None = None
+_schema: str | None = None
 _lock = threading.Lock()
 
 
@@ -217,9 +219,9 @@ def configure(
         ConfigurationError: when the URL is none; it does not tell what was given.
     """
     target = None if database_url is None else Target(_checked(database_url), schema)
-    global _client  # noqa: PLW0603 - the program's one default
+    global _client, _schema  # noqa: PLW0603 - the program's one default
     with _lock:
-        previous, _client = _client, client
+        previous, _client, _schema = _client, client, None
         if target is not None:
             _client = Client(target)
     if previous is not None:
@@ -235,10 +237,10 @@ def _checked(url: str) -> str:
     return read
 
 
-def find_target_by(find: Callable[[], Target]) -> None:
-    """Say how the database is found at first use."""
-    global _find_target  # noqa: PLW0603
-    _find_target = find
+def find_target_by(find: Callable[[], Target], find_schema: Callable[[], str]) -> None:
+    """Say how the database is found at first use, and the schema where none is needed."""
+    global _find_target, _find_schema
+    _find_target, _find_schema = find, find_schema
 
 
 def default_client() -> Client:
@@ -258,13 +260,22 @@ def default_client() -> Client:
     return _client
 
 
+def _schema_of_tables() -> str:
+    """Return in which schema the tables are; who has a connection needs no more of us."""
+    global _schema  # noqa: PLW0603
+    if _client is not None:
+        return _client.target.schema
+    if _schema is None:
+        _schema = "jobsd" if _find_schema is None else _find_schema()
+    return _schema
+
+
 def enqueue(drafted: Draft, connection: object = NOT_GIVEN) -> EnqueuedJob:
     """Store one job: committed when this returns, or as part of `connection`'s transaction."""
-    mine = default_client()
     if connection is not NOT_GIVEN:
         raw = psycopg_connection(connection)
-        return storing.enqueue(raw, mine.target.schema, drafted, owned=False)
-    with mine.session() as session:
+        return storing.enqueue(raw, _schema_of_tables(), drafted, owned=False)
+    with default_client().session() as session:
         return storing.enqueue_alone(session, drafted)
 
 
@@ -276,10 +287,10 @@ def enqueue_many(jobs: Iterable[Draft], *, connection: object = NOT_GIVEN) -> En
     Raises:
         EnqueueError: when the database refuses.
     """
-    mine = default_client()
     if connection is not NOT_GIVEN:
         raw = psycopg_connection(connection)
         begin(raw)
-        return bulk.enqueue_many(raw, mine.target.schema, jobs, owned=False)
+        return bulk.enqueue_many(raw, _schema_of_tables(), jobs, owned=False)
+    mine = default_client()
     with mine.session() as session:
         return bulk.enqueue_many(session.connection, mine.target.schema, jobs, owned=True)

@@ -26,6 +26,8 @@ START_PATIENCE_S = 600.0
 
 STOP_PATIENCE_S = 60.0
 
+JOIN_PATIENCE_S = 10.0
+
 _REMAINS_PATIENCE_S = 30.0  # for what is left of a server whose first process was killed
 _FAREWELL_S = 0.3  # a connection is still listed for a moment after its client has gone
 _REFUSALS_S = 5.0
@@ -64,6 +66,28 @@ class Server:
         """Return whether the server runs; it may be starting or stopping."""
         with self._faults():
             return postmaster.seen(self._location) is not None
+
+    def is_made(self) -> bool:
+        """Return whether there is a cluster that could be started."""
+        with self._faults():
+            return self._location.is_made
+
+    def joined(self, patience_s: float = JOIN_PATIENCE_S) -> bool:
+        """Return whether somebody's server answers here, once it has started if it does.
+
+        Starts nothing, and makes nothing: False when nothing runs, or what this user may
+        not use.
+        """
+        try:
+            for _ in moments(patience_s):
+                found = postmaster.seen(self._location)
+                if found is None or found.is_stopping:
+                    return False
+                if found.is_ready:
+                    return True
+        except OSError:
+            pass
+        return False
 
     def crashed(self) -> bool:
         """Return whether the server is gone and nobody has stopped it."""
