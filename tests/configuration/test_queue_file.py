@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from jobsd.configuration.options import DatabaseOptions, JobsOptions
+from jobsd.database.statements import channel
 
 if TYPE_CHECKING:
     from configuration.project import Project
@@ -41,12 +42,18 @@ def test_the_database_holds_what_its_keys_say(project: Project) -> None:
 
 
 @pytest.mark.parametrize(
-    "schema", ["a-b", '"a b"', "1a", "a" * 64, "Ã", "pg_jobs", "information_schema", '""']
+    "schema", ["a-b", '"a b"', "1a", "a" * 57, "Ã", "pg_jobs", "information_schema", '""']
 )
 def test_a_schema_is_a_plain_identifier(project: Project, schema: str) -> None:
     project.queue(f"database: {{schema: {schema}}}")
 
     assert project.fault().source == "config/queue.yml:1:20"
+
+
+def test_a_schema_may_be_as_long_as_its_channel_lets_it(project: Project) -> None:
+    project.queue(f"database: {{schema: {'a' * 56}}}")
+
+    assert channel(project.load().database.schema) == f'"{"a" * 56}".wake'
 
 
 @pytest.mark.parametrize("url", ["mysql://u:hidden@h/d", "hidden", "http://hidden"])
@@ -231,6 +238,10 @@ def test_an_unknown_key_is_told_the_nearest(
         ("workers: {threads: 3}", "workers must be a list, not a mapping"),
         ("workers: 3", "workers must be a list, not 3"),
         ("workers: [3]", "workers[0] must be a mapping, not 3"),
+        (
+            "workers: [{threads: true}]",
+            "workers[0].threads must be a whole number from 1 to 256, not true",
+        ),
         ("scheduler: x", 'scheduler must be a mapping, not "x"'),
         (
             "jobs: {preserve_finished_jobs: 1}",

@@ -207,19 +207,20 @@ def test_a_burial_frees_what_had_succeeded_and_what_is_tried_later(
 def test_a_buried_worker_that_finishes_frees_nothing_and_promotes_nobody_twice(
     make_worker: MakeWorker, session: Session, store: Store, count: Count
 ) -> None:
-    store(wait_for_gate, 1)
-    following = store(note, 2)
+    held = store(wait_for_gate, 1)
+    store(note, 2)
     store(note, 3)
     driven = make_worker()
     driven.until(lambda: noted)
     session.connection.execute("INSERT INTO jobsd.pauses (queue_name) VALUES ('default')")
 
-    bury(session, _death(session, threads=3))
+    # Given back, so that it holds its slot on, for whoever runs it next.
+    bury(session, _death(session, release=True))
     gate.set()
     driven.until(driven.at_rest)
 
-    assert count(f"concurrency_slots WHERE job_id = {following}") == 1
-    assert (count("concurrency_slots"), count("blocked_executions")) == (1, 1)
+    assert count(f"concurrency_slots WHERE job_id = {held}") == 1
+    assert (count("concurrency_slots"), count("blocked_executions")) == (1, 2)
 
 
 @pytest.mark.failure(
