@@ -197,6 +197,13 @@ def test_texts_are_asked_for_as_they_are(target: Target, encoding: str) -> None:
         assert session.ask(_SAME, {"given": []}) == [([],)]
 
 
+def test_a_text_with_a_nul_is_refused_and_not_cut_off_there(session: Session) -> None:
+    with pytest.raises(psycopg.DataError, match="NUL"):
+        session.ask(_SAME, {"given": ["cut\0off"]})
+
+    assert session.ask(_PING, {}) == [(1,)]
+
+
 def test_what_was_interrupted_once_it_was_prepared_can_be_asked_again(
     session: Session, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -246,3 +253,21 @@ def test_a_broken_way_past_the_pooler_costs_the_wakeups_only(
             assert deaf.notifications() == []
 
         assert (deaf.listening, deaf.fetch(_PING)) == (False, [(1,)])
+
+
+def test_a_way_past_the_pooler_that_is_shut_is_not_tried_in_each_round(
+    target: Target, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tried: list[str] = []
+
+    def refuse(url: str, *_: object) -> None:
+        tried.append(url)
+        raise psycopg.OperationalError("shut")
+
+    monkeypatch.setattr("jobsd.database.wakeups.open_wire", refuse)
+    past = Target(target.url, listen_url=target.url)
+    with contextlib.closing(Session(past, "deaf", listen=True)) as deaf:
+        for _ in range(10):
+            assert (deaf.fetch(_PING), deaf.notifications()) == ([(1,)], [])
+
+    assert len(tried) == 1

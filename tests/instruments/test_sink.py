@@ -6,6 +6,7 @@ import json
 import os
 import pty
 import resource
+import select
 import socket
 import tempfile
 import threading
@@ -232,6 +233,16 @@ def test_the_journal_is_known_by_device_and_inode() -> None:
         assert journal_reads(file.fileno(), ours) is True
         assert journal_reads(file.fileno(), "1:2") is False
         assert journal_reads(file.fileno(), None) is False
+
+
+def test_a_pipe_gets_lines_that_it_takes_whole_to_the_last_byte(log: Log) -> None:
+    lengths: list[int] = []
+    for size in range(3500, 4200):
+        emit("configuration.warning", warning="x" * size)
+        lengths.append(len(log.text()))
+
+    assert max(lengths) == PIPE_LINE_BYTES
+    assert PIPE_LINE_BYTES <= select.PIPE_BUF
 
 
 def test_lines_of_several_processes_are_never_torn(log: Log) -> None:
