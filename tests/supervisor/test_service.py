@@ -123,7 +123,10 @@ def test_the_watchdog_is_fed_twice_as_often_as_it_asks(
 def test_a_sign_of_life_never_comes_later_than_half_of_the_watchdogs_time(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("jobsd.supervisor.report.set_title", lambda *_: None)
+    def keep_title(*_: object) -> None:
+        """It is the title of the tests."""
+
+    monkeypatch.setattr("jobsd.supervisor.report.set_title", keep_title)
     nobody: Any = SimpleNamespace(places=[], living={})
     told: list[str] = []
     fed_at: list[float] = []
