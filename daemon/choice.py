@@ -23,15 +23,15 @@ if TYPE_CHECKING:
 _TELL_EVERY_S = 1.0
 
 
-def consent(verb: str, count: int, state: str | None, *, yes: bool) -> None:
-    """Go on if many jobs are really meant.
+def consent(verb: str, count: int, state: str | None, *, yes: bool, but: str = "") -> None:
+    """Go on if many jobs are really meant; `but` is what is to be thought of.
 
     Raises:
         RefusedError: when nobody says so.
     """
     if count:
         kind = "job" if state is None else f"{state} job"
-        require_consent(f"{verb} {counted(count, kind)}", yes=yes)
+        require_consent(f"{verb} {counted(count, kind)}{but}", yes=yes)
 
 
 class Progress:

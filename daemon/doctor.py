@@ -66,6 +66,7 @@ def examine(project: Project) -> Iterator[Finding]:
             yield _queues(session, project)
             yield held_up.paused(session)
             yield held_up.failed(session)
+            yield held_up.lost(session)
             yield history.cleared(session, examined.options)
             yield _recurring(session)
             yield _heartbeat(session)

@@ -16,7 +16,10 @@ if TYPE_CHECKING:
 
 R = TypeVar("R")
 
-STATES = ("scheduled", "ready", "blocked", "claimed", "failed", "finished", "discarded")
+STATES = (
+    *("scheduled", "ready", "blocked", "claimed", "failed", "finished", "discarded"),
+    "lost",
+)
 
 
 class Filters(NamedTuple):

@@ -1,4 +1,4 @@
-"""Jobs that wait for somebody's decision: those of paused queues, and those that failed."""
+"""Jobs that wait for somebody's decision: of paused queues, failed ones, and lost ones."""
 
 from __future__ import annotations
 
@@ -6,9 +6,10 @@ import shlex
 from typing import TYPE_CHECKING
 
 from jobsd.database.statements import Statements
+from jobsd.jobs import lost as lost_jobs
 
 from .finding import Finding
-from .output import counted, when
+from .output import counted, length, when
 from .program import program
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ STATEMENTS = Statements("jobsd.daemon", "held_up.sql")
 COUNTED_MAX = 100_000
 """Nobody decides otherwise for more of them, and a count must cost little."""
 _TOLD_MAX = 3
+_WALK_OLD_S = 2 * 86400.0
 
 
 def paused(session: Session) -> Finding:
@@ -41,6 +43,20 @@ def failed(session: Session) -> Finding:
         return Finding("OK", "failures", "no job has failed for good")
     told = f"{_number(count, 'job')} failed for good; `{program()} list --state failed`"
     return Finding("WARN", "failures", told)
+
+
+def lost(session: Session) -> Finding:
+    """Say how many jobs are in no table, and when all were last looked at for such ones."""
+    known = lost_jobs.known(session)
+    age_s = known.walk_age_s
+    looked = "not looked for yet" if age_s is None else f"looked for {length(age_s)} ago"
+    if known.jobs:
+        jobs = counted(known.jobs, "job")
+        told = f"{jobs} in no table, {looked}; `{program()} list --state lost`"
+        return Finding("FAIL", "lost jobs", told)
+    if age_s is not None and age_s > _WALK_OLD_S:
+        return Finding("WARN", "lost jobs", f"{looked}: a dispatcher does so once a day")
+    return Finding("OK", "lost jobs", f"none is known, {looked}")
 
 
 def _told(name: str, reason: str | None, by: str | None, since: datetime, count: int) -> str:

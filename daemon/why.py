@@ -15,6 +15,7 @@ from jobsd.processes import registry
 
 from .liveness import life
 from .output import counted, length, when
+from .program import program
 from .reason import Reason, Sight
 from .why_unclaimed import in_line, queue
 
@@ -42,7 +43,10 @@ def why(session: Session, found: Found, threshold_s: float) -> list[Reason]:
         case "claimed":
             return list(_claimed(seen))
         case "lost":
-            told = "no table says where it is: rows were removed by hand, or this is a defect"
+            told = (
+                "no table says where it is: rows were removed by hand, or this is a defect. It"
+                f" may still be running: `{program()} discard`, or `retry --yes` once it is not"
+            )
             return [Reason("lost", told)]
         case _:
             return []

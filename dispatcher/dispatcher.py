@@ -16,6 +16,7 @@ from jobsd.instruments.events import emit, tells
 from jobsd.processes import registry
 from jobsd.processes.process import REST_MAX_S
 
+from .lost_walk import LostWalk
 from .maintenance import Maintenance
 
 if TYPE_CHECKING:
@@ -38,6 +39,7 @@ class Dispatcher:
         self._options = options
         self._session = Session(target, f"jobsd {context.name}", listen=True)
         self._maintenance = Maintenance(self._session, options, jobs)
+        self._lost_walk = LostWalk(self._session)
         self._row_id = 0
         self._sleeps = False
         self._stopping = False
@@ -56,12 +58,14 @@ class Dispatcher:
                 ),
             },
         )
+        self._lost_walk.register(self._row_id)
         self._sleeps = False
 
     def disconnect(self) -> None:
         """Drop the connection."""
         self._session.close()
         self._maintenance.begin_anew()
+        self._lost_walk.break_off()
 
     def poll(self) -> float:
         """Dispatch a batch; return 0 while there is more, else the seconds until there is."""
@@ -73,13 +77,15 @@ class Dispatcher:
             self._go_to_sleep()
         dispatched, next_s = self._dispatch()
         self._maintenance.step()
+        self._lost_walk.step()
         # What came while the statements ran does not make the socket readable any more.
         if self._hear() or dispatched:
             return 0.0
         rest_s = REST_MAX_S if self._session.listening else self._options.polling_interval_s
         if next_s is not None:
             rest_s = min(rest_s, max(0.001, next_s))
-        return min(rest_s, max(0.0, self._maintenance.next_at - monotonic()))
+        next_at = min(self._maintenance.next_at, self._lost_walk.next_at)
+        return min(rest_s, max(0.0, next_at - monotonic()))
 
     def socket(self) -> int | None:
         """Return the socket on which notifications come."""

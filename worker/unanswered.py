@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from jobsd.instruments.events import emit
 from jobsd.jobs.claims import Ended
+from jobsd.jobs.lost import find
 from jobsd.jobs.reconciliation import Sent, recorded
 
 from .ledger import ended
@@ -72,6 +73,8 @@ class Unanswered:
         ours = {_job_of(what).id for what in recorded}
         if lost := sorted(claim_id for claim_id, job_ids in gone.items() if job_ids - ours):
             emit("claims.lost", claims=lost)
+        # Whoever has taken them has put their jobs somewhere; if not, that is to be found now.
+        find(session, set[int]().union(*gone.values()) - ours)
 
     def _recorded(self, session: Session) -> list[Run | ClaimedJob]:
         holds = self._ledger.holds

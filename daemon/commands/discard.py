@@ -28,7 +28,7 @@ discard --all --state scheduled --queue mail --yes
 @as_json
 @on_project
 def command(project: Project, /, *, choice: Choice, as_json: bool) -> int:
-    """Drop jobs that are scheduled, ready, blocked or failed; prints how many.
+    """Drop jobs that are scheduled, ready, blocked, failed or lost; prints how many.
 
     Exit 5 for an id that there is not, 6 for a job that runs or has ended, and for --all
     without --yes.

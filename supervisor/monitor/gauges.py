@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from jobsd.database.statements import Statements
 from jobsd.instruments.figures import DatabaseFigures
+from jobsd.jobs import lost
 
 if TYPE_CHECKING:
     from jobsd.database.connection import Session
@@ -14,12 +15,14 @@ if TYPE_CHECKING:
 STATEMENTS = Statements("jobsd.supervisor.monitor", "gauges.sql")
 
 _NAMES = ("ready", "elsewhere", "processes", "tasks", "server")
+_LOST = lost.STATEMENTS["known"]
 
 
 def database_figures(session: Session) -> DatabaseFigures:
     """Return the figures as they are now: one round trip, one transaction."""
-    answers = session.fetch_together([(STATEMENTS[name], {}) for name in _NAMES])
-    ready, elsewhere, processes, tasks, ((last_heartbeat, postgresql),) = answers
+    asked = [*(STATEMENTS[name] for name in _NAMES), _LOST]
+    answers = session.fetch_together([(statement, {}) for statement in asked])
+    ready, elsewhere, processes, tasks, ((last_heartbeat, postgresql),), (known,) = answers
     depths: defaultdict[str, dict[str, int]] = defaultdict(dict)
     claim_ages_s: dict[str, float] = {}
     for queue, state, count, age_s in elsewhere:
@@ -37,4 +40,6 @@ def database_figures(session: Session) -> DatabaseFigures:
         tasks={key: (count, last) for key, count, last in tasks},
         last_heartbeat=last_heartbeat,
         postgresql=postgresql,
+        lost_jobs=known[0],
+        lost_walk_age_s=known[1],
     )

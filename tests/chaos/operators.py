@@ -13,6 +13,8 @@ from jobsd import Error
 from jobsd.jobs import discards, failed
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from chaos.grounds import Database
 
 REST_S = 0.3
@@ -52,7 +54,7 @@ class Operator:
     def _act(self, dice: random.Random) -> None:
         if dice.random() < 0.5:
             rows = self._ids("failed")
-            act = failed.retry
+            act: Callable[[int], object] = failed.retry
         else:
             rows = self._ids(dice.choice(["ready", "blocked", "scheduled", "failed"]))
             act = discards.discard

@@ -40,6 +40,7 @@ def test_doctor_has_a_line_for_each_thing(run: Commands, session: Session) -> No
         ("OK", "queues"),
         ("OK", "pauses"),
         ("OK", "failures"),
+        ("OK", "lost jobs"),
         ("OK", "history"),
         ("OK", "recurring"),
         ("OK", "heartbeat"),

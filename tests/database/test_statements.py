@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING
 import pytest
 
 from jobsd.database.statements import Statement, Statements
-from jobsd.jobs import claims, listing, ready
+from jobsd.jobs import claims, listing, lost, ready
 
 if TYPE_CHECKING:
     from jobsd.database.connection import Session
 
 _BEGINNINGS = (claims.STATEMENTS["nothing"], claims.STATEMENTS["record"])
 _FRAGMENTS = {"nothing", "record", "no_claim", "pick_any", "pick_each", "pick_named", "take"}
-_LOOKS = {"look", "rows", "ids"}
+_LOOKS = {"look", "rows", "ids", "some", "next", "lost"}
 
 
 def _files() -> list[tuple[str, str]]:
@@ -55,6 +55,8 @@ def _statements() -> list[Statement]:
             )
         ]
     look = listing.STATEMENTS["look"]
+    ends = lost.STATEMENTS["lost"]
+    found += [lost.STATEMENTS[begin].with_(ends) for begin in ("some", "next")]
     return [*found, *(look.with_(listing.STATEMENTS[end]) for end in ("rows", "ids"))]
 
 

@@ -39,6 +39,8 @@ DATABASE = DatabaseFigures(
     tasks={"heartbeat": (9, 1764000000.0), "never": (0, None)},
     last_heartbeat=1764000001.0,
     postgresql="18.1",
+    lost_jobs=2,
+    lost_walk_age_s=7200.5,
 )
 
 NAMES = {
@@ -55,6 +57,8 @@ NAMES = {
     "jobsd_recurring_enqueued",
     "jobsd_recurring_last_run_timestamp_seconds",
     "jobsd_heartbeat_last_timestamp_seconds",
+    "jobsd_lost_jobs",
+    "jobsd_lost_jobs_walk_age_seconds",
     "jobsd_database_up",
     "jobsd_supervisor_loop_age_seconds",
     "jobsd_log_lines_dropped",

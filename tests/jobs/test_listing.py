@@ -41,7 +41,13 @@ def test_each_state_lists_its_jobs(session: Session) -> None:
         "claimed": enqueue(),
         "ready": enqueue(key="a"),
         "blocked": enqueue(key="a"),
+        "lost": enqueue(),
     }
+    session.connection.execute(
+        "WITH gone AS (DELETE FROM jobsd.ready_executions WHERE job_id = %(id)s)"
+        " INSERT INTO jobsd.lost_jobs VALUES (%(id)s)",
+        {"id": jobs["lost"]},
+    )
     fail(session, jobs["failed"])
     claim(session, 1, jobs["claimed"])
     for outcome in ("finished", "discarded"):

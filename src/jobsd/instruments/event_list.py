@@ -96,6 +96,8 @@ jobs.retried info Failed jobs were made ready again by hand. [size job_ids]
 jobs.discarded info Jobs were discarded by hand, or found no slot and may not wait. \
 [size job_ids reason]
 jobs.cleared info Finished jobs past their time were removed. [jobs class_name]
+jobs.lost error Jobs were found in no table: it may be that they still run. [size job_ids]
+jobs.walked info All jobs were looked at for lost ones. [jobs duration]
 queue.paused info A queue was paused: nothing of it is claimed. [queue_name reason by]
 queue.resumed info A paused queue was resumed. [queue_name]
 queue.cleared info All ready jobs of a queue were discarded. [queue_name size]

@@ -62,3 +62,7 @@ class DatabaseFigures:
     """When the heartbeat job last ran (seconds since the epoch)."""
     postgresql: str = ""
     """The server's version."""
+    lost_jobs: int = 0
+    """Jobs that were found in no table, and still are."""
+    lost_walk_age_s: float | None = None
+    """How long ago a walk over all jobs has ended that looked for such ones."""

@@ -217,6 +217,17 @@ def _database(database: DatabaseFigures) -> Iterator[Metric]:
             "When the heartbeat job last ran.",
             value=database.last_heartbeat,
         )
+    yield from _lost(database)
+
+
+def _lost(database: DatabaseFigures) -> Iterator[Metric]:
+    yield _gauge("lost_jobs", "Jobs that were found in no table.", value=database.lost_jobs)
+    if database.lost_walk_age_s is not None:
+        yield _gauge(
+            "lost_jobs_walk_age_seconds",
+            "How long ago all jobs were last looked at for lost ones.",
+            value=database.lost_walk_age_s,
+        )
 
 
 def _names(family: Metric) -> set[str]:

@@ -14,7 +14,7 @@ from jobsd.database.statements import Statements
 from jobsd.errors import RefusedError
 from jobsd.instruments.events import emit
 
-from . import inspect, listing
+from . import inspect, listing, lost
 from .operation import lent, promote
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 STATEMENTS = Statements("jobsd.jobs", "discards.sql")
 
 BATCH = 500
-STATES = ("scheduled", "ready", "blocked", "failed")
+STATES = ("scheduled", "ready", "blocked", "failed", "lost")
 """Where a job may be dropped from."""
 
 
@@ -124,8 +124,6 @@ def refusal(found: inspect.Found) -> str:
             return f"job {job.id} can't be discarded while it is claimed by {holder(found)}"
         case "finished" | "discarded":
             return f"job {job.id} is {job.state} already"
-        case "lost":
-            return f"job {job.id} is in no state that it could be discarded from"
         case _:
             return f"job {job.id} is just being claimed, or changed by somebody else"
 
@@ -141,5 +139,8 @@ def _discard(session: Session, ids: list[int], *, keep: bool) -> Discarded:
     known = [job_id for job_id in ids if 0 < job_id <= inspect.ID_MAX]
     with session.connection.transaction():
         rows = session.fetch(STATEMENTS["discard"], {"ids": known, "keep": keep})
-        promote(session, {row[2] for row in rows if row[2] is not None}, keep=keep)
-    return Discarded({row[0]: row[1] for row in rows})
+        done = {row[0]: row[1] for row in rows}
+        found = lost.drop(session, [each for each in known if each not in done], keep=keep)
+        keys = {key for *_, key in [*rows, *found] if key is not None}
+        promote(session, keys, keep=keep)
+    return Discarded(done | {row[0]: "lost" for row in found})

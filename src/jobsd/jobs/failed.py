@@ -1,5 +1,7 @@
 """Failed jobs: kept until somebody retries or discards them; here they are retried.
 
+So are lost ones (`lost`), but only where somebody says so: they may still be running.
+
 A job that is retried by hand has all its attempts before it again, and keeps what went
 wrong before. It goes through the limits like any other: without a free slot of its key it
 is blocked.
@@ -14,7 +16,7 @@ from jobsd.database.statements import Statements
 from jobsd.errors import RefusedError
 from jobsd.instruments.events import emit
 
-from . import inspect, listing
+from . import inspect, listing, lost
 from .operation import lent, promote
 
 if TYPE_CHECKING:
@@ -36,17 +38,19 @@ class Retried:
     blocked: list[int]
 
 
-def retry(job_id: int, *, session: Session | None = None) -> str:
+def retry(job_id: int, *, with_lost: bool = False, session: Session | None = None) -> str:
     """Let a failed job run anew; return where it is now: "ready" or "blocked".
+
+    With `with_lost` a lost one too, though it may still be running.
 
     Raises:
         NotFoundError: when there is no such job.
-        RefusedError: when it has not failed.
+        RefusedError: when it has not failed, or is lost and that was not said.
         Error: for what is no id.
     """
     job_id = inspect.check_id(job_id)
     with lent(session) as taken:
-        for done in batches(taken, [job_id]):
+        for done in batches(taken, [job_id], with_lost=with_lost):
             if done.ready or done.blocked:
                 return "ready" if done.ready else "blocked"
         raise RefusedError(refusal(inspect.find(taken, job_id)))
@@ -74,10 +78,15 @@ def retry_all(
         return sum(len(done.ready) + len(done.blocked) for done in batches(taken, chosen))
 
 
-def batches(session: Session, ids: Sequence[int]) -> Iterator[Retried]:
-    """Retry jobs, a transaction for each few hundred; those that have not failed are left."""
+def batches(
+    session: Session, ids: Sequence[int], *, with_lost: bool = False
+) -> Iterator[Retried]:
+    """Retry jobs, a transaction for each few hundred; those that have not failed are left.
+
+    So are lost ones, unless `with_lost`.
+    """
     for start in range(0, len(ids), BATCH):
-        done = _retry(session, list(ids[start : start + BATCH]))
+        done = _retry(session, list(ids[start : start + BATCH]), with_lost=with_lost)
         if retried := done.ready + done.blocked:
             emit("jobs.retried", size=len(retried), job_ids=retried)
         yield done
@@ -88,17 +97,25 @@ def refusal(found: inspect.Found) -> str:
     job = found.job
     if job.state == "failed":
         return f"job {job.id} is just being changed by somebody else"
+    if job.state == "lost":
+        return (
+            f"job {job.id} is lost (in no table) and may still be running: --yes"
+            " (`with_lost=True`) lets it run anew all the same"
+        )
     return f"job {job.id} has not failed: it is {job.state}"
 
 
-def _retry(session: Session, ids: list[int]) -> Retried:
+def _retry(session: Session, ids: list[int], *, with_lost: bool) -> Retried:
     known = [job_id for job_id in ids if 0 < job_id <= inspect.ID_MAX]
     with session.connection.transaction():
-        rows = session.fetch(STATEMENTS["retry"], {"ids": known})
-        limited = [job_id for job_id, key, _ in rows if key is not None]
+        rows = [row[:2] for row in session.fetch(STATEMENTS["retry"], {"ids": known})]
+        if with_lost:
+            done = {row[0] for row in rows}
+            rows += lost.ready(session, [each for each in known if each not in done])
+        limited = [job_id for job_id, key in rows if key is not None]
         if not limited:
             return Retried([row[0] for row in rows], [])
-        promote(session, {key for _, key, _ in rows if key is not None})
+        promote(session, {key for _, key in rows if key is not None})
         blocked = [row[0] for row in session.fetch(STATEMENTS["blocked"], {"ids": limited})]
     waiting = frozenset(blocked)
     return Retried([row[0] for row in rows if row[0] not in waiting], blocked)

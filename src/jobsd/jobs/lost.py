@@ -1,0 +1,104 @@
+"""Lost jobs: those that are in no table though they have not ended.
+
+Nothing of ours loses one; but a database that somebody has edited, or a defect, may. A job
+that is lost may still be running: who had claimed it may not know. So nothing is done to one
+unless somebody says so; they are found (`find`, and a dispatcher's walk over all jobs), noted
+down, and told. One snapshot decides; what is then done looks again under the job's lock.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from jobsd.database.statements import Statements
+from jobsd.instruments.events import emit
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Sequence
+
+    from jobsd.database.connection import Session
+
+STATEMENTS = Statements("jobsd.jobs", "lost.sql")
+_SOME = STATEMENTS["some"].with_(STATEMENTS["lost"])
+_NEXT = STATEMENTS["next"].with_(STATEMENTS["lost"])
+
+
+class Known(NamedTuple):
+    """How many jobs are known to be lost, and how long ago all jobs were last looked at."""
+
+    jobs: int
+    walk_age_s: float | None
+
+
+class Seen(NamedTuple):
+    """The lost ones among the jobs that were looked at, how many these were, and the last."""
+
+    lost: list[int]
+    size: int
+    last_id: int | None
+
+
+def known(session: Session) -> Known:
+    """Return what is known of lost jobs: from a few rows, whatever the number of jobs."""
+    return Known(*session.fetch(STATEMENTS["known"])[0])
+
+
+def look_at_next(session: Session, after: int, limit: int) -> Seen:
+    """Look which of the next jobs, by their ids, are lost: one statement."""
+    return Seen(*session.fetch(_NEXT, {"after": after, "limit": limit})[0])
+
+
+def find(session: Session, ids: Collection[int]) -> None:
+    """Note down which of these jobs are lost, and tell of those that were not known to be."""
+    note(session, _lost(session, ids))
+
+
+def note(session: Session, lost: list[int]) -> None:
+    """Note down that these jobs are lost, if they still are; tell of those that are new."""
+    if not lost:
+        return
+    with session.connection.transaction():
+        rows = session.fetch(STATEMENTS["note"], {"ids": hold(session, lost)})
+    if found := [row[0] for row in rows]:
+        emit("jobs.lost", size=len(found), job_ids=found)
+
+
+def hold(session: Session, ids: Sequence[int]) -> list[int]:
+    """Lock those of some jobs that are lost, until the caller's transaction ends.
+
+    Invariant: they are looked at by a statement behind the lock, whose snapshot sees what was
+    done to them before. Looked at before, too: no job that a worker has is ever locked.
+    """
+    locked = session.fetch(STATEMENTS["lock"], {"ids": _lost(session, ids)})
+    return _lost(session, [row[0] for row in locked])
+
+
+def ready(session: Session, ids: Sequence[int]) -> list[tuple[int, str | None]]:
+    """Let jobs run anew that are lost; return them, with the keys of their limits.
+
+    Within the caller's transaction, which promotes these keys in the statement behind.
+    """
+    return _do(session, "ready", {"ids": hold(session, ids)})
+
+
+def drop(session: Session, ids: Sequence[int], *, keep: bool) -> list[tuple[int, str | None]]:
+    """Discard jobs that are lost; return them, with the keys of the slots that are free now.
+
+    Within the caller's transaction, which promotes these keys in the statement behind.
+    """
+    return _do(session, "drop", {"ids": hold(session, ids), "keep": keep})
+
+
+def _lost(session: Session, ids: Collection[int]) -> list[int]:
+    lost: list[int] = session.fetch(_SOME, {"ids": list(ids)})[0][0] if ids else []
+    return lost
+
+
+def _do(
+    session: Session, name: str, parameters: dict[str, object]
+) -> list[tuple[int, str | None]]:
+    if not parameters["ids"]:
+        return []
+    rows = session.fetch(STATEMENTS[name], parameters)
+    session.fetch(STATEMENTS["forget"], {"ids": parameters["ids"]})
+    return [(row[0], row[1]) for row in rows]

@@ -1,0 +1,224 @@
+"""Jobs that are in no table: found, told once, and left to whoever is on call."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING, Any
+
+import psycopg
+import pytest
+
+from jobs.placed import claim, enqueue, fail, places, slots
+from jobsd.errors import RefusedError
+from jobsd.instruments import events
+from jobsd.jobs import inspect, listing, lost
+from jobsd.jobs.discards import discard, discard_all
+from jobsd.jobs.failed import retry, retry_all
+from waiting import wait_until
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from jobsd.database.connection import Session, Target
+
+pytestmark = pytest.mark.usefixtures("configured")
+
+_READY_TO_CLAIMED = """
+WITH gone AS (DELETE FROM jobsd.ready_executions RETURNING job_id)
+INSERT INTO jobsd.claims (process_id, job_ids)
+SELECT 1, array_agg(job_id) FROM gone HAVING count(*) > 0
+"""
+_CLAIMED_TO_SCHEDULED = """
+WITH gone AS (DELETE FROM jobsd.claims RETURNING job_ids)
+INSERT INTO jobsd.scheduled_executions (job_id, scheduled_at, priority, queue_name)
+SELECT unnest(job_ids), now(), 0, 'mail' FROM gone
+"""
+_SCHEDULED_TO_FAILED = """
+WITH gone AS (DELETE FROM jobsd.scheduled_executions RETURNING job_id)
+INSERT INTO jobsd.failed_executions (job_id, error) SELECT job_id, '{}' FROM gone
+"""
+_FAILED_TO_READY = """
+WITH gone AS (DELETE FROM jobsd.failed_executions RETURNING job_id)
+INSERT INTO jobsd.ready_executions SELECT job_id, job_id, 0, 'mail' FROM gone
+"""
+_MOVES = (_READY_TO_CLAIMED, _CLAIMED_TO_SCHEDULED, _SCHEDULED_TO_FAILED, _FAILED_TO_READY)
+
+
+@pytest.fixture
+def told() -> Iterator[list[dict[str, Any]]]:
+    """What was told of lost jobs."""
+    heard: list[dict[str, Any]] = []
+    end = events.subscribe(lambda _, facts: heard.append(facts), names=["jobs.lost"])
+    yield heard
+    end()
+
+
+def _lose(session: Session, *job_ids: int) -> list[int]:
+    for table in ("ready", "blocked"):
+        session.connection.execute(
+            f"DELETE FROM jobsd.{table}_executions WHERE job_id = ANY (%s)".encode(),
+            (list(job_ids),),
+        )
+    lost.find(session, job_ids)
+    return list(job_ids)
+
+
+def _listed(session: Session) -> list[int]:
+    return [job.id for job in listing.listed(session, listing.Filter("lost")).jobs]
+
+
+def test_a_job_that_is_in_no_table_is_found_and_told_once(
+    session: Session, told: list[dict[str, Any]]
+) -> None:
+    here, gone = enqueue(), enqueue()
+    session.connection.execute("DELETE FROM jobsd.ready_executions WHERE job_id = %s", (gone,))
+
+    for _ in range(2):
+        lost.find(session, [here, gone, 2**40])
+
+    assert told == [{"size": 1, "job_ids": [gone]}]
+    assert (_listed(session), lost.known(session).jobs) == ([gone], 1)
+    assert inspect.find(session, gone).job.state == "lost"
+
+
+def test_a_job_that_is_anywhere_or_has_ended_is_not_lost(session: Session) -> None:
+    ready, claimed, failed, dropped, holder = (enqueue() for _ in range(5))
+    claim(session, 1, claimed, holder)
+    fail(session, failed)
+    discard(dropped)
+    scheduled = enqueue(wait=3600)
+    enqueue(key="k")
+    blocked = enqueue(key="k")
+
+    lost.find(session, list(range(ready, blocked + 1)))
+
+    assert lost.look_at_next(session, 0, 1000).lost == []
+    assert {places(session)[job] for job in (ready, claimed, failed, dropped, scheduled)} == {
+        *("ready", "claimed", "failed", "discarded", "scheduled")
+    }
+    assert lost.known(session).jobs == 0
+
+
+def test_what_is_put_back_by_hand_is_not_lost_any_more(session: Session) -> None:
+    (gone,) = _lose(session, enqueue())
+
+    session.connection.execute(
+        "INSERT INTO jobsd.ready_executions SELECT id, id, 0, queue_name FROM jobsd.jobs"
+    )
+
+    assert (_listed(session), lost.known(session).jobs) == ([], 0)
+    assert inspect.find(session, gone).job.state == "ready"
+
+
+def test_a_lost_job_is_retried_only_where_that_is_said(session: Session) -> None:
+    (gone,) = _lose(session, enqueue())
+
+    with pytest.raises(RefusedError, match="may still be running: --yes"):
+        retry(gone)
+    assert retry_all() == 0
+    assert retry(gone, with_lost=True) == "ready"
+
+    assert (places(session), _listed(session)) == ({gone: "ready"}, [])
+
+
+def test_a_lost_job_that_is_retried_goes_through_its_limit(session: Session) -> None:
+    gone, waits = enqueue(key="k"), enqueue(key="k")
+    _lose(session, gone)
+
+    assert retry(gone, with_lost=True) == "ready"
+
+    # It has given its slot back, and is before the other in line.
+    assert (places(session), slots(session)) == ({gone: "ready", waits: "blocked"}, {gone})
+
+
+@pytest.mark.parametrize("keep", [True, False])
+def test_a_lost_job_is_discarded_and_frees_its_slot(session: Session, *, keep: bool) -> None:
+    gone, waits = enqueue(key="k"), enqueue(key="k")
+    _lose(session, gone)
+
+    assert discard(gone, keep=keep) == "lost"
+
+    dropped = {gone: "discarded"} if keep else {}
+    assert places(session) == {waits: "ready", **dropped}
+    assert (slots(session), _listed(session)) == ({waits}, [])
+
+
+def test_all_lost_jobs_are_discarded_by_a_filter(session: Session) -> None:
+    gone = _lose(session, enqueue(), enqueue("other"))
+    stays = enqueue()
+
+    assert discard_all(state="lost", queue="mail") == 1
+    assert discard_all() == 2
+
+    assert places(session) == dict.fromkeys([*gone, stays], "discarded")
+
+
+def test_two_who_retry_a_lost_job_let_it_run_once(session: Session, target: Target) -> None:
+    (gone,) = _lose(session, enqueue())
+    with psycopg.connect(target.url) as other:
+        other.execute("SELECT FROM jobsd.jobs WHERE id = %s FOR UPDATE", (gone,))
+        with pytest.raises(RefusedError):
+            retry(gone, with_lost=True)
+        other.execute("INSERT INTO jobsd.ready_executions VALUES (%s, 1, 0, 'mail')", (gone,))
+
+    with pytest.raises(RefusedError, match="it is ready"):
+        retry(gone, with_lost=True)
+
+    assert places(session) == {gone: "ready"}
+
+
+@pytest.mark.parametrize("act", ["retry", "note"])
+def test_an_act_looks_again_behind_the_lock(
+    act: str, session: Session, target: Target, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (gone,) = _lose(session, enqueue())
+    session.connection.execute("DELETE FROM jobsd.lost_jobs")
+    fetch = session.fetch
+
+    def put_back_before_the_lock(statement: Any, *parameters: Any) -> Any:
+        if statement.name == "lock":
+            with psycopg.connect(target.url, autocommit=True) as other:
+                other.execute(
+                    "INSERT INTO jobsd.ready_executions VALUES (%s, 1, 0, 'mail')", (gone,)
+                )
+        return fetch(statement, *parameters)
+
+    monkeypatch.setattr(session, "fetch", put_back_before_the_lock)
+    if act == "note":
+        lost.find(session, [gone])
+    else:
+        with pytest.raises(RefusedError):
+            retry(gone, with_lost=True, session=session)
+
+    rows = session.connection.execute("SELECT FROM jobsd.lost_jobs").rowcount
+    assert (places(session), rows) == ({gone: "ready"}, 0)
+
+
+def test_a_job_that_moves_is_never_lost(session: Session, target: Target) -> None:
+    """Each move is one statement, as those of a worker and a dispatcher are."""
+    jobs = [enqueue() for _ in range(300)]
+    rounds, over = [0], threading.Event()
+
+    def move() -> None:
+        with psycopg.connect(target.url, autocommit=True) as mover:
+            while not over.is_set():
+                for statement in _MOVES:
+                    mover.execute(statement.encode())
+                rounds[0] += 1
+
+    mover = threading.Thread(target=move)
+    mover.start()
+    found = list[int]()
+
+    def looked() -> bool:
+        lost.find(session, jobs)
+        found.extend(lost.look_at_next(session, 0, 1000).lost)
+        return rounds[0] >= 100
+
+    try:
+        wait_until(looked, 60)
+    finally:
+        over.set()
+        mover.join()
+
+    assert (found, lost.known(session).jobs) == ([], 0)

@@ -1,0 +1,95 @@
+"""A worker whose claim was taken looks at once whether its jobs are anywhere."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from typing import TYPE_CHECKING
+
+from jobs.placed import places
+from jobsd.database.connection import Session
+from jobsd.jobs import lost
+from jobsd.jobs.client import enqueue_many
+from jobsd.jobs.current import current_job
+from jobsd.jobs.definition import job
+from jobsd.jobs.limits import Limit
+from jobsd.jobs.policy import Retry, Snooze
+
+from .bodies import gate, noted, wait_for_gate
+
+if TYPE_CHECKING:
+    from jobsd.database.connection import Target
+
+    from .conftest import Count, MakeWorker
+
+
+_put_off = set[int]()
+
+
+@job(max_attempts=5, limits_concurrency=Limit(to=2, key="k"))
+def move(number: int) -> None:
+    """Be put off and tried anew, both to begin again at once, and succeed."""
+    if number not in _put_off:
+        _put_off.add(number)
+        raise Snooze("0")
+    if current_job().attempt < 5:
+        raise Retry(after="0")
+    noted.append(number)
+
+
+def test_jobs_of_a_claim_that_was_taken_are_found_when_they_are_nowhere(
+    make_worker: MakeWorker, session: Session, count: Count
+) -> None:
+    stored = wait_for_gate.enqueue(1)
+    driven = make_worker()
+    driven.until(lambda: noted)
+    session.connection.execute("DELETE FROM jobsd.claims")
+
+    gate.set()
+    driven.until(lambda: count("lost_jobs"))
+
+    assert (lost.known(session).jobs, places(session)) == (1, {})
+    assert count(f"lost_executions WHERE job_id = {stored.id}") == 1
+
+
+def test_jobs_of_a_claim_that_was_given_back_are_not_lost(
+    make_worker: MakeWorker, session: Session, count: Count
+) -> None:
+    wait_for_gate.enqueue(1)
+    driven = make_worker()
+    driven.until(lambda: noted)
+    session.connection.execute(
+        "WITH gone AS (DELETE FROM jobsd.claims RETURNING job_ids)"
+        " INSERT INTO jobsd.ready_executions SELECT unnest(job_ids), 1, 0, 'default' FROM gone"
+    )
+
+    gate.set()
+    driven.until(lambda: count("jobs WHERE outcome = 'finished'"))
+
+    assert count("lost_jobs") == 0
+
+
+def test_no_job_is_lost_to_who_looks_while_many_move(
+    make_worker: MakeWorker, session: Session, target: Target
+) -> None:
+    _put_off.clear()
+    jobs = [each.id or 0 for each in enqueue_many(move.with_args(i) for i in range(400))]
+    found, looks, over = list[int](), [0], threading.Event()
+
+    def look() -> None:
+        with contextlib.closing(Session(target, "looks")) as mine:
+            while not over.is_set():
+                found.extend(lost.look_at_next(mine, 0, 1000).lost)
+                lost.find(mine, jobs)
+                looks[0] += 1
+
+    looker = threading.Thread(target=look)
+    looker.start()
+    driven = make_worker(threads=4)
+    try:
+        driven.until(lambda: len(noted) == len(jobs) and driven.at_rest(), within_s=60)
+    finally:
+        over.set()
+        looker.join()
+
+    assert (found, lost.known(session).jobs, looks[0] > 20) == ([], 0, True)
