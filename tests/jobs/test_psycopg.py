@@ -15,6 +15,7 @@ from psycopg.types.numeric import Int4Dumper
 from psycopg.types.string import StrDumperVarchar, TextLoader
 
 from jobs.ways import EITHER_WAY_WITHIN, EVERY_WAY, behind, many_within, note, within
+from jobsd.database.connection import Session as Listening
 from jobsd.errors import EnqueueError, Error
 from jobsd.jobs.client import enqueue_many
 
@@ -46,6 +47,19 @@ def test_the_first_thing_on_a_connection_is_part_of_its_transaction(
     connection.commit()
 
     assert (before, stored()) == ([], [2])
+
+
+@EITHER_WAY_WITHIN
+def test_a_commit_wakes_also_who_has_gone_to_sleep_since_the_enqueue(
+    put: Put, connection: Connection, target: Target
+) -> None:
+    with contextlib.closing(Listening(target, "listener", listen=True)) as listener:
+        _ = listener.connection
+        put(connection, 1)
+        connection.commit()
+
+        listener.connection.execute("SELECT 1")
+        assert listener.notifications() == ["ready default"]
 
 
 @EITHER_WAY_WITHIN

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from layout.house import ROOT
+from mutants import command
 from mutants.copied import Copy
 from mutants.results import Result, Results
 from mutants.run import UntestableError, check, try_one
@@ -122,3 +123,28 @@ def test_what_has_changed_is_tried_anew(results: Results, tmp_path: Path) -> Non
 
     assert results.of(KILLED) is not None
     assert results.of(KILLED, changed) is None
+
+
+@pytest.mark.parametrize(
+    ("outcome", "lives", "status"),
+    [("killed", "", 0), ("survived", "", 1), ("survived", "nobody can", 0)],
+)
+def test_a_run_with_a_survivor_ends_with_1_unless_that_is_known(
+    results: Results, monkeypatch: pytest.MonkeyPatch, outcome: str, lives: str, status: int
+) -> None:
+    tried = replace(KILLED, lives=lives)
+    results.add(tried, Result(outcome, 1.5))
+    monkeypatch.setattr(command, "read", lambda: [tried])
+    monkeypatch.setattr(command, "Results", lambda: results)
+
+    assert command.main([]) == status
+
+
+def test_a_run_with_a_text_that_is_gone_tries_nothing_and_ends_with_2(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lost = replace(KILLED, find="no such text")
+    monkeypatch.setattr(command, "read", lambda: [KILLED, lost])
+
+    assert command.main([]) == 2
+    assert "stands 0 times" in capsys.readouterr().out

@@ -4,16 +4,18 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING
 
 import pytest
 
+from jobsd.database.connection import Session as Listening
 from jobsd.jobs.client import enqueue_many
 
 from .bodies import gate, note, noted, wait_for_gate
 
 if TYPE_CHECKING:
-    from jobsd.database.connection import Session
+    from jobsd.database.connection import Session, Target
 
     from .conftest import Count, MakeWorker
 
@@ -122,6 +124,23 @@ def test_a_released_job_keeps_its_place(make_worker: MakeWorker, count: Count) -
 
     assert count("ready_executions WHERE position = job_id") == 5
     assert count("jobs WHERE attempts > 0") == 0
+
+
+def test_who_sleeps_is_woken_by_what_is_given_back(
+    make_worker: MakeWorker, session: Session, target: Target, count: Count
+) -> None:
+    enqueue_many(wait_for_gate.with_args(i) for i in range(4))
+    driven = make_worker(threads=1, prefetch=3)
+    driven.until(lambda: len(noted) == 1 and count("claimed_executions") > 1)
+    with contextlib.closing(Listening(target, "listener", listen=True)) as listener:
+        _ = listener.connection
+        session.connection.execute("INSERT INTO jobsd.sleepers VALUES (1, 'worker')")
+
+        driven.worker.stop()
+        driven.until(lambda: count("ready_executions") == 3)
+
+        listener.connection.execute("SELECT 1")
+        assert listener.notifications() == ["ready default"]
 
 
 def test_a_worker_sleeps_in_the_table_when_nothing_is_ready(

@@ -83,6 +83,7 @@ def test_what_was_only_claimed_goes_back_and_what_ran_has_failed(
     assert len(buried.released) == claimed - 3
     assert (count("ready_executions"), count("attempts"), count("claims")) == (6, 3, 0)
     assert count("jobs WHERE attempts = 0") == 6
+    assert count("ready_executions WHERE position = job_id") == 6
 
 
 def test_what_succeeded_but_was_not_recorded_is_recorded_by_whoever_buries(
