@@ -19,10 +19,11 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 from psycopg import conninfo, sql
 
+from jobsd.database.clients import other_clients
 from jobsd.database.connection import Target
-from jobsd.database.embedded import Server as Embedded
-from jobsd.database.embedded import location
 from jobsd.database.migrate import migrate
+from jobsd.embedded import Server as Embedded
+from jobsd.embedded import location
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -112,7 +113,7 @@ def server(url: str | None) -> Generator[Server]:
     root = Path(tempfile.mkdtemp(prefix="jobsd-benchmarks-", dir="/var/tmp"))
     root.chmod(0o755)
     environ = {**os.environ, "JOBSD_EMBEDDED_DIR": str(root / "postgres")}
-    embedded = Embedded(location(root, environ), environ)
+    embedded = Embedded(location(root, environ), environ, other_clients)
     try:
         yield Server(embedded.ensure())
     finally:

@@ -14,7 +14,7 @@ from jobsd.errors import EmbeddedServerError
 from jobsd.instruments.events import emit
 
 if TYPE_CHECKING:
-    from jobsd.database.embedded import Server
+    from jobsd.embedded import Server
     from jobsd.processes.board import Board
 
 LOOK_EVERY_S = 2.0

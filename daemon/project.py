@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from jobsd.configuration.flags import Flags
     from jobsd.configuration.options import Options
     from jobsd.database.connection import Target
-    from jobsd.database.embedded import Server
+    from jobsd.embedded import Server
 
 ANSWER_S = 3.5
 """How long a server may take to let a command in: whoever waits is told within 4 s."""

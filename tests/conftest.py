@@ -90,11 +90,12 @@ def server_url() -> Iterator[str]:
         _count_as_ours(given)
         yield given
         return
-    from jobsd.database.embedded import Server, location
+    from jobsd.database.clients import other_clients
+    from jobsd.embedded import Server, location
 
     root = kept_folder("jobsd-tests-")
     environ = {**os.environ, "JOBSD_EMBEDDED_DIR": str(root / "postgres")}
-    server = Server(location(root, environ), environ)
+    server = Server(location(root, environ), environ, other_clients)
     try:
         yield server.ensure()
     finally:

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 import psycopg
 import pytest
 
-from jobsd.database.embedded import Server, location
+from jobsd.database.clients import other_clients
+from jobsd.embedded import Server, location
 from kept import kept_folder
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ def durable_url() -> Iterator[str]:
     """
     root = kept_folder("jobsd-tests-", "/var/tmp")
     environ = {**os.environ, "JOBSD_EMBEDDED_DIR": str(root / "postgres")}
-    server = Server(location(root, environ), environ)
+    server = Server(location(root, environ), environ, other_clients)
     try:
         url = server.ensure()
         with psycopg.connect(url, autocommit=True) as connection:

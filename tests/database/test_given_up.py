@@ -15,8 +15,8 @@ from psycopg import capabilities, conninfo, errors
 from database.firewall import firewall
 from database.pgbouncer import pgbouncer
 from jobsd.database.connection import Session, Target
-from jobsd.database.embedded.binaries import Binaries
 from jobsd.database.statements import Statement
+from jobsd.embedded.binaries import Binaries
 from outages.cluster import place
 from waiting import Stopwatch, wait_until
 

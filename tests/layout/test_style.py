@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _NOTES = re.compile(rb"\b(TOD[O]|FIXM[E])\b")
-_FILE_LINES = 300
+_FILE_LINES = 400
 _FUNCTION_LINES = 40
 
 
@@ -22,7 +22,7 @@ def test_nothing_is_left_for_later_in_a_note() -> None:
     assert found == []
 
 
-def test_no_file_is_longer_than_300_lines() -> None:
+def test_no_file_is_longer_than_400_lines() -> None:
     code = [*files(".py", ".sql"), "bin/.setup", "bin/jobs", "bin/test", ".ci/run"]
     lengths = {name: _content(name).count(b"\n") for name in code}
 

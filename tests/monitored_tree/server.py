@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 
 import psutil
 
+from jobsd.database.clients import other_clients
 from jobsd.database.connection import Target
-from jobsd.database.embedded import Location, Server
 from jobsd.database.migrate import migrate
+from jobsd.embedded import Location, Server
 from kept import kept_folder
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ class OwnServer:
 
     def __init__(self, place: Location) -> None:
         self._place = place
-        self._server = Server(place, os.environ)
+        self._server = Server(place, os.environ, other_clients)
         self._frozen: list[psutil.Process] = []
 
     def start(self) -> Target:

@@ -47,11 +47,12 @@ def server() -> Generator[str]:
         adopt_orphans()
         yield given
         return
-    from jobsd.database.embedded import Server, location
+    from jobsd.database.clients import other_clients
+    from jobsd.embedded import Server, location
 
     root = kept_folder("jobsd-mutants-")
     environ = {**os.environ, "JOBSD_EMBEDDED_DIR": str(root / "postgres")}
-    embedded = Server(location(root, environ), environ)
+    embedded = Server(location(root, environ), environ, other_clients)
     try:
         url = embedded.ensure()
         # From now on, so that the server is nobody's child.

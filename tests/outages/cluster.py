@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING
 import psutil
 import psycopg
 
-from jobsd.database.embedded import Location
-from jobsd.database.embedded.account import Account, server_account
-from jobsd.database.embedded.binaries import Binaries, find
-from jobsd.database.embedded.copies import usable
+from jobsd.embedded import Location
+from jobsd.embedded.account import Account, server_account
+from jobsd.embedded.binaries import Binaries, find
+from jobsd.embedded.copies import usable
 from kept import kept_folder
 from ports import free_port
 from system.tree import wait_for

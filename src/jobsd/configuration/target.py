@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from jobsd.configuration.options import Options
-    from jobsd.database.embedded import Server
+    from jobsd.embedded import Server
 
 
 _URLS = ("QUEUE_DATABASE_URL", "DATABASE_URL")
@@ -97,9 +97,10 @@ def embedded_server(
 ) -> Server:
     """Return the embedded server of the project at `root`, whether it is used or not."""
     # Only who has no database of his own needs any of it.
-    from jobsd.database.embedded import Server, location  # noqa: PLC0415
+    from jobsd.database.clients import other_clients  # noqa: PLC0415
+    from jobsd.embedded import Server, location  # noqa: PLC0415
 
-    return Server(location(root, environ), environ, report)
+    return Server(location(root, environ), environ, other_clients, report)
 
 
 def find_target(cwd: Path, environ: Mapping[str, str]) -> Target:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-    from jobsd.database.embedded.location import Location
+    from .location import Location
 
 # Nothing of ours reaches the server: PGPORT, PGDATA and the like would change it, and
 # passwords in the environment would lie open to every role that may run code in it.

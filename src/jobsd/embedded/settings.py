@@ -6,13 +6,13 @@ import os
 import pwd
 from typing import TYPE_CHECKING
 
-from jobsd.database.embedded import folders
-from jobsd.database.embedded.location import PORT, ROLE
+from . import folders
+from .location import PORT, ROLE
 
 if TYPE_CHECKING:
-    from jobsd.database.embedded.account import Account
-    from jobsd.database.embedded.binaries import Binaries
-    from jobsd.database.embedded.location import Location
+    from .account import Account
+    from .binaries import Binaries
+    from .location import Location
 
 _HEAD = """\
 # Written by jobsd at each start. For settings of your own: ALTER SYSTEM, which wins.

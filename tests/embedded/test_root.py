@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING
 import psycopg
 import pytest
 
-from database.embedded_actor import asked
-from jobsd.database.embedded import Location, Server
-from jobsd.database.embedded.binaries import wheel
+from embedded.actor import asked
+from jobsd.database.clients import other_clients
+from jobsd.embedded import Location, Server
+from jobsd.embedded.binaries import wheel
 from jobsd.errors import EmbeddedServerError
 
 if TYPE_CHECKING:
@@ -86,7 +87,7 @@ def test_no_program_is_run_from_a_folder_of_copies_that_others_could_change(
 
 
 def test_the_server_runs_as_the_user_that_is_asked_for(fresh_place: Location) -> None:
-    server = Server(fresh_place, {**os.environ, "JOBSD_PG_USER": "nobody"})
+    server = Server(fresh_place, {**os.environ, "JOBSD_PG_USER": "nobody"}, other_clients)
     server.ensure()
 
     assert owner(fresh_place.data) == "nobody"
@@ -94,7 +95,7 @@ def test_the_server_runs_as_the_user_that_is_asked_for(fresh_place: Location) ->
 
 def test_root_and_the_servers_user_come_in_and_others_do_not(fresh_place: Location) -> None:
     environ = {**os.environ, "JOBSD_PG_USER": "nobody"}
-    server = Server(fresh_place, environ)
+    server = Server(fresh_place, environ, other_clients)
     url = server.ensure()
 
     psycopg.connect(url).close()
@@ -103,8 +104,8 @@ def test_root_and_the_servers_user_come_in_and_others_do_not(fresh_place: Locati
 
 
 def test_data_keeps_its_owner_whoever_is_asked_for_later(fresh_place: Location) -> None:
-    Server(fresh_place, {**os.environ, "JOBSD_PG_USER": "nobody"}).ensure()
-    later = Server(fresh_place, {**os.environ, "JOBSD_PG_USER": "daemon"})
+    Server(fresh_place, {**os.environ, "JOBSD_PG_USER": "nobody"}, other_clients).ensure()
+    later = Server(fresh_place, {**os.environ, "JOBSD_PG_USER": "daemon"}, other_clients)
     later.stop()
 
     later.ensure()
@@ -116,14 +117,14 @@ def test_a_folder_that_the_servers_user_can_not_enter_is_refused(fresh_place: Lo
     fresh_place.directory.parent.chmod(0o700)
 
     with pytest.raises(EmbeddedServerError, match="can't enter its directory"):
-        Server(fresh_place, os.environ).ensure()
+        Server(fresh_place, os.environ, other_clients).ensure()
 
 
 def test_a_narrow_umask_closes_nothing_to_the_servers_user(fresh_place: Location) -> None:
     before = os.umask(0o077)
     try:
         deeper = Location(fresh_place.directory / "a" / "b", "test", fresh_place.copies)
-        server = Server(deeper, os.environ)
+        server = Server(deeper, os.environ, other_clients)
         server.ensure()
         assert server.stop()
     finally:
@@ -139,7 +140,7 @@ def test_a_full_disk_is_told_and_heals_once_there_is_room(fresh_place: Location)
     tmpfs = ("mount", "-t", "tmpfs", "-o", "size=8m,mode=755", "tmpfs", fresh_place.directory)
     if subprocess.run(tmpfs, check=False, capture_output=True).returncode:
         pytest.skip("needs the right to mount")
-    server = Server(fresh_place, os.environ)
+    server = Server(fresh_place, os.environ, other_clients)
     try:
         with pytest.raises(EmbeddedServerError, match="No space left on device"):
             server.ensure()

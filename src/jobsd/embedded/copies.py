@@ -11,15 +11,16 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from jobsd.database.embedded import binaries, folders
-from jobsd.database.embedded.binaries import WHEEL, Binaries
 from jobsd.errors import EmbeddedServerError
+
+from . import binaries, folders
+from .binaries import WHEEL, Binaries
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from jobsd.database.embedded.account import Account
-    from jobsd.database.embedded.location import Location
+    from .account import Account
+    from .location import Location
 
 
 def usable(

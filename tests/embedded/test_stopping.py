@@ -13,12 +13,13 @@ import psutil
 import psycopg
 import pytest
 
-from database.embedded_actor import Actor, eventually, postmaster_pid
-from jobsd.database.embedded import Server, postmaster
+from embedded.actor import Actor, eventually, postmaster_pid
+from jobsd.database.clients import other_clients
+from jobsd.embedded import Server, postmaster
 from waiting import Stopwatch
 
 if TYPE_CHECKING:
-    from jobsd.database.embedded import Location
+    from jobsd.embedded import Location
 
 
 def test_stopping_stops_and_says_whether_anything_ran(server: Server) -> None:
@@ -28,7 +29,7 @@ def test_stopping_stops_and_says_whether_anything_ran(server: Server) -> None:
 
 
 def test_asking_makes_nothing(fresh_place: Location) -> None:
-    server = Server(fresh_place, os.environ)
+    server = Server(fresh_place, os.environ, other_clients)
 
     assert (server.stop(), server.running()) == (False, False)
     assert server.url() == fresh_place.url
@@ -73,7 +74,7 @@ def test_a_stop_does_not_wait_for_a_process_that_stands_still(
         connection.execute("CREATE TABLE kept AS SELECT 1 AS one")
         os.kill(connection.info.backend_pid, signal.SIGSTOP)
 
-        assert server.stop(patience_s=20)
+        assert server.stop(timeout_s=20)
 
     with psycopg.connect(server.ensure()) as connection:
         assert connection.execute("SELECT one FROM kept").fetchall() == [(1,)]

@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from database.embedded_actor import asked
-from jobsd.database.embedded import Location, Server, location
-from jobsd.database.embedded.folders import make_directory, open_lock
+from embedded.actor import asked
+from jobsd.database.clients import other_clients
+from jobsd.embedded import Location, Server, location
+from jobsd.embedded.folders import make_directory, open_lock
 from jobsd.errors import EmbeddedServerError
 from kept import kept_folder
 
@@ -58,7 +59,7 @@ def folder_of(user: str, path: Path, mode: int = 0o755) -> Path:
 def refused(path: Path, step: Path, *facts: str) -> None:
     """Let the server be refused because of this step, and nothing be made."""
     with pytest.raises(EmbeddedServerError) as caught:
-        Server(Location(path), os.environ).ensure()
+        Server(Location(path), os.environ, other_clients).ensure()
 
     told = str(caught.value)
     assert f"could change what the server runs: {step} is a " in told
@@ -152,7 +153,7 @@ def test_links_in_a_circle_are_an_error_of_the_systems(top: Path) -> None:
     (top / "two").symlink_to("one")
 
     with pytest.raises(EmbeddedServerError, match="Too many levels of symbolic links"):
-        Server(Location(top / "one" / "pg"), os.environ).ensure()
+        Server(Location(top / "one" / "pg"), os.environ, other_clients).ensure()
 
 
 def test_a_file_in_its_place_is_refused(top: Path) -> None:

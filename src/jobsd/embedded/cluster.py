@@ -13,16 +13,17 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from jobsd.database.embedded import folders
-from jobsd.database.embedded.location import DATABASE, ROLE
 from jobsd.errors import EmbeddedServerError
+
+from . import folders
+from .location import DATABASE, ROLE
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from jobsd.database.embedded.account import Account
-    from jobsd.database.embedded.binaries import Binaries
-    from jobsd.database.embedded.location import Location
+    from .account import Account
+    from .binaries import Binaries
+    from .location import Location
 
 _FRESH = "data.new-"
 _INITDB = (

@@ -11,14 +11,15 @@ import contextlib
 import os
 from typing import TYPE_CHECKING
 
-from jobsd.database.embedded import trust
 from jobsd.errors import EmbeddedServerError
+
+from . import trust
 
 if TYPE_CHECKING:
     from collections.abc import Generator
     from pathlib import Path
 
-    from jobsd.database.embedded.account import Account
+    from .account import Account
 
 
 def make_directory(path: Path, *users: int, project: Path | None = None) -> None:

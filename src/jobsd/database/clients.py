@@ -1,0 +1,26 @@
+"""Who else is connected to a server."""
+
+from __future__ import annotations
+
+import contextlib
+
+import psycopg
+
+from jobsd.database.connection import Session, Target, redact
+from jobsd.database.statements import Statements
+from jobsd.errors import DatabaseUnreachableError
+
+_statements = Statements("jobsd.database", "clients.sql")
+
+
+def other_clients(url: str) -> int:
+    """Connect to the server and return how many clients it has beside this one.
+
+    Raises:
+        DatabaseUnreachableError: when the server does not let us in, or does not answer.
+    """
+    with contextlib.closing(Session(Target(url), "jobsd embedded")) as session:
+        try:
+            return int(session.fetch(_statements["other_clients"])[0][0])
+        except psycopg.Error as error:
+            raise DatabaseUnreachableError(redact(str(error)).strip()) from error
