@@ -102,7 +102,7 @@ class Assembly:
     def _hooks(self, line: HookLine) -> Callable[[Context], int]:
         def start(context: Context) -> int:
             self._begin("hooks", context)
-            if not self._load_jobs():
+            if not self._load_jobs(context):
                 return EXIT_CONFIGURATION
             return process.run(HooksProcess(context, line), context)
 
@@ -119,7 +119,7 @@ class Assembly:
     def _scheduler(self, context: Context) -> int:
         self._begin("scheduler", context)
         options = self.options
-        if not self._load_jobs():
+        if not self._load_jobs(context):
             return EXIT_CONFIGURATION
         for key, why in ((task.key, misfit(task)) for task in options.tasks):
             if why is None:
@@ -139,7 +139,7 @@ class Assembly:
             current.let_drain(self.options.supervisor.shutdown_timeout_s)
             commands = [task.command for task in self.options.tasks if task.command]
             command_job.allow(self.options.imports, commands)
-            if not self._load_jobs():
+            if not self._load_jobs(context):
                 return EXIT_CONFIGURATION
             worker = Worker(
                 context,
@@ -163,8 +163,9 @@ class Assembly:
         log_format = cast("Literal['json', 'console'] | None", self.options.log_format)
         logs.configure(log_format, self.options.log_level, kind=kind, name=name, dropped=count)
 
-    def _load_jobs(self) -> bool:
+    def _load_jobs(self, context: Context) -> bool:
         logs.take_prints()
+        logs.take_descriptors(context.pipes, context.slot.only_job)
         try:
             registry.load_modules(self.options.imports, self.options.root)
         except registry.ModuleError as error:

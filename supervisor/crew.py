@@ -12,6 +12,8 @@ import signal
 from typing import TYPE_CHECKING
 
 from jobsd.clock import monotonic
+from jobsd.instruments.logs import tell_last_words
+from jobsd.processes.moments import WITH_MODULES
 from jobsd.processes.registry import new_name
 
 from .children import Child, Death, Place, predecessor
@@ -70,10 +72,10 @@ class Crew:
         if slot is None:
             return None
         slot.take(spec.kind, new_name(spec.kind))
-        dump = Dump()
-        others = [other.dump.fd for other in self.living.values() if other.dump.fd is not None]
+        dump = Dump(takes_output=spec.kind in WITH_MODULES)
+        others = [fd for other in self.living.values() for fd in other.dump.private]
         try:
-            pid = self._fork.start(spec, slot, dump.fd, others)
+            pid = self._fork.start(spec, slot, dump, others)
         except OSError as error:
             slot.free()
             dump.close()
@@ -153,6 +155,7 @@ class Crew:
         child.slot.bury(status, death.reason, rss_kib)
         for thread, stack in child.dump.stacks():
             self._tell("process.dumped", **child.facts(), thread=thread, stack=stack)
+        tell_last_words(child.dump.pipes, {**child.facts(), **_only(child.slot.only_job())})
         child.dump.close()
         if death.unasked:
             self._tell("process.exited", **child.facts(), **death.facts())
@@ -205,6 +208,10 @@ class Crew:
 
     def _tell(self, event: str, **facts: object) -> None:
         tell(self._board, event, **facts)
+
+
+def _only(job_id: int | None) -> dict[str, int]:
+    return {} if job_id is None else {"job_id": job_id}
 
 
 def _was_cut_short(child: Child) -> bool:

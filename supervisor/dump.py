@@ -12,6 +12,8 @@ import os
 import re
 from typing import TYPE_CHECKING
 
+from jobsd.instruments.pipes import Pipes
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -22,13 +24,22 @@ _THREAD = re.compile(
 
 
 class Dump:
-    """Memory for the stacks of one process; `fd` None where there is none to be had."""
+    """Memory for the stacks of one process; `fd` None where there is none to be had.
 
-    def __init__(self) -> None:
+    With `takes_output` also the pipes of what it writes to stdout and stderr.
+    """
+
+    def __init__(self, *, takes_output: bool = False) -> None:
+        self.pipes = Pipes.make() if takes_output else Pipes()
         try:
             self.fd: int | None = os.memfd_create("jobsd stacks", os.MFD_CLOEXEC)
         except OSError:
             self.fd = None
+
+    @property
+    def private(self) -> list[int]:
+        """What no other process may hold."""
+        return [*self.pipes.readers(), *([] if self.fd is None else [self.fd])]
 
     def stacks(self) -> Iterator[tuple[str, str]]:
         """Yield each thread that was written down, with its stack, the latest call first."""
@@ -39,6 +50,7 @@ class Dump:
 
     def close(self) -> None:
         """Give the memory back."""
+        self.pipes.close()
         if self.fd is not None:
             os.close(self.fd)
             self.fd = None

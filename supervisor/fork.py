@@ -24,6 +24,7 @@ import sys
 from typing import TYPE_CHECKING, NoReturn
 
 from jobsd.instruments.events import emit
+from jobsd.instruments.logs import give_descriptors_back
 from jobsd.processes.process import Context, listen_to_signals
 from jobsd.processes.title import set_title
 
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     from jobsd.processes.slot import Slot
 
     from .children import ChildSpec
+    from .dump import Dump
     from .signals import Signals
 
 EXIT_CRASHED = 70
@@ -80,9 +82,7 @@ class Fork:
         # Nobody else may hold the writing end: that it closes is how children know.
         self._private = (writer, *private)
 
-    def start(
-        self, spec: ChildSpec, slot: Slot, dump: int | None, others: Sequence[int]
-    ) -> int:
+    def start(self, spec: ChildSpec, slot: Slot, dump: Dump, others: Sequence[int]) -> int:
         """Start a process that has taken `slot`; return its process id.
 
         It writes its stacks to `dump`; `others` are descriptors for those of its siblings.
@@ -95,23 +95,25 @@ class Fork:
             pid = os.fork()
             if pid == 0:
                 self._private = (*self._private, *others)
-                self._live(spec, slot, _STDERR if dump is None else dump)
+                self._live(spec, slot, dump)
+        dump.pipes.close_writers()
         slot.set_pid(pid)
         return pid
 
-    def _live(self, spec: ChildSpec, slot: Slot, dump: int) -> NoReturn:
+    def _live(self, spec: ChildSpec, slot: Slot, dump: Dump) -> NoReturn:
         status = EXIT_CRASHED
         try:
             status = _status_of(lambda: self._run(spec, slot, dump))
         finally:
             _flush()
+            give_descriptors_back()
             os._exit(status)
 
-    def _run(self, spec: ChildSpec, slot: Slot, dump: int) -> int:
+    def _run(self, spec: ChildSpec, slot: Slot, dump: Dump) -> int:
         self._leave_parent(spec.kind)
-        faulthandler.enable(dump)
+        faulthandler.enable(_STDERR if dump.fd is None else dump.fd)
         slot.set_pid(os.getpid())
-        context = Context(self._board, slot, slot.name, self._lifeline)
+        context = Context(self._board, slot, slot.name, self._lifeline, dump.pipes)
         context.nap.longest_s = self._nap_max_s
         listen_to_signals(context)
         set_title(spec.kind, "starting")

@@ -26,6 +26,7 @@ NAMED_ELSEWHERE = {
     "job.snoozed": "as above",
     "database.lost": "one of two, in processes/outage",
     "database.waiting": "as above",
+    "job.output": "instruments/logs, which writes it itself",
     "logs.dropped": "instruments/logs, which writes it itself",
 }
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-import logging
 import os
 from typing import TYPE_CHECKING
 
+from jobsd.instruments.aloud import say_aloud
 from jobsd.jobs.client import default_client
 from jobsd.jobs.definition import Job
 from jobsd.machine import hostname
@@ -15,8 +15,6 @@ from .log import beat
 
 if TYPE_CHECKING:
     from .log import HeartbeatLog
-
-_logger = logging.getLogger("jobsd.heartbeat")
 
 
 class HeartbeatJob(Job):
@@ -31,7 +29,7 @@ class HeartbeatJob(Job):
         environment = os.environ.get("JOBSD_ENV") or "development"
         with default_client().session() as session:
             row = beat(session, environment, hostname())
-        _logger.info("%s", line(row))
+        say_aloud("jobsd.heartbeat", line(row))
 
 
 def line(row: HeartbeatLog) -> str:

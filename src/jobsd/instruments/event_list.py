@@ -92,6 +92,7 @@ job.discarded info A job was dropped: its definition says so, or a conflict. \
 [$job duration error reason concurrency_key]
 job.snoozed debug A job has put itself off. [$job duration retry_in]
 job.released info A claimed job went back to ready, untouched. [$job]
+job.output info A job, or a module, has told a text that is the name of an event. [message]
 jobs.retried info Failed jobs were made ready again by hand. [size job_ids]
 jobs.discarded info Jobs were discarded by hand, or found no slot and may not wait. \
 [size job_ids reason]

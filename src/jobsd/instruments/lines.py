@@ -6,9 +6,11 @@ tree look alike and none holds a password.
 
 from __future__ import annotations
 
+import json
 import os
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, cast
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from jobsd.machine import hostname
 
@@ -22,6 +24,9 @@ if TYPE_CHECKING:
 
     Layout = Callable[[Facts], str]
 
+NO_JOB: Final = MappingProxyType[str, Any]({})
+_BEGINS = '{"timestamp":"'
+_ALWAYS = {"timestamp", "level", "event", "logger", "pid", "process_kind", "process_name"}
 _CUT = "…"
 _PRIORITIES = {"debug": 7, "info": 6, "warning": 4, "error": 3, "critical": 2}
 
@@ -62,6 +67,17 @@ class Lines:
         settle_error(known)
         prefix = f"<{_PRIORITIES.get(level, 6)}>" if self._has_priority else ""
         return prefix + fit(said | known, self.layout, self._room - len(prefix))
+
+
+def is_line(text: str) -> bool:
+    """Return whether a text is a line of this log already, as a program of ours writes it."""
+    if not text.startswith(_BEGINS) or not text.endswith("}"):
+        return False
+    try:
+        told: object = json.loads(text)
+    except ValueError:
+        return False
+    return isinstance(told, dict) and cast("Facts", told).keys() >= _ALWAYS
 
 
 def encode(text: str) -> bytes:

@@ -1,4 +1,8 @@
-"""The log: our events, and what jobs tell through structlog or `logging`, on one descriptor.
+"""The log: our events, and what jobs tell, log or print, on one descriptor.
+
+Our events go to the sink directly, so nothing that the author's modules do to `logging`,
+structlog or `sys.stdout` can change or silence them. What these write to stdout and stderr,
+by whatever way, becomes lines of ours; their handlers to files and services are left alone.
 
 Nothing is set up by importing this. `configure` is called by the supervisor before its
 first fork, and again by each process below it, under its own name.
@@ -13,9 +17,11 @@ import sys
 from typing import TYPE_CHECKING, Any, Literal
 
 from . import layouts
-from .events import subscribe
+from .aloud import be_silent, speak_through, was_said
+from .descriptors import Descriptors
+from .events import EVENTS, subscribe
 from .lean_structlog import structlog
-from .lines import Lines, encode
+from .lines import NO_JOB, Lines, encode, is_line
 from .printed import Printed
 from .sink import Sink, journal_reads
 
@@ -25,9 +31,19 @@ if TYPE_CHECKING:
     from structlog.typing import EventDict, WrappedLogger
 
     from .events import Event
+    from .pipes import Pipes
 
-__all__ = ["LEVELS", "configure", "reset", "take_prints"]
+__all__ = [
+    "LEVELS",
+    "configure",
+    "give_descriptors_back",
+    "reset",
+    "take_descriptors",
+    "take_prints",
+    "tell_last_words",
+]
 
+BY = {1: "stdout", 2: "stderr"}
 LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40, "critical": 50}
 
 
@@ -38,6 +54,7 @@ class _Log:
         self.lines = lines
         self.sink = sink
         self.handler = _Handler(self)
+        self._level = LEVELS[level]
         self._root_level = logging.getLogger().level
         self._unsubscribe = subscribe(self._tell, level=level)
 
@@ -52,7 +69,19 @@ class _Log:
         """Return the line of what was told through structlog or `logging`."""
         facts = dict(told)
         level, logger = facts.pop("level", level), facts.pop("logger", logger)
-        return self.lines.line(level, facts.pop("event", ""), logger, facts, at)
+        return self.lines.line(level, *_named(facts.pop("event", ""), logger, facts), at)
+
+    def tell_text(self, text: str, by: str, job: Mapping[str, Any] = NO_JOB) -> None:
+        """Write a text that was meant for stdout or stderr; a line of ours stays as it is."""
+        if is_line(text) and len(encode(text)) < self.sink.line_bytes:
+            self.write(text)
+        elif self._level <= LEVELS["info"] or by == "stderr":
+            self.write(self.lines.line("info", *_named(text, by, dict(job))))
+
+    def say(self, logger: str, text: str) -> None:
+        """Write what was said aloud."""
+        if self._level <= LEVELS["info"]:
+            self.write(self.lines.line("info", text, logger, {}))
 
     def close(self) -> None:
         """Take everything back."""
@@ -85,12 +114,20 @@ class _Handler(logging.Handler):
         return self._log.render(_level(method), record.name, told, record.created)
 
     def emit(self, record: logging.LogRecord) -> None:
+        if was_said():
+            return
         try:
             line = self.format(record)
         except Exception:  # noqa: BLE001 - a job's arguments for a message may do anything
             self.handleError(record)
         else:
             self._log.write(line)
+
+
+class _Rendered(str):
+    """A line that is one of ours."""
+
+    __slots__ = ()
 
 
 class _Output:
@@ -104,12 +141,17 @@ class _Output:
 
     def msg(self, line: str) -> None:
         for log in _current:
-            log.write(line)
+            # The author may have put processors of his own in the place of ours.
+            if isinstance(line, _Rendered):
+                log.write(line)
+            else:
+                log.tell_text(str(line), self.name or "structlog")
 
     debug = info = warning = warn = error = exception = critical = fatal = log = msg
 
 
 _current: list[_Log] = []
+_taken: list[Descriptors] = []
 
 
 def configure(  # noqa: PLR0913 - one call sets up all there is
@@ -137,6 +179,7 @@ def configure(  # noqa: PLR0913 - one call sets up all there is
     )
     log = _Log(lines, sink, level)
     _current.append(log)
+    speak_through(log.say)
     logging.getLogger().addHandler(log.handler)
     logging.getLogger().setLevel(LEVELS[level])
     _configure_structlog(LEVELS[level])
@@ -148,14 +191,62 @@ def take_prints() -> None:
     Where the log is for people it stays as it is, but is written line by line.
     """
     stdout: object = sys.stdout
-    if any(log.lines.layout is layouts.in_json for log in _current):
-        sys.stdout = Printed(lambda line: logging.getLogger("print").info("%s", line))
+    if _is_json():
+        sys.stdout = Printed(lambda line: _tell_text(line, "print"))
+        sys.stderr = Printed(lambda line: _tell_text(line, "stderr"), descriptor=2)
     elif isinstance(stdout, io.TextIOWrapper):
         stdout.reconfigure(line_buffering=True)
 
 
+def take_descriptors(pipes: Pipes, only_job: Callable[[], int | None]) -> None:
+    """Bring into the log what is written past Python, too; for the rest of the process.
+
+    `only_job` gives the id of the job that runs, when it is the only one.
+    """
+
+    def tell(number: int, line: str) -> None:
+        job_id = only_job()
+        _tell_text(line, BY[number], NO_JOB if job_id is None else {"job_id": job_id})
+
+    if _is_json():
+        _taken.append(Descriptors(tell, pipes))
+
+
+def tell_last_words(pipes: Pipes, facts: Mapping[str, Any]) -> None:
+    """Tell what a process that is dead has written past Python, and did not come to read."""
+    for number, line in pipes.left():
+        _tell_text(line, BY[number], facts)
+
+
+def give_descriptors_back() -> None:
+    """Bring into the log what was written last: the process ends."""
+    while _taken:
+        _taken.pop().close()
+
+
+def _is_json() -> bool:
+    return any(log.lines.layout is layouts.in_json for log in _current)
+
+
+def _tell_text(text: str, by: str, job: Mapping[str, Any] = NO_JOB) -> None:
+    for log in _current:
+        log.tell_text(text, by, job)
+
+
+def _named(
+    event: object, logger: str, facts: dict[str, Any]
+) -> tuple[object, str, dict[str, Any]]:
+    """Return event, logger and facts of what others tell: none of it is an event of ours."""
+    if not isinstance(event, str) or event not in EVENTS:
+        return event, logger, facts
+    if "message" in facts:
+        facts["its_message"] = facts.pop("message")
+    return "job.output", logger, {"message": event, **facts}
+
+
 def reset() -> None:
     """Tell nothing any more, and leave structlog and `logging` as they were found."""
+    be_silent()
     while _current:
         _current.pop().close()
         structlog.reset_defaults()
@@ -177,7 +268,7 @@ def _configure_structlog(threshold: int) -> None:
 
 def _render(output: WrappedLogger, method: str, told: EventDict) -> str:
     for log in _current:
-        return log.render(_level(method), output.name, told)
+        return _Rendered(log.render(_level(method), output.name, told))
     raise structlog.DropEvent
 
 

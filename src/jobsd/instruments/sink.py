@@ -103,15 +103,34 @@ def _open(fd: int) -> _Way:
     mode = _mode(fd)
     if stat.S_ISSOCK(mode):
         wire = socket.socket(fileno=os.dup(fd))
-        return _Way(fd, lambda data: wire.send(data, socket.MSG_DONTWAIT), wire.close)
+        return _Way(
+            wire.fileno(), lambda data: wire.send(data, socket.MSG_DONTWAIT), wire.close
+        )
     if stat.S_ISFIFO(mode) or stat.S_ISCHR(mode):
         try:
             own = os.open(f"/proc/self/fd/{fd}", os.O_WRONLY | os.O_NONBLOCK | os.O_NOCTTY)
         except OSError:
             # Somebody else's pipe: ask whether there is room, and hope that it stays.
-            return _Way(fd, lambda data: _write_if_writable(fd, data))
+            other = _copy(fd)
+            return _Way(
+                other, lambda data: _write_if_writable(other, data), lambda: _close(other)
+            )
         return _Way(own, lambda data: os.write(own, data), lambda: os.close(own))
-    return _Way(fd, lambda data: os.write(fd, data))
+    copy = _copy(fd)
+    return _Way(copy, lambda data: os.write(copy, data), lambda: _close(copy))
+
+
+def _copy(fd: int) -> int:
+    """Return a descriptor that stays what `fd` is now; -1 if that is not open."""
+    try:
+        return os.dup(fd)
+    except OSError:
+        return -1
+
+
+def _close(fd: int) -> None:
+    if fd >= 0:
+        os.close(fd)
 
 
 def _closed(_: memoryview) -> int:

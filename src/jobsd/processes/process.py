@@ -21,6 +21,7 @@ from psycopg import errors
 
 from jobsd.database.connection import OUTAGES
 from jobsd.instruments.events import emit
+from jobsd.instruments.pipes import Pipes
 
 from .forks import let_go_of_forks
 from .moments import Moments
@@ -105,6 +106,8 @@ class Context:
     name: str
     lifeline: int | None = None
     """Readable, at its end, once the supervisor is gone."""
+    pipes: Pipes = field(default_factory=Pipes)
+    """For what the author's modules write to stdout and stderr."""
     nap: Nap = field(default_factory=Nap)
     stopping: bool = False
     orphaned: bool = False

@@ -75,6 +75,11 @@ class Runs:
         """Return thread and job of those that run now, or ran when the process died."""
         return {thread: each.job_id for thread, each in self._in_threads()}
 
+    def only_job(self) -> int | None:
+        """Return the job that runs, when it is the only one."""
+        running = [job for job in self.words[_CELLS_AT:_CELL_CLAIMS_AT] if job]
+        return running[0] if len(running) == 1 else None
+
     def running(self) -> list[InClaim]:
         """Return the jobs that had started and not ended."""
         return sorted(each for _, each in self._in_threads())

@@ -1,0 +1,69 @@
+"""What is written to descriptors 1 and 2 past Python, as lines of the log.
+
+C code and the programs that a job starts write there. The descriptors are pipes, which a
+thread of the process reads: the log itself goes on where it went. The thread never waits for
+long, since a sink that has blocked drops lines: so neither do those who write.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import selectors
+import threading
+from typing import TYPE_CHECKING
+
+from .printed import LINE_MAX
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from .pipes import Pipes
+
+LAST_S = 0.2
+"""How long the end of the process waits for what was written last: a program that has been
+left behind may hold the pipe open."""
+
+
+class Descriptors:
+    """Descriptors of this process, each of which is read line by line."""
+
+    def __init__(self, tell: Callable[[int, str], None], pipes: Pipes) -> None:
+        self._tell = tell
+        self._selector = selectors.DefaultSelector()
+        self._unfinished = {pipe.number: b"" for pipe in pipes.each}
+        for pipe in pipes.each:
+            os.dup2(pipe.writer, pipe.number)
+            self._selector.register(pipe.reader, selectors.EVENT_READ, pipe.number)
+        pipes.close_writers()
+        self._thread = threading.Thread(target=self._read, name="output", daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        """Write nothing there any more, and wait for what was written."""
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        for number in self._unfinished:
+            os.dup2(nowhere, number)
+        os.close(nowhere)
+        self._thread.join(LAST_S)
+
+    def _read(self) -> None:
+        while self._selector.get_map():
+            for key, _ in self._selector.select():
+                if data := os.read(key.fd, 65536):
+                    self._take(key.data, data)
+                    continue
+                self._selector.unregister(key.fd)
+                os.close(key.fd)
+                self._take(key.data, b"\n" if self._unfinished[key.data] else b"")
+
+    def _take(self, number: int, data: bytes) -> None:
+        *lines, rest = (self._unfinished[number] + data).split(b"\n")
+        if len(rest) > LINE_MAX:
+            lines.append(rest)
+            rest = b""
+        self._unfinished[number] = rest
+        for line in lines:
+            # A thread that ends for one line would leave all others in a pipe that gets full.
+            with contextlib.suppress(Exception):
+                self._tell(number, line.decode("utf-8", "backslashreplace"))

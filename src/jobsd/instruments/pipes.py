@@ -1,0 +1,88 @@
+"""The pipes that take the place of descriptors 1 and 2, made by whoever starts a process.
+
+It keeps their reading ends, too: what the process did not come to read before it died is
+read there.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import select
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+PIPE_BYTES = 1 << 20
+"""As much as the kernel gives to anybody: C code that writes with the interpreter's lock in its
+hands waits for nobody until there is more, for nobody could read it."""
+LEFT_MAX = 2 * PIPE_BYTES
+"""Bytes that are read of a dead process's output, whoever goes on writing."""
+
+
+@dataclass(slots=True)
+class Pipe:
+    """What is written to `number` can be read at `reader`. `writer` is -1 once it is closed."""
+
+    number: int
+    reader: int
+    writer: int
+
+    def close_writer(self) -> None:
+        """Leave writing to others."""
+        if self.writer >= 0:
+            os.close(self.writer)
+            self.writer = -1
+
+    def left(self) -> bytes:
+        """Return what lies in it now, without waiting for more."""
+        poller, text = select.poll(), b""
+        poller.register(self.reader, select.POLLIN)
+        while len(text) < LEFT_MAX and poller.poll(0):
+            data = os.read(self.reader, 65536)
+            if not data:
+                break
+            text += data
+        return text
+
+
+@dataclass(slots=True)
+class Pipes:
+    """One for stdout and one for stderr; none where no descriptors are to be had."""
+
+    each: list[Pipe] = field(default_factory=list[Pipe])
+
+    @classmethod
+    def make(cls) -> Pipes:
+        """Make both."""
+        pipes = cls()
+        with contextlib.suppress(OSError):
+            for number in (1, 2):
+                pipe = Pipe(number, *os.pipe2(os.O_CLOEXEC))
+                pipes.each.append(pipe)
+                fcntl.fcntl(pipe.writer, fcntl.F_SETPIPE_SZ, PIPE_BYTES)
+        return pipes
+
+    def readers(self) -> list[int]:
+        """Return the reading ends."""
+        return [pipe.reader for pipe in self.each]
+
+    def close_writers(self) -> None:
+        """Leave writing to the process that was started."""
+        for pipe in self.each:
+            pipe.close_writer()
+
+    def left(self) -> Iterator[tuple[int, str]]:
+        """Yield descriptor and line of what nobody has read."""
+        for pipe in self.each:
+            for line in pipe.left().decode("utf-8", "backslashreplace").splitlines():
+                yield pipe.number, line
+
+    def close(self) -> None:
+        """Close all ends."""
+        self.close_writers()
+        while self.each:
+            os.close(self.each.pop().reader)

@@ -1,0 +1,131 @@
+"""What others tell is no event of ours, and what is said aloud is told once."""
+
+from __future__ import annotations
+
+import io
+import json
+import logging
+import os
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+import structlog
+
+from jobsd.instruments import logs
+from jobsd.instruments.aloud import say_aloud
+from jobsd.instruments.event_list import EVENTS
+from jobsd.instruments.pipes import Pipes
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from instruments.readable_log import Log
+
+
+@pytest.fixture(autouse=True)
+def _streams(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stdout", io.StringIO())
+    monkeypatch.setattr(sys, "stderr", io.StringIO())
+
+
+@pytest.fixture
+def users() -> Iterator[io.StringIO]:
+    """A handler of the user's, to somewhere else."""
+    text = io.StringIO()
+    handler = logging.StreamHandler(text)
+    logging.getLogger().addHandler(handler)
+    yield text
+    logging.getLogger().removeHandler(handler)
+
+
+@pytest.mark.parametrize("name", ["job.failed", "process.exited", "logs.dropped"])
+def test_a_text_that_is_the_name_of_an_event_is_the_output_of_a_job(
+    name: str, log: Log
+) -> None:
+    assert name in EVENTS
+    logs.take_prints()
+
+    print(name)
+    print(name, file=sys.stderr)
+    logging.getLogger("app").error(name, extra={"message_id": 3})
+    structlog.get_logger("app").info(name, message="mine")
+
+    told = log.lines()
+    assert [(line["event"], line["message"]) for line in told] == [("job.output", name)] * 4
+    assert told[3]["its_message"] == "mine"
+
+
+def test_what_is_said_aloud_is_told_once_and_passed_on(log: Log, users: io.StringIO) -> None:
+    logs.take_prints()
+    console = logging.StreamHandler()
+    logging.getLogger().addHandler(console)
+
+    say_aloud("jobsd.heartbeat", "[HEARTBEAT] {}")
+    logging.getLogger().removeHandler(console)
+
+    assert log.line()["event"] == "[HEARTBEAT] {}"
+    assert users.getvalue() == "[HEARTBEAT] {}\n"
+
+
+def test_it_is_told_though_its_logger_is_disabled(log: Log) -> None:
+    logger = logging.getLogger("jobsd.heartbeat")
+    logger.disabled = True
+
+    say_aloud("jobsd.heartbeat", "[HEARTBEAT] {}")
+    logger.disabled = False
+
+    assert log.line()["logger"] == "jobsd.heartbeat"
+
+
+def test_above_its_level_nothing_is_said(log: Log) -> None:
+    log.configure(level="warning")
+
+    say_aloud("jobsd.heartbeat", "[HEARTBEAT] {}")
+
+    assert log.text() == ""
+
+
+def test_without_a_log_of_ours_it_is_left_to_logging(users: io.StringIO) -> None:
+    logging.getLogger("jobsd.heartbeat").setLevel("INFO")
+
+    say_aloud("jobsd.heartbeat", "[HEARTBEAT] {}")
+    logging.getLogger("jobsd.heartbeat").setLevel("NOTSET")
+
+    assert users.getvalue() == "[HEARTBEAT] {}\n"
+
+
+def test_a_line_of_ours_is_not_wrapped_again_and_one_like_it_is(log: Log) -> None:
+    logs.take_prints()
+    logging.getLogger("app").warning("ours")
+    ours = log.text().rstrip("\n")
+    like = json.dumps({"timestamp": "2026", "event": "job.failed"}, separators=(",", ":"))
+
+    print(ours)
+    print(like)
+
+    first, second = log.text().splitlines()
+    assert first == ours
+    assert json.loads(second)["event"] == like
+
+
+def test_what_is_written_as_bytes_is_told_too(log: Log) -> None:
+    logs.take_prints()
+
+    sys.stdout.buffer.write(b"one\n\xff two\n")
+
+    assert [line["event"] for line in log.lines()] == ["one", "\\xff two"]
+
+
+def test_what_a_dead_process_has_left_in_its_pipes_is_told(log: Log) -> None:
+    pipes = Pipes.make()
+    os.write(pipes.each[1].writer, b"last\nwords")
+    pipes.close_writers()
+
+    logs.tell_last_words(pipes, {"job_id": 7})
+    pipes.close()
+
+    assert [(line["event"], line["logger"], line["job_id"]) for line in log.lines()] == [
+        ("last", "stderr", 7),
+        ("words", "stderr", 7),
+    ]
