@@ -7,6 +7,7 @@ import sys
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from enum import Enum, IntEnum, StrEnum
+from itertools import product
 from typing import Any, cast
 from uuid import UUID
 
@@ -197,6 +198,19 @@ def test_no_key_is_another_ones(scope: str, one: object, other: object) -> None:
     equal = encode(scope, one) == encode(scope, other)
 
     assert equal == (_plain(one) == _plain(other))
+
+
+def test_no_two_of_all_small_keys_are_one() -> None:
+    row = f"{__name__}.Row"
+    texts = ["", "a", "/", "~", "~0", "~1", "a/a", "~(a", "~(a/~)", f"{row}~@a", f"{row}@a"]
+    flat = [*texts, *map(Row, texts), (), *product(texts), *product(texts, repeat=2)]
+    deep = [*map(Row, flat), *product(flat), *product(flat, texts), (("a", "a"), ("a",))]
+    known = [*flat, *deep]
+    keys = {repr(_plain(key)): key for key in known}
+
+    assert len({encode("g", key) for key in keys.values()}) == len(keys)
+    few = ["", "a", ("a", "a"), ("a", "a", "a"), ("", "")]
+    assert len({encode(*pair) for pair in product(texts[1:], few)}) == (len(texts) - 1) * 5
 
 
 def test_a_key_is_the_same_in_every_process() -> None:
