@@ -42,6 +42,7 @@ class Dispatcher:
         self._lost_walk = LostWalk(self._session)
         self._row_id = 0
         self._sleeps = False
+        self._listened = False
         self._stopping = False
 
     def connect(self) -> None:
@@ -64,6 +65,7 @@ class Dispatcher:
     def disconnect(self) -> None:
         """Drop the connection."""
         self._session.close()
+        self._listened = False
         self._maintenance.begin_anew()
         self._lost_walk.break_off()
 
@@ -75,8 +77,12 @@ class Dispatcher:
         if self._session.listening and not self._sleeps:
             # Said before we look: who schedules after our look sees that we sleep.
             self._go_to_sleep()
-        dispatched, next_s = self._dispatch()
-        self._maintenance.step()
+        if self._session.listening and not self._listened:
+            # What was said before, nobody has heard.
+            self._maintenance.look_now()
+        self._listened = self._session.listening
+        dispatched, next_s, blocked = self._dispatch()
+        self._maintenance.step(blocked=blocked)
         self._lost_walk.step()
         # What came while the statements ran does not make the socket readable any more.
         if self._hear() or dispatched:
@@ -117,18 +123,24 @@ class Dispatcher:
 
     def _hear(self) -> bool:
         payloads = self._session.notifications()
-        if "limits" in payloads:
-            self._maintenance.look_now()
+        for payload in payloads:
+            word, _, key = payload.partition(" ")
+            if word != "limits":
+                continue
+            if key:
+                self._maintenance.owe([key])
+            else:
+                self._maintenance.look_now()
         return bool(payloads)
 
-    def _dispatch(self) -> tuple[int, float | None]:
+    def _dispatch(self) -> tuple[int, float | None, bool]:
         parameters = {"limit": self._options.batch_size}
         row = self._session.fetch(STATEMENTS["dispatch"], parameters)[0]
-        dispatched, _, next_s, keys = row
+        dispatched, _, next_s, keys, blocked = row
         self._maintenance.owe(keys)
         if dispatched and tells("debug"):
             emit("jobs.dispatched", size=dispatched)
-        return dispatched, next_s
+        return dispatched, next_s, blocked
 
     def _go_to_sleep(self) -> None:
         parameters = {"id": self._row_id, "kind": self.kind}

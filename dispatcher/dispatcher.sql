@@ -1,8 +1,8 @@
 -- dispatch: move the jobs that are due on, in the order in which they are due, and say in how
 -- many seconds the next one is. Unlimited ones become ready; their positions are new: behind
 -- what workers have already passed. Limited ones are blocked until, in the next statement,
--- those are promoted for which a slot is free: their keys are returned. One that was begun
--- before is not discarded any more. Rows that another dispatcher has locked are its business;
+-- those are promoted for which a slot is free: their keys are returned, and whether any jobs were
+-- blocked before. One that was begun before is not discarded any more. Rows that another dispatcher has locked are its business;
 -- one that somebody has just changed has a place that we do not see yet, and stays until
 -- the next time.
 WITH due AS (
@@ -51,4 +51,5 @@ SELECT
         -- Older servers can't tell how far away an infinite one is.
         WHERE scheduled_at > now() AND scheduled_at < 'infinity'
     ),
-    ARRAY(SELECT DISTINCT concurrency_key FROM gone WHERE concurrency_key IS NOT NULL);
+    ARRAY(SELECT DISTINCT concurrency_key FROM gone WHERE concurrency_key IS NOT NULL),
+    EXISTS (SELECT FROM jobsd.blocked_executions);

@@ -1,11 +1,16 @@
 """Looks after the limits: whoever waits for a slot that is free becomes ready.
 
 Who frees a slot promotes the next job itself. What is left for us: the limited jobs that
-have become due; slots whose job is neither ready nor claimed, though nothing of ours
-leaves one; and jobs that wait though a slot is free, because who freed it has died before
-it could say so, or was not let to the key's lock. A pass goes through all keys for which
-jobs wait, a statement at a time, so that due jobs don't wait for its end. Passes come at
-an interval and when somebody asks for one; often where nobody can, without wake-ups.
+have become due; those whose enqueuer did not get the lock of their key, and names it to us;
+and all that was to be said by somebody who has died, whose answer was lost, or whom nobody
+heard. For that we look at the keys for which jobs wait, every five seconds while there are
+any, after each outage, and when somebody asks for it; nothing can switch this off, since
+nobody else would find these jobs. It only reads: what it finds is promoted as what we were
+told. At an interval we also free the slots whose job is neither ready nor claimed, though
+nothing of ours leaves one.
+
+A statement looks at a thousand keys, so that due jobs don't wait for its end; and we rest for
+three times as long as all of it took (15 us a key: 1.5 s for 100,000 keys that are all full).
 """
 
 from __future__ import annotations
@@ -24,10 +29,10 @@ if TYPE_CHECKING:
     from jobsd.database.connection import Session
 
 
-DEAF_S = 5.0
-"""How often a pass is made by who can't be asked for one."""
-SHARE = 20
-"""A pass that was made unasked takes a twentieth of the time at most."""
+LOOK_S = 5.0
+"""How often we look while jobs are blocked; where nobody can wake us, at `polling_interval`."""
+REST = 3
+"""So many times as long as a look has taken is rested before the next one."""
 
 
 class Maintenance:
@@ -37,79 +42,103 @@ class Maintenance:
         self._session = session
         self._keep = jobs.preserve_finished_jobs
         self._default_s = jobs.default_concurrency_control_period_s
+        self._deaf_s = min(LOOK_S, options.polling_interval_s)
         self._every_s = (
             options.concurrency_maintenance_interval_s
             if options.concurrency_maintenance
             else float("inf")
         )
         self._owed = Owed()
-        self._pass: Iterator[None] = iter(())
-        self._goes_on = False
-        self._asked = False
+        self._look: Iterator[None] | None = None
         self._began_at = 0.0
-        # The first pass is made at once: what died before us may have left something.
-        self._pass_at = monotonic() if options.concurrency_maintenance else float("inf")
+        self._look_at = 0.0
+        self._asked = False
+        self._asked_at = 0.0
+        self._blocked = False
+        # At once: what died before us may have left something.
+        self._free_at = 0.0 if options.concurrency_maintenance else float("inf")
+        self._frees = False
 
     def owe(self, keys: Iterable[str]) -> None:
         """Take in keys for which jobs were blocked that may find a slot."""
         self._owed.owe(keys)
 
     def look_now(self) -> None:
-        """Make a pass at once, and when one is being made, another one behind it."""
+        """Look at once, and when a look goes on, once more behind it."""
         self._asked = True
 
     def begin_anew(self) -> None:
-        """Take note that a pass was broken off by an outage: it has to be made again."""
-        self._asked = self._asked or self._goes_on
-        self._goes_on = False
+        """Take note of an outage: look at once when it is over, and do what it broke off."""
+        self._asked = True
+        self._asked_at = 0.0
+        if self._frees:
+            self._free_at = 0.0
+        self._end()
 
-    def step(self) -> None:
-        """Do what is due, in a few statements."""
+    def step(self, *, blocked: bool) -> None:
+        """Do what is due, in a few statements; `blocked` says whether any jobs are."""
+        self._blocked = blocked
         if due := self._owed.due():
             promotion = limits.promote(self._session, due, keep=self._keep)
-            self._owed.answered(due, promotion.missed)
+            self._owed.answered(due, promotion.missed, promotion.begun)
             promotion.tell()
-        now = monotonic()
-        if not self._goes_on and (self._asked or now >= self._pass_at):
-            self._asked = False
-            self._began_at, self._pass_at = now, now + self._every_s
-            self._pass = self._go_through()
-            self._goes_on = True
-        if self._goes_on:
-            self._goes_on = next(self._pass, False) is None
-            if not self._goes_on:
-                self._look_unasked()
+        if self._look is None and self._begins_at <= monotonic():
+            self._begin()
+        if self._look is not None and next(self._look, True):
+            self._rest()
 
     @property
     def next_at(self) -> float:
         """When there is something to do (monotonic)."""
-        if self._goes_on or self._asked:
+        if self._look is not None:
             return 0.0
         owed_at = self._owed.next_at
-        return self._pass_at if owed_at is None else min(self._pass_at, owed_at)
+        return self._begins_at if owed_at is None else min(self._begins_at, owed_at)
 
     def hand_over(self) -> None:
         """Ask the others for what we have left undone."""
-        if self._owed.next_at is not None or self._goes_on or self._asked:
+        if self._owed.next_at is not None or self._look is not None or self._asked:
             self._session.fetch(limits.STATEMENTS["ask"])
 
-    def _look_unasked(self) -> None:
-        """Make the next pass soon where nobody can ask for it: without wake-ups."""
-        if self._session.listening or self._every_s == float("inf"):
-            return
-        now = monotonic()
-        soon = now + max(DEAF_S, SHARE * (now - self._began_at))
-        self._pass_at = min(self._pass_at, soon)
+    @property
+    def _begins_at(self) -> float:
+        begins_at = self._free_at
+        if self._blocked:
+            begins_at = min(begins_at, self._look_at)
+        return min(begins_at, self._asked_at) if self._asked else begins_at
 
-    def _go_through(self) -> Iterator[None]:
-        for freed in limits.free_stale(self._session, self._default_s):
-            if freed:
-                keys = sorted({slot.key for slot in freed})
-                jobs = [slot.job_id for slot in freed]
-                emit("slots.freed", size=len(freed), concurrency_keys=keys, job_ids=jobs)
-                self.owe(keys)
+    def _begin(self) -> None:
+        self._began_at = now = monotonic()
+        self._asked = False
+        self._frees = now >= self._free_at
+        if self._frees:
+            self._free_at = now + self._every_s
+        self._look = self._go_through(frees=self._frees)
+
+    def _rest(self) -> None:
+        now = monotonic()
+        took_s = now - self._began_at
+        every_s = LOOK_S if self._session.listening else self._deaf_s
+        self._look_at = max(self._began_at + every_s, now + REST * took_s)
+        self._asked_at = now + took_s
+        self._end()
+
+    def _end(self) -> None:
+        self._look = None
+        self._frees = False
+
+    def _go_through(self, *, frees: bool) -> Iterator[None]:
+        if frees:
+            for freed in limits.free_stale(self._session, self._default_s):
+                if freed:
+                    self._tell(freed)
+                yield
+        for keys in limits.roomy(self._session):
+            self.owe(keys)
             yield
-        for promotion in limits.promote_all(self._session, keep=self._keep):
-            self.owe(promotion.missed)
-            promotion.tell()
-            yield
+
+    def _tell(self, freed: list[limits.Freed]) -> None:
+        keys = sorted({slot.key for slot in freed})
+        jobs = [slot.job_id for slot in freed]
+        emit("slots.freed", size=len(freed), concurrency_keys=keys, job_ids=jobs)
+        self.owe(keys)

@@ -236,7 +236,7 @@ class Worker:
             self._choice.note_cost(result.took_s)
             claimed = len(result.jobs) + len(result.withheld)
             self._set_rhythm(short=claimed < limit, sweep=sweep)
-        self._owed.answered(owed, result.promotion.missed)
+        self._owed.answered(owed, result.promotion.missed, result.promotion.begun)
         result.promotion.tell()
         if result.promotion.promoted and not limit:
             self._rhythm.look_now()

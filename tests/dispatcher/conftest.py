@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import pytest
 
+from dispatcher.table import Table
 from jobsd.configuration.options import DispatcherOptions, JobsOptions
 from jobsd.database.connection import Target
 from jobsd.dispatcher.dispatcher import Dispatcher
@@ -16,6 +17,8 @@ from jobsd.processes.process import Context
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from jobsd.database.connection import Session
 
 
 class Make(Protocol):
@@ -29,6 +32,12 @@ class Make(Protocol):
         interval_s: float = ...,
         listen_url: str | None = ...,
     ) -> tuple[Dispatcher, Context]: ...
+
+
+@pytest.fixture
+def table(session: Session) -> Table:
+    """The queue, spoken to in SQL."""
+    return Table(session)
 
 
 @pytest.fixture

@@ -1,75 +1,21 @@
 """A dispatcher looks after the limits: due jobs, slots that were lost, jobs left waiting."""
 
-# pyright: reportPrivateUsage=false
-
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import psycopg
 import pytest
 
-from jobsd.clock import monotonic
-from jobsd.dispatcher import maintenance
+from dispatcher.table import turn as _turn
 from jobsd.jobs import limits
 from waiting import Stopwatch
 
 if TYPE_CHECKING:
+    from dispatcher.table import Table
     from jobsd.database.connection import Session, Target
-    from jobsd.dispatcher.dispatcher import Dispatcher
 
     from .conftest import Make
-
-
-class Table:
-    """The queue, spoken to in SQL."""
-
-    def __init__(self, session: Session) -> None:
-        self.session = session
-
-    def enqueue(self, key: str = "k", **options: object) -> int:
-        given = {"concurrency_key": key, **options}
-        named = ", ".join(f"{name} => %({name})s" for name in given)
-        row = self.session.connection.execute(
-            f"SELECT jobsd.enqueue('x', {named})".encode(), given
-        ).fetchone()
-        assert row is not None
-        return int(row[0])
-
-    def rows(self, query: str, *parameters: object) -> list[tuple[Any, ...]]:
-        return self.session.connection.execute(query.encode(), parameters or None).fetchall()
-
-    def ids(self, table: str) -> list[int]:
-        found = self.rows(f"SELECT job_id FROM jobsd.{table} ORDER BY job_id")
-        return [row[0] for row in found]
-
-    def make_due(self) -> None:
-        self.rows(
-            "UPDATE jobsd.scheduled_executions SET scheduled_at = now() - interval '1 s'"
-            " RETURNING 1"
-        )
-
-    def age_slots(self, by: str) -> None:
-        self.rows(
-            "UPDATE jobsd.concurrency_slots SET created_at = now() - %s::interval RETURNING 1",
-            by,
-        )
-
-    def remove(self, table: str, job_id: int) -> None:
-        self.rows(f"DELETE FROM jobsd.{table} WHERE job_id = %s RETURNING 1", job_id)
-
-
-@pytest.fixture
-def table(session: Session) -> Table:
-    return Table(session)
-
-
-def _turn(dispatcher: Dispatcher, rounds: int = 10) -> None:
-    """Take rounds until there is nothing to do at once."""
-    for _ in range(rounds):
-        if dispatcher.poll() > 0:
-            return
-    pytest.fail("the dispatcher goes on and on")
 
 
 @pytest.mark.behaviour(77)
@@ -228,6 +174,25 @@ def test_a_pass_that_an_outage_has_broken_off_is_made_again(make: Make, table: T
     assert table.ids("ready_executions") == waiting
 
 
+def test_slots_that_an_outage_kept_from_being_freed_are_freed_behind_it(
+    make: Make, table: Table
+) -> None:
+    table.rows(
+        "INSERT INTO jobsd.concurrency_slots (job_id, number, key, created_at)"
+        " SELECT -n, 1, 'k' || n, now() - interval '1 d' FROM generate_series(1, 1500) AS n"
+        " RETURNING 1"
+    )
+    dispatcher, _ = make()
+    dispatcher.poll()
+    assert len(table.ids("concurrency_slots")) == 500
+
+    dispatcher.disconnect()
+    dispatcher.connect()
+    _turn(dispatcher)
+
+    assert table.ids("concurrency_slots") == []
+
+
 def test_a_pass_is_made_when_asked_for(make: Make, table: Table, session: Session) -> None:
     dispatcher, context = make()
     _turn(dispatcher)
@@ -247,22 +212,21 @@ def test_a_pass_is_made_when_asked_for(make: Make, table: Table, session: Sessio
     assert table.ids("ready_executions") == [waiting]
 
 
-def test_passes_come_at_the_interval_and_can_be_switched_off(make: Make, table: Table) -> None:
+def test_slots_are_freed_at_the_interval_which_can_be_switched_off(
+    make: Make, table: Table
+) -> None:
     often, _ = make(interval_s=0.01)
     never, _ = make(maintenance=False)
+    left = table.enqueue(concurrency_duration="1 s")
+    table.remove("ready_executions", left)
+    table.age_slots("2 s")
     _turn(never)
-    holder = table.enqueue()
-    waiting = table.enqueue()
-    table.remove("ready_executions", holder)
-    table.remove("concurrency_slots", holder)
-    _turn(never)
-    assert table.ids("ready_executions") == []
+    assert table.ids("concurrency_slots") == [left]
 
     watch = Stopwatch()
-    while not table.ids("ready_executions"):
+    while table.ids("concurrency_slots"):
         assert not watch.over(10)
         often.poll()
-    assert table.ids("ready_executions") == [waiting]
 
 
 @pytest.mark.parametrize("duration", ["1000 years", "300000 years", "170000000 years"])
@@ -276,27 +240,3 @@ def test_a_duration_may_reach_back_before_all_time(
     _turn(dispatcher)
 
     assert table.ids("concurrency_slots") == [left]
-
-
-def test_who_can_not_be_asked_looks_often(
-    make: Make, table: Table, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(maintenance, "DEAF_S", 0.05)
-    monkeypatch.setattr(maintenance, "SHARE", 0)
-    hearing, _ = make()
-    deaf, _ = make(wakeups="off")
-    off, _ = make(wakeups="off", maintenance=False)
-    for dispatcher in (hearing, deaf, off):
-        _turn(dispatcher)
-    holder = table.enqueue()
-    waiting = table.enqueue()
-    table.remove("ready_executions", holder)
-    table.remove("concurrency_slots", holder)
-
-    assert hearing._maintenance.next_at > monotonic() + 500
-    assert off._maintenance.next_at == float("inf")
-    watch = Stopwatch()
-    while not table.ids("ready_executions"):
-        assert not watch.over(10)
-        deaf.poll()
-    assert table.ids("ready_executions") == [waiting]

@@ -158,7 +158,7 @@ def test_a_key_that_somebody_holds_is_left_to_a_dispatcher(
         contextlib.closing(Connection(target, "listener", listen=True)) as listener,
     ):
         _ = listener.connection
-        other.execute("SELECT jobsd.lock_limits(ARRAY['k/a'])")
+        other.execute("SELECT pg_advisory_xact_lock(jobsd.limits_lock('k/a'))")
 
         discard(holder)
 

@@ -15,7 +15,6 @@ from jobsd.jobs import bulk, limits
 from jobsd.jobs.client import enqueue_many
 from jobsd.jobs.definition import Job, job
 from jobsd.jobs.limits import Limit
-from waiting import wait_until
 
 if TYPE_CHECKING:
     from jobsd.database.connection import Session, Target
@@ -163,17 +162,6 @@ def test_many_of_all_kinds_are_told_apart(session: Session) -> None:
     assert len(_ids(session, "concurrency_slots")) == 4
 
 
-def test_many_with_more_keys_than_locks_are_admitted(
-    session: Session, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(bulk, "KEYS_MAX", 10)
-    monkeypatch.setattr(bulk, "BATCH", 50)
-    stored = enqueue_many(welcome.with_args(n % 70) for n in range(140))
-
-    assert [one.state for one in stored] == ["ready"] * 70 + ["blocked"] * 70
-    assert len(_ids(session, "concurrency_slots")) == 70
-
-
 def test_many_at_once_from_two_sides_do_not_wait_for_each_other(
     session: Session, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -182,24 +170,13 @@ def test_many_at_once_from_two_sides_do_not_wait_for_each_other(
     def enqueue(keys: range) -> int:
         return enqueue_many(welcome.with_args(key) for key in keys).stored
 
-    there, back = range(100), range(99, -1, -1)
+    there, back = range(50), range(49, -1, -1)
     with ThreadPoolExecutor(4) as pool:
-        assert list(pool.map(enqueue, [there, back, there, back])) == [100] * 4
-    assert len(_ids(session, "concurrency_slots")) == 100
-    assert len(_ids(session, "blocked_executions")) == 300
-
-
-@pytest.mark.behaviour(70)
-def test_an_enqueue_waits_for_who_decides_on_the_same_key(target: Target) -> None:
-    with psycopg.connect(target.url) as connection, ThreadPoolExecutor(1) as pool:
-        welcome.using(connection=connection).enqueue("ann")
-        other = pool.submit(welcome.enqueue, "ann")
-        waits = "SELECT FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
-        wait_until(lambda: connection.execute(waits).fetchall())
-        assert welcome.enqueue("bob").state == "ready"
-        assert not other.done()
-        connection.rollback()
-        assert other.result(10).state == "ready"
+        assert list(pool.map(enqueue, [there, back, there, back])) == [50] * 4
+    for found in limits.roomy(session):
+        limits.promote(session, found)
+    assert len(_ids(session, "concurrency_slots")) == 50
+    assert len(_ids(session, "blocked_executions")) == 150
 
 
 def test_a_snapshot_that_is_too_old_takes_no_slot(target: Target, session: Session) -> None:

@@ -37,3 +37,15 @@ def test_a_key_that_was_got_is_forgotten() -> None:
     owed.answered(owed.due(), ())
 
     assert (owed.due(), owed.next_at) == ([], None)
+
+
+def test_a_key_that_was_begun_is_asked_for_again_at_once() -> None:
+    owed = Owed()
+    owed.owe(["a"])
+    owed.answered(owed.due(), {"a"})
+    assert owed.due() == []
+    owed.owe(["a"])
+
+    owed.answered(owed.due(), {"a"}, {"a"})
+
+    assert owed.due() == ["a"]

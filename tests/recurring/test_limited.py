@@ -170,7 +170,8 @@ def test_a_run_does_not_wait_for_who_holds_the_limit(target: Target, ask: Ask) -
     _task("yield", "YieldingTestJob")
     _task("shop", "ShopLimitedTestJob", args=["north"])
     with psycopg.connect(target.url) as other:
-        other.execute("SELECT jobsd.lock_limits('{YieldingTestJob,ShopLimitedTestJob/north}')")
+        for key in ("YieldingTestJob", "ShopLimitedTestJob/north"):
+            other.execute("SELECT pg_advisory_xact_lock(jobsd.limits_lock(%s))", (key,))
 
         states = [_run("yield").state, _run("shop").state]
 
@@ -237,7 +238,7 @@ def test_a_run_that_was_accepted_is_not_erased_by_who_enqueues(
         YieldingTestJob.enqueue()
     _task("yield", "YieldingTestJob")
     with psycopg.connect(target.url) as other:
-        other.execute("SELECT jobsd.lock_limits('{YieldingTestJob}')")
+        other.execute("SELECT pg_advisory_xact_lock(jobsd.limits_lock('YieldingTestJob'))")
         accepted = _run("yield")
 
     client.enqueue_many([YieldingTestJob.with_args()])

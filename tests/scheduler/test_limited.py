@@ -55,6 +55,6 @@ def test_other_tasks_run_while_somebody_holds_a_limit(
 ) -> None:
     driven = make_scheduler(task("limited", class_name="BlockedTickTestJob"), task("free"))
     with psycopg.connect(target.url) as other:
-        other.execute("SELECT jobsd.lock_limits('{BlockedTickTestJob}')")
+        other.execute("SELECT pg_advisory_xact_lock(jobsd.limits_lock('BlockedTickTestJob'))")
 
         driven.until(lambda: ask(f"{RUNS} AND task_key = 'free'")[0] >= 2)

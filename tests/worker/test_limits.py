@@ -235,7 +235,7 @@ def test_a_key_whose_lock_is_held_is_asked_for_again_while_the_worker_is_idle(
     store(note, 2)
     driven = make_worker()
     with psycopg.connect(target.url) as other:
-        other.execute("SELECT jobsd.lock_limits(ARRAY['k'])")
+        other.execute("SELECT pg_advisory_xact_lock(jobsd.limits_lock('k'))")
         driven.until(lambda: count("jobs WHERE outcome = 'finished'") == 1)
         tried_until = monotonic() + 3 * WAIT_MIN_S
         driven.until(lambda: monotonic() > tried_until)
@@ -255,7 +255,7 @@ def test_a_worker_that_leaves_with_keys_not_got_asks_for_maintenance(
         psycopg.connect(target.url) as other,
     ):
         ear.execute(f"LISTEN {_CHANNEL}".encode())
-        other.execute("SELECT jobsd.lock_limits(ARRAY['k'])")
+        other.execute("SELECT pg_advisory_xact_lock(jobsd.limits_lock('k'))")
         driven.until(lambda: count("jobs WHERE outcome = 'finished'"))
 
         driven.drain()
@@ -274,7 +274,7 @@ def test_a_burial_asks_for_maintenance_when_a_lock_is_held(
         psycopg.connect(target.url) as other,
     ):
         ear.execute(f"LISTEN {_CHANNEL}".encode())
-        other.execute("SELECT jobsd.lock_limits(ARRAY['k'])")
+        other.execute("SELECT pg_advisory_xact_lock(jobsd.limits_lock('k'))")
 
         bury(session, _death(session, running=in_claims(session, ran)))
 
@@ -287,7 +287,7 @@ def test_a_burial_asks_for_the_keys_that_the_dead_one_had_still_to_promote(
     store(note, 1)
     driven = make_worker()
     with psycopg.connect(target.url) as other:
-        other.execute("SELECT jobsd.lock_limits(ARRAY['k'])")
+        other.execute("SELECT pg_advisory_xact_lock(jobsd.limits_lock('k'))")
         driven.until(lambda: count("jobs WHERE outcome = 'finished'"))
         assert driven.worker._owed.next_at is not None
     with psycopg.connect(target.url, autocommit=True) as ear:

@@ -36,8 +36,6 @@ BATCH = 2000
 """Jobs that are stored by one COPY, and held in memory at most."""
 PIECE = 200
 """Rows that are written at once, so that the server reads while we go on."""
-KEYS_MAX = 500
-"""With more keys than these, all limits are locked at once: the table of locks has an end."""
 
 _STATES = ("ready", "scheduled", "blocked", "discarded")
 _READY, _SCHEDULED, _BLOCKED, _DISCARDED = range(len(_STATES))
@@ -161,14 +159,10 @@ class _Bulk:
     def _admit(self, ids: list[int], states: bytearray) -> None:
         """Give slots to the batch's limited jobs, and note what became of each.
 
-        When more batches may come, all limits are locked at once: two programs that lock
-        one key after the other, each in its order, would wait for each other.
+        Where a key's lock is not to be had they are blocked, until a dispatcher decides.
         """
         keys, turns = list(set(self._limited.values())), list(self._limited)
-        alone = len(ids) < BATCH and not len(self.stored)
-        everything = not alone or len(keys) > KEYS_MAX
-        statement = limits.STATEMENTS["admit"].render(self._schema)
-        self._cursor.execute(statement, {"keys": keys, "everything": everything})
+        self._cursor.execute(limits.STATEMENTS["admit"].render(self._schema), {"keys": keys})
         for turn in turns:
             states[turn] = _READY
         for number, blocked in self._rows("left_out", {"ids": [ids[turn] for turn in turns]}):

@@ -2,7 +2,7 @@
 
 A job has a slot of its key from when it becomes ready until it has ended; those that find
 none wait in `blocked_executions`, or are discarded. Slots bear the ids of their jobs, so
-freeing one twice is harmless. The functions of `0002_limits.sql` hold the rules.
+freeing one twice is harmless. The functions of `0004_limits_without_waits.sql` hold the rules.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ STATEMENTS = Statements("jobsd.jobs", "limits.sql")
 TO_MAX = 2**31 - 1
 ON_CONFLICT = ("block", "discard")
 
-_KEYS_AT_ONCE = 200
+_KEYS_AT_ONCE = 1000
 _SLOTS_AT_ONCE = 1000
 
 
@@ -136,11 +136,15 @@ def _raised(name: str, error: Exception) -> LimitError:
 
 @dataclass(frozen=True, slots=True)
 class Promotion:
-    """What `promote` did: jobs made ready, jobs dropped, and the keys to ask for again."""
+    """What `promote` did: jobs made ready, jobs dropped, and the keys to ask for again.
+
+    Those whose lock was held, or that were not done: of the `begun` ones a part was.
+    """
 
     promoted: int = 0
     discarded: int = 0
     missed: frozenset[str] = frozenset()
+    begun: frozenset[str] = frozenset()
 
     def tell(self) -> None:
         """Tell what was done, if anything was."""
@@ -156,27 +160,34 @@ def promotion(rows: Sequence[tuple[Any, ...]]) -> Promotion:
         sum(row[2] for row in rows),
         sum(row[3] for row in rows),
         frozenset(row[0] for row in rows if not row[1]),
+        frozenset(row[0] for row in rows if not row[1] and row[2] + row[3]),
     )
 
 
 def promote(session: Session, keys: Collection[str], *, keep: bool = True) -> Promotion:
-    """Let the next jobs of these keys become ready where slots are free; never waits."""
+    """Let the next jobs of these keys become ready where slots are free; never waits.
+
+    One statement does a bounded part of it: `missed` has the rest.
+    """
     if not keys:
         return Promotion()
     parameters = {"keys": list(keys), "keep": keep}
     return promotion(session.fetch(STATEMENTS["promote"], parameters))
 
 
-def promote_all(session: Session, *, keep: bool = True) -> Iterator[Promotion]:
-    """Do so for all keys for which jobs wait; yields after each of the statements."""
+def roomy(session: Session) -> Iterator[list[str]]:
+    """Look for the keys for which jobs wait though a slot is free, or that may not wait.
+
+    Yields what each statement has found, and locks nothing: `promote` decides.
+    """
     after = ""
     while True:
         parameters = {"after": after, "limit": _KEYS_AT_ONCE}
-        keys = [row[0] for row in session.fetch(STATEMENTS["blocked_keys"], parameters)]
-        if not keys:
+        last, keys = session.fetch(STATEMENTS["roomy"], parameters)[0]
+        if last is None:
             return
-        yield promote(session, keys, keep=keep)
-        after = keys[-1]
+        yield keys
+        after = last
 
 
 @dataclass(frozen=True, slots=True)

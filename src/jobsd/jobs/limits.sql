@@ -4,32 +4,48 @@
 SELECT key, got, promoted, discarded
 FROM jobsd.promote(%(keys)s::text[], %(keep)s::boolean);
 
--- admit: give slots to jobs that were just stored as blocked ones, as far as they are free.
-SELECT jobsd.admit(%(keys)s::text[], %(everything)s);
+-- admit: give slots to jobs that were just stored as blocked ones, as far as they are free, and
+-- the keys can be had.
+SELECT jobsd.admit(%(keys)s::text[]);
 
--- blocked_keys: list the next keys for which jobs wait, by skipping from one to the next.
+-- roomy: look at the next keys for which jobs wait, by skipping from one to the next, and return
+-- the last one and those that have something to do: a free slot for the first job, or jobs that
+-- may not wait. Locks nothing; who is told looks again under the key's lock.
 WITH RECURSIVE known AS (
     (
-        SELECT concurrency_key, 1 AS turn
+        SELECT concurrency_key, job_id, 1 AS turn
         FROM jobsd.blocked_executions
         WHERE concurrency_key > %(after)s
-        ORDER BY concurrency_key
+        ORDER BY concurrency_key, priority, job_id
         LIMIT 1
     )
     UNION ALL
-    SELECT following.concurrency_key, known.turn + 1
+    SELECT following.concurrency_key, following.job_id, known.turn + 1
     FROM known
     CROSS JOIN LATERAL (
-        SELECT concurrency_key
+        SELECT concurrency_key, job_id
         FROM jobsd.blocked_executions
         WHERE concurrency_key > known.concurrency_key
-        ORDER BY concurrency_key
+        ORDER BY concurrency_key, priority, job_id
         LIMIT 1
     ) AS following
     WHERE known.turn < %(limit)s
 )
-SELECT concurrency_key
-FROM known;
+SELECT
+    (SELECT concurrency_key FROM known ORDER BY turn DESC LIMIT 1),
+    ARRAY(
+        SELECT concurrency_key
+        FROM known
+        WHERE (
+            SELECT count(*) FROM jobsd.concurrency_slots WHERE key = known.concurrency_key
+        ) < coalesce(
+            (SELECT concurrency_limit FROM jobsd.jobs WHERE id = known.job_id), 1
+        ) OR EXISTS (
+            SELECT
+            FROM jobsd.blocked_executions AS blocked
+            WHERE blocked.concurrency_key = known.concurrency_key AND blocked.yields
+        )
+    );
 
 -- free_stale: look at the next slots by the ids of their jobs, and free those that have stood
 -- for longer than they may while their job is neither ready nor claimed by anybody. Says which
@@ -58,5 +74,5 @@ SELECT
     ARRAY(SELECT job_id FROM gone),
     ARRAY(SELECT key FROM gone);
 
--- ask: let a dispatcher look after the limits at once.
+-- ask: let a dispatcher look after all limits at once.
 SELECT pg_notify('jobsd.wake', 'limits');

@@ -1,8 +1,8 @@
 """Keys of limits of which a slot may be free, until who waits for them is promoted.
 
 Whoever enqueues holds a key's lock until its transaction ends, which may take as long as
-the user likes; a worker never waits for that. A key whose lock was not got is remembered,
-and asked for again at growing intervals.
+the user likes; nobody of ours waits for that. A key whose lock was not got is remembered,
+and asked for again at growing intervals; one that was not done is asked for at once.
 """
 
 from __future__ import annotations
@@ -45,10 +45,18 @@ class Owed:
         now = monotonic()
         return list(islice((key for key, at in self._due_at.items() if at <= now), KEYS_MAX))
 
-    def answered(self, asked: Iterable[str], missed: Collection[str]) -> None:
-        """Take note that the keys `asked` for are promoted, but for the `missed` ones."""
+    def answered(
+        self, asked: Iterable[str], missed: Collection[str], begun: Collection[str] = ()
+    ) -> None:
+        """Take note that the keys `asked` for are promoted, but for the `missed` ones.
+
+        Of those the `begun` ones are asked for again at once.
+        """
         for key in asked:
-            if key in missed:
+            if key in begun:
+                self._due_at[key] = 0.0
+                self._wait_s.pop(key, None)
+            elif key in missed:
                 wait_s = self._wait_s.get(key, WAIT_MIN_S)
                 self._due_at[key] = monotonic() + wait_s
                 self._wait_s[key] = min(WAIT_MAX_S, wait_s * 2)

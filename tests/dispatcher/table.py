@@ -1,0 +1,57 @@
+"""The queue, spoken to in SQL, and a dispatcher that goes on until nothing is to be done."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from jobsd.database.connection import Session
+    from jobsd.dispatcher.dispatcher import Dispatcher
+
+
+class Table:
+    """The tables, and what befalls them."""
+
+    def __init__(self, session: Session) -> None:
+        self.session = session
+
+    def enqueue(self, key: str = "k", **options: object) -> int:
+        given = {"concurrency_key": key, **options}
+        named = ", ".join(f"{name} => %({name})s" for name in given)
+        row = self.session.connection.execute(
+            f"SELECT jobsd.enqueue('x', {named})".encode(), given
+        ).fetchone()
+        assert row is not None
+        return int(row[0])
+
+    def rows(self, query: str, *parameters: object) -> list[tuple[Any, ...]]:
+        return self.session.connection.execute(query.encode(), parameters or None).fetchall()
+
+    def ids(self, table: str) -> list[int]:
+        found = self.rows(f"SELECT job_id FROM jobsd.{table} ORDER BY job_id")
+        return [row[0] for row in found]
+
+    def make_due(self) -> None:
+        self.rows(
+            "UPDATE jobsd.scheduled_executions SET scheduled_at = now() - interval '1 s'"
+            " RETURNING 1"
+        )
+
+    def age_slots(self, by: str) -> None:
+        self.rows(
+            "UPDATE jobsd.concurrency_slots SET created_at = now() - %s::interval RETURNING 1",
+            by,
+        )
+
+    def remove(self, table: str, job_id: int) -> None:
+        self.rows(f"DELETE FROM jobsd.{table} WHERE job_id = %s RETURNING 1", job_id)
+
+
+def turn(dispatcher: Dispatcher, rounds: int = 10) -> None:
+    """Take rounds until there is nothing to do at once."""
+    for _ in range(rounds):
+        if dispatcher.poll() > 0:
+            return
+    pytest.fail("the dispatcher goes on and on")
