@@ -91,7 +91,15 @@ class ArgumentError(Error):
 
 
 class EnqueueError(Error):
-    """A job could not be enqueued; nothing was stored, unless its message doubts that."""
+    """A job could not be enqueued, and nothing was stored.
+
+    Where `known` is False, nobody knows whether it was: the server was lost before it
+    answered. Look there first, before you enqueue it once more.
+    """
+
+    def __init__(self, message: str, *, known: bool = True) -> None:
+        self.known = known
+        super().__init__(message)
 
 
 class LimitError(EnqueueError):
@@ -110,7 +118,6 @@ class AfterCommitError(EnqueueError):
     ) -> None:
         self.jobs = tuple(jobs)
         self.reason = reason
-        self.known = not doubt
         count = len(self.jobs)
         told = {
             "": f"the transaction was committed, but its {count} jobs were not enqueued",
@@ -119,7 +126,7 @@ class AfterCommitError(EnqueueError):
             "jobs": "the transaction was committed, and it is not known whether its"
             f" {count} jobs were enqueued",
         }
-        super().__init__(f"{told[doubt]}: {reason}")
+        super().__init__(f"{told[doubt]}: {reason}", known=not doubt)
 
 
 class UnknownJobError(Error):

@@ -23,7 +23,7 @@ from jobsd.instruments.events import emit
 from . import limits
 from .connections import PlainCursor
 from .draft import Draft
-from .enqueue import EnqueuedJob, told
+from .enqueue import EnqueuedJob, refusal
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -90,14 +90,16 @@ def enqueue_many(
     Raises:
         EnqueueError: when the database refuses; the cause is the driver's error.
     """
+    commits = False
     try:
         with connection.transaction(), PlainCursor(connection) as cursor:
             bulk = _Bulk(cursor, schema, iter(jobs), streaming=owned)
             while bulk.store():
                 pass
             bulk.wake(always=not owned)
+            commits = owned
     except (psycopg.Error, OverflowError, UnicodeEncodeError) as error:
-        raise EnqueueError(told(error, owned=owned)) from error
+        raise refusal(error, doubtful=commits) from error
     stored = bulk.stored
     emit("jobs.enqueued", size=stored.stored)
     if stored.stored < len(stored):

@@ -33,9 +33,10 @@ STATEMENTS = Statements("jobsd.jobs", "enqueue.sql")
 class EnqueuedJob:
     """A job that was enqueued: its id, and where it is.
 
-    `state` is "ready", "scheduled", "blocked" (its limit is reached, it waits for a slot)
-    or "discarded" (its limit is reached and it may not wait: nothing was stored, and there
-    is no id). With `after_commit` it is "pending" and has no id until it is stored.
+    `state` is "ready", "scheduled", "blocked" (its limit is reached, it waits for a slot; or
+    another transaction holds the limit, and it is decided about later) or "discarded" (its
+    limit is reached and it may not wait: nothing was stored, and there is no id). With
+    `after_commit` it is "pending" and has no id until it is stored.
     """
 
     id: int | None
@@ -58,7 +59,7 @@ def enqueue(connection: Connection, schema: str, job: Draft, *, owned: bool) -> 
         cursor = PlainCursor(connection)
         row = cursor.execute(STATEMENTS[name].render(schema), parameters).fetchone()
     except (psycopg.Error, OverflowError, UnicodeEncodeError) as error:
-        raise EnqueueError(told(error, owned=owned)) from error
+        raise refusal(error, doubtful=owned) from error
     assert row is not None  # noqa: S101 - one row was inserted
     state = row[1] if job.limited is not None else "scheduled" if row[1] else "ready"
     _tell(job, row[0], state)
@@ -78,7 +79,7 @@ def enqueue_alone(session: Session, job: Draft) -> EnqueuedJob:
     try:
         ((job_id, *_),) = session.ask(STATEMENTS["at_once"], parameters)
     except (psycopg.Error, UnicodeEncodeError) as error:
-        raise EnqueueError(told(error, owned=True)) from error
+        raise refusal(error, doubtful=True) from error
     _tell(job, job_id, "ready")
     return EnqueuedJob(job_id, "ready")
 
@@ -95,24 +96,25 @@ def _tell(job: Draft, job_id: int | None, state: str) -> None:
         emit("job.blocked", **facts, concurrency_key=key)
 
 
-def told(error: Exception, *, owned: bool = False) -> str:
-    """Return one line that says why nothing was enqueued, or that nobody knows.
+def refusal(error: Exception, *, doubtful: bool) -> EnqueueError:
+    """Return the error that says why nothing was enqueued, or that nobody knows.
 
-    A connection of ours that was lost while it was asked may have committed before.
+    `doubtful` says that the server may have committed when it was lost: what we do in a
+    caller's transaction, or had not asked it to commit, it has not.
     """
+    lost = isinstance(error, psycopg.OperationalError) and error.sqlstate is None
+    known = not (doubtful and lost)
+    head = "the job was not" if known else "it is not known whether the job was"
+    return EnqueueError(f"{head} enqueued: {_told(error)}", known=known)
+
+
+def _told(error: Exception) -> str:
+    """Return one line that says what the server, or the driver, refused."""
     first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-    hint = ""
     if isinstance(
         error, errors.UndefinedTable | errors.InvalidSchemaName | errors.UndefinedFunction
     ):
-        hint = "; the tables are missing or old: run `db migrate`"
-    elif isinstance(error, errors.InsufficientPrivilege):
-        hint = f"; {REMEDY}"
-    unknown = owned and in_doubt(error)
-    head = "it is not known whether the job was" if unknown else "the job was not"
-    return f"{head} enqueued: {first}{hint}"
-
-
-def in_doubt(error: BaseException | None) -> bool:
-    """Return whether this error of the driver leaves open what became of a statement."""
-    return isinstance(error, psycopg.OperationalError) and error.sqlstate is None
+        return f"{first}; the tables are missing or old: run `db migrate`"
+    if isinstance(error, errors.InsufficientPrivilege):
+        return f"{first}; {REMEDY}"
+    return first

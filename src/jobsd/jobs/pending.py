@@ -15,7 +15,6 @@ from jobsd.errors import AfterCommitError, EnqueueError, Error
 
 from . import client
 from .connections import ask
-from .enqueue import in_doubt
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -94,8 +93,8 @@ def _enqueue(jobs: Sequence[Pending]) -> None:
         several = len(drafts) > 1
         done = client.enqueue_many(drafts) if several else [client.enqueue(drafts[0])]
     except Error as error:
-        in_hand = isinstance(error, EnqueueError) and in_doubt(error.__cause__)
-        doubt: Literal["", "jobs"] = "jobs" if in_hand else ""
+        known = not isinstance(error, EnqueueError) or error.known
+        doubt: Literal["", "jobs"] = "" if known else "jobs"
         raise AfterCommitError(drafts, str(error), doubt=doubt) from error
     for job, one in zip(jobs, done, strict=True):
         job.handle.id, job.handle.state = one.id, one.state

@@ -1,0 +1,114 @@
+"""Many jobs at once: which they are, and whether they were committed."""
+
+from __future__ import annotations
+
+import os
+import socket
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any
+
+import psycopg
+import pytest
+
+from jobsd.errors import EnqueueError
+from jobsd.jobs.client import enqueue_many
+from jobsd.jobs.definition import job
+from waiting import wait_until
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from jobs.ways import Stored
+    from jobsd.database.connection import Session, Target
+    from jobsd.jobs.client import Client
+    from jobsd.jobs.draft import Draft
+
+
+@job(name="bulk_note")
+def note(number: int) -> None: ...
+
+
+@pytest.mark.usefixtures("configured")
+@pytest.mark.parametrize("claimed", [False, True])
+def test_jobs_that_others_commit_in_between_stay_theirs(
+    target: Target, session: Session, *, claimed: bool
+) -> None:
+    others: list[int] = []
+
+    def enqueue_beside(connection: psycopg.Connection[Any]) -> Iterator[Draft]:
+        yield note.with_args(0)
+        # Its id lies between those of the bulk: the last one is given later.
+        others.append(note.using(connection=connection).enqueue(-1).id or 0)
+        if claimed:
+            connection.execute("DELETE FROM jobsd.ready_executions")
+        yield note.with_args(1)
+
+    with psycopg.connect(target.url, autocommit=True) as connection:
+        stored = enqueue_many(enqueue_beside(connection))
+
+    assert len(stored) == 2
+    ids = [one.id or 0 for one in stored]
+    assert others[0] not in ids
+    ready = session.connection.execute("SELECT job_id FROM jobsd.ready_executions ORDER BY 1")
+    assert [row[0] for row in ready] == sorted([*ids, *([] if claimed else others)])
+
+
+@pytest.fixture
+def held_commit(session: Session) -> Iterator[None]:
+    """Commits of jobs wait for a lock that is held."""
+    session.connection.execute(
+        "CREATE FUNCTION jobsd.hold() RETURNS trigger LANGUAGE plpgsql AS"
+        " $$ BEGIN PERFORM pg_advisory_xact_lock(7); RETURN NULL; END $$"
+    )
+    session.connection.execute(
+        "CREATE CONSTRAINT TRIGGER held AFTER INSERT ON jobsd.jobs DEFERRABLE INITIALLY"
+        " DEFERRED FOR EACH ROW EXECUTE FUNCTION jobsd.hold()"
+    )
+    session.connection.execute("SELECT pg_advisory_lock(7)")
+    yield
+    session.connection.execute("SELECT pg_advisory_unlock_all()")
+    session.connection.execute("DROP FUNCTION jobsd.hold CASCADE")
+
+
+@pytest.mark.usefixtures("held_commit")
+def test_a_server_that_is_lost_while_it_commits_leaves_it_open(
+    pool: Client, session: Session, stored: Stored
+) -> None:
+    with pool.session() as lent:
+        number = lent.connection.fileno()
+
+    def cut() -> None:
+        waits = "SELECT FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
+        wait_until(lambda: session.connection.execute(waits).fetchall())
+        with socket.socket(fileno=os.dup(number)) as ours:
+            ours.shutdown(socket.SHUT_RDWR)
+
+    with ThreadPoolExecutor(1) as threads:
+        done = threads.submit(cut)
+        with pytest.raises(EnqueueError, match="it is not known whether") as caught:
+            enqueue_many([note.with_args(1)])
+        done.result(10)
+
+    assert not caught.value.known
+    session.connection.execute("SELECT pg_advisory_unlock(7)")
+    wait_until(lambda: stored() == [1])
+
+
+@pytest.mark.usefixtures("configured")
+def test_a_server_that_is_lost_before_has_stored_nothing(
+    session: Session, stored: Stored
+) -> None:
+    def lose() -> Iterator[Draft]:
+        yield note.with_args(1)
+        session.connection.execute(
+            "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity"
+            " WHERE application_name = 'jobsd client' AND datname = current_database()"
+        )
+        for number in range(1000):
+            yield note.with_args(number)
+
+    with pytest.raises(EnqueueError, match="the job was not enqueued") as caught:
+        enqueue_many(lose())
+
+    assert caught.value.known
+    assert stored() == []
