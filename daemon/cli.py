@@ -23,6 +23,7 @@ _SECTIONS = {
     "The daemon": {
         "start": "Run it in the foreground; the default",
         "status": "One screen: is it running, queues, next runs, failures",
+        "reload": "Read the configuration and your modules again, and wait for the outcome",
         "check": "Tell every fault of the configuration",
         "doctor": "Examine database, wake-ups, clocks, processes",
         "init": "Make a project: bin/jobs, config/, a sample job",
@@ -53,7 +54,7 @@ _SECTIONS = {
 
 _COMMANDS = [name for section in _SECTIONS.values() for name in section]
 
-_SIGNALS = {"stop": "TERM", "reload": "HUP"}
+_SIGNALS = {"stop": "TERM"}
 """What is no command, since whoever started the daemon ends it, and a signal tells it."""
 
 _NO_LIBPQ = ("no pq wrapper available", "libpq library not found")

@@ -24,6 +24,7 @@ from jobsd.errors import (
 from jobsd.errors import Error as OurError
 from jobsd.jobs.registry import ModuleError
 
+from .asking import NotRunningError
 from .pidfile import PidfileHeld
 from .program import debugs, error, note, program
 
@@ -88,6 +89,7 @@ def _status(fault: OurError) -> int:
         UnknownJobError: NOT_FOUND,
         RefusedError: REFUSED,
         PidfileHeld: HELD,
+        NotRunningError: NOT_RUNNING,
     }
     return next((n for kind, n in statuses.items() if isinstance(fault, kind)), FAILED)
 

@@ -21,6 +21,7 @@ from jobsd.instruments.events import emit
 from jobsd.processes import outage
 from jobsd.processes.board import Board
 from jobsd.processes.registry import new_name
+from jobsd.supervisor import requests
 from jobsd.supervisor.signals import HEARD
 from jobsd.supervisor.supervisor import Errands, Supervisor
 
@@ -112,7 +113,10 @@ def _supervisor(
         assembly.options.supervisor,
         board,
         errands=Errands(
-            reload=reload, notify=readiness.notify, watchdog_s=readiness.watchdog_s
+            reload=reload,
+            requests=requests.listen(assembly.options.root),
+            notify=readiness.notify,
+            watchdog_s=readiness.watchdog_s,
         ),
         listener=assembly.listener,
         private=() if pidfile is None else (pidfile.fd,),

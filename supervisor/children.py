@@ -62,6 +62,8 @@ class Child:
     kill_at: float | None = None
     """When it is killed if it has not ended by then."""
     killed: bool = False
+    exit_status: int | None = None
+    """What it returned, once it has ended by itself."""
     seen_at_work: bool = False
     """Whether it was at the end of a round: whoever waits for it has seen it then."""
 

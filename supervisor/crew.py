@@ -152,6 +152,7 @@ class Crew:
 
     def _bury(self, child: Child, status: int, rss_kib: int) -> Death:
         death = Death(child, self._reason(child, status), status, rss_kib)
+        child.exit_status = death.exit_status
         child.slot.bury(status, death.reason, rss_kib)
         for thread, stack in child.dump.stacks():
             self._tell("process.dumped", **child.facts(), thread=thread, stack=stack)

@@ -32,7 +32,7 @@ from .kernel import die_with_parent
 
 if TYPE_CHECKING:
     import socket
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from jobsd.processes.board import Board
     from jobsd.processes.slot import Slot
@@ -62,7 +62,7 @@ _OF_THE_SUPERVISOR = (
 class Fork:
     """Makes children of this process.
 
-    `private` are descriptors that no child may hold (locks, above all); `listener` stays
+    `private` returns descriptors that no child may hold (locks, above all); `listener` stays
     open in the monitor only. No child naps longer than `nap_max_s`.
     """
 
@@ -71,7 +71,7 @@ class Fork:
         board: Board,
         signals: Signals,
         listener: socket.socket | None,
-        private: Sequence[int],
+        private: Callable[[], Iterable[int]],
         nap_max_s: float,
     ) -> None:
         self._board = board
@@ -80,7 +80,8 @@ class Fork:
         self._listener = listener
         self._lifeline, writer = os.pipe2(os.O_CLOEXEC)
         # Nobody else may hold the writing end: that it closes is how children know.
-        self._private = (writer, *private)
+        self._private = private
+        self._unshared: tuple[int, ...] = (writer,)
 
     def start(self, spec: ChildSpec, slot: Slot, dump: Dump, others: Sequence[int]) -> int:
         """Start a process that has taken `slot`; return its process id.
@@ -94,7 +95,7 @@ class Fork:
         with self._signals.blocked():
             pid = os.fork()
             if pid == 0:
-                self._private = (*self._private, *others)
+                self._unshared = (*self._unshared, *others)
                 self._live(spec, slot, dump)
         dump.pipes.close_writers()
         slot.set_pid(pid)
@@ -125,7 +126,7 @@ class Fork:
         die_with_parent(signal.SIGTERM)
         if os.getppid() != self._board.supervisor_pid:
             os._exit(0)
-        for descriptor in self._private:
+        for descriptor in (*self._unshared, *self._private()):
             os.close(descriptor)
         if self._listener is not None and kind != "monitor":
             self._listener.close()

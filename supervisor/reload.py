@@ -11,9 +11,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from jobsd.clock import monotonic
+from jobsd.configuration.check import report
 from jobsd.errors import ConfigurationError
+from jobsd.instruments.redaction import redact
 
-from .children import Place
+from .children import EXIT_CONFIGURATION, Place
 from .succession import Step
 from .telling import tell
 
@@ -24,8 +26,11 @@ if TYPE_CHECKING:
 
     from .children import ChildSpec
     from .crew import Crew
+    from .requests import Asker
     from .succession import Succession
 
+EXIT_FAILED = 1
+EXIT_USAGE = 2
 SETTLE_S = 0.1
 """A burst of HUPs is one reload: it begins when none has come for so long."""
 
@@ -59,10 +64,33 @@ class Reload:
         self._surplus: list[Place] = []
         self._added: list[Place] = []
         self.due: float | None = None
+        self._asking: list[Asker] = []
+        """Who has asked since a reload began last."""
+        self._waiting: list[Asker] = []
+        """Who waits for the end of the one that is under way."""
 
-    def ask(self) -> None:
-        """Reload soon."""
+    def ask(self, asker: Asker | None = None) -> None:
+        """Reload soon; `asker` waits for the outcome."""
         self.due = monotonic() + SETTLE_S
+        if asker is not None:
+            self._asking.append(asker)
+
+    def hear(self, requests: Iterable[tuple[str, Asker]], *, stopping: bool) -> None:
+        """Take in what commands ask for."""
+        for word, asker in requests:
+            if word == "reload":
+                asker.hear(word)
+                self.ask(asker)
+            else:
+                asker.answer(EXIT_USAGE, f"error: this supervisor knows nothing of {word!r}")
+        if stopping:
+            self.give_up()
+
+    def give_up(self) -> None:
+        """Tell whoever waits that the tree ends instead."""
+        self._waiting += self._asking
+        self._answer(EXIT_FAILED, "error: the supervisor is stopping")
+        self._asking = []
 
     def begin(self, now: float) -> None:
         """Begin, if it is time to."""
@@ -77,7 +105,9 @@ class Reload:
         failed = next((step for step in self._steps if step.outcome == "failed"), None)
         if failed is not None:
             name = failed.new.slot.name if failed.new else f"the {failed.spec.kind}"
-            self._fail(f"{name} did not start; what was not reached stays as it was")
+            at_fault = failed.new is not None and failed.new.exit_status == EXIT_CONFIGURATION
+            told = f"{name} did not start; what was not reached stays as it was"
+            self._fail(told, EXIT_CONFIGURATION if at_fault else EXIT_FAILED)
         elif all(step.outcome for step in self._steps) and not self._follow_up():
             self._finish(now)
 
@@ -91,6 +121,9 @@ class Reload:
         if specs is None:
             self._refuse("the new configuration was refused")
             return
+        # Who waits for one that is overtaken has what it asked for in this one.
+        self._waiting += self._asking
+        self._asking = []
         self._began = now
         self._specs = specs
         self._succession.abandon()
@@ -129,20 +162,37 @@ class Reload:
 
     def _finish(self, now: float) -> None:
         self._retire(self._surplus)
-        tell(self._board, "supervisor.reloaded", duration=round(now - self._began, 3))
+        duration = round(now - self._began, 3)
+        tell(self._board, "supervisor.reloaded", duration=duration)
+        self._board.count_reload("done")
         self._end()
+        self._answer(0, duration=duration)
 
-    def _fail(self, error: object) -> None:
+    def _fail(self, error: str, status: int) -> None:
         """Leave what was not reached as it was, also in number."""
         self._retire(self._added)
         self._tell_failure(error)
+        self._board.count_reload("failed")
         self._end()
+        self._answer(status, f"error: {error}", hint="its log says why")
 
     def _refuse(self, error: object) -> None:
         """Change nothing; a reload that is under way goes on."""
         self._tell_failure(error)
+        self._board.count_reload("refused")
         if self._steps is None:
             self._end()
+        under_way, self._waiting = self._waiting, self._asking
+        if isinstance(error, ConfigurationError):
+            self._answer(EXIT_CONFIGURATION, report(error.faults))
+        else:
+            self._answer(EXIT_CONFIGURATION, f"error: {error}")
+        self._waiting, self._asking = under_way, []
+
+    def _answer(self, status: int, message: str = "", **facts: object) -> None:
+        for asker in self._waiting:
+            asker.answer(status, redact(message), **facts)
+        self._waiting = []
 
     def _tell_failure(self, error: object) -> None:
         # Where in our code a fault of the file was found is of no use to its author.

@@ -56,6 +56,17 @@ class Report:
         """Return when systemd wants to hear of us."""
         return self._ping_at
 
+    def tell_state(self) -> None:
+        """Tell all that is known of the tree."""
+        tell(
+            self._board,
+            "supervisor.state",
+            processes=self.table(),
+            restarts={f"{kind} {why}": n for kind, why, n in self._board.restarts()},
+            unwritten_deaths=len(self._board.dead()),
+            stopping=self._board.stopping,
+        )
+
     def table(self) -> list[dict[str, Any]]:
         """Return one row for each process, and for each place that has none."""
         placed = {child for place in self._crew.places for child in place.processes()}

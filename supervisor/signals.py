@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from jobsd.processes.nap import Nap
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
+    from collections.abc import Generator, Iterable
     from types import FrameType
 
 HEARD = (
@@ -42,10 +42,13 @@ class Signals:
         # Whoever started us may have blocked some; nobody could end us then.
         signal.pthread_sigmask(signal.SIG_SETMASK, ())
 
-    def wait(self, seconds: float) -> None:
-        """Rest for at most `seconds`; a signal ends the rest, also one that came before."""
+    def wait(self, seconds: float, sockets: Iterable[int] = ()) -> None:
+        """Rest for at most `seconds`; a signal ends the rest, also one that came before.
+
+        So does a socket that is readable.
+        """
         if not self._seen:
-            self._nap.take(seconds)
+            self._nap.take(seconds, sockets)
 
     def take(self) -> list[signal.Signals]:
         """Return the signals that have come since the last time, in their order."""

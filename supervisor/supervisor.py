@@ -16,7 +16,7 @@ from __future__ import annotations
 import os
 import signal
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from jobsd.clock import monotonic, monotonic_ns
@@ -30,6 +30,7 @@ from .memory import MemoryKills
 from .own_moments import OwnMoments
 from .reload import Reload
 from .report import Report
+from .requests import Requests
 from .scale import add_worker, remove_worker
 from .signals import Signals
 from .stopping import Stop
@@ -61,13 +62,15 @@ class Errands:
     """What the supervisor has done by others.
 
     `reload` returns the new specs, or None or an error to keep the old ones. `notify`
-    sends lines to systemd, which wants a sign of life every `watchdog_s`.
+    sends lines to systemd, which wants a sign of life every `watchdog_s`. `requests` are
+    those of commands.
     """
 
     reload: Callable[[], Sequence[ChildSpec] | None] = _nothing
     reopen_logs: Callable[[], None] = _nothing
     notify: Callable[[str], None] = _nothing
     watchdog_s: float | None = None
+    requests: Requests = field(default_factory=Requests)
 
 
 class Supervisor:
@@ -99,7 +102,13 @@ class Supervisor:
         descriptors = (*private, *([self._memory.fd] if self._memory.fd is not None else []))
         # A loop that has nothing to do must not look as if it stood still, to us or to others.
         nap_max_s = min(options.hang_timeout_s, options.process_alive_threshold_s) / 4
-        fork = Fork(board, self._signals, listener, descriptors, nap_max_s)
+        fork = Fork(
+            board,
+            self._signals,
+            listener,
+            lambda: (*descriptors, *errands.requests.descriptors()),
+            nap_max_s,
+        )
         self._crew = Crew(board, fork, self._memory)
         self._crew.add(specs)
         self._watch = Watch(board, options)
@@ -136,7 +145,7 @@ class Supervisor:
         """Do round after round; an error of ours ends all, and the log has its stack."""
         try:
             while not self._round():
-                self._signals.wait(self._rest_s())
+                self._signals.wait(self._rest_s(), self._errands.requests.readable())
         except Exception as error:
             self._tell("process.crashed", error=error)
             raise
@@ -146,6 +155,7 @@ class Supervisor:
         self._board.tick()
         for number in self._signals.take():
             self._hear(number)
+        self._reload.hear(self._errands.requests.take(), stopping=self._stop is not None)
         self._reap()
         self._memory.look()
         now = monotonic()
@@ -232,7 +242,7 @@ class Supervisor:
         elif number == signal.SIGUSR1:
             self._reopen_logs()
         elif number == signal.SIGUSR2:
-            self._tell_state()
+            self._report.tell_state()
         elif self._stop is None:
             self._change(number)
 
@@ -253,6 +263,7 @@ class Supervisor:
             self._errands.notify(f"STOPPING=1\nEXTEND_TIMEOUT_USEC={extend_us}")
             self._tell("supervisor.stopping", at_once=at_once)
             self._stop = Stop(self._board, self._crew, self._strangers)
+            self._reload.give_up()
             if not at_once:
                 self._moments.stop()
                 self._stop.begin(now, drain_s)
@@ -267,15 +278,6 @@ class Supervisor:
             self._tell("hook.failed", hook="reopen_logs", error=error)
         for child in self._crew.living.values():
             child.send(signal.SIGUSR1)
-
-    def _tell_state(self) -> None:
-        self._tell(
-            "supervisor.state",
-            processes=self._report.table(),
-            restarts={f"{kind} {why}": n for kind, why, n in self._board.restarts()},
-            unwritten_deaths=len(self._board.dead()),
-            stopping=self._board.stopping,
-        )
 
     def _rest_s(self) -> float:
         """Return how long nothing is to be done, unless a signal comes."""

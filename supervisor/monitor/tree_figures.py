@@ -42,6 +42,8 @@ def tree_figures(board: Board) -> TreeFigures:
         loop_age_s=board.tick_age_s,
         dropped_lines=board.dropped_lines + sum(slot.dropped_lines for slot in board.used()),
         database_up=board.database_answers,
+        reloads=board.reloads(),
+        reload_succeeded=not board.reload_failed,
     )
 
 

@@ -122,7 +122,7 @@ def test_an_unknown_command_is_answered_with_the_nearest(
     ]
 
 
-@pytest.mark.parametrize(("word", "signal"), [("stop", "TERM"), ("reload", "HUP")])
+@pytest.mark.parametrize(("word", "signal"), [("stop", "TERM")])
 def test_who_looks_for_a_command_is_told_of_the_signal(
     word: str, signal: str, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -28,6 +28,8 @@ TREE = TreeFigures(
     loop_age_s=0.25,
     dropped_lines=3,
     database_up=True,
+    reloads={"done": 4, "refused": 1, "failed": 0},
+    reload_succeeded=False,
 )
 
 DATABASE = DatabaseFigures(
@@ -62,6 +64,8 @@ NAMES = {
     "jobsd_database_up",
     "jobsd_supervisor_loop_age_seconds",
     "jobsd_log_lines_dropped",
+    "jobsd_reloads",
+    "jobsd_reload_last_success",
     "jobsd_build_info",
 }
 
@@ -97,6 +101,8 @@ def test_the_figures_are_those_that_were_given() -> None:
     samples = _samples(TREE, DATABASE)
 
     assert _value(samples, "jobsd_jobs_total", queue="mail", outcome="finished") == 7
+    assert _value(samples, "jobsd_reloads_total", outcome="refused") == 1
+    assert _value(samples, "jobsd_reload_last_success") == 0
     assert _value(samples, "jobsd_job_duration_seconds_bucket", queue="mail", le="1.0") == 7
     assert _value(samples, "jobsd_job_duration_seconds_bucket", queue="mail", le="+Inf") == 8
     assert _value(samples, "jobsd_job_duration_seconds_count", queue="mail") == 8

@@ -86,7 +86,9 @@ def test_each_rule_fires_and_clears_as_its_unit_test_says() -> None:
 
 def test_the_rules_ask_for_metrics_that_there_are(session: Session) -> None:
     beat(session, "test", "web-1")
-    body, _ = exposition(tree_figures(Board()), database_figures(session))
+    board = Board()
+    board.database_up = 1
+    body, _ = exposition(tree_figures(board), database_figures(session))
     named = set(re.findall(r"^# TYPE (\w+)", body.decode(), re.MULTILINE))
 
     assert set(re.findall(r"\bjobsd_\w+", RULES)) <= named

@@ -92,7 +92,7 @@ def test_the_installed_service_beats(installed: Service) -> None:
     installed.control("start")
 
     wait_for(lambda: "[HEARTBEAT]" in installed.told(), what=installed.told)
-    assert installed.show("Type") == ["notify-reload"]
+    assert installed.show("Type") == ["notify"]
     installed.control("reload")
     assert len(installed.events("supervisor.reloaded")) == 1
     installed.control("stop")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -40,6 +40,10 @@ class TreeFigures:
     """Since the supervisor's loop last came round."""
     dropped_lines: int
     database_up: bool
+    reloads: Mapping[str, int] = field(default_factory=dict[str, int])
+    """By outcome."""
+    reload_succeeded: bool = True
+    """Whether the last one was done; so it is when there was none."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -157,6 +157,21 @@ def _tree(tree: TreeFigures) -> Iterator[Metric]:
         (),
         [((), tree.dropped_lines)],
     )
+    yield from _reloads(tree)
+
+
+def _reloads(tree: TreeFigures) -> Iterator[Metric]:
+    yield _counter(
+        "reloads",
+        "Reloads of the configuration by their outcome.",
+        ("outcome",),
+        _keyed(tree.reloads),
+    )
+    yield _gauge(
+        "reload_last_success",
+        "Whether the last reload was done: 1, also when there was none, or 0.",
+        value=tree.reload_succeeded,
+    )
 
 
 def _queues(database: DatabaseFigures, tree: TreeFigures | None) -> Iterator[Metric]:

@@ -32,6 +32,8 @@ _SLOTS_AT = _HEAD_WORDS + NAMES_WORDS
 # not know how to say so.)
 _FLAGS = mmap.MAP_SHARED | mmap.MAP_ANONYMOUS | getattr(mmap, "MAP_NORESERVE", 0)
 _THRESHOLDS_AT = slice(32, 35)
+_RELOADS_AT = 40
+RELOAD_OUTCOMES = ("done", "refused", "failed")
 _RESTARTS_AT = 64
 _NAME_AT = 128
 _NAME_WORDS = 16
@@ -71,6 +73,9 @@ class Board:
     """Who has the `voice`: when the outage began that was told, monotonic; 0 without one."""
     started_ns = Word(12)
     """Supervisor: when it started, monotonic."""
+
+    reload_failed = Word(20)
+    """Supervisor: 1 when the last reload was refused or has failed."""
 
     hook_line: HookLine | None = None
     """The pipe to the hooks process, where there is one; set before the first fork."""
@@ -183,3 +188,14 @@ class Board:
         """Add a process that was replaced. Called by the supervisor."""
         at = KINDS.index(kind) * len(REASONS) + REASONS.index(reason)
         self.words[_RESTARTS_AT + at] += 1
+
+    def reloads(self) -> dict[str, int]:
+        """Return how many reloads there were, by their outcome."""
+        return {
+            outcome: self.words[at] for at, outcome in enumerate(RELOAD_OUTCOMES, _RELOADS_AT)
+        }
+
+    def count_reload(self, outcome: str) -> None:
+        """Add a reload. Called by the supervisor."""
+        self.words[_RELOADS_AT + RELOAD_OUTCOMES.index(outcome)] += 1
+        self.reload_failed = outcome != "done"

@@ -1,0 +1,178 @@
+"""What commands ask of a running supervisor, and the answers that they wait for.
+
+A supervisor listens on a Unix socket in the abstract namespace, whose name is that of the
+project's folder: no file is left behind, none has to be writable, and the kernel says to
+either side who the other one is. So no database is needed, a process that is gone can't be
+asked, and the one that is asked is the one that listens. Where several supervisors run in
+one folder, each has the first number that is free.
+
+A command sends one word and a line's end; it is told at once that it was heard, and in the
+end the outcome, both as JSON, one a line. The supervisor never waits for a command: what
+can't be written is not, and of too many, the one that was open for longest has to go.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import socket
+import struct
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+PLACES = 16
+"""Supervisors of one folder that can be asked."""
+OPEN_MAX = 32
+_WORD_BYTES_MAX = 64
+_MESSAGE_MAX = 32_000
+"""Characters of an answer: more than a socket takes at once would be lost."""
+_PEER = struct.Struct("3i")
+
+
+class Peer(NamedTuple):
+    """Who is at the other end of a connection, as the kernel has it."""
+
+    pid: int
+    uid: int
+    gid: int
+
+
+def address(root: Path, number: int) -> str:
+    """Return the name of the socket of a project's supervisor.
+
+    The folder counts, by whatever path, and the namespace of process ids: containers that
+    share a network may have equal folders.
+    """
+    folder = root.stat()
+    words = f"{folder.st_dev} {folder.st_ino} {os.readlink('/proc/self/ns/pid')}"  # noqa: PTH115
+    name = hashlib.blake2s(words.encode(), digest_size=12).hexdigest()
+    return f"\0jobsd/{name}/{number}"
+
+
+def peer(connection: socket.socket) -> Peer:
+    """Return who has connected to us, or whom we are connected to."""
+    found = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _PEER.size)
+    return Peer(*_PEER.unpack(found))
+
+
+class Asker:
+    """A command that has asked for something and waits for the outcome."""
+
+    def __init__(self, connection: socket.socket) -> None:
+        self._connection = connection
+
+    def answer(self, status: int, message: str = "", **facts: object) -> None:
+        """Give the exit status of the command, and what it is to tell."""
+        self._send({"status": status, "message": message[:_MESSAGE_MAX], **facts})
+        self.close()
+
+    def hear(self, word: str) -> None:
+        """Say that the word was understood."""
+        self._send({"heard": word})
+
+    def close(self) -> None:
+        """Let go of the command."""
+        self._connection.close()
+
+    def _send(self, facts: dict[str, object]) -> None:
+        # Who is gone, or does not read, misses it.
+        with contextlib.suppress(OSError):
+            self._connection.sendall(json.dumps(facts).encode() + b"\n")
+
+
+class Requests:
+    """The socket of one supervisor, and who is connected. Without a socket nobody can ask."""
+
+    def __init__(self, listener: socket.socket | None = None) -> None:
+        self._listener = listener
+        self._open: list[socket.socket] = []
+        self._silent: list[socket.socket] = []
+
+    def descriptors(self) -> Iterator[int]:
+        """Yield the descriptors that no child may keep."""
+        for each in (*([self._listener] if self._listener else ()), *self._open):
+            if each.fileno() >= 0:
+                yield each.fileno()
+
+    def close(self) -> None:
+        """Hear nobody any more; who waits is told by the end of the connection."""
+        for each in (*([self._listener] if self._listener else ()), *self._open):
+            each.close()
+
+    def readable(self) -> list[int]:
+        """Return the descriptors that become readable when there is something to `take`."""
+        listener = [] if self._listener is None else [self._listener]
+        return [each.fileno() for each in (*listener, *self._silent)]
+
+    def take(self) -> Iterator[tuple[str, Asker]]:
+        """Yield the words that were said since the last time, and who waits for an answer."""
+        self._accept()
+        for connection in tuple(self._silent):
+            try:
+                said = connection.recv(_WORD_BYTES_MAX)
+            except BlockingIOError:
+                continue
+            except OSError:
+                said = b""
+            self._silent.remove(connection)
+            if said:
+                yield said.decode(errors="replace").strip(), Asker(connection)
+            else:
+                connection.close()
+
+    def _accept(self) -> None:
+        self._open = [each for each in self._open if each.fileno() >= 0]
+        while self._listener is not None:
+            try:
+                connection, _ = self._listener.accept()
+            except OSError:
+                return
+            connection.settimeout(0)
+            if peer(connection).uid not in {0, os.geteuid()}:
+                connection.close()
+                continue
+            self._open.append(connection)
+            self._silent.append(connection)
+            if len(self._open) > OPEN_MAX:
+                oldest = self._open.pop(0)
+                if oldest in self._silent:
+                    self._silent.remove(oldest)
+                oldest.close()
+
+
+def listen(root: Path) -> Requests:
+    """Listen for the commands of a project; where that can't be, nobody can ask."""
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
+    with contextlib.suppress(OSError):
+        for number in range(PLACES):
+            if _bound(listener, address(root, number)):
+                listener.listen(OPEN_MAX)
+                listener.settimeout(0)
+                return Requests(listener)
+    listener.close()
+    return Requests()
+
+
+def running(root: Path) -> Iterator[socket.socket]:
+    """Yield a connection to each supervisor of a project, ours to close."""
+    for number in range(PLACES):
+        connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
+        try:
+            connection.connect(address(root, number))
+        except OSError:
+            connection.close()
+        else:
+            yield connection
+
+
+def _bound(listener: socket.socket, name: str) -> bool:
+    try:
+        listener.bind(name)
+    except OSError:
+        return False
+    return True
