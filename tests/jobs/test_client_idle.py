@@ -52,6 +52,19 @@ EVERY_WAY = pytest.mark.parametrize(
 )
 
 
+def test_a_connection_that_comes_back_within_a_transaction_is_lent_to_nobody(
+    target: Target,
+) -> None:
+    with contextlib.closing(Client(target, size_max=1)) as pool:
+        with pool.session() as left:
+            left.connection.execute("BEGIN")
+
+        with pool.session() as session:
+            state = session.connection.info.transaction_status
+
+    assert state == psycopg.pq.TransactionStatus.IDLE
+
+
 @pytest.fixture(autouse=True)
 def _ours_no_more() -> Iterator[None]:
     yield

@@ -31,6 +31,24 @@ def test_a_nap_lasts_its_time(nap: Nap) -> None:
     assert (woken, watch.took() >= 0.05) == (False, True)
 
 
+def test_a_nap_of_half_a_millisecond_is_not_cut_to_nothing(nap: Nap) -> None:
+    for _ in range(100):
+        watch = Stopwatch()
+
+        nap.take(0.0005)
+
+        assert watch.took() >= 0.0005
+
+
+def test_no_nap_is_longer_than_who_judges_it_waits(nap: Nap) -> None:
+    nap.longest_s = 0.05
+    watch = Stopwatch()
+
+    woken = nap.take(60)
+
+    assert (woken, watch.took() < 30) == (False, True)
+
+
 def test_a_nap_of_no_time_ends_at_once(nap: Nap) -> None:
     watch = Stopwatch()
 

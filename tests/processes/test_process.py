@@ -30,6 +30,7 @@ class Loop:
         self.script = list(script)
         self.calls: list[str] = []
         self.rests = 1
+        self.rest_s = 0.0
 
     def connect(self) -> None:
         self.calls.append("connect")
@@ -43,7 +44,7 @@ class Loop:
             self.script.pop(0)()
         else:
             self.context.request_stop()
-        return 0.0
+        return self.rest_s
 
     def socket(self) -> int | None:
         return None
@@ -102,6 +103,18 @@ def test_a_process_connects_polls_stops_and_says_goodbye(
     assert loop.calls == ["connect", "poll", "stop", "poll", "farewell"]
     assert events == ["process.started", "process.stopped"]
     assert context.slot.state == UP
+
+
+def test_a_loop_that_would_rest_for_ever_comes_round_all_the_same(
+    context: Context, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("jobsd.processes.process.REST_MAX_S", 0.01)
+    loop = Loop(context, lambda: None, lambda: None)
+    loop.rest_s = 3600.0
+
+    run(loop, context)
+
+    assert loop.calls.count("poll") >= 3
 
 
 def test_it_works_on_until_its_loop_may_go(context: Context) -> None:

@@ -219,6 +219,24 @@ def test_a_claim_made_by_a_last_statement_of_the_dead_goes_back_at_once(
     wait_until(lambda: places(session) == {job: "ready"}, 3)
 
 
+def test_what_the_dead_had_on_its_way_does_not_wait_for_the_next_heartbeat(
+    target: Target, session: Session
+) -> None:
+    (job,) = make_jobs(session, 1)
+    with tree_on(target, heartbeat_interval_s=30) as tree:
+        monitor = tree.start_monitor()
+        worker = tree.start_worker()
+        # The second look of the start is made.
+        tree.look_passes(1)
+        row_id = worker.row_id
+        tree.destroy(worker, monitor)
+        wait_until(lambda: worker.name not in names(session))
+
+        claim(session, row_id, [job])
+
+        wait_until(lambda: places(session) == {job: "ready"})
+
+
 @pytest.mark.failure(
     "The server still holds the rows of a dead worker locked.",
     "The burial waits for nobody: they are settled as soon as they are free.",
