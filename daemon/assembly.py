@@ -161,7 +161,14 @@ class Assembly:
 
     def _log(self, kind: str, name: str, count: Callable[[int], None]) -> None:
         log_format = cast("Literal['json', 'console'] | None", self.options.log_format)
-        logs.configure(log_format, self.options.log_level, kind=kind, name=name, dropped=count)
+        logs.configure(
+            log_format,
+            self.options.log_level,
+            kind=kind,
+            name=name,
+            dropped=count,
+            sums=not self.options.log_jobs,
+        )
 
     def _load_jobs(self, context: Context) -> bool:
         logs.take_prints()

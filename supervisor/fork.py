@@ -23,8 +23,8 @@ import signal
 import sys
 from typing import TYPE_CHECKING, NoReturn
 
+from jobsd.instruments import logs
 from jobsd.instruments.events import emit
-from jobsd.instruments.logs import give_descriptors_back
 from jobsd.processes.process import Context, listen_to_signals
 from jobsd.processes.title import set_title
 
@@ -107,7 +107,7 @@ class Fork:
             status = _status_of(lambda: self._run(spec, slot, dump))
         finally:
             _flush()
-            give_descriptors_back()
+            logs.finish()
             os._exit(status)
 
     def _run(self, spec: ChildSpec, slot: Slot, dump: Dump) -> int:

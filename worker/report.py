@@ -31,6 +31,7 @@ class Report:
 
     def __init__(self, slot: Slot) -> None:
         self._slot = slot
+        self.draining = False
 
     def claimed(self, claim_id: int, jobs: list[ClaimedJob]) -> None:
         """Tell of a claim, to who wants to hear everything."""
@@ -53,10 +54,17 @@ class Report:
         self._finished([run for run in runs if run.outcome is SUCCESS])
 
     def released(self, jobs: list[ClaimedJob]) -> None:
-        """Tell of jobs that were given back."""
+        """Tell of jobs that were given back: each while we drain, else that it was done.
+
+        A worker that runs on has claimed too far ahead: nothing has happened to its jobs, and
+        there may be more of them than of those that run.
+        """
         for job in jobs:
             self._slot.queue(job.queue_name).count("released")
-            emit("job.released", **_facts(job))
+            if self.draining:
+                emit("job.released", **_facts(job))
+        if jobs and not self.draining:
+            emit("jobs.released", size=len(jobs), job_ids=[job.id for job in jobs])
 
     def _finished(self, runs: list[Run]) -> None:
         for queue, done in _by_queue(runs).items():

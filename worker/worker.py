@@ -121,7 +121,7 @@ class Worker:
 
     def stop(self) -> None:
         """Take nothing new; give back what was not started."""
-        self._draining = True
+        self._draining = self._report.draining = True
         set_stopping()
         self._ledger.give_back(self._pool.take_back())
 

@@ -37,6 +37,12 @@ start -c config/other.yml --log-format json
 )
 @click.option("--log-format", metavar="FORMAT", help="json or console. Env: JOBSD_LOG_FORMAT.")
 @click.option("--log-level", metavar="LEVEL", help="Env: JOBSD_LOG_LEVEL; info.")
+@click.option(
+    "--log-jobs",
+    is_flag=True,
+    default=None,
+    help="Sum up nothing that repeats. Env: JOBSD_LOG_JOBS.",
+)
 @click.option("--database-url", metavar="URL", help="Env: QUEUE_DATABASE_URL, DATABASE_URL.")
 @click.option(
     "--import", "imports", metavar="MODULE", multiple=True, help="A module that defines jobs."

@@ -199,7 +199,7 @@ class Burial:
             for job in jobs:
                 if outcome != "snoozed":
                     self._slot.queue(job.queue_name).count(outcome)
-                emit(event, **_job_facts(job))
+                emit(event, **_job_facts(job, outcome))
 
     def _remember(self, row_id: int) -> None:
         self._dead[row_id] = None
@@ -220,13 +220,17 @@ def _other(stranger: Stranger) -> dict[str, Any]:
     }
 
 
-def _job_facts(job: BuriedJob) -> dict[str, Any]:
+def _job_facts(job: BuriedJob, outcome: str) -> dict[str, Any]:
+    """Return the facts; the attempt is the one that it was or was to be, as for workers."""
+    attempt = job.attempt
+    if attempt is not None and outcome in {"snoozed", "released"}:
+        attempt += 1
     error = {} if job.error is None else {"error": job.error}
     return {
         "job_id": job.id,
         "class_name": job.class_name,
         "queue_name": job.queue_name,
-        "attempt": job.attempt,
+        "attempt": attempt,
         **error,
     }
 

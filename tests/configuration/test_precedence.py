@@ -179,3 +179,15 @@ def test_faults_of_flags_and_variables_name_them(project: Project) -> None:
         ' warn or fatal, not "loud"',
         "DATABASE_URL": "DATABASE_URL must be a URL of a PostgreSQL database",
     }
+
+
+@pytest.mark.parametrize(
+    ("said", "flag", "tells_all"),
+    [("", None, False), ("1", None, True), ("1", False, False), ("", True, True)],
+)
+def test_every_line_of_jobs_is_asked_for_by_flag_or_variable(
+    project: Project, said: str, *, flag: bool | None, tells_all: bool
+) -> None:
+    project.environ = {"JOBSD_LOG_JOBS": said}
+
+    assert project.load(Flags(log_jobs=flag)).log_jobs is tells_all

@@ -27,6 +27,7 @@ NAMED_ELSEWHERE = {
     "database.lost": "one of two, in processes/outage",
     "database.waiting": "as above",
     "job.output": "instruments/logs, which writes it itself",
+    "logs.summed": "as above",
     "logs.dropped": "instruments/logs, which writes it itself",
 }
 

@@ -141,6 +141,8 @@ def test_a_burial_whose_answer_was_lost_is_told_once(
     counted = _counted(dead)
     assert sum(counted.values()) == 3
     assert {name: summary[name] for name in counted} == counted
+    # It was the first attempt of each, or is to be, as the worker would have told it.
+    assert {facts["attempt"] for _, facts in told if "job_id" in facts} == {1}
 
 
 @pytest.mark.parametrize(("act", "event"), WAYS)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from jobsd.instruments import events
 from jobsd.jobs.client import enqueue_many
 from jobsd.processes.counters import OUTCOMES
 
@@ -35,3 +36,24 @@ def test_jobs_that_are_given_back_are_counted_as_released(
     gate.set()
     driven.until(lambda: driven.worker.stopped)
     assert counted(driven) == {"released": 5, "finished": 1}
+
+
+def test_what_was_claimed_too_far_ahead_is_counted_and_told_in_one_line(
+    make_worker: MakeWorker, count: Count
+) -> None:
+    told: list[tuple[str, dict[str, Any]]] = []
+    stop = events.subscribe(
+        lambda event, facts: told.append((event.name, facts)),
+        names=("job.released", "jobs.released"),
+    )
+    enqueue_many([note.with_args(0)] * 200)
+    driven = make_worker(threads=1)
+    driven.until(lambda: not count("ready_executions"))
+    enqueue_many([wait_for_gate.with_args(), *[note.with_args(i) for i in range(20)]])
+
+    driven.until(lambda: counted(driven).get("released"))
+    stop()
+
+    assert {name for name, _ in told} == {"jobs.released"}
+    assert sum(facts["size"] for _, facts in told) == counted(driven)["released"]
+    gate.set()

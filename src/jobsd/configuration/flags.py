@@ -22,5 +22,6 @@ class Flags:
     metrics_bind: str | None = None
     log_format: str | None = None
     log_level: str | None = None
+    log_jobs: bool | None = None
     database_url: str | None = None
     imports: tuple[str, ...] | None = None

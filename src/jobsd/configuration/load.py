@@ -149,6 +149,7 @@ class _Reading:
             skip_recurring=said.skip_recurring,
             log_format=said.log_format,
             log_level=said.log_level,
+            log_jobs=said.log_jobs,
             warnings=tuple(map(redact, self._warnings)),
             schedules=schedules,
         )

@@ -141,3 +141,5 @@ class Options:
     log_level: str
     warnings: tuple[str, ...]
     schedules: bool = True
+    log_jobs: bool = False
+    """Whether each event of a job is a line, however many there are."""

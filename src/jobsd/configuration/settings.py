@@ -55,6 +55,7 @@ class Settings:
     bind: tuple[str | None] | None
     log_format: str | None
     log_level: str
+    log_jobs: bool
     url: str | None
     fallback_url: Given | None
     imports: tuple[str, ...]
@@ -82,13 +83,14 @@ def read(environ: Mapping[str, str], flags: Flags, faults: Faults) -> Settings:
         environment=environ.get("JOBSD_ENV") or DEFAULT_ENVIRONMENT,
         config=config.text if config else DEFAULT_CONFIG,
         recurring=recurring.text if recurring else DEFAULT_RECURRING,
-        skip_recurring=_skips(environ, flags),
+        skip_recurring=_is_set(environ, "JOBSD_SKIP_RECURRING", flags.skip_recurring),
         only=check(_flag(flags.only, "--only"), _kinds) or KINDS,
         queues=queues,
         pidfile=check(_flag(flags.pidfile, "--pidfile"), _path),
         bind=check(bind, lambda text: (bind_or_off(text),)),
         log_format=check(log_format, names.one_of("json", "console")),
         log_level=check(log_level, _level) or "info",
+        log_jobs=_is_set(environ, "JOBSD_LOG_JOBS", flags.log_jobs),
         url=check(url, database_url),
         fallback_url=_variable(environ, "DATABASE_URL"),
         imports=tuple(_modules(flags.imports or (), faults)),
@@ -115,10 +117,8 @@ def _variable(environ: Mapping[str, str], name: str) -> Given | None:
     return Given(text, name) if text else None
 
 
-def _skips(environ: Mapping[str, str], flags: Flags) -> bool:
-    if flags.skip_recurring is not None:
-        return flags.skip_recurring
-    return names.truth(environ.get("JOBSD_SKIP_RECURRING", ""))
+def _is_set(environ: Mapping[str, str], variable: str, flag: bool | None) -> bool:  # noqa: FBT001 - what it says
+    return names.truth(environ.get(variable, "")) if flag is None else flag
 
 
 def _kinds(text: str) -> frozenset[str]:

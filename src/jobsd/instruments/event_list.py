@@ -91,7 +91,8 @@ job.retried warning A job has failed and will be tried again. [$job duration err
 job.discarded info A job was dropped: its definition says so, or a conflict. \
 [$job duration error reason concurrency_key]
 job.snoozed debug A job has put itself off. [$job duration retry_in]
-job.released info A claimed job went back to ready, untouched. [$job]
+job.released info A claimed job went back to ready, untouched: its process ends, or has. [$job]
+jobs.released debug Jobs that a worker had claimed ahead went back to ready. [size job_ids]
 job.output info A job, or a module, has told a text that is the name of an event. [message]
 jobs.retried info Failed jobs were made ready again by hand. [size job_ids]
 jobs.discarded info Jobs were discarded by hand, or found no slot and may not wait. \
@@ -122,6 +123,8 @@ hook.failed error A hook has raised, or takes too long; nothing else changes. \
 [hook function process error]
 thread.failed error An error that nobody caught has ended a thread, or has struck one of ours \
 between two jobs. [thread ours error]
+logs.summed info Lines of a job's event, class and error, beyond twenty in a second, were left \
+out; its level is theirs. --log-jobs tells them all. [of lines since class_name error]
 logs.reopened info The log was opened again.
 logs.dropped warning Lines could not be written; now they can be again. [lines]
 """

@@ -24,6 +24,7 @@ from .lean_structlog import structlog
 from .lines import NO_JOB, Lines, encode, is_line
 from .printed import Printed
 from .sink import Sink, journal_reads
+from .summing import Summing
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
 __all__ = [
     "LEVELS",
     "configure",
-    "give_descriptors_back",
+    "finish",
     "reset",
     "take_descriptors",
     "take_prints",
@@ -50,11 +51,12 @@ LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40, "critical": 50}
 class _Log:
     """One process's log, for as long as it is configured so."""
 
-    def __init__(self, lines: Lines, sink: Sink, level: str) -> None:
+    def __init__(self, lines: Lines, sink: Sink, level: str, *, sums: bool) -> None:
         self.lines = lines
         self.sink = sink
         self.handler = _Handler(self)
         self._level = LEVELS[level]
+        self.summing = Summing(self._tell_sum) if sums else None
         self._root_level = logging.getLogger().level
         self._unsubscribe = subscribe(self._tell, level=level)
 
@@ -86,12 +88,21 @@ class _Log:
     def close(self) -> None:
         """Take everything back."""
         self._unsubscribe()
+        if self.summing is not None:
+            self.summing.flush()
         root = logging.getLogger()
         root.removeHandler(self.handler)
         root.setLevel(self._root_level)
         self.sink.close()
 
+    def _tell_sum(self, level: str, facts: dict[str, Any]) -> None:
+        self.write(self.lines.line(level, "logs.summed", "jobsd", facts))
+
     def _tell(self, event: Event, facts: dict[str, Any]) -> None:
+        if self.summing is None or self.summing.admits(event, facts):
+            self._tell_one(event, facts)
+
+    def _tell_one(self, event: Event, facts: dict[str, Any]) -> None:
         self.write(self.lines.line(event.level, event.name, "jobsd", facts))
 
 
@@ -162,11 +173,13 @@ def configure(  # noqa: PLR0913 - one call sets up all there is
     name: str,
     stream: int = 1,
     dropped: Callable[[int], None] = lambda _: None,
+    sums: bool = False,
 ) -> None:
     """Tell all that happens in this process on a descriptor, until configured anew.
 
     `format` None means: for people on a terminal, else JSON. `kind` and `name` are the
-    process's own. `dropped` is called with the number of lines that could not be written.
+    process's own. `dropped` is called with the number of lines that could not be written. With
+    `sums`, events of jobs that repeat are summed up.
     """
     reset()
     sink = Sink(stream, dropped)
@@ -177,7 +190,7 @@ def configure(  # noqa: PLR0913 - one call sets up all there is
         line_bytes=sink.line_bytes,
         has_priority=journal_reads(stream, os.environ.get("JOURNAL_STREAM")),
     )
-    log = _Log(lines, sink, level)
+    log = _Log(lines, sink, level, sums=sums)
     _current.append(log)
     speak_through(log.say)
     logging.getLogger().addHandler(log.handler)
@@ -218,8 +231,11 @@ def tell_last_words(pipes: Pipes, facts: Mapping[str, Any]) -> None:
         _tell_text(line, BY[number], facts)
 
 
-def give_descriptors_back() -> None:
-    """Bring into the log what was written last: the process ends."""
+def finish() -> None:
+    """Bring into the log what was written last, and what is summed up: the process ends."""
+    for log in _current:
+        if log.summing is not None:
+            log.summing.flush()
     while _taken:
         _taken.pop().close()
 

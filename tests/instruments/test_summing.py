@@ -1,0 +1,123 @@
+"""What repeats is summed up; its first lines are not lost."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from jobsd.instruments import logs
+from jobsd.instruments.events import emit, subscribe
+from jobsd.instruments.summing import KINDS_MAX, LINES_MAX
+from waiting import wait_until
+
+if TYPE_CHECKING:
+    from instruments.readable_log import Log
+
+
+@pytest.fixture(autouse=True)
+def _summed(log: Log, monkeypatch: pytest.MonkeyPatch) -> None:
+    # A second that a busy machine can't end in the middle of a test.
+    monkeypatch.setattr("jobsd.instruments.summing.WINDOW_S", 60.0)
+    logs.configure("json", "info", kind="worker", name="worker-1", stream=log.writer, sums=True)
+
+
+def _fail(times: int, class_name: str = "app.a", error: str = "ValueError") -> None:
+    for number in range(times):
+        told = {"type": error, "message": f"no {number}", "stack": ""}
+        emit("job.failed", job_id=number, class_name=class_name, error=told)
+
+
+def _sums(lines: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [line for line in lines if line["event"] == "logs.summed"]
+
+
+def test_the_first_lines_are_told_and_the_others_summed_up(log: Log) -> None:
+    _fail(LINES_MAX + 1000)
+    logs.finish()
+
+    *told, summed = log.lines()
+    assert [line["job_id"] for line in told] == list(range(LINES_MAX))
+    assert (summed["event"], summed["of"], summed["lines"]) == (
+        "logs.summed",
+        "job.failed",
+        1000,
+    )
+    assert (summed["level"], summed["class_name"]) == ("error", "app.a")
+    assert summed["error"]["type"] == "ValueError"
+    assert summed["since"] <= told[0]["timestamp"].replace("Z", "+00:00")
+
+
+def test_each_class_and_error_has_its_own_first_lines(log: Log) -> None:
+    _fail(LINES_MAX + 5)
+    _fail(LINES_MAX + 6, "app.b")
+    _fail(LINES_MAX + 7, "app.b", "KeyError")
+    _fail(1, "app.c")
+    logs.finish()
+
+    lines = log.lines()
+    sums = [(each["class_name"], each["error"]["type"], each["lines"]) for each in _sums(lines)]
+    assert sums == [
+        ("app.a", "ValueError", 5),
+        ("app.b", "ValueError", 6),
+        ("app.b", "KeyError", 7),
+    ]
+    assert len(lines) == 3 * LINES_MAX + 1 + 3
+
+
+def test_a_sum_is_told_though_nothing_follows(
+    log: Log, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("jobsd.instruments.summing.WINDOW_S", 0.05)
+    lines: list[dict[str, Any]] = []
+
+    def told() -> int:
+        lines.extend(log.lines())
+        return sum(each["lines"] for each in _sums(lines))
+
+    _fail(LINES_MAX * 10)
+    wait_until(lambda: told() + len(lines) - len(_sums(lines)) == LINES_MAX * 10)
+
+
+def test_more_kinds_than_can_be_kept_apart_are_summed_up_together(log: Log) -> None:
+    for number in range(KINDS_MAX + 500):
+        _fail(1, f"app.c{number}")
+    logs.finish()
+
+    (summed,) = _sums(log.lines())
+    assert summed["lines"] == 500 - LINES_MAX
+    assert "class_name" not in summed
+
+
+def test_what_is_no_event_of_a_job_is_never_summed_up(log: Log) -> None:
+    for _ in range(100):
+        emit("process.exited", kind="worker")
+    logs.finish()
+
+    assert len(log.lines()) == 100
+
+
+def test_who_wants_all_gets_all(log: Log) -> None:
+    log.configure()
+
+    _fail(100)
+
+    assert len(log.lines()) == 100
+
+
+def test_hooks_hear_of_each(log: Log) -> None:
+    heard: list[int] = []
+    stop = subscribe(lambda _, facts: heard.append(facts["job_id"]), names=("job.failed",))
+
+    _fail(500)
+    stop()
+
+    assert len(heard) == 500
+    assert len(log.lines()) == LINES_MAX
+
+
+def test_a_log_that_is_closed_tells_what_it_has_summed_up(log: Log) -> None:
+    _fail(LINES_MAX + 3)
+    logs.reset()
+
+    assert _sums(log.lines())[0]["lines"] == 3
