@@ -107,6 +107,14 @@ def test_planning_goes_on_from_the_last_run() -> None:
     assert timetable.next_tick == (_after(3 * 3600), "tick")
 
 
+def test_a_schedule_that_somebody_has_edited_by_hand_counts_from_now_on() -> None:
+    timetable = _timetable(replace(ROW, phrase=DAILY))
+
+    timetable.plan(replace(ROW, phrase=EVERY_MINUTE), _after(3600))
+
+    assert timetable.next_tick == (_after(3660), "tick")
+
+
 def test_a_task_that_is_turned_off_has_no_ticks() -> None:
     timetable = _timetable(replace(ROW, enabled=False))
 
