@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import tempfile
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,9 +24,31 @@ if TYPE_CHECKING:
     from collections.abc import Generator
 
 
+@dataclass(slots=True)
+class Pooler:
+    """One PgBouncer: the URL that leads through it, and where it leads."""
+
+    url: str
+    _folder: Path
+    _port: int
+    _process: subprocess.Popen[bytes]
+
+    def lead_to(self, url: str) -> None:
+        """Let it lead to another server, as an operator does after a failover."""
+        _configure(self._folder, conninfo.conninfo_to_dict(url), self._port)
+        self._process.send_signal(signal.SIGHUP)
+
+
 @contextlib.contextmanager
 def pgbouncer(url: str) -> Generator[str]:
     """Run one until the end of the block; yield the URL that leads through it."""
+    with pooler(url) as made:
+        yield made.url
+
+
+@contextlib.contextmanager
+def pooler(url: str) -> Generator[Pooler]:
+    """Run one until the end of the block."""
     program = shutil.which("pgbouncer", path="/usr/sbin:/usr/local/sbin:/usr/bin:/bin")
     if program is None:
         pytest.skip("PgBouncer is not installed (Debian: pgbouncer)")
@@ -39,7 +62,7 @@ def pgbouncer(url: str) -> Generator[str]:
             command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         )
         try:
-            yield _through(url, port)
+            yield Pooler(_through(url, port), Path(name), port, process)
         finally:
             process.send_signal(signal.SIGQUIT)
             process.wait(10)

@@ -204,7 +204,10 @@ class Ordeal:
     def _check_told(self, lost: int | None) -> None:
         tree = self.tree
         assert {child.pid for child in tree.children()} == self.before
-        for event in ("process.exited", "process.replaced", "process.hung", "claims.lost"):
+        for event in (
+            *("process.exited", "process.replaced", "process.hung"),
+            *("claims.lost", "jobs.lost"),
+        ):
             assert tree.events(event) == []
         begun = len(tree.events("database.lost")) + len(tree.events("database.waiting"))
         wait_for(lambda: len(tree.events("database.back")) == begun, 5, tree.told)
