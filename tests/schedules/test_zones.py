@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from zoneinfo import ZoneInfo, available_timezones
 
 import pytest
@@ -35,6 +36,13 @@ def test_a_zone_keeps_its_clock() -> None:
     found = {zone: parse(f"0 12 * * * {zone}").zone for zone in ("GB-Eire", "NZ-CHAT", "W-SU")}
 
     assert found == {zone: ZoneInfo(zone) for zone in found}
+
+
+@pytest.mark.parametrize(("offset", "hour"), [("+02:00", 7), ("-05:00", 14), ("+00:00", 9)])
+def test_a_plus_is_east_of_greenwich(offset: str, hour: int) -> None:
+    new_year = datetime(2026, 1, 1, tzinfo=UTC)
+
+    assert parse(f"0 9 * * * {offset}").next_after(new_year) == new_year.replace(hour=hour)
 
 
 @pytest.mark.parametrize(
