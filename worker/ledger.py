@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from jobsd.clock import monotonic
 from jobsd.jobs import limits
-from jobsd.jobs.claims import STATEMENTS, Ended, array, conclusion, own
+from jobsd.jobs.claims import LOCK_WAIT, STATEMENTS, Ended, InClaim, array, conclusion, own
 
 from .perform import SUCCESS
 
@@ -38,6 +38,10 @@ class Ledger:
         self._claims: Claims = {}
         self._runs: list[Run] = []
         self._unstarted: list[ClaimedJob] = []
+        self._held_runs: list[Run] = []
+        self._held_unstarted: list[ClaimedJob] = []
+        self.held_back: set[InClaim] = set()
+        """The jobs that are not to be written for now; each is claimed as before."""
         self._cut_off = False
 
     def add_claim(self, claim_id: int, jobs: Iterable[ClaimedJob]) -> None:
@@ -52,6 +56,29 @@ class Ledger:
     def give_back(self, jobs: Iterable[ClaimedJob]) -> None:
         """Take in jobs that will not be started here."""
         self._unstarted += [job for job in jobs if self.holds(job)]
+
+    def hold_back(self, jobs: Iterable[InClaim]) -> None:
+        """Let these jobs not be written until they are let go: somebody holds them locked."""
+        self.held_back.update(jobs)
+        self._sort()
+
+    def let_go(self, jobs: Iterable[InClaim]) -> None:
+        """Let these jobs be written again."""
+        self.held_back.difference_update(jobs)
+        self._sort()
+
+    @property
+    def held_runs(self) -> list[Run]:
+        """The outcomes that are held back."""
+        return self._held_runs
+
+    def _sort(self) -> None:
+        runs = self._held([*self._held_runs, *self._runs])
+        unstarted = [*filter(self.holds, (*self._held_unstarted, *self._unstarted))]
+        self._held_runs = [run for run in runs if _key(run.job) in self.held_back]
+        self._runs = [run for run in runs if _key(run.job) not in self.held_back]
+        self._held_unstarted = [job for job in unstarted if _key(job) in self.held_back]
+        self._unstarted = [job for job in unstarted if _key(job) not in self.held_back]
 
     @property
     def pending(self) -> bool:
@@ -126,6 +153,7 @@ class Ledger:
             for claim_id, job_ids in stored.items()
             for job_id in job_ids
             if job_id not in self._claims.get(claim_id, ())
+            and InClaim(job_id, claim_id) not in self.held_back
         ]
         gone = {id_: held for id_, held in self._claims.items() if id_ not in stored}
         self._claims = {
@@ -133,14 +161,15 @@ class Ledger:
             for claim_id in self._claims.keys() & stored.keys()
             if (held := self._claims[claim_id] & set(stored[claim_id]))
         }
-        self._runs = self._held(self._runs)
-        self._unstarted = [job for job in self._unstarted if self.holds(job)]
+        self._sort()
         return unknown, gone
 
     def abandon(self) -> Claims:
         """Drop everything: our row was deleted, and our claims with it. Return these."""
         claims = self._claims
-        self._claims, self._runs, self._unstarted = {}, [], []
+        self._claims = {}
+        self.held_back.clear()
+        self._sort()
         return claims
 
     def _held(self, runs: Iterable[Run]) -> list[Run]:
@@ -179,6 +208,7 @@ class Writing:
         self.rare_ids = _by_claim([*(run.job for run in self.rare), *unstarted])
         self._process = process
         self._keep = keep
+        self.lock_wait = LOCK_WAIT
         self.now = monotonic()
         """When it was made: what is written are ages."""
         self._ended = [ended(run, self.now) for run in self.rare]
@@ -203,6 +233,7 @@ class Writing:
             "held": array(self._held.values()),
             "remaining": array(self._held[claim] - len(ids) for claim, ids in done.items()),
             "keep": self._keep,
+            "lock_wait": self.lock_wait,
         }
 
     def conclude(self, more: Iterable[Ended] = ()) -> tuple[Statement, dict[str, Any]] | None:
@@ -211,11 +242,18 @@ class Writing:
         ended = [*self._ended, *released, *more]
         if not ended:
             return None
-        return STATEMENTS["conclude"], conclusion(ended, self._process, keep=self._keep)
+        parameters = conclusion(ended, self._process, keep=self._keep, lock_wait=self.lock_wait)
+        return STATEMENTS["conclude"], parameters
 
     def promote(self, keys: list[str]) -> tuple[Statement, dict[str, Any]]:
         """Return the statement for who waits for these limits: to be sent behind the others."""
         return limits.STATEMENTS["promote"], {"keys": keys, "keep": self._keep}
+
+    def jobs(self, more: Iterable[Ended] = ()) -> set[InClaim]:
+        """All jobs that are written."""
+        by_claim = (*self.plain_ids.items(), *self.rare_ids.items())
+        ours = {InClaim(job, claim) for claim, jobs in by_claim for job in jobs}
+        return ours | {InClaim(each.job_id, each.claim_id) for each in more}
 
     @property
     def freed(self) -> set[str]:
@@ -223,6 +261,10 @@ class Writing:
         pairs = zip(self.rare, self._ended, strict=True)
         keys = {run.job.concurrency_key for run, ended in pairs if ended.frees}
         return {key for key in keys if key is not None}
+
+
+def _key(job: ClaimedJob) -> InClaim:
+    return InClaim(job.id, job.claim_id)
 
 
 def _by_claim(jobs: Iterable[ClaimedJob]) -> dict[int, list[int]]:

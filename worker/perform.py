@@ -10,7 +10,7 @@ from typing import NamedTuple
 from jobsd.instruments.events import emit, tells
 from jobsd.jobs import arguments, registry
 from jobsd.jobs.current import CurrentJob, running
-from jobsd.jobs.policy import Policy, Verdict, judge
+from jobsd.jobs.policy import Ending, Policy, Verdict, judge
 
 MESSAGE_MAX = 10_000
 STACK_MAX = 50_000
@@ -158,3 +158,9 @@ def _clean(text: str, length_max: int) -> str:
             f"{text[:half]}\n… {len(text) - length_max} characters left out …\n{text[-half:]}"
         )
     return text.replace("\0", "\\0").encode(errors="replace").decode()
+
+
+def ending(job: ClaimedJob, outcome: Outcome) -> Ending:
+    """Return what a slot tells of a job that has ended without success."""
+    verdict, kind = outcome.verdict, error_type(outcome.exception)
+    return Ending(job.id, job.claim_id, verdict.outcome, verdict.wait_s, kind)

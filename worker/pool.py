@@ -20,10 +20,9 @@ from typing import TYPE_CHECKING, NamedTuple
 from jobsd.clock import monotonic
 from jobsd.errors import Error
 from jobsd.instruments.events import emit
-from jobsd.jobs.policy import Ending
 
 from .hand import Hand, leave
-from .perform import SUCCESS, Outcome, described, error_type
+from .perform import SUCCESS, Outcome, described, ending
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -159,6 +158,15 @@ class Pool:
         self._posted -= len(waiting) - len(ours)
         self._refill(ours)
 
+    def tell_again(self, runs: Iterable[Run]) -> None:
+        """Say anew how jobs ended that are not recorded yet: the slot forgets what is old."""
+        with self._lock:
+            for job, outcome, *_ in runs:
+                if outcome is SUCCESS:
+                    self._slot.ended(job.id, job.claim_id)
+                else:
+                    self._slot.ended_as(ending(job, outcome))
+
     def close(self) -> None:
         """Let the threads end once there is nothing to start."""
         for _ in range(self.size):
@@ -281,17 +289,12 @@ class Pool:
 
     def _end_badly(self, number: int, job: ClaimedJob, outcome: Outcome, hand: Hand) -> Outcome:
         if not hand.on_board:
-            ending = _ending(job, outcome)
+            how = ending(job, outcome)
             with self._lock:
-                self._slot.ended_as(ending)
+                self._slot.ended_as(how)
                 hand.on_board = True
         # Only now: it reads sources, which takes milliseconds, and calls what is not ours.
         outcome = described(outcome)
         # Else the job would seem to run as soon as it is claimed here again.
         self._slot.rest(number)
         return outcome
-
-
-def _ending(job: ClaimedJob, outcome: Outcome) -> Ending:
-    verdict, kind = outcome.verdict, error_type(outcome.exception)
-    return Ending(job.id, job.claim_id, verdict.outcome, verdict.wait_s, kind)

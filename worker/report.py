@@ -11,6 +11,7 @@ from jobsd.jobs.policy import Discard
 from .perform import SUCCESS, describe
 
 if TYPE_CHECKING:
+    from jobsd.configuration.options import WorkerOptions
     from jobsd.processes.counters import QueueCounters
     from jobsd.processes.slot import Slot
 
@@ -24,6 +25,15 @@ _EVENTS = {
     "discarded": "job.discarded",
     "snoozed": "job.snoozed",
 }
+
+
+def metadata(options: WorkerOptions) -> dict[str, object]:
+    """Return what the row of a worker tells of it."""
+    return {
+        "queues": ",".join(options.queues),
+        "threads": options.threads,
+        "polling_interval": options.polling_interval_s,
+    }
 
 
 class Report:

@@ -24,14 +24,15 @@ from jobsd.jobs.ready import Selection
 from jobsd.processes import registry
 
 from .choice import Choice
+from .held_back import HeldBack
 from .ledger import Ledger
 from .pace import IN_HAND_MAX, Pace
 from .places import Places
 from .pool import FRESH, TRUST_S, Pool
-from .report import Report
+from .report import Report, metadata
 from .rhythm import LOOK_MAX_S, Rhythm
 from .sleeper import Sleeper
-from .turn import Wish, take
+from .turn import Wish
 from .unanswered import Unanswered
 
 if TYPE_CHECKING:
@@ -72,6 +73,7 @@ class Worker:
         self._pace = Pace(options.threads, options.prefetch)
         self._ledger = Ledger(context.name, keep=jobs.preserve_finished_jobs)
         self._report = Report(context.slot)
+        self._held_back = HeldBack(self._session, self._ledger, self._pool, context.slot)
         self._unanswered = Unanswered(self._report, self._ledger)
         self._places = Places()
         self._owed = Owed()
@@ -90,7 +92,8 @@ class Worker:
     def connect(self) -> None:
         """Register, and find out what a broken connection has left open."""
         began = monotonic()
-        row_id = registry.enter(self._session, self._context, self.kind, self._metadata())
+        said = metadata(self._options)
+        row_id = registry.enter(self._session, self._context, self.kind, said)
         # Someone may have declared us dead, and settled what we had claimed.
         lost = None if self._row_id in {0, row_id} else self._ledger.abandon()
         self._row_id = row_id
@@ -194,7 +197,8 @@ class Worker:
             # By halves: a turn serves many jobs, and the threads have work while it lasts.
             wanted = max(wanted, ahead - self._pool.waiting)
         # What has ended is recorded by the statement that claims.
-        return max(0, min(wanted, self._pace.batch_max, IN_HAND_MAX - self._pool.uncollected))
+        room = self._held_back.room(self._pool.uncollected, IN_HAND_MAX)
+        return max(0, min(wanted, self._pace.batch_max, room))
 
     def _is_flush_due(self) -> bool:
         if not self._ledger.pending:
@@ -203,7 +207,7 @@ class Worker:
         return oldest is None or not self._pool.in_hand or monotonic() - oldest >= FLUSH_S
 
     def _is_settling_due(self) -> bool:
-        if self._pool.doubts or self._settle_at == 0:
+        if self._pool.doubts or self._settle_at == 0 or self._held_back.look():
             return True
         return self._ledger.doubtful and monotonic() >= self._settle_at
 
@@ -218,7 +222,11 @@ class Worker:
         owed = self._owed.due()
         release, self._release = self._release, []
         self._unanswered.sent(writing, self._row_id)
-        result = take(self._session, writing, release=release, owed=owed, wish=wish)
+        result = self._held_back.take(writing, release=release, owed=owed, wish=wish)
+        if result is None:
+            self._unanswered.answered(writing, set(), set())
+            self._settle_at = 0.0  # what was to be released is read back
+            return
         if limit:
             # Before anything is noted down: threads may be idle, and begin while we rest.
             self._hand_over(result, asked_at)
@@ -234,8 +242,8 @@ class Worker:
         if limit:
             self._places.end(result.places(named=self._choice.by_names), sweep=sweep)
             self._choice.note_cost(result.took_s)
-            claimed = len(result.jobs) + len(result.withheld)
-            self._set_rhythm(short=claimed < limit, sweep=sweep)
+            short = len(result.jobs) + len(result.withheld) < limit
+            self._set_rhythm(short=short, sweep=sweep)
         self._owed.answered(owed, result.promotion.missed, result.promotion.begun)
         result.promotion.tell()
         if result.promotion.promoted and not limit:
@@ -278,9 +286,8 @@ class Worker:
         if self._ledger.pending:
             oldest = self._ledger.oldest or now
             rest_s = min(rest_s, max(0.0, oldest + FLUSH_S - now))
-        if (owed_at := self._owed.next_at) is not None:
-            rest_s = min(rest_s, max(0.0, owed_at - now))
-        return rest_s
+        due = [at for at in (self._owed.next_at, self._held_back.next_at) if at is not None]
+        return min([rest_s, *(max(0.0, at - now) for at in due)])
 
     def _settle(self, asked_at: float, lost: Claims | None = None) -> None:
         """Read our claims back; tell of those that are gone, beside `lost` ones."""
@@ -291,10 +298,3 @@ class Worker:
         self._unanswered.tell(self._session, {**(lost or {}), **gone})
         if unknown:
             self._turn(0, asked_at)
-
-    def _metadata(self) -> dict[str, object]:
-        return {
-            "queues": ",".join(self._options.queues),
-            "threads": self._options.threads,
-            "polling_interval": self._options.polling_interval_s,
-        }

@@ -52,6 +52,7 @@ _DONE = {
     "held": "{5}",
     "remaining": "{3}",
     "keep": True,
+    "lock_wait": claims.LOCK_WAIT,
 }
 _WISH = {"limit": 500, "process_id": 1, "asked_at": 0.0, "share": 4000, "budget": 2_000_000}
 _ANY = {**_PLACES, **_WISH}

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 import pytest
 
 from jobsd.configuration.options import JobsOptions, WorkerOptions
+from jobsd.database.connection import Target
 from jobsd.jobs import client
 from jobsd.jobs.client import Client
 from jobsd.processes.board import Board
@@ -22,7 +23,7 @@ from .bodies import gate, noted
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from jobsd.database.connection import Session, Target
+    from jobsd.database.connection import Session
 
 
 class Count(Protocol):
@@ -81,6 +82,8 @@ def make_worker(target: Target, board: Board) -> Iterator[MakeWorker]:
     def make(name: str = "worker-test", target: Target = target, **options: object) -> Driven:
         keep = bool(options.pop("keep", True))
         trust_s = float(str(options.pop("trust_s", TRUST_S)))
+        way = options.pop("target", target)
+        assert isinstance(way, Target)
         settings: dict[str, object] = {
             "queues": ("*",),
             "threads": 3,
@@ -97,7 +100,7 @@ def make_worker(target: Target, board: Board) -> Iterator[MakeWorker]:
         context = Context(board, slot, name)
         worker = Worker(
             context,
-            target,
+            way,
             WorkerOptions(**{**settings, **options}),  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
             JobsOptions(
                 preserve_finished_jobs=keep,

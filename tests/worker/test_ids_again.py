@@ -14,7 +14,7 @@ import pytest
 
 from jobs.placed import in_claims, places
 from jobsd.jobs.burial import bury
-from jobsd.jobs.claims import STATEMENTS, Ended, conclusion
+from jobsd.jobs.claims import LOCK_WAIT, STATEMENTS, Ended, conclusion
 from jobsd.jobs.client import enqueue_many
 from jobsd.worker.places import SWEEP_S
 
@@ -203,5 +203,6 @@ def _record(
         "held": [held for held, _ in batches.values()],
         "remaining": [remaining for _, remaining in batches.values()],
         "keep": True,
+        "lock_wait": LOCK_WAIT,
     }
     session.fetch(STATEMENTS["record"].with_(STATEMENTS["no_claim"]), parameters)

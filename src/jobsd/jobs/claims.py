@@ -14,11 +14,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from jobsd.database.statements import Statements
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Collection, Iterable
 
     from jobsd.database.connection import Session
 
 STATEMENTS = Statements("jobsd.jobs", "claims.sql")
+
+LOCK_WAIT = "500ms"
+"""How long outcomes wait for a row that somebody holds locked: others wait behind them."""
 
 
 class InClaim(NamedTuple):
@@ -61,7 +64,18 @@ def own(session: Session, process_id: int) -> dict[int, list[int]]:
     return dict(session.fetch(STATEMENTS["own"], {"process_id": process_id}))
 
 
-def conclusion(ended: Iterable[Ended], process: str, *, keep: bool) -> dict[str, Any]:
+def locked(session: Session, jobs: Collection[InClaim]) -> set[InClaim]:
+    """Return those of the jobs of which somebody holds a row locked; waits for nobody."""
+    parameters = {
+        "job_ids": [job.job_id for job in jobs],
+        "claim_ids": [job.claim_id for job in jobs],
+    }
+    return {InClaim(*row) for row in session.fetch(STATEMENTS["locked"], parameters)}
+
+
+def conclusion(
+    ended: Iterable[Ended], process: str, *, keep: bool, lock_wait: str = LOCK_WAIT
+) -> dict[str, Any]:
     """Return the parameters of `conclude`."""
     jobs = list(ended)
     return {
@@ -74,4 +88,5 @@ def conclusion(ended: Iterable[Ended], process: str, *, keep: bool) -> dict[str,
         "errors": [job.error for job in jobs],
         "process": process,
         "keep": keep,
+        "lock_wait": lock_wait,
     }

@@ -8,8 +8,12 @@ WITH fenced AS (
 -- only ever loses ids; so as long as it has as many as its worker believes, it is whole.
 -- (Comparing the ids themselves, `@>`, is quadratic.) A claim loses what has ended in it, and
 -- not what has the same id and ended in another: that one may be fenced out. The condition is
--- checked again on the newest version of a row that someone else has just changed.
-WITH done AS (
+-- checked again on the newest version of a row that someone else has just changed. A row that
+-- somebody holds locked is waited for for `lock_wait`: said here, since what is said once stays
+-- for others behind a pooler, and read before the first row is locked.
+WITH bounded AS MATERIALIZED (
+    SELECT set_config('lock_timeout', %(lock_wait)s, true)
+), done AS (
     SELECT claim_id, job_id, started_us, ended_us
     FROM unnest(
         %(claim_ids)s::bigint[], %(job_ids)s::bigint[],
@@ -17,7 +21,8 @@ WITH done AS (
     ) AS ended (claim_id, job_id, started_us, ended_us)
 ), batch AS (
     SELECT claim_id, held, remaining
-    FROM unnest(%(batch_ids)s::bigint[], %(held)s::integer[], %(remaining)s::integer[])
+    FROM bounded
+    CROSS JOIN unnest(%(batch_ids)s::bigint[], %(held)s::integer[], %(remaining)s::integer[])
         AS batch (claim_id, held, remaining)
 ), emptied AS (
     DELETE FROM jobsd.claims AS claim
@@ -73,7 +78,10 @@ SELECT NULL::bigint, 0, (SELECT string_agg(id::text, ',') FROM fenced);
 -- discarded, snoozed, released), and of those that held a limit. Fenced like successes, by
 -- the ids themselves. Only a released job keeps its place in the queue, which is its id.
 -- A slot stays with what is ready again; whoever sends this promotes in the next statement.
-WITH given AS (
+-- A lock is waited for as by `record`.
+WITH bounded AS MATERIALIZED (
+    SELECT set_config('lock_timeout', %(lock_wait)s, true)
+), given AS (
     SELECT claim_id, job_id, outcome, wait_s, started_s, ended_s, error::jsonb AS error
     FROM unnest(
         %(claim_ids)s::bigint[], %(job_ids)s::bigint[], %(outcomes)s::text[],
@@ -82,7 +90,8 @@ WITH given AS (
     ) AS given (claim_id, job_id, outcome, wait_s, started_s, ended_s, error)
 ), batch AS (
     SELECT claim_id, array_agg(job_id) AS job_ids
-    FROM given
+    FROM bounded
+    CROSS JOIN given
     GROUP BY claim_id
 ), emptied AS (
     DELETE FROM jobsd.claims AS claim
@@ -209,3 +218,51 @@ FROM jobsd.claims
 WHERE process_id = %(process_id)s
 ORDER BY id
 LIMIT 10000;
+
+-- locked: say which of these jobs can't be written now, since somebody holds a row of theirs
+-- or of their claim locked. Waits for nobody, and lets go at once of what it has locked itself.
+WITH wanted AS (
+    SELECT job_id, claim_id
+    FROM unnest(%(job_ids)s::bigint[], %(claim_ids)s::bigint[]) AS wanted (job_id, claim_id)
+), claim AS (
+    SELECT id
+    FROM jobsd.claims
+    WHERE id = ANY (%(claim_ids)s::bigint[])
+    ORDER BY id
+    FOR UPDATE SKIP LOCKED
+), job AS (
+    SELECT id
+    FROM jobsd.jobs
+    WHERE id = ANY (%(job_ids)s::bigint[])
+    ORDER BY id
+    FOR UPDATE SKIP LOCKED
+), slot AS (
+    SELECT job_id
+    FROM jobsd.concurrency_slots
+    WHERE job_id = ANY (%(job_ids)s::bigint[])
+    ORDER BY job_id
+    FOR UPDATE SKIP LOCKED
+), had AS (
+    SELECT
+        (SELECT coalesce(array_agg(id), '{}') FROM claim) AS claims,
+        (SELECT coalesce(array_agg(id), '{}') FROM job) AS jobs,
+        (SELECT coalesce(array_agg(job_id), '{}') FROM slot) AS slots
+)
+SELECT wanted.job_id, wanted.claim_id
+FROM had
+CROSS JOIN wanted
+WHERE (
+        wanted.claim_id <> ALL (had.claims)
+        AND EXISTS (SELECT FROM jobsd.claims AS claim WHERE claim.id = wanted.claim_id)
+    )
+    OR (
+        wanted.job_id <> ALL (had.jobs)
+        AND EXISTS (SELECT FROM jobsd.jobs AS job WHERE job.id = wanted.job_id)
+    )
+    OR (
+        wanted.job_id <> ALL (had.slots)
+        AND EXISTS (
+            SELECT FROM jobsd.concurrency_slots AS slot WHERE slot.job_id = wanted.job_id
+        )
+    )
+ORDER BY wanted.job_id, wanted.claim_id;
