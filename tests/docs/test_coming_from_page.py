@@ -8,12 +8,10 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import psycopg
 import pytest
 
 import jobsd
-from docs.pages import blocks
-from system.tree import Project, wait_for
+from system.tree import Project
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -69,23 +67,3 @@ def test_a_command_of_the_page_is_one(tmp_path: Path, words: str) -> None:
 
     command = words.partition(" --")[0]
     assert (done.returncode, f"Usage: bin/jobs {command} [OPTIONS]" in done.stdout) == (0, True)
-
-
-def test_the_chain_goes_on_with_what_the_first_job_did(
-    tmp_path: Path, empty_database: str
-) -> None:
-    (program,) = blocks(PAGE, "python")
-    project = Project(tmp_path, empty_database)
-    project.write("pictures.py", program)
-    project.write("config/queue.yml", "import: [pictures]\n")
-    with psycopg.connect(empty_database) as connection:
-        connection.execute("CREATE TABLE pictures AS SELECT 7 AS id, false AS small")
-
-    with project.start() as tree:
-        tree.wait_event("supervisor.ready")
-        project.run("enqueue", "pictures.shrink", "[7]")
-        wait_for(lambda: "picture 7 is published" in tree.told(), what=tree.told)
-        tree.terminate()
-
-    with psycopg.connect(empty_database) as connection:
-        assert connection.execute("SELECT small FROM pictures").fetchall() == [(True,)]
