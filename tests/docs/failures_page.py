@@ -67,7 +67,7 @@ class Theme:
 
 THEMES = (
     Theme("Starting", ("failures/test_boot", "setup", "daemon", "configuration")),
-    Theme("Processes that die", ("failures/test_deaths", "failures/test_long",
+    Theme("Processes that die", ("failures/test_deaths", "failures/test_long", "docs/test_recipes",
         "supervisor/test_deaths",
         "system/test_killed", "worker/test_fence", "supervisor/test_monitor_deaths",
         "supervisor/test_monitor_rows", "supervisor/test_forking")),
