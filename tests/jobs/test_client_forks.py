@@ -65,6 +65,19 @@ def test_a_fork_in_the_middle_of_other_threads_enqueues_enqueues(
     assert len(stored()) == done + 10
 
 
+def test_a_child_speaks_on_no_connection_of_its_parent(pool: Client) -> None:
+    def backend() -> int:
+        with pool.session() as session:
+            return session.connection.info.backend_pid
+
+    parents = backend()
+
+    def speak() -> None:
+        assert backend() != parents
+
+    assert (_in_child(speak), backend()) == (0, parents)
+
+
 def test_threads_of_a_child_share_one_pool(pool: Client, stored: Stored) -> None:
     note.enqueue(0)
     parents = list(pool._idle)

@@ -89,6 +89,18 @@ def test_the_status_is_told_only_when_it_changes(start: Start, receiver: Receive
     assert receiver.heard.count("STATUS=3 processes up") == 1
 
 
+def test_a_tree_is_not_ready_while_one_of_it_boots(tmp_path: Path, receiver: Receiver) -> None:
+    boots = tmp_path / "worker.boots"
+    boots.touch()
+
+    with small_tree(tmp_path, environ={"NOTIFY_SOCKET": str(receiver.path)}) as tree:
+        receiver.wait("STATUS=1 of 3 processes up")
+        tree.state()
+        assert tree.told("supervisor.ready") == []
+        boots.unlink()
+        receiver.wait("READY=1")
+
+
 def test_systemd_hears_of_a_reload(start: Start, receiver: Receiver) -> None:
     tree = start(environ={"NOTIFY_SOCKET": str(receiver.path)})
     receiver.wait("READY=1")
