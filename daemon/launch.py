@@ -61,7 +61,7 @@ def launch(options: Options, environ: Mapping[str, str], read: Callable[[], Opti
     os.chdir(options.root)
     found = database(options, environ, _report)
     board = Board()
-    board.supervisor_name = new_name("supervisor")
+    board.supervisor_name, board.tree_name = new_name("supervisor"), options.tree
     Assembly(options, found, None).tell_through(board)
     pidfile = _pidfile(options)
     try:

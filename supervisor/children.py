@@ -164,6 +164,8 @@ class Place:
     backoff: Backoff = field(default_factory=Backoff)
     generation: int = 0
     """How many processes were started for it."""
+    number: int = 0
+    """The how manieth of its kind, from 1; 0 until somebody is in it."""
     vacated: dict[str, Any] | None = None
     """Why and by whom it was left, until it is filled again."""
 

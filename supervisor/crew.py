@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import signal
+from itertools import count
 from typing import TYPE_CHECKING
 
 from jobsd.clock import monotonic
@@ -71,7 +72,8 @@ class Crew:
         slot = self._slot(spec.kind)
         if slot is None:
             return None
-        slot.take(spec.kind, new_name(spec.kind))
+        place.number = place.number or self._free_number(spec.kind)
+        slot.take(spec.kind, new_name(spec.kind), place.number)
         dump = Dump(takes_output=spec.kind in WITH_MODULES)
         others = [fd for other in self.living.values() for fd in other.dump.private]
         try:
@@ -180,6 +182,10 @@ class Crew:
         if child.asked and ours:
             return child.asked
         return "oom" if number == signal.SIGKILL and self._memory.explain() else "signal"
+
+    def _free_number(self, kind: str) -> int:
+        taken = {place.number for place in self.places if place.spec.kind == kind}
+        return next(number for number in count(1) if number not in taken)
 
     def _slot(self, kind: str) -> Slot | None:
         """Return a slot to take, or None, told once, while deaths wait to be written.

@@ -10,6 +10,8 @@ from jobsd.instruments.figures import DatabaseFigures
 from jobsd.jobs import lost
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from jobsd.database.connection import Session
 
 STATEMENTS = Statements("jobsd.supervisor.monitor", "gauges.sql")
@@ -35,11 +37,18 @@ def database_figures(session: Session) -> DatabaseFigures:
         depths=depths,
         latencies_s={queue: age_s for queue, _, age_s in ready},
         claim_ages_s=claim_ages_s,
-        processes=Counter(kind for kind, _, _ in processes),
-        heartbeat_ages_s={(kind, name): age_s for kind, name, age_s in processes},
+        processes=_by_kind((kind, count) for kind, _, count, _ in processes),
+        heartbeat_ages_s={(kind, place): age_s for kind, place, _, age_s in processes},
         tasks={key: (count, last) for key, count, last in tasks},
         last_heartbeat=last_heartbeat,
         postgresql=postgresql,
         lost_jobs=known[0],
         lost_walk_age_s=known[1],
     )
+
+
+def _by_kind(counts: Iterable[tuple[str, int]]) -> dict[str, int]:
+    kinds = Counter[str]()
+    for kind, count in counts:
+        kinds[kind] += count
+    return dict(kinds)

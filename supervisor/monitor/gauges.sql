@@ -61,10 +61,26 @@ FROM (SELECT job_id FROM jobsd.failed_executions LIMIT 100000) AS failed
 JOIN jobsd.jobs AS job ON job.id = failed.job_id
 GROUP BY job.queue_name;
 
--- processes: list the processes and how old their heartbeats are.
-SELECT kind, name, greatest(0, extract(epoch FROM now() - last_heartbeat_at))::float8
-FROM jobsd.processes
-ORDER BY id
+-- processes: list the processes by their places, how many are in each, and how old the oldest of
+-- their heartbeats is. A place is the host, the tree, the kind and its number there, and stays
+-- when a process is replaced. Who says no place (an older program) goes by its name.
+SELECT
+    process.kind,
+    coalesce(
+        concat_ws(
+            '/', process.hostname, supervisor.metadata ->> 'tree',
+            process.kind || '-' || (process.metadata ->> 'place')
+        )
+        || CASE WHEN process.metadata ? 'place' AND supervisor.metadata ? 'tree' THEN '' END,
+        process.name
+    ) AS place,
+    count(*),
+    max(greatest(0, extract(epoch FROM now() - process.last_heartbeat_at)))::float8
+FROM jobsd.processes AS process
+LEFT JOIN jobsd.processes AS supervisor
+    ON supervisor.id = coalesce(process.supervisor_id, process.id)
+GROUP BY process.kind, place
+ORDER BY process.kind, place
 LIMIT 10000;
 
 -- tasks: list the recurring tasks, how often each was enqueued, and when last.

@@ -35,7 +35,7 @@ class Membership:
         self._board = context.board
         self._own = context.slot
         self._session = session
-        self._metadata = dict(metadata)
+        self._metadata = {**metadata, "place": 1}
 
     def register(self) -> None:
         """Write the rows of the supervisor and of the monitor, or find that they are there."""
@@ -45,7 +45,7 @@ class Membership:
             kind="supervisor",
             name=supervisor_name(board),
             supervisor_id=0,
-            metadata={},
+            metadata={"tree": board.tree_name, "place": 1} if board.tree_name else {},
             pid=board.supervisor_pid,
             thresholds=board.thresholds,
         )

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import gc
+import hashlib
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -152,6 +153,7 @@ class _Reading:
             log_jobs=said.log_jobs,
             warnings=tuple(map(redact, self._warnings)),
             schedules=schedules,
+            tree=_tree_name(self.root, said),
         )
 
     def _queue_file(self) -> QueueFile:
@@ -261,3 +263,9 @@ class _Reading:
         if only != KINDS:
             hint = f"--only asks for {', '.join(sorted(only))}, and there is none"
         self.faults.add(file.place, "no processes configured", hint)
+
+
+def _tree_name(root: Path, said: settings.Settings) -> str:
+    """Return a name that trees of one host share only when nothing tells them apart."""
+    told = (root, said.config, said.recurring, sorted(said.only), said.queues, said.pidfile)
+    return f"{root.name[:40]}-{hashlib.sha256(repr(told).encode()).hexdigest()[:6]}"

@@ -141,5 +141,7 @@ class Options:
     log_level: str
     warnings: tuple[str, ...]
     schedules: bool = True
+    tree: str = ""
+    """What the tree is called on its host: the same at each start from the same files."""
     log_jobs: bool = False
     """Whether each event of a job is a line, however many there are."""

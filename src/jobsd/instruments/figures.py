@@ -59,7 +59,7 @@ class DatabaseFigures:
     processes: Mapping[str, int]
     """Processes by kind."""
     heartbeat_ages_s: Mapping[tuple[str, str], float]
-    """By kind and name of the process."""
+    """By kind and place of the process: one that is replaced keeps it."""
     tasks: Mapping[str, tuple[int, float | None]]
     """Recurring tasks: how often enqueued, and when last (seconds since the epoch)."""
     last_heartbeat: float | None = None

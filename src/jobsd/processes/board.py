@@ -36,6 +36,7 @@ _RELOADS_AT = 40
 RELOAD_OUTCOMES = ("done", "refused", "failed")
 _RESTARTS_AT = 64
 _NAME_AT = 128
+_TREE_AT = 144
 _NAME_WORDS = 16
 _VOICE_TRIES = 50
 
@@ -103,6 +104,15 @@ class Board:
     @supervisor_name.setter
     def supervisor_name(self, name: str) -> None:
         write_text(self.words, _NAME_AT, name, _NAME_WORDS)
+
+    @property
+    def tree_name(self) -> str:
+        """What the tree is called on its host at each start. Written by the supervisor."""
+        return read_text(self.words, _TREE_AT, _NAME_WORDS)
+
+    @tree_name.setter
+    def tree_name(self, name: str) -> None:
+        write_text(self.words, _TREE_AT, name, _NAME_WORDS)
 
     @property
     def database_answers(self) -> bool:

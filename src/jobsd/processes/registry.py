@@ -111,7 +111,7 @@ def enter(session: Session, context: Context, kind: str, metadata: dict[str, Any
         kind=kind,
         name=context.name,
         supervisor_id=context.board.supervisor_row,
-        metadata=metadata,
+        metadata={**metadata, "place": context.slot.place},
         thresholds=context.board.thresholds,
     )
     context.slot.set_row(row_id)

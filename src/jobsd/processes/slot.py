@@ -48,7 +48,7 @@ _NAME_AT = 32
 # Words of a slot.
 _STATE, _PID, _STARTED, _TICK, _ROW, _KIND, _STATUS, _DIED, _REASON = range(9)
 _FLAGS, _BUSY, _THREADS, _DROPPED, _, _RSS, _GENERATION, _UP_SINCE = range(9, 17)
-_SPENT, _GREETED, _LEAVING, _SUFFERS, _WORKS, _BEATEN, _ROWS = range(17, 24)
+_SPENT, _GREETED, _LEAVING, _SUFFERS, _WORKS, _BEATEN, _ROWS, _PLACE = range(17, 25)
 # Of one process: cleared for the next.
 _PASSING = (
     *(_PID, _ROW, _STATUS, _DIED, _REASON, _FLAGS, _BUSY, _THREADS, _RSS, _UP_SINCE),
@@ -103,14 +103,15 @@ class Slot(Runs):
 
     # What the supervisor writes.
 
-    def take(self, kind: str, name: str) -> None:
-        """Prepare the slot for a new process, before the fork."""
+    def take(self, kind: str, name: str, place: int = 1) -> None:
+        """Prepare the slot for a new process, before the fork; `place` counts in its kind."""
         words = self.words
         for at in (*_PASSING, *range(RUNS_AT, ENDINGS_AT)):
             words[at] = 0
         words[ENDED] = 0
         write_text(words, _NAME_AT, name, 16)
         words[_KIND] = KINDS.index(kind)
+        words[_PLACE] = place
         words[_GENERATION] += 1
         words[_STARTED] = words[_TICK] = monotonic_ns()
         words[_STATE] = TAKEN
@@ -170,6 +171,8 @@ class Slot(Runs):
         """The name of the process, unique in the world."""
         return read_text(self.words, _NAME_AT, 16)
 
+    place = Word(_PLACE)
+    """The how manieth of its kind it is in the tree; a successor is the same."""
     pid = Word(_PID)
     """The process id."""
     row_id = Word(_ROW)
