@@ -46,6 +46,8 @@ TABLES_REST_S = 1.0
 NEAR_REST_S = 1.0
 """Between two looks at the processes of other trees that the kernel can be asked about."""
 RETRY_S = 0.1
+RETRY_MAX_S = 1.0
+"""Between two tries to settle what the dead have left: somebody may hold it locked for long."""
 SECOND_LOOK_S = 1.0
 """After a death: a last claim of the dead process may have been on its way."""
 LAST_S = 0.5
@@ -84,6 +86,7 @@ class Rounds:
         self._last_words: Callable[[], None] | None = None
         self._registered = False
         self._due = 0.0
+        self._again_s = RETRY_S / 2
         self._orphans: dict[int, float] = {}
         self._threads: dict[int, int] = {}
         self.heartbeat = LastHeartbeat()
@@ -150,8 +153,9 @@ class Rounds:
         left = self._bury_vanished() or left
         if monotonic() >= self._due:
             left = self._look() or left
+        self._again_s = min(RETRY_MAX_S, self._again_s * 2) if left else RETRY_S / 2
         if left:
-            return RETRY_S
+            return self._again_s
         rest_s = NEAR_REST_S if self._neighbours.near else self._rest_s
         return min(rest_s, max(0.0, self._due - monotonic()))
 

@@ -10,6 +10,8 @@ import json
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from psycopg import errors
+
 from jobsd.database.statements import Statements
 
 from . import limits
@@ -64,9 +66,9 @@ class Death:
 class Buried:
     """The jobs of a dead process, by what became of them.
 
-    `complete` says that it has no claims left; `freed` are the keys of the limits of which
-    slots were given back. `gone` is set once its row was removed, too. `alive` says that its
-    heart has beaten: then nothing was done.
+    `complete` says that it has no claims left: else something of theirs is locked. `freed` are
+    the keys of the limits of which slots were given back. `gone` is set once its row was
+    removed, too. `alive` says that its heart has beaten: then nothing was done.
     """
 
     finished: list[BuriedJob] = field(default_factory=list["BuriedJob"])
@@ -111,15 +113,20 @@ def bury(session: Session, death: Death) -> Buried:
         "keep": death.keep,
         **_endings(death),
     }
-    with session.connection.transaction():
-        session.fetch(STATEMENTS["bounded"])
-        if death.standing is not None and not _stands(session, death, death.standing):
-            return Buried(complete=False, alive=True)
-        buried = _buried(session.fetch(STATEMENTS["bury"], parameters))
-        promotion = limits.promote(session, buried.freed, keep=death.keep)
-        # Neither the keys that we have missed are asked for again by us, nor by the dead one
-        # those that it had missed: whoever maintains the limits looks at all of them.
-        session.fetch(limits.STATEMENTS["ask"])
+    try:
+        with session.connection.transaction():
+            session.fetch(STATEMENTS["bounded"])
+            if death.standing is not None and not _stands(session, death, death.standing):
+                return Buried(complete=False, alive=True)
+            buried = _buried(session.fetch(STATEMENTS["bury"], parameters))
+            promotion = limits.promote(session, buried.freed, keep=death.keep)
+            if buried.complete or buried.freed:
+                # Neither the keys that we have missed are asked for again by us, nor by the
+                # dead one those that it had missed: who maintains the limits looks at all.
+                session.fetch(limits.STATEMENTS["ask"])
+    except errors.LockNotAvailable:
+        # Of what is not passed over when it is locked: all is left for the next call.
+        return Buried(complete=False)
     promotion.tell()
     return buried
 

@@ -1,6 +1,9 @@
 -- bounded: let the server end this transaction when whoever has begun it stands still: a heart
--- whose row it has locked could not beat, and soon all of that tree would be taken for dead.
-SELECT set_config('idle_in_transaction_session_timeout', '2s', true);
+-- whose row it has locked could not beat, and soon all of that tree would be taken for dead. Nor
+-- does it wait for long for a row: the heartbeats of its own tree wait behind it.
+SELECT
+    set_config('idle_in_transaction_session_timeout', '2s', true),
+    set_config('lock_timeout', '1s', true);
 
 -- standing: lock the row of a process that is taken for dead, unless its heart has beaten since
 -- it was looked at: a process that stood still beats before it claims anything.
@@ -16,17 +19,41 @@ FOR UPDATE;
 -- known of a job counts in its claim only: another job may have its id by now. With
 -- `threads`, nothing is known of what ran: the first ids of each claim count as running.
 -- Claims that a last statement of the dead process still holds locked are left for the next
--- call. Slots of what does not go back at once are given back; who sends this promotes in
--- the next statement.
+-- call, and so are jobs of which somebody holds a row locked that is to be changed: they stay in
+-- their claim (with `threads` still among its first ones: of what goes back no row is changed).
+-- Slots of what does not go back at once are given back; who sends this promotes in the next
+-- statement.
 WITH claim AS (
     SELECT id, job_ids
     FROM jobsd.claims
     WHERE process_id = %(process_id)s
     ORDER BY id
     FOR UPDATE SKIP LOCKED
-), gone AS (
-    DELETE FROM jobsd.claims
-    WHERE id IN (SELECT id FROM claim)
+), member AS (
+    SELECT claim.id AS claim_id, member.id AS job_id, member.turn
+    FROM claim
+    CROSS JOIN LATERAL unnest(claim.job_ids) WITH ORDINALITY AS member (id, turn)
+), had AS (
+    SELECT id
+    FROM jobsd.jobs
+    WHERE id = ANY (ARRAY(SELECT job_id FROM member))
+    ORDER BY id
+    FOR UPDATE SKIP LOCKED
+), had_slot AS (
+    SELECT job_id
+    FROM jobsd.concurrency_slots
+    WHERE job_id = ANY (ARRAY(SELECT job_id FROM member))
+    ORDER BY job_id
+    FOR UPDATE SKIP LOCKED
+), held AS (
+    SELECT id
+    FROM jobsd.jobs
+    WHERE id = ANY (ARRAY(SELECT job_id FROM member)) AND id NOT IN (SELECT id FROM had)
+    UNION
+    SELECT job_id
+    FROM jobsd.concurrency_slots
+    WHERE job_id = ANY (ARRAY(SELECT job_id FROM member))
+        AND job_id NOT IN (SELECT job_id FROM had_slot)
 ), ending AS (
     SELECT claim_id, job_id, outcome, wait_s, error_type
     FROM unnest(
@@ -40,24 +67,43 @@ WITH claim AS (
 ), running AS (
     SELECT claim_id, job_id
     FROM unnest(%(running_claims)s::bigint[], %(running)s::bigint[]) AS run (claim_id, job_id)
-), given AS (
+), judged AS (
     SELECT
-        member.id AS job_id,
+        member.claim_id,
+        member.job_id,
+        member.turn,
         ending.wait_s,
         ending.error_type,
         CASE
-            WHEN (claim.id, member.id) IN (SELECT claim_id, job_id FROM succeeded)
+            WHEN (member.claim_id, member.job_id) IN (SELECT claim_id, job_id FROM succeeded)
                 THEN 'finished'
             WHEN ending.outcome IS NOT NULL THEN ending.outcome
             WHEN %(release)s THEN 'released'
-            WHEN (claim.id, member.id) IN (SELECT claim_id, job_id FROM running)
+            WHEN (member.claim_id, member.job_id) IN (SELECT claim_id, job_id FROM running)
                 OR member.turn <= %(threads)s
                 THEN 'crashed'
             ELSE 'released'
         END AS verdict
-    FROM claim
-    CROSS JOIN LATERAL unnest(claim.job_ids) WITH ORDINALITY AS member (id, turn)
-    LEFT JOIN ending ON ending.claim_id = claim.id AND ending.job_id = member.id
+    FROM member
+    LEFT JOIN ending
+        ON ending.claim_id = member.claim_id AND ending.job_id = member.job_id
+), given AS (
+    SELECT *
+    FROM judged
+    WHERE verdict = 'released' OR job_id NOT IN (SELECT id FROM held)
+), waiting AS (
+    SELECT claim_id, array_agg(job_id ORDER BY turn) AS job_ids
+    FROM judged
+    WHERE verdict <> 'released' AND job_id IN (SELECT id FROM held)
+    GROUP BY claim_id
+), gone AS (
+    DELETE FROM jobsd.claims
+    WHERE id IN (SELECT id FROM claim) AND id NOT IN (SELECT claim_id FROM waiting)
+), shrunk AS (
+    UPDATE jobsd.claims AS claim
+    SET job_ids = waiting.job_ids
+    FROM waiting
+    WHERE claim.id = waiting.claim_id
 ), erased AS (
     DELETE FROM jobsd.jobs AS job
     USING given
@@ -76,7 +122,7 @@ WITH claim AS (
     RETURNING slot.key
 ), job AS (
     UPDATE jobsd.jobs AS job
-    SET attempts = job.attempts + (given.verdict NOT IN ('snoozed', 'released'))::integer,
+    SET attempts = job.attempts + (given.verdict <> 'snoozed')::integer,
         started_at = CASE WHEN given.verdict = 'finished' THEN now() ELSE job.started_at END,
         finished_at = CASE WHEN given.verdict IN ('finished', 'discarded') THEN now() END,
         outcome = CASE WHEN given.verdict IN ('finished', 'discarded') THEN given.verdict END,
@@ -87,6 +133,7 @@ WITH claim AS (
         END
     FROM given
     WHERE job.id = given.job_id
+        AND given.verdict <> 'released'
         AND (given.verdict NOT IN ('finished', 'discarded') OR %(keep)s)
     RETURNING
         job.id, job.class_name, job.queue_name, job.priority, job.attempts,
@@ -101,6 +148,11 @@ WITH claim AS (
             WHEN job.retries_crash AND job.attempts < job.max_attempts THEN 'retried'
             ELSE 'failed'
         END AS outcome
+), released AS (
+    SELECT job.id, job.class_name, job.queue_name, job.priority, job.attempts
+    FROM given
+    JOIN jobsd.jobs AS job ON job.id = given.job_id
+    WHERE given.verdict = 'released'
 ), attempt AS (
     INSERT INTO jobsd.attempts (job_id, attempt, process, ended_at, error)
     SELECT id, attempts, %(process)s, now(), error
@@ -132,16 +184,17 @@ WITH claim AS (
 ), ready AS (
     INSERT INTO jobsd.ready_executions (job_id, position, priority, queue_name)
     SELECT id, id, priority, queue_name
-    FROM job
-    WHERE outcome = 'released'
+    FROM released
     ON CONFLICT (job_id) DO NOTHING -- put there by somebody's hand
 ), woken AS (
     SELECT pg_notify('jobsd.wake', payload)
     FROM (
-        SELECT DISTINCT
-            CASE WHEN outcome = 'released' THEN 'ready ' || queue_name ELSE 'due' END AS payload
+        SELECT 'ready ' || queue_name AS payload
+        FROM released
+        UNION
+        SELECT 'due'
         FROM job
-        WHERE outcome IN ('released', 'retried', 'snoozed')
+        WHERE outcome IN ('retried', 'snoozed')
     ) AS payloads
     WHERE EXISTS (SELECT FROM jobsd.sleepers)
 )
@@ -153,9 +206,12 @@ UNION ALL
 SELECT id, class_name, queue_name, attempts, verdict, NULL, 0, false, NULL
 FROM erased
 UNION ALL
--- One row more says whether claims are left that were locked, and which keys have a slot
--- more to give.
-SELECT NULL, NULL, NULL, NULL, NULL, NULL, 0, EXISTS (
+SELECT id, class_name, queue_name, attempts, 'released', NULL, 0, false, NULL
+FROM released
+UNION ALL
+-- One row more says whether claims are left of which something was locked, and which keys have
+-- a slot more to give.
+SELECT NULL, NULL, NULL, NULL, NULL, NULL, 0, EXISTS (SELECT FROM waiting) OR EXISTS (
     SELECT FROM jobsd.claims AS other
     WHERE other.process_id = %(process_id)s
         AND other.id NOT IN (SELECT id FROM claim)
