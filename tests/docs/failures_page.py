@@ -67,8 +67,8 @@ class Theme:
 
 THEMES = (
     Theme("Starting", ("failures/test_boot", "setup", "daemon", "configuration")),
-    Theme("Processes that die", ("failures/test_deaths", "failures/test_long", "docs/test_recipes",
-        "supervisor/test_deaths",
+    Theme("Processes that die", ("failures/test_deaths", "failures/test_long",
+        "docs/test_recipes", "supervisor/test_deaths",
         "system/test_killed", "worker/test_fence", "supervisor/test_monitor_deaths",
         "supervisor/test_monitor_rows", "supervisor/test_forking")),
     Theme("Processes that stand still", ("failures/test_hangs", "supervisor/test_hanging",
