@@ -90,7 +90,8 @@ def test_commands_that_meet_each_have_an_answer(run: Commands) -> None:
     with run.project.start() as tree, ThreadPoolExecutor() as pool:
         tree.wait_event("supervisor.ready")
 
-        done = list(pool.map(lambda _: run("reload"), range(6)))
+        asked = [pool.submit(run, "reload") for _ in range(6)]
+        done = [each.result() for each in asked]
 
         assert [(each.returncode, each.stderr[:9]) for each in done] == [(0, "reloaded ")] * 6
         assert 1 <= len(tree.events("supervisor.reloaded")) <= 6

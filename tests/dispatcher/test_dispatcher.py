@@ -133,6 +133,22 @@ def test_what_was_due_first_becomes_ready_first(make: Make, session: Session) ->
     assert _ids(session, "ready_executions ORDER BY position") == in_order
 
 
+def test_of_a_backlog_what_was_due_first_goes_in_the_first_batch(
+    make: Make, session: Session
+) -> None:
+    for seconds in (1, 6, 3, 5, 2, 4):
+        _schedule(session, 1, f"-{seconds} seconds")
+    in_order = _ids(session, "scheduled_executions ORDER BY scheduled_at")
+    dispatcher, _ = make(batch_size=2)
+
+    batches = [
+        (dispatcher.poll(), _ids(session, "ready_executions ORDER BY position"))[1]
+        for _ in range(3)
+    ]
+
+    assert batches == [in_order[:2], in_order[:4], in_order]
+
+
 def test_it_rests_until_the_next_job_is_due(make: Make, session: Session) -> None:
     _schedule(session, 1, "4 seconds")
     dispatcher, _ = make()

@@ -17,6 +17,7 @@ from jobsd.worker.rhythm import LOOK_MAX_S, LOOK_MIN_S, Rhythm
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from jobsd.database.connection import Session
     from jobsd.database.statements import Statement
 
     from .conftest import Count, Driven, MakeWorker
@@ -99,6 +100,37 @@ def test_a_lone_job_costs_two_statements(
     driven.until(lambda: count("jobs WHERE outcome = 'finished'") and _is_asleep(driven))
 
     assert len(asked) == 2
+
+
+_MAKE_READY = """
+WITH gone AS (DELETE FROM jobsd.scheduled_executions RETURNING job_id, priority, queue_name)
+INSERT INTO jobsd.ready_executions (job_id, position, priority, queue_name)
+SELECT job_id, job_id, priority, queue_name FROM gone
+"""
+
+
+def test_a_job_whose_enqueuer_had_seen_nobody_idle_is_found_at_once(
+    make_worker: MakeWorker, session: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    driven = make_worker()
+    driven.until(lambda: _is_asleep(driven))
+    worker = driven.worker
+    say = worker._sleeper.sleep
+
+    def commit_behind_its_back(row_id: int) -> bool:
+        is_new = say(row_id)
+        if is_new:
+            session.connection.execute(_MAKE_READY)
+        return is_new
+
+    # As after a time with many jobs: it is not idle any more, and the pauses were long before.
+    worker._sleeper.rise(worker._row_id)
+    worker._rhythm._interval_s = LOOK_MAX_S
+    worker._rhythm.look_now()
+    monkeypatch.setattr(worker._sleeper, "sleep", commit_behind_its_back)
+    note_rhythm.using(wait=3600).enqueue("crossed")
+
+    driven.until(lambda: "crossed" in _ran, within_s=LOOK_MAX_S / 2)
 
 
 def _is_asleep(driven: Driven) -> bool:
