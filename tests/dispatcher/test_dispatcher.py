@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
@@ -9,6 +10,7 @@ import psycopg
 import pytest
 
 from jobsd.database import wakeups
+from jobsd.database.connection import Session as Listening
 from jobsd.jobs.definition import job
 from waiting import Stopwatch, wait_until
 
@@ -147,6 +149,21 @@ def test_of_a_backlog_what_was_due_first_goes_in_the_first_batch(
     ]
 
     assert batches == [in_order[:2], in_order[:4], in_order]
+
+
+def test_a_worker_that_sleeps_is_woken_by_what_has_become_ready(
+    make: Make, session: Session, target: Target
+) -> None:
+    _schedule(session, 3, "-1 second")
+    dispatcher, _ = make()
+    with contextlib.closing(Listening(target, "listener", listen=True)) as listener:
+        _ = listener.connection
+        session.connection.execute("INSERT INTO jobsd.sleepers VALUES (1, 'worker')")
+
+        dispatcher.poll()
+
+        listener.connection.execute("SELECT 1")
+        assert listener.notifications() == ["ready q"]
 
 
 def test_it_rests_until_the_next_job_is_due(make: Make, session: Session) -> None:

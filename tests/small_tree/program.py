@@ -118,6 +118,10 @@ class SmallMonitor(Small):
             self._bury()
         return super().poll()
 
+    def connect(self) -> None:
+        # As it is for the real one, a reason to come round now.
+        signal.signal(signal.SIGUSR2, lambda _number, _frame: write("woken"))
+
     def farewell(self) -> None:
         self._bury()
         left = [slot.kind for slot in self.context.board.living()]

@@ -73,6 +73,15 @@ def test_the_slot_keeps_the_death_until_the_monitor_has_written_it(start: Start)
     assert (buried["reason"], buried["exit_code"], buried["running"]) == ("signal", -9, [42])
 
 
+def test_the_monitor_is_woken_by_a_death(start: Start) -> None:
+    tree = start(("monitor", 1), ("worker", 1))
+    (worker,) = tree.pids("worker")
+
+    os.kill(worker, signal.SIGKILL)
+
+    tree.wait("woken", by=tree.pids("monitor")[0])
+
+
 def test_the_replacement_is_told_with_its_predecessor(start: Start) -> None:
     tree = start(("monitor", 1), ("worker", 1))
 

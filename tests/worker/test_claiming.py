@@ -154,6 +154,18 @@ def test_a_worker_sleeps_in_the_table_when_nothing_is_ready(
     assert (count("sleepers"), count("processes")) == (0, 0)
 
 
+def test_who_has_work_for_a_while_is_not_to_be_woken(
+    make_worker: MakeWorker, count: Count, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("jobsd.worker.rhythm.AWAKE_S", 0.0)
+    driven = make_worker()
+    driven.until(lambda: count("sleepers") == 1)
+
+    enqueue_many(note.with_args(i) for i in range(4000))
+
+    driven.until(lambda: count("sleepers") == 0)
+
+
 @pytest.mark.behaviour(44, 45)
 def test_a_paused_queue_is_left_alone_and_changes_nothing_for_others(
     make_worker: MakeWorker, session: Session, count: Count

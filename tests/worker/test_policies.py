@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import sys
 from typing import TYPE_CHECKING, ClassVar
 
 import pytest
@@ -11,6 +13,7 @@ from jobsd.jobs.current import current_job
 from jobsd.jobs.definition import Job, job
 from jobsd.jobs.limits import Limit
 from jobsd.jobs.policy import Discard, Retry, Snooze, constant
+from jobsd.worker.perform import MESSAGE_MAX, STACK_MAX, describe
 
 if TYPE_CHECKING:
     from jobsd.database.connection import Session
@@ -174,3 +177,28 @@ def test_where_finished_jobs_are_not_kept_their_attempts_go_with_them(
     make_worker(keep=False).until(lambda: not count("jobs"))
 
     assert count("attempts") == 0
+
+
+@job(max_attempts=2, retry_on=SystemExit, backoff=constant(0))
+def leave() -> None:
+    _ran.append(current_job().attempt)
+    sys.exit(current_job().attempt == 1)
+
+
+def test_a_job_that_leaves_by_an_exit_is_tried_again_as_it_says(
+    make_worker: MakeWorker, count: Count
+) -> None:
+    leave.enqueue()
+    driven = make_worker()
+
+    driven.until(lambda: count("failed_executions"))
+
+    assert _ran == [1, 2]
+
+
+def test_of_an_error_without_end_the_beginning_and_the_end_are_kept() -> None:
+    told = json.loads(describe(ValueError(f"begin{'x' * 10**6}end")))
+
+    assert len(told["message"]) < 1.1 * MESSAGE_MAX
+    assert (told["message"][:6], told["message"][-4:]) == ("beginx", "xend")
+    assert len(told["stack"]) < 1.1 * STACK_MAX
