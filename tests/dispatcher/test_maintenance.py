@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING
 
 import psycopg
 import pytest
 
 from dispatcher.table import turn as _turn
+from jobsd.database.connection import Session as Listening
+from jobsd.database.statements import Statement
 from jobsd.jobs import limits
 from waiting import Stopwatch
 
@@ -16,6 +19,8 @@ if TYPE_CHECKING:
     from jobsd.database.connection import Session, Target
 
     from .conftest import Make
+
+_ANYTHING = Statement("anything", "SELECT 1")
 
 
 @pytest.mark.behaviour(77)
@@ -83,6 +88,28 @@ def test_a_due_job_waits_for_a_key_that_an_open_transaction_holds(
         assert not watch.over(10)
         dispatcher.poll()
     assert table.ids("ready_executions") == [job_id, free]
+
+
+def test_who_leaves_with_a_key_that_it_owes_asks_the_others(
+    make: Make, table: Table, target: Target
+) -> None:
+    table.enqueue(wait="1 h")
+    table.make_due()
+    dispatcher, _ = make()
+    with (
+        psycopg.connect(target.url) as holder,
+        contextlib.closing(Listening(target, "listener", listen=True)) as listener,
+    ):
+        holder.execute("SELECT jobsd.enqueue('x', concurrency_key => 'k')")
+        _turn(dispatcher)
+        listener.fetch(_ANYTHING)
+        listener.notifications()
+
+        dispatcher.stop()
+        dispatcher.farewell()
+
+        listener.fetch(_ANYTHING)
+        assert listener.notifications() == ["limits"]
 
 
 @pytest.mark.behaviour(73, 74)

@@ -55,6 +55,18 @@ def test_a_task_that_is_turned_off_can_be_run_now() -> None:
     assert task.run_now().state == "ready"
 
 
+def test_a_run_of_a_task_that_somebody_has_turned_off_by_hand_is_not_stored(
+    session: Session, ask: Ask
+) -> None:
+    task = RecurringTask.schedule("nightly", **NIGHTLY)
+    ask("UPDATE jobsd.recurring_tasks SET enabled = false RETURNING 1")
+
+    run = occurrences.Run(task, utc_now(), occurrences.draft_of(task))
+    (fate,) = occurrences.store(session, [run])
+
+    assert (fate.what, ask("SELECT id FROM jobsd.jobs")) == ("changed", [])
+
+
 def test_running_now_does_not_overlap_where_it_may_not() -> None:
     task = RecurringTask.schedule("nightly", **NIGHTLY, overlap="skip")
     task.run_now()

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from jobsd.clock import monotonic
+from jobsd.scheduler.scheduler import LOOK_MIN_S
 
 from .conftest import HOURLY, OPTIONS, RUNS, task
 
@@ -35,6 +36,21 @@ def test_an_idle_scheduler_asks_little(make_scheduler: MakeScheduler) -> None:
     rests = [driven.poll() for _ in range(100)]
 
     assert min(rests) > 4
+
+
+@pytest.mark.usefixtures("_standing")
+def test_edits_that_come_one_after_the_other_are_looked_at_together(
+    make_scheduler: MakeScheduler, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    driven = make_scheduler(task(schedule=HOURLY))
+    driven.poll()
+    looks: list[int] = []
+    monkeypatch.setattr(driven.scheduler, "_look", lambda: looks.append(1))
+    monkeypatch.setattr(driven.scheduler._session, "notifications", lambda: ["recurring"])
+
+    rests = [driven.poll() for _ in range(100)]
+
+    assert (looks, max(rests) <= 2 * LOOK_MIN_S) == ([], True)
 
 
 @pytest.mark.usefixtures("_standing")

@@ -244,6 +244,17 @@ def test_a_frozen_tree_is_pruned_by_another_and_comes_back(
         wait_until(lambda: worker.row_lost)
 
 
+def test_who_died_as_it_went_to_sleep_is_notified_by_nobody_for_ever(
+    tree: Tree, session: Session
+) -> None:
+    session.connection.execute("INSERT INTO jobsd.sleepers VALUES (-1, 'worker')")
+
+    tree.start_monitor()
+
+    asleep = "SELECT FROM jobsd.sleepers"
+    wait_until(lambda: session.connection.execute(asleep).rowcount == 0)
+
+
 @pytest.mark.failure(
     "A claim is left whose process has no row.",
     "It is settled once it was seen for an interval.",
