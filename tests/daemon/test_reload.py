@@ -78,7 +78,7 @@ def test_a_reload_changes_nothing_that_the_supervisor_goes_by(run: Commands) -> 
         # Who is new has written its first: another one has to come from everybody.
         since = monotonic()
         wait_for(lambda: _oldest_beat(run) - since > 8, 30)
-        # By other intervals than its watch a monitor rests for too long, and its successors beat.
+        # By other intervals than its watch a monitor rests for too long; its successors beat.
         assert tree.events("process.hung") == []
 
 

@@ -212,6 +212,15 @@ def test_tasks_of_a_living_neighbour_stay(make_scheduler: MakeScheduler, ask: As
     assert ask("SELECT key FROM jobsd.recurring_tasks ORDER BY key") == ["mine", "theirs"]
 
 
+def test_tasks_of_a_neighbours_file_are_left_to_it(make_scheduler: MakeScheduler) -> None:
+    make_scheduler(task("theirs")).poll()
+    ours = make_scheduler(task("mine", schedule=HOURLY))
+
+    ours.poll()
+
+    assert ours.scheduler.doing().startswith("1 tasks, next mine at ")
+
+
 def test_the_older_file_counts_again_once_the_newer_one_is_gone(
     make_scheduler: MakeScheduler, ask: Ask, tmp_path: Path
 ) -> None:
