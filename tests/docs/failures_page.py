@@ -77,7 +77,7 @@ THEMES = (
         "system/test_stopping", "system/test_single", "system/test_recycling",
         "system/test_long_jobs")),
     Theme("The database", ("outages", "database", "embedded", "system/test_outages",
-        "supervisor/test_monitor_outages")),
+        "docs/test_async", "supervisor/test_monitor_outages")),
     Theme("Jobs that misbehave", ("worker", "jobs", "dispatcher", "system")),
     Theme("Recurring tasks and clocks", ("failures/test_clocks", "scheduler", "recurring",
         "heartbeat")),

@@ -27,7 +27,7 @@ def in_session(driver: str, target: Target, work: Work, **options: Any) -> None:
 
     Over asyncpg it is the Session below an AsyncSession, as `run_sync` gives it.
     """
-    url, arguments = _address(driver, target.url)
+    url, arguments = address(driver, target.url)
     if driver != "asyncpg":
         engine = sa.create_engine(url, connect_args=arguments, pool_size=1, max_overflow=0)
         with Session(engine, **options) as session:
@@ -44,7 +44,8 @@ def in_session(driver: str, target: Target, work: Work, **options: Any) -> None:
     asyncio.run(run())
 
 
-def _address(driver: str, url: str) -> tuple[sa.URL, dict[str, Any]]:
+def address(driver: str, url: str) -> tuple[sa.URL, dict[str, Any]]:
+    """Return what SQLAlchemy needs to reach a database over this driver."""
     parts = conninfo.conninfo_to_dict(url)
     host, port = str(parts.get("host") or "127.0.0.1"), int(parts.get("port") or 5432)
     user, password = str(parts.get("user") or ""), str(parts.get("password") or "")
