@@ -77,6 +77,26 @@ def test_the_first_claim_is_a_sweep_and_those_behind_it_are_not() -> None:
     assert [places.begin(), places.begin(), places.begin()] == [True, False, False]
 
 
+def test_what_was_released_before_a_place_does_not_put_it_back() -> None:
+    places = Places()
+    places.end([(None, 0, 7)], sweep=False)
+
+    places.end([(None, 0, 5)], sweep=False)
+
+    assert _segments(places, None) == [(None, *_FIRST, 0), (None, 0, 7, _BEYOND)]
+
+
+def test_a_sweep_comes_every_five_seconds_though_no_claim_is_short(clock: Clock) -> None:
+    places = Places()
+    places.begin()
+    places.end([(None, 0, 1)], sweep=True)
+
+    clock.now += SWEEP_S - 0.1
+    assert not places.begin()
+    clock.now += 0.1
+    assert places.begin()
+
+
 def test_a_short_claim_makes_the_next_one_a_sweep(clock: Clock) -> None:
     places = Places()
     places.begin()
