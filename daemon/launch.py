@@ -22,6 +22,7 @@ from jobsd.processes import outage
 from jobsd.processes.board import Board
 from jobsd.processes.registry import new_name
 from jobsd.supervisor import requests
+from jobsd.supervisor.monitor.tables import blocked
 from jobsd.supervisor.signals import HEARD
 from jobsd.supervisor.supervisor import Errands, Supervisor
 
@@ -152,7 +153,7 @@ def _prepare(found: Database, board: Board) -> int:
         found.server.ensure()
         emit("embedded.started", duration=round(monotonic() - began, 3))
     try:
-        steps = found.prepare() if found.server else migrate(found.target)
+        steps = found.prepare(blocked) if found.server else migrate(found.target, blocked)
     except OUTAGES as error:
         outage.begin(board, error)
         return LATER

@@ -36,9 +36,9 @@ def migrate(project: Project, *, as_json: bool) -> None:
     from jobsd.database.migrate import latest_version
     from jobsd.database.migrate import migrate as apply
 
-    steps = project.database.prepare()
+    steps = project.database.prepare(note)
     with project.session(any_schema=True, makes=True) as session:
-        steps += apply(session.target)
+        steps += apply(session.target, note)
     if as_json:
         print_json({"version": latest_version(), "applied": steps})
         return

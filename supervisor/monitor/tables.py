@@ -19,6 +19,11 @@ AGAIN_S = 5.0
 """Tables that we may not make are looked for this often."""
 
 
+def blocked(told: str) -> None:
+    """Tell that a migration is kept waiting, and by whom."""
+    emit("database.migration_blocked", cause=told)
+
+
 class Tables:
     """Brings the tables up to date, once in the life of a monitor, and tells of it once."""
 
@@ -47,7 +52,7 @@ class Tables:
 
     def _bring_up_to_date(self, waiting: Callable[[], None]) -> None:
         try:
-            applied = _in_thread(lambda: migrate(self._target), waiting)
+            applied = _in_thread(lambda: migrate(self._target, blocked), waiting)
         except SchemaError as error:
             self._again_at = monotonic() + AGAIN_S
             if not self._told:

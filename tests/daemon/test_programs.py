@@ -217,6 +217,6 @@ def test_few_commands_make_a_server_outside_of_a_project() -> None:
     sources = {path.stem: path.read_text(encoding="utf-8") for path in commands.glob("*.py")}
 
     make = {name for name, source in sources.items() if "makes=True" in source}
-    start = {name for name, source in sources.items() if ".prepare()" in source}
+    start = {name for name, source in sources.items() if ".prepare(" in source}
 
     assert (make, start) == ({"bench", "db", "enqueue"}, {"db"})

@@ -54,8 +54,10 @@ class Database:
     target: Target
     server: Server | None = None
 
-    def prepare(self) -> list[str]:
+    def prepare(self, report: Callable[[str], None] = _ignore) -> list[str]:
         """Start an embedded server and migrate it; return the names of the steps applied.
+
+        `report` is told by whom a step is kept waiting.
 
         Raises:
             EmbeddedServerError: when it can't be started.
@@ -65,11 +67,11 @@ class Database:
             return []
         self.server.ensure()
         try:
-            return migrate(self.target)
+            return migrate(self.target, report)
         except OUTAGES:
             # The last supervisor that used it has stopped it behind our back.
             self.server.ensure()
-            return migrate(self.target)
+            return migrate(self.target, report)
 
 
 def database(

@@ -2,12 +2,14 @@
 
 The steps are numbered SQL files. They are applied one after the other, each in its own
 transaction, by one program at a time (an advisory lock that ends with the transaction,
-so that it holds through a transaction pooler too).
+so that it holds through a transaction pooler too). What a step changes is had at once or not
+(`schema_locks`), so that nobody who enqueues waits behind it for long.
 """
 
 from __future__ import annotations
 
 import re
+import time
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
@@ -16,13 +18,25 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 from psycopg import errors, sql
 
+from jobsd.clock import monotonic
+from jobsd.database import schema_locks
 from jobsd.database.connection import Session
 from jobsd.database.grants import REMEDY
 from jobsd.database.statements import Statement
 from jobsd.errors import SchemaError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from jobsd.database.connection import Target
+
+    Report = Callable[[str], None]
+
+PATIENCE_S = 60.0
+"""How long a step is tried for while somebody holds what it changes."""
+PAUSE_S = 1.0
+PAUSE_MAX_S = 5.0
+"""Between two tries, in which others have the tables for themselves."""
 
 _LOCK = 0x6A6F6273640001  # "jobsd", 1
 _FILE = re.compile(r"(\d{4})_(\w+)\.sql")
@@ -91,10 +105,17 @@ def require(session: Session) -> None:
         raise SchemaError(_behind(session.target.schema, found))
 
 
-def migrate(target: Target) -> list[str]:
+def _ignore(_told: str) -> None:
+    pass
+
+
+def migrate(target: Target, report: Report = _ignore) -> list[str]:
     """Apply the steps that are missing and return their names; none when all is well.
 
+    `report` is told, once, by whom a step is kept waiting.
+
     Raises:
+        psycopg.errors.LockNotAvailable: saying who has held what a step changes for a minute.
         SchemaError: when the tables are behind and this role may not change them, or the
             database can't hold every text.
         psycopg.OperationalError: when the database can't be reached.
@@ -105,7 +126,7 @@ def migrate(target: Target) -> list[str]:
         if found >= latest_version():
             return []
         _require_unicode(session)
-        return _apply_all(session, found)
+        return _apply_all(session, found, report)
     finally:
         session.close()
 
@@ -120,19 +141,37 @@ def _require_unicode(session: Session) -> None:
         )
 
 
-def _apply_all(session: Session, found: int) -> list[str]:
+def _apply_all(session: Session, found: int, report: Report) -> list[str]:
     try:
         return [
             f"{step.version:04d}_{step.name}"
             for step in migrations()
-            if step.version > found and _apply(session, step)
+            if step.version > found and _apply(session, step, report)
         ]
     except errors.InsufficientPrivilege as error:
         told = f"{_behind(session.target.schema, found)} This role may not: {_line(error)}"
         raise SchemaError(told) from error
 
 
-def _apply(session: Session, step: Migration) -> bool:
+def _apply(session: Session, step: Migration, report: Report) -> bool:
+    """Apply a step, and try again while somebody holds what it changes."""
+    end, pause_s = monotonic() + PATIENCE_S, PAUSE_S
+    while True:
+        try:
+            return _try(session, step)
+        except errors.LockNotAvailable as error:
+            tables = schema_locks.changed_tables(step.text)
+            holder = schema_locks.holder(session.connection, session.target.schema, tables)
+            told = f"step {step.version:04d} can't change the tables: {holder} holds them"
+            if monotonic() >= end:
+                raise errors.LockNotAvailable(told) from error
+        report(told)
+        report = _ignore
+        time.sleep(pause_s)
+        pause_s = min(PAUSE_MAX_S, pause_s * 2)
+
+
+def _try(session: Session, step: Migration) -> bool:
     connection, schema = session.connection, session.target.schema
     with connection.transaction():
         connection.execute("SELECT pg_advisory_xact_lock(%s)", (_LOCK,), prepare=False)
@@ -141,6 +180,7 @@ def _apply(session: Session, step: Migration) -> bool:
             return False
         if step.version == 1:
             connection.execute(_bookkeeping(schema).encode(), prepare=False)
+        schema_locks.take(connection, schema, schema_locks.changed_tables(step.text))
         connection.execute(_body(step, schema).encode(), prepare=False)
     return True
 

@@ -71,6 +71,7 @@ database.back warning The database is back after an outage. [duration]
 database.reconnected info A broken connection was made anew at once. [error]
 database.behind error The tables are not there, and we may not make them. [error]
 database.migrated info The tables were brought to a newer version. [steps]
+database.migration_blocked warning A step waits for who holds its tables. [cause]
 embedded.started info The embedded PostgreSQL was started. [duration after]
 embedded.stopped info The embedded PostgreSQL was stopped.
 embedded.waiting info The embedded PostgreSQL is not ready yet. [error]

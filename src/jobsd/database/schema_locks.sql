@@ -1,0 +1,24 @@
+-- present: say which of these tables and views there are.
+SELECT relation.relname
+FROM pg_class AS relation
+JOIN pg_namespace AS schema ON schema.oid = relation.relnamespace
+WHERE schema.nspname = %(schema)s
+    AND relation.relname = ANY (%(tables)s::text[])
+    AND relation.relkind IN ('r', 'p', 'v')
+ORDER BY array_position(%(tables)s::text[], relation.relname::text);
+
+-- holders: say who holds any of these tables, whoever has begun first of all.
+SELECT
+    held.pid,
+    coalesce(nullif(activity.application_name, ''), activity.backend_type),
+    extract(epoch FROM now() - activity.xact_start)::float8
+FROM pg_locks AS held
+JOIN pg_class AS relation ON relation.oid = held.relation
+JOIN pg_namespace AS schema ON schema.oid = relation.relnamespace
+LEFT JOIN pg_stat_activity AS activity ON activity.pid = held.pid
+WHERE held.granted
+    AND held.pid IS DISTINCT FROM pg_backend_pid()
+    AND schema.nspname = %(schema)s
+    AND relation.relname = ANY (%(tables)s::text[])
+ORDER BY activity.xact_start, held.pid
+LIMIT 1;

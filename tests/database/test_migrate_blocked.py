@@ -1,0 +1,189 @@
+"""A migration behind a transaction that somebody has left open: nobody else waits for it."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
+
+import psycopg
+import pytest
+from psycopg import errors
+
+from database.pgbouncer import pgbouncer
+from jobs.ways import note
+from jobsd.clock import monotonic
+from jobsd.database import migrate as migrating
+from jobsd.database.connection import Target
+from jobsd.database.migrate import Migration, migrate, migrations
+from jobsd.database.schema_locks import changed_tables
+from jobsd.jobs import client
+from jobsd.jobs.client import Client
+from waiting import wait_until
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+
+_STEP = """
+ALTER TABLE jobsd.jobs ADD COLUMN one integer;
+CREATE INDEX ON jobsd.ready_executions (queue_name, job_id);
+ALTER TABLE jobsd.claims ADD COLUMN two integer;
+"""
+_STRONG = """
+SELECT DISTINCT relation.relname
+FROM pg_locks AS held JOIN pg_class AS relation ON relation.oid = held.relation
+WHERE held.pid = pg_backend_pid() AND relation.relkind IN ('r', 'v', 'p')
+    AND relation.relnamespace = 'jobsd'::regnamespace AND relation.relname = ANY (%s)
+    AND held.mode ~ '(Exclusive|^Share)Lock$' AND held.mode !~ '^Row'
+"""
+
+
+@pytest.fixture
+def old(empty_database: str, monkeypatch: pytest.MonkeyPatch) -> Target:
+    """Tables that are older than the program, which has a step that changes hot ones."""
+    made = Target(empty_database)
+    migrate(made)
+    steps = (*migrations(), Migration(9999, "the_next", _STEP))
+    monkeypatch.setattr(migrating, "migrations", lambda: steps)
+    return made
+
+
+class Enqueuing:
+    """A program that enqueues all the time, and notes the longest that it had to wait."""
+
+    def __init__(self) -> None:
+        self.longest_s = 0.0
+        self.count = 0
+        self._over = threading.Event()
+
+    def run(self) -> None:
+        while not self._over.is_set():
+            began = monotonic()
+            note.enqueue(self.count)
+            self.longest_s = max(self.longest_s, monotonic() - began)
+            self.count += 1
+
+    def end(self) -> None:
+        self._over.set()
+
+
+@contextlib.contextmanager
+def _enqueuing(target: Target) -> Generator[Enqueuing]:
+    client.configure(client=Client(target))
+    enqueuing = Enqueuing()
+    with ThreadPoolExecutor(1) as threads:
+        running = threads.submit(enqueuing.run)
+        wait_until(lambda: enqueuing.count > 10)
+        try:
+            yield enqueuing
+        finally:
+            enqueuing.end()
+            running.result(20)
+            client.configure()
+
+
+@contextlib.contextmanager
+def _reader(target: Target, table: str) -> Generator[psycopg.Connection]:
+    """Somebody who has read a table, and has not ended his transaction."""
+    with psycopg.connect(target.url, application_name="a report") as reader:
+        reader.execute(f"SELECT count(*) FROM jobsd.{table}".encode())
+        yield reader
+
+
+@pytest.mark.failure(
+    "A migration meets a transaction that is open, and has read what it changes.",
+    "It tries again until that ends, and tells once who it is; no enqueue waits for a second.",
+)
+@pytest.mark.parametrize("table", ["jobs", "claims"])
+@pytest.mark.parametrize("way", ["one", "three at once", "behind a pooler"])
+def test_enqueues_do_not_wait_behind_a_migration(old: Target, table: str, way: str) -> None:
+    pooled = way == "behind a pooler"
+    told: list[str] = []
+    with (
+        pgbouncer(old.url) if pooled else contextlib.nullcontext(old.url) as url,
+        ThreadPoolExecutor(3) as threads,
+        _enqueuing(old) as enqueuing,
+    ):
+        with _reader(old, table) as reader:
+            several = 3 if way == "three at once" else 1
+            mine = [threads.submit(migrate, Target(url), told.append) for _ in range(several)]
+            wait_until(lambda: len(told) == several, 20)
+            so_far = enqueuing.count
+            wait_until(lambda: enqueuing.count > so_far + 100)
+            pid = reader.info.backend_pid
+        applied = [each.result(30) for each in mine]
+
+        assert [step for steps in applied for step in steps] == ["9999_the_next"]
+        so_far = enqueuing.count
+        wait_until(lambda: enqueuing.count > so_far + 10)
+
+    assert enqueuing.longest_s < 1.0
+    assert f"process {pid} of the server (a report, in a transaction for" in told[0]
+
+
+@pytest.mark.failure(
+    "The transaction that keeps a migration waiting never ends.",
+    "The migration gives up after a minute, and says who it was; nothing was changed.",
+)
+def test_a_migration_does_not_try_for_ever(
+    old: Target, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(migrating, "PATIENCE_S", 1.0)
+    with (
+        _reader(old, "jobs"),
+        pytest.raises(errors.LockNotAvailable, match=r"9999.*\(a report, in a transaction"),
+    ):
+        migrate(old)
+
+    with psycopg.connect(old.url) as looking, pytest.raises(errors.UndefinedColumn):
+        looking.execute("SELECT one FROM jobsd.jobs")
+
+
+def test_a_step_that_is_no_more_than_functions_waits_for_no_table(
+    old: Target, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = "CREATE FUNCTION jobsd.x() RETURNS integer LANGUAGE sql AS 'SELECT 1';"
+    steps = (*migrations()[:-1], Migration(9999, "a_function", text))
+    monkeypatch.setattr(migrating, "migrations", lambda: steps)
+
+    with _reader(old, "jobs"):
+        assert migrate(old) == ["9999_a_function"]
+
+
+def test_what_a_step_changes_is_found_in_its_text() -> None:
+    text = """
+    -- ALTER TABLE jobsd.not_this ADD COLUMN x integer;
+    ALTER TABLE ONLY jobsd.jobs ADD COLUMN x integer;
+    CREATE UNIQUE INDEX named ON jobsd.claims (id);
+    CREATE OR REPLACE VIEW jobsd.claimed_executions AS SELECT 1;
+    CREATE TRIGGER t AFTER INSERT ON jobsd.pauses EXECUTE FUNCTION jobsd.f();
+    CREATE FUNCTION jobsd.f() RETURNS void AS $body$ LOCK TABLE jobsd.nor_this $body$;
+    CREATE TABLE jobsd.made (id bigint REFERENCES jobsd.processes);
+    DROP TABLE IF EXISTS jobsd.jobs, jobsd.sleepers;
+    """
+
+    found = changed_tables(text)
+
+    assert found == ["jobs", "claims", "claimed_executions", "pauses", "processes"]
+
+
+@pytest.mark.parametrize("step", migrations(), ids=lambda step: f"{step.version:04d}")
+def test_each_step_locks_no_table_that_it_has_not_asked_for(
+    empty_database: str, step: Migration, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = [each for each in migrations() if each.version < step.version]
+    if not before:
+        return
+    monkeypatch.setattr(migrating, "migrations", lambda: tuple(before))
+    migrate(Target(empty_database))
+    with psycopg.connect(empty_database) as connection:
+        tables = connection.execute(
+            "SELECT relname FROM pg_class WHERE relnamespace = 'jobsd'::regnamespace"
+        ).fetchall()
+        connection.execute(step.text.encode())
+        locked = connection.execute(
+            _STRONG.encode(), ([name for (name,) in tables],)
+        ).fetchall()
+
+    assert {name for (name,) in locked} <= {*changed_tables(step.text)}
