@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Protocol
 
 import pytest
 
-from dispatcher.table import Table
 from jobsd.configuration.options import DispatcherOptions, JobsOptions
 from jobsd.database.connection import Target
 from jobsd.dispatcher.dispatcher import Dispatcher
@@ -14,6 +13,7 @@ from jobsd.jobs import client
 from jobsd.jobs.client import Client
 from jobsd.processes.board import Board
 from jobsd.processes.process import Context
+from rows_of_limits import Table
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING
 import psycopg
 import pytest
 
-from dispatcher.table import turn as _turn
 from jobsd.clock import monotonic
 from jobsd.dispatcher import maintenance as maintenance_module
+from rows_of_limits import turn as _turn
 from waiting import Stopwatch
 
 if TYPE_CHECKING:
-    from dispatcher.table import Table
     from jobsd.database.connection import Target
+    from rows_of_limits import Table
 
     from .conftest import Make
 

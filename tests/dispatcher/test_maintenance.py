@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING
 import psycopg
 import pytest
 
-from dispatcher.table import turn as _turn
 from jobsd.database.connection import Session as Listening
 from jobsd.database.statements import Statement
 from jobsd.jobs import limits
+from rows_of_limits import turn as _turn
 from waiting import Stopwatch
 
 if TYPE_CHECKING:
-    from dispatcher.table import Table
     from jobsd.database.connection import Session, Target
+    from rows_of_limits import Table
 
     from .conftest import Make
 
