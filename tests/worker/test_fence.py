@@ -145,8 +145,8 @@ def test_a_retried_crash_waits_and_an_exhausted_one_has_failed(session: Session)
     assert [wait_s > 2 for (wait_s,) in waits_s] == [True]
 
 
-def test_claims_that_are_locked_are_left_for_the_next_call(
-    session: Session,
+def test_claims_that_are_locked_are_left_for_the_next_call_and_no_others(
+    session: Session, count: Count
 ) -> None:
     session.connection.execute(
         "INSERT INTO jobsd.claims (process_id, job_ids) VALUES (7, '{}'), (7, '{}')"
@@ -154,6 +154,7 @@ def test_claims_that_are_locked_are_left_for_the_next_call(
     with psycopg.connect(session.target.url) as other:
         other.execute("SELECT FROM jobsd.claims ORDER BY id LIMIT 1 FOR UPDATE")
         first = bury(session, Death(7, "worker-7", {}))
+        assert count("claims") == 1
     second = bury(session, Death(7, "worker-7", {}))
 
     assert (first.complete, second.complete) == (False, True)
