@@ -122,6 +122,62 @@ def test_it_is_tried_again_at_once_and_then_within_a_second(board: Board) -> Non
     assert rests == [0.0, PAUSE_MIN_S, 0.2, 0.4, 0.8, PAUSE_MAX_S, PAUSE_MAX_S]
 
 
+ILL = [
+    psycopg.errors.DiskFull("no space left"),
+    psycopg.errors.OutOfMemory("no memory left"),
+    psycopg.errors.TooManyConnections("no connection left"),
+    psycopg.errors.IoError("the disk fails"),
+    psycopg.errors.CrashShutdown("the server has crashed"),
+]
+WELL = [
+    psycopg.OperationalError("the server went away"),
+    psycopg.errors.AdminShutdown("it was told to"),
+    psycopg.errors.DeadlockDetected("one of two"),
+    psycopg.InterfaceError("the connection is closed"),
+]
+
+
+@pytest.mark.failure(
+    "The database fails now and then: its disk is full, its memory or connections are used up.",
+    "An outage each time, however soon the next thing succeeds.",
+)
+@pytest.mark.parametrize("error", ILL, ids=lambda error: type(error).__name__)
+def test_what_the_server_suffers_from_is_an_outage_at_once(
+    board: Board, told: list[tuple[str, Any]], error: psycopg.Error
+) -> None:
+    one = _process(board, "one")
+    one.over()
+
+    one.note(error)
+    one.over()
+
+    assert told == [("database.lost", str(error)), ("database.back", None)]
+
+
+@pytest.mark.parametrize("error", WELL, ids=lambda error: type(error).__name__)
+def test_a_connection_that_was_cut_once_is_no_outage(
+    board: Board, told: list[tuple[str, Any]], error: psycopg.Error
+) -> None:
+    one = _process(board, "one")
+    one.over()
+
+    assert one.note(error) == 0.0
+    one.over()
+
+    assert told == [("database.reconnected", str(error))]
+
+
+def test_what_fails_now_and_then_is_tried_as_seldom_as_what_fails_always(board: Board) -> None:
+    one = _process(board, "one")
+    rests: list[float] = []
+
+    for _ in range(6):
+        rests.append(one.note(ILL[0]))
+        one.over()
+
+    assert rests == [PAUSE_MIN_S, 0.2, 0.4, 0.8, PAUSE_MAX_S, PAUSE_MAX_S]
+
+
 def test_of_many_that_suffer_at_the_same_moment_one_speaks(board: Board) -> None:
     board.database_seen = 1
     outages = [_process(board, f"worker-{n}") for n in range(20)]
