@@ -39,7 +39,8 @@ SELECT
         WHERE (
             SELECT count(*) FROM jobsd.concurrency_slots WHERE key = known.concurrency_key
         ) < coalesce(
-            (SELECT concurrency_limit FROM jobsd.jobs WHERE id = known.job_id), 1
+            (SELECT coalesce(concurrency_limit, 1) FROM jobsd.jobs WHERE id = known.job_id),
+            2 ^ 31 -- deleted by somebody's hand: to be cleared away
         ) OR EXISTS (
             SELECT
             FROM jobsd.blocked_executions AS blocked
