@@ -87,9 +87,11 @@ class Burial:
         )
 
         def tell(buried: Buried) -> None:
+            counts = _counts(buried)
+            if buried.gone and (any(counts.values()) or not self.is_dead(stranger.id)):
+                emit("process.buried", **_other(stranger), reason="vanished", **counts)
             if buried.gone:
                 self._remember(stranger.id)
-                emit("process.buried", **_other(stranger), reason="vanished", **_counts(buried))
 
         return self._settle(death, tell).complete
 
@@ -153,7 +155,7 @@ class Burial:
 
         if not row_id or slot.kind != "worker":
             if row_id:
-                registry.deregister(self._session, row_id)
+                registry.remove(self._session, row_id)
             tell(Buried())
             return True
         death = Death(
@@ -184,7 +186,7 @@ class Burial:
         with self._commits.commit(death.process_id) as commit:
             buried = bury(self._session, death)
             if buried.complete:
-                buried.gone = registry.deregister(self._session, death.process_id)
+                buried.gone = registry.remove(self._session, death.process_id)
 
             def tell_all() -> None:
                 self._tell(buried)

@@ -65,12 +65,16 @@ class LastHeartbeat:
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """What was seen. `beaten` are the rows that still are there; `orphans` are processes."""
+    """What was seen. `beaten` are rows that still are there; `orphans` are processes.
+
+    `locked` are the rows that may be there, too: somebody holds them locked.
+    """
 
     beaten: frozenset[int]
     others: list[Stranger]
     orphans: list[int]
     heartbeat: LastHeartbeat
+    locked: frozenset[int] = frozenset()
 
 
 def look(session: Session, beats: list[Beat]) -> Look:
@@ -84,7 +88,7 @@ def look(session: Session, beats: list[Beat]) -> Look:
         "ages": [(now - beat.ticked_ns) / 1e9 for beat in beats],
         "supervisor_ids": [beat.supervisor_id for beat in beats],
     }
-    ((beaten, others, orphans, executed_at, age_s),) = session.fetch(
+    ((beaten, others, orphans, executed_at, age_s, locked),) = session.fetch(
         STATEMENTS["look"], parameters
     )
     return Look(
@@ -92,6 +96,7 @@ def look(session: Session, beats: list[Beat]) -> Look:
         [_stranger(row) for row in others],
         orphans,
         LastHeartbeat(executed_at, age_s or 0.0),
+        frozenset(locked),
     )
 
 

@@ -80,7 +80,7 @@ class Membership:
         for slot in self._board.living():
             if (row_id := slot.row_id) in look.beaten:
                 slot.beaten_ns = ticked_ns[row_id]
-        lost = ticked_ns.keys() - look.beaten
+        lost = ticked_ns.keys() - look.beaten - look.locked
         if not lost:
             return
         for slot in self._board.living():

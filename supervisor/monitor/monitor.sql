@@ -1,10 +1,16 @@
 -- look: write the heartbeats of a whole tree, from the ages of its loops' last rounds, and
 -- say what there is to judge: which of the rows are still there, the rows that are not of
--- the tree, the processes without a row that have claims, and when the heartbeat job last
--- ran. A heartbeat goes back only after the server's clock has (it must not stand still until
+-- the tree, the processes without a row that have claims, when the heartbeat job last ran, and
+-- which rows somebody holds locked: the others' heartbeats don't wait for these. A heartbeat goes back only after the server's clock has (it must not stand still until
 -- the old time comes again): a process that has just beaten by itself may have stood still
 -- before, and we not know yet that it goes on.
-WITH beaten AS (
+WITH had AS (
+    SELECT id
+    FROM jobsd.processes
+    WHERE id = ANY (%(ids)s::bigint[])
+    ORDER BY id
+    FOR NO KEY UPDATE SKIP LOCKED
+), beaten AS (
     UPDATE jobsd.processes AS process
     SET last_heartbeat_at = greatest(
             now() - make_interval(secs => beat.age_s),
@@ -16,6 +22,7 @@ WITH beaten AS (
         supervisor_id = nullif(beat.supervisor_id, 0)
     FROM unnest(%(ids)s::bigint[], %(ages)s::float8[], %(supervisor_ids)s::bigint[])
         AS beat (id, age_s, supervisor_id)
+    JOIN had ON had.id = beat.id
     WHERE process.id = beat.id
     RETURNING process.id
 ), other AS (
@@ -51,7 +58,12 @@ SELECT
     ARRAY(SELECT row FROM other),
     ARRAY(SELECT process_id FROM orphan),
     heartbeat.executed_at,
-    extract(epoch FROM now() - heartbeat.executed_at)::float8
+    extract(epoch FROM now() - heartbeat.executed_at)::float8,
+    ARRAY(
+        SELECT id
+        FROM jobsd.processes
+        WHERE id = ANY (%(ids)s::bigint[]) AND id NOT IN (SELECT id FROM beaten)
+    )
 FROM (SELECT max(executed_at) AS executed_at FROM jobsd.heartbeat_logs) AS heartbeat;
 
 -- find: find the row of a process by its name.

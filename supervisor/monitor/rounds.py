@@ -192,8 +192,9 @@ class Rounds:
         beats = self._membership.beats()
         seen = look(self._session, beats)
         now = monotonic()
-        # Who registered before its supervisor comes to belong to it with a second look.
-        first = self.looked_at is None
+        # Who registered before its supervisor comes to belong to it with a second look. And who
+        # holds a row locked may be about to delete it.
+        soon = self.looked_at is None or bool(seen.locked)
         self._board.database_up = 1
         self.looked_at, self.heartbeat = now, seen.heartbeat
         self._membership.check(beats, seen)
@@ -203,7 +204,7 @@ class Rounds:
         left = self._bury_vanished()
         left = self._prune() or left
         self._settle_orphans(seen, now)
-        sooner_s = SECOND_LOOK_S if first else max(RETRY_S, self._neighbours.due_in_s(now))
+        sooner_s = SECOND_LOOK_S if soon else max(RETRY_S, self._neighbours.due_in_s(now))
         self._due = now + min(self._interval_s, sooner_s)
         return left
 

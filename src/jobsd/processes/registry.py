@@ -104,6 +104,14 @@ def deregister(session: Session, row_id: int) -> bool:
     return bool(session.fetch(STATEMENTS["deregister"], {"id": row_id}))
 
 
+def remove(session: Session, row_id: int) -> bool:
+    """Remove the row of a process that has ended; return False as `deregister` does.
+
+    So, too, when somebody holds it locked: nobody waits for that.
+    """
+    return bool(session.fetch(STATEMENTS["remove"], {"id": row_id}))
+
+
 def enter(session: Session, context: Context, kind: str, metadata: dict[str, Any]) -> int:
     """Register this process below its supervisor, tell its slot, and return the row's id."""
     row_id = register(

@@ -16,6 +16,20 @@ WHERE id = %(id)s
     AND NOT EXISTS (SELECT FROM jobsd.claims WHERE process_id = %(id)s)
 RETURNING id;
 
+-- remove: the same of a process that has ended, unless somebody holds its row locked.
+WITH had AS (
+    SELECT id
+    FROM jobsd.processes
+    WHERE id = %(id)s
+    FOR UPDATE SKIP LOCKED
+), sleeper AS (
+    DELETE FROM jobsd.sleepers WHERE process_id = %(id)s
+)
+DELETE FROM jobsd.processes
+WHERE id IN (SELECT id FROM had)
+    AND NOT EXISTS (SELECT FROM jobsd.claims WHERE process_id = %(id)s)
+RETURNING id;
+
 -- sleep: say that a process wants to be woken.
 INSERT INTO jobsd.sleepers (process_id, kind)
 VALUES (%(id)s, %(kind)s)

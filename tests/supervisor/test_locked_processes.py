@@ -1,0 +1,108 @@
+"""Somebody holds the row of a process locked: that process waits, and nobody else."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import psycopg
+import pytest
+
+from jobsd.clock import monotonic_ns
+from jobsd.processes import registry
+from jobsd.processes.slot import FREE
+from jobsd.supervisor.monitor.look import Beat, look
+from monitored_tree.tree import Tree, make_jobs, names, places
+from waiting import Stopwatch, wait_until
+
+if TYPE_CHECKING:
+    from jobsd.database.connection import Session, Target
+
+_LOCK = "SELECT FROM jobsd.processes WHERE id = %s FOR UPDATE"
+_DELETE = "DELETE FROM jobsd.processes WHERE id = %s"
+
+
+def _row(session: Session, name: str) -> int:
+    return registry.register(session, kind="worker", name=name, supervisor_id=0, metadata={})
+
+
+@pytest.mark.parametrize("what", [_LOCK, _DELETE])
+def test_heartbeats_pass_over_a_row_that_is_locked(session: Session, what: str) -> None:
+    one, other = _row(session, "one"), _row(session, "other")
+    session.connection.execute("UPDATE jobsd.processes SET last_heartbeat_at = '2020-01-01'")
+    beats = [Beat(row, monotonic_ns(), 0) for row in (one, other)]
+    with psycopg.connect(session.target.url) as holder:
+        holder.execute(what.encode(), (one,))
+        watch = Stopwatch()
+
+        seen = look(session, beats)
+
+        assert watch.took() < 1
+        assert seen.beaten == {other}
+        assert seen.locked == {one}
+        ages_s = {row.name: row.heartbeat_age_s for row in registry.processes(session)}
+        assert ages_s["other"] < 5 < ages_s["one"]
+
+    seen = look(session, beats)
+
+    assert not seen.locked
+    assert seen.beaten == ({other} if what == _DELETE else {one, other})
+
+
+@pytest.mark.failure(
+    "Somebody holds the row of a process of ours locked (`SELECT … FOR UPDATE`).",
+    "The heartbeats of all others go on; that process keeps what it has, and its row.",
+)
+def test_a_living_process_whose_row_is_locked_keeps_it(tree: Tree, target: Target) -> None:
+    tree.start_monitor()
+    one, other = tree.start_worker(), tree.start_worker()
+    with psycopg.connect(target.url) as holder:
+        holder.execute(_LOCK, (one.row_id,))
+        tree.look_passes()
+        held_at_ns = monotonic_ns()
+
+        wait_until(lambda: other.beaten_ns > held_at_ns)
+        tree.look_passes()
+
+        assert one.beaten_ns < held_at_ns
+        assert not one.row_lost
+    wait_until(lambda: one.beaten_ns > held_at_ns)
+
+
+def test_a_process_is_told_soon_once_its_locked_row_is_gone(tree: Tree, target: Target) -> None:
+    tree.start_monitor()
+    one = tree.start_worker()
+    with psycopg.connect(target.url) as holder:
+        holder.execute(_DELETE, (one.row_id,))
+        tree.look_passes()
+        assert not one.row_lost
+
+    assert wait_until(lambda: one.row_lost) < 2
+
+
+@pytest.mark.failure(
+    "A process dies while somebody holds its row locked.",
+    "Its jobs are settled at once, and the heartbeats of its tree go on; the row goes once he "
+    "lets go.",
+)
+def test_the_dead_are_buried_though_their_row_is_locked(
+    tree: Tree, session: Session, target: Target
+) -> None:
+    (job,) = make_jobs(session, 1)
+    monitor = tree.start_monitor()
+    worker, other = tree.start_worker(job, running=(job,)), tree.start_worker()
+    name = worker.name
+    with psycopg.connect(target.url) as holder:
+        holder.execute(_LOCK, (worker.row_id,))
+        tree.kill(worker)
+        tree.reap(worker)
+        died_at_ns = monotonic_ns()
+        tree.wake(monitor)
+
+        wait_until(lambda: worker.state == FREE)
+        wait_until(lambda: other.beaten_ns > died_at_ns)
+
+        assert places(session) == {job: "failed"}
+        assert name in names(session)
+    wait_until(lambda: name not in names(session))
+    assert tree.wait_told("process.buried")["failed"] == 1
+    assert len(tree.told("job.failed")) == 1
