@@ -13,12 +13,13 @@ import contextlib
 import os
 import threading
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from jobsd.clock import monotonic
 from kept import folders
 
 if TYPE_CHECKING:
+    import subprocess
     from collections.abc import Callable, Iterator
 
 _STALLED_MAX = 0.8
@@ -60,6 +61,15 @@ class Stopwatch:
         waited_ns = sum(ns - self._waits_ns.get(thread, 0) for thread, ns in _waits_ns())
         disk_s = min(_disk_s() - self._disk_s, seconds * _OF_DISK_MAX)
         return Took(seconds, waited_ns / 1e9 + disk_s)
+
+    def until_end(self, child: subprocess.Popen[Any]) -> Took:
+        """Wait for the end of a child that was started meanwhile; return how long it is ago."""
+        # Once it is reaped, nobody can say how long it waited for a processor.
+        os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
+        waited_s = int(Path(f"/proc/{child.pid}/schedstat").read_text().split()[1]) / 1e9
+        took = self.took()
+        child.wait()
+        return Took(took, took - took.least + waited_s)
 
     def over(self, bound_s: float) -> bool:
         """Return whether it is longer ago; cheap before that."""

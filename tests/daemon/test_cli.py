@@ -89,8 +89,9 @@ def test_help_answers_at_once() -> None:
     spent: list[Took] = []
     for _ in range(5):
         watch = Stopwatch()
-        subprocess.run([*COMMAND, "--help"], check=True, stdout=subprocess.DEVNULL)
-        spent.append(watch.took())
+        child = subprocess.Popen([*COMMAND, "--help"], stdout=subprocess.DEVNULL)
+        spent.append(watch.until_end(child))
+        assert child.returncode == 0
 
     # The best of some: other tests share the machine.
     assert any(took < HELP_S for took in spent), spent
@@ -240,11 +241,19 @@ def test_a_silent_server_is_given_up_within_4_seconds(run: Commands) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         url = f"postgresql://me@127.0.0.1:{silent.getsockname()[1]}/db?connect_timeout=60"
         watch = Stopwatch()
-        done = run("status", DATABASE_URL=url)
-        spent_s = watch.took()
+        asking = subprocess.Popen(
+            [*COMMAND, "status"],
+            cwd=run.project.root,
+            env={**run.project.environ, "DATABASE_URL": url},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        spent_s = watch.until_end(asking)
+        out, err = asking.communicate()
 
-    assert (done.returncode, done.stdout) == (4, "")
-    assert "no answer within" in done.stderr
+    assert (asking.returncode, out) == (4, "")
+    assert "no answer within" in err
     assert spent_s < 4
 
 
