@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import logging
@@ -19,6 +20,7 @@ from jobsd.instruments.pipes import Pipes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from instruments.readable_log import Log
 
@@ -129,3 +131,49 @@ def test_what_a_dead_process_has_left_in_its_pipes_is_told(log: Log) -> None:
         ("last", "stderr", 7),
         ("words", "stderr", 7),
     ]
+
+
+@pytest.mark.failure(
+    "A process dies, and has left a pipe full of short lines that it did not come to read.",
+    "The last thousand are told, and how many were not; the supervisor is held up by none.",
+)
+def test_of_very_much_that_a_dead_process_has_left_the_last_lines_are_told(
+    tmp_path: Path,
+) -> None:
+    dropped: list[int] = []
+    pipes = Pipes.make()
+    stdout = pipes.each[0].writer
+    os.set_blocking(stdout, False)
+    written = os.write(stdout, b"\n".join(b"%d" % n for n in range(30_000)))
+    pipes.close_writers()
+    with (tmp_path / "log").open("w+") as file, contextlib.closing(pipes):
+        logs.configure(
+            "json",
+            "info",
+            kind="supervisor",
+            name="it",
+            stream=file.fileno(),
+            dropped=dropped.append,
+        )
+
+        logs.tell_last_words(pipes, {"job_id": 7})
+        logs.reset()
+        file.seek(0)
+        told = [json.loads(line) for line in file]
+
+    assert written > 100_000
+    texts = [line["event"] for line in told if line["logger"] == "stdout"]
+    assert texts == [str(n) for n in range(29_000, 30_000)]
+    (lost,) = (line["lines"] for line in told if line["event"] == "logs.dropped")
+    assert (lost, dropped) == (29_000, [29_000])
+
+
+@pytest.mark.failure(
+    "The kernel gives no large pipe: its account of the user's pipes is used up.",
+    "What is written to stdout and stderr becomes lines of the log nevertheless.",
+)
+def test_where_pipes_stay_small_there_are_both(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("jobsd.instruments.pipes.PIPE_BYTES", 1 << 31)
+
+    with contextlib.closing(Pipes.make()) as pipes:
+        assert [pipe.number for pipe in pipes.each] == [1, 2]

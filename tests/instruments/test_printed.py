@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import sys
 import threading
 from typing import TYPE_CHECKING
+
+import pytest
 
 from jobsd.instruments import logs
 from jobsd.instruments.printed import LINE_MAX, Printed
 from jobsd.jobs.current import CurrentJob, running
 
 if TYPE_CHECKING:
-    import pytest
-
     from instruments.readable_log import Log
 
 
@@ -77,3 +78,51 @@ def test_what_is_printed_stays_as_it_is_where_the_log_is_for_people(
         print("welcome")
 
     assert (written.getvalue(), log.text()) == (b"welcome\n", "")
+
+
+@pytest.mark.failure(
+    "A job prints text without a line's end.",
+    "It is a line of its own as the job ends, with its id: it begins no line of another job.",
+)
+def test_what_a_job_prints_without_an_end_is_its_own(log: Log) -> None:
+    logs.take_prints()
+
+    for number, printed in ((7, "mine"), (8, "other's")):
+        with running(CurrentJob(number, 1, "mail", "welcome")):
+            print(printed, end="")
+
+    assert [(line["event"], line["job_id"]) for line in log.lines()] == [
+        ("mine", 7),
+        ("other's", 8),
+    ]
+
+
+def test_what_a_job_that_fails_has_begun_to_print_is_told(log: Log) -> None:
+    logs.take_prints()
+
+    with contextlib.suppress(ValueError), running(CurrentJob(7, 1, "mail", "welcome")):
+        sys.stdout.write("half")
+        sys.stderr.write("other half")
+        raise ValueError
+
+    assert {line["event"] for line in log.lines()} == {"half", "other half"}
+
+
+def test_what_a_process_has_begun_to_print_as_it_ends_is_told(log: Log) -> None:
+    logs.take_prints()
+    print("last words", end="")
+
+    logs.finish()
+
+    assert log.line()["event"] == "last words"
+
+
+def test_a_character_whose_bytes_come_one_by_one_is_one(log: Log) -> None:
+    logs.take_prints()
+
+    with running(CurrentJob(7, 1, "mail", "welcome")):
+        for byte in "é\n".encode():
+            sys.stdout.buffer.write(bytes([byte]))
+        sys.stdout.buffer.write(b"half \xc3")
+
+    assert [line["event"] for line in log.lines()] == ["é", "half \\xc3"]

@@ -22,7 +22,7 @@ from .descriptors import Descriptors
 from .events import EVENTS, subscribe
 from .lean_structlog import structlog
 from .lines import NO_JOB, Lines, encode, is_line
-from .printed import Printed
+from .printed import Printed, end_lines
 from .sink import Sink, journal_reads
 from .summing import Summing
 
@@ -227,12 +227,16 @@ def take_descriptors(pipes: Pipes, only_job: Callable[[], int | None]) -> None:
 
 def tell_last_words(pipes: Pipes, facts: Mapping[str, Any]) -> None:
     """Tell what a process that is dead has written past Python, and did not come to read."""
-    for number, line in pipes.left():
-        _tell_text(line, BY[number], facts)
+    for number, lines, omitted in pipes.left():
+        for log in _current:
+            log.sink.drop(omitted)
+        for line in lines:
+            _tell_text(line, BY[number], facts)
 
 
 def finish() -> None:
     """Bring into the log what was written last, and what is summed up: the process ends."""
+    end_lines()
     for log in _current:
         if log.summing is not None:
             log.summing.flush()

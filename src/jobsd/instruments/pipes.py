@@ -16,11 +16,14 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-PIPE_BYTES = 1 << 20
-"""As much as the kernel gives to anybody: C code that writes with the interpreter's lock in its
-hands waits for nobody until there is more, for nobody could read it."""
+PIPE_BYTES = 1 << 18
+"""C code that writes with the interpreter's lock in its hands waits for nobody until there is
+more, for nobody could read it. Not more than this: the kernel has one account of 64 MiB for
+all pipes of a user, over containers too, and gives 8 KiB to each beyond."""
 LEFT_MAX = 2 * PIPE_BYTES
 """Bytes that are read of a dead process's output, whoever goes on writing."""
+LINES_MAX = 1000
+"""Lines that are told of them: the supervisor has others to look after."""
 
 
 @dataclass(slots=True)
@@ -63,7 +66,9 @@ class Pipes:
             for number in (1, 2):
                 pipe = Pipe(number, *os.pipe2(os.O_CLOEXEC))
                 pipes.each.append(pipe)
-                fcntl.fcntl(pipe.writer, fcntl.F_SETPIPE_SZ, PIPE_BYTES)
+                # One that stays small is better than none.
+                with contextlib.suppress(OSError):
+                    fcntl.fcntl(pipe.writer, fcntl.F_SETPIPE_SZ, PIPE_BYTES)
         return pipes
 
     def readers(self) -> list[int]:
@@ -75,11 +80,12 @@ class Pipes:
         for pipe in self.each:
             pipe.close_writer()
 
-    def left(self) -> Iterator[tuple[int, str]]:
-        """Yield descriptor and line of what nobody has read."""
+    def left(self) -> Iterator[tuple[int, list[str], int]]:
+        """Yield each descriptor, the last lines that nobody has read, how many are before."""
         for pipe in self.each:
-            for line in pipe.left().decode("utf-8", "backslashreplace").splitlines():
-                yield pipe.number, line
+            lines = pipe.left().removesuffix(b"\n").split(b"\n")
+            last = [line.decode("utf-8", "backslashreplace") for line in lines[-LINES_MAX:]]
+            yield pipe.number, last if any(lines) else [], max(0, len(lines) - LINES_MAX)
 
     def close(self) -> None:
         """Close all ends."""

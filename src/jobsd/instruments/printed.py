@@ -6,6 +6,7 @@ written past Python (by C code, or a program that a job starts) comes by `descri
 
 from __future__ import annotations
 
+import codecs
 import io
 import threading
 from typing import TYPE_CHECKING, Any
@@ -19,6 +20,29 @@ LINE_MAX = 8192
 """Characters without an end of line after which one is made."""
 
 
+class _Here(threading.local):
+    """What this thread has begun to print, by the stream that has it."""
+
+    def __init__(self) -> None:
+        self.texts: dict[Printed, str] = {}
+        self.decoders: dict[Printed, codecs.IncrementalDecoder] = {}
+
+
+_here = _Here()
+_decoder = codecs.getincrementaldecoder("utf-8")
+
+
+def end_lines() -> None:
+    """Tell what this thread has printed without an end: it belongs to the job that ends."""
+    decoders, texts = _here.decoders, _here.texts
+    while decoders:
+        printed, decoder = decoders.popitem()
+        printed.write(decoder.decode(b"", final=True))
+    while texts:
+        printed, text = texts.popitem()
+        printed.tell_line(text)
+
+
 class Printed(io.TextIOBase):
     """Stands for `sys.stdout` or `sys.stderr` in a process whose log is not for people.
 
@@ -29,9 +53,8 @@ class Printed(io.TextIOBase):
     errors = "backslashreplace"
 
     def __init__(self, tell: Callable[[str], None], descriptor: int = 1) -> None:
-        self._tell = tell
+        self.tell_line = tell
         self._descriptor = descriptor
-        self._unfinished = threading.local()
         self.buffer = _Bytes(self)
 
     def writable(self) -> bool:
@@ -49,13 +72,14 @@ class Printed(io.TextIOBase):
         """Tell each line that is complete; keep the rest for the next call."""
         if was_said():
             return len(text)
-        *lines, rest = (getattr(self._unfinished, "text", "") + text).split("\n")
+        texts = _here.texts
+        *lines, rest = (texts.pop(self, "") + text).split("\n")
         if len(rest) > LINE_MAX:
             lines.append(rest)
-            rest = ""
-        self._unfinished.text = rest
+        elif rest:
+            texts[self] = rest
         for line in lines:
-            self._tell(line)
+            self.tell_line(line)
         return len(text)
 
 
@@ -69,6 +93,10 @@ class _Bytes(io.RawIOBase):
         return True
 
     def write(self, data: Any) -> int:  # noqa: ANN401 - whatever bytes() takes
-        raw = bytes(data)
-        self._printed.write(raw.decode("utf-8", "backslashreplace"))
+        raw, decoders = bytes(data), _here.decoders
+        decoder = decoders.pop(self._printed, None) or _decoder("backslashreplace")
+        self._printed.write(decoder.decode(raw))
+        if decoder.getstate()[0]:
+            # A character that the next bytes will end.
+            decoders[self._printed] = decoder
         return len(raw)

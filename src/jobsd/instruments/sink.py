@@ -56,11 +56,16 @@ class Sink:
         except OSError:
             self._blocked = True
             self._torn = self._torn or self._is_file
-            self.lost += 1
-            self._dropped(1)
+            self.drop(1)
             return False
         self._blocked = self._torn = False
         return True
+
+    def drop(self, lines: int) -> None:
+        """Count lines that are not written; the next one that is tells of them."""
+        if lines:
+            self.lost += lines
+            self._dropped(lines)
 
     def close(self) -> None:
         """Give the description of our own back; the descriptor we were given stays open."""

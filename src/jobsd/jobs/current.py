@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from jobsd.clock import utc_now
 from jobsd.instruments.bound_job import Bound, running_job
+from jobsd.instruments.printed import end_lines
 
 if TYPE_CHECKING:
     from contextvars import Token
@@ -73,7 +74,10 @@ class running:  # noqa: N801 - used as a statement is: `with running(job):`
         self._token = running_job.set(self._job)
 
     def __exit__(self, *_: object) -> None:
-        running_job.reset(self._token)
+        try:
+            end_lines()
+        finally:
+            running_job.reset(self._token)
 
 
 def let_drain(seconds: float) -> None:
