@@ -9,11 +9,11 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from jobsd.errors import Error, RefusedError
-from jobsd.supervisor.requests import peer, running
+from jobsd.supervisor.requests import peer, running, running_anywhere
 
 if TYPE_CHECKING:
     import socket
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
     from pathlib import Path
 
 HEARD_S = 15.0
@@ -52,8 +52,11 @@ def ask(word: str, root: Path, pid: int | None = None) -> Answer:
         NoAnswerError: it stands still.
     """
     with contextlib.ExitStack() as stack:
-        found = list(_askable(root, stack))
-        chosen = [each for each in found if pid in {None, each[0]}]
+        chosen = list(_askable(running(root), root, stack))
+        if pid is not None:
+            of_folder = [each for each in chosen if each[0] == pid]
+            found = () if of_folder else _askable(running_anywhere(), root, stack)
+            chosen = of_folder or [each for each in found if each[0] == pid]
         if not chosen:
             which = f"supervisor with process id {pid}" if pid else "supervisor"
             raise NotRunningError(f"no {which} runs in {root}")
@@ -64,10 +67,12 @@ def ask(word: str, root: Path, pid: int | None = None) -> Answer:
         return _answer(word, number, connection)
 
 
-def _askable(root: Path, stack: contextlib.ExitStack) -> Iterator[tuple[int, socket.socket]]:
+def _askable(
+    connected: Iterable[socket.socket], root: Path, stack: contextlib.ExitStack
+) -> Iterator[tuple[int, socket.socket]]:
     """Yield the supervisors that the kernel says are of somebody who may run one here."""
     trusted = {0, os.geteuid(), root.stat().st_uid}
-    for connection in running(root):
+    for connection in connected:
         stack.enter_context(connection)
         other = peer(connection)
         if other.uid in trusted:

@@ -17,20 +17,22 @@ import contextlib
 import hashlib
 import json
 import os
+import re
 import socket
 import struct
+from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
+    from collections.abc import Iterable, Iterator
 
 PLACES = 16
 """Supervisors of one folder that can be asked."""
 OPEN_MAX = 32
 _WORD_BYTES_MAX = 64
-_MESSAGE_MAX = 32_000
+_MESSAGE_MAX = 16_000
 """Characters of an answer: more than a socket takes at once would be lost."""
+_LISTED = re.compile(r" @(jobsd/[0-9a-f]+/[0-9]+)$", re.MULTILINE)
 _PEER = struct.Struct("3i")
 
 
@@ -82,7 +84,9 @@ class Asker:
     def _send(self, facts: dict[str, object]) -> None:
         # Who is gone, or does not read, misses it.
         with contextlib.suppress(OSError):
-            self._connection.sendall(json.dumps(facts).encode() + b"\n")
+            # As it is: with all escaped, the same text takes up to three times the room.
+            line = json.dumps(facts, ensure_ascii=False)
+            self._connection.sendall(line.encode("utf-8", "backslashreplace") + b"\n")
 
 
 class Requests:
@@ -160,10 +164,25 @@ def listen(root: Path) -> Requests:
 
 def running(root: Path) -> Iterator[socket.socket]:
     """Yield a connection to each supervisor of a project, ours to close."""
-    for number in range(PLACES):
+    yield from _connected(address(root, number) for number in range(PLACES))
+
+
+def running_anywhere() -> Iterator[socket.socket]:
+    """Yield a connection to each supervisor of any folder, ours to close.
+
+    A folder that was replaced, by `mv` or a new checkout, is another one to the kernel than
+    that in which a supervisor was started.
+    """
+    with contextlib.suppress(OSError):
+        listed = Path("/proc/net/unix").read_text(encoding="utf-8", errors="replace")
+        yield from _connected(f"\0{name}" for name in sorted(set(_LISTED.findall(listed))))
+
+
+def _connected(names: Iterable[str]) -> Iterator[socket.socket]:
+    for name in names:
         connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
         try:
-            connection.connect(address(root, number))
+            connection.connect(name)
         except OSError:
             connection.close()
         else:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
+import shutil
 import signal
+import socket
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -13,7 +16,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from jobsd.supervisor.requests import PLACES, address, listen
+from jobsd.supervisor.requests import PLACES, Asker, address, listen
 from system.tree import wait_for
 
 if TYPE_CHECKING:
@@ -195,6 +198,38 @@ def test_a_project_elsewhere_is_not_asked(run: Commands, tmp_path: Path) -> None
 
         assert done.returncode == 3
         assert tree.events("supervisor.reloaded") == []
+
+
+@pytest.mark.failure(
+    "The folder in which a supervisor runs is replaced by another one.",
+    "`reload --pid`, as systemd has it, reaches the supervisor nevertheless.",
+)
+def test_a_folder_that_was_replaced_has_the_supervisor_of_its_process_id(
+    run: Commands,
+) -> None:
+    root = run.project.root
+    with run.project.start() as tree:
+        tree.wait_event("supervisor.ready")
+        shutil.copytree(root, root.with_name("new"))
+        root.rename(root.with_name("old"))
+        root.with_name("new").rename(root)
+
+        assert run("reload").returncode == 3
+        assert run("reload", "--pid", str(tree.process.pid)).returncode == 0
+        tree.wait_event("supervisor.reloaded")
+
+
+@pytest.mark.parametrize("character", ["\U0001f600", "\0", "\udc80", "x"])
+def test_the_longest_answer_arrives_whole(character: str) -> None:
+    ours, theirs = socket.socketpair()
+    with ours, theirs, theirs.makefile("rb") as lines:
+        ours.settimeout(0)
+
+        Asker(ours).answer(78, character * 100_000)
+
+        told = json.loads(lines.read())["message"]
+        assert told == character * len(told)
+        assert len(told) > 10_000
 
 
 def test_no_child_and_no_job_holds_what_commands_are_heard_by(run: Commands) -> None:
