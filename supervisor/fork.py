@@ -20,10 +20,9 @@ import faulthandler
 import gc
 import os
 import signal
-import sys
 from typing import TYPE_CHECKING, NoReturn
 
-from jobsd.instruments import logs
+from jobsd.instruments import logs, streams
 from jobsd.instruments.events import emit
 from jobsd.processes.process import Context, listen_to_signals
 from jobsd.processes.title import set_title
@@ -91,7 +90,7 @@ class Fork:
         Raises:
             OSError: the system refuses a new process.
         """
-        _flush()
+        streams.flush()
         with self._signals.blocked():
             pid = os.fork()
             if pid == 0:
@@ -106,7 +105,7 @@ class Fork:
         try:
             status = _status_of(lambda: self._run(spec, slot, dump))
         finally:
-            _flush()
+            streams.flush()
             logs.finish()
             os._exit(status)
 
@@ -161,10 +160,3 @@ def _go_before_the_supervisor(sooner_by: int) -> None:
         score = int(file.read())
         file.seek(0)
         file.write(b"%d" % min(1000, score + sooner_by))
-
-
-def _flush() -> None:
-    for stream in (sys.stdout, sys.stderr):
-        # None where the daemon was started without; closed, or full, elsewhere.
-        with contextlib.suppress(OSError, ValueError, AttributeError):
-            stream.flush()

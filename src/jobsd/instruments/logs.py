@@ -24,6 +24,7 @@ from .lean_structlog import structlog
 from .lines import NO_JOB, Lines, encode, is_line
 from .printed import Printed, end_lines
 from .sink import Sink, journal_reads
+from .streams import write_by_lines
 from .summing import Summing
 
 if TYPE_CHECKING:
@@ -222,6 +223,7 @@ def take_descriptors(pipes: Pipes, only_job: Callable[[], int | None]) -> None:
         _tell_text(line, BY[number], NO_JOB if job_id is None else {"job_id": job_id})
 
     if _is_json():
+        write_by_lines()
         _taken.append(Descriptors(tell, pipes))
 
 

@@ -1,0 +1,61 @@
+"""What Python's own streams and C's keep back is told while its job runs."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+PROGRAM = """
+import ctypes, os, sys
+from jobsd.instruments import logs, streams
+from jobsd.instruments.pipes import Pipes
+
+logs.configure("json", "info", kind="worker", name="worker-1")
+logs.take_prints()
+logs.take_descriptors(Pipes.make(), lambda: 7)
+libc = ctypes.CDLL(None)
+if "python" in sys.argv:
+    print("a line", file=sys.__stdout__)
+else:
+    libc.puts(b"a line")
+sys.stdin.readline()
+if "python" in sys.argv:
+    print("no line", end="", file=sys.__stdout__)
+else:
+    libc.printf(b"no line")
+streams.flush()
+logs.finish()
+os._exit(0)
+"""
+
+
+@pytest.mark.parametrize("by", ["python", "c"])
+@pytest.mark.failure(
+    "A job prints past our streams, by `sys.__stdout__` or C's printf, which keep it.",
+    "Each line is told at once, while the job runs, and what was begun at the process's end.",
+)
+def test_what_a_stream_would_keep_is_told_at_once_and_its_rest_at_the_end(by: str) -> None:
+    # With this set nothing is kept; nobody sets it for a daemon.
+    environ = {name: text for name, text in os.environ.items() if name != "PYTHONUNBUFFERED"}
+    with subprocess.Popen(
+        [sys.executable, "-c", PROGRAM, by],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        env=environ,
+        text=True,
+    ) as program:
+        assert program.stdin is not None
+        assert program.stdout is not None
+        first = json.loads(program.stdout.readline())
+        program.stdin.write("\n")
+        program.stdin.close()
+        last = json.loads(program.stdout.readline())
+
+    assert [(line["event"], line["job_id"]) for line in (first, last)] == [
+        ("a line", 7),
+        ("no line", 7),
+    ]
