@@ -14,6 +14,7 @@ from jobsd.jobs import bulk, limits
 from jobsd.jobs.client import enqueue_many
 from jobsd.jobs.definition import job
 from jobsd.jobs.limits import Limit
+from jobsd.processes import registry
 from waiting import Stopwatch, wait_until
 
 if TYPE_CHECKING:
@@ -119,6 +120,32 @@ def test_who_may_wait_for_a_slot_never_waits_for_its_key(
         ready = _promote(session)
         assert (ready == [held.id]) == commits
         assert len(ready) == 1
+
+
+@pytest.mark.parametrize(
+    ("said", "word"),
+    [
+        ({}, "limits"),
+        ({"hang_timeout": 40}, "limits welcome3/ann"),
+        (None, "limits welcome3/ann"),
+    ],
+)
+def test_a_dispatcher_of_the_version_before_is_asked_in_its_words(
+    target: Target, session: Session, said: dict[str, int] | None, word: str
+) -> None:
+    if said is not None:
+        registry.register(
+            session, kind="dispatcher", name="its", supervisor_id=0, metadata=said
+        )
+    with (
+        psycopg.connect(target.url) as holder,
+        contextlib.closing(Session(target, "listens", listen=True)) as listener,
+    ):
+        _ = listener.connection
+        welcome.using(connection=holder).enqueue("ann")
+        welcome.enqueue("ann")
+
+        assert _heard(listener) == [word]
 
 
 @pytest.mark.parametrize("enqueue", _DISCARD.values(), ids=_DISCARD)

@@ -112,9 +112,13 @@ FROM unnest(%(ids)s::bigint[]) AS lost (id)
 LEFT JOIN freed ON freed.job_id = lost.id
 ORDER BY lost.id;
 
--- known: say how many jobs are known to be lost, and how long ago a walk has ended.
+-- known: say how many jobs are known to be lost (of very many, a hundred thousand), and how long
+-- ago a walk has ended.
 SELECT
-    (SELECT count(*) FROM jobsd.lost_executions),
+    (
+        SELECT count(*)
+        FROM (SELECT FROM jobsd.lost_executions LIMIT 100000) AS counted
+    ),
     (
         SELECT greatest(0, extract(epoch FROM now() - ended_at))::float8
         FROM jobsd.lost_walk
