@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import shutil
 import subprocess
+import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -202,3 +203,19 @@ def test_however_often_we_try_others_can_connect(
         assert _busy(session) == 0
         ended = f"SELECT count(*) <= 4 FROM pg_stat_activity WHERE datname = '{name}'"
         wait_until(lambda: session.fetch(Statement("few", ended)) == [(True,)])
+
+
+def test_where_no_thread_is_to_be_had_a_statement_is_given_up_nevertheless(
+    target: Target, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(capabilities, "has_cancel_safe", lambda: False)
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+
+    with (
+        contextlib.closing(Session(target, "slow", deadline_s=_DEADLINE_S)) as slow,
+        pytest.raises(psycopg.OperationalError, match=r"connection given up$"),
+    ):
+        slow.fetch(_SLEEP)

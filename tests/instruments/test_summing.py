@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -121,3 +122,20 @@ def test_a_log_that_is_closed_tells_what_it_has_summed_up(log: Log) -> None:
     logs.reset()
 
     assert _sums(log.lines())[0]["lines"] == 3
+
+
+@pytest.mark.failure(
+    "Jobs fail again and again in a process that may start no more threads.",
+    "Each line is told, since nobody could sum them up; work goes on.",
+)
+def test_where_no_thread_is_to_be_had_each_line_is_told(
+    log: Log, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+
+    _fail(LINES_MAX + 10)
+
+    assert [line["job_id"] for line in log.lines()] == list(range(LINES_MAX + 10))

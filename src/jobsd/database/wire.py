@@ -182,8 +182,10 @@ class Wire(psycopg.Connection[tuple[Any, ...]]):
             _cancel(self, within_s)
         else:
             thread = threading.Thread(target=_cancel, args=(self, within_s), daemon=True)
-            thread.start()
-            thread.join(within_s)
+            # No thread is to be had: then it is not asked.
+            with contextlib.suppress(RuntimeError):
+                thread.start()
+                thread.join(within_s)
 
     def _give_up(self, *, cancelled: bool = False) -> NoReturn:
         """Shut the connection down: an answer, or the end of a cancellation, may come late.

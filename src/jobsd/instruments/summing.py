@@ -83,11 +83,16 @@ class Summing:
         if count.told < LINES_MAX:
             count.told += 1
             return True
-        count.summed += 1
         if self._timer is None:
-            self._timer = threading.Timer(WINDOW_S, self.flush)
-            self._timer.daemon = True
-            self._timer.start()
+            timer = threading.Timer(WINDOW_S, self.flush)
+            timer.daemon = True
+            try:
+                timer.start()
+            except (RuntimeError, MemoryError):
+                # No thread is to be had: what nobody would sum up is told.
+                return True
+            self._timer = timer
+        count.summed += 1
         return False
 
     def _turn_over(self) -> tuple[dict[_Kind, _Count], datetime]:
