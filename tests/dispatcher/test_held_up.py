@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import psycopg
 import pytest
 
 from jobsd.jobs import limits
 from rows_of_limits import turn as _turn
+from waiting import Stopwatch
 
 if TYPE_CHECKING:
+    from jobsd.database.connection import Target
     from rows_of_limits import Table
 
     from .conftest import Make
@@ -88,3 +91,28 @@ def test_a_key_with_very_much_to_do_holds_up_no_other(table: Table) -> None:
     assert promotion.begun == {wide}
     assert set(small) <= set(table.ids("ready_executions"))
     assert promotion.promoted <= 5000
+
+
+@pytest.mark.failure(
+    "Somebody holds the row of a job locked that is to be discarded since no slot is free.",
+    "That job waits; the dispatcher, and the worker that looks for its successor, do not.",
+)
+def test_a_locked_job_that_may_not_wait_holds_up_nobody(
+    make: Make, table: Table, target: Target
+) -> None:
+    dispatcher, _ = make(maintenance=False)
+    running = table.enqueue()
+    locked, other = (table.enqueue(on_conflict="discard", wait="1 h") for _ in range(2))
+    table.make_due()
+    with psycopg.connect(target.url) as holder:
+        holder.execute("SELECT FROM jobsd.jobs WHERE id = %s FOR UPDATE", (locked,))
+        watch = Stopwatch()
+
+        _turn(dispatcher)
+
+        assert watch.took() < 2
+        assert table.ids("blocked_executions") == [locked]
+        assert table.rows("SELECT id FROM jobsd.jobs WHERE outcome = 'discarded'") == [(other,)]
+
+    assert limits.promote(table.session, ["k"]).discarded == 1
+    assert table.ids("ready_executions") == [running]
