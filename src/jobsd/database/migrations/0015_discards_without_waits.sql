@@ -101,7 +101,8 @@ BEGIN
         END IF;
     END IF;
     WITH yielding AS (
-        SELECT job_id
+        -- What this transaction has stored, nobody else sees.
+        SELECT job_id, created_at = now() AS own
         FROM jobsd.blocked_executions
         WHERE concurrency_key = wanted AND yields
         LIMIT at_most
@@ -109,7 +110,7 @@ BEGIN
     ), had AS (
         SELECT id
         FROM jobsd.jobs
-        WHERE id = ANY (ARRAY(SELECT job_id FROM yielding))
+        WHERE id = ANY (ARRAY(SELECT job_id FROM yielding WHERE NOT own))
         ORDER BY id
         FOR UPDATE SKIP LOCKED
     ), gone AS (
@@ -117,7 +118,8 @@ BEGIN
         WHERE job_id = ANY (ARRAY(
             SELECT job_id
             FROM yielding
-            WHERE job_id IN (SELECT id FROM had)
+            WHERE own
+                OR job_id IN (SELECT id FROM had)
                 OR NOT EXISTS (SELECT FROM jobsd.jobs AS job WHERE job.id = yielding.job_id)
         ))
         RETURNING job_id
