@@ -111,6 +111,33 @@ def test_a_line_of_ours_is_not_wrapped_again_and_one_like_it_is(log: Log) -> Non
     assert json.loads(second)["event"] == like
 
 
+@pytest.mark.failure(
+    "A job prints what looks like a line of the log, with an event of ours or a password.",
+    "It is told as the text that it is, without the password.",
+)
+@pytest.mark.parametrize(
+    ("of", "by"),
+    [
+        ('"event":"an app\'s"', '"event":"process.exited"'),
+        ('"event":"an app\'s"', '"event":"an app\'s","event":"process.exited"'),
+        ('"event":"an app\'s"', '"event":"postgresql://shop:geheim@db/shop"'),
+        ('"pid":', '"x":' + "[" * 5_000 + ',"pid":'),
+    ],
+    ids=["event", "twice", "password", "deep"],
+)
+def test_what_looks_like_a_line_of_ours_forges_none(log: Log, of: str, by: str) -> None:
+    logs.take_prints()
+    logging.getLogger("app").warning("an app's")
+    like = log.text().rstrip("\n").replace(of, by)
+
+    print(like)
+
+    line = log.line()
+    assert line["logger"] == "print"
+    assert line["event"].startswith('{"timestamp":"')
+    assert "geheim" not in line["event"]
+
+
 def test_what_is_written_as_bytes_is_told_too(log: Log) -> None:
     logs.take_prints()
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 from jobsd.machine import hostname
 
 from .bound_job import bound_job
+from .event_list import EVENTS
 from .layouts import Facts, shown
 from .redaction import is_suspect, redact, redacted
 from .told_errors import settle_error
@@ -70,14 +71,24 @@ class Lines:
 
 
 def is_line(text: str) -> bool:
-    """Return whether a text is a line of this log already, as a program of ours writes it."""
+    """Return whether a text is a line of this log already, which somebody has printed again.
+
+    What a job prints may come from anywhere: one that tells an event of ours, or a password,
+    or bears a name twice, is a text like others.
+    """
     if not text.startswith(_BEGINS) or not text.endswith("}"):
         return False
     try:
         told: object = json.loads(text)
-    except ValueError:
+        pairs: object = json.loads(text, object_pairs_hook=list)
+    except (ValueError, RecursionError):
         return False
-    return isinstance(told, dict) and cast("Facts", told).keys() >= _ALWAYS
+    if not isinstance(told, dict) or not isinstance(pairs, list):
+        return False
+    facts = cast("Facts", told)
+    if not facts.keys() >= _ALWAYS or len(cast("list[object]", pairs)) != len(facts):
+        return False
+    return str(facts["event"]) not in EVENTS and redact(text) == text
 
 
 def encode(text: str) -> bytes:
