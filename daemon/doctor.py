@@ -65,6 +65,7 @@ def examine(project: Project) -> Iterator[Finding]:
             yield _processes(session, project)
             yield _queues(session, project)
             yield held_up.paused(session)
+            yield held_up.unknown(session)
             yield held_up.failed(session)
             yield held_up.lost(session)
             yield history.cleared(session, examined.options)

@@ -6,6 +6,7 @@ import shlex
 from typing import TYPE_CHECKING
 
 from jobsd.database.statements import Statements
+from jobsd.jobs import lanes
 from jobsd.jobs import lost as lost_jobs
 
 from .finding import Finding
@@ -43,6 +44,21 @@ def failed(session: Session) -> Finding:
         return Finding("OK", "failures", "no job has failed for good")
     told = f"{_number(count, 'job')} failed for good; `{program()} list --state failed`"
     return Finding("WARN", "failures", told)
+
+
+def unknown(session: Session) -> Finding:
+    """Say of which classes jobs wait that no worker knows, and since when."""
+    rows = lanes.unknown(session)
+    if not rows:
+        return Finding("OK", "classes", "no job waits whose class no worker knows")
+    told = [
+        f"{_number(row.jobs, 'ready job')} of {row.lane!r} in queue {row.queue_name!r}, which"
+        f" no worker has known for {length(row.for_s)}"
+        for row in rows[:_TOLD_MAX]
+    ]
+    more = len(rows) - len(told)
+    told += [f"and {counted(more, 'more class')}"] if more else []
+    return Finding("WARN", "classes", "; ".join(told))
 
 
 def lost(session: Session) -> Finding:

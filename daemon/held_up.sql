@@ -11,7 +11,7 @@ CROSS JOIN LATERAL (
     SELECT count(*) AS jobs
     FROM (
         SELECT
-        FROM jobsd.ready_executions AS ready
+        FROM jobsd.all_ready_executions AS ready
         WHERE ready.queue_name = pause.queue_name
         LIMIT %(most)s
     ) AS counted

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from typing import TYPE_CHECKING
 
-from jobsd.jobs import queues, ready, registry
+from jobsd.jobs import lanes, queues, ready, registry
 from jobsd.jobs.definition import DEFAULT_QUEUE
 from jobsd.jobs.ready import Selection
 from jobsd.processes import registry as processes
@@ -49,7 +49,8 @@ def waiting(session: Session, threshold_s: float) -> list[str]:
         if row.kind == "worker" and life(row, threshold_s) == "alive"
     ]
     named = {task.queue_name for task in tasks.load(session) if task.enabled}
-    return _unserved({*ready.survey(session).names, *filter(None, named)}, workers)
+    parked = {queue for queue, _ in lanes.survey(session)}
+    return _unserved({*ready.survey(session).names, *parked, *filter(None, named)}, workers)
 
 
 def is_unheard_of(session: Session, options: Options, name: str) -> bool:

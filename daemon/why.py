@@ -1,8 +1,7 @@
 """Why a job is not running: every reason that holds, as far as the tables tell.
 
 A job that has ended, or that a living process has, has none. A ready job without one is
-about to be claimed. Whether any worker knows the job's class no table tells: nothing is
-said of it.
+about to be claimed.
 """
 
 from __future__ import annotations

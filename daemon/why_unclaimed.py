@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from jobsd.jobs import inspect, queues, ready
+from jobsd.jobs import inspect, lanes, queues, ready
 
 from .output import counted, when
 from .reason import Reason, selection
@@ -37,6 +37,25 @@ def queue(seen: Sight) -> Iterator[Reason]:
     if not seen.workers:
         told = f"no worker runs that takes from queue {seen.queue!r}"
         yield Reason("no_worker", told, {"queue_name": seen.queue})
+    yield from _unknown(seen)
+
+
+def _unknown(seen: Sight) -> Iterator[Reason]:
+    """Tell when no worker that takes from its queue has imported its class."""
+    ids = {worker.id for worker in seen.workers}
+    name = seen.found.job.class_name
+    found = lanes.knowers(seen.session, name, seen.queue, ids)
+    # Of one that publishes nothing, of a version before, nothing is known.
+    if not ids or found.knowing or not found.published >= ids:
+        return
+    since = found.unknown_since
+    seen_since = f", as was seen {when(since)}" if since else ""
+    yield Reason(
+        "unknown_class",
+        f"no worker that takes from queue {seen.queue!r} knows the class {name!r}{seen_since}:"
+        " it waits for one that does, for as long as `jobs.unknown_class_after` says",
+        {"class_name": name, "queue_name": seen.queue, "since": since},
+    )
 
 
 def in_line(seen: Sight) -> Iterator[Reason]:

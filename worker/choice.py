@@ -14,17 +14,21 @@ by each of the statements itself; a survey only finds the quicker one.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from jobsd.clock import monotonic
 from jobsd.jobs import ready
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from jobsd.database.connection import Session
     from jobsd.database.statements import Statement
+    from jobsd.jobs.lanes import Lane
     from jobsd.jobs.ready import Selection
 
     from .perform import ClaimedJob
+    from .places import Places
 
 SURVEY_S = 0.25
 """How long the names of queues are believed."""
@@ -40,7 +44,7 @@ class Choice:
     """What one worker claims from."""
 
     def __init__(self, selection: Selection, session: Session) -> None:
-        self._selection = selection
+        self.selection = selection
         self._session = session
         self._names = selection.resolve(())
         self._surveyed_at = 0.0
@@ -52,14 +56,14 @@ class Choice:
     @property
     def statement(self) -> Statement:
         """The end of a turn that claims."""
-        if not self._selection.everything:
+        if not self.selection.everything:
             return ready.CLAIM_NAMED
         return ready.CLAIM_EACH if self._each else ready.CLAIM_ANY
 
     @property
     def by_names(self) -> bool:
         """Whether jobs are picked by the names of their queues."""
-        return self._each or not self._selection.everything
+        return self._each or not self.selection.everything
 
     def queues(self, *, told: bool) -> list[str | None]:
         """Return the queues to claim from, in order; None stands for all together.
@@ -76,34 +80,47 @@ class Choice:
             self._survey()
         return [*self._names] if self.by_names else [None]
 
+    def search(
+        self, places: Places, lanes: Sequence[Lane], *, told: bool
+    ) -> tuple[Statement, dict[str, Any]]:
+        """Return by which statement to claim, and from where; from these lanes as well."""
+        queues = self.queues(told=told)
+        if not lanes:
+            return self.statement, places.segments(queues)
+        if self.by_names:
+            known = self.selection.resolve([*self._names, *(queue for queue, _ in lanes)])
+            queues = [*queues, *(queue for queue in known if queue not in queues)]
+        ranked = not self.selection.everything
+        return ready.CLAIM_LANES, places.segments_with(queues, lanes, ranked=ranked)
+
     def doubt(self) -> None:
         """Take note that new queues may not have told of themselves."""
         self._doubtful = self._is_open
 
     def hear(self, queue: str) -> bool:
         """Take note that jobs became ready in a queue; return whether it is ours."""
-        if not self._selection.matches(queue):
+        if not self.selection.matches(queue):
             return False
         if not self._is_fixed and queue not in self._names:
-            self._names = self._selection.resolve([*self._names, queue])
+            self._names = self.selection.resolve([*self._names, queue])
         return True
 
     def note_cost(self, took_s: float) -> None:
         """Take note of how long a claim took."""
         overdue = monotonic() - self._surveyed_at > PAUSED_S
-        if took_s > SLOW_S and overdue and self._selection.everything and not self._each:
+        if took_s > SLOW_S and overdue and self.selection.everything and not self._each:
             self._survey()
 
     def rank(self, job: ClaimedJob) -> tuple[int, int]:
         """Return by what jobs come one before the other."""
-        if self._selection.everything:
+        if self.selection.everything:
             return 0, job.priority
         known = job.queue_name in self._names
         return self._names.index(job.queue_name) if known else 0, job.priority
 
     @property
     def _is_fixed(self) -> bool:
-        return not self._selection.everything and not self._selection.has_prefixes
+        return not self.selection.everything and not self.selection.has_prefixes
 
     @property
     def _is_open(self) -> bool:
@@ -113,10 +130,10 @@ class Choice:
     def _survey(self) -> None:
         began = monotonic()
         self._doubtful = False
-        found = ready.survey(self._session, self._selection.prefixes)
+        found = ready.survey(self._session, self.selection.prefixes)
         self._surveyed_at = monotonic()
         self._survey_s = max(SURVEY_S, SHARE * (self._surveyed_at - began))
         self._complete = found.complete
         # Of all queues the most urgent job is wanted: it may be in one that is not named.
-        self._each = self._selection.everything and found.paused_many and found.complete
-        self._names = self._selection.resolve(found.names)
+        self._each = self.selection.everything and found.paused_many and found.complete
+        self._names = self.selection.resolve(found.names)

@@ -27,9 +27,10 @@ if TYPE_CHECKING:
     from jobsd.jobs.claims import Ended
     from jobsd.processes.slot import Slot
 
-    from .ledger import Ledger, Writing
+    from .ledger import Ledger
     from .pool import Pool
     from .turn import Result, Wish
+    from .writing import Writing
 
 IN_HAND_MAX = ENDED_MAX // 2 - 12
 """Jobs that are held back or in hand at most, while any are held back: what these became the

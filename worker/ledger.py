@@ -8,33 +8,32 @@ were recorded, whether a last claim was made), and `settle` finds them out.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from jobsd.clock import monotonic
-from jobsd.jobs import limits
-from jobsd.jobs.claims import LOCK_WAIT, STATEMENTS, Ended, InClaim, array, conclusion, own
+from jobsd.jobs.claims import Ended, InClaim, own
 
-from .perform import SUCCESS
+from .writing import Writing
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from jobsd.database.connection import Session
-    from jobsd.database.statements import Statement
 
     from .perform import ClaimedJob
     from .pool import Run
-
-    Claims = dict[int, set[int]]
-    """Claims with the ids of their jobs."""
+    from .writing import Claims
 
 
 class Ledger:
     """Claims with the ids of their jobs, and the outcomes that wait to be recorded."""
 
-    def __init__(self, process: str, *, keep: bool) -> None:
+    def __init__(
+        self, process: str, *, keep: bool, parks: Callable[[ClaimedJob], bool]
+    ) -> None:
+        """Keep the book for a process; `parks` says which jobs go back into a lane."""
         self.process = process
         self.keep = keep
+        self._parks = parks
         self._claims: Claims = {}
         self._runs: list[Run] = []
         self._unstarted: list[ClaimedJob] = []
@@ -56,6 +55,11 @@ class Ledger:
     def give_back(self, jobs: Iterable[ClaimedJob]) -> None:
         """Take in jobs that will not be started here."""
         self._unstarted += [job for job in jobs if self.holds(job)]
+
+    def keep_back(self, jobs: Iterable[ClaimedJob]) -> None:
+        """Take note that these, which were given back a moment ago, are run here after all."""
+        ids = {job.id for job in jobs}
+        self._unstarted = [job for job in self._unstarted if job.id not in ids]
 
     def hold_back(self, jobs: Iterable[InClaim]) -> None:
         """Let these jobs not be written until they are let go: somebody holds them locked."""
@@ -124,7 +128,10 @@ class Ledger:
 
     def statements(self) -> Writing:
         """Return what records everything that waits, without doing it."""
-        return Writing(self._claims, self._runs, self._unstarted, self.process, self.keep)
+        back = [_given_back(job, parks=self._parks(job)) for job in self._unstarted]
+        return Writing(
+            self._claims, self._runs, self._unstarted, back, self.process, keep=self.keep
+        )
 
     def wrote(self, writing: Writing, recorded: set[int], concluded: set[int]) -> bool:
         """Take note of what was written: outcomes of claims that were whole.
@@ -184,105 +191,11 @@ class Ledger:
                 del self._claims[claim_id]
 
 
-class Writing:
-    """Outcomes, and the parameters of the statements that record them.
-
-    Plain are successes that held no limit: they are recorded by the statement that claims.
-    """
-
-    def __init__(
-        self,
-        claims: Claims,
-        runs: list[Run],
-        unstarted: list[ClaimedJob],
-        process: str,
-        keep: bool,  # noqa: FBT001 - whether finished jobs are kept
-    ) -> None:
-        self.plain: list[Run] = []
-        self.rare: list[Run] = []
-        for run in runs:
-            plain = run.outcome is SUCCESS and run.job.concurrency_key is None
-            (self.plain if plain else self.rare).append(run)
-        self.unstarted = list(unstarted)
-        self.plain_ids = _by_claim(run.job for run in self.plain)
-        self.rare_ids = _by_claim([*(run.job for run in self.rare), *unstarted])
-        self._process = process
-        self._keep = keep
-        self.lock_wait = LOCK_WAIT
-        self.now = monotonic()
-        """When it was made: what is written are ages."""
-        self._ended = [ended(run, self.now) for run in self.rare]
-        # As they are behind the statement for what is not plain, which comes before.
-        self._held = {
-            claim_id: len(claims[claim_id]) - len(self.rare_ids.get(claim_id, ()))
-            for claim_id in self.plain_ids
-        }
-
-    @property
-    def record(self) -> dict[str, Any] | None:
-        """The parameters of the statement for what is plain, if there is any."""
-        if not self.plain:
-            return None
-        now, done = self.now, self.plain_ids
-        return {
-            "claim_ids": array([run.job.claim_id for run in self.plain]),
-            "job_ids": array([run.job.id for run in self.plain]),
-            "started_us": array([int((now - run.started) * 1e6) for run in self.plain]),
-            "ended_us": array([int((now - run.ended) * 1e6) for run in self.plain]),
-            "batch_ids": array(done),
-            "held": array(self._held.values()),
-            "remaining": array(self._held[claim] - len(ids) for claim, ids in done.items()),
-            "keep": self._keep,
-            "lock_wait": self.lock_wait,
-        }
-
-    def conclude(self, more: Iterable[Ended] = ()) -> tuple[Statement, dict[str, Any]] | None:
-        """Return the statement for all that is not plain, if there is any."""
-        released = [Ended(job.claim_id, job.id, "released") for job in self.unstarted]
-        ended = [*self._ended, *released, *more]
-        if not ended:
-            return None
-        parameters = conclusion(ended, self._process, keep=self._keep, lock_wait=self.lock_wait)
-        return STATEMENTS["conclude"], parameters
-
-    def promote(self, keys: list[str]) -> tuple[Statement, dict[str, Any]]:
-        """Return the statement for who waits for these limits: to be sent behind the others."""
-        return limits.STATEMENTS["promote"], {"keys": keys, "keep": self._keep}
-
-    def jobs(self, more: Iterable[Ended] = ()) -> set[InClaim]:
-        """All jobs that are written."""
-        by_claim = (*self.plain_ids.items(), *self.rare_ids.items())
-        ours = {InClaim(job, claim) for claim, jobs in by_claim for job in jobs}
-        return ours | {InClaim(each.job_id, each.claim_id) for each in more}
-
-    @property
-    def freed(self) -> set[str]:
-        """The keys of the limits of which a slot is given back by what is written."""
-        pairs = zip(self.rare, self._ended, strict=True)
-        keys = {run.job.concurrency_key for run, ended in pairs if ended.frees}
-        return {key for key in keys if key is not None}
-
-
 def _key(job: ClaimedJob) -> InClaim:
     return InClaim(job.id, job.claim_id)
 
 
-def _by_claim(jobs: Iterable[ClaimedJob]) -> dict[int, list[int]]:
-    found: dict[int, list[int]] = {}
-    for job in jobs:
-        found.setdefault(job.claim_id, []).append(job.id)
-    return found
-
-
-def ended(run: Run, now: float) -> Ended:
-    """Return what is to be written of a run."""
-    verdict = run.outcome.verdict
-    return Ended(
-        run.job.claim_id,
-        run.job.id,
-        verdict.outcome,
-        now - run.started,
-        now - run.ended,
-        verdict.wait_s,
-        run.outcome.error,
-    )
+def _given_back(job: ClaimedJob, *, parks: bool) -> Ended:
+    if parks:
+        return Ended(job.claim_id, job.id, "parked", position=job.position)
+    return Ended(job.claim_id, job.id, "released")

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from .pool import Pool
+
 HORIZON_S = 0.02
 """Jobs are claimed ahead for about this long."""
 PATIENCE_S = 0.1
@@ -75,6 +77,16 @@ class Pace:
             return min(self._prefetch, BATCH_MAX, self._most, self._bearable)
         startable = self._startable(running_s, HORIZON_S) or 0
         return min(self._most, self._bearable, startable)
+
+    def room(self, pool: Pool, most: int) -> int:
+        """Return how many jobs to claim now, at most; the pool wakes us when there is room."""
+        wanted = pool.size - pool.in_hand
+        ahead = self.ahead(pool.running_for_s())
+        if pool.waiting <= ahead // 2:
+            # By halves: a turn serves many jobs, and the threads have work while it lasts.
+            wanted = max(wanted, ahead - pool.waiting)
+        # What has ended is recorded by the statement that claims.
+        return max(0, min(wanted, self.batch_max, most))
 
     def patience(self, running_s: Sequence[float]) -> int | None:
         """Return how many waiting jobs can still start in time; None when all can."""

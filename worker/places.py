@@ -11,6 +11,9 @@ those that were released. A *sweep* from the head finds them: at once when a cla
 back short; and in any case every five seconds, so that no job waits longer for the sake of
 this memory. A sweep that is costly, because there is much to walk over, is made for at
 most a tenth of the time.
+
+A *gap* holds nothing but jobs that can't be run here (see worker/stretch): it is passed over,
+by sweeps too.
 """
 
 from __future__ import annotations
@@ -21,15 +24,23 @@ from jobsd.clock import monotonic
 from jobsd.jobs.claims import array
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from jobsd.jobs.lanes import Lane
+
+    Place = tuple[int, int]
+    """A priority and a position."""
+    Gaps = dict[int, tuple[int, int]]
+    """By priority: behind which position it begins, and at which it ends."""
 
 SWEEP_S = 5.0
 """The longest time between two sweeps while jobs are claimed."""
 SHARE = 9.0
 """After a sweep, at least this many times its duration passes before the next."""
 
-_FIRST = (-(2**31), -(2**63))
-_BEYOND = 2**31
+_LOWEST = -(2**63)
+_FIRST = (-(2**31), _LOWEST)
+_BEYOND = (2**31, _LOWEST)
 
 
 class Places:
@@ -37,6 +48,7 @@ class Places:
 
     def __init__(self) -> None:
         self._last: dict[str | None, dict[int, int]] = {}
+        self.gaps: dict[str | None, Gaps] = {}
         self._sweep_due = True
         self._swept_at = 0.0
         self._sweep_allowed_at = 0.0
@@ -63,6 +75,13 @@ class Places:
             cost_s = monotonic() - self._swept_at
             self._sweep_allowed_at = monotonic() + SHARE * cost_s
 
+    def forget(self) -> None:
+        """Begin anew: what is remembered may be of another past."""
+        self._last.clear()
+        self.gaps.clear()
+        self._sweep_due = True
+        self._swept_at = self._sweep_allowed_at = 0.0
+
     def want_sweep(self) -> None:
         """Say that jobs may lie before the remembered places: a claim came back short."""
         self._sweep_due = True
@@ -72,24 +91,75 @@ class Places:
         """When the next sweep may be made (monotonic)."""
         return min(self._sweep_allowed_at, self._swept_at + SWEEP_S)
 
+    def skip(self, queue: str | None, priority: int, start: int, end: int) -> None:
+        """Pass over what lies behind `start` up to `end`: a gap, or more of the one known."""
+        gaps = self.gaps.setdefault(queue, {})
+        first, last = gaps.get(priority, (start, end))
+        gaps[priority] = min(first, start), max(last, end)
+
     def segments(self, queues: Sequence[str | None]) -> dict[str, Any]:
         """Return the parts of the index to search, in order, as parameters of a claim.
 
-        Each reaches from behind a remembered place to the next priority that is known.
+        Each reaches from behind a remembered place to the next priority that is known, or to
+        a gap.
         """
         rows = [
-            (queue, *after, below)
+            (queue, *after, *below)
             for queue in queues
-            for after, below in self._of(self._last.get(queue, {}))
+            for after, below in self._of(queue, gaps=True)
         ]
+        return {"names": [row[0] for row in rows], **_bounds(rows)}
+
+    def segments_with(
+        self, queues: Sequence[str | None], lanes: Iterable[Lane], *, ranked: bool
+    ) -> dict[str, Any]:
+        """Return these parts, and behind them those of some lanes, as parameters of a claim.
+
+        With `ranked` all of a queue that comes first comes before all of the next one. A lane
+        is searched from the places of its queue: its jobs were claimed in one order with the
+        others of that.
+        """
+        turns = {queue: turn if ranked else 0 for turn, queue in enumerate(queues)}
+        rows = [
+            (queue, *after, *below, "", turn)
+            for queue, turn in turns.items()
+            for after, below in self._of(queue, gaps=True)
+        ]
+        for queue, lane in lanes:
+            place = queue if queue in turns else None
+            rows += [
+                (queue, *after, *below, lane, turns.get(place, 0))
+                for after, below in self._of(place, gaps=False)
+            ]
         return {
-            "names": [row[0] for row in rows],
-            "after_priorities": array(row[1] for row in rows),
-            "after_positions": array(row[2] for row in rows),
-            "below_priorities": array(row[3] for row in rows),
+            "names": [row[0] or "" for row in rows],
+            "lanes": [row[5] for row in rows],
+            "turns": array(row[6] for row in rows),
+            **_bounds(rows),
         }
 
-    def _of(self, known: dict[int, int]) -> Iterable[tuple[tuple[int, int], int]]:
-        priorities = sorted(known)
-        starts = [_FIRST, *((priority, known[priority]) for priority in priorities)]
-        return zip(starts, [*priorities, _BEYOND], strict=True)
+    def _of(self, queue: str | None, *, gaps: bool) -> Iterator[tuple[Place, Place]]:
+        known = self._last.get(queue, {})
+        passed = self.gaps.get(queue, {}) if gaps else {}
+        after = _FIRST
+        for priority in sorted({**known, **passed}):
+            last = known.get(priority)
+            start, end = passed.get(priority, (_LOWEST, _LOWEST))
+            if last is None:
+                # Up to the gap in one part: what is more urgent, and what lies before it.
+                yield after, (priority, start + 1)
+            else:
+                yield after, (priority, _LOWEST)
+                if last < start:
+                    yield (priority, last), (priority, start + 1)
+            after = priority, max(end, _LOWEST if last is None else last)
+        yield after, _BEYOND
+
+
+def _bounds(rows: Sequence[tuple[Any, ...]]) -> dict[str, str]:
+    return {
+        "after_priorities": array(row[1] for row in rows),
+        "after_positions": array(row[2] for row in rows),
+        "below_priorities": array(row[3] for row in rows),
+        "below_positions": array(row[4] for row in rows),
+    }

@@ -15,9 +15,9 @@ if TYPE_CHECKING:
     from jobsd.processes.counters import QueueCounters
     from jobsd.processes.slot import Slot
 
-    from .ledger import Writing
     from .perform import ClaimedJob
     from .pool import Run
+    from .writing import Writing
 
 _EVENTS = {
     "failed": "job.failed",

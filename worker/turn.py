@@ -10,10 +10,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from functools import partial
+from operator import attrgetter, itemgetter
 from typing import TYPE_CHECKING, Any
 
 from jobsd.clock import monotonic
-from jobsd.jobs import claims, ready
+from jobsd.jobs import claims, ready, registry
 from jobsd.jobs.limits import Promotion, promotion
 
 from .pace import BYTES_MAX, FEW
@@ -26,19 +27,23 @@ if TYPE_CHECKING:
     from jobsd.database.statements import Statement
     from jobsd.jobs.claims import Ended
 
-    from .ledger import Writing
+    from .writing import Writing
 
 _RECORD = claims.STATEMENTS["record"]
 _NOTHING = claims.STATEMENTS["nothing"]
 _NO_CLAIM = claims.STATEMENTS["no_claim"]
 
-_ENDS = (_NO_CLAIM, ready.CLAIM_ANY, ready.CLAIM_EACH, ready.CLAIM_NAMED)
+_ENDS = (
+    *(_NO_CLAIM, ready.CLAIM_ANY, ready.CLAIM_EACH, ready.CLAIM_NAMED),
+    ready.CLAIM_LANES,
+)
 _TURNS = {
     (begin.name, end.name): begin.with_(end) for begin in (_RECORD, _NOTHING) for end in _ENDS
 }
 
 
 _NO_PROMOTION = Promotion()
+_class_name = itemgetter(ClaimedJob._fields.index("class_name"))
 _claimed_job: Callable[[tuple[Any, ...]], ClaimedJob] = partial(
     tuple.__new__,  # pyright: ignore[reportUnknownMemberType] - of any type
     ClaimedJob,
@@ -49,8 +54,9 @@ _claimed_job: Callable[[tuple[Any, ...]], ClaimedJob] = partial(
 class Result:
     """What a turn has brought: a claim with its jobs, in order.
 
-    `withheld` are those from the first one on whose arguments were too large to come along;
-    `size` is what the others' come to. `recorded` and `concluded` are the claims that let
+    `strange` are those whose class is not known here. `withheld` are those from the first one
+    on whose arguments were too large to come along; `weight` is what the others' come to.
+    `recorded` and `concluded` are the claims that let
     their successes, and their other outcomes, be written. `whole` is false when the claim has
     ids of jobs that are no more: somebody has deleted them, but not what said that they were
     ready.
@@ -60,17 +66,27 @@ class Result:
     whole: bool = True
     jobs: list[ClaimedJob] = field(default_factory=list[ClaimedJob])
     withheld: list[ClaimedJob] = field(default_factory=list[ClaimedJob])
-    size: int = 0
+    strange: list[ClaimedJob] = field(default_factory=list[ClaimedJob])
+    weight: int = 0
     recorded: set[int] = field(default_factory=set[int])
     concluded: set[int] = field(default_factory=set[int])
     promotion: Promotion = _NO_PROMOTION
     took_s: float = 0.0
 
     def places(self, *, named: bool) -> list[tuple[str | None, int, int]]:
-        """Return queue (if they were picked by names), priority and position of the jobs."""
-        return [
-            (job.queue_name if named else None, job.priority, job.position) for job in self.jobs
-        ]
+        """Return queue (if they were picked by names), priority and position of the jobs.
+
+        Of each queue and priority the last one is the farthest.
+        """
+        jobs = self.jobs
+        if self.strange:
+            jobs = sorted([*jobs, *self.strange], key=attrgetter("position"))
+        return [(job.queue_name if named else None, job.priority, job.position) for job in jobs]
+
+    @property
+    def size(self) -> int:
+        """How many jobs were claimed."""
+        return len(self.jobs) + len(self.withheld) + len(self.strange)
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,19 +127,34 @@ def take(
     (claim_id, size, recorded, *_), *rows = results.pop() if fused else [(None, 0, None)]
     promoted = promotion(results.pop()) if owed else _NO_PROMOTION
     concluded = set(results.pop()[0][0]) if rare is not None else set[int]()
-    jobs = [_claimed_job(row) for row in rows]
-    came, weight = _came_along(jobs)
     return Result(
         claim_id,
         len(rows) == size,
-        jobs[:came],
-        jobs[came:],
-        weight,
-        {int(claim) for claim in recorded.split(",")} if recorded else set(),
+        *_brought(rows),
+        set(map(int, recorded.split(","))) if recorded else set(),
         concluded,
         promoted,
         took_s,
     )
+
+
+def _brought(
+    rows: list[tuple[Any, ...]],
+) -> tuple[list[ClaimedJob], list[ClaimedJob], list[ClaimedJob], int]:
+    """Return the jobs that came along, the withheld ones, the strange ones, and the weight."""
+    jobs, strange = _known([_claimed_job(row) for row in rows])
+    came, weight = _came_along(jobs)
+    return jobs[:came], jobs[came:], strange, weight
+
+
+def _known(jobs: list[ClaimedJob]) -> tuple[list[ClaimedJob], list[ClaimedJob]]:
+    """Return the jobs whose class is known here, and the others."""
+    known = registry.known()
+    # All at once: it costs a claim a thousandth.
+    if known >= set(map(_class_name, jobs)):
+        return jobs, []
+    strange = [job for job in jobs if job.class_name not in known]
+    return [job for job in jobs if job.class_name in known], strange
 
 
 def _came_along(jobs: list[ClaimedJob]) -> tuple[int, int]:

@@ -15,15 +15,16 @@ from jobsd.jobs.claims import Ended
 from jobsd.jobs.lost import find
 from jobsd.jobs.reconciliation import Sent, recorded
 
-from .ledger import ended
 from .pool import Run
+from .writing import ended
 
 if TYPE_CHECKING:
     from jobsd.database.connection import Session
 
-    from .ledger import Claims, Ledger, Writing
+    from .ledger import Ledger
     from .perform import ClaimedJob
     from .report import Report
+    from .writing import Claims, Writing
 
 
 class Unanswered:

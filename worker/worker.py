@@ -25,6 +25,8 @@ from jobsd.processes import registry
 
 from .choice import Choice
 from .held_back import HeldBack
+from .intake import Intake
+from .knowledge import Knowledge
 from .ledger import Ledger
 from .pace import IN_HAND_MAX, Pace
 from .places import Places
@@ -32,6 +34,7 @@ from .pool import FRESH, TRUST_S, Pool
 from .report import Report, metadata
 from .rhythm import LOOK_MAX_S, Rhythm
 from .sleeper import Sleeper
+from .stretch import Stretch
 from .turn import Wish
 from .unanswered import Unanswered
 
@@ -41,8 +44,7 @@ if TYPE_CHECKING:
     from jobsd.jobs.claims import Ended
     from jobsd.processes.process import Context
 
-    from .ledger import Claims
-    from .turn import Result
+    from .writing import Claims
 
 FLUSH_S = 0.01
 """An outcome waits at most this long to be recorded together with others."""
@@ -69,21 +71,30 @@ class Worker:
         self._options = options
         self._session = Session(target, f"jobsd {context.name}", listen=True, plan_once=True)
         self._choice = Choice(Selection(options.queues), self._session)
+        self._knowledge = Knowledge(self._session, self._choice.selection, jobs)
         self._pool = Pool(options.threads, context.slot, context.nap.wake, trust_s)
         self._pace = Pace(options.threads, options.prefetch)
-        self._ledger = Ledger(context.name, keep=jobs.preserve_finished_jobs)
+        keep, parks = jobs.preserve_finished_jobs, self._knowledge.parks
+        self._ledger = Ledger(context.name, keep=keep, parks=parks)
         self._report = Report(context.slot)
         self._held_back = HeldBack(self._session, self._ledger, self._pool, context.slot)
         self._unanswered = Unanswered(self._report, self._ledger)
         self._places = Places()
+        self._stretch = Stretch(self._session, self._places, self._knowledge)
+        self._intake = Intake(
+            self._choice,
+            self._knowledge,
+            self._ledger,
+            self._pace,
+            self._pool,
+            self._report,
+            self._stretch,
+        )
         self._owed = Owed()
         self._rhythm = Rhythm(options.polling_interval_s)
         self._sleeper = Sleeper(self._session, self.kind)
-        self._row_id = 0
-        self._fresh_s = trust_s * FRESH
-        self._beaten_at = 0.0
-        self._settle_s = settle_s
-        self._settle_at = 0.0
+        self._row_id, self._beaten_at, self._settle_at = 0, 0.0, 0.0
+        self._fresh_s, self._settle_s = trust_s * FRESH, settle_s
         self._release: list[Ended] = []
         self._draining = False
 
@@ -99,9 +110,10 @@ class Worker:
         self._row_id = row_id
         self._beaten_at = began
         self._sleeper.forget()
+        self._knowledge.publish(row_id)
         self._settle(began, lost)
         # The database may have gone back in time, and what it has now lie before them.
-        self._places = Places()
+        self._places.forget()
         self._rhythm.look_now()
 
     def disconnect(self) -> None:
@@ -148,6 +160,10 @@ class Worker:
         now = self._when_alive()
         self._hear()
         self._collect()
+        self._stretch.scout()
+        if self._knowledge.survey():
+            self._places.want_sweep()
+            self._rhythm.look_now()
         limit = self._room() if monotonic() >= self._rhythm.next_look else 0
         if limit or self._is_flush_due() or self._owed.due():
             self._turn(limit, now)
@@ -157,7 +173,7 @@ class Worker:
         # What came while a statement ran does not make the socket readable any more.
         self._hear()
         self._context.slot.set_threads(self._pool.busy, self._pool.size)
-        return self._rest_s()
+        return self._stretch.work(self._rest_s())
 
     def _when_alive(self) -> float:
         """Return the time: what is ours then stays so for `trust_s`, as our row is fresh."""
@@ -171,9 +187,11 @@ class Worker:
         for payload in self._session.notifications():
             word, _, queue = payload.partition(" ")
             if word == "resumed":
-                self._places.want_sweep()
+                self._places.forget()
             if word in {"ready", "resumed"} and self._choice.hear(queue):
                 self._rhythm.look_now()
+            if word == "lane":
+                self._knowledge.hear(queue)
 
     def _collect(self) -> None:
         self._pool.look()
@@ -188,17 +206,10 @@ class Worker:
             self._ledger.give_back(self._pool.take_back(startable))
 
     def _room(self) -> int:
-        """Return how many jobs there is room for; the pool wakes us when there is more."""
-        if self._draining:
-            return 0
-        wanted = self._pool.size - self._pool.in_hand
-        ahead = self._pace.ahead(self._pool.running_for_s())
-        if self._pool.waiting <= ahead // 2:
-            # By halves: a turn serves many jobs, and the threads have work while it lasts.
-            wanted = max(wanted, ahead - self._pool.waiting)
-        # What has ended is recorded by the statement that claims.
+        """Return how many jobs may be claimed now."""
         room = self._held_back.room(self._pool.uncollected, IN_HAND_MAX)
-        return max(0, min(wanted, self._pace.batch_max, room))
+        waits = self._draining or self._stretch.scouting
+        return 0 if waits else self._pace.room(self._pool, room)
 
     def _is_flush_due(self) -> bool:
         if not self._ledger.pending:
@@ -214,10 +225,11 @@ class Worker:
     def _turn(self, limit: int, asked_at: float) -> None:
         writing = self._ledger.statements()
         sweep = bool(limit) and self._places.begin()
-        queues = self._choice.queues(told=self._sleeper.told) if limit else []
-        parameters = self._places.segments(queues)
-        statement = self._choice.statement
-        wish = Wish(limit, asked_at, self._row_id, statement, parameters) if limit else None
+        wish = None
+        if limit:
+            told = self._sleeper.told
+            search = self._choice.search(self._places, self._knowledge.open, told=told)
+            wish = Wish(limit, asked_at, self._row_id, *search)
         self._owed.owe(writing.freed)
         owed = self._owed.due()
         release, self._release = self._release, []
@@ -229,39 +241,24 @@ class Worker:
             return
         if limit:
             # Before anything is noted down: threads may be idle, and begin while we rest.
-            self._hand_over(result, asked_at)
+            if not result.whole:
+                self._settle_at = 0.0
+            self._intake.hand_over(result, asked_at)
             if 0 < len(result.jobs) < limit:
                 self._context.nap.give_way()
         if not self._ledger.wrote(writing, result.recorded, result.concluded):
             self._settle_at = 0.0
         self._unanswered.answered(writing, result.recorded, result.concluded)
         self._report.recorded(writing, result.recorded, result.concluded)
-        if result.withheld:
-            self._ledger.give_back(result.withheld)
-            self._places.want_sweep()
         if limit:
+            self._intake.give_back(result, limit, asked_at)
             self._places.end(result.places(named=self._choice.by_names), sweep=sweep)
             self._choice.note_cost(result.took_s)
-            short = len(result.jobs) + len(result.withheld) < limit
-            self._set_rhythm(short=short, sweep=sweep)
+            self._set_rhythm(short=result.size < limit, sweep=sweep)
         self._owed.answered(owed, result.promotion.missed, result.promotion.begun)
         result.promotion.tell()
         if result.promotion.promoted and not limit:
             self._rhythm.look_now()
-
-    def _hand_over(self, result: Result, asked_at: float) -> None:
-        if not result.whole:
-            self._settle_at = 0.0
-        if result.claim_id is None:
-            return
-        jobs = result.jobs
-        self._ledger.add_claim(result.claim_id, [*jobs, *result.withheld])
-        self._pace.weigh(len(jobs), result.size, withheld=bool(result.withheld))
-        if not jobs:
-            return
-        low_water = self._pace.ahead(()) // 2
-        self._pool.post(jobs, asked_at, low_water, self._choice.rank)
-        self._report.claimed(result.claim_id, jobs)
 
     def _set_rhythm(self, *, short: bool, sweep: bool) -> None:
         if not short:
@@ -278,7 +275,7 @@ class Worker:
 
     def _rest_s(self) -> float:
         now = monotonic()
-        rest_s = LOOK_MAX_S
+        rest_s = 0.0 if self._stretch.scouting or self._knowledge.is_due else LOOK_MAX_S
         if self._room():
             rest_s = min(rest_s, max(0.0, self._rhythm.next_look - now))
         if self._pool.flows:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from jobsd.database.statements import Statements
 from jobsd.instruments.figures import DatabaseFigures
-from jobsd.jobs import lost
+from jobsd.jobs import lanes, lost
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -18,13 +18,19 @@ STATEMENTS = Statements("jobsd.supervisor.monitor", "gauges.sql")
 
 _NAMES = ("ready", "elsewhere", "processes", "tasks", "server")
 _LOST = lost.STATEMENTS["known"]
+_UNKNOWN = lanes.STATEMENTS["unknown"]
 
 
 def database_figures(session: Session) -> DatabaseFigures:
     """Return the figures as they are now: one round trip, one transaction."""
-    asked = [*(STATEMENTS[name] for name in _NAMES), _LOST]
-    answers = session.fetch_together([(statement, {}) for statement in asked])
+    asked = [*(STATEMENTS[name] for name in _NAMES), _LOST, _UNKNOWN]
+    *answers, unknown = session.fetch_together([(statement, {}) for statement in asked])
     ready, elsewhere, processes, tasks, ((last_heartbeat, postgresql),), (known,) = answers
+    unknown_jobs: Counter[str] = Counter()
+    unknown_for_s: dict[str, float] = {}
+    for queue, _, jobs, _, age_s in unknown:
+        unknown_jobs[queue] += jobs
+        unknown_for_s[queue] = max(age_s, unknown_for_s.get(queue, 0.0))
     depths: defaultdict[str, dict[str, int]] = defaultdict(dict)
     claim_ages_s: dict[str, float] = {}
     for queue, state, count, age_s in elsewhere:
@@ -37,6 +43,8 @@ def database_figures(session: Session) -> DatabaseFigures:
         depths=depths,
         latencies_s={queue: age_s for queue, _, age_s in ready},
         claim_ages_s=claim_ages_s,
+        unknown_jobs=unknown_jobs,
+        unknown_for_s=unknown_for_s,
         processes=_by_kind((kind, count) for kind, _, count, _ in processes),
         heartbeat_ages_s={(kind, place): age_s for kind, place, _, age_s in processes},
         tasks={key: (count, last) for key, count, last in tasks},

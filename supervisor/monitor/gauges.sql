@@ -1,6 +1,6 @@
 -- ready: for each queue, how many jobs are ready and since when the oldest has waited. Names
--- come from index skips, over queues and priorities, whose first job is their oldest;
--- counts come from the same index. At most 10,000 skips, and a million rows counted.
+-- come from index skips, over queues and priorities, and over lanes; the first job of each is
+-- its oldest; counts come from the same index. At most 10,000 skips, and a million rows counted.
 WITH RECURSIVE pair AS (
     (
         SELECT queue_name, priority, job_id, 1 AS turn
@@ -19,24 +19,46 @@ WITH RECURSIVE pair AS (
         LIMIT 1
     ) AS following
     WHERE pair.turn < 10000
+), parked AS (
+    (
+        SELECT queue_name, lane, priority, job_id, 1 AS turn
+        FROM jobsd.parked_executions
+        ORDER BY queue_name, lane, priority, position
+        LIMIT 1
+    )
+    UNION ALL
+    SELECT following.*, parked.turn + 1
+    FROM parked
+    CROSS JOIN LATERAL (
+        SELECT queue_name, lane, priority, job_id
+        FROM jobsd.parked_executions
+        WHERE (queue_name, lane, priority) > (parked.queue_name, parked.lane, parked.priority)
+        ORDER BY queue_name, lane, priority, position
+        LIMIT 1
+    ) AS following
+    WHERE parked.turn < 10000
 )
 SELECT
-    pair.queue_name,
+    first.queue_name,
     (
         SELECT count(*)
         FROM (
-            SELECT FROM jobsd.ready_executions AS ready
-            WHERE ready.queue_name = pair.queue_name
+            SELECT FROM jobsd.all_ready_executions AS ready
+            WHERE ready.queue_name = first.queue_name
             LIMIT 1000000
         ) AS counted
     ),
     coalesce(
         extract(epoch FROM now() - min(greatest(job.created_at, job.scheduled_at))), 0
     )::float8
-FROM pair
-LEFT JOIN jobsd.jobs AS job ON job.id = pair.job_id
-GROUP BY pair.queue_name
-ORDER BY pair.queue_name;
+FROM (
+    SELECT queue_name, job_id FROM pair
+    UNION ALL
+    SELECT queue_name, job_id FROM parked
+) AS first
+LEFT JOIN jobsd.jobs AS job ON job.id = first.job_id
+GROUP BY first.queue_name
+ORDER BY first.queue_name;
 
 -- elsewhere: for each queue, how many jobs are in the other states, and how old the oldest
 -- claim is. Few as a rule; of very many, the first hundred thousand are counted (of scheduled

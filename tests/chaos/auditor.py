@@ -17,13 +17,14 @@ if TYPE_CHECKING:
 LOOK = """
 WITH place AS (
     SELECT job_id FROM jobsd.ready_executions
+    UNION ALL SELECT job_id FROM jobsd.parked_executions
     UNION ALL SELECT job_id FROM jobsd.scheduled_executions
     UNION ALL SELECT job_id FROM jobsd.blocked_executions
     UNION ALL SELECT job_id FROM jobsd.claimed_executions
     UNION ALL SELECT job_id FROM jobsd.failed_executions
     UNION ALL SELECT id FROM jobsd.jobs WHERE outcome IS NOT NULL
 ), runs AS (
-    SELECT job_id FROM jobsd.ready_executions
+    SELECT job_id FROM jobsd.all_ready_executions
     UNION ALL SELECT job_id FROM jobsd.claimed_executions
 )
 SELECT

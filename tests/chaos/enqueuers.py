@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import psycopg
 
-from chaos import jobs
+from chaos import jobs, novel_jobs
 from jobsd import EnqueueError, Error, enqueue_many
 from jobsd.clock import monotonic
 
@@ -194,13 +194,13 @@ class _Enqueuer:
         seconds = dice.choice([0.0, 0.001, 0.005, 0.02, 0.02, 0.1])
         if dice.random() < 0.005:
             how, seconds = dice.choice([("die", 0.0), ("hold", 1.0), ("pass", 3.0)])
-        kind = dice.choice(["plain", "tried", "tried"] + ["limited"] * (strict is not None))
-        if kind != "limited":
-            made = jobs.plain if kind == "plain" else jobs.tried
-            drafted = made.with_args(n, seconds, how)
+        free = [jobs.plain, jobs.tried, jobs.tried, novel_jobs.novel]
+        if strict is None or dice.random() < 0.8:
+            drafted = dice.choice(free).with_args(n, seconds, how)
         else:
+            either = jobs.picky if strict else jobs.alone
             limited = dice.choice(
-                [jobs.alone, jobs.alone, jobs.three, jobs.picky if strict else jobs.alone]
+                [jobs.alone, jobs.alone, jobs.three, either, novel_jobs.novel_alone]
             )
             drafted = limited.with_args(n, seconds, how, f"k{dice.randrange(6)}")
         drafted.priority = dice.choice([0, 0, 0, -1, 1])

@@ -31,7 +31,10 @@ workers:
   - {processes: 2, threads: 3, max_jobs: 250}
   - {processes: 1, threads: 2, queues: "odd*, default", prefetch: 0}
 dispatchers: [{concurrency_maintenance_interval: 1}]
-jobs: {default_concurrency_control_period: 1, preserve_finished_jobs: %(keeps)s}
+jobs:
+  default_concurrency_control_period: 1
+  preserve_finished_jobs: %(keeps)s
+  unknown_class_after: 10m
 monitor: {bind: null}
 supervisor:
   shutdown_timeout: 1.5
@@ -132,9 +135,11 @@ def place(name: str, root: Path, url: str, watch: Watch, threshold_s: float) -> 
     home = root / name
     home.mkdir()
     ledger = str(root / "ledger")
-    # The trees differ: one has a process for hooks, and one keeps no finished jobs.
+    # The trees differ: one is of a newer deploy, with jobs that the other does not know, has a
+    # process for hooks, and keeps no finished jobs.
+    newer = "chaos.jobs, chaos.novel_jobs, chaos.hooks"
     settings = {
-        "modules": "chaos.jobs, chaos.hooks" if name == "b" else "chaos.jobs",
+        "modules": newer if name == "b" else "chaos.jobs",
         "keeps": "false" if name == "b" else "true",
         "threshold_s": threshold_s,
     }

@@ -17,7 +17,7 @@ from jobsd.jobs.policy import constant
 
 ATTEMPTS = 3
 """Of the jobs that are tried again."""
-LIMITS = {"chaos.alone": 1, "chaos.three": 3, "chaos.picky": 1}
+LIMITS = {"chaos.alone": 1, "chaos.three": 3, "chaos.picky": 1, "chaos.novel_alone": 1}
 
 
 @dataclass(slots=True)
@@ -44,7 +44,7 @@ def _tell(word: str, n: int, key: str, result: str) -> None:
     _ledger.write(" ".join(map(str, facts)) + "\n")
 
 
-def _work(n: int, seconds: float, how: str, key: str = "-") -> None:
+def work(n: int, seconds: float, how: str, key: str = "-") -> None:
     """Do what the enqueuer has ordered, and say so before and after."""
     _tell("start", n, key, how)
     attempt = current_job().attempt
@@ -77,16 +77,17 @@ def _error(how: str, attempt: int) -> Exception | None:
 @job(name="chaos.plain")
 def plain(n: int, seconds: float, how: str) -> None:
     """Be tried once."""
-    _work(n, seconds, how)
+    work(n, seconds, how)
 
 
 @job(name="chaos.tried", max_attempts=ATTEMPTS, backoff=constant(0.1))
 def tried(n: int, seconds: float, how: str) -> None:
     """Be tried some times."""
-    _work(n, seconds, how)
+    work(n, seconds, how)
 
 
-def _key(_n: int, _seconds: float, _how: str, key: str) -> str:
+def key_of(_n: int, _seconds: float, _how: str, key: str) -> str:
+    """Return the key that the enqueuer has ordered."""
     return key
 
 
@@ -94,34 +95,34 @@ def _key(_n: int, _seconds: float, _how: str, key: str) -> str:
     name="chaos.alone",
     max_attempts=ATTEMPTS,
     backoff=constant(0.1),
-    limits_concurrency=Limit(to=LIMITS["chaos.alone"], key=_key, duration=1),
+    limits_concurrency=Limit(to=LIMITS["chaos.alone"], key=key_of, duration=1),
 )
 def alone(n: int, seconds: float, how: str, key: str) -> None:
     """Run alone of all with its key."""
-    _work(n, seconds, how, f"chaos.alone/{key}")
+    work(n, seconds, how, f"chaos.alone/{key}")
 
 
 @job(
     name="chaos.three",
-    limits_concurrency=Limit(to=LIMITS["chaos.three"], key=_key, duration=1),
+    limits_concurrency=Limit(to=LIMITS["chaos.three"], key=key_of, duration=1),
 )
 def three(n: int, seconds: float, how: str, key: str) -> None:
     """Run with two others of its key at most."""
-    _work(n, seconds, how, f"chaos.three/{key}")
+    work(n, seconds, how, f"chaos.three/{key}")
 
 
 @job(
     name="chaos.picky",
     limits_concurrency=Limit(
-        to=LIMITS["chaos.picky"], key=_key, duration=1, on_conflict="discard"
+        to=LIMITS["chaos.picky"], key=key_of, duration=1, on_conflict="discard"
     ),
 )
 def picky(n: int, seconds: float, how: str, key: str) -> None:
     """Run alone, or not at all."""
-    _work(n, seconds, how, f"chaos.picky/{key}")
+    work(n, seconds, how, f"chaos.picky/{key}")
 
 
 @job(name="chaos.tick")
 def tick() -> None:
     """Be a recurring task."""
-    _work(0, 0.0, "pass")
+    work(0, 0.0, "pass")

@@ -56,6 +56,21 @@ def test_every_other_setting_has_the_default_that_is_documented(project: Project
     )
 
 
+@pytest.mark.parametrize(
+    ("environment", "after_s"),
+    [("", 0.0), ("development", 0.0), ("test", 0.0), ("live", 600.0)],
+)
+def test_a_class_that_nobody_knows_fails_at_once_only_where_it_is_tried_out(
+    project: Project, environment: str, after_s: float
+) -> None:
+    project.environ = {"JOBSD_ENV": environment}
+    project.queue("default: {workers: [{}]}")
+    default = project.load().jobs.unknown_class_after_s
+    project.queue("default: {jobs: {unknown_class_after: 2h}}")
+
+    assert (default, project.load().jobs.unknown_class_after_s) == (after_s, 7200.0)
+
+
 def test_the_rest_has_its_default_too(project: Project) -> None:
     options = project.load()
 

@@ -39,6 +39,7 @@ def test_doctor_has_a_line_for_each_thing(run: Commands, session: Session) -> No
         ("OK", "processes"),
         ("OK", "queues"),
         ("OK", "pauses"),
+        ("OK", "classes"),
         ("OK", "failures"),
         ("OK", "lost jobs"),
         ("OK", "history"),

@@ -8,7 +8,7 @@ import pytest
 
 from jobs.placed import claim, enqueue, fail
 from jobsd.daemon.why import why
-from jobsd.jobs import client, inspect, listing, queues
+from jobsd.jobs import client, inspect, lanes, listing, queues
 from jobsd.processes import registry
 
 if TYPE_CHECKING:
@@ -69,6 +69,24 @@ def test_a_worker_that_is_silent_does_not_count(session: Session) -> None:
     )
 
     assert "no_worker" in _why(session, enqueue())
+
+
+def test_no_worker_that_takes_from_its_queue_knows_its_class(session: Session) -> None:
+    workers = [_process(session, "worker", queues=each, threads=1) for each in ("*", "mail")]
+    job_id = enqueue()
+    lanes.publish(session, workers[0], ["*"], ["another"])
+    unsaid = _why(session, job_id)
+    lanes.publish(session, workers[1], ["mail"], [])
+    unmet = _why(session, job_id)
+    name = inspect.find(session, job_id).job.class_name
+    lanes.unknown_for_s(session, [("mail", lanes.lane_of(name))])
+    met = _why(session, job_id)
+    lanes.publish(session, workers[1], ["mail"], [lanes.lane_of(name)])
+
+    facts = {"class_name": name, "queue_name": "mail", "since": None}
+    assert (unsaid, unmet) == ({}, {"unknown_class": facts})
+    assert met["unknown_class"]["since"] is not None
+    assert _why(session, job_id) == {}
 
 
 def test_its_queue_is_paused(session: Session) -> None:

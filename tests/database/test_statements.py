@@ -10,13 +10,16 @@ from typing import TYPE_CHECKING
 import pytest
 
 from jobsd.database.statements import Statement, Statements
-from jobsd.jobs import claims, listing, lost, ready
+from jobsd.jobs import claims, lanes, listing, lost, ready
 
 if TYPE_CHECKING:
     from jobsd.database.connection import Session
 
 _BEGINNINGS = (claims.STATEMENTS["nothing"], claims.STATEMENTS["record"])
-_FRAGMENTS = {"nothing", "record", "no_claim", "pick_any", "pick_each", "pick_named", "take"}
+_FRAGMENTS = {
+    *("nothing", "record", "no_claim", "pick_any", "pick_each", "pick_named", "pick_lanes"),
+    *("take", "hold", "walk_any", "walk_named", "scout", "move"),
+}
 _LOOKS = {"look", "rows", "ids", "some", "next", "lost"}
 
 
@@ -52,8 +55,10 @@ def _statements() -> list[Statement]:
                 ready.CLAIM_ANY,
                 ready.CLAIM_EACH,
                 ready.CLAIM_NAMED,
+                ready.CLAIM_LANES,
             )
         ]
+    found += [walk for each in (lanes.SCOUT, lanes.MOVE) for walk in each.values()]
     look = listing.STATEMENTS["look"]
     ends = lost.STATEMENTS["lost"]
     found += [lost.STATEMENTS[begin].with_(ends) for begin in ("some", "next")]

@@ -118,9 +118,10 @@ def test_the_configuration_of_the_readme_is_the_default(tmp_path: Path) -> None:
     file = tmp_path / "config/queue.yml"
     file.parent.mkdir()
     file.write_text(queue, encoding="utf-8")
-    shown = load(tmp_path, {}, Flags())
-    file.unlink()
-    built_in = load(tmp_path, {}, Flags())
+    production = {"JOBSD_ENV": "production"}
+    shown = load(tmp_path, production, Flags())
+    file.write_text("", encoding="utf-8")
+    built_in = load(tmp_path, production, Flags())
 
     for part in ("database", "dispatchers", "workers", "scheduler", "supervisor", "jobs"):
         assert getattr(shown, part) == getattr(built_in, part), part

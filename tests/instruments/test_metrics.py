@@ -36,6 +36,8 @@ DATABASE = DatabaseFigures(
     depths={"mail": {"ready": 4, "failed": 1}, 'odd "name\\\n': {"scheduled": 2}},
     latencies_s={"mail": 12.5},
     claim_ages_s={"mail": 3600.5},
+    unknown_jobs={"mail": 3},
+    unknown_for_s={"mail": 61.5},
     processes={"worker": 2, "supervisor": 1},
     heartbeat_ages_s={("worker", "worker-1"): 1.5},
     tasks={"heartbeat": (9, 1764000000.0), "never": (0, None)},
@@ -49,6 +51,8 @@ NAMES = {
     "jobsd_queue_jobs",
     "jobsd_queue_latency_seconds",
     "jobsd_queue_claim_age_seconds",
+    "jobsd_queue_unknown_class_jobs",
+    "jobsd_queue_unknown_class_age_seconds",
     "jobsd_jobs",
     "jobsd_job_duration_seconds",
     "jobsd_job_wait_seconds",
@@ -113,6 +117,8 @@ def test_the_figures_are_those_that_were_given() -> None:
     assert _value(samples, "jobsd_queue_jobs", queue="mail", state="ready") == 4
     assert _value(samples, "jobsd_queue_latency_seconds", queue="mail") == 12.5
     assert _value(samples, "jobsd_queue_claim_age_seconds", queue="mail") == 3600.5
+    assert _value(samples, "jobsd_queue_unknown_class_jobs", queue="mail") == 3
+    assert _value(samples, "jobsd_queue_unknown_class_age_seconds", queue="mail") == 61.5
     assert _value(samples, "jobsd_recurring_enqueued_total", task="heartbeat") == 9
     assert _value(samples, "jobsd_heartbeat_last_timestamp_seconds") == 1764000001
 

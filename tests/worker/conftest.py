@@ -10,8 +10,9 @@ import pytest
 
 from jobsd.configuration.options import JobsOptions, WorkerOptions
 from jobsd.database.connection import Target
-from jobsd.jobs import client
+from jobsd.jobs import client, lanes
 from jobsd.jobs.client import Client
+from jobsd.processes import registry as processes
 from jobsd.processes.board import Board
 from jobsd.processes.process import Context
 from jobsd.worker.pool import TRUST_S
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from jobsd.database.connection import Session
+
+    from .elsewhere import Knower
 
 
 class Count(Protocol):
@@ -84,6 +87,7 @@ def make_worker(target: Target, board: Board) -> Iterator[MakeWorker]:
         trust_s = float(str(options.pop("trust_s", TRUST_S)))
         way = options.pop("target", target)
         assert isinstance(way, Target)
+        unknown_s = float(str(options.pop("unknown_class_after_s", 0)))
         settings: dict[str, object] = {
             "queues": ("*",),
             "threads": 3,
@@ -107,6 +111,7 @@ def make_worker(target: Target, board: Board) -> Iterator[MakeWorker]:
                 clear_finished_jobs_after_s=86400,
                 default_concurrency_control_period_s=180,
                 filter_arguments=(),
+                unknown_class_after_s=unknown_s,
             ),
             trust_s=trust_s,
         )
@@ -133,3 +138,18 @@ def count(session: Session) -> Count:
         return int(row[0])
 
     return rows
+
+
+@pytest.fixture
+def knower(session: Session) -> Knower:
+    """Let another worker live that knows some classes."""
+
+    def live(*classes: str, queues: tuple[str, ...] = ("*",)) -> int:
+        name = f"other-{'-'.join(queues)}"
+        row = processes.register(
+            session, kind="worker", name=name, supervisor_id=0, metadata={}
+        )
+        lanes.publish(session, row, queues, {lanes.lane_of(each) for each in classes})
+        return row
+
+    return live

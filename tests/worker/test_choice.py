@@ -169,6 +169,7 @@ def test_claims_beside_a_crowd_of_paused_jobs_come_in_order_and_read_few_pages(
         "after_priorities": "{" + ",".join(["-2147483648"] * 6) + "}",
         "after_positions": "{" + ",".join(["0"] * 6) + "}",
         "below_priorities": "{" + ",".join(["2147483648"] * 6) + "}",
+        "below_positions": "{" + ",".join(["0"] * 6) + "}",
         "limit": 500,
     }
     query = f"WITH {picked} SELECT priority, position FROM picked"

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 
     from .conftest import Count, MakeWorker
 
-_FIRST, _BEYOND = (-(2**31), -(2**63)), 2**31
+_LOWEST = -(2**63)
+_FIRST, _BEYOND = (-(2**31), _LOWEST), (2**31, _LOWEST)
 _ran: list[object] = []
 
 
@@ -46,7 +47,7 @@ def _segments(places: Places, *queues: str | None) -> list[tuple[object, ...]]:
 
 
 def test_without_a_memory_one_segment_holds_everything() -> None:
-    assert _segments(Places(), None) == [(None, *_FIRST, _BEYOND)]
+    assert _segments(Places(), None) == [(None, *_FIRST, *_BEYOND)]
 
 
 def test_segments_cover_all_priorities_known_or_not() -> None:
@@ -54,9 +55,9 @@ def test_segments_cover_all_priorities_known_or_not() -> None:
     places.end([(None, 0, 10), (None, 0, 12), (None, 5, 3)], sweep=False)
 
     assert _segments(places, None) == [
-        (None, *_FIRST, 0),
-        (None, 0, 12, 5),
-        (None, 5, 3, _BEYOND),
+        (None, *_FIRST, 0, _LOWEST),
+        (None, 0, 12, 5, _LOWEST),
+        (None, 5, 3, *_BEYOND),
     ]
 
 
@@ -65,10 +66,47 @@ def test_each_queue_has_places_of_its_own() -> None:
     places.end([("b", 1, 7)], sweep=False)
 
     assert _segments(places, "a", "b") == [
-        ("a", *_FIRST, _BEYOND),
-        ("b", *_FIRST, 1),
-        ("b", 1, 7, _BEYOND),
+        ("a", *_FIRST, *_BEYOND),
+        ("b", *_FIRST, 1, _LOWEST),
+        ("b", 1, 7, *_BEYOND),
     ]
+
+
+def test_a_gap_is_passed_over_behind_what_was_taken_and_by_sweeps(clock: Clock) -> None:
+    places = Places()
+    places.begin()
+    places.end([(None, 0, 10)], sweep=True)
+    places.skip(None, 0, 10, 500)
+    taken = _segments(places, None)
+    clock.now += SWEEP_S
+
+    assert places.begin()
+    assert taken == [(None, *_FIRST, 0, _LOWEST), (None, 0, 500, *_BEYOND)]
+    assert _segments(places, None) == [(None, *_FIRST, 0, 11), (None, 0, 500, *_BEYOND)]
+
+
+def test_what_was_taken_before_a_gap_and_behind_it_is_remembered() -> None:
+    places = Places()
+    places.skip("a", 1, 10, 500)
+    places.end([("a", 1, 4), ("a", 2, 9)], sweep=False)
+    before = _segments(places, "a")
+    places.end([("a", 1, 600)], sweep=False)
+
+    assert before == [
+        ("a", *_FIRST, 1, _LOWEST),
+        ("a", 1, 4, 1, 11),
+        ("a", 1, 500, 2, _LOWEST),
+        ("a", 2, 9, *_BEYOND),
+    ]
+    assert _segments(places, "a")[1] == ("a", 1, 600, 2, _LOWEST)
+
+
+def test_gaps_of_one_priority_become_one() -> None:
+    places = Places()
+    places.skip(None, 0, 10, 500)
+    places.skip(None, 0, 520, 900)
+
+    assert places.gaps == {None: {0: (10, 900)}}
 
 
 def test_the_first_claim_is_a_sweep_and_those_behind_it_are_not() -> None:
@@ -83,7 +121,7 @@ def test_what_was_released_before_a_place_does_not_put_it_back() -> None:
 
     places.end([(None, 0, 5)], sweep=False)
 
-    assert _segments(places, None) == [(None, *_FIRST, 0), (None, 0, 7, _BEYOND)]
+    assert _segments(places, None) == [(None, *_FIRST, 0, _LOWEST), (None, 0, 7, *_BEYOND)]
 
 
 def test_a_sweep_comes_every_five_seconds_though_no_claim_is_short(clock: Clock) -> None:

@@ -24,11 +24,12 @@ from jobsd.errors import ConfigurationError
 from jobsd.instruments.redaction import redact
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Mapping
+    import collections.abc as c
+    from collections.abc import Callable, Generator
     from pathlib import Path
 
     from jobsd.configuration.flags import Flags
-    from jobsd.configuration.nodes import Pair
+    from jobsd.configuration.nodes import Mapping, Pair
     from jobsd.configuration.options import MonitorOptions, SupervisorOptions, WorkerOptions
     from jobsd.configuration.queue_file import QueueFile
     from jobsd.errors import Fault
@@ -43,7 +44,7 @@ class Examined:
     faults: tuple[Fault, ...]
 
 
-def load(root: Path, environ: Mapping[str, str], flags: Flags) -> Options:
+def load(root: Path, environ: c.Mapping[str, str], flags: Flags) -> Options:
     """Return the configuration of the project at `root`.
 
     Raises:
@@ -55,7 +56,7 @@ def load(root: Path, environ: Mapping[str, str], flags: Flags) -> Options:
     return examined.options
 
 
-def examine(root: Path, environ: Mapping[str, str], flags: Flags) -> Examined:
+def examine(root: Path, environ: c.Mapping[str, str], flags: Flags) -> Examined:
     """Return the configuration together with all that is wrong with it."""
     reading = _Reading(root, environ, flags)
     with _uncollected():
@@ -77,7 +78,7 @@ def _uncollected() -> Generator[None]:
             gc.enable()
 
 
-def load_for_commands(root: Path, environ: Mapping[str, str], flags: Flags) -> Options:
+def load_for_commands(root: Path, environ: c.Mapping[str, str], flags: Flags) -> Options:
     """Return the configuration for a program that starts no processes.
 
     The recurring tasks are not read: their faults are no reason not to look into the queue.
@@ -92,7 +93,7 @@ def load_for_commands(root: Path, environ: Mapping[str, str], flags: Flags) -> O
     return options
 
 
-def project_root(cwd: Path, environ: Mapping[str, str]) -> Path:
+def project_root(cwd: Path, environ: c.Mapping[str, str]) -> Path:
     """Return the folder in which files, `storage/` and the user's modules are looked up.
 
     `JOBSD_HOME` is set by `bin/jobs` to the folder above it.
@@ -103,7 +104,7 @@ def project_root(cwd: Path, environ: Mapping[str, str]) -> Path:
     return cwd / home
 
 
-def is_project(cwd: Path, environ: Mapping[str, str]) -> bool:
+def is_project(cwd: Path, environ: c.Mapping[str, str]) -> bool:
     """Return whether a folder is one, or we were started by a project's `bin/jobs`."""
     return bool(environ.get("JOBSD_HOME")) or _has_configuration(cwd)
 
@@ -116,7 +117,7 @@ def _has_configuration(folder: Path) -> bool:
 class _Reading:
     """One pass over everything that was written down."""
 
-    def __init__(self, root: Path, environ: Mapping[str, str], flags: Flags) -> None:
+    def __init__(self, root: Path, environ: c.Mapping[str, str], flags: Flags) -> None:
         self.root = root
         self.faults = Faults()
         self._environ = environ
@@ -162,8 +163,14 @@ class _Reading:
         )
         for section in filter(None, (sections.default, *sections.unused)):
             part = section is sections.default
-            queue_file.read(section, place, self.root, self.faults, part=part)
-        return queue_file.read(sections.used, place, self.root, self.faults, part=False)
+            self._section(section, place, part=part)
+        return self._section(sections.used, place, part=False)
+
+    def _section(self, section: Mapping | None, place: Place, *, part: bool) -> QueueFile:
+        tried_out = self._settings.environment in settings.TRIED_OUT_IN
+        return queue_file.read(
+            section, place, self.root, self.faults, part=part, tried_out=tried_out
+        )
 
     def _tasks(self, time_zone: str) -> tuple[TaskOptions, ...]:
         sections, _ = self._sections(

@@ -106,12 +106,16 @@ class MonitorOptions:
 
 @dataclass(frozen=True, slots=True)
 class JobsOptions:
-    """What becomes of finished jobs, and which arguments are never shown."""
+    """What becomes of finished jobs, and which arguments are never shown.
+
+    A job whose class no worker knows fails when that has been so for `unknown_class_after_s`.
+    """
 
     preserve_finished_jobs: bool
     clear_finished_jobs_after_s: float
     default_concurrency_control_period_s: float
     filter_arguments: tuple[str, ...]
+    unknown_class_after_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -43,6 +43,7 @@ KEYS = frozenset(
 )
 DEFAULT_BIND = "127.0.0.1:9394"
 
+_UNKNOWN_CLASS_S = 600.0
 _MOST_JOBS = (1 << 31) - 1
 _INTERVAL = duration(0.001, DAY_S)
 # A round may contain an attempt to connect, which takes three seconds to fail.
@@ -77,12 +78,19 @@ def is_own(pair: Pair) -> bool:
     return pair.key.text in KEYS
 
 
-def read(
-    section: Mapping | None, place: Place, root: Path, faults: Faults, *, part: bool
+def read(  # noqa: PLR0913 - what a section is read with
+    section: Mapping | None,
+    place: Place,
+    root: Path,
+    faults: Faults,
+    *,
+    part: bool,
+    tried_out: bool,
 ) -> QueueFile:
     """Read one section; `part` of one is not judged as a whole.
 
-    `place` is told where nothing is written down; paths are relative to `root`.
+    `place` is told where nothing is written down; paths are relative to `root`. Where all is
+    only `tried_out` some defaults are others.
     """
     with Entry(section, "", place, faults) as entry:
         dispatchers, workers = entry.mappings("dispatchers"), entry.mappings("workers")
@@ -102,7 +110,7 @@ def read(
             and scheduler_options.dynamic_tasks_enabled,
             supervisor=_supervisor(entry.mapping("supervisor"), root, part=part),
             monitor=_monitor(entry),
-            jobs=_jobs(entry.mapping("jobs")),
+            jobs=_jobs(entry.mapping("jobs"), tried_out=tried_out),
         )
 
 
@@ -218,7 +226,7 @@ def bind_or_off(value: str) -> str | None:
     return None if value.lower() in {"off", "false"} else names.bind(value)
 
 
-def _jobs(entry: Entry) -> JobsOptions:
+def _jobs(entry: Entry, *, tried_out: bool) -> JobsOptions:
     with entry:
         return JobsOptions(
             preserve_finished_jobs=entry.read("preserve_finished_jobs", boolean, default=True),
@@ -229,4 +237,7 @@ def _jobs(entry: Entry) -> JobsOptions:
                 "default_concurrency_control_period", duration(0.001), 180.0
             ),
             filter_arguments=entry.texts("filter_arguments", names.name, ()),
+            unknown_class_after_s=entry.read(
+                "unknown_class_after", duration(0.0), 0.0 if tried_out else _UNKNOWN_CLASS_S
+            ),
         )

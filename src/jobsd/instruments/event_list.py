@@ -95,6 +95,8 @@ job.snoozed debug A job has put itself off. [$job duration retry_in]
 job.released info A claimed job went back to ready, untouched: its process ends, or has. [$job]
 jobs.released debug Jobs that a worker had claimed ahead went back to ready. [size job_ids]
 job.output info A job, or a module, has told a text that is the name of an event. [message]
+job.unknown warning A job is of a class that was not imported here: it and the others of its \
+class wait for a worker that knows it. [class_name queue_name]
 jobs.retried info Failed jobs were made ready again by hand. [size job_ids]
 jobs.discarded info Jobs were discarded by hand, or found no slot and may not wait. \
 [size job_ids reason]

@@ -70,3 +70,7 @@ class DatabaseFigures:
     """Jobs that were found in no table, and still are."""
     lost_walk_age_s: float | None = None
     """How long ago a walk over all jobs has ended that looked for such ones."""
+    unknown_jobs: Mapping[str, int] = field(default_factory=dict[str, int])
+    """Ready jobs by queue whose class no worker knows that takes from it."""
+    unknown_for_s: Mapping[str, float] = field(default_factory=dict[str, float])
+    """For how long there have been such ones."""

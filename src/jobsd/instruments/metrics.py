@@ -7,35 +7,26 @@ after 250 children had been killed those said "250 busy" with no process alive.
 
 from __future__ import annotations
 
-import math
 import platform
 from functools import cache
 from importlib import metadata
-from itertools import accumulate
 from typing import TYPE_CHECKING, cast
 
 from prometheus_client import CollectorRegistry
 from prometheus_client import generate_latest as as_text
-from prometheus_client.core import (
-    CounterMetricFamily,
-    GaugeMetricFamily,
-    HistogramMetricFamily,
-    InfoMetricFamily,
-)
+from prometheus_client.core import InfoMetricFamily
 from prometheus_client.openmetrics import exposition as openmetrics_exposition
 from prometheus_client.registry import Collector
-from prometheus_client.utils import (
-    floatToGoString,  # pyright: ignore[reportUnknownVariableType]
-)
 
+from . import families
 from .figures import STATES
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from prometheus_client.core import Metric
 
-    from .figures import DatabaseFigures, Durations, TreeFigures
+    from .figures import DatabaseFigures, TreeFigures
 
 TEXT = "text/plain; version=0.0.4; charset=utf-8"
 OPENMETRICS = "application/openmetrics-text; version=1.0.0; charset=utf-8"
@@ -45,8 +36,6 @@ _as_openmetrics = cast(
     "Callable[[CollectorRegistry], bytes]",
     openmetrics_exposition.generate_latest,  # pyright: ignore[reportUnknownMemberType]
 )
-
-_number = cast("Callable[[float], str]", floatToGoString)
 
 
 def exposition(
@@ -104,16 +93,16 @@ class _Figures(Collector):
     def collect(self) -> Iterator[Metric]:
         known = set[str]()
         for family in self._own():
-            known |= _names(family)
+            known |= families.names(family)
             yield family
-        yield from (family for family in self._told if known.isdisjoint(_names(family)))
+        yield from (family for family in self._told if known.isdisjoint(families.names(family)))
 
     def _own(self) -> Iterator[Metric]:
         # What this scrape has just found out is newer than what the tree knows; but what was
         # read a moment ago is not known any more once the tree has lost the database.
         up = self._tree is None or self._tree.database_up
         database = self._database if up else None
-        yield _gauge(
+        yield families.gauge(
             "database_up", "Whether the database answers: 1 or 0.", value=database is not None
         )
         yield _build_info(database.postgresql if database else "")
@@ -125,33 +114,37 @@ class _Figures(Collector):
 
 
 def _tree(tree: TreeFigures) -> Iterator[Metric]:
-    yield _counter(
+    yield families.counter(
         "jobs",
         "Jobs by queue and by what became of them.",
         ("queue", "outcome"),
         _flat(tree.outcomes),
     )
-    yield _histogram("job_duration_seconds", "How long jobs ran.", tree.runs, tree.bounds_s)
-    yield _histogram(
+    yield families.histogram(
+        "job_duration_seconds", "How long jobs ran.", tree.runs, tree.bounds_s
+    )
+    yield families.histogram(
         "job_wait_seconds",
         "How long jobs waited to start, from when they were due.",
         tree.waits,
         tree.bounds_s,
     )
-    yield _counter(
+    yield families.counter(
         "process_restarts",
         "Processes that were replaced, by kind and by why they had ended.",
         ("kind", "reason"),
         tree.restarts.items(),
     )
     threads = {"busy": tree.busy_threads, "idle": tree.idle_threads}
-    yield _gauges("worker_threads", "Threads that run jobs.", ("state",), _keyed(threads))
-    yield _gauge(
+    yield families.gauges(
+        "worker_threads", "Threads that run jobs.", ("state",), _keyed(threads)
+    )
+    yield families.gauge(
         "supervisor_loop_age_seconds",
         "Seconds since the supervisor's loop last came round.",
         value=tree.loop_age_s,
     )
-    yield _counter(
+    yield families.counter(
         "log_lines_dropped",
         "Log lines that could not be written.",
         (),
@@ -161,13 +154,13 @@ def _tree(tree: TreeFigures) -> Iterator[Metric]:
 
 
 def _reloads(tree: TreeFigures) -> Iterator[Metric]:
-    yield _counter(
+    yield families.counter(
         "reloads",
         "Reloads of the configuration by their outcome.",
         ("outcome",),
         _keyed(tree.reloads),
     )
-    yield _gauge(
+    yield families.gauge(
         "reload_last_success",
         "Whether the last reload was done: 1, also when there was none, or 0.",
         value=tree.reload_succeeded,
@@ -177,7 +170,7 @@ def _reloads(tree: TreeFigures) -> Iterator[Metric]:
 def _queues(database: DatabaseFigures, tree: TreeFigures | None) -> Iterator[Metric]:
     # A queue that was ever seen has zeros rather than no figures: alerts need them.
     names = sorted({*database.depths, *database.latencies_s, *(tree.outcomes if tree else ())})
-    yield _gauges(
+    yield families.gauges(
         "queue_jobs",
         "Jobs by queue and state.",
         ("queue", "state"),
@@ -187,47 +180,59 @@ def _queues(database: DatabaseFigures, tree: TreeFigures | None) -> Iterator[Met
             for state in STATES
         ),
     )
-    yield _gauges(
+    yield families.gauges(
         "queue_latency_seconds",
         "How long the oldest ready job of the queue has waited.",
         ("queue",),
         (((name,), database.latencies_s.get(name, 0.0)) for name in names),
     )
-    yield _gauges(
+    yield families.gauges(
         "queue_claim_age_seconds",
         "How long the oldest claimed job of the queue has run, or been about to.",
         ("queue",),
         (((name,), database.claim_ages_s.get(name, 0.0)) for name in names),
     )
+    yield families.gauges(
+        "queue_unknown_class_jobs",
+        "Ready jobs of classes that no worker knows which takes from the queue.",
+        ("queue",),
+        (((name,), database.unknown_jobs.get(name, 0)) for name in names),
+    )
+    yield families.gauges(
+        "queue_unknown_class_age_seconds",
+        "For how long there have been such jobs.",
+        ("queue",),
+        (((name,), database.unknown_for_s.get(name, 0.0)) for name in names),
+    )
 
 
 def _database(database: DatabaseFigures) -> Iterator[Metric]:
-    yield _gauges(
+    yield families.gauges(
         "processes",
         "Processes of all trees on this database, by kind.",
         ("kind",),
         _keyed(database.processes),
     )
-    yield _gauges(
+    yield families.gauges(
         "process_heartbeat_age_seconds",
         "Seconds since a process's loop last came round, as the database knows it.",
         ("kind", "name"),
         database.heartbeat_ages_s.items(),
     )
-    yield _counter(
+    yield families.counter(
         "recurring_enqueued",
         "How often a recurring task was enqueued.",
         ("task",),
         (((key,), count) for key, (count, _) in database.tasks.items()),
     )
-    yield _gauges(
+    yield families.gauges(
         "recurring_last_run_timestamp_seconds",
         "When a recurring task was last enqueued.",
         ("task",),
         (((key,), last) for key, (_, last) in database.tasks.items() if last is not None),
     )
     if database.last_heartbeat is not None:
-        yield _gauge(
+        yield families.gauge(
             "heartbeat_last_timestamp_seconds",
             "When the heartbeat job last ran.",
             value=database.last_heartbeat,
@@ -236,57 +241,15 @@ def _database(database: DatabaseFigures) -> Iterator[Metric]:
 
 
 def _lost(database: DatabaseFigures) -> Iterator[Metric]:
-    yield _gauge("lost_jobs", "Jobs that were found in no table.", value=database.lost_jobs)
+    yield families.gauge(
+        "lost_jobs", "Jobs that were found in no table.", value=database.lost_jobs
+    )
     if database.lost_walk_age_s is not None:
-        yield _gauge(
+        yield families.gauge(
             "lost_jobs_walk_age_seconds",
             "How long ago all jobs were last looked at for lost ones.",
             value=database.lost_walk_age_s,
         )
-
-
-def _names(family: Metric) -> set[str]:
-    return {family.name, *(sample.name for sample in family.samples)}
-
-
-def _gauge(name: str, text: str, *, value: float) -> Metric:
-    return GaugeMetricFamily(f"jobsd_{name}", text, value=value)
-
-
-def _gauges(
-    name: str,
-    text: str,
-    labels: Sequence[str],
-    samples: Iterable[tuple[tuple[str, ...], float]],
-) -> Metric:
-    family = GaugeMetricFamily(f"jobsd_{name}", text, labels=labels)
-    for values, value in samples:
-        family.add_metric(values, value)
-    return family
-
-
-def _counter(
-    name: str,
-    text: str,
-    labels: Sequence[str],
-    samples: Iterable[tuple[tuple[str, ...], float]],
-) -> Metric:
-    family = CounterMetricFamily(f"jobsd_{name}", text, labels=labels)
-    for values, value in samples:
-        family.add_metric(values, value)
-    return family
-
-
-def _histogram(
-    name: str, text: str, durations: Mapping[str, Durations], bounds_s: Sequence[float]
-) -> Metric:
-    family = HistogramMetricFamily(f"jobsd_{name}", text, labels=("queue",))
-    # As the library writes them: OpenMetrics has one spelling for each number.
-    bounds = [_number(bound) for bound in (*bounds_s, math.inf)]
-    for queue, each in durations.items():
-        buckets = list(zip(bounds, map(float, accumulate(each.counts)), strict=True))
-        family.add_metric((queue,), buckets, each.sum_s)
-    return family
 
 
 def _flat(nested: Mapping[str, Mapping[str, int]]) -> Iterator[tuple[tuple[str, str], float]]:

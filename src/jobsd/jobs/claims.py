@@ -35,8 +35,9 @@ class InClaim(NamedTuple):
 class Ended:
     """What became of one claimed job.
 
-    `outcome` is finished, failed, retried, discarded, snoozed or released; `started_s`
-    and `ended_s` are ages in seconds when it is written; `error` is JSON text or None.
+    `outcome` is finished, failed, retried, discarded, snoozed, released or parked (put into
+    the lane of its class, at its `position`); `started_s` and `ended_s` are ages in seconds
+    when it is written; `error` is JSON text or None.
     """
 
     claim_id: int
@@ -46,12 +47,13 @@ class Ended:
     ended_s: float = 0.0
     wait_s: float = 0.0
     error: str | None = None
+    position: int | None = None
 
     @property
     def frees(self) -> bool:
         """Whether the job gives its slot back: it is neither ready nor claimed any more."""
         again = self.outcome in {"retried", "snoozed"} and self.wait_s <= 0
-        return self.outcome != "released" and not again
+        return self.outcome not in {"released", "parked"} and not again
 
 
 def array(numbers: Iterable[int]) -> str:
@@ -86,6 +88,7 @@ def conclusion(
         "started_s": [job.started_s for job in jobs],
         "ended_s": [job.ended_s for job in jobs],
         "errors": [job.error for job in jobs],
+        "positions": [job.position for job in jobs],
         "process": process,
         "keep": keep,
         "lock_wait": lock_wait,

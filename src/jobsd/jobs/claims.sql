@@ -75,19 +75,21 @@ unused AS (SELECT)
 SELECT NULL::bigint, 0, (SELECT string_agg(id::text, ',') FROM fenced);
 
 -- conclude: record what became of jobs that did not just succeed (failed, retried,
--- discarded, snoozed, released), and of those that held a limit. Fenced like successes, by
--- the ids themselves. Only a released job keeps its place in the queue, which is its id.
+-- discarded, snoozed, released, parked), and of those that held a limit. Fenced like successes,
+-- by the ids themselves. Only a released job keeps its place in the queue, which is its id, and
+-- a parked one, which is given, in the lane of its class.
 -- A slot stays with what is ready again; whoever sends this promotes in the next statement.
 -- A lock is waited for as by `record`.
 WITH bounded AS MATERIALIZED (
     SELECT set_config('lock_timeout', %(lock_wait)s, true)
 ), given AS (
-    SELECT claim_id, job_id, outcome, wait_s, started_s, ended_s, error::jsonb AS error
+    SELECT
+        claim_id, job_id, outcome, wait_s, started_s, ended_s, error::jsonb AS error, position
     FROM unnest(
         %(claim_ids)s::bigint[], %(job_ids)s::bigint[], %(outcomes)s::text[],
         %(wait_s)s::float8[], %(started_s)s::float8[], %(ended_s)s::float8[],
-        %(errors)s::text[]
-    ) AS given (claim_id, job_id, outcome, wait_s, started_s, ended_s, error)
+        %(errors)s::text[], %(positions)s::bigint[]
+    ) AS given (claim_id, job_id, outcome, wait_s, started_s, ended_s, error, position)
 ), batch AS (
     SELECT claim_id, array_agg(job_id) AS job_ids
     FROM bounded
@@ -132,14 +134,15 @@ WITH bounded AS MATERIALIZED (
     DELETE FROM jobsd.concurrency_slots AS slot
     USING given
     WHERE slot.job_id = given.job_id
-        AND given.outcome <> 'released'
+        AND given.outcome NOT IN ('released', 'parked')
         AND NOT (given.outcome IN ('retried', 'snoozed') AND given.wait_s <= 0)
         AND given.claim_id IN (SELECT id FROM fenced)
 ), job AS (
     UPDATE jobsd.jobs AS job
-    SET attempts = job.attempts + (given.outcome NOT IN ('snoozed', 'released'))::integer,
+    SET attempts = job.attempts
+            + (given.outcome NOT IN ('snoozed', 'released', 'parked'))::integer,
         started_at = CASE
-            WHEN given.outcome = 'released' THEN job.started_at
+            WHEN given.outcome IN ('released', 'parked') THEN job.started_at
             ELSE now() - make_interval(secs => given.started_s)
         END,
         finished_at = CASE
@@ -159,9 +162,10 @@ WITH bounded AS MATERIALIZED (
         AND (given.outcome NOT IN ('finished', 'discarded') OR %(keep)s)
         AND given.claim_id IN (SELECT id FROM fenced)
     RETURNING
-        job.id, job.queue_name, job.priority, job.attempts, job.scheduled_at,
+        job.id, job.class_name, job.queue_name, job.priority, job.attempts, job.scheduled_at,
         job.concurrency_key,
-        given.outcome, given.wait_s, given.started_s, given.ended_s, given.error
+        given.outcome, given.wait_s, given.started_s, given.ended_s, given.error,
+        given.position
 ), attempt AS (
     INSERT INTO jobsd.attempts (job_id, attempt, process, started_at, ended_at, error)
     SELECT
@@ -195,6 +199,12 @@ WITH bounded AS MATERIALIZED (
     FROM job
     WHERE outcome = 'released' OR (outcome IN ('retried', 'snoozed') AND wait_s <= 0)
     ON CONFLICT (job_id) DO NOTHING -- put there by somebody's hand
+), parked AS (
+    INSERT INTO jobsd.parked_executions (job_id, position, priority, queue_name, lane)
+    SELECT id, position, priority, queue_name, jobsd.lane_of(class_name)
+    FROM job
+    WHERE outcome = 'parked'
+    ON CONFLICT (job_id) DO NOTHING -- put there by somebody's hand
 )
 SELECT
     ARRAY(SELECT id FROM fenced),
@@ -203,13 +213,15 @@ SELECT
         FROM (
             SELECT DISTINCT
                 CASE
+                    WHEN outcome = 'parked' THEN 'lane ' || queue_name
                     WHEN outcome = 'released' OR wait_s <= 0 THEN 'ready ' || queue_name
                     ELSE 'due'
                 END AS payload
             FROM job
-            WHERE outcome IN ('released', 'retried', 'snoozed')
+            WHERE outcome IN ('released', 'retried', 'snoozed', 'parked')
         ) AS woken
-        WHERE EXISTS (SELECT FROM jobsd.sleepers)
+        -- A worker that doesn't sleep would not look into a lane by itself for minutes.
+        WHERE payload LIKE 'lane %%' OR EXISTS (SELECT FROM jobsd.sleepers)
     );
 
 -- own: read back the claims of one process.

@@ -22,6 +22,16 @@ WITH scheduled AS (
         FOR UPDATE SKIP LOCKED
     ))
     RETURNING job_id
+), parked AS (
+    DELETE FROM jobsd.parked_executions
+    WHERE ctid = ANY (ARRAY(
+        SELECT ctid
+        FROM jobsd.parked_executions
+        WHERE job_id = ANY (%(ids)s::bigint[])
+        ORDER BY job_id
+        FOR UPDATE SKIP LOCKED
+    ))
+    RETURNING job_id
 ), blocked AS (
     DELETE FROM jobsd.blocked_executions
     WHERE ctid = ANY (ARRAY(
@@ -46,6 +56,8 @@ WITH scheduled AS (
     SELECT job_id, 'scheduled' AS state FROM scheduled
     UNION ALL
     SELECT job_id, 'ready' FROM ready
+    UNION ALL
+    SELECT job_id, 'ready' FROM parked
     UNION ALL
     SELECT job_id, 'blocked' FROM blocked
     UNION ALL

@@ -64,12 +64,16 @@ _COLUMNS = len(fields(JobRow))
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """One job, and what else its state's table says: its place in the queue, its limit."""
+    """One job, and what else its state's table says: its place in the queue, its limit.
+
+    A ready one that not every worker can run has a `lane`.
+    """
 
     job: JobRow
     position: int | None
     concurrency_key: str | None
     concurrency_limit: int | None
+    lane: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,6 +150,7 @@ def ahead(session: Session, found: Found) -> int:
         "queue_name": found.job.queue_name,
         "priority": found.job.priority,
         "position": found.position,
+        "lane": found.lane,
     }
     return int(session.fetch(STATEMENTS["ahead"], parameters)[0][0])
 

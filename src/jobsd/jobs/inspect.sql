@@ -19,10 +19,11 @@ SELECT
     END,
     claim.created_at, claim.process_id, process.name, process.pid, process.hostname,
     ready.position, job.concurrency_key,
-    CASE WHEN job.concurrency_key IS NOT NULL THEN coalesce(job.concurrency_limit, 1) END
+    CASE WHEN job.concurrency_key IS NOT NULL THEN coalesce(job.concurrency_limit, 1) END,
+    ready.lane
 FROM jobsd.jobs AS job
 LEFT JOIN jobsd.failed_executions AS failed ON failed.job_id = job.id
-LEFT JOIN jobsd.ready_executions AS ready ON ready.job_id = job.id
+LEFT JOIN jobsd.all_ready_executions AS ready ON ready.job_id = job.id
 LEFT JOIN jobsd.scheduled_executions AS scheduled ON scheduled.job_id = job.id
 LEFT JOIN jobsd.blocked_executions AS blocked ON blocked.job_id = job.id
 LEFT JOIN LATERAL (
@@ -42,12 +43,19 @@ WHERE job_id = %(id)s
 ORDER BY ended_at, attempt
 LIMIT 1000;
 
--- ahead: count the ready jobs of its queue that come before one; of very many, a million.
+-- ahead: count the ready jobs of its queue that come before one, those of its lane among them
+-- if it has one; of very many, a million.
 SELECT count(*)
 FROM (
     SELECT
     FROM jobsd.ready_executions
     WHERE queue_name = %(queue_name)s
+        AND (priority, position) < (%(priority)s, %(position)s)
+    UNION ALL
+    SELECT
+    FROM jobsd.parked_executions
+    WHERE queue_name = %(queue_name)s
+        AND lane = %(lane)s
         AND (priority, position) < (%(priority)s, %(position)s)
     LIMIT 1000000
 ) AS counted;
@@ -75,7 +83,7 @@ FROM (
 SELECT
     slot.job_id,
     CASE
-        WHEN EXISTS (SELECT FROM jobsd.ready_executions AS r WHERE r.job_id = slot.job_id)
+        WHEN EXISTS (SELECT FROM jobsd.all_ready_executions AS r WHERE r.job_id = slot.job_id)
             THEN 'ready'
         WHEN slot.job_id IN (SELECT job_id FROM jobsd.claimed_executions) THEN 'claimed'
         ELSE 'neither ready nor claimed'

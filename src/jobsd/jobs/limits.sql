@@ -65,7 +65,7 @@ WITH seen AS MATERIALIZED (
         AND now() - slot.created_at
             > coalesce(slot.duration, make_interval(secs => %(duration_s)s))
         AND NOT EXISTS (
-            SELECT FROM jobsd.ready_executions AS ready WHERE ready.job_id = slot.job_id
+            SELECT FROM jobsd.all_ready_executions AS ready WHERE ready.job_id = slot.job_id
         )
         AND slot.job_id NOT IN (SELECT job_id FROM jobsd.claimed_executions)
     RETURNING slot.job_id, slot.key

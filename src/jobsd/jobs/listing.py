@@ -143,9 +143,10 @@ def ids(session: Session, meant: Filter, limit: int | None = None) -> array[int]
 
 def look(state: str | None, end: str) -> Statement:
     """Return the statement that looks at the jobs of one state, or at all: `rows` or `ids`."""
-    table = _ALL if state is None or state in _ENDED else f"jobsd.{state}_executions AS source"
+    place = "all_ready" if state == "ready" else state
+    table = _ALL if state is None or state in _ENDED else f"jobsd.{place}_executions AS source"
     look = STATEMENTS["look"]
-    text = look.text.replace("jobsd.ready_executions AS source", table)
+    text = look.text.replace("jobsd.all_ready_executions AS source", table)
     return Statement(f"{look.name} {state}", text).with_(STATEMENTS[end])
 
 

@@ -1,9 +1,9 @@
 -- look: look at the next jobs of one state, the newest first: the ready ones as it stands
--- here, others once their table is put in the place of ready_executions. Begins a
+-- here, others once their table is put in the place of all_ready_executions. Begins a
 -- statement: `rows` or `ids` end it.
 WITH place AS MATERIALIZED (
     SELECT job_id
-    FROM jobsd.ready_executions AS source
+    FROM jobsd.all_ready_executions AS source
     WHERE job_id < %(before)s
     ORDER BY job_id DESC
     LIMIT %(page)s
@@ -57,7 +57,7 @@ claim AS MATERIALIZED (
             CASE
                 WHEN EXISTS (SELECT FROM jobsd.failed_executions WHERE job_id = job.id)
                     THEN 'failed'
-                WHEN EXISTS (SELECT FROM jobsd.ready_executions WHERE job_id = job.id)
+                WHEN EXISTS (SELECT FROM jobsd.all_ready_executions WHERE job_id = job.id)
                     THEN 'ready'
                 WHEN EXISTS (SELECT FROM jobsd.scheduled_executions WHERE job_id = job.id)
                     THEN 'scheduled'

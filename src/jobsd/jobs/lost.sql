@@ -22,7 +22,7 @@ stray AS MATERIALIZED (
     SELECT seen.id
     FROM seen
     WHERE seen.outcome IS NULL
-        AND NOT EXISTS (SELECT FROM jobsd.ready_executions AS r WHERE r.job_id = seen.id)
+        AND NOT EXISTS (SELECT FROM jobsd.all_ready_executions AS r WHERE r.job_id = seen.id)
         AND NOT EXISTS (SELECT FROM jobsd.scheduled_executions AS s WHERE s.job_id = seen.id)
         AND NOT EXISTS (SELECT FROM jobsd.blocked_executions AS b WHERE b.job_id = seen.id)
         AND NOT EXISTS (SELECT FROM jobsd.failed_executions AS f WHERE f.job_id = seen.id)

@@ -29,20 +29,20 @@ LIMIT 10000;
 
 -- size: count the ready jobs of a queue.
 SELECT count(*)
-FROM jobsd.ready_executions
+FROM jobsd.all_ready_executions
 WHERE queue_name = %(name)s;
 
 -- known: say whether a queue has ready jobs, or one of the latest 10,000 jobs was in it.
 SELECT
-    EXISTS (SELECT FROM jobsd.ready_executions WHERE queue_name = %(name)s)
+    EXISTS (SELECT FROM jobsd.all_ready_executions WHERE queue_name = %(name)s)
     OR EXISTS (
         SELECT
         FROM (SELECT queue_name FROM jobsd.jobs ORDER BY id DESC LIMIT 10000) AS latest
         WHERE queue_name = %(name)s
     );
 
--- latency: say for how long the oldest ready job of a queue has waited. Of each priority,
--- found by index skips, the first job is the oldest; at most 10,000 skips.
+-- latency: say for how long the oldest ready job of a queue has waited. Of each priority, and
+-- of each in a lane, found by index skips, the first job is the oldest; at most 10,000 skips.
 WITH RECURSIVE first AS (
     (
         SELECT priority, job_id, 1 AS turn
@@ -62,33 +62,71 @@ WITH RECURSIVE first AS (
         LIMIT 1
     ) AS following
     WHERE first.turn < 10000
+), parked AS (
+    (
+        SELECT lane, priority, job_id, 1 AS turn
+        FROM jobsd.parked_executions
+        WHERE queue_name = %(name)s
+        ORDER BY lane, priority, position
+        LIMIT 1
+    )
+    UNION ALL
+    SELECT following.*, parked.turn + 1
+    FROM parked
+    CROSS JOIN LATERAL (
+        SELECT lane, priority, job_id
+        FROM jobsd.parked_executions
+        WHERE queue_name = %(name)s AND (lane, priority) > (parked.lane, parked.priority)
+        ORDER BY lane, priority, position
+        LIMIT 1
+    ) AS following
+    WHERE parked.turn < 10000
 )
 SELECT coalesce(
     extract(epoch FROM now() - min(greatest(job.created_at, job.scheduled_at))), 0
 )::float8
-FROM first
-JOIN jobsd.jobs AS job ON job.id = first.job_id;
+FROM jobsd.jobs AS job
+WHERE job.id = ANY (ARRAY(
+    SELECT job_id FROM first
+    UNION ALL
+    SELECT job_id FROM parked
+));
 
 -- last_position: say which jobs were there before a queue was cleared.
 SELECT max(position)
-FROM jobsd.ready_executions
+FROM jobsd.all_ready_executions
 WHERE queue_name = %(name)s;
 
 -- clear: discard some ready jobs of a queue, and free their slots: says how many it has found
 -- and how many they were, without those that somebody has just changed, and the keys whose
 -- slots are free, for the statement behind, which promotes. Those that are just being claimed
 -- are skipped.
-WITH picked AS (
+WITH common AS (
     SELECT ctid AS place
     FROM jobsd.ready_executions
     WHERE queue_name = %(name)s AND position <= %(until)s
     ORDER BY priority, position
     LIMIT %(limit)s
     FOR UPDATE SKIP LOCKED
-), taken AS (
+), parked AS (
+    SELECT ctid AS place
+    FROM jobsd.parked_executions
+    WHERE queue_name = %(name)s AND position <= %(until)s
+    ORDER BY lane, priority, position
+    LIMIT %(limit)s
+    FOR UPDATE SKIP LOCKED
+), left_common AS (
     DELETE FROM jobsd.ready_executions
-    WHERE ctid = ANY (ARRAY(SELECT place FROM picked))
+    WHERE ctid = ANY (ARRAY(SELECT place FROM common))
     RETURNING job_id
+), left_lane AS (
+    DELETE FROM jobsd.parked_executions
+    WHERE ctid = ANY (ARRAY(SELECT place FROM parked))
+    RETURNING job_id
+), taken AS (
+    SELECT job_id FROM left_common
+    UNION ALL
+    SELECT job_id FROM left_lane
 ), freed AS (
     DELETE FROM jobsd.concurrency_slots
     WHERE job_id = ANY (ARRAY(SELECT job_id FROM taken))
@@ -105,6 +143,6 @@ WITH picked AS (
     WHERE job_id = ANY (ARRAY(SELECT job_id FROM taken)) AND NOT %(keep)s
 )
 SELECT
-    (SELECT count(*) FROM picked),
+    (SELECT count(*) FROM common) + (SELECT count(*) FROM parked),
     (SELECT count(*) FROM taken),
     ARRAY(SELECT DISTINCT key FROM freed);

@@ -19,9 +19,11 @@ if TYPE_CHECKING:
     from jobsd.database.connection import Session
 
 STATEMENTS = Statements("jobsd.jobs", "ready.sql")
-CLAIM_ANY = STATEMENTS["pick_any"].with_(STATEMENTS["take"])
-CLAIM_EACH = STATEMENTS["pick_each"].with_(STATEMENTS["take"])
-CLAIM_NAMED = STATEMENTS["pick_named"].with_(STATEMENTS["take"])
+_TAKE = STATEMENTS["take"].with_(STATEMENTS["hold"])
+CLAIM_ANY = STATEMENTS["pick_any"].with_(_TAKE)
+CLAIM_EACH = STATEMENTS["pick_each"].with_(_TAKE)
+CLAIM_NAMED = STATEMENTS["pick_named"].with_(_TAKE)
+CLAIM_LANES = STATEMENTS["pick_lanes"].with_(STATEMENTS["hold"])
 
 NAMES_MAX = 10_000
 """So many queues are named at once."""

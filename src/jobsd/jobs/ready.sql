@@ -3,11 +3,11 @@
 -- of the index begins behind the place that this worker has taken last (see worker/places),
 -- so that dead rows before it are not walked over again.
 segment AS (
-    SELECT after_priority, after_position, below_priority
+    SELECT after_priority, after_position, below_priority, below_position
     FROM unnest(
         %(after_priorities)s::integer[], %(after_positions)s::bigint[],
-        %(below_priorities)s::bigint[]
-    ) AS segment (after_priority, after_position, below_priority)
+        %(below_priorities)s::bigint[], %(below_positions)s::bigint[]
+    ) AS segment (after_priority, after_position, below_priority, below_position)
 ), picked AS (
     SELECT waiting.*, 0::bigint AS turn
     FROM segment
@@ -15,7 +15,7 @@ segment AS (
         SELECT ctid AS place, job_id, priority, position
         FROM jobsd.ready_executions
         WHERE (priority, position) > (segment.after_priority, segment.after_position)
-            AND priority < segment.below_priority
+            AND (priority, position) < (segment.below_priority, segment.below_position)
             AND queue_name <> ALL (ARRAY(SELECT queue_name FROM jobsd.pauses))
         ORDER BY priority, position
         LIMIT %(limit)s
@@ -26,12 +26,13 @@ segment AS (
 
 -- pick_named: the same from a list of queues: the first one's jobs before the second's.
 segment AS (
-    SELECT queue_name, after_priority, after_position, below_priority, turn
+    SELECT
+        queue_name, after_priority, after_position, below_priority, below_position, turn
     FROM unnest(
         %(names)s::text[], %(after_priorities)s::integer[], %(after_positions)s::bigint[],
-        %(below_priorities)s::bigint[]
+        %(below_priorities)s::bigint[], %(below_positions)s::bigint[]
     ) WITH ORDINALITY AS segment (
-        queue_name, after_priority, after_position, below_priority, turn
+        queue_name, after_priority, after_position, below_priority, below_position, turn
     )
     WHERE queue_name <> ALL (ARRAY(SELECT queue_name FROM jobsd.pauses))
     ORDER BY turn
@@ -43,7 +44,7 @@ segment AS (
         FROM jobsd.ready_executions
         WHERE queue_name = segment.queue_name
             AND (priority, position) > (segment.after_priority, segment.after_position)
-            AND priority < segment.below_priority
+            AND (priority, position) < (segment.below_priority, segment.below_position)
         ORDER BY priority, position
         LIMIT %(limit)s
         FOR UPDATE SKIP LOCKED
@@ -55,11 +56,13 @@ segment AS (
 -- when there are paused ones whose many jobs would be passed over each time. A few more are
 -- looked at than are wanted, since other workers may have locked the first ones.
 segment AS (
-    SELECT queue_name, after_priority, after_position, below_priority
+    SELECT queue_name, after_priority, after_position, below_priority, below_position
     FROM unnest(
         %(names)s::text[], %(after_priorities)s::integer[], %(after_positions)s::bigint[],
-        %(below_priorities)s::bigint[]
-    ) AS segment (queue_name, after_priority, after_position, below_priority)
+        %(below_priorities)s::bigint[], %(below_positions)s::bigint[]
+    ) AS segment (
+        queue_name, after_priority, after_position, below_priority, below_position
+    )
     WHERE queue_name <> ALL (ARRAY(SELECT queue_name FROM jobsd.pauses))
 ), candidate AS (
     SELECT waiting.*
@@ -69,7 +72,7 @@ segment AS (
         FROM jobsd.ready_executions
         WHERE queue_name = segment.queue_name
             AND (priority, position) > (segment.after_priority, segment.after_position)
-            AND priority < segment.below_priority
+            AND (priority, position) < (segment.below_priority, segment.below_position)
         ORDER BY priority, position
         LIMIT %(limit)s + 1000
     ) AS waiting
@@ -85,20 +88,113 @@ segment AS (
     FOR UPDATE OF ready SKIP LOCKED
 );
 
--- take: claim what was picked, and return it. The first row says which claim was made, how
--- many jobs it has, and which claims let their successes be recorded (as text, of which the
--- driver makes nothing); behind it comes each job, in the order in which they start. Rows
--- leave by the place where the lock found them: by their ids a plan made on an empty table
--- read 27 times as many pages. A row that somebody has just changed has a place that we do
--- not see yet: it stays, so only what has left is claimed. (IS TRUE: looked up in a hash.) Where
--- the arguments of all jobs, as they are stored, are more than `budget`, those of more than
--- `share` do not come along: nobody could bear 500 of 1 MB. (The sum is taken only when there
--- is such a one; the size of what lies out of line is known without reading it.)
+-- pick_lanes: pick from the common jobs, those that are not parked, and from some lanes, the most
+-- urgent first: as pick_any does where the common segments name no queue, else as pick_each, or,
+-- where the queues have turns, as pick_named. Takes what it has picked, too.
+segment AS (
+    SELECT
+        nullif(queue_name, '') AS queue_name, nullif(lane, '') AS lane,
+        after_priority, after_position, below_priority, below_position, turn
+    FROM unnest(
+        %(names)s::text[], %(lanes)s::text[],
+        %(after_priorities)s::integer[], %(after_positions)s::bigint[],
+        %(below_priorities)s::bigint[], %(below_positions)s::bigint[], %(turns)s::bigint[]
+    ) AS segment (
+        queue_name, lane, after_priority, after_position, below_priority, below_position, turn
+    )
+    WHERE queue_name <> ALL (ARRAY(SELECT queue_name FROM jobsd.pauses))
+), candidate AS (
+    SELECT waiting.*, segment.lane IS NOT NULL AS parked, segment.turn
+    FROM segment
+    CROSS JOIN LATERAL (
+        (
+            SELECT ctid AS place, priority, position
+            FROM jobsd.ready_executions
+            WHERE segment.queue_name IS NULL
+                AND (priority, position) > (segment.after_priority, segment.after_position)
+                AND (priority, position) < (segment.below_priority, segment.below_position)
+                AND queue_name <> ALL (ARRAY(SELECT queue_name FROM jobsd.pauses))
+            ORDER BY priority, position
+            LIMIT %(limit)s + 1000
+        )
+        UNION ALL
+        (
+            SELECT ctid, priority, position
+            FROM jobsd.ready_executions
+            WHERE segment.lane IS NULL
+                AND queue_name = segment.queue_name
+                AND (priority, position) > (segment.after_priority, segment.after_position)
+                AND (priority, position) < (segment.below_priority, segment.below_position)
+            ORDER BY priority, position
+            LIMIT %(limit)s + 1000
+        )
+        UNION ALL
+        (
+            SELECT ctid, priority, position
+            FROM jobsd.parked_executions
+            WHERE queue_name = segment.queue_name
+                AND lane = segment.lane
+                AND (priority, position) > (segment.after_priority, segment.after_position)
+                AND (priority, position) < (segment.below_priority, segment.below_position)
+            ORDER BY priority, position
+            LIMIT %(limit)s + 1000
+        )
+    ) AS waiting
+    ORDER BY segment.turn, waiting.priority, waiting.position
+    LIMIT %(limit)s + 1000
+), picked AS (
+    SELECT
+        candidate.place, candidate.parked, candidate.turn, candidate.priority, locked.*
+    FROM candidate
+    CROSS JOIN LATERAL (
+        SELECT *
+        FROM (
+            SELECT job_id, position
+            FROM jobsd.ready_executions
+            WHERE NOT candidate.parked AND ctid = candidate.place
+            FOR UPDATE SKIP LOCKED
+        ) AS common
+        UNION ALL
+        SELECT *
+        FROM (
+            SELECT job_id, position
+            FROM jobsd.parked_executions
+            WHERE candidate.parked AND ctid = candidate.place
+            FOR UPDATE SKIP LOCKED
+        ) AS aside
+    ) AS locked
+    ORDER BY candidate.turn, candidate.priority, candidate.position
+    LIMIT %(limit)s
+), common AS (
+    DELETE FROM jobsd.ready_executions
+    WHERE ctid = ANY (ARRAY(SELECT place FROM picked WHERE NOT parked))
+    RETURNING job_id
+), aside AS (
+    DELETE FROM jobsd.parked_executions
+    WHERE ctid = ANY (ARRAY(SELECT place FROM picked WHERE parked))
+    RETURNING job_id
+), taken AS (
+    SELECT job_id FROM common
+    UNION ALL
+    SELECT job_id FROM aside
+);
+
+-- take: take what was picked. Rows leave by the place where the lock found them: by their ids
+-- a plan made on an empty table read 27 times as many pages. A row that somebody has just changed
+-- has a place that we do not see yet: it stays.
 taken AS (
-DELETE FROM jobsd.ready_executions
+    DELETE FROM jobsd.ready_executions
     WHERE ctid = ANY (ARRAY(SELECT place FROM picked))
     RETURNING job_id
-), held AS (
+);
+
+-- hold: claim what was taken, and return it. The first row says which claim was made, how
+-- many jobs it has, and which claims let their successes be recorded (as text, of which the
+-- driver makes nothing); behind it comes each job, in the order in which they start. Only what
+-- has left is claimed. (IS TRUE: looked up in a hash.) Where the arguments of all jobs, as they are stored, are more than `budget`, those of more than
+-- `share` do not come along: nobody could bear 500 of 1 MB. (The sum is taken only when there
+-- is such a one; the size of what lies out of line is known without reading it.)
+held AS (
     SELECT * FROM picked WHERE (job_id IN (SELECT job_id FROM taken)) IS TRUE
 ), claim AS (
     INSERT INTO jobsd.claims (process_id, job_ids)

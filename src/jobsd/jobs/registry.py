@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from jobsd.errors import ArgumentError, Error, UnknownJobError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, KeysView, Mapping, Sequence
     from pathlib import Path
 
     from .enqueueable import Signature
@@ -109,6 +109,11 @@ def get(name: str) -> Definition:
         hint = f"did you mean {near[0]!r}? Else check" if near else "check"
         raise UnknownJobError(name, f"; {hint} {_HOW_KNOWN}")
     return known
+
+
+def known() -> KeysView[str]:
+    """Return the names of all jobs, as they are at any time."""
+    return _definitions.keys()
 
 
 def definitions() -> list[Definition]:

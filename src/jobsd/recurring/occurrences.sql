@@ -166,7 +166,7 @@ SELECT
         WHEN job.outcome IS NOT NULL THEN job.outcome
         WHEN EXISTS (SELECT FROM jobsd.failed_executions WHERE job_id = run.job_id)
             THEN 'failed'
-        WHEN EXISTS (SELECT FROM jobsd.ready_executions WHERE job_id = run.job_id)
+        WHEN EXISTS (SELECT FROM jobsd.all_ready_executions WHERE job_id = run.job_id)
             THEN 'ready'
         WHEN EXISTS (SELECT FROM jobsd.scheduled_executions WHERE job_id = run.job_id)
             THEN 'scheduled'

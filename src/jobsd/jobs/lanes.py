@@ -1,0 +1,114 @@
+"""Lanes: where ready jobs wait that not every worker can run.
+
+A worker claims from the common jobs of its queues without knowing their classes. One that it
+has not imported it *parks*: the job goes back untouched, in its place, into the lane of its
+class (`parked_executions`), into which only those look that know the class. A parked job is
+ready like any other, and holds its slot if it is limited: given back, that would come to the
+same job again, as the first in its line.
+
+Each worker publishes which classes it knows. When none that lives and takes from the queue
+knows the class of a lane, the table `lanes` says since when, as counted by the workers that
+take from that queue and would have to leave it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from jobsd.database.statements import Statements
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Sequence
+    from datetime import datetime
+
+    from jobsd.database.connection import Session
+
+    Lane = tuple[str, str]
+    """A queue, and the lane of one class in it."""
+
+STATEMENTS = Statements("jobsd.jobs", "lanes.sql")
+
+SCOUT, MOVE = (
+    {walk: STATEMENTS[walk].with_(STATEMENTS[end]) for walk in ("walk_any", "walk_named")}
+    for end in ("scout", "move")
+)
+"""The walks over the jobs of all queues, or of one."""
+
+LANES_MAX = 10_000
+"""So many lanes are found at once; the others when these are empty."""
+_BYTES_MAX = 500
+
+
+def lane_of(class_name: str) -> str:
+    """Return the lane of a class, as `jobsd.lane_of` does."""
+    encoded = class_name.encode()
+    if len(encoded) <= _BYTES_MAX:
+        return class_name
+    return f"sha256 {hashlib.sha256(encoded).hexdigest()}"
+
+
+def publish(
+    session: Session, process_id: int, queues: Sequence[str], lanes: Collection[str]
+) -> None:
+    """Say which classes a worker knows, by their lanes, and which queues it takes from."""
+    parameters = {"process_id": process_id, "queues": list(queues), "lanes": sorted(lanes)}
+    session.fetch(STATEMENTS["publish"], parameters)
+
+
+def survey(session: Session) -> list[Lane]:
+    """Return the lanes that have jobs, of all queues."""
+    rows = session.fetch(STATEMENTS["survey"], {"limit": LANES_MAX})
+    return [(queue, lane) for queue, lane in rows]
+
+
+def unknown_for_s(session: Session, lanes: Collection[Lane]) -> dict[Lane, float | None]:
+    """Return for how long no worker has known the class of each of these; None: one does."""
+    parameters = {"queues": [lane[0] for lane in lanes], "lanes": [lane[1] for lane in lanes]}
+    rows = session.fetch(STATEMENTS["note"], parameters)
+    return {(queue, lane): age_s for queue, lane, age_s in rows}
+
+
+@dataclass(frozen=True, slots=True)
+class Unknown:
+    """A lane with jobs whose class no worker knows that takes from their queue, since when."""
+
+    queue_name: str
+    lane: str
+    jobs: int
+    since: datetime
+    for_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Knowers:
+    """Of some workers those that have published what they know, and those that know a class."""
+
+    published: frozenset[int]
+    knowing: frozenset[int]
+    unknown_since: datetime | None
+
+
+def unknown(session: Session) -> list[Unknown]:
+    """Return the lanes with jobs that nobody can run, the oldest first."""
+    return [Unknown(*row) for row in session.fetch(STATEMENTS["unknown"])]
+
+
+def knowers(
+    session: Session, class_name: str, queue: str, process_ids: Collection[int]
+) -> Knowers:
+    """Return which of these workers, which take from the queue, know the class."""
+    parameters = {
+        "class_name": class_name,
+        "queue_name": queue,
+        "ids": list(process_ids),
+    }
+    ((published, knowing, since),) = session.fetch(STATEMENTS["knowers"], parameters)
+    return Knowers(frozenset(published), frozenset(knowing), since)
+
+
+def repeatable(session: Session, job_ids: Collection[int]) -> set[int]:
+    """Return those of the jobs that may be tried again after a death of their process."""
+    rows = session.fetch(STATEMENTS["repeatable"], {"ids": list(job_ids)})
+    return {row[0] for row in rows}

@@ -1,0 +1,217 @@
+-- publish: say which classes a worker knows. From now on these are known to somebody, whoever
+-- looked at them before.
+WITH published AS (
+    INSERT INTO jobsd.worker_classes AS mine (process_id, queues, lanes)
+    VALUES (%(process_id)s, %(queues)s::text[], %(lanes)s::text[])
+    ON CONFLICT (process_id) DO UPDATE SET queues = excluded.queues, lanes = excluded.lanes
+), met AS (
+    -- In order, as who looks at them does.
+    SELECT queue_name, lane
+    FROM jobsd.lanes
+    WHERE unknown_since IS NOT NULL
+        AND (lane IN (SELECT unnest(%(lanes)s::text[]))) IS TRUE
+        AND jobsd.serves(%(queues)s::text[], queue_name)
+    ORDER BY queue_name, lane
+    FOR UPDATE
+)
+UPDATE jobsd.lanes AS known
+SET unknown_since = NULL
+FROM met
+WHERE known.queue_name = met.queue_name AND known.lane = met.lane;
+
+-- survey: list the lanes that have jobs, by skipping from one to the next.
+WITH RECURSIVE pair AS (
+    (
+        SELECT queue_name, lane, 1 AS turn
+        FROM jobsd.parked_executions
+        ORDER BY queue_name, lane
+        LIMIT 1
+    )
+    UNION ALL
+    SELECT following.queue_name, following.lane, pair.turn + 1
+    FROM pair
+    CROSS JOIN LATERAL (
+        SELECT queue_name, lane
+        FROM jobsd.parked_executions
+        WHERE (queue_name, lane) > (pair.queue_name, pair.lane)
+        ORDER BY queue_name, lane
+        LIMIT 1
+    ) AS following
+    WHERE pair.turn < %(limit)s
+)
+SELECT queue_name, lane
+FROM pair;
+
+-- note: note which of some lanes no worker knows that lives and takes from their queue, and
+-- since when; say that of each, in seconds, and NULL of those that are known. What nobody has
+-- looked at for a minute is counted anew: nobody was there who could have taken it.
+WITH given AS (
+    SELECT DISTINCT queue_name, lane
+    FROM unnest(%(queues)s::text[], %(lanes)s::text[]) AS given (queue_name, lane)
+), known AS (
+    SELECT DISTINCT worker.queues, member.lane
+    FROM jobsd.worker_classes AS worker
+    CROSS JOIN LATERAL unnest(worker.lanes) AS member (lane)
+    WHERE (member.lane IN (SELECT lane FROM given)) IS TRUE
+), forgotten AS (
+    DELETE FROM jobsd.lanes
+    WHERE ctid = ANY (ARRAY(
+        SELECT ctid
+        FROM jobsd.lanes
+        WHERE looked_at < now() - interval '1 day'
+        ORDER BY queue_name, lane
+        LIMIT 1000
+        FOR UPDATE SKIP LOCKED
+    ))
+)
+INSERT INTO jobsd.lanes AS seen (queue_name, lane, unknown_since)
+SELECT
+    queue_name, lane,
+    CASE
+        WHEN NOT EXISTS (
+            SELECT FROM known
+            WHERE known.lane = given.lane AND jobsd.serves(known.queues, given.queue_name)
+        )
+            THEN now()
+    END
+FROM given
+ORDER BY queue_name, lane
+ON CONFLICT (queue_name, lane) DO UPDATE
+SET looked_at = now(),
+    unknown_since = CASE
+        WHEN excluded.unknown_since IS NULL THEN NULL
+        WHEN seen.looked_at < now() - interval '1 minute' THEN now()
+        ELSE coalesce(seen.unknown_since, now())
+    END
+RETURNING queue_name, lane, extract(epoch FROM now() - unknown_since)::float8;
+
+-- unknown: list the lanes with jobs whose class no worker knows that takes from their queue, how
+-- many these are, and since when; of very many jobs, the first are counted.
+SELECT
+    lanes.queue_name, lanes.lane, waiting.jobs, lanes.unknown_since,
+    extract(epoch FROM now() - lanes.unknown_since)::float8
+FROM (
+    SELECT queue_name, lane, unknown_since
+    FROM jobsd.lanes
+    WHERE unknown_since IS NOT NULL
+    ORDER BY queue_name, lane
+    LIMIT 1000
+) AS lanes
+CROSS JOIN LATERAL (
+    SELECT count(*) AS jobs
+    FROM (
+        SELECT
+        FROM jobsd.parked_executions AS parked
+        WHERE parked.queue_name = lanes.queue_name AND parked.lane = lanes.lane
+        LIMIT 100000
+    ) AS counted
+) AS waiting
+WHERE waiting.jobs > 0
+ORDER BY lanes.unknown_since, lanes.queue_name, lanes.lane;
+
+-- knowers: say of some workers which know a class, as far as they have published what they know,
+-- and since when none does that takes from the queue.
+SELECT
+    ARRAY(
+        SELECT process_id
+        FROM jobsd.worker_classes
+        WHERE process_id = ANY (%(ids)s::bigint[])
+        ORDER BY process_id
+    ),
+    ARRAY(
+        SELECT process_id
+        FROM jobsd.worker_classes
+        WHERE process_id = ANY (%(ids)s::bigint[]) AND lane_of.lane = ANY (lanes)
+        ORDER BY process_id
+    ),
+    (
+        SELECT unknown_since
+        FROM jobsd.lanes
+        WHERE queue_name = %(queue_name)s AND lane = lane_of.lane
+    )
+FROM (SELECT jobsd.lane_of(%(class_name)s) AS lane) AS lane_of;
+
+-- repeatable: say which of some jobs may be tried again after a death of their process.
+SELECT id
+FROM jobsd.jobs
+WHERE id = ANY (%(ids)s::bigint[]) AND retries_crash
+ORDER BY id;
+
+-- walk_any: look at the next jobs of one priority, of all queues. Begins a statement: `scout` or
+-- `move` ends it.
+WITH walked AS MATERIALIZED (
+    SELECT ctid AS place, job_id, queue_name, priority, position
+    FROM jobsd.ready_executions
+    WHERE priority = %(priority)s
+        AND position > %(after)s
+        AND position <= %(until)s
+    ORDER BY priority, position
+    LIMIT %(limit)s
+);
+
+-- walk_named: the same of one queue.
+WITH walked AS MATERIALIZED (
+    SELECT ctid AS place, job_id, queue_name, priority, position
+    FROM jobsd.ready_executions
+    WHERE queue_name = %(queue_name)s
+        AND priority = %(priority)s
+        AND position > %(after)s
+        AND position <= %(until)s
+    ORDER BY queue_name, priority, position
+    LIMIT %(limit)s
+);
+
+-- scout: end a walk at the first job that this worker can run: say where it is, else how far the
+-- walk has come, and whether it goes on. (The walk is read only as far as it is needed.)
+met AS (
+    SELECT walked.position
+    FROM walked
+    JOIN jobsd.jobs AS job ON job.id = walked.job_id
+    WHERE (jobsd.lane_of(job.class_name) IN (
+            SELECT unnest(lanes) FROM jobsd.worker_classes WHERE process_id = %(process_id)s
+        )) IS TRUE
+        AND walked.queue_name <> ALL (ARRAY(SELECT queue_name FROM jobsd.pauses))
+    LIMIT 1 -- of what comes in the order of the walk
+)
+SELECT
+    (SELECT position FROM met),
+    CASE WHEN NOT EXISTS (SELECT FROM met) THEN (SELECT max(position) FROM walked) END,
+    NOT EXISTS (SELECT FROM met) AND (SELECT count(*) FROM walked) >= %(limit)s;
+
+-- move: end a walk by putting the jobs that this worker can't run into their lanes, but for those
+-- that somebody has locked: he is claiming them. Says how far it has come, whether it goes on,
+-- and how many were moved; who may know them is told.
+strange AS (
+    SELECT walked.place
+    FROM walked
+    JOIN jobsd.jobs AS job ON job.id = walked.job_id
+    WHERE (jobsd.lane_of(job.class_name) IN (
+            SELECT unnest(lanes) FROM jobsd.worker_classes WHERE process_id = %(process_id)s
+        )) IS NOT TRUE
+), free AS (
+    SELECT ready.ctid AS place
+    FROM strange
+    JOIN jobsd.ready_executions AS ready ON ready.ctid = strange.place
+    FOR UPDATE OF ready SKIP LOCKED
+), gone AS (
+    DELETE FROM jobsd.ready_executions
+    WHERE ctid = ANY (ARRAY(SELECT place FROM free))
+    RETURNING job_id, position, priority, queue_name
+), moved AS (
+    INSERT INTO jobsd.parked_executions (job_id, position, priority, queue_name, lane)
+    SELECT
+        gone.job_id, gone.position, gone.priority, gone.queue_name,
+        jobsd.lane_of(job.class_name)
+    FROM gone
+    JOIN jobsd.jobs AS job ON job.id = gone.job_id
+    ON CONFLICT (job_id) DO NOTHING -- put there by somebody's hand
+    RETURNING queue_name
+)
+SELECT
+    (SELECT max(position) FROM walked),
+    (SELECT count(*) FROM walked) >= %(limit)s,
+    (SELECT count(*) FROM moved),
+    (
+        SELECT count(pg_notify('jobsd.wake', 'lane ' || queue_name))
+        FROM (SELECT DISTINCT queue_name FROM moved) AS queues
+    );

@@ -1,0 +1,160 @@
+"""A parked job is a ready one, whoever looks: at queues, at jobs, at limits, at figures."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from jobs.placed import enqueue
+from jobsd.jobs import client, discards, inspect, lanes, limits, listing, lost, queues
+from jobsd.processes import registry as processes
+from jobsd.supervisor.monitor.gauges import database_figures
+from waiting import Stopwatch
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from jobsd.database.connection import Session, Target
+
+PARK = """
+WITH gone AS (DELETE FROM jobsd.ready_executions WHERE job_id = ANY (%s) RETURNING *)
+INSERT INTO jobsd.parked_executions
+SELECT job_id, position, gone.priority, gone.queue_name, jobsd.lane_of(class_name)
+FROM gone JOIN jobsd.jobs ON id = job_id
+"""
+
+
+@pytest.fixture(autouse=True)
+def _client(target: Target) -> Iterator[None]:
+    client.configure(client=client.Client(target))
+    yield
+    client.configure()
+
+
+def _parked(session: Session, *priorities: int) -> list[int]:
+    ids = [enqueue(priority=priority) for priority in priorities]
+    session.connection.execute(PARK, (ids,))
+    return ids
+
+
+def test_queues_count_parked_jobs_and_their_age(session: Session) -> None:
+    _parked(session, 0, 5)
+    session.connection.execute("UPDATE jobsd.jobs SET created_at = now() - interval '1 hour'")
+    enqueue()
+
+    assert queues.size("mail", session=session) == 3
+    assert 3599 < queues.latency("mail", session=session) < 3700
+    assert queues.is_known("mail", session=session)
+
+
+def test_a_queue_that_is_cleared_has_no_parked_jobs(session: Session) -> None:
+    _parked(session, 0, 5)
+    enqueue()
+
+    assert queues.clear("mail", session=session) == 3
+    assert queues.size("mail", session=session) == 0
+
+
+def test_figures_count_parked_jobs_as_ready_and_say_which_nobody_knows(
+    session: Session,
+) -> None:
+    [first, _] = _parked(session, 0, 5)
+    session.connection.execute(
+        "UPDATE jobsd.jobs SET created_at = now() - interval '1 hour' WHERE id = %s", (first,)
+    )
+    enqueue()
+    name = inspect.find(session, first).job.class_name
+    lanes.unknown_for_s(session, [("mail", lanes.lane_of(name)), ("mail", "without jobs")])
+    session.connection.execute(
+        "UPDATE jobsd.lanes SET unknown_since = now() - interval '1 minute'"
+    )
+
+    figures = database_figures(session)
+
+    assert figures.depths["mail"]["ready"] == 3
+    assert 3599 < figures.latencies_s["mail"] < 3700
+    assert figures.unknown_jobs == {"mail": 2}
+    assert 59 < figures.unknown_for_s["mail"] < 120
+
+
+def test_a_parked_job_is_shown_and_listed_as_ready_behind_its_lane(session: Session) -> None:
+    [later, first] = _parked(session, 5, 0)
+    common = enqueue(priority=1)
+
+    found = inspect.find(session, later)
+
+    assert (found.job.state, inspect.ahead(session, found)) == ("ready", 2)
+    assert inspect.ahead(session, inspect.find(session, common)) == 0
+    for state in ("ready", None):
+        listed = listing.listed(session, listing.Filter(state), 10)
+        assert [(job.id, job.state) for job in listed.jobs] == [
+            (job_id, "ready") for job_id in (common, first, later)
+        ]
+
+
+def test_a_parked_job_can_be_discarded(session: Session) -> None:
+    [job_id] = _parked(session, 0)
+
+    discards.discard(job_id, session=session)
+
+    assert inspect.find(session, job_id).job.state == "discarded"
+    assert lanes.survey(session) == []
+
+
+def test_a_parked_job_is_not_lost(session: Session) -> None:
+    job_ids = _parked(session, 0)
+
+    lost.find(session, job_ids)
+
+    assert lost.known(session).jobs == 0
+    assert lost.look_at_next(session, 0, 10).lost == []
+
+
+def test_the_slot_of_a_parked_job_is_not_freed(session: Session) -> None:
+    ((job_id,),) = session.connection.execute(
+        "SELECT jobsd.enqueue('x', concurrency_key => 'k', concurrency_duration => '0')"
+    ).fetchall()
+    session.connection.execute(PARK, ([job_id],))
+
+    assert [freed for page in limits.free_stale(session, 0.0) for freed in page] == []
+
+
+def test_lanes_are_found_by_queue_and_class(session: Session) -> None:
+    for queue, name in (("b", "x"), ("a", "y"), ("a", "x"), ("a", "x")):
+        ((job_id,),) = session.connection.execute(
+            "SELECT jobsd.enqueue(%s, queue => %s)", (name, queue)
+        ).fetchall()
+        session.connection.execute(PARK, ([job_id],))
+
+    assert lanes.survey(session) == [("a", "x"), ("a", "y"), ("b", "x")]
+
+
+@pytest.mark.parametrize("name", ["x", "é" * 250, "é" * 251, "\N{GRINNING FACE}" * 1000])
+def test_programs_and_the_server_agree_on_the_lane_of_a_class(
+    session: Session, name: str
+) -> None:
+    row = session.connection.execute("SELECT jobsd.lane_of(%s)", (name,)).fetchone()
+
+    assert row == (lanes.lane_of(name),)
+    assert len(lanes.lane_of(name).encode()) <= 500
+
+
+def test_many_classes_of_many_workers_are_looked_through_at_once(
+    session: Session,
+) -> None:
+    names = [f"application.jobs.module_{n % 40}.job_{n}" for n in range(1000)]
+    for number in range(50):
+        worker = processes.register(
+            session, kind="worker", name=f"w{number}", supervisor_id=0, metadata={}
+        )
+        lanes.publish(session, worker, ["*"], names)
+    pairs = [("mail", name) for name in [*names[:50], "unknown"]]
+
+    watch = Stopwatch()
+    ages_s = lanes.unknown_for_s(session, pairs)
+
+    assert not watch.over(2.0)
+    assert [lane for lane, age_s in ages_s.items() if age_s is not None] == [
+        ("mail", "unknown")
+    ]

@@ -1,0 +1,155 @@
+"""A job fails for its class only where nobody has known that for long enough."""
+
+# pyright: reportPrivateUsage=false
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from jobsd.jobs import client, lanes
+from jobsd.jobs.draft import Draft
+from jobsd.processes import registry as processes
+
+from .elsewhere import GONE, enqueue, survey, where
+
+if TYPE_CHECKING:
+    from jobsd.database.connection import Session
+
+    from .conftest import Count, MakeWorker
+    from .elsewhere import Knower
+
+LONG_S = 3600.0
+
+
+def test_without_a_worker_that_knows_it_a_job_fails_at_once_where_all_is_tried_out(
+    make_worker: MakeWorker, count: Count
+) -> None:
+    enqueue()
+    driven = make_worker()
+
+    driven.until(lambda: count("failed_executions"))
+    driven.until(driven.at_rest)
+
+    assert count("attempts WHERE error ->> 'type' = 'UnknownJobError'") == 1
+    assert count("ready_executions") == count("parked_executions") == 0
+
+
+@pytest.mark.parametrize("state", ["scheduled", "failed"])
+def test_an_unknown_job_is_tried_again_as_after_a_crash(
+    make_worker: MakeWorker, count: Count, state: str
+) -> None:
+    again = state == "scheduled"
+    client.enqueue(Draft(GONE, "default", 0, "[]", max_attempts=3, retries_crash=again))
+    driven = make_worker()
+
+    driven.until(lambda: count(f"{state}_executions"))
+
+    assert count("jobs WHERE attempts = 1") == count("attempts") == 1
+
+
+@pytest.mark.failure(
+    "No worker knows the class of a job: it was renamed, or its deploy has not come yet.",
+    "It waits for `unknown_class_after`, counted in the database, and only then fails.",
+)
+def test_a_job_of_an_unknown_class_fails_only_when_that_was_so_for_long_enough(
+    make_worker: MakeWorker, session: Session, count: Count
+) -> None:
+    waiting = enqueue()
+    driven = make_worker(unknown_class_after_s=LONG_S)
+    driven.until(lambda: count("lanes WHERE unknown_since IS NOT NULL"))
+    driven.until(lambda: where(session, waiting) == (GONE, 0, waiting, 0))
+
+    _age(session, LONG_S - 60)
+    survey(driven)
+    driven.until(lambda: count("lanes WHERE looked_at > now() - interval '10 s'"))
+    assert count("parked_executions") == 1
+    _age(session, 61)
+    survey(driven)
+    driven.until(lambda: count("failed_executions"))
+
+    assert count("attempts WHERE error ->> 'type' = 'UnknownJobError'") == 1
+
+
+def _age(session: Session, by_s: float) -> None:
+    """Let time have passed in which somebody looked all the while."""
+    session.connection.execute(
+        "UPDATE jobsd.lanes SET unknown_since = unknown_since - make_interval(secs => %s),"
+        " looked_at = looked_at - interval '11 s'",
+        (by_s,),
+    )
+
+
+def test_time_in_which_nobody_was_there_to_take_it_does_not_count(
+    make_worker: MakeWorker, session: Session, count: Count
+) -> None:
+    enqueue()
+    driven = make_worker(unknown_class_after_s=LONG_S)
+    driven.until(lambda: count("parked_executions"))
+    session.connection.execute(
+        "UPDATE jobsd.lanes SET unknown_since = now() - interval '1 day',"
+        " looked_at = now() - interval '2 min'"
+    )
+
+    survey(driven)
+    driven.until(lambda: count("lanes WHERE unknown_since > now() - interval '1 min'"))
+    driven.until(driven.at_rest)
+
+    assert count("parked_executions") == 1
+
+
+def test_a_worker_that_registers_ends_the_count_for_what_it_knows_in_its_queues(
+    session: Session, knower: Knower
+) -> None:
+    pairs = [("a", GONE), ("b", GONE), ("a", "other")]
+    lanes.unknown_for_s(session, pairs)
+
+    knower(GONE, queues=("a",))
+    rows = session.connection.execute(
+        "SELECT queue_name, lane FROM jobsd.lanes WHERE unknown_since IS NOT NULL ORDER BY 1, 2"
+    ).fetchall()
+
+    assert rows == [("a", "other"), ("b", GONE)]
+
+
+@pytest.mark.parametrize(
+    ("patterns", "age_s"),
+    [(("*",), None), (("mail",), None), (("ma*",), None), (("mai",), 0.0), (("x*",), 0.0)],
+)
+def test_only_workers_that_take_from_the_queue_count_as_knowing(
+    session: Session, knower: Knower, patterns: tuple[str, ...], age_s: float | None
+) -> None:
+    knower(GONE, queues=patterns)
+
+    assert lanes.unknown_for_s(session, [("mail", GONE)]) == {("mail", GONE): age_s}
+
+
+def test_what_a_worker_knows_goes_with_its_row(session: Session, knower: Knower) -> None:
+    row = knower(GONE)
+    before = lanes.unknown_for_s(session, [("mail", GONE)])
+
+    processes.deregister(session, row)
+
+    after = lanes.unknown_for_s(session, [("mail", GONE)])
+    assert (before["mail", GONE], after["mail", GONE]) == (None, 0.0)
+
+
+def test_a_worker_that_begins_to_know_saves_what_would_fail_a_moment_later(
+    make_worker: MakeWorker, session: Session, knower: Knower, count: Count
+) -> None:
+    driven = make_worker(unknown_class_after_s=LONG_S)
+    enqueue()
+    driven.until(lambda: count("parked_executions"))
+    _age(session, 2 * LONG_S)
+    survey(driven)
+    driven.worker._knowledge.survey()
+    assert driven.worker._knowledge.open
+
+    knower(GONE)
+    driven.worker._rhythm.look_now()
+    driven.worker._places.want_sweep()
+    driven.until(lambda: count("lanes WHERE unknown_since IS NULL"))
+    driven.until(lambda: driven.at_rest() and count("parked_executions"))
+
+    assert count("attempts") == 0

@@ -1,0 +1,125 @@
+"""Outcomes, and the parameters of the statements that record them, fenced by their claims."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from jobsd.clock import monotonic
+from jobsd.jobs import limits
+from jobsd.jobs.claims import LOCK_WAIT, STATEMENTS, Ended, InClaim, array, conclusion
+
+from .perform import SUCCESS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from jobsd.database.statements import Statement
+
+    from .perform import ClaimedJob
+    from .pool import Run
+
+    Claims = dict[int, set[int]]
+    """Claims with the ids of their jobs."""
+
+
+class Writing:
+    """Outcomes, and the parameters of the statements that record them.
+
+    Plain are successes that held no limit: they are recorded by the statement that claims.
+    """
+
+    def __init__(  # noqa: PLR0913 - what is written
+        self,
+        claims: Claims,
+        runs: list[Run],
+        unstarted: list[ClaimedJob],
+        back: list[Ended],
+        process: str,
+        *,
+        keep: bool,
+    ) -> None:
+        """Write what became of `runs`, and by `back` what becomes of the unstarted jobs."""
+        self.plain: list[Run] = []
+        self.rare: list[Run] = []
+        for run in runs:
+            plain = run.outcome is SUCCESS and run.job.concurrency_key is None
+            (self.plain if plain else self.rare).append(run)
+        self.unstarted = list(unstarted)
+        self.plain_ids = _by_claim(run.job for run in self.plain)
+        self.rare_ids = _by_claim([*(run.job for run in self.rare), *unstarted])
+        self._process = process
+        self._keep = keep
+        self.lock_wait = LOCK_WAIT
+        self.now = monotonic()
+        """When it was made: what is written are ages."""
+        self._ended = [ended(run, self.now) for run in self.rare]
+        self._back = back
+        # As they are behind the statement for what is not plain, which comes before.
+        self._held = {
+            claim_id: len(claims[claim_id]) - len(self.rare_ids.get(claim_id, ()))
+            for claim_id in self.plain_ids
+        }
+
+    @property
+    def record(self) -> dict[str, Any] | None:
+        """The parameters of the statement for what is plain, if there is any."""
+        if not self.plain:
+            return None
+        now, done = self.now, self.plain_ids
+        return {
+            "claim_ids": array([run.job.claim_id for run in self.plain]),
+            "job_ids": array([run.job.id for run in self.plain]),
+            "started_us": array([int((now - run.started) * 1e6) for run in self.plain]),
+            "ended_us": array([int((now - run.ended) * 1e6) for run in self.plain]),
+            "batch_ids": array(done),
+            "held": array(self._held.values()),
+            "remaining": array(self._held[claim] - len(ids) for claim, ids in done.items()),
+            "keep": self._keep,
+            "lock_wait": self.lock_wait,
+        }
+
+    def conclude(self, more: Iterable[Ended] = ()) -> tuple[Statement, dict[str, Any]] | None:
+        """Return the statement for all that is not plain, if there is any."""
+        ended = [*self._ended, *self._back, *more]
+        if not ended:
+            return None
+        parameters = conclusion(ended, self._process, keep=self._keep, lock_wait=self.lock_wait)
+        return STATEMENTS["conclude"], parameters
+
+    def promote(self, keys: list[str]) -> tuple[Statement, dict[str, Any]]:
+        """Return the statement for who waits for these limits: to be sent behind the others."""
+        return limits.STATEMENTS["promote"], {"keys": keys, "keep": self._keep}
+
+    def jobs(self, more: Iterable[Ended] = ()) -> set[InClaim]:
+        """All jobs that are written."""
+        by_claim = (*self.plain_ids.items(), *self.rare_ids.items())
+        ours = {InClaim(job, claim) for claim, jobs in by_claim for job in jobs}
+        return ours | {InClaim(each.job_id, each.claim_id) for each in more}
+
+    @property
+    def freed(self) -> set[str]:
+        """The keys of the limits of which a slot is given back by what is written."""
+        pairs = zip(self.rare, self._ended, strict=True)
+        keys = {run.job.concurrency_key for run, ended in pairs if ended.frees}
+        return {key for key in keys if key is not None}
+
+
+def _by_claim(jobs: Iterable[ClaimedJob]) -> dict[int, list[int]]:
+    found: dict[int, list[int]] = {}
+    for job in jobs:
+        found.setdefault(job.claim_id, []).append(job.id)
+    return found
+
+
+def ended(run: Run, now: float) -> Ended:
+    """Return what is to be written of a run."""
+    verdict = run.outcome.verdict
+    return Ended(
+        run.job.claim_id,
+        run.job.id,
+        verdict.outcome,
+        now - run.started,
+        now - run.ended,
+        verdict.wait_s,
+        run.outcome.error,
+    )
