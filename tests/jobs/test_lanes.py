@@ -158,3 +158,41 @@ def test_many_classes_of_many_workers_are_looked_through_at_once(
     assert [lane for lane, age_s in ages_s.items() if age_s is not None] == [
         ("mail", "unknown")
     ]
+
+
+def test_a_dispatcher_of_the_version_before_does_not_free_the_slot_of_a_parked_job(
+    session: Session,
+) -> None:
+    """Its statement looks for the job among the common ones and the claimed ones only."""
+    job_id = enqueue(key="k")
+    session.connection.execute(
+        "UPDATE jobsd.concurrency_slots SET created_at = now() - interval '1 hour'"
+    )
+    facts = {"queue_name": "mail", "priority": 0, "after": 0, "until": 2**62, "limit": 10}
+    session.fetch(lanes.MOVE["walk_named"], {**facts, "process_id": 0})
+
+    freed = session.connection.execute(
+        "DELETE FROM jobsd.concurrency_slots AS slot"
+        " WHERE now() - slot.created_at > coalesce(slot.duration, interval '3 minutes')"
+        " AND slot.job_id NOT IN (SELECT job_id FROM jobsd.ready_executions)"
+        " AND slot.job_id NOT IN (SELECT job_id FROM jobsd.claimed_executions)"
+    ).rowcount
+
+    assert [inspect.find(session, job_id).job.state, freed] == ["ready", 0]
+
+
+@pytest.mark.parametrize(
+    ("queues", "counts"), [("mail", False), ("m*", False), ("other", True)]
+)
+def test_nobody_counts_while_a_worker_that_has_published_nothing_may_know_the_class(
+    session: Session, queues: str, *, counts: bool
+) -> None:
+    session.connection.execute(
+        "INSERT INTO jobsd.processes (kind, name, pid, hostname, metadata)"
+        " VALUES ('worker', 'old', 1, 'h', jsonb_build_object('queues', %s::text))",
+        (queues,),
+    )
+
+    aged = lanes.unknown_for_s(session, [("mail", "a.class")])
+
+    assert [age is not None for age in aged.values()] == [counts]

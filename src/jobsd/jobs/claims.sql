@@ -205,6 +205,13 @@ WITH bounded AS MATERIALIZED (
     FROM job
     WHERE outcome = 'parked'
     ON CONFLICT (job_id) DO NOTHING -- put there by somebody's hand
+), kept AS (
+    -- A dispatcher of the version before does not see that a parked job is ready, and would
+    -- free its slot once that has stood for its duration.
+    UPDATE jobsd.concurrency_slots AS slot
+    SET duration = interval '1000 years'
+    FROM job
+    WHERE slot.job_id = job.id AND job.outcome = 'parked'
 )
 SELECT
     ARRAY(SELECT id FROM fenced),

@@ -44,7 +44,8 @@ FROM pair;
 
 -- note: note which of some lanes no worker knows that lives and takes from their queue, and
 -- since when; say that of each, in seconds, and NULL of those that are known. What nobody has
--- looked at for a minute is counted anew: nobody was there who could have taken it.
+-- looked at for a minute is counted anew: nobody was there who could have taken it. A worker of
+-- the version before publishes nothing: it may know the class.
 WITH given AS (
     SELECT DISTINCT queue_name, lane
     FROM unnest(%(queues)s::text[], %(lanes)s::text[]) AS given (queue_name, lane)
@@ -53,6 +54,14 @@ WITH given AS (
     FROM jobsd.worker_classes AS worker
     CROSS JOIN LATERAL unnest(worker.lanes) AS member (lane)
     WHERE (member.lane IN (SELECT lane FROM given)) IS TRUE
+), silent AS (
+    SELECT string_to_array(process.metadata ->> 'queues', ',') AS queues
+    FROM jobsd.processes AS process
+    WHERE process.kind = 'worker'
+        AND process.metadata ? 'queues'
+        AND NOT EXISTS (
+            SELECT FROM jobsd.worker_classes AS worker WHERE worker.process_id = process.id
+        )
 ), forgotten AS (
     DELETE FROM jobsd.lanes
     WHERE ctid = ANY (ARRAY(
@@ -71,6 +80,8 @@ SELECT
         WHEN NOT EXISTS (
             SELECT FROM known
             WHERE known.lane = given.lane AND jobsd.serves(known.queues, given.queue_name)
+        ) AND NOT EXISTS (
+            SELECT FROM silent WHERE jobsd.serves(silent.queues, given.queue_name)
         )
             THEN now()
     END
@@ -206,6 +217,12 @@ strange AS (
     JOIN jobsd.jobs AS job ON job.id = gone.job_id
     ON CONFLICT (job_id) DO NOTHING -- put there by somebody's hand
     RETURNING queue_name
+), kept AS (
+    -- As `conclude` does, for dispatchers of the version before.
+    UPDATE jobsd.concurrency_slots AS slot
+    SET duration = interval '1000 years'
+    FROM gone
+    WHERE slot.job_id = gone.job_id
 )
 SELECT
     (SELECT max(position) FROM walked),
