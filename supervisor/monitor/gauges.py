@@ -46,7 +46,9 @@ def database_figures(session: Session) -> DatabaseFigures:
         unknown_jobs=unknown_jobs,
         unknown_for_s=unknown_for_s,
         processes=_by_kind((kind, count) for kind, _, count, _ in processes),
-        heartbeat_ages_s={(kind, place): age_s for kind, place, _, age_s in processes},
+        heartbeat_ages_s={
+            (kind, place): age_s for kind, place, _, age_s in processes if place is not None
+        },
         tasks={key: (count, last) for key, count, last in tasks},
         last_heartbeat=last_heartbeat,
         postgresql=postgresql,

@@ -85,17 +85,19 @@ GROUP BY job.queue_name;
 
 -- processes: list the processes by their places, how many are in each, and how old the oldest of
 -- their heartbeats is. A place is the host, the tree, the kind and its number there, and stays
--- when a process is replaced. Who says no place (an older program) goes by its name.
+-- when a process is replaced. Who says no place (an older program) goes by its name; who has
+-- registered before its tree was known goes by none yet, lest it begin a series for a moment.
 SELECT
     process.kind,
-    coalesce(
-        concat_ws(
-            '/', process.hostname, supervisor.metadata ->> 'tree',
-            process.kind || '-' || (process.metadata ->> 'place')
-        )
-        || CASE WHEN process.metadata ? 'place' AND supervisor.metadata ? 'tree' THEN '' END,
-        process.name
-    ) AS place,
+    CASE
+        WHEN process.metadata ? 'place' AND supervisor.metadata ? 'tree'
+            THEN concat_ws(
+                '/', process.hostname, supervisor.metadata ->> 'tree',
+                process.kind || '-' || (process.metadata ->> 'place')
+            )
+        WHEN NOT process.metadata ? 'place' OR supervisor.id <> process.id
+            THEN process.name
+    END AS place,
     count(*),
     max(greatest(0, extract(epoch FROM now() - process.last_heartbeat_at)))::float8
 FROM jobsd.processes AS process

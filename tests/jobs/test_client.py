@@ -192,13 +192,17 @@ def test_a_connection_that_prepared_for_other_tables_is_replaced(
 
 
 def _retype(session: Session, kind: str) -> None:
-    """Change the type of the column that an enqueue returns; a view upon it is made anew."""
-    execute, view = session.connection.execute, "jobsd.lost_executions"
-    row = execute(f"SELECT pg_get_viewdef('{view}'::regclass)".encode()).fetchone()
-    assert row is not None
-    execute(f"DROP VIEW {view}".encode())
+    """Change the type of the column that an enqueue returns; views upon it are made anew."""
+    execute = session.connection.execute
+    views = execute(
+        "SELECT viewname, definition FROM pg_views"
+        " WHERE schemaname = 'jobsd' AND definition LIKE '%ready_executions%'"
+    ).fetchall()
+    for name, _ in views:
+        execute(f"DROP VIEW jobsd.{name}".encode())
     execute(f"ALTER TABLE jobsd.ready_executions ALTER job_id TYPE {kind}".encode())
-    execute(f"CREATE VIEW {view} AS {row[0]}".encode())
+    for name, definition in views:
+        execute(f"CREATE VIEW jobsd.{name} AS {definition}".encode())
 
 
 def _gets_worse() -> Iterator[Draft]:

@@ -33,32 +33,30 @@ def places(project: Project) -> list[tuple[str, str]]:
     return sorted(found)
 
 
+def _once_there(project: Project, count: int) -> list[tuple[str, str]]:
+    """Return the series, once there are so many: each process knows its tree then."""
+    wait_for(lambda: len(places(project)) == count)
+    return places(project)
+
+
 def _kill_and_wait(tree: Tree, kind: str) -> None:
     before = len(tree.events("process.replaced"))
     os.kill(tree.children(kind)[0].pid, signal.SIGKILL)
     tree.wait_event("process.replaced", before + 1)
 
 
-def test_a_process_that_is_replaced_has_the_series_of_the_one_before(
-    project: Project, query: Query
-) -> None:
-    def registered() -> int:
-        return int(str(query("SELECT count(*) FROM jobsd.processes")[0][0]))
-
+def test_a_process_that_is_replaced_has_the_series_of_the_one_before(project: Project) -> None:
     project.write("config/queue.yml", CONFIG)
     with project.start() as tree:
         tree.wait_event("supervisor.ready")
-        wait_for(lambda: registered() == 6)
-        first = places(project)
+        first = _once_there(project, 6)
         for kind in ("worker", "dispatcher", "worker"):
             _kill_and_wait(tree, kind)
-        wait_for(lambda: registered() == 6)
-        then = places(project)
+        then = _once_there(project, 6)
         tree.terminate()
     with project.start() as tree:
         tree.wait_event("supervisor.ready")
-        wait_for(lambda: registered() == 6)
-        again = places(project)
+        again = _once_there(project, 6)
         tree.terminate()
 
     assert first == then == again
@@ -70,7 +68,7 @@ def test_a_process_that_is_replaced_has_the_series_of_the_one_before(
     assert tree_name.startswith(f"{os.uname().nodename}/{project.root.name[:40]}-")
 
 
-def test_two_trees_of_one_host_are_told_apart(project: Project, query: Query) -> None:
+def test_two_trees_of_one_host_are_told_apart(project: Project) -> None:
     project.write("config/queue.yml", "workers: [{}]\n")
     project.write("config/mail.yml", "workers: [{queues: mail}]\n")
     with (
@@ -79,9 +77,8 @@ def test_two_trees_of_one_host_are_told_apart(project: Project, query: Query) ->
     ):
         one.wait_event("supervisor.ready")
         other.wait_event("supervisor.ready")
-        wait_for(lambda: query("SELECT count(*) FROM jobsd.processes") == [(6,)])
 
-        assert len({name.rsplit("/", 1)[0] for _, name in places(project)}) == 2
+        assert len({name.rsplit("/", 1)[0] for _, name in _once_there(project, 6)}) == 2
         one.terminate()
         other.terminate()
 
@@ -90,7 +87,7 @@ def test_a_process_that_says_no_place_goes_by_its_name(project: Project, query: 
     project.write("config/queue.yml", "workers: [{}]\n")
     with project.start() as tree:
         tree.wait_event("supervisor.ready")
-        wait_for(lambda: query("SELECT count(*) FROM jobsd.processes") == [(3,)])
+        _once_there(project, 3)
         query(
             "UPDATE jobsd.processes SET metadata = metadata - 'place'"
             " WHERE kind = 'worker' RETURNING 1"
