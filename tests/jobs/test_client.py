@@ -122,7 +122,7 @@ def test_an_enqueue_that_has_waited_too_long_is_known_not_to_be_stored(
     target: Target, stored: Stored, how: str, *, pooled: bool
 ) -> None:
     way = pgbouncer(target.url) if pooled else contextlib.nullcontext(target.url)
-    with way as url, contextlib.closing(Client(Target(url, deadline_s=0.5))) as mine:
+    with way as url, contextlib.closing(Client(Target(url, deadline_s=2))) as mine:
         client.configure(client=mine)
         with psycopg.connect(target.url) as blocker:
             blocker.execute("LOCK TABLE jobsd.jobs IN EXCLUSIVE MODE")
