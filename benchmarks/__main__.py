@@ -19,6 +19,7 @@ from . import (
     recurring,
     report,
     rest,
+    unknown,
 )
 from .pairs import compare, steps
 from .server import NotDurableError, server
@@ -40,6 +41,7 @@ BENCHMARKS: dict[str, Callable[[Server, float], Iterator[Case]]] = {
     "limits": limits.cases,
     "clear": clearing.cases,
     "recurring": recurring.cases,
+    "unknown": unknown.cases,
 }
 
 _WHAT = TextColumn("{task.description}")

@@ -24,6 +24,13 @@ def fill(database: Database, class_name: str, jobs: int, *, state: str = "ready"
                 connection.execute(_STATEMENTS["finish"].render("jobsd"), before)
 
 
+def fill_parked(database: Database, class_name: str, jobs: int) -> None:
+    """Store so many jobs in the lane of a class that only a worker elsewhere knows."""
+    with database.connect() as connection:
+        connection.execute(_STATEMENTS["knower"].render("jobsd"), (class_name,))
+        connection.execute(_STATEMENTS["parked"].render("jobsd"), (class_name, jobs))
+
+
 def fill_limited(database: Database, class_name: str, jobs: int, keys: int) -> None:
     """Store so many jobs in turn for so many keys, of each of which one may run at once."""
     with database.connect() as connection:

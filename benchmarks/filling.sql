@@ -10,6 +10,28 @@ SELECT id, id, priority, queue_name
 FROM job
 ORDER BY id;
 
+-- knower: let a worker live elsewhere that knows a class.
+WITH process AS (
+    INSERT INTO jobsd.processes (kind, name, pid, hostname)
+    VALUES ('worker', 'worker-elsewhere', 1, 'elsewhere')
+    RETURNING id
+)
+INSERT INTO jobsd.worker_classes (process_id, queues, lanes)
+SELECT id, ARRAY['*'], ARRAY[%s]
+FROM process;
+
+-- parked: store jobs in the lane of a class.
+WITH job AS (
+    INSERT INTO jobsd.jobs (queue_name, class_name, arguments)
+    SELECT 'default', %s, jsonb_build_array(number)
+    FROM generate_series(1, %s::bigint) AS number
+    RETURNING id, queue_name, priority, class_name
+)
+INSERT INTO jobsd.parked_executions (job_id, position, priority, queue_name, lane)
+SELECT id, id, priority, queue_name, class_name
+FROM job
+ORDER BY id;
+
 -- finished: store jobs that are about to have run.
 INSERT INTO jobsd.jobs (queue_name, class_name, arguments, created_at)
 SELECT 'default', %s, jsonb_build_array(number), now() - interval '3 days'

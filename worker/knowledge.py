@@ -110,7 +110,6 @@ class Knowledge:
         overdue: set[Lane] = set()
         if not all(self._waiting.get(lane, 0.0) > now - BELIEVED_S for lane in met):
             overdue = self._overdue(met)
-        self._present |= met
         self._survey_at = min(self._survey_at, now + SURVEY_S)
         self._tell(jobs)
         return self._last_attempts([job for job in jobs if _lane(job) in overdue])

@@ -4,16 +4,20 @@
 
 from __future__ import annotations
 
+import contextlib
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import psycopg
 import pytest
 
+from jobsd.database.connection import Session
 from jobsd.jobs import client, lanes, queues, registry
 from jobsd.jobs.draft import Draft
 from jobsd.jobs.lanes import lane_of
 from jobsd.jobs.policy import Policy
 from jobsd.jobs.registry import Definition
+from waiting import wait_until
 
 from .bodies import gate, note, noted, wait_for_gate
 from .elsewhere import GONE, enqueue, park, survey, where
@@ -21,7 +25,7 @@ from .elsewhere import GONE, enqueue, park, survey, where
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from jobsd.database.connection import Session
+    from jobsd.database.connection import Target
 
     from .conftest import Count, MakeWorker
     from .elsewhere import Knower
@@ -143,6 +147,20 @@ def test_who_knows_a_class_is_told_when_one_of_its_jobs_is_parked(
         client.enqueue(waiting, connection=session.connection)
         session.fetch(lanes.MOVE["walk_any"], walk)
     driven.until(lambda: noted == ["parked"], within_s=3)
+
+
+def test_what_is_parked_is_told_though_nobody_sleeps(
+    make_worker: MakeWorker, knower: Knower, target: Target, count: Count
+) -> None:
+    knower(GONE)
+    awake = make_worker(target=replace(target, wakeups="off"))
+    with contextlib.closing(Session(target, "listener", listen=True)) as listener:
+        assert listener.connection
+        enqueue()
+        awake.until(lambda: count("parked_executions"))
+
+        assert count("sleepers") == 0
+        wait_until(lambda: listener.notifications() == ["lane default"])
 
 
 @pytest.mark.usefixtures("_learned")

@@ -147,6 +147,8 @@ def test_what_lies_in_a_stretch_and_was_paused_is_found_when_it_is_resumed(
     make_worker: MakeWorker, session: Session, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("jobsd.worker.stretch.MOVED", 1)
+    monkeypatch.setattr("jobsd.worker.stretch.IDLE_SHARE", 1e9)
+    monkeypatch.setattr("jobsd.worker.stretch.BUSY_SHARE", 1e9)
     queues.pause("paused", session=session)
     _fill(session, many=500)
     note.using(queue="paused").enqueue("amid")
