@@ -27,6 +27,7 @@ FROM_THE_HEAD = {
     "after_priorities": [-(2**31)],
     "after_positions": [-(2**63)],
     "below_priorities": [2**31],
+    "below_positions": [-(2**63)],
     "limit": 100,
     "process_id": 1,
     "asked_at": 0.0,
