@@ -31,7 +31,7 @@ class Marked:
         """The sentence that the test states, and where it stands, for a page in docs."""
         sentence = self.name.removeprefix("test_").replace("_", " ")
         awaited = " (not yet)" if "xfail" in self.marks else ""
-        return f"[{sentence}](../tests/{self.path.relative_to(TESTS)}){awaited}"
+        return f"[{sentence}](../../tests/{self.path.relative_to(TESTS)}){awaited}"
 
 
 def marked(*wanted: str) -> list[Marked]:

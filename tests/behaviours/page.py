@@ -1,4 +1,4 @@
-"""Makes docs/behaviours.md of the table of behaviours and the marks of the tests.
+"""Makes docs/evidence/behaviours.md of the table of behaviours and the marks of the tests.
 
     python tests/behaviours/page.py
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 TABLE = Path(__file__).with_name("behaviours.toml")
 FRAME = Path(__file__).with_name("page.md")
-PAGE = TESTS.parent / "docs/behaviours.md"
+PAGE = TESTS.parent / "docs/evidence/behaviours.md"
 
 
 @dataclass(frozen=True, slots=True)

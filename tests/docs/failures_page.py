@@ -1,4 +1,4 @@
-"""Makes docs/failures.md of the marks of the tests and of the last results on record.
+"""Makes docs/evidence/failures.md of the marks of the tests and of the last results on record.
 
     python tests/docs/failures_page.py
 
@@ -22,7 +22,7 @@ from marks import TESTS, Marked, marked
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-PAGE = TESTS.parent / "docs/failures.md"
+PAGE = TESTS.parent / "docs/evidence/failures.md"
 
 HEAD = """\
 <!-- Made by tests/docs/failures_page.py of the marks of the tests; change those instead. -->

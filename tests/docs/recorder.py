@@ -35,7 +35,7 @@ class Recorder:
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Add the option."""
-    told = "write the results of tests that break something to docs/failures.json"
+    told = "write the results of tests that break something to docs/evidence/failures.json"
     parser.addoption("--record", action="store_true", help=told)
 
 

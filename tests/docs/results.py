@@ -1,4 +1,4 @@
-"""The last results on record of the tests that break something: docs/failures.json.
+"""The last results on record of the tests that break something: docs/evidence/failures.json.
 
 `bin/test --record` (or `-m long --record`, or a few tests by their paths) writes down what
 became of the tests that bear the mark, with commit and day; `python -m tests.chaos --record`
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 ROOT = Path(__file__).parents[2]
-FILE = ROOT / "docs/failures.json"
-OURS = {"docs/failures.json", "docs/failures.md"}
+FILE = ROOT / "docs/evidence/failures.json"
+OURS = {"docs/evidence/failures.json", "docs/evidence/failures.md"}
 CHAOS_RUNS = 10
 """So many of the last runs are kept."""
 

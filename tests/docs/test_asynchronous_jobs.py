@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.system
 
-DOCS = Path(__file__).parents[2] / "docs"
+DOCS = Path(__file__).parents[2] / "docs/guide"
 DEPLOYMENT = (DOCS / "deployment.md").read_text(encoding="utf-8")
 JOBS = (DOCS / "jobs.md").read_text(encoding="utf-8")
 QUEUE = "import: [{}]\nworkers: [{{threads: 3}}]\n"

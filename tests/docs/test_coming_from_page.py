@@ -1,4 +1,4 @@
-"""What docs/coming-from.md offers for the words of others is there, and does what it says."""
+"""What docs/guide/coming-from.md offers for the words of others is there, and does what it says."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.system
 
-PAGE = (Path(__file__).parents[2] / "docs/coming-from.md").read_text(encoding="utf-8")
+PAGE = (Path(__file__).parents[2] / "docs/guide/coming-from.md").read_text(encoding="utf-8")
 OURS = [
     code
     for line in PAGE.splitlines()
@@ -58,7 +58,7 @@ def test_a_call_of_the_page_is_one(names: dict[str, Any], code: str) -> None:
         code.partition("(")[0].removeprefix("raise "), LookupError
     )
     with contextlib.suppress(asks):
-        exec(compile(filled, "docs/coming-from.md", "exec"), names)  # noqa: S102 - our own page
+        exec(compile(filled, "docs/guide/coming-from.md", "exec"), names)  # noqa: S102 - our own page
 
 
 @pytest.mark.parametrize("words", COMMANDS)

@@ -30,7 +30,7 @@ def test_what_is_on_record_is_of_tests_that_there_are() -> None:
 def test_the_page_of_failures_is_made_of_the_marks_and_the_record() -> None:
     made = page(marked("failure"), read())
 
-    path = TESTS.parent / "docs/failures.md"
+    path = TESTS.parent / "docs/evidence/failures.md"
     assert path.read_text(encoding="utf-8") == made, "run python tests/docs/failures_page.py"
     assert path == PAGE
 
@@ -52,7 +52,7 @@ def test_a_row_tells_the_last_results_of_its_tests_case_by_case_and_of_chaos() -
 
     told = page([test], results)
 
-    link = "[it is waited for](../tests/outages/test_gone.py)"
+    link = "[it is waited for](../../tests/outages/test_gone.py)"
     assert (
         f"| It breaks | It heals | {link} (**failed** long, abc 2026-01-01; def 2026-01-02) |"
         in told

@@ -15,7 +15,7 @@ from jobsd.instruments.hooks import Process
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-PAGE = (Path(__file__).parents[2] / "docs/hooks.md").read_text(encoding="utf-8")
+PAGE = (Path(__file__).parents[2] / "docs/guide/hooks.md").read_text(encoding="utf-8")
 PROGRAMS = blocks(PAGE, "python")
 
 
@@ -34,7 +34,7 @@ def test_every_hook_is_named() -> None:
 def test_the_programs_run(capsys: pytest.CaptureFixture[str]) -> None:
     names: dict[str, Any] = {}
     for program in PROGRAMS:
-        exec(compile(program, "docs/hooks.md", "exec"), names)  # noqa: S102 - our own page
+        exec(compile(program, "docs/guide/hooks.md", "exec"), names)  # noqa: S102 - our own page
     worker = Process("worker", "worker-1", 42, "web-1", 7, {"queues": "mail"})
 
     hooks.call("on_worker_start", worker)

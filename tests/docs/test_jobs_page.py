@@ -1,4 +1,4 @@
-"""The programs and statements that docs/jobs.md shows do what they say."""
+"""The programs and statements that docs/guide/jobs.md shows do what they say."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from system.tree import Project, wait_for
 
 pytestmark = pytest.mark.system
 
-PAGE = (Path(__file__).parents[2] / "docs/jobs.md").read_text(encoding="utf-8")
+PAGE = (Path(__file__).parents[2] / "docs/guide/jobs.md").read_text(encoding="utf-8")
 ENGINE = (
     "import psycopg, sqlalchemy\n"
     "way = {'creator': lambda: psycopg.connect(url)}\n"

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.system
 
-PAGE = (Path(__file__).parents[2] / "docs/coming-from.md").read_text(encoding="utf-8")
+PAGE = (Path(__file__).parents[2] / "docs/guide/coming-from.md").read_text(encoding="utf-8")
 BATCHES, PARTS = 300, 3
 TABLES = """
 CREATE TABLE pictures AS SELECT id, false AS small FROM generate_series(1, 100) AS id;

@@ -1,4 +1,4 @@
-"""Every command of docs/runbook.md is one, and what it quotes is what is told."""
+"""Every command of docs/guide/runbook.md is one, and what it quotes is what is told."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.system
 
 HOME = Path(__file__).parents[2]
-PAGE = (HOME / "docs/runbook.md").read_text(encoding="utf-8")
+PAGE = (HOME / "docs/guide/runbook.md").read_text(encoding="utf-8")
 TABLES = re.sub(r"^```.*?^```", "", PAGE, flags=re.MULTILINE | re.DOTALL)
 TYPED = [line[2:] for block in blocks(PAGE, "console") for line in block.splitlines()]
 NAMED = re.findall(r"`((?:jobsd|kill) [^`]+)`", TABLES)

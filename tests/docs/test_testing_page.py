@@ -1,4 +1,4 @@
-"""The tests that docs/testing.md shows pass, in a project as `init` makes it."""
+"""The tests that docs/guide/testing.md shows pass, in a project as `init` makes it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from system.tree import COMMAND, Project
 
 pytestmark = pytest.mark.system
 
-PAGE = (Path(__file__).parents[2] / "docs/testing.md").read_text(encoding="utf-8")
+PAGE = (Path(__file__).parents[2] / "docs/guide/testing.md").read_text(encoding="utf-8")
 PROGRAMS = blocks(PAGE, "python")
 DJANGO = """
 import os

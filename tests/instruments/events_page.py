@@ -1,4 +1,4 @@
-"""Makes docs/events.md of the list of events.
+"""Makes docs/reference/events.md of the list of events.
 
     python tests/instruments/events_page.py
 
@@ -15,7 +15,7 @@ from jobsd.instruments.event_list import EVENTS, Event
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-PAGE = Path(__file__).parents[2] / "docs/events.md"
+PAGE = Path(__file__).parents[2] / "docs/reference/events.md"
 
 HEAD = """\
 <!-- Made by tests/instruments/events_page.py of src/jobsd/instruments/event_list.py. -->
@@ -32,7 +32,7 @@ Not every fact is known each time. Durations are seconds, named `duration`, `…
 sizes of memory are KiB; `error` has `type`, `message` and `stack`; `attempt` counts from 1.
 
 Your own code hears events as well, whatever the log's level, in the modules that define jobs
-or in a program that enqueues; [hooks](hooks.md) says where it runs:
+or in a program that enqueues; [hooks](../guide/hooks.md) says where it runs:
 
 ```python
 from jobsd import on_event

@@ -1,4 +1,4 @@
-"""Class (b) of docs/schedules.md: what the original drops a part of, and we don't."""
+"""Class (b) of docs/reference/schedules.md: what the original drops a part of, and we don't."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Class (c) of docs/schedules.md: what a person would expect, beyond the original."""
+"""Class (c) of docs/reference/schedules.md: what a person would expect, beyond the original."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """The schedules that Solid Queue's parser was asked about, and our answers to them.
 
 Each row of collection.tsv has the phrase, what the original makes of it, what we make of
-it, and the rule of docs/schedules.md where the two differ.
+it, and the rule of docs/reference/schedules.md where the two differ.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from jobsd.schedules import ScheduleError, parse
 from jobsd.schedules.cron_expression import parse_cron_expression
 
 COLLECTION = Path(__file__).with_name("collection.tsv")
-DOCS = Path(__file__).parents[2] / "docs" / "schedules.md"
+DOCS = Path(__file__).parents[2] / "docs/reference/schedules.md"
 
 
 class Row(NamedTuple):

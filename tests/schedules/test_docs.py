@@ -1,4 +1,4 @@
-"""docs/schedules.md lists the differences from the original; each rule has its test."""
+"""docs/reference/schedules.md lists the differences from the original; each rule has its test."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 HERE = Path(__file__).parent
-DOCS = HERE.parents[1] / "docs" / "schedules.md"
+DOCS = HERE.parents[1] / "docs/reference/schedules.md"
 RULE = re.compile(r"^\| `([abc]-[a-z0-9-]+)` \|.*\| `(test_\w+)` \|$", re.MULTILINE)
 RULES = RULE.findall(DOCS.read_text(encoding="utf-8"))
 FILE_OF_CLASS = {"a": "test_refused.py", "b": "test_as_written.py", "c": "test_beyond.py"}

@@ -1,6 +1,6 @@
 """Schedules as people vary them: other words, orders, lists and places for the zone.
 
-None of them is in the collection; each was judged by the rules of docs/schedules.md.
+None of them is in the collection; each was judged by the rules of docs/reference/schedules.md.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What the unit's walls do to jobs, as docs/deployment.md tells their authors."""
+"""What the unit's walls do to jobs, as docs/guide/deployment.md tells their authors."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from system.tree import wait_for
 
 from .service import SOURCE, Service
 
-DOCUMENT = (SOURCE / "docs/deployment.md").read_text(encoding="utf-8")
+DOCUMENT = (SOURCE / "docs/guide/deployment.md").read_text(encoding="utf-8")
 
 TRIALS = '''
 """Jobs that try what the walls forbid, and write down how it ended."""

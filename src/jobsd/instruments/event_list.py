@@ -1,4 +1,4 @@
-"""The one list of all that can happen; `docs/events.md` is made from it.
+"""The one list of all that can happen; `docs/reference/events.md` is made from it.
 
 A name is a fixed word, never a sentence, and so are the names of the facts in brackets.
 Not every fact is known each time. An event about one thing bears its name in the

@@ -1,6 +1,6 @@
 """Concludes from the parts of a phrase which crons they mean, or why they mean none.
 
-The rules; `docs/schedules.md` gives their reasons and where the original differs.
+The rules; `docs/reference/schedules.md` gives their reasons and where the original differs.
 
 1. A count fits its unit: 1 to 60 minutes, 24 hours, 30 days, 12 months. Cron starts anew
    at each hour, day, month and year, so more would silently mean something else.
