@@ -80,6 +80,8 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--only", default="", help="troubles with these words: kill,freeze")
     parser.add_argument("--keep", type=Path, help="a folder for logs and ledger")
-    parser.add_argument("--record", action="store_true", help="add it to docs/evidence/failures.json")
+    parser.add_argument(
+        "--record", action="store_true", help="add it to docs/evidence/failures.json"
+    )
     parser.add_argument("--json", action="store_true", help="print a document for programs")
     return parser

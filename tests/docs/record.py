@@ -3,7 +3,7 @@
     python tests/docs/record.py [--minutes 5] [--seeds 3 4 5 6 7]
 
 To be run in .venv, from a clean tree, on a machine that has nothing else to do; it takes an
-hour. What is left to do afterwards is to commit docs/evidence/failures.json and docs/evidence/failures.md.
+hour. What is left to do afterwards is to commit failures.json and failures.md in docs/evidence.
 """
 
 from __future__ import annotations

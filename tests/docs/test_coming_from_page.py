@@ -1,4 +1,4 @@
-"""What docs/guide/coming-from.md offers for the words of others is there, and does what it says."""
+"""What docs/guide/coming-from.md offers for others' words is there, and does what it says."""
 
 from __future__ import annotations
 

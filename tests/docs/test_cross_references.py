@@ -27,7 +27,9 @@ def _anchors(page: str) -> set[str]:
 
 @pytest.mark.parametrize("document", _documents(), ids=lambda path: str(path.relative_to(HOME)))
 def test_each_link_leads_somewhere(document: Path) -> None:
-    page = re.sub(r"^```.*?^```", "", document.read_text("utf-8"), flags=re.M | re.DOTALL)
+    page = re.sub(
+        r"^```.*?^```", "", document.read_text("utf-8"), flags=re.MULTILINE | re.DOTALL
+    )
 
     for target, anchor in LINK.findall(page):
         found = (document.parent / target).resolve() if target else document

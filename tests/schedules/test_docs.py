@@ -1,4 +1,4 @@
-"""docs/reference/schedules.md lists the differences from the original; each rule has its test."""
+"""docs/reference/schedules.md lists the differences from the original, each with its test."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Class (a) of docs/reference/schedules.md: what no reading is safe for, and what is no schedule."""
+"""Class (a) of docs/reference/schedules.md: what no reading is safe for, or no schedule."""
 
 from __future__ import annotations
 
