@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import click
 
+from jobsd.states import STATES
+
 from .verbs import CLASS, DURATION, JOB_ID, QUEUE
 
 if TYPE_CHECKING:
@@ -15,11 +17,6 @@ if TYPE_CHECKING:
     from jobsd.jobs.listing import Filter
 
 R = TypeVar("R")
-
-STATES = (
-    *("scheduled", "ready", "blocked", "claimed", "failed", "finished", "discarded"),
-    "lost",
-)
 
 
 class Filters(NamedTuple):

@@ -13,6 +13,7 @@ from functools import partial
 from typing import TYPE_CHECKING, cast
 
 from jobsd.clock import utc_now
+from jobsd.text import one_line
 
 from .program import note
 
@@ -111,7 +112,7 @@ def plain(value: object) -> str:
         case dict() | list() | tuple():
             return json.dumps(value, default=_as_json, ensure_ascii=False)
         case _:
-            return _printable(str(value))
+            return one_line(str(value))
 
 
 def human(value: object) -> str:
@@ -127,7 +128,7 @@ def human(value: object) -> str:
             return length(value.total_seconds())
         case dict():
             pairs = cast("dict[str, object]", value).items()
-            return _printable(" ".join(f"{key}={plain(held)}" for key, held in pairs)) or "-"
+            return one_line(" ".join(f"{key}={plain(held)}" for key, held in pairs)) or "-"
         case _:
             return plain(value)
 
@@ -170,10 +171,3 @@ def _as_json(value: object) -> object:
 
 def _titled(column: str) -> str:
     return column.replace("_", " ")
-
-
-def _printable(text: str) -> str:
-    """Return text as one line, with nothing in it that a terminal would obey."""
-    if text.isprintable():
-        return text
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)

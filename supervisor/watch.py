@@ -13,10 +13,10 @@ the others probably were too. Then nobody is judged for one `hang_timeout`.
 from __future__ import annotations
 
 import signal
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from jobsd.clock import monotonic, monotonic_ns
+from jobsd.machine import process_stat
 
 from .telling import tell
 
@@ -107,15 +107,7 @@ class Watch:
             running=child.slot.in_threads(),
         )
         child.dismiss("hung", now + DUMP_S, signal.SIGABRT)
-        if _is_stopped(child.pid):
+        stat = process_stat(child.pid)
+        # Without a /proc of this namespace the kill comes a second later.
+        if stat is not None and stat.state == "T":
             child.kill()
-
-
-def _is_stopped(pid: int) -> bool:
-    try:
-        stat = Path(f"/proc/{pid}/stat").read_text(encoding="ascii", errors="replace")
-    except OSError:
-        # There is no /proc, or it is of another namespace: the kill comes a second later.
-        return False
-    # The name in parentheses may hold anything; the state comes behind it.
-    return stat.rpartition(")")[2].split()[0] == "T"

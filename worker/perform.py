@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import traceback
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
@@ -11,8 +10,10 @@ from jobsd.instruments.events import emit, tells
 from jobsd.jobs import arguments, registry
 from jobsd.jobs.current import CurrentJob, running
 from jobsd.jobs.policy import Ending, Policy, Verdict, judge
+from jobsd.text import error_message, error_stack, error_type, storable
 
 MESSAGE_MAX = 10_000
+FRAMES_MAX = 100
 STACK_MAX = 50_000
 """Characters of an error that are kept: enough to understand it, whatever it says."""
 
@@ -114,40 +115,19 @@ def describe(error: BaseException) -> str:
 def _described(error: BaseException) -> str:
     return json.dumps(
         {
-            "type": error_type(error),
-            "message": _clean(_message(error), MESSAGE_MAX),
-            "stack": _clean(_stack(error), STACK_MAX),
+            "type": _type(error),
+            "message": _clean(error_message(error), MESSAGE_MAX),
+            "stack": _clean(error_stack(error, FRAMES_MAX), STACK_MAX),
         },
     )
 
 
-def error_type(error: BaseException | None) -> str:
+def _type(error: BaseException | None) -> str:
     """Return how the type of an error is stored; never raises."""
     try:
-        return _clean(_type_name(error), TYPE_MAX)
+        return _clean(error_type(error), TYPE_MAX)
     except BaseException:  # noqa: BLE001 - a class that is made to vex
         return "Exception"
-
-
-def _type_name(error: BaseException | None) -> str:
-    kind = type(error)
-    plain = kind.__module__ in {"builtins", "jobsd.errors", "jobsd.jobs.policy"}
-    return kind.__qualname__ if plain else f"{kind.__module__}.{kind.__qualname__}"
-
-
-def _message(error: BaseException) -> str:
-    try:
-        return str(error)
-    except BaseException as broken:  # noqa: BLE001 - an exception whose text raises
-        return f"<the message of the error raised {type(broken).__name__}>"
-
-
-def _stack(error: BaseException) -> str:
-    try:
-        lines = traceback.TracebackException.from_exception(error, limit=-100, compact=True)
-        return "".join(lines.format())
-    except BaseException as broken:  # noqa: BLE001
-        return f"<the stack of the error raised {type(broken).__name__}>"
 
 
 def _clean(text: str, length_max: int) -> str:
@@ -157,10 +137,10 @@ def _clean(text: str, length_max: int) -> str:
         text = (
             f"{text[:half]}\n… {len(text) - length_max} characters left out …\n{text[-half:]}"
         )
-    return text.replace("\0", "\\0").encode(errors="replace").decode()
+    return storable(text)
 
 
 def ending(job: ClaimedJob, outcome: Outcome) -> Ending:
     """Return what a slot tells of a job that has ended without success."""
-    verdict, kind = outcome.verdict, error_type(outcome.exception)
+    verdict, kind = outcome.verdict, _type(outcome.exception)
     return Ending(job.id, job.claim_id, verdict.outcome, verdict.wait_s, kind)

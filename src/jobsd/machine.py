@@ -3,6 +3,29 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
+from typing import NamedTuple
+
+
+class ProcessStat(NamedTuple):
+    """What /proc says of a process: its state, a letter, and its start in ticks since boot."""
+
+    state: str
+    started: str
+
+
+def process_stat(pid: int) -> ProcessStat | None:
+    """Return what /proc says of a process; None when it is gone, or /proc hides it.
+
+    One that has ended and was not reaped yet is in state "Z" or "X".
+    """
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text(encoding="ascii", errors="replace")
+    except OSError:
+        return None
+    # The name in parentheses may hold anything; the fields behind it begin with the state.
+    fields = stat.rpartition(")")[2].split()
+    return ProcessStat(fields[0], fields[19])
 
 
 def hostname() -> str:

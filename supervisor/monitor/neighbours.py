@@ -19,9 +19,9 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
+from jobsd.machine import process_stat
 from jobsd.processes import registry
 from jobsd.processes.thresholds import dead_after_s
 
@@ -113,14 +113,7 @@ def is_gone(stranger: Stranger) -> bool:
         return started != stranger.started
     # It is a zombie, or gone, or /proc hides it (hidepid, systemd's ProtectProc=invisible).
     # A zombie can be read about; and a signal that is not sent finds what is hidden.
-    return _can_be_read(stranger.pid) or not _may_live(stranger.pid)
-
-
-def _can_be_read(pid: int) -> bool:
-    try:
-        return bool(Path(f"/proc/{pid}/stat").read_bytes())
-    except OSError:
-        return False
+    return process_stat(stranger.pid) is not None or not _may_live(stranger.pid)
 
 
 def _may_live(pid: int) -> bool:

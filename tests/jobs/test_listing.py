@@ -9,8 +9,8 @@ import pytest
 from jobs.placed import claim, enqueue, fail
 from jobsd.errors import Error
 from jobsd.jobs import listing
-from jobsd.jobs.inspect import STATES
 from jobsd.jobs.listing import Filter, listed
+from jobsd.states import STATES
 
 if TYPE_CHECKING:
     from jobsd.database.connection import Session

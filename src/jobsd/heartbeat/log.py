@@ -21,7 +21,7 @@ from jobsd.database.statements import Statements
 from jobsd.errors import Error
 from jobsd.jobs.client import default_client
 from jobsd.jobs.policy import WAIT_MAX_S, duration_s
-from jobsd.jobs.registry import is_text
+from jobsd.text import is_storable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -129,7 +129,7 @@ class HeartbeatLogs(Sequence[HeartbeatLog]):
 
     def by_hostname(self, hostname: str) -> HeartbeatLogs:
         """Return those of one machine."""
-        if not (isinstance(hostname, str) and is_text(hostname)):  # pyright: ignore[reportUnnecessaryIsInstance]
+        if not (isinstance(hostname, str) and is_storable(hostname)):  # pyright: ignore[reportUnnecessaryIsInstance]
             raise Error(f"hostname: {hostname!r:.60} is no name of a machine")
         return replace(self, hostname=hostname)
 

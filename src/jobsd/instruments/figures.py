@@ -8,9 +8,6 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-STATES = ("ready", "scheduled", "blocked", "claimed", "failed")
-"""Where a job of a queue can be that has not ended well."""
-
 
 @dataclass(frozen=True, slots=True)
 class Durations:

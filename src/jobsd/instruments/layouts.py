@@ -6,6 +6,8 @@ import json
 from datetime import datetime
 from typing import Any, cast
 
+from jobsd.text import one_line
+
 Facts = dict[str, Any]
 
 _COLOURS = {
@@ -54,9 +56,9 @@ def shown(value: object) -> str:
 
 def _for_people(facts: Facts, colour: str, reset: str) -> str:
     moment = datetime.fromisoformat(facts["timestamp"]).astimezone()
-    what = f"{colour}{facts['level']:<7} {_one_line(facts['event'])}{reset}"
+    what = f"{colour}{facts['level']:<7} {one_line(facts['event'])}{reset}"
     known = [f"{key}={_value(value)}" for key, value in _rest(facts).items()]
-    below = [_one_line(line) for line in shown(_error(facts).get("stack", "")).splitlines()]
+    below = [one_line(line) for line in shown(_error(facts).get("stack", "")).splitlines()]
     return "\n    ".join([" ".join([f"{moment:%Y-%m-%d %H:%M:%S}", what, *known]), *below])
 
 
@@ -84,17 +86,7 @@ def _value(value: object) -> str:
     text = shown(value)
     if text and text.isprintable() and not set(text) & set(' "=\\'):
         return text
-    return _one_line(json.dumps(text, ensure_ascii=False))
-
-
-def _one_line(text: str) -> str:
-    """Return the text with what would begin another line, or steer a terminal, escaped."""
-    if text.isprintable():
-        return text
-    return "".join(
-        each if each.isprintable() else each.encode("unicode_escape").decode("ascii")
-        for each in text
-    )
+    return one_line(json.dumps(text, ensure_ascii=False))
 
 
 def _sayable(value: object) -> object:

@@ -18,8 +18,9 @@ from prometheus_client.core import InfoMetricFamily
 from prometheus_client.openmetrics import exposition as openmetrics_exposition
 from prometheus_client.registry import Collector
 
+from jobsd.states import UNFINISHED
+
 from . import families
-from .figures import STATES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -177,7 +178,7 @@ def _queues(database: DatabaseFigures, tree: TreeFigures | None) -> Iterator[Met
         (
             ((name, state), database.depths.get(name, {}).get(state, 0))
             for name in names
-            for state in STATES
+            for state in UNFINISHED
         ),
     )
     yield families.gauges(

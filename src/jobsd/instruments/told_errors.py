@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import sys
-import traceback
 from typing import Any, cast
+
+from jobsd.text import error_message, error_stack, error_type
 
 FRAMES_MAX = 50
 """Of a deep recursion the last frames are enough."""
@@ -24,18 +25,11 @@ def settle_error(facts: dict[str, Any]) -> None:
 
 def describe(error: BaseException) -> dict[str, str]:
     """Return type, message and stack of an exception."""
-    try:
-        message = str(error)
-    except Exception:  # noqa: BLE001 - a job's exception may do anything
-        message = "<its message can't be told>"
-    stack = "".join(traceback.format_exception(error, limit=-FRAMES_MAX))
-    return {"type": _type_name(error), "message": message, "stack": stack}
-
-
-def _type_name(error: BaseException) -> str:
-    kind = type(error)
-    plain = kind.__module__ in {"builtins", "jobsd.errors"}
-    return kind.__qualname__ if plain else f"{kind.__module__}.{kind.__qualname__}"
+    return {
+        "type": error_type(error),
+        "message": error_message(error),
+        "stack": error_stack(error, FRAMES_MAX),
+    }
 
 
 def _raised(told: object) -> BaseException | None:

@@ -8,8 +8,7 @@ import inspect
 from typing import Any, TypeVar
 
 from jobsd.errors import ArgumentError
-
-from .registry import is_text
+from jobsd.text import is_storable
 
 _T = TypeVar("_T")
 _types: dict[str, type[Any]] = {}
@@ -31,7 +30,7 @@ def argument_type(kind: type[_T], *, name: str | None = None) -> type[_T]:
     if needed := _not_kept(kind):
         raise ArgumentError(f"{kind.__qualname__} can't be made from its fields: {needed}")
     name = name or f"{kind.__module__}.{kind.__qualname__}"
-    if not is_text(name):
+    if not is_storable(name):
         raise ArgumentError(f"{name!r} holds a character that can't be stored")
     known = _types.get(name, kind)
     if (known.__module__, known.__qualname__) != (kind.__module__, kind.__qualname__):

@@ -13,6 +13,7 @@ from uuid import UUID
 from zoneinfo import ZoneInfo
 
 from jobsd.errors import ArgumentError
+from jobsd.text import is_storable
 
 from .argument_types import name_of
 
@@ -97,18 +98,11 @@ def _write_text(value: str, where: Where, depth: int) -> str:
 
 
 def _text(value: str, where: Where) -> str:
-    if "\0" in value:
-        raise ArgumentError(
-            f"{told(where)} holds a NUL character, which PostgreSQL can't store"
-        )
-    if not value.isascii():
-        try:
-            value.encode()
-        except UnicodeEncodeError:
-            raise ArgumentError(
-                f"{told(where)} holds half of a surrogate pair, which is no text"
-            ) from None
-    return value
+    if is_storable(value):
+        return value
+    nul, half = "a NUL character", "half of a surrogate pair"
+    found = nul if "\0" in value else half
+    raise ArgumentError(f"{told(where)} holds {found}, which PostgreSQL can't store")
 
 
 def _write_int(value: int, where: Where, depth: int) -> int:

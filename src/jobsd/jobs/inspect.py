@@ -23,17 +23,13 @@ if TYPE_CHECKING:
 
 STATEMENTS = Statements("jobsd.jobs", "inspect.sql")
 
-STATES = (
-    *("scheduled", "ready", "blocked", "claimed", "failed", "finished", "discarded"),
-    "lost",
-)
 FILTERED = "[FILTERED]"
 ID_MAX = 2**63 - 1
 
 
 @dataclass(frozen=True, slots=True)
 class JobRow:
-    """One job; `state` is one of STATES: "lost" when no table has it.
+    """One job; `state` is one of `states.STATES`: "lost" when no table has it.
 
     `error` has type and message of the error by which a failed one has failed. What follows
     it is of a claimed one: since when, and by whom; who has no row any more has no name.

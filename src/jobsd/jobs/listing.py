@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 from jobsd.database.statements import Statement, Statements
 from jobsd.errors import Error
+from jobsd.states import STATES
 
-from .inspect import STATES, JobRow
+from .inspect import JobRow
 from .policy import WAIT_MAX_S, duration_s
 from .registry import check_class, check_count, check_queue
 

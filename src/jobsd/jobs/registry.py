@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from jobsd.errors import ArgumentError, Error, UnknownJobError
+from jobsd.text import is_storable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, KeysView, Mapping, Sequence
@@ -159,7 +160,7 @@ def check_class(name: object) -> str:
     Raises:
         Error: saying what a name may be.
     """
-    if isinstance(name, str) and 0 < len(name) <= CLASS_CHARACTERS_MAX and is_text(name):
+    if isinstance(name, str) and 0 < len(name) <= CLASS_CHARACTERS_MAX and is_storable(name):
         return name
     raise Error(
         f"{str(name)[:60]!r} is no name of a job: 1 to {CLASS_CHARACTERS_MAX} characters"
@@ -194,14 +195,9 @@ def check_count(option: str, value: object, most: int = 2**31 - 1) -> int:
     raise Error(f"{option}: {value!r:.60} is no whole number from 1 to {most}")
 
 
-def is_text(text: str) -> bool:
-    """Return whether PostgreSQL can store a text: no NUL, no half of a surrogate pair."""
-    return "\0" not in text and not any("\ud800" <= c <= "\udfff" for c in text)
-
-
 def is_seen(text: str) -> bool:
     """Return whether the name of a queue may hold a text: all of it can be seen and stored."""
-    return is_text(text) and text == text.strip(" ") and not _UNSEEN.search(text)
+    return is_storable(text) and text == text.strip(" ") and not _UNSEEN.search(text)
 
 
 def _is_queue_name(name: str) -> bool:

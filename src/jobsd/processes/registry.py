@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from jobsd.database.statements import Statements
-from jobsd.machine import hostname
+from jobsd.machine import hostname, process_stat
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -60,13 +60,8 @@ def start_time(pid: int) -> str:
 
     A process that has ended but was not reaped yet is gone too.
     """
-    try:
-        stat = Path(f"/proc/{pid}/stat").read_text(encoding="ascii", errors="replace")
-    except OSError:
-        return ""
-    # The name in parentheses may hold anything; the fields behind it begin with the state.
-    fields = stat.rpartition(")")[2].split()
-    return "" if fields[0] in {"Z", "X"} else fields[19]
+    stat = process_stat(pid)
+    return "" if stat is None or stat.state in {"Z", "X"} else stat.started
 
 
 def register(  # noqa: PLR0913 - the columns of a row

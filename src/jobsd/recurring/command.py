@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 
 from jobsd.errors import Error
+from jobsd.text import is_storable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -124,7 +125,7 @@ def _require_storable(value: object) -> None:
             return
         case float() if math.isfinite(value):
             return
-        case str() if "\0" not in value and not re.search("[\ud800-\udfff]", value):
+        case str() if is_storable(value):
             return
         case list() | tuple() | set():
             for item in cast("Iterable[object]", value):

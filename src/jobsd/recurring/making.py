@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, cast
@@ -12,6 +11,7 @@ from jobsd.jobs import registry
 from jobsd.jobs.arguments import dump
 from jobsd.jobs.registry import check_priority, check_queue
 from jobsd.schedules import parse
+from jobsd.text import is_storable
 
 from .command import parse_command
 
@@ -122,7 +122,7 @@ def _storable(made: NewTask) -> NewTask:
     """Return the task when PostgreSQL can store its texts: one that can't spoils all others."""
     for column, value in made.columns().items():
         text = value if isinstance(value, str) else ""
-        if "\0" in text or re.search("[\ud800-\udfff]", text):
+        if not is_storable(text):
             raise Error(f"{made.key!r}: {column} holds a character that can't be stored")
     return made
 

@@ -1,0 +1,10 @@
+"""The states of a job, as everybody is shown them."""
+
+UNFINISHED = ("ready", "scheduled", "blocked", "claimed", "failed")
+"""Where a job can be that has neither finished nor was discarded."""
+
+STATES = (
+    *("scheduled", "ready", "blocked", "claimed", "failed", "finished", "discarded"),
+    "lost",
+)
+"""All of them; "lost" is a job that is in no table: a defect, or a restored database."""
