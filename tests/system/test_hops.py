@@ -1,0 +1,141 @@
+"""The ways that docs/explanation describes are those that a job and a death take."""
+
+from __future__ import annotations
+
+import re
+import sys
+import threading
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import pytest
+
+from jobsd import job
+from jobsd.configuration.options import JobsOptions, WorkerOptions
+from jobsd.jobs import client
+from jobsd.jobs.client import Client
+from jobsd.processes import process
+from jobsd.processes.board import Board
+from jobsd.processes.process import Context
+from jobsd.worker.worker import Worker
+from system import hops
+from system.jobs import enqueue, ledger
+from system.tree import Tree, wait_for
+from waiting import wait_until
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator
+
+    from jobsd.database.connection import Session, Target
+    from system.hops import Call, Page
+    from system.tree import Project
+
+    Query = Callable[[str], list[tuple[object, ...]]]
+
+HOPS_MAX = 25
+JOB, DEATH = "life-of-a-job.md", "crashes.md"
+
+
+@job
+def passes() -> None:
+    return
+
+
+@pytest.mark.parametrize("name", [JOB, DEATH])
+def test_a_way_is_short_and_its_page_says_how_long_it_is(name: str) -> None:
+    page = hops.read(name)
+    said = re.search(r"These are (\d+) hops today", page.text)
+
+    assert said is not None
+    assert int(said[1]) == len(page.hops) <= HOPS_MAX
+    assert page.loops
+
+
+def test_a_job_passes_the_hops_of_its_page(target: Target, session: Session) -> None:
+    page = hops.read(JOB)
+    client.configure(client=Client(target))
+    calls: list[Call] = []
+
+    with _profiled(page, calls):
+        passes.enqueue()
+        with _worker(target):
+            wait_for(lambda: not _wrong(page, calls), what=lambda: _wrong(page, calls))
+
+    assert session.connection.execute("SELECT outcome FROM jobsd.jobs").fetchall() == [
+        ("finished",)
+    ]
+
+
+@pytest.mark.system
+def test_a_death_passes_the_hops_of_its_page(project: Project, query: Query) -> None:
+    page = hops.read(DEATH)
+    record = project.root / "calls"
+    command = [sys.executable, "-P", hops.__file__, DEATH, str(record), "start"]
+    tree = Tree(command, project.root, project.environ)
+    try:
+        tree.wait_event("supervisor.ready", within_s=60)
+        enqueue(query, "slow")
+        wait_until(lambda: ledger(project) == ["start slow"])
+        (worker,) = tree.children("worker")
+        before = len(hops.load(record))
+
+        def wrong() -> str:
+            return _wrong(page, hops.load(record)[before:])
+
+        worker.kill()
+
+        wait_for(lambda: not wrong(), what=wrong)
+        assert query("SELECT count(*) FROM jobsd.failed_executions") == [(1,)]
+    finally:
+        tree.end()
+
+
+def _wrong(page: Page, calls: list[Call]) -> str:
+    return "\n".join(hops.follow(page, list(calls)))
+
+
+@contextmanager
+def _profiled(page: Page, calls: list[Call]) -> Generator[None]:
+    """Write down what this thread calls, and each that is started meanwhile."""
+    note, before = hops.profile(page, calls.append), sys.getprofile()
+    threading.setprofile(note)
+    sys.setprofile(note)
+    try:
+        yield
+    finally:
+        sys.setprofile(before)
+        threading.setprofile(None)  # pyright: ignore[reportArgumentType]
+
+
+@contextmanager
+def _worker(target: Target) -> Generator[None]:
+    """A worker whose control thread is started now."""
+    board = Board()
+    slot = board.free_slot()
+    assert slot is not None
+    slot.take("worker", "worker-hops")
+    context = Context(board, slot, slot.name)
+    options = WorkerOptions(
+        queues=("*",),
+        threads=1,
+        processes=1,
+        polling_interval_s=0.1,
+        prefetch=None,
+        max_jobs=None,
+        max_memory=None,
+        max_age_s=None,
+    )
+    jobs = JobsOptions(
+        preserve_finished_jobs=True,
+        clear_finished_jobs_after_s=86400,
+        default_concurrency_control_period_s=180,
+        filter_arguments=(),
+    )
+    worker = Worker(context, target, options, jobs)
+    control = threading.Thread(target=process.run, args=(worker, context))
+    control.start()
+    try:
+        yield
+    finally:
+        context.request_stop()
+        control.join(10)
