@@ -27,7 +27,7 @@ _CODE = re.compile(r"`([^`\n]+)`")
 _SUFFIX = r"\.(?:py|sql|toml|md|yml|stamp|tsv)"
 _PATH = re.compile(rf"[\w.*-]+/(?:[\w.*/-]+)?|[\w*-]+{_SUFFIX}")
 _NAME = re.compile(r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*")
-_STATEMENTS = re.compile(r"`([\w/]+\.sql)`: ([^|]*)")
+_STATEMENTS = re.compile(r"`([\w/]+\.sql)`: ([^|;]*)")
 
 
 def _codes(page: str) -> Iterator[str]:
@@ -63,7 +63,7 @@ def test_each_statement_that_a_page_names_is_in_its_file(page: str) -> None:
     named = {
         (file, statement)
         for file, others in _STATEMENTS.findall(text)
-        for statement in _CODE.findall(others.partition(";")[0])
+        for statement in _CODE.findall(others)
     }
 
     assert {each for each in named if f"-- {each[1]}:" not in _content(each[0])} == set()
