@@ -123,6 +123,9 @@ def make_worker(target: Target, board: Board) -> Iterator[MakeWorker]:
     for driven in made:
         driven.worker.stop()
         driven.worker.disconnect()
+        # Else its threads stay, and with them its pipes: thousands of tests share this process.
+        driven.worker._pool.take_back()
+        driven.worker._pool.close()
     client.configure()
 
 

@@ -6,6 +6,7 @@ import contextlib
 import os
 import select
 import signal
+import weakref
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -29,6 +30,9 @@ class Nap:
 
     def __init__(self) -> None:
         self._reader, self._writer = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        # A thread may wake us to the end, so the pipe goes with the last reference to us.
+        self._close = weakref.finalize(self, _close, self._reader, self._writer)
+        self._close.atexit = False
 
     def take(self, seconds: float, sockets: Iterable[int] = ()) -> bool:
         """Sleep for at most `seconds`; return whether something woke us.
@@ -70,10 +74,14 @@ class Nap:
 
     def close(self) -> None:
         """Give the pipe back. Nothing but `set_wakeup_fd(-1)` undoes `wake_on_signals`."""
-        os.close(self._reader)
-        os.close(self._writer)
+        self._close()
 
     def _drain(self) -> None:
         with contextlib.suppress(BlockingIOError):
             while os.read(self._reader, 512):
                 continue
+
+
+def _close(*pipe: int) -> None:
+    for end in pipe:
+        os.close(end)
