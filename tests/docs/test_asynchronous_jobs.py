@@ -5,14 +5,13 @@ from __future__ import annotations
 import os
 import re
 import shutil
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import psycopg
 import pytest
 from psycopg import conninfo
 
-from docs.pages import blocks
+from docs.pages import blocks, guide
 from jobs.drivers import address
 from jobsd.configuration.target import embedded_server
 from kept import kept_folder
@@ -20,14 +19,12 @@ from system.tree import Project, Tree, wait_for
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from jobsd.embedded import Server
 
 pytestmark = pytest.mark.system
 
-DOCS = Path(__file__).parents[2] / "docs/guide"
-DEPLOYMENT = (DOCS / "deployment.md").read_text(encoding="utf-8")
-JOBS = (DOCS / "jobs.md").read_text(encoding="utf-8")
 QUEUE = "import: [{}]\nworkers: [{{threads: 3}}]\n"
 
 SETTINGS = """
@@ -77,7 +74,7 @@ def _django_project(root: Path, queue_url: str, url: str, *, age: int) -> Projec
     project = Project(root, queue_url, DJANGO_SETTINGS_MODULE="shop_settings")
     parts = conninfo.conninfo_to_dict(url)
     project.write("shop_settings.py", SETTINGS.format(**parts, age=age))
-    (setup,) = [block for block in blocks(DEPLOYMENT, "python") if "django.setup()" in block]
+    (setup,) = blocks(guide("django"), "python")
     project.write("shop_setup.py", setup)
     project.write("shop.py", SHOP)
     project.write("config/queue.yml", QUEUE.format("shop_setup, shop"))
@@ -129,7 +126,7 @@ def test_an_engine_for_each_thread_that_keeps_no_connections_serves_asynchronous
 ) -> None:
     url, options = address("asyncpg", empty_database)
     whole = url.update_query_dict({name: str(value) for name, value in options.items()})
-    (program,) = blocks(JOBS, "py")
+    (program,) = blocks(guide("async-jobs"), "py")
     project = Project(
         tmp_path,
         empty_database,

@@ -1,19 +1,22 @@
-"""The programs and statements that docs/guide/jobs.md shows do what they say."""
+"""The programs and statements of the pages about jobs do what they say."""
 
 from __future__ import annotations
 
 import re
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import psycopg
 import pytest
 
-from docs.pages import blocks
+from docs.pages import blocks, guide
 from system.tree import Project, wait_for
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 pytestmark = pytest.mark.system
 
-PAGE = (Path(__file__).parents[2] / "docs/guide/jobs.md").read_text(encoding="utf-8")
+PAGES = guide("jobs", "retries", "arguments", "enqueue", "transactions", "sql", "limits")
 ENGINE = (
     "import psycopg, sqlalchemy\n"
     "way = {'creator': lambda: psycopg.connect(url)}\n"
@@ -25,7 +28,7 @@ DEFINES = re.compile(r"^@job|^class ", re.MULTILINE)
 @pytest.fixture
 def project(tmp_path: Path, empty_database: str) -> Project:
     made = Project(tmp_path, empty_database)
-    programs = [block.partition("\n\ndeliver.enqueue")[0] for block in blocks(PAGE, "python")]
+    programs = [block.partition("\n\ndeliver.enqueue")[0] for block in blocks(PAGES, "python")]
     definitions = "".join(block for block in programs if DEFINES.search(block))
     made.write("page_jobs.py", definitions)
     made.write("config/queue.yml", "import: [page_jobs]\n")
@@ -41,8 +44,8 @@ def _states(url: str) -> list[tuple[str, int]]:
         return [(row[0], row[1]) for row in rows]
 
 
-def test_what_the_page_shows_runs(project: Project, empty_database: str) -> None:
-    shown = [block for block in blocks(PAGE, "python") if not DEFINES.search(block)]
+def test_what_the_pages_show_runs(project: Project, empty_database: str) -> None:
+    shown = [block for block in blocks(PAGES, "python") if not DEFINES.search(block)]
     deliver = "deliver.enqueue(Address('Low Road 1', 'Loch Lomond'))\n"
     head = "import os\nfrom page_jobs import *\nurl = os.environ['DATABASE_URL']\n" + ENGINE
     with psycopg.connect(empty_database) as connection:
@@ -50,7 +53,7 @@ def test_what_the_page_shows_runs(project: Project, empty_database: str) -> None
 
     printed = project.python(head + deliver + "".join(shown))
     with psycopg.connect(empty_database) as connection:
-        for statement in blocks(PAGE, "sql"):
+        for statement in blocks(PAGES, "sql"):
             connection.execute(statement.encode())
 
     assert printed == "ready blocked\n"

@@ -1,18 +1,14 @@
-"""Every command, program and configuration that the README shows does what it says."""
+"""Every command and program that the README shows does what it says."""
 
 from __future__ import annotations
 
-import re
 import shutil
 import subprocess
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
-from docs.pages import blocks
-from jobsd.configuration.flags import Flags
-from jobsd.configuration.load import load
+from docs.pages import HOME, blocks, typed
 from ports import free_port
 from system.tree import COMMAND, Project, wait_for
 
@@ -23,22 +19,13 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.system
 
-HOME = Path(__file__).parents[2]
 README = (HOME / "README.md").read_text(encoding="utf-8")
 STARTS = {"bin/jobs", "jobsd init"}
-"""Run by the fixture, and by tests/system/test_sample_project.py."""
+"""Run by the fixtures, and by tests/system/test_sample_project.py."""
 SETUP = {"pip install 'jobsd[embedded]'", "bin/test"}
 """Run by tests/layout/test_wheel.py and tests/setup."""
-
-
-def _commands() -> list[str]:
-    typed = [
-        line[2:].strip()
-        for block in blocks(README, "console")
-        for line in block.splitlines()
-        if line.startswith("$ ")
-    ]
-    return [one for one in dict.fromkeys(typed) if one not in STARTS | SETUP]
+COMMANDS = [one for one in dict.fromkeys(typed(README)) if one not in STARTS | SETUP]
+JOB, ENQUEUES = blocks(README, "python")
 
 
 @pytest.fixture(scope="module")
@@ -48,16 +35,16 @@ def port() -> int:
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory, server_url: str) -> Iterator[Project]:
+    """A project as `init` makes it, with the job of the README in its sample module."""
     from conftest import drop_database, make_database
 
     url, name = make_database(server_url)
-    root = tmp_path_factory.mktemp("readme")
-    shutil.copytree(HOME / "config", root / "config")
-    (root / "bin").mkdir()
-    launcher = root / "bin" / "jobs"
-    launcher.write_text(f'#!/bin/sh\nexec {" ".join(COMMAND)} "$@"\n', encoding="utf-8")
-    launcher.chmod(0o755)
-    yield Project(root, url)
+    made = Project(tmp_path_factory.mktemp("readme"), url)
+    assert made.run("init").returncode == 0
+    made.write("bin/jobs", f'#!/bin/sh\nexec {" ".join(COMMAND)} "$@"\n')
+    sample = (made.root / "sample_jobs.py").read_text(encoding="utf-8")
+    made.write("sample_jobs.py", sample + JOB)
+    yield made
     drop_database(server_url, name)
 
 
@@ -69,17 +56,17 @@ def tree(project: Project, port: int) -> Iterator[Tree]:
         yield started
 
 
-@pytest.mark.parametrize("typed", _commands())
+@pytest.mark.parametrize("command", COMMANDS)
 def test_a_command_of_the_readme_succeeds(
-    typed: str, project: Project, tree: Tree, port: int
+    command: str, project: Project, tree: Tree, port: int
 ) -> None:
-    program = typed.split(maxsplit=1)[0]
+    program = command.split(maxsplit=1)[0]
     if shutil.which(program, path=f"{project.root}:{project.environ['PATH']}") is None:
         pytest.skip(f"{program} is not installed")
     assert tree.process.poll() is None
 
     done = subprocess.run(
-        ["/bin/sh", "-ec", typed.replace("9394", str(port)).replace("curl ", "curl -sSf ")],
+        ["/bin/sh", "-ec", command.replace("9394", str(port)).replace("curl ", "curl -sSf ")],
         cwd=project.root,
         env=project.environ,
         capture_output=True,
@@ -89,68 +76,23 @@ def test_a_command_of_the_readme_succeeds(
         stdin=subprocess.DEVNULL,
     )
 
-    said = (done.stdout + done.stderr).strip()
-    assert (done.returncode, said != "") == (0, True), said
+    printed = (done.stdout + done.stderr).strip()
+    assert (done.returncode, printed != "") == (0, True), printed
 
 
 def test_the_programs_of_the_readme_run(project: Project, tree: Tree) -> None:
-    assert tree.process.poll() is None
-    jobs, enqueues, transaction, in_a_loop = blocks(README, "python")
-    project.write("readme_jobs.py", jobs)
-    shared = "import os\nfrom readme_jobs import *\nurl = os.environ['DATABASE_URL']\n"
     users = (
-        "import psycopg\nwith psycopg.connect(url) as c:"
+        "import os, psycopg\nurl = os.environ['DATABASE_URL']\n"
+        "with psycopg.connect(url) as c:"
         " c.execute('CREATE TABLE IF NOT EXISTS users (id int)')\n"
     )
 
-    signs_up = "asyncio.run(sign_up(43))\n"
+    project.python(users + ENQUEUES)
 
-    printed = project.python(shared + enqueues + users + transaction + in_a_loop + signs_up)
+    def states() -> list[str]:
+        listed = project.run("list", "--class", "sample_jobs.welcome_user")
+        return sorted(line.split("\t")[3] for line in listed.stdout.splitlines())
 
-    assert printed == "welcome, 42\n"
-    listed = project.run("list", "--json", "--limit", "2000")
-    assert listed.stdout.count('"readme_jobs.welcome"') == 1004, listed.stderr
-    assert listed.stdout.count('"DailyCleanupJob"') == 1
-
-
-def test_the_configuration_of_the_readme_is_the_default(tmp_path: Path) -> None:
-    _, queue = blocks(README, "yaml")
-    file = tmp_path / "config/queue.yml"
-    file.parent.mkdir()
-    file.write_text(queue, encoding="utf-8")
-    production = {"JOBSD_ENV": "production"}
-    shown = load(tmp_path, production, Flags())
-    file.write_text("", encoding="utf-8")
-    built_in = load(tmp_path, production, Flags())
-
-    for part in ("database", "dispatchers", "workers", "scheduler", "supervisor", "jobs"):
-        assert getattr(shown, part) == getattr(built_in, part), part
-
-
-def test_the_recurring_task_goes_into_the_file_that_init_makes(tmp_path: Path) -> None:
-    project = Project(tmp_path, "postgresql:///nowhere")
-    assert project.run("init").returncode == 0
-    for name, added in (
-        ("sample_jobs.py", blocks(README, "python")[0]),
-        ("config/recurring.yml", blocks(README, "yaml")[0]),
-    ):
-        path = tmp_path / name
-        project.write(name, path.read_text(encoding="utf-8") + added)
-
-    checked = project.run("check")
-
-    assert checked.returncode == 0, checked.stderr
-    for environ in ({}, {"JOBSD_ENV": "production"}):
-        tasks = [task.key for task in load(tmp_path, environ, Flags()).tasks]
-        assert tasks == ["heartbeat", "clear_finished", "daily_cleanup"]
-
-
-def test_every_command_of_the_program_is_in_the_readme(project: Project) -> None:
-    told = project.run("--help").stdout
-    commands = told.partition("Examples:")[0]
-    listed = re.findall(r"^  ([a-z][a-z-]+)  ", commands, re.MULTILINE)
-
-    assert listed, told
-    assert [
-        name for name in listed if f"`{name}" not in README and f" {name}" not in README
-    ] == []
+    wait_for(lambda: states().count("finished") >= 2, 20, tree.told)
+    assert states().count("scheduled") == 1
+    assert "welcome, user 42" in tree.told()

@@ -3,23 +3,22 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import psycopg
 import pytest
 
-from docs.pages import blocks
+from docs.pages import blocks, guide
 from system.tree import Project, wait_for
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from system.tree import Tree
 
 pytestmark = pytest.mark.system
 
-PAGE = (Path(__file__).parents[2] / "docs/guide/coming-from.md").read_text(encoding="utf-8")
 BATCHES, PARTS = 300, 3
 TABLES = """
 CREATE TABLE pictures AS SELECT id, false AS small FROM generate_series(1, 100) AS id;
@@ -38,7 +37,7 @@ COUNT = "SELECT count(*) FROM jobsd.jobs WHERE class_name = %s"
 @pytest.fixture
 def project(tmp_path: Path, empty_database: str) -> Project:
     made = Project(tmp_path, empty_database)
-    made.write("recipes.py", "\n\n".join(blocks(PAGE, "python")))
+    made.write("recipes.py", "\n\n".join(blocks(guide("workflows"), "python")))
     made.write("config/queue.yml", QUEUE)
     assert made.run("db", "migrate").returncode == 0
     with psycopg.connect(empty_database) as connection:

@@ -1,4 +1,4 @@
-"""What docs/guide/deployment.md lets an operator type beside the service."""
+"""What docs/guide/systemd.md lets an operator type beside the service."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from .service import SOURCE
 if TYPE_CHECKING:
     from .service import Service
 
-DOCUMENT = (SOURCE / "docs/guide/deployment.md").read_text(encoding="utf-8")
+DOCUMENT = (SOURCE / "docs/guide/systemd.md").read_text(encoding="utf-8")
 
 
 def test_a_command_is_asked_as_the_service_asks(service: Service) -> None:

@@ -1,17 +1,19 @@
-"""What the unit's walls do to jobs, as docs/guide/deployment.md tells their authors."""
+"""What the unit's sandbox does to jobs, as docs/guide/systemd-sandbox.md says."""
 
 from __future__ import annotations
 
 import json
-import re
+from typing import TYPE_CHECKING
 
 import pytest
 
+from docs.pages import blocks, guide
 from system.tree import wait_for
 
-from .service import SOURCE, Service
+if TYPE_CHECKING:
+    from .service import Service
 
-DOCUMENT = (SOURCE / "docs/guide/deployment.md").read_text(encoding="utf-8")
+DROP_INS = blocks(guide("systemd", "systemd-sandbox"), "ini")
 
 TRIALS = '''
 """Jobs that try what the walls forbid, and write down how it ended."""
@@ -98,10 +100,9 @@ def test_jobs_meet_the_walls_that_are_documented(
 
 
 def test_the_documented_drop_ins_are_understood(service: Service) -> None:
-    blocks = re.findall(r"```ini\n(.*?)```", DOCUMENT, re.DOTALL)
-    assert len(blocks) == 2
+    assert len(DROP_INS) == 2
     service.box.write("/srv/app/.venv/bin/jobsd", "#!/bin/sh\n", 0o755)
-    for number, block in enumerate(blocks):
+    for number, block in enumerate(DROP_INS):
         folder = "/etc/systemd/system/jobsd.service.d"
         service.box.write(f"{folder}/documented-{number}.conf", block)
 

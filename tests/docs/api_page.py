@@ -1,0 +1,186 @@
+"""Makes docs/reference/api.md of the docstrings and signatures of what `jobsd` exports.
+
+    .venv/bin/python tests/docs/api_page.py
+
+Run it when a public name, its signature or its docstring changes.
+"""
+
+from __future__ import annotations
+
+import inspect
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ForwardRef, Generic
+
+import jobsd
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+PAGE = Path(__file__).parents[2] / "docs/reference/api.md"
+WIDTH = 96
+
+HEAD = """\
+<!-- Made by tests/docs/api_page.py of the docstrings of the package. -->
+
+# Python API
+
+All names below are imported from `jobsd`. [The guide](../README.md) explains them by task.
+"""
+
+CHAPTERS = {
+    "Define jobs": "job Job FunctionJob Limit exponential constant argument_type",
+    "Inside a job": "current_job CurrentJob stopping Retry Snooze Discard",
+    "Enqueue": "configure enqueue_many EnqueuedJob EnqueuedJobs",
+    "Manage jobs": "retry retry_all discard discard_all clear_finished_in_batches queues",
+    "Recurring tasks": "RecurringTask",
+    "Heartbeats": "HeartbeatJob HeartbeatLog health_status",
+    "Hooks": (
+        "Process Event on_event on_thread_error on_start on_stop on_exit"
+        " on_worker_start on_worker_stop on_worker_exit"
+        " on_dispatcher_start on_dispatcher_stop on_dispatcher_exit"
+        " on_scheduler_start on_scheduler_stop on_scheduler_exit"
+        " on_monitor_start on_monitor_stop on_monitor_exit"
+    ),
+    "Errors": (
+        "Error AfterCommitError ArgumentError ConfigurationError DatabaseUnreachableError"
+        " EmbeddedServerError EnqueueError LimitError NotFoundError ProcessError"
+        " ProcessExitError ProcessMissingError ProcessPrunedError RefusedError SchemaError"
+        " ThreadError UnknownJobError"
+    ),
+}
+"""Every name of `jobsd.__all__`, in the order in which a reader meets it."""
+
+SECTION = re.compile(r"^(Args|Attributes|Returns|Raises|Yields):\s*$", re.MULTILINE)
+
+
+def page() -> str:
+    """Return the page: a chapter for each kind of thing, an entry for each name."""
+    chapters = (
+        f"\n## {title}\n" + "".join(_entry(name) for name in names.split())
+        for title, names in CHAPTERS.items()
+    )
+    return HEAD + "".join(chapters)
+
+
+def _entry(name: str) -> str:
+    found: Any = getattr(jobsd, name)
+    if inspect.ismodule(found):
+        members = [getattr(found, each) for each in _functions(found)]
+        inside = "".join(_callable(f"{name}.{each.__name__}", each, "####") for each in members)
+        return f"\n### {name}\n\n{_text(found)}\n{inside}"
+    if inspect.isclass(found):
+        return _class(name, found)
+    return _callable(name, found, "###")
+
+
+def _functions(module: Any) -> list[str]:
+    """Return the public functions that a module defines, in their order."""
+    return [
+        name
+        for name, value in vars(module).items()
+        if inspect.isfunction(value) and value.__module__ == module.__name__ and name[0] != "_"
+    ]
+
+
+def _class(name: str, found: type) -> str:
+    bases = [base.__name__ for base in found.__bases__ if base not in {object, tuple, Generic}]
+    derives = f"\n\nDerives from `{'`, `'.join(bases)}`." if bases else ""
+    made = _block(name, found) if _has_constructor(found) else ""
+    return f"\n### {name}\n{made}\n{_text(found)}{derives}\n" + "".join(_members(name, found))
+
+
+def _has_constructor(found: type) -> bool:
+    """Return whether the constructor says something: that of an error is for jobsd."""
+    own = "__init__" in vars(found) or issubclass(found, tuple)
+    return own and not issubclass(found, BaseException)
+
+
+def _members(name: str, found: type) -> Iterator[str]:
+    for each, value in vars(found).items():
+        if each.startswith("_"):
+            continue
+        if isinstance(value, property):
+            yield f"\n#### {name}.{each}\n\n{_text(value)}\n"
+        elif isinstance(value, (classmethod, staticmethod)) or inspect.isfunction(value):
+            yield _callable(f"{name}.{each}", getattr(found, each), "####")
+
+
+def _callable(name: str, found: Any, level: str) -> str:
+    return f"\n{level} {name}\n{_block(name, found)}\n{_text(found)}\n"
+
+
+def _block(name: str, found: Any) -> str:
+    """Return the signature, a parameter a line when it is long."""
+    try:
+        signature = inspect.signature(found)
+    except (TypeError, ValueError):
+        return ""
+    shown = _plain(signature)
+    line = f"{name}{shown}"
+    if len(line) > WIDTH:
+        inside, _, result = shown.rpartition(")")
+        parts = [f"    {part}," for part in _split(inside[1:])]
+        line = "\n".join([f"{name}(", *parts, f"){result}"])
+    return f"\n```text\n{line}\n```\n"
+
+
+class _Code:
+    """A text that is shown as it is, where `inspect` would show the `repr` of a value."""
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+
+    def __repr__(self) -> str:
+        return self._text
+
+
+def _plain(signature: inspect.Signature) -> str:
+    """Return a signature with its annotations as they are written."""
+    parameters = [
+        each.replace(annotation=_annotation(each.annotation), default=_default(each.default))
+        for each in signature.parameters.values()
+        if each.name not in {"self", "cls", "_cls"}
+    ]
+    result = _annotation(signature.return_annotation)
+    return str(signature.replace(parameters=parameters, return_annotation=result))
+
+
+def _annotation(written: Any) -> Any:
+    if isinstance(written, ForwardRef):
+        return _Code(written.__forward_arg__)
+    return _Code(written) if isinstance(written, str) else written
+
+
+def _default(value: Any) -> Any:
+    if value is inspect.Parameter.empty:
+        return value
+    shown = "..." if value is Ellipsis else repr(value)
+    return _Code(re.sub(r"<class '(?:\w+\.)*(\w+)'>", r"\1", shown))
+
+
+def _split(parameters: str) -> list[str]:
+    """Split at the commas that are in no bracket."""
+    parts, depth = [""], 0
+    for letter in parameters:
+        depth += (letter in "([{") - (letter in ")]}")
+        if letter == "," and not depth:
+            parts.append("")
+        else:
+            parts[-1] += letter
+    return [part.strip() for part in parts]
+
+
+def _text(found: Any) -> str:
+    """Return a docstring with its sections as lists."""
+    pieces = SECTION.split(inspect.getdoc(found) or "")
+    shown = [pieces[0].strip()]
+    for title, body in zip(pieces[1::2], pieces[2::2], strict=True):
+        items = re.sub(r"\n\s{4,}(?=\S)", " ", inspect.cleandoc(body)).splitlines()
+        marked = [re.sub(r"^(\*{0,2}[\w, *]+):", r"`\1`:", item) for item in items if item]
+        shown.append(f"{title}:\n\n" + "\n".join(f"- {item}" for item in marked))
+    return "\n\n".join(shown)
+
+
+if __name__ == "__main__":
+    PAGE.write_text(page(), encoding="utf-8")

@@ -1,0 +1,30 @@
+"""The pages of the reference that are made of the program are up to date."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import jobsd
+from docs import api_page, commands_page
+
+
+def test_the_page_of_the_commands_is_up_to_date() -> None:
+    made = commands_page.page()
+
+    assert commands_page.PAGE.read_text(encoding="utf-8") == made, (
+        "run .venv/bin/python tests/docs/commands_page.py"
+    )
+
+
+def test_the_page_of_the_python_api_is_up_to_date() -> None:
+    made = api_page.page()
+
+    assert api_page.PAGE.read_text(encoding="utf-8") == made, (
+        "run .venv/bin/python tests/docs/api_page.py"
+    )
+
+
+def test_the_page_of_the_python_api_has_every_public_name_once() -> None:
+    named = Counter(" ".join(api_page.CHAPTERS.values()).split())
+
+    assert named == Counter(jobsd.__all__)

@@ -1,0 +1,68 @@
+"""The commands, events and settings that a document names exist."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from typing import TYPE_CHECKING
+
+import click
+import pytest
+import yaml
+
+from docs.pages import GUIDE, HOME, blocks, guide
+from jobsd.daemon.cli import commands
+from jobsd.instruments.event_list import EVENTS
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+PAGES = sorted([HOME / "README.md", *GUIDE.glob("*.md")])
+SHOWN = re.compile(
+    r"(?:^\$ |^    |`)(?:\.venv/bin/)?(?:bin/jobs|jobsd) ([a-z][^`\n]*)", re.MULTILINE
+)
+TITLES = ("worker-", "client", "hooks")
+"""What follows the program's name in the title of a process."""
+SETTINGS = {
+    f"{section}.{key}"
+    for section, keys in yaml.safe_load(blocks(guide("configuration"), "yaml")[0]).items()
+    if isinstance(keys, dict)
+    for key in keys
+}
+ROOMS = "|".join(sorted({name.partition(".")[0] for name in EVENTS}))
+OF_OTHERS = {"jobs.enqueue", "job.meta", "job.result"}
+"""What is written like an event: a function in SQL, and attributes in RQ."""
+
+
+def _shown(page: str) -> list[str]:
+    """Return the commands that stand at a prompt, indented, or as code in a sentence."""
+    lines = [line.split(" | ")[0].strip() for line in SHOWN.findall(page)]
+    return [line for line in lines if not line.startswith(TITLES)]
+
+
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: path.name)
+def test_the_commands_of_a_page_exist(path: Path) -> None:
+    for line in _shown(path.read_text(encoding="utf-8")):
+        _check(line)
+
+
+def _check(line: str) -> None:
+    found: click.Command = commands
+    with click.Context(commands) as context:
+        for word in shlex.split(line):
+            if word.startswith("--"):
+                options = {name for param in found.params for name in param.opts}
+                assert word.partition("=")[0] in options, f"{line}: {word}"
+            elif isinstance(found, click.Group) and word in found.list_commands(context):
+                inner = found.get_command(context, word)
+                assert inner is not None
+                found = inner
+    assert found is not commands, line
+
+
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: path.name)
+def test_the_events_and_settings_of_a_page_exist(path: Path) -> None:
+    page = path.read_text(encoding="utf-8")
+    named = set(re.findall(rf"`((?:{ROOMS})\.(?!yml)[a-z_]+)`", page))
+
+    assert named - EVENTS.keys() - SETTINGS - OF_OTHERS == set()
