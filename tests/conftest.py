@@ -47,13 +47,15 @@ END $$
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Let programs hear an interrupt that we start, also when we run in the background.
+    """Let programs that tests start receive SIGINT and SIGHUP, also behind `nohup` or `&`.
 
-    A shell has it ignored there, and what is ignored is so in all that we start; a program
-    that finds it so leaves it so.
+    A shell ignores SIGINT in what it runs in the background, `nohup` ignores SIGHUP. A program
+    inherits what is ignored, and a shell script can't trap it then.
     """
     if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+    if signal.getsignal(signal.SIGHUP) == signal.SIG_IGN:
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)
     # A worker of xdist would run on for a while when who started it is killed.
     if hasattr(config, "workerinput"):
         die_with_parent(signal.SIGKILL)
