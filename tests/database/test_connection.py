@@ -109,6 +109,16 @@ def test_what_a_database_has_as_its_defaults_changes_nothing_for_us(
     assert texts == [None, "NULL"]
 
 
+@pytest.mark.parametrize(("once", "mode"), [(True, "force_generic_plan"), (False, "auto")])
+def test_only_a_session_that_plans_once_has_plans_for_all_parameters(
+    target: Target, mode: str, *, once: bool
+) -> None:
+    shown = Statement("mode", "SHOW plan_cache_mode")
+
+    with contextlib.closing(Session(target, "planner", plan_once=once)) as session:
+        assert session.fetch(shown) == [(mode,)]
+
+
 @pytest.mark.failure(
     "The connection is cut between two statements that go together.",
     "One error, and no line in the log that is no record.",
