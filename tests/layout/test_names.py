@@ -27,6 +27,7 @@ _CODE = re.compile(r"`([^`\n]+)`")
 _SUFFIX = r"\.(?:py|sql|toml|md|yml|stamp|tsv)"
 _PATH = re.compile(rf"[\w.*-]+/(?:[\w.*/-]+)?|[\w*-]+{_SUFFIX}")
 _NAME = re.compile(r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*")
+_FUNCTIONS = re.compile(r"^\|.* \| `([\w.]+)` \| `([\w/]+\.py)` \|", re.MULTILINE)
 _STATEMENTS = re.compile(r"`([\w/]+\.sql)`: ([^|;]*)")
 
 
@@ -75,6 +76,14 @@ def test_a_room_is_found_by_its_word(word: str, file: str, name: str) -> None:
     assert name in _defined(ROOT / file), f"{word}: {file} has no {name}"
 
 
+@pytest.mark.parametrize("page", PAGES)
+def test_each_function_of_a_table_is_in_its_file(page: str) -> None:
+    text = (ROOT / page).read_text(encoding="utf-8")
+    named = {(ROOT / "src/jobsd" / file, name) for name, file in _FUNCTIONS.findall(text)}
+
+    assert {(str(file), name) for file, name in named if name not in _defined(file)} == set()
+
+
 def _is_there(name: str) -> bool:
     """Return whether a path leads somewhere, from the root or from the package."""
     places = (ROOT, ROOT / "src/jobsd")
@@ -120,6 +129,9 @@ def _members() -> set[str]:
 
 @cache
 def _defined(path: Path) -> set[str]:
+    """Return the functions and classes of a file, if it is there."""
+    if not path.exists():
+        return set()
     return set(_names(ast.parse(path.read_text(encoding="utf-8")), ""))
 
 
