@@ -27,28 +27,6 @@ if TYPE_CHECKING:
 
     from .children import Lap
 
-# As an operator finds them, history kept.
-JOBS_OPTIONS = JobsOptions(
-    preserve_finished_jobs=True,
-    clear_finished_jobs_after_s=86400.0,
-    default_concurrency_control_period_s=180.0,
-    filter_arguments=(),
-)
-
-
-def worker_options(threads: int) -> WorkerOptions:
-    """Return the shipped settings of a worker, but for its threads."""
-    return WorkerOptions(
-        queues=("*",),
-        threads=threads,
-        processes=1,
-        polling_interval_s=0.1,
-        prefetch=None,
-        max_jobs=None,
-        max_memory=None,
-        max_age_s=None,
-    )
-
 
 class Workers:
     """Worker processes that are ready to begin."""
@@ -92,5 +70,5 @@ def _worker(board: Board, slot: Slot, target: Target, threads: int) -> Callable[
     listen_to_signals(context)
     nowhere = os.open(os.devnull, os.O_WRONLY)
     logs.configure("json", "info", kind="worker", name=slot.name, stream=nowhere)
-    worker = Worker(context, target, worker_options(threads), JOBS_OPTIONS)
+    worker = Worker(context, target, WorkerOptions(threads=threads), JobsOptions())
     return lambda: run(worker, context)

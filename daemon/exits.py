@@ -8,7 +8,7 @@ import click
 import psycopg
 from psycopg import errors
 
-from jobsd.configuration.check import report
+from jobsd.configuration.faults import report
 from jobsd.database import grants
 from jobsd.database.connection import OUTAGES
 from jobsd.errors import (

@@ -17,8 +17,7 @@ import traceback
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
-from jobsd.configuration.files import UnreadableError, read_source
-from jobsd.configuration.source import Place
+from jobsd.configuration.source import SourceSpan, UnreadableError, read_source
 from jobsd.errors import ArgumentError, Error, Fault
 from jobsd.instruments import hooks
 from jobsd.jobs import registry
@@ -172,8 +171,8 @@ def _at(task: TaskOptions, key: str, message: str, hint: str, options: Options) 
     start = sum(len(text) + 1 for text in source.text.split("\n")[: int(line) - 1])
     if where:
         start += int(column) - 1
-        return Place(source, start, start + 1).fault(message, hint)
+        return SourceSpan(source, start, start + 1).fault(message, hint)
     said = task.class_name or task.command or ""
     found = re.compile(rf"\b{key}\s*:\s*[\"']?({re.escape(said)})").search(source.text, start)
     at, end = found.span(1) if found else (start, start + 1)
-    return Place(source, at, end).fault(message, hint)
+    return SourceSpan(source, at, end).fault(message, hint)

@@ -8,7 +8,7 @@ from datetime import UTC, timedelta
 from typing import TYPE_CHECKING, Any
 
 from jobsd.clock import utc_now
-from jobsd.configuration.whereabouts import whereabouts
+from jobsd.configuration.missing_task import explain_missing_task
 from jobsd.errors import NotFoundError
 from jobsd.recurring import tasks
 from jobsd.recurring.lateness import SCHEDULER, judged, overdue_since
@@ -42,7 +42,7 @@ def expected(project: Project, key: str) -> Generator[None]:
     try:
         yield
     except NotFoundError as error:
-        where = whereabouts(project.root, project.environ, key)
+        where = explain_missing_task(project.root, project.environ, key)
         raise NotFoundError(
             f"no task {key!r} is loaded: {where}" if where else str(error)
         ) from error

@@ -28,12 +28,6 @@ if TYPE_CHECKING:
 
     from jobsd.database.connection import Session, Target
 
-_JOBS = JobsOptions(
-    preserve_finished_jobs=True,
-    clear_finished_jobs_after_s=86400.0,
-    default_concurrency_control_period_s=180.0,
-    filter_arguments=(),
-)
 _SHOW_EVERY_S = 0.2
 
 
@@ -89,12 +83,12 @@ def _make(target: Target) -> None:
 
 
 def _drain(target: Target, jobs: int, threads: int) -> None:
-    options = WorkerOptions(("*",), threads, 1, 0.1, None, None, None, None)
+    options = WorkerOptions(threads=threads)
     board = Board()
     slot = board.slots[0]
     slot.take("worker", "worker-bench")
     context = Context(board, slot, "worker-bench")
-    worker = Worker(context, target, options, _JOBS)
+    worker = Worker(context, target, options, JobsOptions())
     watch = threading.Thread(target=_stop_when_done, args=(context, jobs), daemon=True)
     watch.start()
     process.run(worker, context)

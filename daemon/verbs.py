@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, TypeVar
 
 import click
 
-from jobsd.configuration.flags import Flags
 from jobsd.errors import Error
 
 from .program import program
@@ -144,7 +143,9 @@ def on_project(
         config: str | None,
         **kwargs: Any,  # noqa: ANN401
     ) -> R:
-        from .project import Project  # noqa: PLC0415 - help needs no driver
+        from jobsd.configuration.flags import Flags  # noqa: PLC0415 - help needs no driver
+
+        from .project import Project  # noqa: PLC0415 - as above
 
         project = Project(Flags(config=config, database_url=database_url))
         return function(project, *args, **kwargs)

@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from jobsd.clock import monotonic
-from jobsd.configuration.check import report
+from jobsd.configuration.faults import report
 from jobsd.errors import ConfigurationError
 from jobsd.instruments.redaction import redact
 

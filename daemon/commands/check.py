@@ -32,7 +32,7 @@ def command(
     The modules of `import:` are imported, and recurring tasks compared with the jobs that
     they name. Exit status 0, or 78 when there are faults.
     """
-    from jobsd.configuration.check import report
+    from jobsd.configuration.faults import report
     from jobsd.daemon.exits import CONFIGURATION, DONE
     from jobsd.daemon.output import print_json, print_line
     from jobsd.daemon.program import note

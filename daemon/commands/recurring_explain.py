@@ -67,9 +67,9 @@ def _is_key(text: str) -> bool:
     from pathlib import Path
 
     from jobsd.configuration.load import project_root
-    from jobsd.configuration.whereabouts import whereabouts
+    from jobsd.configuration.missing_task import explain_missing_task
 
-    return bool(whereabouts(project_root(Path.cwd(), os.environ), os.environ, text))
+    return bool(explain_missing_task(project_root(Path.cwd(), os.environ), os.environ, text))
 
 
 def _default_zone() -> str:

@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
-from jobsd.configuration.flags import Flags
+from jobsd.configuration.flags import ROWS, Flags
+from jobsd.configuration.kinds import switch
 from jobsd.daemon.verbs import Verb
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from jobsd.configuration.setting import Setting
 
 _EXAMPLES = """
 start
@@ -15,42 +23,35 @@ start -c config/other.yml --log-format json
 """
 
 
+def _flags(function: Callable[..., int]) -> Callable[..., int]:
+    """Give a command a flag for each setting that has one."""
+    for row in reversed([row for row in ROWS if row.flag]):
+        is_switch = row.kind is switch
+        *options, metavar = row.flag.split() if not is_switch else (row.flag, None)
+        option = click.option(
+            *(word.strip(",") for word in options if word),
+            row.flag_name,
+            metavar=metavar,
+            is_flag=is_switch,
+            default=None,
+            multiple=row.adds,
+            help=_help(row),
+        )
+        function = option(function)
+    return function
+
+
+def _help(row: Setting[object]) -> str:
+    default = "" if row.default in {"null", "false"} else row.default
+    variables = ", ".join(filter(None, (row.variable, row.fallback)))
+    if not variables:
+        return row.sentence
+    return f"{row.sentence} Env: {'; '.join(filter(None, (variables, default)))}."
+
+
 @click.command(cls=Verb, examples=_EXAMPLES)
-@click.option("-c", "--config", metavar="FILE", help="Env: JOBSD_CONFIG; config/queue.yml.")
-@click.option(
-    "-r",
-    "--recurring",
-    metavar="FILE",
-    help="Env: JOBSD_RECURRING_SCHEDULE; config/recurring.yml.",
-)
-@click.option(
-    "--skip-recurring",
-    is_flag=True,
-    default=None,
-    help="Start no scheduler. Env: JOBSD_SKIP_RECURRING.",
-)
-@click.option("--only", metavar="KIND[,KIND]", help="Start worker, dispatcher, scheduler only.")
-@click.option("--queues", metavar="LIST", help="The queues of all workers: urgent,mail_*")
-@click.option("--pidfile", metavar="FILE", help="Refuse to run twice: exit 75.")
-@click.option(
-    "--metrics-bind", metavar="ADDR|off", help="Env: JOBSD_METRICS_BIND; 127.0.0.1:9394."
-)
-@click.option("--log-format", metavar="FORMAT", help="json or console. Env: JOBSD_LOG_FORMAT.")
-@click.option("--log-level", metavar="LEVEL", help="Env: JOBSD_LOG_LEVEL; info.")
-@click.option(
-    "--log-jobs",
-    is_flag=True,
-    default=None,
-    help="Sum up nothing that repeats. Env: JOBSD_LOG_JOBS.",
-)
-@click.option("--database-url", metavar="URL", help="Env: QUEUE_DATABASE_URL, DATABASE_URL.")
-@click.option(
-    "--import", "imports", metavar="MODULE", multiple=True, help="A module that defines jobs."
-)
-@click.option("--env", "environment", metavar="NAME", help="Env: JOBSD_ENV; development.")
-def command(
-    imports: tuple[str, ...], environment: str | None, **said: str | bool | None
-) -> int:
+@_flags
+def command(env: str | None, **said: str | bool | tuple[str, ...] | None) -> int:
     """Run the daemon in the foreground: supervisor, dispatchers, workers, scheduler.
 
     A flag beats its variable, a variable beats the file. The files are read again at HUP,
@@ -63,9 +64,9 @@ def command(
     from jobsd.configuration.load import load, project_root
     from jobsd.daemon.launch import launch
 
-    if environment is not None:
+    if env is not None:
         # The whole tree, jobs included, and each reload find it there.
-        os.environ["JOBSD_ENV"] = environment
-    flags = Flags(imports=imports, **said)  # type: ignore[arg-type]
+        os.environ["JOBSD_ENV"] = env
+    flags = Flags(**said)
     read = partial(load, project_root(Path.cwd(), os.environ), os.environ, flags)
     return launch(read(), os.environ, read)

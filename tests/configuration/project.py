@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from jobsd.configuration.check import render
+from jobsd.configuration.faults import render
 from jobsd.configuration.flags import Flags
 from jobsd.configuration.load import load
 from jobsd.errors import ConfigurationError

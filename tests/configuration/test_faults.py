@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from configuration.project import SEED, Project
-from jobsd.configuration.check import render, report
+from jobsd.configuration.faults import render, report
 from jobsd.configuration.flags import Flags
 from jobsd.configuration.load import examine
 from jobsd.errors import Fault
@@ -89,7 +89,7 @@ def test_nothing_that_a_terminal_obeys_is_shown() -> None:
     fault = Fault("a\x1b[31m\nb", "f\r:1:1", "     1 | x\n       | ^", "\udcff")
 
     assert render(fault) == (
-        "error: a\\u001b[31m\\u000ab\n  at f\\u000d:1:1\n     1 | x\n       | ^\nhint: \\udcff"
+        "error: a\\x1b[31m\\nb\n  at f\\r:1:1\n     1 | x\n       | ^\nhint: \\udcff"
     )
 
 

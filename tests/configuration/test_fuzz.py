@@ -10,7 +10,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from configuration.project import SEED
-from jobsd.configuration.check import report
+from jobsd.configuration.faults import report
 from jobsd.configuration.flags import Flags
 from jobsd.configuration.load import load
 from jobsd.errors import ConfigurationError

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -21,7 +22,16 @@ from jobsd.configuration.options import (
 
 SHIPPED = Path(__file__).parents[2]
 DAY = 86_400.0
-WORKER = WorkerOptions(("*",), 3, 1, 0.1, None, None, None, None)
+WORKER = WorkerOptions(
+    queues=("*",),
+    threads=3,
+    processes=1,
+    polling_interval_s=0.1,
+    prefetch=None,
+    max_jobs=None,
+    max_memory=None,
+    max_age_s=None,
+)
 DISPATCHER = DispatcherOptions(
     1.0, 500, concurrency_maintenance=True, concurrency_maintenance_interval_s=600.0
 )
@@ -45,15 +55,17 @@ def test_every_other_setting_has_the_default_that_is_documented(project: Project
         SchedulerOptions(
             dynamic_tasks_enabled=True, polling_interval_s=5.0, keep_history_for_s=30 * DAY
         ),
-        SupervisorOptions(5.0, 10.0, 60.0, 40.0, None),
+        SupervisorOptions(5.0, 10.0, 60.0, None, None),
         MonitorOptions("127.0.0.1:9394", bind_is_default=True),
         JobsOptions(
             preserve_finished_jobs=True,
             clear_finished_jobs_after_s=DAY,
             default_concurrency_control_period_s=180.0,
             filter_arguments=(),
+            unknown_class_after_s=0.0,
         ),
     )
+    assert options.supervisor.hang_timeout_s == 40.0
 
 
 @pytest.mark.parametrize(
@@ -105,7 +117,7 @@ def test_the_file_of_the_seed_works_as_it_stands(
 def test_the_shipped_files_hold_the_seed_and_the_two_shipped_tasks() -> None:
     options = load(SHIPPED, {"JOB_CONCURRENCY": "4"}, Flags())
 
-    assert options.workers == (WorkerOptions(("*",), 3, 4, 0.1, None, None, None, None),)
+    assert options.workers == (replace(WORKER, processes=4),)
     assert [(t.key, t.schedule, t.run_at_start) for t in options.tasks] == [
         ("heartbeat", "every 5 minutes", True),
         ("clear_finished", "every hour at minute 12", False),

@@ -181,6 +181,7 @@ def test_jobs_hold_what_their_keys_say(project: Project) -> None:
         clear_finished_jobs_after_s=0.0,
         default_concurrency_control_period_s=90.0,
         filter_arguments=("password", "token"),
+        unknown_class_after_s=0.0,
     )
 
 

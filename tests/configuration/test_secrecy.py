@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from jobsd.configuration.check import report
+from jobsd.configuration.faults import report
 from jobsd.configuration.flags import Flags
 from jobsd.configuration.load import examine
 

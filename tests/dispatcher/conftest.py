@@ -61,17 +61,11 @@ def make(target: Target) -> Iterator[Make]:
         slot.take("dispatcher", name)
         context = Context(board, slot, name)
         options = DispatcherOptions(
-            polling_interval_s=1,
             batch_size=batch_size,
             concurrency_maintenance=maintenance,
             concurrency_maintenance_interval_s=interval_s,
         )
-        jobs = JobsOptions(
-            preserve_finished_jobs=keep,
-            clear_finished_jobs_after_s=86400,
-            default_concurrency_control_period_s=180,
-            filter_arguments=(),
-        )
+        jobs = JobsOptions(preserve_finished_jobs=keep, unknown_class_after_s=0)
         chosen = Target(target.url, wakeups=wakeups, listen_url=listen_url)
         dispatcher = Dispatcher(context, chosen, options, jobs)
         dispatcher.connect()

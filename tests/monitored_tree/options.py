@@ -7,31 +7,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from jobsd.configuration.options import (
-    KINDS,
     DatabaseOptions,
     DispatcherOptions,
     JobsOptions,
     MonitorOptions,
     Options,
-    SchedulerOptions,
     SupervisorOptions,
-    WorkerOptions,
 )
 from jobsd.recurring.task import TaskOptions
 
 if TYPE_CHECKING:
     from jobsd.database.connection import Target
-
-_WORKER = WorkerOptions(
-    queues=("*",),
-    threads=3,
-    processes=1,
-    polling_interval_s=0.1,
-    prefetch=None,
-    max_jobs=None,
-    max_memory=None,
-    max_age_s=None,
-)
 
 
 def make_options(
@@ -46,34 +32,16 @@ def make_options(
     options = Options(
         environment="test",
         root=Path("/"),
-        imports=(),
-        time_zone="UTC",
-        database=DatabaseOptions(target.url, None, target.schema, "auto"),
+        database=DatabaseOptions(target.url, schema=target.schema),
         dispatchers=(),
-        workers=(_WORKER,),
-        scheduler=SchedulerOptions(
-            dynamic_tasks_enabled=True, polling_interval_s=5, keep_history_for_s=86400
-        ),
         supervisor=SupervisorOptions(
-            shutdown_timeout_s=5,
             heartbeat_interval_s=heartbeat_interval_s,
             process_alive_threshold_s=process_alive_threshold_s,
-            hang_timeout_s=hang_timeout_s,
-            pidfile=None,
+            hang_timeout=hang_timeout_s,
         ),
-        monitor=MonitorOptions(None, bind_is_default=True),
-        jobs=JobsOptions(
-            preserve_finished_jobs=True,
-            clear_finished_jobs_after_s=86400,
-            default_concurrency_control_period_s=180,
-            filter_arguments=(),
-        ),
-        tasks=(),
-        only=KINDS,
-        skip_recurring=False,
+        monitor=MonitorOptions(bind=None),
+        jobs=JobsOptions(unknown_class_after_s=0),
         log_format="json",
-        log_level="info",
-        warnings=(),
         schedules=False,
     )
     return replace(options, **changes)
@@ -81,13 +49,7 @@ def make_options(
 
 def with_dispatcher(options: Options) -> Options:
     """Return options for a dispatcher too."""
-    dispatcher = DispatcherOptions(
-        polling_interval_s=1,
-        batch_size=500,
-        concurrency_maintenance=True,
-        concurrency_maintenance_interval_s=600,
-    )
-    return replace(options, dispatchers=(dispatcher,))
+    return replace(options, dispatchers=(DispatcherOptions(),))
 
 
 def heartbeat_task(schedule: str) -> TaskOptions:

@@ -85,9 +85,7 @@ def main(url: str, *tasks: str) -> int:
     slot.take("scheduler", name)
     context = Context(board, slot, name)
     process.listen_to_signals(context)
-    options = SchedulerOptions(
-        dynamic_tasks_enabled=True, polling_interval_s=5.0, keep_history_for_s=86400.0
-    )
+    options = SchedulerOptions(keep_history_for_s=86400.0)
     for way in ("fetch", "fetch_together"):
         mock.patch.object(Session, way, _doomed(getattr(Session, way))).start()
     loop = Scheduler(context, Target(url), options, tuple(map(_task, tasks)), "test")

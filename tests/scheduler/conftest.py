@@ -51,9 +51,7 @@ HOURLY = f"every hour at minute {(int(time.time()) // 60 + 30) % 60}"
 
 RUNS = "SELECT count(*) FROM jobsd.recurring_executions WHERE job_id IS NOT NULL"
 
-OPTIONS = SchedulerOptions(
-    dynamic_tasks_enabled=True, polling_interval_s=5.0, keep_history_for_s=30 * 86400.0
-)
+OPTIONS = SchedulerOptions()
 
 
 class SchedulerTestJob(Job):

@@ -26,12 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Generator
 
 ran: list[str] = []
-_JOBS = JobsOptions(
-    preserve_finished_jobs=True,
-    clear_finished_jobs_after_s=86400,
-    default_concurrency_control_period_s=180,
-    filter_arguments=(),
-)
+_JOBS = JobsOptions(unknown_class_after_s=0)
 
 
 @job(name="note")
@@ -57,14 +52,9 @@ class Life:
         self.session = Session(target, "jobsd test")
         self.target = target
         self._nap = self._context(board, "worker")
-        one = WorkerOptions(("*",), 2, 1, 0.1, None, None, None, None)
+        one = WorkerOptions(threads=2)
         self._worker = Worker(self._nap, target, one, _JOBS)
-        beside = DispatcherOptions(
-            polling_interval_s=1,
-            batch_size=10,
-            concurrency_maintenance=True,
-            concurrency_maintenance_interval_s=600,
-        )
+        beside = DispatcherOptions(batch_size=10)
         self._dispatcher = Dispatcher(self._context(board, "dispatcher"), target, beside, _JOBS)
 
     def begin(self) -> None:

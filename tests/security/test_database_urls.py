@@ -11,8 +11,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from psycopg import conninfo
 
-from jobsd.configuration.database_url import database_url
 from jobsd.configuration.faults import Mistake
+from jobsd.configuration.kinds import read_database_url
 from jobsd.errors import ConfigurationError
 from jobsd.instruments.redaction import redact
 from jobsd.jobs.client import configure, default_client
@@ -42,7 +42,9 @@ _PRINTABLE = st.text(st.characters(min_codepoint=33, max_codepoint=126), min_siz
 @example(secret="%80")
 def test_a_password_that_was_not_escaped_never_becomes_anything_else(secret: str) -> None:
     try:
-        found = conninfo.conninfo_to_dict(database_url(f"postgresql://me:{secret}@db:5432/app"))
+        found = conninfo.conninfo_to_dict(
+            read_database_url(f"postgresql://me:{secret}@db:5432/app")
+        )
     except Mistake:
         # Nothing that needs no escape is refused.
         assert quote(secret, safe="") != secret
@@ -54,7 +56,7 @@ def test_a_password_that_was_not_escaped_never_becomes_anything_else(secret: str
 
 @given(secret=_PRINTABLE)
 def test_an_escaped_password_is_always_taken(secret: str) -> None:
-    url = database_url(f"postgresql://me:{quote(secret, safe='')}@db:5432/app")
+    url = read_database_url(f"postgresql://me:{quote(secret, safe='')}@db:5432/app")
 
     assert conninfo.conninfo_to_dict(url)["password"] == secret
     assert redact(url) == "postgresql://me:***@db:5432/app"
@@ -74,7 +76,7 @@ def test_an_escaped_password_is_always_taken(secret: str) -> None:
     ],
 )
 def test_what_libpq_reads_as_it_was_meant_is_taken(url: str) -> None:
-    assert database_url(url) == url
+    assert read_database_url(url) == url
 
 
 @pytest.mark.parametrize("secret", SECRETS)

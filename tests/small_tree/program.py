@@ -282,6 +282,7 @@ def main(wanted: dict[str, Any]) -> int:
     options = SupervisorOptions(
         heartbeat_interval_s=10,
         pidfile=Path("pid"),
+        hang_timeout=wanted.pop("hang_timeout_s"),
         **{name: seconds for name, seconds in wanted.items() if name.endswith("_s")},
     )
     board = Board()

@@ -96,7 +96,7 @@ def test_who_is_stopped_while_it_looks_judges_nobody(monkeypatch: pytest.MonkeyP
         asked.append(reason)
 
     monkeypatch.setattr("jobsd.supervisor.watch.monotonic", lambda: now)
-    options = SupervisorOptions(5, 10, 60, hang_timeout_s=2, pidfile=None)
+    options = SupervisorOptions(hang_timeout=2)
     child = SimpleNamespace(
         slot=Slot(),
         spec=SimpleNamespace(kind="worker"),
@@ -111,7 +111,7 @@ def test_who_is_stopped_while_it_looks_judges_nobody(monkeypatch: pytest.MonkeyP
 
 
 def test_the_next_look_at_a_process_that_stands_is_when_it_has_hung() -> None:
-    options = SupervisorOptions(5, 10, 60, hang_timeout_s=40, pidfile=None)
+    options = SupervisorOptions()
 
     def child(age_s: float, asked: str = "", *, killed: bool = False) -> Child:
         slot, spec = SimpleNamespace(tick_age_s=age_s), SimpleNamespace(kind="worker")

@@ -88,16 +88,6 @@ def make_worker(target: Target, board: Board) -> Iterator[MakeWorker]:
         way = options.pop("target", target)
         assert isinstance(way, Target)
         unknown_s = float(str(options.pop("unknown_class_after_s", 0)))
-        settings: dict[str, object] = {
-            "queues": ("*",),
-            "threads": 3,
-            "processes": 1,
-            "polling_interval_s": 0.1,
-            "prefetch": None,
-            "max_jobs": None,
-            "max_memory": None,
-            "max_age_s": None,
-        }
         slot = board.free_slot()
         assert slot is not None
         slot.take("worker", name)
@@ -105,14 +95,8 @@ def make_worker(target: Target, board: Board) -> Iterator[MakeWorker]:
         worker = Worker(
             context,
             way,
-            WorkerOptions(**{**settings, **options}),  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
-            JobsOptions(
-                preserve_finished_jobs=keep,
-                clear_finished_jobs_after_s=86400,
-                default_concurrency_control_period_s=180,
-                filter_arguments=(),
-                unknown_class_after_s=unknown_s,
-            ),
+            WorkerOptions(**options),  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+            JobsOptions(preserve_finished_jobs=keep, unknown_class_after_s=unknown_s),
             trust_s=trust_s,
         )
         made.append(Driven(worker, context))

@@ -1,4 +1,11 @@
-"""All that is wrong, gathered instead of raised: an operator wants to hear it once."""
+"""All that is wrong, gathered instead of raised, and how it is shown to an operator.
+
+error: workers[0].threads must be a whole number from 1 to 256, not 0
+  at config/queue.yml:7:16
+     7 |       threads: 0
+       |                ^
+hint: …
+"""
 
 from __future__ import annotations
 
@@ -8,11 +15,13 @@ from typing import TYPE_CHECKING
 
 from jobsd.errors import Fault
 from jobsd.instruments.redaction import redact
+from jobsd.text import one_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from jobsd.configuration.source import Place
+    from jobsd.configuration.nodes import Node
+    from jobsd.configuration.source import SourceSpan
 
 _MOST = 200
 _LONGEST_SHOWN = 60
@@ -31,27 +40,34 @@ class Mistake(Exception):  # noqa: N818  -- one value's; `Faults` makes a fault 
         self.tells_value = tells_value
 
 
-class Faults:
-    """Faults in the order in which they are told: by file, by place, then the settings.
+class Mistakes(Exception):  # noqa: N818 - as above
+    """Several items of one value can't be taken: the node, its index in words, its mistake."""
 
-    What is found twice (a value that several sections share) is told once. Bounded: past
+    def __init__(self, found: list[tuple[Node, str, Mistake]]) -> None:
+        super().__init__()
+        self.found = found
+
+
+class Faults:
+    """Faults in the order in which they are shown: by file, by place, then all others.
+
+    What is found twice (a value that several sections share) is shown once. Bounded: past
     200 faults only their number is kept.
     """
 
     def __init__(self) -> None:
-        self._in_files: dict[str, dict[tuple[int, str], tuple[Place, str]]] = {}
+        self._in_files: dict[str, dict[tuple[int, str], tuple[SourceSpan, str]]] = {}
         self._elsewhere: dict[Fault, None] = {}
-        self._untold = 0
+        self._left_out = 0
 
-    def add(self, place: Place, message: str, hint: str = "") -> None:
-        """Add what is wrong at a place in a file."""
-        known = self._in_files.setdefault(place.source.name, {})
-        if (place.start, message) not in known and self._has_room():
-            known[place.start, message] = place, hint
-
-    def add_setting(self, source: str, message: str, hint: str = "") -> None:
-        """Add what is wrong with a flag or a variable, which `source` names."""
-        self.add_fault(Fault(message, source, hint=hint))
+    def add(self, span: SourceSpan, message: str, hint: str = "") -> None:
+        """Add what is wrong at a place in a file, or with a flag or a variable."""
+        if not span.source.text:
+            self.add_fault(span.fault(message, hint))
+            return
+        known = self._in_files.setdefault(span.source.name, {})
+        if (span.start, message) not in known and self._has_room():
+            known[span.start, message] = span, hint
 
     def add_fault(self, fault: Fault) -> None:
         """Add a fault that has no place in a text."""
@@ -60,31 +76,48 @@ class Faults:
 
     @property
     def full(self) -> bool:
-        """Whether no more faults are kept: whoever reads on may stop."""
-        return self._untold > 0
+        """Whether no more faults are kept: reading on is of no use."""
+        return self._left_out > 0
 
     def all(self) -> tuple[Fault, ...]:
         """Return the faults in order, without passwords: these are known once all is read."""
-        found: list[Fault] = []
-        for known in self._in_files.values():
-            for key in sorted(known):
-                place, hint = known[key]
-                found.append(place.fault(key[1], hint))
+        found = [
+            known[key][0].fault(key[1], known[key][1])
+            for known in self._in_files.values()
+            for key in sorted(known)
+        ]
         found += self._elsewhere
-        if self._untold:
+        if self._left_out:
             found.append(Fault(f"there are more faults than these {_MOST}"))
         return tuple(map(_without_passwords, found))
 
     def _has_room(self) -> bool:
         if sum(map(len, self._in_files.values())) + len(self._elsewhere) < _MOST:
             return True
-        self._untold += 1
+        self._left_out += 1
         return False
 
 
 def _without_passwords(fault: Fault) -> Fault:
     message, source, hint = map(redact, (fault.message, fault.source, fault.hint))
     return Fault(message, source, fault.excerpt, hint)
+
+
+def render(fault: Fault) -> str:
+    """Return a fault as the operator is shown it; plain text, without an end of line."""
+    lines = [f"error: {fault.message}"]
+    if fault.source:
+        lines.append(f"  at {fault.source}")
+    lines += fault.excerpt.splitlines()
+    if fault.hint:
+        lines.append(f"hint: {fault.hint}")
+    return "\n".join(map(one_line, lines))
+
+
+def report(faults: Iterable[Fault], warnings: Iterable[str] = ()) -> str:
+    """Return all warnings and faults, the faults apart from each other by an empty line."""
+    warned = "\n".join(one_line(f"warning: {warning}") for warning in warnings)
+    return "\n\n".join((*filter(None, (warned,)), *map(render, faults)))
 
 
 def nearest(word: str, names: Iterable[str]) -> str | None:
@@ -107,11 +140,7 @@ def known(word: str, names: Iterable[str]) -> str:
 
 def quoted(text: str) -> str:
     """Return `text` in quotes, on one line, printable, not too long, without passwords."""
-    shown = json.dumps(shortened(text), ensure_ascii=False)
-    return "".join(
-        character if character.isprintable() else f"\\u{ord(character):04x}"
-        for character in shown
-    )
+    return one_line(json.dumps(shortened(text), ensure_ascii=False))
 
 
 def shortened(text: str) -> str:

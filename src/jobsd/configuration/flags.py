@@ -1,27 +1,106 @@
-"""The flags of `start`, as typed; None where one was not given."""
+"""What flags and variables of the environment say: each flag beats its variable."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from jobsd.configuration.fields import take
+from jobsd.configuration.nodes import Scalar
+from jobsd.configuration.options import SECTIONS, Options, StartOptions
+from jobsd.configuration.setting import Setting, settings_of
+from jobsd.configuration.source import Source, SourceSpan
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from jobsd.configuration.faults import Faults
+
+    Text = str | bool | tuple[str, ...] | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+ROWS = tuple(
+    row
+    for options in (Options, *SECTIONS.values())
+    for _, _, row in settings_of(options)
+    if row.flag or row.variable
+)
+"""The settings that a flag or a variable can give, as `start --help` lists them."""
+
+
 class Flags:
-    """What the command line says. Nothing in it has been checked yet.
+    """The flags of `start` as typed, by their names with underscores; None: not given.
 
-    `only` and `queues` are lists with commas; `metrics_bind` may be "off"; `imports` come
-    after the modules that the file names.
+    Nothing in them has been checked yet.
     """
 
-    config: str | None = None
-    recurring: str | None = None
-    skip_recurring: bool | None = None
-    only: str | None = None
-    queues: str | None = None
-    pidfile: str | None = None
-    metrics_bind: str | None = None
-    log_format: str | None = None
-    log_level: str | None = None
-    log_jobs: bool | None = None
-    database_url: str | None = None
-    imports: tuple[str, ...] | None = None
+    def __init__(self, **given: Text) -> None:
+        unknown = given.keys() - {row.flag_name for row in ROWS}
+        if unknown:
+            raise TypeError(f"there are no such flags: {', '.join(sorted(unknown))}")
+        self.given = {name: text for name, text in given.items() if text not in (None, ())}
+
+    def replaced(self, **given: Text) -> Flags:
+        """Return these flags with some of them given otherwise."""
+        return Flags(**{**self.given, **given})
+
+
+class Given:
+    """What was said beside the files, each text read once; faults name who has said it."""
+
+    def __init__(self, environ: Mapping[str, str], flags: Flags, faults: Faults) -> None:
+        self._environ = environ
+        self._faults = faults
+        self._values: dict[Setting[Any], Any] = {}
+        for row in ROWS:
+            node = _flag(row, flags) or _variable(environ, row.variable)
+            if node is not None:
+                self._read(row, node)
+
+    def start_options(self) -> dict[str, Any]:
+        """Return the fields of `StartOptions`."""
+        return {
+            field: self.over(row, row.default_value())
+            for field, _, row in settings_of(StartOptions)
+        }
+
+    def has(self, row: Setting[Any]) -> bool:
+        """Return whether a flag or a variable gives this setting."""
+        return row in self._values
+
+    def over(self, row: Setting[Any], below: Any) -> Any:  # noqa: ANN401 - of any setting
+        """Return what counts for a setting of which the file says `below`."""
+        if row not in self._values and below is None and row.fallback:
+            node = _variable(self._environ, row.fallback)
+            if node is not None:
+                self._read(row, node)
+        if row not in self._values:
+            return below
+        given = self._values[row]
+        return tuple(dict.fromkeys((*(below or ()), *given))) if row.adds else given
+
+    def _read(self, row: Setting[Any], node: Scalar) -> None:
+        by = node.span.source.name
+        value = take(node, row.kind, by, self._faults, default=_FAULTY)
+        if value is not _FAULTY:
+            self._values[row] = value
+
+
+_FAULTY = object()
+
+
+def _flag(row: Setting[Any], flags: Flags) -> Scalar | None:
+    text = flags.given.get(row.flag_name)
+    if text is None:
+        return None
+    joined = ",".join(text) if isinstance(text, tuple) else str(text)
+    return _scalar(row.flag_option, joined)
+
+
+def _variable(environ: Mapping[str, str], name: str) -> Scalar | None:
+    """Return what a variable says; one that is set to nothing says nothing."""
+    text = environ.get(name, "").strip()
+    return _scalar(name, text) if text else None
+
+
+def _scalar(by: str, text: str) -> Scalar:
+    return Scalar(SourceSpan(Source(by, ""), 0, 0), text, plain=False)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
 if TYPE_CHECKING:
-    from jobsd.configuration.source import Place
+    from jobsd.configuration.source import SourceSpan
 
 _NULLS = frozenset({"", "~", "null", "Null", "NULL"})
 _BOOLEANS = {
@@ -36,7 +36,7 @@ class Scalar:
     `variables` are the names of those that it was made of.
     """
 
-    place: Place
+    span: SourceSpan
     text: str
     plain: bool
     variables: tuple[str, ...] = ()
@@ -56,7 +56,7 @@ class Scalar:
 class Sequence:
     """A list."""
 
-    place: Place
+    span: SourceSpan
     items: tuple[Node, ...]
 
 
@@ -72,7 +72,7 @@ class Pair:
 class Mapping:
     """Pairs by the text of their keys."""
 
-    place: Place
+    span: SourceSpan
     pairs: dict[str, Pair]
 
 

@@ -1,7 +1,10 @@
-"""What the operator's files, variables and flags come to: frozen, complete, checked.
+"""The table of all settings, and what they come to: frozen, complete, checked.
 
-Nothing in here reads or decides; whoever holds an `Options` needs no default of its own.
-Durations are seconds, sizes are bytes.
+Each class is a section of queue.yml, and each of its fields that calls `setting` is a row of
+the table: kind with bounds, default, sentence, flag, variable. A setting to come is one line
+here and the code that uses it; a section to come is a class and a line in `SECTIONS`.
+Durations are seconds, sizes are bytes. Nothing in here reads anything: `queue_file` does, by
+these rows. Whoever holds an `Options` needs no default of its own.
 """
 
 from __future__ import annotations
@@ -9,6 +12,29 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from jobsd.configuration.kinds import (
+    BIND,
+    DAY_S,
+    PATH,
+    TIME_ZONE,
+    URL,
+    auto_or,
+    boolean,
+    choice,
+    duration,
+    optional,
+    read_identifier,
+    read_module,
+    read_name,
+    read_queue_pattern,
+    size,
+    some_of,
+    switch,
+    text,
+    texts,
+    whole,
+)
+from jobsd.configuration.setting import setting
 from jobsd.processes.thresholds import Thresholds
 
 if TYPE_CHECKING:
@@ -17,76 +43,140 @@ if TYPE_CHECKING:
     from jobsd.recurring.task import TaskOptions
 
 KINDS = frozenset({"worker", "dispatcher", "scheduler"})
+TRYING = ("development", "test")
+"""The environments in which people try things out: a start there needs no file."""
+
+_HANG_MIN_S = 5.0
+"""A poll may contain an attempt to connect, which takes three seconds to fail."""
+_INTERVAL = duration(0.001, DAY_S)
+_COUNT_MAX = (1 << 31) - 1
 
 
 @dataclass(frozen=True, slots=True)
 class DatabaseOptions:
-    """Where the queue lives.
+    """Where the queue lives. URLs hold passwords, so no `repr` shows them."""
 
-    No `url` means the embedded server. `listen_url` leads past a transaction pooler.
-    `wakeups` is "auto" or "off". URLs hold passwords, so no `repr` shows them.
-    """
-
-    url: str | None = field(repr=False)
-    listen_url: str | None = field(repr=False)
-    schema: str
-    wakeups: str
+    url: str | None = setting(
+        URL,
+        "null",
+        "The database; null: DATABASE_URL, else the embedded server.",
+        flag="--database-url URL",
+        variable="QUEUE_DATABASE_URL",
+        fallback="DATABASE_URL",
+        secret=True,
+    )
+    listen_url: str | None = setting(
+        URL, "null", "A URL past a transaction pooler, for wake-ups.", secret=True
+    )
+    schema: str = setting(
+        text(read_identifier, "a plain identifier"), "jobsd", "The schema of the tables."
+    )
+    wakeups: str = setting(choice("auto", "off"), "auto", "Use NOTIFY; off: only poll.")
 
 
 @dataclass(frozen=True, slots=True)
 class DispatcherOptions:
-    """One dispatcher; `batch_size` is the most jobs that it moves in one statement."""
+    """One dispatcher: it moves jobs that are due to the ready ones."""
 
-    polling_interval_s: float
-    batch_size: int
-    concurrency_maintenance: bool
-    concurrency_maintenance_interval_s: float
+    polling_interval_s: float = setting(
+        _INTERVAL, "1", "The pause between two polls when nothing wakes it."
+    )
+    batch_size: int = setting(
+        whole(1, 10_000), "500", "The most jobs that one statement moves."
+    )
+    concurrency_maintenance: bool = setting(
+        boolean, "true", "Free the slots of limits whose time is over."
+    )
+    concurrency_maintenance_interval_s: float = setting(
+        _INTERVAL, "600", "The pause between two passes of that."
+    )
 
 
 @dataclass(frozen=True, slots=True)
 class WorkerOptions:
-    """`processes` workers that are alike; `queues` are names, `prefix*` or `*`, in order.
+    """`processes` workers that are alike.
 
-    `prefetch` None: as many jobs as their run time says; 0: one per idle thread. A worker
-    is replaced once it has run `max_jobs`, is bigger than `max_memory`, or is older than
-    `max_age_s`; None: never.
+    `prefetch` None: as many jobs as their run time allows. None of `max_jobs`, `max_memory`
+    and `max_age_s`: never recycled for that.
     """
 
-    queues: tuple[str, ...]
-    threads: int
-    processes: int
-    polling_interval_s: float
-    prefetch: int | None
-    max_jobs: int | None
-    max_memory: int | None
-    max_age_s: float | None
+    queues: tuple[str, ...] = setting(
+        texts(read_queue_pattern, "queues", ("*",)),
+        "*",
+        'Queues in order: "urgent, mail_*"; a star only at the end.',
+        flag="--queues LIST",
+    )
+    threads: int = setting(whole(1, 256), "3", "How many jobs a process runs at once.")
+    processes: int = setting(whole(0, 64), "1", "How many such processes run.")
+    polling_interval_s: float = setting(
+        _INTERVAL, "0.1", "The pause between two polls when nothing wakes it."
+    )
+    prefetch: int | None = setting(
+        auto_or(whole(0, 10_000)), "auto", "Jobs to claim ahead; 0: only for idle threads."
+    )
+    max_jobs: int | None = setting(
+        optional(whole(1, _COUNT_MAX)), "null", "Recycle a worker after so many jobs."
+    )
+    max_memory: int | None = setting(
+        optional(size(1 << 20)), "null", "Recycle a worker that is bigger (512MB)."
+    )
+    max_age_s: float | None = setting(
+        optional(duration(1.0)), "null", "Recycle a worker that is older (1d)."
+    )
 
 
 @dataclass(frozen=True, slots=True)
 class SchedulerOptions:
-    """Whether tasks made at run time count, how often they are looked for, and their past."""
+    """The scheduler: it enqueues recurring tasks."""
 
-    dynamic_tasks_enabled: bool
-    polling_interval_s: float
-    keep_history_for_s: float
+    dynamic_tasks_enabled: bool = setting(
+        boolean, "true", "Run tasks that were added at run time, too."
+    )
+    polling_interval_s: float = setting(
+        _INTERVAL, "5", "How often it checks whether tasks have changed."
+    )
+    keep_history_for_s: float = setting(
+        duration(1.0), "30d", "How long recurring runs are kept."
+    )
 
 
 @dataclass(frozen=True, slots=True)
 class SupervisorOptions:
-    """The times by which the tree is judged; `process_alive_threshold_s` > 2 heartbeats.
+    """The times by which a tree is judged.
 
-    `hang_timeout_s` is less than that, unless it is the default of a very short one.
+    `process_alive_threshold_s` is more than two heartbeats. `hang_timeout_s` is less than it,
+    unless it is the default of a very short one.
     """
 
-    shutdown_timeout_s: float
-    heartbeat_interval_s: float
-    process_alive_threshold_s: float
-    hang_timeout_s: float
-    pidfile: Path | None
+    shutdown_timeout_s: float = setting(
+        _INTERVAL, "5", "How long running jobs have to finish when it stops."
+    )
+    heartbeat_interval_s: float = setting(
+        duration(0.1, DAY_S), "10", "How often a heartbeat is written."
+    )
+    process_alive_threshold_s: float = setting(
+        duration(0.3, 7 * DAY_S), "60", "After so long without one a process counts as dead."
+    )
+    hang_timeout: float | None = setting(
+        optional(duration(_HANG_MIN_S, DAY_S)),
+        "null",
+        "Kill a process whose loop hangs so long; null: 2/3 of the threshold.",
+    )
+    pidfile: Path | None = setting(  # noqa: RUF009 - a row of the table is made once
+        optional(PATH),
+        "null",
+        "With a file, a second start is refused (exit status 75).",
+        flag="--pidfile FILE",
+    )
+
+    @property
+    def hang_timeout_s(self) -> float:
+        """How long the loop of a process may stand still."""
+        return self.hang_timeout or max(self.process_alive_threshold_s * 2 / 3, _HANG_MIN_S)
 
     @property
     def thresholds(self) -> Thresholds:
-        """What other trees are told of them."""
+        """What other trees have to know of these times."""
         return Thresholds(
             self.heartbeat_interval_s, self.process_alive_threshold_s, self.hang_timeout_s
         )
@@ -100,52 +190,140 @@ class MonitorOptions:
     taken is no reason not to start.
     """
 
-    bind: str | None
-    bind_is_default: bool
+    bind: str | None = setting(
+        BIND,
+        "127.0.0.1:9394",
+        "Where /metrics and /healthz are served; null: no HTTP.",
+        flag="--metrics-bind ADDR|off",
+        variable="JOBSD_METRICS_BIND",
+    )
+    bind_is_default: bool = True
 
 
 @dataclass(frozen=True, slots=True)
 class JobsOptions:
-    """What becomes of finished jobs, and which arguments are never shown.
+    """What becomes of finished jobs, and which arguments are never shown."""
 
-    A job whose class no worker knows fails when that has been so for `unknown_class_after_s`.
-    """
+    preserve_finished_jobs: bool = setting(boolean, "true", "Keep jobs that have finished.")
+    clear_finished_jobs_after_s: float = setting(duration(0.0), "1d", "How long they are kept.")
+    default_concurrency_control_period_s: float = setting(
+        duration(0.001), "3m", "`duration` of a limit that names none."
+    )
+    filter_arguments: tuple[str, ...] = setting(
+        texts(read_name, "names of arguments"), "", "Arguments that are never shown."
+    )
+    unknown_class_after_s: float = setting(
+        duration(0.0),
+        "10m",
+        "Fail a job whose class no worker has known so long; 0 in development and test.",
+        default_when_trying="0",
+    )
 
-    preserve_finished_jobs: bool
-    clear_finished_jobs_after_s: float
-    default_concurrency_control_period_s: float
-    filter_arguments: tuple[str, ...]
-    unknown_class_after_s: float = 0.0
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StartOptions:
+    """What flags and variables alone say; no key of a file."""
+
+    environment: str = setting(
+        text(str, "a name"),
+        "development",
+        "The environment, whose section overlays `default:`.",
+        flag="--env NAME",
+        variable="JOBSD_ENV",
+    )
+    config: str = setting(
+        text(str, "a path"),
+        "config/queue.yml",
+        "The configuration file.",
+        flag="-c, --config FILE",
+        variable="JOBSD_CONFIG",
+    )
+    recurring: str = setting(
+        text(str, "a path"),
+        "config/recurring.yml",
+        "The file of recurring tasks.",
+        flag="-r, --recurring FILE",
+        variable="JOBSD_RECURRING_SCHEDULE",
+    )
+    skip_recurring: bool = setting(
+        switch,
+        "false",
+        "Start no scheduler.",
+        flag="--skip-recurring",
+        variable="JOBSD_SKIP_RECURRING",
+    )
+    only: frozenset[str] = setting(
+        some_of("worker", "dispatcher", "scheduler"),
+        "worker, dispatcher, scheduler",
+        "Start worker, dispatcher, scheduler only.",
+        flag="--only KIND[,KIND]",
+    )
+    log_format: str | None = setting(
+        optional(choice("json", "console")),
+        "null",
+        "json or console; on a terminal console, else json.",
+        flag="--log-format FORMAT",
+        variable="JOBSD_LOG_FORMAT",
+    )
+    log_level: str = setting(
+        choice(
+            "debug", "info", "warning", "error", "critical", warn="warning", fatal="critical"
+        ),
+        "info",
+        "The least level that is logged.",
+        flag="--log-level LEVEL",
+        variable="JOBSD_LOG_LEVEL",
+    )
+    log_jobs: bool = setting(
+        switch,
+        "false",
+        "Log each event of a job; sum up nothing that repeats.",
+        flag="--log-jobs",
+        variable="JOBSD_LOG_JOBS",
+    )
 
 
-@dataclass(frozen=True, slots=True)
-class Options:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options(StartOptions):
     """Everything that is set, in one value.
 
-    `only` holds the kinds of processes to start. `log_format` None: `console` on a
-    terminal, else `json`. `warnings` are sentences for the operator. `schedules` says
-    whether a scheduler is among what runs.
+    `root` is the project's folder. `log_format` None: `console` on a terminal, else `json`.
+    `warnings` are sentences for the operator. `schedules` says whether a scheduler is among
+    what runs. `tree` is what the tree is called on its host: the same at each start from the
+    same files.
     """
 
-    environment: str
     root: Path
-    imports: tuple[str, ...]
-    time_zone: str
-    database: DatabaseOptions
-    dispatchers: tuple[DispatcherOptions, ...]
-    workers: tuple[WorkerOptions, ...]
-    scheduler: SchedulerOptions
-    supervisor: SupervisorOptions
-    monitor: MonitorOptions
-    jobs: JobsOptions
-    tasks: tuple[TaskOptions, ...]
-    only: frozenset[str]
-    skip_recurring: bool
-    log_format: str | None
-    log_level: str
-    warnings: tuple[str, ...]
+    imports: tuple[str, ...] = setting(
+        texts(read_module, "dotted names of modules"),
+        "",
+        "Modules that define jobs.",
+        key="import",
+        flag="--import MODULE",
+        adds=True,
+    )
+    time_zone: str = setting(TIME_ZONE, "UTC", "The zone of schedules that name none.")
+    database: DatabaseOptions = DatabaseOptions()
+    dispatchers: tuple[DispatcherOptions, ...] = (DispatcherOptions(),)
+    workers: tuple[WorkerOptions, ...] = (WorkerOptions(),)
+    scheduler: SchedulerOptions = SchedulerOptions()
+    supervisor: SupervisorOptions = SupervisorOptions()
+    monitor: MonitorOptions = MonitorOptions()
+    jobs: JobsOptions = field(default_factory=JobsOptions)
+    tasks: tuple[TaskOptions, ...] = ()
+    warnings: tuple[str, ...] = ()
     schedules: bool = True
     tree: str = ""
-    """What the tree is called on its host: the same at each start from the same files."""
-    log_jobs: bool = False
-    """Whether each event of a job is a line, however many there are."""
+
+
+SECTIONS = {
+    "database": DatabaseOptions,
+    "dispatchers": DispatcherOptions,
+    "workers": WorkerOptions,
+    "scheduler": SchedulerOptions,
+    "supervisor": SupervisorOptions,
+    "monitor": MonitorOptions,
+    "jobs": JobsOptions,
+}
+LISTS = ("dispatchers", "workers")
+"""The sections of which there may be several."""

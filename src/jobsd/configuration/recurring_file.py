@@ -5,10 +5,20 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
-from jobsd.configuration import names
 from jobsd.configuration.faults import Mistake, label, nearest
 from jobsd.configuration.fields import Entry
-from jobsd.configuration.kinds import boolean, optional, text, whole
+from jobsd.configuration.kinds import (
+    TIME_ZONE,
+    Kind,
+    boolean,
+    choice,
+    optional,
+    read_name,
+    read_queue,
+    refused,
+    text,
+    whole,
+)
 from jobsd.configuration.nodes import Mapping, Sequence, is_null, literal
 from jobsd.recurring.command import CommandError, parse_command
 from jobsd.recurring.task import TaskOptions
@@ -22,14 +32,14 @@ if TYPE_CHECKING:
 
 COMMAND_QUEUE = "recurring"
 
-_TELLING = frozenset({"class", "command", "schedule"})
-_KEYS = _TELLING | {"args", "queue", "priority", "description", "time_zone", "enabled"}
+_WORK = frozenset({"class", "command", "schedule"})
+_KEYS = _WORK | {"args", "queue", "priority", "description", "time_zone", "enabled"}
 _PRIORITY = whole(-(1 << 31), (1 << 31) - 1)
 
 
 def is_own(pair: Pair) -> bool:
     """Return whether a pair of the top level is a task, not a section."""
-    return isinstance(pair.value, Mapping) and not _TELLING.isdisjoint(pair.value.pairs)
+    return isinstance(pair.value, Mapping) and not _WORK.isdisjoint(pair.value.pairs)
 
 
 def read(
@@ -39,16 +49,16 @@ def read(
     for pair in section.pairs.values():
         if faults.full:
             return
-        place, key = pair.key.place, pair.key.text
+        span, key = pair.key.span, pair.key.text
         try:
-            names.name(key)
+            read_name(key)
         except Mistake as mistake:
-            faults.add(place, f"the key of a task {mistake.message}")
+            faults.add(span, f"the key of a task {mistake.message}")
         if isinstance(pair.value, Mapping):
-            with Entry(pair.value, label(key), place, faults) as entry:
+            with Entry(pair.value, label(key), span, faults) as entry:
                 yield _task(key, entry, time_zone, warnings)
         else:
-            faults.add(place, f"{label(key)} must be a mapping", _misplaced(pair))
+            faults.add(span, f"{label(key)} must be a mapping", _misplaced(pair))
 
 
 def _misplaced(pair: Pair) -> str:
@@ -59,28 +69,28 @@ def _misplaced(pair: Pair) -> str:
 
 
 def _task(key: str, entry: Entry, default_zone: str, warnings: list[str]) -> TaskOptions:
-    class_name = entry.read("class", optional(text(names.name)), None)
+    class_name = entry.read("class", optional(text(read_name)), None)
     command = entry.read("command", optional(text(_command)), None)
     _judge_work(entry)
-    time_zone = entry.read("time_zone", optional(text(names.time_zone)), None) or default_zone
+    time_zone = entry.read("time_zone", optional(TIME_ZONE), None) or default_zone
     none: tuple[object, ...] | dict[str, object] = ()
-    queue = entry.read("queue", optional(text(names.queue_name)), None)
+    queue = entry.read("queue", optional(text(read_queue)), None)
     return TaskOptions(
         key=key,
         class_name=class_name,
         command=command,
-        arguments=entry.read("args", _arguments, none),
+        arguments=entry.read("args", Kind(_arguments, "arguments"), none),
         queue_name=queue or (COMMAND_QUEUE if command else None),
         priority=entry.read("priority", optional(_PRIORITY), None),
         description=entry.read("description", optional(text(str)), None) or "",
         time_zone=time_zone,
         enabled=entry.read("enabled", boolean, default=True),
         run_at_start=entry.read("run_at_start", boolean, default=False),
-        on_missed=entry.read("on_missed", text(names.one_of("skip", "once", "all")), "skip"),
-        overlap=entry.read("overlap", text(names.one_of("allow", "skip")), "allow"),
+        on_missed=entry.read("on_missed", choice("skip", "once", "all"), "skip"),
+        overlap=entry.read("overlap", choice("allow", "skip"), "allow"),
         schedule=_schedule(entry, time_zone, warnings),
         source=_source(entry),
-        arguments_source=entry.place_of("args").name,
+        arguments_source=entry.span_of("args").name,
     )
 
 
@@ -112,13 +122,13 @@ def _judged(phrase: str, time_zone: str, source: str, warnings: list[str]) -> st
     try:
         schedule = parse(phrase, time_zone)
     except ScheduleError as error:
-        raise names.refused("is no schedule", phrase, error) from None
+        raise refused("is no schedule", phrase, error) from None
     warnings.extend(f"{source} {warning}" for warning in schedule.warnings)
     return phrase
 
 
 def _source(entry: Entry) -> str:
-    return f"{entry.place.source.name}:{entry.place.line}"
+    return f"{entry.span.source.name}:{entry.span.line}"
 
 
 def _command(call: str) -> str:

@@ -48,7 +48,7 @@ def pick(
     if root is None:
         return Sections(None)
     if not isinstance(root, Mapping):
-        faults.add(root.place, "the file must hold a mapping", "write `key: value` lines")
+        faults.add(root.span, "the file must hold a mapping", "write `key: value` lines")
         return Sections(None)
     if not _has_sections(root, environment, is_own):
         return Sections(root)
@@ -70,7 +70,7 @@ def overlaid(base: Mapping | None, top: Mapping) -> Mapping:
         if isinstance(below, Mapping) and isinstance(value, Mapping):
             value = overlaid(below, value)
         pairs[name] = Pair(pair.key, value)
-    return Mapping(top.place, pairs)
+    return Mapping(top.span, pairs)
 
 
 def _has_sections(root: Mapping, environment: str, is_own: Callable[[Pair], bool]) -> bool:
@@ -89,7 +89,7 @@ def _section(pair: Pair, faults: Faults) -> Mapping | None:
         return pair.value
     if not is_null(pair.value):
         hint = "the file has sections, one for each environment"
-        faults.add(pair.value.place, f"section {label(pair.key.text)} must be a mapping", hint)
+        faults.add(pair.value.span, f"section {label(pair.key.text)} must be a mapping", hint)
     return None
 
 
@@ -98,7 +98,7 @@ def _narrowed(default: Mapping | None, section: Mapping) -> Mapping | None:
     if default is None:
         return None
     pairs = {name: pair for name, pair in default.pairs.items() if name in section.pairs}
-    return Mapping(default.place, pairs)
+    return Mapping(default.span, pairs)
 
 
 def _nothing_for(root: Mapping, environment: str) -> str:

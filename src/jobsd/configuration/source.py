@@ -7,21 +7,41 @@ character and no password.
 
 from __future__ import annotations
 
+import os
 import re
+import stat
 from bisect import bisect_right
+from codecs import BOM_UTF8
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 from unicodedata import combining, east_asian_width
 
 from jobsd.configuration.secrecy import Secrets
 from jobsd.errors import Fault
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+FILE_BYTES_MAX = 1 << 20
 
 _WIDTH = 100
 _BEFORE = 60
 _FAR = 2000
 
 
+class UnreadableError(Exception):
+    """A file is there and can't be used; `fault` says why."""
+
+    def __init__(self, fault: Fault) -> None:
+        super().__init__(fault.message)
+        self.fault = fault
+
+
 class Source:
-    """One file's text under the name by which people know it."""
+    """One file's text under the name by which people know it.
+
+    What a flag or a variable says is a source without a text: only its name is told.
+    """
 
     def __init__(self, name: str, text: str) -> None:
         self.name = name
@@ -42,7 +62,7 @@ class Source:
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class SourceSpan:
     """The characters from `start` up to `end` of a source."""
 
     source: Source
@@ -56,32 +76,88 @@ class Place:
 
     @property
     def name(self) -> str:
-        """FILE:LINE:COLUMN of where it begins."""
+        """FILE:LINE:COLUMN of where it begins; without a text the name of the source."""
+        if not self.source.text:
+            return self.source.name
         line, column = self.source.position(self.start)
         return f"{self.source.name}:{line}:{column}"
 
     @property
     def is_secret(self) -> bool:
-        """Whether what stands here is not to be told."""
+        """Whether what stands here is not to be shown."""
         return bool(self.source.secrets.within(self.start, self.end))
 
     def fault(self, message: str, hint: str = "") -> Fault:
-        """Return the fault that `message` tells of what stands here."""
-        if not self.source.text:
-            return Fault(message, self.source.name, hint=hint)
-        return Fault(message, self.name, _excerpt(self), hint)
+        """Return the fault of what stands here."""
+        return Fault(message, self.name, _excerpt(self) if self.source.text else "", hint)
 
 
-def _excerpt(place: Place) -> str:
-    line = place.line
-    start, end = place.source.line(line)
+NOWHERE = SourceSpan(Source("the defaults", ""), 0, 0)
+"""Where nobody has written anything."""
+
+
+def read_source(root: Path, name: str) -> Source | None:
+    """Return the text of the file that people call `name`; None when there is none.
+
+    Raises:
+        UnreadableError: when it is not a file, too big, or not UTF-8.
+    """
+    try:
+        content = _content(root / name)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise UnreadableError(Fault(f"{name} can't be read: {reason}", name)) from None
+    if content is None:
+        raise UnreadableError(Fault(f"{name} is no regular file", name))
+    if len(content) > FILE_BYTES_MAX:
+        raise UnreadableError(Fault(f"{name} is bigger than 1 MiB", name))
+    return Source(name, _decoded(name, content))
+
+
+def _content(path: Path) -> bytes | None:
+    """Return at most a byte more than allowed; None for what isn't a regular file.
+
+    Opened without waiting: a pipe that nobody writes to would hold the start for ever.
+    """
+    file = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    try:
+        if not stat.S_ISREG(os.fstat(file).st_mode):
+            return None
+        with open(file, "rb", closefd=False) as opened:
+            return opened.read(FILE_BYTES_MAX + 1)
+    finally:
+        os.close(file)
+
+
+def _decoded(name: str, content: bytes) -> str:
+    """Return the text with a line feed as its only line end, and without a byte order mark."""
+    content = content.removeprefix(BOM_UTF8)
+    try:
+        return _with_newlines(content.decode())
+    except UnicodeDecodeError as error:
+        at = len(_with_newlines(content[: error.start].decode()))
+        source = Source(name, _with_newlines(content.decode(errors="replace")))
+        hint = "save the file as UTF-8"
+        fault = SourceSpan(source, at, at + 1).fault("this is not UTF-8", hint)
+        raise UnreadableError(fault) from None
+
+
+def _with_newlines(text: str) -> str:
+    return text.replace("\r\n", "\n").replace("\r", "\n")
+
+
+def _excerpt(span: SourceSpan) -> str:
+    line = span.line
+    start, end = span.source.line(line)
     # A line may be the whole file: what is far from the caret is cut off before any work.
-    start, end = max(start, place.start - _FAR), min(end, place.start + _FAR)
-    shown = place.source.secrets.starred(start, end)
-    first = max(0, place.start - start - _BEFORE)
+    start, end = max(start, span.start - _FAR), min(end, span.start + _FAR)
+    shown = span.source.secrets.starred(start, end)
+    first = max(0, span.start - start - _BEFORE)
     shown = "".join(map(_printable, shown[first : first + _WIDTH]))
-    at = place.start - start - first
-    marked = shown[at : at + max(1, place.end - place.start)].rstrip()
+    at = span.start - start - first
+    marked = shown[at : at + max(1, span.end - span.start)].rstrip()
     caret = " " * _columns(shown[:at]) + "^" * max(1, _columns(marked))
     return f"{line:6} | {shown}".rstrip() + f"\n       | {caret}"
 

@@ -52,6 +52,7 @@ _WORDS = (
         "this line fits neither the list above it nor anything else",
         "indent the dashes of one list alike",
     ),
+    (r"but found another document", "a second document begins here", ""),
     (
         r"unknown escape character",
         "there is no such escape",
@@ -83,7 +84,8 @@ def in_words(
         elif its_line == line:
             hint = "a variable gives one value; it can't add keys"
     if line not in told:
-        yield start, start + 1, message, hint
+        width = 3 if masked.text.startswith("---", start) else 1
+        yield start, start + width, message, hint
 
 
 def _first(error: yaml.YAMLError) -> tuple[int, str, str]:

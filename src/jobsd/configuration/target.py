@@ -16,8 +16,8 @@ import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from jobsd.configuration import names
 from jobsd.configuration.flags import Flags
+from jobsd.configuration.kinds import is_true
 from jobsd.configuration.load import is_project, load_for_commands, project_root
 from jobsd.database.connection import OUTAGES, Target
 from jobsd.database.migrate import migrate
@@ -158,7 +158,7 @@ def _refusal(environ: Mapping[str, str]) -> Fault | None:
     """
     wanted = environ.get("JOBSD_EMBEDDED", "").strip()
     hint = "give --database-url or set DATABASE_URL"
-    if wanted and not names.truth(wanted):
+    if wanted and not is_true(wanted):
         told = f"no database is configured, and JOBSD_EMBEDDED={wanted} forbids an embedded one"
         return Fault(told, "JOBSD_EMBEDDED", hint=hint)
     if not wanted and _started_by_systemd(environ):

@@ -4,41 +4,42 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from jobsd.configuration import recurring_file, settings
+from jobsd.configuration import recurring_file
 from jobsd.configuration.document import compose
 from jobsd.configuration.faults import Faults
-from jobsd.configuration.files import UnreadableError, read_source
-from jobsd.configuration.flags import Flags
+from jobsd.configuration.flags import Flags, Given
 from jobsd.configuration.nodes import Mapping
+from jobsd.configuration.options import StartOptions
 from jobsd.configuration.sections import pick
+from jobsd.configuration.source import UnreadableError, read_source
 
 if TYPE_CHECKING:
     import collections.abc as c
     from pathlib import Path
 
 
-def whereabouts(root: Path, environ: c.Mapping[str, str], key: str) -> str:
+def explain_missing_task(root: Path, environ: c.Mapping[str, str], key: str) -> str:
     """Return where the file has the task `key`, and what keeps it from being loaded.
 
-    Nothing when it has none; its faults are not told.
+    Nothing when it has none; its faults are not reported.
     """
     faults = Faults()
-    said = settings.read(environ, Flags(), faults)
+    start = StartOptions(**Given(environ, Flags(), faults).start_options())
     try:
-        source = read_source(root, said.recurring)
+        source = read_source(root, start.recurring)
     except UnreadableError:
         return ""
     top = compose(source, environ, faults) if source else None
     if not isinstance(top, Mapping):
         return ""
-    used = pick(top, said.environment, recurring_file.is_own, faults).used
+    used = pick(top, start.environment, recurring_file.is_own, faults).used
     if used and key in used.pairs:
-        return f"{said.recurring} has it: a daemon loads that when it starts, and on HUP"
+        return f"{start.recurring} has it: a daemon loads that when it starts, and on HUP"
     if used is top or not (names := _sections_with(key, top)):
         return ""
     return (
-        f"{said.recurring} has it in its section {', '.join(names)},"
-        f" and the environment (JOBSD_ENV) is {said.environment}"
+        f"{start.recurring} has it in its section {', '.join(names)},"
+        f" and the environment (JOBSD_ENV) is {start.environment}"
     )
 
 

@@ -1,0 +1,66 @@
+"""The queue.yml that is shipped, and the one that `init` writes: every setting, by the table.
+
+What is not set in it stands there as a comment, with its default.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from jobsd.configuration.options import SECTIONS
+from jobsd.configuration.queue_file import TOP
+from jobsd.configuration.setting import settings_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from jobsd.configuration.setting import Setting
+
+_HEAD = """\
+# What runs here. `bin/jobs check` reads this file and reports every fault at once.
+#
+# `default:` is the base of every environment; a section named like JOBSD_ENV overlays it
+# (mappings key by key, lists whole). A value may come from a variable:
+#   <%= ENV.fetch("NAME", value) %>    <%= ENV["NAME"] %>    ${NAME:-value}
+# Durations are seconds, or 250ms 30s 10m 2h 1d; sizes are bytes, or 512MB 2GB.
+# Every key has a default; all are below.
+default:
+"""
+_SET = {
+    "dispatchers": ("polling_interval", "batch_size"),
+    "workers": ("queues", "threads", "processes", "polling_interval"),
+}
+_COLUMN = 34
+
+
+def example_queue_file(processes: str, modules: Sequence[str] = ()) -> str:
+    """Return the text of a queue.yml; `processes` is how many each kind of worker has.
+
+    `modules` define the project's jobs.
+    """
+    shown = {"processes": processes, "import": f"[{', '.join(modules or ('app.jobs',))}]"}
+    lines = [
+        _line("  " if modules and key == "import" else "  # ", key, row, shown)
+        for _, key, row in TOP
+    ]
+    for section in sorted(SECTIONS, key=lambda section: section not in _SET):
+        lines += ["", *_section(section, shown)]
+    return _HEAD + "\n".join(lines) + "\n"
+
+
+def _section(section: str, shown: Mapping[str, str]) -> Iterator[str]:
+    keys = _SET.get(section, ())
+    yield f"  {section}:" if keys else f"  # {section}:"
+    for place, (_, key, row) in enumerate(settings_of(SECTIONS[section])):
+        if not keys:
+            prefix = "  #   "
+        elif key in keys:
+            prefix = "      " if place else "    - "
+        else:
+            prefix = "      # "
+        yield _line(prefix, key, row, shown)
+
+
+def _line(prefix: str, key: str, row: Setting[object], shown: Mapping[str, str]) -> str:
+    text = f"{prefix}{key}: {shown.get(key, row.default_in_yaml)}"
+    return f"{text:<{_COLUMN}}  # {row.sentence}"

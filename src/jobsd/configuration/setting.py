@@ -1,0 +1,89 @@
+"""One setting: a row of the table that the classes of `options` make up.
+
+    threads: int = setting(whole(1, 256), "3", "How many jobs a process runs at once.")
+
+A row says all that is known of a setting: what it may hold, its default as one would write
+it in the file, one sentence, and the flag and the variable that beat the file. Reading,
+checking, `start --help`, the shipped queue.yml, the file of `init`, the reference page and
+what a call without arguments means all come from the rows. The field's name is the key; a
+unit at its end (`_s`) is not part of it, since a duration is written with a unit or none.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, fields
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
+
+from jobsd.configuration.nodes import Scalar
+from jobsd.configuration.source import NOWHERE
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from jobsd.configuration.kinds import Kind
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+class Setting(Generic[T]):
+    """What is known of one setting.
+
+    `default` is the text that would be written in the file; `default_when_trying` the one of
+    the environments in which people try things out, where it differs. `flag` has its
+    placeholder behind it ("--pidfile FILE"). `variable` beats the file, `fallback` yields to
+    it. With `adds` what a flag gives comes after what the file says, instead of replacing it.
+    """
+
+    kind: Kind[T]
+    default: str
+    sentence: str
+    flag: str = ""
+    variable: str = ""
+    fallback: str = ""
+    key: str = ""
+    default_when_trying: str = ""
+    adds: bool = False
+
+    @property
+    def flag_option(self) -> str:
+        """The flag as it is typed: "--pidfile"."""
+        return next((word for word in self.flag.split() if word.startswith("--")), "")
+
+    @property
+    def flag_name(self) -> str:
+        """The name by which `Flags` knows it; `import` is a word of Python."""
+        name = self.flag_option.removeprefix("--").replace("-", "_")
+        return "imports" if name == "import" else name
+
+    @property
+    def default_in_yaml(self) -> str:
+        """The default as it is written in a file; an empty text means an empty list."""
+        return f'"{self.default}"' if self.default == "*" else self.default or "[]"
+
+    def default_value(self, *, trying: bool = False) -> T:
+        """Return the default as a value."""
+        text = self.default_when_trying if trying else ""
+        return self.kind(Scalar(NOWHERE, text or self.default, plain=True))
+
+
+def setting(
+    kind: Kind[T],
+    default: str,
+    sentence: str,
+    *,
+    secret: bool = False,
+    **more: Any,  # noqa: ANN401 - the other fields of a row
+) -> T:
+    """Make a field of a dataclass a row of the table; no `repr` shows a `secret` one."""
+    row = Setting(kind=kind, default=default, sentence=sentence, **more)
+    made: T = field(default=row.default_value(), repr=not secret, metadata={"setting": row})
+    return made
+
+
+def settings_of(options: type) -> Iterator[tuple[str, str, Setting[object]]]:
+    """Yield the rows of one class: field, key, setting."""
+    for each in fields(options):
+        row = cast("Setting[object] | None", each.metadata.get("setting"))
+        if row is not None:
+            yield each.name, row.key or each.name.removesuffix("_s"), row
