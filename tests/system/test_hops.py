@@ -115,23 +115,7 @@ def _worker(target: Target) -> Generator[None]:
     assert slot is not None
     slot.take("worker", "worker-hops")
     context = Context(board, slot, slot.name)
-    options = WorkerOptions(
-        queues=("*",),
-        threads=1,
-        processes=1,
-        polling_interval_s=0.1,
-        prefetch=None,
-        max_jobs=None,
-        max_memory=None,
-        max_age_s=None,
-    )
-    jobs = JobsOptions(
-        preserve_finished_jobs=True,
-        clear_finished_jobs_after_s=86400,
-        default_concurrency_control_period_s=180,
-        filter_arguments=(),
-    )
-    worker = Worker(context, target, options, jobs)
+    worker = Worker(context, target, WorkerOptions(threads=1), JobsOptions())
     control = threading.Thread(target=process.run, args=(worker, context))
     control.start()
     try:
