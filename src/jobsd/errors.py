@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 class Error(Exception):
-    """Everything that jobsd itself raises derives from this."""
+    """The base of all errors of jobsd."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +29,7 @@ class Fault:
 
 
 class ConfigurationError(Error):
-    """The configuration has faults; all of them are told at once. Exit status 78."""
+    """The configuration has faults; `faults` holds all of them. Exit status 78."""
 
     def __init__(self, faults: tuple[Fault, ...]) -> None:
         self.faults = faults
@@ -42,11 +42,11 @@ class ConfigurationError(Error):
 
 
 class DatabaseUnreachableError(Error):
-    """The database can't be reached. Exit status 4."""
+    """The database cannot be reached. Exit status 4."""
 
 
 class SchemaError(Error):
-    """The tables are missing, older than this program, or not for us. Exit status 78.
+    """The tables are missing, outdated, or closed to this role. Exit status 78.
 
     `remedy` is the command that helps, if one does.
     """
@@ -57,7 +57,7 @@ class SchemaError(Error):
 
 
 class EmbeddedServerError(Error):
-    """The embedded PostgreSQL can't be started, stopped or used.
+    """The embedded PostgreSQL cannot be started, stopped or used.
 
     `where` is a directory or a file; `log` holds the last lines that the server wrote.
     """
@@ -83,18 +83,18 @@ class NotFoundError(Error):
 
 
 class RefusedError(Error):
-    """What was asked for is not done, for the reason told. Exit status 6."""
+    """The request was refused; the message has the reason. Exit status 6."""
 
 
 class ArgumentError(Error):
-    """A job's arguments can't be written or read back, or are not what a task's job takes."""
+    """A job's arguments cannot be stored or read back, or its function does not take them."""
 
 
 class EnqueueError(Error):
     """A job could not be enqueued, and nothing was stored.
 
-    Where `known` is False, nobody knows whether it was: the server was lost before it
-    answered. Look there first, before you enqueue it once more.
+    If `known` is False, the connection was lost before the server answered, and the job
+    may have been enqueued. Look for it before you enqueue it again.
     """
 
     def __init__(self, message: str, *, known: bool = True) -> None:
@@ -103,14 +103,14 @@ class EnqueueError(Error):
 
 
 class LimitError(EnqueueError):
-    """The key of a job's concurrency limit can't be had; nothing was stored."""
+    """The key of a job's concurrency limit is invalid; nothing was enqueued."""
 
 
 class AfterCommitError(EnqueueError):
     """A transaction was committed, but the jobs that were to follow it were not enqueued.
 
-    `jobs` holds them, for `enqueue_many`. Where `known` is False, nobody could be asked
-    whether it was committed, or whether they were enqueued: look first.
+    `jobs` holds them, for `enqueue_many`. If `known` is False, the connection was lost
+    before the server could say whether it had committed: look for them first.
     """
 
     def __init__(
@@ -146,15 +146,15 @@ class ProcessExitError(ProcessError):
 
 
 class ProcessPrunedError(ProcessError):
-    """The process's heartbeat stood still for too long while it had the job."""
+    """The heartbeat of the process stopped for too long while it had the job."""
 
 
 class ProcessMissingError(ProcessError):
-    """The job was claimed by a process that nothing is known of any more."""
+    """The job was claimed by a process that has no row any more."""
 
 
 class ThreadError(Error):
-    """A thread or loop of jobsd's own has failed in another process; `type` names the error."""
+    """A thread or loop of jobsd has failed in another process; `type` names the error."""
 
     def __init__(self, type_name: str, message: str) -> None:
         self.type = type_name

@@ -7,8 +7,10 @@ Run it when a public name, its signature or its docstring changes.
 
 from __future__ import annotations
 
+import dataclasses
 import inspect
 import re
+from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ForwardRef, Generic
 
@@ -51,16 +53,26 @@ CHAPTERS = {
 }
 """Every name of `jobsd.__all__`, in the order in which a reader meets it."""
 
+MADE_BY_CALLERS = {"Limit", "Retry", "Snooze", "Discard"}
+"""The classes whose constructors are for users; of the others, the fields are shown."""
+
 SECTION = re.compile(r"^(Args|Attributes|Returns|Raises|Yields):\s*$", re.MULTILINE)
 
 
 def page() -> str:
     """Return the page: a chapter for each kind of thing, an entry for each name."""
     chapters = (
-        f"\n## {title}\n" + "".join(_entry(name) for name in names.split())
+        f"\n## {title}\n" + "".join(_entries(names.split()))
         for title, names in CHAPTERS.items()
     )
     return HEAD + "".join(chapters)
+
+
+def _entries(names: list[str]) -> Iterator[str]:
+    """Give an entry for each name, one for all that follow each other and read the same."""
+    for _, alike in groupby(names, lambda name: inspect.getdoc(getattr(jobsd, name))):
+        first, *others = alike
+        yield _entry(first).replace(f"### {first}", f"### {', '.join([first, *others])}", 1)
 
 
 def _entry(name: str) -> str:
@@ -86,14 +98,22 @@ def _functions(module: Any) -> list[str]:
 def _class(name: str, found: type) -> str:
     bases = [base.__name__ for base in found.__bases__ if base not in {object, tuple, Generic}]
     derives = f"\n\nDerives from `{'`, `'.join(bases)}`." if bases else ""
-    made = _block(name, found) if _has_constructor(found) else ""
-    return f"\n### {name}\n{made}\n{_text(found)}{derives}\n" + "".join(_members(name, found))
+    made = _block(name, found) if name in MADE_BY_CALLERS else ""
+    fields = "" if made else _fields(found)
+    body = f"{_text(found)}{fields}{derives}\n"
+    return f"\n### {name}\n{made}\n{body}" + "".join(_members(name, found))
 
 
-def _has_constructor(found: type) -> bool:
-    """Return whether the constructor says something: that of an error is for jobsd."""
-    own = "__init__" in vars(found) or issubclass(found, tuple)
-    return own and not issubclass(found, BaseException)
+def _fields(found: type) -> str:
+    """Return what a record that jobsd makes holds."""
+    if dataclasses.is_dataclass(found):
+        fields = {field.name: field.type for field in dataclasses.fields(found)}
+    elif issubclass(found, tuple):
+        fields = dict(found.__annotations__)
+    else:
+        return ""
+    shown = [f"- `{name}`: `{_annotation(kind)}`" for name, kind in fields.items()]
+    return "\n\nFields:\n\n" + "\n".join(shown)
 
 
 def _members(name: str, found: type) -> Iterator[str]:

@@ -17,11 +17,11 @@ def health_status(
 ) -> dict[str, Any]:
     """Return `{"healthy": …, "last_heartbeat": …}`, as a health check's JSON.
 
-    Healthy is a last heartbeat at most `within` ago. Its time is ISO 8601 in UTC, or None
-    when there was none. `session` is asked instead of the program's own.
+    It is healthy if the last heartbeat is at most `within` old. The time is ISO 8601 in UTC,
+    or None if there was no heartbeat. `session` replaces the program's own.
 
     Raises:
-        DatabaseUnreachableError: when nobody can be asked.
+        DatabaseUnreachableError: when the database cannot be reached.
     """
     logs = HeartbeatLogs(session=session)
     latest = logs.latest()

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 class HeartbeatJob(Job):
     """Proves that recurring jobs are enqueued and run.
 
-    Its line is told only once the row is committed, and bears the row's time: what is in
-    the log is in the table.
+    Its line is logged only after the row is committed, and has the time of the row. So
+    every heartbeat in the log is in the table.
     """
 
     def perform(self) -> None:

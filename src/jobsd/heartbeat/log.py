@@ -89,7 +89,7 @@ class HeartbeatLog:
 
     @staticmethod
     def since(moment: Duration | datetime | None = None, **ago: float) -> HeartbeatLogs:
-        """Return the heartbeats since a moment, or since so long ago: `since(hours=1)`."""
+        """Return the heartbeats since a moment, or of the last hour: `since(hours=1)`."""
         return HeartbeatLogs().since(moment, **ago)
 
     @staticmethod

@@ -16,7 +16,7 @@ Level = Literal["debug", "info", "warning", "error"]
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """One thing that can happen: its name, how grave it is, and the names of its facts."""
+    """One kind of event: its name, its level, its meaning, and the names of its facts."""
 
     name: str
     level: Level

@@ -34,10 +34,10 @@ FAULTS = frozenset({"process.crashed", "thread.failed"})
 
 @dataclass(frozen=True, slots=True)
 class Process:
-    """What a hook is told of the process: as the `processes` table has it.
+    """The process that a hook is called for, as its row in `processes` describes it.
 
-    `id` is that of its row. `metadata` is what the process says of itself: a worker, for
-    example, its queues and threads.
+    `id` is the id of the row. `metadata` is what the process says about itself, for example
+    the queues and threads of a worker.
     """
 
     kind: str
@@ -58,12 +58,12 @@ _ends: list[Callable[[], None]] = []
 
 
 class Moment:
-    """A decorator: the function is called with a `Process` at this moment of its life.
+    """Call a function with a `Process` at this moment of its life; a decorator.
 
-    One without parameters is called with nothing.
-    Start comes after the process is registered and before it works, stop after it was
-    told to end and before it drains, exit after its row is gone. A process that crashes
-    or is killed has no stop and no exit.
+    A function without parameters is called without arguments. The start is after the process
+    is registered and before it works; the stop is after it was told to stop and before it
+    drains; the exit is after its row is gone. A process that crashes or is killed has neither
+    stop nor exit.
     """
 
     def __init__(self, name: str) -> None:
@@ -102,9 +102,9 @@ def name_of(kind: str, moment: str) -> str:
 
 
 def on_thread_error(hook: FaultHook) -> FaultHook:
-    """Have a function called with each error of jobsd's own threads and loops.
+    """Call a function with each error of jobsd's own threads and loops; a decorator.
 
-    Never with one of a job, or of a thread that a job has started. A decorator.
+    It is never called with an error of a job, or of a thread that a job has started.
     """
 
     def hear(_event: Event, facts: dict[str, Any]) -> None:
@@ -125,13 +125,13 @@ def on_event(hook: EventHook, /) -> EventHook: ...
 @overload
 def on_event(*names: str) -> Callable[[EventHook], EventHook]: ...
 def on_event(*names: Any) -> Any:
-    """Have a function called with each event of these names, or with all: a decorator.
+    """Call a function with each event of these names, or with all events; a decorator.
 
-    It is called where the event happens, by the loop or thread to which it happens, a job's
-    own for `job.started`: it should do little. What it raises is told as `hook.failed`.
+    It is called in the thread in which the event happens (for `job.started` the thread of
+    the job), so it should be quick. An error that it raises is the event `hook.failed`.
 
     Raises:
-        Error: for a name that is no event's.
+        Error: for an unknown name.
     """
     if len(names) == 1 and callable(names[0]):
         return on_event()(names[0])

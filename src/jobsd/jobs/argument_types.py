@@ -21,8 +21,8 @@ def argument_type(kind: type[_T], *, name: str | None = None) -> type[_T]:
     `name` is what is stored; without it, the class's module and name.
 
     Raises:
-        ArgumentError: for any other class, for one whose making needs what its fields do
-            not keep, and for a name that another class has, or that can't be stored.
+        ArgumentError: for any other class, for one that cannot be made of its fields alone,
+            and for a name that another class has or that cannot be stored.
     """
     allowed = issubclass(kind, enum.Enum) or dataclasses.is_dataclass(kind)
     if not allowed:

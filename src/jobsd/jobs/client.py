@@ -211,12 +211,12 @@ def configure(
     schema: str = "jobsd",
     client: Client | None = None,
 ) -> None:
-    """Say where this program's jobs go; without it, they go where the commands would.
+    """Set the database of this program; by default it is the one of the commands.
 
     Safe at any time; connections that exist are closed when they come back.
 
     Raises:
-        ConfigurationError: when the URL is none; it does not tell what was given.
+        ConfigurationError: for an invalid URL; the message does not show it.
     """
     target = None if database_url is None else Target(_checked(database_url), schema)
     global _client, _schema  # noqa: PLW0603 - the program's one default
@@ -280,7 +280,7 @@ def enqueue(drafted: Draft, connection: object = NOT_GIVEN) -> EnqueuedJob:
 
 
 def enqueue_many(jobs: Iterable[Draft], *, connection: object = NOT_GIVEN) -> EnqueuedJobs:
-    """Store many jobs at once, all or none; any iterable, in bounded memory.
+    """Enqueue all jobs of an iterable or none, in bounded memory.
 
     With `connection` they become part of that connection's transaction.
 

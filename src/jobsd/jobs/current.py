@@ -45,7 +45,7 @@ def current_job() -> CurrentJob:
     """Return the job that runs in this thread.
 
     Raises:
-        LookupError: when none does.
+        LookupError: outside of any job.
     """
     job = running_job.get()
     if isinstance(job, CurrentJob):
@@ -54,7 +54,7 @@ def current_job() -> CurrentJob:
 
 
 def stopping() -> bool:
-    """Return whether the worker drains: a long job does well to come to an end."""
+    """Return whether the worker drains, so that a long job should come to an end."""
     return _stopping.is_set()
 
 

@@ -96,13 +96,13 @@ class Job:
 
     @classmethod
     def perform_now(cls, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401
-        """Run the job here and now, without the queue."""
+        """Run the job in this thread, without the queue."""
         with here(_definition_of(cls)):
             return cls.definition.perform(*args, **kwargs)
 
     @classmethod
     def enqueue(cls, *args: Any, **kwargs: Any) -> EnqueuedJob:  # noqa: ANN401
-        """Store the job, to be run by a worker; committed when this returns."""
+        """Enqueue the job; it is committed when this returns."""
         return client.enqueue(cls.with_args(*args, **kwargs))
 
     @classmethod
@@ -159,17 +159,17 @@ def job(  # noqa: PLR0913 - the options of a job
 
     Args:
         function: the function, when there are no options: `@job`.
-        queue: where it goes.
-        priority: smaller runs first.
-        max_attempts: how often it is tried in all, crashes of its process included.
-        retry_on: which failures are tried again, once there is more than one attempt.
-        discard_on: which failures drop the job.
-        backoff: seconds or a timedelta from the number of the attempt; see `exponential`.
-        limits_concurrency: how many may run at once; see `Limit`.
-        name: what it is registered as; "module.function" unless given.
+        queue: the name of its queue.
+        priority: smaller numbers run first.
+        max_attempts: the number of attempts in all, crashes of its process included.
+        retry_on: the exceptions that lead to another attempt, if one is left.
+        discard_on: the exceptions that discard the job.
+        backoff: a function of the attempt's number that returns seconds; see `exponential`.
+        limits_concurrency: how many may run at the same time; see `Limit`.
+        name: its registered name; by default "module.function".
 
     Raises:
-        Error: for options that can't be meant, and for a name that another job has.
+        Error: for an invalid option, and for a name that another job has.
     """
     policy = _policy(max_attempts, retry_on, discard_on, backoff)
     limit = _limit(limits_concurrency)

@@ -39,14 +39,14 @@ class Discarded:
 
 
 def discard(job_id: int, *, keep: bool = True, session: Session | None = None) -> str:
-    """Drop a job that does not run; return the state that it had.
+    """Discard a job that does not run; return the state that it had.
 
-    Its row stays as that of a discarded job, or goes with `keep` false.
+    Its row stays, as a discarded job; with `keep` false it is deleted.
 
     Raises:
         NotFoundError: when there is no such job.
         RefusedError: when it runs, or has ended.
-        Error: for what is no id.
+        Error: for an invalid id.
     """
     job_id = inspect.check_id(job_id)
     with lent(session) as taken:
@@ -66,14 +66,14 @@ def discard_all(  # noqa: PLR0913 - the filters, and a session
     keep: bool = True,
     session: Session | None = None,
 ) -> int:
-    """Drop all jobs that are meant and do not run; return how many.
+    """Discard all jobs that match the filters and do not run; return how many.
 
-    `since` is how long ago they were enqueued at most ("1h"); with a `limit` the newest
-    ones are meant. Committed a few hundred at a time.
+    `since` selects jobs that were enqueued at most so long ago ("1h"); `limit` selects the
+    newest ones. Commits a few hundred jobs at a time.
 
     Raises:
-        Error: for filters that can't be meant.
-        RefusedError: for a state that nothing is dropped from.
+        Error: for an invalid filter.
+        RefusedError: for a state in which jobs cannot be discarded.
     """
     meant = listing.wanted(state, queue, class_name, since)
     with lent(session) as taken:
@@ -85,7 +85,7 @@ def ids(session: Session, meant: listing.Filter, limit: int | None = None) -> ar
     """Return the jobs that are meant and may be dropped, or the newest ones of them.
 
     Raises:
-        RefusedError: for a state that nothing is dropped from.
+        RefusedError: for a state in which jobs cannot be discarded.
     """
     if meant.state is not None:
         check_state(meant.state)

@@ -59,7 +59,7 @@ class Signature:
 
 
 class FunctionJob(Generic[P, R]):
-    """A function that is a job; calling it runs it here and now, as ever."""
+    """A function that is a job; a call still runs the function itself."""
 
     def __init__(self, function: Callable[P, R], definition: Definition) -> None:
         self.definition = definition
@@ -71,18 +71,18 @@ class FunctionJob(Generic[P, R]):
         return self._function(*args, **kwargs)
 
     def perform_now(self, *args: P.args, **kwargs: P.kwargs) -> R:
-        """Run the job here and now, without the queue."""
+        """Run the job in this thread, without the queue."""
         with here(self.definition):
             done: R = self.definition.perform(*args, **kwargs)
             return done
 
     def enqueue(self, *args: P.args, **kwargs: P.kwargs) -> EnqueuedJob:
-        """Store the job, to be run by a worker; committed when this returns.
+        """Enqueue the job; it is committed when this returns.
 
         Raises:
-            ArgumentError: when the arguments can't be stored.
+            ArgumentError: when the arguments cannot be stored.
             EnqueueError: when the database refuses.
-            DatabaseUnreachableError: when it can't be reached.
+            DatabaseUnreachableError: when the database cannot be reached.
         """
         return client.enqueue(self.with_args(*args, **kwargs))
 
@@ -125,15 +125,15 @@ class Using(Generic[P]):
     _after_commit: object = NOT_GIVEN
 
     def enqueue(self, *args: P.args, **kwargs: P.kwargs) -> EnqueuedJob:
-        """Store the job with these options.
+        """Enqueue the job with these options.
 
         After a commit that is still to come: the returned job is "pending" and has no id;
         both are filled in when it is stored. When that fails, who commits gets the error.
 
         Raises:
-            ArgumentError: when the arguments can't be stored.
+            ArgumentError: when the arguments cannot be stored.
             EnqueueError: when the database refuses.
-            DatabaseUnreachableError: when it can't be reached.
+            DatabaseUnreachableError: when the database cannot be reached.
         """
         drafted = self._options.apply(self._draft(*args, **kwargs))
         if self._after_commit is NOT_GIVEN:

@@ -39,14 +39,14 @@ class Retried:
 
 
 def retry(job_id: int, *, with_lost: bool = False, session: Session | None = None) -> str:
-    """Let a failed job run anew; return where it is now: "ready" or "blocked".
+    """Retry a failed job; return its new state: "ready" or "blocked".
 
-    With `with_lost` a lost one too, though it may still be running.
+    With `with_lost`, retry a lost job too, although it may still be running.
 
     Raises:
         NotFoundError: when there is no such job.
-        RefusedError: when it has not failed, or is lost and that was not said.
-        Error: for what is no id.
+        RefusedError: when it has not failed, or is lost and `with_lost` is not given.
+        Error: for an invalid id.
     """
     job_id = inspect.check_id(job_id)
     with lent(session) as taken:
@@ -64,13 +64,13 @@ def retry_all(
     limit: int | None = None,
     session: Session | None = None,
 ) -> int:
-    """Let all failed jobs that are meant run anew, the oldest first; return how many.
+    """Retry all failed jobs that match the filters, the oldest first; return how many.
 
-    `since` is how long ago they were enqueued at most ("1h"); with a `limit` the newest
-    ones are meant. Committed a few hundred at a time.
+    `since` selects jobs that were enqueued at most so long ago ("1h"); `limit` selects the
+    newest ones. Commits a few hundred jobs at a time.
 
     Raises:
-        Error: for filters that can't be meant.
+        Error: for an invalid filter.
     """
     meant = listing.wanted("failed", queue, class_name, since)
     with lent(session) as taken:

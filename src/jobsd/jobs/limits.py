@@ -58,16 +58,17 @@ class Limit:
     """At most `to` jobs with the same key run at once.
 
     Args:
-        to: how many.
-        key: a function of the job's arguments, or a fixed value; its result tells apart
-            what is limited apart, and is a key (see `keys`). None as the result means:
-            this job is not limited. Unless given, all jobs of the class (or group) share
-            one limit.
-        duration: how long a slot may stand whose job is neither ready nor claimed, before
-            it is freed; as `default_concurrency_control_period` says unless given. It
-            never lets another job run while the slot's own one does.
-        group: what several classes share to have one limit; the job's name unless given.
-        on_conflict: "block" lets a job wait for a slot; "discard" drops one that finds none.
+        to: the number of slots.
+        key: a function of the job's arguments, or a fixed value. Jobs with the same key
+            share a limit. A function that returns None lifts the limit for that job. By
+            default all jobs of the class (or group) share one limit.
+        duration: used after faults only: how long a slot may be held by a job that is
+            neither ready nor claimed before it is freed; by default
+            `default_concurrency_control_period`. A running job keeps its slot.
+        group: a name that several classes share to have one limit; by default the job's
+            name.
+        on_conflict: "block" lets a job wait for a slot; "discard" drops a job that finds
+            none.
     """
 
     to: int = 1
@@ -97,17 +98,16 @@ class Limit:
 
     @property
     def lasts(self) -> timedelta | None:
-        """The duration, if one was given."""
+        """The duration as a timedelta, or None if none was given."""
         if self.duration is None:
             return None
         return timedelta(seconds=parse_duration(self.duration))
 
     def of(self, name: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Limited | None:
-        """Return the limit of a job of this name with these arguments; None for none.
+        """Return the limit of a job of this name with these arguments, or None.
 
         Raises:
-            LimitError: when the key can't be had: the function has raised, or gave what
-                is no key.
+            LimitError: when the function of the key raises, or returns an invalid key.
         """
         try:
             part = self.key(*args, **kwargs) if callable(self.key) else self.key

@@ -128,7 +128,7 @@ def ids(session: Session, meant: Filter, limit: int | None = None) -> array[int]
     Eight bytes each, so that what is to be done to them can be done in small transactions.
 
     Raises:
-        Error: when the limit can't be meant.
+        Error: for an invalid limit.
     """
     if limit is not None:
         check_count("limit", limit)

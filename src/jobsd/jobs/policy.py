@@ -32,7 +32,7 @@ def exponential(
     At most `cap`; each wait is lengthened by a random share of up to `jitter`.
 
     Raises:
-        Error: for what can't be meant: negative numbers, or a factor below 1.
+        Error: for negative numbers, or a factor below 1.
     """
     most_s = duration_s("cap", cap)
     least_s = duration_s("base", base)
@@ -50,10 +50,10 @@ def exponential(
 
 
 def constant(seconds: float | timedelta | str) -> Backoff:
-    """Return a backoff that always waits as long.
+    """Return a backoff that always waits for the same time.
 
     Raises:
-        Error: for what is no duration.
+        Error: for an invalid duration.
     """
     wait_s = duration_s("constant", seconds)
     return lambda _attempt: wait_s

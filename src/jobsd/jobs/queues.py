@@ -1,10 +1,9 @@
-"""Queues as an operator sees them: paused or not, how long, how old; and emptied.
+"""Pause, resume, measure and empty queues.
 
-A queue exists once a job is in it, so any name may be paused, also one that nothing was
-ever enqueued to. A pause takes effect at the next claim of each worker and leaves alone
-what runs already.
+A queue exists as soon as a job is in it, so any name may be paused, even one that has
+never had a job. A pause takes effect at the next claim of each worker; running jobs go on.
 
-Each function takes a session, or else asks the database of the program.
+Each function uses the database of the program, or the `session` that it is given.
 """
 
 from __future__ import annotations
@@ -57,9 +56,9 @@ def pause(
     by: str | None = None,
     session: Session | None = None,
 ) -> bool:
-    """Let no worker of any host claim from the queue; return False when it was paused.
+    """Pause the queue on all hosts; return False when it was paused already.
 
-    A queue that is paused already gets the new reason. `by` is USER@HOST unless given.
+    A queue that is paused already gets the new reason. `by` is USER@HOST by default.
     """
     return pausing(name, reason, by=by, session=session).anew
 
@@ -71,7 +70,7 @@ def pausing(
     by: str | None = None,
     session: Session | None = None,
 ) -> Pausing:
-    """Do what `pause` does; return what it came to."""
+    """Pause the queue as `pause` does; return the details."""
     parameters = {
         "name": check_queue(name),
         "reason": _text("reason", reason),
@@ -84,7 +83,7 @@ def pausing(
 
 
 def resume(name: str, *, session: Session | None = None) -> bool:
-    """Let workers claim from the queue again, at once; return False when it was not paused."""
+    """Resume the queue at once; return False when it was not paused."""
     with lent(session) as taken:
         resumed = bool(taken.fetch(STATEMENTS["resume"], {"name": check_queue(name)}))
     if resumed:
@@ -111,17 +110,17 @@ def is_known(name: str, *, session: Session | None = None) -> bool:
 
 
 def latency(name: str, *, session: Session | None = None) -> float:
-    """Return for how many seconds the oldest ready job of the queue has waited, or 0."""
+    """Return how many seconds the oldest ready job of the queue has waited, or 0."""
     with lent(session) as taken:
         return float(taken.fetch(STATEMENTS["latency"], {"name": check_queue(name)})[0][0])
 
 
 def clear(name: str, *, keep: bool = True, session: Session | None = None) -> int:
-    """Discard the ready jobs of the queue and return how many they were.
+    """Discard the ready jobs of the queue; return how many.
 
-    Jobs that are scheduled, blocked, failed or claimed stay. The rows of the others stay as
-    discarded ones, or go with `keep` false. Committed a few hundred at a time; ends with
-    those that were ready when it began, whoever goes on to enqueue.
+    Scheduled, blocked, failed and claimed jobs stay in the queue. The rows of the discarded
+    jobs stay; with `keep` false they are deleted. Commits a few hundred jobs at a time, and
+    ends with the jobs that were ready when it began.
     """
     cleared = 0
     with lent(session) as taken:

@@ -85,16 +85,16 @@ def clear_finished_in_batches(  # noqa: PLR0913 - the options of the original, a
     sleep_between_batches: Duration | None = None,
     session: Session | None = None,
 ) -> int:
-    """Remove the finished and the discarded jobs past their time; return how many.
+    """Delete finished and discarded jobs that are old enough; return how many.
 
-    Their time is over when they have finished before `finished_before`, or are
-    `older_than` ("1d"); unless given, as `clear_finished_jobs_after` says in a worker, a
-    day elsewhere. Failed jobs stay. Each batch is a statement and commits by itself; behind
-    it comes a rest of `sleep_between_batches`, by default 1.5 times as long as it took,
-    so that jobs which run meanwhile hardly notice.
+    These are the jobs that ended before `finished_before`, or are `older_than` ("1d"). By
+    default it is `clear_finished_jobs_after` in a worker, and a day elsewhere. Failed jobs
+    stay. Each batch is one statement with a commit of its own. After each batch it sleeps
+    for `sleep_between_batches`, by default 1.5 times as long as the batch took, so that
+    running jobs hardly notice.
 
     Raises:
-        Error: for options that can't be meant.
+        Error: for an invalid option.
     """
     limit = _limit(finished_before, older_than)
     pause_s = None

@@ -63,9 +63,9 @@ class RecurringTask:
     """One row of the `recurring_tasks` table; its columns, with `phrase` for `schedule`.
 
     Either `class_name` or `command` says what runs. `source` is FILE:LINE of a static task.
-    `time_zone` holds where the schedule names none. `updated_at` is the version of the
-    definition: a run changes `last_run_at` and `runs_count` only. Planned instants up to
-    `planned_from` were never meant for it.
+    `time_zone` applies if the schedule names none. `updated_at` is the version of the
+    definition: a run changes `last_run_at` and `runs_count` only. Instants up to
+    `planned_from` do not belong to the task.
     """
 
     key: str
@@ -94,7 +94,7 @@ class RecurringTask:
 
     @property
     def name(self) -> str:
-        """The key, by the name that the original's document gives it."""
+        """The key, under the name that Solid Queue gives it."""
         return self.key
 
     @property
@@ -102,7 +102,7 @@ class RecurringTask:
         """The positional arguments and the named ones.
 
         Raises:
-            ArgumentError: when they hold what is not registered in this process.
+            ArgumentError: when they hold a type that is not registered in this process.
         """
         return arguments.load(self.arguments_json)
 
@@ -111,7 +111,7 @@ class RecurringTask:
         """What the schedule means.
 
         Raises:
-            ScheduleError: when somebody has written one into the table that means nothing.
+            ScheduleError: when the table holds an invalid schedule.
         """
         # Only where the key chooses the moment: otherwise all tasks of a schedule share it.
         key = self.key if _CHOICE.search(self.phrase) else ""
@@ -124,28 +124,28 @@ class RecurringTask:
         return upcoming[0] if upcoming else None
 
     def next_runs(self, n: int = 5, after: datetime | None = None) -> list[datetime]:
-        """Return the next `n` planned instants, in UTC; none for a task that is turned off."""
+        """Return the next `n` planned instants, in UTC; none for a disabled task."""
         try:
             return self.plan.upcoming(n, after or utc_now()) if self.enabled else []
         except ScheduleError:
             return []
 
     def history(self, limit: int = 20) -> list[Occurrence]:
-        """Return the latest planned runs, newest first, with what became of them.
+        """Return the latest recurring runs, newest first, with their outcomes.
 
         Raises:
-            Error: when the limit can't be meant.
+            Error: for an invalid limit.
         """
         check_count("limit", limit)
         with client.default_client().session() as session:
             return occurrences.history(session, self.key, limit)
 
     def run_now(self) -> EnqueuedJob:
-        """Enqueue the task's job now, beside its schedule; also when it is turned off.
+        """Enqueue the task's job now, in addition to its schedule; also if it is disabled.
 
         Raises:
             UnknownJobError: when this process does not know the job.
-            RefusedError: when the previous run lives and may not be overlapped.
+            RefusedError: when `overlap` is "skip" and the previous run's job has not ended.
         """
         with client.default_client().session() as session:
             return occurrences.run_now(session, self)
@@ -183,12 +183,12 @@ class RecurringTask:
             remove(session, key)
 
     def enable(self) -> None:
-        """Turn the task on, when it was made at run time; otherwise like `unschedule`."""
+        """Enable a task that was made at run time; it raises what `unschedule` raises."""
         with client.default_client().session() as session:
             set_enabled(session, self.key, enabled=True)
 
     def disable(self) -> None:
-        """Turn the task off, when it was made at run time; otherwise like `unschedule`."""
+        """Disable a task that was made at run time; it raises what `unschedule` raises."""
         with client.default_client().session() as session:
             set_enabled(session, self.key, enabled=False)
 
