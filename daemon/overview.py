@@ -30,7 +30,7 @@ QUEUE_COLUMNS = ("name", "ready", "oldest_age", "paused")
 TASK_COLUMNS = ("key", "schedule", "next_run", "last_run", "runs", "enabled")
 FAILURE_COLUMNS = ("id", "class_name", "failed_at", "error")
 
-_IDENTITY = ("boot", "namespace", "started")
+_IDENTITY = ("boot", "namespace", "started", "supervisor")
 _NEXT_RUNS = 5
 _FAILURES = 5
 

@@ -33,7 +33,9 @@ class Stranger:
 
     `boot`, `namespace` and `started` say which process of which machine it is; `heartbeat`
     is in seconds since the epoch, of a clock that nothing is compared with but itself.
-    `thresholds` are those of its own tree, as far as anything is known of them.
+    `thresholds` are those of its own tree, as far as anything is known of them; `supervisor`
+    is the process id and the start of its supervisor, None for a supervisor and in a row that
+    does not say it.
     """
 
     id: int
@@ -47,6 +49,7 @@ class Stranger:
     started: str
     threads: int
     thresholds: Thresholds | None = None
+    supervisor: tuple[int, str] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,11 +122,10 @@ def leave(session: Session, ids: list[int], names: list[str], supervisor_id: int
 
 
 def _stranger(row: list[Any]) -> Stranger:
-    row_id, kind, name, pid, hostname, heartbeat, *machine, threads = row[:10]
-    # The metadata of others may say anything.
-    known = int(threads) if threads and threads.isascii() and threads.isdigit() else 0
-    boot, namespace, started = (word or "" for word in machine)
-    said = dict(zip(NAMES, row[10:], strict=True))
+    row_id, kind, name, pid, hostname, heartbeat = row[:6]
+    boot, namespace, started, supervisor_started = (row[at] or "" for at in (6, 7, 8, 10))
+    supervisor_pid, threads = _number(row[9]), _number(row[11])
+    said = dict(zip(NAMES, row[12:], strict=True))
     return Stranger(
         row_id,
         kind,
@@ -134,6 +136,12 @@ def _stranger(row: list[Any]) -> Stranger:
         boot,
         namespace,
         started,
-        known,
+        threads,
         thresholds_of({"started": started, **said}),
+        (supervisor_pid, supervisor_started) if supervisor_pid and supervisor_started else None,
     )
+
+
+def _number(said: str | None) -> int:
+    """Return a number, or 0: the metadata of others may say anything."""
+    return int(said) if said and said.isascii() and said.isdigit() and len(said) < 10 else 0

@@ -56,6 +56,7 @@ class Membership:
             supervisor_id=board.supervisor_row,
             metadata=self._metadata,
             thresholds=board.thresholds,
+            supervisor_pid=board.supervisor_pid,
         )
         self._own.set_row(row_id)
 

@@ -30,6 +30,7 @@ WITH had AS (
         json_build_array(
             id, kind, name, pid, hostname, extract(epoch FROM last_heartbeat_at),
             metadata ->> 'boot', metadata ->> 'namespace', metadata ->> 'started',
+            metadata #>> '{supervisor,pid}', metadata #>> '{supervisor,started}',
             metadata ->> 'threads', metadata ->> 'heartbeat_interval',
             metadata ->> 'process_alive_threshold', metadata ->> 'hang_timeout'
         ) AS row

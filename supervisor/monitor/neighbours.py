@@ -5,7 +5,9 @@ Two judgements, which never mix:
 *Vanished.* A row bears the boot, the namespace of process ids and the start time of its
 process. Where the first two are our own, the kernel can be asked: a process that is gone,
 or whose number another process has now, is dead at once. Host name and number alone
-prove nothing, since containers share both.
+prove nothing, since containers share both. It is for us to settle what it has left only when
+its supervisor is gone, too, and its monitor: as long as one of them lives, its tree knows
+what ran in it, while we would have to guess. A tree that does not come to it stands still.
 
 *Standing still.* Of all others only the heartbeat is known. Its value is compared with
 itself and its standing measured by our own monotonic clock: neither the server's clock
@@ -41,8 +43,11 @@ class _Sighting:
 class Neighbours:
     """What is known of the processes that are not of this tree."""
 
-    def __init__(self, threshold_s: float, interval_s: float) -> None:
+    def __init__(
+        self, threshold_s: float, interval_s: float, supervisor: tuple[int, str] | None = None
+    ) -> None:
         self._threshold_s = threshold_s
+        self._supervisor = supervisor
         self._gap_s = 3 * interval_s
         # A hung loop's heartbeat moves by the jitter of its measurement; a living one's
         # by the time between two beats, in either direction when a clock is set.
@@ -78,11 +83,24 @@ class Neighbours:
         return any(self._is_near(sighting.stranger) for sighting in self._known.values())
 
     def vanished(self) -> list[Stranger]:
-        """Return those of this boot and namespace whose process is gone. Asks no database."""
+        """Return those of this boot and namespace that are gone, and their trees with them.
+
+        Of our own tree, what was buried before and has left a row. Asks no database.
+        """
+        seen = [sighting.stranger for sighting in self._known.values()]
+        near = [stranger for stranger in seen if self._is_near(stranger)]
+        gone = {stranger.id: stranger for stranger in near if is_gone(stranger)}
+        monitored = {
+            stranger.supervisor
+            for stranger in near
+            if stranger.kind == "monitor" and stranger.id not in gone
+        }
         return [
-            sighting.stranger
-            for sighting in self._known.values()
-            if self._is_near(sighting.stranger) and is_gone(sighting.stranger)
+            stranger
+            for stranger in gone.values()
+            if stranger.supervisor is None
+            or stranger.supervisor == self._supervisor
+            or (stranger.supervisor not in monitored and _has_ended(*stranger.supervisor))
         ]
 
     def due_in_s(self, now: float) -> float:
@@ -108,12 +126,16 @@ class Neighbours:
 
 def is_gone(stranger: Stranger) -> bool:
     """Return whether a process of this boot and namespace certainly lives no more."""
-    started = registry.start_time(stranger.pid)
-    if started:
-        return started != stranger.started
+    return _has_ended(stranger.pid, stranger.started)
+
+
+def _has_ended(pid: int, started: str) -> bool:
+    now = registry.start_time(pid)
+    if now:
+        return now != started
     # It is a zombie, or gone, or /proc hides it (hidepid, systemd's ProtectProc=invisible).
     # A zombie can be read about; and a signal that is not sent finds what is hidden.
-    return process_stat(stranger.pid) is not None or not _may_live(stranger.pid)
+    return process_stat(pid) is not None or not _may_live(pid)
 
 
 def _may_live(pid: int) -> bool:

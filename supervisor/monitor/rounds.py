@@ -79,7 +79,12 @@ class Rounds:
         keep = options.jobs.preserve_finished_jobs
         self._membership = Membership(context, self._session, metadata)
         self._burial = Burial(self._session, context.slot, keep_finished=keep)
-        self._neighbours = Neighbours(supervision.process_alive_threshold_s, self._interval_s)
+        supervisor = (
+            self._board.supervisor_pid,
+            registry.start_time(self._board.supervisor_pid),
+        )
+        threshold_s = supervision.process_alive_threshold_s
+        self._neighbours = Neighbours(threshold_s, self._interval_s, supervisor)
         self._tables = Tables(target)
         self._outage = Outage(self._board, context.slot)
         self._nap = Nap()

@@ -99,7 +99,7 @@ class Tree:
 
         def work(context: Context) -> int:
             session = Session(self.target, context.name)
-            row_id = self._register(session, context)
+            row_id = registry.enter(session, context, "worker", {"threads": 3})
             claim_id = claim(session, row_id, claimed) if claimed else 0
             context.slot.set_threads(len(running), 3)
             for thread, job_id in enumerate(running):
@@ -180,18 +180,6 @@ class Tree:
         os.close(self.lifeline)
         os.close(self._lifeline_end)
         self.log.close()
-
-    def _register(self, session: Session, context: Context) -> int:
-        row_id = registry.register(
-            session,
-            kind="worker",
-            name=context.name,
-            supervisor_id=self.board.supervisor_row,
-            metadata={"threads": 3},
-            thresholds=self.board.thresholds,
-        )
-        context.slot.set_row(row_id)
-        return row_id
 
     def _heartbeat(self) -> object:
         rows = self._session.connection.execute(

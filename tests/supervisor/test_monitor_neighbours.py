@@ -150,6 +150,68 @@ def test_a_number_that_nobody_has_is_a_death(neighbours: Neighbours) -> None:
     assert neighbours.vanished() == [stranger]
 
 
+NOBODY = (2**22 + 1, "1")
+
+
+def _of_tree(supervisor: tuple[int, str], monitor: int | None) -> list[Stranger]:
+    """A worker that is gone, and the monitor of its tree where there is one."""
+    worker = replace(_near(*NOBODY), supervisor=supervisor)
+    if monitor is None:
+        return [worker]
+    lives = _near(monitor, registry.start_time(monitor) or "1")
+    return [worker, replace(lives, id=2, kind="monitor", supervisor=supervisor)]
+
+
+def test_what_a_process_has_left_is_its_trees_as_long_as_its_supervisor_lives(
+    neighbours: Neighbours,
+) -> None:
+    ours = (os.getpid(), registry.start_time(os.getpid()))
+
+    neighbours.see(_of_tree(ours, None), 0.0)
+
+    assert neighbours.vanished() == []
+
+
+def test_what_a_process_has_left_is_its_trees_as_long_as_its_monitor_lives(
+    neighbours: Neighbours,
+) -> None:
+    neighbours.see(_of_tree(NOBODY, os.getpid()), 0.0)
+
+    assert neighbours.vanished() == []
+
+
+@pytest.mark.parametrize("monitor", [None, NOBODY[0]])
+@pytest.mark.parametrize("supervisor", [NOBODY, (os.getpid(), "1")])
+def test_a_process_that_is_gone_with_supervisor_and_monitor_has_vanished(
+    neighbours: Neighbours, supervisor: tuple[int, str], monitor: int | None
+) -> None:
+    tree = _of_tree(supervisor, monitor)
+
+    neighbours.see(tree, 0.0)
+
+    assert neighbours.vanished() == tree
+
+
+def test_a_monitor_of_another_tree_keeps_nobody(neighbours: Neighbours) -> None:
+    worker, monitor = _of_tree(NOBODY, os.getpid())
+
+    neighbours.see([worker, replace(monitor, supervisor=(os.getpid(), "1"))], 0.0)
+
+    assert neighbours.vanished() == [worker]
+
+
+def test_a_tree_that_does_not_settle_what_its_process_has_left_stands_still(
+    neighbours: Neighbours,
+) -> None:
+    ours = (os.getpid(), registry.start_time(os.getpid()))
+    (worker,) = _of_tree(ours, None)
+
+    for now in range(0, 70, 10):
+        neighbours.see([worker], float(now))
+
+    assert neighbours.standing_still(60.0) == [(worker, 60.0)]
+
+
 def test_a_zombie_is_dead() -> None:
     pid = os.fork()
     if pid == 0:

@@ -45,6 +45,20 @@ def _row(session: Session, name: str, pid: int, **metadata: Any) -> int:
     return int(row[0])
 
 
+def _pause() -> int:
+    """Start a process that does nothing; return its id."""
+    pid = os.fork()
+    if pid == 0:
+        while True:
+            signal.pause()
+    return pid
+
+
+def _kill(pid: int) -> None:
+    os.kill(pid, signal.SIGKILL)
+    os.waitpid(pid, 0)
+
+
 def _age_s(session: Session, name: str) -> float:
     rows = registry.processes(session)
     return next(row.heartbeat_age_s for row in rows if row.name == name)
@@ -171,6 +185,40 @@ def test_a_neighbour_that_dies_is_buried_within_a_second(
 
         assert wait_until(lambda: "near" not in names(session)) < 1.5
         assert places(session) == {job: "failed"}
+
+
+@pytest.mark.failure(
+    "A worker is killed, and a monitor of another tree on this machine sees it first.",
+    "Its own tree settles its jobs, since it knows which of them ran, and how they ended.",
+)
+@pytest.mark.behaviour(29)
+def test_a_neighbour_that_dies_is_left_to_its_tree_as_long_as_that_lives(
+    target: Target, session: Session
+) -> None:
+    (job,) = make_jobs(session, 1)
+    supervisor, worker = _pause(), _pause()
+    with tree_on(target) as tree:
+        started = registry.start_time(worker)
+        metadata = {"started": started, **registry.below(supervisor)}
+        claim(session, _row(session, "near", worker, **metadata), [job])
+        tree.start_monitor()
+        _kill(worker)
+
+        tree.look_passes(4)
+
+        assert places(session) == {job: "claimed"}
+        _kill(supervisor)
+        assert wait_until(lambda: "near" not in names(session)) < 1.5
+        assert places(session) == {job: "failed"}
+
+
+def test_the_rows_of_a_tree_say_their_supervisor(tree: Tree, session: Session) -> None:
+    tree.start_monitor()
+    tree.start_worker()
+
+    said = {row.kind: row.metadata.get("supervisor") for row in registry.processes(session)}
+    ours = {"pid": os.getpid(), "started": registry.start_time(os.getpid())}
+    assert said == {"supervisor": None, "monitor": ours, "worker": ours}
 
 
 @pytest.mark.behaviour(14, 29)

@@ -55,6 +55,15 @@ def identity(pid: int) -> dict[str, str]:
     return {"boot": _boot_id(), "namespace": _pid_namespace(), "started": start_time(pid)}
 
 
+def below(supervisor_pid: int) -> dict[str, dict[str, object]]:
+    """Return what proves of a supervisor that it is still the same, for a row of its tree.
+
+    The supervisor's own row may come later than this one, or be gone before it.
+    """
+    started = start_time(supervisor_pid) if supervisor_pid else ""
+    return {"supervisor": {"pid": supervisor_pid, "started": started}} if started else {}
+
+
 def start_time(pid: int) -> str:
     """Return the start time of a process in clock ticks since boot, "" when it is gone.
 
@@ -73,8 +82,12 @@ def register(  # noqa: PLR0913 - the columns of a row
     metadata: dict[str, Any],
     pid: int = 0,
     thresholds: Thresholds | None = None,
+    supervisor_pid: int = 0,
 ) -> int:
-    """Write the row of a process, of this one unless `pid` is given, and return its id."""
+    """Write the row of a process, of this one unless `pid` is given, and return its id.
+
+    `supervisor_pid` is for all but supervisors.
+    """
     pid = pid or os.getpid()
     _metadata[name] = metadata
     judged_by = {} if thresholds is None else thresholds.metadata()
@@ -84,7 +97,9 @@ def register(  # noqa: PLR0913 - the columns of a row
         "pid": pid,
         "hostname": hostname(),
         "supervisor_id": supervisor_id,
-        "metadata": json.dumps({**identity(pid), **judged_by, **metadata}),
+        "metadata": json.dumps(
+            {**identity(pid), **below(supervisor_pid), **judged_by, **metadata}
+        ),
     }
     return int(session.fetch(STATEMENTS["register"], parameters)[0][0])
 
@@ -115,6 +130,7 @@ def enter(session: Session, context: Context, kind: str, metadata: dict[str, Any
         name=context.name,
         supervisor_id=context.board.supervisor_row,
         metadata={**metadata, "place": context.slot.place},
+        supervisor_pid=context.board.supervisor_pid,
         thresholds=context.board.thresholds,
     )
     context.slot.set_row(row_id)
