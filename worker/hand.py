@@ -11,15 +11,15 @@ from __future__ import annotations
 
 import os
 import sys
-import traceback
 from collections import deque
 from contextvars import Context
 from queue import Empty
 from typing import TYPE_CHECKING, NoReturn, TypeVar
 
 from jobsd.jobs.policy import Verdict
+from jobsd.text import error_stack
 
-from .perform import Outcome, perform
+from .perform import FRAMES_MAX, Outcome, perform
 
 if TYPE_CHECKING:
     from queue import SimpleQueue
@@ -111,7 +111,7 @@ def leave(outcome: Outcome) -> NoReturn:
         status = error.code if isinstance(error.code, int) else int(error.code is not None)
     try:
         if error is not None and not isinstance(error, SystemExit):
-            traceback.print_exception(error)
+            sys.stderr.write(error_stack(error, FRAMES_MAX))
         sys.stdout.flush()
         sys.stderr.flush()
     finally:

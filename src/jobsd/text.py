@@ -3,6 +3,14 @@
 from __future__ import annotations
 
 import traceback
+from collections import deque
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+CAUSES_MAX = 10
+"""That are told of an error whose stack is listed plainly."""
 
 _PLAIN_MODULES = frozenset({"builtins", "jobsd.errors", "jobsd.jobs.policy"})
 
@@ -49,11 +57,38 @@ def error_message(error: BaseException) -> str:
 
 
 def error_stack(error: BaseException, frames_max: int) -> str:
-    """Return the last frames of an error as Python prints them; never raises."""
+    """Return the last frames of an error and of its causes as Python prints them; never raises.
+
+    Python's own formatting may raise: it calls what the author's classes define, and it parses
+    the lines that it shows, which CPython 3.11 can't always do in two threads at once
+    (SystemError: AST constructor recursion depth mismatch). Then the frames are listed plainly.
+    """
     try:
         found = traceback.TracebackException.from_exception(
             error, limit=-frames_max, compact=True
         )
         return "".join(found.format())
-    except BaseException as broken:  # noqa: BLE001 - whatever its class does
-        return f"<the stack of the error raised {type(broken).__name__}>"
+    except BaseException as broken:  # noqa: BLE001 - whatever it is, the error is to be told
+        why = f"<the stack of the error raised {type(broken).__name__}>"
+    try:
+        return "\n".join([why, *_plain_stack(error, frames_max)])
+    except BaseException:  # noqa: BLE001
+        return why
+
+
+def _plain_stack(error: BaseException, frames_max: int) -> Iterator[str]:
+    """Yield a line for each frame of an error and of its causes, the first cause first."""
+    chain = [error]
+    while (cause := _cause(chain[-1])) is not None and len(chain) <= CAUSES_MAX:
+        chain.append(cause)
+    for each in reversed(chain):
+        for frame, line in deque(traceback.walk_tb(each.__traceback__), frames_max):
+            code = frame.f_code
+            yield f'  File "{code.co_filename}", line {line}, in {code.co_name}'
+        yield error_type(each)
+
+
+def _cause(error: BaseException) -> BaseException | None:
+    if error.__cause__ is not None or error.__suppress_context__:
+        return error.__cause__
+    return error.__context__

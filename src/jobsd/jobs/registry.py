@@ -6,12 +6,11 @@ import difflib
 import importlib
 import re
 import sys
-import traceback
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from jobsd.errors import ArgumentError, Error, UnknownJobError
-from jobsd.text import is_storable
+from jobsd.text import error_stack, is_storable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, KeysView, Mapping, Sequence
@@ -24,6 +23,7 @@ if TYPE_CHECKING:
 QUEUE_BYTES_MAX = 255
 CLASS_CHARACTERS_MAX = 1000
 PRIORITY_MIN, PRIORITY_MAX = -(2**31), 2**31 - 1
+_FRAMES_MAX = 1000
 
 # Controls, spaces that are not plain, marks of direction, tags: what can't be seen. A list of
 # our own, the same as that of `jobsd.enqueue`: what Python calls printable, each version of it
@@ -67,7 +67,7 @@ class ModuleError(Error):
 
     def __init__(self, module: str, error: BaseException) -> None:
         self.module = module
-        self.shown = "".join(traceback.format_exception(error)).rstrip()
+        self.shown = error_stack(error, _FRAMES_MAX).rstrip()
         super().__init__(f"can't import {module!r}: {type(error).__name__}: {error}")
 
 
