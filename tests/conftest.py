@@ -28,7 +28,7 @@ from kept import folders, kept_folder, thawed
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-pytest_plugins = ("docs.recorder",)
+pytest_plugins = ("broken_reports", "docs.recorder")
 
 # How long an example takes, to make and to try, is the machine's affair.
 _SLOW = (hypothesis.HealthCheck.too_slow,)

@@ -1,0 +1,47 @@
+"""Makes the report of a failed test once more when a thread of the test has broken it.
+
+A report parses the sources of its frames, and CPython 3.11 can't always do that while another
+thread formats a traceback, which parses too (SystemError: AST constructor recursion depth
+mismatch). pytest takes that for an error of its own and ends the whole run with status 3.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+
+TRIES = 20
+
+
+@pytest.hookimpl(wrapper=True, trylast=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Return the report, made anew as often as need be."""
+    try:
+        return (yield)
+    except SystemError:
+        return _made_again(item, call)
+
+
+def _made_again(item: pytest.Item, call: pytest.CallInfo[None]) -> pytest.TestReport:
+    for _ in range(TRIES):
+        with contextlib.suppress(SystemError):
+            return pytest.TestReport.from_item_and_call(item, call)
+    assert call.when != "collect"
+    return pytest.TestReport(
+        item.nodeid,
+        item.location,
+        dict.fromkeys(item.keywords, 1),
+        "failed",
+        f"{call.excinfo!r}\n(nothing more, since its frames can't be parsed)",
+        call.when,
+        duration=call.duration,
+        start=call.start,
+        stop=call.stop,
+    )
