@@ -9,9 +9,12 @@ import pytest
 
 from jobsd.clock import monotonic_ns
 from jobsd.processes import registry
+from jobsd.processes.board import Board
 from jobsd.processes.slot import FREE
-from jobsd.supervisor.monitor.look import Beat, look
-from monitored_tree.tree import Tree, make_jobs, names, places
+from jobsd.supervisor.monitor.burial import Burial
+from jobsd.supervisor.monitor.look import Beat, Stranger, look
+from jobsd.supervisor.monitor.neighbours import Neighbours
+from monitored_tree.tree import Tree, claim, make_jobs, names, places
 from waiting import Stopwatch, wait_until
 
 if TYPE_CHECKING:
@@ -77,6 +80,36 @@ def test_a_process_is_told_soon_once_its_locked_row_is_gone(tree: Tree, target: 
         assert not one.row_lost
 
     assert wait_until(lambda: one.row_lost) < 2
+
+
+@pytest.mark.failure(
+    "Somebody holds the row of a process locked for longer than `process_alive_threshold`.",
+    "No other tree takes it for dead: it could not beat, so its heartbeat has to stand anew.",
+)
+def test_who_could_not_beat_is_not_taken_for_dead(session: Session, target: Target) -> None:
+    row_id, (job,) = _row(session, "held"), make_jobs(session, 1)
+    claim(session, row_id, [job])
+    neighbours = Neighbours(60, 10)
+    burial = Burial(session, Board().slots[0], keep_finished=True)
+
+    def prune_who_stands_still(now: float) -> list[Stranger]:
+        neighbours.see(look(session, []).others, now)
+        found = [stranger for stranger, _ in neighbours.standing_still(now)]
+        for stranger in found:
+            assert burial.prune(stranger, 60.0)
+            neighbours.forget(stranger)
+        return found
+
+    with psycopg.connect(target.url) as holder:
+        holder.execute(_LOCK, (row_id,))
+        found = [bool(prune_who_stands_still(now)) for now in range(0, 70, 10)]
+
+        assert found == [False] * 6 + [True]
+        assert places(session) == {job: "claimed"}
+    assert not any(prune_who_stands_still(now) for now in range(70, 130, 10))
+
+    assert prune_who_stands_still(130)
+    assert places(session) == {job: "failed"}
 
 
 @pytest.mark.failure(

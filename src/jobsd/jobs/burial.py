@@ -68,7 +68,8 @@ class Buried:
 
     `complete` says that it has no claims left: else something of theirs is locked. `freed` are
     the keys of the limits of which slots were given back. `gone` is set once its row was
-    removed, too. `alive` says that its heart has beaten: then nothing was done.
+    removed, too. `alive` says that its heart has beaten, or that it
+    could not, since somebody holds its row locked: then nothing was done.
     """
 
     finished: list[BuriedJob] = field(default_factory=list["BuriedJob"])
@@ -132,7 +133,7 @@ def bury(session: Session, death: Death) -> Buried:
 
 
 def _stands(session: Session, death: Death, standing: Standing) -> bool:
-    """Return whether the heart has not beaten; it can't until our transaction ends."""
+    """Return whether the heart could beat and has not; it can't until our transaction ends."""
     parameters = {"process_id": death.process_id, **asdict(standing)}
     return bool(session.fetch(STATEMENTS["standing"], parameters))
 

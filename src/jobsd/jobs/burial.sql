@@ -6,12 +6,14 @@ SELECT
     set_config('lock_timeout', '1s', true);
 
 -- standing: lock the row of a process that is taken for dead, unless its heart has beaten since
--- it was looked at: a process that stood still beats before it claims anything.
+-- it was looked at: a process that stood still beats before it claims anything. Nobody waits for
+-- the row: as long as somebody holds it locked, its heart can't beat, and that it stood says
+-- nothing. Who waited would have the row before the process that lives.
 SELECT id
 FROM jobsd.processes
 WHERE id = %(process_id)s
     AND abs(extract(epoch FROM last_heartbeat_at)::float8 - %(heartbeat)s) <= %(within_s)s
-FOR UPDATE;
+FOR UPDATE SKIP LOCKED;
 
 -- bury: take the claims of a process that has ended. What had ended in it but was not
 -- recorded is recorded now, by its success or its ending; what ran is an attempt that
