@@ -75,6 +75,30 @@ def test_only_the_locked_jobs_wait(session: Session, what: str, *, keep: bool) -
     assert session.connection.execute("SELECT FROM jobsd.claims").fetchall() == []
 
 
+@pytest.mark.failure(
+    "A worker is killed while an open transaction refers to one of its jobs by a foreign key.",
+    "That job is settled with all the others, unless its row is to be erased: then it waits.",
+)
+@pytest.mark.parametrize("keep", [True, False])
+def test_who_refers_to_a_job_keeps_only_its_erasure_waiting(
+    session: Session, *, keep: bool
+) -> None:
+    done, other = make_jobs(session, 2)
+    row_id = _row(session)
+    held = claim(session, row_id, [done, other])
+    known: dict[str, Any] = {"succeeded": [InClaim(done, held), InClaim(other, held)]}
+    with psycopg.connect(session.target.url) as holder:
+        holder.execute(_JOB.replace("UPDATE", "KEY SHARE").encode(), ([done],))
+
+        buried = _bury(session, row_id, **known, keep=keep)
+
+        finished = [done, other] if keep else [other]
+        assert sorted(job.id for job in buried.finished) == finished
+        assert buried.complete == keep
+
+    assert _bury(session, row_id, **known, keep=keep).complete
+
+
 def test_who_is_known_by_its_threads_only_is_judged_as_before(session: Session) -> None:
     jobs = make_jobs(session, 6)
     row_id = _row(session)

@@ -23,6 +23,8 @@ FOR UPDATE SKIP LOCKED;
 -- Claims that a last statement of the dead process still holds locked are left for the next
 -- call, and so are jobs of which somebody holds a row locked that is to be changed: they stay in
 -- their claim (with `threads` still among its first ones: of what goes back no row is changed).
+-- Whoever only refers to a job, by a foreign key of his own, keeps nobody from changing it; he
+-- does from erasing it.
 -- Slots of what does not go back at once are given back; who sends this promotes in the next
 -- statement.
 WITH claim AS (
@@ -39,6 +41,14 @@ WITH claim AS (
     SELECT id
     FROM jobsd.jobs
     WHERE id = ANY (ARRAY(SELECT job_id FROM member))
+        AND %(keep)s
+    ORDER BY id
+    FOR NO KEY UPDATE SKIP LOCKED
+), had_to_erase AS (
+    SELECT id
+    FROM jobsd.jobs
+    WHERE id = ANY (ARRAY(SELECT job_id FROM member))
+        AND NOT %(keep)s
     ORDER BY id
     FOR UPDATE SKIP LOCKED
 ), had_slot AS (
@@ -50,7 +60,8 @@ WITH claim AS (
 ), held AS (
     SELECT id
     FROM jobsd.jobs
-    WHERE id = ANY (ARRAY(SELECT job_id FROM member)) AND id NOT IN (SELECT id FROM had)
+    WHERE id = ANY (ARRAY(SELECT job_id FROM member))
+        AND id NOT IN (SELECT id FROM had UNION ALL SELECT id FROM had_to_erase)
     UNION
     SELECT job_id
     FROM jobsd.concurrency_slots
