@@ -12,6 +12,8 @@ import signal
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from psycopg import errors
+
 from jobsd.clock import monotonic
 from jobsd.configuration.target import database
 from jobsd.database.connection import OUTAGES
@@ -44,7 +46,8 @@ if TYPE_CHECKING:
     from jobsd.supervisor.children import ChildSpec
 
 LATER = 75
-"""The child that was to prepare the database could not reach it: the monitor will."""
+"""The child that was to prepare the database could not, since it is away, or somebody holds its
+tables: the monitor will."""
 
 FAREWELL_S = 0.8
 """What there is to stop the embedded server in; it goes on stopping without us."""
@@ -154,6 +157,9 @@ def _prepare(found: Database, board: Board) -> int:
         emit("embedded.started", duration=round(monotonic() - began, 3))
     try:
         steps = found.prepare(blocked) if found.server else migrate(found.target, blocked)
+    except errors.LockNotAvailable:
+        # The database is there, and it was told who holds its tables.
+        return LATER
     except OUTAGES as error:
         outage.begin(board, error)
         return LATER

@@ -5,6 +5,8 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING
 
+from psycopg import errors
+
 from jobsd.clock import monotonic
 from jobsd.database.migrate import migrate
 from jobsd.errors import SchemaError
@@ -22,6 +24,10 @@ AGAIN_S = 5.0
 def blocked(told: str) -> None:
     """Tell that a migration is kept waiting, and by whom."""
     emit("database.migration_blocked", cause=told)
+
+
+def _ignore(_told: str) -> None:
+    pass
 
 
 class Tables:
@@ -52,8 +58,9 @@ class Tables:
 
     def _bring_up_to_date(self, waiting: Callable[[], None]) -> None:
         try:
-            applied = _in_thread(lambda: migrate(self._target, blocked), waiting)
-        except SchemaError as error:
+            report = _ignore if self._told else blocked
+            applied = _in_thread(lambda: migrate(self._target, report), waiting)
+        except (SchemaError, errors.LockNotAvailable) as error:
             self._again_at = monotonic() + AGAIN_S
             if not self._told:
                 emit("database.behind", error=error)

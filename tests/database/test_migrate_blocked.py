@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import psycopg
 import pytest
@@ -14,12 +14,18 @@ from psycopg import errors
 from database.pgbouncer import pgbouncer
 from jobs.ways import note
 from jobsd.clock import monotonic
+from jobsd.configuration.target import Database
+from jobsd.daemon.launch import LATER, _prepare
 from jobsd.database import migrate as migrating
 from jobsd.database.connection import Target
 from jobsd.database.migrate import Migration, migrate, migrations
 from jobsd.database.schema_locks import changed_tables
+from jobsd.instruments.events import EVENTS, subscribe
 from jobsd.jobs import client
 from jobsd.jobs.client import Client
+from jobsd.processes.board import Board
+from jobsd.supervisor.monitor import tables
+from jobsd.supervisor.monitor.tables import Tables
 from waiting import wait_until
 
 if TYPE_CHECKING:
@@ -83,6 +89,23 @@ def _enqueuing(target: Target) -> Generator[Enqueuing]:
             client.configure()
 
 
+def _be_impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(migrating, "PATIENCE_S", 2.0)
+    monkeypatch.setattr(migrating, "PAUSE_S", 0.1)
+
+
+@contextlib.contextmanager
+def _hearing() -> Generator[list[tuple[str, dict[str, Any]]]]:
+    """What is told of the database meanwhile."""
+    told: list[tuple[str, dict[str, Any]]] = []
+    names = [name for name in EVENTS if name.startswith("database.")]
+    stop = subscribe(lambda event, facts: told.append((event.name, facts)), names=names)
+    try:
+        yield told
+    finally:
+        stop()
+
+
 @contextlib.contextmanager
 def _reader(target: Target, table: str) -> Generator[psycopg.Connection]:
     """Somebody who has read a table, and has not ended his transaction."""
@@ -138,6 +161,50 @@ def test_a_migration_does_not_try_for_ever(
 
     with psycopg.connect(old.url) as looking, pytest.raises(errors.UndefinedColumn):
         looking.execute("SELECT one FROM jobsd.jobs")
+
+
+@pytest.mark.failure(
+    "The transaction that keeps the migration of a start waiting does not end for a minute.",
+    "The tree starts and waits, and its monitor goes on trying; that is not told as an outage.",
+)
+def test_a_start_that_can_not_migrate_leaves_it_to_its_monitor(
+    old: Target, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _be_impatient(monkeypatch)
+    board = Board()
+
+    with _reader(old, "jobs"), _hearing() as told:
+        assert _prepare(Database(old), board) == LATER
+
+    ((name, facts),) = told
+    assert name == "database.migration_blocked"
+    assert "(a report, in a transaction" in str(facts["cause"])
+    assert not board.outage_since_ns
+
+
+@pytest.mark.failure(
+    "Somebody holds the tables that a monitor is to migrate.",
+    "That is no outage: it is told once who it is, and tried until he lets go.",
+)
+def test_a_monitor_that_can_not_migrate_tells_it_once_and_tries_again(
+    old: Target, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _be_impatient(monkeypatch)
+    monkeypatch.setattr(tables, "AGAIN_S", 0.0)
+    ours = Tables(old)
+
+    with _hearing() as told:
+        with _reader(old, "jobs"):
+            assert not ours.ready(lambda: None)
+            assert not ours.ready(lambda: None)
+        assert ours.ready(lambda: None)
+
+    assert [name for name, _ in told] == [
+        "database.migration_blocked",
+        "database.behind",
+        "database.migrated",
+    ]
+    assert "(a report, in a transaction" in str(told[1][1]["error"])
 
 
 def test_a_step_that_is_no_more_than_functions_waits_for_no_table(

@@ -159,8 +159,12 @@ def test_a_connection_that_can_be_made_anew_at_once_is_no_outage(
     assert events == ["process.started", "database.reconnected", "process.stopped"]
 
 
-def test_tables_that_are_not_there_yet_are_waited_for(context: Context) -> None:
-    loop = Loop(context, fails(psycopg.errors.UndefinedTable("no jobs")))
+@pytest.mark.parametrize("what", ["Table", "Column", "Function"])
+def test_tables_that_are_not_there_yet_or_too_old_are_waited_for(
+    context: Context, what: str
+) -> None:
+    missing = getattr(psycopg.errors, f"Undefined{what}")
+    loop = Loop(context, fails(missing("no such thing")))
 
     assert run(loop, context) == 0
 

@@ -52,11 +52,14 @@ _NOT_OURS = (
     signal.SIGTTOU,
 )
 
-# Tables that are not there, or not ours to use, are waited for like a database that is away:
-# a human has to mend it, and no successor of ours would fare better.
+# Tables that are not there, older than the program, or not ours to use are waited for like a
+# database that is away: a human has to mend it, or our monitor's migration waits for somebody
+# who holds them, and no successor of ours would fare better.
 WAITED_OUT = (
     *OUTAGES,
     errors.UndefinedTable,
+    errors.UndefinedColumn,
+    errors.UndefinedFunction,
     errors.InvalidSchemaName,
     errors.InsufficientPrivilege,
 )
