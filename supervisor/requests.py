@@ -34,6 +34,8 @@ _MESSAGE_MAX = 16_000
 """Characters of an answer: more than a socket takes at once would be lost."""
 _LISTED = re.compile(r" @(jobsd/[0-9a-f]+/[0-9]+)$", re.MULTILINE)
 _PEER = struct.Struct("3i")
+_CONNECTED_WITHIN = struct.pack("@ll", 2, 0)
+"""As the kernel reads it: seconds and microseconds."""
 
 
 class Peer(NamedTuple):
@@ -181,6 +183,8 @@ def running_anywhere() -> Iterator[socket.socket]:
 def _connected(names: Iterable[str]) -> Iterator[socket.socket]:
     for name in names:
         connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
+        # Anybody may have taken a name, and let those who connect wait for ever.
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, _CONNECTED_WITHIN)
         try:
             connection.connect(name)
         except OSError:

@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from jobsd.supervisor.requests import PLACES, Asker, address, listen
+from jobsd.supervisor.requests import PLACES, Asker, address, listen, running
 from system.tree import wait_for
+from waiting import Stopwatch
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -240,6 +241,28 @@ def test_no_child_and_no_job_holds_what_commands_are_heard_by(run: Commands) -> 
         tree.process.wait()
 
         assert run("reload").returncode == 3
+
+
+@pytest.mark.failure(
+    "Another user has taken the names of the sockets by which supervisors are asked.",
+    "Who asks waits for nobody who does not let him in, and asks nobody but the project's own.",
+)
+def test_who_lets_nobody_in_holds_up_no_command(tmp_path: Path) -> None:
+    with contextlib.closing(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)) as squatter:
+        squatter.bind(address(tmp_path, 0))
+        squatter.listen(0)
+        waiting = list(running(tmp_path))
+        ours = listen(tmp_path)
+        watch = Stopwatch()
+
+        found = list(running(tmp_path))
+
+        assert len(waiting) == 1
+        assert [each.getpeername() for each in found] == [address(tmp_path, 1).encode()]
+        assert watch.took() < 5
+        ours.close()
+        for each in (*waiting, *found):
+            each.close()
 
 
 def test_a_folder_has_room_for_so_many_supervisors_and_the_next_one_runs_unasked(
