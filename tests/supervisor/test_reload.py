@@ -65,11 +65,19 @@ def test_workers_are_rolled_one_by_one(start: Start) -> None:
 
 
 def test_there_are_never_two_monitors(start: Start) -> None:
-    tree = start(("monitor", 1), ("worker", 1))
+    tree = start(("monitor", 1), ("worker", 1), shutdown_timeout_s=60.0)
     old = tree.pids("monitor")[0]
+    slow = tree.command("monitor.slow")
+
+    def monitors() -> list[dict[str, Any]]:
+        return [row for row in tree.state() if row["kind"] == "monitor"]
 
     tree.send(signal.SIGHUP)
 
+    wait_until(lambda: any(row.get("asked") for row in monitors()))
+    # Each answer is a round, in which another one would be started.
+    assert [row.get("pid") for _ in range(3) for row in monitors()] == [old] * 3
+    slow.unlink()
     tree.wait("supervisor.reloaded")
     new = tree.told("process.replaced", kind="monitor")[0]["pid"]
     assert (
