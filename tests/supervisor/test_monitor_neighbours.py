@@ -226,11 +226,8 @@ def test_a_zombie_is_dead() -> None:
 
 
 def test_a_process_that_proc_hides_is_not_called_dead(monkeypatch: pytest.MonkeyPatch) -> None:
-    def hidden(_: int) -> str:
-        return ""
-
-    monkeypatch.setattr(registry, "start_time", hidden)
-    monkeypatch.setattr("jobsd.supervisor.monitor.neighbours._can_be_read", hidden)
+    monkeypatch.setattr(registry, "start_time", lambda _: "")
+    monkeypatch.setattr("jobsd.supervisor.monitor.neighbours.process_stat", lambda _: None)
 
     assert not is_gone(_near(os.getpid(), "1"))
 
