@@ -13,7 +13,7 @@ from ports import free_port
 from system.tree import COMMAND, Project, wait_for
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from system.tree import Tree
 
@@ -26,6 +26,7 @@ SETUP = {"pip install 'jobsd[embedded]'", "bin/test"}
 """Run by tests/layout/test_wheel.py and tests/setup."""
 COMMANDS = [one for one in dict.fromkeys(typed(README)) if one not in STARTS | SETUP]
 JOB, ENQUEUES = blocks(README, "python")
+(STATUS,) = blocks(README, "text")
 
 
 @pytest.fixture(scope="module")
@@ -96,3 +97,20 @@ def test_the_programs_of_the_readme_run(project: Project, tree: Tree) -> None:
     wait_for(lambda: states().count("finished") >= 2, 20, tree.told)
     assert states().count("scheduled") == 1
     assert "welcome, user 42" in tree.told()
+
+
+def test_the_picture_of_status_is_what_it_prints(project: Project, tree: Tree) -> None:
+    assert tree.process.poll() is None
+
+    status = project.run("status").stdout
+
+    headings = [line for line in STATUS.splitlines() if line.endswith(":")]
+    printed = status.splitlines()
+    assert printed[0] == STATUS.splitlines()[0]
+    assert headings
+    assert [each for each in headings if not any(map(_begins(each), printed))] == []
+
+
+def _begins(heading: str) -> Callable[[str], bool]:
+    """Return what finds the heading of a section, which may say that it has no rows."""
+    return lambda line: line.startswith(heading)

@@ -2,7 +2,7 @@
 
     python tests/instruments/events_page.py
 
-Run it when an event is added, or another fact is told with one.
+Run it when an event or one of its facts is added.
 """
 
 from __future__ import annotations
@@ -22,17 +22,17 @@ HEAD = """\
 
 # Events
 
-All that can happen in a tree, each by a fixed name. An event is a line of the log: `event` is
-its name, and its facts stand beside `timestamp`, `level`, `pid`, `process_kind`,
-`process_name` and `hostname`, which every line has. (A fact that is named like one of these,
-as the `pid` of another process, is `its_pid` there.) Nothing is told of a poll that finds
-nothing.
+Everything that can happen in a tree has an event with a stable name. An event is a line of the
+log: `event` is its name. Its facts stand beside `timestamp`, `level`, `pid`, `process_kind`,
+`process_name` and `hostname`, which every line has. A fact with the name of one of these gets
+the prefix `its_`: the `pid` of another process is `its_pid`. A poll that finds nothing is not
+an event.
 
-Not every fact is known each time. Durations are seconds, named `duration`, `…_in` or `…_s`;
-sizes of memory are KiB; `error` has `type`, `message` and `stack`; `attempt` counts from 1.
+A fact that is not known is left out. Durations are seconds, named `duration`, `…_in` or `…_s`.
+Sizes of memory are KiB. `error` has `type`, `message` and `stack`. `attempt` counts from 1.
 
-Your own code hears events as well, whatever the log's level, in the modules that define jobs
-or in a program that enqueues; [hooks](../guide/hooks.md) says where it runs:
+Your own code receives events too, at any log level, in the modules that define jobs or in a
+program that enqueues. [Hooks](../guide/hooks.md) says in which process and thread:
 
 ```python
 from jobsd import on_event
@@ -75,7 +75,7 @@ def _table(section: tuple[str, list[str]]) -> str:
         "logs": "The log",
     }[section[0]]
     rows = "\n".join(section[1])
-    return f"\n## {head}\n\n| event | level | what has happened | facts |\n|-|-|-|-|\n{rows}\n"
+    return f"\n## {head}\n\n| event | level | meaning | facts |\n|-|-|-|-|\n{rows}\n"
 
 
 if __name__ == "__main__":
