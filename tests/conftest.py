@@ -12,6 +12,7 @@ import os
 import secrets
 import shutil
 import signal
+import zlib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -62,16 +63,25 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Add the option for a run against another server."""
-    told = "leave out the tests that don't use the server of JOBSD_TEST_DATABASE_URL"
-    parser.addoption("--on-server", action="store_true", help=told)
+    """Add the options of a run that leaves tests out."""
+    only = "leave out the tests that don't use the server of JOBSD_TEST_DATABASE_URL"
+    parser.addoption("--on-server", action="store_true", help=only)
+    share = "K/N: of N shares of the files run the one with this number, counted from 0"
+    parser.addoption("--share", default="0/1", help=share)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out what would do the same again."""
-    if config.getoption("--on-server"):
-        left_out = [item for item in items if not _uses_server(item)]
-        items[:] = filter(_uses_server, items)
+    """Leave out what would do the same again, and the shares of other runs."""
+    number, shares = map(int, config.getoption("--share").split("/"))
+
+    def ours(item: pytest.Item) -> bool:
+        return zlib.crc32(item.location[0].encode()) % shares == number % shares and (
+            not config.getoption("--on-server") or _uses_server(item)
+        )
+
+    left_out = [item for item in items if not ours(item)]
+    items[:] = filter(ours, items)
+    if left_out:
         config.hook.pytest_deselected(items=left_out)
 
 
