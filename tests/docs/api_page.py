@@ -18,6 +18,7 @@ import jobsd
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from types import ModuleType
 
 PAGE = Path(__file__).parents[2] / "docs/reference/api.md"
 WIDTH = 96
@@ -86,7 +87,7 @@ def _entry(name: str) -> str:
     return _callable(name, found, "###")
 
 
-def _functions(module: Any) -> list[str]:
+def _functions(module: ModuleType) -> list[str]:
     """Return the public functions that a module defines, in their order."""
     return [
         name

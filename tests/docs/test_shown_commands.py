@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 
 import click
 import pytest
-import yaml
 
-from docs.pages import GUIDE, HOME, blocks, guide
+from docs.pages import GUIDE, HOME
+from jobsd.configuration.options import SECTIONS
+from jobsd.configuration.setting import settings_of
 from jobsd.daemon.cli import commands
 from jobsd.instruments.event_list import EVENTS
 
@@ -25,9 +26,8 @@ TITLES = ("worker-", "client", "hooks")
 """What follows the program's name in the title of a process."""
 SETTINGS = {
     f"{section}.{key}"
-    for section, keys in yaml.safe_load(blocks(guide("configuration"), "yaml")[0]).items()
-    if isinstance(keys, dict)
-    for key in keys
+    for section, options in SECTIONS.items()
+    for _, key, _ in settings_of(options)
 }
 ROOMS = "|".join(sorted({name.partition(".")[0] for name in EVENTS}))
 OF_OTHERS = {"jobs.enqueue", "job.meta", "job.result"}
