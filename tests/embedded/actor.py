@@ -21,7 +21,7 @@ import psycopg
 
 from jobsd.database.clients import other_clients
 from jobsd.embedded import Location, Server
-from jobsd.embedded.locks import polls
+from jobsd.embedded.locks import poll_times
 from jobsd.errors import EmbeddedServerError
 
 if TYPE_CHECKING:
@@ -78,7 +78,7 @@ def asked(verb: str, place: Location, user: str | None = None, **environ: str) -
 
 def eventually(condition: Callable[[], object], within_s: float = 20) -> bool:
     """Return whether the condition came true in time."""
-    return any(condition() for _ in polls(within_s))
+    return any(condition() for _ in poll_times(within_s))
 
 
 def postmaster_pid(place: Location) -> int:

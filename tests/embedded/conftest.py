@@ -13,8 +13,7 @@ import pytest
 from jobsd.database.clients import other_clients
 from jobsd.embedded import Location, Server
 from jobsd.embedded.account import Account
-from jobsd.embedded.binaries import find
-from jobsd.embedded.copies import usable
+from jobsd.embedded.binaries import find, usable
 from kept import kept_folder
 
 if TYPE_CHECKING:

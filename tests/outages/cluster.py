@@ -17,8 +17,7 @@ import psycopg
 
 from jobsd.embedded import Location
 from jobsd.embedded.account import Account, server_account
-from jobsd.embedded.binaries import Binaries, find
-from jobsd.embedded.copies import usable
+from jobsd.embedded.binaries import Binaries, find, usable
 from kept import kept_folder
 from ports import free_port
 from system.tree import wait_for

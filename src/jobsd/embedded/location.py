@@ -1,4 +1,4 @@
-"""Where an embedded server lies, and the names of everything in its directory."""
+"""Where an embedded server lies, and the paths of everything in its directory."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ class Location:
         Below /tmp where ours is too deep for a socket, or has a comma, at which libpq
         would split it. Not in XDG_RUNTIME_DIR: that goes when its user logs out.
         """
-        folder = self.directory.resolve() / "socket"  # of one name, whatever path led here
+        folder = self.directory.resolve() / "socket"  # one name, whatever path leads here
         path = os.fsencode(folder / f".s.PGSQL.{PORT}")
         if len(path) <= _SOCKET_PATH_BYTES_MAX and b"," not in path:
             return folder
@@ -82,8 +82,8 @@ class Location:
 def location(root: Path, environ: Mapping[str, str]) -> Location:
     """Return where the embedded server of the project at `root` lies.
 
-    A relative JOBSD_EMBEDDED_DIR is one below the project. Links on its way are left in it: who
-    goes there judges them.
+    A relative JOBSD_EMBEDDED_DIR is one below the project. Links on its way stay in the path:
+    they are checked when the directory is made.
     """
     project = root.resolve()
     name = re.sub(r"[^A-Za-z0-9._-]+", "-", project.name).strip("-.")[:40] or "project"

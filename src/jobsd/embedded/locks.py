@@ -1,4 +1,4 @@
-"""The directory's lock, a supervisor's share, and how both are waited for."""
+"""The directory's lock, a supervisor's share of the server, and the wait for either."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ if TYPE_CHECKING:
     from .location import Location
 
 _NAP_S = 0.005
-_LONGEST_NAP_S = 0.1
+_NAP_MAX_S = 0.1
 
 
-def polls(timeout_s: float) -> Iterator[float]:
-    """Yield the seconds that have passed: at once, at growing intervals, and at the end."""
+def poll_times(timeout_s: float) -> Iterator[float]:
+    """Yield the seconds since the call: at once, at growing intervals, and at the end."""
     began = monotonic()
     nap_s = _NAP_S
     while True:
@@ -33,7 +33,7 @@ def polls(timeout_s: float) -> Iterator[float]:
         if waited_s >= timeout_s:
             return
         time.sleep(min(nap_s, timeout_s - waited_s))
-        nap_s = min(nap_s * 1.2, _LONGEST_NAP_S)
+        nap_s = min(nap_s * 1.2, _NAP_MAX_S)
 
 
 @contextlib.contextmanager
@@ -45,13 +45,13 @@ def directory_lock(
     """Hold the right to start and stop the server of this directory.
 
     Raises:
-        EmbeddedServerError: when somebody else has held it for `timeout_s`.
+        EmbeddedServerError: when another process has held it for `timeout_s`.
     """
     descriptor = folders.open_lock(location.directory / "start.lock")
     try:
         reported = False
-        for waited_s in polls(timeout_s):
-            if taken(descriptor):
+        for waited_s in poll_times(timeout_s):
+            if try_lock(descriptor):
                 break
             if waited_s > 1 and not reported:
                 reported = True
@@ -67,8 +67,8 @@ def directory_lock(
         os.close(descriptor)
 
 
-def taken(descriptor: int) -> bool:
-    """Lock the whole file for this open description, unless somebody has it."""
+def try_lock(descriptor: int) -> bool:
+    """Lock the whole file for this open description, unless it is locked."""
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -80,15 +80,15 @@ class Hold:
     """A supervisor's share of the server, which keeps other supervisors from stopping it.
 
     A POSIX lock (`fcntl`), not `flock`: it belongs to the process and no child inherits
-    it, so that it is gone with the supervisor even where a stopped child lives on.
-    In return any close of the file lets it go: one hold a process and directory.
+    it, so that it ends with the supervisor even where a stopped child lives on. But any close
+    of the file releases it: a process has one hold of a directory.
     """
 
     def __init__(self, location: Location, timeout_s: float) -> None:
         self._descriptor: int | None = folders.open_lock(
             location.directory / "supervisors.lock",
         )
-        for _ in polls(timeout_s):
+        for _ in poll_times(timeout_s):
             if self._change(fcntl.LOCK_SH):
                 return
         self.release()

@@ -1,4 +1,4 @@
-"""The end of what the server wrote, which errors quote."""
+"""The end of the server's log, which errors quote."""
 
 from __future__ import annotations
 

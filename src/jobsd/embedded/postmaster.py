@@ -1,7 +1,7 @@
-"""The server's first process: finding it, starting it, ending it.
+"""The server's first process, the postmaster: found, started, stopped.
 
-Its pid file alone proves nothing: after a crash the number may be another process's, and
-a killed postmaster that nobody has reaped yet still counts as alive for PostgreSQL, which
+Its pid file alone proves nothing: after a crash the pid may be another process's, and
+a killed postmaster that was not reaped yet still counts as alive for PostgreSQL, which
 then refuses to start (for ever, in a container whose first process reaps nothing).
 """
 
@@ -21,7 +21,7 @@ from jobsd.errors import EmbeddedServerError
 from . import folders, log
 from .account import server_environment
 from .location import PORT
-from .locks import polls
+from .locks import poll_times
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -31,17 +31,17 @@ if TYPE_CHECKING:
     from .location import Location
 
 STUCK_S = 10.0
-"""A fast shutdown that has not come to its checkpoint by then waits for somebody in vain."""
+"""A fast shutdown that is not at its checkpoint by then waits for a process that hangs."""
 
 # Where the control file tells the state, behind an identifier and two versions, and the word
 # for one that shuts down.
 _STATE_AT = 16
 _SHUTTING_DOWN = 3
 
-# The shell leaves its child behind and tells its pid: a double fork that is safe in a
-# program with threads. What else could leak in, PostgreSQL resets by itself (signal mask
-# and handlers), the kernel does at the fork (the signal on a parent's death), or
-# subprocess does (open files, the session).
+# The shell starts a child in the background and prints its pid: a double fork that is safe in
+# a program with threads. Everything else that could leak in is reset by PostgreSQL (signal mask
+# and handlers), by the kernel at the fork (the signal on a parent's death), or by subprocess
+# (open files, the session).
 _LAUNCH = """
 exec "$@" </dev/null >&2 &
 echo $!
@@ -50,7 +50,7 @@ echo $!
 
 @dataclass(frozen=True, slots=True)
 class Postmaster:
-    """A postmaster that lives, and what it says of itself.
+    """A postmaster that runs, and the status in its pid file.
 
     `status` is PostgreSQL's word: starting, ready, standby, stopping, or nothing yet.
     """
@@ -69,8 +69,8 @@ class Postmaster:
         return self.status == "stopping"
 
 
-def seen(location: Location) -> Postmaster | None:
-    """Return the living postmaster of this directory."""
+def find_running(location: Location) -> Postmaster | None:
+    """Return the postmaster of this directory that runs."""
     try:
         lines = (location.data / "postmaster.pid").read_text(errors="replace").split("\n")
         pid = int(lines[0])
@@ -104,10 +104,10 @@ def launch(
 ) -> int:
     """Start a postmaster that inherits `lock`, and return its pid at once.
 
-    What an earlier one left behind is removed first. Invariant: the caller has `lock`, so
+    The leftovers of an earlier one are removed first. Invariant: the caller has `lock`, so
     no process of an earlier server lives.
     """
-    _discard_traces(location)
+    _remove_leftovers(location)
     output = folders.open_log(location.start_log)
     try:
         started = subprocess.run(
@@ -132,35 +132,35 @@ def launch(
             log=log.last_lines(location),
         )
     pid = int(started.stdout)
-    _spare(pid)
+    _protect_from_oom(pid)
     return pid
 
 
-def _spare(pid: int) -> None:
-    """Have the kernel not take the server as soon as the worker that may have started it."""
+def _protect_from_oom(pid: int) -> None:
+    """Make an OOM kill of the server no likelier than one of any process."""
     score = Path(f"/proc/{pid}/oom_score_adj")
     with contextlib.suppress(OSError):
         score.write_text(str(min(0, int(score.read_text()))))
 
 
 def end(pid: int, location: Location, timeout_s: float) -> None:
-    """End a postmaster and its clients' connections, and wait until it is gone.
+    """Stop a postmaster, with its clients' connections, and wait until it has exited.
 
     By SIGINT, the fast shutdown, which also hurries one that waits for its clients (the
     smart one, which SIGTERM asks for, never ends while a worker is connected). That waits for
-    ever for a process that is stopped, and when it comes in the first moments of the
+    ever for a process that is suspended, and when it comes in the first moments of the
     recovery from a crash (PostgreSQL 18 waits for a checkpointer that it has not notified).
-    So one that gets nowhere is cut short by SIGQUIT: what was committed is in the log.
+    So one that makes no progress is ended by SIGQUIT: what was committed is in the WAL.
 
     Raises:
-        EmbeddedServerError: when it is still there after `timeout_s`; it goes on stopping.
+        EmbeddedServerError: when it still runs after `timeout_s`; it goes on stopping.
     """
     _signal(pid, signal.SIGINT)
     cut_short = False
-    for waited_s in polls(timeout_s):
+    for waited_s in poll_times(timeout_s):
         if not is_alive(pid):
             return
-        if waited_s > STUCK_S and not cut_short and not _writes(location):
+        if waited_s > STUCK_S and not cut_short and not _is_checkpointing(location):
             cut_short = True
             _signal(pid, signal.SIGQUIT)
     raise EmbeddedServerError(
@@ -175,10 +175,10 @@ def _signal(pid: int, number: signal.Signals) -> None:
         os.kill(pid, number)
 
 
-def _writes(location: Location) -> bool:
-    """Return whether the server is at its last checkpoint, which may take its time.
+def _is_checkpointing(location: Location) -> bool:
+    """Return whether the server is at its last checkpoint, which may take long.
 
-    As its control file says; when that can't be read, it may be.
+    By its control file; True when that can't be read.
     """
     try:
         with (location.data / "global/pg_control").open("rb") as control:
@@ -191,9 +191,9 @@ def _writes(location: Location) -> bool:
 def _may_serve(pid: int, data: Path) -> bool:
     """Return whether the process may be a postmaster of this directory.
 
-    By its command line, which anybody may read; its working directory would be surer, but
-    root in a container has no right to look at it. One that was started by hand without a
-    full path gets the benefit of the doubt: its pid is in our file.
+    By its command line, which every user may read; its working directory would be surer, but
+    root in a container may not read that. One that was started by hand without a full path is
+    believed: its pid is in our file.
     """
     try:
         command = os.fsdecode(Path(f"/proc/{pid}/cmdline").read_bytes()).split("\0")
@@ -205,7 +205,7 @@ def _may_serve(pid: int, data: Path) -> bool:
     return not given.startswith("/") or os.path.realpath(given) == os.path.realpath(data)
 
 
-def _discard_traces(location: Location) -> None:
+def _remove_leftovers(location: Location) -> None:
     socket = f".s.PGSQL.{PORT}"
     for left in (
         location.data / "postmaster.pid",

@@ -1,4 +1,4 @@
-"""One embedded server: started by whoever needs it, stopped by whoever is last."""
+"""One embedded server: started by the first process that needs it, stopped by the last."""
 
 from __future__ import annotations
 
@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING
 
 from jobsd.errors import DatabaseUnreachableError, EmbeddedServerError
 
-from . import account, binaries, cluster, copies, folders, log, postmaster
-from . import settings as configuration
-from .locks import Hold, directory_lock, polls, taken
+from . import account, binaries, cluster, folders, log, postgresql_conf, postmaster
+from .locks import Hold, directory_lock, poll_times, try_lock
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Mapping
@@ -19,18 +18,18 @@ if TYPE_CHECKING:
     from .location import Location
 
 START_TIMEOUT_S = 600.0
-"""Recovery after a crash can take minutes; it goes on also when nobody waits for it."""
+"""Recovery after a crash can take minutes; it goes on when no process waits for it, too."""
 
 STOP_TIMEOUT_S = 60.0
 
-JOIN_TIMEOUT_S = 10.0
+READY_TIMEOUT_S = 10.0
 
 _REMAINS_TIMEOUT_S = 30.0  # for what is left of a server whose first process was killed
-_FAREWELL_S = 0.3  # a connection is still listed for a moment after its client has gone
+_DISCONNECT_S = 0.3  # a connection is still listed for a moment after its client has gone
 _REFUSALS_S = 5.0
 _REPORT_AFTER_S = 2.0
 _REPORT_EVERY_S = 5.0
-_TRIES = 3  # somebody may stop or kill by hand what we have just found or started
+_ATTEMPTS = 3  # the one just found or started may be stopped or killed by hand
 
 
 def _ignore(_message: str) -> None:
@@ -38,7 +37,7 @@ def _ignore(_message: str) -> None:
 
 
 class Server:
-    """The server of one location. Costs nothing until a method is called.
+    """The server of one location. Making one does nothing yet.
 
     `other_clients` connects to a URL, returns how many other clients are connected there, and
     raises `DatabaseUnreachableError` when it can't. `report` gets a sentence about whatever
@@ -63,23 +62,22 @@ class Server:
 
     def running(self) -> bool:
         """Return whether the server runs; it may be starting or stopping."""
-        with self._faults():
-            return postmaster.seen(self._location) is not None
+        with self._os_errors():
+            return postmaster.find_running(self._location) is not None
 
     def is_made(self) -> bool:
         """Return whether there is a cluster that could be started."""
-        with self._faults():
+        with self._os_errors():
             return self._location.is_made
 
-    def joined(self, timeout_s: float = JOIN_TIMEOUT_S) -> bool:
-        """Return whether somebody's server answers here, once it has started if it does.
+    def wait_until_ready(self, timeout_s: float = READY_TIMEOUT_S) -> bool:
+        """Return whether a running server takes connections; wait for one that is starting.
 
-        Starts nothing, and makes nothing: False when nothing runs, or what this user may
-        not use.
+        Starts nothing, and makes nothing: False when no server runs that this user may use.
         """
         try:
-            for _ in polls(timeout_s):
-                found = postmaster.seen(self._location)
+            for _ in poll_times(timeout_s):
+                found = postmaster.find_running(self._location)
                 if found is None or found.is_stopping:
                     return False
                 if found.is_ready:
@@ -90,9 +88,9 @@ class Server:
 
     def crashed(self) -> bool:
         """Return whether the server is gone and nobody has stopped it."""
-        with self._faults():
+        with self._os_errors():
             left = (self._location.data / "postmaster.pid").exists()
-            return left and postmaster.seen(self._location) is None
+            return left and postmaster.find_running(self._location) is None
 
     def psql(self) -> Path:
         """Return the psql of the server's version.
@@ -100,7 +98,7 @@ class Server:
         Raises:
             EmbeddedServerError: when the binaries come without one.
         """
-        with self._faults():
+        with self._os_errors():
             found = binaries.find(self._location, self._environ)
         program = found.program("psql")
         if not program.exists():
@@ -118,9 +116,9 @@ class Server:
         Raises:
             EmbeddedServerError: with the end of the server's log.
         """
-        with self._deciding(timeout_s):
-            for _ in range(_TRIES):
-                found = postmaster.seen(self._location)
+        with self._locked(timeout_s):
+            for _ in range(_ATTEMPTS):
+                found = postmaster.find_running(self._location)
                 if found and found.is_stopping:
                     postmaster.end(found.pid, self._location, timeout_s)
                     found = None
@@ -130,20 +128,20 @@ class Server:
             raise self._error("PostgreSQL ended while it started")
 
     def stop(self, timeout_s: float = STOP_TIMEOUT_S) -> bool:
-        """Stop the server, whoever uses it; return False when it did not run.
+        """Stop the server, used or not; return False when it did not run.
 
         Raises:
             EmbeddedServerError: when it has not ended in time.
         """
         if not self._location.directory.exists():
             return False
-        with self._deciding(timeout_s):
+        with self._locked(timeout_s):
             return self._stop(timeout_s)
 
     def hold(self, timeout_s: float = STOP_TIMEOUT_S) -> Hold:
-        """Take a supervisor's share of the server; held for as long as its process lives."""
-        with self._faults():
-            self._own_directory()
+        """Take a supervisor's share of the server; it lasts as long as the process."""
+        with self._os_errors():
+            self._prepare_directory()
             return Hold(self._location, timeout_s)
 
     def release_and_stop_if_last(
@@ -151,22 +149,22 @@ class Server:
         hold: Hold,
         timeout_s: float = STOP_TIMEOUT_S,
     ) -> bool:
-        """Give up the share, and stop the server when nobody else needs it.
+        """Release the share, and stop the server when no other process needs it.
 
-        Return whether it was stopped. Others are supervisors that hold a share, and any
-        client but us that is connected.
+        Return whether it was stopped. Others are supervisors that hold a share, and connected
+        clients but us.
         """
-        with hold, self._deciding(timeout_s):
+        with hold, self._locked(timeout_s):
             return hold.is_last() and not self._has_clients() and self._stop(timeout_s)
 
     def _start(self, timeout_s: float) -> int:
-        """Start the server, or find the one that somebody killed while starting it left."""
+        """Start the server, or find the one that a killed starter has left."""
         lock = folders.open_lock(self._location.directory / "server.lock")
         try:
-            for _ in polls(min(timeout_s, _REMAINS_TIMEOUT_S)):
-                if found := postmaster.seen(self._location):
+            for _ in poll_times(min(timeout_s, _REMAINS_TIMEOUT_S)):
+                if found := postmaster.find_running(self._location):
                     return found.pid
-                if taken(lock):
+                if try_lock(lock):
                     return self._launch(lock)
         finally:
             os.close(lock)  # unlike LOCK_UN this leaves the lock with the server
@@ -176,32 +174,32 @@ class Server:
         )
 
     def _launch(self, lock: int) -> int:
-        place, environ = self._location, self._environ
-        # Judged anew, for whom it runs as: their owner may have exchanged the data meanwhile.
-        owner = self._own_directory()
-        programs = copies.usable(binaries.find(place, environ), owner, place, environ)
-        if not owner.may_enter(place.directory):
+        location, environ = self._location, self._environ
+        # Checked again: another process may have replaced the data meanwhile.
+        owner = self._prepare_directory()
+        programs = binaries.usable(binaries.find(location, environ), owner, location, environ)
+        if not owner.may_enter(location.directory):
             raise self._error(
                 f"user {owner.name}, as whom the server runs, can't enter its directory",
                 "parents that all may pass, or another directory by JOBSD_EMBEDDED_DIR",
             )
-        cluster.sweep(place)
-        if not place.is_made:
-            self._report(f"making a PostgreSQL {programs.major} in {place.directory}")
-            cluster.make(place, programs, owner, environ)
-        folders.make_private(place.logs, owner)
-        folders.make_private(place.socket, owner)
-        configuration.write(place, programs, owner)
-        return postmaster.launch(place, programs, owner, environ, lock)
+        cluster.remove_leftovers(location)
+        if not location.is_made:
+            self._report(f"making a PostgreSQL {programs.major} in {location.directory}")
+            cluster.make(location, programs, owner, environ)
+        folders.make_private(location.logs, owner)
+        folders.make_private(location.socket, owner)
+        postgresql_conf.write(location, programs, owner)
+        return postmaster.launch(location, programs, owner, environ, lock)
 
     def _becomes_ready(self, pid: int, timeout_s: float) -> bool:
         """Wait until the server answers; return False when it ends or stops instead."""
         refused_at_s: float | None = None
         report_at_s = _REPORT_AFTER_S
-        for waited_s in polls(timeout_s):
+        for waited_s in poll_times(timeout_s):
             if not postmaster.is_alive(pid):
                 return False
-            found = postmaster.seen(self._location)
+            found = postmaster.find_running(self._location)
             if found and found.is_stopping:
                 return False
             if found and found.pid == pid and found.is_ready:
@@ -226,38 +224,38 @@ class Server:
         return ""
 
     def _has_clients(self) -> bool:
-        if postmaster.seen(self._location) is None:
+        if postmaster.find_running(self._location) is None:
             return False
         try:
-            return all(self._other_clients(self.url()) for _ in polls(_FAREWELL_S))
+            return all(self._other_clients(self.url()) for _ in poll_times(_DISCONNECT_S))
         except DatabaseUnreachableError as error:
             self._report(f"PostgreSQL keeps running, since its clients are unknown: {error}")
         return True
 
     def _stop(self, timeout_s: float) -> bool:
-        found = postmaster.seen(self._location)
+        found = postmaster.find_running(self._location)
         if found is None:
             return False
         postmaster.end(found.pid, self._location, timeout_s)
         return True
 
-    def _own_directory(self) -> account.Account:
-        """Make the directory, unless others could change it; return who the server runs as."""
+    def _prepare_directory(self) -> account.Account:
+        """Make the directory unless others could change it; return the server's user."""
         owner = account.server_account(self._location, self._environ)
-        place = self._location
-        folders.make_directory(place.directory, owner.uid, project=place.project)
+        location = self._location
+        folders.make_directory(location.directory, owner.uid, project=location.project)
         return owner
 
     @contextlib.contextmanager
-    def _deciding(self, timeout_s: float) -> Generator[None]:
-        with self._faults():
-            self._own_directory()
+    def _locked(self, timeout_s: float) -> Generator[None]:
+        with self._os_errors():
+            self._prepare_directory()
             with directory_lock(self._location, timeout_s, self._report):
                 yield
 
     @contextlib.contextmanager
-    def _faults(self) -> Generator[None]:
-        """Raise what the operating system refuses as an error of ours."""
+    def _os_errors(self) -> Generator[None]:
+        """Raise errors of the operating system as an error of ours."""
         try:
             yield
         except OSError as error:
@@ -268,5 +266,5 @@ class Server:
             ) from error
 
     def _error(self, what: str, expected: str = "") -> EmbeddedServerError:
-        place = self._location
-        return EmbeddedServerError(what, place.directory, expected, log.last_lines(place))
+        location = self._location
+        return EmbeddedServerError(what, location.directory, expected, log.last_lines(location))

@@ -1,4 +1,4 @@
-"""The server's configuration, written anew at each start, beside the cluster."""
+"""The server's configuration, written beside the cluster at each start."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ _SETTINGS: dict[str, str] = {
     "shared_buffers": "128MB",
     # Not "$user": that is the queue's own schema, and would take in the user's tables.
     "search_path": "public, jobsd",
-    # A checkpoint makes each page travel to the log whole once more; fewer of them write
-    # less, and a gigabyte is recovered within seconds.
+    # After a checkpoint each page is written to the WAL whole once more; fewer checkpoints
+    # write less, and a gigabyte is recovered within seconds.
     "checkpoint_timeout": "15min",
     "max_wal_size": "1GB",
-    # Rows of a queue die young: look for them more often than each minute.
+    # Rows of a queue die young: vacuum more often than once a minute.
     "autovacuum_naptime": "15s",
     "random_page_cost": "1.1",
     "jit": "off",
@@ -50,7 +50,7 @@ _SETTINGS: dict[str, str] = {
     "log_line_prefix": "%m [%p] %q%u@%d %a ",
 }
 
-# No password anywhere: the kernel says who connects, and the map who may.
+# No passwords: the kernel says which user connects, and the map which user may.
 _ACCESS = f"""\
 # Written by jobsd at each start.
 local all         all peer map={ROLE}
@@ -60,7 +60,7 @@ host  all         all all reject
 
 
 def write(location: Location, binaries: Binaries, account: Account) -> None:
-    """Write what differs from what lies there."""
+    """Write the files whose contents have changed."""
     access = location.directory / "pg_hba.conf"
     names = location.directory / "pg_ident.conf"
     chosen = _SETTINGS | {
@@ -80,8 +80,8 @@ def write(location: Location, binaries: Binaries, account: Account) -> None:
 def _map(account: Account, major: int) -> str:
     """Return which users of the machine may come in, as which role.
 
-    They may all be the superuser, so from PostgreSQL 16 on, which has a word for it, they
-    may as well be any other role.
+    They may all be the superuser, so from PostgreSQL 16 on, which has a word for it, they may
+    be any other role, too.
     """
     starter = pwd.getpwuid(os.geteuid()).pw_name
     users = dict.fromkeys((account.name, "root", starter))

@@ -1,19 +1,19 @@
-"""Whether only those we trust can change what lies at a path, as sshd asks of its files.
+"""Whether only trusted users can change what lies at a path, as sshd checks for its files.
 
-Who can write to a folder, or to one above it, can give the server another configuration, and
-with it a program to run as its user. So every folder from / on must belong to root, to us, or
-to that user, and nobody else may write to it. Two exceptions:
+A user who can write to a folder, or to one above it, can replace the configuration of the
+server, and with it run any program as the server's user. So every folder from / on must belong
+to root, to us, or to that user, and no other user may write to it. Two exceptions:
 
-- a sticky folder, as /tmp, may hold what is ours: nobody else can rename or remove that;
+- a sticky folder, as /tmp, may hold what is ours: no other user can rename or remove that;
 - to the groups of an ordinary user a folder may be open: they are private ones (a umask of
   002 relies on it), or those of people who share a project, and so its code. Root, who is a
   member of much by default, shares with group 0 alone.
 
-An ordinary user's project, and what lies above it, is not judged: who can write there changes
-the code that he runs, whatever becomes of his server.
+An ordinary user's project, and what lies above it, is not checked: a user who can write there
+can change the code that is run anyway.
 
-Who owns / is root here, whatever the number: in a user namespace that does not know root's,
-all that is root's seems to be of one user.
+The owner of / counts as root, whatever its number: in a user namespace without root's number,
+all files of root seem to belong to one user.
 """
 
 from __future__ import annotations
@@ -34,11 +34,11 @@ if TYPE_CHECKING:
 _LINKS_MAX = 40  # as the kernel's
 
 
-def trail(path: Path) -> Iterator[tuple[Path, bool]]:
+def walk(path: Path) -> Iterator[tuple[Path, bool]]:
     """Yield each folder and link that the kernel passes on its way to `path`, from / on.
 
-    With each, whether it is the last. Lazily: what is missing the caller makes before the next
-    is looked at.
+    With each, whether it is the last. Lazily: the caller makes a missing one before the next is
+    read.
     """
     at = Path("/")
     ahead = [*reversed(path.parts)]
@@ -56,10 +56,10 @@ def trail(path: Path) -> Iterator[tuple[Path, bool]]:
         ahead += reversed(step.readlink().parts)
 
 
-def judged(
+def require_trusted(
     path: Path, users: tuple[int, ...], project: Path | None = None
 ) -> Iterator[tuple[Path, bool]]:
-    """Yield the steps of the way to `path` as `trail` does; judge each once it was yielded.
+    """Yield the steps of the way to `path` as `walk` does; check each once it was yielded.
 
     Trusted are root, we, and `users`. No link is followed out of a folder that is open to all,
     and none is the last. `project` is a folder whose code we run.
@@ -70,7 +70,7 @@ def judged(
     trusted = {0, Path("/").stat().st_uid, os.geteuid(), *users}
     groups = {0, *(() if os.geteuid() == 0 else (os.getegid(), *os.getgroups()))}
     open_to_all = False
-    for step, is_last in trail(path):
+    for step, is_last in walk(path):
         yield step, is_last
         if project is not None and os.geteuid() != 0 and project.is_relative_to(step):
             continue
@@ -88,7 +88,7 @@ def judged(
 
 
 def _is_open(found: os.stat_result, groups: set[int]) -> bool:
-    """Return whether people may write there whom we don't trust."""
+    """Return whether users may write there whom we don't trust."""
     by_group = found.st_mode & stat.S_IWGRP and found.st_gid not in groups
     return bool(by_group or found.st_mode & stat.S_IWOTH)
 
