@@ -187,5 +187,5 @@ def _run(
     # A pipeline costs more than a statement alone, and the fused one alone is the common case.
     if len(statements) > 1:
         return session.fetch_together(statements)
-    fetch = session.ask if plain else session.fetch
+    fetch = session.fetch_prepared if plain else session.fetch
     return [fetch(*each) for each in statements]

@@ -15,10 +15,10 @@ _NUMBER = re.compile(r"\d+(?:\.\d+)?")
 
 
 def utc_now() -> datetime:
-    """Return this machine's idea of the time, aware, in UTC.
+    """Return the time by this machine's clock, aware, in UTC.
 
-    Only for what we tell people; whatever decides something compares the
-    database's clock with itself, or `monotonic` with itself.
+    Only to be shown to people: code that decides something compares the database's clock
+    with itself, or `monotonic` with itself.
     """
     return datetime.now(UTC)
 

@@ -73,9 +73,9 @@ class EmbeddedServerError(Error):
         self.where = where
         self.expected = expected
         self.log = log
-        place = f" (in {where})" if where else ""
-        wish = f"; expected {expected}" if expected else ""
-        super().__init__("\n  ".join((f"{what}{place}{wish}", *log)))
+        found = f" (in {where})" if where else ""
+        should = f"; expected {expected}" if expected else ""
+        super().__init__("\n  ".join((f"{what}{found}{should}", *log)))
 
 
 class NotFoundError(Error):
@@ -119,14 +119,14 @@ class AfterCommitError(EnqueueError):
         self.jobs = tuple(jobs)
         self.reason = reason
         count = len(self.jobs)
-        told = {
+        messages = {
             "": f"the transaction was committed, but its {count} jobs were not enqueued",
             "commit": "it is not known whether the transaction was committed, and its"
             f" {count} jobs were not enqueued",
             "jobs": "the transaction was committed, and it is not known whether its"
             f" {count} jobs were enqueued",
         }
-        super().__init__(f"{told[doubt]}: {reason}", known=not doubt)
+        super().__init__(f"{messages[doubt]}: {reason}", known=not doubt)
 
 
 class UnknownJobError(Error):

@@ -1,4 +1,4 @@
-"""What is known of the machine that this runs on."""
+"""Facts about the machine that this runs on."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def process_stat(pid: int) -> ProcessStat | None:
 
 
 def hostname() -> str:
-    r"""Return the machine's name, as rows, heartbeats and logs bear it.
+    r"""Return the machine's name, as rows, heartbeats and logs show it.
 
     The kernel takes any bytes for a name, PostgreSQL and JSON only text: what is no UTF-8
     is written as `\xe9`.

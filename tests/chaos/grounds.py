@@ -14,8 +14,8 @@ import psycopg
 from chaos.watch import Watch, children, title
 from conftest import drop_database, make_database
 from jobsd.database.connection import Target
+from jobsd.database.deadline import open_connection
 from jobsd.database.migrate import migrate
-from jobsd.database.wire import open_wire
 from monitored_tree.server import OwnServer, own_server
 from system.tree import COMMAND, Project, Tree
 
@@ -53,7 +53,7 @@ class Database:
 
     def ask(self, query: str, parameters: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
         """Ask it, by a connection for this alone; a server that stands still is an error."""
-        with open_wire(self.url, "chaos", DEADLINE_S) as connection:
+        with open_connection(self.url, "chaos", DEADLINE_S) as connection:
             cursor = connection.execute(query.encode(), parameters)
             return cursor.fetchall() if cursor.description else []
 

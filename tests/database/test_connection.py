@@ -15,8 +15,8 @@ from psycopg import conninfo
 
 from database.pgbouncer import pgbouncer
 from jobsd.database.connection import Session, Target, connect, redact, unreachable
+from jobsd.database.deadline import DeadlineConnection
 from jobsd.database.statements import Statement
-from jobsd.database.wire import Wire
 from jobsd.errors import DatabaseUnreachableError
 from jobsd.processes.nap import Nap
 
@@ -186,14 +186,14 @@ def test_what_is_asked_is_answered_as_by_a_cursor(target: Target, *, pooled: boo
     way = pgbouncer(target.url) if pooled else contextlib.nullcontext(target.url)
     with way as url, contextlib.closing(Session(Target(url), "asking")) as session:
         for _ in range(3):
-            rows = session.ask(_SUM, {"a": 40, "b": 2, "c": "déjà"})
+            rows = session.fetch_prepared(_SUM, {"a": 40, "b": 2, "c": "déjà"})
             assert rows == [(42, None, "déjà")]
         with pytest.raises(psycopg.errors.InvalidTextRepresentation):
-            session.ask(_SUM, {"a": "four", "b": 2, "c": ""})
+            session.fetch_prepared(_SUM, {"a": "four", "b": 2, "c": ""})
         with pytest.raises(psycopg.DataError, match="NUL"):
-            session.ask(_SUM, {"a": 1, "b": 2, "c": "a\0b"})
+            session.fetch_prepared(_SUM, {"a": 1, "b": 2, "c": "a\0b"})
 
-        assert session.ask(_SUM, {"a": 1, "b": None, "c": ""}) == [(None, None, "")]
+        assert session.fetch_prepared(_SUM, {"a": 1, "b": None, "c": ""}) == [(None, None, "")]
 
 
 @pytest.mark.parametrize("encoding", ["utf8", "latin1"])
@@ -202,33 +202,33 @@ def test_texts_are_asked_for_as_they_are(target: Target, encoding: str) -> None:
     texts = ["", "a,b", '"', "\\", "{NULL}", "NULL", " é\n", "…", '\\"']
 
     with contextlib.closing(Session(Target(url), "asking")) as session:
-        assert session.ask(_SAME, {"given": texts}) == [(texts,)]
+        assert session.fetch_prepared(_SAME, {"given": texts}) == [(texts,)]
         assert session.fetch(_SAME, {"given": texts}) == [(texts,)]
-        assert session.ask(_SAME, {"given": []}) == [([],)]
+        assert session.fetch_prepared(_SAME, {"given": []}) == [([],)]
 
 
 def test_a_text_with_a_nul_is_refused_and_not_cut_off_there(session: Session) -> None:
     with pytest.raises(psycopg.DataError, match="NUL"):
-        session.ask(_SAME, {"given": ["cut\0off"]})
+        session.fetch_prepared(_SAME, {"given": ["cut\0off"]})
 
-    assert session.ask(_PING, {}) == [(1,)]
+    assert session.fetch_prepared(_PING, {}) == [(1,)]
 
 
 def test_what_was_interrupted_once_it_was_prepared_can_be_asked_again(
     session: Session, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    answer = Wire._result
+    answer = DeadlineConnection._result
 
-    def interrupt(wire: Wire) -> PGresult:
+    def interrupt(wire: DeadlineConnection) -> PGresult:
         answer(wire)
         raise KeyboardInterrupt
 
     with monkeypatch.context() as interrupted:
-        interrupted.setattr(Wire, "_result", interrupt)
+        interrupted.setattr(DeadlineConnection, "_result", interrupt)
         with pytest.raises(KeyboardInterrupt):
-            session.ask(_PING, {})
+            session.fetch_prepared(_PING, {})
 
-    assert session.ask(_PING, {}) == [(1,)]
+    assert session.fetch_prepared(_PING, {}) == [(1,)]
 
 
 def test_wakeups_come_past_the_pooler_when_there_is_a_way(
@@ -274,7 +274,7 @@ def test_a_way_past_the_pooler_that_is_shut_is_not_tried_in_each_round(
         tried.append(url)
         raise psycopg.OperationalError("shut")
 
-    monkeypatch.setattr("jobsd.database.wakeups.open_wire", refuse)
+    monkeypatch.setattr("jobsd.database.listener.open_connection", refuse)
     past = Target(target.url, listen_url=target.url)
     with contextlib.closing(Session(past, "deaf", listen=True)) as deaf:
         for _ in range(10):

@@ -152,7 +152,7 @@ def test_enqueues_do_not_wait_behind_a_migration(old: Target, table: str, way: s
 def test_a_migration_does_not_try_for_ever(
     old: Target, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(migrating, "PATIENCE_S", 1.0)
+    monkeypatch.setattr(migrating, "LOCKED_RETRY_S", 1.0)
     with (
         _reader(old, "jobs"),
         pytest.raises(errors.LockNotAvailable, match=r"9999.*\(a report, in a transaction"),

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import psycopg
 import pytest
 
-from jobsd.database import wakeups
+from jobsd.database import listener
 from jobsd.database.connection import Session as Listening
 from jobsd.jobs.definition import job
 from waiting import Stopwatch, wait_until
@@ -194,14 +194,14 @@ def test_who_schedules_an_earlier_job_wakes_it(make: Make, session: Session) -> 
 
 
 @pytest.mark.failure(
-    "The server crashes, or a standby takes over, behind a pooler: only the ear breaks, and the"
-    " table of those who sleep is empty.",
+    "The server crashes, or a standby takes over, behind a pooler: only the listener breaks,"
+    " and the table of those who sleep is empty.",
     "The dispatcher says anew that it sleeps, and is woken as before.",
 )
 def test_it_says_anew_that_it_sleeps_once_its_own_ear_was_broken(
     make: Make, session: Session, target: Target, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(wakeups, "DEAF_S", 0.1)
+    monkeypatch.setattr(listener, "RECONNECT_AFTER_S", 0.1)
     dispatcher, _ = make(listen_url=target.url)
     dispatcher.poll()
     session.connection.execute(

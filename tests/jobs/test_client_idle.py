@@ -15,7 +15,7 @@ from psycopg import conninfo
 from database.firewall import firewall
 from jobs.ways import note
 from jobsd.database.connection import Target
-from jobsd.database.wire import CONNECT_TIMEOUT_S
+from jobsd.database.deadline import CONNECT_TIMEOUT_S
 from jobsd.errors import DatabaseUnreachableError, EnqueueError
 from jobsd.jobs import client, queues
 from jobsd.jobs.client import Client, enqueue_many

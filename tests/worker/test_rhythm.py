@@ -81,7 +81,10 @@ def test_a_lone_job_costs_two_statements(
     driven.until(lambda: _is_asleep(driven))
     session = driven.worker._session
     asked: list[Statement] = []
-    ways: dict[str, Callable[..., list[Any]]] = {"ask": session.ask, "fetch": session.fetch}
+    ways: dict[str, Callable[..., list[Any]]] = {
+        "fetch_prepared": session.fetch_prepared,
+        "fetch": session.fetch,
+    }
 
     def note(way: str, statement: Statement, parameters: dict[str, Any]) -> list[Any]:
         asked.append(statement)

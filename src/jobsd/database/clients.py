@@ -1,4 +1,4 @@
-"""Who else is connected to a server."""
+"""How many other clients a server has."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def other_clients(url: str) -> int:
     """Connect to the server and return how many clients it has beside this one.
 
     Raises:
-        DatabaseUnreachableError: when the server does not let us in, or does not answer.
+        DatabaseUnreachableError: when the server refuses the connection, or does not answer.
     """
     with contextlib.closing(Session(Target(url), "jobsd embedded")) as session:
         try:

@@ -1,9 +1,9 @@
 """One connection to the queue's database, and what is certain about it.
 
 Invariant: no wait for the server is without end. A frozen server fires no timeout of its
-own, so each wait has a deadline on our side; when it passes, the socket is shut down and
-the connection is of no more use. What was asked may have been done or not: who has to
-know reads it back (`worker` does).
+own, so each wait has a deadline on our side (`deadline`); when it passes, the socket is shut
+down and the connection is of no more use. A statement that was sent may have been done or
+not: a caller that has to know reads it back (`worker` does). The next statement reconnects.
 
 A connection of ours commits each statement by itself (`autocommit`); the statements of
 one pipeline share a transaction and one round trip.
@@ -18,8 +18,13 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 from psycopg import conninfo, errors
 
-from jobsd.database.wakeups import Ear
-from jobsd.database.wire import OUTAGES, STATEMENT_TIMEOUT_S, Wire, open_wire
+from jobsd.database.deadline import (
+    OUTAGES,
+    STATEMENT_TIMEOUT_S,
+    DeadlineConnection,
+    open_connection,
+)
+from jobsd.database.listener import Listener
 from jobsd.errors import DatabaseUnreachableError
 
 if TYPE_CHECKING:
@@ -51,11 +56,11 @@ _PLANS: tuple[str, ...] = (
     "jit",
 )
 
-# What a role or a database may have as its default, and our statements can't do with: the
-# promises need to see what was committed while a lock was waited for, psycopg reads moments
-# in this form only, and a NULL within an array is to be none of its texts.
-# And what becomes of a statement that we have given up: the server ends it once it sees that
-# our end is gone, and a wait for a lock even before we give up, so that we know of it.
+# Defaults of a role or a database with which our statements don't work: the guarantees need
+# to see what was committed while a lock was waited for, psycopg parses timestamps in this
+# form only, and a NULL in an array must not be read as a text.
+# And the end of a statement that we have abandoned: the server cancels it once it sees that
+# our end is gone, and a wait for a lock even before our deadline, so that we know of it.
 _SETTINGS = {
     "client_connection_check_interval": "2s",
     "default_transaction_isolation": "read committed",
@@ -70,7 +75,7 @@ LOCK_SHARE = 0.8
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """Where the queue lives: a URL, a schema, and how to be woken there.
+    """Where the queue lives: a URL, a schema, and how notifications come.
 
     `listen_url` leads past a transaction pooler; `wakeups` is "auto" or "off". A statement
     takes at most `deadline_s`.
@@ -84,13 +89,13 @@ class Target:
 
 
 class Session:
-    """One connection of ours, made when it is first needed, and made anew after `close`.
+    """One connection of ours: connected at its first use, and reconnected after `close`.
 
     Not safe for use by two threads at once; never to be used on both sides of a fork.
 
-    With `plan_once` a statement is planned at its first use and never again. Left alone, the
-    server finds that a claim of one job is cheaper when it is planned for one, and plans each
-    anew: 0.2 ms, and several times that after a rest.
+    With `plan_once` a statement is planned at its first use and never again. By default the
+    server finds that a claim of one job is cheaper when it is planned for its parameters, and
+    plans it again each time: 0.2 ms, and several times that after a rest.
     """
 
     def __init__(
@@ -106,24 +111,30 @@ class Session:
         self.name = name
         self.deadline_s = target.deadline_s if deadline_s is None else deadline_s
         self._plan_once = plan_once
-        self._ear = Ear(target, name, self.deadline_s, wanted=listen)
-        self._connection: Wire | None = None
+        self._listener = Listener(
+            target.listen_url,
+            target.schema,
+            name,
+            self.deadline_s,
+            wanted=listen and target.wakeups != "off",
+        )
+        self._connection: DeadlineConnection | None = None
         self.idle_since = 0.0
-        """When it was put by (monotonic): written by whoever keeps idle ones."""
+        """Since when it is idle (monotonic): written by the pool that keeps idle ones."""
 
     @property
     def connection(self) -> psycopg.Connection[tuple[Any, ...]]:
-        """The connection itself, made now if there is none.
+        """The connection itself; without one it reconnects."""
+        return self.reconnect()
+
+    def reconnect(self) -> DeadlineConnection:
+        """Connect when there is no connection: at first, and after each `close`.
 
         Raises:
             psycopg.OperationalError: when the server can't be reached in time.
         """
-        return self._wire
-
-    @property
-    def _wire(self) -> Wire:
         if self._connection is None:
-            self._connection = self._connect()
+            self._connection = self._open()
         return self._connection
 
     @property
@@ -131,7 +142,7 @@ class Session:
         """Whether there is a connection, as far as we know."""
         return self._connection is not None and not self._connection.broken
 
-    def ask(
+    def fetch_prepared(
         self,
         statement: Statement,
         parameters: Mapping[str, Plain],
@@ -140,14 +151,14 @@ class Session:
     ) -> list[Row]:
         """Do what `fetch` does, quicker: for parameters of a few simple types.
 
-        With `within_s` the answer is waited for no longer than that.
+        `within_s` is a shorter deadline for this statement.
         """
         text, names = statement.number(self.target.schema)
         values = [_as_text(parameters[name]) for name in names]
         if within_s is None:
-            return self._wire.ask(text, values)
-        with self._wire.hurried(within_s) as wire:
-            return wire.ask(text, values)
+            return self.reconnect().fetch_prepared(text, values)
+        with self.reconnect().shorter_deadline(within_s) as connection:
+            return connection.fetch_prepared(text, values)
 
     def fetch(
         self,
@@ -164,7 +175,7 @@ class Session:
     ) -> list[list[tuple[Any, ...]]]:
         """Run several statements in one round trip and one transaction; return each one's rows.
 
-        Each sees what those before it have done. When one fails, none has done anything.
+        Each sees what the ones before it have done. When one fails, none has done anything.
         """
         connection = self.connection
         with connection.pipeline():
@@ -176,12 +187,12 @@ class Session:
 
     @property
     def listening(self) -> bool:
-        """Whether notifications come: else a loop has to poll."""
-        return self._ear.listening
+        """Whether notifications come: if not, a loop has to poll."""
+        return self._listener.listening
 
     def fileno(self) -> int | None:
-        """Return the socket to watch while nothing is asked, or None while nothing comes."""
-        return self._ear.fileno()
+        """Return the socket to watch between statements, or None while not listening."""
+        return self._listener.fileno()
 
     def notifications(self) -> list[str]:
         """Return the payloads that have come since the last call; never waits for them.
@@ -189,11 +200,11 @@ class Session:
         Raises:
             psycopg.OperationalError: when the connection turns out to be broken.
         """
-        return self._ear.hear() if self._connection is not None else []
+        return self._listener.drain() if self._connection is not None else []
 
     def close(self) -> None:
-        """Close the connection, if there is one; the next statement makes a new one."""
-        self._ear.close()
+        """Close the connection, if there is one; the next statement reconnects."""
+        self._listener.close()
         connection, self._connection = self._connection, None
         if connection is not None:
             with contextlib.suppress(psycopg.Error, OSError):
@@ -208,14 +219,14 @@ class Session:
         rendered = statement.render(self.target.schema)
         return cursor.execute(rendered, parameters if statement.has_placeholders else None)
 
-    def _connect(self) -> Wire:
-        connection = open_wire(self.target.url, self.name, self.deadline_s)
+    def _open(self) -> DeadlineConnection:
+        connection = open_connection(self.target.url, self.name, self.deadline_s)
         try:
             pooled = _is_pooled(connection, plan_once=self._plan_once)
             connection.prepare_threshold = None if pooled else 0
-            self._ear.open(connection, pooled=pooled)
+            self._listener.open(connection, pooled=pooled)
         except BaseException:
-            self._ear.close()
+            self._listener.close()
             connection.close()
             raise
         return connection
@@ -257,7 +268,7 @@ def unreachable(url: str, error: BaseException) -> str:
 
 
 def redact(url: str) -> str:
-    """Return what of a URL may be told."""
+    """Return the parts of a URL that may be shown."""
     try:
         parts = conninfo.conninfo_to_dict(url)
     except psycopg.Error:
@@ -266,25 +277,25 @@ def redact(url: str) -> str:
     return " ".join(f"{key}={value}" for key, value in shown.items())
 
 
-def _is_pooled(connection: Wire, *, plan_once: bool) -> bool:
-    """Return whether a pooler stands between, and settle how to plan when none does.
+def _is_pooled(connection: DeadlineConnection, *, plan_once: bool) -> bool:
+    """Return whether a pooler stands between; configure the session when none does.
 
-    A pooler invents the process id that it tells its clients. What is set on its
-    connections would stay for other clients, and what is prepared there is not ours.
+    A pooler makes up the process id that it sends to its clients. A setting on its
+    connections would stay for other clients, and a statement prepared there is not ours.
     """
     wanted = _SETTINGS | dict.fromkeys(_PLANS, "off")
     wanted["lock_timeout"] = f"{connection.deadline_s * LOCK_SHARE * 1000:.0f}ms"
     if plan_once:
         wanted["plan_cache_mode"] = "force_generic_plan"
     try:
-        return not _settle(connection, wanted)
+        return not _configure(connection, wanted)
     except (errors.InvalidParameterValue, errors.UndefinedObject):
         # There are platforms on which the server can't see that a client is gone.
         del wanted["client_connection_check_interval"]
-        return not _settle(connection, wanted)
+        return not _configure(connection, wanted)
 
 
-def _settle(connection: Wire, wanted: Mapping[str, str]) -> bool:
+def _configure(connection: DeadlineConnection, wanted: Mapping[str, str]) -> bool:
     settings = ", ".join(f"set_config('{name}', '{to}', false)" for name, to in wanted.items())
     row = connection.execute(
         f"SELECT CASE WHEN pg_backend_pid() = %s THEN ARRAY[{settings}] END".encode(),

@@ -1,8 +1,8 @@
-"""What a role needs that uses the tables but may not change them.
+"""The privileges of a role that uses the tables but may not change them.
 
 One role owns the schema and migrates it; the daemon and the programs that enqueue run as
-another, which has no DDL: whoever gets hold of its password can't drop a table, nor leave
-a trigger or a function behind.
+another, which has no DDL: a leaked password of it can't drop a table, nor leave a trigger or
+a function behind.
 """
 
 from __future__ import annotations
@@ -12,16 +12,16 @@ import re
 from jobsd.database.statements import quote_identifier
 
 REMEDY = "`db grants ROLE` prints what the owner of the tables has to run"
-"""What helps a role that may not use the tables."""
+"""What to do about a role that may not use the tables."""
 
-# The defaults are those of whoever runs this: for what later versions will add.
+# The default privileges are for what the same owner will add with later versions.
 _GRANTS = """\
 -- To be run by the owner of the tables, once they are there. Running it again does no harm.
 GRANT USAGE ON SCHEMA jobsd TO runtime;
 GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA jobsd TO runtime;
 GRANT USAGE, SELECT ON ALL SEQUENCES IN SCHEMA jobsd TO runtime;
 GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA jobsd TO runtime;
--- Which version the tables have is the owner's to say.
+-- Only the owner may write which version the tables have.
 REVOKE INSERT, UPDATE, DELETE ON jobsd.schema_migrations FROM runtime;
 ALTER DEFAULT PRIVILEGES IN SCHEMA jobsd
     GRANT SELECT, INSERT, UPDATE, DELETE ON TABLES TO runtime;

@@ -2,8 +2,8 @@
 
 The steps are numbered SQL files. They are applied one after the other, each in its own
 transaction, by one program at a time (an advisory lock that ends with the transaction,
-so that it holds through a transaction pooler too). What a step changes is had at once or not
-(`schema_locks`), so that nobody who enqueues waits behind it for long.
+so that it holds through a transaction pooler too). A step locks all the tables that it changes
+at once or none (`schema_locks`), so that no enqueue waits behind it for long.
 """
 
 from __future__ import annotations
@@ -32,11 +32,11 @@ if TYPE_CHECKING:
 
     Report = Callable[[str], None]
 
-PATIENCE_S = 60.0
-"""How long a step is tried for while somebody holds what it changes."""
+LOCKED_RETRY_S = 60.0
+"""How long a step is tried again while another transaction holds what it changes."""
 PAUSE_S = 1.0
 PAUSE_MAX_S = 5.0
-"""Between two tries, in which others have the tables for themselves."""
+"""The pause between two tries, in which others can use the tables."""
 
 _LOCK = 0x6A6F6273640001  # "jobsd", 1
 _FILE = re.compile(r"(\d{4})_(\w+)\.sql")
@@ -68,7 +68,7 @@ def latest_version() -> int:
 
 
 def ddl(schema: str) -> str:
-    """Return all statements that make the tables, for those who apply them by hand."""
+    """Return all statements that make the tables, to be applied by hand."""
     steps = [_bookkeeping(schema)]
     steps += [_body(migration, schema) for migration in migrations()]
     return "\n".join(steps)
@@ -78,7 +78,7 @@ def version(session: Session) -> int:
     """Return the version of the tables in the database, 0 when there are none.
 
     Raises:
-        SchemaError: when the role may not look.
+        SchemaError: when the role may not read the table of versions.
     """
     statement = Statement(
         "version", "SELECT coalesce(max(version), 0) FROM jobsd.schema_migrations"
@@ -88,35 +88,36 @@ def version(session: Session) -> int:
     except (errors.UndefinedTable, errors.InvalidSchemaName):
         return 0
     except errors.InsufficientPrivilege as error:
-        told = f"the tables can't be read: {_line(error)}: {REMEDY}"
-        raise SchemaError(told, remedy="") from error
+        message = f"the tables can't be read: {_first_line(error)}: {REMEDY}"
+        raise SchemaError(message, remedy="") from error
 
 
 def require(session: Session) -> None:
-    """Return when the tables are as this program needs them.
+    """Return when the schema is not outdated for this program.
 
-    Newer tables are good: steps are made so that the version before lives with them.
+    A newer one is accepted: steps are made so that the program before works with them.
 
     Raises:
-        SchemaError: when they are missing or older.
+        SchemaError: when the tables are missing or outdated.
     """
     found = version(session)
     if found < latest_version():
-        raise SchemaError(_behind(session.target.schema, found))
+        raise SchemaError(_outdated(session.target.schema, found))
 
 
-def _ignore(_told: str) -> None:
+def _ignore(_message: str) -> None:
     pass
 
 
 def migrate(target: Target, report: Report = _ignore) -> list[str]:
-    """Apply the steps that are missing and return their names; none when all is well.
+    """Apply the steps that are missing and return their names; none when none is missing.
 
-    `report` is told, once, by whom a step is kept waiting.
+    `report` is called once with a sentence about the transaction that keeps a step waiting.
 
     Raises:
-        psycopg.errors.LockNotAvailable: saying who has held what a step changes for a minute.
-        SchemaError: when the tables are behind and this role may not change them, or the
+        psycopg.errors.LockNotAvailable: naming the process that has held for a minute what a
+            step changes.
+        SchemaError: when the schema is outdated and this role may not change it, or the
             database can't hold every text.
         psycopg.OperationalError: when the database can't be reached.
     """
@@ -132,12 +133,12 @@ def migrate(target: Target, report: Report = _ignore) -> list[str]:
 
 
 def _require_unicode(session: Session) -> None:
-    """Return when the database can hold every text: jobs, and errors above all, have any."""
+    """Return when the database can hold every text: arguments and errors may have any."""
     encoding = session.connection.info.parameter_status("server_encoding")
     if encoding not in {"UTF8", None}:
         raise SchemaError(
             f"the database stores text as {encoding}, in which not every text can be written:"
-            " give one that was made with ENCODING 'UTF8'"
+            " use a database that was created with ENCODING 'UTF8'"
         )
 
 
@@ -149,23 +150,23 @@ def _apply_all(session: Session, found: int, report: Report) -> list[str]:
             if step.version > found and _apply(session, step, report)
         ]
     except errors.InsufficientPrivilege as error:
-        told = f"{_behind(session.target.schema, found)} This role may not: {_line(error)}"
-        raise SchemaError(told) from error
+        message = _outdated(session.target.schema, found)
+        raise SchemaError(f"{message} This role may not: {_first_line(error)}") from error
 
 
 def _apply(session: Session, step: Migration, report: Report) -> bool:
-    """Apply a step, and try again while somebody holds what it changes."""
-    end, pause_s = monotonic() + PATIENCE_S, PAUSE_S
+    """Apply a step, and try again while another transaction holds what it changes."""
+    end, pause_s = monotonic() + LOCKED_RETRY_S, PAUSE_S
     while True:
         try:
             return _try(session, step)
         except errors.LockNotAvailable as error:
             tables = schema_locks.changed_tables(step.text)
             holder = schema_locks.holder(session.connection, session.target.schema, tables)
-            told = f"step {step.version:04d} can't change the tables: {holder} holds them"
+            message = f"step {step.version:04d} can't change the tables: {holder} holds them"
             if monotonic() >= end:
-                raise errors.LockNotAvailable(told) from error
-        report(told)
+                raise errors.LockNotAvailable(message) from error
+        report(message)
         report = _ignore
         time.sleep(pause_s)
         pause_s = min(PAUSE_MAX_S, pause_s * 2)
@@ -175,7 +176,7 @@ def _try(session: Session, step: Migration) -> bool:
     connection, schema = session.connection, session.target.schema
     with connection.transaction():
         connection.execute("SELECT pg_advisory_xact_lock(%s)", (_LOCK,), prepare=False)
-        # Another program may have been faster while we waited for the lock.
+        # Another program may have applied it while we waited for the lock.
         if version_within(connection, schema) >= step.version:
             return False
         if step.version == 1:
@@ -217,7 +218,7 @@ def _body(step: Migration, schema: str) -> str:
     return f"{text}\nINSERT INTO {table} (version, name) VALUES {row};\n"
 
 
-def _behind(schema: str, found: int) -> str:
+def _outdated(schema: str, found: int) -> str:
     state = f"are at version {found}" if found else "are missing"
     return (
         f"the tables in schema {schema!r} {state}, version {latest_version()} is needed:"
@@ -225,5 +226,5 @@ def _behind(schema: str, found: int) -> str:
     )
 
 
-def _line(error: psycopg.Error) -> str:
+def _first_line(error: psycopg.Error) -> str:
     return str(error).strip().splitlines()[0]

@@ -1,9 +1,9 @@
-"""The tables that a step of a migration changes: had together and at once, or not at all.
+"""The tables that a step of a migration changes: locked together and at once, or not at all.
 
-Who waits for a table that a transaction has read keeps everybody else waiting behind him:
-one open report, and no job could be enqueued. So a step asks for all of its tables in one
-statement, which waits for half a second; then others have a while for themselves, and it
-asks again. Once it has them it waits for nothing more.
+A statement that waits for the lock of a table makes all later ones wait behind it: with one
+open report, no job could be enqueued. So a step locks all of its tables in one statement,
+which waits for half a second; then others can use them for a while, and it tries again. Once
+it has them it waits for nothing more.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ WAIT = "500ms"
 STATEMENTS = Statements("jobsd.database", "schema_locks.sql")
 _COMMENT = re.compile(r"--[^\n]*")
 _BODY = re.compile(r"\$(\w*)\$.*?\$\1\$", re.DOTALL)
-# What changes a table or view that was there before, and locks out who writes to it.
+# A statement that changes an existing table or view, and locks out its writers.
 _CHANGED = re.compile(
     r"\b(?:(?:ALTER|DROP|TRUNCATE|LOCK)\s+(?:TABLE|VIEW)"
     r"|CREATE\s+OR\s+REPLACE\s+VIEW"
@@ -37,22 +37,23 @@ _CHANGED = re.compile(
 
 def changed_tables(text: str) -> list[str]:
     """Return the tables and views that a step changes, each once, in its own order."""
-    said = _BODY.sub("", _COMMENT.sub("", text))
-    return list(dict.fromkeys(_CHANGED.findall(said)))
+    statements = _BODY.sub("", _COMMENT.sub("", text))
+    return list(dict.fromkeys(_CHANGED.findall(statements)))
 
 
 def take(connection: Connection, schema: str, tables: list[str]) -> None:
-    """Lock those of the tables that there are, until the end of the transaction.
+    """Lock the tables that exist, until the end of the transaction.
 
     Raises:
-        psycopg.errors.LockNotAvailable: when somebody holds one of them for half a second.
+        psycopg.errors.LockNotAvailable: when another transaction holds one of them for half
+            a second.
     """
     connection.execute(f"SET LOCAL lock_timeout = '{WAIT}'".encode(), prepare=False)
     facts = {"schema": schema, "tables": tables}
     rows = connection.execute(STATEMENTS["present"].render(schema), facts, prepare=False)
     if not (there := [sql.Identifier(schema, row[0]) for row in rows]):
         return
-    # Of all waits together: each lock could take as long by itself.
+    # A limit for all waits together: each lock could take as long by itself.
     connection.execute(f"SET LOCAL statement_timeout = '{WAIT}'".encode(), prepare=False)
     named = sql.SQL(", ").join(there)
     try:
@@ -63,12 +64,12 @@ def take(connection: Connection, schema: str, tables: list[str]) -> None:
 
 
 def holder(connection: Connection, schema: str, tables: list[str]) -> str:
-    """Return who holds one of the tables, in words."""
+    """Return which transaction holds one of the tables, in words."""
     facts = {"schema": schema, "tables": tables}
     cursor = connection.execute(STATEMENTS["holders"].render(schema), facts, prepare=False)
     row = cursor.fetchone()
     if row is None:
-        return "somebody, who has let go meanwhile"
+        return "a transaction that has ended meanwhile"
     pid, name, since_s = row
     if pid is None:
         return "a prepared transaction"

@@ -1,13 +1,13 @@
 """The `.sql` files: one statement after the other, each under its name.
 
-A file lies beside the module that speaks it. A statement begins with a comment of the
+A file lies beside the module that sends it. A statement begins with a comment of the
 form `-- name: what it does` and ends with a semicolon. Tables are written `jobsd.name`;
 `Statement.render` puts the configured schema in its place, once for each schema, since a
 `search_path` does not survive a transaction pooler.
 
-A schema may have any name that PostgreSQL knows. So it is quoted, and where it stands in a
-text in quotes, in a function's body between `$$`, or beside placeholders, what would end
-these is written otherwise. In comments nothing is put in.
+A schema may have any name that PostgreSQL allows. So it is quoted; in a text in quotes, in a
+function's body between `$$`, or beside placeholders, characters that would end these are
+escaped. Comments are left as they are.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ CHANNEL_BYTES_MAX = 63
 _HEAD = re.compile(r"^-- ([a-z][a-z0-9_]*): ", re.MULTILINE)
 _COMMENT = re.compile(r"^ *--[^\n]*\n", re.MULTILINE)
 _TABLE = re.compile(r"\bjobsd\.(?=[a-z])")
-# Of what begins first the end is looked for: an apostrophe in a comment opens no text.
+# The part that begins first counts: an apostrophe in a comment opens no text.
 _PARTS = re.compile(r"(?P<comment>--[^\n]*)|(?P<text>'(?:[^']|'')*')|(?P<body>\$\$)|[^-'$]+|.")
 _PLACEHOLDER = re.compile(r"%(?:\((\w+)\))?[sbt%]")
 
@@ -85,10 +85,10 @@ def quote_identifier(name: str) -> str:
 
 
 def channel(schema: str) -> str:
-    """Return the notification channel of the queue that lives in this schema.
+    """Return the notification channel of the queue in this schema.
 
     Raises:
-        ValueError: when PostgreSQL can have no such schema, or no such channel.
+        ValueError: when PostgreSQL allows no such schema, or no such channel.
     """
     name = f"{quote_identifier(schema)}.wake"
     if not schema or "\0" in schema or len(name.encode()) > CHANNEL_BYTES_MAX:
@@ -118,7 +118,7 @@ def _has_placeholders(text: str) -> bool:
 
 @cache
 def _render(text: str, schema: str) -> bytes:
-    channel(schema)  # refuses what can't be one
+    channel(schema)  # raises for what can't be a schema
     quoted = quote_identifier(schema)
     if _has_placeholders(text):
         quoted = quoted.replace("%", "%%")
@@ -148,6 +148,6 @@ def _number(text: str, schema: str) -> tuple[bytes, tuple[str, ...]]:
 
 
 def _delimiter(schema: str) -> str:
-    """Return what begins and ends a function's body in which the schema's name stands."""
+    """Return the delimiter of a function's body that contains the schema's name."""
     names = ("$body$", *(f"$body{number}$" for number in range(len(schema))))
     return next(name for name in names if name not in schema)

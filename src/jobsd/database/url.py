@@ -1,8 +1,8 @@
 """Reads the URL of a database, so strictly that no password ends up where it may be shown.
 
-libpq reads a URL in which a password stands as it is, with its `@` or `/`, in its own way:
-the password becomes a host, a port or the name of a database, and an error about these
-names it. So such a URL is refused before anybody uses it, without saying what it was.
+libpq accepts a URL whose password is not escaped, with its `@` or `/`, and misreads it: the
+password becomes a host, a port or the name of a database, and an error about these shows it.
+So such a URL is refused before it is used, without a word of it in the message.
 """
 
 from __future__ import annotations
@@ -12,16 +12,16 @@ import re
 _URL = re.compile(r"postgres(?:ql)?(?:\+\w+)?://(?P<rest>\S*)")
 _CONNINFO = re.compile(r"\w+\s*=")
 _ESCAPED = re.compile(r"(?:[^%]|%[0-9A-Fa-f]{2})*")
-# Hosts, each with its port; what they stand in must have no second @.
+# Hosts, each with its port; no second @ may follow.
 _HOST = r"(?:\[[0-9A-Fa-f:.%]+\w*\]|[^\s:/\[\]@,?]*)(?::[0-9]{0,5})?"
-_PLACE = re.compile(rf"{_HOST}(?:,{_HOST})*(?:/[^@?]*)?(?:\?.*)?")
+_HOSTS = re.compile(rf"{_HOST}(?:,{_HOST})*(?:/[^@?]*)?(?:\?.*)?")
 
 _FORM = "it has the form postgresql://USER:PASSWORD@HOST:PORT/DATABASE"
 _ESCAPES = f"{_FORM}; in it an @ is written %40, a / %2F, a ? %3F, a % %25"
 
 
 class UrlError(ValueError):
-    """A text is no URL of a database; `hint` tells how one looks. Neither tells the text."""
+    """A text is not the URL of a database. Neither the message nor the hint quotes it."""
 
     message = "must be a URL of a PostgreSQL database"
 
@@ -37,7 +37,7 @@ def read_url(text: str) -> str:
     dropped.
 
     Raises:
-        UrlError: when libpq would not read it, or not as it was meant.
+        UrlError: when libpq would refuse it, or read it otherwise than it was meant.
     """
     if url := _URL.fullmatch(text):
         if not _is_unambiguous(url["rest"]):
@@ -61,13 +61,13 @@ def passwords(url: str) -> tuple[str, ...]:
 
 
 def _is_unambiguous(rest: str) -> bool:
-    before, at, behind = rest.partition("@")
+    before, at, after = rest.partition("@")
     if not at or "/" in before:
-        before, behind = "", rest
+        before, after = "", rest
     if "?" in before:
-        # Parameters, an @ among them, would become a user, whom errors name.
+        # Parameters, an @ among them, would become a user, whose name errors show.
         return False
-    return bool(_ESCAPED.fullmatch(rest)) and bool(_PLACE.fullmatch(behind))
+    return bool(_ESCAPED.fullmatch(rest)) and bool(_HOSTS.fullmatch(after))
 
 
 def _is_read_by_libpq(text: str) -> bool:

@@ -77,7 +77,7 @@ def enqueue_alone(session: Session, job: Draft) -> EnqueuedJob:
     parameters = job.columns()
     parameters["always"] = False
     try:
-        ((job_id, *_),) = session.ask(STATEMENTS["at_once"], parameters)
+        ((job_id, *_),) = session.fetch_prepared(STATEMENTS["at_once"], parameters)
     except (psycopg.Error, UnicodeEncodeError) as error:
         raise refusal(error, doubtful=True) from error
     _tell(job, job_id, "ready")

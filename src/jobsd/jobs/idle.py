@@ -37,7 +37,7 @@ def takes_jobs(session: Session) -> bool:
     standby: neither is seen from here.
     """
     try:
-        ((read_only,),) = session.ask(_READ_ONLY, {}, within_s=ANSWER_S)
+        ((read_only,),) = session.fetch_prepared(_READ_ONLY, {}, within_s=ANSWER_S)
     except psycopg.Error:
         return False
     return not read_only

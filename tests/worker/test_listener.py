@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from jobsd.database import wakeups
+from jobsd.database import listener
 
 if TYPE_CHECKING:
     from jobsd.database.connection import Session, Target
@@ -24,13 +24,13 @@ WHERE application_name LIKE '%wake-ups' AND datname = current_database()
 @pytest.fixture
 def target(target: Target, monkeypatch: pytest.MonkeyPatch) -> Target:
     """The same database, with a way past a pooler."""
-    monkeypatch.setattr(wakeups, "DEAF_S", 0.1)
+    monkeypatch.setattr(listener, "RECONNECT_AFTER_S", 0.1)
     return replace(target, listen_url=target.url)
 
 
 @pytest.mark.failure(
-    "The server crashes, or a standby takes over, behind a pooler: only the ear breaks, and the"
-    " table of those who sleep is empty.",
+    "The server crashes, or a standby takes over, behind a pooler: only the listener breaks,"
+    " and the table of those who sleep is empty.",
     "The worker says anew that it sleeps, and is woken as before.",
 )
 def test_a_worker_says_anew_that_it_sleeps(

@@ -59,14 +59,14 @@ def test_a_moment_beyond_the_calendar_is_in_its_last_or_first_year(
     "What we had prepared there is prepared anew.",
 )
 def test_what_is_asked_is_prepared_anew_after_a_rollback(session: Session) -> None:
-    session.ask(_PING, {})
+    session.fetch_prepared(_PING, {})
     with contextlib.suppress(KeyError), session.connection.transaction():
         session.fetch(_PING)
         raise KeyError
 
     # In a transaction, where a name that is gone would be an error.
     with session.connection.transaction():
-        assert session.ask(_PING, {}) == [(1,)]
+        assert session.fetch_prepared(_PING, {}) == [(1,)]
 
 
 @pytest.mark.failure(
@@ -77,22 +77,22 @@ def test_what_is_asked_is_prepared_anew_after_a_rollback(session: Session) -> No
 def test_what_is_asked_is_prepared_anew_once_it_was_deallocated(
     session: Session, command: bytes
 ) -> None:
-    session.ask(_PING, {})
+    session.fetch_prepared(_PING, {})
     # Past psycopg, which would see it and tell.
     session.connection.pgconn.exec_(command)
 
-    assert session.ask(_PING, {}) == [(1,)]
+    assert session.fetch_prepared(_PING, {}) == [(1,)]
 
 
 def test_what_was_deallocated_is_not_asked_once_more_in_a_transaction(
     session: Session,
 ) -> None:
-    session.ask(_PING, {})
+    session.fetch_prepared(_PING, {})
 
     with session.connection.transaction(force_rollback=True):
         session.connection.pgconn.exec_(b"DEALLOCATE ALL")
 
         with pytest.raises(psycopg.errors.InvalidSqlStatementName):
-            session.ask(_PING, {})
+            session.fetch_prepared(_PING, {})
 
-    assert session.ask(_PING, {}) == [(1,)]
+    assert session.fetch_prepared(_PING, {}) == [(1,)]

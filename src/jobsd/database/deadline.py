@@ -1,4 +1,4 @@
-"""A psycopg connection whose waits end.
+"""A psycopg connection with a deadline on every wait.
 
 A frozen server fires no timeout of its own, so each wait has a deadline on our side; when
 it passes, the socket is shut down and the connection is of no more use.
@@ -44,22 +44,22 @@ _TCP = {
 }
 STATEMENT_TIMEOUT_S = 10.0
 CANCEL_SHARE = 0.1
-"""The last part of a deadline, in which the server is asked to cancel, and may tell of it."""
+"""The last part of a deadline, in which the server is asked to cancel, and may answer."""
 
 T = TypeVar("T")
 
 _DEPTH_MAX = 200
 _TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|[\[\]{}]')
 _CANCELLED = b"57014"  # query_canceled
-_WELL = {ExecStatus.COMMAND_OK, ExecStatus.TUPLES_OK}
+_SUCCESS = {ExecStatus.COMMAND_OK, ExecStatus.TUPLES_OK}
 _STEPS = {"[": 1, "{": 1, "]": -1, "}": -1}
 
-# What a caller may wait out: the server is away, going away, full, or read-only (a
-# standby that is not promoted yet). The last is no OperationalError for psycopg.
+# The outages that a caller may wait out: the server is down, shutting down, full, or
+# read-only (a standby that is not promoted yet), which is no OperationalError for psycopg.
 OUTAGES = (psycopg.OperationalError, psycopg.InterfaceError, errors.ReadOnlySqlTransaction)
 
 
-class Wire(psycopg.Connection[tuple[Any, ...]]):
+class DeadlineConnection(psycopg.Connection[tuple[Any, ...]]):
     """A connection in autocommit mode whose statements take at most `deadline_s`."""
 
     deadline_s = STATEMENT_TIMEOUT_S
@@ -67,11 +67,13 @@ class Wire(psycopg.Connection[tuple[Any, ...]]):
     _named = 0
     _reader: Any = None
 
-    def ask(self, text: bytes, values: Sequence[bytes | None]) -> list[tuple[Any, ...]]:
+    def fetch_prepared(
+        self, text: bytes, values: Sequence[bytes | None]
+    ) -> list[tuple[Any, ...]]:
         """Run a statement with `$1`, `$2`, … and return its rows; it is prepared once.
 
-        For what is run again and again and waited for: a cursor, with all that it can do,
-        takes as long as the server does for a small statement.
+        For statements that are run over and over while a caller waits: a cursor takes as long
+        as the server does for a small statement.
 
         Raises:
             psycopg.Error: as a cursor does.
@@ -91,7 +93,7 @@ class Wire(psycopg.Connection[tuple[Any, ...]]):
         return rows
 
     @contextlib.contextmanager
-    def hurried(self, deadline_s: float) -> Generator[Self]:
+    def shorter_deadline(self, deadline_s: float) -> Generator[Self]:
         """Let statements take at most so many seconds, until the end of the block."""
         usual, self.deadline_s = self.deadline_s, min(deadline_s, self.deadline_s)
         try:
@@ -104,8 +106,8 @@ class Wire(psycopg.Connection[tuple[Any, ...]]):
             self.pgconn.send_query_prepared(self._prepare(text), values)
             return self._result()
         except errors.InvalidSqlStatementName:
-            # Whoever shares this connection may deallocate what is ours. Once more only where
-            # the statement stood alone, so that nothing was done.
+            # Other code on this connection may deallocate our statements. It is sent again
+            # only where it stood alone, so that nothing was done.
             if self.pgconn.transaction_status != TransactionStatus.IDLE:
                 raise
         self._names = None
@@ -123,7 +125,7 @@ class Wire(psycopg.Connection[tuple[Any, ...]]):
             self._names = {}
         name = self._names.get(text)
         if name is None:
-            # No name twice: a signal may interrupt us when only the server knows it.
+            # No name is used twice: a signal may interrupt us when only the server knows it.
             self._named += 1
             name = b"jobsd_%d" % self._named
             self.pgconn.send_prepare(name, text)
@@ -134,14 +136,14 @@ class Wire(psycopg.Connection[tuple[Any, ...]]):
     def _result(self) -> PGresult:
         results: list[PGresult] = self.wait(generators.execute(self.pgconn))
         result = results[-1]
-        if result.status not in _WELL:
+        if result.status not in _SUCCESS:
             raise errors.error_from_result(result)
         return result
 
     def wait(self, gen: PQGen[T], interval: float = 0.0, timeout: float | None = None) -> T:
         """Run the generator's waits, together for at most `deadline_s` seconds.
 
-        Towards their end the server is asked to cancel: what it says then is known.
+        Shortly before the deadline the server is asked to cancel; its answer to that counts.
         """
         del interval, timeout
         end = monotonic() + self.deadline_s
@@ -155,62 +157,62 @@ class Wire(psycopg.Connection[tuple[Any, ...]]):
                 if ready:
                     wanted = gen.send(_ready(ready[0][1], wanted))
                 elif until < end:
-                    self._ask_to_cancel((end - until) / 2)
+                    self._request_cancel((end - until) / 2)
                     until = end
                 else:
-                    self._give_up()
+                    self._abandon()
         except StopIteration as stop:
             result: T = stop.value
             if until == end:
-                self._give_up(cancelled=_is_cancelled(result))
+                self._abandon(cancelled=_is_cancelled(result))
             return result
         except BaseException as error:
-            # Else the collector closes it, and prints on several lines what that raises.
+            # Otherwise the garbage collector closes it, and prints what that raises.
             with contextlib.suppress(psycopg.Error, RuntimeError):
                 gen.close()
             if until == end and isinstance(error, errors.QueryCanceled):
-                self._give_up(cancelled=True)
+                self._abandon(cancelled=True)
             raise
 
-    def _ask_to_cancel(self, within_s: float) -> None:
-        """Ask the server, over a connection for this alone, to end what we wait for.
+    def _request_cancel(self, within_s: float) -> None:
+        """Ask the server, over a connection for this alone, to cancel the statement.
 
-        Else it goes on waiting for a lock when we are gone, and each of us leaves a backend
-        behind every few seconds. An older libpq waits for as long as its server likes.
+        Otherwise it goes on waiting for a lock when we are gone, and each process leaves a
+        backend behind every few seconds. An older libpq waits without a bound for the answer.
         """
         if capabilities.has_cancel_safe():
             _cancel(self, within_s)
         else:
             thread = threading.Thread(target=_cancel, args=(self, within_s), daemon=True)
-            # No thread is to be had: then it is not asked.
+            # When no thread can be started, the server is not asked.
             with contextlib.suppress(RuntimeError):
                 thread.start()
                 thread.join(within_s)
 
-    def _give_up(self, *, cancelled: bool = False) -> NoReturn:
+    def _abandon(self, *, cancelled: bool = False) -> NoReturn:
         """Shut the connection down: an answer, or the end of a cancellation, may come late.
 
-        What was not cancelled may have been done: also when the server says so now, since a
-        commit that waits for a standby is cancelled by not waiting for it.
+        A statement that was not cancelled may have been done, even when the server says now
+        that it was: a commit that waits for a standby is cancelled by no longer waiting.
         """
-        with contextlib.suppress(OSError), socket.socket(fileno=self.pgconn.socket) as wire:
+        with contextlib.suppress(OSError), socket.socket(fileno=self.pgconn.socket) as shared:
             try:
-                wire.shutdown(socket.SHUT_RDWR)
+                shared.shutdown(socket.SHUT_RDWR)
             finally:
-                wire.detach()
-        told = f"the server has not answered for {self.deadline_s:g} s; connection given up"
+                shared.detach()
+        message = f"the server has not answered for {self.deadline_s:g} s; connection given up"
         if cancelled:
-            raise errors.QueryCanceled(f"{told}, nothing was done")
-        raise psycopg.OperationalError(told)
+            raise errors.QueryCanceled(f"{message}, nothing was done")
+        raise psycopg.OperationalError(message)
 
 
-def _cancel(wire: Wire, within_s: float) -> None:
+def _cancel(connection: DeadlineConnection, within_s: float) -> None:
     with contextlib.suppress(psycopg.Error, OSError):
-        wire.cancel_safe(timeout=within_s)
+        connection.cancel_safe(timeout=within_s)
 
 
 def _is_cancelled(result: object) -> bool:
-    """Return whether what a wait came to says that the server has cancelled it."""
+    """Return whether the result of a wait says that the server has cancelled the statement."""
     if isinstance(result, list):
         return any(map(_is_cancelled, cast("list[object]", result)))
     return (
@@ -225,22 +227,22 @@ def _ready(mask: int, wanted: int) -> int:
     return ready & wanted or wanted
 
 
-def open_wire(url: str, name: str, deadline_s: float) -> Wire:
+def open_connection(url: str, name: str, deadline_s: float) -> DeadlineConnection:
     """Return a new connection.
 
     Raises:
         psycopg.OperationalError: when the server can't be reached in time.
         psycopg.ProgrammingError: when the URL can't be read.
     """
-    wire = Wire.connect(**_parameters(url, name), autocommit=True)
-    wire.deadline_s = deadline_s
-    set_json_loads(_read_json, wire)
-    wire.adapters.register_loader("timestamptz", _Moment)
-    return wire
+    connection = DeadlineConnection.connect(**_parameters(url, name), autocommit=True)
+    connection.deadline_s = deadline_s
+    set_json_loads(_read_json, connection)
+    connection.adapters.register_loader("timestamptz", _TimestampLoader)
+    return connection
 
 
-class _Moment(TimestamptzLoader):
-    """Reads moments; those beyond Python's calendar as its last or its first year."""
+class _TimestampLoader(TimestamptzLoader):
+    """Reads timestamps; those beyond Python's calendar as its last or its first year."""
 
     def load(self, data: Buffer) -> datetime:
         try:
@@ -251,9 +253,9 @@ class _Moment(TimestamptzLoader):
 
 
 def _read_json(text: str | bytes) -> Any:  # noqa: ANN401 - any JSON
-    """Return what JSON says; its text where it is beyond Python, so that a row stays readable.
+    """Return the value of JSON, or its text where Python can't parse it: a row stays readable.
 
-    PostgreSQL stores longer numbers than Python reads, and deeper nesting than it goes through.
+    PostgreSQL stores longer numbers and deeper nesting than Python parses.
     """
     text = text if isinstance(text, str) else text.decode()
     try:
@@ -273,13 +275,13 @@ def _parameters(url: str, name: str) -> dict[str, Any]:
     try:
         parameters: dict[str, Any] = dict(conninfo.conninfo_to_dict(url))
     except psycopg.ProgrammingError:
-        # What libpq says of it may be a part of the password.
+        # The message of libpq may contain a part of the password.
         raise psycopg.ProgrammingError("its URL can't be read") from None
     parameters.setdefault("connect_timeout", CONNECT_TIMEOUT_S)
     if "service" not in parameters and "PGSERVICE" not in os.environ:
-        # What stands in a service file is not seen here, and would be overridden.
+        # The settings of a service file are not seen here, and would be overridden.
         parameters = _TCP | parameters
     parameters["application_name"] = name
-    # Whatever the URL says: what is asked is written so, and not every text is in another one.
+    # Whatever the URL says: our statements are in UTF-8, and other encodings lack characters.
     parameters["client_encoding"] = "UTF8"
     return parameters

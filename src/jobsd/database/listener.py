@@ -1,0 +1,104 @@
+"""Listens for notifications: on the queue's own connection, or on one past a pooler.
+
+Without notifications a loop polls, so a listener is never a reason to give up the queue: when
+its own connection breaks, it does without for a while and then connects again.
+"""
+
+from __future__ import annotations
+
+import contextlib
+
+import psycopg
+
+from jobsd.clock import monotonic
+from jobsd.database.deadline import OUTAGES, DeadlineConnection, open_connection
+from jobsd.database.statements import channel, quote_identifier
+
+RECONNECT_AFTER_S = 10.0
+"""How long to do without notifications after LISTEN has failed."""
+
+
+class Listener:
+    """Listens for one session, if that is wanted and possible.
+
+    `url` leads past a pooler; without it the session's own connection is used.
+    """
+
+    def __init__(
+        self, url: str | None, schema: str, name: str, deadline_s: float, *, wanted: bool
+    ) -> None:
+        self._url = url
+        self._schema = schema
+        self._name = f"{name} wake-ups"
+        self._deadline_s = deadline_s
+        self._wanted = wanted
+        self._connection: DeadlineConnection | None = None
+        self._shared = False
+        self._reconnect_at = 0.0
+        self._payloads: list[str] = []
+
+    @property
+    def listening(self) -> bool:
+        """Whether notifications come."""
+        return self._connection is not None
+
+    def open(self, connection: DeadlineConnection, *, pooled: bool) -> None:
+        """Listen on the queue's new connection, or past the pooler where a URL leads there."""
+        if not self._wanted:
+            return
+        if self._url is not None:
+            self._reconnect(self._url)
+        elif not pooled:
+            self._listen_on(connection)
+            self._shared = True
+
+    def fileno(self) -> int | None:
+        """Return the socket to watch, or None while nothing is listened to."""
+        return None if self._connection is None else self._connection.pgconn.socket
+
+    def drain(self) -> list[str]:
+        """Return the payloads that have come since the last call; never waits for them.
+
+        Raises:
+            psycopg.OperationalError: when the queue's own connection is broken.
+        """
+        if self._connection is not None:
+            self._consume(self._connection)
+        elif self._wanted and self._url is not None:
+            self._reconnect(self._url)
+        # The ones that came while a statement ran are here already.
+        payloads, self._payloads = self._payloads, []
+        return payloads
+
+    def close(self) -> None:
+        """Stop listening; the queue's own connection is not ours to close."""
+        connection, self._connection = self._connection, None
+        if connection is not None and not self._shared:
+            with contextlib.suppress(psycopg.Error, OSError):
+                connection.close()
+        self._shared = False
+
+    def _reconnect(self, url: str) -> None:
+        if monotonic() < self._reconnect_at:
+            return
+        try:
+            self._listen_on(open_connection(url, self._name, self._deadline_s))
+        except OUTAGES:
+            self._reconnect_at = monotonic() + RECONNECT_AFTER_S
+
+    def _listen_on(self, connection: DeadlineConnection) -> None:
+        name = quote_identifier(channel(self._schema))
+        connection.add_notify_handler(lambda notify: self._payloads.append(notify.payload))
+        connection.execute(f"LISTEN {name}".encode(), prepare=False)
+        self._connection = connection
+
+    def _consume(self, connection: DeadlineConnection) -> None:
+        try:
+            connection.pgconn.consume_input()
+            while notification := connection.pgconn.notifies():
+                self._payloads.append(notification.extra.decode(errors="replace"))
+        except OUTAGES:
+            if self._shared:
+                raise
+            self.close()
+            self._reconnect_at = monotonic() + RECONNECT_AFTER_S
