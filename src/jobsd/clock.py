@@ -27,7 +27,7 @@ def parse_duration(value: object) -> float:
     """Return the seconds that a number, a `timedelta`, or words such as "1h30m" mean.
 
     Raises:
-        ValueError: for anything else, and for what is negative or not finite.
+        ValueError: for anything else, and for negative or infinite durations.
     """
     seconds = _seconds(value)
     if seconds is None or not math.isfinite(seconds) or seconds < 0:

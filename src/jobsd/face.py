@@ -1,7 +1,7 @@
-"""What `from jobsd import …` gives: where each name lives, and what it needs to work.
+"""The names of `from jobsd import …`: where each is defined, and what it needs to work.
 
-`import jobsd` alone loads nothing, and a name loads no more than it needs: who defines a
-job pays for the driver, not for cron.
+`import jobsd` alone loads nothing, and a name loads no more than it needs: a program that
+defines a job loads the driver, not cron.
 """
 
 from __future__ import annotations

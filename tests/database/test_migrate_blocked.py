@@ -90,7 +90,7 @@ def _enqueuing(target: Target) -> Generator[Enqueuing]:
 
 
 def _be_impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(migrating, "PATIENCE_S", 2.0)
+    monkeypatch.setattr(migrating, "LOCKED_RETRY_S", 2.0)
     monkeypatch.setattr(migrating, "PAUSE_S", 0.1)
 
 

@@ -1,4 +1,4 @@
-"""From a configuration file's text to nodes that know where they stand, by way of PyYAML.
+"""Parses a configuration file's text into nodes with source spans, by way of PyYAML.
 
 PyYAML's composer makes the nodes, with marks and anchors; nothing is constructed, so a tag
 can make nothing. What a hostile or broken file could blow up is bounded while it composes:
@@ -39,7 +39,7 @@ FROM_VARIABLES_MAX = 1 << 20
 
 _QUICK: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _CORE = "tag:yaml.org,2002:"
-# What a node has for a tag when none was written: a scalar's type comes from its looks.
+# The tags of nodes without a written one: the type of a plain scalar comes from its text.
 _PLAIN, _IMPLICIT = "?", "!"
 _SCALARS = {_PLAIN, _IMPLICIT, f"{_CORE}str"}
 _COLLECTIONS = {_IMPLICIT, f"{_CORE}map", f"{_CORE}seq"}
@@ -84,11 +84,11 @@ def _composer(parser: Any, source: Source, masked: Masked) -> _Composer:  # noqa
 
 
 class _Composer(Composer):
-    """PyYAML's composer over one of its parsers, bounded, and aware of what is secret.
+    """PyYAML's composer over one of its parsers, bounded, and aware of secrets.
 
     `_size` counts the nodes with aliases written out; `_extents` has size and height below
-    each anchor. What was read up to `_read` is known; `_secret` is true while a value is read
-    that nobody is to be shown.
+    each anchor. The text up to `_read` was understood; `_secret` is true while a value is read
+    that must not be shown.
     """
 
     def __init__(self, parser: Any, source: Source, masked: Masked) -> None:  # noqa: ANN401

@@ -1,6 +1,6 @@
 """The queue.yml that is shipped, and the one that `init` writes: every setting, by the table.
 
-What is not set in it stands there as a comment, with its default.
+A setting that it does not set is a comment in it, with its default.
 """
 
 from __future__ import annotations

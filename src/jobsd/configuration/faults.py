@@ -28,20 +28,20 @@ _LONGEST_SHOWN = 60
 
 
 class Mistake(Exception):  # noqa: N818  -- one value's; `Faults` makes a fault of it
-    """A value can't be taken. The message goes on after the value's name: "must be …".
+    """A value is not valid. The message follows the value's name: "must be …".
 
-    With `tells_value` whoever catches it adds what was given instead.
+    With `quotes_value` the fault that is made of it also quotes the given value.
     """
 
-    def __init__(self, message: str, hint: str = "", *, tells_value: bool = True) -> None:
+    def __init__(self, message: str, hint: str = "", *, quotes_value: bool = True) -> None:
         super().__init__(message)
         self.message = message
         self.hint = hint
-        self.tells_value = tells_value
+        self.quotes_value = quotes_value
 
 
 class Mistakes(Exception):  # noqa: N818 - as above
-    """Several items of one value can't be taken: the node, its index in words, its mistake."""
+    """Several items of one value are not valid: the node, its index in words, its mistake."""
 
     def __init__(self, found: list[tuple[Node, str, Mistake]]) -> None:
         super().__init__()
@@ -51,8 +51,8 @@ class Mistakes(Exception):  # noqa: N818 - as above
 class Faults:
     """Faults in the order in which they are shown: by file, by place, then all others.
 
-    What is found twice (a value that several sections share) is shown once. Bounded: past
-    200 faults only their number is kept.
+    A fault that is found twice (in a value that several sections share) is shown once. The
+    number is bounded: after 200 faults the others are only counted.
     """
 
     def __init__(self) -> None:
@@ -80,7 +80,7 @@ class Faults:
         return self._left_out > 0
 
     def all(self) -> tuple[Fault, ...]:
-        """Return the faults in order, without passwords: these are known once all is read."""
+        """Return the faults in order, without passwords: these are known when all is read."""
         found = [
             known[key][0].fault(key[1], known[key][1])
             for known in self._in_files.values()
@@ -121,7 +121,7 @@ def report(faults: Iterable[Fault], warnings: Iterable[str] = ()) -> str:
 
 
 def nearest(word: str, names: Iterable[str]) -> str | None:
-    """Return the name that was probably meant by `word`, if any is near."""
+    """Return the name that `word` probably means, if there is a similar one."""
     found = difflib.get_close_matches(word, names, n=1)
     return found[0] if found else None
 

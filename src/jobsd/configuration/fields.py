@@ -3,9 +3,9 @@
     with Entry(node, "workers[0]", span, faults) as entry:
         threads = entry.read("threads", whole(1, 256), 3)
 
-A kind returns the value of a node or raises `Mistake`; `read` makes a fault of that, where
-the value stands, and goes on with the default. What was never read is an unknown key:
-leaving the block adds a fault of it, with the nearest name.
+A kind returns the value of a node or raises `Mistake`; `read` makes a fault of that, at the
+span of the value, and goes on with the default. A key that was never read is unknown: leaving
+the block adds a fault of it, with the nearest name.
 """
 
 from __future__ import annotations
@@ -130,8 +130,8 @@ def take(node: Node, kind: Kind[T], path: str, faults: Faults, *, default: T) ->
 
 def refuse(node: Node, path: str, mistake: Mistake, faults: Faults) -> None:
     """Add the fault of one value."""
-    tells_value = mistake.tells_value and not node.span.is_secret
-    given = f", not {shown(node)}" if tells_value else ""
+    quotes_value = mistake.quotes_value and not node.span.is_secret
+    given = f", not {shown(node)}" if quotes_value else ""
     origin = f"the value comes from {variables(node)}" if variables(node) else ""
     hint = "; ".join(filter(None, (mistake.hint, origin)))
     faults.add(node.span, f"{path} {mistake.message}{given}", hint)

@@ -1,4 +1,4 @@
-"""What flags and variables of the environment say: each flag beats its variable."""
+"""The flags and the variables of the environment: each flag beats its variable."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class Flags:
 
 
 class Given:
-    """What was said beside the files, each text read once; faults name who has said it."""
+    """The values of flags and variables, each read once; faults name the flag or variable."""
 
     def __init__(self, environ: Mapping[str, str], flags: Flags, faults: Faults) -> None:
         self._environ = environ
@@ -68,7 +68,7 @@ class Given:
         return row in self._values
 
     def over(self, row: Setting[Any], below: Any) -> Any:  # noqa: ANN401 - of any setting
-        """Return what counts for a setting of which the file says `below`."""
+        """Return the value that counts for a setting; `below` is the one of the file."""
         if row not in self._values and below is None and row.fallback:
             node = _variable(self._environ, row.fallback)
             if node is not None:
@@ -97,7 +97,7 @@ def _flag(row: Setting[Any], flags: Flags) -> Scalar | None:
 
 
 def _variable(environ: Mapping[str, str], name: str) -> Scalar | None:
-    """Return what a variable says; one that is set to nothing says nothing."""
+    """Return the value of a variable as a node; an empty one counts as not set."""
     text = environ.get(name, "").strip()
     return _scalar(name, text) if text else None
 

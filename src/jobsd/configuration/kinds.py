@@ -89,7 +89,7 @@ def is_true(text: str) -> bool:
 
 
 def duration(low: float, high: float = LONGEST_S) -> Kind[float]:
-    """Make a kind: seconds, or a number with a unit; `low` itself is allowed."""
+    """Make a kind: seconds, or a number with a unit, from `low` to `high` inclusive."""
 
     def read(node: Node) -> float:
         try:
@@ -150,7 +150,7 @@ def text(reader: Callable[[str], T], takes: str = "a text") -> Kind[T]:
         if not isinstance(node, Scalar):
             raise Mistake("must be a text")
         if node.is_null:
-            raise Mistake("must not be empty", tells_value=False)
+            raise Mistake("must not be empty", quotes_value=False)
         return reader(node.text.strip() if node.plain else node.text)
 
     return Kind(read, takes)
@@ -260,7 +260,7 @@ def read_queue_pattern(pattern: str) -> str:
         raise Mistake(
             f"may have a star only at the end of a name, unlike {quoted(pattern)}",
             f"{quoted(prefix)} takes {taken}",
-            tells_value=False,
+            quotes_value=False,
         )
     return read_name(_printable(pattern))
 
@@ -291,7 +291,7 @@ def read_identifier(name: str) -> str:
             "use letters of ASCII, digits and _",
         )
     if name.startswith("pg_") or name == "information_schema":
-        raise Mistake("can't be one of PostgreSQL's own schemas", tells_value=False)
+        raise Mistake("can't be one of PostgreSQL's own schemas", quotes_value=False)
     return name
 
 
@@ -311,7 +311,7 @@ def read_database_url(url: str) -> str:
     try:
         return read_url(url)
     except UrlError as error:
-        raise Mistake(error.message, error.hint, tells_value=False) from None
+        raise Mistake(error.message, error.hint, quotes_value=False) from None
 
 
 def read_time_zone(name: str) -> str:
@@ -335,10 +335,11 @@ def refused(what: str, given: str, error: ScheduleError) -> Mistake:
     of whole faults does not recognise half of one.
     """
     reason = "it contains a password" if has_password(given) else error.message
-    return Mistake(f"{what}: {reason}", error.hint, tells_value=False)
+    return Mistake(f"{what}: {reason}", error.hint, quotes_value=False)
 
 
+IDENTIFIER = text(read_identifier, "a plain identifier")
+TEXT = text(str)
 PATH = text(read_path, "a path")
 URL = optional(text(read_database_url, "a URL of a PostgreSQL database"))
-BIND = optional(text(read_bind, "HOST:PORT, or off"))
 TIME_ZONE = text(read_time_zone, "a time zone")

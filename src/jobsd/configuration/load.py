@@ -1,7 +1,7 @@
-"""Defaults, then the files, then the environment, then the flags: the last word counts.
+"""Loads the configuration: defaults, files, variables, flags; each overrides the ones before.
 
-`examine` goes through all of it and gathers what is wrong; `load` is for callers that only
-go on when nothing is. Neither needs a database, and neither imports a module of the user's.
+`examine` reads all of it and gathers the faults; `load` is for callers that only
+go on without any. Neither needs a database, and neither imports a module of the user's.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Examined:
-    """The options, good only when there are no faults; and all that is to be reported."""
+    """The options, which are valid only when there are no faults."""
 
     options: Options
     faults: tuple[Fault, ...]
@@ -55,7 +55,7 @@ def load(root: Path, environ: c.Mapping[str, str], flags: Flags) -> Options:
 
 
 def examine(root: Path, environ: c.Mapping[str, str], flags: Flags) -> Examined:
-    """Return the configuration together with all that is wrong with it."""
+    """Return the configuration together with all of its faults."""
     reading = _Reading(root, environ, flags)
     with _uncollected():
         return Examined(reading.options(), reading.faults.all())
@@ -63,7 +63,7 @@ def examine(root: Path, environ: c.Mapping[str, str], flags: Flags) -> Examined:
 
 @contextlib.contextmanager
 def _uncollected() -> Generator[None]:
-    """Pause the garbage collector: what is read stays, and it would walk over it repeatedly.
+    """Pause the garbage collector: it would walk repeatedly over values that stay.
 
     It took a sixth of the time for 10,000 recurring tasks.
     """
@@ -79,7 +79,7 @@ def _uncollected() -> Generator[None]:
 def load_for_commands(root: Path, environ: c.Mapping[str, str], flags: Flags) -> Options:
     """Return the configuration for a program that starts no processes.
 
-    The recurring tasks are not read: their faults are no reason not to look into the queue.
+    The recurring tasks are not read: a fault in them must not keep commands from the queue.
 
     Raises:
         ConfigurationError: with every fault of the file, the environment and the flags.
@@ -113,7 +113,7 @@ def _has_configuration(folder: Path) -> bool:
 
 
 class _Reading:
-    """One pass over everything that was written down."""
+    """One pass over the files, the variables and the flags."""
 
     def __init__(self, root: Path, environ: c.Mapping[str, str], flags: Flags) -> None:
         self.root = root
@@ -200,7 +200,7 @@ class _Reading:
             )
 
     def _require_file(self) -> None:
-        """Refuse what an image without its files would do: take all jobs, and know none."""
+        """Refuse a start without a file: it would claim all jobs, and know no class of them."""
         start = self._start
         name, environment = start.config, start.environment
         if name not in self._missing or environment in TRYING:
@@ -221,7 +221,7 @@ class _Reading:
     def _require_processes(
         self, options: Options, span: SourceSpan, *, schedules: bool
     ) -> None:
-        """Refuse a tree in which nothing would run; other faults may be why, so last."""
+        """Refuse a tree without processes; last, since other faults may be the cause."""
         only = options.only
         counts = {
             "worker": sum(worker.processes for worker in options.workers),
@@ -236,7 +236,7 @@ class _Reading:
         self.faults.add(span, "no processes configured", hint)
 
     def _tree_name(self) -> str:
-        """Return a name that trees of one host share only when nothing tells them apart."""
+        """Return a name that two trees of a host share only when they are started alike."""
         start, given = self._start, self._flags.given
         files = (self.root, start.config, start.recurring)
         parts = (*files, sorted(start.only), given.get("queues"), given.get("pidfile"))

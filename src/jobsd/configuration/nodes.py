@@ -1,4 +1,4 @@
-"""A YAML document as values that know where they stand.
+"""A YAML document as values with source spans.
 
 Types are those of JSON and no others, by the rules of YAML 1.2 with the booleans of 1.1;
 a date, a sexagesimal number or `.nan` stays the text it is.
@@ -31,9 +31,9 @@ _FRACTION = re.compile(
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Scalar:
-    """A text; `plain` when it was written without quotes, so that its looks give it a type.
+    """A text; a `plain` one was written without quotes, so that its form gives it a type.
 
-    `variables` are the names of those that it was made of.
+    `variables` are the names of the variables in it.
     """
 
     span: SourceSpan
@@ -43,12 +43,12 @@ class Scalar:
 
     @property
     def value(self) -> str | float | bool | None:
-        """What is meant, typed."""
+        """The value, typed."""
         return _typed(self.text.strip()) if self.plain else self.text
 
     @property
     def is_null(self) -> bool:
-        """Whether nothing is meant."""
+        """Whether it is written as nothing."""
         return self.plain and self.text.strip() in _NULLS
 
 

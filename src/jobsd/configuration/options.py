@@ -1,10 +1,10 @@
-"""The table of all settings, and what they come to: frozen, complete, checked.
+"""The table of all settings, and the values they come to: frozen, complete, checked.
 
 Each class is a section of queue.yml, and each of its fields that calls `setting` is a row of
 the table: kind with bounds, default, sentence, flag, variable. A setting to come is one line
 here and the code that uses it; a section to come is a class and a line in `SECTIONS`.
 Durations are seconds, sizes are bytes. Nothing in here reads anything: `queue_file` does, by
-these rows. Whoever holds an `Options` needs no default of its own.
+these rows. Code that has an `Options` needs no default of its own.
 """
 
 from __future__ import annotations
@@ -13,9 +13,10 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from jobsd.configuration.kinds import (
-    BIND,
     DAY_S,
+    IDENTIFIER,
     PATH,
+    TEXT,
     TIME_ZONE,
     URL,
     auto_or,
@@ -23,7 +24,7 @@ from jobsd.configuration.kinds import (
     choice,
     duration,
     optional,
-    read_identifier,
+    read_bind,
     read_module,
     read_name,
     read_queue_pattern,
@@ -48,8 +49,14 @@ TRYING = ("development", "test")
 
 _HANG_MIN_S = 5.0
 """A poll may contain an attempt to connect, which takes three seconds to fail."""
-_INTERVAL = duration(0.001, DAY_S)
 _COUNT_MAX = (1 << 31) - 1
+_INTERVAL = duration(0.001, DAY_S)
+_ADDRESS = optional(text(read_bind, "HOST:PORT, or off"))
+_LEVEL = choice(
+    "debug", "info", "warning", "error", "critical", warn="warning", fatal="critical"
+)
+_MODULES = texts(read_module, "dotted names of modules")
+_QUEUES = texts(read_queue_pattern, "queues", ("*",))
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,17 +67,15 @@ class DatabaseOptions:
         URL,
         "null",
         "The database; null: DATABASE_URL, else the embedded server.",
-        flag="--database-url URL",
-        variable="QUEUE_DATABASE_URL",
+        "--database-url URL",
+        "QUEUE_DATABASE_URL",
         fallback="DATABASE_URL",
         secret=True,
     )
     listen_url: str | None = setting(
         URL, "null", "A URL past a transaction pooler, for wake-ups.", secret=True
     )
-    schema: str = setting(
-        text(read_identifier, "a plain identifier"), "jobsd", "The schema of the tables."
-    )
+    schema: str = setting(IDENTIFIER, "jobsd", "The schema of the tables.")
     wakeups: str = setting(choice("auto", "off"), "auto", "Use NOTIFY; off: only poll.")
 
 
@@ -81,12 +86,8 @@ class DispatcherOptions:
     polling_interval_s: float = setting(
         _INTERVAL, "1", "The pause between two polls when nothing wakes it."
     )
-    batch_size: int = setting(
-        whole(1, 10_000), "500", "The most jobs that one statement moves."
-    )
-    concurrency_maintenance: bool = setting(
-        boolean, "true", "Free the slots of limits whose time is over."
-    )
+    batch_size: int = setting(whole(1, 10_000), "500", "The most jobs that a statement moves.")
+    concurrency_maintenance: bool = setting(boolean, "true", "Free slots whose time is over.")
     concurrency_maintenance_interval_s: float = setting(
         _INTERVAL, "600", "The pause between two passes of that."
     )
@@ -101,10 +102,7 @@ class WorkerOptions:
     """
 
     queues: tuple[str, ...] = setting(
-        texts(read_queue_pattern, "queues", ("*",)),
-        "*",
-        'Queues in order: "urgent, mail_*"; a star only at the end.',
-        flag="--queues LIST",
+        _QUEUES, "*", 'In order: "urgent, mail_*"; a star only at the end.', "--queues LIST"
     )
     threads: int = setting(whole(1, 256), "3", "How many jobs a process runs at once.")
     processes: int = setting(whole(0, 64), "1", "How many such processes run.")
@@ -129,15 +127,11 @@ class WorkerOptions:
 class SchedulerOptions:
     """The scheduler: it enqueues recurring tasks."""
 
-    dynamic_tasks_enabled: bool = setting(
-        boolean, "true", "Run tasks that were added at run time, too."
-    )
+    dynamic_tasks_enabled: bool = setting(boolean, "true", "Run tasks added at run time, too.")
     polling_interval_s: float = setting(
         _INTERVAL, "5", "How often it checks whether tasks have changed."
     )
-    keep_history_for_s: float = setting(
-        duration(1.0), "30d", "How long recurring runs are kept."
-    )
+    keep_history_for_s: float = setting(duration(1.0), "30d", "How long runs are kept.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,10 +157,7 @@ class SupervisorOptions:
         "Kill a process whose loop hangs so long; null: 2/3 of the threshold.",
     )
     pidfile: Path | None = setting(  # noqa: RUF009 - a row of the table is made once
-        optional(PATH),
-        "null",
-        "With a file, a second start is refused (exit status 75).",
-        flag="--pidfile FILE",
+        optional(PATH), "null", "Refuse a second start (exit status 75).", "--pidfile FILE"
     )
 
     @property
@@ -186,23 +177,23 @@ class SupervisorOptions:
 class MonitorOptions:
     """Where metrics and health are served: "127.0.0.1:9394", ":9394", "[::1]:9394".
 
-    No `bind`: no HTTP. With `bind_is_default` nobody asked for this port, so one that is
-    taken is no reason not to start.
+    No `bind`: no HTTP. With `bind_is_default` the port was not configured, so the tree starts
+    without HTTP when it is taken.
     """
 
     bind: str | None = setting(
-        BIND,
+        _ADDRESS,
         "127.0.0.1:9394",
         "Where /metrics and /healthz are served; null: no HTTP.",
-        flag="--metrics-bind ADDR|off",
-        variable="JOBSD_METRICS_BIND",
+        "--metrics-bind ADDR|off",
+        "JOBSD_METRICS_BIND",
     )
     bind_is_default: bool = True
 
 
 @dataclass(frozen=True, slots=True)
 class JobsOptions:
-    """What becomes of finished jobs, and which arguments are never shown."""
+    """How long finished jobs are kept, and which arguments are never shown."""
 
     preserve_finished_jobs: bool = setting(boolean, "true", "Keep jobs that have finished.")
     clear_finished_jobs_after_s: float = setting(duration(0.0), "1d", "How long they are kept.")
@@ -213,73 +204,53 @@ class JobsOptions:
         texts(read_name, "names of arguments"), "", "Arguments that are never shown."
     )
     unknown_class_after_s: float = setting(
-        duration(0.0),
-        "10m",
-        "Fail a job whose class no worker has known so long; 0 in development and test.",
+        *(
+            duration(0.0),
+            "10m",
+            "Fail a job of a class unknown for so long (at once in development, test).",
+        ),
         default_when_trying="0",
     )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StartOptions:
-    """What flags and variables alone say; no key of a file."""
+    """Settings of flags and variables alone; they are no keys of a file."""
 
     environment: str = setting(
-        text(str, "a name"),
-        "development",
-        "The environment, whose section overlays `default:`.",
-        flag="--env NAME",
-        variable="JOBSD_ENV",
+        TEXT, "development", "Its section overlays `default:`.", "--env NAME", "JOBSD_ENV"
     )
     config: str = setting(
-        text(str, "a path"),
-        "config/queue.yml",
-        "The configuration file.",
-        flag="-c, --config FILE",
-        variable="JOBSD_CONFIG",
+        TEXT, "config/queue.yml", "The configuration.", "-c, --config FILE", "JOBSD_CONFIG"
     )
     recurring: str = setting(
-        text(str, "a path"),
+        TEXT,
         "config/recurring.yml",
-        "The file of recurring tasks.",
-        flag="-r, --recurring FILE",
-        variable="JOBSD_RECURRING_SCHEDULE",
+        "The recurring tasks.",
+        "-r, --recurring FILE",
+        "JOBSD_RECURRING_SCHEDULE",
     )
     skip_recurring: bool = setting(
-        switch,
-        "false",
-        "Start no scheduler.",
-        flag="--skip-recurring",
-        variable="JOBSD_SKIP_RECURRING",
+        switch, "false", "Start no scheduler.", "--skip-recurring", "JOBSD_SKIP_RECURRING"
     )
     only: frozenset[str] = setting(
         some_of("worker", "dispatcher", "scheduler"),
         "worker, dispatcher, scheduler",
         "Start worker, dispatcher, scheduler only.",
-        flag="--only KIND[,KIND]",
+        "--only KIND[,KIND]",
     )
     log_format: str | None = setting(
         optional(choice("json", "console")),
         "null",
         "json or console; on a terminal console, else json.",
-        flag="--log-format FORMAT",
-        variable="JOBSD_LOG_FORMAT",
+        "--log-format FORMAT",
+        "JOBSD_LOG_FORMAT",
     )
     log_level: str = setting(
-        choice(
-            "debug", "info", "warning", "error", "critical", warn="warning", fatal="critical"
-        ),
-        "info",
-        "The least level that is logged.",
-        flag="--log-level LEVEL",
-        variable="JOBSD_LOG_LEVEL",
+        _LEVEL, "info", "The least level logged.", "--log-level LEVEL", "JOBSD_LOG_LEVEL"
     )
     log_jobs: bool = setting(
-        switch,
-        "false",
-        "Log each event of a job; sum up nothing that repeats.",
-        flag="--log-jobs",
-        variable="JOBSD_LOG_JOBS",
+        switch, "false", "Sum up nothing that repeats.", "--log-jobs", "JOBSD_LOG_JOBS"
     )
 
 
@@ -295,12 +266,7 @@ class Options(StartOptions):
 
     root: Path
     imports: tuple[str, ...] = setting(
-        texts(read_module, "dotted names of modules"),
-        "",
-        "Modules that define jobs.",
-        key="import",
-        flag="--import MODULE",
-        adds=True,
+        *(_MODULES, "", "Modules that define jobs.", "--import MODULE"), key="import", adds=True
     )
     time_zone: str = setting(TIME_ZONE, "UTC", "The zone of schedules that name none.")
     database: DatabaseOptions = DatabaseOptions()

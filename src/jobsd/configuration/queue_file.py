@@ -1,4 +1,4 @@
-"""Reads queue.yml by the table of `options`, and judges what must fit together."""
+"""Reads queue.yml by the table of `options`, and checks settings that depend on others."""
 
 from __future__ import annotations
 
@@ -36,10 +36,10 @@ _KEYS = frozenset({*SECTIONS, *(key for _, key, _ in TOP)})
 
 @dataclass(frozen=True, slots=True)
 class QueueFile:
-    """What one section says, completed by flags, variables and defaults.
+    """The settings of one section, completed by flags, variables and defaults.
 
-    `options` are fields of `Options`. `wants_scheduler`: a scheduler is to run even where no
-    task is written down. `span` is where it says which processes run.
+    `options` are fields of `Options`. `wants_scheduler`: a scheduler has to run even without a
+    static task. `span` is where the processes are configured.
     """
 
     options: dict[str, Any]
@@ -56,8 +56,8 @@ def is_own(pair: Pair) -> bool:
 class Reader:
     """Reads sections of the file in one environment.
 
-    `given` beats the file; without it a section is only a part, which is checked, but not
-    judged as a whole.
+    `given` beats the file; without it a section is only a part, whose settings are checked one
+    by one, but not against each other.
     """
 
     environment: str
@@ -65,7 +65,7 @@ class Reader:
     given: Given | None = None
 
     def read(self, section: Mapping | None, span: SourceSpan) -> QueueFile:
-        """Read one section; `span` is for faults of what is written nowhere."""
+        """Read one section; `span` is for faults without a place of their own."""
         with Entry(section, "", span, self.faults) as entry:
             found = self._values(TOP, entry)
             for key in ("database", "scheduler", "supervisor", "jobs"):
@@ -80,12 +80,12 @@ class Reader:
         with entry:
             options: Any = SECTIONS[key](**self._values(settings_of(SECTIONS[key]), entry))
             if key == "supervisor" and self.given is not None:
-                _judge_heartbeats(entry, options)
-                _judge_hang_timeout(entry, options)
+                _check_heartbeats(entry, options)
+                _check_hang_timeout(entry, options)
             return options
 
     def _processes(self, entry: Entry) -> dict[str, Any]:
-        """Read the lists. Once one is given, the one that is left out means none of it."""
+        """Read the lists. If only one of them is given, there are no processes of the other."""
         lists = {key: entry.mappings(key) for key in LISTS}
         if all(entries is None for entries in lists.values()):
             lists = dict.fromkeys(LISTS, (entry.inner("", None),))
@@ -95,7 +95,7 @@ class Reader:
         }
 
     def _monitor(self, entry: Entry) -> MonitorOptions:
-        """Read where to listen: `monitor: null` means nowhere, and nothing the default."""
+        """Read where to listen: `monitor: null` means nowhere; without the key, the default."""
         with entry.mapping("monitor") as monitor:
             bind = self._values(settings_of(MonitorOptions), monitor)["bind"]
             asked = monitor.has("bind") or (self.given is not None and self.given.has(_BIND))
@@ -113,7 +113,7 @@ class Reader:
         return found
 
 
-def _judge_heartbeats(entry: Entry, options: SupervisorOptions) -> None:
+def _check_heartbeats(entry: Entry, options: SupervisorOptions) -> None:
     if options.process_alive_threshold_s > 2 * options.heartbeat_interval_s:
         return
     hint = "else one late heartbeat makes a living process look dead"
@@ -125,7 +125,7 @@ def _judge_heartbeats(entry: Entry, options: SupervisorOptions) -> None:
         entry.wrong("heartbeat_interval", message, hint)
 
 
-def _judge_hang_timeout(entry: Entry, options: SupervisorOptions) -> None:
+def _check_hang_timeout(entry: Entry, options: SupervisorOptions) -> None:
     threshold_s = options.process_alive_threshold_s
     if options.hang_timeout is None or options.hang_timeout < threshold_s:
         return

@@ -71,7 +71,7 @@ def _misplaced(pair: Pair) -> str:
 def _task(key: str, entry: Entry, default_zone: str, warnings: list[str]) -> TaskOptions:
     class_name = entry.read("class", optional(text(read_name)), None)
     command = entry.read("command", optional(text(_command)), None)
-    _judge_work(entry)
+    _check_work(entry)
     time_zone = entry.read("time_zone", optional(TIME_ZONE), None) or default_zone
     none: tuple[object, ...] | dict[str, object] = ()
     queue = entry.read("queue", optional(text(read_queue)), None)
@@ -94,31 +94,31 @@ def _task(key: str, entry: Entry, default_zone: str, warnings: list[str]) -> Tas
     )
 
 
-def _judge_work(entry: Entry) -> None:
-    """Judge that exactly one of `class` and `command` says what is to be run."""
+def _check_work(entry: Entry) -> None:
+    """Check that exactly one of `class` and `command` is given."""
     if entry.is_given("class") and entry.is_given("command"):
         entry.wrong("command", "can't stand beside class", "keep one of the two")
     elif entry.is_given("command") and entry.is_given("args"):
         hint = 'write them into the command: "app.tasks.cleanup(batch=500)"'
         entry.wrong("args", "can't stand beside command", hint)
     elif not entry.is_given("class") and not entry.is_given("command"):
-        entry.missing("class or command", {"class", "command"}, "say what is to be run")
+        entry.missing("class or command", {"class", "command"}, "say what to run")
 
 
 def _schedule(entry: Entry, time_zone: str, warnings: list[str]) -> str:
-    """Read the schedule, and judge it in the zone that counts for it."""
+    """Read the schedule, and check it in its time zone."""
     if entry.is_given("schedule") and entry.is_given("every"):
         entry.wrong("every", "can't stand beside schedule", "keep one of the two")
     elif not entry.is_given("schedule") and not entry.is_given("every"):
         hint = 'such as "every 5 minutes", "at 5am every day" or "*/15 * * * *"'
         entry.missing("schedule", {"schedule"}, hint)
-    judge = partial(_judged, time_zone=time_zone, source=_source(entry), warnings=warnings)
-    interval = text(lambda length: judge(f"every: {length}"))
-    phrase = entry.read("schedule", optional(text(judge)), None)
+    check = partial(_checked, time_zone=time_zone, source=_source(entry), warnings=warnings)
+    interval = text(lambda length: check(f"every: {length}"))
+    phrase = entry.read("schedule", optional(text(check)), None)
     return phrase or entry.read("every", optional(interval), None) or ""
 
 
-def _judged(phrase: str, time_zone: str, source: str, warnings: list[str]) -> str:
+def _checked(phrase: str, time_zone: str, source: str, warnings: list[str]) -> str:
     try:
         schedule = parse(phrase, time_zone)
     except ScheduleError as error:
@@ -136,7 +136,7 @@ def _command(call: str) -> str:
         parse_command(call)
     except CommandError as error:
         raise Mistake(
-            f"can't be read: {error.message}", error.hint, tells_value=False
+            f"can't be read: {error.message}", error.hint, quotes_value=False
         ) from None
     return call
 

@@ -1,8 +1,8 @@
-"""Which parts of a file are not shown, for they hold passwords or may.
+"""Which parts of a file are not shown, because they hold passwords or may hold them.
 
-Known by their place where the document was read: what stands under `database` or under a
-key that sounds like a secret, and each value in which a password can be seen. Known by
-their looks only in comments, and where the document could not be read.
+Where the document was parsed, these are the values below `database` or below a key whose name
+sounds like a secret, and each value in which a password is recognised. In comments, and where
+the document could not be parsed, they are recognised by the text alone.
 """
 
 from __future__ import annotations
@@ -12,29 +12,29 @@ from bisect import bisect_left, insort
 
 from jobsd.instruments.redaction import redact, starred
 
-# Misspelt too: `pasword`, `databse`.
+# Misspelt ones, too: `pasword`, `databse`.
 _SOUND = r"pas|secret|url|dsn|data?b"
 _SOUNDS = re.compile(_SOUND, re.IGNORECASE)
 _UNREAD = re.compile(
     rf"(?P<before>(?:{_SOUND})[^\s:=]*\s*[:=]\s*)(?P<secret>\S[^\n]*)", re.IGNORECASE
 )
 _SHOWN_BELOW = frozenset({"schema", "wakeups"})
-# Quotes stay, and the scheme of a URL: it may be what is wrong.
+# Quotes stay, and so does the scheme of a URL: the fault may be in it.
 _OPENING = re.compile(r"""["']?(?:[a-z+]+://)?""")
 
 
 def is_secret(key: str, *, below: bool) -> bool:
-    """Return whether what a key holds is secret; `below`: what holds the key is."""
+    """Return whether the value of a key is secret; `below`: the mapping of the key is."""
     return key not in _SHOWN_BELOW if below else _SOUNDS.search(key) is not None
 
 
 def has_password(text: str) -> bool:
-    """Return whether a password can be seen in a text."""
+    """Return whether a password is recognised in a text."""
     return redact(text) != text
 
 
 class Secrets:
-    """The secret parts of one text; from `unread` on, nobody knows what means what."""
+    """The secret parts of one text; from `unread` on it was not parsed."""
 
     def __init__(self, text: str) -> None:
         self.unread = len(text)

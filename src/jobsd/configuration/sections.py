@@ -2,8 +2,8 @@
 
 A file has sections when its top level has `default` or the environment's name, or when
 none of its keys could be anything else and all of them hold mappings. The section overlays
-`default`: mappings key by key, lists whole. The other sections are read too, each over
-what `default` says of its keys, so that a fault in production's shows in development.
+`default`: mappings key by key, lists whole. The other sections are checked, too, each over the
+same keys of `default`, so that a fault in the section of production shows in development.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ if TYPE_CHECKING:
 DEFAULT = "default"
 
 _MISSPELT = 0.8
-"""An environment without a section is meant, unless one is called so nearly alike."""
+"""How similar the name of a section must be to be meant by an environment without one."""
 
 
 @dataclass(frozen=True, slots=True)
 class Sections:
-    """`used` is what counts, `default` what it overlays; `unused` are the other sections."""
+    """`used` counts, `default` is overlaid by it; `unused` are the other sections."""
 
     used: Mapping | None
     default: Mapping | None = None
@@ -43,7 +43,7 @@ def pick(
 ) -> Sections:
     """Return the part of a file that counts in `environment`.
 
-    `is_own` tells whether a pair of the top level belongs to a file without sections.
+    `is_own` returns whether a pair of the top level belongs to a file without sections.
     """
     if root is None:
         return Sections(None)
@@ -62,7 +62,7 @@ def pick(
 
 
 def overlaid(base: Mapping | None, top: Mapping) -> Mapping:
-    """Return `base` with all that `top` says otherwise."""
+    """Return `base` with the values of `top` over it."""
     pairs = dict(base.pairs) if base else {}
     for name, pair in top.pairs.items():
         below = pairs[name].value if name in pairs else None

@@ -2,11 +2,11 @@
 
     threads: int = setting(whole(1, 256), "3", "How many jobs a process runs at once.")
 
-A row says all that is known of a setting: what it may hold, its default as one would write
-it in the file, one sentence, and the flag and the variable that beat the file. Reading,
-checking, `start --help`, the shipped queue.yml, the file of `init`, the reference page and
-what a call without arguments means all come from the rows. The field's name is the key; a
-unit at its end (`_s`) is not part of it, since a duration is written with a unit or none.
+A row is all that is known of a setting: the values that it takes, its default as one writes it
+in the file, one sentence, and the flag and the variable that beat the file. Reading, checking,
+`start --help`, the shipped queue.yml, the file of `init`, the reference page and the defaults
+of direct calls all come from the rows. The field's name is the key, without the unit at its
+end (`_s`), since a duration is written with a unit of its own or with none.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Setting(Generic[T]):
-    """What is known of one setting.
+    """One row.
 
     `default` is the text that would be written in the file; `default_when_trying` the one of
     the environments in which people try things out, where it differs. `flag` has its
     placeholder behind it ("--pidfile FILE"). `variable` beats the file, `fallback` yields to
-    it. With `adds` what a flag gives comes after what the file says, instead of replacing it.
+    it. With `adds` the values of the flag follow those of the file instead of replacing them.
     """
 
     kind: Kind[T]
@@ -67,16 +67,18 @@ class Setting(Generic[T]):
         return self.kind(Scalar(NOWHERE, text or self.default, plain=True))
 
 
-def setting(
+def setting(  # noqa: PLR0913 - what there is to know of a setting
     kind: Kind[T],
     default: str,
     sentence: str,
+    flag: str = "",
+    variable: str = "",
     *,
     secret: bool = False,
     **more: Any,  # noqa: ANN401 - the other fields of a row
 ) -> T:
     """Make a field of a dataclass a row of the table; no `repr` shows a `secret` one."""
-    row = Setting(kind=kind, default=default, sentence=sentence, **more)
+    row = Setting(kind, default, sentence, flag, variable, **more)
     made: T = field(default=row.default_value(), repr=not secret, metadata={"setting": row})
     return made
 

@@ -1,4 +1,4 @@
-"""A text that somebody wrote, and what stands where in it.
+"""A configuration text, and the spans of it that faults point at.
 
 Lines and columns count from 1, in characters of the file as it was written. An excerpt
 shows one line and a caret below it; it is made for terminals, so it holds no control
@@ -40,7 +40,7 @@ class UnreadableError(Exception):
 class Source:
     """One file's text under the name by which people know it.
 
-    What a flag or a variable says is a source without a text: only its name is told.
+    A flag or a variable is a source without a text: a fault names only the source.
     """
 
     def __init__(self, name: str, text: str) -> None:
@@ -63,7 +63,7 @@ class Source:
 
 @dataclass(frozen=True, slots=True)
 class SourceSpan:
-    """The characters from `start` up to `end` of a source."""
+    """The characters of a source from `start` up to `end`."""
 
     source: Source
     start: int
@@ -84,16 +84,16 @@ class SourceSpan:
 
     @property
     def is_secret(self) -> bool:
-        """Whether what stands here is not to be shown."""
+        """Whether any of it must not be shown."""
         return bool(self.source.secrets.within(self.start, self.end))
 
     def fault(self, message: str, hint: str = "") -> Fault:
-        """Return the fault of what stands here."""
+        """Return a fault at this place."""
         return Fault(message, self.name, _excerpt(self) if self.source.text else "", hint)
 
 
 NOWHERE = SourceSpan(Source("the defaults", ""), 0, 0)
-"""Where nobody has written anything."""
+"""The span of values that are written nowhere."""
 
 
 def read_source(root: Path, name: str) -> Source | None:
@@ -119,7 +119,7 @@ def read_source(root: Path, name: str) -> Source | None:
 def _content(path: Path) -> bytes | None:
     """Return at most a byte more than allowed; None for what isn't a regular file.
 
-    Opened without waiting: a pipe that nobody writes to would hold the start for ever.
+    Opened without waiting: a pipe without a writer would block the start for ever.
     """
     file = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     try:
@@ -151,7 +151,7 @@ def _with_newlines(text: str) -> str:
 def _excerpt(span: SourceSpan) -> str:
     line = span.line
     start, end = span.source.line(line)
-    # A line may be the whole file: what is far from the caret is cut off before any work.
+    # A line may be the whole file, so text far from the caret is cut off first.
     start, end = max(start, span.start - _FAR), min(end, span.start + _FAR)
     shown = span.source.secrets.starred(start, end)
     first = max(0, span.start - start - _BEFORE)

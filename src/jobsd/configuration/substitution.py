@@ -5,10 +5,10 @@ r"""Variables in a configuration file, by a grammar of literals in which nothing
     <%= ENV["NAME"] %>                nothing where NAME is not set
     ${NAME:-value}                    value where NAME is not set or empty
 
-Before YAML sees the text, each of these is masked by as many characters of private use:
-so quotes, commas and braces inside them can't end a YAML value, a variable can't add keys,
-and every column stays that of the file as written. `Masked.restore` puts the variables'
-values into the scalars that YAML has found. What stands in a comment is never looked at.
+Before the text is parsed, each of these is masked by as many characters of private use: so
+quotes, commas and braces inside them can't end a YAML value, a variable can't add keys, and
+every column stays the one of the file as written. `Masked.restore` puts the variables' values
+into the scalars. Comments are never examined.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ _LONGEST = 1024
 
 @dataclass(frozen=True, slots=True)
 class Substitution:
-    """One of the three forms as it was written, or something that is none (`problem`)."""
+    """One of the three forms as it was written, or a text that is none of them (`problem`)."""
 
     start: int
     end: int
@@ -129,8 +129,7 @@ def _unquoted(text: str) -> str:
 def _unused(text: str) -> tuple[str, str]:
     """Return two characters of private use that the text doesn't use itself.
 
-    A text that uses all 6,400 of them gets the first two, and its own are taken for masks:
-    it is no worse a text than before.
+    A text that uses all 6,400 of them gets the first two, and its own count as masks.
     """
     used = set(text)
     first, other, *_ = (*(chr(c) for c in _PRIVATE if chr(c) not in used), "\ue000", "\ue001")

@@ -1,4 +1,4 @@
-"""PyYAML's errors in words that say what to do, each with its place."""
+"""PyYAML's errors in words that say what to do, each with its place in the text."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from jobsd.configuration.source import Source
     from jobsd.configuration.substitution import Masked
 
-# What PyYAML says, what we say, and how to mend it. `context` is matched too.
+# PyYAML's words, ours, and what to do. `context` is matched, too.
 _WORDS = (
     (r"found character '\\t'", "a tab can't indent YAML", "indent with spaces"),
     (
@@ -59,7 +59,7 @@ _WORDS = (
         'write \\\\ for a backslash, or use single quotes: "\\" means nothing in them',
     ),
 )
-# Where the mistake began is the place to look at, not where it was noticed.
+# These are reported where the mistake begins, not where PyYAML notices it.
 _BEGAN = re.compile(
     r"quoted scalar.*found unexpected|simple key|flow (?:sequence|mapping).*expected ','"
 )
@@ -70,20 +70,20 @@ def in_words(
 ) -> Iterator[tuple[int, int, str, str]]:
     """Yield start, end, message and hint for what is wrong.
 
-    A malformed variable is often what broke the YAML around it: the ones outside of
-    comments are told, and the error itself unless it stands beside one of them.
+    A malformed variable often breaks the YAML around it: the ones outside of comments are
+    reported, and the error itself unless it is in the line of one of them or the next.
     """
     start, message, hint = _first(error)
     line, _ = source.position(start)
-    told: set[int] = set()
+    reported: set[int] = set()
     for found in masked.substitutions:
         its_line, _ = source.position(found.start)
         if found.problem and not _commented(masked.text, found.start):
             yield found.start, found.end, found.problem, f"write {FORMS}"
-            told |= {its_line, its_line + 1}
+            reported |= {its_line, its_line + 1}
         elif its_line == line:
             hint = "a variable gives one value; it can't add keys"
-    if line not in told:
+    if line not in reported:
         width = 3 if masked.text.startswith("---", start) else 1
         yield start, start + width, message, hint
 
@@ -93,14 +93,14 @@ def _first(error: yaml.YAMLError) -> tuple[int, str, str]:
         return int(error.position), "this character can't stand in YAML", ""
     if not isinstance(error, yaml.MarkedYAMLError):
         return 0, f"this is no YAML: {error}", ""
-    said = f"{error.context or ''} {error.problem or ''}"
-    began = error.context_mark if _BEGAN.search(said) else None
+    problem = f"{error.context or ''} {error.problem or ''}"
+    began = error.context_mark if _BEGAN.search(problem) else None
     mark = began or error.problem_mark or error.context_mark
     start = mark.index if mark else 0
     for pattern, message, hint in _WORDS:
-        if found := re.search(pattern, said):
+        if found := re.search(pattern, problem):
             return start, found.expand(message), hint
-    return start, f"this is no YAML: {said.strip()}", ""
+    return start, f"this is no YAML: {problem.strip()}", ""
 
 
 def _commented(text: str, index: int) -> bool:

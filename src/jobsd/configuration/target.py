@@ -1,4 +1,4 @@
-"""The queue's database, as the commands find it, and so any program that does not say.
+"""The queue's database, as the commands find it, and a program that does not configure one.
 
 The first of: a flag, QUEUE_DATABASE_URL, `database.url` in queue.yml, DATABASE_URL, the
 embedded server. The last is started when a command needs it, and its tables are kept at the
@@ -6,7 +6,7 @@ version of this program; those of a database of the user's are changed on reques
 
 A program, which is anything but our commands, never starts it, let alone makes it: a web
 application that has lost its DATABASE_URL would put its jobs where no worker looks. It
-joins one that runs for the project, and says so.
+joins one that runs for the project, and logs that.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ _NONE = (
     " jobsd.configure(url)"
 )
 _logger = logging.getLogger("jobsd")
-"""A program has no log of ours: what it must be told goes to its own."""
+"""A program has no log of ours: a warning for it goes to its own."""
 
 
 def _ignore(_message: str) -> None:
@@ -57,7 +57,7 @@ class Database:
     def prepare(self, report: Callable[[str], None] = _ignore) -> list[str]:
         """Start an embedded server and migrate it; return the names of the steps applied.
 
-        `report` is told by whom a step is kept waiting.
+        `report` gets a sentence about the transaction that keeps a step waiting.
 
         Raises:
             EmbeddedServerError: when it can't be started.
@@ -69,7 +69,7 @@ class Database:
         try:
             return migrate(self.target, report)
         except OUTAGES:
-            # The last supervisor that used it has stopped it behind our back.
+            # The last supervisor that used it has stopped it meanwhile.
             self.server.ensure()
             return migrate(self.target, report)
 
@@ -77,28 +77,30 @@ class Database:
 def database(
     options: Options, environ: Mapping[str, str], report: Callable[[str], None] = _ignore
 ) -> Database:
-    """Return the database that these options mean. Connects to nothing, starts nothing.
+    """Return the database of these options. Connects to nothing, starts nothing.
 
-    `report` is told what makes the caller wait.
+    `report` gets a sentence about whatever makes the caller wait.
 
     Raises:
         ConfigurationError: when none is configured, and an embedded one may not be used.
     """
-    said = options.database
-    if said.url is not None:
-        for url in filter(None, (said.url, said.listen_url)):
+    configured = options.database
+    if configured.url is not None:
+        for url in filter(None, (configured.url, configured.listen_url)):
             redaction.hide(passwords(url))
-        return Database(Target(said.url, said.schema, said.listen_url, said.wakeups))
+        return Database(
+            Target(configured.url, configured.schema, configured.listen_url, configured.wakeups)
+        )
     _require_permission(environ)
     server = embedded_server(options.root, environ, report)
-    return Database(Target(server.url(), said.schema, None, said.wakeups), server)
+    return Database(Target(server.url(), configured.schema, None, configured.wakeups), server)
 
 
 def embedded_server(
     root: Path, environ: Mapping[str, str], report: Callable[[str], None] = _ignore
 ) -> Server:
     """Return the embedded server of the project at `root`, whether it is used or not."""
-    # Only who has no database of his own needs any of it.
+    # Loaded only where no database is configured.
     from jobsd.database.clients import other_clients  # noqa: PLC0415
     from jobsd.embedded import Server, location  # noqa: PLC0415
 
@@ -106,7 +108,7 @@ def embedded_server(
 
 
 def find_target(cwd: Path, environ: Mapping[str, str]) -> Target:
-    """Return where the jobs of a program go that does not say so itself. Starts nothing.
+    """Return the database of a program that configures none itself. Starts nothing.
 
     Raises:
         ConfigurationError: with the faults of the configuration, or since there is no
@@ -123,7 +125,7 @@ def find_target(cwd: Path, environ: Mapping[str, str]) -> Target:
 
 
 def find_schema(cwd: Path, environ: Mapping[str, str]) -> str:
-    """Return in which schema a program's tables are, wherever its database is.
+    """Return the schema of a program's tables, wherever its database is.
 
     Raises:
         ConfigurationError: with the faults of the configuration, but for URLs.
@@ -133,17 +135,17 @@ def find_schema(cwd: Path, environ: Mapping[str, str]) -> str:
 
 
 def require_made(found: Database, cwd: Path, environ: Mapping[str, str]) -> None:
-    """Return when a command that needs a database finds one that need not be made.
+    """Return when a command that needs a database finds one, or is in a project.
 
     Raises:
         ConfigurationError: outside of any project, when none is configured: a server that
-            is made here would be one that no worker will ever look at.
+            is made here would be one that no worker ever uses.
     """
     if found.server is None or found.server.is_made() or is_project(cwd, environ):
         return
-    told = f"no database is configured, and {cwd} is no project: it has no config/queue.yml"
+    message = f"no database is configured, and {cwd} is no project: it has no config/queue.yml"
     hint = "run it in the project's folder, give --database-url or set DATABASE_URL"
-    raise ConfigurationError((Fault(told, "DATABASE_URL", hint=hint),))
+    raise ConfigurationError((Fault(message, "DATABASE_URL", hint=hint),))
 
 
 def _require_permission(environ: Mapping[str, str]) -> None:
@@ -152,19 +154,23 @@ def _require_permission(environ: Mapping[str, str]) -> None:
 
 
 def _refusal(environ: Mapping[str, str]) -> Fault | None:
-    """Refuse an embedded server where the operator does not want it, or systemd started us.
+    """Refuse an embedded server where the operator forbids it, or systemd started us.
 
     INVOCATION_ID proves nothing: the terminals of a session under systemd inherit it.
     """
     wanted = environ.get("JOBSD_EMBEDDED", "").strip()
     hint = "give --database-url or set DATABASE_URL"
     if wanted and not is_true(wanted):
-        told = f"no database is configured, and JOBSD_EMBEDDED={wanted} forbids an embedded one"
-        return Fault(told, "JOBSD_EMBEDDED", hint=hint)
+        message = (
+            f"no database is configured, and JOBSD_EMBEDDED={wanted} forbids an embedded one"
+        )
+        return Fault(message, "JOBSD_EMBEDDED", hint=hint)
     if not wanted and _started_by_systemd(environ):
-        told = "no database is configured, and a service does not start one of its own accord"
+        message = (
+            "no database is configured, and a service does not start one of its own accord"
+        )
         hint = f"{hint}; an embedded one is used with JOBSD_EMBEDDED=1"
-        return Fault(told, "DATABASE_URL", hint=hint)
+        return Fault(message, "DATABASE_URL", hint=hint)
     return None
 
 
