@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 
 from jobsd.configuration.options import JobsOptions, WorkerOptions
 from jobsd.instruments import logs
-from jobsd.processes.board import Board
 from jobsd.processes.process import Context, listen_to_signals, run
+from jobsd.processes.scoreboard import Scoreboard
 from jobsd.worker.worker import Worker
 
 from .children import Children
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from jobsd.database.connection import Target
     from jobsd.processes.counters import QueueCounters
-    from jobsd.processes.slot import Slot
+    from jobsd.processes.entry import ScoreboardEntry
 
     from .children import Lap
 
@@ -32,12 +32,13 @@ class Workers:
     """Worker processes that are ready to begin."""
 
     def __init__(self, target: Target, processes: int, threads: int) -> None:
-        board = Board()
-        board.supervisor_pid = os.getpid()
-        self._slots = [_taken(board) for _ in range(processes)]
+        scoreboard = Scoreboard()
+        scoreboard.supervisor_pid = os.getpid()
+        self._entries = [_taken(scoreboard) for _ in range(processes)]
         self._counters: list[QueueCounters] = []
         self._children = Children(
-            processes, lambda number: _worker(board, self._slots[number], target, threads)
+            processes,
+            lambda number: _worker(scoreboard, self._entries[number], target, threads),
         )
 
     def go(self) -> float:
@@ -46,8 +47,10 @@ class Workers:
 
     def finished(self) -> int:
         """Return how many jobs have succeeded and are recorded as such."""
-        if len(self._counters) < len(self._slots):
-            self._counters = [counters for slot in self._slots for counters in slot.queues()]
+        if len(self._counters) < len(self._entries):
+            self._counters = [
+                counters for entry in self._entries for counters in entry.queues()
+            ]
         return sum(counters.outcome("finished") for counters in self._counters)
 
     def stop(self) -> list[Lap[int]]:
@@ -57,18 +60,20 @@ class Workers:
         return self._children.laps()
 
 
-def _taken(board: Board) -> Slot:
-    slot = board.free_slot()
-    assert slot is not None  # noqa: S101 - there are 256 of them
-    slot.take("worker", f"worker-benchmark-{os.getpid()}-{slot.index}")
-    return slot
+def _taken(scoreboard: Scoreboard) -> ScoreboardEntry:
+    entry = scoreboard.free_entry()
+    assert entry is not None  # noqa: S101 - there are 256 of them
+    entry.take("worker", f"worker-benchmark-{os.getpid()}-{entry.index}")
+    return entry
 
 
-def _worker(board: Board, slot: Slot, target: Target, threads: int) -> Callable[[], int]:
-    context = Context(board, slot, slot.name)
-    slot.set_pid(os.getpid())
+def _worker(
+    scoreboard: Scoreboard, entry: ScoreboardEntry, target: Target, threads: int
+) -> Callable[[], int]:
+    context = Context(scoreboard, entry, entry.name)
+    entry.set_pid(os.getpid())
     listen_to_signals(context)
     nowhere = os.open(os.devnull, os.O_WRONLY)
-    logs.configure("json", "info", kind="worker", name=slot.name, stream=nowhere)
+    logs.configure("json", "info", kind="worker", name=entry.name, stream=nowhere)
     worker = Worker(context, target, WorkerOptions(threads=threads), JobsOptions())
     return lambda: run(worker, context)

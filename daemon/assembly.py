@@ -17,12 +17,12 @@ from jobsd.instruments.events import emit
 from jobsd.jobs import client, current, registry, retention
 from jobsd.processes import process
 from jobsd.processes.hook_line import HookLine
-from jobsd.processes.moments import WITH_MODULES
-from jobsd.processes.wear import Wear
+from jobsd.processes.lifecycle_hooks import WITH_MODULES
+from jobsd.processes.recycling import RecyclePolicy
 from jobsd.recurring import command_job
 from jobsd.scheduler.scheduler import Scheduler
 from jobsd.supervisor.children import EXIT_CONFIGURATION, ChildSpec
-from jobsd.supervisor.hooks import HooksProcess
+from jobsd.supervisor.hooks_process import HooksProcess
 from jobsd.supervisor.monitor.monitor import Monitor
 from jobsd.worker.worker import Worker
 
@@ -38,8 +38,8 @@ if TYPE_CHECKING:
     from jobsd.configuration.options import DispatcherOptions, Options, WorkerOptions
     from jobsd.configuration.target import Database
     from jobsd.database.connection import Target
-    from jobsd.processes.board import Board
     from jobsd.processes.process import Context
+    from jobsd.processes.scoreboard import Scoreboard
 
     from .rehearsal import Rehearsed
 
@@ -57,12 +57,12 @@ class Assembly:
         import_shipped_jobs()
         import_module("jobsd.face")
 
-    def specs(self, board: Board) -> list[ChildSpec]:
+    def specs(self, scoreboard: Scoreboard) -> list[ChildSpec]:
         """Return them, the monitor first: the rows of the others name its supervisor."""
         options, only = self.options, self.options.only
         specs = [ChildSpec("monitor", 1, self._monitor)]
-        if board.hook_line is not None:
-            specs.append(ChildSpec("hooks", 1, self._hooks(board.hook_line)))
+        if scoreboard.hook_line is not None:
+            specs.append(ChildSpec("hooks", 1, self._hooks(scoreboard.hook_line)))
         if "dispatcher" in only:
             specs += [
                 ChildSpec("dispatcher", 1, self._dispatcher(each))
@@ -85,18 +85,18 @@ class Assembly:
         target = self.database.target
         return replace(target, deadline_s=min(target.deadline_s, patience_s))
 
-    def tell_through(self, board: Board) -> None:
+    def tell_through(self, scoreboard: Scoreboard) -> None:
         """Set up the log of the supervisor."""
 
         def count(lines: int) -> None:
-            board.dropped_lines += lines
+            scoreboard.dropped_lines += lines
 
-        self._log("supervisor", board.supervisor_name, count)
+        self._log("supervisor", scoreboard.supervisor_name, count)
 
     def _monitor(self, context: Context) -> int:
         self._begin("monitor", context)
         if self.database.server is not None:
-            keep_running(self.database.server, context.board)
+            keep_running(self.database.server, context.scoreboard)
         return Monitor(context, self.database.target, self.options, self.listener).run()
 
     def _hooks(self, line: HookLine) -> Callable[[Context], int]:
@@ -149,14 +149,14 @@ class Assembly:
                 trust_s=self.options.supervisor.process_alive_threshold_s / 2,
             )
             limits = (options.max_jobs, options.max_memory, options.max_age_s)
-            return process.run(worker, context, Wear(context.slot, *limits))
+            return process.run(worker, context, RecyclePolicy(context.entry, *limits))
 
         return start
 
     def _begin(self, kind: str, context: Context) -> None:
-        self._log(kind, context.name, context.slot.count_dropped_lines)
-        if kind in WITH_MODULES and context.board.hook_line is not None:
-            context.board.hook_line.end_forwarding()
+        self._log(kind, context.name, context.entry.count_dropped_lines)
+        if kind in WITH_MODULES and context.scoreboard.hook_line is not None:
+            context.scoreboard.hook_line.end_forwarding()
         client.configure(client=client.Client(self.database.target))
 
     def _log(self, kind: str, name: str, count: Callable[[int], None]) -> None:
@@ -172,7 +172,7 @@ class Assembly:
 
     def _load_jobs(self, context: Context) -> bool:
         logs.take_prints()
-        logs.take_descriptors(context.pipes, context.slot.only_job)
+        logs.take_descriptors(context.pipes, context.entry.only_job)
         try:
             registry.load_modules(self.options.imports, self.options.root)
         except registry.ModuleError as error:

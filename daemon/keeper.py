@@ -15,26 +15,28 @@ from jobsd.instruments.events import emit
 
 if TYPE_CHECKING:
     from jobsd.embedded import Server
-    from jobsd.processes.board import Board
+    from jobsd.processes.scoreboard import Scoreboard
 
 LOOK_EVERY_S = 2.0
 
 
-def keep_running(server: Server, board: Board) -> None:
+def keep_running(server: Server, scoreboard: Scoreboard) -> None:
     """Look after the server for as long as this process lives."""
-    thread = threading.Thread(target=_keep, args=(server, board), name="keeper", daemon=True)
+    thread = threading.Thread(
+        target=_keep, args=(server, scoreboard), name="keeper", daemon=True
+    )
     thread.start()
 
 
-def _keep(server: Server, board: Board) -> None:
+def _keep(server: Server, scoreboard: Scoreboard) -> None:
     pause = threading.Event()
     told = ""
-    while not board.stopping:
+    while not scoreboard.stopping:
         pause.wait(LOOK_EVERY_S)
         try:
-            if server.crashed() and not board.stopping:
+            if server.crashed() and not scoreboard.stopping:
                 server.ensure()
                 emit("embedded.started", after="a crash")
         except EmbeddedServerError as error:
             if told != (told := str(error)):
-                emit("embedded.waiting", error=told)
+                emit("embedded.awaited", error=told)

@@ -21,12 +21,12 @@ from jobsd.database.migrate import migrate
 from jobsd.errors import ConfigurationError
 from jobsd.instruments.events import emit
 from jobsd.processes import outage
-from jobsd.processes.board import Board
 from jobsd.processes.registry import new_name
+from jobsd.processes.scoreboard import Scoreboard
 from jobsd.supervisor import requests
-from jobsd.supervisor.monitor.tables import blocked
+from jobsd.supervisor.monitor.schema import blocked
 from jobsd.supervisor.signals import HEARD
-from jobsd.supervisor.supervisor import Errands, Supervisor
+from jobsd.supervisor.supervisor import Supervisor, SupervisorCallbacks
 
 from .assembly import Assembly, hook_line
 from .container import hear_the_end
@@ -64,9 +64,9 @@ def launch(options: Options, environ: Mapping[str, str], read: Callable[[], Opti
     hear_the_end()
     os.chdir(options.root)
     found = database(options, environ, _report)
-    board = Board()
-    board.supervisor_name, board.tree_name = new_name("supervisor"), options.tree
-    Assembly(options, found, None).tell_through(board)
+    scoreboard = Scoreboard()
+    scoreboard.supervisor_name, scoreboard.tree_name = new_name("supervisor"), options.tree
+    Assembly(options, found, None).tell_through(scoreboard)
     pidfile = _pidfile(options)
     try:
         for warning in options.warnings:
@@ -77,13 +77,13 @@ def launch(options: Options, environ: Mapping[str, str], read: Callable[[], Opti
             raise ConfigurationError(rehearsed.faults)
         for warning in rehearsed.warnings:
             emit("configuration.warning", warning=warning)
-        board.hook_line = hook_line(rehearsed)
+        scoreboard.hook_line = hook_line(rehearsed)
         # Taken before the server is started, so that no other supervisor stops it meanwhile.
         share = found.server.hold() if found.server else None
-        status = in_child(lambda: _prepare(found, board))
+        status = in_child(lambda: _prepare(found, scoreboard))
         if status not in {DONE, LATER}:
             return status
-        status = _supervisor(assembly, environ, board, pidfile, read).run()
+        status = _supervisor(assembly, environ, scoreboard, pidfile, read).run()
         if share is not None:
             share.release()
             in_child(lambda: _stop_if_last(found), FAREWELL_S)
@@ -98,25 +98,25 @@ def launch(options: Options, environ: Mapping[str, str], read: Callable[[], Opti
 def _supervisor(
     assembly: Assembly,
     environ: Mapping[str, str],
-    board: Board,
+    scoreboard: Scoreboard,
     pidfile: Pidfile | None,
     read: Callable[[], Options],
 ) -> Supervisor:
     def reload() -> list[ChildSpec]:
         wanted = read()
         fresh = replace(assembly, options=_as_far_as_it_goes(assembly.options, wanted))
-        fresh.tell_through(board)
+        fresh.tell_through(scoreboard)
         changes = _unchangeable(assembly.options, wanted)
         for warning in (*wanted.warnings, *changes):
             emit("configuration.warning", warning=warning)
-        return fresh.specs(board)
+        return fresh.specs(scoreboard)
 
     readiness = Readiness(environ)
     return Supervisor(
-        assembly.specs(board),
+        assembly.specs(scoreboard),
         assembly.options.supervisor,
-        board,
-        errands=Errands(
+        scoreboard,
+        callbacks=SupervisorCallbacks(
             reload=reload,
             requests=requests.listen(assembly.options.root),
             notify=readiness.notify,
@@ -149,7 +149,7 @@ def _pidfile(options: Options) -> Pidfile | None:
         raise unusable(path, str(error.strerror)) from error
 
 
-def _prepare(found: Database, board: Board) -> int:
+def _prepare(found: Database, scoreboard: Scoreboard) -> int:
     """Start an embedded server and bring the tables up to date, in a child."""
     began = monotonic()
     if found.server is not None and not found.server.running():
@@ -161,7 +161,7 @@ def _prepare(found: Database, board: Board) -> int:
         # The database is there, and it was told who holds its tables.
         return LATER
     except OUTAGES as error:
-        outage.begin(board, error)
+        outage.begin(scoreboard, error)
         return LATER
     if steps:
         emit("database.migrated", steps=steps)

@@ -54,7 +54,7 @@ def rehearse(options: Options) -> Rehearsed:
             wrong = faults(options)
             odd = [] if wrong else list(unserved.warnings(options))
             found = [asdict(fault) for fault in wrong]
-            json.dump([found, odd, list(hooks.registered()), list(hooks.heard())], told)
+            json.dump([found, odd, list(hooks.registered()), list(hooks.subscribed())], told)
             told.flush()
             return 0
 

@@ -19,8 +19,8 @@ from jobsd.errors import SchemaError
 from jobsd.jobs import client
 from jobsd.jobs.definition import job
 from jobsd.processes import process
-from jobsd.processes.board import Board
 from jobsd.processes.process import Context
+from jobsd.processes.scoreboard import Scoreboard
 from jobsd.worker.worker import Worker
 
 if TYPE_CHECKING:
@@ -84,10 +84,10 @@ def _make(target: Target) -> None:
 
 def _drain(target: Target, jobs: int, threads: int) -> None:
     options = WorkerOptions(threads=threads)
-    board = Board()
-    slot = board.slots[0]
-    slot.take("worker", "worker-bench")
-    context = Context(board, slot, "worker-bench")
+    scoreboard = Scoreboard()
+    entry = scoreboard.entries[0]
+    entry.take("worker", "worker-bench")
+    context = Context(scoreboard, entry, "worker-bench")
     worker = Worker(context, target, options, JobsOptions())
     watch = threading.Thread(target=_stop_when_done, args=(context, jobs), daemon=True)
     watch.start()
@@ -102,7 +102,7 @@ def _stop_when_done(context: Context, jobs: int) -> None:
     shows_at = 0.0
     while done < jobs:
         pause.wait(0.005)
-        done = sum(queue.outcome("finished") for queue in context.slot.queues())
+        done = sum(queue.outcome("finished") for queue in context.entry.queues())
         if sys.stderr.isatty() and (monotonic() >= shows_at or done >= jobs):
             shows_at = monotonic() + _SHOW_EVERY_S
             _show(done, jobs)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from jobsd.clock import monotonic
 from jobsd.database.connection import Session
 from jobsd.database.statements import Statements
-from jobsd.instruments.events import emit, tells
+from jobsd.instruments.events import emit, is_subscribed
 from jobsd.processes import registry
 from jobsd.processes.process import REST_MAX_S
 
@@ -138,7 +138,7 @@ class Dispatcher:
         row = self._session.fetch(STATEMENTS["dispatch"], parameters)[0]
         dispatched, _, next_s, keys, blocked = row
         self._maintenance.owe(keys)
-        if dispatched and tells("debug"):
+        if dispatched and is_subscribed("debug"):
             emit("jobs.dispatched", size=dispatched)
         return dispatched, next_s, blocked
 

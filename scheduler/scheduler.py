@@ -77,7 +77,7 @@ class Scheduler:
         self._environment = environment
         listen = options.dynamic_tasks_enabled
         self._session = Session(target, f"jobsd {context.name}", listen=listen)
-        self._naming = Naming(tasks, context.board.started_us)
+        self._naming = Naming(tasks, context.scoreboard.started_us)
         self._clock = DatabaseClock()
         self._timetable = Timetable()
         self._seen: tuple[int, int] | None = None
@@ -258,15 +258,17 @@ class Scheduler:
         The instant is chosen once and kept in the shared memory before anything is stored:
         a successor that finds us killed in between stores the same run, or finds it stored.
         """
-        board = self._context.board
-        if board.ran_at_start == 1:
+        scoreboard = self._context.scoreboard
+        if scoreboard.ran_at_start == 1:
             return
-        if board.ran_at_start == 0:
-            board.ran_at_start = -((self._clock.now() - _EPOCH) // timedelta(microseconds=1))
-        run_at = _EPOCH + timedelta(microseconds=-board.ran_at_start)
+        if scoreboard.ran_at_start == 0:
+            scoreboard.ran_at_start = -(
+                (self._clock.now() - _EPOCH) // timedelta(microseconds=1)
+            )
+        run_at = _EPOCH + timedelta(microseconds=-scoreboard.ran_at_start)
         ticks = [Tick(task, run_at) for task in self._timetable.tasks if task.run_at_start]
         if self._run(ticks):
-            board.ran_at_start = 1
+            scoreboard.ran_at_start = 1
 
     def _clear(self) -> None:
         """Remove history and heartbeats past their time, a bounded number at once."""

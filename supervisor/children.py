@@ -1,8 +1,8 @@
-"""What the tree is made of: specs, the places they ask for, and who fills each place.
+"""What the tree is made of: specs, the children they ask for, and who fills each child.
 
-A place is empty, filled, or being handed over: while a successor boots, the process that
-it follows goes on working. A process that was told to end leaves its place at once and
-is no more than a living child, until it is reaped.
+A child is empty, filled, or being handed over: while a successor boots, the process that
+it follows goes on working. A process that was told to end leaves its child at once and
+is no more than a living process, until it is reaped.
 """
 
 from __future__ import annotations
@@ -12,17 +12,17 @@ import signal
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from jobsd.processes.slot import UP
+from jobsd.processes.entry import UP
 
 from .backoff import Backoff
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from jobsd.processes.entry import ScoreboardEntry
     from jobsd.processes.process import Context
-    from jobsd.processes.slot import Slot
 
-    from .dump import Dump
+    from .stack_dump import StackDump
 
 EXIT_CONFIGURATION = 78
 
@@ -31,7 +31,7 @@ EXIT_CONFIGURATION = 78
 class ChildSpec:
     """`count` processes that are alike.
 
-    `start` is called in the child, once it has left its parent behind, and returns the
+    `start` is called in the process, once it has left its parent behind, and returns the
     exit status. `label` tells people which of several specs of a kind it is.
     """
 
@@ -42,7 +42,7 @@ class ChildSpec:
 
 
 @dataclass(slots=True, eq=False)
-class Child:
+class ChildProcess:
     """A process of ours that has not been reaped.
 
     Invariant: signals are only sent to it while it is not reaped; until then nobody else
@@ -50,13 +50,13 @@ class Child:
     """
 
     spec: ChildSpec
-    slot: Slot
+    entry: ScoreboardEntry
     pid: int
     generation: int
-    """The how manieth it is in its place, from 1."""
-    dump: Dump
+    """The how manieth it is in its child, from 1."""
+    dump: StackDump
     asked: str = ""
-    """Why we have told it to end: one of the slots' REASONS, or nothing."""
+    """Why we have told it to end: one of the entries' REASONS, or nothing."""
     asked_by: signal.Signals | None = None
     """By which signal."""
     kill_at: float | None = None
@@ -70,7 +70,7 @@ class Child:
     @property
     def up(self) -> bool:
         """Whether its loop has come round at least once."""
-        return self.slot.state == UP
+        return self.entry.state == UP
 
     @property
     def at_work(self) -> bool:
@@ -79,8 +79,10 @@ class Child:
         Without a database nobody works, and that holds up no change. A monitor has no
         predecessor.
         """
-        slot = self.slot
-        return self.up and bool(slot.works or slot.suffers or self.spec.kind == "monitor")
+        entry = self.entry
+        return self.up and bool(
+            entry.working or entry.database_down or self.spec.kind == "monitor"
+        )
 
     def send(self, number: signal.Signals) -> None:
         """Send it a signal."""
@@ -107,14 +109,14 @@ class Child:
 
     def facts(self) -> dict[str, Any]:
         """Return who it is, for events."""
-        return {"kind": self.spec.kind, "name": self.slot.name, "pid": self.pid}
+        return {"kind": self.spec.kind, "name": self.entry.name, "pid": self.pid}
 
 
 @dataclass(frozen=True, slots=True)
-class Death:
+class ChildExit:
     """How a process ended."""
 
-    child: Child
+    process: ChildProcess
     reason: str
     status: int
     """As `wait` gave it."""
@@ -148,19 +150,19 @@ class Death:
             "exit_status": self.exit_status,
             "signal": self.signal_name,
             "max_rss_kib": self.rss_kib,
-            "up_s": round(self.child.slot.up_s, 3),
-            "running": self.child.slot.in_threads(),
+            "up_s": round(self.process.entry.up_s, 3),
+            "running": self.process.entry.in_threads(),
         }
 
 
 @dataclass(slots=True, eq=False)
-class Place:
+class Child:
     """Where one process of a spec belongs."""
 
     spec: ChildSpec
-    child: Child | None = None
-    successor: Child | None = None
-    """Who boots while `child` goes on working."""
+    process: ChildProcess | None = None
+    successor: ChildProcess | None = None
+    """Who boots while `process` goes on working."""
     backoff: Backoff = field(default_factory=Backoff)
     generation: int = 0
     """How many processes were started for it."""
@@ -169,29 +171,29 @@ class Place:
     vacated: dict[str, Any] | None = None
     """Why and by whom it was left, until it is filled again."""
 
-    def lose(self, death: Death) -> None:
+    def lose(self, death: ChildExit) -> None:
         """Take in that one of its processes has ended."""
-        if death.child is self.successor:
+        if death.process is self.successor:
             self.successor = None
-            self.backoff.note(death.child.slot.up_s)
-        elif death.child is self.child:
-            self.vacate({**predecessor(death.child), **death.facts()})
-            if death.unasked or death.reason == "told":
-                self.backoff.note(death.child.slot.up_s)
+            self.backoff.note(death.process.entry.up_s)
+        elif death.process is self.process:
+            self.vacate({**predecessor(death.process), **death.facts()})
+            if death.unasked or death.reason == "terminated":
+                self.backoff.note(death.process.entry.up_s)
 
     def vacate(self, why: dict[str, Any]) -> None:
         """Let go of the process; a successor that is on its way moves in."""
         self.vacated = why
-        self.child, self.successor = self.successor, None
-        if self.child is not None:
-            self.spec = self.child.spec
+        self.process, self.successor = self.successor, None
+        if self.process is not None:
+            self.spec = self.process.spec
             self.backoff.clear()
 
-    def processes(self) -> list[Child]:
+    def processes(self) -> list[ChildProcess]:
         """Return who is in it now."""
-        return [child for child in (self.child, self.successor) if child is not None]
+        return [process for process in (self.process, self.successor) if process is not None]
 
 
-def predecessor(child: Child) -> dict[str, Any]:
-    """Return who left a place, for the event of its replacement."""
-    return {"predecessor": child.slot.name, "predecessor_pid": child.pid}
+def predecessor(process: ChildProcess) -> dict[str, Any]:
+    """Return who left a child, for the event of its replacement."""
+    return {"predecessor": process.entry.name, "predecessor_pid": process.pid}

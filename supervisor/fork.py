@@ -33,12 +33,12 @@ if TYPE_CHECKING:
     import socket
     from collections.abc import Callable, Iterable, Sequence
 
-    from jobsd.processes.board import Board
-    from jobsd.processes.slot import Slot
+    from jobsd.processes.entry import ScoreboardEntry
+    from jobsd.processes.scoreboard import Scoreboard
 
     from .children import ChildSpec
-    from .dump import Dump
     from .signals import Signals
+    from .stack_dump import StackDump
 
 EXIT_CRASHED = 70
 _STDERR = 2
@@ -67,13 +67,13 @@ class Fork:
 
     def __init__(
         self,
-        board: Board,
+        scoreboard: Scoreboard,
         signals: Signals,
         listener: socket.socket | None,
         private: Callable[[], Iterable[int]],
         nap_max_s: float,
     ) -> None:
-        self._board = board
+        self._scoreboard = scoreboard
         self._nap_max_s = nap_max_s
         self._signals = signals
         self._listener = listener
@@ -82,8 +82,10 @@ class Fork:
         self._private = private
         self._unshared: tuple[int, ...] = (writer,)
 
-    def start(self, spec: ChildSpec, slot: Slot, dump: Dump, others: Sequence[int]) -> int:
-        """Start a process that has taken `slot`; return its process id.
+    def start(
+        self, spec: ChildSpec, entry: ScoreboardEntry, dump: StackDump, others: Sequence[int]
+    ) -> int:
+        """Start a process that has taken `entry`; return its process id.
 
         It writes its stacks to `dump`; `others` are descriptors for those of its siblings.
 
@@ -95,25 +97,25 @@ class Fork:
             pid = os.fork()
             if pid == 0:
                 self._unshared = (*self._unshared, *others)
-                self._live(spec, slot, dump)
+                self._live(spec, entry, dump)
         dump.pipes.close_writers()
-        slot.set_pid(pid)
+        entry.set_pid(pid)
         return pid
 
-    def _live(self, spec: ChildSpec, slot: Slot, dump: Dump) -> NoReturn:
+    def _live(self, spec: ChildSpec, entry: ScoreboardEntry, dump: StackDump) -> NoReturn:
         status = EXIT_CRASHED
         try:
-            status = _status_of(lambda: self._run(spec, slot, dump))
+            status = _status_of(lambda: self._run(spec, entry, dump))
         finally:
             streams.flush()
             logs.finish()
             os._exit(status)
 
-    def _run(self, spec: ChildSpec, slot: Slot, dump: Dump) -> int:
+    def _run(self, spec: ChildSpec, entry: ScoreboardEntry, dump: StackDump) -> int:
         self._leave_parent(spec.kind)
         faulthandler.enable(_STDERR if dump.fd is None else dump.fd)
-        slot.set_pid(os.getpid())
-        context = Context(self._board, slot, slot.name, self._lifeline, dump.pipes)
+        entry.set_pid(os.getpid())
+        context = Context(self._scoreboard, entry, entry.name, self._lifeline, dump.pipes)
         context.nap.longest_s = self._nap_max_s
         listen_to_signals(context)
         set_title(spec.kind, "starting")
@@ -123,7 +125,7 @@ class Fork:
     def _leave_parent(self, kind: str) -> None:
         self._signals.forget()
         die_with_parent(signal.SIGTERM)
-        if os.getppid() != self._board.supervisor_pid:
+        if os.getppid() != self._scoreboard.supervisor_pid:
             os._exit(0)
         for descriptor in (*self._unshared, *self._private()):
             os.close(descriptor)

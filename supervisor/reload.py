@@ -15,19 +15,19 @@ from jobsd.configuration.faults import report
 from jobsd.errors import ConfigurationError
 from jobsd.instruments.redaction import redact
 
-from .children import EXIT_CONFIGURATION, Place
-from .succession import Step
-from .telling import tell
+from .children import EXIT_CONFIGURATION, Child
+from .events import emit
+from .rolling_restart import Step
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-    from jobsd.processes.board import Board
+    from jobsd.processes.scoreboard import Scoreboard
 
+    from .child_table import ChildTable
     from .children import ChildSpec
-    from .crew import Crew
     from .requests import Asker
-    from .succession import Succession
+    from .rolling_restart import RollingRestart
 
 EXIT_FAILED = 1
 EXIT_USAGE = 2
@@ -47,22 +47,22 @@ class Reload:
 
     def __init__(
         self,
-        board: Board,
-        crew: Crew,
-        succession: Succession,
+        scoreboard: Scoreboard,
+        table: ChildTable,
+        rolling_restart: RollingRestart,
         read: Callable[[], Sequence[ChildSpec] | None],
         notify: Callable[[str], None],
     ) -> None:
-        self._board = board
-        self._crew = crew
-        self._succession = succession
+        self._scoreboard = scoreboard
+        self._table = table
+        self._rolling_restart = rolling_restart
         self._read = read
         self._notify = notify
         self._began = 0.0
         self._specs: Sequence[ChildSpec] = ()
         self._steps: list[Step] | None = None
-        self._surplus: list[Place] = []
-        self._added: list[Place] = []
+        self._surplus: list[Child] = []
+        self._added: list[Child] = []
         self.due: float | None = None
         self._asking: list[Asker] = []
         """Who has asked since a reload began last."""
@@ -98,16 +98,16 @@ class Reload:
             self.due = None
             self._begin(now)
 
-    def look(self, now: float) -> None:
-        """See how far it is, after the successions have gone on."""
+    def finish_if_done(self, now: float) -> None:
+        """End the reload if all its steps are done, or one has failed."""
         if self._steps is None:
             return
         failed = next((step for step in self._steps if step.outcome == "failed"), None)
         if failed is not None:
-            name = failed.new.slot.name if failed.new else f"the {failed.spec.kind}"
+            name = failed.new.entry.name if failed.new else f"the {failed.spec.kind}"
             at_fault = failed.new is not None and failed.new.exit_status == EXIT_CONFIGURATION
-            told = f"{name} did not start; what was not reached stays as it was"
-            self._fail(told, EXIT_CONFIGURATION if at_fault else EXIT_FAILED)
+            message = f"{name} did not start; what was not reached stays as it was"
+            self._fail(message, EXIT_CONFIGURATION if at_fault else EXIT_FAILED)
         elif all(step.outcome for step in self._steps) and not self._follow_up():
             self._finish(now)
 
@@ -126,60 +126,60 @@ class Reload:
         self._asking = []
         self._began = now
         self._specs = specs
-        self._succession.abandon()
+        self._rolling_restart.abandon()
         self._plan(specs)
 
     def _plan(self, specs: Sequence[ChildSpec]) -> None:
-        places = self._crew.places
+        children = self._table.children
         self._steps, self._surplus, self._added = [], [], []
         for kind in _ORDER:
             wanted = [s for s in specs if s.kind == kind for _ in range(s.count)]
-            have = [place for place in places if place.spec.kind == kind]
+            have = [child for child in children if child.spec.kind == kind]
             pairs = zip(have, wanted, strict=False)
-            self._steps += [Step(place, spec, "reload") for place, spec in pairs]
+            self._steps += [Step(child, spec, "reload") for child, spec in pairs]
             self._surplus += have[len(wanted) :]
-            self._added += [Place(spec) for spec in wanted[len(have) :]]
-        places += self._added
-        self._succession.plan(self._steps)
+            self._added += [Child(spec) for spec in wanted[len(have) :]]
+        children += self._added
+        self._rolling_restart.plan(self._steps)
 
     def _follow_up(self) -> bool:
         """Plan steps for what TTIN has made of the old specs meanwhile; return whether."""
         self._steps = []
-        for place in self._crew.places:
-            if place.spec in self._specs or place in self._surplus:
+        for child in self._table.children:
+            if child.spec in self._specs or child in self._surplus:
                 continue
-            if spec := self._next(place):
-                self._steps.append(Step(place, spec, "reload"))
+            if spec := self._next(child):
+                self._steps.append(Step(child, spec, "reload"))
             else:
-                self._surplus.append(place)
-        self._succession.plan(self._steps)
+                self._surplus.append(child)
+        self._rolling_restart.plan(self._steps)
         return bool(self._steps)
 
-    def _next(self, place: Place) -> ChildSpec | None:
-        """Return the spec that is most like that of a place."""
-        alike = [spec for spec in self._specs if spec.kind == place.spec.kind]
-        return min(alike, key=lambda spec: spec.label != place.spec.label, default=None)
+    def _next(self, child: Child) -> ChildSpec | None:
+        """Return the spec that is most like that of a child."""
+        alike = [spec for spec in self._specs if spec.kind == child.spec.kind]
+        return min(alike, key=lambda spec: spec.label != child.spec.label, default=None)
 
     def _finish(self, now: float) -> None:
         self._retire(self._surplus)
         duration = round(now - self._began, 3)
-        tell(self._board, "supervisor.reloaded", duration=duration)
-        self._board.count_reload("done")
+        emit(self._scoreboard, "supervisor.reloaded", duration=duration)
+        self._scoreboard.count_reload("done")
         self._end()
         self._answer(0, duration=duration)
 
     def _fail(self, error: str, status: int) -> None:
         """Leave what was not reached as it was, also in number."""
         self._retire(self._added)
-        self._tell_failure(error)
-        self._board.count_reload("failed")
+        self._report_failure(error)
+        self._scoreboard.count_reload("failed")
         self._end()
         self._answer(status, f"error: {error}", hint="its log says why")
 
     def _refuse(self, error: object) -> None:
         """Change nothing; a reload that is under way goes on."""
-        self._tell_failure(error)
-        self._board.count_reload("refused")
+        self._report_failure(error)
+        self._scoreboard.count_reload("refused")
         if self._steps is None:
             self._end()
         under_way, self._waiting = self._waiting, self._asking
@@ -194,15 +194,15 @@ class Reload:
             asker.answer(status, redact(message), **facts)
         self._waiting = []
 
-    def _tell_failure(self, error: object) -> None:
+    def _report_failure(self, error: object) -> None:
         # Where in our code a fault of the file was found is of no use to its author.
-        told = str(error) if isinstance(error, ConfigurationError) else error
-        tell(self._board, "supervisor.reload_failed", error=told)
+        reason = str(error) if isinstance(error, ConfigurationError) else error
+        emit(self._scoreboard, "supervisor.reload_failed", error=reason)
 
-    def _retire(self, places: Iterable[Place]) -> None:
-        for place in places:
-            if place in self._crew.places:
-                self._crew.retire(place)
+    def _retire(self, children: Iterable[Child]) -> None:
+        for child in children:
+            if child in self._table.children:
+                self._table.retire(child)
 
     def _end(self) -> None:
         self._steps = None

@@ -4,23 +4,23 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from .children import Place
+from .children import Child
 
 if TYPE_CHECKING:
-    from .crew import Crew
+    from .child_table import ChildTable
 
 
-def add_worker(crew: Crew) -> None:
-    """Make a place for another worker, like the first."""
-    first = next((place for place in crew.places if place.spec.kind == "worker"), None)
+def add_worker(table: ChildTable) -> None:
+    """Make a child for another worker, like the first."""
+    first = next((child for child in table.children if child.spec.kind == "worker"), None)
     if first is not None:
-        crew.places.append(Place(first.spec))
+        table.children.append(Child(first.spec))
 
 
-def remove_worker(crew: Crew) -> None:
-    """Give up the youngest place for a worker that is not the last for its queues."""
-    workers = [place for place in crew.places if place.spec.kind == "worker"]
-    for place in reversed(workers):
-        if sum(other.spec.label == place.spec.label for other in workers) > 1:
-            crew.retire(place)
+def remove_worker(table: ChildTable) -> None:
+    """Give up the youngest child for a worker that is not the last for its queues."""
+    workers = [child for child in table.children if child.spec.kind == "worker"]
+    for child in reversed(workers):
+        if sum(other.spec.label == child.spec.label for other in workers) > 1:
+            table.retire(child)
             return

@@ -17,10 +17,10 @@ import signal
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from jobsd.processes.board import Board
+    from jobsd.processes.scoreboard import Scoreboard
 
-    from .crew import Crew
-    from .strangers import Strangers
+    from .child_table import ChildTable
+    from .orphans import Orphans
 
 QUIT_S = 0.1
 """What a process has to follow QUIT."""
@@ -34,20 +34,20 @@ AT_ONCE_S = 0.5
 
 _BELOW = ("worker", "dispatcher", "scheduler")
 _HOOKS = "hooks"
-"""Ends after the monitor, by itself: see `own_moments`."""
+"""Ends after the monitor, by itself: see `supervisor_hooks`."""
 
 
 class Stop:
     """A stop that has begun: in order, with `drain_s` for the jobs that run."""
 
-    def __init__(self, board: Board, crew: Crew, strangers: Strangers) -> None:
-        self._board = board
-        self._crew = crew
-        self._strangers = strangers
+    def __init__(self, scoreboard: Scoreboard, table: ChildTable, orphans: Orphans) -> None:
+        self._scoreboard = scoreboard
+        self._table = table
+        self._orphans = orphans
         self._kill_at = float("inf")
         self._at_once = False
         self._end: float | None = None
-        board.stopping = 1
+        scoreboard.stopping = 1
 
     @property
     def drains(self) -> bool:
@@ -64,24 +64,24 @@ class Stop:
             return
         self._at_once = True
         self._dismiss(signal.SIGQUIT, now + QUIT_S)
-        for child in self._crew.of(_HOOKS):
-            child.dismiss("stop", now + QUIT_S, signal.SIGQUIT)
+        for process in self._table.of(_HOOKS):
+            process.dismiss("stop", now + QUIT_S, signal.SIGQUIT)
         if self._end is not None:
             self._end = min(self._end, now + AT_ONCE_S)
             self._dismiss_monitor(self._end)
 
     def go_on(self, now: float) -> bool:
         """Do what is due; return whether the tree has ended."""
-        others = self._crew.of(*_BELOW)
+        others = self._table.of(*_BELOW)
         if now >= self._kill_at:
-            for child in others:
-                child.kill_at = None if child.killed else now
-        self._crew.kill_overdue(now)
+            for process in others:
+                process.kill_at = None if process.killed else now
+        self._table.kill_overdue(now)
         if self._end is None:
             if others and now < self._kill_at + DYING_S:
                 return False
             self._end = self._last_words(now)
-        return now >= self._end + DYING_S or not self._crew.of("monitor")
+        return now >= self._end + DYING_S or not self._table.of("monitor")
 
     def next_due(self) -> float:
         """Return when `go_on` has something to do, if nobody ends before."""
@@ -89,17 +89,17 @@ class Stop:
 
     def finish(self) -> None:
         """Leave nothing behind that was ours."""
-        self._strangers.end()
+        self._orphans.end()
 
     def _dismiss(self, number: signal.Signals, kill_at: float) -> None:
         self._kill_at = kill_at
-        for child in self._crew.of(*_BELOW):
-            child.dismiss("stop", kill_at, number)
+        for process in self._table.of(*_BELOW):
+            process.dismiss("stop", kill_at, number)
 
     def _last_words(self, now: float) -> float:
         """Tell the monitor to end; return by when it must."""
-        self._board.stopping = 2
-        self._strangers.tell(frozenset(self._crew.living))
+        self._scoreboard.stopping = 2
+        self._orphans.terminate(frozenset(self._table.processes))
         end = now + (AT_ONCE_S if self._at_once else MONITOR_S)
         # Invariant: a kill that took its time is not added to the whole.
         end = min(end, self._kill_at + 1.0 - DYING_S)
@@ -107,5 +107,5 @@ class Stop:
         return end
 
     def _dismiss_monitor(self, kill_at: float) -> None:
-        for child in self._crew.of("monitor"):
-            child.dismiss("stop", kill_at)
+        for process in self._table.of("monitor"):
+            process.dismiss("stop", kill_at)

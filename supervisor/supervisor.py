@@ -1,13 +1,13 @@
 """Keeps the other processes alive: forks them, watches them, replaces them, ends them.
 
 One thread, no database, no HTTP, nothing that could wait for anybody: with a query in
-this loop a frozen server stopped it for 7.6 s of 8; with the query in a child the worst
-delay was 0.10 s. It reads the slots' ticks, reaps, and listens to signals. What belongs
-together lies beside: who there is (`crew`), who hangs (`watch`), who follows whom
+this loop a frozen server stopped it for 7.6 s of 8; with the query in a process the worst
+delay was 0.10 s. It reads the entries' ticks, reaps, and listens to signals. What belongs
+together lies beside: who there is (`child_table`), who hangs (`watch`), who follows whom
 (`succession`, `reload`), how it ends (`stopping`), what is told (`report`).
 
 A round: signals, deaths, then either the stop or, in this order, hung processes, lost
-rows and worn-out processes, a reload, successions, empty places. Then it rests for up to
+rows and worn-out processes, a reload, successions, empty children. Then it rests for up to
 a second; a signal ends the rest.
 """
 
@@ -22,31 +22,30 @@ from typing import TYPE_CHECKING, Any
 from jobsd.clock import monotonic, monotonic_ns
 from jobsd.processes.registry import new_name
 
+from .child_table import ChildTable
 from .children import EXIT_CONFIGURATION
-from .crew import Crew
+from .events import StatusReport, emit
 from .fork import Fork, freeze
+from .hang_detection import HangDetection
 from .kernel import adopt_orphans
-from .memory import MemoryKills
-from .own_moments import OwnMoments
+from .oom import OomKills
+from .orphans import Orphans
 from .reload import Reload
-from .report import Report
 from .requests import Requests
+from .rolling_restart import RollingRestart, Step
 from .scale import add_worker, remove_worker
 from .signals import Signals
 from .stopping import Stop
-from .strangers import Strangers
-from .succession import Step, Succession
-from .telling import tell
-from .watch import Watch
+from .supervisor_hooks import SupervisorHooks
 
 if TYPE_CHECKING:
     import socket
     from collections.abc import Callable, Sequence
 
     from jobsd.configuration.options import SupervisorOptions
-    from jobsd.processes.board import Board
+    from jobsd.processes.scoreboard import Scoreboard
 
-    from .children import ChildSpec, Death
+    from .children import ChildExit, ChildSpec
 
 REST_MAX_S = 1.0
 END_S = 5.0
@@ -58,7 +57,7 @@ def _nothing(*_: Any) -> None:  # noqa: ANN401 - takes whatever it is given
 
 
 @dataclass(frozen=True, slots=True)
-class Errands:
+class SupervisorCallbacks:
     """What the supervisor has done by others.
 
     `reload` returns the new specs, or None or an error to keep the old ones. `notify`
@@ -76,7 +75,7 @@ class Errands:
 class Supervisor:
     """Runs the processes that the specs ask for until it is told to stop.
 
-    `private` are descriptors that no child may hold, as the lock on the pidfile;
+    `private` are descriptors that no process may hold, as the lock on the pidfile;
     `listener` stays open in the monitor only. Made and run in the main thread of a
     process that has no other thread.
     """
@@ -85,56 +84,57 @@ class Supervisor:
         self,
         specs: Sequence[ChildSpec],
         options: SupervisorOptions,
-        board: Board,
+        scoreboard: Scoreboard,
         *,
-        errands: Errands | None = None,
+        callbacks: SupervisorCallbacks | None = None,
         listener: socket.socket | None = None,
         private: Sequence[int] = (),
     ) -> None:
-        errands = errands or Errands()
+        callbacks = callbacks or SupervisorCallbacks()
         self._options = options
-        self._board = board
-        board.thresholds = options.thresholds
-        self._errands = errands
-        self._signals = Signals()
-        self._strangers = Strangers()
-        self._memory = MemoryKills()
-        descriptors = (*private, *([self._memory.fd] if self._memory.fd is not None else []))
+        self._scoreboard = scoreboard
+        scoreboard.thresholds = options.thresholds
+        self._callbacks = callbacks
+        self._signals, self._orphans, self._oom_kills = Signals(), Orphans(), OomKills()
+        descriptors = (*private, *self._oom_kills.descriptors)
         # A loop that has nothing to do must not look as if it stood still, to us or to others.
         nap_max_s = min(options.hang_timeout_s, options.process_alive_threshold_s) / 4
         fork = Fork(
-            board,
+            scoreboard,
             self._signals,
             listener,
-            lambda: (*descriptors, *errands.requests.descriptors()),
+            lambda: (*descriptors, *callbacks.requests.descriptors()),
             nap_max_s,
         )
-        self._crew = Crew(board, fork, self._memory)
-        self._crew.add(specs)
-        self._watch = Watch(board, options)
-        self._succession = Succession(self._crew, options.shutdown_timeout_s)
+        self._table = ChildTable(scoreboard, fork, self._oom_kills)
+        self._table.add(specs)
+        self._hang_detection = HangDetection(scoreboard, options)
+        self._rolling_restart = RollingRestart(self._table, options.shutdown_timeout_s)
         self._reload = Reload(
-            board, self._crew, self._succession, errands.reload, errands.notify
+            scoreboard, self._table, self._rolling_restart, callbacks.reload, callbacks.notify
         )
-        self._report = Report(board, self._crew, errands.notify, errands.watchdog_s)
-        self._moments = OwnMoments(board, self._crew)
+        self._report = StatusReport(
+            scoreboard, self._table, callbacks.notify, callbacks.watchdog_s
+        )
+        self._hooks = SupervisorHooks(scoreboard, self._table)
         self._stop: Stop | None = None
         self._interrupted = False
         self._exit_status = 0
 
     def run(self) -> int:
         """Supervise; return the exit status of the whole program."""
-        board = self._board
-        board.supervisor_pid = os.getpid()
-        board.supervisor_name = board.supervisor_name or new_name("supervisor")
-        board.started_us = time.time_ns() // 1000
-        board.started_ns = monotonic_ns()
+        scoreboard = self._scoreboard
+        scoreboard.supervisor_pid = os.getpid()
+        scoreboard.supervisor_name = scoreboard.supervisor_name or new_name("supervisor")
+        scoreboard.started_us = time.time_ns() // 1000
+        scoreboard.started_ns = monotonic_ns()
         adopt_orphans()
-        self._tell("supervisor.started", processes=len(self._crew.places))
+        emit(self._scoreboard, "supervisor.started", processes=len(self._table.children))
         freeze()
         began = monotonic()
         self._supervise()
-        self._tell(
+        emit(
+            self._scoreboard,
             "supervisor.stopped",
             exit_status=self._exit_status,
             duration=round(monotonic() - began, 3),
@@ -145,19 +145,19 @@ class Supervisor:
         """Do round after round; an error of ours ends all, and the log has its stack."""
         try:
             while not self._round():
-                self._signals.wait(self._rest_s(), self._errands.requests.readable())
+                self._signals.wait(self._rest_s(), self._callbacks.requests.readable())
         except Exception as error:
-            self._tell("process.crashed", error=error)
+            emit(self._scoreboard, "process.crashed", error=error)
             raise
 
     def _round(self) -> bool:
         """Do all that is to be done now; return whether the tree has ended."""
-        self._board.tick()
+        self._scoreboard.tick()
         for number in self._signals.take():
             self._hear(number)
-        self._reload.hear(self._errands.requests.take(), stopping=self._stop is not None)
+        self._reload.hear(self._callbacks.requests.take(), stopping=self._stop is not None)
         self._reap()
-        self._memory.look()
+        self._oom_kills.count()
         now = monotonic()
         if self._stop is None:
             self._tend(now)
@@ -168,23 +168,23 @@ class Supervisor:
 
     def _tend(self, now: float) -> None:
         """Keep the tree as it is to be."""
-        self._moments.look()
-        self._watch.look(self._crew.living.values())
-        self._crew.kill_overdue(now)
+        self._hooks.start()
+        self._hang_detection.kill_hung(self._table.processes.values())
+        self._table.kill_overdue(now)
         self._replace_the_leaving(now)
-        self._replace_the_worn(now)
+        self._recycle(now)
         self._reload.begin(now)
-        self._succession.go_on(now)
-        self._reload.look(now)
-        self._crew.fill(self._signals.wants_to_stop)
+        self._rolling_restart.go_on(now)
+        self._reload.finish_if_done(now)
+        self._table.fill(self._signals.wants_to_stop)
 
     def _end(self, stop: Stop, now: float) -> bool:
         """Go on with the stop; return whether it is over."""
         if stop.drains:
-            self._watch.look(self._crew.living.values())
-            if self._crew.living or self._board.dead():
-                self._crew.fill(lambda: False, "monitor")
-        if not stop.go_on(now) or not self._moments.over(now):
+            self._hang_detection.kill_hung(self._table.processes.values())
+            if self._table.processes or self._scoreboard.dead():
+                self._table.fill(lambda: False, "monitor")
+        if not stop.go_on(now) or not self._hooks.over(now):
             return False
         stop.finish()
         return True
@@ -196,45 +196,45 @@ class Supervisor:
         given to others.
         """
         kill_at = now + self._options.shutdown_timeout_s
-        for place in self._crew.places:
-            child = place.child
-            if child is not None and child.slot.row_lost:
-                self._crew.replace(place, "row", kill_at)
-            elif child is not None and child.slot.leaving and not child.asked:
-                place.backoff.note(child.slot.up_s)
-                self._crew.replace(place, "told", kill_at)
+        for child in self._table.children:
+            process = child.process
+            if process is not None and process.entry.row_lost:
+                self._table.replace(child, "row", kill_at)
+            elif process is not None and process.entry.leaving and not process.asked:
+                child.backoff.note(process.entry.up_s)
+                self._table.replace(child, "terminated", kill_at)
 
-    def _replace_the_worn(self, now: float) -> None:
+    def _recycle(self, now: float) -> None:
         """Plan a successor for each process that has asked for one."""
-        for place in self._crew.places:
-            child = place.child
-            wants = child is not None and not child.asked and child.slot.wants_successor
-            if wants and now >= place.backoff.due and not self._succession.covers(place):
-                self._succession.plan([Step(place, place.spec, "recycled")])
+        for child in self._table.children:
+            process = child.process
+            wants = process is not None and not process.asked and process.entry.wants_recycling
+            if wants and now >= child.backoff.due and not self._rolling_restart.covers(child):
+                self._rolling_restart.plan([Step(child, child.spec, "recycled")])
 
     def _reap(self) -> None:
-        deaths = self._crew.reap()
+        deaths = self._table.reap()
         for death in deaths:
             self._consider(death)
         if deaths:
             # What ran in the dead is to be settled now, not in the monitor's next round.
-            for monitor in self._crew.of("monitor"):
+            for monitor in self._table.of("monitor"):
                 monitor.send(signal.SIGUSR2)
 
-    def _consider(self, death: Death) -> None:
-        """Stop if it was a fault of the configuration that a child has found at boot.
+    def _consider(self, death: ChildExit) -> None:
+        """Stop if it was a fault of the configuration that a process has found at boot.
 
         Not if it had come round once: then a job may have chosen that exit status.
         """
-        first = death.child.generation == 1 and not death.child.slot.up_s
-        at_boot = first and not self._board.ready
+        first = death.process.generation == 1 and not death.process.entry.up_s
+        at_boot = first and not self._scoreboard.ready
         if death.exit_status == EXIT_CONFIGURATION and at_boot and self._stop is None:
             self._exit_status = EXIT_CONFIGURATION
             self._begin_stop()
 
     def _hear(self, number: signal.Signals) -> None:
         if number != signal.SIGCHLD:
-            self._tell("signal.received", signal=number.name)
+            emit(self._scoreboard, "signal.received", signal=number.name)
         if number in {signal.SIGTERM, signal.SIGINT, signal.SIGQUIT}:
             again = number == signal.SIGINT and self._interrupted
             self._interrupted = self._interrupted or number == signal.SIGINT
@@ -242,7 +242,7 @@ class Supervisor:
         elif number == signal.SIGUSR1:
             self._reopen_logs()
         elif number == signal.SIGUSR2:
-            self._report.tell_state()
+            self._report.dump()
         elif self._stop is None:
             self._change(number)
 
@@ -251,44 +251,45 @@ class Supervisor:
         if number == signal.SIGHUP:
             self._reload.ask()
         elif number == signal.SIGTTIN:
-            add_worker(self._crew)
+            add_worker(self._table)
         elif number == signal.SIGTTOU:
-            remove_worker(self._crew)
+            remove_worker(self._table)
 
     def _begin_stop(self, *, at_once: bool = False) -> None:
         now = monotonic()
         if self._stop is None:
             drain_s = 0.0 if at_once else self._options.shutdown_timeout_s
-            extend_us = int((drain_s + END_S + self._moments.last_s) * 1e6)
-            self._errands.notify(f"STOPPING=1\nEXTEND_TIMEOUT_USEC={extend_us}")
-            self._tell("supervisor.stopping", at_once=at_once)
-            self._stop = Stop(self._board, self._crew, self._strangers)
+            extend_us = int((drain_s + END_S + self._hooks.last_s) * 1e6)
+            self._callbacks.notify(f"STOPPING=1\nEXTEND_TIMEOUT_USEC={extend_us}")
+            emit(self._scoreboard, "supervisor.stopping", at_once=at_once)
+            self._stop = Stop(self._scoreboard, self._table, self._orphans)
             self._reload.give_up()
             if not at_once:
-                self._moments.stop()
+                self._hooks.stop()
                 self._stop.begin(now, drain_s)
         if at_once:
             self._stop.hasten(now)
 
     def _reopen_logs(self) -> None:
         try:
-            self._errands.reopen_logs()
-            self._tell("logs.reopened")
+            self._callbacks.reopen_logs()
+            emit(self._scoreboard, "logs.reopened")
         except Exception as error:  # noqa: BLE001 - somebody else's error
-            self._tell("hook.failed", hook="reopen_logs", error=error)
-        for child in self._crew.living.values():
-            child.send(signal.SIGUSR1)
+            emit(self._scoreboard, "hook.failed", hook="reopen_logs", error=error)
+        for process in self._table.processes.values():
+            process.send(signal.SIGUSR1)
 
     def _rest_s(self) -> float:
         """Return how long nothing is to be done, unless a signal comes."""
         now = monotonic()
-        dues = [self._crew.next_due(now), self._report.next_due(), self._watch.next_due]
+        dues = [
+            self._table.next_due(now),
+            self._report.next_due(),
+            self._hang_detection.next_due,
+        ]
         if self._stop is not None:
-            dues += [self._stop.next_due(), self._moments.next_due()]
+            dues += [self._stop.next_due(), self._hooks.next_due()]
         else:
-            dues += [self._reload.due or float("inf"), self._succession.next_due()]
-        rests = [REST_MAX_S, self._options.hang_timeout_s / 4, self._crew.boot_rest_s()]
+            dues += [self._reload.due or float("inf"), self._rolling_restart.next_due()]
+        rests = [REST_MAX_S, self._options.hang_timeout_s / 4, self._table.boot_rest_s()]
         return max(0.0, min(*rests, *(due - now for due in dues)))
-
-    def _tell(self, event: str, **facts: Any) -> None:  # noqa: ANN401 - as `emit`
-        tell(self._board, event, **facts)

@@ -48,7 +48,7 @@ class Hand:
         self.outcome: Outcome | None = None
         """What became of the job, once it has run."""
         self.on_board = False
-        """Whether the slot tells that it has ended."""
+        """Whether the scoreboard entry says that it has ended."""
         self.adrift = False
         """Whether nobody could tell, after an exception, how far we have come."""
         self.stray: BaseException | None = None

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from jobsd.database.connection import Session
     from jobsd.jobs.claims import Ended
-    from jobsd.processes.slot import Slot
+    from jobsd.processes.entry import ScoreboardEntry
 
     from .ledger import Ledger
     from .pool import Pool
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 IN_HAND_MAX = ENDED_MAX // 2 - 12
 """Jobs that are held back or in hand at most, while any are held back: what these became the
-slot tells for so many more that end, and then it is told anew."""
+scoreboard entry tells for so many more that end, and then it is told anew."""
 AGAIN_MIN_S = 0.1
 AGAIN_MAX_S = 1.0
 
@@ -42,11 +42,13 @@ AGAIN_MAX_S = 1.0
 class HeldBack:
     """What one worker holds back, and the turns that find out what."""
 
-    def __init__(self, session: Session, ledger: Ledger, pool: Pool, slot: Slot) -> None:
+    def __init__(
+        self, session: Session, ledger: Ledger, pool: Pool, entry: ScoreboardEntry
+    ) -> None:
         self._session = session
         self._ledger = ledger
         self._pool = pool
-        self._slot = slot
+        self._entry = entry
         self._told_at = 0
         self._again_s = AGAIN_MIN_S
         self._again_at = 0.0
@@ -90,7 +92,7 @@ class HeldBack:
     def look(self) -> bool:
         """Ask, when it is time, what can be had by now; return whether anything can."""
         held = self._ledger.held_back
-        if held and self._slot.jobs_ended - self._told_at >= IN_HAND_MAX:
+        if held and self._entry.jobs_ended - self._told_at >= IN_HAND_MAX:
             self._tell_again()
         if not held or monotonic() < self._again_at:
             return False
@@ -107,4 +109,4 @@ class HeldBack:
 
     def _tell_again(self) -> None:
         self._pool.tell_again(self._ledger.held_runs)
-        self._told_at = self._slot.jobs_ended
+        self._told_at = self._entry.jobs_ended

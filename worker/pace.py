@@ -27,7 +27,7 @@ BYTES_MAX = 2 * BYTES
 FEW = 4
 """Jobs that are claimed whole, however large they are."""
 IN_HAND_MAX = 1000
-"""Two batches: one runs while the next is claimed. Fewer than a slot's ring of ended jobs
+"""Two batches: one runs while the next is claimed. Fewer than an entry's ring of ended jobs
 holds."""
 
 _WEIGHT = 0.3

@@ -6,7 +6,7 @@ import json
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
-from jobsd.instruments.events import emit, tells
+from jobsd.instruments.events import emit, is_subscribed
 from jobsd.jobs import arguments, registry
 from jobsd.jobs.current import CurrentJob, running
 from jobsd.jobs.policy import Ending, Policy, Verdict, judge
@@ -70,7 +70,7 @@ def perform(job: ClaimedJob) -> Outcome:
         args, kwargs = arguments.load(job.arguments)
         current = CurrentJob(job.id, attempt, job.queue_name, job.class_name)
         with running(current):
-            if tells("debug"):
+            if is_subscribed("debug"):
                 _tell_start(current)
             definition.perform(*args, **kwargs)
     except BaseException as error:  # noqa: BLE001 - sys.exit and the like end the job only
@@ -141,6 +141,6 @@ def _clean(text: str, length_max: int) -> str:
 
 
 def ending(job: ClaimedJob, outcome: Outcome) -> Ending:
-    """Return what a slot tells of a job that has ended without success."""
+    """Return what a scoreboard entry tells of a job that has ended without success."""
     verdict, kind = outcome.verdict, _type(outcome.exception)
     return Ending(job.id, job.claim_id, verdict.outcome, verdict.wait_s, kind)

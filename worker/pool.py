@@ -27,7 +27,7 @@ from .perform import SUCCESS, Outcome, described, ending
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from jobsd.processes.slot import Slot
+    from jobsd.processes.entry import ScoreboardEntry
 
     from .hand import Waiting
     from .perform import ClaimedJob
@@ -73,12 +73,12 @@ class Pool:
     def __init__(
         self,
         threads: int,
-        slot: Slot,
+        entry: ScoreboardEntry,
         wake: Callable[[], None],
         trust_s: float = TRUST_S,
     ) -> None:
         self.size = threads
-        self._slot = slot
+        self._entry = entry
         self._wake = wake
         self._todo: SimpleQueue[Waiting | None] = SimpleQueue()
         # Guards what the threads write and the control thread takes away.
@@ -99,7 +99,7 @@ class Pool:
         for thread in self._threads:
             thread.start()
         self._look_at = monotonic() + LOOK_S
-        slot.set_threads(0, threads)
+        entry.set_threads(0, threads)
 
     # What the control thread calls.
 
@@ -159,13 +159,13 @@ class Pool:
         self._refill(ours)
 
     def tell_again(self, runs: Iterable[Run]) -> None:
-        """Say anew how jobs ended that are not recorded yet: the slot forgets what is old."""
+        """Say anew how jobs ended that are not recorded yet: the entry forgets what is old."""
         with self._lock:
             for job, outcome, *_ in runs:
                 if outcome is SUCCESS:
-                    self._slot.ended(job.id, job.claim_id)
+                    self._entry.ended(job.id, job.claim_id)
                 else:
-                    self._slot.ended_as(ending(job, outcome))
+                    self._entry.ended_as(ending(job, outcome))
 
     def close(self) -> None:
         """Let the threads end once there is nothing to start."""
@@ -246,16 +246,16 @@ class Pool:
                     self._doubt(number, job, hand)
                     continue
                 hand.started = self._started_at[number] = started
-                self._slot.started(number, job.id, job.claim_id)
+                self._entry.started(number, job.id, job.claim_id)
                 outcome = hand.run(job)
             if os.getpid() != hand.pid:
                 leave(outcome)
             self._end(number, job, outcome, hand)
-        self._slot.rest(number)
+        self._entry.rest(number)
 
     def _next(self, number: int, hand: Hand) -> Waiting | None:
         if not hand.taken and not hand.take(self._todo, wait=False):
-            self._slot.rest(number)
+            self._entry.rest(number)
             hand.take(self._todo, wait=True)
         return hand.taken[0]
 
@@ -266,7 +266,7 @@ class Pool:
         self._wake()
 
     def _doubt(self, number: int, job: ClaimedJob, hand: Hand) -> None:
-        self._slot.rest(number)
+        self._entry.rest(number)
         self._started_at[number] = None
         with self._lock:
             hand.pass_on(job, self._doubted)
@@ -278,7 +278,7 @@ class Pool:
             outcome = self._end_badly(number, job, outcome, hand)
         with self._lock:
             if not hand.on_board:
-                self._slot.ended(job.id, job.claim_id)
+                self._entry.ended(job.id, job.claim_id)
                 hand.on_board = True
             self._started_at[number] = None
             hand.pass_on(Run(job, outcome, hand.started, ended), self._runs)
@@ -291,10 +291,10 @@ class Pool:
         if not hand.on_board:
             how = ending(job, outcome)
             with self._lock:
-                self._slot.ended_as(how)
+                self._entry.ended_as(how)
                 hand.on_board = True
         # Only now: it reads sources, which takes milliseconds, and calls what is not ours.
         outcome = described(outcome)
         # Else the job would seem to run as soon as it is claimed here again.
-        self._slot.rest(number)
+        self._entry.rest(number)
         return outcome

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from jobsd.instruments.events import emit, tells
+from jobsd.instruments.events import emit, is_subscribed
 from jobsd.jobs.policy import Discard
 
 from .perform import SUCCESS, describe
@@ -13,7 +13,7 @@ from .perform import SUCCESS, describe
 if TYPE_CHECKING:
     from jobsd.configuration.options import WorkerOptions
     from jobsd.processes.counters import QueueCounters
-    from jobsd.processes.slot import Slot
+    from jobsd.processes.entry import ScoreboardEntry
 
     from .perform import ClaimedJob
     from .pool import Run
@@ -39,13 +39,13 @@ def metadata(options: WorkerOptions) -> dict[str, object]:
 class Report:
     """Speaks for one worker."""
 
-    def __init__(self, slot: Slot) -> None:
-        self._slot = slot
+    def __init__(self, entry: ScoreboardEntry) -> None:
+        self._entry = entry
         self.draining = False
 
     def claimed(self, claim_id: int, jobs: list[ClaimedJob]) -> None:
         """Tell of a claim, to who wants to hear everything."""
-        if tells("debug"):
+        if is_subscribed("debug"):
             ids = [job.id for job in jobs]
             emit("jobs.claimed", size=len(ids), claim_id=claim_id, job_ids=ids)
 
@@ -70,7 +70,7 @@ class Report:
         there may be more of them than of those that run.
         """
         for job in jobs:
-            self._slot.queue(job.queue_name).count("released")
+            self._entry.queue(job.queue_name).count("released")
             if self.draining:
                 emit("job.released", **_facts(job))
         if jobs and not self.draining:
@@ -78,16 +78,16 @@ class Report:
 
     def _finished(self, runs: list[Run]) -> None:
         for queue, done in _by_queue(runs).items():
-            counters = self._slot.queue(queue)
+            counters = self._entry.queue(queue)
             counters.count("finished", len(done))
             _observe(counters, done)
-        if tells("debug"):
+        if is_subscribed("debug"):
             for run in runs:
                 emit("job.finished", **_facts(run.job), duration=run.ended - run.started)
 
     def _ended(self, run: Run) -> None:
         outcome = run.outcome.verdict.outcome
-        counters = self._slot.queue(run.job.queue_name)
+        counters = self._entry.queue(run.job.queue_name)
         if outcome != "snoozed":
             counters.count(outcome)
         _observe(counters, [run])

@@ -72,12 +72,12 @@ class Worker:
         self._session = Session(target, f"jobsd {context.name}", listen=True, plan_once=True)
         self._choice = Choice(Selection(options.queues), self._session)
         self._knowledge = Knowledge(self._session, self._choice.selection, jobs)
-        self._pool = Pool(options.threads, context.slot, context.nap.wake, trust_s)
+        self._pool = Pool(options.threads, context.entry, context.nap.wake, trust_s)
         self._pace = Pace(options.threads, options.prefetch)
         keep, parks = jobs.preserve_finished_jobs, self._knowledge.parks
         self._ledger = Ledger(context.name, keep=keep, parks=parks)
-        self._report = Report(context.slot)
-        self._held_back = HeldBack(self._session, self._ledger, self._pool, context.slot)
+        self._report = Report(context.entry)
+        self._held_back = HeldBack(self._session, self._ledger, self._pool, context.entry)
         self._unanswered = Unanswered(self._report, self._ledger)
         self._places = Places()
         self._stretch = Stretch(self._session, self._places, self._knowledge)
@@ -172,13 +172,13 @@ class Worker:
             self._settle(now)
         # What came while a statement ran does not make the socket readable any more.
         self._hear()
-        self._context.slot.set_threads(self._pool.busy, self._pool.size)
+        self._context.entry.set_threads(self._pool.busy, self._pool.size)
         return self._stretch.work(self._rest_s())
 
     def _when_alive(self) -> float:
         """Return the time: what is ours then stays so for `trust_s`, as our row is fresh."""
         now = monotonic()
-        if now - max(self._beaten_at, self._context.slot.beaten_ns / 1e9) <= self._fresh_s:
+        if now - max(self._beaten_at, self._context.entry.heartbeat_ns / 1e9) <= self._fresh_s:
             return now
         self.connect()
         return self._beaten_at

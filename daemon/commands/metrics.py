@@ -35,5 +35,5 @@ def command(project: Project, *, openmetrics: bool, as_json: bool) -> None:
     if as_json:
         print_json(plain(figures, told))
         return
-    text, _ = exposition(None, figures, openmetrics=openmetrics, told=told)
+    text, _ = exposition(None, figures, openmetrics=openmetrics, published=told)
     sys.stdout.write(text.decode())

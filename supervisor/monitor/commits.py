@@ -1,7 +1,7 @@
-"""Transactions of which something is to be told: once, and only if they were committed.
+"""Transactions whose events are emitted once, and only if they were committed.
 
-When the connection breaks between a commit and its answer, the server knows what became of
-it. It is asked once it answers again; what is to be told waits until then.
+When the connection breaks between a commit and its answer, only the server knows whether it
+was committed. It is asked once it answers again; the events wait until then.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ STATEMENTS = Statements("jobsd.supervisor.monitor", "commits.sql")
 class Commit:
     """A transaction that settles claims of a process.
 
-    `tell` is called once it is committed. `complete` says that the process has no claims
+    `emit` is called once it is committed. `complete` says that the process has no claims
     behind it.
     """
 
     process_id: int
-    tell: Callable[[], None] = lambda: None
+    emit: Callable[[], None] = lambda: None
     complete: bool = False
     number: str | None = None
 
@@ -43,24 +43,24 @@ class Commits:
 
     @contextlib.contextmanager
     def commit(self, process_id: int) -> Generator[Commit]:
-        """Commit what the block does, and tell what it wants to be told then."""
+        """Commit what the block does, then emit its events."""
         commit = Commit(process_id)
         with self._session.connection.transaction():
             yield commit
             ((commit.number,),) = self._session.fetch(STATEMENTS["number"])
             self._unanswered.append(commit)
         self._unanswered.remove(commit)
-        commit.tell()
+        commit.emit()
 
     def catch_up(self) -> None:
-        """Tell what is to be told of those whose answer was lost; those at work are kept."""
+        """Emit the events of those whose answer was lost; those still in progress are kept."""
         for commit in list(self._unanswered):
             outcome = self._outcome(commit)
             if outcome == "in progress":
                 continue
             self._unanswered.remove(commit)
             if outcome == "committed":
-                commit.tell()
+                commit.emit()
 
     def _outcome(self, commit: Commit) -> str | None:
         if commit.number is None:

@@ -1,7 +1,7 @@
--- number: tell the number of this transaction, NULL while it has written nothing.
+-- number: return the number of this transaction, NULL while it has written nothing.
 SELECT pg_current_xact_id_if_assigned()::text;
 
--- outcome: say what became of a transaction that has settled claims of a process: committed,
+-- outcome: return what became of a transaction that has settled claims of a process: committed,
 -- "in progress" or aborted, or NULL when it is not known here. A standby that was promoted
 -- without it gives its number out again: so what it has deleted must be gone, too.
 SELECT CASE

@@ -47,7 +47,7 @@ def database_figures(session: Session) -> DatabaseFigures:
         unknown_for_s=unknown_for_s,
         processes=_by_kind((kind, count) for kind, _, count, _ in processes),
         heartbeat_ages_s={
-            (kind, place): age_s for kind, place, _, age_s in processes if place is not None
+            (kind, series): age_s for kind, series, _, age_s in processes if series is not None
         },
         tasks={key: (count, last) for key, count, last in tasks},
         last_heartbeat=last_heartbeat,

@@ -83,28 +83,29 @@ FROM (SELECT job_id FROM jobsd.failed_executions LIMIT 100000) AS failed
 JOIN jobsd.jobs AS job ON job.id = failed.job_id
 GROUP BY job.queue_name;
 
--- processes: list the processes by their places, how many are in each, and how old the oldest of
--- their heartbeats is. A place is the host, the tree, the kind and its number there, and stays
--- when a process is replaced. Who says no place (an older program) goes by its name; who has
--- registered before its tree was known goes by none yet, lest it begin a series for a moment.
+-- processes: list the processes by their series of metrics, how many are in each, and how old the
+-- oldest of their heartbeats is. A series is named by the host, the tree, the kind and the
+-- number of the child, so a successor continues it. A process whose row has no number (written by
+-- an older program) is named by its own name; one that has registered before its tree was known
+-- has no name yet, lest it begin a series that ends at once.
 SELECT
     process.kind,
     CASE
-        WHEN process.metadata ? 'place' AND supervisor.metadata ? 'tree'
+        WHEN process.metadata ? 'number' AND supervisor.metadata ? 'tree'
             THEN concat_ws(
                 '/', process.hostname, supervisor.metadata ->> 'tree',
-                process.kind || '-' || (process.metadata ->> 'place')
+                process.kind || '-' || (process.metadata ->> 'number')
             )
-        WHEN NOT process.metadata ? 'place' OR supervisor.id <> process.id
+        WHEN NOT process.metadata ? 'number' OR supervisor.id <> process.id
             THEN process.name
-    END AS place,
+    END AS series,
     count(*),
     max(greatest(0, extract(epoch FROM now() - process.last_heartbeat_at)))::float8
 FROM jobsd.processes AS process
 LEFT JOIN jobsd.processes AS supervisor
     ON supervisor.id = coalesce(process.supervisor_id, process.id)
-GROUP BY process.kind, place
-ORDER BY process.kind, place
+GROUP BY process.kind, series
+ORDER BY process.kind, series
 LIMIT 10000;
 
 -- tasks: list the recurring tasks, how often each was enqueued, and when last.
@@ -113,6 +114,6 @@ FROM jobsd.recurring_tasks
 ORDER BY key
 LIMIT 10000;
 
--- server: tell when the heartbeat job last ran, and the server's version.
+-- server: return when the heartbeat job last ran, and the server's version.
 SELECT extract(epoch FROM max(executed_at))::float8, current_setting('server_version')
 FROM jobsd.heartbeat_logs;

@@ -14,15 +14,15 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from jobsd.clock import monotonic_ns, utc_now
-from jobsd.processes.slot import UP
+from jobsd.processes.entry import UP
 from jobsd.schedules import ScheduleError, parse
 
 if TYPE_CHECKING:
     from jobsd.configuration.options import Options
-    from jobsd.processes.board import Board
+    from jobsd.processes.scoreboard import Scoreboard
     from jobsd.recurring.task import TaskOptions
 
-    from .look import LastHeartbeat
+    from .heartbeats import LastHeartbeat
 
 HEARTBEAT_CLASS = "HeartbeatJob"
 WITHIN_S = 600.0
@@ -60,25 +60,25 @@ class Answer:
     facts: dict[str, Any]
 
 
-def alive(board: Board) -> Answer:
+def alive(scoreboard: Scoreboard) -> Answer:
     """Say whether the supervisor's loop comes round."""
-    age_s = board.tick_age_s
+    age_s = scoreboard.tick_age_s
     good = age_s < LOOP_AGE_S
     return Answer(good, {"alive": good, "supervisor_loop_age": round(age_s, 3)})
 
 
-def ready(board: Board, expected: Expected) -> Answer:
+def ready(scoreboard: Scoreboard, expected: Expected) -> Answer:
     """Say whether the database answers and all configured processes are up."""
-    up, answers = _up(board), board.database_answers
+    up, answers = _up(scoreboard), scoreboard.database_answers
     missing = {kind: n - up[kind] for kind, n in expected.processes.items() if n > up[kind]}
-    good = bool(answers and board.ready and not board.stopping and not missing)
+    good = bool(answers and scoreboard.ready and not scoreboard.stopping and not missing)
     facts = {"ready": good, "database": answers, "processes": dict(up)}
-    return Answer(good, {**facts, "missing": missing, "stopping": bool(board.stopping)})
+    return Answer(good, {**facts, "missing": missing, "stopping": bool(scoreboard.stopping)})
 
 
-def healthy(board: Board, expected: Expected, last: LastHeartbeat) -> Answer:
+def healthy(scoreboard: Scoreboard, expected: Expected, last: LastHeartbeat) -> Answer:
     """Say whether jobs run: by the heartbeat if there is one, else by what would run them."""
-    up, answers = _up(board), board.database_answers
+    up, answers = _up(scoreboard), scoreboard.database_answers
     facts = {
         "last_heartbeat": _iso(last),
         "database": answers,
@@ -89,7 +89,7 @@ def healthy(board: Board, expected: Expected, last: LastHeartbeat) -> Answer:
         good = answers and all(up[kind] for kind in expected.processes)
         return Answer(good, {"healthy": good, **facts})
     age_s = last.age_s if last.executed_at is not None else None
-    good = (age_s is not None and age_s <= within_s) or _age_s(board) <= within_s
+    good = (age_s is not None and age_s <= within_s) or _age_s(scoreboard) <= within_s
     rounded = None if age_s is None else round(age_s, 3)
     return Answer(
         good,
@@ -97,12 +97,12 @@ def healthy(board: Board, expected: Expected, last: LastHeartbeat) -> Answer:
     )
 
 
-def _up(board: Board) -> Counter[str]:
-    return Counter(slot.kind for slot in board.living() if slot.state == UP)
+def _up(scoreboard: Scoreboard) -> Counter[str]:
+    return Counter(entry.kind for entry in scoreboard.living() if entry.state == UP)
 
 
-def _age_s(board: Board) -> float:
-    return (monotonic_ns() - board.started_ns) / 1e9
+def _age_s(scoreboard: Scoreboard) -> float:
+    return (monotonic_ns() - scoreboard.started_ns) / 1e9
 
 
 def _iso(last: LastHeartbeat) -> str | None:

@@ -100,7 +100,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         page = cast("Server", self.server).pages.get(self.path.partition("?")[0])
-        self._reply(page(self.headers) if page else _said(HTTPStatus.NOT_FOUND))
+        self._reply(page(self.headers) if page else _status_reply(HTTPStatus.NOT_FOUND))
 
     do_HEAD = do_GET  # noqa: N815 - the library's names
 
@@ -108,7 +108,9 @@ class _Handler(BaseHTTPRequestHandler):
         if not name.startswith("do_"):
             raise AttributeError(name)
         # Whatever other method there is, or is invented.
-        return lambda: self._reply(_said(HTTPStatus.METHOD_NOT_ALLOWED), Allow="GET, HEAD")
+        return lambda: self._reply(
+            _status_reply(HTTPStatus.METHOD_NOT_ALLOWED), Allow="GET, HEAD"
+        )
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002
         """Say nothing: a scrape is no event."""
@@ -126,5 +128,5 @@ class _Handler(BaseHTTPRequestHandler):
             self.wfile.write(reply.body)
 
 
-def _said(status: HTTPStatus) -> Reply:
+def _status_reply(status: HTTPStatus) -> Reply:
     return Reply(status, TEXT, f"{status.phrase}\n".encode())

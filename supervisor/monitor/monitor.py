@@ -1,14 +1,14 @@
 """The monitor: the tree's one voice to the database, and its face to the network.
 
 Three threads. The main one ticks, hears signals and naps; the database thread does what
-`rounds` describes; the HTTP server has one, and one for each request. A frozen database
+`database_loop` describes; the HTTP server has one, and one for each request. A frozen database
 holds up the second alone.
 
 It ends last. A TERM that comes to the whole group, while the others still drain, is
 noted; it leaves once the supervisor has said that all workers are gone, or is gone
 itself. A TERM to the monitor alone makes it leave for a successor.
 
-Whoever buries a slot wakes the monitor by any signal that it handles (USR2 does nothing
+Whoever reaps a process wakes the monitor by any signal that it handles (USR2 does nothing
 else): the death is then written at once. Without one it is seen within five seconds.
 """
 
@@ -22,14 +22,14 @@ from typing import TYPE_CHECKING
 
 from jobsd.clock import monotonic
 from jobsd.instruments.events import emit
-from jobsd.processes.moments import Moments
+from jobsd.processes.entry import UP
+from jobsd.processes.lifecycle_hooks import LifecycleHooks
 from jobsd.processes.process import ORPHAN_S, REST_MAX_S
-from jobsd.processes.slot import UP
 from jobsd.processes.title import set_title
 
+from .database_loop import DatabaseLoop
 from .http import Server
 from .pages import Pages
-from .rounds import Rounds
 
 if TYPE_CHECKING:
     import socket
@@ -59,42 +59,44 @@ class Monitor:
         listener: socket.socket | None = None,
     ) -> None:
         self._context = context
-        self._board = context.board
+        self._scoreboard = context.scoreboard
         self._has_supervisor = context.lifeline is not None
         self._stopping_since: float | None = None
-        self._moments = Moments(context, "monitor", waits=False)
+        self._hooks = LifecycleHooks(context, "monitor", waits=False)
         self._bind = _address(listener)
         metadata = {"bind": self._bind} if self._bind else {}
-        self._rounds = Rounds(context, target, options, metadata)
-        self._thread = threading.Thread(target=self._rounds.run, name="rounds", daemon=True)
+        self._database_loop = DatabaseLoop(context, target, options, metadata)
+        self._thread = threading.Thread(
+            target=self._database_loop.run, name="database", daemon=True
+        )
         self._server = None
         if listener is not None:
-            pages = Pages(self._board, target, options, self._rounds)
+            pages = Pages(self._scoreboard, target, options, self._database_loop)
             self._server = Server(listener, pages.by_path())
 
     def run(self) -> int:
-        """Watch until it is time to leave; return the exit status."""
+        """HangDetection until it is time to leave; return the exit status."""
         emit("process.started")
         self._thread.start()
         if self._server is not None:
             self._server.start()
         while not self._may_leave():
-            self._context.slot.tick()
-            if self._context.slot.row_id:
-                self._moments.start()
+            self._context.entry.tick()
+            if self._context.entry.row_id:
+                self._hooks.start()
             set_title("monitor", self._doing())
             self._nap()
             if not self._thread.is_alive():
                 # An error of our own has ended it, and was told; a successor starts anew.
                 return EXIT_CRASHED
         orphaned = self._is_orphan()
-        self._moments.stop()
-        tree_ends = orphaned or bool(self._board.stopping)
-        self._rounds.finish(tree_ends=tree_ends, orphaned=orphaned)
+        self._hooks.stop()
+        tree_ends = orphaned or bool(self._scoreboard.stopping)
+        self._database_loop.finish(tree_ends=tree_ends, orphaned=orphaned)
         if orphaned:
             self._end_the_others(monotonic() + ALONE_AT_MOST_S)
         self._thread.join(LEAVE_S)
-        self._moments.exit()
+        self._hooks.exit()
         emit("process.stopped")
         return 0
 
@@ -102,8 +104,8 @@ class Monitor:
         lifeline = self._context.lifeline
         rest_s = STOPPING_REST_S if self._context.stopping else REST_MAX_S
         self._context.nap.take(rest_s, () if lifeline is None else (lifeline,))
-        if self._board.dead():
-            self._rounds.wake()
+        if self._scoreboard.dead():
+            self._database_loop.wake()
 
     def _may_leave(self) -> bool:
         if self._is_orphan():
@@ -111,12 +113,12 @@ class Monitor:
         if not self._context.stopping:
             return False
         self._stopping_since = self._stopping_since or monotonic()
-        if self._board.stopping:
-            return self._board.stopping == 2
+        if self._scoreboard.stopping:
+            return self._scoreboard.stopping == 2
         return monotonic() - self._stopping_since > ALONE_S
 
     def _is_orphan(self) -> bool:
-        return self._has_supervisor and os.getppid() != self._board.supervisor_pid
+        return self._has_supervisor and os.getppid() != self._scoreboard.supervisor_pid
 
     def _end_the_others(self, deadline: float) -> None:
         """Kill whoever outlives the supervisor: a job that holds Python's lock hears nothing.
@@ -124,7 +126,7 @@ class Monitor:
         Until the deadline they end by themselves, and record what has ended. Our own alarm,
         which ends us as it ends them, comes later.
         """
-        others = [slot.pid for slot in self._board.living() if slot.pid != os.getpid()]
+        others = [entry.pid for entry in self._scoreboard.living() if entry.pid != os.getpid()]
         while any(map(_is_of_a_tree, others)) and monotonic() < deadline:
             self._context.nap.take(0.02)
         for pid in filter(_is_of_a_tree, others):
@@ -133,9 +135,9 @@ class Monitor:
     def _doing(self) -> str:
         if self._context.stopping:
             return "leaving last"
-        up = sum(slot.state == UP for slot in self._board.living())
+        up = sum(entry.state == UP for entry in self._scoreboard.living())
         where = f", on {self._bind}" if self._bind else ""
-        away = "" if self._board.database_answers else ", database away"
+        away = "" if self._scoreboard.database_answers else ", database away"
         return f"{up} processes up{where}{away}"
 
 

@@ -1,4 +1,4 @@
--- look: write the heartbeats of a whole tree, from the ages of its loops' last rounds, and
+-- survey: write the heartbeats of a whole tree, from the ages of its loops' last rounds, and
 -- say what there is to judge: which of the rows are still there, the rows that are not of
 -- the tree, the processes without a row that have claims, when the heartbeat job last ran, and
 -- which rows somebody holds locked: the others' heartbeats don't wait for these. A heartbeat goes back only after the server's clock has (it must not stand still until

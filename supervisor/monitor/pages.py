@@ -21,8 +21,8 @@ from jobsd.database.connection import OUTAGES, Session
 from . import health
 from .freshness import Fresh
 from .gauges import database_figures
+from .heartbeats import last_heartbeat
 from .http import Reply
-from .look import last_heartbeat
 from .tree_figures import tree_figures
 
 if TYPE_CHECKING:
@@ -31,11 +31,11 @@ if TYPE_CHECKING:
 
     from jobsd.configuration.options import Options
     from jobsd.database.connection import Target
-    from jobsd.processes.board import Board
+    from jobsd.processes.scoreboard import Scoreboard
 
+    from .database_loop import DatabaseLoop
+    from .heartbeats import LastHeartbeat
     from .http import Page
-    from .look import LastHeartbeat
-    from .rounds import Rounds
 
 T = TypeVar("T")
 
@@ -51,9 +51,15 @@ HEALTH_AGE_S = 1.0
 class Pages:
     """Answers for one tree."""
 
-    def __init__(self, board: Board, target: Target, options: Options, rounds: Rounds) -> None:
-        self._board = board
-        self._rounds = rounds
+    def __init__(
+        self,
+        scoreboard: Scoreboard,
+        target: Target,
+        options: Options,
+        database_loop: DatabaseLoop,
+    ) -> None:
+        self._scoreboard = scoreboard
+        self._database_loop = database_loop
         self._options = options
         self._figures = Fresh(_keeping_reader(target, database_figures))
         self._heartbeat = Fresh(_reader(target, last_heartbeat))
@@ -82,24 +88,28 @@ class Pages:
 
         figures = self._figures.get(max_age_s=FIGURES_AGE_S, wait_s=SCRAPE_WAIT_S)
         openmetrics = accepts_openmetrics(headers.get("Accept", ""))
-        body, kind = exposition(tree_figures(self._board), figures, openmetrics=openmetrics)
+        body, kind = exposition(
+            tree_figures(self._scoreboard), figures, openmetrics=openmetrics
+        )
         return Reply(HTTPStatus.OK, kind, body)
 
     def healthz(self, _headers: Message) -> Reply:
         """Say whether jobs run."""
         self._heartbeat.get(max_age_s=HEALTH_AGE_S, wait_s=HEALTH_WAIT_S)
-        return _told(health.healthy(self._board, self._expected, self._latest_heartbeat()))
+        return _reply(
+            health.healthy(self._scoreboard, self._expected, self._latest_heartbeat())
+        )
 
     def livez(self, _headers: Message) -> Reply:
         """Say whether the supervisor's loop comes round."""
-        return _told(health.alive(self._board))
+        return _reply(health.alive(self._scoreboard))
 
     def readyz(self, _headers: Message) -> Reply:
         """Say whether the tree can run jobs."""
-        return _told(health.ready(self._board, self._expected))
+        return _reply(health.ready(self._scoreboard, self._expected))
 
     def _latest_heartbeat(self) -> LastHeartbeat:
-        asked, seen = self._heartbeat.last, self._rounds.heartbeat
+        asked, seen = self._heartbeat.last, self._database_loop.heartbeat
         return seen if asked is None or seen.seen_at > asked.seen_at else asked
 
 
@@ -135,6 +145,6 @@ def _keeping_reader(target: Target, read: Callable[[Session], T]) -> Callable[[]
     return read_with_kept_session
 
 
-def _told(answer: health.Answer) -> Reply:
+def _reply(answer: health.Answer) -> Reply:
     status = HTTPStatus.OK if answer.good else HTTPStatus.SERVICE_UNAVAILABLE
     return Reply(status, JSON, json.dumps(answer.facts).encode() + b"\n")

@@ -7,27 +7,27 @@ from typing import TYPE_CHECKING
 
 from jobsd.instruments.figures import Durations, TreeFigures
 from jobsd.processes.counters import BUCKETS_S, OUTCOMES
-from jobsd.processes.slot import REASONS, TAKEN, UP
+from jobsd.processes.entry import REASONS, TAKEN, UP
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from jobsd.processes.board import Board
     from jobsd.processes.counters import QueueCounters
+    from jobsd.processes.scoreboard import Scoreboard
 
 
-def tree_figures(board: Board) -> TreeFigures:
+def tree_figures(scoreboard: Scoreboard) -> TreeFigures:
     """Return what the tree has counted since it was started.
 
-    Counters of a slot are never reset, whoever dies and whoever follows: so the sums over
-    all slots never go back.
+    Counters of an entry are never reset, whoever dies and whoever follows: so the sums over
+    all entries never go back.
     """
     rows: defaultdict[str, list[QueueCounters]] = defaultdict(list)
-    for slot in board.used():
-        for counters in slot.queues():
+    for entry in scoreboard.used():
+        for counters in entry.queues():
             rows[counters.name].append(counters)
-    workers = [slot for slot in board.living() if slot.kind == "worker"]
-    busy = sum(slot.busy for slot in workers)
+    workers = [entry for entry in scoreboard.living() if entry.kind == "worker"]
+    busy = sum(entry.busy for entry in workers)
     return TreeFigures(
         bounds_s=BUCKETS_S,
         outcomes={
@@ -36,14 +36,15 @@ def tree_figures(board: Board) -> TreeFigures:
         },
         runs={queue: _sum(each.durations() for each in rows[queue]) for queue in sorted(rows)},
         waits={queue: _sum(each.waits() for each in rows[queue]) for queue in sorted(rows)},
-        restarts=_restarts(board),
+        restarts=_restarts(scoreboard),
         busy_threads=busy,
-        idle_threads=max(0, sum(slot.threads for slot in workers) - busy),
-        loop_age_s=board.tick_age_s,
-        dropped_lines=board.dropped_lines + sum(slot.dropped_lines for slot in board.used()),
-        database_up=board.database_answers,
-        reloads=board.reloads(),
-        reload_succeeded=not board.reload_failed,
+        idle_threads=max(0, sum(entry.threads for entry in workers) - busy),
+        loop_age_s=scoreboard.tick_age_s,
+        dropped_lines=scoreboard.dropped_lines
+        + sum(entry.dropped_lines for entry in scoreboard.used()),
+        database_up=scoreboard.database_answers,
+        reloads=scoreboard.reloads(),
+        reload_succeeded=not scoreboard.reload_failed,
     )
 
 
@@ -56,9 +57,9 @@ def _sum(histograms: Iterable[tuple[list[int], float]]) -> Durations:
     return Durations(counts, total_s)
 
 
-def _restarts(board: Board) -> dict[tuple[str, str], int]:
+def _restarts(scoreboard: Scoreboard) -> dict[tuple[str, str], int]:
     """Return the counts; zeros too for the kinds that there are, so that a first one shows."""
-    kinds = sorted({slot.kind for slot in board.used() if slot.state in {TAKEN, UP}})
+    kinds = sorted({entry.kind for entry in scoreboard.used() if entry.state in {TAKEN, UP}})
     counts = {(kind, reason): 0 for kind in kinds for reason in REASONS}
-    counts.update(((kind, reason), count) for kind, reason, count in board.restarts())
+    counts.update(((kind, reason), count) for kind, reason, count in scoreboard.restarts())
     return counts

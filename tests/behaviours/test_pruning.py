@@ -62,4 +62,4 @@ def test_a_supervisor_and_its_worker_are_pruned_together_and_the_job_fails_once(
         assert places(session) == {job: "failed"}
         rows = session.connection.execute("SELECT job_id, attempt FROM jobsd.attempts")
         assert rows.fetchall() == [(job, 1)]
-        assert tree.wait_told("job.failed")["job_id"] == job
+        assert tree.wait_event("job.failed")["job_id"] == job

@@ -17,7 +17,7 @@ THAW_S = 0.1
 AFTER_S = 5.0
 """A process that stood still may be declared dead at the latest so long after that."""
 
-_ASKED = {"stop", "reload", "recycled", "row", "told"}
+_ASKED = {"stop", "reload", "recycled", "row", "terminated"}
 _ENDS_TREE = {"TERM", "QUIT", "kill"}
 
 

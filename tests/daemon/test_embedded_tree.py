@@ -100,7 +100,7 @@ def test_a_server_that_was_stopped_below_a_tree_stays_stopped(
         tree.wait_event("supervisor.ready")
 
         assert project.run("db", "stop").returncode == 0
-        tree.wait_event("database.lost")
+        tree.wait_event("database.unavailable")
 
         server = embedded_server(folder, project.environ)
         assert (server.running(), server.crashed()) == (False, False)

@@ -200,7 +200,7 @@ def test_a_tree_starts_without_its_database_and_migrates_it_later(
     project = Project(tmp_path, conninfo.make_conninfo(server_url, dbname=name))
     with project.start() as tree, psycopg.connect(server_url, autocommit=True) as server:
         tree.wait_event("supervisor.ready")
-        waiting = tree.wait_event("database.waiting")
+        waiting = tree.wait_event("database.awaited")
         assert "does not exist" in str(waiting["error"])
         try:
             server.execute(f"CREATE DATABASE {name}".encode())

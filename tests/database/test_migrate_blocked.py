@@ -23,9 +23,9 @@ from jobsd.database.schema_locks import changed_tables
 from jobsd.instruments.events import EVENTS, subscribe
 from jobsd.jobs import client
 from jobsd.jobs.client import Client
-from jobsd.processes.board import Board
-from jobsd.supervisor.monitor import tables
-from jobsd.supervisor.monitor.tables import Tables
+from jobsd.processes.scoreboard import Scoreboard
+from jobsd.supervisor.monitor import schema
+from jobsd.supervisor.monitor.schema import Schema
 from waiting import wait_until
 
 if TYPE_CHECKING:
@@ -98,7 +98,7 @@ def _be_impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 def _hearing() -> Generator[list[tuple[str, dict[str, Any]]]]:
     """What is told of the database meanwhile."""
     told: list[tuple[str, dict[str, Any]]] = []
-    names = [name for name in EVENTS if name.startswith("database.")]
+    names = [name for name in EVENTS if name.startswith(("database.", "schema."))]
     stop = subscribe(lambda event, facts: told.append((event.name, facts)), names=names)
     try:
         yield told
@@ -171,15 +171,15 @@ def test_a_start_that_can_not_migrate_leaves_it_to_its_monitor(
     old: Target, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     _be_impatient(monkeypatch)
-    board = Board()
+    scoreboard = Scoreboard()
 
     with _reader(old, "jobs"), _hearing() as told:
-        assert _prepare(Database(old), board) == LATER
+        assert _prepare(Database(old), scoreboard) == LATER
 
     ((name, facts),) = told
     assert name == "database.migration_blocked"
     assert "(a report, in a transaction" in str(facts["cause"])
-    assert not board.outage_since_ns
+    assert not scoreboard.outage_since_ns
 
 
 @pytest.mark.failure(
@@ -190,8 +190,8 @@ def test_a_monitor_that_can_not_migrate_tells_it_once_and_tries_again(
     old: Target, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     _be_impatient(monkeypatch)
-    monkeypatch.setattr(tables, "AGAIN_S", 0.0)
-    ours = Tables(old)
+    monkeypatch.setattr(schema, "AGAIN_S", 0.0)
+    ours = Schema(old)
 
     with _hearing() as told:
         with _reader(old, "jobs"):
@@ -201,7 +201,7 @@ def test_a_monitor_that_can_not_migrate_tells_it_once_and_tries_again(
 
     assert [name for name, _ in told] == [
         "database.migration_blocked",
-        "database.behind",
+        "schema.outdated",
         "database.migrated",
     ]
     assert "(a report, in a transaction" in str(told[1][1]["error"])

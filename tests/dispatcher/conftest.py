@@ -11,8 +11,8 @@ from jobsd.database.connection import Target
 from jobsd.dispatcher.dispatcher import Dispatcher
 from jobsd.jobs import client
 from jobsd.jobs.client import Client
-from jobsd.processes.board import Board
 from jobsd.processes.process import Context
+from jobsd.processes.scoreboard import Scoreboard
 from rows_of_limits import Table
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ def table(session: Session) -> Table:
 @pytest.fixture
 def make(target: Target) -> Iterator[Make]:
     client.configure(client=Client(target))
-    board = Board()
+    scoreboard = Scoreboard()
     made: list[Dispatcher] = []
 
     def make_one(
@@ -55,11 +55,11 @@ def make(target: Target) -> Iterator[Make]:
         interval_s: float = 600,
         listen_url: str | None = None,
     ) -> tuple[Dispatcher, Context]:
-        slot = board.free_slot()
-        assert slot is not None
+        entry = scoreboard.free_entry()
+        assert entry is not None
         name = f"dispatcher-{len(made)}"
-        slot.take("dispatcher", name)
-        context = Context(board, slot, name)
+        entry.take("dispatcher", name)
+        context = Context(scoreboard, entry, name)
         options = DispatcherOptions(
             batch_size=batch_size,
             concurrency_maintenance=maintenance,

@@ -72,7 +72,7 @@ THEMES = (
         "system/test_killed", "worker/test_fence", "supervisor/test_monitor_deaths",
         "supervisor/test_monitor_rows", "supervisor/test_forking")),
     Theme("Processes that stand still", ("failures/test_hangs", "supervisor/test_hanging",
-        "supervisor/test_judgement", "supervisor/test_monitor_neighbours")),
+        "supervisor/test_judgement", "supervisor/test_monitor_peers")),
     Theme("Signals, and the end", ("failures/test_signals", "supervisor",
         "system/test_stopping", "system/test_single", "system/test_recycling",
         "system/test_long_jobs")),

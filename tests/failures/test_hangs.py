@@ -80,7 +80,7 @@ def test_whoever_hangs_is_dumped_and_replaced_and_nobody_else(
 
         hung = tree.events("process.hung")
         assert len(hung) == 4
-        assert all(HANG_S <= event["stood_still_s"] < HANG_S + 5 for event in hung)
+        assert all(HANG_S <= event["stalled_s"] < HANG_S + 5 for event in hung)
         replaced = [
             each for each in tree.events("process.replaced") if each["reason"] == "hung"
         ]
@@ -126,7 +126,7 @@ def test_after_a_standstill_of_the_supervisor_nobody_is_judged(
         passed(HANG_S + 0.5)
 
         tree.process.send_signal(signal.SIGCONT)
-        tree.wait_event("supervisor.gap")
+        tree.wait_event("supervisor.stalled")
         passed(0.3)
         for pid in before:
             os.kill(pid, signal.SIGCONT)
@@ -138,7 +138,7 @@ def test_after_a_standstill_of_the_supervisor_nobody_is_judged(
         finished(query, 2, tree.told)
         passed(HANG_S / 2)
         tree.process.send_signal(signal.SIGCONT)
-        tree.wait_event("supervisor.gap", 2)
+        tree.wait_event("supervisor.stalled", 2)
 
         assert tree.terminate() < 2
         assert tree.events("process.hung") == []

@@ -79,7 +79,7 @@ SELECT count(*) FILTER (WHERE class_name = 'trial_jobs.quick'),
 FROM jobsd.jobs
 """
 _BAD = ("process.pruned", "recurring.missed", "recurring.conflict", "process.exited")
-_BAD_TOO = ("database.lost", "claims.lost", "supervisor.gap", "process.lost_its_row")
+_BAD_TOO = ("database.unavailable", "claims.lost", "supervisor.stalled", "process.deregistered")
 
 
 @pytest.mark.failure(

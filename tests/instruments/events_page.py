@@ -58,7 +58,8 @@ def page(events: Iterable[Event] = EVENTS.values()) -> str:
 def _section(event: Event) -> str:
     kind = event.name.partition(".")[0]
     together = {"jobs": "job", "claims": "job", "slots": "job", "queue": "job"}
-    together |= {"signal": "supervisor", "embedded": "database", "thread": "hook"}
+    together |= {"signal": "supervisor", "thread": "hook"}
+    together |= {"embedded": "database", "schema": "database"}
     return together.get(kind, kind)
 
 

@@ -1,4 +1,4 @@
-"""The list of events, and that it is true of all who tell them."""
+"""The list of events, and that it is true of all code that emits them."""
 
 from __future__ import annotations
 
@@ -18,25 +18,25 @@ if TYPE_CHECKING:
 
 SOURCES = Path(jobsd.__file__).parent
 ROOMS = (SOURCES, *(path for path in SOURCES.iterdir() if path.is_symlink()))
-TELLING = {"emit", "tell", "_tell"}
+EMITTING = {"emit"}
 NAMED_ELSEWHERE = {
     "job.failed": "a table of outcomes, in worker/report",
     "job.retried": "as above",
     "job.discarded": "as above",
     "job.snoozed": "as above",
-    "database.lost": "one of two, in processes/outage",
-    "database.waiting": "as above",
+    "database.unavailable": "one of two, in processes/outage",
+    "database.awaited": "as above",
     "job.output": "instruments/logs, which writes it itself",
     "logs.summed": "as above",
     "logs.dropped": "instruments/logs, which writes it itself",
 }
 
 
-def _tellings() -> Iterator[tuple[str, str, set[str]]]:
+def _emitted() -> Iterator[tuple[str, str, set[str]]]:
     """Yield place, event and facts of each call that names an event."""
     for path in sorted(path for room in ROOMS for path in room.rglob("*.py")):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            if isinstance(node, ast.Call) and _called(node) in TELLING:
+            if isinstance(node, ast.Call) and _called(node) in EMITTING:
                 name = next((_text(each) for each in node.args if _text(each) in EVENTS), "")
                 facts = {each.arg for each in node.keywords if each.arg}
                 if name:
@@ -54,17 +54,17 @@ def _text(node: ast.expr) -> str:
 
 
 @pytest.mark.behaviour(88)
-def test_every_event_is_told_by_somebody() -> None:
-    told = {name for _, name, _ in _tellings()}
+def test_every_event_is_emitted_somewhere() -> None:
+    emitted = {name for _, name, _ in _emitted()}
 
-    assert sorted(EVENTS.keys() - told - NAMED_ELSEWHERE.keys()) == []
+    assert sorted(EVENTS.keys() - emitted - NAMED_ELSEWHERE.keys()) == []
 
 
 @pytest.mark.behaviour(88)
-def test_every_fact_that_is_told_is_in_the_list() -> None:
+def test_every_fact_of_an_event_is_in_the_list() -> None:
     unlisted = {
         f"{place} {name}: {fact}"
-        for place, name, facts in _tellings()
+        for place, name, facts in _emitted()
         for fact in facts - set(EVENTS[name].facts)
     }
 
@@ -85,7 +85,7 @@ def test_the_table_is_read_whole() -> None:
     assert all(fact.isidentifier() for event in EVENTS.values() for fact in event.facts)
 
 
-def test_only_what_is_grave_enough_is_told() -> None:
+def test_only_events_of_the_level_or_above_are_passed_to_a_subscriber() -> None:
     heard: list[str] = []
     end = events.subscribe(lambda event, _: heard.append(event.name), level="warning")
 
@@ -94,9 +94,9 @@ def test_only_what_is_grave_enough_is_told() -> None:
 
     end()
     assert heard == ["job.failed"]
-    assert not events.tells("debug")
+    assert not events.is_subscribed("debug")
 
 
-def test_an_event_that_is_not_in_the_list_can_not_be_told() -> None:
+def test_an_event_that_is_not_in_the_list_can_not_be_emitted() -> None:
     with pytest.raises(KeyError):
         events.emit("job.vanished")

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 PROCESS = Process("worker", "worker-1", 42, "web-1", 7)
 
-Told = list[tuple[str, dict[str, Any]]]
+Reported = list[tuple[str, dict[str, Any]]]
 
 
 @pytest.fixture(autouse=True)
@@ -30,9 +30,9 @@ def forget() -> Iterator[None]:
 
 
 @pytest.fixture
-def told() -> Iterator[Told]:
+def reported() -> Iterator[Reported]:
     """All events, as the log would hear them."""
-    heard: Told = []
+    heard: Reported = []
     end = events.subscribe(lambda event, facts: heard.append((event.name, facts)))
     yield heard
     end()
@@ -47,7 +47,7 @@ def test_a_hook_is_called_with_the_process() -> None:
     assert called == [PROCESS]
 
 
-def test_a_hook_that_takes_nothing_is_given_nothing(told: Told) -> None:
+def test_a_hook_that_takes_nothing_is_given_nothing(reported: Reported) -> None:
     called: list[str] = []
 
     @jobsd.on_start
@@ -56,7 +56,7 @@ def test_a_hook_that_takes_nothing_is_given_nothing(told: Told) -> None:
 
     hooks.call("on_start", PROCESS)
 
-    assert (called, told) == (["started"], [])
+    assert (called, reported) == (["started"], [])
 
 
 def test_a_decorated_function_stays_as_it_is() -> None:
@@ -67,7 +67,7 @@ def test_a_decorated_function_stays_as_it_is() -> None:
 
 
 def test_what_an_author_may_print_says_what_it_is() -> None:
-    assert repr(jobsd.on_worker_start) == "<moment on_worker_start>"
+    assert repr(jobsd.on_worker_start) == "<hook on_worker_start>"
     assert repr(PROCESS) == (
         "Process(kind='worker', name='worker-1', pid=42, hostname='web-1', id=7, metadata={})"
     )
@@ -108,8 +108,8 @@ def test_a_hook_may_be_a_coroutine() -> None:
 
 @pytest.mark.behaviour(35)
 @pytest.mark.parametrize("error", [ValueError("no"), SystemExit(3), KeyboardInterrupt()])
-def test_what_a_hook_raises_is_told_and_the_next_is_called(
-    error: BaseException, told: Told
+def test_what_a_hook_raises_is_logged_and_the_next_is_called(
+    error: BaseException, reported: Reported
 ) -> None:
     called: list[Process] = []
 
@@ -121,7 +121,7 @@ def test_what_a_hook_raises_is_told_and_the_next_is_called(
 
     hooks.call("on_worker_exit", PROCESS)
 
-    name, facts = told[0]
+    name, facts = reported[0]
     assert (name, facts["hook"], facts["error"]) == ("hook.failed", "on_worker_exit", error)
     assert facts["function"].endswith("fails")
     assert called == [PROCESS]
@@ -140,7 +140,7 @@ def test_an_event_hook_hears_the_events_it_names() -> None:
     assert heard == [("job.failed", {"job_id": 1})]
 
 
-def test_an_event_hook_without_names_hears_all_whatever_the_log_tells() -> None:
+def test_an_event_hook_without_names_is_called_for_all_whatever_the_log_level() -> None:
     heard: list[str] = []
     end = events.subscribe(lambda _event, _facts: None, level="error")
 
@@ -159,17 +159,17 @@ def test_a_misspelt_event_is_refused_with_the_nearest() -> None:
         jobsd.on_event("job.fail")
 
 
-def test_an_event_hook_that_raises_is_told_once(told: Told) -> None:
+def test_an_event_hook_that_raises_is_logged_once(reported: Reported) -> None:
     @jobsd.on_event()
     def fails(event: Event, _facts: dict[str, Any]) -> None:
         raise ValueError(event.name)
 
     events.emit("job.started", job_id=1)
 
-    assert [name for name, _ in told] == ["job.started", "hook.failed"]
+    assert [name for name, _ in reported] == ["job.started", "hook.failed"]
 
 
-def test_what_an_event_hook_does_to_the_facts_nobody_else_sees(told: Told) -> None:
+def test_what_an_event_hook_does_to_the_facts_nobody_else_sees(reported: Reported) -> None:
     @jobsd.on_event("job.started")
     def spoil(_event: Event, facts: dict[str, Any]) -> None:
         facts.clear()
@@ -177,7 +177,7 @@ def test_what_an_event_hook_does_to_the_facts_nobody_else_sees(told: Told) -> No
     events.emit("job.started", job_id=1)
     events.emit("job.started", job_id=2)
 
-    assert [facts for _, facts in told] == [{"job_id": 1}, {"job_id": 2}]
+    assert [facts for _, facts in reported] == [{"job_id": 1}, {"job_id": 2}]
 
 
 def test_errors_of_our_own_threads_and_loops_are_heard() -> None:
@@ -217,13 +217,13 @@ def test_an_error_from_another_process_keeps_its_type_and_message() -> None:
     assert [(type(each), str(each)) for each in heard] == [(jobsd.ThreadError, "KeyError: 'x'")]
 
 
-def test_what_another_process_passes_on_is_not_told_again(told: Told) -> None:
+def test_what_another_process_passes_on_is_not_logged_again(reported: Reported) -> None:
     events.pass_on("process.replaced", {})
 
-    assert told == []
+    assert reported == []
 
 
-def test_where_a_hook_hangs_is_told() -> None:
+def test_where_a_hook_hangs_is_logged() -> None:
     release = threading.Event()
     thread = threading.Thread(target=release.wait)
     thread.start()

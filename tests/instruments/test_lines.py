@@ -22,29 +22,29 @@ def _line(facts: dict[str, Any], event: str = "job.failed") -> str:
     return lines.line("error", event, "jobsd", facts)
 
 
-def _told(facts: dict[str, Any], event: str = "job.failed") -> dict[str, Any]:
-    told: dict[str, Any] = json.loads(_line(facts, event))
-    return told
+def _logged(facts: dict[str, Any], event: str = "job.failed") -> dict[str, Any]:
+    reported: dict[str, Any] = json.loads(_line(facts, event))
+    return reported
 
 
 def test_a_long_stack_loses_its_beginning() -> None:
     stack = "first\n" + "x" * 10_000 + "\nlast"
 
-    told = _told({"error": {"type": "E", "message": "m", "stack": stack}, "job_id": 7})
+    reported = _logged({"error": {"type": "E", "message": "m", "stack": stack}, "job_id": 7})
 
-    assert told["truncated"] is True
-    assert told["error"]["stack"].endswith("\nlast")
-    assert (told["error"]["message"], told["job_id"]) == ("m", 7)
+    assert reported["truncated"] is True
+    assert reported["error"]["stack"].endswith("\nlast")
+    assert (reported["error"]["message"], reported["job_id"]) == ("m", 7)
 
 
 def test_a_long_message_keeps_its_beginning() -> None:
-    told = _told({"error": {"type": "E", "message": "why " + "x" * 10_000, "stack": "s"}})
+    reported = _logged({"error": {"type": "E", "message": "why " + "x" * 10_000, "stack": "s"}})
 
-    assert told["error"]["message"].startswith("why xxx")
+    assert reported["error"]["message"].startswith("why xxx")
 
 
 def test_a_line_that_fits_is_not_called_truncated() -> None:
-    assert "truncated" not in _told({"text": "x" * 3000})
+    assert "truncated" not in _logged({"text": "x" * 3000})
 
 
 @given(
@@ -65,9 +65,9 @@ def test_no_line_is_longer_than_a_pipe_takes_whole(
 
 
 def test_a_line_of_very_many_facts_keeps_what_every_line_has() -> None:
-    told = _told({f"key{number}": number for number in range(5000)})
+    reported = _logged({f"key{number}": number for number in range(5000)})
 
-    assert (told["event"], told["truncated"]) == ("job.failed", True)
+    assert (reported["event"], reported["truncated"]) == ("job.failed", True)
 
 
 def test_a_line_for_people_is_cut_too() -> None:
@@ -82,9 +82,9 @@ def test_a_value_that_is_no_json_leaves_the_others_as_they_are() -> None:
     ring: list[object] = []
     ring.append(ring)
 
-    told = _told({"ring": ring, "nan": float("nan"), "odd": {(1, 2): 3}, "count": 3})
+    reported = _logged({"ring": ring, "nan": float("nan"), "odd": {(1, 2): 3}, "count": 3})
 
-    assert (told["count"], told["nan"], told["odd"]) == (3, "nan", "{(1, 2): 3}")
+    assert (reported["count"], reported["nan"], reported["odd"]) == (3, "nan", "{(1, 2): 3}")
 
 
 def test_what_is_nested_without_end_ends_nobody() -> None:
@@ -92,34 +92,34 @@ def test_what_is_nested_without_end_ends_nobody() -> None:
     for _ in range(5000):
         deep = {"deeper": deep}
 
-    told = _told({"deep": deep, "long": "x" * 5000, "job_id": 7})
+    reported = _logged({"deep": deep, "long": "x" * 5000, "job_id": 7})
 
-    assert (told["job_id"], told["truncated"]) == (7, True)
-
-
-def test_sets_and_times_are_told_readably() -> None:
-    told = _told({"when": datetime(2026, 1, 2, tzinfo=UTC), "tags": {"b", "a"}})
-
-    assert (told["when"], told["tags"]) == ("2026-01-02T00:00:00+00:00", ["a", "b"])
+    assert (reported["job_id"], reported["truncated"]) == (7, True)
 
 
-def test_an_object_that_can_not_be_told_is_told_by_its_type() -> None:
+def test_sets_and_times_are_logged_readably() -> None:
+    reported = _logged({"when": datetime(2026, 1, 2, tzinfo=UTC), "tags": {"b", "a"}})
+
+    assert (reported["when"], reported["tags"]) == ("2026-01-02T00:00:00+00:00", ["a", "b"])
+
+
+def test_an_object_without_a_text_is_logged_by_its_type() -> None:
     class Mute:
         def __str__(self) -> str:
             raise RuntimeError
 
-    assert _told({"mute": Mute()})["mute"] == "<Mute>"
+    assert _logged({"mute": Mute()})["mute"] == "<Mute>"
 
 
-def test_an_exception_without_words_is_told() -> None:
+def test_an_exception_without_words_is_logged() -> None:
     class MuteError(Exception):
         def __str__(self) -> str:
             raise RuntimeError
 
-    assert _told({"error": MuteError()})["error"]["type"].endswith(".MuteError")
+    assert _logged({"error": MuteError()})["error"]["type"].endswith(".MuteError")
 
 
-def test_the_journal_is_told_how_grave_a_line_is() -> None:
+def test_the_journal_gets_the_priority_of_a_line() -> None:
     lines = Lines(in_json, "worker", "worker-1", line_bytes=LIMIT, has_priority=True)
 
     begins = [lines.line(level, "e", "jobsd", {})[:4] for level in ("debug", "info", "error")]
@@ -164,6 +164,6 @@ def test_a_password_is_hidden_wherever_it_stands_in_a_line() -> None:
 
 
 def test_a_password_whose_end_was_cut_off_is_hidden() -> None:
-    told = _line({"note": "x" * 3600 + "postgresql://me:" + "secret" * 100 + "@db/x"})
+    reported = _line({"note": "x" * 3600 + "postgresql://me:" + "secret" * 100 + "@db/x"})
 
-    assert "secret" not in told
+    assert "secret" not in reported

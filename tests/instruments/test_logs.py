@@ -53,17 +53,17 @@ def test_an_event_is_one_object_that_says_when_what_and_by_whom(log: Log) -> Non
 def test_the_time_is_utc(log: Log) -> None:
     emit("job.released")
 
-    told = datetime.fromisoformat(log.line()["timestamp"])
-    assert abs(datetime.now(UTC) - told) < timedelta(seconds=5)
+    reported = datetime.fromisoformat(log.line()["timestamp"])
+    assert abs(datetime.now(UTC) - reported) < timedelta(seconds=5)
 
 
-def test_an_event_below_the_level_is_not_told(log: Log) -> None:
+def test_an_event_below_the_level_is_not_logged(log: Log) -> None:
     emit("job.finished", job_id=7)
 
     assert log.text() == ""
 
 
-def test_at_level_debug_everything_is_told(log: Log) -> None:
+def test_at_level_debug_everything_is_logged(log: Log) -> None:
     log.configure(level="debug")
 
     emit("job.finished", job_id=7)
@@ -81,12 +81,12 @@ def test_an_exception_becomes_type_message_and_stack(log: Log) -> None:
 
 
 def test_an_error_that_is_a_text_becomes_its_message(log: Log) -> None:
-    emit("database.lost", error="connection refused")
+    emit("database.unavailable", error="connection refused")
 
     assert log.line()["error"] == {"type": "", "message": "connection refused", "stack": ""}
 
 
-def test_a_deep_recursion_is_told_by_its_last_frames(log: Log) -> None:
+def test_a_deep_recursion_is_logged_by_its_last_frames(log: Log) -> None:
     def dig(depth: int) -> None:
         dug(depth) if depth % 2 else dig(depth + 1)
 
@@ -101,14 +101,14 @@ def test_a_deep_recursion_is_told_by_its_last_frames(log: Log) -> None:
     assert log.line()["error"]["type"] == "RecursionError"
 
 
-def test_the_process_that_is_told_of_does_not_hide_the_one_that_tells(log: Log) -> None:
+def test_the_process_that_an_event_is_about_does_not_hide_the_one_that_logs(log: Log) -> None:
     emit("process.exited", pid=1, kind="worker")
 
     line = log.line()
     assert (line["pid"], line["its_pid"]) == (os.getpid(), 1)
 
 
-def test_what_a_job_tells_through_logging_bears_its_id(log: Log) -> None:
+def test_what_a_job_logs_through_logging_bears_its_id(log: Log) -> None:
     with running(CurrentJob(42, 2, "mail", "app.welcome")):
         logging.getLogger("app").info("sent %d", 3)
 
@@ -118,7 +118,7 @@ def test_what_a_job_tells_through_logging_bears_its_id(log: Log) -> None:
     assert (line["queue_name"], line["attempt"]) == ("mail", 2)
 
 
-def test_what_a_job_tells_through_structlog_bears_its_id(log: Log) -> None:
+def test_what_a_job_logs_through_structlog_bears_its_id(log: Log) -> None:
     with running(CurrentJob(42, 2, "mail", "app.welcome")):
         structlog.get_logger("app").warning("sent", count=3)
 
@@ -127,7 +127,7 @@ def test_what_a_job_tells_through_structlog_bears_its_id(log: Log) -> None:
     assert (line["job_id"], line["count"]) == (42, 3)
 
 
-def test_after_the_job_its_id_is_not_told_any_more(log: Log) -> None:
+def test_after_the_job_its_id_is_not_logged_any_more(log: Log) -> None:
     with running(CurrentJob(42, 1, "mail", "app.welcome")):
         pass
 
@@ -166,7 +166,7 @@ def test_the_heartbeat_is_the_value_of_event(log: Log) -> None:
     assert json.loads(line["event"].removeprefix("[HEARTBEAT] "))["timestamp"]
 
 
-def test_an_exception_told_through_logging_has_its_stack(log: Log) -> None:
+def test_an_exception_logged_through_logging_has_its_stack(log: Log) -> None:
     try:
         _raise()
     except ValueError:
@@ -175,7 +175,7 @@ def test_an_exception_told_through_logging_has_its_stack(log: Log) -> None:
     assert log.line()["error"]["message"] == "no way"
 
 
-def test_an_exception_told_through_structlog_has_its_stack(log: Log) -> None:
+def test_an_exception_logged_through_structlog_has_its_stack(log: Log) -> None:
     try:
         _raise()
     except ValueError:
@@ -185,7 +185,7 @@ def test_an_exception_told_through_structlog_has_its_stack(log: Log) -> None:
     assert (line["level"], line["error"]["message"]) == ("error", "no way")
 
 
-def test_the_extra_of_logging_is_told_too(log: Log) -> None:
+def test_the_extra_of_logging_is_logged_too(log: Log) -> None:
     logging.getLogger("app").info("sent", extra={"tenant": "a"})
 
     assert log.line()["tenant"] == "a"
@@ -200,7 +200,7 @@ def test_a_logger_that_was_kept_follows_the_log_to_where_it_goes(log: Log) -> No
     assert log.line()["event"] == "still here"
 
 
-def test_configuring_twice_tells_everything_once(log: Log) -> None:
+def test_configuring_twice_logs_everything_once(log: Log) -> None:
     log.configure()
 
     emit("job.released")
@@ -236,7 +236,7 @@ def test_for_people_no_text_begins_a_line_or_steers_the_terminal(log: Log) -> No
     assert "\x1b" not in log.text()
 
 
-def test_what_is_not_told_otherwise_is_told_on_a_pipe_as_json(log: Log) -> None:
+def test_without_a_format_a_pipe_gets_json(log: Log) -> None:
     log.configure(None)
 
     emit("job.released")

@@ -157,7 +157,7 @@ def test_what_was_read_before_the_database_was_lost_is_left_out_too() -> None:
     ]
 
 
-def test_without_a_tree_the_database_alone_is_told() -> None:
+def test_without_a_tree_the_database_alone_is_logged() -> None:
     samples = _samples(None, DATABASE)
 
     assert _value(samples, "jobsd_database_up") == 1
@@ -165,7 +165,7 @@ def test_without_a_tree_the_database_alone_is_told() -> None:
     assert not [name for name, _ in samples if name.startswith("jobsd_jobs")]
 
 
-def test_the_build_is_told() -> None:
+def test_the_build_is_logged() -> None:
     ((_, labels),) = [key for key in _samples(TREE, DATABASE) if key[0] == "jobsd_build_info"]
 
     assert {name for name, _ in labels} == {"version", "python", "postgresql"}

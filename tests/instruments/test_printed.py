@@ -19,22 +19,22 @@ if TYPE_CHECKING:
 
 
 def _printed() -> tuple[list[str], Printed]:
-    told: list[str] = []
-    return told, Printed(told.append)
+    reported: list[str] = []
+    return reported, Printed(reported.append)
 
 
-def test_each_line_is_told_once_it_is_complete() -> None:
-    told, printed = _printed()
+def test_each_line_is_logged_once_it_is_complete() -> None:
+    reported, printed = _printed()
 
     print("one", file=printed)
     print("two", end=" ", file=printed)
     print("and three\nfour", file=printed)
 
-    assert told == ["one", "two and three", "four"]
+    assert reported == ["one", "two and three", "four"]
 
 
 def test_the_lines_of_two_threads_are_not_mixed() -> None:
-    told, printed = _printed()
+    reported, printed = _printed()
 
     printed.write("mine ")
     other = threading.Thread(target=lambda: print("other", file=printed))
@@ -42,15 +42,15 @@ def test_the_lines_of_two_threads_are_not_mixed() -> None:
     other.join()
     printed.write("alone\n")
 
-    assert told == ["other", "mine alone"]
+    assert reported == ["other", "mine alone"]
 
 
 def test_a_line_without_an_end_is_ended() -> None:
-    told, printed = _printed()
+    reported, printed = _printed()
 
     printed.write("x" * (LINE_MAX + 1))
 
-    assert told == ["x" * (LINE_MAX + 1)]
+    assert reported == ["x" * (LINE_MAX + 1)]
 
 
 def test_what_a_job_prints_is_a_line_of_the_log_with_its_id(
@@ -97,7 +97,7 @@ def test_what_a_job_prints_without_an_end_is_its_own(log: Log) -> None:
     ]
 
 
-def test_what_a_job_that_fails_has_begun_to_print_is_told(log: Log) -> None:
+def test_what_a_job_that_fails_has_begun_to_print_is_logged(log: Log) -> None:
     logs.take_prints()
 
     with contextlib.suppress(ValueError), running(CurrentJob(7, 1, "mail", "welcome")):
@@ -108,7 +108,7 @@ def test_what_a_job_that_fails_has_begun_to_print_is_told(log: Log) -> None:
     assert {line["event"] for line in log.lines()} == {"half", "other half"}
 
 
-def test_what_a_process_has_begun_to_print_as_it_ends_is_told(log: Log) -> None:
+def test_what_a_process_has_begun_to_print_as_it_ends_is_logged(log: Log) -> None:
     logs.take_prints()
     print("last words", end="")
 

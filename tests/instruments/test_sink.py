@@ -63,15 +63,15 @@ def test_once_a_sink_has_blocked_no_line_waits_for_it(
     # From now on a line that waits at all waits for as long as the test does.
     monkeypatch.setattr("jobsd.instruments.sink.WAIT_S", 3600.0)
 
-    def tell() -> None:
+    def emit_often() -> None:
         for _ in range(100):
             emit("job.released")
 
-    teller = threading.Thread(target=tell, daemon=True)
-    teller.start()
-    teller.join(20.0)
+    thread = threading.Thread(target=emit_often, daemon=True)
+    thread.start()
+    thread.join(20.0)
 
-    assert not teller.is_alive()
+    assert not thread.is_alive()
     assert log.dropped == 101
 
 

@@ -38,7 +38,7 @@ os._exit(0)
     "A job prints past our streams, by `sys.__stdout__` or C's printf, which keep it.",
     "Each line is told at once, while the job runs, and what was begun at the process's end.",
 )
-def test_what_a_stream_would_keep_is_told_at_once_and_its_rest_at_the_end(by: str) -> None:
+def test_what_a_stream_would_keep_is_logged_at_once_and_its_rest_at_the_end(by: str) -> None:
     # With this set nothing is kept; nobody sets it for a daemon.
     environ = {name: text for name, text in os.environ.items() if name != "PYTHONUNBUFFERED"}
     with subprocess.Popen(

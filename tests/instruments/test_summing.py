@@ -25,20 +25,20 @@ def _summed(log: Log, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def _fail(times: int, class_name: str = "app.a", error: str = "ValueError") -> None:
     for number in range(times):
-        told = {"type": error, "message": f"no {number}", "stack": ""}
-        emit("job.failed", job_id=number, class_name=class_name, error=told)
+        reported = {"type": error, "message": f"no {number}", "stack": ""}
+        emit("job.failed", job_id=number, class_name=class_name, error=reported)
 
 
 def _sums(lines: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return [line for line in lines if line["event"] == "logs.summed"]
 
 
-def test_the_first_lines_are_told_and_the_others_summed_up(log: Log) -> None:
+def test_the_first_lines_are_logged_and_the_others_summed_up(log: Log) -> None:
     _fail(LINES_MAX + 1000)
     logs.finish()
 
-    *told, summed = log.lines()
-    assert [line["job_id"] for line in told] == list(range(LINES_MAX))
+    *reported, summed = log.lines()
+    assert [line["job_id"] for line in reported] == list(range(LINES_MAX))
     assert (summed["event"], summed["of"], summed["lines"]) == (
         "logs.summed",
         "job.failed",
@@ -46,7 +46,7 @@ def test_the_first_lines_are_told_and_the_others_summed_up(log: Log) -> None:
     )
     assert (summed["level"], summed["class_name"]) == ("error", "app.a")
     assert summed["error"]["type"] == "ValueError"
-    assert summed["since"] <= told[0]["timestamp"].replace("Z", "+00:00")
+    assert summed["since"] <= reported[0]["timestamp"].replace("Z", "+00:00")
 
 
 def test_each_class_and_error_has_its_own_first_lines(log: Log) -> None:
@@ -66,18 +66,18 @@ def test_each_class_and_error_has_its_own_first_lines(log: Log) -> None:
     assert len(lines) == 3 * LINES_MAX + 1 + 3
 
 
-def test_a_sum_is_told_though_nothing_follows(
+def test_a_sum_is_logged_though_nothing_follows(
     log: Log, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("jobsd.instruments.summing.WINDOW_S", 0.05)
     lines: list[dict[str, Any]] = []
 
-    def told() -> int:
+    def reported() -> int:
         lines.extend(log.lines())
         return sum(each["lines"] for each in _sums(lines))
 
     _fail(LINES_MAX * 10)
-    wait_until(lambda: told() + len(lines) - len(_sums(lines)) == LINES_MAX * 10)
+    wait_until(lambda: reported() + len(lines) - len(_sums(lines)) == LINES_MAX * 10)
 
 
 def test_more_kinds_than_can_be_kept_apart_are_summed_up_together(log: Log) -> None:
@@ -117,7 +117,7 @@ def test_hooks_hear_of_each(log: Log) -> None:
     assert len(log.lines()) == LINES_MAX
 
 
-def test_a_log_that_is_closed_tells_what_it_has_summed_up(log: Log) -> None:
+def test_a_log_that_is_closed_writes_its_sums(log: Log) -> None:
     _fail(LINES_MAX + 3)
     logs.reset()
 
@@ -126,9 +126,9 @@ def test_a_log_that_is_closed_tells_what_it_has_summed_up(log: Log) -> None:
 
 @pytest.mark.failure(
     "Jobs fail again and again in a process that may start no more threads.",
-    "Each line is told, since nobody could sum them up; work goes on.",
+    "Each line is reported, since nobody could sum them up; work goes on.",
 )
-def test_where_no_thread_is_to_be_had_each_line_is_told(
+def test_where_no_thread_is_to_be_had_each_line_is_logged(
     log: Log, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(_: threading.Thread) -> None:

@@ -11,7 +11,7 @@ import pytest
 from jobs import placed
 from jobsd.database.statements import Statements
 from jobsd.jobs import claims, discards, failed, queues, ready
-from jobsd.jobs.burial import Death, bury
+from jobsd.jobs.recovery import DeadProcess, recover
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -184,7 +184,7 @@ def test_a_job_that_somebody_has_scheduled_too_can_be_tried_again(session: Sessi
     ended = [claims.Ended(claim_id, ids[0], "retried", wait_s=10, error="{}")]
 
     session.fetch(claims.STATEMENTS["conclude"], claims.conclusion(ended, "w", keep=True))
-    bury(session, Death(1, "w", {}, running=placed.in_claims(session, ids[1])))
+    recover(session, DeadProcess(1, "w", {}, running=placed.in_claims(session, ids[1])))
 
     assert placed.places(session) == dict.fromkeys(ids, "scheduled")
 

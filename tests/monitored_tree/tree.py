@@ -1,6 +1,6 @@
 """A tree whose supervisor is played by the test; its processes are really forked.
 
-The test reaps and buries, as the supervisor does. The monitor is the real one. Workers
+The test reaps and recovers, as the supervisor does. The monitor is the real one. Workers
 only do what a monitor can see: they register, claim, tick, and say what they run.
 """
 
@@ -15,9 +15,9 @@ from instruments.readable_log import Log
 from jobsd.clock import monotonic_ns
 from jobsd.database.connection import Session
 from jobsd.processes import registry
-from jobsd.processes.board import Board
+from jobsd.processes.entry import FREE, UP
 from jobsd.processes.process import Context, listen_to_signals
-from jobsd.processes.slot import FREE, UP
+from jobsd.processes.scoreboard import Scoreboard
 from jobsd.supervisor.monitor.monitor import Monitor
 from monitored_tree.options import make_options
 from waiting import wait_until
@@ -29,60 +29,66 @@ if TYPE_CHECKING:
     from jobsd.configuration.options import Options
     from jobsd.database.connection import Target
     from jobsd.jobs.policy import Ending
-    from jobsd.processes.slot import Slot
+    from jobsd.processes.entry import ScoreboardEntry
 
 
 class Tree:
-    """The board of a tree, its log, and the processes that the test has forked."""
+    """The scoreboard of a tree, its log, and the processes that the test has forked."""
 
-    def __init__(self, target: Target, options: Options, board: Board | None = None) -> None:
+    def __init__(
+        self, target: Target, options: Options, scoreboard: Scoreboard | None = None
+    ) -> None:
         self.target = target
         self.options = options
         self.log = Log()
-        self.board = board or Board()
-        self.board.supervisor_pid = os.getpid()
-        self.board.supervisor_name = registry.new_name("supervisor")
-        self.board.started_ns = monotonic_ns()
-        self.board.tick()
-        self.board.thresholds = options.supervisor.thresholds
+        self.scoreboard = scoreboard or Scoreboard()
+        self.scoreboard.supervisor_pid = os.getpid()
+        self.scoreboard.supervisor_name = registry.new_name("supervisor")
+        self.scoreboard.started_ns = monotonic_ns()
+        self.scoreboard.tick()
+        self.scoreboard.thresholds = options.supervisor.thresholds
         self.lifeline, self._lifeline_end = os.pipe()
         self._session = Session(target, "test")
-        self._told: list[dict[str, Any]] = []
-        self._living: dict[int, Slot] = {}
+        self._events: list[dict[str, Any]] = []
+        self._living: dict[int, ScoreboardEntry] = {}
 
-    def fork(self, kind: str, live: Callable[[Context], int]) -> Slot:
+    def fork(self, kind: str, live: Callable[[Context], int]) -> ScoreboardEntry:
         """Start a process that does `live` and nothing else of ours."""
-        slot = self.board.free_slot()
-        assert slot is not None
-        slot.take(kind, registry.new_name(kind))
+        entry = self.scoreboard.free_entry()
+        assert entry is not None
+        entry.take(kind, registry.new_name(kind))
         pid = os.fork()
         if pid == 0:
             status = 70
             try:
                 os.close(self._lifeline_end)
-                slot.set_pid(os.getpid())
-                context = Context(self.board, slot, slot.name, self.lifeline)
+                entry.set_pid(os.getpid())
+                context = Context(self.scoreboard, entry, entry.name, self.lifeline)
                 listen_to_signals(context)
-                self.log.configure(kind=kind, name=slot.name)
+                self.log.configure(kind=kind, name=entry.name)
                 status = live(context)
             finally:
                 os._exit(status)
-        slot.set_pid(pid)
-        self._living[pid] = slot
-        return slot
+        entry.set_pid(pid)
+        self._living[pid] = entry
+        return entry
 
     def start_monitor(
-        self, listener: socket.socket | None = None, *, looks: bool = True
-    ) -> Slot:
+        self, listener: socket.socket | None = None, *, surveys: bool = True
+    ) -> ScoreboardEntry:
         """Start a monitor, and wait until it has looked at the database."""
-        before = self.board.monitor_round_ns
-        slot = self.fork(
+        before = self.scoreboard.monitor_polled_ns
+        entry = self.fork(
             "monitor",
             lambda context: Monitor(context, self.target, self.options, listener).run(),
         )
-        if looks:
-            wait_until(lambda: self.board.monitor_round_ns > before and self.board.database_up)
-        return slot
+        if surveys:
+            wait_until(
+                lambda: (
+                    self.scoreboard.monitor_polled_ns > before and self.scoreboard.database_up
+                )
+            )
+        return entry
 
     def start_worker(
         self,
@@ -91,7 +97,7 @@ class Tree:
         succeeded: tuple[int, ...] = (),
         endings: tuple[Ending, ...] = (),
         live: Callable[[Context, Session], None] | None = None,
-    ) -> Slot:
+    ) -> ScoreboardEntry:
         """Start a process that has claimed jobs, runs some of them, and has ended others.
 
         The claim of the endings is this one.
@@ -101,70 +107,77 @@ class Tree:
             session = Session(self.target, context.name)
             row_id = registry.enter(session, context, "worker", {"threads": 3})
             claim_id = claim(session, row_id, claimed) if claimed else 0
-            context.slot.set_threads(len(running), 3)
+            context.entry.set_threads(len(running), 3)
             for thread, job_id in enumerate(running):
-                context.slot.started(thread, job_id, claim_id)
+                context.entry.started(thread, job_id, claim_id)
             for job_id in succeeded:
-                context.slot.ended(job_id, claim_id)
+                context.entry.ended(job_id, claim_id)
             for ending in endings:
-                context.slot.ended_as(ending._replace(claim_id=claim_id))
+                context.entry.ended_as(ending._replace(claim_id=claim_id))
             if live is not None:
                 live(context, session)
             while not context.stopping:
-                context.slot.tick()
+                context.entry.tick()
                 context.nap.take(0.02)
             registry.deregister(session, row_id)
             return 0
 
-        slot = self.fork("worker", work)
-        wait_until(lambda: slot.state == UP)
-        return slot
+        entry = self.fork("worker", work)
+        wait_until(lambda: entry.state == UP)
+        return entry
 
-    def kill(self, slot: Slot, number: signal.Signals = signal.SIGKILL) -> None:
+    def kill(self, entry: ScoreboardEntry, number: signal.Signals = signal.SIGKILL) -> None:
         """Send a process a signal."""
-        os.kill(slot.pid, number)
+        os.kill(entry.pid, number)
 
-    def reap(self, slot: Slot, reason: str = "signal", within_s: float = 10.0) -> int:
-        """Wait for the end of a process, and bury its slot; return its wait status."""
+    def reap(
+        self, entry: ScoreboardEntry, reason: str = "signal", within_s: float = 10.0
+    ) -> int:
+        """Wait for the end of a process, and record its exit; return its wait status."""
         ended: list[tuple[int, int]] = []
 
         def has_ended() -> bool:
-            pid, status, usage = os.wait4(slot.pid, os.WNOHANG)
+            pid, status, usage = os.wait4(entry.pid, os.WNOHANG)
             if pid:
                 ended.append((status, usage.ru_maxrss))
             return bool(pid)
 
         wait_until(has_ended, within_s)
-        del self._living[slot.pid]
+        del self._living[entry.pid]
         ((status, rss_kib),) = ended
-        slot.bury(status, reason, rss_kib)
+        entry.record_exit(status, reason, rss_kib)
         return status
 
-    def wake(self, monitor: Slot) -> None:
+    def wake(self, monitor: ScoreboardEntry) -> None:
         """Tell the monitor that somebody has died."""
         os.kill(monitor.pid, signal.SIGUSR2)
 
     def destroy(
-        self, slot: Slot, monitor: Slot, *, number: int = signal.SIGKILL, reason: str = "signal"
+        self,
+        entry: ScoreboardEntry,
+        monitor: ScoreboardEntry,
+        *,
+        number: int = signal.SIGKILL,
+        reason: str = "signal",
     ) -> None:
-        """Kill a process, reap it, and wait until the monitor has buried it."""
-        os.kill(slot.pid, number)
-        self.reap(slot, reason)
+        """Kill a process, reap it, and wait until the monitor has recovered it."""
+        os.kill(entry.pid, number)
+        self.reap(entry, reason)
         self.wake(monitor)
-        wait_until(lambda: slot.state == FREE)
+        wait_until(lambda: entry.state == FREE)
 
-    def told(self, event: str) -> list[dict[str, Any]]:
+    def events(self, event: str) -> list[dict[str, Any]]:
         """Return what the processes have told under this name, in order."""
-        self._told += self.log.lines()
-        return [line for line in self._told if line["event"] == event]
+        self._events += self.log.lines()
+        return [line for line in self._events if line["event"] == event]
 
-    def wait_told(self, event: str) -> dict[str, Any]:
-        """Wait until this was told, and return what; it was told once."""
-        wait_until(lambda: self.told(event))
-        (told,) = self.told(event)
-        return told
+    def wait_event(self, event: str) -> dict[str, Any]:
+        """Wait until this was reported, and return what; it was told once."""
+        wait_until(lambda: self.events(event))
+        (reported,) = self.events(event)
+        return reported
 
-    def look_passes(self, times: int = 2) -> None:
+    def survey_passes(self, times: int = 2) -> None:
         """Wait until the monitor's heartbeat was written so many times anew."""
         for _ in range(times):
             before = self._heartbeat()

@@ -209,10 +209,12 @@ class Ordeal:
             *("claims.lost", "jobs.lost"),
         ):
             assert tree.events(event) == []
-        begun = len(tree.events("database.lost")) + len(tree.events("database.waiting"))
-        wait_for(lambda: len(tree.events("database.back")) == begun, 5, tree.told)
+        begun = len(tree.events("database.unavailable")) + len(tree.events("database.awaited"))
+        wait_for(lambda: len(tree.events("database.available")) == begun, 5, tree.told)
         if lost is not None:
-            assert begun == lost, [event["error"] for event in tree.events("database.lost")]
+            assert begun == lost, [
+                event["error"] for event in tree.events("database.unavailable")
+            ]
 
 
 def passes(seconds: float) -> None:

@@ -67,7 +67,7 @@ def test_a_promoted_standby_is_found_and_has_all_that_was_committed(
                 primary.stop(signal.SIGKILL)
             else:
                 primary.freeze()
-            tree.tree.wait_event("database.lost")
+            tree.tree.wait_event("database.unavailable")
             standby.promote()
 
             assert tree.recovered(returned(standby, standby.url)) < within_s
@@ -85,7 +85,7 @@ def test_a_standby_is_waited_for_until_it_is_promoted(tmp_path: Path) -> None:
         standby.start(answers=False, max_connections="100")
         wait_for(lambda: standby.answers(writes=False), what=standby.told)
         with ordeal(tmp_path, standby.url) as tree:
-            waiting = tree.tree.wait_event("database.waiting")
+            waiting = tree.tree.wait_event("database.awaited")
             assert "read-only transaction" in str(waiting["error"])
 
             standby.promote()

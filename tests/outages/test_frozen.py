@@ -53,14 +53,14 @@ def test_a_database_that_answers_nothing_holds_up_nobody_for_ever(
 
         running.freeze()
         began = monotonic()
-        tree.tree.wait_event("database.lost")
+        tree.tree.wait_event("database.unavailable")
         passes(seconds - (monotonic() - began))
         running.thaw()
         back = Stopwatch()
 
         assert tree.recovered(back) < RECOVERY_S
         tree.check()
-        assert tree.tree.events("supervisor.gap") == []
+        assert tree.tree.events("supervisor.stalled") == []
 
 
 @pytest.mark.failure(
@@ -74,12 +74,12 @@ def test_connections_that_are_not_to_be_had_are_waited_for(
         tree.begin()
 
         with _no_room(running, tree):
-            tree.tree.wait_event("database.lost")
+            tree.tree.wait_event("database.unavailable")
             passes(1)
 
         assert tree.recovered(Stopwatch()) < RECOVERY_S
         tree.check()
-        (lost,) = tree.tree.events("database.lost")
+        (lost,) = tree.tree.events("database.unavailable")
         assert "too many clients" in str(lost["error"])
 
 

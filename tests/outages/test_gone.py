@@ -50,7 +50,7 @@ def test_a_database_that_is_restarted_costs_only_the_time_it_takes(
         tree.begin()
 
         running.stop(number)
-        tree.tree.wait_event("database.lost")
+        tree.tree.wait_event("database.unavailable")
         running.start()
 
         assert tree.recovered(returned(running, url)) < RECOVERY_S
@@ -76,7 +76,7 @@ def test_a_database_that_is_not_there_at_boot_is_waited_for(
         tree.begin()
         assert tree.recovered(back) < RECOVERY_S + 3
         tree.check()
-        assert len(tree.tree.events("database.waiting")) == 1
+        assert len(tree.tree.events("database.awaited")) == 1
 
 
 @pytest.mark.failure(
@@ -97,7 +97,7 @@ def test_a_database_that_stays_away_is_waited_for_without_a_word(
     with ordeal(tmp_path, url) as tree:
         tree.begin()
         running.stop()
-        tree.tree.wait_event("database.lost")
+        tree.tree.wait_event("database.unavailable")
         told = _until_all_is_said(tree)
 
         passes(seconds)
@@ -107,4 +107,4 @@ def test_a_database_that_stays_away_is_waited_for_without_a_word(
         assert tree.recovered(returned(running, url)) < RECOVERY_S
         tree.check()
         assert more == 0
-        assert tree.tree.events("supervisor.gap") == []
+        assert tree.tree.events("supervisor.stalled") == []

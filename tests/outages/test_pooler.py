@@ -43,7 +43,7 @@ def test_a_tree_behind_a_transaction_pooler_survives_the_database_too(
         wait_for(lambda: tree.query(_EARS) == [(_LISTENERS[wakeups],)], what=tree.tree.told)
 
         running.stop()
-        tree.tree.wait_event("database.lost")
+        tree.tree.wait_event("database.unavailable")
         running.start()
 
         assert tree.recovered(returned(running, pooled)) < RECOVERY_S

@@ -17,7 +17,7 @@ import pytest
 
 from jobsd.heartbeat.log import beat
 from jobsd.instruments.metrics import exposition
-from jobsd.processes.board import Board
+from jobsd.processes.scoreboard import Scoreboard
 from jobsd.supervisor.monitor.gauges import database_figures
 from jobsd.supervisor.monitor.tree_figures import tree_figures
 from system.tree import ENDS_WITH_US, Project, wait_for
@@ -86,9 +86,9 @@ def test_each_rule_fires_and_clears_as_its_unit_test_says() -> None:
 
 def test_the_rules_ask_for_metrics_that_there_are(session: Session) -> None:
     beat(session, "test", "web-1")
-    board = Board()
-    board.database_up = 1
-    body, _ = exposition(tree_figures(board), database_figures(session))
+    scoreboard = Scoreboard()
+    scoreboard.database_up = 1
+    body, _ = exposition(tree_figures(scoreboard), database_figures(session))
     named = set(re.findall(r"^# TYPE (\w+)", body.decode(), re.MULTILINE))
 
     assert set(re.findall(r"\bjobsd_\w+", RULES)) <= named

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from jobsd.processes.board import Board
 from jobsd.processes.process import Context, listen_to_signals
+from jobsd.processes.scoreboard import Scoreboard
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -28,9 +28,9 @@ ALL = (
 
 @pytest.fixture
 def context() -> Context:
-    board = Board()
-    board.slots[0].take("worker", "worker-1")
-    return Context(board, board.slots[0], "worker-1")
+    scoreboard = Scoreboard()
+    scoreboard.entries[0].take("worker", "worker-1")
+    return Context(scoreboard, scoreboard.entries[0], "worker-1")
 
 
 def fork(act: Callable[[], object]) -> int:
@@ -83,7 +83,7 @@ def test_term_ends_a_copy_from_its_first_moment_on(context: Context) -> None:
         return ends == {-signal.SIGTERM}
 
     assert in_process(context, job) == 0
-    assert not context.slot.leaving
+    assert not context.entry.leaving
 
 
 def test_a_copy_that_was_sent_a_signal_wakes_nobody(context: Context) -> None:
@@ -101,7 +101,7 @@ def test_a_copy_that_was_sent_a_signal_wakes_nobody(context: Context) -> None:
 def test_a_copy_has_the_handlers_of_any_program_and_nothing_held_back(
     context: Context,
 ) -> None:
-    def looks() -> bool:
+    def has_handler() -> bool:
         return (
             all(signal.getsignal(number) is signal.SIG_DFL for number in ALL)
             and signal.getsignal(signal.SIGINT) is signal.default_int_handler
@@ -111,9 +111,9 @@ def test_a_copy_has_the_handlers_of_any_program_and_nothing_held_back(
 
     def job() -> bool:
         faulthandler.enable(2)
-        looked = ending_of(fork(looks))
+        ended = ending_of(fork(has_handler))
         held = signal.pthread_sigmask(signal.SIG_BLOCK, ())
-        return looked == 0 and not held and signal.getsignal(signal.SIGTERM) not in {0, None}
+        return ended == 0 and not held and signal.getsignal(signal.SIGTERM) not in {0, None}
 
     assert in_process(context, job) == 0
 
@@ -149,7 +149,7 @@ def test_a_pool_of_multiprocessing_ends_its_children(context: Context) -> None:
         return found == [5, 4, 3, 2, 1] and ends <= {0, -signal.SIGTERM}
 
     assert in_process(context, job) == 0
-    assert not context.slot.leaving
+    assert not context.entry.leaving
 
 
 def test_programs_are_started_and_ended_as_ever(context: Context) -> None:
@@ -162,7 +162,7 @@ def test_programs_are_started_and_ended_as_ever(context: Context) -> None:
             return started.wait(20) == -signal.SIGTERM
 
     assert in_process(context, job) == 0
-    assert not context.slot.leaving
+    assert not context.entry.leaving
 
 
 def test_asyncio_hears_of_the_end_of_its_programs(context: Context) -> None:

@@ -9,9 +9,9 @@ import psycopg
 import pytest
 
 from jobsd.instruments.events import Event, subscribe
-from jobsd.processes.board import Board
+from jobsd.processes.entry import DEAD
 from jobsd.processes.outage import PAUSE_MAX_S, PAUSE_MIN_S, Outage, begin
-from jobsd.processes.slot import DEAD
+from jobsd.processes.scoreboard import Scoreboard
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -20,12 +20,12 @@ LOST = psycopg.OperationalError("the server\n  went away")
 
 
 @pytest.fixture
-def board() -> Board:
-    return Board()
+def scoreboard() -> Scoreboard:
+    return Scoreboard()
 
 
 @pytest.fixture
-def told() -> Iterator[list[tuple[str, Any]]]:
+def reported() -> Iterator[list[tuple[str, Any]]]:
     heard: list[tuple[str, Any]] = []
 
     def hear(event: Event, facts: dict[str, Any]) -> None:
@@ -36,12 +36,12 @@ def told() -> Iterator[list[tuple[str, Any]]]:
     end()
 
 
-def _process(board: Board, name: str) -> Outage:
-    slot = board.free_slot()
-    assert slot is not None
-    slot.take("worker", name)
-    slot.set_row(slot.index + 1)
-    return Outage(board, slot)
+def _process(scoreboard: Scoreboard, name: str) -> Outage:
+    entry = scoreboard.free_entry()
+    assert entry is not None
+    entry.take("worker", name)
+    entry.set_row(entry.index + 1)
+    return Outage(scoreboard, entry)
 
 
 def _suffer(*outages: Outage) -> None:
@@ -50,72 +50,75 @@ def _suffer(*outages: Outage) -> None:
             outage.note(LOST)
 
 
-LOST_AND_BACK = [("database.lost", "the server went away"), ("database.back", None)]
+LOST_AND_BACK = [("database.unavailable", "the server went away"), ("database.available", None)]
 
 
-def test_the_first_to_suffer_and_the_last_to_recover_tell_it(
-    board: Board, told: list[tuple[str, Any]]
+def test_the_first_to_fail_and_the_last_to_recover_report_it(
+    scoreboard: Scoreboard, reported: list[tuple[str, Any]]
 ) -> None:
-    one, other = _process(board, "one"), _process(board, "other")
+    one, other = _process(scoreboard, "one"), _process(scoreboard, "other")
     one.over()
 
     _suffer(one, other)
     one.over()
-    assert told == LOST_AND_BACK[:1]
+    assert reported == LOST_AND_BACK[:1]
     other.over()
 
-    assert told == LOST_AND_BACK
+    assert reported == LOST_AND_BACK
 
 
-def test_what_came_to_a_process_that_died_meanwhile_is_told_by_the_others(
-    board: Board, told: list[tuple[str, Any]]
+def test_the_outage_of_a_process_that_died_meanwhile_is_reported_by_the_others(
+    scoreboard: Scoreboard, reported: list[tuple[str, Any]]
 ) -> None:
-    one, other = _process(board, "one"), _process(board, "other")
+    one, other = _process(scoreboard, "one"), _process(scoreboard, "other")
     one.over()
     _suffer(other)
-    board.slots[1].bury(0, "signal", 0)
-    assert board.slots[1].state == DEAD
+    scoreboard.entries[1].record_exit(0, "signal", 0)
+    assert scoreboard.entries[1].state == DEAD
 
     one.over()
 
-    assert told == LOST_AND_BACK
+    assert reported == LOST_AND_BACK
 
 
-def test_a_slot_is_used_again_without_the_outage_of_the_dead(board: Board) -> None:
-    one = _process(board, "one")
+def test_an_entry_is_used_again_without_the_outage_of_the_dead(scoreboard: Scoreboard) -> None:
+    one = _process(scoreboard, "one")
     _suffer(one)
-    slot = board.slots[0]
+    entry = scoreboard.entries[0]
 
-    slot.take("worker", "two")
+    entry.take("worker", "two")
 
-    assert slot.suffers == 0
+    assert entry.database_down == 0
 
 
 def test_one_that_was_met_before_the_start_is_ended_by_whoever_reaches_the_database(
-    board: Board, told: list[tuple[str, Any]]
+    scoreboard: Scoreboard, reported: list[tuple[str, Any]]
 ) -> None:
-    begin(board, LOST)
-    one = _process(board, "one")
+    begin(scoreboard, LOST)
+    one = _process(scoreboard, "one")
 
     one.over()
 
-    assert told == [("database.waiting", "the server went away"), ("database.back", None)]
+    assert reported == [
+        ("database.awaited", "the server went away"),
+        ("database.available", None),
+    ]
 
 
 def test_a_process_that_has_no_database_does_not_call_it_back(
-    board: Board, told: list[tuple[str, Any]]
+    scoreboard: Scoreboard, reported: list[tuple[str, Any]]
 ) -> None:
-    begin(board, LOST)
-    one = _process(board, "one")
-    board.slots[0].set_row(0)
+    begin(scoreboard, LOST)
+    one = _process(scoreboard, "one")
+    scoreboard.entries[0].set_row(0)
 
     one.over()
 
-    assert told == [("database.waiting", "the server went away")]
+    assert reported == [("database.awaited", "the server went away")]
 
 
-def test_it_is_tried_again_at_once_and_then_within_a_second(board: Board) -> None:
-    one = _process(board, "one")
+def test_it_is_tried_again_at_once_and_then_within_a_second(scoreboard: Scoreboard) -> None:
+    one = _process(scoreboard, "one")
 
     rests = [one.note(LOST) for _ in range(7)]
 
@@ -131,7 +134,7 @@ ILL = [
 ]
 WELL = [
     psycopg.OperationalError("the server went away"),
-    psycopg.errors.AdminShutdown("it was told to"),
+    psycopg.errors.AdminShutdown("it was reported to"),
     psycopg.errors.DeadlockDetected("one of two"),
     psycopg.InterfaceError("the connection is closed"),
 ]
@@ -143,32 +146,34 @@ WELL = [
 )
 @pytest.mark.parametrize("error", ILL, ids=lambda error: type(error).__name__)
 def test_what_the_server_suffers_from_is_an_outage_at_once(
-    board: Board, told: list[tuple[str, Any]], error: psycopg.Error
+    scoreboard: Scoreboard, reported: list[tuple[str, Any]], error: psycopg.Error
 ) -> None:
-    one = _process(board, "one")
+    one = _process(scoreboard, "one")
     one.over()
 
     one.note(error)
     one.over()
 
-    assert told == [("database.lost", str(error)), ("database.back", None)]
+    assert reported == [("database.unavailable", str(error)), ("database.available", None)]
 
 
 @pytest.mark.parametrize("error", WELL, ids=lambda error: type(error).__name__)
 def test_a_connection_that_was_cut_once_is_no_outage(
-    board: Board, told: list[tuple[str, Any]], error: psycopg.Error
+    scoreboard: Scoreboard, reported: list[tuple[str, Any]], error: psycopg.Error
 ) -> None:
-    one = _process(board, "one")
+    one = _process(scoreboard, "one")
     one.over()
 
     assert one.note(error) == 0.0
     one.over()
 
-    assert told == [("database.reconnected", str(error))]
+    assert reported == [("database.reconnected", str(error))]
 
 
-def test_what_fails_now_and_then_is_tried_as_seldom_as_what_fails_always(board: Board) -> None:
-    one = _process(board, "one")
+def test_what_fails_now_and_then_is_tried_as_seldom_as_what_fails_always(
+    scoreboard: Scoreboard,
+) -> None:
+    one = _process(scoreboard, "one")
     rests: list[float] = []
 
     for _ in range(6):
@@ -178,9 +183,9 @@ def test_what_fails_now_and_then_is_tried_as_seldom_as_what_fails_always(board: 
     assert rests == [PAUSE_MIN_S, 0.2, 0.4, 0.8, PAUSE_MAX_S, PAUSE_MAX_S]
 
 
-def test_of_many_that_suffer_at_the_same_moment_one_speaks(board: Board) -> None:
-    board.database_seen = 1
-    outages = [_process(board, f"worker-{n}") for n in range(20)]
+def test_of_many_that_suffer_at_the_same_moment_one_speaks(scoreboard: Scoreboard) -> None:
+    scoreboard.database_seen = 1
+    outages = [_process(scoreboard, f"worker-{n}") for n in range(20)]
     barrier, starter = os.pipe()
     reader, writer = os.pipe()
     pids = [_fork(outage, barrier, writer) for outage in outages]

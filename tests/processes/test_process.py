@@ -11,9 +11,9 @@ import psycopg
 import pytest
 
 from jobsd.instruments.events import Event, subscribe
-from jobsd.processes.board import Board
+from jobsd.processes.entry import UP
 from jobsd.processes.process import Context, listen_to_signals, run
-from jobsd.processes.slot import UP
+from jobsd.processes.scoreboard import Scoreboard
 from waiting import Stopwatch
 
 if TYPE_CHECKING:
@@ -65,20 +65,20 @@ class Loop:
 
 @pytest.fixture
 def context() -> Context:
-    board = Board()
-    board.slots[0].take("worker", "worker-1")
-    return Context(board, board.slots[0], "worker-1")
+    scoreboard = Scoreboard()
+    scoreboard.entries[0].take("worker", "worker-1")
+    return Context(scoreboard, scoreboard.entries[0], "worker-1")
 
 
 @pytest.fixture
 def events() -> Iterator[list[str]]:
-    told: list[str] = []
+    reported: list[str] = []
 
     def hear(event: Event, _facts: dict[str, Any]) -> None:
-        told.append(event.name)
+        reported.append(event.name)
 
     end = subscribe(hear)
-    yield told
+    yield reported
     end()
 
 
@@ -102,7 +102,7 @@ def test_a_process_connects_polls_stops_and_says_goodbye(
     assert status == 0
     assert loop.calls == ["connect", "poll", "stop", "poll", "farewell"]
     assert events == ["process.started", "process.stopped"]
-    assert context.slot.state == UP
+    assert context.entry.state == UP
 
 
 def test_a_loop_that_would_rest_for_ever_comes_round_all_the_same(
@@ -126,7 +126,7 @@ def test_it_works_on_until_its_loop_may_go(context: Context) -> None:
     assert loop.calls == ["connect", "poll", "stop", "poll", "poll", "poll", "poll", "farewell"]
 
 
-def test_an_outage_is_waited_out_and_told_once_at_each_end(
+def test_an_outage_is_waited_out_and_reported_once_at_each_end(
     context: Context, events: list[str]
 ) -> None:
     loop = Loop(context, lambda: None, fails(LOST), fails(LOST))
@@ -135,8 +135,13 @@ def test_an_outage_is_waited_out_and_told_once_at_each_end(
 
     again = ["disconnect", "connect"]
     assert loop.calls[:8] == ["connect", "poll", "poll", *again, "poll", *again]
-    assert context.slot.suffers == context.board.outage_since_ns == 0
-    assert events == ["process.started", "database.lost", "database.back", "process.stopped"]
+    assert context.entry.database_down == context.scoreboard.outage_since_ns == 0
+    assert events == [
+        "process.started",
+        "database.unavailable",
+        "database.available",
+        "process.stopped",
+    ]
 
 
 def test_a_database_that_was_never_there_is_waited_for(
@@ -146,7 +151,7 @@ def test_a_database_that_was_never_there_is_waited_for(
 
     run(loop, context)
 
-    assert events[1:3] == ["database.waiting", "database.back"]
+    assert events[1:3] == ["database.awaited", "database.available"]
 
 
 def test_a_connection_that_can_be_made_anew_at_once_is_no_outage(
@@ -177,7 +182,7 @@ def test_an_outage_does_not_keep_a_process_that_may_go(
     run(loop, context)
 
     assert loop.calls == ["connect", "poll", "stop", "poll", "disconnect", "farewell"]
-    assert "database.back" not in events
+    assert "database.available" not in events
 
 
 def test_an_error_of_its_own_ends_the_process(context: Context) -> None:
@@ -196,7 +201,7 @@ def test_a_goodbye_that_nobody_hears_ends_it_all_the_same(context: Context) -> N
 
 def test_each_round_ticks(context: Context) -> None:
     ticks: list[int] = []
-    loop = Loop(context, *[lambda: ticks.append(context.slot.ticked_ns)] * 3)
+    loop = Loop(context, *[lambda: ticks.append(context.entry.ticked_ns)] * 3)
 
     run(loop, context)
 
@@ -243,7 +248,7 @@ def test_term_asks_to_stop_and_quit_leaves_at_once(context: Context) -> None:
 
 def test_a_term_from_the_death_of_the_supervisor_sets_an_alarm(context: Context) -> None:
     def orphaned() -> None:
-        context.board.supervisor_pid = 1
+        context.scoreboard.supervisor_pid = 1
         context.lifeline = 0
         listen_to_signals(context)
         signal.raise_signal(signal.SIGTERM)
@@ -257,7 +262,7 @@ def test_a_term_from_the_death_of_the_supervisor_sets_an_alarm(context: Context)
 
 def test_a_term_while_the_supervisor_lives_sets_none(context: Context) -> None:
     def asked() -> None:
-        context.board.supervisor_pid = os.getppid()
+        context.scoreboard.supervisor_pid = os.getppid()
         context.lifeline = 0
         listen_to_signals(context)
         signal.raise_signal(signal.SIGTERM)

@@ -10,19 +10,19 @@ from pathlib import Path
 import pytest
 
 from jobsd.clock import monotonic
-from jobsd.processes.board import Board
 from jobsd.processes.queue_names import OTHER, OTHERS, QUEUES_MAX, QueueNames
+from jobsd.processes.scoreboard import Scoreboard
 from jobsd.supervisor.monitor.tree_figures import tree_figures
 
 
 @pytest.fixture
-def board() -> Board:
-    return Board()
+def scoreboard() -> Scoreboard:
+    return Scoreboard()
 
 
 @pytest.fixture
-def names(board: Board) -> QueueNames:
-    return board.queue_names
+def names(scoreboard: Scoreboard) -> QueueNames:
+    return scoreboard.queue_names
 
 
 def in_child(work: object) -> None:
@@ -40,9 +40,11 @@ def _stop(*_: object) -> None:
     os.kill(os.getpid(), signal.SIGSTOP)
 
 
-def finished(board: Board) -> dict[str, int]:
+def finished(scoreboard: Scoreboard) -> dict[str, int]:
     """Return the finished jobs by queue, as they are exposed."""
-    return {queue: counts["finished"] for queue, counts in tree_figures(board).outcomes.items()}
+    return {
+        queue: counts["finished"] for queue, counts in tree_figures(scoreboard).outcomes.items()
+    }
 
 
 def test_each_queue_has_a_number_and_keeps_it(names: QueueNames) -> None:
@@ -96,40 +98,40 @@ def test_who_is_stopped_while_it_adds_a_name_holds_nobody_up(
 
 
 def test_queues_beyond_the_room_are_counted_together_and_none_changes_its_place(
-    board: Board,
+    scoreboard: Scoreboard,
 ) -> None:
-    slot, later = board.slots[:2]
-    for each in (slot, later):
+    entry, later = scoreboard.entries[:2]
+    for each in (entry, later):
         each.take("worker", "worker-1")
     for number in range(QUEUES_MAX + 100):
-        slot.queue(f"queue-{number}").count("finished", 2)
+        entry.queue(f"queue-{number}").count("finished", 2)
     # Another process, in another order: what had no room has none there either.
     for number in reversed(range(QUEUES_MAX + 100)):
         later.queue(f"queue-{number}").count("finished", 1)
 
-    counted = finished(board)
+    counted = finished(scoreboard)
     own = {f"queue-{number}": 3 for number in range(QUEUES_MAX)}
     assert counted == {**own, OTHERS: 300}
 
 
-def test_a_queue_that_is_called_other_is_one_like_any(board: Board) -> None:
-    slot = board.slots[0]
-    slot.take("worker", "worker-1")
-    slot.queue("other").count("finished", 7)
+def test_a_queue_that_is_called_other_is_one_like_any(scoreboard: Scoreboard) -> None:
+    entry = scoreboard.entries[0]
+    entry.take("worker", "worker-1")
+    entry.queue("other").count("finished", 7)
     for number in range(QUEUES_MAX + 10):
-        slot.queue(f"queue-{number}").count("finished")
+        entry.queue(f"queue-{number}").count("finished")
 
-    counted = finished(board)
+    counted = finished(scoreboard)
 
     assert (counted["other"], counted[OTHERS]) == (7, 11)
 
 
-def test_where_there_is_room_nothing_is_said_of_others(board: Board) -> None:
-    slot = board.slots[0]
-    slot.take("worker", "worker-1")
-    slot.queue("a").count("finished")
+def test_where_there_is_room_nothing_is_said_of_others(scoreboard: Scoreboard) -> None:
+    entry = scoreboard.entries[0]
+    entry.take("worker", "worker-1")
+    entry.queue("a").count("finished")
 
-    assert finished(board) == {"a": 1}
+    assert finished(scoreboard) == {"a": 1}
 
 
 def test_a_long_name_is_known_again(names: QueueNames) -> None:
@@ -139,7 +141,7 @@ def test_a_long_name_is_known_again(names: QueueNames) -> None:
     assert names.name(1) == name
 
 
-def test_a_look_up_takes_no_longer_for_a_thousand_queues(names: QueueNames) -> None:
+def test_finding_a_number_takes_no_longer_for_a_thousand_queues(names: QueueNames) -> None:
     def took() -> float:
         began = monotonic()
         for _ in range(2000):
@@ -159,16 +161,16 @@ def test_a_look_up_takes_no_longer_for_a_thousand_queues(names: QueueNames) -> N
 
 
 def test_a_tree_of_few_queues_touches_few_pages() -> None:
-    board = Board()
-    for slot in board.slots[:4]:
-        slot.take("worker", "worker-1")
+    scoreboard = Scoreboard()
+    for entry in scoreboard.entries[:4]:
+        entry.take("worker", "worker-1")
     before = _shared_kib()
 
-    for slot in board.slots[:4]:
+    for entry in scoreboard.entries[:4]:
         for queue in ("a", "b", "c"):
-            slot.queue(queue).count("finished")
-            slot.queue(queue).observe(waits_s=[0.1], runs_s=[0.1])
-    tree_figures(board)
+            entry.queue(queue).count("finished")
+            entry.queue(queue).observe(waits_s=[0.1], runs_s=[0.1])
+    tree_figures(scoreboard)
 
     # A page or two for each process, and two for the names.
     assert _shared_kib() - before <= 4 * (4 * 2 + 2)

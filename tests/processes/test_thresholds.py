@@ -9,10 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as some
 
 from jobsd.processes import registry
-from jobsd.processes.board import Board
+from jobsd.processes.scoreboard import Scoreboard
 from jobsd.processes.thresholds import UNSAID, Thresholds, dead_after_s, thresholds_of
-from jobsd.supervisor.monitor.neighbours import Neighbours
-from jobsd.supervisor.watch import DUMP_S, LATER_S
+from jobsd.supervisor.hang_detection import DUMP_S, LATER_S
+from jobsd.supervisor.monitor.peers import Peers
 from jobsd.worker.pool import FRESH
 
 if TYPE_CHECKING:
@@ -28,11 +28,11 @@ def test_what_a_row_says_is_read_again() -> None:
 
 
 def test_the_board_keeps_what_the_supervisor_goes_by() -> None:
-    board = Board()
+    scoreboard = Scoreboard()
 
-    board.thresholds = SAID
+    scoreboard.thresholds = SAID
 
-    assert board.thresholds == SAID
+    assert scoreboard.thresholds == SAID
 
 
 def test_a_registered_process_says_by_what_it_is_judged(session: Session) -> None:
@@ -74,7 +74,7 @@ def test_no_row_keeps_itself_for_ever() -> None:
 def test_whatever_two_trees_have_set_nothing_runs_in_both(
     interval_s: float, above: float, threshold_s: float, hang_s: float
 ) -> None:
-    looker = Neighbours(interval_s * above, interval_s)
+    looker = Peers(interval_s * above, interval_s)
     theirs = Thresholds(threshold_s / 3, threshold_s, hang_s)
 
     dead_s = dead_after_s(theirs, interval_s * above, looker.jitter_s) - looker.jitter_s

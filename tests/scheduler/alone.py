@@ -19,9 +19,9 @@ from jobsd.configuration.options import SchedulerOptions
 from jobsd.database.connection import Session, Target
 from jobsd.jobs.definition import Job
 from jobsd.processes import process
-from jobsd.processes.board import Board
 from jobsd.processes.process import Context
 from jobsd.processes.registry import new_name
+from jobsd.processes.scoreboard import Scoreboard
 from jobsd.recurring.task import TaskOptions
 from jobsd.scheduler.scheduler import Scheduler
 
@@ -77,13 +77,13 @@ def _die_if(condition: bool) -> None:  # noqa: FBT001
 
 def main(url: str, *tasks: str) -> int:
     """Run a scheduler until it is told to stop."""
-    board = Board()
-    board.supervisor_pid = os.getppid()
-    slot = board.free_slot()
-    assert slot is not None
+    scoreboard = Scoreboard()
+    scoreboard.supervisor_pid = os.getppid()
+    entry = scoreboard.free_entry()
+    assert entry is not None
     name = new_name("scheduler")
-    slot.take("scheduler", name)
-    context = Context(board, slot, name)
+    entry.take("scheduler", name)
+    context = Context(scoreboard, entry, name)
     process.listen_to_signals(context)
     options = SchedulerOptions(keep_history_for_s=86400.0)
     for way in ("fetch", "fetch_together"):

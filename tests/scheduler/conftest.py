@@ -15,8 +15,8 @@ from jobsd.instruments.events import subscribe
 from jobsd.jobs import client
 from jobsd.jobs.client import Client
 from jobsd.jobs.definition import Job
-from jobsd.processes.board import Board
 from jobsd.processes.process import Context
+from jobsd.processes.scoreboard import Scoreboard
 from jobsd.recurring.task import TaskOptions
 from jobsd.scheduler.scheduler import Scheduler
 from waiting import Stopwatch
@@ -124,7 +124,7 @@ class MakeScheduler(Protocol):
     def __call__(
         self,
         *tasks: TaskOptions,
-        board: Board | None = ...,
+        scoreboard: Scoreboard | None = ...,
         options: SchedulerOptions = ...,
         at: Target | None = ...,
     ) -> Driven: ...
@@ -137,16 +137,16 @@ def make_scheduler(target: Target) -> Iterator[MakeScheduler]:
 
     def make(
         *tasks: TaskOptions,
-        board: Board | None = None,
+        scoreboard: Scoreboard | None = None,
         options: SchedulerOptions = OPTIONS,
         at: Target | None = None,
     ) -> Driven:
-        board = board or Board()
+        scoreboard = scoreboard or Scoreboard()
         name = f"scheduler-{len(made)}"
-        slot = board.free_slot()
-        assert slot is not None
-        slot.take("scheduler", name)
-        context = Context(board, slot, name)
+        entry = scoreboard.free_entry()
+        assert entry is not None
+        entry.take("scheduler", name)
+        context = Context(scoreboard, entry, name)
         made.append(Driven(Scheduler(context, at or target, options, tasks, "test"), context))
         return made[-1]
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from jobsd.processes.board import Board
+from jobsd.processes.scoreboard import Scoreboard
 from jobsd.recurring import occurrences
 from jobsd.recurring.tasks import load
 
@@ -125,9 +125,9 @@ def test_a_run_at_the_start_follows_those_that_were_missed(
 def test_a_scheduler_that_is_replaced_does_not_run_it_again(
     make_scheduler: MakeScheduler, ask: Ask
 ) -> None:
-    board = Board()
+    scoreboard = Scoreboard()
     for _ in range(3):
-        driven = make_scheduler(task(schedule=HOURLY, run_at_start=True), board=board)
+        driven = make_scheduler(task(schedule=HOURLY, run_at_start=True), scoreboard=scoreboard)
         driven.poll()
         driven.end()
 
@@ -137,15 +137,15 @@ def test_a_scheduler_that_is_replaced_does_not_run_it_again(
 def test_a_scheduler_that_was_killed_before_it_could_say_so_does_not_run_it_again(
     make_scheduler: MakeScheduler, ask: Ask
 ) -> None:
-    board = Board()
+    scoreboard = Scoreboard()
     starting = task(schedule=HOURLY, run_at_start=True)
-    make_scheduler(starting, board=board).poll()
+    make_scheduler(starting, scoreboard=scoreboard).poll()
     instant = ask("SELECT extract(epoch FROM run_at) * 1000000 FROM jobsd.recurring_executions")
-    board.ran_at_start = -int(instant[0])
+    scoreboard.ran_at_start = -int(instant[0])
 
-    make_scheduler(starting, board=board).poll()
+    make_scheduler(starting, scoreboard=scoreboard).poll()
 
-    assert (ask(RUNS), board.ran_at_start) == ([1], 1)
+    assert (ask(RUNS), scoreboard.ran_at_start) == ([1], 1)
 
 
 def test_another_tree_runs_it_at_its_own_start(make_scheduler: MakeScheduler, ask: Ask) -> None:

@@ -17,8 +17,8 @@ from jobsd.jobs import client
 from jobsd.jobs.client import Client
 from jobsd.jobs.definition import job
 from jobsd.jobs.limits import Limit
-from jobsd.processes.board import Board
 from jobsd.processes.process import Context
+from jobsd.processes.scoreboard import Scoreboard
 from jobsd.worker.worker import Worker
 from waiting import Stopwatch
 
@@ -48,14 +48,16 @@ class Life:
     """A schema with our tables, and who works in it; rounds are taken by the test."""
 
     def __init__(self, target: Target) -> None:
-        board = Board()
+        scoreboard = Scoreboard()
         self.session = Session(target, "jobsd test")
         self.target = target
-        self._nap = self._context(board, "worker")
+        self._nap = self._context(scoreboard, "worker")
         one = WorkerOptions(threads=2)
         self._worker = Worker(self._nap, target, one, _JOBS)
         beside = DispatcherOptions(batch_size=10)
-        self._dispatcher = Dispatcher(self._context(board, "dispatcher"), target, beside, _JOBS)
+        self._dispatcher = Dispatcher(
+            self._context(scoreboard, "dispatcher"), target, beside, _JOBS
+        )
 
     def begin(self) -> None:
         self._worker.connect()
@@ -81,11 +83,11 @@ class Life:
         """Run a statement of the test's own."""
         return self.session.fetch(Statement("test", query), parameters)
 
-    def _context(self, board: Board, kind: str) -> Context:
-        slot = board.free_slot()
-        assert slot is not None
-        slot.take(kind, f"{kind}-test")
-        return Context(board, slot, f"{kind}-test")
+    def _context(self, scoreboard: Scoreboard, kind: str) -> Context:
+        entry = scoreboard.free_entry()
+        assert entry is not None
+        entry.take(kind, f"{kind}-test")
+        return Context(scoreboard, entry, f"{kind}-test")
 
 
 _LEFT = """

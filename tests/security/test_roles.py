@@ -178,9 +178,9 @@ def test_a_right_that_is_lost_is_waited_for_and_told_once(
         tree.wait_event("supervisor.ready")
         granted.as_owner(f"REVOKE INSERT ON jobsd.claims FROM {granted.user_name}")
         project.run("enqueue", "role_jobs.quick", "[1]")
-        lost = tree.wait_event("database.lost")
+        lost = tree.wait_event("database.unavailable")
         granted.as_owner(grants("jobsd", granted.user_name))
-        tree.wait_event("database.back")
+        tree.wait_event("database.available")
         wait_for(lambda: _states(granted)["finished"] >= 1, what=tree.told)
         tree.terminate()
 
@@ -188,7 +188,9 @@ def test_a_right_that_is_lost_is_waited_for_and_told_once(
         "permission denied for table claims;"
         " `db grants ROLE` prints what the owner of the tables has to run"
     )
-    assert len(tree.events("database.lost")) == len(tree.events("database.back")) == 1
+    assert (
+        len(tree.events("database.unavailable")) == len(tree.events("database.available")) == 1
+    )
     assert tree.events("process.crashed") == []
 
 

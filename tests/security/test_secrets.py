@@ -122,7 +122,7 @@ def tree(project: Project, empty_database: str) -> Iterator[Tree]:
         running.wait_event("job.failed", 4)
         running.wait_event("process.replaced")
         running.process.send_signal(signal.SIGUSR2)
-        running.wait_event("supervisor.state")
+        running.wait_event("supervisor.dumped")
         yield running
 
 

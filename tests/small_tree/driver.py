@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 PROGRAM = Path(__file__).with_name("program.py")
 WITHIN_S = 30.0
 
-Told = dict[str, Any]
+Facts = dict[str, Any]
 
 
 def alive(pid: int) -> bool:
@@ -36,7 +36,9 @@ def alive(pid: int) -> bool:
 class SmallTree:
     """A supervisor in a process of its own; `pid` is the supervisor's."""
 
-    def __init__(self, folder: Path, wanted: Told, wrap: Sequence[str], environ: Told) -> None:
+    def __init__(
+        self, folder: Path, wanted: Facts, wrap: Sequence[str], environ: Facts
+    ) -> None:
         self.folder = folder
         self.reshape(wanted["specs"])
         self.stderr = folder / "stderr"
@@ -51,7 +53,7 @@ class SmallTree:
                 start_new_session=True,
             )
         self.pid = self.process.pid
-        self._told: list[Told] = []
+        self._events: list[Facts] = []
         self._news = threading.Condition()
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
@@ -70,34 +72,36 @@ class SmallTree:
         """Send the supervisor a signal."""
         self.process.send_signal(number)
 
-    def told(self, event: str, **facts: Any) -> list[Told]:
+    def events(self, event: str, **facts: Any) -> list[Facts]:
         """Return what was told so far, in order."""
         with self._news:
-            return [t for t in self._told if t["event"] == event and facts.items() <= t.items()]
+            return [
+                t for t in self._events if t["event"] == event and facts.items() <= t.items()
+            ]
 
     def wait(
         self, event: str, count: int = 1, within_s: float = WITHIN_S, **facts: Any
-    ) -> Told:
+    ) -> Facts:
         """Wait until something was told `count` times; return the last of these."""
 
         def happened() -> bool:
-            return len(self.told(event, **facts)) >= count
+            return len(self.events(event, **facts)) >= count
 
         with self._news:
             found = self._news.wait_for(happened, within_s)
         assert found, f"no {event} {facts} x{count} within {within_s} s of {self.summary()}"
-        return self.told(event, **facts)[count - 1]
+        return self.events(event, **facts)[count - 1]
 
     def summary(self) -> str:
         """Return what to show when a test fails."""
-        lines = "\n".join(map(str, self._told[-20:]))
+        lines = "\n".join(map(str, self._events[-20:]))
         return f"\n{lines}\n{self.stderr.read_text(encoding='utf-8')[-2000:]}"
 
-    def state(self) -> list[Told]:
+    def state(self) -> list[Facts]:
         """Ask for the table of processes."""
-        before = len(self.told("supervisor.state"))
+        before = len(self.events("supervisor.dumped"))
         self.send(signal.SIGUSR2)
-        rows: list[Told] = self.wait("supervisor.state", before + 1)["processes"]
+        rows: list[Facts] = self.wait("supervisor.dumped", before + 1)["processes"]
         return rows
 
     def pids(self, kind: str = "") -> list[int]:
@@ -143,7 +147,7 @@ class SmallTree:
         for line in self.process.stdout:
             with self._news:
                 if line.startswith(b"{"):
-                    self._told.append(json.loads(line))
+                    self._events.append(json.loads(line))
                 self._news.notify_all()
 
 
@@ -152,7 +156,7 @@ def small_tree(
     folder: Path,
     *specs: tuple[str, int],
     wrap: Sequence[str] = (),
-    environ: Told | None = None,
+    environ: Facts | None = None,
     **options: Any,
 ) -> Generator[SmallTree]:
     """Run a small tree for the length of a block."""
@@ -161,7 +165,7 @@ def small_tree(
         "shutdown_timeout_s": 5.0,
         "hang_timeout_s": 60.0,
         "process_alive_threshold_s": 60.0,
-        "slots": 256,
+        "entries": 256,
         **options,
     }
     tree = SmallTree(folder, wanted, wrap, environ or {})

@@ -1,4 +1,4 @@
-"""A real supervisor over small processes that do, when told, what goes wrong.
+"""A real supervisor over small processes that do, when ordered, what goes wrong.
 
 Run as a program, with what it is to be as one JSON argument. Its processes find their
 commands as files in the working directory: who removes a file has taken the command.
@@ -26,22 +26,22 @@ from jobsd.configuration.options import SupervisorOptions
 from jobsd.daemon.pidfile import Pidfile
 from jobsd.daemon.readiness import Readiness
 from jobsd.instruments.events import Event, subscribe
-from jobsd.processes.board import Board
 from jobsd.processes.process import Context, run
+from jobsd.processes.scoreboard import Scoreboard
 from jobsd.supervisor.children import ChildSpec
-from jobsd.supervisor.supervisor import Errands, Supervisor
+from jobsd.supervisor.supervisor import Supervisor, SupervisorCallbacks
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from jobsd.processes.slot import Slot
+    from jobsd.processes.entry import ScoreboardEntry
 
 REST_S = 0.02
 SUPERVISOR_PID = os.getpid()
 FORK = os.fork
 
 
-def told(what: str) -> bool:
+def ordered(what: str) -> bool:
     """Return whether a command is given for all, as long as its file is there."""
     return Path(what).exists()
 
@@ -62,7 +62,7 @@ def write(event: str, **facts: Any) -> None:
 
 
 def write_event(event: Event, facts: dict[str, Any]) -> None:
-    if told("no-log") and os.getpid() == SUPERVISOR_PID:
+    if ordered("no-log") and os.getpid() == SUPERVISOR_PID:
         raise OSError("the log is gone")
     write(event.name, at=time.monotonic(), **facts)
 
@@ -92,13 +92,13 @@ class Small:
 
     @property
     def stopped(self) -> bool:
-        return self.ending and not told(f"{self.kind}.slow")
+        return self.ending and not ordered(f"{self.kind}.slow")
 
     def farewell(self) -> None:
         pass
 
     def poll(self) -> float:
-        if told(f"{self.kind}.leaves"):
+        if ordered(f"{self.kind}.leaves"):
             os.kill(os.getpid(), signal.SIGTERM)
         for command, act in COMMANDS.items():
             if taken(f"{self.kind}.{command}"):
@@ -107,15 +107,15 @@ class Small:
 
 
 class SmallMonitor(Small):
-    """Frees the slots of the dead, and writes down how they died."""
+    """Frees the entries of the dead, and writes down how they died."""
 
     def poll(self) -> float:
-        board = self.context.board
-        if not told("monitor.blocked"):
-            board.monitor_round_ns = monotonic_ns()
-            board.database_up = 1
-        if not told("monitor.away"):
-            self._bury()
+        scoreboard = self.context.scoreboard
+        if not ordered("monitor.blocked"):
+            scoreboard.monitor_polled_ns = monotonic_ns()
+            scoreboard.database_up = 1
+        if not ordered("monitor.away"):
+            self._recover()
         return super().poll()
 
     def connect(self) -> None:
@@ -123,24 +123,24 @@ class SmallMonitor(Small):
         signal.signal(signal.SIGUSR2, lambda _number, _frame: write("woken"))
 
     def farewell(self) -> None:
-        self._bury()
-        left = [slot.kind for slot in self.context.board.living()]
-        write("last words", stopping=self.context.board.stopping, left=left)
+        self._recover()
+        left = [entry.kind for entry in self.context.scoreboard.living()]
+        write("last words", stopping=self.context.scoreboard.stopping, left=left)
 
-    def _bury(self) -> None:
-        for slot in self.context.board.dead():
-            write("buried", **_death(slot))
-            slot.free()
+    def _recover(self) -> None:
+        for entry in self.context.scoreboard.dead():
+            write("recovered", **_death(entry))
+            entry.free()
 
 
-def _death(slot: Slot) -> dict[str, Any]:
+def _death(entry: ScoreboardEntry) -> dict[str, Any]:
     return {
-        "kind": slot.kind,
-        "name": slot.name,
-        "pid": slot.pid,
-        "reason": slot.reason,
-        "exit_code": os.waitstatus_to_exitcode(slot.status),
-        "running": [each.job_id for each in slot.running()],
+        "kind": entry.kind,
+        "name": entry.name,
+        "pid": entry.pid,
+        "reason": entry.reason,
+        "exit_code": os.waitstatus_to_exitcode(entry.status),
+        "running": [each.job_id for each in entry.running()],
     }
 
 
@@ -180,7 +180,7 @@ def spawn_session(context: Context) -> None:
     spawn_orphan(context, "setsid")
 
 
-def tell_inheritance(context: Context) -> None:
+def report_inheritance(context: Context) -> None:
     """Tell what this process, and a program that it starts, have from the supervisor."""
     status = subprocess.run(
         ["cat", "/proc/self/status"], stdout=subprocess.PIPE, check=True, text=True
@@ -192,7 +192,7 @@ def tell_inheritance(context: Context) -> None:
             files.append(str(entry.readlink()))
     write(
         "inheritance",
-        kind=context.slot.kind,
+        kind=context.entry.kind,
         ignored=int(fields["SigIgn"], 16),
         blocked=int(fields["SigBlk"], 16),
         environ=[name for name in os.environ if name.startswith(("NOTIFY", "WATCH", "LISTEN"))],
@@ -215,11 +215,11 @@ COMMANDS: dict[str, Callable[[Context], object]] = {
     "wait": wait_long,
     "orphan": spawn_orphan,
     "session": spawn_session,
-    "inheritance": tell_inheritance,
+    "inheritance": report_inheritance,
     "eat": eat_memory,
-    "job": lambda context: context.slot.started(0, 42, 1),
-    "spent": lambda context: context.slot.ask_for_successor(),
-    "lose-row": lambda context: context.slot.lose_row(),
+    "job": lambda context: context.entry.started(0, 42, 1),
+    "spent": lambda context: context.entry.ask_to_be_recycled(),
+    "lose-row": lambda context: context.entry.lose_row(),
     "fail": lambda _context: sys.exit(3),
     "exit-78": lambda _context: sys.exit(78),
     "vanish": lambda _context: os._exit(0),
@@ -232,12 +232,12 @@ def start_as(kind: str) -> Callable[[Context], int]:
 
     def start(context: Context) -> int:
         for command, status in (("crash", 1), ("refuse", 78)):
-            if told(f"{kind}.{command}"):
+            if ordered(f"{kind}.{command}"):
                 return status
-        if told(f"{kind}.silent"):
+        if ordered(f"{kind}.silent"):
             write("silent", kind=kind)
             hang(context)
-        while told(f"{kind}.boots"):
+        while ordered(f"{kind}.boots"):
             time.sleep(REST_S)
         loop = SmallMonitor(kind, context) if kind == "monitor" else Small(kind, context)
         return run(loop, context)
@@ -258,17 +258,17 @@ def reload() -> list[ChildSpec] | None:
 def notify_unless_broken(notify: Callable[[str], None]) -> Callable[[str], None]:
     """Notify systemd, or be an error in the supervisor's own loop."""
 
-    def tell(lines: str) -> None:
-        if told("no-notify"):
+    def notify_or_raise(lines: str) -> None:
+        if ordered("no-notify"):
             raise RuntimeError("an error of our own")
         notify(lines)
 
-    return tell
+    return notify_or_raise
 
 
 def fork_unless_refused() -> int:
     """Fork, or be refused as by a system that has no process to give."""
-    if told("no-fork"):
+    if ordered("no-fork"):
         raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN))
     return FORK()
 
@@ -285,13 +285,13 @@ def main(wanted: dict[str, Any]) -> int:
         hang_timeout=wanted.pop("hang_timeout_s"),
         **{name: seconds for name, seconds in wanted.items() if name.endswith("_s")},
     )
-    board = Board()
-    board.slots = board.slots[: wanted["slots"]]
+    scoreboard = Scoreboard()
+    scoreboard.entries = scoreboard.entries[: wanted["entries"]]
     supervisor = Supervisor(
         specs(wanted["specs"]),
         options,
-        board,
-        errands=Errands(reload, lambda: None, notify, readiness.watchdog_s),
+        scoreboard,
+        callbacks=SupervisorCallbacks(reload, lambda: None, notify, readiness.watchdog_s),
         listener=socket.create_server(("127.0.0.1", 0)),
         private=[pidfile.fd],
     )

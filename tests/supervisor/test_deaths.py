@@ -1,4 +1,4 @@
-"""Whoever dies is replaced, and how it died is told."""
+"""Whoever dies is replaced, and how it died is reported."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def test_a_worker_that_had_worked_is_replaced_at_once(start: Start) -> None:
     assert watch.took() < 0.8 * FIRST_S
 
 
-def test_a_death_is_told_with_its_signal_and_what_ran_in_which_thread(start: Start) -> None:
+def test_a_death_is_reported_with_its_signal_and_what_ran_in_which_thread(start: Start) -> None:
     tree = start(("monitor", 1), ("worker", 1))
     name = tree.state()[1]["name"]
     tree.command("worker.job")
@@ -49,7 +49,7 @@ def test_a_death_is_told_with_its_signal_and_what_ran_in_which_thread(start: Sta
 
     pid = kill(tree)
 
-    told = tree.wait("process.exited")
+    reported = tree.wait("process.exited")
     assert {
         "kind": "worker",
         "name": name,
@@ -58,19 +58,23 @@ def test_a_death_is_told_with_its_signal_and_what_ran_in_which_thread(start: Sta
         "signal": "SIGKILL",
         "exit_status": None,
         "running": {"0": 42},
-    }.items() <= told.items()
-    assert told["max_rss_kib"] > 1000
+    }.items() <= reported.items()
+    assert reported["max_rss_kib"] > 1000
 
 
-def test_the_slot_keeps_the_death_until_the_monitor_has_written_it(start: Start) -> None:
+def test_the_entry_keeps_the_exit_until_the_monitor_has_written_it(start: Start) -> None:
     tree = start(("monitor", 1), ("worker", 1))
     tree.command("worker.job")
     wait_until(lambda: tree.state()[1]["running"])
 
     kill(tree)
 
-    buried = tree.wait("buried", kind="worker")
-    assert (buried["reason"], buried["exit_code"], buried["running"]) == ("signal", -9, [42])
+    recovered = tree.wait("recovered", kind="worker")
+    assert (recovered["reason"], recovered["exit_code"], recovered["running"]) == (
+        "signal",
+        -9,
+        [42],
+    )
 
 
 def test_the_monitor_is_woken_by_a_death(start: Start) -> None:
@@ -82,34 +86,38 @@ def test_the_monitor_is_woken_by_a_death(start: Start) -> None:
     tree.wait("woken", by=tree.pids("monitor")[0])
 
 
-def test_the_replacement_is_told_with_its_predecessor(start: Start) -> None:
+def test_the_replacement_is_reported_with_its_predecessor(start: Start) -> None:
     tree = start(("monitor", 1), ("worker", 1))
 
     pid = kill(tree)
 
-    told = tree.wait("process.replaced")
-    assert (told["predecessor_pid"], told["reason"], told["signal"]) == (
+    reported = tree.wait("process.replaced")
+    assert (reported["predecessor_pid"], reported["reason"], reported["signal"]) == (
         pid,
         "signal",
         "SIGKILL",
     )
-    tree.wait("process.started", by=told["pid"])
+    tree.wait("process.started", by=reported["pid"])
 
 
-def test_an_exit_status_is_told(start: Start) -> None:
+def test_an_exit_status_is_reported(start: Start) -> None:
     tree = start(("monitor", 1), ("worker", 1))
 
     tree.command("worker.fail")
 
-    told = tree.wait("process.exited")
-    assert (told["reason"], told["exit_status"], told["signal"]) == ("exit", 3, None)
+    reported = tree.wait("process.exited")
+    assert (reported["reason"], reported["exit_status"], reported["signal"]) == (
+        "exit",
+        3,
+        None,
+    )
 
 
 @pytest.mark.failure(
     "A child runs into an error of its own.",
     "It is told with its stack, the child ends with status 70 and another follows.",
 )
-def test_an_error_in_a_child_is_told_and_ends_it_with_70(start: Start) -> None:
+def test_an_error_in_a_child_is_reported_and_ends_it_with_70(start: Start) -> None:
     tree = start(("monitor", 1), ("worker", 1))
 
     tree.command("worker.raise")
@@ -126,7 +134,7 @@ def test_restarts_are_counted_by_kind_and_reason(start: Start) -> None:
     tree.wait("process.replaced", 2)
 
     tree.state()
-    assert tree.told("supervisor.state")[-1]["restarts"] == {
+    assert tree.events("supervisor.dumped")[-1]["restarts"] == {
         "worker signal": 1,
         "dispatcher exit": 1,
     }
@@ -140,10 +148,10 @@ def test_a_crash_loop_backs_off_and_neighbours_do_not_pay(tmp_path: Path) -> Non
         tree.wait("process.exited", 4, kind="worker")
         kill(tree, "dispatcher")
         tree.wait("process.replaced", kind="dispatcher")
-        exits = [told["at"] for told in tree.told("process.exited", kind="worker")]
-        neighbour = (
-            tree.told("process.replaced", kind="dispatcher")[0]["at"]
-            - tree.told("process.exited", kind="dispatcher")[0]["at"]
+        exits = [reported["at"] for reported in tree.events("process.exited", kind="worker")]
+        other_s = (
+            tree.events("process.replaced", kind="dispatcher")[0]["at"]
+            - tree.events("process.exited", kind="dispatcher")[0]["at"]
         )
         (tmp_path / "worker.crash").unlink()
         tree.wait("supervisor.ready")
@@ -151,7 +159,7 @@ def test_a_crash_loop_backs_off_and_neighbours_do_not_pay(tmp_path: Path) -> Non
     waits = [later - earlier for earlier, later in pairwise(exits)]
     expected = [FIRST_S, 2 * FIRST_S, 4 * FIRST_S]
     assert all(0.8 * e < w < e + 1 for e, w in zip(expected, waits, strict=False)), waits
-    assert neighbour < 0.8 * 8 * FIRST_S
+    assert other_s < 0.8 * 8 * FIRST_S
 
 
 @pytest.mark.failure(
@@ -164,7 +172,7 @@ def test_a_fault_of_the_configuration_at_boot_ends_all_with_78(tmp_path: Path) -
         tree.ended()
 
         assert (tree.process.returncode, tree.left()) == (78, [])
-        assert tree.told("process.replaced") == []
+        assert tree.events("process.replaced") == []
 
 
 @pytest.mark.failure(
@@ -196,7 +204,7 @@ def test_exit_78_of_who_had_worked_ends_nobody_else(tmp_path: Path) -> None:
 
         assert tree.wait("process.exited")["exit_status"] == 78
         tree.wait("process.replaced", kind="worker")
-        assert tree.told("supervisor.stopping") == []
+        assert tree.events("supervisor.stopping") == []
 
 
 @pytest.mark.failure(
@@ -204,36 +212,36 @@ def test_exit_78_of_who_had_worked_ends_nobody_else(tmp_path: Path) -> None:
     "Another one follows at once and writes down the death; deaths in between wait for "
     "it in shared memory.",
 )
-def test_the_next_monitor_buries_the_one_before(start: Start) -> None:
+def test_the_next_monitor_recovers_the_one_before(start: Start) -> None:
     tree = start(("monitor", 1), ("worker", 1))
 
     kill(tree, "monitor")
 
-    assert tree.wait("buried", kind="monitor")["by"] == tree.pids("monitor")[0]
+    assert tree.wait("recovered", kind="monitor")["by"] == tree.pids("monitor")[0]
 
 
 @pytest.mark.failure(
-    "so many deaths can't be written that the shared memory has no slot left",
-    "told once; the next process starts when a death is written; a monitor always finds a slot",
+    "so many deaths can't be written that the shared memory has no entry left",
+    "told once; the next process starts when one is recovered; a monitor always finds an entry",
 )
-def test_without_a_free_slot_nobody_is_started_until_deaths_are_written(
+def test_without_a_free_entry_no_process_is_started_until_the_dead_are_recovered(
     start: Start,
 ) -> None:
-    tree = start(("monitor", 1), ("worker", 1), slots=3)
+    tree = start(("monitor", 1), ("worker", 1), entries=3)
     away = tree.command("monitor.away")
     kill(tree)
-    tree.wait("process.unstarted")
+    tree.wait("process.start_deferred")
     kill(tree, "monitor")
     tree.wait("process.replaced", kind="monitor")
     kill(tree, "monitor")
     tree.wait("process.replaced", 2, kind="monitor")
-    assert len(tree.told("process.unstarted")) == 1
-    assert tree.told("process.replaced", kind="worker") == []
+    assert len(tree.events("process.start_deferred")) == 1
+    assert tree.events("process.replaced", kind="worker") == []
 
     away.unlink()
 
     tree.wait("process.replaced", kind="worker")
-    assert [told["kind"] for told in tree.told("buried")].count("worker") == 1
+    assert [reported["kind"] for reported in tree.events("recovered")].count("worker") == 1
 
 
 def test_a_log_that_fails_stops_nobody(start: Start) -> None:
@@ -241,7 +249,7 @@ def test_a_log_that_fails_stops_nobody(start: Start) -> None:
     killed = tree.pids("worker")[0]
     no_log = tree.command("no-log")
     os.kill(killed, signal.SIGKILL)
-    tree.wait("buried")
+    tree.wait("recovered")
     tree.wait("process.started", 3)
 
     no_log.unlink()
@@ -255,7 +263,7 @@ def test_a_log_that_fails_stops_nobody(start: Start) -> None:
     "It is told with its stack, all children are gone within a second, "
     "and the exit status is not 0, so that systemd starts it again.",
 )
-def test_an_error_of_the_supervisor_is_told_and_ends_all(start: Start) -> None:
+def test_an_error_of_the_supervisor_is_reported_and_ends_all(start: Start) -> None:
     tree = start(("monitor", 1), ("worker", 2))
     worker = tree.pids("worker")[0]
     tree.command("no-notify")
@@ -269,7 +277,7 @@ def test_an_error_of_the_supervisor_is_told_and_ends_all(start: Start) -> None:
     assert wait_until(lambda: not tree.left()) < 1
 
 
-def test_a_refused_fork_is_told_and_tried_again(tmp_path: Path) -> None:
+def test_a_refused_fork_is_reported_and_tried_again(tmp_path: Path) -> None:
     # Who was never up ends no failures before it, however late the forks are refused.
     (tmp_path / "worker.crash").touch()
     with small_tree(tmp_path, ("monitor", 1), ("worker", 1)) as tree:

@@ -25,9 +25,9 @@ def inheritance(tree: SmallTree, kind: str) -> dict[str, Any]:
 
 
 def test_a_program_that_a_job_starts_has_no_signal_ignored_or_blocked(start: Start) -> None:
-    told = inheritance(start(), "worker")
+    reported = inheritance(start(), "worker")
 
-    assert (told["ignored"], told["blocked"]) == (0, 0)
+    assert (reported["ignored"], reported["blocked"]) == (0, 0)
 
 
 def test_a_signal_that_the_starter_had_blocked_is_heard(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from jobsd.clock import monotonic
 from jobsd.supervisor.backoff import FIRST_S
-from jobsd.supervisor.watch import ATTEMPT_S, DUMP_S
+from jobsd.supervisor.hang_detection import ATTEMPT_S, DUMP_S
 from small_tree.driver import SmallTree, small_tree
 from waiting import wait_until
 
@@ -34,9 +34,9 @@ def test_a_hung_loop_is_dumped_and_replaced(start: Start, command: str, function
     hung = tree.wait("process.hung", kind="worker")
     exited = tree.wait("process.exited", kind="worker")
     tree.wait("process.replaced", kind="worker", reason="hung")
-    assert HANG_S <= hung["stood_still_s"] < HANG_S + 4
+    assert HANG_S <= hung["stalled_s"] < HANG_S + 4
     assert (exited["reason"], exited["signal"]) == ("hung", "SIGABRT")
-    assert any(function in told["stack"] for told in tree.told("process.dumped"))
+    assert any(function in reported["stack"] for reported in tree.events("process.dumped"))
 
 
 @pytest.mark.failure(
@@ -62,8 +62,8 @@ def test_a_stopped_process_is_killed_at_once(start: Start) -> None:
 
     exited = tree.wait("process.exited", kind="worker")
     assert (exited["reason"], exited["signal"]) == ("hung", "SIGKILL")
-    # Who is given the time for a dump is killed by a deadline, and that is told.
-    assert tree.told("process.killed") == []
+    # Who is given the time for a dump is killed by a deadline, and that is reported.
+    assert tree.events("process.killed") == []
 
 
 def test_a_process_that_never_comes_up_hangs_too(tmp_path: Path) -> None:
@@ -85,7 +85,7 @@ def test_the_monitor_is_replaced_when_its_database_thread_stands_still(start: St
     tree.command("monitor.blocked")
 
     hung = tree.wait("process.hung", kind="monitor")
-    assert ATTEMPT_S < hung["stood_still_s"] < ATTEMPT_S + 4
+    assert ATTEMPT_S < hung["stalled_s"] < ATTEMPT_S + 4
     tree.wait("process.replaced", kind="monitor", reason="hung")
 
 
@@ -97,16 +97,16 @@ def test_nobody_is_judged_after_the_whole_tree_stood_still(start: Start) -> None
         os.kill(pid, signal.SIGSTOP)
     stopped = monotonic()
     wait_until(lambda: monotonic() - stopped > hang_s + HANG_S)
-    earlier = len(tree.told("supervisor.gap"))
+    earlier = len(tree.events("supervisor.stalled"))
 
     tree.send(signal.SIGCONT)
-    gap = tree.wait("supervisor.gap", earlier + 1)
+    gap = tree.wait("supervisor.stalled", earlier + 1)
     for pid in children:
         os.kill(pid, signal.SIGCONT)
 
     wait_until(lambda: monotonic() - gap["at"] > hang_s + HANG_S)
     assert gap["seconds"] > hang_s
-    assert tree.told("process.hung") == []
+    assert tree.events("process.hung") == []
     assert tree.pids() == children
 
 
@@ -121,9 +121,9 @@ def test_no_monitor_is_judged_after_the_whole_tree_stood_still(start: Start) -> 
     for pid in everybody:
         os.kill(pid, signal.SIGCONT)
 
-    tree.wait("supervisor.gap")
+    tree.wait("supervisor.stalled")
     tree.state()
-    assert tree.told("process.hung") == []
+    assert tree.events("process.hung") == []
 
 
 @pytest.mark.failure(
@@ -139,7 +139,7 @@ def test_a_process_whose_row_was_deleted_is_replaced_at_once(start: Start) -> No
 
     replaced = tree.wait("process.replaced")
     assert (replaced["reason"], replaced["predecessor_pid"]) == ("row", old)
-    assert tree.wait("buried")["reason"] == "row"
+    assert tree.wait("recovered")["reason"] == "row"
 
 
 @pytest.mark.behaviour(13)
@@ -150,8 +150,8 @@ def test_a_process_without_a_row_has_the_time_to_drain_and_no_more(start: Start)
     tree.command("worker.lose-row")
 
     tree.wait("process.killed")
-    buried = tree.wait("buried")
-    assert (buried["reason"], buried["exit_code"]) == ("row", -signal.SIGKILL)
+    recovered = tree.wait("recovered")
+    assert (recovered["reason"], recovered["exit_code"]) == ("row", -signal.SIGKILL)
 
 
 @pytest.mark.failure(
@@ -165,13 +165,13 @@ def test_a_process_that_hangs_while_it_drains_has_hung(start: Start) -> None:
 
     tree.send(signal.SIGTERM)
 
-    assert tree.wait("buried", kind="worker")["reason"] == "hung"
+    assert tree.wait("recovered", kind="worker")["reason"] == "hung"
     assert tree.process.wait(30) == 0
 
 
 @pytest.mark.behaviour(24, 25)
 @pytest.mark.parametrize("kind", ["worker", "dispatcher", "monitor"])
-def test_a_process_that_somebody_tells_to_end_is_followed_and_has_its_time(
+def test_a_process_that_somebody_terminates_is_replaced_and_has_its_time(
     start: Start, kind: str
 ) -> None:
     tree = start(("monitor", 1), ("worker", 1), ("dispatcher", 1), shutdown_timeout_s=0.3)
@@ -181,19 +181,19 @@ def test_a_process_that_somebody_tells_to_end_is_followed_and_has_its_time(
     os.kill(old, signal.SIGTERM)
 
     replaced = tree.wait("process.replaced")
-    assert (replaced["reason"], replaced["predecessor_pid"]) == ("told", old)
+    assert (replaced["reason"], replaced["predecessor_pid"]) == ("terminated", old)
     tree.wait("process.killed")
-    assert tree.wait("buried", kind=kind)["reason"] == "told"
-    assert tree.told("process.exited") == []
+    assert tree.wait("recovered", kind=kind)["reason"] == "terminated"
+    assert tree.events("process.exited") == []
 
 
-def test_a_process_that_is_always_told_to_end_backs_off(start: Start) -> None:
+def test_a_process_that_is_always_terminated_backs_off(start: Start) -> None:
     tree = start(("monitor", 1), ("worker", 1))
 
     tree.command("worker.leaves")
 
     # The first of them may have worked for long.
     tree.wait("process.replaced", 4)
-    _, first, second, third = tree.told("process.replaced")[:4]
+    _, first, second, third = tree.events("process.replaced")[:4]
     assert second["at"] - first["at"] > 0.8 * 2 * FIRST_S
     assert third["at"] - second["at"] > 0.8 * 4 * FIRST_S

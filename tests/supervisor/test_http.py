@@ -133,15 +133,15 @@ def test_the_one_that_was_open_for_longest_has_to_go(port: int) -> None:
         assert first.recv(1) == b""
 
 
-def test_a_page_that_fails_is_told_and_the_next_request_is_served(port: int) -> None:
-    told: list[tuple[Event, object]] = []
-    end = events.subscribe(lambda event, facts: told.append((event, facts["error"])))
+def test_a_page_that_fails_is_reported_and_the_next_request_is_served(port: int) -> None:
+    reported: list[tuple[Event, object]] = []
+    end = events.subscribe(lambda event, facts: reported.append((event, facts["error"])))
 
     with pytest.raises(http.client.HTTPException), _asked(port, "GET", "/broken"):
         pass
 
     end()
-    ((event, error),) = told
+    ((event, error),) = reported
     assert (event.name, str(error)) == ("thread.failed", "no way")
     with _asked(port, "GET", "/hello") as reply:
         assert reply.status == 200

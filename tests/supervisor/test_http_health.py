@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from jobsd.clock import monotonic_ns
-from jobsd.processes.slot import UP
+from jobsd.processes.entry import UP
 from monitored_tree.asking import facts
 from monitored_tree.options import beating, make_options, with_dispatcher
 from monitored_tree.tree import Tree, tree_on
@@ -32,7 +32,7 @@ def _beat(session: Session, age: str = "0") -> None:
 
 def _tick_for_ever(context: Context) -> int:
     while True:
-        context.slot.tick()
+        context.entry.tick()
         context.nap.take(0.02)
         if context.stopping:
             return signal.SIGTERM
@@ -43,7 +43,7 @@ def test_a_tree_is_alive_while_its_supervisor_comes_round(
 ) -> None:
     assert facts(listener, "/livez")[0] == 200
 
-    monitored.board.ticked_ns = monotonic_ns() - 60 * 10**9
+    monitored.scoreboard.ticked_ns = monotonic_ns() - 60 * 10**9
 
     status, said = facts(listener, "/livez")
     assert (status, said["alive"]) == (503, False)
@@ -54,14 +54,14 @@ def test_a_tree_is_ready_once_all_configured_processes_are_up(
     target: Target, listener: socket.socket
 ) -> None:
     with tree_on(target, with_dispatcher(make_options(target))) as tree:
-        tree.board.ready = 1
+        tree.scoreboard.ready = 1
         tree.start_monitor(listener)
         tree.start_worker()
         status, said = facts(listener, "/readyz")
         assert (status, said["missing"]) == (503, {"dispatcher": 1})
 
-        slot = tree.fork("dispatcher", _tick_for_ever)
-        wait_until(lambda: slot.state == UP)
+        entry = tree.fork("dispatcher", _tick_for_ever)
+        wait_until(lambda: entry.state == UP)
 
         assert facts(listener, "/readyz")[0] == 200
 
@@ -69,24 +69,24 @@ def test_a_tree_is_ready_once_all_configured_processes_are_up(
 def test_an_outage_that_anybody_has_met_ends_the_readiness(
     monitored: Tree, listener: socket.socket
 ) -> None:
-    monitored.board.ready = 1
+    monitored.scoreboard.ready = 1
     worker = monitored.start_worker()
     assert facts(listener, "/readyz")[0] == 200
 
     # Else the monitor, which has a database, would end the outage with its next look.
-    worker.suffers = 1
-    monitored.board.outage_since_ns = monotonic_ns()
+    worker.database_down = 1
+    monitored.scoreboard.outage_since_ns = monotonic_ns()
 
     status, said = facts(listener, "/readyz")
     assert (status, said["database"]) == (503, False)
 
 
 def test_a_tree_that_stops_is_not_ready(monitored: Tree, listener: socket.socket) -> None:
-    monitored.board.ready = 1
+    monitored.scoreboard.ready = 1
     monitored.start_worker()
     assert facts(listener, "/readyz")[0] == 200
 
-    monitored.board.stopping = 1
+    monitored.scoreboard.stopping = 1
 
     assert facts(listener, "/readyz")[0] == 503
 
@@ -118,7 +118,7 @@ def test_a_heartbeat_may_be_two_periods_old(
     listener = request.getfixturevalue("listener")
     _beat(request.getfixturevalue("session"), f"{minutes} minutes")
     with tree_on(target, beating(target, schedule)) as tree:
-        tree.board.started_ns -= 86400 * 10**9
+        tree.scoreboard.started_ns -= 86400 * 10**9
         tree.start_monitor(listener)
 
         answer, said = facts(listener, "/healthz")
@@ -134,7 +134,7 @@ def test_a_tree_that_has_just_begun_is_given_time_for_its_first_heartbeat(
         tree.start_monitor(listener)
         assert facts(listener, "/healthz")[0] == 200
 
-        tree.board.started_ns -= 601 * 10**9
+        tree.scoreboard.started_ns -= 601 * 10**9
 
         assert facts(listener, "/healthz")[0] == 503
 

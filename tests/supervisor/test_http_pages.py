@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 import pytest
 from prometheus_client.openmetrics import parser as openmetrics_parser
 
-from jobsd.supervisor.monitor import pages, rounds
+from jobsd.supervisor.monitor import database_loop, pages
 from monitored_tree.asking import ask, metrics, seconds
 from monitored_tree.options import beating
 from monitored_tree.server import own_server
@@ -26,15 +26,15 @@ if TYPE_CHECKING:
 
 def _work(queue: str, count: int) -> Callable[[Context, Session], None]:
     def work(context: Context, _: Session) -> None:
-        counters = context.slot.queue(queue)
+        counters = context.entry.queue(queue)
         counters.count("finished", count)
         counters.observe(waits_s=[0.01], runs_s=[0.2])
-        context.slot.count_dropped_lines(1)
+        context.entry.count_dropped_lines(1)
 
     return work
 
 
-def test_metrics_tell_of_database_and_shared_memory(
+def test_metrics_are_of_database_and_shared_memory(
     monitored: Tree, listener: socket.socket, session: Session
 ) -> None:
     jobs = make_jobs(session, 3, queue_name="mail")
@@ -113,7 +113,7 @@ def test_a_scrape_that_finds_no_database_says_so_before_anybody_else(
 ) -> None:
     monkeypatch.setattr(pages, "FIGURES_AGE_S", 0.0)
     # Else the monitor would look at the database again while this test goes on.
-    monkeypatch.setattr(rounds, "SECOND_LOOK_S", 60.0)
+    monkeypatch.setattr(database_loop, "SECOND_SURVEY_S", 60.0)
     with own_server() as server:
         target = server.start()
         with tree_on(target, heartbeat_interval_s=60.0) as tree:
@@ -124,7 +124,7 @@ def test_a_scrape_that_finds_no_database_says_so_before_anybody_else(
             server.stop()
 
             wait_until(lambda: metrics(listener)["jobsd_database_up", ()] == 0)
-            assert tree.board.database_up == 1
+            assert tree.scoreboard.database_up == 1
 
 
 @pytest.mark.failure(
@@ -136,7 +136,7 @@ def test_a_frozen_database_holds_up_no_health_check_and_only_bounds_a_scrape(
 ) -> None:
     # The monitor inherits these: no need to wait for as long as in earnest.
     monkeypatch.setattr(pages, "FIGURES_AGE_S", 0.5)
-    monkeypatch.setattr(rounds, "DEADLINE_S", 1.0)
+    monkeypatch.setattr(database_loop, "DEADLINE_S", 1.0)
     with own_server() as server:
         target = server.start()
         with tree_on(target, beating(target)) as tree:
@@ -149,7 +149,7 @@ def test_a_frozen_database_holds_up_no_health_check_and_only_bounds_a_scrape(
             assert seconds(listener, "/readyz") < 0.1
             assert seconds(listener, "/healthz") < 0.1
 
-            wait_until(lambda: not tree.board.database_up)
+            wait_until(lambda: not tree.scoreboard.database_up)
             gauge = ("jobsd_processes", (("kind", "worker"),))
             wait_until(lambda: gauge not in metrics(listener))
             assert seconds(listener, "/metrics") < 3

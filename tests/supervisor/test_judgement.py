@@ -7,17 +7,17 @@ from typing import TYPE_CHECKING, cast
 
 from jobsd.clock import monotonic
 from jobsd.configuration.options import SupervisorOptions
-from jobsd.processes.board import Board
+from jobsd.processes.scoreboard import Scoreboard
 from jobsd.supervisor.backoff import Backoff
-from jobsd.supervisor.memory import MemoryKills
-from jobsd.supervisor.watch import LATER_S, Watch
+from jobsd.supervisor.hang_detection import LATER_S, HangDetection
+from jobsd.supervisor.oom import OomKills
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     import pytest
 
-    from jobsd.supervisor.children import Child
+    from jobsd.supervisor.children import ChildProcess
 
 VERSION_1 = "oom_kill_disable 0\nunder_oom 0\noom_kill {}\n"
 
@@ -54,7 +54,7 @@ def test_a_process_that_had_worked_ends_the_failures_before_it() -> None:
 def test_a_counted_kill_explains_one_death_only(tmp_path: Path) -> None:
     counter = tmp_path / "memory.oom_control"
     counter.write_text(VERSION_1.format(7))
-    kills = MemoryKills((tmp_path / "missing", counter))
+    kills = OomKills((tmp_path / "missing", counter))
     assert not kills.explain()
 
     counter.write_text(VERSION_1.format(8))
@@ -65,27 +65,29 @@ def test_a_counted_kill_explains_one_death_only(tmp_path: Path) -> None:
 def test_a_kill_is_still_known_in_the_round_after_it_was_counted(tmp_path: Path) -> None:
     counter = tmp_path / "memory.events"
     counter.write_text("low 0\noom_kill 0\noom_group_kill 0\n")
-    kills = MemoryKills((counter,))
+    kills = OomKills((counter,))
     counter.write_text("low 0\noom_kill 1\noom_group_kill 0\n")
 
-    kills.look()
+    kills.count()
 
     assert kills.explain()
 
 
 def test_without_a_counter_no_death_is_put_down_to_memory() -> None:
-    kills = MemoryKills(())
+    kills = OomKills(())
 
-    kills.look()
+    kills.count()
 
     assert not kills.explain()
 
 
-def test_who_is_stopped_while_it_looks_judges_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_supervisor_that_is_stopped_during_a_check_kills_no_process(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     now = monotonic()
     asked: list[str] = []
 
-    class Slot:
+    class ScoreboardEntry:
         @property
         def tick_age_s(self) -> float:
             nonlocal now
@@ -95,32 +97,32 @@ def test_who_is_stopped_while_it_looks_judges_nobody(monkeypatch: pytest.MonkeyP
     def dismiss(reason: str, *_: object) -> None:
         asked.append(reason)
 
-    monkeypatch.setattr("jobsd.supervisor.watch.monotonic", lambda: now)
+    monkeypatch.setattr("jobsd.supervisor.hang_detection.monotonic", lambda: now)
     options = SupervisorOptions(hang_timeout=2)
     child = SimpleNamespace(
-        slot=Slot(),
+        entry=ScoreboardEntry(),
         spec=SimpleNamespace(kind="worker"),
         asked="",
         killed=False,
         dismiss=dismiss,
     )
 
-    Watch(Board(), options).look([cast("Child", child)])
+    HangDetection(Scoreboard(), options).kill_hung([cast("ChildProcess", child)])
 
     assert asked == []
 
 
-def test_the_next_look_at_a_process_that_stands_is_when_it_has_hung() -> None:
+def test_the_next_check_of_a_process_that_stands_is_when_it_has_hung() -> None:
     options = SupervisorOptions()
 
-    def child(age_s: float, asked: str = "", *, killed: bool = False) -> Child:
-        slot, spec = SimpleNamespace(tick_age_s=age_s), SimpleNamespace(kind="worker")
-        made = SimpleNamespace(slot=slot, spec=spec, asked=asked, killed=killed)
-        return cast("Child", made)
+    def child(age_s: float, asked: str = "", *, killed: bool = False) -> ChildProcess:
+        entry, spec = SimpleNamespace(tick_age_s=age_s), SimpleNamespace(kind="worker")
+        made = SimpleNamespace(entry=entry, spec=spec, asked=asked, killed=killed)
+        return cast("ChildProcess", made)
 
-    watch = Watch(Board(), options)
+    watch = HangDetection(Scoreboard(), options)
 
-    watch.look(
+    watch.kill_hung(
         [child(39.9, "hung"), child(39.9, killed=True), child(0.1), child(39.5), child(20)]
     )
 

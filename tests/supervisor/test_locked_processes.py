@@ -9,11 +9,11 @@ import pytest
 
 from jobsd.clock import monotonic_ns
 from jobsd.processes import registry
-from jobsd.processes.board import Board
-from jobsd.processes.slot import FREE
-from jobsd.supervisor.monitor.burial import Burial
-from jobsd.supervisor.monitor.look import Beat, Stranger, look
-from jobsd.supervisor.monitor.neighbours import Neighbours
+from jobsd.processes.entry import FREE
+from jobsd.processes.scoreboard import Scoreboard
+from jobsd.supervisor.monitor.heartbeats import Beat, PeerProcess, write_heartbeats
+from jobsd.supervisor.monitor.peers import Peers
+from jobsd.supervisor.monitor.recovery import Recovery
 from monitored_tree.tree import Tree, claim, make_jobs, names, places
 from waiting import Stopwatch, wait_until
 
@@ -37,7 +37,7 @@ def test_heartbeats_pass_over_a_row_that_is_locked(session: Session, what: str) 
         holder.execute(what.encode(), (one,))
         watch = Stopwatch()
 
-        seen = look(session, beats)
+        seen = write_heartbeats(session, beats)
 
         assert watch.took() < 1
         assert seen.beaten == {other}
@@ -45,7 +45,7 @@ def test_heartbeats_pass_over_a_row_that_is_locked(session: Session, what: str) 
         ages_s = {row.name: row.heartbeat_age_s for row in registry.processes(session)}
         assert ages_s["other"] < 5 < ages_s["one"]
 
-    seen = look(session, beats)
+    seen = write_heartbeats(session, beats)
 
     assert not seen.locked
     assert seen.beaten == ({other} if what == _DELETE else {one, other})
@@ -60,23 +60,23 @@ def test_a_living_process_whose_row_is_locked_keeps_it(tree: Tree, target: Targe
     one, other = tree.start_worker(), tree.start_worker()
     with psycopg.connect(target.url) as holder:
         holder.execute(_LOCK, (one.row_id,))
-        tree.look_passes()
+        tree.survey_passes()
         held_at_ns = monotonic_ns()
 
-        wait_until(lambda: other.beaten_ns > held_at_ns)
-        tree.look_passes()
+        wait_until(lambda: other.heartbeat_ns > held_at_ns)
+        tree.survey_passes()
 
-        assert one.beaten_ns < held_at_ns
+        assert one.heartbeat_ns < held_at_ns
         assert not one.row_lost
-    wait_until(lambda: one.beaten_ns > held_at_ns)
+    wait_until(lambda: one.heartbeat_ns > held_at_ns)
 
 
-def test_a_process_is_told_soon_once_its_locked_row_is_gone(tree: Tree, target: Target) -> None:
+def test_a_process_learns_soon_that_its_locked_row_is_gone(tree: Tree, target: Target) -> None:
     tree.start_monitor()
     one = tree.start_worker()
     with psycopg.connect(target.url) as holder:
         holder.execute(_DELETE, (one.row_id,))
-        tree.look_passes()
+        tree.survey_passes()
         assert not one.row_lost
 
     assert wait_until(lambda: one.row_lost) < 2
@@ -89,15 +89,15 @@ def test_a_process_is_told_soon_once_its_locked_row_is_gone(tree: Tree, target: 
 def test_who_could_not_beat_is_not_taken_for_dead(session: Session, target: Target) -> None:
     row_id, (job,) = _row(session, "held"), make_jobs(session, 1)
     claim(session, row_id, [job])
-    neighbours = Neighbours(60, 10)
-    burial = Burial(session, Board().slots[0], keep_finished=True)
+    peers = Peers(60, 10)
+    recovery = Recovery(session, Scoreboard().entries[0], keep_finished=True)
 
-    def prune_who_stands_still(now: float) -> list[Stranger]:
-        neighbours.see(look(session, []).others, now)
-        found = [stranger for stranger, _ in neighbours.standing_still(now)]
-        for stranger in found:
-            assert burial.prune(stranger, 60.0)
-            neighbours.forget(stranger)
+    def prune_who_stands_still(now: float) -> list[PeerProcess]:
+        peers.see(write_heartbeats(session, []).others, now)
+        found = [peer for peer, _ in peers.standing_still(now)]
+        for peer in found:
+            assert recovery.prune(peer, 60.0)
+            peers.forget(peer)
         return found
 
     with psycopg.connect(target.url) as holder:
@@ -117,7 +117,7 @@ def test_who_could_not_beat_is_not_taken_for_dead(session: Session, target: Targ
     "Its jobs are settled at once, and the heartbeats of its tree go on; the row goes once he "
     "lets go.",
 )
-def test_the_dead_are_buried_though_their_row_is_locked(
+def test_the_dead_are_recovered_though_their_row_is_locked(
     tree: Tree, session: Session, target: Target
 ) -> None:
     (job,) = make_jobs(session, 1)
@@ -132,10 +132,10 @@ def test_the_dead_are_buried_though_their_row_is_locked(
         tree.wake(monitor)
 
         wait_until(lambda: worker.state == FREE)
-        wait_until(lambda: other.beaten_ns > died_at_ns)
+        wait_until(lambda: other.heartbeat_ns > died_at_ns)
 
         assert places(session) == {job: "failed"}
         assert name in names(session)
     wait_until(lambda: name not in names(session))
-    assert tree.wait_told("process.buried")["failed"] == 1
-    assert len(tree.told("job.failed")) == 1
+    assert tree.wait_event("process.recovered")["failed"] == 1
+    assert len(tree.events("job.failed")) == 1

@@ -1,4 +1,4 @@
-"""What becomes of the jobs, the row and the slot of a process that dies."""
+"""What becomes of the jobs, the row and the entry of a process that dies."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from jobsd.processes import registry
+from jobsd.processes.entry import FREE, UP
 from jobsd.processes.process import REST_MAX_S
-from jobsd.processes.slot import FREE, UP
 from monitored_tree.tree import (
     Tree,
     claim,
@@ -68,7 +68,7 @@ def test_the_error_names_the_exit_code(tree: Tree, session: Session) -> None:
     monitor = tree.start_monitor()
 
     def leave(context: Context, _: Session) -> None:
-        context.slot.tick()
+        context.entry.tick()
         os._exit(3)
 
     worker = tree.start_worker(job, running=(job,), live=leave)
@@ -95,7 +95,7 @@ def test_the_error_says_why_it_was_killed(
     assert said in failure(session, job)["message"]
 
 
-@pytest.mark.parametrize("reason", ["stop", "reload", "recycled", "row", "told"])
+@pytest.mark.parametrize("reason", ["stop", "reload", "recycled", "row", "terminated"])
 def test_a_process_that_was_asked_to_go_takes_no_attempt_away(
     tree: Tree, session: Session, reason: str
 ) -> None:
@@ -154,7 +154,7 @@ def test_the_row_of_the_dead_goes(tree: Tree, session: Session) -> None:
     assert name not in names(session)
 
 
-def test_a_process_that_died_before_it_was_registered_is_buried(tree: Tree) -> None:
+def test_a_process_that_died_before_it_was_registered_is_recovered(tree: Tree) -> None:
     monitor = tree.start_monitor()
     early = tree.fork("worker", lambda _: 1)
 
@@ -184,7 +184,7 @@ def test_a_row_written_by_a_last_statement_of_the_dead_goes_too(
 ) -> None:
     monitor = tree.start_monitor()
     worker = tree.start_worker()
-    pid, supervisor = worker.pid, tree.board.supervisor_row
+    pid, supervisor = worker.pid, tree.scoreboard.supervisor_row
     identity = registry.identity(pid)
     tree.destroy(worker, monitor)
 
@@ -227,7 +227,7 @@ def test_what_the_dead_had_on_its_way_does_not_wait_for_the_next_heartbeat(
         monitor = tree.start_monitor()
         worker = tree.start_worker()
         # The second look of the start is made.
-        tree.look_passes(1)
+        tree.survey_passes(1)
         row_id = worker.row_id
         tree.destroy(worker, monitor)
         wait_until(lambda: worker.name not in names(session))
@@ -239,7 +239,7 @@ def test_what_the_dead_had_on_its_way_does_not_wait_for_the_next_heartbeat(
 
 @pytest.mark.failure(
     "The server still holds the rows of a dead worker locked.",
-    "The burial waits for nobody: they are settled as soon as they are free.",
+    "The recovery waits for nobody: they are settled as soon as they are free.",
 )
 def test_claims_that_are_locked_are_settled_once_they_are_free(
     tree: Tree, session: Session
@@ -252,14 +252,14 @@ def test_claims_that_are_locked_are_settled_once_they_are_free(
         tree.kill(worker)
         tree.reap(worker)
         tree.wake(monitor)
-        tree.look_passes()
+        tree.survey_passes()
         assert worker.state != FREE
 
     wait_until(lambda: worker.state == FREE)
     assert places(session) == {job: "failed"}
 
 
-def test_a_dead_monitor_is_buried_by_its_successor(tree: Tree, session: Session) -> None:
+def test_a_dead_monitor_is_recovered_by_its_successor(tree: Tree, session: Session) -> None:
     first = tree.start_monitor()
     name = first.name
     (job,) = make_jobs(session, 1)
@@ -276,7 +276,7 @@ def test_a_dead_monitor_is_buried_by_its_successor(tree: Tree, session: Session)
     assert places(session) == {job: "failed"}
 
 
-def test_deaths_are_counted_and_told(tree: Tree, session: Session) -> None:
+def test_deaths_are_counted_and_reported(tree: Tree, session: Session) -> None:
     ran, waited = make_jobs(session, 2, queue_name="mail")
     monitor = tree.start_monitor()
     worker = tree.start_worker(ran, waited, running=(ran,))
@@ -286,19 +286,19 @@ def test_deaths_are_counted_and_told(tree: Tree, session: Session) -> None:
 
     counters = monitor.queue("mail")
     assert (counters.outcome("failed"), counters.outcome("released")) == (1, 1)
-    buried = tree.wait_told("process.buried")
-    assert (buried["child"], buried["reason"], buried["failed"]) == (name, "signal", 1)
-    failed = tree.wait_told("job.failed")
+    recovered = tree.wait_event("process.recovered")
+    assert (recovered["child"], recovered["reason"], recovered["failed"]) == (name, "signal", 1)
+    failed = tree.wait_event("job.failed")
     assert (failed["job_id"], failed["error"]["type"]) == (ran, "ProcessExitError")
-    assert tree.wait_told("job.released")["job_id"] == waited
+    assert tree.wait_event("job.released")["job_id"] == waited
 
 
-def test_a_living_process_is_never_buried(tree: Tree, session: Session) -> None:
+def test_a_living_process_is_never_recovered(tree: Tree, session: Session) -> None:
     (job,) = make_jobs(session, 1)
     tree.start_monitor()
     worker = tree.start_worker(job, running=(job,))
     tree.kill(worker, signal.SIGSTOP)
 
-    tree.look_passes(3)
+    tree.survey_passes(3)
 
     assert (worker.state, places(session)) == (UP, {job: "claimed"})

@@ -29,7 +29,7 @@ def _rows(session: Session, query: str) -> dict[int, Any]:
     return dict(session.connection.execute(query.encode()).fetchall())
 
 
-@pytest.mark.parametrize("reason", ["signal", "told"])
+@pytest.mark.parametrize("reason", ["signal", "terminated"])
 @pytest.mark.failure(
     "A worker dies after a job has raised, and before that is recorded.",
     "The job fails, is retried, discarded or put off, as it was decided; its attempt bears the "
@@ -65,7 +65,7 @@ def test_what_has_ended_becomes_what_it_was_to_become(
     assert "was killed by SIGKILL" in errors[failed]["message"]
 
 
-def test_the_outcomes_are_counted_and_told(tree: Tree, session: Session) -> None:
+def test_the_outcomes_are_counted_and_reported(tree: Tree, session: Session) -> None:
     jobs = make_jobs(session, 4, queue_name="mail")
     monitor = tree.start_monitor()
     worker = tree.start_worker(*jobs, endings=_ended(jobs))
@@ -74,9 +74,9 @@ def test_the_outcomes_are_counted_and_told(tree: Tree, session: Session) -> None
 
     counters = monitor.queue("mail")
     assert [counters.outcome(outcome) for outcome in OUTCOMES[:3]] == [1, 1, 1]
-    assert tree.wait_told("job.retried")["error"]["type"] == "mail.ServerError"
-    buried = tree.wait_told("process.buried")
-    assert [buried[outcome] for outcome in OUTCOMES] == [1, 1, 1, 1]
+    assert tree.wait_event("job.retried")["error"]["type"] == "mail.ServerError"
+    recovered = tree.wait_event("process.recovered")
+    assert [recovered[outcome] for outcome in OUTCOMES] == [1, 1, 1, 1]
 
 
 def test_slots_are_given_back_and_promote_who_waits(tree: Tree, session: Session) -> None:
@@ -127,6 +127,6 @@ def test_who_keeps_no_finished_jobs_keeps_no_discarded_ones(
 
         tree.destroy(worker, monitor)
 
-        assert tree.wait_told("job.discarded")["job_id"] == jobs[2]
+        assert tree.wait_event("job.discarded")["job_id"] == jobs[2]
     assert set(_rows(session, "SELECT id, 1 FROM jobsd.jobs")) == set(jobs[:2])
     assert set(_rows(session, "SELECT job_id, 1 FROM jobsd.attempts")) == set(jobs[:2])

@@ -12,7 +12,7 @@ from psycopg import conninfo, sql
 from jobsd.clock import monotonic_ns
 from jobsd.database.connection import Session, Target
 from jobsd.database.migrate import latest_version, version
-from jobsd.processes.slot import DEAD, FREE, UP
+from jobsd.processes.entry import DEAD, FREE, UP
 from monitored_tree.server import OwnServer, own_server
 from monitored_tree.tree import Tree, make_jobs, names, places, tree_on
 from waiting import wait_until
@@ -20,7 +20,7 @@ from waiting import wait_until
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from jobsd.processes.slot import Slot
+    from jobsd.processes.entry import ScoreboardEntry
 
 
 @pytest.fixture(scope="module")
@@ -29,7 +29,7 @@ def server() -> Iterator[OwnServer]:
         yield server
 
 
-def _terminate(session: Session, monitor: Slot) -> int:
+def _terminate(session: Session, monitor: ScoreboardEntry) -> int:
     rows = session.connection.execute(
         "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
         " WHERE datname = current_database() AND application_name = %s",
@@ -38,17 +38,19 @@ def _terminate(session: Session, monitor: Slot) -> int:
     return len(rows.fetchall())
 
 
-def _told(tree: Tree, event: str) -> list[dict[str, Any]]:
-    return [told for told in tree.told(event) if told["process_kind"] == "monitor"]
+def _events(tree: Tree, event: str) -> list[dict[str, Any]]:
+    return [
+        reported for reported in tree.events(event) if reported["process_kind"] == "monitor"
+    ]
 
 
-def _moment(told: dict[str, Any]) -> datetime:
-    return datetime.fromisoformat(told["timestamp"])
+def _moment(reported: dict[str, Any]) -> datetime:
+    return datetime.fromisoformat(reported["timestamp"])
 
 
 def _pruned(tree: Tree, name: str) -> list[datetime]:
-    pruned = tree.told("process.pruned")
-    return [_moment(told) for told in pruned if told["process"] == name]
+    pruned = tree.events("process.pruned")
+    return [_moment(reported) for reported in pruned if reported["process"] == name]
 
 
 def test_a_broken_connection_is_made_anew(target: Target, session: Session) -> None:
@@ -56,16 +58,16 @@ def test_a_broken_connection_is_made_anew(target: Target, session: Session) -> N
         monitor = tree.start_monitor()
 
         assert _terminate(session, monitor) == 1
-        tree.look_passes(2)
+        tree.survey_passes(2)
 
-        wait_until(lambda: _told(tree, "database.reconnected"))
+        wait_until(lambda: _events(tree, "database.reconnected"))
         assert monitor.state == UP
-        assert len(_told(tree, "database.reconnected")) == 1
-        assert _told(tree, "database.lost") == []
+        assert len(_events(tree, "database.reconnected")) == 1
+        assert _events(tree, "database.unavailable") == []
 
 
 @pytest.mark.behaviour(33)
-def test_an_outage_is_told_once_at_each_end_and_deaths_are_written_afterwards(
+def test_an_outage_is_reported_once_at_each_end_and_deaths_are_written_afterwards(
     server: OwnServer,
 ) -> None:
     target = server.start()
@@ -76,19 +78,23 @@ def test_an_outage_is_told_once_at_each_end_and_deaths_are_written_afterwards(
         worker = tree.start_worker(job, running=(job,))
         session.close()
         server.stop()
-        wait_until(lambda: not tree.board.database_up)
+        wait_until(lambda: not tree.scoreboard.database_up)
         tree.kill(worker)
         tree.reap(worker)
         tree.wake(monitor)
-        wait_until(lambda: _told(tree, "database.lost"))
+        wait_until(lambda: _events(tree, "database.unavailable"))
         assert worker.state == DEAD
 
         server.start()
 
-        wait_until(lambda: worker.state == FREE and tree.board.database_up)
+        wait_until(lambda: worker.state == FREE and tree.scoreboard.database_up)
         assert places(session) == {job: "failed"}
-        wait_until(lambda: _told(tree, "database.back"))
-        assert len(_told(tree, "database.lost")) == len(_told(tree, "database.back")) == 1
+        wait_until(lambda: _events(tree, "database.available"))
+        assert (
+            len(_events(tree, "database.unavailable"))
+            == len(_events(tree, "database.available"))
+            == 1
+        )
     session.close()
 
 
@@ -105,8 +111,8 @@ def test_a_frozen_server_does_not_stop_the_rounds_for_long(server: OwnServer) ->
 
         def is_away() -> bool:
             nonlocal worst_s
-            worst_s = max(worst_s, (monotonic_ns() - tree.board.monitor_round_ns) / 1e9)
-            return not tree.board.database_up
+            worst_s = max(worst_s, (monotonic_ns() - tree.scoreboard.monitor_polled_ns) / 1e9)
+            return not tree.scoreboard.database_up
 
         wait_until(is_away)
         ticked_s = monitor.tick_age_s
@@ -114,7 +120,7 @@ def test_a_frozen_server_does_not_stop_the_rounds_for_long(server: OwnServer) ->
 
         assert worst_s < 8
         assert ticked_s < 8
-        wait_until(lambda: tree.board.database_up)
+        wait_until(lambda: tree.scoreboard.database_up)
 
 
 @pytest.mark.failure(
@@ -127,7 +133,7 @@ def test_the_end_of_the_tree_does_not_wait_for_a_frozen_server(server: OwnServer
         monitor = tree.start_monitor()
         server.freeze()
         try:
-            tree.board.stopping = 2
+            tree.scoreboard.stopping = 2
             tree.kill(monitor, 15)  # type: ignore[arg-type]
 
             assert tree.reap(monitor, "stop", within_s=0.9) == 0
@@ -143,17 +149,17 @@ def test_a_tree_that_was_started_without_a_database_makes_the_tables_when_there_
         connection.execute("DROP DATABASE IF EXISTS later")
     target = Target(conninfo.make_conninfo(url, dbname="later"))
     with tree_on(target) as tree:
-        monitor = tree.start_monitor(looks=False)
-        wait_until(lambda: _told(tree, "database.waiting"))
+        monitor = tree.start_monitor(surveys=False)
+        wait_until(lambda: _events(tree, "database.awaited"))
 
         with psycopg.connect(url, autocommit=True) as connection:
             connection.execute("CREATE DATABASE later")
 
-        wait_until(lambda: tree.board.database_up)
+        wait_until(lambda: tree.scoreboard.database_up)
         session = Session(target, "test")
         assert version(session) == latest_version()
         assert monitor.name in names(session)
-        tree.wait_told("database.migrated")
+        tree.wait_event("database.migrated")
         session.close()
 
 
@@ -169,11 +175,11 @@ def test_tables_that_we_may_not_make_are_waited_for(empty_database: str) -> None
         connection.execute(public)
         try:
             with tree_on(target) as tree:
-                monitor = tree.start_monitor(looks=False)
+                monitor = tree.start_monitor(surveys=False)
 
-                wait_until(lambda: _told(tree, "database.behind"))
+                wait_until(lambda: _events(tree, "schema.outdated"))
 
-                assert "db migrate" in _told(tree, "database.behind")[0]["error"]["message"]
+                assert "db migrate" in _events(tree, "schema.outdated")[0]["error"]["message"]
                 assert monitor.state == UP
         finally:
             connection.execute("DROP ROLE jobsd_nobody")
@@ -192,10 +198,10 @@ def test_after_an_outage_nobody_is_judged_by_how_long_it_lasted(server: OwnServe
             "INSERT INTO jobsd.processes (kind, name, pid, hostname)"
             " VALUES ('worker', 'far', 1, 'elsewhere')"
         )
-        tree.look_passes(1)
+        tree.survey_passes(1)
         session.close()
         server.stop()
-        wait_until(lambda: not tree.board.database_up)
+        wait_until(lambda: not tree.scoreboard.database_up)
         began = monotonic_ns()
         wait_until(lambda: monotonic_ns() - began > 1.2e9)
 
@@ -205,6 +211,8 @@ def test_after_an_outage_nobody_is_judged_by_how_long_it_lasted(server: OwnServe
         wait_until(lambda: _pruned(tree, "far"))
         (pruned,) = _pruned(tree, "far")
         # With so short a threshold a statement that takes long is an outage, too.
-        back = max(at for at in map(_moment, _told(tree, "database.back")) if at < pruned)
+        back = max(
+            at for at in map(_moment, _events(tree, "database.available")) if at < pruned
+        )
         assert pruned - back > timedelta(seconds=0.9)
     session.close()

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from jobsd.processes import registry
-from jobsd.processes.slot import UP
+from jobsd.processes.entry import UP
 from jobsd.processes.thresholds import Thresholds
-from jobsd.supervisor.monitor import rounds
-from jobsd.supervisor.monitor.look import Beat, Look, look
+from jobsd.supervisor.monitor import database_loop
+from jobsd.supervisor.monitor.heartbeats import Beat, Survey, write_heartbeats
 from monitored_tree.options import make_options
 from monitored_tree.tree import (
     Tree,
@@ -70,8 +70,8 @@ def test_supervisor_and_monitor_are_registered(tree: Tree, session: Session) -> 
 
     rows = {row.kind: row for row in registry.processes(session)}
     supervisor = rows["supervisor"]
-    assert (supervisor.name, supervisor.pid) == (tree.board.supervisor_name, os.getpid())
-    assert supervisor.id == tree.board.supervisor_row
+    assert (supervisor.name, supervisor.pid) == (tree.scoreboard.supervisor_name, os.getpid())
+    assert supervisor.id == tree.scoreboard.supervisor_row
     assert (rows["monitor"].id, rows["monitor"].pid) == (monitor.row_id, monitor.pid)
     assert rows["monitor"].supervisor_id == supervisor.id
 
@@ -82,7 +82,7 @@ def test_a_second_monitor_writes_no_second_supervisor(tree: Tree, session: Sessi
     tree.reap(first)
 
     tree.start_monitor()
-    tree.look_passes()
+    tree.survey_passes()
 
     kinds = sorted(row.kind for row in registry.processes(session))
     assert kinds == ["monitor", "supervisor"]
@@ -94,11 +94,11 @@ def test_the_heartbeat_of_a_process_is_that_of_its_loop(tree: Tree, session: Ses
     moving, standing = tree.start_worker(), tree.start_worker()
     tree.kill(standing, signal.SIGSTOP)
 
-    def tell_apart() -> bool:
+    def are_distinct() -> bool:
         ages_s = {row.name: row.heartbeat_age_s for row in registry.processes(session)}
         return ages_s[standing.name] > 1 and ages_s[moving.name] < 0.7
 
-    wait_until(tell_apart)
+    wait_until(are_distinct)
 
 
 @pytest.mark.behaviour(12)
@@ -107,13 +107,13 @@ def test_the_heartbeat_of_the_supervisor_is_that_of_its_loop(
 ) -> None:
     tree.start_monitor()
 
-    wait_until(lambda: _age_s(session, tree.board.supervisor_name) > 0.5)
-    tree.board.tick()
-    wait_until(lambda: _age_s(session, tree.board.supervisor_name) < 0.5)
+    wait_until(lambda: _age_s(session, tree.scoreboard.supervisor_name) > 0.5)
+    tree.scoreboard.tick()
+    wait_until(lambda: _age_s(session, tree.scoreboard.supervisor_name) < 0.5)
 
 
 @pytest.mark.behaviour(13)
-def test_a_process_whose_row_was_deleted_is_told(tree: Tree, session: Session) -> None:
+def test_a_process_whose_row_was_deleted_learns_it(tree: Tree, session: Session) -> None:
     tree.start_monitor()
     one, other = tree.start_worker(), tree.start_worker()
 
@@ -121,8 +121,8 @@ def test_a_process_whose_row_was_deleted_is_told(tree: Tree, session: Session) -
 
     wait_until(lambda: one.row_lost)
     assert not other.row_lost
-    told = tree.wait_told("process.lost_its_row")
-    assert (told["kind"], told["process"]) == ("worker", one.name)
+    reported = tree.wait_event("process.deregistered")
+    assert (reported["kind"], reported["process"]) == ("worker", one.name)
 
 
 @pytest.mark.behaviour(32)
@@ -133,7 +133,7 @@ def test_supervisor_and_monitor_write_their_rows_anew(tree: Tree, session: Sessi
     session.connection.execute("DELETE FROM jobsd.processes")
 
     wait_until(lambda: names(session) == before)
-    wait_until(lambda: tree.board.supervisor_row and monitor.row_id)
+    wait_until(lambda: tree.scoreboard.supervisor_row and monitor.row_id)
     assert monitor.state == UP
 
 
@@ -146,7 +146,7 @@ def test_children_that_registered_before_their_supervisor_come_to_belong_to_it(
 
     def belongs() -> bool:
         rows = {row.name: row for row in registry.processes(session)}
-        return rows[worker.name].supervisor_id == tree.board.supervisor_row
+        return rows[worker.name].supervisor_id == tree.scoreboard.supervisor_row
 
     wait_until(belongs)
 
@@ -167,7 +167,7 @@ def test_what_a_whole_dead_tree_has_left_is_settled_at_the_start(
 
 
 @pytest.mark.behaviour(29)
-def test_a_neighbour_that_dies_is_buried_within_a_second(
+def test_a_neighbour_that_dies_is_recovered_within_a_second(
     target: Target, session: Session
 ) -> None:
     with tree_on(target, heartbeat_interval_s=60) as tree:
@@ -204,7 +204,7 @@ def test_a_neighbour_that_dies_is_left_to_its_tree_as_long_as_that_lives(
         tree.start_monitor()
         _kill(worker)
 
-        tree.look_passes(4)
+        tree.survey_passes(4)
 
         assert places(session) == {job: "claimed"}
         _kill(supervisor)
@@ -238,8 +238,8 @@ def test_a_process_elsewhere_that_stands_still_is_pruned(
         error = failure(session, ran)
         assert error["type"] == "ProcessPrunedError"
         assert error["message"].startswith("the heartbeat of worker far (pid")
-        told = tree.wait_told("process.pruned")
-        assert (told["process"], told["failed"], told["released"]) == ("far", 2, 1)
+        reported = tree.wait_event("process.pruned")
+        assert (reported["process"], reported["failed"], reported["released"]) == ("far", 2, 1)
 
 
 @pytest.mark.behaviour(14)
@@ -251,15 +251,15 @@ def test_a_process_elsewhere_that_beats_is_left_alone(
     claim(session, row_id, [job])
     beat = "UPDATE jobsd.processes SET last_heartbeat_at = clock_timestamp() WHERE id = %s"
 
-    def look_once_it_has_beaten(monitors: Session, beats: list[Beat]) -> Look:
+    def survey_once_it_has_beaten(monitors: Session, beats: list[Beat]) -> Survey:
         monitors.connection.execute(beat, (row_id,))
-        return look(monitors, beats)
+        return write_heartbeats(monitors, beats)
 
     # The monitor inherits it: beats of the test's own would be late whenever the test is.
-    monkeypatch.setattr(rounds, "look", look_once_it_has_beaten)
+    monkeypatch.setattr(database_loop, "write_heartbeats", survey_once_it_has_beaten)
     with tree_on(target, process_alive_threshold_s=1) as tree:
         tree.start_monitor()
-        tree.look_passes(16)
+        tree.survey_passes(16)
 
     assert places(session) == {job: "claimed"}
     assert "far" in names(session)
@@ -278,17 +278,17 @@ def test_a_frozen_tree_is_pruned_by_another_and_comes_back(
         (job,) = make_jobs(session, 1)
         monitor = frozen.start_monitor()
         worker = frozen.start_worker(job, running=(job,))
-        for slot in (monitor, worker):
-            frozen.kill(slot, signal.SIGSTOP)
+        for entry in (monitor, worker):
+            frozen.kill(entry, signal.SIGSTOP)
         other.start_monitor()
 
-        wait_until(lambda: frozen.board.supervisor_name not in names(session))
+        wait_until(lambda: frozen.scoreboard.supervisor_name not in names(session))
         wait_until(lambda: worker.name not in names(session))
         assert failure(session, job)["type"] == "ProcessPrunedError"
 
-        for slot in (monitor, worker):
-            frozen.kill(slot, signal.SIGCONT)
-        wait_until(lambda: frozen.board.supervisor_name in names(session))
+        for entry in (monitor, worker):
+            frozen.kill(entry, signal.SIGCONT)
+        wait_until(lambda: frozen.scoreboard.supervisor_name in names(session))
         wait_until(lambda: worker.row_lost)
 
 
@@ -332,7 +332,7 @@ def test_claims_of_nobody_are_left_alone_until_they_were_seen_for_an_interval(
         for _ in range(2):
             worker = tree.start_worker()
             tree.destroy(worker, monitor)
-            tree.look_passes(1)
+            tree.survey_passes(1)
 
         assert places(session) == dict.fromkeys(jobs, "claimed")
 
@@ -346,6 +346,6 @@ def test_claims_of_our_own_process_without_a_row_are_its_own(
 
     session.connection.execute("DELETE FROM jobsd.processes WHERE id = %s", (worker.row_id,))
     wait_until(lambda: worker.row_lost)
-    tree.look_passes(4)
+    tree.survey_passes(4)
 
     assert places(session) == {job: "claimed"}

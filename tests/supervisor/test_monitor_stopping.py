@@ -10,7 +10,7 @@ import psycopg
 import pytest
 
 from jobsd.database.connection import Target
-from jobsd.processes.slot import FREE, UP
+from jobsd.processes.entry import FREE, UP
 from monitored_tree.options import make_options
 from monitored_tree.tree import Tree, make_jobs, names, places, tree_on
 from waiting import wait_until
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
 
 def _live_until_the_supervisor_is_gone(context: Context, _: Session) -> None:
-    while os.getppid() == context.board.supervisor_pid:
-        context.slot.tick()
+    while os.getppid() == context.scoreboard.supervisor_pid:
+        context.entry.tick()
         context.nap.take(0.02)
     os._exit(0)
 
@@ -33,7 +33,7 @@ def test_at_the_end_of_the_tree_all_its_rows_go(tree: Tree, session: Session) ->
     tree.kill(worker)
     tree.reap(worker, "stop")
 
-    tree.board.stopping = 2
+    tree.scoreboard.stopping = 2
     tree.kill(monitor, signal.SIGTERM)
 
     assert tree.reap(monitor, "stop", within_s=0.8) == 0
@@ -48,7 +48,7 @@ def test_the_last_words_are_about_the_dead(tree: Tree, session: Session) -> None
     tree.kill(worker)
     tree.reap(worker, "stop")
 
-    tree.board.stopping = 2
+    tree.scoreboard.stopping = 2
     tree.kill(monitor, signal.SIGTERM)
     tree.kill(monitor, signal.SIGCONT)
 
@@ -72,7 +72,7 @@ def test_at_the_end_of_the_tree_rows_with_claims_stay(
         holder.execute("SELECT FROM jobsd.claims FOR UPDATE")
         tree.kill(worker)
         tree.reap(worker)
-        tree.board.stopping = 2
+        tree.scoreboard.stopping = 2
         tree.kill(monitor, signal.SIGTERM)
         tree.reap(monitor, "stop")
 
@@ -88,15 +88,15 @@ def test_while_others_drain_the_monitor_stays(tree: Tree, session: Session) -> N
     (job,) = make_jobs(session, 1)
     monitor = tree.start_monitor()
     worker = tree.start_worker(job, running=(job,))
-    tree.board.stopping = 1
+    tree.scoreboard.stopping = 1
     tree.kill(monitor, signal.SIGTERM)
-    tree.look_passes(3)
+    tree.survey_passes(3)
 
     tree.destroy(worker, monitor, reason="stop")
 
     assert places(session) == {job: "ready"}
     assert monitor.state == UP
-    tree.board.stopping = 2
+    tree.scoreboard.stopping = 2
     tree.reap(monitor, "stop", within_s=0.8)
 
 
@@ -111,7 +111,7 @@ def test_a_monitor_that_is_ended_alone_leaves_the_others_their_rows(
     status = tree.reap(monitor, "exit", within_s=3)
 
     assert status == 0
-    assert names(session) == {tree.board.supervisor_name, worker.name}
+    assert names(session) == {tree.scoreboard.supervisor_name, worker.name}
     assert name not in names(session)
 
 
@@ -121,17 +121,17 @@ def test_a_monitor_that_is_ended_alone_leaves_the_others_their_rows(
 )
 def test_a_monitor_without_a_database_leaves_at_once() -> None:
     with tree_on(Target("postgresql://nobody@127.0.0.1:1/none")) as tree:
-        monitor = tree.start_monitor(looks=False)
+        monitor = tree.start_monitor(surveys=False)
         wait_until(lambda: monitor.state == UP)
 
-        tree.board.stopping = 2
+        tree.scoreboard.stopping = 2
         tree.kill(monitor, signal.SIGTERM)
 
         assert tree.reap(monitor, "stop", within_s=0.8) == 0
 
 
 @pytest.mark.behaviour(26)
-def test_when_the_supervisor_is_killed_its_tree_is_buried_and_gone(
+def test_when_the_supervisor_is_killed_its_tree_is_recovered_and_gone(
     target: Target, session: Session
 ) -> None:
     (job,) = make_jobs(session, 1)

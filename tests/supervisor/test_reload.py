@@ -1,4 +1,4 @@
-"""HUP, TTIN, TTOU and worn-out workers: the tree changes without a moment without capacity."""
+"""HUP, TTIN, TTOU and recycled workers: the tree changes and never lacks capacity."""
 
 from __future__ import annotations
 
@@ -35,10 +35,12 @@ def test_each_process_is_followed_by_another_before_it_ends(start: Start) -> Non
     tree.send(signal.SIGHUP)
 
     tree.wait("supervisor.reloaded")
-    replaced = tree.told("process.replaced", reason="reload")
+    replaced = tree.events("process.replaced", reason="reload")
     assert before.isdisjoint(tree.pids())
     assert len(replaced) == 6
-    assert all(overlaps(tree, told) for told in replaced if told["kind"] != "monitor")
+    assert all(
+        overlaps(tree, reported) for reported in replaced if reported["kind"] != "monitor"
+    )
 
 
 def test_workers_are_rolled_one_by_one(start: Start) -> None:
@@ -57,7 +59,7 @@ def test_workers_are_rolled_one_by_one(start: Start) -> None:
         slow.touch()
     slow.unlink()
     tree.wait("supervisor.reloaded")
-    rolled = tree.told("process.replaced", kind="worker")
+    rolled = tree.events("process.replaced", kind="worker")
     assert len(rolled) == 3
     for first, second in pairwise(rolled):
         gone = tree.wait("process.stopped", by=first["predecessor_pid"])["at"]
@@ -79,7 +81,7 @@ def test_there_are_never_two_monitors(start: Start) -> None:
     assert [row.get("pid") for _ in range(3) for row in monitors()] == [old] * 3
     slow.unlink()
     tree.wait("supervisor.reloaded")
-    new = tree.told("process.replaced", kind="monitor")[0]["pid"]
+    new = tree.events("process.replaced", kind="monitor")[0]["pid"]
     assert (
         tree.wait("process.stopped", by=old)["at"]
         < (tree.wait("process.started", by=new)["at"])
@@ -99,11 +101,11 @@ def test_fifty_hups_are_one_reload(start: Start) -> None:
     began = monotonic()
     wait_until(lambda: monotonic() - began > 10 * SETTLE_S)
     tree.state()
-    heard = [told["at"] for told in tree.told("signal.received", signal="SIGHUP")]
+    heard = [reported["at"] for reported in tree.events("signal.received", signal="SIGHUP")]
     # One, but for the moments at which we were too late for it.
     bursts = 1 + sum(later - earlier > SETTLE_S for earlier, later in pairwise(heard))
-    assert 3 <= len(tree.told("process.replaced", kind="worker")) <= 3 * bursts
-    assert len(tree.told("supervisor.reloaded")) <= bursts
+    assert 3 <= len(tree.events("process.replaced", kind="worker")) <= 3 * bursts
+    assert len(tree.events("supervisor.reloaded")) <= bursts
 
 
 def test_a_hup_during_a_reload_is_not_forgotten(start: Start) -> None:
@@ -129,15 +131,15 @@ def test_a_successor_that_can_not_start_leaves_its_predecessor(start: Start) -> 
 
     tree.send(signal.SIGHUP)
 
-    told = tree.wait("supervisor.reload_failed")
-    assert "did not start" in told["error"]
+    reported = tree.wait("supervisor.reload_failed")
+    assert "did not start" in reported["error"]
     assert tree.pids() == before
-    assert len(tree.told("process.exited")) == 1
+    assert len(tree.events("process.exited")) == 1
 
 
 @pytest.mark.failure(
     "A reload meets a faulty configuration.",
-    "It is told, and nothing changes.",
+    "It is reported, and nothing changes.",
 )
 def test_a_faulty_configuration_changes_nothing(start: Start) -> None:
     tree = start(("monitor", 1), ("worker", 2))
@@ -177,10 +179,10 @@ def test_a_long_job_holds_up_nobody_and_is_not_killed(start: Start) -> None:
     slow.unlink()
     for pid in before:
         tree.wait("process.stopped", by=pid)
-    assert tree.told("process.killed") == []
+    assert tree.events("process.killed") == []
 
 
-def test_a_worn_out_worker_is_followed_before_it_ends(start: Start) -> None:
+def test_a_recycled_worker_has_a_successor_before_it_stops(start: Start) -> None:
     tree = start(("monitor", 1), ("worker", 2))
 
     tree.command("worker.spent")
@@ -188,10 +190,10 @@ def test_a_worn_out_worker_is_followed_before_it_ends(start: Start) -> None:
     replaced = tree.wait("process.replaced")
     assert replaced["reason"] == "recycled"
     assert overlaps(tree, replaced)
-    assert tree.wait("buried")["reason"] == "recycled"
+    assert tree.wait("recovered")["reason"] == "recycled"
 
 
-def test_a_worn_out_worker_works_on_until_a_successor_can_start(start: Start) -> None:
+def test_a_recycled_worker_works_until_a_successor_can_start(start: Start) -> None:
     tree = start(("monitor", 1), ("worker", 1))
     old = tree.pids("worker")
     crash = tree.command("worker.crash")
@@ -236,7 +238,7 @@ def test_ttin_and_ttou_add_and_take_a_worker_down_to_one(start: Start) -> None:
 
     wait_until(lambda: len(tree.pids("worker")) == 1)
     assert tree.state()[1]["state"] == "up"
-    assert tree.told("process.exited") == []
+    assert tree.events("process.exited") == []
 
 
 def test_usr1_is_passed_on_and_ends_nobody(start: Start) -> None:

@@ -40,12 +40,12 @@ def test_a_reload_does_not_end_with_what_the_one_before_had_begun(start: Start) 
 
     tree.wait("process.hung")
     tree.wait("supervisor.reloaded")
-    assert tree.told("supervisor.reload_failed") == []
+    assert tree.events("supervisor.reload_failed") == []
 
 
 @pytest.mark.failure(
     "HUP with a fault, while a good reload is under way",
-    "it is told, and the one under way goes on to its end",
+    "it is reported, and the one under way goes on to its end",
 )
 def test_a_refused_reload_breaks_off_no_good_one(start: Start) -> None:
     tree = start(("monitor", 1), ("worker", 2))
@@ -126,4 +126,4 @@ def test_a_monitor_that_dies_as_it_is_followed_fails_no_reload(start: Start) -> 
     os.kill(monitor, signal.SIGKILL)
 
     tree.wait("supervisor.reloaded")
-    assert tree.told("supervisor.reload_failed") == []
+    assert tree.events("supervisor.reload_failed") == []

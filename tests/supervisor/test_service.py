@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 import psutil
 import pytest
 
-from jobsd.processes.board import Board
-from jobsd.supervisor.report import Report
+from jobsd.processes.scoreboard import Scoreboard
+from jobsd.supervisor.events import StatusReport
 from small_tree.driver import SmallTree, small_tree
 from waiting import Stopwatch, wait_until
 
@@ -76,7 +76,7 @@ def test_systemd_hears_of_start_and_stop(start: Start, receiver: Receiver) -> No
     receiver.wait("STATUS=stopping")
 
 
-def test_the_status_is_told_only_when_it_changes(start: Start, receiver: Receiver) -> None:
+def test_the_status_is_reported_only_when_it_changes(start: Start, receiver: Receiver) -> None:
     tree = start(environ={"NOTIFY_SOCKET": str(receiver.path)})
     receiver.wait("STATUS=3 processes up")
     for _ in range(5):
@@ -96,7 +96,7 @@ def test_a_tree_is_not_ready_while_one_of_it_boots(tmp_path: Path, receiver: Rec
     with small_tree(tmp_path, environ={"NOTIFY_SOCKET": str(receiver.path)}) as tree:
         receiver.wait("STATUS=1 of 3 processes up")
         tree.state()
-        assert tree.told("supervisor.ready") == []
+        assert tree.events("supervisor.ready") == []
         boots.unlink()
         receiver.wait("READY=1")
 
@@ -138,24 +138,24 @@ def test_a_sign_of_life_never_comes_later_than_half_of_the_watchdogs_time(
     def keep_title(*_: object) -> None:
         """It is the title of the tests."""
 
-    monkeypatch.setattr("jobsd.supervisor.report.set_title", keep_title)
-    nobody: Any = SimpleNamespace(places=[], living={})
-    told: list[str] = []
+    monkeypatch.setattr("jobsd.supervisor.events.set_title", keep_title)
+    nobody: Any = SimpleNamespace(children=[], processes={})
+    reported: list[str] = []
     fed_at: list[float] = []
-    report = Report(Board(), nobody, told.append, watchdog_s=30)
+    report = StatusReport(Scoreboard(), nobody, reported.append, watchdog_s=30)
     began = report.next_due()
 
-    # Rounds come when something is due, or a second apart: no clock takes part.
+    # DatabaseLoop come when something is due, or a second apart: no clock takes part.
     for now in (began + tenth / 10 for tenth in range(0, 1000, 10)):
-        told.clear()
+        reported.clear()
         report.go_on(now)
-        fed_at += [now - began] * told.count("WATCHDOG=1")
+        fed_at += [now - began] * reported.count("WATCHDOG=1")
         assert report.next_due() - now <= 15
 
     assert fed_at == [0, 15, 30, 45, 60, 75, 90]
 
 
-def test_a_status_tells_of_a_database_that_is_away(tmp_path: Path, receiver: Receiver) -> None:
+def test_a_status_names_a_database_that_is_away(tmp_path: Path, receiver: Receiver) -> None:
     environ = {"NOTIFY_SOCKET": str(receiver.path)}
     (tmp_path / "monitor.blocked").touch()
 
@@ -215,7 +215,7 @@ def _running(children: Path, command: str) -> list[int]:
     "The kernel kills a worker because memory has run out.",
     "It is told apart from other kills.",
 )
-def test_a_worker_that_takes_all_memory_is_told_from_one_that_was_killed(
+def test_a_worker_that_takes_all_memory_is_distinguished_from_one_that_was_killed(
     tmp_path: Path, memory_limit: list[str]
 ) -> None:
     with small_tree(tmp_path, ("monitor", 1), ("worker", 1), wrap=memory_limit) as tree:
@@ -223,8 +223,12 @@ def test_a_worker_that_takes_all_memory_is_told_from_one_that_was_killed(
 
         tree.command("worker.eat")
 
-        told = tree.wait("process.exited")
-        assert (told["kind"], told["signal"], told["reason"]) == ("worker", "SIGKILL", "oom")
+        reported = tree.wait("process.exited")
+        assert (reported["kind"], reported["signal"], reported["reason"]) == (
+            "worker",
+            "SIGKILL",
+            "oom",
+        )
         os.kill(tree.wait("process.replaced")["pid"], signal.SIGKILL)
         assert tree.wait("process.exited", 2)["reason"] == "signal"
 

@@ -43,9 +43,9 @@ def test_who_still_works_at_the_deadline_is_killed_and_its_jobs_released(
 
     seconds = tree.end()
 
-    buried = tree.wait("buried")
+    recovered = tree.wait("recovered")
     assert (tree.process.returncode, DRAIN_S <= seconds < DRAIN_S + 1) == (0, True)
-    assert (buried["reason"], buried["running"]) == ("stop", [42])
+    assert (recovered["reason"], recovered["running"]) == ("stop", [42])
     assert tree.left() == []
 
 
@@ -62,9 +62,9 @@ def test_a_crash_while_it_drains_is_a_crash(start: Start) -> None:
 
     os.kill(pid, signal.SIGSEGV)
 
-    assert tree.wait("buried")["reason"] == "signal"
+    assert tree.wait("recovered")["reason"] == "signal"
     tree.ended(within_s=2)
-    assert tree.told("process.replaced") == []
+    assert tree.events("process.replaced") == []
 
 
 @pytest.mark.failure(
@@ -81,8 +81,12 @@ def test_who_is_ended_by_a_job_while_it_drains_has_crashed(start: Start) -> None
 
     tree.command("worker.vanish")
 
-    buried = tree.wait("buried", kind="worker")
-    assert (buried["reason"], buried["exit_code"], buried["running"]) == ("exit", 0, [42])
+    recovered = tree.wait("recovered", kind="worker")
+    assert (recovered["reason"], recovered["exit_code"], recovered["running"]) == (
+        "exit",
+        0,
+        [42],
+    )
 
 
 @pytest.mark.failure(
@@ -100,7 +104,7 @@ def test_a_monitor_that_dies_while_others_drain_is_replaced(start: Start) -> Non
     os.kill(monitor, signal.SIGKILL)
 
     tree.ended(within_s=5)
-    assert {told["kind"] for told in tree.told("buried")} == {"monitor", "worker"}
+    assert {reported["kind"] for reported in tree.events("recovered")} == {"monitor", "worker"}
 
 
 @pytest.mark.failure(
@@ -140,7 +144,7 @@ def test_quit_ends_all_at_once(start: Start) -> None:
     seconds = tree.end(signal.SIGQUIT)
 
     assert (tree.process.returncode, tree.left(), seconds < 1) == (0, [], True)
-    assert [told["reason"] for told in tree.told("buried")] == ["stop", "stop"]
+    assert [reported["reason"] for reported in tree.events("recovered")] == ["stop", "stop"]
 
 
 @pytest.mark.behaviour(21)
@@ -159,7 +163,7 @@ def test_the_wait_for_jobs_can_be_cut_short(
     seconds = tree.end(second)
 
     assert (tree.process.returncode, tree.left(), seconds < 1) == (0, [], True)
-    assert len(tree.told("last words")) == 1
+    assert len(tree.events("last words")) == 1
 
 
 def test_quit_also_ends_who_can_not_hear_it(start: Start) -> None:
@@ -182,7 +186,7 @@ def test_a_second_term_changes_nothing(start: Start) -> None:
     tree.end()
 
     assert monotonic() - stopping["at"] > 0.9 * DRAIN_S
-    assert len(tree.told("supervisor.stopping")) == 1
+    assert len(tree.events("supervisor.stopping")) == 1
 
 
 @pytest.mark.behaviour(20)
@@ -195,7 +199,7 @@ def test_five_thousand_terms_are_one_stop(start: Start) -> None:
     tree.ended()
 
     assert (tree.process.returncode, tree.left()) == (0, [])
-    assert len(tree.told("supervisor.stopping")) == 1
+    assert len(tree.events("supervisor.stopping")) == 1
 
 
 @pytest.mark.parametrize("delay_ms", [0, 40, 60, 70, 80, 85, 90, 95, 100, 110, 120, 150, 200])

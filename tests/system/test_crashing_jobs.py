@@ -149,8 +149,8 @@ def test_a_neighbour_that_has_ended_pays_nothing_though_it_is_not_recorded_yet(
         tree.wait_event("supervisor.ready")
         jobs: dict[str, int] = dict(query(_ENQUEUE_ENDINGS))
         killer = enqueue(query, "die_beside", len(_HOW))
-        buried = tree.wait_event("process.buried")
-        assert {how: buried[how] for how in _HOW} == {**dict.fromkeys(_HOW, 1), "failed": 2}
+        recovered = tree.wait_event("process.recovered")
+        assert {how: recovered[how] for how in _HOW} == {**dict.fromkeys(_HOW, 1), "failed": 2}
         tree.terminate()
 
     errors: dict[int, str] = dict(query("SELECT job_id, error->>'type' FROM jobsd.attempts"))

@@ -26,7 +26,7 @@ FACTS = {
     "process.stopped": {"process_kind", "process_name", "pid", "hostname"},
     "process.exited": {"kind", "name", "reason", "signal", "running"},
     "process.replaced": {"kind", "name", "predecessor", "predecessor_pid", "reason"},
-    "process.buried": {"child", "child_pid", "reason", "failed", "released"},
+    "process.recovered": {"child", "child_pid", "reason", "failed", "released"},
     "jobs.claimed": {"size", "claim_id"},
     "jobs.dispatched": {"size"},
     "jobs.promoted": {"size"},

@@ -15,8 +15,8 @@ from jobsd.configuration.options import JobsOptions, WorkerOptions
 from jobsd.jobs import client
 from jobsd.jobs.client import Client
 from jobsd.processes import process
-from jobsd.processes.board import Board
 from jobsd.processes.process import Context
+from jobsd.processes.scoreboard import Scoreboard
 from jobsd.worker.worker import Worker
 from system import hops
 from system.jobs import enqueue, ledger
@@ -110,11 +110,11 @@ def _profiled(page: Page, calls: list[Call]) -> Generator[None]:
 @contextmanager
 def _worker(target: Target) -> Generator[None]:
     """A worker whose control thread is started now."""
-    board = Board()
-    slot = board.free_slot()
-    assert slot is not None
-    slot.take("worker", "worker-hops")
-    context = Context(board, slot, slot.name)
+    scoreboard = Scoreboard()
+    entry = scoreboard.free_entry()
+    assert entry is not None
+    entry.take("worker", "worker-hops")
+    context = Context(scoreboard, entry, entry.name)
     worker = Worker(context, target, WorkerOptions(threads=1), JobsOptions())
     control = threading.Thread(target=process.run, args=(worker, context))
     control.start()

@@ -39,7 +39,7 @@ SEEN = {
     "job.retried",
     "job.discarded",
     "job.released",
-    "process.buried",
+    "process.recovered",
     "slots.freed",
 }
 """What must have come about for the histories to prove anything."""

@@ -53,7 +53,7 @@ def test_a_restart_of_the_database_ends_nobody_and_loses_no_outcome(
 
         server.stop()
         wait_for(lambda: "end 1" in ledger(project), what=tree.told)
-        tree.wait_event("database.lost")
+        tree.wait_event("database.unavailable")
         server.start()
 
         finished = "SELECT id, attempts FROM jobsd.jobs WHERE outcome = 'finished' ORDER BY id"

@@ -23,18 +23,18 @@ def _replaced(tree: Tree, setting: str) -> None:
 
     That a worker is replaced is told when it is told to end.
     """
-    tree.wait_event("process.worn")
-    worn = tree.events("process.worn")[0]
-    assert (worn["limit"], worn["process_kind"]) == (setting, "worker")
+    tree.wait_event("process.recycling")
+    recycling = tree.events("process.recycling")[0]
+    assert (recycling["limit"], recycling["process_kind"]) == (setting, "worker")
     tree.wait_event("process.replaced")
     replaced = tree.events("process.replaced")[0]
     assert (replaced["reason"], replaced["kind"]) == ("recycled", "worker")
     # What was planned is no warning; a misfortune is one, as process.exited.
-    assert (replaced["level"], worn["level"]) == ("info", "info")
-    assert replaced["predecessor"] == worn["process_name"]
-    wait_for(lambda: _times(tree, "process.stopped", worn["process_name"]))
+    assert (replaced["level"], recycling["level"]) == ("info", "info")
+    assert replaced["predecessor"] == recycling["process_name"]
+    wait_for(lambda: _times(tree, "process.stopped", recycling["process_name"]))
     (up,) = _times(tree, "process.started", replaced["name"])
-    (gone,) = _times(tree, "process.stopped", worn["process_name"])
+    (gone,) = _times(tree, "process.stopped", recycling["process_name"])
     assert up < replaced["timestamp"]
     assert up < gone
     assert not tree.events("process.exited"), tree.told()

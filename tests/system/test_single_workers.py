@@ -135,7 +135,7 @@ def test_a_worker_that_is_told_to_end_gives_a_long_job_to_its_successor(
 
         wait_for(lambda: query(FINISHED) == [(job_id, 1)], 5, tree.told)
         assert monotonic() - began > 1
-        assert tree.wait_event("process.replaced")["reason"] == "told"
+        assert tree.wait_event("process.replaced")["reason"] == "terminated"
         assert ledger(project) == ["start", "start", "end"]
         assert query(ERRORS) == []
 

@@ -172,7 +172,7 @@ def test_no_child_outlives_a_killed_supervisor_by_a_second(
     "what ran has failed with a `ProcessExitError`, no row of the dead is left",
 )
 @pytest.mark.behaviour(28)
-def test_the_next_tree_buries_what_a_killed_one_has_left(
+def test_the_next_tree_recovers_what_a_killed_one_has_left(
     project: Project, query: Query
 ) -> None:
     with project.start() as tree:

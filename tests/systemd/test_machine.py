@@ -141,5 +141,5 @@ def test_who_sets_the_clock_of_the_machine_changes_nothing(service: Service) -> 
         _runs(service, f"after-{number}")
 
     assert service.show("ActiveState", "MainPID", "NRestarts") == ["active", str(pid), "0"]
-    for event in ("process.hung", "process.exited", "process.replaced", "database.lost"):
+    for event in ("process.hung", "process.exited", "process.replaced", "database.unavailable"):
         assert service.events(event) == []

@@ -13,8 +13,8 @@ from jobsd.database.connection import Target
 from jobsd.jobs import client, lanes
 from jobsd.jobs.client import Client
 from jobsd.processes import registry as processes
-from jobsd.processes.board import Board
 from jobsd.processes.process import Context
+from jobsd.processes.scoreboard import Scoreboard
 from jobsd.worker.pool import TRUST_S
 from jobsd.worker.worker import Worker
 from waiting import Stopwatch
@@ -73,12 +73,12 @@ class Driven:
 
 
 @pytest.fixture
-def board() -> Board:
-    return Board()
+def scoreboard() -> Scoreboard:
+    return Scoreboard()
 
 
 @pytest.fixture
-def make_worker(target: Target, board: Board) -> Iterator[MakeWorker]:
+def make_worker(target: Target, scoreboard: Scoreboard) -> Iterator[MakeWorker]:
     client.configure(client=Client(target))
     made: list[Driven] = []
 
@@ -88,10 +88,10 @@ def make_worker(target: Target, board: Board) -> Iterator[MakeWorker]:
         way = options.pop("target", target)
         assert isinstance(way, Target)
         unknown_s = float(str(options.pop("unknown_class_after_s", 0)))
-        slot = board.free_slot()
-        assert slot is not None
-        slot.take("worker", name)
-        context = Context(board, slot, name)
+        entry = scoreboard.free_entry()
+        assert entry is not None
+        entry.take("worker", name)
+        context = Context(scoreboard, entry, name)
         worker = Worker(
             context,
             way,

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 def counted(driven: Driven, queue: str = "default") -> dict[str, int]:
     """Return the counts of a queue that are not zero."""
-    counters = driven.context.slot.queue(queue)
+    counters = driven.context.entry.queue(queue)
     return {name: count for name in OUTCOMES if (count := counters.outcome(name))}
 
 

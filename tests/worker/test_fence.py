@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING
 import psycopg
 import pytest
 
-from jobsd.jobs.burial import Death, bury
 from jobsd.jobs.client import enqueue_many
 from jobsd.jobs.definition import job
+from jobsd.jobs.recovery import DeadProcess, recover
 from system.tree import wait_for
 
 from .bodies import gate, noted, wait_for_gate
-from .deaths import death, terminate
+from .dead_processes import dead_process, terminate
 
 if TYPE_CHECKING:
     from jobsd.database.connection import Session
@@ -49,20 +49,20 @@ def raise_slowly() -> None:
     "nothing changes: every finish is fenced by its claim",
 )
 @pytest.mark.behaviour(30)
-def test_a_buried_worker_that_finishes_changes_nothing(
+def test_a_recovered_worker_that_finishes_changes_nothing(
     make_worker: MakeWorker, session: Session, count: Count
 ) -> None:
     wait_for_gate.enqueue(1)
     driven = make_worker()
     driven.until(lambda: noted)
 
-    buried = bury(session, death(session, threads=3))
+    recovered = recover(session, dead_process(session, threads=3))
     gate.set()
     driven.until(driven.at_rest)
     driven.worker._settle_at = 0
     driven.worker.poll()
 
-    assert [job.attempt for job in buried.failed] == [1]
+    assert [job.attempt for job in recovered.failed] == [1]
     assert (count("failed_executions"), count("jobs WHERE finished_at IS NULL")) == (1, 1)
     assert count("jobs WHERE attempts = 1") == 1
 
@@ -76,30 +76,32 @@ def test_what_was_only_claimed_goes_back_and_what_ran_has_failed(
     driven.until(lambda: len(noted) == 3 and count("claimed_executions") > 3)
     claimed = count("claimed_executions")
 
-    running = driven.context.slot.running()
-    buried = bury(session, death(session, running=running))
+    running = driven.context.entry.running()
+    recovered = recover(session, dead_process(session, running=running))
 
-    assert sorted(one.id for one in buried.failed) == [each.job_id for each in running]
-    assert len(buried.released) == claimed - 3
+    assert sorted(one.id for one in recovered.failed) == [each.job_id for each in running]
+    assert len(recovered.released) == claimed - 3
     assert (count("ready_executions"), count("attempts"), count("claims")) == (6, 3, 0)
     assert count("jobs WHERE attempts = 0") == 6
     assert count("ready_executions WHERE position = job_id") == 6
 
 
-def test_what_succeeded_but_was_not_recorded_is_recorded_by_whoever_buries(
+def test_what_succeeded_but_was_not_recorded_is_recorded_by_whoever_recovers_it(
     make_worker: MakeWorker, session: Session, count: Count
 ) -> None:
     enqueue_many(wait_for_gate.with_args(i) for i in range(2))
     driven = make_worker()
     driven.until(lambda: len(noted) == 2)
     gate.set()
-    slot = driven.context.slot
-    while len(slot.succeeded()) < 2:
+    entry = driven.context.entry
+    while len(entry.succeeded()) < 2:
         pass
 
-    buried = bury(session, death(session, running=slot.running(), succeeded=slot.succeeded()))
+    recovered = recover(
+        session, dead_process(session, running=entry.running(), succeeded=entry.succeeded())
+    )
 
-    assert (len(buried.finished), slot.running()) == (2, [])
+    assert (len(recovered.finished), entry.running()) == (2, [])
     assert count("jobs WHERE outcome = 'finished' AND attempts = 1") == 2
 
 
@@ -108,18 +110,18 @@ def test_what_has_raised_is_no_crash_even_while_its_error_is_described(
 ) -> None:
     raise_slowly.enqueue()
     driven = make_worker()
-    slot = driven.context.slot
-    driven.until(slot.endings)
+    entry = driven.context.entry
+    driven.until(entry.endings)
 
-    facts = {"running": slot.running(), "endings": slot.endings()}
-    buried = bury(session, death(session, **facts))
+    facts = {"running": entry.running(), "endings": entry.endings()}
+    recovered = recover(session, dead_process(session, **facts))
     gate.set()
     driven.until(driven.at_rest)
     driven.worker.poll()
 
-    errors = [one.error["type"] for one in buried.failed if one.error]
+    errors = [one.error["type"] for one in recovered.failed if one.error]
     assert errors == [f"{__name__}.SlowError"]
-    assert (count("attempts"), count("failed_executions"), slot.running()) == (1, 1, [])
+    assert (count("attempts"), count("failed_executions"), entry.running()) == (1, 1, [])
 
 
 def test_a_retried_crash_waits_and_an_exhausted_one_has_failed(session: Session) -> None:
@@ -132,9 +134,11 @@ def test_a_retried_crash_waits_and_an_exhausted_one_has_failed(session: Session)
         "INSERT INTO jobsd.claims (process_id, job_ids) VALUES (7, '{1,2,3}')"
     )
 
-    buried = bury(session, Death(7, "worker-7", {"type": "ProcessExitError"}, threads=3))
+    recovered = recover(
+        session, DeadProcess(7, "worker-7", {"type": "ProcessExitError"}, threads=3)
+    )
 
-    assert ([j.id for j in buried.retried], sorted(j.id for j in buried.failed)) == (
+    assert ([j.id for j in recovered.retried], sorted(j.id for j in recovered.failed)) == (
         [1],
         [2, 3],
     )
@@ -153,9 +157,9 @@ def test_claims_that_are_locked_are_left_for_the_next_call_and_no_others(
     )
     with psycopg.connect(session.target.url) as other:
         other.execute("SELECT FROM jobsd.claims ORDER BY id LIMIT 1 FOR UPDATE")
-        first = bury(session, Death(7, "worker-7", {}))
+        first = recover(session, DeadProcess(7, "worker-7", {}))
         assert count("claims") == 1
-    second = bury(session, Death(7, "worker-7", {}))
+    second = recover(session, DeadProcess(7, "worker-7", {}))
 
     assert (first.complete, second.complete) == (False, True)
 
@@ -239,8 +243,8 @@ def test_a_worker_whose_row_was_deleted_registers_anew_and_forgets_its_claims(
     enqueue_many(wait_for_gate.with_args(i) for i in range(2))
     driven = make_worker()
     driven.until(lambda: len(noted) == 2)
-    given = death(session, threads=3)
-    bury(session, given)
+    given = dead_process(session, threads=3)
+    recover(session, given)
     session.connection.execute("DELETE FROM jobsd.processes")
 
     driven.worker.disconnect()

@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING
 import pytest
 
 from jobs.placed import in_claims, places
-from jobsd.jobs.burial import bury
 from jobsd.jobs.claims import LOCK_WAIT, STATEMENTS, Ended, conclusion
 from jobsd.jobs.client import enqueue_many
+from jobsd.jobs.recovery import recover
 from jobsd.worker.places import SWEEP_S
 
 from .bodies import gate, note, noted, wait_for_gate
-from .deaths import death
+from .dead_processes import dead_process
 
 if TYPE_CHECKING:
     from jobsd.database.connection import Session
@@ -142,12 +142,14 @@ def test_a_job_that_is_killed_did_not_succeed_because_one_of_its_id_did(
     _go_back(session, *_NOTHING_WAS_REPLICATED[:2])
     again = wait_for_gate.enqueue("again")
     driven.until(lambda: len(noted) == 2)
-    slot = driven.context.slot
-    assert [each.job_id for each in slot.succeeded()] == [again.id]
+    entry = driven.context.entry
+    assert [each.job_id for each in entry.succeeded()] == [again.id]
 
-    buried = bury(session, death(session, running=slot.running(), succeeded=slot.succeeded()))
+    recovered = recover(
+        session, dead_process(session, running=entry.running(), succeeded=entry.succeeded())
+    )
 
-    assert [job.id for job in buried.failed] == [again.id]
+    assert [job.id for job in recovered.failed] == [again.id]
     assert count("jobs WHERE outcome IS NOT NULL") == 0
 
 
@@ -162,9 +164,9 @@ def test_a_job_that_was_only_claimed_did_not_run_because_one_of_its_id_did(
     assert again.id is not None
     driven.until(lambda: again.id in places(session) and in_claims(session, again.id))
 
-    buried = bury(session, death(session, running=driven.context.slot.running()))
+    recovered = recover(session, dead_process(session, running=driven.context.entry.running()))
 
-    assert ([job.id for job in buried.released], buried.failed) == ([again.id], [])
+    assert ([job.id for job in recovered.released], recovered.failed) == ([again.id], [])
 
 
 @pytest.mark.failure(

@@ -12,10 +12,10 @@ import pytest
 from jobs.placed import in_claims
 from jobsd.clock import monotonic
 from jobsd.database.statements import channel, quote_identifier
-from jobsd.jobs.burial import Death, bury
 from jobsd.jobs.definition import job
 from jobsd.jobs.owed import WAIT_MAX_S, WAIT_MIN_S
 from jobsd.jobs.policy import Discard, Retry, Snooze
+from jobsd.jobs.recovery import DeadProcess, recover
 
 from .bodies import gate, note, noted, wait_for_gate
 
@@ -73,11 +73,11 @@ def store(session: Session) -> Store:
     return Store(session)
 
 
-def _death(session: Session, **facts: object) -> Death:
+def dead_process(session: Session, **facts: object) -> DeadProcess:
     row = session.connection.execute("SELECT id FROM jobsd.processes").fetchone()
     assert row is not None
     error = {"type": "ProcessExitError", "message": "gone", "stack": ""}
-    return Death(row[0], "worker-test", error, **facts)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    return DeadProcess(row[0], "worker-test", error, **facts)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
 
 
 @pytest.mark.behaviour(67)
@@ -174,13 +174,13 @@ def test_a_crash_frees_the_slots_of_what_ran_and_keeps_those_of_what_did_not(
     driven = make_worker(threads=1, prefetch=2)
     driven.until(lambda: len(noted) == 1 and count("claimed_executions") == 2)
 
-    buried = bury(session, _death(session, running=in_claims(session, ran)))
+    recovered = recover(session, dead_process(session, running=in_claims(session, ran)))
 
     slots = session.connection.execute(
         "SELECT job_id, key FROM jobsd.concurrency_slots ORDER BY 1"
     )
     assert slots.fetchall() == [(claimed, "claimed"), (following, "ran")]
-    assert (buried.freed, count("ready_executions"), count("blocked_executions")) == (
+    assert (recovered.freed, count("ready_executions"), count("blocked_executions")) == (
         ["ran"],
         2,
         1,
@@ -188,7 +188,7 @@ def test_a_crash_frees_the_slots_of_what_ran_and_keeps_those_of_what_did_not(
 
 
 @pytest.mark.parametrize("outcome", ["succeeded", "retried"])
-def test_a_burial_frees_what_had_succeeded_and_what_is_tried_later(
+def test_a_recovery_frees_what_had_succeeded_and_what_is_tried_later(
     outcome: str, make_worker: MakeWorker, session: Session, store: Store, count: Count
 ) -> None:
     ran = store(wait_for_gate, 1, attempts=2)
@@ -197,14 +197,16 @@ def test_a_burial_frees_what_had_succeeded_and_what_is_tried_later(
     make_worker().until(lambda: noted)
 
     known = in_claims(session, ran)
-    bury(session, _death(session, running=known, succeeded=known[: outcome == "succeeded"]))
+    recover(
+        session, dead_process(session, running=known, succeeded=known[: outcome == "succeeded"])
+    )
 
     assert (count("ready_executions"), count("blocked_executions")) == (1, 0)
     assert count("scheduled_executions WHERE concurrency_key = 'k'") == (outcome == "retried")
 
 
 @pytest.mark.behaviour(30)
-def test_a_buried_worker_that_finishes_frees_nothing_and_promotes_nobody_twice(
+def test_a_recovered_worker_that_finishes_frees_nothing_and_promotes_nobody_twice(
     make_worker: MakeWorker, session: Session, store: Store, count: Count
 ) -> None:
     held = store(wait_for_gate, 1)
@@ -215,7 +217,7 @@ def test_a_buried_worker_that_finishes_frees_nothing_and_promotes_nobody_twice(
     session.connection.execute("INSERT INTO jobsd.pauses (queue_name) VALUES ('default')")
 
     # Given back, so that it holds its slot on, for whoever runs it next.
-    bury(session, _death(session, release=True))
+    recover(session, dead_process(session, release=True))
     gate.set()
     driven.until(driven.at_rest)
 
@@ -263,7 +265,7 @@ def test_a_worker_that_leaves_with_keys_not_got_asks_for_maintenance(
         assert any(heard.payload == "limits" for heard in ear.notifies(timeout=30))
 
 
-def test_a_burial_asks_for_maintenance_when_a_lock_is_held(
+def test_a_recovery_asks_for_maintenance_when_a_lock_is_held(
     make_worker: MakeWorker, session: Session, target: Target, store: Store
 ) -> None:
     ran = store(wait_for_gate, 1)
@@ -276,12 +278,12 @@ def test_a_burial_asks_for_maintenance_when_a_lock_is_held(
         ear.execute(f"LISTEN {_CHANNEL}".encode())
         other.execute("SELECT pg_advisory_xact_lock(jobsd.limits_lock('k'))")
 
-        bury(session, _death(session, running=in_claims(session, ran)))
+        recover(session, dead_process(session, running=in_claims(session, ran)))
 
         assert any(heard.payload == "limits" for heard in ear.notifies(timeout=30))
 
 
-def test_a_burial_asks_for_the_keys_that_the_dead_one_had_still_to_promote(
+def test_a_recovery_asks_for_the_keys_that_the_dead_one_had_still_to_promote(
     make_worker: MakeWorker, session: Session, target: Target, store: Store, count: Count
 ) -> None:
     store(note, 1)
@@ -293,6 +295,6 @@ def test_a_burial_asks_for_the_keys_that_the_dead_one_had_still_to_promote(
     with psycopg.connect(target.url, autocommit=True) as ear:
         ear.execute(f"LISTEN {_CHANNEL}".encode())
 
-        bury(session, _death(session))
+        recover(session, dead_process(session))
 
         assert any(heard.payload == "limits" for heard in ear.notifies(timeout=30))

@@ -15,10 +15,10 @@ from psycopg import errors
 from database.pgbouncer import pgbouncer
 from jobsd.database.connection import Target
 from jobsd.jobs import claims
-from jobsd.jobs.burial import Death, bury
 from jobsd.jobs.client import enqueue_many
 from jobsd.jobs.definition import job
 from jobsd.jobs.limits import Limit
+from jobsd.jobs.recovery import DeadProcess, recover
 from jobsd.worker.held_back import IN_HAND_MAX
 from waiting import Stopwatch
 
@@ -229,17 +229,17 @@ def test_what_is_held_back_is_known_after_a_death(
         worker.until(lambda: bool(worker.worker._ledger.held_back))
         enqueue_many(note.with_args(n) for n in range(3 * IN_HAND_MAX))
         worker.until(lambda: count("jobs WHERE outcome = 'finished'") == 3 * IN_HAND_MAX, 30)
-    slot = worker.context.slot
+    entry = worker.context.entry
 
-    bury(
+    recover(
         session,
-        Death(
+        DeadProcess(
             worker.worker._row_id,
             "w",
             {"type": "T", "message": "m"},
-            running=slot.running(),
-            succeeded=slot.succeeded(),
-            endings=slot.endings(),
+            running=entry.running(),
+            succeeded=entry.succeeded(),
+            endings=entry.endings(),
         ),
     )
 

@@ -10,16 +10,16 @@ import psycopg
 import pytest
 
 from jobsd.instruments import events
-from jobsd.jobs.burial import bury
 from jobsd.jobs.client import enqueue_many
 from jobsd.jobs.definition import job
 from jobsd.jobs.limits import Limit
 from jobsd.jobs.policy import Discard, Retry, Snooze
+from jobsd.jobs.recovery import recover
 from lost_answers import losing
 from waiting import wait_until
 
 from .bodies import gate, note, noted, wait_for_gate
-from .deaths import death, terminate
+from .dead_processes import dead_process, terminate
 from .test_counted import counted
 
 if TYPE_CHECKING:
@@ -127,7 +127,7 @@ def test_an_outcome_whose_answer_was_lost_is_told_once(
     assert (name, facts["job_id"], facts["attempt"]) == (EVENTS[how], stored.id, 1)
     outcome = name.removeprefix("job.")
     assert counted(driven) == ({outcome: 1} if outcome != "snoozed" else {})
-    assert sum(driven.context.slot.queue("default").durations()[0]) == 1
+    assert sum(driven.context.entry.queue("default").durations()[0]) == 1
 
 
 @pytest.mark.parametrize("keep", [True, False])
@@ -226,7 +226,7 @@ def test_what_is_recorded_long_after_the_connection_broke_is_told_once(
 
 
 @pytest.mark.parametrize("how", ["finish", "fail", "retry", "discard"])
-def test_who_was_buried_meanwhile_tells_what_it_had_recorded_before(
+def test_who_was_recovered_meanwhile_tells_what_it_had_recorded_before(
     how: str,
     way: tuple[LostAnswers, Target],
     make_worker: MakeWorker,
@@ -294,5 +294,5 @@ def _all_have_ended(driven: Driven) -> bool:
 
 
 def _prune(session: Session) -> None:
-    bury(session, death(session, threads=1))
+    recover(session, dead_process(session, threads=1))
     session.connection.execute("DELETE FROM jobsd.processes")

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING
 import pytest
 
 from jobsd.database.connection import Session
-from jobsd.jobs.burial import Death, bury
 from jobsd.jobs.client import enqueue_many
 from jobsd.jobs.current import current_job
 from jobsd.jobs.definition import job
 from jobsd.jobs.policy import Discard
+from jobsd.jobs.recovery import DeadProcess, recover
 from system.tree import wait_for
 
 if TYPE_CHECKING:
@@ -85,11 +85,11 @@ def test_a_job_that_ends_while_its_worker_is_pruned_has_one_outcome(
 ) -> None:
     driven = make_worker(threads=1)
     (row,) = session.connection.execute("SELECT id FROM jobsd.processes").fetchall()
-    death = Death(row[0], "worker-test", {"type": "ProcessPrunedError"}, threads=1)
+    dead = DeadProcess(row[0], "worker-test", {"type": "ProcessPrunedError"}, threads=1)
     with contextlib.closing(Session(target, "undertaker")) as other:
         for n in range(ROUNDS):
             _run_one(driven)
-            undertaker = threading.Thread(target=bury, args=(other, death))
+            undertaker = threading.Thread(target=recover, args=(other, dead))
             undertaker.start()
             if n % 2:
                 undertaker.join()

@@ -15,7 +15,7 @@ from jobsd.clock import monotonic
 from jobsd.instruments.events import subscribe
 from jobsd.jobs.definition import job
 from jobsd.jobs.policy import Discard
-from jobsd.processes.board import Board
+from jobsd.processes.scoreboard import Scoreboard
 from jobsd.worker.perform import ClaimedJob
 from jobsd.worker.pool import Pool, ThreadDiedError
 from waiting import Stopwatch, wait_until
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from types import FrameType
 
-    from jobsd.processes.slot import Slot
+    from jobsd.processes.entry import ScoreboardEntry
 
 ran: list[str] = []
 
@@ -83,10 +83,10 @@ IDS = {"arm": 1, "a": 2, "b": 3}
 
 
 @pytest.fixture
-def slot() -> Slot:
-    slot = Board().slots[0]
-    slot.take("worker", "worker-1")
-    return slot
+def entry() -> ScoreboardEntry:
+    entry = Scoreboard().entries[0]
+    entry.take("worker", "worker-1")
+    return entry
 
 
 @pytest.fixture(autouse=True)
@@ -139,13 +139,13 @@ def collect(pool: Pool, count: int) -> tuple[list[int], bool]:
 @pytest.mark.parametrize("body", [SUCCEED, GIVE_UP])
 @pytest.mark.parametrize("at_once", [2, 0])
 def test_wherever_a_stray_exception_strikes_no_job_is_lost_or_runs_twice(
-    body: str, at_once: int, slot: Slot, failed: list[dict[str, Any]]
+    body: str, at_once: int, entry: ScoreboardEntry, failed: list[dict[str, Any]]
 ) -> None:
     deaths = survived = at = 0
     struck = True
     while struck:
         at += 1
-        struck, lives = _strike_at(at, body, slot, at_once)
+        struck, lives = _strike_at(at, body, entry, at_once)
         deaths += not lives
         survived += lives
 
@@ -154,19 +154,19 @@ def test_wherever_a_stray_exception_strikes_no_job_is_lost_or_runs_twice(
     assert failed
 
 
-def _strike_at(at: int, body: str, slot: Slot, at_once: int) -> tuple[bool, bool]:
+def _strike_at(at: int, body: str, entry: ScoreboardEntry, at_once: int) -> tuple[bool, bool]:
     ran.clear()
-    slot.take("worker", "worker-1")
+    entry.take("worker", "worker-1")
     strikes.append(Strike(at))
-    pool = Pool(1, slot, lambda: None)
+    pool = Pool(1, entry, lambda: None)
     behind = [claimed(2, body, "a"), claimed(3, body, "b")]
     post(pool, claimed(1, ARM), *behind[:at_once])
     if not at_once:
-        wait_until(lambda: not pool.in_hand and not slot.in_threads())
+        wait_until(lambda: not pool.in_hand and not entry.in_threads())
         post(pool, *behind)
     ended, lives = collect(pool, 3)
-    told = {each.job_id for each in slot.endings()}
-    told |= {each.job_id for each in (*slot.succeeded(), *slot.running())}
+    told = {each.job_id for each in entry.endings()}
+    told |= {each.job_id for each in (*entry.succeeded(), *entry.running())}
     pool.close()
     pool._threads[0].join(10)
 
@@ -183,12 +183,12 @@ def _strike_at(at: int, body: str, slot: Slot, at_once: int) -> tuple[bool, bool
 
 
 def test_a_late_exception_for_a_thread_that_waits_is_told_once_and_harms_no_job(
-    slot: Slot, failed: list[dict[str, Any]]
+    entry: ScoreboardEntry, failed: list[dict[str, Any]]
 ) -> None:
-    pool = Pool(1, slot, lambda: None)
+    pool = Pool(1, entry, lambda: None)
     post(pool, claimed(1, SUCCEED, "a"))
     collect(pool, 1)
-    wait_until(lambda: not slot.in_threads())
+    wait_until(lambda: not entry.in_threads())
     _raise_in(pool._threads[0], TimeoutError)
 
     post(pool, claimed(2, SUCCEED, "b"), claimed(3, SUCCEED, "c"))
@@ -199,12 +199,12 @@ def test_a_late_exception_for_a_thread_that_waits_is_told_once_and_harms_no_job(
 
 
 def test_a_thread_that_can_not_wake_the_control_thread_ends_and_the_process_hears_of_it(
-    slot: Slot, failed: list[dict[str, Any]]
+    entry: ScoreboardEntry, failed: list[dict[str, Any]]
 ) -> None:
     def fail() -> None:
         raise OSError("closed")
 
-    pool = Pool(1, slot, fail)
+    pool = Pool(1, entry, fail)
 
     post(pool, claimed(1, SUCCEED, "a"))
 

@@ -94,7 +94,7 @@ def test_two_workers_share_a_queue_and_double_nothing(
     one.drain()
     other.drain()
 
-    shares = [next(each.context.slot.queues()).outcome("finished") for each in (one, other)]
+    shares = [next(each.context.entry.queues()).outcome("finished") for each in (one, other)]
     assert (sum(shares), min(shares) > 0) == (3000, True)
     assert sorted(noted) == list(range(3000))  # type: ignore[type-var]
     assert count("jobs WHERE attempts = 1 AND outcome = 'finished'") == 3000

@@ -13,15 +13,15 @@ from psycopg import errors
 from jobsd.clock import monotonic, monotonic_ns
 from jobsd.database.connection import Session
 from jobsd.jobs import limits
-from jobsd.jobs.burial import Standing, bury
 from jobsd.jobs.client import enqueue_many
+from jobsd.jobs.recovery import SeenHeartbeat, recover
 from jobsd.processes import registry
 from jobsd.worker.perform import ClaimedJob
 from jobsd.worker.pool import Pool
 from waiting import Stopwatch, wait_until
 
 from .bodies import gate, note, noted, wait_for_gate
-from .deaths import death
+from .dead_processes import dead_process
 
 if TYPE_CHECKING:
     from jobsd.database.connection import Target
@@ -41,7 +41,7 @@ def test_a_worker_that_stood_still_starts_nothing_that_was_given_to_others(
     enqueue_many(wait_for_gate.with_args(i) for i in range(3))
     driven = make_worker(threads=1, prefetch=5, trust_s=0.2)
     driven.until(lambda: len(noted) == 1 and driven.worker._pool.waiting == 2)
-    bury(session, death(session, threads=1))
+    recover(session, dead_process(session, threads=1))
     session.connection.execute("DELETE FROM jobsd.ready_executions")
     stood_still_until = monotonic() + 0.3
     while monotonic() < stood_still_until:
@@ -102,11 +102,13 @@ def test_a_worker_whose_heart_nobody_writes_beats_before_it_claims(
     wait_for_gate.enqueue(1)
     driven.until(lambda: noted)
 
-    buried = bury(session, death(session, threads=1, standing=Standing(seen, 30.0)))
+    recovered = recover(
+        session, dead_process(session, threads=1, seen=SeenHeartbeat(seen, 30.0))
+    )
     gate.set()
     driven.until(driven.at_rest)
 
-    assert buried.alive
+    assert recovered.alive
     assert count("jobs WHERE outcome = 'finished' AND attempts = 1") == 1
 
 
@@ -120,7 +122,7 @@ def test_a_worker_whose_heart_is_written_claims_without_more_ado(
 
     def written(when_s: float) -> bool:
         # For longer than until the round comes: a busy machine may hold that up.
-        driven.context.slot.beaten_ns = monotonic_ns() + 10**10
+        driven.context.entry.heartbeat_ns = monotonic_ns() + 10**10
         return watch.over(when_s)
 
     driven.until(lambda: written(0.4))
@@ -174,7 +176,7 @@ def test_who_prunes_and_stands_still_keeps_no_heart_from_beating(
 
     monkeypatch.setattr(limits, "promote", stand_still)
     with pytest.raises(errors.IdleInTransactionSessionTimeout):
-        bury(session, death(session, threads=1, standing=Standing(seen, 30.0)))
+        recover(session, dead_process(session, threads=1, seen=SeenHeartbeat(seen, 30.0)))
     beats.close()
 
 

@@ -68,7 +68,7 @@ def test_a_snoozed_job_that_is_claimed_again_has_not_run_in_this_claim(
 
     driven.until(lambda: None in noted and count("claimed_executions") == 2)
 
-    assert noted[0] not in driven.context.slot.in_threads().values()
+    assert noted[0] not in driven.context.entry.in_threads().values()
 
 
 @pytest.mark.failure(
@@ -113,7 +113,7 @@ def test_a_worker_does_not_outlive_its_threads(
         with pytest.raises(ThreadDiedError):
             driven.until(lambda: False)
 
-    assert [each.job_id for each in driven.context.slot.running()] == [stored.id]
+    assert [each.job_id for each in driven.context.entry.running()] == [stored.id]
 
 
 @pytest.mark.failure(

@@ -249,7 +249,7 @@ def test_counters_tell_what_became_of_jobs(make_worker: MakeWorker, count: Count
 
     driven.until(lambda: not count("claims") and not count("ready_executions"))
 
-    (queue,) = driven.context.slot.queues()
+    (queue,) = driven.context.entry.queues()
     assert (queue.name, queue.outcome("finished"), queue.outcome("failed")) == ("default", 1, 1)
     assert sum(queue.durations()[0]) == 2
 

@@ -6,7 +6,7 @@ import json
 import os
 from typing import TYPE_CHECKING
 
-from jobsd.instruments.aloud import say_aloud
+from jobsd.instruments.always import log_always
 from jobsd.jobs.client import default_client
 from jobsd.jobs.definition import Job
 from jobsd.machine import hostname
@@ -29,7 +29,7 @@ class HeartbeatJob(Job):
         environment = os.environ.get("JOBSD_ENV") or "development"
         with default_client().session() as session:
             row = beat(session, environment, hostname())
-        say_aloud("jobsd.heartbeat", line(row))
+        log_always("jobsd.heartbeat", line(row))
 
 
 def line(row: HeartbeatLog) -> str:

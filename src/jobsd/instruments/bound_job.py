@@ -7,7 +7,7 @@ from typing import Protocol
 
 
 class Bound(Protocol):
-    """What is told of a job that runs; `jobs.current` has it."""
+    """The facts of a job that runs; `jobs.current` has them."""
 
     @property
     def id(self) -> int: ...  # noqa: D102

@@ -28,8 +28,8 @@ left behind may hold the pipe open."""
 class Descriptors:
     """Descriptors of this process, each of which is read line by line."""
 
-    def __init__(self, tell: Callable[[int, str], None], pipes: Pipes) -> None:
-        self._tell = tell
+    def __init__(self, log_line: Callable[[int, str], None], pipes: Pipes) -> None:
+        self._log_line = log_line
         self._selector = selectors.DefaultSelector()
         self._unfinished = {pipe.number: b"" for pipe in pipes.each}
         for pipe in pipes.each:
@@ -66,4 +66,4 @@ class Descriptors:
         for line in lines:
             # A thread that ends for one line would leave all others in a pipe that gets full.
             with contextlib.suppress(Exception):
-                self._tell(number, line.decode("utf-8", "backslashreplace"))
+                self._log_line(number, line.decode("utf-8", "backslashreplace"))

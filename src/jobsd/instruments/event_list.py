@@ -27,61 +27,64 @@ class Event:
 _SHORT = {
     "$job": "job_id class_name queue_name attempt",
     "$limited": "job_id class_name queue_name concurrency_key",
-    "$buried": "finished failed retried discarded snoozed released",
-    "$death": "reason exit_status signal max_rss_kib up_s running",
+    "$recovered": "finished failed retried discarded snoozed released",
+    "$exit": "reason exit_status signal max_rss_kib up_s running",
     "$other": "kind process process_pid process_host",
 }
 
 _TABLE = """
 supervisor.started info The supervisor begins to start its processes. [processes]
 supervisor.ready info All configured processes are up. [processes duration]
-supervisor.stopping info The tree drains, or ends at once. [at_once]
-supervisor.stopped info The tree has ended. [exit_status duration]
+supervisor.stopping info The tree drains and stops, or stops at once. [at_once]
+supervisor.stopped info The tree has stopped. [exit_status duration]
 supervisor.reloaded info The configuration was read again. [duration]
-supervisor.reload_failed error The new configuration has faults. [error]
-supervisor.gap warning The supervisor itself stood still: judge nobody. [seconds]
-supervisor.state info The state of the tree, asked for with USR2. \
-[processes restarts unwritten_deaths stopping]
+supervisor.reload_failed error The new configuration has faults, or a process can't start. \
+[error]
+supervisor.stalled warning The supervisor's loop stalled: hang detection is suspended. \
+[seconds]
+supervisor.dumped info The state of the tree was logged, as USR2 asks for. \
+[processes restarts unrecovered stopping]
 signal.received debug A signal was received. [signal]
 
-process.started info A process has begun.
-process.stopped info A process has ended as it was asked to.
-process.exited warning A process has ended, though nobody asked it to. [kind name pid $death]
-process.replaced info A successor was started for a process that is gone or leaves. \
-[kind name pid predecessor predecessor_pid $death]
-process.crashed error A process ends by an error of its own. [error module]
-process.hung error A process's loop stood still; it is being killed. \
-[kind name pid stood_still_s running]
-process.dumped error A process that dies of a fault, or hung, tells where a thread was. \
+process.started info A process has started.
+process.stopped info A process has stopped in order.
+process.exited warning A process has exited unexpectedly. [kind name pid $exit]
+process.replaced info A successor was started for a process that has exited or is about to. \
+[kind name pid predecessor predecessor_pid $exit]
+process.crashed error A process exits because of an error in its own code. [error module]
+process.hung error A process's loop has hung; the process is being killed. \
+[kind name pid stalled_s running]
+process.dumped error The stack of a thread of a process that crashed in C, or hung. \
 [kind name pid thread stack]
-process.killed warning A process had to be killed to end. [kind name pid reason]
-process.pruned warning A process's heartbeat stood still; it was buried. \
-[$other duration $buried]
-process.buried info A dead process's claims and row were cleared up. \
-[$other child child_pid reason cause $buried]
-process.lost_its_row warning A living process's row was deleted. [kind process row_id]
-process.fork_failed error The system refused a new process. [kind error retry_in]
-process.unstarted error No slot is free: deaths wait to be written. [kind unwritten]
-process.reaped debug An orphan that came to us was reaped. [pid status]
-process.worn info A process has done enough and asks for a successor. [limit reached]
+process.killed warning A process did not stop in time and was killed. [kind name pid reason]
+process.pruned warning A process's heartbeat had stopped: its jobs were recovered. \
+[$other duration $recovered]
+process.recovered info The claims of a dead process were settled and its row was deleted. \
+[$other child child_pid reason cause $recovered]
+process.deregistered warning The row of a living process was deleted. [kind process row_id]
+process.fork_failed error The system has refused to fork a process. [kind error retry_in]
+process.start_deferred error No scoreboard entry is free until dead processes are recovered. \
+[kind unrecovered]
+process.reaped debug An orphan process was reaped. [pid status]
+process.recycling info A process has reached a limit and asks for a successor. [limit reached]
 
-database.waiting warning The database can't be reached at start. [error]
-database.lost warning The database can't be reached, or used, any more. [error]
-database.back warning The database is back after an outage. [duration]
-database.reconnected info A broken connection was made anew at once. [error]
-database.behind error The tables are missing or older than the program, and can't be made now. \
+database.awaited warning The database can't be reached at the start. [error]
+database.unavailable warning The database can no longer be reached, or used. [error]
+database.available warning The database can be used again after an outage. [duration]
+database.reconnected info A broken connection was replaced at once. [error]
+schema.outdated error The tables are missing or older than the program, and can't be made now. \
 [error]
-database.migrated info The tables were brought to a newer version. [steps]
-database.migration_blocked warning A step waits for who holds its tables. [cause]
+database.migrated info The tables were migrated. [steps]
+database.migration_blocked warning A migration waits for another session's lock. [cause]
 embedded.started info The embedded PostgreSQL was started. [duration after]
 embedded.stopped info The embedded PostgreSQL was stopped.
-embedded.waiting info The embedded PostgreSQL is not ready yet. [error]
+embedded.awaited info The embedded PostgreSQL is not ready yet. [error]
 http.unavailable warning The tree runs without HTTP. [bind error]
-configuration.warning warning Something in the configuration is odd. [warning]
+configuration.warning warning Something in the configuration is doubtful. [warning]
 
-job.enqueued debug A job was stored: ready, scheduled or blocked. \
+job.enqueued debug A job was enqueued: ready, scheduled or blocked. \
 [job_id class_name queue_name state]
-jobs.enqueued debug Jobs were stored together. [size]
+jobs.enqueued debug Jobs were enqueued together. [size]
 job.blocked debug A job waits for others with its concurrency key. [$limited]
 jobs.promoted debug Blocked jobs became ready: their keys had room. [size]
 jobs.dispatched debug Scheduled jobs came due and became ready. [size]
@@ -92,10 +95,10 @@ job.failed error A job has failed for good. [$job duration error]
 job.retried warning A job has failed and will be tried again. [$job duration error retry_in]
 job.discarded info A job was dropped: its definition says so, or a conflict. \
 [$job duration error reason concurrency_key]
-job.snoozed debug A job has put itself off. [$job duration retry_in]
+job.snoozed debug A job was snoozed: it asked to run later. [$job duration retry_in]
 job.released info A claimed job went back to ready, untouched: its process ends, or has. [$job]
 jobs.released debug Jobs that a worker had claimed ahead went back to ready. [size job_ids]
-job.output info A job, or a module, has told a text that is the name of an event. [message]
+job.output info A job or a module has logged a text that is the name of an event. [message]
 job.unknown warning A job is of a class that was not imported here: it and the others of its \
 class wait for a worker that knows it. [class_name queue_name]
 jobs.retried info Failed jobs were made ready again by hand. [size job_ids]
@@ -108,7 +111,8 @@ queue.paused info A queue was paused: nothing of it is claimed. [queue_name reas
 queue.resumed info A paused queue was resumed. [queue_name]
 queue.cleared info All ready jobs of a queue were discarded. [queue_name size]
 claims.lost warning Outcomes were not recorded: the claims were taken away. [claims]
-claims.taken warning Claims of a process without a row were settled. [process_id $buried]
+claims.recovered warning Orphaned claims were settled: their process has no row. \
+[process_id $recovered]
 slots.freed warning Slots of jobs that were neither ready nor claimed were freed. \
 [size concurrency_keys job_ids]
 
@@ -123,14 +127,14 @@ recurring.conflict warning Two files name the same recurring task. [task source 
 recurring.clock_put_back warning The server's clock was put back: all tasks are planned anew. \
 [seconds]
 
-hook.failed error A hook has raised, or takes too long; nothing else changes. \
+hook.failed error A hook has raised, or takes too long; nothing else is affected. \
 [hook function process error]
-thread.failed error An error that nobody caught has ended a thread, or has struck one of ours \
+thread.failed error An uncaught error has ended a thread, or was raised in a job thread \
 between two jobs. [thread ours error]
-logs.summed info Lines of a job's event, class and error, beyond twenty in a second, were left \
-out; its level is theirs. --log-jobs tells them all. [of lines since class_name error]
-logs.reopened info The log was opened again.
-logs.dropped warning Lines could not be written; now they can be again. [lines]
+logs.summed info More than twenty lines of an event, job class and error in a second were left \
+out; this line has their level. --log-jobs logs them all. [of lines since class_name error]
+logs.reopened info The log was reopened.
+logs.dropped warning Lines were dropped: the log could not be written for a while. [lines]
 """
 
 _LINE = re.compile(r"^(\S+) (\w+) (.+?\.)(?: \[(.+)\])?$", re.MULTILINE)

@@ -1,7 +1,7 @@
-"""The one way to tell what has happened.
+"""Events: how the rooms report what has happened.
 
-Rooms call `emit`; who listens (logs, hooks) subscribes. Without a subscriber, as in a
-program that only enqueues, nothing is told: a library is silent.
+A room calls `emit`; logs and hooks subscribe. Without a subscriber, as in a program that only
+enqueues, nothing is logged: a library is silent.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     Subscriber = Callable[[Event, dict[str, Any]], None]
 
-__all__ = ["EVENTS", "Event", "Level", "emit", "pass_on", "subscribe", "tells"]
+__all__ = ["EVENTS", "Event", "Level", "emit", "is_subscribed", "pass_on", "subscribe"]
 
 _LEVELS = ("debug", "info", "warning", "error", "critical")
 
@@ -29,22 +29,22 @@ class _Subscription:
 
 
 _subscriptions: tuple[_Subscription, ...] = ()
-_heard: frozenset[str] = frozenset()
-_heard_levels: frozenset[str] = frozenset()
+_subscribed: frozenset[str] = frozenset()
+_subscribed_levels: frozenset[str] = frozenset()
 
 
-def tells(level: Level) -> bool:
-    """Return whether anybody hears events of this level: for those whose facts are costly."""
-    return level in _heard_levels
+def is_subscribed(level: Level) -> bool:
+    """Return whether events of this level have a subscriber, where their facts are costly."""
+    return level in _subscribed_levels
 
 
 def emit(name: str, /, **facts: Any) -> None:  # noqa: ANN401 - facts are of any type
-    """Tell everybody who listens what has happened; safe from any thread.
+    """Call the subscribers of an event. Safe from any thread.
 
     Raises:
         KeyError: for a name that is not in the list.
     """
-    if name not in _heard:
+    if name not in _subscribed:
         _ = EVENTS[name]
         return
     event = EVENTS[name]
@@ -54,7 +54,7 @@ def emit(name: str, /, **facts: Any) -> None:  # noqa: ANN401 - facts are of any
 
 
 def pass_on(name: str, facts: dict[str, Any]) -> None:
-    """Tell those who hear `everywhere` what has happened in another process."""
+    """Call the subscribers `everywhere` of an event that has happened in another process."""
     for subscription in _subscriptions:
         if subscription.everywhere and name in subscription.names:
             subscription.call(EVENTS[name], facts)
@@ -67,20 +67,21 @@ def subscribe(
     names: Iterable[str] = EVENTS,
     everywhere: bool = False,
 ) -> Callable[[], None]:
-    """Call `subscriber(event, facts)` for what happens; return how to end it.
+    """Call `subscriber(event, facts)` for each event; return a function that ends this.
 
-    Only what is at least as grave as `level`, and among `names`, is told: what nobody
-    hears costs next to nothing. With `everywhere` also what other processes pass on.
+    It is called only for events of this `level` or above that are among `names`; an event
+    without a subscriber costs next to nothing. With `everywhere` it is also called for events
+    that other processes pass on.
     """
     grave = _LEVELS[_LEVELS.index(level) :]
-    heard = frozenset(name for name in names if EVENTS[name].level in grave)
-    subscription = _Subscription(subscriber, heard, everywhere)
+    chosen = frozenset(name for name in names if EVENTS[name].level in grave)
+    subscription = _Subscription(subscriber, chosen, everywhere)
     _set((*_subscriptions, subscription))
     return lambda: _set(each for each in _subscriptions if each is not subscription)
 
 
 def _set(subscriptions: Iterable[_Subscription]) -> None:
-    global _subscriptions, _heard, _heard_levels  # noqa: PLW0603 - read at each event
+    global _subscriptions, _subscribed, _subscribed_levels  # noqa: PLW0603 - read at each event
     _subscriptions = tuple(subscriptions)
-    _heard = frozenset[str]().union(*(each.names for each in _subscriptions))
-    _heard_levels = frozenset(EVENTS[name].level for name in _heard)
+    _subscribed = frozenset[str]().union(*(each.names for each in _subscriptions))
+    _subscribed_levels = frozenset(EVENTS[name].level for name in _subscribed)

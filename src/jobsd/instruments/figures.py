@@ -56,7 +56,7 @@ class DatabaseFigures:
     processes: Mapping[str, int]
     """Processes by kind."""
     heartbeat_ages_s: Mapping[tuple[str, str], float]
-    """By kind and place of the process: one that is replaced keeps it."""
+    """By kind and series of the process: its successor has the same."""
     tasks: Mapping[str, tuple[int, float | None]]
     """Recurring tasks: how often enqueued, and when last (seconds since the epoch)."""
     last_heartbeat: float | None = None

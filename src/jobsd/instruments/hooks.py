@@ -1,11 +1,11 @@
-"""The functions that an author has called at the moments of processes, and at events.
+"""Hooks: the author's functions, called when a process starts, stops or exits, and at events.
 
-Registered by decorators in the modules that define jobs. These are imported in workers
-and the scheduler, so there the hooks of these kinds run; those of the supervisor, the
-dispatchers and the monitor run in a process of their own (`jobsd.supervisor.hooks`), which
-is started only when there are any.
+Decorators register them in the modules that define jobs. Workers and the scheduler import
+these modules, so the hooks of these kinds of processes run there. The hooks of the supervisor,
+the dispatchers and the monitor run in a process of their own
+(`jobsd.supervisor.hooks_process`), which is started only when there are any.
 
-Whatever a hook raises is told as `hook.failed`, and changes nothing.
+Whatever a hook raises is reported as `hook.failed`, and changes nothing.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
 FAULTS = frozenset({"process.crashed", "thread.failed"})
-"""The events that tell of our own faults, and now and then of others."""
+"""The events of faults in our own code; some of them are faults of other code."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,17 +53,16 @@ FaultHook = TypeVar("FaultHook", bound="Callable[[BaseException], object]")
 EventHook = TypeVar("EventHook", bound="Callable[[Event, dict[str, Any]], object]")
 
 _hooks: dict[str, list[Callable[..., object]]] = {}
-_heard: set[str] = set()
+_subscribed: set[str] = set()
 _ends: list[Callable[[], None]] = []
 
 
-class Moment:
-    """Call a function with a `Process` at this moment of its life; a decorator.
+class LifecycleHook:
+    """A decorator: the function is called with a `Process` when that starts, stops or exits.
 
-    A function without parameters is called without arguments. The start is after the process
-    is registered and before it works; the stop is after it was told to stop and before it
-    drains; the exit is after its row is gone. A process that crashes or is killed has neither
-    stop nor exit.
+    A function without parameters is called without arguments. Start comes after the process
+    has registered and before it works, stop after it was asked to stop and before it drains,
+    exit after its row is gone. A process that crashes or is killed has no stop and no exit.
     """
 
     def __init__(self, name: str) -> None:
@@ -76,29 +75,29 @@ class Moment:
         return hook
 
     def __repr__(self) -> str:
-        return f"<moment {self.name}>"
+        return f"<hook {self.name}>"
 
 
-on_start = Moment("on_start")
-on_stop = Moment("on_stop")
-on_exit = Moment("on_exit")
-on_worker_start = Moment("on_worker_start")
-on_worker_stop = Moment("on_worker_stop")
-on_worker_exit = Moment("on_worker_exit")
-on_dispatcher_start = Moment("on_dispatcher_start")
-on_dispatcher_stop = Moment("on_dispatcher_stop")
-on_dispatcher_exit = Moment("on_dispatcher_exit")
-on_scheduler_start = Moment("on_scheduler_start")
-on_scheduler_stop = Moment("on_scheduler_stop")
-on_scheduler_exit = Moment("on_scheduler_exit")
-on_monitor_start = Moment("on_monitor_start")
-on_monitor_stop = Moment("on_monitor_stop")
-on_monitor_exit = Moment("on_monitor_exit")
+on_start = LifecycleHook("on_start")
+on_stop = LifecycleHook("on_stop")
+on_exit = LifecycleHook("on_exit")
+on_worker_start = LifecycleHook("on_worker_start")
+on_worker_stop = LifecycleHook("on_worker_stop")
+on_worker_exit = LifecycleHook("on_worker_exit")
+on_dispatcher_start = LifecycleHook("on_dispatcher_start")
+on_dispatcher_stop = LifecycleHook("on_dispatcher_stop")
+on_dispatcher_exit = LifecycleHook("on_dispatcher_exit")
+on_scheduler_start = LifecycleHook("on_scheduler_start")
+on_scheduler_stop = LifecycleHook("on_scheduler_stop")
+on_scheduler_exit = LifecycleHook("on_scheduler_exit")
+on_monitor_start = LifecycleHook("on_monitor_start")
+on_monitor_stop = LifecycleHook("on_monitor_stop")
+on_monitor_exit = LifecycleHook("on_monitor_exit")
 
 
-def name_of(kind: str, moment: str) -> str:
-    """Return by which name the hooks of a kind of process are registered."""
-    return f"on_{moment}" if kind == "supervisor" else f"on_{kind}_{moment}"
+def name_of(kind: str, stage: str) -> str:
+    """Return the name of the hooks of a kind of process at start, stop or exit."""
+    return f"on_{stage}" if kind == "supervisor" else f"on_{kind}_{stage}"
 
 
 def on_thread_error(hook: FaultHook) -> FaultHook:
@@ -107,16 +106,16 @@ def on_thread_error(hook: FaultHook) -> FaultHook:
     It is never called with an error of a job, or of a thread that a job has started.
     """
 
-    def hear(_event: Event, facts: dict[str, Any]) -> None:
+    def call_hook(_event: Event, facts: dict[str, Any]) -> None:
         error = facts.get("error")
         if facts.get("ours", True) and "module" not in facts:
             if isinstance(error, dict):
-                told = cast("dict[str, str]", error)
-                error = ThreadError(told.get("type", ""), told.get("message", ""))
+                described = cast("dict[str, str]", error)
+                error = ThreadError(described.get("type", ""), described.get("message", ""))
             if isinstance(error, BaseException):
                 hook(error)
 
-    _subscribe(hook, hear, FAULTS)
+    _subscribe(hook, call_hook, FAULTS)
     return hook
 
 
@@ -127,8 +126,8 @@ def on_event(*names: str) -> Callable[[EventHook], EventHook]: ...
 def on_event(*names: Any) -> Any:
     """Call a function with each event of these names, or with all events; a decorator.
 
-    It is called in the thread in which the event happens (for `job.started` the thread of
-    the job), so it should be quick. An error that it raises is the event `hook.failed`.
+    It is called in the thread in which the event happens (for `job.started` the job's own), so
+    it should be quick. An error that it raises is the event `hook.failed`.
 
     Raises:
         Error: for an unknown name.
@@ -149,36 +148,36 @@ def on_event(*names: Any) -> Any:
 
 
 def registered() -> frozenset[str]:
-    """Return the names of the moments that have hooks."""
+    """Return the names under which lifecycle hooks are registered."""
     return frozenset(_hooks)
 
 
-def heard() -> frozenset[str]:
-    """Return the names of the events that hooks hear."""
-    return frozenset(_heard)
+def subscribed() -> frozenset[str]:
+    """Return the names of the events that hooks are called for."""
+    return frozenset(_subscribed)
 
 
 def reset() -> None:
     """Forget all hooks."""
     _hooks.clear()
-    _heard.clear()
+    _subscribed.clear()
     while _ends:
         _ends.pop()()
 
 
 def call(name: str, process: Process) -> None:
-    """Call the hooks of a moment in their order; never raises."""
+    """Call the hooks of this name in their order; never raises."""
     for hook in _hooks.get(name, ()):
         try:
             _run(hook, *_wanted(hook, process))
         except BaseException as error:  # noqa: BLE001 - sys.exit and the like end the hook only
-            tell_failure(name, error, hook, process.name)
+            report_failure(name, error, hook, process.name)
 
 
-def tell_failure(
+def report_failure(
     name: str, error: object, hook: object = None, process: str | None = None
 ) -> None:
-    """Tell that a hook has failed."""
+    """Report that a hook has failed."""
     facts: dict[str, object] = {"hook": name, "error": error}
     if hook is not None:
         facts["function"] = _name(hook)
@@ -218,8 +217,8 @@ def _subscribe(
 ) -> None:
     mine = threading.local()
 
-    def hear(event: Event, facts: dict[str, Any]) -> None:
-        # What a hook does may be an event, too: that one is not for it.
+    def call(event: Event, facts: dict[str, Any]) -> None:
+        # What a hook does may cause an event, too: the hook is not called for that one.
         if getattr(mine, "busy", False):
             return
         mine.busy = True
@@ -230,12 +229,12 @@ def _subscribe(
                 # What it sets in the context of a thread that goes on stays with itself.
                 copy_context().run(_run, call_it, event, dict(facts))
         except BaseException as error:  # noqa: BLE001 - as in `call`
-            tell_failure("on_event", error, hook)
+            report_failure("on_event", error, hook)
         finally:
             mine.busy = False
 
-    _ends.append(events.subscribe(hear, names=names, everywhere=True))
-    _heard.update(names)
+    _ends.append(events.subscribe(call, names=names, everywhere=True))
+    _subscribed.update(names)
 
 
 def _name(hook: object) -> str:

@@ -17,17 +17,17 @@ _COLOURS = {
     "critical": "\x1b[1;31m",
 }
 _RESET = "\x1b[0m"
-_SAID_AHEAD = ("timestamp", "level", "event")
-_SAID_AT_THE_END = ("pid", "process_kind", "process_name", "hostname")
+_AHEAD = ("timestamp", "level", "event")
+_AT_THE_END = ("pid", "process_kind", "process_name", "hostname")
 
 
 def in_json(facts: Facts) -> str:
-    """Return the facts as one JSON object; whatever is no JSON is told as text."""
+    """Return the facts as one JSON object; what is no JSON is written as text."""
     try:
         return _dumps(facts)
     except (ValueError, TypeError, RecursionError):
-        # A ring, a NaN or an odd key deep inside a value: say that value as Python does.
-        return _dumps({str(key): _sayable(value) for key, value in facts.items()})
+        # A cycle, a NaN or an odd key deep inside a value: write that value as Python does.
+        return _dumps({str(key): _serializable(value) for key, value in facts.items()})
 
 
 def for_people(facts: Facts) -> str:
@@ -63,9 +63,9 @@ def _for_people(facts: Facts, colour: str, reset: str) -> str:
 
 
 def _rest(facts: Facts) -> Facts:
-    """Return what follows the event: ours come from `jobsd`, which need not be said."""
-    said = {*_SAID_AHEAD, *_SAID_AT_THE_END}
-    rest = {key: value for key, value in facts.items() if key not in said}
+    """Return what follows the event; the logger of our own events, `jobsd`, is left out."""
+    placed = {*_AHEAD, *_AT_THE_END}
+    rest = {key: value for key, value in facts.items() if key not in placed}
     if rest.get("logger") == "jobsd":
         del rest["logger"]
     if error := _error(facts):
@@ -89,7 +89,7 @@ def _value(value: object) -> str:
     return one_line(json.dumps(text, ensure_ascii=False))
 
 
-def _sayable(value: object) -> object:
+def _serializable(value: object) -> object:
     try:
         _dumps({"": value})
     except (ValueError, TypeError, RecursionError):

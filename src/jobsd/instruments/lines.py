@@ -1,7 +1,7 @@
-"""What a line of the log says, in order: when, how grave, what, who says it, what is known.
+"""Lines of the log: time, level, event, process, and the facts, in this order.
 
-Every source (our events, structlog, `logging`) goes this way, so that all lines of a
-tree look alike and none holds a password.
+The lines of every source (our events, structlog, `logging`) are made here, so that all lines
+of a tree look alike and none holds a password.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, Any, Final, cast
 from jobsd.machine import hostname
 
 from .bound_job import bound_job
+from .error_facts import normalize_error
 from .event_list import EVENTS
 from .layouts import Facts, shown
 from .redaction import is_suspect, redact, redacted
-from .told_errors import settle_error
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -53,39 +53,39 @@ class Lines:
 
     def line(self, level: str, event: object, logger: str, facts: Facts, at: float = 0) -> str:
         """Return the line, without its end; `at` is seconds since the epoch, 0 for now."""
-        said: Facts = {
+        head: Facts = {
             "timestamp": _timestamp(at),
             "level": level,
             "event": shown(event),
             "logger": logger,
-            # Asked each time: what is prepared before the tree begins is done in children.
+            # Read each time: what is prepared before the fork is used in children.
             "pid": os.getpid(),
             **self._who,
         }
         known = bound_job()
-        # A process that is told of has a pid too; but `pid` is that of who tells.
-        known.update((f"its_{key}" if key in said else key, facts[key]) for key in facts)
-        settle_error(known)
+        # A process that an event is about has a pid too; `pid` is that of the logging process.
+        known.update((f"its_{key}" if key in head else key, facts[key]) for key in facts)
+        normalize_error(known)
         prefix = f"<{_PRIORITIES.get(level, 6)}>" if self._has_priority else ""
-        return prefix + fit(said | known, self.layout, self._room - len(prefix))
+        return prefix + fit(head | known, self.layout, self._room - len(prefix))
 
 
 def is_line(text: str) -> bool:
-    """Return whether a text is a line of this log already, which somebody has printed again.
+    """Return whether a text is a line of this log already, which was printed again.
 
-    What a job prints may come from anywhere: one that tells an event of ours, or a password,
-    or bears a name twice, is a text like others.
+    What a job prints may come from anywhere: a line with an event of ours, with a password or
+    with a name twice is treated like any other text.
     """
     if not text.startswith(_BEGINS) or not text.endswith("}"):
         return False
     try:
-        told: object = json.loads(text)
+        parsed: object = json.loads(text)
         pairs: object = json.loads(text, object_pairs_hook=list)
     except (ValueError, RecursionError):
         return False
-    if not isinstance(told, dict) or not isinstance(pairs, list):
+    if not isinstance(parsed, dict) or not isinstance(pairs, list):
         return False
-    facts = cast("Facts", told)
+    facts = cast("Facts", parsed)
     if not facts.keys() >= _ALWAYS or len(cast("list[object]", pairs)) != len(facts):
         return False
     return str(facts["event"]) not in EVENTS and redact(text) == text

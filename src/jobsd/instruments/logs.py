@@ -1,4 +1,4 @@
-"""The log: our events, and what jobs tell, log or print, on one descriptor.
+"""The log: our events, and what jobs log or print, on one descriptor.
 
 Our events go to the sink directly, so nothing that the author's modules do to `logging`,
 structlog or `sys.stdout` can change or silence them. What these write to stdout and stderr,
@@ -17,7 +17,7 @@ import sys
 from typing import TYPE_CHECKING, Any, Literal
 
 from . import layouts
-from .aloud import be_silent, speak_through, was_said
+from .always import clear_writer, is_logged, set_writer
 from .descriptors import Descriptors
 from .events import EVENTS, subscribe
 from .lean_structlog import structlog
@@ -39,10 +39,10 @@ __all__ = [
     "LEVELS",
     "configure",
     "finish",
+    "log_unread_output",
     "reset",
     "take_descriptors",
     "take_prints",
-    "tell_last_words",
 ]
 
 BY = {1: "stdout", 2: "stderr"}
@@ -57,9 +57,9 @@ class _Log:
         self.sink = sink
         self.handler = _Handler(self)
         self._level = LEVELS[level]
-        self.summing = Summing(self._tell_sum) if sums else None
+        self.summing = Summing(self._write_sum) if sums else None
         self._root_level = logging.getLogger().level
-        self._unsubscribe = subscribe(self._tell, level=level)
+        self._unsubscribe = subscribe(self._write_event, level=level)
 
     def write(self, line: str) -> None:
         """Write a line; after lines that were lost, also how many."""
@@ -68,21 +68,21 @@ class _Log:
             lost_lines = self.lines.line("warning", "logs.dropped", "jobsd", {"lines": lost})
             self.sink.write(encode(lost_lines) + b"\n")
 
-    def render(self, level: str, logger: str, told: Mapping[str, Any], at: float = 0) -> str:
-        """Return the line of what was told through structlog or `logging`."""
-        facts = dict(told)
+    def render(self, level: str, logger: str, record: Mapping[str, Any], at: float = 0) -> str:
+        """Return the line of what was logged through structlog or `logging`."""
+        facts = dict(record)
         level, logger = facts.pop("level", level), facts.pop("logger", logger)
         return self.lines.line(level, *_named(facts.pop("event", ""), logger, facts), at)
 
-    def tell_text(self, text: str, by: str, job: Mapping[str, Any] = NO_JOB) -> None:
+    def log_text(self, text: str, by: str, job: Mapping[str, Any] = NO_JOB) -> None:
         """Write a text that was meant for stdout or stderr; a line of ours stays as it is."""
         if is_line(text) and len(encode(text)) < self.sink.line_bytes:
             self.write(text)
         elif self._level <= LEVELS["info"] or by == "stderr":
             self.write(self.lines.line("info", *_named(text, by, dict(job))))
 
-    def say(self, logger: str, text: str) -> None:
-        """Write what was said aloud."""
+    def write_always(self, logger: str, text: str) -> None:
+        """Write a line of `log_always`."""
         if self._level <= LEVELS["info"]:
             self.write(self.lines.line("info", text, logger, {}))
 
@@ -96,19 +96,16 @@ class _Log:
         root.setLevel(self._root_level)
         self.sink.close()
 
-    def _tell_sum(self, level: str, facts: dict[str, Any]) -> None:
+    def _write_sum(self, level: str, facts: dict[str, Any]) -> None:
         self.write(self.lines.line(level, "logs.summed", "jobsd", facts))
 
-    def _tell(self, event: Event, facts: dict[str, Any]) -> None:
+    def _write_event(self, event: Event, facts: dict[str, Any]) -> None:
         if self.summing is None or self.summing.admits(event, facts):
-            self._tell_one(event, facts)
-
-    def _tell_one(self, event: Event, facts: dict[str, Any]) -> None:
-        self.write(self.lines.line(event.level, event.name, "jobsd", facts))
+            self.write(self.lines.line(event.level, event.name, "jobsd", facts))
 
 
 class _Handler(logging.Handler):
-    """Brings what is told through `logging` into the log."""
+    """Brings what is logged through `logging` into the log."""
 
     def __init__(self, log: _Log) -> None:
         super().__init__()
@@ -120,13 +117,13 @@ class _Handler(logging.Handler):
             )
         )
 
-    def _render(self, _logger: WrappedLogger, method: str, told: EventDict) -> str:
-        record: logging.LogRecord = told["_record"]
-        structlog.stdlib.ProcessorFormatter.remove_processors_meta(_logger, method, told)
-        return self._log.render(_level(method), record.name, told, record.created)
+    def _render(self, _logger: WrappedLogger, method: str, entry: EventDict) -> str:
+        record: logging.LogRecord = entry["_record"]
+        structlog.stdlib.ProcessorFormatter.remove_processors_meta(_logger, method, entry)
+        return self._log.render(_level(method), record.name, entry, record.created)
 
     def emit(self, record: logging.LogRecord) -> None:
-        if was_said():
+        if is_logged():
             return
         try:
             line = self.format(record)
@@ -157,7 +154,7 @@ class _Output:
             if isinstance(line, _Rendered):
                 log.write(line)
             else:
-                log.tell_text(str(line), self.name or "structlog")
+                log.log_text(str(line), self.name or "structlog")
 
     debug = info = warning = warn = error = exception = critical = fatal = log = msg
 
@@ -176,7 +173,7 @@ def configure(  # noqa: PLR0913 - one call sets up all there is
     dropped: Callable[[int], None] = lambda _: None,
     sums: bool = False,
 ) -> None:
-    """Tell all that happens in this process on a descriptor, until configured anew.
+    """Log all that happens in this process on a descriptor, until configured again.
 
     `format` None means: for people on a terminal, else JSON. `kind` and `name` are the
     process's own. `dropped` is called with the number of lines that could not be written. With
@@ -193,7 +190,7 @@ def configure(  # noqa: PLR0913 - one call sets up all there is
     )
     log = _Log(lines, sink, level, sums=sums)
     _current.append(log)
-    speak_through(log.say)
+    set_writer(log.write_always)
     logging.getLogger().addHandler(log.handler)
     logging.getLogger().setLevel(LEVELS[level])
     _configure_structlog(LEVELS[level])
@@ -206,8 +203,8 @@ def take_prints() -> None:
     """
     stdout: object = sys.stdout
     if _is_json():
-        sys.stdout = Printed(lambda line: _tell_text(line, "print"))
-        sys.stderr = Printed(lambda line: _tell_text(line, "stderr"), descriptor=2)
+        sys.stdout = Printed(lambda line: _log_text(line, "print"))
+        sys.stderr = Printed(lambda line: _log_text(line, "stderr"), descriptor=2)
     elif isinstance(stdout, io.TextIOWrapper):
         stdout.reconfigure(line_buffering=True)
 
@@ -218,22 +215,22 @@ def take_descriptors(pipes: Pipes, only_job: Callable[[], int | None]) -> None:
     `only_job` gives the id of the job that runs, when it is the only one.
     """
 
-    def tell(number: int, line: str) -> None:
+    def log_line(number: int, line: str) -> None:
         job_id = only_job()
-        _tell_text(line, BY[number], NO_JOB if job_id is None else {"job_id": job_id})
+        _log_text(line, BY[number], NO_JOB if job_id is None else {"job_id": job_id})
 
     if _is_json():
         write_by_lines()
-        _taken.append(Descriptors(tell, pipes))
+        _taken.append(Descriptors(log_line, pipes))
 
 
-def tell_last_words(pipes: Pipes, facts: Mapping[str, Any]) -> None:
-    """Tell what a process that is dead has written past Python, and did not come to read."""
+def log_unread_output(pipes: Pipes, facts: Mapping[str, Any]) -> None:
+    """Log what a dead process has written past Python and did not come to read."""
     for number, lines, omitted in pipes.left():
         for log in _current:
             log.sink.drop(omitted)
         for line in lines:
-            _tell_text(line, BY[number], facts)
+            _log_text(line, BY[number], facts)
 
 
 def finish() -> None:
@@ -250,15 +247,15 @@ def _is_json() -> bool:
     return any(log.lines.layout is layouts.in_json for log in _current)
 
 
-def _tell_text(text: str, by: str, job: Mapping[str, Any] = NO_JOB) -> None:
+def _log_text(text: str, by: str, job: Mapping[str, Any] = NO_JOB) -> None:
     for log in _current:
-        log.tell_text(text, by, job)
+        log.log_text(text, by, job)
 
 
 def _named(
     event: object, logger: str, facts: dict[str, Any]
 ) -> tuple[object, str, dict[str, Any]]:
-    """Return event, logger and facts of what others tell: none of it is an event of ours."""
+    """Return event, logger and facts of what others log: none of it is an event of ours."""
     if not isinstance(event, str) or event not in EVENTS:
         return event, logger, facts
     if "message" in facts:
@@ -267,8 +264,8 @@ def _named(
 
 
 def reset() -> None:
-    """Tell nothing any more, and leave structlog and `logging` as they were found."""
-    be_silent()
+    """Log nothing any more, and leave structlog and `logging` as they were found."""
+    clear_writer()
     while _current:
         _current.pop().close()
         structlog.reset_defaults()
@@ -288,9 +285,9 @@ def _configure_structlog(threshold: int) -> None:
     )
 
 
-def _render(output: WrappedLogger, method: str, told: EventDict) -> str:
+def _render(output: WrappedLogger, method: str, entry: EventDict) -> str:
     for log in _current:
-        return _Rendered(log.render(_level(method), output.name, told))
+        return _Rendered(log.render(_level(method), output.name, entry))
     raise structlog.DropEvent
 
 

@@ -44,28 +44,28 @@ def exposition(
     database: DatabaseFigures | None,
     *,
     openmetrics: bool = False,
-    told: Sequence[Metric] = (),
+    published: Sequence[Metric] = (),
 ) -> tuple[bytes, str]:
     """Return the metrics and their content type.
 
     Without a tree there are no counters; without the database, no gauges that come from
-    there: what is not known now is left out, never repeated from before. `told` are
-    metrics of somebody else's, for what is not known here.
+    there: what is not known now is left out, never repeated from before. `published` are
+    the metrics of a running tree's exposition, for what is not known here.
     """
     registry = CollectorRegistry(auto_describe=False)
-    registry.register(_Figures(tree, database, told))
+    registry.register(_Figures(tree, database, published))
     if openmetrics:
         return _as_openmetrics(registry), OPENMETRICS
     return as_text(registry), TEXT
 
 
 def plain(
-    database: DatabaseFigures | None, told: Sequence[Metric] = ()
+    database: DatabaseFigures | None, published: Sequence[Metric] = ()
 ) -> list[dict[str, object]]:
     """Return the metrics as plain values, for programs that read no exposition."""
     return [
         {"name": sample.name, "labels": sample.labels, "value": float(sample.value)}
-        for family in _Figures(None, database, told).collect()
+        for family in _Figures(None, database, published).collect()
         for sample in family.samples
     ]
 
@@ -85,18 +85,20 @@ class _Figures(Collector):
         self,
         tree: TreeFigures | None,
         database: DatabaseFigures | None,
-        told: Sequence[Metric] = (),
+        published: Sequence[Metric] = (),
     ) -> None:
         self._tree = tree
         self._database = database
-        self._told = told
+        self._published = published
 
     def collect(self) -> Iterator[Metric]:
         known = set[str]()
         for family in self._own():
             known |= families.names(family)
             yield family
-        yield from (family for family in self._told if known.isdisjoint(families.names(family)))
+        yield from (
+            family for family in self._published if known.isdisjoint(families.names(family))
+        )
 
     def _own(self) -> Iterator[Metric]:
         # What this scrape has just found out is newer than what the tree knows; but what was

@@ -23,7 +23,7 @@ all pipes of a user, over containers too, and gives 8 KiB to each beyond."""
 LEFT_MAX = 2 * PIPE_BYTES
 """Bytes that are read of a dead process's output, whoever goes on writing."""
 LINES_MAX = 1000
-"""Lines that are told of them: the supervisor has others to look after."""
+"""Lines of it that are logged: the supervisor has other children to supervise."""
 
 
 @dataclass(slots=True)

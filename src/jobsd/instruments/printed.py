@@ -11,7 +11,7 @@ import io
 import threading
 from typing import TYPE_CHECKING, Any
 
-from .aloud import was_said
+from .always import is_logged
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -33,14 +33,14 @@ _decoder = codecs.getincrementaldecoder("utf-8")
 
 
 def end_lines() -> None:
-    """Tell what this thread has printed without an end: it belongs to the job that ends."""
+    """Log what this thread has printed without an end of line: it is of the job that ends."""
     decoders, texts = _here.decoders, _here.texts
     while decoders:
         printed, decoder = decoders.popitem()
         printed.write(decoder.decode(b"", final=True))
     while texts:
         printed, text = texts.popitem()
-        printed.tell_line(text)
+        printed.log_line(text)
 
 
 class Printed(io.TextIOBase):
@@ -52,8 +52,8 @@ class Printed(io.TextIOBase):
     encoding = "utf-8"
     errors = "backslashreplace"
 
-    def __init__(self, tell: Callable[[str], None], descriptor: int = 1) -> None:
-        self.tell_line = tell
+    def __init__(self, log_line: Callable[[str], None], descriptor: int = 1) -> None:
+        self.log_line = log_line
         self._descriptor = descriptor
         self.buffer = _Bytes(self)
 
@@ -66,11 +66,11 @@ class Printed(io.TextIOBase):
         return self._descriptor
 
     def reconfigure(self, **_: Any) -> None:  # noqa: ANN401 - as the stream has it
-        """Change nothing: lines are told one by one, in UTF-8."""
+        """Change nothing: lines are logged one by one, in UTF-8."""
 
     def write(self, text: str) -> int:
-        """Tell each line that is complete; keep the rest for the next call."""
-        if was_said():
+        """Log each line that is complete; keep the rest for the next call."""
+        if is_logged():
             return len(text)
         texts = _here.texts
         *lines, rest = (texts.pop(self, "") + text).split("\n")
@@ -79,7 +79,7 @@ class Printed(io.TextIOBase):
         elif rest:
             texts[self] = rest
         for line in lines:
-            self.tell_line(line)
+            self.log_line(line)
         return len(text)
 
 

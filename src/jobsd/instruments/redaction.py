@@ -1,9 +1,9 @@
-"""Passwords, taken out of what is told.
+"""Passwords, removed from everything that is logged or printed.
 
 A text is prose with URLs and connection strings somewhere in it, perhaps quoted or escaped
 once more. Where a password ends in it is a guess: what is hidden is rather too much than
 too little. The passwords in use are hidden wherever they stand, unless they look like
-words: hiding these would spoil every line, and tell the password by the gaps.
+words: hiding these would spoil every line, and reveal the password by the gaps.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _MOST = 32
 
 # Up to the last @ of the word; where it has none, of the line, for a password may have
 # spaces in it; without any, since it was cut off, to the end of the word. A port stays, and
-# so does the end of an IPv6 address, and the form that our hints tell. None of it crosses a
+# so does the end of an IPv6 address, and the form that our hints show. None of it crosses a
 # second "://", which also bounds the work.
 _IN_URL = re.compile(
     r"""(?P<before>\bpostgres(?:ql)?(?:\+\w+)?://[^\s:/@]*:)(?!PASSWORD@)

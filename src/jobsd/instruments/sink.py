@@ -62,7 +62,7 @@ class Sink:
         return True
 
     def drop(self, lines: int) -> None:
-        """Count lines that are not written; the next one that is tells of them."""
+        """Count lines that are not written; the log reports them once a line gets through."""
         if lines:
             self.lost += lines
             self._dropped(lines)

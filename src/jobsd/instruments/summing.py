@@ -1,8 +1,8 @@
-"""Sums up what is told of jobs again and again: 200,000 failures are not as many lines.
+"""Sums up the events of jobs that repeat: 200,000 failures are not 200,000 lines.
 
-Of each event of a class by one error, the first lines of each second are told, and how many
-more there were at its end, with when that second began. Nothing is lost by it: each failure
-is in `attempts`, counters count all, and hooks hear all.
+Of one event, job class and error, the first lines of each second are logged; at its end one
+line says how many more there were, and when that second began. Nothing is lost by it: each
+failure is in `attempts`, the counters count all, and hooks are called for all.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ if TYPE_CHECKING:
 
     from .event_list import Event
 
-    Tell = Callable[[str, dict[str, Any]], None]
+    WriteSum = Callable[[str, dict[str, Any]], None]
 
 LINES_MAX = 20
-"""Told one by one in each second."""
+"""So many lines are logged one by one in each second."""
 WINDOW_S = 1.0
 KINDS_MAX = 200
-"""Of more events, classes and errors in one second, all others are summed up together."""
+"""When there are more events, classes and errors in a second, the others share one sum."""
 
 
 class _Kind(NamedTuple):
@@ -37,18 +37,18 @@ class _Kind(NamedTuple):
 
 @dataclass(slots=True)
 class _Count:
-    told: int = 0
+    logged: int = 0
     summed: int = 0
 
 
 class Summing:
-    """Judges the events of one process; `tell(level, facts)` writes a sum.
+    """Decides which events of one process are logged; `write_sum(level, facts)` writes a sum.
 
-    Safe from any thread. Nobody waits for its lock: who does not get it tells its line.
+    Safe from any thread. No thread waits for the lock: one that does not get it logs its line.
     """
 
-    def __init__(self, tell: Tell) -> None:
-        self._tell = tell
+    def __init__(self, write_sum: WriteSum) -> None:
+        self._write_sum = write_sum
         self._lock = threading.Lock()
         self._counts: dict[_Kind, _Count] = {}
         self._since = utc_now()
@@ -56,32 +56,32 @@ class Summing:
         self._timer: threading.Timer | None = None
 
     def admits(self, event: Event, facts: dict[str, Any]) -> bool:
-        """Return whether an event is told, which is counted otherwise."""
+        """Return whether an event is to be logged; it is counted otherwise."""
         if not event.name.startswith("job.") or event.level == "debug":
             return True
         if not self._lock.acquire(blocking=False):
             return True
         try:
-            sums, since = self._turn_over()
+            sums, since = self._next_window()
             admitted = self._count(event, facts)
         finally:
             self._lock.release()
-        self._tell_sums(sums, since)
+        self._write_sums(sums, since)
         return admitted
 
     def flush(self) -> None:
-        """Tell what was summed up until now."""
+        """Log what was summed up until now."""
         with self._lock:
-            sums, since = self._begin_anew()
-        self._tell_sums(sums, since)
+            sums, since = self._begin_window()
+        self._write_sums(sums, since)
 
     def _count(self, event: Event, facts: dict[str, Any]) -> bool:
         kind = _Kind(event.name, event.level, str(facts.get("class_name")), _error_type(facts))
         if kind not in self._counts and len(self._counts) >= KINDS_MAX:
             kind = _Kind(event.name, event.level, "", "")
         count = self._counts.setdefault(kind, _Count())
-        if count.told < LINES_MAX:
-            count.told += 1
+        if count.logged < LINES_MAX:
+            count.logged += 1
             return True
         if self._timer is None:
             timer = threading.Timer(WINDOW_S, self.flush)
@@ -89,18 +89,18 @@ class Summing:
             try:
                 timer.start()
             except (RuntimeError, MemoryError):
-                # No thread is to be had: what nobody would sum up is told.
+                # No thread can be started: what no timer would sum up is logged.
                 return True
             self._timer = timer
         count.summed += 1
         return False
 
-    def _turn_over(self) -> tuple[dict[_Kind, _Count], datetime]:
+    def _next_window(self) -> tuple[dict[_Kind, _Count], datetime]:
         if monotonic() < self._ends_at:
             return {}, self._since
-        return self._begin_anew()
+        return self._begin_window()
 
-    def _begin_anew(self) -> tuple[dict[_Kind, _Count], datetime]:
+    def _begin_window(self) -> tuple[dict[_Kind, _Count], datetime]:
         counts, since = self._counts, self._since
         timer, self._timer = self._timer, None
         if timer is not None:
@@ -109,7 +109,7 @@ class Summing:
         self._ends_at = monotonic() + WINDOW_S
         return counts, since
 
-    def _tell_sums(self, counts: dict[_Kind, _Count], since: datetime) -> None:
+    def _write_sums(self, counts: dict[_Kind, _Count], since: datetime) -> None:
         for kind, count in counts.items():
             if count.summed:
                 facts: dict[str, Any] = {"of": kind.event, "lines": count.summed}
@@ -118,7 +118,7 @@ class Summing:
                     facts["class_name"] = kind.class_name
                 if kind.error_type:
                     facts["error"] = {"type": kind.error_type, "message": "", "stack": ""}
-                self._tell(kind.level, facts)
+                self._write_sum(kind.level, facts)
 
 
 def _error_type(facts: dict[str, Any]) -> str:

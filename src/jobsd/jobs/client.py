@@ -173,7 +173,7 @@ class Loan:
             raise SchemaError(told) from error
 
     def _part_with_what_is_spent(self, cause: BaseException) -> None:
-        if isinstance(cause, _SPENT):
+        if isinstance(cause, _RECYCLE):
             self._session.close()
         if isinstance(cause, errors.ReadOnlySqlTransaction):
             # A standby, or what has become one: the others lead there, too.
@@ -182,7 +182,7 @@ class Loan:
 
 # What was prepared is gone, or of tables that were others, and stays so; or the server takes
 # nothing, and goes on to while it is the server of this connection.
-_SPENT = (
+_RECYCLE = (
     errors.FeatureNotSupported,
     errors.InvalidSqlStatementName,
     errors.ReadOnlySqlTransaction,

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from jobsd.clock import parse_duration
 from jobsd.database.statements import Statements
 from jobsd.errors import Error, LimitError
-from jobsd.instruments.events import emit, tells
+from jobsd.instruments.events import emit, is_subscribed
 
 from . import keys
 from .policy import bounded_duration_s
@@ -150,7 +150,7 @@ class Promotion:
         """Tell what was done, if anything was."""
         if self.discarded:
             emit("jobs.discarded", size=self.discarded, reason="conflict")
-        if self.promoted and tells("debug"):
+        if self.promoted and is_subscribed("debug"):
             emit("jobs.promoted", size=self.promoted)
 
 

@@ -1,1 +1,1 @@
-"""What every process of the tree shares: its life, its slot, its row."""
+"""What every process of the tree shares: its life, its entry, its row."""

@@ -1,7 +1,7 @@
 """What became of each queue's jobs, counted in memory that outlives the process that counts.
 
 A row of 64-bit words for each queue: one count for each outcome, and two histograms. One
-process at a time writes a row; the monitor sums the rows of all slots.
+process at a time writes a row; the monitor sums the rows of all entries.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def read_text(words: memoryview[int], at: int, room: int) -> str:
 
 
 class QueueCounters:
-    """What became of one queue's jobs in one slot, and how long they took."""
+    """What became of one queue's jobs in one entry, and how long they took."""
 
     __slots__ = ("_names", "_number", "words")
 

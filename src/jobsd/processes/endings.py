@@ -15,17 +15,17 @@ ENDING_WORDS = 9
 _TYPE_WORDS = ENDING_WORDS - 2
 
 
-def write_ending(words: memoryview[int], place: int, ending: Ending) -> None:
+def write_ending(words: memoryview[int], index: int, ending: Ending) -> None:
     """Store all but the ids of the job and its claim; of a long type, the end."""
-    at = place * ENDING_WORDS
+    at = index * ENDING_WORDS
     words[at] = OUTCOMES.index(ending.outcome)
     words[at + 1] = int(ending.wait_s * 1e6)
     write_text(words, at + 2, ending.error_type.encode()[-_TYPE_WORDS * 8 :], _TYPE_WORDS)
 
 
-def read_ending(words: memoryview[int], place: int, job_id: int, claim_id: int) -> Ending:
+def read_ending(words: memoryview[int], index: int, job_id: int, claim_id: int) -> Ending:
     """Return what `write_ending` has stored."""
-    at = place * ENDING_WORDS
+    at = index * ENDING_WORDS
     outcome, wait_us = words[at : at + 2]
     error_type = read_text(words, at + 2, _TYPE_WORDS)
     return Ending(job_id, claim_id, OUTCOMES[outcome], wait_us / 1e6, error_type)

@@ -1,9 +1,9 @@
 """What a job or a hook forks (`os.fork`, `multiprocessing`) is no process of the tree.
 
-A fork inherits the handlers of signals, and with them the slot on the board: TERM, meant for
-the copy alone, would be written there as one to the process, or to who has the slot by then.
-A copy in the middle of a wait in C would not end at all. So it gets what Python gives to any
-program: the same that an exec would have made of the handlers.
+A fork inherits the signal handlers, and with them the scoreboard entry: a TERM meant for the
+copy alone would be recorded there for the original, or for the process that has the entry by
+then. A copy in the middle of a wait in C would not end at all. So it gets what Python gives
+to any program: the same that an exec would have made of the handlers.
 """
 
 from __future__ import annotations

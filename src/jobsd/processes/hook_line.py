@@ -13,8 +13,8 @@ import os
 import select
 from typing import TYPE_CHECKING, Any, cast
 
+from jobsd.instruments.error_facts import describe
 from jobsd.instruments.events import subscribe
-from jobsd.instruments.told_errors import describe
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -58,8 +58,8 @@ class HookLine:
 
     def forward(self, event: Event, facts: Mapping[str, object]) -> None:
         """Send an event; its longest facts are cut, and it is lost when the pipe is full."""
-        told = {name: _short(fact) for name, fact in facts.items()}
-        if not self.send({"event": event.name, "facts": told}):
+        short = {name: _short(fact) for name, fact in facts.items()}
+        if not self.send({"event": event.name, "facts": short}):
             self.send({"event": event.name, "facts": {}})
 
     def receive(self) -> list[Message]:

@@ -20,8 +20,8 @@ from jobsd.database.grants import REMEDY
 from jobsd.instruments.events import emit
 
 if TYPE_CHECKING:
-    from .board import Board
-    from .slot import Slot
+    from .entry import ScoreboardEntry
+    from .scoreboard import Scoreboard
 
 PAUSE_MIN_S = 0.1
 PAUSE_MAX_S = 1.0
@@ -37,13 +37,13 @@ RELAPSE_S = 10.0
 class Outage:
     """What one process knows of it: counts from the first error to the first success."""
 
-    def __init__(self, board: Board, slot: Slot) -> None:
-        self._board = board
-        self._slot = slot
+    def __init__(self, scoreboard: Scoreboard, entry: ScoreboardEntry) -> None:
+        self._scoreboard = scoreboard
+        self._entry = entry
         self._errors = 0
         self._first = ""
         self._pause_s = PAUSE_MIN_S
-        self._told = False
+        self._reported = False
         self._ill_at = float("-inf")
 
     def note(self, error: BaseException) -> float:
@@ -56,49 +56,51 @@ class Outage:
             self._first = _in_one_line(error)
             if not ill:
                 return 0.0
-        if not self._told:
-            self._told = True
-            with self._board.voice():
-                self._slot.suffers = 1
-                _begin(self._board, error)
+        if not self._reported:
+            self._reported = True
+            with self._scoreboard.announcing():
+                self._entry.database_down = 1
+                _begin(self._scoreboard, error)
         pause_s = self._pause_s
         self._pause_s = min(PAUSE_MAX_S, pause_s * 2)
         return pause_s
 
     def over(self) -> None:
         """Take in a success."""
-        if self._errors == 1 and not self._told:
+        if self._errors == 1 and not self._reported:
             emit("database.reconnected", error=self._first)
         if self._errors:
-            self._errors, self._told = 0, False
+            self._errors, self._reported = 0, False
             if monotonic() - self._ill_at > RELAPSE_S:
                 self._pause_s = PAUSE_MIN_S
-        if not self._board.database_seen:
-            self._board.database_seen = 1
-        if self._slot.suffers or (self._board.outage_since_ns and self._slot.row_id):
+        if not self._scoreboard.database_seen:
+            self._scoreboard.database_seen = 1
+        if self._entry.database_down or (
+            self._scoreboard.outage_since_ns and self._entry.row_id
+        ):
             self._end()
 
     def _end(self) -> None:
-        board = self._board
-        with board.voice():
-            self._slot.suffers = 0
-            since_ns = board.outage_since_ns
-            if not since_ns or any(slot.suffers for slot in board.living()):
+        scoreboard = self._scoreboard
+        with scoreboard.announcing():
+            self._entry.database_down = 0
+            since_ns = scoreboard.outage_since_ns
+            if not since_ns or any(entry.database_down for entry in scoreboard.living()):
                 return
-            board.outage_since_ns = 0
-        emit("database.back", duration=round((monotonic_ns() - since_ns) / 1e9, 3))
+            scoreboard.outage_since_ns = 0
+        emit("database.available", duration=round((monotonic_ns() - since_ns) / 1e9, 3))
 
 
-def begin(board: Board, error: BaseException) -> None:
+def begin(scoreboard: Scoreboard, error: BaseException) -> None:
     """Tell an outage that was met before there are processes to suffer it."""
-    with board.voice():
-        _begin(board, error)
+    with scoreboard.announcing():
+        _begin(scoreboard, error)
 
 
-def _begin(board: Board, error: BaseException) -> None:
-    if not board.outage_since_ns:
-        board.outage_since_ns = monotonic_ns()
-        event = "database.lost" if board.database_seen else "database.waiting"
+def _begin(scoreboard: Scoreboard, error: BaseException) -> None:
+    if not scoreboard.outage_since_ns:
+        scoreboard.outage_since_ns = monotonic_ns()
+        event = "database.unavailable" if scoreboard.database_seen else "database.awaited"
         emit(event, error=_in_one_line(error))
 
 
@@ -108,5 +110,5 @@ def _is_ill(error: BaseException) -> bool:
 
 
 def _in_one_line(error: BaseException) -> str:
-    told = " ".join(str(error).split())
-    return f"{told}; {REMEDY}" if isinstance(error, errors.InsufficientPrivilege) else told
+    text = " ".join(str(error).split())
+    return f"{text}; {REMEDY}" if isinstance(error, errors.InsufficientPrivilege) else text

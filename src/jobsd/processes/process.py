@@ -24,7 +24,7 @@ from jobsd.instruments.events import emit
 from jobsd.instruments.pipes import Pipes
 
 from .forks import let_go_of_forks
-from .moments import Moments
+from .lifecycle_hooks import LifecycleHooks
 from .nap import Nap
 from .outage import Outage
 from .title import set_title
@@ -32,10 +32,10 @@ from .title import set_title
 if TYPE_CHECKING:
     from types import FrameType, TracebackType
 
-    from .board import Board
+    from .entry import ScoreboardEntry
     from .forks import Handler
-    from .slot import Slot
-    from .wear import Wear
+    from .recycling import RecyclePolicy
+    from .scoreboard import Scoreboard
 
 REST_MAX_S = 5.0
 """Every loop looks by itself at least this often, whoever forgets to wake it."""
@@ -104,8 +104,8 @@ class Loop(Protocol):
 class Context:
     """What a process is given by whoever starts it."""
 
-    board: Board
-    slot: Slot
+    scoreboard: Scoreboard
+    entry: ScoreboardEntry
     name: str
     lifeline: int | None = None
     """Readable, at its end, once the supervisor is gone."""
@@ -122,42 +122,42 @@ class Context:
         self.nap.wake()
 
 
-def run(loop: Loop, context: Context, wear: Wear | None = None) -> int:
+def run(loop: Loop, context: Context, recycle_policy: RecyclePolicy | None = None) -> int:
     """Run the loop until it is told to stop and has stopped; return the exit status.
 
-    With `wear` it says when it has done enough; it is told to stop once another is up.
+    With a `recycle_policy` it asks for a successor at a limit; once that is up, it is stopped.
     """
-    outage = Outage(context.board, context.slot)
-    moments = Moments(context, loop.kind)
+    outage = Outage(context.scoreboard, context.entry)
+    hooks = LifecycleHooks(context, loop.kind)
     connected = False
-    told = False
+    asked = False
     emit("process.started")
-    while not (loop.stopped and told):
-        context.slot.tick()
-        if context.stopping and not told:
-            told = True
-            moments.stop()
+    while not (loop.stopped and asked):
+        context.entry.tick()
+        if context.stopping and not asked:
+            asked = True
+            hooks.stop()
             loop.stop()
         try:
             if not connected:
                 loop.connect()
                 connected = True
-                moments.start()
+                hooks.start()
             rest_s = loop.poll()
-            context.slot.works = 1
-            if wear is not None:
-                wear.look()
+            context.entry.working = 1
+            if recycle_policy is not None:
+                recycle_policy.check()
             outage.over()
         except WAITED_OUT as error:
             loop.disconnect()
             connected = False
             rest_s = outage.note(error)
-            if told and loop.stopped:
+            if asked and loop.stopped:
                 break
         set_title(loop.kind, loop.doing())
         _nap(loop, context, rest_s)
     _say_farewell(loop)
-    moments.exit()
+    hooks.exit()
     emit("process.stopped")
     return 0
 
@@ -173,11 +173,11 @@ def _nap(loop: Loop, context: Context, rest_s: float) -> None:
 
 def _is_orphan(context: Context) -> bool:
     """Return whether we were started by a supervisor that is gone; once we act on it, not."""
-    return context.lifeline is not None and os.getppid() != context.board.supervisor_pid
+    return context.lifeline is not None and os.getppid() != context.scoreboard.supervisor_pid
 
 
 def _follow_supervisor(context: Context) -> None:
-    """End soon: the supervisor is gone, and nobody would bury us."""
+    """End soon: the supervisor is gone, and nobody would recover us."""
     context.lifeline = None
     context.orphaned = True
     context.request_stop()
@@ -190,7 +190,7 @@ def _say_farewell(loop: Loop) -> None:
     try:
         loop.farewell()
     except WAITED_OUT:
-        # The row stays; whoever finds it buries us.
+        # The row stays; whoever finds it recovers us.
         loop.disconnect()
 
 
@@ -223,7 +223,7 @@ def _be_terminated(context: Context) -> None:
     The loop may be in the middle of a long wait for the database: it would see the end of
     the lifeline too late.
     """
-    context.slot.leaving = 1
+    context.entry.leaving = 1
     context.request_stop()
     if _is_orphan(context):
         _follow_supervisor(context)

@@ -123,25 +123,25 @@ def remove(session: Session, row_id: int) -> bool:
 
 
 def enter(session: Session, context: Context, kind: str, metadata: dict[str, Any]) -> int:
-    """Register this process below its supervisor, tell its slot, and return the row's id."""
+    """Register this process below its supervisor, tell its entry, and return the row's id."""
     row_id = register(
         session,
         kind=kind,
         name=context.name,
-        supervisor_id=context.board.supervisor_row,
-        metadata={**metadata, "place": context.slot.place},
-        supervisor_pid=context.board.supervisor_pid,
-        thresholds=context.board.thresholds,
+        supervisor_id=context.scoreboard.supervisor_row,
+        metadata={**metadata, "number": context.entry.number},
+        supervisor_pid=context.scoreboard.supervisor_pid,
+        thresholds=context.scoreboard.thresholds,
     )
-    context.slot.set_row(row_id)
+    context.entry.set_row(row_id)
     return row_id
 
 
 def leave(session: Session, context: Context, row_id: int) -> None:
-    """Remove this process's row if it has one, tell its slot, and drop the connection."""
+    """Remove this process's row if it has one, tell its entry, and drop the connection."""
     if row_id:
         deregister(session, row_id)
-        context.slot.set_row(0)
+        context.entry.set_row(0)
     session.close()
 
 

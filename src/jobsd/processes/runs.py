@@ -1,4 +1,4 @@
-"""What a worker's slot tells of its jobs, for whoever buries it.
+"""What a worker's entry tells of its jobs, for whoever recovers it.
 
 `cells` hold the id of the job that each thread runs. `ended` is a ring of the jobs that have
 ended but may not be recorded yet: the id if the job succeeded, its negative if not; then
@@ -36,7 +36,7 @@ RUNS_END = ENDINGS_AT + ENDED_MAX * ENDING_WORDS
 
 
 class Runs:
-    """The part of a slot that tells of jobs; `words` are the slot's."""
+    """The part of an entry that tells of jobs; `words` are the entry's."""
 
     __slots__ = ("words",)
 
@@ -53,18 +53,18 @@ class Runs:
     def ended(self, job_id: int, claim_id: int) -> None:
         """Say that a job has succeeded. Called under the pool's lock: one writes at a time."""
         words = self.words
-        turn = words[ENDED]
-        place = turn % ENDED_MAX
-        words[_ENDED_AT + place] = 0
-        words[_ENDED_CLAIMS_AT + place] = claim_id
-        words[_ENDED_AT + place] = job_id
-        words[ENDED] = turn + 1
+        ended = words[ENDED]
+        index = ended % ENDED_MAX
+        words[_ENDED_AT + index] = 0
+        words[_ENDED_CLAIMS_AT + index] = claim_id
+        words[_ENDED_AT + index] = job_id
+        words[ENDED] = ended + 1
 
     def ended_as(self, ending: Ending) -> None:
         """Say that a job has ended without success, under that lock; its thread rests later."""
-        place = self.words[ENDED] % ENDED_MAX
-        self.words[_ENDED_AT + place] = 0
-        write_ending(self.words[ENDINGS_AT:], place, ending)
+        index = self.words[ENDED] % ENDED_MAX
+        self.words[_ENDED_AT + index] = 0
+        write_ending(self.words[ENDINGS_AT:], index, ending)
         self.ended(-ending.job_id, ending.claim_id)
 
     def rest(self, thread: int) -> None:
@@ -92,8 +92,8 @@ class Runs:
         """Return what the last jobs without success are to become, or have become."""
         words = self.words[ENDINGS_AT:]
         return [
-            read_ending(words, place, -job_id, claim_id)
-            for place, (job_id, claim_id) in enumerate(self._ended())
+            read_ending(words, index, -job_id, claim_id)
+            for index, (job_id, claim_id) in enumerate(self._ended())
             if job_id < 0
         ]
 

@@ -12,7 +12,7 @@ class Wordy(Protocol):
 
 
 class Word:
-    """One word, by its place."""
+    """One word, by its index."""
 
     def __init__(self, at: int) -> None:
         self.at = at

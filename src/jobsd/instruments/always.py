@@ -1,0 +1,50 @@
+"""Lines that are logged whatever the author's modules have made of `logging`.
+
+Their configuration may disable loggers and remove handlers; the heartbeat must be seen
+nevertheless. The log itself writes such a line. The line is also passed on to `logging`, for
+the author's own handlers (files, services); what those handlers print of it is not written a
+second time.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    Writer = Callable[[str, str], None]
+
+_writer: Writer | None = None
+_here = threading.local()
+
+
+def set_writer(writer: Writer) -> None:
+    """Let `writer(logger, text)` write these lines in this process."""
+    global _writer  # noqa: PLW0603 - a process has one log
+    _writer = writer
+
+
+def clear_writer() -> None:
+    """Leave these lines to `logging` again."""
+    global _writer  # noqa: PLW0603 - as above
+    _writer = None
+
+
+def log_always(logger: str, text: str) -> None:
+    """Log a text at level info."""
+    writer = _writer
+    if writer is not None:
+        writer(logger, text)
+    _here.is_logged = writer is not None
+    try:
+        logging.getLogger(logger).info("%s", text)
+    finally:
+        _here.is_logged = False
+
+
+def is_logged() -> bool:
+    """Return whether what this thread logs or prints now is in the log already."""
+    return getattr(_here, "is_logged", False)

@@ -1,0 +1,162 @@
+"""What becomes of the jobs of a process that has ended.
+
+The slots that they give back are promoted in the same transaction, under the *try* form of
+each key's lock: whoever enqueues may hold it for long, and a recovery must not wait for it.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from psycopg import errors
+
+from jobsd.database.statements import Statements
+
+from . import limits
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+    from jobsd.database.connection import Session
+
+    from .claims import InClaim
+    from .policy import Ending
+
+STATEMENTS = Statements("jobsd.jobs", "recovery.sql")
+
+
+@dataclass(frozen=True, slots=True)
+class SeenHeartbeat:
+    """The heartbeat of a process that is taken for dead, in seconds since the epoch.
+
+    One that differs by more than `within_s` shows that it lives.
+    """
+
+    heartbeat: float
+    within_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class DeadProcess:
+    """What is known of a process that has ended, and of what ran in it.
+
+    `endings` are what jobs were to become that had ended in it without success. What is
+    known of a job counts in its claim only.
+    `threads` is for a process of which nothing else is known: as many of the first jobs
+    of each claim count as running. With `release` nothing has failed: what ran goes back.
+    """
+
+    process_id: int
+    process: str
+    error: dict[str, Any]
+    running: Collection[InClaim] = ()
+    succeeded: Collection[InClaim] = ()
+    endings: Collection[Ending] = ()
+    threads: int = 0
+    release: bool = False
+    keep: bool = True
+    """Whether finished jobs are kept."""
+    seen: SeenHeartbeat | None = None
+    """Given when the process may live: it is recovered only while its heartbeat stands."""
+
+
+@dataclass(slots=True)
+class Recovered:
+    """The jobs of a dead process, by what became of them.
+
+    `complete` says that it has no claims left: else something of theirs is locked. `freed` are
+    the keys of the limits of which slots were given back. `gone` is set once its row was
+    removed, too. `alive` says that its heart has beaten, or that it
+    could not, since somebody holds its row locked: then nothing was done.
+    """
+
+    finished: list[RecoveredJob] = field(default_factory=list["RecoveredJob"])
+    failed: list[RecoveredJob] = field(default_factory=list["RecoveredJob"])
+    retried: list[RecoveredJob] = field(default_factory=list["RecoveredJob"])
+    discarded: list[RecoveredJob] = field(default_factory=list["RecoveredJob"])
+    snoozed: list[RecoveredJob] = field(default_factory=list["RecoveredJob"])
+    released: list[RecoveredJob] = field(default_factory=list["RecoveredJob"])
+    freed: list[str] = field(default_factory=list[str])
+    complete: bool = True
+    gone: bool = False
+    alive: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class RecoveredJob:
+    """One job that a dead process had claimed."""
+
+    id: int
+    class_name: str | None
+    queue_name: str
+    attempt: int | None
+    error: dict[str, Any] | None = None
+
+
+def recover(session: Session, dead: DeadProcess) -> Recovered:
+    """Settle the jobs that a dead process has left claimed, and promote who waited for them.
+
+    Raises:
+        psycopg.errors.IdleInTransactionSessionTimeout: when we stood still meanwhile.
+    """
+    parameters = {
+        "process_id": dead.process_id,
+        "process": dead.process,
+        "running": [each.job_id for each in dead.running],
+        "running_claims": [each.claim_id for each in dead.running],
+        "succeeded": [each.job_id for each in dead.succeeded],
+        "succeeded_claims": [each.claim_id for each in dead.succeeded],
+        "threads": dead.threads,
+        "release": dead.release,
+        "error": json.dumps(dead.error),
+        "keep": dead.keep,
+        **_endings(dead),
+    }
+    try:
+        with session.connection.transaction():
+            session.fetch(STATEMENTS["bounded"])
+            if dead.seen is not None and not _stands(session, dead, dead.seen):
+                return Recovered(complete=False, alive=True)
+            recovered = _recovered(session.fetch(STATEMENTS["recover"], parameters))
+            promotion = limits.promote(session, recovered.freed, keep=dead.keep)
+            if recovered.complete or recovered.freed:
+                # Neither the keys that we have missed are asked for again by us, nor by the
+                # dead one those that it had missed: who maintains the limits looks at all.
+                session.fetch(limits.STATEMENTS["ask"])
+    except errors.LockNotAvailable:
+        # Of what is not passed over when it is locked: all is left for the next call.
+        return Recovered(complete=False)
+    promotion.tell()
+    return recovered
+
+
+def _stands(session: Session, dead: DeadProcess, seen: SeenHeartbeat) -> bool:
+    """Return whether the heart could beat and has not; it can't until our transaction ends."""
+    parameters = {"process_id": dead.process_id, **asdict(seen)}
+    return bool(session.fetch(STATEMENTS["standing"], parameters))
+
+
+def _endings(dead: DeadProcess) -> dict[str, Any]:
+    told = dead.error.get("message", "")
+    lost = f"what it said is lost, since it was not recorded yet: {told}"
+    return {
+        "ended": [ending.job_id for ending in dead.endings],
+        "ended_claims": [ending.claim_id for ending in dead.endings],
+        "outcomes": [ending.outcome for ending in dead.endings],
+        "waits_s": [ending.wait_s for ending in dead.endings],
+        "error_types": [ending.error_type for ending in dead.endings],
+        "lost": json.dumps({"message": lost, "stack": ""}),
+    }
+
+
+def _recovered(rows: list[tuple[Any, ...]]) -> Recovered:
+    recovered = Recovered()
+    for job_id, class_name, queue, attempt, outcome, error, _, left, freed in rows:
+        if outcome is None:
+            recovered.complete, recovered.freed = not left, freed
+        else:
+            jobs: list[RecoveredJob] = getattr(recovered, outcome)
+            jobs.append(RecoveredJob(job_id, class_name, queue, attempt, error))
+    return recovered

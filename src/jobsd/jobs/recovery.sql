@@ -1,0 +1,231 @@
+-- bounded: let the server end this transaction when whoever has begun it stands still: a heart
+-- whose row it has locked could not beat, and soon all of that tree would be taken for dead. Nor
+-- does it wait for long for a row: the heartbeats of its own tree wait behind it.
+SELECT
+    set_config('idle_in_transaction_session_timeout', '2s', true),
+    set_config('lock_timeout', '1s', true);
+
+-- standing: lock the row of a process that is taken for dead, unless its heart has beaten since
+-- it was looked at: a process that stood still beats before it claims anything. Nobody waits for
+-- the row: as long as somebody holds it locked, its heart can't beat, and that it stood says
+-- nothing. Who waited would have the row before the process that lives.
+SELECT id
+FROM jobsd.processes
+WHERE id = %(process_id)s
+    AND abs(extract(epoch FROM last_heartbeat_at)::float8 - %(heartbeat)s) <= %(within_s)s
+FOR UPDATE SKIP LOCKED;
+
+-- recover: take the claims of a process that has ended. What had ended in it but was not
+-- recorded is recorded now, by its success or its ending; what ran is an attempt that
+-- failed, unless it is to be released; what was merely claimed goes back untouched. All that is
+-- known of a job counts in its claim only: another job may have its id by now. With
+-- `threads`, nothing is known of what ran: the first ids of each claim count as running.
+-- Claims that a last statement of the dead process still holds locked are left for the next
+-- call, and so are jobs of which somebody holds a row locked that is to be changed: they stay in
+-- their claim (with `threads` still among its first ones: of what goes back no row is changed).
+-- Whoever only refers to a job, by a foreign key of his own, keeps nobody from changing it; he
+-- does from erasing it.
+-- Slots of what does not go back at once are given back; who sends this promotes in the next
+-- statement.
+WITH claim AS (
+    SELECT id, job_ids
+    FROM jobsd.claims
+    WHERE process_id = %(process_id)s
+    ORDER BY id
+    FOR UPDATE SKIP LOCKED
+), member AS (
+    SELECT claim.id AS claim_id, member.id AS job_id, member.turn
+    FROM claim
+    CROSS JOIN LATERAL unnest(claim.job_ids) WITH ORDINALITY AS member (id, turn)
+), had AS (
+    SELECT id
+    FROM jobsd.jobs
+    WHERE id = ANY (ARRAY(SELECT job_id FROM member))
+        AND %(keep)s
+    ORDER BY id
+    FOR NO KEY UPDATE SKIP LOCKED
+), had_to_erase AS (
+    SELECT id
+    FROM jobsd.jobs
+    WHERE id = ANY (ARRAY(SELECT job_id FROM member))
+        AND NOT %(keep)s
+    ORDER BY id
+    FOR UPDATE SKIP LOCKED
+), had_slot AS (
+    SELECT job_id
+    FROM jobsd.concurrency_slots
+    WHERE job_id = ANY (ARRAY(SELECT job_id FROM member))
+    ORDER BY job_id
+    FOR UPDATE SKIP LOCKED
+), held AS (
+    SELECT id
+    FROM jobsd.jobs
+    WHERE id = ANY (ARRAY(SELECT job_id FROM member))
+        AND id NOT IN (SELECT id FROM had UNION ALL SELECT id FROM had_to_erase)
+    UNION
+    SELECT job_id
+    FROM jobsd.concurrency_slots
+    WHERE job_id = ANY (ARRAY(SELECT job_id FROM member))
+        AND job_id NOT IN (SELECT job_id FROM had_slot)
+), ending AS (
+    SELECT claim_id, job_id, outcome, wait_s, error_type
+    FROM unnest(
+        %(ended_claims)s::bigint[], %(ended)s::bigint[], %(outcomes)s::text[],
+        %(waits_s)s::float8[], %(error_types)s::text[]
+    ) AS ending (claim_id, job_id, outcome, wait_s, error_type)
+), succeeded AS (
+    SELECT claim_id, job_id
+    FROM unnest(%(succeeded_claims)s::bigint[], %(succeeded)s::bigint[])
+        AS success (claim_id, job_id)
+), running AS (
+    SELECT claim_id, job_id
+    FROM unnest(%(running_claims)s::bigint[], %(running)s::bigint[]) AS run (claim_id, job_id)
+), judged AS (
+    SELECT
+        member.claim_id,
+        member.job_id,
+        member.turn,
+        ending.wait_s,
+        ending.error_type,
+        CASE
+            WHEN (member.claim_id, member.job_id) IN (SELECT claim_id, job_id FROM succeeded)
+                THEN 'finished'
+            WHEN ending.outcome IS NOT NULL THEN ending.outcome
+            WHEN %(release)s THEN 'released'
+            WHEN (member.claim_id, member.job_id) IN (SELECT claim_id, job_id FROM running)
+                OR member.turn <= %(threads)s
+                THEN 'crashed'
+            ELSE 'released'
+        END AS verdict
+    FROM member
+    LEFT JOIN ending
+        ON ending.claim_id = member.claim_id AND ending.job_id = member.job_id
+), given AS (
+    SELECT *
+    FROM judged
+    WHERE verdict = 'released' OR job_id NOT IN (SELECT id FROM held)
+), waiting AS (
+    SELECT claim_id, array_agg(job_id ORDER BY turn) AS job_ids
+    FROM judged
+    WHERE verdict <> 'released' AND job_id IN (SELECT id FROM held)
+    GROUP BY claim_id
+), gone AS (
+    DELETE FROM jobsd.claims
+    WHERE id IN (SELECT id FROM claim) AND id NOT IN (SELECT claim_id FROM waiting)
+), shrunk AS (
+    UPDATE jobsd.claims AS claim
+    SET job_ids = waiting.job_ids
+    FROM waiting
+    WHERE claim.id = waiting.claim_id
+), erased AS (
+    DELETE FROM jobsd.jobs AS job
+    USING given
+    WHERE job.id = given.job_id
+        AND given.verdict IN ('finished', 'discarded')
+        AND NOT %(keep)s
+    RETURNING job.id, job.class_name, job.queue_name, job.attempts + 1 AS attempts, given.verdict
+), forgotten AS (
+    DELETE FROM jobsd.attempts
+    WHERE job_id = ANY (ARRAY(SELECT id FROM erased)) AND NOT %(keep)s
+), freed AS (
+    DELETE FROM jobsd.concurrency_slots AS slot
+    USING given
+    WHERE slot.job_id = given.job_id
+        AND given.verdict <> 'released'
+    RETURNING slot.key
+), job AS (
+    UPDATE jobsd.jobs AS job
+    SET attempts = job.attempts + (given.verdict <> 'snoozed')::integer,
+        started_at = CASE WHEN given.verdict = 'finished' THEN now() ELSE job.started_at END,
+        finished_at = CASE WHEN given.verdict IN ('finished', 'discarded') THEN now() END,
+        outcome = CASE WHEN given.verdict IN ('finished', 'discarded') THEN given.verdict END,
+        scheduled_at = CASE
+            WHEN given.verdict IN ('retried', 'snoozed')
+                THEN now() + make_interval(secs => given.wait_s)
+            ELSE job.scheduled_at
+        END
+    FROM given
+    WHERE job.id = given.job_id
+        AND given.verdict <> 'released'
+        AND (given.verdict NOT IN ('finished', 'discarded') OR %(keep)s)
+    RETURNING
+        job.id, job.class_name, job.queue_name, job.priority, job.attempts,
+        job.scheduled_at, job.concurrency_key, given.verdict,
+        CASE
+            WHEN given.verdict = 'crashed' THEN %(error)s::jsonb
+            WHEN given.verdict IN ('failed', 'retried', 'discarded')
+                THEN %(lost)s::jsonb || jsonb_build_object('type', given.error_type)
+        END AS error,
+        CASE
+            WHEN given.verdict <> 'crashed' THEN given.verdict
+            WHEN job.retries_crash AND job.attempts < job.max_attempts THEN 'retried'
+            ELSE 'failed'
+        END AS outcome
+), released AS (
+    SELECT job.id, job.class_name, job.queue_name, job.priority, job.attempts
+    FROM given
+    JOIN jobsd.jobs AS job ON job.id = given.job_id
+    WHERE given.verdict = 'released'
+), attempt AS (
+    INSERT INTO jobsd.attempts (job_id, attempt, process, ended_at, error)
+    SELECT id, attempts, %(process)s, now(), error
+    FROM job
+    WHERE error IS NOT NULL
+), failed AS (
+    INSERT INTO jobsd.failed_executions (job_id, error)
+    SELECT id, error
+    FROM job
+    WHERE outcome = 'failed'
+    ON CONFLICT (job_id) DO UPDATE SET error = excluded.error, failed_at = excluded.failed_at
+), scheduled AS (
+    -- Whoever recovers does not know a crashed job's own backoff: the default one is taken.
+    INSERT INTO jobsd.scheduled_executions (
+        job_id, scheduled_at, priority, queue_name, concurrency_key
+    )
+    SELECT
+        id,
+        CASE
+            WHEN verdict = 'crashed'
+                THEN now() + least(86400, 3 * 2 ^ least(attempts - 1, 20))
+                    * (1 + random() * 0.15) * interval '1 second'
+            ELSE scheduled_at
+        END,
+        priority, queue_name, concurrency_key
+    FROM job
+    WHERE outcome IN ('retried', 'snoozed')
+    ON CONFLICT (job_id) DO NOTHING -- put there by somebody's hand
+), ready AS (
+    INSERT INTO jobsd.ready_executions (job_id, position, priority, queue_name)
+    SELECT id, id, priority, queue_name
+    FROM released
+    ON CONFLICT (job_id) DO NOTHING -- put there by somebody's hand
+), woken AS (
+    SELECT pg_notify('jobsd.wake', payload)
+    FROM (
+        SELECT 'ready ' || queue_name AS payload
+        FROM released
+        UNION
+        SELECT 'due'
+        FROM job
+        WHERE outcome IN ('retried', 'snoozed')
+    ) AS payloads
+    WHERE EXISTS (SELECT FROM jobsd.sleepers)
+)
+SELECT
+    id, class_name, queue_name, attempts, outcome, error, (SELECT count(*) FROM woken), false,
+    NULL::text[]
+FROM job
+UNION ALL
+SELECT id, class_name, queue_name, attempts, verdict, NULL, 0, false, NULL
+FROM erased
+UNION ALL
+SELECT id, class_name, queue_name, attempts, 'released', NULL, 0, false, NULL
+FROM released
+UNION ALL
+-- One row more says whether claims are left of which something was locked, and which keys have
+-- a slot more to give.
+SELECT NULL, NULL, NULL, NULL, NULL, NULL, 0, EXISTS (SELECT FROM waiting) OR EXISTS (
+    SELECT FROM jobsd.claims AS other
+    WHERE other.process_id = %(process_id)s
+        AND other.id NOT IN (SELECT id FROM claim)
+), ARRAY(SELECT DISTINCT key FROM freed);

@@ -1,0 +1,113 @@
+"""When a process calls its lifecycle hooks, and how long it waits for them.
+
+Start hooks are called once the process has registered, before it works; stop hooks once it was
+asked to stop, before it drains; exit hooks once its row is gone. Each is called once, in this
+order. A process that never started has no stop, one that is killed has no exit, and one that
+ends because its supervisor is gone has neither.
+
+Workers and the scheduler have the author's modules. There hooks run in a thread of their own;
+the process waits for it for a bounded time, while its loop goes on ticking. The other
+processes send a message to the hooks process, and wait only for their start hooks.
+"""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+from jobsd.clock import monotonic
+from jobsd.instruments import hooks
+from jobsd.instruments.hooks import Process
+from jobsd.machine import hostname
+
+from . import registry
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from .process import Context
+
+START_S = 10.0
+"""How long work may wait for start hooks; after that they run beside it."""
+END_S = 2.0
+"""How long a stop may wait for hooks: a drain has five seconds by default."""
+CALL_S = 0.5
+"""How long the hooks process may take beyond that, to report that it waits no longer."""
+POLL_S = 0.02
+
+WITH_MODULES = frozenset({"worker", "scheduler", "hooks"})
+"""The kinds of processes that import the author's modules."""
+
+
+class LifecycleHooks:
+    """The lifecycle hooks of one process."""
+
+    def __init__(self, context: Context, kind: str, *, waits: bool = True) -> None:
+        self._context = context
+        self._kind = kind
+        self._waits = waits
+        self._called: list[str] = []
+        self._row_id = 0
+
+    def start(self) -> None:
+        """Call the start hooks: the process has registered and is about to work."""
+        if not self._called and not self._context.stopping:
+            self._call_stage("start", START_S)
+
+    def stop(self) -> None:
+        """Call the stop hooks: the process was asked to stop."""
+        if self._called == ["start"] and not self._context.orphaned:
+            self._call_stage("stop", END_S)
+
+    def exit(self) -> None:
+        """Call the exit hooks: the process's row is gone, and the process is about to exit."""
+        if self._called == ["start", "stop"]:
+            self._call_stage("exit", END_S)
+
+    def _call_stage(self, stage: str, timeout_s: float) -> None:
+        self._called.append(stage)
+        self._row_id = self._context.entry.row_id or self._row_id
+        name = hooks.name_of(self._kind, stage)
+        if self._kind in WITH_MODULES:
+            if name in hooks.registered():
+                self._run(name, timeout_s)
+        elif (line := self._context.scoreboard.hook_line) and name in line.hooks:
+            entry = self._context.entry
+            message = {"hook": name, "process": asdict(self._process()), "entry": entry.index}
+            if not line.send(message):
+                hooks.report_failure(name, "the hooks process does not listen")
+            elif stage == "start" and self._waits:
+                self._wait(lambda: bool(entry.start_hooks_done), timeout_s + CALL_S)
+
+    def _run(self, name: str, timeout_s: float) -> None:
+        call = threading.Thread(
+            target=hooks.call, args=(name, self._process()), name=name, daemon=True
+        )
+        call.start()
+        if not self._wait(lambda: not call.is_alive(), timeout_s):
+            hooks.report_failure(name, hooks.overdue(call, timeout_s))
+
+    def _wait(self, done: Callable[[], bool], timeout_s: float) -> bool:
+        """Wait while the loop ticks; less long once the process is asked to stop."""
+        began = monotonic()
+        pause = threading.Event()
+        while not done():
+            context = self._context
+            context.entry.tick()
+            waited_s = monotonic() - began
+            if waited_s > (min(timeout_s, END_S) if context.stopping else timeout_s):
+                return False
+            pause.wait(POLL_S)
+        return True
+
+    def _process(self) -> Process:
+        context = self._context
+        return Process(
+            self._kind,
+            context.name,
+            context.entry.pid,
+            hostname(),
+            self._row_id,
+            registry.metadata_of(context.name),
+        )

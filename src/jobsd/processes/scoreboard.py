@@ -1,0 +1,212 @@
+"""The memory of one tree: a head that the supervisor writes, and an entry for each process."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import mmap
+import os
+import time
+import weakref
+from dataclasses import astuple
+from itertools import islice, takewhile
+from typing import TYPE_CHECKING
+
+from jobsd.clock import monotonic_ns
+
+from .counters import read_text, write_text
+from .entry import DEAD, ENTRY_WORDS, FREE, KINDS, REASONS, TAKEN, UP, ScoreboardEntry
+from .queue_names import NAMES_WORDS, QueueNames
+from .thresholds import Thresholds
+from .words import Word
+
+if TYPE_CHECKING:
+    from collections.abc import Generator, Iterator
+
+    from .hook_line import HookLine
+
+ENTRIES_MAX = 256
+_HEAD_WORDS = 512
+_ENTRIES_AT = _HEAD_WORDS + NAMES_WORDS
+# Nearly all of it is never touched: let no machine refuse it for its size. (Python 3.11 does
+# not know how to say so.)
+_FLAGS = mmap.MAP_SHARED | mmap.MAP_ANONYMOUS | getattr(mmap, "MAP_NORESERVE", 0)
+_THRESHOLDS_AT = slice(32, 35)
+_RELOADS_AT = 40
+RELOAD_OUTCOMES = ("done", "refused", "failed")
+_RESTARTS_AT = 64
+_NAME_AT = 128
+_TREE_AT = 144
+_NAME_WORDS = 16
+_ANNOUNCEMENT_TRIES = 50
+
+
+class Scoreboard:
+    """The shared memory of one tree: a head, and the entries.
+
+    Made by the supervisor before its first fork. Words of the head, with their writers:
+    """
+
+    supervisor_pid = Word(0)
+    """Supervisor: its process id."""
+    supervisor_row = Word(1)
+    """Monitor: the id of the supervisor's row, 0 while there is none."""
+    started_us = Word(2)
+    """Supervisor: when it started, in microseconds since the epoch."""
+    ticked_ns = Word(3)
+    """Supervisor: when its loop last came round, monotonic."""
+    ready = Word(4)
+    """Supervisor: 1 once all processes were up together."""
+    stopping = Word(5)
+    """Supervisor: 1 once the tree is to end, 2 once all workers are gone."""
+    dropped_lines = Word(6)
+    """Supervisor: log lines of its own that could not be written."""
+    database_up = Word(7)
+    """Monitor: 1 while its last statement succeeded; see `database_answers`."""
+    ran_at_start = Word(8)
+    """Scheduler: 1 once the tasks with `run_at_start` were enqueued; before that, negative,
+    the instant chosen for these runs in microseconds since the epoch."""
+    monitor_polled_ns = Word(9)
+    """Monitor: when its database thread last came round, monotonic."""
+    database_seen = Word(10)
+    """Anybody: 1 once the database was reached."""
+    outage_since_ns = Word(11)
+    """The holder of the announcement lock: when the outage began, monotonic; 0 without one."""
+    started_ns = Word(12)
+    """Supervisor: when it started, monotonic."""
+
+    reload_failed = Word(20)
+    """Supervisor: 1 when the last reload was refused or has failed."""
+
+    hook_line: HookLine | None = None
+    """The pipe to the hooks process, where there is one; set before the first fork."""
+
+    def __init__(self) -> None:
+        words = _ENTRIES_AT + ENTRIES_MAX * ENTRY_WORDS
+        self._memory: memoryview[int] = memoryview(mmap.mmap(-1, words * 8, _FLAGS)).cast("q")
+        self.words: memoryview[int] = self._memory[:_HEAD_WORDS]
+        self.queue_names = QueueNames(self._memory[_HEAD_WORDS:_ENTRIES_AT])
+        self.entries = [
+            ScoreboardEntry(self._entry_words(index), index, self.queue_names)
+            for index in range(ENTRIES_MAX)
+        ]
+        self._announcement_lock = os.memfd_create("jobsd announcements")
+        weakref.finalize(self, os.close, self._announcement_lock).atexit = False
+
+    def _entry_words(self, index: int) -> memoryview[int]:
+        start = _ENTRIES_AT + index * ENTRY_WORDS
+        return self._memory[start : start + ENTRY_WORDS]
+
+    @property
+    def supervisor_name(self) -> str:
+        """The name of the supervisor, unique in the world. Written by the supervisor."""
+        return read_text(self.words, _NAME_AT, _NAME_WORDS)
+
+    @supervisor_name.setter
+    def supervisor_name(self, name: str) -> None:
+        write_text(self.words, _NAME_AT, name, _NAME_WORDS)
+
+    @property
+    def tree_name(self) -> str:
+        """What the tree is called on its host at each start. Written by the supervisor."""
+        return read_text(self.words, _TREE_AT, _NAME_WORDS)
+
+    @tree_name.setter
+    def tree_name(self, name: str) -> None:
+        write_text(self.words, _TREE_AT, name, _NAME_WORDS)
+
+    @property
+    def database_answers(self) -> bool:
+        """Whether nobody of the tree misses the database: the monitor itself asks seldom."""
+        return bool(self.database_up and not self.outage_since_ns)
+
+    @property
+    def thresholds(self) -> Thresholds:
+        """By which times the processes of the tree are judged. Written by the supervisor."""
+        return Thresholds(*(word / 1e6 for word in self.words[_THRESHOLDS_AT]))
+
+    @thresholds.setter
+    def thresholds(self, thresholds: Thresholds) -> None:
+        for at, seconds in enumerate(astuple(thresholds), _THRESHOLDS_AT.start):
+            self.words[at] = round(seconds * 1e6)
+
+    def free_entry(self, spare: int = 0) -> ScoreboardEntry | None:
+        """Return the first free entry, or None if it would not leave `spare` others free.
+
+        Invariant: the first one, since `used` ends at the first that never was.
+        """
+        free = (entry for entry in self.entries if entry.state == FREE)
+        first = next(free, None)
+        return first if len(list(islice(free, spare))) == spare else None
+
+    def used(self) -> Iterator[ScoreboardEntry]:
+        """Yield the entries that ever had a process: the first ones, since the first is taken.
+
+        The others are not even looked at: a look makes memory of their pages, 1 MiB for
+        their states and 88 MiB for all.
+        """
+        return takewhile(lambda entry: entry.was_used, self.entries)
+
+    def living(self) -> list[ScoreboardEntry]:
+        """Return the entries whose process has not been reaped."""
+        return [entry for entry in self.used() if entry.state in {TAKEN, UP}]
+
+    def dead(self) -> list[ScoreboardEntry]:
+        """Return the entries whose death the monitor has not written yet."""
+        return [entry for entry in self.used() if entry.state == DEAD]
+
+    @contextlib.contextmanager
+    def announcing(self) -> Generator[None]:
+        """Be the only process that speaks for the tree, while the block lasts.
+
+        The kernel takes the lock from who dies with it. Who is stopped with it may keep it,
+        so it is waited for a moment only: better a thing is told twice than never.
+        """
+        tries = 0
+        while not self._try_announcement_lock() and tries < _ANNOUNCEMENT_TRIES:
+            time.sleep(0.001)
+            tries += 1
+        try:
+            yield
+        finally:
+            fcntl.lockf(self._announcement_lock, fcntl.LOCK_UN)
+
+    def _try_announcement_lock(self) -> bool:
+        try:
+            fcntl.lockf(self._announcement_lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            return False
+        return True
+
+    def tick(self) -> None:
+        """Say that the supervisor's loop has come round."""
+        self.ticked_ns = monotonic_ns()
+
+    @property
+    def tick_age_s(self) -> float:
+        """Seconds since the supervisor's loop last came round."""
+        return (monotonic_ns() - self.ticked_ns) / 1e9
+
+    def restarts(self) -> Iterator[tuple[str, str, int]]:
+        """Yield kind, reason and number of the processes that were replaced."""
+        for i, kind in enumerate(KINDS):
+            for j, reason in enumerate(REASONS):
+                count = self.words[_RESTARTS_AT + i * len(REASONS) + j]
+                if count:
+                    yield kind, reason, count
+
+    def count_restart(self, kind: str, reason: str) -> None:
+        """Add a process that was replaced. Called by the supervisor."""
+        at = KINDS.index(kind) * len(REASONS) + REASONS.index(reason)
+        self.words[_RESTARTS_AT + at] += 1
+
+    def reloads(self) -> dict[str, int]:
+        """Return how many reloads there were, by their outcome."""
+        return {
+            outcome: self.words[at] for at, outcome in enumerate(RELOAD_OUTCOMES, _RELOADS_AT)
+        }
+
+    def count_reload(self, outcome: str) -> None:
+        """Add a reload. Called by the supervisor."""
+        self.words[_RELOADS_AT + RELOAD_OUTCOMES.index(outcome)] += 1
+        self.reload_failed = outcome != "done"

@@ -1,0 +1,113 @@
+"""Who stands still: judged by the progress of loops, never by a sign of life.
+
+A thread that beats says nothing of the loop beside it: in a loop that was dead for a
+second it had beaten a tenth of a second ago. So the loops themselves tick, and what does
+not tick for `hang_timeout` is dumped (SIGABRT: faulthandler writes all stacks, also while
+a C call keeps the interpreter's lock) and killed a second later. A stopped process can't
+dump anything and is killed at once.
+
+If our own loop stood still, the machine was suspended, or starved, or we were stopped;
+the others probably were too. Then nobody is judged for one `hang_timeout`.
+"""
+
+from __future__ import annotations
+
+import signal
+from typing import TYPE_CHECKING
+
+from jobsd.clock import monotonic, monotonic_ns
+from jobsd.machine import process_stat
+
+from .events import emit
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from jobsd.configuration.options import SupervisorOptions
+    from jobsd.processes.entry import ScoreboardEntry
+    from jobsd.processes.scoreboard import Scoreboard
+
+    from .children import ChildProcess
+
+GAP_MIN_S = 2.0
+"""Our loop may rest for a second; twice that is no rest."""
+
+ATTEMPT_S = 4.5
+"""What an attempt to reach a database that is cut off may take, however short the threshold:
+three seconds to connect, and a statement. No new monitor would be quicker."""
+
+LATER_S = 0.01
+"""So much after a process may have hung it is looked at."""
+
+DUMP_S = 1.0
+"""What a hung process has for the dump of its stacks."""
+
+
+def round_max_s(process_alive_threshold_s: float) -> float:
+    """Return how long the monitor's database thread may take for a rest or an attempt.
+
+    A tree whose monitor stands still looks dead to others after the threshold.
+    """
+    return max(process_alive_threshold_s / 3, ATTEMPT_S)
+
+
+class HangDetection:
+    """Looks at each process's ticks, once a round."""
+
+    def __init__(self, scoreboard: Scoreboard, options: SupervisorOptions) -> None:
+        self._scoreboard = scoreboard
+        self._hang_s = options.hang_timeout_s
+        self._round_s = round_max_s(options.process_alive_threshold_s)
+        self._gap_s = min(self._hang_s / 2, max(self._round_s / 2, GAP_MIN_S))
+        self._judge_from = 0.0
+        self._came_round = monotonic()
+        self.next_due = float("inf")
+        """When the first of those that stand still now will have hung: other trees wait for
+        that, and for what an end takes."""
+
+    def kill_hung(self, processes: Iterable[ChildProcess]) -> None:
+        """Begin to kill whoever hangs."""
+        # Invariant: the ages come before the clock. Who is stopped on the way sees afterwards
+        # the ages from before, or the gap.
+        still = [(process, self._stood_still_s(process)) for process in processes]
+        now = monotonic()
+        gap_s, self._came_round = now - self._came_round, now
+        if gap_s > self._gap_s:
+            self._judge_from = now + self._hang_s
+            emit(self._scoreboard, "supervisor.stalled", seconds=round(gap_s, 3))
+        awaited = [each for each in still if each[0].asked != "hung" and not each[0].killed]
+        self.next_due = self._next_due(now, (process.entry for process, _ in awaited))
+        if now < self._judge_from:
+            return
+        for process, still_s in awaited:
+            if still_s:
+                self._end(process, still_s, now)
+
+    def _next_due(self, now: float, entries: Iterable[ScoreboardEntry]) -> float:
+        left_s = self._hang_s - max((entry.tick_age_s for entry in entries), default=0.0)
+        return max(now + left_s, self._judge_from) + LATER_S
+
+    def _stood_still_s(self, process: ChildProcess) -> float:
+        """Return for how long a process has hung, 0 if it does not."""
+        entry = process.entry
+        if entry.tick_age_s > self._hang_s:
+            return entry.tick_age_s
+        if process.spec.kind == "monitor":
+            round_age_s = (monotonic_ns() - self._scoreboard.monitor_polled_ns) / 1e9
+            still_s = min(round_age_s, entry.age_s)
+            return still_s if still_s > self._round_s else 0.0
+        return 0.0
+
+    def _end(self, process: ChildProcess, still_s: float, now: float) -> None:
+        emit(
+            self._scoreboard,
+            "process.hung",
+            **process.facts(),
+            stalled_s=round(still_s, 3),
+            running=process.entry.in_threads(),
+        )
+        process.dismiss("hung", now + DUMP_S, signal.SIGABRT)
+        stat = process_stat(process.pid)
+        # Without a /proc of this namespace the kill comes a second later.
+        if stat is not None and stat.state == "T":
+            process.kill()

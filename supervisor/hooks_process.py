@@ -1,0 +1,138 @@
+"""The hooks process: it runs the hooks of processes that do not import the author's modules.
+
+The supervisor, the dispatchers and the monitor send it their lifecycle hooks and events
+through the tree's `HookLine`. It has the author's modules and nothing else to do: if a hook
+hangs or crashes here, the other processes go on. It is started only when there are such hooks.
+
+The calls for one process are made one after the other; the supervisor's exit comes after the
+calls for all other processes. A call that takes too long is reported as failed, and nothing
+waits for it any longer. The hooks process ends last, after the supervisor's exit hooks.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from jobsd.clock import monotonic
+from jobsd.instruments import events, hooks
+from jobsd.instruments.hooks import Process
+from jobsd.processes.lifecycle_hooks import END_S, POLL_S, START_S
+
+if TYPE_CHECKING:
+    from jobsd.processes.hook_line import HookLine, Message
+    from jobsd.processes.process import Context
+    from jobsd.processes.scoreboard import Scoreboard
+
+ALONE_S = 1.0
+"""How long after a TERM the supervisor may take to say that the whole tree ends."""
+REST_S = 5.0
+LAST = "on_exit"
+
+
+@dataclass(slots=True, eq=False)
+class _Calls:
+    """The calls for one process: one under way, others behind it."""
+
+    waiting: deque[Message] = field(default_factory=deque["Message"])
+    thread: threading.Thread | None = None
+    name: str = ""
+    until: float = 0.0
+    timeout_s: float = 0.0
+
+
+class HooksProcess:
+    """The loop of the hooks process."""
+
+    kind = "hooks"
+
+    def __init__(self, context: Context, line: HookLine) -> None:
+        self._context = context
+        self._scoreboard: Scoreboard = context.scoreboard
+        self._line = line
+        self._calls: dict[str, _Calls] = {}
+        self._stopping_since: float | None = None
+        self._was_last = False
+
+    def connect(self) -> None:
+        """Do nothing: it has no connection."""
+
+    disconnect = farewell = connect
+
+    def socket(self) -> int | None:
+        """Return the pipe by which we are called."""
+        return self._line.reader
+
+    def doing(self) -> str:
+        """Return what the title says."""
+        running = [each.name for each in self._calls.values() if each.thread]
+        return f"calling {', '.join(running)}" if running else "waiting for calls"
+
+    def stop(self) -> None:
+        """End: at once when it is for a successor, else after the supervisor's exit."""
+        self._stopping_since = monotonic()
+
+    @property
+    def stopped(self) -> bool:
+        """Whether there is nothing more to call."""
+        if self._stopping_since is None or self._calls:
+            return False
+        alone = monotonic() - self._stopping_since > ALONE_S
+        return (
+            self._was_last
+            or self._context.orphaned
+            or (alone and not self._scoreboard.stopping)
+        )
+
+    def poll(self) -> float:
+        """Take in what has come, and go on with the calls."""
+        for message in self._line.receive():
+            self._take(message)
+        now = monotonic()
+        for who, calls in list(self._calls.items()):
+            self._go_on(calls, now)
+            if calls.thread is None and not calls.waiting:
+                del self._calls[who]
+        if self._was_last and not self._calls:
+            self._context.request_stop()
+        busy = self._calls or self._stopping_since is not None
+        return POLL_S if busy else REST_S
+
+    def _take(self, message: Message) -> None:
+        if "event" in message:
+            events.pass_on(message["event"], message["facts"])
+            return
+        self._was_last = self._was_last or message["hook"] == LAST
+        self._calls.setdefault(message["process"]["name"], _Calls()).waiting.append(message)
+
+    def _go_on(self, calls: _Calls, now: float) -> None:
+        """Take the next call if the one before has ended, or has had its time."""
+        if calls.thread is not None:
+            if calls.thread.is_alive():
+                if now < calls.until:
+                    return
+                error = hooks.overdue(calls.thread, calls.timeout_s)
+                hooks.report_failure(calls.name, error)
+            self._answer(calls.waiting.popleft())
+            calls.thread = None
+        if calls.waiting and (calls.waiting[0]["hook"] != LAST or len(self._calls) == 1):
+            self._begin(calls, calls.waiting[0], now)
+
+    def _begin(self, calls: _Calls, message: Message, now: float) -> None:
+        calls.name = message["hook"]
+        calls.timeout_s = START_S if calls.name.endswith("start") else END_S
+        calls.until = now + calls.timeout_s
+        process = Process(**message["process"])
+        calls.thread = threading.Thread(
+            target=hooks.call, args=(calls.name, process), name=calls.name, daemon=True
+        )
+        calls.thread.start()
+
+    def _answer(self, message: Message) -> None:
+        """Tell a process that waits for the hooks of its start."""
+        if "entry" in message:
+            entry = self._scoreboard.entries[int(message["entry"])]
+            if entry.name == message["process"]["name"]:
+                entry.start_hooks_done = 1

@@ -1,0 +1,95 @@
+"""Says why a process has ended, and whether the jobs that ran in it are to blame.
+
+A process that was asked to go, and at the end made to, takes nobody's attempt away: what
+ran in it goes back to ready. Whatever else ends a process is an attempt that failed. The
+reason is the supervisor's: a process that crashes while it drains has crashed.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+from typing import TYPE_CHECKING, Any
+
+from jobsd.errors import ProcessExitError, ProcessMissingError, ProcessPrunedError
+
+if TYPE_CHECKING:
+    from jobsd.processes.entry import ScoreboardEntry
+
+    from .heartbeats import PeerProcess
+
+_ASKED = frozenset({"stop", "reload", "recycled", "row", "terminated"})
+
+
+def was_asked(entry: ScoreboardEntry) -> bool:
+    """Return whether the dead process ended because it was told to."""
+    return entry.reason in _ASKED
+
+
+def how_it_ended(entry: ScoreboardEntry) -> str:
+    """Return how a dead process ended: "was killed by SIGKILL", "exited with code 1"."""
+    code = os.waitstatus_to_exitcode(entry.status)
+    if code >= 0:
+        return f"exited with code {code}"
+    how = f"was killed by {_signal_name(-code)}"
+    if entry.reason == "hung":
+        return f"{how} because its loop stood still"
+    if entry.reason == "oom":
+        return f"{how} because memory had run out"
+    return how
+
+
+def exit_error(entry: ScoreboardEntry) -> dict[str, Any]:
+    """Return the error of a job that ran in a dead process of this tree."""
+    code = os.waitstatus_to_exitcode(entry.status)
+    size = f"; its largest size was {entry.rss_kib // 1024} MiB" if entry.rss_kib else ""
+    return {
+        **_error(ProcessExitError, f"{_who(entry)} {how_it_ended(entry)}{size}"),
+        "pid": entry.pid,
+        "reason": entry.reason,
+        "exit_code": code if code >= 0 else None,
+        "signal": _signal_name(-code) if code < 0 else None,
+        "rss_kib": entry.rss_kib,
+        "threads": {str(thread): job for thread, job in entry.in_threads().items()},
+    }
+
+
+def orphan_error(entry: ScoreboardEntry) -> dict[str, Any]:
+    """Return the error of a job that ran in a process whose supervisor was killed."""
+    return _error(ProcessExitError, f"{_who(entry)} ended because its supervisor was gone")
+
+
+def vanished_error(peer: PeerProcess) -> dict[str, Any]:
+    """Return the error of a job that ran in a process nobody has seen the end of."""
+    return _error(
+        ProcessExitError,
+        f"{_who(peer)} is gone, and so is its supervisor: how it ended is not known",
+    )
+
+
+def pruned_error(peer: PeerProcess, still_s: float) -> dict[str, Any]:
+    """Return the error of a job of a process that gave no sign of life any more."""
+    return _error(
+        ProcessPrunedError,
+        f"the heartbeat of {_who(peer)} on {peer.hostname} stood still for {still_s:.0f} s",
+    )
+
+
+def missing_error(process_id: int) -> dict[str, Any]:
+    """Return the error of a job whose process has no row."""
+    return _error(ProcessMissingError, f"nothing is known of process {process_id} any more")
+
+
+def _error(kind: type[Exception], message: str) -> dict[str, Any]:
+    return {"type": kind.__name__, "message": message, "stack": ""}
+
+
+def _who(process: ScoreboardEntry | PeerProcess) -> str:
+    return f"{process.kind} {process.name} (pid {process.pid})"
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"

@@ -1,0 +1,147 @@
+"""One look at the database: the tree's heartbeats, and all that there is to judge."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from jobsd.clock import monotonic, monotonic_ns
+from jobsd.database.statements import Statements
+from jobsd.processes.thresholds import NAMES, thresholds_of
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from jobsd.database.connection import Session
+    from jobsd.processes.thresholds import Thresholds
+
+STATEMENTS = Statements("jobsd.supervisor.monitor", "monitor.sql")
+
+
+@dataclass(frozen=True, slots=True)
+class Beat:
+    """The heartbeat of one process: its row, its last round (monotonic), its supervisor."""
+
+    row_id: int
+    ticked_ns: int
+    supervisor_id: int
+
+
+@dataclass(frozen=True, slots=True)
+class PeerProcess:
+    """A row of the processes table that is not of this tree.
+
+    `boot`, `namespace` and `started` say which process of which machine it is; `heartbeat`
+    is in seconds since the epoch, of a clock that nothing is compared with but itself.
+    `thresholds` are those of its own tree, as far as anything is known of them; `supervisor`
+    is the process id and the start of its supervisor, None for a supervisor and in a row that
+    does not say it.
+    """
+
+    id: int
+    kind: str
+    name: str
+    pid: int
+    hostname: str
+    heartbeat: float
+    boot: str
+    namespace: str
+    started: str
+    threads: int
+    thresholds: Thresholds | None = None
+    supervisor: tuple[int, str] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class LastHeartbeat:
+    """When the heartbeat job last ran, as known since `seen_at` (monotonic)."""
+
+    executed_at: datetime | None = None
+    age_then_s: float = 0.0
+    seen_at: float = field(default_factory=monotonic)
+
+    @property
+    def age_s(self) -> float:
+        """Seconds since then, by the server's clock at first and ours from there on."""
+        return self.age_then_s + monotonic() - self.seen_at
+
+
+@dataclass(frozen=True, slots=True)
+class Survey:
+    """What was seen. `beaten` are rows that still are there; `orphans` are processes.
+
+    `locked` are the rows that may be there, too: somebody holds them locked.
+    """
+
+    beaten: frozenset[int]
+    others: list[PeerProcess]
+    orphans: list[int]
+    heartbeat: LastHeartbeat
+    locked: frozenset[int] = frozenset()
+
+
+def write_heartbeats(session: Session, beats: list[Beat]) -> Survey:
+    """Write the heartbeats and look around: one statement.
+
+    An idle tree's monitor sends this six times a minute, and nothing else.
+    """
+    now = monotonic_ns()
+    parameters = {
+        "ids": [beat.row_id for beat in beats],
+        "ages": [(now - beat.ticked_ns) / 1e9 for beat in beats],
+        "supervisor_ids": [beat.supervisor_id for beat in beats],
+    }
+    ((beaten, others, orphans, executed_at, age_s, locked),) = session.fetch(
+        STATEMENTS["survey"], parameters
+    )
+    return Survey(
+        frozenset(beaten),
+        [_peer_process(row) for row in others],
+        orphans,
+        LastHeartbeat(executed_at, age_s or 0.0),
+        frozenset(locked),
+    )
+
+
+def last_heartbeat(session: Session) -> LastHeartbeat:
+    """Ask when the heartbeat job last ran."""
+    ((executed_at, age_s),) = session.fetch(STATEMENTS["heartbeat"])
+    return LastHeartbeat(executed_at, age_s or 0.0)
+
+
+def find(session: Session, name: str) -> int:
+    """Return the id of the row of this name, 0 when there is none."""
+    rows = session.fetch(STATEMENTS["find"], {"name": name})
+    return int(rows[0][0]) if rows else 0
+
+
+def leave(session: Session, ids: list[int], names: list[str], supervisor_id: int) -> None:
+    """Remove the rows of a tree that has ended, but for those that still have claims."""
+    parameters = {"ids": ids, "names": names, "supervisor_id": supervisor_id}
+    session.fetch(STATEMENTS["leave"], parameters)
+
+
+def _peer_process(row: list[Any]) -> PeerProcess:
+    row_id, kind, name, pid, hostname, heartbeat = row[:6]
+    boot, namespace, started, supervisor_started = (row[at] or "" for at in (6, 7, 8, 10))
+    supervisor_pid, threads = _number(row[9]), _number(row[11])
+    said = dict(zip(NAMES, row[12:], strict=True))
+    return PeerProcess(
+        row_id,
+        kind,
+        name,
+        pid,
+        hostname,
+        heartbeat,
+        boot,
+        namespace,
+        started,
+        threads,
+        thresholds_of({"started": started, **said}),
+        (supervisor_pid, supervisor_started) if supervisor_pid and supervisor_started else None,
+    )
+
+
+def _number(said: str | None) -> int:
+    """Return a number, or 0: the metadata of others may say anything."""
+    return int(said) if said and said.isascii() and said.isdigit() and len(said) < 10 else 0

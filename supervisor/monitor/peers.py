@@ -1,0 +1,146 @@
+"""Judges the processes of other trees, by what is seen of them from here.
+
+Two judgements, which never mix:
+
+*Vanished.* A row bears the boot, the namespace of process ids and the start time of its
+process. Where the first two are our own, the kernel can be asked: a process that is gone,
+or whose number another process has now, is dead at once. Host name and number alone
+prove nothing, since containers share both. It is for us to settle what it has left only when
+its supervisor is gone, too, and its monitor: as long as one of them lives, its tree knows
+what ran in it, while we would have to guess. A tree that does not come to it stands still.
+
+*Standing still.* Of all others only the heartbeat is known. Its value is compared with
+itself and its standing measured by our own monotonic clock: neither the server's clock
+nor another machine's decides anything. How long it must stand is up to its tree as well as
+to ours (`jobsd.processes.thresholds`). The time counts only while we look regularly. After
+an outage, or after we stood still ourselves, nobody had a chance to beat or we had none to
+see it: so it begins anew for everybody.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from jobsd.machine import process_stat
+from jobsd.processes import registry
+from jobsd.processes.thresholds import dead_after_s
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from .heartbeats import PeerProcess
+
+
+@dataclass(slots=True)
+class _Sighting:
+    peer: PeerProcess
+    since: float
+    """When the heartbeat was first seen at this value, monotonic."""
+
+
+class Peers:
+    """What is known of the processes that are not of this tree."""
+
+    def __init__(
+        self, threshold_s: float, interval_s: float, supervisor: tuple[int, str] | None = None
+    ) -> None:
+        self._threshold_s = threshold_s
+        self._supervisor = supervisor
+        self._gap_s = 3 * interval_s
+        # A hung loop's heartbeat moves by the jitter of its measurement; a living one's
+        # by the time between two beats, in either direction when a clock is set.
+        self.jitter_s = min(1.0, interval_s / 4)
+        ours = registry.identity(os.getpid())
+        self._here = (ours["boot"], ours["namespace"])
+        self._known: dict[int, _Sighting] = {}
+        self._surveyed_at: float | None = None
+
+    def see(self, orphans: Iterable[PeerProcess], now: float) -> None:
+        """Take in a new look at all of them."""
+        regular = self._surveyed_at is not None and now - self._surveyed_at <= self._gap_s
+        self._surveyed_at = now
+        before, self._known = self._known, {}
+        for peer in orphans:
+            sighting = before.get(peer.id)
+            stands = sighting is not None and self._stands(sighting.peer, peer)
+            since = sighting.since if sighting is not None and stands and regular else now
+            kept = sighting.peer if sighting is not None and stands else peer
+            self._known[peer.id] = _Sighting(kept, since)
+
+    def standing_still(self, now: float) -> list[tuple[PeerProcess, float]]:
+        """Return those whose heartbeat stood still for long enough, and for how long."""
+        return [
+            (sighting.peer, now - sighting.since)
+            for sighting in self._known.values()
+            if now >= self._dead_at(sighting)
+        ]
+
+    @property
+    def near(self) -> bool:
+        """Whether there are any of this boot and namespace."""
+        return any(self._is_near(sighting.peer) for sighting in self._known.values())
+
+    def vanished(self) -> list[PeerProcess]:
+        """Return those of this boot and namespace that are gone, and their trees with them.
+
+        Of our own tree, what was recovered before and has left a row. Asks no database.
+        """
+        seen = [sighting.peer for sighting in self._known.values()]
+        near = [peer for peer in seen if self._is_near(peer)]
+        gone = {peer.id: peer for peer in near if is_gone(peer)}
+        monitored = {
+            peer.supervisor for peer in near if peer.kind == "monitor" and peer.id not in gone
+        }
+        return [
+            peer
+            for peer in gone.values()
+            if peer.supervisor is None
+            or peer.supervisor == self._supervisor
+            or (peer.supervisor not in monitored and _has_ended(*peer.supervisor))
+        ]
+
+    def due_in_s(self, now: float) -> float:
+        """Return the seconds until the first of them may have stood still for long enough."""
+        never = now + self._threshold_s
+        return max(0.0, min(map(self._dead_at, self._known.values()), default=never) - now)
+
+    def forget(self, peer: PeerProcess) -> None:
+        """Drop one that was recovered."""
+        self._known.pop(peer.id, None)
+
+    def _dead_at(self, sighting: _Sighting) -> float:
+        """Return when a process is dead, if its heartbeat stands until then."""
+        theirs = sighting.peer.thresholds
+        return sighting.since + dead_after_s(theirs, self._threshold_s, self.jitter_s)
+
+    def _stands(self, before: PeerProcess, after: PeerProcess) -> bool:
+        return abs(after.heartbeat - before.heartbeat) <= self.jitter_s
+
+    def _is_near(self, peer: PeerProcess) -> bool:
+        return (peer.boot, peer.namespace) == self._here and bool(peer.started)
+
+
+def is_gone(peer: PeerProcess) -> bool:
+    """Return whether a process of this boot and namespace certainly lives no more."""
+    return _has_ended(peer.pid, peer.started)
+
+
+def _has_ended(pid: int, started: str) -> bool:
+    now = registry.start_time(pid)
+    if now:
+        return now != started
+    # It is a zombie, or gone, or /proc hides it (hidepid, systemd's ProtectProc=invisible).
+    # A zombie can be read about; and a signal that is not sent finds what is hidden.
+    return process_stat(pid) is not None or not _may_live(pid)
+
+
+def _may_live(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass
+    return True

@@ -1,0 +1,248 @@
+"""Clears up after the dead: their jobs, their rows, their entries.
+
+Claims and row go in one transaction, since what became of the jobs is told once it is
+committed (see `commits`), and the entry is given back last: so nothing is forgotten if it ends
+half-way. Whatever is still locked by a last statement of the dead is left for the next turn,
+and the row with it.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from typing import TYPE_CHECKING, Any
+
+from jobsd.instruments.events import emit
+from jobsd.jobs.recovery import DeadProcess, Recovered, SeenHeartbeat, recover
+from jobsd.processes import registry
+
+from . import exit_errors
+from .commits import Commits
+from .heartbeats import find
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from jobsd.database.connection import Session
+    from jobsd.jobs.recovery import RecoveredJob
+    from jobsd.processes.entry import ScoreboardEntry
+
+    from .heartbeats import PeerProcess
+
+REMEMBERED_MAX = 1000
+THREADS_UNKNOWN = 3
+"""How many jobs of a claim may have run when nothing is known of the process: as many as
+a worker has threads unless it is told otherwise."""
+
+_EVENTS = {
+    "finished": "job.finished",
+    "failed": "job.failed",
+    "retried": "job.retried",
+    "discarded": "job.discarded",
+    "snoozed": "job.snoozed",
+    "released": "job.released",
+}
+
+
+class Recovery:
+    """Recovers dead processes for one monitor.
+
+    What becomes of their jobs is counted in the monitor's own entry.
+    """
+
+    def __init__(
+        self, session: Session, entry: ScoreboardEntry, *, keep_finished: bool
+    ) -> None:
+        self._session = session
+        self._entry = entry
+        self._keep_finished = keep_finished
+        # Those that are dead for certain: a claim of theirs that is committed only now was
+        # never started.
+        self._dead: OrderedDict[int, None] = OrderedDict()
+        self._commits = Commits(session)
+        # Names of those that are recovered and reported, while their entries are not free.
+        self._reported: set[str] = set()
+
+    def recover(self, entry: ScoreboardEntry) -> bool:
+        """Recover a process of this tree that was reaped; return False to be called again."""
+        # It may have died between the writing of its row and the noting of its id.
+        row_id = entry.row_id or find(self._session, entry.name)
+        release = exit_errors.was_asked(entry)
+        error = exit_errors.exit_error(entry)
+        if not self._recover_child(entry, row_id, error, release=release):
+            return False
+        self._reported.discard(entry.name)
+        entry.free()
+        return True
+
+    def recover_orphan(self, entry: ScoreboardEntry) -> bool:
+        """Recover a process of this tree that nobody can reap: its supervisor is gone."""
+        error = exit_errors.orphan_error(entry)
+        return self._recover_child(entry, entry.row_id, error, release=False)
+
+    def recover_vanished(self, peer: PeerProcess) -> bool:
+        """Recover a process of this machine that is gone, as its whole tree may be."""
+        dead = DeadProcess(
+            peer.id,
+            peer.name,
+            exit_errors.vanished_error(peer),
+            threads=peer.threads or THREADS_UNKNOWN,
+            # Already recovered: its row stayed for a claim that came after that.
+            release=self.is_dead(peer.id),
+            keep=self._keep_finished,
+        )
+
+        def report(recovered: Recovered) -> None:
+            counts = _counts(recovered)
+            if recovered.gone and (any(counts.values()) or not self.is_dead(peer.id)):
+                emit("process.recovered", **_other(peer), reason="vanished", **counts)
+            if recovered.gone:
+                self._remember(peer.id)
+
+        return self._settle(dead, report).complete
+
+    def prune(self, peer: PeerProcess, still_s: float) -> bool:
+        """Recover a process that gives no sign of life; it may live, and find its row gone.
+
+        One that gives a sign meanwhile either finds it gone, or is left alone.
+        """
+        dead = DeadProcess(
+            peer.id,
+            peer.name,
+            exit_errors.pruned_error(peer, still_s),
+            threads=peer.threads or THREADS_UNKNOWN,
+            keep=self._keep_finished,
+            seen=SeenHeartbeat(peer.heartbeat, still_s / 2),
+        )
+
+        def report(recovered: Recovered) -> None:
+            if recovered.gone:
+                still = round(still_s, 3)
+                emit("process.pruned", **_other(peer), duration=still, **_counts(recovered))
+
+        recovered = self._settle(dead, report)
+        return recovered.complete or recovered.alive
+
+    def take_claims(self, process_id: int, threads: int) -> None:
+        """Settle the claims of a process without a row."""
+        dead = DeadProcess(
+            process_id,
+            f"process {process_id}",
+            exit_errors.missing_error(process_id),
+            threads=threads or THREADS_UNKNOWN,
+            release=self.is_dead(process_id),
+            keep=self._keep_finished,
+        )
+
+        def report(recovered: Recovered) -> None:
+            if any(_counts(recovered).values()):
+                emit("claims.recovered", process_id=process_id, **_counts(recovered))
+
+        self._settle(dead, report)
+
+    def catch_up(self) -> None:
+        """Report recoveries that turn out to be committed, though their answers were lost."""
+        self._commits.catch_up()
+
+    def is_dead(self, process_id: int) -> bool:
+        """Return whether we have recovered this process and know that it is dead."""
+        return process_id in self._dead
+
+    def _recover_child(
+        self, entry: ScoreboardEntry, row_id: int, error: dict[str, Any], *, release: bool
+    ) -> bool:
+        if entry.name in self._reported:
+            # The answer to that was lost.
+            return True
+
+        def report(recovered: Recovered) -> None:
+            if recovered.complete:
+                self._report(entry, row_id, error["message"], _counts(recovered))
+
+        if not row_id or entry.kind != "worker":
+            if row_id:
+                registry.remove(self._session, row_id)
+            report(Recovered())
+            return True
+        dead = DeadProcess(
+            row_id,
+            entry.name,
+            error,
+            running=entry.running(),
+            succeeded=entry.succeeded(),
+            endings=entry.endings(),
+            release=release,
+            keep=self._keep_finished,
+        )
+        return self._settle(dead, report).complete
+
+    def _report(
+        self, entry: ScoreboardEntry, row_id: int, why: str, counts: dict[str, int]
+    ) -> None:
+        self._reported.add(entry.name)
+        if row_id:
+            self._remember(row_id)
+        # Who has ended as it was asked to has said so itself.
+        if any(counts.values()) or not exit_errors.was_asked(entry):
+            emit("process.recovered", **_child(entry), reason=entry.reason, cause=why, **counts)
+
+    def _settle(self, dead: DeadProcess, report: Callable[[Recovered], None]) -> Recovered:
+        """Settle the claims of a process, and remove its row with the last of them.
+
+        Both are one transaction, told of once it is committed: the jobs first.
+        """
+        with self._commits.commit(dead.process_id) as commit:
+            recovered = recover(self._session, dead)
+            if recovered.complete:
+                recovered.gone = registry.remove(self._session, dead.process_id)
+
+            def emit_all() -> None:
+                self._report_jobs(recovered)
+                report(recovered)
+
+            commit.complete, commit.emit = recovered.complete, emit_all
+        return recovered
+
+    def _report_jobs(self, recovered: Recovered) -> None:
+        for outcome, event in _EVENTS.items():
+            jobs: list[RecoveredJob] = getattr(recovered, outcome)
+            for job in jobs:
+                if outcome != "snoozed":
+                    self._entry.queue(job.queue_name).count(outcome)
+                emit(event, **_job_facts(job, outcome))
+
+    def _remember(self, row_id: int) -> None:
+        self._dead[row_id] = None
+        while len(self._dead) > REMEMBERED_MAX:
+            self._dead.popitem(last=False)
+
+
+def _child(entry: ScoreboardEntry) -> dict[str, Any]:
+    return {"kind": entry.kind, "child": entry.name, "child_pid": entry.pid}
+
+
+def _other(peer: PeerProcess) -> dict[str, Any]:
+    return {
+        "kind": peer.kind,
+        "process": peer.name,
+        "process_pid": peer.pid,
+        "process_host": peer.hostname,
+    }
+
+
+def _job_facts(job: RecoveredJob, outcome: str) -> dict[str, Any]:
+    """Return the facts; the attempt is the one that it was or was to be, as for workers."""
+    attempt = job.attempt
+    if attempt is not None and outcome in {"snoozed", "released"}:
+        attempt += 1
+    error = {} if job.error is None else {"error": job.error}
+    return {
+        "job_id": job.id,
+        "class_name": job.class_name,
+        "queue_name": job.queue_name,
+        "attempt": attempt,
+        **error,
+    }
+
+
+def _counts(recovered: Recovered) -> dict[str, int]:
+    return {outcome: len(getattr(recovered, outcome)) for outcome in _EVENTS}

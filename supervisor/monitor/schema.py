@@ -1,0 +1,91 @@
+"""Makes the tables when nobody could at the start, because the database was away."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING
+
+from psycopg import errors
+
+from jobsd.clock import monotonic
+from jobsd.database.migrate import migrate
+from jobsd.errors import SchemaError
+from jobsd.instruments.events import emit
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from jobsd.database.connection import Target
+
+AGAIN_S = 5.0
+"""Tables that we may not make are looked for this often."""
+
+
+def blocked(cause: str) -> None:
+    """Report that a migration is kept waiting, and by whom."""
+    emit("database.migration_blocked", cause=cause)
+
+
+def _ignore(_cause: str) -> None:
+    pass
+
+
+class Schema:
+    """Brings the tables up to date, once in the life of a monitor, and tells of it once."""
+
+    def __init__(self, target: Target) -> None:
+        self._target = target
+        self._are_right = False
+        self._reported = False
+        self._again_at = 0.0
+
+    def ready(self, waiting: Callable[[], None]) -> bool:
+        """Return whether the tables are as we need them; make them so if we may.
+
+        Another program may be about it and make us wait for long: meanwhile `waiting` is
+        called each second.
+
+        Raises:
+            psycopg.OperationalError: when the database can't be reached.
+        """
+        if not self._are_right and monotonic() >= self._again_at:
+            self._bring_up_to_date(waiting)
+        return self._are_right
+
+    def are_gone(self) -> None:
+        """Say that a table was not there: all is to be looked at again."""
+        self._are_right = False
+
+    def _bring_up_to_date(self, waiting: Callable[[], None]) -> None:
+        try:
+            report = _ignore if self._reported else blocked
+            applied = _in_thread(lambda: migrate(self._target, report), waiting)
+        except (SchemaError, errors.LockNotAvailable) as error:
+            self._again_at = monotonic() + AGAIN_S
+            if not self._reported:
+                emit("schema.outdated", error=error)
+            self._reported = True
+            return
+        self._are_right, self._reported = True, False
+        if applied:
+            emit("database.migrated", steps=applied)
+
+
+def _in_thread(work: Callable[[], list[str]], waiting: Callable[[], None]) -> list[str]:
+    done: list[list[str]] = []
+    failed: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            done.append(work())
+        except BaseException as error:  # noqa: BLE001 - raised again below
+            failed.append(error)
+
+    thread = threading.Thread(target=run, name="migrate", daemon=True)
+    thread.start()
+    while thread.is_alive():
+        thread.join(1.0)
+        waiting()
+    if failed:
+        raise failed[0]
+    return done[0]

@@ -1,0 +1,141 @@
+"""One child after the other gets a new process while its old one still works.
+
+For each step: the successor is started beside the process that it follows; once it has
+done a round of its work, it moves in, and its predecessor is told to end. The next step
+waits until the predecessor has gone, but no longer than a drain may take: who runs a long
+job may finish it, nobody is killed for a succession, and nobody else waits for it. A
+successor that can't start leaves its predecessor where it is.
+
+There may be only one monitor, so there the old one goes first; a child that is empty
+anyhow is simply filled by the table.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from .children import predecessor
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from .child_table import ChildTable
+    from .children import Child, ChildProcess, ChildSpec
+
+
+MONITOR_S = 2.0
+"""What a monitor has to say goodbye, however short a drain may be: it waits for a second
+whether the whole tree ends."""
+
+
+@dataclass(slots=True, eq=False)
+class Step:
+    """One child that is to be filled by another process, and what became of it."""
+
+    child: Child
+    spec: ChildSpec
+    reason: Literal["reload", "recycled"]
+    outcome: Literal["", "done", "failed"] = ""
+    old: ChildProcess | None = None
+    new: ChildProcess | None = None
+    generation: int = 0
+    """The last process that was started for the child before the step."""
+
+
+class RollingRestart:
+    """Takes the steps that are planned, one at a time."""
+
+    def __init__(self, table: ChildTable, drain_s: float) -> None:
+        self._table = table
+        self._drain_s = drain_s
+        self._planned: deque[Step] = deque()
+        self._current: Step | None = None
+        self._abandoned: Step | None = None
+        self._until = 0.0
+
+    def plan(self, steps: Iterable[Step]) -> None:
+        """Take these steps too."""
+        self._planned.extend(steps)
+
+    def abandon(self) -> None:
+        """Take no step that has not begun; the one under way says nothing about others."""
+        self._planned.clear()
+        self._abandoned = self._current
+
+    def covers(self, child: Child) -> bool:
+        """Return whether a step of this child is planned or under way."""
+        steps = (*self._planned, *([self._current] if self._current else []))
+        return any(step.child is child for step in steps)
+
+    @property
+    def under_way(self) -> bool:
+        """Whether there is a step to be taken."""
+        return self._current is not None or bool(self._planned)
+
+    def next_due(self) -> float:
+        """Return when the next step begins, even if nobody ends before."""
+        waits = self._current is not None and self._current.outcome == "done"
+        return self._until if waits else float("inf")
+
+    def go_on(self, now: float) -> None:
+        """Take the step that can be taken now."""
+        step = self._current
+        if step is not None and not step.outcome:
+            self._check(step, now)
+        if step is not None and (not step.outcome or self._drains(step, now)):
+            return
+        self._current = step = self._planned.popleft() if self._planned else None
+        if step is not None:
+            self._begin(step, now)
+
+    def _begin(self, step: Step, now: float) -> None:
+        child = step.child
+        step.old, step.generation = child.process, child.generation
+        if child not in self._table.children:
+            step.outcome = "done"
+        elif step.old is None or step.spec.kind == "monitor":
+            child.spec = step.spec
+            child.backoff.clear()
+            self._table.replace(child, step.reason, now + max(self._drain_s, MONITOR_S))
+        else:
+            child.successor = step.new = self._table.start(child, step.spec)
+            if step.new is None:
+                self._fail(step)
+
+    def _check(self, step: Step, now: float) -> None:
+        child = step.child
+        if child not in self._table.children:
+            # Given up meanwhile, and all who are in it told to end; some may be gone.
+            step.outcome = "done"
+            return
+        if step.new is None and child.process is not step.old:
+            step.new = child.process
+        if step.new is None:
+            # A failure may be the predecessor's: it counts once another was started.
+            if child.backoff.failures and child.generation > step.generation:
+                self._fail(step)
+        elif self._table.processes.get(step.new.pid) is not step.new:
+            self._fail(step)
+        elif step.new.at_work:
+            step.outcome = "done"
+            self._until = now + self._drain_s
+            if child.successor is step.new and step.old is not None:
+                child.vacate({**predecessor(step.old), "reason": step.reason})
+                step.old.dismiss(step.reason)
+
+    def _fail(self, step: Step) -> None:
+        """What has failed once is not tried on others: a reload ends here."""
+        step.outcome = "failed"
+        if step.reason == "reload" and step is not self._abandoned:
+            self._planned = deque(s for s in self._planned if s.reason != "reload")
+
+    def _drains(self, step: Step, now: float) -> bool:
+        old = step.old
+        return (
+            step.outcome == "done"
+            and old is not None
+            and self._table.processes.get(old.pid) is old
+            and now < self._until
+        )

@@ -1,0 +1,56 @@
+"""The stacks that a process writes as it dies: of a fault, or because it hung.
+
+Python writes them from its signal handler, in pieces, and several processes may do so at
+once; on the log's descriptor they would run into each other, and into the lines of the
+log. So each process has memory of its own for it, which outlives it: the supervisor
+reads it and tells each thread's stack as an event.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from typing import TYPE_CHECKING
+
+from jobsd.instruments.pipes import Pipes
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+READ_MAX = 1 << 20
+_THREAD = re.compile(
+    r"^(?:Current t|T)hread (0x[0-9a-f]+)[^\n]*:\n((?:  [^\n]*\n)+)", re.MULTILINE
+)
+
+
+class StackDump:
+    """Memory for the stacks of one process; `fd` None where there is none to be had.
+
+    With `takes_output` also the pipes of what it writes to stdout and stderr.
+    """
+
+    def __init__(self, *, takes_output: bool = False) -> None:
+        self.pipes = Pipes.make() if takes_output else Pipes()
+        try:
+            self.fd: int | None = os.memfd_create("jobsd stacks", os.MFD_CLOEXEC)
+        except OSError:
+            self.fd = None
+
+    @property
+    def private(self) -> list[int]:
+        """What no other process may hold."""
+        return [*self.pipes.readers(), *([] if self.fd is None else [self.fd])]
+
+    def stacks(self) -> Iterator[tuple[str, str]]:
+        """Yield each thread that was written down, with its stack, the latest call first."""
+        if self.fd is not None:
+            text = os.pread(self.fd, READ_MAX, 0).decode("utf-8", "replace")
+            for thread, stack in _THREAD.findall(text):
+                yield thread, "\n".join(line.strip() for line in stack.splitlines())
+
+    def close(self) -> None:
+        """Give the memory back."""
+        self.pipes.close()
+        if self.fd is not None:
+            os.close(self.fd)
+            self.fd = None

@@ -1,0 +1,175 @@
+"""What an entry tells of a process: how it lives, how it died, what it ran."""
+
+from __future__ import annotations
+
+import pytest
+
+from jobsd.jobs.policy import WAIT_MAX_S, Ending
+from jobsd.processes.entry import REASONS, ScoreboardEntry
+from jobsd.processes.runs import ENDED_MAX
+from jobsd.processes.scoreboard import Scoreboard
+
+
+@pytest.fixture
+def entry() -> ScoreboardEntry:
+    taken = Scoreboard().entries[0]
+    taken.take("worker", "worker-1")
+    return taken
+
+
+def _retried(job_id: int, claim_id: int = 1) -> Ending:
+    return Ending(job_id, claim_id, "retried", 2.5, "mail.ServerError")
+
+
+def test_a_taken_entry_names_its_process(entry: ScoreboardEntry) -> None:
+    entry.set_pid(4711)
+    entry.set_row(12)
+    entry.set_threads(busy=2, threads=3)
+
+    assert (entry.kind, entry.name, entry.pid, entry.row_id) == ("worker", "worker-1", 4711, 12)
+    assert (entry.busy, entry.threads) == (2, 3)
+
+
+def test_a_name_is_cut_to_its_room_and_stays_readable(entry: ScoreboardEntry) -> None:
+    entry.take("worker", "ä" * 100)
+
+    assert entry.name == "ä" * 64
+
+
+def test_nothing_of_the_last_process_is_left_but_its_counters(entry: ScoreboardEntry) -> None:
+    entry.set_row(12)
+    entry.tick()
+    entry.started(0, 1, 5)
+    entry.ended_as(_retried(1))
+    entry.lose_row()
+    entry.ask_to_be_recycled()
+    entry.queue("mail").count("failed")
+    entry.count_dropped_lines(3)
+    entry.record_exit(9, "hung", 100)
+
+    entry.take("dispatcher", "dispatcher-1")
+
+    assert (entry.row_id, entry.status, entry.rss_kib, entry.up_s) == (0, 0, 0, 0.0)
+    assert (entry.row_lost, entry.wants_recycling) == (False, False)
+    assert (entry.running(), entry.succeeded(), entry.in_threads()) == ([], [], {})
+    assert entry.endings() == []
+    assert entry.dropped_lines == 3
+    assert entry.queue("mail").outcome("failed") == 1
+
+
+@pytest.mark.parametrize("reason", REASONS)
+def test_an_exit_is_kept_as_it_was_recorded(entry: ScoreboardEntry, reason: str) -> None:
+    entry.record_exit(139, reason, 2048)
+
+    assert (entry.status, entry.reason, entry.rss_kib) == (139, reason, 2048)
+    assert 0 <= entry.died_s < 5
+
+
+def test_a_process_that_never_ticked_was_never_up(entry: ScoreboardEntry) -> None:
+    entry.record_exit(9, "signal", 0)
+
+    assert entry.up_s == 0
+
+
+def test_a_process_is_up_from_its_first_tick_to_its_death(entry: ScoreboardEntry) -> None:
+    entry.tick()
+    entry.record_exit(9, "signal", 0)
+    lived = entry.up_s
+
+    assert entry.up_s == lived
+    assert 0 < lived <= entry.age_s
+
+
+def test_later_ticks_do_not_bring_a_dead_process_back(entry: ScoreboardEntry) -> None:
+    entry.record_exit(9, "signal", 0)
+    entry.tick()
+
+    assert entry.reason == "signal"
+    assert entry.up_s == 0
+
+
+def test_what_threads_run_is_running(entry: ScoreboardEntry) -> None:
+    entry.started(0, 10, 5)
+    entry.started(4, 11, 5)
+
+    assert entry.running() == [(10, 5), (11, 5)]
+    assert entry.in_threads() == {0: 10, 4: 11}
+
+
+def test_a_job_that_has_succeeded_does_not_run_though_its_thread_says_so(
+    entry: ScoreboardEntry,
+) -> None:
+    entry.started(0, 10, 5)
+    entry.ended(10, 5)
+
+    assert (entry.running(), entry.in_threads(), entry.succeeded()) == ([], {}, [(10, 5)])
+
+
+@pytest.mark.parametrize(
+    ("outcome", "wait_s"),
+    [("failed", 0.0), ("retried", 3.000001), ("discarded", 0.0), ("snoozed", WAIT_MAX_S)],
+)
+def test_what_a_job_without_success_was_to_become_is_reported(
+    entry: ScoreboardEntry, outcome: str, wait_s: float
+) -> None:
+    ending = Ending(10, 2**40, outcome, wait_s, "mail.ServerError")
+    entry.started(0, 10, 5)
+    entry.ended_as(ending)
+    entry.rest(0)
+
+    assert (entry.running(), entry.succeeded(), entry.in_threads()) == ([], [], {})
+    assert (entry.endings(), entry.jobs_ended) == ([ending], 1)
+
+
+def test_a_job_that_runs_again_in_the_same_process_runs(entry: ScoreboardEntry) -> None:
+    entry.ended_as(_retried(10))
+    entry.started(1, 10, 5)
+
+    assert (entry.running(), entry.in_threads()) == ([(10, 5)], {1: 10})
+
+
+def test_a_job_that_has_the_id_of_one_that_has_succeeded_runs(entry: ScoreboardEntry) -> None:
+    entry.ended(10, 5)
+    entry.started(0, 10, 6)
+
+    assert (entry.running(), entry.succeeded()) == ([(10, 6)], [(10, 5)])
+
+
+def test_of_a_long_type_the_end_is_reported(entry: ScoreboardEntry) -> None:
+    entry.ended_as(Ending(1, 1, "failed", 0.0, f"{'ä' * 100}.OwnError"))
+
+    (ending,) = entry.endings()
+    assert ending.error_type.endswith("ää.OwnError")
+
+
+def test_the_last_jobs_that_ended_are_remembered(entry: ScoreboardEntry) -> None:
+    for job in range(1, ENDED_MAX + 11):
+        entry.ended(job, 5)
+
+    assert entry.succeeded() == [(job, 5) for job in range(11, ENDED_MAX + 11)]
+
+
+def test_the_last_endings_are_remembered_and_a_success_takes_the_place_of_one(
+    entry: ScoreboardEntry,
+) -> None:
+    for job in range(1, ENDED_MAX + 11):
+        entry.ended_as(_retried(job, claim_id=job))
+    entry.ended(5000, 5)
+
+    reported = sorted((ending.job_id, ending.claim_id) for ending in entry.endings())
+    assert reported == [(job, job) for job in range(12, ENDED_MAX + 11)]
+    assert entry.succeeded() == [(5000, 5)]
+
+
+def test_entries_do_not_touch_one_another() -> None:
+    first, second = Scoreboard().entries[:2]
+    second.take("monitor", "monitor-1")
+    before = second.words.tolist()
+
+    first.take("worker", "w" * 200)
+    for thread in range(256):
+        first.started(thread, -1, -1)
+    for number in range(100):
+        first.queue(f"queue-{number}" * 40).observe(waits_s=[9e9], runs_s=[1e9])
+
+    assert second.words.tolist() == before

@@ -1,0 +1,110 @@
+"""When a process asks for a successor."""
+
+from __future__ import annotations
+
+import resource
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from jobsd.instruments import events
+from jobsd.jobs.policy import Ending
+from jobsd.processes.recycling import RecyclePolicy
+from jobsd.processes.scoreboard import Scoreboard
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from jobsd.processes.entry import ScoreboardEntry
+
+
+@pytest.fixture
+def entry() -> ScoreboardEntry:
+    entry = Scoreboard().entries[0]
+    entry.take("worker", "worker-1")
+    return entry
+
+
+@pytest.fixture
+def recycling() -> Iterator[list[dict[str, Any]]]:
+    recycling: list[dict[str, Any]] = []
+    end = events.subscribe(
+        lambda _event, facts: recycling.append(facts), names=["process.recycling"]
+    )
+    yield recycling
+    end()
+
+
+def test_without_limits_it_is_never_recycled(entry: ScoreboardEntry) -> None:
+    entry.ended(1, 1)
+
+    RecyclePolicy(entry).check()
+
+    assert not entry.wants_recycling
+
+
+def test_it_is_recycled_for_so_many_jobs_however_they_ended(
+    entry: ScoreboardEntry, recycling: list[dict[str, Any]]
+) -> None:
+    policy = RecyclePolicy(entry, max_jobs=2)
+    entry.ended(1, 1)
+    policy.check()
+    assert not entry.wants_recycling
+
+    entry.ended_as(Ending(2, 1, "failed", 0.0, "ValueError"))
+    policy.check()
+    policy.check()
+
+    assert entry.wants_recycling
+    assert recycling == [{"limit": "max_jobs", "reached": 2}]
+
+
+def test_it_is_recycled_for_its_age(
+    entry: ScoreboardEntry, recycling: list[dict[str, Any]]
+) -> None:
+    RecyclePolicy(entry, max_age_s=3600).check()
+    assert not entry.wants_recycling
+
+    RecyclePolicy(entry, max_age_s=0.0).check()
+
+    assert entry.wants_recycling
+    assert recycling[0]["limit"] == "max_age"
+
+
+def test_it_is_recycled_for_more_memory_than_it_may_have(
+    entry: ScoreboardEntry, recycling: list[dict[str, Any]]
+) -> None:
+    entry.ended(1, 1)
+    RecyclePolicy(entry, max_memory=1 << 50).check()
+    assert not entry.wants_recycling
+
+    RecyclePolicy(entry, max_memory=1 << 20).check()
+
+    assert entry.wants_recycling
+    assert recycling[0]["reached"] > 1 << 20
+
+
+@pytest.mark.failure(
+    "a job leaks file descriptors, in a worker with `max_memory`",
+    "the worker asks for a successor when it has none left to look at its memory with",
+)
+def test_it_is_recycled_when_it_has_no_descriptor_left_to_measure_with(
+    entry: ScoreboardEntry, recycling: list[dict[str, Any]]
+) -> None:
+    entry.ended(1, 1)
+    policy = RecyclePolicy(entry, max_memory=1 << 50)
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (3, before[1]))
+    try:
+        policy.check()
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
+
+    assert entry.wants_recycling
+    assert recycling == [{"limit": "descriptors", "reached": 3}]
+
+
+def test_who_is_too_big_before_its_first_job_is_not_replaced(entry: ScoreboardEntry) -> None:
+    RecyclePolicy(entry, max_memory=1).check()
+
+    assert not entry.wants_recycling

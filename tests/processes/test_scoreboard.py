@@ -1,0 +1,133 @@
+"""The memory of a tree: who may have an entry, and what outlives whom."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+from jobsd.processes.entry import DEAD, FREE, TAKEN, UP
+from jobsd.processes.scoreboard import ENTRIES_MAX, Scoreboard
+
+
+def test_a_scoreboard_begins_with_free_entries_only() -> None:
+    scoreboard = Scoreboard()
+
+    assert {entry.state for entry in scoreboard.entries} == {FREE}
+    assert (scoreboard.living(), scoreboard.dead(), list(scoreboard.restarts())) == ([], [], [])
+
+
+def test_an_entry_goes_from_taken_to_up_to_dead_to_free() -> None:
+    scoreboard = Scoreboard()
+    entry = scoreboard.entries[0]
+    states = [entry.state]
+    entry.take("worker", "worker-1")
+    states.append(entry.state)
+    entry.tick()
+    states.append(entry.state)
+    entry.record_exit(9, "signal", 1024)
+    states.append(entry.state)
+    entry.free()
+
+    assert [*states, entry.state] == [FREE, TAKEN, UP, DEAD, FREE]
+
+
+def test_a_dead_entry_is_not_given_to_a_successor() -> None:
+    scoreboard = Scoreboard()
+    first = scoreboard.free_entry()
+    assert first is not None
+    first.take("worker", "worker-1")
+    first.record_exit(0, "exit", 0)
+
+    second = scoreboard.free_entry()
+
+    assert second is not None
+    assert second is not first
+    assert scoreboard.dead() == [first]
+
+
+def test_a_spare_entry_is_kept_back() -> None:
+    scoreboard = Scoreboard()
+    for entry in scoreboard.entries[: ENTRIES_MAX - 2]:
+        entry.take("worker", "w")
+
+    assert scoreboard.free_entry(spare=1) is scoreboard.entries[-2]
+    assert scoreboard.free_entry(spare=2) is None
+
+
+def test_a_full_board_has_no_slot() -> None:
+    scoreboard = Scoreboard()
+    for entry in scoreboard.entries:
+        entry.take("worker", "w")
+
+    assert scoreboard.free_entry() is None
+    assert len(scoreboard.living()) == ENTRIES_MAX
+
+
+def test_an_entry_that_was_given_back_is_given_again() -> None:
+    scoreboard = Scoreboard()
+    for entry in scoreboard.entries[:3]:
+        entry.take("worker", "w")
+    scoreboard.entries[1].free()
+
+    assert scoreboard.free_entry() is scoreboard.entries[1]
+
+
+def test_only_entries_that_were_ever_used_are_read() -> None:
+    scoreboard = Scoreboard()
+    for entry in scoreboard.entries[:3]:
+        entry.take("worker", "w")
+    scoreboard.entries[1].free()
+
+    assert list(scoreboard.used()) == scoreboard.entries[:3]
+
+
+def test_restarts_are_counted_by_kind_and_reason() -> None:
+    scoreboard = Scoreboard()
+    scoreboard.count_restart("worker", "signal")
+    scoreboard.count_restart("worker", "signal")
+    scoreboard.count_restart("monitor", "hung")
+
+    assert sorted(scoreboard.restarts()) == [("monitor", "hung", 1), ("worker", "signal", 2)]
+
+
+@pytest.mark.parametrize("kind", ["", "thread"])
+def test_an_unknown_kind_is_refused(kind: str) -> None:
+    with pytest.raises(ValueError, match="not in tuple"):
+        Scoreboard().count_restart(kind, "signal")
+
+
+def test_words_of_the_head_do_not_touch_one_another() -> None:
+    scoreboard = Scoreboard()
+    words = [name for name, word in vars(Scoreboard).items() if type(word).__name__ == "_Word"]
+    for value, name in enumerate(words, start=1):
+        setattr(scoreboard, name, value)
+    scoreboard.supervisor_name = "supervisor-0123456789ab"
+    scoreboard.count_restart("worker", "stop")
+
+    assert [getattr(scoreboard, name) for name in words] == list(range(1, len(words) + 1))
+    assert scoreboard.supervisor_name == "supervisor-0123456789ab"
+
+
+def test_the_supervisors_tick_ages() -> None:
+    scoreboard = Scoreboard()
+    scoreboard.tick()
+
+    assert 0 <= scoreboard.tick_age_s < 5
+
+
+def test_what_a_child_writes_is_read_after_its_end() -> None:
+    scoreboard = Scoreboard()
+    entry = scoreboard.entries[0]
+    entry.take("worker", "worker-1")
+
+    pid = os.fork()
+    if pid == 0:
+        entry.tick()
+        entry.started(2, 77, 5)
+        entry.queue("mail").count("finished", 5)
+        os._exit(0)
+    os.waitpid(pid, 0)
+
+    assert (entry.state, entry.running()) == (UP, [(77, 5)])
+    assert [(q.name, q.outcome("finished")) for q in entry.queues()] == [("mail", 5)]

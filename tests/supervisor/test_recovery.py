@@ -1,0 +1,71 @@
+"""A recovery settles what it finds, and knows later whom it has recovered."""
+
+from __future__ import annotations
+
+import signal
+from typing import TYPE_CHECKING
+
+import pytest
+
+from jobsd.processes import registry
+from jobsd.processes.scoreboard import Scoreboard
+from jobsd.supervisor.monitor.heartbeats import PeerProcess
+from jobsd.supervisor.monitor.recovery import Recovery
+from monitored_tree.tree import claim, make_jobs, places
+
+if TYPE_CHECKING:
+    from jobsd.database.connection import Session
+
+
+def test_a_claim_that_is_committed_after_the_recovery_was_never_started(
+    session: Session,
+) -> None:
+    (job,) = make_jobs(session, 1)
+    scoreboard = Scoreboard()
+    own, dead = scoreboard.entries[:2]
+    dead.take("worker", "worker-late")
+    row_id = registry.register(
+        session, kind="worker", name="worker-late", supervisor_id=0, metadata={}
+    )
+    dead.set_row(row_id)
+    dead.record_exit(signal.SIGKILL, "signal", 0)
+    recovery = Recovery(session, own, keep_finished=True)
+    recovery.recover(dead)
+
+    claim(session, row_id, [job])
+    peer = PeerProcess(row_id, "worker", "worker-late", 1, "here", 0.0, "", "", "", 3)
+
+    assert recovery.recover_vanished(peer)
+    assert places(session) == {job: "ready"}
+
+
+@pytest.mark.parametrize("beats", [False, True])
+@pytest.mark.failure(
+    "A tree stands still for so long that another is about to declare it dead, and goes on",
+    "Its worker beats before it claims anything, and is left alone; or it finds its row gone",
+)
+def test_a_process_that_has_beaten_since_the_survey_is_not_pruned(
+    session: Session, *, beats: bool
+) -> None:
+    (job,) = make_jobs(session, 1)
+    row_id = registry.register(
+        session, kind="worker", name="worker-slow", supervisor_id=0, metadata={}
+    )
+    claim(session, row_id, [job])
+    (seen,) = session.connection.execute(
+        b"""
+        UPDATE jobsd.processes SET last_heartbeat_at = now() - interval '60 s'
+        RETURNING extract(epoch FROM last_heartbeat_at)::float8
+        """
+    ).fetchall()
+    peer = PeerProcess(row_id, "worker", "worker-slow", 1, "here", seen[0], "", "", "", 3)
+    if beats:
+        again = registry.register(
+            session, kind="worker", name="worker-slow", supervisor_id=0, metadata={}
+        )
+        assert again == row_id
+
+    assert Recovery(session, Scoreboard().entries[0], keep_finished=True).prune(peer, 60.0)
+
+    assert places(session) == {job: "claimed" if beats else "failed"}
+    assert [row.id for row in registry.processes(session)] == [row_id] * beats

@@ -1,0 +1,142 @@
+"""Somebody holds a row locked that a recovery changes: that job waits, and nothing else."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import psycopg
+import pytest
+
+from jobsd.jobs.claims import InClaim
+from jobsd.jobs.policy import Ending
+from jobsd.jobs.recovery import DeadProcess, Recovered, recover
+from jobsd.processes import registry
+from monitored_tree.tree import claim, make_jobs, places
+from waiting import Stopwatch
+
+if TYPE_CHECKING:
+    from jobsd.database.connection import Session
+
+_ERROR = {"type": "ProcessExitError", "message": "it was killed"}
+_JOB = "SELECT FROM jobsd.jobs WHERE id = ANY (%s) FOR UPDATE"
+_SLOT = "SELECT FROM jobsd.concurrency_slots WHERE job_id = ANY (%s) FOR UPDATE"
+_CLAIM = "SELECT FROM jobsd.claims WHERE %s::bigint[] && job_ids FOR UPDATE"
+_PROCESS = "SELECT FROM jobsd.processes WHERE %s::bigint[] IS NOT NULL FOR UPDATE"
+
+
+def _row(session: Session) -> int:
+    return registry.register(
+        session, kind="worker", name="worker-dead", supervisor_id=0, metadata={}
+    )
+
+
+def _recover(session: Session, row_id: int, **known: Any) -> Recovered:
+    return recover(session, DeadProcess(row_id, "worker-dead", _ERROR, **known))
+
+
+@pytest.mark.failure(
+    "A worker is killed while somebody holds the row of one of its jobs locked.",
+    "All its other jobs are settled at once; that one once he lets go, as it would have been.",
+)
+@pytest.mark.parametrize("keep", [True, False])
+@pytest.mark.parametrize("what", [_JOB, _SLOT])
+def test_only_the_locked_jobs_wait(session: Session, what: str, *, keep: bool) -> None:
+    ran, done, failed, claimed, free = make_jobs(session, 5)
+    row_id = _row(session)
+    held = claim(session, row_id, [ran, done, failed, claimed, free])
+    for number, job in enumerate((ran, done, failed, claimed), 1):
+        session.connection.execute(
+            "INSERT INTO jobsd.concurrency_slots (job_id, number, key) VALUES (%s, %s, 'k')",
+            (job, number),
+        )
+    known: dict[str, Any] = {
+        "running": [InClaim(ran, held)],
+        "succeeded": [InClaim(done, held), InClaim(free, held)],
+        "endings": [Ending(failed, held, "failed", 0.0, "ValueError")],
+        "keep": keep,
+    }
+    with psycopg.connect(session.target.url) as holder:
+        holder.execute(what.encode(), ([ran, done, failed, claimed],))
+        watch = Stopwatch()
+
+        recovered = _recover(session, row_id, **known)
+
+        assert watch.took() < 1
+        assert not recovered.complete
+        assert [job.id for job in recovered.finished] == [free]
+        assert [job.id for job in recovered.released] == [claimed]
+        assert _recover(session, row_id, **known) == Recovered(complete=False)
+
+    recovered = _recover(session, row_id, **known)
+
+    assert recovered.complete
+    assert [job.id for job in recovered.finished] == [done]
+    assert sorted(job.id for job in recovered.failed) == [ran, failed]
+    assert session.connection.execute("SELECT FROM jobsd.claims").fetchall() == []
+
+
+@pytest.mark.failure(
+    "A worker is killed while an open transaction refers to one of its jobs by a foreign key.",
+    "That job is settled with all the others, unless its row is to be erased: then it waits.",
+)
+@pytest.mark.parametrize("keep", [True, False])
+def test_who_refers_to_a_job_keeps_only_its_erasure_waiting(
+    session: Session, *, keep: bool
+) -> None:
+    done, other = make_jobs(session, 2)
+    row_id = _row(session)
+    held = claim(session, row_id, [done, other])
+    known: dict[str, Any] = {"succeeded": [InClaim(done, held), InClaim(other, held)]}
+    with psycopg.connect(session.target.url) as holder:
+        holder.execute(_JOB.replace("UPDATE", "KEY SHARE").encode(), ([done],))
+
+        recovered = _recover(session, row_id, **known, keep=keep)
+
+        finished = [done, other] if keep else [other]
+        assert sorted(job.id for job in recovered.finished) == finished
+        assert recovered.complete == keep
+
+    assert _recover(session, row_id, **known, keep=keep).complete
+
+
+def test_who_is_known_by_its_threads_only_is_judged_as_before(session: Session) -> None:
+    jobs = make_jobs(session, 6)
+    row_id = _row(session)
+    claim(session, row_id, jobs)
+    with psycopg.connect(session.target.url) as holder:
+        holder.execute(_JOB.encode(), ([jobs[1], jobs[4]],))
+
+        recovered = _recover(session, row_id, threads=2)
+
+        assert ([job.id for job in recovered.failed], recovered.complete) == (jobs[:1], False)
+        assert sorted(job.id for job in recovered.released) == jobs[2:]
+        assert places(session)[jobs[1]] == "claimed"
+
+    recovered = _recover(session, row_id, threads=2)
+
+    assert ([job.id for job in recovered.failed], recovered.complete) == (jobs[1:2], True)
+
+
+@pytest.mark.failure(
+    "Somebody holds what a dead process has left locked: its claim, or its row.",
+    "The heartbeats of whoever settles it don't wait for that; it is tried again.",
+)
+@pytest.mark.parametrize("what", [_CLAIM, _PROCESS, "LOCK TABLE jobsd.jobs -- %s"])
+def test_a_recovery_waits_for_no_lock_for_long(session: Session, what: str) -> None:
+    jobs = make_jobs(session, 2)
+    row_id = _row(session)
+    claim(session, row_id, jobs)
+    with psycopg.connect(session.target.url) as holder:
+        if "LOCK TABLE" in what:
+            holder.execute("LOCK TABLE jobsd.jobs")
+        else:
+            holder.execute(what.encode(), (jobs,))
+        watch = Stopwatch()
+
+        recovered = _recover(session, row_id, threads=1)
+
+        assert watch.took() < 2
+        assert recovered.complete == (what == _PROCESS)
+
+    assert _recover(session, row_id, threads=1).complete
+    assert places(session) == {jobs[0]: "failed", jobs[1]: "ready"}
