@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 from typing import TYPE_CHECKING
@@ -114,3 +115,13 @@ def test_the_picture_of_status_is_what_it_prints(project: Project, tree: Tree) -
 def _begins(heading: str) -> Callable[[str], bool]:
     """Return what finds the heading of a section, which may say that it has no rows."""
     return lambda line: line.startswith(heading)
+
+
+def test_the_figures_of_the_readme_are_on_record() -> None:
+    (row,) = re.findall(r"^\| \*\*jobsd\*\* \|(.*)$", README, re.MULTILINE)
+    record = (HOME / "benchmarks/README.md").read_text(encoding="utf-8")
+
+    figures = re.findall(r"[\d,.]+", row)
+
+    assert len(figures) == 3
+    assert [each for each in figures if each not in record] == []
