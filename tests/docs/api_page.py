@@ -29,6 +29,19 @@ HEAD = """\
 # Python API
 
 All names below are imported from `jobsd`. [The guide](../README.md) explains them by task.
+
+Types in the signatures that are not exported:
+
+| type | is |
+|---|---|
+| `Duration` | seconds, a timedelta, or text such as `"5m"` |
+| `Kinds` | an exception class, or a tuple of them |
+| `Backoff` | a function of the attempt's number that returns seconds or a timedelta |
+| `Key` | a value, or a function of the job's arguments, that gives the key of a limit |
+| `Draft` | a job with its arguments, not enqueued yet |
+| `Using` | a job with options for one enqueue; it has `enqueue` and `with_args` |
+| `Hook`, `FaultHook` | your function |
+| `Session` | a connection of jobsd; leave it out in your programs |
 """
 
 CHAPTERS = {
