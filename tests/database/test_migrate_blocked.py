@@ -1,5 +1,7 @@
 """A migration behind a transaction that somebody has left open: nobody else waits for it."""
 
+# pyright: reportPrivateUsage=false
+
 from __future__ import annotations
 
 import contextlib

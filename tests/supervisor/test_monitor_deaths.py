@@ -223,7 +223,7 @@ def test_what_the_dead_had_on_its_way_does_not_wait_for_the_next_heartbeat(
     target: Target, session: Session
 ) -> None:
     (job,) = make_jobs(session, 1)
-    with tree_on(target, heartbeat_interval_s=30) as tree:
+    with tree_on(target, heartbeat_interval_s=3600) as tree:
         monitor = tree.start_monitor()
         worker = tree.start_worker()
         # The second look of the start is made.

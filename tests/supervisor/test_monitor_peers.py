@@ -226,8 +226,13 @@ def test_a_zombie_is_dead() -> None:
 
 
 def test_a_process_that_proc_hides_is_not_called_dead(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(registry, "start_time", lambda _: "")
-    monkeypatch.setattr("jobsd.supervisor.monitor.peers.process_stat", lambda _: None)
+    def no_start(_: int) -> str:
+        return ""
+
+    def no_stat(_: int) -> None: ...
+
+    monkeypatch.setattr(registry, "start_time", no_start)
+    monkeypatch.setattr("jobsd.supervisor.monitor.peers.process_stat", no_stat)
 
     assert not is_gone(_near(os.getpid(), "1"))
 
