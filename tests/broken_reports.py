@@ -1,13 +1,16 @@
 """Makes the report of a failed test once more when a thread of the test has broken it.
 
-A report parses the sources of its frames, and CPython 3.11 can't always do that while another
-thread formats a traceback, which parses too (SystemError: AST constructor recursion depth
-mismatch). pytest takes that for an error of its own and ends the whole run with status 3.
+A report parses the sources of its frames, and CPython 3.11 can't do that when another thread
+parses meanwhile, to format a traceback (SystemError: AST constructor recursion depth mismatch).
+It comes to that where the garbage collector calls Python code, as hypothesis has it do, which
+lets other threads run. pytest takes that for an error of its own and ends the whole run with
+status 3.
 """
 
 from __future__ import annotations
 
 import contextlib
+import gc
 from typing import TYPE_CHECKING
 
 import pytest
@@ -29,9 +32,18 @@ def pytest_runtest_makereport(
         return _made_again(item, call)
 
 
+@contextlib.contextmanager
+def _without_collector() -> Generator[None]:
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
+
+
 def _made_again(item: pytest.Item, call: pytest.CallInfo[None]) -> pytest.TestReport:
     for _ in range(TRIES):
-        with contextlib.suppress(SystemError):
+        with contextlib.suppress(SystemError), _without_collector():
             return pytest.TestReport.from_item_and_call(item, call)
     assert call.when != "collect"
     return pytest.TestReport(
