@@ -136,7 +136,7 @@ def _members(name: str, found: type) -> Iterator[str]:
             continue
         if isinstance(value, property):
             yield f"\n#### {name}.{each}\n\n{_text(value)}\n"
-        elif isinstance(value, (classmethod, staticmethod)) or inspect.isfunction(value):
+        elif inspect.isroutine(getattr(found, each)):
             yield _callable(f"{name}.{each}", getattr(found, each), "####")
 
 

@@ -194,11 +194,14 @@ class RecurringTask:
 
 
 def make(key: str, **settings: Any) -> RecurringTask:  # noqa: ANN401
-    """Make a task at run time, with the settings of recurring.yml: see `making.task`.
+    """Make a task at run time; its settings are those of recurring.yml.
+
+    They are `schedule`, `class_name` or `command`, `args`, `queue`, `priority`, `time_zone`,
+    `description`, `enabled`, `run_at_start`, `on_missed` and `overlap`.
 
     Raises:
-        RefusedError: when the key is taken.
-        Error: saying what about the settings is wrong.
+        RefusedError: when a task has this key already.
+        Error: for an invalid setting.
     """
     made = making.task(key, **settings)
     with client.default_client().session() as session:
