@@ -79,6 +79,6 @@ class Project:
         (fault,) = self.faults(flags)
         return fault
 
-    def told(self, flags: Flags = NO_FLAGS) -> str:
+    def shown(self, flags: Flags = NO_FLAGS) -> str:
         """Return the one fault as it is shown."""
         return render(self.fault(flags))

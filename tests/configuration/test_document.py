@@ -58,7 +58,7 @@ if TYPE_CHECKING:
         ('time_zone: "\\0"\nimport: 1a\n', "a text can't hold a NUL character", "1:12"),
     ],
 )
-def test_what_is_broken_is_told_at_its_place(
+def test_a_fault_of_yaml_is_reported_at_its_place(
     project: Project, text: str, message: str, place: str
 ) -> None:
     project.write("config/queue.yml", text)

@@ -1,4 +1,4 @@
-"""How faults are told: all at once, at their places, as an operator reads them."""
+"""How faults are reported: all at once, at their places, as an operator reads them."""
 
 from __future__ import annotations
 
@@ -20,20 +20,20 @@ if TYPE_CHECKING:
 GOLDEN = Path(__file__).parent / "golden"
 
 
-def test_all_faults_of_everything_are_told_at_once(project: Project) -> None:
+def test_all_faults_of_everything_are_reported_at_once(project: Project) -> None:
     project.write("config/queue.yml", (GOLDEN / "queue.yml").read_text())
     project.write("config/recurring.yml", (GOLDEN / "recurring.yml").read_text())
     project.environ = {"JOB_CONCURRENCY": "many", "JOBSD_LOG_LEVEL": "loud"}
 
-    told = report(project.faults(Flags(only="workers")))
+    reported = report(project.faults(Flags(only="workers")))
 
-    assert told + "\n" == (GOLDEN / "faults.txt").read_text()
+    assert reported + "\n" == (GOLDEN / "faults.txt").read_text()
 
 
 def test_a_fault_is_shown_with_its_line_and_a_caret(project: Project) -> None:
     project.queue("workers:\n  - threads: 0\n")
 
-    assert project.told() == (
+    assert project.shown() == (
         "error: workers[0].threads must be a whole number from 1 to 256, not 0\n"
         "  at config/queue.yml:2:14\n"
         "     2 |   - threads: 0\n"
@@ -45,9 +45,9 @@ def test_warnings_come_before_the_faults(project: Project) -> None:
     project.queue("workers: 1")
     examined = examine(project.root, {}, Flags())
 
-    told = report(examined.faults, examined.options.warnings)
+    reported = report(examined.faults, examined.options.warnings)
 
-    assert told.splitlines()[:3] == [
+    assert reported.splitlines()[:3] == [
         "warning: config/recurring.yml does not exist: there are no recurring tasks",
         "",
         "error: workers must be a list, not 1",
@@ -93,7 +93,7 @@ def test_nothing_that_a_terminal_obeys_is_shown() -> None:
     )
 
 
-def test_faults_past_two_hundred_are_not_told(project: Project) -> None:
+def test_faults_after_two_hundred_are_only_counted(project: Project) -> None:
     project.queue("import: [" + "1a, " * 1000 + "]")
 
     faults = project.faults()
@@ -142,11 +142,11 @@ def test_a_file_that_can_not_be_read_is_a_fault(
 
 
 def test_a_path_with_a_nul_is_a_fault(project: Project) -> None:
-    told = project.fault(Flags(config="a\0b")).message
+    reported = project.fault(Flags(config="a\0b")).message
 
     # Python words it in another way from version to version.
-    assert "can't be read: " in told
-    assert "embedded null" in told
+    assert "can't be read: " in reported
+    assert "embedded null" in reported
 
 
 @pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])

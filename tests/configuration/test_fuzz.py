@@ -127,12 +127,12 @@ def test_no_input_raises_anything_else(
         (root / "config/queue.yml").write_bytes(queue)
         (root / "config/recurring.yml").write_bytes(recurring)
         try:
-            told = "\n".join(load(root, environ, Flags()).warnings)
+            reported = "\n".join(load(root, environ, Flags()).warnings)
         except ConfigurationError as error:
-            told = report(error.faults)
-            assert "error: " in told
+            reported = report(error.faults)
+            assert "error: " in reported
 
-    told.encode()
+    reported.encode()
 
 
 @settings(deadline=None)

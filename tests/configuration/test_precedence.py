@@ -168,9 +168,9 @@ def test_faults_of_flags_and_variables_name_them(project: Project) -> None:
     project.environ = {"JOBSD_LOG_LEVEL": "loud", "DATABASE_URL": "sqlite:///secret.db"}
     flags = Flags(only="workers", queues="a*b", metrics_bind="9394", imports=("a b",))
 
-    told = {fault.source: fault.message for fault in project.faults(flags)}
+    reported = {fault.source: fault.message for fault in project.faults(flags)}
 
-    assert told == {
+    assert reported == {
         "--only": '--only must list worker, dispatcher or scheduler, not "workers"',
         "--queues": '--queues may have a star only at the end of a name, unlike "a*b"',
         "--metrics-bind": '--metrics-bind must be HOST:PORT, not "9394"',
@@ -182,12 +182,12 @@ def test_faults_of_flags_and_variables_name_them(project: Project) -> None:
 
 
 @pytest.mark.parametrize(
-    ("said", "flag", "tells_all"),
+    ("said", "flag", "logs_all"),
     [("", None, False), ("1", None, True), ("1", False, False), ("", True, True)],
 )
 def test_every_line_of_jobs_is_asked_for_by_flag_or_variable(
-    project: Project, said: str, *, flag: bool | None, tells_all: bool
+    project: Project, said: str, *, flag: bool | None, logs_all: bool
 ) -> None:
     project.environ = {"JOBSD_LOG_JOBS": said}
 
-    assert project.load(Flags(log_jobs=flag)).log_jobs is tells_all
+    assert project.load(Flags(log_jobs=flag)).log_jobs is logs_all

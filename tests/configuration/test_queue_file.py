@@ -1,4 +1,4 @@
-"""The keys of queue.yml: what each may hold, and what it is told when it may not."""
+"""The keys of queue.yml: what each may hold, and the fault when it may not."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def test_a_schema_may_be_as_long_as_its_channel_lets_it(project: Project) -> Non
 
 
 @pytest.mark.parametrize("url", ["mysql://u:hidden@h/d", "hidden", "http://hidden"])
-def test_what_was_given_for_a_url_is_never_told(project: Project, url: str) -> None:
+def test_a_faulty_url_is_never_shown(project: Project, url: str) -> None:
     project.queue(f"database: {{url: '{url}'}}")
 
     fault = project.fault()
@@ -92,7 +92,7 @@ def test_all_else_is_no_place_to_listen(project: Project, bind: str) -> None:
     assert project.fault().message == f'monitor.bind must be HOST:PORT, not "{bind}"'
 
 
-def test_a_process_that_misses_one_heartbeat_must_not_look_dead(project: Project) -> None:
+def test_one_missed_heartbeat_must_not_make_a_process_dead(project: Project) -> None:
     project.queue("supervisor: {heartbeat_interval: 30, process_alive_threshold: 60}")
 
     fault = project.fault()
@@ -198,7 +198,7 @@ def test_a_module_has_a_dotted_name(project: Project, module: str, hint: str) ->
     assert fault.hint == hint
 
 
-def test_an_unknown_zone_is_told_the_nearest(project: Project) -> None:
+def test_an_unknown_zone_gets_the_nearest_as_a_hint(project: Project) -> None:
     project.queue("time_zone: Europe/Madird")
 
     fault = project.fault()
@@ -223,7 +223,7 @@ def test_an_unknown_zone_is_told_the_nearest(project: Project) -> None:
         ),
     ],
 )
-def test_an_unknown_key_is_told_the_nearest(
+def test_an_unknown_key_gets_the_nearest_as_a_hint(
     project: Project, written: str, message: str, hint: str
 ) -> None:
     project.queue(f"jobs: {{}}\n{written}\n")

@@ -222,7 +222,7 @@ def test_a_mapping_at_the_end_holds_named_arguments(
         ),
     ],
 )
-def test_what_is_wrong_with_a_task_is_told(
+def test_a_fault_of_a_task_is_reported(
     project: Project, written: str, message: str, hint: str
 ) -> None:
     project.recurring(f"good: {{class: A, schedule: every hour}}\ntask: {{{written}}}\n")
@@ -269,7 +269,7 @@ def test_a_task_that_is_no_mapping_is_a_fault(
     assert (fault.message, fault.hint) == ("task must be a mapping", hint)
 
 
-def test_a_key_that_slipped_out_of_its_task_is_told_where_it_belongs(project: Project) -> None:
+def test_a_key_outside_of_its_task_gets_a_hint_where_it_belongs(project: Project) -> None:
     project.recurring("good: {class: A, schedule: every hour}\nschedule: every hour\n")
 
     assert project.fault().hint == '"schedule" belongs below the key of a task'

@@ -115,7 +115,7 @@ def test_no_password_of_the_tasks_is_shown(project: Project, text: str) -> None:
         ("DATABASE_URL", Flags(log_level="loud")),
     ],
 )
-def test_a_url_in_the_wrong_variable_is_told_without_its_password(
+def test_a_url_in_the_wrong_variable_is_shown_without_its_password(
     project: Project, variable: str, flags: Flags
 ) -> None:
     project.queue("production: {workers: [{}]}")

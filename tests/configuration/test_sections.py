@@ -93,9 +93,11 @@ def test_a_default_that_is_empty_does_not_keep_others_sections_from_a_warning(
 ) -> None:
     project.recurring("default:\nproduction: {beat: {class: A, schedule: every hour}}")
 
-    (_, told) = project.load().warnings
+    (_, reported) = project.load().warnings
 
-    assert told.startswith("config/recurring.yml has sections (default, production), but says")
+    assert reported.startswith(
+        "config/recurring.yml has sections (default, production), but says"
+    )
 
 
 def test_an_environment_that_is_misspelt_is_offered_the_section_that_was_meant(
@@ -105,9 +107,9 @@ def test_an_environment_that_is_misspelt_is_offered_the_section_that_was_meant(
     project.recurring("{}")
     project.environ = {"JOBSD_ENV": "prodution"}
 
-    [told] = project.load().warnings
+    [reported] = project.load().warnings
 
-    assert told == (
+    assert reported == (
         "config/queue.yml has sections (production), but says nothing for prodution, the"
         " environment that counts (JOBSD_ENV; did you mean production?): the built-in"
         " configuration is used"
@@ -119,9 +121,9 @@ def test_a_default_does_not_hide_that_an_environment_is_misspelt(project: Projec
     project.recurring("{}")
     project.environ = {"JOBSD_ENV": "prodution"}
 
-    [told] = project.load().warnings
+    [reported] = project.load().warnings
 
-    assert told == (
+    assert reported == (
         "config/queue.yml has no section prodution, the environment that counts (JOBSD_ENV;"
         " did you mean production?): `default` alone counts"
     )
@@ -190,7 +192,7 @@ def test_a_part_is_not_judged_as_if_it_were_all(project: Project) -> None:
     assert project.load().supervisor.process_alive_threshold_s == 300.0
 
 
-def test_a_fault_that_sections_share_is_told_once(project: Project) -> None:
+def test_a_fault_that_sections_share_is_reported_once(project: Project) -> None:
     project.queue(
         "default: {workers: [{threads: 0}]}\nproduction: {time_zone: UTC}\ntest: {}\n"
     )

@@ -89,7 +89,7 @@ def test_a_variable_can_add_no_keys(project: Project, value: str) -> None:
     assert fault.hint == "the value comes from N"
 
 
-def test_a_text_that_looks_like_a_variable_is_not_read_again(project: Project) -> None:
+def test_the_value_of_a_variable_is_not_searched_for_variables(project: Project) -> None:
     project.environ = {"A": "${B:-x} <%= ENV['B'] %>", "B": "no"}
     project.recurring("task: {class: A, schedule: every hour, args: ${A:-}}")
 
@@ -129,10 +129,10 @@ def test_anything_else_in_the_brackets_of_ruby_is_a_fault(
 ) -> None:
     project.queue(f"workers:\n  - processes: {written}\n")
 
-    told = project.faults()
+    reported = project.faults()
 
-    assert told[0].source == "config/queue.yml:2:16"
-    assert told[0].hint.startswith("write <%= ENV.fetch(")
+    assert reported[0].source == "config/queue.yml:2:16"
+    assert reported[0].hint.startswith("write <%= ENV.fetch(")
 
 
 @pytest.mark.parametrize("written", ["${N}", "${N-1}", "${N:?no}", "${N:-${M:-1}}", "${N:-"])
@@ -149,7 +149,7 @@ def test_what_is_no_variable_stays_as_it_is(project: Project, written: str) -> N
     assert project.load().tasks[0].arguments == (written,)
 
 
-def test_comments_are_not_looked_into(project: Project) -> None:
+def test_comments_are_not_examined(project: Project) -> None:
     project.queue("# <%= system('ls') %> ${N}\ntime_zone: UTC # <% also here\n")
 
     assert project.load().time_zone == "UTC"
@@ -161,14 +161,18 @@ def test_a_variable_can_be_no_key(project: Project) -> None:
     assert project.faults()[0].message == "a variable can't be a key"
 
 
-def test_a_line_that_is_a_variable_is_told_that_it_adds_no_keys(project: Project) -> None:
+def test_a_variable_on_a_line_of_its_own_gets_a_hint_that_it_adds_no_keys(
+    project: Project,
+) -> None:
     project.environ = {"MORE": "threads: 3"}
     project.queue('time_zone: UTC\n<%= ENV["MORE"] %>\nworkers: [{}]\n')
 
     assert project.fault().hint == "a variable gives one value; it can't add keys"
 
 
-def test_a_malformed_variable_is_told_even_where_it_breaks_the_yaml(project: Project) -> None:
+def test_a_malformed_variable_is_reported_even_where_it_breaks_the_yaml(
+    project: Project,
+) -> None:
     project.queue("time_zone: UTC\n<%= more %>\nworkers: [{}]\n")
 
     fault = project.fault()

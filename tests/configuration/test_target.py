@@ -1,4 +1,4 @@
-"""A program that does not say where its jobs go finds the place, or is told of none."""
+"""A program that configures no database finds the one of its project, or is refused."""
 
 from __future__ import annotations
 

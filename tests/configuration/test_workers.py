@@ -1,4 +1,4 @@
-"""What a worker's keys may hold, and what is told when they may not."""
+"""What a worker's keys may hold, and the faults when they may not."""
 
 from __future__ import annotations
 
@@ -85,7 +85,9 @@ def test_what_can_match_no_queue_is_a_fault(
 
 
 @pytest.mark.parametrize("pattern", ["'*x'", "'a*b'", "''"])
-def test_a_bad_pattern_is_told_with_its_line_and_column(project: Project, pattern: str) -> None:
+def test_a_bad_pattern_is_reported_with_its_line_and_column(
+    project: Project, pattern: str
+) -> None:
     project.queue(f"\nworkers: [{{queues: [a, {pattern}]}}]")
 
     fault = project.fault()
@@ -134,7 +136,7 @@ def test_a_value_out_of_bounds_is_a_fault(project: Project, written: str, messag
     assert project.fault().message == f"workers[0].{message}"
 
 
-def test_a_number_in_quotes_is_told_to_lose_them(project: Project) -> None:
+def test_a_number_in_quotes_gets_a_hint_to_remove_them(project: Project) -> None:
     project.queue("workers: [{threads: '3'}]")
 
     assert project.fault().hint == "remove the quotes"

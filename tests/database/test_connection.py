@@ -139,23 +139,27 @@ def test_a_pipeline_on_a_connection_that_was_cut_prints_nothing(
     gc.collect()
 
 
-def test_a_server_that_is_not_there_is_told_in_one_line_without_the_password() -> None:
+def test_an_unreachable_server_is_named_in_one_line_without_the_password() -> None:
     with pytest.raises(DatabaseUnreachableError) as caught:
         connect(Target("postgresql://me:secret@127.0.0.1:1/none"), "test")
 
-    told = str(caught.value)
-    assert ("secret" in told, "\n" in told, "port=1" in told) == (False, False, True)
+    reported = str(caught.value)
+    assert ("secret" in reported, "\n" in reported, "port=1" in reported) == (
+        False,
+        False,
+        True,
+    )
 
 
 @pytest.mark.parametrize(
     "url", ["mysql://me:secret@db/x", "postgresql://me:secret@[::bad/x", "password='secret"]
 )
-def test_what_is_no_url_is_not_told_at_all(url: str) -> None:
+def test_what_is_not_a_url_is_not_shown_at_all(url: str) -> None:
     with pytest.raises(psycopg.ProgrammingError) as caught:
         _ = Session(Target(url), "test").connection
 
-    told = "".join(traceback.format_exception(caught.value))
-    assert "secret" not in told + unreachable(url, caught.value) + redact(url)
+    reported = "".join(traceback.format_exception(caught.value))
+    assert "secret" not in reported + unreachable(url, caught.value) + redact(url)
 
 
 def test_a_notification_is_heard_also_when_it_comes_with_an_answer(target: Target) -> None:

@@ -98,12 +98,12 @@ def _be_impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @contextlib.contextmanager
 def _hearing() -> Generator[list[tuple[str, dict[str, Any]]]]:
-    """What is told of the database meanwhile."""
-    told: list[tuple[str, dict[str, Any]]] = []
+    """The events of the database meanwhile."""
+    reported: list[tuple[str, dict[str, Any]]] = []
     names = [name for name in EVENTS if name.startswith(("database.", "schema."))]
-    stop = subscribe(lambda event, facts: told.append((event.name, facts)), names=names)
+    stop = subscribe(lambda event, facts: reported.append((event.name, facts)), names=names)
     try:
-        yield told
+        yield reported
     finally:
         stop()
 
@@ -124,7 +124,7 @@ def _reader(target: Target, table: str) -> Generator[psycopg.Connection]:
 @pytest.mark.parametrize("way", ["one", "three at once", "behind a pooler"])
 def test_enqueues_do_not_wait_behind_a_migration(old: Target, table: str, way: str) -> None:
     pooled = way == "behind a pooler"
-    told: list[str] = []
+    reported: list[str] = []
     with (
         pgbouncer(old.url) if pooled else contextlib.nullcontext(old.url) as url,
         ThreadPoolExecutor(3) as threads,
@@ -132,8 +132,8 @@ def test_enqueues_do_not_wait_behind_a_migration(old: Target, table: str, way: s
     ):
         with _reader(old, table) as reader:
             several = 3 if way == "three at once" else 1
-            mine = [threads.submit(migrate, Target(url), told.append) for _ in range(several)]
-            wait_until(lambda: len(told) == several, 20)
+            mine = [threads.submit(migrate, Target(url), reported.append) for _ in range(several)]
+            wait_until(lambda: len(reported) == several, 20)
             so_far = enqueuing.count
             wait_until(lambda: enqueuing.count > so_far + 100)
             pid = reader.info.backend_pid
@@ -144,7 +144,7 @@ def test_enqueues_do_not_wait_behind_a_migration(old: Target, table: str, way: s
         wait_until(lambda: enqueuing.count > so_far + 10)
 
     assert enqueuing.longest_s < 1.0
-    assert f"process {pid} of the server (a report, in a transaction for" in told[0]
+    assert f"process {pid} of the server (a report, in a transaction for" in reported[0]
 
 
 @pytest.mark.failure(
@@ -167,7 +167,7 @@ def test_a_migration_does_not_try_for_ever(
 
 @pytest.mark.failure(
     "The transaction that keeps the migration of a start waiting does not end for a minute.",
-    "The tree starts and waits, and its monitor goes on trying; that is not told as an outage.",
+    "The tree starts and waits, and its monitor goes on trying; that is not called an outage.",
 )
 def test_a_start_that_can_not_migrate_leaves_it_to_its_monitor(
     old: Target, monkeypatch: pytest.MonkeyPatch
@@ -175,10 +175,10 @@ def test_a_start_that_can_not_migrate_leaves_it_to_its_monitor(
     _be_impatient(monkeypatch)
     scoreboard = Scoreboard()
 
-    with _reader(old, "jobs"), _hearing() as told:
+    with _reader(old, "jobs"), _hearing() as reported:
         assert _prepare(Database(old), scoreboard) == LATER
 
-    ((name, facts),) = told
+    ((name, facts),) = reported
     assert name == "database.migration_blocked"
     assert "(a report, in a transaction" in str(facts["cause"])
     assert not scoreboard.outage_since_ns
@@ -186,27 +186,27 @@ def test_a_start_that_can_not_migrate_leaves_it_to_its_monitor(
 
 @pytest.mark.failure(
     "Somebody holds the tables that a monitor is to migrate.",
-    "That is no outage: it is told once who it is, and tried until he lets go.",
+    "That is no outage: it is reported once who it is, and tried until he lets go.",
 )
-def test_a_monitor_that_can_not_migrate_tells_it_once_and_tries_again(
+def test_a_monitor_that_can_not_migrate_reports_it_once_and_tries_again(
     old: Target, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     _be_impatient(monkeypatch)
     monkeypatch.setattr(schema, "AGAIN_S", 0.0)
     ours = Schema(old)
 
-    with _hearing() as told:
+    with _hearing() as reported:
         with _reader(old, "jobs"):
             assert not ours.ready(lambda: None)
             assert not ours.ready(lambda: None)
         assert ours.ready(lambda: None)
 
-    assert [name for name, _ in told] == [
+    assert [name for name, _ in reported] == [
         "database.migration_blocked",
         "schema.outdated",
         "database.migrated",
     ]
-    assert "(a report, in a transaction" in str(told[1][1]["error"])
+    assert "(a report, in a transaction" in str(reported[1][1]["error"])
 
 
 def test_a_step_that_is_no_more_than_functions_waits_for_no_table(

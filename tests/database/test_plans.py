@@ -54,9 +54,9 @@ _DONE = {
     "keep": True,
     "lock_wait": claims.LOCK_WAIT,
 }
-_WISH = {"limit": 500, "process_id": 1, "asked_at": 0.0, "share": 4000, "budget": 2_000_000}
-_ANY = {**_PLACES, **_WISH}
-_SOME = {**_NAMED, **_WISH}
+_REQUEST = {"limit": 500, "process_id": 1, "asked_at": 0.0, "share": 4000, "budget": 2_000_000}
+_ANY = {**_PLACES, **_REQUEST}
+_SOME = {**_NAMED, **_REQUEST}
 _RECORD, _NOTHING = claims.STATEMENTS["record"], claims.STATEMENTS["nothing"]
 _HOT: dict[str, tuple[Statement, dict[str, Any]]] = {
     "claim from all": (_NOTHING.with_(ready.CLAIM_ANY), _ANY),
@@ -87,13 +87,13 @@ _HOT: dict[str, tuple[Statement, dict[str, Any]]] = {
     ),
 }
 
-_LOOK = {"before": 2**63 - 1, "page": 100, "limit": 20}
+_PAGE = {"before": 2**63 - 1, "page": 100, "limit": 20}
 _SHOWN: dict[str, tuple[Statement, dict[str, Any]]] = {
     "show": (inspect.STATEMENTS["find"], {"id": 1}),
     **{
         f"list {state or 'all'}": (
             listing.look(state, "rows"),
-            {**listing.Filter(state).parameters(), **_LOOK},
+            {**listing.Filter(state).parameters(), **_PAGE},
         )
         for state in (None, "ready", "scheduled", "claimed", "finished")
     },

@@ -20,7 +20,7 @@ _FRAGMENTS = {
     *("nothing", "record", "no_claim", "pick_any", "pick_each", "pick_named", "pick_lanes"),
     *("take", "hold", "walk_any", "walk_named", "scout", "move"),
 }
-_LOOKS = {"look", "rows", "ids", "some", "next", "lost"}
+_PARTS = {"look", "rows", "ids", "some", "next", "lost"}
 
 
 def _files() -> list[tuple[str, str]]:
@@ -45,7 +45,7 @@ def _statements() -> list[Statement]:
         found += [
             statement
             for statement in Statements(package, name)
-            if statement.name not in _FRAGMENTS | _LOOKS and "\nCOPY " not in statement.text
+            if statement.name not in _FRAGMENTS | _PARTS and "\nCOPY " not in statement.text
         ]
     for beginning in _BEGINNINGS:
         found += [
@@ -59,10 +59,10 @@ def _statements() -> list[Statement]:
             )
         ]
     found += [walk for each in (lanes.SCOUT, lanes.MOVE) for walk in each.values()]
-    look = listing.STATEMENTS["look"]
+    page = listing.STATEMENTS["look"]
     ends = lost.STATEMENTS["lost"]
     found += [lost.STATEMENTS[begin].with_(ends) for begin in ("some", "next")]
-    return [*found, *(look.with_(listing.STATEMENTS[end]) for end in ("rows", "ids"))]
+    return [*found, *(page.with_(listing.STATEMENTS[end]) for end in ("rows", "ids"))]
 
 
 @pytest.mark.parametrize("statement", _statements(), ids=lambda s: s.name)

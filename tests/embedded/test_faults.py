@@ -1,4 +1,4 @@
-"""What keeps the embedded server from starting, and how it is told."""
+"""What keeps the embedded server from starting, and how it is reported."""
 
 from __future__ import annotations
 
@@ -74,8 +74,8 @@ def test_a_directory_that_can_not_be_made_is_one_clear_error() -> None:
 def test_a_server_that_recovers_for_long_is_waited_for_with_word_of_it(
     fresh_place: Location,
 ) -> None:
-    told: list[str] = []
-    server = Server(fresh_place, os.environ, other_clients, told.append)
+    reported: list[str] = []
+    server = Server(fresh_place, os.environ, other_clients, reported.append)
     server.ensure()
     pid_file = fresh_place.data / "postmaster.pid"
     pid_file.write_text(pid_file.read_text().replace("ready", "starting"))
@@ -84,7 +84,7 @@ def test_a_server_that_recovers_for_long_is_waited_for_with_word_of_it(
     with pytest.raises(EmbeddedServerError, match="not ready after 2 s; it goes on"):
         server.ensure(timeout_s=2.2)
 
-    said = re.match(r"PostgreSQL has been starting for (\d+) s: \d{4}-", told[-1])
+    said = re.match(r"PostgreSQL has been starting for (\d+) s: \d{4}-", reported[-1])
     assert said is not None
     # As long as it was: later than after two seconds on a busy machine.
     assert 2 <= int(said[1]) <= round(watch.took())

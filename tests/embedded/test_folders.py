@@ -61,11 +61,12 @@ def refused(path: Path, step: Path, *facts: str) -> None:
     with pytest.raises(EmbeddedServerError) as caught:
         Server(Location(path), os.environ, other_clients).ensure()
 
-    told = str(caught.value)
-    assert f"could change what the server runs: {step} is a " in told
-    assert [fact for fact in facts if fact not in told] == []
+    reported = str(caught.value)
+    assert f"could change what the server runs: {step} is a " in reported
+    assert [fact for fact in facts if fact not in reported] == []
     assert (
-        "expected a place by JOBSD_EMBEDDED_DIR that is no link, below folders of root" in told
+        "expected a place by JOBSD_EMBEDDED_DIR that is no link, below folders of root"
+        in reported
     )
 
 

@@ -135,7 +135,7 @@ def test_a_narrow_umask_closes_nothing_to_the_servers_user(fresh_place: Location
     "The disk is full when the embedded server is made.",
     "One clear error; once there is room, it works.",
 )
-def test_a_full_disk_is_told_and_heals_once_there_is_room(fresh_place: Location) -> None:
+def test_a_full_disk_is_reported_and_heals_once_there_is_room(fresh_place: Location) -> None:
     fresh_place.directory.mkdir()
     tmpfs = ("mount", "-t", "tmpfs", "-o", "size=8m,mode=755", "tmpfs", fresh_place.directory)
     if subprocess.run(tmpfs, check=False, capture_output=True).returncode:

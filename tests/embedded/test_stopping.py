@@ -91,8 +91,8 @@ def test_a_stop_that_meets_the_beginning_of_a_recovery_ends(
     recovery = _begun_recovery(place, server)
     with ThreadPoolExecutor(1) as threads:
         stopping = threads.submit(server.stop, 20)
-        told = place.data / "postmaster.pid"
-        assert eventually(lambda: "stopping" in told.read_text())
+        pid_file = place.data / "postmaster.pid"
+        assert eventually(lambda: "stopping" in pid_file.read_text())
         recovery.resume()
 
         assert stopping.result(20)
