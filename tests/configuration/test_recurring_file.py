@@ -166,7 +166,7 @@ def test_a_mapping_at_the_end_holds_named_arguments(
             'unknown key "schedul" in task',
             'did you mean "schedule"?',
         ),
-        ("schedule: every hour", "task.class or command is missing", "say what is to be run"),
+        ("schedule: every hour", "task.class or command is missing", "say what to run"),
         (
             "clas: A, schedule: every hour",
             'unknown key "clas" in task',

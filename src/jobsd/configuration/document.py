@@ -17,21 +17,22 @@ from typing import TYPE_CHECKING, Any, cast
 import yaml
 from yaml.composer import Composer
 
-from jobsd.configuration.faults import quoted, shortened
-from jobsd.configuration.nodes import Mapping, Pair, Scalar, Sequence
-from jobsd.configuration.secrecy import has_password, is_secret
-from jobsd.configuration.source import SourceSpan
-from jobsd.configuration.substitution import FORMS, Masked
-from jobsd.configuration.syntax import in_words
 from jobsd.text import is_storable
+
+from .faults import quoted, shortened
+from .nodes import Mapping, Pair, Scalar, Sequence
+from .secrecy import has_password, is_secret
+from .source import SourceSpan
+from .substitution import FORMS, Masked
+from .syntax import in_words
 
 if TYPE_CHECKING:
     import collections.abc as c
 
-    from jobsd.configuration.faults import Faults
-    from jobsd.configuration.nodes import Node
-    from jobsd.configuration.source import Source
-    from jobsd.configuration.substitution import Substitution
+    from .faults import Faults
+    from .nodes import Node
+    from .source import Source
+    from .substitution import Substitution
 
 DEPTH_MAX = 32
 VALUES_MAX = 250_000

@@ -7,14 +7,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from jobsd.configuration.options import SECTIONS
-from jobsd.configuration.queue_file import TOP
-from jobsd.configuration.setting import settings_of
+from .options import SECTIONS
+from .queue_file import TOP
+from .setting import settings_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from jobsd.configuration.setting import Setting
+    from .setting import Setting
 
 _HEAD = """\
 # What runs here. `bin/jobs check` reads this file and reports every fault at once.

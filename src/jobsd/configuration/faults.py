@@ -20,8 +20,8 @@ from jobsd.text import one_line
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from jobsd.configuration.nodes import Node
-    from jobsd.configuration.source import SourceSpan
+    from .nodes import Node
+    from .source import SourceSpan
 
 _MOST = 200
 _LONGEST_SHOWN = 60

@@ -12,16 +12,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, TypeVar
 
-from jobsd.configuration.faults import Mistake, Mistakes, known, nearest, quoted
-from jobsd.configuration.nodes import Mapping, Scalar, Sequence, is_null
+from .faults import Mistake, Mistakes, known, nearest, quoted
+from .nodes import Mapping, Scalar, Sequence, is_null
 
 if TYPE_CHECKING:
     from typing import Self
 
-    from jobsd.configuration.faults import Faults
-    from jobsd.configuration.kinds import Kind
-    from jobsd.configuration.nodes import Node
-    from jobsd.configuration.source import SourceSpan
+    from .faults import Faults
+    from .kinds import Kind
+    from .nodes import Node
+    from .source import SourceSpan
 
 T = TypeVar("T")
 

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from jobsd.configuration.fields import take
-from jobsd.configuration.nodes import Scalar
-from jobsd.configuration.options import SECTIONS, Options, StartOptions
-from jobsd.configuration.setting import Setting, settings_of
-from jobsd.configuration.source import Source, SourceSpan
+from .fields import take
+from .nodes import Scalar
+from .options import SECTIONS, Options, StartOptions
+from .setting import Setting, settings_of
+from .source import Source, SourceSpan
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from jobsd.configuration.faults import Faults
+    from .faults import Faults
 
     Text = str | bool | tuple[str, ...] | None
 

@@ -12,11 +12,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 from jobsd.clock import parse_duration
-from jobsd.configuration.faults import Mistake, Mistakes, did_you_mean, known, quoted
-from jobsd.configuration.nodes import Mapping, Node, Scalar, Sequence, is_null
-from jobsd.configuration.secrecy import has_password
 from jobsd.database.url import UrlError, read_url
 from jobsd.jobs.registry import is_seen
+
+from .faults import Mistake, Mistakes, did_you_mean, known, quoted
+from .nodes import Mapping, Node, Scalar, Sequence, is_null
+from .secrecy import has_password
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

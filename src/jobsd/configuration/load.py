@@ -12,26 +12,28 @@ import hashlib
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from jobsd.configuration import queue_file, recurring_file
-from jobsd.configuration.document import compose
-from jobsd.configuration.faults import Faults, quoted
-from jobsd.configuration.flags import Given
-from jobsd.configuration.options import KINDS, TRYING, Options, StartOptions
-from jobsd.configuration.sections import Sections, pick
-from jobsd.configuration.source import Source, SourceSpan, UnreadableError, read_source
 from jobsd.errors import ConfigurationError, Fault
 from jobsd.instruments.redaction import redact
+
+from . import queue_file, recurring_file
+from .document import compose
+from .faults import Faults, quoted
+from .flags import Given
+from .options import KINDS, TRYING, Options, StartOptions
+from .sections import Sections, pick
+from .source import Source, SourceSpan, UnreadableError, read_source
 
 if TYPE_CHECKING:
     import collections.abc as c
     from collections.abc import Callable, Generator
     from pathlib import Path
 
-    from jobsd.configuration.flags import Flags
-    from jobsd.configuration.nodes import Pair
-    from jobsd.configuration.options import SupervisorOptions
-    from jobsd.configuration.queue_file import QueueFile
     from jobsd.recurring.task import TaskOptions
+
+    from .flags import Flags
+    from .nodes import Pair
+    from .options import SupervisorOptions
+    from .queue_file import QueueFile
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from jobsd.configuration import recurring_file
-from jobsd.configuration.document import compose
-from jobsd.configuration.faults import Faults
-from jobsd.configuration.flags import Flags, Given
-from jobsd.configuration.nodes import Mapping
-from jobsd.configuration.options import StartOptions
-from jobsd.configuration.sections import pick
-from jobsd.configuration.source import UnreadableError, read_source
+from . import recurring_file
+from .document import compose
+from .faults import Faults
+from .flags import Flags, Given
+from .nodes import Mapping
+from .options import StartOptions
+from .sections import pick
+from .source import UnreadableError, read_source
 
 if TYPE_CHECKING:
     import collections.abc as c

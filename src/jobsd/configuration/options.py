@@ -12,7 +12,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from jobsd.configuration.kinds import (
+from jobsd.processes.thresholds import Thresholds
+
+from .kinds import (
     DAY_S,
     IDENTIFIER,
     PATH,
@@ -35,8 +37,7 @@ from jobsd.configuration.kinds import (
     texts,
     whole,
 )
-from jobsd.configuration.setting import setting
-from jobsd.processes.thresholds import Thresholds
+from .setting import setting
 
 if TYPE_CHECKING:
     from pathlib import Path

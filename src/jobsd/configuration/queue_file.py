@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from jobsd.configuration.fields import Entry
-from jobsd.configuration.options import (
+from .fields import Entry
+from .options import (
     LISTS,
     SECTIONS,
     TRYING,
@@ -14,17 +14,17 @@ from jobsd.configuration.options import (
     Options,
     StartOptions,
 )
-from jobsd.configuration.setting import settings_of
+from .setting import settings_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from jobsd.configuration.faults import Faults
-    from jobsd.configuration.flags import Given
-    from jobsd.configuration.nodes import Mapping, Pair
-    from jobsd.configuration.options import SupervisorOptions
-    from jobsd.configuration.setting import Setting
-    from jobsd.configuration.source import SourceSpan
+    from .faults import Faults
+    from .flags import Given
+    from .nodes import Mapping, Pair
+    from .options import SupervisorOptions
+    from .setting import Setting
+    from .source import SourceSpan
 
     Rows = Iterable[tuple[str, str, Setting[Any]]]
 
@@ -68,7 +68,7 @@ class Reader:
         """Read one section; `span` is for faults without a place of their own."""
         with Entry(section, "", span, self.faults) as entry:
             found = self._values(TOP, entry)
-            for key in ("database", "scheduler", "supervisor", "jobs"):
+            for key in SECTIONS.keys() - {*LISTS, "monitor"}:
                 found[key] = self._section(key, entry.mapping(key))
             found["monitor"] = self._monitor(entry)
             found |= self._processes(entry)

@@ -5,9 +5,13 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
-from jobsd.configuration.faults import Mistake, label, nearest
-from jobsd.configuration.fields import Entry
-from jobsd.configuration.kinds import (
+from jobsd.recurring.command import CommandError, parse_command
+from jobsd.recurring.task import TaskOptions
+from jobsd.schedules import ScheduleError, parse
+
+from .faults import Mistake, label, nearest
+from .fields import Entry
+from .kinds import (
     TIME_ZONE,
     Kind,
     boolean,
@@ -19,16 +23,13 @@ from jobsd.configuration.kinds import (
     text,
     whole,
 )
-from jobsd.configuration.nodes import Mapping, Sequence, is_null, literal
-from jobsd.recurring.command import CommandError, parse_command
-from jobsd.recurring.task import TaskOptions
-from jobsd.schedules import ScheduleError, parse
+from .nodes import Mapping, Sequence, is_null, literal
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from jobsd.configuration.faults import Faults
-    from jobsd.configuration.nodes import Node, Pair
+    from .faults import Faults
+    from .nodes import Node, Pair
 
 COMMAND_QUEUE = "recurring"
 

@@ -13,14 +13,14 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING
 
-from jobsd.configuration.faults import label, nearest
-from jobsd.configuration.nodes import Mapping, Pair, is_null
+from .faults import label, nearest
+from .nodes import Mapping, Pair, is_null
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from jobsd.configuration.faults import Faults
-    from jobsd.configuration.nodes import Node
+    from .faults import Faults
+    from .nodes import Node
 
 DEFAULT = "default"
 

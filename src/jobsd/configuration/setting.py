@@ -14,13 +14,13 @@ from __future__ import annotations
 from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
-from jobsd.configuration.nodes import Scalar
-from jobsd.configuration.source import NOWHERE
+from .nodes import Scalar
+from .source import NOWHERE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from jobsd.configuration.kinds import Kind
+    from .kinds import Kind
 
 T = TypeVar("T")
 

@@ -16,8 +16,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from unicodedata import combining, east_asian_width
 
-from jobsd.configuration.secrecy import Secrets
 from jobsd.errors import Fault
+
+from .secrecy import Secrets
 
 if TYPE_CHECKING:
     from pathlib import Path

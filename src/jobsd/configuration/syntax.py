@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 import yaml
 from yaml.reader import ReaderError
 
-from jobsd.configuration.substitution import FORMS
+from .substitution import FORMS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from jobsd.configuration.source import Source
-    from jobsd.configuration.substitution import Masked
+    from .source import Source
+    from .substitution import Masked
 
 # PyYAML's words, ours, and what to do. `context` is matched, too.
 _WORDS = (

@@ -16,21 +16,23 @@ import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from jobsd.configuration.flags import Flags
-from jobsd.configuration.kinds import is_true
-from jobsd.configuration.load import is_project, load_for_commands, project_root
 from jobsd.database.connection import OUTAGES, Target
 from jobsd.database.migrate import migrate
 from jobsd.database.url import passwords
 from jobsd.errors import ConfigurationError, Fault
 from jobsd.instruments import redaction
 
+from .flags import Flags
+from .kinds import is_true
+from .load import is_project, load_for_commands, project_root
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
 
-    from jobsd.configuration.options import Options
     from jobsd.embedded import Server
+
+    from .options import Options
 
 
 _URLS = ("QUEUE_DATABASE_URL", "DATABASE_URL")

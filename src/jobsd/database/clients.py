@@ -6,9 +6,10 @@ import contextlib
 
 import psycopg
 
-from jobsd.database.connection import Session, Target, redact
-from jobsd.database.statements import Statements
 from jobsd.errors import DatabaseUnreachableError
+
+from .connection import Session, Target, redact
+from .statements import Statements
 
 _statements = Statements("jobsd.database", "clients.sql")
 

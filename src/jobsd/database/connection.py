@@ -18,19 +18,20 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 from psycopg import conninfo, errors
 
-from jobsd.database.deadline import (
+from jobsd.errors import DatabaseUnreachableError
+
+from .deadline import (
     OUTAGES,
     STATEMENT_TIMEOUT_S,
     DeadlineConnection,
     open_connection,
 )
-from jobsd.database.listener import Listener
-from jobsd.errors import DatabaseUnreachableError
+from .listener import Listener
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from jobsd.database.statements import Statement
+    from .statements import Statement
 
 Plain = str | int | float | bool | list[str] | None
 Row = tuple[Any, ...]

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 
-from jobsd.database.statements import quote_identifier
+from .statements import quote_identifier
 
 REMEDY = "`db grants ROLE` prints what the owner of the tables has to run"
 """What to do about a role that may not use the tables."""

@@ -11,8 +11,9 @@ import contextlib
 import psycopg
 
 from jobsd.clock import monotonic
-from jobsd.database.deadline import OUTAGES, DeadlineConnection, open_connection
-from jobsd.database.statements import channel, quote_identifier
+
+from .deadline import OUTAGES, DeadlineConnection, open_connection
+from .statements import channel, quote_identifier
 
 RECONNECT_AFTER_S = 10.0
 """How long to do without notifications after LISTEN has failed."""

@@ -19,16 +19,17 @@ import psycopg
 from psycopg import errors, sql
 
 from jobsd.clock import monotonic
-from jobsd.database import schema_locks
-from jobsd.database.connection import Session
-from jobsd.database.grants import REMEDY
-from jobsd.database.statements import Statement
 from jobsd.errors import SchemaError
+
+from . import schema_locks
+from .connection import Session
+from .grants import REMEDY
+from .statements import Statement
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from jobsd.database.connection import Target
+    from .connection import Target
 
     Report = Callable[[str], None]
 

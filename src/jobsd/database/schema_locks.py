@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from psycopg import errors, sql
 
-from jobsd.database.statements import Statements
+from .statements import Statements
 
 if TYPE_CHECKING:
     import psycopg
