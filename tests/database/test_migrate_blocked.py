@@ -132,7 +132,9 @@ def test_enqueues_do_not_wait_behind_a_migration(old: Target, table: str, way: s
     ):
         with _reader(old, table) as reader:
             several = 3 if way == "three at once" else 1
-            mine = [threads.submit(migrate, Target(url), reported.append) for _ in range(several)]
+            mine = [
+                threads.submit(migrate, Target(url), reported.append) for _ in range(several)
+            ]
             wait_until(lambda: len(reported) == several, 20)
             so_far = enqueuing.count
             wait_until(lambda: enqueuing.count > so_far + 100)

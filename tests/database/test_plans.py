@@ -92,7 +92,7 @@ _SHOWN: dict[str, tuple[Statement, dict[str, Any]]] = {
     "show": (inspect.STATEMENTS["find"], {"id": 1}),
     **{
         f"list {state or 'all'}": (
-            listing.look(state, "rows"),
+            listing.page_query(state, "rows"),
             {**listing.Filter(state).parameters(), **_PAGE},
         )
         for state in (None, "ready", "scheduled", "claimed", "finished")

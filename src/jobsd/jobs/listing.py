@@ -105,7 +105,7 @@ def listed(session: Session, meant: Filter, limit: int = 20) -> Listed:
     """Return the newest jobs of those that are meant."""
     jobs: list[JobRow] = []
     seen, oldest, goes_on = 0, None, True
-    statement = look(meant.state, "rows")
+    statement = page_query(meant.state, "rows")
     # With an age in question pages are large: all of a small one may be of one transaction
     # that has begun long before, though others have enqueued since.
     size = PAGE if meant.since_s is not None else max(limit, 100)
@@ -142,7 +142,7 @@ def ids(session: Session, meant: Filter, limit: int | None = None) -> array[int]
     return found
 
 
-def look(state: str | None, end: str) -> Statement:
+def page_query(state: str | None, end: str) -> Statement:
     """Return the statement that looks at the jobs of one state, or at all: `rows` or `ids`."""
     place = "all_ready" if state == "ready" else state
     table = _ALL if state is None or state in _ENDED else f"jobsd.{place}_executions AS source"
@@ -152,7 +152,7 @@ def look(state: str | None, end: str) -> Statement:
 
 
 def _id_pages(session: Session, meant: Filter) -> Iterator[list[int]]:
-    statement = look(meant.state, "ids")
+    statement = page_query(meant.state, "ids")
     parameters = {**meant.parameters(), "page": PAGE, "limit": PAGE}
     before, goes_on = _BEYOND, True
     while goes_on:
