@@ -87,7 +87,7 @@ def _print(job: EnqueuedJob, *, as_json: bool) -> int:
 def _moment(text: str, project: Project) -> datetime:
     from datetime import datetime
 
-    from jobsd.schedules.zones import require_zone
+    from jobsd.schedules import require_zone
 
     try:
         moment = datetime.fromisoformat(text)

@@ -86,7 +86,7 @@ def test_a_list_with_a_star_is_a_star() -> None:
     assert cron("0 0 * * *,5") == "0 0 * * *"
 
 
-def test_chance_is_the_same_everywhere() -> None:
+def test_the_hash_is_the_same_on_every_host() -> None:
     first = parse("~ 10~20 * * *", key="report")
 
     assert parse("~ 10~20 * * *", key="report") == first

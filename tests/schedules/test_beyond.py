@@ -87,7 +87,7 @@ def test_a_missing_space_is_forgiven_where_nothing_else_can_be_meant(
         ("every twenty first of the month", "0 0 21 * *"),
     ],
 )
-def test_words_are_read_in_any_case_and_common_spelling(
+def test_words_are_parsed_in_any_case_and_common_spelling(
     phrase: str,
     expected: str,
 ) -> None:

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import pytest
 
 from jobsd.schedules import ScheduleError, parse
-from jobsd.schedules.cron_expression import parse_cron_expression
+from jobsd.schedules.cron_parser import parse_cron_expression
 
 COLLECTION = Path(__file__).with_name("collection.tsv")
 DOCS = Path(__file__).parents[2] / "docs/reference/schedules.md"
@@ -53,13 +53,13 @@ def values(cron: str) -> object:
     return [sorted(field.values) for field in fields], days
 
 
-def test_every_phrase_of_the_collection_is_read_as_noted() -> None:
+def test_every_phrase_of_the_collection_is_parsed_as_noted() -> None:
     wrong = [row for row in ROWS if ours(row.phrase) != (row.ours, row.time_zone)]
 
     assert not wrong
 
 
-def test_where_no_rule_is_noted_we_say_what_the_original_says() -> None:
+def test_without_a_noted_rule_we_agree_with_the_original() -> None:
     wrong = [row for row in ROWS if not row.rule and values(row.original) != values(row.ours)]
 
     assert not wrong

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from jobsd.schedules import ScheduleError, parse, parse_every
-from jobsd.schedules.words import KNOWN
+from jobsd.schedules.vocabulary import KNOWN
 from waiting import Stopwatch
 
 NOW = datetime(2026, 11, 25, 12, tzinfo=UTC)
@@ -38,7 +38,7 @@ def require_read_or_refused(text: str, time_zone: str = "UTC") -> None:
     st.one_of(st.text(max_size=300), PHRASES, CRONS, PHRASES.map(lambda text: "every " + text))
 )
 @settings(max_examples=1500, deadline=None, derandomize=True)
-def test_any_text_is_read_or_refused(text: str) -> None:
+def test_any_text_is_parsed_or_refused(text: str) -> None:
     require_read_or_refused(text)
 
 
@@ -76,7 +76,7 @@ def test_any_zone_is_found_or_refused(zone: str) -> None:
         "\x1b[31mred",
     ],
 )
-def test_a_hostile_text_is_read_or_refused(text: str) -> None:
+def test_a_hostile_text_is_parsed_or_refused(text: str) -> None:
     require_read_or_refused(text)
 
 
@@ -84,7 +84,7 @@ def test_a_hostile_text_is_read_or_refused(text: str) -> None:
     "piece",
     ["every ", "monday and ", "a", "9", "1,", "* ", "l", "mon-", "9:30 ", "@", "a/", "+02:00 "],
 )
-def test_ten_thousand_characters_are_judged_at_once(piece: str) -> None:
+def test_ten_thousand_characters_are_refused_at_once(piece: str) -> None:
     watch = Stopwatch()
 
     for length in (250, 1_000, 10_000):
@@ -97,14 +97,14 @@ def test_ten_thousand_characters_are_judged_at_once(piece: str) -> None:
 
 
 @pytest.mark.parametrize("value", [None, 5, ["* * * * *"], b"* * * * *", object()])
-def test_what_is_no_text_is_refused(value: object) -> None:
+def test_a_value_that_is_no_text_is_refused(value: object) -> None:
     with pytest.raises(ScheduleError):
         parse(value)  # type: ignore[arg-type]
 
 
 @given(st.one_of(st.none(), st.booleans(), st.integers(), st.floats(), st.text(), st.binary()))
 @settings(max_examples=300, deadline=None, derandomize=True)
-def test_any_interval_is_read_or_refused(value: object) -> None:
+def test_any_interval_is_parsed_or_refused(value: object) -> None:
     try:
         schedule = parse_every(value)
     except ScheduleError:
@@ -114,7 +114,7 @@ def test_any_interval_is_read_or_refused(value: object) -> None:
 
 @given(CRONS)
 @settings(max_examples=500, deadline=None, derandomize=True)
-def test_a_canonical_cron_reads_as_itself(text: str) -> None:
+def test_a_canonical_cron_is_parsed_as_itself(text: str) -> None:
     try:
         cron = parse(text).cron
     except ScheduleError:

@@ -52,7 +52,7 @@ def test_the_run_after_a_run_is_one_interval_later() -> None:
 
 
 @pytest.mark.parametrize("value", ["0s", "250ms", "367d", "-5m", "soon", "", None, True])
-def test_what_is_no_interval_is_refused(value: object) -> None:
+def test_a_bad_interval_is_refused(value: object) -> None:
     with pytest.raises(ScheduleError) as refused:
         parse_every(value)
 

@@ -67,7 +67,7 @@ def test_a_start_that_does_not_exist_is_refused(first: str) -> None:
         "every 2 hours at hour 5",
     ],
 )
-def test_what_says_a_field_twice_is_refused(phrase: str) -> None:
+def test_a_field_that_is_given_twice_is_refused(phrase: str) -> None:
     assert "twice" in refusal(phrase).message
 
 
@@ -203,7 +203,7 @@ def test_a_bare_number_behind_days_is_refused() -> None:
 
 
 @pytest.mark.parametrize("cron", ["0 0 * * 3/2", "0 0 * * */0", "*/0 * * * *", "0 0 25--2 * *"])
-def test_a_step_that_is_read_in_several_ways_is_refused(cron: str) -> None:
+def test_a_step_with_several_readings_is_refused(cron: str) -> None:
     assert refusal(cron).message
 
 

@@ -25,7 +25,7 @@ def test_the_seeds_schedules() -> None:
     assert {text: parse(text).cron for text in crons} == crons
 
 
-def test_a_schedule_keeps_what_was_written() -> None:
+def test_a_schedule_keeps_its_text() -> None:
     text = "  every day at noon in Europe/Paris "
     schedule = parse(text)
 
@@ -174,11 +174,11 @@ def test_there_is_no_run_beyond_the_calendar() -> None:
         ("every day at 13pm", "13pm is taken for 13:00"),
     ],
 )
-def test_what_may_surprise_is_accepted_with_a_warning(text: str, warned: str) -> None:
+def test_a_surprising_schedule_is_accepted_with_a_warning(text: str, warned: str) -> None:
     assert any(warning.startswith(warned) for warning in parse(text).warnings)
 
 
-def test_what_divides_its_hour_or_day_has_no_warning() -> None:
+def test_a_step_that_divides_its_hour_or_day_has_no_warning() -> None:
     for text in ("every 15 minutes", "every 6 hours", "*/30 */12 * */3 *", "every day at 5pm"):
         assert parse(text).warnings == ()
 
@@ -230,14 +230,14 @@ def test_explain_gives_the_crons_of_a_union_and_none_of_an_interval() -> None:
     assert (interval["cron"], interval["crons"]) == (None, [])
 
 
-def test_explain_tells_what_may_surprise_as_check_does() -> None:
+def test_explain_has_the_warnings_that_check_has() -> None:
     [told] = explain("every 7 minutes", "UTC", 0, NOW)["warnings"]
 
     means, gap = "every 7 minutes means minute 0, 7, 14, … 56", "the last gap is 4 minutes"
     assert told == f"{means} of each hour: {gap}; a true interval is `every: 7m`"
 
 
-def test_explain_tells_why_it_is_refused() -> None:
+def test_explain_has_the_reason_of_a_refusal() -> None:
     assert explain("every 90 minutes", "UTC", 2, NOW) == {
         "accepted": False,
         "error": '"every 90 minutes" can\'t be said in cron: it starts anew with each hour,'

@@ -11,10 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from jobsd.schedules import parse
-from jobsd.schedules.cron_expression import parse_cron_expression
+from jobsd.schedules.cron_parser import parse_cron_expression
 
 if TYPE_CHECKING:
-    from jobsd.schedules.cron import Cron
+    from jobsd.schedules.cron_expression import CronExpression
 
 ZONES = [
     "America/New_York",
@@ -54,7 +54,7 @@ def wall(instant: datetime, zone: ZoneInfo) -> datetime:
     return instant.astimezone(zone).replace(tzinfo=None, fold=0)
 
 
-def matches(cron: Cron, time: datetime) -> bool:
+def matches(cron: CronExpression, time: datetime) -> bool:
     return (
         time.minute in cron.minutes.values
         and time.hour in cron.hours.values
@@ -71,7 +71,9 @@ def instant_of(time: datetime, zone: ZoneInfo) -> datetime:
     return instant
 
 
-def by_definition(cron: Cron, zone: ZoneInfo, start: datetime, end: datetime) -> list[datetime]:
+def by_definition(
+    cron: CronExpression, zone: ZoneInfo, start: datetime, end: datetime
+) -> list[datetime]:
     if cron.follows_elapsed_time:
         minutes = int((end - start) / MINUTE) + 1
         instants = [start + n * MINUTE for n in range(minutes)]

@@ -30,7 +30,7 @@ def read(phrase: str) -> tuple[str, str]:
 
 
 @pytest.mark.parametrize(("phrase", "crons", "zone"), ROWS, ids=lambda value: value[:40])
-def test_a_variation_is_read_by_the_rules(phrase: str, crons: str, zone: str) -> None:
+def test_a_variation_is_parsed_by_the_rules(phrase: str, crons: str, zone: str) -> None:
     assert read(phrase) == (crons, zone)
 
 

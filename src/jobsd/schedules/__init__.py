@@ -1,18 +1,36 @@
 """The schedule language: cron expressions, phrases and intervals, and when they run.
 
-`parse` takes the text that a person writes, `parse_every` a true interval; both return a
-`Schedule` or raise `ScheduleError`. This room knows no database, no task and no present time.
-It imports only `jobsd.errors` and `jobsd.clock`, so that it could be published as it stands.
+    >>> schedule = parse("every weekday at 9am in Europe/Paris")
+    >>> schedule.cron, schedule.time_zone
+    ('0 9 * * 1-5', 'Europe/Paris')
+    >>> schedule.upcoming(2, after=datetime(2026, 1, 1, tzinfo=UTC))   # aware, in UTC
 
-The way of a text: `schedule` tells cron expressions (`cron_expression`, `cron_fields`) from
-phrases (`tokens`, `phrase_parser`, then `to_cron`). Both become a `Cron`, whose instants
-`times` computes in a time zone, with `wall_clock` below it.
+`parse` takes a text: a cron expression of five or six fields, a name such as `@daily`, a
+phrase, or an interval (`every: 90m`); `parse_every` takes an interval's length. Both return a
+`Schedule`, or raise `ScheduleError`, which says what is wrong and hints at what to write.
+`explain` returns all of that as data. `require_zone` checks the name of a time zone.
+`docs/reference/schedules.md` describes the language for those who write it.
+
+| to find | look in |
+|---|---|
+| which parser a text goes to, and the `Schedule` that comes out | `schedule` |
+| the parser of cron expressions | `cron_parser` |
+| a cron expression, its fields, how it is printed | `cron_expression`, `cron_fields` |
+| the parser of phrases | `vocabulary`, `tokenizer`, `phrase_parser` with `_days`, `_times` |
+| what a parsed phrase means as cron | `phrase`, `phrase_compiler` with `_times` |
+| the next run, and what a change of the clocks does to it | `next_run`, `time_zones` |
+| explanations, hints for a text that is refused | `explanation`, `hints`, `error` |
+
+A phrase is compiled into one cron expression or several; `next_run` computes the runs of
+each. This package knows no database, no task and no present time. It imports nothing of
+jobsd but `errors` and `clock`, so that it could be published as it stands.
 """
 
 from __future__ import annotations
 
 from .error import ScheduleError
-from .explain import explain
+from .explanation import explain
 from .schedule import Schedule, parse, parse_every
+from .time_zones import require_zone
 
-__all__ = ["Schedule", "ScheduleError", "explain", "parse", "parse_every"]
+__all__ = ["Schedule", "ScheduleError", "explain", "parse", "parse_every", "require_zone"]

@@ -1,83 +1,147 @@
-"""Tells a cron expression from a phrase, and splits it into its fields and its zone.
+"""A cron expression as sets of values, and the one canonical way to write it.
 
-cron  := field field field field field [ field ] [ zone ]       five, or seconds first
-       | "@hourly" | "@daily" | "@midnight" | "@noon" | "@weekly" | "@monthly"
-       | "@yearly" | "@annually"  [ zone ]
+`cron_parser` makes one from its text, `phrase_compiler` from a phrase. This module says
+which days match, prints the expression, and refuses one that can never run.
 """
 
 from __future__ import annotations
 
-import re
+from dataclasses import dataclass
+from datetime import date, timedelta
 from typing import TYPE_CHECKING
 
-from .cron_fields import parse_fields
-from .error import ScheduleError, quoted
-from .words import MONTHS, WEEKDAYS
+from .cron_fields import DAY, LARGER, MONTH
+from .error import ScheduleError
 
 if TYPE_CHECKING:
-    from .cron import Cron
+    from .cron_fields import Field, MonthDays, Span, WeekDays
 
-_NAMED = {
-    "@yearly": "0 0 1 1 *",
-    "@annually": "0 0 1 1 *",
-    "@monthly": "0 0 1 * *",
-    "@weekly": "0 0 * * 0",
-    "@daily": "0 0 * * *",
-    "@midnight": "0 0 * * *",
-    "@noon": "0 12 * * *",
-    "@hourly": "0 * * * *",
-}
-_SHAPE = (
-    "a cron has five fields: minute hour day-of-month month day-of-week; or six, seconds first"
-)
-_SIGNS = r"[\d*/,~#%&?+()-]"
-_TIME_FIELD = re.compile(rf"(?:{_SIGNS}|h)+", re.ASCII | re.IGNORECASE)
-_NAMES = "|".join(sorted([*MONTHS, *WEEKDAYS, "last", "l", "w", "h"], key=len, reverse=True))
-_FIELD = re.compile(rf"(?:{_SIGNS}|{_NAMES})+", re.ASCII | re.IGNORECASE)
-_OFFSET = re.compile(r"[+-]\d\d:?(?:\d\d)?", re.ASCII)
-_YEAR = re.compile(r"(?:19|2\d)\d\d(?:[-/,].*)?", re.ASCII)
+_LONGEST = (31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)
+_MONTH_NAMES = [
+    "January",
+    "February",
+    "March",
+    "April",
+    "May",
+    "June",
+    "July",
+    "August",
+    "September",
+    "October",
+    "November",
+    "December",
+]
+# The 29th of February falls on each weekday within 40 years, even across the year 2100.
+_SEARCH_LIMIT = timedelta(days=366 * 40)
 
 
-def is_cron_expression(text: str) -> bool:
-    """Return whether the author meant `text` as a cron expression, right or wrong."""
-    if "*" in text or text.lstrip().startswith("@"):
-        return True
-    words = text.split()
-    return (
-        len(words) >= 5
-        and all(_TIME_FIELD.fullmatch(word) for word in words[:2])
-        and all(_FIELD.fullmatch(word) for word in words[2:5])
-    )
+@dataclass(frozen=True, slots=True)
+class CronExpression:
+    """Six fields; it runs at each moment that all of them allow.
+
+    Where both day fields are given, one of them is enough, as cron has always had it, unless
+    `both_days` (`&`) demands both. A day field of None stands for `*`.
+    """
+
+    seconds: Field
+    minutes: Field
+    hours: Field
+    month_days: MonthDays | None
+    months: Field
+    week_days: WeekDays | None
+    both_days: bool = False
+
+    @property
+    def follows_elapsed_time(self) -> bool:
+        """Whether the hours are `*` or `*/n`, which go on evenly when the clocks change."""
+        return self.hours.is_cadence
+
+    @property
+    def has_plain_days(self) -> bool:
+        """Whether croniter can be given both day fields as lists."""
+        return all(days is None or days.is_plain for days in (self.month_days, self.week_days))
+
+    def match_day(self, day: date) -> bool:
+        """Return whether the months and the day fields allow `day`."""
+        if day.month not in self.months.values:
+            return False
+        answers = [days.match(day) for days in (self.month_days, self.week_days) if days]
+        if not answers:
+            return True
+        return all(answers) if self.both_days else any(answers)
+
+    def __str__(self) -> str:
+        fields = [
+            str(self.minutes),
+            str(self.hours),
+            str(self.month_days or "*"),
+            str(self.months),
+            str(self.week_days or "*") + ("&" if self.both_days else ""),
+        ]
+        if self.seconds.values != frozenset({0}):
+            fields.insert(0, str(self.seconds))
+        return " ".join(fields)
 
 
-def parse_cron_expression(text: str, key: str) -> tuple[Cron, str]:
-    """Return the cron and the name of its zone, which is empty where none is named.
+def require_possible(cron: CronExpression) -> CronExpression:
+    """Return `cron`.
 
     Raises:
-        ScheduleError: when it is none, or never runs.
+        ScheduleError: when no day ever matches, such as the 30th of February.
     """
-    words = text.split()
-    if words[0].startswith("@"):
-        words[:1] = _named(words[0]).split()
-    zone = words.pop() if len(words) > 5 and _is_zone(words[-1]) else ""
-    if len(words) > 5 and _YEAR.fullmatch(words[-1]):
-        raise ScheduleError(f"{quoted(text)} names a year", "a cron has no field for years")
-    if len(words) not in {5, 6}:
-        raise ScheduleError(f"{quoted(text)} has {len(words)} fields", _SHAPE)
-    return parse_fields(words, key), zone
-
-
-def _named(word: str) -> str:
-    if named := _NAMED.get(word.lower()):
-        return named
-    if word.lower() == "@reboot":
+    days = cron.month_days
+    alone = cron.week_days is None or cron.both_days
+    months = sorted(cron.months.values)
+    if days and alone and not any(days.can_match(_LONGEST[month - 1]) for month in months):
+        named = _MONTH_NAMES[months[0] - 1] if len(months) == 1 else "any of its months"
         raise ScheduleError(
-            '"@reboot" is no time', 'write "run_at_start: true" beside a schedule'
+            f"there is no day {days} in {named}",
+            'the last day of a month is "L", or "last day of the month"',
         )
-    raise ScheduleError(f"there is no {quoted(word)}", "the names are " + ", ".join(_NAMED))
+    if _is_rare(cron) and not _has_a_day(cron):
+        raise ScheduleError("no day in 40 years matches these day fields together")
+    return cron
 
 
-def _is_zone(word: str) -> bool:
-    return bool(_OFFSET.fullmatch(word)) or not (
-        _FIELD.fullmatch(word) or _YEAR.fullmatch(word)
+def uneven_steps(cron: CronExpression) -> list[str]:
+    """Return a sentence for each `*/n` that does not divide what it steps through."""
+    fields = [cron.seconds, cron.minutes, cron.hours, cron.months]
+    if cron.month_days:
+        fields.append(cron.month_days.plain)
+    return [
+        _describe_step(field.span, field.step, sorted(field.values))
+        for field in fields
+        if field.step and (field.span.size % field.step or field.span is DAY)
+    ]
+
+
+def _describe_step(span: Span, step: int, values: list[int]) -> str:
+    """Return a sentence about a step that starts again before it is complete."""
+    unit, larger = span.name, LARGER[span.name]
+    few = values if len(values) <= 4 else [*values[:3], f"… {values[-1]}"]
+    shown = ", ".join(map(str, few))
+    last = span.size - values[-1] + span.low
+    gap = f"the last gap is {last} {unit}{'s' * (last > 1)}"
+    if span is DAY:
+        gap = f"each {larger} starts anew with day 1"
+    sentence = f"every {step} {unit}s means {unit} {shown} of each {larger}: {gap}"
+    return (
+        sentence
+        if span in {DAY, MONTH}
+        else f"{sentence}; a true interval is `every: {step}{unit[0]}`"
     )
+
+
+def _is_rare(cron: CronExpression) -> bool:
+    """Return whether only a search can show that the expression ever runs."""
+    return cron.both_days or not (cron.week_days is None or cron.week_days.is_plain)
+
+
+def _has_a_day(cron: CronExpression) -> bool:
+    day = date(2001, 1, 1)
+    end = day + _SEARCH_LIMIT
+    while day < end:
+        if cron.match_day(day):
+            return True
+        day += timedelta(days=1)
+    return False

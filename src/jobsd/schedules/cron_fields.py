@@ -1,249 +1,242 @@
-"""Parses the fields of a cron expression into sets of values.
+"""The values that each field of a cron expression allows, and how people write them.
 
-    field   := part { "," part } [ "&" ]            "&" behind one of the two day fields
-    part    := range [ "/" step ] | "/" step | day-part | weekday-part
-    range   := "*" | "?" | value [ "-" value ] | [ value ] "~" [ value ] | "H" [ "(" value "-" value ")" ]
-    value   := number | the name of a month or weekday, whole or its first three letters
-    day-part     := "L" | "last" | "-" n [ "-" ( "L" | "-" n ) ] | value "-" "L" | n "W"
-    weekday-part := weekday "#" ( n | "-" n | "L" | "last" ) | weekday "L" | "L" weekday
-                  | weekday "%" n [ "+" n ]
-
-A range whose end lies before its start wraps around (`fri-mon`, `22-2`); hour 24 is hour 0
-of the same day, as in the original; a step beyond the field's size leaves its first value.
-"""  # noqa: E501 - a grammar reads best with one rule a line
+Beside plain values the two day fields know days counted from the month's end (`L`, `-2`),
+the weekday nearest to a day (`15W`), the n-th weekday of a month (`1#2`, `5#-1`) and
+weekdays of every n-th week (`1%2`, counted from the week of Monday, 2018-12-31, as the
+original does).
+"""
 
 from __future__ import annotations
 
-import re
-from dataclasses import dataclass
+from calendar import monthrange
+from dataclasses import dataclass, field
+from datetime import date, timedelta
+from itertools import pairwise
 from typing import TYPE_CHECKING
-from zlib import crc32
-
-from .cron import Cron, require_possible
-from .days import MonthDays, WeekDays
-from .error import ScheduleError, quoted
-from .fields import DAY, HOUR, MINUTE, MONTH, SECOND, WEEKDAY, Field, every, full, only
-from .words import MONTHS, WEEKDAYS
 
 if TYPE_CHECKING:
-    from .fields import Span
+    from collections.abc import Iterable
 
-_PART = re.compile(
-    r"(?:(?P<star>[*?])"
-    r"|(?P<hash>h)(?:\((?P<hash_low>\w+)-(?P<hash_high>\w+)\))?"
-    r"|(?P<tilde_low>\w+)?~(?P<tilde_high>\w+)?"
-    r"|(?P<low>\w+)(?:-(?P<high>\w+))?"
-    r"|(?=/))"
-    r"(?:/(?P<step>\d{1,4}))?",
-    re.ASCII | re.IGNORECASE,
-)
-_FROM_LAST = re.compile(r"(?:l|last|-(\d\d?))", re.ASCII)
-_FROM_LAST_RANGE = re.compile(r"-(\d\d?)-(?:l|last|-(\d\d?))", re.ASCII)
-_TO_LAST = re.compile(r"(\d\d?)-(?:l|last)", re.ASCII)
-_NEAREST_WEEKDAY = re.compile(r"(\d\d?)w", re.ASCII)
-_NTH = re.compile(r"([a-z]+|\d)#(?:(-?[1-5])|l|last)", re.ASCII)
-_LAST_WEEKDAY = re.compile(r"([a-z]{3,}|\d)l|l([a-z]{3,}|\d)", re.ASCII)
-_OF_WEEKS = re.compile(r"([a-z]+|\d)%(\d{1,3})(?:\+(\d{1,3}))?", re.ASCII)
-_LARGEST_STEP = 99
-_ALLOWED = {MONTH: "1-12 or jan-dec", WEEKDAY: "0-7 or sun-sat"}
-# Jenkins' rule: a day that every month has.
-_DAYS_OF_EVERY_MONTH = 28
+NthWeekday = tuple[int, int]
+WeekdayOfWeeks = tuple[int, int, int]
 
-
-def parse_fields(fields: list[str], key: str) -> Cron:
-    """Return the cron that five or six field texts stand for; `key` places `H` and `~`.
-
-    Raises:
-        ScheduleError: when a field can't be read, or no day ever matches.
-    """
-    second, minute, hour, day, month, weekday = ["0", *fields] if len(fields) == 5 else fields
-    both_days = "&" in day + weekday
-    month_days = _month_days(_FieldText(DAY, day.replace("&", "", 1), key))
-    week_days = _week_days(_FieldText(WEEKDAY, weekday.replace("&", "", 1), key))
-    if week_days and len(week_days.plain.values) == WEEKDAY.size:
-        # Every weekday, listed: one of two day fields is enough, so every day matches.
-        week_days = None
-        month_days = month_days if both_days else None
-    return require_possible(
-        Cron(
-            seconds=_FieldText(SECOND, second, key).read(),
-            minutes=_FieldText(MINUTE, minute, key).read(),
-            hours=_FieldText(HOUR, hour, key).read(),
-            month_days=month_days,
-            months=_FieldText(MONTH, month, key).read(),
-            week_days=week_days,
-            both_days=both_days and month_days is not None and week_days is not None,
-        ),
-    )
+_WEEK_ZERO = date(2018, 12, 31)
 
 
 @dataclass(frozen=True, slots=True)
-class _FieldText:
-    span: Span
-    text: str
-    key: str
+class Span:
+    """What a field counts, and from where to where."""
 
-    def parts(self) -> list[str]:
-        parts = [part for part in self.text.lower().split(",") if part]
-        if not parts:
-            raise ScheduleError(f"the field of the {self.span.name} is empty")
-        return parts
+    name: str
+    low: int
+    high: int
 
-    def read(self) -> Field:
-        parts = self.parts()
-        if len(parts) == 1:
-            return self.part(parts[0])
-        return only(self.span, [value for part in parts for value in self.part(part).values])
-
-    def part(self, part: str) -> Field:
-        found = _PART.fullmatch(part)
-        if not found:
-            raise self.wrong(part)
-        step = self.step(found["step"])
-        if found["hash"]:
-            return only(self.span, self.hashed(found["hash_low"], found["hash_high"], step))
-        if "~" in part:
-            return only(self.span, self.hashed(found["tilde_low"], found["tilde_high"], step))
-        if found["low"]:
-            return only(self.span, self.range(found["low"], found["high"], step))
-        if found["star"] == "?" and self.span not in {DAY, WEEKDAY}:
-            raise self.wrong(part)
-        return every(self.span, step) if step else full(self.span)
-
-    def range(self, low: str, high: str | None, step: int | None) -> list[int]:
-        start = self.value(low)
-        if high is not None:
-            end = self.value(high)
-        else:
-            end = start if step is None else self.span.high
-        return self.wrapped(start, end)[:: step or 1]
-
-    def wrapped(self, start: int, end: int) -> list[int]:
-        size, low = self.span.size, self.span.low
-        length = end - start + 1 if end >= start else end - start + 1 + size
-        return [(start - low + i) % size + low for i in range(min(length, size))]
-
-    def hashed(self, low: str | None, high: str | None, step: int | None) -> list[int]:
-        last = _DAYS_OF_EVERY_MONTH if self.span is DAY else self.span.high
-        values = self.wrapped(
-            self.value(low) if low else self.span.low,
-            self.value(high) if high else last,
-        )
-        width = min(step or len(values), len(values))
-        start = _spread(self.key, self.span.name, width)
-        return values[start::step] if step else [values[start]]
-
-    def step(self, text: str | None) -> int | None:
-        if text is None:
-            return None
-        if int(text) > _LARGEST_STEP:
-            raise ScheduleError(
-                f"a step of {text} {self.span.name}s is more than there are",
-                'write "every: 100m" for a true interval',
-            )
-        if int(text) == 0:
-            raise ScheduleError(
-                f"the step of the {self.span.name} field is 0",
-                "a step is 1 or more: */5 is every fifth",
-            )
-        return int(text)
-
-    def value(self, text: str) -> int:
-        if text.isdecimal() and len(text) <= 2:
-            number = int(text)
-            high = {HOUR: 24, WEEKDAY: 7}.get(self.span, self.span.high)
-            if self.span.low <= number <= high:
-                return number
-        names = {MONTH: MONTHS, WEEKDAY: WEEKDAYS}.get(self.span, {})
-        if text in names:
-            return names[text]
-        raise self.wrong(text)
-
-    def wrong(self, part: str) -> ScheduleError:
-        allowed = _ALLOWED.get(self.span, f"{self.span.low}-{self.span.high}")
-        if part.startswith("-") and part[1:].isdecimal():
-            return ScheduleError(f"the {self.span.name} {part} is negative ({allowed} exist)")
-        return ScheduleError(f"{quoted(part)} is no {self.span.name} ({allowed})")
+    @property
+    def size(self) -> int:
+        """How many values there are."""
+        return self.high - self.low + 1
 
 
-def _month_days(field: _FieldText) -> MonthDays | None:
-    plain: set[int] = set()
-    from_last: set[int] = set()
-    nearest: set[int] = set()
-    parts = field.parts()
-    for part in parts:
-        if counted := _FROM_LAST.fullmatch(part):
-            from_last.add(_day(field, counted[1] or "1", part))
-        elif counted := _FROM_LAST_RANGE.fullmatch(part):
-            first, last = _day(field, counted[1], part), _day(field, counted[2] or "1", part)
-            if first < last:
-                raise field.wrong(part)
-            from_last |= set(range(last, first + 1))
-        elif counted := _TO_LAST.fullmatch(part):
-            plain |= set(range(_day(field, counted[1], part), DAY.high + 1))
-        elif counted := _NEAREST_WEEKDAY.fullmatch(part):
-            nearest.add(_day(field, counted[1], part))
-        else:
-            values = field.part(part)
-            if values.is_full:
-                return None
-            if len(parts) == 1:
-                return MonthDays(values)
-            plain |= values.values
-    if len(plain) == DAY.size:
-        return None
-    return MonthDays(only(DAY, plain), frozenset(from_last), frozenset(nearest))
+SECOND = Span("second", 0, 59)
+MINUTE = Span("minute", 0, 59)
+HOUR = Span("hour", 0, 23)
+DAY = Span("day", 1, 31)
+MONTH = Span("month", 1, 12)
+WEEKDAY = Span("weekday", 0, 6)
+LARGER = {"second": "minute", "minute": "hour", "hour": "day", "day": "month", "month": "year"}
 
 
-def _day(field: _FieldText, text: str, part: str) -> int:
-    number = int(text)
-    if not DAY.low <= number <= DAY.high:
-        raise field.wrong(part)
-    return number
+@dataclass(frozen=True, slots=True)
+class Field:
+    """The allowed values of one field.
 
-
-def _week_days(field: _FieldText) -> WeekDays | None:
-    plain: set[int] = set()
-    nth: set[tuple[int, int]] = set()
-    of_weeks: set[tuple[int, int, int]] = set()
-    for part in field.parts():
-        if part in {"*", "?"}:
-            return None
-        if counted := _NTH.fullmatch(part):
-            nth.add((field.value(counted[1]) % 7, int(counted[2] or -1)))
-        elif counted := _LAST_WEEKDAY.fullmatch(part):
-            nth.add((field.value(counted[1] or counted[2]) % 7, -1))
-        elif counted := _OF_WEEKS.fullmatch(part):
-            of_weeks.add(_weeks(field, *counted.groups(default="0")))
-        else:
-            _require_whole_step(part)
-            plain |= field.part(part).values
-    return WeekDays(only(WEEKDAY, plain), frozenset(nth), frozenset(of_weeks))
-
-
-def _weeks(
-    field: _FieldText, weekday: str, every_nth: str, offset: str
-) -> tuple[int, int, int]:
-    weeks = int(every_nth)
-    if weeks == 0:
-        raise ScheduleError("every 0th week is no week", "%2 is every other week")
-    return field.value(weekday) % 7, weeks, int(offset) % weeks
-
-
-def _require_whole_step(part: str) -> None:
-    """Refuse `3/2`: the original takes it for Wednesday alone, croniter for Wed and Fri."""
-    start, slash, step = part.partition("/")
-    if slash and start.isalnum() and start != "h":
-        raise ScheduleError(
-            f"a step behind a single weekday, {quoted(part)}, is read in more than one way",
-            f'write the range that is meant: "{start}-sat/{step}", or list the days',
-        )
-
-
-def _spread(key: str, field_name: str, count: int) -> int:
-    """Return a number below `count` that depends only on the task's key and the field.
-
-    It stands in for chance: `H` and `~` choose a moment by this hash. A random moment would
-    differ between hosts and move at each restart; every scheduler computes the same hash.
+    `step` is n where the field was written as "every n" (`*/n`). It does not change the
+    values, but hours written so follow elapsed time when the clocks change.
     """
-    return crc32(f"{field_name}\0{key}".encode("utf-8", "surrogatepass")) % count
+
+    span: Span
+    values: frozenset[int]
+    step: int | None = None
+
+    @property
+    def is_full(self) -> bool:
+        """Whether every value is allowed (`*`)."""
+        return len(self.values) == self.span.size
+
+    @property
+    def is_cadence(self) -> bool:
+        """Whether it is `*`, or `*/n` that really repeats within the span."""
+        return self.is_full or (self.step is not None and len(self.values) > 1)
+
+    def explicit(self) -> str:
+        """Return `*` or the plain list of values: all that croniter is ever given."""
+        return "*" if self.is_full else ",".join(map(str, sorted(self.values)))
+
+    def __str__(self) -> str:
+        if self.is_full:
+            return "*"
+        if self.is_cadence:
+            return f"*/{self.step}"
+        return written(self.span, sorted(self.values))
+
+
+def full(span: Span) -> Field:
+    """Return the field that allows everything."""
+    return Field(span, frozenset(range(span.low, span.high + 1)))
+
+
+def only(span: Span, values: Iterable[int]) -> Field:
+    """Return the field that allows just these values."""
+    return Field(span, frozenset(values))
+
+
+def every(span: Span, count: int) -> Field:
+    """Return `*/count`: from the span's first value on, every `count`-th."""
+    return Field(span, frozenset(range(span.low, span.high + 1, count)), step=count)
+
+
+@dataclass(frozen=True, slots=True)
+class MonthDays:
+    """Days of the month; `from_last` counts from its end (1 is the last day)."""
+
+    plain: Field
+    from_last: frozenset[int] = frozenset()
+    nearest_weekday: frozenset[int] = frozenset()
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether croniter can be given these days as a list."""
+        return not (self.from_last or self.nearest_weekday)
+
+    def widened(self) -> Field:
+        """Return plain days of the month among which all of these lie."""
+        days = set(self.plain.values)
+        for number in self.from_last:
+            days |= set(range(max(29 - number, 1), 33 - number))
+        for number in self.nearest_weekday:
+            days |= set(range(max(number - 2, 1), min(number + 2, 31) + 1))
+        return only(self.plain.span, days)
+
+    def match(self, day: date) -> bool:
+        """Return whether `day` is one of them."""
+        if day.day in self.plain.values:
+            return True
+        if self.is_plain:
+            return False
+        last = monthrange(day.year, day.month)[1]
+        if last - day.day + 1 in self.from_last:
+            return True
+        return any(
+            day.day == _nearest(day.year, day.month, number, last)
+            for number in self.nearest_weekday
+        )
+
+    def can_match(self, longest: int) -> bool:
+        """Return whether a month of at most `longest` days can have one of them."""
+        return bool(self.from_last) or any(
+            number <= longest for number in self.plain.values | self.nearest_weekday
+        )
+
+    def __str__(self) -> str:
+        parts = [str(self.plain)] if self.plain.values else []
+        parts += [f"{number}W" for number in sorted(self.nearest_weekday)]
+        counted = sorted(self.from_last, reverse=True)
+        if len(counted) > 2 and counted == list(range(len(counted), 0, -1)):
+            return ",".join([*parts, f"-{counted[0]}-L"])
+        return ",".join(parts + ["L" if number == 1 else f"-{number}" for number in counted])
+
+
+@dataclass(frozen=True, slots=True)
+class WeekDays:
+    """Days of the week (0 is Sunday), plain, by number in the month, or by week."""
+
+    plain: Field
+    nth: frozenset[NthWeekday] = field(default_factory=frozenset[NthWeekday])
+    of_weeks: frozenset[WeekdayOfWeeks] = field(default_factory=frozenset[WeekdayOfWeeks])
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether croniter can be given these days as a list."""
+        return not (self.nth or self.of_weeks)
+
+    def widened(self) -> Field:
+        """Return plain days of the week among which all of these lie."""
+        counted = {day for day, _ in self.nth} | {day for day, _, _ in self.of_weeks}
+        return only(self.plain.span, self.plain.values | counted)
+
+    def match(self, day: date) -> bool:
+        """Return whether `day` is one of them."""
+        weekday = day.isoweekday() % 7
+        if weekday in self.plain.values:
+            return True
+        return any(
+            weekday == wanted and _is_nth(day, number) for wanted, number in self.nth
+        ) or any(
+            weekday == wanted and (day - _WEEK_ZERO).days // 7 % every == offset % every
+            for wanted, every, offset in self.of_weeks
+        )
+
+    def __str__(self) -> str:
+        parts = (
+            [written(self.plain.span, sorted(self.plain.values))] if self.plain.values else []
+        )
+        parts += [f"{weekday}#{number}" for weekday, number in sorted(self.nth)]
+        parts += [
+            f"{weekday}%{every}" + (f"+{offset}" if offset else "")
+            for weekday, every, offset in sorted(self.of_weeks)
+        ]
+        return ",".join(parts)
+
+
+def _is_nth(day: date, number: int) -> bool:
+    if number > 0:
+        return (day.day - 1) // 7 + 1 == number
+    last = monthrange(day.year, day.month)[1]
+    return (last - day.day) // 7 + 1 == -number
+
+
+def _nearest(year: int, month: int, number: int, last: int) -> int:
+    """Return the weekday nearest to a day of the month, never leaving that month."""
+    if number > last:
+        return 0
+    day = date(year, month, number)
+    if day.isoweekday() == 6:
+        day += timedelta(days=-1 if number > 1 else 2)
+    elif day.isoweekday() == 7:
+        day += timedelta(days=1 if number < last else -2)
+    return day.day
+
+
+def written(span: Span, values: list[int]) -> str:
+    """Return sorted `values` as lists, ranges and steps, the shortest that reads well."""
+    step = _even_step(values)
+    if step == 1 and len(values) > 2:
+        return f"{values[0]}-{values[-1]}"
+    if span.high == 59 and step and _covers(span, values, step) and len(values) > 2:
+        return f"*/{step}"
+    if step and step > 1 and len(values) > 4:
+        return f"{values[0]}-{values[-1]}/{step}"
+    return ",".join(_runs(values))
+
+
+def _even_step(values: list[int]) -> int | None:
+    gaps = {later - earlier for earlier, later in pairwise(values)}
+    return gaps.pop() if len(gaps) == 1 else None
+
+
+def _covers(span: Span, values: list[int], step: int) -> bool:
+    return values == list(range(span.low, span.high + 1, step))
+
+
+def _runs(values: list[int]) -> list[str]:
+    runs: list[list[int]] = []
+    for value in values:
+        if runs and value == runs[-1][-1] + 1:
+            runs[-1].append(value)
+        else:
+            runs.append([value])
+    return [text for run in runs for text in _run(run)]
+
+
+def _run(run: list[int]) -> list[str]:
+    return [f"{run[0]}-{run[-1]}"] if len(run) > 2 else [str(value) for value in run]

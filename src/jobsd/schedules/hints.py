@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from difflib import get_close_matches
 
-from .words import KNOWN, MONTHS, UNITS
+from .vocabulary import KNOWN, MONTHS, UNITS
 
 _ONCE_LATER = re.compile(r"in (\d+) ?([a-z]+)", re.IGNORECASE)
 _ONCE = re.compile(r"(?:today|tonight|tomorrow|next|now)\b|\d{4}-\d\d?-\d\d?", re.IGNORECASE)
@@ -21,7 +21,7 @@ _EXAMPLES = 'write "every day at 9am", "every 5 minutes", or a cron such as "0 9
 
 
 def hint_for(text: str) -> str:
-    """Return a hint for a phrase that could not be read, by what it looks like."""
+    """Return a hint for a phrase that could not be parsed, by what it looks like."""
     text = text.strip()
     if (found := _ONCE_LATER.match(text)) and found[2].lower() in UNITS:
         unit = UNITS[found[2].lower()]
@@ -45,7 +45,7 @@ def hint_for(text: str) -> str:
 
 
 def _every(number: str, unit: str) -> str:
-    """Return what says a cadence: a phrase where one can, else an interval or a cron."""
+    """Return how to write a cadence: as a phrase, or else as an interval or a cron."""
     if number.isdecimal() and int(number) <= _PHRASED.get(unit, 1):
         return f'write "every {number} {unit}s"'
     if unit in _INTERVALS:
@@ -56,7 +56,7 @@ def _every(number: str, unit: str) -> str:
 
 
 def nearest_word(word: str) -> str:
-    """Return the known word that `word` may be a slip of, or nothing."""
+    """Return the known word that is most like `word`, or nothing."""
     if word in KNOWN:
         return ""
     near = get_close_matches(word[:60], sorted(KNOWN | set(MONTHS)), n=1, cutoff=0.75)

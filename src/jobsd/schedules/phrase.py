@@ -1,4 +1,4 @@
-"""A parsed phrase: its parts, before `to_cron` decides what they mean together."""
+"""A parsed phrase: its parts, before `phrase_compiler` decides what they mean together."""
 
 from __future__ import annotations
 

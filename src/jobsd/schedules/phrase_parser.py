@@ -12,19 +12,20 @@
     on       := ( "on" | "in" ) ( days | point | "the hour" | "the minute" | zone )
     word     := "hourly" | "daily" | "weekly" | "monthly" | "yearly" | …
 
-Days are read by `phrase_days`, times of day by `phrase_times`. What the parts mean
-together, and which parts contradict each other, `to_cron` decides: this module only collects.
+`phrase_parser_days` parses the days, `phrase_parser_times` the times of day. This module only
+collects the parts: `phrase_compiler` decides what they mean together, and which parts
+contradict each other.
 """  # noqa: E501 - a grammar reads best with one rule a line
 
 from __future__ import annotations
 
 from .error import ScheduleError, quoted
 from .phrase import Cadence, Phrase
-from .phrase_days import starts_days, take_days, take_span_of_days
-from .phrase_times import starts_time, take_span, take_times
-from .tokens import Tokens
-from .words import AND, CADENCES, NUMBERS, POINTS, UNITS
-from .zones import find_zone, require_zone
+from .phrase_parser_days import starts_days, take_days, take_span_of_days
+from .phrase_parser_times import starts_time, take_span, take_times
+from .time_zones import find_zone, require_zone
+from .tokenizer import Tokens
+from .vocabulary import AND, CADENCES, NUMBERS, POINTS, UNITS
 
 _MAX_LENGTH = 256
 _UNITS_AND_DAYS = (
@@ -35,7 +36,7 @@ _LIMITS = {"second": 59, "minute": 59, "hour": 23}
 
 
 def parse_phrase(text: str) -> Phrase:
-    """Return what `text` says.
+    """Return the parts of the phrase `text`.
 
     Raises:
         ScheduleError: when it is no phrase of the grammar above.

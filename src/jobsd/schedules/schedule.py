@@ -1,30 +1,33 @@
-"""A schedule: what somebody wrote, the crons it means, and when it runs."""
+"""A schedule: its text, the cron expressions that it means, and when it runs."""
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import TYPE_CHECKING, Protocol
 
-from .cron import uneven_steps
-from .cron_expression import is_cron_expression, parse_cron_expression
+from jobsd.clock import parse_duration
+
+from .cron_expression import uneven_steps
+from .cron_parser import is_cron_expression, parse_cron_expression
 from .error import ScheduleError, quoted
-from .interval import IntervalTimes, parse_interval
+from .next_run import CronRuns, IntervalRuns
+from .phrase_compiler import crons_of
 from .phrase_parser import parse_phrase
-from .times import Times
-from .to_cron import crons_of
-from .zones import require_zone
+from .time_zones import require_zone
 
 if TYPE_CHECKING:
     from datetime import tzinfo
 
-    from .cron import Cron
+    from .cron_expression import CronExpression
 
 _MAX_LENGTH = 1024
 _ZONE_PREFIX = re.compile(r"(?:CRON_)?TZ=(\S+)\s+(?=\S)", re.IGNORECASE)
 _INTERVAL = re.compile(r"every\s*:\s*(.+)", re.IGNORECASE)
+_SHORTEST_INTERVAL = timedelta(seconds=1)
+_LONGEST_INTERVAL = timedelta(days=366)
 
 
 class _Runs(Protocol):
@@ -104,14 +107,35 @@ def parse_every(value: object) -> Schedule:
     Raises:
         ScheduleError: when `value` is no duration between one second and 366 days.
     """
-    interval = parse_interval(value)
+    interval = _parse_interval(value)
     return Schedule(
         text=f"every: {value}",
         crons=(),
         time_zone="UTC",
         interval_s=interval.total_seconds(),
-        _runs=(IntervalTimes(interval),),
+        _runs=(IntervalRuns(interval),),
     )
+
+
+def _parse_interval(value: object) -> timedelta:
+    """Return the interval that a number of seconds, a `timedelta` or words such as `90m` mean.
+
+    Raises:
+        ScheduleError: for what is no duration, or shorter than a second, or than a year longer.
+    """
+    try:
+        interval = timedelta(seconds=parse_duration(value))
+    except (ValueError, OverflowError) as error:
+        raise ScheduleError(
+            f"{quoted(str(value))} is no interval",
+            "write a number with one of the units ms, s, m, h, d: 90m, or 1h30m",
+        ) from error
+    if not _SHORTEST_INTERVAL <= interval <= _LONGEST_INTERVAL:
+        raise ScheduleError(
+            f"an interval of {quoted(str(value))} is out of bounds",
+            "an interval lasts from one second to 366 days",
+        )
+    return interval
 
 
 def _require_aware(instant: datetime) -> None:
@@ -128,7 +152,7 @@ def _parse(text: str, time_zone: str, key: str) -> Schedule:
         )
     if interval := _INTERVAL.fullmatch(text.strip()):
         return parse_every(interval[1])
-    crons, zone_name, warnings = _read(text, key or text)
+    crons, zone_name, warnings = _parse_text(text, key or text)
     name, zone = require_zone(zone_name or time_zone)
     return Schedule(
         text=text,
@@ -136,17 +160,17 @@ def _parse(text: str, time_zone: str, key: str) -> Schedule:
         time_zone=name,
         warnings=tuple(warnings),
         zone=zone,
-        _runs=tuple(Times(cron, zone) for cron in crons),
+        _runs=tuple(CronRuns(cron, zone) for cron in crons),
     )
 
 
-def _read(text: str, key: str) -> tuple[list[Cron], str, list[str]]:
+def _parse_text(text: str, key: str) -> tuple[list[CronExpression], str, list[str]]:
     stripped = text.strip()
     prefix = _ZONE_PREFIX.match(stripped)
     rest = stripped[prefix.end() :] if prefix else stripped
     try:
         crons, zone, warnings = (
-            _read_cron(rest, key) if is_cron_expression(rest) else _read_phrase(rest)
+            _parse_cron(rest, key) if is_cron_expression(rest) else _parse_phrase(rest)
         )
     except ScheduleError as error:
         raise ScheduleError(error.message, error.hint or _hint_for(rest)) from error
@@ -155,12 +179,12 @@ def _read(text: str, key: str) -> tuple[list[Cron], str, list[str]]:
     return crons, prefix[1] if prefix else zone, warnings
 
 
-def _read_cron(text: str, key: str) -> tuple[list[Cron], str, list[str]]:
+def _parse_cron(text: str, key: str) -> tuple[list[CronExpression], str, list[str]]:
     cron, zone = parse_cron_expression(text, key)
     return [cron], zone, uneven_steps(cron)
 
 
-def _read_phrase(text: str) -> tuple[list[Cron], str, list[str]]:
+def _parse_phrase(text: str) -> tuple[list[CronExpression], str, list[str]]:
     phrase = parse_phrase(text)
     return crons_of(phrase), phrase.zone, phrase.warnings
 

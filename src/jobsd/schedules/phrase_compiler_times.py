@@ -1,7 +1,7 @@
-"""Concludes from the parts of a phrase at which times of a day it runs.
+"""Compiles the times of day of a phrase.
 
 Each cadence has one function, which says what the other parts may add to it. The
-rules stand in `to_cron`.
+rules stand in `phrase_compiler`.
 """
 
 from __future__ import annotations
@@ -9,11 +9,12 @@ from __future__ import annotations
 from itertools import groupby
 from typing import TYPE_CHECKING
 
+from .cron_fields import HOUR, LARGER, MINUTE, SECOND, Field, every, full, only
 from .error import ScheduleError, quoted
-from .fields import HOUR, LARGER, MINUTE, SECOND, Field, counted, full, only
 
 if TYPE_CHECKING:
-    from .phrase import Phrase
+    from .cron_fields import Span
+    from .phrase import Cadence, Phrase
 
 TimeOfDay = tuple[Field, Field, Field]
 
@@ -32,6 +33,24 @@ def times_of(phrase: Phrase) -> list[TimeOfDay]:
     if unit == "hour":
         return _every_hour(phrase)
     return _at_times(phrase)
+
+
+def counted(span: Span, cadence: Cadence | None) -> Field:
+    """Return the values that a cadence of this span's unit counts to.
+
+    Raises:
+        ScheduleError: when it starts at a value that does not exist.
+    """
+    if cadence is None:
+        return full(span)
+    if cadence.first is None:
+        return every(span, cadence.count)
+    if not span.low <= cadence.first <= span.high:
+        raise ScheduleError(
+            f"there is no {span.name} {cadence.first} to start at",
+            f"they go from {span.low} to {span.high}",
+        )
+    return only(span, range(cadence.first, span.high + 1, cadence.count))
 
 
 def _every_second(phrase: Phrase) -> list[TimeOfDay]:

@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 
 from .error import ScheduleError, quoted
-from .words import AND, GLUED, KNOWN, NUMBERS, ORDINALS
+from .vocabulary import AND, GLUED, KNOWN, NUMBERS, ORDINALS
 
 _TOKEN = re.compile(
     r"(?P<offset>(?<![^\s,])[+-]\d\d:?(?:\d\d)?(?![^\s,]))"

@@ -1,43 +1,55 @@
-"""The instants at which a cron runs in a time zone, over every change of its clocks.
+"""Computes the runs of a cron expression in a time zone, and those of an interval.
 
 A cron with fixed hours runs exactly once for each matching wall-clock time:
-- a time that a change skips runs at the first instant after the gap; all times of one gap,
-  and those on that instant itself, are one run;
+- a time that a change of the clocks skips runs at the first instant after the gap; all
+  times of one gap, and those on that instant itself, are one run;
 - a time that a change repeats runs on its first pass only.
 So each wall-clock time stands for one instant, in order, and the next run is that of the
 first wall-clock time whose instant is later.
 
 A cron whose hours are `*` or `*/n` follows elapsed time: it runs at every instant at which
-the clock on the wall matches, on both passes of a repeated hour, and never for a skipped
-one. Between two changes the wall clock is a clock that never changes; so the search goes
-from one such stretch of time to the next.
+the wall clock matches, on both passes of a repeated hour, and never for a skipped one.
+Between two changes the wall clock is a clock that never changes; so the search goes from
+one such stretch of time to the next.
+
+croniter does the arithmetic on a wall clock. It is only ever given plain lists of numbers,
+so that it does not matter how its versions parse steps and ranges, and only UTC times, which
+stand for the wall clock: what a change of clocks does to them is decided here. Days that no
+plain list can say (`-2`, `5#-1`, `1%2`, `15W`) are widened to one that contains them, and
+what doesn't match is stepped over, whole days at a time.
 """
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, time, timedelta
+from threading import Lock
 from typing import TYPE_CHECKING
-
-from .wall_clock import WallClock
 
 if TYPE_CHECKING:
     from datetime import tzinfo
 
-    from .cron import Cron
+    from croniter import croniter
 
+    from .cron_expression import CronExpression
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _SECOND = timedelta(seconds=1)
 # No zone changes its clocks twice within this time (in 2026 the nearest are a month apart).
 _STRETCH = timedelta(days=7)
+# 29 February of a given weekday: 40 years apart across 2100.
+_MAX_YEARS_BETWEEN = 50
+_ANY_TIME = datetime(2001, 1, 1, tzinfo=UTC)
+_MAX_DAYS_STEPPED_OVER = 366 * _MAX_YEARS_BETWEEN
 
 
-class Times:
+class CronRuns:
     """The instants, all in UTC and in whole seconds, at which one cron runs in one zone."""
 
     __slots__ = ("_wall_clock", "_zone", "cron")
 
-    def __init__(self, cron: Cron, zone: tzinfo) -> None:
+    def __init__(self, cron: CronExpression, zone: tzinfo) -> None:
         self.cron = cron
-        self._wall_clock = WallClock(cron)
+        self._wall_clock = _WallClock(cron)
         self._zone = zone
 
     def after(self, instant: datetime) -> datetime:
@@ -69,7 +81,7 @@ class Times:
         local = (end - _SECOND).astimezone(self._zone)
         wall = local.replace(tzinfo=None, fold=0) + _SECOND
         if local.fold:
-            # The second pass: all that the first pass ran lies before, also later walls.
+            # The second pass: all runs of the first one lie before, later wall-clock times too.
             wall += _offset(local.replace(fold=0)) - _offset(local)
         while True:
             wall = self._wall_clock.before(wall)
@@ -147,3 +159,91 @@ class Times:
 
 def _offset(local: datetime) -> timedelta:
     return local.utcoffset() or timedelta(0)
+
+
+class _WallClock:
+    """The matching wall-clock times of one cron. Safe from any thread."""
+
+    __slots__ = ("_croniter", "_lock", "cron")
+
+    def __init__(self, cron: CronExpression) -> None:
+        self.cron = cron
+        self._croniter: croniter[datetime] | None = None
+        self._lock = Lock()
+
+    def after(self, wall: datetime) -> datetime:
+        """Return the first match later than `wall`, both naive, in whole seconds.
+
+        Raises:
+            OverflowError: when there is none before the year 10000.
+        """
+        for _ in range(_MAX_DAYS_STEPPED_OVER):
+            found = self._step(wall, backwards=False)
+            if self.cron.has_plain_days or self.cron.match_day(found.date()):
+                return found
+            wall = datetime.combine(found.date(), time(23, 59, 59))
+        raise OverflowError("no match within 50 years")
+
+    def before(self, wall: datetime) -> datetime:
+        """Return the last match earlier than `wall`; otherwise like `after`."""
+        for _ in range(_MAX_DAYS_STEPPED_OVER):
+            found = self._step(wall, backwards=True)
+            if self.cron.has_plain_days or self.cron.match_day(found.date()):
+                return found
+            wall = datetime.combine(found.date(), time(0))
+        raise OverflowError("no match within 50 years")
+
+    def _step(self, wall: datetime, *, backwards: bool) -> datetime:
+        with self._lock:
+            if self._croniter is None:
+                self._croniter = _new_croniter(self.cron)
+            # Debian's croniter, 2.0, can be told where to start in no other way.
+            self._croniter.set_current(wall.replace(tzinfo=UTC), force=True)
+            step = self._croniter.get_prev if backwards else self._croniter.get_next
+            try:
+                found = step(datetime)
+            except ValueError as error:
+                raise OverflowError(str(error)) from error
+        return found.replace(tzinfo=None, fold=0)  # get_prev sets the fold
+
+
+def _new_croniter(cron: CronExpression) -> croniter[datetime]:
+    from croniter import croniter  # noqa: PLC0415 - costs 40 ms, which only a next run pays
+
+    fields = (
+        cron.seconds.explicit(),
+        cron.minutes.explicit(),
+        cron.hours.explicit(),
+        cron.month_days.widened().explicit() if cron.month_days else "*",
+        cron.months.explicit(),
+        cron.week_days.widened().explicit() if cron.week_days else "*",
+    )
+    return croniter(
+        " ".join(fields),
+        _ANY_TIME,
+        ret_type=datetime,
+        second_at_beginning=True,
+        day_or=not cron.both_days,
+        max_years_between_matches=_MAX_YEARS_BETWEEN,
+    )
+
+
+class IntervalRuns:
+    """The instants, in UTC, that lie a whole number of intervals after the Unix epoch.
+
+    No restart and no second scheduler shifts them, and they never drift. An interval knows
+    no wall clock: `every: 24h` is not "every day".
+    """
+
+    __slots__ = ("_interval",)
+
+    def __init__(self, interval: timedelta) -> None:
+        self._interval = interval
+
+    def after(self, instant: datetime) -> datetime:
+        """Return the first run later than `instant`, which is aware."""
+        return self.at_or_before(instant) + self._interval
+
+    def at_or_before(self, instant: datetime) -> datetime:
+        """Return the last run not later than `instant`."""
+        return _EPOCH + (instant - _EPOCH) // self._interval * self._interval

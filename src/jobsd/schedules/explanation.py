@@ -1,4 +1,4 @@
-"""What `recurring explain --json` prints for a phrase."""
+"""Explains a schedule: the cron, the zone and the next runs, or why it is refused."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Reads the times of day in a phrase.
+"""Parses the times of day in a phrase.
 
     times   := time { and time }
     span    := time ( "to" | "-" ) time
@@ -16,11 +16,11 @@ from typing import TYPE_CHECKING
 
 from .error import ScheduleError, quoted
 from .phrase import Clock
-from .words import HALVES_OF_THE_DAY, HOURS, MINUTES, TO
+from .vocabulary import HALVES_OF_THE_DAY, HOURS, MINUTES, TO
 
 if TYPE_CHECKING:
     from .phrase import Phrase
-    from .tokens import Tokens
+    from .tokenizer import Tokens
 
 _TO_OR_DASH = TO | {"-"}
 
