@@ -20,7 +20,7 @@ def command(project: Project, within_s: float, *, as_json: bool) -> int:
     """Print `{"healthy": …, "last_heartbeat": …}`; exit 0 when healthy, 1 when not."""
     from jobsd.daemon.exits import DONE, FAILED
     from jobsd.daemon.output import print_json
-    from jobsd.heartbeat.health import health_status
+    from jobsd.heartbeat import health_status
 
     del as_json  # it prints JSON anyhow
     with project.session() as session:

@@ -44,7 +44,7 @@ def test_its_line_has_the_shape_that_operators_grep_for(
     assert re.fullmatch(pattern, caplog.messages[0])
 
 
-def test_its_line_bears_the_time_of_its_row(caplog: pytest.LogCaptureFixture) -> None:
+def test_its_line_has_the_time_of_its_row(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.INFO, logger="jobsd.heartbeat"):
         HeartbeatJob.perform_now()
 

@@ -56,7 +56,7 @@ def test_recent_gives_the_newest_first_and_ten_at_most(beat: Beat) -> None:
     assert _all_minutes_ago(HeartbeatLog.recent()) == list(range(10))
 
 
-def test_recent_can_be_limited_behind_the_call(beat: Beat) -> None:
+def test_recent_can_be_limited_after_the_call(beat: Beat) -> None:
     for minutes in range(12):
         beat(minutes)
 
@@ -73,7 +73,7 @@ def test_recent_takes_limit_time_and_host_together(beat: Beat) -> None:
     assert [(row.hostname, _minutes_ago(row)) for row in found] == [("web-2", 1), ("web-2", 2)]
 
 
-def test_the_heartbeats_of_one_host_can_be_asked_for_further(beat: Beat) -> None:
+def test_the_heartbeats_of_one_host_can_be_narrowed_further(beat: Beat) -> None:
     beat(1)
     beat(2, "web-2")
 
@@ -95,7 +95,7 @@ def test_a_time_ago_may_be_words_seconds_or_a_timedelta(beat: Beat, since: str) 
     assert _all_minutes_ago(HeartbeatLog.recent(since=since)) == [59]
 
 
-def test_since_takes_a_moment(beat: Beat) -> None:
+def test_since_takes_an_aware_datetime(beat: Beat) -> None:
     beat(1)
     beat(3)
 
@@ -103,13 +103,13 @@ def test_since_takes_a_moment(beat: Beat) -> None:
     assert _all_minutes_ago(HeartbeatLog.since(moment)) == [1]
 
 
-def test_a_moment_without_a_zone_is_refused() -> None:
+def test_a_datetime_without_a_zone_is_refused() -> None:
     with pytest.raises(Error, match="aware"):
         HeartbeatLog.since(datetime(2026, 1, 1))  # noqa: DTZ001
 
 
 @pytest.mark.parametrize("age", ["soon", -1, float("nan"), True])
-def test_what_is_no_age_is_refused_with_its_option(age: Any) -> None:
+def test_a_bad_age_is_refused_with_its_option(age: Any) -> None:
     for option, ask in (
         ("since", lambda: HeartbeatLog.recent(since=age)),
         ("within", lambda: HeartbeatLog.verify_recent(within=age)),
@@ -131,7 +131,7 @@ def test_an_age_beyond_all_time_means_all(beat: Beat) -> None:
 
 
 @pytest.mark.parametrize("name", ["a\0b", "\ud800", 7], ids=repr)
-def test_what_can_be_no_machine_is_refused(name: Any) -> None:
+def test_a_bad_hostname_is_refused(name: Any) -> None:
     with pytest.raises(Error, match="hostname: "):
         HeartbeatLog.recent(hostname=name)
 
@@ -171,14 +171,14 @@ def test_nothing_is_recent_in_an_empty_log() -> None:
     assert HeartbeatLog.verify_recent(within="10m") is False
 
 
-def test_an_even_rhythm_has_no_gaps(beat: Beat) -> None:
+def test_regular_heartbeats_have_no_gaps(beat: Beat) -> None:
     for minutes in range(0, 60, 5):
         beat(minutes + 0.1)
 
     assert HeartbeatLog.gaps(every="5m", since="24h") == []
 
 
-def test_a_gap_lies_between_two_heartbeats_and_tells_how_many_are_missing(beat: Beat) -> None:
+def test_a_gap_lies_between_two_heartbeats_and_counts_the_missing_ones(beat: Beat) -> None:
     for minutes in (0, 5, 20, 25):
         beat(minutes)
 
@@ -194,7 +194,7 @@ def test_a_heartbeat_that_is_a_little_late_makes_no_gap(beat: Beat) -> None:
     assert HeartbeatLog.gaps(every="5m") == []
 
 
-def test_silence_until_now_is_a_gap(beat: Beat) -> None:
+def test_no_heartbeat_until_now_is_a_gap(beat: Beat) -> None:
     beat(20)
     beat(25)
 
@@ -212,7 +212,7 @@ def test_a_gap_may_begin_before_the_window(beat: Beat) -> None:
     assert round(gap.duration_s / 60) == 99
 
 
-def test_a_log_that_never_heard_anything_is_one_gap() -> None:
+def test_an_empty_log_is_one_gap() -> None:
     (gap,) = HeartbeatLog.gaps(every="5m", since="1h")
 
     assert (round(gap.duration_s), gap.missed) == (3600, 11)
@@ -227,7 +227,7 @@ def test_health_is_a_recent_heartbeat(beat: Beat) -> None:
     assert health_status() == {"healthy": True, "last_heartbeat": said}
 
 
-def test_an_old_heartbeat_is_told_and_unhealthy(beat: Beat) -> None:
+def test_an_old_heartbeat_is_shown_and_unhealthy(beat: Beat) -> None:
     beat(11)
 
     status = health_status(within="10m")
@@ -235,7 +235,7 @@ def test_an_old_heartbeat_is_told_and_unhealthy(beat: Beat) -> None:
     assert (status["healthy"], status["last_heartbeat"] is not None) == (False, True)
 
 
-def test_health_without_heartbeats_says_none() -> None:
+def test_health_without_heartbeats_has_none() -> None:
     assert health_status() == {"healthy": False, "last_heartbeat": None}
 
 

@@ -34,7 +34,7 @@ def _healthz(port: int) -> tuple[int, dict[str, Any]]:
     return told
 
 
-def test_all_who_watch_see_heartbeats_stop_and_return(tmp_path: Path, target: Target) -> None:
+def test_every_check_sees_heartbeats_stop_and_return(tmp_path: Path, target: Target) -> None:
     project = Project(tmp_path, target.url)
     project.write("config/queue.yml", QUEUE)
     project.write("config/recurring.yml", RECURRING)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from jobsd.heartbeat.log import beat
+from jobsd.heartbeat.log import record
 from jobsd.instruments.metrics import exposition
 from jobsd.processes.scoreboard import Scoreboard
 from jobsd.supervisor.monitor.gauges import database_figures
@@ -85,7 +85,7 @@ def test_each_rule_fires_and_clears_as_its_unit_test_says() -> None:
 
 
 def test_the_rules_ask_for_metrics_that_there_are(session: Session) -> None:
-    beat(session, "test", "web-1")
+    record(session, "test", "web-1")
     scoreboard = Scoreboard()
     scoreboard.database_up = 1
     body, _ = exposition(tree_figures(scoreboard), database_figures(session))

@@ -1,4 +1,4 @@
-"""The job that is shipped: it says that it has run, in the log and in a table."""
+"""The heartbeat job: each run inserts a row and logs a line."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from jobsd.jobs.client import default_client
 from jobsd.jobs.definition import Job
 from jobsd.machine import hostname
 
-from .log import beat
+from .log import record
 
 if TYPE_CHECKING:
     from .log import HeartbeatLog
 
 
 class HeartbeatJob(Job):
-    """Proves that recurring jobs are enqueued and run.
+    """Proves that recurring tasks are enqueued and run.
 
     Its line is logged only after the row is committed, and has the time of the row. So
     every heartbeat in the log is in the table.
@@ -28,16 +28,16 @@ class HeartbeatJob(Job):
         """Write one row to `heartbeat_logs` and one line to the log."""
         environment = os.environ.get("JOBSD_ENV") or "development"
         with default_client().session() as session:
-            row = beat(session, environment, hostname())
+            row = record(session, environment, hostname())
         log_always("jobsd.heartbeat", line(row))
 
 
 def line(row: HeartbeatLog) -> str:
-    """Return the line that operators look for: `[HEARTBEAT] {"timestamp":…}`."""
-    said = {
+    """Return the line that operators search for: `[HEARTBEAT] {"timestamp":…}`."""
+    facts = {
         "timestamp": row.executed_at.strftime("%Y-%m-%dT%H:%M:%SZ"),
         "environment": row.environment,
         "hostname": row.hostname,
         "message": "Heartbeat job executed successfully",
     }
-    return "[HEARTBEAT] " + json.dumps(said, separators=(",", ":"), ensure_ascii=False)
+    return "[HEARTBEAT] " + json.dumps(facts, separators=(",", ":"), ensure_ascii=False)

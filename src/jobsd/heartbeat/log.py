@@ -1,12 +1,12 @@
-"""The `heartbeat_logs` table, and questions to it that read like sentences.
+"""The `heartbeat_logs` table, and queries of it that read like sentences.
 
     HeartbeatLog.latest()
     HeartbeatLog.recent().limit(10)
     HeartbeatLog.by_hostname("web-1").recent()
     HeartbeatLog.since(hours=1)
 
-What takes "10m" takes seconds and a `timedelta` too; ages are judged by the database's
-clock, which also wrote the rows.
+Whatever takes "10m" takes seconds and a `timedelta` too. Ages are compared with the
+database's clock, which also set the times of the rows.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, cast, overload
 
 from jobsd.database.statements import Statements
@@ -30,10 +31,10 @@ if TYPE_CHECKING:
 
     Duration = float | str | timedelta
 
-STATEMENTS = Statements("jobsd.heartbeat", "heartbeat.sql")
+STATEMENTS = Statements("jobsd.heartbeat", "log.sql")
 
 ROWS_MAX = 10_000
-"""No question brings more rows than this; who wants more asks by time, or with SQL."""
+"""No query returns more rows than this; for more, query by time, or with SQL."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,11 +108,11 @@ class HeartbeatLog:
             return gaps(session, every, since)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, eq=False)
 class HeartbeatLogs(Sequence[HeartbeatLog]):
-    """A question to the log, which may be narrowed further; the list of rows that answers it.
+    """A query of the log, which may be narrowed further, and the list of its rows.
 
-    The database is asked when the first row is wanted, and once: to ask again, ask anew.
+    The database is asked once, when the first row is needed; a new query asks again.
     """
 
     hostname: str | None = None
@@ -119,9 +120,6 @@ class HeartbeatLogs(Sequence[HeartbeatLog]):
     within_s: float | None = None
     rows_max: int = ROWS_MAX
     session: Session | None = field(default=None, repr=False)
-    _answers: list[list[HeartbeatLog]] = field(
-        default_factory=list[list["HeartbeatLog"]], init=False, repr=False
-    )
 
     def limit(self, rows: int) -> HeartbeatLogs:
         """Return at most this many."""
@@ -165,46 +163,59 @@ class HeartbeatLogs(Sequence[HeartbeatLog]):
         return len(logs.limit(1)) == 1
 
     def __len__(self) -> int:
-        return len(self._answer())
+        return len(self._rows)
 
     @overload
     def __getitem__(self, index: int) -> HeartbeatLog: ...
     @overload
     def __getitem__(self, index: slice) -> list[HeartbeatLog]: ...
     def __getitem__(self, index: int | slice) -> HeartbeatLog | list[HeartbeatLog]:
-        return self._answer()[index]
+        return self._rows[index]
 
     def __iter__(self) -> Iterator[HeartbeatLog]:
-        return iter(self._answer())
+        return iter(self._rows)
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Sequence) and self._answer() == list(cast("Any", other))
+        return isinstance(other, Sequence) and self._rows == list(cast("Any", other))
 
     __hash__ = None  # type: ignore[assignment] # equal to lists, which have none either
 
     def __repr__(self) -> str:
-        return repr(self._answer())
+        return repr(self._rows)
 
-    def _answer(self) -> list[HeartbeatLog]:
-        if not self._answers:
-            with _lent(self.session) as session:
-                rows = session.fetch(STATEMENTS["select"], self._parameters())
-            self._answers.append([_row(row) for row in rows])
-        return self._answers[0]
-
-    def _parameters(self) -> dict[str, Any]:
-        return {
+    @cached_property
+    def _rows(self) -> list[HeartbeatLog]:
+        parameters = {
             "hostname": self.hostname,
             "since": self.moment,
             "within_s": self.within_s,
             "limit": self.rows_max,
         }
+        with _session(self.session) as session:
+            return [_row(row) for row in session.fetch(STATEMENTS["select"], parameters)]
 
 
-def beat(session: Session, environment: str, hostname: str) -> HeartbeatLog:
-    """Write down that the heartbeat job has run, and return the row."""
+def health_status(
+    within: Duration = "10m", *, session: Session | None = None
+) -> dict[str, Any]:
+    """Return `{"healthy": …, "last_heartbeat": …}`, as a health check's JSON.
+
+    It is healthy if the last heartbeat is at most `within` old. The time is ISO 8601 in UTC,
+    or None if there was no heartbeat. `session` replaces the program's own.
+
+    Raises:
+        DatabaseUnreachableError: when the database cannot be reached.
+    """
+    logs = HeartbeatLogs(session=session)
+    latest = logs.latest()
+    time = latest.executed_at.isoformat().replace("+00:00", "Z") if latest else None
+    return {"healthy": logs.verify_recent(within), "last_heartbeat": time}
+
+
+def record(session: Session, environment: str, hostname: str) -> HeartbeatLog:
+    """Insert a heartbeat, and return its row."""
     facts = {"environment": environment, "hostname": hostname}
-    return _row(session.fetch(STATEMENTS["beat"], facts)[0])
+    return _row(session.fetch(STATEMENTS["record"], facts)[0])
 
 
 def gaps(session: Session, every: Duration, since: Duration | datetime) -> list[Gap]:
@@ -219,9 +230,9 @@ def gaps(session: Session, every: Duration, since: Duration | datetime) -> list[
 
 
 def clear(session: Session, keep_s: float, limit: int) -> int:
-    """Remove at most `limit` rows older than `keep_s` and return how many went.
+    """Delete at most `limit` rows older than `keep_s`; return how many were deleted.
 
-    The last heartbeat stays, however old: it says since when there has been none.
+    The last heartbeat stays, however old: it shows since when there has been none.
     """
     return len(session.fetch(STATEMENTS["clear"], {"keep_s": keep_s, "limit": limit}))
 
@@ -237,7 +248,7 @@ def _row(row: tuple[Any, ...]) -> HeartbeatLog:
 
 
 def _window(option: str, moment: Duration | datetime) -> tuple[datetime | None, float | None]:
-    """Return a moment, or else how many seconds ago it was."""
+    """Return a time as it was given, or how many seconds ago it was."""
     if not isinstance(moment, datetime):
         return None, _age_s(option, moment)
     if moment.utcoffset() is None:
@@ -246,9 +257,9 @@ def _window(option: str, moment: Duration | datetime) -> tuple[datetime | None, 
 
 
 def _age_s(option: str, age: Duration) -> float:
-    """Return the seconds of an age; what is beyond all time means all."""
+    """Return the seconds of an age; one that is too long for PostgreSQL means all time."""
     return min(duration_s(option, age), WAIT_MAX_S)
 
 
-def _lent(session: Session | None) -> contextlib.AbstractContextManager[Session]:
+def _session(session: Session | None) -> contextlib.AbstractContextManager[Session]:
     return contextlib.nullcontext(session) if session else default_client().session()

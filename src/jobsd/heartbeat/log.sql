@@ -1,4 +1,4 @@
--- beat: write down that a heartbeat job has run.
+-- record: insert a heartbeat.
 INSERT INTO jobsd.heartbeat_logs (environment, hostname)
 VALUES (%(environment)s, %(hostname)s)
 RETURNING id, executed_at, environment, hostname;
@@ -15,8 +15,9 @@ WHERE (%(hostname)s::text IS NULL OR hostname = %(hostname)s)
 ORDER BY executed_at DESC, id DESC
 LIMIT %(limit)s;
 
--- gaps: list the times without a heartbeat that are longer than `longest_s`, up to now. The
--- last heartbeat before the window counts; without one the window begins with its first.
+-- gaps: list the times without a heartbeat that are longer than `longest_s`, up to now. A gap
+-- may begin with the last heartbeat before the window; without one the first gap begins with
+-- the window's first heartbeat.
 WITH bounds AS (
     SELECT
         now() AS until,
@@ -43,14 +44,14 @@ SELECT from_, until
 FROM pair
 WHERE until - from_ > make_interval(secs => %(longest_s)s::float8)
 UNION ALL
--- Nothing was ever heard: the whole window is one gap.
+-- Without any heartbeat the whole window is one gap.
 SELECT since, until
 FROM bounds
 WHERE (SELECT count(*) FROM beat) = 1
 ORDER BY from_
 LIMIT 10000;
 
--- clear: remove some of the heartbeats that are older than `keep_s`, but never the last.
+-- clear: delete some of the heartbeats that are older than `keep_s`, but never the last.
 DELETE FROM jobsd.heartbeat_logs
 WHERE ctid = ANY (ARRAY(
     SELECT ctid
