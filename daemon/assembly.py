@@ -138,7 +138,7 @@ class Assembly:
             retention.keep_for(self.options.jobs.clear_finished_jobs_after_s)
             current.let_drain(self.options.supervisor.shutdown_timeout_s)
             commands = [task.command for task in self.options.tasks if task.command]
-            command_job.allow(self.options.imports, commands)
+            command_job.register(self.options.imports, commands)
             if not self._load_jobs(context):
                 return EXIT_CONFIGURATION
             worker = Worker(

@@ -14,7 +14,7 @@ from jobsd.errors import DatabaseUnreachableError, EmbeddedServerError, SchemaEr
 from jobsd.heartbeat.log import HeartbeatLogs
 from jobsd.processes import registry
 from jobsd.processes.nap import Nap
-from jobsd.recurring import occurrences, tasks
+from jobsd.recurring import runs, tasks
 from jobsd.recurring.lateness import late_tasks
 
 from . import held_up, history
@@ -186,7 +186,7 @@ def _queues(session: Session, project: Project) -> Finding:
 def _recurring(session: Session) -> Finding:
     """Say which tasks are late, or were in their last run, and name the cause of each."""
     rows = [task for task in tasks.load(session) if task.enabled]
-    last = occurrences.latest(session, [task.key for task in rows])
+    last = runs.latest(session, [task.key for task in rows])
     late = sorted(late_tasks(rows, last, utc_now()), key=lambda found: -(found[2] or 0.0))
     if not late:
         said = f"{counted(len(rows), 'task')} in time" if rows else "there are no tasks"

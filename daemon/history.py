@@ -20,8 +20,7 @@ if TYPE_CHECKING:
 
     from jobsd.configuration.options import Options
     from jobsd.database.connection import Session
-    from jobsd.recurring.task import TaskOptions
-    from jobsd.recurring.tasks import RecurringTask
+    from jobsd.recurring.definition import TaskDefinition
 
 _COMMAND = "`command: jobsd.clear_finished_in_batches()`"
 
@@ -53,5 +52,5 @@ def cleared(session: Session, options: Options) -> Finding:
     return Finding("WARN", "history", told)
 
 
-def _clearing(named: Iterable[TaskOptions | RecurringTask]) -> list[str]:
+def _clearing(named: Iterable[TaskDefinition]) -> list[str]:
     return sorted({task.key for task in named if task.enabled and clears_history(task.command)})

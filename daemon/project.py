@@ -103,7 +103,7 @@ class Project:
         import_shipped_jobs()
         with contextlib.redirect_stdout(sys.stderr):
             registry.load_modules(self.options.imports, self.root)
-        command_job.allow(self.options.imports)
+        command_job.register(self.options.imports)
         client.find_target_by(self.target, lambda: self.options.database.schema)
 
     def _connect(self, target: Target) -> Session:

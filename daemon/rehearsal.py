@@ -30,7 +30,7 @@ from .shipped import import_shipped_jobs
 
 if TYPE_CHECKING:
     from jobsd.configuration.options import Options
-    from jobsd.recurring.task import TaskOptions
+    from jobsd.recurring.definition import TaskDefinition
 
 _FRAMES_MAX = 10
 
@@ -86,7 +86,7 @@ def faults(options: Options) -> list[Fault]:
     ]
 
 
-def misfit(task: TaskOptions) -> tuple[str, str] | None:
+def misfit(task: TaskDefinition) -> tuple[str, str] | None:
     """Return what of a task does not fit the jobs known here, and why: "class" or "args"."""
     if task.class_name is None:
         return None
@@ -94,7 +94,7 @@ def misfit(task: TaskOptions) -> tuple[str, str] | None:
     if definition is None:
         return "class", f"no job is registered as {task.class_name!r}"
     try:
-        definition.require(*task.call_arguments())
+        definition.require(*task.arguments)
     except ArgumentError as error:
         return "args", str(error)
     return None
@@ -133,7 +133,7 @@ def _is_of_importing(filename: str) -> bool:
     return filename.startswith("<frozen") or filename in {registry.__file__, importlib.__file__}
 
 
-def _fault_of(task: TaskOptions, options: Options) -> Fault | None:
+def _fault_of(task: TaskDefinition, options: Options) -> Fault | None:
     if wrong := misfit(task):
         what, why = wrong
         hint = _class_hint(task, options) if what == "class" else ""
@@ -150,7 +150,7 @@ def _fault_of(task: TaskOptions, options: Options) -> Fault | None:
     return None
 
 
-def _class_hint(task: TaskOptions, options: Options) -> str:
+def _class_hint(task: TaskDefinition, options: Options) -> str:
     names = [definition.name for definition in registry.definitions()]
     if near := difflib.get_close_matches(task.class_name or "", names, 1):
         return f"did you mean {near[0]}?"
@@ -158,7 +158,7 @@ def _class_hint(task: TaskOptions, options: Options) -> str:
     return f"add the module that defines it to `import:` in queue.yml{known}"
 
 
-def _at(task: TaskOptions, key: str, message: str, hint: str, options: Options) -> Fault:
+def _at(task: TaskDefinition, key: str, message: str, hint: str, options: Options) -> Fault:
     """Return the fault at the line in which the task says so."""
     where = task.arguments_source if key == "args" else ""
     name, line, column = (where or f"{task.source}:1").rsplit(":", 2)
@@ -167,7 +167,7 @@ def _at(task: TaskOptions, key: str, message: str, hint: str, options: Options) 
     except UnreadableError:
         source = None
     if source is None or not line.isdecimal():
-        return Fault(message, task.source, hint=hint)
+        return Fault(message, task.source or "", hint=hint)
     start = sum(len(text) + 1 for text in source.text.split("\n")[: int(line) - 1])
     if where:
         start += int(column) - 1

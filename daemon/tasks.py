@@ -11,7 +11,7 @@ from jobsd.clock import utc_now
 from jobsd.configuration.missing_task import explain_missing_task
 from jobsd.errors import NotFoundError
 from jobsd.recurring import tasks
-from jobsd.recurring.lateness import SCHEDULER, judged, overdue_since
+from jobsd.recurring.lateness import SCHEDULER, lateness, overdue_since
 from jobsd.schedules import ScheduleError
 
 from .output import human, is_terminal, length, print_line, print_rows
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from jobsd.database.connection import Session
-    from jobsd.recurring.occurrences import Occurrence
+    from jobsd.recurring.runs import RecurringRun
     from jobsd.recurring.tasks import RecurringTask
 
     from .project import Project
@@ -73,12 +73,12 @@ def print_tasks(rows: list[Row], *, as_json: bool) -> None:
         print_line("  ".join(map(str.ljust, fields, widths)).rstrip())
 
 
-def history_row(task: RecurringTask | None, run: Occurrence, now: datetime) -> Row:
+def history_row(task: RecurringTask | None, run: RecurringRun, now: datetime) -> Row:
     """Return a planned run with the parts that it took, and what made it late."""
     row = {**asdict(run), "late_s": run.late_s, "late": timedelta(seconds=run.late_s)}
     if task is None:
         return {**row, "waited_s": None, "ran_s": None, "cause": None}
-    found = judged(task, run, now)
+    found = lateness(task, run, now)
     return {
         **row,
         "waited_s": found.queue_s,
@@ -87,13 +87,13 @@ def history_row(task: RecurringTask | None, run: Occurrence, now: datetime) -> R
     }
 
 
-def why_late(task: RecurringTask, last: Occurrence | None, now: datetime) -> Row | None:
+def why_late(task: RecurringTask, last: RecurringRun | None, now: datetime) -> Row | None:
     """Return the cause when a task is late now, or was in its last run; else None."""
     if since := overdue_since(task, last, now):
         ago = length((now - since).total_seconds())
         told = f"it was due {ago} ago and nobody has enqueued it; does a scheduler run?"
         return {"cause": SCHEDULER, "run_at": since, "told": told}
-    if last is None or not (found := judged(task, last, now)).cause:
+    if last is None or not (found := lateness(task, last, now)).cause:
         return None
     if last.outcome == "missed":
         told = "nobody came to its planned time soon enough"

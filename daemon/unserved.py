@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from jobsd.configuration.options import Options
     from jobsd.database.connection import Session
-    from jobsd.recurring.task import TaskOptions
+    from jobsd.recurring.definition import TaskDefinition
 
 _TOLD_MAX = 5
 
@@ -70,7 +70,7 @@ def some(names: list[str]) -> str:
     return ", ".join([*names[:_TOLD_MAX], *([f"and {more} more"] if more > 0 else [])])
 
 
-def _queue_of(task: TaskOptions) -> str | None:
+def _queue_of(task: TaskDefinition) -> str | None:
     definition = registry.find(task.class_name or "")
     return task.queue_name or (definition.queue if definition else None)
 

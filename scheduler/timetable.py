@@ -1,17 +1,18 @@
 """What runs next: the planned instants of all tasks, in a heap.
 
-An instant counts as missed when we come to it late: later than a tenth of the time to the
-task's next one, but at least 2 s (a scheduler that was killed is replaced within them) and
-at most a minute. What becomes of missed ones is the task's choice:
+An instant is missed when the scheduler reaches it too late: later than a tenth of the time to
+the task's next one, but at least 2 s (a killed scheduler is replaced within them) and at
+most a minute. The task's `on_missed` decides what becomes of missed instants:
 
 - skip: none of them runs.
 - once: the last of them runs, for all.
 - all: all of them run, the latest thousand at most.
 
-Missed instants that do not run are told, the first ten of a row: so the history shows the
-gap, and how it began. It is all the same whether nobody ran, the scheduler was frozen, or
-the database was away: a task's instants count from its last run on. Where that lies ahead,
-the clock was put back, and they count from now on: what has run stands in the history.
+Missed instants that do not run are recorded, the first ten in a row: so the history shows the
+gap, and how it began. It makes no difference whether no scheduler ran, it was frozen, or
+the database could not be reached: a task's instants count from its last run on. Where the
+last run lies ahead, the clock was put back, and they count from now on: the history keeps
+what has run from running again.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from typing import TYPE_CHECKING
 from jobsd.clock import monotonic
 from jobsd.schedules import ScheduleError
 
-from .clock import AHEAD_MAX
+from .database_clock import AHEAD_MAX
 
 if TYPE_CHECKING:
     from jobsd.recurring.tasks import RecurringTask
@@ -40,10 +41,10 @@ GRACE_SHARE = 10
 CATCH_UP_MAX = 1000
 """More missed instants of one task than this are never made up for."""
 
-TOLD_MAX = 10
-"""Missed instants of one row that are written into the history."""
+RECORDED_MAX = 10
+"""Missed instants in a row that are written into the history."""
 
-ROUND_MAX_S = 0.5
+DUE_MAX_S = 0.5
 """To find the thousand instants before a long gap takes 40 ms for each task."""
 
 _NEVER = datetime.max.replace(tzinfo=UTC)
@@ -51,8 +52,8 @@ _INSTANT = timedelta(microseconds=1)
 
 
 @dataclass(frozen=True, slots=True)
-class Tick:
-    """A planned instant of a task that has come; a missed one is told and does not run."""
+class DueRun:
+    """A task's run whose planned instant has come; a missed one is recorded, not enqueued."""
 
     task: RecurringTask
     run_at: datetime
@@ -64,7 +65,7 @@ class Timetable:
 
     def __init__(self) -> None:
         self._entries: dict[str, _Entry] = {}
-        self._following = _Following()
+        self._next_instant = _NextInstant()
         self._heap: list[tuple[datetime, str, int]] = []
         self._numbers = count()
 
@@ -77,20 +78,20 @@ class Timetable:
         return [entry.task for entry in self._entries.values()]
 
     @property
-    def next_tick(self) -> tuple[datetime, str] | None:
-        """The next instant and whose it is, or None."""
+    def next_run(self) -> tuple[datetime, str] | None:
+        """The next planned instant and the key of its task, or None."""
         while self._heap and not self._is_valid(self._heap[0]):
             heapq.heappop(self._heap)
         return self._heap[0][:2] if self._heap else None
 
     def plan(self, task: RecurringTask, now: datetime) -> None:
-        """Take a task in, or take note of how it has changed.
+        """Plan the runs of a task that is new, or has changed.
 
         A change that does not touch the schedule leaves the next instant as it is. One that
         touches it alone, as an UPDATE by hand may, counts from now on.
 
         Raises:
-            ScheduleError: when the schedule means nothing; the task is not planned then.
+            ScheduleError: when the schedule is none; the task is not planned then.
         """
         if not task.enabled:
             self.forget(task.key)
@@ -106,11 +107,11 @@ class Timetable:
             since = max(since, now)
         if since - now > AHEAD_MAX:
             since = now
-        self._entries[task.key] = entry = _Entry(task, since, self._following)
+        self._entries[task.key] = entry = _Entry(task, since, self._next_instant)
         self._push(entry)
 
     def forget(self, key: str) -> None:
-        """Leave a task out from now on."""
+        """Plan no more runs of a task."""
         self._entries.pop(key, None)
 
     def keep(self, keys: set[str]) -> None:
@@ -118,22 +119,26 @@ class Timetable:
         for key in self._entries.keys() - keys:
             self.forget(key)
 
-    def due(self, now: datetime, limit: int) -> list[Tick]:
-        """Take about `limit` ticks whose time has come, oldest first.
+    def clear(self) -> None:
+        """Forget all tasks."""
+        self.keep(set())
 
-        Fewer when it takes longer than a round may to settle what was missed: ask again.
-        Of a task whose runs may not overlap there is one at most: whether the next may run
-        is not known before this one is stored.
+    def due(self, now: datetime, limit: int) -> list[DueRun]:
+        """Take about `limit` runs whose instant has come, oldest first.
+
+        They are fewer when it takes longer than `DUE_MAX_S` to find what was missed: then ask
+        again. Of a task whose runs may not overlap there is one at most: whether the next may
+        run is not known before this one is stored.
         """
-        ticks: list[Tick] = []
+        due: list[DueRun] = []
         alone: list[_Entry] = []
-        end = monotonic() + ROUND_MAX_S
-        while len(ticks) < limit and (upcoming := self.next_tick) and upcoming[0] <= now:
+        end = monotonic() + DUE_MAX_S
+        while len(due) < limit and (upcoming := self.next_run) and upcoming[0] <= now:
             heapq.heappop(self._heap)
             entry = self._entries[upcoming[1]]
             taken = entry.take(now)
-            ticks += taken
-            runs = any(not tick.missed for tick in taken)
+            due += taken
+            runs = any(not run.missed for run in taken)
             if runs and entry.task.overlap == "skip":
                 alone.append(entry)
             else:
@@ -142,13 +147,13 @@ class Timetable:
                 break
         for entry in alone:
             self._push(entry)
-        return ticks
+        return due
 
     def put_back(self, task: RecurringTask, run_at: datetime) -> None:
-        """Take a tick back that was planned from a task which has changed meanwhile.
+        """Plan a run again that was planned from a task which has changed meanwhile.
 
         It comes again when the task as it is now has the same plan. When the task has not
-        changed at all since, the tick was refused for good.
+        changed at all since, the run was refused for good.
         """
         entry = self._entries.get(task.key)
         if entry and entry.is_plan_of(task) and entry.task.updated_at != task.updated_at:
@@ -166,16 +171,17 @@ class Timetable:
 
 
 def busiest_last(tasks: list[RecurringTask]) -> list[RecurringTask]:
-    """Order tasks as they are planned, from the end: those that run most often come first.
+    """Return the tasks in the order in which to plan them, from the end on.
 
-    Tasks of one schedule stand together, a schedule of many tasks before one of few.
+    Tasks that have run most often come last, so they are planned first. Tasks of one
+    schedule stand together, a schedule of many tasks before one of few.
     """
     shared = Counter(task.phrase for task in tasks)
     return sorted(tasks, key=lambda task: (task.runs_count, shared[task.phrase], task.phrase))
 
 
-class _Following:
-    """What follows an instant: asked a thousand times for tasks of one schedule, found once."""
+class _NextInstant:
+    """Finds the instant after another: once for a thousand tasks of the same schedule."""
 
     __slots__ = ("_instant", "_next", "_schedule")
 
@@ -194,13 +200,15 @@ class _Following:
 
 
 class _Entry:
-    """One task's place in the timetable."""
+    """One task in the timetable, and its next instant."""
 
-    __slots__ = ("_following", "_making_up_until", "_schedule", "next", "number", "task")
+    __slots__ = ("_making_up_until", "_next_instant", "_schedule", "next", "number", "task")
 
-    def __init__(self, task: RecurringTask, since: datetime, following: _Following) -> None:
+    def __init__(
+        self, task: RecurringTask, since: datetime, next_instant: _NextInstant
+    ) -> None:
         self.task = task
-        self._following = following
+        self._next_instant = next_instant
         self.number = -1
         self._schedule: Schedule = task.plan
         self._making_up_until: datetime | None = None
@@ -215,40 +223,40 @@ class _Entry:
             task.planned_from,
         )
 
-    def take(self, now: datetime) -> list[Tick]:
-        """Return the ticks that the next instant comes to, and go on to the one after them."""
-        tick = self.next
-        made_up = self._making_up_until is not None and tick <= self._making_up_until
-        if not made_up and self._is_late(tick, now):
+    def take(self, now: datetime) -> list[DueRun]:
+        """Return the runs that are due with the next instant, and go on to the one after."""
+        instant = self.next
+        made_up = self._making_up_until is not None and instant <= self._making_up_until
+        if not made_up and self._is_late(instant, now):
             return self._make_up(now)
-        self.next = self._after(tick)
-        return [Tick(self.task, tick)]
+        self.next = self._after(instant)
+        return [DueRun(self.task, instant)]
 
-    def _make_up(self, now: datetime) -> list[Tick]:
+    def _make_up(self, now: datetime) -> list[DueRun]:
         first, on_time = self.next, self._first_on_time(now)
         last = max(first, self._schedule.previous_at_or_before(min(on_time - _INSTANT, now)))
         if self.task.on_missed == "all":
             self.next, self._making_up_until = self._oldest_made_up(first, last), last
-            return self._told(first, self.next)
+            return self._missed(first, self.next)
         self.next = on_time
         if self.task.on_missed == "once":
-            return [*self._told(first, last), Tick(self.task, last)]
-        return self._told(first, on_time)
+            return [*self._missed(first, last), DueRun(self.task, last)]
+        return self._missed(first, on_time)
 
-    def _told(self, start: datetime, end: datetime) -> list[Tick]:
-        """Return the first missed ticks from `start` on that lie before `end`."""
-        ticks: list[Tick] = []
-        while start < end and len(ticks) < TOLD_MAX:
-            ticks.append(Tick(self.task, start, missed=True))
+    def _missed(self, start: datetime, end: datetime) -> list[DueRun]:
+        """Return the first missed runs from `start` on that lie before `end`."""
+        missed: list[DueRun] = []
+        while start < end and len(missed) < RECORDED_MAX:
+            missed.append(DueRun(self.task, start, missed=True))
             start = self._after(start)
-        return ticks
+        return missed
 
     def _first_on_time(self, now: datetime) -> datetime:
-        """Return the first instant from the next one on that we are not late for."""
-        tick = max(self.next, self._after(now - GRACE_MAX - _INSTANT))
-        while self._is_late(tick, now):
-            tick = self._after(tick)
-        return tick
+        """Return the first instant from the next one on that is not missed."""
+        instant = max(self.next, self._after(now - GRACE_MAX - _INSTANT))
+        while self._is_late(instant, now):
+            instant = self._after(instant)
+        return instant
 
     def _oldest_made_up(self, first: datetime, last: datetime) -> datetime:
         oldest = last
@@ -258,11 +266,11 @@ class _Entry:
             oldest = self._schedule.previous_at_or_before(oldest - _INSTANT)
         return max(first, oldest)
 
-    def _is_late(self, tick: datetime, now: datetime) -> bool:
-        late = now - tick
+    def _is_late(self, instant: datetime, now: datetime) -> bool:
+        late = now - instant
         if not GRACE_MIN < late <= GRACE_MAX:
             return late > GRACE_MAX
-        return late * GRACE_SHARE > self._after(tick) - tick
+        return late * GRACE_SHARE > self._after(instant) - instant
 
     def _after(self, instant: datetime) -> datetime:
-        return self._following(self._schedule, instant)
+        return self._next_instant(self._schedule, instant)

@@ -75,15 +75,15 @@ def show(project: Project, key: str, *, as_json: bool) -> None:
     from jobsd.daemon.overview import task_row
     from jobsd.daemon.shown_arguments import ShownArguments
     from jobsd.daemon.tasks import expected, history_row, why_late
-    from jobsd.recurring import occurrences, tasks
+    from jobsd.recurring import runs, tasks
 
     now = utc_now()
     with project.session() as session, expected(project, key):
         task = tasks.get(session, key)
-        runs = occurrences.history(session, key, 5)
-    history = [history_row(task, run, now) for run in runs]
+        latest = runs.history(session, key, 5)
+    history = [history_row(task, run, now) for run in latest]
     facts, upcoming = ShownArguments(project).task(task_row(task, now)), task.next_runs(5)
-    late = why_late(task, runs[0] if runs else None, now)
+    late = why_late(task, latest[0] if latest else None, now)
     if as_json:
         print_json({**facts, "late": late, "next_runs": upcoming, "history": history})
         return
@@ -121,21 +121,21 @@ def next_runs(project: Project, key: str, limit: int, *, as_json: bool) -> None:
 @as_json
 @on_project
 def history(project: Project, key: str, limit: int, *, as_json: bool) -> None:
-    """List the last planned runs of a task, the latest first, and what became of them.
+    """List the last runs of a task with their outcomes, the latest first.
 
     `late` is from the planned time until it was enqueued; `cause` names what made a run late.
     """
     from jobsd.clock import utc_now
     from jobsd.daemon.output import print_rows
     from jobsd.daemon.tasks import expected, history_row
-    from jobsd.recurring import occurrences, tasks
+    from jobsd.recurring import runs, tasks
 
     now = utc_now()
     with project.session() as session, expected(project, key):
-        runs = occurrences.history(session, key, limit)
+        latest = runs.history(session, key, limit)
         # The history outlives its task.
-        task = tasks.find(session, key) if runs else tasks.get(session, key)
-    rows = [history_row(task, run, now) for run in runs]
+        task = tasks.find(session, key) if latest else tasks.get(session, key)
+    rows = [history_row(task, run, now) for run in latest]
     print_rows(rows, _HISTORY_COLUMNS, as_json=as_json)
 
 
@@ -154,11 +154,11 @@ def run(project: Project, key: str, *, as_json: bool) -> int:
     from jobsd.daemon.output import print_json, print_line
     from jobsd.daemon.program import error
     from jobsd.daemon.tasks import expected
-    from jobsd.recurring import occurrences, tasks
+    from jobsd.recurring import runs, tasks
 
     project.load_jobs()
     with project.session() as session, expected(project, key):
-        job = occurrences.run_now(session, tasks.get(session, key))
+        job = runs.run_now(session, tasks.get(session, key))
     if as_json:
         print_json(asdict(job))
     elif job.id is not None:

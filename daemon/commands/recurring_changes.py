@@ -9,8 +9,10 @@ import click
 from jobsd.daemon.verbs import Verb, as_json, on_project
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from jobsd.daemon.project import Project
-    from jobsd.recurring.making import NewTask
+    from jobsd.recurring.definition import TaskDefinition
 
 _EXAMPLES = """
 recurring add nightly --class DailyCleanupJob --schedule "at 3am every day"
@@ -59,7 +61,7 @@ def add(  # noqa: PLR0913 - the settings of a task
     made = _made(key, arguments, {**said, "command": call, "time_zone": zone})
     if made is None:
         return USAGE
-    _require_known(made)
+    _require_known(made, project.options.imports)
     with project.session() as session:
         task = tasks.add(session, made)
     if as_json:
@@ -69,29 +71,29 @@ def add(  # noqa: PLR0913 - the settings of a task
     return DONE
 
 
-def _require_known(made: NewTask) -> None:
+def _require_known(made: TaskDefinition, modules: Iterable[str]) -> None:
     """Refuse what is unknown here: else each run of the task would only fail."""
     from jobsd.jobs import registry
-    from jobsd.recurring import command_job
+    from jobsd.recurring.command_job import AllowedCalls
 
     if made.class_name:
         registry.get(made.class_name)
     if made.command:
-        command_job.function_of(made.command)
+        AllowedCalls(frozenset(modules)).function_of(made.command)
 
 
-def _made(key: str, arguments: str, settings: dict[str, Any]) -> NewTask | None:
+def _made(key: str, arguments: str, settings: dict[str, Any]) -> TaskDefinition | None:
     """Return the task that was described, or None, told, when its schedule or call is none."""
     import json
 
     from jobsd.daemon.program import error
     from jobsd.errors import Error
-    from jobsd.recurring import making
     from jobsd.recurring.command import CommandError
+    from jobsd.recurring.definition import define
     from jobsd.schedules import ScheduleError
 
     try:
-        return making.task(key, args=json.loads(arguments), **settings)
+        return define(key, args=json.loads(arguments), **settings)
     except (ScheduleError, CommandError) as fault:
         error(fault.message, fault.hint)
         return None

@@ -15,12 +15,12 @@ from typing import TYPE_CHECKING, Any
 
 from jobsd.clock import monotonic_ns, utc_now
 from jobsd.processes.entry import UP
-from jobsd.schedules import ScheduleError, parse
+from jobsd.schedules import ScheduleError
 
 if TYPE_CHECKING:
     from jobsd.configuration.options import Options
     from jobsd.processes.scoreboard import Scoreboard
-    from jobsd.recurring.task import TaskOptions
+    from jobsd.recurring.definition import TaskDefinition
 
     from .heartbeats import LastHeartbeat
 
@@ -122,14 +122,14 @@ def _heartbeat_within_s(options: Options) -> float | None:
     return 2 * min(known) if known else WITHIN_S
 
 
-def _beats(task: TaskOptions) -> bool:
+def _beats(task: TaskDefinition) -> bool:
     return (task.class_name or "").rpartition(".")[2] == HEARTBEAT_CLASS
 
 
-def _period_s(task: TaskOptions) -> float | None:
+def _period_s(task: TaskDefinition) -> float | None:
     """Return the longest time between two of the next runs."""
     try:
-        runs = parse(task.schedule, task.time_zone, key=task.key).upcoming(_RUNS, utc_now())
+        runs = task.plan.upcoming(_RUNS, utc_now())
     except ScheduleError:
         return None
     return max((later - earlier).total_seconds() for earlier, later in pairwise(runs))

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from jobsd.configuration.options import Options, WorkerOptions
     from jobsd.errors import Fault
-    from jobsd.recurring.task import TaskOptions
+    from jobsd.recurring.definition import TaskDefinition
 
 NO_FLAGS = Flags()
 
@@ -62,7 +62,7 @@ class Project:
         (worker,) = self.load().workers
         return worker
 
-    def task(self, text: str) -> TaskOptions:
+    def task(self, text: str) -> TaskDefinition:
         """Load a file whose only task is the mapping in `text`."""
         self.recurring(f"task: {{{text}}}\n")
         (task,) = self.load().tasks

@@ -118,7 +118,7 @@ def test_the_shipped_files_hold_the_seed_and_the_two_shipped_tasks() -> None:
     options = load(SHIPPED, {"JOB_CONCURRENCY": "4"}, Flags())
 
     assert options.workers == (replace(WORKER, processes=4),)
-    assert [(t.key, t.schedule, t.run_at_start) for t in options.tasks] == [
+    assert [(t.key, t.phrase, t.run_at_start) for t in options.tasks] == [
         ("heartbeat", "every 5 minutes", True),
         ("clear_finished", "every hour at minute 12", False),
     ]

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING
 
 import pytest
 
-from jobsd.recurring.task import TaskOptions
+from jobsd.recurring.definition import TaskDefinition
 
 if TYPE_CHECKING:
     from configuration.project import Project
@@ -29,12 +30,11 @@ def test_a_task_has_what_its_keys_say(project: Project) -> None:
     """)
 
     assert project.load().tasks == (
-        TaskOptions(
+        TaskDefinition(
             key="beat",
             class_name="HeartbeatJob",
-            command=None,
-            schedule="at 5am every day",
-            arguments=(1, "two", {"three": 3.5}),
+            phrase="at 5am every day",
+            arguments_json='[1,"two",{"$keywords":{"three":3.5}}]',
             queue_name="slow",
             priority=-5,
             description="Beats",
@@ -55,7 +55,7 @@ def test_a_task_has_defaults(project: Project) -> None:
     task = project.task("class: A, schedule: every hour")
 
     assert (task.arguments, task.queue_name, task.priority, task.description) == (
-        (),
+        ([], {}),
         None,
         None,
         "",
@@ -111,25 +111,25 @@ def test_the_example_of_the_seed_is_added_as_it_stands(project: Project) -> None
     ],
 )
 def test_the_schedules_of_the_seed_are_good(project: Project, schedule: str) -> None:
-    assert project.task(f"class: A, schedule: {schedule}").schedule == schedule.strip('"')
+    assert project.task(f"class: A, schedule: {schedule}").phrase == schedule.strip('"')
 
 
 def test_an_interval_may_be_written_as_a_key(project: Project) -> None:
-    assert project.task("class: A, every: 90m").schedule == "every: 90m"
+    assert project.task("class: A, every: 90m").phrase == "every: 90m"
 
 
 @pytest.mark.behaviour(82)
 @pytest.mark.parametrize(
     ("args", "arguments"),
     [
-        ("5", (5,)),
-        ("text", ("text",)),
-        ("[]", ()),
-        ("", ()),
-        ("{a: 1, b: [2]}", {"a": 1, "b": [2]}),
-        ("[[1]]", ([1],)),
-        ("2024-01-01", ("2024-01-01",)),
-        ("yes", (True,)),
+        ("5", ([5], {})),
+        ("text", (["text"], {})),
+        ("[]", ([], {})),
+        ("", ([], {})),
+        ("{a: 1, b: [2]}", ([], {"a": 1, "b": [2]})),
+        ("[[1]]", ([[1]], {})),
+        ("2024-01-01", (["2024-01-01"], {})),
+        ("yes", ([True], {})),
     ],
 )
 def test_arguments_are_one_value_a_list_or_a_mapping(
@@ -142,10 +142,10 @@ def test_arguments_are_one_value_a_list_or_a_mapping(
 @pytest.mark.parametrize(
     ("args", "call"),
     [
-        ("[1, {a: 2}]", "(1,), {'a': 2}"),
-        ("{a: 2}", "(), {'a': 2}"),
-        ("[1, 2]", "(1, 2), {}"),
-        ("[{a: 1}, 2]", "({'a': 1}, 2), {}"),
+        ("[1, {a: 2}]", "[1], {'a': 2}"),
+        ("{a: 2}", "[], {'a': 2}"),
+        ("[1, 2]", "[1, 2], {}"),
+        ("[{a: 1}, 2]", "[{'a': 1}, 2], {}"),
     ],
 )
 def test_a_mapping_at_the_end_holds_named_arguments(
@@ -153,7 +153,7 @@ def test_a_mapping_at_the_end_holds_named_arguments(
 ) -> None:
     task = project.task(f"class: A, schedule: every hour, args: {args}")
 
-    assert str(task.call_arguments()) == f"({call})"
+    assert str(task.arguments) == f"({call})"
 
 
 @pytest.mark.behaviour(4)
@@ -279,3 +279,26 @@ def test_an_empty_file_holds_no_tasks(project: Project) -> None:
     project.recurring("# nothing yet\n")
 
     assert project.load().tasks == ()
+
+
+def test_arguments_that_are_too_large_are_refused(project: Project) -> None:
+    quotes = '"' * 600_000  # each is two bytes of JSON
+    project.recurring(f"task: {{class: A, schedule: every hour, args: '{quotes}'}}\n")
+
+    assert project.fault().message.startswith("task.args can't be stored: the arguments take")
+
+
+@pytest.mark.parametrize("field", ["args", "description"])
+def test_a_text_that_cannot_be_stored_is_one_fault(project: Project, field: str) -> None:
+    project.recurring(f'task: {{class: A, schedule: every hour, {field}: "a\\0b"}}\n')
+
+    assert project.fault().message == "a text can't hold a NUL character"
+
+
+@pytest.mark.parametrize("key", ["a\tb", "a\nb", "x" * 256])
+def test_a_key_is_printable_and_not_too_long(project: Project, key: str) -> None:
+    project.recurring(f"? {json.dumps(key)}\n: {{class: A, schedule: every hour}}\n")
+
+    assert project.fault().message == (
+        "the key of a task must have 1 to 255 bytes of printable text"
+    )

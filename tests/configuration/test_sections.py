@@ -213,7 +213,7 @@ def test_tasks_are_overlaid_key_by_key(project: Project) -> None:
 
     tasks = project.load().tasks
 
-    assert [(task.key, task.class_name, task.schedule, task.source) for task in tasks] == [
+    assert [(task.key, task.class_name, task.phrase, task.source) for task in tasks] == [
         ("a", "A", "every minute", "config/recurring.yml:6"),
         ("b", "B", "every hour", "config/recurring.yml:4"),
         ("c", "C", "every hour", "config/recurring.yml:7"),

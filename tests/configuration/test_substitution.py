@@ -58,7 +58,7 @@ def test_quotes_and_commas_of_a_variable_are_none_of_yaml(
     if "," in queues[0]:
         project.environ = {"Q": "a,b"}
         project.recurring(f"task: {{class: A, schedule: every hour, args: {written}}}")
-        assert project.load().tasks[0].arguments == queues
+        assert project.load().tasks[0].arguments[0] == list(queues)
         return
     project.environ = {"Q": "mail, slow"}
     project.queue(f"workers:\n  - queues: {written}\n")
@@ -93,7 +93,7 @@ def test_the_value_of_a_variable_is_not_searched_for_variables(project: Project)
     project.environ = {"A": "${B:-x} <%= ENV['B'] %>", "B": "no"}
     project.recurring("task: {class: A, schedule: every hour, args: ${A:-}}")
 
-    assert project.load().tasks[0].arguments == ("${B:-x} <%= ENV['B'] %>",)
+    assert project.load().tasks[0].arguments == (["${B:-x} <%= ENV['B'] %>"], {})
 
 
 def test_what_comes_behind_a_variable_keeps_its_column(project: Project) -> None:
@@ -146,7 +146,7 @@ def test_other_expansions_of_a_shell_are_faults(project: Project, written: str) 
 def test_what_is_no_variable_stays_as_it_is(project: Project, written: str) -> None:
     project.recurring(f'task: {{class: A, schedule: every hour, args: "{written}"}}')
 
-    assert project.load().tasks[0].arguments == (written,)
+    assert project.load().tasks[0].arguments == ([written], {})
 
 
 def test_comments_are_not_examined(project: Project) -> None:
@@ -193,7 +193,7 @@ def test_a_variable_may_be_used_through_an_alias(project: Project) -> None:
 def test_a_file_may_use_the_characters_that_mask_variables(project: Project) -> None:
     project.recurring("task: {class: A, schedule: every hour, args: '\ue000\ue001 ${N:-1}'}")
 
-    assert project.load().tasks[0].arguments == ("\ue000\ue001 1",)
+    assert project.load().tasks[0].arguments == (["\ue000\ue001 1"], {})
 
 
 def test_bytes_that_are_no_text_are_a_fault(project: Project) -> None:

@@ -110,7 +110,8 @@ def _functions(module: ModuleType) -> list[str]:
 
 
 def _class(name: str, found: type) -> str:
-    bases = [base.__name__ for base in found.__bases__ if base not in {object, tuple, Generic}]
+    plain = {object, tuple, Generic, *_hidden_bases(found)}
+    bases = [base.__name__ for base in found.__bases__ if base not in plain]
     derives = f"\n\nDerives from `{'`, `'.join(bases)}`." if bases else ""
     made = _block(name, found) if name in MADE_BY_CALLERS else ""
     fields = "" if made else _fields(found)
@@ -130,8 +131,15 @@ def _fields(found: type) -> str:
     return "\n\nFields:\n\n" + "\n".join(shown)
 
 
+def _hidden_bases(found: type) -> list[type]:
+    """Return the bases of ours that are not exported: their members belong to the class."""
+    bases = [base for base in found.__mro__[1:] if base.__module__.startswith("jobsd.")]
+    return [base for base in bases if base.__name__ not in jobsd.__all__]
+
+
 def _members(name: str, found: type) -> Iterator[str]:
-    for each, value in vars(found).items():
+    kinds = [found, *_hidden_bases(found)]
+    for each, value in (member for kind in kinds for member in vars(kind).items()):
         if each.startswith("_"):
             continue
         if isinstance(value, property):

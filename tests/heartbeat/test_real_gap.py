@@ -29,9 +29,9 @@ def _healthz(port: int) -> tuple[int, dict[str, Any]]:
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
     connection.request("GET", "/healthz")
     reply = connection.getresponse()
-    told = reply.status, json.load(reply)
+    answer = reply.status, json.load(reply)
     connection.close()
-    return told
+    return answer
 
 
 def test_every_check_sees_heartbeats_stop_and_return(tmp_path: Path, target: Target) -> None:
@@ -42,19 +42,19 @@ def test_every_check_sees_heartbeats_stop_and_return(tmp_path: Path, target: Tar
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port: int = listener.getsockname()[1]
 
-    with project.start("--metrics-bind", f"127.0.0.1:{port}") as tree:
+    with project.start("--metrics-bind", f"127.0.0.1:{port}"):
         wait_for(lambda: len(run.rows("heartbeat", "recent")) >= 2)
         wait_for(lambda: _judged(run)[:2] == (True, True))
         wait_for(lambda: _healthz(port)[0] == 200)
 
         run("queues", "pause", "default")
-        status, facts = wait_for(lambda: (told := _healthz(port))[0] == 503 and told)
+        status, facts = wait_for(lambda: (answer := _healthz(port))[0] == 503 and answer)
         assert (status, facts["healthy"], facts["heartbeat_within"]) == (503, False, 2.0)
         assert facts["last_heartbeat"] is not None
         wait_for(lambda: _judged(run)[:2] == (False, False), what="the gap lasts")
 
         run("queues", "resume", "default")
-        wait_for(lambda: _healthz(port)[0] == 200, what=tree.told)
+        wait_for(lambda: _healthz(port)[0] == 200, what="healthy again")
         wait_for(lambda: _judged(run)[:2] == (True, True))
         assert _judged(run)[2] >= 1, "the gap stays in the log"
 

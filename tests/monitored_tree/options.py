@@ -14,7 +14,7 @@ from jobsd.configuration.options import (
     Options,
     SupervisorOptions,
 )
-from jobsd.recurring.task import TaskOptions
+from jobsd.recurring.definition import TaskDefinition
 
 if TYPE_CHECKING:
     from jobsd.database.connection import Target
@@ -52,22 +52,13 @@ def with_dispatcher(options: Options) -> Options:
     return replace(options, dispatchers=(DispatcherOptions(),))
 
 
-def heartbeat_task(schedule: str) -> TaskOptions:
+def heartbeat_task(schedule: str) -> TaskDefinition:
     """Return the recurring task that beats."""
-    return TaskOptions(
+    return TaskDefinition(
         key="heartbeat",
+        phrase=schedule,
         class_name="HeartbeatJob",
-        command=None,
-        schedule=schedule,
-        arguments=(),
-        queue_name=None,
-        priority=None,
-        description="",
-        time_zone="UTC",
-        enabled=True,
         run_at_start=True,
-        on_missed="skip",
-        overlap="allow",
         source="config/recurring.yml:1",
     )
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING
 
 import pytest
 
 from jobsd.jobs import client
 from jobsd.jobs.client import Client
 from jobsd.jobs.definition import Job
+from rows import Rows, rows_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -32,17 +33,7 @@ def default_client(target: Target) -> Iterator[Client]:
     client.configure()
 
 
-class Ask(Protocol):
-    def __call__(self, sql: str, *parameters: object) -> list[Any]: ...
-
-
 @pytest.fixture
-def ask(session: Session) -> Ask:
+def rows(session: Session) -> Rows:
     """Run SQL and return the rows; those of one column as plain values."""
-
-    def run(sql: str, *parameters: object) -> list[Any]:
-        cursor = session.connection.execute(sql.encode(), parameters)
-        rows = cursor.fetchall() if cursor.description else []
-        return [row[0] if len(row) == 1 else row for row in rows]
-
-    return run
+    return rows_of(session)

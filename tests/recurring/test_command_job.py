@@ -1,4 +1,4 @@
-"""A command is called in the worker, and nothing but the operator's own words decides what."""
+"""A command is called in the worker, and only what the operator has written decides what."""
 
 from __future__ import annotations
 
@@ -9,9 +9,15 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from jobsd.errors import NotFoundError, RefusedError
+from jobsd.jobs import registry
 from jobsd.jobs.current import CurrentJob, running
-from jobsd.recurring import command_job
-from jobsd.recurring.command_job import OURS, RecurringCommandJob, find_function, function_of
+from jobsd.recurring.command_job import (
+    COMMAND_JOB,
+    OURS,
+    AllowedCalls,
+    find_function,
+    register,
+)
 from jobsd.recurring.tasks import RecurringTask
 
 if TYPE_CHECKING:
@@ -62,10 +68,10 @@ def calls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Calls]:
     (tmp_path / "unmentioned.py").write_text("raise AssertionError('it is imported')\n")
     monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path])
     importlib.invalidate_caches()
-    command_job.allow(["commanded"])
-    heard: Calls = importlib.import_module("commanded").calls
-    yield heard
-    command_job.allow([])
+    register(["commanded"])
+    made: Calls = importlib.import_module("commanded").calls
+    yield made
+    register()
     del sys.modules["commanded"]
 
 
@@ -73,22 +79,31 @@ def _schedule(command: str) -> None:
     RecurringTask.schedule("clean", schedule="@hourly", command=command)
 
 
+def _perform(key: str) -> None:
+    registry.get(COMMAND_JOB).perform(key)
+
+
+def _call(command: str, *args: object) -> None:
+    """Call the function of a command, as where `import:` has the module `commanded`."""
+    AllowedCalls(frozenset({"commanded"})).function_of(command)(*args)
+
+
 @pytest.mark.behaviour(82)
 @pytest.mark.usefixtures("default_client")
 def test_the_function_is_called_with_the_arguments_as_written(calls: Calls) -> None:
     _schedule("commanded.clean(1, 'two', days=3)")
 
-    RecurringCommandJob.perform_now("clean")
+    _perform("clean")
 
     assert calls == [((1, "two"), {"days": 3})]
 
 
 @pytest.mark.usefixtures("default_client")
-def test_what_is_called_stands_in_the_table_not_in_the_payload(calls: Calls) -> None:
+def test_the_command_is_in_the_table_and_not_in_the_payload(calls: Calls) -> None:
     _schedule("commanded.clean()")
 
     with pytest.raises(NotFoundError):
-        RecurringCommandJob.perform_now("commanded.clean(99)")
+        _perform("commanded.clean(99)")
 
     assert calls == []
 
@@ -98,13 +113,13 @@ def test_a_task_with_a_class_has_no_command() -> None:
     RecurringTask.schedule("other", schedule="@hourly", class_name="Any")
 
     with pytest.raises(NotFoundError):
-        RecurringCommandJob.perform_now("other")
+        _perform("other")
 
 
 @pytest.mark.usefixtures("default_client")
 def test_a_task_that_is_gone_has_no_command() -> None:
     with pytest.raises(NotFoundError, match="'gone'"):
-        RecurringCommandJob.perform_now("gone")
+        _perform("gone")
 
 
 @pytest.mark.behaviour(82)
@@ -125,7 +140,7 @@ def test_a_task_that_is_gone_has_no_command() -> None:
         "commanded.CommandTestJob.enqueue()",
         "jobsd.configure('postgresql://elsewhere')",
         "jobsd.queues.STATEMENTS.clear()",
-        "jobsd.recurring.command_job.allow(['os'])",
+        "jobsd.recurring.command_job.register(['os'])",
         "jobsd.jobs.registry.load_modules(['unmentioned'], '/')",
     ],
 )
@@ -135,58 +150,60 @@ def test_a_command_of_the_table_calls_nothing_but_what_the_modules_define(
     _schedule(command)
 
     with pytest.raises(RefusedError, match="it is defined in no module of `import:`"):
-        RecurringCommandJob.perform_now("clean")
+        _perform("clean")
 
     assert "unmentioned" not in sys.modules
 
 
 @pytest.mark.usefixtures("default_client")
-def test_what_stands_word_for_word_in_the_own_file_is_called(calls: Calls) -> None:
-    command_job.allow([], ["commanded.clean(1)"])
+def test_a_command_that_the_own_file_has_word_for_word_is_called(calls: Calls) -> None:
+    register([], ["commanded.clean(1)"])
     for command in ("commanded.clean(1)", "commanded.clean(2)"):
         _schedule(command)
         if command == "commanded.clean(1)":
-            RecurringCommandJob.perform_now("clean")
+            _perform("clean")
         else:
             with pytest.raises(RefusedError):
-                RecurringCommandJob.perform_now("clean")
+                _perform("clean")
         RecurringTask.unschedule("clean")
 
     assert calls == [((1,), {})]
 
 
 @pytest.mark.parametrize("target", sorted(OURS))
-def test_what_is_ours_is_called_by_every_process(target: str) -> None:
-    assert callable(function_of(f"{target}()"))
-    assert callable(function_of("SolidQueue::Job.clear_finished_in_batches(batch_size: 5)"))
+def test_every_process_calls_the_functions_of_jobsd(target: str) -> None:
+    assert callable(AllowedCalls().function_of(f"{target}()"))
+    assert callable(
+        AllowedCalls().function_of("SolidQueue::Job.clear_finished_in_batches(batch_size: 5)")
+    )
 
 
 def test_a_function_inside_a_class_is_found(calls: Calls) -> None:
-    function_of("commanded.Cleaner.run")(7)
+    _call("commanded.Cleaner.run", 7)
 
     assert calls == [((7,), {})]
 
 
 @pytest.mark.parametrize("name", ["ClassThatTells", "tell"])
-def test_a_job_that_a_command_calls_is_a_part_of_the_one_that_runs(
+def test_a_job_that_a_command_calls_is_part_of_the_running_job(
     calls: list[Any], name: str
 ) -> None:
     mine = CurrentJob(41, 2, "recurring", "RecurringCommandJob")
 
     with running(mine):
-        function_of(f"commanded.{name}()")()
+        _call(f"commanded.{name}()")
 
     assert calls == [mine]
 
 
 @pytest.mark.parametrize("name", ["CommandTestJob", "wash"])
 def test_a_job_is_performed(calls: Calls, name: str) -> None:
-    function_of(f"commanded.{name}()")(1)
+    _call(f"commanded.{name}()", 1)
 
     assert calls == [((1,), {})]
 
 
-def test_a_function_of_a_module_that_nobody_has_imported_is_found() -> None:
+def test_a_function_of_a_module_that_is_not_imported_is_found() -> None:
     assert find_function("json.decoder.JSONDecoder").__name__ == "JSONDecoder"
 
 
@@ -200,7 +217,7 @@ def test_a_function_of_a_module_that_nobody_has_imported_is_found() -> None:
         ("commanded.number", "it is a int"),
     ],
 )
-def test_a_name_that_means_nothing_is_told(target: str, missing: str) -> None:
+def test_a_name_that_does_not_exist_is_reported(target: str, missing: str) -> None:
     with pytest.raises(NotFoundError, match=missing):
         find_function(target)
 

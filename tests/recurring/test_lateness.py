@@ -7,19 +7,25 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from jobsd.recurring import occurrences
-from jobsd.recurring.lateness import judged, late_tasks, lateness, overdue_since
-from jobsd.recurring.occurrences import Occurrence
+from jobsd.recurring import runs
+from jobsd.recurring.lateness import late_tasks, lateness, overdue_since
+from jobsd.recurring.runs import RecurringRun
 from jobsd.recurring.tasks import RecurringTask
 
 if TYPE_CHECKING:
     from jobsd.database.connection import Session
-
-    from .conftest import Ask
+    from rows import Rows
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
-FOLLOWING = NOON + timedelta(seconds=60)
 NOW = NOON + timedelta(seconds=100)
+EACH_MINUTE = RecurringTask(
+    key="each minute",
+    phrase="every minute",
+    class_name="RecurringTestJob",
+    planned_from=NOON,
+    created_at=NOON,
+    updated_at=NOON,
+)
 
 
 def _at(seconds: float | None) -> datetime | None:
@@ -28,9 +34,9 @@ def _at(seconds: float | None) -> datetime | None:
 
 def _run(
     outcome: str, enqueued: float = 0, began: float | None = None, ended: float | None = None
-) -> Occurrence:
+) -> RecurringRun:
     enqueued_at = NOON + timedelta(seconds=enqueued)
-    return Occurrence(NOON, enqueued_at, 1, outcome, _at(began), _at(ended))
+    return RecurringRun(NOON, enqueued_at, 1, outcome, _at(began), _at(ended))
 
 
 @pytest.mark.parametrize(
@@ -51,19 +57,19 @@ def _run(
         (_run("cleared", 8), "scheduler late"),
     ],
 )
-def test_the_part_that_took_too_long_is_the_cause(run: Occurrence, cause: str) -> None:
-    assert lateness(run, NOW, FOLLOWING).cause == cause
+def test_the_part_that_took_too_long_is_the_cause(run: RecurringRun, cause: str) -> None:
+    assert lateness(EACH_MINUTE, run, NOW).cause == cause
 
 
-def test_the_parts_are_told() -> None:
-    found = lateness(_run("finished", 1, 9, 30), NOW, FOLLOWING)
+def test_the_duration_of_each_part_is_known() -> None:
+    found = lateness(EACH_MINUTE, _run("finished", 1, 9, 30), NOW)
 
     assert (found.scheduler_s, found.queue_s, found.run_s) == (1, 8, 21)
 
 
-def test_what_has_not_ended_is_judged_by_how_long_it_has_lasted() -> None:
-    running = lateness(_run("claimed", 0, 1), NOW, FOLLOWING)
-    waiting = lateness(_run("ready", 1), NOW, FOLLOWING)
+def test_a_part_that_has_not_ended_counts_with_its_time_so_far() -> None:
+    running = lateness(EACH_MINUTE, _run("claimed", 0, 1), NOW)
+    waiting = lateness(EACH_MINUTE, _run("ready", 1), NOW)
 
     assert (running.run_s, waiting.queue_s) == (99, 99)
 
@@ -84,8 +90,8 @@ def _found(key: str = "hourly") -> RecurringTask:
 
 
 @pytest.mark.usefixtures("default_client", "task")
-def test_a_task_that_nobody_enqueues_is_overdue(ask: Ask) -> None:
-    ask("UPDATE jobsd.recurring_tasks SET planned_from = now() - interval '2 hours'")
+def test_a_task_that_no_scheduler_enqueues_is_overdue(rows: Rows) -> None:
+    rows("UPDATE jobsd.recurring_tasks SET planned_from = now() - interval '2 hours'")
     now = datetime.now(UTC)
 
     since = overdue_since(_found(), None, now)
@@ -100,31 +106,29 @@ def test_a_new_task_is_not_overdue(task: RecurringTask) -> None:
 
 
 @pytest.mark.usefixtures("default_client", "task")
-def test_a_task_that_is_turned_off_is_not_late(ask: Ask, session: Session) -> None:
-    ask(
+def test_a_disabled_task_is_not_late(rows: Rows, session: Session) -> None:
+    rows(
         "UPDATE jobsd.recurring_tasks"
         " SET planned_from = now() - interval '2 hours', enabled = false"
     )
     task = _found()
 
     assert overdue_since(task, None, datetime.now(UTC)) is None
-    assert not list(
-        late_tasks([task], occurrences.latest(session, ["hourly"]), datetime.now(UTC))
-    )
+    assert not list(late_tasks([task], runs.latest(session, ["hourly"]), datetime.now(UTC)))
 
 
 @pytest.mark.usefixtures("default_client")
 def test_a_job_that_waits_makes_its_task_late(
-    task: RecurringTask, ask: Ask, session: Session
+    task: RecurringTask, rows: Rows, session: Session
 ) -> None:
     task.run_now()
-    ask(
+    rows(
         "UPDATE jobsd.recurring_executions SET (run_at, created_at)"
         " = (run_at - interval '1 min', created_at - interval '1 min')"
     )
 
     ((key, cause, late_s),) = late_tasks(
-        [_found()], occurrences.latest(session, ["hourly"]), datetime.now(UTC)
+        [_found()], runs.latest(session, ["hourly"]), datetime.now(UTC)
     )
 
     assert (key, cause) == ("hourly", "waited in queue")
@@ -133,12 +137,12 @@ def test_a_job_that_waits_makes_its_task_late(
 
 
 @pytest.mark.usefixtures("default_client")
-def test_a_claimed_job_has_begun_when_it_was_claimed(task: RecurringTask, ask: Ask) -> None:
+def test_a_claimed_job_has_begun_when_it_was_claimed(task: RecurringTask, rows: Rows) -> None:
     job = task.run_now()
-    ask("DELETE FROM jobsd.ready_executions")
-    ask("INSERT INTO jobsd.claims (process_id, job_ids) VALUES (1, ARRAY[%s::bigint])", job.id)
+    rows("DELETE FROM jobsd.ready_executions")
+    rows("INSERT INTO jobsd.claims (process_id, job_ids) VALUES (1, ARRAY[%s::bigint])", job.id)
 
     (run,) = task.history()
 
     assert (run.outcome, run.started_at is not None) == ("claimed", True)
-    assert judged(task, run, datetime.now(UTC)).queue_s is not None
+    assert lateness(task, run, datetime.now(UTC)).queue_s is not None

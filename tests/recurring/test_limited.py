@@ -1,4 +1,4 @@
-"""A recurring task whose job has a limit goes through it: blocked, or discarded and told."""
+"""The limit of a recurring task's job holds: its runs are blocked, or recorded as discarded."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from jobsd.errors import LimitError, RefusedError
 from jobsd.jobs import client, limits
 from jobsd.jobs.definition import Job
 from jobsd.jobs.limits import Limit
-from jobsd.recurring import occurrences
-from jobsd.recurring.occurrences import Run
+from jobsd.recurring import runs
+from jobsd.recurring.runs import PlannedRun
 from jobsd.recurring.tasks import RecurringTask
 
 if TYPE_CHECKING:
@@ -20,12 +20,11 @@ if TYPE_CHECKING:
 
     from jobsd.database.connection import Session, Target
     from jobsd.jobs.enqueue import EnqueuedJob
-
-    from .conftest import Ask
+    from rows import Rows
 
 pytestmark = pytest.mark.usefixtures("default_client")
 
-PLACES = (
+IN_TABLES = (
     "SELECT (SELECT count(*)::int FROM jobsd.ready_executions),"
     " (SELECT count(*)::int FROM jobsd.blocked_executions),"
     " (SELECT count(*)::int FROM jobsd.concurrency_slots)"
@@ -63,20 +62,20 @@ def _run(key: str) -> EnqueuedJob:
     return task.run_now()
 
 
-def test_a_run_takes_a_slot_and_the_next_one_waits(ask: Ask) -> None:
+def test_a_run_takes_a_slot_and_the_next_one_waits(rows: Rows) -> None:
     _task("shop", "ShopLimitedTestJob", args=["north"])
 
     states = [_run("shop").state for _ in range(3)]
 
     assert states == ["ready", "blocked", "blocked"]
-    assert ask(PLACES) == [(1, 2, 1)]
+    assert rows(IN_TABLES) == [(1, 2, 1)]
 
 
-def test_the_job_bears_its_limit(ask: Ask) -> None:
+def test_the_job_has_its_limit(rows: Rows) -> None:
     _task("shop", "ShopLimitedTestJob", args=["north"])
     job = _run("shop")
 
-    (row,) = ask(
+    (row,) = rows(
         "SELECT concurrency_key, concurrency_limit, concurrency_duration::text, on_conflict"
         " FROM jobsd.jobs WHERE id = %s",
         job.id,
@@ -84,27 +83,29 @@ def test_the_job_bears_its_limit(ask: Ask) -> None:
     assert row == ("ShopLimitedTestJob/north", 1, "00:02:00", "block")
 
 
-def test_arguments_tell_limits_apart(ask: Ask) -> None:
+def test_other_arguments_have_another_limit(rows: Rows) -> None:
     _task("north", "ShopLimitedTestJob", args=["north"])
     _task("south", "ShopLimitedTestJob", args={"shop": "south"})
 
     assert [_run("north").state, _run("south").state] == ["ready", "ready"]
-    assert ask(PLACES) == [(2, 0, 2)]
+    assert rows(IN_TABLES) == [(2, 0, 2)]
 
 
-def test_a_blocked_run_becomes_ready_when_the_slot_is_free(ask: Ask, session: Session) -> None:
+def test_a_blocked_run_becomes_ready_when_the_slot_is_free(
+    rows: Rows, session: Session
+) -> None:
     _task("shop", "ShopLimitedTestJob", args=["north"])
     first, second = _run("shop"), _run("shop")
 
-    ask("DELETE FROM jobsd.ready_executions WHERE job_id = %s", first.id)
-    ask("DELETE FROM jobsd.concurrency_slots WHERE job_id = %s", first.id)
+    rows("DELETE FROM jobsd.ready_executions WHERE job_id = %s", first.id)
+    rows("DELETE FROM jobsd.concurrency_slots WHERE job_id = %s", first.id)
     limits.promote(session, ["ShopLimitedTestJob/north"])
 
-    assert ask("SELECT job_id FROM jobsd.ready_executions") == [second.id]
+    assert rows("SELECT job_id FROM jobsd.ready_executions") == [second.id]
 
 
 @pytest.mark.behaviour(75)
-def test_a_run_that_may_not_wait_is_told_as_discarded_and_leaves_no_job(ask: Ask) -> None:
+def test_a_run_that_may_not_wait_is_recorded_as_discarded_without_a_job(rows: Rows) -> None:
     task = _task("yield", "YieldingTestJob")
 
     jobs = [_run("yield") for _ in range(3)]
@@ -113,31 +114,30 @@ def test_a_run_that_may_not_wait_is_told_as_discarded_and_leaves_no_job(ask: Ask
     assert jobs[2].id is None
     outcomes = [(run.job_id is None, run.outcome) for run in task.history()]
     assert outcomes == [(True, "discarded"), (False, "ready"), (False, "ready")]
-    assert ask("SELECT count(*) FROM jobsd.jobs") == [2]
-    assert ask(PLACES) == [(2, 0, 2)]
+    assert rows("SELECT count(*) FROM jobsd.jobs") == [2]
+    assert rows(IN_TABLES) == [(2, 0, 2)]
 
 
-def test_a_discarded_run_does_not_count(ask: Ask) -> None:
+def test_a_discarded_run_does_not_count(rows: Rows) -> None:
     _task("yield", "YieldingTestJob")
 
     for _ in range(3):
         _run("yield")
 
-    assert ask("SELECT runs_count FROM jobsd.recurring_tasks") == [2]
+    assert rows("SELECT runs_count FROM jobsd.recurring_tasks") == [2]
 
 
-def test_limited_and_other_runs_are_stored_together(session: Session, ask: Ask) -> None:
+def test_limited_and_other_runs_are_stored_together(session: Session, rows: Rows) -> None:
     tasks = [
         _task("shop", "ShopLimitedTestJob", args=["north"]),
         _task("shop too", "ShopLimitedTestJob", args=["north"]),
         _task("plain", "RecurringTestJob"),
         *(_task(f"yield {n}", "YieldingTestJob") for n in range(3)),
     ]
-    (now,) = ask("SELECT date_trunc('second', now())")
-    fates = occurrences.store(session, _runs(tasks, now))
+    (now,) = rows("SELECT date_trunc('second', now())")
+    stored = runs.store(session, _runs(tasks, now))
 
-    told = [(fate.what, fate.state) for fate in fates]
-    assert told == [
+    assert [(each.outcome, each.state) for each in stored] == [
         ("enqueued", "ready"),
         ("enqueued", "blocked"),
         ("enqueued", "ready"),
@@ -147,26 +147,26 @@ def test_limited_and_other_runs_are_stored_together(session: Session, ask: Ask) 
     ]
 
 
-def _runs(tasks: list[RecurringTask], instant: datetime) -> list[Run]:
-    return [Run(task, instant, occurrences.draft_of(task)) for task in tasks]
+def _runs(tasks: list[RecurringTask], instant: datetime) -> list[PlannedRun]:
+    return [PlannedRun(task, instant, runs.draft_of(task)) for task in tasks]
 
 
-def test_a_run_that_somebody_else_has_stored_is_left_as_it_is(
-    session: Session, ask: Ask
+def test_a_run_that_another_process_has_stored_is_left_as_it_is(
+    session: Session, rows: Rows
 ) -> None:
     task = _task("yield", "YieldingTestJob")
-    (now,) = ask("SELECT date_trunc('second', now())")
-    occurrences.store(session, _runs([task], now))
-    ask("DELETE FROM jobsd.ready_executions")
-    ask("DELETE FROM jobsd.jobs")
+    (now,) = rows("SELECT date_trunc('second', now())")
+    runs.store(session, _runs([task], now))
+    rows("DELETE FROM jobsd.ready_executions")
+    rows("DELETE FROM jobsd.jobs")
 
-    (fate,) = occurrences.store(session, _runs([task], now))
+    (stored,) = runs.store(session, _runs([task], now))
 
-    assert fate.what == "taken"
+    assert stored.outcome == "taken"
     assert [run.outcome for run in task.history()] == ["cleared"]
 
 
-def test_a_run_does_not_wait_for_who_holds_the_limit(target: Target, ask: Ask) -> None:
+def test_a_run_does_not_wait_for_the_lock_of_its_limit(target: Target, rows: Rows) -> None:
     _task("yield", "YieldingTestJob")
     _task("shop", "ShopLimitedTestJob", args=["north"])
     with psycopg.connect(target.url) as other:
@@ -176,34 +176,34 @@ def test_a_run_does_not_wait_for_who_holds_the_limit(target: Target, ask: Ask) -
         states = [_run("yield").state, _run("shop").state]
 
     assert states == ["blocked", "blocked"]
-    assert ask(PLACES) == [(0, 2, 0)]
+    assert rows(IN_TABLES) == [(0, 2, 0)]
 
 
-def test_what_fails_half_way_leaves_nothing(session: Session, ask: Ask) -> None:
+def test_runs_that_fail_half_way_leave_nothing(session: Session, rows: Rows) -> None:
     tasks = [_task(f"yield {n}", "YieldingTestJob") for n in range(3)]
-    (now,) = ask("SELECT date_trunc('second', now())")
-    ask(
+    (now,) = rows("SELECT date_trunc('second', now())")
+    rows(
         "ALTER TABLE jobsd.recurring_executions ADD CONSTRAINT test_refuses"
         " CHECK (outcome <> 'discarded')"
     )
     try:
         with pytest.raises(psycopg.errors.CheckViolation):
-            occurrences.store(session, _runs(tasks, now))
+            runs.store(session, _runs(tasks, now))
     finally:
-        ask("ALTER TABLE jobsd.recurring_executions DROP CONSTRAINT test_refuses")
+        rows("ALTER TABLE jobsd.recurring_executions DROP CONSTRAINT test_refuses")
 
-    assert ask("SELECT count(*) FROM jobsd.recurring_executions") == [0]
-    assert (ask("SELECT count(*) FROM jobsd.jobs"), ask(PLACES)) == ([0], [(0, 0, 0)])
+    assert rows("SELECT count(*) FROM jobsd.recurring_executions") == [0]
+    assert (rows("SELECT count(*) FROM jobsd.jobs"), rows(IN_TABLES)) == ([0], [(0, 0, 0)])
 
 
-def test_a_key_that_cannot_be_had_is_an_error_of_ours() -> None:
+def test_a_key_that_cannot_be_computed_is_a_limit_error() -> None:
     _task("keyless", "KeylessTestJob", args=[0])
 
     with pytest.raises(LimitError, match="ZeroDivisionError"):
         _run("keyless")
 
 
-def test_a_run_by_hand_overlaps_with_none_that_is_blocked() -> None:
+def test_a_run_by_hand_does_not_overlap_with_a_blocked_one() -> None:
     _task("shop", "ShopLimitedTestJob", args=["north"], overlap="skip")
     _run("shop")
 
@@ -211,8 +211,8 @@ def test_a_run_by_hand_overlaps_with_none_that_is_blocked() -> None:
         _run("shop")
 
 
-def test_a_run_erases_no_other_job_that_may_not_wait_for_its_key(
-    session: Session, ask: Ask
+def test_a_run_deletes_no_other_job_that_may_not_wait_for_its_key(
+    session: Session, rows: Rows
 ) -> None:
     for _ in range(2):
         YieldingTestJob.enqueue()
@@ -228,11 +228,11 @@ def test_a_run_erases_no_other_job_that_may_not_wait_for_its_key(
 
     assert _run("yield").state == "discarded"
 
-    assert ask("SELECT outcome FROM jobsd.jobs WHERE id = %s", due) == ["discarded"]
+    assert rows("SELECT outcome FROM jobsd.jobs WHERE id = %s", due) == ["discarded"]
 
 
-def test_a_run_that_was_accepted_is_not_erased_by_who_enqueues(
-    target: Target, ask: Ask
+def test_a_run_that_was_accepted_is_not_deleted_by_an_enqueue(
+    target: Target, rows: Rows
 ) -> None:
     for _ in range(2):
         YieldingTestJob.enqueue()
@@ -243,4 +243,4 @@ def test_a_run_that_was_accepted_is_not_erased_by_who_enqueues(
 
     client.enqueue_many([YieldingTestJob.with_args()])
 
-    assert ask("SELECT outcome FROM jobsd.jobs WHERE id = %s", accepted.id) == ["discarded"]
+    assert rows("SELECT outcome FROM jobsd.jobs WHERE id = %s", accepted.id) == ["discarded"]

@@ -18,8 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from jobsd.database.connection import Session
-
-    from .conftest import Ask
+    from rows import Rows
 
 pytestmark = pytest.mark.usefixtures("default_client")
 
@@ -30,8 +29,8 @@ class OfTwo(Job):
     def perform(self, a: int, b: int = 0) -> None: ...
 
 
-def _make_static(ask: Ask, key: str = "static") -> None:
-    ask(
+def _make_static(rows: Rows, key: str = "static") -> None:
+    rows(
         "INSERT INTO jobsd.recurring_tasks (key, schedule, class_name, static, source)"
         " VALUES (%s, 'every hour', 'RecurringTestJob', true, 'config/recurring.yml:4')",
         key,
@@ -63,8 +62,8 @@ def test_all_tasks_are_read_however_many_pages_they_fill(
     assert sorted(task.key for task in tasks.load(session)) == keys
 
 
-def test_all_lists_every_task_by_key(ask: Ask) -> None:
-    _make_static(ask)
+def test_all_lists_every_task_by_key(rows: Rows) -> None:
+    _make_static(rows)
     RecurringTask.schedule("nightly", **NIGHTLY)
 
     assert [task.key for task in RecurringTask.all()] == ["nightly", "static"]
@@ -87,7 +86,7 @@ def test_a_name_that_no_task_has_finds_none() -> None:
     assert RecurringTask.find_by(name="heartbeat") is None
 
 
-def test_finding_by_nothing_is_a_mistake() -> None:
+def test_finding_by_nothing_is_refused() -> None:
     with pytest.raises(TypeError):
         RecurringTask.find_by()
 
@@ -103,12 +102,12 @@ def test_the_next_run_is_computed() -> None:
     assert before < next_run <= datetime.now(UTC) + timedelta(days=1)
 
 
-def test_a_task_that_is_turned_off_has_no_next_run() -> None:
+def test_a_disabled_task_has_no_next_run() -> None:
     assert RecurringTask.schedule("off", **NIGHTLY, enabled=False).next_run is None
 
 
-def test_a_schedule_that_means_nothing_has_no_next_run(ask: Ask) -> None:
-    ask(
+def test_a_schedule_that_means_nothing_has_no_next_run(rows: Rows) -> None:
+    rows(
         "INSERT INTO jobsd.recurring_tasks (key, schedule, class_name)"
         " VALUES ('odd', 'every now and then', 'RecurringTestJob')"
     )
@@ -116,14 +115,14 @@ def test_a_schedule_that_means_nothing_has_no_next_run(ask: Ask) -> None:
     assert _found("odd").next_run is None
 
 
-def test_a_key_that_there_is_not_names_the_nearest(session: Session) -> None:
+def test_an_unknown_key_is_refused_with_the_nearest(session: Session) -> None:
     RecurringTask.schedule("nightly", **NIGHTLY)
 
     with pytest.raises(NotFoundError, match="did you mean 'nightly'"):
         tasks.get(session, "nigthly")
 
 
-def test_tasks_that_leave_their_moment_open_have_it_spread_by_their_keys() -> None:
+def test_tasks_whose_key_chooses_the_moment_are_spread() -> None:
     moments = {
         RecurringTask.schedule(key, schedule="H H * * *", class_name="A").next_run
         for key in ("one", "two", "three")
@@ -193,16 +192,14 @@ def test_a_command_goes_to_its_own_queue() -> None:
         ({"schedule": "@daily", "class_name": "A", "queue": "q" * 300}, Error),
     ],
 )
-def test_settings_that_cannot_be_meant_are_refused(
-    settings: dict[str, Any], error: type[Error]
-) -> None:
+def test_bad_settings_are_refused(settings: dict[str, Any], error: type[Error]) -> None:
     with pytest.raises(error):
         RecurringTask.schedule("bad", **settings)
 
     assert RecurringTask.all() == []
 
 
-def test_arguments_that_the_job_does_not_take_are_refused_with_those_that_it_takes() -> None:
+def test_arguments_that_the_job_does_not_take_are_refused() -> None:
     with pytest.raises(ArgumentError) as refused:
         RecurringTask.schedule("bad", schedule="@daily", class_name="OfTwo", args=[1, 2, 3])
 
@@ -231,8 +228,8 @@ def test_a_key_is_printable_and_not_too_long(key: Any) -> None:
 
 
 @pytest.mark.behaviour(84)
-def test_a_key_that_is_taken_is_refused(ask: Ask) -> None:
-    _make_static(ask)
+def test_a_key_that_is_taken_is_refused(rows: Rows) -> None:
+    _make_static(rows)
 
     with pytest.raises(RefusedError, match=r"taken by config/recurring\.yml:4"):
         RecurringTask.schedule("static", **NIGHTLY)
@@ -246,7 +243,7 @@ def test_an_unscheduled_task_is_gone() -> None:
     assert RecurringTask.all() == []
 
 
-def test_unscheduling_what_there_is_not_says_so() -> None:
+def test_unscheduling_an_unknown_task_is_refused() -> None:
     with pytest.raises(NotFoundError):
         RecurringTask.unschedule("nightly")
 
@@ -261,9 +258,9 @@ def test_unscheduling_what_there_is_not_says_so() -> None:
     ],
 )
 def test_a_task_of_a_file_cannot_be_edited_at_run_time(
-    ask: Ask, edit: Callable[[RecurringTask], None]
+    rows: Rows, edit: Callable[[RecurringTask], None]
 ) -> None:
-    _make_static(ask)
+    _make_static(rows)
     task = _found("static")
 
     with pytest.raises(RefusedError, match=r"config/recurring\.yml:4"):
@@ -272,7 +269,7 @@ def test_a_task_of_a_file_cannot_be_edited_at_run_time(
     assert _found("static") == task
 
 
-def test_a_task_can_be_turned_off_and_on() -> None:
+def test_a_task_can_be_disabled_and_enabled() -> None:
     RecurringTask.schedule("nightly", **NIGHTLY).disable()
     off = _found("nightly")
     off.enable()
@@ -281,7 +278,7 @@ def test_a_task_can_be_turned_off_and_on() -> None:
     assert (off.enabled, on.enabled) == (False, True)
 
 
-def test_a_task_that_is_turned_on_does_not_catch_up() -> None:
+def test_a_task_that_is_enabled_does_not_catch_up() -> None:
     made = RecurringTask.schedule("nightly", **NIGHTLY)
     made.disable()
     made.enable()
@@ -289,7 +286,7 @@ def test_a_task_that_is_turned_on_does_not_catch_up() -> None:
     assert _found("nightly").planned_from > made.planned_from
 
 
-def test_turning_on_what_is_on_changes_nothing() -> None:
+def test_enabling_an_enabled_task_changes_nothing() -> None:
     made = RecurringTask.schedule("nightly", **NIGHTLY)
 
     made.enable()

@@ -2,7 +2,7 @@
 
     python alone.py DATABASE-URL KEY:ON_MISSED…
 
-Each key is a task that ticks every second. With DIES_AT=N in the environment it kills itself
+Each key is a task that runs every second. With DIES_AT=N in the environment it kills itself
 before its N-th round trip, with DIES_BEHIND=N behind it.
 """
 
@@ -22,7 +22,7 @@ from jobsd.processes import process
 from jobsd.processes.process import Context
 from jobsd.processes.registry import new_name
 from jobsd.processes.scoreboard import Scoreboard
-from jobsd.recurring.task import TaskOptions
+from jobsd.recurring.definition import TaskDefinition
 from jobsd.scheduler.scheduler import Scheduler
 
 if TYPE_CHECKING:
@@ -34,22 +34,13 @@ class AloneTestJob(Job):
         """Do nothing."""
 
 
-def _task(said: str) -> TaskOptions:
-    key, _, on_missed = said.partition(":")
-    return TaskOptions(
+def _task(text: str) -> TaskDefinition:
+    key, _, on_missed = text.partition(":")
+    return TaskDefinition(
         key=key,
+        phrase="every second",
         class_name="AloneTestJob",
-        command=None,
-        schedule="every second",
-        arguments=(),
-        queue_name=None,
-        priority=None,
-        description="",
-        time_zone="UTC",
-        enabled=True,
-        run_at_start=False,
         on_missed=on_missed or "skip",
-        overlap="allow",
         source="config/recurring.yml:1",
     )
 
@@ -76,7 +67,7 @@ def _die_if(condition: bool) -> None:  # noqa: FBT001
 
 
 def main(url: str, *tasks: str) -> int:
-    """Run a scheduler until it is told to stop."""
+    """Run a scheduler until it has to stop."""
     scoreboard = Scoreboard()
     scoreboard.supervisor_pid = os.getppid()
     entry = scoreboard.free_entry()

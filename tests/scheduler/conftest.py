@@ -1,11 +1,8 @@
-"""Schedulers whose rounds the test takes itself, and tasks for them."""
-
-# pyright: reportPrivateUsage=false
+"""Schedulers that the test polls itself, and tasks for them."""
 
 from __future__ import annotations
 
 import time
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Protocol
 
 import pytest
@@ -13,38 +10,23 @@ import pytest
 from jobsd.configuration.options import SchedulerOptions
 from jobsd.instruments.events import subscribe
 from jobsd.jobs import client
+from jobsd.jobs.arguments import dump
 from jobsd.jobs.client import Client
 from jobsd.jobs.definition import Job
 from jobsd.processes.process import Context
 from jobsd.processes.scoreboard import Scoreboard
-from jobsd.recurring.task import TaskOptions
+from jobsd.recurring.definition import TaskDefinition, split_arguments
 from jobsd.scheduler.scheduler import Scheduler
+from rows import Rows, rows_of
 from waiting import Stopwatch
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    Told = list[tuple[str, dict[str, Any]]]
-
     from jobsd.database.connection import Session, Target
     from jobsd.instruments.events import Event
 
-TASK = TaskOptions(
-    key="tick",
-    class_name="SchedulerTestJob",
-    command=None,
-    schedule="every second",
-    arguments=(),
-    queue_name=None,
-    priority=None,
-    description="",
-    time_zone="UTC",
-    enabled=True,
-    run_at_start=False,
-    on_missed="skip",
-    overlap="allow",
-    source="config/recurring.yml:1",
-)
+    Emitted = list[tuple[str, dict[str, Any]]]
 
 HOURLY = f"every hour at minute {(int(time.time()) // 60 + 30) % 60}"
 """A schedule of which no instant comes while we look: the next is half an hour off."""
@@ -63,18 +45,26 @@ class SchedulerTestJob(Job):
         """Do nothing."""
 
 
-def task(key: str = "tick", **settings: Any) -> TaskOptions:
-    """Return a task that ticks every second, unless `settings` say otherwise."""
-    return replace(TASK, key=key, **settings)
+def task(key: str = "tick", args: object = (), **settings: Any) -> TaskDefinition:
+    """Return a task that runs every second, unless `settings` say otherwise."""
+    fields: dict[str, Any] = {
+        "phrase": "every second",
+        "class_name": "SchedulerTestJob",
+        "source": "config/recurring.yml:1",
+        "arguments_json": dump(*split_arguments(args)),
+        **settings,
+    }
+    return TaskDefinition(key=key, **fields)
 
 
 class Driven:
-    """A scheduler, its context, and rounds of it until something is so."""
+    """A scheduler, its context, and polls of it until something is so."""
 
-    def __init__(self, scheduler: Scheduler, context: Context) -> None:
+    def __init__(self, scheduler: Scheduler, context: Context, rows: Rows) -> None:
         self.scheduler = scheduler
         self.context = context
         self.connected = False
+        self._rows = rows
 
     def connect(self) -> None:
         if not self.connected:
@@ -86,7 +76,7 @@ class Driven:
         return self.scheduler.poll()
 
     def until(self, condition: Callable[[], object], within_s: float = 10.0) -> None:
-        """Take rounds until the condition holds; fail after `within_s`."""
+        """Poll until the condition holds; fail after `within_s`."""
         watch = Stopwatch()
         while not condition():
             assert not watch.over(within_s), "the condition has not come about"
@@ -94,22 +84,23 @@ class Driven:
             sockets = [fd] if (fd := self.scheduler.socket()) is not None else []
             self.context.nap.take(min(rest_s, 0.05), sockets)
 
-    def look(self) -> None:
-        """Take a round that looks whether tasks have changed, as one does each 5 s."""
+    def check(self) -> None:
+        """Poll until the scheduler has checked whether tasks have changed."""
         self.poll()
-        self.scheduler._look_at = 0.0
-        self.poll()
+        tasks, before = self.scheduler.tasks, self.scheduler.tasks.checked_at
+        tasks.request_check()
+        self.until(lambda: tasks.checked_at > before)
 
     def hurry(self) -> None:
-        """Take rounds of which the first finds the ticks of the last 1.9 s due."""
+        """Poll so that the runs of the last 1.9 s are due."""
         self.set_back()
-        self.look()
+        self.check()
 
     def set_back(self) -> None:
-        """Let the next round find the ticks of the last 1.9 s due: one or two of each task."""
-        # Without a round before it: that may be one in which a tick runs, on a busy machine.
+        """Let the runs of the last 1.9 s be due at the next check: one or two of each task."""
+        # Without a poll before it, in which a run may be due on a busy machine.
         self.connect()
-        self.scheduler._session.connection.execute(
+        self._rows(
             "UPDATE jobsd.recurring_tasks SET planned_from = now() - interval '1.9 s',"
             " last_run_at = NULL, updated_at = now()"
         )
@@ -123,7 +114,7 @@ class Driven:
 class MakeScheduler(Protocol):
     def __call__(
         self,
-        *tasks: TaskOptions,
+        *tasks: TaskDefinition,
         scoreboard: Scoreboard | None = ...,
         options: SchedulerOptions = ...,
         at: Target | None = ...,
@@ -131,12 +122,12 @@ class MakeScheduler(Protocol):
 
 
 @pytest.fixture
-def make_scheduler(target: Target) -> Iterator[MakeScheduler]:
+def make_scheduler(target: Target, rows: Rows) -> Iterator[MakeScheduler]:
     client.configure(client=Client(target))
     made: list[Driven] = []
 
     def make(
-        *tasks: TaskOptions,
+        *tasks: TaskDefinition,
         scoreboard: Scoreboard | None = None,
         options: SchedulerOptions = OPTIONS,
         at: Target | None = None,
@@ -147,7 +138,8 @@ def make_scheduler(target: Target) -> Iterator[MakeScheduler]:
         assert entry is not None
         entry.take("scheduler", name)
         context = Context(scoreboard, entry, name)
-        made.append(Driven(Scheduler(context, at or target, options, tasks, "test"), context))
+        scheduler = Scheduler(context, at or target, options, tasks, "test")
+        made.append(Driven(scheduler, context, rows))
         return made[-1]
 
     yield make
@@ -158,29 +150,19 @@ def make_scheduler(target: Target) -> Iterator[MakeScheduler]:
 
 
 @pytest.fixture
-def told() -> Iterator[Told]:
-    """All that was told, as it comes."""
-    heard: Told = []
+def emitted() -> Iterator[Emitted]:
+    """All events with their facts, as they are emitted."""
+    events: Emitted = []
 
-    def hear(event: Event, facts: dict[str, Any]) -> None:
-        heard.append((event.name, facts))
+    def note(event: Event, facts: dict[str, Any]) -> None:
+        events.append((event.name, facts))
 
-    end = subscribe(hear)
-    yield heard
+    end = subscribe(note)
+    yield events
     end()
 
 
-class Ask(Protocol):
-    def __call__(self, sql: str, *parameters: object) -> list[Any]: ...
-
-
 @pytest.fixture
-def ask(session: Session) -> Ask:
+def rows(session: Session) -> Rows:
     """Run SQL and return the rows; those of one column as plain values."""
-
-    def run(sql: str, *parameters: object) -> list[Any]:
-        cursor = session.connection.execute(sql.encode(), parameters)
-        rows = cursor.fetchall() if cursor.description else []
-        return [row[0] if len(row) == 1 else row for row in rows]
-
-    return run
+    return rows_of(session)

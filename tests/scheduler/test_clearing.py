@@ -16,8 +16,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from jobsd.database.connection import Session, Target
+    from rows import Rows
 
-    from .conftest import Ask, MakeScheduler, Told
+    from .conftest import Emitted, MakeScheduler
 
 QUEUE = """
 workers: [{threads: 2}]
@@ -47,51 +48,51 @@ def _not_kept(session: Session) -> None:
 @pytest.mark.parametrize("go", [_clear, _not_kept])
 def test_an_instant_whose_job_is_gone_is_taken(
     make_scheduler: MakeScheduler,
-    ask: Ask,
-    told: Told,
+    rows: Rows,
+    emitted: Emitted,
     session: Session,
     go: Callable[[Session], None],
 ) -> None:
     slow, quick = make_scheduler(task(on_missed="all")), make_scheduler(task(on_missed="all"))
     slow.poll()
-    (own,) = ask(RUNS)  # a second may have begun meanwhile, and does below
-    quick.until(lambda: ask(RUNS)[0] >= own + 2)
+    (own,) = rows(RUNS)  # a second may have begun meanwhile, and does below
+    quick.until(lambda: rows(RUNS)[0] >= own + 2)
     history = "SELECT run_at, job_id FROM jobsd.recurring_executions ORDER BY run_at"
-    before = ask(history)
+    before = rows(history)
 
     go(session)
     slow.poll()
 
-    assert [name for name, _ in told].count("recurring.skipped") >= 2
-    after = ask(history)
+    assert [name for name, _ in emitted].count("recurring.skipped") >= 2
+    after = rows(history)
     assert after[: len(before)] == before
-    assert ask("SELECT count(*) FROM jobsd.jobs") == [len(after) - len(before)]
+    assert rows("SELECT count(*) FROM jobsd.jobs") == [len(after) - len(before)]
 
 
 @pytest.mark.parametrize("go", [_clear, _not_kept])
-def test_a_restart_does_not_run_what_is_gone_again(
-    make_scheduler: MakeScheduler, ask: Ask, session: Session, go: Callable[[Session], None]
+def test_a_restart_does_not_repeat_a_run_whose_job_is_gone(
+    make_scheduler: MakeScheduler, rows: Rows, session: Session, go: Callable[[Session], None]
 ) -> None:
-    hourly = task(schedule=HOURLY, on_missed="all")
+    hourly = task(phrase=HOURLY, on_missed="all")
     before = make_scheduler(hourly)
     before.poll()
-    ask(
+    rows(
         "UPDATE jobsd.recurring_tasks SET planned_from = now() - interval '2 hours',"
         " updated_at = now()"
     )
-    before.look()
-    runs = ask(RUNS)
+    before.check()
+    runs = rows(RUNS)
     before.end()
 
     go(session)
     make_scheduler(hourly).poll()
 
-    assert (runs, ask(RUNS)) == ([2], [2])
-    assert ask("SELECT count(*) FROM jobsd.jobs") == [0]
+    assert (runs, rows(RUNS)) == ([2], [2])
+    assert rows("SELECT count(*) FROM jobsd.jobs") == [0]
 
 
-def test_two_trees_that_keep_nothing_run_each_tick_once(
-    tmp_path: Path, target: Target, ask: Ask
+def test_two_trees_that_keep_no_jobs_run_each_instant_once(
+    tmp_path: Path, target: Target, rows: Rows
 ) -> None:
     project = Project(tmp_path, target.url)
     project.write("config/queue.yml", QUEUE)
@@ -99,13 +100,13 @@ def test_two_trees_that_keep_nothing_run_each_tick_once(
     beats = "SELECT count(*) FROM jobsd.heartbeat_logs"
 
     with project.start() as first, project.start() as second:
-        wait_for(lambda: ask(beats)[0] >= 3)
+        wait_for(lambda: rows(beats)[0] >= 3)
         assert project.run("clear-finished", "--older-than", "0s").returncode == 0
-        wait_for(lambda: ask(beats)[0] >= 6)
+        wait_for(lambda: rows(beats)[0] >= 6)
         for tree in (first, second):
             tree.process.terminate()
             assert tree.process.wait(15) == 0
 
-    ready = ask("SELECT count(*) FROM jobsd.ready_executions")
-    assert ask(beats)[0] == ask(RUNS)[0] - ready[0]
-    assert ask("SELECT count(*) FROM jobsd.jobs") == ready
+    ready = rows("SELECT count(*) FROM jobsd.ready_executions")
+    assert rows(beats)[0] == rows(RUNS)[0] - ready[0]
+    assert rows("SELECT count(*) FROM jobsd.jobs") == ready

@@ -16,8 +16,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from jobsd.database.connection import Target
-
-    from .conftest import Ask
+    from rows import Rows
 
 QUEUE = """
 workers: [{{threads: 1}}]
@@ -35,7 +34,7 @@ BEAT = ("beat", "--class", "HeartbeatJob", "--schedule", "every second")
 
 @pytest.mark.parametrize(("wakeups", "interval"), [("auto", 60), ("off", 1)])
 def test_edits_are_seen_at_once_or_within_a_polling_interval(
-    tmp_path: Path, target: Target, ask: Ask, wakeups: str, interval: float
+    tmp_path: Path, target: Target, rows: Rows, wakeups: str, interval: float
 ) -> None:
     project = Project(tmp_path, target.url)
     project.write("config/queue.yml", QUEUE.format(wakeups=wakeups, interval=interval))
@@ -48,39 +47,41 @@ def test_edits_are_seen_at_once_or_within_a_polling_interval(
         tree.wait_event("recurring.loaded")
 
         _edit(run, "add", *BEAT)
-        wait_for(lambda: ask(RUNS)[0] >= 1, within_s, "a new task runs")
+        wait_for(lambda: rows(RUNS)[0] >= 1, within_s, "a new task runs")
 
         _edit(run, "disable", "beat")
-        _await_rest(ask, within_s)
+        _await_rest(rows, within_s)
 
-        before = ask(RUNS)[0]
+        before = rows(RUNS)[0]
         _edit(run, "enable", "beat")
-        wait_for(lambda: ask(RUNS)[0] > before, within_s, "it runs again")
+        wait_for(lambda: rows(RUNS)[0] > before, within_s, "it runs again")
 
         _edit(run, "remove", "beat")
         _edit(run, "add", *BEAT, "--queue", "other")
         other = "SELECT count(*) FROM jobsd.jobs WHERE queue_name = 'other'"
-        wait_for(lambda: ask(other)[0] >= 1, within_s, "it runs as it was made anew")
+        wait_for(lambda: rows(other)[0] >= 1, within_s, "it runs as it was made anew")
 
         _edit(run, "remove", "beat")
-        _await_rest(ask, within_s)
+        _await_rest(rows, within_s)
 
 
 def _edit(run: Commands, *arguments: str) -> None:
     assert run("recurring", *arguments).returncode == 0
 
 
-def _await_rest(ask: Ask, within_s: float) -> None:
+def _await_rest(rows: Rows, within_s: float) -> None:
     """Wait until two seconds have passed without a run; there were two instants in them."""
     end = monotonic() + within_s + 2.0
     last = "SELECT coalesce(now() - max(run_at) > interval '2.5 s', true)"
     wait_for(
-        lambda: ask(f"{last} FROM jobsd.recurring_executions")[0], end - monotonic(), "it rests"
+        lambda: rows(f"{last} FROM jobsd.recurring_executions")[0],
+        end - monotonic(),
+        "it rests",
     )
 
 
 def test_a_task_of_the_file_is_not_edited_and_its_line_is_named(
-    tmp_path: Path, target: Target, ask: Ask
+    tmp_path: Path, target: Target, rows: Rows
 ) -> None:
     project = Project(tmp_path, target.url)
     project.write("config/recurring.yml", RECURRING)
@@ -97,4 +98,4 @@ def test_a_task_of_the_file_is_not_edited_and_its_line_is_named(
         assert taken.returncode == 6
         assert "config/recurring.yml:3" in taken.stderr
 
-    assert ask("SELECT schedule, enabled FROM jobsd.recurring_tasks") == [("every year", True)]
+    assert rows("SELECT schedule, enabled FROM jobsd.recurring_tasks") == [("every year", True)]

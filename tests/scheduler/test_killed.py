@@ -16,8 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from jobsd.database.connection import Target
-
-    from .conftest import Ask
+    from rows import Rows
 
 LAST = 7
 """Registering, storing, looking, loading, and then the first ticks."""
@@ -56,13 +55,13 @@ def _end(process: subprocess.Popen[bytes]) -> int | None:
     return process.returncode
 
 
-def _go_on(ask: Ask, runs: int = 2) -> None:
-    wanted = ask(RUNS)[0] + runs
-    until(lambda: ask(RUNS)[0] >= wanted)
+def _go_on(rows: Rows, runs: int = 2) -> None:
+    wanted = rows(RUNS)[0] + runs
+    until(lambda: rows(RUNS)[0] >= wanted)
 
 
-def test_every_tick_runs_once_wherever_others_are_killed(
-    schedulers: Schedulers, ask: Ask
+def test_every_instant_runs_once_wherever_other_schedulers_are_killed(
+    schedulers: Schedulers, rows: Rows
 ) -> None:
     schedulers.start()
 
@@ -70,38 +69,38 @@ def test_every_tick_runs_once_wherever_others_are_killed(
     doomed = [schedulers.start(**{end: str(number)}) for end in ENDS for number in numbers]
 
     assert [_end(process) for process in doomed] == [-9] * 2 * LAST
-    _go_on(ask)
-    assert (ask(TWICE), ask(GAPS)) == ONCE
+    _go_on(rows)
+    assert (rows(TWICE), rows(GAPS)) == ONCE
 
 
 def test_a_successor_goes_on_wherever_its_predecessor_was_killed(
-    schedulers: Schedulers, ask: Ask
+    schedulers: Schedulers, rows: Rows
 ) -> None:
     for end in ENDS:
         for number in (5, 6):
             assert _end(schedulers.start(**{end: str(number)})) == -9
     schedulers.start()
 
-    _go_on(ask)
+    _go_on(rows)
 
-    assert (ask(TWICE), ask(GAPS)) == ONCE
+    assert (rows(TWICE), rows(GAPS)) == ONCE
 
 
-def test_a_statement_that_the_server_breaks_off_is_made_anew(
-    schedulers: Schedulers, ask: Ask, target: Target
+def test_a_statement_that_the_server_cancels_is_sent_again(
+    schedulers: Schedulers, rows: Rows, target: Target
 ) -> None:
     waiting = (
         " FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
         " AND application_name LIKE 'jobsd scheduler%%' AND datname = current_database()"
     )
     schedulers.start()
-    _go_on(ask, 1)
+    _go_on(rows, 1)
     with psycopg.connect(target.url) as lock:
         lock.execute("LOCK TABLE jobsd.recurring_executions IN SHARE ROW EXCLUSIVE MODE")
-        until(lambda: ask("SELECT count(*)" + waiting) == [1])
+        until(lambda: rows("SELECT count(*)" + waiting) == [1])
 
-        ask("SELECT pg_terminate_backend(pid)" + waiting)
+        rows("SELECT pg_terminate_backend(pid)" + waiting)
         lock.rollback()
 
-    _go_on(ask)
-    assert (ask(TWICE), ask(GAPS)) == ONCE
+    _go_on(rows)
+    assert (rows(TWICE), rows(GAPS)) == ONCE

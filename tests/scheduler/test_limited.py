@@ -13,8 +13,9 @@ from .conftest import RUNS, task
 
 if TYPE_CHECKING:
     from jobsd.database.connection import Target
+    from rows import Rows
 
-    from .conftest import Ask, MakeScheduler, Told
+    from .conftest import Emitted, MakeScheduler
 
 
 class BlockedTickTestJob(Job):
@@ -31,30 +32,30 @@ class DiscardedTickTestJob(Job):
         """Do nothing."""
 
 
-def test_ticks_wait_for_a_slot_of_their_limit(make_scheduler: MakeScheduler, ask: Ask) -> None:
+def test_runs_wait_for_a_slot_of_their_limit(make_scheduler: MakeScheduler, rows: Rows) -> None:
     driven = make_scheduler(task(class_name="BlockedTickTestJob"))
 
-    driven.until(lambda: ask("SELECT count(*) FROM jobsd.blocked_executions") != [0])
+    driven.until(lambda: rows("SELECT count(*) FROM jobsd.blocked_executions") != [0])
 
-    assert ask("SELECT count(*) FROM jobsd.ready_executions") == [1]
+    assert rows("SELECT count(*) FROM jobsd.ready_executions") == [1]
 
 
-def test_a_tick_that_finds_no_slot_is_told(
-    make_scheduler: MakeScheduler, ask: Ask, told: Told
+def test_a_run_without_a_slot_is_reported(
+    make_scheduler: MakeScheduler, rows: Rows, emitted: Emitted
 ) -> None:
     driven = make_scheduler(task(class_name="DiscardedTickTestJob", on_missed="all"))
 
-    driven.until(lambda: "recurring.discarded" in dict(told))
+    driven.until(lambda: "recurring.discarded" in dict(emitted))
 
-    outcomes = ask("SELECT outcome FROM jobsd.recurring_executions ORDER BY run_at LIMIT 2")
-    assert (outcomes, ask("SELECT count(*) FROM jobsd.jobs")) == ([None, "discarded"], [1])
+    outcomes = rows("SELECT outcome FROM jobsd.recurring_executions ORDER BY run_at LIMIT 2")
+    assert (outcomes, rows("SELECT count(*) FROM jobsd.jobs")) == ([None, "discarded"], [1])
 
 
-def test_other_tasks_run_while_somebody_holds_a_limit(
-    make_scheduler: MakeScheduler, ask: Ask, target: Target
+def test_other_tasks_run_while_a_limit_is_locked(
+    make_scheduler: MakeScheduler, rows: Rows, target: Target
 ) -> None:
     driven = make_scheduler(task("limited", class_name="BlockedTickTestJob"), task("free"))
     with psycopg.connect(target.url) as other:
         other.execute("SELECT pg_advisory_xact_lock(jobsd.limits_lock('BlockedTickTestJob'))")
 
-        driven.until(lambda: ask(f"{RUNS} AND task_key = 'free'")[0] >= 2)
+        driven.until(lambda: rows(f"{RUNS} AND task_key = 'free'")[0] >= 2)

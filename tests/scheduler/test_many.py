@@ -1,7 +1,5 @@
 """Ten thousand tasks are stored in a time that grows as they do, whoever else names them."""
 
-# pyright: reportPrivateUsage=false
-
 from __future__ import annotations
 
 import json
@@ -10,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from jobsd.recurring.tasks import STATEMENTS
-from jobsd.scheduler.naming import Naming
+from jobsd.scheduler.static_tasks import StaticTasks
 
 from .conftest import HOURLY, task
 
@@ -18,15 +16,16 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from jobsd.database.connection import Session
+    from rows import Rows
 
-    from .conftest import Ask, MakeScheduler
+    from .conftest import MakeScheduler
 
 MANY = 10_000
 BY_STATIC = "SELECT static, count(*) FROM jobsd.recurring_tasks GROUP BY static ORDER BY static"
 
 
-def _insert(ask: Ask, number: int) -> None:
-    ask(
+def _insert(rows: Rows, number: int) -> None:
+    rows(
         "INSERT INTO jobsd.recurring_tasks (key, schedule, class_name)"
         " SELECT 'dynamic ' || i, %s, 'SchedulerTestJob' FROM generate_series(1, %s) AS i",
         HOURLY,
@@ -39,19 +38,19 @@ def _insert(ask: Ask, number: int) -> None:
 
 @pytest.mark.parametrize("static", [0, 1])
 def test_a_scheduler_starts_beside_ten_thousand_tasks_made_at_run_time(
-    make_scheduler: MakeScheduler, ask: Ask, static: int
+    make_scheduler: MakeScheduler, rows: Rows, static: int
 ) -> None:
-    _insert(ask, MANY)
+    _insert(rows, MANY)
 
-    make_scheduler(*(task(f"static {n}", schedule=HOURLY) for n in range(static))).connect()
+    make_scheduler(*(task(f"static {n}", phrase=HOURLY) for n in range(static))).connect()
 
-    assert dict(ask(BY_STATIC)) == {False: MANY, **({True: static} if static else {})}
+    assert dict(rows(BY_STATIC)) == {False: MANY, **({True: static} if static else {})}
 
 
-def test_ten_thousand_tasks_of_one_file_are_named_by_two_trees_and_left_to_a_third(
-    make_scheduler: MakeScheduler, ask: Ask
+def test_ten_thousand_tasks_of_two_trees_are_left_to_a_third(
+    make_scheduler: MakeScheduler, rows: Rows
 ) -> None:
-    tasks = [task(f"static {n}", schedule=HOURLY) for n in range(MANY)]
+    tasks = [task(f"static {n}", phrase=HOURLY) for n in range(MANY)]
     older, newer = make_scheduler(*tasks), make_scheduler(*tasks)
     older.connect()
     newer.connect()
@@ -60,7 +59,7 @@ def test_ten_thousand_tasks_of_one_file_are_named_by_two_trees_and_left_to_a_thi
 
     make_scheduler(*tasks[:-1]).connect()
 
-    assert ask(BY_STATIC) == [(True, MANY - 1)]
+    assert rows(BY_STATIC) == [(True, MANY - 1)]
 
 
 def _nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
@@ -70,16 +69,16 @@ def _nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
 
 
 @pytest.mark.parametrize("known", [False, True], ids=["no figures", "figures"])
-def test_to_store_tasks_compares_no_task_with_all_others(
-    make_scheduler: MakeScheduler, ask: Ask, session: Session, *, known: bool
+def test_storing_tasks_compares_no_task_with_all_others(
+    make_scheduler: MakeScheduler, rows: Rows, session: Session, *, known: bool
 ) -> None:
-    tasks = [task(f"static {n}", schedule=HOURLY) for n in range(500)]
+    tasks = [task(f"static {n}", phrase=HOURLY) for n in range(500)]
     make_scheduler(*tasks).connect()
-    _insert(ask, 500)
+    _insert(rows, 500)
     if known:
-        ask("ANALYZE jobsd.recurring_tasks")
-    other = Naming([*tasks, task("dynamic 1")], 0)
-    parameters = {"tasks": json.dumps(list(other._records.values())), "process_id": 0}
+        rows("ANALYZE jobsd.recurring_tasks")
+    other = StaticTasks([*tasks, task("dynamic 1")], 0)
+    parameters = {"tasks": json.dumps(list(other.records.values())), "process_id": 0}
 
     explained = STATEMENTS["store_static"].after("EXPLAIN (ANALYZE, FORMAT JSON)")
     ((found,),) = session.fetch(explained, parameters)

@@ -1,6 +1,4 @@
-"""What was missed over a restart, and what runs at a start, is settled once."""
-
-# pyright: reportPrivateUsage=false
+"""Runs that a restart has missed, and runs at the start, are enqueued once."""
 
 from __future__ import annotations
 
@@ -11,13 +9,17 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from jobsd.processes.scoreboard import Scoreboard
-from jobsd.recurring import occurrences
+from jobsd.recurring import runs
+from jobsd.recurring.runs import PlannedRun
 from jobsd.recurring.tasks import load
 
 from .conftest import HOURLY, RUNS, task
 
 if TYPE_CHECKING:
-    from .conftest import Ask, MakeScheduler, Told
+    from jobsd.database.connection import Session
+    from rows import Rows
+
+    from .conftest import Emitted, MakeScheduler
 
 
 def _amid_s() -> int:
@@ -26,21 +28,21 @@ def _amid_s() -> int:
     return next(s for s in range(7200, 8000) if 0.3 < now_s % s / s < 0.7)
 
 
-def _names(told: Told) -> list[str]:
-    return [name for name, _ in told]
+def _names(emitted: Emitted) -> list[str]:
+    return [name for name, _ in emitted]
 
 
-def _miss(make_scheduler: MakeScheduler, ask: Ask, runs: int, **settings: Any) -> None:
+def _miss(make_scheduler: MakeScheduler, rows: Rows, number: int, **settings: Any) -> None:
     """Start a scheduler after so many runs were missed, none of them just now."""
     interval_s = _amid_s()
-    missing = task(schedule=f"every: {interval_s}s", **settings)
+    missing = task(phrase=f"every: {interval_s}s", **settings)
     before = make_scheduler(missing)
     before.poll()
     before.end()
-    ask(
+    rows(
         "UPDATE jobsd.recurring_tasks SET last_run_at = NULL,"
         " planned_from = now() - make_interval(secs => %s)",
-        runs * interval_s,
+        number * interval_s,
     )
     make_scheduler(missing).poll()
 
@@ -50,106 +52,114 @@ def _miss(make_scheduler: MakeScheduler, ask: Ask, runs: int, **settings: Any) -
     "Missed instants are skipped, run once, or all run, as each task says.",
 )
 @pytest.mark.behaviour(86)
-@pytest.mark.parametrize(("on_missed", "runs"), [("skip", 0), ("once", 1), ("all", 3)])
-def test_missed_runs_of_a_restart_are_settled_as_the_task_says(
-    make_scheduler: MakeScheduler, ask: Ask, on_missed: str, runs: int
+@pytest.mark.parametrize(("on_missed", "number"), [("skip", 0), ("once", 1), ("all", 3)])
+def test_runs_missed_by_a_restart_become_what_the_task_says(
+    make_scheduler: MakeScheduler, rows: Rows, on_missed: str, number: int
 ) -> None:
-    _miss(make_scheduler, ask, 3, on_missed=on_missed)
+    _miss(make_scheduler, rows, 3, on_missed=on_missed)
 
-    assert ask(RUNS) == [runs]
+    assert rows(RUNS) == [number]
 
 
 @pytest.mark.parametrize(("on_missed", "missed"), [("skip", 3), ("once", 2), ("all", 0)])
 def test_the_history_shows_what_did_not_run(
-    make_scheduler: MakeScheduler, ask: Ask, on_missed: str, missed: int
+    make_scheduler: MakeScheduler, rows: Rows, on_missed: str, missed: int
 ) -> None:
-    _miss(make_scheduler, ask, 3, on_missed=on_missed)
+    _miss(make_scheduler, rows, 3, on_missed=on_missed)
 
-    found = ask("SELECT count(*) FROM jobsd.recurring_executions WHERE outcome = 'missed'")
+    found = rows("SELECT count(*) FROM jobsd.recurring_executions WHERE outcome = 'missed'")
     assert found == [missed]
 
 
-def test_missed_runs_are_told(make_scheduler: MakeScheduler, ask: Ask, told: Told) -> None:
-    _miss(make_scheduler, ask, 3)
+def test_missed_runs_are_reported(
+    make_scheduler: MakeScheduler, rows: Rows, emitted: Emitted
+) -> None:
+    _miss(make_scheduler, rows, 3)
 
-    facts = dict(told)["recurring.missed"]
+    facts = dict(emitted)["recurring.missed"]
     assert (facts["task"], facts["runs"]) == ("tick", 3)
 
 
-def test_a_gap_is_told_once(make_scheduler: MakeScheduler, ask: Ask, told: Told) -> None:
-    for _ in range(2):
-        _miss(make_scheduler, ask, 3)
-
-    assert _names(told).count("recurring.missed") == 1
-
-
-def test_a_new_task_has_missed_nothing(make_scheduler: MakeScheduler, told: Told) -> None:
-    make_scheduler(task(schedule=f"every: {_amid_s()}s", on_missed="all")).poll()
-
-    assert "recurring.enqueued" not in _names(told)
-
-
-def test_an_instant_that_the_history_may_have_forgotten_is_not_run_again(
-    make_scheduler: MakeScheduler, ask: Ask
+def test_a_gap_is_reported_once(
+    make_scheduler: MakeScheduler, rows: Rows, emitted: Emitted
 ) -> None:
-    driven = make_scheduler(task(schedule=HOURLY))
-    driven.poll()
-    ask("UPDATE jobsd.recurring_tasks SET last_run_at = now()")
-    session = driven.scheduler._session
+    for _ in range(2):
+        _miss(make_scheduler, rows, 3)
+
+    assert _names(emitted).count("recurring.missed") == 1
+
+
+def test_a_new_task_has_missed_nothing(make_scheduler: MakeScheduler, emitted: Emitted) -> None:
+    make_scheduler(task(phrase=f"every: {_amid_s()}s", on_missed="all")).poll()
+
+    assert "recurring.enqueued" not in _names(emitted)
+
+
+def test_an_instant_that_may_be_cleared_from_the_history_is_not_repeated(
+    make_scheduler: MakeScheduler, rows: Rows, session: Session
+) -> None:
+    make_scheduler(task(phrase=HOURLY)).poll()
+    rows("UPDATE jobsd.recurring_tasks SET last_run_at = now()")
     (row,) = load(session)
     old = datetime.now(UTC) - timedelta(hours=28)
 
-    (fate,) = occurrences.store(session, [occurrences.Run(row, old, occurrences.draft_of(row))])
+    (stored,) = runs.store(session, [PlannedRun(row, old, runs.draft_of(row))])
 
-    assert (fate.what, ask(RUNS)) == ("changed", [0])
+    assert (stored.outcome, rows(RUNS)) == ("changed", [0])
 
 
 # At start.
 
 
-def test_a_task_may_run_once_more_at_the_start(make_scheduler: MakeScheduler, ask: Ask) -> None:
-    make_scheduler(task("start", schedule=HOURLY, run_at_start=True), task("not")).poll()
-
-    assert "start" in ask("SELECT task_key FROM jobsd.recurring_executions")
-
-
-def test_a_run_at_the_start_follows_those_that_were_missed(
-    make_scheduler: MakeScheduler, ask: Ask
+def test_a_task_may_run_once_more_at_the_start(
+    make_scheduler: MakeScheduler, rows: Rows
 ) -> None:
-    _miss(make_scheduler, ask, 3, on_missed="all", run_at_start=True)
+    make_scheduler(task("start", phrase=HOURLY, run_at_start=True), task("not")).poll()
+
+    assert "start" in rows("SELECT task_key FROM jobsd.recurring_executions")
+
+
+def test_a_run_at_the_start_follows_the_missed_runs(
+    make_scheduler: MakeScheduler, rows: Rows
+) -> None:
+    _miss(make_scheduler, rows, 3, on_missed="all", run_at_start=True)
 
     # One start before the gap, one after it.
-    assert ask(RUNS) == [5]
+    assert rows(RUNS) == [5]
 
 
-def test_a_scheduler_that_is_replaced_does_not_run_it_again(
-    make_scheduler: MakeScheduler, ask: Ask
+def test_a_replaced_scheduler_does_not_repeat_the_run_at_the_start(
+    make_scheduler: MakeScheduler, rows: Rows
 ) -> None:
     scoreboard = Scoreboard()
     for _ in range(3):
-        driven = make_scheduler(task(schedule=HOURLY, run_at_start=True), scoreboard=scoreboard)
+        driven = make_scheduler(task(phrase=HOURLY, run_at_start=True), scoreboard=scoreboard)
         driven.poll()
         driven.end()
 
-    assert ask(RUNS) == [1]
+    assert rows(RUNS) == [1]
 
 
-def test_a_scheduler_that_was_killed_before_it_could_say_so_does_not_run_it_again(
-    make_scheduler: MakeScheduler, ask: Ask
+def test_the_successor_of_a_killed_scheduler_does_not_repeat_the_run_at_the_start(
+    make_scheduler: MakeScheduler, rows: Rows
 ) -> None:
     scoreboard = Scoreboard()
-    starting = task(schedule=HOURLY, run_at_start=True)
+    starting = task(phrase=HOURLY, run_at_start=True)
     make_scheduler(starting, scoreboard=scoreboard).poll()
-    instant = ask("SELECT extract(epoch FROM run_at) * 1000000 FROM jobsd.recurring_executions")
+    instant = rows(
+        "SELECT extract(epoch FROM run_at) * 1000000 FROM jobsd.recurring_executions"
+    )
     scoreboard.ran_at_start = -int(instant[0])
 
     make_scheduler(starting, scoreboard=scoreboard).poll()
 
-    assert (ask(RUNS), scoreboard.ran_at_start) == ([1], 1)
+    assert (rows(RUNS), scoreboard.ran_at_start) == ([1], 1)
 
 
-def test_another_tree_runs_it_at_its_own_start(make_scheduler: MakeScheduler, ask: Ask) -> None:
+def test_another_tree_runs_the_task_at_its_own_start(
+    make_scheduler: MakeScheduler, rows: Rows
+) -> None:
     for _ in range(2):
-        make_scheduler(task(schedule=HOURLY, run_at_start=True)).poll()
+        make_scheduler(task(phrase=HOURLY, run_at_start=True)).poll()
 
-    assert ask(RUNS) == [2]
+    assert rows(RUNS) == [2]

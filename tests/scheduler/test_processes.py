@@ -23,8 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from jobsd.database.connection import Target
-
-    from .conftest import Ask
+    from rows import Rows
 
 ALONE = [*ENDS_WITH_US, sys.executable, str(Path(__file__).with_name("alone.py"))]
 
@@ -71,53 +70,55 @@ def until(condition: Callable[[], object], within_s: float = 15.0) -> None:
 
 
 @pytest.mark.behaviour(79)
-def test_every_tick_runs_once_while_schedulers_are_killed_and_frozen(
-    start: Start, ask: Ask
+def test_every_instant_runs_once_while_schedulers_are_killed_and_frozen(
+    start: Start, rows: Rows
 ) -> None:
     dice = random.Random(7)  # noqa: S311 - the same dice each time
     tasks = [f"task-{n}:all" for n in range(20)]
     living = [start(*tasks), start(*tasks)]
-    until(lambda: ask(RUNS) != [0])
+    until(lambda: rows(RUNS) != [0])
 
     for round_ in range(1, 5):
         victim = living.pop(dice.randrange(2))
         victim.send_signal(signal.SIGKILL if round_ % 2 else signal.SIGSTOP)
         living.append(start(*tasks))
-        seen = ask(RUNS)[0]
-        until(lambda seen=seen: ask(RUNS)[0] > seen)  # type: ignore[misc]
+        seen = rows(RUNS)[0]
+        until(lambda seen=seen: rows(RUNS)[0] > seen)  # type: ignore[misc]
         victim.send_signal(signal.SIGCONT)
-    wanted = ask(RUNS)[0] + 40
-    until(lambda: ask(RUNS)[0] >= wanted)
+    wanted = rows(RUNS)[0] + 40
+    until(lambda: rows(RUNS)[0] >= wanted)
 
-    assert ask(TWICE) == [0]
-    assert ask(GAPS) == [(f"task-{n}", None) for n in sorted(range(20), key=str)]
+    assert rows(TWICE) == [0]
+    assert rows(GAPS) == [(f"task-{n}", None) for n in sorted(range(20), key=str)]
 
 
 @pytest.mark.behaviour(86)
-def test_a_scheduler_that_was_frozen_settles_what_it_missed(start: Start, ask: Ask) -> None:
+def test_runs_missed_by_a_frozen_scheduler_become_what_the_task_says(
+    start: Start, rows: Rows
+) -> None:
     process = start("all:all", "once:once", "skip:skip")
-    until(lambda: ask(RUNS)[0] >= 3)
+    until(lambda: rows(RUNS)[0] >= 3)
 
     process.send_signal(signal.SIGSTOP)
-    (before,) = ask("SELECT clock_timestamp()")
-    until(lambda: ask("SELECT clock_timestamp() > %s + interval '5 s'", before)[0])
+    (before,) = rows("SELECT clock_timestamp()")
+    until(lambda: rows("SELECT clock_timestamp() > %s + interval '5 s'", before)[0])
     process.send_signal(signal.SIGCONT)
-    (after,) = ask("SELECT clock_timestamp()")
-    until(lambda: ask(f"{RUNS} AND run_at > %s", after)[0] >= 6)
+    (after,) = rows("SELECT clock_timestamp()")
+    until(lambda: rows(f"{RUNS} AND run_at > %s", after)[0] >= 6)
     # On a busy machine it comes round a while after it was let go.
-    (settled,) = ask(
+    (settled,) = rows(
         "SELECT min(created_at) FROM jobsd.recurring_executions WHERE run_at > %s", before
     )
 
     counts = dict(
-        ask(
+        rows(
             "SELECT task_key, count(*) FROM jobsd.recurring_executions WHERE job_id IS NOT NULL"
             " AND run_at > %s AND run_at <= %s GROUP BY task_key",
             before,
             settled,
         )
     )
-    (instants,) = ask(
+    (instants,) = rows(
         "SELECT count(*) FROM generate_series(date_trunc('second', %s::timestamptz),"
         " %s::timestamptz, interval '1 s') AS instant WHERE instant > %s",
         before,
@@ -131,7 +132,7 @@ def test_a_scheduler_that_was_frozen_settles_what_it_missed(start: Start, ask: A
 
 
 def test_a_statement_that_outlives_its_scheduler_counts(
-    start: Start, ask: Ask, target: Target
+    start: Start, rows: Rows, target: Target
 ) -> None:
     with psycopg.connect(target.url) as lock:
         lock.execute("LOCK TABLE jobsd.recurring_executions IN SHARE ROW EXCLUSIVE MODE")
@@ -141,41 +142,41 @@ def test_a_statement_that_outlives_its_scheduler_counts(
             " WHERE wait_event_type = 'Lock' AND application_name LIKE 'jobsd scheduler%%'"
             " AND datname = current_database()"
         )
-        until(lambda: ask(waiting) == [1])
+        until(lambda: rows(waiting) == [1])
         # Stopped for good: of a client that is gone, the server ends the statement itself.
         first.send_signal(signal.SIGSTOP)
         start("tick:all")
-        until(lambda: ask(waiting) == [2])
+        until(lambda: rows(waiting) == [2])
         lock.rollback()
 
-    until(lambda: ask(RUNS)[0] >= 3)
+    until(lambda: rows(RUNS)[0] >= 3)
     first.kill()
 
-    assert (ask(TWICE), ask(GAPS)) == ([0], [("tick", None)])
+    assert (rows(TWICE), rows(GAPS)) == ([0], [("tick", None)])
 
 
-def test_a_scheduler_stops_when_it_is_asked_to(start: Start, ask: Ask) -> None:
+def test_a_scheduler_stops_when_it_is_asked_to(start: Start, rows: Rows) -> None:
     process = start("tick")
-    until(lambda: ask("SELECT count(*) FROM jobsd.processes") == [1])
+    until(lambda: rows("SELECT count(*) FROM jobsd.processes") == [1])
 
     process.terminate()
 
     until(lambda: process.poll() is not None, 5)
     assert process.returncode == 0
-    assert ask("SELECT count(*) FROM jobsd.processes") == [0]
+    assert rows("SELECT count(*) FROM jobsd.processes") == [0]
 
 
-def test_an_outage_of_the_database_is_waited_out(start: Start, ask: Ask) -> None:
+def test_an_outage_of_the_database_is_waited_out(start: Start, rows: Rows) -> None:
     process = start("tick:all")
-    until(lambda: ask(RUNS) != [0])
+    until(lambda: rows(RUNS) != [0])
 
     for _ in range(3):
-        ask(
+        rows(
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
             " WHERE application_name LIKE 'jobsd scheduler%%'"
             " AND datname = current_database()"
         )
-        seen = ask(RUNS)[0]
-        until(lambda seen=seen: ask(RUNS)[0] > seen)  # type: ignore[misc]
+        seen = rows(RUNS)[0]
+        until(lambda seen=seen: rows(RUNS)[0] > seen)  # type: ignore[misc]
 
-    assert (process.poll(), ask(TWICE), ask(GAPS)) == (None, [0], [("tick", None)])
+    assert (process.poll(), rows(TWICE), rows(GAPS)) == (None, [0], [("tick", None)])

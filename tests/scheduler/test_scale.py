@@ -13,33 +13,35 @@ from waiting import Stopwatch
 from .conftest import RUNS, task
 
 if TYPE_CHECKING:
-    from .conftest import Ask, MakeScheduler, Told
+    from rows import Rows
+
+    from .conftest import Emitted, MakeScheduler
 
 OFTEN, RARE = 1000, 9000
 
 
 def test_ten_thousand_tasks_start_soon_and_run_in_time_and_once(
-    make_scheduler: MakeScheduler, ask: Ask, told: Told
+    make_scheduler: MakeScheduler, rows: Rows, emitted: Emitted
 ) -> None:
     often = [task(f"often {n}", on_missed="all") for n in range(OFTEN)]
-    rare = [task(f"rare {n}", schedule=f"{n % 60} {n // 60 % 24} * * *") for n in range(RARE)]
+    rare = [task(f"rare {n}", phrase=f"{n % 60} {n // 60 % 24} * * *") for n in range(RARE)]
     driven = make_scheduler(*often, *rare)
     watch = Stopwatch()
 
-    driven.until(lambda: "recurring.loaded" in dict(told))
+    driven.until(lambda: "recurring.loaded" in dict(emitted))
     started_s = watch.took()
-    driven.until(lambda: ask(RUNS)[0] >= 3 * OFTEN)
+    driven.until(lambda: rows(RUNS)[0] >= 3 * OFTEN)
 
     # Measured: 0.5 s, and 0.05 s.
-    assert (dict(told)["recurring.loaded"]["tasks"], started_s < 5) == (OFTEN + RARE, True)
-    ((once, late_s),) = ask(
+    assert (dict(emitted)["recurring.loaded"]["tasks"], started_s < 5) == (OFTEN + RARE, True)
+    ((once, late_s),) = rows(
         "SELECT count(*) = count(DISTINCT job_id),"
         " extract(epoch FROM max(created_at - run_at))::float8"
         " FROM jobsd.recurring_executions WHERE job_id IS NOT NULL"
     )
     assert (once, watch.of(late_s) < 5) == (True, True)
-    assert ask("SELECT count(*) FROM jobsd.jobs") == ask(RUNS)
-    steps = ask(
+    assert rows("SELECT count(*) FROM jobsd.jobs") == rows(RUNS)
+    steps = rows(
         "SELECT DISTINCT run_at - lag(run_at) OVER (PARTITION BY task_key ORDER BY run_at)"
         " = interval '1 s' FROM jobsd.recurring_executions"
         " WHERE task_key LIKE 'often%%' AND job_id IS NOT NULL"

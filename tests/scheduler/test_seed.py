@@ -16,8 +16,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from jobsd.configuration.options import Options
+    from rows import Rows
 
-    from .conftest import Ask, MakeScheduler
+    from .conftest import MakeScheduler
 
 JOB = """
 from jobsd.jobs.definition import Job
@@ -52,7 +53,7 @@ def production(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Options:
 
 
 def test_a_new_recurring_job_takes_four_steps(
-    production: Options, make_scheduler: MakeScheduler, ask: Ask
+    production: Options, make_scheduler: MakeScheduler, rows: Rows
 ) -> None:
     registry.load_modules(production.imports, production.root)
     cleanup = registry.get("DailyCleanupJob")
@@ -69,7 +70,7 @@ def test_a_new_recurring_job_takes_four_steps(
     )
     assert task.source == "config/recurring.yml:3"
     task.run_now()
-    assert ask("SELECT class_name, queue_name FROM jobsd.jobs") == [
+    assert rows("SELECT class_name, queue_name FROM jobsd.jobs") == [
         ("DailyCleanupJob", "default")
     ]
 

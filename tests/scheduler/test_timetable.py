@@ -1,4 +1,4 @@
-"""Ticks come in their order, once, and what was missed is settled as the task wants it."""
+"""Runs are due in their order, once, and missed runs become what the task says."""
 
 from __future__ import annotations
 
@@ -8,30 +8,22 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from jobsd.recurring.tasks import RecurringTask
-from jobsd.scheduler.timetable import CATCH_UP_MAX, TOLD_MAX, Tick, Timetable, busiest_last
+from jobsd.scheduler.timetable import (
+    CATCH_UP_MAX,
+    RECORDED_MAX,
+    DueRun,
+    Timetable,
+    busiest_last,
+)
 from jobsd.schedules import ScheduleError
 
 START = datetime(2026, 3, 1, 12, tzinfo=UTC)
 ROW = RecurringTask(
     key="tick",
     phrase="* * * * * *",
-    time_zone="UTC",
     class_name="Any",
-    command=None,
-    arguments_json="[]",
-    queue_name=None,
-    priority=None,
-    description="",
     static=True,
-    enabled=True,
-    run_at_start=False,
-    on_missed="skip",
-    overlap="allow",
-    source=None,
-    named_by=None,
     planned_from=START,
-    last_run_at=None,
-    runs_count=0,
     created_at=START,
     updated_at=START,
 )
@@ -55,16 +47,16 @@ def _after(seconds: float) -> datetime:
 
 
 def _due(timetable: Timetable, now: datetime, limit: int = 10_000) -> tuple[list[float], ...]:
-    """Return the seconds of the ticks that run, and of those that are told as missed."""
-    ticks = timetable.due(now, limit)
-    return _seconds(ticks, missed=False), _seconds(ticks, missed=True)
+    """Return the seconds of the runs that are due, and of those that are missed."""
+    due = timetable.due(now, limit)
+    return _seconds(due, missed=False), _seconds(due, missed=True)
 
 
-def _seconds(ticks: list[Tick], *, missed: bool) -> list[float]:
-    return [(t.run_at - START).total_seconds() for t in ticks if t.missed is missed]
+def _seconds(due: list[DueRun], *, missed: bool) -> list[float]:
+    return [(t.run_at - START).total_seconds() for t in due if t.missed is missed]
 
 
-def test_a_tick_is_due_at_its_instant_and_once() -> None:
+def test_a_run_is_due_at_its_instant_and_once() -> None:
     timetable = _timetable(ROW)
 
     assert _due(timetable, _after(0.9)) == ([], [])
@@ -72,20 +64,20 @@ def test_a_tick_is_due_at_its_instant_and_once() -> None:
     assert _due(timetable, _after(1.9)) == ([], [])
 
 
-def test_the_next_tick_is_known() -> None:
+def test_the_next_run_is_known() -> None:
     timetable = _timetable(replace(ROW, key="slow", phrase=EVERY_MINUTE), ROW)
 
-    assert timetable.next_tick == (_after(1), "tick")
+    assert timetable.next_run == (_after(1), "tick")
 
 
-def test_ticks_of_several_tasks_come_in_the_order_of_their_instants() -> None:
+def test_runs_of_several_tasks_come_in_the_order_of_their_instants() -> None:
     timetable = _timetable(
         replace(ROW, key="b", phrase="30 * * * * *"), replace(ROW, key="a", phrase=EVERY_MINUTE)
     )
 
-    ticks = timetable.due(_after(60), 10)
+    due = timetable.due(_after(60), 10)
 
-    assert [(tick.task.key, tick.run_at) for tick in ticks] == [
+    assert [(run.task.key, run.run_at) for run in due] == [
         ("b", _after(30)),
         ("a", _after(60)),
     ]
@@ -104,24 +96,24 @@ def test_planning_goes_on_from_the_last_run() -> None:
 
     timetable.plan(replace(ROW, phrase=HOURLY, last_run_at=_after(7200)), _after(4 * 3600))
 
-    assert timetable.next_tick == (_after(3 * 3600), "tick")
+    assert timetable.next_run == (_after(3 * 3600), "tick")
 
 
-def test_a_schedule_that_somebody_has_edited_by_hand_counts_from_now_on() -> None:
+def test_a_schedule_edited_by_hand_counts_from_now_on() -> None:
     timetable = _timetable(replace(ROW, phrase=DAILY))
 
     timetable.plan(replace(ROW, phrase=EVERY_MINUTE), _after(3600))
 
-    assert timetable.next_tick == (_after(3660), "tick")
+    assert timetable.next_run == (_after(3660), "tick")
 
 
-def test_a_task_that_is_turned_off_has_no_ticks() -> None:
+def test_a_disabled_task_has_no_runs() -> None:
     timetable = _timetable(replace(ROW, enabled=False))
 
-    assert (len(timetable), timetable.next_tick) == (0, None)
+    assert (len(timetable), timetable.next_run) == (0, None)
 
 
-def test_a_task_that_is_forgotten_has_no_ticks() -> None:
+def test_a_forgotten_task_has_no_runs() -> None:
     timetable = _timetable(ROW)
 
     timetable.keep(set())
@@ -129,14 +121,14 @@ def test_a_task_that_is_forgotten_has_no_ticks() -> None:
     assert timetable.due(_after(10), 10) == []
 
 
-def test_a_change_that_leaves_the_plan_alone_leaves_the_next_tick() -> None:
+def test_a_change_beside_the_schedule_keeps_the_next_run() -> None:
     timetable = _timetable(ROW)
     _due(timetable, _after(1))
 
     timetable.plan(replace(ROW, description="new", updated_at=_after(1.5)), START)
 
-    (tick,) = timetable.due(_after(2), 10)
-    assert (tick.run_at, tick.task.description) == (_after(2), "new")
+    (run,) = timetable.due(_after(2), 10)
+    assert (run.run_at, run.task.description) == (_after(2), "new")
 
 
 def test_an_edited_schedule_counts_from_the_edit_on() -> None:
@@ -144,7 +136,7 @@ def test_an_edited_schedule_counts_from_the_edit_on() -> None:
 
     timetable.plan(replace(ROW, phrase=EVERY_MINUTE, planned_from=_after(90)), _after(90))
 
-    assert timetable.next_tick == (_after(120), "tick")
+    assert timetable.next_run == (_after(120), "tick")
 
 
 def test_a_schedule_that_was_edited_by_hand_counts_from_now_on() -> None:
@@ -152,7 +144,7 @@ def test_a_schedule_that_was_edited_by_hand_counts_from_now_on() -> None:
 
     timetable.plan(replace(ROW, phrase=EVERY_MINUTE), _after(90))
 
-    assert timetable.next_tick == (_after(120), "tick")
+    assert timetable.next_run == (_after(120), "tick")
 
 
 def test_the_busiest_are_planned_first() -> None:
@@ -171,55 +163,55 @@ def test_a_schedule_that_means_nothing_is_not_planned() -> None:
     with pytest.raises(ScheduleError):
         timetable.plan(replace(ROW, phrase="every now and then", updated_at=_after(1)), START)
 
-    assert timetable.next_tick is None
+    assert timetable.next_run is None
 
 
-def test_a_schedule_that_has_ended_has_no_ticks() -> None:
+def test_a_schedule_that_has_ended_has_no_runs() -> None:
     late = datetime(9999, 12, 31, 23, 59, 58, tzinfo=UTC)
     timetable = Timetable()
 
     timetable.plan(replace(ROW, planned_from=late), late)
 
-    assert timetable.next_tick is None
+    assert timetable.next_run is None
 
 
-def test_a_tick_that_was_refused_comes_again_once_its_task_has_changed() -> None:
+def test_a_refused_run_comes_again_once_its_task_has_changed() -> None:
     timetable = _timetable(ROW)
-    (tick,) = timetable.due(_after(1), 10)
+    (run,) = timetable.due(_after(1), 10)
     timetable.plan(replace(ROW, queue_name="other", updated_at=_after(0.5)), START)
 
-    timetable.put_back(tick.task, tick.run_at)
+    timetable.put_back(run.task, run.run_at)
 
     assert _due(timetable, _after(1)) == ([1], [])
 
 
-def test_a_tick_that_was_refused_for_good_does_not_come_again() -> None:
+def test_a_run_that_was_refused_for_good_does_not_come_again() -> None:
     timetable = _timetable(ROW)
-    (tick,) = timetable.due(_after(1), 10)
+    (run,) = timetable.due(_after(1), 10)
 
-    timetable.put_back(tick.task, tick.run_at)
+    timetable.put_back(run.task, run.run_at)
 
     assert _due(timetable, _after(1)) == ([], [])
 
 
-# Missed ticks.
+# Missed runs.
 
 
 def test_a_scheduler_that_was_away_for_two_seconds_misses_nothing() -> None:
     assert _due(_timetable(ROW), _after(3)) == ([1, 2, 3], [])
 
 
-def test_skip_tells_what_was_missed_and_runs_what_is_on_time() -> None:
+def test_skip_records_what_was_missed_and_runs_what_is_on_time() -> None:
     assert _due(_timetable(ROW), _after(10)) == ([8, 9, 10], [1, 2, 3, 4, 5, 6, 7])
 
 
-def test_a_long_row_of_missed_ticks_is_told_by_its_first() -> None:
+def test_of_a_long_row_of_missed_runs_the_first_are_recorded() -> None:
     runs, missed = _due(_timetable(ROW), _after(100_000))
 
-    assert (runs, missed) == ([99_998, 99_999, 100_000], list(range(1, TOLD_MAX + 1)))
+    assert (runs, missed) == ([99_998, 99_999, 100_000], list(range(1, RECORDED_MAX + 1)))
 
 
-def test_once_runs_the_last_missed_tick_for_all() -> None:
+def test_once_runs_the_last_missed_run_for_all() -> None:
     task = replace(ROW, phrase=DAILY, on_missed="once")
 
     runs, missed = _due(_timetable(task), _after(3 * 86400))
@@ -229,18 +221,18 @@ def test_once_runs_the_last_missed_tick_for_all() -> None:
     assert missed == [15 * 3600, 15 * 3600 + day]
 
 
-def test_all_runs_every_missed_tick() -> None:
+def test_all_runs_every_missed_run() -> None:
     task = replace(ROW, on_missed="all")
 
     assert _due(_timetable(task), _after(100)) == (list(range(1, 101)), [])
 
 
-def test_all_has_a_bound_and_tells_what_lies_beyond() -> None:
+def test_all_has_a_bound_and_records_what_lies_beyond() -> None:
     task = replace(ROW, on_missed="all")
 
     runs, missed = _due(_timetable(task), _after(100_000))
 
-    assert (len(runs), missed) == (CATCH_UP_MAX + 3, list(range(1, TOLD_MAX + 1)))
+    assert (len(runs), missed) == (CATCH_UP_MAX + 3, list(range(1, RECORDED_MAX + 1)))
     assert runs == list(range(100_000 - CATCH_UP_MAX - 2, 100_001))
 
 
@@ -255,20 +247,20 @@ def test_all_has_a_bound_and_tells_what_lies_beyond() -> None:
         (DAILY, 60.1, True),
     ],
 )
-def test_a_tick_is_missed_after_a_tenth_of_its_period_within_bounds(
+def test_a_run_is_missed_after_a_tenth_of_its_period_within_bounds(
     schedule: str, late_s: float, *, missed: bool
 ) -> None:
     timetable = _timetable(replace(ROW, phrase=schedule))
-    upcoming = timetable.next_tick
+    upcoming = timetable.next_run
     assert upcoming is not None
 
-    ticks = timetable.due(upcoming[0] + timedelta(seconds=late_s), 1)
+    due = timetable.due(upcoming[0] + timedelta(seconds=late_s), 1)
 
-    assert ticks[0].missed is missed
+    assert due[0].missed is missed
 
 
 @pytest.mark.parametrize("on_missed", ["skip", "once", "all"])
-def test_after_missed_ticks_the_rhythm_goes_on(on_missed: str) -> None:
+def test_after_missed_runs_the_schedule_goes_on(on_missed: str) -> None:
     timetable = _timetable(replace(ROW, on_missed=on_missed))
     timetable.due(_after(60), 10_000)
 
@@ -286,10 +278,10 @@ def test_catching_up_keeps_to_the_limit() -> None:
     )
 
 
-def test_a_round_of_settling_what_was_missed_has_an_end(
+def test_finding_missed_runs_takes_bounded_time(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("jobsd.scheduler.timetable.ROUND_MAX_S", -1.0)
+    monkeypatch.setattr("jobsd.scheduler.timetable.DUE_MAX_S", -1.0)
     timetable = _timetable(*(replace(ROW, key=f"task-{n}") for n in range(3)))
 
     rounds = [len(timetable.due(_after(1), 10)) for _ in range(4)]
@@ -297,7 +289,7 @@ def test_a_round_of_settling_what_was_missed_has_an_end(
     assert rounds == [1, 1, 1, 0]
 
 
-def test_of_a_task_that_may_not_overlap_one_tick_is_taken_at_a_time() -> None:
+def test_of_a_task_that_may_not_overlap_one_run_is_due_at_a_time() -> None:
     timetable = _timetable(replace(ROW, overlap="skip"))
 
     taken = [_due(timetable, _after(3))[0] for _ in range(4)]

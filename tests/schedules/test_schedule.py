@@ -231,10 +231,10 @@ def test_explain_gives_the_crons_of_a_union_and_none_of_an_interval() -> None:
 
 
 def test_explain_has_the_warnings_that_check_has() -> None:
-    [told] = explain("every 7 minutes", "UTC", 0, NOW)["warnings"]
+    [warning] = explain("every 7 minutes", "UTC", 0, NOW)["warnings"]
 
     means, gap = "every 7 minutes means minute 0, 7, 14, … 56", "the last gap is 4 minutes"
-    assert told == f"{means} of each hour: {gap}; a true interval is `every: 7m`"
+    assert warning == f"{means} of each hour: {gap}; a true interval is `every: 7m`"
 
 
 def test_explain_has_the_reason_of_a_refusal() -> None:

@@ -75,6 +75,11 @@ class Faults:
             self._elsewhere[fault] = None
 
     @property
+    def any(self) -> bool:
+        """Whether there are any so far."""
+        return any(self._in_files.values()) or bool(self._elsewhere)
+
+    @property
     def full(self) -> bool:
         """Whether no more faults are kept: reading on is of no use."""
         return self._left_out > 0

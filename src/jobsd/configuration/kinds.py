@@ -320,8 +320,7 @@ def read_time_zone(name: str) -> str:
     if name == "UTC":
         return name
     # Slow to load, and the help of a command does without.
-    from jobsd.schedules import ScheduleError  # noqa: PLC0415
-    from jobsd.schedules import require_zone  # noqa: PLC0415
+    from jobsd.schedules import ScheduleError, require_zone  # noqa: PLC0415
 
     try:
         return require_zone(name)[0]

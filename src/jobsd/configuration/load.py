@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Generator
     from pathlib import Path
 
-    from jobsd.recurring.task import TaskOptions
+    from jobsd.recurring.definition import TaskDefinition
 
     from .flags import Flags
     from .nodes import Pair
@@ -154,7 +154,7 @@ class _Reading:
             part.read(section, span)
         return queue_file.Reader(environment, faults, self._given).read(sections.used, span)
 
-    def _tasks(self, time_zone: str) -> tuple[TaskOptions, ...]:
+    def _tasks(self, time_zone: str) -> tuple[TaskDefinition, ...]:
         sections, _ = self._sections(
             self._start.recurring, recurring_file.is_own, "there are no recurring tasks"
         )
@@ -188,7 +188,7 @@ class _Reading:
         pidfile = options.pidfile
         return replace(options, pidfile=pidfile and self.root / pidfile)
 
-    def _schedules(self, file: QueueFile, tasks: tuple[TaskOptions, ...]) -> bool:
+    def _schedules(self, file: QueueFile, tasks: tuple[TaskDefinition, ...]) -> bool:
         only = self._start.only
         wanted = tasks or file.wants_scheduler or only == frozenset({"scheduler"})
         return bool(wanted) and "scheduler" in only and not self._start.skip_recurring

@@ -42,7 +42,7 @@ from .setting import setting
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from jobsd.recurring.task import TaskOptions
+    from jobsd.recurring.definition import TaskDefinition
 
 KINDS = frozenset({"worker", "dispatcher", "scheduler"})
 TRYING = ("development", "test")
@@ -277,7 +277,7 @@ class Options(StartOptions):
     supervisor: SupervisorOptions = SupervisorOptions()
     monitor: MonitorOptions = MonitorOptions()
     jobs: JobsOptions = field(default_factory=JobsOptions)
-    tasks: tuple[TaskOptions, ...] = ()
+    tasks: tuple[TaskDefinition, ...] = ()
     warnings: tuple[str, ...] = ()
     schedules: bool = True
     tree: str = ""

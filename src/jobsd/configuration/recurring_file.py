@@ -5,8 +5,19 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
+from jobsd.errors import ArgumentError, Error
+from jobsd.jobs.arguments import dump
 from jobsd.recurring.command import CommandError, parse_command
-from jobsd.recurring.task import TaskOptions
+from jobsd.recurring.definition import (
+    KEY_BYTES_MAX,
+    ON_MISSED,
+    OVERLAP,
+    TaskDefinition,
+    check,
+    is_key,
+    queue_for,
+    split_arguments,
+)
 from jobsd.schedules import ScheduleError, parse
 
 from .faults import Mistake, label, nearest
@@ -23,15 +34,14 @@ from .kinds import (
     text,
     whole,
 )
-from .nodes import Mapping, Sequence, is_null, literal
+from .nodes import Mapping, is_null, literal
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from .faults import Faults
     from .nodes import Node, Pair
-
-COMMAND_QUEUE = "recurring"
+    from .source import SourceSpan
 
 _WORK = frozenset({"class", "command", "schedule"})
 _KEYS = _WORK | {"args", "queue", "priority", "description", "time_zone", "enabled"}
@@ -45,21 +55,32 @@ def is_own(pair: Pair) -> bool:
 
 def read(
     section: Mapping, time_zone: str, faults: Faults, warnings: list[str]
-) -> Iterator[TaskOptions]:
+) -> Iterator[TaskDefinition]:
     """Read the tasks of one section; `time_zone` is for those that name none."""
     for pair in section.pairs.values():
         if faults.full:
             return
         span, key = pair.key.span, pair.key.text
-        try:
-            read_name(key)
-        except Mistake as mistake:
-            faults.add(span, f"the key of a task {mistake.message}")
-        if isinstance(pair.value, Mapping):
-            with Entry(pair.value, label(key), span, faults) as entry:
-                yield _task(key, entry, time_zone, warnings)
-        else:
+        if not is_key(key):
+            expected = f"1 to {KEY_BYTES_MAX} bytes of printable text"
+            faults.add(span, f"the key of a task must have {expected}")
+        if not isinstance(pair.value, Mapping):
             faults.add(span, f"{label(key)} must be a mapping", _misplaced(pair))
+            continue
+        with Entry(pair.value, label(key), span, faults) as entry:
+            task = _task(key, entry, time_zone, faults, warnings)
+        _check(task, span, faults)
+        yield task
+
+
+def _check(task: TaskDefinition, span: SourceSpan, faults: Faults) -> None:
+    """Add what is wrong with a task as a whole, once each of its fields is right."""
+    if faults.any:
+        return
+    try:
+        check(task)
+    except Error as error:
+        faults.add(span, str(error))
 
 
 def _misplaced(pair: Pair) -> str:
@@ -69,27 +90,29 @@ def _misplaced(pair: Pair) -> str:
     return f'"{near}" belongs below the key of a task' if near else ""
 
 
-def _task(key: str, entry: Entry, default_zone: str, warnings: list[str]) -> TaskOptions:
+def _task(
+    key: str, entry: Entry, default_zone: str, faults: Faults, warnings: list[str]
+) -> TaskDefinition:
     class_name = entry.read("class", optional(text(read_name)), None)
     command = entry.read("command", optional(text(_command)), None)
     _check_work(entry)
     time_zone = entry.read("time_zone", optional(TIME_ZONE), None) or default_zone
-    none: tuple[object, ...] | dict[str, object] = ()
+    arguments = Kind(partial(_arguments, faults=faults), "arguments")
     queue = entry.read("queue", optional(text(read_queue)), None)
-    return TaskOptions(
+    return TaskDefinition(
         key=key,
         class_name=class_name,
         command=command,
-        arguments=entry.read("args", Kind(_arguments, "arguments"), none),
-        queue_name=queue or (COMMAND_QUEUE if command else None),
+        arguments_json=entry.read("args", arguments, "[]"),
+        queue_name=queue_for(queue, command),
         priority=entry.read("priority", optional(_PRIORITY), None),
         description=entry.read("description", optional(text(str)), None) or "",
         time_zone=time_zone,
         enabled=entry.read("enabled", boolean, default=True),
         run_at_start=entry.read("run_at_start", boolean, default=False),
-        on_missed=entry.read("on_missed", choice("skip", "once", "all"), "skip"),
-        overlap=entry.read("overlap", choice("allow", "skip"), "allow"),
-        schedule=_schedule(entry, time_zone, warnings),
+        on_missed=entry.read("on_missed", choice(*ON_MISSED), "skip"),
+        overlap=entry.read("overlap", choice(*OVERLAP), "allow"),
+        phrase=_phrase(entry, time_zone, warnings),
         source=_source(entry),
         arguments_source=entry.span_of("args").name,
     )
@@ -106,7 +129,7 @@ def _check_work(entry: Entry) -> None:
         entry.missing("class or command", {"class", "command"}, "say what to run")
 
 
-def _schedule(entry: Entry, time_zone: str, warnings: list[str]) -> str:
+def _phrase(entry: Entry, time_zone: str, warnings: list[str]) -> str:
     """Read the schedule, and check it in its time zone."""
     if entry.is_given("schedule") and entry.is_given("every"):
         entry.wrong("every", "can't stand beside schedule", "keep one of the two")
@@ -142,11 +165,11 @@ def _command(call: str) -> str:
     return call
 
 
-def _arguments(node: Node) -> tuple[object, ...] | dict[str, object]:
-    match node:
-        case Mapping(pairs=pairs):
-            return {key: literal(pair.value) for key, pair in pairs.items()}
-        case Sequence(items=items):
-            return tuple(literal(item) for item in items)
-        case _:
-            return () if is_null(node) else (node.value,)
+def _arguments(node: Node, faults: Faults) -> str:
+    try:
+        return dump(*split_arguments([] if is_null(node) else literal(node)))
+    except ArgumentError as error:
+        if faults.any:
+            # A text in it that no table can hold is a fault already.
+            return "[]"
+        raise Mistake(f"can't be stored: {error}", quotes_value=False) from None

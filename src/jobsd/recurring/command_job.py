@@ -1,12 +1,12 @@
-"""The job behind a `command`: it calls what stands beside the task's key.
+"""The job behind a `command`: it calls what the task's key has in the table.
 
-Its payload is that key and nothing else: who can only enqueue jobs can run a command again,
-and never choose what is called. That stands in `recurring_tasks`, where more may write than
-the operator. So a process calls only
+Its payload is that key and nothing else: a client that may only enqueue jobs can run a
+command again, but never choose what is called. The command is in `recurring_tasks`, where
+more roles than the operator's may write. So a process calls only
 
-- what its own recurring.yml says, word for word: whatever that is;
+- a command that its own recurring.yml has word for word, whatever that is;
 - what is defined in a module of `import:`, or below one, and imported already;
-- what of jobsd's own touches nothing but the queue (`OURS`).
+- functions of jobsd that act on the queue alone (`OURS`).
 
 Invariant: no other text of the table makes a process import anything, or reach what one of
 these modules has imported itself (`app.jobs.os.system`).
@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import importlib
 import sys
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from jobsd.database.statements import Statements
@@ -25,6 +26,7 @@ from jobsd.jobs.definition import Job
 from jobsd.jobs.enqueueable import FunctionJob
 
 from .command import parse_command
+from .definition import COMMAND_QUEUE
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -40,86 +42,81 @@ OURS = frozenset(
 )
 """What any process may call of jobsd."""
 
-_modules: frozenset[str] = frozenset()
-_commands: frozenset[str] = frozenset()
+COMMAND_JOB = "RecurringCommandJob"
+"""The name under which each process has the job, with what it may call."""
 
 
-def allow(modules: Iterable[str], commands: Iterable[str] = ()) -> None:
-    """Say what this process may call: of these modules, and by these very texts."""
-    global _modules, _commands
-    _modules, _commands = frozenset(modules), frozenset(commands)
+@dataclass(frozen=True, slots=True)
+class AllowedCalls:
+    """What a process may call: of these modules, and the commands of its own recurring.yml."""
 
+    modules: frozenset[str] = frozenset()
+    commands: frozenset[str] = frozenset()
 
-class RecurringCommandJob(Job):
-    """Calls the function that a recurring task's `command` names, in the worker."""
-
-    name = "RecurringCommandJob"
-    queue = "recurring"
-
-    def perform(self, key: str) -> None:
-        """Look up the task's command and call it.
+    def function_of(self, command: str) -> Any:  # noqa: ANN401 - whatever the module holds
+        """Return what a command calls, if it may be called here.
 
         Raises:
-            NotFoundError: when there is no such task any more, or nothing of the name.
-            RefusedError: when it is not to be called here.
+            CommandError: when it can't be parsed.
+            NotFoundError: when nothing has the name.
+            RefusedError: when it may not be called here.
         """
-        with default_client().session() as session:
-            rows = session.fetch(STATEMENTS["command"], {"key": key})
-        if not rows:
-            raise NotFoundError(f"there is no recurring task {key!r} with a command")
-        text = rows[0][0]
-        command = parse_command(text)
-        function_of(text)(*command.args, **command.kwargs)
+        target = parse_command(command).target
+        if command in self.commands or target in OURS:
+            return find_function(target)
+        home = next((name for name in _prefixes(target) if name in sys.modules), "")
+        parts = target.removeprefix(f"{home}.").split(".")
+        if not self._is_callable_here(home) or any(part.startswith("_") for part in parts):
+            raise RefusedError(_refusal(target))
+        found = _reach(target, sys.modules[home], parts)
+        if not self._is_callable_here(getattr(found, "__module__", None)):
+            raise RefusedError(_refusal(target))
+        return _callable(target, found)
+
+    def _is_callable_here(self, module: object) -> bool:
+        return isinstance(module, str) and any(
+            module == name or module.startswith(f"{name}.") for name in self.modules
+        )
 
 
-def function_of(command: str) -> Any:  # noqa: ANN401 - whatever the module holds
-    """Return what a command calls, if it may be called here.
+def register(modules: Iterable[str] = (), commands: Iterable[str] = ()) -> type[Job]:
+    """Register the job with what this process may call: see `AllowedCalls`."""
+    allowed = AllowedCalls(frozenset(modules), frozenset(commands))
 
-    Raises:
-        CommandError: when it can't be read.
-        NotFoundError: when there is nothing of the name.
-        RefusedError: when it is not to be called here.
-    """
-    target = parse_command(command).target
-    if command in _commands or target in OURS:
-        return find_function(target)
-    home = next((name for name in _prefixes(target) if name in sys.modules), "")
-    parts = target.removeprefix(f"{home}.").split(".")
-    if not _is_ours_to_call(home) or any(part.startswith("_") for part in parts):
-        raise RefusedError(_refusal(target))
-    found = _reach(target, sys.modules[home], parts)
-    if not _is_ours_to_call(getattr(found, "__module__", None)):
-        raise RefusedError(_refusal(target))
-    return _callable(target, found)
+    class RecurringCommandJob(Job):
+        """Calls the function that a recurring task's `command` names, in the worker."""
 
+        name = COMMAND_JOB
+        queue = COMMAND_QUEUE
 
-def _is_ours_to_call(module: object) -> bool:
-    return isinstance(module, str) and any(
-        module == name or module.startswith(f"{name}.") for name in _modules
-    )
+        def perform(self, key: str) -> None:
+            """Find the task's command and call it.
 
+            Raises:
+                NotFoundError: when the task is gone, or nothing has the command's name.
+                RefusedError: when it may not be called here.
+            """
+            with default_client().session() as session:
+                rows = session.fetch(STATEMENTS["command"], {"key": key})
+            if not rows:
+                raise NotFoundError(f"there is no recurring task {key!r} with a command")
+            text = rows[0][0]
+            command = parse_command(text)
+            allowed.function_of(text)(*command.args, **command.kwargs)
 
-def _prefixes(target: str) -> Iterable[str]:
-    """Yield what may be the name of a module, the longest first."""
-    while "." in target:
-        target = target.rpartition(".")[0]
-        yield target
+    return RecurringCommandJob
 
 
-def _refusal(target: str) -> str:
-    return (
-        f"{target!r} is not called: it is defined in no module of `import:`, and its command"
-        " does not stand in this process's recurring.yml"
-    )
+register()
 
 
 def find_function(target: str) -> Any:  # noqa: ANN401 - whatever the module holds
     """Import what a dotted name means, and return it as something to call.
 
-    A class that is a job is not made but performed.
+    A job's class is performed, not instantiated.
 
     Raises:
-        NotFoundError: saying which part of the name there is not.
+        NotFoundError: naming the part of the name that does not exist.
     """
     return _callable(target, _reach(target, *_import(target)))
 
@@ -154,11 +151,25 @@ def _import(target: str) -> tuple[Any, list[str]]:
         try:
             found = importlib.import_module(name)
         except ModuleNotFoundError as error:
-            # One that is missing further inside is the module's own fault, told as such.
+            # A module that is missing further inside is an error of the one that imports it.
             if error.name is None or not f"{name}.".startswith(f"{error.name}."):
                 raise
             if found is None:
-                told = f"{target!r} can't be called: there is no module {name!r}"
-                raise NotFoundError(told) from None
+                message = f"{target!r} can't be called: there is no module {name!r}"
+                raise NotFoundError(message) from None
             return found, parts[n - 1 :]
     return found, parts[-1:]
+
+
+def _prefixes(target: str) -> Iterable[str]:
+    """Yield what may be the name of a module, the longest first."""
+    while "." in target:
+        target = target.rpartition(".")[0]
+        yield target
+
+
+def _refusal(target: str) -> str:
+    return (
+        f"{target!r} is not called: it is defined in no module of `import:`, and its command"
+        " does not stand in this process's recurring.yml"
+    )

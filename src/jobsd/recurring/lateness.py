@@ -1,8 +1,8 @@
-"""Names the cause when a task's run was late: the scheduler, the queue, or the run itself.
+"""Finds the cause when a recurring run was late: the scheduler, the queue, or the run itself.
 
 A run has three parts, and each may take too long: from its planned instant until it was
-enqueued, from there until it began, and from there until it ended. What has not ended is
-judged by how long it has lasted so far.
+enqueued, from there until it began, and from there until it ended. A part that has not ended
+counts with the time that it has taken so far.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from datetime import datetime
 
-    from .occurrences import Occurrence
+    from .runs import RecurringRun
     from .tasks import RecurringTask
 
 LATE_S = 2.0
@@ -45,8 +45,8 @@ class Lateness:
     cause: str
 
 
-def lateness(run: Occurrence, now: datetime, following: datetime | None) -> Lateness:
-    """Judge a run; `following` is the task's next planned instant behind it."""
+def lateness(task: RecurringTask, run: RecurringRun, now: datetime) -> Lateness:
+    """Return how late a run of a task was, or is now, and why."""
     scheduler_s = run.late_s
     if run.outcome == "missed":
         return Lateness(scheduler_s, None, None, SCHEDULER)
@@ -62,32 +62,27 @@ def lateness(run: Occurrence, now: datetime, following: datetime | None) -> Late
     run_s = (ended - began).total_seconds() if run.started_at and ended else None
     late_s = scheduler_s + queue_s
     cause = "" if late_s <= LATE_S else SCHEDULER if scheduler_s >= queue_s else QUEUE
-    if not cause and run_s is not None and ended and following and ended > following:
+    if not cause and run_s is not None and ended and _passes_next(task, run.run_at, ended):
         cause = RUN
     return Lateness(scheduler_s, queue_s, run_s, cause)
 
 
-def judged(task: RecurringTask, run: Occurrence, now: datetime) -> Lateness:
-    """Judge a run of a task, whose schedule says what follows."""
-    return lateness(run, now, _following(task, run.run_at))
-
-
 def overdue_since(
-    task: RecurringTask, last: Occurrence | None, now: datetime
+    task: RecurringTask, last: RecurringRun | None, now: datetime
 ) -> datetime | None:
-    """Return the latest planned instant that nobody has come to, or None."""
-    settled = max(task.planned_from, task.last_run_at or task.planned_from)
+    """Return the latest planned instant that no scheduler has recorded in time, or None."""
+    recorded = max(task.planned_from, task.last_run_at or task.planned_from)
     if last is not None:
-        settled = max(settled, last.run_at)
+        recorded = max(recorded, last.run_at)
     try:
         due = task.plan.previous_at_or_before(now - timedelta(seconds=OVERDUE_S))
     except ScheduleError:
         return None
-    return due if task.enabled and due > settled else None
+    return due if task.enabled and due > recorded else None
 
 
 def late_tasks(
-    tasks: list[RecurringTask], latest: Mapping[str, Occurrence], now: datetime
+    tasks: list[RecurringTask], latest: Mapping[str, RecurringRun], now: datetime
 ) -> Iterator[tuple[str, str, float | None]]:
     """Yield the tasks that are late now or were in their last run: key, cause, seconds.
 
@@ -97,7 +92,7 @@ def late_tasks(
         run = latest.get(task.key)
         if since := overdue_since(task, run, now):
             yield task.key, SCHEDULER, (now - since).total_seconds()
-        elif task.enabled and run and (found := judged(task, run, now)).cause:
+        elif task.enabled and run and (found := lateness(task, run, now)).cause:
             yield task.key, found.cause, _share_s(found)
 
 
@@ -105,8 +100,9 @@ def _share_s(found: Lateness) -> float | None:
     return {SCHEDULER: found.scheduler_s, QUEUE: found.queue_s, RUN: found.run_s}[found.cause]
 
 
-def _following(task: RecurringTask, instant: datetime) -> datetime | None:
+def _passes_next(task: RecurringTask, run_at: datetime, ended: datetime) -> bool:
+    """Return whether a run ended after the task's next planned instant."""
     try:
-        return task.plan.next_after(instant)
+        return ended > task.plan.next_after(run_at)
     except ScheduleError:
-        return None
+        return False

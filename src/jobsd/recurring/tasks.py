@@ -1,13 +1,12 @@
-"""The `recurring_tasks` table: what is to run, when, and who says so.
+"""The `recurring_tasks` table: what is to run, when, and where it is defined.
 
-Static tasks come from a file and are changed there; dynamic ones are made, switched and
-removed at run time. The schedulers read all of them from this table.
+Static tasks come from a file and are changed there; dynamic ones are made, enabled, disabled
+and removed at run time. The schedulers read all of them from this table.
 """
 
 from __future__ import annotations
 
 import difflib
-import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, overload
@@ -15,32 +14,33 @@ from typing import TYPE_CHECKING, Any, overload
 from jobsd.clock import utc_now
 from jobsd.database.statements import Statements
 from jobsd.errors import NotFoundError, RefusedError
-from jobsd.jobs import arguments, client
+from jobsd.jobs import client
 from jobsd.jobs.registry import check_count
-from jobsd.schedules import ScheduleError, parse
+from jobsd.schedules import ScheduleError
 
-from . import making, occurrences
+from . import runs
+from .definition import TaskDefinition, columns, define, is_key
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from jobsd.database.connection import Session
     from jobsd.jobs.enqueue import EnqueuedJob
-    from jobsd.schedules import Schedule
 
-    from .occurrences import Occurrence
+    from .runs import RecurringRun
 
 STATEMENTS = Statements("jobsd.recurring", "tasks.sql")
 
 PAGE = 20_000
 """Tasks that are read at once: whatever their number, each statement keeps its deadline."""
 
-# `H` and `~` in a cron line: any moment of so many, chosen by the key.
-_CHOICE = re.compile(r"~|(?<![A-Za-z])[Hh](?![A-Za-z])")
-
-
-# The place of `planned_from`, behind which the columns of instants stand.
-_FIRST_INSTANT = 16
+# The columns of the statements `all` and `find`, in their order.
+_COLUMNS = (
+    *"key phrase time_zone class_name command arguments_json queue_name priority".split(),
+    *"description static enabled run_at_start on_missed overlap source named_by".split(),
+    *"planned_from last_run_at runs_count created_at updated_at".split(),
+)
+_FIRST_INSTANT = _COLUMNS.index("planned_from")
 
 
 class _Schedule:
@@ -58,35 +58,22 @@ class _Schedule:
         return make if task is None else task.phrase
 
 
-@dataclass(frozen=True, slots=True)
-class RecurringTask:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecurringTask(TaskDefinition):
     """One row of the `recurring_tasks` table; its columns, with `phrase` for `schedule`.
 
-    Either `class_name` or `command` says what runs. `source` is FILE:LINE of a static task.
-    `time_zone` applies if the schedule names none. `updated_at` is the version of the
-    definition: a run changes `last_run_at` and `runs_count` only. Instants up to
-    `planned_from` do not belong to the task.
+    Either `class_name` or `command` says what runs. `time_zone` applies if the schedule
+    names none. `static` tasks come from a file: `source` is FILE:LINE, and `named_by` the
+    process that has stored it. `updated_at` is the version of the definition: a run changes
+    `last_run_at` and `runs_count` only. Instants up to `planned_from` do not belong to the
+    task.
     """
 
-    key: str
-    phrase: str
-    time_zone: str
-    class_name: str | None
-    command: str | None
-    arguments_json: str
-    queue_name: str | None
-    priority: int | None
-    description: str
-    static: bool
-    enabled: bool
-    run_at_start: bool
-    on_missed: str
-    overlap: str
-    source: str | None
-    named_by: int | None
+    static: bool = False
+    named_by: int | None = None
     planned_from: datetime
-    last_run_at: datetime | None
-    runs_count: int
+    last_run_at: datetime | None = None
+    runs_count: int = 0
     created_at: datetime
     updated_at: datetime
 
@@ -96,26 +83,6 @@ class RecurringTask:
     def name(self) -> str:
         """The key, under the name that Solid Queue gives it."""
         return self.key
-
-    @property
-    def arguments(self) -> tuple[list[Any], dict[str, Any]]:
-        """The positional arguments and the named ones.
-
-        Raises:
-            ArgumentError: when they hold a type that is not registered in this process.
-        """
-        return arguments.load(self.arguments_json)
-
-    @property
-    def plan(self) -> Schedule:
-        """What the schedule means.
-
-        Raises:
-            ScheduleError: when the table holds an invalid schedule.
-        """
-        # Only where the key chooses the moment: otherwise all tasks of a schedule share it.
-        key = self.key if _CHOICE.search(self.phrase) else ""
-        return parse(self.phrase, self.time_zone, key=key)
 
     @property
     def next_run(self) -> datetime | None:
@@ -130,7 +97,7 @@ class RecurringTask:
         except ScheduleError:
             return []
 
-    def history(self, limit: int = 20) -> list[Occurrence]:
+    def history(self, limit: int = 20) -> list[RecurringRun]:
         """Return the latest recurring runs, newest first, with their outcomes.
 
         Raises:
@@ -138,7 +105,7 @@ class RecurringTask:
         """
         check_count("limit", limit)
         with client.default_client().session() as session:
-            return occurrences.history(session, self.key, limit)
+            return runs.history(session, self.key, limit)
 
     def run_now(self) -> EnqueuedJob:
         """Enqueue the task's job now, in addition to its schedule; also if it is disabled.
@@ -148,7 +115,7 @@ class RecurringTask:
             RefusedError: when `overlap` is "skip" and the previous run's job has not ended.
         """
         with client.default_client().session() as session:
-            return occurrences.run_now(session, self)
+            return runs.run_now(session, self)
 
     @classmethod
     def all(cls) -> list[RecurringTask]:
@@ -203,9 +170,9 @@ def make(key: str, **settings: Any) -> RecurringTask:  # noqa: ANN401
         RefusedError: when a task has this key already.
         Error: for an invalid setting.
     """
-    made = making.task(key, **settings)
+    definition = define(key, **settings)
     with client.default_client().session() as session:
-        return add(session, made)
+        return add(session, definition)
 
 
 def load(session: Session) -> list[RecurringTask]:
@@ -221,7 +188,7 @@ def load(session: Session) -> list[RecurringTask]:
 
 def find(session: Session, key: str) -> RecurringTask | None:
     """Return the task of this key, or None."""
-    rows = session.fetch(STATEMENTS["find"], {"key": key}) if making.is_key(key) else []
+    rows = session.fetch(STATEMENTS["find"], {"key": key}) if is_key(key) else []
     return _task(rows[0]) if rows else None
 
 
@@ -238,17 +205,17 @@ def get(session: Session, key: str) -> RecurringTask:
     raise NotFoundError(f"there is no recurring task {key!r}{hint}")
 
 
-def add(session: Session, made: making.NewTask) -> RecurringTask:
+def add(session: Session, definition: TaskDefinition) -> RecurringTask:
     """Store a task that was made at run time.
 
     Raises:
         RefusedError: when its key is taken.
     """
-    if not session.fetch(STATEMENTS["add"], made.columns()):
-        taken = find(session, made.key)
+    if not session.fetch(STATEMENTS["add"], columns(definition)):
+        taken = find(session, definition.key)
         by = f" by {taken.source}" if taken and taken.static else ""
-        raise RefusedError(f"the key {made.key!r} is taken{by}")
-    return get(session, made.key)
+        raise RefusedError(f"the key {definition.key!r} is taken{by}")
+    return get(session, definition.key)
 
 
 def remove(session: Session, key: str) -> None:
@@ -258,20 +225,21 @@ def remove(session: Session, key: str) -> None:
         NotFoundError: when there is no such task.
         RefusedError: when a file names it.
     """
-    if not (making.is_key(key) and session.fetch(STATEMENTS["remove"], {"key": key})):
+    if not (is_key(key) and session.fetch(STATEMENTS["remove"], {"key": key})):
         _refuse(get(session, key), "removed")
 
 
 def set_enabled(session: Session, key: str, *, enabled: bool) -> None:
     """Turn a task that was made at run time on or off; errors as those of `remove`."""
     parameters = {"key": key, "enabled": enabled}
-    if not (making.is_key(key) and session.fetch(STATEMENTS["set_enabled"], parameters)):
+    if not (is_key(key) and session.fetch(STATEMENTS["set_enabled"], parameters)):
         _refuse(get(session, key), "enabled" if enabled else "disabled")
 
 
 def _task(row: tuple[Any, ...]) -> RecurringTask:
-    # Ten thousand are read at a start: only what may be an instant is looked at.
-    return RecurringTask(*row[:_FIRST_INSTANT], *map(_in_utc, row[_FIRST_INSTANT:]))
+    # Ten thousand are read at a start: only columns that may hold instants are converted.
+    instants = map(_in_utc, row[_FIRST_INSTANT:])
+    return RecurringTask(**dict(zip(_COLUMNS, (*row[:_FIRST_INSTANT], *instants), strict=True)))
 
 
 def _in_utc(value: Any) -> Any:  # noqa: ANN401 - any column

@@ -16,12 +16,13 @@ SELECT
 FROM jobsd.recurring_tasks
 WHERE key = %(key)s;
 
--- store_static: make the tasks of one file what the file says, and return those that
--- something else names too: whether that was a file, its place, and whether ours is newer.
+-- store_static: store the tasks of one file as the file has them, and return the conflicts:
+-- tasks that another file or a program has defined differently. A conflict says whether that
+-- was a file, which one, and whether ours is newer.
 --
--- A row belongs to the newest file that a living scheduler has read. A row that no file
--- names any more goes once the scheduler that named it is gone. A new row takes over what
--- the history knows of its key, which outlives rows.
+-- A row belongs to the newest file that a running scheduler has read. A row that no file
+-- names any more is deleted once the scheduler that named it is gone. A new row takes its
+-- last run from the history of its key, which outlives rows.
 --
 -- There may be ten thousand tasks and more, and our sessions join by nested loops only: each
 -- row is looked up by its key, never searched for among the rows of a CTE.
@@ -134,7 +135,7 @@ ORDER BY mine.key
 LIMIT 1000;
 
 -- add: make a task at run time; no row comes back when its key is taken.
-WITH told AS MATERIALIZED (
+WITH notified AS MATERIALIZED (
     SELECT pg_notify('jobsd.wake', 'recurring')
 )
 INSERT INTO jobsd.recurring_tasks (
@@ -150,28 +151,28 @@ SELECT
         FROM jobsd.recurring_executions AS run
         WHERE run.task_key = %(key)s AND run.job_id IS NOT NULL
     )
-FROM told
+FROM notified
 ON CONFLICT (key) DO NOTHING
 RETURNING key;
 
 -- remove: delete a task that was made at run time.
-WITH told AS MATERIALIZED (
+WITH notified AS MATERIALIZED (
     SELECT pg_notify('jobsd.wake', 'recurring')
 )
 DELETE FROM jobsd.recurring_tasks
-USING told
+USING notified
 WHERE key = %(key)s AND NOT static
 RETURNING key;
 
--- set_enabled: turn a task that was made at run time on or off; one that is turned on
--- does not catch up on what it was off for.
-WITH told AS MATERIALIZED (
+-- set_enabled: enable or disable a task that was made at run time; one that is enabled
+-- does not catch up on the runs of the time when it was disabled.
+WITH notified AS MATERIALIZED (
     SELECT pg_notify('jobsd.wake', 'recurring')
 )
 UPDATE jobsd.recurring_tasks
 SET enabled = %(enabled)s,
     planned_from = CASE WHEN enabled = %(enabled)s THEN planned_from ELSE now() END,
     updated_at = CASE WHEN enabled = %(enabled)s THEN updated_at ELSE now() END
-FROM told
+FROM notified
 WHERE key = %(key)s AND NOT static
 RETURNING key;

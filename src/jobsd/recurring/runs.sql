@@ -1,5 +1,6 @@
--- hold: let nobody else store a run of these tasks until this transaction ends. Whether the run
--- before still lives is asked by the next statement, which sees what was committed meanwhile.
+-- lock_tasks: keep all others from storing a run of these tasks until this transaction ends.
+-- The next statement, which sees what was committed meanwhile, asks whether the previous run
+-- has ended. It waits for the lock: SKIP LOCKED would let two runs overlap.
 SELECT key
 FROM jobsd.recurring_tasks
 WHERE key = ANY (%(keys)s::text[])
@@ -7,19 +8,20 @@ ORDER BY key
 FOR NO KEY UPDATE;
 
 -- store: write planned runs, each instant once whoever comes first, and enqueue the jobs
--- of those that this statement has written. A run without a job is only told (missed).
+-- of those that this statement has written. A run without a job is only recorded (missed).
 --
--- Returned are the runs that were written, and those that were allowed: what is allowed but
--- not written was written by someone else; what is not allowed was planned from a task that
--- has changed since. An instant of more than a day ago may have left the history, which is
--- what makes it unique: it has to be later than the last run.
+-- It returns the runs that were written, and those that were allowed: another process has
+-- written what is allowed but not written; what is not allowed was planned from a task that
+-- has changed since. An instant of more than a day ago may have been cleared from the history,
+-- which is what makes it unique: it has to be later than the last run.
 --
--- The server's clock may have been ahead for a while and put back. What was told then of
--- instants that are still to come is no run, and gives way; the last run lies ahead, and with
--- it what must not be overlapped is the last one before this instant.
+-- The server's clock may have been ahead for a while and then put back. A record that it made
+-- then of an instant that is still to come, without a job, is replaced. The last run lies
+-- ahead in that case, so the run that must not be overlapped is the last one before this
+-- instant.
 --
--- A job that a limit holds is stored as a blocked one; whether it gets a slot is decided by
--- `promote`, which follows in the same transaction.
+-- A job with a limit is stored as a blocked one; `promote`, which follows in the same
+-- transaction, decides whether it gets a slot.
 WITH planned AS (
     SELECT *
     FROM jsonb_to_recordset(%(runs)s::jsonb) AS planned (
@@ -52,7 +54,7 @@ WITH planned AS (
                     )
             )
                 THEN 'skipped'
-        END) AS verdict
+        END) AS outcome_now
     FROM planned
     JOIN jobsd.recurring_tasks AS task ON task.key = planned.key
     WHERE task.updated_at = planned.version
@@ -63,13 +65,13 @@ WITH planned AS (
     SELECT
         allowed.*,
         CASE
-            WHEN verdict IS NULL THEN nextval(pg_get_serial_sequence('jobsd.jobs', 'id'))
+            WHEN outcome_now IS NULL THEN nextval(pg_get_serial_sequence('jobsd.jobs', 'id'))
         END AS job_id
     FROM allowed
     ORDER BY run_at, key
 ), stored AS (
     INSERT INTO jobsd.recurring_executions AS known (task_key, run_at, job_id, outcome)
-    SELECT key, run_at, job_id, verdict
+    SELECT key, run_at, job_id, outcome_now
     FROM numbered
     ON CONFLICT (task_key, run_at) DO UPDATE SET
         job_id = excluded.job_id,
@@ -125,8 +127,8 @@ UNION ALL
 SELECT key, run_at, false, NULL, NULL, 0
 FROM numbered;
 
--- settle: say which of the runs that this transaction has stored wait for a slot of their
--- limit, and write down which were discarded, since none was free.
+-- record_discards: of the runs that this transaction has stored, record those that their limit
+-- has discarded, since no slot was free, and return these and the blocked ones.
 WITH run AS (
     SELECT execution.task_key, execution.run_at, execution.job_id
     FROM jsonb_to_recordset(%(runs)s::jsonb) AS planned (key text, run_at timestamptz)
@@ -154,8 +156,8 @@ SELECT run.task_key, run.run_at, 'blocked'
 FROM run
 JOIN jobsd.blocked_executions AS blocked ON blocked.job_id = run.job_id;
 
--- history: list the planned runs of each of some tasks, the latest first, and what became of
--- them. A job that runs has begun when it was claimed, as far as the tables know.
+-- history: list the runs of each of some tasks, the latest first, with their outcomes. A job
+-- that runs has begun when it was claimed, as far as the tables know.
 SELECT
     run.task_key,
     run.run_at,

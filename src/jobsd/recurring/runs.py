@@ -1,9 +1,9 @@
-"""The `recurring_executions` table: each planned run once, and what became of it.
+"""The `recurring_executions` table: each recurring run once, and its outcome.
 
-A run is stored and its job enqueued by one statement, whoever comes first: the table's
-key, task and planned instant, is what makes it once for any number of schedulers, killed
-wherever they may be. The table outlives the jobs, so clearing those never runs one again.
-Where a limit holds a job, two more statements of the same transaction find it a slot.
+One statement stores a run and enqueues its job. The table's key is the task and the planned
+instant, so the first scheduler to store a run enqueues it, however many there are and
+wherever they are killed. The table outlives the jobs: clearing jobs never repeats a run.
+Where a limit blocks a job, two more statements of the same transaction look for a slot.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from jobsd.jobs import limits, registry
 from jobsd.jobs.draft import Options, draft
 from jobsd.jobs.enqueue import EnqueuedJob
 
-from .command_job import RecurringCommandJob
-from .making import is_key
+from .command_job import COMMAND_JOB
+from .definition import is_key
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from .tasks import RecurringTask
 
-STATEMENTS = Statements("jobsd.recurring", "occurrences.sql")
+STATEMENTS = Statements("jobsd.recurring", "runs.sql")
 
 _REFUSALS = {
     "skipped": "its previous run has not ended",
@@ -41,8 +41,8 @@ _REFUSALS = {
 
 
 @dataclass(frozen=True, slots=True)
-class Run:
-    """One planned run; without a draft it is only told, as "missed"."""
+class PlannedRun:
+    """A task's run at a planned instant; without a draft it is recorded as "missed"."""
 
     task: RecurringTask
     run_at: datetime
@@ -50,24 +50,24 @@ class Run:
 
 
 @dataclass(frozen=True, slots=True)
-class Fate:
-    """What has become of a run.
+class StoredRun:
+    """A planned run after the attempt to store it.
 
-    "enqueued", "missed", "skipped" (the previous run lives and may not be overlapped) or
-    "discarded" (by its limit): it is stored now. "taken": somebody else has stored it.
-    "changed": nothing was stored, since the task is no longer the one that the run was
-    planned from. `state` is where an enqueued job is: "ready" or "blocked".
+    The `outcome` "enqueued", "missed", "skipped" (the previous run has not ended and may not
+    be overlapped) or "discarded" (by its limit) is stored now. With "taken" another process
+    has stored the run. With "changed" nothing was stored, since the task is no longer the
+    one that the run was planned from. `state` is that of the job: "ready" or "blocked".
     """
 
-    run: Run
-    what: str
+    run: PlannedRun
+    outcome: str
     job_id: int | None = None
     state: str = "ready"
 
 
 @dataclass(frozen=True, slots=True)
-class Occurrence:
-    """One row of a task's history.
+class RecurringRun:
+    """One row of a task's history: a recurring run and its outcome.
 
     `outcome` is "missed", "skipped" or "discarded", else the state of its job: "ready",
     "claimed", "finished", "failed", …, and "cleared" once that job's row is gone.
@@ -87,16 +87,16 @@ class Occurrence:
 
 
 def draft_of(task: RecurringTask) -> Draft:
-    """Return the job that a task's run is.
+    """Return the draft of the job that each run of a task enqueues.
 
     Raises:
         UnknownJobError: when this process does not know the job.
-        LimitError: when the key of its limit can't be had.
+        LimitError: when the key of its limit can't be computed.
     """
     if task.class_name is None:
         # The job carries the key alone. What is to be called is looked up where only an
         # operator writes, never read from a payload.
-        drafted = draft(RecurringCommandJob.definition, [task.key], {})
+        drafted = draft(registry.get(COMMAND_JOB), [task.key], {})
     elif (definition := registry.get(task.class_name)).limit is not None:
         drafted = draft(definition, *task.arguments)
     else:
@@ -104,57 +104,59 @@ def draft_of(task: RecurringTask) -> Draft:
     return Options(queue=task.queue_name, priority=task.priority).apply(drafted)
 
 
-def store(session: Session, runs: Sequence[Run], *, even_disabled: bool = False) -> list[Fate]:
+def store(
+    session: Session, runs: Sequence[PlannedRun], *, even_disabled: bool = False
+) -> list[StoredRun]:
     """Store planned runs and enqueue their jobs: one transaction, however many they are.
 
     Of a task whose runs may not overlap, only one run may be among them.
     """
-    by_instant = {(run.task.key, run.run_at.astimezone(UTC)): run for run in runs}
     # The statement may write no row twice.
-    rows, places = _stored(session, [*by_instant.values()], even_disabled=even_disabled)
+    by_instant = {(run.task.key, run.run_at.astimezone(UTC)): run for run in runs}
+    rows, states = _store(session, [*by_instant.values()], even_disabled=even_disabled)
     allowed: set[tuple[str, datetime]] = set()
-    stored: dict[tuple[str, datetime], Fate] = {}
+    stored: dict[tuple[str, datetime], StoredRun] = {}
     for key, run_at, is_stored, job_id, outcome, *_ in rows:
         at = (key, run_at.astimezone(UTC))
         allowed.add(at)
-        if places.get(at) == "discarded":
-            stored[at] = Fate(by_instant[at], "discarded")
+        state = states.get(at, "ready")
+        if state == "discarded":
+            stored[at] = StoredRun(by_instant[at], "discarded")
         elif is_stored:
-            state = places.get(at, "ready")
-            stored[at] = Fate(by_instant[at], outcome or "enqueued", job_id, state)
+            stored[at] = StoredRun(by_instant[at], outcome or "enqueued", job_id, state)
     return [
-        stored.get(at) or Fate(run, "taken" if at in allowed else "changed")
+        stored.get(at) or StoredRun(run, "taken" if at in allowed else "changed")
         for at, run in by_instant.items()
     ]
 
 
-def _stored(
-    session: Session, runs: Sequence[Run], *, even_disabled: bool
+def _store(
+    session: Session, runs: Sequence[PlannedRun], *, even_disabled: bool
 ) -> tuple[list[tuple[Any, ...]], dict[tuple[str, datetime], str]]:
     """Store the runs; return the rows of the statement, and which are blocked or discarded."""
-    written = json.dumps([_record(run) for run in runs])
-    store = (STATEMENTS["store"], {"runs": written, "even_disabled": even_disabled})
+    records = json.dumps([_record(run) for run in runs])
+    store = (STATEMENTS["store"], {"runs": records, "even_disabled": even_disabled})
     alone = [run.task.key for run in runs if run.task.overlap == "skip"]
-    hold = [(STATEMENTS["hold"], {"keys": alone})] if alone else []
+    lock = [(STATEMENTS["lock_tasks"], {"keys": alone})] if alone else []
     limited = [run for run in runs if run.draft and run.draft.limited]
     if not limited:
-        return session.fetch_together([*hold, store])[-1], {}
+        return session.fetch_together([*lock, store])[-1], {}
     keys = sorted({run.draft.limited.key for run in limited if run.draft and run.draft.limited})
-    at = json.dumps([_instant(run) for run in limited])
-    *_, rows, promoted, settled = session.fetch_together(
+    instants = json.dumps([_instant(run) for run in limited])
+    *_, rows, promoted, unready = session.fetch_together(
         [
-            *hold,
+            *lock,
             store,
             (limits.STATEMENTS["promote"], {"keys": keys, "keep": None}),
-            (STATEMENTS["settle"], {"runs": at}),
+            (STATEMENTS["record_discards"], {"runs": instants}),
         ]
     )
     promotion = limits.promotion(promoted)
     promotion.tell()
     if promotion.missed:
-        # Somebody holds the lock of a key: a dispatcher looks again, when it is free.
+        # Another process holds the lock of a key: a dispatcher asks again when it is free.
         session.fetch(limits.STATEMENTS["ask"])
-    return rows, {(key, run_at.astimezone(UTC)): place for key, run_at, place in settled}
+    return rows, {(key, run_at.astimezone(UTC)): state for key, run_at, state in unready}
 
 
 def run_now(session: Session, task: RecurringTask) -> EnqueuedJob:
@@ -164,31 +166,31 @@ def run_now(session: Session, task: RecurringTask) -> EnqueuedJob:
 
     Raises:
         UnknownJobError: when this process does not know the job.
-        LimitError: when the key of its limit can't be had.
+        LimitError: when the key of its limit can't be computed.
         RefusedError: when the previous run lives and may not be overlapped, or when the
             task was changed meanwhile.
     """
     now: datetime = session.fetch(STATEMENTS["now"])[0][0]
-    fate = store(session, [Run(task, now, draft_of(task))], even_disabled=True)[0]
-    if fate.what == "discarded":
+    (stored,) = store(session, [PlannedRun(task, now, draft_of(task))], even_disabled=True)
+    if stored.outcome == "discarded":
         return EnqueuedJob(None, "discarded")
-    if fate.job_id is None:
-        why = _REFUSALS.get(fate.what, fate.what)
+    if stored.job_id is None:
+        why = _REFUSALS.get(stored.outcome, stored.outcome)
         raise RefusedError(f"{task.key!r} was not enqueued: {why}")
-    return EnqueuedJob(fate.job_id, fate.state)
+    return EnqueuedJob(stored.job_id, stored.state)
 
 
-def history(session: Session, key: str, limit: int = 20) -> list[Occurrence]:
+def history(session: Session, key: str, limit: int = 20) -> list[RecurringRun]:
     """Return the latest planned runs of a task, newest first."""
     keys = [key] if is_key(key) else []
     rows = session.fetch(STATEMENTS["history"], {"keys": keys, "limit": limit})
-    return [Occurrence(*row[1:]) for row in rows]
+    return [RecurringRun(*row[1:]) for row in rows]
 
 
-def latest(session: Session, keys: Sequence[str]) -> dict[str, Occurrence]:
+def latest(session: Session, keys: Sequence[str]) -> dict[str, RecurringRun]:
     """Return the latest planned run of each of these tasks that has one."""
     rows = session.fetch(STATEMENTS["history"], {"keys": list(keys), "limit": 1})
-    return {row[0]: Occurrence(*row[1:]) for row in rows}
+    return {row[0]: RecurringRun(*row[1:]) for row in rows}
 
 
 def clear(session: Session, keep_s: float, limit: int) -> int:
@@ -199,11 +201,11 @@ def clear(session: Session, keep_s: float, limit: int) -> int:
     return len(session.fetch(STATEMENTS["clear"], {"keep_s": keep_s, "limit": limit}))
 
 
-def _instant(run: Run) -> dict[str, Any]:
+def _instant(run: PlannedRun) -> dict[str, Any]:
     return {"key": run.task.key, "run_at": run.run_at.isoformat()}
 
 
-def _record(run: Run) -> dict[str, Any]:
+def _record(run: PlannedRun) -> dict[str, Any]:
     record = {**_instant(run), "version": run.task.updated_at.isoformat()}
     if run.draft is None:
         return {**record, "outcome": "missed"}

@@ -1,6 +1,7 @@
--- look: read the clock, what shows that tasks have changed, and whether a task of a file has
--- lost the scheduler that named it. The figures change with every edit, whenever and in
--- whatever order the edits commit (their latest time would not), and by hand too.
+-- check: read the clock, the number of tasks and their fingerprint, and whether a task of a
+-- file is orphaned: the scheduler that has stored it is gone. The fingerprint changes with
+-- every edit, in whatever order the edits commit (their latest time would not), and with one
+-- by hand too.
 SELECT
     now(),
     count(*),

@@ -1,0 +1,149 @@
+"""Loads the recurring tasks from the table when they have changed, and plans their runs.
+
+A notification or the polling interval leads to a check: one statement that reads the clock
+and a fingerprint of all tasks. Only another fingerprint leads to reading them.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from jobsd.clock import monotonic
+from jobsd.database.statements import Statements
+from jobsd.instruments.events import emit
+from jobsd.processes.process import REST_MAX_S
+from jobsd.recurring.tasks import load
+from jobsd.schedules import ScheduleError
+
+from .database_clock import AHEAD_MAX, DatabaseClock
+from .timetable import Timetable, busiest_last
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from jobsd.configuration.options import SchedulerOptions
+    from jobsd.database.connection import Session
+    from jobsd.recurring.tasks import RecurringTask
+
+    from .static_tasks import StaticTasks
+
+STATEMENTS = Statements("jobsd.scheduler", "task_loader.sql")
+
+CHECK_MIN_S = 0.1
+"""However often notifications say that tasks have changed, we check no more often."""
+
+
+class TaskLoader:
+    """Keeps a timetable in step with the table of tasks."""
+
+    def __init__(
+        self, session: Session, static_tasks: StaticTasks, options: SchedulerOptions
+    ) -> None:
+        self.timetable = Timetable()
+        self._session = session
+        self._static_tasks = static_tasks
+        self._options = options
+        self._clock = DatabaseClock()
+        self._process_id = 0
+        self._fingerprint: tuple[int, int] | None = None
+        self._unplanned: list[RecurringTask] = []
+        self._refused: set[tuple[str, datetime]] = set()
+        self._check_at = 0.0
+        self.checked_at = 0.0
+        """The monotonic time of the last check."""
+
+    def now(self) -> datetime:
+        """Return the database's time, in UTC, as it is known since the last check."""
+        return self._clock.now()
+
+    def restart(self, process_id: int) -> None:
+        """Store the tasks of our file, and forget what was read before."""
+        self._process_id = process_id
+        self._static_tasks.store(self._session, process_id)
+        self._forget()
+        self._check_at = 0.0
+
+    def request_check(self) -> None:
+        """Check for changes soon, whatever the polling interval."""
+        self._check_at = min(self._check_at, self.checked_at + CHECK_MIN_S)
+
+    def load_changes(self) -> None:
+        """Check for changes when it is time to, and read the tasks when there are any."""
+        if "recurring" in self._session.notifications():
+            self.request_check()
+        if monotonic() < self._check_at:
+            return
+        fingerprint, orphaned = self._check()
+        if self._static_tasks.may_adopt(orphaned=orphaned):
+            self._static_tasks.store(self._session, self._process_id)
+            self._load()
+        elif fingerprint != self._fingerprint:
+            self._load()
+        # Taken before the tasks were read: the next check finds what changed in between.
+        self._fingerprint = fingerprint
+        listening = self._session.listening
+        pause_s = REST_MAX_S if listening else self._options.polling_interval_s
+        self._check_at = self.checked_at + pause_s
+
+    def reload(self) -> None:
+        """Read and plan all tasks now: one of them was found to have changed."""
+        self._load()
+        self.plan(len(self._unplanned))
+
+    def plan(self, limit: int) -> None:
+        """Plan at most so many of the tasks that were read."""
+        if not self._unplanned:
+            return
+        for task in [self._unplanned.pop() for _ in self._unplanned[:limit]]:
+            try:
+                self.timetable.plan(task, self.now())
+            except ScheduleError as error:
+                if (task.key, task.updated_at) not in self._refused:
+                    self._refused.add((task.key, task.updated_at))
+                    emit("recurring.failed", task=task.key, error=error)
+        if not self._unplanned:
+            emit("recurring.loaded", tasks=len(self.timetable))
+
+    def rest_s(self) -> float:
+        """Return the seconds until a run is due or a check is; 0 while tasks are unplanned."""
+        if self._unplanned:
+            return 0.0
+        rest_s = self._check_at - monotonic()
+        if upcoming := self.timetable.next_run:
+            rest_s = min(rest_s, (upcoming[0] - self.now()).total_seconds())
+        return max(0.0, rest_s)
+
+    def _check(self) -> tuple[tuple[int, int], bool]:
+        """Read the clock; return the tasks' fingerprint, and whether some are orphaned."""
+        parameters = {"dynamic": self._options.dynamic_tasks_enabled}
+        asked = monotonic()
+        row = self._session.fetch(STATEMENTS["check"], parameters)[0]
+        now, tasks, fingerprint, orphaned = row
+        self.checked_at = monotonic()
+        put_back_s = self._clock.measure(asked, now, self.checked_at)
+        if put_back_s > AHEAD_MAX.total_seconds():
+            # Planned before, all tasks would wait until the old time comes again.
+            emit("recurring.clock_put_back", seconds=round(put_back_s, 3))
+            self._forget()
+        return (tasks, fingerprint), orphaned
+
+    def _load(self) -> None:
+        """Read all tasks; those that are ours to run are to be planned."""
+        rows = load(self._session)
+        if self._static_tasks.are_missing_in(rows):
+            self._static_tasks.store(self._session, self._process_id)
+            rows = load(self._session)
+        self._static_tasks.report_conflicts(rows, self._process_id)
+        dynamic = self._options.dynamic_tasks_enabled
+        ours = [
+            row for row in rows if (self._static_tasks.names(row) if row.static else dynamic)
+        ]
+        self.timetable.keep({task.key for task in ours})
+        self._unplanned = busiest_last(ours)
+        if not ours:
+            emit("recurring.loaded", tasks=0)
+
+    def _forget(self) -> None:
+        self.timetable.clear()
+        self._unplanned = []
+        self._fingerprint = None

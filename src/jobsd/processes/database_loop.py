@@ -1,0 +1,59 @@
+"""The base of a loop that works on the database: its connection, its row, its end.
+
+A subclass says what it does in `poll`, and what its row in `processes` shows in `metadata`.
+What it must forget or find out anew after an outage goes into `connect` and `disconnect`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from . import registry
+
+if TYPE_CHECKING:
+    from jobsd.database.connection import Session
+
+    from .process import Context
+
+
+class DatabaseLoop:
+    """Connects, registers its process, and deregisters it: see `Loop`, which this completes."""
+
+    kind: str
+
+    def __init__(self, context: Context, session: Session) -> None:
+        self._context = context
+        self._session = session
+        self._process_id = 0
+        self._stopping = False
+
+    def metadata(self) -> dict[str, Any]:
+        """Return what the process's row tells about it."""
+        raise NotImplementedError
+
+    def connect(self) -> None:
+        """Reach the database and register; the row may be a new one after an outage."""
+        self._process_id = registry.enter(
+            self._session, self._context, self.kind, self.metadata()
+        )
+
+    def disconnect(self) -> None:
+        """Drop the connection."""
+        self._session.close()
+
+    def socket(self) -> int | None:
+        """Return the socket on which notifications come."""
+        return self._session.fileno()
+
+    def stop(self) -> None:
+        """End: nothing is in hand between two polls."""
+        self._stopping = True
+
+    @property
+    def stopped(self) -> bool:
+        """Whether the process may exit."""
+        return self._stopping
+
+    def farewell(self) -> None:
+        """Delete the row."""
+        registry.leave(self._session, self._context, self._process_id)

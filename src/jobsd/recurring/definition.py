@@ -1,0 +1,228 @@
+"""A recurring task as a person defines it: in recurring.yml, or at run time.
+
+Both ways end in `check`, and nothing that it refuses reaches the table. This module needs
+no database: whoever reads a file needs no driver.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, cast
+
+from jobsd.errors import Error
+from jobsd.jobs import arguments, registry
+from jobsd.jobs.registry import check_class, check_priority, check_queue
+from jobsd.schedules import parse
+from jobsd.text import is_storable
+
+from .command import parse_command
+
+if TYPE_CHECKING:
+    from jobsd.schedules import Schedule
+
+COMMAND_QUEUE = "recurring"
+"""Where commands run, unless their task says otherwise."""
+
+ON_MISSED = ("skip", "once", "all")
+OVERLAP = ("allow", "skip")
+KEY_BYTES_MAX = 255
+
+# `H` and `~` in a cron expression: any moment of so many, chosen by the key.
+_CHOSEN_BY_KEY = re.compile(r"~|(?<![A-Za-z])[Hh](?![A-Za-z])")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskDefinition:
+    """The columns of a recurring task that a person decides; `phrase` is its `schedule`.
+
+    Either `class_name`, a registered job, or `command`, a dotted call, says what runs.
+    `arguments_json` holds the arguments as a job stores them. `time_zone` counts where the
+    phrase names none. `on_missed` is one of `ON_MISSED`, `overlap` one of `OVERLAP`.
+    `source` is FILE:LINE of an entry of recurring.yml, `arguments_source` FILE:LINE:COLUMN
+    of its arguments, or of its key without any; a task made at run time has neither.
+    """
+
+    key: str
+    phrase: str
+    time_zone: str = "UTC"
+    class_name: str | None = None
+    command: str | None = None
+    arguments_json: str = "[]"
+    queue_name: str | None = None
+    priority: int | None = None
+    description: str = ""
+    enabled: bool = True
+    run_at_start: bool = False
+    on_missed: str = "skip"
+    overlap: str = "allow"
+    source: str | None = None
+    arguments_source: str = ""
+
+    @property
+    def arguments(self) -> tuple[list[Any], dict[str, Any]]:
+        """The positional arguments and the named ones.
+
+        Raises:
+            ArgumentError: when they hold a type that is not registered in this process.
+        """
+        return arguments.load(self.arguments_json)
+
+    @property
+    def plan(self) -> Schedule:
+        """What the phrase means.
+
+        Raises:
+            ScheduleError: when the table holds an invalid schedule.
+        """
+        # Only where the key chooses the moment: otherwise all tasks of a schedule share it.
+        key = self.key if _CHOSEN_BY_KEY.search(self.phrase) else ""
+        return parse(self.phrase, self.time_zone, key=key)
+
+
+def define(  # noqa: PLR0913 - the settings of recurring.yml
+    key: str,
+    *,
+    schedule: str,
+    class_name: str | None = None,
+    command: str | None = None,
+    args: object = (),
+    queue: str | None = None,
+    priority: int | None = None,
+    description: str = "",
+    time_zone: str = "UTC",
+    enabled: bool = True,
+    run_at_start: bool = False,
+    on_missed: str = "skip",
+    overlap: str = "allow",
+) -> TaskDefinition:
+    """Return the task of these settings, which are those of recurring.yml.
+
+    Raises:
+        Error: as `check` does; ArgumentError when the job is known and takes others.
+    """
+    positional, named = split_arguments(args)
+    if (definition := registry.find(class_name or "")) is not None:
+        definition.require(positional, named)
+    task = TaskDefinition(
+        key=key,
+        phrase=schedule,
+        time_zone=time_zone,
+        class_name=class_name,
+        command=command,
+        arguments_json=arguments.dump(positional, named),
+        queue_name=queue_for(queue, command),
+        priority=priority,
+        description=description,
+        enabled=enabled,
+        run_at_start=run_at_start,
+        on_missed=on_missed,
+        overlap=overlap,
+    )
+    return check(task)
+
+
+def check(task: TaskDefinition) -> TaskDefinition:
+    """Return the task when it can be stored and run.
+
+    Raises:
+        ScheduleError: when the phrase or the time zone can't be parsed.
+        CommandError: when the command can't be parsed.
+        Error: saying which other setting is wrong.
+    """
+    if not is_key(task.key):
+        raise Error(f"{task.key!r:.60} is no key: 1 to {KEY_BYTES_MAX} bytes of printable text")
+    _check_work(task)
+    _check_kind(
+        str, schedule=task.phrase, time_zone=task.time_zone, description=task.description
+    )
+    _check_kind(bool, enabled=task.enabled, run_at_start=task.run_at_start)
+    _ = task.plan
+    if task.queue_name is not None:
+        check_queue(task.queue_name)
+    if task.priority is not None:
+        check_priority(task.priority)
+    _check_choice("on_missed", task.on_missed, ON_MISSED)
+    _check_choice("overlap", task.overlap, OVERLAP)
+    _check_storable(task)
+    return task
+
+
+def columns(task: TaskDefinition) -> dict[str, Any]:
+    """Return the values of a task by the names of their columns."""
+    return {
+        "key": task.key,
+        "schedule": task.phrase,
+        "time_zone": task.time_zone,
+        "class_name": task.class_name,
+        "command": task.command,
+        "arguments": task.arguments_json,
+        "queue_name": task.queue_name,
+        "priority": task.priority,
+        "description": task.description,
+        "enabled": task.enabled,
+        "run_at_start": task.run_at_start,
+        "on_missed": task.on_missed,
+        "overlap": task.overlap,
+        "source": task.source,
+    }
+
+
+def queue_for(queue: str | None, command: str | None) -> str | None:
+    """Return the queue of a task: a command has one of its own, a job knows its own."""
+    return queue or (COMMAND_QUEUE if command else None)
+
+
+def split_arguments(args: object) -> tuple[Sequence[Any], Mapping[str, Any]]:
+    """Return the positional arguments and the named ones.
+
+    As in Solid Queue, a mapping at the end of a list holds named ones. A value that is
+    neither a list nor a mapping is one argument.
+    """
+    if isinstance(args, Mapping):
+        return (), cast("Mapping[str, Any]", args)
+    if not isinstance(args, Sequence) or isinstance(args, (str, bytes)):
+        return [args], {}
+    positional: list[Any] = list(args)
+    if positional and isinstance(positional[-1], dict):
+        return positional[:-1], cast("dict[str, Any]", positional[-1])
+    return positional, {}
+
+
+def is_key(key: object) -> bool:
+    """Return whether a task may have this key."""
+    # Half of a surrogate pair is not printable, so that what is left can be encoded.
+    if not isinstance(key, str) or not key.isprintable():
+        return False
+    return 0 < len(key.encode()) <= KEY_BYTES_MAX
+
+
+def _check_work(task: TaskDefinition) -> None:
+    if bool(task.class_name) == bool(task.command):
+        raise Error("a recurring task needs a class or a command, and not both")
+    if task.class_name:
+        check_class(task.class_name)
+        return
+    if task.arguments_json != "[]":
+        raise Error("a command holds its arguments itself: app.tasks.cleanup(batch=500)")
+    parse_command(task.command or "")
+
+
+def _check_kind(kind: type, **settings: object) -> None:
+    for setting, value in settings.items():
+        if not isinstance(value, kind):
+            what = "a text" if kind is str else "true or false"
+            raise Error(f"{setting}: {value!r:.60} is not {what}")
+
+
+def _check_choice(setting: str, value: str, choices: tuple[str, ...]) -> None:
+    if value not in choices:
+        raise Error(f"{setting}: {value!r} is none of {', '.join(choices)}")
+
+
+def _check_storable(task: TaskDefinition) -> None:
+    """Refuse a text that PostgreSQL can't store: it would keep all other tasks out, too."""
+    for column, value in columns(task).items():
+        if isinstance(value, str) and not is_storable(value):
+            raise Error(f"{task.key!r}: {column} holds a character that can't be stored")
