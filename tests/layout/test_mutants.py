@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import ast
+import re
+from pathlib import Path
 
 from layout.house import ROOT
 from mutants.table import Mutant, missing, read
 
 MUTANTS = read()
+MIGRATIONS = "src/jobsd/database/migrations/"
+_FUNCTION = re.compile(
+    r"CREATE (?:OR REPLACE )?FUNCTION jobsd\.(\w+)\b.*?AS (\$\w*\$).*?\2", re.DOTALL
+)
 
 
 def test_every_text_stands_in_its_file_once() -> None:
@@ -18,6 +24,24 @@ def test_every_test_that_a_mutant_names_is_there() -> None:
     gone = [f"{mutant.id}: {mutant.test}" for mutant in MUTANTS if not _is_there(mutant)]
 
     assert gone == []
+
+
+def test_no_mutant_is_in_a_function_that_a_later_migration_replaces() -> None:
+    migrations = sorted((ROOT / MIGRATIONS).glob("*.sql"))
+    last = {
+        function[1]: path.name
+        for path in migrations
+        for function in _FUNCTION.finditer(path.read_text(encoding="utf-8"))
+    }
+    replaced = [
+        f"{mutant.id}: {function} is in {last[function]}"
+        for mutant in MUTANTS
+        if mutant.file.startswith(MIGRATIONS)
+        and (function := _function(mutant))
+        and last[function] != Path(mutant.file).name
+    ]
+
+    assert replaced == []
 
 
 def test_what_is_in_a_file_of_python_stays_python() -> None:
@@ -32,6 +56,16 @@ def test_there_are_many_of_which_few_live() -> None:
 
     assert len(effective) >= 150
     assert len(killed) >= 0.95 * len(effective)
+
+
+def _function(mutant: Mutant) -> str:
+    """Return the function that a mutant in a migration is in; "" for none."""
+    text = (ROOT / mutant.file).read_text(encoding="utf-8")
+    at = -1
+    for _ in range(mutant.which or 1):
+        at = text.index(mutant.find, at + 1)
+    found = (each[1] for each in _FUNCTION.finditer(text) if each.start() <= at < each.end())
+    return next(found, "")
 
 
 def _is_there(mutant: Mutant) -> bool:
