@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 
 from jobsd.configuration.options import JobsOptions, WorkerOptions
 from jobsd.instruments import logs
-from jobsd.processes.process import Context, listen_to_signals, run
+from jobsd.processes.context import Context
+from jobsd.processes.process import listen_to_signals, run
 from jobsd.processes.scoreboard import Scoreboard
 from jobsd.worker.worker import Worker
 
@@ -71,7 +72,7 @@ def _worker(
     scoreboard: Scoreboard, entry: ScoreboardEntry, target: Target, threads: int
 ) -> Callable[[], int]:
     context = Context(scoreboard, entry, entry.name)
-    entry.set_pid(os.getpid())
+    entry.pid = os.getpid()
     listen_to_signals(context)
     nowhere = os.open(os.devnull, os.O_WRONLY)
     logs.configure("json", "info", kind="worker", name=entry.name, stream=nowhere)

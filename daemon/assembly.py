@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from jobsd.configuration.options import DispatcherOptions, Options, WorkerOptions
     from jobsd.configuration.target import Database
     from jobsd.database.connection import Target
-    from jobsd.processes.process import Context
+    from jobsd.processes.context import Context
     from jobsd.processes.scoreboard import Scoreboard
 
     from .rehearsal import Rehearsed

@@ -19,7 +19,7 @@ from jobsd.errors import SchemaError
 from jobsd.jobs import client
 from jobsd.jobs.definition import job
 from jobsd.processes import process
-from jobsd.processes.process import Context
+from jobsd.processes.context import Context
 from jobsd.processes.scoreboard import Scoreboard
 from jobsd.worker.worker import Worker
 

@@ -22,7 +22,7 @@ from .maintenance import Maintenance
 if TYPE_CHECKING:
     from jobsd.configuration.options import DispatcherOptions, JobsOptions
     from jobsd.database.connection import Target
-    from jobsd.processes.process import Context
+    from jobsd.processes.context import Context
 
 STATEMENTS = Statements("jobsd.dispatcher", "dispatcher.sql")
 

@@ -28,7 +28,7 @@ from .timetable import DueRun
 if TYPE_CHECKING:
     from jobsd.configuration.options import SchedulerOptions
     from jobsd.database.connection import Target
-    from jobsd.processes.process import Context
+    from jobsd.processes.context import Context
     from jobsd.recurring.definition import TaskDefinition
 
 BATCH_MAX = 1000

@@ -39,7 +39,7 @@ _REAPED_MAX = 1000
 
 
 class ChildTable:
-    """All processes below the supervisor."""
+    """All children of the supervisor, and their processes."""
 
     def __init__(self, scoreboard: Scoreboard, fork: Fork, oom_kills: OomKills) -> None:
         self.children: list[Child] = []
@@ -50,15 +50,15 @@ class ChildTable:
         self._full = False
 
     def add(self, specs: Iterable[ChildSpec]) -> None:
-        """Make the children that the specs ask for."""
+        """Add the children that the specs ask for."""
         self.children += [Child(spec) for spec in specs for _ in range(spec.count)]
 
     def of(self, *kinds: str) -> list[ChildProcess]:
-        """Return the living processes of some kinds."""
+        """Return the processes of some kinds that were not reaped."""
         return [process for process in self.processes.values() if process.spec.kind in kinds]
 
     def fill(self, interrupted: Callable[[], bool], *kinds: str) -> None:
-        """Start a process in each child (of some kinds, or all) that is due for one."""
+        """Start a process for each child (of some kinds, or all) that is due for one."""
         for child in self.children:
             if child.process is None and (not kinds or child.spec.kind in kinds):
                 if interrupted():
@@ -96,10 +96,10 @@ class ChildTable:
         return process
 
     def replace(self, child: Child, reason: str, kill_at: float | None = None) -> None:
-        """Tell the process in a child to end; another may move in at once.
+        """Ask the process of a child to stop; the child may get another one at once.
 
-        Not so the monitor: it is the only one that writes the entries' exits, so a second
-        one has to wait until the first has been reaped.
+        Not so the monitor: only one may recover dead processes, so the next one is started
+        when the first has been reaped.
         """
         process = child.process
         if process is None or process.asked:
@@ -109,13 +109,13 @@ class ChildTable:
         process.dismiss(reason, kill_at)
 
     def retire(self, child: Child) -> None:
-        """Give up a child; who is in it may take its time to end."""
+        """Remove a child; its processes may take as long as they need to stop."""
         self.children.remove(child)
         for process in child.processes():
             process.dismiss("stop")
 
     def reap(self) -> list[ChildExit]:
-        """Reap the processes that have ended, and whatever orphans came to us."""
+        """Reap the processes that have exited, and orphans; wake the monitor for recovery."""
         exits: list[ChildExit] = []
         for _ in range(_REAPED_MAX):
             try:
@@ -129,10 +129,27 @@ class ChildTable:
                 emit(self._scoreboard, "process.reaped", pid=pid, status=status)
             else:
                 exits.append(self._record_exit(process, status, usage.ru_maxrss))
+        for monitor in self.of("monitor") if exits else ():
+            # Their jobs are to be settled now, not at the next poll of the monitor.
+            monitor.send(signal.SIGUSR2)
         return exits
 
+    def add_worker(self) -> None:
+        """Add a worker like the first one, until the next reload (TTIN)."""
+        first = next((child for child in self.children if child.spec.kind == "worker"), None)
+        if first is not None:
+            self.children.append(Child(first.spec))
+
+    def remove_worker(self) -> None:
+        """Remove the youngest worker that is not the last one of its queues (TTOU)."""
+        workers = [child for child in self.children if child.spec.kind == "worker"]
+        for child in reversed(workers):
+            if sum(other.spec.label == child.spec.label for other in workers) > 1:
+                self.retire(child)
+                return
+
     def kill_overdue(self, now: float) -> None:
-        """Kill whoever was told to end and has had its time."""
+        """Kill the processes that were asked to stop and have had their time."""
         for process in self.processes.values():
             if process.kill_at is not None and now >= process.kill_at:
                 emit(
@@ -141,9 +158,9 @@ class ChildTable:
                 process.kill()
 
     def boot_rest_s(self) -> float:
-        """Return how soon to look at who boots: who begins to work sends no signal.
+        """Return how soon to check booting processes: one that begins to work sends no signal.
 
-        Who began after it was looked at is looked at once more.
+        One that has begun since the last check is checked once more.
         """
         rests = [
             min(BOOT_REST_MAX_S, max(BOOT_REST_MIN_S, process.entry.age_s / 4))
@@ -155,7 +172,7 @@ class ChildTable:
         return min(rests, default=float("inf"))
 
     def next_due(self, now: float) -> float:
-        """Return when there is something to do, if nothing happens before."""
+        """Return when a child is to be started, or a process to be killed, at the latest."""
         empty = (child.backoff.due for child in self.children if child.process is None)
         overdue = (c.kill_at for c in self.processes.values() if c.kill_at is not None)
         return min((due for due in (*empty, *overdue) if due > now), default=float("inf"))
@@ -183,7 +200,7 @@ class ChildTable:
         return exited
 
     def _reason(self, process: ChildProcess, status: int) -> str:
-        """Return what the exited is put down to: to us only if it ended as we wanted.
+        """Return the reason of the exit: ours only if the process has stopped as we had asked.
 
         A process that crashes while it drains has crashed.
         """
@@ -204,11 +221,10 @@ class ChildTable:
         return next(number for number in count(1) if number not in taken)
 
     def _entry(self, kind: str) -> ScoreboardEntry | None:
-        """Return an entry to take, or None, told once, while exits wait to be written.
+        """Return a free entry, or None until a dead process was recovered; report that once.
 
-        One is kept for the monitor, without which none would ever be free again; and if
-        one monitor after the other dies, the next takes the entry of a dead one, which had
-        no jobs.
+        One is kept for the monitor, without which none would ever be free again; and if one
+        monitor after the other dies, the next takes the entry of a dead one, which had no jobs.
         """
         entry = self._scoreboard.free_entry(spare=0 if kind == "monitor" else 1)
         if entry is None and kind == "monitor":
@@ -240,9 +256,9 @@ def _only(job_id: int | None) -> dict[str, int]:
 
 
 def _was_cut_short(process: ChildProcess) -> bool:
-    """Return whether a job has ended the process, which had been told to end its jobs.
+    """Return whether a job has ended the process, which was asked to drain.
 
-    Who was told by QUIT leaves them where they are.
+    A process that was asked by QUIT leaves its jobs where they are.
     """
     entry = process.entry
     ended = {(ending.job_id, ending.claim_id) for ending in entry.endings()}

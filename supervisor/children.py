@@ -1,38 +1,41 @@
-"""What the tree is made of: specs, the children they ask for, and who fills each child.
+"""What the tree is made of: specs, their children, and the processes of each child.
 
-A child is empty, filled, or being handed over: while a successor boots, the process that
-it follows goes on working. A process that was told to end leaves its child at once and
-is no more than a living process, until it is reaped.
+A child has no process, has one, or is handed over: while a successor boots, its predecessor
+goes on working. A process that was asked to stop no longer belongs to its child; it is only
+reaped.
 """
 
 from __future__ import annotations
 
 import os
+import random
 import signal
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from jobsd.clock import monotonic
 from jobsd.processes.entry import UP
-
-from .backoff import Backoff
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from jobsd.processes.context import Context
     from jobsd.processes.entry import ScoreboardEntry
-    from jobsd.processes.process import Context
 
     from .stack_dump import StackDump
 
 EXIT_CONFIGURATION = 78
+STABLE_S = 2.0
+FIRST_S = 0.25
+LONGEST_S = 30.0
 
 
 @dataclass(frozen=True, slots=True)
 class ChildSpec:
     """`count` processes that are alike.
 
-    `start` is called in the process, once it has left its parent behind, and returns the
-    exit status. `label` tells people which of several specs of a kind it is.
+    `start` is called in the forked process and returns the exit status. `label` distinguishes
+    several specs of a kind for people.
     """
 
     kind: str
@@ -45,39 +48,39 @@ class ChildSpec:
 class ChildProcess:
     """A process of ours that has not been reaped.
 
-    Invariant: signals are only sent to it while it is not reaped; until then nobody else
-    can have its process id.
+    Invariant: signals are sent to it only until it is reaped; until then no other process can
+    have its process id.
     """
 
     spec: ChildSpec
     entry: ScoreboardEntry
     pid: int
     generation: int
-    """The how manieth it is in its child, from 1."""
+    """Its number among the processes of its child, from 1."""
     dump: StackDump
     asked: str = ""
-    """Why we have told it to end: one of the entries' REASONS, or nothing."""
+    """Why we have asked it to stop: one of the entries' REASONS, or nothing."""
     asked_by: signal.Signals | None = None
     """By which signal."""
     kill_at: float | None = None
-    """When it is killed if it has not ended by then."""
+    """When it is killed if it has not exited by then."""
     killed: bool = False
     exit_status: int | None = None
-    """What it returned, once it has ended by itself."""
+    """Its exit status, once it has exited by itself."""
     seen_at_work: bool = False
-    """Whether it was at the end of a round: whoever waits for it has seen it then."""
+    """Whether it was at work when we last checked."""
 
     @property
     def up(self) -> bool:
-        """Whether its loop has come round at least once."""
+        """Whether its loop has ticked at least once."""
         return self.entry.state == UP
 
     @property
     def at_work(self) -> bool:
-        """Whether another may leave because it is there.
+        """Whether its predecessor may stop.
 
-        Without a database nobody works, and that holds up no change. A monitor has no
-        predecessor.
+        Without a database no process works, and that must not hold up a rolling restart. A
+        monitor has no predecessor.
         """
         entry = self.entry
         return self.up and bool(
@@ -94,21 +97,21 @@ class ChildProcess:
         kill_at: float | None = None,
         by: signal.Signals = signal.SIGTERM,
     ) -> None:
-        """Tell it to end. Without `kill_at` it may take its time.
+        """Ask it to stop. Without `kill_at` it may take as long as it needs.
 
-        Who hangs is being killed for it, and stays so: that its jobs fail is the truth.
+        A process that is being killed because it hung keeps that reason: its jobs fail.
         """
         if self.asked != "hung":
             self.asked, self.asked_by, self.kill_at = reason, by, kill_at
             self.send(by)
 
     def kill(self) -> None:
-        """End it now."""
+        """Kill it now."""
         self.killed, self.kill_at = True, None
         self.send(signal.SIGKILL)
 
     def facts(self) -> dict[str, Any]:
-        """Return who it is, for events."""
+        """Return its kind, name and pid, for events."""
         return {"kind": self.spec.kind, "name": self.entry.name, "pid": self.pid}
 
 
@@ -124,7 +127,7 @@ class ChildExit:
 
     @property
     def exit_status(self) -> int | None:
-        """What it returned, if it ended by itself."""
+        """Its exit status, if it exited by itself."""
         return os.WEXITSTATUS(self.status) if os.WIFEXITED(self.status) else None
 
     @property
@@ -140,7 +143,7 @@ class ChildExit:
 
     @property
     def unasked(self) -> bool:
-        """Whether it is a misfortune, not something that we wanted."""
+        """Whether nobody has asked for it."""
         return self.reason in {"exit", "signal", "oom", "hung"}
 
     def facts(self) -> dict[str, Any]:
@@ -155,34 +158,63 @@ class ChildExit:
         }
 
 
+class Backoff:
+    """How long a child stays without a process after one has exited.
+
+    A process that lived for more than two seconds after its first tick had worked: it is
+    replaced at once, however often it exits. One that did not is started again after 0.25 s,
+    then after twice that and so on up to 30 s, for ever, since what it lacks may come back. The
+    jitter keeps children apart that fail for the same reason.
+    """
+
+    def __init__(self) -> None:
+        self.failures = 0
+        self.due = 0.0
+
+    def note(self, up_s: float) -> float:
+        """Count an exit, or a fork that failed (`up_s` 0); return the seconds to wait."""
+        if up_s > STABLE_S:
+            self.clear()
+            return 0.0
+        wait_s = min(LONGEST_S, FIRST_S * 2.0 ** min(self.failures, 10))
+        wait_s *= random.uniform(0.8, 1.0)  # noqa: S311 - no secret
+        self.failures += 1
+        self.due = monotonic() + wait_s
+        return wait_s
+
+    def clear(self) -> None:
+        """Forget the failures: a new process may well start."""
+        self.failures, self.due = 0, 0.0
+
+
 @dataclass(slots=True, eq=False)
 class Child:
-    """Where one process of a spec belongs."""
+    """One of the `count` children of a spec: it has a process, or is to get one."""
 
     spec: ChildSpec
     process: ChildProcess | None = None
     successor: ChildProcess | None = None
-    """Who boots while `process` goes on working."""
+    """It boots while `process` goes on working."""
     backoff: Backoff = field(default_factory=Backoff)
     generation: int = 0
     """How many processes were started for it."""
     number: int = 0
-    """The how manieth of its kind, from 1; 0 until somebody is in it."""
+    """Its number among the children of its kind, from 1; 0 until it has a process."""
     vacated: dict[str, Any] | None = None
-    """Why and by whom it was left, until it is filled again."""
+    """Why it has no process, and which one it had, until it has one again."""
 
-    def lose(self, death: ChildExit) -> None:
-        """Take in that one of its processes has ended."""
-        if death.process is self.successor:
+    def lose(self, exited: ChildExit) -> None:
+        """Note that one of its processes has exited, and back off if that was too soon."""
+        if exited.process is self.successor:
             self.successor = None
-            self.backoff.note(death.process.entry.up_s)
-        elif death.process is self.process:
-            self.vacate({**predecessor(death.process), **death.facts()})
-            if death.unasked or death.reason == "terminated":
-                self.backoff.note(death.process.entry.up_s)
+            self.backoff.note(exited.process.entry.up_s)
+        elif exited.process is self.process:
+            self.vacate({**predecessor(exited.process), **exited.facts()})
+            if exited.unasked or exited.reason == "terminated":
+                self.backoff.note(exited.process.entry.up_s)
 
     def vacate(self, why: dict[str, Any]) -> None:
-        """Let go of the process; a successor that is on its way moves in."""
+        """Drop the process; a successor that boots takes its place."""
         self.vacated = why
         self.process, self.successor = self.successor, None
         if self.process is not None:
@@ -190,10 +222,10 @@ class Child:
             self.backoff.clear()
 
     def processes(self) -> list[ChildProcess]:
-        """Return who is in it now."""
+        """Return the process and the successor, as far as there are any."""
         return [process for process in (self.process, self.successor) if process is not None]
 
 
 def predecessor(process: ChildProcess) -> dict[str, Any]:
-    """Return who left a child, for the event of its replacement."""
+    """Return the process that has left, for the event of its replacement."""
     return {"predecessor": process.entry.name, "predecessor_pid": process.pid}

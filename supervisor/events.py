@@ -1,133 +1,18 @@
-"""What the supervisor reports: events, its status to systemd and in its title, its state."""
+"""Events of the supervisor, emitted so that no subscriber can stop its loop."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from jobsd.clock import monotonic
 from jobsd.instruments import events
-from jobsd.processes.title import set_title
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from jobsd.processes.scoreboard import Scoreboard
-
-    from .child_table import ChildTable
-    from .children import Child, ChildProcess
 
 
 def emit(scoreboard: Scoreboard, event: str, /, **facts: Any) -> None:  # noqa: ANN401
-    """Emit an event; a subscriber that raises costs the line, which is counted.
-
-    So the supervisor's loop goes on, whatever a subscriber does.
-    """
+    """Emit an event; if a subscriber raises, its line is lost and counted."""
     try:
         events.emit(event, **facts)
-    except Exception:  # noqa: BLE001 - see above
+    except Exception:  # noqa: BLE001 - the loop goes on, whatever a subscriber does
         scoreboard.dropped_lines += 1
-
-
-class StatusReport:
-    """Notifies systemd that we live, that all are up, and of each change of status."""
-
-    def __init__(
-        self,
-        scoreboard: Scoreboard,
-        table: ChildTable,
-        notify: Callable[[str], None],
-        watchdog_s: float | None,
-    ) -> None:
-        self._scoreboard = scoreboard
-        self._table = table
-        self._notify = notify
-        self._every_s = watchdog_s / 2 if watchdog_s else float("inf")
-        self._began = monotonic()
-        self._ping_at = self._began if watchdog_s else float("inf")
-        self._status = ""
-
-    def go_on(self, now: float) -> None:
-        """Notify systemd of what is due in this iteration."""
-        if now >= self._ping_at:
-            self._ping_at = now + self._every_s
-            self._notify("WATCHDOG=1")
-        if not self._scoreboard.ready and not self._scoreboard.stopping and self._all_up():
-            self._scoreboard.ready = 1
-            self._notify("READY=1")
-            emit(
-                self._scoreboard,
-                "supervisor.ready",
-                duration=round(now - self._began, 3),
-                processes=len(self._table.children),
-            )
-        self._notify_status()
-
-    def next_due(self) -> float:
-        """Return when systemd's watchdog expects the next ping."""
-        return self._ping_at
-
-    def dump(self) -> None:
-        """Log all that is known of the tree."""
-        emit(
-            self._scoreboard,
-            "supervisor.dumped",
-            processes=self.table(),
-            restarts={f"{kind} {why}": n for kind, why, n in self._scoreboard.restarts()},
-            unrecovered=len(self._scoreboard.dead()),
-            stopping=self._scoreboard.stopping,
-        )
-
-    def table(self) -> list[dict[str, Any]]:
-        """Return one row for each process, and for each child that has none."""
-        placed = {process for child in self._table.children for process in child.processes()}
-        rows = [row for child in self._table.children for row in _rows(child)]
-        leaving = (
-            process for process in self._table.processes.values() if process not in placed
-        )
-        return rows + [_row(process, "leaving") for process in leaving]
-
-    def _all_up(self) -> bool:
-        return self._up() == len(self._table.children)
-
-    def _up(self) -> int:
-        return sum(p.process is not None and p.process.up for p in self._table.children)
-
-    def _notify_status(self) -> None:
-        status = self._sentence()
-        if status != self._status:
-            self._status = status
-            set_title("supervisor", status)
-            self._notify(f"STATUS={status}")
-
-    def _sentence(self) -> str:
-        if self._scoreboard.stopping:
-            return f"stopping, {_processes(len(self._table.processes))} left"
-        wanted = len(self._table.children)
-        up = self._up()
-        wait = "" if self._scoreboard.database_answers else ", waiting for the database"
-        return f"{_processes(up) if up == wanted else f'{up} of {wanted} processes'} up{wait}"
-
-
-def _processes(count: int) -> str:
-    return f"{count} process" if count == 1 else f"{count} processes"
-
-
-def _rows(child: Child) -> list[dict[str, Any]]:
-    if not child.processes():
-        wait_s = round(max(0.0, child.backoff.due - monotonic()), 3)
-        return [{"kind": child.spec.kind, "label": child.spec.label, "starts_in_s": wait_s}]
-    rows = [] if child.process is None else [_row(child.process, "")]
-    return rows if child.successor is None else [*rows, _row(child.successor, "successor")]
-
-
-def _row(process: ChildProcess, role: str) -> dict[str, Any]:
-    entry = process.entry
-    return {
-        **process.facts(),
-        "label": process.spec.label,
-        "state": role or ("up" if process.up else "booting"),
-        "asked": process.asked,
-        "age_s": round(entry.age_s, 1),
-        "tick_age_s": round(entry.tick_age_s, 1),
-        "running": entry.in_threads(),
-    }

@@ -24,7 +24,8 @@ from typing import TYPE_CHECKING, NoReturn
 
 from jobsd.instruments import logs, streams
 from jobsd.instruments.events import emit
-from jobsd.processes.process import Context, listen_to_signals
+from jobsd.processes.context import Context
+from jobsd.processes.process import listen_to_signals
 from jobsd.processes.title import set_title
 
 from .kernel import die_with_parent
@@ -99,7 +100,7 @@ class Fork:
                 self._unshared = (*self._unshared, *others)
                 self._live(spec, entry, dump)
         dump.pipes.close_writers()
-        entry.set_pid(pid)
+        entry.pid = pid
         return pid
 
     def _live(self, spec: ChildSpec, entry: ScoreboardEntry, dump: StackDump) -> NoReturn:
@@ -114,7 +115,7 @@ class Fork:
     def _run(self, spec: ChildSpec, entry: ScoreboardEntry, dump: StackDump) -> int:
         self._leave_parent(spec.kind)
         faulthandler.enable(_STDERR if dump.fd is None else dump.fd)
-        entry.set_pid(os.getpid())
+        entry.pid = os.getpid()
         context = Context(self._scoreboard, entry, entry.name, self._lifeline, dump.pipes)
         context.nap.longest_s = self._nap_max_s
         listen_to_signals(context)

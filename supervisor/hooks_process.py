@@ -22,8 +22,8 @@ from jobsd.instruments.hooks import Process
 from jobsd.processes.lifecycle_hooks import END_S, POLL_S, START_S
 
 if TYPE_CHECKING:
+    from jobsd.processes.context import Context
     from jobsd.processes.hook_line import HookLine, Message
-    from jobsd.processes.process import Context
     from jobsd.processes.scoreboard import Scoreboard
 
 ALONE_S = 1.0

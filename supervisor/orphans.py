@@ -1,9 +1,9 @@
-"""Processes below us that we never forked.
+"""Orphan processes: descendants of the supervisor that it never forked.
 
-Whatever a job has started comes to us when its worker ends before it, and brings along
-what it has started itself. At our own end we take all of them that live in our session;
-who has made a session of its own (a server that is to stay) wants to live on. And who was
-our child before we began belongs to the shell that became us.
+A process that a job has started becomes our child when its worker exits before it, and its own
+children come with it. At our own end we kill all of them that are in our session; a process
+that has made a session of its own (a server that is to stay) is left alone. Children that we
+had before we began belong to the shell that has become us by exec.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 END_S = 0.05
-"""How long we go on killing what is started while we do."""
+"""How long we go on killing processes that are started meanwhile."""
 
 
 class Orphans:
@@ -31,11 +31,11 @@ class Orphans:
         self._earlier = frozenset(_children(os.getpid()))
 
     def terminate(self, known: frozenset[int]) -> None:
-        """Tell them to end, but for those that are `known` as ours."""
+        """Send TERM to all but those that are `known` as our own children."""
         self._send(signal.SIGTERM, known)
 
     def end(self) -> None:
-        """Kill all of them, and what they have started meanwhile."""
+        """Kill all of them, and the processes that they have started meanwhile."""
         until = monotonic() + END_S
         while self._send(signal.SIGKILL, frozenset()) and monotonic() < until:
             time.sleep(0.001)
@@ -55,13 +55,13 @@ def _below(pid: int, but: frozenset[int]) -> Iterator[int]:
     """Yield all descendants, but for some and theirs."""
     for child in _children(pid):
         if child not in but:
-            # Its own children are looked for first: killed, it has none any more.
+            # Its own children are found first: once it is killed, it has none.
             yield from _below(child, but)
             yield child
 
 
 def _children(pid: int) -> list[int]:
-    """Return the children of all threads of a process; none where the kernel does not tell.
+    """Return the children of all threads of a process; none where the kernel hides them.
 
     Where /proc belongs to another namespace of process ids, its numbers are not ours.
     """

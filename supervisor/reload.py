@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from .child_table import ChildTable
     from .children import ChildSpec
-    from .requests import Asker
+    from .requests import Requester
     from .rolling_restart import RollingRestart
 
 EXIT_FAILED = 1
@@ -64,33 +64,37 @@ class Reload:
         self._surplus: list[Child] = []
         self._added: list[Child] = []
         self.due: float | None = None
-        self._asking: list[Asker] = []
-        """Who has asked since a reload began last."""
-        self._waiting: list[Asker] = []
-        """Who waits for the end of the one that is under way."""
+        self._requesters: list[Requester] = []
+        """Those that have asked since the last reload began."""
+        self._waiting: list[Requester] = []
+        """Those that wait for the end of the reload that is under way."""
 
-    def ask(self, asker: Asker | None = None) -> None:
-        """Reload soon; `asker` waits for the outcome."""
+    def request(self, requester: Requester | None = None) -> None:
+        """Reload soon; `requester` waits for the outcome."""
         self.due = monotonic() + SETTLE_S
-        if asker is not None:
-            self._asking.append(asker)
+        if requester is not None:
+            self._requesters.append(requester)
 
-    def hear(self, requests: Iterable[tuple[str, Asker]], *, stopping: bool) -> None:
-        """Take in what commands ask for."""
-        for word, asker in requests:
+    def take_requests(
+        self, requests: Iterable[tuple[str, Requester]], *, stopping: bool
+    ) -> None:
+        """Act on what commands ask for."""
+        for word, requester in requests:
             if word == "reload":
-                asker.hear(word)
-                self.ask(asker)
+                requester.acknowledge(word)
+                self.request(requester)
             else:
-                asker.answer(EXIT_USAGE, f"error: this supervisor knows nothing of {word!r}")
+                requester.answer(
+                    EXIT_USAGE, f"error: this supervisor knows nothing of {word!r}"
+                )
         if stopping:
-            self.give_up()
+            self.abandon()
 
-    def give_up(self) -> None:
-        """Tell whoever waits that the tree ends instead."""
-        self._waiting += self._asking
+    def abandon(self) -> None:
+        """Answer all requesters that the tree stops instead."""
+        self._waiting += self._requesters
         self._answer(EXIT_FAILED, "error: the supervisor is stopping")
-        self._asking = []
+        self._requesters = []
 
     def begin(self, now: float) -> None:
         """Begin, if it is time to."""
@@ -122,8 +126,8 @@ class Reload:
             self._refuse("the new configuration was refused")
             return
         # Who waits for one that is overtaken has what it asked for in this one.
-        self._waiting += self._asking
-        self._asking = []
+        self._waiting += self._requesters
+        self._requesters = []
         self._began = now
         self._specs = specs
         self._rolling_restart.abandon()
@@ -182,16 +186,16 @@ class Reload:
         self._scoreboard.count_reload("refused")
         if self._steps is None:
             self._end()
-        under_way, self._waiting = self._waiting, self._asking
+        under_way, self._waiting = self._waiting, self._requesters
         if isinstance(error, ConfigurationError):
             self._answer(EXIT_CONFIGURATION, report(error.faults))
         else:
             self._answer(EXIT_CONFIGURATION, f"error: {error}")
-        self._waiting, self._asking = under_way, []
+        self._waiting, self._requesters = under_way, []
 
     def _answer(self, status: int, message: str = "", **facts: object) -> None:
-        for asker in self._waiting:
-            asker.answer(status, redact(message), **facts)
+        for requester in self._waiting:
+            requester.answer(status, redact(message), **facts)
         self._waiting = []
 
     def _report_failure(self, error: object) -> None:

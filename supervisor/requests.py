@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, NamedTuple
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-PLACES = 16
+SOCKETS_MAX = 16
 """Supervisors of one folder that can be asked."""
 OPEN_MAX = 32
 _WORD_BYTES_MAX = 64
@@ -38,8 +38,8 @@ _CONNECTED_WITHIN = struct.pack("@ll", 2, 0)
 """As the kernel reads it: seconds and microseconds."""
 
 
-class Peer(NamedTuple):
-    """Who is at the other end of a connection, as the kernel has it."""
+class PeerCredentials(NamedTuple):
+    """The process at the other end of a connection, as the kernel knows it."""
 
     pid: int
     uid: int
@@ -58,13 +58,13 @@ def address(root: Path, number: int) -> str:
     return f"\0jobsd/{name}/{number}"
 
 
-def peer(connection: socket.socket) -> Peer:
+def peer(connection: socket.socket) -> PeerCredentials:
     """Return who has connected to us, or whom we are connected to."""
     found = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _PEER.size)
-    return Peer(*_PEER.unpack(found))
+    return PeerCredentials(*_PEER.unpack(found))
 
 
-class Asker:
+class Requester:
     """A command that has asked for something and waits for the outcome."""
 
     def __init__(self, connection: socket.socket) -> None:
@@ -75,7 +75,7 @@ class Asker:
         self._send({"status": status, "message": message[:_MESSAGE_MAX], **facts})
         self.close()
 
-    def hear(self, word: str) -> None:
+    def acknowledge(self, word: str) -> None:
         """Say that the word was understood."""
         self._send({"heard": word})
 
@@ -115,7 +115,7 @@ class Requests:
         listener = [] if self._listener is None else [self._listener]
         return [each.fileno() for each in (*listener, *self._silent)]
 
-    def take(self) -> Iterator[tuple[str, Asker]]:
+    def take(self) -> Iterator[tuple[str, Requester]]:
         """Yield the words that were said since the last time, and who waits for an answer."""
         self._accept()
         for connection in tuple(self._silent):
@@ -127,7 +127,7 @@ class Requests:
                 said = b""
             self._silent.remove(connection)
             if said:
-                yield said.decode(errors="replace").strip(), Asker(connection)
+                yield said.decode(errors="replace").strip(), Requester(connection)
             else:
                 connection.close()
 
@@ -155,7 +155,7 @@ def listen(root: Path) -> Requests:
     """Listen for the commands of a project; where that can't be, nobody can ask."""
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
     with contextlib.suppress(OSError):
-        for number in range(PLACES):
+        for number in range(SOCKETS_MAX):
             if _bound(listener, address(root, number)):
                 listener.listen(OPEN_MAX)
                 listener.settimeout(0)
@@ -166,7 +166,7 @@ def listen(root: Path) -> Requests:
 
 def running(root: Path) -> Iterator[socket.socket]:
     """Yield a connection to each supervisor of a project, ours to close."""
-    yield from _connected(address(root, number) for number in range(PLACES))
+    yield from _connected(address(root, number) for number in range(SOCKETS_MAX))
 
 
 def running_anywhere() -> Iterator[socket.socket]:

@@ -79,7 +79,7 @@ class RollingRestart:
         waits = self._current is not None and self._current.outcome == "done"
         return self._until if waits else float("inf")
 
-    def go_on(self, now: float) -> None:
+    def advance(self, now: float) -> None:
         """Take the step that can be taken now."""
         step = self._current
         if step is not None and not step.outcome:

@@ -70,7 +70,7 @@ class Stop:
             self._end = min(self._end, now + AT_ONCE_S)
             self._dismiss_monitor(self._end)
 
-    def go_on(self, now: float) -> bool:
+    def advance(self, now: float) -> bool:
         """Do what is due; return whether the tree has ended."""
         others = self._table.of(*_BELOW)
         if now >= self._kill_at:
@@ -80,11 +80,11 @@ class Stop:
         if self._end is None:
             if others and now < self._kill_at + DYING_S:
                 return False
-            self._end = self._last_words(now)
+            self._end = self._stop_monitor(now)
         return now >= self._end + DYING_S or not self._table.of("monitor")
 
     def next_due(self) -> float:
-        """Return when `go_on` has something to do, if nobody ends before."""
+        """Return when `advance` has something to do, if nobody ends before."""
         return (self._kill_at if self._end is None else self._end) + DYING_S
 
     def finish(self) -> None:
@@ -96,7 +96,7 @@ class Stop:
         for process in self._table.of(*_BELOW):
             process.dismiss("stop", kill_at, number)
 
-    def _last_words(self, now: float) -> float:
+    def _stop_monitor(self, now: float) -> float:
         """Tell the monitor to end; return by when it must."""
         self._scoreboard.stopping = 2
         self._orphans.terminate(frozenset(self._table.processes))

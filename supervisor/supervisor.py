@@ -1,14 +1,14 @@
-"""Keeps the other processes alive: forks them, watches them, replaces them, ends them.
+"""The supervisor: forks the other processes, watches them, replaces them, stops them.
 
-One thread, no database, no HTTP, nothing that could wait for anybody: with a query in
-this loop a frozen server stopped it for 7.6 s of 8; with the query in a process the worst
-delay was 0.10 s. It reads the entries' ticks, reaps, and listens to signals. What belongs
-together lies beside: who there is (`child_table`), who hangs (`watch`), who follows whom
-(`succession`, `reload`), how it ends (`stopping`), what is told (`report`).
+It has one thread, no database and no HTTP, and never waits for another process: with a query in
+its loop, a frozen server stopped the loop for 7.6 s of 8; with the query in a child the worst
+delay was 0.10 s. It reads the ticks of the scoreboard, reaps, and takes signals. Its parts are
+files of their own: the children (`child_table`), processes that hang (`hang_detection`),
+successors (`rolling_restart`, `reload`), the stop (`stopping`), the status (`status`).
 
-A round: signals, deaths, then either the stop or, in this order, hung processes, lost
-rows and worn-out processes, a reload, successions, empty children. Then it rests for up to
-a second; a signal ends the rest.
+A poll handles signals and requests, then exits, then either the stop or, in this order, hung
+processes, lost rows, recycling, a reload, the rolling restart and children without a process.
+Then the loop rests for up to a second; a signal ends the rest.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from jobsd.processes.registry import new_name
 
 from .child_table import ChildTable
 from .children import EXIT_CONFIGURATION
-from .events import StatusReport, emit
+from .events import emit
 from .fork import Fork, freeze
 from .hang_detection import HangDetection
 from .kernel import adopt_orphans
@@ -33,14 +33,14 @@ from .orphans import Orphans
 from .reload import Reload
 from .requests import Requests
 from .rolling_restart import RollingRestart, Step
-from .scale import add_worker, remove_worker
 from .signals import Signals
+from .status import StatusReport
 from .stopping import Stop
 from .supervisor_hooks import SupervisorHooks
 
 if TYPE_CHECKING:
     import socket
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from jobsd.configuration.options import SupervisorOptions
     from jobsd.processes.scoreboard import Scoreboard
@@ -58,11 +58,11 @@ def _nothing(*_: Any) -> None:  # noqa: ANN401 - takes whatever it is given
 
 @dataclass(frozen=True, slots=True)
 class SupervisorCallbacks:
-    """What the supervisor has done by others.
+    """What the program gives the supervisor to call.
 
-    `reload` returns the new specs, or None or an error to keep the old ones. `notify`
-    sends lines to systemd, which wants a sign of life every `watchdog_s`. `requests` are
-    those of commands.
+    `reload` returns the new specs, or None or an error to keep the old ones. `notify` sends
+    lines to systemd, whose watchdog expects one every `watchdog_s`. `requests` are those of
+    commands.
     """
 
     reload: Callable[[], Sequence[ChildSpec] | None] = _nothing
@@ -97,7 +97,7 @@ class Supervisor:
         self._callbacks = callbacks
         self._signals, self._orphans, self._oom_kills = Signals(), Orphans(), OomKills()
         descriptors = (*private, *self._oom_kills.descriptors)
-        # A loop that has nothing to do must not look as if it stood still, to us or to others.
+        # A loop that has nothing to do must tick often enough not to be taken for a hung one.
         nap_max_s = min(options.hang_timeout_s, options.process_alive_threshold_s) / 4
         fork = Fork(
             scoreboard,
@@ -113,7 +113,7 @@ class Supervisor:
         self._reload = Reload(
             scoreboard, self._table, self._rolling_restart, callbacks.reload, callbacks.notify
         )
-        self._report = StatusReport(
+        self._status = StatusReport(
             scoreboard, self._table, callbacks.notify, callbacks.watchdog_s
         )
         self._hooks = SupervisorHooks(scoreboard, self._table)
@@ -142,58 +142,64 @@ class Supervisor:
         return self._exit_status
 
     def _supervise(self) -> None:
-        """Do round after round; an error of ours ends all, and the log has its stack."""
+        """Poll until the tree has ended; an error of our own ends it, and is logged."""
         try:
-            while not self._round():
+            while not self.poll():
                 self._signals.wait(self._rest_s(), self._callbacks.requests.readable())
         except Exception as error:
             emit(self._scoreboard, "process.crashed", error=error)
             raise
 
-    def _round(self) -> bool:
-        """Do all that is to be done now; return whether the tree has ended."""
+    def poll(self) -> bool:
+        """Do all that is due now; return whether the tree has ended."""
         self._scoreboard.tick()
-        for number in self._signals.take():
-            self._hear(number)
-        self._reload.hear(self._callbacks.requests.take(), stopping=self._stop is not None)
-        self._reap()
+        self._take_requests()
+        self._stop_if_misconfigured(self._table.reap())
         self._oom_kills.count()
         now = monotonic()
         if self._stop is None:
-            self._tend(now)
-        elif self._end(self._stop, now):
+            self._keep_up(now)
+        elif self._has_stopped(self._stop, now):
             return True
-        self._report.go_on(now)
+        self._status.report(now)
         return False
 
-    def _tend(self, now: float) -> None:
+    def _take_requests(self) -> None:
+        """Act on the signals that have come, and on what commands ask for."""
+        for number in self._signals.take():
+            self._handle(number)
+        self._reload.take_requests(
+            self._callbacks.requests.take(), stopping=self._stop is not None
+        )
+
+    def _keep_up(self, now: float) -> None:
         """Keep the tree as it is to be."""
         self._hooks.start()
         self._hang_detection.kill_hung(self._table.processes.values())
         self._table.kill_overdue(now)
-        self._replace_the_leaving(now)
+        self._replace_leaving(now)
         self._recycle(now)
         self._reload.begin(now)
-        self._rolling_restart.go_on(now)
+        self._rolling_restart.advance(now)
         self._reload.finish_if_done(now)
         self._table.fill(self._signals.wants_to_stop)
 
-    def _end(self, stop: Stop, now: float) -> bool:
-        """Go on with the stop; return whether it is over."""
+    def _has_stopped(self, stop: Stop, now: float) -> bool:
+        """Advance the stop; return whether the tree has ended."""
         if stop.drains:
             self._hang_detection.kill_hung(self._table.processes.values())
             if self._table.processes or self._scoreboard.dead():
                 self._table.fill(lambda: False, "monitor")
-        if not stop.go_on(now) or not self._hooks.over(now):
+        if not stop.advance(now) or not self._hooks.over(now):
             return False
         stop.finish()
         return True
 
-    def _replace_the_leaving(self, now: float) -> None:
-        """Bound the time of processes that leave, and let others move in at once.
+    def _replace_leaving(self, now: float) -> None:
+        """Replace processes that stop for another reason than ours, and bound their time.
 
-        Some were told to by somebody else. Others have lost their rows: what they had was
-        given to others.
+        Some were terminated by somebody else. Others have lost their rows, so other processes
+        have their jobs.
         """
         kill_at = now + self._options.shutdown_timeout_s
         for child in self._table.children:
@@ -212,27 +218,21 @@ class Supervisor:
             if wants and now >= child.backoff.due and not self._rolling_restart.covers(child):
                 self._rolling_restart.plan([Step(child, child.spec, "recycled")])
 
-    def _reap(self) -> None:
-        deaths = self._table.reap()
-        for death in deaths:
-            self._consider(death)
-        if deaths:
-            # What ran in the dead is to be settled now, not in the monitor's next round.
-            for monitor in self._table.of("monitor"):
-                monitor.send(signal.SIGUSR2)
+    def _stop_if_misconfigured(self, exits: Iterable[ChildExit]) -> None:
+        """Stop if a child has found a fault of the configuration at boot.
 
-    def _consider(self, death: ChildExit) -> None:
-        """Stop if it was a fault of the configuration that a process has found at boot.
-
-        Not if it had come round once: then a job may have chosen that exit status.
+        Not if it had polled once: then a job may have chosen that exit status.
         """
-        first = death.process.generation == 1 and not death.process.entry.up_s
-        at_boot = first and not self._scoreboard.ready
-        if death.exit_status == EXIT_CONFIGURATION and at_boot and self._stop is None:
-            self._exit_status = EXIT_CONFIGURATION
-            self._begin_stop()
+        for exited in exits:
+            process = exited.process
+            at_boot = process.generation == 1 and not process.entry.up_s
+            refused = exited.exit_status == EXIT_CONFIGURATION
+            if refused and at_boot and not self._scoreboard.ready and self._stop is None:
+                self._exit_status = EXIT_CONFIGURATION
+                self._begin_stop()
 
-    def _hear(self, number: signal.Signals) -> None:
+    def _handle(self, number: signal.Signals) -> None:
+        """Act on a signal. No change of the tree begins once it stops."""
         if number != signal.SIGCHLD:
             emit(self._scoreboard, "signal.received", signal=number.name)
         if number in {signal.SIGTERM, signal.SIGINT, signal.SIGQUIT}:
@@ -242,18 +242,15 @@ class Supervisor:
         elif number == signal.SIGUSR1:
             self._reopen_logs()
         elif number == signal.SIGUSR2:
-            self._report.dump()
-        elif self._stop is None:
-            self._change(number)
-
-    def _change(self, number: signal.Signals) -> None:
-        """Let the tree become another, if that is what the signal asks for."""
-        if number == signal.SIGHUP:
-            self._reload.ask()
+            self._status.dump()
+        elif self._stop is not None:
+            return
+        elif number == signal.SIGHUP:
+            self._reload.request()
         elif number == signal.SIGTTIN:
-            add_worker(self._table)
+            self._table.add_worker()
         elif number == signal.SIGTTOU:
-            remove_worker(self._table)
+            self._table.remove_worker()
 
     def _begin_stop(self, *, at_once: bool = False) -> None:
         now = monotonic()
@@ -263,7 +260,7 @@ class Supervisor:
             self._callbacks.notify(f"STOPPING=1\nEXTEND_TIMEOUT_USEC={extend_us}")
             emit(self._scoreboard, "supervisor.stopping", at_once=at_once)
             self._stop = Stop(self._scoreboard, self._table, self._orphans)
-            self._reload.give_up()
+            self._reload.abandon()
             if not at_once:
                 self._hooks.stop()
                 self._stop.begin(now, drain_s)
@@ -284,7 +281,7 @@ class Supervisor:
         now = monotonic()
         dues = [
             self._table.next_due(now),
-            self._report.next_due(),
+            self._status.next_due(),
             self._hang_detection.next_due,
         ]
         if self._stop is not None:

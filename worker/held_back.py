@@ -16,7 +16,7 @@ from psycopg import errors
 from jobsd.clock import monotonic
 from jobsd.database.connection import LOCK_SHARE
 from jobsd.jobs import claims
-from jobsd.processes.runs import ENDED_MAX
+from jobsd.processes.running_jobs import ENDED_MAX
 
 from .turn import take
 

@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from jobsd.configuration.options import JobsOptions, WorkerOptions
     from jobsd.database.connection import Target
     from jobsd.jobs.claims import Ended
-    from jobsd.processes.process import Context
+    from jobsd.processes.context import Context
 
     from .writing import Claims
 

@@ -52,7 +52,7 @@ class Commits:
         self._unanswered.remove(commit)
         commit.emit()
 
-    def catch_up(self) -> None:
+    def emit_committed(self) -> None:
         """Emit the events of those whose answer was lost; those still in progress are kept."""
         for commit in list(self._unanswered):
             outcome = self._outcome(commit)

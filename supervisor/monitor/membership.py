@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from jobsd.database.connection import Session
+    from jobsd.processes.context import Context
     from jobsd.processes.entry import ScoreboardEntry
-    from jobsd.processes.process import Context
     from jobsd.processes.scoreboard import Scoreboard
 
     from .heartbeats import PeerProcess, Survey
@@ -35,7 +35,7 @@ class Membership:
         self._scoreboard = context.scoreboard
         self._own = context.entry
         self._session = session
-        self._metadata = {**metadata, "number": 1}
+        context.metadata = self._metadata = {**metadata, "number": 1}
 
     def register(self) -> None:
         """Write the rows of the supervisor and of the monitor, or find that they are there."""
@@ -60,7 +60,7 @@ class Membership:
             thresholds=scoreboard.thresholds,
             supervisor_pid=scoreboard.supervisor_pid,
         )
-        self._own.set_row(row_id)
+        self._own.row_id = row_id
 
     def beats(self) -> list[Beat]:
         """Return the heartbeats of all that are registered."""
@@ -88,7 +88,7 @@ class Membership:
             return
         for entry in self._scoreboard.living():
             if entry.row_id in lost and entry is not self._own and not entry.row_lost:
-                entry.lose_row()
+                entry.row_lost = 1
                 _report_deregistered(entry.kind, entry.name, entry.row_id)
         if self._scoreboard.supervisor_row in lost:
             name, row_id = supervisor_name(self._scoreboard), self._scoreboard.supervisor_row

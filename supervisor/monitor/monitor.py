@@ -1,12 +1,12 @@
-"""The monitor: the tree's one voice to the database, and its face to the network.
+"""The monitor: it writes the tree's rows and heartbeats, recovers dead processes, serves HTTP.
 
-Three threads. The main one ticks, hears signals and naps; the database thread does what
-`database_loop` describes; the HTTP server has one, and one for each request. A frozen database
-holds up the second alone.
+It has three threads. The main one ticks, takes signals and naps; the database thread does what
+`database_thread` describes; the HTTP server has one, and one for each request. A frozen
+database holds up the second alone.
 
-It ends last. A TERM that comes to the whole group, while the others still drain, is
-noted; it leaves once the supervisor has said that all workers are gone, or is gone
-itself. A TERM to the monitor alone makes it leave for a successor.
+It exits last. A TERM that comes to the whole process group, while the others still drain, is
+only noted: the monitor leaves once the supervisor has said that all workers are gone, or is
+gone itself. After a TERM to the monitor alone it leaves for a successor.
 
 Whoever reaps a process wakes the monitor by any signal that it handles (USR2 does nothing
 else): the death is then written at once. Without one it is seen within five seconds.
@@ -27,7 +27,7 @@ from jobsd.processes.lifecycle_hooks import LifecycleHooks
 from jobsd.processes.process import ORPHAN_S, REST_MAX_S
 from jobsd.processes.title import set_title
 
-from .database_loop import DatabaseLoop
+from .database_thread import DatabaseThread
 from .http import Server
 from .pages import Pages
 
@@ -36,15 +36,15 @@ if TYPE_CHECKING:
 
     from jobsd.configuration.options import Options
     from jobsd.database.connection import Target
-    from jobsd.processes.process import Context
+    from jobsd.processes.context import Context
 
 LEAVE_S = 0.7
-"""What there is for the last words: the supervisor kills us after 0.8 s."""
+"""How long the last poll may take: the supervisor kills us after 0.8 s."""
 ALONE_S = 1.0
 """How long after a TERM the supervisor may take to say that the whole tree ends."""
 STOPPING_REST_S = 0.1
 ALONE_AT_MOST_S = ORPHAN_S - 0.2
-"""How long the others may take to follow a supervisor that is gone."""
+"""How long the other processes may take to exit once their supervisor is gone."""
 EXIT_CRASHED = 70
 
 
@@ -65,47 +65,54 @@ class Monitor:
         self._hooks = LifecycleHooks(context, "monitor", waits=False)
         self._bind = _address(listener)
         metadata = {"bind": self._bind} if self._bind else {}
-        self._database_loop = DatabaseLoop(context, target, options, metadata)
+        self._database_thread = DatabaseThread(context, target, options, metadata)
         self._thread = threading.Thread(
-            target=self._database_loop.run, name="database", daemon=True
+            target=self._database_thread.run, name="database", daemon=True
         )
         self._server = None
         if listener is not None:
-            pages = Pages(self._scoreboard, target, options, self._database_loop)
+            pages = Pages(self._scoreboard, target, options, self._database_thread)
             self._server = Server(listener, pages.by_path())
 
     def run(self) -> int:
-        """HangDetection until it is time to leave; return the exit status."""
+        """Poll until it is time to leave; return the exit status."""
         emit("process.started")
         self._thread.start()
         if self._server is not None:
             self._server.start()
         while not self._may_leave():
-            self._context.entry.tick()
-            if self._context.entry.row_id:
-                self._hooks.start()
-            set_title("monitor", self._doing())
-            self._nap()
+            self.poll()
             if not self._thread.is_alive():
-                # An error of our own has ended it, and was told; a successor starts anew.
+                # An error of our own has ended it and was reported; a successor starts afresh.
                 return EXIT_CRASHED
-        orphaned = self._is_orphan()
-        self._hooks.stop()
-        tree_ends = orphaned or bool(self._scoreboard.stopping)
-        self._database_loop.finish(tree_ends=tree_ends, orphaned=orphaned)
-        if orphaned:
-            self._end_the_others(monotonic() + ALONE_AT_MOST_S)
-        self._thread.join(LEAVE_S)
-        self._hooks.exit()
-        emit("process.stopped")
+        self._leave()
         return 0
+
+    def poll(self) -> None:
+        """Tick, rest, and wake the database thread when a process has died."""
+        self._context.entry.tick()
+        if self._context.entry.row_id:
+            self._hooks.start()
+        set_title("monitor", self._doing())
+        self._nap()
+        if self._scoreboard.dead():
+            self._database_thread.nap.wake()
 
     def _nap(self) -> None:
         lifeline = self._context.lifeline
         rest_s = STOPPING_REST_S if self._context.stopping else REST_MAX_S
         self._context.nap.take(rest_s, () if lifeline is None else (lifeline,))
-        if self._scoreboard.dead():
-            self._database_loop.wake()
+
+    def _leave(self) -> None:
+        orphaned = self._is_orphan()
+        self._hooks.stop()
+        tree_ends = orphaned or bool(self._scoreboard.stopping)
+        self._database_thread.finish(tree_ends=tree_ends, orphaned=orphaned)
+        if orphaned:
+            self._end_the_others(monotonic() + ALONE_AT_MOST_S)
+        self._thread.join(LEAVE_S)
+        self._hooks.exit()
+        emit("process.stopped")
 
     def _may_leave(self) -> bool:
         if self._is_orphan():
@@ -121,10 +128,10 @@ class Monitor:
         return self._has_supervisor and os.getppid() != self._scoreboard.supervisor_pid
 
     def _end_the_others(self, deadline: float) -> None:
-        """Kill whoever outlives the supervisor: a job that holds Python's lock hears nothing.
+        """Kill the processes that outlive the supervisor: a job may keep Python's lock.
 
-        Until the deadline they end by themselves, and record what has ended. Our own alarm,
-        which ends us as it ends them, comes later.
+        Until the deadline they exit by themselves, and record the jobs that have ended. Our own
+        alarm, which ends us as theirs ends them, comes later.
         """
         others = [entry.pid for entry in self._scoreboard.living() if entry.pid != os.getpid()]
         while any(map(_is_of_a_tree, others)) and monotonic() < deadline:

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from jobsd.database.connection import Target
     from jobsd.processes.scoreboard import Scoreboard
 
-    from .database_loop import DatabaseLoop
+    from .database_thread import DatabaseThread
     from .heartbeats import LastHeartbeat
     from .http import Page
 
@@ -56,10 +56,10 @@ class Pages:
         scoreboard: Scoreboard,
         target: Target,
         options: Options,
-        database_loop: DatabaseLoop,
+        database_thread: DatabaseThread,
     ) -> None:
         self._scoreboard = scoreboard
-        self._database_loop = database_loop
+        self._database_thread = database_thread
         self._options = options
         self._figures = Fresh(_keeping_reader(target, database_figures))
         self._heartbeat = Fresh(_reader(target, last_heartbeat))
@@ -109,7 +109,7 @@ class Pages:
         return _reply(health.ready(self._scoreboard, self._expected))
 
     def _latest_heartbeat(self) -> LastHeartbeat:
-        asked, seen = self._heartbeat.last, self._database_loop.heartbeat
+        asked, seen = self._heartbeat.last, self._database_thread.heartbeat
         return seen if asked is None or seen.seen_at > asked.seen_at else asked
 
 

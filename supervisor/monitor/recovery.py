@@ -1,9 +1,9 @@
-"""Clears up after the dead: their jobs, their rows, their entries.
+"""Crash recovery: settles what dead processes leave: jobs, rows and scoreboard entries.
 
-Claims and row go in one transaction, since what became of the jobs is told once it is
-committed (see `commits`), and the entry is given back last: so nothing is forgotten if it ends
-half-way. Whatever is still locked by a last statement of the dead is left for the next turn,
-and the row with it.
+Claims and row are settled in one transaction, and the events of the jobs are emitted once it is
+committed (see `commits`). The entry is freed last, so nothing is forgotten if the monitor dies
+half-way. What a last statement of the dead process still holds locked is left for the next
+poll, and the row with it.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 REMEMBERED_MAX = 1000
 THREADS_UNKNOWN = 3
 """How many jobs of a claim may have run when nothing is known of the process: as many as
-a worker has threads unless it is told otherwise."""
+a worker has threads by default."""
 
 _EVENTS = {
     "finished": "job.finished",
@@ -55,29 +55,41 @@ class Recovery:
         self._session = session
         self._entry = entry
         self._keep_finished = keep_finished
-        # Those that are dead for certain: a claim of theirs that is committed only now was
-        # never started.
+        # The processes that are dead for certain: if a claim of theirs is committed only now,
+        # none of its jobs was started.
         self._dead: OrderedDict[int, None] = OrderedDict()
         self._commits = Commits(session)
-        # Names of those that are recovered and reported, while their entries are not free.
+        # The names of those that are recovered and reported, until their entries are free.
         self._reported: set[str] = set()
 
-    def recover(self, entry: ScoreboardEntry) -> bool:
-        """Recover a process of this tree that was reaped; return False to be called again."""
-        # It may have died between the writing of its row and the noting of its id.
-        row_id = entry.row_id or find(self._session, entry.name)
-        release = exit_errors.was_asked(entry)
-        error = exit_errors.exit_error(entry)
-        if not self._recover_child(entry, row_id, error, release=release):
-            return False
-        self._reported.discard(entry.name)
-        entry.free()
-        return True
+    def recover(self, entry: ScoreboardEntry, *, orphaned: bool = False) -> bool:
+        """Recover a process of this tree that has exited; return False to be called again.
 
-    def recover_orphan(self, entry: ScoreboardEntry) -> bool:
-        """Recover a process of this tree that nobody can reap: its supervisor is gone."""
-        error = exit_errors.orphan_error(entry)
-        return self._recover_child(entry, entry.row_id, error, release=False)
+        An `orphaned` one was not reaped, since its supervisor is gone: its entry is not freed.
+        """
+        # It may have died between the writing of its row and the noting of its id.
+        row_id = entry.row_id or (0 if orphaned else find(self._session, entry.name))
+        error = exit_errors.orphan_error(entry) if orphaned else exit_errors.exit_error(entry)
+
+        def report(recovered: Recovered) -> None:
+            if recovered.complete:
+                self._report(entry, row_id, error["message"], _counts(recovered))
+
+        # A process that was reported is settled: only the answer to that was lost.
+        if entry.name not in self._reported:
+            if row_id and entry.kind == "worker":
+                release = not orphaned and exit_errors.was_asked(entry)
+                dead = self._dead_worker(entry, row_id, error, release=release)
+                if not self._settle(dead, report).complete:
+                    return False
+            else:
+                if row_id:
+                    registry.remove(self._session, row_id)
+                report(Recovered())
+        if not orphaned:
+            self._reported.discard(entry.name)
+            entry.free()
+        return True
 
     def recover_vanished(self, peer: PeerProcess) -> bool:
         """Recover a process of this machine that is gone, as its whole tree may be."""
@@ -86,7 +98,7 @@ class Recovery:
             peer.name,
             exit_errors.vanished_error(peer),
             threads=peer.threads or THREADS_UNKNOWN,
-            # Already recovered: its row stayed for a claim that came after that.
+            # It is recovered already: its row stayed for a claim that came after that.
             release=self.is_dead(peer.id),
             keep=self._keep_finished,
         )
@@ -101,9 +113,9 @@ class Recovery:
         return self._settle(dead, report).complete
 
     def prune(self, peer: PeerProcess, still_s: float) -> bool:
-        """Recover a process that gives no sign of life; it may live, and find its row gone.
+        """Recover a peer whose heartbeat has stopped; if it lives, it finds its row gone.
 
-        One that gives a sign meanwhile either finds it gone, or is left alone.
+        One that beats meanwhile is left alone, or finds its row gone.
         """
         dead = DeadProcess(
             peer.id,
@@ -123,7 +135,7 @@ class Recovery:
         return recovered.complete or recovered.alive
 
     def take_claims(self, process_id: int, threads: int) -> None:
-        """Settle the claims of a process without a row."""
+        """Settle the orphaned claims of a process without a row."""
         dead = DeadProcess(
             process_id,
             f"process {process_id}",
@@ -139,31 +151,18 @@ class Recovery:
 
         self._settle(dead, report)
 
-    def catch_up(self) -> None:
+    def report_committed(self) -> None:
         """Report recoveries that turn out to be committed, though their answers were lost."""
-        self._commits.catch_up()
+        self._commits.emit_committed()
 
     def is_dead(self, process_id: int) -> bool:
         """Return whether we have recovered this process and know that it is dead."""
         return process_id in self._dead
 
-    def _recover_child(
+    def _dead_worker(
         self, entry: ScoreboardEntry, row_id: int, error: dict[str, Any], *, release: bool
-    ) -> bool:
-        if entry.name in self._reported:
-            # The answer to that was lost.
-            return True
-
-        def report(recovered: Recovered) -> None:
-            if recovered.complete:
-                self._report(entry, row_id, error["message"], _counts(recovered))
-
-        if not row_id or entry.kind != "worker":
-            if row_id:
-                registry.remove(self._session, row_id)
-            report(Recovered())
-            return True
-        dead = DeadProcess(
+    ) -> DeadProcess:
+        return DeadProcess(
             row_id,
             entry.name,
             error,
@@ -173,7 +172,6 @@ class Recovery:
             release=release,
             keep=self._keep_finished,
         )
-        return self._settle(dead, report).complete
 
     def _report(
         self, entry: ScoreboardEntry, row_id: int, why: str, counts: dict[str, int]
@@ -181,14 +179,15 @@ class Recovery:
         self._reported.add(entry.name)
         if row_id:
             self._remember(row_id)
-        # Who has ended as it was asked to has said so itself.
+        # A process that has stopped as it was asked to has reported that itself.
         if any(counts.values()) or not exit_errors.was_asked(entry):
             emit("process.recovered", **_child(entry), reason=entry.reason, cause=why, **counts)
 
     def _settle(self, dead: DeadProcess, report: Callable[[Recovered], None]) -> Recovered:
         """Settle the claims of a process, and remove its row with the last of them.
 
-        Both are one transaction, told of once it is committed: the jobs first.
+        Both are one transaction. Its events are emitted once it is committed: first those of
+        the jobs, then what `report` emits.
         """
         with self._commits.commit(dead.process_id) as commit:
             recovered = recover(self._session, dead)
@@ -196,19 +195,16 @@ class Recovery:
                 recovered.gone = registry.remove(self._session, dead.process_id)
 
             def emit_all() -> None:
-                self._report_jobs(recovered)
+                for outcome, event in _EVENTS.items():
+                    jobs: list[RecoveredJob] = getattr(recovered, outcome)
+                    for job in jobs:
+                        if outcome != "snoozed":
+                            self._entry.queue(job.queue_name).count(outcome)
+                        emit(event, **_job_facts(job, outcome))
                 report(recovered)
 
             commit.complete, commit.emit = recovered.complete, emit_all
         return recovered
-
-    def _report_jobs(self, recovered: Recovered) -> None:
-        for outcome, event in _EVENTS.items():
-            jobs: list[RecoveredJob] = getattr(recovered, outcome)
-            for job in jobs:
-                if outcome != "snoozed":
-                    self._entry.queue(job.queue_name).count(outcome)
-                emit(event, **_job_facts(job, outcome))
 
     def _remember(self, row_id: int) -> None:
         self._dead[row_id] = None

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from jobsd.supervisor.requests import PLACES, Asker, address, listen, running
+from jobsd.supervisor.requests import SOCKETS_MAX, Requester, address, listen, running
 from system.tree import wait_for
 from waiting import Stopwatch
 
@@ -226,7 +226,7 @@ def test_the_longest_answer_arrives_whole(character: str) -> None:
     with ours, theirs, theirs.makefile("rb") as lines:
         ours.settimeout(0)
 
-        Asker(ours).answer(78, character * 100_000)
+        Requester(ours).answer(78, character * 100_000)
 
         told = json.loads(lines.read())["message"]
         assert told == character * len(told)
@@ -268,10 +268,10 @@ def test_who_lets_nobody_in_holds_up_no_command(tmp_path: Path) -> None:
 def test_a_folder_has_room_for_so_many_supervisors_and_the_next_one_runs_unasked(
     tmp_path: Path,
 ) -> None:
-    taken = [listen(tmp_path) for _ in range(PLACES)]
+    taken = [listen(tmp_path) for _ in range(SOCKETS_MAX)]
 
     assert all(list(each.descriptors()) for each in taken)
     assert list(listen(tmp_path).descriptors()) == []
-    assert len({address(tmp_path, number) for number in range(PLACES)}) == PLACES
+    assert len({address(tmp_path, number) for number in range(SOCKETS_MAX)}) == SOCKETS_MAX
     for each in taken:
         each.close()

@@ -11,7 +11,7 @@ from jobsd.database.connection import Target
 from jobsd.dispatcher.dispatcher import Dispatcher
 from jobsd.jobs import client
 from jobsd.jobs.client import Client
-from jobsd.processes.process import Context
+from jobsd.processes.context import Context
 from jobsd.processes.scoreboard import Scoreboard
 from rows_of_limits import Table
 

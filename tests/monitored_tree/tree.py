@@ -15,8 +15,9 @@ from instruments.readable_log import Log
 from jobsd.clock import monotonic_ns
 from jobsd.database.connection import Session
 from jobsd.processes import registry
+from jobsd.processes.context import Context
 from jobsd.processes.entry import FREE, UP
-from jobsd.processes.process import Context, listen_to_signals
+from jobsd.processes.process import listen_to_signals
 from jobsd.processes.scoreboard import Scoreboard
 from jobsd.supervisor.monitor.monitor import Monitor
 from monitored_tree.options import make_options
@@ -62,14 +63,14 @@ class Tree:
             status = 70
             try:
                 os.close(self._lifeline_end)
-                entry.set_pid(os.getpid())
+                entry.pid = os.getpid()
                 context = Context(self.scoreboard, entry, entry.name, self.lifeline)
                 listen_to_signals(context)
                 self.log.configure(kind=kind, name=entry.name)
                 status = live(context)
             finally:
                 os._exit(status)
-        entry.set_pid(pid)
+        entry.pid = pid
         self._living[pid] = entry
         return entry
 

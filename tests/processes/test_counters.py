@@ -11,10 +11,9 @@ from jobsd.processes.counters import (
     OUTCOMES,
     QUEUE_WORDS,
     QueueCounters,
-    read_text,
-    write_text,
 )
 from jobsd.processes.queue_names import NAMES_WORDS, QueueNames
+from jobsd.processes.words import read_text, write_text
 
 
 def words(count: int) -> memoryview[int]:

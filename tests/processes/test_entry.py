@@ -6,7 +6,7 @@ import pytest
 
 from jobsd.jobs.policy import WAIT_MAX_S, Ending
 from jobsd.processes.entry import REASONS, ScoreboardEntry
-from jobsd.processes.runs import ENDED_MAX
+from jobsd.processes.running_jobs import ENDED_MAX
 from jobsd.processes.scoreboard import Scoreboard
 
 
@@ -22,8 +22,8 @@ def _retried(job_id: int, claim_id: int = 1) -> Ending:
 
 
 def test_a_taken_entry_names_its_process(entry: ScoreboardEntry) -> None:
-    entry.set_pid(4711)
-    entry.set_row(12)
+    entry.pid = 4711
+    entry.row_id = 12
     entry.set_threads(busy=2, threads=3)
 
     assert (entry.kind, entry.name, entry.pid, entry.row_id) == ("worker", "worker-1", 4711, 12)
@@ -37,12 +37,12 @@ def test_a_name_is_cut_to_its_room_and_stays_readable(entry: ScoreboardEntry) ->
 
 
 def test_nothing_of_the_last_process_is_left_but_its_counters(entry: ScoreboardEntry) -> None:
-    entry.set_row(12)
+    entry.row_id = 12
     entry.tick()
     entry.started(0, 1, 5)
     entry.ended_as(_retried(1))
-    entry.lose_row()
-    entry.ask_to_be_recycled()
+    entry.row_lost = 1
+    entry.wants_recycling = 1
     entry.queue("mail").count("failed")
     entry.count_dropped_lines(3)
     entry.record_exit(9, "hung", 100)

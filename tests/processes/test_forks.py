@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from jobsd.processes.process import Context, listen_to_signals
+from jobsd.processes.context import Context
+from jobsd.processes.process import listen_to_signals
 from jobsd.processes.scoreboard import Scoreboard
 
 if TYPE_CHECKING:

@@ -10,8 +10,9 @@ import pytest
 import jobsd
 from jobsd.instruments import events, hooks
 from jobsd.processes import lifecycle_hooks
+from jobsd.processes.context import Context
 from jobsd.processes.hook_line import HookLine
-from jobsd.processes.process import Context, run
+from jobsd.processes.process import run
 from jobsd.processes.scoreboard import Scoreboard
 from waiting import Stopwatch
 
@@ -30,7 +31,7 @@ class Loop:
         self.notes = notes
 
     def connect(self) -> None:
-        self.context.entry.set_row(7)
+        self.context.entry.row_id = 7
         self.notes.append("registers")
 
     def disconnect(self) -> None:
@@ -55,7 +56,7 @@ class Loop:
         return "drains" in self.notes
 
     def farewell(self) -> None:
-        self.context.entry.set_row(0)
+        self.context.entry.row_id = 0
         self.notes.append("deregisters")
 
 

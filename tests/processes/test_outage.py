@@ -40,7 +40,7 @@ def _process(scoreboard: Scoreboard, name: str) -> Outage:
     entry = scoreboard.free_entry()
     assert entry is not None
     entry.take("worker", name)
-    entry.set_row(entry.index + 1)
+    entry.row_id = entry.index + 1
     return Outage(scoreboard, entry)
 
 
@@ -110,7 +110,7 @@ def test_a_process_that_has_no_database_does_not_call_it_back(
 ) -> None:
     begin(scoreboard, LOST)
     one = _process(scoreboard, "one")
-    scoreboard.entries[0].set_row(0)
+    scoreboard.entries[0].row_id = 0
 
     one.over()
 

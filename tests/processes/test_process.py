@@ -11,8 +11,9 @@ import psycopg
 import pytest
 
 from jobsd.instruments.events import Event, subscribe
+from jobsd.processes.context import Context
 from jobsd.processes.entry import UP
-from jobsd.processes.process import Context, listen_to_signals, run
+from jobsd.processes.process import listen_to_signals, run
 from jobsd.processes.scoreboard import Scoreboard
 from waiting import Stopwatch
 

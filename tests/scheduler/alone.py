@@ -19,7 +19,7 @@ from jobsd.configuration.options import SchedulerOptions
 from jobsd.database.connection import Session, Target
 from jobsd.jobs.definition import Job
 from jobsd.processes import process
-from jobsd.processes.process import Context
+from jobsd.processes.context import Context
 from jobsd.processes.registry import new_name
 from jobsd.processes.scoreboard import Scoreboard
 from jobsd.recurring.definition import TaskDefinition

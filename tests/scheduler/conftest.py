@@ -13,7 +13,7 @@ from jobsd.jobs import client
 from jobsd.jobs.arguments import dump
 from jobsd.jobs.client import Client
 from jobsd.jobs.definition import Job
-from jobsd.processes.process import Context
+from jobsd.processes.context import Context
 from jobsd.processes.scoreboard import Scoreboard
 from jobsd.recurring.definition import TaskDefinition, split_arguments
 from jobsd.scheduler.scheduler import Scheduler

@@ -17,7 +17,7 @@ from jobsd.jobs import client
 from jobsd.jobs.client import Client
 from jobsd.jobs.definition import job
 from jobsd.jobs.limits import Limit
-from jobsd.processes.process import Context
+from jobsd.processes.context import Context
 from jobsd.processes.scoreboard import Scoreboard
 from jobsd.worker.worker import Worker
 from waiting import Stopwatch

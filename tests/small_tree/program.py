@@ -26,7 +26,7 @@ from jobsd.configuration.options import SupervisorOptions
 from jobsd.daemon.pidfile import Pidfile
 from jobsd.daemon.readiness import Readiness
 from jobsd.instruments.events import Event, subscribe
-from jobsd.processes.process import Context, run
+from jobsd.processes.process import run
 from jobsd.processes.scoreboard import Scoreboard
 from jobsd.supervisor.children import ChildSpec
 from jobsd.supervisor.supervisor import Supervisor, SupervisorCallbacks
@@ -34,6 +34,7 @@ from jobsd.supervisor.supervisor import Supervisor, SupervisorCallbacks
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from jobsd.processes.context import Context
     from jobsd.processes.entry import ScoreboardEntry
 
 REST_S = 0.02
@@ -218,8 +219,8 @@ COMMANDS: dict[str, Callable[[Context], object]] = {
     "inheritance": report_inheritance,
     "eat": eat_memory,
     "job": lambda context: context.entry.started(0, 42, 1),
-    "spent": lambda context: context.entry.ask_to_be_recycled(),
-    "lose-row": lambda context: context.entry.lose_row(),
+    "spent": lambda context: setattr(context.entry, "wants_recycling", 1),
+    "lose-row": lambda context: setattr(context.entry, "row_lost", 1),
     "fail": lambda _context: sys.exit(3),
     "exit-78": lambda _context: sys.exit(78),
     "vanish": lambda _context: os._exit(0),

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from jobsd.clock import monotonic
-from jobsd.supervisor.backoff import FIRST_S
+from jobsd.supervisor.children import FIRST_S
 from small_tree.driver import SmallTree, small_tree
 from waiting import Stopwatch, wait_until
 

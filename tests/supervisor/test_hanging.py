@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from jobsd.clock import monotonic
-from jobsd.supervisor.backoff import FIRST_S
+from jobsd.supervisor.children import FIRST_S
 from jobsd.supervisor.hang_detection import ATTEMPT_S, DUMP_S
 from small_tree.driver import SmallTree, small_tree
 from waiting import wait_until

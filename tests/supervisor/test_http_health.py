@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import socket
 
     from jobsd.database.connection import Session, Target
-    from jobsd.processes.process import Context
+    from jobsd.processes.context import Context
 
 
 def _beat(session: Session, age: str = "0") -> None:

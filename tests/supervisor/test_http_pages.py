@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 import pytest
 from prometheus_client.openmetrics import parser as openmetrics_parser
 
-from jobsd.supervisor.monitor import database_loop, pages
+from jobsd.supervisor.monitor import database_thread, pages
 from monitored_tree.asking import ask, metrics, seconds
 from monitored_tree.options import beating
 from monitored_tree.server import own_server
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from jobsd.database.connection import Session, Target
-    from jobsd.processes.process import Context
+    from jobsd.processes.context import Context
 
 
 def _work(queue: str, count: int) -> Callable[[Context, Session], None]:
@@ -113,7 +113,7 @@ def test_a_scrape_that_finds_no_database_says_so_before_anybody_else(
 ) -> None:
     monkeypatch.setattr(pages, "FIGURES_AGE_S", 0.0)
     # Else the monitor would look at the database again while this test goes on.
-    monkeypatch.setattr(database_loop, "SECOND_SURVEY_S", 60.0)
+    monkeypatch.setattr(database_thread, "SECOND_SURVEY_S", 60.0)
     with own_server() as server:
         target = server.start()
         with tree_on(target, heartbeat_interval_s=60.0) as tree:
@@ -136,7 +136,7 @@ def test_a_frozen_database_holds_up_no_health_check_and_only_bounds_a_scrape(
 ) -> None:
     # The monitor inherits these: no need to wait for as long as in earnest.
     monkeypatch.setattr(pages, "FIGURES_AGE_S", 0.5)
-    monkeypatch.setattr(database_loop, "DEADLINE_S", 1.0)
+    monkeypatch.setattr(database_thread, "DEADLINE_S", 1.0)
     with own_server() as server:
         target = server.start()
         with tree_on(target, beating(target)) as tree:

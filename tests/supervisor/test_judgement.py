@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, cast
 from jobsd.clock import monotonic
 from jobsd.configuration.options import SupervisorOptions
 from jobsd.processes.scoreboard import Scoreboard
-from jobsd.supervisor.backoff import Backoff
+from jobsd.supervisor.children import Backoff
 from jobsd.supervisor.hang_detection import LATER_S, HangDetection
 from jobsd.supervisor.oom import OomKills
 

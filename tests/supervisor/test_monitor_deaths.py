@@ -24,7 +24,7 @@ from waiting import wait_until
 
 if TYPE_CHECKING:
     from jobsd.database.connection import Session, Target
-    from jobsd.processes.process import Context
+    from jobsd.processes.context import Context
 
 
 @pytest.mark.failure(
@@ -170,7 +170,7 @@ def test_a_row_whose_id_its_process_had_no_time_to_note_is_found_by_name(
     (job,) = make_jobs(session, 1)
     monitor = tree.start_monitor()
     worker = tree.start_worker(job, running=(job,))
-    worker.set_row(0)
+    worker.row_id = 0
     name = worker.name
 
     tree.destroy(worker, monitor)

@@ -12,7 +12,7 @@ import pytest
 from jobsd.processes import registry
 from jobsd.processes.entry import UP
 from jobsd.processes.thresholds import Thresholds
-from jobsd.supervisor.monitor import database_loop
+from jobsd.supervisor.monitor import database_thread
 from jobsd.supervisor.monitor.heartbeats import Beat, Survey, write_heartbeats
 from monitored_tree.options import make_options
 from monitored_tree.tree import (
@@ -256,7 +256,7 @@ def test_a_process_elsewhere_that_beats_is_left_alone(
         return write_heartbeats(monitors, beats)
 
     # The monitor inherits it: beats of the test's own would be late whenever the test is.
-    monkeypatch.setattr(database_loop, "write_heartbeats", survey_once_it_has_beaten)
+    monkeypatch.setattr(database_thread, "write_heartbeats", survey_once_it_has_beaten)
     with tree_on(target, process_alive_threshold_s=1) as tree:
         tree.start_monitor()
         tree.survey_passes(16)

@@ -17,7 +17,7 @@ from waiting import wait_until
 
 if TYPE_CHECKING:
     from jobsd.database.connection import Session
-    from jobsd.processes.process import Context
+    from jobsd.processes.context import Context
 
 
 def _live_until_the_supervisor_is_gone(context: Context, _: Session) -> None:

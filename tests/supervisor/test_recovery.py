@@ -27,7 +27,7 @@ def test_a_claim_that_is_committed_after_the_recovery_was_never_started(
     row_id = registry.register(
         session, kind="worker", name="worker-late", supervisor_id=0, metadata={}
     )
-    dead.set_row(row_id)
+    dead.row_id = row_id
     dead.record_exit(signal.SIGKILL, "signal", 0)
     recovery = Recovery(session, own, keep_finished=True)
     recovery.recover(dead)

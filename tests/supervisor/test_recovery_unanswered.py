@@ -40,7 +40,7 @@ class Dead:
         self.row_id = registry.register(
             session, kind="worker", name="worker-dead", supervisor_id=0, metadata={}
         )
-        self.entry.set_row(self.row_id)
+        self.entry.row_id = self.row_id
         claim_id = claim(session, self.row_id, self.jobs)
         self.entry.started(0, self.jobs[0], claim_id)
         self.entry.ended(self.jobs[1], claim_id)
@@ -131,9 +131,9 @@ def test_a_recovery_whose_answer_was_lost_is_reported_once(
     assert (lossy.lost, reported) == (1, [])
     assert "claimed" not in places(session).values()
 
-    recovery.catch_up()
+    recovery.report_committed()
     recover(recovery)
-    recovery.catch_up()
+    recovery.report_committed()
 
     jobs = sorted((facts["job_id"], name) for name, facts in reported if "job_id" in facts)
     assert [job_id for job_id, _ in jobs] == dead.jobs
@@ -176,7 +176,7 @@ def test_a_recovery_that_was_not_committed_is_done_and_reported_again(
         session.connection.execute("DROP FUNCTION jobsd.refuse() CASCADE")
     lossy_session.close()
 
-    recovery.catch_up()
+    recovery.report_committed()
     assert reported == []
     recover(recovery)
 
@@ -201,7 +201,7 @@ def test_what_a_standby_never_received_is_reported_by_the_recovery_that_it_has(
     session.connection.execute("DELETE FROM jobsd.failed_executions")
     claim(session, dead.row_id, dead.jobs)
 
-    recovery.catch_up()
+    recovery.report_committed()
 
     assert reported == []
     recovery.recover(dead.entry)

@@ -19,13 +19,13 @@ def test_a_process_of_a_child_that_was_removed_is_dismissed_no_more() -> None:
     table.start = lambda _place, _spec: new  # pyright: ignore[reportUnknownLambdaType]
     rolling_restart = RollingRestart(table, 5.0)
     rolling_restart.plan([Step(child, spec, "recycled")])
-    rolling_restart.go_on(0.0)
+    rolling_restart.advance(0.0)
 
     # TTOU, or a reload with fewer of them; the old one has ended before the new one works.
     table.children.remove(child)
     del table.processes[1]
     new.at_work = True
-    rolling_restart.go_on(1.0)
+    rolling_restart.advance(1.0)
 
     assert reported == []
     assert not rolling_restart.under_way

@@ -16,7 +16,7 @@ import psutil
 import pytest
 
 from jobsd.processes.scoreboard import Scoreboard
-from jobsd.supervisor.events import StatusReport
+from jobsd.supervisor.status import StatusReport
 from small_tree.driver import SmallTree, small_tree
 from waiting import Stopwatch, wait_until
 
@@ -138,17 +138,17 @@ def test_a_sign_of_life_never_comes_later_than_half_of_the_watchdogs_time(
     def keep_title(*_: object) -> None:
         """It is the title of the tests."""
 
-    monkeypatch.setattr("jobsd.supervisor.events.set_title", keep_title)
+    monkeypatch.setattr("jobsd.supervisor.status.set_title", keep_title)
     nobody: Any = SimpleNamespace(children=[], processes={})
     reported: list[str] = []
     fed_at: list[float] = []
     report = StatusReport(Scoreboard(), nobody, reported.append, watchdog_s=30)
     began = report.next_due()
 
-    # DatabaseLoop come when something is due, or a second apart: no clock takes part.
+    # DatabaseThread come when something is due, or a second apart: no clock takes part.
     for now in (began + tenth / 10 for tenth in range(0, 1000, 10)):
         reported.clear()
-        report.go_on(now)
+        report.report(now)
         fed_at += [now - began] * reported.count("WATCHDOG=1")
         assert report.next_due() - now <= 15
 

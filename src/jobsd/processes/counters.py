@@ -24,18 +24,6 @@ _RUN_AT = len(OUTCOMES)
 _WAIT_AT = _RUN_AT + _HISTOGRAM_WORDS
 
 
-def write_text(words: memoryview[int], at: int, text: str | bytes, room: int) -> None:
-    """Store a text in `room` words; what does not fit is cut off."""
-    raw = text.encode() if isinstance(text, str) else text
-    padded = raw[: room * 8].ljust(room * 8, b"\0")
-    words[at : at + room] = memoryview(padded).cast("q")
-
-
-def read_text(words: memoryview[int], at: int, room: int) -> str:
-    """Return the text that `write_text` has stored."""
-    return words[at : at + room].tobytes().rstrip(b"\0").decode(errors="ignore")
-
-
 class QueueCounters:
     """What became of one queue's jobs in one entry, and how long they took."""
 

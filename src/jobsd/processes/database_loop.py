@@ -13,7 +13,7 @@ from . import registry
 if TYPE_CHECKING:
     from jobsd.database.connection import Session
 
-    from .process import Context
+    from .context import Context
 
 
 class DatabaseLoop:

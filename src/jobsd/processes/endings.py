@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from jobsd.jobs.policy import Ending
 
-from .counters import read_text, write_text
+from .words import read_text, write_text
 
 OUTCOMES = ("failed", "retried", "discarded", "snoozed")
 ENDING_WORDS = 9

@@ -21,12 +21,10 @@ from jobsd.instruments import hooks
 from jobsd.instruments.hooks import Process
 from jobsd.machine import hostname
 
-from . import registry
-
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from .process import Context
+    from .context import Context
 
 START_S = 10.0
 """How long work may wait for start hooks; after that they run beside it."""
@@ -109,5 +107,5 @@ class LifecycleHooks:
             context.entry.pid,
             hostname(),
             self._row_id,
-            registry.metadata_of(context.name),
+            context.metadata,
         )

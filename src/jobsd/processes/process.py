@@ -14,28 +14,24 @@ from __future__ import annotations
 import os
 import signal
 import threading
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 from psycopg import errors
 
 from jobsd.database.connection import OUTAGES
 from jobsd.instruments.events import emit
-from jobsd.instruments.pipes import Pipes
 
 from .forks import let_go_of_forks
 from .lifecycle_hooks import LifecycleHooks
-from .nap import Nap
 from .outage import Outage
 from .title import set_title
 
 if TYPE_CHECKING:
     from types import FrameType, TracebackType
 
-    from .entry import ScoreboardEntry
+    from .context import Context
     from .forks import Handler
     from .recycling import RecyclePolicy
-    from .scoreboard import Scoreboard
 
 REST_MAX_S = 5.0
 """Every loop looks by itself at least this often, whoever forgets to wake it."""
@@ -98,28 +94,6 @@ class Loop(Protocol):
 
     def farewell(self) -> None:
         """Say goodbye to the database: at the very end, if it can be reached."""
-
-
-@dataclass(slots=True)
-class Context:
-    """What a process is given by whoever starts it."""
-
-    scoreboard: Scoreboard
-    entry: ScoreboardEntry
-    name: str
-    lifeline: int | None = None
-    """Readable, at its end, once the supervisor is gone."""
-    pipes: Pipes = field(default_factory=Pipes)
-    """For what the author's modules write to stdout and stderr."""
-    nap: Nap = field(default_factory=Nap)
-    stopping: bool = False
-    orphaned: bool = False
-    """Whether the supervisor is gone, and we have a moment left."""
-
-    def request_stop(self) -> None:
-        """Ask the process to end. Safe in a signal handler and from any thread."""
-        self.stopping = True
-        self.nap.wake()
 
 
 def run(loop: Loop, context: Context, recycle_policy: RecyclePolicy | None = None) -> int:

@@ -13,7 +13,7 @@ import os
 import time
 import weakref
 
-from .counters import read_text, write_text
+from .words import read_text, write_text
 
 QUEUES_MAX = 1024
 OTHER = 0

@@ -75,7 +75,7 @@ class RecyclePolicy:
 
     def _ask(self, limit: str, reached: float) -> None:
         emit("process.recycling", limit=limit, reached=reached)
-        self._entry.ask_to_be_recycled()
+        self._entry.wants_recycling = 1
 
 
 def _resident() -> int:

@@ -1,4 +1,4 @@
-"""The `processes` table: who lives, where, and since when nobody has heard of it."""
+"""The `processes` table: which processes live, where, and how old their heartbeats are."""
 
 from __future__ import annotations
 
@@ -18,12 +18,10 @@ if TYPE_CHECKING:
 
     from jobsd.database.connection import Session
 
-    from .process import Context
+    from .context import Context
     from .thresholds import Thresholds
 
 STATEMENTS = Statements("jobsd.processes", "registry.sql")
-
-_metadata: dict[str, dict[str, Any]] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +87,6 @@ def register(  # noqa: PLR0913 - the columns of a row
     `supervisor_pid` is for all but supervisors.
     """
     pid = pid or os.getpid()
-    _metadata[name] = metadata
     judged_by = {} if thresholds is None else thresholds.metadata()
     parameters = {
         "kind": kind,
@@ -104,11 +101,6 @@ def register(  # noqa: PLR0913 - the columns of a row
     return int(session.fetch(STATEMENTS["register"], parameters)[0][0])
 
 
-def metadata_of(name: str) -> dict[str, Any]:
-    """Return what a process that was registered from here says of itself."""
-    return _metadata.get(name, {})
-
-
 def deregister(session: Session, row_id: int) -> bool:
     """Remove a process's row; return False when it still has claims, or is gone already."""
     return bool(session.fetch(STATEMENTS["deregister"], {"id": row_id}))
@@ -117,31 +109,32 @@ def deregister(session: Session, row_id: int) -> bool:
 def remove(session: Session, row_id: int) -> bool:
     """Remove the row of a process that has ended; return False as `deregister` does.
 
-    So, too, when somebody holds it locked: nobody waits for that.
+    It returns False, too, when the row is locked by another session: it does not wait.
     """
     return bool(session.fetch(STATEMENTS["remove"], {"id": row_id}))
 
 
 def enter(session: Session, context: Context, kind: str, metadata: dict[str, Any]) -> int:
-    """Register this process below its supervisor, tell its entry, and return the row's id."""
+    """Register this process below its supervisor, note it in its entry, return the row's id."""
+    context.metadata = {**metadata, "number": context.entry.number}
     row_id = register(
         session,
         kind=kind,
         name=context.name,
         supervisor_id=context.scoreboard.supervisor_row,
-        metadata={**metadata, "number": context.entry.number},
+        metadata=context.metadata,
         supervisor_pid=context.scoreboard.supervisor_pid,
         thresholds=context.scoreboard.thresholds,
     )
-    context.entry.set_row(row_id)
+    context.entry.row_id = row_id
     return row_id
 
 
 def leave(session: Session, context: Context, row_id: int) -> None:
-    """Remove this process's row if it has one, tell its entry, and drop the connection."""
+    """Remove this process's row if it has one, note it in its entry, drop the connection."""
     if row_id:
         deregister(session, row_id)
-        context.entry.set_row(0)
+        context.entry.row_id = 0
     session.close()
 
 

@@ -1,4 +1,7 @@
-"""The memory of one tree: a head that the supervisor writes, and an entry for each process."""
+"""The scoreboard: memory that all processes of one tree share, made before the first fork.
+
+It has a head for the tree, which the supervisor writes, and an entry for each process.
+"""
 
 from __future__ import annotations
 
@@ -14,11 +17,10 @@ from typing import TYPE_CHECKING
 
 from jobsd.clock import monotonic_ns
 
-from .counters import read_text, write_text
 from .entry import DEAD, ENTRY_WORDS, FREE, KINDS, REASONS, TAKEN, UP, ScoreboardEntry
 from .queue_names import NAMES_WORDS, QueueNames
 from .thresholds import Thresholds
-from .words import Word
+from .words import Text, Word
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
@@ -28,23 +30,20 @@ if TYPE_CHECKING:
 ENTRIES_MAX = 256
 _HEAD_WORDS = 512
 _ENTRIES_AT = _HEAD_WORDS + NAMES_WORDS
-# Nearly all of it is never touched: let no machine refuse it for its size. (Python 3.11 does
-# not know how to say so.)
+# Nearly all of it is never touched, so no machine is to refuse it for its size. (Python 3.11
+# does not have this flag.)
 _FLAGS = mmap.MAP_SHARED | mmap.MAP_ANONYMOUS | getattr(mmap, "MAP_NORESERVE", 0)
 _THRESHOLDS_AT = slice(32, 35)
 _RELOADS_AT = 40
 RELOAD_OUTCOMES = ("done", "refused", "failed")
 _RESTARTS_AT = 64
-_NAME_AT = 128
-_TREE_AT = 144
-_NAME_WORDS = 16
 _ANNOUNCEMENT_TRIES = 50
 
 
 class Scoreboard:
     """The shared memory of one tree: a head, and the entries.
 
-    Made by the supervisor before its first fork. Words of the head, with their writers:
+    The supervisor makes it before its first fork. The words of the head, with their writers:
     """
 
     supervisor_pid = Word(0)
@@ -54,7 +53,7 @@ class Scoreboard:
     started_us = Word(2)
     """Supervisor: when it started, in microseconds since the epoch."""
     ticked_ns = Word(3)
-    """Supervisor: when its loop last came round, monotonic."""
+    """Supervisor: when its loop last ticked, monotonic."""
     ready = Word(4)
     """Supervisor: 1 once all processes were up together."""
     stopping = Word(5)
@@ -67,9 +66,9 @@ class Scoreboard:
     """Scheduler: 1 once the tasks with `run_at_start` were enqueued; before that, negative,
     the instant chosen for these runs in microseconds since the epoch."""
     monitor_polled_ns = Word(9)
-    """Monitor: when its database thread last came round, monotonic."""
+    """Monitor: when its database thread last began or ended a poll, monotonic."""
     database_seen = Word(10)
-    """Anybody: 1 once the database was reached."""
+    """Any process: 1 once the database was reached."""
     outage_since_ns = Word(11)
     """The holder of the announcement lock: when the outage began, monotonic; 0 without one."""
     started_ns = Word(12)
@@ -77,6 +76,11 @@ class Scoreboard:
 
     reload_failed = Word(20)
     """Supervisor: 1 when the last reload was refused or has failed."""
+
+    supervisor_name = Text(128, 16)
+    """Supervisor: its name, unique in the world."""
+    tree_name = Text(144, 16)
+    """Supervisor: the name of the tree on its host, the same at each start."""
 
     hook_line: HookLine | None = None
     """The pipe to the hooks process, where there is one; set before the first fork."""
@@ -98,31 +102,13 @@ class Scoreboard:
         return self._memory[start : start + ENTRY_WORDS]
 
     @property
-    def supervisor_name(self) -> str:
-        """The name of the supervisor, unique in the world. Written by the supervisor."""
-        return read_text(self.words, _NAME_AT, _NAME_WORDS)
-
-    @supervisor_name.setter
-    def supervisor_name(self, name: str) -> None:
-        write_text(self.words, _NAME_AT, name, _NAME_WORDS)
-
-    @property
-    def tree_name(self) -> str:
-        """What the tree is called on its host at each start. Written by the supervisor."""
-        return read_text(self.words, _TREE_AT, _NAME_WORDS)
-
-    @tree_name.setter
-    def tree_name(self, name: str) -> None:
-        write_text(self.words, _TREE_AT, name, _NAME_WORDS)
-
-    @property
     def database_answers(self) -> bool:
-        """Whether nobody of the tree misses the database: the monitor itself asks seldom."""
+        """Whether no process of the tree misses the database; the monitor alone asks seldom."""
         return bool(self.database_up and not self.outage_since_ns)
 
     @property
     def thresholds(self) -> Thresholds:
-        """By which times the processes of the tree are judged. Written by the supervisor."""
+        """The times by which processes of the tree are judged. Written by the supervisor."""
         return Thresholds(*(word / 1e6 for word in self.words[_THRESHOLDS_AT]))
 
     @thresholds.setter
@@ -142,8 +128,8 @@ class Scoreboard:
     def used(self) -> Iterator[ScoreboardEntry]:
         """Yield the entries that ever had a process: the first ones, since the first is taken.
 
-        The others are not even looked at: a look makes memory of their pages, 1 MiB for
-        their states and 88 MiB for all.
+        The others are never read: reading makes memory of their pages, 1 MiB for their states
+        and 88 MiB for all.
         """
         return takewhile(lambda entry: entry.was_used, self.entries)
 
@@ -152,15 +138,16 @@ class Scoreboard:
         return [entry for entry in self.used() if entry.state in {TAKEN, UP}]
 
     def dead(self) -> list[ScoreboardEntry]:
-        """Return the entries whose death the monitor has not written yet."""
+        """Return the entries of dead processes that the monitor has not recovered yet."""
         return [entry for entry in self.used() if entry.state == DEAD]
 
     @contextlib.contextmanager
     def announcing(self) -> Generator[None]:
-        """Be the only process that speaks for the tree, while the block lasts.
+        """Hold the lock under which one process reports an outage for the whole tree.
 
-        The kernel takes the lock from who dies with it. Who is stopped with it may keep it,
-        so it is waited for a moment only: better a thing is told twice than never.
+        The kernel takes the lock from a process that dies with it. A process that is stopped
+        may keep it, so others wait for a twentieth of a second only: it is better to report an
+        outage twice than never.
         """
         tries = 0
         while not self._try_announcement_lock() and tries < _ANNOUNCEMENT_TRIES:
@@ -179,12 +166,12 @@ class Scoreboard:
         return True
 
     def tick(self) -> None:
-        """Say that the supervisor's loop has come round."""
+        """Record an iteration of the supervisor's loop."""
         self.ticked_ns = monotonic_ns()
 
     @property
     def tick_age_s(self) -> float:
-        """Seconds since the supervisor's loop last came round."""
+        """Seconds since the last tick of the supervisor's loop."""
         return (monotonic_ns() - self.ticked_ns) / 1e9
 
     def restarts(self) -> Iterator[tuple[str, str, int]]:

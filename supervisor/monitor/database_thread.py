@@ -1,10 +1,10 @@
-"""The monitor's database thread: it keeps the tables and the tree true to each other.
+"""The monitor's database thread: it keeps the tables and the tree consistent.
 
-When woken it recovers whatever has died; beside trees of the same machine it looks each
-second whether one of their processes has vanished. Each heartbeat interval it looks at the
-database: one statement writes the heartbeats of the whole tree and returns what
-there is to judge. An outage is waited out; what could not be done is done afterwards,
-since the dead keep their entries until then.
+When woken it recovers the processes that have died. If peer trees run on the same machine, it
+checks each second whether one of their processes has vanished. Once in a heartbeat interval
+one statement writes the heartbeats of the whole tree and returns a survey of its surroundings.
+An outage is waited out; what could not be done is done afterwards, since dead processes keep
+their entries until then.
 
 Invariant: only this thread uses its session, and each attempt ends within the deadline of
 a few statements, which `monitor_polled_ns` shows to the supervisor.
@@ -12,6 +12,8 @@ a few statements, which `monitor_polled_ns` shows to the supervisor.
 
 from __future__ import annotations
 
+import contextlib
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import psycopg
@@ -32,33 +34,38 @@ from .recovery import REMEMBERED_MAX, Recovery
 from .schema import Schema
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Generator, Mapping
 
     from jobsd.configuration.options import Options
     from jobsd.database.connection import Target
-    from jobsd.processes.process import Context
+    from jobsd.processes.context import Context
 
     from .heartbeats import PeerProcess, Survey
 
 DEADLINE_S = 5.0
-"""Of one statement: the tree's rows get old meanwhile, but far from too old."""
-TABLES_REST_S = 1.0
+"""Of one statement: the tree's heartbeats get old meanwhile, but far from too old."""
+SCHEMA_REST_S = 1.0
 NEAR_REST_S = 1.0
-"""Between two looks at the processes of other trees that the kernel can be asked about."""
+"""Between two checks of the peer processes that the kernel can be asked about."""
 RETRY_S = 0.1
 RETRY_MAX_S = 1.0
-"""Between two tries to settle what the dead have left: somebody may hold it locked for long."""
+"""Between two tries to recover a dead process: another session may hold locks for long."""
 SECOND_SURVEY_S = 1.0
-"""After a death: a last claim of the dead process may have been on its way."""
+"""After an exit: a last claim of the dead process may have been on its way."""
 LAST_S = 0.5
-"""How long, at the end of the tree, others are waited for: locks, and dying processes."""
+"""How long the end of the tree waits for others: for locks, and for dying processes."""
 LAST_ALONE_S = 0.62
-"""The same when the supervisor is gone: those who did not end by themselves are killed after
-half a second, and our own alarm ends us after 0.7."""
+"""The same when the supervisor is gone: processes that did not exit by themselves are killed
+after half a second, and our own alarm ends us after 0.7."""
 
 
-class DatabaseLoop:
-    """What the thread does, round by round."""
+@dataclass(slots=True)
+class _Attempt:
+    rest_s: float = 0.0
+
+
+class DatabaseThread:
+    """The loop of the database thread."""
 
     def __init__(
         self,
@@ -71,11 +78,11 @@ class DatabaseLoop:
         self._context = context
         self._scoreboard = context.scoreboard
         self._own = context.entry
-        # The supervisor replaces us when we have not come round for a third of the threshold.
+        # The supervisor replaces us when no attempt has ended for a third of the threshold.
         deadline_s = min(DEADLINE_S, supervision.process_alive_threshold_s / 6)
         self._session = Session(target, f"jobsd {context.name}", deadline_s=deadline_s)
         self._interval_s = supervision.heartbeat_interval_s
-        self._rest_s = min(REST_MAX_S, round_max_s(supervision.process_alive_threshold_s) / 2)
+        self._idle_s = min(REST_MAX_S, round_max_s(supervision.process_alive_threshold_s) / 2)
         keep = options.jobs.preserve_finished_jobs
         self._membership = Membership(context, self._session, metadata)
         self._recovery = Recovery(self._session, context.entry, keep_finished=keep)
@@ -87,8 +94,9 @@ class DatabaseLoop:
         self._peers = Peers(threshold_s, self._interval_s, supervisor)
         self._schema = Schema(target)
         self._outage = Outage(self._scoreboard, context.entry)
-        self._nap = Nap()
-        self._last_words: Callable[[], None] | None = None
+        self.nap = Nap()
+        """Woken when a process has died."""
+        self._last_poll: Callable[[], None] | None = None
         self._registered = False
         self._due = 0.0
         self._again_s = RETRY_S / 2
@@ -96,45 +104,60 @@ class DatabaseLoop:
         self._threads: dict[int, int] = {}
         self.heartbeat = LastHeartbeat()
         self.surveyed_at: float | None = None
-        """When the database was last looked at with success, monotonic."""
+        """When the database was last surveyed, monotonic."""
 
     # Called by other threads.
 
-    def wake(self) -> None:
-        """Come round now: somebody has died."""
-        self._nap.wake()
-
     def finish(self, *, tree_ends: bool, orphaned: bool) -> None:
-        """Come round once more, say goodbye for the tree or for the monitor alone, and end."""
+        """Poll once more, deregister the tree or the monitor alone, and end."""
         if orphaned:
-            self._last_words = self._end_orphaned
+            self._last_poll = self._end_orphaned
         else:
-            self._last_words = self._end_tree if tree_ends else self._end_monitor
-        self._nap.wake()
+            self._last_poll = self._end_tree if tree_ends else self._end_monitor
+        self.nap.wake()
 
     # The thread.
 
     def run(self) -> None:
-        """Go round until told to finish."""
-        while self._last_words is None:
-            self._nap.take(self._attempt(self._turn))
-        self._attempt(self._last_words)
+        """Poll until told to finish."""
+        while self._last_poll is None:
+            with self._attempt() as attempt:
+                attempt.rest_s = self.poll()
+            self.nap.take(attempt.rest_s)
+        with self._attempt():
+            self._last_poll()
         self._session.close()
 
-    def _attempt(self, turn: Callable[[], float | None]) -> float:
-        """Do a turn; return how long to rest, also after one that has failed."""
-        # Else the rest before counted to what the turn takes.
-        self._came_round()
+    def poll(self) -> float:
+        """Do what is due now; return the seconds to rest."""
+        if not self._is_registered():
+            return SCHEMA_REST_S
+        self._recovery.report_committed()
+        dead = self._scoreboard.dead()
+        recovered = [self._recovery.recover(entry) for entry in dead]
+        left = self._recover_vanished() or not all(recovered)
+        if dead:
+            self._due = min(self._due, monotonic() + SECOND_SURVEY_S)
+        if monotonic() >= self._due:
+            left = self._survey() or left
+        return self._rest_s(again=left)
+
+    @contextlib.contextmanager
+    def _attempt(self) -> Generator[_Attempt]:
+        """Show the supervisor when an attempt begins and ends; wait out an outage."""
+        attempt = _Attempt()
+        # Else the rest before it counted as a part of the attempt.
+        self._note_poll()
         try:
-            rest_s = turn() or 0.0
+            yield attempt
         except psycopg.Error as error:
-            rest_s = self._suffer(error)
+            attempt.rest_s = self._back_off(error)
         else:
             self._outage.over()
-        self._came_round()
-        return rest_s
+        self._note_poll()
 
-    def _suffer(self, error: psycopg.Error) -> float:
+    def _back_off(self, error: psycopg.Error) -> float:
+        """Drop the connection; return how long to wait before the next attempt."""
         self._session.close()
         self._scoreboard.database_up = 0
         self._due = 0.0
@@ -143,35 +166,26 @@ class DatabaseLoop:
             self._registered = False
         return self._outage.note(error)
 
-    def _came_round(self) -> None:
+    def _note_poll(self) -> None:
         self._scoreboard.monitor_polled_ns = monotonic_ns()
 
-    def _turn(self) -> float:
-        if not self._registered:
-            if not self._schema.ready(self._came_round):
-                return TABLES_REST_S
+    def _is_registered(self) -> bool:
+        """Return whether the tree has its rows; write them once there are tables."""
+        if not self._registered and self._schema.ready(self._note_poll):
             self._membership.register()
             self._registered = True
             self._context.nap.wake()
-        self._recovery.catch_up()
-        left = self._recover_dead()
-        left = self._recover_vanished() or left
-        if monotonic() >= self._due:
-            left = self._survey() or left
-        self._again_s = min(RETRY_MAX_S, self._again_s * 2) if left else RETRY_S / 2
-        if left:
+        return self._registered
+
+    def _rest_s(self, *, again: bool) -> float:
+        """Return how long there is nothing to do; `again`: something was locked."""
+        self._again_s = min(RETRY_MAX_S, self._again_s * 2) if again else RETRY_S / 2
+        if again:
             return self._again_s
-        rest_s = NEAR_REST_S if self._peers.near else self._rest_s
+        rest_s = NEAR_REST_S if self._peers.near else self._idle_s
         return min(rest_s, max(0.0, self._due - monotonic()))
 
-    # The dead; each returns whether something is left for the next turn.
-
-    def _recover_dead(self) -> bool:
-        dead = self._scoreboard.dead()
-        recovered = [self._recovery.recover(entry) for entry in dead]
-        if dead:
-            self._due = min(self._due, monotonic() + SECOND_SURVEY_S)
-        return not all(recovered)
+    # Recovery; each returns whether something is left for the next poll.
 
     def _recover_vanished(self) -> bool:
         left = False
@@ -191,14 +205,14 @@ class DatabaseLoop:
                 left = True
         return left
 
-    # The look.
+    # The survey.
 
     def _survey(self) -> bool:
         beats = self._membership.beats()
         seen = write_heartbeats(self._session, beats)
         now = monotonic()
-        # Who registered before its supervisor comes to belong to it with a second look. And who
-        # holds a row locked may be about to delete it.
+        # A process that registered before its supervisor belongs to it after a second survey.
+        # And a session that holds a row locked may be about to delete it.
         soon = self.surveyed_at is None or bool(seen.locked)
         self._scoreboard.database_up = 1
         self.surveyed_at, self.heartbeat = now, seen.heartbeat
@@ -214,16 +228,16 @@ class DatabaseLoop:
         return left
 
     def _remember_threads(self, others: list[PeerProcess]) -> None:
-        """Keep how many threads a process had, for when its row is gone but not its claims."""
+        """Keep the number of threads of a process, in case its row goes before its claims."""
         if len(self._threads) > REMEMBERED_MAX:
             self._threads.clear()
         self._threads.update((each.id, each.threads) for each in others)
 
     def _settle_orphans(self, seen: Survey, now: float) -> None:
-        """Take the claims of processes without a row, once they were seen for an interval.
+        """Settle orphaned claims once they were seen for an interval.
 
-        At once when we have recovered the process. Those of our own living processes are
-        theirs: they were told that they have lost their rows, and drain.
+        Those of a process that we have recovered are settled at once. Our own living processes
+        keep theirs: they know that they have lost their rows, and drain.
         """
         unowned = [each for each in seen.orphans if not self._membership.holds_claims_of(each)]
         self._orphans = {each: self._orphans.get(each, now) for each in unowned}
@@ -231,7 +245,7 @@ class DatabaseLoop:
             if self._recovery.is_dead(process_id) or now - since >= self._interval_s:
                 self._recovery.take_claims(process_id, self._threads.get(process_id, 0))
 
-    # The last words.
+    # The last poll.
 
     def _end_tree(self) -> None:
         self._recover_all(monotonic() + LAST_S)
@@ -242,11 +256,14 @@ class DatabaseLoop:
 
     def _recover_all(self, end: float) -> None:
         """Recover the dead, again while last statements of theirs still hold locks."""
-        while self._recover_dead() and monotonic() < end:
-            self._nap.take(0.02)
+        while monotonic() < end:
+            recovered = [self._recovery.recover(entry) for entry in self._scoreboard.dead()]
+            if all(recovered):
+                return
+            self.nap.take(0.02)
 
     def _end_orphaned(self) -> None:
-        """Say what ran in the others, who end now too; nobody knows it better."""
+        """Recover the other processes, which exit now too: we know best what ran in them."""
         end = monotonic() + LAST_ALONE_S
         self._recover_all(end)
         waiting = [entry for entry in self._scoreboard.living() if entry is not self._own]
@@ -254,6 +271,6 @@ class DatabaseLoop:
             gone = [entry for entry in waiting if not registry.start_time(entry.pid)]
             waiting = [entry for entry in waiting if entry not in gone]
             for entry in gone:
-                self._recovery.recover_orphan(entry)
-            self._nap.take(0.02)
+                self._recovery.recover(entry, orphaned=True)
+            self.nap.take(0.02)
         self._membership.leave()

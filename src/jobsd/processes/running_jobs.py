@@ -1,10 +1,10 @@
-"""What a worker's entry tells of its jobs, for whoever recovers it.
+"""The jobs of a worker, in its scoreboard entry: for the recovery of what it had claimed.
 
 `cells` hold the id of the job that each thread runs. `ended` is a ring of the jobs that have
 ended but may not be recorded yet: the id if the job succeeded, its negative if not; then
-`endings` tell what it is to become. Beside each job stands its claim: ids of jobs come again
-when a database has gone back in time (a standby that was behind is promoted, a backup
-restored), and ids of claims never do.
+`endings` hold what it is to become. Beside each job stands its claim: a database that has gone
+back in time (a standby that was behind is promoted, a backup restored) gives ids of jobs again,
+but never ids of claims.
 """
 
 from __future__ import annotations
@@ -22,28 +22,28 @@ if TYPE_CHECKING:
 
 THREADS_MAX = 256
 ENDED_MAX = 1024
-"""More jobs than this are never ended and unrecorded at once in one process."""
+"""A process never has more jobs than this that have ended and are not recorded."""
 
 ENDED = 13
-RUNS_AT = 64
-_CELLS_AT = RUNS_AT
+JOBS_AT = 64
+_CELLS_AT = JOBS_AT
 _CELL_CLAIMS_AT = _CELLS_AT + THREADS_MAX
 _ENDED_AT = _CELL_CLAIMS_AT + THREADS_MAX
 _ENDED_CLAIMS_AT = _ENDED_AT + ENDED_MAX
 ENDINGS_AT = _ENDED_CLAIMS_AT + ENDED_MAX
-RUNS_END = ENDINGS_AT + ENDED_MAX * ENDING_WORDS
-"""Eighteen pages of endings are never touched while all jobs succeed."""
+JOBS_END = ENDINGS_AT + ENDED_MAX * ENDING_WORDS
+"""The eighteen pages of endings are never touched while all jobs succeed."""
 
 
-class Runs:
-    """The part of an entry that tells of jobs; `words` are the entry's."""
+class RunningJobs:
+    """The part of an entry that holds jobs; `words` are the entry's."""
 
     __slots__ = ("words",)
 
     words: memoryview[int]
 
     def started(self, thread: int, job_id: int, claim_id: int) -> None:
-        """Say that a thread begins to run a job. Called by that thread."""
+        """Record that a thread begins to run a job. Called by that thread."""
         words = self.words
         # Invariant: a job never stands beside another one's claim, whenever we are killed.
         words[_CELLS_AT + thread] = 0
@@ -51,7 +51,7 @@ class Runs:
         words[_CELLS_AT + thread] = job_id
 
     def ended(self, job_id: int, claim_id: int) -> None:
-        """Say that a job has succeeded. Called under the pool's lock: one writes at a time."""
+        """Record that a job has succeeded. Called under the pool's lock, by one at a time."""
         words = self.words
         ended = words[ENDED]
         index = ended % ENDED_MAX
@@ -61,14 +61,14 @@ class Runs:
         words[ENDED] = ended + 1
 
     def ended_as(self, ending: Ending) -> None:
-        """Say that a job has ended without success, under that lock; its thread rests later."""
+        """Record that a job has ended without success, under that lock, before `rest`."""
         index = self.words[ENDED] % ENDED_MAX
         self.words[_ENDED_AT + index] = 0
         write_ending(self.words[ENDINGS_AT:], index, ending)
         self.ended(-ending.job_id, ending.claim_id)
 
     def rest(self, thread: int) -> None:
-        """Say that a thread runs nothing."""
+        """Record that a thread runs nothing."""
         self.words[_CELLS_AT + thread] = 0
 
     def in_threads(self) -> dict[int, int]:

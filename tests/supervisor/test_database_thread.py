@@ -6,27 +6,28 @@ from __future__ import annotations
 
 from jobsd.clock import monotonic
 from jobsd.database.connection import Target
-from jobsd.processes.process import Context
+from jobsd.processes.context import Context
 from jobsd.processes.scoreboard import Scoreboard
 from jobsd.supervisor.hang_detection import round_max_s
-from jobsd.supervisor.monitor.database_loop import DatabaseLoop
+from jobsd.supervisor.monitor.database_thread import DatabaseThread
 from monitored_tree.options import make_options
 from monitored_tree.tree import Tree, tree_on
 from waiting import Took, wait_until
 
 
-def test_a_turn_is_not_charged_with_the_rest_before_it() -> None:
+def test_an_attempt_is_not_charged_with_the_rest_before_it() -> None:
     target, scoreboard = Target("postgresql://nowhere"), Scoreboard()
     entry = scoreboard.free_entry()
     assert entry is not None
     entry.take("monitor", "monitor-test")
-    database_loop = DatabaseLoop(
+    database_thread = DatabaseThread(
         Context(scoreboard, entry, entry.name), target, make_options(target), {}
     )
     scoreboard.monitor_polled_ns = rested_since = 1
     seen: list[int] = []
 
-    database_loop._attempt(lambda: seen.append(scoreboard.monitor_polled_ns))
+    with database_thread._attempt():
+        seen.append(scoreboard.monitor_polled_ns)
 
     assert seen > [rested_since]
 

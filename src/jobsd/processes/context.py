@@ -1,0 +1,38 @@
+"""What a process is given by the supervisor that starts it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from jobsd.instruments.pipes import Pipes
+
+from .nap import Nap
+
+if TYPE_CHECKING:
+    from .entry import ScoreboardEntry
+    from .scoreboard import Scoreboard
+
+
+@dataclass(slots=True)
+class Context:
+    """The scoreboard of the tree, the process's own entry, its nap and its state."""
+
+    scoreboard: Scoreboard
+    entry: ScoreboardEntry
+    name: str
+    lifeline: int | None = None
+    """Readable, at its end, once the supervisor is gone."""
+    pipes: Pipes = field(default_factory=Pipes)
+    """For what the author's modules write to stdout and stderr."""
+    nap: Nap = field(default_factory=Nap)
+    metadata: dict[str, Any] = field(default_factory=dict[str, Any])
+    """What the process's row says of it, once it has registered."""
+    stopping: bool = False
+    orphaned: bool = False
+    """Whether the supervisor is gone, and the process has a short time left."""
+
+    def request_stop(self) -> None:
+        """Ask the process to stop. Safe in a signal handler and from any thread."""
+        self.stopping = True
+        self.nap.wake()
