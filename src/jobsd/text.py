@@ -19,6 +19,8 @@ def is_storable(text: str) -> bool:
     """Return whether PostgreSQL can store a text: no NUL, no half of a surrogate pair."""
     if "\0" in text:
         return False
+    if text.isascii():
+        return True
     try:
         text.encode()
     except UnicodeEncodeError:

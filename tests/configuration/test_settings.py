@@ -9,8 +9,15 @@ import pytest
 from configuration.settings_page import PAGE, QUEUE_FILE, page, queue_file
 from jobsd.configuration.example import example_queue_file
 from jobsd.configuration.flags import ROWS, Flags
-from jobsd.configuration.options import SECTIONS, Options
+from jobsd.configuration.options import (
+    SECTIONS,
+    DatabaseOptions,
+    Options,
+    SupervisorOptions,
+)
 from jobsd.configuration.setting import settings_of
+from jobsd.database.connection import Target
+from jobsd.processes.thresholds import UNSAID
 
 if TYPE_CHECKING:
     from configuration.project import Project
@@ -59,6 +66,13 @@ def test_a_call_without_arguments_means_what_a_file_without_keys_means(
             assert getattr(loaded, field) == getattr(made, field)
     for section in SECTIONS:
         assert getattr(loaded, section) == getattr(made, section)
+
+
+def test_the_floors_below_have_the_same_defaults() -> None:
+    target, database = Target("postgresql:///jobs"), DatabaseOptions()
+
+    assert (target.schema, target.wakeups) == (database.schema, database.wakeups)
+    assert SupervisorOptions().thresholds == UNSAID
 
 
 def test_what_init_writes_has_the_defaults_too(project: Project) -> None:
