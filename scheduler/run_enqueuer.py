@@ -74,11 +74,11 @@ def _emit_outcomes(stored: list[StoredRun]) -> None:
             case "missed":
                 missed[key].append(run_at)
             case "skipped":
-                emit("recurring.overlapped", task=key, run_at=run_at.isoformat())
+                emit("recurring.skipped", task=key, run_at=run_at.isoformat())
             case "discarded":
                 emit("recurring.discarded", task=key, run_at=run_at.isoformat())
             case "taken":
-                emit("recurring.skipped", task=key, run_at=run_at.isoformat())
+                emit("recurring.taken", task=key, run_at=run_at.isoformat())
             case _:
                 pass
     for key, instants in missed.items():

@@ -68,7 +68,7 @@ class Scheduler(DatabaseLoop):
         self._clear_at = 0.0
 
     def metadata(self) -> dict[str, Any]:
-        """Return what the row shows: what this scheduler was told to do."""
+        """Return what the row shows: how this scheduler is configured."""
         return {
             "environment": self._environment,
             "dynamic_tasks_enabled": self._options.dynamic_tasks_enabled,
@@ -95,7 +95,7 @@ class Scheduler(DatabaseLoop):
         return self.tasks.rest_s()
 
     def doing(self) -> str:
-        """Return what the title says."""
+        """Return the text of the process title."""
         if self._stopping:
             return "stopping"
         upcoming = self._timetable.next_run

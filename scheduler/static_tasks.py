@@ -56,7 +56,7 @@ class StaticTasks:
             self._report(key, mine, other, wins=mine if is_ours else other)
 
     def are_missing_in(self, tasks: Iterable[RecurringTask]) -> bool:
-        """Return whether a task of ours is missing: somebody has deleted it by hand."""
+        """Return whether a task of ours is missing, as after a DELETE by hand."""
         return not self.records.keys() <= {task.key for task in tasks}
 
     def may_adopt(self, *, orphaned: bool) -> bool:

@@ -217,7 +217,7 @@ def test_a_run_deletes_no_other_job_that_may_not_wait_for_its_key(
     for _ in range(2):
         YieldingTestJob.enqueue()
     due = YieldingTestJob.using(wait=60).enqueue().id
-    # As a dispatcher leaves it when it comes due while somebody holds the lock of its key.
+    # As a dispatcher leaves it when it comes due while the lock of its key is held.
     session.connection.execute(
         "WITH gone AS (DELETE FROM jobsd.scheduled_executions RETURNING *)"
         " INSERT INTO jobsd.blocked_executions (job_id, priority, queue_name,"

@@ -3,7 +3,7 @@
     python alone.py DATABASE-URL KEY:ON_MISSED…
 
 Each key is a task that runs every second. With DIES_AT=N in the environment it kills itself
-before its N-th round trip, with DIES_BEHIND=N behind it.
+before its N-th round trip, with DIES_AFTER=N after it.
 """
 
 from __future__ import annotations
@@ -49,13 +49,13 @@ _numbers = count(1)
 
 
 def _doomed(send: Callable[..., Any]) -> Callable[..., Any]:
-    """Return `send`, ending the process before or behind the round trip it is to end at."""
+    """Return `send`, ending the process before or after the round trip it is to end at."""
 
     def send_or_die(self: Session, *arguments: Any) -> Any:
         number = str(next(_numbers))
         _die_if(os.environ.get("DIES_AT") == number)
         rows = send(self, *arguments)
-        _die_if(os.environ.get("DIES_BEHIND") == number)
+        _die_if(os.environ.get("DIES_AFTER") == number)
         return rows
 
     return send_or_die

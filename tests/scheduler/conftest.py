@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     Emitted = list[tuple[str, dict[str, Any]]]
 
 HOURLY = f"every hour at minute {(int(time.time()) // 60 + 30) % 60}"
-"""A schedule of which no instant comes while we look: the next is half an hour off."""
+"""A schedule without an instant during a test: the next is half an hour off."""
 
 RUNS = "SELECT count(*) FROM jobsd.recurring_executions WHERE job_id IS NOT NULL"
 

@@ -1,4 +1,4 @@
-"""A scheduler may be killed before, in and behind each of its statements: no tick is lost."""
+"""A scheduler may be killed before, in and after each of its statements: no run is lost."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ if TYPE_CHECKING:
     from rows import Rows
 
 LAST = 7
-"""Registering, storing, looking, loading, and then the first ticks."""
+"""Registering, storing, checking, loading, and then the first runs."""
 
-ENDS = ("DIES_AT", "DIES_BEHIND")
+ENDS = ("DIES_AT", "DIES_AFTER")
 
 ONCE = ([0], [("tick", None)])
 
 
 class Schedulers:
-    """Schedulers of one task that ticks every second, each with its own end."""
+    """Schedulers of one task that runs every second, each with its own end."""
 
     def __init__(self, url: str) -> None:
         self._url = url

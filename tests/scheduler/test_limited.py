@@ -1,4 +1,4 @@
-"""A scheduler's ticks go through the limits of their jobs, and hold nobody up."""
+"""Recurring runs keep to the limits of their jobs, and delay no other task."""
 
 from __future__ import annotations
 

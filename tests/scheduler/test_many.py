@@ -1,4 +1,4 @@
-"""Ten thousand tasks are stored in a time that grows as they do, whoever else names them."""
+"""Ten thousand tasks are stored in linear time, whichever other trees name them."""
 
 from __future__ import annotations
 

@@ -105,7 +105,7 @@ def test_runs_missed_by_a_frozen_scheduler_become_what_the_task_says(
     process.send_signal(signal.SIGCONT)
     (after,) = rows("SELECT clock_timestamp()")
     until(lambda: rows(f"{RUNS} AND run_at > %s", after)[0] >= 6)
-    # On a busy machine it comes round a while after it was let go.
+    # On a busy machine it polls a while after it was thawed.
     (settled,) = rows(
         "SELECT min(created_at) FROM jobsd.recurring_executions WHERE run_at > %s", before
     )

@@ -1,4 +1,4 @@
-"""A tick becomes one job, as its task says, and one task's fault is no other's."""
+"""A due run becomes one job, as its task says, and a fault of one task harms no other."""
 
 from __future__ import annotations
 
@@ -124,7 +124,7 @@ def test_all_due_runs_are_stored_in_one_statement(
     driven = make_scheduler(*(task(f"tick-{n}") for n in range(50)))
     driven.set_back()
 
-    # One round: until a second one the next second may have begun.
+    # One poll: before a second one the next second may have begun.
     driven.poll()
 
     (row,) = rows(
@@ -216,7 +216,7 @@ def test_a_run_is_left_out_while_the_previous_one_has_not_ended(
     driven = make_scheduler(task(overlap="skip", on_missed="all"))
 
     driven.hurry()
-    driven.until(lambda: "recurring.overlapped" in _names(emitted))
+    driven.until(lambda: "recurring.skipped" in _names(emitted))
 
     outcomes = rows("SELECT outcome FROM jobsd.recurring_executions ORDER BY run_at LIMIT 2")
     assert (rows("SELECT count(*) FROM jobsd.jobs"), outcomes) == ([1], [None, "skipped"])
@@ -227,7 +227,7 @@ def test_a_run_follows_once_the_previous_one_has_ended(
 ) -> None:
     driven = make_scheduler(task(overlap="skip"))
     driven.hurry()
-    driven.until(lambda: "recurring.overlapped" in _names(emitted))
+    driven.until(lambda: "recurring.skipped" in _names(emitted))
 
     rows("UPDATE jobsd.jobs SET finished_at = now(), outcome = 'finished'")
 
@@ -239,7 +239,7 @@ def test_a_previous_run_that_has_failed_is_over(
 ) -> None:
     driven = make_scheduler(task(overlap="skip"))
     driven.hurry()
-    driven.until(lambda: "recurring.overlapped" in _names(emitted))
+    driven.until(lambda: "recurring.skipped" in _names(emitted))
 
     rows("INSERT INTO jobsd.failed_executions SELECT id, now(), '{}' FROM jobsd.jobs")
 

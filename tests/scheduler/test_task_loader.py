@@ -197,7 +197,7 @@ def test_the_older_file_runs_its_task_as_the_newer_one_says(
     older = make_scheduler(task(source=_file(tmp_path, "old.yml", 60), queue_name="old"))
     older.poll()
     make_scheduler(task(source=_file(tmp_path, "new.yml", 0), queue_name="new")).poll()
-    rows("DELETE FROM jobsd.jobs")  # a second may have begun in each round
+    rows("DELETE FROM jobsd.jobs")  # a second may have begun in each poll
 
     older.hurry()
     older.until(lambda: rows("SELECT count(*) FROM jobsd.jobs") != [0])

@@ -284,9 +284,9 @@ def test_finding_missed_runs_takes_bounded_time(
     monkeypatch.setattr("jobsd.scheduler.timetable.DUE_MAX_S", -1.0)
     timetable = _timetable(*(replace(ROW, key=f"task-{n}") for n in range(3)))
 
-    rounds = [len(timetable.due(_after(1), 10)) for _ in range(4)]
+    numbers = [len(timetable.due(_after(1), 10)) for _ in range(4)]
 
-    assert rounds == [1, 1, 1, 0]
+    assert numbers == [1, 1, 1, 0]
 
 
 def test_of_a_task_that_may_not_overlap_one_run_is_due_at_a_time() -> None:

@@ -163,7 +163,7 @@ def test_there_is_no_run_beyond_the_calendar() -> None:
         ),
         (
             "every 3 days",
-            "every 3 days means day 1, 4, 7, … 31 of each month: each month starts anew",
+            "every 3 days means day 1, 4, 7, … 31 of each month: each month starts again",
         ),
         (
             "*/61 * * * *",
@@ -240,7 +240,7 @@ def test_explain_has_the_warnings_that_check_has() -> None:
 def test_explain_has_the_reason_of_a_refusal() -> None:
     assert explain("every 90 minutes", "UTC", 2, NOW) == {
         "accepted": False,
-        "error": '"every 90 minutes" can\'t be said in cron: it starts anew with each hour,'
+        "error": '"every 90 minutes" is no cron: the count starts again with each hour,'
         " which has 60 minutes",
         "hint": 'write "every: 90m" for a true interval, or "every hour"',
     }

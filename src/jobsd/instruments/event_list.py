@@ -118,13 +118,13 @@ slots.freed warning Slots of jobs that were neither ready nor claimed were freed
 
 recurring.loaded info The recurring tasks were read and stored. [tasks]
 recurring.enqueued info A recurring task was enqueued. [task run_at job_id class_name]
-recurring.skipped debug A planned run was enqueued by someone else. [task run_at]
-recurring.missed warning Planned runs lie in the past and are skipped. [task runs first last]
-recurring.overlapped info A run was left out: the previous one lives. [task run_at]
+recurring.taken debug Another scheduler has enqueued a planned run. [task run_at]
+recurring.missed warning Planned runs were missed and are left out. [task runs first last]
+recurring.skipped info A run was left out: the previous one has not ended. [task run_at]
 recurring.discarded info A run was left out: the limit of its job was reached. [task run_at]
 recurring.failed error A recurring task could not be enqueued. [task run_at source error]
 recurring.conflict warning Two files name the same recurring task. [task source other wins]
-recurring.clock_put_back warning The server's clock was put back: all tasks are planned anew. \
+recurring.clock_put_back warning The server's clock was put back: all tasks are planned again. \
 [seconds]
 
 hook.failed error A hook has raised, or takes too long; nothing else is affected. \

@@ -1,7 +1,7 @@
 """The base of a loop that works on the database: its connection, its row, its end.
 
-A subclass says what it does in `poll`, and what its row in `processes` shows in `metadata`.
-What it must forget or find out anew after an outage goes into `connect` and `disconnect`.
+A subclass defines `poll`, `doing`, and `metadata`, which its row in `processes` shows. It
+extends `connect` and `disconnect` by what it must forget, or read again, after an outage.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class DatabaseLoop:
         self._stopping = False
 
     def metadata(self) -> dict[str, Any]:
-        """Return what the process's row tells about it."""
+        """Return what the process's row shows, as JSON."""
         raise NotImplementedError
 
     def connect(self) -> None:

@@ -143,7 +143,7 @@ def _is_job(found: object) -> bool:
 
 
 def _import(target: str) -> tuple[Any, list[str]]:
-    """Return the innermost module that the name begins with, and the parts behind it."""
+    """Import the innermost module that the name begins with; return it and the other parts."""
     parts = target.split(".")
     found: Any = None
     for n in range(1, len(parts)):

@@ -1,7 +1,7 @@
 """A recurring task as a person defines it: in recurring.yml, or at run time.
 
 Both ways end in `check`, and nothing that it refuses reaches the table. This module needs
-no database: whoever reads a file needs no driver.
+no database, so that a file can be read without a driver.
 """
 
 from __future__ import annotations

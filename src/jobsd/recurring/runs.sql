@@ -7,8 +7,8 @@ WHERE key = ANY (%(keys)s::text[])
 ORDER BY key
 FOR NO KEY UPDATE;
 
--- store: write planned runs, each instant once whoever comes first, and enqueue the jobs
--- of those that this statement has written. A run without a job is only recorded (missed).
+-- store: write planned runs, each instant once for all schedulers, and enqueue the jobs of
+-- those that this statement has written. A run without a job is only recorded (missed).
 --
 -- It returns the runs that were written, and those that were allowed: another process has
 -- written what is allowed but not written; what is not allowed was planned from a task that

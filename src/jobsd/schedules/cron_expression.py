@@ -123,7 +123,7 @@ def _describe_step(span: Span, step: int, values: list[int]) -> str:
     last = span.size - values[-1] + span.low
     gap = f"the last gap is {last} {unit}{'s' * (last > 1)}"
     if span is DAY:
-        gap = f"each {larger} starts anew with day 1"
+        gap = f"each {larger} starts again with day 1"
     sentence = f"every {step} {unit}s means {unit} {shown} of each {larger}: {gap}"
     return (
         sentence

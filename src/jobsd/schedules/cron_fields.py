@@ -36,6 +36,13 @@ class Span:
         """How many values there are."""
         return self.high - self.low + 1
 
+    def wrapped(self, first: int, last: int) -> list[int]:
+        """Return the values from `first` to `last`, which may lie beyond the span's end."""
+        length = last - first + 1 if last >= first else last - first + 1 + self.size
+        return [
+            (first - self.low + i) % self.size + self.low for i in range(min(length, self.size))
+        ]
+
 
 SECOND = Span("second", 0, 59)
 MINUTE = Span("minute", 0, 59)

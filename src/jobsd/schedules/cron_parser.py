@@ -1,8 +1,8 @@
-"""Parses a cron expression: its fields into sets of values, and the zone behind them.
+"""Parses a cron expression: its fields into sets of values, and the zone after them.
 
     cron    := field field field field field [ field ] [ zone ]      five, or seconds first
              | name [ zone ]                                    such as "@hourly", see _NAMED
-    field   := part { "," part } [ "&" ]            "&" behind one of the two day fields
+    field   := part { "," part } [ "&" ]            "&" after one of the two day fields
     part    := range [ "/" step ] | "/" step | day-part | weekday-part
     range   := "*" | "?" | value [ "-" value ] | [ value ] "~" [ value ] | "H" [ "(" value "-" value ")" ]
     value   := number | the name of a month or weekday, whole or its first three letters
@@ -196,16 +196,11 @@ class _FieldText:
             end = self.value(high)
         else:
             end = start if step is None else self.span.high
-        return self.wrapped(start, end)[:: step or 1]
-
-    def wrapped(self, start: int, end: int) -> list[int]:
-        size, low = self.span.size, self.span.low
-        length = end - start + 1 if end >= start else end - start + 1 + size
-        return [(start - low + i) % size + low for i in range(min(length, size))]
+        return self.span.wrapped(start, end)[:: step or 1]
 
     def hashed(self, low: str | None, high: str | None, step: int | None) -> list[int]:
         last = _DAYS_OF_EVERY_MONTH if self.span is DAY else self.span.high
-        values = self.wrapped(
+        values = self.span.wrapped(
             self.value(low) if low else self.span.low,
             self.value(high) if high else last,
         )
@@ -315,7 +310,7 @@ def _require_whole_step(part: str) -> None:
     start, slash, step = part.partition("/")
     if slash and start.isalnum() and start != "h":
         raise ScheduleError(
-            f"a step behind a single weekday, {quoted(part)}, is read in more than one way",
+            f"a step after a single weekday, {quoted(part)}, has more than one reading",
             f'write the range that is meant: "{start}-sat/{step}", or list the days',
         )
 

@@ -197,7 +197,7 @@ class _WallClock:
         with self._lock:
             if self._croniter is None:
                 self._croniter = _new_croniter(self.cron)
-            # Debian's croniter, 2.0, can be told where to start in no other way.
+            # Debian's croniter, 2.0, has no other way to set where it starts.
             self._croniter.set_current(wall.replace(tzinfo=UTC), force=True)
             step = self._croniter.get_prev if backwards else self._croniter.get_next
             try:

@@ -68,7 +68,7 @@ class Phrase:
 
     @property
     def names_only_seconds(self) -> bool:
-        """Whether the phrase names only seconds: "at second 10" means that of every minute."""
+        """Whether it names only seconds: "at second 10" is second 10 of every minute."""
         others = self.minutes or self.hours or self.on_the or self.cadence
         return bool(self.seconds) and not (others or self.names_days)
 

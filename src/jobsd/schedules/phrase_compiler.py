@@ -1,8 +1,8 @@
-"""Compiles a parsed phrase into cron expressions, or says why it means none.
+"""Compiles a parsed phrase into cron expressions, or refuses it with the reason.
 
 The rules; `docs/reference/schedules.md` gives their reasons and where the original differs.
 
-1. A count fits its unit: 1 to 60 minutes, 24 hours, 30 days, 12 months. Cron starts anew
+1. A count fits its unit: 1 to 60 minutes, 24 hours, 30 days, 12 months. Cron starts again
    at each hour, day, month and year, so a greater count would silently mean something else.
 2. Parts that say the same thing twice contradict each other ("every 5 minutes at minute 7").
 3. What is finer than the cadence defaults to its first moment, what is coarser to all:
@@ -84,7 +84,7 @@ def _require_count(phrase: Phrase, cadence: Cadence) -> None:
         raise _counted_weeks_or_years(phrase, cadence)
     larger = LARGER[cadence.unit]
     raise ScheduleError(
-        f"{quoted(phrase.text)} can't be said in cron: it starts anew with each {larger},"
+        f"{quoted(phrase.text)} is no cron: the count starts again with each {larger},"
         f" which has {_SIZES[cadence.unit]} {cadence.unit}s",
         _instead(cadence.count, cadence.unit, larger),
     )
@@ -145,10 +145,10 @@ def _every_day_of_range(phrase: Phrase, cadence: Cadence) -> MonthDays:
         or cadence.first is not None
     ):
         raise ScheduleError(
-            f"{quoted(phrase.text)} says the days twice",
+            f"{quoted(phrase.text)} gives the days twice",
             "write only the days, or only every how many",
         )
-    return MonthDays(only(DAY, _wrapped(*phrase.day_range)[:: cadence.count]))
+    return MonthDays(only(DAY, DAY.wrapped(*phrase.day_range)[:: cadence.count]))
 
 
 def _every_week(phrase: Phrase) -> _Days:
@@ -179,7 +179,7 @@ def _months(phrase: Phrase, unit: str) -> Field:
         months = counted(MONTH, cadence)
         if phrase.months and not months.is_full:
             raise ScheduleError(
-                f"{quoted(phrase.text)} says the months twice",
+                f"{quoted(phrase.text)} gives the months twice",
                 "write only the months, or only every how many",
             )
         return only(MONTH, phrase.months) if phrase.months else months
@@ -191,15 +191,10 @@ def _month_days(phrase: Phrase) -> MonthDays | None:
         return None
     days = set(phrase.month_days)
     if phrase.day_range:
-        days |= set(_wrapped(*phrase.day_range))
+        days |= set(DAY.wrapped(*phrase.day_range))
     if len(days) == DAY.size:
         return None
     return MonthDays(only(DAY, days), frozenset({1} if phrase.last_day else ()))
-
-
-def _wrapped(first: int, last: int) -> list[int]:
-    length = (last - first) % DAY.size + 1
-    return [(first - 1 + step) % DAY.size + 1 for step in range(length)]
 
 
 def _week_days(phrase: Phrase) -> WeekDays | None:

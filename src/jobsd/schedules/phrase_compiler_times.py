@@ -198,7 +198,7 @@ def _grouped(phrase: Phrase) -> list[tuple[Field, Field]]:
 def _refuse_twice(phrase: Phrase, unit: str, other: object) -> None:
     if other:
         raise ScheduleError(
-            f"{quoted(phrase.text)} says the {unit}s twice, and differently",
+            f"{quoted(phrase.text)} gives the {unit}s twice, and differently",
             f'write the cadence alone, or "every {LARGER[unit]} at" and the {unit}s',
         )
 
@@ -206,7 +206,7 @@ def _refuse_twice(phrase: Phrase, unit: str, other: object) -> None:
 def _refuse_two_ways(phrase: Phrase, other: object) -> None:
     if other:
         raise ScheduleError(
-            f"{quoted(phrase.text)} says the time of day in two ways",
+            f"{quoted(phrase.text)} gives the time of day in two ways",
             "write one of them, or two tasks",
         )
 
@@ -215,5 +215,5 @@ def _which_hours(phrase: Phrase) -> ScheduleError:
     minute = min(phrase.minutes)
     return ScheduleError(
         f"{quoted(phrase.text)} may mean once, or in every hour",
-        f'write "at 0:{minute:02}", or "every hour at minute {minute}" with the days behind it',
+        f'write "at 0:{minute:02}", or "every hour at minute {minute}" and then the days',
     )

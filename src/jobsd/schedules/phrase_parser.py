@@ -21,7 +21,7 @@ from __future__ import annotations
 
 from .error import ScheduleError, quoted
 from .phrase import Cadence, Phrase
-from .phrase_parser_days import starts_days, take_days, take_span_of_days
+from .phrase_parser_days import is_bare_number, starts_days, take_days, take_span_of_days
 from .phrase_parser_times import starts_time, take_span, take_times
 from .time_zones import find_zone, require_zone
 from .tokenizer import Tokens
@@ -83,7 +83,7 @@ def _take_element(tokens: Tokens, phrase: Phrase) -> None:
 
 def _take_every(tokens: Tokens, phrase: Phrase) -> None:
     if phrase.has_every:
-        raise ScheduleError(f'{quoted(tokens.text)} says "every" twice', "write two tasks")
+        raise ScheduleError(f'{quoted(tokens.text)} has "every" twice', "write two tasks")
     phrase.has_every = True
     if tokens.take_word("other"):
         raise _every_other(tokens)
@@ -191,21 +191,11 @@ def _take_points(tokens: Tokens, phrase: Phrase) -> None:
     unit = POINTS.get(word, "minute")
     points = {"second": phrase.seconds, "minute": phrase.minutes, "hour": phrase.hours}[unit]
     points.add(_take_point(tokens, unit))
-    while True:
-        before = tokens.position
-        if not tokens.take_separator():
-            return
+    while tokens.take_separator_before(lambda: _starts_point(tokens) or is_bare_number(tokens)):
         if _starts_point(tokens):
             _take_points(tokens, phrase)
-        elif tokens.peek().kind == "number" and not _is_time_of_day(tokens):
-            points.add(_take_point(tokens, unit))
         else:
-            tokens.position = before
-            return
-
-
-def _is_time_of_day(tokens: Tokens) -> bool:
-    return tokens.peek(1).word in {"am", "pm"}
+            points.add(_take_point(tokens, unit))
 
 
 def _take_point(tokens: Tokens, unit: str) -> int:
@@ -259,7 +249,7 @@ def _every_other(tokens: Tokens) -> ScheduleError:
         word,
         f'write "every 2 {word}s"' if word in UNITS else 'write a cron such as "0 0 * * mon%2"',
     )
-    return ScheduleError(f"{quoted(tokens.text)}: every other is not told from which on", hint)
+    return ScheduleError(f"{quoted(tokens.text)}: it is not clear which one is first", hint)
 
 
 def _unclear_start(tokens: Tokens, unit: str) -> ScheduleError:

@@ -8,7 +8,7 @@
     of       := "of" ( "the" | "each" | "every" ) "month" | [ "of" ] month
     and      := "," | "and" | "or" | ", and"
 
-Behind "every" an ordinal needs its "of the month": "every second" is a cadence, and "every
+After "every" an ordinal needs its "of the month": "every second" is a cadence, and "every
 third monday" may mean two things.
 """
 
@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from .cron_fields import MONTH, WEEKDAY
 from .error import ScheduleError, quoted
 from .vocabulary import MONTHS, ORDINALS, TO, UNITS, WEEKDAYS_IN_PHRASES
 
@@ -72,18 +73,17 @@ def take_days(tokens: Tokens, phrase: Phrase, *, after_every: bool = False) -> b
 
 
 def _take_list(tokens: Tokens, phrase: Phrase, *, after_every: bool) -> bool:
-    if not _take_day(tokens, phrase, after_every=after_every):
-        return False
-    while True:
-        before = tokens.position
-        starts = tokens.take_separator() and starts_days(tokens)
-        if not (starts and _take_day(tokens, phrase, after_every=after_every)):
-            tokens.position = before
-            return True
+    def take_day() -> bool:
+        return _take_day(tokens, phrase, after_every=after_every)
+
+    found = take_day()
+    while found and tokens.take_separator_before(lambda: starts_days(tokens) and take_day()):
+        pass
+    return found
 
 
 def take_span_of_days(tokens: Tokens, phrase: Phrase) -> None:
-    """Take "monday to friday", "the 1st to the 10th" or "january to march" behind "from"."""
+    """Take "monday to friday", "the 1st to the 10th" or "january to march" after "from"."""
     tokens.take_word("the")
     start = tokens.position
     if not (starts_days(tokens) and take_days(tokens, phrase)):
@@ -111,18 +111,15 @@ def _take_day(tokens: Tokens, phrase: Phrase, *, after_every: bool) -> bool:
 
 def _take_numbers(tokens: Tokens, phrase: Phrase) -> None:
     phrase.month_days.add(_take_number(tokens))
-    while True:
-        before = tokens.position
-        if not tokens.take_separator() or tokens.peek().kind != "number" or _is_time(tokens):
-            tokens.position = before
-            break
+    while tokens.take_separator_before(lambda: is_bare_number(tokens)):
         phrase.month_days.add(_take_number(tokens))
-    if tokens.peek().kind == "number" and not _is_time(tokens):
+    if is_bare_number(tokens):
         raise tokens.wrong(f'write ", {tokens.peek().word}" for a day, "at" for a time')
 
 
-def _is_time(tokens: Tokens) -> bool:
-    return tokens.peek(1).word in {"am", "pm"}
+def is_bare_number(tokens: Tokens) -> bool:
+    """Return whether a number comes next, and no time of day."""
+    return tokens.peek().kind == "number" and tokens.peek(1).word not in {"am", "pm"}
 
 
 def _take_number(tokens: Tokens) -> int:
@@ -139,10 +136,10 @@ def _take_date(tokens: Tokens, phrase: Phrase) -> None:
     first = MONTHS[tokens.take().word]
     if tokens.peek().word in _TO_OR_DASH and tokens.peek(1).word in MONTHS:
         tokens.take()
-        phrase.months |= set(_wrapped(first, MONTHS[tokens.take().word], 1, 12))
+        phrase.months |= set(MONTH.wrapped(first, MONTHS[tokens.take().word]))
         return
     tokens.take_word("the")
-    if day is None and tokens.peek().kind == "number" and not _is_time(tokens):
+    if day is None and is_bare_number(tokens):
         day = _take_number(tokens)
     elif day is None and (ordinal := _take_ordinal(tokens)) is not None:
         day = ordinal
@@ -154,14 +151,8 @@ def _take_weekdays(tokens: Tokens) -> set[int]:
     first = WEEKDAYS_IN_PHRASES[tokens.take().word]
     if tokens.peek().word in _TO_OR_DASH and tokens.peek(1).word in WEEKDAYS_IN_PHRASES:
         tokens.take()
-        return set(_wrapped(first, WEEKDAYS_IN_PHRASES[tokens.take().word], 0, 7))
+        return set(WEEKDAY.wrapped(first, WEEKDAYS_IN_PHRASES[tokens.take().word]))
     return {first}
-
-
-def _wrapped(first: int, last: int, low: int, size: int) -> list[int]:
-    """Return the values from `first` to `last`, around the end where need be."""
-    length = (last - first) % size + 1
-    return [(first - low + step) % size + low for step in range(length)]
 
 
 def _add_date(tokens: Tokens, phrase: Phrase, month: int, days: list[int]) -> None:
@@ -251,16 +242,13 @@ def _take_end_of_range(tokens: Tokens) -> int | None:
 
 def _take_weekday_list(tokens: Tokens) -> set[int]:
     weekdays = _take_weekdays(tokens)
-    while True:
-        before = tokens.position
-        if not tokens.take_separator() or tokens.peek().word not in WEEKDAYS_IN_PHRASES:
-            tokens.position = before
-            return weekdays
+    while tokens.take_separator_before(lambda: tokens.peek().word in WEEKDAYS_IN_PHRASES):
         weekdays |= _take_weekdays(tokens)
+    return weekdays
 
 
 def _take_of(tokens: Tokens, phrase: Phrase, numbers: list[int]) -> bool:
-    """Take "of the month", "of each month", "of january" or "january" behind ordinals."""
+    """Take "of the month", "of each month", "of january" or "january" after ordinals."""
     before = tokens.position
     of = tokens.take_word("of")
     if (

@@ -38,11 +38,7 @@ def take_times(tokens: Tokens, phrase: Phrase) -> None:
         _take_end(tokens, phrase, first)
         return
     phrase.times.append(first)
-    while True:
-        before = tokens.position
-        if not tokens.take_separator() or not starts_time(tokens):
-            tokens.position = before
-            return
+    while tokens.take_separator_before(lambda: starts_time(tokens)):
         phrase.times.append(_take_time(tokens, phrase))
 
 

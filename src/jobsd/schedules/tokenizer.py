@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from .error import ScheduleError, quoted
 from .vocabulary import AND, GLUED, KNOWN, NUMBERS, ORDINALS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 _TOKEN = re.compile(
     r"(?P<offset>(?<![^\s,])[+-]\d\d:?(?:\d\d)?(?![^\s,]))"
@@ -71,6 +75,14 @@ class Tokens:
         """Step over ",", "and", "or" or ", and"; return whether there was one."""
         comma = self.take_word(",")
         return bool(self.take_word(*AND) or comma)
+
+    def take_separator_before(self, starts: Callable[[], bool]) -> bool:
+        """Step over a separator if the next item of a list `starts` after it."""
+        before = self.position
+        if self.take_separator() and starts():
+            return True
+        self.position = before
+        return False
 
     def wrong(self, hint: str = "") -> ScheduleError:
         """Return the refusal of whatever comes next."""
