@@ -40,10 +40,12 @@ from .rehearsal import rehearse
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
+    from pathlib import Path
 
     from jobsd.configuration.options import Options
     from jobsd.configuration.target import Database
     from jobsd.supervisor.children import ChildSpec
+    from jobsd.supervisor.requests import Requests
 
 LATER = 75
 """The child that was to prepare the database could not, since it is away, or somebody holds its
@@ -118,13 +120,21 @@ def _supervisor(
         scoreboard,
         callbacks=SupervisorCallbacks(
             reload=reload,
-            requests=requests.listen(assembly.options.root),
+            requests=_requests(assembly.options.root),
             notify=readiness.notify,
             watchdog_s=readiness.watchdog_s,
         ),
         listener=assembly.listener,
         private=() if pidfile is None else (pidfile.fd,),
     )
+
+
+def _requests(root: Path) -> Requests:
+    listening = requests.listen(root)
+    if not any(listening.descriptors()):
+        told = "commands can't ask this supervisor (`reload`): its sockets' names are taken"
+        emit("configuration.warning", warning=f"{told}; SIGHUP reloads it")
+    return listening
 
 
 def _as_far_as_it_goes(old: Options, new: Options) -> Options:

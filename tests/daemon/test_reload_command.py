@@ -265,6 +265,21 @@ def test_who_lets_nobody_in_holds_up_no_command(tmp_path: Path) -> None:
             each.close()
 
 
+@pytest.mark.failure(
+    "All names of the sockets by which a project's supervisors are asked are taken.",
+    "The tree runs, and a warning says that `reload` can't reach it.",
+)
+def test_a_supervisor_that_can_not_be_asked_says_so(run: Commands) -> None:
+    taken = [listen(run.project.root) for _ in range(SOCKETS_MAX)]
+
+    with run.project.start() as tree:
+        tree.wait_event("supervisor.ready")
+
+        assert "commands can't ask" in tree.wait_event("configuration.warning")["warning"]
+    for each in taken:
+        each.close()
+
+
 def test_a_folder_has_room_for_so_many_supervisors_and_the_next_one_runs_unasked(
     tmp_path: Path,
 ) -> None:
