@@ -92,6 +92,9 @@ class _Composer(Composer):
     that must not be shown.
     """
 
+    peek_event: Any
+    dispose: Any
+
     def __init__(self, parser: Any, source: Source, masked: Masked) -> None:  # noqa: ANN401
         parser.__init__(self, masked.text)
         self.anchors: dict[Any, yaml.Node] = {}
@@ -114,7 +117,7 @@ class _Composer(Composer):
                 self._source.secrets.add(self._read, len(self._source.text))
             raise
         finally:
-            cast("Any", self).dispose()
+            self.dispose()
 
     def resolve(self, kind: type, _value: object, implicit: Any) -> str:  # noqa: ANN401
         """Return the tag of a node on which none was written."""
@@ -122,45 +125,45 @@ class _Composer(Composer):
 
     def compose_node(self, parent: Any, index: Any) -> Any:  # noqa: ANN401 - PyYAML's signature
         """Compose a node within the bounds. A key comes with no index, its value with it."""
-        event = cast("Any", self).peek_event()
+        event = self.peek_event()
         self._read = event.start_mark.index
-        outside, self._secret = self._secret, self._is_secret(parent, index)
+        outside = self._secret
+        if isinstance(parent, yaml.MappingNode):
+            key: Any = index
+            self._secret = isinstance(key, yaml.ScalarNode) and self._is_secret(key)
         size, above, self._deepest = self._size, self._deepest, self._depth
-        self._require_bounds(event)
         is_alias = isinstance(event, yaml.AliasEvent)
-        if not is_alias:
+        self._require_bounds(event, *self._extent(event) if is_alias else (1, 0))
+        if event.anchor and not is_alias:
             self.anchors.pop(event.anchor, None)  # a later anchor may bear the same name
         self._depth += 1
-        node = cast("Any", super()).compose_node(parent, index)
+        node: Any = super().compose_node(parent, index)
         self._depth -= 1
         if not is_alias:
             self._keep_secret(event, node)
-            height = self._deepest - self._depth
-            self._extents[event.anchor] = self._size - size, height
+            if event.anchor:
+                self._extents[event.anchor] = self._size - size, self._deepest - self._depth
         self._deepest = max(above, self._deepest)
         # Not where that fails: nothing is read any more, and the rest is as secret.
         self._secret = outside
         return node
 
-    def _is_secret(self, parent: object, index: object) -> bool:
-        """Return whether a node is: a key never, its value by the key's name."""
-        if not isinstance(parent, yaml.MappingNode):
-            return self._secret
-        if not isinstance(index, yaml.ScalarNode):
-            return False
-        if self._masked.within(index.start_mark.index, index.end_mark.index):
+    def _is_secret(self, key: yaml.ScalarNode) -> bool:
+        """Return whether the value of a key is secret, by the key's name."""
+        if self._masked.within(key.start_mark.index, key.end_mark.index):
             return True
-        return is_secret(index.value, below=self._secret)
+        return is_secret(key.value, below=self._secret)
 
-    def _require_bounds(self, event: Any) -> None:  # noqa: ANN401
-        """Count a node, an alias as all that it stands for."""
-        size, height = 0, 0
-        if isinstance(event, yaml.AliasEvent):
-            if event.anchor not in self._extents:
-                name = "…" if self._secret else shortened(str(event.anchor))
-                raise self._malformed(event, f'"*{name}" refers to no "&{name}" above it')
-            size, height = self._extents[event.anchor]
-        self._size += size + 1
+    def _extent(self, alias: yaml.AliasEvent) -> tuple[int, int]:
+        """Return the size of what an alias stands for, itself included, and the height."""
+        if alias.anchor not in self._extents:
+            name = "…" if self._secret else shortened(str(alias.anchor))
+            raise self._malformed(alias, f'"*{name}" refers to no "&{name}" above it')
+        size, height = self._extents[alias.anchor]
+        return size + 1, height
+
+    def _require_bounds(self, event: Any, size: int, height: int) -> None:  # noqa: ANN401
+        self._size += size
         if self._size > VALUES_MAX:
             raise self._malformed(
                 event, f"there are more than {VALUES_MAX:,} values, aliases included"
@@ -181,8 +184,8 @@ class _Composer(Composer):
         if not isinstance(node, yaml.ScalarNode):
             return
         self._read = end
-        written = self._source.text[start:end]
-        if start < end and (self._secret or has_password(written) or has_password(node.value)):
+        texts = {self._source.text[start:end], node.value}
+        if start < end and (self._secret or any(map(has_password, texts))):
             span = _without_properties(self._source, self._masked, start, end)
             secrets.add_value(span.start, span.end)
 
