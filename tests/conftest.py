@@ -23,8 +23,11 @@ from psycopg import conninfo, sql
 
 from jobsd.database.connection import Session, Target
 from jobsd.database.migrate import migrate
+from jobsd.jobs import client
+from jobsd.jobs.client import Client
 from jobsd.supervisor.kernel import die_with_parent
 from kept import folders, kept_folder, thawed
+from rows import Rows, rows_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -170,3 +173,18 @@ def session(target: Target) -> Iterator[Session]:
     """A connection of ours to the tables."""
     with contextlib.closing(Session(target, "jobsd test")) as opened:
         yield opened
+
+
+@pytest.fixture
+def rows(session: Session) -> Rows:
+    """Run SQL and return the rows; those of one column as plain values."""
+    return rows_of(session)
+
+
+@pytest.fixture
+def default_client(target: Target) -> Iterator[Client]:
+    """Make the test's database that of the program, as `configure` does."""
+    made = Client(target)
+    client.configure(client=made)
+    yield made
+    client.configure()

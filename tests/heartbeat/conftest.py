@@ -1,4 +1,4 @@
-"""Heartbeats at chosen times, and a program whose default database is the test's."""
+"""Heartbeats at chosen times."""
 
 from __future__ import annotations
 
@@ -6,13 +6,8 @@ from typing import TYPE_CHECKING, Protocol
 
 import pytest
 
-from jobsd.jobs import client
-from jobsd.jobs.client import Client
-
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from jobsd.database.connection import Session, Target
+    from rows import Rows
 
 
 class Beat(Protocol):
@@ -20,22 +15,20 @@ class Beat(Protocol):
 
 
 @pytest.fixture(autouse=True)
-def default_client(target: Target) -> Iterator[Client]:
-    made = Client(target)
-    client.configure(client=made)
-    yield made
-    client.configure()
+def _our_database(default_client: object) -> None:
+    """Let each test of this folder use the default database."""
 
 
 @pytest.fixture
-def beat(session: Session) -> Beat:
-    """Write a heartbeat of so many minutes ago."""
+def beat(rows: Rows) -> Beat:
+    """Insert a heartbeat of so many minutes ago."""
 
-    def write(minutes_ago: float, hostname: str = "web-1") -> None:
-        session.connection.execute(
+    def insert(minutes_ago: float, hostname: str = "web-1") -> None:
+        rows(
             "INSERT INTO jobsd.heartbeat_logs (executed_at, environment, hostname)"
             " VALUES (now() - make_interval(secs => %s), 'test', %s)",
-            (minutes_ago * 60, hostname),
+            minutes_ago * 60,
+            hostname,
         )
 
-    return write
+    return insert

@@ -1,20 +1,8 @@
-"""A program whose default database is the test's."""
+"""A job for recurring tasks, registered once for all tests of this folder."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-import pytest
-
-from jobsd.jobs import client
-from jobsd.jobs.client import Client
 from jobsd.jobs.definition import Job
-from rows import Rows, rows_of
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from jobsd.database.connection import Session, Target
 
 
 class RecurringTestJob(Job):
@@ -23,17 +11,3 @@ class RecurringTestJob(Job):
 
     def perform(self, *args: object, **kwargs: object) -> None:
         """Do nothing."""
-
-
-@pytest.fixture
-def default_client(target: Target) -> Iterator[Client]:
-    made = Client(target)
-    client.configure(client=made)
-    yield made
-    client.configure()
-
-
-@pytest.fixture
-def rows(session: Session) -> Rows:
-    """Run SQL and return the rows; those of one column as plain values."""
-    return rows_of(session)

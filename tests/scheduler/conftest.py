@@ -17,14 +17,14 @@ from jobsd.processes.context import Context
 from jobsd.processes.scoreboard import Scoreboard
 from jobsd.recurring.definition import TaskDefinition, split_arguments
 from jobsd.scheduler.scheduler import Scheduler
-from rows import Rows, rows_of
 from waiting import Stopwatch
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from jobsd.database.connection import Session, Target
+    from jobsd.database.connection import Target
     from jobsd.instruments.events import Event
+    from rows import Rows
 
     Emitted = list[tuple[str, dict[str, Any]]]
 
@@ -55,6 +55,11 @@ def task(key: str = "tick", args: object = (), **settings: Any) -> TaskDefinitio
         **settings,
     }
     return TaskDefinition(key=key, **fields)
+
+
+def names(emitted: Emitted) -> list[str]:
+    """Return the names of the events, in their order."""
+    return [name for name, _ in emitted]
 
 
 class Driven:
@@ -160,9 +165,3 @@ def emitted() -> Iterator[Emitted]:
     end = subscribe(note)
     yield events
     end()
-
-
-@pytest.fixture
-def rows(session: Session) -> Rows:
-    """Run SQL and return the rows; those of one column as plain values."""
-    return rows_of(session)

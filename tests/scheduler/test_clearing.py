@@ -9,7 +9,7 @@ import pytest
 from jobsd.jobs import retention
 from system.tree import Project, wait_for
 
-from .conftest import HOURLY, RUNS, task
+from .conftest import HOURLY, RUNS, names, task
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -63,7 +63,7 @@ def test_an_instant_whose_job_is_gone_is_taken(
     go(session)
     slow.poll()
 
-    assert [name for name, _ in emitted].count("recurring.taken") >= 2
+    assert names(emitted).count("recurring.taken") >= 2
     after = rows(history)
     assert after[: len(before)] == before
     assert rows("SELECT count(*) FROM jobsd.jobs") == [len(after) - len(before)]

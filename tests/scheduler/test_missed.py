@@ -13,7 +13,7 @@ from jobsd.recurring import runs
 from jobsd.recurring.runs import PlannedRun
 from jobsd.recurring.tasks import load
 
-from .conftest import HOURLY, RUNS, task
+from .conftest import HOURLY, RUNS, names, task
 
 if TYPE_CHECKING:
     from jobsd.database.connection import Session
@@ -26,10 +26,6 @@ def _amid_s() -> int:
     """Return an interval, counted from the epoch, of which about a half has passed now."""
     now_s = int(time.time())
     return next(s for s in range(7200, 8000) if 0.3 < now_s % s / s < 0.7)
-
-
-def _names(emitted: Emitted) -> list[str]:
-    return [name for name, _ in emitted]
 
 
 def _miss(make_scheduler: MakeScheduler, rows: Rows, number: int, **settings: Any) -> None:
@@ -86,13 +82,13 @@ def test_a_gap_is_reported_once(
     for _ in range(2):
         _miss(make_scheduler, rows, 3)
 
-    assert _names(emitted).count("recurring.missed") == 1
+    assert names(emitted).count("recurring.missed") == 1
 
 
 def test_a_new_task_has_missed_nothing(make_scheduler: MakeScheduler, emitted: Emitted) -> None:
     make_scheduler(task(phrase=f"every: {_amid_s()}s", on_missed="all")).poll()
 
-    assert "recurring.enqueued" not in _names(emitted)
+    assert "recurring.enqueued" not in names(emitted)
 
 
 def test_an_instant_that_may_be_cleared_from_the_history_is_not_repeated(

@@ -12,17 +12,13 @@ from jobsd.database.connection import Session
 from jobsd.errors import UnknownJobError
 from waiting import Stopwatch, Took
 
-from .conftest import RUNS, task
+from .conftest import RUNS, names, task
 
 if TYPE_CHECKING:
     from jobsd.database.connection import Target
     from rows import Rows
 
     from .conftest import Emitted, MakeScheduler
-
-
-def _names(emitted: Emitted) -> list[str]:
-    return [name for name, _ in emitted]
 
 
 def _failed(emitted: Emitted) -> set[str]:
@@ -204,7 +200,7 @@ def test_a_bad_schedule_in_the_table_is_reported_once(
     for _ in range(3):
         driven.check()
 
-    assert _names(emitted).count("recurring.failed") == 1
+    assert names(emitted).count("recurring.failed") == 1
 
 
 # Overlap.
@@ -216,7 +212,7 @@ def test_a_run_is_left_out_while_the_previous_one_has_not_ended(
     driven = make_scheduler(task(overlap="skip", on_missed="all"))
 
     driven.hurry()
-    driven.until(lambda: "recurring.skipped" in _names(emitted))
+    driven.until(lambda: "recurring.skipped" in names(emitted))
 
     outcomes = rows("SELECT outcome FROM jobsd.recurring_executions ORDER BY run_at LIMIT 2")
     assert (rows("SELECT count(*) FROM jobsd.jobs"), outcomes) == ([1], [None, "skipped"])
@@ -227,7 +223,7 @@ def test_a_run_follows_once_the_previous_one_has_ended(
 ) -> None:
     driven = make_scheduler(task(overlap="skip"))
     driven.hurry()
-    driven.until(lambda: "recurring.skipped" in _names(emitted))
+    driven.until(lambda: "recurring.skipped" in names(emitted))
 
     rows("UPDATE jobsd.jobs SET finished_at = now(), outcome = 'finished'")
 
@@ -239,7 +235,7 @@ def test_a_previous_run_that_has_failed_is_over(
 ) -> None:
     driven = make_scheduler(task(overlap="skip"))
     driven.hurry()
-    driven.until(lambda: "recurring.skipped" in _names(emitted))
+    driven.until(lambda: "recurring.skipped" in names(emitted))
 
     rows("INSERT INTO jobsd.failed_executions SELECT id, now(), '{}' FROM jobsd.jobs")
 
