@@ -1,5 +1,13 @@
-"""`python -m jobsd.daemon`, which `bin/jobs` becomes."""
+"""`python -m jobsd.daemon`: what `bin/jobs` starts."""
 
-from .cli import main
+from __future__ import annotations
 
-main()
+import os
+
+try:
+    from .cli import main
+
+    main()
+except KeyboardInterrupt:
+    # Somebody was quicker than our imports.
+    os._exit(130)

@@ -26,8 +26,8 @@ from jobsd.supervisor.hooks_process import HooksProcess
 from jobsd.supervisor.monitor.monitor import Monitor
 from jobsd.worker.worker import Worker
 
+from .import_check import misfit
 from .keeper import keep_running
-from .rehearsal import misfit
 from .shipped import import_shipped_jobs
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from jobsd.processes.context import Context
     from jobsd.processes.scoreboard import Scoreboard
 
-    from .rehearsal import Rehearsed
+    from .import_check import Imported
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +85,7 @@ class Assembly:
         target = self.database.target
         return replace(target, deadline_s=min(target.deadline_s, patience_s))
 
-    def tell_through(self, scoreboard: Scoreboard) -> None:
+    def log_through(self, scoreboard: Scoreboard) -> None:
         """Set up the log of the supervisor."""
 
         def count(lines: int) -> None:
@@ -181,12 +181,12 @@ class Assembly:
         return True
 
 
-def hook_line(rehearsed: Rehearsed) -> HookLine | None:
+def hook_line(imported: Imported) -> HookLine | None:
     """Return the way to the hooks process, when there are hooks that only it can call."""
     elsewhere = {f"on_{kind}" for kind in WITH_MODULES}
-    moments = {each for each in rehearsed.hooks if each.rpartition("_")[0] not in elsewhere}
-    if not moments and not rehearsed.events:
+    moments = {each for each in imported.hooks if each.rpartition("_")[0] not in elsewhere}
+    if not moments and not imported.events:
         return None
-    line = HookLine(frozenset(moments), rehearsed.events)
+    line = HookLine(frozenset(moments), imported.events)
     line.begin_forwarding()
     return line

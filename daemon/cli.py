@@ -1,12 +1,13 @@
 """The command line: which commands there are, and how each of them ends.
 
 A command's module is loaded when it is called. Here only click is, so that `--help`
-answers at once, and so that a database that is away is told as what it is.
+answers at once, and so that a database that can't be reached is reported as that.
 """
 
 from __future__ import annotations
 
 import difflib
+import io
 import os
 import sys
 from importlib import import_module
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 import click
 
-from .program import debug, error, program
+from .program import error, program
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -23,25 +24,28 @@ _SECTIONS = {
     "The daemon": {
         "start": "Run it in the foreground; the default",
         "status": "One screen: is it running, queues, next runs, failures",
-        "reload": "Read the configuration and your modules again, and wait for the outcome",
-        "check": "Tell every fault of the configuration",
+        "stop": "End it, and wait for that",
+        "reload": "Let the daemon read configuration and modules again",
+        "check": "Report every configuration error",
         "doctor": "Examine database, wake-ups, clocks, processes",
         "init": "Make a project: bin/jobs, config/, a sample job",
+        "generate": "Write a Procfile or a crontab for this project",
     },
     "Jobs": {
         "enqueue": "Enqueue a job by its name",
         "perform": "Run a job here and now",
         "list": "List jobs, the newest first",
         "show": "Show one job, and why it is not running",
-        "retry": "Let failed jobs run anew",
-        "discard": "Drop jobs that do not run",
+        "failures": "Failed jobs by class and error; retry or discard a group",
+        "retry": "Retry failed jobs with a fresh set of attempts",
+        "discard": "Discard jobs that are not running",
         "queues": "Queues: sizes and latencies; pause, resume, clear",
-        "clear-finished": "Remove finished jobs past their time",
+        "clear-finished": "Delete old finished jobs",
     },
     "Recurring tasks": {
-        "recurring": "Tasks that run by a schedule",
-        "heartbeat": "What the heartbeat job has written",
-        "health": "One answer for a health check",
+        "recurring": "Recurring tasks: list, show, run, explain a schedule",
+        "heartbeat": "The log of heartbeats: latest, recent, verify, gaps",
+        "health": "Print health status as JSON (for probes)",
     },
     "Operation": {
         "ps": "The processes table",
@@ -54,9 +58,6 @@ _SECTIONS = {
 
 _COMMANDS = [name for section in _SECTIONS.values() for name in section]
 
-_SIGNALS = {"stop": "TERM"}
-"""What is no command, since whoever started the daemon ends it, and a signal tells it."""
-
 _NO_LIBPQ = ("no pq wrapper available", "libpq library not found")
 """How psycopg says that there is none, left alone and with PSYCOPG_IMPL=python."""
 
@@ -65,15 +66,15 @@ _OPENING = "Background jobs and recurring tasks for Python on PostgreSQL alone."
 _EXAMPLES = """\
 {program}                                  start the daemon, with config/queue.yml
 {program} enqueue HeartbeatJob             enqueue a job
-{program} status --watch                   look at it
+{program} status --watch                   see what it does
 {program} recurring explain "every day at 5am"
 {program} COMMAND -h                       help and examples for one command
 """
 
 _STATUS = (
     "Exit status: 0 done, 1 the thing asked about failed, 2 usage, 3 not running,"
-    " 4 database unreachable, 5 not found, 6 refused, 75 another supervisor runs,"
-    " 78 configuration, 130 interrupted. --debug shows tracebacks."
+    " 4 database unreachable, 5 not found, 6 refused, 70 unexpected error, 75 another"
+    " supervisor runs, 78 configuration, 130 interrupted. --debug shows tracebacks."
 )
 
 
@@ -95,9 +96,9 @@ class Commands(click.Group):
         return command
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Put `start` before the options of whoever does not say it."""
+        """Put `start` before options without a command."""
         first = args[0] if args else "--"
-        if first == "--version":
+        if first in {"--version", "-V"}:
             args = ["version", *args[1:]]
         elif first.startswith("-") and first not in {"-h", "--help"}:
             args = ["start", *args]
@@ -106,13 +107,15 @@ class Commands(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Find the command, or tell which one was probably meant."""
+        """Find the command, or suggest the one that was probably meant."""
         if args[0] not in _COMMANDS:
-            raise click.UsageError(f"there is no command {args[0]!r}{_meant(args[0])}", ctx)
+            raise click.UsageError(
+                f"there is no command {args[0]!r}{_suggestion(args[0])}", ctx
+            )
         return super().resolve_command(ctx, args)
 
     def invoke(self, ctx: click.Context) -> object:
-        """Run the command; one that nobody reads any more is done (click ends it with 1)."""
+        """Run the command; one whose output no one reads is done (click ends it with 1)."""
         try:
             return super().invoke(ctx)
         except BrokenPipeError:
@@ -133,11 +136,8 @@ class Commands(click.Group):
         formatter.write_text(_STATUS)
 
 
-def _meant(word: str) -> str:
-    """Return what somebody wants who types a word that is no command."""
-    if signal := _SIGNALS.get(word):
-        pid = f"`kill -{signal} PID` with the supervisor's pid from `{program()} ps`"
-        return f": {pid}, or `systemctl {word}`"
+def _suggestion(word: str) -> str:
+    """Return what was probably meant by a word that is no command."""
     near = difflib.get_close_matches(word, _COMMANDS, 1)
     return f"; did you mean {near[0]!r}?" if near else ""
 
@@ -155,13 +155,13 @@ def main() -> NoReturn:
     try:
         sys.stdout.flush()
     except BrokenPipeError:
-        # Who reads us has had enough. Python would flush once more, and complain.
+        # Our reader has had enough. Python would flush once more, and complain.
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
     sys.exit(status)
 
 
 def _hide(arguments: Sequence[str]) -> None:
-    """Take the arguments out of the title, which everybody may read, if a password is there."""
+    """Take the arguments out of the title, which any user may read, if they have a password."""
     if any("://" in word or "assword" in word for word in arguments):
         from jobsd.processes.title import set_title  # noqa: PLC0415 - help needs it not
 
@@ -169,23 +169,29 @@ def _hide(arguments: Sequence[str]) -> None:
 
 
 def _open_streams() -> None:
-    """Open what whoever started us has closed: a socket in its place would get our lines."""
+    """Open streams that were closed when we started: a socket there would get our lines.
+
+    What the encoding of a stream does not have becomes an escape.
+    """
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         if getattr(sys, name) is None:
             # The lowest number that is free, so in this order each gets its own.
             fd = os.open(os.devnull, os.O_RDWR)
             os.set_inheritable(fd, True)  # noqa: FBT003 - the library's
             setattr(sys, name, os.fdopen(fd, mode))
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 def run(arguments: Sequence[str]) -> int:
-    """Run one command and return its exit status; what goes wrong is told on stderr."""
+    """Run one command and return its exit status; what goes wrong is reported on stderr."""
     given = list(arguments)
     end = given.index("--") if "--" in given else len(given)
-    debug(wanted="--debug" in given[:end])
+    debug = "--debug" in given[:end]
     given = [word for at, word in enumerate(given) if word != "--debug" or at > end]
     try:
-        return _invoke(given)
+        return _invoke(given, debug=debug)
     except click.UsageError as fault:
         path = fault.ctx.command_path if fault.ctx else program()
         error(fault.format_message(), f"{path} -h")
@@ -194,15 +200,15 @@ def run(arguments: Sequence[str]) -> int:
         error(fault.format_message())
         return fault.exit_code
     except BaseException as fault:  # noqa: BLE001 - this is where all errors end
-        if isinstance(fault, ImportError) and any(said in str(fault) for said in _NO_LIBPQ):
-            return _tell_no_libpq()
-        from .exits import tell  # noqa: PLC0415 - it knows the errors of all floors
+        if isinstance(fault, ImportError) and any(part in str(fault) for part in _NO_LIBPQ):
+            return _report_no_libpq()
+        from .exits import report  # noqa: PLC0415 - it knows the errors of all floors
 
-        return tell(fault)
+        return report(fault, debug=debug)
 
 
-def _tell_no_libpq() -> int:
-    """Tell in one sentence what psycopg's traceback takes seventy lines for.
+def _report_no_libpq() -> int:
+    """Report in one sentence what psycopg's traceback takes seventy lines for.
 
     Not in `exits`, which can't be loaded now either.
     """
@@ -213,6 +219,6 @@ def _tell_no_libpq() -> int:
     return 78
 
 
-def _invoke(arguments: list[str]) -> int:
-    status = commands.main(arguments, prog_name=program(), standalone_mode=False)
+def _invoke(arguments: list[str], *, debug: bool) -> int:
+    status = commands.main(arguments, prog_name=program(), standalone_mode=False, obj=debug)
     return status if isinstance(status, int) else 0

@@ -1,7 +1,7 @@
 """As process 1 of a container: a signal without a handler never reaches it.
 
 The kernel keeps it back, TERM too, so a container that is stopped while the tree still
-starts would wait for its engine's patience to end. Elsewhere the default action is right.
+starts would wait until its engine kills it. Elsewhere the default action is right.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from types import FrameType
 
 
-def hear_the_end() -> None:
-    """Let TERM and QUIT end the start, until the supervisor hears them itself."""
+def handle_signals() -> None:
+    """Let TERM and QUIT end the start, until the supervisor handles them itself."""
     if os.getpid() == 1:
         for number in (signal.SIGTERM, signal.SIGQUIT):
             signal.signal(number, _end)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-from typing import TYPE_CHECKING
+import shlex
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any, Literal
 
 from jobsd.clock import monotonic, utc_now
 from jobsd.configuration.load import examine as examine_configuration
@@ -12,25 +14,28 @@ from jobsd.database.migrate import latest_version, version
 from jobsd.database.statements import Statements
 from jobsd.errors import DatabaseUnreachableError, EmbeddedServerError, SchemaError
 from jobsd.heartbeat.log import HeartbeatLogs
+from jobsd.jobs import lanes
+from jobsd.jobs import lost as lost_jobs
 from jobsd.processes import registry
 from jobsd.processes.nap import Nap
 from jobsd.recurring import runs, tasks
 from jobsd.recurring.lateness import late_tasks
 
-from . import held_up, history
-from .finding import Finding
 from .liveness import life, unlike_trees
-from .output import counted, length, when
 from .program import program
-from .unserved import some, waiting
+from .unattended import CLEARING_COMMAND, clearing_tasks, some, waiting
+from .values import counted, length, when
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from datetime import datetime
 
     from jobsd.configuration.load import Examined
+    from jobsd.configuration.options import Options
 
-    from .finding import Level
     from .project import Project
+
+Level = Literal["OK", "WARN", "FAIL"]
 
 OLDEST_SERVER = 14
 _SKEW_S = 2.0
@@ -38,7 +43,25 @@ _WAKE_UP_S = 2.0
 _HEARTBEAT_S = 600.0
 _FULL, _OVERFULL = 0.8, 0.95
 
+COUNTED_MAX = 100_000
+"""Nobody decides otherwise for more of them, and a count must cost little."""
+_NAMED_MAX = 3
+_WALK_OLD_S = 2 * 86400.0
+
 STATEMENTS = Statements("jobsd.daemon", "doctor.sql")
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """How it stands with one thing."""
+
+    level: Level
+    subject: str
+    message: str
+
+    def facts(self) -> dict[str, Any]:
+        """Return it for a program."""
+        return asdict(self)
 
 
 def examine(project: Project) -> Iterator[Finding]:
@@ -64,19 +87,20 @@ def examine(project: Project) -> Iterator[Finding]:
         if schema.level == "OK":
             yield _processes(session, project)
             yield _queues(session, project)
-            yield held_up.paused(session)
-            yield held_up.unknown(session)
-            yield held_up.failed(session)
-            yield held_up.lost(session)
-            yield history.cleared(session, examined.options)
+            yield _paused(session)
+            yield _unknown(session)
+            yield failed_jobs(session)
+            yield _lost(session)
+            yield _history(session, examined.options)
             yield _recurring(session)
             yield _heartbeat(session)
 
 
 def _configuration(project: Project, examined: Examined) -> Finding:
     if count := len(examined.faults):
-        told = f"{count} faults, the first: {examined.faults[0].message}; `{program()} check`"
-        return Finding("FAIL", "configuration", told)
+        first = examined.faults[0].message
+        message = f"{counted(count, 'fault')}, the first: {first}; `{program()} check`"
+        return Finding("FAIL", "configuration", message)
     if warnings := examined.options.warnings:
         return Finding("WARN", "configuration", "; ".join(warnings))
     return Finding("OK", "configuration", f"valid, environment {project.options.environment}")
@@ -97,8 +121,8 @@ def _schema(session: Session) -> Finding:
     except SchemaError as error:
         return Finding("FAIL", "schema", str(error))
     if found < needed:
-        told = f"schema {name!r} is at version {found} of {needed}; `{program()} db migrate`"
-        return Finding("FAIL", "schema", told)
+        message = f"schema {name!r} is at version {found} of {needed}; `{program()} db migrate`"
+        return Finding("FAIL", "schema", message)
     return Finding("OK", "schema", f"schema {name!r} is at version {found}")
 
 
@@ -107,19 +131,21 @@ def _clock(session: Session) -> Finding:
     server = session.fetch(STATEMENTS["clock"])[0][0]
     middle = before + (utc_now() - before) / 2
     skew_s = (server - middle).total_seconds()
-    told = f"the server's clock is {length(abs(skew_s))} {'ahead' if skew_s > 0 else 'behind'}"
+    message = (
+        f"the server's clock is {length(abs(skew_s))} {'ahead' if skew_s > 0 else 'behind'}"
+    )
     if abs(skew_s) <= _SKEW_S:
-        return Finding("OK", "clock", told)
-    return Finding("WARN", "clock", f"{told}: times shown here are off, nothing else is")
+        return Finding("OK", "clock", message)
+    return Finding("WARN", "clock", f"{message}: times shown here are off, nothing else is")
 
 
 def _connections(session: Session) -> Finding:
     used, available = session.fetch(STATEMENTS["connections"])[0]
-    told = f"{used} of {available} in use"
+    message = f"{used} of {available} in use"
     level: Level = "OK"
     if used > available * _FULL:
         level = "FAIL" if used > available * _OVERFULL else "WARN"
-    return Finding(level, "connections", told)
+    return Finding(level, "connections", message)
 
 
 def _wake_ups(session: Session, project: Project) -> Finding:
@@ -135,8 +161,10 @@ def _wake_ups(session: Session, project: Project) -> Finding:
         except OUTAGES as error:
             return Finding("FAIL", "wake-ups", f"can't listen: {' '.join(str(error).split())}")
         if not listener.listening:
-            told = "a transaction pooler stands between: workers poll; set database.listen_url"
-            return Finding("WARN", "wake-ups", told)
+            message = (
+                "a transaction pooler stands between: workers poll; set database.listen_url"
+            )
+            return Finding("WARN", "wake-ups", message)
         began = monotonic()
         session.fetch(STATEMENTS["notify"])
         if _hears(listener):
@@ -166,8 +194,8 @@ def _processes(session: Session, project: Project) -> Finding:
     stale = [row.name for row in rows if life(row, threshold_s) != "alive"]
     alive = len(rows) - len(stale)
     if stale:
-        told = f"{len(stale)} of {len(rows)} are gone or silent: {', '.join(stale[:5])}"
-        return Finding("WARN", "processes", told)
+        message = f"{len(stale)} of {len(rows)} are gone or silent: {', '.join(stale[:5])}"
+        return Finding("WARN", "processes", message)
     if not any(row.kind == "supervisor" for row in rows):
         return Finding("WARN", "processes", "no supervisor runs on this database")
     if differing := unlike_trees(rows):
@@ -178,8 +206,8 @@ def _processes(session: Session, project: Project) -> Finding:
 def _queues(session: Session, project: Project) -> Finding:
     unserved = waiting(session, project.options.supervisor.process_alive_threshold_s)
     if unserved:
-        told = f"no live worker takes from {some(unserved)}: what is there waits"
-        return Finding("WARN", "queues", told)
+        message = f"no running worker takes jobs from {some(unserved)}: their jobs will wait"
+        return Finding("WARN", "queues", message)
     return Finding("OK", "queues", "none waits for a worker")
 
 
@@ -195,14 +223,89 @@ def _recurring(session: Session) -> Finding:
         f"{key} {cause}" if by_s is None else f"{key} {cause} {length(by_s)}"
         for key, cause, by_s in late[:3]
     )
-    told = f"{len(late)} of {len(rows)} late: {worst}; `{program()} recurring show KEY`"
-    return Finding("WARN", "recurring", told)
+    message = f"{len(late)} of {len(rows)} late: {worst}; `{program()} recurring show KEY`"
+    return Finding("WARN", "recurring", message)
 
 
 def _heartbeat(session: Session) -> Finding:
     logs = HeartbeatLogs(session=session)
     latest = logs.latest()
     if latest is None:
-        return Finding("WARN", "heartbeat", "there was none yet")
+        return Finding("WARN", "heartbeat", "no heartbeat recorded yet")
     level: Level = "OK" if logs.verify_recent(_HEARTBEAT_S) else "WARN"
     return Finding(level, "heartbeat", f"the last was {when(latest.executed_at)}")
+
+
+def _paused(session: Session) -> Finding:
+    """Say which paused queues have jobs waiting, since when, why, and how to let them go on."""
+    rows = session.fetch(STATEMENTS["paused"], {"most": COUNTED_MAX})
+    if not rows:
+        return Finding("OK", "pauses", "no job waits in a paused queue")
+    message = [_pause(*row) for row in rows[:_NAMED_MAX]]
+    more = len(rows) - len(message)
+    message += [f"and {counted(more, 'more queue')}; `{program()} queues`"] if more else []
+    return Finding("WARN", "pauses", "; ".join(message))
+
+
+def failed_jobs(session: Session) -> Finding:
+    """Say how many jobs have failed, and how to see them."""
+    ((count,),) = session.fetch(STATEMENTS["failed"], {"most": COUNTED_MAX})
+    if not count:
+        return Finding("OK", "failures", "there are no failed jobs")
+    message = f"{_number(count, 'failed job')}; `{program()} failures` groups them"
+    return Finding("WARN", "failures", message)
+
+
+def _unknown(session: Session) -> Finding:
+    """Say of which classes jobs wait that no worker knows, and since when."""
+    rows = lanes.unknown(session)
+    if not rows:
+        return Finding("OK", "classes", "no job waits whose class no worker knows")
+    message = [
+        f"{_number(row.jobs, 'ready job')} of {row.lane!r} in queue {row.queue_name!r}, which"
+        f" no worker has known for {length(row.for_s)}"
+        for row in rows[:_NAMED_MAX]
+    ]
+    more = len(rows) - len(message)
+    message += [f"and {counted(more, 'more class')}"] if more else []
+    return Finding("WARN", "classes", "; ".join(message))
+
+
+def _lost(session: Session) -> Finding:
+    """Say how many jobs are in no table, and when all were last looked at for such ones."""
+    known = lost_jobs.known(session)
+    age_s = known.walk_age_s
+    looked = "not looked for yet" if age_s is None else f"looked for {length(age_s)} ago"
+    if known.jobs:
+        jobs = counted(known.jobs, "job")
+        message = f"{jobs} in no table, {looked}; `{program()} list --state lost`"
+        return Finding("FAIL", "lost jobs", message)
+    if age_s is not None and age_s > _WALK_OLD_S:
+        return Finding("WARN", "lost jobs", f"{looked}: a dispatcher does so once a day")
+    return Finding("OK", "lost jobs", f"none is known, {looked}")
+
+
+def _pause(name: str, reason: str | None, by: str | None, since: datetime, count: int) -> str:
+    said = f": {reason}" if reason else ""
+    resume = f"`{program()} queues resume {shlex.quote(name)}`"
+    return (
+        f"{_number(count, 'ready job')} in queue {name!r}, paused {when(since)}"
+        f" by {by or 'an unknown user'}{said}; {resume}"
+    )
+
+
+def _number(count: int, noun: str) -> str:
+    return f"{count} or more {noun}s" if count >= COUNTED_MAX else counted(count, noun)
+
+
+def _history(session: Session, options: Options) -> Finding:
+    """Say which tasks, of the file or of the table, clear finished jobs."""
+    if not options.jobs.preserve_finished_jobs:
+        return Finding("OK", "history", "finished jobs are not kept")
+    if keys := clearing_tasks([*options.tasks, *tasks.load(session)]):
+        return Finding("OK", "history", f"finished jobs are cleared by {some(keys)}")
+    fault = (
+        "finished jobs are never deleted: no enabled task clears them. Run"
+        f" `{program()} clear-finished`, or add a task with {CLEARING_COMMAND}"
+    )
+    return Finding("WARN", "history", fault)

@@ -12,3 +12,28 @@ SELECT
         - current_setting('superuser_reserved_connections')::integer
 FROM pg_stat_activity
 WHERE backend_type = 'client backend';
+
+-- paused: list the paused queues that have ready jobs, those with most of them first; of very
+-- many jobs the first are counted.
+SELECT pause.queue_name, pause.reason, pause.created_by, pause.created_at, waiting.jobs
+FROM (
+    SELECT queue_name, reason, created_by, created_at
+    FROM jobsd.pauses
+    ORDER BY queue_name
+    LIMIT 1000
+) AS pause
+CROSS JOIN LATERAL (
+    SELECT count(*) AS jobs
+    FROM (
+        SELECT
+        FROM jobsd.all_ready_executions AS ready
+        WHERE ready.queue_name = pause.queue_name
+        LIMIT %(most)s
+    ) AS counted
+) AS waiting
+WHERE waiting.jobs > 0
+ORDER BY waiting.jobs DESC, pause.queue_name;
+
+-- failed: count the jobs that have failed for good; of very many the first.
+SELECT count(*)
+FROM (SELECT FROM jobsd.failed_executions LIMIT %(most)s) AS counted;

@@ -1,4 +1,4 @@
-"""Exit statuses, and which of them each error ends with."""
+"""Reports an error on stderr, and says which status it ends with."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import click
 import psycopg
 from psycopg import errors
 
-from jobsd.configuration.faults import report
+from jobsd.configuration.faults import report as report_faults
 from jobsd.database import grants
 from jobsd.database.connection import OUTAGES
 from jobsd.errors import (
@@ -24,28 +24,28 @@ from jobsd.errors import (
 from jobsd.errors import Error as OurError
 from jobsd.jobs.registry import ModuleError
 
-from .asking import NotRunningError
 from .pidfile import PidfileHeld
-from .program import debugs, error, note, program
-
-DONE = 0
-FAILED = 1
-USAGE = 2
-NOT_RUNNING = 3
-UNREACHABLE = 4
-NOT_FOUND = 5
-REFUSED = 6
-CRASHED = 70
-HELD = 75
-CONFIGURATION = 78
-INTERRUPTED = 130
+from .program import error, note, program, wants_debug
+from .statuses import (
+    CONFIGURATION,
+    CRASHED,
+    DONE,
+    FAILED,
+    HELD,
+    INTERRUPTED,
+    NOT_FOUND,
+    NOT_RUNNING,
+    REFUSED,
+    UNREACHABLE,
+)
+from .supervisor_request import NotRunningError
 
 _NO_TABLES = (errors.UndefinedTable, errors.InvalidSchemaName, errors.UndefinedColumn)
 
 
-def tell(fault: BaseException) -> int:
-    """Tell the operator what went wrong and return the exit status that says so."""
-    if debugs():
+def report(fault: BaseException, *, debug: bool = False) -> int:
+    """Report what went wrong and return the exit status that says so."""
+    if debug or wants_debug():
         note("".join(traceback.format_exception(fault)).rstrip())
     match fault:
         case SystemExit():
@@ -55,17 +55,17 @@ def tell(fault: BaseException) -> int:
         case BrokenPipeError():
             return DONE
         case OurError():
-            return _tell_ours(fault)
+            return _report_ours(fault)
         case psycopg.Error():
-            return _tell_database(fault)
+            return _report_database(fault)
         case _:
-            return _tell_unforeseen(fault)
+            return _report_unforeseen(fault)
 
 
-def _tell_ours(fault: OurError) -> int:
+def _report_ours(fault: OurError) -> int:
     match fault:
         case ConfigurationError():
-            note(report(fault.faults))
+            note(report_faults(fault.faults))
             return CONFIGURATION
         case ModuleError():
             error(_line(fault), f"`{program()} check` shows where its import fails")
@@ -74,9 +74,9 @@ def _tell_ours(fault: OurError) -> int:
             error(str(fault), fault.remedy and f"{program()} {fault.remedy}")
             return CONFIGURATION
         case EmbeddedServerError():
-            return _tell_embedded(fault)
+            return _report_embedded(fault)
         case EnqueueError() if isinstance(fault.__cause__, psycopg.Error):
-            return _tell_database(fault.__cause__)
+            return _report_database(fault.__cause__)
         case _:
             error(_line(fault))
             return _status(fault)
@@ -94,17 +94,17 @@ def _status(fault: OurError) -> int:
     return next((n for kind, n in statuses.items() if isinstance(fault, kind)), FAILED)
 
 
-def _tell_embedded(fault: EmbeddedServerError) -> int:
-    """Tell in three lines at most: the last that the server wrote is the one that counts."""
+def _report_embedded(fault: EmbeddedServerError) -> int:
+    """Report in three lines at most: the last that the server wrote is the one that counts."""
     where = f" (in {fault.where})" if fault.where else ""
     error(f"{fault.what}{where}")
     if fault.log:
-        note(f"  it said: {fault.log[-1]}")
+        note(f"  the server's log ends with: {fault.log[-1]}")
     note(f"hint: {fault.expected or 'set DATABASE_URL to use a PostgreSQL of your own'}")
     return UNREACHABLE
 
 
-def _tell_database(fault: psycopg.Error) -> int:
+def _report_database(fault: psycopg.Error) -> int:
     if isinstance(fault, psycopg.ProgrammingError) and fault.sqlstate is None:
         # What libpq says of it may be a part of the password.
         error("the URL of the database can't be read")
@@ -113,18 +113,18 @@ def _tell_database(fault: psycopg.Error) -> int:
         error(f"the tables are not as needed: {_first(fault)}", f"{program()} db migrate")
         return CONFIGURATION
     if isinstance(fault, errors.LockNotAvailable):
-        error(f"somebody holds locked what is asked for: {_first(fault)}", "try again")
+        error(f"what is asked for is locked: {_first(fault)}", "try again")
         return REFUSED
     if isinstance(fault, OUTAGES):
-        error(f"the database is away: {_line(fault)}")
+        error(f"the database can't be reached: {_line(fault)}")
         return UNREACHABLE
     hint = grants.REMEDY if isinstance(fault, errors.InsufficientPrivilege) else ""
     error(f"the database refuses: {_first(fault)}", hint)
     return FAILED
 
 
-def _tell_unforeseen(fault: BaseException) -> int:
-    error(f"{type(fault).__name__}: {_line(fault)}", "--debug shows where it happened")
+def _report_unforeseen(fault: BaseException) -> int:
+    error(f"{type(fault).__name__}: {_line(fault)}", "use --debug for the full traceback")
     return CRASHED
 
 

@@ -17,11 +17,11 @@ if TYPE_CHECKING:
     from jobsd.embedded import Server
     from jobsd.processes.scoreboard import Scoreboard
 
-LOOK_EVERY_S = 2.0
+POLL_EVERY_S = 2.0
 
 
 def keep_running(server: Server, scoreboard: Scoreboard) -> None:
-    """Look after the server for as long as this process lives."""
+    """Restart the server whenever it has crashed, for as long as this process lives."""
     thread = threading.Thread(
         target=_keep, args=(server, scoreboard), name="keeper", daemon=True
     )
@@ -30,13 +30,13 @@ def keep_running(server: Server, scoreboard: Scoreboard) -> None:
 
 def _keep(server: Server, scoreboard: Scoreboard) -> None:
     pause = threading.Event()
-    told = ""
+    reported = ""
     while not scoreboard.stopping:
-        pause.wait(LOOK_EVERY_S)
+        pause.wait(POLL_EVERY_S)
         try:
             if server.crashed() and not scoreboard.stopping:
                 server.ensure()
                 emit("embedded.started", after="a crash")
         except EmbeddedServerError as error:
-            if told != (told := str(error)):
-                emit("embedded.awaited", error=told)
+            if reported != (reported := str(error)):
+                emit("embedded.awaited", error=reported)

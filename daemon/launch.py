@@ -1,8 +1,8 @@
 """From a configuration to a running tree, and to its end.
 
-In this order, so that whatever can be told is told before anything runs: the pidfile, the
-port, the user's modules (in a child that is thrown away), the database (in another). Only
-then the supervisor begins: it has no connection, no thread and no module of the user's.
+In this order, so that every fault is reported before anything runs: the pidfile, the port,
+the user's modules (in a child that is thrown away), the database (in another). Only then
+the supervisor begins: it has no connection, no thread and no module of the user's.
 """
 
 from __future__ import annotations
@@ -29,14 +29,14 @@ from jobsd.supervisor.signals import HEARD
 from jobsd.supervisor.supervisor import Supervisor, SupervisorCallbacks
 
 from .assembly import Assembly, hook_line
-from .container import hear_the_end
-from .exits import DONE
+from .container import handle_signals
+from .import_check import check_imports
 from .listener import listen
 from .once import in_child
 from .pidfile import Pidfile, unusable
 from .program import note
 from .readiness import Readiness
-from .rehearsal import rehearse
+from .statuses import DONE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -63,23 +63,23 @@ def launch(options: Options, environ: Mapping[str, str], read: Callable[[], Opti
     Raises:
         Error: saying why nothing was started.
     """
-    hear_the_end()
+    handle_signals()
     os.chdir(options.root)
     found = database(options, environ, _report)
     scoreboard = Scoreboard()
     scoreboard.supervisor_name, scoreboard.tree_name = new_name("supervisor"), options.tree
-    Assembly(options, found, None).tell_through(scoreboard)
+    Assembly(options, found, None).log_through(scoreboard)
     pidfile = _pidfile(options)
     try:
         for warning in options.warnings:
             emit("configuration.warning", warning=warning)
         assembly = Assembly(options, found, listen(options.monitor))
-        rehearsed = rehearse(options)
-        if rehearsed.faults:
-            raise ConfigurationError(rehearsed.faults)
-        for warning in rehearsed.warnings:
+        imported = check_imports(options)
+        if imported.faults:
+            raise ConfigurationError(imported.faults)
+        for warning in imported.warnings:
             emit("configuration.warning", warning=warning)
-        scoreboard.hook_line = hook_line(rehearsed)
+        scoreboard.hook_line = hook_line(imported)
         # Taken before the server is started, so that no other supervisor stops it meanwhile.
         share = found.server.hold() if found.server else None
         status = in_child(lambda: _prepare(found, scoreboard))
@@ -106,8 +106,8 @@ def _supervisor(
 ) -> Supervisor:
     def reload() -> list[ChildSpec]:
         wanted = read()
-        fresh = replace(assembly, options=_as_far_as_it_goes(assembly.options, wanted))
-        fresh.tell_through(scoreboard)
+        fresh = replace(assembly, options=_reloadable(assembly.options, wanted))
+        fresh.log_through(scoreboard)
         changes = _unchangeable(assembly.options, wanted)
         for warning in (*wanted.warnings, *changes):
             emit("configuration.warning", warning=warning)
@@ -132,12 +132,15 @@ def _supervisor(
 def _requests(root: Path) -> Requests:
     listening = requests.listen(root)
     if not any(listening.descriptors()):
-        told = "commands can't ask this supervisor (`reload`): its sockets' names are taken"
-        emit("configuration.warning", warning=f"{told}; SIGHUP reloads it")
+        message = (
+            "commands can't ask this supervisor (`reload`, `stop`): its sockets' names are"
+            " taken; SIGHUP reloads it"
+        )
+        emit("configuration.warning", warning=message)
     return listening
 
 
-def _as_far_as_it_goes(old: Options, new: Options) -> Options:
+def _reloadable(old: Options, new: Options) -> Options:
     """Return what a reload makes of the tree: all must agree on what the supervisor goes by."""
     return replace(new, database=old.database, monitor=old.monitor, supervisor=old.supervisor)
 
@@ -146,7 +149,7 @@ def _unchangeable(old: Options, new: Options) -> Iterator[str]:
     """Yield what a reload does not change, of that which the operator has changed."""
     for name in ("database", "monitor", "supervisor"):
         if getattr(old, name) != getattr(new, name):
-            yield f"{name}: what has changed there counts from the next start on"
+            yield f"{name}: changes there take effect at the next start"
 
 
 def _pidfile(options: Options) -> Pidfile | None:

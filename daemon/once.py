@@ -13,41 +13,41 @@ from typing import TYPE_CHECKING, NoReturn
 
 from jobsd.supervisor.kernel import die_with_parent
 
-from .exits import tell
+from .exits import report
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 
-def in_child(work: Callable[[], int], patience_s: float | None = None) -> int:
+def in_child(work: Callable[[], int], deadline_s: float | None = None) -> int:
     """Run `work` in a forked child and return its exit status; 128 + N for a signal N.
 
-    With `patience_s` it is killed when it takes longer than that.
+    With `deadline_s` it is killed when it takes longer than that.
     """
     sys.stdout.flush()
     sys.stderr.flush()
     parent = os.getpid()
     pid = os.fork()
     if pid == 0:
-        _live(work, parent, patience_s)
+        _live(work, parent, deadline_s)
     _, status = os.waitpid(pid, 0)
     code = os.waitstatus_to_exitcode(status)
     return code if code >= 0 else 128 - code
 
 
-def _live(work: Callable[[], int], parent: int, patience_s: float | None) -> NoReturn:
+def _live(work: Callable[[], int], parent: int, deadline_s: float | None) -> NoReturn:
     status = 1
     try:
         die_with_parent(signal.SIGTERM)
         if os.getppid() != parent:
             os._exit(1)
-        if patience_s is not None:
+        if deadline_s is not None:
             # By its default action it ends the process whatever that waits for.
             signal.signal(signal.SIGALRM, signal.SIG_DFL)
-            signal.setitimer(signal.ITIMER_REAL, patience_s)
+            signal.setitimer(signal.ITIMER_REAL, deadline_s)
         status = work()
     except BaseException as fault:  # noqa: BLE001 - it is the end of the process
-        status = tell(fault)
+        status = report(fault)
     finally:
         sys.stdout.flush()
         sys.stderr.flush()

@@ -1,33 +1,226 @@
-"""Data on stdout: a table on a terminal, tab-separated lines in a pipe, or one JSON document.
+"""What a command has found out or done, and the one place that prints it.
 
-The columns are the same in all three. A pipe gets no head, times in ISO 8601 and UTC,
-durations in seconds; a terminal gets what people like to read.
+A command returns a `Result`. It is printed as one JSON document, as text for people on a
+terminal, or as tab-separated lines in a pipe: there without a heading, with times in ISO
+8601 and UTC and durations in seconds. Only a terminal is shortened; a pipe gets all.
 """
 
 from __future__ import annotations
 
-import json
+import os
+import shutil
 import sys
-from datetime import UTC, datetime, timedelta
-from functools import partial
-from typing import TYPE_CHECKING, cast
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Literal, Protocol
 
-from jobsd.clock import utc_now
+import click
+
 from jobsd.text import one_line
 
 from .program import note
+from .table import Column, for_people, tab_separated
+from .values import cells, human, json_text, plain, wrapped
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-    Row = Mapping[str, object]
+    from .table import Row
 
-_UNITS = ((86400, "d"), (3600, "h"), (60, "m"))
+    Pairs = Sequence[tuple[str, object]]
+
+_STYLES = {"bold": "1", "dim": "2", "red": "31", "green": "32", "yellow": "33"}
+_COLORS = {
+    **dict.fromkeys(("failed", "lost", "gone", "FAIL", "error"), "red"),
+    **dict.fromkeys(("silent", "WARN", "blocked", "warning"), "yellow"),
+    **dict.fromkeys(("finished", "alive", "OK"), "green"),
+    "discarded": "dim",
+}
 
 
-def print_json(document: object) -> None:
-    """Print one JSON document."""
-    print_line(json.dumps(document, default=_as_json, ensure_ascii=False))
+@dataclass(frozen=True, slots=True)
+class Format:
+    """How a result is to be printed, as options, environment and terminal have it."""
+
+    as_json: bool = False
+    terminal: bool = False
+    width: int | None = None
+    height: int | None = None
+    color: bool = False
+    header: bool = False
+    columns: tuple[str, ...] = ()
+
+    def paint(self, text: str, style: str) -> str:
+        """Return a text in a style, if colours are wanted."""
+        code = _STYLES.get(style)
+        return f"\x1b[{code}m{text}\x1b[0m" if self.color and code and text else text
+
+
+class Part(Protocol):
+    """A part of what a command prints."""
+
+    def lines(self, form: Format) -> Iterator[str]:
+        """Yield its lines in a format, nothing in which commands a terminal."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """Rows with described columns.
+
+    On a terminal, `more` is a line below it, and what is `apart` has an empty line above.
+    """
+
+    rows: Sequence[Row]
+    columns: Sequence[Column]
+    more: str = ""
+    heading: bool = True
+    apart: bool = False
+
+    def lines(self, form: Format) -> Iterator[str]:
+        """Yield the lines of the table."""
+        columns = _chosen(self.columns, self.rows, form)
+        if form.terminal and self.rows:
+            if self.apart:
+                yield ""
+            yield from for_people(
+                self.rows, columns, form.width, form.paint, heading=self.heading
+            )
+            if self.more:
+                yield form.paint(self.more, "dim")
+        elif not form.terminal:
+            if form.header:
+                names = "\t".join(column.name for column in columns)
+                yield form.paint(names, "bold")
+            yield from tab_separated(self.rows, columns, form.paint)
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """The facts of one thing, a line each; `for_people` are those of a terminal."""
+
+    facts: Pairs
+    for_people: Pairs | None = None
+
+    def lines(self, form: Format) -> Iterator[str]:
+        """Yield a line for each fact, its name before it."""
+        if not form.terminal:
+            for name, value in self.facts:
+                yield f"{name}\t{plain(value)}"
+            return
+        facts = self.facts if self.for_people is None else self.for_people
+        width = max((len(name) for name, _ in facts), default=0)
+        for name, value in facts:
+            text = value if isinstance(value, Shown) else human(value)
+            title = name.replace("_", " ").ljust(width + 2)
+            room = None if form.width is None else form.width - len(title)
+            if room is not None and max(map(cells, text.split()), default=0) > room:
+                # Rather a line of its own than a break within a word.
+                yield title.rstrip()
+                yield f"  {text}"
+                continue
+            first, *rest = wrapped(text, room)
+            yield f"{title}{form.paint(first, _COLORS.get(text, ''))}"
+            yield from (f"{' ' * len(title)}{line}" for line in rest)
+
+
+class Shown(str):
+    """A text for people that nothing is to be done to; it is one line."""
+
+    __slots__ = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Texts:
+    """Texts of several lines, each with what it is: a terminal gets them indented.
+
+    In a pipe each line has the name before it.
+    """
+
+    name: str
+    texts: Sequence[str]
+
+    def lines(self, form: Format) -> Iterator[str]:
+        """Yield the lines of the texts, none of which can command a terminal."""
+        for text in self.texts:
+            first, *rest = map(one_line, text.rstrip().split("\n"))
+            if form.terminal:
+                head, *more = wrapped(f"{self.name}: {first}", form.width, "  ")
+                title = form.paint(self.name, _COLORS.get(self.name, "bold"))
+                yield f"\n{title}{head.removeprefix(self.name)}"
+                yield from more
+                yield from (f"  {line}" for line in rest)
+            else:
+                yield from (f"{self.name}\t{line}" for line in (first, *rest))
+
+
+@dataclass(frozen=True, slots=True)
+class Value:
+    """One value on a line of its own; people may get a sentence instead."""
+
+    value: object
+    sentence: str = ""
+
+    def lines(self, form: Format) -> Iterator[str]:
+        """Yield the line."""
+        if form.terminal and self.sentence:
+            yield one_line(self.sentence)
+        else:
+            # A document such as DDL is printed as it is.
+            yield self.value if isinstance(self.value, str) else plain(self.value)
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What a command has to say: `document` to programs that ask for JSON, else its `parts`.
+
+    `sentence` goes to stderr, unless JSON was asked for. `status` is how the command ends.
+    """
+
+    document: object
+    parts: Sequence[Part] = ()
+    sentence: str = ""
+    status: int = 0
+
+
+def rows(
+    found: Sequence[Row], columns: Sequence[Column], *, empty: str = "", status: int = 0
+) -> Result:
+    """Return rows as a result; `empty` says on stderr what to do when there are none."""
+    return Result(found, (Table(found, columns),), "" if found else empty, status)
+
+
+def facts(found: Mapping[str, object], *, status: int = 0) -> Result:
+    """Return the facts of one thing as a result."""
+    return Result(found, (Facts(tuple(found.items())),), status=status)
+
+
+def done(sentence: str, found: Mapping[str, object]) -> Result:
+    """Return what was done: a sentence for people, facts for programs."""
+    return Result(found, sentence=sentence)
+
+
+def document(name: str, text: str) -> Result:
+    """Return a text that is data as it stands."""
+    return Result({name: text}, (Value(text),))
+
+
+def print_result(result: Result, form: Format) -> int:
+    """Print a result and return the command's exit status."""
+    if form.as_json:
+        print_json(_with_columns(result.document, form.columns))
+        return result.status
+    for part in result.parts:
+        for line in part.lines(form):
+            print_line(line)
+    if result.sentence:
+        note(result.sentence)
+    return result.status
+
+
+def print_json(found: object) -> None:
+    """Print one JSON document; what stdout can't write is escaped as JSON does it."""
+    encoding = (sys.stdout.encoding or "utf-8").lower().replace("-", "")
+    print_line(json_text(found, ascii_only=encoding != "utf8"))
 
 
 def print_line(text: str) -> None:
@@ -35,139 +228,68 @@ def print_line(text: str) -> None:
     sys.stdout.write(f"{text}\n")
 
 
-def print_document(name: str, text: str, *, as_json: bool) -> None:
-    """Print a text that is data as it stands; as JSON under its name."""
-    if as_json:
-        print_json({name: text})
-    else:
-        print_line(text)
+def colored(value: object) -> str:
+    """Return the style of a state, a level or another word."""
+    return _COLORS.get(str(value), "")
 
 
-def tell(sentence: str, facts: Row, *, as_json: bool) -> None:
-    """Tell what was done, on stderr; as JSON, which is for programs, its facts on stdout."""
-    if as_json:
-        print_json(facts)
-    else:
-        note(sentence)
+def format_of(
+    *,
+    as_json: bool = False,
+    wide: bool = False,
+    header: bool = False,
+    columns: str | None = None,
+    color: Literal["auto", "always", "never"] = "auto",
+) -> Format:
+    """Return the format that options ask for, in this environment, on this stdout."""
+    terminal = sys.stdout.isatty()
+    width, height = shutil.get_terminal_size() if terminal else (None, None)
+    names = tuple(name.strip() for name in columns.split(",")) if columns else ()
+    return Format(
+        as_json=as_json,
+        terminal=terminal,
+        width=None if wide else width,
+        height=None if wide else height,
+        color=_wants_color(color, terminal=terminal),
+        header=header,
+        columns=names,
+    )
 
 
-def print_rows(rows: Iterable[Row], columns: Sequence[str], *, as_json: bool) -> None:
-    """Print rows; as JSON with all that is in them, else with these columns."""
-    if as_json:
-        print_json(list(rows))
-    elif is_terminal():
-        print_table(rows, columns)
-    else:
-        for row in rows:
-            print_line("\t".join(plain(row.get(column)) for column in columns))
+def _wants_color(color: str, *, terminal: bool) -> bool:
+    if color != "auto":
+        return color == "always"
+    if os.environ.get("NO_COLOR"):
+        return False
+    if os.environ.get("CLICOLOR_FORCE", "0") != "0":
+        return True
+    return terminal and os.environ.get("TERM") != "dumb"
 
 
-def print_facts(facts: Row, *, as_json: bool) -> None:
-    """Print the facts of one thing: a line for each, its name before it."""
-    if as_json:
-        print_json(facts)
-        return
-    show = human if is_terminal() else plain
-    width = max(map(len, facts), default=0) if is_terminal() else 0
-    for name, value in facts.items():
-        print_line(
-            f"{_titled(name):{width}}  {show(value)}" if width else f"{name}\t{show(value)}"
-        )
+def _chosen(columns: Sequence[Column], rows: Sequence[Row], form: Format) -> list[Column]:
+    """Return the columns that are wanted: those that were named, else those of the medium."""
+    if not form.columns:
+        other = "pipe" if form.terminal else "terminal"
+        return [column for column in columns if column.on != other]
+    known = {column.name: column for column in columns}
+    known |= {name: Column(name) for name in (rows[0] if rows else ()) if name not in known}
+    _require_known(form.columns, known, rows)
+    # Somebody has asked for them, so none is left out.
+    return [replace(known.get(name, Column(name)), rank=0) for name in form.columns]
 
 
-def print_table(rows: Iterable[Row], columns: Sequence[str]) -> None:
-    """Print rows for people, each on one line."""
-    # Only a terminal pays for it.
-    from rich.console import Console  # noqa: PLC0415
-    from rich.table import Table  # noqa: PLC0415
-    from rich.text import Text  # noqa: PLC0415
-
-    cell = partial(Text, no_wrap=True, overflow="ellipsis")
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
-    for column in columns:
-        # These may be long, and are cut where the line ends; of the others nothing is.
-        long = column in {"arguments", "error", columns[-1]}
-        table.add_column(cell(_titled(column)), overflow="fold", no_wrap=not long)
-    for row in rows:
-        table.add_row(*(cell(human(row.get(column))) for column in columns))
-    Console(highlight=False).print(table)
+def _with_columns(found: object, names: tuple[str, ...]) -> object:
+    """Return rows with these columns only; any other document as it is."""
+    if not names or not isinstance(found, list):
+        return found
+    rows: list[dict[str, object]] = found
+    if rows:
+        _require_known(names, rows[0], rows)
+    return [{name: row.get(name) for name in names} for row in rows]
 
 
-def is_terminal() -> bool:
-    """Return whether people read stdout."""
-    return sys.stdout.isatty()
-
-
-def plain(value: object) -> str:
-    """Return a value for a pipe: one field of one line, whatever it holds."""
-    match value:
-        case None:
-            return ""
-        case bool():
-            return "true" if value else "false"
-        case datetime():
-            return value.astimezone(UTC).isoformat()
-        case timedelta():
-            return f"{value.total_seconds():.3f}"
-        case dict() | list() | tuple():
-            return json.dumps(value, default=_as_json, ensure_ascii=False)
-        case _:
-            return one_line(str(value))
-
-
-def human(value: object) -> str:
-    """Return a value for people."""
-    match value:
-        case None | "":
-            return "-"
-        case bool():
-            return "yes" if value else "no"
-        case datetime():
-            return when(value)
-        case timedelta():
-            return length(value.total_seconds())
-        case dict():
-            pairs = cast("dict[str, object]", value).items()
-            return one_line(" ".join(f"{key}={plain(held)}" for key, held in pairs)) or "-"
-        case _:
-            return plain(value)
-
-
-def when(moment: datetime) -> str:
-    """Return how far away a moment is, as people say it."""
-    away_s = (moment - utc_now()).total_seconds()
-    return f"in {length(away_s)}" if away_s > 0 else f"{length(-away_s)} ago"
-
-
-def counted(count: int, noun: str) -> str:
-    """Return a number of things as people say it."""
-    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
-
-
-def length(seconds: float) -> str:
-    """Return a duration as people say it: its two largest units."""
-    if seconds < 1:
-        return f"{max(seconds, 0) * 1000:.0f}ms"
-    if seconds < 60:
-        return f"{seconds:.1f}s" if seconds < 10 else f"{seconds:.0f}s"
-    rest = round(seconds)
-    parts: list[str] = []
-    for size, unit in _UNITS:
-        if rest >= size:
-            parts.append(f"{rest // size}{unit}")
-        rest %= size
-    return "".join(([*parts, f"{rest}s"] if rest else parts)[:2])
-
-
-def _as_json(value: object) -> object:
-    match value:
-        case datetime():
-            return value.astimezone(UTC).isoformat()
-        case timedelta():
-            return round(value.total_seconds(), 6)
-        case _:
-            return str(value)
-
-
-def _titled(column: str) -> str:
-    return column.replace("_", " ")
+def _require_known(names: Iterable[str], known: Iterable[str], rows: Sequence[Row]) -> None:
+    """Refuse the name of a column that no row has; without rows nobody knows."""
+    if rows and (unknown := [name for name in names if name not in set(known)]):
+        fault = f"there is no column {unknown[0]!r}; there are {', '.join(known)}"
+        raise click.BadParameter(fault, param_hint="'--columns'")

@@ -1,43 +1,67 @@
-"""What several commands show: processes, queues, recurring tasks, failures, as plain rows."""
+"""What `status` has found out about everything, at one moment."""
 
 from __future__ import annotations
 
-import json
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+import os
+from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from jobsd.clock import utc_now
+from jobsd.database.statements import Statements
 from jobsd.heartbeat.log import HeartbeatLogs
-from jobsd.jobs import inspect, queues
-from jobsd.processes import registry, thresholds
-from jobsd.recurring import tasks
-from jobsd.schedules import ScheduleError
-from jobsd.supervisor.monitor.gauges import database_figures
+from jobsd.jobs import inspect, lost
 
-from .liveness import life
+from . import failures
+from .process_list import processes
+from .queue_list import queue_rows
+from .task_list import task_rows
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from jobsd.configuration.options import Options
     from jobsd.database.connection import Session
-    from jobsd.processes.registry import ProcessRow
-    from jobsd.recurring.tasks import RecurringTask
 
     Row = dict[str, Any]
 
-PROCESS_COLUMNS = ("id", "kind", "name", "pid", "hostname", "heartbeat_age", "metadata")
-QUEUE_COLUMNS = ("name", "ready", "oldest_age", "paused")
-TASK_COLUMNS = ("key", "schedule", "next_run", "last_run", "runs", "enabled")
-FAILURE_COLUMNS = ("id", "class_name", "failed_at", "error")
+STATEMENTS = Statements("jobsd.daemon", "overview.sql")
 
-_IDENTITY = ("boot", "namespace", "started", "supervisor")
+COUNTED_MAX = 10_000
 _NEXT_RUNS = 5
 _FAILURES = 5
+_GROUPED = 1_000
+
+
+@dataclass(frozen=True, slots=True)
+class Totals:
+    """How many jobs are in each state, up to COUNTED_MAX and one more.
+
+    Jobs that have ended are counted among the newest ones; `all_seen`: there are no others.
+    """
+
+    scheduled: int
+    retries: int
+    ready: int
+    blocked: int
+    claimed: int
+    failed: int
+    finished: int
+    discarded: int
+    all_seen: bool
+    lost: int
+
+
+@dataclass(frozen=True, slots=True)
+class Threads:
+    """The threads of all living workers, and how many of them have a job."""
+
+    busy: int
+    all: int
 
 
 @dataclass(frozen=True, slots=True)
 class Overview:
-    """One screen of facts."""
+    """What `status` prints as JSON."""
 
     running: bool
     processes: list[Row]
@@ -46,11 +70,25 @@ class Overview:
     failures: list[Row]
     last_heartbeat: datetime | None
 
+    def document(self) -> dict[str, Any]:
+        """Return it for programs."""
+        return asdict(self)
+
+    @property
+    def alive(self) -> list[Row]:
+        """The processes that live."""
+        return [row for row in self.processes if row["life"] == "alive"]
+
+    @property
+    def has_scheduler(self) -> bool:
+        """Whether a scheduler lives, without which no task runs."""
+        return any(row["kind"] == "scheduler" for row in self.alive)
+
 
 def overview(session: Session, options: Options) -> Overview:
-    """Look at everything once; `running` is whether a supervisor lives, on whichever host."""
+    """Read everything once; `running` is whether a supervisor lives, on whichever host."""
     rows = processes(session, options)
-    planned = [row for row in recurring(session) if row["next_run"] is not None]
+    planned = [row for row in task_rows(session) if row["next_run"] is not None]
     planned.sort(key=lambda row: (row["next_run"], row["key"]))
     beat = HeartbeatLogs(session=session).latest()
     return Overview(
@@ -58,97 +96,47 @@ def overview(session: Session, options: Options) -> Overview:
         processes=rows,
         queues=queue_rows(session),
         recurring=planned[:_NEXT_RUNS],
-        failures=failures(session),
+        failures=_latest_failures(session),
         last_heartbeat=beat.executed_at if beat else None,
     )
 
 
-def processes(session: Session, options: Options) -> list[Row]:
-    """Return the processes table; `life` is alive, silent or gone."""
-    threshold_s = options.supervisor.process_alive_threshold_s
-    return [
-        {
-            "id": row.id,
-            "kind": row.kind,
-            "name": row.name,
-            "pid": row.pid,
-            "hostname": row.hostname,
-            "heartbeat_age": timedelta(seconds=max(0.0, row.heartbeat_age_s)),
-            "metadata": _shown(row),
-            "supervisor_id": row.supervisor_id,
-            "created_at": row.created_at,
-            "life": life(row, threshold_s),
-        }
-        for row in registry.processes(session)
-    ]
+def totals(session: Session) -> Totals:
+    """Count the jobs of each state, at a bounded cost."""
+    (counts,) = session.fetch(STATEMENTS["totals"], {"most": COUNTED_MAX + 1})
+    return Totals(*(*counts, lost.known(session).jobs))
 
 
-def _shown(row: ProcessRow) -> dict[str, object]:
-    """Return what a row says of its process; what is the same in a tree, of its first only."""
-    hidden = _IDENTITY if row.kind == "supervisor" else (*_IDENTITY, *thresholds.NAMES)
-    return {key: value for key, value in row.metadata.items() if key not in hidden}
-
-
-def queue_rows(session: Session) -> list[Row]:
-    """Return the queues that have jobs which have not ended, or are paused, by name."""
-    figures = database_figures(session)
-    pauses = {pause.queue_name: pause for pause in queues.paused(session=session)}
-    names = sorted({*figures.depths, *pauses})
-    return [
-        {
-            "name": name,
-            "ready": figures.depths.get(name, {}).get("ready", 0),
-            "oldest_age": _age(figures.latencies_s.get(name)),
-            "paused": name in pauses,
-            "reason": pauses[name].reason if name in pauses else None,
-            "paused_by": pauses[name].created_by if name in pauses else None,
-            "jobs": dict(figures.depths.get(name, {})),
-        }
-        for name in names
-    ]
-
-
-def recurring(session: Session) -> list[Row]:
-    """Return the recurring tasks, by key."""
-    now = utc_now()
-    return [task_row(task, now) for task in tasks.load(session)]
-
-
-def task_row(task: RecurringTask, now: datetime) -> Row:
-    """Return one recurring task as it is shown."""
-    upcoming = task.next_runs(1, now)
-    return {
-        "key": task.key,
-        "schedule": task.schedule,
-        "time_zone": _zone(task),
-        "class_name": task.class_name,
-        "command": task.command,
-        "arguments": json.loads(task.arguments_json),
-        "queue_name": task.queue_name,
-        "priority": task.priority,
-        "description": task.description,
-        "static": task.static,
-        "enabled": task.enabled,
-        "run_at_start": task.run_at_start,
-        "on_missed": task.on_missed,
-        "overlap": task.overlap,
-        "source": task.source,
-        "next_run": upcoming[0] if upcoming else None,
-        "last_run": task.last_run_at,
-        "runs": task.runs_count,
+def threads(session: Session, alive: list[Row]) -> Threads:
+    """Count the threads of the living workers, and those that their claims keep busy."""
+    claimed = inspect.claimed(session)
+    workers = {
+        row["id"]: int(row["metadata"].get("threads") or 1)
+        for row in alive
+        if row["kind"] == "worker"
     }
+    busy = sum(min(claimed.get(row_id, 0), count) for row_id, count in workers.items())
+    return Threads(busy, sum(workers.values()))
 
 
-def _zone(task: RecurringTask) -> str:
-    """Return the zone that counts: the schedule may name another than the task."""
-    try:
-        return task.plan.time_zone
-    except ScheduleError:
-        return task.time_zone
+def failure_groups(session: Session) -> list[Row]:
+    """Return the latest failures, grouped by class and error."""
+    return failures.groups(session, _GROUPED)
 
 
-def failures(session: Session) -> list[Row]:
-    """Return the latest failures."""
+def load_and_memory() -> str:
+    """Say how busy this host is: its load of the last minutes, its memory."""
+    load = " ".join(f"{each:.2f}" for each in os.getloadavg())
+    sizes = dict(
+        line.split(":") for line in Path("/proc/meminfo").read_text("ascii").splitlines()
+    )
+    total, available = (
+        int(sizes[name].split()[0]) / 2**20 for name in ("MemTotal", "MemAvailable")
+    )
+    return f"load {load}, memory {total - available:.1f} of {total:.1f} GiB"
+
+
+def _latest_failures(session: Session) -> list[Row]:
     return [
         {
             "id": failure.id,
@@ -159,7 +147,3 @@ def failures(session: Session) -> list[Row]:
         }
         for failure in inspect.failures(session, _FAILURES)
     ]
-
-
-def _age(seconds: float | None) -> timedelta | None:
-    return None if seconds is None else timedelta(seconds=max(0.0, seconds))

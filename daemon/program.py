@@ -1,9 +1,13 @@
-"""How the operator calls us, and how we speak to him: on stderr."""
+"""How we were called, and what we write to stderr."""
 
 from __future__ import annotations
 
 import os
 import sys
+
+import click
+
+from .values import printable_lines
 
 
 def program() -> str:
@@ -14,28 +18,22 @@ def program() -> str:
     return "bin/jobs" if os.environ.get("JOBSD_HOME") else "python -m jobsd.daemon"
 
 
-_debug = [False]
-
-
-def debugs() -> bool:
-    """Return whether the operator wants to see tracebacks."""
-    return _debug[0]
-
-
-def debug(*, wanted: bool) -> None:
-    """Say whether the operator wants to see tracebacks."""
-    _debug[0] = wanted
+def wants_debug() -> bool:
+    """Return whether the command that runs was called with --debug."""
+    context = click.get_current_context(silent=True)
+    return context is not None and bool(context.obj)
 
 
 def note(message: str) -> None:
-    """Tell the operator something that is no data, and no password that stands in it."""
-    from jobsd.instruments.redaction import redact  # noqa: PLC0415 - help needs it not
+    """Write to stderr, without passwords and without anything that a terminal would obey."""
+    from jobsd.instruments.redaction import redact  # noqa: PLC0415 - help does without
 
-    print(redact(message), file=sys.stderr, flush=True)  # noqa: T201 - the command line speaks here
+    text = printable_lines(redact(message))
+    print(text, file=sys.stderr, flush=True)  # noqa: T201 - the one place that does
 
 
 def error(message: str, hint: str = "") -> None:
-    """Tell what is wrong, and what could be done about it."""
+    """Report what is wrong, and what could be done about it."""
     note(f"error: {message}")
     if hint:
         note(f"hint: {hint}")

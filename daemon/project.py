@@ -18,9 +18,9 @@ from jobsd.errors import DatabaseUnreachableError
 from jobsd.jobs import client, registry
 from jobsd.recurring import command_job
 
-from .exits import UNREACHABLE
 from .program import error, note
 from .shipped import import_shipped_jobs
+from .statuses import UNREACHABLE
 
 if TYPE_CHECKING:
     from collections.abc import Generator

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import functools
 import sys
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, TypeVar
 
 import click
 
-from jobsd.errors import Error
+from jobsd.errors import Error, RefusedError
 
+from . import output
 from .program import program
 
 if TYPE_CHECKING:
@@ -20,6 +22,13 @@ if TYPE_CHECKING:
 P = ParamSpec("P")
 R = TypeVar("R")
 F = TypeVar("F", bound="Callable[..., Any]")
+
+
+_TABLE_OPTIONS = (
+    (("--columns",), {"metavar": "NAME[,NAME]", "help": "These columns, in this order."}),
+    (("--header",), {"is_flag": True, "help": "The names of the columns, in a pipe too."}),
+    (("--wide",), {"is_flag": True, "help": "Shorten nothing to fit the terminal."}),
+)
 
 
 class _WithExamples(click.Command):
@@ -37,11 +46,75 @@ class _WithExamples(click.Command):
 
 
 class Verb(_WithExamples):
-    """A command."""
+    """A command. What it returns is printed as the options of output say.
 
-    def __init__(self, *args: Any, examples: str = "", **kwargs: Any) -> None:  # noqa: ANN401
+    A command without output has none of these options; only one that prints a `table` has
+    those of tables.
+    """
+
+    def __init__(
+        self,
+        *args: Any,  # noqa: ANN401 - click's
+        examples: str = "",
+        prints: bool = True,
+        table: bool = False,
+        **kwargs: Any,  # noqa: ANN401 - click's
+    ) -> None:
         super().__init__(*args, **kwargs)
         self.examples = examples
+        self._output = output_options(table=table) if prints else []
+        self.params += self._output
+
+    def invoke(self, ctx: click.Context) -> object:
+        """Run the command and print its result, or one after the other if it yields them."""
+        if not self._output:
+            return super().invoke(ctx)
+        given = {each.name: ctx.params.pop(each.name) for each in self._output if each.name}
+        form = output.format_of(**given)
+        ctx.meta[_FORMAT] = form
+        found = super().invoke(ctx)
+        if isinstance(found, output.Result):
+            return output.print_result(found, form)
+        if isinstance(found, Iterator):
+            return max((output.print_result(each, form) for each in found), default=0)
+        return found
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the options, those of output behind the others."""
+        for title, wanted in (("Options", False), ("Output", True)):
+            records = [
+                each.get_help_record(ctx)
+                for each in self.get_params(ctx)
+                if isinstance(each, click.Option) and (each in self._output) is wanted
+            ]
+            if shown := [record for record in records if record is not None]:
+                with formatter.section(title):
+                    formatter.write_dl(shown)
+
+
+_FORMAT = "jobsd.format"
+
+
+def chosen_format() -> output.Format:
+    """Return how the result of the command that runs is to be printed."""
+    form: output.Format = click.get_current_context().meta[_FORMAT]
+    return form
+
+
+def output_options(*, table: bool) -> list[click.Parameter]:
+    """Return the options that say how a result is printed; of a `table` also its columns."""
+    options: list[click.Parameter] = [
+        click.Option(["--json", "as_json"], is_flag=True, help="One JSON document on stdout."),
+        click.Option(
+            ["--color"],
+            type=click.Choice(("auto", "always", "never")),
+            default="auto",
+            help="auto goes by NO_COLOR, CLICOLOR_FORCE and the terminal.",
+        ),
+    ]
+    if table:
+        options += [click.Option(list(names), **settings) for names, settings in _TABLE_OPTIONS]
+    return options
 
 
 class Noun(_WithExamples, click.Group):
@@ -49,17 +122,17 @@ class Noun(_WithExamples, click.Group):
 
     def __init__(
         self,
-        *args: Any,  # noqa: ANN401
+        *args: Any,  # noqa: ANN401 - click's
         examples: str = "",
         default: str = "",
-        **kwargs: Any,  # noqa: ANN401
+        **kwargs: Any,  # noqa: ANN401 - click's
     ) -> None:
         super().__init__(*args, **kwargs)
         self.examples = examples
         self._default = default
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Put the default command before the options of whoever does not say it."""
+        """Put the default command before options without a command."""
         first = args[0] if args else "--"
         if self._default and first.startswith("-") and first not in ctx.help_option_names:
             args = [self._default, *args]
@@ -114,7 +187,7 @@ def _class(value: str) -> str:
 
 def _line(value: str) -> str:
     if not value.isprintable():
-        raise ValueError(f"{value!r} is no line of printable text")
+        raise ValueError(f"{value!r} is not one line of printable text")
     return value
 
 
@@ -125,8 +198,6 @@ CLASS = _Read("class", _class)
 LINE = _Read("text", _line)
 """A text that is shown beside others."""
 JOB_ID = click.IntRange(1, 2**63 - 1)
-
-as_json = click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout.")
 
 args_json = click.argument("arguments", metavar="[ARGS-JSON]", default="[]")
 
@@ -150,22 +221,24 @@ def on_project(
         project = Project(Flags(config=config, database_url=database_url))
         return function(project, *args, **kwargs)
 
-    url = click.option("--database-url", metavar="URL", help="Env: QUEUE_DATABASE_URL, …")
-    file = click.option("-c", "--config", metavar="FILE", help="Env: JOBSD_CONFIG.")
+    url = click.option(
+        "--database-url", metavar="URL", help="Env: QUEUE_DATABASE_URL, DATABASE_URL."
+    )
+    file = click.option(
+        "-c", "--config", metavar="FILE", help="config/queue.yml. Env: JOBSD_CONFIG."
+    )
     return url(file(run))
 
 
 def require_consent(what: str, *, yes: bool) -> None:
-    """Go on if the operator has said `--yes`, or says so now.
+    """Go on with `--yes`, or once somebody at the terminal agrees.
 
     Raises:
-        RefusedError: when he does not, or nobody can be asked.
+        RefusedError: when nobody agrees, or no one can be asked.
     """
-    from jobsd.errors import RefusedError  # noqa: PLC0415 - help needs it not
-
     if yes:
         return
     if not sys.stdin.isatty():
-        raise RefusedError(f"to {what}, say --yes")
+        raise RefusedError(f"refusing to {what} without --yes")
     if not click.confirm(f"{what}?", err=True):
-        raise RefusedError("nothing was done")
+        raise RefusedError("cancelled")

@@ -1,74 +1,120 @@
 """Why a job is not running: every reason that holds, as far as the tables tell.
 
-A job that has ended, or that a living process has, has none. A ready job without one is
-about to be claimed.
+A job that has ended, or that a living process has claimed, has none. A ready job without
+one is about to be claimed.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
 from jobsd.clock import utc_now
-from jobsd.jobs import inspect
+from jobsd.jobs import inspect, lanes, queues, ready
+from jobsd.jobs.ready import Selection
 from jobsd.processes import registry
 
 from .liveness import life
-from .output import counted, length, when
 from .program import program
-from .reason import Reason, Sight
-from .why_unclaimed import in_line, queue
+from .values import counted, length, when
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from jobsd.database.connection import Session
     from jobsd.jobs.inspect import Found, Holder
+    from jobsd.processes.registry import ProcessRow
 
-_HOLDERS_TOLD = 10
+_HOLDERS_NAMED = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Reason:
+    """One reason: its name for programs, a sentence for people, what it depends on."""
+
+    reason: str
+    sentence: str
+    details: dict[str, Any] = field(default_factory=dict[str, Any])
+
+    def facts(self) -> dict[str, Any]:
+        """Return what a program gets."""
+        return {"reason": self.reason, **self.details}
+
+
+@dataclass(frozen=True, slots=True)
+class _Case:
+    """A job, all processes of the table, and those of them that live."""
+
+    session: Session
+    found: Found
+    rows: list[ProcessRow]
+    alive: list[ProcessRow]
+
+    @property
+    def queue(self) -> str:
+        return self.found.job.queue_name
+
+    @property
+    def has_dispatcher(self) -> bool:
+        return any(row.kind == "dispatcher" for row in self.alive)
+
+    @property
+    def workers(self) -> list[ProcessRow]:
+        """The living workers that take from the job's queue."""
+        return [
+            row
+            for row in self.alive
+            if row.kind == "worker" and selection(row).matches(self.queue)
+        ]
 
 
 def why(session: Session, found: Found, threshold_s: float) -> list[Reason]:
     """Return all reasons that hold, the first in a job's way first."""
     rows = registry.processes(session)
     alive = [row for row in rows if life(row, threshold_s) == "alive"]
-    seen = Sight(session, found, rows, alive)
+    case = _Case(session, found, rows, alive)
     match found.job.state:
         case "scheduled":
-            return [*_scheduled(seen), *_limit(seen), *queue(seen)]
+            return [*_scheduled(case), *_limit(case), *_queue(case)]
         case "blocked":
-            return [*_blocked(seen), *queue(seen)]
+            return [*_blocked(case), *_queue(case)]
         case "ready":
-            return [*queue(seen), *in_line(seen)]
+            return [*_queue(case), *_in_line(case)]
         case "claimed":
-            return list(_claimed(seen))
+            return list(_claimed(case))
         case "lost":
-            told = (
+            sentence = (
                 "no table says where it is: rows were removed by hand, or this is a defect. It"
                 f" may still be running: `{program()} discard`, or `retry --yes` once it is not"
             )
-            return [Reason("lost", told)]
+            return [Reason("lost", sentence)]
         case _:
             return []
 
 
-def _scheduled(seen: Sight) -> Iterator[Reason]:
-    until = seen.found.job.scheduled_at
+def selection(worker: ProcessRow) -> Selection:
+    """Return the queues that a worker takes from, as its row says."""
+    return Selection(tuple(str(worker.metadata.get("queues", "*")).split(",")))
+
+
+def _scheduled(case: _Case) -> Iterator[Reason]:
+    until = case.found.job.scheduled_at
     if until is not None and until > utc_now():
-        told = f"it is scheduled {when(until)}, at {until}"
-        yield Reason("scheduled", told, {"until": until})
+        sentence = f"it is scheduled {when(until)}, at {until}"
+        yield Reason("scheduled", sentence, {"until": until})
     elif until is not None:
-        told = f"it was due {when(until)}, and was not made ready yet"
-        yield Reason("not_dispatched", told, {"since": until})
-    if not seen.has_dispatcher:
+        sentence = f"it was due {when(until)} and has not been dispatched yet"
+        yield Reason("not_dispatched", sentence, {"since": until})
+    if not case.has_dispatcher:
         yield Reason("no_dispatcher", "no dispatcher runs that would make it ready")
 
 
-def _limit(seen: Sight) -> Iterator[Reason]:
-    """Tell what a scheduled job would meet, were it due now."""
-    key, limit = seen.found.concurrency_key, seen.found.concurrency_limit
+def _limit(case: _Case) -> Iterator[Reason]:
+    """Yield what a scheduled job would meet, were it due now."""
+    key, limit = case.found.concurrency_key, case.found.concurrency_limit
     if key is None or limit is None:
         return
-    held_by = inspect.holders(seen.session, key)
+    held_by = inspect.holders(case.session, key)
     if len(held_by) >= limit:
         yield Reason(
             "limit_reached",
@@ -77,12 +123,12 @@ def _limit(seen: Sight) -> Iterator[Reason]:
         )
 
 
-def _blocked(seen: Sight) -> Iterator[Reason]:
-    key, limit = seen.found.concurrency_key or "", seen.found.concurrency_limit or 1
-    held_by = inspect.holders(seen.session, key)
-    ahead = inspect.blocked_before(seen.session, seen.found)
+def _blocked(case: _Case) -> Iterator[Reason]:
+    key, limit = case.found.concurrency_key or "", case.found.concurrency_limit or 1
+    held_by = inspect.holders(case.session, key)
+    ahead = inspect.blocked_before(case.session, case.found)
     first = f"; {counted(ahead, 'job')} before it in line" if ahead else ""
-    most = inspect.next_limit(seen.session, key) or limit
+    most = inspect.next_limit(case.session, key) or limit
     if ahead and most != limit:
         first += f", of which the first lets {most} run at once"
     yield Reason(
@@ -96,33 +142,120 @@ def _blocked(seen: Sight) -> Iterator[Reason]:
         },
     )
     if free := max(0, most - len(held_by)):
-        told = f"a slot of {key!r} is free, but was not given to who comes first yet"
-        yield Reason("not_promoted", told, {"key": key, "free": free})
-        if not seen.has_dispatcher:
-            told = "no dispatcher runs that would give the free slot away"
-            yield Reason("no_dispatcher", told)
+        sentence = f"a slot of {key!r} is free and was not given to the first in line yet"
+        yield Reason("not_promoted", sentence, {"key": key, "free": free})
+        if not case.has_dispatcher:
+            sentence = "no dispatcher runs that would give the free slot to a job"
+            yield Reason("no_dispatcher", sentence)
 
 
 def _of_key(key: str, limit: int) -> str:
-    return f"its key {key!r} lets {limit} run at once"
+    return f"concurrency limit {limit} for key {key!r}"
 
 
 def _holders(held_by: list[Holder]) -> str:
     if not held_by:
-        return "nobody holds a slot"
-    told = [f"{holder.id} ({holder.state})" for holder in held_by[:_HOLDERS_TOLD]]
-    more = len(held_by) - len(told)
-    return "held by " + ", ".join([*told, *([f"and {more} more"] if more else [])])
+        return "no job holds a slot"
+    named = [f"{holder.id} ({holder.state})" for holder in held_by[:_HOLDERS_NAMED]]
+    more = len(held_by) - len(named)
+    return "held by " + ", ".join([*named, *([f"and {more} more"] if more else [])])
 
 
-def _claimed(seen: Sight) -> Iterator[Reason]:
-    process_id = seen.found.job.process_id
-    if any(row.id == process_id for row in seen.alive):
+def _claimed(case: _Case) -> Iterator[Reason]:
+    process_id = case.found.job.process_id
+    if any(row.id == process_id for row in case.alive):
         return
-    row = next((row for row in seen.rows if row.id == process_id), None)
+    row = next((row for row in case.rows if row.id == process_id), None)
     name = f"process {process_id}" if row is None else row.name
-    heard = "" if row is None else f"; last heard of {length(row.heartbeat_age_s)} ago"
+    beat = "" if row is None else f"; its last heartbeat was {length(row.heartbeat_age_s)} ago"
     details = {"process_id": process_id, "process": None if row is None else row.name}
     yield Reason(
-        "process_lost", f"{name} had claimed it and does not live any more{heard}", details
+        "process_lost", f"{name} had claimed it and does not live any more{beat}", details
     )
+
+
+def _queue(case: _Case) -> Iterator[Reason]:
+    """Yield what keeps all jobs of its queue from being claimed."""
+    for pause in queues.paused(session=case.session):
+        if pause.queue_name == case.queue:
+            because = f": {pause.reason}" if pause.reason else ""
+            yield Reason(
+                "paused",
+                f"queue {case.queue!r} was paused {when(pause.created_at)} by"
+                f" {pause.created_by or 'an unknown user'}{because}",
+                {
+                    "queue_name": case.queue,
+                    "by": pause.created_by,
+                    "since": pause.created_at,
+                    "because": pause.reason,
+                },
+            )
+    if not case.workers:
+        sentence = f"no running worker takes jobs from queue {case.queue!r}"
+        yield Reason("no_worker", sentence, {"queue_name": case.queue})
+    yield from _unknown(case)
+
+
+def _unknown(case: _Case) -> Iterator[Reason]:
+    """Yield a reason when no worker that takes from its queue has imported its class."""
+    ids = {worker.id for worker in case.workers}
+    name = case.found.job.class_name
+    found = lanes.knowers(case.session, name, case.queue, ids)
+    # Of one that publishes nothing, of a version before, nothing is known.
+    if not ids or found.knowing or not found.published >= ids:
+        return
+    since = found.unknown_since
+    noticed = f" (noticed {when(since)})" if since else ""
+    yield Reason(
+        "unknown_class",
+        f"no worker that takes from queue {case.queue!r} knows the class {name!r}{noticed}:"
+        " it waits for one that does, for as long as `jobs.unknown_class_after` says",
+        {"class_name": name, "queue_name": case.queue, "since": since},
+    )
+
+
+def _in_line(case: _Case) -> Iterator[Reason]:
+    """Yield what comes before a ready job."""
+    if ahead := inspect.ahead(case.session, case.found):
+        come = "comes" if ahead == 1 else "come"
+        yield Reason(
+            "behind",
+            f"{counted(ahead, 'job')} of queue {case.queue!r} {come} before it",
+            {"queue_name": case.queue, "jobs": ahead},
+        )
+    if others := _elsewhere(case):
+        sentence = f"every worker takes {counted(others, 'job')} of other queues first"
+        yield Reason("behind_others", sentence, {"jobs": others})
+    workers = case.workers
+    claimed = inspect.claimed(case.session)
+    taken = {row.id: claimed.get(row.id, 0) for row in workers}
+    if workers and all(taken[row.id] >= _threads(row) for row in workers):
+        threads = sum(map(_threads, workers))
+        yield Reason(
+            "busy",
+            f"all {threads} threads that could run it are busy"
+            if threads > 1
+            else "the only thread that could run it is busy",
+            {"workers": len(workers), "threads": threads, "claimed": sum(taken.values())},
+        )
+
+
+def _elsewhere(case: _Case) -> int:
+    """Return how many jobs of other queues come first, for the worker that has the fewest."""
+    selections = {selection(worker) for worker in case.workers}
+    counts = [
+        inspect.elsewhere(case.session, case.found, _before(case, each)) for each in selections
+    ]
+    return min(counts, default=0)
+
+
+def _before(case: _Case, selected: Selection) -> list[str] | None:
+    if selected.everything:
+        return None
+    known = selected.resolve(ready.survey(case.session).names)
+    return known[: known.index(case.queue)] if case.queue in known else known
+
+
+def _threads(row: ProcessRow) -> int:
+    threads = row.metadata.get("threads")
+    return threads if isinstance(threads, int) else 1

@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from jobsd.daemon.verbs import Verb, as_json, on_project
+from jobsd.daemon.output import Result, facts
+from jobsd.daemon.trial import run_trial
+from jobsd.daemon.verbs import Verb, on_project
 
 if TYPE_CHECKING:
     from jobsd.daemon.project import Project
@@ -20,22 +22,19 @@ bench --jobs 100000 --threads 5
 @click.command(cls=Verb, examples=_EXAMPLES)
 @click.option("--jobs", type=click.IntRange(1, 10_000_000), default=20_000, show_default=True)
 @click.option("--threads", type=click.IntRange(1, 256), default=3, show_default=True)
-@as_json
 @on_project
-def command(project: Project, jobs: int, threads: int, *, as_json: bool) -> None:
+def command(project: Project, jobs: int, threads: int) -> Result:
     """Enqueue and drain no-op jobs with one worker in this process; prints jobs/s.
 
     In a schema of its own, which is made for it and dropped: the queue is not touched.
     """
-    from jobsd.daemon.output import print_facts
-    from jobsd.daemon.trial import run_trial
-
     with project.session(any_schema=True, makes=True) as session:
         result = run_trial(session, jobs, threads)
-    facts = {
-        "jobs": jobs,
-        "threads": threads,
-        "enqueued_per_s": round(jobs / result.enqueue_s),
-        "drained_per_s": round(jobs / result.drain_s),
-    }
-    print_facts(facts, as_json=as_json)
+    return facts(
+        {
+            "jobs": jobs,
+            "threads": threads,
+            "enqueued_per_s": round(jobs / result.enqueue_s),
+            "drained_per_s": round(jobs / result.drain_s),
+        }
+    )

@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+import os
+from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
+from jobsd.configuration.faults import report
 from jobsd.configuration.flags import Flags
-from jobsd.daemon.verbs import Verb, as_json
+from jobsd.configuration.load import examine, project_root
+from jobsd.daemon.import_check import check_imports
+from jobsd.daemon.output import Result, Value
+from jobsd.daemon.statuses import CONFIGURATION, DONE
+from jobsd.daemon.unattended import kept_history
+from jobsd.daemon.verbs import Verb
+from jobsd.instruments.redaction import redacted
 
 if TYPE_CHECKING:
     from jobsd.errors import Fault
@@ -23,51 +33,36 @@ check --json
 @click.option("-c", "--config", metavar="FILE", help="Env: JOBSD_CONFIG.")
 @click.option("-r", "--recurring", metavar="FILE", help="Env: JOBSD_RECURRING_SCHEDULE.")
 @click.option("--import", "imports", metavar="MODULE", multiple=True, help="As of `start`.")
-@as_json
-def command(
-    config: str | None, recurring: str | None, imports: tuple[str, ...], *, as_json: bool
-) -> int:
-    """Tell every fault of the configuration; needs no database, starts nothing.
+def command(config: str | None, recurring: str | None, imports: tuple[str, ...]) -> Result:
+    """Report every configuration error; needs no database, starts nothing.
 
     The modules of `import:` are imported, and recurring tasks compared with the jobs that
     they name. Exit status 0, or 78 when there are faults.
     """
-    from jobsd.configuration.faults import report
-    from jobsd.daemon.exits import CONFIGURATION, DONE
-    from jobsd.daemon.output import print_json, print_line
-    from jobsd.daemon.program import note
-
     faults, warnings = _examine(Flags(config=config, recurring=recurring, imports=imports))
-    if as_json:
-        from dataclasses import asdict
-
-        from jobsd.instruments.redaction import redacted
-
-        # What a module says that can't be imported is in it too.
-        told = [asdict(fault) for fault in faults]
-        print_json(redacted({"valid": not faults, "faults": told, "warnings": warnings}))
-    else:
-        if faults or warnings:
-            note(report(faults, warnings))
-        if not faults:
-            print_line("configuration is valid")
-    return CONFIGURATION if faults else DONE
+    # What a module says that can't be imported is in it too.
+    document = redacted(
+        {
+            "valid": not faults,
+            "faults": [asdict(fault) for fault in faults],
+            "warnings": warnings,
+        }
+    )
+    return Result(
+        document,
+        () if faults else (Value("configuration is valid"),),
+        report(faults, warnings) if faults or warnings else "",
+        CONFIGURATION if faults else DONE,
+    )
 
 
 def _examine(flags: Flags) -> tuple[tuple[Fault, ...], tuple[str, ...]]:
-    import os
-    from pathlib import Path
-
-    from jobsd.configuration.load import examine, project_root
-    from jobsd.daemon import history
-    from jobsd.daemon.rehearsal import rehearse
-
     examined = examine(project_root(Path.cwd(), os.environ), os.environ, flags)
     faults, options = examined.faults, examined.options
-    # With a module left out that is misspelt, more would be told than is wrong.
+    # With a module left out that is misspelt, more would be reported than is wrong.
     if faults:
         return faults, options.warnings
-    rehearsed = rehearse(options)
-    if rehearsed.faults:
-        return rehearsed.faults, options.warnings
-    return (), (*options.warnings, *rehearsed.warnings, *history.warnings(options))
+    imported = check_imports(options)
+    if imported.faults:
+        return imported.faults, options.warnings
+    return (), (*options.warnings, *imported.warnings, *kept_history(options))

@@ -1,12 +1,18 @@
-"""`clear-finished`: remove finished jobs past their time."""
+"""`clear-finished`: delete old finished jobs."""
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING
 
 import click
 
-from jobsd.daemon.verbs import CLASS, DURATION, Verb, as_json, on_project
+from jobsd.clock import monotonic
+from jobsd.daemon.output import Result, Value
+from jobsd.daemon.program import note
+from jobsd.daemon.values import counted
+from jobsd.daemon.verbs import CLASS, DURATION, Verb, on_project
+from jobsd.jobs.retention import batches
 
 if TYPE_CHECKING:
     from jobsd.daemon.project import Project
@@ -17,7 +23,7 @@ clear-finished --older-than 7d --batch 1000 --sleep 0.1
 clear-finished --class HeartbeatJob --older-than 1h
 """
 
-_TELL_EVERY_S = 1.0
+_REPORT_EVERY_S = 1.0
 
 
 @click.command(cls=Verb, examples=_EXAMPLES)
@@ -34,45 +40,38 @@ _TELL_EVERY_S = 1.0
     show_default=True,
     help="Jobs at once.",
 )
-@click.option("--sleep", "sleep_s", type=DURATION, default=0, show_default=True)
+@click.option(
+    "--sleep",
+    "sleep_s",
+    type=DURATION,
+    default=0,
+    show_default=True,
+    help="How long to rest after each batch.",
+)
 @click.option(
     "--class", "class_name", type=CLASS, metavar="NAME", help="Only those of this job."
 )
-@as_json
 @on_project
-def command(  # noqa: PLR0913 - the options
+def command(
     project: Project,
-    /,
-    *,
     older_than_s: float | None,
     batch: int,
     sleep_s: float,
     class_name: str | None,
-    as_json: bool,
-) -> None:
-    """Remove the finished and discarded jobs past their time; prints how many.
+) -> Result:
+    """Delete the finished and discarded jobs past their time; prints how many.
 
     Failed jobs stay, and so does the history of recurring tasks.
     """
-    import time
-
-    from jobsd.clock import monotonic
-    from jobsd.daemon.output import print_json, print_line
-    from jobsd.daemon.program import note
-    from jobsd.jobs.retention import batches
-
     keep_s = project.options.jobs.clear_finished_jobs_after_s
     limit_s = keep_s if older_than_s is None else older_than_s
-    cleared, tell_at = 0, monotonic() + _TELL_EVERY_S
+    cleared, report_at = 0, monotonic() + _REPORT_EVERY_S
     with project.session() as session:
         for done in batches(session, batch, None, limit_s, class_name):
             cleared += done.cleared
-            if monotonic() >= tell_at:
-                tell_at = monotonic() + _TELL_EVERY_S
-                note(f"{cleared} cleared, at job {done.last_id}")
+            if monotonic() >= report_at:
+                report_at = monotonic() + _REPORT_EVERY_S
+                note(f"{counted(cleared, 'job')} deleted (up to id {done.last_id})")
             if sleep_s and done.cleared:
                 time.sleep(sleep_s)
-    if as_json:
-        print_json({"cleared": cleared})
-    else:
-        print_line(str(cleared))
+    return Result({"cleared": cleared}, (Value(cleared, f"{counted(cleared, 'job')} deleted"),))

@@ -1,4 +1,4 @@
-"""`discard`: drop jobs that do not run."""
+"""`discard`: discard jobs that are not running."""
 
 from __future__ import annotations
 
@@ -6,13 +6,16 @@ from typing import TYPE_CHECKING
 
 import click
 
-from jobsd.daemon.filters import chosen
-from jobsd.daemon.verbs import Verb, as_json, on_project
+from jobsd.daemon import job_selection
+from jobsd.daemon.job_selection import Progress, consent, explain, selecting
+from jobsd.daemon.verbs import Verb, on_project
+from jobsd.jobs import discards
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from jobsd.daemon.filters import Choice
+    from jobsd.daemon.job_selection import Selected
+    from jobsd.daemon.output import Result
     from jobsd.daemon.project import Project
     from jobsd.database.connection import Session
 
@@ -20,45 +23,44 @@ _EXAMPLES = """
 discard 4711
 discard 4711 4712 --json
 discard --all --state scheduled --queue mail --yes
+discard --all --class 'app.billing.*' --error ZeroDivision --dry-run
 """
 
 
 @click.command(cls=Verb, examples=_EXAMPLES)
-@chosen
-@as_json
+@selecting
 @on_project
-def command(project: Project, /, *, choice: Choice, as_json: bool) -> int:
-    """Drop jobs that are scheduled, ready, blocked, failed or lost; prints how many.
+def command(project: Project, /, *, selected: Selected) -> Result:
+    """Discard jobs that are scheduled, ready, blocked, failed or lost; prints how many.
 
-    Exit 5 for an id that there is not, 6 for a job that runs or has ended, and for --all
+    Exit 5 for an id that does not exist, 6 for a job that runs or has ended, and for --all
     without --yes.
     """
     keep = project.options.jobs.preserve_finished_jobs
     with project.session() as session:
-        if choice.everything:
-            return _discard_all(session, choice, keep=keep, as_json=as_json)
-        return _discard_ids(session, choice.ids, keep=keep, as_json=as_json)
+        if selected.everything:
+            return discard_all(session, selected, keep=keep)
+        if selected.dry_run:
+            return job_selection.dry_run("discard", selected.ids, None)
+        return _discard_ids(session, selected.ids, keep=keep)
 
 
-def _discard_ids(session: Session, ids: Sequence[int], *, keep: bool, as_json: bool) -> int:
-    from jobsd.daemon.choice import explain, print_ids
-    from jobsd.jobs import discards
+def discard_all(session: Session, selected: Selected, *, keep: bool) -> Result:
+    """Discard all jobs that pass the filters, once somebody has consented."""
+    filters = selected.filters.selected()
+    ids = discards.ids(session, filters, selected.filters.limit)
+    if selected.dry_run:
+        return job_selection.dry_run("discard", ids, filters.state)
+    consent("discard", len(ids), filters.state, yes=selected.yes)
+    progress = Progress("discarded", len(ids))
+    for done in discards.batches(session, ids, keep=keep):
+        progress.add(len(done.jobs))
+    return job_selection.all_of(progress, {"discarded": progress.count}, "discarded")
 
+
+def _discard_ids(session: Session, ids: Sequence[int], *, keep: bool) -> Result:
     gone = set[int]()
     for done in discards.batches(session, ids, keep=keep):
         gone.update(done.jobs)
     left = explain(session, [each for each in ids if each not in gone], discards.refusal)
-    return print_ids(len(gone), {"discarded": len(gone)}, left, as_json=as_json)
-
-
-def _discard_all(session: Session, choice: Choice, *, keep: bool, as_json: bool) -> int:
-    from jobsd.daemon.choice import Progress, consent, print_all
-    from jobsd.jobs import discards
-
-    filters = choice.filters
-    ids = discards.ids(session, filters.meant(), filters.limit)
-    consent("discard", len(ids), filters.state, yes=choice.yes)
-    progress = Progress("discarded", len(ids))
-    for done in discards.batches(session, ids, keep=keep):
-        progress.add(len(done.jobs))
-    return print_all(progress, {"discarded": progress.count}, as_json=as_json)
+    return job_selection.named("discarded", len(gone), {"discarded": len(gone)}, left)

@@ -2,20 +2,35 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from dataclasses import asdict
+from datetime import timedelta
+from typing import TYPE_CHECKING
 
 import click
 
-from jobsd.daemon.verbs import DURATION, Noun, Verb, as_json, on_project
+from jobsd.daemon.output import Result, Table, Value, rows
+from jobsd.daemon.statuses import DONE, FAILED
+from jobsd.daemon.table import Column
+from jobsd.daemon.values import brief_moment
+from jobsd.daemon.verbs import DURATION, Noun, Verb, on_project
+from jobsd.heartbeat import log
+from jobsd.heartbeat.log import HeartbeatLogs
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from jobsd.daemon.project import Project
-    from jobsd.heartbeat.log import HeartbeatLog
 
-_COLUMNS = ("executed_at", "environment", "hostname")
-_GAP_COLUMNS = ("start", "end", "duration", "missed")
+_COLUMNS = (
+    Column("executed_at", "EXECUTED"),
+    Column("environment", rank=1),
+    Column("hostname", "HOST"),
+)
+_GAP_COLUMNS = (
+    Column("start", rank=1, brief=brief_moment),
+    Column("end", rank=2, brief=brief_moment),
+    Column("duration", right=True),
+    Column("missed", right=True),
+)
+_NONE = "no heartbeat recorded yet"
 
 _EXAMPLES = """
 heartbeat latest
@@ -29,10 +44,9 @@ _limit = click.option(
     "-n",
     "--limit",
     type=click.IntRange(1, 10_000),
-    default=10,
-    show_default=True,
-    help="How many.",
+    help="How many: 10, or with --since all of that time.",
 )
+_LIMIT, _LIMIT_MAX = 10, 10_000
 
 
 @click.group(cls=Noun, examples=_EXAMPLES, default="latest")
@@ -40,93 +54,85 @@ def command() -> None:
     """Ask the log of heartbeats: when did one come last, where were gaps."""
 
 
-@command.command(cls=Verb, examples="heartbeat latest\nheartbeat latest --json")
-@as_json
+@command.command(cls=Verb, table=True, examples="heartbeat latest\nheartbeat latest --json")
 @on_project
-def latest(project: Project, *, as_json: bool) -> int:
+def latest(project: Project) -> Result:
     """Show the last heartbeat; exit 1 when there was none yet."""
-    from jobsd.daemon.exits import DONE, FAILED
-    from jobsd.daemon.output import print_json, print_rows
-    from jobsd.daemon.program import note
-    from jobsd.heartbeat.log import HeartbeatLogs
-
     with project.session() as session:
         beat = HeartbeatLogs(session=session).latest()
-    if beat is not None and as_json:
-        print_json(_row(beat))
-    elif beat is not None:
-        print_rows([_row(beat)], _COLUMNS, as_json=False)
-    elif as_json:
-        print_json(None)
-    else:
-        note("there was no heartbeat yet")
-    return FAILED if beat is None else DONE
+    if beat is None:
+        return Result(None, sentence=_NONE, status=FAILED)
+    return Result(asdict(beat), (Table([asdict(beat)], _COLUMNS),))
 
 
-@command.command(cls=Verb, examples="heartbeat recent -n 10\nheartbeat recent --since 1h")
+@command.command(
+    cls=Verb, table=True, examples="heartbeat recent -n 10\nheartbeat recent --since 1h"
+)
 @_limit
 @click.option("--since", "since_s", type=DURATION, help="Only those since: 30s, 1h, 2d.")
-@as_json
 @on_project
-def recent(project: Project, limit: int, since_s: float | None, *, as_json: bool) -> None:
+def recent(project: Project, limit: int | None, since_s: float | None) -> Result:
     """List the last heartbeats, the latest first."""
-    from jobsd.heartbeat.log import HeartbeatLogs
-
     with project.session() as session:
-        _print(HeartbeatLogs(session=session).recent(limit, since_s), as_json=as_json)
+        beats = HeartbeatLogs(session=session)
+        return _listed(beats, limit, since_s)
 
 
 @command.command(cls=Verb, examples="heartbeat verify\nheartbeat verify --within 10m")
-@click.option("--within", "within_s", type=DURATION, default="10m", show_default=True)
-@as_json
+@click.option(
+    "--within",
+    "within_s",
+    type=DURATION,
+    default="10m",
+    show_default=True,
+    help="How old the last heartbeat may be.",
+)
 @on_project
-def verify(project: Project, within_s: float, *, as_json: bool) -> int:
+def verify(project: Project, within_s: float) -> Result:
     """Tell whether the last heartbeat is recent: exit 0 when it is, 1 when not."""
-    from jobsd.daemon.exits import DONE, FAILED
-    from jobsd.daemon.output import print_json, print_line
-    from jobsd.heartbeat.log import HeartbeatLogs
-
     with project.session() as session:
-        recent = HeartbeatLogs(session=session).verify_recent(within_s)
-    if as_json:
-        print_json({"recent": recent})
-    else:
-        print_line("true" if recent else "false")
-    return DONE if recent else FAILED
+        logs = HeartbeatLogs(session=session)
+        is_recent, beat = logs.verify_recent(within_s), logs.latest()
+    age = "no heartbeat recorded yet" if beat is None else brief_moment(beat.executed_at)
+    sentence = f"{'recent' if is_recent else 'not recent'}: {age}"
+    return Result(
+        {"recent": is_recent},
+        (Value(is_recent, sentence),),
+        status=DONE if is_recent else FAILED,
+    )
 
 
-@command.command("by-host", cls=Verb, examples="heartbeat by-host web-1")
+@command.command("by-host", cls=Verb, table=True, examples="heartbeat by-host web-1")
 @click.argument("host")
 @_limit
-@as_json
+@click.option("--since", "since_s", type=DURATION, help="Only those since: 30s, 1h, 2d.")
 @on_project
-def by_host(project: Project, host: str, limit: int, *, as_json: bool) -> None:
+def by_host(project: Project, host: str, limit: int | None, since_s: float | None) -> Result:
     """List the last heartbeats of one machine, the latest first."""
-    from jobsd.heartbeat.log import HeartbeatLogs
-
     with project.session() as session:
-        logs = HeartbeatLogs(session=session).by_hostname(host).recent(limit)
-        _print(logs, as_json=as_json)
+        return _listed(HeartbeatLogs(session=session).by_hostname(host), limit, since_s)
 
 
-@command.command(cls=Verb, examples="heartbeat gaps --every 5m --since 24h")
-@click.option("--every", "every_s", type=DURATION, default="5m", show_default=True)
-@click.option("--since", "since_s", type=DURATION, default="24h", show_default=True)
-@as_json
+@command.command(cls=Verb, table=True, examples="heartbeat gaps --every 5m --since 24h")
+@click.option(
+    "--every",
+    "every_s",
+    type=DURATION,
+    default="5m",
+    show_default=True,
+    help="How often a heartbeat is expected.",
+)
+@click.option(
+    "--since", "since_s", type=DURATION, default="24h", show_default=True, help="From when on."
+)
 @on_project
-def gaps(project: Project, every_s: float, since_s: float, *, as_json: bool) -> int:
+def gaps(project: Project, every_s: float, since_s: float) -> Result:
     """List the times without heartbeats, oldest first; exit 1 when there are any."""
-    from datetime import timedelta
-
-    from jobsd.daemon.exits import DONE, FAILED
-    from jobsd.daemon.output import print_rows
-    from jobsd.heartbeat import log
-
     if not every_s:
-        raise click.BadParameter("heartbeats need a time between them", param_hint="'--every'")
+        raise click.BadParameter("must be more than 0", param_hint="'--every'")
     with project.session() as session:
         found = log.gaps(session, every_s, since_s)
-    rows = [
+    listed = [
         {
             "start": gap.start,
             "end": gap.end,
@@ -135,17 +141,12 @@ def gaps(project: Project, every_s: float, since_s: float, *, as_json: bool) -> 
         }
         for gap in found
     ]
-    print_rows(rows, _GAP_COLUMNS, as_json=as_json)
-    return FAILED if found else DONE
+    return rows(listed, _GAP_COLUMNS, empty="no gaps", status=FAILED if found else DONE)
 
 
-def _print(logs: Iterable[HeartbeatLog], *, as_json: bool) -> None:
-    from jobsd.daemon.output import print_rows
-
-    print_rows([_row(beat) for beat in logs], _COLUMNS, as_json=as_json)
-
-
-def _row(beat: HeartbeatLog) -> dict[str, Any]:
-    from dataclasses import asdict
-
-    return asdict(beat)
+def _listed(logs: HeartbeatLogs, limit: int | None, since_s: float | None) -> Result:
+    most = limit or (_LIMIT if since_s is None else _LIMIT_MAX)
+    found = [asdict(beat) for beat in logs.recent(most, since_s)]
+    cut_off = limit is None and len(found) == most
+    more = f"the latest {most:,}: -n shows more, --since all of a time" if cut_off else ""
+    return Result(found, (Table(found, _COLUMNS),), more if found else _NONE)

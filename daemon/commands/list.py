@@ -2,25 +2,52 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from jobsd.daemon.filters import filtered
-from jobsd.daemon.verbs import Verb, as_json, on_project
+from jobsd.daemon.call_text import call_text
+from jobsd.daemon.job_selection import filtered
+from jobsd.daemon.output import Result, Table, colored
+from jobsd.daemon.program import note
+from jobsd.daemon.shown_arguments import ShownArguments
+from jobsd.daemon.table import Column
+from jobsd.daemon.values import brief_moment, number, plain, when
+from jobsd.daemon.verbs import Verb, chosen_format, on_project
+from jobsd.jobs.listing import listed
 
 if TYPE_CHECKING:
-    from jobsd.daemon.filters import Filters
+    from jobsd.daemon.job_selection import Filters
     from jobsd.daemon.project import Project
     from jobsd.jobs.listing import Listed
 
-_COLUMNS = ("id", "class_name", "queue_name", "state", "attempts", "created_at", "arguments")
+
+def _text(value: object) -> str:
+    return plain(value) or "-"
+
+
+_COLUMNS = (
+    Column("id", show=number, right=True),
+    Column("class_name", "CLASS", rank=1, show=_text, cuts=True, least=20),
+    Column("queue_name", "QUEUE", show=_text),
+    Column("state", style=colored),
+    Column("attempts", "TRIES", rank=6, right=True),
+    Column("created_at", "ENQUEUED", rank=3, brief=brief_moment),
+    Column("arguments", on="pipe"),
+    Column("call", rank=7, show=_text, cuts=True, on="terminal"),
+)
+_SCHEDULED_AT = Column("scheduled_at", "SCHEDULED FOR", rank=2, brief=brief_moment)
+_FINISHED_AT = Column("finished_at", "FINISHED", rank=2, brief=brief_moment)
 _OF_STATES = {
-    "scheduled": ("scheduled_at",),
-    "claimed": ("claimed_at", "claimed_by"),
-    "failed": ("error",),
-    "finished": ("finished_at",),
-    "discarded": ("finished_at",),
+    "scheduled": (_SCHEDULED_AT,),
+    "claimed": (
+        Column("claimed_at", "CLAIMED", rank=4, brief=brief_moment),
+        Column("claimed_by", "CLAIMED BY", rank=2, show=_text, cuts=True),
+    ),
+    "failed": (Column("error", rank=2, show=_text, cuts=True),),
+    "finished": (_FINISHED_AT,),
+    "discarded": (_FINISHED_AT,),
 }
 """What is to be known of the jobs of one state beside that."""
 _LIMIT = 20
@@ -28,52 +55,56 @@ _LIMIT_MAX = 10_000
 
 _EXAMPLES = """
 list
-list --state failed --class app.mail.welcome
+list --state failed --class 'app.mail.*' --error SMTP
 list --queue mail --since 1h --limit 100 --json
+list --columns id,state,finished_at --state finished --header
 """
 
 
-@click.command("list", cls=Verb, examples=_EXAMPLES)
+@click.command("list", cls=Verb, table=True, examples=_EXAMPLES)
 @filtered
-@as_json
 @on_project
-def command(project: Project, *, filters: Filters, as_json: bool) -> None:
+def command(project: Project, *, filters: Filters) -> Result:
     """List jobs, the newest first: 20 of them, unless --limit says otherwise.
 
-    With --state also when they are due, since when they are claimed and by whom, when they
-    have ended, or by which error.
+    With --state also when they are due, since when they are claimed and by which process,
+    when they have ended, or by which error. `--columns` takes any name that --json has.
     """
-    from dataclasses import asdict
-
-    from jobsd.daemon.output import print_rows
-    from jobsd.daemon.shown_arguments import ShownArguments
-    from jobsd.jobs.listing import listed
-
     limit = _LIMIT if filters.limit is None else filters.limit
     if limit > _LIMIT_MAX:
-        told = f"{limit} is not in the range 1<=x<={_LIMIT_MAX}."
-        raise click.BadParameter(told, param_hint="'--limit'")
+        fault = f"{limit} is not in the range 1<=x<={_LIMIT_MAX}."
+        raise click.BadParameter(fault, param_hint="'--limit'")
+    selected = filters.selected()
     with project.session() as session:
-        found = listed(session, filters.meant(), limit)
+        found = listed(session, selected, limit)
     shown = ShownArguments(project)
     jobs = [asdict(job) for job in found.jobs]
     rows = [{**job, "arguments": shown.of(job["class_name"], job["arguments"])} for job in jobs]
-    if not as_json:
-        rows = [
-            {**row, "error": _told(row["error"]), "claimed_by": _claimed_by(row)}
-            for row in rows
-        ]
-    print_rows(rows, _columns(filters.state), as_json=as_json)
-    _tell_how_far(found)
+    _note_how_far(found)
+    if chosen_format().as_json:
+        return Result(rows)
+    table = Table(
+        [_for_people(row) for row in rows],
+        (*_COLUMNS, *_OF_STATES.get(selected.state or "", ())),
+        more=f"the newest {limit:,}; -n shows more" if len(rows) == limit else "",
+    )
+    return Result(rows, (table,), "" if rows else _none(filters))
 
 
-def _columns(state: str | None) -> tuple[str, ...]:
-    from jobsd.daemon.output import is_terminal
+def _none(filters: Filters) -> str:
+    if any(given is not None for given in filters):
+        return "no job passes these filters"
+    return "there are no jobs yet; `enqueue NAME` enqueues one"
 
-    columns = (*_COLUMNS, *_OF_STATES.get(state or "", ()))
-    # On 80 columns there is no room to repeat what was asked for.
-    left_out = "state" if state and is_terminal() else None
-    return tuple(column for column in columns if column != left_out)
+
+def _for_people(row: dict[str, Any]) -> dict[str, Any]:
+    error = row["error"]
+    return {
+        **row,
+        "call": call_text(row["class_name"], row["arguments"]),
+        "error": error and f"{error.get('type')}: {error.get('message')}",
+        "claimed_by": _claimed_by(row),
+    }
 
 
 def _claimed_by(row: dict[str, Any]) -> str | None:
@@ -84,18 +115,11 @@ def _claimed_by(row: dict[str, Any]) -> str | None:
     return f"pid {row['pid']} on {row['hostname']}, {row['process']}"
 
 
-def _told(error: dict[str, Any] | None) -> str | None:
-    return None if error is None else f"{error.get('type')}: {error.get('message')}"
-
-
-def _tell_how_far(found: Listed) -> None:
-    """Say it when older jobs may be meant too."""
-    from jobsd.daemon.output import when
-    from jobsd.daemon.program import note
-
+def _note_how_far(found: Listed) -> None:
+    """Say it when older jobs may be selected too."""
     if not found.complete:
         oldest = "" if found.oldest is None else f", enqueued {when(found.oldest)} and later"
         note(
-            f"looked at the newest {found.seen} jobs{oldest};"
+            f"looked at the newest {found.seen:,} jobs{oldest};"
             " --since 30d looks at all of 30 days"
         )

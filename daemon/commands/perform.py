@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import os
+import traceback
 from typing import TYPE_CHECKING
 
 import click
 
+from jobsd.daemon.calls import read_call
+from jobsd.daemon.program import note, wants_debug
+from jobsd.daemon.statuses import DONE, FAILED
 from jobsd.daemon.verbs import Verb, args_json, on_project
+from jobsd.instruments import logs
+from jobsd.jobs.current import CurrentJob, running
 
 if TYPE_CHECKING:
     from jobsd.daemon.calls import Call
@@ -19,7 +26,7 @@ perform app.reports.monthly '{"month": "2030-01"}' --debug
 """
 
 
-@click.command(cls=Verb, examples=_EXAMPLES)
+@click.command(cls=Verb, prints=False, examples=_EXAMPLES)
 @click.argument("name")
 @args_json
 @on_project
@@ -29,11 +36,6 @@ def command(project: Project, name: str, arguments: str) -> int:
     What it prints comes to stdout, its log to stderr. Exit status 1 when it raises. It
     needs a database only if the job does.
     """
-    import os
-
-    from jobsd.daemon.calls import read_call
-    from jobsd.instruments import logs
-
     os.chdir(project.root)
     logs.configure(
         None, project.options.log_level, kind="perform", name=f"perform-{os.getpid()}", stream=2
@@ -43,9 +45,6 @@ def command(project: Project, name: str, arguments: str) -> int:
 
 
 def _perform(call: Call) -> int:
-    from jobsd.daemon.exits import DONE, FAILED
-    from jobsd.jobs.current import CurrentJob, running
-
     definition = call.definition
     try:
         with running(CurrentJob(0, 1, definition.queue, definition.name)):
@@ -53,23 +52,19 @@ def _perform(call: Call) -> int:
     except KeyboardInterrupt:
         raise
     except BaseException as fault:  # noqa: BLE001 - sys.exit, too, ends the job only
-        _tell(fault)
+        _report(fault)
         return FAILED
     return DONE
 
 
-def _tell(fault: BaseException) -> None:
-    """Tell in a line or two what the job has raised and where; all of it with --debug."""
-    import traceback
-
-    from jobsd.daemon.program import debugs, note
-
-    if debugs():
+def _report(fault: BaseException) -> None:
+    """Report in a line or two what the job has raised and where; all of it with --debug."""
+    if wants_debug():
         note("".join(traceback.format_exception(fault)).rstrip())
     note(f"error: {type(fault).__qualname__}: {' '.join(str(fault).split())}")
     frames = traceback.extract_tb(fault.__traceback__)
     if frames:
         last = frames[-1]
         note(f"  at {last.filename}:{last.lineno} in {last.name}")
-    if not debugs():
-        note("hint: --debug shows the whole way")
+    if not wants_debug():
+        note("hint: use --debug for the full traceback")

@@ -6,20 +6,18 @@ from typing import TYPE_CHECKING
 
 import click
 
-from jobsd.daemon.verbs import Verb, as_json, on_project
+from jobsd.daemon.output import Result, Table
+from jobsd.daemon.process_list import COLUMNS, EMPTY, for_people, processes
+from jobsd.daemon.verbs import Verb, on_project
 
 if TYPE_CHECKING:
     from jobsd.daemon.project import Project
 
 
-@click.command(cls=Verb, examples="ps\nps --json")
-@as_json
+@click.command(cls=Verb, table=True, examples="ps\nps --json\nps --columns pid,queues,threads")
 @on_project
-def command(project: Project, *, as_json: bool) -> None:
+def command(project: Project) -> Result:
     """List the processes of all trees on this database, each supervisor first."""
-    from jobsd.daemon.output import print_rows
-    from jobsd.daemon.overview import PROCESS_COLUMNS, processes
-
     with project.session() as session:
         rows = processes(session, project.options)
-    print_rows(rows, PROCESS_COLUMNS, as_json=as_json)
+    return Result(rows, (Table(for_people(rows), COLUMNS),), "" if rows else EMPTY)

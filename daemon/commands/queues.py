@@ -6,7 +6,14 @@ from typing import TYPE_CHECKING
 
 import click
 
-from jobsd.daemon.verbs import LINE, QUEUE, Noun, Verb, as_json, on_project
+from jobsd.daemon.output import Result, Table, Value, done
+from jobsd.daemon.program import note, program
+from jobsd.daemon.queue_list import COLUMNS, EMPTY, for_people, queue_rows
+from jobsd.daemon.unattended import is_unknown_queue
+from jobsd.daemon.values import counted
+from jobsd.daemon.verbs import LINE, QUEUE, Noun, Verb, on_project, require_consent
+from jobsd.errors import NotFoundError
+from jobsd.jobs import queues
 
 if TYPE_CHECKING:
     from jobsd.daemon.project import Project
@@ -27,94 +34,74 @@ def command() -> None:
     """Show the queues; pause, resume and clear them."""
 
 
-@command.command("list", cls=Verb, examples="queues\nqueues list --json")
-@as_json
+@command.command("list", cls=Verb, table=True, examples="queues\nqueues list --json")
 @on_project
-def list_queues(project: Project, *, as_json: bool) -> None:
+def list_queues(project: Project) -> Result:
     """List the queues: ready jobs, the age of the oldest, whether it is paused."""
-    from jobsd.daemon.output import print_rows
-    from jobsd.daemon.overview import QUEUE_COLUMNS, queue_rows
-
     with project.session() as session:
         rows = queue_rows(session)
-    print_rows(rows, QUEUE_COLUMNS, as_json=as_json)
+    return Result(rows, (Table(for_people(rows), COLUMNS),), "" if rows else EMPTY)
 
 
 @command.command(cls=Verb, examples="queues pause mail --reason 'the mail server is down'")
 @click.argument("name", type=QUEUE)
 @click.option("--reason", type=LINE, metavar="TEXT", help="Shown to whoever asks why.")
-@as_json
 @on_project
-def pause(project: Project, name: str, reason: str | None, *, as_json: bool) -> None:
-    """Let no worker of any host claim from the queue NAME; what runs goes on."""
-    from jobsd.daemon.output import tell
-    from jobsd.daemon.unserved import is_unheard_of
-    from jobsd.jobs import queues
-
+def pause(project: Project, name: str, reason: str | None) -> Result:
+    """Let no worker of any host claim from the queue NAME; running jobs go on."""
     with project.session() as session:
-        done = queues.pausing(name, reason, session=session)
-        unheard_of = done.anew and is_unheard_of(session, project.options, name)
-    facts = {"queue_name": name, "paused": True, "anew": done.anew, "reason": done.reason}
-    tell(f"queue {name!r} {_told(done)}", facts, as_json=as_json)
-    if unheard_of:
-        _note_unheard_of(name)
+        pausing = queues.pausing(name, reason, session=session)
+        unknown = pausing.anew and is_unknown_queue(session, project.options, name)
+    if unknown:
+        _note_unknown(name)
+    facts = {"queue_name": name, "paused": True, "anew": pausing.anew, "reason": pausing.reason}
+    return done(f"queue {name!r} {_outcome(pausing)}", facts)
 
 
-def _told(done: Pausing) -> str:
-    if done.anew:
+def _outcome(pausing: Pausing) -> str:
+    if pausing.anew:
         return "is paused"
-    if done.reason == done.reason_before:
+    if pausing.reason == pausing.reason_before:
         return "was paused already: nothing was changed"
-    before = f", no longer {done.reason_before!r}" if done.reason_before else ""
-    return f"was paused already; its reason is now {done.reason!r}{before}"
+    before = f", no longer {pausing.reason_before!r}" if pausing.reason_before else ""
+    return f"was paused already; its reason is now {pausing.reason!r}{before}"
 
 
 @command.command(cls=Verb, examples="queues resume mail")
 @click.argument("name", type=QUEUE)
-@as_json
 @on_project
-def resume(project: Project, name: str, *, as_json: bool) -> None:
+def resume(project: Project, name: str) -> Result:
     """Let workers claim from the queue NAME again; exit 5 when it is not paused."""
-    from jobsd.daemon.output import tell
-    from jobsd.errors import NotFoundError
-    from jobsd.jobs import queues
-
     with project.session() as session:
         if not queues.resume(name, session=session):
             raise NotFoundError(f"queue {name!r} is not paused")
-    told = f"queue {name!r} is resumed"
-    tell(told, {"queue_name": name, "paused": False}, as_json=as_json)
+    return done(f"queue {name!r} is resumed", {"queue_name": name, "paused": False})
 
 
-@command.command(cls=Verb, examples="queues clear mail --yes")
+@command.command(cls=Verb, examples="queues clear mail --yes\nqueues clear mail --dry-run")
 @click.argument("name", type=QUEUE)
 @click.option("--yes", is_flag=True, help="Do not ask.")
-@as_json
+@click.option("--dry-run", is_flag=True, help="Change nothing; say how many it would be.")
 @on_project
-def clear(project: Project, name: str, *, yes: bool, as_json: bool) -> None:
+def clear(project: Project, name: str, *, yes: bool, dry_run: bool) -> Result:
     """Discard the ready jobs of the queue NAME; prints how many.
 
     Exit status 6 without --yes when there are any.
     """
-    from jobsd.daemon.output import print_json, print_line
-    from jobsd.daemon.unserved import is_unheard_of
-
     with project.session() as session:
+        if dry_run:
+            size = queues.size(name, session=session)
+            sentence = f"would discard {counted(size, 'ready job')} of queue {name!r}"
+            facts = {"queue_name": name, "dry_run": True, "jobs": size}
+            return Result(facts, (Value(size, sentence),))
         cleared = _clear(project, session, name, yes=yes)
-        unheard_of = not cleared and is_unheard_of(session, project.options, name)
-    if as_json:
-        print_json({"queue_name": name, "discarded": cleared})
-    else:
-        print_line(str(cleared))
-    if unheard_of:
-        _note_unheard_of(name)
+        if not cleared and is_unknown_queue(session, project.options, name):
+            _note_unknown(name)
+    sentence = f"{counted(cleared, 'ready job')} of queue {name!r} discarded"
+    return Result({"queue_name": name, "discarded": cleared}, (Value(cleared, sentence),))
 
 
 def _clear(project: Project, session: Session, name: str, *, yes: bool) -> int:
-    from jobsd.daemon.output import counted
-    from jobsd.daemon.verbs import require_consent
-    from jobsd.jobs import queues
-
     size = queues.size(name, session=session)
     # What is enqueued from now on was not there to be consented to.
     if not size and not yes:
@@ -124,10 +111,8 @@ def _clear(project: Project, session: Session, name: str, *, yes: bool) -> int:
     return queues.clear(name, keep=keep, session=session)
 
 
-def _note_unheard_of(name: str) -> None:
-    from jobsd.daemon.program import note, program
-
+def _note_unknown(name: str) -> None:
     note(
         f"note: no worker or task names {name!r}, and none of the latest jobs was in it:"
-        f" is it spelt as meant? `{program()} queues` lists the queues"
+        f" check the spelling; `{program()} queues` lists the queues"
     )

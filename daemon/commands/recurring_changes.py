@@ -2,11 +2,25 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from jobsd.daemon.verbs import Verb, as_json, on_project
+from jobsd.clock import utc_now
+from jobsd.daemon.output import Result, Value, done
+from jobsd.daemon.program import error
+from jobsd.daemon.shown_arguments import ShownArguments
+from jobsd.daemon.statuses import USAGE
+from jobsd.daemon.task_list import expected, task_row
+from jobsd.daemon.verbs import Verb, on_project
+from jobsd.errors import Error
+from jobsd.jobs import registry
+from jobsd.recurring import tasks
+from jobsd.recurring.command import CommandError
+from jobsd.recurring.command_job import AllowedCalls
+from jobsd.recurring.definition import define
+from jobsd.schedules import ScheduleError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -24,17 +38,33 @@ recurring add sweep --command "app.tasks.sweep(batch=500)" --schedule "every 10 
 @click.argument("key")
 @click.option("--schedule", required=True, metavar="PHRASE", help="As in recurring.yml.")
 @click.option("--class", "class_name", metavar="NAME", help="A registered job.")
-@click.option("--command", "call", metavar="CALL", help="Instead: a dotted call.")
+@click.option(
+    "--command",
+    "call",
+    metavar="CALL",
+    help="Function to call instead of --class, e.g. app.tasks.sweep(batch=500).",
+)
 @click.option("--args", "arguments", metavar="JSON", default="[]", help="A list or an object.")
-@click.option("--queue", metavar="NAME")
-@click.option("--priority", type=int)
-@click.option("--description", metavar="TEXT", default="")
+@click.option("--queue", metavar="NAME", help="Another queue than the job's own.")
+@click.option("--priority", type=int, help="Smaller runs first.")
+@click.option("--description", metavar="TEXT", default="", help="What the task is for.")
 @click.option("--time-zone", metavar="ZONE", help="That of queue.yml unless given.")
-@click.option("--on-missed", type=click.Choice(("skip", "once", "all")), default="skip")
-@click.option("--overlap", type=click.Choice(("allow", "skip")), default="allow")
-@as_json
+@click.option(
+    "--on-missed",
+    type=click.Choice(("skip", "once", "all")),
+    default="skip",
+    show_default=True,
+    help="What becomes of runs that no scheduler was there for.",
+)
+@click.option(
+    "--overlap",
+    type=click.Choice(("allow", "skip")),
+    default="allow",
+    show_default=True,
+    help="What becomes of a run whose predecessor has not ended.",
+)
 @on_project
-def add(  # noqa: PLR0913 - the settings of a task
+def add(
     project: Project,
     /,
     *,
@@ -42,40 +72,26 @@ def add(  # noqa: PLR0913 - the settings of a task
     arguments: str,
     call: str | None,
     time_zone: str | None,
-    as_json: bool,
-    **said: str | int | None,
-) -> int:
+    **given: str | int | None,
+) -> Result | int:
     """Make a recurring task at run time; the schedulers see it at once.
 
     A command may call functions of the modules of `import:`, and jobsd's own.
     """
-    from jobsd.clock import utc_now
-    from jobsd.daemon.exits import DONE, USAGE
-    from jobsd.daemon.output import print_json, print_line
-    from jobsd.daemon.overview import task_row
-    from jobsd.daemon.shown_arguments import ShownArguments
-    from jobsd.recurring import tasks
-
     project.load_jobs()
     zone = time_zone or project.options.time_zone
-    made = _made(key, arguments, {**said, "command": call, "time_zone": zone})
+    made = _made(key, arguments, {**given, "command": call, "time_zone": zone})
     if made is None:
         return USAGE
     _require_known(made, project.options.imports)
     with project.session() as session:
         task = tasks.add(session, made)
-    if as_json:
-        print_json(ShownArguments(project).task(task_row(task, utc_now())))
-    else:
-        print_line(task.key)
-    return DONE
+    row = ShownArguments(project).task(task_row(task, utc_now()))
+    return Result(row, (Value(task.key, f"task {task.key!r} is added"),))
 
 
 def _require_known(made: TaskDefinition, modules: Iterable[str]) -> None:
     """Refuse what is unknown here: else each run of the task would only fail."""
-    from jobsd.jobs import registry
-    from jobsd.recurring.command_job import AllowedCalls
-
     if made.class_name:
         registry.get(made.class_name)
     if made.command:
@@ -83,15 +99,7 @@ def _require_known(made: TaskDefinition, modules: Iterable[str]) -> None:
 
 
 def _made(key: str, arguments: str, settings: dict[str, Any]) -> TaskDefinition | None:
-    """Return the task that was described, or None, told, when its schedule or call is none."""
-    import json
-
-    from jobsd.daemon.program import error
-    from jobsd.errors import Error
-    from jobsd.recurring.command import CommandError
-    from jobsd.recurring.definition import define
-    from jobsd.schedules import ScheduleError
-
+    """Return the described task; None, once reported, when its schedule or call is none."""
     try:
         return define(key, args=json.loads(arguments), **settings)
     except (ScheduleError, CommandError) as fault:
@@ -103,43 +111,32 @@ def _made(key: str, arguments: str, settings: dict[str, Any]) -> TaskDefinition 
 
 @click.command(cls=Verb, examples="recurring remove nightly")
 @click.argument("key")
-@as_json
 @on_project
-def remove(project: Project, key: str, *, as_json: bool) -> None:
+def remove(project: Project, key: str) -> Result:
     """Delete a task that was made at run time; exit 6 when a file names it."""
-    from jobsd.daemon.output import tell
-    from jobsd.daemon.tasks import expected
-    from jobsd.recurring import tasks
-
     with project.session() as session, expected(project, key):
         tasks.remove(session, key)
-    tell(f"{key!r} is removed; its history stays", {"key": key}, as_json=as_json)
+    return done(f"{key!r} is removed; its history stays", {"key": key})
 
 
 @click.command(cls=Verb, examples="recurring enable nightly")
 @click.argument("key")
-@as_json
 @on_project
-def enable(project: Project, key: str, *, as_json: bool) -> None:
+def enable(project: Project, key: str) -> Result:
     """Turn a task on that was made at run time; exit 6 when a file names it."""
-    _switch(project, key, enabled=True, as_json=as_json)
+    return _switch(project, key, enabled=True)
 
 
 @click.command(cls=Verb, examples="recurring disable nightly")
 @click.argument("key")
-@as_json
 @on_project
-def disable(project: Project, key: str, *, as_json: bool) -> None:
+def disable(project: Project, key: str) -> Result:
     """Turn a task off that was made at run time; exit 6 when a file names it."""
-    _switch(project, key, enabled=False, as_json=as_json)
+    return _switch(project, key, enabled=False)
 
 
-def _switch(project: Project, key: str, *, enabled: bool, as_json: bool) -> None:
-    from jobsd.daemon.output import tell
-    from jobsd.daemon.tasks import expected
-    from jobsd.recurring import tasks
-
+def _switch(project: Project, key: str, *, enabled: bool) -> Result:
     with project.session() as session, expected(project, key):
         tasks.set_enabled(session, key, enabled=enabled)
-    told = f"{key!r} is turned {'on' if enabled else 'off'}"
-    tell(told, {"key": key, "enabled": enabled}, as_json=as_json)
+    sentence = f"{key!r} is turned {'on' if enabled else 'off'}"
+    return done(sentence, {"key": key, "enabled": enabled})

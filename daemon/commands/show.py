@@ -6,11 +6,19 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from jobsd.daemon.verbs import JOB_ID, Verb, as_json, on_project
+from jobsd.daemon.call_text import call_text
+from jobsd.daemon.output import Facts, Result, Shown, Texts
+from jobsd.daemon.shown_arguments import ShownArguments
+from jobsd.daemon.values import moment, number, plain
+from jobsd.daemon.verbs import JOB_ID, Verb, chosen_format, on_project
+from jobsd.daemon.why import why
+from jobsd.jobs import inspect
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+    from datetime import datetime
+
     from jobsd.daemon.project import Project
-    from jobsd.daemon.shown_arguments import ShownArguments
     from jobsd.jobs.inspect import Attempt, Found
 
 _EXAMPLES = """
@@ -21,27 +29,24 @@ show 4711 --json
 
 @click.command(cls=Verb, examples=_EXAMPLES)
 @click.argument("job_id", metavar="ID", type=JOB_ID)
-@as_json
 @on_project
-def command(project: Project, job_id: int, *, as_json: bool) -> None:
+def command(project: Project, job_id: int) -> Result:
     """Show a job: where it is, its failed attempts, and why it is not running."""
-    from jobsd.daemon.output import print_facts, print_json
-    from jobsd.daemon.shown_arguments import ShownArguments
-    from jobsd.daemon.why import why
-    from jobsd.jobs import inspect
-
     with project.session() as session:
         found = inspect.find(session, job_id)
         attempts = inspect.attempts(session, job_id)
         reasons = why(session, found, project.options.supervisor.process_alive_threshold_s)
     facts = _facts(found, ShownArguments(project))
-    if as_json:
-        errors = [_error(attempt) for attempt in attempts]
-        print_json({**facts, "errors": errors, "why": [reason.facts() for reason in reasons]})
-        return
-    print_facts(facts, as_json=False)
-    _print_lines("error", [_told(attempt) for attempt in attempts])
-    _print_lines("why", [reason.sentence for reason in reasons])
+    errors = [_error(attempt) for attempt in attempts]
+    ended = moment if chosen_format().terminal else _at
+    return Result(
+        {**facts, "errors": errors, "why": [reason.facts() for reason in reasons]},
+        (
+            Facts(tuple(facts.items()), tuple(_for_people(facts).items())),
+            Texts("error", [_sentence(attempt, ended) for attempt in attempts]),
+            Texts("why", [reason.sentence for reason in reasons]),
+        ),
+    )
 
 
 def _facts(found: Found, shown: ShownArguments) -> dict[str, Any]:
@@ -77,6 +82,28 @@ def _more(found: Found) -> dict[str, Any]:
     return more
 
 
+def _for_people(facts: dict[str, Any]) -> dict[str, Any]:
+    """Return the facts in the order in which somebody asks for them, without empty ones."""
+    call = call_text(facts["class_name"], facts["arguments"])
+    names = {"class_name": "class", "queue_name": "queue", "created_at": "enqueued_at"}
+    rest = {
+        names.get(name, name): value
+        for name, value in facts.items()
+        if value is not None and name not in {"id", "state", "arguments", "max_attempts"}
+    }
+    rest["attempts"] = Shown(f"{facts['attempts']} of {facts['max_attempts']}")
+    numbers: dict[str, Any] = {
+        name: Shown(number(rest[name])) for name in ("pid", "process_id") if name in rest
+    }
+    return {
+        "job": Shown(number(facts["id"])),
+        "state": facts["state"],
+        "call": Shown(plain(call)),
+        **rest,
+        **numbers,
+    }
+
+
 def _error(attempt: Attempt) -> dict[str, Any]:
     return {
         "attempt": attempt.attempt,
@@ -87,27 +114,14 @@ def _error(attempt: Attempt) -> dict[str, Any]:
     }
 
 
-def _told(attempt: Attempt) -> str:
-    from jobsd.daemon.output import is_terminal, plain, when
-
+def _sentence(attempt: Attempt, ended: Callable[[datetime], str]) -> str:
     error = attempt.error
-    ended = when(attempt.ended_at) if is_terminal() else f"at {plain(attempt.ended_at)}"
     process = f" in {attempt.process}" if attempt.process else ""
-    head = f"attempt {attempt.attempt}{process}, {ended}"
-    told = f"{head}: {error.get('type')}: {error.get('message')}"
+    head = f"attempt {attempt.attempt}{process}, {ended(attempt.ended_at)}"
+    text = f"{head}: {error.get('type')}: {error.get('message')}"
     stack = str(error.get("stack") or "")
-    return f"{told}\n{stack}" if stack else told
+    return f"{text}\n{stack}" if stack else text
 
 
-def _print_lines(name: str, texts: list[str]) -> None:
-    """Print texts, each line of them for itself: nothing in them may command a terminal."""
-    from jobsd.daemon.output import is_terminal, plain, print_line
-
-    for text in texts:
-        if is_terminal():
-            first, *rest = text.rstrip().split("\n")
-            print_line(f"\n{name}: {plain(first)}")
-            for line in rest:
-                print_line(f"  {plain(line)}")
-        else:
-            print_line(f"{name}\t{plain(text.rstrip())}")
+def _at(value: datetime) -> str:
+    return f"at {plain(value)}"

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import os
+from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from jobsd.configuration.flags import ROWS, Flags
 from jobsd.configuration.kinds import switch
+from jobsd.configuration.load import load, project_root
+from jobsd.daemon.launch import launch
 from jobsd.daemon.verbs import Verb
 
 if TYPE_CHECKING:
@@ -49,24 +54,17 @@ def _help(row: Setting[object]) -> str:
     return f"{row.sentence} Env: {'; '.join(filter(None, (variables, default)))}."
 
 
-@click.command(cls=Verb, examples=_EXAMPLES)
+@click.command(cls=Verb, prints=False, examples=_EXAMPLES)
 @_flags
-def command(env: str | None, **said: str | bool | tuple[str, ...] | None) -> int:
+def command(env: str | None, **given: str | bool | tuple[str, ...] | None) -> int:
     """Run the daemon in the foreground: supervisor, dispatchers, workers, scheduler.
 
     A flag beats its variable, a variable beats the file. The files are read again at HUP,
     and the workers replaced one by one; TERM and INT stop in order, QUIT at once.
     """
-    import os
-    from functools import partial
-    from pathlib import Path
-
-    from jobsd.configuration.load import load, project_root
-    from jobsd.daemon.launch import launch
-
     if env is not None:
         # The whole tree, jobs included, and each reload find it there.
         os.environ["JOBSD_ENV"] = env
-    flags = Flags(**said)
+    flags = Flags(**given)
     read = partial(load, project_root(Path.cwd(), os.environ), os.environ, flags)
     return launch(read(), os.environ, read)

@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
+import platform
+from importlib import metadata
+
 import click
 
-from jobsd.daemon.verbs import Verb, as_json
+from jobsd.daemon.output import Result, Value
+from jobsd.daemon.verbs import Verb
 
 
 @click.command(cls=Verb, examples="version\nversion --json")
-@as_json
-def command(*, as_json: bool) -> None:
+def command() -> Result:
     """Print the version."""
-    import platform
-    from importlib import metadata
-
-    from jobsd.daemon.output import print_json, print_line
-
     version = metadata.version("jobsd")
-    if as_json:
-        print_json({"version": version, "python": platform.python_version()})
-    else:
-        print_line(f"jobsd {version}")
+    return Result(
+        {"version": version, "python": platform.python_version()}, (Value(f"jobsd {version}"),)
+    )

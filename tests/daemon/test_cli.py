@@ -123,20 +123,6 @@ def test_an_unknown_command_is_answered_with_the_nearest(
     ]
 
 
-@pytest.mark.parametrize(("word", "signal"), [("stop", "TERM")])
-def test_who_looks_for_a_command_is_told_of_the_signal(
-    word: str, signal: str, capsys: pytest.CaptureFixture[str]
-) -> None:
-    status = cli.run([word])
-
-    assert status == 2
-    told = capsys.readouterr().err.splitlines()[0]
-    assert told == (
-        f"error: there is no command {word!r}: `kill -{signal} PID` with the supervisor's pid"
-        f" from `{program.program()} ps`, or `systemctl {word}`"
-    )
-
-
 @pytest.mark.parametrize(
     "arguments",
     [
@@ -190,7 +176,7 @@ def test_wrong_usage_ends_with_2(
 def test_each_error_has_its_exit_status_and_three_lines_at_most(
     fault: BaseException, status: int, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert exits.tell(fault) == status
+    assert exits.report(fault) == status
 
     told = capsys.readouterr()
     assert told.out == ""
@@ -198,18 +184,18 @@ def test_each_error_has_its_exit_status_and_three_lines_at_most(
 
 
 def test_a_pidfile_that_is_held_ends_with_75(tmp_path: Path) -> None:
-    assert exits.tell(PidfileHeld(tmp_path / "pid", 42)) == 75
+    assert exits.report(PidfileHeld(tmp_path / "pid", 42)) == 75
 
 
 def test_a_refused_enqueue_ends_as_what_the_database_said() -> None:
     fault = EnqueueError("not enqueued")
     fault.__cause__ = psycopg.errors.UndefinedTable("no such table")
 
-    assert exits.tell(fault) == 78
+    assert exits.report(fault) == 78
 
 
 def test_passwords_are_not_told(capsys: pytest.CaptureFixture[str]) -> None:
-    exits.tell(psycopg.OperationalError("no route to postgresql://me:secret@host/db"))
+    exits.report(psycopg.OperationalError("no route to postgresql://me:secret@host/db"))
 
     assert "secret" not in capsys.readouterr().err
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from jobs.placed import fail
-from jobsd.daemon import held_up
+from jobsd.daemon import doctor
 from jobsd.jobs import queues
 from system.rows import beat, register
 
@@ -82,7 +82,7 @@ def test_doctor_warns_of_queues_that_no_live_worker_takes_from(
     assert told == [
         "WARN",
         "queues",
-        "no live worker takes from beats, default: what is there waits",
+        "no running worker takes jobs from beats, default: their jobs will wait",
     ]
 
 
@@ -148,20 +148,20 @@ def test_doctor_tells_how_many_jobs_have_failed(run: Commands, session: Session)
 
     assert _found(run, "failures") == (
         "WARN",
-        "2 jobs failed for good; `bin/jobs list --state failed`",
+        "2 failed jobs; `bin/jobs failures` groups them",
     )
 
 
 def test_of_very_many_failed_jobs_not_all_are_counted(
     session: Session, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(held_up, "COUNTED_MAX", 2)
+    monkeypatch.setattr(doctor, "COUNTED_MAX", 2)
     session.connection.execute(
         "INSERT INTO jobsd.failed_executions (job_id, error)"
         " SELECT n, '{}' FROM generate_series(1, 3) AS n"
     )
 
-    assert held_up.failed(session).message.startswith("2 or more jobs failed for good")
+    assert doctor.failed_jobs(session).message.startswith("2 or more failed jobs")
 
 
 _CLEARS = (
@@ -186,7 +186,11 @@ def test_doctor_and_check_warn_where_history_is_never_cleared(
     run.project.write("config/queue.yml", queue_file)
     run.project.write("config/recurring.yml", recurring)
 
-    odd = [told for told in run.json("check")["warnings"] if "finished jobs are kept" in told]
+    odd = [
+        told
+        for told in run.json("check")["warnings"]
+        if "finished jobs are never deleted" in told
+    ]
 
     assert (_found(run, "history")[0], len(odd)) == (level, int(level == "WARN"))
 

@@ -76,7 +76,7 @@ def test_a_conflict_that_may_not_wait_ends_with_6(run: Commands) -> None:
 
     done = run("enqueue", "shop_jobs.one")
     assert (done.returncode, done.stdout) == (6, "")
-    assert done.stderr.startswith("error: the limit of its concurrency key is reached")
+    assert done.stderr.startswith("error: the concurrency limit is reached")
     assert run.json("enqueue", "shop_jobs.one", status=6) == {"id": None, "state": "discarded"}
 
 

@@ -60,7 +60,7 @@ def test_it_is_retried_with_yes_only(run: Commands, session: Session, gone: int)
 def test_all_are_retried_with_yes_only(run: Commands, session: Session, gone: int) -> None:
     assert run("retry", "--all", "--yes").stdout == "0\n"
     refused = run("retry", "--all", "--state", "lost")
-    told = "error: to retry 1 lost job, which may still be running, say --yes\n"
+    told = "error: refusing to retry 1 lost job, which may still be running without --yes\n"
     assert (refused.returncode, refused.stderr) == (6, told)
 
     assert run("retry", "--all", "--state", "lost", "--yes").stdout == "1\n"

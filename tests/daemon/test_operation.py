@@ -61,7 +61,7 @@ def test_status_shows_one_screen(run: Commands, session: Session) -> None:
     assert [task["key"] for task in seen["recurring"]] == ["daily"]
     assert [(job["id"], job["error"]) for job in seen["failures"]] == [(4711, "ValueError: no")]
     told = run("status").stdout
-    assert told.startswith("jobsd is running: a supervisor with 1 processes\n")
+    assert told.startswith("jobsd is running: a supervisor with 1 process\n")
 
 
 def test_a_supervisor_that_was_killed_does_not_run(run: Commands, session: Session) -> None:

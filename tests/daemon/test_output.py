@@ -1,116 +1,178 @@
-"""Data on stdout, for people and for programs."""
+"""Results as they are printed: on a terminal of any width, in a pipe, as JSON."""
 
 from __future__ import annotations
 
 import json
-from datetime import UTC, datetime, timedelta, timezone
+import re
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import click
 import pytest
 
-from jobsd.clock import utc_now
 from jobsd.daemon import output
+from jobsd.daemon.output import Format, Result, Table, rows
+from jobsd.daemon.table import Column
+from jobsd.daemon.values import brief_moment, cells, number
 
-
-@pytest.mark.parametrize(
-    ("value", "text"),
-    [
-        (None, ""),
-        (True, "true"),
-        (False, "false"),
-        (3, "3"),
-        ("plain", "plain"),
-        ("tab\tand\nline", "tab\\tand\\nline"),
-        ("\x1b[2J", "\\x1b[2J"),
-        (timedelta(seconds=1.5), "1.500"),
-        ({"a": [1]}, '{"a": [1]}'),
-        (
-            datetime(2030, 1, 1, 1, tzinfo=timezone(timedelta(hours=1))),
-            "2030-01-01T00:00:00+00:00",
-        ),
-    ],
+COLUMNS = (
+    Column("id", show=number, right=True),
+    Column("class_name", "CLASS", rank=1, cuts=True),
+    Column("queue_name", "QUEUE"),
+    Column("state", style=output.colored),
+    Column("created_at", "ENQUEUED", rank=2, brief=brief_moment),
+    Column("arguments", rank=3, cuts=True),
 )
-def test_a_pipe_gets_one_field_of_one_line(value: object, text: str) -> None:
-    assert output.plain(value) == text
+ROW: dict[str, Any] = {
+    "id": 1953751,
+    "class_name": "app.services.billing.jobs.invoice_reminder_email",
+    "queue_name": "critical-notifications",
+    "state": "scheduled",
+    "created_at": datetime(2020, 1, 1, tzinfo=UTC),
+    "arguments": "x" * 200,
+}
 
 
-@pytest.mark.parametrize(
-    ("value", "text"),
-    [
-        (None, "-"),
-        ("", "-"),
-        (True, "yes"),
-        ({"queues": "*", "threads": 3}, "queues=* threads=3"),
-        ({}, "-"),
-        (timedelta(minutes=5), "5m"),
-    ],
-)
-def test_people_get_words(value: object, text: str) -> None:
-    assert output.human(value) == text
+def _shown(row: dict[str, Any], width: int | None, **options: Any) -> list[str]:
+    form = Format(terminal=True, width=width, height=24, **options)
+    return list(Table([row], COLUMNS).lines(form))
 
 
-@pytest.mark.parametrize(
-    ("seconds", "text"),
-    [
-        (0, "0ms"),
-        (0.0421, "42ms"),
-        (3.14, "3.1s"),
-        (42, "42s"),
-        (60, "1m"),
-        (61, "1m1s"),
-        (3599.6, "1h"),
-        (3661, "1h1m"),
-        (86400 * 2 + 3600 * 3 + 5, "2d3h"),
-    ],
-)
-def test_a_duration_is_told_by_its_two_largest_units(seconds: float, text: str) -> None:
-    assert output.length(seconds) == text
+@pytest.mark.parametrize("width", range(60, 221, 5))
+def test_what_identifies_is_whole_at_any_width(width: int) -> None:
+    lines = _shown(ROW, width)
+
+    assert len(lines) == 2
+    assert {"1953751", "critical-notifications", "scheduled"} <= set(lines[1].split())
+    assert max(map(cells, lines)) <= width
 
 
-def test_moments_are_told_by_their_distance(monkeypatch: pytest.MonkeyPatch) -> None:
-    now = utc_now()
-    monkeypatch.setattr(output, "utc_now", lambda: now)
+def test_the_last_column_gives_way_first() -> None:
+    heads = [_shown(ROW, width)[0].split() for width in (300, 130, 72, 60)]
 
-    assert output.when(now - timedelta(seconds=90)) == "1m30s ago"
-    assert output.when(now + timedelta(hours=2)) == "in 2h"
+    assert heads == [
+        ["ID", "CLASS", "QUEUE", "STATE", "ENQUEUED", "ARGUMENTS"],
+        ["ID", "CLASS", "QUEUE", "STATE", "ENQUEUED", "ARGUMENTS"],
+        ["ID", "CLASS", "QUEUE", "STATE", "ENQUEUED"],
+        ["ID", "CLASS", "QUEUE", "STATE"],
+    ]
 
 
-def test_rows_are_tab_separated_in_a_pipe(capsys: pytest.CaptureFixture[str]) -> None:
-    output.print_rows([{"a": 1, "b": None, "c": "x"}], ("a", "b"), as_json=False)
+def test_times_are_brief_before_a_column_is_cut() -> None:
+    assert "2020-01-01 00:00:00Z (" in _shown(ROW, None)[1]
+    assert re.search(r"scheduled +\d+d(\d+h)? ago", _shown({**ROW, "arguments": "[]"}, 130)[1])
 
-    assert capsys.readouterr().out == "1\t\n"
+
+def test_names_that_fill_the_line_print_as_records() -> None:
+    row = {**ROW, "queue_name": "q" * 255}
+
+    lines = list(Table([row, row], COLUMNS).lines(Format(terminal=True, width=80)))
+
+    assert lines[:4] == [
+        "id: 1953751",
+        "class: app.services.billing.jobs.invoice_reminder_email",
+        f"queue: {'q' * 255}",
+        "state: scheduled",
+    ]
+    assert lines[6] == ""
+    assert len(lines) == 13
+
+
+def test_a_wide_character_takes_two_cells() -> None:
+    lines = _shown({**ROW, "class_name": "日本語" * 20}, 100)
+
+    assert cells(lines[1]) <= 100
+
+
+def test_wide_shortens_nothing() -> None:
+    [_, line] = _shown(ROW, None)
+
+    assert ROW["arguments"] in line
+    assert ROW["class_name"] in line
+
+
+def test_columns_are_those_that_were_named() -> None:
+    assert _shown(ROW, 80, columns=("state", "id"))[0].split() == ["STATE", "ID"]
+    with pytest.raises(click.BadParameter, match="there is no column 'nope'; there are id, "):
+        _shown(ROW, 80, columns=("nope",))
+
+
+def test_rows_are_tab_separated_and_whole_in_a_pipe(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    output.print_result(rows([ROW], COLUMNS), Format(header=True))
+
+    assert capsys.readouterr().out == (
+        "id\tclass_name\tqueue_name\tstate\tcreated_at\targuments\n"
+        f"1953751\t{ROW['class_name']}\tcritical-notifications\tscheduled\t"
+        f"2020-01-01T00:00:00+00:00\t{'x' * 200}\n"
+    )
 
 
 def test_json_has_all_that_is_in_a_row(capsys: pytest.CaptureFixture[str]) -> None:
     row: dict[str, Any] = {"at": datetime(2030, 1, 1, tzinfo=UTC), "age": timedelta(seconds=2)}
-    output.print_rows([row], ("at",), as_json=True)
+    output.print_result(rows([row], (Column("at"),)), Format(as_json=True))
 
     assert json.loads(capsys.readouterr().out) == [
         {"at": "2030-01-01T00:00:00+00:00", "age": 2.0}
     ]
 
 
-def test_a_terminal_cuts_what_is_long_and_nothing_else(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+def test_json_has_the_columns_that_were_named(capsys: pytest.CaptureFixture[str]) -> None:
+    output.print_result(rows([ROW], COLUMNS), Format(as_json=True, columns=("state", "id")))
+
+    assert json.loads(capsys.readouterr().out) == [{"state": "scheduled", "id": 1953751}]
+
+
+def test_an_empty_answer_says_on_stderr_what_to_do(capsys: pytest.CaptureFixture[str]) -> None:
+    nothing = rows([], COLUMNS, empty="there are none; make one")
+    output.print_result(nothing, Format())
+    output.print_result(nothing, Format(as_json=True))
+
+    printed = capsys.readouterr()
+    assert (printed.out, printed.err) == ("[]\n", "there are none; make one\n")
+
+
+def test_a_result_says_how_the_command_ends() -> None:
+    assert output.print_result(Result(None, status=3), Format()) == 3
+
+
+def test_colours_change_no_width() -> None:
+    plain, colored = (
+        _shown({**ROW, "state": "failed"}, 80),
+        _shown({**ROW, "state": "failed"}, 80, color=True),
+    )
+
+    assert "\x1b[31mfailed\x1b[0m" in colored[1]
+    assert [re.sub(r"\x1b\[\d+m", "", line) for line in colored] == plain
+
+
+@pytest.mark.parametrize(
+    ("option", "environ", "terminal", "wanted"),
+    [
+        ("auto", {}, True, True),
+        ("auto", {}, False, False),
+        ("auto", {"TERM": "dumb"}, True, False),
+        ("auto", {"NO_COLOR": "1"}, True, False),
+        ("auto", {"NO_COLOR": ""}, True, True),
+        ("auto", {"CLICOLOR_FORCE": "1"}, False, True),
+        ("auto", {"CLICOLOR_FORCE": "0"}, False, False),
+        ("auto", {"CLICOLOR_FORCE": "1", "NO_COLOR": "1"}, False, False),
+        ("always", {"NO_COLOR": "1"}, False, True),
+        ("never", {"CLICOLOR_FORCE": "1"}, True, False),
+    ],
+)
+def test_colours_go_by_option_environment_and_terminal(
+    option: Any,
+    environ: dict[str, str],
+    terminal: bool,  # noqa: FBT001 - a case
+    wanted: bool,  # noqa: FBT001 - a case
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(output, "is_terminal", lambda: True)
-    monkeypatch.setenv("NO_COLOR", "1")
-    monkeypatch.setenv("COLUMNS", "40")
-    row = {"id": 4711, "arguments": "[" + "a" * 100 + "]", "error": "ValueError: " + "b" * 100}
+    for name in ("NO_COLOR", "CLICOLOR_FORCE", "TERM"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in environ.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr("sys.stdout.isatty", lambda: terminal)
 
-    output.print_rows([row], ("id", "arguments", "error"), as_json=False)
-
-    fields = capsys.readouterr().out.splitlines()[1:]
-    assert [field.split()[0] for field in fields] == ["4711"]
-    assert fields[0].count("…") == 2
-    assert len(fields[0]) <= 40
-
-
-def test_a_terminal_gets_a_table(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(output, "is_terminal", lambda: True)
-    monkeypatch.setenv("NO_COLOR", "1")
-    output.print_rows([{"queue_name": "[red]mail"}], ("queue_name",), as_json=False)
-
-    assert capsys.readouterr().out.split("\n")[:2] == ["queue name", "[red]mail "]
+    assert output.format_of(color=option).color is wanted

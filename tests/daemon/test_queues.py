@@ -55,7 +55,7 @@ def test_a_pause_of_a_queue_that_nobody_knows_is_taken_with_a_note(run: Commands
     run.json("enqueue", "shop_jobs.welcome", "[1]", "--in", "1h")
 
     noted = {
-        name: "is it spelt as meant?" in run("queues", "pause", name).stderr
+        name: "check the spelling" in run("queues", "pause", name).stderr
         for name in ("mial", "mail", "a_1", "b", "default")
     }
 
@@ -84,7 +84,10 @@ def test_clearing_a_queue_needs_consent(run: Commands) -> None:
 
     refused = run("queues", "clear", "mail")
     assert (refused.returncode, refused.stdout) == (6, "")
-    assert refused.stderr == "error: to discard 1 ready job of queue 'mail', say --yes\n"
+    assert (
+        refused.stderr
+        == "error: refusing to discard 1 ready job of queue 'mail' without --yes\n"
+    )
     assert run.json("queues", "clear", "mail", "--yes") == {
         "queue_name": "mail",
         "discarded": 1,
@@ -137,7 +140,7 @@ def test_a_reason_is_a_line_of_text(reason: str, capsys: pytest.CaptureFixture[s
 
     told = capsys.readouterr()
     assert (status, told.out) == (2, "")
-    assert "is no line of printable text" in told.err
+    assert "is not one line of printable text" in told.err
 
 
 @pytest.mark.parametrize("verb", ["pause", "resume", "clear"])

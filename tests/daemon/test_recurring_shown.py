@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
 import re
-import subprocess
-import termios
 from typing import TYPE_CHECKING
 
-from system.tree import COMMAND
+from system.terminal import on_a_terminal
 
 if TYPE_CHECKING:
     from jobsd.database.connection import Session
@@ -86,7 +82,7 @@ def test_the_list_is_laid_out_like_that_of_timers(daily: Commands) -> None:
     daily("recurring", "add", "off", "--class", "DailyCleanupJob", "--schedule", "@hourly")
     daily("recurring", "disable", "off")
 
-    head, first, second = _on_a_terminal(daily, "recurring", "list")
+    head, first, second = on_a_terminal(daily, "recurring", "list", width=160)
 
     columns = ["NEXT", "LEFT", "LAST", "PASSED", "KEY", "SCHEDULE", "ACTIVATES"]
     assert head.split() == columns
@@ -108,24 +104,3 @@ def test_what_is_hidden_is_hidden_in_the_list_too(run: Commands) -> None:
     shown = run("recurring", "list").stdout + run("recurring", "list", "--json").stdout
 
     assert ("secret" in shown, "shop_jobs.fail" in shown) == (False, True)
-
-
-def _on_a_terminal(run: Commands, *arguments: str) -> list[str]:
-    """Return the lines that a command shows on a terminal."""
-    ours, theirs = os.openpty()
-    termios.tcsetwinsize(theirs, (40, 160))
-    done = subprocess.run(
-        [*COMMAND, *arguments],
-        cwd=run.project.root,
-        env=run.project.environ,
-        stdout=theirs,
-        check=True,
-    )
-    os.close(theirs)
-    assert done.returncode == 0
-    shown = b""
-    with contextlib.suppress(OSError):
-        while read := os.read(ours, 65536):
-            shown += read
-    os.close(ours)
-    return shown.decode().splitlines()

@@ -78,7 +78,7 @@ def test_a_reload_that_is_refused_ends_with_78_and_its_faults(
         tree.wait_event("supervisor.reload_failed")
         if broken == "module":
             assert "did not start; what was not reached stays as it was" in done.stderr
-            assert "check` tells what is at fault" in done.stderr
+            assert "check` shows what is at fault" in done.stderr
         else:
             assert done.stderr.startswith(
                 'error: unknown key "wrokers"\n  at config/queue.yml:1:1'

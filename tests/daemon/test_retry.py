@@ -80,7 +80,7 @@ def test_many_are_retried_with_consent_only(run: Commands, session: Session) -> 
 
     refused = run("retry", "--all", "--queue", "mail")
     assert (refused.returncode, refused.stdout) == (6, "")
-    assert refused.stderr == "error: to retry 2 failed jobs, say --yes\n"
+    assert refused.stderr == "error: refusing to retry 2 failed jobs without --yes\n"
     assert run.json("retry", "--all", "--queue", "mail", "--yes") == {
         "retried": 2,
         "ready": 2,
@@ -133,13 +133,13 @@ def test_many_are_discarded_with_consent_only(run: Commands, session: Session) -
 
     refused = run("discard", "--all", "--state", "scheduled")
     assert (refused.returncode, refused.stdout) == (6, "")
-    assert refused.stderr == "error: to discard 1 scheduled job, say --yes\n"
+    assert refused.stderr == "error: refusing to discard 1 scheduled job without --yes\n"
     assert run.json("discard", "--all", "--state", "scheduled", "--yes") == {
         "discarded": 1,
         "skipped": 0,
     }
     assert places(session) == {ready: "ready", later: "discarded"}
-    assert run("discard", "--all").stderr == "error: to discard 1 job, say --yes\n"
+    assert run("discard", "--all").stderr == "error: refusing to discard 1 job without --yes\n"
 
 
 @pytest.mark.parametrize(
@@ -195,22 +195,22 @@ def test_what_can_not_be_meant_ends_with_2(
 def test_progress_is_told_on_a_terminal_only(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from jobsd.daemon import choice
+    from jobsd.daemon import job_selection
 
-    monkeypatch.setattr(choice, "_TELL_EVERY_S", 0)
+    monkeypatch.setattr(job_selection, "_REPORT_EVERY_S", 0)
     for terminal in (False, True):
         monkeypatch.setattr("sys.stderr.isatty", lambda terminal=terminal: terminal)
-        progress = choice.Progress("retried", 1000)
+        progress = job_selection.Progress("retried", 1000)
         progress.add(500)
 
-    assert capsys.readouterr().err == "500 of 1000 retried\n"
+    assert capsys.readouterr().err == "500 of 1,000 retried\n"
     assert (progress.count, progress.skipped) == (500, 500)
 
 
 def test_whoever_sits_at_a_terminal_is_asked(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from jobsd.daemon.choice import consent
+    from jobsd.daemon.job_selection import consent
     from jobsd.errors import RefusedError
 
     def confirm(what: str, *, err: bool) -> bool:
@@ -220,7 +220,7 @@ def test_whoever_sits_at_a_terminal_is_asked(
     monkeypatch.setattr("click.confirm", confirm)
 
     consent("retry", 1, "failed", yes=False)
-    with pytest.raises(RefusedError, match="nothing was done"):
+    with pytest.raises(RefusedError, match="cancelled"):
         consent("retry", 2, "failed", yes=False)
     consent("retry", 2, "failed", yes=True)
     consent("retry", 0, "failed", yes=False)

@@ -7,6 +7,7 @@ costs much; who lists without `since` looks at a million jobs at most.
 
 from __future__ import annotations
 
+import re
 from array import array
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -40,6 +41,10 @@ _ALL = "(SELECT id AS job_id FROM jobsd.jobs) AS source"
 class Filter:
     """Which jobs are meant; None means all. `since_s` is how old they may be, in seconds.
 
+    In `class_name` and `error`, * stands for any characters and ? for one. `error` is any
+    part of the error by which a failed job has failed, `Type: message`; `error_type` is
+    the whole name of its type.
+
     Raises:
         Error: when it can't be meant.
     """
@@ -48,6 +53,8 @@ class Filter:
     queue_name: str | None = None
     class_name: str | None = None
     since_s: float | None = None
+    error: str | None = None
+    error_type: str | None = None
 
     def __post_init__(self) -> None:
         if self.state is not None and self.state not in STATES:
@@ -68,7 +75,9 @@ class Filter:
             "outcome": self.state if ended else None,
             "place": None if ended else self.state,
             "queue_name": self.queue_name,
-            "class_name": self.class_name,
+            "class_name": None if self.class_name is None else _like(self.class_name),
+            "error": None if self.error is None else f"%{_like(self.error)}%",
+            "error_type": self.error_type,
             "since_s": None if self.since_s is None else min(self.since_s, WAIT_MAX_S),
         }
 
@@ -149,6 +158,12 @@ def page_query(state: str | None, end: str) -> Statement:
     look = STATEMENTS["look"]
     text = look.text.replace("jobsd.all_ready_executions AS source", table)
     return Statement(f"{look.name} {state}", text).with_(STATEMENTS[end])
+
+
+def _like(pattern: str) -> str:
+    """Return a pattern with * and ? as LIKE has it."""
+    literal = re.sub(r"([\\%_])", r"\\\1", pattern)
+    return literal.replace("*", "%").replace("?", "_")
 
 
 def _id_pages(session: Session, meant: Filter) -> Iterator[list[int]]:

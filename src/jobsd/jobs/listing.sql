@@ -26,7 +26,25 @@ WITH place AS MATERIALIZED (
     FROM seen
     WHERE (%(outcome)s::text IS NULL OR outcome = %(outcome)s)
         AND (%(queue_name)s::text IS NULL OR queue_name = %(queue_name)s)
-        AND (%(class_name)s::text IS NULL OR class_name = %(class_name)s)
+        AND (%(class_name)s::text IS NULL OR class_name LIKE %(class_name)s)
+        AND (
+            %(error)s::text IS NULL
+            OR EXISTS (
+                SELECT
+                FROM jobsd.failed_executions AS failed
+                WHERE failed.job_id = seen.job_id
+                    AND concat(failed.error ->> 'type', ': ', failed.error ->> 'message')
+                        LIKE %(error)s
+            )
+        )
+        AND (
+            %(error_type)s::text IS NULL
+            OR EXISTS (
+                SELECT
+                FROM jobsd.failed_executions AS failed
+                WHERE failed.job_id = seen.job_id AND failed.error ->> 'type' = %(error_type)s
+            )
+        )
         AND (
             %(since_s)s::float8 IS NULL
             OR created_at >= now() - make_interval(secs => %(since_s)s::float8)

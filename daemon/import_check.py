@@ -1,7 +1,7 @@
-"""What a start would run into: the user's modules, and what recurring tasks make of them.
+"""The import check: the user's modules, and whether recurring tasks fit their jobs.
 
-They are imported once in a child that is thrown away, so that a fault is told with its
-place before anything is started, and nothing of theirs stays in the supervisor.
+A child that is thrown away imports them once, so that a fault is reported with its line
+before anything is started, and nothing of theirs stays in the supervisor.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ from jobsd.jobs import registry
 from jobsd.recurring.command import parse_command
 from jobsd.recurring.command_job import find_function
 
-from . import unserved
 from .once import in_child
 from .shipped import import_shipped_jobs
+from .unattended import unserved_queues
 
 if TYPE_CHECKING:
     from jobsd.configuration.options import Options
@@ -36,8 +36,8 @@ _FRAMES_MAX = 10
 
 
 @dataclass(frozen=True, slots=True)
-class Rehearsed:
-    """What is wrong or odd about the modules, and which moments and events they hook."""
+class Imported:
+    """The faults of the modules, and the lifecycle hooks and events that they register."""
 
     faults: tuple[Fault, ...]
     warnings: tuple[str, ...] = ()
@@ -45,28 +45,28 @@ class Rehearsed:
     events: frozenset[str] = frozenset()
 
 
-def rehearse(options: Options) -> Rehearsed:
-    """Find out in a child what the modules and the recurring tasks come to."""
+def check_imports(options: Options) -> Imported:
+    """Import the modules in a child, and compare the recurring tasks with their jobs."""
     # In memory: a disk that is full or read-only is no reason not to start.
-    with open(os.memfd_create("jobsd rehearsal"), "w+", encoding="utf-8") as told:  # noqa: PTH123
+    with open(os.memfd_create("jobsd import check"), "w+", encoding="utf-8") as report:  # noqa: PTH123
 
         def work() -> int:
             wrong = faults(options)
-            odd = [] if wrong else list(unserved.warnings(options))
+            odd = [] if wrong else list(unserved_queues(options))
             found = [asdict(fault) for fault in wrong]
-            json.dump([found, odd, list(hooks.registered()), list(hooks.subscribed())], told)
-            told.flush()
+            json.dump([found, odd, list(hooks.registered()), list(hooks.subscribed())], report)
+            report.flush()
             return 0
 
         status = in_child(work)
-        told.seek(0)
-        found = told.read()
+        report.seek(0)
+        found = report.read()
     if status != 0 or not found:
         names = ", ".join(options.imports)
         fault = Fault(f"importing {names} has ended the process, with status {status}")
-        return Rehearsed((fault,))
+        return Imported((fault,))
     wrong, odd, moments, events = json.loads(found)
-    return Rehearsed(
+    return Imported(
         tuple(Fault(**fault) for fault in wrong),
         tuple(odd),
         frozenset(moments),

@@ -18,11 +18,11 @@ if TYPE_CHECKING:
     from jobsd.configuration.options import Options
     from jobsd.database.connection import Session
 
-_PATIENCE_S = 3.0
+_DEADLINE_S = 3.0
 _LOOPBACK = {"0.0.0.0": "127.0.0.1", "[::]": "[::1]"}  # noqa: S104 - nothing is bound here
 
 
-def counted_here(session: Session, options: Options) -> list[Metric]:
+def metrics_here(session: Session, options: Options) -> list[Metric]:
     """Return all metrics of the first monitor that answers; of several, ours before others."""
     here = registry.identity(os.getpid())
     addresses = [
@@ -42,7 +42,7 @@ def counted_here(session: Session, options: Options) -> list[Metric]:
 def _page(address: str) -> str:
     host, _, port = address.rpartition(":")
     connection = http.client.HTTPConnection(
-        f"{_LOOPBACK.get(host, host)}:{port}", timeout=_PATIENCE_S
+        f"{_LOOPBACK.get(host, host)}:{port}", timeout=_DEADLINE_S
     )
     try:
         connection.request("GET", "/metrics")

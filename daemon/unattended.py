@@ -1,4 +1,9 @@
-"""Queues that no worker takes from: what goes there waits without end, and nothing fails."""
+"""What a configuration or a database leaves unattended, though nothing fails.
+
+Queues that no worker takes from, where jobs wait without end; and finished jobs that no
+task clears, which stay for ever. A task of the user's own may clear them under another name,
+and so may cron: the sentences leave that open.
+"""
 
 from __future__ import annotations
 
@@ -10,9 +15,10 @@ from jobsd.jobs.definition import DEFAULT_QUEUE
 from jobsd.jobs.ready import Selection
 from jobsd.processes import registry as processes
 from jobsd.recurring import tasks
+from jobsd.recurring.command import clears_history
 
 from .liveness import life
-from .reason import selection
+from .why import selection
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -21,10 +27,11 @@ if TYPE_CHECKING:
     from jobsd.database.connection import Session
     from jobsd.recurring.definition import TaskDefinition
 
-_TOLD_MAX = 5
+CLEARING_COMMAND = "`command: jobsd.clear_finished_in_batches()`"
+_NAMED_MAX = 5
 
 
-def warnings(options: Options) -> Iterator[str]:
+def unserved_queues(options: Options) -> Iterator[str]:
     """Yield a warning for each queue of a recurring task that no worker here takes from.
 
     The jobs must be known: a task goes to the queue of its job unless it names another.
@@ -41,6 +48,26 @@ def warnings(options: Options) -> Iterator[str]:
         yield f"no worker here takes from queue {queue!r}, where {some(keys[queue])} would run"
 
 
+def kept_history(options: Options) -> Iterator[str]:
+    """Yield a warning when finished jobs are kept, and no task of the file clears them.
+
+    Who reads no tasks here has them elsewhere.
+    """
+    if not options.jobs.preserve_finished_jobs or options.skip_recurring:
+        return
+    if not clearing_tasks(options.tasks):
+        yield (
+            "finished jobs are never deleted: no task here clears them, and they stay for ever"
+            " unless a task made at run time, or of another host, does"
+            f" ({CLEARING_COMMAND})"
+        )
+
+
+def clearing_tasks(named: Iterable[TaskDefinition]) -> list[str]:
+    """Return the keys of the enabled tasks that clear finished jobs."""
+    return sorted({task.key for task in named if task.enabled and clears_history(task.command)})
+
+
 def waiting(session: Session, threshold_s: float) -> list[str]:
     """Return the queues with ready jobs, or named by tasks, that no live worker takes from."""
     workers = [
@@ -53,7 +80,7 @@ def waiting(session: Session, threshold_s: float) -> list[str]:
     return _unserved({*ready.survey(session).names, *parked, *filter(None, named)}, workers)
 
 
-def is_unheard_of(session: Session, options: Options, name: str) -> bool:
+def is_unknown_queue(session: Session, options: Options, name: str) -> bool:
     """Return whether nobody names a queue, `*` apart, and no job was in it lately."""
     rows = [row for row in processes.processes(session) if row.kind == "worker"]
     chosen = [each.queues for each in options.workers]
@@ -66,8 +93,8 @@ def is_unheard_of(session: Session, options: Options, name: str) -> bool:
 
 def some(names: list[str]) -> str:
     """Return the first few of these names."""
-    more = len(names) - _TOLD_MAX
-    return ", ".join([*names[:_TOLD_MAX], *([f"and {more} more"] if more > 0 else [])])
+    more = len(names) - _NAMED_MAX
+    return ", ".join([*names[:_NAMED_MAX], *([f"and {more} more"] if more > 0 else [])])
 
 
 def _queue_of(task: TaskDefinition) -> str | None:

@@ -1,0 +1,37 @@
+"""`stop`: end the daemon that runs in this folder."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import click
+
+from jobsd.configuration.load import project_root
+from jobsd.daemon.output import Result
+from jobsd.daemon.supervisor_request import stop
+from jobsd.daemon.values import length
+from jobsd.daemon.verbs import Verb
+
+_EXAMPLES = """
+stop
+stop --now
+stop --pid 4711
+"""
+
+
+@click.command(cls=Verb, examples=_EXAMPLES)
+@click.option("--now", is_flag=True, help="Do not wait for running jobs: they are released.")
+@click.option(
+    "--pid", type=click.IntRange(1), help="The supervisor's, where several run in this folder."
+)
+def command(pid: int | None, *, now: bool) -> Result:
+    """Stop the supervisor that runs here, with all its processes, and wait for its end.
+
+    Running jobs get `supervisor.shutdown_timeout`, as after Ctrl-C. Needs no database. Exit
+    status 3 when no supervisor runs here; 6 when several do, or when systemd runs it.
+    """
+    stopped = stop(project_root(Path.cwd(), os.environ), pid, at_once=now)
+    sentence = f"the supervisor, process {stopped.pid}, has stopped in {length(stopped.took_s)}"
+    facts = {"pid": stopped.pid, "stopped": True, "duration": round(stopped.took_s, 3)}
+    return Result(facts, sentence=sentence)

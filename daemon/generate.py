@@ -1,0 +1,85 @@
+"""Files for other programs that start ours, made from the project's own configuration."""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from jobsd.clock import utc_now
+from jobsd.schedules import explain
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from jobsd.configuration.options import Options
+    from jobsd.recurring.definition import TaskDefinition
+
+_FIELDS = 5
+"""Of a line of a crontab: it knows no seconds."""
+
+
+def procfile(options: Options) -> Iterator[str]:
+    """Yield the lines of a Procfile: the daemon, and the migration that a release runs."""
+    yield f"release: {_program(options)} db migrate"
+    yield f"jobs: {_program(options)} start"
+
+
+def crontab(options: Options) -> Iterator[str]:
+    """Yield the lines of a crontab that runs the recurring tasks without a daemon.
+
+    Each run holds a lock, so that none begins while the one before it still runs. Cron
+    mails what a command writes to stderr, which is nothing unless it fails.
+    """
+    yield "# The recurring tasks of this project, for cron instead of a scheduler."
+    yield "# Start no scheduler beside it, or each task runs twice: `start --skip-recurring`."
+    yield "# MAILTO gets a mail for each run that fails."
+    yield "SHELL=/bin/sh"
+    yield f"JOBSD_ENV={options.environment}"
+    for task in options.tasks:
+        yield ""
+        yield from _entry(task, options)
+
+
+def _entry(task: TaskDefinition, options: Options) -> Iterator[str]:
+    facts = explain(task.phrase, task.time_zone, 1, utc_now())
+    if task.description:
+        yield f"# {' '.join(task.description.split())}"
+    if not task.enabled:
+        yield f"# {task.key} is disabled"
+        return
+    crons = [cron for cron in facts.get("crons") or [facts["cron"]] if cron]
+    if not crons or any(len(cron.split()) != _FIELDS for cron in crons):
+        yield f"# {task.key}: a crontab cannot express {task.phrase!r}"
+        return
+    if facts["time_zone"] != "UTC":
+        yield f"# In {facts['time_zone']}; where cron does not know CRON_TZ, set its own zone."
+    yield f"CRON_TZ={facts['time_zone']}"
+    for cron in crons:
+        yield f"{cron} {_command(task, options)}"
+
+
+def _program(options: Options) -> str:
+    """Return how another program starts us: without our PATH, from the project's folder."""
+    if (options.root / "bin/jobs").exists():
+        return "bin/jobs"
+    if os.path.basename(sys.argv[0]) == "__main__.py":  # noqa: PTH119 - it is a text
+        return f"{shlex.quote(sys.executable)} -P -m jobsd.daemon"
+    return shlex.quote(str(Path(sys.argv[0]).absolute()))
+
+
+def _command(task: TaskDefinition, options: Options) -> str:
+    if task.class_name is None:
+        run = f"{_program(options)} recurring run {shlex.quote(task.key)}"
+    else:
+        given = task.arguments_json
+        empty = json.loads(given) in ([], {})
+        run = f"{_program(options)} perform {shlex.quote(task.class_name)}"
+        run += "" if empty else f" {shlex.quote(given)}"
+    lock = shlex.quote(f"/tmp/jobsd-{options.tree}-{task.key}.lock")  # noqa: S108 - an empty file
+    line = f"cd {shlex.quote(str(options.root))} && flock -n {lock} {run} >/dev/null"
+    # Cron takes a bare percent sign for the end of the line.
+    return line.replace("%", "\\%")

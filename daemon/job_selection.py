@@ -1,0 +1,239 @@
+"""Which jobs a command means, and what it reports of those that it was to change.
+
+`list` takes filters. What changes jobs takes ids, or `--all` with the same filters; then it
+asks for consent, and names the jobs that it has left alone and why.
+"""
+
+from __future__ import annotations
+
+import functools
+import sys
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+
+import click
+
+from jobsd.clock import monotonic
+from jobsd.errors import NotFoundError
+from jobsd.jobs import inspect
+from jobsd.jobs.listing import Filter
+from jobsd.states import STATES
+
+from .output import Result, Value
+from .program import error, note
+from .statuses import DONE, NOT_FOUND, REFUSED
+from .values import counted
+from .verbs import CLASS, DURATION, JOB_ID, LINE, QUEUE, require_consent
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+    from jobsd.database.connection import Session
+
+R = TypeVar("R")
+
+_REPORT_EVERY_S = 1.0
+_DRY_IDS = 100
+"""Ids that a dry run prints as JSON."""
+
+
+class Filters(NamedTuple):
+    """What the options say; None where they say nothing."""
+
+    state: str | None
+    queue: str | None
+    class_name: str | None
+    error: str | None
+    since_s: float | None
+    limit: int | None
+    error_type: str | None = None
+
+    def selected(self) -> Filter:
+        """Return which jobs are selected; those with an error have failed."""
+        state = "failed" if self.error and not self.state else self.state
+        return Filter(
+            state, self.queue, self.class_name, self.since_s, self.error, self.error_type
+        )
+
+
+class Selected(NamedTuple):
+    """The jobs of some ids, or all that pass the filters, and whether to ask before."""
+
+    ids: tuple[int, ...]
+    everything: bool
+    filters: Filters
+    yes: bool
+    dry_run: bool
+
+    def check(self) -> None:
+        """Refuse ids together with all, filters without all, and nothing.
+
+        Raises:
+            click.UsageError: saying what is missing or too much.
+        """
+        fault = None
+        if self.everything and self.ids:
+            fault = "give ids or --all, not both"
+        elif not self.everything and not self.ids:
+            fault = "give the ids of jobs, or --all"
+        elif not self.everything and any(given is not None for given in self.filters):
+            fault = "filters go with --all; ids mean these jobs alone"
+        if fault is not None:
+            raise click.UsageError(fault, click.get_current_context())
+
+
+def filtered(function: Callable[..., R]) -> Callable[..., R]:
+    """Give a command the options of a filter, as `filters`."""
+
+    @functools.wraps(function)
+    def run(
+        *args: Any,  # noqa: ANN401 - click's
+        **given: Any,  # noqa: ANN401 - click's
+    ) -> R:
+        filters = Filters(*(given.pop(name) for name in Filters._fields if name in given))
+        return function(*args, filters=filters, **given)
+
+    for option in reversed(_OPTIONS):
+        run = option(run)
+    return run
+
+
+_OPTIONS = (
+    click.option(
+        "--state",
+        type=click.Choice(STATES, case_sensitive=False),
+        help="Only those in this state.",
+    ),
+    click.option("--queue", type=QUEUE, metavar="NAME", help="Only those of this queue."),
+    click.option(
+        "--class",
+        "class_name",
+        type=CLASS,
+        metavar="NAME",
+        help="Only those of this job; * and ? stand for any characters: 'app.billing.*'.",
+    ),
+    click.option(
+        "--error",
+        type=LINE,
+        metavar="TEXT",
+        help="Only failed ones whose error, `Type: message`, has this in it; * and ? as above.",
+    ),
+    click.option(
+        "--since", "since_s", type=DURATION, help="Only those enqueued since: 30s, 1h, 2d."
+    ),
+    click.option(
+        "-n", "--limit", type=click.IntRange(1), help="How many at most, the newest first."
+    ),
+)
+
+
+def selecting(function: Callable[..., R]) -> Callable[..., R]:
+    """Give a command ids, or `--all` with the options of a filter, as `selected`."""
+
+    @click.argument("ids", metavar="[ID]...", type=JOB_ID, nargs=-1)
+    @click.option("--all", "everything", is_flag=True, help="All that pass the filters.")
+    @filtered
+    @click.option("--yes", is_flag=True, help="Do not ask.")
+    @click.option("--dry-run", is_flag=True, help="Change nothing; say how many it would be.")
+    @functools.wraps(function)
+    def run(
+        *args: Any,  # noqa: ANN401 - click's
+        ids: tuple[int, ...],
+        **given: Any,  # noqa: ANN401 - click's
+    ) -> R:
+        names = ("everything", "filters", "yes", "dry_run")
+        selected = Selected(tuple(dict.fromkeys(ids)), *(given.pop(each) for each in names))
+        selected.check()
+        return function(*args, selected=selected, **given)
+
+    return run
+
+
+def consent(verb: str, count: int, state: str | None, *, yes: bool, but: str = "") -> None:
+    """Go on if many jobs are really meant; `but` is what is to be thought of.
+
+    Raises:
+        RefusedError: without `--yes`, when no one can be asked or the answer is no.
+    """
+    if count:
+        require_consent(f"{verb} {_jobs(count, state)}{but}", yes=yes)
+
+
+def dry_run(verb: str, ids: Sequence[int], state: str | None) -> Result:
+    """Return what would be done to jobs, to which nothing was done."""
+    found = {"dry_run": True, "jobs": len(ids), "ids": list(ids[:_DRY_IDS])}
+    return Result(found, (Value(len(ids), f"would {verb} {_jobs(len(ids), state)}"),))
+
+
+def _jobs(count: int, state: str | None) -> str:
+    return counted(count, "job" if state is None else f"{state} job")
+
+
+class Progress:
+    """Reports on a terminal, once a second, how many of the jobs have been changed."""
+
+    def __init__(self, verb: str, wanted: int) -> None:
+        self.count = 0
+        self._verb = verb
+        self._wanted = wanted
+        self._report_at = monotonic() + _REPORT_EVERY_S
+
+    def add(self, count: int) -> None:
+        """Add what one transaction has done."""
+        self.count += count
+        if monotonic() >= self._report_at and sys.stderr.isatty():
+            self._report_at = monotonic() + _REPORT_EVERY_S
+            note(f"{self.count:,} of {self._wanted:,} {self._verb}")
+
+    @property
+    def skipped(self) -> int:
+        """How many of them had moved on before they were reached."""
+        return self._wanted - self.count
+
+
+@dataclass(frozen=True, slots=True)
+class Left:
+    """The jobs that were not changed, and why."""
+
+    refused: dict[int, str]
+    missing: list[int]
+
+    @property
+    def status(self) -> int:
+        """How the command ends."""
+        return NOT_FOUND if self.missing else REFUSED if self.refused else DONE
+
+    def facts(self) -> dict[str, Any]:
+        """Return what a program gets."""
+        refused = [{"id": job_id, "reason": why} for job_id, why in self.refused.items()]
+        return {"refused": refused, "not_found": self.missing}
+
+
+def explain(
+    session: Session, ids: Iterable[int], refusal: Callable[[inspect.Found], str]
+) -> Left:
+    """Report of each job why it was not changed."""
+    left = Left({}, [])
+    for job_id in ids:
+        try:
+            left.refused[job_id] = refusal(inspect.find(session, job_id))
+            error(left.refused[job_id])
+        except NotFoundError as fault:
+            left.missing.append(job_id)
+            error(str(fault))
+    return left
+
+
+def named(verb: str, count: int, facts: dict[str, Any], left: Left) -> Result:
+    """Return what became of jobs that were named by their ids."""
+    parts = (Value(count, f"{counted(count, 'job')} {verb}"),) if count else ()
+    return Result({**facts, **left.facts()}, parts, status=left.status)
+
+
+def all_of(progress: Progress, facts: dict[str, Any], verb: str) -> Result:
+    """Return what became of jobs that were selected by filters."""
+    if progress.skipped:
+        moved = counted(progress.skipped, "job")
+        note(f"{moved} had moved on meanwhile, or were just being claimed: left alone")
+    value = Value(progress.count, f"{counted(progress.count, 'job')} {verb}")
+    return Result({**facts, "skipped": progress.skipped}, (value,))

@@ -1,0 +1,225 @@
+"""The screen of `status`: a head of a few lines, and sections that share what is left.
+
+On a terminal it is as high as that, with the most urgent rows of each section; a pipe gets
+all rows. `--watch` draws each screen over the one before, so its head stays where it is.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, replace
+from itertools import cycle
+from math import ceil
+from typing import TYPE_CHECKING, Any
+
+from . import failures, process_list, queue_list
+from .output import Table, colored
+from .overview import COUNTED_MAX, failure_groups, load_and_memory, threads, totals
+from .program import program
+from .table import Column
+from .values import brief_moment, capped, cells, counted, human, number, plain, wrapped
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from jobsd.database.connection import Session
+
+    from .output import Format
+    from .overview import Overview, Threads, Totals
+
+    Row = dict[str, Any]
+
+_COLOR = re.compile(r"\x1b\[\d+m")
+_HOME, _CLEAR_LINE, _CLEAR_BELOW = "\x1b[H", "\x1b[K", "\x1b[J"
+
+
+def _text(value: object) -> str:
+    return plain(value) or "-"
+
+
+_TREES = (
+    Column("hostname", "TREE ON HOST", rank=1, show=_text, cuts=True),
+    Column("pid", show=number, right=True),
+    Column("life", "STATE", style=colored),
+    Column("heartbeat_age", "HEARTBEAT", rank=2, right=True),
+    Column("members", "PROCESSES", rank=4, show=_text, cuts=True),
+    Column("queues", "QUEUES", rank=3, show=_text, cuts=True),
+)
+_TASKS = (
+    Column("key", "NEXT RUN OF"),
+    Column("next_run", "AT", rank=1, brief=brief_moment),
+    Column("last_run", "LAST RUN", rank=3, brief=brief_moment),
+    Column("schedule", rank=2, show=_text, cuts=True),
+)
+_FAILURES = (
+    Column("class_name", "FAILED CLASS", rank=1, show=_text, cuts=True, least=20),
+    *failures.COLUMNS[1:],
+)
+_PROCESSES = tuple(
+    Column(name) for name in ("kind", "pid", "hostname", "heartbeat_age", "life", "metadata")
+)
+_FAILED_JOBS = tuple(Column(name) for name in ("id", "class_name", "failed_at", "error"))
+_PLANNED = tuple(
+    Column(name) for name in ("key", "schedule", "next_run", "last_run", "runs", "enabled")
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """What the screen shows beside the overview."""
+
+    totals: Totals
+    threads: Threads
+    failures: list[Row]
+
+
+def figures(session: Session, seen: Overview) -> Figures:
+    """Read what the screen shows beside the overview."""
+    return Figures(totals(session), threads(session, seen.alive), failure_groups(session))
+
+
+@dataclass(frozen=True, slots=True)
+class Screen:
+    """What `status` prints, on a terminal or in a pipe."""
+
+    seen: Overview
+    figures: Figures
+    watched: bool = False
+
+    def lines(self, form: Format) -> Iterator[str]:
+        """Yield the lines of the screen."""
+        if not form.terminal:
+            yield from self._all(form)
+            return
+        lines = list(self._fitting(form))
+        if not self.watched:
+            yield from lines
+            return
+        # The last line has no newline behind it that would scroll the head away.
+        height = form.height or len(lines) + 1
+        kept = [f"{line}{_CLEAR_LINE}" for line in lines[: height - 1]]
+        yield f"{_HOME}" + "\n".join(kept) + _CLEAR_BELOW
+
+    def _head(self, form: Format) -> Iterator[str]:
+        seen, found = self.seen, self.figures
+        yield _sentence(seen)
+        beat = (human if form.terminal else plain)(seen.last_heartbeat or "none")
+        yield f"last heartbeat: {beat}"
+        yield f"jobs: {_jobs(found.totals)}"
+        busy = f"{found.threads.busy:,} of {counted(found.threads.all, 'thread')} busy"
+        yield f"{busy}; {load_and_memory()}"
+
+    def _fitting(self, form: Format) -> Iterator[str]:
+        """Yield the head and as many rows of each section as the terminal has lines for."""
+        head = [line for each in self._head(form) for line in wrapped(each, form.width, "  ")]
+        sections = self._sections()
+        titles = sum(2 for section in sections if section.rows)
+        left = None if form.height is None else form.height - 1 - len(head) - titles
+        counts = _share([len(section.rows) for section in sections], left)
+        lines = [form.paint(head[0], "green" if self.seen.running else "red"), *head[1:]]
+        for section, count in zip(sections, counts, strict=True):
+            lines += _shortened(section, count).lines(form)
+        yield from _clipped(lines, form)
+
+    def _sections(self) -> list[Table]:
+        """Return the sections, the most important one first."""
+        seen = self.seen
+        queues = queue_list.for_people(queue_list.by_urgency(seen.queues))
+        trees = process_list.trees(seen.processes)
+        planned = seen.recurring if seen.has_scheduler else []
+        more = f"`{program()} queues`", f"`{program()} failures`", f"`{program()} ps`"
+        return [
+            Table(queues, queue_list.COLUMNS, more[0], apart=True),
+            Table(self.figures.failures, _FAILURES, more[1], apart=True),
+            Table(trees, _TREES, more[2], apart=True),
+            Table(planned, _TASKS, f"`{program()} recurring list`", apart=True),
+        ]
+
+    def _all(self, form: Format) -> Iterator[str]:
+        yield from self._head(form)
+        seen = self.seen
+        for title, rows, columns in (
+            ("queues", seen.queues, queue_list.COLUMNS),
+            ("processes", seen.processes, _PROCESSES),
+            ("next recurring runs", seen.recurring, _PLANNED),
+            ("failures", seen.failures, _FAILED_JOBS),
+        ):
+            yield f"\n{title}:" if rows else f"\n{title}: none"
+            if rows:
+                yield from Table(rows, columns).lines(replace(form, columns=()))
+
+
+def _sentence(seen: Overview) -> str:
+    if not seen.running:
+        return "jobsd is not running"
+    trees = sum(row["kind"] == "supervisor" for row in seen.alive)
+    hosts = len({row["hostname"] for row in seen.alive})
+    supervisors = "a supervisor" if trees == 1 else f"{trees} supervisors"
+    where = "" if hosts == 1 else f", on {hosts} hosts"
+    others = counted(len(seen.alive) - trees, "process", "processes")
+    return f"jobsd is running: {supervisors} with {others}{where}"
+
+
+def _jobs(found: Totals) -> str:
+    def count(jobs: int) -> str:
+        return capped(jobs, COUNTED_MAX)
+
+    def ended(jobs: int) -> str:
+        return count(jobs) if found.all_seen or jobs > COUNTED_MAX else f"{jobs:,}+"
+
+    scheduled = f"scheduled {count(found.scheduled)}"
+    retries = counted(found.retries, "retry", "retries")
+    parts = [
+        scheduled + (f" ({retries})" if found.retries else ""),
+        f"ready {count(found.ready)}",
+        f"blocked {count(found.blocked)}",
+        f"claimed {count(found.claimed)}",
+        f"failed {count(found.failed)}",
+        f"finished {ended(found.finished)}",
+        f"discarded {ended(found.discarded)}",
+        *([f"lost {found.lost:,}"] if found.lost else []),
+    ]
+    return ", ".join(parts)
+
+
+def _clipped(lines: Sequence[str], form: Format) -> Iterator[str]:
+    """Yield the lines that the terminal has room for.
+
+    Rows with very long names print as records, which take more lines than their sections
+    were given.
+    """
+    left = None if form.height is None else form.height - 1
+    for line in lines:
+        if left is not None:
+            shown = cells(_COLOR.sub("", line))
+            left -= max(1, ceil(shown / (form.width or shown or 1)))
+            if left < 0:
+                return
+        yield line
+
+
+def _share(wanted: Sequence[int], lines: int | None) -> list[int]:
+    """Return how many rows each section gets, one after the other in turn.
+
+    A section that does not get all its rows needs one of its lines to say so.
+    """
+    if lines is None or sum(wanted) <= lines:
+        return list(wanted)
+    counts = [0] * len(wanted)
+    for index in cycle(range(len(wanted))):
+        if lines <= 0 or counts == list(wanted):
+            return counts
+        if counts[index] < wanted[index]:
+            counts[index] += 1
+            lines -= 1
+    return counts
+
+
+def _shortened(section: Table, lines: int) -> Table:
+    """Return a section of at most so many lines below its heading."""
+    rows = section.rows
+    if len(rows) <= lines:
+        return replace(section, more="")
+    kept = max(lines - 1, 0)
+    more = f"and {len(rows) - kept:,} more: {section.more}"
+    return replace(section, rows=rows[:kept], more=more)

@@ -1,0 +1,189 @@
+"""Finds the supervisor that runs in a project's folder, and asks it or stops it."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import select
+import signal
+import socket
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from jobsd.clock import monotonic
+from jobsd.errors import Error, RefusedError
+from jobsd.supervisor.requests import peer, running, running_anywhere
+
+if TYPE_CHECKING:
+    from collections.abc import Generator, Iterable, Iterator
+
+ACKNOWLEDGED_S = 15.0
+"""How long a supervisor may take to acknowledge a request: it may be reading files."""
+
+
+class NotRunningError(Error):
+    """No supervisor runs in this folder. Exit status 3."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stopped:
+    """A supervisor that has ended, and how long that took, in seconds."""
+
+    pid: int
+    took_s: float
+
+
+class NoAnswerError(Error):
+    """The supervisor does not answer. Exit status 1."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What became of a request: the exit status, and what there is to report."""
+
+    pid: int
+    status: int
+    message: str = ""
+    hint: str = ""
+    duration: float | None = None
+
+    def facts(self) -> dict[str, Any]:
+        """Return it as a document."""
+        return {key: value for key, value in asdict(self).items() if value not in {"", None}}
+
+
+def ask(word: str, root: Path, pid: int | None = None) -> Answer:
+    """Ask the one supervisor of the project, or the one of this process id.
+
+    Raises:
+        NotRunningError: no supervisor is there, or it ends while we wait.
+        RefusedError: several are there, or it is another user's.
+        NoAnswerError: it stands still.
+    """
+    with _supervisor(root, pid) as (number, connection):
+        return _answer(word, number, connection)
+
+
+def stop(root: Path, pid: int | None = None, *, at_once: bool) -> Stopped:
+    """End the one supervisor of the project, or the one of this process id, and wait for it.
+
+    What is signalled is the process at the other end of the socket, and no other that has
+    got its id since: the connection still stands once the process is held.
+
+    Raises:
+        NotRunningError: no supervisor is there.
+        RefusedError: several are there, it is another user's, or systemd runs it.
+    """
+    began = monotonic()
+    with _supervisor(root, pid) as (number, connection):
+        if unit := _systemd_unit(number):
+            raise RefusedError(
+                f"systemd runs the supervisor, process {number}: use `systemctl stop {unit}`"
+            )
+        process = os.pidfd_open(number)
+        try:
+            if not _is_open(connection):
+                raise NotRunningError(f"the supervisor, process {number}, has just ended")
+            signal.pidfd_send_signal(process, signal.SIGQUIT if at_once else signal.SIGTERM)
+            # A process is readable once it has ended.
+            select.select([process], [], [])
+        except PermissionError:
+            raise RefusedError(_of_another_user(number)) from None
+        finally:
+            os.close(process)
+    return Stopped(number, monotonic() - began)
+
+
+@contextlib.contextmanager
+def _supervisor(root: Path, pid: int | None) -> Generator[tuple[int, socket.socket]]:
+    """Connect to the one supervisor that is meant."""
+    with contextlib.ExitStack() as stack:
+        found = list(_askable(running(root), root, stack))
+        if pid is not None:
+            of_folder = [each for each in found if each[0] == pid]
+            elsewhere = () if of_folder else _askable(running_anywhere(), root, stack)
+            found = of_folder or [each for each in elsewhere if each[0] == pid]
+        if not found:
+            which = f"supervisor with process id {pid}" if pid else "supervisor"
+            raise NotRunningError(f"no {which} runs in {root}")
+        if len(found) > 1:
+            pids = ", ".join(str(number) for number, _ in found)
+            raise RefusedError(f"several supervisors run in {root}: say --pid, one of {pids}")
+        yield found[0]
+
+
+def _systemd_unit(pid: int) -> str:
+    """Return the unit by which systemd runs a process, unless that unit has called us."""
+    try:
+        environ = dict(
+            line.split("=", 1)
+            for line in Path(f"/proc/{pid}/environ").read_text(errors="replace").split("\0")
+            if "=" in line
+        )
+        groups = Path(f"/proc/{pid}/cgroup").read_text(encoding="utf-8")
+    except OSError:
+        return ""
+    by_systemd = "NOTIFY_SOCKET" in environ or environ.get("SYSTEMD_EXEC_PID") == str(pid)
+    ours = os.environ.get("INVOCATION_ID")
+    if not by_systemd or (ours and ours == environ.get("INVOCATION_ID")):
+        return ""
+    units = [part for part in groups.split("/") if part.strip().endswith(".service")]
+    return units[-1].strip() if units else "UNIT"
+
+
+def _is_open(connection: socket.socket) -> bool:
+    try:
+        connection.settimeout(0)
+        return connection.recv(1, socket.MSG_PEEK) != b""
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+
+
+def _askable(
+    connected: Iterable[socket.socket], root: Path, stack: contextlib.ExitStack
+) -> Iterator[tuple[int, socket.socket]]:
+    """Yield the supervisors that the kernel says are of somebody who may run one here."""
+    trusted = {0, os.geteuid(), root.stat().st_uid}
+    for connection in connected:
+        stack.enter_context(connection)
+        other = peer(connection)
+        if other.uid in trusted:
+            yield other.pid, connection
+
+
+def _answer(word: str, pid: int, connection: socket.socket) -> Answer:
+    connection.settimeout(ACKNOWLEDGED_S)
+    try:
+        connection.sendall(f"{word}\n".encode())
+        with connection.makefile(encoding="utf-8") as lines:
+            heard = lines.readline()
+            connection.settimeout(None)
+            last = lines.readline() if '"heard"' in heard else heard
+    except TimeoutError:
+        raise NoAnswerError(f"the supervisor, process {pid}, does not answer") from None
+    except OSError:
+        heard = last = ""
+    if not last:
+        raise _gone(pid, was_heard=bool(heard))
+    return Answer(pid, **json.loads(last))
+
+
+def _gone(pid: int, *, was_heard: bool) -> Error:
+    if was_heard or not _is_of_another(pid):
+        return NotRunningError(f"the supervisor, process {pid}, has ended meanwhile")
+    return RefusedError(_of_another_user(pid))
+
+
+def _of_another_user(pid: int) -> str:
+    return f"the supervisor, process {pid}, runs as another user: ask as that one"
+
+
+def _is_of_another(pid: int) -> bool:
+    try:
+        return os.stat(f"/proc/{pid}").st_uid != os.geteuid()  # noqa: PTH116
+    except OSError:
+        return False

@@ -1,0 +1,176 @@
+"""Rows as lines: a table that fits a terminal, records where none does, or fields with tabs.
+
+What identifies a row (an id, a queue, a state, a process id, a name) is always there whole.
+The other columns have ranks. When a line is too long, first all of them say what they say
+more briefly, then those that may be cut are cut, and then the one of the highest rank is
+left out, until the rest fits. Where even what identifies does not fit, each row prints as
+lines of `name: value`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Literal
+
+from .values import cells, cut, human, plain, wrapped
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+
+    Row = Mapping[str, object]
+
+_GAP = "  "
+_CUT_MIN = 10
+"""Cells that a column keeps which may be cut, unless it says otherwise."""
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One column: its name in a pipe and in JSON, and how people see it.
+
+    `rank` 0 identifies. `brief` is a shorter form, `cuts` says that the end may be cut off,
+    down to `least` cells, `wraps` that the last column goes on in the next line, between
+    words. `on` says that only a pipe or only a terminal has it, `style` which colour a value
+    gets.
+    """
+
+    name: str
+    title: str = ""
+    rank: int = 0
+    show: Callable[[Any], str] = human
+    brief: Callable[[Any], str] | None = None
+    cuts: bool = False
+    least: int = _CUT_MIN
+    wraps: bool = False
+    right: bool = False
+    on: Literal["both", "terminal", "pipe"] = "both"
+    style: Callable[[Any], str] | None = None
+
+    @property
+    def heading(self) -> str:
+        """What stands above it on a terminal."""
+        return self.title or self.name.replace("_", " ").upper()
+
+
+@dataclass(frozen=True, slots=True)
+class _Fitted:
+    """A column as it will be printed: its fields, and how wide it may be at most."""
+
+    column: Column
+    fields: list[str]
+    width: int
+
+
+def tab_separated(
+    rows: Sequence[Row], columns: Sequence[Column], paint: Callable[[str, str], str]
+) -> Iterator[str]:
+    """Yield a line of fields for each row, with nothing left out."""
+    for row in rows:
+        yield "\t".join(_painted(plain(row.get(c.name)), c, row, paint) for c in columns)
+
+
+def for_people(
+    rows: Sequence[Row],
+    columns: Sequence[Column],
+    width: int | None,
+    paint: Callable[[str, str], str],
+    *,
+    heading: bool = True,
+) -> Iterator[str]:
+    """Yield the lines of a table that is at most `width` wide; None: as wide as it gets."""
+    fitted = [_fitted(column, rows, column.show) for column in columns]
+    if width is not None:
+        fitted = _fit(fitted, rows, width)
+        if not fitted:
+            yield from _records(rows, columns, width)
+            return
+    if heading:
+        yield paint(_line([(f.column.heading, f) for f in fitted]), "bold")
+    for number, row in enumerate(rows):
+        fields = [(f.fields[number], f) for f in fitted]
+        if not fitted[-1].column.wraps:
+            yield _line(fields, row, paint)
+            continue
+        text, last = fields[-1]
+        first, *rest = wrapped(text, last.width)
+        yield _line([*fields[:-1], (first, last)], row, paint)
+        indent = " " * (_taken(fitted) - last.width)
+        yield from (f"{indent}{line}" for line in rest)
+
+
+def _fitted(column: Column, rows: Sequence[Row], show: Callable[[Any], str]) -> _Fitted:
+    fields = [show(row.get(column.name)) for row in rows]
+    widest = max(map(cells, [column.heading, *fields]))
+    return _Fitted(column, fields, widest)
+
+
+def _fit(fitted: list[_Fitted], rows: Sequence[Row], width: int) -> list[_Fitted]:
+    """Return the columns as they fit; none when those that identify do not."""
+    for f in sorted(fitted, key=lambda f: -f.column.rank):
+        if _taken(fitted) > width and f.column.brief is not None:
+            fitted[fitted.index(f)] = _fitted(f.column, rows, f.column.brief)
+    while _least(fitted) > width:
+        last = max(fitted, key=lambda f: f.column.rank)
+        if not last.column.rank:
+            return []
+        fitted.remove(last)
+    return _cut(fitted, width)
+
+
+def _cut(fitted: list[_Fitted], width: int) -> list[_Fitted]:
+    """Cut what may be cut, that of the highest rank first, until all fits."""
+    too_much = _taken(fitted) - width
+    cut_to: dict[str, int] = {}
+    for f in sorted(fitted, key=lambda f: -f.column.rank):
+        if (f.column.cuts or f.column.wraps) and too_much > 0:
+            less = min(too_much, f.width - _least_of(f))
+            cut_to[f.column.name] = f.width - less
+            too_much -= less
+    return [replace(f, width=cut_to.get(f.column.name, f.width)) for f in fitted]
+
+
+def _taken(fitted: Sequence[_Fitted]) -> int:
+    return sum(f.width for f in fitted) + len(_GAP) * (len(fitted) - 1)
+
+
+def _least(fitted: Sequence[_Fitted]) -> int:
+    return sum(map(_least_of, fitted)) + len(_GAP) * (len(fitted) - 1)
+
+
+def _least_of(fitted: _Fitted) -> int:
+    if not (fitted.column.cuts or fitted.column.wraps):
+        return fitted.width
+    return min(fitted.width, max(fitted.column.least, cells(fitted.column.heading)))
+
+
+def _line(
+    fields: list[tuple[str, _Fitted]],
+    row: Row | None = None,
+    paint: Callable[[str, str], str] | None = None,
+) -> str:
+    line = ""
+    for number, (text, fitted) in enumerate(fields):
+        kept = text if fitted.column.wraps else cut(text, fitted.width)
+        padding = " " * (fitted.width - cells(kept))
+        if row is not None and paint is not None:
+            kept = _painted(kept, fitted.column, row, paint)
+        last = number == len(fields) - 1
+        line += padding + kept if fitted.column.right else kept + ("" if last else padding)
+        line += "" if last else _GAP
+    return line.rstrip()
+
+
+def _painted(text: str, column: Column, row: Row, paint: Callable[[str, str], str]) -> str:
+    return paint(text, column.style(row.get(column.name))) if column.style else text
+
+
+def _records(rows: Sequence[Row], columns: Sequence[Column], width: int) -> Iterator[str]:
+    for number, row in enumerate(rows):
+        if number:
+            yield ""
+        for column in columns:
+            name = column.heading.lower()
+            text = column.show(row.get(column.name))
+            if column.rank and column.cuts:
+                text = cut(text, max(width - cells(name) - 2, _CUT_MIN))
+            yield f"{name}: {text}"

@@ -1,0 +1,164 @@
+"""Values as text: for a program that reads a pipe, and for people."""
+
+from __future__ import annotations
+
+import json
+import unicodedata
+from datetime import UTC, datetime, timedelta
+from textwrap import wrap
+from typing import cast
+
+from jobsd.clock import utc_now
+from jobsd.text import one_line
+
+_UNITS = ((86400, "d"), (3600, "h"), (60, "m"))
+
+
+def plain(value: object) -> str:
+    """Return a value for a pipe: one field of one line, whatever it holds."""
+    match value:
+        case None:
+            return ""
+        case bool():
+            return "true" if value else "false"
+        case datetime():
+            return value.astimezone(UTC).isoformat()
+        case timedelta():
+            return f"{value.total_seconds():.3f}"
+        case dict() | list() | tuple():
+            return one_line(json.dumps(value, default=as_json, ensure_ascii=False))
+        case _:
+            return one_line(str(value))
+
+
+def human(value: object) -> str:
+    """Return a value for people."""
+    match value:
+        case None | "":
+            return "-"
+        case bool():
+            return "yes" if value else "no"
+        case int():
+            return f"{value:,}"
+        case datetime():
+            return moment(value)
+        case timedelta():
+            return length(value.total_seconds())
+        case dict():
+            pairs = cast("dict[str, object]", value).items()
+            return one_line(" ".join(f"{key}={plain(held)}" for key, held in pairs)) or "-"
+        case _:
+            return plain(value)
+
+
+def number(value: object) -> str:
+    """Return an id, which people copy, so that nothing separates its digits."""
+    return "-" if value is None else str(value)
+
+
+def moment(value: datetime) -> str:
+    """Return a moment as a log line has it, and how far away it is."""
+    return f"{value.astimezone(UTC):%Y-%m-%d %H:%M:%SZ} ({when(value)})"
+
+
+def when(value: datetime) -> str:
+    """Return how far away a moment is, as people say it."""
+    away_s = (value - utc_now()).total_seconds()
+    return f"in {length(away_s)}" if away_s > 0 else f"{length(-away_s)} ago"
+
+
+def brief_moment(value: object) -> str:
+    """Return how far away a moment is; anything else as `human` does."""
+    return when(value) if isinstance(value, datetime) else human(value)
+
+
+def counted(count: int, noun: str, plural: str = "") -> str:
+    """Return a number of things as people say it; `plural` where an s does not do."""
+    return f"{count:,} {noun if count == 1 else plural or f'{noun}s'}"
+
+
+def capped(count: int, most: int) -> str:
+    """Return a count that was not counted beyond `most`: "10,000+"."""
+    return f"{most:,}+" if count > most else f"{count:,}"
+
+
+def length(seconds: float) -> str:
+    """Return a duration as people say it: its two largest units."""
+    if seconds < 1:
+        milliseconds = max(seconds, 0) * 1000
+        digits = 1 if 0 < milliseconds < 10 else 0
+        return f"{milliseconds:.{digits}f} ms"
+    if seconds < 60:
+        return f"{seconds:.1f}s" if seconds < 10 else f"{seconds:.0f}s"
+    rest = round(seconds)
+    parts: list[str] = []
+    for size, unit in _UNITS:
+        if rest >= size:
+            parts.append(f"{rest // size}{unit}")
+        rest %= size
+    return "".join(([*parts, f"{rest}s"] if rest else parts)[:2])
+
+
+def as_json(value: object) -> object:
+    """Return what stands in JSON for a value that JSON does not have."""
+    match value:
+        case datetime():
+            return value.astimezone(UTC).isoformat()
+        case timedelta():
+            return round(value.total_seconds(), 6)
+        case _:
+            return str(value)
+
+
+def json_text(document: object, *, ascii_only: bool = False) -> str:
+    """Return a document as one line of JSON, with nothing in it that a terminal would obey."""
+    text = json.dumps(document, default=as_json, ensure_ascii=ascii_only)
+    if text.isprintable():
+        return text
+    # All that JSON itself is made of is printable, so this is within a string.
+    return "".join(c if c.isprintable() else json.dumps(c)[1:-1] for c in text)
+
+
+def printable_lines(text: str) -> str:
+    """Return text of several lines, with nothing else in it that a terminal would obey."""
+    return "\n".join(one_line(line.expandtabs(4)) for line in text.split("\n"))
+
+
+def cells(text: str) -> int:
+    """Return how many cells of a terminal a printable text takes."""
+    if text.isascii():
+        return len(text)
+    return sum(map(_cells_of, text))
+
+
+def wrapped(text: str, width: int | None, indent: str = "") -> list[str]:
+    """Return a line as lines that fit, broken between words only; at least one."""
+    if width is None or cells(text) <= width:
+        return [text]
+    lines = wrap(
+        text,
+        max(width, 20),
+        subsequent_indent=indent,
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
+    return lines or [""]
+
+
+def cut(text: str, width: int) -> str:
+    """Return as much of a text as fits, with an ellipsis where the rest was."""
+    if cells(text) <= width:
+        return text
+    kept, left = "", width - 1
+    for character in text:
+        left -= _cells_of(character)
+        if left < 0:
+            break
+        kept += character
+    return f"{kept.rstrip()}…"
+
+
+def _cells_of(character: str) -> int:
+    if unicodedata.combining(character):
+        return 0
+    return 2 if unicodedata.east_asian_width(character) in "WF" else 1
