@@ -116,8 +116,8 @@ def _bytes(content: bytes) -> Callable[[Path], None]:
 @pytest.mark.parametrize(
     ("make", "message", "source"),
     [
-        (Path.mkdir, "config/queue.yml is no regular file", "config/queue.yml"),
-        (os.mkfifo, "config/queue.yml is no regular file", "config/queue.yml"),
+        (Path.mkdir, "config/queue.yml is not a regular file", "config/queue.yml"),
+        (os.mkfifo, "config/queue.yml is not a regular file", "config/queue.yml"),
         (
             _missing_permission,
             "config/queue.yml can't be read: Too many levels of symbolic links",

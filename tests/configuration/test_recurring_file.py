@@ -189,7 +189,11 @@ def test_a_mapping_at_the_end_holds_named_arguments(
         ),
         ("class: A, schedule: ", "task.schedule is missing", "such as"),
         ("class: A, schedule: [every hour]", "task.schedule must be a text, not a list", ""),
-        ("class: A, every: soon", 'task.every is no schedule: "soon" is no interval', "write"),
+        (
+            "class: A, every: soon",
+            'task.every is not a schedule: "soon" is no interval',
+            "write",
+        ),
         (
             "class: A, schedule: every hour, priority: 1.5",
             "task.priority must be a whole number from -2147483648 to 2147483647, not 1.5",
@@ -239,7 +243,7 @@ def test_a_schedule_that_means_something_else_than_it_says_is_refused(project: P
     fault = project.fault()
 
     assert fault.source == "config/recurring.yml:3:13"
-    assert fault.message.startswith("task.schedule is no schedule: ")
+    assert fault.message.startswith("task.schedule is not a schedule: ")
     assert "every: 90m" in fault.hint
 
 

@@ -177,7 +177,7 @@ def test_a_malformed_variable_is_reported_even_where_it_breaks_the_yaml(
 
     fault = project.fault()
 
-    assert fault.message == 'what stands between "<%" and "%>" is no variable'
+    assert fault.message == 'the text between "<%" and "%>" is not a variable'
     assert fault.source == "config/queue.yml:2:1"
 
 

@@ -48,7 +48,7 @@ def test_all_are_refused_with_line_column_and_the_words_of_the_api(run: Commands
         error = _refused_by_the_api(schedule)
         assert said in error.message
         lines = fault.splitlines()
-        assert lines[0] == f"error: task-{n}.schedule is no schedule: {error.message}"
+        assert lines[0] == f"error: task-{n}.schedule is not a schedule: {error.message}"
         assert lines[1] == f"  at config/recurring.yml:{3 * n + 3}:13"
         assert lines[-1] == f"hint: {error.hint}"
 

@@ -195,7 +195,7 @@ def test_a_command_that_only_reads_makes_nothing_outside_of_a_project(
     done = outside.run(*arguments.split())
 
     assert (done.returncode, list(tmp_path.iterdir())) == (78, []), done.stderr
-    assert "is no project" in done.stderr + done.stdout
+    assert "is not a project" in done.stderr + done.stdout
 
 
 def test_a_command_reads_what_a_tree_without_files_has_made(folder: Path) -> None:

@@ -146,7 +146,7 @@ def _checked(phrase: str, time_zone: str, source: str, warnings: list[str]) -> s
     try:
         schedule = parse(phrase, time_zone)
     except ScheduleError as error:
-        raise refused("is no schedule", phrase, error) from None
+        raise refused("is not a schedule", phrase, error) from None
     warnings.extend(f"{source} {warning}" for warning in schedule.warnings)
     return phrase
 

@@ -111,7 +111,7 @@ def read_source(root: Path, name: str) -> Source | None:
         reason = getattr(error, "strerror", None) or str(error)
         raise UnreadableError(Fault(f"{name} can't be read: {reason}", name)) from None
     if content is None:
-        raise UnreadableError(Fault(f"{name} is no regular file", name))
+        raise UnreadableError(Fault(f"{name} is not a regular file", name))
     if len(content) > FILE_BYTES_MAX:
         raise UnreadableError(Fault(f"{name} is bigger than 1 MiB", name))
     return Source(name, _decoded(name, content))

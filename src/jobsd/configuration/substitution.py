@@ -96,7 +96,7 @@ def _ruby(text: str, start: int) -> Substitution:
     found = _RUBY.fullmatch(text, start + 2, end - 2)
     if found is None:
         return Substitution(
-            start, end, problem='what stands between "<%" and "%>" is no variable'
+            start, end, problem='the text between "<%" and "%>" is not a variable'
         )
     name = found["a"] or found["b"] or found["c"] or found["d"]
     default = found["default"] or ""
@@ -110,7 +110,7 @@ def _shell(text: str, start: int) -> Substitution:
     end = _closing(text, start, "}")
     if end < 0:
         return Substitution(start, start + 2, problem='"${" is not closed by "}" on its line')
-    return Substitution(start, end, problem='what stands between "${" and "}" is no variable')
+    return Substitution(start, end, problem='the text between "${" and "}" is not a variable')
 
 
 def _closing(text: str, start: int, bracket: str) -> int:

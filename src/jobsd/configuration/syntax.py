@@ -92,7 +92,7 @@ def _first(error: yaml.YAMLError) -> tuple[int, str, str]:
     if isinstance(error, ReaderError):
         return int(error.position), "this character can't stand in YAML", ""
     if not isinstance(error, yaml.MarkedYAMLError):
-        return 0, f"this is no YAML: {error}", ""
+        return 0, f"this is not YAML: {error}", ""
     problem = f"{error.context or ''} {error.problem or ''}"
     began = error.context_mark if _BEGAN.search(problem) else None
     mark = began or error.problem_mark or error.context_mark
@@ -100,7 +100,7 @@ def _first(error: yaml.YAMLError) -> tuple[int, str, str]:
     for pattern, message, hint in _WORDS:
         if found := re.search(pattern, problem):
             return start, found.expand(message), hint
-    return start, f"this is no YAML: {problem.strip()}", ""
+    return start, f"this is not YAML: {problem.strip()}", ""
 
 
 def _commented(text: str, index: int) -> bool:

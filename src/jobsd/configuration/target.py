@@ -145,7 +145,9 @@ def require_made(found: Database, cwd: Path, environ: Mapping[str, str]) -> None
     """
     if found.server is None or found.server.is_made() or is_project(cwd, environ):
         return
-    message = f"no database is configured, and {cwd} is no project: it has no config/queue.yml"
+    message = (
+        f"no database is configured, and {cwd} is not a project: it has no config/queue.yml"
+    )
     hint = "run it in the project's folder, give --database-url or set DATABASE_URL"
     raise ConfigurationError((Fault(message, "DATABASE_URL", hint=hint),))
 
