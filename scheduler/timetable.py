@@ -30,6 +30,7 @@ from jobsd.schedules import ScheduleError
 from .database_clock import AHEAD_MAX
 
 if TYPE_CHECKING:
+    from jobsd.recurring.definition import StoredTask
     from jobsd.recurring.tasks import RecurringTask
     from jobsd.schedules import Schedule
 
@@ -149,7 +150,7 @@ class Timetable:
             self._push(entry)
         return due
 
-    def put_back(self, task: RecurringTask, run_at: datetime) -> None:
+    def put_back(self, task: StoredTask, run_at: datetime) -> None:
         """Plan a run again that was planned from a task which has changed meanwhile.
 
         It comes again when the task as it is now has the same plan. When the task has not
@@ -214,7 +215,7 @@ class _Entry:
         self._making_up_until: datetime | None = None
         self.next = self._after(since)
 
-    def is_plan_of(self, task: RecurringTask) -> bool:
+    def is_plan_of(self, task: StoredTask) -> bool:
         """Return whether the task's instants are those of this entry."""
         mine = self.task
         return (mine.phrase, mine.time_zone, mine.planned_from) == (

@@ -20,6 +20,8 @@ from jobsd.text import is_storable
 from .command import parse_command
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from jobsd.schedules import Schedule
 
 COMMAND_QUEUE = "recurring"
@@ -79,6 +81,19 @@ class TaskDefinition:
         # Only where the key chooses the moment: otherwise all tasks of a schedule share it.
         key = self.key if _CHOSEN_BY_KEY.search(self.phrase) else ""
         return parse(self.phrase, self.time_zone, key=key)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredTask(TaskDefinition):
+    """A definition as its row has it, with what the table adds: see `RecurringTask`."""
+
+    static: bool = False
+    named_by: int | None = None
+    planned_from: datetime
+    last_run_at: datetime | None = None
+    runs_count: int = 0
+    created_at: datetime
+    updated_at: datetime
 
 
 def define(  # noqa: PLR0913 - the settings of recurring.yml

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from jobsd.database.connection import Session
     from jobsd.jobs.draft import Draft
 
-    from .tasks import RecurringTask
+    from .definition import StoredTask
 
 STATEMENTS = Statements("jobsd.recurring", "runs.sql")
 
@@ -44,7 +44,7 @@ _REFUSALS = {
 class PlannedRun:
     """A task's run at a planned instant; without a draft it is recorded as "missed"."""
 
-    task: RecurringTask
+    task: StoredTask
     run_at: datetime
     draft: Draft | None
 
@@ -86,7 +86,7 @@ class RecurringRun:
         return (self.enqueued_at - self.run_at).total_seconds()
 
 
-def draft_of(task: RecurringTask) -> Draft:
+def draft_of(task: StoredTask) -> Draft:
     """Return the draft of the job that each run of a task enqueues.
 
     Raises:
@@ -159,7 +159,7 @@ def _store(
     return rows, {(key, run_at.astimezone(UTC)): state for key, run_at, state in unready}
 
 
-def run_now(session: Session, task: RecurringTask) -> EnqueuedJob:
+def run_now(session: Session, task: StoredTask) -> EnqueuedJob:
     """Enqueue a task's job now, beside its schedule; also when it is turned off.
 
     Where its limit is reached the job is "blocked", or "discarded", without an id.

@@ -19,7 +19,7 @@ from jobsd.jobs.registry import check_count
 from jobsd.schedules import ScheduleError
 
 from . import runs
-from .definition import TaskDefinition, columns, define, is_key
+from .definition import StoredTask, TaskDefinition, columns, define, is_key
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -59,7 +59,7 @@ class _Schedule:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RecurringTask(TaskDefinition):
+class RecurringTask(StoredTask):
     """One row of the `recurring_tasks` table; its columns, with `phrase` for `schedule`.
 
     Either `class_name` or `command` says what runs. `time_zone` applies if the schedule
@@ -68,14 +68,6 @@ class RecurringTask(TaskDefinition):
     `last_run_at` and `runs_count` only. Instants up to `planned_from` do not belong to the
     task.
     """
-
-    static: bool = False
-    named_by: int | None = None
-    planned_from: datetime
-    last_run_at: datetime | None = None
-    runs_count: int = 0
-    created_at: datetime
-    updated_at: datetime
 
     schedule = _Schedule()
 

@@ -12,25 +12,12 @@ from typing import TYPE_CHECKING
 
 from .cron_fields import DAY, LARGER, MONTH
 from .error import ScheduleError
+from .vocabulary import MONTH_NAMES
 
 if TYPE_CHECKING:
     from .cron_fields import Field, MonthDays, Span, WeekDays
 
 _LONGEST = (31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)
-_MONTH_NAMES = [
-    "January",
-    "February",
-    "March",
-    "April",
-    "May",
-    "June",
-    "July",
-    "August",
-    "September",
-    "October",
-    "November",
-    "December",
-]
 # The 29th of February falls on each weekday within 40 years, even across the year 2100.
 _SEARCH_LIMIT = timedelta(days=366 * 40)
 
@@ -93,7 +80,9 @@ def require_possible(cron: CronExpression) -> CronExpression:
     alone = cron.week_days is None or cron.both_days
     months = sorted(cron.months.values)
     if days and alone and not any(days.can_match(_LONGEST[month - 1]) for month in months):
-        named = _MONTH_NAMES[months[0] - 1] if len(months) == 1 else "any of its months"
+        named = (
+            MONTH_NAMES[months[0] - 1].capitalize() if len(months) == 1 else "any of its months"
+        )
         raise ScheduleError(
             f"there is no day {days} in {named}",
             'the last day of a month is "L", or "last day of the month"',

@@ -8,7 +8,7 @@ def _words(text: str) -> list[str]:
 
 
 _WEEKDAYS = _words("sunday monday tuesday wednesday thursday friday saturday")
-_MONTHS = _words(
+MONTH_NAMES = _words(
     "january february march april may june july august september october november december",
 )
 _BELOW_TWENTY = _words(
@@ -30,7 +30,7 @@ WEEKDAYS_IN_PHRASES = WEEKDAYS | {
 
 MONTHS: dict[str, int] = {
     name[:length]: number
-    for number, name in enumerate(_MONTHS, start=1)
+    for number, name in enumerate(MONTH_NAMES, start=1)
     for length in (3, len(name))
 } | {"sept": 9}
 
