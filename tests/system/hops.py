@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 PAGES = Path(__file__).parents[2] / "docs/explanation"
 PACKAGE = f"{jobsd.__path__[0]}/"
 _ROW = re.compile(
-    r"^\| (\d*)(?: \| )?[^|]*? \| `([\w.]+)` \| `([\w/]+\.py)` \|(?: ([^|]*) \|)?$",
+    r"^\| (\d*)(?: \| )?[^|]*? \| `([\w.]+)` \| `([\w/]+\.py)` \|(?: [^|]* \|)?$",
     re.MULTILINE,
 )
 _NAMELESS = re.compile(r"\.<locals>.*")
@@ -39,24 +39,16 @@ class Function:
 
 
 @dataclass(frozen=True, slots=True)
-class Hop:
-    """One row of a page; a hop that `waits` has been called before what it waits for."""
-
-    function: Function
-    waits: bool
-
-
-@dataclass(frozen=True, slots=True)
 class Page:
     """The hops of one page in their order, and the loops that may call them."""
 
     text: str
-    hops: tuple[Hop, ...]
+    hops: tuple[Function, ...]
     loops: tuple[Function, ...]
 
     def before(self, number: int) -> set[Function]:
         """Return all that may call the hop of this number."""
-        return {*self.loops, *(hop.function for hop in self.hops[: number - 1])}
+        return {*self.loops, *self.hops[: number - 1]}
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,52 +59,58 @@ class Call:
     function: Function
     caller: Function | None
 
+    def is_call_of(self, function: Function) -> bool:
+        """Return whether it is no return, and of this function."""
+        return self.event == "call" and self.function == function
+
 
 def read(name: str) -> Page:
     """Return what a page of docs/explanation lists."""
     text = (PAGES / name).read_text(encoding="utf-8")
-    rows = [(found[1], Function(found[3], found[2]), found[4]) for found in _ROW.finditer(text)]
-    hops = [Hop(function, (what or "").startswith("waits")) for n, function, what in rows if n]
-    return Page(text, tuple(hops), tuple(function for n, function, _ in rows if not n))
+    rows = [(found[1], Function(found[3], found[2])) for found in _ROW.finditer(text)]
+    hops = (function for number, function in rows if number)
+    return Page(text, tuple(hops), tuple(function for number, function in rows if not number))
 
 
 def profile(page: Page, write: Callable[[Call], object]) -> Callable[..., None]:
     """Return a function for `sys.setprofile` that writes down what the page lists."""
-    wanted = {(hop.function.file, hop.function.name) for hop in page.hops}
+    wanted = set(page.hops)
 
     def note(frame: FrameType, event: str, _: object) -> None:
         if event not in {"call", "return"}:
             return
         function = _function(frame)
-        if function is not None and (function.file, function.name) in wanted:
+        if function in wanted:
             write(Call(event, function, _caller(frame.f_back)))
 
     return note
 
 
-def follow(page: Page, calls: Sequence[Call]) -> list[str]:
-    """Return what is wrong with the page, by the calls as they were made."""
+def follow(page: Page, calls: Sequence[Call], start: int = 0) -> list[str]:
+    """Return what is wrong with the page, by the calls as they were made, from one of them on.
+
+    A hop that waits, or a poll, may have been called before what is followed has begun.
+    """
     wrong: list[str] = []
-    at = 0
+    at = start
     for number, hop in enumerate(page.hops, 1):
-        found = next((n for n in range(at, len(calls)) if _is_at(calls[n], hop)), None)
+        if _is_under_way(hop, calls[:at]):
+            continue
+        later = (n for n in range(at, len(calls)) if calls[n].is_call_of(hop))
+        found = next(later, None)
         if found is None:
-            return [*wrong, f"hop {number}, {hop.function}: not called after hop {number - 1}"]
-        call = calls[found]
-        if call.function == hop.function:
-            at = found + 1
-            if number > 1 and call.event == "call" and call.caller not in page.before(number):
-                wrong.append(f"hop {number}, {hop.function}: called by {call.caller}")
-        else:
-            at = found
+            return [*wrong, f"hop {number}, {hop}: not called after hop {number - 1}"]
+        caller = calls[found].caller
+        if number > 1 and caller not in page.before(number):
+            wrong.append(f"hop {number}, {hop}: called by {caller}")
+        at = found + 1
     return wrong
 
 
-def _is_at(call: Call, hop: Hop) -> bool:
-    """Return whether a call shows that this hop is reached, or was under way."""
-    if call.function == hop.function:
-        return call.event == "call" or hop.waits
-    return call.event == "call" and call.caller == hop.function
+def _is_under_way(function: Function, calls: Sequence[Call]) -> bool:
+    """Return whether a function was called and has not returned."""
+    events = [call.event for call in calls if call.function == function]
+    return events.count("call") > events.count("return")
 
 
 def _function(frame: FrameType) -> Function | None:
