@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+import pty
 import re
 import shutil
 import subprocess
+import termios
 from typing import TYPE_CHECKING
 
+import psycopg
 import pytest
 
 from docs.pages import HOME, blocks, typed
@@ -14,7 +19,7 @@ from ports import free_port
 from system.tree import COMMAND, Project, wait_for
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
     from system.tree import Tree
 
@@ -100,21 +105,39 @@ def test_the_programs_of_the_readme_run(project: Project, tree: Tree) -> None:
     assert "welcome, user 42" in tree.told()
 
 
-def test_the_picture_of_status_is_what_it_prints(project: Project, tree: Tree) -> None:
-    assert tree.process.poll() is None
+def test_the_picture_of_status_is_what_a_terminal_shows(project: Project, tree: Tree) -> None:
+    with psycopg.connect(project.environ["DATABASE_URL"]) as connection:
+        connection.execute("SELECT jobsd.enqueue('of.an.unknown.class', '[]')")
+    tree.wait_event("job.failed")
 
-    status = project.run("status").stdout
+    shown = _on_a_terminal(project, "status")
 
-    headings = [line for line in STATUS.splitlines() if line.endswith(":")]
-    printed = status.splitlines()
-    assert printed[0] == STATUS.splitlines()[0]
-    assert headings
-    assert [each for each in headings if not any(map(_begins(each), printed))] == []
+    assert shown.partition("\n")[0] == STATUS.partition("\n")[0]
+    assert len(_heads(STATUS)) == 4
+    assert _heads(shown) == _heads(STATUS)
 
 
-def _begins(heading: str) -> Callable[[str], bool]:
-    """Return what finds the heading of a section, which may say that it has no rows."""
-    return lambda line: line.startswith(heading)
+def _heads(screen: str) -> list[str]:
+    """Return the first column of each table's head, which is in capitals."""
+    heads = [line for line in screen.splitlines() if re.fullmatch(r"[A-Z][A-Z ]+", line)]
+    return [re.split(r"\s{2,}", head)[0] for head in heads]
+
+
+def _on_a_terminal(project: Project, *arguments: str) -> str:
+    """Return what a command prints on a terminal of 96 columns, without colours."""
+    ours, its = pty.openpty()
+    termios.tcsetwinsize(its, (40, 96))
+    with open(ours, "rb", buffering=0) as screen:  # noqa: PTH123 - no path, a descriptor
+        command = [*COMMAND, *arguments]
+        subprocess.run(command, cwd=project.root, env=project.environ, stdout=its, check=True)
+        os.close(its)
+        printed = b""
+        # A terminal whose other end is closed reports an error after its last bytes.
+        with contextlib.suppress(OSError):
+            while more := screen.read(4096):
+                printed += more
+    plain = re.sub(r"\x1b\[[0-9;]*m", "", printed.decode())
+    return plain.replace("\r\n", "\n")
 
 
 def test_the_figures_of_the_readme_are_on_record() -> None:
