@@ -75,7 +75,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Leave out what would do the same again, and the shares of other runs."""
-    number, shares = map(int, config.getoption("--share").split("/"))
+    number, shares = map(int, str(config.getoption("--share")).split("/"))
 
     def ours(item: pytest.Item) -> bool:
         return zlib.crc32(item.location[0].encode()) % shares == number % shares and (
