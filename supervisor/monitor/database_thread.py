@@ -26,11 +26,11 @@ from jobsd.processes.nap import Nap
 from jobsd.processes.outage import Outage
 from jobsd.processes.process import REST_MAX_S
 from jobsd.supervisor.hang_detection import round_max_s
+from jobsd.supervisor.recovery.peers import Peers
+from jobsd.supervisor.recovery.recovery import REMEMBERED_MAX, Recovery
 
 from .heartbeats import LastHeartbeat, write_heartbeats
 from .membership import Membership
-from .peers import Peers
-from .recovery import REMEMBERED_MAX, Recovery
 from .schema import Schema
 
 if TYPE_CHECKING:
@@ -39,8 +39,9 @@ if TYPE_CHECKING:
     from jobsd.configuration.options import Options
     from jobsd.database.connection import Target
     from jobsd.processes.context import Context
+    from jobsd.supervisor.recovery.peers import PeerProcess
 
-    from .heartbeats import PeerProcess, Survey
+    from .heartbeats import Survey
 
 DEADLINE_S = 5.0
 """Of one statement: the tree's heartbeats get old meanwhile, but far from too old."""

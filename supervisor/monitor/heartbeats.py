@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 from jobsd.clock import monotonic, monotonic_ns
 from jobsd.database.statements import Statements
 from jobsd.processes.thresholds import NAMES, thresholds_of
+from jobsd.supervisor.recovery.peers import PeerProcess
 
 if TYPE_CHECKING:
     from datetime import datetime
 
     from jobsd.database.connection import Session
-    from jobsd.processes.thresholds import Thresholds
 
 STATEMENTS = Statements("jobsd.supervisor.monitor", "monitor.sql")
 
@@ -25,31 +25,6 @@ class Beat:
     row_id: int
     ticked_ns: int
     supervisor_id: int
-
-
-@dataclass(frozen=True, slots=True)
-class PeerProcess:
-    """A row of the processes table that is not of this tree.
-
-    `boot`, `namespace` and `started` say which process of which machine it is; `heartbeat`
-    is in seconds since the epoch, of a clock that nothing is compared with but itself.
-    `thresholds` are those of its own tree, as far as anything is known of them; `supervisor`
-    is the process id and the start of its supervisor, None for a supervisor and in a row that
-    does not say it.
-    """
-
-    id: int
-    kind: str
-    name: str
-    pid: int
-    hostname: str
-    heartbeat: float
-    boot: str
-    namespace: str
-    started: str
-    threads: int
-    thresholds: Thresholds | None = None
-    supervisor: tuple[int, str] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,12 +82,6 @@ def last_heartbeat(session: Session) -> LastHeartbeat:
     """Ask when the heartbeat job last ran."""
     ((executed_at, age_s),) = session.fetch(STATEMENTS["heartbeat"])
     return LastHeartbeat(executed_at, age_s or 0.0)
-
-
-def find(session: Session, name: str) -> int:
-    """Return the id of the row of this name, 0 when there is none."""
-    rows = session.fetch(STATEMENTS["find"], {"name": name})
-    return int(rows[0][0]) if rows else 0
 
 
 def leave(session: Session, ids: list[int], names: list[str], supervisor_id: int) -> None:

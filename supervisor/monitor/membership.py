@@ -18,8 +18,9 @@ if TYPE_CHECKING:
     from jobsd.processes.context import Context
     from jobsd.processes.entry import ScoreboardEntry
     from jobsd.processes.scoreboard import Scoreboard
+    from jobsd.supervisor.recovery.peers import PeerProcess
 
-    from .heartbeats import PeerProcess, Survey
+    from .heartbeats import Survey
 
 
 class Membership:

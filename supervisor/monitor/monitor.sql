@@ -67,11 +67,6 @@ SELECT
     )
 FROM (SELECT max(executed_at) AS executed_at FROM jobsd.heartbeat_logs) AS heartbeat;
 
--- find: find the row of a process by its name.
-SELECT id
-FROM jobsd.processes
-WHERE name = %(name)s;
-
 -- leave: remove the rows of a tree that has ended, but for those that still have claims.
 WITH sleeper AS (
     DELETE FROM jobsd.sleepers WHERE process_id = ANY (%(ids)s::bigint[])

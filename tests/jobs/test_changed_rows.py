@@ -11,7 +11,7 @@ import pytest
 from jobs import placed
 from jobsd.database.statements import Statements
 from jobsd.jobs import claims, discards, failed, queues, ready
-from jobsd.jobs.recovery import DeadProcess, recover
+from jobsd.supervisor.recovery.claims import DeadProcess, recover
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

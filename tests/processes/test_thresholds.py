@@ -12,7 +12,7 @@ from jobsd.processes import registry
 from jobsd.processes.scoreboard import Scoreboard
 from jobsd.processes.thresholds import UNSAID, Thresholds, dead_after_s, thresholds_of
 from jobsd.supervisor.hang_detection import DUMP_S, LATER_S
-from jobsd.supervisor.monitor.peers import Peers
+from jobsd.supervisor.recovery.peers import Peers
 from jobsd.worker.pool import FRESH
 
 if TYPE_CHECKING:

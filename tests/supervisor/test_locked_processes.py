@@ -11,9 +11,9 @@ from jobsd.clock import monotonic_ns
 from jobsd.processes import registry
 from jobsd.processes.entry import FREE
 from jobsd.processes.scoreboard import Scoreboard
-from jobsd.supervisor.monitor.heartbeats import Beat, PeerProcess, write_heartbeats
-from jobsd.supervisor.monitor.peers import Peers
-from jobsd.supervisor.monitor.recovery import Recovery
+from jobsd.supervisor.monitor.heartbeats import Beat, write_heartbeats
+from jobsd.supervisor.recovery.peers import PeerProcess, Peers
+from jobsd.supervisor.recovery.recovery import Recovery
 from monitored_tree.tree import Tree, claim, make_jobs, names, places
 from waiting import Stopwatch, wait_until
 

@@ -11,8 +11,7 @@ import pytest
 
 from jobsd.processes import registry
 from jobsd.processes.thresholds import UNSAID, Thresholds
-from jobsd.supervisor.monitor.heartbeats import PeerProcess
-from jobsd.supervisor.monitor.peers import Peers, is_gone
+from jobsd.supervisor.recovery.peers import PeerProcess, Peers, is_gone
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -232,7 +231,7 @@ def test_a_process_that_proc_hides_is_not_called_dead(monkeypatch: pytest.Monkey
     def no_stat(_: int) -> None: ...
 
     monkeypatch.setattr(registry, "start_time", no_start)
-    monkeypatch.setattr("jobsd.supervisor.monitor.peers.process_stat", no_stat)
+    monkeypatch.setattr("jobsd.supervisor.recovery.peers.process_stat", no_stat)
 
     assert not is_gone(_near(os.getpid(), "1"))
 

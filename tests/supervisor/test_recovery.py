@@ -9,8 +9,8 @@ import pytest
 
 from jobsd.processes import registry
 from jobsd.processes.scoreboard import Scoreboard
-from jobsd.supervisor.monitor.heartbeats import PeerProcess
-from jobsd.supervisor.monitor.recovery import Recovery
+from jobsd.supervisor.recovery.peers import PeerProcess
+from jobsd.supervisor.recovery.recovery import Recovery
 from monitored_tree.tree import claim, make_jobs, places
 
 if TYPE_CHECKING:

@@ -9,8 +9,8 @@ import pytest
 
 from jobsd.jobs.claims import InClaim
 from jobsd.jobs.policy import Ending
-from jobsd.jobs.recovery import DeadProcess, Recovered, recover
 from jobsd.processes import registry
+from jobsd.supervisor.recovery.claims import DeadProcess, Recovered, recover
 from monitored_tree.tree import claim, make_jobs, places
 from waiting import Stopwatch
 

@@ -13,8 +13,8 @@ from jobsd.instruments import events
 from jobsd.processes import registry
 from jobsd.processes.entry import FREE
 from jobsd.processes.scoreboard import Scoreboard
-from jobsd.supervisor.monitor.heartbeats import PeerProcess
-from jobsd.supervisor.monitor.recovery import Recovery
+from jobsd.supervisor.recovery.peers import PeerProcess
+from jobsd.supervisor.recovery.recovery import Recovery
 from lost_answers import losing
 from monitored_tree.tree import claim, make_jobs, places, tree_on
 from waiting import wait_until

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from jobsd.jobs.recovery import DeadProcess
+from jobsd.supervisor.recovery.claims import DeadProcess
 
 if TYPE_CHECKING:
     from jobsd.database.connection import Session

@@ -11,7 +11,7 @@ import pytest
 
 from jobsd.jobs.client import enqueue_many
 from jobsd.jobs.definition import job
-from jobsd.jobs.recovery import DeadProcess, recover
+from jobsd.supervisor.recovery.claims import DeadProcess, recover
 from system.tree import wait_for
 
 from .bodies import gate, noted, wait_for_gate

@@ -15,7 +15,7 @@ import pytest
 from jobs.placed import in_claims, places
 from jobsd.jobs.claims import LOCK_WAIT, STATEMENTS, Ended, conclusion
 from jobsd.jobs.client import enqueue_many
-from jobsd.jobs.recovery import recover
+from jobsd.supervisor.recovery.claims import recover
 from jobsd.worker.places import SWEEP_S
 
 from .bodies import gate, note, noted, wait_for_gate

@@ -15,7 +15,7 @@ from jobsd.database.statements import channel, quote_identifier
 from jobsd.jobs.definition import job
 from jobsd.jobs.owed import WAIT_MAX_S, WAIT_MIN_S
 from jobsd.jobs.policy import Discard, Retry, Snooze
-from jobsd.jobs.recovery import DeadProcess, recover
+from jobsd.supervisor.recovery.claims import DeadProcess, recover
 
 from .bodies import gate, note, noted, wait_for_gate
 

@@ -18,7 +18,7 @@ from jobsd.jobs import claims
 from jobsd.jobs.client import enqueue_many
 from jobsd.jobs.definition import job
 from jobsd.jobs.limits import Limit
-from jobsd.jobs.recovery import DeadProcess, recover
+from jobsd.supervisor.recovery.claims import DeadProcess, recover
 from jobsd.worker.held_back import IN_HAND_MAX
 from waiting import Stopwatch
 

@@ -14,7 +14,7 @@ from jobsd.jobs.client import enqueue_many
 from jobsd.jobs.definition import job
 from jobsd.jobs.limits import Limit
 from jobsd.jobs.policy import Discard, Retry, Snooze
-from jobsd.jobs.recovery import recover
+from jobsd.supervisor.recovery.claims import recover
 from lost_answers import losing
 from waiting import wait_until
 

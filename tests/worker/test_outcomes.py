@@ -15,7 +15,7 @@ from jobsd.jobs.client import enqueue_many
 from jobsd.jobs.current import current_job
 from jobsd.jobs.definition import job
 from jobsd.jobs.policy import Discard
-from jobsd.jobs.recovery import DeadProcess, recover
+from jobsd.supervisor.recovery.claims import DeadProcess, recover
 from system.tree import wait_for
 
 if TYPE_CHECKING:

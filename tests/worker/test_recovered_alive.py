@@ -8,7 +8,7 @@ import pytest
 
 from jobsd.jobs.definition import job
 from jobsd.jobs.limits import Limit
-from jobsd.jobs.recovery import recover
+from jobsd.supervisor.recovery.claims import recover
 
 from .bodies import gate, noted, wait_for_gate
 from .dead_processes import dead_process

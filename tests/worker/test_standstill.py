@@ -14,8 +14,8 @@ from jobsd.clock import monotonic, monotonic_ns
 from jobsd.database.connection import Session
 from jobsd.jobs import limits
 from jobsd.jobs.client import enqueue_many
-from jobsd.jobs.recovery import SeenHeartbeat, recover
 from jobsd.processes import registry
+from jobsd.supervisor.recovery.claims import SeenHeartbeat, recover
 from jobsd.worker.perform import ClaimedJob
 from jobsd.worker.pool import Pool
 from waiting import Stopwatch, wait_until

@@ -138,6 +138,12 @@ def leave(session: Session, context: Context, row_id: int) -> None:
     session.close()
 
 
+def find(session: Session, name: str) -> int:
+    """Return the id of the row of this name, 0 when there is none."""
+    rows = session.fetch(STATEMENTS["find"], {"name": name})
+    return int(rows[0][0]) if rows else 0
+
+
 def processes(session: Session) -> list[ProcessRow]:
     """Return all rows, the trees one after the other, each supervisor first."""
     return [ProcessRow(*row) for row in session.fetch(STATEMENTS["all"])]

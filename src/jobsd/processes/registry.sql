@@ -38,6 +38,11 @@ ON CONFLICT (process_id) DO NOTHING;
 -- rise: say that a process needs no wake-up: it comes round by itself.
 DELETE FROM jobsd.sleepers WHERE process_id = %(id)s;
 
+-- find: find the row of a process by its name.
+SELECT id
+FROM jobsd.processes
+WHERE name = %(name)s;
+
 -- all: list the processes table, the trees one after the other.
 SELECT
     id, kind, name, pid, hostname, supervisor_id,

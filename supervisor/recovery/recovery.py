@@ -12,21 +12,20 @@ from collections import OrderedDict
 from typing import TYPE_CHECKING, Any
 
 from jobsd.instruments.events import emit
-from jobsd.jobs.recovery import DeadProcess, Recovered, SeenHeartbeat, recover
 from jobsd.processes import registry
 
 from . import exit_errors
+from .claims import DeadProcess, Recovered, SeenHeartbeat, recover
 from .commits import Commits
-from .heartbeats import find
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from jobsd.database.connection import Session
-    from jobsd.jobs.recovery import RecoveredJob
     from jobsd.processes.entry import ScoreboardEntry
 
-    from .heartbeats import PeerProcess
+    from .claims import RecoveredJob
+    from .peers import PeerProcess
 
 REMEMBERED_MAX = 1000
 THREADS_UNKNOWN = 3
@@ -68,7 +67,7 @@ class Recovery:
         An `orphaned` one was not reaped, since its supervisor is gone: its entry is not freed.
         """
         # It may have died between the writing of its row and the noting of its id.
-        row_id = entry.row_id or (0 if orphaned else find(self._session, entry.name))
+        row_id = entry.row_id or (0 if orphaned else registry.find(self._session, entry.name))
         error = exit_errors.orphan_error(entry) if orphaned else exit_errors.exit_error(entry)
 
         def report(recovered: Recovered) -> None:

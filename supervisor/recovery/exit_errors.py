@@ -16,7 +16,7 @@ from jobsd.errors import ProcessExitError, ProcessMissingError, ProcessPrunedErr
 if TYPE_CHECKING:
     from jobsd.processes.entry import ScoreboardEntry
 
-    from .heartbeats import PeerProcess
+    from .peers import PeerProcess
 
 _ASKED = frozenset({"stop", "reload", "recycled", "row", "terminated"})
 

@@ -13,18 +13,16 @@ from typing import TYPE_CHECKING, Any
 from psycopg import errors
 
 from jobsd.database.statements import Statements
-
-from . import limits
+from jobsd.jobs import limits
 
 if TYPE_CHECKING:
     from collections.abc import Collection
 
     from jobsd.database.connection import Session
+    from jobsd.jobs.claims import InClaim
+    from jobsd.jobs.policy import Ending
 
-    from .claims import InClaim
-    from .policy import Ending
-
-STATEMENTS = Statements("jobsd.jobs", "recovery.sql")
+STATEMENTS = Statements("jobsd.supervisor.recovery", "claims.sql")
 
 
 @dataclass(frozen=True, slots=True)

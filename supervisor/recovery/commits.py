@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from jobsd.database.connection import Session
 
-STATEMENTS = Statements("jobsd.supervisor.monitor", "commits.sql")
+STATEMENTS = Statements("jobsd.supervisor.recovery", "commits.sql")
 
 
 @dataclass(slots=True)

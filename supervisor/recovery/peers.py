@@ -30,7 +30,32 @@ from jobsd.processes.thresholds import dead_after_s
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from .heartbeats import PeerProcess
+    from jobsd.processes.thresholds import Thresholds
+
+
+@dataclass(frozen=True, slots=True)
+class PeerProcess:
+    """A row of the processes table that is not of this tree.
+
+    `boot`, `namespace` and `started` say which process of which machine it is; `heartbeat`
+    is in seconds since the epoch, of a clock that nothing is compared with but itself.
+    `thresholds` are those of its own tree, as far as anything is known of them; `supervisor`
+    is the process id and the start of its supervisor, None for a supervisor and in a row that
+    does not say it.
+    """
+
+    id: int
+    kind: str
+    name: str
+    pid: int
+    hostname: str
+    heartbeat: float
+    boot: str
+    namespace: str
+    started: str
+    threads: int
+    thresholds: Thresholds | None = None
+    supervisor: tuple[int, str] | None = None
 
 
 @dataclass(slots=True)

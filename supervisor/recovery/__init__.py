@@ -1,0 +1,1 @@
+"""Crash recovery: finds dead processes, and settles what they leave."""
