@@ -1,14 +1,14 @@
-"""How a child is made: what it must not inherit, and what it is given.
+"""The fork of a child: what it must not inherit, and what it is given.
 
-In order: signals are held back, so that one which comes now finds either the parent's
-handlers or the child's, never none. The child drops the parent's wake-up pipe (a signal
-to the child would wake the parent), asks to be told of the parent's death, closes what
-only the parent may hold, forgets who talks to systemd, installs its own handlers, and
-only then lets signals in. It leaves by `_exit`: no `finally` and no `atexit` of the
-parent runs twice.
+First signals are blocked, so that one which comes now finds either the parent's handlers or the
+child's. Then, in this order, the child drops the parent's wake-up pipe (a signal to the child
+would wake the parent), asks the kernel for a signal when the parent dies, closes the
+descriptors that only the parent may hold, removes systemd's variables from its environment,
+installs its own handlers, and unblocks signals. It exits by `_exit`, so no `finally` and no
+`atexit` of the parent runs twice.
 
-Invariant: nothing is ignored and nothing stays blocked in a child. Both would pass
-through exec into a program that a job starts, which could then not be ended with TERM.
+Invariant: no signal is ignored or stays blocked in a child. Both would pass through exec into a
+program that a job starts, which could then not be stopped with TERM.
 
 `random` seeds itself anew in every fork.
 """
@@ -44,8 +44,8 @@ if TYPE_CHECKING:
 EXIT_CRASHED = 70
 _STDERR = 2
 
-# What runs the author's code goes first. A kernel that finds its victim slow to die takes a
-# second: one of us is replaced at once, while a database or the supervisor is an outage.
+# Processes that run the author's code are to be killed first. A kernel whose victim is slow to
+# die kills a second process: a worker is replaced at once, a database would be an outage.
 _SOONER_BY = {"worker": 500, "hooks": 500}
 _SOONER_BY_OTHERS = 100
 
@@ -62,8 +62,8 @@ _OF_THE_SUPERVISOR = (
 class Fork:
     """Makes children of this process.
 
-    `private` returns descriptors that no child may hold (locks, above all); `listener` stays
-    open in the monitor only. No child naps longer than `nap_max_s`.
+    `private` returns the descriptors that no child may hold, above all those of locks;
+    `listener` stays open in the monitor only. No child naps longer than `nap_max_s`.
     """
 
     def __init__(
@@ -79,7 +79,7 @@ class Fork:
         self._signals = signals
         self._listener = listener
         self._lifeline, writer = os.pipe2(os.O_CLOEXEC)
-        # Nobody else may hold the writing end: that it closes is how children know.
+        # No other process may hold the writing end: children see our end by its closing.
         self._private = private
         self._unshared: tuple[int, ...] = (writer,)
 
@@ -88,7 +88,7 @@ class Fork:
     ) -> int:
         """Start a process that has taken `entry`; return its process id.
 
-        It writes its stacks to `dump`; `others` are descriptors for those of its siblings.
+        It writes its stacks to `dump`; `others` are the descriptors of its siblings' dumps.
 
         Raises:
             OSError: the system refuses a new process.
@@ -138,10 +138,10 @@ class Fork:
 
 
 def freeze() -> None:
-    """Put what lives now out of reach of the children's collector.
+    """Exempt all objects of now from garbage collection in the children.
 
-    It would write to each object it looks at, and so copy the page: 57-75 MB a child for
-    400,000 objects, 0-1 MB when frozen.
+    The collector writes to each object that it visits, and so copies its page: 57-75 MB a child
+    for 400,000 objects, 0-1 MB when they are frozen.
     """
     gc.collect()
     gc.freeze()
@@ -158,7 +158,7 @@ def _status_of(run: Callable[[], int]) -> int:
 
 
 def _go_before_the_supervisor(sooner_by: int) -> None:
-    """Say whom the kernel shall take when memory is short, in thousandths of the memory."""
+    """Let the kernel kill us before the supervisor when memory is short."""
     with contextlib.suppress(OSError), open("/proc/self/oom_score_adj", "r+b") as file:  # noqa: PTH123
         score = int(file.read())
         file.seek(0)

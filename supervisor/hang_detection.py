@@ -1,13 +1,13 @@
-"""Who stands still: judged by the progress of loops, never by a sign of life.
+"""Hang detection: a process is judged by the progress of its loop, not by a heartbeat thread.
 
-A thread that beats says nothing of the loop beside it: in a loop that was dead for a
-second it had beaten a tenth of a second ago. So the loops themselves tick, and what does
-not tick for `hang_timeout` is dumped (SIGABRT: faulthandler writes all stacks, also while
-a C call keeps the interpreter's lock) and killed a second later. A stopped process can't
-dump anything and is killed at once.
+A heartbeat thread says nothing about the loop beside it: when a loop had been dead for a
+second, its thread had beaten a tenth of a second ago. So the loops themselves tick. A process
+that does not tick for `hang_timeout` has to dump its stacks (SIGABRT: faulthandler writes them,
+also while a C call keeps the interpreter's lock) and is killed a second later. A stopped
+process can't dump anything and is killed at once.
 
-If our own loop stood still, the machine was suspended, or starved, or we were stopped;
-the others probably were too. Then nobody is judged for one `hang_timeout`.
+If our own loop has stalled, the machine was suspended or starved, or we were stopped, and
+probably the other processes too. Then no process is judged for one `hang_timeout`.
 """
 
 from __future__ import annotations
@@ -30,29 +30,29 @@ if TYPE_CHECKING:
     from .children import ChildProcess
 
 GAP_MIN_S = 2.0
-"""Our loop may rest for a second; twice that is no rest."""
+"""Our loop rests for a second at most; twice that is a stall."""
 
 ATTEMPT_S = 4.5
-"""What an attempt to reach a database that is cut off may take, however short the threshold:
-three seconds to connect, and a statement. No new monitor would be quicker."""
+"""How long an attempt to reach a database that is cut off may take, however short the threshold
+is: three seconds to connect, and a statement. A new monitor would not be quicker."""
 
 LATER_S = 0.01
-"""So much after a process may have hung it is looked at."""
+"""How long after a process may have hung it is checked."""
 
 DUMP_S = 1.0
-"""What a hung process has for the dump of its stacks."""
+"""How long a hung process may take to dump its stacks."""
 
 
 def round_max_s(process_alive_threshold_s: float) -> float:
     """Return how long the monitor's database thread may take for a rest or an attempt.
 
-    A tree whose monitor stands still looks dead to others after the threshold.
+    If the monitor stalls for the threshold, peer trees take its tree for dead.
     """
     return max(process_alive_threshold_s / 3, ATTEMPT_S)
 
 
 class HangDetection:
-    """Looks at each process's ticks, once a round."""
+    """Checks the ticks of each process in each iteration of the supervisor."""
 
     def __init__(self, scoreboard: Scoreboard, options: SupervisorOptions) -> None:
         self._scoreboard = scoreboard
@@ -62,13 +62,13 @@ class HangDetection:
         self._judge_from = 0.0
         self._came_round = monotonic()
         self.next_due = float("inf")
-        """When the first of those that stand still now will have hung: other trees wait for
-        that, and for what an end takes."""
+        """When the first process whose loop stands now will have hung. Peer trees wait for
+        that, and for the time that the kill takes."""
 
     def kill_hung(self, processes: Iterable[ChildProcess]) -> None:
-        """Begin to kill whoever hangs."""
-        # Invariant: the ages come before the clock. Who is stopped on the way sees afterwards
-        # the ages from before, or the gap.
+        """Begin to kill the processes that hang."""
+        # Invariant: the ages are read before the clock. If we are stopped in between, we see
+        # afterwards the ages from before, or the gap.
         still = [(process, self._stood_still_s(process)) for process in processes]
         now = monotonic()
         gap_s, self._came_round = now - self._came_round, now
@@ -108,6 +108,6 @@ class HangDetection:
         )
         process.dismiss("hung", now + DUMP_S, signal.SIGABRT)
         stat = process_stat(process.pid)
-        # Without a /proc of this namespace the kill comes a second later.
+        # Without a /proc of this namespace, the kill comes a second later.
         if stat is not None and stat.state == "T":
             process.kill()

@@ -1,8 +1,8 @@
-"""Whether it was the kernel that killed a process, because memory was short.
+"""OOM kills: whether the kernel has killed a process because memory was short.
 
-The wait status can't tell: it is a SIGKILL like any other. But the kernel counts its
-kills, for our control group or at least for the machine; one that was counted since we
-last looked, and a SIGKILL that is not ours, belong together.
+The wait status does not show it: it is a SIGKILL like any other. But the kernel counts its OOM
+kills, for our control group or at least for the machine. A kill that was counted since the last
+iteration explains a SIGKILL that is not ours.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from jobsd.clock import monotonic
 _COUNT = re.compile(rb"^oom_kill (\d+)$", re.MULTILINE)
 _MOUNT = "/sys/fs/cgroup"
 _DYING_S = 3.0
-"""How long a process that was counted may take to be gone: it has much to give back."""
+"""How long a counted process may take to exit: it has much memory to give back."""
 
 
 class OomKills:
-    """The kernel's count of the processes it has killed for memory."""
+    """The kernel's count of its OOM kills."""
 
     def __init__(self, files: tuple[Path, ...] | None = None) -> None:
         self.fd = _open(_counters() if files is None else files)
@@ -35,7 +35,7 @@ class OomKills:
         return () if self.fd is None else (self.fd,)
 
     def count(self) -> None:
-        """Take note of new kills. To be called each round: old ones explain nothing."""
+        """Count new kills. To be called in each iteration: old ones explain nothing."""
         kills = self._read()
         if kills > self._seen:
             self._unexplained += kills - self._seen
@@ -45,7 +45,7 @@ class OomKills:
         self._seen = kills
 
     def explain(self) -> bool:
-        """Return whether a SIGKILL is one of the kernel's; each of those explains one."""
+        """Return whether a SIGKILL is an OOM kill; each counted kill explains one."""
         self.count()
         if not self._unexplained:
             return False
@@ -72,7 +72,7 @@ def _open(files: tuple[Path, ...]) -> int | None:
 
 
 def _counters() -> tuple[Path, ...]:
-    """Return the files that may count: our group's (version 2, version 1), the machine's."""
+    """Return the files with the counter: our cgroup's (version 2, version 1), the machine's."""
     try:
         lines = Path("/proc/self/cgroup").read_text(encoding="utf-8").splitlines()
     except OSError:

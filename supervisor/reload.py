@@ -1,9 +1,9 @@
-"""HUP: the configuration is read again, and the tree becomes what it says, step by step.
+"""Reload (HUP): the configuration is read again, and the tree follows it by a rolling restart.
 
-Processes are matched by kind and order: the second worker becomes what the second worker
-is now to be. First whoever is new is started, then each process gets its successor, and
-only when all have, those that are too many are told to end. The first successor that
-can't start ends it: what was not reached stays as it was.
+Children are matched by kind and order: the second worker becomes what the second worker is now
+to be. First new children get a process, then each child gets a successor, and only after that
+surplus children are stopped. The first successor that can't start ends the reload: the children
+that were not reached stay as they were.
 """
 
 from __future__ import annotations
@@ -32,17 +32,17 @@ if TYPE_CHECKING:
 EXIT_FAILED = 1
 EXIT_USAGE = 2
 SETTLE_S = 0.1
-"""A burst of HUPs is one reload: it begins when none has come for so long."""
+"""A burst of HUPs is one reload: it begins when no HUP has come for so long."""
 
-# Who runs jobs goes first, so that none is enqueued for code that no worker has yet.
+# Workers come first, so that no job is enqueued for code that no worker has yet.
 _ORDER = ("worker", "dispatcher", "scheduler", "hooks", "monitor")
 
 
 class Reload:
-    """The reload that is asked for or under way, if there is one.
+    """The reload that is requested or under way, if there is one.
 
-    `read` returns what the tree is to be, or None; whatever it raises is told, and
-    changes nothing. `notify` tells systemd.
+    `read` returns the specs that the tree is to have, or None; an error that it raises is
+    reported, and changes nothing. `notify` sends lines to systemd.
     """
 
     def __init__(
@@ -97,7 +97,7 @@ class Reload:
         self._requesters = []
 
     def begin(self, now: float) -> None:
-        """Begin, if it is time to."""
+        """Begin the reload if it is due."""
         if self.due is not None and now >= self.due:
             self.due = None
             self._begin(now)
@@ -110,7 +110,7 @@ class Reload:
         if failed is not None:
             name = failed.new.entry.name if failed.new else f"the {failed.spec.kind}"
             at_fault = failed.new is not None and failed.new.exit_status == EXIT_CONFIGURATION
-            message = f"{name} did not start; what was not reached stays as it was"
+            message = f"{name} did not start; the children not reached yet stay as they were"
             self._fail(message, EXIT_CONFIGURATION if at_fault else EXIT_FAILED)
         elif all(step.outcome for step in self._steps) and not self._follow_up():
             self._finish(now)
@@ -125,7 +125,7 @@ class Reload:
         if specs is None:
             self._refuse("the new configuration was refused")
             return
-        # Who waits for one that is overtaken has what it asked for in this one.
+        # Requesters of a reload that is overtaken get the outcome of this one.
         self._waiting += self._requesters
         self._requesters = []
         self._began = now
@@ -147,7 +147,7 @@ class Reload:
         self._rolling_restart.plan(self._steps)
 
     def _follow_up(self) -> bool:
-        """Plan steps for what TTIN has made of the old specs meanwhile; return whether."""
+        """Plan steps for the children that TTIN has added meanwhile; return whether any."""
         self._steps = []
         for child in self._table.children:
             if child.spec in self._specs or child in self._surplus:
@@ -160,7 +160,7 @@ class Reload:
         return bool(self._steps)
 
     def _next(self, child: Child) -> ChildSpec | None:
-        """Return the spec that is most like that of a child."""
+        """Return the new spec that is most like that of a child."""
         alike = [spec for spec in self._specs if spec.kind == child.spec.kind]
         return min(alike, key=lambda spec: spec.label != child.spec.label, default=None)
 
@@ -173,7 +173,7 @@ class Reload:
         self._answer(0, duration=duration)
 
     def _fail(self, error: str, status: int) -> None:
-        """Leave what was not reached as it was, also in number."""
+        """Fail the reload; the children it has added are removed again."""
         self._retire(self._added)
         self._report_failure(error)
         self._scoreboard.count_reload("failed")
@@ -181,7 +181,7 @@ class Reload:
         self._answer(status, f"error: {error}", hint="its log says why")
 
     def _refuse(self, error: object) -> None:
-        """Change nothing; a reload that is under way goes on."""
+        """Refuse the configuration: nothing changes, and a reload that is under way goes on."""
         self._report_failure(error)
         self._scoreboard.count_reload("refused")
         if self._steps is None:
@@ -199,7 +199,7 @@ class Reload:
         self._waiting = []
 
     def _report_failure(self, error: object) -> None:
-        # Where in our code a fault of the file was found is of no use to its author.
+        # A stack of our own code does not help the author of a faulty file.
         reason = str(error) if isinstance(error, ConfigurationError) else error
         emit(self._scoreboard, "supervisor.reload_failed", error=reason)
 

@@ -1,14 +1,13 @@
-"""What commands ask of a running supervisor, and the answers that they wait for.
+"""Requests of commands to a running supervisor, and the answers that they wait for.
 
-A supervisor listens on a Unix socket in the abstract namespace, whose name is that of the
-project's folder: no file is left behind, none has to be writable, and the kernel says to
-either side who the other one is. So no database is needed, a process that is gone can't be
-asked, and the one that is asked is the one that listens. Where several supervisors run in
-one folder, each has the first number that is free.
+A supervisor listens on a Unix socket in the abstract namespace, whose name is made of the
+project's folder: no file is left behind, no folder has to be writable, and the kernel tells
+either side the credentials of the other. So no database is needed, and a supervisor that is
+gone can't be asked. If several supervisors run in one folder, each takes the first free number.
 
-A command sends one word and a line's end; it is told at once that it was heard, and in the
-end the outcome, both as JSON, one a line. The supervisor never waits for a command: what
-can't be written is not, and of too many, the one that was open for longest has to go.
+A command sends one word and an end of line. It gets an acknowledgement at once and the outcome
+at the end, both as JSON, one a line. The supervisor never waits for a command: it drops what it
+can't write, and of too many connections it closes the oldest.
 """
 
 from __future__ import annotations
@@ -27,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
 SOCKETS_MAX = 16
-"""Supervisors of one folder that can be asked."""
+"""How many supervisors of one folder can be asked."""
 OPEN_MAX = 32
 _WORD_BYTES_MAX = 64
 _MESSAGE_MAX = 16_000
@@ -59,19 +58,19 @@ def address(root: Path, number: int) -> str:
 
 
 def peer(connection: socket.socket) -> PeerCredentials:
-    """Return who has connected to us, or whom we are connected to."""
+    """Return the credentials of the process at the other end."""
     found = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _PEER.size)
     return PeerCredentials(*_PEER.unpack(found))
 
 
 class Requester:
-    """A command that has asked for something and waits for the outcome."""
+    """A command that has sent a request and waits for the outcome."""
 
     def __init__(self, connection: socket.socket) -> None:
         self._connection = connection
 
     def answer(self, status: int, message: str = "", **facts: object) -> None:
-        """Give the exit status of the command, and what it is to tell."""
+        """Send the exit status for the command, and the message that it prints."""
         self._send({"status": status, "message": message[:_MESSAGE_MAX], **facts})
         self.close()
 
@@ -80,19 +79,19 @@ class Requester:
         self._send({"heard": word})
 
     def close(self) -> None:
-        """Let go of the command."""
+        """Close the connection."""
         self._connection.close()
 
     def _send(self, facts: dict[str, object]) -> None:
-        # Who is gone, or does not read, misses it.
+        # A command that is gone, or does not read, misses it.
         with contextlib.suppress(OSError):
-            # As it is: with all escaped, the same text takes up to three times the room.
+            # Unescaped: escaped, the same text would take up to three times the room.
             line = json.dumps(facts, ensure_ascii=False)
             self._connection.sendall(line.encode("utf-8", "backslashreplace") + b"\n")
 
 
 class Requests:
-    """The socket of one supervisor, and who is connected. Without a socket nobody can ask."""
+    """The socket of one supervisor and its connections; without one there are no requests."""
 
     def __init__(self, listener: socket.socket | None = None) -> None:
         self._listener = listener
@@ -106,7 +105,7 @@ class Requests:
                 yield each.fileno()
 
     def close(self) -> None:
-        """Hear nobody any more; who waits is told by the end of the connection."""
+        """Close all connections; commands that wait see that."""
         for each in (*([self._listener] if self._listener else ()), *self._open):
             each.close()
 
@@ -116,18 +115,18 @@ class Requests:
         return [each.fileno() for each in (*listener, *self._silent)]
 
     def take(self) -> Iterator[tuple[str, Requester]]:
-        """Yield the words that were said since the last time, and who waits for an answer."""
+        """Yield each word that has come since the last call, and the command that sent it."""
         self._accept()
         for connection in tuple(self._silent):
             try:
-                said = connection.recv(_WORD_BYTES_MAX)
+                word = connection.recv(_WORD_BYTES_MAX)
             except BlockingIOError:
                 continue
             except OSError:
-                said = b""
+                word = b""
             self._silent.remove(connection)
-            if said:
-                yield said.decode(errors="replace").strip(), Requester(connection)
+            if word:
+                yield word.decode(errors="replace").strip(), Requester(connection)
             else:
                 connection.close()
 
@@ -152,7 +151,7 @@ class Requests:
 
 
 def listen(root: Path) -> Requests:
-    """Listen for the commands of a project; where that can't be, nobody can ask."""
+    """Listen for the commands of a project; without a socket where that is impossible."""
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
     with contextlib.suppress(OSError):
         for number in range(SOCKETS_MAX):

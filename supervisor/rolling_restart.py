@@ -1,13 +1,13 @@
-"""One child after the other gets a new process while its old one still works.
+"""A rolling restart: one child after the other gets a successor while its process still works.
 
-For each step: the successor is started beside the process that it follows; once it has
-done a round of its work, it moves in, and its predecessor is told to end. The next step
-waits until the predecessor has gone, but no longer than a drain may take: who runs a long
-job may finish it, nobody is killed for a succession, and nobody else waits for it. A
-successor that can't start leaves its predecessor where it is.
+In each step the successor is started beside its predecessor. Once it has polled once, it takes
+the predecessor's place, and the predecessor is asked to stop. The next step waits until the
+predecessor has exited, but no longer than a drain may take: a process that runs a long job may
+finish it, no process is killed for a rolling restart, and no other child waits for it. A
+successor that can't start leaves its predecessor in place.
 
-There may be only one monitor, so there the old one goes first; a child that is empty
-anyhow is simply filled by the table.
+There may be only one monitor, so its process stops before the next one starts. A child without
+a process simply gets one from the table.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ if TYPE_CHECKING:
 
 
 MONITOR_S = 2.0
-"""What a monitor has to say goodbye, however short a drain may be: it waits for a second
-whether the whole tree ends."""
+"""How long a monitor may take to stop, however short a drain is: it waits for a second whether
+the whole tree stops."""
 
 
 @dataclass(slots=True, eq=False)
 class Step:
-    """One child that is to be filled by another process, and what became of it."""
+    """One child that is to get another process, and the outcome of that."""
 
     child: Child
     spec: ChildSpec
@@ -45,7 +45,7 @@ class Step:
 
 
 class RollingRestart:
-    """Takes the steps that are planned, one at a time."""
+    """Takes the planned steps, one at a time."""
 
     def __init__(self, table: ChildTable, drain_s: float) -> None:
         self._table = table
@@ -56,11 +56,11 @@ class RollingRestart:
         self._until = 0.0
 
     def plan(self, steps: Iterable[Step]) -> None:
-        """Take these steps too."""
+        """Add these steps."""
         self._planned.extend(steps)
 
     def abandon(self) -> None:
-        """Take no step that has not begun; the one under way says nothing about others."""
+        """Drop the steps that have not begun; if the current one fails, that ends no reload."""
         self._planned.clear()
         self._abandoned = self._current
 
@@ -71,16 +71,16 @@ class RollingRestart:
 
     @property
     def under_way(self) -> bool:
-        """Whether there is a step to be taken."""
+        """Whether a step is planned or under way."""
         return self._current is not None or bool(self._planned)
 
     def next_due(self) -> float:
-        """Return when the next step begins, even if nobody ends before."""
+        """Return when the next step begins, even if the predecessor has not exited by then."""
         waits = self._current is not None and self._current.outcome == "done"
         return self._until if waits else float("inf")
 
     def advance(self, now: float) -> None:
-        """Take the step that can be taken now."""
+        """Finish the current step if it is done, and begin the next one if it can begin."""
         step = self._current
         if step is not None and not step.outcome:
             self._check(step, now)
@@ -107,13 +107,13 @@ class RollingRestart:
     def _check(self, step: Step, now: float) -> None:
         child = step.child
         if child not in self._table.children:
-            # Given up meanwhile, and all who are in it told to end; some may be gone.
+            # The child was removed meanwhile, and its processes were asked to stop.
             step.outcome = "done"
             return
         if step.new is None and child.process is not step.old:
             step.new = child.process
         if step.new is None:
-            # A failure may be the predecessor's: it counts once another was started.
+            # The predecessor may have failed: a failure counts once another was started.
             if child.backoff.failures and child.generation > step.generation:
                 self._fail(step)
         elif self._table.processes.get(step.new.pid) is not step.new:
@@ -126,7 +126,7 @@ class RollingRestart:
                 step.old.dismiss(step.reason)
 
     def _fail(self, step: Step) -> None:
-        """What has failed once is not tried on others: a reload ends here."""
+        """Fail the step; a reload ends with it, since the other children would fail alike."""
         step.outcome = "failed"
         if step.reason == "reload" and step is not self._abandoned:
             self._planned = deque(s for s in self._planned if s.reason != "reload")

@@ -1,4 +1,4 @@
-"""Signals as things to be read: the handler only notes them, the loop decides."""
+"""The supervisor's signals: the handler only notes them, the loop acts on them."""
 
 from __future__ import annotations
 
@@ -26,11 +26,10 @@ HEARD = (
 
 
 class Signals:
-    """The signals that have come since they were last looked at, each told once.
+    """The signals that have come since they were last taken, each of them once.
 
-    Five thousand TERMs are one. Made in the main thread; there is one in a process. The
-    handlers stay installed for good: a TERM that comes late must not end us otherwise
-    than in order.
+    Five thousand TERMs count as one. An object is made in the main thread, once in a process.
+    The handlers stay installed for good, so that a late TERM can't kill us half-way.
     """
 
     def __init__(self) -> None:
@@ -39,19 +38,16 @@ class Signals:
         for number in HEARD:
             signal.signal(number, self._note)
         self._nap.wake_on_signals()
-        # Whoever started us may have blocked some; nobody could end us then.
+        # Our parent may have blocked some signals; then they could not stop us.
         signal.pthread_sigmask(signal.SIG_SETMASK, ())
 
     def wait(self, seconds: float, sockets: Iterable[int] = ()) -> None:
-        """Rest for at most `seconds`; a signal ends the rest, also one that came before.
-
-        So does a socket that is readable.
-        """
+        """Rest for at most `seconds`, until a signal comes, or a socket is readable."""
         if not self._seen:
             self._nap.take(seconds, sockets)
 
     def take(self) -> list[signal.Signals]:
-        """Return the signals that have come since the last time, in their order."""
+        """Return the signals that have come since the last call, in their order."""
         seen, self._seen = self._seen, {}
         return list(seen)
 
@@ -63,7 +59,7 @@ class Signals:
 
     @contextlib.contextmanager
     def blocked(self) -> Generator[None]:
-        """Keep all signals back; they come when the block ends."""
+        """Block all signals; they come when the `with` block ends."""
         before = signal.pthread_sigmask(signal.SIG_BLOCK, HEARD)
         try:
             yield
@@ -71,7 +67,7 @@ class Signals:
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
     def forget(self) -> None:
-        """Undo all of it in a child: else a signal to the child would wake the parent."""
+        """Remove the handlers in a child, where a signal would otherwise wake the parent."""
         signal.set_wakeup_fd(-1)
         for number in HEARD:
             signal.signal(number, signal.SIG_DFL)

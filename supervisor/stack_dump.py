@@ -1,9 +1,9 @@
-"""The stacks that a process writes as it dies: of a fault, or because it hung.
+"""The stacks that a process dumps when it crashes in C, or when it hung.
 
-Python writes them from its signal handler, in pieces, and several processes may do so at
-once; on the log's descriptor they would run into each other, and into the lines of the
-log. So each process has memory of its own for it, which outlives it: the supervisor
-reads it and tells each thread's stack as an event.
+Python writes them from its signal handler, in pieces, and several processes may do so at once;
+on the log's descriptor they would mix with each other and with the lines of the log. So each
+process has memory of its own for its dump, which outlives it: the supervisor reads it and emits
+an event for each thread's stack.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ _THREAD = re.compile(
 
 
 class StackDump:
-    """Memory for the stacks of one process; `fd` None where there is none to be had.
+    """Memory for the stacks of one process; `fd` is None when the system has none.
 
-    With `takes_output` also the pipes of what it writes to stdout and stderr.
+    With `takes_output` it has pipes, too, for what the process writes to stdout and stderr.
     """
 
     def __init__(self, *, takes_output: bool = False) -> None:
@@ -38,18 +38,18 @@ class StackDump:
 
     @property
     def private(self) -> list[int]:
-        """What no other process may hold."""
+        """The descriptors that no other process may hold."""
         return [*self.pipes.readers(), *([] if self.fd is None else [self.fd])]
 
     def stacks(self) -> Iterator[tuple[str, str]]:
-        """Yield each thread that was written down, with its stack, the latest call first."""
+        """Yield each thread in the dump with its stack, the latest call first."""
         if self.fd is not None:
             text = os.pread(self.fd, READ_MAX, 0).decode("utf-8", "replace")
             for thread, stack in _THREAD.findall(text):
                 yield thread, "\n".join(line.strip() for line in stack.splitlines())
 
     def close(self) -> None:
-        """Give the memory back."""
+        """Free the memory."""
         self.pipes.close()
         if self.fd is not None:
             os.close(self.fd)

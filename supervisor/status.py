@@ -68,7 +68,7 @@ class StatusReport:
         )
 
     def table(self) -> list[dict[str, Any]]:
-        """Return one row for each process, and for each child that has none."""
+        """Return a row for each process, and for each child without one."""
         placed = {process for child in self._table.children for process in child.processes()}
         rows = [row for child in self._table.children for row in _rows(child)]
         leaving = (

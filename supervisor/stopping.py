@@ -1,14 +1,14 @@
-"""The end of the tree, in bounded time and in this order.
+"""The stop of the tree, in bounded time and in this order.
 
-1. All but the monitor are told to end: TERM, they drain; or QUIT, they leave at once.
-2. At the deadline whoever is left is killed. Only a process that is gone gives its jobs
-   back: while it lives, another must not run them.
-3. Once they are gone the monitor is told to end: it writes the deaths, releases the
-   jobs, deletes the rows. It has 0.8 s for that; then it is killed, and what it could not
-   write is for whoever finds the rows.
-4. What the jobs have left running in our session ends with us.
+1. All processes but the monitor are asked to stop: after TERM they drain, after QUIT they exit
+   at once.
+2. At the deadline the processes that are left are killed. Only a process that is gone gives its
+   jobs back: while it lives, no other process may run them.
+3. Then the monitor is asked to stop: it recovers the dead processes and deletes the rows. It
+   has 0.8 s for that, then it is killed; a later monitor recovers what is left.
+4. Orphan processes that jobs have left in our session are killed.
 
-The whole takes no longer than the time to drain and one second.
+All of this takes no longer than the time to drain and one second.
 """
 
 from __future__ import annotations
@@ -23,18 +23,18 @@ if TYPE_CHECKING:
     from .orphans import Orphans
 
 QUIT_S = 0.1
-"""What a process has to follow QUIT."""
+"""How long a process may take to exit after QUIT."""
 
 DYING_S = 0.1
-"""How long a killed process is waited for: the kernel may be busy with it."""
+"""How long we wait for a killed process: the kernel may take its time."""
 
 MONITOR_S = 0.8
 AT_ONCE_S = 0.5
-"""What the monitor has for its last words, when there is time and when there is none."""
+"""How long the monitor may take to stop, in order and at once."""
 
 _BELOW = ("worker", "dispatcher", "scheduler")
 _HOOKS = "hooks"
-"""Ends after the monitor, by itself: see `supervisor_hooks`."""
+"""It exits by itself, after the monitor: see `supervisor_hooks`."""
 
 
 class Stop:
@@ -51,15 +51,15 @@ class Stop:
 
     @property
     def drains(self) -> bool:
-        """Whether others than the monitor may still live."""
+        """Whether other processes than the monitor may still live."""
         return self._end is None
 
     def begin(self, now: float, drain_s: float) -> None:
-        """Let the tree drain."""
+        """Begin to drain."""
         self._dismiss(signal.SIGTERM, now + drain_s)
 
     def hasten(self, now: float) -> None:
-        """End at once, whatever the stop was waiting for."""
+        """Stop at once, whatever the stop was waiting for."""
         if self._at_once:
             return
         self._at_once = True
@@ -71,7 +71,7 @@ class Stop:
             self._dismiss_monitor(self._end)
 
     def advance(self, now: float) -> bool:
-        """Do what is due; return whether the tree has ended."""
+        """Take the next step if it is due; return whether the tree has ended."""
         others = self._table.of(*_BELOW)
         if now >= self._kill_at:
             for process in others:
@@ -84,11 +84,11 @@ class Stop:
         return now >= self._end + DYING_S or not self._table.of("monitor")
 
     def next_due(self) -> float:
-        """Return when `advance` has something to do, if nobody ends before."""
+        """Return when `advance` has something to do, if no process exits before."""
         return (self._kill_at if self._end is None else self._end) + DYING_S
 
     def finish(self) -> None:
-        """Leave nothing behind that was ours."""
+        """Kill the orphan processes that are left."""
         self._orphans.end()
 
     def _dismiss(self, number: signal.Signals, kill_at: float) -> None:
@@ -97,11 +97,11 @@ class Stop:
             process.dismiss("stop", kill_at, number)
 
     def _stop_monitor(self, now: float) -> float:
-        """Tell the monitor to end; return by when it must."""
+        """Ask the monitor to stop; return when it is killed."""
         self._scoreboard.stopping = 2
         self._orphans.terminate(frozenset(self._table.processes))
         end = now + (AT_ONCE_S if self._at_once else MONITOR_S)
-        # Invariant: a kill that took its time is not added to the whole.
+        # Invariant: the time that a kill took is not added to the whole.
         end = min(end, self._kill_at + 1.0 - DYING_S)
         self._dismiss_monitor(end)
         return end

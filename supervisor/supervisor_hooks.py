@@ -34,7 +34,7 @@ class SupervisorHooks:
 
     @property
     def last_s(self) -> float:
-        """How long the end of the tree may take for the hooks of the exit."""
+        """How long the stop of the tree may take for the exit hooks."""
         return END_S + CALL_S if self._scoreboard.hook_line else 0.0
 
     def start(self) -> None:
@@ -60,7 +60,7 @@ class SupervisorHooks:
         return now >= self._until or not self._table.of("hooks")
 
     def next_due(self) -> float:
-        """Return until when the hooks process has time to end."""
+        """Return when the hooks process must have exited."""
         return float("inf") if self._until is None else self._until
 
     def _call(self, stage: str) -> None:
