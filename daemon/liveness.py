@@ -7,7 +7,7 @@ from itertools import groupby
 from typing import TYPE_CHECKING, Literal
 
 from jobsd.processes import registry
-from jobsd.processes.thresholds import dead_after_s, thresholds_said
+from jobsd.processes.thresholds import dead_after_s, thresholds_in
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -29,14 +29,14 @@ def life(row: ProcessRow, threshold_s: float) -> Life:
     same_machine = all(row.metadata.get(key) == here[key] for key in ("boot", "namespace"))
     if same_machine and registry.start_time(row.pid) != row.metadata.get("started"):
         return "gone"
-    dead_s = dead_after_s(thresholds_said(row.metadata), threshold_s)
+    dead_s = dead_after_s(thresholds_in(row.metadata), threshold_s)
     return "silent" if row.heartbeat_age_s > dead_s else "alive"
 
 
 def unlike_trees(rows: Iterable[ProcessRow]) -> str:
     """Say which trees have other settings by which a process is judged; "" when none has."""
     said = sorted(
-        (str(thresholds_said(row.metadata) or ""), f"{row.hostname} (pid {row.pid})")
+        (str(thresholds_in(row.metadata) or ""), f"{row.hostname} (pid {row.pid})")
         for row in rows
         if row.kind == "supervisor"
     )

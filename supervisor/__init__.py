@@ -1,1 +1,1 @@
-"""Keeps the other processes alive, and speaks for them."""
+"""The supervisor, which keeps the other processes alive; the monitor; crash recovery."""

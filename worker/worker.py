@@ -245,7 +245,7 @@ class Worker:
                 self._settle_at = 0.0
             self._intake.hand_over(result, asked_at)
             if 0 < len(result.jobs) < limit:
-                self._context.nap.give_way()
+                self._context.nap.yield_gil()
         if not self._ledger.wrote(writing, result.recorded, result.concluded):
             self._settle_at = 0.0
         self._unanswered.answered(writing, result.recorded, result.concluded)

@@ -1,1 +1,1 @@
-"""The process that speaks for the tree: to the database, and to whoever watches."""
+"""The monitor: rows, heartbeats, recovery and HTTP of a tree."""

@@ -1,4 +1,4 @@
-"""A value that somebody asks for now and then, and that may take long, or for ever, to read."""
+"""A value that is requested now and then, and may take long, or for ever, to read."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 RETRY_S = 1.0
-"""A reading that failed is not tried again before."""
+"""How long after a failed reading there is no other one."""
 SHARE = 20
 """A value that took long to read is used for this many times as long, so that reading it
-costs at most a twentieth of the time, however often it is asked for."""
+costs at most a twentieth of the time, however often it is requested."""
 
 
 class Fresh(Generic[T]):
-    """Reads a value in the background, once at a time, for any number of threads that ask.
+    """Reads a value in the background, once at a time, for any number of requesting threads.
 
-    Who asks waits for a bounded time and never for a lock that a reader holds; a reader
-    that hangs ends by the deadline of its own statement.
+    A thread waits for a bounded time, and never for a lock that a reader holds; a reader that
+    hangs ends at the deadline of its own statement.
     """
 
     def __init__(self, read: Callable[[], T]) -> None:
@@ -59,7 +59,7 @@ class Fresh(Generic[T]):
         if self._is_reading or monotonic() - self._tried_at < RETRY_S:
             return
         self._tried_at = monotonic()
-        # Where no thread is to be had there will be one later.
+        # If no thread can be started now, one can be later.
         with contextlib.suppress(RuntimeError):
             threading.Thread(target=self._refresh, name="reader", daemon=True).start()
             self._is_reading = True
@@ -70,9 +70,9 @@ class Fresh(Generic[T]):
         try:
             value = self._read()
         except psycopg.Error:
-            # The database thread tells of outages.
+            # The database thread reports outages.
             pass
-        except Exception as error:  # noqa: BLE001 - who asks gets nothing, and we go on
+        except Exception as error:  # noqa: BLE001 - the request gets nothing, and we go on
             emit("thread.failed", error=error)
         with self._changed:
             self._is_reading = False

@@ -1,4 +1,4 @@
-"""Reads what the database says of all trees on it; costs nothing unless somebody asks."""
+"""Reads the gauges of all trees from the database; costs nothing without a scrape."""
 
 from __future__ import annotations
 

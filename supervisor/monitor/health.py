@@ -1,8 +1,8 @@
-"""Says whether a tree is alive, ready, healthy: by what is known without asking anybody.
+"""Whether a tree is alive, ready and healthy, by what is known without a question to anybody.
 
-Where a recurring task runs the heartbeat job, its heartbeats are the judge: they prove
-that tasks are enqueued, claimed, run and recorded. A heartbeat may be late by one more
-period. A tree that has just been started is given the same time for its first one.
+Where a recurring task runs the heartbeat job, its heartbeats decide: they prove that tasks are
+enqueued, claimed, performed and recorded. A heartbeat may be late by one more period. A tree
+that has just started has the same time for its first heartbeat.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ if TYPE_CHECKING:
 
 HEARTBEAT_CLASS = "HeartbeatJob"
 WITHIN_S = 600.0
-"""How old the last heartbeat may be when its period can't be told."""
+"""How old the last heartbeat may be when its period is not known."""
 LOOP_AGE_S = 10.0
-"""The supervisor's loop comes round every second or so."""
+"""The supervisor's loop ticks every second or so."""
 _RUNS = 10
-"""Enough to meet the longest pause of a schedule with uneven ones."""
+"""Enough to meet the longest pause of an uneven schedule."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,14 +61,14 @@ class Answer:
 
 
 def alive(scoreboard: Scoreboard) -> Answer:
-    """Say whether the supervisor's loop comes round."""
+    """Return whether the supervisor's loop ticks."""
     age_s = scoreboard.tick_age_s
     good = age_s < LOOP_AGE_S
     return Answer(good, {"alive": good, "supervisor_loop_age": round(age_s, 3)})
 
 
 def ready(scoreboard: Scoreboard, expected: Expected) -> Answer:
-    """Say whether the database answers and all configured processes are up."""
+    """Return whether the database answers and all configured processes are up."""
     up, answers = _up(scoreboard), scoreboard.database_answers
     missing = {kind: n - up[kind] for kind, n in expected.processes.items() if n > up[kind]}
     good = bool(answers and scoreboard.ready and not scoreboard.stopping and not missing)
@@ -77,7 +77,7 @@ def ready(scoreboard: Scoreboard, expected: Expected) -> Answer:
 
 
 def healthy(scoreboard: Scoreboard, expected: Expected, last: LastHeartbeat) -> Answer:
-    """Say whether jobs run: by the heartbeat if there is one, else by what would run them."""
+    """Return whether jobs run: by the heartbeat if there is one, else by the processes."""
     up, answers = _up(scoreboard), scoreboard.database_answers
     facts = {
         "last_heartbeat": _iso(last),

@@ -1,4 +1,4 @@
-"""One look at the database: the tree's heartbeats, and all that there is to judge."""
+"""The heartbeats of a tree, and the survey of the database that comes with them."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ STATEMENTS = Statements("jobsd.supervisor.monitor", "monitor.sql")
 
 @dataclass(frozen=True, slots=True)
 class Beat:
-    """The heartbeat of one process: its row, its last round (monotonic), its supervisor."""
+    """The heartbeat of one process: its row, its last tick (monotonic), its supervisor."""
 
     row_id: int
     ticked_ns: int
@@ -29,7 +29,7 @@ class Beat:
 
 @dataclass(frozen=True, slots=True)
 class LastHeartbeat:
-    """When the heartbeat job last ran, as known since `seen_at` (monotonic)."""
+    """When the heartbeat job last ran, as it was known at `seen_at` (monotonic)."""
 
     executed_at: datetime | None = None
     age_then_s: float = 0.0
@@ -43,9 +43,11 @@ class LastHeartbeat:
 
 @dataclass(frozen=True, slots=True)
 class Survey:
-    """What was seen. `beaten` are rows that still are there; `orphans` are processes.
+    """What is in the database beside our heartbeats.
 
-    `locked` are the rows that may be there, too: somebody holds them locked.
+    `beaten` are the rows that were there and have the heartbeats; `locked` are those that may
+    be there, but another session holds them locked. `orphans` are the ids of processes without
+    a row that have claims.
     """
 
     beaten: frozenset[int]
@@ -56,9 +58,9 @@ class Survey:
 
 
 def write_heartbeats(session: Session, beats: list[Beat]) -> Survey:
-    """Write the heartbeats and look around: one statement.
+    """Write the heartbeats and return a survey, by one statement.
 
-    An idle tree's monitor sends this six times a minute, and nothing else.
+    The monitor of an idle tree sends this six times a minute, and nothing else.
     """
     now = monotonic_ns()
     parameters = {
@@ -79,7 +81,7 @@ def write_heartbeats(session: Session, beats: list[Beat]) -> Survey:
 
 
 def last_heartbeat(session: Session) -> LastHeartbeat:
-    """Ask when the heartbeat job last ran."""
+    """Return when the heartbeat job last ran."""
     ((executed_at, age_s),) = session.fetch(STATEMENTS["heartbeat"])
     return LastHeartbeat(executed_at, age_s or 0.0)
 
@@ -112,5 +114,5 @@ def _peer_process(row: list[Any]) -> PeerProcess:
 
 
 def _number(said: str | None) -> int:
-    """Return a number, or 0: the metadata of others may say anything."""
+    """Return a number, or 0: the metadata of foreign rows may hold anything."""
     return int(said) if said and said.isascii() and said.isdigit() and len(said) < 10 else 0

@@ -1,9 +1,9 @@
-"""A small HTTP server: a few pages to read, any number of clients that misbehave.
+"""A small HTTP server for a few pages, and for any number of clients that misbehave.
 
-Every connection serves one request and has a thread for it. What bounds it: no more than
-`PLACES` connections at a time (another one takes the place of the one that has been open
-for longest, since a client that dawdles must not keep a health check out), a few seconds
-for each read, and the library's limits on the size of a request.
+Each connection serves one request and has a thread for it. Three things bound it: at most
+`CONNECTIONS_MAX` connections at a time (a further one replaces the one that has been open for
+longest, so that a slow client can't keep a health check out), a few seconds for each read, and
+the library's limits on the size of a request.
 """
 
 from __future__ import annotations
@@ -26,16 +26,16 @@ if TYPE_CHECKING:
 
     Page = Callable[[Message], "Reply"]
 
-PLACES = 16
+CONNECTIONS_MAX = 16
 READ_TIMEOUT_S = 5.0
 POLL_S = 60.0
-"""How often the server looks whether it shall end: it ends with the process."""
+"""How often the server checks whether it is to stop: it stops with the process."""
 TEXT = "text/plain; charset=utf-8"
 
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """What a page says."""
+    """The answer of a page."""
 
     status: HTTPStatus
     content_type: str
@@ -51,11 +51,11 @@ class Server(ThreadingHTTPServer):
     def __init__(self, listener: socket.socket, pages: Mapping[str, Page]) -> None:
         super().__init__(("", 0), _Handler, bind_and_activate=False)
         self.socket.close()
-        # A client may be gone between our being told of it and our taking it.
+        # A client may be gone before we accept its connection.
         listener.settimeout(0)
         self.socket = listener
         self.pages = pages
-        self._places = threading.Lock()
+        self._lock = threading.Lock()
         self._open: deque[socket.socket] = deque()
 
     def start(self, poll_s: float = POLL_S) -> None:
@@ -65,23 +65,23 @@ class Server(ThreadingHTTPServer):
         ).start()
 
     def process_request(self, request: Any, client_address: Any) -> None:  # noqa: ANN401
-        """Take a connection, and a place for it."""
-        with self._places:
+        """Accept a connection; close the oldest one if there are too many."""
+        with self._lock:
             self._open.append(request)
-            evicted = self._open.popleft() if len(self._open) > PLACES else None
+            evicted = self._open.popleft() if len(self._open) > CONNECTIONS_MAX else None
         if evicted is not None:
             with contextlib.suppress(OSError):
                 evicted.shutdown(socket.SHUT_RDWR)
         super().process_request(request, client_address)
 
     def shutdown_request(self, request: Any) -> None:  # noqa: ANN401
-        """End a connection and give its place back."""
-        with self._places, contextlib.suppress(ValueError):
+        """Close a connection."""
+        with self._lock, contextlib.suppress(ValueError):
             self._open.remove(request)
         super().shutdown_request(request)
 
     def handle_error(self, request: Any, client_address: Any) -> None:  # noqa: ANN401
-        """Tell of an error of ours; what clients do is their affair."""
+        """Report an error of our own; errors of clients are not ours."""
         del request, client_address
         error = sys.exception()
         if not isinstance(error, OSError):
@@ -107,13 +107,13 @@ class _Handler(BaseHTTPRequestHandler):
     def __getattr__(self, name: str) -> Callable[[], None]:
         if not name.startswith("do_"):
             raise AttributeError(name)
-        # Whatever other method there is, or is invented.
+        # For any other method, also one that does not exist.
         return lambda: self._reply(
             _status_reply(HTTPStatus.METHOD_NOT_ALLOWED), Allow="GET, HEAD"
         )
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002
-        """Say nothing: a scrape is no event."""
+        """Log nothing: a scrape is no event."""
 
     def _reply(self, reply: Reply, **headers: str) -> None:
         self.send_response(reply.status)

@@ -1,4 +1,4 @@
-"""The rows of one tree: written, kept alive, watched, and removed at the end."""
+"""The rows of one tree in `processes`: registered, kept alive, checked, deleted at the end."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ if TYPE_CHECKING:
 
 
 class Membership:
-    """Speaks to the `processes` table for a tree. Used by the monitor's database thread.
+    """The rows of a tree, for the monitor's database thread.
 
-    The supervisor has no connection, so its row is written here, and that of the monitor.
-    The other processes write their own; here it is seen when somebody deletes one.
+    The supervisor has no connection, so its row is written here, and that of the monitor. The
+    other processes write their own rows; here we notice when one was deleted.
     """
 
     def __init__(
@@ -39,7 +39,7 @@ class Membership:
         context.metadata = self._metadata = {**metadata, "number": 1}
 
     def register(self) -> None:
-        """Write the rows of the supervisor and of the monitor, or find that they are there."""
+        """Write the rows of the supervisor and of the monitor, unless they are there."""
         scoreboard = self._scoreboard
         scoreboard.supervisor_row = registry.register(
             self._session,
@@ -64,7 +64,7 @@ class Membership:
         self._own.row_id = row_id
 
     def beats(self) -> list[Beat]:
-        """Return the heartbeats of all that are registered."""
+        """Return the heartbeats of all registered processes of the tree."""
         supervisor = self._scoreboard.supervisor_row
         children = (
             Beat(entry.row_id, entry.ticked_ns, supervisor)
@@ -74,11 +74,11 @@ class Membership:
         return [Beat(supervisor, self._scoreboard.ticked_ns, 0), *children]
 
     def check(self, beats: list[Beat], survey: Survey) -> None:
-        """Tell the processes what their rows say now, and act on rows that are gone.
+        """Note in the entries which heartbeats were written, and act on rows that are gone.
 
-        Somebody has deleted these, most likely because we seemed dead.
-        The others are told by their entries, and make room for successors. Supervisor and
-        monitor have claimed nothing, so they write their rows anew.
+        Those were deleted by another session, most likely because we seemed dead. A process
+        finds that in its entry and is replaced. Supervisor and monitor have claimed nothing, so
+        they only register again.
         """
         ticked_ns = {beat.row_id: beat.ticked_ns for beat in beats}
         for entry in self._scoreboard.living():
@@ -100,13 +100,13 @@ class Membership:
             self.register()
 
     def has(self, peer: PeerProcess) -> bool:
-        """Return whether a row is of this tree, though its process has not said its id yet."""
+        """Return whether a row is of this tree, though its process has not noted its id yet."""
         return peer.name == supervisor_name(self._scoreboard) or any(
             entry.name == peer.name for entry in self._scoreboard.used() if entry.state != FREE
         )
 
     def holds_claims_of(self, process_id: int) -> bool:
-        """Return whether a process of this tree goes by this id, whether its row is there."""
+        """Return whether a process of this tree has this id, with or without a row."""
         return any(
             entry.row_id == process_id
             for entry in self._scoreboard.used()
@@ -114,7 +114,7 @@ class Membership:
         )
 
     def leave(self) -> None:
-        """Remove every row of the tree, but for those that still have claims."""
+        """Delete all rows of the tree, but for those that still have claims."""
         rows = [self._scoreboard.supervisor_row, *(entry.row_id for entry in self._processes())]
         names = [
             supervisor_name(self._scoreboard),
@@ -125,7 +125,7 @@ class Membership:
         )
 
     def leave_alone(self) -> None:
-        """Remove the row of the monitor: another one will follow."""
+        """Delete the row of the monitor alone: a successor will follow."""
         registry.deregister(self._session, self._own.row_id)
 
     def _processes(self) -> list[ScoreboardEntry]:
@@ -133,7 +133,7 @@ class Membership:
 
 
 def supervisor_name(scoreboard: Scoreboard) -> str:
-    """Return the supervisor's name; if it has none, one that stays while it lives."""
+    """Return the supervisor's name; if it has none, one that is the same while it lives."""
     if scoreboard.supervisor_name:
         return scoreboard.supervisor_name
     started = registry.start_time(scoreboard.supervisor_pid)

@@ -1,9 +1,10 @@
--- survey: write the heartbeats of a whole tree, from the ages of its loops' last rounds, and
--- say what there is to judge: which of the rows are still there, the rows that are not of
--- the tree, the processes without a row that have claims, when the heartbeat job last ran, and
--- which rows somebody holds locked: the others' heartbeats don't wait for these. A heartbeat goes back only after the server's clock has (it must not stand still until
--- the old time comes again): a process that has just beaten by itself may have stood still
--- before, and we not know yet that it goes on.
+-- survey: write the heartbeats of a whole tree, from the ages of its loops' last ticks, and
+-- return what there is to judge: which of the rows are still there, the rows that are not of the
+-- tree, the processes without a row that have claims, when the heartbeat job last ran, and which
+-- rows another session holds locked: the other heartbeats don't wait for these. A heartbeat goes
+-- back only after the server's clock has gone back (it must not stand until the old time comes
+-- again): a process that has just beaten by itself may have stalled before, and we may not know
+-- yet that it goes on.
 WITH had AS (
     SELECT id
     FROM jobsd.processes
@@ -39,7 +40,7 @@ WITH had AS (
     ORDER BY id
     LIMIT 10000
 ), woken AS (
-    -- Whoever died while it went to sleep would have all enqueuers send notifications.
+    -- A process that died while it registered as idle would make all enqueuers send notifications.
     DELETE FROM jobsd.sleepers AS sleeper
     WHERE NOT EXISTS (
         SELECT FROM jobsd.processes AS process WHERE process.id = sleeper.process_id
@@ -80,6 +81,6 @@ WHERE (
     AND NOT EXISTS (SELECT FROM jobsd.claims AS claim WHERE claim.process_id = process.id)
 RETURNING process.id;
 
--- heartbeat: say when the heartbeat job last ran, and how long ago that is.
+-- heartbeat: return when the heartbeat job last ran, and how long ago that is.
 SELECT max(executed_at), extract(epoch FROM now() - max(executed_at))::float8
 FROM jobsd.heartbeat_logs;

@@ -1,9 +1,8 @@
 """The pages of the monitor: /metrics, /healthz, /livez, /readyz.
 
-None of them touches the connection of the database thread. What they need from the
-database they read with a connection of their own, in the background, for a bounded time;
-otherwise they say what is known. That of the scrapes is kept: when all connections of the
-server are taken, just then they must be told of.
+None of them uses the connection of the database thread. They read the database over connections
+of their own, in the background and for a bounded time; otherwise they answer with what is
+known. The connection of the scrapes is kept: scrapes matter most when the server has none left.
 """
 
 from __future__ import annotations
@@ -66,7 +65,7 @@ class Pages:
 
     @cached_property
     def _expected(self) -> health.Expected:
-        # At the first question: reading schedules makes a megabyte of shared memory ours.
+        # Read at the first request: it copies a megabyte of memory shared with the supervisor.
         return health.Expected.by(self._options)
 
     def by_path(self) -> Mapping[str, Page]:
@@ -79,8 +78,8 @@ class Pages:
         }
 
     def metrics(self, headers: Message) -> Reply:
-        """Return the exposition, in the form that is asked for."""
-        # The library is loaded by the first scrape: a tree nobody scrapes saves 4 MiB.
+        """Return the exposition, in the form that the client accepts."""
+        # The first scrape loads the library: a tree that is not scraped saves 4 MiB.
         from jobsd.instruments.metrics import (  # noqa: PLC0415
             accepts_openmetrics,
             exposition,
@@ -94,18 +93,18 @@ class Pages:
         return Reply(HTTPStatus.OK, kind, body)
 
     def healthz(self, _headers: Message) -> Reply:
-        """Say whether jobs run."""
+        """Return whether jobs run."""
         self._heartbeat.get(max_age_s=HEALTH_AGE_S, wait_s=HEALTH_WAIT_S)
         return _reply(
             health.healthy(self._scoreboard, self._expected, self._latest_heartbeat())
         )
 
     def livez(self, _headers: Message) -> Reply:
-        """Say whether the supervisor's loop comes round."""
+        """Return whether the supervisor's loop ticks."""
         return _reply(health.alive(self._scoreboard))
 
     def readyz(self, _headers: Message) -> Reply:
-        """Say whether the tree can run jobs."""
+        """Return whether the tree can run jobs."""
         return _reply(health.ready(self._scoreboard, self._expected))
 
     def _latest_heartbeat(self) -> LastHeartbeat:
@@ -123,7 +122,7 @@ def _reader(target: Target, read: Callable[[Session], T]) -> Callable[[], T]:
 
 
 def _keeping_reader(target: Target, read: Callable[[Session], T]) -> Callable[[], T]:
-    """Return what reads over a connection that stays; one that has broken is made anew."""
+    """Return a reader over a connection that is kept, and replaced when it has broken."""
     session = Session(target, "jobsd monitor metrics", deadline_s=DEADLINE_S)
 
     def read_again() -> T:

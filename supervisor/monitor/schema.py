@@ -1,4 +1,4 @@
-"""Makes the tables when nobody could at the start, because the database was away."""
+"""Migrates the database later, if it could not be reached at the start."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from jobsd.database.connection import Target
 
 AGAIN_S = 5.0
-"""Tables that we may not make are looked for this often."""
+"""How often we check for tables that our role may not create."""
 
 
 def blocked(cause: str) -> None:
@@ -53,7 +53,7 @@ class Schema:
         return self._are_right
 
     def are_gone(self) -> None:
-        """Say that a table was not there: all is to be looked at again."""
+        """Check the schema again: a table was not there."""
         self._are_right = False
 
     def _bring_up_to_date(self, waiting: Callable[[], None]) -> None:

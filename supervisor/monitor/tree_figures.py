@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 def tree_figures(scoreboard: Scoreboard) -> TreeFigures:
     """Return what the tree has counted since it was started.
 
-    Counters of an entry are never reset, whoever dies and whoever follows: so the sums over
-    all entries never go back.
+    Counters of an entry are never reset when a process dies or another follows, so the sums
+    over all entries never go back.
     """
     rows: defaultdict[str, list[QueueCounters]] = defaultdict(list)
     for entry in scoreboard.used():
@@ -58,7 +58,7 @@ def _sum(histograms: Iterable[tuple[list[int], float]]) -> Durations:
 
 
 def _restarts(scoreboard: Scoreboard) -> dict[tuple[str, str], int]:
-    """Return the counts; zeros too for the kinds that there are, so that a first one shows."""
+    """Return the counts, with zeros for the kinds that there are, so that a first one shows."""
     kinds = sorted({entry.kind for entry in scoreboard.used() if entry.state in {TAKEN, UP}})
     counts = {(kind, reason): 0 for kind in kinds for reason in REASONS}
     counts.update(((kind, reason), count) for kind, reason, count in scoreboard.restarts())

@@ -1,7 +1,7 @@
-"""What becomes of the jobs of a process that has ended.
+"""Settles the claims of a dead process: the outcomes of its jobs.
 
-The slots that they give back are promoted in the same transaction, under the *try* form of
-each key's lock: whoever enqueues may hold it for long, and a recovery must not wait for it.
+Jobs that waited for their slots are unblocked in the same transaction. It only tries for the
+lock of each key: an enqueuer may hold it for long, and a recovery must not wait for it.
 """
 
 from __future__ import annotations

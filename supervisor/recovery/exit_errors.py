@@ -1,8 +1,8 @@
-"""Says why a process has ended, and whether the jobs that ran in it are to blame.
+"""Errors for the jobs of a process that has exited, and whether its exit costs them an attempt.
 
-A process that was asked to go, and at the end made to, takes nobody's attempt away: what
-ran in it goes back to ready. Whatever else ends a process is an attempt that failed. The
-reason is the supervisor's: a process that crashes while it drains has crashed.
+A process that was asked to stop, or killed after that, takes no attempt away: the jobs that ran
+in it go back to ready. After any other exit the attempt has failed. The supervisor decides the
+reason: a process that crashes while it drains has crashed.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _ASKED = frozenset({"stop", "reload", "recycled", "row", "terminated"})
 
 
 def was_asked(entry: ScoreboardEntry) -> bool:
-    """Return whether the dead process ended because it was told to."""
+    """Return whether the dead process had been asked to stop."""
     return entry.reason in _ASKED
 
 
@@ -60,7 +60,7 @@ def orphan_error(entry: ScoreboardEntry) -> dict[str, Any]:
 
 
 def vanished_error(peer: PeerProcess) -> dict[str, Any]:
-    """Return the error of a job that ran in a process nobody has seen the end of."""
+    """Return the error of a job that ran in a process whose exit was not seen."""
     return _error(
         ProcessExitError,
         f"{_who(peer)} is gone, and so is its supervisor: how it ended is not known",
@@ -68,7 +68,7 @@ def vanished_error(peer: PeerProcess) -> dict[str, Any]:
 
 
 def pruned_error(peer: PeerProcess, still_s: float) -> dict[str, Any]:
-    """Return the error of a job of a process that gave no sign of life any more."""
+    """Return the error of a job of a process whose heartbeat has stopped."""
     return _error(
         ProcessPrunedError,
         f"the heartbeat of {_who(peer)} on {peer.hostname} stood still for {still_s:.0f} s",

@@ -1,20 +1,20 @@
-"""Judges the processes of other trees, by what is seen of them from here.
+"""Peer processes: which processes of other trees are dead.
 
-Two judgements, which never mix:
+There are two judgements, which never mix:
 
-*Vanished.* A row bears the boot, the namespace of process ids and the start time of its
-process. Where the first two are our own, the kernel can be asked: a process that is gone,
-or whose number another process has now, is dead at once. Host name and number alone
-prove nothing, since containers share both. It is for us to settle what it has left only when
-its supervisor is gone, too, and its monitor: as long as one of them lives, its tree knows
-what ran in it, while we would have to guess. A tree that does not come to it stands still.
+*Vanished.* A row has the boot, the namespace of process ids and the start time of its process.
+If the first two are our own, the kernel can be asked: a process that is gone, or whose process
+id another process has now, is dead at once. Host name and process id alone prove nothing, since
+containers share both. We recover such a process only when its supervisor is gone, too, and its
+monitor: as long as one of them lives, its own tree knows what ran in it, while we would have to
+guess. A tree that does not do it has stalled, and is judged by its heartbeat.
 
-*Standing still.* Of all others only the heartbeat is known. Its value is compared with
-itself and its standing measured by our own monotonic clock: neither the server's clock
-nor another machine's decides anything. How long it must stand is up to its tree as well as
-to ours (`jobsd.processes.thresholds`). The time counts only while we look regularly. After
-an outage, or after we stood still ourselves, nobody had a chance to beat or we had none to
-see it: so it begins anew for everybody.
+*Standing still.* Of all other processes only the heartbeat is known. Its value is compared with
+itself, and the time for which it stands is measured by our own monotonic clock: neither the
+server's clock nor another machine's decides anything. How long it must stand is up to its tree
+as well as to ours (`jobsd.processes.thresholds`). The time counts only while our surveys are
+regular. After an outage no process could beat, and after we have stalled we could not see it:
+so the time begins again for all.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ class _Sighting:
 
 
 class Peers:
-    """What is known of the processes that are not of this tree."""
+    """What is known of the peer processes."""
 
     def __init__(
         self, threshold_s: float, interval_s: float, supervisor: tuple[int, str] | None = None
@@ -83,7 +83,7 @@ class Peers:
         self._surveyed_at: float | None = None
 
     def see(self, orphans: Iterable[PeerProcess], now: float) -> None:
-        """Take in a new look at all of them."""
+        """Take in the peers of a new survey."""
         regular = self._surveyed_at is not None and now - self._surveyed_at <= self._gap_s
         self._surveyed_at = now
         before, self._known = self._known, {}
@@ -95,7 +95,7 @@ class Peers:
             self._known[peer.id] = _Sighting(kept, since)
 
     def standing_still(self, now: float) -> list[tuple[PeerProcess, float]]:
-        """Return those whose heartbeat stood still for long enough, and for how long."""
+        """Return those whose heartbeat has stood for long enough, and for how long."""
         return [
             (sighting.peer, now - sighting.since)
             for sighting in self._known.values()
@@ -127,7 +127,7 @@ class Peers:
         ]
 
     def due_in_s(self, now: float) -> float:
-        """Return the seconds until the first of them may have stood still for long enough."""
+        """Return the seconds until the first heartbeat may have stood for long enough."""
         never = now + self._threshold_s
         return max(0.0, min(map(self._dead_at, self._known.values()), default=never) - now)
 
@@ -148,7 +148,7 @@ class Peers:
 
 
 def is_gone(peer: PeerProcess) -> bool:
-    """Return whether a process of this boot and namespace certainly lives no more."""
+    """Return whether a process of this boot and namespace is certainly dead."""
     return _has_ended(peer.pid, peer.started)
 
 

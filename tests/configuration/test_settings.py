@@ -17,7 +17,7 @@ from jobsd.configuration.options import (
 )
 from jobsd.configuration.setting import settings_of
 from jobsd.database.connection import Target
-from jobsd.processes.thresholds import UNSAID
+from jobsd.processes.thresholds import DEFAULTS
 
 if TYPE_CHECKING:
     from configuration.project import Project
@@ -72,7 +72,7 @@ def test_the_floors_below_have_the_same_defaults() -> None:
     target, database = Target("postgresql:///jobs"), DatabaseOptions()
 
     assert (target.schema, target.wakeups) == (database.schema, database.wakeups)
-    assert SupervisorOptions().thresholds == UNSAID
+    assert SupervisorOptions().thresholds == DEFAULTS
 
 
 def test_what_init_writes_has_the_defaults_too(project: Project) -> None:

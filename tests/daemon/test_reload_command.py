@@ -77,7 +77,7 @@ def test_a_reload_that_is_refused_ends_with_78_and_its_faults(
         assert (done.returncode, done.stdout) == (78, "")
         tree.wait_event("supervisor.reload_failed")
         if broken == "module":
-            assert "did not start; what was not reached stays as it was" in done.stderr
+            assert "the children not reached yet stay as they were" in done.stderr
             assert "check` shows what is at fault" in done.stderr
         else:
             assert done.stderr.startswith(

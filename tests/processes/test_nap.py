@@ -130,12 +130,12 @@ def test_a_signal_that_came_just_before_the_nap_ends_it(nap: Nap) -> None:
 
 def test_who_gives_way_is_woken_in_the_next_nap(nap: Nap) -> None:
     nap.wake()
-    nap.give_way(30)
+    nap.yield_gil(30)
 
     assert nap.take(30)
 
 
 def test_nobody_gives_way_for_longer_than_asked(nap: Nap) -> None:
-    nap.give_way(0.001)
+    nap.yield_gil(0.001)
 
     assert not nap.take(0)

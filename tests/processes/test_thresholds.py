@@ -10,7 +10,7 @@ from hypothesis import strategies as some
 
 from jobsd.processes import registry
 from jobsd.processes.scoreboard import Scoreboard
-from jobsd.processes.thresholds import UNSAID, Thresholds, dead_after_s, thresholds_of
+from jobsd.processes.thresholds import DEFAULTS, Thresholds, dead_after_s, thresholds_of
 from jobsd.supervisor.hang_detection import DUMP_S, LATER_S
 from jobsd.supervisor.recovery.peers import Peers
 from jobsd.worker.pool import FRESH
@@ -50,11 +50,11 @@ def test_a_registered_process_says_by_what_it_is_judged(session: Session) -> Non
 def test_what_is_no_time_counts_as_not_said(said: object) -> None:
     metadata = {**SAID.metadata(), "hang_timeout": said, "started": "1"}
 
-    assert thresholds_of(metadata) == UNSAID
+    assert thresholds_of(metadata) == DEFAULTS
 
 
 def test_a_row_that_says_nothing_is_of_an_older_program_or_of_nobody() -> None:
-    assert thresholds_of({"started": "123", "threads": 3}) == UNSAID
+    assert thresholds_of({"started": "123", "threads": 3}) == DEFAULTS
     assert thresholds_of({"threads": 3}) is None
     assert dead_after_s(None, 5.0) == 5.0
 

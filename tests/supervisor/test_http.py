@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from jobsd.instruments import events
-from jobsd.supervisor.monitor.http import PLACES, READ_TIMEOUT_S, Reply, Server
+from jobsd.supervisor.monitor.http import CONNECTIONS_MAX, READ_TIMEOUT_S, Reply, Server
 from waiting import wait_until
 
 if TYPE_CHECKING:
@@ -103,7 +103,7 @@ def test_garbage_is_refused_and_the_next_request_is_served(port: int) -> None:
 )
 def test_clients_that_say_nothing_keep_nobody_out(port: int) -> None:
     with contextlib.ExitStack() as stack:
-        for _ in range(3 * PLACES):
+        for _ in range(3 * CONNECTIONS_MAX):
             stack.enter_context(socket.create_connection(("127.0.0.1", port), timeout=5))
 
         with _asked(port, "GET", "/hello") as reply:
@@ -127,7 +127,7 @@ def test_the_one_that_was_open_for_longest_has_to_go(port: int) -> None:
     with contextlib.ExitStack() as stack:
         first, *_ = [
             stack.enter_context(socket.create_connection(("127.0.0.1", port), timeout=within_s))
-            for _ in range(PLACES + 1)
+            for _ in range(CONNECTIONS_MAX + 1)
         ]
 
         assert first.recv(1) == b""

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from jobsd.processes import registry
-from jobsd.processes.thresholds import UNSAID, Thresholds
+from jobsd.processes.thresholds import DEFAULTS, Thresholds
 from jobsd.supervisor.recovery.peers import PeerProcess, Peers, is_gone
 
 if TYPE_CHECKING:
@@ -247,7 +247,7 @@ def _of(threshold_s: float, hang_s: float) -> Thresholds:
         (_of(5, 5), 60.0),  # ours is longer
         (_of(120, 80), 120.0),
         (_of(60, 69), 80.0),  # killed after 70, and what may tremble: seen in the next look
-        (UNSAID, 60.0),
+        (DEFAULTS, 60.0),
         (None, 60.0),  # nobody's
     ],
 )

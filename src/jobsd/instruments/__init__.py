@@ -1,1 +1,1 @@
-"""What can happen, and who listens to it: logs and metrics."""
+"""Events and their subscribers: the log, hooks, metrics."""

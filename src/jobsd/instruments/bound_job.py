@@ -1,4 +1,4 @@
-"""Which job a thread runs, so that whatever the job logs can bear its id."""
+"""Which job a thread runs, so that everything that the job logs can have its id."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ running_job: ContextVar[Bound | None] = ContextVar("jobsd_running_job", default=
 def bound_job() -> dict[str, object]:
     """Return the facts of the job that runs here, none outside of a job."""
     job = running_job.get()
-    # One that is performed without the queue has no id to be found by.
+    # A job that is performed without the queue has no id.
     if job is None or not job.id:
         return {}
     return {

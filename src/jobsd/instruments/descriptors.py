@@ -1,8 +1,8 @@
-"""What is written to descriptors 1 and 2 past Python, as lines of the log.
+"""Output on descriptors 1 and 2 that does not come from Python, as lines of the log.
 
-C code and the programs that a job starts write there. The descriptors are pipes, which a
-thread of the process reads: the log itself goes on where it went. The thread never waits for
-long, since a sink that has blocked drops lines: so neither do those who write.
+C code and the programs that a job starts write there. The descriptors are pipes, which a thread
+of the process reads; the log itself is written where it was before. The thread never waits for
+long, since a sink that has blocked drops lines, so the writers never wait for long either.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from .pipes import Pipes
 
 LAST_S = 0.2
-"""How long the end of the process waits for what was written last: a program that has been
-left behind may hold the pipe open."""
+"""How long the exit of the process waits for the last output: a program that was left behind
+may hold the pipe open."""
 
 
 class Descriptors:
@@ -40,7 +40,7 @@ class Descriptors:
         self._thread.start()
 
     def close(self) -> None:
-        """Write nothing there any more, and wait for what was written."""
+        """Send further output to /dev/null, and wait until the earlier output is read."""
         nowhere = os.open(os.devnull, os.O_WRONLY)
         for number in self._unfinished:
             os.dup2(nowhere, number)
@@ -64,6 +64,6 @@ class Descriptors:
             rest = b""
         self._unfinished[number] = rest
         for line in lines:
-            # A thread that ends for one line would leave all others in a pipe that gets full.
+            # If one line ended the thread, all others would stay in a pipe that fills up.
             with contextlib.suppress(Exception):
                 self._log_line(number, line.decode("utf-8", "backslashreplace"))

@@ -1,4 +1,4 @@
-"""What is measured, as plain values: whoever can look fills them, `metrics` writes them out."""
+"""Figures as plain values: the monitor and commands fill them, `metrics` writes them out."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Durations:
 
 @dataclass(frozen=True, slots=True)
 class TreeFigures:
-    """What one tree knows of itself, without the database; its counters never go back."""
+    """The figures of one tree, without the database; its counters never go back."""
 
     bounds_s: Sequence[float]
     """The upper bounds of the buckets, the last one, without a bound, left out."""
@@ -45,7 +45,7 @@ class TreeFigures:
 
 @dataclass(frozen=True, slots=True)
 class DatabaseFigures:
-    """What the database says, of all trees on it."""
+    """The figures of the database, of all trees on it."""
 
     depths: Mapping[str, Mapping[str, int]]
     """Jobs by queue and state."""

@@ -1,7 +1,7 @@
-"""The pipes that take the place of descriptors 1 and 2, made by whoever starts a process.
+"""The pipes that replace descriptors 1 and 2, made by the supervisor before a fork.
 
-It keeps their reading ends, too: what the process did not come to read before it died is
-read there.
+The supervisor keeps their reading ends: it reads what the process could not read before it
+died.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 PIPE_BYTES = 1 << 18
-"""C code that writes with the interpreter's lock in its hands waits for nobody until there is
-more, for nobody could read it. Not more than this: the kernel has one account of 64 MiB for
+"""C code that holds the interpreter's lock can write this much without a reader, which could
+not run. Not more than this: the kernel has one account of 64 MiB for
 all pipes of a user, over containers too, and gives 8 KiB to each beyond."""
 LEFT_MAX = 2 * PIPE_BYTES
-"""Bytes that are read of a dead process's output, whoever goes on writing."""
+"""Bytes that are read of a dead process's output, even if a program goes on writing."""
 LINES_MAX = 1000
 """Lines of it that are logged: the supervisor has other children to supervise."""
 
@@ -35,13 +35,13 @@ class Pipe:
     writer: int
 
     def close_writer(self) -> None:
-        """Leave writing to others."""
+        """Close our writing end."""
         if self.writer >= 0:
             os.close(self.writer)
             self.writer = -1
 
     def left(self) -> bytes:
-        """Return what lies in it now, without waiting for more."""
+        """Return what is in it now, without waiting for more."""
         poller, text = select.poll(), b""
         poller.register(self.reader, select.POLLIN)
         while len(text) < LEFT_MAX and poller.poll(0):
@@ -54,7 +54,7 @@ class Pipe:
 
 @dataclass(slots=True)
 class Pipes:
-    """One for stdout and one for stderr; none where no descriptors are to be had."""
+    """One for stdout and one for stderr; none if the system has no descriptors left."""
 
     each: list[Pipe] = field(default_factory=list[Pipe])
 
@@ -76,12 +76,12 @@ class Pipes:
         return [pipe.reader for pipe in self.each]
 
     def close_writers(self) -> None:
-        """Leave writing to the process that was started."""
+        """Close our writing ends: only the process that was started writes."""
         for pipe in self.each:
             pipe.close_writer()
 
     def left(self) -> Iterator[tuple[int, list[str], int]]:
-        """Yield each descriptor, the last lines that nobody has read, how many are before."""
+        """Yield each descriptor, its last unread lines, and how many lines were before them."""
         for pipe in self.each:
             lines = pipe.left().removesuffix(b"\n").split(b"\n")
             last = [line.decode("utf-8", "backslashreplace") for line in lines[-LINES_MAX:]]

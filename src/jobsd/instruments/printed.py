@@ -1,7 +1,7 @@
-"""What jobs print, as lines of the log: so each line of it is one JSON object, with its job.
+"""What jobs print, as lines of the log: each line becomes a JSON object with the job's id.
 
-Each thread has a line of its own in the making: those of two jobs are never mixed. What is
-written past Python (by C code, or a program that a job starts) comes by `descriptors`.
+Each thread has an unfinished line of its own, so the lines of two jobs are never mixed. Output
+of C code, or of a program that a job starts, comes through `descriptors`.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 LINE_MAX = 8192
-"""Characters without an end of line after which one is made."""
+"""After so many characters without an end of line, a line is ended."""
 
 
 class _Here(threading.local):
-    """What this thread has begun to print, by the stream that has it."""
+    """The unfinished lines of this thread, by stream."""
 
     def __init__(self) -> None:
         self.texts: dict[Printed, str] = {}
@@ -97,6 +97,6 @@ class _Bytes(io.RawIOBase):
         decoder = decoders.pop(self._printed, None) or _decoder("backslashreplace")
         self._printed.write(decoder.decode(raw))
         if decoder.getstate()[0]:
-            # A character that the next bytes will end.
+            # The next bytes will complete this character.
             decoders[self._printed] = decoder
         return len(raw)

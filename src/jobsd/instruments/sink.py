@@ -1,17 +1,17 @@
 """Where the log goes: a file descriptor that may be slow, full, stopped or closed.
 
-Whoever logs must go on working. So a line is one write that does not block; when there
-is no room, it is tried again for a fifth of a second, then dropped and counted. Once a
-sink has blocked, no line waits for it until one has got through.
+Logging must not stop the work. So a line is one write that does not block; when there is no
+room, it is tried again for a fifth of a second, then dropped and counted. Once a sink has
+blocked, no line waits for it until one has got through.
 
 A pipe shared by six processes takes lines of up to 4,096 bytes whole (of 18,000 lines of
-4,097 bytes, 192 were torn); so longer ones are cut by who makes them. Whether there is
-room can't be asked for first: between the answer and the write another process may take
-it. Hence a description of our own that does not block: setting O_NONBLOCK on the one we
-were given would set it for the shell that started us, too.
+4,097 bytes, 192 were torn); so longer ones are cut before. It is of no use to ask first whether
+there is room: between the answer and the write another process may take it. So we open a
+description of our own that does not block: O_NONBLOCK on the given one would also hold for the
+shell that started us.
 
-A disk that gets full takes a part of a line, of whichever process comes last. So each
-process that could not write begins anew on a line of its own; one may stay empty.
+A disk that fills up takes a part of the last line. So each process that could not write begins
+with a new line; one may stay empty.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ class Sink:
             self._dropped(lines)
 
     def close(self) -> None:
-        """Give the description of our own back; the descriptor we were given stays open."""
+        """Close our own description; the given descriptor stays open."""
         way, self._way = self._way, _Way(-1, _closed)
         way.close()
 
@@ -115,7 +115,7 @@ def _open(fd: int) -> _Way:
         try:
             own = os.open(f"/proc/self/fd/{fd}", os.O_WRONLY | os.O_NONBLOCK | os.O_NOCTTY)
         except OSError:
-            # Somebody else's pipe: ask whether there is room, and hope that it stays.
+            # The pipe belongs to another user: ask for room first, and hope that it stays.
             other = _copy(fd)
             return _Way(
                 other, lambda data: _write_if_writable(other, data), lambda: _close(other)

@@ -1,7 +1,7 @@
-"""Python's own streams and that of C, which keep what is written to them for a while.
+"""The buffers of Python's own streams and of C's stdout.
 
-Into a pipe they write by the block: what a job has written would come with a later job, or
-never, since our processes end without the end of an interpreter.
+Into a pipe these write block by block: the output of a job would appear during a later job, or
+never, since our processes exit without the end of the interpreter.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ _LINES = 1  # _IOLBF, in every libc of Linux
 
 
 def write_by_lines() -> None:
-    """Let each line be written at once, as to a terminal."""
+    """Write each line at once, as to a terminal."""
     for stream in (sys.__stdout__, sys.__stderr__):
         # None where the daemon was started without.
         if isinstance(stream, io.TextIOWrapper):
@@ -26,12 +26,12 @@ def write_by_lines() -> None:
 
 
 def flush() -> None:
-    """Write what was begun."""
+    """Write what is in the buffers."""
     for stream in (sys.stdout, sys.stderr, sys.__stdout__, sys.__stderr__):
         # None where the daemon was started without; closed, or full, elsewhere.
         with contextlib.suppress(OSError, ValueError, AttributeError):
             stream.flush()  # type: ignore[union-attr]
-    # Not all of C's: another thread may stand still in one of them.
+    # Not all streams of C: another thread may hang in one of them.
     with contextlib.suppress(AttributeError, OSError, ValueError):
         libc = ctypes.CDLL(None)
         libc.fflush(_c_stdout(libc))

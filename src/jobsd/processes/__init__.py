@@ -1,1 +1,1 @@
-"""What every process of the tree shares: its life, its entry, its row."""
+"""What all processes of a tree have in common: life, scoreboard entry, row."""

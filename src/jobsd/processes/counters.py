@@ -1,7 +1,7 @@
-"""What became of each queue's jobs, counted in memory that outlives the process that counts.
+"""Counters of each queue's jobs, in memory that outlives the process that counts.
 
-A row of 64-bit words for each queue: one count for each outcome, and two histograms. One
-process at a time writes a row; the monitor sums the rows of all entries.
+A queue has a row of 64-bit words: a count for each outcome, and two histograms. One process at
+a time writes a row; the monitor sums the rows of all entries.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _WAIT_AT = _RUN_AT + _HISTOGRAM_WORDS
 
 
 class QueueCounters:
-    """What became of one queue's jobs in one entry, and how long they took."""
+    """The outcomes of one queue's jobs in one entry, and how long they took."""
 
     __slots__ = ("_names", "_number", "words")
 
@@ -73,7 +73,7 @@ class QueueCounters:
             upto = bisect_right(seconds, held, counted)
             words[at + bucket] += upto - counted
             counted = upto
-        # A job that was due in the year 1 has waited for longer than a word can tell.
+        # A job that was due in the year 1 has waited for longer than a word can hold.
         added = int(min(sum(seconds) * 1e9, _WORD_MAX))
         words[at + len(BUCKETS_S) + 1] = min(words[at + len(BUCKETS_S) + 1] + added, _WORD_MAX)
 

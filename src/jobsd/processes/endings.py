@@ -1,7 +1,7 @@
-"""What jobs that have not succeeded are to become, in words that outlive their process.
+"""The endings of jobs without success, in words that outlive their process.
 
-An ending counts in its claim only, which stands beside the job's id: it says nothing once the
-job is recorded, nor when the same process has claimed the job again.
+An ending says what a job is to become. It counts in its claim only, which stands beside the
+job's id: not once the job is recorded, nor when the same process has claimed the job again.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ _TYPE_WORDS = ENDING_WORDS - 2
 
 
 def write_ending(words: memoryview[int], index: int, ending: Ending) -> None:
-    """Store all but the ids of the job and its claim; of a long type, the end."""
+    """Store an ending without the ids of job and claim; of a long error type, its end."""
     at = index * ENDING_WORDS
     words[at] = OUTCOMES.index(ending.outcome)
     words[at + 1] = int(ending.wait_s * 1e6)

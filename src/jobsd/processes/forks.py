@@ -1,4 +1,4 @@
-"""What a job or a hook forks (`os.fork`, `multiprocessing`) is no process of the tree.
+"""Forks of jobs and hooks (`os.fork`, `multiprocessing`) are no processes of the tree.
 
 A fork inherits the signal handlers, and with them the scoreboard entry: a TERM meant for the
 copy alone would be recorded there for the original, or for the process that has the entry by
@@ -21,17 +21,17 @@ if TYPE_CHECKING:
     Handler = Callable[[int, FrameType | None], object]
 
 
-def let_go_of_forks(handlers: Mapping[signal.Signals, Handler]) -> None:
-    """See to it that no copy of this process has these handlers, nor what goes with them.
+def reset_signals_in_forks(handlers: Mapping[signal.Signals, Handler]) -> None:
+    """Remove these handlers, and what belongs to them, in each copy of this process.
 
-    Invariant: to be called once in a process that forks none of the tree's.
+    Invariant: called once, in a process that forks no process of the tree.
     """
     forking = threading.local()
     foreign = threading.Event()
 
     def hold_back() -> None:
-        # Between the fork and the end of `become_foreign` TERM would meet our handler, or be
-        # forgotten: Python clears what has come before a fork.
+        # Between the fork and the end of `become_foreign`, TERM would meet our handler, or be
+        # lost: Python clears the signals that have come before a fork.
         forking.mask = signal.pthread_sigmask(signal.SIG_BLOCK, handlers)
 
     def let_in() -> None:
@@ -39,7 +39,7 @@ def let_go_of_forks(handlers: Mapping[signal.Signals, Handler]) -> None:
 
     def become_foreign() -> None:
         try:
-            # What a copy has set up since is for its own forks to inherit.
+            # Handlers that a copy has set up since are for its own forks to inherit.
             if not foreign.is_set():
                 _drop(handlers)
                 foreign.set()
@@ -51,7 +51,7 @@ def let_go_of_forks(handlers: Mapping[signal.Signals, Handler]) -> None:
 
 def _drop(handlers: Mapping[signal.Signals, Handler]) -> None:
     signal.set_wakeup_fd(-1)
-    # It would write into the memory in which the stacks of the process itself are looked for.
+    # It would write into the memory in which the process's own stacks are expected.
     faulthandler.disable()
     for number, handler in handlers.items():
         if signal.getsignal(number) is handler:

@@ -1,8 +1,8 @@
-"""The way from processes without the author's modules to the process that has them.
+"""The pipe from processes without the author's modules to the hooks process, which has them.
 
-A pipe, made before the first fork: a line of JSON for each call of hooks and each event
-that hooks hear. Lines are short, so each is written whole or not at all, whoever else
-writes; nobody waits when the pipe is full.
+It is made before the first fork, and carries a line of JSON for each call of hooks and for each
+event with hooks. Lines are short, so each is written whole or not at all; when the pipe is
+full, no process waits.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ Message = dict[str, Any]
 
 
 class HookLine:
-    """One tree's pipe; `hooks` and `events` are what is called and heard at its other end."""
+    """One tree's pipe; `hooks` and `events` are the names for which there are hooks."""
 
     def __init__(self, hooks: frozenset[str], events: frozenset[str]) -> None:
         self.hooks = hooks
@@ -38,19 +38,19 @@ class HookLine:
         self._unsubscribe: Callable[[], None] | None = None
 
     def begin_forwarding(self) -> None:
-        """Send what hooks hear of from here: in the supervisor, before its first fork."""
+        """Send the events that have hooks: in the supervisor, before its first fork."""
         if self.events:
             self._unsubscribe = subscribe(self.forward, names=self.events)
 
     def end_forwarding(self) -> None:
-        """Send nothing more: in a child whose hooks hear for themselves."""
+        """Send no events: in a child that calls its hooks itself."""
         if self._unsubscribe is not None:
             self._unsubscribe()
             self._unsubscribe = None
 
     def send(self, message: Mapping[str, object]) -> bool:
         """Send a message; return False when that can't be done now."""
-        # Facts may be anything, also what is no JSON even by its text.
+        # Facts may be of any type, also one whose text is no JSON.
         with contextlib.suppress(OSError, TypeError, ValueError, RecursionError):
             line = json.dumps(message, default=str).encode() + b"\n"
             return len(line) <= _LINE_MAX and os.write(self._writer, line) == len(line)

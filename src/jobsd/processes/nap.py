@@ -1,4 +1,4 @@
-"""The rest between two rounds of a loop, which a signal, a thread or a socket can end."""
+"""The rest between two polls of a loop, which a signal, a thread or a socket can end."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 
-GIVE_WAY_S = 0.0001
-"""More than a thread takes to wake."""
+YIELD_S = 0.0001
+"""Longer than a thread takes to wake."""
 
 
 class Nap:
@@ -23,7 +23,7 @@ class Nap:
     A signal handler may do next to nothing safely, but it may write a byte: so the
     sleeper waits for a pipe to become readable, and `wake` writes to it.
 
-    No nap is longer than `longest_s`: who is judged by its rounds must come round.
+    No nap is longer than `longest_s`, since a process is judged by its ticks.
     """
 
     longest_s = float("inf")
@@ -44,15 +44,15 @@ class Nap:
         for fileno in sockets:
             poller.register(fileno, select.POLLIN)
         seconds = min(seconds, self.longest_s)
-        # Rounded up: a nap that ends before its time would only be taken again.
+        # Rounded up: after a nap that ends too early another one would follow.
         woken = poller.poll(max(0, -int(-seconds * 1000 // 1)))
         self._drain()
         return bool(woken)
 
-    def give_way(self, seconds: float = GIVE_WAY_S) -> None:
-        """Let threads that were just woken have the interpreter, for at most `seconds`.
+    def yield_gil(self, seconds: float = YIELD_S) -> None:
+        """Let threads that were just woken have the interpreter's lock, for at most `seconds`.
 
-        Who wakes us meanwhile ends the next nap.
+        A wake-up that comes meanwhile ends the next nap.
         """
         select.select([self._reader], [], [], seconds)
 

@@ -1,11 +1,11 @@
-"""An outage of the database: waited out by each process, told by the tree, once at each end.
+"""An outage of the database: each process waits it out, the tree reports it once at each end.
 
-One error may be no more than a connection that broke: it is made anew at once, and if
-that helps, nothing else has happened. A second error in a row is an outage; and so is the
-first by which the server says that it is ill itself: short of room, memory or connections,
-or failed by its disk. That it can do the next thing is no health. All processes
-of a tree suffer the same one: the first of them tells it for all, and the last that is
-back tells its end. Who dies meanwhile suffers no more; who has no row, no database.
+A first error may be no more than a broken connection: it is replaced at once, and if that
+works, nothing else has happened. A second error in a row is an outage. So is a first error that
+shows that the server itself is ill: it lacks disk space, memory or connections, or its disk has
+failed. That it can do the next thing does not show that it is well. All processes of a tree
+have the same outage: the first one reports it for all, and the last one that recovers reports
+its end. A process that dies meanwhile no longer counts.
 """
 
 from __future__ import annotations
@@ -25,17 +25,17 @@ if TYPE_CHECKING:
 
 PAUSE_MIN_S = 0.1
 PAUSE_MAX_S = 1.0
-"""However long it takes: when the database is back, we are within about a second."""
+"""However long an outage lasts: we are back about a second after the database."""
 
 
 _ILL = ("53", "58", "57P02")
 """Classes of errors: short of resources, failed by the system; and a crash of the server."""
 RELAPSE_S = 10.0
-"""An illness that comes again so soon has never gone: it is tried as seldom as before."""
+"""An illness that returns within this time has not ended: the pauses stay as long."""
 
 
 class Outage:
-    """What one process knows of it: counts from the first error to the first success."""
+    """An outage as one process sees it, from the first error to the first success."""
 
     def __init__(self, scoreboard: Scoreboard, entry: ScoreboardEntry) -> None:
         self._scoreboard = scoreboard
@@ -47,7 +47,7 @@ class Outage:
         self._ill_at = float("-inf")
 
     def note(self, error: BaseException) -> float:
-        """Take in an error; return the seconds to wait before trying again."""
+        """Note an error; return the seconds to wait before the next attempt."""
         self._errors += 1
         ill = _is_ill(error)
         if ill:
@@ -66,7 +66,7 @@ class Outage:
         return pause_s
 
     def over(self) -> None:
-        """Take in a success."""
+        """Note a success."""
         if self._errors == 1 and not self._reported:
             emit("database.reconnected", error=self._first)
         if self._errors:
@@ -92,7 +92,7 @@ class Outage:
 
 
 def begin(scoreboard: Scoreboard, error: BaseException) -> None:
-    """Tell an outage that was met before there are processes to suffer it."""
+    """Report an outage that begins before there are processes below the supervisor."""
     with scoreboard.announcing():
         _begin(scoreboard, error)
 

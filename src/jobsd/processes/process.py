@@ -1,12 +1,12 @@
-"""The life of a process below the supervisor: boot, rounds, shut down.
+"""The life of a process below the supervisor: boot, polls, stop.
 
-A process is a loop that is unaware of fork and thread: `poll` does what is to be done
-and returns how long there is nothing to do. All that is common is here: ticks, naps,
-signals, outages of the database, the end of the supervisor.
+A process is a loop that knows nothing of forks and threads: `poll` does what is due and returns
+how long there is nothing to do. All that the loops have in common is here: ticks, naps,
+signals, outages of the database, the death of the supervisor.
 
-States: booting (until the database has been reached and the row is written), polling ⇄
-napping, stopping (once told to), gone. An outage leads from any of the first three back
-to booting; jobs that run meanwhile go on.
+States: booting (until the database has been reached and the row is written), polling ⇄ napping,
+stopping (once asked to), gone. An outage leads from any of the first three back to booting;
+jobs that run meanwhile go on.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from psycopg import errors
 from jobsd.database.connection import OUTAGES
 from jobsd.instruments.events import emit
 
-from .forks import let_go_of_forks
+from .forks import reset_signals_in_forks
 from .lifecycle_hooks import LifecycleHooks
 from .outage import Outage
 from .title import set_title
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from .recycling import RecyclePolicy
 
 REST_MAX_S = 5.0
-"""Every loop looks by itself at least this often, whoever forgets to wake it."""
+"""Every loop polls at least this often, also when nothing wakes it."""
 
 ORPHAN_S = 0.7
 """How long a process may live on after its supervisor, to record what has ended."""
@@ -62,7 +62,7 @@ WAITED_OUT = (
 
 
 class Loop(Protocol):
-    """What a dispatcher, a scheduler, a worker is to its process."""
+    """The loop of a dispatcher, a scheduler or a worker."""
 
     kind: str
 
@@ -70,14 +70,14 @@ class Loop(Protocol):
         """Reach the database, register, and settle what an outage has left open."""
 
     def disconnect(self) -> None:
-        """Drop the connection: it is broken, or about to be inherited by nobody."""
+        """Drop the connection: it is broken, or the process exits."""
 
     def poll(self) -> float:
-        """Do what is to be done now; return the seconds until there is more."""
+        """Do what is due now; return the seconds until there is more to do."""
         ...
 
     def socket(self) -> int | None:
-        """Return the socket by which we are woken, if there is one."""
+        """Return the socket on which wake-ups come, if there is one."""
         ...
 
     def doing(self) -> str:
@@ -85,19 +85,19 @@ class Loop(Protocol):
         ...
 
     def stop(self) -> None:
-        """Begin to end: take nothing new. `poll` is called on until `stopped`."""
+        """Begin to stop: take nothing new. `poll` is called until `stopped`."""
 
     @property
     def stopped(self) -> bool:
-        """Whether the process may go."""
+        """Whether the process may exit."""
         ...
 
     def farewell(self) -> None:
-        """Say goodbye to the database: at the very end, if it can be reached."""
+        """Delete the row at the very end, if the database can be reached."""
 
 
 def run(loop: Loop, context: Context, recycle_policy: RecyclePolicy | None = None) -> int:
-    """Run the loop until it is told to stop and has stopped; return the exit status.
+    """Run the loop until it is asked to stop and has stopped; return the exit status.
 
     With a `recycle_policy` it asks for a successor at a limit; once that is up, it is stopped.
     """
@@ -146,12 +146,12 @@ def _nap(loop: Loop, context: Context, rest_s: float) -> None:
 
 
 def _is_orphan(context: Context) -> bool:
-    """Return whether we were started by a supervisor that is gone; once we act on it, not."""
+    """Return whether our supervisor is gone, until we act on that."""
     return context.lifeline is not None and os.getppid() != context.scoreboard.supervisor_pid
 
 
 def _follow_supervisor(context: Context) -> None:
-    """End soon: the supervisor is gone, and nobody would recover us."""
+    """Exit soon: the supervisor is gone, so no process of our tree would recover us."""
     context.lifeline = None
     context.orphaned = True
     context.request_stop()
@@ -164,16 +164,17 @@ def _say_farewell(loop: Loop) -> None:
     try:
         loop.farewell()
     except WAITED_OUT:
-        # The row stays; whoever finds it recovers us.
+        # The row stays; the monitor that finds it recovers us.
         loop.disconnect()
 
 
 def listen_to_signals(context: Context) -> None:
-    """Install the handlers of a process below the supervisor.
+    """Install the signal handlers of a process below the supervisor.
 
-    TERM ends it in order, QUIT at once. The others are the supervisor's business, but come
-    to the whole group from a terminal: handled by doing nothing, since what is ignored
-    would be ignored by the programs that a job starts, too. What a job forks has none of them.
+    TERM stops it in order, QUIT at once. The other signals are for the supervisor, but a
+    terminal sends them to the whole process group: their handlers do nothing, since a signal
+    that we ignored would also be ignored by programs that a job starts. Forks of jobs have no
+    handlers.
     """
     context.nap.wake_on_signals()
     handlers: dict[signal.Signals, Handler] = {
@@ -183,7 +184,7 @@ def listen_to_signals(context: Context) -> None:
     }
     for number, handler in handlers.items():
         signal.signal(number, handler)
-    let_go_of_forks(handlers)
+    reset_signals_in_forks(handlers)
     threading.excepthook = _report_thread
 
 
@@ -192,10 +193,10 @@ def _do_nothing(_signal: int, _frame: FrameType | None) -> None:
 
 
 def _be_terminated(context: Context) -> None:
-    """Stop; at once set the alarm if it was the supervisor's death that sent the signal.
+    """Stop; set the alarm at once if the signal comes from the supervisor's death.
 
-    The loop may be in the middle of a long wait for the database: it would see the end of
-    the lifeline too late.
+    The loop may be in a long wait for the database, and would see the end of the lifeline too
+    late.
     """
     context.entry.leaving = 1
     context.request_stop()
@@ -210,7 +211,7 @@ def _report_thread(failure: threading.ExceptHookArgs) -> None:
 
 
 def _is_ours(trace: TracebackType | None) -> bool:
-    """Return whether a thread was started to run code of ours: a job may start its own."""
+    """Return whether a thread runs code of ours: jobs may start threads of their own."""
     while trace is not None and trace.tb_frame.f_globals.get("__name__") == "threading":
         trace = trace.tb_next
     module = trace.tb_frame.f_globals.get("__name__", "") if trace else ""

@@ -1,4 +1,4 @@
-"""The queues of which a tree gives figures of their own, numbered as they come.
+"""The queues that have counters of their own in a tree, numbered as they come.
 
 Names are only ever added, so a number is a queue's for the tree's life, in whichever process.
 Beyond `QUEUES_MAX` all further queues share the number 0. Each process keeps what it has read
@@ -19,7 +19,7 @@ QUEUES_MAX = 1024
 OTHER = 0
 """The number of all queues for which there was no room."""
 OTHERS = "*other*"
-"""What they are called together: no queue can have such a name."""
+"""Their common name: no queue can have it."""
 
 _NAME_WORDS = 32
 _NAMES_AT = 32
@@ -47,18 +47,18 @@ class QueueNames:
         return self._numbers.get(key, OTHER)
 
     def name(self, number: int) -> str:
-        """Return the name that has a number, or that of all which have none of their own."""
+        """Return the name of a number; OTHERS for that of all further queues."""
         return read_text(self._words, self._at(number), _NAME_WORDS) if number else OTHERS
 
     def _read(self) -> None:
-        """Take in what others have added. Invariant: the count is written behind the name."""
+        """Read the names that were added. Invariant: the count is written after the name."""
         for number in range(len(self._numbers) + 1, self._words[0] + 1):
             self._numbers[self.name(number).encode()] = number
 
     def _add(self, key: bytes) -> None:
-        """Add a name, unless another process does so just now and was stopped at it.
+        """Add a name, unless another process holds the lock and was stopped.
 
-        The kernel takes the lock from who dies with it.
+        The kernel takes the lock from a process that dies with it.
         """
         tries = 0
         while not self._take_lock():

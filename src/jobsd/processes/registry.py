@@ -45,10 +45,9 @@ def new_name(kind: str) -> str:
 
 
 def identity(pid: int) -> dict[str, str]:
-    """Return what proves that a process of this machine is still the same.
+    """Return what identifies a process of this machine: boot, namespace and start time.
 
-    Host name and process id prove nothing: containers share both. The boot, the
-    namespace of process ids, and the start time in it do.
+    Host name and process id are not enough: containers share both.
     """
     return {"boot": _boot_id(), "namespace": _pid_namespace(), "started": start_time(pid)}
 

@@ -7,7 +7,7 @@ VALUES (
 ON CONFLICT (name) DO UPDATE SET last_heartbeat_at = now()
 RETURNING id;
 
--- deregister: remove the row of a process that has no claims left, and its wish to be woken.
+-- deregister: delete the row of a process that has no claims left, and its idle registration.
 WITH sleeper AS (
     DELETE FROM jobsd.sleepers WHERE process_id = %(id)s
 )
@@ -16,7 +16,7 @@ WHERE id = %(id)s
     AND NOT EXISTS (SELECT FROM jobsd.claims WHERE process_id = %(id)s)
 RETURNING id;
 
--- remove: the same of a process that has ended, unless somebody holds its row locked.
+-- remove: the same for a dead process, unless another session holds its row locked.
 WITH had AS (
     SELECT id
     FROM jobsd.processes
@@ -30,12 +30,12 @@ WHERE id IN (SELECT id FROM had)
     AND NOT EXISTS (SELECT FROM jobsd.claims WHERE process_id = %(id)s)
 RETURNING id;
 
--- sleep: say that a process wants to be woken.
+-- sleep: register a process as idle: it is to be woken.
 INSERT INTO jobsd.sleepers (process_id, kind)
 VALUES (%(id)s, %(kind)s)
 ON CONFLICT (process_id) DO NOTHING;
 
--- rise: say that a process needs no wake-up: it comes round by itself.
+-- rise: delete the idle registration of a process: it polls by itself.
 DELETE FROM jobsd.sleepers WHERE process_id = %(id)s;
 
 -- find: find the row of a process by its name.

@@ -12,6 +12,6 @@ def set_title(kind: str, doing: str) -> None:
     global _shown  # noqa: PLW0603 - a process has one title
     title = f"jobsd {kind}: {doing}" if doing else f"jobsd {kind}"
     if title != _shown:
-        # It is asked for at each round, and costs as much as running a job does.
+        # It is set in each poll, and costs as much as performing a job.
         setproctitle.setproctitle(title)
         _shown = title
