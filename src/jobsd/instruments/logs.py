@@ -149,18 +149,19 @@ class _Output:
         self.name = str(names[0]) if names else ""
 
     def msg(self, line: str) -> None:
-        for log in _current:
-            # The author may have put processors of his own in the place of ours.
-            if isinstance(line, _Rendered):
-                log.write(line)
-            else:
-                log.log_text(str(line), self.name or "structlog")
+        if _log is None:
+            return
+        # The author may have put processors of his own in the place of ours.
+        if isinstance(line, _Rendered):
+            _log.write(line)
+        else:
+            _log.log_text(str(line), self.name or "structlog")
 
     debug = info = warning = warn = error = exception = critical = fatal = log = msg
 
 
-_current: list[_Log] = []
-_taken: list[Descriptors] = []
+_log: _Log | None = None
+_descriptors: Descriptors | None = None
 
 
 def configure(  # noqa: PLR0913 - one call sets up all there is
@@ -179,6 +180,7 @@ def configure(  # noqa: PLR0913 - one call sets up all there is
     process's own. `dropped` is called with the number of lines that could not be written. With
     `sums`, events of jobs that repeat are summed up.
     """
+    global _log  # noqa: PLW0603 - a process has one log
     reset()
     sink = Sink(stream, dropped)
     lines = Lines(
@@ -188,10 +190,9 @@ def configure(  # noqa: PLR0913 - one call sets up all there is
         line_bytes=sink.line_bytes,
         has_priority=journal_reads(stream, os.environ.get("JOURNAL_STREAM")),
     )
-    log = _Log(lines, sink, level, sums=sums)
-    _current.append(log)
-    set_writer(log.write_always)
-    logging.getLogger().addHandler(log.handler)
+    _log = _Log(lines, sink, level, sums=sums)
+    set_writer(_log.write_always)
+    logging.getLogger().addHandler(_log.handler)
     logging.getLogger().setLevel(LEVELS[level])
     _configure_structlog(LEVELS[level])
 
@@ -219,37 +220,39 @@ def take_descriptors(pipes: Pipes, only_job: Callable[[], int | None]) -> None:
         job_id = only_job()
         _log_text(line, BY[number], NO_JOB if job_id is None else {"job_id": job_id})
 
+    global _descriptors  # noqa: PLW0603 - a process has two of them
     if _is_json():
         write_by_lines()
-        _taken.append(Descriptors(log_line, pipes))
+        _descriptors = Descriptors(log_line, pipes)
 
 
 def log_unread_output(pipes: Pipes, facts: Mapping[str, Any]) -> None:
     """Log what a dead process has written past Python and did not come to read."""
     for number, lines, omitted in pipes.left():
-        for log in _current:
-            log.sink.drop(omitted)
+        if _log is not None:
+            _log.sink.drop(omitted)
         for line in lines:
             _log_text(line, BY[number], facts)
 
 
 def finish() -> None:
     """Bring into the log what was written last, and what is summed up: the process ends."""
+    global _descriptors
     end_lines()
-    for log in _current:
-        if log.summing is not None:
-            log.summing.flush()
-    while _taken:
-        _taken.pop().close()
+    if _log is not None and _log.summing is not None:
+        _log.summing.flush()
+    descriptors, _descriptors = _descriptors, None
+    if descriptors is not None:
+        descriptors.close()
 
 
 def _is_json() -> bool:
-    return any(log.lines.layout is layouts.in_json for log in _current)
+    return _log is not None and _log.lines.layout is layouts.in_json
 
 
 def _log_text(text: str, by: str, job: Mapping[str, Any] = NO_JOB) -> None:
-    for log in _current:
-        log.log_text(text, by, job)
+    if _log is not None:
+        _log.log_text(text, by, job)
 
 
 def _named(
@@ -265,9 +268,11 @@ def _named(
 
 def reset() -> None:
     """Log nothing any more, and leave structlog and `logging` as they were found."""
+    global _log
     clear_writer()
-    while _current:
-        _current.pop().close()
+    log, _log = _log, None
+    if log is not None:
+        log.close()
         structlog.reset_defaults()
 
 
@@ -286,9 +291,9 @@ def _configure_structlog(threshold: int) -> None:
 
 
 def _render(output: WrappedLogger, method: str, entry: EventDict) -> str:
-    for log in _current:
-        return _Rendered(log.render(_level(method), output.name, entry))
-    raise structlog.DropEvent
+    if _log is None:
+        raise structlog.DropEvent
+    return _Rendered(_log.render(_level(method), output.name, entry))
 
 
 def _level(method: str) -> str:
