@@ -82,7 +82,7 @@ class Maintenance:
         if due := self._owed.due():
             promotion = limits.promote(self._session, due, keep=self._keep)
             self._owed.answered(due, promotion.missed, promotion.begun)
-            promotion.tell()
+            promotion.report()
         if self._look is None and self._begins_at <= monotonic():
             self._begin()
         if self._look is not None and next(self._look, True):

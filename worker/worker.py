@@ -256,7 +256,7 @@ class Worker:
             self._choice.note_cost(result.took_s)
             self._set_rhythm(short=result.size < limit, sweep=sweep)
         self._owed.answered(owed, result.promotion.missed, result.promotion.begun)
-        result.promotion.tell()
+        result.promotion.report()
         if result.promotion.promoted and not limit:
             self._rhythm.look_now()
 

@@ -126,7 +126,7 @@ def recover(session: Session, dead: DeadProcess) -> Recovered:
     except errors.LockNotAvailable:
         # Of what is not passed over when it is locked: all is left for the next call.
         return Recovered(complete=False)
-    promotion.tell()
+    promotion.report()
     return recovered
 
 
@@ -137,8 +137,8 @@ def _stands(session: Session, dead: DeadProcess, seen: SeenHeartbeat) -> bool:
 
 
 def _endings(dead: DeadProcess) -> dict[str, Any]:
-    told = dead.error.get("message", "")
-    lost = f"what it said is lost, since it was not recorded yet: {told}"
+    message = dead.error.get("message", "")
+    lost = f"what it said is lost, since it was not recorded yet: {message}"
     return {
         "ended": [ending.job_id for ending in dead.endings],
         "ended_claims": [ending.claim_id for ending in dead.endings],

@@ -146,7 +146,7 @@ class Promotion:
     missed: frozenset[str] = frozenset()
     begun: frozenset[str] = frozenset()
 
-    def tell(self) -> None:
+    def report(self) -> None:
         """Tell what was done, if anything was."""
         if self.discarded:
             emit("jobs.discarded", size=self.discarded, reason="conflict")

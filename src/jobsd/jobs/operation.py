@@ -24,6 +24,6 @@ def promote(session: Session, keys: Collection[str], *, keep: bool = True) -> No
     Nobody here asks again for the keys that others hold: a dispatcher is asked to, at once.
     """
     promotion = limits.promote(session, keys, keep=keep)
-    promotion.tell()
+    promotion.report()
     if promotion.missed:
         session.fetch(limits.STATEMENTS["ask"])

@@ -152,7 +152,7 @@ def _store(
         ]
     )
     promotion = limits.promotion(promoted)
-    promotion.tell()
+    promotion.report()
     if promotion.missed:
         # Another process holds the lock of a key: a dispatcher asks again when it is free.
         session.fetch(limits.STATEMENTS["ask"])
