@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from jobsd.jobs.argument_reading import is_list, is_object
-from jobsd.jobs.argument_writing import looks_tagged
+from jobsd.jobs.argument_writing import is_tagged
 from jobsd.jobs.inspect import FILTERED
 from jobsd.text import one_line
 
@@ -50,7 +50,7 @@ def _written(value: Any) -> str:  # noqa: ANN401 - any JSON
         return f"[{', '.join(map(_written, value))}]"
     if not is_object(value):
         return repr(value)
-    if looks_tagged(value):
+    if is_tagged(value):
         ((tag, held),) = value.items()
         return _tagged(tag, held)
     return f"{{{', '.join(f'{key!r}: {_written(held)}' for key, held in value.items())}}}"

@@ -27,6 +27,7 @@ _SECTIONS = {
         "stop": "End it, and wait for that",
         "reload": "Let the daemon read configuration and modules again",
         "check": "Report every configuration error",
+        "config": "Show every setting, and where its value comes from",
         "doctor": "Examine database, wake-ups, clocks, processes",
         "init": "Make a project: bin/jobs, config/, a sample job",
         "generate": "Write a Procfile or a crontab for this project",

@@ -275,14 +275,14 @@ def _lost(session: Session) -> Finding:
     """Say how many jobs are in no table, and when all were last looked at for such ones."""
     known = lost_jobs.known(session)
     age_s = known.walk_age_s
-    looked = "not looked for yet" if age_s is None else f"looked for {length(age_s)} ago"
+    searched = "not looked for yet" if age_s is None else f"looked for {length(age_s)} ago"
     if known.jobs:
         jobs = counted(known.jobs, "job")
-        message = f"{jobs} in no table, {looked}; `{program()} list --state lost`"
+        message = f"{jobs} in no table, {searched}; `{program()} list --state lost`"
         return Finding("FAIL", "lost jobs", message)
     if age_s is not None and age_s > _WALK_OLD_S:
-        return Finding("WARN", "lost jobs", f"{looked}: a dispatcher does so once a day")
-    return Finding("OK", "lost jobs", f"none is known, {looked}")
+        return Finding("WARN", "lost jobs", f"{searched}: a dispatcher does so once a day")
+    return Finding("OK", "lost jobs", f"none is known, {searched}")
 
 
 def _pause(name: str, reason: str | None, by: str | None, since: datetime, count: int) -> str:

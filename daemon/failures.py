@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 STATEMENTS = Statements("jobsd.daemon", "failures.sql")
 
-LOOKED_AT_MAX = 100_000
+GROUPED_MAX = 100_000
 """Failed jobs that are grouped at most, so that the answer comes soon."""
 
 _NAMES = (
@@ -40,7 +40,7 @@ COLUMNS = (
 )
 
 
-def groups(session: Session, most: int = LOOKED_AT_MAX) -> list[Row]:
+def groups(session: Session, most: int = GROUPED_MAX) -> list[Row]:
     """Return the groups, that with the latest failure first."""
     found = session.fetch(STATEMENTS["groups"], {"most": most})
     return [dict(zip(_NAMES, row, strict=True)) for row in found]

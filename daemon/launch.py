@@ -171,7 +171,7 @@ def _prepare(found: Database, scoreboard: Scoreboard) -> int:
     try:
         steps = found.prepare(blocked) if found.server else migrate(found.target, blocked)
     except errors.LockNotAvailable:
-        # The database is there, and it was told who holds its tables.
+        # The database is there, and it was reported which sessions hold its tables.
         return LATER
     except OUTAGES as error:
         outage.begin(scoreboard, error)

@@ -1,6 +1,6 @@
 """The socket of `/metrics` and health, bound before the first fork.
 
-So a port that is taken is told at the start, and a monitor that is replaced finds it open.
+So a port that is taken is reported at the start, and a monitor that is replaced finds it open.
 """
 
 from __future__ import annotations

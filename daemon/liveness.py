@@ -46,5 +46,5 @@ def unlike_trees(rows: Iterable[ProcessRow]) -> str:
     ]
     if len(groups) < 2:
         return ""
-    told = "; ".join(groups[:_GROUPS_MAX])
-    return f"trees differ in supervisor settings, so the longest count for all: {told}"
+    message = "; ".join(groups[:_GROUPS_MAX])
+    return f"trees differ in supervisor settings, so the longest count for all: {message}"

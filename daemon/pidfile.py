@@ -56,8 +56,8 @@ _NO_NUMBER = b"\0 \t\r\n"  # a power failure can leave zeros of what was just wr
 
 def unusable(path: Path, why: str, hint: str = "") -> ConfigurationError:
     """Return the error that says why this path can't be the pidfile."""
-    told = f"the pidfile {path} can't be used: {why}"
-    return ConfigurationError((Fault(told, "supervisor.pidfile or --pidfile", hint=hint),))
+    message = f"the pidfile {path} can't be used: {why}"
+    return ConfigurationError((Fault(message, "supervisor.pidfile or --pidfile", hint=hint),))
 
 
 class Pidfile:

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from jobsd.embedded import Server
 
 ANSWER_S = 3.5
-"""How long a server may take to let a command in: whoever waits is told within 4 s."""
+"""How long a server may take to let a command in: a caller hears within 4 s."""
 
 
 class Project:

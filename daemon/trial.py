@@ -76,10 +76,10 @@ def _make(target: Target) -> None:
     except SchemaError as error:
         if not isinstance(error.__cause__, errors.InsufficientPrivilege):
             raise
-        told = (
+        message = (
             "it makes a schema of its own, and this role may not: give the URL of one that may"
         )
-        raise SchemaError(told, remedy="") from error
+        raise SchemaError(message, remedy="") from error
 
 
 def _drain(target: Target, jobs: int, threads: int) -> None:

@@ -8,7 +8,7 @@ import click
 
 from jobsd.daemon.commands.discard import discard_all
 from jobsd.daemon.commands.retry import retry_all
-from jobsd.daemon.failures import COLUMNS, LOOKED_AT_MAX, groups
+from jobsd.daemon.failures import COLUMNS, GROUPED_MAX, groups
 from jobsd.daemon.job_selection import Filters, Selected
 from jobsd.daemon.output import Result, Table
 from jobsd.daemon.program import program
@@ -43,8 +43,8 @@ def list_groups(project: Project) -> Result:
     """
     with project.session() as session:
         found = groups(session)
-    looked = sum(group["jobs"] for group in found) >= LOOKED_AT_MAX
-    more = f"of the newest {LOOKED_AT_MAX:,} failed jobs" if looked else ""
+    capped = sum(group["jobs"] for group in found) >= GROUPED_MAX
+    more = f"of the newest {GROUPED_MAX:,} failed jobs" if capped else ""
     table = Table(found, COLUMNS, more=more)
     return Result(found, (table,), "" if found else "there are no failed jobs")
 

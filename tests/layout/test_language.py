@@ -39,6 +39,7 @@ BANNED = frozenset(
 pending, outcome, peer, request, listener."""
 
 ROOMS = (
+    "daemon/",
     "supervisor/",
     "src/jobsd/processes/",
     "src/jobsd/instruments/",

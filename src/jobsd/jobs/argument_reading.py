@@ -15,7 +15,7 @@ from zoneinfo import ZoneInfo
 from jobsd.errors import ArgumentError
 
 from .argument_types import of_name
-from .argument_writing import DEPTH_MAX, looks_tagged
+from .argument_writing import DEPTH_MAX, is_tagged
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -50,7 +50,7 @@ def read(value: Any, depth: int = 0) -> Any:  # noqa: ANN401 - any argument
         return [read(item, depth + 1) for item in value]
     if not is_object(value):
         return value
-    if looks_tagged(value):
+    if is_tagged(value):
         return _read_tagged(*next(iter(value.items())), depth)
     return {key: read(item, depth + 1) for key, item in value.items()}
 

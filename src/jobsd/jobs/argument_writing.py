@@ -124,7 +124,7 @@ def _write_float(value: float, where: Where, depth: int) -> Any:  # noqa: ANN401
 
 
 def _write_dict(value: dict[Any, Any], where: Where, depth: int) -> Any:  # noqa: ANN401
-    if all(type(key) is str for key in value) and not looks_tagged(value):
+    if all(type(key) is str for key in value) and not is_tagged(value):
         return {_text(k, where): write(v, (where, k), depth + 1) for k, v in value.items()}
     pairs = [
         [write(k, where, depth + 1), write(v, (where, k), depth + 1)] for k, v in value.items()
@@ -132,7 +132,7 @@ def _write_dict(value: dict[Any, Any], where: Where, depth: int) -> Any:  # noqa
     return {"$dict": pairs}
 
 
-def looks_tagged(value: Mapping[str, Any]) -> bool:
+def is_tagged(value: Mapping[str, Any]) -> bool:
     """Return whether an object could be taken for a value that JSON does not have."""
     return len(value) == 1 and next(iter(value)).startswith("$")
 

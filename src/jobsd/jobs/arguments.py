@@ -18,7 +18,7 @@ from jobsd.errors import ArgumentError
 
 from .argument_reading import AS_THEY_ARE, is_list, is_object, read
 from .argument_types import argument_type
-from .argument_writing import looks_tagged, write
+from .argument_writing import is_tagged, write
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -59,7 +59,7 @@ def _written(args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:  # noqa: AN
         for key, value in kwargs.items()
     }
     # Alone they are the object itself, as long as it can't be taken for a tagged value.
-    plain = not items and not looks_tagged(keywords)
+    plain = not items and not is_tagged(keywords)
     return keywords if plain else [*items, {"$keywords": keywords}]
 
 

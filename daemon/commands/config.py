@@ -1,0 +1,31 @@
+"""`config`: what counts, and where it comes from."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from jobsd.daemon.config_list import COLUMNS, settings
+from jobsd.daemon.output import Result, Table
+from jobsd.daemon.verbs import Noun, Verb, on_project
+
+if TYPE_CHECKING:
+    from jobsd.daemon.project import Project
+
+
+@click.group(cls=Noun, examples="config show\nconfig show --json", default="show")
+def command() -> None:
+    """Show the configuration as the daemon would read it."""
+
+
+@command.command(cls=Verb, table=True, examples="config show\nconfig show --json")
+@on_project
+def show(project: Project) -> Result:
+    """Show every setting: the value that counts, and the flag, variable or line it is from.
+
+    Needs no database; passwords are left out. Exit status 78 when there are faults.
+    """
+    rows = list(settings(project))
+    document = [{name: row[name] for name in ("setting", "value", "source")} for row in rows]
+    return Result(document, (Table(rows, COLUMNS),))
