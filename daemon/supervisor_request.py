@@ -78,7 +78,7 @@ def stop(root: Path, pid: int | None = None, *, at_once: bool) -> Stopped:
     """
     began = monotonic()
     with _supervisor(root, pid) as (number, connection):
-        if unit := _systemd_unit(number):
+        if unit := systemd_unit(number):
             raise RefusedError(
                 f"systemd runs the supervisor, process {number}: use `systemctl stop {unit}`"
             )
@@ -114,23 +114,32 @@ def _supervisor(root: Path, pid: int | None) -> Generator[tuple[int, socket.sock
         yield found[0]
 
 
-def _systemd_unit(pid: int) -> str:
-    """Return the unit by which systemd runs a process, unless that unit has called us."""
+def systemd_unit(pid: int, proc: Path = Path("/proc")) -> str:
+    """Return the unit by which systemd runs a process; "" unless it does, or has called us.
+
+    It is the main process of a service when it leads a session of its own, is a child of
+    systemd and lies in the service's control group. Its environment says nothing: its title
+    has taken the place. What systemd calls for a unit lies in that unit's group, too.
+    """
     try:
-        environ = dict(
-            line.split("=", 1)
-            for line in Path(f"/proc/{pid}/environ").read_text(errors="replace").split("\0")
-            if "=" in line
-        )
-        groups = Path(f"/proc/{pid}/cgroup").read_text(encoding="utf-8")
-    except OSError:
+        fields = _text(proc / str(pid) / "stat").rpartition(")")[2].split()
+        parent, session = fields[1], fields[3]
+        unit = _unit(_text(proc / str(pid) / "cgroup"))
+        of_systemd = _text(proc / parent / "comm").strip() == "systemd"
+        ours = _unit(_text(proc / "self" / "cgroup"))
+    except (OSError, IndexError):
         return ""
-    by_systemd = "NOTIFY_SOCKET" in environ or environ.get("SYSTEMD_EXEC_PID") == str(pid)
-    ours = os.environ.get("INVOCATION_ID")
-    if not by_systemd or (ours and ours == environ.get("INVOCATION_ID")):
-        return ""
-    units = [part for part in groups.split("/") if part.strip().endswith(".service")]
-    return units[-1].strip() if units else "UNIT"
+    return unit if of_systemd and session == str(pid) and unit != ours else ""
+
+
+def _text(path: Path) -> str:
+    return path.read_text(encoding="utf-8", errors="replace")
+
+
+def _unit(groups: str) -> str:
+    """Return the innermost service of a control group."""
+    found = [part for part in groups.strip().split("/") if part.endswith(".service")]
+    return found[-1] if found else ""
 
 
 def _is_open(connection: socket.socket) -> bool:

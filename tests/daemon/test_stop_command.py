@@ -6,7 +6,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from jobsd.daemon import cli, supervisor_request
+from jobsd.daemon.supervisor_request import systemd_unit
+
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from system.commands import Commands
 
 pytestmark = pytest.mark.system
@@ -48,21 +53,47 @@ def test_of_several_one_must_be_named(run: Commands) -> None:
         assert run("stop").returncode == 0
 
 
+_SERVICE = "0::/system.slice/jobsd.service\n"
+
+
 @pytest.mark.parametrize(
-    ("ours", "status"), [({}, 6), ({"INVOCATION_ID": "a1"}, 0)], ids=["person", "systemd"]
+    ("comm", "session", "group", "ours", "unit"),
+    [
+        ("systemd", 42, _SERVICE, "0::/user.slice/session-3.scope\n", "jobsd.service"),
+        ("systemd", 42, _SERVICE, "0::/system.slice/jobsd.service/.control\n", ""),
+        ("systemd", 42, "0::/user.slice/session-3.scope\n", _SERVICE, ""),
+        ("systemd", 7, _SERVICE, "0::/\n", ""),
+        ("bash", 42, _SERVICE, "0::/\n", ""),
+    ],
+    ids=["service", "called by it", "a terminal", "nohup in a service", "a shell"],
 )
-def test_what_systemd_runs_only_systemd_stops(
-    run: Commands, ours: dict[str, str], status: int
+def test_what_systemd_runs_is_told_from_what_a_person_runs(  # noqa: PLR0917 - a case
+    tmp_path: Path, comm: str, session: int, group: str, ours: str, unit: str
 ) -> None:
-    # The supervisor believes that systemd listens; that no one does, it bears.
-    systemd = {"NOTIFY_SOCKET": "@jobsd-test-nobody", "INVOCATION_ID": "a1"}
-    with run.project.start(**systemd) as tree:
+    files = {
+        "42/stat": f"42 (jobsd (x) supervisor) S 1 42 {session} 0 -1",
+        "42/cgroup": group,
+        "1/comm": f"{comm}\n",
+        "self/cgroup": ours,
+    }
+    for name, text in files.items():
+        path = tmp_path / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+
+    assert systemd_unit(42, tmp_path) == unit
+
+
+def test_what_systemd_runs_is_refused(
+    run: Commands, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(supervisor_request, "systemd_unit", lambda _pid: "jobsd.service")
+    monkeypatch.chdir(run.project.root)
+    with run.project.start() as tree:
         tree.wait_event("supervisor.ready")
 
-        done = run("stop", **ours)
+        status = cli.run(["stop"])
 
-        assert done.returncode == status
-        if status:
-            assert "use `systemctl stop " in done.stderr
-            assert tree.process.poll() is None
-            assert run("stop", INVOCATION_ID="a1").returncode == 0
+        assert status == 6
+        assert "use `systemctl stop jobsd.service`" in capsys.readouterr().err
+        assert tree.process.poll() is None
