@@ -10,7 +10,7 @@ installs its own handlers, and unblocks signals. It exits by `_exit`, so no `fin
 Invariant: no signal is ignored or stays blocked in a child. Both would pass through exec into a
 program that a job starts, which could then not be stopped with TERM.
 
-`random` seeds itself anew in every fork.
+`random` seeds itself again in every fork.
 """
 
 from __future__ import annotations

@@ -73,7 +73,7 @@ class SupervisorCallbacks:
 
 
 class Supervisor:
-    """Runs the processes that the specs ask for until it is told to stop.
+    """Runs the processes that the specs ask for until it is asked to stop.
 
     `private` are descriptors that no process may hold, as the lock on the pidfile;
     `listener` stays open in the monitor only. Made and run in the main thread of a

@@ -120,7 +120,7 @@ class DatabaseThread:
     # The thread.
 
     def run(self) -> None:
-        """Poll until told to finish."""
+        """Poll until asked to finish."""
         while self._last_poll is None:
             with self._attempt() as attempt:
                 attempt.rest_s = self.poll()

@@ -8,8 +8,8 @@ It exits last. A TERM that comes to the whole process group, while the others st
 only noted: the monitor leaves once the supervisor has said that all workers are gone, or is
 gone itself. After a TERM to the monitor alone it leaves for a successor.
 
-Whoever reaps a process wakes the monitor by any signal that it handles (USR2 does nothing
-else): the death is then written at once. Without one it is seen within five seconds.
+The supervisor wakes the monitor after a reap by a signal that it handles (USR2 does nothing
+else), so dead processes are recovered at once. Without a signal that takes five seconds.
 """
 
 from __future__ import annotations

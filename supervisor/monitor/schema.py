@@ -31,7 +31,7 @@ def _ignore(_cause: str) -> None:
 
 
 class Schema:
-    """Brings the tables up to date, once in the life of a monitor, and tells of it once."""
+    """Brings the tables up to date, once in the life of a monitor, and reports it once."""
 
     def __init__(self, target: Target) -> None:
         self._target = target

@@ -178,7 +178,7 @@ WITH claim AS (
     WHERE outcome = 'failed'
     ON CONFLICT (job_id) DO UPDATE SET error = excluded.error, failed_at = excluded.failed_at
 ), scheduled AS (
-    -- Whoever recovers does not know a crashed job's own backoff: the default one is taken.
+    -- The monitor does not know a crashed job's own backoff: the default one is taken.
     INSERT INTO jobsd.scheduled_executions (
         job_id, scheduled_at, priority, queue_name, concurrency_key
     )
