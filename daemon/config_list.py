@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from jobsd.configuration import queue_file
 from jobsd.configuration.document import compose
@@ -74,9 +74,9 @@ def _simple(value: object) -> object:
     """Return a value as JSON has it."""
     match value:
         case frozenset() | set():
-            return sorted(map(str, value))
+            return sorted(map(str, cast("frozenset[object]", value)))
         case tuple():
-            return list(value)
+            return list(cast("tuple[object, ...]", value))
         case Path():
             return str(value)
         case str():

@@ -11,7 +11,7 @@ import os
 import shutil
 import sys
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol, cast
 
 import click
 
@@ -282,7 +282,7 @@ def _with_columns(found: object, names: tuple[str, ...]) -> object:
     """Return rows with these columns only; any other document as it is."""
     if not names or not isinstance(found, list):
         return found
-    rows: list[dict[str, object]] = found
+    rows = cast("list[dict[str, object]]", found)
     if rows:
         _require_known(names, rows[0], rows)
     return [{name: row.get(name) for name in names} for row in rows]

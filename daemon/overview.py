@@ -104,7 +104,8 @@ def overview(session: Session, options: Options) -> Overview:
 def totals(session: Session) -> Totals:
     """Count the jobs of each state, at a bounded cost."""
     (counts,) = session.fetch(STATEMENTS["totals"], {"most": COUNTED_MAX + 1})
-    return Totals(*(*counts, lost.known(session).jobs))
+    numbers: list[Any] = [*counts, lost.known(session).jobs]
+    return Totals(*numbers)
 
 
 def threads(session: Session, alive: list[Row]) -> Threads:

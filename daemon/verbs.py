@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import sys
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, TypeVar, cast
 
 import click
 
@@ -24,7 +24,7 @@ R = TypeVar("R")
 F = TypeVar("F", bound="Callable[..., Any]")
 
 
-_TABLE_OPTIONS = (
+_TABLE_OPTIONS: tuple[tuple[tuple[str, ...], dict[str, Any]], ...] = (
     (("--columns",), {"metavar": "NAME[,NAME]", "help": "These columns, in this order."}),
     (("--header",), {"is_flag": True, "help": "The names of the columns, in a pipe too."}),
     (("--wide",), {"is_flag": True, "help": "Shorten nothing to fit the terminal."}),
@@ -76,7 +76,8 @@ class Verb(_WithExamples):
         if isinstance(found, output.Result):
             return output.print_result(found, form)
         if isinstance(found, Iterator):
-            return max((output.print_result(each, form) for each in found), default=0)
+            results = cast("Iterator[output.Result]", found)
+            return max((output.print_result(each, form) for each in results), default=0)
         return found
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

@@ -120,22 +120,24 @@ def test_an_interval_may_be_written_as_a_key(project: Project) -> None:
 
 @pytest.mark.behaviour(82)
 @pytest.mark.parametrize(
-    ("args", "arguments"),
+    ("args", "positional", "named"),
     [
-        ("5", ([5], {})),
-        ("text", (["text"], {})),
-        ("[]", ([], {})),
-        ("", ([], {})),
-        ("{a: 1, b: [2]}", ([], {"a": 1, "b": [2]})),
-        ("[[1]]", ([[1]], {})),
-        ("2024-01-01", (["2024-01-01"], {})),
-        ("yes", ([True], {})),
+        ("5", "[5]", "{}"),
+        ("text", "['text']", "{}"),
+        ("[]", "[]", "{}"),
+        ("", "[]", "{}"),
+        ("{a: 1, b: [2]}", "[]", "{'a': 1, 'b': [2]}"),
+        ("[[1]]", "[[1]]", "{}"),
+        ("2024-01-01", "['2024-01-01']", "{}"),
+        ("yes", "[True]", "{}"),
     ],
 )
 def test_arguments_are_one_value_a_list_or_a_mapping(
-    project: Project, args: str, arguments: object
+    project: Project, args: str, positional: str, named: str
 ) -> None:
-    assert project.task(f"class: A, schedule: every hour, args: {args}").arguments == arguments
+    task = project.task(f"class: A, schedule: every hour, args: {args}")
+
+    assert tuple(map(repr, task.arguments)) == (positional, named)
 
 
 @pytest.mark.behaviour(82)

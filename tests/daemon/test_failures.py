@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 @pytest.fixture
 def failed(run: Commands, session: Session) -> dict[str, int]:
     """Three failed jobs of two classes with two errors, the last one first in the list."""
-    made = {}
+    made: dict[str, int] = {}
     for name, kind in (("a", "ValueError"), ("b", "ZeroDivisionError"), ("c", "ValueError")):
         class_name = "DailyCleanupJob" if name == "c" else "shop_jobs.fail"
         made[name] = int(run.json("enqueue", class_name)["id"])

@@ -179,7 +179,7 @@ def test_arguments_read_like_a_call(run: Commands) -> None:
         (["recurring"], "config/recurring.yml"),
         (["heartbeat", "recent"], "no heartbeat"),
     ],
-    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+    ids=["list", "list --queue", "ps", "recurring", "heartbeat recent"],
 )
 def test_an_empty_answer_says_what_to_do(
     run: Commands, arguments: list[str], sentence: str

@@ -87,7 +87,10 @@ def test_what_systemd_runs_is_told_from_what_a_person_runs(  # noqa: PLR0917 - a
 def test_what_systemd_runs_is_refused(
     run: Commands, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(supervisor_request, "systemd_unit", lambda _pid: "jobsd.service")
+    def under_systemd(_: int) -> str:
+        return "jobsd.service"
+
+    monkeypatch.setattr(supervisor_request, "systemd_unit", under_systemd)
     monkeypatch.chdir(run.project.root)
     with run.project.start() as tree:
         tree.wait_event("supervisor.ready")

@@ -199,7 +199,7 @@ def split_arguments(args: object) -> tuple[Sequence[Any], Mapping[str, Any]]:
         return (), cast("Mapping[str, Any]", args)
     if not isinstance(args, Sequence) or isinstance(args, (str, bytes)):
         return [args], {}
-    positional: list[Any] = list(args)
+    positional = list(cast("Sequence[object]", args))
     if positional and isinstance(positional[-1], dict):
         return positional[:-1], cast("dict[str, Any]", positional[-1])
     return positional, {}
