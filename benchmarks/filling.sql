@@ -58,8 +58,8 @@ INSERT INTO jobsd.scheduled_executions (job_id, scheduled_at, priority, queue_na
 SELECT id, scheduled_at, priority, queue_name
 FROM job;
 
--- limited: store jobs in turn for so many keys with a limit of one each: the first of each
--- key may run, the others wait.
+-- limited: store jobs in turn for so many keys with a limit of one each, as one bulk does: the
+-- first of each key is met by workers, the others come along.
 WITH job AS (
     INSERT INTO jobsd.jobs (
         queue_name, class_name, arguments, concurrency_key, concurrency_limit, on_conflict
@@ -69,19 +69,12 @@ WITH job AS (
         'block'
     FROM generate_series(0, %(jobs)s - 1) AS number
     RETURNING id, queue_name, priority, concurrency_key, (arguments ->> 0)::bigint AS number
-), slot AS (
-    INSERT INTO jobsd.concurrency_slots (job_id, number, key)
-    SELECT id, 1, concurrency_key
-    FROM job
-    WHERE number < %(keys)s
-), ready AS (
-    INSERT INTO jobsd.ready_executions (job_id, position, priority, queue_name)
-    SELECT id, id, priority, queue_name
-    FROM job
-    WHERE number < %(keys)s
-    ORDER BY id
 )
-INSERT INTO jobsd.blocked_executions (job_id, priority, queue_name, concurrency_key)
-SELECT id, priority, queue_name, concurrency_key
+INSERT INTO jobsd.blocked_executions (
+    job_id, position, priority, queue_name, concurrency_key, concurrency_limit
+)
+SELECT
+    id, CASE WHEN %(one_by_one)s OR number < %(keys)s THEN id END, priority, queue_name,
+    concurrency_key, 1
 FROM job
-WHERE number >= %(keys)s;
+ORDER BY id;

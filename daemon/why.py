@@ -79,7 +79,7 @@ def why(session: Session, found: Found, threshold_s: float) -> list[Reason]:
         case "blocked":
             return [*_blocked(case), *_queue(case)]
         case "ready":
-            return [*_queue(case), *_in_line(case)]
+            return [*_held(case), *_queue(case), *_in_line(case)]
         case "claimed":
             return list(_claimed(case))
         case "lost":
@@ -123,6 +123,17 @@ def _limit(case: _Case) -> Iterator[Reason]:
         )
 
 
+def _held(case: _Case) -> Iterator[Reason]:
+    """Tell what a ready job waits for that its key has no slot for, or others before it."""
+    key = case.found.concurrency_key
+    # A job that is ready with a slot of before waits for none.
+    if key is None or not inspect.waits_for_slot(case.session, case.found):
+        return
+    held_by = inspect.holders(case.session, key)
+    if held_by or inspect.blocked_before(case.session, case.found):
+        yield next(_blocked(case))
+
+
 def _blocked(case: _Case) -> Iterator[Reason]:
     key, limit = case.found.concurrency_key or "", case.found.concurrency_limit or 1
     held_by = inspect.holders(case.session, key)
@@ -142,11 +153,8 @@ def _blocked(case: _Case) -> Iterator[Reason]:
         },
     )
     if free := max(0, most - len(held_by)):
-        sentence = f"a slot of {key!r} is free and was not given to the first in line yet"
-        yield Reason("not_promoted", sentence, {"key": key, "free": free})
-        if not case.has_dispatcher:
-            sentence = "no dispatcher runs that would give the free slot to a job"
-            yield Reason("no_dispatcher", sentence)
+        sentence = f"a slot of {key!r} is free, for the first in line"
+        yield Reason("not_claimed", sentence, {"key": key, "free": free})
 
 
 def _of_key(key: str, limit: int) -> str:

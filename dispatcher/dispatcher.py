@@ -124,20 +124,14 @@ class Dispatcher:
     def _hear(self) -> bool:
         payloads = self._session.notifications()
         for payload in payloads:
-            word, _, key = payload.partition(" ")
-            if word != "limits":
-                continue
-            if key:
-                self._maintenance.owe([key])
-            else:
+            if payload.partition(" ")[0] == "limits":
                 self._maintenance.look_now()
         return bool(payloads)
 
     def _dispatch(self) -> tuple[int, float | None, bool]:
         parameters = {"limit": self._options.batch_size}
         row = self._session.fetch(STATEMENTS["dispatch"], parameters)[0]
-        dispatched, _, next_s, keys, blocked = row
-        self._maintenance.owe(keys)
+        dispatched, _, next_s, blocked = row
         if dispatched and is_subscribed("debug"):
             emit("jobs.dispatched", size=dispatched)
         return dispatched, next_s, blocked

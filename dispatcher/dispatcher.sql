@@ -1,8 +1,8 @@
 -- dispatch: move the jobs that are due on, in the order in which they are due, and say in how
--- many seconds the next one is. Unlimited ones become ready; their positions are new: behind
--- what workers have already passed. Limited ones are blocked until, in the next statement,
--- those are promoted for which a slot is free: their keys are returned, and whether any jobs were
--- blocked before. One that was begun before is not discarded any more. Rows that another dispatcher has locked are its business;
+-- many seconds the next one is, and whether any jobs are blocked. They become ready; their positions
+-- are new: behind what workers have already passed. Whether a limited one may not wait is decided
+-- by the worker that meets it; one that was begun before is not discarded any more. Rows that
+-- another dispatcher has locked are its business;
 -- one that somebody has just changed has a place that we do not see yet, and stays until
 -- the next time.
 WITH due AS (
@@ -28,18 +28,24 @@ WITH due AS (
     ON CONFLICT (job_id) DO NOTHING -- put there by somebody's hand
 ), blocked AS (
     INSERT INTO jobsd.blocked_executions (
-        job_id, priority, queue_name, concurrency_key, yields
+        job_id, priority, queue_name, concurrency_key, concurrency_limit, yields
     )
     SELECT
         gone.job_id, gone.priority, gone.queue_name, gone.concurrency_key,
+        job.concurrency_limit,
         job.on_conflict = 'discard' AND job.attempts = 0 AND job.started_at IS NULL
     FROM gone
     JOIN jobsd.jobs AS job ON job.id = gone.job_id
     WHERE gone.concurrency_key IS NOT NULL
+    ORDER BY gone.scheduled_at, gone.priority, gone.job_id
     ON CONFLICT (job_id) DO NOTHING -- put there by somebody's hand
 ), woken AS (
-    SELECT pg_notify('jobsd.wake', 'ready ' || queue_name)
-    FROM (SELECT DISTINCT queue_name FROM ordered) AS queues
+    SELECT pg_notify('jobsd.wake', payload)
+    FROM (
+        SELECT 'ready ' || queue_name AS payload FROM gone WHERE concurrency_key IS NULL
+        UNION
+        SELECT 'limited ' || queue_name FROM gone WHERE concurrency_key IS NOT NULL
+    ) AS payloads
     WHERE EXISTS (SELECT FROM jobsd.sleepers WHERE kind = 'worker')
 )
 SELECT
@@ -51,5 +57,4 @@ SELECT
         -- Older servers can't tell how far away an infinite one is.
         WHERE scheduled_at > now() AND scheduled_at < 'infinity'
     ),
-    ARRAY(SELECT DISTINCT concurrency_key FROM gone WHERE concurrency_key IS NOT NULL),
     EXISTS (SELECT FROM jobsd.blocked_executions);

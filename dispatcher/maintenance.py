@@ -1,17 +1,15 @@
-"""Looks after the limits: whoever waits for a slot that is free becomes ready.
+"""Looks after the limits: whoever waits beside a slot that is free is met by workers again.
 
-Who frees a slot promotes the next job itself. What is left for us: the limited jobs that
-have become due; those whose enqueuer did not get the lock of their key, and names it to us;
-and all that was to be said by somebody who has died, whose answer was lost, or whom nobody
-heard. For that we look at the keys for which jobs wait, every five seconds while there are
-any, after each outage, and when somebody asks for it; nothing can switch this off, since
-nobody else would find these jobs. It only reads: what it finds is promoted as what we were
-told. At an interval we also free the slots whose job is neither ready nor claimed, though
-nothing of ours leaves one.
+Who gives a slot back hands it over itself. What is left for us is what nobody has handed over:
+the job of a queue that was paused while it came first of its key, or what somebody's hand has
+done. For that we look at the keys of which jobs are blocked, every five seconds while there are
+any, after each outage, and when somebody asks for it; nothing can switch this off. It only
+reads, and hands over what it finds. At an interval we also free the slots of before (rows of
+`concurrency_slots`) whose job is neither ready nor claimed, and forget keys that nobody has
+held for a day.
 
 A statement looks at a thousand keys, so that due jobs don't wait for its end; and we rest for
-twice as long as all of it took (20 us a key: 2 s for 100,000 keys that are all full; 3 ms for
-one key with a million jobs).
+twice as long as all of it took.
 """
 
 from __future__ import annotations
@@ -21,10 +19,9 @@ from typing import TYPE_CHECKING
 from jobsd.clock import monotonic
 from jobsd.instruments.events import emit
 from jobsd.jobs import limits
-from jobsd.jobs.owed import Owed
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterator
 
     from jobsd.configuration.options import DispatcherOptions, JobsOptions
     from jobsd.database.connection import Session
@@ -41,7 +38,6 @@ class Maintenance:
 
     def __init__(self, session: Session, options: DispatcherOptions, jobs: JobsOptions) -> None:
         self._session = session
-        self._keep = jobs.preserve_finished_jobs
         self._default_s = jobs.default_concurrency_control_period_s
         self._deaf_s = min(LOOK_S, options.polling_interval_s)
         self._every_s = (
@@ -49,7 +45,6 @@ class Maintenance:
             if options.concurrency_maintenance
             else float("inf")
         )
-        self._owed = Owed()
         self._look: Iterator[None] | None = None
         self._began_at = 0.0
         self._look_at = 0.0
@@ -59,10 +54,6 @@ class Maintenance:
         # At once: what died before us may have left something.
         self._free_at = 0.0 if options.concurrency_maintenance else float("inf")
         self._frees = False
-
-    def owe(self, keys: Iterable[str]) -> None:
-        """Take in keys for which jobs were blocked that may find a slot."""
-        self._owed.owe(keys)
 
     def look_now(self) -> None:
         """Look at once, and when a look goes on, once more behind it."""
@@ -79,10 +70,6 @@ class Maintenance:
     def step(self, *, blocked: bool) -> None:
         """Do what is due, in a few statements; `blocked` says whether any jobs are."""
         self._blocked = blocked
-        if due := self._owed.due():
-            promotion = limits.promote(self._session, due, keep=self._keep)
-            self._owed.answered(due, promotion.missed, promotion.begun)
-            promotion.report()
         if self._look is None and self._begins_at <= monotonic():
             self._begin()
         if self._look is not None and next(self._look, True):
@@ -93,12 +80,11 @@ class Maintenance:
         """When there is something to do (monotonic)."""
         if self._look is not None:
             return 0.0
-        owed_at = self._owed.next_at
-        return self._begins_at if owed_at is None else min(self._begins_at, owed_at)
+        return self._begins_at
 
     def hand_over(self) -> None:
         """Ask the others for what we have left undone."""
-        if self._owed.next_at is not None or self._look is not None or self._asked:
+        if self._look is not None or self._asked:
             self._session.fetch(limits.STATEMENTS["ask"])
 
     @property
@@ -134,12 +120,12 @@ class Maintenance:
                 if freed:
                     self._tell(freed)
                 yield
-        for keys in limits.roomy(self._session):
-            self.owe(keys)
+            limits.forget_keys(self._session)
+        for keys in limits.uncovered(self._session):
+            limits.hand_over(self._session, keys)
             yield
 
     def _tell(self, freed: list[limits.Freed]) -> None:
         keys = sorted({slot.key for slot in freed})
         jobs = [slot.job_id for slot in freed]
         emit("slots.freed", size=len(freed), concurrency_keys=keys, job_ids=jobs)
-        self.owe(keys)

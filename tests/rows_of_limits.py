@@ -17,7 +17,7 @@ class Table:
     def __init__(self, session: Session) -> None:
         self.session = session
 
-    def enqueue(self, key: str = "k", **options: object) -> int:
+    def enqueue(self, key: str | None = "k", **options: object) -> int:
         given = {"concurrency_key": key, **options}
         named = ", ".join(f"{name} => %({name})s" for name in given)
         row = self.session.connection.execute(
@@ -32,6 +32,22 @@ class Table:
     def ids(self, table: str) -> list[int]:
         found = self.rows(f"SELECT job_id FROM jobsd.{table} ORDER BY job_id")
         return [row[0] for row in found]
+
+    def block(self, *job_ids: int) -> None:
+        """Let workers have met these, and found no slot for them."""
+        self.rows(
+            "UPDATE jobsd.blocked_executions SET position = NULL WHERE job_id = ANY (%s)"
+            " RETURNING 1",
+            list(job_ids),
+        )
+
+    def slot_of_before(self, job_id: int, key: str, duration: str | None = None) -> None:
+        """Let a job have the first slot of a key, as the version before wrote it."""
+        self.rows(
+            "INSERT INTO jobsd.concurrency_slots (job_id, number, key, duration)"
+            " VALUES (%s, 1, %s, %s::interval) RETURNING 1",
+            *(job_id, key, duration),
+        )
 
     def make_due(self) -> None:
         self.rows(

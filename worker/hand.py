@@ -22,9 +22,11 @@ from jobsd.text import error_stack
 from .perform import FRAMES_MAX, Outcome, perform
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from queue import SimpleQueue
 
     from .perform import ClaimedJob
+    from .series import Series
 
     Waiting = tuple[ClaimedJob, float]
     """A job to start, and when it was ours for certain (monotonic)."""
@@ -34,16 +36,22 @@ STRAYS_MAX = 3
 
 _Thing = TypeVar("_Thing")
 _IF_ANY, _ONCE_THERE = (False,), (True,)
+_FIRST: Callable[[deque[Waiting]], Waiting] = deque.popleft
 
 
 class Hand:
     """One job at most, from the queue to where it is passed on."""
 
-    __slots__ = ("adrift", "on_board", "outcome", "pid", "started", "stray", "strays", "taken")
+    __slots__ = (
+        *("adrift", "on_board", "outcome", "pid", "series", "started", "stray", "strays"),
+        "taken",
+    )
 
     def __init__(self) -> None:
         self.pid = os.getpid()
-        self.taken: deque[Waiting | None] = deque()
+        self.taken: deque[Waiting | Series | None] = deque()
+        self.series: Series | None = None
+        """Where the next job comes from, until it has none."""
         self.started = 0.0
         self.outcome: Outcome | None = None
         """What became of the job, once it has run."""
@@ -54,7 +62,7 @@ class Hand:
         self.stray: BaseException | None = None
         self.strays = 0
 
-    def take(self, queue: SimpleQueue[Waiting | None], *, wait: bool) -> bool:
+    def take(self, queue: SimpleQueue[Waiting | Series | None], *, wait: bool) -> bool:
         """Take what comes next, if there is any or once there is; return whether we have it.
 
         Invariant: from the queue into the hand by one call. Between two, what the first has
@@ -63,6 +71,14 @@ class Hand:
         try:
             self.taken.extend(map(queue.get, _ONCE_THERE if wait else _IF_ANY))
         except Empty:
+            return False
+        return True
+
+    def follow(self, series: Series) -> bool:
+        """Take the next job of the series; return whether there is one. By one call, too."""
+        try:
+            self.taken.extend(map(_FIRST, (series.waiting,)))
+        except IndexError:
             return False
         return True
 

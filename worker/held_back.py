@@ -64,7 +64,6 @@ class HeldBack:
         writing: Writing,
         *,
         release: Iterable[Ended],
-        owed: list[str],
         wish: Wish | None,
     ) -> Result | None:
         """Do a turn; None when it has done nothing, for the sake of what is held back now.
@@ -76,7 +75,7 @@ class HeldBack:
         if self._patient:
             writing.lock_wait = f"{self._session.deadline_s * LOCK_SHARE * 1000:.0f}ms"
         try:
-            result = take(self._session, writing, release=release, owed=owed, wish=wish)
+            result = take(self._session, writing, release=release, wish=wish)
         except errors.LockNotAvailable:
             if self._patient:
                 raise

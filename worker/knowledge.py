@@ -49,6 +49,8 @@ class Knowledge:
         self._present: set[Lane] = set()
         self._waiting: dict[Lane, float] = {}
         self._told: set[str] = set()
+        self.overdue: set[str] = set()
+        """The lanes of limited jobs that come first of their key, and are ours to let fail."""
         self.open: list[Lane] = []
         """The lanes that have jobs which are ours to run: known here, or overdue."""
 
@@ -111,8 +113,22 @@ class Knowledge:
         if not all(self._waiting.get(lane, 0.0) > now - BELIEVED_S for lane in met):
             overdue = self._overdue(met)
         self._survey_at = min(self._survey_at, now + SURVEY_S)
+        self._tell((job.queue_name, job.class_name) for job in jobs)
+        return self.last_attempts([job for job in jobs if _lane(job) in overdue])
+
+    def meet(self, jobs: list[tuple[str, str]]) -> None:
+        """Take note of limited jobs of which each comes first of its key, and is not for us.
+
+        By their queues and classes. Those that nobody has known for long enough are, to fail.
+        """
+        met = {
+            (queue, lanes.lane_of(name)) for queue, name in jobs if name not in registry.known()
+        }
+        now = monotonic()
+        if all(self._waiting.get(lane, 0.0) > now - BELIEVED_S for lane in met):
+            return
+        self.overdue = {lane for _, lane in self._overdue(met)}
         self._tell(jobs)
-        return self._last_attempts([job for job in jobs if _lane(job) in overdue])
 
     def _overdue(self, met: Iterable[Lane]) -> set[Lane]:
         """Return those lanes whose class no worker has known for long enough."""
@@ -126,19 +142,25 @@ class Knowledge:
         self._waiting = dict.fromkeys(ages_s.keys() - overdue, now)
         return overdue
 
-    def _last_attempts(self, jobs: list[ClaimedJob]) -> list[ClaimedJob]:
-        """Return the jobs: only those that a crash would leave another attempt have one."""
-        again = lanes.repeatable(self._session, [job.id for job in jobs]) if jobs else ()
+    def last_attempts(self, jobs: list[ClaimedJob]) -> list[ClaimedJob]:
+        """Return the jobs; unknown ones have another attempt only where a crash leaves one."""
+        known = registry.known()
+        strange = [job.id for job in jobs if job.class_name not in known]
+        if not strange:
+            return jobs
+        again = lanes.repeatable(self._session, strange)
         return [
-            job if job.id in again else job._replace(max_attempts=job.attempts + 1)
+            job
+            if job.class_name in known or job.id in again
+            else job._replace(max_attempts=job.attempts + 1)
             for job in jobs
         ]
 
-    def _tell(self, jobs: Iterable[ClaimedJob]) -> None:
-        for job in jobs:
-            if job.class_name not in self._told:
-                self._told.add(job.class_name)
-                emit("job.unknown", class_name=job.class_name, queue_name=job.queue_name)
+    def _tell(self, jobs: Iterable[tuple[str, str]]) -> None:
+        for queue, name in jobs:
+            if name not in registry.known() and name not in self._told:
+                self._told.add(name)
+                emit("job.unknown", class_name=name, queue_name=queue)
 
     def _is_ours(self, lane: Lane) -> bool:
         return self._selection.matches(lane[0])

@@ -8,6 +8,7 @@ were recorded, whether a last claim was made), and `settle` finds them out.
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING
 
 from jobsd.jobs.claims import Ended, InClaim, own
@@ -19,8 +20,7 @@ if TYPE_CHECKING:
 
     from jobsd.database.connection import Session
 
-    from .perform import ClaimedJob
-    from .pool import Run
+    from .perform import ClaimedJob, Run
     from .writing import Claims
 
 
@@ -35,6 +35,7 @@ class Ledger:
         self.keep = keep
         self._parks = parks
         self._claims: Claims = {}
+        self._keys: dict[int, str] = {}
         self._runs: list[Run] = []
         self._unstarted: list[ClaimedJob] = []
         self._held_runs: list[Run] = []
@@ -47,6 +48,20 @@ class Ledger:
         """Take in a claim that was made; one without a job that we know is for `settle`."""
         if ids := {job.id for job in jobs}:
             self._claims[claim_id] = ids
+
+    def add_series(self, claim_id: int, jobs: Iterable[ClaimedJob], key: str) -> None:
+        """Take in a claim that holds a slot of a key, or more jobs of one."""
+        self._claims.setdefault(claim_id, set()).update(job.id for job in jobs)
+        self._keys[claim_id] = key
+
+    @property
+    def keys(self) -> set[str]:
+        """The keys of which we hold slots."""
+        return set(self._keys.values())
+
+    def size_of(self, claim_id: int) -> int:
+        """Return how many jobs of a claim are not recorded; 0 when it is not ours."""
+        return len(self._claims.get(claim_id, ()))
 
     def add(self, runs: Iterable[Run]) -> None:
         """Take in runs that have ended; those whose claim was taken away are dropped."""
@@ -91,8 +106,11 @@ class Ledger:
 
     @property
     def frees(self) -> bool:
-        """Whether a job that waits to be recorded held a limit."""
-        return any(run.job.concurrency_key is not None for run in self._runs)
+        """Whether a slot is to be given back: the last job of a claim with a key has ended."""
+        if not self._keys:
+            return False
+        waiting = Counter(run.job.claim_id for run in self._runs)
+        return any(waiting[claim_id] >= len(self._claims[claim_id]) for claim_id in self._keys)
 
     @property
     def open(self) -> bool:
@@ -128,9 +146,13 @@ class Ledger:
 
     def statements(self) -> Writing:
         """Return what records everything that waits, without doing it."""
-        back = [_given_back(job, parks=self._parks(job)) for job in self._unstarted]
+        back = [
+            _given_back(job, parks=job.claim_id not in self._keys and self._parks(job))
+            for job in self._unstarted
+        ]
         return Writing(
-            self._claims, self._runs, self._unstarted, back, self.process, keep=self.keep
+            *(self._claims, self._keys, self._runs, self._unstarted, back, self.process),
+            keep=self.keep,
         )
 
     def wrote(self, writing: Writing, recorded: set[int], concluded: set[int]) -> bool:
@@ -168,13 +190,14 @@ class Ledger:
             for claim_id in self._claims.keys() & stored.keys()
             if (held := self._claims[claim_id] & set(stored[claim_id]))
         }
+        self._keys = {id_: key for id_, key in self._keys.items() if id_ in self._claims}
         self._sort()
         return unknown, gone
 
     def abandon(self) -> Claims:
         """Drop everything: our row was deleted, and our claims with it. Return these."""
         claims = self._claims
-        self._claims = {}
+        self._claims, self._keys = {}, {}
         self.held_back.clear()
         self._sort()
         return claims
@@ -189,6 +212,7 @@ class Ledger:
             held.difference_update(written[claim_id])
             if not held:
                 del self._claims[claim_id]
+                self._keys.pop(claim_id, None)
 
 
 def _key(job: ClaimedJob) -> InClaim:

@@ -88,6 +88,22 @@ class Pace:
         # What has ended is recorded by the statement that claims.
         return max(0, min(wanted, self.batch_max, most))
 
+    @property
+    def series_max(self) -> int:
+        """How many jobs of one limit's slot one thread should have in hand."""
+        if self._prefetch is not None:
+            return max(1, min(self._prefetch, self.batch_max))
+        if self._mean_s is None:
+            return 1
+        return max(1, min(int(HORIZON_S / max(self._mean_s, 1e-6)), self.batch_max))
+
+    @property
+    def series_patience(self) -> int:
+        """How many jobs of one thread's series can start in time behind the one that runs."""
+        if self._prefetch is not None or self._mean_s is None:
+            return BATCH_MAX
+        return int(PATIENCE_S / max(self._mean_s, 1e-6))
+
     def patience(self, running_s: Sequence[float]) -> int | None:
         """Return how many waiting jobs can still start in time; None when all can."""
         startable = self._startable(running_s, PATIENCE_S)

@@ -40,7 +40,7 @@ class ClaimedJob(NamedTuple):
     due_at: float
     """Since when it could have run (by our `monotonic`)."""
     concurrency_key: str | None
-    """The limit of which it holds a slot."""
+    """The limit of which its claim, or a row of before, holds a slot."""
     priority: int
     position: int
 
@@ -58,6 +58,15 @@ class Outcome:
 
 
 SUCCESS = Outcome(Verdict("finished"))
+
+
+class Run(NamedTuple):
+    """One job that has ended, with the times of its start and its end (monotonic)."""
+
+    job: ClaimedJob
+    outcome: Outcome
+    started: float
+    ended: float
 
 
 def perform(job: ClaimedJob) -> Outcome:

@@ -1,6 +1,7 @@
 """The threads that run jobs, and the two ways between them and the control thread.
 
-Jobs go in by `post` and come out as outcomes by `collect`. The threads never wait for
+Jobs go in by `post`, or as series of which one thread has all, and come out as outcomes by
+`collect`. The threads never wait for
 the database. They wake the control thread only when there is reason to: when few jobs are
 left to start, down to none. While more wait, the control thread comes round by itself
 before their outcomes get old.
@@ -15,17 +16,18 @@ from __future__ import annotations
 import os
 import threading
 from queue import Empty, SimpleQueue
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from jobsd.clock import monotonic
 from jobsd.errors import Error
 from jobsd.instruments.events import emit
 
 from .hand import Hand, leave
-from .perform import SUCCESS, Outcome, described, ending
+from .perform import SUCCESS, Outcome, Run, described, ending
+from .series import Series, first_job
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Sequence
 
     from jobsd.processes.entry import ScoreboardEntry
 
@@ -54,15 +56,6 @@ class ThreadDiedError(Error):
         super().__init__(f"the thread {thread} has ended, with the job that it had in hand")
 
 
-class Run(NamedTuple):
-    """One job that has ended, with the times of its start and its end (monotonic)."""
-
-    job: ClaimedJob
-    outcome: Outcome
-    started: float
-    ended: float
-
-
 class Pool:
     """A fixed number of threads; one control thread posts and collects.
 
@@ -80,13 +73,14 @@ class Pool:
         self.size = threads
         self._entry = entry
         self._wake = wake
-        self._todo: SimpleQueue[Waiting | None] = SimpleQueue()
+        self._todo: SimpleQueue[Waiting | Series | None] = SimpleQueue()
         # Guards what the threads write and the control thread takes away.
         self._lock = threading.Lock()
         self._runs: list[Run] = []
         self._doubted: list[ClaimedJob] = []
         self._woken = False
         # Written by the control thread alone.
+        self.series: dict[int, Series] = {}
         self._posted = 0
         self._low_water = 0
         self._last_rank = (0, 0)
@@ -123,13 +117,20 @@ class Pool:
         """
         self._low_water = low_water
         self._posted += len(jobs)
-        posted = [(job, asked_at) for job in jobs]
-        first, last = rank(jobs[0]), rank(jobs[-1])
-        if self.waiting and first < self._last_rank:
-            last = max(last, self._last_rank)
-            posted = sorted([*self._drain(), *posted], key=lambda each: rank(each[0]))
-        self._last_rank = last
-        self._refill(posted)
+        self._put([(job, asked_at) for job in jobs], rank)
+
+    def post_together(self, items: list[Waiting | Series], low_water: int, rank: Rank) -> None:
+        """Hand over jobs that were claimed, and series, of which each is for one thread."""
+        self._low_water = low_water
+        series = [each for each in items if isinstance(each, Series)]
+        self._posted += len(items) - len(series) + sum(len(each.waiting) for each in series)
+        self.series.update((each.claim_id, each) for each in series)
+        self._put(items, rank)
+
+    def prolong(self, series: Series, jobs: list[Waiting]) -> None:
+        """Add jobs to a series, whether its thread still has it or has found its end."""
+        self._posted += len(jobs)
+        self._prolong(series, jobs)
 
     def collect(self) -> list[Run]:
         """Return the runs that have ended since the last call."""
@@ -137,14 +138,47 @@ class Pool:
             runs, self._runs = self._runs, []
             self._woken = False
         self._posted -= len(runs)
+        if self.series:
+            ended = [each.claim_id for each in self.series.values() if each.closed]
+            for claim_id in ended:
+                del self.series[claim_id]
         return runs
 
     def take_back(self, keep: int = 0) -> list[ClaimedJob]:
-        """Return the jobs that were not started, but for the first `keep`."""
-        waiting = self._drain()
-        self._refill(waiting[:keep])
-        self._posted -= len(waiting[keep:])
-        return [job for job, _ in waiting[keep:]]
+        """Return the jobs that were not started, but for the first `keep`.
+
+        A series that was not begun is kept whole, or not at all.
+        """
+        back: list[Waiting] = []
+        left = keep
+        for item in self._drain():
+            size = len(item.waiting) if isinstance(item, Series) else 1
+            if size <= left:
+                self._todo.put(item)
+                left -= size
+                continue
+            left = 0
+            if isinstance(item, Series):
+                back += item.take_all()
+                del self.series[item.claim_id]
+            else:
+                back.append(item)
+        if not keep:
+            back += [job for each in self.series.values() for job in each.take_all()]
+        self._posted -= len(back)
+        return [job for job, _ in back]
+
+    def take_back_behind(self, ran_s: float, keep: int) -> list[ClaimedJob]:
+        """Return what waits in a begun series behind a job that has run so long, or `keep`."""
+        back: list[Waiting] = []
+        for each in self.series.values():
+            started = None if each.thread is None else self._started_at[each.thread]
+            if started is not None and monotonic() - started >= ran_s:
+                back += each.take_all()
+            elif each.thread is not None and len(each.waiting) > keep:
+                back += each.take_behind(keep)
+        self._posted -= len(back)
+        return [job for job, _ in back]
 
     def verify(self, holds: Callable[[ClaimedJob], bool], asked_at: float) -> None:
         """Drop the jobs that were not started and that `holds` denies: they are not ours.
@@ -153,10 +187,24 @@ class Pool:
         """
         with self._lock:
             doubted, self._doubted = self._doubted, []
-        waiting = [*doubted, *(job for job, _ in self._drain())]
-        ours = [(job, asked_at) for job in waiting if holds(job)]
-        self._posted -= len(waiting) - len(ours)
+        items = self._drain()
+        alone = [job for job in doubted if job.claim_id not in self.series]
+        alone += [item[0] for item in items if not isinstance(item, Series)]
+        ours = [(job, asked_at) for job in alone if holds(job)]
         self._refill(ours)
+        for item in items:
+            if isinstance(item, Series):
+                item.closed = True  # Nobody has begun it: it begins anew.
+        for each in [*self.series.values()]:
+            each.doubted = False
+            jobs = [job for job in doubted if job.claim_id == each.claim_id]
+            jobs += [job for job, _ in each.take_all()]
+            still = [(job, asked_at) for job in jobs if holds(job)]
+            alone += jobs
+            ours += still
+            if still:
+                self._prolong(each, still)
+        self._posted -= len(alone) - len(ours)
 
     def tell_again(self, runs: Iterable[Run]) -> None:
         """Say anew how jobs ended that are not recorded yet: the entry forgets what is old."""
@@ -180,7 +228,15 @@ class Pool:
     @property
     def waiting(self) -> int:
         """How many jobs are in hand and not started."""
-        return self._todo.qsize() + len(self._doubted)
+        waiting = self._todo.qsize() + len(self._doubted)
+        for each in self.series.values():
+            waiting += len(each.waiting) - (each.thread is None)
+        return waiting
+
+    @property
+    def queued(self) -> bool:
+        """Whether jobs or series wait for a thread."""
+        return not self._todo.empty()
 
     @property
     def in_hand(self) -> int:
@@ -195,7 +251,7 @@ class Pool:
     @property
     def flows(self) -> bool:
         """Whether more jobs wait than those of which we are told when they have ended."""
-        return self._todo.qsize() > self._low_water
+        return bool(self.series) or self._todo.qsize() > self._low_water
 
     @property
     def busy(self) -> int:
@@ -207,8 +263,26 @@ class Pool:
         now = monotonic()
         return [now - started for started in list(self._started_at) if started is not None]
 
-    def _drain(self) -> list[Waiting]:
-        waiting: list[Waiting] = []
+    def _put(self, items: Sequence[Waiting | Series], rank: Rank) -> None:
+        first, last = rank(first_job(items[0])), rank(first_job(items[-1]))
+        if self._todo.qsize() and first < self._last_rank:
+            last = max(last, self._last_rank)
+            items = sorted([*self._drain(), *items], key=lambda each: rank(first_job(each)))
+        self._last_rank = last
+        self._refill(items)
+
+    def _prolong(self, series: Series, jobs: list[Waiting]) -> None:
+        with self._lock:
+            closed = series.closed
+            if not closed:
+                series.waiting.extend(jobs)
+        if closed:
+            anew = Series(jobs, series.key, series.most)
+            self.series[anew.claim_id] = anew
+            self._todo.put(anew)
+
+    def _drain(self) -> list[Waiting | Series]:
+        waiting: list[Waiting | Series] = []
         while True:
             try:
                 next_one = self._todo.get_nowait()
@@ -217,7 +291,7 @@ class Pool:
             if next_one is not None:
                 waiting.append(next_one)
 
-    def _refill(self, waiting: Iterable[Waiting]) -> None:
+    def _refill(self, waiting: Iterable[Waiting | Series]) -> None:
         for each in waiting:
             self._todo.put(each)
 
@@ -242,7 +316,8 @@ class Pool:
             job, ours_at = waiting
             if (outcome := hand.outcome) is None:
                 started = monotonic()
-                if started - ours_at >= self._trust_s:
+                doubted = hand.series is not None and hand.series.doubted
+                if doubted or started - ours_at >= self._trust_s:
                     self._doubt(number, job, hand)
                     continue
                 hand.started = self._started_at[number] = started
@@ -254,10 +329,27 @@ class Pool:
         self._entry.rest(number)
 
     def _next(self, number: int, hand: Hand) -> Waiting | None:
-        if not hand.taken and not hand.take(self._todo, wait=False):
-            self._entry.rest(number)
-            hand.take(self._todo, wait=True)
-        return hand.taken[0]
+        while True:
+            if hand.taken:
+                first = hand.taken[0]
+                if not isinstance(first, Series):
+                    return first
+                # Invariant: what is done here may be done twice.
+                hand.series, first.thread = first, number
+                del hand.taken[0]
+            elif hand.series is not None:
+                self._follow(hand, hand.series)
+            elif not hand.take(self._todo, wait=False):
+                self._entry.rest(number)
+                hand.take(self._todo, wait=True)
+
+    def _follow(self, hand: Hand, series: Series) -> None:
+        if hand.follow(series):
+            return
+        with self._lock:
+            series.closed = not series.waiting
+        if series.closed:
+            hand.series = None
 
     def _tell_stray(self, hand: Hand) -> None:
         error, hand.stray = hand.stray, None
@@ -268,6 +360,8 @@ class Pool:
     def _doubt(self, number: int, job: ClaimedJob, hand: Hand) -> None:
         self._entry.rest(number)
         self._started_at[number] = None
+        if hand.series is not None:
+            hand.series.doubted = True
         with self._lock:
             hand.pass_on(job, self._doubted)
         self._wake()
@@ -282,10 +376,15 @@ class Pool:
                 hand.on_board = True
             self._started_at[number] = None
             hand.pass_on(Run(job, outcome, hand.started, ended), self._runs)
-            wake = not self._woken and self._todo.qsize() <= self._low_water
+            wake = not self._woken and self._is_low(hand.series)
             self._woken = self._woken or wake
         if wake:
             self._wake()
+
+    def _is_low(self, series: Series | None) -> bool:
+        if series is None:
+            return self._todo.qsize() <= self._low_water
+        return len(series.waiting) <= series.low
 
     def _end_badly(self, number: int, job: ClaimedJob, outcome: Outcome, hand: Hand) -> Outcome:
         if not hand.on_board:

@@ -15,8 +15,7 @@ if TYPE_CHECKING:
     from jobsd.processes.counters import QueueCounters
     from jobsd.processes.entry import ScoreboardEntry
 
-    from .perform import ClaimedJob
-    from .pool import Run
+    from .perform import ClaimedJob, Run
     from .writing import Writing
 
 _EVENTS = {

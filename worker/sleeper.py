@@ -39,8 +39,10 @@ class Sleeper:
         self._told = True
         return True
 
-    def rise(self, row_id: int) -> None:
-        """Say that we come round by ourselves."""
-        if self._told:
-            self._session.fetch(registry.STATEMENTS["rise"], {"id": row_id})
-            self._told = False
+    def rise(self, row_id: int) -> bool:
+        """Say that we come round by ourselves; return whether that is new."""
+        if not self._told:
+            return False
+        self._session.fetch(registry.STATEMENTS["rise"], {"id": row_id})
+        self._told = False
+        return True

@@ -2,8 +2,8 @@
 
 What has ended is recorded, and the next batch is claimed, by one fused statement; before
 it in the same pipeline, only when there are any, one statement for all that did not just
-succeed or held a limit, and one that promotes who waited for that, so that it is claimed
-at once.
+succeed, and behind it one that hands over slots of limits that were given back. Limited jobs
+are claimed by a statement of their own, behind the turn's commit (see `limited`).
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from jobsd.clock import monotonic
 from jobsd.jobs import claims, ready, registry
-from jobsd.jobs.limits import Promotion, promotion
+from jobsd.jobs.limits import unblocked
 
 from .pace import BYTES_MAX, FEW
 from .perform import ClaimedJob
@@ -42,9 +42,8 @@ _TURNS = {
 }
 
 
-_NO_PROMOTION = Promotion()
 _class_name = itemgetter(ClaimedJob._fields.index("class_name"))
-_claimed_job: Callable[[tuple[Any, ...]], ClaimedJob] = partial(
+claimed_job: Callable[[tuple[Any, ...]], ClaimedJob] = partial(
     tuple.__new__,  # pyright: ignore[reportUnknownMemberType] - of any type
     ClaimedJob,
 )
@@ -70,7 +69,6 @@ class Result:
     weight: int = 0
     recorded: set[int] = field(default_factory=set[int])
     concluded: set[int] = field(default_factory=set[int])
-    promotion: Promotion = _NO_PROMOTION
     took_s: float = 0.0
 
     def places(self, *, named: bool) -> list[tuple[str | None, int, int]]:
@@ -105,27 +103,27 @@ def take(
     writing: Writing,
     *,
     release: Iterable[Ended],
-    owed: list[str],
     wish: Wish | None,
 ) -> Result:
     """Do one turn: record what is in `writing`, and claim what is wished for.
 
-    `owed` are keys of limits to promote. Invariant: that comes behind what gives slots back,
-    as a statement of its own, whose snapshot sees it.
+    Invariant: slots are handed over behind what gives them back, by a statement of its own,
+    whose snapshot sees it, and what was blocked before.
     """
     statements: list[tuple[Statement, dict[str, Any]]] = []
     fused = writing.record is not None or wish is not None
     if (rare := writing.conclude(release)) is not None:
         statements.append(rare)
-    if owed:
-        statements.append(writing.promote(owed))
     if fused:
         statements.append(_fused(writing.record, wish))
+    if (handed := writing.hand_over()) is not None:
+        statements.append(handed)
     began = monotonic()
     results = _run(session, statements, plain=fused)
     took_s = monotonic() - began
+    if handed is not None:
+        unblocked(results.pop())
     (claim_id, size, recorded, *_), *rows = results.pop() if fused else [(None, 0, None)]
-    promoted = promotion(results.pop()) if owed else _NO_PROMOTION
     concluded = set(results.pop()[0][0]) if rare is not None else set[int]()
     return Result(
         claim_id,
@@ -133,7 +131,6 @@ def take(
         *_brought(rows),
         set(map(int, recorded.split(","))) if recorded else set(),
         concluded,
-        promoted,
         took_s,
     )
 
@@ -142,8 +139,8 @@ def _brought(
     rows: list[tuple[Any, ...]],
 ) -> tuple[list[ClaimedJob], list[ClaimedJob], list[ClaimedJob], int]:
     """Return the jobs that came along, the withheld ones, the strange ones, and the weight."""
-    jobs, strange = _known([_claimed_job(row) for row in rows])
-    came, weight = _came_along(jobs)
+    jobs, strange = _known([claimed_job(row) for row in rows])
+    came, weight = came_along(jobs)
     return jobs[:came], jobs[came:], strange, weight
 
 
@@ -157,7 +154,7 @@ def _known(jobs: list[ClaimedJob]) -> tuple[list[ClaimedJob], list[ClaimedJob]]:
     return [job for job in jobs if job.class_name in known], strange
 
 
-def _came_along(jobs: list[ClaimedJob]) -> tuple[int, int]:
+def came_along(jobs: list[ClaimedJob]) -> tuple[int, int]:
     """Return how many jobs have their arguments, up to one that has not, and all their size."""
     sizes = [len(job.arguments) for job in jobs]
     return sizes.index(0) if 0 in sizes else len(jobs), sum(sizes)

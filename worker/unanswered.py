@@ -15,7 +15,7 @@ from jobsd.jobs.claims import Ended
 from jobsd.jobs.lost import find
 from jobsd.jobs.reconciliation import Sent, recorded
 
-from .pool import Run
+from .perform import Run
 from .writing import ended
 
 if TYPE_CHECKING:

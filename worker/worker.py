@@ -17,9 +17,7 @@ from typing import TYPE_CHECKING
 
 from jobsd.clock import monotonic
 from jobsd.database.connection import Session
-from jobsd.jobs import limits
 from jobsd.jobs.current import set_stopping
-from jobsd.jobs.owed import Owed
 from jobsd.jobs.ready import Selection
 from jobsd.processes import registry
 
@@ -28,14 +26,15 @@ from .held_back import HeldBack
 from .intake import Intake
 from .knowledge import Knowledge
 from .ledger import Ledger
-from .pace import IN_HAND_MAX, Pace
+from .limited import Limited, Until
+from .pace import IN_HAND_MAX, PATIENCE_S, Pace
 from .places import Places
 from .pool import FRESH, TRUST_S, Pool
 from .report import Report, metadata
 from .rhythm import LOOK_MAX_S, Rhythm
 from .sleeper import Sleeper
 from .stretch import Stretch
-from .turn import Wish
+from .turn import Result, Wish
 from .unanswered import Unanswered
 
 if TYPE_CHECKING:
@@ -81,16 +80,9 @@ class Worker:
         self._unanswered = Unanswered(self._report, self._ledger)
         self._places = Places()
         self._stretch = Stretch(self._session, self._places, self._knowledge)
-        self._intake = Intake(
-            self._choice,
-            self._knowledge,
-            self._ledger,
-            self._pace,
-            self._pool,
-            self._report,
-            self._stretch,
-        )
-        self._owed = Owed()
+        made = self._choice, self._knowledge, self._ledger, self._pace, self._pool, self._report
+        self._intake = Intake(*made, self._stretch)
+        self._limited = Limited(self._session, *made)
         self._rhythm = Rhythm(options.polling_interval_s)
         self._sleeper = Sleeper(self._session, self.kind)
         self._row_id, self._beaten_at, self._settle_at = 0, 0.0, 0.0
@@ -114,6 +106,7 @@ class Worker:
         self._settle(began, lost)
         # The database may have gone back in time, and what it has now lie before them.
         self._places.forget()
+        self._limited.forget()
         self._rhythm.look_now()
 
     def disconnect(self) -> None:
@@ -148,9 +141,6 @@ class Worker:
     def farewell(self) -> None:
         """Remove the row; the pool's threads end with the process."""
         self._pool.close()
-        if self._owed.next_at is not None:
-            # We don't come round to these keys again; whoever maintains the limits does.
-            self._session.fetch(limits.STATEMENTS["ask"])
         registry.leave(self._session, self._context, self._row_id)
 
     # Rounds.
@@ -164,8 +154,8 @@ class Worker:
         if self._knowledge.survey():
             self._places.want_sweep()
             self._rhythm.look_now()
-        limit = self._room() if monotonic() >= self._rhythm.next_look else 0
-        if limit or self._is_flush_due() or self._owed.due():
+        limit = self._room() if monotonic() >= self._look_at else 0
+        if limit or self._is_flush_due():
             self._turn(limit, now)
         if self._is_settling_due():
             # Behind the turn, which a job may wait for.
@@ -173,7 +163,11 @@ class Worker:
         # What came while a statement ran does not make the socket readable any more.
         self._hear()
         self._context.entry.set_threads(self._pool.busy, self._pool.size)
-        return self._stretch.work(self._rest_s())
+        return self._limited.work(self._stretch.work(self._rest_s()), self._row_id)
+
+    @property
+    def _look_at(self) -> float:
+        return min(self._rhythm.next_look, self._limited.next_at)
 
     def _when_alive(self) -> float:
         """Return the time: what is ours then stays so for `trust_s`, as our row is fresh."""
@@ -188,8 +182,11 @@ class Worker:
             word, _, queue = payload.partition(" ")
             if word == "resumed":
                 self._places.forget()
-            if word in {"ready", "resumed"} and self._choice.hear(queue):
+                self._limited.forget()
+            if word in {"ready", "limited", "resumed"} and self._choice.hear(queue):
                 self._rhythm.look_now()
+                if word != "ready":
+                    self._limited.look_now()
             if word == "lane":
                 self._knowledge.hear(queue)
 
@@ -199,11 +196,14 @@ class Worker:
         self._pace.observe([run.ended - run.started for run in runs])
         self._ledger.add(runs)
         if self._ledger.frees:
-            # Whoever waited for the limit is promoted and claimed by the same turn.
-            self._rhythm.look_now()
+            # The same turn hands the slot over, and whoever is next is claimed.
+            self._limited.look_now()
         startable = self._pace.patience(self._pool.running_for_s())
         if startable is not None and self._pool.waiting > startable:
             self._ledger.give_back(self._pool.take_back(startable))
+        if self._pool.series:
+            keep = self._pace.series_patience
+            self._ledger.give_back(self._pool.take_back_behind(PATIENCE_S, keep))
 
     def _room(self) -> int:
         """Return how many jobs may be claimed now."""
@@ -230,11 +230,9 @@ class Worker:
             told = self._sleeper.told
             search = self._choice.search(self._places, self._knowledge.open, told=told)
             wish = Wish(limit, asked_at, self._row_id, *search)
-        self._owed.owe(writing.freed)
-        owed = self._owed.due()
         release, self._release = self._release, []
         self._unanswered.sent(writing, self._row_id)
-        result = self._held_back.take(writing, release=release, owed=owed, wish=wish)
+        result = self._held_back.take(writing, release=release, wish=wish)
         if result is None:
             self._unanswered.answered(writing, set(), set())
             self._settle_at = 0.0  # what was to be released is read back
@@ -254,17 +252,28 @@ class Worker:
             self._intake.give_back(result, limit, asked_at)
             self._places.end(result.places(named=self._choice.by_names), sweep=sweep)
             self._choice.note_cost(result.took_s)
-            self._set_rhythm(short=result.size < limit, sweep=sweep)
-        self._owed.answered(owed, result.promotion.missed, result.promotion.begun)
-        result.promotion.report()
-        if result.promotion.promoted and not limit:
-            self._rhythm.look_now()
+            short = self._claim_limited(result, limit, asked_at)
+            self._set_rhythm(short=short, sweep=sweep)
+
+    def _claim_limited(self, result: Result, limit: int, asked_at: float) -> bool:
+        """Claim limited jobs, if it is time to; return whether no more of any kind wait."""
+        room, until = limit - result.size, None
+        if room <= 0:
+            last = [*result.jobs, *result.strange, *result.withheld][-1]
+            room, until = limit, Until(last.queue_name, last.priority, last.position)
+        short = until is None
+        if monotonic() >= self._limited.next_at:
+            told = self._sleeper.told
+            claimed = self._limited.claim(room, asked_at, self._row_id, until, told=told)
+            short = short and claimed < room
+        return short
 
     def _set_rhythm(self, *, short: bool, sweep: bool) -> None:
         if not short:
             self._rhythm.after_full()
-            if self._rhythm.saturated:
-                self._sleeper.rise(self._row_id)
+            if self._rhythm.saturated and self._sleeper.rise(self._row_id):
+                # Nobody tells us of limited jobs any more.
+                self._limited.look_now()
             return
         if self._sleeper.sleep(self._row_id):
             self._rhythm.wish_is_new()
@@ -277,14 +286,15 @@ class Worker:
         now = monotonic()
         rest_s = 0.0 if self._stretch.scouting or self._knowledge.is_due else LOOK_MAX_S
         if self._room():
-            rest_s = min(rest_s, max(0.0, self._rhythm.next_look - now))
+            rest_s = min(rest_s, max(0.0, self._look_at - now))
         if self._pool.flows:
             rest_s = min(rest_s, FLUSH_S)
         if self._ledger.pending:
             oldest = self._ledger.oldest or now
             rest_s = min(rest_s, max(0.0, oldest + FLUSH_S - now))
-        due = [at for at in (self._owed.next_at, self._held_back.next_at) if at is not None]
-        return min([rest_s, *(max(0.0, at - now) for at in due)])
+        if (again_at := self._held_back.next_at) is not None:
+            rest_s = min(rest_s, max(0.0, again_at - now))
+        return rest_s
 
     def _settle(self, asked_at: float, lost: Claims | None = None) -> None:
         """Read our claims back; tell of those that are gone, beside `lost` ones."""

@@ -11,12 +11,11 @@ from jobsd.jobs.claims import LOCK_WAIT, STATEMENTS, Ended, InClaim, array, conc
 from .perform import SUCCESS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from jobsd.database.statements import Statement
 
-    from .perform import ClaimedJob
-    from .pool import Run
+    from .perform import ClaimedJob, Run
 
     Claims = dict[int, set[int]]
     """Claims with the ids of their jobs."""
@@ -25,12 +24,14 @@ if TYPE_CHECKING:
 class Writing:
     """Outcomes, and the parameters of the statements that record them.
 
-    Plain are successes that held no limit: they are recorded by the statement that claims.
+    Plain are successes: they are recorded by the statement that claims. Those that have a slot
+    of before, of a claim without a key, are not.
     """
 
-    def __init__(  # noqa: PLR0913 - what is written
+    def __init__(  # noqa: PLR0913, PLR0917 - what is written
         self,
         claims: Claims,
+        keys: Mapping[int, str],
         runs: list[Run],
         unstarted: list[ClaimedJob],
         back: list[Ended],
@@ -42,7 +43,9 @@ class Writing:
         self.plain: list[Run] = []
         self.rare: list[Run] = []
         for run in runs:
-            plain = run.outcome is SUCCESS and run.job.concurrency_key is None
+            plain = run.outcome is SUCCESS and (
+                run.job.concurrency_key is None or run.job.claim_id in keys
+            )
             (self.plain if plain else self.rare).append(run)
         self.unstarted = list(unstarted)
         self.plain_ids = _by_claim(run.job for run in self.plain)
@@ -59,6 +62,23 @@ class Writing:
             claim_id: len(claims[claim_id]) - len(self.rare_ids.get(claim_id, ()))
             for claim_id in self.plain_ids
         }
+        self.freed = self._freed(claims, keys)
+
+    def _freed(self, claims: Claims, keys: Mapping[int, str]) -> list[str]:
+        """Return the keys to hand over, as often as what is written gives slots of them back.
+
+        Not where jobs go back as the claim's last: these are ready themselves. Where successes
+        are recorded behind them, they are blocked.
+        """
+        back = {job.claim_id for job in self.unstarted} - self.plain_ids.keys()
+        return [
+            key
+            for claim_id, key in keys.items()
+            if claim_id not in back and self._written(claim_id) == len(claims[claim_id])
+        ]
+
+    def _written(self, claim_id: int) -> int:
+        return sum(len(ids.get(claim_id, ())) for ids in (self.plain_ids, self.rare_ids))
 
     @property
     def record(self) -> dict[str, Any] | None:
@@ -86,22 +106,17 @@ class Writing:
         parameters = conclusion(ended, self._process, keep=self._keep, lock_wait=self.lock_wait)
         return STATEMENTS["conclude"], parameters
 
-    def promote(self, keys: list[str]) -> tuple[Statement, dict[str, Any]]:
-        """Return the statement for who waits for these limits: to be sent behind the others."""
-        return limits.STATEMENTS["promote"], {"keys": keys, "keep": self._keep}
+    def hand_over(self) -> tuple[Statement, dict[str, Any]] | None:
+        """Return the statement for who waits for slots that are given back: behind others."""
+        if not self.freed:
+            return None
+        return limits.STATEMENTS["hand_over"], {"keys": self.freed}
 
     def jobs(self, more: Iterable[Ended] = ()) -> set[InClaim]:
         """All jobs that are written."""
         by_claim = (*self.plain_ids.items(), *self.rare_ids.items())
         ours = {InClaim(job, claim) for claim, jobs in by_claim for job in jobs}
         return ours | {InClaim(each.job_id, each.claim_id) for each in more}
-
-    @property
-    def freed(self) -> set[str]:
-        """The keys of the limits of which a slot is given back by what is written."""
-        pairs = zip(self.rare, self._ended, strict=True)
-        keys = {run.job.concurrency_key for run, ended in pairs if ended.frees}
-        return {key for key in keys if key is not None}
 
 
 def _by_claim(jobs: Iterable[ClaimedJob]) -> dict[int, list[int]]:

@@ -57,20 +57,15 @@ def retry_all(session: Session, selected: Selected) -> Result:
     if selected.dry_run:
         return job_selection.dry_run("retry", ids, state)
     consent("retry", len(ids), state, yes=selected.yes, but=_MAY_RUN if lost else "")
-    progress, ready = Progress("retried", len(ids)), 0
+    progress = Progress("retried", len(ids))
     for done in failed.batches(session, ids, with_lost=lost):
-        progress.add(len(done.ready) + len(done.blocked))
-        ready += len(done.ready)
-    facts = {"retried": progress.count, "ready": ready, "blocked": progress.count - ready}
+        progress.add(len(done))
+    facts = {"retried": progress.count, "ready": progress.count, "blocked": 0}
     return job_selection.all_of(progress, facts, "retried")
 
 
 def _retry_ids(session: Session, ids: Sequence[int], *, yes: bool) -> Result:
-    ready, blocked = set[int](), set[int]()
-    for done in failed.batches(session, ids, with_lost=yes):
-        ready.update(done.ready)
-        blocked.update(done.blocked)
-    retried = ready | blocked
+    retried = {each for done in failed.batches(session, ids, with_lost=yes) for each in done}
     left = explain(session, [each for each in ids if each not in retried], failed.refusal)
-    facts = {"retried": len(retried), "ready": len(ready), "blocked": len(blocked)}
+    facts = {"retried": len(retried), "ready": len(retried), "blocked": 0}
     return job_selection.named("retried", len(retried), facts, left)

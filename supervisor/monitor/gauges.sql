@@ -1,6 +1,6 @@
 -- ready: for each queue, how many jobs are ready and since when the oldest has waited. Names
--- come from index skips, over queues and priorities, and over lanes; the first job of each is
--- its oldest; counts come from the same index. At most 10,000 skips, and a million rows counted.
+-- come from index skips, over queues and priorities, over lanes, and over limited jobs; the first
+-- job of each is its oldest; counts come from the same index. At most 10,000 skips, and a million rows counted.
 WITH RECURSIVE pair AS (
     (
         SELECT queue_name, priority, job_id, 1 AS turn
@@ -37,6 +37,26 @@ WITH RECURSIVE pair AS (
         LIMIT 1
     ) AS following
     WHERE parked.turn < 10000
+), limited AS (
+    (
+        SELECT queue_name, priority, job_id, 1 AS turn
+        FROM jobsd.blocked_executions
+        WHERE position IS NOT NULL
+        ORDER BY queue_name, priority, position
+        LIMIT 1
+    )
+    UNION ALL
+    SELECT following.queue_name, following.priority, following.job_id, limited.turn + 1
+    FROM limited
+    CROSS JOIN LATERAL (
+        SELECT queue_name, priority, job_id
+        FROM jobsd.blocked_executions
+        WHERE position IS NOT NULL
+            AND (queue_name, priority) > (limited.queue_name, limited.priority)
+        ORDER BY queue_name, priority, position
+        LIMIT 1
+    ) AS following
+    WHERE limited.turn < 10000
 )
 SELECT
     first.queue_name,
@@ -55,6 +75,8 @@ FROM (
     SELECT queue_name, job_id FROM pair
     UNION ALL
     SELECT queue_name, job_id FROM parked
+    UNION ALL
+    SELECT queue_name, job_id FROM limited
 ) AS first
 LEFT JOIN jobsd.jobs AS job ON job.id = first.job_id
 GROUP BY first.queue_name
@@ -68,7 +90,7 @@ FROM (SELECT queue_name FROM jobsd.scheduled_executions LIMIT 1000000) AS counte
 GROUP BY queue_name
 UNION ALL
 SELECT queue_name, 'blocked', count(*), NULL
-FROM (SELECT queue_name FROM jobsd.blocked_executions LIMIT 100000) AS counted
+FROM (SELECT queue_name FROM jobsd.all_blocked_executions LIMIT 100000) AS counted
 GROUP BY queue_name
 UNION ALL
 SELECT

@@ -1,7 +1,6 @@
 """Settles the claims of a dead process: the outcomes of its jobs.
 
-Jobs that waited for their slots are unblocked in the same transaction. It only tries for the
-lock of each key: an enqueuer may hold it for long, and a recovery must not wait for it.
+The slots go with their claims, and are handed over in the same transaction.
 """
 
 from __future__ import annotations
@@ -65,8 +64,8 @@ class Recovered:
     """The jobs of a dead process, by what became of them.
 
     `complete` says that it has no claims left: else something of theirs is locked. `freed` are
-    the keys of the limits of which slots were given back. `gone` is set once its row was
-    removed, too. `alive` says that its heart has beaten, or that it
+    the keys to hand over, as often as slots of them were given back. `gone` is set once its row
+    was removed, too. `alive` says that its heart has beaten, or that it
     could not, since somebody holds its row locked: then nothing was done.
     """
 
@@ -94,7 +93,7 @@ class RecoveredJob:
 
 
 def recover(session: Session, dead: DeadProcess) -> Recovered:
-    """Settle the jobs that a dead process has left claimed, and promote who waited for them.
+    """Settle the jobs that a dead process has left claimed, and hand its slots over.
 
     Raises:
         psycopg.errors.IdleInTransactionSessionTimeout: when we stood still meanwhile.
@@ -118,15 +117,10 @@ def recover(session: Session, dead: DeadProcess) -> Recovered:
             if dead.seen is not None and not _stands(session, dead, dead.seen):
                 return Recovered(complete=False, alive=True)
             recovered = _recovered(session.fetch(STATEMENTS["recover"], parameters))
-            promotion = limits.promote(session, recovered.freed, keep=dead.keep)
-            if recovered.complete or recovered.freed:
-                # Neither the keys that we have missed are asked for again by us, nor by the
-                # dead one those that it had missed: who maintains the limits looks at all.
-                session.fetch(limits.STATEMENTS["ask"])
+            limits.hand_over(session, recovered.freed)
     except errors.LockNotAvailable:
         # Of what is not passed over when it is locked: all is left for the next call.
         return Recovered(complete=False)
-    promotion.report()
     return recovered
 
 

@@ -3,7 +3,9 @@
 -- does it wait for long for a row: the heartbeats of its own tree wait behind it.
 SELECT
     set_config('idle_in_transaction_session_timeout', '2s', true),
-    set_config('lock_timeout', '1s', true);
+    set_config('lock_timeout', '1s', true),
+    -- The slots that go with the claims are handed over by `bury`'s caller.
+    set_config('jobsd_limits.hands_over', 'yes', true);
 
 -- standing: lock the row of a process that is taken for dead, unless its heart has beaten since
 -- it was looked at: a process that stood still beats before it claims anything. Nobody waits for
@@ -25,16 +27,17 @@ FOR UPDATE SKIP LOCKED;
 -- their claim (with `threads` still among its first ones: of what goes back no row is changed).
 -- Whoever only refers to a job, by a foreign key of his own, keeps nobody from changing it; he
 -- does from erasing it.
--- Slots of what does not go back at once are given back; who sends this promotes in the next
--- statement.
+-- Of a claim that holds a slot only the first job counts as running: one comes after the other.
+-- The slots go with the claims: who sends this hands over in the next statement, for the keys
+-- that the last row has; those are left out of which jobs go back, as ready ones.
 WITH claim AS (
-    SELECT id, job_ids
+    SELECT id, job_ids, concurrency_key
     FROM jobsd.claims
     WHERE process_id = %(process_id)s
     ORDER BY id
     FOR UPDATE SKIP LOCKED
 ), member AS (
-    SELECT claim.id AS claim_id, member.id AS job_id, member.turn
+    SELECT claim.id AS claim_id, claim.concurrency_key, member.id AS job_id, member.turn
     FROM claim
     CROSS JOIN LATERAL unnest(claim.job_ids) WITH ORDINALITY AS member (id, turn)
 ), had AS (
@@ -83,6 +86,7 @@ WITH claim AS (
 ), judged AS (
     SELECT
         member.claim_id,
+        member.concurrency_key,
         member.job_id,
         member.turn,
         ending.wait_s,
@@ -94,6 +98,7 @@ WITH claim AS (
             WHEN %(release)s THEN 'released'
             WHEN (member.claim_id, member.job_id) IN (SELECT claim_id, job_id FROM running)
                 OR member.turn <= %(threads)s
+                    AND (member.turn = 1 OR member.concurrency_key IS NULL)
                 THEN 'crashed'
             ELSE 'released'
         END AS verdict
@@ -112,6 +117,7 @@ WITH claim AS (
 ), gone AS (
     DELETE FROM jobsd.claims
     WHERE id IN (SELECT id FROM claim) AND id NOT IN (SELECT claim_id FROM waiting)
+    RETURNING concurrency_key
 ), shrunk AS (
     UPDATE jobsd.claims AS claim
     SET job_ids = waiting.job_ids
@@ -132,7 +138,6 @@ WITH claim AS (
     USING given
     WHERE slot.job_id = given.job_id
         AND given.verdict <> 'released'
-    RETURNING slot.key
 ), job AS (
     UPDATE jobsd.jobs AS job
     SET attempts = job.attempts + (given.verdict <> 'snoozed')::integer,
@@ -162,7 +167,18 @@ WITH claim AS (
             ELSE 'failed'
         END AS outcome
 ), released AS (
-    SELECT job.id, job.class_name, job.queue_name, job.priority, job.attempts
+    SELECT
+        job.id, job.class_name, job.queue_name, job.priority, job.attempts,
+        job.concurrency_key, job.concurrency_limit,
+        -- One that has a slot of before keeps it, as a ready one.
+        job.concurrency_key IS NULL OR EXISTS (
+            SELECT FROM jobsd.concurrency_slots AS slot WHERE slot.job_id = job.id
+        ) AS is_free,
+        CASE
+            WHEN given.concurrency_key IS NULL
+                OR given.claim_id NOT IN (SELECT claim_id FROM waiting)
+                THEN job.id
+        END AS position
     FROM given
     JOIN jobsd.jobs AS job ON job.id = given.job_id
     WHERE given.verdict = 'released'
@@ -198,11 +214,21 @@ WITH claim AS (
     INSERT INTO jobsd.ready_executions (job_id, position, priority, queue_name)
     SELECT id, id, priority, queue_name
     FROM released
+    WHERE is_free
+    ON CONFLICT (job_id) DO NOTHING -- put there by somebody's hand
+), limited AS (
+    INSERT INTO jobsd.blocked_executions (
+        job_id, position, priority, queue_name, concurrency_key, concurrency_limit
+    )
+    SELECT id, position, priority, queue_name, concurrency_key, concurrency_limit
+    FROM released
+    WHERE NOT is_free
     ON CONFLICT (job_id) DO NOTHING -- put there by somebody's hand
 ), woken AS (
     SELECT pg_notify('jobsd.wake', payload)
     FROM (
-        SELECT 'ready ' || queue_name AS payload
+        SELECT
+            CASE WHEN is_free THEN 'ready ' ELSE 'limited ' END || queue_name AS payload
         FROM released
         UNION
         SELECT 'due'
@@ -222,10 +248,18 @@ UNION ALL
 SELECT id, class_name, queue_name, attempts, 'released', NULL, 0, false, NULL
 FROM released
 UNION ALL
--- One row more says whether claims are left of which something was locked, and which keys have
--- a slot more to give.
+-- One row more says whether claims are left of which something was locked, and for which keys to
+-- hand over, each as often as it has a slot more to give.
 SELECT NULL, NULL, NULL, NULL, NULL, NULL, 0, EXISTS (SELECT FROM waiting) OR EXISTS (
     SELECT FROM jobsd.claims AS other
     WHERE other.process_id = %(process_id)s
         AND other.id NOT IN (SELECT id FROM claim)
-), ARRAY(SELECT DISTINCT key FROM freed);
+), ARRAY(
+    SELECT concurrency_key
+    FROM gone
+    WHERE concurrency_key NOT IN (
+        SELECT released.concurrency_key
+        FROM released
+        WHERE NOT is_free AND position IS NOT NULL
+    )
+);

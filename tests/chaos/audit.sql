@@ -93,6 +93,13 @@ BEGIN
                 SELECT id FROM unnest(OLD.job_ids) AS id
                 WHERE id <> ALL (NEW.job_ids)
             )
+        ), (
+            -- The claim of a slot gets more jobs.
+            true, NEW.id, NEW.process_id,
+            ARRAY(
+                SELECT id FROM unnest(NEW.job_ids) AS id
+                WHERE id <> ALL (OLD.job_ids)
+            )
         );
     END IF;
     RETURN NULL;

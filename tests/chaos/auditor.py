@@ -12,8 +12,8 @@ import psycopg
 if TYPE_CHECKING:
     from chaos.grounds import Database
 
-# One statement, so one snapshot: each job is in one place, a slot is there for each limited
-# job that is ready or claimed and for no other, and no key has more slots than its limit.
+# One statement, so one snapshot: each job is in one place, what is claimed of limited jobs is
+# claimed with a slot of its key, and no key has more slots than its limit.
 LOOK = """
 WITH place AS (
     SELECT job_id FROM jobsd.ready_executions
@@ -23,21 +23,23 @@ WITH place AS (
     UNION ALL SELECT job_id FROM jobsd.claimed_executions
     UNION ALL SELECT job_id FROM jobsd.failed_executions
     UNION ALL SELECT id FROM jobsd.jobs WHERE outcome IS NOT NULL
-), runs AS (
-    SELECT job_id FROM jobsd.all_ready_executions
-    UNION ALL SELECT job_id FROM jobsd.claimed_executions
+), held AS (
+    SELECT claim.concurrency_key AS key, member.job_id
+    FROM jobsd.claims AS claim CROSS JOIN LATERAL unnest(claim.job_ids) AS member (job_id)
+    UNION ALL SELECT NULL, job_id FROM jobsd.ready_executions
 )
 SELECT
     ARRAY(SELECT job_id FROM place GROUP BY job_id HAVING count(*) > 1),
     ARRAY(SELECT id FROM jobsd.jobs WHERE id NOT IN (SELECT job_id FROM place)),
     ARRAY(SELECT job_id FROM place WHERE job_id NOT IN (SELECT id FROM jobsd.jobs)),
-    ARRAY(SELECT job_id FROM jobsd.concurrency_slots
-        WHERE job_id NOT IN (SELECT job_id FROM runs)),
-    ARRAY(SELECT job_id FROM runs JOIN jobsd.jobs ON id = job_id
-        WHERE concurrency_key IS NOT NULL
-            AND job_id NOT IN (SELECT job_id FROM jobsd.concurrency_slots)),
-    ARRAY(SELECT key FROM jobsd.concurrency_slots JOIN jobsd.jobs ON id = job_id
-        GROUP BY key HAVING count(*) > min(concurrency_limit))
+    ARRAY(SELECT id FROM jobsd.claims
+        WHERE concurrency_key IS NOT NULL AND (slot IS NULL OR cardinality(job_ids) = 0)),
+    ARRAY(SELECT job_id FROM held JOIN jobsd.jobs ON id = job_id
+        WHERE concurrency_key IS DISTINCT FROM key),
+    ARRAY(SELECT claim.concurrency_key
+        FROM jobsd.claims AS claim JOIN jobsd.jobs AS job ON job.id = claim.job_ids[1]
+        WHERE claim.concurrency_key IS NOT NULL
+        GROUP BY claim.concurrency_key HAVING count(*) > min(job.concurrency_limit))
 """
 FAULTS = (
     "in two places", "in no place", "a place without a job", "slot without its job",

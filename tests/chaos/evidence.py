@@ -151,7 +151,11 @@ def gather(database: Database, evidence: Evidence) -> None:
         for row in ask("SELECT job_id FROM jobsd.recurring_executions WHERE job_id IS NOT NULL")
     ]
     evidence.slots = [
-        (row[0], row[1]) for row in ask("SELECT key, job_id FROM jobsd.concurrency_slots")
+        (row[0], row[1])
+        for row in ask(
+            "SELECT concurrency_key, job_ids[1] FROM jobsd.claims"
+            " WHERE concurrency_key IS NOT NULL"
+        )
     ]
     evidence.waiting = {
         name: [row[0] for row in ask(f"SELECT job_id FROM jobsd.{name}_executions")]

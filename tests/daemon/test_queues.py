@@ -121,8 +121,9 @@ def test_queues_without_ready_jobs_are_listed_too(run: Commands, session: Sessio
         (failed["id"],),
     )
     session.connection.execute(
-        "INSERT INTO jobsd.blocked_executions (job_id, priority, queue_name, concurrency_key)"
-        " VALUES (%s, 0, 'blocked', 'k')",
+        "INSERT INTO jobsd.blocked_executions"
+        " (job_id, position, priority, queue_name, concurrency_key)"
+        " VALUES (%s, NULL, 0, 'blocked', 'k')",
         (blocked["id"],),
     )
 

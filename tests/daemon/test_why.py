@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from jobs.placed import claim, enqueue, fail
+from jobs.placed import block, claim, enqueue
 from jobsd.daemon.why import why
 from jobsd.jobs import client, inspect, lanes, listing, queues
 from jobsd.processes import registry
@@ -138,25 +138,32 @@ def test_all_reasons_that_hold_are_told(session: Session) -> None:
     ]
 
 
-def test_a_blocked_job_names_who_holds_its_key_and_who_comes_first(session: Session) -> None:
-    worker = _process(session, "worker", queues="*", threads=1)
-    holders = [enqueue(key="a", to=2) for _ in range(2)]
-    claim(session, worker, holders[0])
-    enqueue(key="a", to=2)
-    job_id = enqueue(key="a", to=2)
-    enqueue(key="a", to=2, priority=-1)
-    enqueue(key="a", to=2, priority=1)
+@pytest.mark.parametrize("is_blocked", [True, False])
+def test_a_job_that_waits_names_who_holds_its_key_and_who_comes_first(
+    session: Session, *, is_blocked: bool
+) -> None:
+    worker = _process(session, "worker", queues="*", threads=2)
+    holder = enqueue(key="a")
+    claim(session, worker, holder)
+    enqueue(key="a")
+    job_id = enqueue(key="a")
+    enqueue(key="a", priority=-1)
+    enqueue(key="a", priority=1)
+    if is_blocked:
+        block(session, job_id)
 
-    assert _why(session, job_id) == {
-        "blocked": {"key": "k/a", "limit": 2, "held_by": holders, "ahead": 2}
-    }
-    [sentence] = _sentences(session, job_id)
-    assert f"held by {holders[0]} (claimed), {holders[1]} (ready); 2 jobs" in sentence
+    reasons = _why(session, job_id)
+
+    assert reasons["blocked"] == {"key": "k/a", "limit": 1, "held_by": [holder], "ahead": 2}
+    sentence = _sentences(session, job_id)[0]
+    assert f"held by {holder} (claimed); 2 jobs" in sentence
 
 
 def test_no_slot_is_called_free_that_who_comes_first_can_not_take(session: Session) -> None:
-    _process(session, "worker", queues="*", threads=1)
-    holder, _, job_id = enqueue(key="a"), enqueue(key="a"), enqueue(key="a", to=3)
+    worker = _process(session, "worker", queues="*", threads=2)
+    holder, first, job_id = enqueue(key="a"), enqueue(key="a"), enqueue(key="a", to=3)
+    claim(session, worker, holder)
+    block(session, first, job_id)
 
     assert _why(session, job_id) == {
         "blocked": {"key": "k/a", "limit": 3, "held_by": [holder], "ahead": 1}
@@ -165,34 +172,44 @@ def test_no_slot_is_called_free_that_who_comes_first_can_not_take(session: Sessi
     assert "1 job before it in line, of which the first lets 1 run at once" in sentence
 
 
-def test_a_slot_that_is_free_was_not_given_away_yet(session: Session) -> None:
+def test_a_slot_that_is_free_was_not_claimed_yet(session: Session) -> None:
     _process(session, "worker", queues="*", threads=1)
-    holder, job_id = enqueue(key="a"), enqueue(key="a")
-    fail(session, holder)
+    job_id = enqueue(key="a")
+    block(session, job_id)
 
     assert _why(session, job_id) == {
         "blocked": {"key": "k/a", "limit": 1, "held_by": [], "ahead": 0},
-        "not_promoted": {"key": "k/a", "free": 1},
-        "no_dispatcher": {},
+        "not_claimed": {"key": "k/a", "free": 1},
     }
-    _process(session, "dispatcher")
-    assert list(_why(session, job_id)) == ["blocked", "not_promoted"]
+
+
+def test_a_ready_job_that_comes_first_of_its_key_waits_for_nothing(session: Session) -> None:
+    _process(session, "worker", queues="*", threads=1)
+
+    assert _why(session, enqueue(key="a")) == {}
 
 
 def test_many_holders_are_not_all_named(session: Session) -> None:
-    for _ in range(12):
-        enqueue(key="a", to=12)
+    job_id = enqueue(key="a", to=12)
+    for number in range(12):
+        session.connection.execute(
+            "INSERT INTO jobsd.claims (process_id, concurrency_key, slot, job_ids)"
+            " VALUES (1, 'k/a', %s, ARRAY[-%s::bigint])",
+            (number, number),
+        )
 
-    sentence = _sentences(session, enqueue(key="a", to=12))[0]
+    sentence = _sentences(session, job_id)[0]
 
-    assert sentence.endswith("(ready), and 2 more")
+    assert sentence.endswith("(claimed), and 2 more")
 
 
 def test_a_blocked_job_of_a_paused_queue_waits_for_both(session: Session) -> None:
-    enqueue(key="a")
+    first, job_id = enqueue(key="a"), enqueue(key="a")
+    claim(session, 1, first)
+    block(session, job_id)
     queues.pause("mail", session=session)
 
-    assert list(_why(session, enqueue(key="a"))) == ["blocked", "paused", "no_worker"]
+    assert list(_why(session, job_id)) == ["blocked", "paused", "no_worker"]
 
 
 def test_a_scheduled_job_is_told_the_limit_that_it_would_meet(session: Session) -> None:
@@ -201,6 +218,7 @@ def test_a_scheduled_job_is_told_the_limit_that_it_would_meet(session: Session) 
     job_id = enqueue(key="a", wait="1h")
     assert list(_why(session, job_id)) == ["scheduled"]
     holder = enqueue(key="a")
+    claim(session, 1, holder)
 
     reasons = _why(session, job_id)
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from jobsd.database.statements import Statement, Statements
-from jobsd.jobs import claims, lanes, listing, lost, ready
+from jobsd.jobs import claims, lanes, listing, lost, ready, series
 
 if TYPE_CHECKING:
     from jobsd.database.connection import Session
@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 _BEGINNINGS = (claims.STATEMENTS["nothing"], claims.STATEMENTS["record"])
 _FRAGMENTS = {
     *("nothing", "record", "no_claim", "pick_any", "pick_each", "pick_named", "pick_lanes"),
-    *("take", "hold", "walk_any", "walk_named", "scout", "move"),
+    *("take", "hold", "walk_any", "walk_named", "scout", "move", "meet_any", "meet_named"),
+    "claim",
 }
 _PARTS = {"look", "rows", "ids", "some", "next", "lost"}
 
@@ -47,6 +48,7 @@ def _statements() -> list[Statement]:
             for statement in Statements(package, name)
             if statement.name not in _FRAGMENTS | _PARTS and "\nCOPY " not in statement.text
         ]
+    found += [series.CLAIM_ANY, series.CLAIM_NAMED]
     for beginning in _BEGINNINGS:
         found += [
             beginning.with_(end)

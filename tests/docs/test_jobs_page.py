@@ -56,7 +56,7 @@ def test_what_the_pages_show_runs(project: Project, empty_database: str) -> None
         for statement in blocks(PAGES, "sql"):
             connection.execute(statement.encode())
 
-    assert printed == "ready blocked\n"
+    assert printed == "ready ready\n"
     assert dict(_states(empty_database)) == {"Sync": 1, "page_jobs.deliver": 3, "welcome": 10}
 
     with project.start() as tree:

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
 _PLACES = """
 SELECT job_id, 'scheduled' FROM jobsd.scheduled_executions
-UNION ALL SELECT job_id, 'ready' FROM jobsd.ready_executions
-UNION ALL SELECT job_id, 'blocked' FROM jobsd.blocked_executions
+UNION ALL SELECT job_id, 'ready' FROM jobsd.all_ready_executions
+UNION ALL SELECT job_id, 'blocked' FROM jobsd.all_blocked_executions
 UNION ALL SELECT job_id, 'failed' FROM jobsd.failed_executions
 UNION ALL SELECT job_id, 'claimed' FROM jobsd.claimed_executions
 UNION ALL SELECT id, outcome FROM jobsd.jobs WHERE outcome IS NOT NULL
@@ -47,7 +47,7 @@ def fail(session: Session, *job_ids: int) -> None:
     for job_id in job_ids:
         session.connection.execute(
             "WITH gone AS (DELETE FROM jobsd.ready_executions WHERE job_id = %(id)s),"
-            " freed AS (DELETE FROM jobsd.concurrency_slots WHERE job_id = %(id)s),"
+            " limited AS (DELETE FROM jobsd.blocked_executions WHERE job_id = %(id)s),"
             " failed AS (INSERT INTO jobsd.failed_executions (job_id, error)"
             "  VALUES (%(id)s, %(error)s)),"
             " attempt AS ("
@@ -59,11 +59,24 @@ def fail(session: Session, *job_ids: int) -> None:
 
 
 def claim(session: Session, process_id: int, *job_ids: int) -> None:
-    """Let a process have claimed ready jobs."""
+    """Let a process have claimed jobs: by one claim, limited ones as the series of a slot."""
     session.connection.execute(
-        "WITH gone AS (DELETE FROM jobsd.ready_executions WHERE job_id = ANY (%(ids)s))"
-        " INSERT INTO jobsd.claims (process_id, job_ids) VALUES (%(process)s, %(ids)s)",
+        "WITH gone AS (DELETE FROM jobsd.ready_executions WHERE job_id = ANY (%(ids)s)),"
+        " limited AS (DELETE FROM jobsd.blocked_executions WHERE job_id = ANY (%(ids)s)"
+        "  RETURNING concurrency_key)"
+        " INSERT INTO jobsd.claims (process_id, job_ids, concurrency_key, slot)"
+        " SELECT %(process)s, %(ids)s, key.concurrency_key, key.slot"
+        " FROM (SELECT) AS always"
+        " LEFT JOIN (SELECT DISTINCT concurrency_key, 1 AS slot FROM limited) AS key ON true",
         {"ids": list(job_ids), "process": process_id},
+    )
+
+
+def block(session: Session, *job_ids: int) -> None:
+    """Let workers have met these limited jobs, and found no slot for them."""
+    session.connection.execute(
+        "UPDATE jobsd.blocked_executions SET position = NULL WHERE job_id = ANY (%s)",
+        (list(job_ids),),
     )
 
 
@@ -87,6 +100,9 @@ def places(session: Session) -> dict[int, str]:
 
 
 def slots(session: Session) -> set[int]:
-    """Return the jobs that hold a slot."""
-    rows = session.connection.execute("SELECT job_id FROM jobsd.concurrency_slots").fetchall()
+    """Return the jobs that hold a slot: the first of each series, and those of before."""
+    rows = session.connection.execute(
+        "SELECT job_ids[1] FROM jobsd.claims WHERE concurrency_key IS NOT NULL"
+        " UNION ALL SELECT job_id FROM jobsd.concurrency_slots"
+    ).fetchall()
     return {row[0] for row in rows}

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
 from typing import TYPE_CHECKING, Any
 
 import psycopg
 import pytest
 
-from jobs.placed import claim, enqueue, fail, places, slots
+from jobs.placed import block, claim, enqueue, fail, places
 from jobsd.errors import Error, NotFoundError, RefusedError
 from jobsd.jobs import discards
 from jobsd.jobs.discards import discard, discard_all
@@ -28,6 +27,7 @@ def _one_in_each_state(session: Session) -> dict[str, int]:
         "blocked": enqueue(key="a"),
     }
     fail(session, jobs["failed"])
+    block(session, jobs["blocked"])
     assert places(session) == {job_id: state for state, job_id in jobs.items()}
     return jobs
 
@@ -61,46 +61,45 @@ def test_a_job_that_is_not_kept_leaves_nothing(session: Session, state: str) -> 
 
 
 @pytest.mark.behaviour(72)
-def test_the_discard_of_a_holder_promotes_the_next_that_waits(session: Session) -> None:
-    holder, first, second = (enqueue(key="a") for _ in range(3))
-
-    discard(holder)
-
-    assert places(session) == {holder: "discarded", first: "ready", second: "blocked"}
-    assert slots(session) == {first}
-
-
-@pytest.mark.behaviour(72)
-def test_the_discard_of_a_blocked_job_leaves_the_slot_alone(session: Session) -> None:
-    holder, first, second = (enqueue(key="a") for _ in range(3))
+def test_the_discard_of_who_comes_first_lets_the_next_be_met(session: Session) -> None:
+    first, second, third = (enqueue(key="a") for _ in range(3))
+    block(session, second, third)
 
     discard(first)
 
-    assert places(session) == {holder: "ready", first: "discarded", second: "blocked"}
-    assert slots(session) == {holder}
+    assert places(session) == {first: "discarded", second: "ready", third: "blocked"}
 
 
 @pytest.mark.behaviour(72)
-def test_the_discard_of_many_holders_promotes_as_many_as_the_limits_say(
-    session: Session,
-) -> None:
+def test_the_discard_of_a_blocked_job_leaves_the_others_alone(session: Session) -> None:
+    first, second, third = (enqueue(key="a") for _ in range(3))
+    block(session, second, third)
+
+    discard(second)
+
+    assert places(session) == {first: "ready", second: "discarded", third: "blocked"}
+
+
+@pytest.mark.behaviour(72)
+def test_the_discard_of_many_lets_as_many_others_be_met(session: Session) -> None:
     two = [enqueue(key="a", to=2) for _ in range(5)]
     one = [enqueue(key="b") for _ in range(3)]
+    block(session, *two[2:], *one[1:])
 
     assert discard_all(state="ready") == 3
     left = {job_id for job_id, state in places(session).items() if state == "ready"}
-    assert left == {*two[2:4], one[1]} == slots(session)
+    assert left == {*two[2:4], one[1]}
 
 
-def test_discarding_all_that_waits_and_all_that_it_waits_for_leaves_no_slot(
+def test_discarding_all_that_waits_leaves_nothing(
     session: Session, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(discards, "BATCH", 2)
     jobs = [enqueue(key="a", to=2) for _ in range(9)]
+    block(session, *jobs[2:])
 
     assert discard_all() == 9
     assert places(session) == dict.fromkeys(jobs, "discarded")
-    assert slots(session) == set()
 
 
 @pytest.mark.behaviour(63)
@@ -145,26 +144,6 @@ def test_what_is_just_being_claimed_is_refused_and_not_waited_for(
             discard(claimed)
         assert discard_all() == 1
     assert places(session) == {claimed: "ready", other: "discarded"}
-
-
-def test_a_key_that_somebody_holds_is_left_to_a_dispatcher(
-    session: Session, target: Target
-) -> None:
-    from jobsd.database.connection import Session as Connection
-
-    holder, waiting = enqueue(key="a"), enqueue(key="a")
-    with (
-        psycopg.connect(target.url) as other,
-        contextlib.closing(Connection(target, "listener", listen=True)) as listener,
-    ):
-        _ = listener.connection
-        other.execute("SELECT pg_advisory_xact_lock(jobsd.limits_lock('k/a'))")
-
-        discard(holder)
-
-        listener.connection.execute("SELECT 1")
-        assert listener.notifications() == ["limits"]
-    assert places(session)[waiting] == "blocked"
 
 
 def test_all_that_is_meant_is_discarded_and_nothing_else(session: Session) -> None:

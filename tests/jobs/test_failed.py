@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 import pytest
 
-from jobs.placed import claim, enqueue, fail, places, slots
+from jobs.placed import claim, enqueue, fail, places
 from jobsd.errors import Error, NotFoundError, RefusedError
 from jobsd.jobs import failed
 from jobsd.jobs.discards import discard
@@ -89,57 +89,18 @@ def test_who_sleeps_is_woken_by_a_retry(session: Session, target: Target) -> Non
         assert listener.notifications() == ["ready mail"]
 
 
-def test_a_limited_job_gets_a_free_slot(session: Session) -> None:
+def test_a_limited_job_waits_for_a_slot_like_any_other(session: Session) -> None:
     job_id = enqueue(key="a")
     fail(session, job_id)
+    other = enqueue(key="a")
 
     assert retry(job_id) == "ready"
-    assert slots(session) == {job_id}
-
-
-def test_a_limited_job_without_a_free_slot_is_blocked(session: Session) -> None:
-    job_id = enqueue(key="a")
-    fail(session, job_id)
-    holder = enqueue(key="a")
-
-    assert retry(job_id) == "blocked"
-    assert places(session) == {job_id: "blocked", holder: "ready"}
-    assert slots(session) == {holder}
-
-
-def test_retrying_all_gives_slots_to_as_many_as_the_limit_says(session: Session) -> None:
-    limited = [enqueue(key="a", to=2) for _ in range(2)]
-    fail(session, *limited)
-    limited += [enqueue(key="a", to=2) for _ in range(2)]
-    fail(session, *limited[2:])
-    plain = enqueue()
-    fail(session, plain)
-
-    assert retry_all() == 5
-    assert places(session) == {
-        **dict.fromkeys([*limited[:2], plain], "ready"),
-        **dict.fromkeys(limited[2:], "blocked"),
-    }
-    assert slots(session) == set(limited[:2])
-
-
-def test_a_key_that_somebody_holds_is_left_to_a_dispatcher(
-    session: Session, target: Target
-) -> None:
-    from jobsd.database.connection import Session as Connection
-
-    job_id = enqueue(key="a")
-    fail(session, job_id)
-    with (
-        psycopg.connect(target.url) as other,
-        contextlib.closing(Connection(target, "listener", listen=True)) as listener,
-    ):
-        _ = listener.connection
-        other.execute("SELECT pg_advisory_xact_lock(jobsd.limits_lock('k/a'))")
-
-        assert retry(job_id) == "blocked"
-        listener.connection.execute("SELECT 1")
-        assert listener.notifications() == ["limits"]
+    assert places(session) == {job_id: "ready", other: "ready"}
+    rows = session.connection.execute(
+        "SELECT job_id, concurrency_key, concurrency_limit, yields"
+        " FROM jobsd.blocked_executions ORDER BY priority, job_id LIMIT 1"
+    )
+    assert rows.fetchall() == [(job_id, "k/a", 1, False)]
 
 
 def test_only_what_has_failed_can_be_retried(session: Session) -> None:
@@ -228,7 +189,7 @@ def test_many_are_retried_in_transactions_of_a_bounded_size(
     jobs = [enqueue() for _ in range(5)]
     fail(session, *jobs)
 
-    sizes = [len(done.ready) for done in failed.batches(session, jobs)]
+    sizes = [len(done) for done in failed.batches(session, jobs)]
 
     assert sizes == [2, 2, 1]
     assert _ready(session) == jobs

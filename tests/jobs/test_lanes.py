@@ -164,9 +164,11 @@ def test_a_dispatcher_of_the_version_before_does_not_free_the_slot_of_a_parked_j
     session: Session,
 ) -> None:
     """Its statement looks for the job among the common ones and the claimed ones only."""
-    job_id = enqueue(key="k")
+    job_id = enqueue()
     session.connection.execute(
-        "UPDATE jobsd.concurrency_slots SET created_at = now() - interval '1 hour'"
+        "INSERT INTO jobsd.concurrency_slots (job_id, number, key, created_at)"
+        " VALUES (%s, 1, 'k', now() - interval '1 hour')",
+        (job_id,),
     )
     facts = {"queue_name": "mail", "priority": 0, "after": 0, "until": 2**62, "limit": 10}
     session.fetch(lanes.MOVE["walk_named"], {**facts, "process_id": 0})

@@ -2,29 +2,26 @@
 
 from __future__ import annotations
 
-import contextlib
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 import psycopg
 import pytest
 
-from jobsd.database.connection import Session
-from jobsd.jobs import bulk, limits
+from jobsd.jobs import bulk
 from jobsd.jobs.client import enqueue_many
 from jobsd.jobs.definition import job
 from jobsd.jobs.limits import Limit
-from jobsd.processes import registry
 from waiting import Stopwatch, wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from jobsd.database.connection import Target
+    from jobsd.database.connection import Session, Target
 
     Connection = psycopg.Connection[tuple[Any, ...]]
 
-WAITS = "SELECT FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
+WAITS = "SELECT FROM pg_locks WHERE NOT granted"
 PATIENCE_S = 2
 """How long who may be discarded waits in all, in one transaction."""
 
@@ -43,13 +40,7 @@ def _from_sql(user: object, connection: Connection, name: str, on_conflict: str)
         (name, f"{name}/{user}", on_conflict),
     ).fetchone()
     assert row is not None
-    found = connection.execute(
-        "SELECT CASE WHEN %s::bigint IS NULL THEN 'discarded' WHEN EXISTS (SELECT FROM"
-        " jobsd.ready_executions WHERE job_id = %s) THEN 'ready' ELSE 'blocked' END",
-        (row[0], row[0]),
-    ).fetchone()
-    assert found is not None
-    return str(found[0])
+    return "discarded" if row[0] is None else "ready"
 
 
 def _bulk(made: Any, user: object, connection: Connection) -> str:
@@ -74,78 +65,34 @@ _DISCARD: dict[str, Callable[[object, Connection], str]] = {
 pytestmark = pytest.mark.usefixtures("configured")
 
 
-def _heard(listener: Session) -> list[str]:
-    listener.connection.execute("SELECT")
-    return listener.notifications()
-
-
-def _promote(session: Session) -> list[int]:
-    """Do what a dispatcher does; return the jobs that are ready then."""
-    for found in limits.roomy(session):
-        limits.promote(session, found)
-    rows = session.connection.execute("SELECT job_id FROM jobsd.ready_executions ORDER BY 1")
-    return [row[0] for row in rows]
+def _waiting(session: Session) -> list[tuple[int, bool]]:
+    rows = session.connection.execute(
+        "SELECT job_id, yields FROM jobsd.blocked_executions ORDER BY 1"
+    )
+    return rows.fetchall()
 
 
 @pytest.mark.behaviour(70)
 @pytest.mark.failure(
     "A transaction that has enqueued a limited job stays open, and others enqueue jobs of the "
     "same key.",
-    "They have their answer at once: the job is blocked, until a dispatcher decides about it.",
+    "They have their answer at once, and hold no lock of the key.",
 )
 @pytest.mark.parametrize("enqueue", _BLOCK.values(), ids=_BLOCK)
-@pytest.mark.parametrize("commits", [True, False])
-def test_who_may_wait_for_a_slot_never_waits_for_its_key(
-    target: Target,
-    session: Session,
-    enqueue: Callable[[object, Connection], str],
-    *,
-    commits: bool,
+def test_who_may_wait_for_a_slot_waits_for_no_key(
+    target: Target, session: Session, enqueue: Callable[[object, Connection], str]
 ) -> None:
-    with (
-        psycopg.connect(target.url) as holder,
-        psycopg.connect(target.url) as mine,
-        contextlib.closing(Session(target, "listens", listen=True)) as listener,
-    ):
+    with psycopg.connect(target.url) as holder, psycopg.connect(target.url) as mine:
         mine.execute("SET lock_timeout = 1")
-        _ = listener.connection
-        held = welcome.using(connection=holder).enqueue("ann")
+        for made in (welcome, sync):
+            made.using(connection=holder).enqueue("ann")
+        keys = holder.execute("SELECT count(*) FROM jobsd.discard_keys").fetchone()
 
-        assert enqueue("ann", mine) == "blocked"
+        assert enqueue("ann", mine) == "ready"
         mine.commit()
-        assert "limits welcome3/ann" in _heard(listener)
-        assert _promote(session) == []
 
-        holder.commit() if commits else holder.rollback()
-        ready = _promote(session)
-        assert (ready == [held.id]) == commits
-        assert len(ready) == 1
-
-
-@pytest.mark.parametrize(
-    ("said", "word"),
-    [
-        ({}, "limits"),
-        ({"hang_timeout": 40}, "limits welcome3/ann"),
-        (None, "limits welcome3/ann"),
-    ],
-)
-def test_a_dispatcher_of_the_version_before_is_asked_in_its_words(
-    target: Target, session: Session, said: dict[str, int] | None, word: str
-) -> None:
-    if said is not None:
-        registry.register(
-            session, kind="dispatcher", name="its", supervisor_id=0, metadata=said
-        )
-    with (
-        psycopg.connect(target.url) as holder,
-        contextlib.closing(Session(target, "listens", listen=True)) as listener,
-    ):
-        _ = listener.connection
-        welcome.using(connection=holder).enqueue("ann")
-        welcome.enqueue("ann")
-
-        assert _heard(listener) == [word]
+        assert keys == (1,)
+        assert len(_waiting(session)) == 1
 
 
 @pytest.mark.parametrize("enqueue", _DISCARD.values(), ids=_DISCARD)
@@ -171,32 +118,20 @@ def test_who_may_be_discarded_waits_for_its_key_for_a_moment(
 @pytest.mark.failure(
     "A transaction that has enqueued a limited job stays open, and others enqueue jobs of the "
     "same key that may not wait for a slot.",
-    "After two seconds they are accepted as blocked; once the transaction has ended they are "
-    "ready, or discarded.",
+    "After two seconds they are accepted, for the worker that meets them to decide.",
 )
 @pytest.mark.parametrize("enqueue", _DISCARD.values(), ids=_DISCARD)
-@pytest.mark.parametrize("commits", [True, False])
-def test_what_could_not_be_decided_is_decided_afterwards(
-    target: Target,
-    session: Session,
-    enqueue: Callable[[object, Connection], str],
-    *,
-    commits: bool,
+def test_what_could_not_be_decided_is_decided_by_who_meets_it(
+    target: Target, session: Session, enqueue: Callable[[object, Connection], str]
 ) -> None:
     with psycopg.connect(target.url) as holder, psycopg.connect(target.url) as mine:
         mine.execute("SET lock_timeout = '50ms'")
-        held = sync.using(connection=holder).enqueue("ann")
+        sync.using(connection=holder).enqueue("ann")
 
-        assert enqueue("ann", mine) == "blocked"
+        assert enqueue("ann", mine) == "ready"
         mine.commit()
-        assert _promote(session) == []
-        holder.commit() if commits else holder.rollback()
-        ready = _promote(session)
 
-    assert (ready == [held.id]) == commits
-    assert len(ready) == 1
-    outcomes = session.connection.execute("SELECT id, outcome FROM jobsd.jobs ORDER BY id")
-    assert [row[1] for row in outcomes] == ([None, "discarded"] if commits else [None])
+    assert [yields for _, yields in _waiting(session)] == [False, True]
 
 
 @pytest.mark.parametrize("way", ["one by one", "many"])
@@ -216,7 +151,7 @@ def test_a_transaction_waits_for_two_seconds_in_all_however_many_keys_are_held(
         assert PATIENCE_S <= watch.took() < 2 * PATIENCE_S + 1
         mine.commit()
 
-    assert len(_promote(session)) == 20
+    assert len(_waiting(session)) == 40
 
 
 def test_the_longest_wait_for_a_lock_is_the_callers_and_stays(target: Target) -> None:
@@ -225,7 +160,7 @@ def test_the_longest_wait_for_a_lock_is_the_callers_and_stays(target: Target) ->
         mine.execute("SET lock_timeout = '100ms'")
 
         watch = Stopwatch()
-        assert sync.using(connection=mine).enqueue("ann").state == "blocked"
+        assert sync.using(connection=mine).enqueue("ann").state == "ready"
 
         assert watch.took() < PATIENCE_S
         assert mine.execute("SHOW lock_timeout").fetchone() == ("100ms",)
@@ -236,7 +171,7 @@ def test_the_longest_wait_for_a_lock_is_the_callers_and_stays(target: Target) ->
 @pytest.mark.failure(
     "Two transactions enqueue limited jobs of the same two keys, in opposite order.",
     "Neither is told of a deadlock: where both may only be discarded one of them goes without "
-    "the key, and its job is decided about afterwards.",
+    "the key, and a worker decides about its job.",
 )
 @pytest.mark.parametrize("enqueue", [*_BLOCK.values(), *_DISCARD.values()])
 def test_two_keys_in_opposite_order_are_no_deadlock(
@@ -253,32 +188,29 @@ def test_two_keys_in_opposite_order_are_no_deadlock(
     with ThreadPoolExecutor(2) as pool:
         states = [state for states in pool.map(both, ["ab", "ba"]) for state in states]
 
-    assert states.count("ready") == 2
-    assert set(states) <= {"ready", "blocked", "discarded"}
-    assert len(_promote(session)) == 2
+    assert states.count("ready") >= 2
+    assert set(states) <= {"ready", "discarded"}
+    assert len(_waiting(session)) == states.count("ready")
 
 
 def test_keys_are_waited_for_in_one_order_whoever_names_them(
     target: Target, session: Session
 ) -> None:
-    users = [str(user) for user in range(40)]
-    rows = session.connection.execute(
-        "SELECT name FROM unnest(%s::text[]) AS name"
-        " ORDER BY jobsd.limits_lock('sync3/' || name)",
-        (users,),
-    )
-    first, *others = (row[0] for row in rows)
+    first, *others = users = sorted(str(user) for user in range(40))
     with psycopg.connect(target.url) as holder, ThreadPoolExecutor(1) as pool:
+        enqueue_many([sync.with_args(user) for user in users])
+        session.connection.execute("DELETE FROM jobsd.blocked_executions")
         sync.using(connection=holder).enqueue(first)
         backwards = [sync.with_args(user) for user in (*reversed(others), first)]
         many = pool.submit(enqueue_many, backwards)
         wait_until(lambda: session.connection.execute(WAITS).fetchall())
 
-        tried = "SELECT pg_try_advisory_xact_lock(jobsd.limits_lock('sync3/' || %s))"
-        free = [session.connection.execute(tried, (user,)).fetchone() for user in others]
+        free = session.connection.execute(
+            "SELECT count(*) FROM (SELECT FROM jobsd.discard_keys FOR UPDATE SKIP LOCKED) AS k"
+        ).fetchone()
 
         holder.rollback()
-        assert free == [(True,)] * 39
+        assert free == (39,)
         assert [one.state for one in many.result(10)] == ["ready"] * 40
 
 
@@ -290,4 +222,21 @@ def test_batches_of_one_bulk_know_the_keys_that_they_hold(
     stored = enqueue_many(sync.with_args(n % 60) for n in range(120))
 
     assert [one.state for one in stored] == ["ready"] * 60 + ["discarded"] * 60
-    assert len(_promote(session)) == 60
+    assert len(_waiting(session)) == 60
+
+
+def test_no_advisory_lock_is_held_however_many_keys_are_named(
+    target: Target, session: Session
+) -> None:
+    with psycopg.connect(target.url) as mine:
+        for made in (welcome, sync):
+            stored = enqueue_many(
+                [made.with_args(user) for user in range(3000)], connection=mine
+            )
+            assert [one.state for one in stored] == ["ready"] * 3000
+
+        locks = session.connection.execute(
+            "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'"
+        ).fetchone()
+
+    assert locks == (0,)

@@ -65,23 +65,24 @@ def _ids(session: Session, table: str) -> list[int]:
     return [row[0] for row in _rows(session, f"SELECT job_id FROM jobsd.{table} ORDER BY 1")]
 
 
-def _finish(session: Session, *ids: int | None) -> None:
-    """Let ready jobs end, as a worker would."""
-    for table in ("ready_executions", "concurrency_slots"):
-        _rows(session, f"DELETE FROM jobsd.{table} WHERE job_id = ANY (%s) RETURNING 1", [*ids])
-
-
-def test_the_second_of_a_key_waits_and_other_keys_do_not(session: Session) -> None:
+@pytest.mark.behaviour(54)
+def test_all_of_a_key_are_ready_and_wait_in_its_order(session: Session) -> None:
     first, second, other = (
         welcome.enqueue("ann"),
         welcome.enqueue("ann"),
         welcome.enqueue("bob"),
     )
 
-    assert [first.state, second.state, other.state] == ["ready", "blocked", "ready"]
-    assert _ids(session, "ready_executions") == [first.id, other.id]
-    assert _ids(session, "blocked_executions") == [second.id]
-    assert _ids(session, "concurrency_slots") == [first.id, other.id]
+    assert [first.state, second.state, other.state] == ["ready", "ready", "ready"]
+    assert _ids(session, "ready_executions") == []
+    assert _rows(
+        session,
+        "SELECT job_id, position, concurrency_key, concurrency_limit, yields"
+        " FROM jobsd.blocked_executions ORDER BY job_id",
+    ) == [
+        (each.id, each.id, f"{__name__}.welcome/{user}", 1, False)
+        for each, user in ((first, "ann"), (second, "ann"), (other, "bob"))
+    ]
 
 
 @pytest.mark.behaviour(75)
@@ -92,23 +93,58 @@ def test_a_conflict_that_may_not_wait_is_discarded_and_says_so(session: Session)
     assert stored[2].id is None
     assert _rows(session, "SELECT count(*) FROM jobsd.jobs") == [(2,)]
 
-    _finish(session, stored[0].id)
+    _rows(
+        session,
+        "DELETE FROM jobsd.blocked_executions WHERE job_id = %s RETURNING 1",
+        stored[0].id,
+    )
     assert sync.enqueue("ann").state == "ready"
 
 
+def test_jobs_in_hand_and_slots_of_before_count_where_none_may_wait(session: Session) -> None:
+    key = f"{__name__}.sync/ann"
+    _rows(
+        session,
+        "INSERT INTO jobsd.claims (process_id, concurrency_key, slot, job_ids)"
+        " VALUES (1, %s, 1, ARRAY[-1]) RETURNING 1",
+        key,
+    )
+    assert sync.enqueue("ann").state == "ready"
+    assert sync.enqueue("ann").state == "discarded"
+
+    _rows(session, "DELETE FROM jobsd.claims RETURNING 1")
+    _rows(
+        session,
+        "INSERT INTO jobsd.concurrency_slots (job_id, number, key) VALUES (-1, 1, %s)"
+        " RETURNING 1",
+        key,
+    )
+    assert sync.enqueue("ann").state == "discarded"
+
+
 @pytest.mark.behaviour(69)
-def test_classes_of_one_group_share_their_limit() -> None:
-    assert [charge.enqueue(7).state, Bill.enqueue(7).state] == ["ready", "blocked"]
-    assert Bill.enqueue(8).state == "ready"
+def test_classes_of_one_group_share_their_limit(session: Session) -> None:
+    charge.enqueue(7)
+    Bill.enqueue(7)
+    Bill.enqueue(8)
+
+    keys = _rows(
+        session, "SELECT concurrency_key FROM jobsd.blocked_executions ORDER BY job_id"
+    )
+    assert keys == [("accounts/7",), ("accounts/7",), ("accounts/8",)]
 
 
 def test_no_key_means_no_limit(session: Session) -> None:
     assert [welcome.enqueue(None).state for _ in range(2)] == ["ready", "ready"]
-    assert _ids(session, "concurrency_slots") == []
+    assert len(_ids(session, "ready_executions")) == 2
 
 
-def test_without_a_key_all_jobs_of_the_class_share_the_limit() -> None:
-    assert [alone.enqueue().state for _ in range(2)] == ["ready", "blocked"]
+def test_without_a_key_all_jobs_of_the_class_share_the_limit(session: Session) -> None:
+    alone.enqueue()
+    alone.enqueue()
+
+    keys = _rows(session, "SELECT DISTINCT concurrency_key FROM jobsd.blocked_executions")
+    assert keys == [(f"{__name__}.alone",)]
 
 
 def test_a_key_function_that_raises_stores_nothing(session: Session) -> None:
@@ -130,17 +166,16 @@ def test_a_limited_job_for_later_takes_no_slot_yet(session: Session) -> None:
     ]
 
 
-def test_what_rolls_back_leaves_no_slot_and_no_waiter(target: Target, session: Session) -> None:
+def test_what_rolls_back_leaves_nothing(target: Target, session: Session) -> None:
     with psycopg.connect(target.url) as connection:
-        assert welcome.using(connection=connection).enqueue("ann").state == "ready"
-        assert welcome.using(connection=connection).enqueue("ann").state == "blocked"
+        for enqueue in (welcome, sync, sync):
+            assert enqueue.using(connection=connection).enqueue("ann").state == "ready"
         connection.rollback()
 
-    assert welcome.enqueue("ann").state == "ready"
-    assert len(_ids(session, "concurrency_slots")) == 1
+    assert _ids(session, "blocked_executions") == []
+    assert sync.enqueue("ann").state == "ready"
 
 
-@pytest.mark.behaviour(54)
 def test_many_of_all_kinds_are_told_apart(session: Session) -> None:
     drafts = [
         free.with_args(),
@@ -155,11 +190,28 @@ def test_many_of_all_kinds_are_told_apart(session: Session) -> None:
     stored = enqueue_many(drafts)
 
     assert [one.state for one in stored] == [
-        "ready", "ready", "blocked", "scheduled", "ready", "ready", "discarded", "ready",
+        "ready", "ready", "ready", "scheduled", "ready", "ready", "discarded", "ready",
     ]  # fmt: skip
     assert (len(stored), stored.stored, stored[6].id) == (8, 7, None)
     assert _rows(session, "SELECT count(*) FROM jobsd.jobs") == [(7,)]
-    assert len(_ids(session, "concurrency_slots")) == 4
+    assert len(_ids(session, "blocked_executions")) == 5
+
+
+def test_of_many_only_the_first_of_a_key_and_queue_are_met_by_workers(
+    session: Session,
+) -> None:
+    stored = enqueue_many(
+        [
+            welcome.with_args("ann"),
+            welcome.using(priority=-1).with_args("ann"),
+            welcome.using(queue="other").with_args("ann"),
+            charge.with_args(1),
+        ]
+    )
+
+    assert [one.state for one in stored] == ["ready"] * 4
+    assert _ids(session, "all_blocked_executions") == [stored[0].id]
+    assert _ids(session, "all_ready_executions") == [each.id for each in stored[1:]]
 
 
 def test_many_at_once_from_two_sides_do_not_wait_for_each_other(
@@ -173,55 +225,76 @@ def test_many_at_once_from_two_sides_do_not_wait_for_each_other(
     there, back = range(50), range(49, -1, -1)
     with ThreadPoolExecutor(4) as pool:
         assert list(pool.map(enqueue, [there, back, there, back])) == [50] * 4
-    for found in limits.roomy(session):
-        limits.promote(session, found)
-    assert len(_ids(session, "concurrency_slots")) == 50
-    assert len(_ids(session, "blocked_executions")) == 150
+    assert len(_ids(session, "all_ready_executions")) == 200
 
 
-def test_a_snapshot_that_is_too_old_takes_no_slot(target: Target, session: Session) -> None:
+def test_a_snapshot_that_is_too_old_decides_nothing(target: Target, session: Session) -> None:
     with psycopg.connect(target.url) as connection:
         connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
         connection.execute("SELECT 1")
-        assert welcome.enqueue("ann").state == "ready"
+        assert [sync.enqueue("ann").state for _ in range(2)] == ["ready", "ready"]
         with pytest.raises(EnqueueError) as refused:
-            welcome.using(connection=connection).enqueue("ann")
+            sync.using(connection=connection).enqueue("ann")
     assert isinstance(refused.value.__cause__, errors.SerializationFailure)
-    assert len(_ids(session, "concurrency_slots")) == 1
+    assert len(_ids(session, "blocked_executions")) == 2
 
 
-def test_promotion_follows_priority_and_then_age(session: Session) -> None:
-    holder = welcome.enqueue("ann")
+@pytest.mark.behaviour(70)
+def test_handing_over_follows_priority_and_then_age(session: Session) -> None:
     low = welcome.enqueue("ann")
     high = welcome.using(priority=-5).enqueue("ann")
     also_high = welcome.using(priority=-5).enqueue("ann")
     key = f"{__name__}.welcome/ann"
+    _rows(session, "UPDATE jobsd.blocked_executions SET position = NULL RETURNING 1")
 
     order: list[int] = []
-    running = holder.id
-    while running is not None:
-        _finish(session, running)
-        limits.promote(session, [key])
-        ready = _ids(session, "ready_executions")
-        running = ready[0] if ready else None
+    for _ in range(3):
+        limits.hand_over(session, [key])
+        ready = _ids(session, "all_ready_executions")
         order += ready
+        _rows(
+            session,
+            "DELETE FROM jobsd.blocked_executions WHERE position IS NOT NULL RETURNING 1",
+        )
 
     assert order == [high.id, also_high.id, low.id]
 
 
-@pytest.mark.behaviour(70)
-def test_promotion_does_not_wait_for_an_open_transaction(
+def test_one_job_is_handed_over_to_for_each_time_that_its_key_is_named(
+    session: Session,
+) -> None:
+    stored = enqueue_many([alone.with_args() for _ in range(4)] + [welcome.with_args("ann")])
+    _rows(session, "UPDATE jobsd.blocked_executions SET position = NULL RETURNING 1")
+
+    limits.hand_over(session, [f"{__name__}.alone"] * 3)
+
+    assert _ids(session, "all_ready_executions") == [each.id for each in stored[:3]]
+
+
+def test_handing_over_passes_over_what_somebody_has_locked(
     target: Target, session: Session
 ) -> None:
-    holder = welcome.enqueue("ann")
-    waiting = welcome.enqueue("ann")
-    key = f"{__name__}.welcome/ann"
-    with psycopg.connect(target.url) as connection:
-        late = welcome.using(connection=connection).enqueue("ann")
-        _finish(session, holder.id)
-        assert limits.promote(session, [key]).missed == {key}
-        connection.commit()
+    first, second = (welcome.enqueue("ann") for _ in range(2))
+    _rows(session, "UPDATE jobsd.blocked_executions SET position = NULL RETURNING 1")
+    with psycopg.connect(target.url) as other:
+        other.execute(
+            "SELECT FROM jobsd.blocked_executions WHERE job_id = %s FOR UPDATE", (first.id,)
+        )
 
-    assert limits.promote(session, [key]).promoted == 1
-    assert _ids(session, "ready_executions") == [waiting.id]
-    assert _ids(session, "blocked_executions") == [late.id]
+        limits.hand_over(session, [f"{__name__}.welcome/ann"])
+
+    assert _ids(session, "all_ready_executions") == [second.id]
+
+
+def test_beside_a_paused_first_job_the_first_of_other_queues_is_handed_over_to(
+    session: Session,
+) -> None:
+    paused = welcome.using(queue="paused").enqueue("ann")
+    other = welcome.enqueue("ann")
+    welcome.enqueue("ann")
+    _rows(session, "UPDATE jobsd.blocked_executions SET position = NULL RETURNING 1")
+    _rows(session, "INSERT INTO jobsd.pauses (queue_name) VALUES ('paused') RETURNING 1")
+
+    limits.hand_over(session, [f"{__name__}.welcome/ann"])
+
+    assert _ids(session, "all_ready_executions") == [paused.id, other.id]

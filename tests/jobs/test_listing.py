@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from jobs.placed import claim, enqueue, fail
+from jobs.placed import block, claim, enqueue, fail
 from jobsd.errors import Error
 from jobsd.jobs import listing
 from jobsd.jobs.listing import Filter, listed
@@ -49,6 +49,7 @@ def test_each_state_lists_its_jobs(session: Session) -> None:
         {"id": jobs["lost"]},
     )
     fail(session, jobs["failed"])
+    block(session, jobs["blocked"])
     claim(session, 1, jobs["claimed"])
     for outcome in ("finished", "discarded"):
         jobs[outcome] = enqueue()

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from jobs.placed import enqueue, fail, places, slots
+from jobs.placed import block, enqueue, fail, places
 from jobsd.errors import Error
 from jobsd.jobs import failed, queues
 
@@ -127,17 +127,18 @@ def test_clearing_leaves_alone_what_is_just_being_claimed(session: Session) -> N
 
 
 @pytest.mark.behaviour(47)
-def test_clearing_frees_slots_and_promotes_who_waits_for_them(session: Session) -> None:
+def test_clearing_lets_who_waits_elsewhere_be_met(session: Session) -> None:
     here = [enqueue(key="a") for _ in range(2)]
-    elsewhere = enqueue("other", key="a", priority=-1)
+    elsewhere = enqueue("other", key="a", priority=1)
+    block(session, here[1], elsewhere)
 
     assert queues.clear("mail") == 1
-    assert places(session) == {here[0]: "discarded", here[1]: "blocked", elsewhere: "ready"}
-    assert slots(session) == {elsewhere}
+    assert places(session) == {here[0]: "discarded", here[1]: "ready", elsewhere: "blocked"}
 
 
-def test_clearing_leaves_what_it_has_promoted_itself(session: Session) -> None:
+def test_clearing_leaves_what_it_has_let_be_met_itself(session: Session) -> None:
     first, second = enqueue(key="a"), enqueue(key="a")
+    block(session, second)
 
     assert queues.clear("mail") == 1
     assert places(session) == {first: "discarded", second: "ready"}

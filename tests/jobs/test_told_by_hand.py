@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from jobs.placed import enqueue, fail
+from jobs.placed import block, enqueue, fail
 from jobsd.instruments import events
 from jobsd.jobs import client, discards, failed, queues, retention
 
@@ -41,15 +41,17 @@ def test_a_retry_is_told_with_the_jobs(told: Told, session: Session) -> None:
     assert told == [("jobs.retried", {"size": 2, "job_ids": jobs})]
 
 
-def test_a_discard_is_told_with_the_jobs_and_whom_it_lets_run(told: Told) -> None:
-    holder, _ = enqueue(key="a"), enqueue(key="a")
-    told.clear()
+def test_a_discard_is_told_with_the_jobs_and_how_many_it_unblocks(
+    told: Told, session: Session
+) -> None:
+    first, second = enqueue(key="a"), enqueue(key="a")
+    block(session, second)
 
-    discards.discard(holder)
+    discards.discard(first)
 
     assert sorted(told, key=lambda each: each[0]) == [
-        ("jobs.discarded", {"size": 1, "job_ids": [holder]}),
-        ("jobs.promoted", {"size": 1}),
+        ("jobs.discarded", {"size": 1, "job_ids": [first]}),
+        ("jobs.unblocked", {"size": 1}),
     ]
 
 

@@ -236,7 +236,7 @@ def places(session: Session) -> dict[int, str]:
     """Return where each job is."""
     rows = session.connection.execute(
         """
-        SELECT job_id, 'ready' FROM jobsd.ready_executions
+        SELECT job_id, 'ready' FROM jobsd.all_ready_executions
         UNION ALL SELECT job_id, 'scheduled' FROM jobsd.scheduled_executions
         UNION ALL SELECT job_id, 'claimed' FROM jobsd.claimed_executions
         UNION ALL SELECT job_id, 'failed' FROM jobsd.failed_executions

@@ -88,7 +88,7 @@ FROM jobsd.jobs LEFT JOIN jobsd.failed_executions f ON f.job_id = id
 WHERE class_name <> 'trial_jobs.tick'
 """
 _LEFT = """
-SELECT (SELECT count(*) FROM jobsd.claims), (SELECT count(*) FROM jobsd.concurrency_slots),
+SELECT (SELECT count(*) FROM jobsd.claims),
     (SELECT count(*) FROM jobsd.blocked_executions),
     (SELECT count(*) FROM jobsd.scheduled_executions WHERE scheduled_at < now())
 """

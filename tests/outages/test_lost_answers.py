@@ -46,9 +46,12 @@ _OPEN = "SELECT count(*) FROM jobsd.jobs WHERE finished_at IS NULL"
 _BESIDE = """
 SELECT count(*)
 FROM (
-    SELECT DISTINCT blocked.concurrency_key AS key FROM jobsd.blocked_executions AS blocked
+    SELECT blocked.concurrency_key AS key
+    FROM jobsd.blocked_executions AS blocked
+    GROUP BY 1
+    HAVING count(position) = 0
 ) AS waiting
-WHERE NOT EXISTS (SELECT FROM jobsd.concurrency_slots AS slot WHERE slot.key = waiting.key)
+WHERE NOT EXISTS (SELECT FROM jobsd.claims AS claim WHERE claim.concurrency_key = waiting.key)
 """
 
 

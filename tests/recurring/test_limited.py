@@ -8,7 +8,6 @@ import psycopg
 import pytest
 
 from jobsd.errors import LimitError, RefusedError
-from jobsd.jobs import client, limits
 from jobsd.jobs.definition import Job
 from jobsd.jobs.limits import Limit
 from jobsd.recurring import runs
@@ -26,8 +25,7 @@ pytestmark = pytest.mark.usefixtures("default_client")
 
 IN_TABLES = (
     "SELECT (SELECT count(*)::int FROM jobsd.ready_executions),"
-    " (SELECT count(*)::int FROM jobsd.blocked_executions),"
-    " (SELECT count(*)::int FROM jobsd.concurrency_slots)"
+    " (SELECT count(*)::int FROM jobsd.blocked_executions)"
 )
 
 
@@ -62,13 +60,13 @@ def _run(key: str) -> EnqueuedJob:
     return task.run_now()
 
 
-def test_a_run_takes_a_slot_and_the_next_one_waits(rows: Rows) -> None:
+def test_runs_are_ready_and_wait_in_the_order_of_their_key(rows: Rows) -> None:
     _task("shop", "ShopLimitedTestJob", args=["north"])
 
     states = [_run("shop").state for _ in range(3)]
 
-    assert states == ["ready", "blocked", "blocked"]
-    assert rows(IN_TABLES) == [(1, 2, 1)]
+    assert states == ["ready", "ready", "ready"]
+    assert rows(IN_TABLES) == [(0, 3)]
 
 
 def test_the_job_has_its_limit(rows: Rows) -> None:
@@ -88,20 +86,10 @@ def test_other_arguments_have_another_limit(rows: Rows) -> None:
     _task("south", "ShopLimitedTestJob", args={"shop": "south"})
 
     assert [_run("north").state, _run("south").state] == ["ready", "ready"]
-    assert rows(IN_TABLES) == [(2, 0, 2)]
-
-
-def test_a_blocked_run_becomes_ready_when_the_slot_is_free(
-    rows: Rows, session: Session
-) -> None:
-    _task("shop", "ShopLimitedTestJob", args=["north"])
-    first, second = _run("shop"), _run("shop")
-
-    rows("DELETE FROM jobsd.ready_executions WHERE job_id = %s", first.id)
-    rows("DELETE FROM jobsd.concurrency_slots WHERE job_id = %s", first.id)
-    limits.promote(session, ["ShopLimitedTestJob/north"])
-
-    assert rows("SELECT job_id FROM jobsd.ready_executions") == [second.id]
+    assert rows("SELECT concurrency_key FROM jobsd.blocked_executions ORDER BY 1") == [
+        "ShopLimitedTestJob/north",
+        "ShopLimitedTestJob/south",
+    ]
 
 
 @pytest.mark.behaviour(75)
@@ -115,7 +103,7 @@ def test_a_run_that_may_not_wait_is_recorded_as_discarded_without_a_job(rows: Ro
     outcomes = [(run.job_id is None, run.outcome) for run in task.history()]
     assert outcomes == [(True, "discarded"), (False, "ready"), (False, "ready")]
     assert rows("SELECT count(*) FROM jobsd.jobs") == [2]
-    assert rows(IN_TABLES) == [(2, 0, 2)]
+    assert rows(IN_TABLES) == [(0, 2)]
 
 
 def test_a_discarded_run_does_not_count(rows: Rows) -> None:
@@ -137,14 +125,7 @@ def test_limited_and_other_runs_are_stored_together(session: Session, rows: Rows
     (now,) = rows("SELECT date_trunc('second', now())")
     stored = runs.store(session, _runs(tasks, now))
 
-    assert [(each.outcome, each.state) for each in stored] == [
-        ("enqueued", "ready"),
-        ("enqueued", "blocked"),
-        ("enqueued", "ready"),
-        ("enqueued", "ready"),
-        ("enqueued", "ready"),
-        ("discarded", "ready"),
-    ]
+    assert [each.outcome for each in stored] == [*["enqueued"] * 5, "discarded"]
 
 
 def _runs(tasks: list[RecurringTask], instant: datetime) -> list[PlannedRun]:
@@ -157,7 +138,7 @@ def test_a_run_that_another_process_has_stored_is_left_as_it_is(
     task = _task("yield", "YieldingTestJob")
     (now,) = rows("SELECT date_trunc('second', now())")
     runs.store(session, _runs([task], now))
-    rows("DELETE FROM jobsd.ready_executions")
+    rows("DELETE FROM jobsd.blocked_executions")
     rows("DELETE FROM jobsd.jobs")
 
     (stored,) = runs.store(session, _runs([task], now))
@@ -166,17 +147,16 @@ def test_a_run_that_another_process_has_stored_is_left_as_it_is(
     assert [run.outcome for run in task.history()] == ["cleared"]
 
 
-def test_a_run_does_not_wait_for_the_lock_of_its_limit(target: Target, rows: Rows) -> None:
-    _task("yield", "YieldingTestJob")
+def test_a_run_that_may_wait_waits_for_nobody_who_holds_its_key(
+    target: Target, rows: Rows
+) -> None:
     _task("shop", "ShopLimitedTestJob", args=["north"])
     with psycopg.connect(target.url) as other:
-        for key in ("YieldingTestJob", "ShopLimitedTestJob/north"):
-            other.execute("SELECT pg_advisory_xact_lock(jobsd.limits_lock(%s))", (key,))
+        other.execute("SELECT jobsd.hold_key('ShopLimitedTestJob/north')")
 
-        states = [_run("yield").state, _run("shop").state]
+        assert _run("shop").state == "ready"
 
-    assert states == ["blocked", "blocked"]
-    assert rows(IN_TABLES) == [(0, 2, 0)]
+    assert rows(IN_TABLES) == [(0, 1)]
 
 
 def test_runs_that_fail_half_way_leave_nothing(session: Session, rows: Rows) -> None:
@@ -193,7 +173,7 @@ def test_runs_that_fail_half_way_leave_nothing(session: Session, rows: Rows) -> 
         rows("ALTER TABLE jobsd.recurring_executions DROP CONSTRAINT test_refuses")
 
     assert rows("SELECT count(*) FROM jobsd.recurring_executions") == [0]
-    assert (rows("SELECT count(*) FROM jobsd.jobs"), rows(IN_TABLES)) == ([0], [(0, 0, 0)])
+    assert (rows("SELECT count(*) FROM jobsd.jobs"), rows(IN_TABLES)) == ([0], [(0, 0)])
 
 
 def test_a_key_that_cannot_be_computed_is_a_limit_error() -> None:
@@ -209,38 +189,3 @@ def test_a_run_by_hand_does_not_overlap_with_a_blocked_one() -> None:
 
     with pytest.raises(RefusedError, match="has not ended"):
         _run("shop")
-
-
-def test_a_run_deletes_no_other_job_that_may_not_wait_for_its_key(
-    session: Session, rows: Rows
-) -> None:
-    for _ in range(2):
-        YieldingTestJob.enqueue()
-    due = YieldingTestJob.using(wait=60).enqueue().id
-    # As a dispatcher leaves it when it comes due while the lock of its key is held.
-    session.connection.execute(
-        "WITH gone AS (DELETE FROM jobsd.scheduled_executions RETURNING *)"
-        " INSERT INTO jobsd.blocked_executions (job_id, priority, queue_name,"
-        " concurrency_key, yields) SELECT job_id, priority, queue_name, concurrency_key, true"
-        " FROM gone"
-    )
-    _task("yield", "YieldingTestJob")
-
-    assert _run("yield").state == "discarded"
-
-    assert rows("SELECT outcome FROM jobsd.jobs WHERE id = %s", due) == ["discarded"]
-
-
-def test_a_run_that_was_accepted_is_not_deleted_by_an_enqueue(
-    target: Target, rows: Rows
-) -> None:
-    for _ in range(2):
-        YieldingTestJob.enqueue()
-    _task("yield", "YieldingTestJob")
-    with psycopg.connect(target.url) as other:
-        other.execute("SELECT pg_advisory_xact_lock(jobsd.limits_lock('YieldingTestJob'))")
-        accepted = _run("yield")
-
-    client.enqueue_many([YieldingTestJob.with_args()])
-
-    assert rows("SELECT outcome FROM jobsd.jobs WHERE id = %s", accepted.id) == ["discarded"]

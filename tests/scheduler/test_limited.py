@@ -35,9 +35,13 @@ class DiscardedTickTestJob(Job):
 def test_runs_wait_for_a_slot_of_their_limit(make_scheduler: MakeScheduler, rows: Rows) -> None:
     driven = make_scheduler(task(class_name="BlockedTickTestJob"))
 
-    driven.until(lambda: rows("SELECT count(*) FROM jobsd.blocked_executions") != [0])
+    driven.until(lambda: rows("SELECT count(*) FROM jobsd.blocked_executions")[0] > 1)
 
-    assert rows("SELECT count(*) FROM jobsd.ready_executions") == [1]
+    keys = rows("SELECT DISTINCT concurrency_key FROM jobsd.blocked_executions")
+    assert (keys, rows("SELECT count(*) FROM jobsd.ready_executions")) == (
+        ["BlockedTickTestJob"],
+        [0],
+    )
 
 
 def test_a_run_without_a_slot_is_reported(
@@ -56,6 +60,6 @@ def test_other_tasks_run_while_a_limit_is_locked(
 ) -> None:
     driven = make_scheduler(task("limited", class_name="BlockedTickTestJob"), task("free"))
     with psycopg.connect(target.url) as other:
-        other.execute("SELECT pg_advisory_xact_lock(jobsd.limits_lock('BlockedTickTestJob'))")
+        other.execute("SELECT jobsd.hold_key('BlockedTickTestJob')")
 
         driven.until(lambda: rows(f"{RUNS} AND task_key = 'free'")[0] >= 2)

@@ -128,16 +128,16 @@ def _live_in(url: str, schema: str, *, queue: str, text: str) -> None:
             text=text, queue=queue, key=f"key {text}",
         )  # fmt: skip
         queues.pause(queue, session=lived.session)
-        assert queues.size(queue, session=lived.session) == 7
+        assert queues.size(queue, session=lived.session) == 8
         queues.resume(queue, session=lived.session)
 
         lived.work_until_done()
 
-        assert [job.state for job in limited] == ["ready", "blocked"]
+        assert [job.state for job in limited] == ["ready", "ready"]
         assert ran == [text] * 8
         told = lived.fetch("SELECT error->>'message' FROM jobsd.failed_executions")
         assert told == [(text,)]
-        assert lived.fetch("SELECT * FROM jobsd.concurrency_slots") == []
+        assert lived.fetch("SELECT * FROM jobsd.claims") == []
         assert _hears(url, schema)
 
 

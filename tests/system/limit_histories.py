@@ -18,6 +18,7 @@ import psycopg
 
 from jobsd.clock import monotonic
 from jobsd.database.connection import Session, Target
+from jobsd.dispatcher.maintenance import LOOK_S
 from jobsd.errors import Error
 from jobsd.jobs import bulk, discards, failed
 from jobsd.jobs.draft import Draft
@@ -35,25 +36,25 @@ WAYS = ["finish"] * 8 + ["fail", "retry", "again", "discard"]
 
 AUDIT = """
 WITH held AS (
-    SELECT key, count(*) AS slots FROM jobsd.concurrency_slots GROUP BY key
-), owner AS (
-    SELECT job_id FROM jobsd.ready_executions
-    UNION ALL
-    SELECT job_id FROM jobsd.claimed_executions
+    SELECT concurrency_key AS key, count(*) AS slots
+    FROM jobsd.claims
+    WHERE concurrency_key IS NOT NULL
+    GROUP BY 1
 ), waiting AS (
-    SELECT concurrency_key AS key FROM jobsd.blocked_executions GROUP BY 1
+    -- Of a key of which one job is ready, whoever claims that brings the others along.
+    SELECT concurrency_key AS key
+    FROM jobsd.blocked_executions
+    GROUP BY 1
+    HAVING count(position) = 0
 )
 SELECT
     (SELECT jsonb_object_agg(key, slots) FROM held),
     (SELECT jsonb_agg(key) FROM waiting),
     (
-        SELECT jsonb_agg(job_id) FROM jobsd.concurrency_slots
-        WHERE job_id NOT IN (SELECT job_id FROM owner)
+        SELECT jsonb_agg(id) FROM jobsd.claims
+        WHERE concurrency_key IS NULL OR slot IS NULL OR cardinality(job_ids) = 0
     ),
-    (
-        SELECT jsonb_agg(job_id) FROM owner
-        WHERE job_id NOT IN (SELECT job_id FROM jobsd.concurrency_slots)
-    )
+    (SELECT jsonb_agg(job_id) FROM jobsd.ready_executions)
 """
 
 
@@ -149,12 +150,13 @@ class Driver:
                 failed.retry(job_id, session=self.session)
 
     def lose(self, history: History) -> None:
-        """Take a job out of the queue behind its back: its slot has to expire."""
+        """Take a job out of the queue behind its back: others may wait behind it."""
         # Noted before: the auditor must know it once it can see it.
         self.lost.update(history.jobs[-3:])
         self.session.connection.execute(
-            "DELETE FROM jobsd.ready_executions WHERE ctid = ANY (ARRAY(SELECT ctid"
-            " FROM jobsd.ready_executions WHERE job_id = ANY (%s) FOR UPDATE SKIP LOCKED))",
+            "DELETE FROM jobsd.blocked_executions WHERE ctid = ANY (ARRAY(SELECT ctid"
+            " FROM jobsd.blocked_executions WHERE job_id = ANY (%s) AND position IS NOT NULL"
+            " FOR UPDATE SKIP LOCKED))",
             (history.jobs[-3:],),
         )
 
@@ -170,13 +172,12 @@ def drive_all(url: str, lost: set[int], histories: Iterable[History]) -> None:
 class Auditor(threading.Thread):
     """Looks at the tables, again and again, for what must never be."""
 
-    def __init__(self, url: str, limits: dict[str, int], lost: set[int]) -> None:
+    def __init__(self, url: str, limits: dict[str, int]) -> None:
         super().__init__(daemon=True)
         self.faults: list[str] = []
         self.looks = 0
         self._connection = psycopg.connect(url, autocommit=True)
         self._limits = limits
-        self._lost = lost
         self._idle_since: dict[str, float] = {}
         self._over = threading.Event()
 
@@ -196,21 +197,21 @@ class Auditor(threading.Thread):
         self,
         held: dict[str, int] | None,
         waiting: list[str] | None,
-        ownerless: list[int] | None,
+        odd: list[int] | None,
         slotless: list[int] | None,
     ) -> None:
         slots = held or {}
         for key, count in slots.items():
             if count > self._limits[key]:
                 self.faults.append(f"{key}: {count} slots, limit {self._limits[key]}")
-        if strays := set(ownerless or ()) - self._lost:
-            self.faults.append(f"slots of jobs that are neither ready nor claimed: {strays}")
+        if odd:
+            self.faults.append(f"claims without a slot, or without a job: {odd}")
         if slotless:
-            self.faults.append(f"limited jobs without a slot: {slotless}")
+            self.faults.append(f"limited jobs that need no slot: {slotless}")
         free = {key for key in waiting or () if slots.get(key, 0) < self._limits[key]}
         now = monotonic()
         self._idle_since = {key: self._idle_since.get(key, now) for key in free}
-        # A pass would do, by a dispatcher that may just have been killed; measured: 0.3 s.
+        # A look of a dispatcher would do, where a job was lost: every five seconds.
         for key, since in self._idle_since.items():
-            if now - since > 5 * PASS_S:
+            if now - since > LOOK_S + 5 * PASS_S:
                 self.faults.append(f"{key}: jobs wait for {now - since:.1f} s, a slot is free")

@@ -29,7 +29,7 @@ FACTS = {
     "process.recovered": {"child", "child_pid", "reason", "failed", "released"},
     "jobs.claimed": {"size", "claim_id"},
     "jobs.dispatched": {"size"},
-    "jobs.promoted": {"size"},
+    "jobs.unblocked": {"size"},
     "job.finished": {*JOB, "duration"},
     "job.failed": {*JOB, "attempt", "error"},
     "job.released": JOB,

@@ -40,7 +40,6 @@ SEEN = {
     "job.discarded",
     "job.released",
     "process.recovered",
-    "slots.freed",
 }
 """What must have come about for the histories to prove anything."""
 DRIVERS = 4
@@ -126,7 +125,7 @@ def test_no_history_breaks_a_limit_or_leaks_a_slot(
     over = threading.Event()
     with project.start() as tree:
         tree.wait_event("supervisor.ready")
-        auditor = Auditor(url, limits, lost)
+        auditor = Auditor(url, limits)
         auditor.start()
         with ThreadPoolExecutor(DRIVERS + 1) as pool:
             trouble = pool.submit(troubles, tree, over)

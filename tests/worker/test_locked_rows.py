@@ -170,7 +170,7 @@ def test_a_worker_that_waits_for_a_locked_row_waits_once(
 
 
 @pytest.mark.failure(
-    "Somebody holds the slot of a limit locked while its holder ends.",
+    "Somebody holds the claim that is the slot of a limit locked while its holder ends.",
     "The slot is given back when he lets go; jobs without a limit go on.",
 )
 def test_a_locked_slot_holds_up_its_own_job_only(
@@ -179,7 +179,7 @@ def test_a_locked_slot_holds_up_its_own_job_only(
     worker = make_worker()
     mine, blocked = alone_at_gate.enqueue(), alone_at_gate.enqueue()
     worker.until(lambda: noted == [None])
-    slot = "SELECT FROM jobsd.concurrency_slots WHERE job_id = %s FOR UPDATE"
+    slot = "SELECT FROM jobsd.claims WHERE job_ids[1] = %s FOR UPDATE"
     with _held(session, slot, mine.id) as holder:
         gate.set()
         note.enqueue(1)
@@ -189,7 +189,7 @@ def test_a_locked_slot_holds_up_its_own_job_only(
 
         worker.until(lambda: count("jobs WHERE outcome = 'finished'") == 3)
 
-    assert count("concurrency_slots") == 0
+    assert count("claims") == 0
 
 
 def test_a_job_that_is_given_back_waits_for_its_row_only(

@@ -65,6 +65,6 @@ def test_it_frees_no_slot_that_its_job_holds_elsewhere(
     gate.set()
     recovered.until(recovered.at_rest)
 
-    slots = session.connection.execute("SELECT job_id FROM jobsd.concurrency_slots")
-    assert slots.fetchall() == [(held.id,)]
+    slots = session.connection.execute("SELECT job_ids FROM jobsd.claims WHERE slot = 1")
+    assert slots.fetchall() == [([held.id],)]
     assert (count("blocked_executions"), noted) == (1, [how, how])

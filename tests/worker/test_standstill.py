@@ -25,7 +25,6 @@ from .dead_processes import dead_process
 
 if TYPE_CHECKING:
     from jobsd.database.connection import Target
-    from jobsd.jobs.limits import Promotion
     from jobsd.worker.hand import Hand, Waiting
 
     from .conftest import Count, MakeWorker
@@ -167,14 +166,15 @@ def test_who_prunes_and_stands_still_keeps_no_heart_from_beating(
     driven = make_worker()
     driven.until(driven.at_rest)
     seen = _age_heart(session)
-    promote, beats = limits.promote, Session(target, "beats")
+    hand_over, beats = limits.hand_over, Session(target, "beats")
 
-    def stand_still(*args: Any, **kwargs: Any) -> Promotion:
+    def stand_still(*args: Any, **kwargs: Any) -> None:
         # It returns when the lock on the row is gone.
         _age_heart(beats)
-        return promote(*args, **kwargs)
+        session.fetch(registry.STATEMENTS["all"])
+        hand_over(*args, **kwargs)
 
-    monkeypatch.setattr(limits, "promote", stand_still)
+    monkeypatch.setattr(limits, "hand_over", stand_still)
     with pytest.raises(errors.IdleInTransactionSessionTimeout):
         recover(session, dead_process(session, threads=1, seen=SeenHeartbeat(seen, 30.0)))
     beats.close()

@@ -16,6 +16,8 @@ from jobsd.jobs.policy import Discard, Retry, Snooze
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from jobsd.database.connection import Session
+
     from .conftest import Count, MakeWorker
 
 pytestmark = pytest.mark.behaviour(88)
@@ -146,17 +148,16 @@ def test_a_job_for_later_is_told_as_scheduled(make_worker: MakeWorker, told: Tol
     assert [(name, facts["state"]) for name, facts in told] == [("job.enqueued", "scheduled")]
 
 
-def test_a_job_that_has_to_wait_for_its_key_is_told_with_it(
-    make_worker: MakeWorker, told: Told
+def test_jobs_that_are_met_without_a_free_slot_are_told(
+    make_worker: MakeWorker, told: Told, session: Session
 ) -> None:
-    make_worker()
     wait_its_turn.enqueue()
+    session.connection.execute(
+        "INSERT INTO jobsd.claims (process_id, concurrency_key, slot, job_ids)"
+        " SELECT -1, concurrency_key, 1, ARRAY[-1] FROM jobsd.blocked_executions"
+    )
 
-    second = wait_its_turn.enqueue()
-
-    name, facts = told[-1]
-    assert (name, facts["job_id"]) == ("job.blocked", second.id)
-    assert facts["concurrency_key"].endswith("k")
+    make_worker().until(lambda: ("jobs.blocked", {"size": 1}) in told)
 
 
 def test_a_job_that_may_not_wait_is_told_as_discarded(
@@ -182,10 +183,10 @@ def test_many_at_once_are_told_in_one_line(make_worker: MakeWorker, told: Told) 
     ]
 
 
-def test_a_promotion_is_told(make_worker: MakeWorker, told: Told, count: Count) -> None:
+def test_a_hand_over_is_told(make_worker: MakeWorker, told: Told, count: Count) -> None:
     wait_its_turn.enqueue()
     wait_its_turn.enqueue()
 
     make_worker().until(lambda: count("jobs WHERE finished_at IS NOT NULL") == 2)
 
-    assert ("jobs.promoted", {"size": 1}) in told
+    assert ("jobs.unblocked", {"size": 1}) in told

@@ -82,11 +82,11 @@ embedded.awaited info The embedded PostgreSQL is not ready yet. [error]
 http.unavailable warning The tree runs without HTTP. [bind error]
 configuration.warning warning Something in the configuration is doubtful. [warning]
 
-job.enqueued debug A job was enqueued: ready, scheduled or blocked. \
+job.enqueued debug A job was enqueued: ready or scheduled. \
 [job_id class_name queue_name state]
 jobs.enqueued debug Jobs were enqueued together. [size]
-job.blocked debug A job waits for others with its concurrency key. [$limited]
-jobs.promoted debug Blocked jobs became ready: their keys had room. [size]
+jobs.blocked debug A worker met jobs whose keys have no free slot. [size]
+jobs.unblocked debug Jobs that come first of their keys may be claimed: slots are free. [size]
 jobs.dispatched debug Scheduled jobs came due and became ready. [size]
 jobs.claimed debug A worker has claimed a batch of jobs. [size claim_id job_ids]
 job.started debug A job begins to run. [$job]

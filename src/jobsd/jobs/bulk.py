@@ -10,7 +10,7 @@ from __future__ import annotations
 from array import array
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from itertools import chain, count, islice
+from itertools import chain, islice
 from typing import TYPE_CHECKING, Any, overload
 
 import psycopg
@@ -20,13 +20,14 @@ from jobsd.database.statements import Statements
 from jobsd.errors import EnqueueError
 from jobsd.instruments.events import emit
 
-from . import limits
 from .connections import PlainCursor
 from .draft import Draft
 from .enqueue import EnqueuedJob, refusal
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
+
+    from .limits import Limited
 
     Connection = psycopg.Connection[Any]
 
@@ -37,9 +38,9 @@ BATCH = 2000
 PIECE = 200
 """Rows that are written at once, so that the server reads while we go on."""
 
-_STATES = ("ready", "scheduled", "blocked", "discarded")
-_READY, _SCHEDULED, _BLOCKED, _DISCARDED = range(len(_STATES))
-_STATE_OF_CODE = bytes.maketrans(b"012", bytes((_READY, _SCHEDULED, _BLOCKED)))
+_STATES = ("ready", "scheduled", "discarded")
+_READY, _SCHEDULED, _DISCARDED = range(len(_STATES))
+_STATE_OF_CODE = bytes.maketrans(b"012", bytes((_READY, _SCHEDULED, _READY)))
 
 _ESCAPES = str.maketrans({"\\": r"\\", "\t": r"\t", "\n": r"\n", "\r": r"\r"})
 _NULL = r"\N"
@@ -126,8 +127,8 @@ class _Bulk:
         self._streaming = streaming
         self._payloads: set[str] = set()
         self._kinds: dict[tuple[Any, ...], str] = {}
-        # Of the batch: the keys of jobs that want a slot now, by their turns.
-        self._limited: dict[int, str] = {}
+        # Of the batch: the keys of jobs that may not wait.
+        self._impatient: set[str] = set()
         self._clock_ahead_s = 0.0
 
     def store(self) -> bool:
@@ -140,15 +141,15 @@ class _Bulk:
             batch = list(batch)
         after, now_s = self._rows("begin")[0]
         self._clock_ahead_s = now_s - monotonic()
-        self._limited = {}
-        self._copy(map(self._line, batch, count()))
-        ((told, codes, queues),) = self._rows("place", {"after": after})
+        self._impatient.clear()
+        self._copy(map(self._line, batch))
+        ((told, codes, payloads),) = self._rows("place", {"after": after})
         ids = [int(job_id) for job_id in told.split(",")]
         states = bytearray(codes.encode().translate(_STATE_OF_CODE))
-        self._payloads.update(f"ready {queue}" for queue in queues)
+        self._payloads.update(payloads)
         if _SCHEDULED in states:
             self._payloads.add("due")
-        if self._limited:
+        if self._impatient:
             self._admit(ids, states)
         self.stored.add(ids, states)
         return len(ids) == BATCH
@@ -159,18 +160,16 @@ class _Bulk:
             self._rows("wake", {"payloads": sorted(self._payloads), "always": always})
 
     def _admit(self, ids: list[int], states: bytearray) -> None:
-        """Give slots to the batch's limited jobs, and note what became of each.
+        """Drop those of the batch's jobs that may not wait and would have to.
 
-        Where a key's lock is not to be had they are blocked, until a dispatcher decides.
+        Where a key can't be held in time, the worker that meets the job decides.
         """
-        keys, turns = list(set(self._limited.values())), list(self._limited)
-        self._cursor.execute(limits.STATEMENTS["admit"].render(self._schema), {"keys": keys})
-        for turn in turns:
-            states[turn] = _READY
-        for number, blocked in self._rows("left_out", {"ids": [ids[turn] for turn in turns]}):
-            states[turns[number - 1]] = _BLOCKED if blocked else _DISCARDED
+        dropped = {row[0] for row in self._rows("admit", {"keys": list(self._impatient)})}
+        for turn, job_id in enumerate(ids if dropped else ()):
+            if job_id in dropped:
+                states[turn] = _DISCARDED
 
-    def _line(self, job: Draft, turn: int) -> str:
+    def _line(self, job: Draft) -> str:
         if not isinstance(job, Draft):  # pyright: ignore[reportUnnecessaryIsInstance]
             raise EnqueueError(f"{job!r} is no job with arguments: write job.with_args(…)")
         kind = (
@@ -183,8 +182,8 @@ class _Bulk:
         limited = _UNLIMITED
         if job.limited is not None:
             limited = _limit_fields(job.limited)
-            if due is _NULL:
-                self._limited[turn] = job.limited.key
+            if due is _NULL and job.limited.on_conflict == "discard":
+                self._impatient.add(job.limited.key)
         return f"{_field(job.arguments)}\t{head}\t{due}\t{limited}\n"
 
     def _due(self, job: Draft) -> str:
@@ -220,6 +219,6 @@ def _field(value: object) -> str:
 _UNLIMITED = "\t".join([_NULL] * 4)
 
 
-def _limit_fields(limited: limits.Limited) -> str:
+def _limit_fields(limited: Limited) -> str:
     duration = _NULL if limited.duration is None else f"{limited.duration.total_seconds()} s"
     return "\t".join((_field(limited.key), str(limited.to), duration, limited.on_conflict))

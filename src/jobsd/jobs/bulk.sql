@@ -12,8 +12,9 @@ COPY jobsd.jobs (
 FROM STDIN;
 
 -- place: give each job of the batch that was just stored its place: ready (0), scheduled (1), or
--- blocked (2), until those are admitted for which there is a slot. Returns, in the order of the
--- batch, the ids and the places, and the queues in which jobs are ready. Others may have taken
+-- ready with a limit (2). Of a key, and a queue, only as many are met by workers as may run at once:
+-- the others come along with these, and are blocked until then. Returns, in the order of the
+-- batch, the ids and the places, and what to say of them to workers. Others may have taken
 -- ids in between; all rows that one COPY has stored bear the same xmin.
 WITH last AS MATERIALIZED (
     SELECT id, xmin
@@ -21,7 +22,8 @@ WITH last AS MATERIALIZED (
     WHERE id = (SELECT currval(pg_get_serial_sequence('jobsd.jobs', 'id')))
 ), stored AS MATERIALIZED (
     SELECT
-        id, priority, queue_name, scheduled_at, concurrency_key, on_conflict,
+        id, priority, queue_name, scheduled_at, concurrency_key, concurrency_limit,
+        on_conflict = 'discard' AS yields,
         CASE
             WHEN scheduled_at IS NOT NULL THEN 1
             WHEN concurrency_key IS NOT NULL THEN 2
@@ -46,27 +48,34 @@ WITH last AS MATERIALIZED (
     WHERE place = 1
 ), blocked AS (
     INSERT INTO jobsd.blocked_executions (
-        job_id, priority, queue_name, concurrency_key, yields
+        job_id, position, priority, queue_name, concurrency_key, concurrency_limit, yields
     )
-    SELECT id, priority, queue_name, concurrency_key, on_conflict = 'discard'
-    FROM stored
-    WHERE place = 2
+    SELECT
+        id, CASE WHEN yields OR number <= concurrency_limit THEN id END, priority, queue_name,
+        concurrency_key, concurrency_limit, yields
+    FROM (
+        SELECT
+            *,
+            row_number() OVER (
+                PARTITION BY concurrency_key, queue_name ORDER BY priority, id
+            ) AS number
+        FROM stored
+        WHERE place = 2
+    ) AS limited
 )
 SELECT
     string_agg(id::text, ','),
     string_agg(place::text, ''),
-    ARRAY(SELECT DISTINCT queue_name FROM stored WHERE place = 0)
+    ARRAY(
+        SELECT DISTINCT CASE WHEN place = 0 THEN 'ready ' ELSE 'limited ' END || queue_name
+        FROM stored
+        WHERE place <> 1
+    )
 FROM stored;
 
--- left_out: say which of these jobs are blocked, and which were discarded.
-SELECT
-    limited.turn,
-    EXISTS (SELECT FROM jobsd.blocked_executions AS blocked WHERE blocked.job_id = limited.id)
-FROM unnest(%(ids)s::bigint[]) WITH ORDINALITY AS limited (id, turn)
-WHERE NOT EXISTS (
-    SELECT FROM jobsd.ready_executions AS ready WHERE ready.job_id = limited.id
-)
-ORDER BY limited.turn;
+-- admit: decide about the jobs of some keys that were just stored and may not wait: says which were
+-- dropped.
+SELECT jobsd.admit(%(keys)s::text[]);
 
 -- wake: wake those who sleep, after many jobs were stored: `always` in the transaction of a
 -- caller.

@@ -49,12 +49,6 @@ class Ended:
     error: str | None = None
     position: int | None = None
 
-    @property
-    def frees(self) -> bool:
-        """Whether the job gives its slot back: it is neither ready nor claimed any more."""
-        again = self.outcome in {"retried", "snoozed"} and self.wait_s <= 0
-        return self.outcome not in {"released", "parked"} and not again
-
 
 def array(numbers: Iterable[int]) -> str:
     """Return whole numbers as the text of an array: in a tenth of the driver's time."""

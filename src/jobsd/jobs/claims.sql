@@ -10,9 +10,12 @@ WITH fenced AS (
 -- not what has the same id and ended in another: that one may be fenced out. The condition is
 -- checked again on the newest version of a row that someone else has just changed. A row that
 -- somebody holds locked is waited for for `lock_wait`: said here, since what is said once stays
--- for others behind a pooler, and read before the first row is locked.
+-- for others behind a pooler, and read before the first row is locked. So is that whoever sends
+-- this hands over the slots that go with the claims, in the statement behind.
 WITH bounded AS MATERIALIZED (
-    SELECT set_config('lock_timeout', %(lock_wait)s, true)
+    SELECT
+        set_config('lock_timeout', %(lock_wait)s, true),
+        set_config('jobsd_limits.hands_over', 'yes', true)
 ), done AS (
     SELECT claim_id, job_id, started_us, ended_us
     FROM unnest(
@@ -57,13 +60,13 @@ WITH bounded AS MATERIALIZED (
     FROM done
     WHERE job.id = done.job_id
         AND %(keep)s
-        AND done.claim_id IN (SELECT id FROM fenced)
+        AND (done.claim_id IN (SELECT id FROM fenced)) IS TRUE
 ), erased AS (
     DELETE FROM jobsd.jobs AS job
     USING done
     WHERE job.id = done.job_id
         AND NOT %(keep)s
-        AND done.claim_id IN (SELECT id FROM fenced)
+        AND (done.claim_id IN (SELECT id FROM fenced)) IS TRUE
     RETURNING job.id
 ), forgotten AS (
     DELETE FROM jobsd.attempts
@@ -75,13 +78,16 @@ unused AS (SELECT)
 SELECT NULL::bigint, 0, (SELECT string_agg(id::text, ',') FROM fenced);
 
 -- conclude: record what became of jobs that did not just succeed (failed, retried,
--- discarded, snoozed, released, parked), and of those that held a limit. Fenced like successes,
--- by the ids themselves. Only a released job keeps its place in the queue, which is its id, and
--- a parked one, which is given, in the lane of its class.
--- A slot stays with what is ready again; whoever sends this promotes in the next statement.
+-- discarded, snoozed, released, parked), and of those that hold a slot of before. Fenced like
+-- successes, by the ids themselves. Only a released job keeps its place in the queue, which is its
+-- id, and a parked one, which is given, in the lane of its class. A limited job waits for a slot
+-- anew: it is blocked as long as the claim that it leaves holds its key's. Whoever sends this hands
+-- over the slots of claims that go, in the next statement.
 -- A lock is waited for as by `record`.
 WITH bounded AS MATERIALIZED (
-    SELECT set_config('lock_timeout', %(lock_wait)s, true)
+    SELECT
+        set_config('lock_timeout', %(lock_wait)s, true),
+        set_config('jobsd_limits.hands_over', 'yes', true)
 ), given AS (
     SELECT
         claim_id, job_id, outcome, wait_s, started_s, ended_s, error::jsonb AS error, position
@@ -101,7 +107,7 @@ WITH bounded AS MATERIALIZED (
     WHERE claim.id = batch.claim_id
         AND claim.job_ids @> batch.job_ids
         AND claim.job_ids <@ batch.job_ids
-    RETURNING claim.id
+    RETURNING claim.id, false AS holds
 ), shrunk AS (
     UPDATE jobsd.claims AS claim
     SET job_ids = ARRAY(
@@ -114,11 +120,11 @@ WITH bounded AS MATERIALIZED (
     WHERE claim.id = batch.claim_id
         AND claim.job_ids @> batch.job_ids
         AND NOT claim.job_ids <@ batch.job_ids
-    RETURNING claim.id
+    RETURNING claim.id, claim.concurrency_key IS NOT NULL AS holds
 ), fenced AS (
-    SELECT id FROM emptied
+    SELECT id, holds FROM emptied
     UNION ALL
-    SELECT id FROM shrunk
+    SELECT id, holds FROM shrunk
 ), erased AS (
     DELETE FROM jobsd.jobs AS job
     USING given
@@ -134,8 +140,7 @@ WITH bounded AS MATERIALIZED (
     DELETE FROM jobsd.concurrency_slots AS slot
     USING given
     WHERE slot.job_id = given.job_id
-        AND given.outcome NOT IN ('released', 'parked')
-        AND NOT (given.outcome IN ('retried', 'snoozed') AND given.wait_s <= 0)
+        AND given.outcome <> 'parked'
         AND given.claim_id IN (SELECT id FROM fenced)
 ), job AS (
     UPDATE jobsd.jobs AS job
@@ -163,9 +168,9 @@ WITH bounded AS MATERIALIZED (
         AND given.claim_id IN (SELECT id FROM fenced)
     RETURNING
         job.id, job.class_name, job.queue_name, job.priority, job.attempts, job.scheduled_at,
-        job.concurrency_key,
+        job.concurrency_key, job.concurrency_limit,
         given.outcome, given.wait_s, given.started_s, given.ended_s, given.error,
-        given.position
+        given.position, given.claim_id
 ), attempt AS (
     INSERT INTO jobsd.attempts (job_id, attempt, process, started_at, ended_at, error)
     SELECT
@@ -197,7 +202,23 @@ WITH bounded AS MATERIALIZED (
         END,
         priority, queue_name
     FROM job
-    WHERE outcome = 'released' OR (outcome IN ('retried', 'snoozed') AND wait_s <= 0)
+    WHERE concurrency_key IS NULL
+        AND (outcome = 'released' OR (outcome IN ('retried', 'snoozed') AND wait_s <= 0))
+    ON CONFLICT (job_id) DO NOTHING -- put there by somebody's hand
+), limited AS (
+    INSERT INTO jobsd.blocked_executions (
+        job_id, position, priority, queue_name, concurrency_key, concurrency_limit
+    )
+    SELECT
+        id,
+        CASE
+            WHEN outcome <> 'released' THEN nextval(pg_get_serial_sequence('jobsd.jobs', 'id'))
+            WHEN claim_id NOT IN (SELECT fenced.id FROM fenced WHERE holds) THEN id
+        END,
+        priority, queue_name, concurrency_key, concurrency_limit
+    FROM job
+    WHERE concurrency_key IS NOT NULL
+        AND (outcome = 'released' OR (outcome IN ('retried', 'snoozed') AND wait_s <= 0))
     ON CONFLICT (job_id) DO NOTHING -- put there by somebody's hand
 ), parked AS (
     INSERT INTO jobsd.parked_executions (job_id, position, priority, queue_name, lane)
@@ -221,8 +242,9 @@ SELECT
             SELECT DISTINCT
                 CASE
                     WHEN outcome = 'parked' THEN 'lane ' || queue_name
-                    WHEN outcome = 'released' OR wait_s <= 0 THEN 'ready ' || queue_name
-                    ELSE 'due'
+                    WHEN outcome <> 'released' AND wait_s > 0 THEN 'due'
+                    WHEN concurrency_key IS NULL THEN 'ready ' || queue_name
+                    ELSE 'limited ' || queue_name
                 END AS payload
             FROM job
             WHERE outcome IN ('released', 'retried', 'snoozed', 'parked')

@@ -1,6 +1,6 @@
 """Jobs that somebody drops: from any state but claimed, since what runs can't be called back.
 
-A job that is dropped frees its slot, and the next one that waits for it becomes ready, also
+Where a limited job is dropped that comes first of its key, the next one takes its place, also
 when many are dropped at once. Nothing here waits for a lock: what a worker is just claiming
 is left to it.
 """
@@ -14,8 +14,8 @@ from jobsd.database.statements import Statements
 from jobsd.errors import RefusedError
 from jobsd.instruments.events import emit
 
-from . import inspect, listing, lost
-from .operation import lent, promote
+from . import inspect, limits, listing, lost
+from .operation import lent
 
 if TYPE_CHECKING:
     from array import array
@@ -141,6 +141,5 @@ def _discard(session: Session, ids: list[int], *, keep: bool) -> Discarded:
         rows = session.fetch(STATEMENTS["discard"], {"ids": known, "keep": keep})
         done = {row[0]: row[1] for row in rows}
         found = lost.drop(session, [each for each in known if each not in done], keep=keep)
-        keys = {key for *_, key in [*rows, *found] if key is not None}
-        promote(session, keys, keep=keep)
-    return Discarded(done | {row[0]: "lost" for row in found})
+        limits.hand_over(session, [key for *_, key in rows if key is not None])
+    return Discarded(done | dict.fromkeys(found, "lost"))

@@ -1,7 +1,7 @@
--- discard: end some jobs that are scheduled, ready, blocked or failed, wherever they are, and
--- free their slots. Says which they were, and the keys whose slots are free: promoting is
--- for the statement behind. What somebody else has locked is skipped: a worker is just
--- claiming it.
+-- discard: end some jobs that are scheduled, ready, blocked or failed, wherever they are. Says
+-- which they were, and the keys of limited ones that were ready: others may wait behind them, and
+-- are handed over to by the statement behind. What somebody else has locked is skipped: a worker
+-- is just claiming it.
 WITH scheduled AS (
     DELETE FROM jobsd.scheduled_executions
     WHERE ctid = ANY (ARRAY(
@@ -41,7 +41,7 @@ WITH scheduled AS (
         ORDER BY job_id
         FOR UPDATE SKIP LOCKED
     ))
-    RETURNING job_id
+    RETURNING job_id, CASE WHEN position IS NOT NULL THEN concurrency_key END AS key
 ), failed AS (
     DELETE FROM jobsd.failed_executions
     WHERE ctid = ANY (ARRAY(
@@ -53,19 +53,19 @@ WITH scheduled AS (
     ))
     RETURNING job_id
 ), gone AS (
-    SELECT job_id, 'scheduled' AS state FROM scheduled
+    SELECT job_id, 'scheduled' AS state, NULL::text AS key FROM scheduled
     UNION ALL
-    SELECT job_id, 'ready' FROM ready
+    SELECT job_id, 'ready', NULL FROM ready
     UNION ALL
-    SELECT job_id, 'ready' FROM parked
+    SELECT job_id, 'ready', NULL FROM parked
     UNION ALL
-    SELECT job_id, 'blocked' FROM blocked
+    SELECT job_id, CASE WHEN key IS NULL THEN 'blocked' ELSE 'ready' END, key FROM blocked
     UNION ALL
-    SELECT job_id, 'failed' FROM failed
+    SELECT job_id, 'failed', NULL FROM failed
 ), freed AS (
+    -- Slots of before.
     DELETE FROM jobsd.concurrency_slots
     WHERE job_id = ANY (ARRAY(SELECT job_id FROM gone))
-    RETURNING job_id, key
 ), kept AS (
     UPDATE jobsd.jobs
     SET finished_at = now(), outcome = 'discarded'
@@ -77,7 +77,6 @@ WITH scheduled AS (
     DELETE FROM jobsd.attempts
     WHERE job_id = ANY (ARRAY(SELECT job_id FROM gone)) AND NOT %(keep)s
 )
-SELECT gone.job_id, gone.state, freed.key
+SELECT job_id, state, key
 FROM gone
-LEFT JOIN freed ON freed.job_id = gone.job_id
-ORDER BY gone.job_id;
+ORDER BY job_id;

@@ -33,10 +33,9 @@ STATEMENTS = Statements("jobsd.jobs", "enqueue.sql")
 class EnqueuedJob:
     """A job that was enqueued: its id, and where it is.
 
-    `state` is "ready", "scheduled", "blocked" (its limit is reached, it waits for a slot; or
-    another transaction holds the limit, and it is decided about later) or "discarded" (its
-    limit is reached and it may not wait: nothing was stored, and there is no id). With
-    `after_commit` it is "pending" and has no id until it is stored.
+    `state` is "ready" (also where it will have to wait for a slot of its limit), "scheduled" or
+    "discarded" (its limit is reached and it may not wait: nothing was stored, and there is no
+    id). With `after_commit` it is "pending" and has no id until it is stored.
     """
 
     id: int | None
@@ -53,7 +52,8 @@ def enqueue(connection: Connection, schema: str, job: Draft, *, owned: bool) -> 
     parameters |= {"wait_s": job.wait_s, "wait_until": job.wait_until, "always": not owned}
     name = "later" if job.later else "at_once"
     if job.limited is not None:
-        name = "limited"
+        plain = not job.later and job.limited.on_conflict == "block"
+        name = "limited" if plain else "decided"
         parameters |= job.limited._asdict()
     try:
         cursor = PlainCursor(connection)
@@ -92,8 +92,6 @@ def _tell(job: Draft, job_id: int | None, state: str) -> None:
         emit("job.discarded", **facts, concurrency_key=key, reason="conflict")
         return
     emit("job.enqueued", **facts, state=state)
-    if state == "blocked":
-        emit("job.blocked", **facts, concurrency_key=key)
 
 
 def refusal(error: Exception, *, doubtful: bool) -> EnqueueError:

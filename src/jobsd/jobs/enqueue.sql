@@ -68,7 +68,34 @@ SELECT
     END
 FROM job;
 
--- limited: store one job that a limit holds: where it goes is decided under the key's lock.
+-- limited: store one job that a limit holds and that may run now, or wait: it is ready in the order
+-- of its key. Takes no lock of that.
+WITH job AS (
+    INSERT INTO jobsd.jobs (
+        queue_name, class_name, arguments, priority, max_attempts, retries_crash,
+        concurrency_key, concurrency_limit, concurrency_duration, on_conflict
+    )
+    VALUES (
+        %(queue_name)s, %(class_name)s, %(arguments)s::jsonb, %(priority)s, %(max_attempts)s,
+        %(retries_crash)s, %(key)s, %(to)s::integer, %(duration)s::interval, 'block'
+    )
+    RETURNING id, queue_name, priority
+)
+INSERT INTO jobsd.blocked_executions (
+    job_id, position, priority, queue_name, concurrency_key, concurrency_limit
+)
+SELECT id, id, priority, queue_name, %(key)s, %(to)s::integer
+FROM job
+RETURNING
+    job_id,
+    'ready',
+    CASE
+        WHEN %(always)s OR EXISTS (SELECT FROM jobsd.sleepers WHERE kind = 'worker')
+            THEN pg_notify('jobsd.wake', 'limited ' || queue_name)
+    END;
+
+-- decided: store one job of which it is decided what becomes of it: it may have to be dropped, or
+-- is for later and has a limit.
 SELECT job_id, state
 FROM jobsd.store(
     %(queue_name)s, %(class_name)s, %(arguments)s::jsonb, %(priority)s::integer,

@@ -3,13 +3,11 @@
 So are lost ones (`lost`), but only where somebody says so: they may still be running.
 
 A job that is retried by hand has all its attempts before it again, and keeps what went
-wrong before. It goes through the limits like any other: without a free slot of its key it
-is blocked.
+wrong before. It goes through the limits like any other.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from jobsd.database.statements import Statements
@@ -17,7 +15,7 @@ from jobsd.errors import RefusedError
 from jobsd.instruments.events import emit
 
 from . import inspect, listing, lost
-from .operation import lent, promote
+from .operation import lent
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -30,16 +28,8 @@ STATEMENTS = Statements("jobsd.jobs", "failed.sql")
 BATCH = 500
 
 
-@dataclass(frozen=True, slots=True)
-class Retried:
-    """What one transaction did: the jobs that are ready now, and those that are blocked."""
-
-    ready: list[int]
-    blocked: list[int]
-
-
 def retry(job_id: int, *, with_lost: bool = False, session: Session | None = None) -> str:
-    """Retry a failed job; return its new state: "ready" or "blocked".
+    """Retry a failed job; return its new state: "ready".
 
     With `with_lost`, retry a lost job too, although it may still be running.
 
@@ -51,8 +41,8 @@ def retry(job_id: int, *, with_lost: bool = False, session: Session | None = Non
     job_id = inspect.check_id(job_id)
     with lent(session) as taken:
         for done in batches(taken, [job_id], with_lost=with_lost):
-            if done.ready or done.blocked:
-                return "ready" if done.ready else "blocked"
+            if done:
+                return "ready"
         raise RefusedError(refusal(inspect.find(taken, job_id)))
 
 
@@ -75,20 +65,20 @@ def retry_all(
     meant = listing.wanted("failed", queue, class_name, since)
     with lent(session) as taken:
         chosen = listing.ids(taken, meant, limit)
-        return sum(len(done.ready) + len(done.blocked) for done in batches(taken, chosen))
+        return sum(map(len, batches(taken, chosen)))
 
 
 def batches(
     session: Session, ids: Sequence[int], *, with_lost: bool = False
-) -> Iterator[Retried]:
+) -> Iterator[list[int]]:
     """Retry jobs, a transaction for each few hundred; those that have not failed are left.
 
     So are lost ones, unless `with_lost`.
     """
     for start in range(0, len(ids), BATCH):
         done = _retry(session, list(ids[start : start + BATCH]), with_lost=with_lost)
-        if retried := done.ready + done.blocked:
-            emit("jobs.retried", size=len(retried), job_ids=retried)
+        if done:
+            emit("jobs.retried", size=len(done), job_ids=done)
         yield done
 
 
@@ -105,17 +95,11 @@ def refusal(found: inspect.Found) -> str:
     return f"job {job.id} has not failed: it is {job.state}"
 
 
-def _retry(session: Session, ids: list[int], *, with_lost: bool) -> Retried:
+def _retry(session: Session, ids: list[int], *, with_lost: bool) -> list[int]:
     known = [job_id for job_id in ids if 0 < job_id <= inspect.ID_MAX]
     with session.connection.transaction():
-        rows = [row[:2] for row in session.fetch(STATEMENTS["retry"], {"ids": known})]
+        retried = [row[0] for row in session.fetch(STATEMENTS["retry"], {"ids": known})]
         if with_lost:
-            done = {row[0] for row in rows}
-            rows += lost.ready(session, [each for each in known if each not in done])
-        limited = [job_id for job_id, key in rows if key is not None]
-        if not limited:
-            return Retried([row[0] for row in rows], [])
-        promote(session, {key for _, key in rows if key is not None})
-        blocked = [row[0] for row in session.fetch(STATEMENTS["blocked"], {"ids": limited})]
-    waiting = frozenset(blocked)
-    return Retried([row[0] for row in rows if row[0] not in waiting], blocked)
+            done = set(retried)
+            retried += lost.ready(session, [each for each in known if each not in done])
+    return retried

@@ -1,6 +1,5 @@
 -- retry: let some failed jobs run anew, with all their attempts before them; what went wrong
--- before is kept. Limited ones wait for a slot of their key until the statement behind, which
--- promotes. They are as old as now for those who measure how long a job has waited. Rows
+-- before is kept. They are as old as now for those who measure how long a job has waited. Rows
 -- that somebody else has locked are skipped.
 WITH picked AS (
     SELECT ctid AS place
@@ -16,7 +15,7 @@ WITH picked AS (
     UPDATE jobsd.jobs
     SET attempts = 0, scheduled_at = now()
     WHERE id = ANY (ARRAY(SELECT job_id FROM gone))
-    RETURNING id, queue_name, priority, concurrency_key
+    RETURNING id, queue_name, priority, concurrency_key, concurrency_limit
 ), ordered AS (
     SELECT id, queue_name, priority
     FROM job
@@ -28,22 +27,23 @@ WITH picked AS (
     FROM ordered
     ON CONFLICT (job_id) DO NOTHING -- put there by somebody's hand
 ), blocked AS (
-    INSERT INTO jobsd.blocked_executions (job_id, priority, queue_name, concurrency_key)
-    SELECT id, priority, queue_name, concurrency_key
+    INSERT INTO jobsd.blocked_executions (
+        job_id, priority, queue_name, concurrency_key, concurrency_limit
+    )
+    SELECT id, priority, queue_name, concurrency_key, concurrency_limit
     FROM job
     WHERE concurrency_key IS NOT NULL
+    ORDER BY id
     ON CONFLICT (job_id) DO NOTHING -- put there by somebody's hand
 ), woken AS (
-    SELECT pg_notify('jobsd.wake', 'ready ' || queue_name)
-    FROM (SELECT DISTINCT queue_name FROM ordered) AS queues
+    SELECT pg_notify('jobsd.wake', payload)
+    FROM (
+        SELECT 'ready ' || queue_name AS payload FROM job WHERE concurrency_key IS NULL
+        UNION
+        SELECT 'limited ' || queue_name FROM job WHERE concurrency_key IS NOT NULL
+    ) AS payloads
     WHERE EXISTS (SELECT FROM jobsd.sleepers WHERE kind = 'worker')
 )
-SELECT id, concurrency_key, (SELECT count(*) FROM woken)
+SELECT id, (SELECT count(*) FROM woken)
 FROM job
 ORDER BY id;
-
--- blocked: say which of some jobs wait for a slot.
-SELECT job_id
-FROM jobsd.blocked_executions
-WHERE job_id = ANY (%(ids)s::bigint[])
-ORDER BY job_id;

@@ -172,7 +172,7 @@ def holders(session: Session, key: str) -> list[Holder]:
 
 
 def blocked_before(session: Session, found: Found) -> int:
-    """Return how many blocked jobs of its key come before a blocked job."""
+    """Return how many jobs of its key wait and come before one that waits."""
     parameters = {
         "key": found.concurrency_key,
         "priority": found.job.priority,
@@ -181,8 +181,13 @@ def blocked_before(session: Session, found: Found) -> int:
     return int(session.fetch(STATEMENTS["blocked_before"], parameters)[0][0])
 
 
+def waits_for_slot(session: Session, found: Found) -> bool:
+    """Return whether a job waits in the order of its key."""
+    return bool(session.fetch(STATEMENTS["waits_for_slot"], {"id": found.job.id})[0][0])
+
+
 def next_limit(session: Session, key: str) -> int | None:
-    """Return the limit of the blocked job that comes first for a key, if there is one."""
+    """Return the limit of the waiting job that comes first for a key, if there is one."""
     rows = session.fetch(STATEMENTS["next_limit"], {"key": key})
     return int(rows[0][0]) if rows else None
 

@@ -57,6 +57,12 @@ FROM (
     WHERE queue_name = %(queue_name)s
         AND lane = %(lane)s
         AND (priority, position) < (%(priority)s, %(position)s)
+    UNION ALL
+    SELECT
+    FROM jobsd.blocked_executions
+    WHERE queue_name = %(queue_name)s
+        AND position IS NOT NULL
+        AND (priority, position) < (%(priority)s, %(position)s)
     LIMIT 1000000
 ) AS counted;
 
@@ -79,7 +85,17 @@ FROM (
     LIMIT 1000000
 ) AS counted;
 
--- holders: list the jobs that hold the slots of a key, and which of them run.
+-- holders: list the jobs that hold the slots of a key: the first of each series, which runs, and
+-- those that have slots of before.
+SELECT job_ids[1] AS job_id, 'claimed'
+FROM (
+    SELECT job_ids
+    FROM jobsd.claims
+    WHERE concurrency_key = %(key)s
+    ORDER BY slot
+    LIMIT 1000
+) AS series
+UNION ALL
 SELECT
     slot.job_id,
     CASE
@@ -95,9 +111,9 @@ FROM (
     ORDER BY number
     LIMIT 1000
 ) AS slot
-ORDER BY slot.job_id;
+ORDER BY job_id;
 
--- blocked_before: count the blocked jobs of its key that come before one; of very many, a
+-- blocked_before: count the jobs of its key that wait and come before one; of very many, a
 -- million.
 SELECT count(*)
 FROM (
@@ -107,6 +123,9 @@ FROM (
         AND (priority, job_id) < (%(priority)s, %(id)s)
     LIMIT 1000000
 ) AS counted;
+
+-- waits_for_slot: say whether a job waits in the order of its key.
+SELECT EXISTS (SELECT FROM jobsd.blocked_executions WHERE job_id = %(id)s);
 
 -- next_limit: say how many may run at once as the job says that comes first for a key. Classes
 -- that share a key may differ in that.

@@ -1,8 +1,8 @@
 """How many jobs of a kind may run at once: what an author writes, and who is next.
 
-A job has a slot of its key from when it becomes ready until it has ended; those that find
-none wait in `blocked_executions`, or are discarded. Slots bear the ids of their jobs, so
-freeing one twice is harmless. The functions of `0004_limits_without_waits.sql` hold the rules.
+A limited job waits in `blocked_executions` from its enqueue on, which takes no lock of its key.
+Slots are taken by workers alone, as claims (see `series`): a claim that has a key and a number
+is a slot, and goes with its last job. `0017_slots_of_claims.sql` has the invariants.
 """
 
 from __future__ import annotations
@@ -62,8 +62,8 @@ class Limit:
         key: a function of the job's arguments, or a fixed value. Jobs with the same key
             share a limit. A function that returns None lifts the limit for that job. By
             default all jobs of the class (or group) share one limit.
-        duration: used after faults only: how long a slot may be held by a job that is
-            neither ready nor claimed before it is freed; by default
+        duration: used after faults only: how long a slot may be held that no claim of a
+            process covers before it is freed; by default
             `default_concurrency_control_period`. A running job keeps its slot.
         group: a name that several classes share to have one limit; by default the job's
             name.
@@ -134,56 +134,31 @@ def _raised(name: str, error: Exception) -> LimitError:
     )
 
 
-@dataclass(frozen=True, slots=True)
-class Promotion:
-    """What `promote` did: jobs made ready, jobs dropped, and the keys to ask for again.
+def hand_over(session: Session, keys: Collection[str]) -> None:
+    """Let the first waiting jobs of these keys be met again, one for each time a key is named.
 
-    Those whose lock was held, or that were not done: of the `begun` ones a part was.
+    Within the transaction that has given their slots back, behind its statement.
     """
-
-    promoted: int = 0
-    discarded: int = 0
-    missed: frozenset[str] = frozenset()
-    begun: frozenset[str] = frozenset()
-
-    def report(self) -> None:
-        """Tell what was done, if anything was."""
-        if self.discarded:
-            emit("jobs.discarded", size=self.discarded, reason="conflict")
-        if self.promoted and is_subscribed("debug"):
-            emit("jobs.promoted", size=self.promoted)
+    if keys:
+        unblocked(session.fetch(STATEMENTS["hand_over"], {"keys": list(keys)}))
 
 
-def promotion(rows: Sequence[tuple[Any, ...]]) -> Promotion:
-    """Return what the rows of the statement `promote` say."""
-    return Promotion(
-        sum(row[2] for row in rows),
-        sum(row[3] for row in rows),
-        frozenset(row[0] for row in rows if not row[1]),
-        frozenset(row[0] for row in rows if not row[1] and row[2] + row[3]),
-    )
+def unblocked(rows: Sequence[tuple[Any, ...]]) -> None:
+    """Tell of what the rows of the statement `hand_over` say."""
+    if rows[0][0] and is_subscribed("debug"):
+        emit("jobs.unblocked", size=rows[0][0])
 
 
-def promote(session: Session, keys: Collection[str], *, keep: bool = True) -> Promotion:
-    """Let the next jobs of these keys become ready where slots are free; never waits.
+def uncovered(session: Session) -> Iterator[list[str]]:
+    """Look for the keys of which jobs are blocked beside a free slot, and none is ready.
 
-    One statement does a bounded part of it: `missed` has the rest.
-    """
-    if not keys:
-        return Promotion()
-    parameters = {"keys": list(keys), "keep": keep}
-    return promotion(session.fetch(STATEMENTS["promote"], parameters))
-
-
-def roomy(session: Session) -> Iterator[list[str]]:
-    """Look for the keys for which jobs wait though a slot is free, or that may not wait.
-
-    Yields what each statement has found, and locks nothing: `promote` decides.
+    Yields what each statement has found, and locks nothing. Nothing of ours leaves one, but for
+    a queue that is paused while its job is the one that comes first.
     """
     after = ""
     while True:
         parameters = {"after": after, "limit": _KEYS_AT_ONCE}
-        last, keys = session.fetch(STATEMENTS["roomy"], parameters)[0]
+        last, keys = session.fetch(STATEMENTS["uncovered"], parameters)[0]
         if last is None:
             return
         yield keys
@@ -211,3 +186,8 @@ def free_stale(session: Session, default_s: float) -> Iterator[list[Freed]]:
             return
         yield [Freed(*pair) for pair in zip(ids, keys, strict=True)]
         after = last
+
+
+def forget_keys(session: Session) -> None:
+    """Forget the keys that nobody has held for a day to enqueue what may not wait."""
+    session.fetch(STATEMENTS["forget"], {"limit": _KEYS_AT_ONCE})

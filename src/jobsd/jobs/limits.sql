@@ -1,29 +1,23 @@
--- promote: let the next blocked jobs of some keys become ready, where slots are free: said
--- behind the statement that has freed them, in the same transaction. A key whose lock an
--- open transaction holds is not got, and asked for again later.
-SELECT key, got, promoted, discarded
-FROM jobsd.promote(%(keys)s::text[], %(keep)s::boolean);
+-- hand_over: let the first waiting jobs of some keys be met again, one for each time that a key is
+-- named: said behind the statement that has given their slots back, in the same transaction.
+SELECT jobsd.hand_over(%(keys)s::text[]);
 
--- admit: give slots to jobs that were just stored as blocked ones, as far as they are free, and
--- the keys can be had.
-SELECT jobsd.admit(%(keys)s::text[]);
-
--- roomy: look at the next keys for which jobs wait, by skipping from one to the next, and return
--- the last one and those that have something to do: a free slot for the first job, or jobs that
--- may not wait. Locks nothing; who is told looks again under the key's lock.
+-- uncovered: look at the next keys of which jobs are blocked, by skipping from one to the next, and
+-- return the last one, and those of which a slot is free though none of their jobs is ready that
+-- might be started. Locks nothing.
 WITH RECURSIVE known AS (
     (
-        SELECT concurrency_key, job_id, 1 AS turn
+        SELECT concurrency_key, 1 AS turn
         FROM jobsd.blocked_executions
         WHERE concurrency_key > %(after)s
         ORDER BY concurrency_key, priority, job_id
         LIMIT 1
     )
     UNION ALL
-    SELECT following.concurrency_key, following.job_id, known.turn + 1
+    SELECT following.concurrency_key, known.turn + 1
     FROM known
     CROSS JOIN LATERAL (
-        SELECT concurrency_key, job_id
+        SELECT concurrency_key
         FROM jobsd.blocked_executions
         WHERE concurrency_key > known.concurrency_key
         ORDER BY concurrency_key, priority, job_id
@@ -34,23 +28,33 @@ WITH RECURSIVE known AS (
 SELECT
     (SELECT concurrency_key FROM known ORDER BY turn DESC LIMIT 1),
     ARRAY(
-        SELECT concurrency_key
+        SELECT known.concurrency_key
         FROM known
-        WHERE (
-            SELECT count(*) FROM jobsd.concurrency_slots WHERE key = known.concurrency_key
-        ) < coalesce(
-            (SELECT coalesce(concurrency_limit, 1) FROM jobsd.jobs WHERE id = known.job_id),
-            2 ^ 31 -- deleted by somebody's hand: to be cleared away
-        ) OR EXISTS (
-            SELECT
-            FROM jobsd.blocked_executions AS blocked
-            WHERE blocked.concurrency_key = known.concurrency_key AND blocked.yields
-        )
+        CROSS JOIN LATERAL (
+            SELECT position, concurrency_limit, job_id
+            FROM jobsd.blocked_executions
+            WHERE concurrency_key = known.concurrency_key
+                AND queue_name <> ALL (ARRAY(SELECT queue_name FROM jobsd.pauses))
+            ORDER BY priority, job_id
+            LIMIT 1
+        ) AS first
+        WHERE first.position IS NULL
+            AND (
+                SELECT count(*) FROM jobsd.claims WHERE concurrency_key = known.concurrency_key
+            ) + (
+                SELECT count(*)
+                FROM jobsd.concurrency_slots
+                WHERE key = known.concurrency_key
+            ) < coalesce(
+                first.concurrency_limit,
+                (SELECT concurrency_limit FROM jobsd.jobs WHERE id = first.job_id),
+                1
+            )
     );
 
--- free_stale: look at the next slots by the ids of their jobs, and free those that have stood
--- for longer than they may while their job is neither ready nor claimed by anybody. Says which
--- was the last that was looked at, and which were freed.
+-- free_stale: look at the next slots of before by the ids of their jobs, and free those that have
+-- stood for longer than they may while their job is neither ready nor claimed by anybody. Says
+-- which was the last that was looked at, and which were freed. Slots that are claims go with these.
 WITH seen AS MATERIALIZED (
     SELECT job_id
     FROM jobsd.concurrency_slots
@@ -74,6 +78,17 @@ SELECT
     (SELECT max(job_id) FROM seen),
     ARRAY(SELECT job_id FROM gone),
     ARRAY(SELECT key FROM gone);
+
+-- forget: forget the keys that nobody has held for a day to enqueue what may not wait.
+DELETE FROM jobsd.discard_keys
+WHERE ctid = ANY (ARRAY(
+    SELECT ctid
+    FROM jobsd.discard_keys
+    WHERE held_at < now() - interval '1 day'
+    ORDER BY key
+    LIMIT %(limit)s
+    FOR UPDATE SKIP LOCKED
+));
 
 -- ask: let a dispatcher look after all limits at once.
 SELECT pg_notify('jobsd.wake', 'limits');

@@ -153,7 +153,7 @@ def ids(session: Session, meant: Filter, limit: int | None = None) -> array[int]
 
 def page_query(state: str | None, end: str) -> Statement:
     """Return the statement that looks at the jobs of one state, or at all: `rows` or `ids`."""
-    place = "all_ready" if state == "ready" else state
+    place = f"all_{state}" if state in {"ready", "blocked"} else state
     table = _ALL if state is None or state in _ENDED else f"jobsd.{place}_executions AS source"
     look = STATEMENTS["look"]
     text = look.text.replace("jobsd.all_ready_executions AS source", table)

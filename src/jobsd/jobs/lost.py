@@ -73,19 +73,13 @@ def hold(session: Session, ids: Sequence[int]) -> list[int]:
     return _lost(session, [row[0] for row in locked])
 
 
-def ready(session: Session, ids: Sequence[int]) -> list[tuple[int, str | None]]:
-    """Let jobs run anew that are lost; return them, with the keys of their limits.
-
-    Within the caller's transaction, which promotes these keys in the statement behind.
-    """
+def ready(session: Session, ids: Sequence[int]) -> list[int]:
+    """Let jobs run anew that are lost; return them. Within the caller's transaction."""
     return _do(session, "ready", {"ids": hold(session, ids)})
 
 
-def drop(session: Session, ids: Sequence[int], *, keep: bool) -> list[tuple[int, str | None]]:
-    """Discard jobs that are lost; return them, with the keys of the slots that are free now.
-
-    Within the caller's transaction, which promotes these keys in the statement behind.
-    """
+def drop(session: Session, ids: Sequence[int], *, keep: bool) -> list[int]:
+    """Discard jobs that are lost; return them. Within the caller's transaction."""
     return _do(session, "drop", {"ids": hold(session, ids), "keep": keep})
 
 
@@ -94,11 +88,9 @@ def _lost(session: Session, ids: Collection[int]) -> list[int]:
     return lost
 
 
-def _do(
-    session: Session, name: str, parameters: dict[str, object]
-) -> list[tuple[int, str | None]]:
+def _do(session: Session, name: str, parameters: dict[str, object]) -> list[int]:
     if not parameters["ids"]:
         return []
     rows = session.fetch(STATEMENTS[name], parameters)
     session.fetch(STATEMENTS["forget"], {"ids": parameters["ids"]})
-    return [(row[0], row[1]) for row in rows]
+    return [row[0] for row in rows]

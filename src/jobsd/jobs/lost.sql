@@ -58,16 +58,16 @@ DELETE FROM jobsd.lost_jobs
 WHERE job_id = ANY (%(ids)s::bigint[]);
 
 -- ready: let some lost jobs run anew, with all their attempts before them, as old as now for
--- those who measure how long a job has waited. What slots they held, they give back; limited
--- ones wait for one until the statement behind, which promotes.
+-- those who measure how long a job has waited.
 WITH freed AS (
+    -- Slots of before.
     DELETE FROM jobsd.concurrency_slots
     WHERE job_id = ANY (%(ids)s::bigint[])
 ), job AS (
     UPDATE jobsd.jobs
     SET attempts = 0, scheduled_at = now()
     WHERE id = ANY (%(ids)s::bigint[])
-    RETURNING id, queue_name, priority, concurrency_key
+    RETURNING id, queue_name, priority, concurrency_key, concurrency_limit
 ), ordered AS (
     SELECT id, queue_name, priority
     FROM job
@@ -78,24 +78,31 @@ WITH freed AS (
     SELECT id, nextval(pg_get_serial_sequence('jobsd.jobs', 'id')), priority, queue_name
     FROM ordered
 ), blocked AS (
-    INSERT INTO jobsd.blocked_executions (job_id, queue_name, priority, concurrency_key)
-    SELECT id, queue_name, priority, concurrency_key
+    INSERT INTO jobsd.blocked_executions (
+        job_id, queue_name, priority, concurrency_key, concurrency_limit
+    )
+    SELECT id, queue_name, priority, concurrency_key, concurrency_limit
     FROM job
     WHERE concurrency_key IS NOT NULL
+    ORDER BY id
 ), woken AS (
-    SELECT pg_notify('jobsd.wake', 'ready ' || queue_name)
-    FROM (SELECT DISTINCT queue_name FROM ordered) AS queues
+    SELECT pg_notify('jobsd.wake', payload)
+    FROM (
+        SELECT 'ready ' || queue_name AS payload FROM job WHERE concurrency_key IS NULL
+        UNION
+        SELECT 'limited ' || queue_name FROM job WHERE concurrency_key IS NOT NULL
+    ) AS payloads
     WHERE EXISTS (SELECT FROM jobsd.sleepers WHERE kind = 'worker')
 )
-SELECT id, concurrency_key, (SELECT count(*) FROM woken)
+SELECT id, (SELECT count(*) FROM woken)
 FROM job
 ORDER BY id;
 
--- drop: end some lost jobs, and free their slots; says the keys of these.
+-- drop: end some lost jobs.
 WITH freed AS (
+    -- Slots of before.
     DELETE FROM jobsd.concurrency_slots
     WHERE job_id = ANY (%(ids)s::bigint[])
-    RETURNING job_id, key
 ), kept AS (
     UPDATE jobsd.jobs
     SET finished_at = now(), outcome = 'discarded'
@@ -107,9 +114,8 @@ WITH freed AS (
     DELETE FROM jobsd.attempts
     WHERE job_id = ANY (%(ids)s::bigint[]) AND NOT %(keep)s
 )
-SELECT lost.id, freed.key
+SELECT lost.id
 FROM unnest(%(ids)s::bigint[]) AS lost (id)
-LEFT JOIN freed ON freed.job_id = lost.id
 ORDER BY lost.id;
 
 -- known: say how many jobs are known to be lost (of very many, a hundred thousand), and how long

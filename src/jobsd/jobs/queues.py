@@ -17,7 +17,8 @@ from jobsd.database.statements import Statements
 from jobsd.errors import Error
 from jobsd.instruments.events import emit
 
-from .operation import lent, promote
+from . import limits
+from .operation import lent
 from .registry import check_queue
 
 if TYPE_CHECKING:
@@ -137,7 +138,7 @@ def _clear(session: Session, name: str, until: int, *, keep: bool) -> tuple[bool
     parameters = {"name": name, "until": until, "keep": keep, "limit": CLEAR_BATCH}
     with session.connection.transaction():
         found, batch, keys = session.fetch(STATEMENTS["clear"], parameters)[0]
-        promote(session, keys, keep=keep)
+        limits.hand_over(session, keys)
     return found > 0, int(batch)
 
 

@@ -81,6 +81,25 @@ WITH RECURSIVE first AS (
         LIMIT 1
     ) AS following
     WHERE parked.turn < 10000
+), limited AS (
+    (
+        SELECT priority, job_id, 1 AS turn
+        FROM jobsd.blocked_executions
+        WHERE queue_name = %(name)s AND position IS NOT NULL
+        ORDER BY priority, position
+        LIMIT 1
+    )
+    UNION ALL
+    SELECT following.priority, following.job_id, limited.turn + 1
+    FROM limited
+    CROSS JOIN LATERAL (
+        SELECT priority, job_id
+        FROM jobsd.blocked_executions
+        WHERE queue_name = %(name)s AND position IS NOT NULL AND priority > limited.priority
+        ORDER BY priority, position
+        LIMIT 1
+    ) AS following
+    WHERE limited.turn < 10000
 )
 SELECT coalesce(
     extract(epoch FROM now() - min(greatest(job.created_at, job.scheduled_at))), 0
@@ -90,6 +109,8 @@ WHERE job.id = ANY (ARRAY(
     SELECT job_id FROM first
     UNION ALL
     SELECT job_id FROM parked
+    UNION ALL
+    SELECT job_id FROM limited
 ));
 
 -- last_position: say which jobs were there before a queue was cleared.
@@ -97,10 +118,10 @@ SELECT max(position)
 FROM jobsd.all_ready_executions
 WHERE queue_name = %(name)s;
 
--- clear: discard some ready jobs of a queue, and free their slots: says how many it has found
--- and how many they were, without those that somebody has just changed, and the keys whose
--- slots are free, for the statement behind, which promotes. Those that are just being claimed
--- are skipped.
+-- clear: discard some ready jobs of a queue: says how many it has found and how many they were,
+-- without those that somebody has just changed, and the keys of limited ones, for the statement
+-- behind, which hands over to who waits behind them. Those that are just being claimed are
+-- skipped.
 WITH common AS (
     SELECT ctid AS place
     FROM jobsd.ready_executions
@@ -115,6 +136,13 @@ WITH common AS (
     ORDER BY lane, priority, position
     LIMIT %(limit)s
     FOR UPDATE SKIP LOCKED
+), limited AS (
+    SELECT ctid AS place
+    FROM jobsd.blocked_executions
+    WHERE queue_name = %(name)s AND position <= %(until)s AND position IS NOT NULL
+    ORDER BY priority, position
+    LIMIT %(limit)s
+    FOR UPDATE SKIP LOCKED
 ), left_common AS (
     DELETE FROM jobsd.ready_executions
     WHERE ctid = ANY (ARRAY(SELECT place FROM common))
@@ -123,14 +151,20 @@ WITH common AS (
     DELETE FROM jobsd.parked_executions
     WHERE ctid = ANY (ARRAY(SELECT place FROM parked))
     RETURNING job_id
+), left_limited AS (
+    DELETE FROM jobsd.blocked_executions
+    WHERE ctid = ANY (ARRAY(SELECT place FROM limited))
+    RETURNING job_id, concurrency_key
 ), taken AS (
     SELECT job_id FROM left_common
     UNION ALL
     SELECT job_id FROM left_lane
+    UNION ALL
+    SELECT job_id FROM left_limited
 ), freed AS (
+    -- Slots of before.
     DELETE FROM jobsd.concurrency_slots
     WHERE job_id = ANY (ARRAY(SELECT job_id FROM taken))
-    RETURNING key
 ), kept AS (
     UPDATE jobsd.jobs
     SET finished_at = now(), outcome = 'discarded'
@@ -143,6 +177,7 @@ WITH common AS (
     WHERE job_id = ANY (ARRAY(SELECT job_id FROM taken)) AND NOT %(keep)s
 )
 SELECT
-    (SELECT count(*) FROM common) + (SELECT count(*) FROM parked),
+    (SELECT count(*) FROM common) + (SELECT count(*) FROM parked)
+        + (SELECT count(*) FROM limited),
     (SELECT count(*) FROM taken),
-    ARRAY(SELECT DISTINCT key FROM freed);
+    ARRAY(SELECT concurrency_key FROM left_limited);

@@ -232,9 +232,9 @@ UNION ALL
     ORDER BY held.turn, held.priority, held.position
 );
 
--- survey: list the queues of some prefixes that have ready jobs and are not paused, by
--- skipping from one to the next, and say whether the paused ones hold many. The limit comes
--- last: queues of others, and paused ones, may be any number.
+-- survey: list the queues of some prefixes that have ready jobs, limited ones among them, and are
+-- not paused, by skipping from one to the next, and say whether the paused ones hold many. The
+-- limit comes last: queues of others, and paused ones, may be any number.
 WITH RECURSIVE known AS (
     (SELECT queue_name FROM jobsd.ready_executions ORDER BY queue_name LIMIT 1)
     UNION ALL
@@ -247,11 +247,29 @@ WITH RECURSIVE known AS (
     )
     FROM known
     WHERE known.queue_name IS NOT NULL
+), limited AS (
+    (
+        SELECT queue_name
+        FROM jobsd.blocked_executions
+        WHERE position IS NOT NULL
+        ORDER BY queue_name
+        LIMIT 1
+    )
+    UNION ALL
+    SELECT (
+        SELECT waiting.queue_name
+        FROM jobsd.blocked_executions AS waiting
+        WHERE waiting.position IS NOT NULL AND waiting.queue_name > limited.queue_name
+        ORDER BY waiting.queue_name
+        LIMIT 1
+    )
+    FROM limited
+    WHERE limited.queue_name IS NOT NULL
 )
 SELECT
     ARRAY(
         SELECT queue_name
-        FROM known
+        FROM (SELECT queue_name FROM known UNION SELECT queue_name FROM limited) AS known
         WHERE
             EXISTS (
                 SELECT FROM unnest(%(prefixes)s::text[]) AS wanted (prefix)
@@ -261,6 +279,7 @@ SELECT
                 SELECT FROM jobsd.pauses AS pause
                 WHERE pause.queue_name = known.queue_name
             )
+        ORDER BY queue_name
         LIMIT %(limit)s
     ),
     (

@@ -3,7 +3,7 @@
 One statement stores a run and enqueues its job. The table's key is the task and the planned
 instant, so the first scheduler to store a run enqueues it, however many there are and
 wherever they are killed. The table outlives the jobs: clearing jobs never repeats a run.
-Where a limit blocks a job, two more statements of the same transaction look for a slot.
+Where a limit may discard a job, two more statements of the same transaction decide.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from jobsd.database.statements import Statements
 from jobsd.errors import RefusedError
-from jobsd.jobs import limits, registry
+from jobsd.jobs import bulk, registry
 from jobsd.jobs.draft import Options, draft
 from jobsd.jobs.enqueue import EnqueuedJob
 
@@ -56,13 +56,12 @@ class StoredRun:
     The `outcome` "enqueued", "missed", "skipped" (the previous run has not ended and may not
     be overlapped) or "discarded" (by its limit) is stored now. With "taken" another process
     has stored the run. With "changed" nothing was stored, since the task is no longer the
-    one that the run was planned from. `state` is that of the job: "ready" or "blocked".
+    one that the run was planned from.
     """
 
     run: PlannedRun
     outcome: str
     job_id: int | None = None
-    state: str = "ready"
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,19 +110,18 @@ def store(
 
     Of a task whose runs may not overlap, only one run may be among them.
     """
+    by_instant = {_at(run): run for run in runs}
     # The statement may write no row twice.
-    by_instant = {(run.task.key, run.run_at.astimezone(UTC)): run for run in runs}
-    rows, states = _store(session, [*by_instant.values()], even_disabled=even_disabled)
+    rows, discarded = _store(session, [*by_instant.values()], even_disabled=even_disabled)
     allowed: set[tuple[str, datetime]] = set()
     stored: dict[tuple[str, datetime], StoredRun] = {}
     for key, run_at, is_stored, job_id, outcome, *_ in rows:
         at = (key, run_at.astimezone(UTC))
         allowed.add(at)
-        state = states.get(at, "ready")
-        if state == "discarded":
+        if at in discarded:
             stored[at] = StoredRun(by_instant[at], "discarded")
         elif is_stored:
-            stored[at] = StoredRun(by_instant[at], outcome or "enqueued", job_id, state)
+            stored[at] = StoredRun(by_instant[at], outcome or "enqueued", job_id)
     return [
         stored.get(at) or StoredRun(run, "taken" if at in allowed else "changed")
         for at, run in by_instant.items()
@@ -132,37 +130,38 @@ def store(
 
 def _store(
     session: Session, runs: Sequence[PlannedRun], *, even_disabled: bool
-) -> tuple[list[tuple[Any, ...]], dict[tuple[str, datetime], str]]:
-    """Store the runs; return the rows of the statement, and which are blocked or discarded."""
+) -> tuple[list[tuple[Any, ...]], set[tuple[str, datetime]]]:
+    """Store the runs; return the rows of the statement, and which were discarded."""
     records = json.dumps([_record(run) for run in runs])
     store = (STATEMENTS["store"], {"runs": records, "even_disabled": even_disabled})
     alone = [run.task.key for run in runs if run.task.overlap == "skip"]
     lock = [(STATEMENTS["lock_tasks"], {"keys": alone})] if alone else []
-    limited = [run for run in runs if run.draft and run.draft.limited]
+    limited = {
+        _at(run): run.draft.limited
+        for run in runs
+        if run.draft and run.draft.limited and run.draft.limited.on_conflict == "discard"
+    }
     if not limited:
-        return session.fetch_together([*lock, store])[-1], {}
-    keys = sorted({run.draft.limited.key for run in limited if run.draft and run.draft.limited})
-    instants = json.dumps([_instant(run) for run in limited])
-    *_, rows, promoted, unready = session.fetch_together(
+        return session.fetch_together([*lock, store])[-1], set()
+    keys = sorted({limit.key for limit in limited.values()})
+    instants = json.dumps(
+        [{"key": key, "run_at": moment.isoformat()} for key, moment in limited]
+    )
+    *_, rows, _, discarded = session.fetch_together(
         [
             *lock,
             store,
-            (limits.STATEMENTS["promote"], {"keys": keys, "keep": None}),
+            (bulk.STATEMENTS["admit"], {"keys": keys}),
             (STATEMENTS["record_discards"], {"runs": instants}),
         ]
     )
-    promotion = limits.promotion(promoted)
-    promotion.report()
-    if promotion.missed:
-        # Another process holds the lock of a key: a dispatcher asks again when it is free.
-        session.fetch(limits.STATEMENTS["ask"])
-    return rows, {(key, run_at.astimezone(UTC)): state for key, run_at, state in unready}
+    return rows, {(key, run_at.astimezone(UTC)) for key, run_at in discarded}
 
 
 def run_now(session: Session, task: StoredTask) -> EnqueuedJob:
     """Enqueue a task's job now, beside its schedule; also when it is turned off.
 
-    Where its limit is reached the job is "blocked", or "discarded", without an id.
+    Where its limit is reached and it may not wait, the job is "discarded", without an id.
 
     Raises:
         UnknownJobError: when this process does not know the job.
@@ -177,7 +176,7 @@ def run_now(session: Session, task: StoredTask) -> EnqueuedJob:
     if stored.job_id is None:
         why = _REFUSALS.get(stored.outcome, stored.outcome)
         raise RefusedError(f"{task.key!r} was not enqueued: {why}")
-    return EnqueuedJob(stored.job_id, stored.state)
+    return EnqueuedJob(stored.job_id, "ready")
 
 
 def history(session: Session, key: str, limit: int = 20) -> list[RecurringRun]:
@@ -199,6 +198,10 @@ def clear(session: Session, keep_s: float, limit: int) -> int:
     The last day always stays: it is what makes its runs unique.
     """
     return len(session.fetch(STATEMENTS["clear"], {"keep_s": keep_s, "limit": limit}))
+
+
+def _at(run: PlannedRun) -> tuple[str, datetime]:
+    return run.task.key, run.run_at.astimezone(UTC)
 
 
 def _instant(run: PlannedRun) -> dict[str, Any]:

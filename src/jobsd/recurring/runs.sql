@@ -20,8 +20,7 @@ FOR NO KEY UPDATE;
 -- ahead in that case, so the run that must not be overlapped is the last one before this
 -- instant.
 --
--- A job with a limit is stored as a blocked one; `promote`, which follows in the same
--- transaction, decides whether it gets a slot.
+-- `admit`, which follows in the same transaction, decides about a job that may not wait.
 WITH planned AS (
     SELECT *
     FROM jsonb_to_recordset(%(runs)s::jsonb) AS planned (
@@ -91,7 +90,7 @@ WITH planned AS (
         make_interval(secs => concurrency_duration_s), on_conflict
     FROM numbered
     WHERE job_id = ANY (ARRAY(SELECT job_id FROM stored WHERE job_id IS NOT NULL))
-    RETURNING id, queue_name, priority, concurrency_key, on_conflict
+    RETURNING id, queue_name, priority, concurrency_key, concurrency_limit, on_conflict
 ), ready AS (
     INSERT INTO jobsd.ready_executions (job_id, position, priority, queue_name)
     SELECT id, id, priority, queue_name
@@ -99,9 +98,11 @@ WITH planned AS (
     WHERE concurrency_key IS NULL
 ), blocked AS (
     INSERT INTO jobsd.blocked_executions (
-        job_id, priority, queue_name, concurrency_key, yields
+        job_id, position, priority, queue_name, concurrency_key, concurrency_limit, yields
     )
-    SELECT id, priority, queue_name, concurrency_key, on_conflict = 'discard'
+    SELECT
+        id, id, priority, queue_name, concurrency_key, concurrency_limit,
+        on_conflict = 'discard'
     FROM job
     WHERE concurrency_key IS NOT NULL
 ), ran AS (
@@ -117,8 +118,12 @@ WITH planned AS (
     ) AS ran
     WHERE task.key = ran.task_key
 ), woken AS MATERIALIZED (
-    SELECT pg_notify('jobsd.wake', 'ready ' || queue_name)
-    FROM (SELECT DISTINCT queue_name FROM job WHERE concurrency_key IS NULL) AS queue
+    SELECT pg_notify('jobsd.wake', payload)
+    FROM (
+        SELECT 'ready ' || queue_name AS payload FROM job WHERE concurrency_key IS NULL
+        UNION
+        SELECT 'limited ' || queue_name FROM job WHERE concurrency_key IS NOT NULL
+    ) AS payloads
     WHERE EXISTS (SELECT FROM jobsd.sleepers WHERE kind = 'worker')
 )
 SELECT task_key, run_at, true, job_id, outcome, (SELECT count(*) FROM woken)
@@ -128,7 +133,7 @@ SELECT key, run_at, false, NULL, NULL, 0
 FROM numbered;
 
 -- record_discards: of the runs that this transaction has stored, record those that their limit
--- has discarded, since no slot was free, and return these and the blocked ones.
+-- has discarded, and return these.
 WITH run AS (
     SELECT execution.task_key, execution.run_at, execution.job_id
     FROM jsonb_to_recordset(%(runs)s::jsonb) AS planned (key text, run_at timestamptz)
@@ -149,12 +154,8 @@ WITH run AS (
     FROM (SELECT task_key, count(*) AS runs FROM discarded GROUP BY task_key) AS gone
     WHERE task.key = gone.task_key
 )
-SELECT task_key, run_at, 'discarded'
-FROM discarded
-UNION ALL
-SELECT run.task_key, run.run_at, 'blocked'
-FROM run
-JOIN jobsd.blocked_executions AS blocked ON blocked.job_id = run.job_id;
+SELECT task_key, run_at
+FROM discarded;
 
 -- history: list the runs of each of some tasks, the latest first, with their outcomes. A job
 -- that runs has begun when it was claimed, as far as the tables know.

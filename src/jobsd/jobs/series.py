@@ -1,0 +1,60 @@
+"""Series: the jobs of one limit's slot that one thread performs one after the other.
+
+A claim that has a key and the number of a slot holds that slot, from the statement that inserts
+it to the one that removes it: see `0017_slots_of_claims.sql`. Its jobs are the first of the
+key, in order, as many as take 20 ms together, or one. They are recorded together, and while no
+other series waits for a thread the claim gets the next ones (`extended` in `series.sql`).
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from jobsd.database.statements import Statements
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+STATEMENTS = Statements("jobsd.jobs", "series.sql")
+CLAIM_ANY = STATEMENTS["meet_any"].with_(STATEMENTS["claim"])
+CLAIM_NAMED = STATEMENTS["meet_named"].with_(STATEMENTS["claim"])
+
+
+class Stretch(NamedTuple):
+    """Limited jobs that were met: by which segment, of which priority, from where to where."""
+
+    turn: int
+    priority: int
+    first: int
+    last: int
+
+
+@dataclass(frozen=True, slots=True)
+class Met:
+    """What a claim of series has met beside what it has claimed.
+
+    `left` says that some could have been started, and were left. `unknown` are the queues and
+    classes of jobs that come first of their key and can't be started here.
+    """
+
+    met: int = 0
+    left: bool = False
+    parked: int = 0
+    dropped: list[int] = field(default_factory=list[int])
+    unknown: list[tuple[str, str]] = field(default_factory=list[tuple[str, str]])
+    stretches: list[Stretch] = field(default_factory=list[Stretch])
+
+
+def met(row: Sequence[Any]) -> Met:
+    """Return what the first row of a claim says."""
+    facts = json.loads(row[2])
+    return Met(
+        facts["met"],
+        facts["left"],
+        facts["parked"],
+        facts["dropped"] or [],
+        [(queue, name) for queue, name in facts["unknown"] or ()],
+        [Stretch(*each) for each in json.loads(row[3] or "[]")],
+    )

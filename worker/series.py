@@ -1,0 +1,61 @@
+"""A series as the pool has it: jobs that hold one slot, for one thread, one after the other."""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from .hand import Waiting
+    from .perform import ClaimedJob
+
+
+class Series:
+    """What of one claim waits to be started.
+
+    The control thread adds and takes back, the thread that has begun it takes from its head;
+    each by one call of the deque. Invariant: a thread closes it under the pool's lock when it
+    finds nothing more, and to a closed one nothing is added: so two threads never have it.
+    """
+
+    __slots__ = ("claim_id", "closed", "doubted", "key", "low", "most", "thread", "waiting")
+
+    def __init__(self, jobs: Iterable[Waiting], key: str, most: int) -> None:
+        self.waiting: deque[Waiting] = deque(jobs)
+        self.claim_id = self.waiting[0][0].claim_id
+        self.key = key
+        self.most = most
+        """How many of its key may run at once, as its jobs say."""
+        self.low = len(self.waiting) // 2 if most == 1 else 0
+        """The control thread is woken when not more than so many wait."""
+        self.thread: int | None = None
+        """Which thread has begun it."""
+        self.closed = False
+        self.doubted = False
+        """Whether one of its jobs had to be doubted: then nothing behind it starts before."""
+
+    def take_all(self) -> list[Waiting]:
+        """Take back what was not started, while a thread may take, too."""
+        taken: list[Waiting] = []
+        while True:
+            try:
+                taken.append(self.waiting.popleft())
+            except IndexError:
+                return taken
+
+    def take_behind(self, keep: int) -> list[Waiting]:
+        """Take back all but the first so many, the last one first."""
+        taken: list[Waiting] = []
+        while len(self.waiting) > keep:
+            try:
+                taken.append(self.waiting.pop())
+            except IndexError:
+                break
+        return taken
+
+
+def first_job(item: Waiting | Series) -> ClaimedJob:
+    """Return the job that starts first of what the pool has in its queue."""
+    return item.waiting[0][0] if isinstance(item, Series) else item[0]
