@@ -13,6 +13,7 @@ import os
 import sys
 from collections import deque
 from contextvars import Context
+from operator import methodcaller
 from queue import Empty
 from typing import TYPE_CHECKING, NoReturn, TypeVar
 
@@ -22,7 +23,6 @@ from jobsd.text import error_stack
 from .perform import FRAMES_MAX, Outcome, perform
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from queue import SimpleQueue
 
     from .perform import ClaimedJob
@@ -36,7 +36,7 @@ STRAYS_MAX = 3
 
 _Thing = TypeVar("_Thing")
 _IF_ANY, _ONCE_THERE = (False,), (True,)
-_FIRST: Callable[[deque[Waiting]], Waiting] = deque.popleft
+_FIRST = methodcaller("popleft")
 
 
 class Hand:
