@@ -62,7 +62,7 @@ def test_a_reload_tells_what_it_does_not_change(run: Commands) -> None:
         tree.wait_event("supervisor.reloaded")
 
         told = [str(event["warning"]) for event in tree.events("configuration.warning")]
-        assert told[-1] == "supervisor: what has changed there counts from the next start on"
+        assert told[-1] == "supervisor: changes there take effect at the next start"
 
 
 def test_a_reload_changes_nothing_that_the_supervisor_goes_by(run: Commands) -> None:
