@@ -98,10 +98,13 @@ def _waits_ns() -> Iterator[tuple[tuple[int, str], int]]:
 
 
 def ours() -> set[int]:
-    """Return this process, all below it, and the servers in the folders of this run."""
+    """Return this process, all below it, and the servers in the folders of this run.
+
+    A server that was started for this run, and not by it, is named in JOBSD_TEST_SERVER_PID.
+    """
     parents: dict[int, int] = {}
     places = [str(folder) for folder in folders()]
-    found = {os.getpid()}
+    found = {os.getpid(), int(os.environ.get("JOBSD_TEST_SERVER_PID", os.getpid()))}
     for entry in Path("/proc").iterdir():
         if not entry.name.isdigit():
             continue

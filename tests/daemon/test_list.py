@@ -267,7 +267,7 @@ def test_show_has_the_errors_of_all_attempts(run: Commands, session: Session) ->
 def test_show_tells_the_limit_and_the_process_of_a_job(run: Commands, session: Session) -> None:
     run.project.write("shop_jobs.py", _ONE_AT_A_TIME)
     job_id = run.json("enqueue", "shop_jobs.one")["id"]
-    session.connection.execute("DELETE FROM jobsd.ready_executions")
+    session.connection.execute("DELETE FROM jobsd.blocked_executions")
     session.connection.execute(
         "INSERT INTO jobsd.claims (process_id, job_ids) VALUES (7, %s)", ([job_id],)
     )

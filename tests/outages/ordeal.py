@@ -183,9 +183,7 @@ class Ordeal:
         }
         assert untrue == {}
         assert len(outcomes) <= len(self.enqueuer.committed) + self.enqueuer.doubts + 1
-        wait_for(
-            lambda: self.query(_LEFT) == [(0, 0, 0, 0)], what=lambda: str(self.query(_LEFT))
-        )
+        wait_for(lambda: self.query(_LEFT) == [(0, 0, 0)], what=lambda: str(self.query(_LEFT)))
         assert [line for line, n in Counter(self._runs()).items() if n > 1] == []
         assert self.query(_DOUBLE_TICKS) == []
         self._check_told(lost)

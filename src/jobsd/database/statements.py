@@ -137,13 +137,17 @@ def _render(text: str, schema: str) -> bytes:
 
 @cache
 def _number(text: str, schema: str) -> tuple[bytes, tuple[str, ...]]:
+    rendered = _render(text, schema)
+    if not _has_placeholders(text):
+        # A percent sign in the schema's name stands for itself then.
+        return rendered, ()
     names: dict[str, str] = {}
 
     def number(placeholder: re.Match[str]) -> str:
         name = placeholder[1]
         return names.setdefault(name, f"${len(names) + 1}") if name else "%"
 
-    numbered = _PLACEHOLDER.sub(number, _render(text, schema).decode())
+    numbered = _PLACEHOLDER.sub(number, rendered.decode())
     return numbered.encode(), tuple(names)
 
 
