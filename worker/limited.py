@@ -211,7 +211,10 @@ class Limited:
         return max(self._pool.running_for_s(), default=0.0) >= PATIENCE_S
 
     def _further(self) -> list[Series]:
-        """Return the series that are to get more jobs: none while others wait for a thread."""
+        """Return the series that are to get more jobs: none while others wait for a thread.
+
+        What waits behind a job that runs for long was given back, and would be again.
+        """
         if self._pool.queued:
             return []
         return [
@@ -220,6 +223,7 @@ class Limited:
             if each.most == 1
             and len(each.waiting) <= each.low
             and self._ledger.size_of(each.claim_id)
+            and not self._pool.is_held_up(each, PATIENCE_S)
         ]
 
     def _more(self, further: list[Series]) -> dict[str, Plain]:

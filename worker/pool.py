@@ -1,10 +1,9 @@
 """The threads that run jobs, and the two ways between them and the control thread.
 
 Jobs go in by `post`, or as series of which one thread has all, and come out as outcomes by
-`collect`. The threads never wait for
-the database. They wake the control thread only when there is reason to: when few jobs are
-left to start, down to none. While more wait, the control thread comes round by itself
-before their outcomes get old.
+`collect`. The threads never wait for the database. They wake the control thread only when few
+jobs are left to start, down to none. While more wait, it polls by itself before their
+outcomes get old.
 
 A process that stood still for long (stopped, swapped out, cut off) may have been declared
 dead, and what it had in hand may run elsewhere. So a job is only started while it is
@@ -42,7 +41,6 @@ TRUST_S = 30.0
 FRESH = 2 / 3
 """Of it: how old the heartbeat in our row may be when we claim. So the two together leave a
 sixth of that time, more than by what a heartbeat that stands still may seem to move."""
-
 
 LOOK_S = 1.0
 """How often we look whether the threads live."""
@@ -172,13 +170,17 @@ class Pool:
         """Return what waits in a begun series behind a job that has run so long, or `keep`."""
         back: list[Waiting] = []
         for each in self.series.values():
-            started = None if each.thread is None else self._started_at[each.thread]
-            if started is not None and monotonic() - started >= ran_s:
+            if self.is_held_up(each, ran_s):
                 back += each.take_all()
             elif each.thread is not None and len(each.waiting) > keep:
                 back += each.take_behind(keep)
         self._posted -= len(back)
         return [job for job, _ in back]
+
+    def is_held_up(self, series: Series, ran_s: float) -> bool:
+        """Return whether the job of the series that runs has run for so long."""
+        started = None if series.thread is None else self._started_at[series.thread]
+        return started is not None and monotonic() - started >= ran_s
 
     def verify(self, holds: Callable[[ClaimedJob], bool], asked_at: float) -> None:
         """Drop the jobs that were not started and that `holds` denies: they are not ours.
@@ -228,10 +230,8 @@ class Pool:
     @property
     def waiting(self) -> int:
         """How many jobs are in hand and not started."""
-        waiting = self._todo.qsize() + len(self._doubted)
-        for each in self.series.values():
-            waiting += len(each.waiting) - (each.thread is None)
-        return waiting
+        begun = sum(len(each.waiting) - (each.thread is None) for each in self.series.values())
+        return self._todo.qsize() + len(self._doubted) + begun
 
     @property
     def queued(self) -> bool:
