@@ -82,7 +82,7 @@ class Server:
                     return False
                 if found.is_ready:
                     return True
-        except OSError:
+        except OSError:  # its folder has gone, or can't be read: nothing is ready there
             pass
         return False
 
