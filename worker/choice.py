@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from jobsd.database.statements import Statement
     from jobsd.jobs.lanes import Lane
     from jobsd.jobs.ready import Selection
+    from jobsd.performing.perform import ClaimedJob
 
-    from .perform import ClaimedJob
     from .places import Places
 
 SURVEY_S = 0.25

@@ -25,10 +25,10 @@ if TYPE_CHECKING:
 
     from jobsd.database.connection import Session
     from jobsd.jobs.claims import Ended
+    from jobsd.performing.pool import Pool
     from jobsd.processes.entry import ScoreboardEntry
 
     from .ledger import Ledger
-    from .pool import Pool
     from .turn import Result, Wish
     from .writing import Writing
 

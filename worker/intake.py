@@ -6,12 +6,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from jobsd.performing.perform import ClaimedJob
+    from jobsd.performing.pool import Pool
+
     from .choice import Choice
     from .knowledge import Knowledge
     from .ledger import Ledger
     from .pace import Pace
-    from .perform import ClaimedJob
-    from .pool import Pool
     from .report import Report
     from .stretch import Stretch
     from .turn import Result

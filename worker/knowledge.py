@@ -25,8 +25,7 @@ if TYPE_CHECKING:
     from jobsd.database.connection import Session
     from jobsd.jobs.lanes import Lane
     from jobsd.jobs.ready import Selection
-
-    from .perform import ClaimedJob
+    from jobsd.performing.perform import ClaimedJob
 
 SURVEY_S = 5.0
 """How often lanes are looked at while there are some, or while nobody can tell us of them."""

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from jobsd.database.connection import Session
+    from jobsd.performing.perform import ClaimedJob, Run
 
-    from .perform import ClaimedJob, Run
     from .writing import Claims
 
 

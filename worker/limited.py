@@ -20,24 +20,24 @@ from jobsd.clock import monotonic
 from jobsd.instruments.events import emit, is_subscribed
 from jobsd.jobs import series
 from jobsd.jobs.claims import array
+from jobsd.performing.series import Series
 
 from .pace import BYTES_MAX, FEW, PATIENCE_S
 from .places import Places
-from .series import Series
 from .turn import came_along, claimed_job
 
 if TYPE_CHECKING:
     from jobsd.database.connection import Plain, Session
     from jobsd.jobs.series import Met
+    from jobsd.performing.hand import Waiting
+    from jobsd.performing.perform import ClaimedJob
+    from jobsd.performing.pool import Pool
 
     from .choice import Choice
-    from .hand import Waiting
     from .knowledge import Knowledge
     from .ledger import Ledger
     from .pace import Pace
-    from .perform import ClaimedJob
     from .places import Gaps
-    from .pool import Pool
     from .report import Report
 
 LOOK_MIN, LOOK_MAX = 500, 20_000

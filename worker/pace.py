@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from .pool import Pool
+    from jobsd.performing.pool import Pool
 
 HORIZON_S = 0.02
 """Jobs are claimed ahead for about this long."""

@@ -7,15 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 from jobsd.instruments.events import emit, is_subscribed
 from jobsd.jobs.policy import Discard
-
-from .perform import SUCCESS, describe
+from jobsd.performing.perform import SUCCESS, describe
 
 if TYPE_CHECKING:
     from jobsd.configuration.options import WorkerOptions
+    from jobsd.performing.perform import ClaimedJob, Run
     from jobsd.processes.counters import QueueCounters
     from jobsd.processes.entry import ScoreboardEntry
 
-    from .perform import ClaimedJob, Run
     from .writing import Writing
 
 _EVENTS = {

@@ -18,9 +18,9 @@ from jobsd.jobs import lanes
 if TYPE_CHECKING:
     from jobsd.database.connection import Session
     from jobsd.database.statements import Statement
+    from jobsd.performing.perform import ClaimedJob
 
     from .knowledge import Knowledge
-    from .perform import ClaimedJob
     from .places import Places
 
 SCOUTED = 20_000

@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, Any
 from jobsd.clock import monotonic
 from jobsd.jobs import claims, ready, registry
 from jobsd.jobs.limits import unblocked
+from jobsd.performing.perform import ClaimedJob
 
 from .pace import BYTES_MAX, FEW
-from .perform import ClaimedJob
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable

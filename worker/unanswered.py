@@ -14,15 +14,15 @@ from jobsd.instruments.events import emit
 from jobsd.jobs.claims import Ended
 from jobsd.jobs.lost import find
 from jobsd.jobs.reconciliation import Sent, recorded
+from jobsd.performing.perform import Run
 
-from .perform import Run
 from .writing import ended
 
 if TYPE_CHECKING:
     from jobsd.database.connection import Session
+    from jobsd.performing.perform import ClaimedJob
 
     from .ledger import Ledger
-    from .perform import ClaimedJob
     from .report import Report
     from .writing import Claims, Writing
 

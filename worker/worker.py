@@ -19,6 +19,7 @@ from jobsd.clock import monotonic
 from jobsd.database.connection import Session
 from jobsd.jobs.current import set_stopping
 from jobsd.jobs.ready import Selection
+from jobsd.performing.pool import FRESH, TRUST_S, Pool
 from jobsd.processes import registry
 
 from .choice import Choice
@@ -29,7 +30,6 @@ from .ledger import Ledger
 from .limited import Limited, Until
 from .pace import IN_HAND_MAX, PATIENCE_S, Pace
 from .places import Places
-from .pool import FRESH, TRUST_S, Pool
 from .report import Report, metadata
 from .rhythm import LOOK_MAX_S, Rhythm
 from .sleeper import Sleeper

@@ -7,15 +7,13 @@ from typing import TYPE_CHECKING, Any
 from jobsd.clock import monotonic
 from jobsd.jobs import limits
 from jobsd.jobs.claims import LOCK_WAIT, STATEMENTS, Ended, InClaim, array, conclusion
-
-from .perform import SUCCESS
+from jobsd.performing.perform import SUCCESS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from jobsd.database.statements import Statement
-
-    from .perform import ClaimedJob, Run
+    from jobsd.performing.perform import ClaimedJob, Run
 
     Claims = dict[int, set[int]]
     """Claims with the ids of their jobs."""

@@ -35,7 +35,7 @@ def files(*suffixes: str) -> list[str]:
 
 
 def packaged_files() -> set[str]:
-    """Return the files of the package by their names in it, such as jobsd/worker/pool.py."""
+    """Return the files of the package by their names in it, such as jobsd/worker/turn.py."""
     floors = {name.removeprefix("src/") for name in files() if name.startswith("src/jobsd/")}
     links = {f"jobsd/{room}" for room in ROOMS}
     rooms = {f"jobsd/{name}" for name in files() if name.split("/")[0] in ROOMS}

@@ -51,5 +51,5 @@ def _roots_of(node: ast.Import | ast.ImportFrom) -> set[str]:
 
 
 def _depth_in_its_room(name: str) -> int:
-    """Return how many leading dots stay within the room: 1 for worker/pool.py."""
+    """Return how many leading dots stay within the room: 1 for worker/turn.py."""
     return len(name.removeprefix("src/jobsd/").split("/")) - 1

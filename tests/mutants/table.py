@@ -2,7 +2,7 @@
 
     [a-name-that-says-it]
     breaks = "One sentence: what goes wrong."
-    file = "worker/pool.py"
+    file = "src/jobsd/performing/pool.py"
     find = "the text that stands there, once"
     put = "what stands there instead"
     test = "tests/worker/test_pool.py::test_a_name[case]"  # or a folder: what must fail

@@ -36,7 +36,7 @@ _ENQUEUE = f"""
 _ENDINGS = """
 import threading
 from jobsd import Discard, Snooze, constant
-from jobsd.worker.pool import Pool
+from jobsd.performing.pool import Pool
 
 unrecorded = threading.Event()
 pools = []

@@ -12,10 +12,10 @@ from jobsd.configuration.options import JobsOptions, WorkerOptions
 from jobsd.database.connection import Target
 from jobsd.jobs import client, lanes
 from jobsd.jobs.client import Client
+from jobsd.performing.pool import TRUST_S
 from jobsd.processes import registry as processes
 from jobsd.processes.context import Context
 from jobsd.processes.scoreboard import Scoreboard
-from jobsd.worker.pool import TRUST_S
 from jobsd.worker.worker import Worker
 from waiting import Stopwatch
 

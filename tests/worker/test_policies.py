@@ -13,7 +13,7 @@ from jobsd.jobs.current import current_job
 from jobsd.jobs.definition import Job, job
 from jobsd.jobs.limits import Limit
 from jobsd.jobs.policy import Discard, Retry, Snooze, constant
-from jobsd.worker.perform import MESSAGE_MAX, STACK_MAX, describe
+from jobsd.performing.perform import MESSAGE_MAX, STACK_MAX, describe
 
 if TYPE_CHECKING:
     from jobsd.database.connection import Session

@@ -15,9 +15,9 @@ from jobsd.clock import monotonic
 from jobsd.instruments.events import subscribe
 from jobsd.jobs.definition import job
 from jobsd.jobs.policy import Discard
+from jobsd.performing.perform import ClaimedJob
+from jobsd.performing.pool import Pool, ThreadDiedError
 from jobsd.processes.scoreboard import Scoreboard
-from jobsd.worker.perform import ClaimedJob
-from jobsd.worker.pool import Pool, ThreadDiedError
 from waiting import Stopwatch, wait_until
 
 if TYPE_CHECKING:

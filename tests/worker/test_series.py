@@ -17,8 +17,8 @@ from jobsd.jobs.client import enqueue_many
 from jobsd.jobs.definition import job
 from jobsd.jobs.limits import Limit
 from jobsd.jobs.policy import Retry
+from jobsd.performing.pool import Pool
 from jobsd.worker import limited
-from jobsd.worker.pool import Pool
 from waiting import wait_until
 
 from .bodies import gate, noted
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from jobsd.database.connection import Session
-    from jobsd.worker.perform import ClaimedJob
+    from jobsd.performing.perform import ClaimedJob
 
     from .conftest import Count, MakeWorker
     from .elsewhere import Knower

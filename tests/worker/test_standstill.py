@@ -14,10 +14,10 @@ from jobsd.clock import monotonic, monotonic_ns
 from jobsd.database.connection import Session
 from jobsd.jobs import limits
 from jobsd.jobs.client import enqueue_many
+from jobsd.performing.perform import ClaimedJob
+from jobsd.performing.pool import Pool
 from jobsd.processes import registry
 from jobsd.supervisor.recovery.claims import SeenHeartbeat, recover
-from jobsd.worker.perform import ClaimedJob
-from jobsd.worker.pool import Pool
 from waiting import Stopwatch, wait_until
 
 from .bodies import gate, note, noted, wait_for_gate
@@ -25,7 +25,7 @@ from .dead_processes import dead_process
 
 if TYPE_CHECKING:
     from jobsd.database.connection import Target
-    from jobsd.worker.hand import Hand, Waiting
+    from jobsd.performing.hand import Hand, Waiting
 
     from .conftest import Count, MakeWorker
 

@@ -1,0 +1,1 @@
+"""The threads that run jobs, and what becomes of a job that has run."""
