@@ -16,12 +16,12 @@ from jobsd.errors import DatabaseUnreachableError, EmbeddedServerError, SchemaEr
 from jobsd.heartbeat.log import HeartbeatLogs
 from jobsd.jobs import lanes
 from jobsd.jobs import lost as lost_jobs
+from jobsd.operations.liveness import life, unlike_trees
 from jobsd.processes import registry
 from jobsd.processes.nap import Nap
 from jobsd.recurring import runs, tasks
 from jobsd.recurring.lateness import late_tasks
 
-from .liveness import life, unlike_trees
 from .program import program
 from .unattended import CLEARING_COMMAND, clearing_tasks, some, waiting
 from .values import counted, length, when

@@ -6,15 +6,20 @@ all rows. `--watch` draws each screen over the one before, so its head stays whe
 
 from __future__ import annotations
 
+import os
 import re
 from dataclasses import dataclass, replace
 from itertools import cycle
 from math import ceil
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from . import failures, process_list, queue_list
+from jobsd.operations.overview import COUNTED_MAX, failure_groups, threads, totals
+from jobsd.operations.processes import trees
+from jobsd.operations.queues import by_urgency
+
+from . import failure_list, queue_list
 from .output import Table, colored
-from .overview import COUNTED_MAX, failure_groups, load_and_memory, threads, totals
 from .program import program
 from .table import Column
 from .values import brief_moment, capped, cells, counted, human, number, plain, wrapped
@@ -23,9 +28,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from jobsd.database.connection import Session
+    from jobsd.operations.overview import Overview, Threads, Totals
 
     from .output import Format
-    from .overview import Overview, Threads, Totals
 
     Row = dict[str, Any]
 
@@ -53,7 +58,7 @@ _TASKS = (
 )
 _FAILURES = (
     Column("class_name", "FAILED CLASS", rank=1, show=_text, cuts=True, least=20),
-    *failures.COLUMNS[1:],
+    *failure_list.COLUMNS[1:],
 )
 _PROCESSES = tuple(
     Column(name) for name in ("kind", "pid", "hostname", "heartbeat_age", "life", "metadata")
@@ -107,7 +112,7 @@ class Screen:
         yield f"last heartbeat: {beat}"
         yield f"jobs: {_jobs(found.totals)}"
         busy = f"{found.threads.busy:,} of {counted(found.threads.all, 'thread')} busy"
-        yield f"{busy}; {load_and_memory()}"
+        yield f"{busy}; {_load_and_memory()}"
 
     def _fitting(self, form: Format) -> Iterator[str]:
         """Yield the head and as many rows of each section as the terminal has lines for."""
@@ -124,14 +129,13 @@ class Screen:
     def _sections(self) -> list[Table]:
         """Return the sections, the most important one first."""
         seen = self.seen
-        queues = queue_list.for_people(queue_list.by_urgency(seen.queues))
-        trees = process_list.trees(seen.processes)
+        queues = queue_list.for_people(by_urgency(seen.queues))
         planned = seen.recurring if seen.has_scheduler else []
         more = f"`{program()} queues`", f"`{program()} failures`", f"`{program()} ps`"
         return [
             Table(queues, queue_list.COLUMNS, more[0], apart=True),
             Table(self.figures.failures, _FAILURES, more[1], apart=True),
-            Table(trees, _TREES, more[2], apart=True),
+            Table(trees(seen.processes), _TREES, more[2], apart=True),
             Table(planned, _TASKS, f"`{program()} recurring list`", apart=True),
         ]
 
@@ -152,11 +156,11 @@ class Screen:
 def _sentence(seen: Overview) -> str:
     if not seen.running:
         return "jobsd is not running"
-    trees = sum(row["kind"] == "supervisor" for row in seen.alive)
+    roots = sum(row["kind"] == "supervisor" for row in seen.alive)
     hosts = len({row["hostname"] for row in seen.alive})
-    supervisors = "a supervisor" if trees == 1 else f"{trees} supervisors"
+    supervisors = "a supervisor" if roots == 1 else f"{roots} supervisors"
     where = "" if hosts == 1 else f", on {hosts} hosts"
-    others = counted(len(seen.alive) - trees, "process", "processes")
+    others = counted(len(seen.alive) - roots, "process", "processes")
     return f"jobsd is running: {supervisors} with {others}{where}"
 
 
@@ -223,3 +227,15 @@ def _shortened(section: Table, lines: int) -> Table:
     kept = max(lines - 1, 0)
     more = f"and {len(rows) - kept:,} more: {section.more}"
     return replace(section, rows=rows[:kept], more=more)
+
+
+def _load_and_memory() -> str:
+    """Say how busy this host is: its load of the last minutes, its memory."""
+    load = " ".join(f"{each:.2f}" for each in os.getloadavg())
+    sizes = dict(
+        line.split(":") for line in Path("/proc/meminfo").read_text("ascii").splitlines()
+    )
+    total, available = (
+        int(sizes[name].split()[0]) / 2**20 for name in ("MemTotal", "MemAvailable")
+    )
+    return f"load {load}, memory {total - available:.1f} of {total:.1f} GiB"

@@ -1,30 +1,19 @@
-"""Recurring tasks as they are shown: the list, the history, and why one was late."""
+"""Recurring tasks as tables for people."""
 
 from __future__ import annotations
 
 import contextlib
-import json
-from dataclasses import asdict
-from datetime import UTC, timedelta
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from jobsd.clock import utc_now
 from jobsd.configuration.missing_task import explain_missing_task
 from jobsd.errors import NotFoundError
-from jobsd.recurring import tasks
-from jobsd.recurring.lateness import SCHEDULER, lateness, overdue_since
-from jobsd.schedules import ScheduleError
 
 from .table import Column
-from .values import brief_moment, human, length, number, plain, when
+from .values import brief_moment, human, number, plain
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterable
-    from datetime import datetime, tzinfo
-
-    from jobsd.database.connection import Session
-    from jobsd.recurring.runs import RecurringRun
-    from jobsd.recurring.tasks import RecurringTask
 
     from .project import Project
 
@@ -87,112 +76,9 @@ def expected(project: Project, key: str) -> Generator[None]:
         ) from error
 
 
-def task_rows(session: Session) -> list[Row]:
-    """Return the recurring tasks, by key."""
-    now = utc_now()
-    return [task_row(task, now) for task in tasks.load(session)]
-
-
-def task_row(task: RecurringTask, now: datetime) -> Row:
-    """Return one recurring task as it is shown."""
-    upcoming = task.next_runs(1, now)
-    return {
-        "key": task.key,
-        "schedule": task.schedule,
-        "time_zone": _zone_name(task),
-        "class_name": task.class_name,
-        "command": task.command,
-        "arguments": json.loads(task.arguments_json),
-        "queue_name": task.queue_name,
-        "priority": task.priority,
-        "description": task.description,
-        "static": task.static,
-        "enabled": task.enabled,
-        "run_at_start": task.run_at_start,
-        "on_missed": task.on_missed,
-        "overlap": task.overlap,
-        "source": task.source,
-        "next_run": upcoming[0] if upcoming else None,
-        "last_run": task.last_run_at,
-        "runs": task.runs_count,
-    }
-
-
-def listed(session: Session) -> list[Row]:
-    """Return the tasks in the order of their next runs; those that never run come last."""
-    now = utc_now()
-    found = [_listed(task, now) for task in tasks.load(session)]
-    return sorted(found, key=lambda row: (row["next"] is None, row["next"] or now, row["key"]))
-
-
 def for_people(rows: Iterable[Row]) -> list[Row]:
     """Return the rows of the list with a word for a task that is disabled."""
     return [
         row if row["enabled"] or row["left"] is not None else {**row, "left": "disabled"}
         for row in rows
     ]
-
-
-def history_row(task: RecurringTask | None, run: RecurringRun, now: datetime) -> Row:
-    """Return a planned run with the parts that it took, and what made it late."""
-    row = {**asdict(run), "late_s": run.late_s, "late": timedelta(seconds=run.late_s)}
-    if task is None:
-        return {**row, "waited_s": None, "ran_s": None, "cause": None}
-    found = lateness(task, run, now)
-    return {
-        **row,
-        "waited_s": found.queue_s,
-        "ran_s": found.run_s,
-        "cause": found.cause or None,
-    }
-
-
-def why_late(task: RecurringTask, last: RecurringRun | None, now: datetime) -> Row | None:
-    """Return the cause when a task is late now, or was in its last run; else None."""
-    if since := overdue_since(task, last, now):
-        sentence = f"it was due {when(since)} and was not enqueued; does a scheduler run?"
-        return {"cause": SCHEDULER, "run_at": since, "told": sentence}
-    if last is None or not (found := lateness(task, last, now)).cause:
-        return None
-    if last.outcome == "missed":
-        sentence = "no scheduler ran at its planned time, or soon enough after it"
-    elif last.outcome == "skipped":
-        sentence = "the run before it had not ended"
-    else:
-        sentence = (
-            f"enqueued {length(found.scheduler_s)} after its planned time,"
-            f" then {_took(found.queue_s)} in the queue, then ran {_took(found.run_s)}"
-        )
-    return {"cause": found.cause, "run_at": last.run_at, "told": sentence}
-
-
-def _took(seconds: float | None) -> str:
-    return "not yet" if seconds is None else length(seconds)
-
-
-def _listed(task: RecurringTask, now: datetime) -> Row:
-    row = task_row(task, now)
-    following, last, zone = row["next_run"], row["last_run"], _zone(task)
-    return {
-        **row,
-        "next": following and following.astimezone(zone),
-        "left": following and following - now,
-        "last": last and last.astimezone(zone),
-        "passed": last and now - last,
-        "activates": row["class_name"] or row["command"],
-    }
-
-
-def _zone(task: RecurringTask) -> tzinfo:
-    try:
-        return task.plan.zone
-    except ScheduleError:
-        return UTC
-
-
-def _zone_name(task: RecurringTask) -> str:
-    """Return the zone that counts: the schedule may name another than the task."""
-    try:
-        return task.plan.time_zone
-    except ScheduleError:
-        return task.time_zone

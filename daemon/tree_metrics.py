@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING
 
 from prometheus_client.parser import text_string_to_metric_families
 
+from jobsd.operations.liveness import life
 from jobsd.processes import registry
-
-from .liveness import life
 
 if TYPE_CHECKING:
     from prometheus_client.core import Metric

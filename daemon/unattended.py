@@ -13,12 +13,11 @@ from typing import TYPE_CHECKING
 from jobsd.jobs import lanes, queues, ready, registry
 from jobsd.jobs.definition import DEFAULT_QUEUE
 from jobsd.jobs.ready import Selection
+from jobsd.operations.liveness import life
+from jobsd.operations.why import selection
 from jobsd.processes import registry as processes
 from jobsd.recurring import tasks
 from jobsd.recurring.command import clears_history
-
-from .liveness import life
-from .why import selection
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

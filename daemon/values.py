@@ -8,10 +8,26 @@ from datetime import UTC, datetime, timedelta
 from textwrap import wrap
 from typing import cast
 
-from jobsd.clock import utc_now
+from jobsd.operations.words import capped, counted, length, when
 from jobsd.text import one_line
 
-_UNITS = ((86400, "d"), (3600, "h"), (60, "m"))
+__all__ = [
+    "as_json",
+    "brief_moment",
+    "capped",
+    "cells",
+    "counted",
+    "cut",
+    "human",
+    "json_text",
+    "length",
+    "moment",
+    "number",
+    "plain",
+    "printable_lines",
+    "when",
+    "wrapped",
+]
 
 
 def plain(value: object) -> str:
@@ -61,42 +77,9 @@ def moment(value: datetime) -> str:
     return f"{value.astimezone(UTC):%Y-%m-%d %H:%M:%SZ} ({when(value)})"
 
 
-def when(value: datetime) -> str:
-    """Return how far away a moment is, as people say it."""
-    away_s = (value - utc_now()).total_seconds()
-    return f"in {length(away_s)}" if away_s > 0 else f"{length(-away_s)} ago"
-
-
 def brief_moment(value: object) -> str:
     """Return how far away a moment is; anything else as `human` does."""
     return when(value) if isinstance(value, datetime) else human(value)
-
-
-def counted(count: int, noun: str, plural: str = "") -> str:
-    """Return a number of things as people say it; `plural` where an s does not do."""
-    return f"{count:,} {noun if count == 1 else plural or f'{noun}s'}"
-
-
-def capped(count: int, most: int) -> str:
-    """Return a count that was not counted beyond `most`: "10,000+"."""
-    return f"{most:,}+" if count > most else f"{count:,}"
-
-
-def length(seconds: float) -> str:
-    """Return a duration as people say it: its two largest units."""
-    if seconds < 1:
-        milliseconds = max(seconds, 0) * 1000
-        digits = 1 if 0 < milliseconds < 10 else 0
-        return f"{milliseconds:.{digits}f} ms"
-    if seconds < 60:
-        return f"{seconds:.1f}s" if seconds < 10 else f"{seconds:.0f}s"
-    rest = round(seconds)
-    parts: list[str] = []
-    for size, unit in _UNITS:
-        if rest >= size:
-            parts.append(f"{rest // size}{unit}")
-        rest %= size
-    return "".join(([*parts, f"{rest}s"] if rest else parts)[:2])
 
 
 def as_json(value: object) -> object:

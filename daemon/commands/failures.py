@@ -8,12 +8,13 @@ import click
 
 from jobsd.daemon.commands.discard import discard_all
 from jobsd.daemon.commands.retry import retry_all
-from jobsd.daemon.failures import COLUMNS, GROUPED_MAX, groups
+from jobsd.daemon.failure_list import COLUMNS
 from jobsd.daemon.job_selection import Filters, Selected
 from jobsd.daemon.output import Result, Table
 from jobsd.daemon.program import program
 from jobsd.daemon.verbs import CLASS, DURATION, LINE, Noun, Verb, on_project
 from jobsd.errors import NotFoundError
+from jobsd.operations.failures import GROUPED_MAX, groups
 
 if TYPE_CHECKING:
     from collections.abc import Callable

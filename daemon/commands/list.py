@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from jobsd.daemon.call_text import call_text
 from jobsd.daemon.job_selection import filtered
 from jobsd.daemon.output import Result, Table, colored
 from jobsd.daemon.program import note
-from jobsd.daemon.shown_arguments import ShownArguments
+from jobsd.daemon.shown_arguments import shown_arguments
 from jobsd.daemon.table import Column
 from jobsd.daemon.values import brief_moment, number, plain, when
 from jobsd.daemon.verbs import Verb, chosen_format, on_project
 from jobsd.jobs.listing import listed
+from jobsd.operations import jobs
+from jobsd.operations.call_text import call_text
 
 if TYPE_CHECKING:
     from jobsd.daemon.job_selection import Filters
@@ -77,9 +77,7 @@ def command(project: Project, *, filters: Filters) -> Result:
     selected = filters.selected()
     with project.session() as session:
         found = listed(session, selected, limit)
-    shown = ShownArguments(project)
-    jobs = [asdict(job) for job in found.jobs]
-    rows = [{**job, "arguments": shown.of(job["class_name"], job["arguments"])} for job in jobs]
+    rows = jobs.rows(found.jobs, shown_arguments(project))
     _note_how_far(found)
     if chosen_format().as_json:
         return Result(rows)

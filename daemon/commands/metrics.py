@@ -10,7 +10,7 @@ from jobsd.daemon.output import Result, Value
 from jobsd.daemon.tree_metrics import metrics_here
 from jobsd.daemon.verbs import Verb, on_project
 from jobsd.instruments.metrics import exposition, plain
-from jobsd.supervisor.monitor.gauges import database_figures
+from jobsd.operations.gauges import database_figures
 
 if TYPE_CHECKING:
     from jobsd.daemon.project import Project

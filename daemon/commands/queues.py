@@ -8,12 +8,13 @@ import click
 
 from jobsd.daemon.output import Result, Table, Value, done
 from jobsd.daemon.program import note, program
-from jobsd.daemon.queue_list import COLUMNS, EMPTY, for_people, queue_rows
+from jobsd.daemon.queue_list import COLUMNS, EMPTY, for_people
 from jobsd.daemon.unattended import is_unknown_queue
 from jobsd.daemon.values import counted
 from jobsd.daemon.verbs import LINE, QUEUE, Noun, Verb, on_project, require_consent
 from jobsd.errors import NotFoundError
 from jobsd.jobs import queues
+from jobsd.operations.queues import queue_rows
 
 if TYPE_CHECKING:
     from jobsd.daemon.project import Project

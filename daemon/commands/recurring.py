@@ -8,14 +8,15 @@ import click
 
 from jobsd.clock import utc_now
 from jobsd.daemon import task_list
-from jobsd.daemon.call_text import call_text
 from jobsd.daemon.commands.enqueue import enqueued
 from jobsd.daemon.commands.recurring_changes import add, disable, enable, remove
 from jobsd.daemon.commands.recurring_explain import explain
 from jobsd.daemon.output import Facts, Result, Shown, Table, Value, rows
-from jobsd.daemon.shown_arguments import ShownArguments
+from jobsd.daemon.shown_arguments import shown_arguments
 from jobsd.daemon.values import moment as at
 from jobsd.daemon.verbs import Noun, Verb, on_project
+from jobsd.operations import tasks as task_rows
+from jobsd.operations.call_text import call_text
 from jobsd.recurring import runs, tasks
 
 if TYPE_CHECKING:
@@ -58,8 +59,8 @@ def list_tasks(project: Project) -> Result:
     In the order of their next runs, laid out like `systemctl list-timers`.
     """
     with project.session() as session:
-        found = task_list.listed(session)
-    shown = ShownArguments(project)
+        found = task_rows.listed(session)
+    shown = shown_arguments(project)
     found = [shown.task(row) for row in found]
     table = Table(task_list.for_people(found), task_list.COLUMNS)
     return Result(found, (table,), "" if found else task_list.EMPTY)
@@ -76,12 +77,12 @@ def show(project: Project, key: str) -> Result:
     with project.session() as session, task_list.expected(project, key):
         task = tasks.get(session, key)
         latest = runs.history(session, key, 5)
-    history = [task_list.history_row(task, run, now) for run in latest]
+    history = [task_rows.history_row(task, run, now) for run in latest]
     facts, upcoming = (
-        ShownArguments(project).task(task_list.task_row(task, now)),
+        shown_arguments(project).task(task_rows.task_row(task, now)),
         task.next_runs(5),
     )
-    late = task_list.why_late(task, latest[0] if latest else None, now)
+    late = task_rows.why_late(task, latest[0] if latest else None, now)
     more: list[tuple[str, object]] = [("next", moment) for moment in upcoming]
     if late:
         more.insert(0, ("late", f"{late['cause']}: {late['told']}"))
@@ -130,7 +131,7 @@ def history(project: Project, key: str, limit: int) -> Result:
         latest = runs.history(session, key, limit)
         # The history outlives its task.
         task = tasks.find(session, key) if latest else tasks.get(session, key)
-    found = [task_list.history_row(task, run, now) for run in latest]
+    found = [task_rows.history_row(task, run, now) for run in latest]
     return rows(found, task_list.HISTORY_COLUMNS, empty=f"task {key!r} has not run yet")
 
 

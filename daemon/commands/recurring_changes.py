@@ -10,12 +10,13 @@ import click
 from jobsd.clock import utc_now
 from jobsd.daemon.output import Result, Value, done
 from jobsd.daemon.program import error
-from jobsd.daemon.shown_arguments import ShownArguments
+from jobsd.daemon.shown_arguments import shown_arguments
 from jobsd.daemon.statuses import USAGE
-from jobsd.daemon.task_list import expected, task_row
+from jobsd.daemon.task_list import expected
 from jobsd.daemon.verbs import Verb, on_project
 from jobsd.errors import Error
 from jobsd.jobs import registry
+from jobsd.operations.tasks import task_row
 from jobsd.recurring import tasks
 from jobsd.recurring.command import CommandError
 from jobsd.recurring.command_job import AllowedCalls
@@ -86,7 +87,7 @@ def add(
     _require_known(made, project.options.imports)
     with project.session() as session:
         task = tasks.add(session, made)
-    row = ShownArguments(project).task(task_row(task, utc_now()))
+    row = shown_arguments(project).task(task_row(task, utc_now()))
     return Result(row, (Value(task.key, f"task {task.key!r} is added"),))
 
 

@@ -9,15 +9,16 @@ from typing import TYPE_CHECKING
 import click
 
 from jobsd.daemon.output import Result, print_result
-from jobsd.daemon.overview import overview
-from jobsd.daemon.shown_arguments import ShownArguments
+from jobsd.daemon.shown_arguments import shown_arguments
 from jobsd.daemon.status_screen import Screen, figures
 from jobsd.daemon.statuses import DONE, NOT_RUNNING
 from jobsd.daemon.verbs import DURATION, Verb, chosen_format, on_project
+from jobsd.operations.overview import overview
 
 if TYPE_CHECKING:
     from jobsd.daemon.project import Project
     from jobsd.database.connection import Session
+    from jobsd.operations.shown_arguments import ShownArguments
 
 _EXAMPLES = """
 status
@@ -43,7 +44,7 @@ def command(project: Project, every_s: float | None) -> Result:
 
     Exit status 3 when nothing runs.
     """
-    shown = ShownArguments(project)
+    shown = shown_arguments(project)
     with project.session() as session:
         while every_s is not None:
             print_result(_result(project, session, shown, watched=True), chosen_format())
@@ -55,7 +56,7 @@ def command(project: Project, every_s: float | None) -> Result:
 def _result(
     project: Project, session: Session, shown: ShownArguments, *, watched: bool = False
 ) -> Result:
-    seen = overview(session, project.options)
+    seen = overview(session, project.options.supervisor.process_alive_threshold_s)
     seen.recurring[:] = map(shown.task, seen.recurring)
     status = DONE if seen.running else NOT_RUNNING
     if chosen_format().as_json:

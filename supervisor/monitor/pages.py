@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING, TypeVar
 import psycopg
 
 from jobsd.database.connection import OUTAGES, Session
+from jobsd.operations.gauges import database_figures
 
 from . import health
 from .freshness import Fresh
-from .gauges import database_figures
 from .heartbeats import last_heartbeat
 from .http import Reply
 from .tree_figures import tree_figures

@@ -9,8 +9,8 @@ from uuid import UUID
 
 import pytest
 
-from jobsd.daemon.call_text import call_text
 from jobsd.jobs import arguments
+from jobsd.operations.call_text import call_text
 
 
 @pytest.mark.parametrize(

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from jobs.placed import claim
-from jobsd.daemon.liveness import life
 from jobsd.machine import hostname
+from jobsd.operations.liveness import life
 from jobsd.processes import registry
 from system.rows import beat, register
 from system.tree import COMMAND, wait_for

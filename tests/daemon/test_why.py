@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from jobs.placed import block, claim, enqueue
-from jobsd.daemon.why import why
 from jobsd.jobs import client, inspect, lanes, listing, queues
+from jobsd.operations.why import why
 from jobsd.processes import registry
 
 if TYPE_CHECKING:

@@ -8,8 +8,8 @@ import pytest
 
 from jobs.placed import enqueue
 from jobsd.jobs import client, discards, inspect, lanes, limits, listing, lost, queues
+from jobsd.operations.gauges import database_figures
 from jobsd.processes import registry as processes
-from jobsd.supervisor.monitor.gauges import database_figures
 from waiting import Stopwatch
 
 if TYPE_CHECKING:

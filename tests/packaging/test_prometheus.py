@@ -17,8 +17,8 @@ import pytest
 
 from jobsd.heartbeat.log import record
 from jobsd.instruments.metrics import exposition
+from jobsd.operations.gauges import database_figures
 from jobsd.processes.scoreboard import Scoreboard
-from jobsd.supervisor.monitor.gauges import database_figures
 from jobsd.supervisor.monitor.tree_figures import tree_figures
 from system.tree import ENDS_WITH_US, Project, wait_for
 

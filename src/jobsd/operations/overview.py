@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from jobsd.database.statements import Statements
@@ -12,19 +10,18 @@ from jobsd.heartbeat.log import HeartbeatLogs
 from jobsd.jobs import inspect, lost
 
 from . import failures
-from .process_list import processes
-from .queue_list import queue_rows
-from .task_list import task_rows
+from .processes import processes
+from .queues import queue_rows
+from .tasks import task_rows
 
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from jobsd.configuration.options import Options
     from jobsd.database.connection import Session
 
     Row = dict[str, Any]
 
-STATEMENTS = Statements("jobsd.daemon", "overview.sql")
+STATEMENTS = Statements("jobsd.operations", "overview.sql")
 
 COUNTED_MAX = 10_000
 _NEXT_RUNS = 5
@@ -85,9 +82,9 @@ class Overview:
         return any(row["kind"] == "scheduler" for row in self.alive)
 
 
-def overview(session: Session, options: Options) -> Overview:
+def overview(session: Session, threshold_s: float) -> Overview:
     """Read everything once; `running` is whether a supervisor lives, on whichever host."""
-    rows = processes(session, options)
+    rows = processes(session, threshold_s)
     planned = [row for row in task_rows(session) if row["next_run"] is not None]
     planned.sort(key=lambda row: (row["next_run"], row["key"]))
     beat = HeartbeatLogs(session=session).latest()
@@ -123,18 +120,6 @@ def threads(session: Session, alive: list[Row]) -> Threads:
 def failure_groups(session: Session) -> list[Row]:
     """Return the latest failures, grouped by class and error."""
     return failures.groups(session, _GROUPED)
-
-
-def load_and_memory() -> str:
-    """Say how busy this host is: its load of the last minutes, its memory."""
-    load = " ".join(f"{each:.2f}" for each in os.getloadavg())
-    sizes = dict(
-        line.split(":") for line in Path("/proc/meminfo").read_text("ascii").splitlines()
-    )
-    total, available = (
-        int(sizes[name].split()[0]) / 2**20 for name in ("MemTotal", "MemAvailable")
-    )
-    return f"load {load}, memory {total - available:.1f} of {total:.1f} GiB"
 
 
 def _latest_failures(session: Session) -> list[Row]:

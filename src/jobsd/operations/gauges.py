@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from jobsd.database.connection import Session
 
-STATEMENTS = Statements("jobsd.supervisor.monitor", "gauges.sql")
+STATEMENTS = Statements("jobsd.operations", "gauges.sql")
 
 _NAMES = ("ready", "elsewhere", "processes", "tasks", "server")
 _LOST = lost.STATEMENTS["known"]

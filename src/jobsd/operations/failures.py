@@ -6,15 +6,12 @@ from typing import TYPE_CHECKING, Any
 
 from jobsd.database.statements import Statements
 
-from .table import Column
-from .values import brief_moment, number, plain
-
 if TYPE_CHECKING:
     from jobsd.database.connection import Session
 
     Row = dict[str, Any]
 
-STATEMENTS = Statements("jobsd.daemon", "failures.sql")
+STATEMENTS = Statements("jobsd.operations", "failures.sql")
 
 GROUPED_MAX = 100_000
 """Failed jobs that are grouped at most, so that the answer comes soon."""
@@ -22,21 +19,6 @@ GROUPED_MAX = 100_000
 _NAMES = (
     *("class_name", "error_type", "jobs", "first_failed_at", "last_failed_at", "message"),
     *("last_id", "queue_names"),
-)
-
-
-def _unquoted(value: object) -> str:
-    return plain(value) or "-"
-
-
-COLUMNS = (
-    Column("class_name", "CLASS"),
-    Column("error_type", "ERROR"),
-    Column("jobs", right=True),
-    Column("first_failed_at", "FIRST FAILED", rank=5, brief=brief_moment),
-    Column("last_failed_at", "LAST FAILED", rank=2, brief=brief_moment),
-    Column("last_id", "LAST JOB", rank=3, show=number, right=True),
-    Column("message", rank=4, show=_unquoted, cuts=True),
 )
 
 

@@ -15,8 +15,7 @@ from jobsd.jobs.ready import Selection
 from jobsd.processes import registry
 
 from .liveness import life
-from .program import program
-from .values import counted, length, when
+from .words import counted, length, when
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -85,7 +84,7 @@ def why(session: Session, found: Found, threshold_s: float) -> list[Reason]:
         case "lost":
             sentence = (
                 "no table says where it is: rows were removed by hand, or this is a defect. It"
-                f" may still be running: `{program()} discard`, or `retry --yes` once it is not"
+                " may still be running: discard it, or retry it (with --yes) once it is not"
             )
             return [Reason("lost", sentence)]
         case _:

@@ -1,0 +1,6 @@
+"""What there is to know of a queue: one definition for commands, pages and JSON.
+
+Each module reads one thing in a session that its caller has opened, and returns rows: what
+`--json` of a command prints, a page of the dashboard shows, and `/api/v1` answers. How that
+looks on a terminal is the business of `daemon`, how in a browser that of `web`.
+"""

@@ -1,0 +1,91 @@
+"""Arguments as they may be shown: without what `jobs.filter_arguments` names.
+
+A keyword argument says its name itself. That of a positional one stands in the job's
+signature, for which the project's modules are imported; where they can't be, or don't know
+the job, every positional argument is hidden: better one too many.
+"""
+
+from __future__ import annotations
+
+from functools import cached_property
+from itertools import chain, repeat
+from typing import TYPE_CHECKING, Any
+
+from jobsd.jobs import registry
+from jobsd.jobs.argument_reading import is_list, is_object
+from jobsd.jobs.inspect import FILTERED, without
+from jobsd.recurring.command import CommandError, parse_command
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+
+class ShownArguments:
+    """Hides what a project wants hidden; without any such wish it imports nothing.
+
+    `load_jobs` imports the project's modules, and returns whether it could.
+    """
+
+    def __init__(self, names: Iterable[str], load_jobs: Callable[[], bool]) -> None:
+        self.names = frozenset(names)
+        self._load_jobs = load_jobs
+
+    def of(self, class_name: str | None, arguments: Any) -> Any:  # noqa: ANN401 - any JSON
+        """Return the arguments of a job as they may be shown."""
+        if not self.names:
+            return arguments
+        if isinstance(arguments, str):
+            # They are more than can be read: what they hold is not known.
+            return FILTERED
+        if not is_list(arguments):
+            return without(arguments, self.names)
+        positional = arguments
+        keywords: list[Any] = []
+        if arguments and is_object(arguments[-1]) and "$keywords" in arguments[-1]:
+            positional, keywords = arguments[:-1], arguments[-1:]
+        named = zip(positional, self._parameters(class_name), strict=False)
+        shown = [
+            FILTERED if name in self.names or name is None else without(value, self.names)
+            for value, name in named
+        ]
+        return [*shown, *(without(each, self.names) for each in keywords)]
+
+    def command(self, text: str | None) -> str | None:
+        """Return the command of a recurring task as it may be shown."""
+        if text is None or not self.names:
+            return text
+        try:
+            call = parse_command(text)
+        except CommandError:
+            return FILTERED
+        # What its positional arguments are called only the worker knows, which imports it.
+        values = [FILTERED for _ in call.args]
+        values += [
+            f"{key}={FILTERED if key in self.names else repr(without(value, self.names))}"
+            for key, value in call.kwargs.items()
+        ]
+        return f"{call.target}({', '.join(values)})"
+
+    def task(self, row: dict[str, Any]) -> dict[str, Any]:
+        """Return what is known of a recurring task as it may be shown."""
+        arguments = self.of(row["class_name"], row["arguments"])
+        shown = {**row, "arguments": arguments, "command": self.command(row["command"])}
+        if "activates" in row:
+            shown["activates"] = row["class_name"] or shown["command"]
+        return shown
+
+    def _parameters(self, class_name: str | None) -> Iterable[str | None]:
+        """Return the names of a job's positional arguments, as many as it may be given."""
+        definition = registry.find(class_name or "") if self._knows_jobs else None
+        if definition is None or definition.takes is None:
+            return repeat(None)
+        found = definition.takes.parameters
+        named = [
+            p.name for p in found if p.kind in {p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD}
+        ]
+        rest = next((p.name for p in found if p.kind is p.VAR_POSITIONAL), None)
+        return chain(named, repeat(rest))
+
+    @cached_property
+    def _knows_jobs(self) -> bool:
+        return self._load_jobs()

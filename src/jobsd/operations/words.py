@@ -1,0 +1,45 @@
+"""Numbers, times and durations in the words of people."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from jobsd.clock import utc_now
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+_UNITS = ((86400, "d"), (3600, "h"), (60, "m"))
+
+
+def when(value: datetime) -> str:
+    """Return how far away a moment is, as people say it."""
+    away_s = (value - utc_now()).total_seconds()
+    return f"in {length(away_s)}" if away_s > 0 else f"{length(-away_s)} ago"
+
+
+def counted(count: int, noun: str, plural: str = "") -> str:
+    """Return a number of things as people say it; `plural` where an s does not do."""
+    return f"{count:,} {noun if count == 1 else plural or f'{noun}s'}"
+
+
+def capped(count: int, most: int) -> str:
+    """Return a count that was not counted beyond `most`: "10,000+"."""
+    return f"{most:,}+" if count > most else f"{count:,}"
+
+
+def length(seconds: float) -> str:
+    """Return a duration as people say it: its two largest units."""
+    if seconds < 1:
+        milliseconds = max(seconds, 0) * 1000
+        digits = 1 if 0 < milliseconds < 10 else 0
+        return f"{milliseconds:.{digits}f} ms"
+    if seconds < 60:
+        return f"{seconds:.1f}s" if seconds < 10 else f"{seconds:.0f}s"
+    rest = round(seconds)
+    parts: list[str] = []
+    for size, unit in _UNITS:
+        if rest >= size:
+            parts.append(f"{rest // size}{unit}")
+        rest %= size
+    return "".join(([*parts, f"{rest}s"] if rest else parts)[:2])
