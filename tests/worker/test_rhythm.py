@@ -129,6 +129,9 @@ def test_a_job_whose_enqueuer_had_seen_nobody_idle_is_found_at_once(
     # As after a time with many jobs: it is not idle any more, and the pauses were long before.
     worker._sleeper.rise(worker._row_id)
     worker._rhythm._interval_s = LOOK_MAX_S
+    # Nothing else finds the job early: the claim is a sweep, no look for limited jobs is due.
+    worker._places.forget()
+    worker._limited.next_at = math.inf
     worker._rhythm.look_now()
     monkeypatch.setattr(worker._sleeper, "sleep", commit_behind_its_back)
     note_rhythm.using(wait=3600).enqueue("crossed")

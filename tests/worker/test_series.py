@@ -54,8 +54,8 @@ def _perform(key: str, number: int, seconds: float = 0.0) -> None:
         running[key] = running.get(key, 0) + 1
         most[key] = max(most.get(key, 0), running[key])
     done.append((key, number))
-    if seconds:
-        time.sleep(seconds)
+    # Even no time at all lets another thread run: who may run beside us does.
+    time.sleep(seconds)
     with _lock:
         running[key] -= 1
 
