@@ -12,6 +12,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, cast
 
 from jobsd.dispatcher.dispatcher import Dispatcher
+from jobsd.errors import ConfigurationError, Fault
 from jobsd.instruments import logs
 from jobsd.instruments.events import emit
 from jobsd.jobs import client, current, registry, retention
@@ -33,6 +34,7 @@ from .shipped import import_shipped_jobs
 if TYPE_CHECKING:
     import socket
     from collections.abc import Callable
+    from pathlib import Path
     from typing import Literal
 
     from jobsd.configuration.options import DispatcherOptions, Options, WorkerOptions
@@ -86,12 +88,19 @@ class Assembly:
         return replace(target, deadline_s=min(target.deadline_s, patience_s))
 
     def log_through(self, scoreboard: Scoreboard) -> None:
-        """Set up the log of the supervisor."""
+        """Set up the log of the supervisor.
+
+        Raises:
+            ConfigurationError: its file can't be opened.
+        """
 
         def count(lines: int) -> None:
             scoreboard.dropped_lines += lines
 
-        self._log("supervisor", scoreboard.supervisor_name, count)
+        try:
+            self._log("supervisor", scoreboard.supervisor_name, count)
+        except OSError as error:
+            raise _unwritable(self.options.logs.file, error) from error
 
     def _monitor(self, context: Context) -> int:
         self._begin("monitor", context)
@@ -147,6 +156,7 @@ class Assembly:
                 options,
                 self.options.jobs,
                 trust_s=self.options.supervisor.process_alive_threshold_s / 2,
+                slow_after_s=self.options.logs.slow_after_s,
             )
             limits = (options.max_jobs, options.max_memory, options.max_age_s)
             return process.run(worker, context, RecyclePolicy(context.entry, *limits))
@@ -160,14 +170,16 @@ class Assembly:
         client.configure(client=client.Client(self.database.target))
 
     def _log(self, kind: str, name: str, count: Callable[[int], None]) -> None:
-        log_format = cast("Literal['json', 'console'] | None", self.options.log_format)
+        options = self.options.logs
         logs.configure(
-            log_format,
-            self.options.log_level,
+            cast("Literal['json', 'console'] | None", options.format),
+            options.level,
             kind=kind,
             name=name,
+            path=options.file,
             dropped=count,
             sums=not self.options.log_jobs,
+            lifecycle=self.options.log_jobs,
         )
 
     def _load_jobs(self, context: Context) -> bool:
@@ -179,6 +191,11 @@ class Assembly:
             emit("process.crashed", error=error.__cause__ or error, module=error.module)
             return False
         return True
+
+
+def _unwritable(path: Path | None, error: OSError) -> ConfigurationError:
+    message = f"the log {path} can't be written: {error.strerror}"
+    return ConfigurationError((Fault(message, "logs.file, JOBSD_LOG_FILE or --log-file"),))
 
 
 def hook_line(imported: Imported) -> HookLine | None:

@@ -19,6 +19,7 @@ from jobsd.configuration.target import database
 from jobsd.database.connection import OUTAGES
 from jobsd.database.migrate import migrate
 from jobsd.errors import ConfigurationError
+from jobsd.instruments import logs
 from jobsd.instruments.events import emit
 from jobsd.processes import outage
 from jobsd.processes.registry import new_name
@@ -68,7 +69,7 @@ def launch(options: Options, environ: Mapping[str, str], read: Callable[[], Opti
     found = database(options, environ, _report)
     scoreboard = Scoreboard()
     scoreboard.supervisor_name, scoreboard.tree_name = new_name("supervisor"), options.tree
-    Assembly(options, found, None).log_through(scoreboard)
+    _log_through(Assembly(options, found, None), scoreboard)
     pidfile = _pidfile(options)
     try:
         for warning in options.warnings:
@@ -97,6 +98,12 @@ def launch(options: Options, environ: Mapping[str, str], read: Callable[[], Opti
             pidfile.release()
 
 
+def _log_through(assembly: Assembly, scoreboard: Scoreboard) -> None:
+    assembly.log_through(scoreboard)
+    if assembly.options.logs.file is not None:
+        _report(f"the log goes to {assembly.options.logs.file}")
+
+
 def _supervisor(
     assembly: Assembly,
     environ: Mapping[str, str],
@@ -120,6 +127,7 @@ def _supervisor(
         scoreboard,
         callbacks=SupervisorCallbacks(
             reload=reload,
+            reopen_logs=logs.reopen,
             requests=_requests(assembly.options.root),
             notify=readiness.notify,
             watchdog_s=readiness.watchdog_s,

@@ -271,8 +271,8 @@ class Supervisor:
         try:
             self._callbacks.reopen_logs()
             emit(self._scoreboard, "logs.reopened")
-        except Exception as error:  # noqa: BLE001 - somebody else's error
-            emit(self._scoreboard, "hook.failed", hook="reopen_logs", error=error)
+        except OSError as error:
+            emit(self._scoreboard, "logs.unavailable", error=error)
         for process in self._table.processes.values():
             process.send(signal.SIGUSR1)
 

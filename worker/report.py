@@ -37,8 +37,9 @@ def metadata(options: WorkerOptions) -> dict[str, object]:
 class Report:
     """Speaks for one worker."""
 
-    def __init__(self, entry: ScoreboardEntry) -> None:
+    def __init__(self, entry: ScoreboardEntry, slow_after_s: float | None = None) -> None:
         self._entry = entry
+        self._slow_after_s = slow_after_s
         self.draining = False
 
     def claimed(self, claim_id: int, jobs: list[ClaimedJob]) -> None:
@@ -60,6 +61,16 @@ class Report:
             if run.outcome is not SUCCESS:
                 self._ended(run)
         self._finished([run for run in runs if run.outcome is SUCCESS])
+        if self._slow_after_s is not None:
+            for run in runs:
+                self._slow(run, self._slow_after_s)
+
+    def _slow(self, run: Run, limit_s: float) -> None:
+        """Tell of a job that started late or ran for long, by the operator's choice."""
+        waited_s, took_s = run.started - run.job.due_at, run.ended - run.started
+        if max(waited_s, took_s) > limit_s:
+            times = {"waited": round(max(0.0, waited_s), 6), "duration": round(took_s, 6)}
+            emit("job.slow", **_facts(run.job), **times)
 
     def released(self, jobs: list[ClaimedJob]) -> None:
         """Tell of jobs that were given back: each while we drain, else that it was done.
@@ -81,7 +92,11 @@ class Report:
             _observe(counters, done)
         if is_subscribed("debug"):
             for run in runs:
-                emit("job.finished", **_facts(run.job), duration=run.ended - run.started)
+                emit(
+                    "job.finished",
+                    **_facts(run.job),
+                    duration=round(run.ended - run.started, 6),
+                )
 
     def _ended(self, run: Run) -> None:
         outcome = run.outcome.verdict.outcome

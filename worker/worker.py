@@ -65,6 +65,7 @@ class Worker:
         *,
         settle_s: float = SETTLE_S,
         trust_s: float = TRUST_S,
+        slow_after_s: float | None = None,
     ) -> None:
         self._context = context
         self._options = options
@@ -75,7 +76,7 @@ class Worker:
         self._pace = Pace(options.threads, options.prefetch)
         keep, parks = jobs.preserve_finished_jobs, self._knowledge.parks
         self._ledger = Ledger(context.name, keep=keep, parks=parks)
-        self._report = Report(context.entry)
+        self._report = Report(context.entry, slow_after_s)
         self._held_back = HeldBack(self._session, self._ledger, self._pool, context.entry)
         self._unanswered = Unanswered(self._report, self._ledger)
         self._places = Places()

@@ -38,7 +38,11 @@ def command(project: Project, name: str, arguments: str) -> int:
     """
     os.chdir(project.root)
     logs.configure(
-        None, project.options.log_level, kind="perform", name=f"perform-{os.getpid()}", stream=2
+        None,
+        project.options.logs.level,
+        kind="perform",
+        name=f"perform-{os.getpid()}",
+        stream=2,
     )
     project.load_jobs()
     return _perform(read_call(name, arguments))

@@ -91,7 +91,7 @@ def test_the_rest_has_its_default_too(project: Project) -> None:
         "UTC",
         (),
     )
-    assert (options.log_format, options.log_level, options.skip_recurring) == (
+    assert (options.logs.format, options.logs.level, options.skip_recurring) == (
         None,
         "info",
         False,

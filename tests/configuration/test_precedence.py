@@ -27,8 +27,8 @@ def _said(options: Options) -> tuple[object, ...]:
     return (
         options.environment,
         options.time_zone,
-        options.log_format,
-        options.log_level,
+        options.logs.format,
+        options.logs.level,
         options.monitor,
         options.database.url,
     )

@@ -32,7 +32,7 @@ def test_each_setting_says_where_it_comes_from(run: Commands) -> None:
 
     shown = {name: (value, source) for name, value, source in rows}
     assert shown["environment"] == ("staging", "JOBSD_ENV")
-    assert shown["log_level"] == ("debug", "JOBSD_LOG_LEVEL")
+    assert shown["logs.level"] == ("debug", "JOBSD_LOG_LEVEL")
     assert shown["import"] == ('["shop_jobs"]', "config/queue.yml:2")
     assert shown["workers[0].threads"] == ("5", "config/queue.yml:4")
     assert shown["workers[1].threads"] == ("3", "default")

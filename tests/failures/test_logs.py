@@ -45,8 +45,8 @@ def test_a_full_disk_for_the_log_costs_lines_and_nothing_else(
     bind = free_address()
     with full_disk(tmp_path / "logs", bytes_left=4096) as folder:
         log = folder / "log"
-        into_the_log = ["sh", "-c", 'exec "$@" >>logs/log 2>&1', "sh"]
-        with wrapped(project, into_the_log, JOBSD_METRICS_BIND=bind) as tree:
+        into_the_log = {"JOBSD_LOG_FILE": "logs/log"}
+        with wrapped(project, [], JOBSD_METRICS_BIND=bind, **into_the_log) as tree:
             wait_for(lambda: query(ROWS) == [(4,)])
             tree.children("worker")[0].kill()
             enqueue(query, "say", "x" * 500, 50)

@@ -220,7 +220,7 @@ def test_for_people_a_line_begins_with_date_and_time(log: Log) -> None:
     assert abs(now - moment) < timedelta(seconds=5)
     assert first.split(" ", 2)[2] == (
         'error   job.failed job_id=7 error="ValueError: no way" queue_name="two words"'
-        f" by=worker[{os.getpid()}]"
+        f" logger=jobsd by=worker[{os.getpid()}]"
     )
     assert stack[-1] == "    ValueError: no way"
 

@@ -10,6 +10,7 @@ from jobsd.configuration.options import (
     DatabaseOptions,
     DispatcherOptions,
     JobsOptions,
+    LogsOptions,
     MonitorOptions,
     Options,
     SupervisorOptions,
@@ -41,7 +42,7 @@ def make_options(
         ),
         monitor=MonitorOptions(bind=None),
         jobs=JobsOptions(unknown_class_after_s=0),
-        log_format="json",
+        logs=LogsOptions(format="json"),
         schedules=False,
     )
     return replace(options, **changes)

@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, cast
 
 import pytest
 
@@ -85,6 +85,7 @@ def make_worker(target: Target, scoreboard: Scoreboard) -> Iterator[MakeWorker]:
     def make(name: str = "worker-test", target: Target = target, **options: object) -> Driven:
         keep = bool(options.pop("keep", True))
         trust_s = float(str(options.pop("trust_s", TRUST_S)))
+        slow_after_s = cast("float | None", options.pop("slow_after_s", None))
         way = options.pop("target", target)
         assert isinstance(way, Target)
         unknown_s = float(str(options.pop("unknown_class_after_s", 0)))
@@ -98,6 +99,7 @@ def make_worker(target: Target, scoreboard: Scoreboard) -> Iterator[MakeWorker]:
             WorkerOptions(**options),  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
             JobsOptions(preserve_finished_jobs=keep, unknown_class_after_s=unknown_s),
             trust_s=trust_s,
+            slow_after_s=slow_after_s,
         )
         made.append(Driven(worker, context))
         worker.connect()

@@ -190,3 +190,18 @@ def test_a_hand_over_is_told(make_worker: MakeWorker, told: Told, count: Count) 
     make_worker().until(lambda: count("jobs WHERE finished_at IS NOT NULL") == 2)
 
     assert ("jobs.unblocked", {"size": 1}) in told
+
+
+@pytest.mark.parametrize(("slow_after_s", "lines"), [(0.0, 1), (3600.0, 0), (None, 0)])
+def test_a_job_that_is_late_or_slow_by_choice_is_told_of(
+    make_worker: MakeWorker, told: Told, count: Count, slow_after_s: float | None, lines: int
+) -> None:
+    act.enqueue("pass")
+
+    make_worker(slow_after_s=slow_after_s).until(
+        lambda: count("jobs WHERE finished_at IS NOT NULL")
+    )
+
+    slow = [facts for name, facts in told if name == "job.slow"]
+    assert len(slow) == lines
+    assert all(facts["waited"] >= 0 and facts["duration"] >= 0 for facts in slow)

@@ -139,6 +139,7 @@ class _Reading:
         return replace(
             read,
             supervisor=self._with_path(read.supervisor),
+            logs=replace(read.logs, file=read.logs.file and self.root / read.logs.file),
             tasks=tasks,
             warnings=tuple(map(redact, self._warnings)),
             schedules=schedules,

@@ -214,6 +214,35 @@ class JobsOptions:
     )
 
 
+@dataclass(frozen=True, slots=True)
+class LogsOptions:
+    """Where the log goes, and what is in it.
+
+    No `file`: stdout. `format` None: `console` on a terminal, else `json`.
+    """
+
+    file: Path | None = setting(  # noqa: RUF009 - a row of the table is made once
+        optional(PATH),
+        "null",
+        "The file of the log; null: stdout.",
+        "--log-file FILE",
+        "JOBSD_LOG_FILE",
+    )
+    format: str | None = setting(
+        optional(choice("json", "console")),
+        "null",
+        "json or console; on a terminal console, else json.",
+        "--log-format FORMAT",
+        "JOBSD_LOG_FORMAT",
+    )
+    level: str = setting(
+        _LEVEL, "info", "The least level logged.", "--log-level LEVEL", "JOBSD_LOG_LEVEL"
+    )
+    slow_after_s: float | None = setting(
+        optional(duration(0.0)), "null", "Log each job that starts later or runs longer."
+    )
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StartOptions:
     """Settings of flags and variables alone; they are no keys of a file."""
@@ -240,18 +269,12 @@ class StartOptions:
         "Start worker, dispatcher, scheduler only.",
         "--only KIND[,KIND]",
     )
-    log_format: str | None = setting(
-        optional(choice("json", "console")),
-        "null",
-        "json or console; on a terminal console, else json.",
-        "--log-format FORMAT",
-        "JOBSD_LOG_FORMAT",
-    )
-    log_level: str = setting(
-        _LEVEL, "info", "The least level logged.", "--log-level LEVEL", "JOBSD_LOG_LEVEL"
-    )
     log_jobs: bool = setting(
-        switch, "false", "Sum up nothing that repeats.", "--log-jobs", "JOBSD_LOG_JOBS"
+        switch,
+        "false",
+        "Log each step of each job; sum up nothing.",
+        "--log-jobs",
+        "JOBSD_LOG_JOBS",
     )
 
 
@@ -259,10 +282,9 @@ class StartOptions:
 class Options(StartOptions):
     """Everything that is set, in one value.
 
-    `root` is the project's folder. `log_format` None: `console` on a terminal, else `json`.
-    `warnings` are sentences for the operator. `schedules` says whether a scheduler is among
-    what runs. `tree` is what the tree is called on its host: the same at each start from the
-    same files.
+    `root` is the project's folder. `warnings` are sentences for the operator. `schedules` says
+    whether a scheduler is among what runs. `tree` is what the tree is called on its host: the
+    same at each start from the same files.
     """
 
     root: Path
@@ -277,6 +299,7 @@ class Options(StartOptions):
     supervisor: SupervisorOptions = SupervisorOptions()
     monitor: MonitorOptions = MonitorOptions()
     jobs: JobsOptions = field(default_factory=JobsOptions)
+    logs: LogsOptions = LogsOptions()
     tasks: tuple[TaskDefinition, ...] = ()
     warnings: tuple[str, ...] = ()
     schedules: bool = True
@@ -291,6 +314,7 @@ SECTIONS = {
     "supervisor": SupervisorOptions,
     "monitor": MonitorOptions,
     "jobs": JobsOptions,
+    "logs": LogsOptions,
 }
 LISTS = ("dispatchers", "workers")
 """The sections of which there may be several."""

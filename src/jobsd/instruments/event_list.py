@@ -96,6 +96,8 @@ job.retried warning A job has failed and will be tried again. [$job duration err
 job.discarded info A job was dropped: its definition says so, or a conflict. \
 [$job duration error reason concurrency_key]
 job.snoozed debug A job was snoozed: it asked to run later. [$job duration retry_in]
+job.slow info A job has started later, or run longer, than `logs.slow_after`. \
+[$job waited duration]
 job.released info A claimed job went back to ready, untouched: its process ends, or has. [$job]
 jobs.released debug Jobs that a worker had claimed ahead went back to ready. [size job_ids]
 job.output info A job or a module has logged a text that is the name of an event. [message]
@@ -134,6 +136,7 @@ between two jobs. [thread ours error]
 logs.summed info More than twenty lines of an event, job class and error in a second were left \
 out; this line has their level. --log-jobs logs them all. [of lines since class_name error]
 logs.reopened info The log was reopened.
+logs.unavailable error The log file can't be opened again: the old one is still written. [error]
 logs.dropped warning Lines were dropped: the log could not be written for a while. [lines]
 """
 

@@ -38,6 +38,11 @@ def for_people(facts: Facts) -> str:
     return _for_people(facts, "", "")
 
 
+def in_file(facts: Facts) -> str:
+    """Return the same for a file that is searched: our own events bear the word `jobsd`."""
+    return _for_people(facts, "", "", own_logger=True)
+
+
 def in_colour(facts: Facts) -> str:
     """Return the same for a terminal that shows colours."""
     colour = _COLOURS.get(str(facts.get("level")), "")
@@ -54,20 +59,21 @@ def shown(value: object) -> str:
         return f"<{type(value).__name__}>"
 
 
-def _for_people(facts: Facts, colour: str, reset: str) -> str:
+def _for_people(facts: Facts, colour: str, reset: str, *, own_logger: bool = False) -> str:
     moment = datetime.fromisoformat(facts["timestamp"]).astimezone()
     what = f"{colour}{facts['level']:<7} {one_line(facts['event'])}{reset}"
-    known = [f"{key}={_value(value)}" for key, value in _rest(facts).items()]
+    known = [f"{key}={_value(value)}" for key, value in _rest(facts, own_logger).items()]
     below = [one_line(line) for line in shown(_error(facts).get("stack", "")).splitlines()]
     return "\n    ".join([" ".join([f"{moment:%Y-%m-%d %H:%M:%S}", what, *known]), *below])
 
 
-def _rest(facts: Facts) -> Facts:
-    """Return what follows the event; the logger of our own events, `jobsd`, is left out."""
+def _rest(facts: Facts, own_logger: bool) -> Facts:  # noqa: FBT001 - as its caller's
+    """Return what follows the event; the logger of our own events, `jobsd`, if it is wanted."""
     placed = {*_AHEAD, *_AT_THE_END}
     rest = {key: value for key, value in facts.items() if key not in placed}
-    if rest.get("logger") == "jobsd":
-        del rest["logger"]
+    logger = rest.pop("logger", "")
+    if logger and (own_logger or logger != "jobsd"):
+        rest["logger"] = logger
     if error := _error(facts):
         rest["error"] = ": ".join(
             shown(error[key]) for key in ("type", "message") if error.get(key)
@@ -83,7 +89,9 @@ def _error(facts: Facts) -> Facts:
 
 
 def _value(value: object) -> str:
-    text = shown(value)
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    text = in_json({"": value})[4:-1] if isinstance(value, dict | list) else shown(value)
     if text and text.isprintable() and not set(text) & set(' "=\\'):
         return text
     return one_line(json.dumps(text, ensure_ascii=False))

@@ -22,6 +22,7 @@ from .descriptors import Descriptors
 from .events import EVENTS, subscribe
 from .lean_structlog import structlog
 from .lines import NO_JOB, Lines, encode, is_line
+from .log_file import open_log
 from .printed import Printed, end_lines
 from .sink import Sink, journal_reads
 from .streams import write_by_lines
@@ -29,6 +30,7 @@ from .summing import Summing
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from pathlib import Path
 
     from structlog.typing import EventDict, WrappedLogger
 
@@ -40,6 +42,7 @@ __all__ = [
     "configure",
     "finish",
     "log_unread_output",
+    "reopen",
     "reset",
     "take_descriptors",
     "take_prints",
@@ -47,19 +50,29 @@ __all__ = [
 
 BY = {1: "stdout", 2: "stderr"}
 LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40, "critical": 50}
+LIFECYCLE = ("job.enqueued", "job.started", "job.finished", "job.snoozed")
+"""The events of a single job that are below level info."""
 
 
 class _Log:
     """One process's log, for as long as it is configured so."""
 
-    def __init__(self, lines: Lines, sink: Sink, level: str, *, sums: bool) -> None:
+    def __init__(self, lines: Lines, sink: Sink, level: str, path: Path | None) -> None:
         self.lines = lines
         self.sink = sink
+        self.path = path
         self.handler = _Handler(self)
         self._level = LEVELS[level]
-        self.summing = Summing(self._write_sum) if sums else None
+        self.summing: Summing | None = None
         self._root_level = logging.getLogger().level
-        self._unsubscribe = subscribe(self._write_event, level=level)
+        self._unsubscribe = [subscribe(self._write_event, level=level)]
+
+    def begin(self, *, sums: bool, lifecycle: bool) -> None:
+        """Sum up events of jobs that repeat; write each step of a job at level info."""
+        if sums:
+            self.summing = Summing(self._write_sum)
+        if lifecycle and self._level == LEVELS["info"]:
+            self._unsubscribe.append(subscribe(self._write_step, names=LIFECYCLE))
 
     def write(self, line: str) -> None:
         """Write a line; after lines that were lost, also how many."""
@@ -88,7 +101,8 @@ class _Log:
 
     def close(self) -> None:
         """Take everything back."""
-        self._unsubscribe()
+        for unsubscribe in self._unsubscribe:
+            unsubscribe()
         if self.summing is not None:
             self.summing.flush()
         root = logging.getLogger()
@@ -98,6 +112,9 @@ class _Log:
 
     def _write_sum(self, level: str, facts: dict[str, Any]) -> None:
         self.write(self.lines.line(level, "logs.summed", "jobsd", facts))
+
+    def _write_step(self, event: Event, facts: dict[str, Any]) -> None:
+        self.write(self.lines.line("info", event.name, "jobsd", facts))
 
     def _write_event(self, event: Event, facts: dict[str, Any]) -> None:
         if self.summing is None or self.summing.admits(event, facts):
@@ -171,39 +188,84 @@ def configure(  # noqa: PLR0913 - one call sets up all there is
     kind: str,
     name: str,
     stream: int = 1,
+    path: Path | None = None,
     dropped: Callable[[int], None] = lambda _: None,
     sums: bool = False,
+    lifecycle: bool = False,
 ) -> None:
-    """Log all that happens in this process on a descriptor, until configured again.
+    """Log all that happens in this process on a descriptor or to a file.
 
     `format` None means: for people on a terminal, else JSON. `kind` and `name` are the
-    process's own. `dropped` is called with the number of lines that could not be written. With
-    `sums`, events of jobs that repeat are summed up.
+    process's own. `dropped` is called with the number of lines that could not be written.
+    With `sums`, events of jobs that repeat are summed up; with `lifecycle`, what happens to
+    each job is logged at level info.
+
+    Raises:
+        OSError: the file can't be opened; the log stays as it was.
     """
     global _log  # noqa: PLW0603 - a process has one log
+    sink = _sink(stream, path, dropped)
     reset()
-    sink = Sink(stream, dropped)
     lines = Lines(
-        _layout(format, stream),
+        _layout(format, sink.fd),
         kind,
         name,
         line_bytes=sink.line_bytes,
-        has_priority=journal_reads(stream, os.environ.get("JOURNAL_STREAM")),
+        has_priority=journal_reads(sink.fd, os.environ.get("JOURNAL_STREAM")),
     )
-    _log = _Log(lines, sink, level, sums=sums)
+    _log = _Log(lines, sink, level, path)
+    _log.begin(sums=sums, lifecycle=lifecycle)
     set_writer(_log.write_always)
     logging.getLogger().addHandler(_log.handler)
     logging.getLogger().setLevel(LEVELS[level])
     _configure_structlog(LEVELS[level])
 
 
+def reopen() -> None:
+    """Write to the file that has the log's path now, if the log is a file.
+
+    Safe in a signal handler: it takes no lock.
+
+    Raises:
+        OSError: it can't be opened; the old one is written on.
+    """
+    log = _log
+    if log is None or log.path is None:
+        return
+    fd = open_log(log.path)
+    try:
+        log.sink.move_to(fd)
+    finally:
+        os.close(fd)
+
+
+def _sink(stream: int, path: Path | None, dropped: Callable[[int], None]) -> Sink:
+    if path is None:
+        return Sink(stream, dropped)
+    fd = _opened(path)
+    try:
+        return Sink(fd, dropped)
+    finally:
+        os.close(fd)
+
+
+def _opened(path: Path) -> int:
+    """Open a log's file; a child that can't writes to the file that its parent has open."""
+    try:
+        return open_log(path)
+    except OSError:
+        if _log is None or _log.path != path:
+            raise
+        return os.dup(_log.sink.fd)
+
+
 def take_prints() -> None:
     """Bring what is printed in this process into the log, a line an event.
 
-    Where the log is for people it stays as it is, but is written line by line.
+    Where the log is for people on stdout it stays as it is, but is written line by line.
     """
     stdout: object = sys.stdout
-    if _is_json():
+    if _takes_output():
         sys.stdout = Printed(lambda line: _log_text(line, "print"))
         sys.stderr = Printed(lambda line: _log_text(line, "stderr"), descriptor=2)
     elif isinstance(stdout, io.TextIOWrapper):
@@ -221,7 +283,7 @@ def take_descriptors(pipes: Pipes, only_job: Callable[[], int | None]) -> None:
         _log_text(line, BY[number], NO_JOB if job_id is None else {"job_id": job_id})
 
     global _descriptors  # noqa: PLW0603 - a process has two of them
-    if _is_json():
+    if _takes_output():
         write_by_lines()
         _descriptors = Descriptors(log_line, pipes)
 
@@ -246,8 +308,10 @@ def finish() -> None:
         descriptors.close()
 
 
-def _is_json() -> bool:
-    return _log is not None and _log.lines.layout is layouts.in_json
+def _takes_output() -> bool:
+    if _log is None:
+        return False
+    return _log.path is not None or _log.lines.layout is layouts.in_json
 
 
 def _log_text(text: str, by: str, job: Mapping[str, Any] = NO_JOB) -> None:
@@ -304,5 +368,6 @@ def _layout(wanted: str | None, stream: int) -> Callable[[layouts.Facts], str]:
     terminal = os.isatty(stream)
     if not (wanted == "console" or (wanted is None and terminal)):
         return layouts.in_json
-    plain = not terminal or bool(os.environ.get("NO_COLOR"))
-    return layouts.for_people if plain else layouts.in_colour
+    if not terminal:
+        return layouts.in_file
+    return layouts.for_people if os.environ.get("NO_COLOR") else layouts.in_colour

@@ -67,6 +67,22 @@ class Sink:
             self.lost += lines
             self._dropped(lines)
 
+    @property
+    def fd(self) -> int:
+        """The descriptor that is written to, -1 once it is closed."""
+        return self._way.fd
+
+    def move_to(self, fd: int) -> None:
+        """Write to another file from now on. Safe in a signal handler and from any thread.
+
+        The number of the descriptor stays, so a line that another thread writes meanwhile
+        goes to one of the two files.
+
+        Raises:
+            OSError: the sink is closed.
+        """
+        os.dup2(fd, self._way.fd, inheritable=False)
+
     def close(self) -> None:
         """Close our own description; the given descriptor stays open."""
         way, self._way = self._way, _Way(-1, _closed)

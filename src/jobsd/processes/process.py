@@ -11,6 +11,7 @@ jobs that run meanwhile go on.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import threading
@@ -19,6 +20,7 @@ from typing import TYPE_CHECKING, Protocol
 from psycopg import errors
 
 from jobsd.database.connection import OUTAGES
+from jobsd.instruments import logs
 from jobsd.instruments.events import emit
 
 from .forks import reset_signals_in_forks
@@ -42,7 +44,6 @@ ORPHAN_S = 0.7
 _NOT_OURS = (
     signal.SIGINT,
     signal.SIGHUP,
-    signal.SIGUSR1,
     signal.SIGUSR2,
     signal.SIGTTIN,
     signal.SIGTTOU,
@@ -171,15 +172,16 @@ def _say_farewell(loop: Loop) -> None:
 def listen_to_signals(context: Context) -> None:
     """Install the signal handlers of a process below the supervisor.
 
-    TERM stops it in order, QUIT at once. The other signals are for the supervisor, but a
-    terminal sends them to the whole process group: their handlers do nothing, since a signal
-    that we ignored would also be ignored by programs that a job starts. Forks of jobs have no
-    handlers.
+    TERM stops it in order, QUIT at once, USR1 reopens the log. The other signals are for the
+    supervisor, but a terminal sends them to the whole process group: their handlers do nothing,
+    since a signal that we ignored would also be ignored by programs that a job starts. Forks of
+    jobs have no handlers.
     """
     context.nap.wake_on_signals()
     handlers: dict[signal.Signals, Handler] = {
         signal.SIGTERM: lambda _signal, _frame: _be_terminated(context),
         signal.SIGQUIT: lambda _signal, _frame: os._exit(0),
+        signal.SIGUSR1: lambda _signal, _frame: _reopen_log(),
         **dict.fromkeys(_NOT_OURS, _do_nothing),
     }
     for number, handler in handlers.items():
@@ -190,6 +192,12 @@ def listen_to_signals(context: Context) -> None:
 
 def _do_nothing(_signal: int, _frame: FrameType | None) -> None:
     pass
+
+
+def _reopen_log() -> None:
+    # The supervisor tries the same, and reports what is wrong.
+    with contextlib.suppress(OSError):
+        logs.reopen()
 
 
 def _be_terminated(context: Context) -> None:

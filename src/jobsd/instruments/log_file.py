@@ -1,0 +1,42 @@
+"""The file of a log: appended to by every process of a tree, moved away by others.
+
+Each process opens it by itself, so that each can open it again: after a rotation by `mv` the
+old file goes on under its new name until then. Appending is one write for a line, at the end of
+the file wherever that is by then, so the processes need no lock.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+MODE = 0o640
+"""The group may read: those who collect logs. Arguments and errors are nobody else's."""
+
+# Not waiting for a reader of a named pipe, and never made the terminal that controls us.
+_FLAGS = os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY
+
+
+def open_log(path: Path) -> int:
+    """Return a descriptor that appends to the file; the file and its folder are made.
+
+    The mode of a file that is there already stays as it is.
+
+    Raises:
+        OSError: it can't be opened.
+    """
+    with contextlib.suppress(FileNotFoundError):
+        return os.open(path, _FLAGS)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        made = os.open(path, _FLAGS | os.O_CREAT | os.O_EXCL, MODE)
+    except FileExistsError:
+        # Another process of the tree was faster.
+        return os.open(path, _FLAGS)
+    # Whatever the mask takes away.
+    os.fchmod(made, MODE)
+    return made
