@@ -13,7 +13,7 @@ from jobsd.daemon.program import note, wants_debug
 from jobsd.daemon.statuses import DONE, FAILED
 from jobsd.daemon.verbs import Verb, args_json, on_project
 from jobsd.instruments import logs
-from jobsd.jobs.current import CurrentJob, running
+from jobsd.jobs.enqueueable import perform_here
 
 if TYPE_CHECKING:
     from jobsd.daemon.calls import Call
@@ -49,10 +49,8 @@ def command(project: Project, name: str, arguments: str) -> int:
 
 
 def _perform(call: Call) -> int:
-    definition = call.definition
     try:
-        with running(CurrentJob(0, 1, definition.queue, definition.name)):
-            definition.perform(*call.args, **call.kwargs)
+        perform_here(call.definition, call.args, call.kwargs)
     except KeyboardInterrupt:
         raise
     except BaseException as fault:  # noqa: BLE001 - sys.exit, too, ends the job only

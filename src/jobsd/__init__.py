@@ -50,6 +50,7 @@ if TYPE_CHECKING:
     )
     from jobsd.jobs import queues
     from jobsd.jobs.arguments import argument_type
+    from jobsd.jobs.around import around_enqueue, around_job
     from jobsd.jobs.bulk import EnqueuedJobs
     from jobsd.jobs.client import configure, enqueue_many
     from jobsd.jobs.current import CurrentJob, current_job, stopping
@@ -107,6 +108,8 @@ __all__ = [
     "ThreadError",
     "UnknownJobError",
     "argument_type",
+    "around_enqueue",
+    "around_job",
     "clear_finished_in_batches",
     "configure",
     "constant",

@@ -34,6 +34,7 @@ _NAMES = {
         " on_monitor_start on_monitor_stop on_monitor_exit"
     ),
     "jobs.arguments": "argument_type",
+    "jobs.around": "around_enqueue around_job",
     "jobs.client": "configure enqueue_many",
     "jobs.current": "CurrentJob current_job stopping",
     "jobs.definition": "Job job",

@@ -20,7 +20,7 @@ import psycopg
 
 from jobsd.errors import Error
 
-from . import client, django_commit, session_commit
+from . import around, client, django_commit, session_commit
 from .connections import (
     is_asynchronous,
     is_django,
@@ -51,9 +51,15 @@ def enqueue(drafted: Draft, given: object) -> EnqueuedJob:
         Error: when `given` does not tell how its transaction ends.
         EnqueueError: when its transaction has failed already.
     """
+    if not around.ENQUEUES:
+        return _enqueue(drafted, given)
+    return around.enqueue(drafted, lambda job: _enqueue(job, given))
+
+
+def _enqueue(drafted: Draft, given: object) -> EnqueuedJob:
     pending = Pending(drafted, EnqueuedJob(None, "pending"))
     if not _wait(given, pending):
-        return client.enqueue(drafted)
+        return client.store(drafted)
     return pending.handle
 
 

@@ -184,7 +184,8 @@ class _Bulk:
             limited = _limit_fields(job.limited)
             if due is _NULL and job.limited.on_conflict == "discard":
                 self._impatient.add(job.limited.key)
-        return f"{_field(job.arguments)}\t{head}\t{due}\t{limited}\n"
+        context = _NULL if job.context is None else _field(job.context)
+        return f"{_field(job.arguments)}\t{head}\t{due}\t{limited}\t{context}\n"
 
     def _due(self, job: Draft) -> str:
         """Return when a job is due by the server's clock, or NULL when its time has come."""

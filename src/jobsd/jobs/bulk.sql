@@ -7,7 +7,7 @@ SELECT
 -- copy: store the jobs of a batch; they get their ids in this order.
 COPY jobsd.jobs (
     arguments, queue_name, class_name, priority, max_attempts, retries_crash, scheduled_at,
-    concurrency_key, concurrency_limit, concurrency_duration, on_conflict
+    concurrency_key, concurrency_limit, concurrency_duration, on_conflict, context
 )
 FROM STDIN;
 

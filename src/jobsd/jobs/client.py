@@ -29,7 +29,7 @@ from jobsd.errors import (
 )
 from jobsd.instruments import redaction
 
-from . import bulk
+from . import around, bulk
 from . import enqueue as storing
 from .connections import NOT_GIVEN, begin, psycopg_connection
 from .idle import stands, takes_jobs
@@ -271,7 +271,14 @@ def _schema_of_tables() -> str:
 
 
 def enqueue(drafted: Draft, connection: object = NOT_GIVEN) -> EnqueuedJob:
-    """Store one job: committed when this returns, or as part of `connection`'s transaction."""
+    """Enqueue one job: committed when this returns, or in the transaction of `connection`."""
+    if not around.ENQUEUES:
+        return store(drafted, connection)
+    return around.enqueue(drafted, lambda job: store(job, connection))
+
+
+def store(drafted: Draft, connection: object = NOT_GIVEN) -> EnqueuedJob:
+    """Store one job as it is, with nothing around."""
     if connection is not NOT_GIVEN:
         raw = psycopg_connection(connection)
         return storing.enqueue(raw, _schema_of_tables(), drafted, owned=False)
@@ -287,6 +294,13 @@ def enqueue_many(jobs: Iterable[Draft], *, connection: object = NOT_GIVEN) -> En
     Raises:
         EnqueueError: when the database refuses.
     """
+    if around.ENQUEUES:
+        jobs = map(around.enqueue_later, jobs)
+    return store_many(jobs, connection)
+
+
+def store_many(jobs: Iterable[Draft], connection: object = NOT_GIVEN) -> EnqueuedJobs:
+    """Store many jobs as they are, with nothing around."""
     if connection is not NOT_GIVEN:
         raw = psycopg_connection(connection)
         begin(raw)

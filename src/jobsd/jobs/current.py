@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from jobsd.clock import utc_now
 from jobsd.instruments.bound_job import Bound, running_job
 from jobsd.instruments.printed import end_lines
 
+from . import arguments, registry
+
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
     from contextvars import Token
 
 _stopping = threading.Event()
@@ -32,6 +36,8 @@ class CurrentJob(NamedTuple):
     """The job that runs in this thread; `id` is 0 in `perform_now` outside of any.
 
     `deadline` is None until the worker drains, then the moment at which its process is ended.
+    `given` are its arguments, positional and by name, or their JSON text; `carried` is its
+    context, or the JSON text of that. See `arguments` and `context`.
     """
 
     id: int
@@ -39,6 +45,26 @@ class CurrentJob(NamedTuple):
     queue_name: str
     class_name: str
     deadline: datetime | None = None
+    given: tuple[Sequence[Any], Mapping[str, Any]] | str = ((), {})
+    carried: dict[str, Any] | str | None = None
+
+    @property
+    def arguments(self) -> dict[str, Any]:
+        """The arguments by the names of their parameters, with the defaults of those left out.
+
+        Several positional ones of `*args` are a tuple below that name, and so on for
+        `**kwargs`: as `inspect.BoundArguments` has them.
+        """
+        args, kwargs = arguments.load(self.given) if isinstance(self.given, str) else self.given
+        return registry.get(self.class_name).named(args, kwargs)
+
+    @property
+    def context(self) -> dict[str, Any]:
+        """What a function of `around_enqueue` has given the job on its way; empty for most."""
+        if isinstance(self.carried, str):
+            found: dict[str, Any] = json.loads(self.carried)
+            return found
+        return {} if self.carried is None else self.carried
 
 
 def current_job() -> CurrentJob:

@@ -18,7 +18,7 @@ from jobsd.errors import Error
 from . import client
 from .connections import NOT_GIVEN
 from .draft import Draft, Options, draft
-from .enqueueable import FunctionJob, P, R, Signature, Using, here
+from .enqueueable import FunctionJob, P, R, Signature, Using, perform_here
 from .limits import Limit
 from .policy import Policy, exponential
 from .registry import Definition, check_class, check_priority, check_queue, register
@@ -87,18 +87,28 @@ class Job:
         backoff = given.__func__ if isinstance(given, staticmethod) else given
         policy = _policy(cls.max_attempts, cls.retry_on, cls.discard_on, backoff)
         name = vars(cls).get("name", cls.__name__)
-        perform = _awaited(cls.perform, lambda *a, **k: cls().perform(*a, **k))
         limit = _limit(cls.limits_concurrency)
         cls._signature = takes = Signature(cls.perform, None)
         cls.definition = _define(
-            name, perform, cls.queue, cls.priority, policy, limit, takes, cls
+            name,
+            cls.perform,
+            cls._perform_new,
+            cls.queue,
+            cls.priority,
+            policy,
+            limit,
+            takes,
+            cls,
         )
+
+    @classmethod
+    def _perform_new(cls, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401
+        return cls().perform(*args, **kwargs)
 
     @classmethod
     def perform_now(cls, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401
         """Run the job in this thread, without the queue."""
-        with here(_definition_of(cls)):
-            return cls.definition.perform(*args, **kwargs)
+        return perform_here(_definition_of(cls), args, kwargs)
 
     @classmethod
     def enqueue(cls, *args: Any, **kwargs: Any) -> EnqueuedJob:  # noqa: ANN401
@@ -176,9 +186,8 @@ def job(  # noqa: PLR0913 - the options of a job
 
     def define(target: Callable[P, R]) -> FunctionJob[P, R]:
         full = name or f"{_module(target)}.{target.__qualname__}"
-        perform = _awaited(target, target)
         takes = Signature(target)
-        defined = _define(full, perform, queue, priority, policy, limit, takes, target)
+        defined = _define(full, target, target, queue, priority, policy, limit, takes, target)
         return FunctionJob(target, defined)
 
     return define if function is None else define(function)
@@ -186,6 +195,7 @@ def job(  # noqa: PLR0913 - the options of a job
 
 def _define(  # noqa: PLR0913, PLR0917 - the fields of a definition
     name: str,
+    author: Callable[..., Any],
     perform: Callable[..., Any],
     queue: str,
     priority: int,
@@ -195,15 +205,17 @@ def _define(  # noqa: PLR0913, PLR0917 - the fields of a definition
     origin: Any,  # noqa: ANN401 - a function or a class
 ) -> Definition:
     source = f"{_module(origin)}.{origin.__qualname__}"
+    coroutine = perform if _is_asynchronous(author) else None
     definition = Definition(
         check_class(name),
-        perform,
+        _awaited(perform) if coroutine else perform,
         check_queue(queue),
         check_priority(priority),
         policy,
         source,
         limit,
         takes,
+        coroutine,
     )
     register(definition)
     return definition
@@ -234,12 +246,14 @@ def _limit(given: Limit | None) -> Limit | None:
     raise Error(f"limits_concurrency: {given!r} is no limit; write Limit(to=1, key=…)")
 
 
-def _awaited(author: Callable[..., Any], perform: Callable[..., Any]) -> Callable[..., Any]:
-    """Return `perform`, run to its end in an event loop of its own if it is asynchronous."""
+def _is_asynchronous(author: Callable[..., Any]) -> bool:
     if inspect.isgeneratorfunction(author) or inspect.isasyncgenfunction(author):
         raise Error(f"{author.__qualname__} is a generator, of which a call runs nothing")
-    if not inspect.iscoroutinefunction(inspect.unwrap(author)):
-        return perform
+    return inspect.iscoroutinefunction(inspect.unwrap(author))
+
+
+def _awaited(perform: Callable[..., Any]) -> Callable[..., Any]:
+    """Return a function that runs what `perform` returns to its end, in a loop of its own."""
 
     def run(*args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - the author's own
         # Here, since most programs need no event loop.

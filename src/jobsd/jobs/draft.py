@@ -25,7 +25,7 @@ class Draft:
     """What is to be enqueued; never changed once it is made (freezing doubles its price).
 
     `wait_s` and `wait_until` are for later; at most one of them is given. `limited` is None
-    for a job that no limit holds.
+    for a job that no limit holds. `context` is JSON text, or None for a job without any.
     """
 
     class_name: str
@@ -37,6 +37,7 @@ class Draft:
     wait_s: float | None = None
     wait_until: datetime | None = None
     limited: Limited | None = None
+    context: str | None = None
 
     @property
     def later(self) -> bool:
@@ -52,6 +53,7 @@ class Draft:
             "priority": self.priority,
             "max_attempts": self.max_attempts,
             "retries_crash": self.retries_crash,
+            "context": self.context,
         }
 
 

@@ -2,11 +2,11 @@
 -- a caller's transaction always, since nobody knows who will sleep when it commits.
 WITH job AS (
     INSERT INTO jobsd.jobs (
-        queue_name, class_name, arguments, priority, max_attempts, retries_crash
+        queue_name, class_name, arguments, priority, max_attempts, retries_crash, context
     )
     VALUES (
         %(queue_name)s, %(class_name)s, %(arguments)s::jsonb, %(priority)s, %(max_attempts)s,
-        %(retries_crash)s
+        %(retries_crash)s, %(context)s::jsonb
     )
     RETURNING id, queue_name, priority
 )
@@ -27,11 +27,12 @@ RETURNING
 -- woken only for what is due before.
 WITH job AS (
     INSERT INTO jobsd.jobs (
-        queue_name, class_name, arguments, priority, max_attempts, retries_crash, scheduled_at
+        queue_name, class_name, arguments, priority, max_attempts, retries_crash, context,
+        scheduled_at
     )
     VALUES (
         %(queue_name)s, %(class_name)s, %(arguments)s::jsonb, %(priority)s, %(max_attempts)s,
-        %(retries_crash)s,
+        %(retries_crash)s, %(context)s::jsonb,
         greatest(
             coalesce(
                 %(wait_until)s::timestamptz,
@@ -73,11 +74,11 @@ FROM job;
 WITH job AS (
     INSERT INTO jobsd.jobs (
         queue_name, class_name, arguments, priority, max_attempts, retries_crash,
-        concurrency_key, concurrency_limit, concurrency_duration, on_conflict
+        context, concurrency_key, concurrency_limit, concurrency_duration, on_conflict
     )
     VALUES (
         %(queue_name)s, %(class_name)s, %(arguments)s::jsonb, %(priority)s, %(max_attempts)s,
-        %(retries_crash)s, %(key)s, %(to)s::integer, %(duration)s::interval, 'block'
+        %(retries_crash)s, %(context)s::jsonb, %(key)s, %(to)s::integer, %(duration)s::interval, 'block'
     )
     RETURNING id, queue_name, priority
 )
@@ -103,5 +104,6 @@ FROM jobsd.store(
     coalesce(
         %(wait_until)s::timestamptz, clock_timestamp() + make_interval(secs => %(wait_s)s)
     ),
-    %(key)s, %(to)s::integer, %(duration)s::interval, %(on_conflict)s, %(always)s
+    %(key)s, %(to)s::integer, %(duration)s::interval, %(on_conflict)s, %(always)s,
+    %(context)s::jsonb
 );

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar
 from jobsd.errors import Error
 from jobsd.instruments.bound_job import running_job
 
-from . import after_commit, client
+from . import after_commit, around, client
 from .connections import NOT_GIVEN
 from .current import CurrentJob, running
 from .draft import Draft, Options, draft
@@ -53,6 +53,12 @@ class Signature:
         except TypeError as error:
             raise TypeError(f"{self._name}() {error}") from None
 
+    def named(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the arguments by the names of their parameters, defaults among them."""
+        bound = self._whole.bind(*self._bound, *args, **kwargs)
+        bound.apply_defaults()
+        return dict(list(bound.arguments.items())[len(self._bound) :])
+
     def __str__(self) -> str:
         bare = [each.replace(annotation=each.empty) for each in self.parameters]
         return str(inspect.Signature(bare))
@@ -72,9 +78,8 @@ class FunctionJob(Generic[P, R]):
 
     def perform_now(self, *args: P.args, **kwargs: P.kwargs) -> R:
         """Run the job in this thread, without the queue."""
-        with here(self.definition):
-            done: R = self.definition.perform(*args, **kwargs)
-            return done
+        done: R = perform_here(self.definition, args, kwargs)
+        return done
 
     def enqueue(self, *args: P.args, **kwargs: P.kwargs) -> EnqueuedJob:
         """Enqueue the job; it is committed when this returns.
@@ -149,12 +154,15 @@ class Using(Generic[P]):
         return self._options.apply(self._draft(*args, **kwargs))
 
 
-def here(definition: Definition) -> running:
-    """Say which job runs where one is called: one of the queue's, if it is a part of that."""
-    job = running_job.get()
-    if not isinstance(job, CurrentJob):
-        job = CurrentJob(0, 1, definition.queue, definition.name)
-    return running(job)
+def perform_here(definition: Definition, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:  # noqa: ANN401 - the author's own
+    """Perform a job without the queue, as a part of the job that runs here if there is one."""
+    outer = running_job.get()
+    if isinstance(outer, CurrentJob):
+        with running(outer):
+            return definition.perform(*args, **kwargs)
+    job = CurrentJob(0, 1, definition.queue, definition.name, None, (args, kwargs))
+    with running(job):
+        return around.perform(definition, args, kwargs)
 
 
 def _positional(signature: inspect.Signature, bound: int) -> range:

@@ -47,6 +47,8 @@ class Definition:
     """module.function, to tell a reload from a second job of the same name."""
     limit: Limit | None = None
     takes: Signature | None = None
+    coroutine: Callable[..., Any] | None = None
+    """What makes the coroutine of an asynchronous job, which `perform` runs to its end."""
 
     def require(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> None:
         """Return when the job takes these arguments.
@@ -60,6 +62,14 @@ class Definition:
             self.takes.check(args, kwargs)
         except TypeError as error:
             raise ArgumentError(f"{error}; it takes {self.takes}") from None
+
+    def named(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> dict[str, Any]:
+        """Return arguments by the names of their parameters, defaults among them.
+
+        Raises:
+            TypeError: when the job does not take them.
+        """
+        return dict(kwargs) if self.takes is None else self.takes.named(args, kwargs)
 
 
 class ModuleError(Error):

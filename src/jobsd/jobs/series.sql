@@ -354,7 +354,7 @@ SELECT
         ) AS stretch
     ),
     NULL::text, NULL::integer, NULL::integer, NULL::float8, NULL::text, NULL::integer,
-    NULL::bigint
+    NULL::bigint, NULL::text
 UNION ALL
 (
     SELECT
@@ -366,7 +366,7 @@ UNION ALL
         END,
         held.queue_name, held.attempts, held.max_attempts,
         %(asked_at)s::float8 - extract(epoch FROM now() - held.due_at)::float8,
-        held.key, held.priority, held.first_most::bigint
+        held.key, held.priority, held.first_most::bigint, job.context::text
     FROM held
     JOIN jobsd.jobs AS job ON job.id = held.job_id
     ORDER BY held.place_met, held.in_claim, held.number

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from jobsd.instruments.events import emit, is_subscribed
-from jobsd.jobs import arguments, registry
+from jobsd.jobs import arguments, around, registry
 from jobsd.jobs.current import CurrentJob, running
 from jobsd.jobs.policy import Ending, Policy, Verdict, judge
 from jobsd.text import error_message, error_stack, error_type, storable
@@ -43,6 +43,8 @@ class ClaimedJob(NamedTuple):
     """The limit of which its claim, or a row of before, holds a slot."""
     priority: int
     position: int
+    context: str | None = None
+    """JSON text of what it was given on its way."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,11 +79,12 @@ def perform(job: ClaimedJob) -> Outcome:
         definition = registry.get(job.class_name)
         policy = definition.policy
         args, kwargs = arguments.load(job.arguments)
-        current = CurrentJob(job.id, attempt, job.queue_name, job.class_name)
+        facts = job.id, attempt, job.queue_name, job.class_name
+        current = CurrentJob(*facts, None, (args, kwargs), job.context)
         with running(current):
             if is_subscribed("debug"):
                 _tell_start(current)
-            definition.perform(*args, **kwargs)
+            around.perform(definition, args, kwargs)
     except BaseException as error:  # noqa: BLE001 - sys.exit and the like end the job only
         return _failure(error, policy, attempt, job.max_attempts)
     return SUCCESS

@@ -1,0 +1,285 @@
+"""What surrounds every job and every enqueue: generators of the author's.
+
+The first that is registered is the outermost. Each is begun before, and goes on behind: there
+`yield` returns the result, or raises the exception that came. What is asynchronous is
+surrounded by both kinds of generators, all else by plain ones.
+"""
+
+from __future__ import annotations
+
+import inspect
+import json
+from collections.abc import AsyncGenerator, Callable, Generator, Mapping, Sequence
+from contextlib import (
+    AsyncExitStack,
+    ExitStack,
+    asynccontextmanager,
+    contextmanager,
+)
+from dataclasses import replace
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from jobsd.errors import Error
+
+from .current import CurrentJob, current_job
+from .draft import Draft
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable
+
+    from .enqueue import EnqueuedJob
+    from .registry import Definition
+
+Around = TypeVar(
+    "Around",
+    bound=Callable[[CurrentJob], Generator[None, Any] | AsyncGenerator[None, Any]],
+)
+
+CONTEXT_MAX = 10_000
+"""Bytes of a job's context: ids and names, which each claim reads."""
+
+
+class _Plain(Generator[None, Any, None]):
+    """A generator of the author's, whose last step gets the result."""
+
+    def __init__(self, generator: Generator[None, Any]) -> None:
+        self._generator = generator
+        self.result: Any = None
+
+    def send(self, _: object) -> None:
+        return self._generator.send(self.result)
+
+    def throw(self, *error: Any) -> None:  # noqa: ANN401 # pyright: ignore[reportIncompatibleMethodOverride]
+        return self._generator.throw(*error)
+
+
+class _Asynchronous(AsyncGenerator[None, Any]):
+    """The same of an asynchronous one."""
+
+    def __init__(self, generator: AsyncGenerator[None, Any]) -> None:
+        self._generator = generator
+        self.result: Any = None
+
+    async def asend(self, _: object) -> None:
+        return await self._generator.asend(self.result)
+
+    async def athrow(self, *error: Any) -> None:  # noqa: ANN401 # pyright: ignore[reportIncompatibleMethodOverride]
+        return await self._generator.athrow(*error)
+
+
+@contextmanager
+def _entered(steps: _Plain) -> Generator[None, Any, None]:
+    return steps
+
+
+@asynccontextmanager
+def _entered_asynchronous(steps: _Asynchronous) -> AsyncGenerator[None, Any]:
+    return steps
+
+
+class Surroundings:
+    """The functions that surround one kind of thing, in the order of their registration."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._every: list[Callable[[CurrentJob], Any]] = []
+
+    def __bool__(self) -> bool:
+        return bool(self._every)
+
+    def add(self, function: Callable[[CurrentJob], Any]) -> None:
+        """Register a function.
+
+        Raises:
+            Error: when it is no generator function.
+        """
+        if not inspect.isgeneratorfunction(function) and not _is_asynchronous(function):
+            raise Error(
+                f"{self._name}: {function!r} is no generator function; write `def …(job):` with"
+                " one `yield`, at which the job runs"
+            )
+        if function not in self._every:
+            self._every.append(function)
+
+    def forget(self) -> None:
+        """Surround nothing any more."""
+        self._every.clear()
+
+    def call(self, job: CurrentJob, body: Callable[[], Any]) -> Any:  # noqa: ANN401
+        """Call `body` within all that are plain; return its result, None when that was lost."""
+        result: Any = None
+        with ExitStack() as stack:
+            steps = [_Plain(each(job)) for each in self._every if not _is_asynchronous(each)]
+            for each in steps:
+                stack.enter_context(_entered(each))
+            result = body()
+            for each in steps:
+                each.result = result
+        return result
+
+    async def await_(self, job: CurrentJob, body: Callable[[], Any]) -> Any:  # noqa: ANN401
+        """Call `body`, and await what it returns, within all of them."""
+        result: Any = None
+        async with AsyncExitStack() as stack:
+            steps: list[_Plain | _Asynchronous] = []
+            for function in self._every:
+                made = function(job)
+                if _is_asynchronous(function):
+                    steps.append(each := _Asynchronous(made))
+                    await stack.enter_async_context(_entered_asynchronous(each))
+                else:
+                    steps.append(plain := _Plain(made))
+                    stack.enter_context(_entered(plain))
+            result = body()
+            if inspect.isawaitable(result):
+                result = await result
+            for step in steps:
+                step.result = result
+        return result
+
+
+JOBS = Surroundings("around_job")
+ENQUEUES = Surroundings("around_enqueue")
+
+
+def around_job(function: Around) -> Around:
+    """Surround every job that this process performs with a generator; a decorator.
+
+    The generator gets what `current_job()` gives, and runs in the context of the job. At its
+    `yield` the job runs: `yield` returns the job's result, or raises what the job has raised.
+    An exception that the generator raises, too, is the job's; where it raises none, the job has
+    succeeded. The first that is registered is the outermost. An asynchronous generator
+    surrounds `async def` jobs only, a plain one all of them.
+
+    A `perform_now` is surrounded unless it is a part of another job; a plain call is not.
+
+    Raises:
+        Error: when the function is no generator function.
+    """
+    JOBS.add(function)
+    return function
+
+
+def around_enqueue(function: Around) -> Around:
+    """Surround every enqueue of this process with a generator; a decorator.
+
+    The generator gets the job, whose `id` and `attempt` are 0, and may put small JSON into
+    `job.context`: who performs the job finds it in `current_job().context`, at each attempt.
+    At its `yield` the job is enqueued: `yield` returns the `EnqueuedJob`, or raises the error.
+    With `after_commit`, and for each job of `enqueue_many`, that is "pending" and has no id.
+
+    An asynchronous generator surrounds enqueues that are awaited only. What SQL enqueues, and
+    the scheduler, is not surrounded.
+
+    Raises:
+        Error: when the function is no generator function.
+    """
+    ENQUEUES.add(function)
+    return function
+
+
+def perform(definition: Definition, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:  # noqa: ANN401
+    """Perform the job that is the current one, within what surrounds all jobs."""
+    if not JOBS:
+        return definition.perform(*args, **kwargs)
+    job = current_job()
+    if definition.coroutine is None:
+        return JOBS.call(job, partial(definition.perform, *args, **kwargs))
+    # Here, since most programs need no event loop.
+    import asyncio  # noqa: PLC0415
+
+    return asyncio.run(JOBS.await_(job, partial(definition.coroutine, *args, **kwargs)))
+
+
+def enqueue(drafted: Draft, store: Callable[[Draft], EnqueuedJob]) -> EnqueuedJob:
+    """Store a job within what surrounds all enqueues.
+
+    An error can't be lost: there is no job to return.
+
+    Raises:
+        Error: when a context can't be stored; and all that `store` raises.
+    """
+    outgoing = _Outgoing(drafted)
+    handle = ENQUEUES.call(outgoing.job, lambda: outgoing.stored(store))
+    return outgoing.checked(handle)
+
+
+async def aenqueue(
+    drafted: Draft, store: Callable[[Draft], Awaitable[EnqueuedJob]]
+) -> EnqueuedJob:
+    """Store a job within what surrounds all enqueues, asynchronous ones among them."""
+    outgoing = _Outgoing(drafted)
+    handle = await ENQUEUES.await_(outgoing.job, lambda: outgoing.stored_soon(store))
+    return outgoing.checked(handle)
+
+
+def enqueue_later(drafted: Draft) -> Draft:
+    """Return a job with its context, as if it had been enqueued: it will be, with others."""
+    # Here, since `enqueue` needs a driver.
+    from .enqueue import EnqueuedJob  # noqa: PLC0415
+
+    if not isinstance(drafted, Draft):  # pyright: ignore[reportUnnecessaryIsInstance]
+        return drafted
+    ready: list[Draft] = []
+
+    def keep(job: Draft) -> EnqueuedJob:
+        ready.append(job)
+        return EnqueuedJob(None, "pending")
+
+    enqueue(drafted, keep)
+    return ready[0]
+
+
+class _Outgoing:
+    """A job on its way, what is put into its context, and why it was not stored."""
+
+    def __init__(self, drafted: Draft) -> None:
+        carried: dict[str, Any] = json.loads(drafted.context) if drafted.context else {}
+        facts = 0, 0, drafted.queue_name, drafted.class_name, None, drafted.arguments
+        self.job = CurrentJob(*facts, carried)
+        self._drafted = drafted
+        self._error: BaseException | None = None
+
+    def stored(self, store: Callable[[Draft], EnqueuedJob]) -> EnqueuedJob:
+        try:
+            return store(self._with_context())
+        except BaseException as error:
+            self._error = error
+            raise
+
+    async def stored_soon(
+        self, store: Callable[[Draft], Awaitable[EnqueuedJob]]
+    ) -> EnqueuedJob:
+        try:
+            return await store(self._with_context())
+        except BaseException as error:
+            self._error = error
+            raise
+
+    def checked(self, handle: EnqueuedJob | None) -> EnqueuedJob:
+        if self._error is not None:
+            raise self._error
+        if handle is None:
+            raise Error("a function of around_enqueue has lost an error: nothing was enqueued")
+        return handle
+
+    def _with_context(self) -> Draft:
+        if not self.job.context:
+            return self._drafted
+        return replace(self._drafted, context=_written(self.job.context))
+
+
+def _written(context: dict[str, Any]) -> str:
+    try:
+        text = json.dumps(context, allow_nan=False)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise Error(f"the context of a job can't be written as JSON: {error}") from error
+    if len(text) > CONTEXT_MAX:
+        given, most = f"{len(text):,}", f"{CONTEXT_MAX:,}"
+        raise Error(f"the context of a job takes {given} bytes; at most {most} are stored")
+    return text
+
+
+def _is_asynchronous(function: Callable[..., Any]) -> bool:
+    return inspect.isasyncgenfunction(function)
