@@ -29,6 +29,7 @@ from jobsd.supervisor.hang_detection import round_max_s
 from jobsd.supervisor.recovery.peers import Peers
 from jobsd.supervisor.recovery.recovery import REMEMBERED_MAX, Recovery
 
+from .emptiness import Emptiness
 from .heartbeats import LastHeartbeat, write_heartbeats
 from .membership import Membership
 from .schema import Schema
@@ -95,6 +96,7 @@ class DatabaseThread:
         self._peers = Peers(threshold_s, self._interval_s, supervisor)
         self._schema = Schema(target)
         self._outage = Outage(self._scoreboard, context.entry)
+        self._emptiness = Emptiness(self._session, self._scoreboard, options)
         self.nap = Nap()
         """Woken when a process has died."""
         self._last_poll: Callable[[], None] | None = None
@@ -141,7 +143,7 @@ class DatabaseThread:
             self._due = min(self._due, monotonic() + SECOND_SURVEY_S)
         if monotonic() >= self._due:
             left = self._survey() or left
-        return self._rest_s(again=left)
+        return min(self._rest_s(again=left), self._emptiness.poll())
 
     @contextlib.contextmanager
     def _attempt(self) -> Generator[_Attempt]:

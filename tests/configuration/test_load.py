@@ -294,3 +294,23 @@ def test_no_password_is_in_the_options_as_text(project: Project) -> None:
     project.queue("database: {url: 'postgres://u:hidden@h/d', listen_url: 'password=hidden'}")
 
     assert "hidden" not in repr(project.load())
+
+
+@pytest.mark.parametrize(
+    ("flags", "says"),
+    [
+        (Flags(until_empty=True, only="dispatcher"), "--until-empty needs a worker"),
+        (Flags(horizon="1h"), "--horizon goes with --until-empty, which is not given"),
+    ],
+)
+def test_an_end_that_would_never_come_is_refused(
+    project: Project, flags: Flags, says: str
+) -> None:
+    assert project.fault(flags).message == says
+
+
+def test_a_tree_that_is_to_end_has_no_scheduler(project: Project) -> None:
+    project.recurring("task: {class: A, schedule: every hour}")
+    options = project.load(Flags(until_empty=True, horizon="1h"))
+
+    assert (options.schedules, options.tasks, options.horizon_s) == (False, (), 3600.0)

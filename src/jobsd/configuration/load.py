@@ -130,10 +130,11 @@ class _Reading:
     def options(self, *, starts: bool = True) -> Options:
         file = self._queue_file()
         read = Options(root=self.root, **self._given.start_options(), **file.options)
-        tasks = () if read.skip_recurring else self._tasks(read.time_zone)
+        tasks = () if self._skips_recurring else self._tasks(read.time_zone)
         schedules = self._schedules(file, tasks)
         if starts:
             self._require_file()
+            self._require_end(read)
             self._require_processes(read, file.span, schedules=schedules)
             self._warn_without_dispatcher(read, file.span.source.name)
         return replace(
@@ -192,7 +193,12 @@ class _Reading:
     def _schedules(self, file: QueueFile, tasks: tuple[TaskDefinition, ...]) -> bool:
         only = self._start.only
         wanted = tasks or file.wants_scheduler or only == frozenset({"scheduler"})
-        return bool(wanted) and "scheduler" in only and not self._start.skip_recurring
+        return bool(wanted) and "scheduler" in only and not self._skips_recurring
+
+    @property
+    def _skips_recurring(self) -> bool:
+        """Whether no scheduler is wanted: new runs would keep a tree that is to end."""
+        return self._start.skip_recurring or self._start.until_empty
 
     def _warn_without_dispatcher(self, options: Options, name: str) -> None:
         works = any(worker.processes for worker in options.workers)
@@ -200,6 +206,17 @@ class _Reading:
             self._warnings.append(
                 f"{name} has workers and no dispatchers: what is scheduled, retries included,"
                 " waits for one elsewhere (`dispatchers: [{}]` starts one)"
+            )
+
+    def _require_end(self, options: Options) -> None:
+        """Refuse a tree that is to end and would not, and a horizon without an end."""
+        works = "worker" in options.only and any(each.processes for each in options.workers)
+        if options.until_empty and not works:
+            hint = "without workers no job would ever be done"
+            self.faults.add_fault(Fault("--until-empty needs a worker", hint=hint))
+        if options.horizon_s and not options.until_empty:
+            self.faults.add_fault(
+                Fault("--horizon goes with --until-empty, which is not given")
             )
 
     def _require_file(self) -> None:

@@ -263,6 +263,15 @@ class StartOptions:
     skip_recurring: bool = setting(
         switch, "false", "Start no scheduler.", "--skip-recurring", "JOBSD_SKIP_RECURRING"
     )
+    until_empty: bool = setting(
+        switch, "false", "Stop when no job is left to do; start no scheduler.", "--until-empty"
+    )
+    horizon_s: float = setting(
+        duration(0.0),
+        "0",
+        "With --until-empty: wait for what is due within it.",
+        "--horizon DURATION",
+    )
     only: frozenset[str] = setting(
         some_of("worker", "dispatcher", "scheduler"),
         "worker, dispatcher, scheduler",

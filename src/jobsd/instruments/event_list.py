@@ -35,6 +35,7 @@ _SHORT = {
 _TABLE = """
 supervisor.started info The supervisor begins to start its processes. [processes]
 supervisor.ready info All configured processes are up. [processes duration]
+supervisor.emptied info No job is left to do: the tree stops (`--until-empty`). [duration]
 supervisor.stopping info The tree drains and stops, or stops at once. [at_once]
 supervisor.stopped info The tree has stopped. [exit_status duration]
 supervisor.reloaded info The configuration was read again. [duration]

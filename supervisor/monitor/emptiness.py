@@ -1,0 +1,63 @@
+"""`--until-empty`: the tree ends when no job is left to do for it.
+
+The monitor asks, since it has a connection, and ends the tree as an operator would: by a TERM
+to the supervisor.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+from typing import TYPE_CHECKING
+
+from jobsd.clock import monotonic
+from jobsd.database.statements import Statements
+from jobsd.instruments.events import emit
+
+if TYPE_CHECKING:
+    from jobsd.configuration.options import Options
+    from jobsd.database.connection import Session
+    from jobsd.processes.scoreboard import Scoreboard
+
+STATEMENTS = Statements("jobsd.supervisor.monitor", "emptiness.sql")
+
+POLL_S = 0.5
+SHARE = 20.0
+"""A poll may take long where others have many jobs: then it is taken more rarely."""
+
+
+class Emptiness:
+    """Asks now and then whether anything is left to do, if the tree is to end then."""
+
+    def __init__(self, session: Session, scoreboard: Scoreboard, options: Options) -> None:
+        self._session = session
+        self._scoreboard = scoreboard
+        self._wanted = options.until_empty
+        self._horizon_s = options.horizon_s
+        queues = (queue for each in options.workers if each.processes for queue in each.queues)
+        self._queues = list(dict.fromkeys(queues))
+        self._began = self._due = monotonic()
+
+    def poll(self) -> float:
+        """Ask if it is time to; return the seconds until the next poll."""
+        if not self._wanted:
+            return float("inf")
+        now = monotonic()
+        if now >= self._due:
+            if not self.is_left():
+                self._end()
+                return float("inf")
+            self._due = monotonic() + max(POLL_S, SHARE * (monotonic() - now))
+        return self._due - now
+
+    def is_left(self) -> bool:
+        """Return whether a job is left to do, or done by others who may give it back."""
+        parameters = {"queues": self._queues, "horizon_s": self._horizon_s}
+        return bool(self._session.fetch(STATEMENTS["is_left"], parameters)[0][0])
+
+    def _end(self) -> None:
+        self._wanted = False
+        supervisor = self._scoreboard.supervisor_pid
+        if os.getppid() == supervisor:
+            emit("supervisor.emptied", duration=round(monotonic() - self._began, 3))
+            os.kill(supervisor, signal.SIGTERM)
