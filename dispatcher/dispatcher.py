@@ -1,19 +1,23 @@
 """A dispatcher: scheduled jobs become ready when they are due.
 
-While it can be woken, it sleeps until the next job is due: who schedules an earlier one
-wakes it. It looks by itself every five seconds at least. When it can't be woken (wake-ups
-off, a transaction pooler), `polling_interval` is its rhythm.
+While it is registered as idle, it rests until the next job is due: whoever schedules an earlier
+one notifies it. It polls every five seconds at least. When no notification can come (wake-ups
+off, a transaction pooler), it polls every `polling_interval`.
+
+States: connecting (register), then polling: dispatch what is due, look after limits, walk over
+the jobs for lost ones. Nothing is in hand between two polls.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from jobsd.clock import monotonic
 from jobsd.database.connection import Session
 from jobsd.database.statements import Statements
 from jobsd.instruments.events import emit, is_subscribed
-from jobsd.processes import registry
+from jobsd.processes.database_loop import DatabaseLoop
+from jobsd.processes.idle_registration import IdleRegistration
 from jobsd.processes.process import REST_MAX_S
 
 from .lost_walk import LostWalk
@@ -27,7 +31,15 @@ if TYPE_CHECKING:
 STATEMENTS = Statements("jobsd.dispatcher", "dispatcher.sql")
 
 
-class Dispatcher:
+class _Batch(NamedTuple):
+    """What was dispatched, when the next job is due, and whether any jobs are blocked."""
+
+    size: int
+    next_s: float | None
+    blocked: bool
+
+
+class Dispatcher(DatabaseLoop):
     """The loop of a dispatcher process."""
 
     kind = "dispatcher"
@@ -35,108 +47,88 @@ class Dispatcher:
     def __init__(
         self, context: Context, target: Target, options: DispatcherOptions, jobs: JobsOptions
     ) -> None:
-        self._context = context
+        super().__init__(context, Session(target, f"jobsd {context.name}", listen=True))
         self._options = options
-        self._session = Session(target, f"jobsd {context.name}", listen=True)
+        self._idle = IdleRegistration(self._session, self.kind)
         self._maintenance = Maintenance(self._session, options, jobs)
         self._lost_walk = LostWalk(self._session)
-        self._row_id = 0
-        self._sleeps = False
         self._listened = False
-        self._stopping = False
+
+    def metadata(self) -> dict[str, Any]:
+        """Return what the row shows: how this dispatcher is configured."""
+        return {
+            "polling_interval": self._options.polling_interval_s,
+            "batch_size": self._options.batch_size,
+            "concurrency_maintenance_interval": (
+                self._options.concurrency_maintenance_interval_s
+            ),
+        }
 
     def connect(self) -> None:
         """Register."""
-        self._row_id = registry.enter(
-            self._session,
-            self._context,
-            self.kind,
-            {
-                "polling_interval": self._options.polling_interval_s,
-                "batch_size": self._options.batch_size,
-                "concurrency_maintenance_interval": (
-                    self._options.concurrency_maintenance_interval_s
-                ),
-            },
-        )
-        self._lost_walk.register(self._row_id)
-        self._sleeps = False
+        super().connect()
+        self._lost_walk.register(self._process_id)
+        self._idle.forget()
 
     def disconnect(self) -> None:
-        """Drop the connection."""
-        self._session.close()
+        """Drop the connection; what an outage broke off is done again."""
+        super().disconnect()
         self._listened = False
-        self._maintenance.begin_anew()
+        self._maintenance.restart()
         self._lost_walk.break_off()
 
     def poll(self) -> float:
         """Dispatch a batch; return 0 while there is more, else the seconds until there is."""
-        self._hear()
-        # An ear of its own may have broken with the server, which has emptied the table.
-        self._sleeps = self._sleeps and self._session.listening
-        if self._session.listening and not self._sleeps:
-            # Said before we look: who schedules after our look sees that we sleep.
-            self._go_to_sleep()
-        if self._session.listening and not self._listened:
-            # What was said before, nobody has heard.
-            self._maintenance.look_now()
-        self._listened = self._session.listening
-        dispatched, next_s, blocked = self._dispatch()
-        self._maintenance.step(blocked=blocked)
+        self._listen()
+        self._register_idle()
+        batch = self._dispatch()
+        self._maintenance.step(blocked=batch.blocked)
         self._lost_walk.step()
-        # What came while the statements ran does not make the socket readable any more.
-        if self._hear() or dispatched:
-            return 0.0
-        rest_s = REST_MAX_S if self._session.listening else self._options.polling_interval_s
-        if next_s is not None:
-            rest_s = min(rest_s, max(0.001, next_s))
-        next_at = min(self._maintenance.next_at, self._lost_walk.next_at)
-        return min(rest_s, max(0.0, next_at - monotonic()))
-
-    def socket(self) -> int | None:
-        """Return the socket on which notifications come."""
-        return self._session.fileno()
+        return self._rest_s(batch)
 
     def doing(self) -> str:
-        """Return what the title says."""
-        how = (
-            "when due"
-            if self._session.listening
-            else f"every {self._options.polling_interval_s:g} s"
-        )
-        return "stopping" if self._stopping else f"dispatching {how}"
-
-    def stop(self) -> None:
-        """End: nothing is in hand between two polls."""
-        self._stopping = True
-
-    @property
-    def stopped(self) -> bool:
-        """Whether we were told to stop."""
-        return self._stopping
+        """Return the text of the process title."""
+        if self._stopping:
+            return "stopping"
+        if self._session.listening:
+            return "dispatching when due"
+        return f"dispatching every {self._options.polling_interval_s:g} s"
 
     def farewell(self) -> None:
-        """Remove the row."""
-        if self._row_id:
-            self._maintenance.hand_over()
-        registry.leave(self._session, self._context, self._row_id)
+        """Leave what is undone of the limits to other dispatchers, and delete the row."""
+        if self._process_id:
+            self._maintenance.ask_others()
+        super().farewell()
 
-    def _hear(self) -> bool:
+    def _listen(self) -> bool:
+        """Take in notifications; return whether there were any."""
         payloads = self._session.notifications()
         for payload in payloads:
             if payload.partition(" ")[0] == "limits":
-                self._maintenance.look_now()
+                self._maintenance.check_now()
         return bool(payloads)
 
-    def _dispatch(self) -> tuple[int, float | None, bool]:
-        parameters = {"limit": self._options.batch_size}
-        row = self._session.fetch(STATEMENTS["dispatch"], parameters)[0]
-        dispatched, _, next_s, blocked = row
-        if dispatched and is_subscribed("debug"):
-            emit("jobs.dispatched", size=dispatched)
-        return dispatched, next_s, blocked
+    def _register_idle(self) -> None:
+        """Register as idle before the dispatch: whoever schedules a job after it sees that."""
+        self._idle.register(self._process_id)
+        if self._session.listening and not self._listened:
+            # A notification that was sent before has not reached us.
+            self._maintenance.check_now()
+        self._listened = self._session.listening
 
-    def _go_to_sleep(self) -> None:
-        parameters = {"id": self._row_id, "kind": self.kind}
-        self._session.fetch(registry.STATEMENTS["sleep"], parameters)
-        self._sleeps = True
+    def _dispatch(self) -> _Batch:
+        parameters = {"limit": self._options.batch_size}
+        size, _, next_s, blocked = self._session.fetch(STATEMENTS["dispatch"], parameters)[0]
+        if size and is_subscribed("debug"):
+            emit("jobs.dispatched", size=size)
+        return _Batch(size, next_s, blocked)
+
+    def _rest_s(self, batch: _Batch) -> float:
+        # What came while the statements ran does not make the socket readable any more.
+        if self._listen() or batch.size:
+            return 0.0
+        rest_s = REST_MAX_S if self._session.listening else self._options.polling_interval_s
+        if batch.next_s is not None:
+            rest_s = min(rest_s, max(0.001, batch.next_s))
+        next_at = min(self._maintenance.next_at, self._lost_walk.next_at)
+        return min(rest_s, max(0.0, next_at - monotonic()))

@@ -1,10 +1,10 @@
 """The walk over all jobs that looks for lost ones, in small statements by the primary key.
 
 One dispatcher of all trees walks at a time: each asks now and then whether a walk is due, and
-begins one if nobody has meanwhile; whoever finds one that was left in the middle carries it
-on. A walk takes a twentieth of the walker's time at most, so that due jobs don't wait for it:
-five million jobs take some minutes. No index says at once which jobs are lost: every finish
-would have to keep it up.
+begins one if no other has meanwhile. A dispatcher that finds one that was left in the middle
+carries it on. A walk takes a twentieth of the walker's time at most, so that due jobs don't
+wait for it: five million jobs take some minutes. No index says at once which jobs are lost:
+every finish would have to keep it up.
 """
 
 from __future__ import annotations
@@ -22,23 +22,23 @@ if TYPE_CHECKING:
 STATEMENTS = Statements("jobsd.dispatcher", "lost_walk.sql")
 
 EVERY_S = 86400.0
-"""How long after a walk the next one comes that nobody has asked for."""
+"""How long after a walk the next one comes without a reason."""
 START_S = 10.0
 """How long after its start a dispatcher asks first: what is due comes before."""
-LOOK_S = 60.0
+CHECK_S = 60.0
 """How often to ask whether a walk is due."""
 LEASE_S = 60.0
-"""Who has taken no step for so long walks no more."""
+"""A dispatcher that has taken no step for so long walks no more."""
 STEP_S = 5.0
-"""How often it is noted down how far a walk has come: from there it is carried on."""
+"""How often it is written down how far a walk has come: from there it is carried on."""
 BATCH = 1000
 REST = 19.0
-"""How long to rest behind a statement, in times of what it took."""
+"""How long to rest after a statement, in times of what it took."""
 REST_MIN_S = 0.02
 
 
 class LostWalk:
-    """The walk, as one dispatcher sees to it."""
+    """The walk, as far as one dispatcher makes it."""
 
     def __init__(self, session: Session) -> None:
         self._session = session
@@ -55,7 +55,7 @@ class LostWalk:
         self._walker = row_id
 
     def break_off(self) -> None:
-        """Take note of an outage: the walk is left to whoever finds it, another one is due."""
+        """Take note of an outage: the walk is left to others, and another one is due."""
         self._after = None
         self._asked = True
         self.next_at = 0.0
@@ -70,7 +70,7 @@ class LostWalk:
             self._go_on(self._after)
 
     def _begin(self) -> None:
-        self.next_at = monotonic() + LOOK_S
+        self.next_at = monotonic() + CHECK_S
         if self._asked:
             self._session.fetch(STATEMENTS["ask"])
             self._asked = False
@@ -90,7 +90,7 @@ class LostWalk:
             self._noted_at = began
             step = {"after": after, "walker": self._walker}
             if not self._session.fetch(STATEMENTS["step"], step):
-                # Somebody has taken us for dead, and walks in our place.
+                # Another dispatcher has taken us for dead, and walks in our place.
                 self._after = None
                 return
         seen = lost.look_at_next(self._session, after, BATCH)
@@ -104,6 +104,6 @@ class LostWalk:
 
     def _end(self) -> None:
         self._after = None
-        self.next_at = monotonic() + LOOK_S
+        self.next_at = monotonic() + CHECK_S
         for (took_s,) in self._session.fetch(STATEMENTS["end"], {"walker": self._walker}):
             emit("jobs.walked", jobs=self._seen, duration=round(took_s, 3))

@@ -1,1 +1,1 @@
-"""Claims jobs, runs them in threads, records what became of them."""
+"""Claims jobs, hands them to the threads that perform them, and records their outcomes."""

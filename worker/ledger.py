@@ -1,27 +1,30 @@
-"""What this process has claimed and not recorded, and how that is written down.
+"""What this process has claimed and not recorded, and how its outcomes are written.
 
-The ledger mirrors the rows of `claims` that are ours. It is exact as long as the
-connection stands: only the control thread speaks to them, and a statement that fails has
-done nothing. After a broken connection two things are unknown (whether the last outcomes
-were recorded, whether a last claim was made), and `settle` finds them out.
+The ledger mirrors the rows of `claims` that are ours. It is exact as long as the connection
+stands: only the control thread changes them, and a statement that fails has done nothing.
+After a broken connection two things are uncertain (whether the last outcomes were recorded,
+and whether a last claim was made), and `reconcile` finds them out.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from jobsd.jobs.claims import Ended, InClaim, own
-
-from .writing import Writing
+from jobsd.clock import monotonic
+from jobsd.jobs import limits
+from jobsd.jobs.claims import LOCK_WAIT, STATEMENTS, Ended, InClaim, array, conclusion, own
+from jobsd.performing.perform import SUCCESS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Mapping
 
     from jobsd.database.connection import Session
+    from jobsd.database.statements import Statement
     from jobsd.performing.perform import ClaimedJob, Run
 
-    from .writing import Claims
+    Claims = dict[int, set[int]]
+    """Claims with the ids of their jobs."""
 
 
 class Ledger:
@@ -38,14 +41,14 @@ class Ledger:
         self._keys: dict[int, str] = {}
         self._runs: list[Run] = []
         self._unstarted: list[ClaimedJob] = []
-        self._held_runs: list[Run] = []
-        self._held_unstarted: list[ClaimedJob] = []
-        self.held_back: set[InClaim] = set()
-        """The jobs that are not to be written for now; each is claimed as before."""
+        self._locked_runs: list[Run] = []
+        self._locked_unstarted: list[ClaimedJob] = []
+        self.locked: set[InClaim] = set()
+        """The jobs that can't be written now, since a row is locked; they stay claimed."""
         self._cut_off = False
 
     def add_claim(self, claim_id: int, jobs: Iterable[ClaimedJob]) -> None:
-        """Take in a claim that was made; one without a job that we know is for `settle`."""
+        """Take in a claim; one without a job that we know is found by `reconcile`."""
         if ids := {job.id for job in jobs}:
             self._claims[claim_id] = ids
 
@@ -60,7 +63,7 @@ class Ledger:
         return set(self._keys.values())
 
     def size_of(self, claim_id: int) -> int:
-        """Return how many jobs of a claim are not recorded; 0 when it is not ours."""
+        """Return how many jobs of a claim are unrecorded; 0 when it is not ours."""
         return len(self._claims.get(claim_id, ()))
 
     def add(self, runs: Iterable[Run]) -> None:
@@ -68,112 +71,110 @@ class Ledger:
         self._runs += self._held(runs)
 
     def give_back(self, jobs: Iterable[ClaimedJob]) -> None:
-        """Take in jobs that will not be started here."""
+        """Take in jobs that will not be started here, and so are to be released."""
         self._unstarted += [job for job in jobs if self.holds(job)]
 
-    def keep_back(self, jobs: Iterable[ClaimedJob]) -> None:
-        """Take note that these, which were given back a moment ago, are run here after all."""
+    def start_after_all(self, jobs: Iterable[ClaimedJob]) -> None:
+        """Take note that these, which were given back a moment ago, are started here."""
         ids = {job.id for job in jobs}
         self._unstarted = [job for job in self._unstarted if job.id not in ids]
 
-    def hold_back(self, jobs: Iterable[InClaim]) -> None:
-        """Let these jobs not be written until they are let go: somebody holds them locked."""
-        self.held_back.update(jobs)
+    def mark_locked(self, jobs: Iterable[InClaim]) -> None:
+        """Leave these jobs unrecorded until they are marked as free."""
+        self.locked.update(jobs)
         self._sort()
 
-    def let_go(self, jobs: Iterable[InClaim]) -> None:
+    def mark_free(self, jobs: Iterable[InClaim]) -> None:
         """Let these jobs be written again."""
-        self.held_back.difference_update(jobs)
+        self.locked.difference_update(jobs)
         self._sort()
 
     @property
-    def held_runs(self) -> list[Run]:
-        """The outcomes that are held back."""
-        return self._held_runs
+    def locked_runs(self) -> list[Run]:
+        """The outcomes that wait for a locked row."""
+        return self._locked_runs
 
     def _sort(self) -> None:
-        runs = self._held([*self._held_runs, *self._runs])
-        unstarted = [*filter(self.holds, (*self._held_unstarted, *self._unstarted))]
-        self._held_runs = [run for run in runs if _key(run.job) in self.held_back]
-        self._runs = [run for run in runs if _key(run.job) not in self.held_back]
-        self._held_unstarted = [job for job in unstarted if _key(job) in self.held_back]
-        self._unstarted = [job for job in unstarted if _key(job) not in self.held_back]
+        runs = self._held([*self._locked_runs, *self._runs])
+        unstarted = [*filter(self.holds, (*self._locked_unstarted, *self._unstarted))]
+        self._locked_runs = [run for run in runs if _in_claim(run.job) in self.locked]
+        self._runs = [run for run in runs if _in_claim(run.job) not in self.locked]
+        self._locked_unstarted = [job for job in unstarted if _in_claim(job) in self.locked]
+        self._unstarted = [job for job in unstarted if _in_claim(job) not in self.locked]
 
     @property
-    def pending(self) -> bool:
-        """Whether anything waits to be recorded."""
+    def has_unrecorded(self) -> bool:
+        """Whether outcomes wait to be recorded."""
         return bool(self._runs or self._unstarted)
 
     @property
-    def frees(self) -> bool:
-        """Whether a slot is to be given back: the last job of a claim with a key has ended."""
+    def frees_slot(self) -> bool:
+        """Whether a slot is to be freed: the last job of a claim with a key has ended."""
         if not self._keys:
             return False
         waiting = Counter(run.job.claim_id for run in self._runs)
         return any(waiting[claim_id] >= len(self._claims[claim_id]) for claim_id in self._keys)
 
     @property
-    def open(self) -> bool:
-        """Whether any claimed job is not recorded."""
+    def has_claims(self) -> bool:
+        """Whether any claimed job is unrecorded."""
         return bool(self._claims)
 
     @property
-    def doubtful(self) -> bool:
+    def is_uncertain(self) -> bool:
         """Whether our rows may be others than we know.
 
         Any claim of ours may be taken away. And what a connection that broke had asked for may
         be done at any time: its commit may wait for a standby for hours.
         """
-        return self.open or self._cut_off
+        return self.has_claims or self._cut_off
 
-    def doubt(self) -> None:
+    def mark_uncertain(self) -> None:
         """Take note that a connection was lost, maybe in the middle of a statement."""
         self._cut_off = True
 
     @property
-    def size(self) -> int:
-        """How many outcomes wait to be recorded."""
-        return len(self._runs) + len(self._unstarted)
-
-    @property
     def oldest(self) -> float | None:
-        """When the oldest outcome that is not recorded came about (monotonic)."""
+        """When the job of the oldest unrecorded outcome ended (monotonic)."""
         return self._runs[0].ended if self._runs else None
 
     def holds(self, job: ClaimedJob) -> bool:
-        """Return whether a job is claimed by us and not recorded."""
+        """Return whether a job is claimed by us and unrecorded."""
         return job.id in self._claims.get(job.claim_id, ())
 
-    def statements(self) -> Writing:
-        """Return what records everything that waits, without doing it."""
+    def recording(self) -> Recording:
+        """Return what records all unrecorded outcomes, without doing it."""
         back = [
             _given_back(job, parks=job.claim_id not in self._keys and self._parks(job))
             for job in self._unstarted
         ]
-        return Writing(
+        return Recording(
             *(self._claims, self._keys, self._runs, self._unstarted, back, self.process),
             keep=self.keep,
         )
 
-    def wrote(self, writing: Writing, recorded: set[int], concluded: set[int]) -> bool:
-        """Take note of what was written: outcomes of claims that were whole.
+    def forget(self, recording: Recording, recorded: set[int], concluded: set[int]) -> bool:
+        """Forget the outcomes that were written, since their claims were whole.
 
         `recorded` and `concluded` are the claims that let their successes, and their
-        other outcomes, be written. The rest waits for `settle`; returns whether there is none.
+        other outcomes, be written. The rest waits for `reconcile`; returns whether there is
+        none.
         """
-        self._drop(writing.plain_ids, recorded)
-        self._drop(writing.rare_ids, concluded)
-        whole = recorded >= writing.plain_ids.keys() and concluded >= writing.rare_ids.keys()
+        self._drop(recording.success_ids, recorded)
+        self._drop(recording.other_ids, concluded)
+        whole = (
+            recorded >= recording.success_ids.keys() and concluded >= recording.other_ids.keys()
+        )
         self._runs = [] if whole else self._held(self._runs)
         self._unstarted = [] if whole else [job for job in self._unstarted if self.holds(job)]
-        return not self.pending
+        return not self.has_unrecorded
 
-    def settle(self, session: Session, process_id: int) -> tuple[list[Ended], Claims]:
+    def reconcile(self, session: Session, process_id: int) -> tuple[list[Ended], Claims]:
         """Read our claims back; return what to release, and our claims that are gone.
 
         A claim that we don't know was made by a statement whose answer we never saw: it
-        is given back, and so is what a claim of ours holds beyond what we know of (a job
-        that is no more, an outcome that the database has lost). Jobs that we miss were
+        is released, and so is what a claim of ours holds beyond what we know of (a job
+        that was deleted, an outcome that the database has lost). Jobs that we miss were
         recorded, or taken away: they are dropped.
         """
         stored = own(session, process_id)
@@ -182,7 +183,7 @@ class Ledger:
             for claim_id, job_ids in stored.items()
             for job_id in job_ids
             if job_id not in self._claims.get(claim_id, ())
-            and InClaim(job_id, claim_id) not in self.held_back
+            and InClaim(job_id, claim_id) not in self.locked
         ]
         gone = {id_: held for id_, held in self._claims.items() if id_ not in stored}
         self._claims = {
@@ -198,7 +199,7 @@ class Ledger:
         """Drop everything: our row was deleted, and our claims with it. Return these."""
         claims = self._claims
         self._claims, self._keys = {}, {}
-        self.held_back.clear()
+        self.locked.clear()
         self._sort()
         return claims
 
@@ -215,7 +216,7 @@ class Ledger:
                 self._keys.pop(claim_id, None)
 
 
-def _key(job: ClaimedJob) -> InClaim:
+def _in_claim(job: ClaimedJob) -> InClaim:
     return InClaim(job.id, job.claim_id)
 
 
@@ -223,3 +224,122 @@ def _given_back(job: ClaimedJob, *, parks: bool) -> Ended:
     if parks:
         return Ended(job.claim_id, job.id, "parked", position=job.position)
     return Ended(job.claim_id, job.id, "released")
+
+
+class Recording:
+    """Outcomes, and the parameters of the statements that write them, fenced by their claims.
+
+    Successes are recorded by the statement that claims. A success that has a slot of the
+    version before, of a claim without a key, is among the others.
+    """
+
+    def __init__(  # noqa: PLR0913, PLR0917 - what is written
+        self,
+        claims: Claims,
+        keys: Mapping[int, str],
+        runs: list[Run],
+        unstarted: list[ClaimedJob],
+        back: list[Ended],
+        process: str,
+        *,
+        keep: bool,
+    ) -> None:
+        """Write what became of `runs`, and by `back` what becomes of the unstarted jobs."""
+        self.successes: list[Run] = []
+        self.others: list[Run] = []
+        for run in runs:
+            success = run.outcome is SUCCESS and (
+                run.job.concurrency_key is None or run.job.claim_id in keys
+            )
+            (self.successes if success else self.others).append(run)
+        self.unstarted = list(unstarted)
+        self.success_ids = _by_claim(run.job for run in self.successes)
+        self.other_ids = _by_claim([*(run.job for run in self.others), *unstarted])
+        self._process = process
+        self._keep = keep
+        self.lock_wait = LOCK_WAIT
+        self.now = monotonic()
+        """When it was made: what is written are ages."""
+        self._ended = [ended(run, self.now) for run in self.others]
+        self._back = back
+        # As they are after the statement for the others, which comes first.
+        self._held = {
+            claim_id: len(claims[claim_id]) - len(self.other_ids.get(claim_id, ()))
+            for claim_id in self.success_ids
+        }
+        self.freed_keys = self._freed_keys(claims, keys)
+
+    def _freed_keys(self, claims: Claims, keys: Mapping[int, str]) -> list[str]:
+        """Return the keys to hand over, each as often as a slot of it is freed.
+
+        A claim whose last jobs are released hands nothing over: these are ready themselves.
+        Where successes are recorded after them, they are blocked.
+        """
+        back = {job.claim_id for job in self.unstarted} - self.success_ids.keys()
+        return [
+            key
+            for claim_id, key in keys.items()
+            if claim_id not in back and self._written(claim_id) == len(claims[claim_id])
+        ]
+
+    def _written(self, claim_id: int) -> int:
+        return sum(len(ids.get(claim_id, ())) for ids in (self.success_ids, self.other_ids))
+
+    @property
+    def record(self) -> dict[str, Any] | None:
+        """The parameters of the statement for successes, if there are any."""
+        if not self.successes:
+            return None
+        now, done = self.now, self.success_ids
+        return {
+            "claim_ids": array([run.job.claim_id for run in self.successes]),
+            "job_ids": array([run.job.id for run in self.successes]),
+            "started_us": array([int((now - run.started) * 1e6) for run in self.successes]),
+            "ended_us": array([int((now - run.ended) * 1e6) for run in self.successes]),
+            "batch_ids": array(done),
+            "held": array(self._held.values()),
+            "remaining": array(self._held[claim] - len(ids) for claim, ids in done.items()),
+            "keep": self._keep,
+            "lock_wait": self.lock_wait,
+        }
+
+    def conclude(self, more: Iterable[Ended] = ()) -> tuple[Statement, dict[str, Any]] | None:
+        """Return the statement for all other outcomes, if there are any."""
+        ended = [*self._ended, *self._back, *more]
+        if not ended:
+            return None
+        parameters = conclusion(ended, self._process, keep=self._keep, lock_wait=self.lock_wait)
+        return STATEMENTS["conclude"], parameters
+
+    def hand_over(self) -> tuple[Statement, dict[str, Any]] | None:
+        """Return the statement that hands over the freed slots: it comes after the others."""
+        if not self.freed_keys:
+            return None
+        return limits.STATEMENTS["hand_over"], {"keys": self.freed_keys}
+
+    def jobs(self, more: Iterable[Ended] = ()) -> set[InClaim]:
+        """Return all jobs that are written."""
+        by_claim = (*self.success_ids.items(), *self.other_ids.items())
+        ours = {InClaim(job, claim) for claim, jobs in by_claim for job in jobs}
+        return ours | {InClaim(each.job_id, each.claim_id) for each in more}
+
+
+def _by_claim(jobs: Iterable[ClaimedJob]) -> dict[int, list[int]]:
+    found: dict[int, list[int]] = {}
+    for job in jobs:
+        found.setdefault(job.claim_id, []).append(job.id)
+    return found
+
+
+def ended(run: Run, now: float) -> Ended:
+    """Return what is to be written of a run."""
+    verdict = run.outcome.verdict
+    return Ended(
+        run.job.claim_id,
+        run.job.id,
+        verdict.outcome,
+        now - run.started,
+        now - run.ended,
+        verdict.wait_s,
+        run.outcome.error,
+    )

@@ -1,13 +1,13 @@
 """Claims limited jobs: takes slots, and series of jobs for them.
 
-A statement of its own does so, behind the commit of the turn, whose slots may be taken again;
-and a worker that meets no limited job hardly ever sends it: it is told of some by a
-notification, or looks by itself at growing intervals. Where the turn's own claim has come back
-full, only those limited jobs are claimed that come before its last job.
+A statement of its own does so, after the commit of the turn, whose slots may be taken again. A
+worker that meets no limited job hardly ever sends it: a notification says that there are some,
+or it searches by itself at growing intervals. Where the turn's own claim has come back full,
+only those limited jobs are claimed that come before its last job.
 
 Jobs that were met and can't be started now (their key is full, or another worker has to start
 the first ones) are blocked where that is little work. Where nothing else was met, they are a
-stretch: passed over like one of jobs that are not known here, and blocked in the background.
+gap of the cursor, like unknown jobs in a row, and are blocked in the background.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ from jobsd.jobs import series
 from jobsd.jobs.claims import array
 from jobsd.performing.series import Series
 
-from .pace import BYTES_MAX, FEW, PATIENCE_S
-from .places import Places
+from .cursor import ClaimCursor, Gap, GapClearing
+from .polling import BYTES_MAX, FEW, PATIENCE_S
 from .turn import came_along, claimed_job
 
 if TYPE_CHECKING:
@@ -33,24 +33,24 @@ if TYPE_CHECKING:
     from jobsd.performing.perform import ClaimedJob
     from jobsd.performing.pool import Pool
 
-    from .choice import Choice
-    from .knowledge import Knowledge
+    from .cursor import QueueSelector
+    from .known_classes import KnownClasses
     from .ledger import Ledger
-    from .pace import Pace
-    from .places import Gaps
+    from .polling import PrefetchPolicy
     from .report import Report
 
-LOOK_MIN, LOOK_MAX = 500, 20_000
-"""So many jobs are met by one statement; more only behind some of which none is for us."""
+SEARCH_MIN, SEARCH_MAX = 500, 20_000
+"""So many jobs are met by one statement; more only after some of which none is for us."""
 ASIDE_MAX = 100
 """So many of them are blocked by the statement that claims; the rest in the background."""
 BLOCKED = 1000
-IDLE_SHARE, BUSY_SHARE = 9.0, 60.0
-"""After so many were blocked in the background, so many times its duration passes."""
+IDLE_SHARE = 9.0
+"""After an idle worker has blocked so many in the background, so many times its duration
+passes."""
 PAUSE_MIN_S = 0.005
 PAUSE_MAX_S, PAUSE_BUSY_S = 5.0, 0.25
-"""How long to wait before looking again, where nothing is to be had: when somebody would tell
-us of limited jobs, and while nobody would, since we don't sleep."""
+"""How long to wait before the next search, where nothing was found: while the worker is
+registered as idle, so that a notification comes, and while it is not."""
 
 
 class Until(NamedTuple):
@@ -67,62 +67,62 @@ class Limited:
     def __init__(  # noqa: PLR0913, PLR0917 - what claims are made of
         self,
         session: Session,
-        choice: Choice,
-        knowledge: Knowledge,
+        selector: QueueSelector,
+        known_classes: KnownClasses,
         ledger: Ledger,
-        pace: Pace,
+        prefetch: PrefetchPolicy,
         pool: Pool,
         report: Report,
     ) -> None:
         self._session = session
-        self._choice = choice
-        self._knowledge = knowledge
+        self._selector = selector
+        self._known_classes = known_classes
         self._ledger = ledger
-        self._pace = pace
+        self._prefetch = prefetch
         self._pool = pool
         self._report = report
-        self._places = Places()
+        self._cursor = ClaimCursor()
+        self._clearing = GapClearing(self._cursor, self._block, IDLE_SHARE)
         self._knows = False
-        self._look = LOOK_MIN
+        self._depth = SEARCH_MIN
         self._pause_s = PAUSE_MIN_S
-        self._work_at = 0.0
-        self.next_at = 0.0
-        """When to look for limited jobs (monotonic)."""
+        self.next_search = 0.0
+        """When to search for limited jobs (monotonic)."""
 
-    def look_now(self) -> None:
-        """There is reason to think that limited jobs may be claimed."""
-        self.next_at = 0.0
+    def search_now(self) -> None:
+        """Search at once: there is reason to think that limited jobs may be claimed."""
+        self.next_search = 0.0
         self._pause_s = PAUSE_MIN_S
 
-    def forget(self) -> None:
+    def reset(self) -> None:
         """Begin at the head again: the database may be another, or jobs lie before."""
-        self._places.forget()
-        self.look_now()
+        self._cursor.reset()
+        self.search_now()
 
     def claim(
-        self, limit: int, asked_at: float, row_id: int, until: Until | None, *, told: bool
+        self, limit: int, asked_at: float, until: Until | None, *, registered: bool
     ) -> int:
         """Claim so many jobs at most; return how many these are.
 
-        `until` is the last job that was claimed beside them, if there may be more behind it;
-        `told` says that we would be told of others.
+        `until` is the last job that was claimed beside them, if there may be more after it;
+        `registered` says that the worker is registered as idle.
         """
         if not self._knows and not self._are_any():
-            self._pause(told=told)
+            self._pause(registered=registered)
             return 0
         further = self._further()
-        sweep = self._places.begin()
-        queues = [None] if self._choice.selection.everything else self._choice.queues(told=told)
-        segments = self._places.segments(queues)
+        sweep = self._cursor.begin_claim()
+        everything = self._selector.selection.everything
+        queues = [None] if everything else self._selector.queues(registered=registered)
+        segments = self._cursor.segments(queues)
         met, jobs = self._ask(
             {**segments, **_until(until, segments["names"]), **self._more(further)},
-            *(limit, self._look, ASIDE_MAX),
+            *(limit, self._depth, ASIDE_MAX),
             asked_at=asked_at,
-            row_id=row_id,
         )
         self._hand_over(jobs, further, asked_at)
-        self._places.end((), sweep=sweep)
-        self._go_on(met, segments["names"], claimed=len(jobs), told=told)
+        self._cursor.advance((), sweep=sweep)
+        self._go_on(met, segments["names"], claimed=len(jobs), registered=registered)
         return len(jobs)
 
     def _are_any(self) -> bool:
@@ -133,68 +133,51 @@ class Limited:
         ((self._knows,),) = self._session.fetch_prepared(series.STATEMENTS["any"], {})
         return self._knows
 
-    def work(self, rest_s: float, row_id: int) -> float:
-        """Block a part of a stretch if it is time to; return the seconds that are left to rest.
+    def clear(self, rest_s: float) -> float:
+        """Block some jobs of a gap if it is time to; return the seconds left to rest."""
+        return self._clearing.work(rest_s)
 
-        Who has nothing to do for `rest_s` may do so for a tenth of the time.
-        """
-        gaps = next(((queue, gaps) for queue, gaps in self._places.gaps.items() if gaps), None)
-        if gaps is None:
-            return rest_s
-        if (began := monotonic()) >= self._work_at:
-            self._block(*gaps, row_id)
-            cost_s = monotonic() - began
-            self._work_at = monotonic() + cost_s * (IDLE_SHARE if rest_s else BUSY_SHARE)
-        return min(rest_s, max(0.0, self._work_at - monotonic()))
-
-    def _block(self, queue: str | None, gaps: Gaps, row_id: int) -> None:
-        priority, (start, end) = next(iter(gaps.items()))
+    def _block(self, gap: Gap) -> int | None:
         part: dict[str, Plain] = {
-            "names": [queue or ""],
-            "after_priorities": array((priority,)),
-            "after_positions": array((start,)),
-            "below_priorities": array((priority,)),
-            "below_positions": array((end + 1,)),
+            "names": [gap.queue or ""],
+            "after_priorities": array((gap.priority,)),
+            "after_positions": array((gap.start,)),
+            "below_priorities": array((gap.priority,)),
+            "below_positions": array((gap.end + 1,)),
         }
         met, _ = self._ask(
             {**part, **_until(None, []), **self._more([])},
             *(0, BLOCKED, BLOCKED),
             asked_at=monotonic(),
-            row_id=row_id,
         )
-        if met.met < BLOCKED:
-            del gaps[priority]
-            self._places.want_sweep()
-        else:
-            gaps[priority] = met.stretches[-1].last, end
+        return None if met.met < BLOCKED else met.stretches[-1].last
 
-    def _ask(  # noqa: PLR0913 - what a claim is made of
+    def _ask(
         self,
         parameters: dict[str, Plain],
         limit: int,
-        look: int,
+        depth: int,
         aside_max: int,
         *,
         asked_at: float,
-        row_id: int,
     ) -> tuple[Met, list[ClaimedJob]]:
-        everything = self._choice.selection.everything
+        everything = self._selector.selection.everything
         head, *rows = self._session.fetch_prepared(
             series.CLAIM_ANY if everything else series.CLAIM_NAMED,
             {
                 **parameters,
                 "limit": limit,
-                "look": look,
+                "look": depth,
                 "aside_max": aside_max,
-                "long": self._pace.series_max,
+                "long": self._prefetch.series_max,
                 "deep": max(1, self._pool.size + 1 - len(self._pool.series)),
                 "threads": self._pool.size,
                 "in_hand": (in_hand := sorted(self._ledger.keys)),
                 "flowing": [] if self._is_standing else in_hand,
-                "overdue": sorted(self._knowledge.overdue),
+                "overdue": sorted(self._known_classes.overdue),
                 "everything": everything,
-                "queues": list(self._choice.selection.patterns),
-                "process_id": row_id,
+                "queues": list(self._selector.selection.patterns),
+                "process_id": self._known_classes.row_id,
                 "asked_at": asked_at,
                 "share": BYTES_MAX // limit if limit > FEW else 2**31 - 1,
                 "budget": BYTES_MAX,
@@ -202,8 +185,8 @@ class Limited:
             },
         )
         met = series.met(head)
-        self._tell(met)
-        return met, self._knowledge.last_attempts([claimed_job(row) for row in rows])
+        self._emit(met)
+        return met, self._known_classes.last_attempts([claimed_job(row) for row in rows])
 
     @property
     def _is_standing(self) -> bool:
@@ -213,7 +196,7 @@ class Limited:
     def _further(self) -> list[Series]:
         """Return the series that are to get more jobs: none while others wait for a thread.
 
-        What waits behind a job that runs for long was given back, and would be again.
+        What waits behind a job that runs for long was released, and would be again.
         """
         if self._pool.queued:
             return []
@@ -227,7 +210,7 @@ class Limited:
         ]
 
     def _more(self, further: list[Series]) -> dict[str, Plain]:
-        most = self._pace.series_max
+        most = self._prefetch.series_max
         return {
             "claims": array(each.claim_id for each in further),
             "keys": [each.key for each in further],
@@ -256,43 +239,45 @@ class Limited:
                 fresh.append(Series(posted, key, claim[0].position))
             self._report.claimed(claim_id, claim)
         for each in known.values():
-            # It has no more jobs: its end is told, not that there are few.
+            # It has no more jobs: the control thread is woken at its end only.
             each.low = 0
         if fresh:
-            self._pool.post_together(fresh, self._pace.ahead(()) // 2, self._choice.rank)
+            self._pool.post_together(fresh, self._prefetch.low_water, self._selector.rank)
         if jobs:
-            self._pace.weigh(came, weight, withheld=came < len(jobs))
+            self._prefetch.observe_sizes(came, weight, withheld=came < len(jobs))
             self._ledger.give_back([job for job in jobs if not job.arguments])
 
-    def _tell(self, met: Met) -> None:
+    def _emit(self, met: Met) -> None:
         if met.dropped:
             size = len(met.dropped)
             emit("jobs.discarded", size=size, job_ids=met.dropped, reason="conflict")
         if met.parked and is_subscribed("debug"):
             emit("jobs.blocked", size=met.parked)
         if met.unknown:
-            self._knowledge.meet(met.unknown)
+            self._known_classes.meet(met.unknown)
 
-    def _go_on(self, met: Met, names: list[str | None], *, claimed: int, told: bool) -> None:
+    def _go_on(
+        self, met: Met, names: list[str | None], *, claimed: int, registered: bool
+    ) -> None:
         if claimed or met.left:
-            self._look = LOOK_MIN
+            self._depth = SEARCH_MIN
             self._pause_s = PAUSE_MIN_S
-            self.next_at = 0.0 if claimed else monotonic() + PAUSE_MIN_S
+            self.next_search = 0.0 if claimed else monotonic() + PAUSE_MIN_S
             return
-        if met.met >= self._look:
+        if met.met >= self._depth:
             for turn, priority, first, last in met.stretches:
                 queue = names[turn - 1] if turn else None
-                self._places.skip(queue, priority, first - 1, last)
-            self._look = LOOK_MAX
-            self.next_at = 0.0
+                self._cursor.skip(Gap(queue, priority, first - 1, last))
+            self._depth = SEARCH_MAX
+            self.next_search = 0.0
             return
-        self._look = LOOK_MIN
-        self._places.want_sweep()
-        self._pause(told=told)
+        self._depth = SEARCH_MIN
+        self._cursor.request_sweep()
+        self._pause(registered=registered)
 
-    def _pause(self, *, told: bool) -> None:
-        self._pause_s = min(self._pause_s * 2, PAUSE_MAX_S if told else PAUSE_BUSY_S)
-        self.next_at = monotonic() + self._pause_s
+    def _pause(self, *, registered: bool) -> None:
+        self._pause_s = min(self._pause_s * 2, PAUSE_MAX_S if registered else PAUSE_BUSY_S)
+        self.next_search = monotonic() + self._pause_s
 
 
 def _until(until: Until | None, names: list[str | None]) -> dict[str, Plain]:

@@ -1,4 +1,11 @@
-"""Tells what became of jobs, once it is written: counters always, events for those who hear."""
+"""Counts what became of jobs, once it is recorded, and emits events for the subscribers.
+
+An outcome is *uncertain* when it was sent to be recorded and no answer came. It stays in the
+ledger, which sends it again as long as its claim holds the job. A job that its claim no longer
+holds was recorded by the statement whose answer was lost, or recovered by a process that took
+this one for dead. The former is reported here, by no other process and once; the latter was
+reported by the process that recovered it.
+"""
 
 from __future__ import annotations
 
@@ -6,16 +13,21 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from jobsd.instruments.events import emit, is_subscribed
+from jobsd.jobs.claims import Ended
+from jobsd.jobs.lost import find
 from jobsd.jobs.policy import Discard
-from jobsd.performing.perform import SUCCESS, describe
+from jobsd.jobs.reconciliation import Sent, recorded
+from jobsd.performing.perform import SUCCESS, Run, describe
+
+from .ledger import ended
 
 if TYPE_CHECKING:
-    from jobsd.configuration.options import WorkerOptions
-    from jobsd.performing.perform import ClaimedJob, Run
+    from jobsd.database.connection import Session
+    from jobsd.performing.perform import ClaimedJob
     from jobsd.processes.counters import QueueCounters
     from jobsd.processes.entry import ScoreboardEntry
 
-    from .writing import Writing
+    from .ledger import Claims, Ledger, Recording
 
 _EVENTS = {
     "failed": "job.failed",
@@ -25,17 +37,8 @@ _EVENTS = {
 }
 
 
-def metadata(options: WorkerOptions) -> dict[str, object]:
-    """Return what the row of a worker tells of it."""
-    return {
-        "queues": ",".join(options.queues),
-        "threads": options.threads,
-        "polling_interval": options.polling_interval_s,
-    }
-
-
 class Report:
-    """Speaks for one worker."""
+    """Counts and emits for one worker."""
 
     def __init__(self, entry: ScoreboardEntry, slow_after_s: float | None = None) -> None:
         self._entry = entry
@@ -43,20 +46,20 @@ class Report:
         self.draining = False
 
     def claimed(self, claim_id: int, jobs: list[ClaimedJob]) -> None:
-        """Tell of a claim, to who wants to hear everything."""
+        """Emit that jobs were claimed, to subscribers of debug events."""
         if is_subscribed("debug"):
             ids = [job.id for job in jobs]
             emit("jobs.claimed", size=len(ids), claim_id=claim_id, job_ids=ids)
 
-    def recorded(self, writing: Writing, recorded: set[int], concluded: set[int]) -> None:
-        """Tell what was written for the claims that let it be written."""
-        plain = [run for run in writing.plain if run.job.claim_id in recorded]
-        rare = [run for run in writing.rare if run.job.claim_id in concluded]
-        self.ended([*plain, *rare])
-        self.released([job for job in writing.unstarted if job.claim_id in concluded])
+    def recorded(self, recording: Recording, recorded: set[int], concluded: set[int]) -> None:
+        """Report what was written, by the claims that let it be written."""
+        successes = [run for run in recording.successes if run.job.claim_id in recorded]
+        others = [run for run in recording.others if run.job.claim_id in concluded]
+        self.ended([*successes, *others])
+        self.released([job for job in recording.unstarted if job.claim_id in concluded])
 
     def ended(self, runs: list[Run]) -> None:
-        """Tell of runs whose outcomes are recorded."""
+        """Report runs whose outcomes are recorded."""
         for run in runs:
             if run.outcome is not SUCCESS:
                 self._ended(run)
@@ -66,17 +69,17 @@ class Report:
                 self._slow(run, self._slow_after_s)
 
     def _slow(self, run: Run, limit_s: float) -> None:
-        """Tell of a job that started late or ran for long, by the operator's choice."""
+        """Report a job that started late or ran for long, as the operator has chosen."""
         waited_s, took_s = run.started - run.job.due_at, run.ended - run.started
         if max(waited_s, took_s) > limit_s:
             times = {"waited": round(max(0.0, waited_s), 6), "duration": round(took_s, 6)}
             emit("job.slow", **_facts(run.job), **times)
 
     def released(self, jobs: list[ClaimedJob]) -> None:
-        """Tell of jobs that were given back: each while we drain, else that it was done.
+        """Report jobs that were released: each in a drain, else all by one event.
 
-        A worker that runs on has claimed too far ahead: nothing has happened to its jobs, and
-        there may be more of them than of those that run.
+        A worker that does not drain has claimed too far ahead: nothing has happened to these
+        jobs, and there may be more of them than of those that run.
         """
         for job in jobs:
             self._entry.queue(job.queue_name).count("released")
@@ -116,10 +119,10 @@ class Report:
 
 
 def _reason(error: BaseException) -> str:
-    """Return why a job was dropped: in its own words, or by which error."""
-    told = json.loads(describe(error))
-    message = str(told["message"])
-    return message if isinstance(error, Discard) else f"{told['type']}: {message}"
+    """Return why a job was discarded: in its own words, or by which error."""
+    facts = json.loads(describe(error))
+    message = str(facts["message"])
+    return message if isinstance(error, Discard) else f"{facts['type']}: {message}"
 
 
 def _by_queue(runs: list[Run]) -> dict[str, list[Run]]:
@@ -144,3 +147,73 @@ def _facts(job: ClaimedJob) -> dict[str, Any]:
         "queue_name": job.queue_name,
         "attempt": job.attempts + 1,
     }
+
+
+class UncertainOutcomes:
+    """What one worker has sent to be recorded without an answer."""
+
+    def __init__(self, report: Report, ledger: Ledger) -> None:
+        self._report = report
+        self._ledger = ledger
+        self._last: tuple[Recording, int] | None = None
+        # By claim and job. What was sent again may have been done by either statement.
+        self._uncertain: dict[tuple[int, int], tuple[list[Sent], Run | ClaimedJob]] = {}
+
+    def sent(self, recording: Recording, process_id: int) -> None:
+        """Take note of what is sent now, by a process that has this id."""
+        self._last = recording, process_id
+
+    def answered(self, recording: Recording, recorded: set[int], concluded: set[int]) -> None:
+        """Take note of an answer: the caller reports what these claims let be written."""
+        self._last = None
+        if not self._uncertain:
+            return
+        both = (recording.success_ids, recorded), (recording.other_ids, concluded)
+        for written, claims in both:
+            for claim_id in written.keys() & claims:
+                for job_id in written[claim_id]:
+                    self._uncertain.pop((claim_id, job_id), None)
+
+    def mark_uncertain(self) -> None:
+        """Take note that the connection is gone, and an answer that was waited for with it."""
+        if self._last is None:
+            return
+        (recording, process_id), self._last = self._last, None
+        for run in [*recording.successes, *recording.others]:
+            self._add(run, ended(run, recording.now), process_id)
+        for job in recording.unstarted:
+            self._add(job, Ended(job.claim_id, job.id, "released"), process_id)
+
+    def reconcile(self, session: Session, gone: Claims) -> None:
+        """Report what turns out to be recorded by us, and which claims were taken away.
+
+        This is called once the claims have been read back; `gone` are those that are no more.
+        """
+        recorded = self._recorded(session)
+        runs = [what for what in recorded if isinstance(what, Run)]
+        released = [what for what in recorded if not isinstance(what, Run)]
+        self._report.ended(runs)
+        self._report.released(released)
+        ours = {_job_of(what).id for what in recorded}
+        if lost := sorted(claim_id for claim_id, job_ids in gone.items() if job_ids - ours):
+            emit("claims.lost", claims=lost)
+        # The process that took them has given their jobs a state; if not, they are lost jobs.
+        find(session, set[int]().union(*gone.values()) - ours)
+
+    def _recorded(self, session: Session) -> list[Run | ClaimedJob]:
+        holds = self._ledger.holds
+        left = [key for key, (_, what) in self._uncertain.items() if not holds(_job_of(what))]
+        if not left:
+            return []
+        sent = [each for key in left for each in self._uncertain[key][0]]
+        ours = recorded(session, sent, self._ledger.process, keep=self._ledger.keep)
+        return [what for key in left if (what := self._uncertain.pop(key)[1]) and key in ours]
+
+    def _add(self, what: Run | ClaimedJob, ended: Ended, process_id: int) -> None:
+        job = _job_of(what)
+        sent, _ = self._uncertain.setdefault((job.claim_id, job.id), ([], what))
+        sent.append(Sent(ended, job.attempts + 1, process_id))
+
+
+def _job_of(what: Run | ClaimedJob) -> ClaimedJob:
+    return what.job if isinstance(what, Run) else what

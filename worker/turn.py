@@ -1,9 +1,15 @@
 """One turn of a worker: one round trip and one commit.
 
-What has ended is recorded, and the next batch is claimed, by one fused statement; before
-it in the same pipeline, only when there are any, one statement for all that did not just
-succeed, and behind it one that hands over slots of limits that were given back. Limited jobs
-are claimed by a statement of their own, behind the turn's commit (see `limited`).
+Successes are recorded, and the next batch is claimed, by one fused statement. Two more are in
+the same pipeline when they have something to do: before it one for all other outcomes, and
+after it one that hands over slots of limits that were freed. Limited jobs are claimed by a
+statement of their own, after the turn's commit (see `limited`).
+
+A turn waits half a second for a locked row (`SELECT … FOR UPDATE` on a job that runs is enough
+to lock one). Then it has done nothing, and a query finds which of its jobs have a locked row:
+these stay claimed and unrecorded, and everything else goes on. At growing intervals a query
+that does not wait finds which of them are free. Where no row is locked, the lock is of another
+kind: the next turn waits for it as long as any statement does.
 """
 
 from __future__ import annotations
@@ -13,12 +19,16 @@ from functools import partial
 from operator import attrgetter, itemgetter
 from typing import TYPE_CHECKING, Any
 
+from psycopg.errors import LockNotAvailable
+
 from jobsd.clock import monotonic
+from jobsd.database.connection import LOCK_SHARE
 from jobsd.jobs import claims, ready, registry
 from jobsd.jobs.limits import unblocked
 from jobsd.performing.perform import ClaimedJob
+from jobsd.processes.running_jobs import ENDED_MAX
 
-from .pace import BYTES_MAX, FEW
+from .polling import BYTES_MAX, FEW
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -26,8 +36,17 @@ if TYPE_CHECKING:
     from jobsd.database.connection import Session
     from jobsd.database.statements import Statement
     from jobsd.jobs.claims import Ended
+    from jobsd.performing.pool import Pool
+    from jobsd.processes.entry import ScoreboardEntry
 
-    from .writing import Writing
+    from .ledger import Ledger, Recording
+
+LOCKED_MAX = ENDED_MAX // 2 - 12
+"""Jobs that are claimed at most while some wait for a locked row: the scoreboard entry keeps
+their outcomes while so many more jobs end, and then they are written into it again."""
+CHECK_MIN_S = 0.1
+CHECK_MAX_S = 1.0
+"""The shortest and the longest interval between two queries for locked rows."""
 
 _RECORD = claims.STATEMENTS["record"]
 _NOTHING = claims.STATEMENTS["nothing"]
@@ -50,73 +69,153 @@ claimed_job: Callable[[tuple[Any, ...]], ClaimedJob] = partial(
 
 
 @dataclass(frozen=True, slots=True)
-class Result:
+class TurnResult:
     """What a turn has brought: a claim with its jobs, in order.
 
-    `strange` are those whose class is not known here. `withheld` are those from the first one
+    `unknown` are those whose class is not known here. `withheld` are those from the first one
     on whose arguments were too large to come along; `weight` is what the others' come to.
-    `recorded` and `concluded` are the claims that let
-    their successes, and their other outcomes, be written. `whole` is false when the claim has
-    ids of jobs that are no more: somebody has deleted them, but not what said that they were
-    ready.
+    `recorded` and `concluded` are the claims that let their successes, and their other
+    outcomes, be written. `whole` is false when the claim has ids of jobs that were deleted
+    although their rows in `ready_executions` were not.
     """
 
     claim_id: int | None = None
     whole: bool = True
     jobs: list[ClaimedJob] = field(default_factory=list[ClaimedJob])
     withheld: list[ClaimedJob] = field(default_factory=list[ClaimedJob])
-    strange: list[ClaimedJob] = field(default_factory=list[ClaimedJob])
+    unknown: list[ClaimedJob] = field(default_factory=list[ClaimedJob])
     weight: int = 0
     recorded: set[int] = field(default_factory=set[int])
     concluded: set[int] = field(default_factory=set[int])
     took_s: float = 0.0
 
-    def places(self, *, named: bool) -> list[tuple[str | None, int, int]]:
+    @property
+    def claimed(self) -> list[ClaimedJob]:
+        """All jobs of the claim."""
+        return [*self.jobs, *self.withheld, *self.unknown]
+
+    def positions(self, *, named: bool) -> list[tuple[str | None, int, int]]:
         """Return queue (if they were picked by names), priority and position of the jobs.
 
         Of each queue and priority the last one is the farthest.
         """
         jobs = self.jobs
-        if self.strange:
-            jobs = sorted([*jobs, *self.strange], key=attrgetter("position"))
+        if self.unknown:
+            jobs = sorted([*jobs, *self.unknown], key=attrgetter("position"))
         return [(job.queue_name if named else None, job.priority, job.position) for job in jobs]
 
     @property
     def size(self) -> int:
         """How many jobs were claimed."""
-        return len(self.jobs) + len(self.withheld) + len(self.strange)
+        return len(self.jobs) + len(self.withheld) + len(self.unknown)
 
 
 @dataclass(frozen=True, slots=True)
-class Wish:
-    """What to claim: how many jobs, when, for which process, by which statement, from where."""
+class ClaimRequest:
+    """What to claim: how many jobs, when, for which process, by which statement, from where.
+
+    `sweep` says that the search begins at the head of the index.
+    """
 
     limit: int
     asked_at: float
     process_id: int
     statement: Statement
     parameters: dict[str, Any]
+    sweep: bool = False
 
 
-def take(
+class Turns:
+    """Takes the turns of one worker, and leaves out the jobs whose rows are locked."""
+
+    def __init__(
+        self, session: Session, ledger: Ledger, pool: Pool, entry: ScoreboardEntry
+    ) -> None:
+        self._session = session
+        self._ledger = ledger
+        self._pool = pool
+        self._entry = entry
+        self._written_at = 0
+        self._check_s = CHECK_MIN_S
+        self._check_at = 0.0
+        self._patient = False
+
+    def take(
+        self, recording: Recording, *, release: Iterable[Ended], request: ClaimRequest | None
+    ) -> TurnResult | None:
+        """Record these outcomes, and claim what is requested, in one turn.
+
+        Returns None when it has done nothing: some rows are locked, and their jobs are left
+        out from now on.
+
+        Raises:
+            psycopg.errors.LockNotAvailable: when it is no row of ours that is locked.
+        """
+        release = list(release)
+        if self._patient:
+            wait_s = self._session.deadline_s * LOCK_SHARE
+            recording.lock_wait = f"{wait_s * 1000:.0f}ms"
+        try:
+            result = _fetch(self._session, recording, release, request)
+        except LockNotAvailable:
+            if self._patient:
+                raise
+            locked = claims.locked(self._session, recording.jobs(release))
+            self._patient = not locked
+            self._ledger.mark_locked(locked)
+            self._write_again()
+            self._check_s, self._check_at = CHECK_MIN_S, monotonic() + CHECK_MIN_S
+            return None
+        self._patient = False
+        return result
+
+    @property
+    def check_at(self) -> float | None:
+        """When to check locked rows again (monotonic); None when there are none."""
+        return self._check_at if self._ledger.locked else None
+
+    def check_locked(self) -> bool:
+        """Find out, when it is time, which rows are free again; return whether any is."""
+        locked = self._ledger.locked
+        if locked and self._entry.jobs_ended - self._written_at >= LOCKED_MAX:
+            self._write_again()
+        if not locked or monotonic() < self._check_at:
+            return False
+        free = locked - claims.locked(self._session, locked)
+        self._check_s = min(CHECK_MAX_S, self._check_s * 2)
+        self._check_at = monotonic() + self._check_s
+        self._ledger.mark_free(free)
+        return bool(free)
+
+    def room(self, in_hand: int, most: int) -> int:
+        """Return how many more jobs may be claimed, where `most` may be at a time."""
+        locked = len(self._ledger.locked)
+        return (min(most, LOCKED_MAX) if locked else most) - in_hand - locked
+
+    def _write_again(self) -> None:
+        """Write the outcomes into the scoreboard entry again, before it forgets them."""
+        self._pool.tell_again(self._ledger.locked_runs)
+        self._written_at = self._entry.jobs_ended
+
+
+def _fetch(
     session: Session,
-    writing: Writing,
-    *,
+    recording: Recording,
     release: Iterable[Ended],
-    wish: Wish | None,
-) -> Result:
-    """Do one turn: record what is in `writing`, and claim what is wished for.
+    request: ClaimRequest | None,
+) -> TurnResult:
+    """Do one turn.
 
-    Invariant: slots are handed over behind what gives them back, by a statement of its own,
-    whose snapshot sees it, and what was blocked before.
+    Invariant: slots are handed over after what frees them, by a statement of its own, whose
+    snapshot sees it, and what was blocked before.
     """
     statements: list[tuple[Statement, dict[str, Any]]] = []
-    fused = writing.record is not None or wish is not None
-    if (rare := writing.conclude(release)) is not None:
-        statements.append(rare)
+    fused = recording.record is not None or request is not None
+    if (conclusion := recording.conclude(release)) is not None:
+        statements.append(conclusion)
     if fused:
-        statements.append(_fused(writing.record, wish))
-    if (handed := writing.hand_over()) is not None:
+        statements.append(_fused(recording.record, request))
+    if (handed := recording.hand_over()) is not None:
         statements.append(handed)
     began = monotonic()
     results = _run(session, statements, plain=fused)
@@ -124,8 +223,8 @@ def take(
     if handed is not None:
         unblocked(results.pop())
     (claim_id, size, recorded, *_), *rows = results.pop() if fused else [(None, 0, None)]
-    concluded = set(results.pop()[0][0]) if rare is not None else set[int]()
-    return Result(
+    concluded = set(results.pop()[0][0]) if conclusion is not None else set[int]()
+    return TurnResult(
         claim_id,
         len(rows) == size,
         *_brought(rows),
@@ -138,10 +237,10 @@ def take(
 def _brought(
     rows: list[tuple[Any, ...]],
 ) -> tuple[list[ClaimedJob], list[ClaimedJob], list[ClaimedJob], int]:
-    """Return the jobs that came along, the withheld ones, the strange ones, and the weight."""
-    jobs, strange = _known([claimed_job(row) for row in rows])
+    """Return the jobs that came along, the withheld ones, the unknown ones, and the weight."""
+    jobs, unknown = _known([claimed_job(row) for row in rows])
     came, weight = came_along(jobs)
-    return jobs[:came], jobs[came:], strange, weight
+    return jobs[:came], jobs[came:], unknown, weight
 
 
 def _known(jobs: list[ClaimedJob]) -> tuple[list[ClaimedJob], list[ClaimedJob]]:
@@ -150,8 +249,8 @@ def _known(jobs: list[ClaimedJob]) -> tuple[list[ClaimedJob], list[ClaimedJob]]:
     # All at once: it costs a claim a thousandth.
     if known >= set(map(_class_name, jobs)):
         return jobs, []
-    strange = [job for job in jobs if job.class_name not in known]
-    return [job for job in jobs if job.class_name in known], strange
+    unknown = [job for job in jobs if job.class_name not in known]
+    return [job for job in jobs if job.class_name in known], unknown
 
 
 def came_along(jobs: list[ClaimedJob]) -> tuple[int, int]:
@@ -161,21 +260,21 @@ def came_along(jobs: list[ClaimedJob]) -> tuple[int, int]:
 
 
 def _fused(
-    record: dict[str, Any] | None, wish: Wish | None
+    record: dict[str, Any] | None, request: ClaimRequest | None
 ) -> tuple[Statement, dict[str, Any]]:
     begin = _NOTHING if record is None else _RECORD
     parameters = dict(record or {})
-    if wish is None:
+    if request is None:
         return _TURNS[begin.name, _NO_CLAIM.name], parameters
     parameters |= {
-        **wish.parameters,
-        "limit": wish.limit,
-        "share": BYTES_MAX // wish.limit if wish.limit > FEW else 2**31 - 1,
+        **request.parameters,
+        "limit": request.limit,
+        "share": BYTES_MAX // request.limit if request.limit > FEW else 2**31 - 1,
         "budget": BYTES_MAX,
-        "process_id": wish.process_id,
-        "asked_at": wish.asked_at,
+        "process_id": request.process_id,
+        "asked_at": request.asked_at,
     }
-    return _TURNS[begin.name, wish.statement.name], parameters
+    return _TURNS[begin.name, request.statement.name], parameters
 
 
 def _run(

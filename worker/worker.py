@@ -1,41 +1,38 @@
 """A worker: one control thread that alone speaks to the queue, and a pool of job threads.
 
-Each round of `poll` takes outcomes in, does a turn when one is due, hands new jobs over,
-and returns how long nothing is to be done. A turn is due when jobs may be claimed (the
-pool has room, and there is reason to think that some are ready) or when outcomes should
-be recorded (the pool has nothing more to do, or the oldest is 10 ms old).
+Each `poll` collects outcomes, takes a turn when one is due, posts new jobs to the pool, and
+returns how long there is nothing to do. A turn is due when jobs may be claimed (the pool has
+room, and there is reason to think that some are ready) or when outcomes should be recorded
+(the pool has nothing more to do, or the oldest outcome is 10 ms old).
 
-Whether there is reason is `rhythm`'s to say, where to look `places`', how many to ask for
-`pace`'s. A worker says that it sleeps (so that enqueuers send notifications, which cost
-them a lock) when a claim came back short, and takes that back once claims have come back
-full for a while.
+`polling` decides when there is reason, and how many jobs to claim; `cursor` decides where the
+search begins. The worker registers as idle (so that enqueuers send notifications, which cost
+them a lock) when a claim came back short, and withdraws that once claims have come back full
+for a while.
+
+States: connecting (register, and reconcile what a broken connection left uncertain), polling,
+draining (claim nothing, release what was not started), stopped once all is recorded.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from jobsd.clock import monotonic
 from jobsd.database.connection import Session
 from jobsd.jobs.current import set_stopping
 from jobsd.jobs.ready import Selection
 from jobsd.performing.pool import FRESH, TRUST_S, Pool
-from jobsd.processes import registry
+from jobsd.processes.database_loop import DatabaseLoop
+from jobsd.processes.idle_registration import IdleRegistration
 
-from .choice import Choice
-from .held_back import HeldBack
-from .intake import Intake
-from .knowledge import Knowledge
+from .cursor import ClaimCursor, QueueSelector
+from .known_classes import KnownClasses, Scout
 from .ledger import Ledger
 from .limited import Limited, Until
-from .pace import IN_HAND_MAX, PATIENCE_S, Pace
-from .places import Places
-from .report import Report, metadata
-from .rhythm import LOOK_MAX_S, Rhythm
-from .sleeper import Sleeper
-from .stretch import Stretch
-from .turn import Result, Wish
-from .unanswered import Unanswered
+from .polling import CLAIMED_MAX, PATIENCE_S, POLL_MAX_S, PollingInterval, PrefetchPolicy
+from .report import Report, UncertainOutcomes
+from .turn import ClaimRequest, Turns
 
 if TYPE_CHECKING:
     from jobsd.configuration.options import JobsOptions, WorkerOptions
@@ -43,15 +40,16 @@ if TYPE_CHECKING:
     from jobsd.jobs.claims import Ended
     from jobsd.processes.context import Context
 
-    from .writing import Claims
+    from .ledger import Claims
+    from .turn import TurnResult
 
 FLUSH_S = 0.01
 """An outcome waits at most this long to be recorded together with others."""
-SETTLE_S = 10.0
+RECONCILE_S = 10.0
 """How often the claims are read back."""
 
 
-class Worker:
+class Worker(DatabaseLoop):
     """The loop of a worker process."""
 
     kind = "worker"
@@ -63,246 +61,307 @@ class Worker:
         options: WorkerOptions,
         jobs: JobsOptions,
         *,
-        settle_s: float = SETTLE_S,
         trust_s: float = TRUST_S,
         slow_after_s: float | None = None,
     ) -> None:
-        self._context = context
+        session = Session(target, f"jobsd {context.name}", listen=True, plan_once=True)
+        super().__init__(context, session)
         self._options = options
-        self._session = Session(target, f"jobsd {context.name}", listen=True, plan_once=True)
-        self._choice = Choice(Selection(options.queues), self._session)
-        self._knowledge = Knowledge(self._session, self._choice.selection, jobs)
+        self._fresh_s = trust_s * FRESH
         self._pool = Pool(options.threads, context.entry, context.nap.wake, trust_s)
-        self._pace = Pace(options.threads, options.prefetch)
-        keep, parks = jobs.preserve_finished_jobs, self._knowledge.parks
+        # When to claim, how many, of which queues, from where.
+        self._idle = IdleRegistration(session, self.kind)
+        self._polling = PollingInterval(options.polling_interval_s)
+        self._prefetch = PrefetchPolicy(options.threads, options.prefetch)
+        self._selector = QueueSelector(Selection(options.queues), session)
+        self._cursor = ClaimCursor()
+        self._known_classes = KnownClasses(session, self._selector.selection, jobs)
+        self._scout = Scout(session, self._cursor, self._known_classes)
+        # What is claimed, and what became of it.
+        keep, parks = jobs.preserve_finished_jobs, self._known_classes.parks
         self._ledger = Ledger(context.name, keep=keep, parks=parks)
         self._report = Report(context.entry, slow_after_s)
-        self._held_back = HeldBack(self._session, self._ledger, self._pool, context.entry)
-        self._unanswered = Unanswered(self._report, self._ledger)
-        self._places = Places()
-        self._stretch = Stretch(self._session, self._places, self._knowledge)
-        made = self._choice, self._knowledge, self._ledger, self._pace, self._pool, self._report
-        self._intake = Intake(*made, self._stretch)
-        self._limited = Limited(self._session, *made)
-        self._rhythm = Rhythm(options.polling_interval_s)
-        self._sleeper = Sleeper(self._session, self.kind)
-        self._row_id, self._beaten_at, self._settle_at = 0, 0.0, 0.0
-        self._fresh_s, self._settle_s = trust_s * FRESH, settle_s
+        self._uncertain = UncertainOutcomes(self._report, self._ledger)
+        self._turns = Turns(session, self._ledger, self._pool, context.entry)
+        self._limited = Limited(
+            *(session, self._selector, self._known_classes, self._ledger, self._prefetch),
+            *(self._pool, self._report),
+        )
+        self._registered_at = self._reconcile_at = 0.0
         self._release: list[Ended] = []
-        self._draining = False
 
     # The life of the process.
 
+    def metadata(self) -> dict[str, Any]:
+        """Return what the row shows: how this worker is configured."""
+        return {
+            "queues": ",".join(self._options.queues),
+            "threads": self._options.threads,
+            "polling_interval": self._options.polling_interval_s,
+        }
+
     def connect(self) -> None:
-        """Register, and find out what a broken connection has left open."""
-        began = monotonic()
-        said = metadata(self._options)
-        row_id = registry.enter(self._session, self._context, self.kind, said)
-        # Someone may have declared us dead, and settled what we had claimed.
-        lost = None if self._row_id in {0, row_id} else self._ledger.abandon()
-        self._row_id = row_id
-        self._beaten_at = began
-        self._sleeper.forget()
-        self._knowledge.publish(row_id)
-        self._settle(began, lost)
-        # The database may have gone back in time, and what it has now lie before them.
-        self._places.forget()
-        self._limited.forget()
-        self._rhythm.look_now()
+        """Register, and reconcile what a broken connection has left uncertain."""
+        began, before = monotonic(), self._process_id
+        super().connect()
+        # Another process may have declared us dead, and recovered what we had claimed.
+        lost = None if before in {0, self._process_id} else self._ledger.abandon()
+        self._registered_at = began
+        self._idle.forget()
+        self._known_classes.publish(self._process_id)
+        self._reconcile(began, lost)
+        # The database may have gone back in time, and what it has now lie before the cursor.
+        self._cursor.reset()
+        self._limited.reset()
+        self._polling.poll_now()
 
     def disconnect(self) -> None:
-        """Drop the connection; running jobs go on, what has ended waits."""
-        self._session.close()
-        self._ledger.doubt()
-        self._unanswered.lose()
-        self._pace.forget()
-
-    def socket(self) -> int | None:
-        """Return the socket on which notifications come."""
-        return self._session.fileno()
+        """Drop the connection; running jobs go on, and their outcomes wait."""
+        super().disconnect()
+        self._ledger.mark_uncertain()
+        self._uncertain.mark_uncertain()
+        self._prefetch.start_small()
 
     def doing(self) -> str:
-        """Return what the title says."""
+        """Return the text of the process title."""
         queues = ",".join(self._options.queues)
-        if self._draining:
+        if self._stopping:
             return f"draining {self._pool.busy} of {queues}"
         return f"{self._pool.busy}/{self._pool.size} threads on {queues}"
 
     def stop(self) -> None:
-        """Take nothing new; give back what was not started."""
-        self._draining = self._report.draining = True
+        """Claim nothing more; the process may exit once the running jobs are recorded."""
+        super().stop()
+        self._drain()
+
+    def _drain(self) -> None:
+        """Release what was not started, and let running jobs know that we stop."""
+        self._report.draining = True
         set_stopping()
         self._ledger.give_back(self._pool.take_back())
 
     @property
     def stopped(self) -> bool:
         """Whether nothing runs and everything is recorded."""
-        return self._draining and not self._pool.uncollected and not self._ledger.open
+        return self._stopping and not self._pool.uncollected and not self._ledger.has_claims
 
     def farewell(self) -> None:
-        """Remove the row; the pool's threads end with the process."""
+        """Delete the row; the pool's threads end with the process."""
         self._pool.close()
-        registry.leave(self._session, self._context, self._row_id)
+        super().farewell()
 
-    # Rounds.
+    # One poll.
 
     def poll(self) -> float:
-        """Do a turn if one is due; return the seconds until the next may be."""
-        now = self._when_alive()
-        self._hear()
+        """Take a turn if one is due; return the seconds until the next may be."""
+        asked_at = self._confirm_row()
+        self._find_reasons()
         self._collect()
-        self._stretch.scout()
-        if self._knowledge.survey():
-            self._places.want_sweep()
-            self._rhythm.look_now()
-        limit = self._room() if monotonic() >= self._look_at else 0
-        if limit or self._is_flush_due():
-            self._turn(limit, now)
-        if self._is_settling_due():
-            # Behind the turn, which a job may wait for.
-            self._settle(now)
-        # What came while a statement ran does not make the socket readable any more.
-        self._hear()
-        self._context.entry.set_threads(self._pool.busy, self._pool.size)
-        return self._limited.work(self._stretch.work(self._rest_s()), self._row_id)
+        self._turn(asked_at)
+        if self._is_reconciling_due():
+            # After the turn, for which a job may wait.
+            self._reconcile(asked_at)
+        return self._rest_s()
 
-    @property
-    def _look_at(self) -> float:
-        return min(self._rhythm.next_look, self._limited.next_at)
-
-    def _when_alive(self) -> float:
+    def _confirm_row(self) -> float:
         """Return the time: what is ours then stays so for `trust_s`, as our row is fresh."""
         now = monotonic()
-        if now - max(self._beaten_at, self._context.entry.heartbeat_ns / 1e9) <= self._fresh_s:
+        heartbeat_at = max(self._registered_at, self._context.entry.heartbeat_ns / 1e9)
+        if now - heartbeat_at <= self._fresh_s:
             return now
         self.connect()
-        return self._beaten_at
+        return self._registered_at
 
-    def _hear(self) -> None:
+    def _find_reasons(self) -> None:
+        """Find out whether there is reason to think that jobs are ready."""
+        self._listen()
+        self._scout.walk()
+        if self._known_classes.survey():
+            self._cursor.request_sweep()
+            self._polling.poll_now()
+
+    def _listen(self) -> None:
         for payload in self._session.notifications():
             word, _, queue = payload.partition(" ")
             if word == "resumed":
-                self._places.forget()
-                self._limited.forget()
-            if word in {"ready", "limited", "resumed"} and self._choice.hear(queue):
-                self._rhythm.look_now()
+                self._cursor.reset()
+                self._limited.reset()
+            if word in {"ready", "limited", "resumed"} and self._selector.add(queue):
+                self._polling.poll_now()
                 if word != "ready":
-                    self._limited.look_now()
+                    self._limited.search_now()
             if word == "lane":
-                self._knowledge.hear(queue)
+                self._known_classes.parked(queue)
 
     def _collect(self) -> None:
+        """Take outcomes from the threads, and take back what they can't start in time."""
         self._pool.look()
         runs = self._pool.collect()
-        self._pace.observe([run.ended - run.started for run in runs])
+        self._prefetch.observe_durations([run.ended - run.started for run in runs])
         self._ledger.add(runs)
-        if self._ledger.frees:
-            # The same turn hands the slot over, and whoever is next is claimed.
-            self._limited.look_now()
-        startable = self._pace.patience(self._pool.running_for_s())
+        if self._ledger.frees_slot:
+            # The same turn hands the slot over, and the next job of the key is claimed.
+            self._limited.search_now()
+        startable = self._prefetch.startable(self._pool.running_for_s())
         if startable is not None and self._pool.waiting > startable:
             self._ledger.give_back(self._pool.take_back(startable))
         if self._pool.series:
-            keep = self._pace.series_patience
+            keep = self._prefetch.series_startable
             self._ledger.give_back(self._pool.take_back_behind(PATIENCE_S, keep))
+
+    def _turn(self, asked_at: float, *, claims: bool = True) -> None:
+        """Record what has ended, and claim what there is room for, if either is due."""
+        limit = self._room() if claims and monotonic() >= self._claim_at else 0
+        if not (limit or self._release or self._is_flush_due()):
+            return
+        recording = self._ledger.recording()
+        request = self._claim_request(limit, asked_at) if limit else None
+        release, self._release = self._release, []
+        self._uncertain.sent(recording, self._process_id)
+        result = self._turns.take(recording, release=release, request=request)
+        if result is None:
+            self._uncertain.answered(recording, set(), set())
+            self._reconcile_at = 0.0  # what was to be released is read back
+            return
+        if result.claim_id is not None:
+            self._ledger.add_claim(result.claim_id, result.claimed)
+            self._prefetch.observe_sizes(
+                len(result.jobs), result.weight, withheld=bool(result.withheld)
+            )
+        if result.jobs:
+            # Before anything else: threads may be idle, and begin while we go on.
+            low_water, rank = self._prefetch.low_water, self._selector.rank
+            self._pool.post(result.jobs, asked_at, low_water, rank)
+            if len(result.jobs) < limit:
+                self._context.nap.yield_gil()
+        if not self._ledger.forget(recording, result.recorded, result.concluded):
+            self._reconcile_at = 0.0
+        self._uncertain.answered(recording, result.recorded, result.concluded)
+        self._report.recorded(recording, result.recorded, result.concluded)
+        if request is not None:
+            self._finish_claim(request, result)
+
+    def _reconcile(self, asked_at: float, lost: Claims | None = None) -> None:
+        """Read our claims back; report those that are gone, beside `lost` ones."""
+        self._reconcile_at = asked_at + RECONCILE_S
+        unknown, gone = self._ledger.reconcile(self._session, self._process_id)
+        self._release += unknown
+        self._pool.verify(self._ledger.holds, asked_at)
+        self._uncertain.reconcile(self._session, {**(lost or {}), **gone})
+        if unknown:
+            self._turn(asked_at, claims=False)
+
+    def _rest_s(self) -> float:
+        """Return how long to rest, after clearing gaps if there is time for it."""
+        # What came while a statement ran does not make the socket readable any more.
+        self._listen()
+        self._context.entry.set_threads(self._pool.busy, self._pool.size)
+        return self._limited.clear(self._scout.clear(self._idle_s()))
+
+    # What a poll decides by.
+
+    @property
+    def _claim_at(self) -> float:
+        return min(self._polling.next_poll, self._limited.next_search)
 
     def _room(self) -> int:
         """Return how many jobs may be claimed now."""
-        room = self._held_back.room(self._pool.uncollected, IN_HAND_MAX)
-        waits = self._draining or self._stretch.scouting
-        return 0 if waits else self._pace.room(self._pool, room)
+        room = self._turns.room(self._pool.uncollected, CLAIMED_MAX)
+        waits = self._stopping or self._scout.is_under_way
+        return 0 if waits else self._prefetch.room(self._pool, room)
 
     def _is_flush_due(self) -> bool:
-        if not self._ledger.pending:
+        if not self._ledger.has_unrecorded:
             return False
         oldest = self._ledger.oldest
         return oldest is None or not self._pool.in_hand or monotonic() - oldest >= FLUSH_S
 
-    def _is_settling_due(self) -> bool:
-        if self._pool.doubts or self._settle_at == 0 or self._held_back.look():
+    def _is_reconciling_due(self) -> bool:
+        if self._pool.doubts or self._reconcile_at == 0 or self._turns.check_locked():
             return True
-        return self._ledger.doubtful and monotonic() >= self._settle_at
+        return self._ledger.is_uncertain and monotonic() >= self._reconcile_at
 
-    def _turn(self, limit: int, asked_at: float) -> None:
-        writing = self._ledger.statements()
-        sweep = bool(limit) and self._places.begin()
-        wish = None
-        if limit:
-            told = self._sleeper.told
-            search = self._choice.search(self._places, self._knowledge.open, told=told)
-            wish = Wish(limit, asked_at, self._row_id, *search)
-        release, self._release = self._release, []
-        self._unanswered.sent(writing, self._row_id)
-        result = self._held_back.take(writing, release=release, wish=wish)
-        if result is None:
-            self._unanswered.answered(writing, set(), set())
-            self._settle_at = 0.0  # what was to be released is read back
+    def _idle_s(self) -> float:
+        now = monotonic()
+        urgent = self._scout.is_under_way or self._known_classes.is_due
+        rest_s = 0.0 if urgent else POLL_MAX_S
+        if self._room():
+            rest_s = min(rest_s, max(0.0, self._claim_at - now))
+        if self._pool.flows:
+            rest_s = min(rest_s, FLUSH_S)
+        if self._ledger.has_unrecorded:
+            oldest = self._ledger.oldest or now
+            rest_s = min(rest_s, max(0.0, oldest + FLUSH_S - now))
+        if (check_at := self._turns.check_at) is not None:
+            rest_s = min(rest_s, max(0.0, check_at - now))
+        return rest_s
+
+    # One claim.
+
+    def _claim_request(self, limit: int, asked_at: float) -> ClaimRequest:
+        sweep = self._cursor.begin_claim()
+        search = self._selector.search(
+            self._cursor, self._known_classes.open, registered=self._idle.stands
+        )
+        return ClaimRequest(limit, asked_at, self._process_id, *search, sweep=sweep)
+
+    def _finish_claim(self, request: ClaimRequest, result: TurnResult) -> None:
+        """Take note of what a claim has brought, and claim limited jobs if it is time to."""
+        if not result.whole:
+            self._reconcile_at = 0.0
+        if result.jobs and result.claim_id is not None:
+            self._report.claimed(result.claim_id, result.jobs)
+        self._give_back(result, request)
+        named = self._selector.by_names
+        self._cursor.advance(result.positions(named=named), sweep=request.sweep)
+        self._selector.note_cost(result.took_s)
+        if self._claim_limited(result, request):
+            self._after_short(sweep=request.sweep)
+        else:
+            self._after_full()
+
+    def _give_back(self, result: TurnResult, request: ClaimRequest) -> None:
+        """Release what did not come along, and unknown jobs unless they are to fail here.
+
+        A claim that brought nothing else has reached many unknown jobs in a row.
+        """
+        self._ledger.give_back([*result.withheld, *result.unknown])
+        if result.withheld:
+            self._cursor.request_sweep()
+        if not result.unknown:
             return
-        if limit:
-            # Before anything is noted down: threads may be idle, and begin while we rest.
-            if not result.whole:
-                self._settle_at = 0.0
-            self._intake.hand_over(result, asked_at)
-            if 0 < len(result.jobs) < limit:
-                self._context.nap.yield_gil()
-        if not self._ledger.wrote(writing, result.recorded, result.concluded):
-            self._settle_at = 0.0
-        self._unanswered.answered(writing, result.recorded, result.concluded)
-        self._report.recorded(writing, result.recorded, result.concluded)
-        if limit:
-            self._intake.give_back(result, limit, asked_at)
-            self._places.end(result.places(named=self._choice.by_names), sweep=sweep)
-            self._choice.note_cost(result.took_s)
-            short = self._claim_limited(result, limit, asked_at)
-            self._set_rhythm(short=short, sweep=sweep)
+        # They are noted as released before the database is asked, which may fail.
+        if failing := self._known_classes.judge(result.unknown):
+            self._ledger.start_after_all(failing)
+            low_water, rank = self._prefetch.low_water, self._selector.rank
+            self._pool.post(failing, request.asked_at, low_water, rank)
+        elif len(result.unknown) == request.limit:
+            self._scout.begin(result.unknown[-1], named=self._selector.by_names)
 
-    def _claim_limited(self, result: Result, limit: int, asked_at: float) -> bool:
-        """Claim limited jobs, if it is time to; return whether no more of any kind wait."""
-        room, until = limit - result.size, None
+    def _claim_limited(self, result: TurnResult, request: ClaimRequest) -> bool:
+        """Claim limited jobs if it is time to; return whether no more of any kind wait."""
+        room, until = request.limit - result.size, None
         if room <= 0:
-            last = [*result.jobs, *result.strange, *result.withheld][-1]
-            room, until = limit, Until(last.queue_name, last.priority, last.position)
+            last = [*result.jobs, *result.unknown, *result.withheld][-1]
+            room, until = request.limit, Until(last.queue_name, last.priority, last.position)
         short = until is None
-        if monotonic() >= self._limited.next_at:
-            told = self._sleeper.told
-            claimed = self._limited.claim(room, asked_at, self._row_id, until, told=told)
+        if monotonic() >= self._limited.next_search:
+            claimed = self._limited.claim(
+                room, request.asked_at, until, registered=self._idle.stands
+            )
             short = short and claimed < room
         return short
 
-    def _set_rhythm(self, *, short: bool, sweep: bool) -> None:
-        if not short:
-            self._rhythm.after_full()
-            if self._rhythm.saturated and self._sleeper.rise(self._row_id):
-                # Nobody tells us of limited jobs any more.
-                self._limited.look_now()
-            return
-        if self._sleeper.sleep(self._row_id):
-            self._rhythm.wish_is_new()
-            self._choice.doubt()
-        self._places.want_sweep()
-        again_at = None if sweep else self._places.sweep_at
-        self._rhythm.after_short(listening=self._session.listening, again_at=again_at)
+    def _after_full(self) -> None:
+        self._polling.after_full()
+        if self._polling.saturated and self._idle.withdraw(self._process_id):
+            # No notifications of limited jobs come any more.
+            self._limited.search_now()
 
-    def _rest_s(self) -> float:
-        now = monotonic()
-        rest_s = 0.0 if self._stretch.scouting or self._knowledge.is_due else LOOK_MAX_S
-        if self._room():
-            rest_s = min(rest_s, max(0.0, self._look_at - now))
-        if self._pool.flows:
-            rest_s = min(rest_s, FLUSH_S)
-        if self._ledger.pending:
-            oldest = self._ledger.oldest or now
-            rest_s = min(rest_s, max(0.0, oldest + FLUSH_S - now))
-        if (again_at := self._held_back.next_at) is not None:
-            rest_s = min(rest_s, max(0.0, again_at - now))
-        return rest_s
-
-    def _settle(self, asked_at: float, lost: Claims | None = None) -> None:
-        """Read our claims back; tell of those that are gone, beside `lost` ones."""
-        self._settle_at = asked_at + self._settle_s
-        unknown, gone = self._ledger.settle(self._session, self._row_id)
-        self._release += unknown
-        self._pool.verify(self._ledger.holds, asked_at)
-        self._unanswered.tell(self._session, {**(lost or {}), **gone})
-        if unknown:
-            self._turn(0, asked_at)
+    def _after_short(self, *, sweep: bool) -> None:
+        if self._idle.register(self._process_id):
+            self._polling.reset_backoff()
+            self._selector.request_survey()
+        self._cursor.request_sweep()
+        sweep_at = None if sweep else self._cursor.sweep_at
+        self._polling.after_short(listening=self._session.listening, sweep_at=sweep_at)

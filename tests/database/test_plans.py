@@ -14,7 +14,7 @@ import pytest
 
 from jobsd.dispatcher import dispatcher
 from jobsd.jobs import claims, enqueue, inspect, listing, ready
-from jobsd.worker.places import Places
+from jobsd.worker.cursor import ClaimCursor
 from waiting import Stopwatch
 
 if TYPE_CHECKING:
@@ -41,8 +41,8 @@ INSERT INTO jobsd.scheduled_executions (job_id, scheduled_at, priority, queue_na
 ANALYZE jobsd.jobs, jobsd.ready_executions, jobsd.scheduled_executions;
 """
 
-_PLACES = Places().segments([None])
-_NAMED = Places().segments(["q1", "q3"])
+_PLACES = ClaimCursor().segments([None])
+_NAMED = ClaimCursor().segments(["q1", "q3"])
 _DONE = {
     "claim_ids": "{1,1}",
     "job_ids": "{1,2}",

@@ -198,7 +198,7 @@ def test_who_schedules_an_earlier_job_wakes_it(make: Make, session: Session) -> 
     " and the table of those who sleep is empty.",
     "The dispatcher says anew that it sleeps, and is woken as before.",
 )
-def test_it_says_anew_that_it_sleeps_once_its_own_ear_was_broken(
+def test_it_registers_again_as_idle_once_its_listener_was_broken(
     make: Make, session: Session, target: Target, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(listener, "RECONNECT_AFTER_S", 0.1)
@@ -217,7 +217,7 @@ def test_it_says_anew_that_it_sleeps_once_its_own_ear_was_broken(
     wait_until(says_so)
 
 
-def test_a_job_that_is_due_before_it_looks_by_itself_wakes_it(make: Make) -> None:
+def test_a_job_that_is_due_before_it_polls_by_itself_wakes_it(make: Make) -> None:
     dispatcher, context = make()
     dispatcher.poll()
     socket = dispatcher.socket()

@@ -30,7 +30,7 @@ def _in_small_steps(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lost_walk, "BATCH", BATCH)
     monkeypatch.setattr(lost_walk, "REST", 0.0)
     monkeypatch.setattr(lost_walk, "REST_MIN_S", 0.0)
-    monkeypatch.setattr(lost_walk, "LOOK_S", 0.0)
+    monkeypatch.setattr(lost_walk, "CHECK_S", 0.0)
     monkeypatch.setattr(lost_walk, "START_S", 0.0)
 
 

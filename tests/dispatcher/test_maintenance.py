@@ -111,7 +111,7 @@ def test_no_duration_admits_another_while_the_job_is_ready_or_claimed(
 
 
 @pytest.mark.behaviour(73)
-def test_a_job_that_waits_beside_a_free_slot_is_found_by_a_look(
+def test_a_job_that_waits_beside_a_free_slot_is_found_by_a_check(
     make: Make, table: Table
 ) -> None:
     waiting = [table.enqueue(f"k{n}") for n in range(30)]
@@ -130,7 +130,7 @@ def test_a_job_that_waits_beside_a_free_slot_is_found_by_a_look(
     assert table.ids("all_blocked_executions") == held
 
 
-def test_a_look_passes_over_jobs_of_paused_queues(make: Make, table: Table) -> None:
+def test_a_check_passes_over_jobs_of_paused_queues(make: Make, table: Table) -> None:
     paused, other = table.enqueue(queue="paused"), table.enqueue()
     table.block(other)
     table.rows("INSERT INTO jobsd.pauses (queue_name) VALUES ('paused') RETURNING 1")
@@ -141,7 +141,7 @@ def test_a_look_passes_over_jobs_of_paused_queues(make: Make, table: Table) -> N
     assert table.ids("all_ready_executions") == [paused, other]
 
 
-def test_a_look_that_an_outage_has_broken_off_is_made_again(
+def test_a_check_that_an_outage_has_broken_off_is_made_again(
     make: Make, table: Table, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(limits, "_KEYS_AT_ONCE", 10)
@@ -177,7 +177,7 @@ def test_slots_that_an_outage_kept_from_being_freed_are_freed_behind_it(
     assert table.ids("concurrency_slots") == []
 
 
-def test_a_look_is_made_when_asked_for(make: Make, table: Table, session: Session) -> None:
+def test_a_check_is_made_when_asked_for(make: Make, table: Table, session: Session) -> None:
     dispatcher, context = make()
     _turn(dispatcher)
     waiting = table.enqueue()

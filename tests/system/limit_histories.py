@@ -18,7 +18,7 @@ import psycopg
 
 from jobsd.clock import monotonic
 from jobsd.database.connection import Session, Target
-from jobsd.dispatcher.maintenance import LOOK_S
+from jobsd.dispatcher.maintenance import CHECK_S
 from jobsd.errors import Error
 from jobsd.jobs import bulk, discards, failed
 from jobsd.jobs.draft import Draft
@@ -213,5 +213,5 @@ class Auditor(threading.Thread):
         self._idle_since = {key: self._idle_since.get(key, now) for key in free}
         # A look of a dispatcher would do, where a job was lost: every five seconds.
         for key, since in self._idle_since.items():
-            if now - since > LOOK_S + 5 * PASS_S:
+            if now - since > CHECK_S + 5 * PASS_S:
                 self.faults.append(f"{key}: jobs wait for {now - since:.1f} s, a slot is free")

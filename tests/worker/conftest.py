@@ -63,7 +63,7 @@ class Driven:
 
     def at_rest(self) -> bool:
         """Whether nothing runs, and nothing waits to be recorded."""
-        return not self.worker._pool.uncollected and not self.worker._ledger.pending
+        return not self.worker._pool.uncollected and not self.worker._ledger.has_unrecorded
 
     def drain(self) -> None:
         """Stop, and take rounds until everything is recorded; say goodbye."""

@@ -157,7 +157,7 @@ def test_a_worker_sleeps_in_the_table_when_nothing_is_ready(
 def test_who_has_work_for_a_while_is_not_to_be_woken(
     make_worker: MakeWorker, count: Count, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("jobsd.worker.rhythm.AWAKE_S", 0.0)
+    monkeypatch.setattr("jobsd.worker.polling.AWAKE_S", 0.0)
     driven = make_worker()
     driven.until(lambda: count("sleepers") == 1)
 
@@ -203,7 +203,7 @@ def test_queues_come_in_the_order_of_the_list_and_jobs_by_priority(
     # It has looked for more in vain, and not only when it takes nothing at all.
     driven.until(
         lambda: (
-            driven.worker._sleeper.told
+            driven.worker._idle.stands
             and count("ready_executions") == 6 - len(order)
             and len(noted) == len(order)
         )

@@ -38,12 +38,12 @@ def test_jobs_that_are_given_back_are_counted_as_released(
     assert counted(driven) == {"released": 5, "finished": 1}
 
 
-def test_what_was_claimed_too_far_ahead_is_counted_and_told_in_one_line(
+def test_what_was_claimed_too_far_ahead_is_counted_and_is_one_event(
     make_worker: MakeWorker, count: Count
 ) -> None:
-    told: list[tuple[str, dict[str, Any]]] = []
+    emitted: list[tuple[str, dict[str, Any]]] = []
     stop = events.subscribe(
-        lambda event, facts: told.append((event.name, facts)),
+        lambda event, facts: emitted.append((event.name, facts)),
         names=("job.released", "jobs.released"),
     )
     enqueue_many([note.with_args(0)] * 200)
@@ -54,6 +54,6 @@ def test_what_was_claimed_too_far_ahead_is_counted_and_told_in_one_line(
     driven.until(lambda: counted(driven).get("released"))
     stop()
 
-    assert {name for name, _ in told} == {"jobs.released"}
-    assert sum(facts["size"] for _, facts in told) == counted(driven)["released"]
+    assert {name for name, _ in emitted} == {"jobs.released"}
+    assert sum(facts["size"] for _, facts in emitted) == counted(driven)["released"]
     gate.set()

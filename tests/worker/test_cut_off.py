@@ -24,19 +24,19 @@ if TYPE_CHECKING:
     "Whenever it is done, the worker reads it back and returns the jobs, also when it is idle.",
 )
 def test_a_claim_that_is_committed_long_after_its_connection_broke_is_given_back(
-    make_worker: MakeWorker, session: Session, count: Count
+    make_worker: MakeWorker, session: Session, count: Count, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     driven = make_worker()
-    driven.worker._settle_s = 0.05
+    monkeypatch.setattr("jobsd.worker.worker.RECONCILE_S", 0.05)
     driven.worker.disconnect()
     driven.worker.connect()
-    driven.until(lambda: driven.worker._sleeper.told)
+    driven.until(lambda: driven.worker._idle.stands)
     session.connection.execute(
         "INSERT INTO jobsd.jobs (id, queue_name, class_name) VALUES (5, 'q', 'x')"
     )
     session.connection.execute(
         "INSERT INTO jobsd.claims (process_id, job_ids) VALUES (%s, '{5}')",
-        (driven.worker._row_id,),
+        (driven.worker._process_id,),
     )
 
     driven.until(lambda: not count("claims WHERE job_ids = '{5}'"))
@@ -76,4 +76,4 @@ def test_of_a_claim_that_holds_nothing_that_we_know_nothing_is_left(
     driven.worker.connect()
 
     assert not count("claims")
-    assert not driven.worker._ledger.open
+    assert not driven.worker._ledger.has_claims

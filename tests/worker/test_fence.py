@@ -59,7 +59,7 @@ def test_a_recovered_worker_that_finishes_changes_nothing(
     recovered = recover(session, dead_process(session, threads=3))
     gate.set()
     driven.until(driven.at_rest)
-    driven.worker._settle_at = 0
+    driven.worker._reconcile_at = 0
     driven.worker.poll()
 
     assert [job.attempt for job in recovered.failed] == [1]
@@ -195,7 +195,7 @@ def test_a_claim_whose_answer_was_never_seen_is_given_back(
     make_worker: MakeWorker, session: Session, count: Count
 ) -> None:
     driven = make_worker()
-    row_id = driven.worker._row_id
+    row_id = driven.worker._process_id
     session.connection.execute(
         "INSERT INTO jobsd.jobs (id, queue_name, class_name) VALUES (5, 'q', 'x');"
     )
@@ -227,13 +227,13 @@ def test_an_outcome_whose_answer_was_never_seen_is_not_written_twice(
     driven.worker._collect()
     before = ({key: set(ids) for key, ids in ledger._claims.items()}, list(ledger._runs))
     driven.until(lambda: count("jobs WHERE outcome = 'finished'"))
-    assert (len(before[1]), ledger.pending) == (1, False)
+    assert (len(before[1]), ledger.has_unrecorded) == (1, False)
 
     ledger._claims, ledger._runs = before
     driven.worker.disconnect()
     driven.worker.connect()
 
-    assert (ledger.pending, count("jobs WHERE attempts = 1")) == (False, 1)
+    assert (ledger.has_unrecorded, count("jobs WHERE attempts = 1")) == (False, 1)
 
 
 @pytest.mark.behaviour(13)
@@ -253,7 +253,7 @@ def test_a_worker_whose_row_was_deleted_registers_anew_and_forgets_its_claims(
     driven.until(lambda: driven.worker._pool.busy == 0)
     driven.worker.poll()
 
-    assert driven.worker._row_id != given.process_id
+    assert driven.worker._process_id != given.process_id
     assert (count("failed_executions"), count("jobs WHERE attempts = 1")) == (2, 2)
 
 

@@ -16,7 +16,7 @@ from jobs.placed import in_claims, places
 from jobsd.jobs.claims import LOCK_WAIT, STATEMENTS, Ended, conclusion
 from jobsd.jobs.client import enqueue_many
 from jobsd.supervisor.recovery.claims import recover
-from jobsd.worker.places import SWEEP_S
+from jobsd.worker.cursor import SWEEP_S
 
 from .bodies import gate, note, noted, wait_for_gate
 from .dead_processes import dead_process
@@ -100,7 +100,7 @@ def test_who_has_missed_it_gives_back_no_claim_of_another(
     new = _one_at_a_time(make_worker, "worker-new")
     new.until(lambda: noted == ["first", "second"])
 
-    old.worker._settle_at = 0.0
+    old.worker._reconcile_at = 0.0
     old.worker.poll()
     old.worker.farewell()
 

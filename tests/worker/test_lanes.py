@@ -135,11 +135,11 @@ def test_a_worker_that_learns_a_class_takes_what_was_parked(
 
 
 @pytest.mark.usefixtures("_learned")
-def test_who_knows_a_class_is_told_when_one_of_its_jobs_is_parked(
+def test_a_worker_that_knows_a_class_is_notified_when_one_of_its_jobs_is_parked(
     make_worker: MakeWorker, session: Session
 ) -> None:
     driven = make_worker()
-    driven.until(lambda: driven.worker._sleeper.told and driven.worker._knowledge._survey_at)
+    driven.until(lambda: driven.worker._idle.stands and driven.worker._known_classes._survey_at)
     waiting = Draft(GONE, "default", 0, '["parked"]')
     walk = {"priority": 0, "after": 0, "until": 2**63 - 1, "limit": 10, "process_id": 0}
 
@@ -149,7 +149,7 @@ def test_who_knows_a_class_is_told_when_one_of_its_jobs_is_parked(
     driven.until(lambda: noted == ["parked"], within_s=3)
 
 
-def test_what_is_parked_is_told_though_nobody_sleeps(
+def test_a_parked_job_sends_a_notification_though_no_worker_is_idle(
     make_worker: MakeWorker, knower: Knower, target: Target, count: Count
 ) -> None:
     knower(GONE)

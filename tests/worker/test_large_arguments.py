@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 @job
-def weigh(number: int, text: str) -> None:
+def observe_sizes(number: int, text: str) -> None:
     noted.append((number, len(text)))
 
 
@@ -28,18 +28,18 @@ def _text(size: int) -> str:
     return os.urandom(size // 2).hex()
 
 
-def _weigh_claims(driven: Driven) -> list[int]:
+def _observe_sizes_claims(driven: Driven) -> list[int]:
     """Return a list that gets the bytes of arguments of each claim."""
-    weighed: list[int] = []
-    pace = driven.worker._pace
-    plain = pace.weigh
+    observe_sizesed: list[int] = []
+    pace = driven.worker._prefetch
+    plain = pace.observe_sizes
 
-    def weigh_and_note(jobs: int, size: int, *, withheld: bool) -> None:
-        weighed.append(size)
+    def observe_sizes_and_note(jobs: int, size: int, *, withheld: bool) -> None:
+        observe_sizesed.append(size)
         plain(jobs, size, withheld=withheld)
 
-    pace.weigh = weigh_and_note  # type: ignore[method-assign]
-    return weighed
+    pace.observe_sizes = observe_sizes_and_note  # type: ignore[method-assign]
+    return observe_sizesed
 
 
 @pytest.mark.failure(
@@ -51,26 +51,26 @@ def test_a_claim_brings_few_megabytes_whatever_lies_in_the_queue(
 ) -> None:
     text = _text(60_000)
     enqueue_many(note.with_args(i) for i in range(700))
-    enqueue_many(weigh.with_args(i, text) for i in range(200))
+    enqueue_many(observe_sizes.with_args(i, text) for i in range(200))
     driven = make_worker(threads=1, prefetch=500)
-    weighed = _weigh_claims(driven)
+    observe_sizesed = _observe_sizes_claims(driven)
 
     driven.until(lambda: count("jobs WHERE outcome = 'finished'") == 900, within_s=30)
 
     assert noted == [*range(700), *((i, 60_000) for i in range(200))]
-    assert max(weighed) < 4_000_000
+    assert max(observe_sizesed) < 4_000_000
 
 
 def test_jobs_that_are_too_large_to_be_claimed_together_are_claimed_by_fours(
     make_worker: MakeWorker, count: Count
 ) -> None:
     text = _text(1_000_000)
-    enqueue_many(weigh.with_args(i, text) for i in range(10))
+    enqueue_many(observe_sizes.with_args(i, text) for i in range(10))
     driven = make_worker(threads=1, prefetch=500)
-    weighed = _weigh_claims(driven)
+    observe_sizesed = _observe_sizes_claims(driven)
 
     driven.until(lambda: count("jobs WHERE outcome = 'finished'") == 10, within_s=30)
 
     assert noted == [(i, 1_000_000) for i in range(10)]
-    assert weighed[0] == 0
-    assert 4_000_000 < max(weighed) < 5_000_000
+    assert observe_sizesed[0] == 0
+    assert 4_000_000 < max(observe_sizesed) < 5_000_000

@@ -19,7 +19,7 @@ from jobsd.jobs.client import enqueue_many
 from jobsd.jobs.definition import job
 from jobsd.jobs.limits import Limit
 from jobsd.supervisor.recovery.claims import DeadProcess, recover
-from jobsd.worker.held_back import IN_HAND_MAX
+from jobsd.worker.turn import LOCKED_MAX
 from waiting import Stopwatch
 
 from .bodies import gate, note, noted, wait_for_gate
@@ -195,13 +195,11 @@ def test_a_locked_slot_holds_up_its_own_job_only(
 def test_a_job_that_is_given_back_waits_for_its_row_only(
     make_worker: MakeWorker, session: Session, count: Count
 ) -> None:
-    worker = make_worker(threads=1)
+    worker = make_worker(threads=1, prefetch=3)
     first = wait_for_gate.enqueue()
     worker.until(lambda: noted == [None])
     jobs = [note.enqueue(n) for n in range(3)]
-    worker.worker._rhythm.look_now()
-    worker.worker._turn(3, 0.0)
-    assert worker.worker._pool.waiting == 3
+    worker.until(lambda: worker.worker._pool.waiting == 3)
     with _held(session, WHAT["its job"], jobs[1].id) as holder:
         worker.worker.stop()
         worker.until(lambda: count("ready_executions") == 2)
@@ -218,7 +216,7 @@ def test_a_job_that_is_given_back_waits_for_its_row_only(
     "What the job became is known, however many have ended since.",
 )
 @pytest.mark.parametrize("becomes", ["finished", "failed"])
-def test_what_is_held_back_is_known_after_a_death(
+def test_an_outcome_that_waits_for_a_lock_is_known_after_a_death(
     make_worker: MakeWorker, session: Session, count: Count, becomes: str
 ) -> None:
     worker = make_worker()
@@ -226,15 +224,15 @@ def test_what_is_held_back_is_known_after_a_death(
     worker.until(lambda: noted == [None])
     with _held(session, WHAT["its job"], mine.id):
         gate.set()
-        worker.until(lambda: bool(worker.worker._ledger.held_back))
-        enqueue_many(note.with_args(n) for n in range(3 * IN_HAND_MAX))
-        worker.until(lambda: count("jobs WHERE outcome = 'finished'") == 3 * IN_HAND_MAX, 30)
+        worker.until(lambda: bool(worker.worker._ledger.locked))
+        enqueue_many(note.with_args(n) for n in range(3 * LOCKED_MAX))
+        worker.until(lambda: count("jobs WHERE outcome = 'finished'") == 3 * LOCKED_MAX, 30)
     entry = worker.context.entry
 
     recover(
         session,
         DeadProcess(
-            worker.worker._row_id,
+            worker.worker._process_id,
             "w",
             {"type": "T", "message": "m"},
             running=entry.running(),
@@ -250,14 +248,14 @@ def test_when_all_rows_are_locked_a_worker_claims_no_more_than_it_can_remember(
     make_worker: MakeWorker, session: Session, count: Count
 ) -> None:
     worker = make_worker()
-    enqueue_many(note.with_args(n) for n in range(3 * IN_HAND_MAX))
+    enqueue_many(note.with_args(n) for n in range(3 * LOCKED_MAX))
     with psycopg.connect(session.target.url) as holder:
         holder.execute("SELECT FROM jobsd.jobs FOR UPDATE")
-        worker.until(lambda: len(worker.worker._ledger.held_back) >= IN_HAND_MAX - 3, 60)
-        assert count("claimed_executions") <= IN_HAND_MAX
-    worker.until(lambda: count("jobs WHERE outcome = 'finished'") == 3 * IN_HAND_MAX, 60)
+        worker.until(lambda: len(worker.worker._ledger.locked) >= LOCKED_MAX - 3, 60)
+        assert count("claimed_executions") <= LOCKED_MAX
+    worker.until(lambda: count("jobs WHERE outcome = 'finished'") == 3 * LOCKED_MAX, 60)
 
-    assert len(noted) == len({*noted}) == 3 * IN_HAND_MAX
+    assert len(noted) == len({*noted}) == 3 * LOCKED_MAX
     assert count("claims") == 0
 
 

@@ -1,4 +1,4 @@
-"""What was recorded by a statement whose answer was lost is told of, once."""
+"""What was recorded by a statement whose answer was lost is emitted of, once."""
 
 # pyright: reportPrivateUsage=false
 
@@ -40,7 +40,7 @@ EVENTS = {
     "snooze at once": "job.snoozed",
 }
 
-Told = list[tuple[str, dict[str, Any]]]
+Emitted = list[tuple[str, dict[str, Any]]]
 
 
 @job(max_attempts=2, retry_on=KeyError)
@@ -77,9 +77,9 @@ def way(target: Target) -> Iterator[tuple[LostAnswers, Target]]:
 
 
 @pytest.fixture
-def told() -> Iterator[Told]:
-    """What is told of jobs' ends."""
-    heard: Told = []
+def emitted() -> Iterator[Emitted]:
+    """What is emitted of jobs' ends."""
+    heard: Emitted = []
     names = [*dict.fromkeys(EVENTS.values()), "job.released", "claims.lost"]
     stop = events.subscribe(lambda event, facts: heard.append((event.name, facts)), names=names)
     yield heard
@@ -91,12 +91,12 @@ def lose(driven: Driven, way: LostAnswers) -> None:
     ledger = driven.worker._ledger
     wait_until(lambda: _all_have_ended(driven))
     _cut(driven, way)
-    assert ledger.pending
+    assert ledger.has_unrecorded
 
 
-def until_told(driven: Driven, told: Told) -> None:
-    """Take rounds until something is told, and a few more for what is told twice."""
-    driven.until(lambda: told)
+def until_emitted(driven: Driven, emitted: Emitted) -> None:
+    """Take rounds until something is emitted, and a few more for what is emitted twice."""
+    driven.until(lambda: emitted)
     for _ in range(5):
         driven.worker.poll()
 
@@ -107,11 +107,11 @@ def until_told(driven: Driven, told: Told) -> None:
     "The connection breaks between the commit of an outcome and its answer.",
     "The worker reads back that it is recorded, and tells of it once: event, hook and metric.",
 )
-def test_an_outcome_whose_answer_was_lost_is_told_once(
+def test_an_outcome_whose_answer_was_lost_is_emitted_once(
     how: str,
     way: tuple[LostAnswers, Target],
     make_worker: MakeWorker,
-    told: Told,
+    emitted: Emitted,
     keep: bool,  # noqa: FBT001 - a parameter
 ) -> None:
     lossy, target = way
@@ -121,9 +121,9 @@ def test_an_outcome_whose_answer_was_lost_is_told_once(
 
     lose(driven, lossy)
     driven.worker.connect()
-    until_told(driven, told)
+    until_emitted(driven, emitted)
 
-    ((name, facts),) = told
+    ((name, facts),) = emitted
     assert (name, facts["job_id"], facts["attempt"]) == (EVENTS[how], stored.id, 1)
     outcome = name.removeprefix("job.")
     assert counted(driven) == ({outcome: 1} if outcome != "snoozed" else {})
@@ -134,7 +134,7 @@ def test_an_outcome_whose_answer_was_lost_is_told_once(
 def test_so_is_that_of_a_job_that_held_a_limit(
     way: tuple[LostAnswers, Target],
     make_worker: MakeWorker,
-    told: Told,
+    emitted: Emitted,
     keep: bool,  # noqa: FBT001 - a parameter
 ) -> None:
     lossy, target = way
@@ -144,14 +144,14 @@ def test_so_is_that_of_a_job_that_held_a_limit(
 
     lose(driven, lossy)
     driven.worker.connect()
-    until_told(driven, told)
+    until_emitted(driven, emitted)
 
-    assert [name for name, _ in told] == ["job.finished"]
+    assert [name for name, _ in emitted] == ["job.finished"]
     assert counted(driven) == {"finished": 1}
 
 
 def test_so_are_those_of_a_batch_and_what_was_given_back_with_them(
-    way: tuple[LostAnswers, Target], make_worker: MakeWorker, told: Told, count: Count
+    way: tuple[LostAnswers, Target], make_worker: MakeWorker, emitted: Emitted, count: Count
 ) -> None:
     lossy, target = way
     enqueue_many([end.with_args("fail"), note.with_args(1), *[wait_for_gate.with_args()] * 3])
@@ -162,11 +162,11 @@ def test_so_are_those_of_a_batch_and_what_was_given_back_with_them(
     _cut(driven, lossy)
     driven.worker.connect()
 
-    until_told(driven, told)
+    until_emitted(driven, emitted)
 
     assert count("ready_executions") == 2
     assert counted(driven) == {"failed": 1, "finished": 1, "released": 2}
-    assert [name for name, _ in told if name != "job.released"] == [
+    assert [name for name, _ in emitted if name != "job.released"] == [
         "job.failed",
         "job.finished",
     ]
@@ -174,11 +174,11 @@ def test_so_are_those_of_a_batch_and_what_was_given_back_with_them(
 
 @pytest.mark.parametrize("how", ["finish", "fail"])
 @pytest.mark.parametrize("keep", [True, False])
-def test_what_was_not_recorded_is_told_by_the_statement_that_records_it(
+def test_what_was_not_recorded_is_emitted_by_the_statement_that_records_it(
     how: str,
     make_worker: MakeWorker,
     session: Session,
-    told: Told,
+    emitted: Emitted,
     keep: bool,  # noqa: FBT001 - a parameter
 ) -> None:
     driven = make_worker(threads=1, keep=keep)
@@ -192,9 +192,9 @@ def test_what_was_not_recorded_is_told_by_the_statement_that_records_it(
     driven.worker.disconnect()
     driven.worker.connect()
 
-    until_told(driven, told)
+    until_emitted(driven, emitted)
 
-    assert [name for name, _ in told] == [EVENTS[how]]
+    assert [name for name, _ in emitted] == [EVENTS[how]]
     assert sum(counted(driven).values()) == 1
 
 
@@ -203,8 +203,8 @@ def test_what_was_not_recorded_is_told_by_the_statement_that_records_it(
     "A lock holds up an outcome for longer than its worker waits.",
     "The worker, which sends it again meanwhile, tells of it once.",
 )
-def test_what_is_recorded_long_after_the_connection_broke_is_told_once(
-    how: str, make_worker: MakeWorker, session: Session, told: Told
+def test_what_is_recorded_long_after_the_connection_broke_is_emitted_once(
+    how: str, make_worker: MakeWorker, session: Session, emitted: Emitted
 ) -> None:
     driven = make_worker(threads=1)
     end.enqueue(how)
@@ -218,20 +218,20 @@ def test_what_is_recorded_long_after_the_connection_broke_is_told_once(
                 driven.worker.poll()
             driven.worker.disconnect()
             driven.worker.connect()
-        assert told == []
+        assert emitted == []
 
-    until_told(driven, told)
+    until_emitted(driven, emitted)
 
-    assert [name for name, _ in told] == [EVENTS[how]]
+    assert [name for name, _ in emitted] == [EVENTS[how]]
 
 
 @pytest.mark.parametrize("how", ["finish", "fail", "retry", "discard"])
-def test_who_was_recovered_meanwhile_tells_what_it_had_recorded_before(
+def test_a_worker_that_was_recovered_meanwhile_emits_what_it_had_recorded_before(
     how: str,
     way: tuple[LostAnswers, Target],
     make_worker: MakeWorker,
     session: Session,
-    told: Told,
+    emitted: Emitted,
 ) -> None:
     lossy, target = way
     driven = make_worker(threads=1, target=target)
@@ -241,19 +241,19 @@ def test_who_was_recovered_meanwhile_tells_what_it_had_recorded_before(
     _prune(session)
 
     driven.worker.connect()
-    until_told(driven, told)
+    until_emitted(driven, emitted)
 
-    assert [name for name, _ in told] == [EVENTS[how]]
+    assert [name for name, _ in emitted] == [EVENTS[how]]
     assert sum(counted(driven).values()) == 1
 
 
 @pytest.mark.parametrize("keep", [True, False])
 @pytest.mark.parametrize("how", EVENTS)
-def test_what_somebody_else_has_settled_is_not_told_by_the_worker(
+def test_what_another_process_has_recovered_is_not_emitted_by_the_worker(
     how: str,
     make_worker: MakeWorker,
     session: Session,
-    told: Told,
+    emitted: Emitted,
     keep: bool,  # noqa: FBT001 - a parameter
 ) -> None:
     driven = make_worker(threads=1, keep=keep)
@@ -262,7 +262,7 @@ def test_what_somebody_else_has_settled_is_not_told_by_the_worker(
     pool, ledger = driven.worker._pool, driven.worker._ledger
     wait_until(lambda: _all_have_ended(driven))
     ledger.add(pool.collect())
-    driven.worker._unanswered.sent(ledger.statements(), driven.worker._row_id)
+    driven.worker._uncertain.sent(ledger.recording(), driven.worker._process_id)
     driven.worker.disconnect()
     # As if its statement had never come; and it is taken for dead.
     _prune(session)
@@ -271,7 +271,7 @@ def test_what_somebody_else_has_settled_is_not_told_by_the_worker(
     for _ in range(5):
         driven.worker.poll()
 
-    assert [name for name, _ in told if name != "claims.lost"] == []
+    assert [name for name, _ in emitted if name != "claims.lost"] == []
     assert counted(driven) == {}
 
 

@@ -139,7 +139,7 @@ def test_one_row_lives_through_snoozes_and_retries(
     assert (_ran, count("jobs WHERE attempts = 3")) == ([1, 1, 2, 3], 1)
 
 
-def test_a_broken_backoff_is_told_with_the_error_and_loses_no_attempt(
+def test_a_broken_backoff_is_reported_with_the_error_and_loses_no_attempt(
     make_worker: MakeWorker, session: Session, count: Count
 ) -> None:
     badly_patient.enqueue()

@@ -309,8 +309,8 @@ def test_behind_many_jobs_of_a_full_key_others_start_and_these_are_blocked_once(
     count: Count,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(limited, "LOOK_MIN", 10)
-    monkeypatch.setattr(limited, "LOOK_MAX", 40)
+    monkeypatch.setattr(limited, "SEARCH_MIN", 10)
+    monkeypatch.setattr(limited, "SEARCH_MAX", 40)
     monkeypatch.setattr(limited, "ASIDE_MAX", 5)
     monkeypatch.setattr(limited, "BLOCKED", 50)
     slow.enqueue(0)
@@ -351,22 +351,22 @@ def test_a_series_that_the_worker_had_to_doubt_is_one_series_afterwards(
     assert most == {"k": 1}
 
 
-def test_a_worker_that_meets_no_limited_job_hardly_looks_for_some(
+def test_a_worker_that_meets_no_limited_job_hardly_searches_for_some(
     make_worker: MakeWorker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     driven = make_worker(prefetch=1)
     driven.until(driven.at_rest)
-    looks: list[int] = []
+    searches: list[int] = []
     claim = limited.Limited.claim
 
-    def look(self: limited.Limited, *args: Any, **kwargs: Any) -> int:
-        looks.append(1)
+    def search(self: limited.Limited, *args: Any, **kwargs: Any) -> int:
+        searches.append(1)
         return claim(self, *args, **kwargs)
 
-    monkeypatch.setattr(limited.Limited, "claim", look)
+    monkeypatch.setattr(limited.Limited, "claim", search)
     began = monotonic()
     enqueue_many(plain.with_args(n) for n in range(200))
 
     driven.until(lambda: len(noted) == 200)
 
-    assert len(looks) <= 12 + (monotonic() - began) / limited.PAUSE_BUSY_S
+    assert len(searches) <= 12 + (monotonic() - began) / limited.PAUSE_BUSY_S

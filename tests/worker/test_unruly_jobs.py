@@ -136,7 +136,7 @@ def test_a_job_that_was_deleted_while_it_was_ready_harms_nobody(
     driven.until(lambda: not count("ready_executions") and not count("claims"))
 
     assert (len(noted), count("jobs WHERE outcome = 'finished'")) == (left, left)
-    assert not driven.worker._ledger.open
+    assert not driven.worker._ledger.has_claims
     driven.drain()
 
 

@@ -242,7 +242,7 @@ def test_a_retried_job_waits_as_long_as_it_says(make_worker: MakeWorker, count: 
     assert (count("jobs WHERE attempts = 1"), count("attempts")) == (1, 1)
 
 
-def test_counters_tell_what_became_of_jobs(make_worker: MakeWorker, count: Count) -> None:
+def test_counters_say_what_became_of_jobs(make_worker: MakeWorker, count: Count) -> None:
     note.enqueue(1)
     fail.enqueue("x")
     driven = make_worker()
@@ -255,14 +255,14 @@ def test_counters_tell_what_became_of_jobs(make_worker: MakeWorker, count: Count
 
 
 @pytest.mark.behaviour(88)
-def test_a_failure_is_told_with_its_facts(make_worker: MakeWorker, count: Count) -> None:
-    told: list[tuple[str, dict[str, Any]]] = []
-    end = events.subscribe(lambda event, facts: told.append((event.name, facts)))
+def test_a_failure_is_an_event_with_its_facts(make_worker: MakeWorker, count: Count) -> None:
+    emitted: list[tuple[str, dict[str, Any]]] = []
+    end = events.subscribe(lambda event, facts: emitted.append((event.name, facts)))
     try:
         stored = fail.enqueue("x")
         make_worker().until(lambda: count("failed_executions"))
     finally:
         end()
 
-    (facts,) = [facts for name, facts in told if name == "job.failed"]
+    (facts,) = [facts for name, facts in emitted if name == "job.failed"]
     assert (facts["job_id"], facts["attempt"], facts["error"]["message"]) == (stored.id, 1, "x")

@@ -59,7 +59,7 @@ def enqueue(drafted: Draft, given: object) -> EnqueuedJob:
 def _enqueue(drafted: Draft, given: object) -> EnqueuedJob:
     pending = Pending(drafted, EnqueuedJob(None, "pending"))
     if not _wait(given, pending):
-        return client.store(drafted)
+        return client.enqueue(drafted, surrounded=False)
     return pending.handle
 
 

@@ -270,15 +270,15 @@ def _schema_of_tables() -> str:
     return _schema
 
 
-def enqueue(drafted: Draft, connection: object = NOT_GIVEN) -> EnqueuedJob:
-    """Enqueue one job: committed when this returns, or in the transaction of `connection`."""
-    if not around.ENQUEUES:
-        return store(drafted, connection)
-    return around.enqueue(drafted, lambda job: store(job, connection))
+def enqueue(
+    drafted: Draft, connection: object = NOT_GIVEN, *, surrounded: bool = True
+) -> EnqueuedJob:
+    """Enqueue one job: committed when this returns, or in the transaction of `connection`.
 
-
-def store(drafted: Draft, connection: object = NOT_GIVEN) -> EnqueuedJob:
-    """Store one job as it is, with nothing around."""
+    What the program has put around enqueues is called, unless `surrounded` is false.
+    """
+    if surrounded and around.ENQUEUES:
+        return around.enqueue(drafted, lambda job: enqueue(job, connection, surrounded=False))
     if connection is not NOT_GIVEN:
         raw = psycopg_connection(connection)
         return storing.enqueue(raw, _schema_of_tables(), drafted, owned=False)

@@ -89,7 +89,8 @@ class FunctionJob(Generic[P, R]):
             EnqueueError: when the database refuses.
             DatabaseUnreachableError: when the database cannot be reached.
         """
-        return client.enqueue(self.with_args(*args, **kwargs))
+        self._signature.check(args, kwargs)
+        return client.enqueue(draft(self.definition, args, kwargs))
 
     def with_args(self, *args: P.args, **kwargs: P.kwargs) -> Draft:
         """Return the job with these arguments, for `enqueue_many`."""

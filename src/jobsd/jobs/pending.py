@@ -91,7 +91,11 @@ def _enqueue(jobs: Sequence[Pending]) -> None:
     drafts = _drafts(jobs)
     try:
         several = len(drafts) > 1
-        done = client.store_many(drafts) if several else [client.store(drafts[0])]
+        done = (
+            client.store_many(drafts)
+            if several
+            else [client.enqueue(drafts[0], surrounded=False)]
+        )
     except Error as error:
         known = not isinstance(error, EnqueueError) or error.known
         doubt: Literal["", "jobs"] = "" if known else "jobs"

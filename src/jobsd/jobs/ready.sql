@@ -1,6 +1,6 @@
 -- pick_any: pick the most urgent jobs of all queues that are not paused. Continues the
 -- expressions of claims.sql; rows that another worker has locked are skipped. Each segment
--- of the index begins behind the place that this worker has taken last (see worker/places),
+-- of the index begins after the position that this worker has claimed last (see worker/cursor),
 -- so that dead rows before it are not walked over again.
 segment AS (
     SELECT after_priority, after_position, below_priority, below_position

@@ -30,12 +30,12 @@ WHERE id IN (SELECT id FROM had)
     AND NOT EXISTS (SELECT FROM jobsd.claims WHERE process_id = %(id)s)
 RETURNING id;
 
--- sleep: register a process as idle: it is to be woken.
+-- register_idle: register a process as idle: it is to be woken.
 INSERT INTO jobsd.sleepers (process_id, kind)
 VALUES (%(id)s, %(kind)s)
 ON CONFLICT (process_id) DO NOTHING;
 
--- rise: delete the idle registration of a process: it polls by itself.
+-- withdraw_idle: delete the idle registration of a process: it polls by itself.
 DELETE FROM jobsd.sleepers WHERE process_id = %(id)s;
 
 -- find: find the row of a process by its name.

@@ -12,7 +12,7 @@ from jobsd.jobs import ready
 from jobsd.jobs.client import enqueue_many
 from jobsd.jobs.definition import job
 from jobsd.jobs.queues import pause
-from jobsd.worker import choice
+from jobsd.worker import cursor
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -51,7 +51,7 @@ def note_choice(value: object) -> None:
 def test_many_claims_from_a_prefix_share_a_survey(
     make_worker: MakeWorker, surveys: list[ready.Survey], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(choice, "SURVEY_S", 60)
+    monkeypatch.setattr(cursor, "SURVEY_S", 60)
     enqueue_many(note_choice.using(queue="mail_a").with_args(i) for i in range(3000))
     driven = make_worker(queues=("mail*",))
 
@@ -82,7 +82,7 @@ def test_paused_queues_hide_none_that_is_not(
         note_choice.using(queue=f"a{i}").enqueue(i)
         pause(f"a{i}")
     driven = make_worker(queues=queues)
-    driven.worker._choice.note_cost(1.0)
+    driven.worker._selector.note_cost(1.0)
 
     note_choice.using(queue="az").enqueue("ours")
 
@@ -99,11 +99,11 @@ def test_more_queues_than_are_named_are_all_served(
     driven.until(lambda: sorted(map(str, _ran)) == sorted(map(str, range(20))))
 
 
-def test_a_new_queue_is_found_without_a_survey_when_it_tells_of_itself(
+def test_a_new_queue_is_found_without_a_survey_when_a_notification_comes(
     make_worker: MakeWorker, surveys: list[ready.Survey], count: Count
 ) -> None:
     driven = make_worker(queues=("mail*",))
-    driven.until(lambda: count("sleepers") and driven.worker._rhythm.next_look)
+    driven.until(lambda: count("sleepers") and driven.worker._polling.next_poll)
     found = len(surveys)
 
     note_choice.using(queue="mail_new").enqueue(1)
@@ -128,7 +128,7 @@ def test_a_new_queue_is_found_by_a_worker_that_is_never_idle(make_worker: MakeWo
 @pytest.fixture
 def crowd(session: Session, monkeypatch: pytest.MonkeyPatch) -> int:
     """Ready jobs of a paused queue, which each claim from all would pass over."""
-    monkeypatch.setattr(choice, "SLOW_S", 0)
+    monkeypatch.setattr(cursor, "SLOW_S", 0)
     session.connection.execute(
         "INSERT INTO jobsd.ready_executions SELECT i, i, -5, 'off'"
         " FROM generate_series(1000001, 1100000) AS i"
@@ -141,7 +141,7 @@ def test_beside_a_crowd_of_paused_jobs_the_most_urgent_of_all_queues_run_first(
     crowd: int, make_worker: MakeWorker, count: Count
 ) -> None:
     driven = make_worker(threads=1)
-    driven.until(lambda: driven.worker._choice._each)
+    driven.until(lambda: driven.worker._selector._each)
     places = (("b", 1), ("a", 3), ("c", 2), ("b", -9), ("a", 1))
     enqueue_many(
         note_choice.using(queue=name, priority=priority).with_args(f"{name} {priority}")
@@ -188,12 +188,12 @@ def test_claims_beside_a_crowd_of_paused_jobs_come_in_order_and_read_few_pages(
 def test_when_the_crowd_is_gone_claims_are_from_all_again(
     make_worker: MakeWorker, session: Session, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(choice, "PAUSED_S", 0)
+    monkeypatch.setattr(cursor, "PAUSED_S", 0)
     driven = make_worker()
-    driven.until(lambda: driven.worker._choice._each)
+    driven.until(lambda: driven.worker._selector._each)
 
     session.connection.execute("DELETE FROM jobsd.ready_executions")
     note_choice.enqueue("later")
     driven.until(lambda: _ran)
 
-    driven.until(lambda: not driven.worker._choice._each)
+    driven.until(lambda: not driven.worker._selector._each)

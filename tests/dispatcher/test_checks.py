@@ -38,14 +38,14 @@ def test_who_waits_beside_a_free_slot_is_found_though_nobody_says_so(
 
     watch = Stopwatch()
     while not table.ids("all_ready_executions"):
-        assert not watch.over(maintenance_module.LOOK_S + 1)
+        assert not watch.over(maintenance_module.CHECK_S + 1)
         rest_s = dispatcher.poll()
-        assert rest_s <= maintenance_module.LOOK_S
+        assert rest_s <= maintenance_module.CHECK_S
     assert table.ids("all_ready_executions") == [waiting]
     assert table.ids("all_blocked_executions") == [other]
 
 
-def test_where_nothing_waits_nothing_is_looked_for(make: Make, table: Table) -> None:
+def test_where_nothing_waits_nothing_is_checked(make: Make, table: Table) -> None:
     dispatcher, _ = make(maintenance=False)
     table.enqueue(None)
     _turn(dispatcher)
@@ -53,7 +53,7 @@ def test_where_nothing_waits_nothing_is_looked_for(make: Make, table: Table) -> 
     assert dispatcher._maintenance.next_at == float("inf")
 
 
-def test_after_an_outage_it_is_looked_at_once(make: Make, table: Table) -> None:
+def test_after_an_outage_it_checks_at_once(make: Make, table: Table) -> None:
     dispatcher, _ = make(maintenance=False)
     waiting = table.enqueue()
     _turn(dispatcher)
@@ -66,7 +66,9 @@ def test_after_an_outage_it_is_looked_at_once(make: Make, table: Table) -> None:
     assert table.ids("all_ready_executions") == [waiting]
 
 
-def test_who_hears_nothing_looks_at_its_polling_interval(make: Make, table: Table) -> None:
+def test_without_notifications_it_checks_at_its_polling_interval(
+    make: Make, table: Table
+) -> None:
     deaf, _ = make(wakeups="off")
     hearing, _ = make()
     table.enqueue()

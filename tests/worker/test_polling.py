@@ -12,7 +12,7 @@ import pytest
 
 from jobsd.clock import monotonic
 from jobsd.jobs.definition import job
-from jobsd.worker.rhythm import LOOK_MAX_S, LOOK_MIN_S, Rhythm
+from jobsd.worker.polling import POLL_MAX_S, POLL_MIN_S, PollingInterval
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -28,50 +28,52 @@ _ran: list[object] = []
 
 
 @job
-def note_rhythm(value: object) -> None:
+def note_polling(value: object) -> None:
     _ran.append(value)
 
 
 @pytest.fixture
 def rests(monkeypatch: pytest.MonkeyPatch) -> Rests:
-    """How long a rhythm rests after claims that came back short, if they took no time."""
+    """How long a interval rests after claims that came back short, if they took no time."""
     now = monotonic()
-    monkeypatch.setattr("jobsd.worker.rhythm.monotonic", lambda: now)
+    monkeypatch.setattr("jobsd.worker.polling.monotonic", lambda: now)
 
-    def after(rhythm: Rhythm, times: int, *, listening: bool = True) -> list[float]:
+    def after(interval: PollingInterval, times: int, *, listening: bool = True) -> list[float]:
         found: list[float] = []
         for _ in range(times):
-            rhythm.after_short(listening=listening, again_at=None)
-            found.append(rhythm.next_look - now)
+            interval.after_short(listening=listening, sweep_at=None)
+            found.append(interval.next_poll - now)
         return found
 
     return after
 
 
-def test_while_the_wish_to_be_woken_is_new_looks_come_at_growing_intervals(
+def test_while_the_idle_registration_is_new_polls_come_at_growing_intervals(
     rests: Rests,
 ) -> None:
-    rhythm = Rhythm(0.1)
-    rests(rhythm, 14)
+    interval = PollingInterval(0.1)
+    rests(interval, 14)
 
-    rhythm.wish_is_new()
-    found = rests(rhythm, 14)
+    interval.reset_backoff()
+    found = rests(interval, 14)
 
-    assert found[:3] == pytest.approx([LOOK_MIN_S, 2 * LOOK_MIN_S, 4 * LOOK_MIN_S], abs=1e-3)
-    assert found[-1] == pytest.approx(LOOK_MAX_S, abs=1e-3)
+    assert found[:3] == pytest.approx([POLL_MIN_S, 2 * POLL_MIN_S, 4 * POLL_MIN_S], abs=1e-3)
+    assert found[-1] == pytest.approx(POLL_MAX_S, abs=1e-3)
 
 
-def test_a_job_that_came_by_notification_brings_no_new_looks(rests: Rests) -> None:
-    rhythm = Rhythm(0.1)
-    rests(rhythm, 14)
+def test_a_job_that_came_by_notification_brings_no_new_polls(rests: Rests) -> None:
+    interval = PollingInterval(0.1)
+    rests(interval, 14)
 
-    rhythm.look_now()
+    interval.poll_now()
 
-    assert rests(rhythm, 1) == pytest.approx([LOOK_MAX_S], abs=1e-3)
+    assert rests(interval, 1) == pytest.approx([POLL_MAX_S], abs=1e-3)
 
 
 def test_without_notifications_the_polling_interval_rules(rests: Rests) -> None:
-    assert rests(Rhythm(0.1), 2, listening=False) == pytest.approx([0.1, 0.1], abs=1e-3)
+    assert rests(PollingInterval(0.1), 2, listening=False) == pytest.approx(
+        [0.1, 0.1], abs=1e-3
+    )
 
 
 def test_a_lone_job_costs_two_statements(
@@ -94,12 +96,12 @@ def test_a_lone_job_costs_two_statements(
         monkeypatch.setattr(session, way, partial(note, way))
 
     # A claim that a busy machine has held up would be followed by a survey.
-    monkeypatch.setattr("jobsd.worker.choice.SLOW_S", math.inf)
+    monkeypatch.setattr("jobsd.worker.cursor.SLOW_S", math.inf)
     # As after ten seconds of sleep: a sweep that was slow has been paid for, too.
-    driven.worker._rhythm._interval_s = LOOK_MAX_S
-    driven.worker._rhythm.next_look = monotonic() + LOOK_MAX_S
-    driven.worker._places._sweep_allowed_at = 0.0
-    note_rhythm.enqueue(1)
+    driven.worker._polling._backoff_s = POLL_MAX_S
+    driven.worker._polling.next_poll = monotonic() + POLL_MAX_S
+    driven.worker._cursor._sweep_allowed_at = 0.0
+    note_polling.enqueue(1)
     driven.until(lambda: count("jobs WHERE outcome = 'finished'") and _is_asleep(driven))
 
     assert len(asked) == 2
@@ -118,7 +120,7 @@ def test_a_job_whose_enqueuer_had_seen_nobody_idle_is_found_at_once(
     driven = make_worker()
     driven.until(lambda: _is_asleep(driven))
     worker = driven.worker
-    say = worker._sleeper.sleep
+    say = worker._idle.register
 
     def commit_behind_its_back(row_id: int) -> bool:
         is_new = say(row_id)
@@ -127,17 +129,17 @@ def test_a_job_whose_enqueuer_had_seen_nobody_idle_is_found_at_once(
         return is_new
 
     # As after a time with many jobs: it is not idle any more, and the pauses were long before.
-    worker._sleeper.rise(worker._row_id)
-    worker._rhythm._interval_s = LOOK_MAX_S
-    # Nothing else finds the job early: the claim is a sweep, no look for limited jobs is due.
-    worker._places.forget()
-    worker._limited.next_at = math.inf
-    worker._rhythm.look_now()
-    monkeypatch.setattr(worker._sleeper, "sleep", commit_behind_its_back)
-    note_rhythm.using(wait=3600).enqueue("crossed")
+    worker._idle.withdraw(worker._process_id)
+    worker._polling._backoff_s = POLL_MAX_S
+    # Nothing else finds the job early: the claim is a sweep, no search for limited jobs is due.
+    worker._cursor.reset()
+    worker._limited.next_search = math.inf
+    worker._polling.poll_now()
+    monkeypatch.setattr(worker._idle, "register", commit_behind_its_back)
+    note_polling.using(wait=3600).enqueue("crossed")
 
-    driven.until(lambda: "crossed" in _ran, within_s=LOOK_MAX_S / 2)
+    driven.until(lambda: "crossed" in _ran, within_s=POLL_MAX_S / 2)
 
 
 def _is_asleep(driven: Driven) -> bool:
-    return driven.at_rest() and driven.worker._rhythm.next_look - monotonic() > 1
+    return driven.at_rest() and driven.worker._polling.next_poll - monotonic() > 1

@@ -26,8 +26,8 @@ _OF_JOBS = [name for name in events.EVENTS if name.startswith(("job.", "jobs."))
 
 
 @pytest.fixture
-def told() -> Iterator[list[tuple[str, dict[str, Any]]]]:
-    """What is told of jobs."""
+def emitted() -> Iterator[list[tuple[str, dict[str, Any]]]]:
+    """What is emitted of jobs."""
     heard: list[tuple[str, dict[str, Any]]] = []
     end = events.subscribe(
         lambda event, facts: heard.append((event.name, facts)), names=_OF_JOBS
@@ -36,7 +36,7 @@ def told() -> Iterator[list[tuple[str, dict[str, Any]]]]:
     end()
 
 
-Told = list[tuple[str, dict[str, Any]]]
+Emitted = list[tuple[str, dict[str, Any]]]
 
 
 @job(queue="mail", max_attempts=2, discard_on=LookupError)
@@ -64,15 +64,15 @@ def wait_its_turn() -> None: ...
 def be_the_only_one() -> None: ...
 
 
-def test_a_job_that_succeeds_is_told_of_at_each_step(
-    make_worker: MakeWorker, told: Told, count: Count
+def test_each_step_of_a_job_that_succeeds_is_an_event(
+    make_worker: MakeWorker, emitted: Emitted, count: Count
 ) -> None:
     stored = act.enqueue("pass")
     make_worker().until(lambda: count("jobs WHERE finished_at IS NOT NULL"))
 
     facts = {"job_id": stored.id, "class_name": f"{__name__}.act", "queue_name": "mail"}
-    names, by_name = [name for name, _ in told], dict(told)
-    # The job's thread may begin before its claim is told of.
+    names, by_name = [name for name, _ in emitted], dict(emitted)
+    # The job's thread may begin before its claim is emitted of.
     assert sorted(names[1:3]) == ["job.started", "jobs.claimed"]
     assert [names[0], *names[3:]] == ["job.enqueued", "job.finished"]
     assert by_name["job.enqueued"] == {**facts, "state": "ready"}
@@ -82,7 +82,7 @@ def test_a_job_that_succeeds_is_told_of_at_each_step(
     assert by_name["job.finished"]["duration"] >= 0
 
 
-def test_a_start_is_told_in_the_thread_of_the_job_and_its_end_in_that_of_the_worker(
+def test_a_start_is_emitted_in_the_thread_of_the_job_and_its_end_in_that_of_the_worker(
     make_worker: MakeWorker,
 ) -> None:
     threads: dict[str, str] = {}
@@ -108,13 +108,13 @@ def test_a_start_is_told_in_the_thread_of_the_job_and_its_end_in_that_of_the_wor
         ("fail", "job.retried", "error"),
     ],
 )
-def test_what_else_becomes_of_a_job_is_told(
-    what: str, event: str, fact: str, make_worker: MakeWorker, told: Told
+def test_what_else_becomes_of_a_job_is_an_event(
+    what: str, event: str, fact: str, make_worker: MakeWorker, emitted: Emitted
 ) -> None:
     stored = act.enqueue(what)
-    make_worker().until(lambda: event in [name for name, _ in told])
+    make_worker().until(lambda: event in [name for name, _ in emitted])
 
-    (facts,) = [facts for name, facts in told if name == event]
+    (facts,) = [facts for name, facts in emitted if name == event]
     assert (facts["job_id"], facts["attempt"]) == (stored.id, 1)
     assert fact in facts
 
@@ -122,34 +122,38 @@ def test_what_else_becomes_of_a_job_is_told(
 @pytest.mark.parametrize(
     ("what", "reason"), [("discard", "nobody needs it"), ("gone", "LookupError: gone")]
 )
-def test_why_a_job_was_dropped_is_told(
-    what: str, reason: str, make_worker: MakeWorker, told: Told
+def test_the_event_of_a_discarded_job_says_why(
+    what: str, reason: str, make_worker: MakeWorker, emitted: Emitted
 ) -> None:
     act.enqueue(what)
-    make_worker().until(lambda: "job.discarded" in [name for name, _ in told])
+    make_worker().until(lambda: "job.discarded" in [name for name, _ in emitted])
 
-    assert told[-1][1]["reason"] == reason
+    assert emitted[-1][1]["reason"] == reason
 
 
-def test_looking_in_vain_is_no_event(make_worker: MakeWorker, told: Told) -> None:
+def test_polling_in_vain_is_no_event(make_worker: MakeWorker, emitted: Emitted) -> None:
     driven = make_worker()
 
     for _ in range(20):
         driven.worker.poll()
 
-    assert told == []
+    assert emitted == []
 
 
-def test_a_job_for_later_is_told_as_scheduled(make_worker: MakeWorker, told: Told) -> None:
+def test_a_job_for_later_is_emitted_as_scheduled(
+    make_worker: MakeWorker, emitted: Emitted
+) -> None:
     make_worker()
 
     act.using(wait=3600).enqueue("pass")
 
-    assert [(name, facts["state"]) for name, facts in told] == [("job.enqueued", "scheduled")]
+    assert [(name, facts["state"]) for name, facts in emitted] == [
+        ("job.enqueued", "scheduled")
+    ]
 
 
-def test_jobs_that_are_met_without_a_free_slot_are_told(
-    make_worker: MakeWorker, told: Told, session: Session
+def test_jobs_that_are_met_without_a_free_slot_are_an_event(
+    make_worker: MakeWorker, emitted: Emitted, session: Session
 ) -> None:
     wait_its_turn.enqueue()
     session.connection.execute(
@@ -157,44 +161,50 @@ def test_jobs_that_are_met_without_a_free_slot_are_told(
         " SELECT -1, concurrency_key, 1, ARRAY[-1] FROM jobsd.blocked_executions"
     )
 
-    make_worker().until(lambda: ("jobs.blocked", {"size": 1}) in told)
+    make_worker().until(lambda: ("jobs.blocked", {"size": 1}) in emitted)
 
 
-def test_a_job_that_may_not_wait_is_told_as_discarded(
-    make_worker: MakeWorker, told: Told
+def test_a_job_that_may_not_wait_is_emitted_as_discarded(
+    make_worker: MakeWorker, emitted: Emitted
 ) -> None:
     make_worker()
     be_the_only_one.enqueue()
 
     be_the_only_one.enqueue()
 
-    name, facts = told[-1]
+    name, facts = emitted[-1]
     assert (name, facts["reason"]) == ("job.discarded", "conflict")
 
 
-def test_many_at_once_are_told_in_one_line(make_worker: MakeWorker, told: Told) -> None:
+def test_many_at_once_are_one_event(make_worker: MakeWorker, emitted: Emitted) -> None:
     make_worker()
 
     enqueue_many(each.with_args() for each in [be_the_only_one] * 3)
 
-    assert told == [
+    assert emitted == [
         ("jobs.enqueued", {"size": 1}),
         ("jobs.discarded", {"size": 2, "reason": "conflict"}),
     ]
 
 
-def test_a_hand_over_is_told(make_worker: MakeWorker, told: Told, count: Count) -> None:
+def test_a_hand_over_is_an_event(
+    make_worker: MakeWorker, emitted: Emitted, count: Count
+) -> None:
     wait_its_turn.enqueue()
     wait_its_turn.enqueue()
 
     make_worker().until(lambda: count("jobs WHERE finished_at IS NOT NULL") == 2)
 
-    assert ("jobs.unblocked", {"size": 1}) in told
+    assert ("jobs.unblocked", {"size": 1}) in emitted
 
 
 @pytest.mark.parametrize(("slow_after_s", "lines"), [(0.0, 1), (3600.0, 0), (None, 0)])
-def test_a_job_that_is_late_or_slow_by_choice_is_told_of(
-    make_worker: MakeWorker, told: Told, count: Count, slow_after_s: float | None, lines: int
+def test_a_job_that_is_late_or_slow_by_choice_is_an_event(
+    make_worker: MakeWorker,
+    emitted: Emitted,
+    count: Count,
+    slow_after_s: float | None,
+    lines: int,
 ) -> None:
     act.enqueue("pass")
 
@@ -202,6 +212,6 @@ def test_a_job_that_is_late_or_slow_by_choice_is_told_of(
         lambda: count("jobs WHERE finished_at IS NOT NULL")
     )
 
-    slow = [facts for name, facts in told if name == "job.slow"]
+    slow = [facts for name, facts in emitted if name == "job.slow"]
     assert len(slow) == lines
     assert all(facts["waited"] >= 0 and facts["duration"] >= 0 for facts in slow)

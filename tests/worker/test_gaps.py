@@ -39,8 +39,8 @@ FROM job
 @pytest.fixture(autouse=True)
 def _small(monkeypatch: pytest.MonkeyPatch, session: Session) -> None:
     """Let walks be short, and another worker know what this one does not."""
-    monkeypatch.setattr("jobsd.worker.stretch.SCOUTED", 300)
-    monkeypatch.setattr("jobsd.worker.stretch.MOVED", 70)
+    monkeypatch.setattr("jobsd.worker.known_classes.SCOUTED", 300)
+    monkeypatch.setattr("jobsd.worker.known_classes.MOVED", 70)
     row = processes.register(session, kind="worker", name="other", supervisor_id=0, metadata={})
     lanes.publish(session, row, ["*"], [GONE])
 
@@ -52,7 +52,7 @@ def _fill(
 
 
 def _gaps(driven: Driven) -> bool:
-    return any(driven.worker._places.gaps.values()) or driven.worker._stretch.scouting
+    return driven.worker._cursor.first_gap is not None or driven.worker._scout.is_under_way
 
 
 @pytest.mark.parametrize("patterns", [("*",), ("default",), ("d*",)])
@@ -83,7 +83,7 @@ def test_what_was_moved_is_not_touched_again_by_sweeps(
     before = session.connection.execute(versions.encode()).fetchone()
 
     for turn in range(3):
-        driven.worker._places._swept_at = driven.worker._places._sweep_allowed_at = 0.0
+        driven.worker._cursor._swept_at = driven.worker._cursor._sweep_allowed_at = 0.0
         note.enqueue(turn)
         driven.until(lambda: len(noted) > turn and driven.at_rest())  # noqa: B023 - at once
 
@@ -146,9 +146,9 @@ def test_a_stretch_of_a_paused_queue_is_left_where_it_is(
 def test_what_lies_in_a_stretch_and_was_paused_is_found_when_it_is_resumed(
     make_worker: MakeWorker, session: Session, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("jobsd.worker.stretch.MOVED", 1)
-    monkeypatch.setattr("jobsd.worker.stretch.IDLE_SHARE", 1e9)
-    monkeypatch.setattr("jobsd.worker.stretch.BUSY_SHARE", 1e9)
+    monkeypatch.setattr("jobsd.worker.known_classes.MOVED", 1)
+    monkeypatch.setattr("jobsd.worker.known_classes.IDLE_SHARE", 1e9)
+    monkeypatch.setattr("jobsd.worker.cursor.BUSY_SHARE", 1e9)
     queues.pause("paused", session=session)
     _fill(session, many=500)
     note.using(queue="paused").enqueue("amid")

@@ -1,4 +1,4 @@
-"""What a dispatcher has done is told, and a look in vain is not."""
+"""What a dispatcher has done is emitted, and a look in vain is not."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def nothing() -> None: ...
 
 
 @pytest.fixture
-def told() -> Iterator[list[tuple[str, dict[str, Any]]]]:
+def emitted() -> Iterator[list[tuple[str, dict[str, Any]]]]:
     heard: list[tuple[str, dict[str, Any]]] = []
     end = events.subscribe(lambda event, facts: heard.append((event.name, facts)))
     yield heard
@@ -33,7 +33,7 @@ def told() -> Iterator[list[tuple[str, dict[str, Any]]]]:
 
 
 def test_only_what_was_dispatched_is_an_event(
-    make: Make, told: list[tuple[str, dict[str, Any]]]
+    make: Make, emitted: list[tuple[str, dict[str, Any]]]
 ) -> None:
     dispatcher, _ = make()
     dispatcher.connect()
@@ -41,19 +41,19 @@ def test_only_what_was_dispatched_is_an_event(
         dispatcher.poll()
     nothing.using(wait=0.05).enqueue()
 
-    while not [name for name, _ in told if name == "jobs.dispatched"]:
+    while not [name for name, _ in emitted if name == "jobs.dispatched"]:
         dispatcher.poll()
 
-    assert told[-1] == ("jobs.dispatched", {"size": 1})
-    assert [name for name, _ in told] == ["job.enqueued", "jobs.dispatched"]
+    assert emitted[-1] == ("jobs.dispatched", {"size": 1})
+    assert [name for name, _ in emitted] == ["job.enqueued", "jobs.dispatched"]
 
 
 @job(limits_concurrency=Limit(duration="1s"))
 def alone() -> None: ...
 
 
-def test_a_slot_that_was_left_behind_is_told_with_key_and_job(
-    make: Make, told: list[tuple[str, dict[str, Any]]], session: Session
+def test_a_slot_that_was_left_behind_is_an_event_with_key_and_job(
+    make: Make, emitted: list[tuple[str, dict[str, Any]]], session: Session
 ) -> None:
     dispatcher, _ = make()
     alone.enqueue()
@@ -64,10 +64,10 @@ def test_a_slot_that_was_left_behind_is_told_with_key_and_job(
         " VALUES (-1, 1, %s, now() - interval '2 s', '1 s')",
         (key,),
     )
-    told.clear()
+    emitted.clear()
 
     while dispatcher.poll() <= 0:
         pass
 
     facts = {"size": 1, "concurrency_keys": [key], "job_ids": [-1]}
-    assert told == [("slots.freed", facts)]
+    assert emitted == [("slots.freed", facts)]

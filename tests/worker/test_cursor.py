@@ -9,7 +9,7 @@ import pytest
 
 from jobsd.jobs.client import enqueue_many
 from jobsd.jobs.definition import job
-from jobsd.worker.places import SWEEP_S, Places
+from jobsd.worker.cursor import SWEEP_S, ClaimCursor, Gap
 from waiting import Stopwatch
 
 if TYPE_CHECKING:
@@ -36,25 +36,25 @@ class Clock:
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     made = Clock()
-    monkeypatch.setattr("jobsd.worker.places.monotonic", lambda: made.now)
+    monkeypatch.setattr("jobsd.worker.cursor.monotonic", lambda: made.now)
     return made
 
 
-def _segments(places: Places, *queues: str | None) -> list[tuple[object, ...]]:
-    names, *arrays = places.segments(queues).values()
+def _segments(cursor: ClaimCursor, *queues: str | None) -> list[tuple[object, ...]]:
+    names, *arrays = cursor.segments(queues).values()
     numbers = [map(int, text.strip("{}").split(",")) for text in arrays]
     return list(zip(names, *numbers, strict=True))
 
 
 def test_without_a_memory_one_segment_holds_everything() -> None:
-    assert _segments(Places(), None) == [(None, *_FIRST, *_BEYOND)]
+    assert _segments(ClaimCursor(), None) == [(None, *_FIRST, *_BEYOND)]
 
 
 def test_segments_cover_all_priorities_known_or_not() -> None:
-    places = Places()
-    places.end([(None, 0, 10), (None, 0, 12), (None, 5, 3)], sweep=False)
+    cursor = ClaimCursor()
+    cursor.advance([(None, 0, 10), (None, 0, 12), (None, 5, 3)], sweep=False)
 
-    assert _segments(places, None) == [
+    assert _segments(cursor, None) == [
         (None, *_FIRST, 0, _LOWEST),
         (None, 0, 12, 5, _LOWEST),
         (None, 5, 3, *_BEYOND),
@@ -62,10 +62,10 @@ def test_segments_cover_all_priorities_known_or_not() -> None:
 
 
 def test_each_queue_has_places_of_its_own() -> None:
-    places = Places()
-    places.end([("b", 1, 7)], sweep=False)
+    cursor = ClaimCursor()
+    cursor.advance([("b", 1, 7)], sweep=False)
 
-    assert _segments(places, "a", "b") == [
+    assert _segments(cursor, "a", "b") == [
         ("a", *_FIRST, *_BEYOND),
         ("b", *_FIRST, 1, _LOWEST),
         ("b", 1, 7, *_BEYOND),
@@ -73,24 +73,24 @@ def test_each_queue_has_places_of_its_own() -> None:
 
 
 def test_a_gap_is_passed_over_behind_what_was_taken_and_by_sweeps(clock: Clock) -> None:
-    places = Places()
-    places.begin()
-    places.end([(None, 0, 10)], sweep=True)
-    places.skip(None, 0, 10, 500)
-    taken = _segments(places, None)
+    cursor = ClaimCursor()
+    cursor.begin_claim()
+    cursor.advance([(None, 0, 10)], sweep=True)
+    cursor.skip(Gap(None, 0, 10, 500))
+    taken = _segments(cursor, None)
     clock.now += SWEEP_S
 
-    assert places.begin()
+    assert cursor.begin_claim()
     assert taken == [(None, *_FIRST, 0, _LOWEST), (None, 0, 500, *_BEYOND)]
-    assert _segments(places, None) == [(None, *_FIRST, 0, 11), (None, 0, 500, *_BEYOND)]
+    assert _segments(cursor, None) == [(None, *_FIRST, 0, 11), (None, 0, 500, *_BEYOND)]
 
 
 def test_what_was_taken_before_a_gap_and_behind_it_is_remembered() -> None:
-    places = Places()
-    places.skip("a", 1, 10, 500)
-    places.end([("a", 1, 4), ("a", 2, 9)], sweep=False)
-    before = _segments(places, "a")
-    places.end([("a", 1, 600)], sweep=False)
+    cursor = ClaimCursor()
+    cursor.skip(Gap("a", 1, 10, 500))
+    cursor.advance([("a", 1, 4), ("a", 2, 9)], sweep=False)
+    before = _segments(cursor, "a")
+    cursor.advance([("a", 1, 600)], sweep=False)
 
     assert before == [
         ("a", *_FIRST, 1, _LOWEST),
@@ -98,66 +98,70 @@ def test_what_was_taken_before_a_gap_and_behind_it_is_remembered() -> None:
         ("a", 1, 500, 2, _LOWEST),
         ("a", 2, 9, *_BEYOND),
     ]
-    assert _segments(places, "a")[1] == ("a", 1, 600, 2, _LOWEST)
+    assert _segments(cursor, "a")[1] == ("a", 1, 600, 2, _LOWEST)
 
 
 def test_gaps_of_one_priority_become_one() -> None:
-    places = Places()
-    places.skip(None, 0, 10, 500)
-    places.skip(None, 0, 520, 900)
+    cursor = ClaimCursor()
+    cursor.skip(Gap(None, 0, 10, 500))
+    cursor.skip(Gap(None, 0, 520, 900))
 
-    assert places.gaps == {None: {0: (10, 900)}}
+    assert cursor.first_gap == Gap(None, 0, 10, 900)
 
 
 def test_the_first_claim_is_a_sweep_and_those_behind_it_are_not() -> None:
-    places = Places()
+    cursor = ClaimCursor()
 
-    assert [places.begin(), places.begin(), places.begin()] == [True, False, False]
+    assert [cursor.begin_claim(), cursor.begin_claim(), cursor.begin_claim()] == [
+        True,
+        False,
+        False,
+    ]
 
 
 def test_what_was_released_before_a_place_does_not_put_it_back() -> None:
-    places = Places()
-    places.end([(None, 0, 7)], sweep=False)
+    cursor = ClaimCursor()
+    cursor.advance([(None, 0, 7)], sweep=False)
 
-    places.end([(None, 0, 5)], sweep=False)
+    cursor.advance([(None, 0, 5)], sweep=False)
 
-    assert _segments(places, None) == [(None, *_FIRST, 0, _LOWEST), (None, 0, 7, *_BEYOND)]
+    assert _segments(cursor, None) == [(None, *_FIRST, 0, _LOWEST), (None, 0, 7, *_BEYOND)]
 
 
 def test_a_sweep_comes_every_five_seconds_though_no_claim_is_short(clock: Clock) -> None:
-    places = Places()
-    places.begin()
-    places.end([(None, 0, 1)], sweep=True)
+    cursor = ClaimCursor()
+    cursor.begin_claim()
+    cursor.advance([(None, 0, 1)], sweep=True)
 
     clock.now += SWEEP_S - 0.1
-    assert not places.begin()
+    assert not cursor.begin_claim()
     clock.now += 0.1
-    assert places.begin()
+    assert cursor.begin_claim()
 
 
 def test_a_short_claim_makes_the_next_one_a_sweep(clock: Clock) -> None:
-    places = Places()
-    places.begin()
+    cursor = ClaimCursor()
+    cursor.begin_claim()
     clock.now += 0.05
-    places.end([(None, 0, 1)], sweep=True)
-    clock.now = places.sweep_at
+    cursor.advance([(None, 0, 1)], sweep=True)
+    clock.now = cursor.sweep_at
 
-    places.want_sweep()
+    cursor.request_sweep()
 
-    assert places.begin()
+    assert cursor.begin_claim()
 
 
 def test_a_costly_sweep_is_not_repeated_at_once_but_within_five_seconds(
     clock: Clock,
 ) -> None:
-    places = Places()
-    places.begin()
+    cursor = ClaimCursor()
+    cursor.begin_claim()
     clock.now += 0.05
-    places.end([], sweep=True)
-    places.want_sweep()
+    cursor.advance([], sweep=True)
+    cursor.request_sweep()
 
-    assert not places.begin()
-    assert 0.4 < places.sweep_at - clock.now < SWEEP_S
+    assert not cursor.begin_claim()
+    assert 0.4 < cursor.sweep_at - clock.now < SWEEP_S
 
 
 @pytest.mark.failure(

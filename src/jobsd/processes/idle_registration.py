@@ -1,0 +1,52 @@
+"""The row that says that a process is idle, so that whoever has work for it notifies it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from . import registry
+
+if TYPE_CHECKING:
+    from jobsd.database.connection import Session
+
+
+class IdleRegistration:
+    """The row of one process in `sleepers`. A notification costs the sender a lock."""
+
+    def __init__(self, session: Session, kind: str) -> None:
+        self._session = session
+        self._kind = kind
+        self._written = False
+
+    def forget(self) -> None:
+        """Take note that the row is gone: the process has a new row in `processes`."""
+        self._written = False
+
+    @property
+    def stands(self) -> bool:
+        """Whether the process is registered, and a notification would reach it."""
+        return self._written and self._session.listening
+
+    def register(self, process_id: int) -> bool:
+        """Register as idle; return whether that is new.
+
+        Invariant: a process registers before it searches for work. Whoever commits work after
+        that search sees the registration.
+        """
+        if not self._session.listening:
+            # A listener of its own may have broken with the server, which emptied the table.
+            self._written = False
+        if self._written or not self._session.listening:
+            return False
+        parameters = {"id": process_id, "kind": self._kind}
+        self._session.fetch(registry.STATEMENTS["register_idle"], parameters)
+        self._written = True
+        return True
+
+    def withdraw(self, process_id: int) -> bool:
+        """Delete the registration: the process polls by itself; return whether that is new."""
+        if not self._written:
+            return False
+        self._session.fetch(registry.STATEMENTS["withdraw_idle"], {"id": process_id})
+        self._written = False
+        return True

@@ -1,0 +1,104 @@
+"""How many jobs are had in hand: no more than free threads start within a moment."""
+
+from __future__ import annotations
+
+import pytest
+
+from jobsd.worker.polling import BATCH_MAX, BYTES, CLAIMED_MAX, FEW, PrefetchPolicy
+
+
+def _policy(mean_s: float, *, threads: int = 4, prefetch: int | None = None) -> PrefetchPolicy:
+    policy = PrefetchPolicy(threads, prefetch)
+    policy.observe_durations([mean_s])
+    return policy
+
+
+def test_nothing_is_had_in_hand_until_a_run_time_is_known() -> None:
+    assert (PrefetchPolicy(4, None).ahead([]), PrefetchPolicy(4, None).startable([])) == (
+        0,
+        None,
+    )
+
+
+def test_long_jobs_are_not_had_in_hand() -> None:
+    assert _policy(0.05).ahead([]) == 0
+
+
+def test_jobs_that_take_no_time_are_had_in_hand_in_two_batches() -> None:
+    assert _policy(1e-6).ahead([]) == CLAIMED_MAX
+
+
+def test_one_slow_job_takes_a_share_of_the_jobs_ahead_and_not_all() -> None:
+    policy = _policy(0.001)
+
+    assert (policy.ahead([]), policy.ahead([30.0])) == (80, 60)
+
+
+def test_nothing_is_had_in_hand_while_all_threads_are_busy_for_long() -> None:
+    assert _policy(0.001).ahead([0.05] * 4) == 0
+
+
+def test_what_waits_behind_slow_jobs_alone_is_given_back() -> None:
+    assert _policy(0.001).startable([0.2] * 4) == 0
+
+
+def test_what_the_free_threads_start_in_time_stays() -> None:
+    assert _policy(0.001).startable([0.2] * 3) == 100
+
+
+def test_jobs_that_have_become_slow_are_given_back_before_all_threads_are_stuck() -> None:
+    policy = _policy(1e-5)
+    policy.observe_durations([0.01] * 20)
+
+    startable = policy.startable([0.005] * 4)
+
+    assert startable is not None
+    assert startable < 50
+
+
+def test_what_was_posted_for_an_idle_thread_stays_however_long_jobs_are() -> None:
+    assert _policy(10.0).startable([0.01]) == 3
+
+
+def test_a_prefetch_that_is_given_rules() -> None:
+    policy = _policy(10.0, prefetch=7)
+
+    assert (policy.ahead([0.2] * 4), policy.startable([0.2] * 4)) == (7, None)
+
+
+@pytest.mark.parametrize("prefetch", [None, 500])
+def test_who_was_cut_off_begins_with_little_and_comes_back_soon(prefetch: int | None) -> None:
+    policy = _policy(0.0001, prefetch=prefetch)
+    assert policy.ahead([]) >= 500
+
+    policy.start_small()
+    taken = [policy.ahead([])]
+    while taken[-1] < 500:
+        policy.observe_durations([0.0001] * 500)
+        taken.append(policy.ahead([]))
+
+    assert taken[:5] == [0, 1, 2, 4, 8]
+    assert len(taken) < 13
+
+
+@pytest.mark.parametrize("prefetch", [None, 500])
+def test_of_jobs_with_large_arguments_few_are_claimed(prefetch: int | None) -> None:
+    policy = _policy(1e-6, prefetch=prefetch)
+
+    policy.observe_sizes(100, 10 * BYTES, withheld=False)
+    assert (policy.ahead([]), policy.batch_max) == (10, 10)
+    policy.observe_sizes(10, 100 * BYTES, withheld=False)
+    assert (policy.ahead([]), policy.batch_max) == (FEW, FEW)
+    policy.observe_sizes(4, 100, withheld=False)
+
+    assert policy.batch_max == BATCH_MAX
+
+
+def test_after_a_claim_that_could_not_be_borne_few_are_claimed_and_soon_more() -> None:
+    policy = _policy(1e-6)
+
+    policy.observe_sizes(500, 1000, withheld=True)
+
+    assert (policy.ahead([]), policy.batch_max) == (FEW, FEW)
+    policy.observe_durations([1e-6] * FEW)
+    assert policy.batch_max == 2 * FEW

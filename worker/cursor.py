@@ -1,0 +1,348 @@
+"""From which queues a worker claims, and from which position on.
+
+While any old transaction is open anywhere, rows that were claimed can't be vacuumed, and a
+search from the head of the index walks over all of them each time: every design fell to
+a quarter or half after 48,000 jobs. So the cursor remembers, for each queue and priority,
+the last position that this worker has claimed, and the next claim begins after it. Positions
+only grow: a job that becomes ready later gets a later one.
+
+Two kinds of jobs lie before the cursor: those whose enqueuer committed late, and those that
+were released. A *sweep* from the head finds them: at once when a claim came back short, and in
+any case every five seconds, so that no job waits longer because of the cursor. A sweep that is
+costly, because there is much to walk over, is made for at most a tenth of the time.
+
+A *gap* holds nothing but jobs that can't be started here now: of classes that are not known,
+or of limits that are full. Claims pass over it, sweeps too, and it is cleared in the
+background: its jobs are moved to where no claim walks over them.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from jobsd.clock import monotonic
+from jobsd.jobs import ready
+from jobsd.jobs.claims import array
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+
+    from jobsd.database.connection import Session
+    from jobsd.database.statements import Statement
+    from jobsd.jobs.lanes import Lane
+    from jobsd.jobs.ready import Selection
+    from jobsd.performing.perform import ClaimedJob
+
+    IndexPosition = tuple[int, int]
+    """A priority and a position."""
+
+SWEEP_S = 5.0
+"""The longest time between two sweeps while jobs are claimed."""
+SHARE = 9.0
+"""After a sweep, at least this many times its duration passes before the next."""
+BUSY_SHARE = 60.0
+"""After a part of a gap was cleared by a busy worker, so many times its duration passes."""
+
+SURVEY_S = 0.25
+"""How long the names of queues are believed."""
+SURVEY_SHARE = 20
+"""Where there are very many: for so many times as long as it took to find them."""
+PAUSED_S = 1.0
+"""How long it is believed that paused queues hold few jobs, or many."""
+SLOW_S = 0.02
+"""A claim that takes longer may have passed over many jobs of paused queues."""
+
+_LOWEST = -(2**63)
+_FIRST = (-(2**31), _LOWEST)
+_BEYOND = (2**31, _LOWEST)
+
+
+class Gap(NamedTuple):
+    """What a cursor passes over: the positions after `start` up to `end`."""
+
+    queue: str | None
+    priority: int
+    start: int
+    end: int
+
+
+class ClaimCursor:
+    """The last positions that one worker has claimed; of all queues together under None."""
+
+    def __init__(self) -> None:
+        self._last: dict[str | None, dict[int, int]] = {}
+        self._gaps: dict[str | None, dict[int, tuple[int, int]]] = {}
+        self._sweep_due = True
+        self._swept_at = 0.0
+        self._sweep_allowed_at = 0.0
+
+    def begin_claim(self) -> bool:
+        """Begin a claim; forget all positions and return True when it is to be a sweep."""
+        now = monotonic()
+        wanted = self._sweep_due or now - self._swept_at >= SWEEP_S
+        sweep = wanted and now >= self.sweep_at
+        if sweep:
+            self._last.clear()
+            self._sweep_due = False
+            self._swept_at = now
+        return sweep
+
+    def advance(self, claimed: Iterable[tuple[str | None, int, int]], *, sweep: bool) -> None:
+        """Take in the queue, priority and position of each claimed job, in their order."""
+        # Of each queue and priority the last one is the farthest.
+        lasts = {(queue, priority): position for queue, priority, position in claimed}
+        for (queue, priority), position in lasts.items():
+            known = self._last.setdefault(queue, {})
+            known[priority] = max(position, known.get(priority, position))
+        if sweep:
+            cost_s = monotonic() - self._swept_at
+            self._sweep_allowed_at = monotonic() + SHARE * cost_s
+
+    def reset(self) -> None:
+        """Begin at the head: what is remembered may be of another past."""
+        self._last.clear()
+        self._gaps.clear()
+        self._sweep_due = True
+        self._swept_at = self._sweep_allowed_at = 0.0
+
+    def request_sweep(self) -> None:
+        """Take note that jobs may lie before the cursor: a claim came back short."""
+        self._sweep_due = True
+
+    @property
+    def sweep_at(self) -> float:
+        """When the next sweep may be made (monotonic)."""
+        return min(self._sweep_allowed_at, self._swept_at + SWEEP_S)
+
+    def skip(self, gap: Gap) -> None:
+        """Pass over a gap from now on; it may continue one that is known."""
+        gaps = self._gaps.setdefault(gap.queue, {})
+        first, last = gaps.get(gap.priority, (gap.start, gap.end))
+        gaps[gap.priority] = min(first, gap.start), max(last, gap.end)
+
+    @property
+    def first_gap(self) -> Gap | None:
+        """A gap, if there is one."""
+        for queue, gaps in self._gaps.items():
+            for priority, (start, end) in gaps.items():
+                return Gap(queue, priority, start, end)
+        return None
+
+    def cleared(self, gap: Gap, up_to: int | None) -> None:
+        """Take note that a gap was cleared, to its end or up to a position.
+
+        What was cleared is swept like everything else.
+        """
+        if up_to is not None:
+            self._gaps[gap.queue][gap.priority] = up_to, gap.end
+            return
+        del self._gaps[gap.queue][gap.priority]
+        self.request_sweep()
+
+    def segments(self, queues: Sequence[str | None]) -> dict[str, Any]:
+        """Return the parts of the index to search, in order, as parameters of a claim.
+
+        Each reaches from after a position to the next priority that is known, or to a gap.
+        """
+        rows = [
+            (queue, *after, *below)
+            for queue in queues
+            for after, below in self._of(queue, gaps=True)
+        ]
+        return {"names": [row[0] for row in rows], **_bounds(rows)}
+
+    def segments_with(
+        self, queues: Sequence[str | None], lanes: Iterable[Lane], *, ranked: bool
+    ) -> dict[str, Any]:
+        """Return these parts, and after them those of some lanes, as parameters of a claim.
+
+        With `ranked` all of a queue that comes first comes before all of the next one. A lane
+        is searched from the positions of its queue: its jobs were claimed in one order with
+        the queue's other jobs.
+        """
+        turns = {queue: turn if ranked else 0 for turn, queue in enumerate(queues)}
+        rows = [
+            (queue, *after, *below, "", turn)
+            for queue, turn in turns.items()
+            for after, below in self._of(queue, gaps=True)
+        ]
+        for queue, lane in lanes:
+            known = queue if queue in turns else None
+            rows += [
+                (queue, *after, *below, lane, turns.get(known, 0))
+                for after, below in self._of(known, gaps=False)
+            ]
+        return {
+            "names": [row[0] or "" for row in rows],
+            "lanes": [row[5] for row in rows],
+            "turns": array(row[6] for row in rows),
+            **_bounds(rows),
+        }
+
+    def _of(
+        self, queue: str | None, *, gaps: bool
+    ) -> Iterator[tuple[IndexPosition, IndexPosition]]:
+        known = self._last.get(queue, {})
+        passed = self._gaps.get(queue, {}) if gaps else {}
+        after = _FIRST
+        for priority in sorted({**known, **passed}):
+            last = known.get(priority)
+            start, end = passed.get(priority, (_LOWEST, _LOWEST))
+            if last is None:
+                # Up to the gap in one part: what is more urgent, and what lies before it.
+                yield after, (priority, start + 1)
+            else:
+                yield after, (priority, _LOWEST)
+                if last < start:
+                    yield (priority, last), (priority, start + 1)
+            after = priority, max(end, _LOWEST if last is None else last)
+        yield after, _BEYOND
+
+
+def _bounds(rows: Sequence[tuple[Any, ...]]) -> dict[str, str]:
+    return {
+        "after_priorities": array(row[1] for row in rows),
+        "after_positions": array(row[2] for row in rows),
+        "below_priorities": array(row[3] for row in rows),
+        "below_positions": array(row[4] for row in rows),
+    }
+
+
+class GapClearing:
+    """Clears the gaps of a cursor in the background, a part at a time.
+
+    `clear` clears one part, and returns up to which position, or None at the gap's end.
+    """
+
+    def __init__(
+        self, cursor: ClaimCursor, clear: Callable[[Gap], int | None], idle_share: float
+    ) -> None:
+        self._cursor = cursor
+        self._clear = clear
+        self._idle_share = idle_share
+        self._ended_at = 0.0
+        self._cost_s = 0.0
+
+    def work(self, rest_s: float) -> float:
+        """Clear a part when it is time to; return the seconds that are left to rest.
+
+        A worker that is idle for `rest_s` rests `idle_share` times as long as a part took.
+        """
+        if (gap := self._cursor.first_gap) is None:
+            return rest_s
+        share = self._idle_share if rest_s else BUSY_SHARE
+        if (began := monotonic()) >= self._ended_at + share * self._cost_s:
+            self._cursor.cleared(gap, self._clear(gap))
+            self._ended_at = monotonic()
+            self._cost_s = self._ended_at - began
+        return min(rest_s, max(0.0, self._ended_at + share * self._cost_s - monotonic()))
+
+
+class QueueSelector:
+    """From which queues a worker claims next, and by which statement.
+
+    *All*: of `*` one statement picks from all queues and passes over the jobs of paused ones.
+    *Named*: a list of queues is picked from, one after the other. What a prefix stands for is
+    surveyed, which is a round trip of its own and so not done for each claim. *Each*: of `*`
+    again, when a claim has been slow and a survey finds that paused queues hold many jobs,
+    which each claim would pass over: the others are picked from by their names, and what is
+    most urgent of all is claimed.
+
+    A new queue becomes known by a notification, as long as the worker is registered as idle.
+    While it is not, a survey is believed for a quarter of a second. Each statement itself
+    passes over paused queues; a survey only finds the quicker one.
+    """
+
+    def __init__(self, selection: Selection, session: Session) -> None:
+        self.selection = selection
+        self._session = session
+        self._names = selection.resolve(())
+        self._surveyed_at = 0.0
+        self._survey_s = SURVEY_S
+        self._complete = True
+        self._survey_due = selection.has_prefixes and not selection.everything
+        self._each = False
+
+    @property
+    def by_names(self) -> bool:
+        """Whether jobs are picked by the names of their queues."""
+        return self._each or not self.selection.everything
+
+    def queues(self, *, registered: bool) -> list[str | None]:
+        """Return the queues to claim from, in order; None stands for all together.
+
+        `registered` says that the worker is registered as idle.
+        """
+        age_s = monotonic() - self._surveyed_at
+        if self._each:
+            stale = age_s > PAUSED_S
+        else:
+            notified = registered and self._complete
+            stale = self._is_open and age_s > self._survey_s and not notified
+        if stale or self._survey_due:
+            self._survey()
+        return [*self._names] if self.by_names else [None]
+
+    def search(
+        self, cursor: ClaimCursor, lanes: Sequence[Lane], *, registered: bool
+    ) -> tuple[Statement, dict[str, Any]]:
+        """Return by which statement to claim, and from where; from these lanes as well."""
+        queues = self.queues(registered=registered)
+        if not lanes:
+            return self._statement, cursor.segments(queues)
+        if self.by_names:
+            known = self.selection.resolve([*self._names, *(queue for queue, _ in lanes)])
+            queues = [*queues, *(queue for queue in known if queue not in queues)]
+        ranked = not self.selection.everything
+        return ready.CLAIM_LANES, cursor.segments_with(queues, lanes, ranked=ranked)
+
+    @property
+    def _statement(self) -> Statement:
+        if not self.selection.everything:
+            return ready.CLAIM_NAMED
+        return ready.CLAIM_EACH if self._each else ready.CLAIM_ANY
+
+    def request_survey(self) -> None:
+        """Take note that there may be new queues of which no notification came."""
+        self._survey_due = self._is_open
+
+    def add(self, queue: str) -> bool:
+        """Take note that jobs became ready in a queue; return whether it is ours."""
+        if not self.selection.matches(queue):
+            return False
+        if not self._is_fixed and queue not in self._names:
+            self._names = self.selection.resolve([*self._names, queue])
+        return True
+
+    def note_cost(self, took_s: float) -> None:
+        """Take note of how long a claim took."""
+        overdue = monotonic() - self._surveyed_at > PAUSED_S
+        if took_s > SLOW_S and overdue and self.selection.everything and not self._each:
+            self._survey()
+
+    def rank(self, job: ClaimedJob) -> tuple[int, int]:
+        """Return by what jobs come one before the other."""
+        if self.selection.everything:
+            return 0, job.priority
+        known = job.queue_name in self._names
+        return self._names.index(job.queue_name) if known else 0, job.priority
+
+    @property
+    def _is_fixed(self) -> bool:
+        return not self.selection.everything and not self.selection.has_prefixes
+
+    @property
+    def _is_open(self) -> bool:
+        """Whether queues that are new may be ours, and have to be named."""
+        return self.by_names and not self._is_fixed
+
+    def _survey(self) -> None:
+        began = monotonic()
+        self._survey_due = False
+        found = ready.survey(self._session, self.selection.prefixes)
+        self._surveyed_at = monotonic()
+        self._survey_s = max(SURVEY_S, SURVEY_SHARE * (self._surveyed_at - began))
+        self._complete = found.complete
+        # Of all queues the most urgent job is wanted: it may be in one that is not named.
+        self._each = self.selection.everything and found.paused_many and found.complete
+        self._names = self.selection.resolve(found.names)

@@ -1,0 +1,191 @@
+"""How many jobs a worker claims ahead, and when it polls for jobs.
+
+Long jobs are claimed one for each idle thread, so that no job waits behind them while
+another process could run it. Jobs that take no time are claimed by hundreds, so that one
+round trip to the database serves them all. Of jobs with large arguments a claim takes few.
+
+A claim that brought all it asked for says that there are more jobs. One that came back short
+says that there are none: whoever enqueues one notifies the worker, since the worker is
+registered as idle in the database. Only while that registration is new may an enqueuer have
+looked for it before, and commit after. So the worker polls again 1 ms later, 2 ms, … 5 s, and
+then every 5 s, in case a notification is lost. Without notifications the polling interval
+rules.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from jobsd.clock import monotonic
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from jobsd.performing.pool import Pool
+
+HORIZON_S = 0.02
+"""Jobs are claimed ahead for about this long."""
+PATIENCE_S = 0.1
+"""A claimed job that can't start within this time is released."""
+BATCH_MAX = 500
+"""Jobs that one statement claims."""
+BYTES = 2**20
+"""What the arguments of a claim should come to: of large ones, fewer are claimed."""
+BYTES_MAX = 2 * BYTES
+"""Arguments beyond this don't come along. They are measured as they are stored, compressed."""
+FEW = 4
+"""Jobs that are claimed whole, however large they are."""
+CLAIMED_MAX = 1000
+"""Two batches: one runs while the next is claimed. Fewer than an entry's ring of ended jobs
+holds."""
+
+POLL_MIN_S = 0.001
+POLL_MAX_S = 5.0
+AWAKE_S = 0.25
+"""Once claims have come back full for this long, the worker needs no notifications."""
+
+_WEIGHT = 0.3
+
+
+class PrefetchPolicy:
+    """Decides how many jobs to have claimed, by the run times of recent jobs."""
+
+    def __init__(self, threads: int, prefetch: int | None) -> None:
+        self._threads = threads
+        self._prefetch = prefetch
+        self._mean_s: float | None = None
+        # Once a claim was too much, this is doubled each time that jobs have ended.
+        self._cap = CLAIMED_MAX
+        self._cap_by_bytes = CLAIMED_MAX
+
+    @property
+    def batch_max(self) -> int:
+        """How many jobs one statement should claim at most."""
+        return max(FEW, min(BATCH_MAX, self._cap, self._cap_by_bytes))
+
+    def observe_sizes(self, jobs: int, size: int, *, withheld: bool) -> None:
+        """Take in how many bytes of arguments came with a claim, and if some did not."""
+        if jobs:
+            self._cap_by_bytes = max(FEW, BYTES * jobs // max(size, 1))
+        if withheld:
+            self._cap = FEW
+
+    def observe_durations(self, runs_s: Sequence[float]) -> None:
+        """Take in the run times of jobs that have ended."""
+        if not runs_s:
+            return
+        self._cap = min(CLAIMED_MAX, self._cap * 2 or 1)
+        mean_s = sum(runs_s) / len(runs_s)
+        # Many at once say more than one; one alone must not be drowned by history.
+        weight = 1 - (1 - _WEIGHT) ** min(len(runs_s), 20)
+        known_s = mean_s if self._mean_s is None else self._mean_s
+        self._mean_s = known_s + (mean_s - known_s) * weight
+
+    def start_small(self) -> None:
+        """Begin with few jobs: a statement that failed may have asked for too many."""
+        self._cap = 0
+
+    def ahead(self, running_s: Sequence[float]) -> int:
+        """Return how many jobs may wait beyond those that idle threads start now."""
+        if self._prefetch is not None:
+            return min(self._prefetch, BATCH_MAX, self._cap, self._cap_by_bytes)
+        startable = self._startable(running_s, HORIZON_S) or 0
+        return min(self._cap, self._cap_by_bytes, startable)
+
+    @property
+    def low_water(self) -> int:
+        """When so few jobs wait to be started, the control thread claims more."""
+        return self.ahead(()) // 2
+
+    def room(self, pool: Pool, most: int) -> int:
+        """Return how many jobs to claim now, at most; the pool wakes us when there is room."""
+        wanted = pool.size - pool.in_hand
+        ahead = self.ahead(pool.running_for_s())
+        if pool.waiting <= ahead // 2:
+            # By halves: a turn serves many jobs, and the threads have work while it lasts.
+            wanted = max(wanted, ahead - pool.waiting)
+        # What has ended is recorded by the statement that claims.
+        return max(0, min(wanted, self.batch_max, most))
+
+    @property
+    def series_max(self) -> int:
+        """How many jobs of one slot of a limit should wait for one thread."""
+        if self._prefetch is not None:
+            return max(1, min(self._prefetch, self.batch_max))
+        if self._mean_s is None:
+            return 1
+        return max(1, min(int(HORIZON_S / max(self._mean_s, 1e-6)), self.batch_max))
+
+    @property
+    def series_startable(self) -> int:
+        """How many jobs of one thread's series can start in time after the one that runs."""
+        if self._prefetch is not None or self._mean_s is None:
+            return BATCH_MAX
+        return int(PATIENCE_S / max(self._mean_s, 1e-6))
+
+    def startable(self, running_s: Sequence[float]) -> int | None:
+        """Return how many waiting jobs can still start in time; None when all can."""
+        startable = self._startable(running_s, PATIENCE_S)
+        if self._prefetch is not None or startable is None:
+            return None
+        # What was posted for an idle thread may not have been taken yet.
+        return max(startable, self._threads - len(running_s))
+
+    def _startable(self, running_s: Sequence[float], within_s: float) -> int | None:
+        """Return how many jobs start within a time, if that is known.
+
+        A thread that has been busy for as long is not counted: no job waits for it, since the
+        other threads go on. One that is busy for longer than jobs usually take says that jobs
+        take longer now.
+        """
+        if self._mean_s is None:
+            return None
+        mean_s = self._mean_s
+        busy = [max(mean_s, ran_s) for ran_s in running_s if ran_s < within_s]
+        idle = self._threads - len(running_s)
+        free = len(busy) + idle
+        if not free:
+            return 0
+        expected_s = (sum(busy) + mean_s * idle) / free
+        return int(free * within_s / max(expected_s, 1e-6)) if expected_s < within_s else 0
+
+
+class PollingInterval:
+    """Decides when a worker polls next."""
+
+    def __init__(self, polling_interval_s: float) -> None:
+        self.next_poll = 0.0
+        """When to poll (monotonic)."""
+        self._polling_interval_s = polling_interval_s
+        self._backoff_s = POLL_MIN_S
+        self._full_since: float | None = None
+
+    def poll_now(self) -> None:
+        """Poll at once: there is reason to think that jobs are ready."""
+        self.next_poll = 0.0
+
+    def reset_backoff(self) -> None:
+        """Begin with short pauses: an enqueuer may not have seen the new registration."""
+        self._backoff_s = POLL_MIN_S
+
+    def after_full(self) -> None:
+        """Take note of a claim that has brought all it asked for."""
+        self.poll_now()
+        self._full_since = self._full_since or monotonic()
+
+    def after_short(self, *, listening: bool, sweep_at: float | None) -> None:
+        """Take note of a claim that came back short.
+
+        `sweep_at` is when jobs before the cursor may be searched for, if they were not yet.
+        """
+        now = monotonic()
+        self._full_since = None
+        rest_s = self._backoff_s if listening else self._polling_interval_s
+        self.next_poll = now + rest_s if sweep_at is None else min(sweep_at, now + POLL_MAX_S)
+        if sweep_at is None:
+            self._backoff_s = min(POLL_MAX_S, self._backoff_s * 2)
+
+    @property
+    def saturated(self) -> bool:
+        """Whether claims have come back full for a while."""
+        return self._full_since is not None and monotonic() - self._full_since > AWAKE_S
