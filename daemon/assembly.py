@@ -15,7 +15,7 @@ from jobsd.dispatcher.dispatcher import Dispatcher
 from jobsd.errors import ConfigurationError, Fault
 from jobsd.instruments import logs
 from jobsd.instruments.events import emit
-from jobsd.jobs import client, current, registry, retention
+from jobsd.jobs import client, current, registry, retention, time_limits
 from jobsd.processes import process
 from jobsd.processes.hook_line import HookLine
 from jobsd.processes.lifecycle_hooks import WITH_MODULES
@@ -146,6 +146,7 @@ class Assembly:
             self._begin("worker", context)
             retention.keep_for(self.options.jobs.clear_finished_jobs_after_s)
             current.let_drain(self.options.supervisor.shutdown_timeout_s)
+            time_limits.set_default(self.options.jobs.timeout_s)
             commands = [task.command for task in self.options.tasks if task.command]
             command_job.register(self.options.imports, commands)
             if not self._load_jobs(context):

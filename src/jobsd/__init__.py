@@ -24,6 +24,7 @@ if TYPE_CHECKING:
         RefusedError,
         SchemaError,
         ThreadError,
+        TimeLimitExceeded,
         UnknownJobError,
     )
     from jobsd.heartbeat import HeartbeatJob, HeartbeatLog, health_status
@@ -106,6 +107,7 @@ __all__ = [
     "SchemaError",
     "Snooze",
     "ThreadError",
+    "TimeLimitExceeded",
     "UnknownJobError",
     "argument_type",
     "around_enqueue",

@@ -137,6 +137,25 @@ class UnknownJobError(Error):
         super().__init__(f"no job is registered as {name!r}{hint}")
 
 
+class InterruptError(BaseException):
+    """A job was interrupted; no `Exception`, so that `except Exception` does not swallow it."""
+
+
+class TimeLimitExceeded(InterruptError):  # noqa: N818 - named like what it tells
+    """The job has run for longer than its `timeout`; raised in the job itself."""
+
+    limit_s: float | None = None
+
+    def __init__(self) -> None:
+        super().__init__("the job has run for longer than its time limit")
+
+    def say_limit(self, limit_s: float | None) -> None:
+        """Say how long that is: what is raised from outside can't know."""
+        if limit_s is not None:
+            self.limit_s = limit_s
+            self.args = (f"{self.args[0]} of {limit_s:g} s",)
+
+
 class ProcessError(Error):
     """A job's attempt ended because of its process, not because of the job."""
 

@@ -22,7 +22,7 @@ _NAMES = {
         " ArgumentError ConfigurationError DatabaseUnreachableError EmbeddedServerError"
         " EnqueueError Error LimitError NotFoundError ProcessError ProcessExitError"
         " ProcessMissingError ProcessPrunedError RefusedError SchemaError ThreadError"
-        " UnknownJobError"
+        " TimeLimitExceeded UnknownJobError"
     ),
     "heartbeat": "HeartbeatJob HeartbeatLog health_status",
     "instruments.event_list": "Event",

@@ -34,6 +34,13 @@ def tree_figures(scoreboard: Scoreboard) -> TreeFigures:
             queue: {name: sum(each.outcome(name) for each in rows[queue]) for name in OUTCOMES}
             for queue in sorted(rows)
         },
+        timeouts={
+            queue: {
+                kind: sum(each.outcome(f"timed_out_{kind}") for each in rows[queue])
+                for kind in ("soft", "hard")
+            }
+            for queue in sorted(rows)
+        },
         runs={queue: _sum(each.durations() for each in rows[queue]) for queue in sorted(rows)},
         waits={queue: _sum(each.waits() for each in rows[queue]) for queue in sorted(rows)},
         restarts=_restarts(scoreboard),

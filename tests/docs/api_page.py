@@ -63,7 +63,7 @@ CHAPTERS = {
         "Error AfterCommitError ArgumentError ConfigurationError DatabaseUnreachableError"
         " EmbeddedServerError EnqueueError LimitError NotFoundError ProcessError"
         " ProcessExitError ProcessMissingError ProcessPrunedError RefusedError SchemaError"
-        " ThreadError UnknownJobError"
+        " ThreadError TimeLimitExceeded UnknownJobError"
     ),
 }
 """Every name of `jobsd.__all__`, in the order in which a reader meets it."""

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 TREE = TreeFigures(
     bounds_s=(0.005, 1.0, 1800.0),
     outcomes={"mail": {"finished": 7, "failed": 1}},
+    timeouts={"mail": {"soft": 2, "hard": 0}},
     runs={"mail": Durations([1, 6, 0, 1], 9.5)},
     waits={"mail": Durations([8, 0, 0, 0], 0.01)},
     restarts={("worker", "signal"): 2},
@@ -54,6 +55,7 @@ NAMES = {
     "jobsd_queue_unknown_class_jobs",
     "jobsd_queue_unknown_class_age_seconds",
     "jobsd_jobs",
+    "jobsd_timeouts",
     "jobsd_job_duration_seconds",
     "jobsd_job_wait_seconds",
     "jobsd_processes",

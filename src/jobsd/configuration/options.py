@@ -12,6 +12,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from jobsd.jobs.time_limits import LIMIT_MAX_S, LIMIT_MIN_S
 from jobsd.processes.thresholds import Thresholds
 
 from .kinds import (
@@ -194,7 +195,7 @@ class MonitorOptions:
 
 @dataclass(frozen=True, slots=True)
 class JobsOptions:
-    """How long finished jobs are kept, and which arguments are never shown."""
+    """How long jobs may run and finished ones are kept; which arguments are never shown."""
 
     preserve_finished_jobs: bool = setting(boolean, "true", "Keep jobs that have finished.")
     clear_finished_jobs_after_s: float = setting(duration(0.0), "1d", "How long they are kept.")
@@ -203,6 +204,11 @@ class JobsOptions:
     )
     filter_arguments: tuple[str, ...] = setting(
         texts(read_name, "names of arguments"), "", "Arguments that are never shown."
+    )
+    timeout_s: float | None = setting(
+        optional(duration(LIMIT_MIN_S, LIMIT_MAX_S)),
+        "null",
+        "Interrupt a job that runs for longer; null: none, unless the job says so.",
     )
     unknown_class_after_s: float = setting(
         *(

@@ -24,6 +24,7 @@ class TreeFigures:
     bounds_s: Sequence[float]
     """The upper bounds of the buckets, the last one, without a bound, left out."""
     outcomes: Mapping[str, Mapping[str, int]]
+    timeouts: Mapping[str, Mapping[str, int]]
     """Jobs by queue and outcome."""
     runs: Mapping[str, Durations]
     """How long jobs ran, by queue."""

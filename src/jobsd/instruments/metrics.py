@@ -123,6 +123,12 @@ def _tree(tree: TreeFigures) -> Iterator[Metric]:
         ("queue", "outcome"),
         _flat(tree.outcomes),
     )
+    yield families.counter(
+        "timeouts",
+        "Jobs whose time was over, by queue: interrupted (soft), or ended with their process.",
+        ("queue", "kind"),
+        _flat(tree.timeouts),
+    )
     yield families.histogram(
         "job_duration_seconds", "How long jobs ran.", tree.runs, tree.bounds_s
     )

@@ -29,7 +29,7 @@ from jobsd.errors import (
 )
 from jobsd.instruments import redaction
 
-from . import around, bulk
+from . import around, bulk, interrupts
 from . import enqueue as storing
 from .connections import NOT_GIVEN, begin, psycopg_connection
 from .idle import stands, takes_jobs
@@ -283,7 +283,9 @@ def enqueue(
         raw = psycopg_connection(connection)
         return storing.enqueue(raw, _schema_of_tables(), drafted, owned=False)
     with default_client().session() as session:
-        return storing.enqueue_alone(session, drafted)
+        enqueued = storing.enqueue_alone(session, drafted)
+    interrupts.deliver()
+    return enqueued
 
 
 def enqueue_many(jobs: Iterable[Draft], *, connection: object = NOT_GIVEN) -> EnqueuedJobs:

@@ -13,6 +13,7 @@ from jobsd.instruments.bound_job import Bound, running_job
 from jobsd.instruments.printed import end_lines
 
 from . import arguments, registry
+from .interrupts import Shield
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -65,6 +66,10 @@ class CurrentJob(NamedTuple):
             found: dict[str, Any] = json.loads(self.carried)
             return found
         return {} if self.carried is None else self.carried
+
+    def shield(self) -> Shield:
+        """Return a block that no interrupt strikes: what comes meanwhile, comes at its end."""
+        return Shield()
 
 
 def current_job() -> CurrentJob:

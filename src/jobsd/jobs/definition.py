@@ -20,8 +20,9 @@ from .connections import NOT_GIVEN
 from .draft import Draft, Options, draft
 from .enqueueable import FunctionJob, P, R, Signature, Using, perform_here
 from .limits import Limit
-from .policy import Policy, exponential
+from .policy import FAILURES, Policy, exponential
 from .registry import Definition, check_class, check_priority, check_queue, register
+from .time_limits import read_time_limit
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 
     from .enqueue import EnqueuedJob
     from .policy import Backoff
+    from .time_limits import TimeLimit
 
     Kinds = type[BaseException] | tuple[type[BaseException], ...]
 
@@ -42,6 +44,7 @@ _OPTIONS = (
     "discard_on",
     "backoff",
     "limits_concurrency",
+    "timeout",
 )
 """The attributes of a class by which it says how it is run; `name` is near too many words."""
 
@@ -59,7 +62,7 @@ class Job:
     """Smaller runs first."""
     max_attempts: ClassVar[int] = 1
     """How often it is tried in all."""
-    retry_on: ClassVar[tuple[type[BaseException], ...]] = (Exception,)
+    retry_on: ClassVar[tuple[type[BaseException], ...]] = FAILURES
     """Which failures are tried again, once there is more than one attempt."""
     discard_on: ClassVar[tuple[type[BaseException], ...]] = ()
     """Which failures drop the job."""
@@ -67,6 +70,8 @@ class Job:
     """How long to wait after attempt 1, 2, …; exponential unless given."""
     limits_concurrency: ClassVar[Limit | None] = None
     """How many may run at once."""
+    timeout: ClassVar[timedelta | float | str | None] = None
+    """After how long it is interrupted; as the settings say unless given."""
     name: ClassVar[str]
     """What it is registered as; the class's own name unless given."""
     definition: ClassVar[Definition]
@@ -88,6 +93,7 @@ class Job:
         policy = _policy(cls.max_attempts, cls.retry_on, cls.discard_on, backoff)
         name = vars(cls).get("name", cls.__name__)
         limit = _limit(cls.limits_concurrency)
+        bounds = read_time_limit(cls.timeout)
         cls._signature = takes = Signature(cls.perform, None)
         cls.definition = _define(
             name,
@@ -99,6 +105,7 @@ class Job:
             limit,
             takes,
             cls,
+            bounds,
         )
 
     @classmethod
@@ -150,6 +157,7 @@ def job(
     discard_on: Kinds = ...,
     backoff: Backoff | None = ...,
     limits_concurrency: Limit | None = ...,
+    timeout: timedelta | float | str | None = ...,
     name: str | None = ...,
 ) -> Callable[[Callable[P, R]], FunctionJob[P, R]]: ...
 def job(  # noqa: PLR0913 - the options of a job
@@ -159,10 +167,11 @@ def job(  # noqa: PLR0913 - the options of a job
     queue: str = DEFAULT_QUEUE,
     priority: int = 0,
     max_attempts: int = 1,
-    retry_on: Kinds = (Exception,),
+    retry_on: Kinds = FAILURES,
     discard_on: Kinds = (),
     backoff: Backoff | None = None,
     limits_concurrency: Limit | None = None,
+    timeout: timedelta | float | str | None = None,
     name: str | None = None,
 ) -> Any:
     """Make a function a job.
@@ -176,6 +185,7 @@ def job(  # noqa: PLR0913 - the options of a job
         discard_on: the exceptions that discard the job.
         backoff: a function of the attempt's number that returns seconds; see `exponential`.
         limits_concurrency: how many may run at the same time; see `Limit`.
+        timeout: after how long it is interrupted; as the settings say unless given.
         name: its registered name; by default "module.function".
 
     Raises:
@@ -183,11 +193,14 @@ def job(  # noqa: PLR0913 - the options of a job
     """
     policy = _policy(max_attempts, retry_on, discard_on, backoff)
     limit = _limit(limits_concurrency)
+    bounds = read_time_limit(timeout)
 
     def define(target: Callable[P, R]) -> FunctionJob[P, R]:
         full = name or f"{_module(target)}.{target.__qualname__}"
         takes = Signature(target)
-        defined = _define(full, target, target, queue, priority, policy, limit, takes, target)
+        defined = _define(
+            full, target, target, queue, priority, policy, limit, takes, target, bounds
+        )
         return FunctionJob(target, defined)
 
     return define if function is None else define(function)
@@ -203,6 +216,7 @@ def _define(  # noqa: PLR0913, PLR0917 - the fields of a definition
     limit: Limit | None,
     takes: Signature,
     origin: Any,  # noqa: ANN401 - a function or a class
+    time_limit: TimeLimit | None,
 ) -> Definition:
     source = f"{_module(origin)}.{origin.__qualname__}"
     coroutine = perform if _is_asynchronous(author) else None
@@ -216,6 +230,7 @@ def _define(  # noqa: PLR0913, PLR0917 - the fields of a definition
         limit,
         takes,
         coroutine,
+        time_limit,
     )
     register(definition)
     return definition

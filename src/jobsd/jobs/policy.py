@@ -9,12 +9,15 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, NamedTuple
 
 from jobsd.clock import parse_duration
-from jobsd.errors import Error
+from jobsd.errors import Error, TimeLimitExceeded
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     Backoff = Callable[[int], float | timedelta]
+
+FAILURES = (Exception, TimeLimitExceeded)
+"""What another attempt may mend, unless a job says otherwise."""
 
 WAIT_MAX_S = 100 * 365 * 86400.0
 """Longer waits are mistakes."""
@@ -114,7 +117,7 @@ class Policy:
     """How often a job is tried, and what its exceptions mean."""
 
     max_attempts: int = 1
-    retry_on: tuple[type[BaseException], ...] = (Exception,)
+    retry_on: tuple[type[BaseException], ...] = FAILURES
     discard_on: tuple[type[BaseException], ...] = ()
     backoff: Backoff = field(default_factory=exponential)
 

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from .enqueueable import Signature
     from .limits import Limit
     from .policy import Policy
+    from .time_limits import TimeLimit
 
 QUEUE_BYTES_MAX = 255
 CLASS_CHARACTERS_MAX = 1000
@@ -49,6 +50,7 @@ class Definition:
     takes: Signature | None = None
     coroutine: Callable[..., Any] | None = None
     """What makes the coroutine of an asynchronous job, which `perform` runs to its end."""
+    time_limit: TimeLimit | None = None
 
     def require(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> None:
         """Return when the job takes these arguments.

@@ -25,6 +25,8 @@ from .perform import FRAMES_MAX, Outcome, perform
 if TYPE_CHECKING:
     from queue import SimpleQueue
 
+    from jobsd.jobs.interrupts import Interruptible
+
     from .perform import ClaimedJob
     from .series import Series
 
@@ -44,10 +46,11 @@ class Hand:
 
     __slots__ = (
         *("adrift", "on_board", "outcome", "pid", "series", "started", "stray", "strays"),
-        "taken",
+        *("taken", "thread"),
     )
 
-    def __init__(self) -> None:
+    def __init__(self, thread: Interruptible) -> None:
+        self.thread = thread
         self.pid = os.getpid()
         self.taken: deque[Waiting | Series | None] = deque()
         self.series: Series | None = None
@@ -90,7 +93,7 @@ class Hand:
         """
         self.adrift = True
         try:
-            outcome = Context().run(perform, job)
+            outcome = Context().run(perform, job, self.thread)
         except BaseException as stray:  # noqa: BLE001 - it came before or behind the job's code
             outcome = Outcome(Verdict("failed"), exception=stray)
         self.outcome = outcome

@@ -4,13 +4,20 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, replace
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
+from jobsd.errors import TimeLimitExceeded
 from jobsd.instruments.events import emit, is_subscribed
-from jobsd.jobs import arguments, around, registry
+from jobsd.jobs import arguments, registry
 from jobsd.jobs.current import CurrentJob, running
 from jobsd.jobs.policy import Ending, Policy, Verdict, judge
+from jobsd.jobs.time_limits import timeout_s
 from jobsd.text import error_message, error_stack, error_type, storable
+
+from .calls import call
+
+if TYPE_CHECKING:
+    from jobsd.jobs.interrupts import Interruptible
 
 MESSAGE_MAX = 10_000
 FRAMES_MAX = 100
@@ -71,10 +78,11 @@ class Run(NamedTuple):
     ended: float
 
 
-def perform(job: ClaimedJob) -> Outcome:
+def perform(job: ClaimedJob, thread: Interruptible) -> Outcome:
     """Run the job and return what becomes of it; never raises, whatever the job does."""
     attempt = job.attempts + 1
     policy = _NO_POLICY
+    limit_s = None
     try:
         definition = registry.get(job.class_name)
         policy = definition.policy
@@ -84,8 +92,13 @@ def perform(job: ClaimedJob) -> Outcome:
         with running(current):
             if is_subscribed("debug"):
                 _tell_start(current)
-            around.perform(definition, args, kwargs)
+            limit_s = timeout_s(definition.time_limit)
+            if limit_s is not None:
+                thread.begin(limit_s)
+            call(thread, job, definition, args, kwargs)
     except BaseException as error:  # noqa: BLE001 - sys.exit and the like end the job only
+        if isinstance(error, TimeLimitExceeded) and error.limit_s is None:
+            error.say_limit(limit_s)
         return _failure(error, policy, attempt, job.max_attempts)
     return SUCCESS
 

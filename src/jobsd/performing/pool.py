@@ -18,10 +18,11 @@ from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING
 
 from jobsd.clock import monotonic
-from jobsd.errors import Error
+from jobsd.errors import Error, TimeLimitExceeded
 from jobsd.instruments.events import emit
 
 from .hand import Hand, leave
+from .interrupter import Interrupter
 from .perform import SUCCESS, Outcome, Run, described, ending
 from .series import Series, first_job
 
@@ -84,6 +85,9 @@ class Pool:
         self._last_rank = (0, 0)
         self._started_at: list[float | None] = [None] * threads
         self._trust_s = trust_s
+        self._timeouts: list[str] = []
+        self._interrupter = Interrupter(threads)
+        self.interrupt = self._interrupter.interrupt
         self._threads = [
             threading.Thread(target=self._work, args=(n,), name=f"job-{n}", daemon=True)
             for n in range(threads)
@@ -134,8 +138,11 @@ class Pool:
         """Return the runs that have ended since the last call."""
         with self._lock:
             runs, self._runs = self._runs, []
+            timeouts, self._timeouts = self._timeouts, []
             self._woken = False
         self._posted -= len(runs)
+        for queue in timeouts:
+            self._entry.queue(queue).count("timed_out_soft")
         if self.series:
             ended = [each.claim_id for each in self.series.values() if each.closed]
             for claim_id in ended:
@@ -221,6 +228,7 @@ class Pool:
         """Let the threads end once there is nothing to start."""
         for _ in range(self.size):
             self._todo.put(None)
+        self._interrupter.end()
 
     @property
     def doubts(self) -> bool:
@@ -298,7 +306,9 @@ class Pool:
     # What the threads run.
 
     def _work(self, number: int) -> None:
-        hand = Hand()
+        thread = self._interrupter.threads[number]
+        thread.enter()
+        hand = Hand(thread)
         while True:
             try:
                 self._serve(number, hand)
@@ -306,6 +316,7 @@ class Pool:
                 if not hand.survives(error):
                     raise
             else:
+                thread.leave()
                 return
 
     def _serve(self, number: int, hand: Hand) -> None:
@@ -392,6 +403,8 @@ class Pool:
             with self._lock:
                 self._entry.ended_as(how)
                 hand.on_board = True
+                if isinstance(outcome.exception, TimeLimitExceeded):
+                    self._timeouts.append(job.queue_name)
         # Only now: it reads sources, which takes milliseconds, and calls what is not ours.
         outcome = described(outcome)
         # Else the job would seem to run as soon as it is claimed here again.

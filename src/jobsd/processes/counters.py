@@ -15,13 +15,20 @@ if TYPE_CHECKING:
     from .queue_names import QueueNames
 
 OUTCOMES = ("finished", "failed", "retried", "discarded", "released")
+EVENTS = ("timed_out_soft", "timed_out_hard", "cancelled", "expired")
+"""What else is counted of jobs, beside what became of them."""
 BUCKETS_S = (0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 10.0, 60.0, 300.0, 1800.0)
 
-QUEUE_WORDS = 32
+QUEUE_WORDS = 40
 _WORD_MAX = 2**63 - 1
 _HISTOGRAM_WORDS = len(BUCKETS_S) + 2  # one for +Inf, one for the sum in nanoseconds
 _RUN_AT = len(OUTCOMES)
 _WAIT_AT = _RUN_AT + _HISTOGRAM_WORDS
+_EVENTS_AT = _WAIT_AT + _HISTOGRAM_WORDS
+_AT = {
+    **{name: at for at, name in enumerate(OUTCOMES)},
+    **{name: at for at, name in enumerate(EVENTS, _EVENTS_AT)},
+}
 
 
 class QueueCounters:
@@ -40,8 +47,8 @@ class QueueCounters:
         return self._names.name(self._number)
 
     def count(self, outcome: str, jobs: int = 1) -> None:
-        """Add to one outcome."""
-        self.words[OUTCOMES.index(outcome)] += jobs
+        """Add to one of OUTCOMES or EVENTS."""
+        self.words[_AT[outcome]] += jobs
 
     def observe(self, *, waits_s: Iterable[float], runs_s: Iterable[float]) -> None:
         """Add the waits (from due to start) and the runs of some jobs.
@@ -52,8 +59,8 @@ class QueueCounters:
         self._observe(_RUN_AT, sorted(runs_s))
 
     def outcome(self, outcome: str) -> int:
-        """Return the count of one outcome."""
-        return self.words[OUTCOMES.index(outcome)]
+        """Return the count of one of OUTCOMES or EVENTS."""
+        return self.words[_AT[outcome]]
 
     def durations(self) -> tuple[list[int], float]:
         """Return the run times: counts by bucket (+Inf last) and their sum in s."""

@@ -1,0 +1,103 @@
+"""Interrupts: an exception that is raised in a job which runs, from outside of it.
+
+A job can be reached in the thread that runs it. What it must not be struck in it can shield:
+the interrupt comes at the end of the shield then.
+"""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from jobsd.clock import monotonic
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+NEVER = float("inf")
+
+
+class Interrupt(NamedTuple):
+    """The wish that a job ends: which one, and the class of the exception that it is to see."""
+
+    job: Any
+    kind: type[BaseException]
+
+
+class Interruptible:
+    """What runs one job at a time and can be interrupted in it.
+
+    `job`, `due` and `shields` are written by what runs the job, `interrupt` by whoever
+    interrupts it; `sent` by both: the interrupt that has come, or is about to.
+    """
+
+    __slots__ = ("_limited", "due", "interrupt", "job", "sent", "shields", "thread_id")
+
+    def __init__(self, limited: Callable[[float, float], None]) -> None:
+        self._limited = limited
+        self.thread_id = 0
+        self.job: Any = None
+        """The job whose author's code runs now."""
+        self.due = NEVER
+        """When its time is over (monotonic)."""
+        self.shields = 0
+        self.interrupt: Interrupt | None = None
+        self.sent: Interrupt | None = None
+
+    def begin(self, limit_s: float) -> None:
+        """Say that the job which begins now has so much time, and let somebody look then."""
+        self.due = due = monotonic() + limit_s
+        self._limited(limit_s, due)
+
+    def enter(self) -> None:
+        """Say that it is this thread."""
+        self.thread_id = threading.get_ident()
+        _here[self.thread_id] = lambda: self
+
+    def leave(self) -> None:
+        """Say that this thread runs no more jobs."""
+        _here.pop(self.thread_id, None)
+
+    def deliver(self) -> None:
+        """Raise, in the job, the interrupt that is meant for it and has not come yet."""
+        interrupt = self.interrupt
+        if interrupt is None or self.shields or self.sent is interrupt:
+            return
+        if interrupt.job is self.job:
+            self.sent = interrupt
+            raise interrupt.kind
+
+
+_here: dict[int, Callable[[], Interruptible | None]] = {}
+"""What runs jobs in each thread, by the thread's id."""
+
+
+def find_here() -> Interruptible | None:
+    """Return what runs the job that this is called in, None outside of jobs."""
+    find = _here.get(threading.get_ident())
+    return None if find is None else find()
+
+
+def deliver() -> None:
+    """Raise the interrupt that has waited for the end of code of ours, if there is one.
+
+    Called at the end of what jobs call often: who does nothing else is always met in there.
+    """
+    if _here and (found := find_here()) is not None:
+        found.deliver()
+
+
+class Shield:
+    """Keeps interrupts out of a block; what has come meanwhile is raised at its end."""
+
+    __slots__ = ("_found",)
+
+    def __enter__(self) -> None:
+        self._found = find_here()
+        if self._found is not None:
+            self._found.shields += 1
+
+    def __exit__(self, *_: object) -> None:
+        if self._found is not None:
+            self._found.shields -= 1
+            self._found.deliver()

@@ -1,0 +1,76 @@
+"""The call of the author's code, such that it can be interrupted, and nothing else of ours.
+
+Python raises what another thread has sent at the end of the call that the thread is in, or at
+its next. So it may come once the author's code has ended. Invariant: between its end and
+`_checkpoint` nothing is called here, and what comes there was for the job that has ended.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from jobsd.errors import InterruptError
+from jobsd.jobs import around
+from jobsd.jobs.interrupts import NEVER
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from types import TracebackType
+
+    from jobsd.jobs.interrupts import Interruptible
+    from jobsd.jobs.registry import Definition
+
+    from .perform import ClaimedJob
+
+
+def call(
+    thread: Interruptible,
+    job: ClaimedJob,
+    definition: Definition,
+    args: Sequence[Any],
+    kwargs: Mapping[str, Any],
+) -> None:
+    """Perform the job; what is raised in it for `job` from outside passes like its own.
+
+    What comes too late, when the function has returned, is dropped: the job has succeeded.
+    """
+    thread.job = job
+    try:
+        around.perform(definition, args, kwargs)
+        thread.job = None
+        thread.due = NEVER
+    except BaseException as error:
+        thread.job = None
+        thread.due = NEVER
+        if thread.interrupt is None:
+            raise
+        try:  # noqa: SIM105 - would be called itself
+            _checkpoint()
+        except InterruptError:
+            pass
+        thread.interrupt = None
+        if isinstance(error, InterruptError) and _is_late(error.__traceback__):
+            return
+        raise
+    if thread.interrupt is not None:
+        try:  # noqa: SIM105 - would be called itself
+            _checkpoint()
+        except InterruptError:
+            pass
+        thread.interrupt = None
+
+
+def _is_late(trace: TracebackType | None) -> bool:
+    """Return whether an exception came in no code of the author's: that has ended."""
+    while trace is not None and trace.tb_frame.f_code in _OURS:
+        trace = trace.tb_next
+    return trace is None
+
+
+def _checkpoint() -> None:
+    """Let come what was sent to this thread: at its latest, it does so here."""
+
+
+CODE = call.__code__
+"""By which its frames are known."""
+_OURS = frozenset((CODE, around.perform.__code__))

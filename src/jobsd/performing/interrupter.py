@@ -1,0 +1,155 @@
+"""The thread that interrupts jobs: those whose time is over, and those that are to be stopped.
+
+It begins with the first job that has a limit, or is to be stopped. A job with a limit only says
+when its time is over: a thread that is asleep until then need not be woken for it.
+
+It looks at the stack of the job's thread, and strikes only where that is in the author's code:
+not where it has called code of ours, or `logging`, which may hold a lock. Else it tries again.
+"""
+
+from __future__ import annotations
+
+import threading
+from queue import Empty, SimpleQueue
+from typing import TYPE_CHECKING
+
+from jobsd.clock import monotonic
+from jobsd.errors import TimeLimitExceeded
+from jobsd.instruments.events import emit
+from jobsd.jobs.interrupts import NEVER, Interrupt, Interruptible
+
+if TYPE_CHECKING:
+    from .perform import ClaimedJob
+
+AGAIN_S = (0.001, 0.01)
+"""How long to wait after a moment at which a job could not be struck: at first, and later."""
+SOON_S = 0.1
+
+
+class Interrupter:
+    """Interrupts the jobs of some threads."""
+
+    def __init__(self, threads: int) -> None:
+        self.threads = [Interruptible(self.expect) for _ in range(threads)]
+        self.next_at = NEVER
+        """When it looks by itself: a job whose time is over earlier wakes it (monotonic)."""
+        self._requests: SimpleQueue[Interrupt | None] = SimpleQueue()
+        self._shortest_s = NEVER
+        self._armed = False
+        self._begun = False
+        self._lock = threading.Lock()
+        # Known to its own thread alone.
+        self._open: dict[Interruptible, tuple[Interrupt, float]] = {}
+        self._over: dict[Interruptible, object] = {}
+
+    def expect(self, limit_s: float, due: float) -> None:
+        """Look at the time at which a job is due that begins now; called by its thread."""
+        self._armed = True
+        if limit_s < self._shortest_s:  # noqa: PLR1730 - a third of the time of `min`
+            self._shortest_s = limit_s
+        if due < self.next_at:
+            self.next_at = due
+            self._requests.put(None)
+            if not self._begun:
+                self._begin()
+
+    def interrupt(self, job_id: int, kind: type[BaseException]) -> bool:
+        """Raise an exception in the job as soon as may be; return whether it runs here."""
+        for each in self.threads:
+            job = each.job
+            if job is not None and job.id == job_id:
+                self._requests.put(Interrupt(job, kind))
+                self._begin()
+                return True
+        return False
+
+    def end(self) -> None:
+        """Let the thread end, if it has begun."""
+        self._requests.put(_END)
+
+    def _begin(self) -> None:
+        with self._lock:
+            if not self._begun:
+                self._begun = True
+                threading.Thread(target=self._run, name="job-interrupter", daemon=True).start()
+
+    def _run(self) -> None:
+        while True:
+            try:
+                request = self._requests.get(timeout=self._rest_s())
+            except Empty:
+                request = None
+            if request is _END:
+                return
+            if request is not None:
+                self._take(request)
+            now = monotonic()
+            for thread in self.threads:
+                self._check_limit(thread, now)
+            for thread, (interrupt, _) in [*self._open.items()]:
+                self._try(thread, interrupt)
+
+    def _rest_s(self) -> float | None:
+        """Return for how long nothing is to be done, None: until somebody asks."""
+        # From here on whoever is due earlier wakes us, also before we have looked at him.
+        self.next_at = NEVER
+        now = monotonic()
+        dues = [t.due for t in self.threads if t.job is None or self._over.get(t) is not t.job]
+        next_at = min(dues, default=NEVER)
+        if next_at == NEVER and self._armed:
+            # Between two jobs: the next one's time can't be over before that.
+            next_at = now + self._shortest_s
+        self._armed = False
+        if self._open:
+            since = max(began for _, began in self._open.values())
+            next_at = min(next_at, now + AGAIN_S[now - since > SOON_S])
+        self.next_at = next_at
+        return None if next_at == NEVER else max(0.0, next_at - now)
+
+    def _take(self, request: Interrupt) -> None:
+        for thread in self.threads:
+            if thread.job is request.job and thread not in self._open:
+                self._want(thread, request)
+
+    def _check_limit(self, thread: Interruptible, now: float) -> None:
+        # Invariant: first the job, then its due: that of a later one is later.
+        job = thread.job
+        if job is None or thread.due > now or self._over.get(thread) is job:
+            return
+        self._over[thread] = job
+        if thread not in self._open:
+            self._want(thread, Interrupt(job, TimeLimitExceeded))
+
+    def _want(self, thread: Interruptible, interrupt: Interrupt) -> None:
+        thread.interrupt = interrupt
+        self._open[thread] = interrupt, monotonic()
+
+    def _try(self, thread: Interruptible, interrupt: Interrupt) -> None:
+        if thread.job is not interrupt.job:
+            del self._open[thread]
+            return
+        # Here, since most processes interrupt nothing.
+        from .strikes import strike  # noqa: PLC0415
+
+        thread.interrupt = interrupt
+        if thread.sent is not interrupt:
+            thread.sent = interrupt
+            if not strike(thread, interrupt):
+                thread.sent = None
+                return
+        del self._open[thread]
+        _tell(interrupt.job, interrupt.kind)
+
+
+_END = Interrupt(None, BaseException)
+
+
+def _tell(job: ClaimedJob, kind: type[BaseException]) -> None:
+    emit(
+        "job.interrupted",
+        job_id=job.id,
+        class_name=job.class_name,
+        queue_name=job.queue_name,
+        attempt=job.attempts + 1,
+        reason=kind.__name__,
+    )

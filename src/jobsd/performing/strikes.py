@@ -1,0 +1,67 @@
+"""Raises an exception in another thread, while that is in the author's code of one job.
+
+Two things must be one: to see where the thread is, and to send the exception. Between two
+steps of Python code the thread could go on, into code of ours or to its next job. So both are
+one call of a function that is written in C: the interpreter changes threads only between steps.
+(It may collect garbage in there, which calls what classes define: so it is kept from that.)
+"""
+
+from __future__ import annotations
+
+import ctypes
+import gc
+import sys
+from functools import partial
+from itertools import compress, starmap
+from operator import attrgetter, call, eq, is_, itemgetter
+from typing import TYPE_CHECKING, Any
+
+from .calls import CODE
+
+if TYPE_CHECKING:
+    from types import FrameType
+
+    from jobsd.jobs.interrupts import Interrupt, Interruptible
+
+_OURS = ("jobsd", "logging")
+_THROUGH = ("jobsd.jobs.around", "jobsd.jobs.definition", "jobsd.jobs.enqueueable")
+"""Modules of ours that call the author's code."""
+
+_send: Any = ctypes.pythonapi.PyThreadState_SetAsyncExc
+_send.argtypes = (ctypes.c_ulong, ctypes.py_object)
+_send.restype = ctypes.c_int
+# For this it is there: see `sys` in the manual.
+_frames = sys._current_frames  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
+_state = attrgetter("job", "shields")
+
+
+def strike(thread: Interruptible, interrupt: Interrupt) -> bool:
+    """Raise the exception in the job, unless its thread is where it must not be struck."""
+    frame = _frames().get(thread.thread_id)
+    if frame is None or not _is_open(frame):
+        return False
+    meant = map(partial(eq, (interrupt.job, 0)), map(_state, (thread,)))
+    here = map(partial(is_, frame), map(itemgetter(thread.thread_id), map(call, (_frames,))))
+    what = compress([(thread.thread_id, interrupt.kind)], meant)
+    sending = starmap(_send, compress(what, here))
+    collects = gc.isenabled()
+    gc.disable()
+    try:
+        return bool(list(sending))
+    finally:
+        if collects:
+            gc.enable()
+
+
+def _is_open(frame: FrameType) -> bool:
+    """Return whether a thread that is in this frame runs nothing but the author's code."""
+    found: FrameType | None = frame
+    while found is not None and found.f_code is not CODE:
+        if _is_ours(found) and (found is frame or found.f_globals["__name__"] not in _THROUGH):
+            return False
+        found = found.f_back
+    return found is not None
+
+
+def _is_ours(frame: FrameType) -> bool:
+    return str(frame.f_globals.get("__name__")).partition(".")[0] in _OURS

@@ -1,0 +1,290 @@
+"""Jobs that are interrupted: in their own code, and nowhere else."""
+
+# pyright: reportPrivateUsage=false
+
+from __future__ import annotations
+
+import json
+import logging
+import random
+import threading
+import time
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from jobsd.clock import monotonic
+from jobsd.errors import Error, InterruptError, TimeLimitExceeded
+from jobsd.instruments.events import subscribe
+from jobsd.jobs import arguments, interrupts, time_limits
+from jobsd.jobs.current import current_job
+from jobsd.jobs.definition import Job, job
+from jobsd.performing.perform import SUCCESS, ClaimedJob, Run
+from jobsd.performing.pool import Pool
+from jobsd.processes.scoreboard import Scoreboard
+from waiting import wait_until
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from jobsd.processes.entry import ScoreboardEntry
+
+noted: list[object] = []
+gate = threading.Event()
+log = logging.getLogger("interrupted")
+
+
+class StopError(InterruptError):
+    """What a test interrupts jobs with."""
+
+
+@job(timeout="50ms", max_attempts=2)
+def turn_for_ever() -> None:
+    while True:
+        noted.append(len(noted) and noted.pop())
+
+
+class Endless(Job):
+    """A class of which a job calls a function that is a job."""
+
+    timeout = 0.05
+
+    def perform(self) -> None:
+        turn_for_ever()
+
+
+@job(timeout=0.02)
+def sleep_longer() -> None:
+    time.sleep(0.3)
+    noted.append("slept")
+
+
+@job(timeout=0.02)
+def clean_up() -> None:
+    try:
+        while True:
+            noted[:] = ["turned"]
+    except TimeLimitExceeded:
+        noted.append("cleaned up")
+
+
+@job(timeout=0.02)
+def enqueue_for_ever() -> None:
+    """What jobs enqueue with ends like this: it waits in code of ours, never outside."""
+    while True:
+        arguments.dump((1, {"two": [3]}), {})
+        interrupts.deliver()
+
+
+@job
+def wait_to_be_stopped() -> None:
+    noted.append("began")
+    while True:
+        noted[:] = ["began"]
+
+
+@job
+def be_shielded() -> None:
+    with current_job().shield():
+        noted.append("shielded")
+        assert gate.wait(10)
+        with current_job().shield():
+            noted.append("still")
+        noted.append("saved")
+    noted.append("never")
+
+
+@job
+def note(what: str) -> None:
+    noted.append(what)
+
+
+@job(name="mixed")
+def mixed(length_s: float) -> None:
+    until = monotonic() + length_s
+    while monotonic() < until:
+        log.warning("so far")
+        arguments.dump((1, "two"), {})
+        sum(range(20))
+
+
+@pytest.fixture
+def entry() -> ScoreboardEntry:
+    entry = Scoreboard().entries[0]
+    entry.take("worker", "worker-1")
+    return entry
+
+
+@pytest.fixture
+def pool(entry: ScoreboardEntry) -> Iterator[Pool]:
+    noted.clear()
+    gate.clear()
+    made = Pool(1, entry, lambda: None)
+    yield made
+    made.take_back()
+    made.close()
+    made._threads[0].join(10)
+
+
+@pytest.fixture
+def heard() -> Iterator[list[tuple[str, dict[str, Any]]]]:
+    events: list[tuple[str, dict[str, Any]]] = []
+    names = ["thread.failed", "job.interrupted"]
+    end = subscribe(lambda event, facts: events.append((event.name, facts)), names=names)
+    yield events
+    end()
+
+
+def claimed(job_id: int, name: str, *args: object) -> ClaimedJob:
+    text = json.dumps(list(args))
+    return ClaimedJob(1, job_id, name, text, "mail", 0, 2, 0.0, None, 0, job_id)
+
+
+def post(pool: Pool, *jobs: ClaimedJob) -> None:
+    pool.post(list(jobs), monotonic(), 0, lambda _: (0, 0))
+
+
+def collect(pool: Pool, count: int) -> list[Run]:
+    runs: list[Run] = []
+
+    def enough() -> bool:
+        runs.extend(pool.collect())
+        return len(runs) >= count
+
+    wait_until(enough)
+    return runs
+
+
+@pytest.mark.parametrize("body", [turn_for_ever, Endless])
+def test_a_job_whose_time_is_over_fails_with_the_stack_of_where_it_stood(
+    body: Any,
+    pool: Pool,
+    entry: ScoreboardEntry,
+    heard: list[tuple[str, dict[str, Any]]],
+) -> None:
+    post(pool, claimed(1, body.definition.name), claimed(2, note.definition.name, "next"))
+
+    first, second = collect(pool, 2)
+
+    assert isinstance(first.outcome.exception, TimeLimitExceeded)
+    told = json.loads(first.outcome.error or "")
+    assert told["type"] == "TimeLimitExceeded"
+    assert told["message"].endswith("its time limit of 0.05 s")
+    assert "in turn_for_ever" in told["stack"]
+    assert first.outcome.verdict.outcome == "retried" if body is turn_for_ever else "failed"
+    assert second.outcome is SUCCESS
+    wait_until(lambda: heard)
+    ((name, facts),) = heard
+    assert (name, facts["reason"], facts["job_id"]) == (
+        "job.interrupted",
+        "TimeLimitExceeded",
+        1,
+    )
+    assert next(entry.queues()).outcome("timed_out_soft") == 1
+
+
+def test_a_job_that_waits_in_c_is_struck_when_it_comes_back(pool: Pool) -> None:
+    post(pool, claimed(1, sleep_longer.definition.name))
+
+    (run,) = collect(pool, 1)
+
+    assert isinstance(run.outcome.exception, TimeLimitExceeded)
+    assert noted == []
+
+
+def test_a_job_may_clean_up_and_end_well(pool: Pool) -> None:
+    post(pool, claimed(1, clean_up.definition.name))
+
+    assert collect(pool, 1)[0].outcome is SUCCESS
+    assert noted == ["turned", "cleaned up"]
+
+
+def test_a_job_that_is_always_met_in_code_of_ours_is_interrupted_at_its_end(
+    pool: Pool,
+) -> None:
+    post(pool, claimed(1, enqueue_for_ever.definition.name))
+
+    assert isinstance(collect(pool, 1)[0].outcome.exception, TimeLimitExceeded)
+
+
+def test_a_job_is_stopped_by_its_id(pool: Pool) -> None:
+    post(pool, claimed(7, wait_to_be_stopped.definition.name))
+    wait_until(lambda: noted)
+
+    assert not pool.interrupt(8, StopError)
+    assert pool.interrupt(7, StopError)
+
+    assert isinstance(collect(pool, 1)[0].outcome.exception, StopError)
+    assert not pool.interrupt(7, StopError)
+
+
+def test_what_comes_in_a_shield_comes_at_the_end_of_the_outermost(pool: Pool) -> None:
+    post(pool, claimed(1, be_shielded.definition.name))
+    wait_until(lambda: noted)
+    assert pool.interrupt(1, StopError)
+    thread = pool._interrupter.threads[0]
+    wait_until(lambda: thread.interrupt)
+
+    gate.set()
+
+    assert isinstance(collect(pool, 1)[0].outcome.exception, StopError)
+    assert noted == ["shielded", "still", "saved"]
+
+
+def test_many_random_limits_around_the_length_of_jobs_strike_nothing_else(
+    pool: Pool,
+    heard: list[tuple[str, dict[str, Any]]],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    log.addHandler(logging.NullHandler())
+    log.propagate = False
+    seed = random.randrange(2**32)  # noqa: S311 - no secret
+    chosen = random.Random(seed)  # noqa: S311 - no secret
+    until, runs, number = monotonic() + 4, list[Run](), 0
+
+    def draw(_: object) -> float:
+        return chosen.uniform(0.0001, 0.002)
+
+    monkeypatch.setattr("jobsd.performing.perform.timeout_s", draw)
+    while number < 10_000 and monotonic() < until:
+        batch = [
+            claimed(number + n, "mixed", chosen.uniform(0.0, 0.002)) for n in range(1, 101)
+        ]
+        number += len(batch)
+        post(pool, *batch)
+        runs += collect(pool, len(batch))
+
+    assert [run.job.id for run in runs] == list(range(1, number + 1)), seed
+    kinds = {type(run.outcome.exception) for run in runs}
+    assert kinds == {type(None), TimeLimitExceeded}, seed
+    assert {name for name, _ in heard} == {"job.interrupted"}, seed
+    # Neither lock of logging was left behind.
+    told = threading.Thread(target=log.warning, args=("the end",), daemon=True)
+    told.start()
+    told.join(10)
+    assert not told.is_alive(), seed
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [
+        ("timeout", 0),
+        ("timeout", float("nan")),
+        ("timeout", "7d"),
+        ("timeout", "soon"),
+        ("timeout", -1),
+    ],
+)
+def test_what_is_no_limit_is_refused_where_it_is_written(option: str, value: Any) -> None:
+    with pytest.raises(Error, match=rf"^{option}: "):
+        job(**{option: value})
+
+
+def test_a_job_says_its_limits_or_those_of_the_settings_count(
+    request: pytest.FixtureRequest,
+) -> None:
+    request.addfinalizer(lambda: time_limits.set_default(None))
+    time_limits.set_default(60.0)
+
+    assert time_limits.timeout_s(turn_for_ever.definition.time_limit) == 0.05
+    assert time_limits.timeout_s(note.definition.time_limit) == 60.0
