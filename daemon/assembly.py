@@ -15,7 +15,7 @@ from jobsd.dispatcher.dispatcher import Dispatcher
 from jobsd.errors import ConfigurationError, Fault
 from jobsd.instruments import logs
 from jobsd.instruments.events import emit
-from jobsd.jobs import client, current, registry, retention, time_limits
+from jobsd.jobs import client, registry, retention, time_limits
 from jobsd.processes import process
 from jobsd.processes.hook_line import HookLine
 from jobsd.processes.lifecycle_hooks import WITH_MODULES
@@ -145,7 +145,6 @@ class Assembly:
         def start(context: Context) -> int:
             self._begin("worker", context)
             retention.keep_for(self.options.jobs.clear_finished_jobs_after_s)
-            current.let_drain(self.options.supervisor.shutdown_timeout_s)
             time_limits.set_default(self.options.jobs.timeout_s)
             commands = [task.command for task in self.options.tasks if task.command]
             command_job.register(self.options.imports, commands)
@@ -157,6 +156,7 @@ class Assembly:
                 options,
                 self.options.jobs,
                 trust_s=self.options.supervisor.process_alive_threshold_s / 2,
+                drain_s=self.options.supervisor.shutdown_timeout_s,
                 slow_after_s=self.options.logs.slow_after_s,
             )
             limits = (options.max_jobs, options.max_memory, options.max_age_s)

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from jobsd.clock import monotonic
 from jobsd.database.connection import Session
-from jobsd.jobs.current import set_stopping
+from jobsd.jobs.current import begin_drain
 from jobsd.jobs.ready import Selection
 from jobsd.performing.pool import FRESH, TRUST_S, Pool
 from jobsd.processes.database_loop import DatabaseLoop
@@ -62,12 +62,14 @@ class Worker(DatabaseLoop):
         jobs: JobsOptions,
         *,
         trust_s: float = TRUST_S,
+        drain_s: float | None = None,
         slow_after_s: float | None = None,
     ) -> None:
         session = Session(target, f"jobsd {context.name}", listen=True, plan_once=True)
         super().__init__(context, session)
         self._options = options
         self._fresh_s = trust_s * FRESH
+        self._drain_s = drain_s
         self._pool = Pool(options.threads, context.entry, context.nap.wake, trust_s)
         # When to claim, how many, of which queues, from where.
         self._idle = IdleRegistration(session, self.kind)
@@ -137,7 +139,7 @@ class Worker(DatabaseLoop):
     def _drain(self) -> None:
         """Release what was not started, and let running jobs know that we stop."""
         self._report.draining = True
-        set_stopping()
+        begin_drain(self._drain_s)
         self._ledger.give_back(self._pool.take_back())
 
     @property

@@ -1,4 +1,4 @@
-"""What a dispatcher has done is emitted, and a look in vain is not."""
+"""What a dispatcher has done is an event, and a poll in vain is none."""
 
 from __future__ import annotations
 

@@ -36,7 +36,7 @@ def _in_small_steps(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def walked() -> Iterator[list[dict[str, Any]]]:
-    """What was told of walks that have ended."""
+    """The events of walks that have ended."""
     heard: list[dict[str, Any]] = []
     end = events.subscribe(lambda _, facts: heard.append(facts), names=["jobs.walked"])
     yield heard
@@ -90,7 +90,7 @@ def test_a_walk_goes_by_small_statements_to_its_end(
     assert walked == []
     _steps(walk, 1)
 
-    assert [told["jobs"] for told in walked] == [2 * BATCH + 1]
+    assert [facts["jobs"] for facts in walked] == [2 * BATCH + 1]
     assert lost.known(session).jobs == 2 * BATCH + 1
 
 
@@ -139,7 +139,7 @@ def test_a_walk_that_was_left_in_the_middle_is_carried_on(
     _steps(dead, 3)
 
     assert _row(session, "walker, after_id") == (2, None)
-    assert [told["jobs"] for told in walked] == [2 * BATCH]
+    assert [facts["jobs"] for facts in walked] == [2 * BATCH]
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,22 @@ from layout.house import ROOT, files
 if TYPE_CHECKING:
     from collections.abc import KeysView
 
-ROOMS = ("jobsd.supervisor", "jobsd.processes", "jobsd.instruments")
+ROOMS = (
+    "jobsd.configuration",
+    "jobsd.daemon",
+    "jobsd.database",
+    "jobsd.dispatcher",
+    "jobsd.embedded",
+    "jobsd.heartbeat",
+    "jobsd.instruments",
+    "jobsd.operations",
+    "jobsd.processes",
+    "jobsd.recurring",
+    "jobsd.scheduler",
+    "jobsd.schedules",
+    "jobsd.supervisor",
+    "jobsd.worker",
+)
 """The rooms that hold this; each is added once it does."""
 
 _TOP = ("daemon/", "dispatcher/", "scheduler/", "supervisor/", "worker/")

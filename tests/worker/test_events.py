@@ -1,4 +1,4 @@
-"""Each transition of a job is an event with its facts, and a look in vain is none."""
+"""Each transition of a job is an event with its facts, and a poll in vain is none."""
 
 from __future__ import annotations
 

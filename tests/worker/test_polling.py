@@ -1,4 +1,4 @@
-"""When a worker looks by itself, and how often it asks the database at all."""
+"""When a worker polls by itself, and how often it asks the database at all."""
 
 # pyright: reportPrivateUsage=false
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -19,14 +19,12 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from contextvars import Token
 
-_stopping = threading.Event()
-
 
 @dataclass(slots=True)
 class _Drain:
-    """How long this process may take to drain, and until when it does."""
+    """Whether this process drains, and until when it may."""
 
-    patience_s: float | None = None
+    begun: threading.Event = field(default_factory=threading.Event)
     deadline: datetime | None = None
 
 
@@ -86,7 +84,7 @@ def current_job() -> CurrentJob:
 
 def stopping() -> bool:
     """Return whether the worker drains, so that a long job should come to an end."""
-    return _stopping.is_set()
+    return _drain.begun.is_set()
 
 
 class running:  # noqa: N801 - used as a statement is: `with running(job):`
@@ -111,13 +109,8 @@ class running:  # noqa: N801 - used as a statement is: `with running(job):`
             running_job.reset(self._token)
 
 
-def let_drain(seconds: float) -> None:
-    """Say how long the process will be waited for once it drains."""
-    _drain.patience_s = seconds
-
-
-def set_stopping() -> None:
-    """Say that the process drains."""
-    if _drain.patience_s is not None and _drain.deadline is None:
-        _drain.deadline = utc_now() + timedelta(seconds=_drain.patience_s)
-    _stopping.set()
+def begin_drain(patience_s: float | None = None) -> None:
+    """Let jobs know that their process drains, and is ended after so many seconds."""
+    if patience_s is not None and _drain.deadline is None:
+        _drain.deadline = utc_now() + timedelta(seconds=patience_s)
+    _drain.begun.set()
