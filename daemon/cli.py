@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 import io
+import keyword
 import os
 import sys
 from importlib import import_module
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 _SECTIONS = {
     "The daemon": {
         "start": "Run it in the foreground; the default",
+        "with": "Run it beside a web server, and end with it",
         "status": "One screen: is it running, queues, next runs, failures",
         "stop": "End it, and wait for that",
         "reload": "Let the daemon read configuration and modules again",
@@ -92,7 +94,7 @@ class Commands(click.Group):
         del ctx
         if cmd_name not in _COMMANDS:
             return None
-        module = import_module(f"jobsd.daemon.commands.{cmd_name.replace('-', '_')}")
+        module = import_module(f"jobsd.daemon.commands.{_module(cmd_name)}")
         command: click.Command = module.command
         return command
 
@@ -135,6 +137,11 @@ class Commands(click.Group):
                 formatter.write(f"  {line}\n")
         formatter.write_paragraph()
         formatter.write_text(_STATUS)
+
+
+def _module(name: str) -> str:
+    """Return the module of a command; a keyword of Python can't be one's name."""
+    return f"{name}_" if keyword.iskeyword(name) else name.replace("-", "_")
 
 
 def _suggestion(word: str) -> str:

@@ -93,6 +93,18 @@ class Verb(_WithExamples):
                     formatter.write_dl(shown)
 
 
+WORDS = "jobsd.words"
+
+
+class WithWords(Verb):
+    """A command that starts itself again: it keeps the words that it was called with."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Keep the words in the context's `meta`."""
+        ctx.meta[WORDS] = list(args)
+        return super().parse_args(ctx, args)
+
+
 _FORMAT = "jobsd.format"
 
 

@@ -13,7 +13,7 @@ from jobsd.configuration.flags import ROWS, Flags
 from jobsd.configuration.kinds import switch
 from jobsd.configuration.load import load, project_root
 from jobsd.daemon.launch import launch
-from jobsd.daemon.verbs import Verb
+from jobsd.daemon.verbs import WORDS, WithWords
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -24,11 +24,12 @@ _EXAMPLES = """
 start
 start --queues urgent,mail_* --only worker
 start --import app.jobs --metrics-bind off
+start --reload
 start -c config/other.yml --log-format json
 """
 
 
-def _flags(function: Callable[..., int]) -> Callable[..., int]:
+def setting_flags(function: Callable[..., int]) -> Callable[..., int]:
     """Give a command a flag for each setting that has one."""
     for row in reversed([row for row in ROWS if row.flag]):
         is_switch = row.kind is switch
@@ -54,9 +55,18 @@ def _help(row: Setting[object]) -> str:
     return f"{row.sentence} Env: {'; '.join(filter(None, (variables, default)))}."
 
 
-@click.command(cls=Verb, prints=False, examples=_EXAMPLES)
-@_flags
-def command(env: str | None, **given: str | bool | tuple[str, ...] | None) -> int:
+@click.command(cls=WithWords, prints=False, examples=_EXAMPLES)
+@setting_flags
+@click.option("--reload", is_flag=True, help="Reload when a file of the project changes.")
+@click.pass_context
+def command(
+    context: click.Context,
+    /,
+    env: str | None,
+    *,
+    reload: bool,
+    **given: str | bool | tuple[str, ...] | None,
+) -> int:
     """Run the daemon in the foreground: supervisor, dispatchers, workers, scheduler.
 
     A flag beats its variable, a variable beats the file. The files are read again at HUP,
@@ -65,6 +75,11 @@ def command(env: str | None, **given: str | bool | tuple[str, ...] | None) -> in
     if env is not None:
         # The whole tree, jobs included, and each reload find it there.
         os.environ["JOBSD_ENV"] = env
-    flags = Flags(**given)
-    read = partial(load, project_root(Path.cwd(), os.environ), os.environ, flags)
+    flags, root = Flags(**given), project_root(Path.cwd(), os.environ)
+    if reload:
+        from jobsd.daemon.beside import run_beside
+
+        words = [word for word in context.meta[WORDS] if word != "--reload"]
+        return run_beside(words, (), root, flags, reload=True)
+    read = partial(load, root, os.environ, flags)
     return launch(read(), os.environ, read)

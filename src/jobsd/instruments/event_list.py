@@ -46,6 +46,16 @@ supervisor.stalled warning The supervisor's loop stalled: hang detection is susp
 supervisor.dumped info The state of the tree was logged, as USR2 asks for. \
 [processes restarts unrecovered stopping]
 signal.received debug A signal was received. [signal]
+signal.withheld warning A signal was not sent to the web server, which does not handle it. \
+[signal pid]
+
+tree.started info The tree was started beside a web server, or by `start --reload`. [pid]
+tree.exited info The tree has ended in order, or was stopped. [exit_status signal]
+tree.crashed error The tree has crashed, and is started again after a wait. \
+[exit_status signal wait_s]
+web_server.started info The web server was started beside the tree. [pid command]
+web_server.exited info The web server has ended: the tree ends too. [exit_status signal]
+sources.changed info Files of the project have changed: the tree is reloaded. [files file]
 
 process.started info A process has started.
 process.stopped info A process has stopped in order.

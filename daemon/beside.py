@@ -1,0 +1,47 @@
+"""From the words of `with` and `start --reload` to the processes that they run."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from jobsd.configuration.load import examine, load
+from jobsd.instruments import logs
+
+from .sibling import tree, web_server
+from .siblings import Siblings, log_as
+from .source_watch import SourceWatch
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from jobsd.configuration.flags import Flags
+
+
+def run_beside(
+    words: Sequence[str],
+    command: Sequence[str],
+    root: Path,
+    flags: Flags,
+    *,
+    reload: bool = False,
+) -> int:
+    """Run the tree, `start` with these words, and the command if there is one; to their end.
+
+    With `reload` the tree follows the files below `root`, and faults are waited out.
+
+    Raises:
+        ConfigurationError: with every fault, before anything is started; not with `reload`.
+    """
+    read = load if not reload else lambda *given: examine(*given).options
+    options = read(root, os.environ, flags)
+    log_as("with" if command else "reload", options)
+    web = web_server(command, os.environ) if command else None
+    watches = [SourceWatch(root)] if reload else []
+    drain_s = options.supervisor.shutdown_timeout_s
+    siblings = Siblings(tree(words, os.environ), web, watches, drain_s=drain_s)
+    try:
+        return siblings.run()
+    finally:
+        logs.finish()

@@ -1,0 +1,150 @@
+"""`python -m jobsd.daemon.in_web PID`: keeps the tree that runs inside the web server PID.
+
+The first process takes the socket's name, forks and ends, so that the keeper has no parent that
+could reap it. The keeper then waits until no other web server of this host keeps a tree of this
+project: it locks the project's folder, and the tree inherits the lock. So there are never two.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import select
+import signal
+import socket
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from jobsd.clock import monotonic
+from jobsd.in_web import address
+
+if TYPE_CHECKING:
+    from .sibling import Exit
+    from .siblings import Siblings
+
+_WAITS_S = 1.0
+_LEFT_S = 30.0
+"""How long the word of a worker that it ends in order counts for its server."""
+_CONNECTIONS_MAX = 1024
+
+
+class Keeper:
+    """A companion that starts the tree when it holds the lock and ends it with its host."""
+
+    def __init__(self, host: int, listener: socket.socket, lock: int) -> None:
+        self._process = os.pidfd_open(host)
+        self._listener, self._lock = listener, lock
+        self._open: list[socket.socket] = []
+        self._holds = self._is_over = False
+        self._left_at = -_LEFT_S
+
+    def descriptors(self) -> list[int]:
+        """Return what is readable when the host has ended or a process of it has a word."""
+        found = [each.fileno() for each in (self._listener, *self._open)]
+        return found if self._is_over else [*found, self._process]
+
+    def poll(self, siblings: Siblings) -> float:
+        """Take the lock, take words, and end the tree once the host has ended."""
+        for word in self._words():
+            self._take(word, siblings)
+        if not self._is_over and select.select([self._process], [], [], 0)[0]:
+            self._is_over = True
+            in_order = monotonic() - self._left_at < _LEFT_S
+            siblings.stop(signal.SIGTERM if in_order else signal.SIGQUIT)
+        if not self._holds and not self._is_over and self._locks():
+            self._holds = True
+            siblings.start_tree()
+        return _WAITS_S
+
+    def after_exit(self, exited: Exit) -> bool:
+        """Stay when the tree was stopped, or is misconfigured: a reload starts it again."""
+        del exited
+        return True
+
+    def _take(self, word: tuple[socket.socket, bytes], siblings: Siblings) -> None:
+        connection, said = word
+        if said == b"stop":
+            with contextlib.suppress(OSError):
+                connection.send(b"%d" % int(siblings.stop_max_s))
+            siblings.stop()
+        elif said == b"leave":
+            self._left_at = monotonic()
+        elif said == b"reload" and self._holds:
+            siblings.reload()
+
+    def _words(self) -> list[tuple[socket.socket, bytes]]:
+        """Return the words that have come, with their connections; the end is no word."""
+        with contextlib.suppress(BlockingIOError):
+            while len(self._open) < _CONNECTIONS_MAX:
+                connection, _ = self._listener.accept()
+                connection.settimeout(0)
+                self._open.append(connection)
+        found = []
+        for connection in tuple(self._open):
+            try:
+                read = connection.recv(256)
+            except BlockingIOError:
+                continue
+            except OSError:
+                read = b""
+            found += [(connection, word) for word in read.split()]
+            if not read:
+                connection.close()
+                self._open.remove(connection)
+        return found
+
+    def _locks(self) -> bool:
+        with contextlib.suppress(BlockingIOError):
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return True
+        return False
+
+
+def main(host: int) -> None:
+    """Become the keeper of a web server, in a process of its own; return in the first one."""
+    listener = socket.socket(socket.AF_UNIX)
+    try:
+        listener.bind(address(host))
+    except OSError:
+        return
+    listener.listen(64)
+    listener.settimeout(0)
+    if os.fork():
+        return
+    # Ctrl-C of a terminal reaches the web server; that tells us.
+    os.setsid()
+    try:
+        _keep(host, listener)
+    except BaseException:
+        sys.excepthook(*sys.exc_info())
+        raise
+    finally:
+        os._exit(0)
+
+
+def _keep(host: int, listener: socket.socket) -> None:
+    # The first process, which the web server waits for, ends before these are loaded.
+    from jobsd.configuration.flags import Flags  # noqa: PLC0415
+    from jobsd.configuration.load import examine, project_root  # noqa: PLC0415
+    from jobsd.instruments import logs  # noqa: PLC0415
+
+    from .sibling import tree  # noqa: PLC0415
+    from .siblings import Siblings, log_as  # noqa: PLC0415
+
+    root = project_root(Path.cwd(), os.environ)
+    # Faults are reported by the tree, whenever it is started.
+    options = examine(root, os.environ, Flags()).options
+    log_as("in_web", options)
+    lock = os.open(root, os.O_RDONLY | os.O_DIRECTORY)
+    with contextlib.suppress(ProcessLookupError):
+        keeper = Keeper(host, listener, lock)
+        daemon = tree((), os.environ, kept=(lock,))
+        drain_s = options.supervisor.shutdown_timeout_s
+        Siblings(daemon, None, (keeper,), drain_s=drain_s).run(start_tree=False)
+    logs.finish()
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]))

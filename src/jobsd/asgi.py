@@ -1,0 +1,38 @@
+"""The lifespan of ASGI applications: with JOBSD_IN_WEB=1 the web server runs the tree."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+from . import in_web
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator
+
+__all__ = ["lifespan"]
+
+
+@asynccontextmanager
+async def lifespan(app: object = None) -> AsyncGenerator[None]:
+    """Run the tree as long as the web server, one however many worker processes it has.
+
+    `FastAPI(lifespan=jobsd.asgi.lifespan)`, or `async with jobsd.asgi.lifespan(app):` around
+    the `yield` of a lifespan of one's own. Without the variable it does nothing.
+
+    Raises:
+        InWebError: the tree's process could not be started.
+    """
+    del app
+    if not in_web.is_enabled():
+        yield
+        return
+    host = in_web.host_pid()
+    await asyncio.to_thread(in_web.keep, host)
+    try:
+        yield
+    finally:
+        end = in_web.stop if host == os.getpid() else in_web.leave
+        await asyncio.to_thread(end, host)

@@ -1,0 +1,149 @@
+"""Runs the daemon's tree inside a web server: one tree per host and project.
+
+The tree is a child of a *keeper*, a process of its own that belongs to one web server: it
+starts the tree when no other web server's keeper of this project runs one, starts it again when
+it crashes, and ends it with the web server. So it does not matter which of the web server's
+processes asked first, how many there are, and how often they are replaced.
+
+The keeper is no child of the web server's processes, since some servers reap children that they
+do not know and take their exit status for a worker's. It listens on a Unix socket in the
+abstract namespace, named after the web server's process.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import multiprocessing
+import os
+import socket
+import subprocess
+import sys
+import threading
+from typing import TYPE_CHECKING
+
+from .errors import Error
+from .machine import process_stat
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+
+VARIABLE = "JOBSD_IN_WEB"
+_ON = frozenset({"1", "true", "yes", "on"})
+_STARTED_WITHIN_S = 30.0
+
+_watched: set[int] = set()
+
+
+class InWebError(Error):
+    """The process that keeps the tree could not be started."""
+
+
+def is_enabled() -> bool:
+    """Return whether the variable JOBSD_IN_WEB asks for a tree inside the web server."""
+    return os.environ.get(VARIABLE, "").strip().lower() in _ON
+
+
+def host_pid() -> int:
+    """Return the process id of the web server that this process belongs to.
+
+    That is the first process of the server: a worker's parent, as far as the worker was started
+    by multiprocessing (uvicorn, hypercorn, granian), by gunicorn or by Django's autoreload.
+    """
+    parent = multiprocessing.parent_process()
+    if parent is not None and parent.pid is not None:
+        return parent.pid
+    of_gunicorn = "gunicorn.arbiter" in sys.modules
+    of_runserver = os.environ.get("RUN_MAIN") == "true"
+    return os.getppid() if of_gunicorn or of_runserver else os.getpid()
+
+
+def start(host: int) -> None:
+    """Start the keeper of the web server `host`, unless it has one. Takes about 0.2 s.
+
+    Raises:
+        InWebError: it could not be started; its reason is on stderr.
+    """
+    command = [sys.executable, "-P", "-m", "jobsd.daemon.in_web", str(host)]
+    # It forks and ends at once. Whoever reaps it, reaps the status 0.
+    with contextlib.suppress(ChildProcessError):
+        done = subprocess.run(
+            command, stdin=subprocess.DEVNULL, check=False, timeout=_STARTED_WITHIN_S
+        )
+        if done.returncode:
+            raise InWebError(f"the tree can't be started in this web server ({VARIABLE}=1)")
+
+
+def keep(host: int) -> None:
+    """Start the keeper, and again whenever it has ended though this process lives.
+
+    For processes that fork no others: a thread waits for the keeper's end.
+    """
+    if os.getpid() in _watched:
+        return
+    _watched.add(os.getpid())
+    start(host)
+    thread = threading.Thread(target=_watch, args=(host,), name="jobsd in web", daemon=True)
+    thread.start()
+
+
+def stop(host: int) -> None:
+    """Stop the tree in order, and wait for its end; at once when there is none.
+
+    To be called by the first process of the server, when it ends.
+    """
+    with contextlib.suppress(OSError), _connect(host) as connection:
+        connection.sendall(b"stop\n")
+        # The keeper says within how many seconds the tree has ended.
+        connection.settimeout(5)
+        connection.settimeout(float(connection.recv(32) or b"0") + 5)
+        while connection.recv(32):
+            pass
+
+
+def reload(host: int) -> None:
+    """Have the tree read its configuration and modules again."""
+    _send(host, b"reload\n")
+
+
+def leave(host: int) -> None:
+    """Say that this process of the server ends in order.
+
+    If the server ends within half a minute, that is an orderly end, and the tree is drained.
+    """
+    _send(host, b"leave\n")
+
+
+def address(host: int) -> str:
+    """Return the name of the socket of a web server's keeper."""
+    found = process_stat(host)
+    words = f"{os.readlink('/proc/self/ns/pid')} {host} {found.started if found else ''}"  # noqa: PTH115
+    name = hashlib.blake2s(words.encode(), digest_size=12).hexdigest()
+    return f"\0jobsd/in-web/{name}"
+
+
+def _send(host: int, words: bytes) -> None:
+    with contextlib.suppress(OSError), _connect(host) as connection:
+        connection.sendall(words)
+
+
+@contextlib.contextmanager
+def _connect(host: int) -> Generator[socket.socket]:
+    with socket.socket(socket.AF_UNIX) as connection:
+        connection.settimeout(5)
+        connection.connect(address(host))
+        yield connection
+
+
+def _watch(host: int) -> None:
+    """Wait for the keeper's end, and start another one, for ever."""
+    pause = threading.Event()
+    while True:
+        with contextlib.suppress(OSError), _connect(host) as connection:
+            connection.settimeout(None)
+            connection.recv(32)
+        if process_stat(host) is None:
+            return
+        pause.wait(1.0)
+        with contextlib.suppress(InWebError, OSError, subprocess.TimeoutExpired):
+            start(host)

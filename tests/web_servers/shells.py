@@ -1,0 +1,117 @@
+"""Two small programs in the places of the tree and of the web server, run by `Siblings`."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+from typing import TYPE_CHECKING, Any, Self
+
+from system.tree import ENDS_WITH_US, wait_for
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+_RUN = """
+import sys
+from jobsd.instruments import logs
+from jobsd.daemon.sibling import Sibling
+from jobsd.daemon import siblings
+import os
+logs.configure("json", "debug", kind="with", name="with-1")
+tree, web = (Sibling([sys.executable, "-c", text], os.environ) for text in sys.argv[1:])
+siblings.GRACE_S = float(os.environ["GRACE_S"])
+sys.exit(siblings.Siblings(tree, web, drain_s=1).run())
+"""
+
+NOTES = """
+import os, signal, sys, time
+def note(word):
+    with open(os.environ["NOTES"], "a") as file: file.write(word + "\\n")
+def on(name, *numbers):
+    for number in numbers:
+        signal.signal(number, lambda n, _: note(f"{name} {signal.Signals(n).name}"))
+def ends(name, status=0):
+    def end(n, _):
+        note(f"{name} {signal.Signals(n).name}")
+        sys.exit(status)
+    signal.signal(signal.SIGTERM, end)
+    signal.signal(signal.SIGINT, end)
+    signal.signal(signal.SIGQUIT, end)
+def wait():
+    while True: signal.pause()
+S = signal
+"""
+TREE = """
+on("tree", S.SIGHUP, S.SIGUSR1, S.SIGUSR2, S.SIGTTIN, S.SIGTTOU)
+ends("tree")
+note("tree up")
+wait()
+"""
+WEB = """
+ends("web")
+note("web up")
+wait()
+"""
+
+
+class Shell:
+    """The parent of the two, what it has logged, and what they have noted."""
+
+    def __init__(
+        self,
+        folder: Path,
+        tree: str = TREE,
+        web: str = WEB,
+        *,
+        stdin: int = subprocess.DEVNULL,
+        prelude: str = "",
+        grace_s: float = 10,
+    ) -> None:
+        self._notes = folder / "notes"
+        self._notes.touch()
+        self._log = (folder / "log").open("w+")
+        self.process = subprocess.Popen(
+            [*ENDS_WITH_US, sys.executable, "-c", prelude + _RUN, NOTES + tree, NOTES + web],
+            env={**os.environ, "NOTES": str(self._notes), "GRACE_S": str(grace_s)},
+            stdout=self._log,
+            stdin=stdin,
+            start_new_session=True,
+        )
+
+    def __enter__(self) -> Self:
+        """Use it for a block, at whose end all of it is killed."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Kill what is left: all of it is in one process group."""
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait()
+        self._log.close()
+
+    @property
+    def notes(self) -> list[str]:
+        """What the two have noted so far."""
+        return self._notes.read_text().splitlines()
+
+    def wait_for(self, *notes: str) -> None:
+        """Wait until both have noted this."""
+        wait_for(lambda: set(notes) <= set(self.notes), 20, lambda: f"{notes}: {self.notes}")
+
+    def send(self, number: signal.Signals) -> None:
+        """Signal the parent."""
+        self.process.send_signal(number)
+
+    def wait(self) -> int:
+        """Wait for the end; return the exit status."""
+        return self.process.wait(20)
+
+    def events(self, name: str) -> list[dict[str, Any]]:
+        """Return the events of a name that the parent has logged."""
+        self._log.seek(0)
+        found = [json.loads(line) for line in self._log.read().splitlines()]
+        return [each for each in found if each["event"] == name]

@@ -1,0 +1,111 @@
+"""The tree inside real web servers: one of it, for as long as they run."""
+
+from __future__ import annotations
+
+import signal
+from typing import TYPE_CHECKING
+
+import psutil
+import pytest
+
+from system.tree import lives, wait_for
+from web_servers.servers import COMMANDS, inside, stop
+
+if TYPE_CHECKING:
+    from system.tree import Project
+
+pytestmark = pytest.mark.system
+
+_GONE_S = 1.0
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_a_server_has_one_tree_and_drains_it_at_its_end(name: str, project: Project) -> None:
+    with inside(name, project) as server:
+        server.get()
+        supervisor = server.one_tree()
+
+        stop(server)
+
+        wait_for(lambda: not lives(supervisor), 20, server.told)
+        assert [each["exit_status"] for each in server.events("supervisor.stopped")] == [0]
+        wait_for(lambda: server.keepers() == [], 10)
+
+
+@pytest.mark.failure(
+    "a web server with the tree inside is killed",
+    "the tree is gone within a second",
+)
+@pytest.mark.parametrize("name", ["gunicorn", "uvicorn with 4 workers"])
+def test_a_tree_is_gone_with_a_server_that_is_killed(name: str, project: Project) -> None:
+    with inside(name, project) as server:
+        server.get()
+        supervisor = server.one_tree()
+
+        server.process.kill()
+
+        wait_for(lambda: not lives(supervisor), _GONE_S, server.told)
+        wait_for(lambda: server.keepers() == [], 10)
+
+
+@pytest.mark.failure(
+    "the tree inside a web server crashes, a worker of the server is replaced, or the tree's"
+    " keeper is killed",
+    "there is one tree again",
+)
+def test_whatever_is_killed_there_is_one_tree_again(project: Project) -> None:
+    with inside("gunicorn", project) as server:
+        worker = int(server.get())
+        first = server.one_tree()
+
+        _kill(psutil.Process(worker))
+        assert server.get() != str(worker)
+        assert server.one_tree().pid == first.pid
+
+        _kill(first)
+        second = server.one_tree()
+        assert server.process.poll() is None
+
+        _kill(*server.keepers())
+        wait_for(lambda: not lives(second), 10, server.told)
+        server.one_tree()
+        assert stop(server) == 0
+        wait_for(lambda: server.supervisors() == [], 20)
+
+
+def test_a_reload_of_the_server_reloads_the_tree(project: Project) -> None:
+    with inside("gunicorn", project) as server:
+        server.get()
+        server.one_tree()
+
+        server.process.send_signal(signal.SIGHUP)
+
+        server.wait_event("supervisor.reloaded")
+        server.one_tree()
+
+
+def test_another_server_takes_the_tree_over(project: Project) -> None:
+    with inside("uvicorn", project) as old:
+        old.get()
+        first = old.one_tree()
+        with inside("gunicorn", project) as new:
+            new.get()
+            assert [each.pid for each in new.supervisors()] == [first.pid]
+
+            stop(old)
+
+            wait_for(lambda: new.supervisors() not in ([], [first]), 20, new.told)
+            new.one_tree()
+
+
+def test_a_server_has_no_tree_without_the_variable(project: Project) -> None:
+    with inside("uvicorn", project, variable="0") as server:
+        server.get()
+
+        assert server.keepers() == server.supervisors() == []
+
+
+def _kill(*processes: psutil.Process) -> None:
+    for process in processes:
+        process.kill()
+    wait_for(lambda: not any(lives(each) for each in processes), 10)

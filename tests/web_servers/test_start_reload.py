@@ -1,0 +1,55 @@
+"""`start --reload`: the tree follows the files of the project."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from system.tree import wait_for
+
+if TYPE_CHECKING:
+    from system.tree import Project
+
+pytestmark = pytest.mark.system
+
+_JOB = """
+from jobsd import job
+@job
+def hello():
+    print("{word}")
+"""
+
+
+def test_changed_code_replaces_the_workers_and_a_syntax_error_is_waited_out(
+    project: Project,
+) -> None:
+    project.write("web_jobs.py", _JOB.format(word="before"))
+    with project.start("--reload") as tree:
+        tree.wait_event("supervisor.ready")
+
+        project.write("web_jobs.py", _JOB.format(word="after"))
+        tree.wait_event("supervisor.reloaded")
+        assert project.run("enqueue", "web_jobs.hello").returncode == 0
+        wait_for(lambda: any('"after"' in line for line in tree.lines), 20, tree.told)
+
+        project.write("web_jobs.py", "def broken(:\n")
+        tree.wait_event("supervisor.reload_failed")
+        project.write("web_jobs.py", _JOB.format(word="mended"))
+        tree.wait_event("supervisor.reloaded", 2)
+        assert project.run("enqueue", "web_jobs.hello").returncode == 0
+        wait_for(lambda: any('"mended"' in line for line in tree.lines), 20, tree.told)
+
+        assert tree.terminate() < 30
+        assert tree.process.returncode == 0
+
+
+def test_a_fault_at_the_start_is_waited_out(project: Project) -> None:
+    project.write("web_jobs.py", "def broken(:\n")
+    with project.start("--reload") as tree:
+        tree.wait_event("tree.exited")
+
+        project.write("web_jobs.py", _JOB.format(word="mended"))
+
+        tree.wait_event("supervisor.ready")
+        tree.terminate()

@@ -1,0 +1,63 @@
+"""`bin/jobs with`: a real web server beside a real tree."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from ports import free_port
+from system.tree import COMMAND, lives, wait_for
+from web_servers.servers import Server, command, stop
+
+if TYPE_CHECKING:
+    from system.tree import Project
+
+pytestmark = pytest.mark.system
+
+
+def test_a_tree_beside_gunicorn_is_started_again_and_drained(project: Project) -> None:
+    port = free_port()
+    words = [
+        word for word in command("gunicorn", port) if not word.startswith(("-c", "python:"))
+    ]
+    server = Server([*COMMAND, "with", "--queues", "*", "--", *words], project, port)
+    try:
+        worker = server.get()
+        first = server.one_tree()
+
+        first.kill()
+        wait_for(lambda: not lives(first), 10)
+
+        assert server.one_tree().pid != first.pid
+        assert server.get() == worker
+        assert stop(server) == 0
+        assert server.alive() == []
+    finally:
+        server.end()
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["with"], "the command is missing"),
+        (["with", "--"], "the command is missing"),
+        (["with", "--", "no-such-program"], "there is no program 'no-such-program'"),
+        (["with", "--no-such-option", "--", "true"], "no-such-option"),
+    ],
+)
+def test_a_wrong_call_is_usage(project: Project, words: list[str], message: str) -> None:
+    done = project.run(*words)
+
+    assert done.returncode == 2
+    assert message in done.stderr
+
+
+def test_faults_are_reported_before_anything_is_started(project: Project) -> None:
+    project.write("config/queue.yml", "wrokers: []\n")
+
+    done = project.run("with", "--", "touch", "started")
+
+    assert done.returncode == 78
+    assert "wrokers" in done.stderr
+    assert not (project.root / "started").exists()
