@@ -59,6 +59,7 @@ def _section(event: Event) -> str:
     kind = event.name.partition(".")[0]
     together = {"jobs": "job", "claims": "job", "slots": "job", "queue": "job"}
     together |= {"signal": "supervisor", "thread": "hook"}
+    together |= {"tree": "web_server", "sources": "web_server"}
     together |= {"embedded": "database", "schema": "database"}
     return together.get(kind, kind)
 
@@ -66,6 +67,7 @@ def _section(event: Event) -> str:
 def _table(section: tuple[str, list[str]]) -> str:
     head = {
         "supervisor": "The tree",
+        "web_server": "Beside a web server",
         "process": "Processes",
         "database": "The database",
         "http": "HTTP",
