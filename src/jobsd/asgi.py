@@ -7,7 +7,7 @@ import os
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
-from . import in_web
+from jobsd import in_web
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 
-from . import in_web
+from jobsd import in_web
 
 __all__ = ["on_exit", "on_reload", "post_worker_init", "when_ready"]
 

@@ -22,8 +22,8 @@ import sys
 import threading
 from typing import TYPE_CHECKING
 
-from .errors import Error
-from .machine import process_stat
+from jobsd.errors import Error
+from jobsd.machine import process_stat
 
 if TYPE_CHECKING:
     from collections.abc import Generator

@@ -14,7 +14,10 @@ if TYPE_CHECKING:
 
 PAGES = sorted(GUIDE.glob("*.md"))
 PROGRAMS = re.compile(r"^```(?:py|python|sql|yaml|ini|console)$", re.MULTILINE)
-RUN_ELSEWHERE = {"containers": "tests/systemd/test_image.py builds the image by the recipe"}
+RUN_ELSEWHERE = {
+    "containers": "tests/systemd/test_image.py builds the image by the recipe",
+    "web-server": "tests/web_servers/conftest.py takes the application of the page",
+}
 TESTS = "\n".join(
     path.read_text(encoding="utf-8")
     for folder in ("docs", "systemd")

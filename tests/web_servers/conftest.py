@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
 from system.tree import Project
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 _JOBS = """
 from jobsd import job
@@ -24,15 +21,14 @@ def app(environ, start_response):
     start_response("200 OK", [("Content-Type", "text/plain")])
     return [str(os.getpid()).encode()]
 """
+_PAGE = Path(__file__).parents[2] / "docs/guide/web-server.md"
 _ASGI = """
 import os
-from starlette.applications import Starlette
 from starlette.responses import PlainTextResponse
 from starlette.routing import Route
-import jobsd.asgi
 async def pid(request):
     return PlainTextResponse(str(os.getpid()))
-app = Starlette(routes=[Route("/", pid)], lifespan=jobsd.asgi.lifespan)
+app.routes.append(Route("/", pid))
 """
 
 
@@ -40,8 +36,9 @@ app = Starlette(routes=[Route("/", pid)], lifespan=jobsd.asgi.lifespan)
 def project(tmp_path: Path, empty_database: str) -> Project:
     """A project with a job, and one application each for WSGI and ASGI."""
     made = Project(tmp_path, empty_database)
+    shown = _PAGE.read_text(encoding="utf-8").split("```python\n")[1].split("```")[0]
     made.write("config/queue.yml", "import: [web_jobs]\n")
     made.write("web_jobs.py", _JOBS)
     made.write("wsgi_app.py", _WSGI)
-    made.write("asgi_app.py", _ASGI)
+    made.write("asgi_app.py", shown + _ASGI)
     return made
