@@ -229,8 +229,13 @@ class Siblings:
 
 def log_as(kind: str, options: Options) -> None:
     """Set up the log of this process, in the form that the tree's own lines have."""
-    log_format = cast("Literal['json', 'console'] | None", options.log_format)
-    logs.configure(log_format, options.log_level, kind=kind, name=f"{kind}-{os.getpid()}")
+    logs.configure(
+        cast("Literal['json', 'console'] | None", options.logs.format),
+        options.logs.level,
+        kind=kind,
+        name=f"{kind}-{os.getpid()}",
+        path=options.logs.file,
+    )
 
 
 def _facts(exited: Exit) -> dict[str, object]:
