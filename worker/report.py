@@ -12,6 +12,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
+from jobsd.errors import TimeLimitExceeded
 from jobsd.instruments.events import emit, is_subscribed
 from jobsd.jobs.claims import Ended
 from jobsd.jobs.lost import find
@@ -106,6 +107,8 @@ class Report:
         counters = self._entry.queue(run.job.queue_name)
         if outcome != "snoozed":
             counters.count(outcome)
+        if isinstance(run.outcome.exception, TimeLimitExceeded):
+            counters.count("timed_out_soft")
         _observe(counters, [run])
         facts = _facts(run.job)
         facts["duration"] = round(run.ended - run.started, 6)

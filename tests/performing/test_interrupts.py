@@ -159,7 +159,6 @@ def collect(pool: Pool, count: int) -> list[Run]:
 def test_a_job_whose_time_is_over_fails_with_the_stack_of_where_it_stood(
     body: Any,
     pool: Pool,
-    entry: ScoreboardEntry,
     heard: list[tuple[str, dict[str, Any]]],
 ) -> None:
     post(pool, claimed(1, body.definition.name), claimed(2, note.definition.name, "next"))
@@ -180,7 +179,6 @@ def test_a_job_whose_time_is_over_fails_with_the_stack_of_where_it_stood(
         "TimeLimitExceeded",
         1,
     )
-    assert next(entry.queues()).outcome("timed_out_soft") == 1
 
 
 def test_a_job_that_waits_in_c_is_struck_when_it_comes_back(pool: Pool) -> None:

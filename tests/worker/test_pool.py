@@ -15,8 +15,9 @@ from jobsd.clock import monotonic
 from jobsd.instruments.events import subscribe
 from jobsd.jobs.definition import job
 from jobsd.jobs.policy import Discard
+from jobsd.performing.hand import ThreadDiedError
 from jobsd.performing.perform import ClaimedJob
-from jobsd.performing.pool import Pool, ThreadDiedError
+from jobsd.performing.pool import Pool
 from jobsd.processes.scoreboard import Scoreboard
 from waiting import Stopwatch, wait_until
 

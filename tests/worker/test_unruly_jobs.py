@@ -16,7 +16,8 @@ from jobsd.jobs.current import current_job
 from jobsd.jobs.definition import job
 from jobsd.jobs.draft import Draft
 from jobsd.jobs.policy import Snooze
-from jobsd.performing.pool import Pool, ThreadDiedError
+from jobsd.performing.hand import ThreadDiedError
+from jobsd.performing.pool import Pool
 
 from .bodies import gate, note, noted, wait_for_gate
 

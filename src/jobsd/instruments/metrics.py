@@ -117,18 +117,7 @@ class _Figures(Collector):
 
 
 def _tree(tree: TreeFigures) -> Iterator[Metric]:
-    yield families.counter(
-        "jobs",
-        "Jobs by queue and by what became of them.",
-        ("queue", "outcome"),
-        _flat(tree.outcomes),
-    )
-    yield families.counter(
-        "timeouts",
-        "Jobs whose time was over, by queue: interrupted (soft), or ended with their process.",
-        ("queue", "kind"),
-        _flat(tree.timeouts),
-    )
+    yield from _jobs(tree)
     yield families.histogram(
         "job_duration_seconds", "How long jobs ran.", tree.runs, tree.bounds_s
     )
@@ -160,6 +149,21 @@ def _tree(tree: TreeFigures) -> Iterator[Metric]:
         [((), tree.dropped_lines)],
     )
     yield from _reloads(tree)
+
+
+def _jobs(tree: TreeFigures) -> Iterator[Metric]:
+    yield families.counter(
+        "jobs",
+        "Jobs by queue and by what became of them.",
+        ("queue", "outcome"),
+        _flat(tree.outcomes),
+    )
+    yield families.counter(
+        "timeouts",
+        "Jobs whose time was over, by queue: interrupted (soft), or ended with their process.",
+        ("queue", "kind"),
+        _flat(tree.timeouts),
+    )
 
 
 def _reloads(tree: TreeFigures) -> Iterator[Metric]:

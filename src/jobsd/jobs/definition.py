@@ -192,18 +192,18 @@ def job(  # noqa: PLR0913 - the options of a job
         Error: for an invalid option, and for a name that another job has.
     """
     policy = _policy(max_attempts, retry_on, discard_on, backoff)
-    limit = _limit(limits_concurrency)
-    bounds = read_time_limit(timeout)
+    limit, bounds = _limit(limits_concurrency), read_time_limit(timeout)
 
     def define(target: Callable[P, R]) -> FunctionJob[P, R]:
-        full = name or f"{_module(target)}.{target.__qualname__}"
-        takes = Signature(target)
-        defined = _define(
-            full, target, target, queue, priority, policy, limit, takes, target, bounds
-        )
-        return FunctionJob(target, defined)
+        full, takes = name or _full_name(target), Signature(target)
+        facts = full, target, target, queue, priority, policy, limit, takes, target, bounds
+        return FunctionJob(target, _define(*facts))
 
     return define if function is None else define(function)
+
+
+def _full_name(target: Callable[..., Any]) -> str:
+    return f"{_module(target)}.{target.__qualname__}"
 
 
 def _define(  # noqa: PLR0913, PLR0917 - the fields of a definition

@@ -17,6 +17,7 @@ from operator import methodcaller
 from queue import Empty
 from typing import TYPE_CHECKING, NoReturn, TypeVar
 
+from jobsd.errors import Error
 from jobsd.jobs.policy import Verdict
 from jobsd.text import error_stack
 
@@ -39,6 +40,14 @@ STRAYS_MAX = 3
 _Thing = TypeVar("_Thing")
 _IF_ANY, _ONCE_THERE = (False,), (True,)
 _FIRST = methodcaller("popleft")
+
+
+class ThreadDiedError(Error):
+    """A thread that runs jobs has ended; the log tells by which error."""
+
+    def __init__(self, thread: str) -> None:
+        self.thread = thread
+        super().__init__(f"the thread {thread} has ended, with the job that it had in hand")
 
 
 class Hand:

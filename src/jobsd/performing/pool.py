@@ -18,10 +18,9 @@ from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING
 
 from jobsd.clock import monotonic
-from jobsd.errors import Error, TimeLimitExceeded
 from jobsd.instruments.events import emit
 
-from .hand import Hand, leave
+from .hand import Hand, ThreadDiedError, leave
 from .interrupter import Interrupter
 from .perform import SUCCESS, Outcome, Run, described, ending
 from .series import Series, first_job
@@ -45,14 +44,6 @@ sixth of that time, more than by what a heartbeat that stands still may seem to 
 
 LOOK_S = 1.0
 """How often we look whether the threads live."""
-
-
-class ThreadDiedError(Error):
-    """A thread that runs jobs has ended; the log tells by which error."""
-
-    def __init__(self, thread: str) -> None:
-        self.thread = thread
-        super().__init__(f"the thread {thread} has ended, with the job that it had in hand")
 
 
 class Pool:
@@ -85,7 +76,6 @@ class Pool:
         self._last_rank = (0, 0)
         self._started_at: list[float | None] = [None] * threads
         self._trust_s = trust_s
-        self._timeouts: list[str] = []
         self._interrupter = Interrupter(threads)
         self.interrupt = self._interrupter.interrupt
         self._threads = [
@@ -138,11 +128,8 @@ class Pool:
         """Return the runs that have ended since the last call."""
         with self._lock:
             runs, self._runs = self._runs, []
-            timeouts, self._timeouts = self._timeouts, []
             self._woken = False
         self._posted -= len(runs)
-        for queue in timeouts:
-            self._entry.queue(queue).count("timed_out_soft")
         if self.series:
             ended = [each.claim_id for each in self.series.values() if each.closed]
             for claim_id in ended:
@@ -403,8 +390,6 @@ class Pool:
             with self._lock:
                 self._entry.ended_as(how)
                 hand.on_board = True
-                if isinstance(outcome.exception, TimeLimitExceeded):
-                    self._timeouts.append(job.queue_name)
         # Only now: it reads sources, which takes milliseconds, and calls what is not ours.
         outcome = described(outcome)
         # Else the job would seem to run as soon as it is claimed here again.
