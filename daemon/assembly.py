@@ -53,6 +53,7 @@ class Assembly:
     options: Options
     database: Database
     listener: socket.socket | None
+    web_listener: socket.socket | None = None
 
     def __post_init__(self) -> None:
         # What this file does not name itself, and the children would each load again.
@@ -78,7 +79,15 @@ class Assembly:
                 for each in options.workers
                 if each.processes
             ]
+        if self.web_listener is not None:
+            specs.append(ChildSpec("web", 1, self._web(self.web_listener)))
         return specs
+
+    @property
+    def listeners(self) -> dict[str, socket.socket]:
+        """The sockets that listen, by the kind of process that serves each."""
+        found = {"monitor": self.listener, "web": self.web_listener}
+        return {kind: listener for kind, listener in found.items() if listener is not None}
 
     @property
     def _target(self) -> Target:
@@ -107,6 +116,17 @@ class Assembly:
         if self.database.server is not None:
             keep_running(self.database.server, context.scoreboard)
         return Monitor(context, self.database.target, self.options, self.listener).run()
+
+    def _web(self, listener: socket.socket) -> Callable[[Context], int]:
+        def start(context: Context) -> int:
+            # Only a tree that has a dashboard loads what it is made of.
+            from jobsd.web.process import WebProcess  # noqa: PLC0415
+
+            self._begin("web", context)
+            target = self.database.target
+            return process.run(WebProcess(context, target, self.options, listener), context)
+
+        return start
 
     def _hooks(self, line: HookLine) -> Callable[[Context], int]:
         def start(context: Context) -> int:

@@ -51,6 +51,7 @@ _SECTIONS = {
         "health": "Print health status as JSON (for probes)",
     },
     "Operation": {
+        "web": "The dashboard: what there is to see and do, in a browser",
         "ps": "The processes table",
         "metrics": "What Prometheus would scrape, once",
         "db": "The database: migrate, status, sql, url, psql, stop",

@@ -32,7 +32,7 @@ from jobsd.supervisor.supervisor import Supervisor, SupervisorCallbacks
 from .assembly import Assembly, hook_line
 from .container import handle_signals
 from .import_check import check_imports
-from .listener import listen
+from .listener import listeners
 from .once import in_child
 from .pidfile import Pidfile, unusable
 from .program import note
@@ -51,6 +51,8 @@ if TYPE_CHECKING:
 LATER = 75
 """The child that was to prepare the database could not, since it is away, or somebody holds its
 tables: the monitor will."""
+
+_UNCHANGEABLE = ("database", "monitor", "supervisor")
 
 FAREWELL_S = 0.8
 """What there is to stop the embedded server in; it goes on stopping without us."""
@@ -74,7 +76,7 @@ def launch(options: Options, environ: Mapping[str, str], read: Callable[[], Opti
     try:
         for warning in options.warnings:
             emit("configuration.warning", warning=warning)
-        assembly = Assembly(options, found, listen(options.monitor))
+        assembly = Assembly(options, found, *listeners(options, environ))
         imported = check_imports(options)
         if imported.faults:
             raise ConfigurationError(imported.faults)
@@ -132,7 +134,7 @@ def _supervisor(
             notify=readiness.notify,
             watchdog_s=readiness.watchdog_s,
         ),
-        listener=assembly.listener,
+        listeners=assembly.listeners,
         private=() if pidfile is None else (pidfile.fd,),
     )
 
@@ -150,14 +152,18 @@ def _requests(root: Path) -> Requests:
 
 def _reloadable(old: Options, new: Options) -> Options:
     """Return what a reload makes of the tree: all must agree on what the supervisor goes by."""
-    return replace(new, database=old.database, monitor=old.monitor, supervisor=old.supervisor)
+    web = replace(new.web, bind=old.web.bind)
+    unchanged = {name: getattr(old, name) for name in _UNCHANGEABLE}
+    return replace(new, web=web, **unchanged)
 
 
 def _unchangeable(old: Options, new: Options) -> Iterator[str]:
     """Yield what a reload does not change, of that which the operator has changed."""
-    for name in ("database", "monitor", "supervisor"):
+    for name in _UNCHANGEABLE:
         if getattr(old, name) != getattr(new, name):
             yield f"{name}: changes there take effect at the next start"
+    if old.web.bind != new.web.bind:
+        yield "web.bind: changes there take effect at the next start"
 
 
 def _pidfile(options: Options) -> Pidfile | None:

@@ -1,4 +1,4 @@
-"""The socket of `/metrics` and health, bound before the first fork.
+"""The sockets of `/metrics` and health, and of the dashboard, bound before the first fork.
 
 So a port that is taken is reported at the start, and a monitor that is replaced finds it open.
 """
@@ -6,16 +6,28 @@ So a port that is taken is reported at the start, and a monitor that is replaced
 from __future__ import annotations
 
 import errno
+import ipaddress
 import socket
+from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
+from jobsd.configuration.users import users_of
 from jobsd.errors import ConfigurationError, Fault
 from jobsd.instruments.events import emit
 
 from .program import program
 
 if TYPE_CHECKING:
-    from jobsd.configuration.options import MonitorOptions
+    from collections.abc import Mapping
+
+    from jobsd.configuration.options import MonitorOptions, Options
+
+
+def listeners(
+    options: Options, environ: Mapping[str, str]
+) -> tuple[socket.socket | None, socket.socket | None]:
+    """Return the sockets of the monitor and of the dashboard, as far as they are wanted."""
+    return listen(options.monitor), listen_web(options, environ)
 
 
 def listen(options: MonitorOptions) -> socket.socket | None:
@@ -27,7 +39,7 @@ def listen(options: MonitorOptions) -> socket.socket | None:
     if options.bind is None:
         return None
     try:
-        return _bind(options.bind)
+        return bound(options.bind)
     except OSError as error:
         reason = error.strerror or str(error)
         if options.bind_is_default:
@@ -46,7 +58,56 @@ def listen(options: MonitorOptions) -> socket.socket | None:
         ) from error
 
 
-def _bind(bind: str) -> socket.socket:
+def listen_web(options: Options, environ: Mapping[str, str]) -> socket.socket | None:
+    """Return the socket of the dashboard; None when no process of the tree serves it.
+
+    Raises:
+        ConfigurationError: when the address can't be had, or everybody could come in there.
+    """
+    if options.web.bind is None:
+        return None
+    require_web(options, environ, options.web.bind)
+    try:
+        return bound(options.web.bind)
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise _refusal(
+            f"can't listen on {options.web.bind}: {reason}", "another port"
+        ) from error
+
+
+def require_web(options: Options, environ: Mapping[str, str], bind: str) -> None:
+    """Return when a dashboard may be served at an address.
+
+    Raises:
+        ConfigurationError: without the packages of the extra, and without users anywhere but
+            on loopback.
+    """
+    if find_spec("jinja2") is None or find_spec("waitress") is None:
+        raise _refusal("the dashboard needs more packages", "pip install 'jobsd[web]'")
+    web = options.web
+    if users_of(web.users, environ) or (web.trusted_header and web.trusted_proxies):
+        return
+    if not _is_loopback(bind.rpartition(":")[0].removeprefix("[").removesuffix("]")):
+        raise _refusal(
+            f"{bind} can be reached from elsewhere, and the dashboard has no users",
+            "name web.users in queue.yml, or set JOBSD_WEB_PASSWORD or JOBSD_WEB_TOKEN",
+        )
+
+
+def _refusal(message: str, hint: str) -> ConfigurationError:
+    return ConfigurationError((Fault(message, "web.bind", hint=hint),))
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def bound(bind: str) -> socket.socket:
+    """Return a socket that listens at an address; without a host at all of this machine."""
     host, _, port = bind.rpartition(":")
     host = host.removeprefix("[").removesuffix("]")
     if not host and socket.has_dualstack_ipv6():

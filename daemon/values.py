@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from textwrap import wrap
 from typing import cast
 
-from jobsd.operations.words import capped, counted, length, when
+from jobsd.operations.words import as_json, capped, counted, length, when
 from jobsd.text import one_line
 
 __all__ = [
@@ -80,17 +80,6 @@ def moment(value: datetime) -> str:
 def brief_moment(value: object) -> str:
     """Return how far away a moment is; anything else as `human` does."""
     return when(value) if isinstance(value, datetime) else human(value)
-
-
-def as_json(value: object) -> object:
-    """Return what stands in JSON for a value that JSON does not have."""
-    match value:
-        case datetime():
-            return value.astimezone(UTC).isoformat()
-        case timedelta():
-            return round(value.total_seconds(), 6)
-        case _:
-            return str(value)
 
 
 def json_text(document: object, *, ascii_only: bool = False) -> str:

@@ -32,7 +32,7 @@ from .kernel import die_with_parent
 
 if TYPE_CHECKING:
     import socket
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from jobsd.processes.entry import ScoreboardEntry
     from jobsd.processes.scoreboard import Scoreboard
@@ -62,22 +62,23 @@ _OF_THE_SUPERVISOR = (
 class Fork:
     """Makes children of this process.
 
-    `private` returns the descriptors that no child may hold, above all those of locks;
-    `listener` stays open in the monitor only. No child naps longer than `nap_max_s`.
+    `private` returns the descriptors that no child may hold, above all those of locks; each of
+    `listeners` stays open in processes of its kind only. No child naps longer than
+    `nap_max_s`.
     """
 
     def __init__(
         self,
         scoreboard: Scoreboard,
         signals: Signals,
-        listener: socket.socket | None,
+        listeners: Mapping[str, socket.socket],
         private: Callable[[], Iterable[int]],
         nap_max_s: float,
     ) -> None:
         self._scoreboard = scoreboard
         self._nap_max_s = nap_max_s
         self._signals = signals
-        self._listener = listener
+        self._listeners = listeners
         self._lifeline, writer = os.pipe2(os.O_CLOEXEC)
         # No other process may hold the writing end: children see our end by its closing.
         self._private = private
@@ -130,8 +131,9 @@ class Fork:
             os._exit(0)
         for descriptor in (*self._unshared, *self._private()):
             os.close(descriptor)
-        if self._listener is not None and kind != "monitor":
-            self._listener.close()
+        for owner, listener in self._listeners.items():
+            if owner != kind:
+                listener.close()
         for name in _OF_THE_SUPERVISOR:
             os.environ.pop(name, None)
         _go_before_the_supervisor(_SOONER_BY.get(kind, _SOONER_BY_OTHERS))

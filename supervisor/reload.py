@@ -35,7 +35,7 @@ SETTLE_S = 0.1
 """A burst of HUPs is one reload: it begins when no HUP has come for so long."""
 
 # Workers come first, so that no job is enqueued for code that no worker has yet.
-_ORDER = ("worker", "dispatcher", "scheduler", "hooks", "monitor")
+_ORDER = ("worker", "dispatcher", "scheduler", "web", "hooks", "monitor")
 
 
 class Reload:

@@ -32,7 +32,7 @@ MONITOR_S = 0.8
 AT_ONCE_S = 0.5
 """How long the monitor may take to stop, in order and at once."""
 
-_BELOW = ("worker", "dispatcher", "scheduler")
+_BELOW = ("worker", "dispatcher", "scheduler", "web")
 _HOOKS = "hooks"
 """It exits by itself, after the monitor: see `supervisor_hooks`."""
 

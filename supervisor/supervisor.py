@@ -40,7 +40,7 @@ from .supervisor_hooks import SupervisorHooks
 
 if TYPE_CHECKING:
     import socket
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from jobsd.configuration.options import SupervisorOptions
     from jobsd.processes.scoreboard import Scoreboard
@@ -75,9 +75,9 @@ class SupervisorCallbacks:
 class Supervisor:
     """Runs the processes that the specs ask for until it is asked to stop.
 
-    `private` are descriptors that no process may hold, as the lock on the pidfile;
-    `listener` stays open in the monitor only. Made and run in the main thread of a
-    process that has no other thread.
+    `private` are descriptors that no process may hold, as the lock on the pidfile; each of
+    `listeners` stays open in processes of its kind only. Made and run in the main thread of
+    a process that has no other thread.
     """
 
     def __init__(  # noqa: PLR0913 - what only assembly can know
@@ -87,7 +87,7 @@ class Supervisor:
         scoreboard: Scoreboard,
         *,
         callbacks: SupervisorCallbacks | None = None,
-        listener: socket.socket | None = None,
+        listeners: Mapping[str, socket.socket] | None = None,
         private: Sequence[int] = (),
     ) -> None:
         callbacks = callbacks or SupervisorCallbacks()
@@ -102,7 +102,7 @@ class Supervisor:
         fork = Fork(
             scoreboard,
             self._signals,
-            listener,
+            listeners or {},
             lambda: (*descriptors, *callbacks.requests.descriptors()),
             nap_max_s,
         )

@@ -60,7 +60,7 @@ def _section(event: Event) -> str:
     together = {"jobs": "job", "claims": "job", "slots": "job", "queue": "job"}
     together |= {"signal": "supervisor", "thread": "hook"}
     together |= {"tree": "web_server", "sources": "web_server"}
-    together |= {"embedded": "database", "schema": "database"}
+    together |= {"embedded": "database", "schema": "database", "web": "http"}
     return together.get(kind, kind)
 
 

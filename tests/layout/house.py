@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-ROOMS = ("daemon", "dispatcher", "scheduler", "supervisor", "worker")
+ROOMS = ("daemon", "dispatcher", "scheduler", "supervisor", "web", "worker")
 
 _SURROUNDINGS = ("PIP_", "SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "HTTP_PROXY", "HTTPS_PROXY")
 

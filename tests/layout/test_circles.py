@@ -31,7 +31,7 @@ ROOMS = (
 )
 """The rooms that hold this; each is added once it does."""
 
-_TOP = ("daemon/", "dispatcher/", "scheduler/", "supervisor/", "worker/")
+_TOP = ("daemon/", "dispatcher/", "scheduler/", "supervisor/", "web/", "worker/")
 
 
 @pytest.mark.parametrize("room", ROOMS)

@@ -32,7 +32,7 @@ sys.exit(7)
 """
 PROBE_STATUS = 7
 
-_SMALL_DEV = 'dev = ["jobsd[embedded]", "pytest", "pytest-timeout"]\n'
+_SMALL_DEV = 'dev = ["jobsd[embedded,web]", "pytest", "pytest-timeout"]\n'
 
 
 @dataclass(frozen=True)

@@ -130,7 +130,7 @@ def test_finding_that_nothing_is_to_be_done_takes_less_than_15_ms(whole: Clone) 
     code = """
         best=999
         for try in 1 2 3 4 5 6 7 8 9 10; do
-            start=$(date +%s%N); prepare embedded; end=$(date +%s%N)
+            start=$(date +%s%N); prepare embedded,web; end=$(date +%s%N)
             ms=$(((end - start) / 1000000))
             [ "$ms" -ge "$best" ] || best=$ms
         done

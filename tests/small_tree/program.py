@@ -293,7 +293,7 @@ def main(wanted: dict[str, Any]) -> int:
         options,
         scoreboard,
         callbacks=SupervisorCallbacks(reload, lambda: None, notify, readiness.watchdog_s),
-        listener=socket.create_server(("127.0.0.1", 0)),
+        listeners={"monitor": socket.create_server(("127.0.0.1", 0))},
         private=[pidfile.fd],
     )
     status = supervisor.run()

@@ -237,6 +237,25 @@ def read_path(value: str) -> Path:
     return Path(value)
 
 
+def read_prefix(path: str) -> str:
+    """Read the path below which something is served; it ends without a slash."""
+    if not path.startswith("/") or not path.isascii() or any(c in path for c in " ?#%\\"):
+        raise Mistake("must be a path that begins with a slash", "write / or /jobs")
+    return path.rstrip("/")
+
+
+def read_network(address: str) -> str:
+    """Read an IP address, or a network such as 10.0.0.0/8."""
+    import ipaddress  # noqa: PLC0415 - no command needs it
+
+    try:
+        return str(ipaddress.ip_network(address, strict=False))
+    except ValueError:
+        raise Mistake(
+            "must be an IP address or a network", "write 10.0.0.5 or 10.0.0.0/8"
+        ) from None
+
+
 def read_name(name: str) -> str:
     """Read the name of a queue, a job or a task."""
     if not 1 <= len(name.encode(errors="surrogatepass")) <= NAME_BYTES_MAX or "\0" in name:

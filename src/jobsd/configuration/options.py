@@ -30,6 +30,8 @@ from .kinds import (
     read_bind,
     read_module,
     read_name,
+    read_network,
+    read_prefix,
     read_queue_pattern,
     size,
     some_of,
@@ -39,6 +41,7 @@ from .kinds import (
     whole,
 )
 from .setting import setting
+from .users import USERS, User
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -194,6 +197,30 @@ class MonitorOptions:
 
 
 @dataclass(frozen=True, slots=True)
+class WebOptions:
+    """The dashboard. Without users it is served on loopback only."""
+
+    bind: str | None = setting(
+        _ADDRESS, "null", "Where a process of the tree serves the dashboard; null: nowhere."
+    )
+    path: str = setting(text(read_prefix, "a path"), "/", "The path below which it is served.")
+    database_url: str | None = setting(
+        URL, "null", "A URL of its own: of a replica, or of another role.", secret=True
+    )
+    users: tuple[User, ...] = setting(USERS, "{}", "Who may see it and act.", secret=True)
+    hosts: tuple[str, ...] = setting(
+        texts(read_name, "names of hosts"), "", "Names that browsers may ask for it by."
+    )
+    trusted_header: str | None = setting(
+        optional(TEXT), "null", "The header by which a proxy names the user: X-Remote-User."
+    )
+    trusted_proxies: tuple[str, ...] = setting(
+        texts(read_network, "addresses or networks"), "", "The proxies whose header counts."
+    )
+    read_only: bool = setting(boolean, "false", "Show everything, change nothing.")
+
+
+@dataclass(frozen=True, slots=True)
 class JobsOptions:
     """How long jobs may run and finished ones are kept; which arguments are never shown."""
 
@@ -313,6 +340,7 @@ class Options(StartOptions):
     scheduler: SchedulerOptions = SchedulerOptions()
     supervisor: SupervisorOptions = SupervisorOptions()
     monitor: MonitorOptions = MonitorOptions()
+    web: WebOptions = WebOptions()
     jobs: JobsOptions = field(default_factory=JobsOptions)
     logs: LogsOptions = LogsOptions()
     tasks: tuple[TaskDefinition, ...] = ()
@@ -328,6 +356,7 @@ SECTIONS = {
     "scheduler": SchedulerOptions,
     "supervisor": SupervisorOptions,
     "monitor": MonitorOptions,
+    "web": WebOptions,
     "jobs": JobsOptions,
     "logs": LogsOptions,
 }

@@ -13,7 +13,7 @@ from bisect import bisect_left, insort
 from jobsd.instruments.redaction import redact, starred
 
 # Misspelt ones, too: `pasword`, `databse`.
-_SOUND = r"pas|secret|url|dsn|data?b"
+_SOUND = r"pas|secret|token|url|dsn|data?b"
 _SOUNDS = re.compile(_SOUND, re.IGNORECASE)
 _UNREAD = re.compile(
     rf"(?P<before>(?:{_SOUND})[^\s:=]*\s*[:=]\s*)(?P<secret>\S[^\n]*)", re.IGNORECASE

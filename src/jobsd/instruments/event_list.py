@@ -91,6 +91,7 @@ embedded.started info The embedded PostgreSQL was started. [duration after]
 embedded.stopped info The embedded PostgreSQL was stopped.
 embedded.awaited info The embedded PostgreSQL is not ready yet. [error]
 http.unavailable warning The tree runs without HTTP. [bind error]
+web.failed error A page of the dashboard could not be made. [path error]
 configuration.warning warning Something in the configuration is doubtful. [warning]
 
 job.enqueued debug A job was enqueued: ready or scheduled. \

@@ -32,7 +32,8 @@ LOOK_MAX = 1_000_000
 """So many jobs are looked at by `listed` when nothing says how old they may be."""
 LIMIT_MAX = 10_000
 PAGE = 10_000
-_BEYOND = 2**63 - 1
+BEYOND = 2**63 - 1
+"""No job has such an id."""
 _ENDED = frozenset({"finished", "discarded"})
 _ALL = "(SELECT id AS job_id FROM jobsd.jobs) AS source"
 
@@ -43,7 +44,9 @@ class Filter:
 
     In `class_name` and `error`, * stands for any characters and ? for one. `error` is any
     part of the error by which a failed job has failed, `Type: message`; `error_type` is
-    the whole name of its type.
+    the whole name of its type. Jobs enqueued within `until_s` are not meant. `key` is that of
+    a concurrency limit, `host` where a process has claimed it; the arguments contain one of
+    `arguments` (JSON); each of `words` is a part of its class, its queue or its error.
 
     Raises:
         Error: when it can't be meant.
@@ -55,6 +58,11 @@ class Filter:
     since_s: float | None = None
     error: str | None = None
     error_type: str | None = None
+    until_s: float | None = None
+    key: str | None = None
+    host: str | None = None
+    arguments: tuple[str, ...] = ()
+    words: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.state is not None and self.state not in STATES:
@@ -79,6 +87,11 @@ class Filter:
             "error": None if self.error is None else f"%{_like(self.error)}%",
             "error_type": self.error_type,
             "since_s": None if self.since_s is None else min(self.since_s, WAIT_MAX_S),
+            "until_s": None if self.until_s is None else min(self.until_s, WAIT_MAX_S),
+            "key": self.key,
+            "host": self.host,
+            "arguments": list(self.arguments) or None,
+            "words": [f"%{_like(word)}%" for word in self.words] or None,
         }
 
 
@@ -110,17 +123,27 @@ def wanted(
     return Filter(state, queue, class_name, since_s)
 
 
-def listed(session: Session, meant: Filter, limit: int = 20) -> Listed:
-    """Return the newest jobs of those that are meant."""
+def listed(
+    session: Session,
+    meant: Filter,
+    limit: int = 20,
+    *,
+    before: int = BEYOND,
+    seen_max: int = LOOK_MAX,
+) -> Listed:
+    """Return the newest jobs of those that are meant, and have a lower id than `before`.
+
+    When nothing says how old they may be, at most `seen_max` are looked at.
+    """
     jobs: list[JobRow] = []
     seen, oldest, goes_on = 0, None, True
     statement = page_query(meant.state, "rows")
     # With an age in question pages are large: all of a small one may be of one transaction
     # that has begun long before, though others have enqueued since.
     size = PAGE if meant.since_s is not None else max(limit, 100)
-    parameters = {**meant.parameters(), "before": _BEYOND, "page": size}
+    parameters = {**meant.parameters(), "before": before, "page": size}
     while goes_on and len(jobs) < limit:
-        if meant.since_s is None and seen >= LOOK_MAX:
+        if meant.since_s is None and seen >= seen_max:
             return Listed(jobs, seen, oldest, complete=False)
         rows = session.fetch(statement, {**parameters, "limit": limit - len(jobs)})
         last_id, size, page_oldest, goes_on = rows[0][:4]
@@ -169,7 +192,7 @@ def _like(pattern: str) -> str:
 def _id_pages(session: Session, meant: Filter) -> Iterator[list[int]]:
     statement = page_query(meant.state, "ids")
     parameters = {**meant.parameters(), "page": PAGE, "limit": PAGE}
-    before, goes_on = _BEYOND, True
+    before, goes_on = BEYOND, True
     while goes_on:
         row = session.fetch(statement, {**parameters, "before": before})[0]
         last_id, size, _, goes_on, page = row

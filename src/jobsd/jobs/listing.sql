@@ -49,6 +49,48 @@ WITH place AS MATERIALIZED (
             %(since_s)s::float8 IS NULL
             OR created_at >= now() - make_interval(secs => %(since_s)s::float8)
         )
+        AND (
+            %(until_s)s::float8 IS NULL
+            OR created_at < now() - make_interval(secs => %(until_s)s::float8)
+        )
+        AND (
+            (%(key)s::text IS NULL AND %(arguments)s::text[] IS NULL)
+            OR EXISTS (
+                SELECT
+                FROM jobsd.jobs AS job
+                WHERE job.id = seen.job_id
+                    AND (%(key)s::text IS NULL OR job.concurrency_key = %(key)s)
+                    AND (
+                        %(arguments)s::text[] IS NULL
+                        OR job.arguments @> ANY (%(arguments)s::text[]::jsonb[])
+                    )
+            )
+        )
+        AND (
+            %(host)s::text IS NULL
+            OR EXISTS (
+                SELECT
+                FROM jobsd.processes AS process
+                JOIN jobsd.claims ON claims.process_id = process.id
+                WHERE process.hostname = %(host)s AND seen.job_id = ANY (claims.job_ids)
+            )
+        )
+        AND (
+            %(words)s::text[] IS NULL
+            OR NOT EXISTS (
+                SELECT
+                FROM unnest(%(words)s::text[]) AS word
+                WHERE seen.class_name NOT ILIKE word
+                    AND seen.queue_name NOT ILIKE word
+                    AND NOT EXISTS (
+                        SELECT
+                        FROM jobsd.failed_executions AS failed
+                        WHERE failed.job_id = seen.job_id
+                            AND concat(failed.error ->> 'type', ': ', failed.error ->> 'message')
+                                ILIKE word
+                    )
+            )
+        )
     ORDER BY job_id DESC
     LIMIT %(limit)s
 );

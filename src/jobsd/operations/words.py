@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from datetime import UTC, datetime, timedelta
 
 from jobsd.clock import utc_now
-
-if TYPE_CHECKING:
-    from datetime import datetime
 
 _UNITS = ((86400, "d"), (3600, "h"), (60, "m"))
 
@@ -43,3 +40,14 @@ def length(seconds: float) -> str:
             parts.append(f"{rest // size}{unit}")
         rest %= size
     return "".join(([*parts, f"{rest}s"] if rest else parts)[:2])
+
+
+def as_json(value: object) -> object:
+    """Return what stands in JSON for a value that JSON does not have."""
+    match value:
+        case datetime():
+            return value.astimezone(UTC).isoformat()
+        case timedelta():
+            return round(value.total_seconds(), 6)
+        case _:
+            return str(value)

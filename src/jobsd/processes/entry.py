@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 FREE, TAKEN, UP, DEAD = range(4)
 
-KINDS = ("supervisor", "monitor", "dispatcher", "scheduler", "worker", "hooks")
+KINDS = ("supervisor", "monitor", "dispatcher", "scheduler", "worker", "hooks", "web")
 REASONS = ("exit", "signal", "oom", "hung", "row", "recycled", "reload", "stop", "terminated")
 """Why a process ended: it exited by itself, by a signal, or was killed by the kernel for want
 of memory; we killed it because it hung, or stopped it because its row was gone, because it had

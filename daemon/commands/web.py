@@ -1,0 +1,64 @@
+"""`web`: the dashboard alone."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+import click
+
+from jobsd.configuration.faults import Mistake
+from jobsd.configuration.kinds import read_bind
+from jobsd.daemon.listener import bound, require_web
+from jobsd.daemon.program import note
+from jobsd.daemon.verbs import Verb, on_project
+from jobsd.errors import ConfigurationError, Fault
+
+if TYPE_CHECKING:
+    from jobsd.daemon.project import Project
+
+DEFAULT = "127.0.0.1:9393"
+
+
+def _address(_context: click.Context, _parameter: click.Parameter, given: str) -> str:
+    try:
+        address = read_bind(given)
+    except Mistake as mistake:
+        raise click.BadParameter(f"{mistake.message}; {mistake.hint}") from None
+    if address is None:
+        raise click.BadParameter("must be HOST:PORT")
+    return address
+
+
+@click.command(cls=Verb, prints=False, examples="web\nweb --bind 127.0.0.1:8080")
+@click.option(
+    "--bind",
+    default=DEFAULT,
+    metavar="HOST:PORT",
+    show_default=True,
+    callback=_address,
+    help="Where to serve it.",
+)
+@on_project
+def command(project: Project, bind: str) -> int:
+    """Serve the dashboard until it is interrupted, beside whatever runs.
+
+    `web.bind` in queue.yml makes it a process of the tree instead. On any address but
+    loopback it needs users: `web.users`, or JOBSD_WEB_USER with JOBSD_WEB_PASSWORD, or
+    JOBSD_WEB_TOKEN.
+    """
+    require_web(project.options, os.environ, bind)
+    try:
+        listener = bound(bind)
+    except OSError as error:
+        fault = Fault(f"can't listen on {bind}: {error.strerror or error}", "--bind")
+        raise ConfigurationError((fault,)) from error
+    from jobsd.web.mounting import served  # needs the extra, which is there now
+    from jobsd.web.serving import Serving, address_of
+
+    target = project.target()
+    address = address_of(listener)
+    application = served(project.options, os.environ, address, lambda: target)
+    note(f"the dashboard is at http://{address}{project.options.web.path}/ (Ctrl-C ends it)")
+    Serving(application, listener).run()
+    return 0

@@ -1,0 +1,107 @@
+"""The search language: `class:app.mail.* state:failed after:2h args.user_id:5 timeout`.
+
+Words with a known name before a colon narrow one thing; any other word is sought in class,
+queue and error. A value with spaces stands in double quotes. What is not understood is
+reported, and narrows nothing.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import re
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from jobsd.clock import parse_duration, utc_now
+from jobsd.errors import Error
+from jobsd.jobs.listing import Filter
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+NAMES = ("class", "queue", "state", "error", "key", "host", "before", "after", "args.NAME")
+SEEN_MAX = 100_000
+"""So many of the newest jobs are searched; who asks says that there may be others."""
+_WORDS_MAX = 20
+_PART = re.compile(
+    r'(?:(?P<name>[a-z]+(?:\.[^\s:"]+)?):)?(?:"(?P<quoted>[^"]*)"?|(?P<bare>\S+))'
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Search:
+    """What was asked for, and what of it was not understood."""
+
+    meant: Filter
+    problems: tuple[str, ...] = ()
+
+
+def read_search(text: str, hidden: Collection[str] = ()) -> Search:
+    """Return what a text asks for; arguments with `hidden` names can't be sought."""
+    found: dict[str, Any] = {}
+    words: list[str] = []
+    problems: list[str] = []
+    for number, part in enumerate(_PART.finditer(text)):
+        value = part["bare"] if part["quoted"] is None else part["quoted"]
+        if number >= _WORDS_MAX:
+            problems.append(f"a search has at most {_WORDS_MAX} parts")
+            break
+        try:
+            if part["name"] is None:
+                words.append(value)
+            else:
+                found |= _narrowed(part["name"], value, hidden)
+        except (Error, ValueError) as fault:
+            problems.append(str(fault))
+    if "error" in found:
+        found.setdefault("state", "failed")
+    return _checked(found, words, problems)
+
+
+def _checked(found: dict[str, Any], words: list[str], problems: list[str]) -> Search:
+    try:
+        return Search(Filter(**found, words=tuple(words)), tuple(problems))
+    except Error as fault:
+        return Search(Filter(), (*problems, str(fault)))
+
+
+def _narrowed(name: str, value: str, hidden: Collection[str]) -> dict[str, Any]:
+    match name:
+        case "class":
+            return {"class_name": value}
+        case "queue" | "state" | "error" | "key" | "host":
+            return {{"queue": "queue_name"}.get(name, name): value}
+        case "after":
+            return {"since_s": _age_s(value)}
+        case "before":
+            return {"until_s": _age_s(value)}
+        case _ if name.startswith("args."):
+            return {"arguments": _arguments(name.removeprefix("args."), value, hidden)}
+        case _:
+            known = " ".join(f"{each}:" for each in NAMES)
+            raise Error(f"{name}: is nothing that can be searched; there are {known}")
+
+
+def _age_s(value: str) -> float:
+    """Return how long ago a moment is, which is written as such or as a time of ISO 8601."""
+    with contextlib.suppress(ValueError, OverflowError):
+        return parse_duration(value)
+    try:
+        moment = datetime.fromisoformat(value)
+    except ValueError:
+        message = f"{value!r} is no time: write how long ago (90s, 2h, 3d), or 2026-01-31T12:00"
+        raise Error(message) from None
+    aware = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    return max(0.0, (utc_now() - aware).total_seconds())
+
+
+def _arguments(name: str, value: str, hidden: Collection[str]) -> tuple[str, ...]:
+    """Return what the arguments must contain, as JSON: one of these."""
+    if name in hidden:
+        raise Error(f"args.{name}: is never shown (jobs.filter_arguments), so never sought")
+    values: list[Any] = [value]
+    with contextlib.suppress(ValueError):
+        values.append(json.loads(value))
+    return tuple(json.dumps([{"$keywords": {name: each}}]) for each in values)

@@ -1,0 +1,174 @@
+"""The pages: what they show, and that nothing in a job becomes part of a page."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+import psycopg
+import pytest
+
+from jobs.placed import claim, enqueue, fail
+from jobsd.heartbeat.log import record
+from jobsd.jobs import queues
+from jobsd.operations.jobs import examine
+from jobsd.operations.shown_arguments import ShownArguments
+from jobsd.processes import registry
+
+if TYPE_CHECKING:
+    from dashboard.asking import Browser
+    from jobsd.database.connection import Session
+    from rows import Rows
+
+HOSTILE = "<script>alert(1)</script>\"'><img src=x onerror=alert(2)>"
+PAGES = ("/", "/jobs", "/queues", "/recurring", "/processes", "/heartbeats")
+
+
+def _hostile(session: Session, rows: Rows) -> int:
+    """Put what no page may take for its own into every field that shows a text."""
+    job_id = enqueue()
+    fail(session, job_id)
+    rows(
+        "UPDATE jobsd.jobs SET class_name = %s, queue_name = %s,"
+        " arguments = jsonb_build_array(%s::text) WHERE id = %s",
+        *(HOSTILE, HOSTILE, HOSTILE, job_id),
+    )
+    error = "jsonb_build_object('type', %s::text, 'message', %s::text, 'stack', %s::text)"
+    rows(f"UPDATE jobsd.failed_executions SET error = {error}", HOSTILE, HOSTILE, HOSTILE)
+    rows(f"UPDATE jobsd.attempts SET process = %s, error = {error}", *[HOSTILE] * 4)
+    rows(
+        "INSERT INTO jobsd.processes (kind, name, pid, hostname, metadata)"
+        " VALUES ('worker', %s, 1, %s, jsonb_build_object('queues', %s::text))",
+        *(HOSTILE, HOSTILE, HOSTILE),
+    )
+    rows("INSERT INTO jobsd.pauses VALUES (%s, %s, %s)", HOSTILE, HOSTILE, HOSTILE)
+    rows(
+        "INSERT INTO jobsd.recurring_tasks (key, schedule, class_name, description, source)"
+        " VALUES (%s, 'every hour', %s, %s, %s)",
+        *[HOSTILE] * 4,
+    )
+    record(session, HOSTILE, HOSTILE)
+    return job_id
+
+
+def test_nothing_that_a_job_carries_becomes_part_of_a_page(
+    browser: Browser, session: Session, rows: Rows
+) -> None:
+    job_id = _hostile(session, rows)
+    asked = (*PAGES, f"/jobs/{job_id}", f"/recurring/{HOSTILE}", f"/jobs?q={HOSTILE}")
+
+    pages = {path: browser.get(path) for path in asked}
+
+    assert {path: page.status for path, page in pages.items()} == dict.fromkeys(asked, 200)
+    for path, page in pages.items():
+        assert "alert(1)" in page.text, path
+        assert "<script>alert" not in page.text, path
+        assert "<img src=x" not in page.text, path
+        tags = re.sub(r'"[^"]*"', "", page.text)
+        assert re.search(r"<[^>]* on\w+=|<style|style=", tags) is None, path
+
+
+@pytest.mark.parametrize("path", PAGES)
+def test_an_empty_page_says_what_to_do(browser: Browser, path: str) -> None:
+    page = browser.get(path)
+
+    assert page.status == 200
+    assert re.search(
+        r'class="empty"|class="muted">None came|bin/jobs|recurring\.yml', page.text
+    )
+
+
+@pytest.mark.parametrize("path", ["/", "/nothing", "/jobs/1", "/jobs/x", "/assets/0/style.css"])
+def test_every_answer_lets_nothing_inline_run(browser: Browser, path: str) -> None:
+    headers = browser.get(path).headers
+
+    assert "default-src 'none'; script-src 'self'" in headers["Content-Security-Policy"]
+    assert headers["X-Content-Type-Options"] == "nosniff"
+    assert headers["X-Frame-Options"] == "DENY"
+
+
+def test_the_page_of_a_job_says_why_it_is_not_running(
+    browser: Browser, session: Session
+) -> None:
+    job_id = enqueue()
+    queues.pause("mail", "the mail server is down", session=session)
+
+    page = browser.get(f"/jobs/{job_id}").text
+
+    assert "Why it is not running" in page
+    assert "the mail server is down" in page
+    assert "no running worker takes jobs from queue" in page
+
+
+def test_the_page_of_a_job_has_its_attempts(browser: Browser, session: Session) -> None:
+    job_id = enqueue()
+    fail(session, job_id)
+
+    page = browser.get(f"/jobs/{job_id}").text
+
+    assert "<b>Attempt 1</b>" in page
+    assert "told to fail" in page
+
+
+def test_a_job_that_is_not_there_is_not_found(browser: Browser) -> None:
+    assert browser.get("/jobs/4711").status == 404
+    assert browser.get("/jobs/" + "9" * 40).status == 404
+
+
+def test_programs_get_what_the_commands_print(browser: Browser, session: Session) -> None:
+    job_id = enqueue()
+    document = examine(session, job_id, 60.0)
+    facts = document.facts(ShownArguments((), lambda: False))
+
+    got: Any = browser.get(f"/api/v1/jobs/{job_id}").json()
+
+    assert got.keys() == document.document(facts).keys()
+    assert [each["reason"] for each in got["why"]] == ["no_worker"]
+    assert browser.get("/api/v1/queues").json()[0]["name"] == "mail"
+    assert [each["id"] for each in browser.get("/api/v1/jobs").json()] == [job_id]
+    assert browser.get("/api/v1/nothing").json() == {"error": "There is no such page."}
+
+
+def test_arguments_that_are_hidden_are_on_no_page(browser: Browser, rows: Rows) -> None:
+    job_id = enqueue()
+    arguments = '[{"$keywords": {"token": "s3cret", "user": 5}}]'
+    rows("UPDATE jobsd.jobs SET arguments = %s::jsonb", arguments)
+
+    pages = [browser.get(path).text for path in ("/jobs", f"/jobs/{job_id}", "/api/v1/jobs")]
+
+    assert all("s3cret" not in page and "[FILTERED]" in page for page in pages)
+
+
+def test_an_older_page_of_jobs_begins_behind_the_last(browser: Browser) -> None:
+    ids = [enqueue() for _ in range(51)]
+
+    first = browser.get("/jobs").text
+    [older] = re.findall(r'rel="next" href="([^"]+)"', first)
+    second = browser.get(older.replace("&amp;", "&")).text
+
+    assert f"/jobs/{ids[-1]}" in first
+    assert f'/jobs/{ids[0]}"' not in first
+    assert re.findall(r'id="job-(\d+)"', second) == [str(ids[0])]
+
+
+def test_a_page_is_read_in_a_transaction_that_can_change_nothing(browser: Browser) -> None:
+    connections = browser.application._connections
+
+    with (
+        connections.reading() as session,
+        pytest.raises(psycopg.errors.ReadOnlySqlTransaction),
+    ):
+        session.connection.execute("DELETE FROM jobsd.jobs")
+
+
+def test_a_claimed_job_is_found_by_its_host(browser: Browser, session: Session) -> None:
+    worker = registry.register(
+        session, kind="worker", name="w", supervisor_id=0, metadata={"queues": "*"}
+    )
+    job_id = enqueue()
+    claim(session, worker, job_id)
+
+    found = browser.get("/api/v1/jobs?q=state:claimed+host:nowhere").json()
+
+    assert found == []
+    assert f'id="job-{job_id}"' in browser.get("/jobs?q=state:claimed").text

@@ -1,0 +1,81 @@
+"""The search language."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from jobs.placed import enqueue, fail
+from jobsd.jobs.listing import Filter, listed
+from jobsd.operations.search import read_search
+
+if TYPE_CHECKING:
+    from jobsd.database.connection import Session
+    from jobsd.jobs.client import Client
+    from rows import Rows
+
+
+@pytest.mark.parametrize(
+    ("text", "meant"),
+    [
+        ("", Filter()),
+        ("class:app.mail.*", Filter(class_name="app.mail.*")),
+        ("queue:mail state:ready", Filter(queue_name="mail", state="ready")),
+        ('queue:"two words" x', Filter(queue_name="two words", words=("x",))),
+        ("error:SMTP", Filter(state="failed", error="SMTP")),
+        ("key:user/5 host:web-1", Filter(key="user/5", host="web-1")),
+        ("after:2h before:90s", Filter(since_s=7200.0, until_s=90.0)),
+        ('args.user:"5"', Filter(arguments=('[{"$keywords": {"user": "5"}}]',))),
+        ("timeout 421", Filter(words=("timeout", "421"))),
+    ],
+)
+def test_a_search_means(text: str, meant: Filter) -> None:
+    search = read_search(text)
+
+    wanted = meant.arguments[:1]
+    assert search.meant.arguments[:1] == wanted
+    assert (search.problems, search.meant.words) == ((), meant.words)
+    assert search.meant.parameters() | {"arguments": 0} == meant.parameters() | {"arguments": 0}
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("colour:red", "is nothing that can be searched"),
+        ("state:dead", "is no state"),
+        ("after:yesterday", "is no time"),
+        ("args.token:x", "never shown"),
+        ("x " * 21, "at most 20 parts"),
+    ],
+)
+def test_what_is_not_understood_is_reported(text: str, problem: str) -> None:
+    [found] = read_search(text, {"token"}).problems
+
+    assert problem in found
+
+
+def test_each_part_narrows_what_is_listed(
+    session: Session, rows: Rows, default_client: Client
+) -> None:
+    del default_client
+    ids = [enqueue() for _ in range(4)]
+    fail(session, ids[0])
+    rows("UPDATE jobsd.jobs SET class_name = 'other_job' WHERE id = %s", ids[1])
+    rows(
+        "UPDATE jobsd.jobs SET arguments = %s::jsonb, created_at = now() - interval '3h'"
+        " WHERE id = %s",
+        *('[{"$keywords": {"user": 5}}]', ids[2]),
+    )
+    rows("UPDATE jobsd.jobs SET concurrency_key = 'k' WHERE id = %s", ids[3])
+
+    def found(text: str) -> list[int]:
+        return [job.id for job in listed(session, read_search(text).meant).jobs]
+
+    assert found("") == ids[::-1]
+    assert found("class:other_job") == found("OTHER") == [ids[1]]
+    assert found("args.user:5") == found("before:2h") == [ids[2]]
+    assert found("args.user:6") == found("100%") == []
+    assert found("key:k") == [ids[3]]
+    assert found("after:2h") == [ids[3], ids[1], ids[0]]
+    assert found("told") == found("error:told") == [ids[0]]

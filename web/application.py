@@ -1,0 +1,141 @@
+"""The WSGI application: guard, then route, then read, then render.
+
+A page is what a function of `pages` has read, rendered by the template of the route's name;
+below /api/v1 the same is answered as JSON. Whatever goes wrong becomes an answer here.
+"""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any
+
+import psycopg
+from psycopg import errors
+
+from jobsd.database.connection import OUTAGES
+from jobsd.errors import DatabaseUnreachableError, Error, NotFoundError, RefusedError
+from jobsd.instruments.events import emit
+from jobsd.operations.shown_arguments import ShownArguments
+
+from . import assets
+from .guard import SAFE, require_host, require_own_page, visitor_of
+from .http import Answer, RefusedRequest, json_answer, read_request
+from .reading import PAGE_S, Connections
+from .rendering import render
+from .routes import Asked, find
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from .guard import Visitor
+    from .http import Request
+    from .settings import Environ, Settings
+
+_AWAY = "The database can't be reached now. This page tries again when you reload it."
+_SLOW = f"The database took longer than {PAGE_S} s for this page. Narrow what you search for."
+
+
+class Application:
+    """One dashboard; safe for any number of threads, and in each process of a fork."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self._connections = Connections(settings.target)
+        # The project's modules are not imported here: positional arguments stay hidden.
+        self._shown = ShownArguments(settings.filter_arguments, lambda: False)
+
+    def __call__(self, environ: Environ, start_response: Any) -> Iterable[bytes]:  # noqa: ANN401
+        """Answer one request."""
+        answer = self._answer(environ)
+        status = f"{answer.status.value} {answer.status.phrase}"
+        start_response(status, answer.all_headers())
+        return [] if environ.get("REQUEST_METHOD") == "HEAD" else [answer.body]
+
+    def close(self) -> None:
+        """Close the connections that nobody uses now."""
+        self._connections.close()
+
+    def _answer(self, environ: Environ) -> Answer:
+        request: Request | None = None
+        try:
+            request = read_request(_below(environ, self.settings.path))
+            return self._respond(request)
+        except RefusedRequest as refused:
+            return self._failed(request, refused.status, refused.sentence, refused.headers)
+        except NotFoundError as fault:
+            return self._failed(request, HTTPStatus.NOT_FOUND, _sentence(fault))
+        except RefusedError as fault:
+            return self._failed(request, HTTPStatus.CONFLICT, _sentence(fault))
+        except errors.QueryCanceled:
+            return self._failed(request, HTTPStatus.SERVICE_UNAVAILABLE, _SLOW)
+        except (*OUTAGES, DatabaseUnreachableError):
+            return self._failed(request, HTTPStatus.SERVICE_UNAVAILABLE, _AWAY)
+        except Exception as error:  # noqa: BLE001 - this is where all errors of pages end
+            if not isinstance(error, Error | psycopg.Error):
+                emit("web.failed", path=request.path if request else "", error=error)
+            told = _sentence(error) if isinstance(error, Error) else "Something went wrong."
+            return self._failed(request, HTTPStatus.INTERNAL_SERVER_ERROR, told)
+
+    def _respond(self, request: Request) -> Answer:
+        require_host(request.environ, self.settings)
+        if request.path.startswith("/assets/"):
+            return assets.answer(request.path.removeprefix("/assets/"))
+        visitor = visitor_of(request.environ, self.settings)
+        if request.method not in SAFE:
+            require_own_page(request.environ, visitor)
+        route, names = find(request.method, request.path)
+        with self._connections.reading() as session:
+            asked = Asked(session, request, visitor, self.settings, self._shown, names)
+            found = route.read(asked)
+            if request.is_api:
+                return json_answer(found.data)
+            return self._page(asked, route.template, found.data, found.more)
+
+    def _page(self, asked: Asked, template: str, data: Any, more: dict[str, Any]) -> Answer:  # noqa: ANN401
+        facts = {**self._facts(asked.request), "visitor": asked.visitor, **more}
+        return Answer(render(f"{template}.html", page=template, data=data, **facts))
+
+    def _facts(self, request: Request | None) -> dict[str, Any]:
+        prefix = request.prefix if request else ""
+        return {
+            "prefix": prefix,
+            "here": f"{prefix}{request.path}" if request else prefix,
+            "query": request.query if request else {},
+            "environment": self.settings.environment,
+            "read_only": self.settings.read_only,
+        }
+
+    def _failed(
+        self,
+        request: Request | None,
+        status: HTTPStatus,
+        sentence: str,
+        headers: tuple[tuple[str, str], ...] = (),
+    ) -> Answer:
+        never_stored = (("Cache-Control", "no-store"), *headers)
+        if request is not None and request.is_api:
+            answer = json_answer({"error": sentence}, status)
+            return Answer(answer.body, answer.content_type, status, never_stored)
+        nobody: Visitor | None = None
+        facts = {**self._facts(request), "visitor": nobody, "page": "error"}
+        body = render("error.html", status=status, sentence=sentence, **facts)
+        return Answer(body, status=status, headers=never_stored)
+
+
+def _below(environ: Environ, path: str) -> Environ:
+    """Return the request as it is below the path where we are served.
+
+    Raises:
+        RefusedRequest: when it is for another path.
+    """
+    asked = str(environ.get("PATH_INFO") or "/")
+    if not path:
+        return environ
+    if asked != path and not asked.startswith(f"{path}/"):
+        raise RefusedRequest(HTTPStatus.NOT_FOUND, f"The dashboard is at {path}/.")
+    return {**environ, "SCRIPT_NAME": path, "PATH_INFO": asked.removeprefix(path) or "/"}
+
+
+def _sentence(fault: BaseException) -> str:
+    text = str(fault)
+    return f"{text[:1].upper()}{text[1:]}".rstrip(".") + "."

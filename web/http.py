@@ -1,0 +1,136 @@
+"""A request as pages see it, an answer, and the headers that every answer has."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qsl, quote
+
+if TYPE_CHECKING:
+    from .settings import Environ
+
+HTML = "text/html; charset=utf-8"
+JSON = "application/json"
+QUERY_MAX = 4_000
+FIELDS_MAX = 50
+BODY_MAX = 65_536
+
+_POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self';"
+    " connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+)
+SAFETY = (
+    ("Content-Security-Policy", _POLICY),
+    ("X-Content-Type-Options", "nosniff"),
+    ("X-Frame-Options", "DENY"),
+    ("Referrer-Policy", "same-origin"),
+    ("Cross-Origin-Opener-Policy", "same-origin"),
+    ("Cross-Origin-Resource-Policy", "same-origin"),
+)
+"""Nothing inline runs, no other site frames us, and none gets our addresses."""
+
+
+class RefusedRequest(Exception):  # noqa: N818 - it is an answer
+    """A request that gets no page: its status, a sentence for people, more headers."""
+
+    def __init__(self, status: HTTPStatus, sentence: str, *headers: tuple[str, str]) -> None:
+        super().__init__(sentence)
+        self.status = status
+        self.sentence = sentence
+        self.headers = headers
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """The answer to a request."""
+
+    body: bytes
+    content_type: str = HTML
+    status: HTTPStatus = HTTPStatus.OK
+    headers: tuple[tuple[str, str], ...] = (("Cache-Control", "private, no-store"),)
+
+    def all_headers(self) -> list[tuple[str, str]]:
+        """Return all headers; none of them can hold the end of a line."""
+        length = str(len(self.body))
+        own = [("Content-Type", self.content_type), ("Content-Length", length), *self.headers]
+        return [(name, value.replace("\r", "").replace("\n", "")) for name, value in own] + [
+            *SAFETY
+        ]
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What a browser asks for: a path below our prefix, and fields of query and body."""
+
+    method: str
+    prefix: str
+    path: str
+    query: dict[str, str]
+    environ: Environ = field(repr=False)
+
+    @property
+    def is_api(self) -> bool:
+        """Whether a program asks."""
+        return self.path.startswith("/api/")
+
+    def form(self) -> dict[str, str]:
+        """Return the fields of the body.
+
+        Raises:
+            RefusedRequest: when it is too long.
+        """
+        text = str(self.environ.get("CONTENT_LENGTH") or "0")
+        length = int(text) if text.isascii() and text.isdigit() else 0
+        if length > BODY_MAX:
+            status = HTTPStatus.REQUEST_ENTITY_TOO_LARGE
+            raise RefusedRequest(status, f"A body has at most {BODY_MAX:,} bytes.")
+        body: bytes = self.environ["wsgi.input"].read(length) if length else b""
+        return _fields(body.decode(errors="replace"))
+
+
+def read_request(environ: Environ) -> Request:
+    """Return the request of a WSGI environment.
+
+    Raises:
+        RefusedRequest: for one that no browser of ours sends.
+    """
+    path = str(environ.get("PATH_INFO") or "/").encode("latin-1").decode(errors="replace")
+    query = str(environ.get("QUERY_STRING") or "")
+    if len(query) > QUERY_MAX or len(path) > QUERY_MAX:
+        status = HTTPStatus.REQUEST_URI_TOO_LONG
+        raise RefusedRequest(status, f"An address has at most {QUERY_MAX:,} characters here.")
+    if "\0" in path or "�" in path:
+        raise RefusedRequest(HTTPStatus.BAD_REQUEST, "The path is no text.")
+    prefix = quote(str(environ.get("SCRIPT_NAME") or "").rstrip("/").encode("latin-1"))
+    return Request(
+        str(environ.get("REQUEST_METHOD", "GET")), prefix, path, _fields(query), environ
+    )
+
+
+def redirect(location: str) -> Answer:
+    """Return an answer that leads a browser elsewhere, with GET."""
+    return Answer(
+        b"", status=HTTPStatus.SEE_OTHER, headers=(("Location", location), *_NEVER_STORED)
+    )
+
+
+_NEVER_STORED = (("Cache-Control", "private, no-store"),)
+
+
+def json_answer(document: Any, status: HTTPStatus = HTTPStatus.OK) -> Answer:  # noqa: ANN401
+    """Return an answer for a program."""
+    from jobsd.operations.words import as_json  # noqa: PLC0415 - pages do without
+
+    text = json.dumps(document, default=as_json, ensure_ascii=False)
+    return Answer(f"{text}\n".encode(), JSON, status)
+
+
+def _fields(text: str) -> dict[str, str]:
+    try:
+        pairs = parse_qsl(text, keep_blank_values=True, max_num_fields=FIELDS_MAX)
+    except ValueError:
+        status = HTTPStatus.BAD_REQUEST
+        raise RefusedRequest(status, f"There are at most {FIELDS_MAX} fields.") from None
+    return {name: value.replace("\0", "") for name, value in pairs}

@@ -1,0 +1,80 @@
+"""The settings of a dashboard, by the configuration of a project."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from jobsd.configuration.flags import Flags
+from jobsd.configuration.load import load_for_commands, project_root
+from jobsd.configuration.target import find_target
+from jobsd.configuration.users import users_of
+from jobsd.database.connection import Target
+
+from .application import Application
+from .settings import LOOPBACK, Settings
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from jobsd.configuration.options import Options
+
+    from .settings import Authorize
+
+
+def mounted(authorize: Authorize | None, **settings: Any) -> Application:  # noqa: ANN401
+    """Return the dashboard of the project in the working folder, to be mounted."""
+    root = project_root(Path.cwd(), os.environ)
+    options = load_for_commands(root, os.environ, Flags())
+    made = settings_of(options, os.environ, lambda: find_target(root, os.environ))
+    # Where it is mounted says where it is.
+    made = replace(made, path="")
+    if not options.web.hosts:
+        made = replace(made, hosts=None)
+    if given := settings.pop("target", None):
+        settings["target"] = lambda: given
+    return Application(replace(made, authorize=authorize, open_role=None, **settings))
+
+
+def served(
+    options: Options, environ: Mapping[str, str], bind: str, target: Callable[[], Target]
+) -> Application:
+    """Return the dashboard as we serve it ourselves, at `bind`.
+
+    Without users everybody who can reach it may do everything: the caller has made sure that
+    only this machine can.
+    """
+    made = settings_of(options, environ, target)
+    role = None if made.users or made.trusted_proxies else "admin"
+    host = bind.rpartition(":")[0]
+    hosts = LOOPBACK | (made.hosts or frozenset()) | {host}
+    return Application(replace(made, open_role=role, hosts=hosts))
+
+
+def settings_of(
+    options: Options, environ: Mapping[str, str], target: Callable[[], Target]
+) -> Settings:
+    """Return what the configuration says; `target` is the queue's database."""
+    web = options.web
+
+    def find() -> Target:
+        # The schema is the queue's; a URL of its own may lead to a replica, or another role.
+        return (
+            Target(web.database_url, options.database.schema) if web.database_url else target()
+        )
+
+    return Settings(
+        target=find,
+        path=web.path,
+        environment=options.environment,
+        users=users_of(web.users, environ),
+        hosts=frozenset(web.hosts),
+        trusted_header=web.trusted_header,
+        trusted_proxies=web.trusted_proxies,
+        read_only=web.read_only,
+        alive_threshold_s=options.supervisor.process_alive_threshold_s,
+        filter_arguments=options.jobs.filter_arguments,
+        keep_finished=options.jobs.preserve_finished_jobs,
+    )

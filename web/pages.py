@@ -1,0 +1,185 @@
+"""What each page shows, read by the functions of `operations`."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from datetime import timedelta
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any
+
+from jobsd.clock import utc_now
+from jobsd.heartbeat import log
+from jobsd.heartbeat.log import HeartbeatLogs
+from jobsd.jobs import inspect, queues
+from jobsd.jobs.listing import BEYOND, listed
+from jobsd.operations import jobs as job_rows
+from jobsd.operations import tasks as task_rows
+from jobsd.operations.overview import COUNTED_MAX, failure_groups, overview, threads, totals
+from jobsd.operations.processes import processes, trees
+from jobsd.operations.queues import by_urgency, queue_rows
+from jobsd.operations.search import SEEN_MAX, read_search
+from jobsd.recurring import runs, tasks
+
+from .http import RefusedRequest
+from .routes import Asked, Found, route
+from .strips import strips
+
+if TYPE_CHECKING:
+    from jobsd.operations.overview import Overview, Totals
+
+    Row = dict[str, Any]
+
+ROWS = 50
+_NAMED = 8
+_COUNTED = ("ready", "claimed", "scheduled", "blocked", "failed", "finished", "discarded")
+_DAY = timedelta(hours=24)
+
+
+@route("/", "overview")
+def show_overview(asked: Asked) -> Found:
+    """Read what `status` prints."""
+    seen = overview(asked.session, asked.threshold_s)
+    seen.recurring[:] = map(asked.shown.task, seen.recurring)
+    counts = totals(asked.session)
+    more = {
+        "sentence": _health(seen),
+        "counts": _counts(counts),
+        "threads": threads(asked.session, seen.alive),
+        "queues": by_urgency(seen.queues)[:_NAMED],
+        "groups": failure_groups(asked.session)[:_NAMED],
+        "trees": trees(seen.processes),
+        "live": True,
+    }
+    return Found(seen.document(), more)
+
+
+@route("/jobs", "jobs")
+def show_jobs(asked: Asked) -> Found:
+    """Read a page of jobs, the newest first, of those that the search means."""
+    query = asked.request.query
+    search = read_search(query.get("q", ""), asked.shown.names)
+    given = query.get("before", "")
+    before = int(given) if given.isascii() and given.isdigit() and len(given) < 19 else BEYOND
+    found = listed(asked.session, search.meant, ROWS, before=before, seen_max=SEEN_MAX)
+    rows = job_rows.rows(found.jobs, asked.shown)
+    more = {
+        "search": query.get("q", ""),
+        "problems": search.problems,
+        "state_of_search": search.meant.state,
+        "counts": _counts(totals(asked.session)),
+        "complete": found.complete,
+        "seen": found.seen,
+        "oldest": found.oldest,
+        "next": rows[-1]["id"] if len(rows) == ROWS else None,
+        "first": before == BEYOND,
+        "live": before == BEYOND,
+    }
+    return Found(rows, more)
+
+
+@route("/jobs/<id>", "job")
+def show_job(asked: Asked) -> Found:
+    """Read one job, its attempts, and why it is not running."""
+    given = asked.names["id"]
+    if not (given.isascii() and given.isdigit() and len(given) < 19):
+        raise RefusedRequest(HTTPStatus.NOT_FOUND, "A job's id is a whole number.")
+    seen = job_rows.examine(asked.session, int(given), asked.threshold_s)
+    return Found(seen.document(seen.facts(asked.shown)), {"reasons": seen.why, "live": True})
+
+
+@route("/queues", "queues")
+def show_queues(asked: Asked) -> Found:
+    """Read the queues."""
+    rows = queue_rows(asked.session)
+    since = {each.queue_name: each for each in queues.paused(session=asked.session)}
+    return Found(rows, {"rows": by_urgency(rows), "pauses": since, "live": True})
+
+
+@route("/recurring", "recurring")
+def show_tasks(asked: Asked) -> Found:
+    """Read the recurring tasks in the order of their next runs."""
+    return Found(
+        [asked.shown.task(row) for row in task_rows.listed(asked.session)], {"live": True}
+    )
+
+
+@route("/recurring/<key>", "task")
+def show_task(asked: Asked) -> Found:
+    """Read one recurring task, its next runs and its last ones."""
+    now = utc_now()
+    task = tasks.get(asked.session, asked.names["key"])
+    latest = runs.history(asked.session, task.key, 20)
+    late = task_rows.why_late(task, latest[0] if latest else None, now)
+    facts = asked.shown.task(task_rows.task_row(task, now))
+    history = [task_rows.history_row(task, run, now) for run in latest]
+    return Found(
+        {**facts, "late": late, "next_runs": task.next_runs(5), "history": history},
+        {"live": True},
+    )
+
+
+@route("/processes", "processes")
+def show_processes(asked: Asked) -> Found:
+    """Read the processes table."""
+    rows = processes(asked.session, asked.threshold_s)
+    claimed = inspect.claimed(asked.session)
+    return Found(rows, {"trees": trees(rows), "claimed": claimed, "live": True})
+
+
+@route("/heartbeats", "heartbeats")
+def show_heartbeats(asked: Asked) -> Found:
+    """Read the heartbeats of a day, and the gaps between them."""
+    beats = list(HeartbeatLogs(session=asked.session).recent(log.ROWS_MAX, _DAY))
+    latest = HeartbeatLogs(session=asked.session).latest()
+    gaps = log.gaps(asked.session, "5m", _DAY) if latest else []
+    more = {
+        "latest": latest,
+        "gaps": [{**asdict(gap), "duration_s": gap.duration_s} for gap in gaps[-20:][::-1]],
+        "strips": strips(beats, utc_now()),
+        "live": True,
+    }
+    return Found([asdict(beat) for beat in beats[:100]], more)
+
+
+def _counts(found: Totals) -> list[tuple[str, int, str]]:
+    """Return the number of jobs in each state, as far as they were counted, and its text."""
+    counts: list[tuple[str, int, str]] = []
+    for state in (
+        "ready",
+        "claimed",
+        "scheduled",
+        "blocked",
+        "failed",
+        "finished",
+        "discarded",
+    ):
+        number = getattr(found, state)
+        capped = number > COUNTED_MAX
+        ended = state in {"finished", "discarded"} and not found.all_seen
+        shown = f"{min(number, COUNTED_MAX):,}{'+' if capped or ended else ''}"
+        counts.append((state, number, shown))
+    if found.lost:
+        counts.append(("lost", found.lost, f"{found.lost:,}"))
+    return counts
+
+
+def _health(seen: Overview) -> tuple[str, str]:
+    """Return whether all is well, "good", "warning" or "bad", and a sentence."""
+    dead = [row for row in seen.processes if row["life"] != "alive"]
+    if not seen.running:
+        return "bad", "Nothing runs: jobs wait until a supervisor is started."
+    if dead:
+        names = ", ".join(
+            f"{row['kind']} {row['pid']} on {row['hostname']}" for row in dead[:3]
+        )
+        return (
+            "warning",
+            f"{len(dead)} of {len(seen.processes)} processes give no sign: {names}.",
+        )
+    paused = [row["name"] for row in seen.queues if row["paused"]]
+    if paused:
+        return (
+            "warning",
+            f"All {len(seen.alive)} processes live. Paused: {', '.join(paused[:5])}.",
+        )
+    return "good", f"All {len(seen.alive)} processes live."

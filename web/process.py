@@ -1,0 +1,57 @@
+"""The process of the tree that serves the dashboard.
+
+Its loop keeps its row in the table of processes, like any other; requests are served by the
+threads of `Serving`, over connections of their own. So a database that is away shows as that
+on every page, and the process lives on.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any
+
+from jobsd.database.connection import Session
+from jobsd.processes.database_loop import DatabaseLoop
+from jobsd.processes.process import REST_MAX_S
+
+from .mounting import served
+from .serving import Serving, address_of
+
+if TYPE_CHECKING:
+    import socket
+
+    from jobsd.configuration.options import Options
+    from jobsd.database.connection import Target
+    from jobsd.processes.context import Context
+
+
+class WebProcess(DatabaseLoop):
+    """The loop of the dashboard's process."""
+
+    kind = "web"
+
+    def __init__(
+        self, context: Context, target: Target, options: Options, listener: socket.socket
+    ) -> None:
+        super().__init__(context, Session(target, f"jobsd {context.name}"))
+        self._bind = address_of(listener)
+        application = served(options, os.environ, self._bind, lambda: target)
+        self._serving = Serving(application, listener)
+        self._serving.start()
+
+    def metadata(self) -> dict[str, Any]:
+        """Return what the process's row shows."""
+        return {"bind": self._bind}
+
+    def poll(self) -> float:
+        """Rest: threads serve."""
+        return REST_MAX_S
+
+    def doing(self) -> str:
+        """Return what the title says."""
+        return "stopping" if self._stopping else f"serving {self._bind}"
+
+    def stop(self) -> None:
+        """Accept no more; answers under way are finished for a moment."""
+        self._serving.stop()
+        super().stop()

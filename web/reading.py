@@ -1,0 +1,93 @@
+"""Connections of the dashboard: few, and for pages only to read, for a bounded time.
+
+A page is read in one transaction that can change nothing and sees one moment of the queue, so
+that its numbers fit each other.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import threading
+from http import HTTPStatus
+from typing import TYPE_CHECKING
+
+import psycopg
+
+from jobsd.database.connection import Session
+
+from .http import RefusedRequest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator
+
+    from jobsd.database.connection import Target
+
+CONNECTIONS_MAX = 4
+WAIT_S = 5.0
+PAGE_S = 5
+_BEGIN = b"BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
+_BOUND = f"SET LOCAL statement_timeout = '{PAGE_S}s'".encode()
+
+
+class Connections:
+    """The connections of one dashboard; those of another process of a fork are left alone."""
+
+    def __init__(self, target: Callable[[], Target]) -> None:
+        self._target = target
+        self._begin_anew()
+
+    @contextlib.contextmanager
+    def reading(self) -> Generator[Session]:
+        """Lend a connection in a transaction that only reads.
+
+        Raises:
+            RefusedRequest: when all connections are busy for too long.
+        """
+        with self.session() as session:
+            session.connection.execute(_BEGIN, prepare=False)
+            session.connection.execute(_BOUND, prepare=False)
+            try:
+                yield session
+            finally:
+                with contextlib.suppress(psycopg.Error):
+                    session.connection.execute(b"ROLLBACK", prepare=False)
+
+    @contextlib.contextmanager
+    def session(self) -> Generator[Session]:
+        """Lend a connection that commits each statement by itself."""
+        if self._pid != os.getpid():
+            self._begin_anew()
+        if not self._free.acquire(timeout=WAIT_S):
+            raise RefusedRequest(
+                HTTPStatus.SERVICE_UNAVAILABLE,
+                "All connections of the dashboard are busy: try again in a moment.",
+                ("Retry-After", "5"),
+            )
+        try:
+            session = self._take()
+            try:
+                yield session
+            except psycopg.OperationalError:
+                session.close()
+                raise
+            finally:
+                # A closed one connects again when it is lent next.
+                self._idle.append(session)
+        finally:
+            self._free.release()
+
+    def close(self) -> None:
+        """Close those that nobody uses."""
+        while self._idle:
+            self._idle.pop().close()
+
+    def _take(self) -> Session:
+        if self._idle:
+            return self._idle.pop()
+        return Session(self._target(), "jobsd web")
+
+    def _begin_anew(self) -> None:
+        self._pid = os.getpid()
+        self._idle: list[Session] = []
+        self._free = threading.BoundedSemaphore(CONNECTIONS_MAX)

@@ -1,0 +1,91 @@
+"""Which address leads to which page, and what a page is given to read from."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any
+
+from .guard import SAFE
+from .http import RefusedRequest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from jobsd.database.connection import Session
+    from jobsd.operations.shown_arguments import ShownArguments
+
+    from .guard import Visitor
+    from .http import Request
+    from .settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A request whose visitor may come in, and a session in a transaction for it."""
+
+    session: Session
+    request: Request
+    visitor: Visitor
+    settings: Settings
+    shown: ShownArguments
+    names: dict[str, str]
+    """The parts of the path that name something."""
+
+    @property
+    def threshold_s(self) -> float:
+        """How old a heartbeat may be."""
+        return self.settings.alive_threshold_s
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What was read: `data` as `--json` of a command has it, and `more` for the page alone."""
+
+    data: Any
+    more: dict[str, Any] = field(default_factory=dict[str, Any])
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """A page: its path, its template, and the function that reads what it shows."""
+
+    pattern: re.Pattern[str]
+    template: str
+    read: Callable[[Asked], Found]
+
+
+_ROUTES: list[Route] = []
+
+
+def route(
+    path: str, template: str
+) -> Callable[[Callable[[Asked], Found]], Callable[[Asked], Found]]:
+    """Make a function the reader of a page; `<name>` in its path stands for any text."""
+    pattern = re.compile(re.sub(r"<(\w+)>", r"(?P<\1>.+)", path))
+
+    def add(read: Callable[[Asked], Found]) -> Callable[[Asked], Found]:
+        _ROUTES.append(Route(pattern, template, read))
+        return read
+
+    return add
+
+
+def find(method: str, path: str) -> tuple[Route, dict[str, str]]:
+    """Return the page of a path, and what its parts name.
+
+    Raises:
+        RefusedRequest: when there is none, or not for this method.
+    """
+    from . import pages  # noqa: F401, PLC0415 - its functions are the routes
+
+    path = path.removeprefix("/api/v1") or "/"
+    path = path.rstrip("/") or "/"
+    for each in _ROUTES:
+        if found := each.pattern.fullmatch(path):
+            if method not in SAFE:
+                status = HTTPStatus.METHOD_NOT_ALLOWED
+                raise RefusedRequest(status, "This page only shows.", ("Allow", "GET, HEAD"))
+            return each, found.groupdict()
+    raise RefusedRequest(HTTPStatus.NOT_FOUND, "There is no such page.")

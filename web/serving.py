@@ -1,0 +1,67 @@
+"""The HTTP server below the dashboard: waitress, with bounds.
+
+One thread reads all clients, so a slow one keeps nobody out; a few others make pages. What is
+too long, too slow or too much is closed or refused.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import threading
+from typing import TYPE_CHECKING, Any
+
+from waitress.server import create_server
+
+if TYPE_CHECKING:
+    import socket
+
+    from .application import Application
+
+CONNECTIONS_MAX = 128
+THREADS = 8
+SLOW_S = 10
+_HEAD_MAX = 16_384
+_BODY_MAX = 65_536
+
+
+class Serving:
+    """Serves an application on a socket that listens."""
+
+    def __init__(self, application: Application, listener: socket.socket) -> None:
+        # It warns of each request that waits for a thread, which is no news here.
+        logging.getLogger("waitress").setLevel(logging.ERROR)
+        self._application = application
+        self._server: Any = create_server(
+            application,
+            sockets=[listener],
+            threads=THREADS,
+            connection_limit=CONNECTIONS_MAX,
+            channel_timeout=SLOW_S,
+            cleanup_interval=5,
+            max_request_header_size=_HEAD_MAX,
+            max_request_body_size=_BODY_MAX,
+            ident=None,
+            clear_untrusted_proxy_headers=True,
+        )
+
+    def start(self) -> None:
+        """Serve in a thread that ends with the process."""
+        threading.Thread(target=self.run, name="web", daemon=True).start()
+
+    def run(self) -> None:
+        """Serve until `stop`."""
+        # Its loop meets sockets that `stop` has closed.
+        with contextlib.suppress(OSError):
+            self._server.run()
+
+    def stop(self) -> None:
+        """Accept no more connections."""
+        self._server.close()
+        self._application.close()
+
+
+def address_of(listener: socket.socket) -> str:
+    """Return HOST:PORT of a socket that listens."""
+    host, port, *_ = listener.getsockname()
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

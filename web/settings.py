@@ -1,0 +1,41 @@
+"""What one dashboard goes by."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from jobsd.configuration.users import User
+    from jobsd.database.connection import Target
+
+Environ = dict[str, Any]
+Authorize = Callable[[Environ], str | None]
+
+LOOPBACK = frozenset({"localhost", "127.0.0.1", "[::1]"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """Where the queue lives, who may come in, and what may be shown.
+
+    `open_role` is the role of everybody where there are no users: only on loopback. `hosts`
+    are the names by which browsers may ask; None: the program that mounts us checks them.
+    `path` is the path below which we are served by ourselves. `trusted_header` names the user,
+    when a proxy of `trusted_proxies` sends it.
+    """
+
+    target: Callable[[], Target]
+    path: str = ""
+    environment: str = "development"
+    users: tuple[User, ...] = ()
+    authorize: Authorize | None = None
+    open_role: str | None = None
+    hosts: frozenset[str] | None = None
+    trusted_header: str | None = None
+    trusted_proxies: tuple[str, ...] = ()
+    read_only: bool = False
+    alive_threshold_s: float = 60.0
+    filter_arguments: tuple[str, ...] = ()
+    keep_finished: bool = True
