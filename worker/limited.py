@@ -27,7 +27,8 @@ from .polling import BYTES_MAX, FEW, PATIENCE_S
 from .turn import came_along, claimed_job
 
 if TYPE_CHECKING:
-    from jobsd.database.connection import Plain, Session
+    from jobsd.database.connection import Session
+    from jobsd.database.parameters import Plain
     from jobsd.jobs.series import Met
     from jobsd.performing.hand import Waiting
     from jobsd.performing.perform import ClaimedJob

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 from psycopg.errors import LockNotAvailable
 
 from jobsd.clock import monotonic
-from jobsd.database.connection import LOCK_SHARE
+from jobsd.database.session_settings import LOCK_SHARE
 from jobsd.jobs import claims, ready, registry
 from jobsd.jobs.limits import unblocked
 from jobsd.performing.perform import ClaimedJob

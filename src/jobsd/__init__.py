@@ -53,7 +53,7 @@ if TYPE_CHECKING:
     from jobsd.jobs.arguments import argument_type
     from jobsd.jobs.around import around_enqueue, around_job
     from jobsd.jobs.bulk import EnqueuedJobs
-    from jobsd.jobs.client import configure, enqueue_many
+    from jobsd.jobs.client import aenqueue_many, configure, enqueue_many
     from jobsd.jobs.current import CurrentJob, current_job, stopping
     from jobsd.jobs.definition import Job, job
     from jobsd.jobs.discards import discard, discard_all
@@ -109,6 +109,7 @@ __all__ = [
     "ThreadError",
     "TimeLimitExceeded",
     "UnknownJobError",
+    "aenqueue_many",
     "argument_type",
     "around_enqueue",
     "around_job",

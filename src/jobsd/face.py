@@ -35,7 +35,7 @@ _NAMES = {
     ),
     "jobs.arguments": "argument_type",
     "jobs.around": "around_enqueue around_job",
-    "jobs.client": "configure enqueue_many",
+    "jobs.client": "aenqueue_many configure enqueue_many",
     "jobs.current": "CurrentJob current_job stopping",
     "jobs.definition": "Job job",
     "jobs.bulk": "EnqueuedJobs",

@@ -47,7 +47,7 @@ Types in the signatures that are not exported:
 CHAPTERS = {
     "Define jobs": "job Job FunctionJob Limit exponential constant argument_type",
     "Inside a job": "current_job CurrentJob stopping Retry Snooze Discard",
-    "Enqueue": "configure enqueue_many EnqueuedJob EnqueuedJobs",
+    "Enqueue": "configure enqueue_many aenqueue_many EnqueuedJob EnqueuedJobs",
     "Manage jobs": "retry retry_all discard discard_all clear_finished_in_batches queues",
     "Recurring tasks": "RecurringTask",
     "Heartbeats": "HeartbeatJob HeartbeatLog health_status",

@@ -73,7 +73,8 @@ def test_what_was_enqueued_behind_the_block_is_stored(
 
 @pytest.mark.parametrize("given", [object(), 7, psycopg.Connection])
 def test_what_is_no_connection_is_refused_in_words(given: object) -> None:
-    with pytest.raises(Error, match="after_commit takes a SQLAlchemy Session bound to"):
+    taken = "after_commit takes a SQLAlchemy Session or AsyncSession bound to"
+    with pytest.raises(Error, match=taken):
         behind(given, 1)
 
 

@@ -111,7 +111,7 @@ def test_a_bulk_is_told_apart_from_its_time_where_django_has_no_zones(
 def test_another_driver_is_refused_in_words(connection: Any) -> None:
     connection = db.connections["sqlite"]
 
-    with pytest.raises(Error, match="leads to no psycopg 3 connection"):
+    with pytest.raises(Error, match="leads to no connection to PostgreSQL"):
         within(connection, 1)
 
 

@@ -104,13 +104,16 @@ def test_a_server_that_is_away_is_told_by_the_library_as_the_cause() -> None:
 
 
 def test_another_driver_is_refused_in_words() -> None:
-    with Session(sa.create_engine("sqlite://")) as orm, pytest.raises(Error, match="psycopg 3"):
+    with (
+        Session(sa.create_engine("sqlite://")) as orm,
+        pytest.raises(Error, match="leads to no connection to PostgreSQL"),
+    ):
         within(orm, 1)
 
 
 @EITHER_WAY_WITHIN
 def test_an_engine_is_no_connection(put: Put, engine: sa.Engine) -> None:
-    with pytest.raises(Error, match="Engine leads to no psycopg 3 connection"):
+    with pytest.raises(Error, match="Engine leads to no connection to PostgreSQL"):
         put(engine, 1)
 
 

@@ -202,7 +202,7 @@ def test_a_program_that_may_not_enqueue_is_told_of_the_grants(roles: Roles) -> N
         contextlib.closing(Session(Target(roles.user), "jobsd test")) as session,
         pytest.raises(EnqueueError, match=r"permission denied .*; `db grants ROLE` prints"),
     ):
-        enqueue(session.connection, "jobsd", draft, owned=True)
+        enqueue(session.connection, "jobsd", draft)
 
 
 def test_only_the_owner_brings_the_tables_up_to_date(granted: Roles, project: Project) -> None:

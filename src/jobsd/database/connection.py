@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import psycopg
-from psycopg import conninfo, errors
+from psycopg import conninfo
 
 from jobsd.errors import DatabaseUnreachableError
 
@@ -27,13 +27,15 @@ from .deadline import (
     open_connection,
 )
 from .listener import Listener
+from .parameters import as_bytes
+from .session_settings import CLIENT_CHECK, NOT_HERE, setting_query, settings
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from .parameters import Plain
     from .statements import Statement
 
-Plain = str | int | float | bool | list[str] | None
 Row = tuple[Any, ...]
 
 __all__ = [
@@ -45,33 +47,6 @@ __all__ = [
     "redact",
     "unreachable",
 ]
-
-# A plan made while a table was empty must not read or sort all of it once it is full: with
-# these off, the planner walks an index even when its figures say that there is nothing.
-_PLANS: tuple[str, ...] = (
-    "enable_seqscan",
-    "enable_bitmapscan",
-    "enable_sort",
-    "enable_hashjoin",
-    "enable_mergejoin",
-    "jit",
-)
-
-# Defaults of a role or a database with which our statements don't work: the guarantees need
-# to see what was committed while a lock was waited for, psycopg parses timestamps in this
-# form only, and a NULL in an array must not be read as a text.
-# And the end of a statement that we have abandoned: the server cancels it once it sees that
-# our end is gone, and a wait for a lock even before our deadline, so that we know of it.
-_SETTINGS = {
-    "client_connection_check_interval": "2s",
-    "default_transaction_isolation": "read committed",
-    "datestyle": "ISO",
-    "array_nulls": "on",
-}
-
-
-LOCK_SHARE = 0.8
-"""The part of a deadline for which a statement waits for a lock."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,7 +130,7 @@ class Session:
         `within_s` is a shorter deadline for this statement.
         """
         text, names = statement.number(self.target.schema)
-        values = [_as_text(parameters[name]) for name in names]
+        values = [as_bytes(parameters[name]) for name in names]
         if within_s is None:
             return self.reconnect().fetch_prepared(text, values)
         with self.reconnect().shorter_deadline(within_s) as connection:
@@ -233,21 +208,6 @@ class Session:
         return connection
 
 
-def _as_text(value: Plain) -> bytes | None:
-    """Return a value as PostgreSQL reads it."""
-    if value is None:
-        return None
-    if isinstance(value, list):
-        value = f"{{{','.join(map(_quoted, value))}}}"
-    return str(value).encode()
-
-
-def _quoted(text: str) -> str:
-    """Return a text as an element of an array."""
-    escaped = text.replace("\\", r"\\").replace('"', r"\"")
-    return f'"{escaped}"'
-
-
 def connect(target: Target, name: str) -> Session:
     """Return a session that is connected.
 
@@ -284,23 +244,16 @@ def _is_pooled(connection: DeadlineConnection, *, plan_once: bool) -> bool:
     A pooler makes up the process id that it sends to its clients. A setting on its
     connections would stay for other clients, and a statement prepared there is not ours.
     """
-    wanted = _SETTINGS | dict.fromkeys(_PLANS, "off")
-    wanted["lock_timeout"] = f"{connection.deadline_s * LOCK_SHARE * 1000:.0f}ms"
-    if plan_once:
-        wanted["plan_cache_mode"] = "force_generic_plan"
+    wanted = settings(connection.deadline_s, plan_once=plan_once)
     try:
         return not _configure(connection, wanted)
-    except (errors.InvalidParameterValue, errors.UndefinedObject):
-        # There are platforms on which the server can't see that a client is gone.
-        del wanted["client_connection_check_interval"]
+    except NOT_HERE:
+        del wanted[CLIENT_CHECK]
         return not _configure(connection, wanted)
 
 
 def _configure(connection: DeadlineConnection, wanted: Mapping[str, str]) -> bool:
-    settings = ", ".join(f"set_config('{name}', '{to}', false)" for name, to in wanted.items())
     row = connection.execute(
-        f"SELECT CASE WHEN pg_backend_pid() = %s THEN ARRAY[{settings}] END".encode(),
-        (connection.info.backend_pid,),
-        prepare=False,
+        setting_query(wanted), (connection.info.backend_pid,), prepare=False
     ).fetchone()
     return row is not None and row[0] is not None

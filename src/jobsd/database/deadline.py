@@ -51,7 +51,7 @@ T = TypeVar("T")
 _DEPTH_MAX = 200
 _TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|[\[\]{}]')
 _CANCELLED = b"57014"  # query_canceled
-_SUCCESS = {ExecStatus.COMMAND_OK, ExecStatus.TUPLES_OK}
+SUCCESS = {ExecStatus.COMMAND_OK, ExecStatus.TUPLES_OK}
 _STEPS = {"[": 1, "{": 1, "]": -1, "}": -1}
 
 # The outages that a caller may wait out: the server is down, shutting down, full, or
@@ -78,8 +78,7 @@ class DeadlineConnection(psycopg.Connection[tuple[Any, ...]]):
         Raises:
             psycopg.Error: as a cursor does.
         """
-        if any(value and b"\0" in value for value in values):
-            raise psycopg.DataError("PostgreSQL text fields cannot contain NUL (0x00) bytes")
+        refuse_nul(values)
         if self.prepare_threshold is None:
             self.pgconn.send_query_params(text, values)
             result = self._result()
@@ -136,7 +135,7 @@ class DeadlineConnection(psycopg.Connection[tuple[Any, ...]]):
     def _result(self) -> PGresult:
         results: list[PGresult] = self.wait(generators.execute(self.pgconn))
         result = results[-1]
-        if result.status not in _SUCCESS:
+        if result.status not in SUCCESS:
             raise errors.error_from_result(result)
         return result
 
@@ -164,7 +163,7 @@ class DeadlineConnection(psycopg.Connection[tuple[Any, ...]]):
         except StopIteration as stop:
             result: T = stop.value
             if until == end:
-                self._abandon(cancelled=_is_cancelled(result))
+                self._abandon(cancelled=is_cancelled(result))
             return result
         except BaseException as error:
             # Otherwise the garbage collector closes it, and prints what that raises.
@@ -200,10 +199,25 @@ class DeadlineConnection(psycopg.Connection[tuple[Any, ...]]):
                 shared.shutdown(socket.SHUT_RDWR)
             finally:
                 shared.detach()
-        message = f"the server has not answered for {self.deadline_s:g} s; connection given up"
-        if cancelled:
-            raise errors.QueryCanceled(f"{message}, nothing was done")
-        raise psycopg.OperationalError(message)
+        raise given_up(self.deadline_s, cancelled=cancelled)
+
+
+def refuse_nul(values: Sequence[bytes | None]) -> None:
+    """Return when the server can store all values: libpq would cut them at a NUL.
+
+    Raises:
+        psycopg.DataError: when it can't.
+    """
+    if any(value and b"\0" in value for value in values):
+        raise psycopg.DataError("PostgreSQL text fields cannot contain NUL (0x00) bytes")
+
+
+def given_up(deadline_s: float, *, cancelled: bool = False) -> psycopg.Error:
+    """Return the error of a statement whose deadline has passed."""
+    message = f"the server has not answered for {deadline_s:g} s; connection given up"
+    if cancelled:
+        return errors.QueryCanceled(f"{message}, nothing was done")
+    return psycopg.OperationalError(message)
 
 
 def _cancel(connection: DeadlineConnection, within_s: float) -> None:
@@ -211,10 +225,10 @@ def _cancel(connection: DeadlineConnection, within_s: float) -> None:
         connection.cancel_safe(timeout=within_s)
 
 
-def _is_cancelled(result: object) -> bool:
+def is_cancelled(result: object) -> bool:
     """Return whether the result of a wait says that the server has cancelled the statement."""
     if isinstance(result, list):
-        return any(map(_is_cancelled, cast("list[object]", result)))
+        return any(map(is_cancelled, cast("list[object]", result)))
     return (
         isinstance(result, pq.PGresult)
         and result.error_field(DiagnosticField.SQLSTATE) == _CANCELLED
@@ -234,7 +248,7 @@ def open_connection(url: str, name: str, deadline_s: float) -> DeadlineConnectio
         psycopg.OperationalError: when the server can't be reached in time.
         psycopg.ProgrammingError: when the URL can't be read.
     """
-    connection = DeadlineConnection.connect(**_parameters(url, name), autocommit=True)
+    connection = DeadlineConnection.connect(**connect_parameters(url, name), autocommit=True)
     connection.deadline_s = deadline_s
     set_json_loads(_read_json, connection)
     connection.adapters.register_loader("timestamptz", _TimestampLoader)
@@ -271,7 +285,12 @@ def _is_deep(text: str) -> bool:
     return max(accumulate(steps), default=0) > _DEPTH_MAX
 
 
-def _parameters(url: str, name: str) -> dict[str, Any]:
+def connect_parameters(url: str, name: str) -> dict[str, Any]:
+    """Return how to connect to a server of ours under this name.
+
+    Raises:
+        psycopg.ProgrammingError: when the URL can't be read.
+    """
     try:
         parameters: dict[str, Any] = dict(conninfo.conninfo_to_dict(url))
     except psycopg.ProgrammingError:

@@ -52,6 +52,14 @@ class Statement:
         """Return it as the server knows it, with `$1`, `$2`, …, and the parameters' names."""
         return _number(self.text, schema)
 
+    def in_style(self, style: str, schema: str) -> tuple[str, tuple[str, ...]]:
+        """Return it for a driver whose placeholders have this style, and their names in order.
+
+        Each parameter is sent as a text, whatever types the driver knows or was taught.
+        `style` is a `paramstyle` of Python's database API, or "numeric_dollar".
+        """
+        return _in_style(self.text, schema, style)
+
     def with_(self, other: Statement) -> Statement:
         """Return one statement that does both: ours are its first table expressions."""
         # Without the comments: the driver reads longer texts than 4 KiB anew each time.
@@ -149,6 +157,39 @@ def _number(text: str, schema: str) -> tuple[bytes, tuple[str, ...]]:
 
     numbered = _PLACEHOLDER.sub(number, rendered.decode())
     return numbered.encode(), tuple(names)
+
+
+_STYLES = {
+    "format": "%s",
+    "named": ":{name}",
+    "numeric": ":{number}",
+    "numeric_dollar": "${number}",
+    "pyformat": "%({name})s",
+    "qmark": "?",
+}
+_ONE_FOR_EACH = ("format", "qmark")
+"""The styles in which a parameter that is used twice is given twice."""
+
+
+@cache
+def _in_style(text: str, schema: str, style: str) -> tuple[str, tuple[str, ...]]:
+    # Without the comments, whose apostrophes not every driver knows for what they are.
+    rendered = _render(_COMMENT.sub("", text), schema).decode()
+    if not _has_placeholders(text):
+        return rendered, ()
+    names: list[str] = []
+
+    def put_in(placeholder: re.Match[str]) -> str:
+        name = placeholder[1]
+        if name is None:
+            return "%%" if "format" in style else "%"
+        if style in _ONE_FOR_EACH or name not in names:
+            names.append(name)
+        place = _STYLES[style].format(name=name, number=names.index(name) + 1)
+        return f"{place}::text"
+
+    styled = _PLACEHOLDER.sub(put_in, rendered)
+    return styled, tuple(names)
 
 
 def _delimiter(schema: str) -> str:

@@ -22,11 +22,13 @@ from jobsd.errors import Error
 
 from . import around, client, django_commit, session_commit
 from .connections import (
-    is_asynchronous,
+    is_asynchronous_sqlalchemy,
     is_django,
+    is_of,
     is_sqlalchemy,
     name_of,
     require_one,
+    run_sync,
     session_of,
 )
 from .enqueue import EnqueuedJob
@@ -35,7 +37,7 @@ from .pending import Pending
 if TYPE_CHECKING:
     from .draft import Draft
 
-_TAKEN = "a SQLAlchemy Session bound to an engine, or a Django connection"
+_TAKEN = "a SQLAlchemy Session or AsyncSession bound to an engine, or a Django connection"
 
 
 def enqueue(drafted: Draft, given: object) -> EnqueuedJob:
@@ -63,17 +65,45 @@ def _enqueue(drafted: Draft, given: object) -> EnqueuedJob:
     return pending.handle
 
 
+async def aenqueue(drafted: Draft, given: object) -> EnqueuedJob:
+    """Do what `enqueue` does for an AsyncSession, whose commit then awaits the enqueue.
+
+    Raises:
+        Error: when `given` is no AsyncSession that is bound to an engine.
+        EnqueueError: when its transaction has failed already.
+    """
+    require_one(given)
+    if not is_asynchronous_sqlalchemy(given):
+        told = "is not asynchronous: aenqueue takes an AsyncSession as after_commit"
+        raise Error(f"{name_of(given)} {told}; call enqueue, which waits")
+
+    async def enqueue_soon(job: Draft) -> EnqueuedJob:
+        done: EnqueuedJob = await run_sync(given, lambda session: _enqueue(job, session))
+        return done
+
+    if not around.ENQUEUES:
+        return await enqueue_soon(drafted)
+    return await around.aenqueue(drafted, enqueue_soon)
+
+
+def _is_driver(given: object) -> bool:
+    kinds = (psycopg.Connection, psycopg.AsyncConnection)
+    return isinstance(given, kinds) or any(
+        is_of(given, package) for package in ("psycopg2", "pg8000", "asyncpg")
+    )
+
+
 def _wait(given: Any, job: Pending) -> bool:  # noqa: ANN401 - one of two libraries'
     """Let a job wait for the commit; return False when there is nothing to wait for."""
     require_one(given)
     name = name_of(given)
-    if is_asynchronous(given):
-        raise Error(f"{name} is asynchronous: after_commit takes {_TAKEN}")
+    if is_asynchronous_sqlalchemy(given):
+        raise Error(f"{name} is asynchronous: await job.using(after_commit=…).aenqueue(…)")
     if is_django(given):
         return django_commit.wait(given, job)
     if (session := session_of(given)) is not None:
         return session_commit.wait(session, job)
-    if isinstance(given, psycopg.Connection) or is_sqlalchemy(given):
+    if _is_driver(given) or is_sqlalchemy(given):
         told = "does not tell how its transaction ends"
         raise Error(f"after_commit: {name} {told}: {session_commit.INSTEAD}")
     raise Error(f"after_commit takes {_TAKEN}, not {name}")

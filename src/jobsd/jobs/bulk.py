@@ -7,6 +7,7 @@ behind it gives each its place.
 
 from __future__ import annotations
 
+import re
 from array import array
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -20,14 +21,18 @@ from jobsd.database.statements import Statements
 from jobsd.errors import EnqueueError
 from jobsd.instruments.events import emit
 
-from .connections import PlainCursor
+from .bulk_rows import as_json
 from .draft import Draft
-from .enqueue import EnqueuedJob, refusal
+from .drivers import PsycopgDriver
+from .enqueue import EnqueuedJob, refusal, refused
+from .steps import Ask, Copy, take, within_savepoint
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
+    from .drivers import Driver
     from .limits import Limited
+    from .steps import Steps
 
     Connection = psycopg.Connection[Any]
 
@@ -36,7 +41,10 @@ STATEMENTS = Statements("jobsd.jobs", "bulk.sql")
 BATCH = 2000
 """Jobs that are stored by one COPY, and held in memory at most."""
 PIECE = 200
-"""Rows that are written at once, so that the server reads while we go on."""
+"""Rows that are written at once."""
+
+COLUMNS = tuple(re.findall(r"\w+", STATEMENTS["copy"].text.partition("(")[2].partition(")")[0]))
+"""The columns of a line, in their order; what has no COPY gets them as JSON."""
 
 _STATES = ("ready", "scheduled", "discarded")
 _READY, _SCHEDULED, _DISCARDED = range(len(_STATES))
@@ -86,85 +94,104 @@ class EnqueuedJobs(Sequence[EnqueuedJob]):
 def enqueue_many(
     connection: Connection, schema: str, jobs: Iterable[Draft], *, owned: bool
 ) -> EnqueuedJobs:
-    """Store many jobs, all or none, however many there are; in the caller's transaction if any.
+    """Store many jobs, all or none, however many there are, over psycopg.
 
     Raises:
         EnqueueError: when the database refuses; the cause is the driver's error.
     """
+    bulk = Bulk(iter(jobs), owned=owned)
+    driver = PsycopgDriver(connection, schema)
     commits = False
     try:
-        with connection.transaction(), PlainCursor(connection) as cursor:
-            bulk = _Bulk(cursor, schema, iter(jobs), streaming=owned)
-            while bulk.store():
-                pass
-            bulk.wake(always=not owned)
+        with connection.transaction():
+            take(bulk.steps(), driver)
             commits = owned
     except (psycopg.Error, OverflowError, UnicodeEncodeError) as error:
         raise refusal(error, doubtful=commits) from error
-    stored = bulk.stored
-    emit("jobs.enqueued", size=stored.stored)
-    if stored.stored < len(stored):
-        emit("jobs.discarded", size=len(stored) - stored.stored, reason="conflict")
-    return stored
+    return bulk.tell()
 
 
-class _Bulk:
-    """One call of `enqueue_many`: what is common to its batches."""
+def enqueue_many_within(driver: Driver, jobs: Iterable[Draft]) -> EnqueuedJobs:
+    """Store many jobs, all or none, in the caller's transaction over another driver.
 
-    def __init__(
-        self,
-        cursor: psycopg.Cursor[tuple[Any, ...]],
-        schema: str,
-        jobs: Iterator[Draft],
-        *,
-        streaming: bool,
-    ) -> None:
+    Raises:
+        EnqueueError: when the database refuses; the cause is the driver's error.
+    """
+    bulk = Bulk(iter(jobs), owned=False)
+    with refused():
+        take(within_savepoint(bulk.steps(copies=False)), driver)
+    return bulk.tell()
+
+
+class Bulk:
+    """One call of `enqueue_many`: what is common to its batches.
+
+    `steps` says what is to be sent, whoever sends it, and whether that waits or awaits. Where
+    the jobs are committed at once (`owned`), they are drawn while they are sent. On a caller's
+    connection the iterable may itself have something to ask there.
+    """
+
+    def __init__(self, jobs: Iterator[Draft], *, owned: bool) -> None:
         self.stored = EnqueuedJobs()
-        self._cursor = cursor
-        self._schema = schema
         self._jobs = jobs
-        # On a caller's connection the iterable may itself have something to ask there.
-        self._streaming = streaming
+        self._owned = owned
         self._payloads: set[str] = set()
         self._kinds: dict[tuple[Any, ...], str] = {}
         # Of the batch: the keys of jobs that may not wait.
         self._impatient: set[str] = set()
         self._clock_ahead_s = 0.0
 
-    def store(self) -> bool:
+    def steps(self, *, copies: bool = True) -> Steps[None]:
+        """Store all batches, then wake all who may sleep: once for each queue, at a commit."""
+        while (yield from self._store(copies=copies)):
+            pass
+        if self._payloads:
+            parameters = {"payloads": sorted(self._payloads), "always": not self._owned}
+            yield Ask(STATEMENTS["wake"], parameters)
+
+    def tell(self) -> EnqueuedJobs:
+        """Emit what was stored, and return it."""
+        stored = self.stored
+        emit("jobs.enqueued", size=stored.stored)
+        if stored.stored < len(stored):
+            emit("jobs.discarded", size=len(stored) - stored.stored, reason="conflict")
+        return stored
+
+    def _store(self, *, copies: bool) -> Steps[bool]:
         """Store the next batch; return whether there may be another one."""
         drawn = islice(self._jobs, BATCH)
         if (first := next(drawn, None)) is None:
             return False
         batch: Iterable[Draft] = chain((first,), drawn)
-        if not self._streaming:
+        if not self._owned:
             batch = list(batch)
-        after, now_s = self._rows("begin")[0]
+        after, now_s = (yield Ask(STATEMENTS["begin"]))[0]
         self._clock_ahead_s = now_s - monotonic()
         self._impatient.clear()
-        self._copy(map(self._line, batch))
-        ((told, codes, payloads),) = self._rows("place", {"after": after})
-        ids = [int(job_id) for job_id in told.split(",")]
+        lines = map(self._line, batch)
+        if copies:
+            yield Copy(STATEMENTS["copy"], _pieces(lines))
+        else:
+            for rows in as_json(lines, COLUMNS):
+                yield Ask(STATEMENTS["insert"], {"jobs": rows})
+        ((ids_told, codes, payloads),) = yield Ask(STATEMENTS["place"], {"after": after})
+        ids = [int(job_id) for job_id in ids_told.split(",")]
         states = bytearray(codes.encode().translate(_STATE_OF_CODE))
         self._payloads.update(payloads)
         if _SCHEDULED in states:
             self._payloads.add("due")
         if self._impatient:
-            self._admit(ids, states)
+            yield from self._admit(ids, states)
         self.stored.add(ids, states)
         return len(ids) == BATCH
 
-    def wake(self, *, always: bool) -> None:
-        """Wake all who may sleep: one notification for each queue, sent at the commit."""
-        if self._payloads:
-            self._rows("wake", {"payloads": sorted(self._payloads), "always": always})
-
-    def _admit(self, ids: list[int], states: bytearray) -> None:
+    def _admit(self, ids: list[int], states: bytearray) -> Steps[None]:
         """Drop those of the batch's jobs that may not wait and would have to.
 
         Where a key can't be held in time, the worker that meets the job decides.
         """
-        dropped = {row[0] for row in self._rows("admit", {"keys": list(self._impatient)})}
+        rows = yield Ask(STATEMENTS["admit"], {"keys": list(self._impatient)})
+        dropped = {row[0] for row in rows}
         for turn, job_id in enumerate(ids if dropped else ()):
             if job_id in dropped:
                 states[turn] = _DISCARDED
@@ -198,15 +225,11 @@ class _Bulk:
             return _NULL
         return datetime.fromtimestamp(moment_s, UTC).isoformat()
 
-    def _rows(self, name: str, parameters: dict[str, Any] | None = None) -> list[Any]:
-        return self._cursor.execute(
-            STATEMENTS[name].render(self._schema), parameters
-        ).fetchall()
 
-    def _copy(self, lines: Iterator[str]) -> None:
-        with self._cursor.copy(STATEMENTS["copy"].render(self._schema)) as copy:
-            while piece := "".join(islice(lines, PIECE)):
-                copy.write(piece)
+def _pieces(lines: Iterator[str]) -> Iterator[str]:
+    """Return the lines, many at once, so that the server reads while we go on."""
+    while piece := "".join(islice(lines, PIECE)):
+        yield piece
 
 
 def _field(value: object) -> str:

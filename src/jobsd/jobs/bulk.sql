@@ -11,6 +11,18 @@ COPY jobsd.jobs (
 )
 FROM STDIN;
 
+-- insert: store jobs of a batch where the driver knows no COPY: a list of rows by the names of
+-- their columns. They get their ids in this order.
+INSERT INTO jobsd.jobs (
+    arguments, queue_name, class_name, priority, max_attempts, retries_crash, scheduled_at,
+    concurrency_key, concurrency_limit, concurrency_duration, on_conflict, context
+)
+SELECT
+    arguments, queue_name, class_name, priority, max_attempts, retries_crash, scheduled_at,
+    concurrency_key, concurrency_limit, concurrency_duration, on_conflict, context
+FROM json_populate_recordset(NULL::jobsd.jobs, %(jobs)s::json) WITH ORDINALITY
+ORDER BY ordinality;
+
 -- place: give each job of the batch that was just stored its place: ready (0), scheduled (1), or
 -- ready with a limit (2). Of a key, and a queue, only as many are met by workers as may run at once:
 -- the others come along with these, and are blocked until then. Returns, in the order of the
@@ -30,7 +42,7 @@ WITH last AS MATERIALIZED (
             ELSE 0
         END AS place
     FROM jobsd.jobs
-    WHERE id > %(after)s
+    WHERE id > %(after)s::bigint
         AND id <= (SELECT id FROM last)
         AND xmin = (SELECT xmin FROM last)
     ORDER BY id
@@ -81,4 +93,4 @@ SELECT jobsd.admit(%(keys)s::text[]);
 -- caller.
 SELECT pg_notify('jobsd.wake', payload)
 FROM unnest(%(payloads)s::text[]) AS payload
-WHERE %(always)s OR EXISTS (SELECT FROM jobsd.sleepers);
+WHERE %(always)s::boolean OR EXISTS (SELECT FROM jobsd.sleepers);

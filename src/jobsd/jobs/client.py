@@ -10,7 +10,9 @@ from __future__ import annotations
 
 import contextlib
 import os
+import sys
 import threading
+import warnings
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any
 
@@ -31,7 +33,8 @@ from jobsd.instruments import redaction
 
 from . import around, bulk, interrupts
 from . import enqueue as storing
-from .connections import NOT_GIVEN, begin, psycopg_connection
+from .connections import NOT_GIVEN, begin
+from .drivers import PsycopgDriver, driver_of
 from .idle import stands, takes_jobs
 
 if TYPE_CHECKING:
@@ -55,8 +58,8 @@ class Client:
         self, target: Target, *, size_max: int = POOL_MAX, quiet_s: float = QUIET_S
     ) -> None:
         self.target = target
-        self._size_max = size_max
-        self._quiet_s = quiet_s
+        self.size_max = size_max
+        self.quiet_s = quiet_s
         self._closed = False
         self._reset()
 
@@ -64,7 +67,7 @@ class Client:
         self._idle: list[Session] = []
         # A semaphore that is written in C: each enqueue passes it.
         self._permits: SimpleQueue[None] = SimpleQueue()
-        for _ in range(self._size_max):
+        for _ in range(self.size_max):
             self._permits.put(None)
         # Last: another thread that sees this must not find the parent's connections.
         self._pid = os.getpid()
@@ -86,7 +89,7 @@ class Client:
             self._permits.get(timeout=_WAIT_S)
         except Empty:
             raise DatabaseUnreachableError(
-                f"all {self._size_max} connections of this process have been in use"
+                f"all {self.size_max} connections of this process have been in use"
                 f" for {_WAIT_S:g} s",
             ) from None
         try:
@@ -136,7 +139,7 @@ class Client:
                 break
             if not stands(session):
                 session.close()
-            elif monotonic() - session.idle_since < self._quiet_s or takes_jobs(session):
+            elif monotonic() - session.idle_since < self.quiet_s or takes_jobs(session):
                 return session
             else:
                 # What has befallen one in silence has befallen all that were idle beside it.
@@ -173,7 +176,7 @@ class Loan:
             raise SchemaError(told) from error
 
     def _part_with_what_is_spent(self, cause: BaseException) -> None:
-        if isinstance(cause, _RECYCLE):
+        if isinstance(cause, RECYCLE):
             self._session.close()
         if isinstance(cause, errors.ReadOnlySqlTransaction):
             # A standby, or what has become one: the others lead there, too.
@@ -182,7 +185,7 @@ class Loan:
 
 # What was prepared is gone, or of tables that were others, and stays so; or the server takes
 # nothing, and goes on to while it is the server of this connection.
-_RECYCLE = (
+RECYCLE = (
     errors.FeatureNotSupported,
     errors.InvalidSqlStatementName,
     errors.ReadOnlySqlTransaction,
@@ -194,6 +197,7 @@ _client: Client | None = None
 _find_target: Callable[[], Target] | None = None
 _find_schema: Callable[[], str] | None = None
 _schema: str | None = None
+_warned = False
 _lock = threading.Lock()
 
 
@@ -260,7 +264,7 @@ def default_client() -> Client:
     return _client
 
 
-def _schema_of_tables() -> str:
+def schema_of_tables() -> str:
     """Return in which schema the tables are; who has a connection needs no more of us."""
     global _schema  # noqa: PLW0603
     if _client is not None:
@@ -280,8 +284,9 @@ def enqueue(
     if surrounded and around.ENQUEUES:
         return around.enqueue(drafted, lambda job: enqueue(job, connection, surrounded=False))
     if connection is not NOT_GIVEN:
-        raw = psycopg_connection(connection)
-        return storing.enqueue(raw, _schema_of_tables(), drafted, owned=False)
+        return storing.enqueue_within(driver_of(connection, schema_of_tables()), drafted)
+    if "asyncio" in sys.modules:
+        warn_of_blocking()
     with default_client().session() as session:
         enqueued = storing.enqueue_alone(session, drafted)
     interrupts.deliver()
@@ -304,9 +309,53 @@ def enqueue_many(jobs: Iterable[Draft], *, connection: object = NOT_GIVEN) -> En
 def store_many(jobs: Iterable[Draft], connection: object = NOT_GIVEN) -> EnqueuedJobs:
     """Store many jobs as they are, with nothing around."""
     if connection is not NOT_GIVEN:
-        raw = psycopg_connection(connection)
-        begin(raw)
-        return bulk.enqueue_many(raw, _schema_of_tables(), jobs, owned=False)
+        driver = driver_of(connection, schema_of_tables())
+        if not isinstance(driver, PsycopgDriver):
+            return bulk.enqueue_many_within(driver, jobs)
+        begin(driver.connection)
+        return bulk.enqueue_many(driver.connection, driver.schema, jobs, owned=False)
+    if "asyncio" in sys.modules:
+        warn_of_blocking()
     mine = default_client()
     with mine.session() as session:
         return bulk.enqueue_many(session.connection, mine.target.schema, jobs, owned=True)
+
+
+async def aenqueue(drafted: Draft, connection: object = NOT_GIVEN) -> EnqueuedJob:
+    """Do what `enqueue` does without blocking the running event loop, and without a thread."""
+    from . import async_client  # noqa: PLC0415 - most programs need no event loop
+
+    if not around.ENQUEUES:
+        return await async_client.store(drafted, connection)
+    return await around.aenqueue(drafted, lambda job: async_client.store(job, connection))
+
+
+async def aenqueue_many(
+    jobs: Iterable[Draft], *, connection: object = NOT_GIVEN
+) -> EnqueuedJobs:
+    """Enqueue all jobs of an iterable or none, without blocking the event loop.
+
+    With `connection`, an asynchronous one, they become part of its transaction.
+
+    Raises:
+        EnqueueError: when the database refuses.
+    """
+    from . import async_client  # noqa: PLC0415
+
+    if around.ENQUEUES:
+        jobs = map(around.enqueue_later, jobs)
+    return await async_client.store_many(jobs, connection)
+
+
+def warn_of_blocking() -> None:
+    """Warn, once in a program, when the thread that is to wait for us runs an event loop."""
+    global _warned  # noqa: PLW0603
+    if _warned or sys.modules["asyncio"]._get_running_loop() is None:  # noqa: SLF001
+        return
+    _warned = True
+    warnings.warn(
+        "enqueue blocks the event loop of this thread while it waits for the database:"
+        " `await job.aenqueue(…)`, or `await jobsd.aenqueue_many(…)`",
+        RuntimeWarning,
+        stacklevel=4,
+    )

@@ -1,8 +1,8 @@
-"""The psycopg connection behind whatever a caller's transaction runs on."""
+"""The connection behind whatever a caller's transaction runs on."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, TypeGuard
+from typing import TYPE_CHECKING, Any
 
 import psycopg
 from psycopg.adapt import AdaptersMap
@@ -13,38 +13,25 @@ from jobsd.errors import EnqueueError, Error
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-_WANTED = (
-    "give a psycopg connection, a SQLAlchemy Session or Connection, or a Django connection,"
-    " over psycopg 3 and not asynchronous"
-)
-
-
 NOT_GIVEN: object = ...
 """What `connection` and `after_commit` are where nobody gives them: None is a mistake."""
 
 
-def psycopg_connection(given: object) -> psycopg.Connection[Any]:
-    """Return the psycopg connection of a psycopg, SQLAlchemy or Django connection or session.
+def connection_behind(given: object) -> tuple[Any, object]:
+    """Return the Connection of SQLAlchemy that is given, or None, and that of the driver.
 
-    Neither library is imported: who passes such an object has done so. What its library
-    counts as a transaction has begun when this returns.
+    What a library counts as a transaction has begun when this returns.
 
     Raises:
-        Error: when there is no psycopg 3 connection behind it.
         EnqueueError: when the library doesn't give it: it is closed, or its transaction
             has failed. The cause is the library's error.
     """
-    require_one(given)
-    if not is_asynchronous(given):
-        for find in (_itself, _behind_django, _behind_sqlalchemy):
-            raw = ask(find, given)
-            if _is_psycopg(raw):
-                return raw
-            if is_asynchronous(raw):
-                break
-        else:
-            raise Error(f"{name_of(given)} leads to no psycopg 3 connection: {_WANTED}")
-    raise Error(f"{name_of(given)} is asynchronous: {_WANTED}")
+    if is_django(given):
+        return None, ask(_behind_django, given)
+    connection = ask(_sqlalchemy_connection, given)
+    if connection is None:
+        return None, given
+    return connection, ask(_behind_sqlalchemy, connection)
 
 
 def require_one(given: object) -> None:
@@ -59,6 +46,9 @@ def require_one(given: object) -> None:
         )
 
 
+_PLAIN = AdaptersMap(psycopg.adapters)
+
+
 class PlainCursor(psycopg.Cursor[tuple[Any, ...]]):
     """A cursor that is as ours are, whatever the caller's connection makes of its own.
 
@@ -66,15 +56,25 @@ class PlainCursor(psycopg.Cursor[tuple[Any, ...]]):
     it: a caller may have taught the connection to read moments without their zone.
     """
 
-    _plain = AdaptersMap(psycopg.adapters)
-
     def __init__(self, connection: psycopg.Connection[Any]) -> None:
         super().__init__(connection, row_factory=tuple_row)
 
     @property
     def adapters(self) -> AdaptersMap:
         """Psycopg's own ways to read and write types."""
-        return self._plain
+        return _PLAIN
+
+
+class PlainAsyncCursor(psycopg.AsyncCursor[tuple[Any, ...]]):
+    """The same of an asynchronous connection."""
+
+    def __init__(self, connection: psycopg.AsyncConnection[Any]) -> None:
+        super().__init__(connection, row_factory=tuple_row)
+
+    @property
+    def adapters(self) -> AdaptersMap:
+        """Psycopg's own ways to read and write types."""
+        return _PLAIN
 
 
 def ask(question: Callable[[Any], Any], given: object) -> Any:  # noqa: ANN401 - the library's
@@ -93,12 +93,32 @@ def ask(question: Callable[[Any], Any], given: object) -> Any:  # noqa: ANN401 -
 
 
 def is_asynchronous(given: object) -> bool:
-    """Return whether it is an asynchronous connection or session of psycopg or SQLAlchemy."""
-    if isinstance(given, psycopg.AsyncConnection):
+    """Return whether it is an asynchronous connection or session of any library."""
+    if isinstance(given, psycopg.AsyncConnection) or is_asyncpg(given):
         return True
-    return any(
-        kind.__module__.startswith("sqlalchemy.ext.asyncio") for kind in type(given).__mro__
-    )
+    return is_asynchronous_sqlalchemy(given)
+
+
+def is_asynchronous_sqlalchemy(given: object) -> bool:
+    """Return whether it is an AsyncSession or AsyncConnection, or what leads to one."""
+    return is_of(given, "sqlalchemy.ext.asyncio")
+
+
+def is_asyncpg(given: object) -> bool:
+    """Return whether it is a connection of asyncpg, or one that its pool has lent."""
+    return is_of(given, "asyncpg") and hasattr(given, "fetch")
+
+
+def is_of(given: object, package: str) -> bool:
+    """Return whether a package, which need not be loaded, defines what this is."""
+    return any(f"{kind.__module__}.".startswith(f"{package}.") for kind in type(given).__mro__)
+
+
+async def run_sync(given: Any, work: Callable[[Any], Any]) -> Any:  # noqa: ANN401
+    """Do the work of an ordinary Session or Connection with an asynchronous one."""
+    if callable(registry := getattr(given, "registry", None)):
+        given = registry()
+    return await given.run_sync(work)
 
 
 def name_of(given: object) -> str:
@@ -124,17 +144,7 @@ def is_sqlalchemy(given: object) -> bool:
     return hasattr(given, "get_nested_transaction") and session_of(given) is None
 
 
-def _itself(given: object) -> object:
-    return given
-
-
-def _is_psycopg(given: object) -> TypeGuard[psycopg.Connection[Any]]:
-    return isinstance(given, psycopg.Connection)
-
-
 def _behind_django(given: Any) -> Any:  # noqa: ANN401 - Django's wrapper, if it is one
-    if not is_django(given):
-        return None
     # As its own cursors do: another thread's connection, or a transaction that is broken
     # and will be rolled back, is nothing to write through.
     given.validate_thread_sharing()
@@ -143,16 +153,18 @@ def _behind_django(given: Any) -> Any:  # noqa: ANN401 - Django's wrapper, if it
     return given.connection
 
 
-def _behind_sqlalchemy(given: Any) -> Any:  # noqa: ANN401 - a Session or a Connection
+def _sqlalchemy_connection(given: Any) -> Any:  # noqa: ANN401 - a Session or a Connection
     session = session_of(given)
     if session is not None:
         given = session.connection()
-    if not is_sqlalchemy(given):
-        return None
-    raw = given.connection.driver_connection
+    return given if is_sqlalchemy(given) else None
+
+
+def _behind_sqlalchemy(connection: Any) -> Any:  # noqa: ANN401 - a Connection
+    raw = connection.connection.driver_connection
     # Else its `commit` would do nothing: it knows only of what went through itself.
-    if not given.in_transaction():
-        given.begin()
+    if not connection.in_transaction():
+        connection.begin()
     return raw
 
 
@@ -166,8 +178,13 @@ def begin(connection: psycopg.Connection[Any]) -> None:
     Raises:
         EnqueueError: when the server refuses.
     """
-    status = connection.info.transaction_status
-    idle = status == psycopg.pq.TransactionStatus.IDLE
-    failed = status == psycopg.pq.TransactionStatus.INERROR
-    if failed or (idle and not connection.autocommit):
+    if has_to_begin(connection):
         ask(lambda raw: PlainCursor(raw).execute("SELECT"), connection)
+
+
+def has_to_begin(connection: psycopg.Connection[Any] | psycopg.AsyncConnection[Any]) -> bool:
+    """Return whether `begin` has something to do."""
+    status = connection.info.transaction_status
+    if status == psycopg.pq.TransactionStatus.INERROR:
+        return True
+    return status == psycopg.pq.TransactionStatus.IDLE and not connection.autocommit

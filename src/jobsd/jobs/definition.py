@@ -123,6 +123,11 @@ class Job:
         return client.enqueue(cls.with_args(*args, **kwargs))
 
     @classmethod
+    async def aenqueue(cls, *args: Any, **kwargs: Any) -> EnqueuedJob:  # noqa: ANN401
+        """Do what `enqueue` does, without blocking the event loop."""
+        return await client.aenqueue(cls.with_args(*args, **kwargs))
+
+    @classmethod
     def with_args(cls, *args: Any, **kwargs: Any) -> Draft:  # noqa: ANN401
         """Return the job with these arguments, for `enqueue_many`."""
         definition = _definition_of(cls)

@@ -6,6 +6,7 @@ of the caller's transaction: committed with it, or leaving nothing.
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -14,15 +15,20 @@ from psycopg import errors
 
 from jobsd.database.grants import REMEDY
 from jobsd.database.statements import Statements
-from jobsd.errors import EnqueueError
+from jobsd.errors import EnqueueError, Error
 from jobsd.instruments.events import emit
 
 from .connections import PlainCursor
+from .driver_errors import said_by, sqlstate
 
 if TYPE_CHECKING:
+    from collections.abc import Generator, Sequence
+
     from jobsd.database.connection import Session
+    from jobsd.database.statements import Statement
 
     from .draft import Draft
+    from .drivers import Driver
 
     Connection = psycopg.Connection[Any]
 
@@ -42,28 +48,31 @@ class EnqueuedJob:
     state: str
 
 
-def enqueue(connection: Connection, schema: str, job: Draft, *, owned: bool) -> EnqueuedJob:
-    """Store one job: one statement. `owned` says that the connection commits by itself.
+def enqueue(connection: Connection, schema: str, job: Draft) -> EnqueuedJob:
+    """Store one job through a connection that commits by itself: one statement.
 
     Raises:
         EnqueueError: when the database refuses; the cause is the driver's error.
     """
-    parameters = job.columns()
-    parameters |= {"wait_s": job.wait_s, "wait_until": job.wait_until, "always": not owned}
-    name = "later" if job.later else "at_once"
-    if job.limited is not None:
-        plain = not job.later and job.limited.on_conflict == "block"
-        name = "limited" if plain else "decided"
-        parameters |= job.limited._asdict()
+    statement, parameters = request(job, always=False)
     try:
         cursor = PlainCursor(connection)
-        row = cursor.execute(STATEMENTS[name].render(schema), parameters).fetchone()
+        row = cursor.execute(statement.render(schema), parameters).fetchone()
     except (psycopg.Error, OverflowError, UnicodeEncodeError) as error:
-        raise refusal(error, doubtful=owned) from error
+        raise refusal(error, doubtful=True) from error
     assert row is not None  # noqa: S101 - one row was inserted
-    state = row[1] if job.limited is not None else "scheduled" if row[1] else "ready"
-    _tell(job, row[0], state)
-    return EnqueuedJob(row[0], state)
+    return told(job, row)
+
+
+def enqueue_within(driver: Driver, job: Draft) -> EnqueuedJob:
+    """Store one job in the caller's transaction: one statement.
+
+    Raises:
+        EnqueueError: when the database refuses; the cause is the driver's error.
+    """
+    with refused():
+        (row,) = driver.fetch(*request(job, always=True))
+    return told(job, row)
 
 
 def enqueue_alone(session: Session, job: Draft) -> EnqueuedJob:
@@ -73,7 +82,7 @@ def enqueue_alone(session: Session, job: Draft) -> EnqueuedJob:
         EnqueueError: when the database refuses; the cause is the driver's error.
     """
     if job.later or job.limited is not None:
-        return enqueue(session.connection, session.target.schema, job, owned=True)
+        return enqueue(session.connection, session.target.schema, job)
     parameters = job.columns()
     parameters["always"] = False
     try:
@@ -84,6 +93,28 @@ def enqueue_alone(session: Session, job: Draft) -> EnqueuedJob:
     return EnqueuedJob(job_id, "ready")
 
 
+def request(job: Draft, *, always: bool) -> tuple[Statement, dict[str, Any]]:
+    """Return the statement that stores a job, and its parameters.
+
+    `always` wakes workers also when none seems to sleep: in a transaction that is not ours.
+    """
+    parameters = job.columns()
+    parameters |= {"wait_s": job.wait_s, "wait_until": job.wait_until, "always": always}
+    name = "later" if job.later else "at_once"
+    if job.limited is not None:
+        plain = not job.later and job.limited.on_conflict == "block"
+        name = "limited" if plain else "decided"
+        parameters |= job.limited._asdict()
+    return STATEMENTS[name], parameters
+
+
+def told(job: Draft, row: Sequence[Any]) -> EnqueuedJob:
+    """Return what a statement of `request` has answered, and emit it."""
+    state = row[1] if job.limited is not None else "scheduled" if row[1] else "ready"
+    _tell(job, row[0], state)
+    return EnqueuedJob(row[0], state)
+
+
 def _tell(job: Draft, job_id: int | None, state: str) -> None:
     """Tell that a job was stored, or was not because of a conflict; committed or not."""
     facts = {"job_id": job_id, "class_name": job.class_name, "queue_name": job.queue_name}
@@ -92,6 +123,21 @@ def _tell(job: Draft, job_id: int | None, state: str) -> None:
         emit("job.discarded", **facts, concurrency_key=key, reason="conflict")
         return
     emit("job.enqueued", **facts, state=state)
+
+
+@contextmanager
+def refused() -> Generator[None]:
+    """Turn what any driver raises in a caller's transaction into the error that says so.
+
+    Raises:
+        EnqueueError: the cause is the driver's error.
+    """
+    try:
+        yield
+    except Error:
+        raise
+    except Exception as error:
+        raise refusal(error, doubtful=False) from error
 
 
 def refusal(error: Exception, *, doubtful: bool) -> EnqueueError:
@@ -108,11 +154,21 @@ def refusal(error: Exception, *, doubtful: bool) -> EnqueueError:
 
 def _told(error: Exception) -> str:
     """Return one line that says what the server, or the driver, refused."""
-    first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-    if isinstance(
-        error, errors.UndefinedTable | errors.InvalidSchemaName | errors.UndefinedFunction
-    ):
+    said = said_by(error).strip()
+    first = said.splitlines()[0] if said else type(error).__name__
+    state = sqlstate(error)
+    if state in _SCHEMA_OUTDATED:
         return f"{first}; the tables are missing or old: run `db migrate`"
-    if isinstance(error, errors.InsufficientPrivilege):
+    if state == errors.InsufficientPrivilege.sqlstate:
         return f"{first}; {REMEDY}"
     return first
+
+
+_SCHEMA_OUTDATED = {
+    kind.sqlstate
+    for kind in (
+        errors.UndefinedTable,
+        errors.InvalidSchemaName,
+        errors.UndefinedFunction,
+    )
+}

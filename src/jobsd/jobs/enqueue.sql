@@ -5,8 +5,8 @@ WITH job AS (
         queue_name, class_name, arguments, priority, max_attempts, retries_crash, context
     )
     VALUES (
-        %(queue_name)s, %(class_name)s, %(arguments)s::jsonb, %(priority)s, %(max_attempts)s,
-        %(retries_crash)s, %(context)s::jsonb
+        %(queue_name)s, %(class_name)s, %(arguments)s::jsonb, %(priority)s::integer,
+        %(max_attempts)s::integer, %(retries_crash)s::boolean, %(context)s::jsonb
     )
     RETURNING id, queue_name, priority
 )
@@ -17,7 +17,7 @@ RETURNING
     job_id,
     false,
     CASE
-        WHEN %(always)s OR EXISTS (SELECT FROM jobsd.sleepers WHERE kind = 'worker')
+        WHEN %(always)s::boolean OR EXISTS (SELECT FROM jobsd.sleepers WHERE kind = 'worker')
             THEN pg_notify('jobsd.wake', 'ready ' || queue_name)
     END;
 
@@ -31,12 +31,12 @@ WITH job AS (
         scheduled_at
     )
     VALUES (
-        %(queue_name)s, %(class_name)s, %(arguments)s::jsonb, %(priority)s, %(max_attempts)s,
-        %(retries_crash)s, %(context)s::jsonb,
+        %(queue_name)s, %(class_name)s, %(arguments)s::jsonb, %(priority)s::integer,
+        %(max_attempts)s::integer, %(retries_crash)s::boolean, %(context)s::jsonb,
         greatest(
             coalesce(
                 %(wait_until)s::timestamptz,
-                clock_timestamp() + make_interval(secs => %(wait_s)s)
+                clock_timestamp() + make_interval(secs => %(wait_s)s::float8)
             ),
             now() - interval '100 years'
         )
@@ -57,12 +57,12 @@ SELECT
     id,
     waits,
     CASE
-        WHEN waits AND (%(always)s OR (
+        WHEN waits AND (%(always)s::boolean OR (
             scheduled_at < clock_timestamp() + interval '6 seconds'
             AND EXISTS (SELECT FROM jobsd.sleepers WHERE kind = 'dispatcher')
         ))
             THEN pg_notify('jobsd.wake', 'due')
-        WHEN NOT waits AND (%(always)s OR EXISTS (
+        WHEN NOT waits AND (%(always)s::boolean OR EXISTS (
             SELECT FROM jobsd.sleepers WHERE kind = 'worker'
         ))
             THEN pg_notify('jobsd.wake', 'ready ' || queue_name)
@@ -77,8 +77,8 @@ WITH job AS (
         context, concurrency_key, concurrency_limit, concurrency_duration, on_conflict
     )
     VALUES (
-        %(queue_name)s, %(class_name)s, %(arguments)s::jsonb, %(priority)s, %(max_attempts)s,
-        %(retries_crash)s, %(context)s::jsonb, %(key)s, %(to)s::integer, %(duration)s::interval, 'block'
+        %(queue_name)s, %(class_name)s, %(arguments)s::jsonb, %(priority)s::integer,
+        %(max_attempts)s::integer, %(retries_crash)s::boolean, %(context)s::jsonb, %(key)s, %(to)s::integer, %(duration)s::interval, 'block'
     )
     RETURNING id, queue_name, priority
 )
@@ -91,7 +91,7 @@ RETURNING
     job_id,
     'ready',
     CASE
-        WHEN %(always)s OR EXISTS (SELECT FROM jobsd.sleepers WHERE kind = 'worker')
+        WHEN %(always)s::boolean OR EXISTS (SELECT FROM jobsd.sleepers WHERE kind = 'worker')
             THEN pg_notify('jobsd.wake', 'limited ' || queue_name)
     END;
 
@@ -100,10 +100,10 @@ RETURNING
 SELECT job_id, state
 FROM jobsd.store(
     %(queue_name)s, %(class_name)s, %(arguments)s::jsonb, %(priority)s::integer,
-    %(max_attempts)s::integer, %(retries_crash)s,
+    %(max_attempts)s::integer, %(retries_crash)s::boolean,
     coalesce(
-        %(wait_until)s::timestamptz, clock_timestamp() + make_interval(secs => %(wait_s)s)
+        %(wait_until)s::timestamptz, clock_timestamp() + make_interval(secs => %(wait_s)s::float8)
     ),
-    %(key)s, %(to)s::integer, %(duration)s::interval, %(on_conflict)s, %(always)s,
+    %(key)s, %(to)s::integer, %(duration)s::interval, %(on_conflict)s, %(always)s::boolean,
     %(context)s::jsonb
 );

@@ -92,6 +92,10 @@ class FunctionJob(Generic[P, R]):
         self._signature.check(args, kwargs)
         return client.enqueue(draft(self.definition, args, kwargs))
 
+    async def aenqueue(self, *args: P.args, **kwargs: P.kwargs) -> EnqueuedJob:
+        """Do what `enqueue` does, without blocking the event loop."""
+        return await client.aenqueue(self.with_args(*args, **kwargs))
+
     def with_args(self, *args: P.args, **kwargs: P.kwargs) -> Draft:
         """Return the job with these arguments, for `enqueue_many`."""
         self._signature.check(args, kwargs)
@@ -110,7 +114,7 @@ class FunctionJob(Generic[P, R]):
         """Return the job with options for one enqueue.
 
         `wait` is a timedelta, seconds, or words such as "5m"; `wait_until` an aware
-        datetime. With `connection` (of psycopg, SQLAlchemy or Django) the job becomes
+        datetime. With `connection` (of a driver, SQLAlchemy or Django) the job becomes
         part of that connection's transaction; with `after_commit` it is enqueued once
         that connection's transaction has committed.
         """
@@ -144,15 +148,29 @@ class Using(Generic[P]):
         drafted = self._options.apply(self._draft(*args, **kwargs))
         if self._after_commit is NOT_GIVEN:
             return client.enqueue(drafted, self._connection)
-        if self._connection is not NOT_GIVEN:
-            raise Error("give connection or after_commit, not both")
+        self._require_no_connection()
         return after_commit.enqueue(drafted, self._after_commit)
+
+    async def aenqueue(self, *args: P.args, **kwargs: P.kwargs) -> EnqueuedJob:
+        """Do what `enqueue` does, without blocking the event loop.
+
+        `connection` and `after_commit` are asynchronous ones here.
+        """
+        drafted = self._options.apply(self._draft(*args, **kwargs))
+        if self._after_commit is NOT_GIVEN:
+            return await client.aenqueue(drafted, self._connection)
+        self._require_no_connection()
+        return await after_commit.aenqueue(drafted, self._after_commit)
 
     def with_args(self, *args: P.args, **kwargs: P.kwargs) -> Draft:
         """Return the job with these options and arguments, for `enqueue_many`."""
         if self._connection is not NOT_GIVEN or self._after_commit is not NOT_GIVEN:
             raise Error("give the connection to enqueue_many: it is for all its jobs")
         return self._options.apply(self._draft(*args, **kwargs))
+
+    def _require_no_connection(self) -> None:
+        if self._connection is not NOT_GIVEN:
+            raise Error("give connection or after_commit, not both")
 
 
 def perform_here(definition: Definition, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:  # noqa: ANN401 - the author's own

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 ANSWER_S = 1.0
 
-_READ_ONLY = Statement("read_only", "SELECT current_setting('transaction_read_only')::boolean")
+READ_ONLY = Statement("read_only", "SELECT current_setting('transaction_read_only')::boolean")
 
 
 def stands(session: Session) -> bool:
@@ -37,7 +37,7 @@ def takes_jobs(session: Session) -> bool:
     standby: neither is seen from here.
     """
     try:
-        ((read_only,),) = session.fetch_prepared(_READ_ONLY, {}, within_s=ANSWER_S)
+        ((read_only,),) = session.fetch_prepared(READ_ONLY, {}, within_s=ANSWER_S)
     except psycopg.Error:
         return False
     return not read_only

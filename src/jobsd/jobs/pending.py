@@ -17,13 +17,16 @@ from . import client
 from .connections import ask
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from .draft import Draft
     from .enqueue import EnqueuedJob
 
     Query = Callable[[str], Any]
     """Sends a statement to the server of the transaction; returns the one value it answers."""
+
+    Put = Callable[[Sequence[Draft]], Iterable[EnqueuedJob]]
+    """Enqueues all jobs or none."""
 
 # No newer functions (pg_current_xact_id): the caller's server may be older than ours.
 _ASK_ID = "SELECT CASE WHEN NOT pg_is_in_recovery() THEN txid_current() END"
@@ -53,11 +56,18 @@ class Pending:
             raise Error("after_commit: this server is a standby, which commits nothing")
 
 
-def settle(jobs: Sequence[Pending], query: Query) -> None:
+def store(drafts: Sequence[Draft]) -> Iterable[EnqueuedJob]:
+    """Enqueue all of them or none, through a connection of ours."""
+    if len(drafts) > 1:
+        return client.store_many(drafts)
+    return [client.enqueue(drafts[0], surrounded=False)]
+
+
+def settle(jobs: Sequence[Pending], query: Query, put: Put = store) -> None:
     """Enqueue, all together, the jobs whose transaction the server has committed.
 
-    `query` must not run in that transaction any more. A job whose transaction was rolled
-    back stays as it is.
+    `query` must not run in that transaction any more; `put` enqueues them. A job whose
+    transaction was rolled back stays as it is.
 
     Raises:
         AfterCommitError: holding all of them, when the server or the queue can't be asked.
@@ -68,7 +78,7 @@ def settle(jobs: Sequence[Pending], query: Query) -> None:
         reason = " ".join(str(error).split()) or type(error).__name__
         raise AfterCommitError(_drafts(jobs), reason, doubt="commit") from error
     if survivors := [job for job in jobs if job.transaction in committed]:
-        _enqueue(survivors)
+        _enqueue(survivors, put)
 
 
 def _committed(transactions: set[int | None], query: Query) -> set[int | None]:
@@ -87,15 +97,10 @@ def _committed(transactions: set[int | None], query: Query) -> set[int | None]:
     return committed
 
 
-def _enqueue(jobs: Sequence[Pending]) -> None:
+def _enqueue(jobs: Sequence[Pending], put: Put) -> None:
     drafts = _drafts(jobs)
     try:
-        several = len(drafts) > 1
-        done = (
-            client.store_many(drafts)
-            if several
-            else [client.enqueue(drafts[0], surrounded=False)]
-        )
+        done = put(drafts)
     except Error as error:
         known = not isinstance(error, EnqueueError) or error.known
         doubt: Literal["", "jobs"] = "" if known else "jobs"

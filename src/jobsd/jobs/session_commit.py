@@ -11,9 +11,13 @@ from typing import TYPE_CHECKING, Any
 from jobsd.errors import Error
 
 from .connections import ask, is_sqlalchemy
-from .pending import settle
+from .pending import settle, store
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from .draft import Draft
+    from .enqueue import EnqueuedJob
     from .pending import Pending
 
 INSTEAD = (
@@ -83,11 +87,24 @@ class _Ledger:
         if (outer := _innermost(session)) is not None:
             self._waiting.setdefault(outer, []).extend(jobs)
         else:
-            settle(jobs, self._ask)
+            put = _await_store if self._engine.dialect.is_async else store
+            settle(jobs, self._ask, put)
 
     def _ask(self, sql: str) -> Any:  # noqa: ANN401 - whatever the column holds
         with self._engine.connect() as connection:
             return _value(connection, sql)
+
+
+def _await_store(drafts: Sequence[Draft]) -> Iterable[EnqueuedJob]:
+    """Do what `store` does where the commit of an AsyncSession is awaited."""
+    # Who passes an AsyncSession has loaded what it needs.
+    from sqlalchemy.util import await_only  # noqa: PLC0415
+
+    from . import async_client  # noqa: PLC0415
+
+    if len(drafts) > 1:
+        return await_only(async_client.store_many(drafts))
+    return [await_only(async_client.store(drafts[0]))]
 
 
 def _value(connection: Any, sql: str) -> Any:  # noqa: ANN401

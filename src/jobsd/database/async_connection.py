@@ -1,0 +1,232 @@
+"""An asynchronous connection of ours with a deadline on every wait (see `deadline`).
+
+It belongs to one event loop. A coroutine that is cancelled while it waits for the server
+leaves the connection in the middle of a statement: then it is closed at once, so that nobody
+takes the answer for that to another one. The server may have done the statement or not.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import psycopg
+from psycopg import errors, generators
+from psycopg.adapt import Transformer
+from psycopg.pq import TransactionStatus
+
+from .deadline import (
+    CANCEL_SHARE,
+    STATEMENT_TIMEOUT_S,
+    SUCCESS,
+    connect_parameters,
+    given_up,
+    is_cancelled,
+    refuse_nul,
+)
+from .parameters import as_bytes
+from .session_settings import CLIENT_CHECK, NOT_HERE, setting_query, settings
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from psycopg.abc import PQGen
+    from psycopg.pq.abc import PGresult
+
+    from .connection import Target
+    from .parameters import Plain
+    from .statements import Statement
+
+T = TypeVar("T")
+
+_READ, _WRITE = 1, 2
+
+
+class AsyncDeadlineConnection(psycopg.AsyncConnection[tuple[Any, ...]]):
+    """A connection in autocommit mode whose statements take at most `deadline_s`."""
+
+    deadline_s = STATEMENT_TIMEOUT_S
+    idle_since = 0.0
+    """Since when it is idle (monotonic): written by the pool that keeps idle ones."""
+    schema = ""
+    """The schema of the tables, which is put into each statement."""
+    _names: dict[bytes, bytes] | None = None
+    _named = 0
+    _reader: Any = None
+
+    def __del__(self, _warn: object = None, /) -> None:
+        # One that its loop has left behind is closed by libpq without a word.
+        pass
+
+    async def fetch_prepared(
+        self, statement: Statement, parameters: Mapping[str, Plain]
+    ) -> list[tuple[Any, ...]]:
+        """Run a statement and return its rows; it is prepared once.
+
+        Raises:
+            psycopg.Error: as a cursor does.
+        """
+        text, names = statement.number(self.schema)
+        values = [as_bytes(parameters[name]) for name in names]
+        refuse_nul(values)
+        if self.prepare_threshold is None:
+            self.pgconn.send_query_params(text, values)
+            result = await self._result()
+        else:
+            result = await self._run_prepared(text, values)
+        reader = self._reader
+        if reader is None:
+            reader = self._reader = Transformer(self)
+        reader.set_pgresult(result)
+        rows: list[tuple[Any, ...]] = reader.load_rows(0, result.ntuples, tuple)
+        return rows
+
+    async def wait(
+        self,
+        gen: PQGen[T],
+        interval: float = 0.0,
+        timeout: float | None = None,  # noqa: ASYNC109 - psycopg's
+    ) -> T:
+        """Run the generator's waits, together for at most `deadline_s` seconds.
+
+        Shortly before the deadline the server is asked to cancel; its answer to that counts.
+        """
+        del interval, timeout
+        loop = asyncio.get_running_loop()
+        end = loop.time() + self.deadline_s
+        until = end - self.deadline_s * CANCEL_SHARE
+        try:
+            wanted = next(gen)
+            while True:
+                ready = await _ready(loop, self.pgconn.socket, wanted, until)
+                if ready:
+                    wanted = gen.send(ready)
+                elif until < end:
+                    await self._request_cancel((end - until) / 2)
+                    until = end
+                else:
+                    raise self._abandoned()  # noqa: TRY301 - the loop ends here
+        except StopIteration as stop:
+            result: T = stop.value
+            if until == end:
+                raise self._abandoned(cancelled=is_cancelled(result)) from None
+            return result
+        except psycopg.Error as error:
+            if until == end and isinstance(error, errors.QueryCanceled):
+                raise self._abandoned(cancelled=True) from error
+            raise
+        except BaseException:
+            with contextlib.suppress(psycopg.Error, RuntimeError):
+                gen.close()
+            self.pgconn.finish()
+            raise
+
+    def _abandoned(self, *, cancelled: bool = False) -> psycopg.Error:
+        """Close the connection, to which an answer may come late; return what to raise."""
+        self.pgconn.finish()
+        return given_up(self.deadline_s, cancelled=cancelled)
+
+    async def _request_cancel(self, within_s: float) -> None:
+        with contextlib.suppress(psycopg.Error, OSError):
+            await self.cancel_safe(timeout=within_s)
+
+    async def _run_prepared(self, text: bytes, values: Sequence[bytes | None]) -> PGresult:
+        try:
+            self.pgconn.send_query_prepared(await self._prepare(text), values)
+            return await self._result()
+        except errors.InvalidSqlStatementName:
+            # As in `DeadlineConnection`: sent again only where it stood alone.
+            if self.pgconn.transaction_status != TransactionStatus.IDLE:
+                raise
+        self._names = None
+        self.pgconn.send_query_prepared(await self._prepare(text), values)
+        return await self._result()
+
+    def _deallocate(self, name: bytes | None) -> PQGen[None]:
+        # After each rollback psycopg deallocates all that it has prepared, and ours with it.
+        if name is None:
+            self._names = None
+        yield from super()._deallocate(name)
+
+    async def _prepare(self, text: bytes) -> bytes:
+        if self._names is None:
+            self._names = {}
+        name = self._names.get(text)
+        if name is None:
+            self._named += 1
+            name = b"jobsd_%d" % self._named
+            self.pgconn.send_prepare(name, text)
+            await self._result()
+            self._names[text] = name
+        return name
+
+    async def _result(self) -> PGresult:
+        results: list[PGresult] = await self.wait(generators.execute(self.pgconn))
+        result = results[-1]
+        if result.status not in SUCCESS:
+            raise errors.error_from_result(result)
+        return result
+
+
+async def open_async_connection(target: Target, name: str) -> AsyncDeadlineConnection:
+    """Return a new connection of the running loop.
+
+    Raises:
+        psycopg.OperationalError: when the server can't be reached in time.
+        psycopg.ProgrammingError: when the URL can't be read.
+    """
+    connection = await AsyncDeadlineConnection.connect(
+        **connect_parameters(target.url, name), autocommit=True
+    )
+    connection.deadline_s = target.deadline_s
+    connection.schema = target.schema
+    try:
+        pooled = await _is_pooled(connection)
+    except BaseException:
+        connection.pgconn.finish()
+        raise
+    connection.prepare_threshold = None if pooled else 0
+    return connection
+
+
+async def _is_pooled(connection: AsyncDeadlineConnection) -> bool:
+    """Return whether a pooler stands between; configure the session when none does."""
+    wanted = settings(connection.deadline_s)
+    try:
+        return not await _configure(connection, wanted)
+    except NOT_HERE:
+        del wanted[CLIENT_CHECK]
+        return not await _configure(connection, wanted)
+
+
+async def _configure(connection: AsyncDeadlineConnection, wanted: Mapping[str, str]) -> bool:
+    pid = connection.info.backend_pid
+    cursor = await connection.execute(setting_query(wanted), (pid,), prepare=False)
+    row = await cursor.fetchone()
+    return row is not None and row[0] is not None
+
+
+async def _ready(
+    loop: asyncio.AbstractEventLoop, socket: int, wanted: int, until: float
+) -> int:
+    """Wait for a socket; return what it is ready for, 0 when the time has come first."""
+    ready: asyncio.Future[int] = loop.create_future()
+    timer = loop.call_at(until, _settle, ready, 0)
+    if wanted & _READ:
+        loop.add_reader(socket, _settle, ready, _READ)
+    if wanted & _WRITE:
+        loop.add_writer(socket, _settle, ready, _WRITE)
+    try:
+        return await ready
+    finally:
+        timer.cancel()
+        if wanted & _READ:
+            loop.remove_reader(socket)
+        if wanted & _WRITE:
+            loop.remove_writer(socket)
+
+
+def _settle(ready: asyncio.Future[int], what: int) -> None:
+    if not ready.done():
+        ready.set_result(what)

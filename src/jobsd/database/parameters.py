@@ -1,0 +1,34 @@
+"""Parameters as PostgreSQL reads them: as texts, which every driver sends alike."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+Plain = str | int | float | bool | datetime | timedelta | list[str] | None
+
+
+def as_text(value: Plain) -> str | None:
+    """Return a value as PostgreSQL reads it, or None for NULL."""
+    if value is None or type(value) is str:
+        return value
+    if isinstance(value, list):
+        return f"{{{','.join(map(_quoted, value))}}}"
+    if isinstance(value, timedelta):
+        return f"{value.total_seconds()!r} s"
+    return str(value)
+
+
+def as_bytes(value: Plain) -> bytes | None:
+    """Return what `as_text` does, encoded.
+
+    Raises:
+        UnicodeEncodeError: for half of a surrogate pair.
+    """
+    text = as_text(value)
+    return None if text is None else text.encode()
+
+
+def _quoted(text: str) -> str:
+    """Return a text as an element of an array."""
+    escaped = text.replace("\\", r"\\").replace('"', r"\"")
+    return f'"{escaped}"'

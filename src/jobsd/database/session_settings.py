@@ -1,0 +1,60 @@
+"""What we set in each session of ours, asynchronous or not, unless a pooler stands between."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from psycopg import errors
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+# A plan made while a table was empty must not read or sort all of it once it is full: with
+# these off, the planner walks an index even when its figures say that there is nothing.
+_PLANS: tuple[str, ...] = (
+    "enable_seqscan",
+    "enable_bitmapscan",
+    "enable_sort",
+    "enable_hashjoin",
+    "enable_mergejoin",
+    "jit",
+)
+
+# Defaults of a role or a database with which our statements don't work: the guarantees need
+# to see what was committed while a lock was waited for, psycopg parses timestamps in this
+# form only, and a NULL in an array must not be read as a text.
+# And the end of a statement that we have abandoned: the server cancels it once it sees that
+# our end is gone, and a wait for a lock even before our deadline, so that we know of it.
+_SETTINGS = {
+    "client_connection_check_interval": "2s",
+    "default_transaction_isolation": "read committed",
+    "datestyle": "ISO",
+    "array_nulls": "on",
+}
+
+
+LOCK_SHARE = 0.8
+"""The part of a deadline for which a statement waits for a lock."""
+
+CLIENT_CHECK = "client_connection_check_interval"
+NOT_HERE = (errors.InvalidParameterValue, errors.UndefinedObject)
+"""Raised on platforms on which the server can't see that a client is gone: without
+`CLIENT_CHECK` the others are set all the same."""
+
+
+def settings(deadline_s: float, *, plan_once: bool = False) -> dict[str, str]:
+    """Return what a session with this deadline is to have."""
+    wanted = _SETTINGS | dict.fromkeys(_PLANS, "off")
+    wanted["lock_timeout"] = f"{deadline_s * LOCK_SHARE * 1000:.0f}ms"
+    if plan_once:
+        wanted["plan_cache_mode"] = "force_generic_plan"
+    return wanted
+
+
+def setting_query(wanted: Mapping[str, str]) -> bytes:
+    """Return the query that sets them where its parameter is the server's own process id.
+
+    A pooler makes up the id that it sends to its clients: the query then returns NULL.
+    """
+    pairs = ", ".join(f"set_config('{name}', '{to}', false)" for name, to in wanted.items())
+    return f"SELECT CASE WHEN pg_backend_pid() = %s THEN ARRAY[{pairs}] END".encode()

@@ -1,0 +1,32 @@
+"""What the errors of the drivers say, each in its own way; none of them is imported."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+
+def sqlstate(error: BaseException) -> str | None:
+    """Return PostgreSQL's code of an error, or None where the server has said nothing."""
+    origin = _origin(error)
+    for name in ("sqlstate", "pgcode"):
+        if isinstance(code := getattr(origin, name, None), str):
+            return code
+    return _fields(origin).get("C")
+
+
+def said_by(error: BaseException) -> str:
+    """Return what an error says, without what its library adds."""
+    origin = _origin(error)
+    return _fields(origin).get("M") or str(origin)
+
+
+def _origin(error: BaseException) -> BaseException:
+    """Return the driver's error below that of SQLAlchemy, or the error itself."""
+    origin = getattr(error, "orig", None)
+    return origin if isinstance(origin, BaseException) else error
+
+
+def _fields(error: BaseException) -> dict[str, str]:
+    """Return the fields of the server's message, as pg8000 keeps them."""
+    first: Any = error.args[0] if error.args else None
+    return cast("dict[str, str]", first) if isinstance(first, dict) else {}

@@ -1,0 +1,164 @@
+"""What sends our statements through a caller's connection, whatever its driver is.
+
+Psycopg 3 takes them as our own connections do. Every other driver gets each parameter as a
+text, which the statement casts, and answers with numbers, truth values and texts: so it does
+not matter which types it knows, or was taught. No library is imported: who passes a
+connection has done so.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Any, Protocol
+
+import psycopg
+
+from jobsd.database.parameters import as_text
+from jobsd.errors import Error
+
+from .connections import (
+    PlainCursor,
+    connection_behind,
+    is_asynchronous,
+    is_of,
+    name_of,
+    require_one,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from jobsd.database.statements import Statement
+
+    Parameters = Mapping[str, Any]
+    Rows = Sequence[Sequence[Any]]
+
+WANTED = (
+    "give a connection of psycopg, psycopg2 or pg8000, a SQLAlchemy Session or Connection,"
+    " or a Django connection, to PostgreSQL"
+)
+
+
+class Driver(Protocol):
+    """A caller's connection, as the statements of an enqueue need it."""
+
+    def fetch(self, statement: Statement, parameters: Parameters) -> Rows:
+        """Run one statement and return its rows."""
+        ...
+
+
+def driver_of(given: object, schema: str) -> Driver:
+    """Return what sends statements through a connection or session of any library.
+
+    What its library counts as a transaction has begun when this returns.
+
+    Raises:
+        Error: when there is no connection to PostgreSQL behind it, or an asynchronous one.
+        EnqueueError: when the library doesn't give it: it is closed, or its transaction
+            has failed. The cause is the library's error.
+    """
+    if isinstance(given, psycopg.Connection):
+        return PsycopgDriver(given, schema)  # pyright: ignore[reportUnknownArgumentType]
+    require_one(given)
+    if is_asynchronous(given):
+        raise Error(
+            f"{name_of(given)} is asynchronous: await"
+            " job.using(connection=…).aenqueue(…), or aenqueue_many(…, connection=…)"
+        )
+    connection, raw = connection_behind(given)
+    if isinstance(raw, psycopg.Connection):
+        return PsycopgDriver(raw, schema)  # pyright: ignore[reportUnknownArgumentType]
+    if connection is not None and connection.dialect.name == "postgresql":
+        return SqlalchemyDriver(connection, schema)
+    if is_of(raw, "psycopg2") and hasattr(raw, "cursor"):
+        return Psycopg2Driver(raw, schema)
+    if is_of(raw, "pg8000") and (hasattr(raw, "cursor") or hasattr(raw, "run")):
+        return Pg8000Driver(raw, schema)
+    raise Error(f"{name_of(given)} leads to no connection to PostgreSQL: {WANTED}")
+
+
+class PsycopgDriver:
+    """Psycopg 3: rows, parameters and types as on our own connections."""
+
+    def __init__(self, connection: psycopg.Connection[Any], schema: str) -> None:
+        self.connection = connection
+        self.schema = schema
+
+    def fetch(self, statement: Statement, parameters: Parameters) -> Rows:
+        """Run one statement and return its rows."""
+        given = parameters if statement.has_placeholders else None
+        cursor = PlainCursor(self.connection)
+        return cursor.execute(statement.render(self.schema), given).fetchall()
+
+    def copy(self, statement: Statement, lines: Iterator[str]) -> None:
+        """Run a COPY of these lines."""
+        with PlainCursor(self.connection).copy(statement.render(self.schema)) as copy:
+            for line in lines:
+                copy.write(line)
+
+
+class ForeignDriver:
+    """What is common to all drivers but psycopg 3: texts go in, by the style of the driver."""
+
+    def __init__(self, connection: Any, schema: str, style: str) -> None:  # noqa: ANN401
+        self.connection = connection
+        self.schema = schema
+        self._style = style
+
+    def prepare(self, statement: Statement, parameters: Parameters) -> tuple[str, Any]:
+        """Return the statement, and its parameters as a dict or a tuple, as the style wants."""
+        text, names = statement.in_style(self._style, self.schema)
+        values = [as_text(parameters[name]) for name in names]
+        if self._style in {"named", "pyformat"}:
+            return text, dict(zip(names, values, strict=True))
+        return text, tuple(values)
+
+
+class Psycopg2Driver(ForeignDriver):
+    """Psycopg 2, by a cursor that is none of the caller's kinds."""
+
+    def __init__(self, connection: Any, schema: str) -> None:  # noqa: ANN401
+        super().__init__(connection, schema, "pyformat")
+        if connection.async_:
+            raise Error(f"the connection of psycopg2 was opened with async_=True: {WANTED}")
+
+    def fetch(self, statement: Statement, parameters: Parameters) -> Rows:
+        """Run one statement and return its rows."""
+        text, values = self.prepare(statement, parameters)
+        plain = sys.modules["psycopg2.extensions"].cursor
+        with self.connection.cursor(cursor_factory=plain) as cursor:
+            cursor.execute(text, values or None)
+            return cursor.fetchall() if cursor.description else ()
+
+
+class Pg8000Driver(ForeignDriver):
+    """The driver pg8000, by its own interface or by that of Python's databases."""
+
+    def __init__(self, connection: Any, schema: str) -> None:  # noqa: ANN401
+        self._native = not hasattr(connection, "cursor")
+        # A user may have set another one: it is a variable of the module.
+        module = sys.modules[type(connection).__module__]
+        style = "named" if self._native else module.paramstyle
+        super().__init__(connection, schema, style)
+
+    def fetch(self, statement: Statement, parameters: Parameters) -> Rows:
+        """Run one statement and return its rows."""
+        text, values = self.prepare(statement, parameters)
+        if self._native:
+            return self.connection.run(text, **dict(values)) or ()
+        cursor = self.connection.cursor()
+        cursor.execute(text, values)
+        return cursor.fetchall() if cursor.description else ()
+
+
+class SqlalchemyDriver(ForeignDriver):
+    """A Connection of SQLAlchemy, over whichever driver; in a greenlet, an asynchronous one."""
+
+    def __init__(self, connection: Any, schema: str) -> None:  # noqa: ANN401
+        super().__init__(connection, schema, connection.dialect.paramstyle)
+
+    def fetch(self, statement: Statement, parameters: Parameters) -> Rows:
+        """Run one statement and return its rows."""
+        text, values = self.prepare(statement, parameters)
+        result = self.connection.exec_driver_sql(text, values or None)
+        return result.fetchall() if result.returns_rows else ()
