@@ -93,7 +93,7 @@ class LostWalk:
                 # Another dispatcher has taken us for dead, and walks in our place.
                 self._after = None
                 return
-        seen = lost.look_at_next(self._session, after, BATCH)
+        seen = lost.read_next(self._session, after, BATCH)
         lost.note(self._session, seen.lost)
         self._seen += seen.size
         self._after = seen.last_id

@@ -70,7 +70,7 @@ THEMES = (
     Theme("Processes that die", ("failures/test_deaths", "failures/test_long",
         "docs/test_recipes", "supervisor/test_deaths",
         "system/test_killed", "worker/test_fence", "supervisor/test_monitor_deaths",
-        "supervisor/test_monitor_rows", "supervisor/test_forking")),
+        "supervisor/test_monitor_rows", "supervisor/test_forking", "web_servers")),
     Theme("Processes that stand still", ("failures/test_hangs", "supervisor/test_hanging",
         "supervisor/test_judgement", "supervisor/test_monitor_peers")),
     Theme("Signals, and the end", ("failures/test_signals", "supervisor",

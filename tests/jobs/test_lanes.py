@@ -108,7 +108,7 @@ def test_a_parked_job_is_not_lost(session: Session) -> None:
     lost.find(session, job_ids)
 
     assert lost.known(session).jobs == 0
-    assert lost.look_at_next(session, 0, 10).lost == []
+    assert lost.read_next(session, 0, 10).lost == []
 
 
 def test_the_slot_of_a_parked_job_is_not_freed(session: Session) -> None:

@@ -93,7 +93,7 @@ def test_a_job_that_is_anywhere_or_has_ended_is_not_lost(session: Session) -> No
 
     lost.find(session, list(range(ready, blocked + 1)))
 
-    assert lost.look_at_next(session, 0, 1000).lost == []
+    assert lost.read_next(session, 0, 1000).lost == []
     assert {places(session)[job] for job in (ready, claimed, failed, dropped, scheduled)} == {
         *("ready", "claimed", "failed", "discarded", "scheduled")
     }
@@ -212,7 +212,7 @@ def test_a_job_that_moves_is_never_lost(session: Session, target: Target) -> Non
 
     def looked() -> bool:
         lost.find(session, jobs)
-        found.extend(lost.look_at_next(session, 0, 1000).lost)
+        found.extend(lost.read_next(session, 0, 1000).lost)
         return rounds[0] >= 100
 
     try:

@@ -62,12 +62,12 @@ class PeculiarError(Exception):
 
 
 @job
-def look() -> None:
+def read() -> None:
     noted.append((tenant.get(), str(+AMOUNT), dict(get_contextvars())))
 
 
 @job
-async def look_asynchronously() -> None:
+async def read_asynchronously() -> None:
     noted.append((tenant.get(), str(+AMOUNT), dict(get_contextvars())))
 
 
@@ -132,14 +132,14 @@ EVERY_END = [
 ]
 
 
-@pytest.mark.parametrize("looks", [look, look_asynchronously])
+@pytest.mark.parametrize("reads", [read, read_asynchronously])
 @pytest.mark.parametrize("end", EVERY_END, ids=lambda end: end.__name__)
 def test_no_job_finds_the_context_of_the_one_before(
-    end: Any, looks: Any, make_worker: MakeWorker
+    end: Any, reads: Any, make_worker: MakeWorker
 ) -> None:
     for _ in range(2):
         end.enqueue()
-        looks.enqueue()
+        reads.enqueue()
     driven = make_worker(threads=1)
 
     driven.until(lambda: len(noted) == 2)
@@ -151,7 +151,7 @@ def test_what_an_argument_sets_where_it_is_read_stays_with_its_job(
     make_worker: MakeWorker,
 ) -> None:
     copy_context().run(lambda: take.enqueue(Peculiar(1)))
-    look.enqueue()
+    read.enqueue()
     driven = make_worker(threads=1)
 
     driven.until(lambda: len(noted) == 1)
@@ -189,7 +189,7 @@ def test_what_a_hook_of_the_start_sets_its_job_finds_and_no_other(
             tenant.set("ACME")
 
     both_names.enqueue()
-    look.enqueue()
+    read.enqueue()
     driven = make_worker(threads=1)
 
     driven.until(lambda: len(noted) == 2)
@@ -212,8 +212,8 @@ def test_what_a_hook_sets_elsewhere_stays_with_itself(
         heard.append(tenant.get())
         tenant.set("ACME")
 
-    look.enqueue()
-    look.enqueue()
+    read.enqueue()
+    read.enqueue()
     driven = make_worker(threads=1)
 
     driven.until(lambda: len(heard) == 2)

@@ -64,7 +64,7 @@ _CONCLUDE = (
     " UPDATE jobsd.jobs SET outcome = 'finished', finished_at = now()"
     " WHERE id IN (SELECT unnest(job_ids) FROM gone)"
 )
-_BURY = (
+_RECOVER = (
     "WITH gone AS (DELETE FROM jobsd.claims WHERE process_id = %s RETURNING job_ids)"
     " INSERT INTO jobsd.ready_executions (job_id, position, priority, queue_name)"
     " SELECT job.id, job.id, job.priority, job.queue_name"
@@ -144,7 +144,7 @@ def test_what_it_stores_and_may_not_wait_is_dropped_where_its_limit_is_reached(
     "A monitor of the version before buries a new worker that held slots.",
     "What it gives back waits for a slot anew, and the slots are handed over.",
 )
-def test_who_is_buried_by_a_monitor_of_before_leaves_no_job_without_a_slot(
+def test_recovery_by_a_monitor_of_before_leaves_no_job_without_a_slot(
     make_worker: MakeWorker, session: Session, count: Count
 ) -> None:
     enqueue_many([work.with_args(-1), work.with_args(2)])
@@ -152,7 +152,7 @@ def test_who_is_buried_by_a_monitor_of_before_leaves_no_job_without_a_slot(
     dead.until(lambda: noted == [-1])
     process = session.connection.execute("SELECT process_id FROM jobsd.claims").fetchone()
     assert process is not None
-    session.connection.execute(_BURY.encode(), process)
+    session.connection.execute(_RECOVER.encode(), process)
 
     assert count("ready_executions") == 0
     assert count("all_ready_executions") >= 1

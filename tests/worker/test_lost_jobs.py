@@ -80,7 +80,7 @@ def test_no_job_seems_lost_while_many_move(
     def search() -> None:
         with contextlib.closing(Session(target, "search")) as mine:
             while not over.is_set():
-                found.extend(lost.look_at_next(mine, 0, 1000).lost)
+                found.extend(lost.read_next(mine, 0, 1000).lost)
                 lost.find(mine, [*jobs])
                 searches[0] += 1
 

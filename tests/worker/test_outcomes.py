@@ -46,7 +46,7 @@ def held() -> None:
 
 
 @job(queue="own", max_attempts=2, backoff=lambda _attempt: 0)
-def tell() -> None:
+def note_itself() -> None:
     current = current_job()
     _ran.append((current.id, current.attempt, current.queue_name, current.class_name))
     if current.attempt == 1:
@@ -107,11 +107,11 @@ def test_a_job_that_ends_while_its_worker_is_pruned_has_one_outcome(
 def test_a_running_job_knows_its_id_and_its_attempt(
     make_worker: MakeWorker, count: Count
 ) -> None:
-    stored = tell.enqueue()
+    stored = note_itself.enqueue()
 
     make_worker().until(lambda: count("jobs WHERE outcome = 'finished'"))
 
-    name = f"{__name__}.tell"
+    name = f"{__name__}.note_itself"
     assert _ran == [(stored.id, 1, "own", name), (stored.id, 2, "own", name)]
 
 

@@ -197,8 +197,8 @@ def test_a_job_that_leaves_by_an_exit_is_tried_again_as_it_says(
 
 
 def test_of_an_error_without_end_the_beginning_and_the_end_are_kept() -> None:
-    told = json.loads(describe(ValueError(f"begin{'x' * 10**6}end")))
+    facts = json.loads(describe(ValueError(f"begin{'x' * 10**6}end")))
 
-    assert len(told["message"]) < 1.1 * MESSAGE_MAX
-    assert (told["message"][:6], told["message"][-4:]) == ("beginx", "xend")
-    assert len(told["stack"]) < 1.1 * STACK_MAX
+    assert len(facts["message"]) < 1.1 * MESSAGE_MAX
+    assert (facts["message"][:6], facts["message"][-4:]) == ("beginx", "xend")
+    assert len(facts["stack"]) < 1.1 * STACK_MAX

@@ -94,7 +94,10 @@ def _section(pair: Pair, faults: Faults) -> Mapping | None:
 
 
 def _narrowed(default: Mapping | None, section: Mapping) -> Mapping | None:
-    """Return of `default` what a section overlays: ten sections must not cost ten files."""
+    """Return the part of `default` whose keys the section has.
+
+    Else each of ten sections would be checked with all of `default`.
+    """
     if default is None:
         return None
     pairs = {name: pair for name, pair in default.pairs.items() if name in section.pairs}

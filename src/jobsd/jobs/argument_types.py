@@ -50,7 +50,7 @@ def of_name(name: str) -> type[Any] | None:
 
 
 def _not_kept(kind: type[Any]) -> str:
-    """Return what the making of a dataclass needs that is no field of it."""
+    """Return the arguments that a dataclass requires although they are no fields of it."""
     if not dataclasses.is_dataclass(kind):
         return ""
     kept = {field.name for field in dataclasses.fields(kind) if field.init}

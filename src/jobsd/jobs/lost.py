@@ -43,18 +43,18 @@ def known(session: Session) -> Known:
     return Known(*session.fetch(STATEMENTS["known"])[0])
 
 
-def look_at_next(session: Session, after: int, limit: int) -> Seen:
-    """Look which of the next jobs, by their ids, are lost: one statement."""
+def read_next(session: Session, after: int, limit: int) -> Seen:
+    """Return which of the next jobs, by their ids, are lost: one statement."""
     return Seen(*session.fetch(_NEXT, {"after": after, "limit": limit})[0])
 
 
 def find(session: Session, ids: Collection[int]) -> None:
-    """Note down which of these jobs are lost, and tell of those that were not known to be."""
+    """Note which of these jobs are lost, and emit those that were not known to be."""
     note(session, _lost(session, ids))
 
 
 def note(session: Session, lost: list[int]) -> None:
-    """Note down that these jobs are lost, if they still are; tell of those that are new."""
+    """Note that these jobs are lost, if they still are; emit those that are new."""
     if not lost:
         return
     with session.connection.transaction():
@@ -66,8 +66,9 @@ def note(session: Session, lost: list[int]) -> None:
 def hold(session: Session, ids: Sequence[int]) -> list[int]:
     """Lock those of some jobs that are lost, until the caller's transaction ends.
 
-    Invariant: they are looked at by a statement behind the lock, whose snapshot sees what was
-    done to them before. Looked at before, too: no job that a worker has is ever locked.
+    Invariant: a statement after the lock checks them again, since its snapshot sees what was
+    done to them before. They are checked before the lock, too, so that no job that a worker
+    has is ever locked.
     """
     locked = session.fetch(STATEMENTS["lock"], {"ids": _lost(session, ids)})
     return _lost(session, [row[0] for row in locked])
