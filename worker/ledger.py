@@ -12,7 +12,7 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from jobsd.clock import monotonic
-from jobsd.jobs import limits
+from jobsd.jobs import limits, results
 from jobsd.jobs.claims import LOCK_WAIT, STATEMENTS, Ended, InClaim, array, conclusion, own
 from jobsd.performing.perform import SUCCESS
 
@@ -226,6 +226,10 @@ def _given_back(job: ClaimedJob, *, parks: bool) -> Ended:
     return Ended(job.claim_id, job.id, "released")
 
 
+_ENDS = frozenset({"finished", "failed", "discarded"})
+"""The outcomes after which a job is not tried again."""
+
+
 class Recording:
     """Outcomes, and the parameters of the statements that write them, fenced by their claims.
 
@@ -310,6 +314,21 @@ class Recording:
             return None
         parameters = conclusion(ended, self._process, keep=self._keep, lock_wait=self.lock_wait)
         return STATEMENTS["conclude"], parameters
+
+    def keep_results(self) -> tuple[Statement, dict[str, Any]] | None:
+        """Return the statement that keeps results, if any are kept: it comes first."""
+        kept = [run for run in self.others if run.outcome.ttl_s is not None]
+        kept = [run for run in kept if run.outcome.verdict.outcome in _ENDS]
+        if not kept:
+            return None
+        return results.STATEMENTS["keep"], {
+            "claim_ids": [run.job.claim_id for run in kept],
+            "job_ids": [run.job.id for run in kept],
+            "states": [run.outcome.verdict.outcome for run in kept],
+            "results": [run.outcome.result for run in kept],
+            "ttl_s": [run.outcome.ttl_s for run in kept],
+            "lock_wait": self.lock_wait,
+        }
 
     def hand_over(self) -> tuple[Statement, dict[str, Any]] | None:
         """Return the statement that hands over the freed slots: it comes after the others."""

@@ -18,7 +18,7 @@ from jobsd.jobs.claims import Ended
 from jobsd.jobs.lost import find
 from jobsd.jobs.policy import Discard
 from jobsd.jobs.reconciliation import Sent, recorded
-from jobsd.performing.perform import SUCCESS, Run, describe
+from jobsd.performing.perform import Run, describe
 
 from .ledger import ended
 
@@ -62,9 +62,9 @@ class Report:
     def ended(self, runs: list[Run]) -> None:
         """Report runs whose outcomes are recorded."""
         for run in runs:
-            if run.outcome is not SUCCESS:
+            if run.outcome.exception is not None:
                 self._ended(run)
-        self._finished([run for run in runs if run.outcome is SUCCESS])
+        self._finished([run for run in runs if run.outcome.exception is None])
         if self._slow_after_s is not None:
             for run in runs:
                 self._slow(run, self._slow_after_s)

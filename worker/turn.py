@@ -211,6 +211,8 @@ def _fetch(
     """
     statements: list[tuple[Statement, dict[str, Any]]] = []
     fused = recording.record is not None or request is not None
+    if (kept := recording.keep_results()) is not None:
+        statements.append(kept)
     if (conclusion := recording.conclude(release)) is not None:
         statements.append(conclusion)
     if fused:

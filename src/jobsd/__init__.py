@@ -15,6 +15,8 @@ if TYPE_CHECKING:
         EmbeddedServerError,
         EnqueueError,
         Error,
+        JobDiscardedError,
+        JobFailedError,
         LimitError,
         NotFoundError,
         ProcessError,
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
         ProcessMissingError,
         ProcessPrunedError,
         RefusedError,
+        ResultError,
         SchemaError,
         ThreadError,
         TimeLimitExceeded,
@@ -63,6 +66,7 @@ if TYPE_CHECKING:
     from jobsd.jobs.limits import Limit
     from jobsd.jobs.policy import Discard, Retry, Snooze, constant, exponential
     from jobsd.jobs.retention import clear_finished_in_batches
+    from jobsd.operations.job_info import JobInfo, afind, find
     from jobsd.recurring.tasks import RecurringTask
 else:
 
@@ -93,6 +97,9 @@ __all__ = [
     "HeartbeatJob",
     "HeartbeatLog",
     "Job",
+    "JobDiscardedError",
+    "JobFailedError",
+    "JobInfo",
     "Limit",
     "LimitError",
     "NotFoundError",
@@ -103,6 +110,7 @@ __all__ = [
     "ProcessPrunedError",
     "RecurringTask",
     "RefusedError",
+    "ResultError",
     "Retry",
     "SchemaError",
     "Snooze",
@@ -110,6 +118,7 @@ __all__ = [
     "TimeLimitExceeded",
     "UnknownJobError",
     "aenqueue_many",
+    "afind",
     "argument_type",
     "around_enqueue",
     "around_job",
@@ -121,6 +130,7 @@ __all__ = [
     "discard_all",
     "enqueue_many",
     "exponential",
+    "find",
     "health_status",
     "job",
     "on_dispatcher_exit",

@@ -172,6 +172,33 @@ class ProcessMissingError(ProcessError):
     """The job was claimed by a process that has no row any more."""
 
 
+class ResultError(Error):
+    """What a job has returned can't be kept: `class_name` is the job."""
+
+    def __init__(self, class_name: str, why: str) -> None:
+        self.class_name = class_name
+        super().__init__(f"the result of {class_name} can't be kept: {why}")
+
+
+class JobFailedError(Error):
+    """The job that was waited for has failed: `id`, and the `type`, `message` of its error."""
+
+    def __init__(self, job_id: int, error: dict[str, Any]) -> None:
+        self.id = job_id
+        self.type = str(error.get("type", "Exception"))
+        self.message = str(error.get("message", ""))
+        self.stack = str(error.get("stack", ""))
+        super().__init__(f"job {job_id} has failed: {self.type}: {self.message}")
+
+
+class JobDiscardedError(Error):
+    """The job that was waited for was discarded: `id`."""
+
+    def __init__(self, job_id: int) -> None:
+        self.id = job_id
+        super().__init__(f"job {job_id} was discarded")
+
+
 class ThreadError(Error):
     """A thread or loop of jobsd has failed in another process; `type` names the error."""
 

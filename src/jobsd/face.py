@@ -20,9 +20,9 @@ _NAMES = {
     "errors": (
         "AfterCommitError"
         " ArgumentError ConfigurationError DatabaseUnreachableError EmbeddedServerError"
-        " EnqueueError Error LimitError NotFoundError ProcessError ProcessExitError"
-        " ProcessMissingError ProcessPrunedError RefusedError SchemaError ThreadError"
-        " TimeLimitExceeded UnknownJobError"
+        " EnqueueError Error JobDiscardedError JobFailedError LimitError NotFoundError"
+        " ProcessError ProcessExitError ProcessMissingError ProcessPrunedError RefusedError"
+        " ResultError SchemaError ThreadError TimeLimitExceeded UnknownJobError"
     ),
     "heartbeat": "HeartbeatJob HeartbeatLog health_status",
     "instruments.event_list": "Event",
@@ -46,6 +46,7 @@ _NAMES = {
     "jobs.failed": "retry retry_all",
     "jobs.policy": "Discard Retry Snooze constant exponential",
     "jobs.retention": "clear_finished_in_batches",
+    "operations.job_info": "JobInfo afind find",
     "recurring.tasks": "RecurringTask",
 }
 

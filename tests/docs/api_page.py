@@ -41,6 +41,7 @@ Types in the signatures that are not exported:
 | `Draft` | a job with its arguments, not enqueued yet |
 | `Using` | a job with options for one enqueue; it has `enqueue` and `with_args` |
 | `Hook`, `FaultHook` | your function |
+| `Timeout` | None, seconds, a timedelta, or text such as `"5m"` |
 | `Session` | a connection of jobsd; leave it out in your programs |
 """
 
@@ -48,7 +49,10 @@ CHAPTERS = {
     "Define jobs": "job Job FunctionJob Limit exponential constant argument_type",
     "Inside a job": "current_job CurrentJob stopping Retry Snooze Discard",
     "Enqueue": "configure enqueue_many aenqueue_many EnqueuedJob EnqueuedJobs",
-    "Manage jobs": "retry retry_all discard discard_all clear_finished_in_batches queues",
+    "Manage jobs": (
+        "find afind JobInfo retry retry_all discard discard_all"
+        " clear_finished_in_batches queues"
+    ),
     "Recurring tasks": "RecurringTask",
     "Heartbeats": "HeartbeatJob HeartbeatLog health_status",
     "Hooks": (
@@ -61,9 +65,10 @@ CHAPTERS = {
     ),
     "Errors": (
         "Error AfterCommitError ArgumentError ConfigurationError DatabaseUnreachableError"
-        " EmbeddedServerError EnqueueError LimitError NotFoundError ProcessError"
-        " ProcessExitError ProcessMissingError ProcessPrunedError RefusedError SchemaError"
-        " ThreadError TimeLimitExceeded UnknownJobError"
+        " EmbeddedServerError EnqueueError JobDiscardedError JobFailedError LimitError"
+        " NotFoundError ProcessError ProcessExitError ProcessMissingError"
+        " ProcessPrunedError RefusedError ResultError SchemaError ThreadError"
+        " TimeLimitExceeded UnknownJobError"
     ),
 }
 """Every name of `jobsd.__all__`, in the order in which a reader meets it."""

@@ -29,6 +29,7 @@ from .deadline import (
 from .listener import Listener
 from .parameters import as_bytes
 from .session_settings import CLIENT_CHECK, NOT_HERE, setting_query, settings
+from .statements import channel
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -74,7 +75,7 @@ class Session:
     plans it again each time: 0.2 ms, and several times that after a rest.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what a session may be for
         self,
         target: Target,
         name: str,
@@ -82,6 +83,7 @@ class Session:
         deadline_s: float | None = None,
         listen: bool = False,
         plan_once: bool = False,
+        topic: str = "wake",
     ) -> None:
         self.target = target
         self.name = name
@@ -89,7 +91,7 @@ class Session:
         self._plan_once = plan_once
         self._listener = Listener(
             target.listen_url,
-            target.schema,
+            channel(target.schema, topic),
             name,
             self.deadline_s,
             wanted=listen and target.wakeups != "off",

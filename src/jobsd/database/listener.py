@@ -13,7 +13,7 @@ import psycopg
 from jobsd.clock import monotonic
 
 from .deadline import OUTAGES, DeadlineConnection, open_connection
-from .statements import channel, quote_identifier
+from .statements import quote_identifier
 
 RECONNECT_AFTER_S = 10.0
 """How long to do without notifications after LISTEN has failed."""
@@ -26,10 +26,16 @@ class Listener:
     """
 
     def __init__(
-        self, url: str | None, schema: str, name: str, deadline_s: float, *, wanted: bool
+        self,
+        url: str | None,
+        channel: str,
+        name: str,
+        deadline_s: float,
+        *,
+        wanted: bool,
     ) -> None:
         self._url = url
-        self._schema = schema
+        self._channel = channel
         self._name = f"{name} wake-ups"
         self._deadline_s = deadline_s
         self._wanted = wanted
@@ -88,7 +94,7 @@ class Listener:
             self._reconnect_at = monotonic() + RECONNECT_AFTER_S
 
     def _listen_on(self, connection: DeadlineConnection) -> None:
-        name = quote_identifier(channel(self._schema))
+        name = quote_identifier(self._channel)
         connection.add_notify_handler(lambda notify: self._payloads.append(notify.payload))
         connection.execute(f"LISTEN {name}".encode(), prepare=False)
         self._connection = connection

@@ -92,13 +92,13 @@ def quote_identifier(name: str) -> str:
     return f'"{doubled}"'
 
 
-def channel(schema: str) -> str:
-    """Return the notification channel of the queue in this schema.
+def channel(schema: str, topic: str = "wake") -> str:
+    """Return the notification channel of a topic of four letters, of the queue in this schema.
 
     Raises:
         ValueError: when PostgreSQL allows no such schema, or no such channel.
     """
-    name = f"{quote_identifier(schema)}.wake"
+    name = f"{quote_identifier(schema)}.{topic}"
     if not schema or "\0" in schema or len(name.encode()) > CHANNEL_BYTES_MAX:
         raise ValueError(f"{schema!r} can't be the schema: it is empty, too long, or has a NUL")
     return name

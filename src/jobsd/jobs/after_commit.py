@@ -59,7 +59,7 @@ def enqueue(drafted: Draft, given: object) -> EnqueuedJob:
 
 
 def _enqueue(drafted: Draft, given: object) -> EnqueuedJob:
-    pending = Pending(drafted, EnqueuedJob(None, "pending"))
+    pending = Pending(drafted, EnqueuedJob(None, "pending", drafted.class_name))
     if not _wait(given, pending):
         return client.enqueue(drafted, surrounded=False)
     return pending.handle

@@ -20,7 +20,7 @@ from .connections import NOT_GIVEN
 from .draft import Draft, Options, draft
 from .enqueueable import FunctionJob, P, R, Signature, Using, perform_here
 from .limits import Limit
-from .policy import FAILURES, Policy, exponential
+from .policy import FAILURES, Policy, bounded_duration_s, exponential
 from .registry import Definition, check_class, check_priority, check_queue, register
 from .time_limits import read_time_limit
 
@@ -45,6 +45,7 @@ _OPTIONS = (
     "backoff",
     "limits_concurrency",
     "timeout",
+    "result_ttl",
 )
 """The attributes of a class by which it says how it is run; `name` is near too many words."""
 
@@ -72,6 +73,8 @@ class Job:
     """How many may run at once."""
     timeout: ClassVar[timedelta | float | str | None] = None
     """After how long it is interrupted; as the settings say unless given."""
+    result_ttl: ClassVar[timedelta | float | str | None] = None
+    """For how long what it returns is kept; not at all unless given."""
     name: ClassVar[str]
     """What it is registered as; the class's own name unless given."""
     definition: ClassVar[Definition]
@@ -106,6 +109,7 @@ class Job:
             takes,
             cls,
             bounds,
+            cls.result_ttl,
         )
 
     @classmethod
@@ -163,6 +167,7 @@ def job(
     backoff: Backoff | None = ...,
     limits_concurrency: Limit | None = ...,
     timeout: timedelta | float | str | None = ...,
+    result_ttl: timedelta | float | str | None = ...,
     name: str | None = ...,
 ) -> Callable[[Callable[P, R]], FunctionJob[P, R]]: ...
 def job(  # noqa: PLR0913 - the options of a job
@@ -177,9 +182,10 @@ def job(  # noqa: PLR0913 - the options of a job
     backoff: Backoff | None = None,
     limits_concurrency: Limit | None = None,
     timeout: timedelta | float | str | None = None,
+    result_ttl: timedelta | float | str | None = None,
     name: str | None = None,
 ) -> Any:
-    """Make a function a job.
+    """Make a function a job; an invalid option, or a name that is taken, raises `Error`.
 
     Args:
         function: the function, when there are no options: `@job`.
@@ -191,10 +197,8 @@ def job(  # noqa: PLR0913 - the options of a job
         backoff: a function of the attempt's number that returns seconds; see `exponential`.
         limits_concurrency: how many may run at the same time; see `Limit`.
         timeout: after how long it is interrupted; as the settings say unless given.
+        result_ttl: for how long what it returns is kept, for `EnqueuedJob.result`.
         name: its registered name; by default "module.function".
-
-    Raises:
-        Error: for an invalid option, and for a name that another job has.
     """
     policy = _policy(max_attempts, retry_on, discard_on, backoff)
     limit, bounds = _limit(limits_concurrency), read_time_limit(timeout)
@@ -202,7 +206,7 @@ def job(  # noqa: PLR0913 - the options of a job
     def define(target: Callable[P, R]) -> FunctionJob[P, R]:
         full, takes = name or _full_name(target), Signature(target)
         facts = full, target, target, queue, priority, policy, limit, takes, target, bounds
-        return FunctionJob(target, _define(*facts))
+        return FunctionJob(target, _define(*facts, result_ttl))
 
     return define if function is None else define(function)
 
@@ -222,6 +226,7 @@ def _define(  # noqa: PLR0913, PLR0917 - the fields of a definition
     takes: Signature,
     origin: Any,  # noqa: ANN401 - a function or a class
     time_limit: TimeLimit | None,
+    result_ttl: timedelta | float | str | None,
 ) -> Definition:
     source = f"{_module(origin)}.{origin.__qualname__}"
     coroutine = perform if _is_asynchronous(author) else None
@@ -236,6 +241,7 @@ def _define(  # noqa: PLR0913, PLR0917 - the fields of a definition
         takes,
         coroutine,
         time_limit,
+        None if result_ttl is None else bounded_duration_s("result_ttl", result_ttl),
     )
     register(definition)
     return definition

@@ -7,7 +7,7 @@ of the caller's transaction: committed with it, or leaving nothing.
 from __future__ import annotations
 
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import psycopg
@@ -23,6 +23,7 @@ from .driver_errors import said_by, sqlstate
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Sequence
+    from datetime import timedelta
 
     from jobsd.database.connection import Session
     from jobsd.database.statements import Statement
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from .drivers import Driver
 
     Connection = psycopg.Connection[Any]
+    Timeout = timedelta | float | str | None
 
 STATEMENTS = Statements("jobsd.jobs", "enqueue.sql")
 
@@ -46,6 +48,46 @@ class EnqueuedJob:
 
     id: int | None
     state: str
+    class_name: str | None = field(default=None, repr=False, compare=False)
+    """As far as is known: not in a job of `enqueue_many`."""
+
+    def wait(self, timeout: Timeout = None) -> str:
+        """Wait until the job has ended; return its state: finished, failed or discarded.
+
+        A job that is tried again has not ended. One that is deleted as soon as it has ended is
+        "gone" then. `timeout` is in seconds, a timedelta, or text such as "1m".
+
+        Raises:
+            TimeoutError: when it has not ended in time.
+            NotFoundError: when it is not there: its transaction is still open, for example.
+            Error: when it was not stored.
+        """
+        # Here, since few programs wait.
+        from . import waiting  # noqa: PLC0415
+
+        self.state = str(waiting.wait(self, timeout).state)
+        return self.state
+
+    def result(self, timeout: Timeout = None) -> Any:  # noqa: ANN401 - the author's own
+        """Wait until the job has ended; return what it has returned. It needs a `result_ttl`.
+
+        Raises:
+            JobFailedError: when it has failed.
+            JobDiscardedError: when it was discarded.
+            TimeoutError: when it has not ended in time.
+            Error: when it keeps no result, or is not there.
+        """
+        from . import waiting  # noqa: PLC0415
+
+        waiting.require_result(self)
+        return waiting.value_of(waiting.wait(self, timeout))
+
+    async def aresult(self, timeout: Timeout = None) -> Any:  # noqa: ANN401, ASYNC109 - as `result`
+        """Do what `result` does in an event loop, whose other tasks go on meanwhile."""
+        from . import waiting  # noqa: PLC0415
+
+        waiting.require_result(self)
+        return waiting.value_of(await waiting.await_(self, timeout))
 
 
 def enqueue(connection: Connection, schema: str, job: Draft) -> EnqueuedJob:
@@ -90,7 +132,7 @@ def enqueue_alone(session: Session, job: Draft) -> EnqueuedJob:
     except (psycopg.Error, UnicodeEncodeError) as error:
         raise refusal(error, doubtful=True) from error
     _tell(job, job_id, "ready")
-    return EnqueuedJob(job_id, "ready")
+    return EnqueuedJob(job_id, "ready", job.class_name)
 
 
 def request(job: Draft, *, always: bool) -> tuple[Statement, dict[str, Any]]:
@@ -112,7 +154,7 @@ def told(job: Draft, row: Sequence[Any]) -> EnqueuedJob:
     """Return what a statement of `request` has answered, and emit it."""
     state = row[1] if job.limited is not None else "scheduled" if row[1] else "ready"
     _tell(job, row[0], state)
-    return EnqueuedJob(row[0], state)
+    return EnqueuedJob(row[0], state, job.class_name)
 
 
 def _tell(job: Draft, job_id: int | None, state: str) -> None:

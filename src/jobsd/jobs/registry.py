@@ -51,6 +51,8 @@ class Definition:
     coroutine: Callable[..., Any] | None = None
     """What makes the coroutine of an asynchronous job, which `perform` runs to its end."""
     time_limit: TimeLimit | None = None
+    result_ttl_s: float | None = None
+    """For how long what it returns is kept; None: it is not."""
 
     def require(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> None:
         """Return when the job takes these arguments.

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-from jobsd.jobs import inspect
+from jobsd.jobs import inspect, results
 
 from .why import Reason, why
 
@@ -27,6 +28,14 @@ class Examined:
     found: Found
     attempts: list[Attempt]
     why: list[Reason]
+    result: str | None = None
+    """JSON text of what it has returned, where that is kept."""
+
+    @property
+    def error(self) -> dict[str, Any] | None:
+        """What went wrong in its last attempt; None where nothing did."""
+        done = self.found.job.state == "finished"
+        return self.attempts[-1].error if self.attempts and not done else None
 
     def facts(self, shown: ShownArguments) -> Row:
         """Return what there is to know of the job itself."""
@@ -38,6 +47,10 @@ class Examined:
             **facts,
             "errors": [attempt_facts(attempt) for attempt in self.attempts],
             "why": [reason.facts() for reason in self.why],
+            "reason": None,
+            "error": self.error,
+            "result": None if self.result is None else json.loads(self.result)[0],
+            "progress": None,
         }
 
 
@@ -49,7 +62,8 @@ def examine(session: Session, job_id: int, threshold_s: float) -> Examined:
     """
     found = inspect.find(session, job_id)
     attempts = inspect.attempts(session, job_id)
-    return Examined(found, attempts, why(session, found, threshold_s))
+    reasons = why(session, found, threshold_s)
+    return Examined(found, attempts, reasons, results.find(session, job_id))
 
 
 def rows(jobs: Iterable[JobRow], shown: ShownArguments) -> list[Row]:

@@ -29,14 +29,16 @@ def call(
     definition: Definition,
     args: Sequence[Any],
     kwargs: Mapping[str, Any],
-) -> None:
-    """Perform the job; what is raised in it for `job` from outside passes like its own.
+) -> Any:  # noqa: ANN401 - the author's own
+    """Perform the job and return its result; what is raised in it from outside passes too.
 
     What comes too late, when the function has returned, is dropped: the job has succeeded.
+    Only where its result is wanted and lost by that, it has not.
     """
+    result: Any = _LOST
     thread.job = job
     try:
-        around.perform(definition, args, kwargs)
+        result = around.perform(definition, args, kwargs)
         thread.job = None
         thread.due = NEVER
     except BaseException as error:
@@ -49,15 +51,18 @@ def call(
         except InterruptError:
             pass
         thread.interrupt = None
-        if isinstance(error, InterruptError) and _is_late(error.__traceback__):
-            return
-        raise
+        if not isinstance(error, InterruptError) or not _is_late(error.__traceback__):
+            raise
+        if result is _LOST and definition.result_ttl_s is not None:
+            raise
+        return result
     if thread.interrupt is not None:
         try:  # noqa: SIM105 - would be called itself
             _checkpoint()
         except InterruptError:
             pass
         thread.interrupt = None
+    return result
 
 
 def _is_late(trace: TracebackType | None) -> bool:
@@ -71,6 +76,7 @@ def _checkpoint() -> None:
     """Let come what was sent to this thread: at its latest, it does so here."""
 
 
+_LOST = object()
 CODE = call.__code__
 """By which its frames are known."""
 _OURS = frozenset((CODE, around.perform.__code__))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from jobsd.errors import TimeLimitExceeded
 from jobsd.instruments.events import emit, is_subscribed
-from jobsd.jobs import arguments, registry
+from jobsd.jobs import arguments, registry, results
 from jobsd.jobs.current import CurrentJob, running
 from jobsd.jobs.policy import Ending, Policy, Verdict, judge
 from jobsd.jobs.time_limits import timeout_s
@@ -18,6 +18,7 @@ from .calls import call
 
 if TYPE_CHECKING:
     from jobsd.jobs.interrupts import Interruptible
+    from jobsd.jobs.registry import Definition
 
 MESSAGE_MAX = 10_000
 FRAMES_MAX = 100
@@ -64,6 +65,10 @@ class Outcome:
     verdict: Verdict
     error: str | None = None
     exception: BaseException | None = None
+    result: str | None = None
+    """JSON text of what the job has returned, where that is kept."""
+    ttl_s: float | None = None
+    """For how long it is kept; None: the job keeps no result."""
 
 
 SUCCESS = Outcome(Verdict("finished"))
@@ -95,12 +100,24 @@ def perform(job: ClaimedJob, thread: Interruptible) -> Outcome:
             limit_s = timeout_s(definition.time_limit)
             if limit_s is not None:
                 thread.begin(limit_s)
-            call(thread, job, definition, args, kwargs)
+            result = call(thread, job, definition, args, kwargs)
     except BaseException as error:  # noqa: BLE001 - sys.exit and the like end the job only
         if isinstance(error, TimeLimitExceeded) and error.limit_s is None:
             error.say_limit(limit_s)
-        return _failure(error, policy, attempt, job.max_attempts)
-    return SUCCESS
+        failure = _failure(error, policy, attempt, job.max_attempts)
+        known = registry.find(job.class_name)
+        return failure if known is None else replace(failure, ttl_s=known.result_ttl_s)
+    return SUCCESS if definition.result_ttl_s is None else _kept(definition, result)
+
+
+def _kept(definition: Definition, result: object) -> Outcome:
+    """Return the success with its result; one that can't be kept fails the job for good."""
+    ttl_s = definition.result_ttl_s
+    try:
+        text = results.dump(definition.name, result)
+    except BaseException as error:  # noqa: BLE001 - what an object of the author's may raise
+        return Outcome(Verdict("failed"), exception=error, ttl_s=ttl_s)
+    return Outcome(Verdict("finished"), result=text, ttl_s=ttl_s)
 
 
 def _tell_start(job: CurrentJob) -> None:

@@ -22,7 +22,7 @@ from jobsd.instruments.events import emit
 
 from .hand import Hand, ThreadDiedError, leave
 from .interrupter import Interrupter
-from .perform import SUCCESS, Outcome, Run, described, ending
+from .perform import Outcome, Run, described, ending
 from .series import Series, first_job
 
 if TYPE_CHECKING:
@@ -206,7 +206,7 @@ class Pool:
         """Say anew how jobs ended that are not recorded yet: the entry forgets what is old."""
         with self._lock:
             for job, outcome, *_ in runs:
-                if outcome is SUCCESS:
+                if outcome.exception is None:
                     self._entry.ended(job.id, job.claim_id)
                 else:
                     self._entry.ended_as(ending(job, outcome))
@@ -366,7 +366,7 @@ class Pool:
 
     def _end(self, number: int, job: ClaimedJob, outcome: Outcome, hand: Hand) -> None:
         ended = monotonic()
-        if outcome is not SUCCESS:
+        if outcome.exception is not None:
             outcome = self._end_badly(number, job, outcome, hand)
         with self._lock:
             if not hand.on_board:

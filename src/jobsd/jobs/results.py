@@ -1,0 +1,78 @@
+"""What jobs have returned: kept where they say for how long, and nowhere else.
+
+A worker writes a result in the transaction that records the end of its job, and tells who has
+registered as waiting. A result outlives the row of its job; dispatchers delete it when its time
+is over.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from jobsd.database.statements import Statements
+from jobsd.errors import ArgumentError, ResultError
+
+from . import arguments
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+    from jobsd.database.connection import Session
+
+STATEMENTS = Statements("jobsd.jobs", "results.sql")
+
+BATCH = 10_000
+"""So many are deleted by one statement."""
+
+
+class End(NamedTuple):
+    """How a job has ended: finished, failed or discarded; None: it has not.
+
+    One that is not there is "gone". `kept` says that there is a result, whose JSON text is
+    `result`.
+    """
+
+    id: int
+    state: str | None
+    kept: bool
+    result: str | None
+    error: dict[str, Any] | None
+
+    @property
+    def value(self) -> Any:  # noqa: ANN401 - the author's own
+        """What the job has returned."""
+        return value(self.result)
+
+
+def dump(class_name: str, value: object) -> str:
+    """Return a result as the JSON text that is stored.
+
+    Raises:
+        ResultError: when it can't be written, or is too large.
+    """
+    try:
+        return arguments.dump((value,), {})
+    except ArgumentError as error:
+        why = str(error).replace("argument 1", "it").replace("the arguments take", "it takes")
+        raise ResultError(class_name, why) from None
+
+
+def ends(session: Session, ids: Collection[int]) -> list[End]:
+    """Say how some jobs have ended."""
+    return [End(*row) for row in session.fetch(STATEMENTS["ends"], {"ids": list(ids)})]
+
+
+def find(session: Session, job_id: int) -> str | None:
+    """Return the JSON text of what a job has returned; None where nothing is kept."""
+    rows = session.fetch(STATEMENTS["find"], {"id": job_id})
+    return rows[0][0] if rows else None
+
+
+def value(text: str | None) -> Any:  # noqa: ANN401 - the author's own
+    """Return what a job has returned, from its JSON text."""
+    return None if text is None else arguments.load(text)[0][0]
+
+
+def clear(session: Session) -> int:
+    """Delete results whose time is over, `BATCH` at most; return how many."""
+    return int(session.fetch(STATEMENTS["clear"])[0][0])

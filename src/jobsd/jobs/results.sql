@@ -1,0 +1,84 @@
+-- keep: keep the results of jobs that end now, while their claims have them, and wake those who
+-- wait for them. Comes before what records the ends, in its transaction: so the rows of the claims
+-- are locked, waited for as by `record` in claims.sql.
+WITH bounded AS MATERIALIZED (
+    SELECT set_config('lock_timeout', %(lock_wait)s, true)
+), ended AS (
+    SELECT claim_id, job_id, state, result, ttl_s
+    FROM unnest(
+        %(claim_ids)s::bigint[], %(job_ids)s::bigint[], %(states)s::text[],
+        %(results)s::text[], %(ttl_s)s::float8[]
+    ) AS ended (claim_id, job_id, state, result, ttl_s)
+), held AS MATERIALIZED (
+    SELECT claim.id, claim.job_ids
+    FROM bounded
+    CROSS JOIN jobsd.claims AS claim
+    WHERE claim.id = ANY (%(claim_ids)s::bigint[])
+    ORDER BY claim.id
+    FOR UPDATE OF claim
+), ours AS MATERIALIZED (
+    SELECT ended.*
+    FROM ended
+    JOIN held ON held.id = ended.claim_id AND ended.job_id = ANY (held.job_ids)
+), kept AS (
+    INSERT INTO jobsd.results (job_id, state, result, expires_at)
+    SELECT job_id, state, result::jsonb, now() + make_interval(secs => ttl_s)
+    FROM ours
+    WHERE state IN ('finished', 'discarded')
+    ON CONFLICT (job_id) DO UPDATE
+        SET state = excluded.state, result = excluded.result, expires_at = excluded.expires_at
+)
+SELECT count(pg_notify('jobsd.done', ours.job_id::text))
+FROM ours
+WHERE EXISTS (SELECT FROM jobsd.waiters AS waiter WHERE waiter.job_id = ours.job_id);
+
+-- register: say that a process waits for the ends of some jobs.
+INSERT INTO jobsd.waiters (job_id, waiter)
+SELECT job_id, %(waiter)s
+FROM unnest(%(ids)s::bigint[]) AS job_id
+ON CONFLICT (job_id, waiter) DO NOTHING;
+
+-- deregister: say that it does not any more.
+DELETE FROM jobsd.waiters
+WHERE waiter = %(waiter)s AND job_id = ANY (%(ids)s::bigint[]);
+
+-- ends: say how some jobs have ended: NULL for those that have not, 'gone' for those that are not
+-- there, with what is kept of them. A result of a job that goes on is one of before.
+SELECT
+    wanted.id,
+    CASE
+        WHEN job.outcome IS NOT NULL THEN job.outcome
+        WHEN failed.job_id IS NOT NULL THEN 'failed'
+        WHEN job.id IS NULL THEN coalesce(kept.state, 'gone')
+    END,
+    kept.job_id IS NOT NULL,
+    kept.result::text,
+    failed.error
+FROM unnest(%(ids)s::bigint[]) AS wanted (id)
+LEFT JOIN jobsd.jobs AS job ON job.id = wanted.id
+LEFT JOIN jobsd.failed_executions AS failed ON failed.job_id = wanted.id
+LEFT JOIN jobsd.results AS kept
+    ON kept.job_id = wanted.id AND kept.expires_at > now();
+
+-- find: read what a job has returned.
+SELECT result::text
+FROM jobsd.results
+WHERE job_id = %(id)s AND expires_at > now();
+
+-- clear: delete the results whose time is over, some at once, and who has waited for a day.
+WITH old AS (
+    SELECT job_id
+    FROM jobsd.results
+    WHERE expires_at <= now()
+    ORDER BY expires_at, job_id
+    LIMIT 10000
+    FOR UPDATE SKIP LOCKED
+), cleared AS (
+    DELETE FROM jobsd.results
+    WHERE job_id = ANY (ARRAY(SELECT job_id FROM old))
+    RETURNING job_id
+), gone AS (
+    DELETE FROM jobsd.waiters
+    WHERE created_at < now() - interval '1 day'
+)
+SELECT count(*) FROM cleared;

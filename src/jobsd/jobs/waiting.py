@@ -1,0 +1,288 @@
+"""Waiting for the ends of jobs: one thread and one connection in each process that waits.
+
+The thread begins with the first wait and ends some time after the last. It registers what is
+waited for, so that workers notify it of those jobs that keep their results; all others, and
+what no worker ends (a crash, a discard by hand), it finds by asking. It reconnects for as long
+as anybody waits: only the end of this process ends a wait before its time.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import secrets
+import select
+import threading
+import warnings
+from concurrent.futures import Future
+from typing import TYPE_CHECKING
+
+import psycopg
+
+from jobsd.clock import monotonic
+from jobsd.database.connection import OUTAGES, Session
+from jobsd.errors import Error, JobDiscardedError, JobFailedError, NotFoundError
+from jobsd.instruments.bound_job import running_job
+
+from . import client, registry
+from .policy import duration_s
+from .results import STATEMENTS, End, ends
+
+if TYPE_CHECKING:
+    from datetime import timedelta
+    from typing import Any
+
+    from jobsd.database.connection import Target
+
+    from .enqueue import EnqueuedJob
+
+    Timeout = timedelta | float | str | None
+
+POLL_MIN_S, POLL_MAX_S = 0.02, 1.0
+"""How often it is asked how jobs have ended of which nobody tells: at first, and later."""
+LINGER_S = 5.0
+"""How long the connection is kept when nobody waits any more."""
+AGAIN_S = 0.5
+
+
+class Waiting:
+    """All waits of this process for jobs of one database."""
+
+    def __init__(self, target: Target) -> None:
+        self.target = target
+        self.pid = os.getpid()
+        self._lock = threading.Lock()
+        self._waits: dict[int, list[Future[End]]] = {}
+        self._new: set[int] = set()
+        self._old: set[int] = set()
+        self._seen: set[int] = set()
+        self._waiter = secrets.randbits(62)
+        self._reader, self._writer = os.pipe()
+        os.set_blocking(self._reader, False)
+        os.set_blocking(self._writer, False)
+        self._thread: threading.Thread | None = None
+
+    def add(self, job_id: int) -> Future[End]:
+        """Wait for the end of a job: the future is done when it has ended."""
+        future: Future[End] = Future()
+        with self._lock:
+            self._waits.setdefault(job_id, []).append(future)
+            self._new.add(job_id)
+            if self._thread is None:
+                self._thread = threading.Thread(
+                    target=self._run, name="jobsd-waiting", daemon=True
+                )
+                self._thread.start()
+        self._wake()
+        return future
+
+    def remove(self, job_id: int, future: Future[End]) -> None:
+        """Wait for it no longer."""
+        with self._lock:
+            left = self._waits.get(job_id, [])
+            if future in left:
+                left.remove(future)
+            if not left and self._waits.pop(job_id, None) is not None:
+                self._old.add(job_id)
+
+    def _wake(self) -> None:
+        with contextlib.suppress(BlockingIOError):
+            os.write(self._writer, b"w")
+
+    # The thread.
+
+    def _run(self) -> None:
+        session = Session(self.target, "jobsd waiting", listen=True, topic="done")
+        poll_s, idle_at = POLL_MIN_S, monotonic()
+        while True:
+            try:
+                poll_s = POLL_MIN_S if self._register(session) else min(POLL_MAX_S, 2 * poll_s)
+                self._settle(ends(session, [*self._waits]) if self._waits else [])
+                if session.notifications():
+                    poll_s = POLL_MIN_S
+                    continue
+            except OUTAGES:
+                session.close()
+                self._forget()
+                poll_s = AGAIN_S
+            except psycopg.Error as error:
+                session.close()
+                self._fail(error)
+            now = monotonic()
+            idle_at = now if self._waits else idle_at
+            if now - idle_at >= LINGER_S and self._end():
+                session.close()
+                return
+            self._rest(session, poll_s if self._waits else LINGER_S)
+
+    def _register(self, session: Session) -> bool:
+        """Say what is waited for, and what no longer; return whether anything was said."""
+        with self._lock:
+            new, self._new = self._new, set()
+            old, self._old = self._old - self._waits.keys(), set()
+        try:
+            for name, ids in (("register", new), ("deregister", old)):
+                if ids:
+                    parameters = {"ids": sorted(ids), "waiter": self._waiter}
+                    session.fetch(STATEMENTS[name], parameters)
+        except BaseException:
+            with self._lock:
+                self._new |= new & self._waits.keys()
+                self._old |= old
+            raise
+        return bool(new)
+
+    def _settle(self, found: list[End]) -> None:
+        for end in found:
+            if end.state is None:
+                self._seen.add(end.id)
+                continue
+            with self._lock:
+                futures = self._waits.pop(end.id, [])
+                self._old.add(end.id)
+            known = end.state != "gone" or end.id in self._seen
+            self._seen.discard(end.id)
+            for future in futures:
+                if known:
+                    _set(future, end)
+                else:
+                    _set(future, NotFoundError(_MISSING.format(end.id)))
+
+    def _fail(self, error: BaseException) -> None:
+        with self._lock:
+            waits, self._waits = self._waits, {}
+        for future in (each for futures in waits.values() for each in futures):
+            _set(future, error)
+
+    def _forget(self) -> None:
+        """Register all anew: the connection is gone, and maybe what it had written."""
+        with self._lock:
+            self._new.update(self._waits)
+
+    def _end(self) -> bool:
+        with self._lock:
+            if self._waits:
+                return False
+            self._thread = None
+            return True
+
+    def _rest(self, session: Session, rest_s: float) -> None:
+        listener = session.fileno()
+        sockets = [self._reader] if listener is None else [self._reader, listener]
+        with contextlib.suppress(OSError):
+            select.select(sockets, [], [], rest_s)
+        with contextlib.suppress(BlockingIOError):
+            os.read(self._reader, 4096)
+
+
+_MISSING = (
+    "there is no job {}: its transaction is still open or was rolled back, or it has ended and"
+    " was not kept"
+)
+_waiting: dict[Target, Waiting] = {}
+_lock = threading.Lock()
+
+
+def wait(handle: EnqueuedJob, timeout: Timeout) -> End:
+    """Return how a job has ended, once it has.
+
+    Raises:
+        TimeoutError: when it has not in time.
+        NotFoundError: when it is not there.
+        Error: when it was not stored, or not yet.
+    """
+    job_id, seconds = _checked(handle, timeout)
+    waiting = _for_target()
+    future = waiting.add(job_id)
+    try:
+        return future.result(seconds)
+    except TimeoutError:
+        raise TimeoutError(f"job {job_id} has not ended within {seconds:g} s") from None
+    finally:
+        waiting.remove(job_id, future)
+
+
+async def await_(handle: EnqueuedJob, timeout: Timeout) -> End:  # noqa: ASYNC109 - of our own
+    """Return how a job has ended, once it has; without a thread of the caller's."""
+    job_id, seconds = _checked(handle, timeout)
+    waiting = _for_target()
+    future = waiting.add(job_id)
+    try:
+        return await asyncio.wait_for(asyncio.wrap_future(future), seconds)
+    except TimeoutError:
+        raise TimeoutError(f"job {job_id} has not ended within {seconds:g} s") from None
+    finally:
+        waiting.remove(job_id, future)
+
+
+def require_result(handle: EnqueuedJob) -> None:
+    """Return when the job keeps a result, as far as is known here.
+
+    Raises:
+        Error: when it does not.
+    """
+    name = handle.class_name
+    known = None if name is None else registry.find(name)
+    if known is not None and known.result_ttl_s is None:
+        raise Error(f"{name} keeps no result: give the job a result_ttl, such as '1h'")
+
+
+def value_of(end: End) -> Any:  # noqa: ANN401 - the author's own
+    """Return what a job has returned that has ended.
+
+    Raises:
+        JobFailedError: when it has failed.
+        JobDiscardedError: when it was discarded.
+        Error: when its result is not kept, or no longer.
+    """
+    if end.state == "failed":
+        raise JobFailedError(end.id, end.error or {})
+    if end.state == "discarded":
+        raise JobDiscardedError(end.id)
+    if not end.kept:
+        raise Error(f"the result of job {end.id} is not kept, or no longer: see result_ttl")
+    return end.value
+
+
+def _checked(handle: EnqueuedJob, timeout: Timeout) -> tuple[int, float | None]:
+    seconds = None if timeout is None else duration_s("timeout", timeout)
+    if handle.id is None:
+        why = "it was discarded" if handle.state == "discarded" else "it is not stored yet"
+        raise Error(f"there is no job to wait for: {why}")
+    if running_job.get() is not None:
+        warnings.warn(
+            "a job waits for another one and holds its thread meanwhile: with as many such jobs"
+            " as threads, none goes on",
+            RuntimeWarning,
+            stacklevel=4,
+        )
+    return handle.id, seconds
+
+
+def _for_target() -> Waiting:
+    target = client.default_client().target
+    with _lock:
+        found = _waiting.get(target)
+        if found is None or found.pid != os.getpid():
+            # In a child of a fork the thread is the parent's, and so is its connection.
+            found = _waiting[target] = Waiting(target)
+        return found
+
+
+def _renew_lock() -> None:
+    global _lock  # noqa: PLW0603 - another thread may have held it at the fork
+    _lock = threading.Lock()
+
+
+os.register_at_fork(after_in_child=_renew_lock)
+
+
+def _set(future: Future[End], what: End | BaseException) -> None:
+    """Finish a future; one that was cancelled meanwhile stays so."""
+    if not future.set_running_or_notify_cancel():
+        return
+    if isinstance(what, BaseException):
+        future.set_exception(what)
+    else:
+        future.set_result(what)

@@ -1,0 +1,85 @@
+"""One job as a program sees it: what `show --json` prints, as attributes."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from jobsd.errors import NotFoundError
+from jobsd.jobs import client, results
+from jobsd.jobs.inspect import check_id
+
+from . import jobs
+from .shown_arguments import ShownArguments
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from jobsd.database.connection import Session
+
+ALIVE_S = 60.0
+"""After so long without a heartbeat a process counts as dead here, for `why`."""
+
+_UNFILTERED = ShownArguments((), lambda: False)
+"""A program has the arguments anyway."""
+
+
+@dataclass(frozen=True, slots=True)
+class JobInfo:
+    """What is known of a job. `arguments` are as they are stored, `result` is what it returned.
+
+    `error` is that of its last attempt (`type`, `message`, `stack`), `errors` are those of all.
+    `why` says why it is not running: it is empty when it runs or has ended. `details` has what
+    only some jobs have: the limit, and who has claimed it.
+    """
+
+    id: int
+    class_name: str
+    queue_name: str
+    priority: int
+    state: str
+    arguments: Any
+    attempts: int
+    max_attempts: int
+    created_at: datetime
+    scheduled_at: datetime | None
+    started_at: datetime | None
+    finished_at: datetime | None
+    reason: str | None
+    error: dict[str, Any] | None
+    result: Any
+    progress: dict[str, Any] | None
+    errors: list[dict[str, Any]]
+    why: list[dict[str, Any]]
+    details: dict[str, Any]
+
+
+def find(job_id: int, *, session: Session | None = None) -> JobInfo | None:
+    """Return what is known of a job; None when there is none of this id.
+
+    Raises:
+        Error: for what is no id.
+    """
+    known = check_id(job_id)
+    if session is not None:
+        return _find(session, known)
+    with client.default_client().session() as lent:
+        return _find(lent, known)
+
+
+async def afind(job_id: int) -> JobInfo | None:
+    """Do what `find` does beside an event loop, in a thread."""
+    return await asyncio.to_thread(find, job_id)
+
+
+def _find(session: Session, job_id: int) -> JobInfo | None:
+    try:
+        seen = jobs.examine(session, job_id, ALIVE_S)
+    except NotFoundError:
+        return None
+    document = seen.document(jobs.job_facts(seen.found, _UNFILTERED))
+    document["result"] = results.value(seen.result)
+    names = JobInfo.__dataclass_fields__.keys() - {"details"}
+    own = {name: document.pop(name) for name in names}
+    return JobInfo(**own, details=document)

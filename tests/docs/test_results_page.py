@@ -1,0 +1,32 @@
+"""The page of results: its program gets what the page says from a real tree."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from docs.pages import blocks, guide
+from system.tree import Project
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+pytestmark = pytest.mark.system
+
+PAGE = guide("results")
+
+
+def test_a_program_waits_for_what_a_tree_performs(tmp_path: Path, empty_database: str) -> None:
+    project = Project(tmp_path, empty_database)
+    (definitions,), (program,) = blocks(PAGE, "python"), blocks(PAGE, "py")
+    (printed,) = blocks(PAGE, "text")
+    project.write("sums.py", definitions)
+    project.write("config/queue.yml", "import: [sums]\nworkers: [{}]\n")
+
+    with project.start() as tree:
+        tree.wait_event("supervisor.ready")
+        got = project.python(f"from sums import *\n{program}")
+        tree.terminate()
+
+    assert got == printed
