@@ -15,7 +15,7 @@ from jobsd.dispatcher.dispatcher import Dispatcher
 from jobsd.errors import ConfigurationError, Fault
 from jobsd.instruments import logs
 from jobsd.instruments.events import emit
-from jobsd.jobs import client, registry, retention, time_limits
+from jobsd.jobs import client, registry, time_limits
 from jobsd.processes import process
 from jobsd.processes.hook_line import HookLine
 from jobsd.processes.lifecycle_hooks import WITH_MODULES
@@ -164,7 +164,6 @@ class Assembly:
     def _worker(self, options: WorkerOptions) -> Callable[[Context], int]:
         def start(context: Context) -> int:
             self._begin("worker", context)
-            retention.keep_for(self.options.jobs.clear_finished_jobs_after_s)
             time_limits.set_default(self.options.jobs.timeout_s)
             commands = [task.command for task in self.options.tasks if task.command]
             command_job.register(self.options.imports, commands)
@@ -188,7 +187,8 @@ class Assembly:
         self._log(kind, context.name, context.entry.count_dropped_lines)
         if kind in WITH_MODULES and context.scoreboard.hook_line is not None:
             context.scoreboard.hook_line.end_forwarding()
-        client.configure(client=client.Client(self.database.target))
+        keep_s = self.options.jobs.clear_finished_jobs_after_s
+        client.configure(client=client.Client(self.database.target, keep_finished_s=keep_s))
 
     def _log(self, kind: str, name: str, count: Callable[[int], None]) -> None:
         options = self.options.logs

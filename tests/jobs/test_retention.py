@@ -10,6 +10,7 @@ import pytest
 from jobsd.clock import monotonic, utc_now
 from jobsd.errors import Error
 from jobsd.jobs import client, retention
+from jobsd.jobs.client import Client
 from jobsd.jobs.retention import batches, clear_finished_in_batches
 
 if TYPE_CHECKING:
@@ -22,9 +23,9 @@ _COLUMNS = "(queue_name, class_name, created_at, finished_at, outcome)"
 
 @pytest.fixture(autouse=True)
 def _fresh() -> Iterator[None]:
-    retention.begin_anew()
+    retention.restart()
     yield
-    retention.keep_for(86400.0)
+    client.configure()
 
 
 def _finished(session: Session, hours: float, name: str = "a", *, created: float = 0) -> int:
@@ -125,7 +126,7 @@ def test_the_limit_can_be_said_in_each_way(session: Session) -> None:
     assert clear_finished_in_batches(older_than="5h", class_name="a", session=session) == 1
     before = utc_now() - timedelta(hours=5)
     assert clear_finished_in_batches(finished_before=before, session=session) == 1
-    retention.keep_for(3600.0)
+    client.configure(client=Client(session.target, keep_finished_s=3600.0))
     assert clear_finished_in_batches(session=session) == 1
 
 

@@ -47,17 +47,25 @@ if TYPE_CHECKING:
 POOL_MAX = 10
 QUIET_S = 10.0
 """After this an idle connection is asked before it is lent; before it costs no round trip."""
+KEEP_FINISHED_S = 86400.0
+"""After this a finished job may be cleared, where no configuration says otherwise."""
 _WAIT_S = 30.0
 _IDLE = psycopg.pq.TransactionStatus.IDLE
 
 
 class Client:
-    """A pool of sessions to one target."""
+    """A pool of sessions to one target, and how old finished jobs get there."""
 
     def __init__(
-        self, target: Target, *, size_max: int = POOL_MAX, quiet_s: float = QUIET_S
+        self,
+        target: Target,
+        *,
+        size_max: int = POOL_MAX,
+        quiet_s: float = QUIET_S,
+        keep_finished_s: float = KEEP_FINISHED_S,
     ) -> None:
         self.target = target
+        self.keep_finished_s = keep_finished_s
         self.size_max = size_max
         self.quiet_s = quiet_s
         self._closed = False
@@ -245,6 +253,11 @@ def find_target_by(find: Callable[[], Target], find_schema: Callable[[], str]) -
     """Say how the database is found at first use, and the schema where none is needed."""
     global _find_target, _find_schema
     _find_target, _find_schema = find, find_schema
+
+
+def keep_finished_s() -> float:
+    """Return how old finished jobs get in this program: in the daemon, as it is configured."""
+    return KEEP_FINISHED_S if _client is None else _client.keep_finished_s
 
 
 def default_client() -> Client:

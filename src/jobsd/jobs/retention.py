@@ -1,13 +1,13 @@
-"""Clears the history: finished jobs leave by their primary key, from the oldest on.
+"""Clears the history: deletes finished jobs by their primary key, from the oldest on.
 
-Jobs are numbered as they are enqueued, so those that are past their time lie in front.
-Each statement looks at the next few ids, removes what is old and steps over what still
-lives. It ends at the first batch in which every job is younger than the limit. No index
-on `finished_at` is needed, which every finish would have to keep up.
+Jobs are numbered as they are enqueued, so the oldest ones come first. Each statement reads the
+next few ids, deletes the jobs that are old enough and skips those that have not ended. The walk
+ends at the first batch in which every job is younger than the limit. So no index on
+`finished_at` is needed, which every finish would have to keep up.
 
-What still lives is not stepped over each time: a process remembers up to where there is
-nothing that only has to get older, begins there the next time, and goes through all of it
-again once a day, since some of it has finished meanwhile.
+Jobs that have not ended are not skipped one by one each time. A process remembers up to which
+id there is no finished job that is still too young, and begins there the next time. Once a day
+it begins at the front, since some of the skipped jobs have finished meanwhile.
 """
 
 from __future__ import annotations
@@ -41,14 +41,12 @@ BATCH_MAX = 100_000
 FULL_WALK_EVERY_S = 86400.0
 
 _REST = 1.5
-"""How long to rest behind a batch, in times of what it took."""
-
-_keep_s = [86400.0]
+"""How long to rest after a batch, in times of what it took."""
 
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """What one statement did: jobs removed, jobs looked at, and the last id of these."""
+    """What one statement did: jobs deleted, jobs read, and the last id of these."""
 
     cleared: int
     seen: int
@@ -57,7 +55,7 @@ class Batch:
 
 @dataclass(slots=True)
 class _Walk:
-    """Behind which id to begin with one limit, and when to begin at the front again."""
+    """After which id to begin with one limit, and when to begin at the front again."""
 
     after: int
     full_at: float
@@ -66,13 +64,8 @@ class _Walk:
 _walks: dict[tuple[str, str, float], _Walk] = {}
 
 
-def keep_for(seconds: float) -> None:
-    """Say how old finished jobs get in this process when nobody says otherwise."""
-    _keep_s[0] = seconds
-
-
-def begin_anew() -> None:
-    """Let the next walk begin at the front again, whatever was seen before."""
+def restart() -> None:
+    """Let the next walk begin at the front, whatever was seen before."""
     _walks.clear()
 
 
@@ -88,7 +81,7 @@ def clear_finished_in_batches(  # noqa: PLR0913 - the options of the original, a
     """Delete finished and discarded jobs that are old enough; return how many.
 
     These are the jobs that ended before `finished_before`, or are `older_than` ("1d"). By
-    default it is `clear_finished_jobs_after` in a worker, and a day elsewhere. Failed jobs
+    default it is `clear_finished_jobs_after` in the daemon, and a day elsewhere. Failed jobs
     stay. Each batch is one statement with a commit of its own. After each batch it sleeps
     for `sleep_between_batches`, by default 1.5 times as long as the batch took, so that
     running jobs hardly notice.
@@ -110,7 +103,7 @@ def clear_finished_in_batches(  # noqa: PLR0913 - the options of the original, a
 
 
 def with_rests(done: Iterator[Batch], pause_s: float | None = None) -> Iterator[Batch]:
-    """Rest behind each batch that has removed anything; unless said otherwise, relatively."""
+    """Rest after each batch that has deleted anything: as long as given, or relatively."""
     began = monotonic()
     for batch in done:
         took_s = monotonic() - began
@@ -136,7 +129,7 @@ def batches(
     if class_name is not None:
         check_class(class_name)
     if older_than_s is None:
-        older_than_s = _keep_s[0]
+        older_than_s = client.keep_finished_s()
     # What was left because of its class, or of a date of its own, says nothing for others.
     plain = finished_before is None and class_name is None
     walk = _walk(session, older_than_s) if plain else _Walk(0, 0.0)
