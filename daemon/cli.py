@@ -52,6 +52,7 @@ _SECTIONS = {
     },
     "Operation": {
         "web": "The dashboard: what there is to see and do, in a browser",
+        "audit": "What somebody did by hand, and who",
         "ps": "The processes table",
         "metrics": "What Prometheus would scrape, once",
         "db": "The database: migrate, status, sql, url, psql, stop",

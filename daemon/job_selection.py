@@ -55,6 +55,13 @@ class Filters(NamedTuple):
             state, self.queue, self.class_name, self.since_s, self.error, self.error_type
         )
 
+    def text(self) -> str:
+        """Return the filters as the audit names them: all jobs, if there are none."""
+        given = [
+            f"{name}={value}" for name, value in self._asdict().items() if value is not None
+        ]
+        return f"jobs with {', '.join(given)}" if given else "all jobs"
+
 
 class Selected(NamedTuple):
     """The jobs of some ids, or all that pass the filters, and whether to ask before."""
@@ -147,6 +154,11 @@ def selecting(function: Callable[..., R]) -> Callable[..., R]:
         return function(*args, selected=selected, **given)
 
     return run
+
+
+def named_ids(ids: Sequence[int]) -> str:
+    """Return jobs as the audit names them."""
+    return f"{'job' if len(ids) == 1 else 'jobs'} {', '.join(map(str, ids))}"
 
 
 def consent(verb: str, count: int, state: str | None, *, yes: bool, but: str = "") -> None:

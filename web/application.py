@@ -8,18 +8,25 @@ from __future__ import annotations
 
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 import psycopg
 from psycopg import errors
 
 from jobsd.database.connection import OUTAGES
-from jobsd.errors import DatabaseUnreachableError, Error, NotFoundError, RefusedError
+from jobsd.errors import (
+    DatabaseUnreachableError,
+    Error,
+    NotFoundError,
+    RefusedError,
+    UnknownJobError,
+)
 from jobsd.instruments.events import emit
 from jobsd.operations.shown_arguments import ShownArguments
 
-from . import assets
-from .guard import SAFE, require_host, require_own_page, visitor_of
-from .http import Answer, RefusedRequest, json_answer, read_request
+from . import acts, assets
+from .guard import SAFE, require_host, require_may, require_own_page, visitor_of
+from .http import Answer, RefusedRequest, json_answer, read_request, redirect
 from .reading import PAGE_S, Connections
 from .rendering import render
 from .routes import Asked, find
@@ -64,7 +71,7 @@ class Application:
             return self._failed(request, refused.status, refused.sentence, refused.headers)
         except NotFoundError as fault:
             return self._failed(request, HTTPStatus.NOT_FOUND, _sentence(fault))
-        except RefusedError as fault:
+        except (RefusedError, UnknownJobError) as fault:
             return self._failed(request, HTTPStatus.CONFLICT, _sentence(fault))
         except errors.QueryCanceled:
             return self._failed(request, HTTPStatus.SERVICE_UNAVAILABLE, _SLOW)
@@ -83,6 +90,7 @@ class Application:
         visitor = visitor_of(request.environ, self.settings)
         if request.method not in SAFE:
             require_own_page(request.environ, visitor)
+            return self._act(request, visitor)
         route, names = find(request.method, request.path)
         with self._connections.reading() as session:
             asked = Asked(session, request, visitor, self.settings, self._shown, names)
@@ -91,8 +99,24 @@ class Application:
                 return json_answer(found.data)
             return self._page(asked, route.template, found.data, found.more)
 
+    def _act(self, request: Request, visitor: Visitor) -> Answer:
+        """Do what is asked for, and lead the visitor back to a page that says what was done."""
+        found = acts.find(request.path) if request.method == "POST" else None
+        if found is None:
+            find(request.method, request.path)
+            raise RefusedRequest(HTTPStatus.METHOD_NOT_ALLOWED, "There is no such act.")
+        act, names = found
+        require_may(visitor, act.role, self.settings)
+        with self._connections.session() as session:
+            acting = acts.Acting(session, visitor, self.settings, names, request.form())
+            done = acts.perform(act, acting)
+        if request.is_api:
+            return json_answer(done.facts)
+        return redirect(f"{request.prefix}{done.page}?done={quote(done.sentence)}")
+
     def _page(self, asked: Asked, template: str, data: Any, more: dict[str, Any]) -> Answer:  # noqa: ANN401
         facts = {**self._facts(asked.request), "visitor": asked.visitor, **more}
+        facts["may"] = asked.may
         return Answer(render(f"{template}.html", page=template, data=data, **facts))
 
     def _facts(self, request: Request | None) -> dict[str, Any]:
@@ -103,6 +127,7 @@ class Application:
             "query": request.query if request else {},
             "environment": self.settings.environment,
             "read_only": self.settings.read_only,
+            "may": _nobody_may,
         }
 
     def _failed(
@@ -134,6 +159,11 @@ def _below(environ: Environ, path: str) -> Environ:
     if asked != path and not asked.startswith(f"{path}/"):
         raise RefusedRequest(HTTPStatus.NOT_FOUND, f"The dashboard is at {path}/.")
     return {**environ, "SCRIPT_NAME": path, "PATH_INFO": asked.removeprefix(path) or "/"}
+
+
+def _nobody_may(_role: str) -> bool:
+    """Return what a page says that has no visitor."""
+    return False
 
 
 def _sentence(fault: BaseException) -> str:

@@ -12,6 +12,7 @@ from jobsd.heartbeat import log
 from jobsd.heartbeat.log import HeartbeatLogs
 from jobsd.jobs import inspect, queues
 from jobsd.jobs.listing import BEYOND, listed
+from jobsd.operations import audit
 from jobsd.operations import jobs as job_rows
 from jobsd.operations import tasks as task_rows
 from jobsd.operations.overview import COUNTED_MAX, failure_groups, overview, threads, totals
@@ -139,6 +140,15 @@ def show_heartbeats(asked: Asked) -> Found:
         "live": True,
     }
     return Found([asdict(beat) for beat in beats[:100]], more)
+
+
+@route("/audit", "audit")
+def show_audit(asked: Asked) -> Found:
+    """Read what somebody did by hand."""
+    given = asked.request.query.get("before", "")
+    before = int(given) if given.isascii() and given.isdigit() and len(given) < 19 else BEYOND
+    rows = audit.rows(asked.session, ROWS, before)
+    return Found(rows, {"next": rows[-1]["id"] if len(rows) == ROWS else None})
 
 
 def _counts(found: Totals) -> list[tuple[str, int, str]]:

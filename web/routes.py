@@ -33,6 +33,10 @@ class Asked:
     names: dict[str, str]
     """The parts of the path that name something."""
 
+    def may(self, role: str) -> bool:
+        """Return whether the visitor may do what needs a role, here."""
+        return self.visitor.may(role) and not self.settings.read_only
+
     @property
     def threshold_s(self) -> float:
         """How old a heartbeat may be."""

@@ -10,6 +10,7 @@ from jobsd.daemon import job_selection
 from jobsd.daemon.job_selection import Progress, consent, explain, selecting
 from jobsd.daemon.verbs import Verb, on_project
 from jobsd.jobs import discards
+from jobsd.operations import audit
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -53,14 +54,18 @@ def discard_all(session: Session, selected: Selected, *, keep: bool) -> Result:
         return job_selection.dry_run("discard", ids, filters.state)
     consent("discard", len(ids), filters.state, yes=selected.yes)
     progress = Progress("discarded", len(ids))
-    for done in discards.batches(session, ids, keep=keep):
-        progress.add(len(done.jobs))
+    with audit.acting(session, "discard", selected.filters.text()) as act:
+        for done in discards.batches(session, ids, keep=keep):
+            progress.add(len(done.jobs))
+            act.add(len(done.jobs))
     return job_selection.all_of(progress, {"discarded": progress.count}, "discarded")
 
 
 def _discard_ids(session: Session, ids: Sequence[int], *, keep: bool) -> Result:
     gone = set[int]()
-    for done in discards.batches(session, ids, keep=keep):
-        gone.update(done.jobs)
+    with audit.acting(session, "discard", job_selection.named_ids(ids)) as act:
+        for done in discards.batches(session, ids, keep=keep):
+            gone.update(done.jobs)
+        act.add(len(gone))
     left = explain(session, [each for each in ids if each not in gone], discards.refusal)
     return job_selection.named("discarded", len(gone), {"discarded": len(gone)}, left)

@@ -14,6 +14,7 @@ from jobsd.daemon.values import counted
 from jobsd.daemon.verbs import LINE, QUEUE, Noun, Verb, on_project, require_consent
 from jobsd.errors import NotFoundError
 from jobsd.jobs import queues
+from jobsd.operations import audit
 from jobsd.operations.queues import queue_rows
 
 if TYPE_CHECKING:
@@ -50,7 +51,7 @@ def list_queues(project: Project) -> Result:
 @on_project
 def pause(project: Project, name: str, reason: str | None) -> Result:
     """Let no worker of any host claim from the queue NAME; running jobs go on."""
-    with project.session() as session:
+    with project.session() as session, audit.acting(session, "pause", f"queue {name}"):
         pausing = queues.pausing(name, reason, session=session)
         unknown = pausing.anew and is_unknown_queue(session, project.options, name)
     if unknown:
@@ -73,7 +74,7 @@ def _outcome(pausing: Pausing) -> str:
 @on_project
 def resume(project: Project, name: str) -> Result:
     """Let workers claim from the queue NAME again; exit 5 when it is not paused."""
-    with project.session() as session:
+    with project.session() as session, audit.acting(session, "resume", f"queue {name}"):
         if not queues.resume(name, session=session):
             raise NotFoundError(f"queue {name!r} is not paused")
     return done(f"queue {name!r} is resumed", {"queue_name": name, "paused": False})
@@ -109,7 +110,10 @@ def _clear(project: Project, session: Session, name: str, *, yes: bool) -> int:
         return 0
     require_consent(f"discard {counted(size, 'ready job')} of queue {name!r}", yes=yes)
     keep = project.options.jobs.preserve_finished_jobs
-    return queues.clear(name, keep=keep, session=session)
+    with audit.acting(session, "clear", f"queue {name}") as act:
+        cleared = queues.clear(name, keep=keep, session=session)
+        act.add(cleared)
+    return cleared
 
 
 def _note_unknown(name: str) -> None:

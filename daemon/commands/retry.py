@@ -11,6 +11,7 @@ from jobsd.daemon.job_selection import Progress, consent, explain, selecting
 from jobsd.daemon.verbs import Verb, on_project
 from jobsd.errors import RefusedError
 from jobsd.jobs import failed, listing
+from jobsd.operations import audit
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -58,14 +59,19 @@ def retry_all(session: Session, selected: Selected) -> Result:
         return job_selection.dry_run("retry", ids, state)
     consent("retry", len(ids), state, yes=selected.yes, but=_MAY_RUN if lost else "")
     progress = Progress("retried", len(ids))
-    for done in failed.batches(session, ids, with_lost=lost):
-        progress.add(len(done))
+    with audit.acting(session, "retry", selected.filters.text()) as act:
+        for done in failed.batches(session, ids, with_lost=lost):
+            progress.add(len(done))
+            act.add(len(done))
     facts = {"retried": progress.count, "ready": progress.count, "blocked": 0}
     return job_selection.all_of(progress, facts, "retried")
 
 
 def _retry_ids(session: Session, ids: Sequence[int], *, yes: bool) -> Result:
-    retried = {each for done in failed.batches(session, ids, with_lost=yes) for each in done}
+    with audit.acting(session, "retry", job_selection.named_ids(ids)) as act:
+        batches = failed.batches(session, ids, with_lost=yes)
+        retried = {each for done in batches for each in done}
+        act.add(len(retried))
     left = explain(session, [each for each in ids if each not in retried], failed.refusal)
     facts = {"retried": len(retried), "ready": len(retried), "blocked": 0}
     return job_selection.named("retried", len(retried), facts, left)

@@ -60,7 +60,7 @@ def _section(event: Event) -> str:
     together = {"jobs": "job", "claims": "job", "slots": "job", "queue": "job"}
     together |= {"signal": "supervisor", "thread": "hook"}
     together |= {"tree": "web_server", "sources": "web_server"}
-    together |= {"embedded": "database", "schema": "database", "web": "http"}
+    together |= {"embedded": "database", "schema": "database", "web": "http", "audit": "http"}
     return together.get(kind, kind)
 
 
@@ -70,7 +70,7 @@ def _table(section: tuple[str, list[str]]) -> str:
         "web_server": "Beside a web server",
         "process": "Processes",
         "database": "The database",
-        "http": "HTTP",
+        "http": "HTTP and the dashboard",
         "configuration": "Configuration",
         "job": "Jobs and queues",
         "recurring": "Recurring tasks",

@@ -91,6 +91,8 @@ embedded.started info The embedded PostgreSQL was started. [duration after]
 embedded.stopped info The embedded PostgreSQL was stopped.
 embedded.awaited info The embedded PostgreSQL is not ready yet. [error]
 http.unavailable warning The tree runs without HTTP. [bind error]
+audit.recorded info Somebody has acted by hand: by a command, or on the dashboard. \
+[actor via act target jobs]
 web.failed error A page of the dashboard could not be made. [path error]
 configuration.warning warning Something in the configuration is doubtful. [warning]
 

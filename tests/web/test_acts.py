@@ -1,0 +1,171 @@
+"""What visitors can do, who may, and that it is written down."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from dashboard.asking import Browser, made
+from jobs.placed import claim, enqueue, fail
+from jobsd.configuration.users import ROLES, User
+from jobsd.jobs import queues
+from jobsd.operations import audit
+
+if TYPE_CHECKING:
+    from jobsd.database.connection import Session, Target
+    from rows import Rows
+
+PATHS = {
+    "/jobs/1/retry": "operator",
+    "/jobs/1/discard": "operator",
+    "/jobs/1/run": "operator",
+    "/queues/mail/pause": "operator",
+    "/queues/mail/resume": "operator",
+    "/recurring/heartbeat/run": "operator",
+    "/queues/mail/clear": "admin",
+    "/recurring/heartbeat/enable": "admin",
+    "/recurring/heartbeat/disable": "admin",
+}
+
+
+def _state(session: Session, job_id: int) -> str:
+    from jobsd.jobs import inspect
+
+    return inspect.find(session, job_id).job.state
+
+
+def _acts(session: Session) -> list[tuple[Any, ...]]:
+    return [
+        (
+            row["actor"],
+            row["via"],
+            row["act"],
+            row["target"],
+            row["jobs"],
+            bool(row["ended_at"]),
+        )
+        for row in audit.rows(session)
+    ]
+
+
+def test_a_failed_job_is_retried(browser: Browser, session: Session) -> None:
+    job_id = enqueue()
+    fail(session, job_id)
+
+    got = browser.post(f"/jobs/{job_id}/retry")
+
+    assert got.status == 303
+    assert got.headers["Location"].startswith(f"/jobs/{job_id}?done=")
+    assert _state(session, job_id) == "ready"
+    assert _acts(session) == [("local", "dashboard", "retry", f"job {job_id}", 1, True)]
+    assert f"job {job_id}" in browser.get("/audit").text
+
+
+def test_a_job_is_discarded_and_a_scheduled_one_is_made_due(
+    browser: Browser, session: Session, rows: Rows
+) -> None:
+    dropped, later = enqueue(), enqueue(wait=3_600)
+
+    assert browser.post(f"/jobs/{dropped}/discard").status == 303
+    assert browser.post(f"/jobs/{later}/run").status == 303
+
+    assert _state(session, dropped) == "discarded"
+    assert rows("SELECT scheduled_at <= now() FROM jobsd.scheduled_executions") == [True]
+
+
+def test_what_a_state_does_not_allow_is_refused_and_leaves_no_row(
+    browser: Browser, session: Session
+) -> None:
+    job_id = enqueue()
+    claim(session, 5, job_id)
+
+    answers = [browser.post(f"/jobs/{job_id}/{act}") for act in ("retry", "discard", "run")]
+    missing = browser.post("/jobs/4711/retry")
+
+    assert [got.status for got in answers] == [409, 409, 409]
+    assert missing.status == 404
+    assert _acts(session) == []
+
+
+def test_a_queue_is_paused_resumed_and_cleared(browser: Browser, session: Session) -> None:
+    job_id = enqueue("a/b")
+
+    browser.post("/queues/a/b/pause", reason="the server is down")
+    [pause] = queues.paused(session=session)
+    browser.post("/queues/a/b/resume")
+    untyped = browser.post("/queues/a/b/clear")
+    browser.post("/queues/a/b/clear", confirm="a/b")
+
+    assert (pause.queue_name, pause.reason, pause.created_by) == (
+        "a/b",
+        "the server is down",
+        "local",
+    )
+    assert queues.paused(session=session) == []
+    assert untyped.status == 409
+    assert _state(session, job_id) == "discarded"
+    assert [row[2] for row in _acts(session)] == ["clear", "resume", "pause"]
+
+
+def test_programs_act_with_their_token(
+    target: Target, session: Session, default_client: object
+) -> None:
+    del default_client
+    job_id = enqueue()
+    bot = User("bot", "operator", token="t0ken")
+    browser = Browser(made(target, open_role=None, users=(bot,)))
+
+    got = browser.ask(
+        "POST", f"/api/v1/jobs/{job_id}/discard", {"Authorization": "Bearer t0ken"}
+    )
+
+    assert (got.status, got.json()) == (200, {"id": job_id, "state": "discarded"})
+    assert _acts(session)[0][0] == "bot"
+
+
+@pytest.mark.parametrize("path", PATHS)
+@pytest.mark.parametrize("role", ROLES)
+def test_an_act_needs_its_role(
+    target: Target, default_client: object, rows: Rows, role: str, path: str
+) -> None:
+    del default_client
+    browser = Browser(made(target, open_role=role))
+    allowed = ROLES.index(role) >= ROLES.index(PATHS[path])
+
+    got = browser.post(path, confirm="mail")
+
+    assert (got.status != 403) is allowed
+    if not allowed:
+        assert f"needs the role {PATHS[path]}" in got.text
+        assert rows("SELECT * FROM jobsd.audit") == []
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_nothing_is_changed_where_everything_only_shows(target: Target, path: str) -> None:
+    got = Browser(made(target, read_only=True)).post(path)
+
+    assert got.status == 403
+    assert "web.read_only" in got.text
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_no_act_is_done_by_a_get(browser: Browser, rows: Rows, path: str) -> None:
+    got = browser.get(path)
+
+    assert got.status in {404, 405}
+    assert rows("SELECT * FROM jobsd.audit") == []
+
+
+def test_what_was_done_is_said_as_text(browser: Browser) -> None:
+    got = browser.get("/queues?done=%3Cscript%3Ealert(1)%3C/script%3E%0d%0aX: y")
+
+    assert "<script>alert" not in got.text
+    assert "X" not in got.headers
+
+
+def test_a_name_with_line_ends_adds_no_header(browser: Browser) -> None:
+    got = browser.post("/queues/x\r\nSet-Cookie: a=b/pause")
+
+    assert "Set-Cookie" not in got.headers
+    assert "\n" not in "".join(got.headers.values())
