@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
+import time
 from functools import partial
 from typing import TYPE_CHECKING
+
+from jobsd.clock import monotonic
 
 from .drain import drain
 from .filling import fill, fill_parked
 from .jobs import noop
 from .kept import DRAINED, LAYOUT
-from .pairs import Case, Contender
+from .pairs import Case, Contender, Measured
+from .workers import Workers
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from .pairs import Measured
     from .server import Database, Server
 
 _PARKED = 1_000_000
 _ELSEWHERE = "elsewhere"
+_LOOK_S = 0.002
+_PATIENCE_S = 300.0
 
 
 def cases(server: Server, scale: float) -> Iterator[Case]:
@@ -38,6 +43,13 @@ def cases(server: Server, scale: float) -> Iterator[Case]:
         Contender("alone", partial(_drain_behind, server, 0, jobs)),
         pairs_max=3,
     )
+    yield Case(
+        f"first start behind {parked:,} unknown",
+        Contender("behind", partial(_first_behind, server, parked)),
+        Contender("alone", partial(_first_behind, server, 0)),
+        pairs_max=3,
+        target="well below a second more",
+    )
 
 
 def _drain(server: Server, database: Database, jobs: int) -> Measured:
@@ -53,3 +65,22 @@ def _drain_behind(server: Server, unknown: int, jobs: int) -> Measured:
         if unknown:
             fill(database, _ELSEWHERE, unknown)
         return _drain(server, database, jobs)
+
+
+def _first_behind(server: Server, unknown: int) -> Measured:
+    """Take the time from the workers' connecting until the one known job is finished."""
+    with server.database() as database:
+        fill_parked(database, _ELSEWHERE, 0)
+        fill(database, _ELSEWHERE, unknown)
+        fill(database, noop.definition.name, 1)
+        database.settle()
+        workers = Workers(database.target, *LAYOUT)
+        began = workers.go()
+        end = began + _PATIENCE_S
+        while not workers.finished():
+            if monotonic() > end:
+                raise TimeoutError("the known job was not run in time")
+            time.sleep(_LOOK_S)
+        seconds = monotonic() - began
+        workers.stop()
+        return Measured({"seconds": seconds})

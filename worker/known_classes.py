@@ -44,7 +44,7 @@ SURVEY_RARELY_S = 300.0
 BELIEVED_S = 1.0
 """How long it is believed that a job may not be run here yet."""
 SCOUTED = 20_000
-"""So many jobs are walked over by one statement, which takes some hundredths of a second."""
+"""So many jobs are walked over by one statement, which takes a hundredth of a second."""
 MOVED = 1000
 """So many jobs are moved by one statement."""
 IDLE_SHARE = 1.0

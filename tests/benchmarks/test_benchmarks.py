@@ -24,7 +24,7 @@ CASES = {
     "limits": ("enqueue", "10 keys"),
     "clear": ("drain",),
     "recurring": ("each second",),
-    "unknown": ("drain beside", "drain behind"),
+    "unknown": ("drain beside", "drain behind", "first start"),
 }
 # A job may begin before who has stored it goes on, on a machine that has others to run.
 FROM_RETURN = {"p50_ms", "p95_ms", "p99_ms", "max_ms"}

@@ -181,3 +181,40 @@ def test_two_workers_leave_a_stretch_once(
 
     assert noted == ["behind"]
     assert count("parked_executions") == MANY
+
+
+_ELSEWHERE = """
+WITH gone AS (DELETE FROM jobsd.scheduled_executions RETURNING job_id, priority, queue_name)
+INSERT INTO jobsd.ready_executions (job_id, position, priority, queue_name)
+SELECT job_id, nextval(pg_get_serial_sequence('jobsd.jobs', 'id')), priority, queue_name
+FROM gone
+"""
+_LONG_DONE = """
+INSERT INTO jobsd.jobs (queue_name, class_name, arguments, finished_at, outcome)
+SELECT 'default', %s, '[]', now(), 'finished'
+FROM generate_series(1, %s)
+"""
+
+
+@pytest.mark.parametrize("sparse", [False, True])
+def test_a_scout_finds_every_job_that_it_can_run_where_that_has_its_place(
+    make_worker: MakeWorker, session: Session, count: Count, *, sparse: bool
+) -> None:
+    note.using(wait=3600).enqueue("was scheduled")
+    for turn in range(5):
+        if sparse:
+            session.connection.execute(_LONG_DONE, (note.definition.name, 1500))
+        _fill(session, many=300)
+        note.using(priority=1).enqueue(f"less urgent {turn}")
+        if turn == 2:
+            session.connection.execute(_ELSEWHERE.encode())
+    note.enqueue("behind")
+    driven = make_worker()
+
+    driven.until(lambda: len(noted) >= 2)
+    before = count("parked_executions")
+    driven.until(lambda: not count("ready_executions") and driven.at_rest())
+
+    assert noted == ["was scheduled", "behind", *(f"less urgent {turn}" for turn in range(5))]
+    assert before < 1500
+    assert count("parked_executions") == 1500
