@@ -16,9 +16,11 @@ from . import (
     latency,
     limits,
     old_snapshot,
+    processes,
     recurring,
     report,
     rest,
+    spread,
     unknown,
 )
 from .pairs import compare, steps
@@ -42,6 +44,8 @@ BENCHMARKS: dict[str, Callable[[Server, float], Iterator[Case]]] = {
     "clear": clearing.cases,
     "recurring": recurring.cases,
     "unknown": unknown.cases,
+    "processes": processes.cases,
+    "spread": spread.cases,
 }
 
 _WHAT = TextColumn("{task.description}")

@@ -24,6 +24,14 @@ def fill(database: Database, class_name: str, jobs: int, *, state: str = "ready"
                 connection.execute(_STATEMENTS["finish"].render("jobsd"), before)
 
 
+def fill_spread(database: Database, class_name: str, jobs: int, priorities: int) -> None:
+    """Store so many ready jobs, in turn with so many priorities."""
+    with database.connect() as connection:
+        connection.execute(
+            _STATEMENTS["spread"].render("jobsd"), (class_name, priorities, jobs)
+        )
+
+
 def fill_parked(database: Database, class_name: str, jobs: int) -> None:
     """Store so many jobs in the lane of a class that only a worker elsewhere knows."""
     with database.connect() as connection:

@@ -10,6 +10,18 @@ SELECT id, id, priority, queue_name
 FROM job
 ORDER BY id;
 
+-- spread: store jobs that may run, in turn with some priorities.
+WITH job AS (
+    INSERT INTO jobsd.jobs (queue_name, class_name, arguments, priority)
+    SELECT 'default', %s, jsonb_build_array(number), number %% %s::bigint
+    FROM generate_series(1, %s::bigint) AS number
+    RETURNING id, queue_name, priority
+)
+INSERT INTO jobsd.ready_executions (job_id, position, priority, queue_name)
+SELECT id, id, priority, queue_name
+FROM job
+ORDER BY id;
+
 -- knower: let a worker live elsewhere that knows a class.
 WITH process AS (
     INSERT INTO jobsd.processes (kind, name, pid, hostname)

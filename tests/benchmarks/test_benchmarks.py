@@ -25,6 +25,8 @@ CASES = {
     "clear": ("drain",),
     "recurring": ("each second",),
     "unknown": ("drain beside", "drain behind", "first start"),
+    "processes": ("4 processes",),
+    "spread": ("priorities",),
 }
 # A job may begin before who has stored it goes on, on a machine that has others to run.
 FROM_RETURN = {"p50_ms", "p95_ms", "p99_ms", "max_ms"}
