@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from datetime import datetime
 from typing import TYPE_CHECKING
 
@@ -71,10 +70,11 @@ def command(  # noqa: PLR0913 - the options of an enqueue
 
 def enqueued(job: EnqueuedJob, what: str) -> Result:
     """Return the id of a job that was enqueued, or that its limit has refused it."""
+    fields = {"id": job.id, "state": job.state}
     if job.id is not None:
-        return Result(asdict(job), (Value(job.id, f"job {job.id} ({job.state}): {what}"),))
+        return Result(fields, (Value(job.id, f"job {job.id} ({job.state}): {what}"),))
     error("the concurrency limit is reached, and this job does not wait: nothing was enqueued")
-    return Result(asdict(job), status=REFUSED)
+    return Result(fields, status=REFUSED)
 
 
 def _moment(text: str, project: Project) -> datetime:
