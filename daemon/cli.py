@@ -33,6 +33,7 @@ _SECTIONS = {
         "doctor": "Examine database, wake-ups, clocks, processes",
         "init": "Make a project: bin/jobs, config/, a sample job",
         "generate": "Write a Procfile or a crontab for this project",
+        "console": "A Python prompt with jobs, HeartbeatLog, queues",
     },
     "Jobs": {
         "enqueue": "Enqueue a job by its name",
@@ -54,6 +55,7 @@ _SECTIONS = {
         "web": "The dashboard: what there is to see and do, in a browser",
         "audit": "What somebody did by hand, and who",
         "ps": "The processes table",
+        "logs": "The log: by level, job, class, text; --follow",
         "metrics": "What Prometheus would scrape, once",
         "db": "The database: migrate, status, sql, url, psql, stop",
         "bench": "Enqueue and drain some jobs, as a quick self-test",

@@ -37,6 +37,7 @@ from .statuses import (
     NOT_RUNNING,
     REFUSED,
     UNREACHABLE,
+    USAGE,
 )
 from .supervisor_request import NotRunningError
 
@@ -66,7 +67,8 @@ def _report_ours(fault: OurError) -> int:
     match fault:
         case ConfigurationError():
             note(report_faults(fault.faults))
-            return CONFIGURATION
+            usage = all(each.source.startswith("--") for each in fault.faults)
+            return USAGE if usage else CONFIGURATION
         case ModuleError():
             error(_line(fault), f"`{program()} check` shows where its import fails")
             return CONFIGURATION

@@ -139,10 +139,10 @@ def test_every_key_that_the_shipped_file_shows_in_comments_is_one(project: Proje
 
 @pytest.mark.behaviour(1)
 def test_a_missing_file_is_a_warning(project: Project) -> None:
-    options = project.load(Flags(config="config/other.yml"))
+    options = project.load()
 
     assert options.warnings == (
-        "config/other.yml does not exist: the built-in configuration is used",
+        "config/queue.yml does not exist: the built-in configuration is used",
         "config/recurring.yml does not exist: there are no recurring tasks",
     )
 

@@ -51,6 +51,7 @@ class Given:
         self._environ = environ
         self._faults = faults
         self._values: dict[Setting[Any], Any] = {}
+        self._by: dict[Setting[Any], str] = {}
         for row in ROWS:
             node = _flag(row, flags) or _variable(environ, row.variable)
             if node is not None:
@@ -67,6 +68,10 @@ class Given:
         """Return whether a flag or a variable gives this setting."""
         return row in self._values
 
+    def by(self, row: Setting[Any]) -> str:
+        """Return the flag or the variable that gives this setting, "" for none."""
+        return self._by.get(row, "")
+
     def over(self, row: Setting[Any], below: Any) -> Any:  # noqa: ANN401 - of any setting
         """Return the value that counts for a setting; `below` is the one of the file."""
         if row not in self._values and below is None and row.fallback:
@@ -80,9 +85,13 @@ class Given:
 
     def _read(self, row: Setting[Any], node: Scalar) -> None:
         by = node.span.source.name
+        if by.startswith("--") and not node.text.strip():
+            # Most likely a variable of the shell that is not set: nothing would mean all.
+            self._faults.add(node.span, f"{by} is empty", "give a value, or leave it out")
+            return
         value = take(node, row.kind, by, self._faults, default=_FAULTY)
         if value is not _FAULTY:
-            self._values[row] = value
+            self._values[row], self._by[row] = value, by
 
 
 _FAULTY = object()

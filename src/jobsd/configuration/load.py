@@ -21,6 +21,7 @@ from .faults import Faults, quoted
 from .flags import Given
 from .options import KINDS, TRYING, Options, StartOptions
 from .sections import Sections, pick
+from .setting import settings_of
 from .source import Source, SourceSpan, UnreadableError, read_source
 
 if TYPE_CHECKING:
@@ -175,6 +176,9 @@ class _Reading:
         except UnreadableError as error:
             self.faults.add_fault(error.fault)
             source = Source(name, "")
+        if source is None and (by := self._named_by(name)):
+            self.faults.add_fault(Fault(f"{name} does not exist, and {by} names it", name))
+            source = Source(name, "")
         if source is None:
             self._missing.add(name)
             self._warnings.append(f"{name} does not exist: {without}")
@@ -185,6 +189,13 @@ class _Reading:
             counts = without if sections.used is None else "`default` alone counts"
             self._warnings.append(f"{name} {sections.warning}: {counts}")
         return sections, SourceSpan(source, 0, 1)
+
+    def _named_by(self, name: str) -> str:
+        """Return the flag or the variable that names a file, "" for a default's name."""
+        for field, _, row in settings_of(StartOptions):
+            if field in {"config", "recurring"} and getattr(self._start, field) == name:
+                return self._given.by(row)
+        return ""
 
     def _with_path(self, options: SupervisorOptions) -> SupervisorOptions:
         pidfile = options.pidfile

@@ -1,0 +1,70 @@
+"""`console`: a Python prompt in the project, with its jobs and its database."""
+
+from __future__ import annotations
+
+import code
+import readline
+import rlcompleter
+import sys
+from importlib import import_module
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any
+
+import click
+
+import jobsd
+from jobsd import face
+from jobsd.daemon.program import note
+from jobsd.daemon.verbs import Verb, on_project
+from jobsd.jobs import client, registry
+
+if TYPE_CHECKING:
+    from jobsd.daemon.project import Project
+
+_EXAMPLES = """
+console
+console < script.py
+"""
+_FROM_OUTSIDE = ("HeartbeatLog", "RecurringTask", "queues")
+
+
+@click.command(cls=Verb, prints=False, examples=_EXAMPLES)
+@on_project
+def command(project: Project) -> None:
+    """Open a Python prompt with the project's jobs, `HeartbeatLog`, `RecurringTask`, `queues`.
+
+    It is IPython's where that is installed. A program on stdin is run instead. The database
+    is found as by the other commands.
+    """
+    sys.path.insert(0, str(project.root))
+    with project.session() as session:
+        session.close()
+    project.load_jobs()
+    client.configure(client=client.Client(project.target()))
+    names = _names()
+    if sys.stdin.isatty():
+        _interact(names)
+    else:
+        exec(compile(sys.stdin.read(), "<stdin>", "exec"), names)  # noqa: S102 - it is the caller's own
+
+
+def _names() -> dict[str, Any]:
+    """Return what is known at the prompt: what jobsd exports, and each job by its own name."""
+    found: dict[str, Any] = {"__name__": "__console__", "jobsd": jobsd}
+    for definition in registry.definitions():
+        module, _, name = definition.source.rpartition(".")
+        if module in sys.modules and name.isidentifier():
+            found[name] = getattr(sys.modules[module], name, None)
+    found |= {name: face.find(name) for name in face.HOMES}
+    return found | {name: face.find(name) for name in _FROM_OUTSIDE}
+
+
+def _interact(names: dict[str, Any]) -> None:
+    jobs = sorted(name for name in names if name not in face.HOMES and not name.startswith("_"))
+    note(f"at hand: {', '.join([*_FROM_OUTSIDE, *jobs])}")
+    if find_spec("IPython"):
+        import_module("IPython").start_ipython(argv=[], user_ns=names)
+        return
+    readline.set_completer(rlcompleter.Completer(names).complete)
+    readline.parse_and_bind("tab: complete")
+    code.interact(banner="", local=names, exitmsg="")

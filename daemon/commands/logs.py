@@ -1,0 +1,103 @@
+"""`logs`: the lines of the log, of its file or of the journal."""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections import deque
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from jobsd.daemon.log_reader import Line, Wanted, parse, read_log
+from jobsd.daemon.output import Result, print_line
+from jobsd.daemon.verbs import DURATION, JOB_ID, Verb, chosen_format, on_project
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from jobsd.daemon.output import Format
+    from jobsd.daemon.project import Project
+
+LINES = 100
+
+_EXAMPLES = """
+logs
+logs --follow --level warning
+logs --job 42
+logs --since 1h --grep HEARTBEAT
+logs --class 'app.billing.*' --json
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class _Lines:
+    """Lines of the log: as people read them on a terminal, as they are written in a pipe."""
+
+    found: Iterable[Line]
+
+    def lines(self, form: Format) -> Iterator[str]:
+        """Yield them."""
+        for line in self.found:
+            yield line.shown(colour=form.color) if form.terminal else line.raw()
+
+
+@click.command(cls=Verb, examples=_EXAMPLES)
+@click.option("-f", "--follow", is_flag=True, help="Go on with the lines to come.")
+@click.option(
+    "--level",
+    type=click.Choice(("debug", "info", "warning", "error", "critical")),
+    default="debug",
+    help="The least level.",
+)
+@click.option("--job", "job_id", type=JOB_ID, metavar="ID", help="Of this job only.")
+@click.option(
+    "--class", "class_pattern", metavar="PATTERN", help="Of classes, `*` for any text."
+)
+@click.option(
+    "--grep",
+    callback=lambda _, __, text: _pattern(text),
+    metavar="PATTERN",
+    help="A regular expression that the line contains.",
+)
+@click.option("--since", "since_s", type=DURATION, help="How old a line may be.")
+@click.option("-n", "--lines", "count", type=click.IntRange(0), help="The last lines.")
+@on_project
+def command(project: Project, /, **options: Any) -> Result:  # noqa: ANN401 - click's
+    """Print the log: its file (`logs.file`), or the journal of the unit that runs it.
+
+    The last 100 lines that are meant, with --since all of them. Rotated files are not read.
+    """
+    follow, count = options.pop("follow"), options.pop("count")
+    wanted = Wanted(**options)
+    if follow and chosen_format().as_json:
+        raise click.UsageError("--follow never ends, so it can't print one JSON document")
+    lines = parse(read_log(project, follow=follow))
+    all_of_them = count is None and wanted.since_s is not None
+    # Until the first None: what is there now.
+    past = (line for line in iter(partial(next, lines, None), None) if wanted.admits(line))
+    found = deque(past, None if all_of_them else LINES if count is None else count)
+    if follow:
+        _print_now(found)
+        for line in lines:
+            _print_now([line] if line is not None and wanted.admits(line) else [])
+    return Result([line.document() for line in found], (_Lines(found),))
+
+
+def _print_now(found: Iterable[Line]) -> None:
+    for text in _Lines(found).lines(chosen_format()):
+        print_line(text)
+    sys.stdout.flush()
+
+
+def _pattern(text: str | None) -> re.Pattern[str] | None:
+    if text is None:
+        return None
+    try:
+        return re.compile(text)
+    except re.error as error:
+        raise click.BadParameter(
+            f"not a regular expression: {error}", param_hint="'--grep'"
+        ) from None
