@@ -15,6 +15,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, NoReturn
 
 import click
+from click.shell_completion import CompletionItem
 
 from .program import error, program
 
@@ -32,7 +33,7 @@ _SECTIONS = {
         "config": "Show every setting, and where its value comes from",
         "doctor": "Examine database, wake-ups, clocks, processes",
         "init": "Make a project: bin/jobs, config/, a sample job",
-        "generate": "Write a Procfile or a crontab for this project",
+        "generate": "Write a Procfile, a crontab, completions, a man page",
         "console": "A Python prompt with jobs, HeartbeatLog, queues",
     },
     "Jobs": {
@@ -65,6 +66,9 @@ _SECTIONS = {
 
 _COMMANDS = [name for section in _SECTIONS.values() for name in section]
 
+COMPLETE = "_JOBSD_COMPLETE"
+"""The variable by which a shell asks what a word could be."""
+
 _NO_LIBPQ = ("no pq wrapper available", "libpq library not found")
 """How psycopg says that there is none, left alone and with PSYCOPG_IMPL=python."""
 
@@ -78,7 +82,7 @@ _EXAMPLES = """\
 {program} COMMAND -h                       help and examples for one command
 """
 
-_STATUS = (
+STATUS = (
     "Exit status: 0 done, 1 the thing asked about failed, 2 usage, 3 not running,"
     " 4 database unreachable, 5 not found, 6 refused, 70 unexpected error, 75 another"
     " supervisor runs, 78 configuration, 130 interrupted. --debug shows tracebacks."
@@ -104,7 +108,8 @@ class Commands(click.Group):
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Put `start` before options without a command."""
-        first = args[0] if args else "--"
+        # A shell that asks what the first word could be gives none.
+        first = args[0] if args else "" if ctx.resilient_parsing else "--"
         if first in {"--version", "-V"}:
             args = ["version", *args[1:]]
         elif first.startswith("-") and first not in {"-h", "--help"}:
@@ -120,6 +125,16 @@ class Commands(click.Group):
                 f"there is no command {args[0]!r}{_suggestion(args[0])}", ctx
             )
         return super().resolve_command(ctx, args)
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """Return the commands that begin so, without loading one of them."""
+        del ctx
+        return [
+            CompletionItem(name, help=does)
+            for rows in _SECTIONS.values()
+            for name, does in rows.items()
+            if name.startswith(incomplete)
+        ]
 
     def invoke(self, ctx: click.Context) -> object:
         """Run the command; one whose output no one reads is done (click ends it with 1)."""
@@ -140,7 +155,7 @@ class Commands(click.Group):
             for line in _EXAMPLES.format(program=program()).splitlines():
                 formatter.write(f"  {line}\n")
         formatter.write_paragraph()
-        formatter.write_text(_STATUS)
+        formatter.write_text(STATUS)
 
 
 def _module(name: str) -> str:
@@ -232,5 +247,11 @@ def _report_no_libpq() -> int:
 
 
 def _invoke(arguments: list[str], *, debug: bool) -> int:
-    status = commands.main(arguments, prog_name=program(), standalone_mode=False, obj=debug)
+    status = commands.main(
+        arguments,
+        prog_name=program(),
+        standalone_mode=False,
+        obj=debug,
+        complete_var=COMPLETE,
+    )
     return status if isinstance(status, int) else 0

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from jobsd.clock import utc_now
+from jobsd.configuration.options import TRYING
 from jobsd.schedules import explain
 
 if TYPE_CHECKING:
@@ -26,6 +27,45 @@ def procfile(options: Options) -> Iterator[str]:
     """Yield the lines of a Procfile: the daemon, and the migration that a release runs."""
     yield f"release: {_program(options)} db migrate"
     yield f"jobs: {_program(options)} start"
+
+
+def dokku(options: Options) -> str:
+    """Return an app.json for Dokku: one daemon, the migration of a release, a check."""
+    program = _program(options)
+    asked = [*shlex.split(program), "status"]
+    ready = {"type": "startup", "name": "jobs run", "command": asked}
+    app = {
+        "formation": {"jobs": {"quantity": 1}},
+        "scripts": {"dokku": {"predeploy": f"{program} db migrate"}},
+        "healthchecks": {"jobs": [{**ready, "initialDelay": 5, "attempts": 5, "wait": 5}]},
+    }
+    return json.dumps(app, indent=2)
+
+
+def kamal(options: Options) -> Iterator[str]:
+    """Yield the lines of a Kamal deploy.yml that are ours: the role of the daemon."""
+    program = _program(options)
+    environment = options.environment
+    if environment in TRYING:
+        environment = "production"
+    # The container is killed when this is over: after the drain, and what an end takes besides.
+    stop_s = round(options.supervisor.shutdown_timeout_s) + 5
+    yield "# For config/deploy.yml. Before each deploy, migrate (.kamal/hooks/pre-deploy):"
+    yield f'#   kamal app exec --version "$KAMAL_VERSION" "{program} db migrate"'
+    yield "servers:"
+    yield "  job:"
+    yield "    hosts:"
+    yield "      - 192.168.0.1"
+    yield f"    cmd: {program} start"
+    yield "    options:"
+    yield f"      stop-timeout: {stop_s}"
+    yield f"      health-cmd: {program} status"
+    yield "      health-interval: 10s"
+    yield "env:"
+    yield "  clear:"
+    yield f"    JOBSD_ENV: {environment}"
+    yield "  secret:"
+    yield "    - DATABASE_URL"
 
 
 def crontab(options: Options) -> Iterator[str]:

@@ -181,7 +181,7 @@ def _open(path: str) -> TextIO:
 def _complete(file: TextIO) -> Iterator[str]:
     """Yield the lines that have an end; the others are being written."""
     while True:
-        at = file.tell()
+        at = file.seek(0, os.SEEK_CUR)
         line = file.readline()
         if not line.endswith("\n"):
             file.seek(at)
@@ -195,7 +195,9 @@ def _was_replaced(path: str, file: TextIO) -> bool:
         now, then = os.stat(path), os.fstat(file.fileno())  # noqa: PTH116 - beside fstat
     except OSError:
         return False
-    return (now.st_dev, now.st_ino) != (then.st_dev, then.st_ino) or now.st_size < file.tell()
+    return (now.st_dev, now.st_ino) != (then.st_dev, then.st_ino) or now.st_size < file.seek(
+        0, os.SEEK_CUR
+    )
 
 
 def _of_journal(unit: str, *, follow: bool) -> Iterator[str | None]:

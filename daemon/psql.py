@@ -22,9 +22,8 @@ def become_psql(project: Project, arguments: Sequence[str]) -> NoReturn:
     Raises:
         NotFoundError: when there is none on this machine.
     """
-    # psql would wait for a silent server without end; this ends with 4 within 4 s.
-    with project.session(any_schema=True):
-        url = project.target().url
+    _reach(project)
+    url = project.target().url
     program = _find(project)
     parameters = conninfo.conninfo_to_dict(url)
     environ = dict(os.environ)
@@ -35,6 +34,12 @@ def become_psql(project: Project, arguments: Sequence[str]) -> NoReturn:
         _serve(parameters, environ, f"sslpassword={password}")
     connection = conninfo.make_conninfo("", **parameters)
     os.execve(program, ["psql", connection, *arguments], environ)  # noqa: S606 - no shell
+
+
+def _reach(project: Project) -> None:
+    """Connect once: psql would wait for a silent server without end, and end with 2."""
+    with project.session(any_schema=True):
+        pass
 
 
 def _serve(parameters: dict[str, Any], environ: dict[str, str], setting: str) -> None:

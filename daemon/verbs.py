@@ -11,11 +11,13 @@ import click
 
 from jobsd.errors import Error, RefusedError
 
-from . import output
+from . import completion, output
 from .program import program
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from click.shell_completion import CompletionItem
 
     from .project import Project
 
@@ -146,7 +148,7 @@ class Noun(_WithExamples, click.Group):
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Put the default command before options without a command."""
-        first = args[0] if args else "--"
+        first = args[0] if args else "" if ctx.resilient_parsing else "--"
         if self._default and first.startswith("-") and first not in ctx.help_option_names:
             args = [self._default, *args]
         return super().parse_args(ctx, args)
@@ -163,9 +165,17 @@ else:  # of click before 8.5 it is no generic class
 class _Read(_Type[R]):
     """What a function reads from the text, or refuses with a sentence."""
 
-    def __init__(self, name: str, read: Callable[[str], R]) -> None:
+    def __init__(self, name: str, read: Callable[[str], R], kind: str = "") -> None:
         self.name = name
         self._read = read
+        self._kind = kind
+
+    def shell_complete(
+        self, ctx: click.Context, param: click.Parameter, incomplete: str
+    ) -> list[CompletionItem]:
+        """Return the names of the database that begin so."""
+        del ctx, param
+        return completion.names(self._kind, incomplete) if self._kind else []
 
     def convert(
         self,
@@ -206,11 +216,26 @@ def _line(value: str) -> str:
 
 DURATION = _Read("duration", _duration)
 """Seconds, or words such as 30s, 10m, 2h, 1d."""
-QUEUE = _Read("queue", _queue)
-CLASS = _Read("class", _class)
+QUEUE = _Read("queue", _queue, "queue")
+CLASS = _Read("class", _class, "class")
+TASK = _Read("text", str, "task")
+"""The key of a recurring task."""
 LINE = _Read("text", _line)
 """A text that is shown beside others."""
-JOB_ID = click.IntRange(1, 2**63 - 1)
+
+
+class _JobId(click.IntRange):
+    """The id of a job; a shell offers those of the latest."""
+
+    def shell_complete(
+        self, ctx: click.Context, param: click.Parameter, incomplete: str
+    ) -> list[CompletionItem]:
+        """Return the ids that begin so."""
+        del ctx, param
+        return completion.names("id", incomplete)
+
+
+JOB_ID = _JobId(1, 2**63 - 1)
 
 args_json = click.argument("arguments", metavar="[ARGS-JSON]", default="[]")
 

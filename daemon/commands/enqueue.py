@@ -15,7 +15,7 @@ from jobsd.daemon.verbs import DURATION, Verb, args_json, on_project
 from jobsd.errors import Error
 from jobsd.jobs import client
 from jobsd.jobs.draft import Options, draft
-from jobsd.schedules import require_zone
+from jobsd.schedules import ScheduleError, require_zone
 
 if TYPE_CHECKING:
     from jobsd.daemon.project import Project
@@ -26,6 +26,7 @@ enqueue HeartbeatJob
 enqueue app.mail.welcome '[42]' --queue mail --priority -5
 enqueue app.mail.welcome '{"user_id": 42}' --in 10m
 enqueue DailyCleanupJob --at 2030-01-01T03:00:00+01:00
+enqueue DailyCleanupJob --at '2030-01-01 03:00 Europe/Paris'
 """
 
 
@@ -35,7 +36,7 @@ enqueue DailyCleanupJob --at 2030-01-01T03:00:00+01:00
 @click.option("--queue", metavar="NAME", help="Another queue than the job's own.")
 @click.option("--priority", type=int, help="Smaller runs first.")
 @click.option("--in", "wait_s", type=DURATION, help="How long to wait: 90, 30s, 10m, 2h, 1d.")
-@click.option("--at", metavar="TIME", help="When to run: ISO 8601; in queue.yml's time zone.")
+@click.option("--at", metavar="TIME", help="ISO 8601, then perhaps a zone; else queue.yml's.")
 @on_project
 def command(  # noqa: PLR0913 - the options of an enqueue
     project: Project,
@@ -78,11 +79,23 @@ def enqueued(job: EnqueuedJob, what: str) -> Result:
 
 
 def _moment(text: str, project: Project) -> datetime:
+    """Return a time that is written with an offset, with a zone's name, or with neither."""
+    written, _, zone = text.strip().rpartition(" ")
+    named = bool(written) and zone[:1].isalpha()
     try:
-        moment = datetime.fromisoformat(text)
+        moment = datetime.fromisoformat(written.strip() if named else text.strip())
     except ValueError:
-        fault = f"{text!r} is not a time; use ISO 8601, e.g. 2030-01-31T15:00 or …+01:00"
-        raise click.BadParameter(fault, param_hint="'--at'") from None
+        moment = None
+    if moment is None or (named and moment.tzinfo is not None):
+        fault = (
+            f"{text!r} is not a time; use ISO 8601, e.g. 2030-01-31T15:00, …+01:00 or"
+            " '2030-01-31 15:00 Europe/Paris'"
+        )
+        raise click.BadParameter(fault, param_hint="'--at'")
     if moment.tzinfo is not None:
         return moment
-    return moment.replace(tzinfo=require_zone(project.options.time_zone)[1])
+    try:
+        counts = zone if named else project.options.time_zone
+        return moment.replace(tzinfo=require_zone(counts)[1])
+    except ScheduleError as error:
+        raise click.BadParameter(error.message, param_hint="'--at'") from None

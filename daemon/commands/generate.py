@@ -1,4 +1,4 @@
-"""`generate`: files for other programs that start ours."""
+"""`generate`: files for other programs: for those that start ours, for shells, for man."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import click
 
 from jobsd.configuration.flags import Flags
 from jobsd.configuration.load import load, project_root
-from jobsd.daemon import generate
+from jobsd.daemon import completion, generate, manual
 from jobsd.daemon.output import Result, document
 from jobsd.daemon.verbs import Noun, Verb
 
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 _EXAMPLES = """
 generate procfile > Procfile
 generate crontab | crontab -
+generate dokku > app.json
+generate completions bash > ~/.local/share/bash-completion/completions/jobs
 """
 
 
@@ -42,6 +44,38 @@ def crontab() -> Result:
     enqueued for a worker, once a scheduler has loaded it.
     """
     return document("crontab", "\n".join(generate.crontab(_options())))
+
+
+@command.command(cls=Verb, examples="generate dokku > app.json")
+def dokku() -> Result:
+    """Write an app.json for Dokku: the process `jobs` of the Procfile, migration, check."""
+    return document("dokku", generate.dokku(_options()))
+
+
+@command.command(cls=Verb, examples="generate kamal >> config/deploy.yml")
+def kamal() -> Result:
+    """Write the role `job` for Kamal's config/deploy.yml."""
+    return document("kamal", "\n".join(generate.kamal(_options())))
+
+
+@command.command(
+    cls=Verb,
+    examples="generate completions bash > ~/.local/share/bash-completion/completions/jobs",
+)
+@click.argument("shell", type=click.Choice(("bash", "zsh", "fish")))
+def completions(shell: str) -> Result:
+    """Write what completes commands, options and names in a shell.
+
+    Names of queues, classes, tasks and the ids of jobs come from the database, as long as it
+    answers within 200 ms.
+    """
+    return document("completions", completion.script(shell))
+
+
+@command.command(cls=Verb, examples="generate man > jobsd.1")
+def man() -> Result:
+    """Write the manual page, of the help of all commands."""
+    return document("man", manual.page())
 
 
 def _options() -> Options:

@@ -14,7 +14,7 @@ from jobsd.daemon.commands.recurring_explain import explain
 from jobsd.daemon.output import Facts, Result, Shown, Table, Value, rows
 from jobsd.daemon.shown_arguments import shown_arguments
 from jobsd.daemon.values import moment as at
-from jobsd.daemon.verbs import Noun, Verb, on_project
+from jobsd.daemon.verbs import TASK, Noun, Verb, on_project
 from jobsd.operations import tasks as task_rows
 from jobsd.operations.call_text import call_text
 from jobsd.recurring import runs, tasks
@@ -69,7 +69,7 @@ def list_tasks(project: Project) -> Result:
 @command.command(
     cls=Verb, table=True, examples="recurring show heartbeat\nrecurring show heartbeat --json"
 )
-@click.argument("key")
+@click.argument("key", type=TASK)
 @on_project
 def show(project: Project, key: str) -> Result:
     """Show a task, its next runs and its last ones, and why it was late if it was."""
@@ -107,7 +107,7 @@ def _for_people(facts: dict[str, Any]) -> dict[str, Any]:
 
 
 @command.command("next", cls=Verb, examples="recurring next heartbeat -n 5")
-@click.argument("key")
+@click.argument("key", type=TASK)
 @_limit
 @on_project
 def next_runs(project: Project, key: str, limit: int) -> Result:
@@ -118,7 +118,7 @@ def next_runs(project: Project, key: str, limit: int) -> Result:
 
 
 @command.command(cls=Verb, table=True, examples="recurring history heartbeat -n 20")
-@click.argument("key")
+@click.argument("key", type=TASK)
 @_limit
 @on_project
 def history(project: Project, key: str, limit: int) -> Result:
@@ -136,7 +136,7 @@ def history(project: Project, key: str, limit: int) -> Result:
 
 
 @command.command(cls=Verb, examples="recurring run heartbeat")
-@click.argument("key")
+@click.argument("key", type=TASK)
 @on_project
 def run(project: Project, key: str) -> Result:
     """Enqueue a task's job now, beside its schedule; prints the job's id.

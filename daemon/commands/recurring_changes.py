@@ -13,7 +13,7 @@ from jobsd.daemon.program import error
 from jobsd.daemon.shown_arguments import shown_arguments
 from jobsd.daemon.statuses import USAGE
 from jobsd.daemon.task_list import expected
-from jobsd.daemon.verbs import Verb, on_project
+from jobsd.daemon.verbs import TASK, Verb, on_project
 from jobsd.errors import Error
 from jobsd.jobs import registry
 from jobsd.operations.tasks import task_row
@@ -36,7 +36,7 @@ recurring add sweep --command "app.tasks.sweep(batch=500)" --schedule "every 10 
 
 
 @click.command(cls=Verb, examples=_EXAMPLES)
-@click.argument("key")
+@click.argument("key", type=TASK)
 @click.option("--schedule", required=True, metavar="PHRASE", help="As in recurring.yml.")
 @click.option("--class", "class_name", metavar="NAME", help="A registered job.")
 @click.option(
@@ -111,7 +111,7 @@ def _made(key: str, arguments: str, settings: dict[str, Any]) -> TaskDefinition 
 
 
 @click.command(cls=Verb, examples="recurring remove nightly")
-@click.argument("key")
+@click.argument("key", type=TASK)
 @on_project
 def remove(project: Project, key: str) -> Result:
     """Delete a task that was made at run time; exit 6 when a file names it."""
@@ -121,7 +121,7 @@ def remove(project: Project, key: str) -> Result:
 
 
 @click.command(cls=Verb, examples="recurring enable nightly")
-@click.argument("key")
+@click.argument("key", type=TASK)
 @on_project
 def enable(project: Project, key: str) -> Result:
     """Turn a task on that was made at run time; exit 6 when a file names it."""
@@ -129,7 +129,7 @@ def enable(project: Project, key: str) -> Result:
 
 
 @click.command(cls=Verb, examples="recurring disable nightly")
-@click.argument("key")
+@click.argument("key", type=TASK)
 @on_project
 def disable(project: Project, key: str) -> Result:
     """Turn a task off that was made at run time; exit 6 when a file names it."""

@@ -181,7 +181,8 @@ def test_a_file_that_is_named_must_be_there_where_nothing_is_tried_out(
         project.write(name, "")
 
     project.environ = {"JOBSD_ENV": "test"}
-    assert len(project.load(flags).workers) == 1
+    tried_out = examine(project.root, project.environ, flags).faults
+    assert len(tried_out) == ("config" in flags.given)
     project.environ = {"JOBSD_ENV": "production"}
     faults = examine(project.root, project.environ, flags).faults
     assert len(faults) == refused

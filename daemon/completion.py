@@ -1,0 +1,76 @@
+"""What a shell offers for a word: commands and options by click, names from the database.
+
+A prompt must not hang and must print nothing: whatever is wrong, there are no names. Nothing is
+made and nothing is started: an embedded server that does not run stays so.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+from typing import TYPE_CHECKING
+
+from click.shell_completion import CompletionItem, get_completion_class
+
+if TYPE_CHECKING:
+    from collections.abc import Generator, Iterator
+
+    from .project import Project
+PATIENCE_S = 0.2
+PROGRAMS = ("jobs", "jobsd")
+
+
+def script(shell: str) -> str:
+    """Return what a shell reads to complete our programs, by either of their names."""
+    from .cli import COMPLETE, commands  # noqa: PLC0415 - it loads the commands, and so us
+
+    found = get_completion_class(shell)
+    if found is None:
+        raise ValueError(f"there is no completion for {shell}")
+    return "\n".join(found(commands, {}, name, COMPLETE).source() for name in PROGRAMS)
+
+
+def names(kind: str, incomplete: str) -> list[CompletionItem]:
+    """Return the names of a kind that begin so; none when the database does not answer soon."""
+    with contextlib.suppress(BaseException):
+        # Loaded before the time begins, so that all of it is the database's.
+        from jobsd.configuration.flags import Flags  # noqa: PLC0415 - only for names
+
+        from .project import Project  # noqa: PLC0415 - as above
+
+        with _patience():
+            found = list(_read(Project(Flags()), kind))
+        return [CompletionItem(name) for name in found if name.startswith(incomplete)]
+    return []
+
+
+class _TookTooLongError(BaseException):
+    """The time is over. No `except Exception` on the way may keep it."""
+
+
+@contextlib.contextmanager
+def _patience() -> Generator[None]:
+    """End what runs when the time is over, whatever it waits for."""
+
+    def end(*_: object) -> None:
+        raise _TookTooLongError
+
+    signal.signal(signal.SIGALRM, end)
+    signal.setitimer(signal.ITIMER_REAL, PATIENCE_S)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+
+
+def _read(project: Project, kind: str) -> Iterator[str]:
+    server, target = project.database.server, project.database.target
+    if server is not None and not server.running():
+        return
+    from jobsd.database.connection import Session  # noqa: PLC0415 - loaded by the project
+    from jobsd.database.statements import Statements  # noqa: PLC0415 - as above
+
+    session = Session(target, "jobsd completion", deadline_s=PATIENCE_S)
+    with contextlib.closing(session):
+        statements = Statements("jobsd.daemon", "completion.sql")
+        yield from (str(name) for (name,) in session.fetch(statements[kind], {}))
