@@ -14,6 +14,7 @@ from jobsd.database.connection import OUTAGES
 from jobsd.errors import (
     ConfigurationError,
     DatabaseUnreachableError,
+    DuplicateError,
     EmbeddedServerError,
     EnqueueError,
     NotFoundError,
@@ -90,6 +91,7 @@ def _status(fault: OurError) -> int:
         NotFoundError: NOT_FOUND,
         UnknownJobError: NOT_FOUND,
         RefusedError: REFUSED,
+        DuplicateError: REFUSED,
         PidfileHeld: HELD,
         NotRunningError: NOT_RUNNING,
     }

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 from jobsd.clock import monotonic
 from jobsd.instruments.events import emit
-from jobsd.jobs import limits, results
+from jobsd.jobs import limits, results, unique
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -121,6 +121,8 @@ class Maintenance:
                     self._emit(freed)
                 yield
             limits.forget_keys(self._session)
+            for _ in unique.forget(self._session):
+                yield
             while results.clear(self._session) == results.BATCH:
                 yield
         for keys in limits.uncovered(self._session):

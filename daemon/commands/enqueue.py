@@ -70,7 +70,7 @@ def command(  # noqa: PLR0913 - the options of an enqueue
 
 
 def enqueued(job: EnqueuedJob, what: str) -> Result:
-    """Return the id of a job that was enqueued, or that its limit has refused it."""
+    """Return the id of a job that is in the queue now, or that its limit has refused it."""
     fields = {"id": job.id, "state": job.state}
     if job.id is not None:
         return Result(fields, (Value(job.id, f"job {job.id} ({job.state}): {what}"),))

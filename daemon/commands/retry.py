@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 import click
@@ -72,6 +73,7 @@ def _retry_ids(session: Session, ids: Sequence[int], *, yes: bool) -> Result:
         batches = failed.batches(session, ids, with_lost=yes)
         retried = {each for done in batches for each in done}
         act.add(len(retried))
-    left = explain(session, [each for each in ids if each not in retried], failed.refusal)
+    rest = [each for each in ids if each not in retried]
+    left = explain(session, rest, partial(failed.refusal, session))
     facts = {"retried": len(retried), "ready": len(retried), "blocked": 0}
     return job_selection.named("retried", len(retried), facts, left)

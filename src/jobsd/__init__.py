@@ -12,6 +12,7 @@ if TYPE_CHECKING:
         ArgumentError,
         ConfigurationError,
         DatabaseUnreachableError,
+        DuplicateError,
         EmbeddedServerError,
         EnqueueError,
         Error,
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
         SchemaError,
         ThreadError,
         TimeLimitExceeded,
+        UniqueError,
         UnknownJobError,
     )
     from jobsd.heartbeat import HeartbeatJob, HeartbeatLog, health_status
@@ -66,6 +68,7 @@ if TYPE_CHECKING:
     from jobsd.jobs.limits import Limit
     from jobsd.jobs.policy import Discard, Retry, Snooze, constant, exponential
     from jobsd.jobs.retention import clear_finished_in_batches
+    from jobsd.jobs.unique import Unique
     from jobsd.operations.job_info import JobInfo, afind, find
     from jobsd.recurring.tasks import RecurringTask
 else:
@@ -87,6 +90,7 @@ __all__ = [
     "CurrentJob",
     "DatabaseUnreachableError",
     "Discard",
+    "DuplicateError",
     "EmbeddedServerError",
     "EnqueueError",
     "EnqueuedJob",
@@ -116,6 +120,8 @@ __all__ = [
     "Snooze",
     "ThreadError",
     "TimeLimitExceeded",
+    "Unique",
+    "UniqueError",
     "UnknownJobError",
     "aenqueue_many",
     "afind",

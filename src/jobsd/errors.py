@@ -106,6 +106,21 @@ class LimitError(EnqueueError):
     """The key of a job's concurrency limit is invalid; nothing was enqueued."""
 
 
+class UniqueError(EnqueueError):
+    """The key that makes a job unique is invalid; nothing was enqueued."""
+
+
+class DuplicateError(EnqueueError):
+    """A job of this unique key is there already, `job_id`; nothing was enqueued."""
+
+    def __init__(self, class_name: str, unique_key: str, job_id: int) -> None:
+        self.job_id = job_id
+        self.unique_key = unique_key
+        super().__init__(
+            f"{class_name} was not enqueued: job {job_id} has its unique key {unique_key!r}"
+        )
+
+
 class AfterCommitError(EnqueueError):
     """A transaction was committed, but the jobs that were to follow it were not enqueued.
 

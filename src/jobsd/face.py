@@ -19,10 +19,12 @@ if TYPE_CHECKING:
 _NAMES = {
     "errors": (
         "AfterCommitError"
-        " ArgumentError ConfigurationError DatabaseUnreachableError EmbeddedServerError"
+        " ArgumentError ConfigurationError DatabaseUnreachableError DuplicateError"
+        " EmbeddedServerError"
         " EnqueueError Error JobDiscardedError JobFailedError LimitError NotFoundError"
         " ProcessError ProcessExitError ProcessMissingError ProcessPrunedError RefusedError"
-        " ResultError SchemaError ThreadError TimeLimitExceeded UnknownJobError"
+        " ResultError SchemaError ThreadError TimeLimitExceeded UniqueError"
+        " UnknownJobError"
     ),
     "heartbeat": "HeartbeatJob HeartbeatLog health_status",
     "instruments.event_list": "Event",
@@ -45,6 +47,7 @@ _NAMES = {
     "jobs.limits": "Limit",
     "jobs.failed": "retry retry_all",
     "jobs.policy": "Discard Retry Snooze constant exponential",
+    "jobs.unique": "Unique",
     "jobs.retention": "clear_finished_in_batches",
     "operations.job_info": "JobInfo afind find",
     "recurring.tasks": "RecurringTask",

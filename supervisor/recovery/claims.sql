@@ -148,7 +148,8 @@ WITH claim AS (
             WHEN given.verdict IN ('retried', 'snoozed')
                 THEN now() + make_interval(secs => given.wait_s)
             ELSE job.scheduled_at
-        END
+        END,
+        unique_until = nullif(job.unique_until, 'started')
     FROM given
     WHERE job.id = given.job_id
         AND given.verdict <> 'released'
@@ -182,6 +183,17 @@ WITH claim AS (
     FROM given
     JOIN jobsd.jobs AS job ON job.id = given.job_id
     WHERE given.verdict = 'released'
+), begun AS (
+    -- Unique until they were claimed, which they were.
+    UPDATE jobsd.jobs
+    SET unique_until = NULL
+    WHERE ctid = ANY (ARRAY(
+        SELECT ctid
+        FROM jobsd.jobs
+        WHERE id = ANY (ARRAY(SELECT id FROM released)) AND unique_until = 'started'
+        ORDER BY id
+        FOR NO KEY UPDATE SKIP LOCKED
+    ))
 ), attempt AS (
     INSERT INTO jobsd.attempts (job_id, attempt, process, ended_at, error)
     SELECT id, attempts, %(process)s, now(), error

@@ -46,7 +46,7 @@ Types in the signatures that are not exported:
 """
 
 CHAPTERS = {
-    "Define jobs": "job Job FunctionJob Limit exponential constant argument_type",
+    "Define jobs": "job Job FunctionJob Limit Unique exponential constant argument_type",
     "Inside a job": "current_job CurrentJob stopping Retry Snooze Discard",
     "Enqueue": "configure enqueue_many aenqueue_many EnqueuedJob EnqueuedJobs",
     "Manage jobs": (
@@ -65,15 +65,16 @@ CHAPTERS = {
     ),
     "Errors": (
         "Error AfterCommitError ArgumentError ConfigurationError DatabaseUnreachableError"
-        " EmbeddedServerError EnqueueError JobDiscardedError JobFailedError LimitError"
+        " DuplicateError EmbeddedServerError EnqueueError"
+        " JobDiscardedError JobFailedError LimitError"
         " NotFoundError ProcessError ProcessExitError ProcessMissingError"
         " ProcessPrunedError RefusedError ResultError SchemaError ThreadError"
-        " TimeLimitExceeded UnknownJobError"
+        " TimeLimitExceeded UniqueError UnknownJobError"
     ),
 }
 """Every name of `jobsd.__all__`, in the order in which a reader meets it."""
 
-MADE_BY_CALLERS = {"Limit", "Retry", "Snooze", "Discard"}
+MADE_BY_CALLERS = {"Limit", "Unique", "Retry", "Snooze", "Discard"}
 """The classes whose constructors are for users; of the others, the fields are shown."""
 
 SECTION = re.compile(r"^(Args|Attributes|Returns|Raises|Yields):\s*$", re.MULTILINE)

@@ -16,7 +16,9 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.system
 
-PAGES = guide("jobs", "retries", "arguments", "enqueue", "transactions", "sql", "limits")
+PAGES = guide(
+    "jobs", "retries", "arguments", "enqueue", "transactions", "sql", "limits", "unique"
+)
 ENGINE = (
     "import psycopg, sqlalchemy\n"
     "way = {'creator': lambda: psycopg.connect(url)}\n"
@@ -56,13 +58,20 @@ def test_what_the_pages_show_runs(project: Project, empty_database: str) -> None
         for statement in blocks(PAGES, "sql"):
             connection.execute(statement.encode())
 
-    assert printed == "ready ready\n"
-    assert dict(_states(empty_database)) == {"Sync": 1, "page_jobs.deliver": 3, "welcome": 9}
+    assert printed == "ready ready\nduplicate True\nTrue\n"
+    assert dict(_states(empty_database)) == {
+        "Sync": 1,
+        "page_jobs.deliver": 3,
+        "reindex": 1,
+        "report": 1,
+        "sync": 2,
+        "welcome": 9,
+    }
 
     with project.start() as tree:
         done = "SELECT FROM jobsd.jobs WHERE outcome = 'finished'"
         with psycopg.connect(empty_database, autocommit=True) as connection:
-            wait_for(lambda: connection.execute(done.encode()).rowcount == 11)
+            wait_for(lambda: connection.execute(done.encode()).rowcount == 14)
         tree.terminate()
     assert all(
         f"welcome, {user}: attempt 1" in "\n".join(tree.lines) for user in (42, 46, 47, 48)

@@ -10,9 +10,11 @@ import pytest
 from jobsd.errors import LimitError, RefusedError
 from jobsd.jobs.definition import Job
 from jobsd.jobs.limits import Limit
+from jobsd.jobs.unique import Unique
 from jobsd.recurring import runs
 from jobsd.recurring.runs import PlannedRun
 from jobsd.recurring.tasks import RecurringTask
+from waiting import Stopwatch
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -189,3 +191,37 @@ def test_a_run_by_hand_does_not_overlap_with_a_blocked_one() -> None:
 
     with pytest.raises(RefusedError, match="has not ended"):
         _run("shop")
+
+
+class OnlyTestJob(Job):
+    unique = Unique(key="shop")
+
+    def perform(self, shop: str) -> None:
+        """Do nothing."""
+
+
+def test_a_run_whose_unique_key_is_taken_is_recorded_as_discarded(
+    session: Session, rows: Rows
+) -> None:
+    tasks = [_task(key, "OnlyTestJob", args=["north"]) for key in ("one", "two")]
+    (now,) = rows("SELECT date_trunc('second', now())")
+    stored = runs.store(session, _runs(tasks, now))
+
+    assert [each.outcome for each in stored] == ["enqueued", "discarded"]
+    assert OnlyTestJob.enqueue("north").state == "duplicate"
+    assert _run("one").state == "discarded"
+    assert rows("SELECT count(*) FROM jobsd.jobs") == [1]
+
+
+def test_a_scheduler_waits_for_nobody_who_takes_a_unique_key(
+    target: Target, session: Session, rows: Rows
+) -> None:
+    task = _task("one", "OnlyTestJob", args=["north"])
+    (now,) = rows("SELECT date_trunc('second', now())")
+    with psycopg.connect(target.url) as mine:
+        OnlyTestJob.using(connection=mine).enqueue("north")
+        watch = Stopwatch()
+        (stored,) = runs.store(session, _runs([task], now))
+
+        assert watch.took() < 1
+    assert stored.outcome == "discarded"

@@ -98,7 +98,12 @@ configuration.warning warning Something in the configuration is doubtful. [warni
 
 job.enqueued debug A job was enqueued: ready or scheduled. \
 [job_id class_name queue_name state]
+job.duplicate debug An enqueue met a job of its unique key: nothing was stored. \
+[job_id class_name queue_name unique_key]
+job.replaced debug A job that waits was given what a second one of its unique key says. \
+[job_id class_name queue_name state]
 jobs.enqueued debug Jobs were enqueued together. [size]
+jobs.duplicate debug Of jobs that were enqueued together these met others of their keys. [size]
 jobs.blocked debug A worker met jobs whose keys have no free slot. [size]
 jobs.unblocked debug Jobs that come first of their keys may be claimed: slots are free. [size]
 jobs.dispatched debug Scheduled jobs came due and became ready. [size]
@@ -139,7 +144,8 @@ recurring.enqueued info A recurring task was enqueued. [task run_at job_id class
 recurring.taken debug Another scheduler has enqueued a planned run. [task run_at]
 recurring.missed warning Planned runs were missed and are left out. [task runs first last]
 recurring.skipped info A run was left out: the previous one has not ended. [task run_at]
-recurring.discarded info A run was left out: the limit of its job was reached. [task run_at]
+recurring.discarded info A run was left out: the limit of its job was reached, or one of its \
+unique key is there. [task run_at]
 recurring.failed error A recurring task could not be enqueued. [task run_at source error]
 recurring.conflict warning Two files name the same recurring task. [task source other wins]
 recurring.clock_put_back warning The server's clock was put back: all tasks are planned again. \

@@ -23,7 +23,7 @@ from .argument_writing import is_tagged, write
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-__all__ = ["SIZE_MAX", "argument_type", "check_size", "dump", "load"]
+__all__ = ["SIZE_MAX", "argument_type", "check_size", "dump", "load", "written"]
 
 # `json.dumps` makes an encoder at each call, and `json.loads` looks for spaces around the
 # text, which takes longer than to read what jobs have.
@@ -41,8 +41,7 @@ def dump(args: Sequence[Any], kwargs: Mapping[str, Any]) -> str:
         ArgumentError: saying which argument can't be written, or that they are too large.
     """
     try:
-        written = _written(args, kwargs)
-        text = _encode(written)
+        text = _encode(written(args, kwargs))
     except (ValueError, RecursionError) as error:
         # The caller has gone deep already, or lets Python write short numbers only.
         raise ArgumentError(f"the arguments can't be written as JSON: {error}") from error
@@ -50,7 +49,12 @@ def dump(args: Sequence[Any], kwargs: Mapping[str, Any]) -> str:
     return text
 
 
-def _written(args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:  # noqa: ANN401 - JSON
+def written(args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:  # noqa: ANN401 - JSON
+    """Return the arguments as JSON has them.
+
+    Raises:
+        ArgumentError: saying which argument can't be written.
+    """
     items = [write(value, f"argument {i + 1}") for i, value in enumerate(args)]
     if not kwargs:
         return items

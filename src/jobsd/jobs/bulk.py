@@ -24,8 +24,9 @@ from jobsd.instruments.events import emit
 from .bulk_rows import as_json
 from .draft import Draft
 from .drivers import PsycopgDriver
-from .enqueue import EnqueuedJob, refusal, refused
+from .enqueue import EnqueuedJob, refusal, refused, tell_duplicate
 from .steps import Ask, Copy, take, within_savepoint
+from .unique import Uniqueness
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -46,8 +47,8 @@ PIECE = 200
 COLUMNS = tuple(re.findall(r"\w+", STATEMENTS["copy"].text.partition("(")[2].partition(")")[0]))
 """The columns of a line, in their order; what has no COPY gets them as JSON."""
 
-_STATES = ("ready", "scheduled", "discarded")
-_READY, _SCHEDULED, _DISCARDED = range(len(_STATES))
+_STATES = ("ready", "scheduled", "discarded", "duplicate")
+_READY, _SCHEDULED, _DISCARDED, _DUPLICATE = range(len(_STATES))
 _STATE_OF_CODE = bytes.maketrans(b"012", bytes((_READY, _SCHEDULED, _READY)))
 
 _ESCAPES = str.maketrans({"\\": r"\\", "\t": r"\t", "\n": r"\n", "\r": r"\r"})
@@ -57,7 +58,7 @@ _NULL = r"\N"
 class EnqueuedJobs(Sequence[EnqueuedJob]):
     """Many jobs that were enqueued, in the order in which they were given: nine bytes each.
 
-    `stored` says how many they are without those that were discarded.
+    `stored` says how many they are without those that were discarded, and without duplicates.
     """
 
     def __init__(self) -> None:
@@ -72,7 +73,13 @@ class EnqueuedJobs(Sequence[EnqueuedJob]):
     @property
     def stored(self) -> int:
         """How many were stored."""
-        return len(self._states) - self._states.count(_DISCARDED)
+        left_out = self._states.count(_DISCARDED) + self._states.count(_DUPLICATE)
+        return len(self._states) - left_out
+
+    @property
+    def duplicates(self) -> int:
+        """How many are those of others that were there already."""
+        return self._states.count(_DUPLICATE)
 
     def __len__(self) -> int:
         return len(self._ids)
@@ -139,6 +146,9 @@ class Bulk:
         self._kinds: dict[tuple[Any, ...], str] = {}
         # Of the batch: the keys of jobs that may not wait.
         self._impatient: set[str] = set()
+        # Of the batch: the unique jobs, by their places in it.
+        self._unique: dict[int, tuple[Draft, Uniqueness]] = {}
+        self._drawn = 0
         self._clock_ahead_s = 0.0
 
     def steps(self, *, copies: bool = True) -> Steps[None]:
@@ -153,8 +163,10 @@ class Bulk:
         """Emit what was stored, and return it."""
         stored = self.stored
         emit("jobs.enqueued", size=stored.stored)
-        if stored.stored < len(stored):
-            emit("jobs.discarded", size=len(stored) - stored.stored, reason="conflict")
+        if stored.duplicates:
+            emit("jobs.duplicate", size=stored.duplicates)
+        if discarded := len(stored) - stored.stored - stored.duplicates:
+            emit("jobs.discarded", size=discarded, reason="conflict")
         return stored
 
     def _store(self, *, copies: bool) -> Steps[bool]:
@@ -168,6 +180,8 @@ class Bulk:
         after, now_s = (yield Ask(STATEMENTS["begin"]))[0]
         self._clock_ahead_s = now_s - monotonic()
         self._impatient.clear()
+        self._unique.clear()
+        self._drawn = 0
         lines = map(self._line, batch)
         if copies:
             yield Copy(STATEMENTS["copy"], _pieces(lines))
@@ -180,10 +194,12 @@ class Bulk:
         self._payloads.update(payloads)
         if _SCHEDULED in states:
             self._payloads.add("due")
+        if self._unique:
+            yield from self._admit_unique(ids, states)
         if self._impatient:
             yield from self._admit(ids, states)
         self.stored.add(ids, states)
-        return len(ids) == BATCH
+        return self._drawn == BATCH
 
     def _admit(self, ids: list[int], states: bytearray) -> Steps[None]:
         """Drop those of the batch's jobs that may not wait and would have to.
@@ -195,6 +211,23 @@ class Bulk:
         for turn, job_id in enumerate(ids if dropped else ()):
             if job_id in dropped:
                 states[turn] = _DISCARDED
+        keys = [unique.unique_key for _, unique in self._unique.values()] if dropped else []
+        if keys:
+            yield Ask(STATEMENTS["forget_unique"], {"keys": keys, "ids": list(dropped)})
+
+    def _admit_unique(self, ids: list[int], states: bytearray) -> Steps[None]:
+        """Drop those of the batch's unique jobs of which there is one; that is told instead."""
+        wanted = {ids[turn]: turn for turn in self._unique}
+        found = admission(wanted, [unique for _, unique in self._unique.values()])
+        found |= {"always": not self._owned, "hastily": False}
+        for job_id, present, replaced in (yield Ask(STATEMENTS["admit_unique"], found)):
+            turn = wanted[job_id]
+            ids[turn] = present
+            if replaced:
+                continue
+            states[turn] = _DUPLICATE
+            if self._unique[turn][1].unique_conflict == "raise":
+                tell_duplicate(*self._unique[turn], present)
 
     def _line(self, job: Draft) -> str:
         if not isinstance(job, Draft):  # pyright: ignore[reportUnnecessaryIsInstance]
@@ -212,7 +245,12 @@ class Bulk:
             if due is _NULL and job.limited.on_conflict == "discard":
                 self._impatient.add(job.limited.key)
         context = _NULL if job.context is None else _field(job.context)
-        return f"{_field(job.arguments)}\t{head}\t{due}\t{limited}\t{context}\n"
+        unique = _NOT_UNIQUE
+        if job.unique is not None:
+            unique = _unique_fields(job.unique)
+            self._unique[self._drawn] = job, job.unique
+        self._drawn += 1
+        return f"{_field(job.arguments)}\t{head}\t{due}\t{limited}\t{context}\t{unique}\n"
 
     def _due(self, job: Draft) -> str:
         """Return when a job is due by the server's clock, or NULL when its time has come."""
@@ -240,9 +278,20 @@ def _field(value: object) -> str:
     return text
 
 
+def admission(ids: Iterable[int], unique: Iterable[Uniqueness]) -> dict[str, Any]:
+    """Return the parameters that say of some jobs, just stored, what makes them unique."""
+    columns = zip(*unique, strict=True)
+    return {"ids": list(ids), **dict(zip(Uniqueness._fields, map(list, columns), strict=True))}
+
+
 _UNLIMITED = "\t".join([_NULL] * 4)
+_NOT_UNIQUE = f"{_NULL}\t{_NULL}"
 
 
 def _limit_fields(limited: Limited) -> str:
     duration = _NULL if limited.duration is None else f"{limited.duration.total_seconds()} s"
     return "\t".join((_field(limited.key), str(limited.to), duration, limited.on_conflict))
+
+
+def _unique_fields(unique: Uniqueness) -> str:
+    return f"{_field(unique.unique_key)}\t{unique.unique_until or _NULL}"

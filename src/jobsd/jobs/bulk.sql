@@ -7,7 +7,8 @@ SELECT
 -- copy: store the jobs of a batch; they get their ids in this order.
 COPY jobsd.jobs (
     arguments, queue_name, class_name, priority, max_attempts, retries_crash, scheduled_at,
-    concurrency_key, concurrency_limit, concurrency_duration, on_conflict, context
+    concurrency_key, concurrency_limit, concurrency_duration, on_conflict, context, unique_key,
+    unique_until
 )
 FROM STDIN;
 
@@ -15,11 +16,13 @@ FROM STDIN;
 -- their columns. They get their ids in this order.
 INSERT INTO jobsd.jobs (
     arguments, queue_name, class_name, priority, max_attempts, retries_crash, scheduled_at,
-    concurrency_key, concurrency_limit, concurrency_duration, on_conflict, context
+    concurrency_key, concurrency_limit, concurrency_duration, on_conflict, context, unique_key,
+    unique_until
 )
 SELECT
     arguments, queue_name, class_name, priority, max_attempts, retries_crash, scheduled_at,
-    concurrency_key, concurrency_limit, concurrency_duration, on_conflict, context
+    concurrency_key, concurrency_limit, concurrency_duration, on_conflict, context, unique_key,
+    unique_until
 FROM json_populate_recordset(NULL::jobsd.jobs, %(jobs)s::json) WITH ORDINALITY
 ORDER BY ordinality;
 
@@ -88,6 +91,20 @@ FROM stored;
 -- admit: decide about the jobs of some keys that were just stored and may not wait: says which were
 -- dropped.
 SELECT jobsd.admit(%(keys)s::text[]);
+
+-- admit_unique: decide about the unique ones of the jobs that were just stored: says which were
+-- dropped, for which others, and which of those were replaced.
+SELECT job_id, present, replaced
+FROM jobsd.admit_unique(
+    %(ids)s::bigint[], %(unique_key)s::text[], %(unique_until)s::text[],
+    %(unique_within_s)s::float8[], %(unique_conflict)s::text[], %(unique_max_wait_s)s::float8[],
+    %(always)s, %(hastily)s
+);
+
+-- forget_unique: let these keys go, of jobs that were dropped behind.
+DELETE FROM jobsd.unique_jobs
+WHERE key = ANY (%(keys)s::text[]) AND job_id = ANY (%(ids)s::bigint[])
+RETURNING job_id;
 
 -- wake: wake those who sleep, after many jobs were stored: `always` in the transaction of a
 -- caller.

@@ -161,6 +161,10 @@ WITH bounded AS MATERIALIZED (
             WHEN given.outcome IN ('retried', 'snoozed')
                 THEN now() + make_interval(secs => given.wait_s)
             ELSE job.scheduled_at
+        END,
+        unique_until = CASE
+            WHEN job.unique_until = 'started' AND given.outcome <> 'parked' THEN NULL
+            ELSE job.unique_until
         END
     FROM given
     WHERE job.id = given.job_id

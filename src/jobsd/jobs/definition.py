@@ -23,6 +23,7 @@ from .limits import Limit
 from .policy import FAILURES, Policy, bounded_duration_s, exponential
 from .registry import Definition, check_class, check_priority, check_queue, register
 from .time_limits import read_time_limit
+from .unique import Unique
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -46,6 +47,7 @@ _OPTIONS = (
     "limits_concurrency",
     "timeout",
     "result_ttl",
+    "unique",
 )
 """The attributes of a class by which it says how it is run; `name` is near too many words."""
 
@@ -75,6 +77,8 @@ class Job:
     """After how long it is interrupted; as the settings say unless given."""
     result_ttl: ClassVar[timedelta | float | str | None] = None
     """For how long what it returns is kept; not at all unless given."""
+    unique: ClassVar[Unique | None] = None
+    """What makes a second one superfluous."""
     name: ClassVar[str]
     """What it is registered as; the class's own name unless given."""
     definition: ClassVar[Definition]
@@ -95,7 +99,6 @@ class Job:
         backoff = given.__func__ if isinstance(given, staticmethod) else given
         policy = _policy(cls.max_attempts, cls.retry_on, cls.discard_on, backoff)
         name = vars(cls).get("name", cls.__name__)
-        limit = _limit(cls.limits_concurrency)
         bounds = read_time_limit(cls.timeout)
         cls._signature = takes = Signature(cls.perform, None)
         cls.definition = _define(
@@ -105,11 +108,12 @@ class Job:
             cls.queue,
             cls.priority,
             policy,
-            limit,
-            takes,
             cls,
             bounds,
             cls.result_ttl,
+            cls.limits_concurrency,
+            cls.unique,
+            takes,
         )
 
     @classmethod
@@ -146,11 +150,12 @@ class Job:
         priority: int | None = None,
         wait: timedelta | float | str | None = None,
         wait_until: datetime | None = None,
+        unique_key: object = None,
         connection: object = NOT_GIVEN,
         after_commit: object = NOT_GIVEN,
     ) -> Using[...]:
         """Return the job with options for one enqueue: see `FunctionJob.using`."""
-        options = Options(queue, priority, wait, wait_until)
+        options = Options(queue, priority, wait, wait_until, unique_key)
         return Using(cls.with_args, options, connection, after_commit)
 
 
@@ -168,6 +173,7 @@ def job(
     limits_concurrency: Limit | None = ...,
     timeout: timedelta | float | str | None = ...,
     result_ttl: timedelta | float | str | None = ...,
+    unique: Unique | None = ...,
     name: str | None = ...,
 ) -> Callable[[Callable[P, R]], FunctionJob[P, R]]: ...
 def job(  # noqa: PLR0913 - the options of a job
@@ -183,6 +189,7 @@ def job(  # noqa: PLR0913 - the options of a job
     limits_concurrency: Limit | None = None,
     timeout: timedelta | float | str | None = None,
     result_ttl: timedelta | float | str | None = None,
+    unique: Unique | None = None,
     name: str | None = None,
 ) -> Any:
     """Make a function a job; an invalid option, or a name that is taken, raises `Error`.
@@ -198,15 +205,15 @@ def job(  # noqa: PLR0913 - the options of a job
         limits_concurrency: how many may run at the same time; see `Limit`.
         timeout: after how long it is interrupted; as the settings say unless given.
         result_ttl: for how long what it returns is kept, for `EnqueuedJob.result`.
+        unique: what makes a second one superfluous; see `Unique`.
         name: its registered name; by default "module.function".
     """
     policy = _policy(max_attempts, retry_on, discard_on, backoff)
-    limit, bounds = _limit(limits_concurrency), read_time_limit(timeout)
+    bounds, limits = (read_time_limit(timeout), result_ttl), (limits_concurrency, unique)
 
     def define(target: Callable[P, R]) -> FunctionJob[P, R]:
-        full, takes = name or _full_name(target), Signature(target)
-        facts = full, target, target, queue, priority, policy, limit, takes, target, bounds
-        return FunctionJob(target, _define(*facts, result_ttl))
+        facts = name, target, target, queue, priority, policy, target, *bounds, *limits
+        return FunctionJob(target, _define(*facts))
 
     return define if function is None else define(function)
 
@@ -216,32 +223,35 @@ def _full_name(target: Callable[..., Any]) -> str:
 
 
 def _define(  # noqa: PLR0913, PLR0917 - the fields of a definition
-    name: str,
+    name: str | None,
     author: Callable[..., Any],
     perform: Callable[..., Any],
     queue: str,
     priority: int,
     policy: Policy,
-    limit: Limit | None,
-    takes: Signature,
     origin: Any,  # noqa: ANN401 - a function or a class
     time_limit: TimeLimit | None,
     result_ttl: timedelta | float | str | None,
+    limit: Limit | None,
+    unique: Unique | None,
+    takes: Signature | None = None,
 ) -> Definition:
     source = f"{_module(origin)}.{origin.__qualname__}"
     coroutine = perform if _is_asynchronous(author) else None
+    takes = takes or Signature(author)
     definition = Definition(
-        check_class(name),
+        check_class(name or _full_name(origin)),
         _awaited(perform) if coroutine else perform,
         check_queue(queue),
         check_priority(priority),
         policy,
         source,
-        limit,
+        _limit(limit, takes),
         takes,
         coroutine,
         time_limit,
         None if result_ttl is None else bounded_duration_s("result_ttl", result_ttl),
+        _unique(unique, takes),
     )
     register(definition)
     return definition
@@ -266,10 +276,16 @@ def _several(kinds: Kinds) -> tuple[type[BaseException], ...]:
     return tuple(kinds) if isinstance(kinds, (tuple, list, set, frozenset)) else (kinds,)
 
 
-def _limit(given: Limit | None) -> Limit | None:
+def _limit(given: Limit | None, takes: Signature) -> Limit | None:
     if given is None or isinstance(given, Limit):  # pyright: ignore[reportUnnecessaryIsInstance]
-        return given
+        return given and given.on(takes)
     raise Error(f"limits_concurrency: {given!r} is no limit; write Limit(to=1, key=…)")
+
+
+def _unique(given: Unique | None, takes: Signature) -> Unique | None:
+    if given is None or isinstance(given, Unique):  # pyright: ignore[reportUnnecessaryIsInstance]
+        return given and given.on(takes)
+    raise Error(f"unique: {given!r:.60} is no Unique; write Unique(key=…)")
 
 
 def _is_asynchronous(author: Callable[..., Any]) -> bool:

@@ -11,13 +11,15 @@ from jobsd.errors import Error, ProcessExitError
 
 from . import arguments
 from .policy import WAIT_MAX_S, bounded_duration_s
-from .registry import check_priority, check_queue
+from .registry import check_priority, check_queue, find
+from .unique import Unique
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from .limits import Limited
     from .registry import Definition
+    from .unique import Uniqueness
 
 
 @dataclass(slots=True)
@@ -25,7 +27,8 @@ class Draft:
     """What is to be enqueued; never changed once it is made (freezing doubles its price).
 
     `wait_s` and `wait_until` are for later; at most one of them is given. `limited` is None
-    for a job that no limit holds. `context` is JSON text, or None for a job without any.
+    for a job that no limit holds, `unique` for one of which there may be any number. `context`
+    is JSON text, or None for a job without any.
     """
 
     class_name: str
@@ -38,6 +41,7 @@ class Draft:
     wait_until: datetime | None = None
     limited: Limited | None = None
     context: str | None = None
+    unique: Uniqueness | None = None
 
     @property
     def later(self) -> bool:
@@ -63,9 +67,10 @@ def draft(definition: Definition, args: Sequence[Any], kwargs: Mapping[str, Any]
     Raises:
         ArgumentError: when they can't be stored.
         LimitError: when the key of its limit can't be had.
+        UniqueError: when the key that makes it unique can't be had.
     """
     policy = definition.policy
-    limit = definition.limit
+    limit, unique = definition.limit, definition.unique
     return Draft(
         definition.name,
         definition.queue,
@@ -74,6 +79,9 @@ def draft(definition: Definition, args: Sequence[Any], kwargs: Mapping[str, Any]
         policy.max_attempts,
         policy.retries(ProcessExitError),
         limited=None if limit is None else limit.of(definition.name, args, kwargs),
+        unique=None
+        if unique is None
+        else unique.of(definition.name, args, kwargs, definition.takes),
     )
 
 
@@ -85,6 +93,7 @@ class Options:
     priority: int | None = None
     wait: timedelta | float | str | None = None
     wait_until: datetime | None = None
+    unique_key: object = None
 
     def apply(self, drafted: Draft) -> Draft:
         """Return the draft with these options.
@@ -102,7 +111,13 @@ class Options:
             else check_priority(self.priority),
             wait_s=_wait_s(self.wait),
             wait_until=_wait_until(self.wait_until),
+            unique=drafted.unique if self.unique_key is None else self._unique(drafted),
         )
+
+    def _unique(self, drafted: Draft) -> Uniqueness:
+        known = find(drafted.class_name)
+        unique = (known and known.unique) or Unique()
+        return unique.keyed(drafted.class_name, self.unique_key)
 
 
 def _wait_s(wait: timedelta | float | str | None) -> float | None:

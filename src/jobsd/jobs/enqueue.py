@@ -15,11 +15,12 @@ from psycopg import errors
 
 from jobsd.database.grants import REMEDY
 from jobsd.database.statements import Statements
-from jobsd.errors import EnqueueError, Error
+from jobsd.errors import DuplicateError, EnqueueError, Error
 from jobsd.instruments.events import emit
 
 from .connections import PlainCursor
 from .driver_errors import said_by, sqlstate
+from .limits import Limited
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Sequence
@@ -30,20 +31,24 @@ if TYPE_CHECKING:
 
     from .draft import Draft
     from .drivers import Driver
+    from .unique import Uniqueness
 
     Connection = psycopg.Connection[Any]
     Timeout = timedelta | float | str | None
 
 STATEMENTS = Statements("jobsd.jobs", "enqueue.sql")
 
+_UNLIMITED = dict.fromkeys(Limited._fields)
+
 
 @dataclass(slots=True)
 class EnqueuedJob:
     """A job that was enqueued: its id, and where it is.
 
-    `state` is "ready" (also where it will have to wait for a slot of its limit), "scheduled" or
+    `state` is "ready" (also where it will have to wait for a slot of its limit), "scheduled",
     "discarded" (its limit is reached and it may not wait: nothing was stored, and there is no
-    id). With `after_commit` it is "pending" and has no id until it is stored.
+    id) or "duplicate" (it is unique, and nothing was stored: the id is that of the job that is
+    there). With `after_commit` it is "pending" and has no id until it is stored.
     """
 
     id: int | None
@@ -125,14 +130,15 @@ def enqueue_alone(session: Session, job: Draft) -> EnqueuedJob:
     """
     if job.later or job.limited is not None:
         return enqueue(session.connection, session.target.schema, job)
-    parameters = job.columns()
-    parameters["always"] = False
+    statement, parameters = request(job, always=False)
     try:
-        ((job_id, *_),) = session.fetch_prepared(STATEMENTS["at_once"], parameters)
+        # A unique one that is the first, as most are, is stored by one plain statement.
+        plain = statement if job.unique is None else STATEMENTS["unique_at_once"]
+        rows = session.fetch_prepared(plain, parameters)
+        (row,) = rows or session.fetch_prepared(statement, parameters)
     except (psycopg.Error, UnicodeEncodeError) as error:
         raise refusal(error, doubtful=True) from error
-    _tell(job, job_id, "ready")
-    return EnqueuedJob(job_id, "ready", job.class_name)
+    return told(job, row)
 
 
 def request(job: Draft, *, always: bool) -> tuple[Statement, dict[str, Any]]:
@@ -147,14 +153,44 @@ def request(job: Draft, *, always: bool) -> tuple[Statement, dict[str, Any]]:
         plain = not job.later and job.limited.on_conflict == "block"
         name = "limited" if plain else "decided"
         parameters |= job.limited._asdict()
+    if job.unique is not None:
+        name = "unique"
+        parameters = {**_UNLIMITED, **parameters, **job.unique._asdict()}
     return STATEMENTS[name], parameters
 
 
 def told(job: Draft, row: Sequence[Any]) -> EnqueuedJob:
     """Return what a statement of `request` has answered, and emit it."""
+    if job.unique is not None:
+        return _told_unique(job, job.unique, *row[:3])
     state = row[1] if job.limited is not None else "scheduled" if row[1] else "ready"
     _tell(job, row[0], state)
     return EnqueuedJob(row[0], state, job.class_name)
+
+
+def _told_unique(
+    job: Draft, unique: Uniqueness, job_id: int | None, state: str, replaced: object
+) -> EnqueuedJob:
+    if state == "duplicate":
+        tell_duplicate(job, unique, job_id or 0)
+    elif replaced:
+        facts = {"job_id": job_id, "class_name": job.class_name, "queue_name": job.queue_name}
+        emit("job.replaced", **facts, state=state)
+    else:
+        _tell(job, job_id, state)
+    return EnqueuedJob(job_id, state, job.class_name)
+
+
+def tell_duplicate(job: Draft, unique: Uniqueness, present: int) -> None:
+    """Tell that a job was not stored, since another one is there.
+
+    Raises:
+        DuplicateError: where that is to be one.
+    """
+    if unique.unique_conflict == "raise":
+        raise DuplicateError(job.class_name, unique.unique_key, present)
+    facts = {"job_id": present, "class_name": job.class_name, "queue_name": job.queue_name}
+    emit("job.duplicate", **facts, unique_key=unique.unique_key)
 
 
 def _tell(job: Draft, job_id: int | None, state: str) -> None:
@@ -201,6 +237,8 @@ def _told(error: Exception) -> str:
     state = sqlstate(error)
     if state in _SCHEMA_OUTDATED:
         return f"{first}; the tables are missing or old: run `db migrate`"
+    if state == errors.LockNotAvailable.sqlstate:
+        return f"{first}; a transaction that is open holds what it needs, or its unique key"
     if state == errors.InsufficientPrivilege.sqlstate:
         return f"{first}; {REMEDY}"
     return first

@@ -107,3 +107,56 @@ FROM jobsd.store(
     %(key)s, %(to)s::integer, %(duration)s::interval, %(on_conflict)s, %(always)s::boolean,
     %(context)s::jsonb
 );
+
+-- unique_at_once: store one unique job that may run now, if nobody has its key; else returns
+-- nothing. Whoever takes the key in a transaction that is open is waited for, two seconds.
+WITH bounded AS MATERIALIZED (
+    SELECT
+        set_config('lock_timeout', '2s', true),
+        nextval(pg_get_serial_sequence('jobsd.jobs', 'id')) AS id
+), taken AS (
+    INSERT INTO jobsd.unique_jobs (key, job_id, until, ends_at)
+    SELECT
+        %(unique_key)s::text, id, %(unique_until)s::text,
+        clock_timestamp() + make_interval(secs => %(unique_within_s)s::float8)
+    FROM bounded
+    ON CONFLICT (key) DO NOTHING
+    RETURNING job_id
+), job AS (
+    INSERT INTO jobsd.jobs (
+        id, queue_name, class_name, arguments, priority, max_attempts, retries_crash, context,
+        unique_key, unique_until
+    )
+    SELECT
+        job_id, %(queue_name)s::text, %(class_name)s::text, %(arguments)s::jsonb,
+        %(priority)s::integer, %(max_attempts)s::integer, %(retries_crash)s::boolean,
+        %(context)s::jsonb, %(unique_key)s::text, %(unique_until)s::text
+    FROM taken
+    RETURNING id, queue_name, priority
+)
+INSERT INTO jobsd.ready_executions (job_id, position, priority, queue_name)
+SELECT id, id, priority, queue_name
+FROM job
+RETURNING
+    job_id,
+    'ready',
+    false,
+    CASE
+        WHEN EXISTS (SELECT FROM jobsd.sleepers WHERE kind = 'worker')
+            THEN pg_notify('jobsd.wake', 'ready ' || queue_name)
+    END;
+
+-- unique: store one job of which there may be no second one, or say which one is there.
+SELECT job_id, state, replaced
+FROM jobsd.store_unique(
+    %(queue_name)s, %(class_name)s, %(arguments)s::jsonb, %(priority)s::integer,
+    %(max_attempts)s::integer, %(retries_crash)s::boolean,
+    coalesce(
+        %(wait_until)s::timestamptz, clock_timestamp() + make_interval(secs => %(wait_s)s::float8)
+    ),
+    %(key)s::text, %(to)s::integer, %(duration)s::interval, %(on_conflict)s::text,
+    %(always)s::boolean, %(context)s::jsonb,
+    %(unique_key)s::text, %(unique_until)s::text,
+    make_interval(secs => %(unique_within_s)s::float8), %(unique_conflict)s::text,
+    make_interval(secs => %(unique_max_wait_s)s::float8)
+);

@@ -35,7 +35,8 @@ def retry(job_id: int, *, with_lost: bool = False, session: Session | None = Non
 
     Raises:
         NotFoundError: when there is no such job.
-        RefusedError: when it has not failed, or is lost and `with_lost` is not given.
+        RefusedError: when it has not failed, is lost and `with_lost` is not given, or is unique
+            and another job has its key.
         Error: for an invalid id.
     """
     job_id = inspect.check_id(job_id)
@@ -43,7 +44,7 @@ def retry(job_id: int, *, with_lost: bool = False, session: Session | None = Non
         for done in batches(taken, [job_id], with_lost=with_lost):
             if done:
                 return "ready"
-        raise RefusedError(refusal(inspect.find(taken, job_id)))
+        raise RefusedError(refusal(taken, inspect.find(taken, job_id)))
 
 
 def retry_all(
@@ -73,7 +74,7 @@ def batches(
 ) -> Iterator[list[int]]:
     """Retry jobs, a transaction for each few hundred; those that have not failed are left.
 
-    So are lost ones, unless `with_lost`.
+    So are lost ones, unless `with_lost`, and unique ones whose key another job has.
     """
     for start in range(0, len(ids), BATCH):
         done = _retry(session, list(ids[start : start + BATCH]), with_lost=with_lost)
@@ -82,10 +83,12 @@ def batches(
         yield done
 
 
-def refusal(found: inspect.Found) -> str:
+def refusal(session: Session, found: inspect.Found) -> str:
     """Say why a job was not retried."""
     job = found.job
     if job.state == "failed":
+        if present := session.fetch(STATEMENTS["taken"], {"id": job.id}):
+            return f"job {job.id} can't be retried: job {present[0][0]} has its unique key"
         return f"job {job.id} is just being changed by somebody else"
     if job.state == "lost":
         return (
@@ -98,6 +101,8 @@ def refusal(found: inspect.Found) -> str:
 def _retry(session: Session, ids: list[int], *, with_lost: bool) -> list[int]:
     known = [job_id for job_id in ids if 0 < job_id <= inspect.ID_MAX]
     with session.connection.transaction():
+        taken = {row[0] for row in session.fetch(STATEMENTS["retake"], {"ids": known})}
+        known = [job_id for job_id in known if job_id not in taken]
         retried = [row[0] for row in session.fetch(STATEMENTS["retry"], {"ids": known})]
         if with_lost:
             done = set(retried)

@@ -1,3 +1,14 @@
+-- retake: take the unique keys of failed jobs again; says which of the jobs can't be retried, and
+-- which jobs have their keys.
+SELECT job_id, present
+FROM jobsd.retake_unique(%(ids)s::bigint[]);
+
+-- taken: say which job has the unique key of a failed one, if it keeps that from being retried.
+SELECT held.job_id
+FROM jobsd.jobs AS job
+JOIN jobsd.unique_jobs AS held ON held.key = job.unique_key
+WHERE job.id = %(id)s AND job.unique_until = 'finished' AND held.job_id <> job.id;
+
 -- retry: let some failed jobs run anew, with all their attempts before them; what went wrong
 -- before is kept. They are as old as now for those who measure how long a job has waited. Rows
 -- that somebody else has locked are skipped.

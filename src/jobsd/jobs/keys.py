@@ -10,6 +10,7 @@ another language would give. All others differ: what separates parts is escaped 
     scope/a/b          a tuple of two or more
     ~(a/~)             a tuple within another one, and one of fewer than two
     module.Class~@7    an object with the id 7
+    scope/~#5f3a…      all arguments: the SHA-256 of their text as PostgreSQL gives a jsonb
 
 Anything else is refused: what would be guessed (True, 1.0 and Decimal("1.00") as 1), what has
 another text in each process (sets), and what has no one text (lists, dictionaries, a datetime,
@@ -18,11 +19,15 @@ whose instant has a text in each time zone).
 
 from __future__ import annotations
 
+import json
 from datetime import date, datetime
 from decimal import Decimal
 from enum import Enum
-from typing import cast
+from hashlib import sha256
+from typing import Any, cast
 from uuid import UUID
+
+from .argument_reading import is_list, is_object
 
 BYTES_MAX = 1000
 WHAT_FITS = f"at most {BYTES_MAX} bytes of printable text"
@@ -34,6 +39,8 @@ _NO_KEYS = (
     bool, float, complex, Decimal, bytes, bytearray, list, dict, set, frozenset, datetime, type,
 )  # fmt: skip
 _DEPTH_MAX = 20
+_encode = json.JSONEncoder(ensure_ascii=False).encode
+_UNORDERED = ("$set", "$frozenset", "$dict")
 
 
 class UnfitKeyError(ValueError):
@@ -54,6 +61,34 @@ def encode(scope: str, key: object) -> str:
         if not text:
             return _fit(_escaped(scope))
     return _fit(f"{_escaped(scope)}/{text}")
+
+
+def digest(scope: str, written: Any) -> str:  # noqa: ANN401 - any JSON
+    """Return what tells apart, within a scope, jobs with different arguments.
+
+    Raises:
+        UnfitKeyError: when the scope is longer than fits.
+    """
+    text = _encode(_in_order(written))
+    return _fit(f"{_escaped(scope)}/~#{sha256(text.encode()).hexdigest()}")
+
+
+def _in_order(written: Any) -> Any:  # noqa: ANN401 - any JSON
+    """Return JSON with the names of objects in PostgreSQL's order, and sets in one of ours."""
+    if is_list(written):
+        return [_in_order(item) for item in written]
+    if not is_object(written):
+        return written
+    names = sorted(written, key=_name_order)
+    found = {name: _in_order(written[name]) for name in names}
+    if len(names) == 1 and names[0] in _UNORDERED and isinstance(found[names[0]], list):
+        found[names[0]].sort(key=json.dumps)
+    return found
+
+
+def _name_order(name: str) -> tuple[int, bytes]:
+    encoded = name.encode()
+    return len(encoded), encoded
 
 
 def fits(text: str) -> bool:

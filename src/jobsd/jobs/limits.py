@@ -7,7 +7,7 @@ is a slot, and goes with its last job. `0017_slots_of_claims.sql` has the invari
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -17,12 +17,15 @@ from jobsd.errors import Error, LimitError
 from jobsd.instruments.events import emit, is_subscribed
 
 from . import keys
+from .argument_names import resolved
 from .policy import bounded_duration_s
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
     from jobsd.database.connection import Session
+
+    from .enqueueable import Signature
 
     # Not `Callable[..., Any]`: beside it, checkers know no type for a lambda's parameters.
     KeyFunction = (
@@ -59,9 +62,10 @@ class Limit:
 
     Args:
         to: the number of slots.
-        key: a function of the job's arguments, or a fixed value. Jobs with the same key
-            share a limit. A function that returns None lifts the limit for that job. By
-            default all jobs of the class (or group) share one limit.
+        key: a function of the job's arguments, names of arguments (`"user_id"`, `("tenant",
+            "user_id")`), or a fixed value. Jobs with the same key share a limit. A key that is
+            None lifts the limit for that job. By default all jobs of the class (or group) share
+            one limit.
         duration: used after faults only: how long a slot may be held that no claim of a
             process covers before it is freed; by default
             `default_concurrency_control_period`. A running job keeps its slot.
@@ -102,6 +106,14 @@ class Limit:
         if self.duration is None:
             return None
         return timedelta(seconds=parse_duration(self.duration))
+
+    def on(self, signature: Signature) -> Limit:
+        """Return this for a job that takes such arguments: names become a function.
+
+        Raises:
+            Error: when a name is no argument of the job.
+        """
+        return replace(self, key=resolved("limits_concurrency", self.key, signature))
 
     def of(self, name: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Limited | None:
         """Return the limit of a job of this name with these arguments, or None.

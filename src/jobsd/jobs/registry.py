@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from .limits import Limit
     from .policy import Policy
     from .time_limits import TimeLimit
+    from .unique import Unique
 
 QUEUE_BYTES_MAX = 255
 CLASS_CHARACTERS_MAX = 1000
@@ -53,6 +54,7 @@ class Definition:
     time_limit: TimeLimit | None = None
     result_ttl_s: float | None = None
     """For how long what it returns is kept; None: it is not."""
+    unique: Unique | None = None
 
     def require(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> None:
         """Return when the job takes these arguments.

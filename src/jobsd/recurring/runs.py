@@ -3,7 +3,8 @@
 One statement stores a run and enqueues its job. The table's key is the task and the planned
 instant, so the first scheduler to store a run enqueues it, however many there are and
 wherever they are killed. The table outlives the jobs: clearing jobs never repeats a run.
-Where a limit may discard a job, two more statements of the same transaction decide.
+Where a limit may discard a job, or one of its unique key, more statements of the same
+transaction decide.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from jobsd.database.connection import Session
+    from jobsd.database.statements import Statement
     from jobsd.jobs.draft import Draft
 
     from .definition import StoredTask
@@ -54,9 +56,9 @@ class StoredRun:
     """A planned run after the attempt to store it.
 
     The `outcome` "enqueued", "missed", "skipped" (the previous run has not ended and may not
-    be overlapped) or "discarded" (by its limit) is stored now. With "taken" another process
-    has stored the run. With "changed" nothing was stored, since the task is no longer the
-    one that the run was planned from.
+    be overlapped) or "discarded" (by its limit, or a job of its unique key) is stored now. With
+    "taken" another process has stored the run. With "changed" nothing was stored, since the
+    task is no longer the one that the run was planned from.
     """
 
     run: PlannedRun
@@ -96,7 +98,7 @@ def draft_of(task: StoredTask) -> Draft:
         # The job carries the key alone. What is to be called is looked up where only an
         # operator writes, never read from a payload.
         drafted = draft(registry.get(COMMAND_JOB), [task.key], {})
-    elif (definition := registry.get(task.class_name)).limit is not None:
+    elif (definition := registry.get(task.class_name)).limit or definition.unique:
         drafted = draft(definition, *task.arguments)
     else:
         drafted = replace(draft(definition, [], {}), arguments=task.arguments_json)
@@ -136,26 +138,43 @@ def _store(
     store = (STATEMENTS["store"], {"runs": records, "even_disabled": even_disabled})
     alone = [run.task.key for run in runs if run.task.overlap == "skip"]
     lock = [(STATEMENTS["lock_tasks"], {"keys": alone})] if alone else []
-    limited = {
-        _at(run): run.draft.limited
-        for run in runs
-        if run.draft and run.draft.limited and run.draft.limited.on_conflict == "discard"
-    }
-    if not limited:
+    picky = [run for run in runs if run.draft and (run.draft.unique or _yields(run.draft))]
+    if not picky:
         return session.fetch_together([*lock, store])[-1], set()
-    keys = sorted({limit.key for limit in limited.values()})
-    instants = json.dumps(
-        [{"key": key, "run_at": moment.isoformat()} for key, moment in limited]
-    )
-    *_, rows, _, discarded = session.fetch_together(
-        [
-            *lock,
-            store,
-            (bulk.STATEMENTS["admit"], {"keys": keys}),
-            (STATEMENTS["record_discards"], {"runs": instants}),
-        ]
-    )
+    with session.connection.transaction():
+        rows = session.fetch_together([*lock, store])[-1]
+        discarded = _decide(session, picky, rows)
     return rows, {(key, run_at.astimezone(UTC)) for key, run_at in discarded}
+
+
+def _decide(
+    session: Session, picky: Sequence[PlannedRun], rows: Sequence[tuple[Any, ...]]
+) -> list[tuple[Any, ...]]:
+    """Drop the jobs that may not wait or not be second; return the runs that had them.
+
+    Whoever has just taken a unique key, and has not committed, is not waited for.
+    """
+    statements: list[tuple[Statement, dict[str, Any]]] = []
+    ids = {(row[0], row[1].astimezone(UTC)): row[3] for row in rows if row[3] is not None}
+    unique = {
+        ids[_at(run)]: run.draft.unique
+        for run in picky
+        if run.draft and run.draft.unique and _at(run) in ids
+    }
+    if unique:
+        facts = bulk.admission(unique, unique.values()) | {"always": False, "hastily": True}
+        statements.append((bulk.STATEMENTS["admit_unique"], facts))
+    limits = [run.draft.limited for run in picky if run.draft and _yields(run.draft)]
+    keys = {limit.key for limit in limits if limit is not None}
+    if keys:
+        statements.append((bulk.STATEMENTS["admit"], {"keys": sorted(keys)}))
+    instants = json.dumps([_instant(run) for run in picky])
+    statements.append((STATEMENTS["record_discards"], {"runs": instants}))
+    return session.fetch_together(statements)[-1]
+
+
+def _yields(draft: Draft) -> bool:
+    return draft.limited is not None and draft.limited.on_conflict == "discard"
 
 
 def run_now(session: Session, task: StoredTask) -> EnqueuedJob:
@@ -214,6 +233,9 @@ def _record(run: PlannedRun) -> dict[str, Any]:
         return {**record, "outcome": "missed"}
     job, limited = run.draft, run.draft.limited
     record |= job.columns()
+    if job.unique is not None:
+        until = {"unique_until": job.unique.unique_until}
+        record |= {"unique_key": job.unique.unique_key} | until
     if limited is None:
         return record
     return {

@@ -20,14 +20,15 @@ FOR NO KEY UPDATE;
 -- ahead in that case, so the run that must not be overlapped is the last one before this
 -- instant.
 --
--- `admit`, which follows in the same transaction, decides about a job that may not wait.
+-- `admit` and `admit_unique`, which follow in the same transaction, decide about jobs that may not
+-- wait, or of which there may be no second one.
 WITH planned AS (
     SELECT *
     FROM jsonb_to_recordset(%(runs)s::jsonb) AS planned (
         key text, run_at timestamptz, version timestamptz, outcome text, queue_name text,
         class_name text, arguments text, priority integer, max_attempts integer,
         retries_crash boolean, concurrency_key text, concurrency_limit integer,
-        concurrency_duration_s float8, on_conflict text
+        concurrency_duration_s float8, on_conflict text, unique_key text, unique_until text
     )
 ), allowed AS (
     SELECT
@@ -82,12 +83,13 @@ WITH planned AS (
 ), job AS (
     INSERT INTO jobsd.jobs (
         id, queue_name, class_name, arguments, priority, max_attempts, retries_crash,
-        concurrency_key, concurrency_limit, concurrency_duration, on_conflict
+        concurrency_key, concurrency_limit, concurrency_duration, on_conflict, unique_key,
+        unique_until
     )
     SELECT
         job_id, queue_name, class_name, arguments::jsonb, priority, max_attempts,
         retries_crash, concurrency_key, concurrency_limit,
-        make_interval(secs => concurrency_duration_s), on_conflict
+        make_interval(secs => concurrency_duration_s), on_conflict, unique_key, unique_until
     FROM numbered
     WHERE job_id = ANY (ARRAY(SELECT job_id FROM stored WHERE job_id IS NOT NULL))
     RETURNING id, queue_name, priority, concurrency_key, concurrency_limit, on_conflict
@@ -132,8 +134,8 @@ UNION ALL
 SELECT key, run_at, false, NULL, NULL, 0
 FROM numbered;
 
--- record_discards: of the runs that this transaction has stored, record those that their limit
--- has discarded, and return these.
+-- record_discards: of the runs that this transaction has stored, record those that their limit,
+-- or one of their unique key, has discarded, and return these.
 WITH run AS (
     SELECT execution.task_key, execution.run_at, execution.job_id
     FROM jsonb_to_recordset(%(runs)s::jsonb) AS planned (key text, run_at timestamptz)

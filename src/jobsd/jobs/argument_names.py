@@ -1,0 +1,88 @@
+"""Keys that are made of a job's arguments: by their names, or of all of them.
+
+`key="order_id"` means the argument of that name, `key=("tenant", "order_id")` the tuple of
+both, if the job takes arguments of these names; any other value is meant as it stands.
+"""
+
+from __future__ import annotations
+
+import difflib
+import inspect
+from typing import TYPE_CHECKING, Any, cast
+
+from jobsd.errors import Error
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from .enqueueable import Signature
+
+_PLAIN = (
+    inspect.Parameter.POSITIONAL_ONLY,
+    inspect.Parameter.POSITIONAL_OR_KEYWORD,
+    inspect.Parameter.KEYWORD_ONLY,
+)
+
+
+class NamedArguments:
+    """A key function that picks arguments by their names: one value, or a tuple of several."""
+
+    __slots__ = ("_picks", "names", "single")
+
+    def __init__(self, names: Sequence[str], signature: Signature, *, single: bool) -> None:
+        """Pick these arguments of a job that takes what the signature says."""
+        self.names = tuple(names)
+        self.single = single
+        at = {each.name: each for each in signature.parameters}
+        order = [name for name, each in at.items() if each.kind != each.KEYWORD_ONLY]
+        self._picks = [
+            (name, order.index(name) if name in order else None, at[name].default)
+            for name in self.names
+        ]
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - the author's own
+        """Return the key of a job with these arguments."""
+        picked = tuple(
+            args[place]
+            if place is not None and place < len(args)
+            else kwargs.get(name, default)
+            for name, place, default in self._picks
+        )
+        return picked[0] if self.single else picked
+
+
+def resolved(option: str, key: object, signature: Signature) -> Any:  # noqa: ANN401 - any key
+    """Return what a key means for a job: a function where it names arguments.
+
+    Raises:
+        Error: for a tuple of which only a part names arguments, and for a name that is nearly
+            one.
+    """
+    single = isinstance(key, str)
+    parts = (key,) if single else key
+    if callable(key) or not isinstance(parts, tuple) or not parts:
+        return key
+    given = cast("tuple[object, ...]", parts)
+    taken = [each.name for each in signature.parameters if each.kind in _PLAIN]
+    strange = [part for part in given if part not in taken]
+    if not strange:
+        return NamedArguments(cast("tuple[str, ...]", given), signature, single=single)
+    texts = [part for part in strange if isinstance(part, str)]
+    near = [near for part in texts for near in difflib.get_close_matches(part, taken, 1, 0.8)]
+    if near or len(strange) < len(given):
+        hint = f"; did you mean {near[0]!r}?" if near else ""
+        raise Error(
+            f"{option}: key={key!r}: {strange[0]!r} is no argument of the job, which takes"
+            f" {', '.join(taken)}{hint} A fixed key is written as a function:"
+            f" key=lambda *_, **__: {key!r}"
+        )
+    return key
+
+
+def by_name(
+    signature: Signature | None, args: Sequence[Any], kwargs: Mapping[str, Any]
+) -> tuple[Sequence[Any], Mapping[str, Any]]:
+    """Return all arguments of a call, each by its name, those that it leaves out too."""
+    if signature is None:
+        return args, kwargs
+    return (), signature.named(args, kwargs)

@@ -1,0 +1,29 @@
+-- forget: forget the next keys of which the job has ended, or is no more, or whose time is over.
+-- Says which was the last that was looked at, and how many were forgotten. One that was just taken
+-- again is another job's: it stays. So does that of a failed job, which may be retried.
+WITH seen AS MATERIALIZED (
+    SELECT key, job_id, until, ends_at
+    FROM jobsd.unique_jobs
+    WHERE key > %(after)s
+    ORDER BY key
+    LIMIT %(limit)s
+), over AS MATERIALIZED (
+    SELECT seen.key, seen.job_id
+    FROM seen
+    LEFT JOIN jobsd.jobs AS job ON job.id = seen.job_id
+    WHERE CASE
+        WHEN seen.until IS NULL THEN seen.ends_at <= now()
+        WHEN job.id IS NULL OR job.outcome IS NOT NULL THEN true
+        ELSE seen.until = 'started' AND job.unique_until IS NULL
+    END
+), gone AS (
+    DELETE FROM jobsd.unique_jobs
+    WHERE ctid = ANY (ARRAY(
+        SELECT held.ctid
+        FROM over
+        JOIN jobsd.unique_jobs AS held ON held.key = over.key AND held.job_id = over.job_id
+        FOR UPDATE OF held SKIP LOCKED
+    ))
+    RETURNING key
+)
+SELECT (SELECT max(key) FROM seen), (SELECT count(*) FROM gone);
