@@ -31,6 +31,7 @@ from .known_classes import KnownClasses, Scout
 from .ledger import Ledger
 from .limited import Limited, Until
 from .polling import CLAIMED_MAX, PATIENCE_S, POLL_MAX_S, PollingInterval, PrefetchPolicy
+from .progress import ProgressWriter
 from .report import Report, UncertainOutcomes
 from .turn import ClaimRequest, Turns
 
@@ -83,6 +84,7 @@ class Worker(DatabaseLoop):
         keep, parks = jobs.preserve_finished_jobs, self._known_classes.parks
         self._ledger = Ledger(context.name, keep=keep, parks=parks)
         self._report = Report(context.entry, slow_after_s)
+        self._progress = ProgressWriter(session, context.nap.wake)
         self._uncertain = UncertainOutcomes(self._report, self._ledger)
         self._turns = Turns(session, self._ledger, self._pool, context.entry)
         self._limited = Limited(
@@ -159,6 +161,7 @@ class Worker(DatabaseLoop):
         asked_at = self._confirm_row()
         self._find_reasons()
         self._collect()
+        self._progress.write(self._process_id)
         self._turn(asked_at)
         if self._is_reconciling_due():
             # After the turn, for which a job may wait.
@@ -258,7 +261,8 @@ class Worker(DatabaseLoop):
         # What came while a statement ran does not make the socket readable any more.
         self._listen()
         self._context.entry.set_threads(self._pool.busy, self._pool.size)
-        return self._limited.clear(self._scout.clear(self._idle_s()))
+        rest_s = self._limited.clear(self._scout.clear(self._idle_s()))
+        return self._progress.bound(rest_s)
 
     # What a poll decides by.
 

@@ -15,18 +15,27 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.system
 
 PAGE = guide("results")
+SAYS = """
+from threading import Event
+
+enqueued = import_lines.enqueue(["a", "b"])
+enqueued.wait(30)
+while (said := find(enqueued.id).progress) is None or said["done"] < 2:
+    Event().wait(0.05)
+print(said["done"], said["total"], said["note"])
+"""
 
 
 def test_a_program_waits_for_what_a_tree_performs(tmp_path: Path, empty_database: str) -> None:
     project = Project(tmp_path, empty_database)
-    (definitions,), (program,) = blocks(PAGE, "python"), blocks(PAGE, "py")
+    definitions, (program,) = "\n".join(blocks(PAGE, "python")), blocks(PAGE, "py")
     (printed,) = blocks(PAGE, "text")
     project.write("sums.py", definitions)
     project.write("config/queue.yml", "import: [sums]\nworkers: [{}]\n")
 
     with project.start() as tree:
         tree.wait_event("supervisor.ready")
-        got = project.python(f"from sums import *\n{program}")
+        got = project.python(f"from sums import *\n{program}{SAYS}")
         tree.terminate()
 
-    assert got == printed
+    assert got == f"{printed}2 2 b\n"

@@ -29,7 +29,7 @@ from jobsd.operations.job_info import afind, find
 from waiting import wait_until
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from jobsd.database.connection import Target
     from rows import Rows
@@ -76,6 +76,12 @@ class Sum(Job):
 
     async def perform(self, *numbers: int) -> int:
         return sum(numbers)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _no_thread_is_left() -> Iterator[None]:
+    yield
+    waiting.end_all()
 
 
 def _waiters(session: Session) -> int:

@@ -12,7 +12,7 @@ from jobsd.clock import utc_now
 from jobsd.instruments.bound_job import Bound, running_job
 from jobsd.instruments.printed import end_lines
 
-from . import arguments, registry
+from . import arguments, progress, registry
 from .interrupts import Shield
 
 if TYPE_CHECKING:
@@ -64,6 +64,18 @@ class CurrentJob(NamedTuple):
             found: dict[str, Any] = json.loads(self.carried)
             return found
         return {} if self.carried is None else self.carried
+
+    def progress(
+        self, done: float, total: float | None = None, note: str | None = None
+    ) -> None:
+        """Say how far the job has come, for `show` and `JobInfo.progress`.
+
+        Cheap, however often it is called: it is written once a second at most.
+
+        Raises:
+            Error: for what is no number from 0 on, or no text.
+        """
+        progress.say(self.id, done, total, note)
 
     def shield(self) -> Shield:
         """Return a block that no interrupt strikes: what comes meanwhile, comes at its end."""

@@ -70,6 +70,7 @@ class Found:
     concurrency_key: str | None
     concurrency_limit: int | None
     lane: str | None
+    progress: dict[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,7 @@ SELECT
     claim.created_at, claim.process_id, process.name, process.pid, process.hostname,
     ready.position, job.concurrency_key,
     CASE WHEN job.concurrency_key IS NOT NULL THEN coalesce(job.concurrency_limit, 1) END,
-    ready.lane
+    ready.lane, job.progress
 FROM jobsd.jobs AS job
 LEFT JOIN jobsd.failed_executions AS failed ON failed.job_id = job.id
 LEFT JOIN jobsd.all_ready_executions AS ready ON ready.job_id = job.id

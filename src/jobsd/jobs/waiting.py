@@ -9,6 +9,7 @@ as anybody waits: only the end of this process ends a wait before its time.
 from __future__ import annotations
 
 import asyncio
+import atexit
 import contextlib
 import os
 import secrets
@@ -44,6 +45,8 @@ POLL_MIN_S, POLL_MAX_S = 0.02, 1.0
 LINGER_S = 5.0
 """How long the connection is kept when nobody waits any more."""
 AGAIN_S = 0.5
+END_S = 2.0
+"""How long the end of the program waits for the connection to be closed."""
 
 
 class Waiting:
@@ -62,6 +65,7 @@ class Waiting:
         os.set_blocking(self._reader, False)
         os.set_blocking(self._writer, False)
         self._thread: threading.Thread | None = None
+        self._ending = False
 
     def add(self, job_id: int) -> Future[End]:
         """Wait for the end of a job: the future is done when it has ended."""
@@ -85,6 +89,13 @@ class Waiting:
                 left.remove(future)
             if not left and self._waits.pop(job_id, None) is not None:
                 self._old.add(job_id)
+
+    def end(self) -> None:
+        """Close the connection, in whose place there is none any more; nobody waits then."""
+        self._ending = True
+        self._wake()
+        if (thread := self._thread) is not None and self.pid == os.getpid():
+            thread.join(END_S)
 
     def _wake(self) -> None:
         with contextlib.suppress(BlockingIOError):
@@ -111,7 +122,7 @@ class Waiting:
                 self._fail(error)
             now = monotonic()
             idle_at = now if self._waits else idle_at
-            if now - idle_at >= LINGER_S and self._end():
+            if self._ending or (now - idle_at >= LINGER_S and self._end()):
                 session.close()
                 return
             self._rest(session, poll_s if self._waits else LINGER_S)
@@ -268,6 +279,16 @@ def _for_target() -> Waiting:
             # In a child of a fork the thread is the parent's, and so is its connection.
             found = _waiting[target] = Waiting(target)
         return found
+
+
+@atexit.register
+def end_all() -> None:
+    """Close the connections of all waits; new waits get new ones."""
+    with _lock:
+        ended = [*_waiting.values()]
+        _waiting.clear()
+    for each in ended:
+        each.end()
 
 
 def _renew_lock() -> None:

@@ -50,7 +50,7 @@ class Examined:
             "reason": None,
             "error": self.error,
             "result": None if self.result is None else json.loads(self.result)[0],
-            "progress": None,
+            "progress": self.found.progress,
         }
 
 

@@ -1,0 +1,99 @@
+"""How far running jobs say that they have come.
+
+A job's thread leaves what it says here, and the process's control thread writes the last of it,
+once a second at most: a job may say something for each line of a file. What is said within the
+last second of a job may be written after its end.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import threading
+from typing import TYPE_CHECKING
+
+from jobsd.clock import utc_now
+from jobsd.database.statements import Statements
+from jobsd.errors import Error
+from jobsd.text import storable
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from jobsd.database.connection import Session
+
+STATEMENTS = Statements("jobsd.jobs", "progress.sql")
+
+NOTE_MAX = 500
+"""Characters of a note that are kept."""
+
+
+class Said:
+    """What the jobs of one process have said and nobody has written yet, by their ids."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._texts: dict[int, str] = {}
+        self._wake: Callable[[], None] | None = None
+
+    def __bool__(self) -> bool:
+        return bool(self._texts)
+
+    def wake_by(self, wake: Callable[[], None]) -> None:
+        """Say how the thread that writes is woken; without one nothing is kept."""
+        self._wake = wake
+
+    def put(self, job_id: int, text: str) -> None:
+        """Leave what a job says; called by its thread."""
+        if self._wake is None:
+            return
+        with self._lock:
+            first = not self._texts
+            self._texts[job_id] = text
+        if first:
+            self._wake()
+
+    def take(self) -> dict[int, str]:
+        """Return what was said since the last call, the last of each job."""
+        with self._lock:
+            texts, self._texts = self._texts, {}
+        return texts
+
+
+SAID = Said()
+
+
+def say(job_id: int, done: float, total: float | None, note: str | None) -> None:
+    """Leave how far a job has come; one without an id is nobody's to look at.
+
+    Raises:
+        Error: for what is no number or no text.
+    """
+    _check("done", done)
+    if total is not None:
+        _check("total", total)
+    if note is not None and not isinstance(note, str):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise Error(f"progress: the note is {note!r:.60}, which is no text")
+    if not job_id:
+        return
+    kept = None if note is None else storable(note[:NOTE_MAX])
+    facts = {"done": done, "total": total, "note": kept, "at": utc_now().isoformat()}
+    SAID.put(job_id, json.dumps(facts))
+
+
+def write(session: Session, process_id: int, texts: Mapping[int, str]) -> None:
+    """Write how far jobs have come that a process has claimed, or has just ended."""
+    parameters = {
+        "process_id": process_id,
+        "ids": list(texts),
+        "texts": list(texts.values()),
+    }
+    session.fetch(STATEMENTS["write"], parameters)
+
+
+def _check(name: str, value: object) -> None:
+    # A bool is an int too, but no number that anybody means.
+    if isinstance(value, int | float) and not isinstance(value, bool):  # noqa: SIM102 - narrows
+        if math.isfinite(value) and value >= 0:
+            return
+    raise Error(f"progress: {name} is {value!r:.60}, which is no number from 0 on")

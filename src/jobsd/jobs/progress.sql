@@ -1,0 +1,24 @@
+-- write: write how far some jobs have come, if the process still has them, or they have ended. A row
+-- that somebody holds locked goes without: its job will say more, and others wait behind us.
+WITH said AS (
+    SELECT job_id, progress
+    FROM unnest(%(ids)s::bigint[], %(texts)s::text[]) AS said (job_id, progress)
+), free AS MATERIALIZED (
+    SELECT id
+    FROM jobsd.jobs
+    WHERE id = ANY (%(ids)s::bigint[])
+        AND (
+            outcome IS NOT NULL
+            OR EXISTS (
+                SELECT
+                FROM jobsd.claims AS claim
+                WHERE claim.process_id = %(process_id)s AND jobs.id = ANY (claim.job_ids)
+            )
+        )
+    ORDER BY id
+    FOR NO KEY UPDATE SKIP LOCKED
+)
+UPDATE jobsd.jobs AS job
+SET progress = said.progress::jsonb
+FROM said
+WHERE job.id = said.job_id AND job.id = ANY (ARRAY(SELECT id FROM free));

@@ -1,0 +1,120 @@
+"""How far a job has come, as it says itself."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from jobsd.errors import Error
+from jobsd.jobs import progress
+from jobsd.jobs.current import current_job
+from jobsd.jobs.definition import job
+from jobsd.operations.job_info import find
+from jobsd.worker.progress import ProgressWriter
+
+from .bodies import gate, noted
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from jobsd.database.connection import Session
+
+    from .conftest import Count, MakeWorker
+
+
+@pytest.fixture(autouse=True)
+def _nothing_said() -> Iterator[None]:
+    progress.SAID.take()
+    yield
+    progress.SAID.take()
+
+
+@job
+def count_up(most: int) -> None:
+    for number in range(most + 1):
+        current_job().progress(number, most, f"line {number}")
+    noted.append("said")
+    gate.wait(20)
+
+
+@job
+def say_nothing() -> None: ...
+
+
+def test_what_a_running_job_says_is_shown(make_worker: MakeWorker, count: Count) -> None:
+    worker = make_worker()
+    enqueued = count_up.enqueue(1000)
+    assert enqueued.id is not None
+    worker.until(lambda: count("jobs WHERE progress ->> 'done' = '1000'"))
+    found = find(enqueued.id)
+
+    assert found is not None
+    assert found.state == "claimed"
+    said: Any = found.progress
+    assert (said["done"], said["total"], said["note"]) == (1000, 1000, "line 1000")
+
+
+def test_what_is_said_last_is_kept_behind_the_end(
+    make_worker: MakeWorker, count: Count
+) -> None:
+    gate.set()
+    worker = make_worker()
+    count_up.enqueue(3)
+    worker.until(lambda: count("jobs WHERE outcome = 'finished'"))
+
+    worker.until(lambda: count("jobs WHERE progress ->> 'done' = '3'"))
+
+
+def test_it_is_written_once_a_second_at_most(session: Session) -> None:
+    woken: list[bool] = []
+    writer = ProgressWriter(session, lambda: woken.append(True))
+    progress.say(1, 1, None, None)
+    progress.say(1, 2, None, None)
+    writer.write(7)
+    progress.say(1, 3, None, None)
+    writer.write(7)
+
+    assert (bool(progress.SAID), len(woken)) == (True, 2)
+    assert 0 < writer.bound(30) <= 1
+
+
+def test_a_job_of_another_process_is_left_alone(session: Session, count: Count) -> None:
+    session.connection.execute(
+        "INSERT INTO jobsd.jobs (queue_name, class_name) VALUES ('a', 'b')"
+    )
+    row = session.connection.execute("SELECT id FROM jobsd.jobs").fetchone()
+    assert row is not None
+    progress.write(session, 7, {row[0]: '{"done": 1}'})
+
+    assert count("jobs WHERE progress IS NOT NULL") == 0
+
+
+def test_jobs_that_say_nothing_have_none(make_worker: MakeWorker, count: Count) -> None:
+    worker = make_worker()
+    say_nothing.enqueue()
+    worker.until(lambda: count("jobs WHERE outcome = 'finished'"))
+
+    assert count("jobs WHERE progress IS NULL") == 1
+
+
+def test_outside_of_the_queue_nothing_is_kept() -> None:
+    gate.set()
+    count_up.perform_now(2)
+
+    assert not progress.SAID
+
+
+@pytest.mark.parametrize(
+    ("said", "wrong"),
+    [
+        ((-1, None, None), "done is -1"),
+        ((float("nan"), None, None), "done is nan"),
+        ((True, None, None), "done is True"),
+        ((1, "2", None), "total is '2'"),
+        ((1, 2, 3), "the note is 3"),
+    ],
+)
+def test_what_is_no_progress_is_refused(said: tuple[Any, Any, Any], wrong: str) -> None:
+    with pytest.raises(Error, match=f"progress: {wrong}"):
+        progress.say(1, *said)
