@@ -82,6 +82,7 @@ _HOT: dict[str, tuple[Statement, dict[str, Any]]] = {
             "priority": 0,
             "max_attempts": 1,
             "retries_crash": False,
+            "context": None,
             "always": False,
         },
     ),
