@@ -6,6 +6,7 @@ import os
 import shutil
 from typing import TYPE_CHECKING, Any, NoReturn
 
+import psycopg
 from psycopg import conninfo
 
 from jobsd.errors import EmbeddedServerError, NotFoundError
@@ -22,7 +23,7 @@ def become_psql(project: Project, arguments: Sequence[str]) -> NoReturn:
     Raises:
         NotFoundError: when there is none on this machine.
     """
-    _reach(project)
+    takes_path = _reach(project)
     url = project.target().url
     program = _find(project)
     parameters = conninfo.conninfo_to_dict(url)
@@ -32,14 +33,29 @@ def become_psql(project: Project, arguments: Sequence[str]) -> NoReturn:
         environ["PGPASSWORD"] = str(password)
     if (password := parameters.pop("sslpassword", None)) is not None:
         _serve(parameters, environ, f"sslpassword={password}")
+    if takes_path and "options" not in parameters and "PGOPTIONS" not in environ:
+        environ["PGOPTIONS"] = _search_path(project)
     connection = conninfo.make_conninfo("", **parameters)
     os.execve(program, ["psql", connection, *arguments], environ)  # noqa: S606 - no shell
 
 
-def _reach(project: Project) -> None:
-    """Connect once: psql would wait for a silent server without end, and end with 2."""
+def _reach(project: Project) -> bool:
+    """Connect first: psql would wait for a silent server without end, and end with 2.
+
+    Return whether the way there takes a search path; a transaction pooler refuses one.
+    """
     with project.session(any_schema=True):
-        pass
+        url = project.target().url
+    try:
+        psycopg.connect(url, options=_search_path(project), connect_timeout=3).close()
+    except psycopg.Error:
+        return False
+    return True
+
+
+def _search_path(project: Project) -> str:
+    """Return what lets a name without a schema be found in ours, behind the user's own."""
+    return f'-csearch_path="$user",public,{project.options.database.schema}'
 
 
 def _serve(parameters: dict[str, Any], environ: dict[str, str], setting: str) -> None:

@@ -150,7 +150,7 @@ def test_db_psql_becomes_psql_without_the_password_among_its_arguments(
     script = (
         "import sys, os, jobsd.daemon.psql as p\n"
         f"p._find = lambda project: {str(fake)!r}\n"
-        "p._reach = lambda project: None\n"
+        "p._reach = lambda project: False\n"
         "from jobsd.daemon.cli import run\n"
         "sys.exit(run(['db', 'psql', '-c', 'SELECT 1', '--csv']))\n"
     )

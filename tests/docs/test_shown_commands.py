@@ -50,6 +50,9 @@ def _check(line: str) -> None:
     found: click.Command = commands
     with click.Context(commands) as context:
         for word in shlex.split(line):
+            if word == "--":
+                # What follows belongs to another program.
+                break
             if word.startswith("--"):
                 options = {name for param in found.params for name in param.opts}
                 assert word.partition("=")[0] in options, f"{line}: {word}"
