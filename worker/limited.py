@@ -168,7 +168,7 @@ class Limited:
             {
                 **parameters,
                 "limit": limit,
-                "look": depth,
+                "depth": depth,
                 "aside_max": aside_max,
                 "long": self._prefetch.series_max,
                 "deep": max(1, self._pool.size + 1 - len(self._pool.series)),

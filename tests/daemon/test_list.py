@@ -179,7 +179,7 @@ def test_list_says_how_far_it_has_looked(
     from jobsd.daemon import cli
     from jobsd.jobs import client, listing
 
-    monkeypatch.setattr(listing, "LOOK_MAX", 100)
+    monkeypatch.setattr(listing, "SEARCH_MAX", 100)
     monkeypatch.setattr(listing, "PAGE", 100)
     monkeypatch.chdir(project.root)
     session.connection.execute(

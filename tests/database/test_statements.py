@@ -21,7 +21,7 @@ _FRAGMENTS = {
     *("take", "hold", "walk_any", "walk_named", "scout", "move", "meet_any", "meet_named"),
     "claim",
 }
-_PARTS = {"look", "rows", "ids", "some", "next", "lost"}
+_PARTS = {"search", "rows", "ids", "some", "next", "lost"}
 
 
 def _files() -> list[tuple[str, str]]:
@@ -61,7 +61,7 @@ def _statements() -> list[Statement]:
             )
         ]
     found += [walk for each in (lanes.SCOUT, lanes.MOVE) for walk in each.values()]
-    page = listing.STATEMENTS["look"]
+    page = listing.STATEMENTS["search"]
     ends = lost.STATEMENTS["lost"]
     found += [lost.STATEMENTS[begin].with_(ends) for begin in ("some", "next")]
     return [*found, *(page.with_(listing.STATEMENTS[end]) for end in ("rows", "ids"))]

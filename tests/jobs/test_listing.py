@@ -83,7 +83,7 @@ def test_a_rare_filter_ends_and_says_how_far_it_has_looked(
     session: Session, history: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(listing, "PAGE", 50)
-    monkeypatch.setattr(listing, "LOOK_MAX", 200)
+    monkeypatch.setattr(listing, "SEARCH_MAX", 200)
 
     found = listed(session, Filter(queue_name="rare"))
 

@@ -49,6 +49,7 @@ ROOMS = (
     "src/jobsd/heartbeat/",
     "src/jobsd/schedules/",
     "src/jobsd/recurring/",
+    "src/jobsd/operations/",
     "dispatcher/",
     "worker/cursor.py",
     "worker/known_classes.py",

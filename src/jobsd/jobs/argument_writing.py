@@ -48,7 +48,7 @@ def write(value: Any, where: Where, depth: int = 0) -> Any:  # noqa: ANN401 - an
     writer = _WRITERS.get(kind) or _inherited_writer(value)
     if writer is None:
         raise ArgumentError(
-            f"{told(where)} is of type {kind.__qualname__}, which can't be stored as JSON"
+            f"{path_of(where)} is of type {kind.__qualname__}, which can't be stored as JSON"
         )
     return writer(value, where, depth)
 
@@ -63,15 +63,15 @@ class Attribute(str):
     __slots__ = ()
 
 
-def told(where: Where) -> str:
+def path_of(where: Where) -> str:
     """Return where a value stands, as Python would write it: argument 1['a'][3].x."""
     if isinstance(where, str):
         return where
     outer, step = where
     return (
-        f"{told(outer)}.{step}"
+        f"{path_of(outer)}.{step}"
         if isinstance(step, Attribute)
-        else (f"{told(outer)}[{step!r:.60}]")
+        else (f"{path_of(outer)}[{step!r:.60}]")
     )
 
 
@@ -102,14 +102,14 @@ def _text(value: str, where: Where) -> str:
         return value
     nul, half = "a NUL character", "half of a surrogate pair"
     found = nul if "\0" in value else half
-    raise ArgumentError(f"{told(where)} holds {found}, which PostgreSQL can't store")
+    raise ArgumentError(f"{path_of(where)} holds {found}, which PostgreSQL can't store")
 
 
 def _write_int(value: int, where: Where, depth: int) -> int:
     del depth
     if value.bit_length() > INT_BITS_MAX:
         raise ArgumentError(
-            f"{told(where)} is a whole number of more than {INT_BITS_MAX:,} bits"
+            f"{path_of(where)} is a whole number of more than {INT_BITS_MAX:,} bits"
         )
     return int(value)
 
@@ -158,7 +158,8 @@ def _registered_name(kind: type[Any], where: Where) -> str:
     name = name_of(kind)
     if name is None:
         raise ArgumentError(
-            f"{told(where)} is a {kind.__qualname__}; register the class with @argument_type",
+            f"{path_of(where)} is a {kind.__qualname__};"
+            " register the class with @argument_type",
         )
     return name
 
@@ -189,7 +190,9 @@ def _write_datetime(value: datetime) -> Any:  # noqa: ANN401
 def _write_time(value: time, where: Where, depth: int) -> Any:  # noqa: ANN401
     del depth
     if value.tzinfo is not None and value.utcoffset() is None:
-        raise ArgumentError(f"{told(where)} is a time whose zone has no offset without a date")
+        raise ArgumentError(
+            f"{path_of(where)} is a time whose zone has no offset without a date"
+        )
     return {"$time": [value.isoformat(), 1] if value.fold else value.isoformat()}
 
 

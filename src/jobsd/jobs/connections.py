@@ -86,9 +86,9 @@ def ask(question: Callable[[Any], Any], given: object) -> Any:  # noqa: ANN401 -
     try:
         return question(given)
     except Exception as error:
-        told = " ".join(str(error).split()) or type(error).__name__
+        message = " ".join(str(error).split()) or type(error).__name__
         raise EnqueueError(
-            f"the job was not enqueued: {name_of(given)} refuses its connection: {told}",
+            f"the job was not enqueued: {name_of(given)} refuses its connection: {message}",
         ) from error
 
 

@@ -1,14 +1,14 @@
 """Lanes: where ready jobs wait that not every worker can run.
 
-A worker claims from the common jobs of its queues without knowing their classes. One that it
-has not imported it *parks*: the job goes back untouched, in its place, into the lane of its
-class (`parked_executions`), into which only those look that know the class. A parked job is
-ready like any other, and holds its slot if it is limited: given back, that would come to the
-same job again, as the first in its line.
+A worker claims from the common jobs of its queues without knowing their classes. A job whose
+class it has not imported is *parked*: it goes back untouched, with its position, into the lane
+of its class (`parked_executions`), where only workers that know the class search. A parked job
+is ready like any other, and keeps its slot if it is limited: a slot that were freed would come
+to the same job again, as the first of its key.
 
-Each worker publishes which classes it knows. When none that lives and takes from the queue
-knows the class of a lane, the table `lanes` says since when, as counted by the workers that
-take from that queue and would have to leave it.
+Each worker publishes which classes it knows. When no living worker that takes from the queue
+knows the class of a lane, the table `lanes` says since when. That is written by the workers
+that take from the queue, and have to leave the job where it is.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Which jobs are meant: the filters of `list`, and of all that is done to many at once.
 
-Jobs are looked at from the newest on, a page in one statement, through the table of their
+Jobs are read from the newest on, a page in one statement, through the table of their
 state where there is one. So a filter that few jobs pass costs time, but no statement
-costs much; who lists without `since` looks at a million jobs at most.
+costs much; a listing without `since` reads a million jobs at most.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 
 STATEMENTS = Statements("jobsd.jobs", "listing.sql")
 
-LOOK_MAX = 1_000_000
-"""So many jobs are looked at by `listed` when nothing says how old they may be."""
+SEARCH_MAX = 1_000_000
+"""So many jobs are read by `listed` when nothing says how old they may be."""
 LIMIT_MAX = 10_000
 PAGE = 10_000
 BEYOND = 2**63 - 1
@@ -77,7 +77,7 @@ class Filter:
         return replace(self, state=state)
 
     def parameters(self) -> dict[str, Any]:
-        """Return the parameters of a look."""
+        """Return the parameters of a search."""
         ended = self.state in _ENDED
         return {
             "outcome": self.state if ended else None,
@@ -97,9 +97,9 @@ class Filter:
 
 @dataclass(frozen=True, slots=True)
 class Listed:
-    """The jobs that were found, and how many were looked at, the last of them when.
+    """The jobs that were found, and how many were read, the last of them when.
 
-    `complete` is false when older ones may be meant too that nobody has looked at.
+    `complete` is false when older ones, which were not read, may be meant too.
     """
 
     jobs: list[JobRow]
@@ -129,12 +129,13 @@ def listed(
     limit: int = 20,
     *,
     before: int = BEYOND,
-    seen_max: int = LOOK_MAX,
+    seen_max: int | None = None,
 ) -> Listed:
     """Return the newest jobs of those that are meant, and have a lower id than `before`.
 
-    When nothing says how old they may be, at most `seen_max` are looked at.
+    When nothing says how old they may be, at most `seen_max` are read.
     """
+    seen_max = SEARCH_MAX if seen_max is None else seen_max
     jobs: list[JobRow] = []
     seen, oldest, goes_on = 0, None, True
     statement = page_query(meant.state, "rows")
@@ -175,12 +176,12 @@ def ids(session: Session, meant: Filter, limit: int | None = None) -> array[int]
 
 
 def page_query(state: str | None, end: str) -> Statement:
-    """Return the statement that looks at the jobs of one state, or at all: `rows` or `ids`."""
+    """Return the statement that reads the jobs of one state, or all: `rows` or `ids`."""
     place = f"all_{state}" if state in {"ready", "blocked"} else state
     table = _ALL if state is None or state in _ENDED else f"jobsd.{place}_executions AS source"
-    look = STATEMENTS["look"]
-    text = look.text.replace("jobsd.all_ready_executions AS source", table)
-    return Statement(f"{look.name} {state}", text).with_(STATEMENTS[end])
+    search = STATEMENTS["search"]
+    text = search.text.replace("jobsd.all_ready_executions AS source", table)
+    return Statement(f"{search.name} {state}", text).with_(STATEMENTS[end])
 
 
 def _like(pattern: str) -> str:

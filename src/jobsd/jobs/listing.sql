@@ -1,4 +1,4 @@
--- look: look at the next jobs of one state, the newest first: the ready ones as it stands
+-- search: read the next jobs of one state, the newest first: the ready ones as it stands
 -- here, others once their table is put in the place of all_ready_executions. Begins a
 -- statement: `rows` or `ids` end it.
 WITH place AS MATERIALIZED (
@@ -95,7 +95,7 @@ WITH place AS MATERIALIZED (
     LIMIT %(limit)s
 );
 
--- rows: end a look with the jobs that are meant, and how far it has come. The claims, few and
+-- rows: end a search with the jobs that are meant, and how far it has come. The claims, few and
 -- long, are read once and not for each job, and only where one of these may be claimed.
 claim AS MATERIALIZED (
     SELECT DISTINCT ON (member.job_id)
@@ -148,7 +148,7 @@ FROM edge
 LEFT JOIN wanted ON true
 ORDER BY wanted.id DESC;
 
--- ids: end a look with the ids of the jobs that are meant, and how far it has come.
+-- ids: end a search with the ids of the jobs that are meant, and how far it has come.
 listed AS (
     SELECT coalesce(array_agg(job_id ORDER BY job_id DESC), '{}') AS ids
     FROM meant

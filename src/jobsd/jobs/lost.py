@@ -1,9 +1,10 @@
 """Lost jobs: those that are in no table though they have not ended.
 
-Nothing of ours loses one; but a database that somebody has edited, or a defect, may. A job
-that is lost may still be running: who had claimed it may not know. So nothing is done to one
-unless somebody says so; they are found (`find`, and a dispatcher's walk over all jobs), noted
-down, and told. One snapshot decides; what is then done looks again under the job's lock.
+Nothing of ours loses a job, but a change of the tables by hand may, or a defect. A lost job may
+still be running, since the process that claimed it may not know. So lost jobs are only found
+(by `find`, and by a dispatcher's walk over all jobs), noted and emitted; an operator decides
+what becomes of them. One snapshot decides whether a job is lost, and whatever is then done
+checks that again under the job's lock.
 """
 
 from __future__ import annotations

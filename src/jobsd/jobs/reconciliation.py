@@ -1,8 +1,9 @@
 """What became of outcomes that were sent to be recorded, and whose answer was lost.
 
-The connection broke between their commit and its answer, or before: nobody knows. A claim
-says what is not recorded; of what it holds no longer, the tables say whether it was recorded
-by the process itself, which then has to tell of it, or settled by others, who have told.
+The connection broke before their commit, or between the commit and its answer. A claim still
+holds what is not recorded. For a job that it no longer holds, the tables say whether this
+process recorded the outcome, and so has to emit it, or another process recovered the job, and
+has emitted it.
 """
 
 from __future__ import annotations

@@ -25,9 +25,9 @@ WITH segment AS (
                 < (%(until_priority)s::integer, %(until_position)s::bigint))
             AND queue_name <> ALL (ARRAY(SELECT queue_name FROM jobsd.pauses))
         ORDER BY priority, position
-        LIMIT %(look)s::bigint
+        LIMIT %(depth)s::bigint
     ) AS waiting
-    LIMIT %(look)s::bigint
+    LIMIT %(depth)s::bigint
 );
 
 -- meet_named: the same from a list of queues: the first one's jobs before the second's.
@@ -58,9 +58,9 @@ WITH segment AS (
                 %(until_turn)s::bigint, %(until_priority)s::integer, %(until_position)s::bigint
             ))
         ORDER BY priority, position
-        LIMIT %(look)s::bigint
+        LIMIT %(depth)s::bigint
     ) AS waiting
-    LIMIT %(look)s::bigint
+    LIMIT %(depth)s::bigint
 );
 
 -- claim: take slots of the keys that were met, and claim a series of each: the first jobs of the

@@ -1,4 +1,4 @@
-"""Jobs that wait for the commit of a SQLAlchemy Session, told by the events of that Session.
+"""Jobs that wait for the commit of a SQLAlchemy Session, reason by the events of that Session.
 
 Only of one that is bound to an engine: upon a Connection it may have joined a transaction
 that somebody else commits, and a Connection tells of no commit.
@@ -36,8 +36,8 @@ def wait(session: Any, job: Pending) -> bool:  # noqa: ANN401 - SQLAlchemy's
     """
     engine = ask(lambda given: given.get_bind(), session)
     if is_sqlalchemy(engine):
-        told = "is bound to a Connection, whose transaction others may commit"
-        raise Error(f"after_commit: this Session {told}: {INSTEAD}")
+        reason = "is bound to a Connection, whose transaction others may commit"
+        raise Error(f"after_commit: this Session {reason}: {INSTEAD}")
     if _innermost(session) is None and session.autobegin:
         ask(lambda given: given.begin(), session)
     if _innermost(session) is None:
