@@ -79,7 +79,7 @@ def ready(scoreboard: Scoreboard, expected: Expected) -> Answer:
 def healthy(scoreboard: Scoreboard, expected: Expected, last: LastHeartbeat) -> Answer:
     """Return whether jobs run: by the heartbeat if there is one, else by the processes."""
     up, answers = _up(scoreboard), scoreboard.database_answers
-    facts = {
+    facts: dict[str, Any] = {
         "last_heartbeat": _iso(last),
         "database": answers,
         "processes": dict(up),
@@ -87,14 +87,14 @@ def healthy(scoreboard: Scoreboard, expected: Expected, last: LastHeartbeat) -> 
     within_s = expected.heartbeat_within_s
     if within_s is None:
         good = answers and all(up[kind] for kind in expected.processes)
-        return Answer(good, {"healthy": good, **facts})
+        return Answer(good, {"healthy": good, **facts, "judged_by": "processes"})
     age_s = last.age_s if last.executed_at is not None else None
-    good = (age_s is not None and age_s <= within_s) or _age_s(scoreboard) <= within_s
-    rounded = None if age_s is None else round(age_s, 3)
-    return Answer(
-        good,
-        {"healthy": good, **facts, "heartbeat_age": rounded, "heartbeat_within": within_s},
-    )
+    beats = age_s is not None and age_s <= within_s
+    good = beats or _age_s(scoreboard) <= within_s
+    facts["heartbeat_age"] = None if age_s is None else round(age_s, 3)
+    facts["heartbeat_within"] = within_s
+    facts["judged_by"] = "heartbeat" if beats or not good else "time since the start"
+    return Answer(good, {"healthy": good, **facts})
 
 
 def _up(scoreboard: Scoreboard) -> Counter[str]:

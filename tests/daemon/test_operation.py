@@ -189,6 +189,32 @@ def test_verify_and_health_judge_the_last_heartbeat(
     assert told["healthy"] is (status == 0)
 
 
+def test_health_goes_by_the_processes_where_no_task_beats(
+    run: Commands, session: Session
+) -> None:
+    assert run.json("health", status=1)["judged_by"] == "processes"
+
+    for kind in ("worker", "dispatcher"):
+        registry.register(session, kind=kind, name=kind, supervisor_id=0, metadata={})
+
+    assert run.json("health")["judged_by"] == "processes"
+
+
+def test_health_gives_the_first_heartbeat_of_a_task_its_time(
+    run: Commands, session: Session
+) -> None:
+    run.project.write(
+        "config/recurring.yml", "heartbeat: {class: HeartbeatJob, schedule: every 5 minutes}\n"
+    )
+    assert run.json("health", status=1)["judged_by"] == "heartbeat"
+
+    registry.register(session, kind="supervisor", name="s", supervisor_id=0, metadata={})
+    assert run.json("health")["judged_by"] == "time since the start"
+
+    beat(session, "8 minutes")
+    assert run.json("health")["judged_by"] == "heartbeat"
+
+
 def test_gaps_end_with_1_when_there_are_any(run: Commands, session: Session) -> None:
     beat(session, "31 minutes")
     beat(session, "1 minute")

@@ -21,7 +21,8 @@ def test_a_heartbeat_by_hand_makes_health_true_and_status_tells_of_processes(
 ) -> None:
     project = Project(tmp_path, empty_database)
     project.run("db", "migrate")
-    asked = (["health"], ["heartbeat", "verify", "--within", "10m"], ["status"])
+    within = ("--within", "10m")
+    asked = (["health", *within], ["heartbeat", "verify", *within], ["status"])
     assert [project.run(*words).returncode for words in asked] == [1, 1, 3]
 
     project.run("perform", "HeartbeatJob")
