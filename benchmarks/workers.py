@@ -32,14 +32,20 @@ if TYPE_CHECKING:
 class Workers:
     """Worker processes that are ready to begin."""
 
-    def __init__(self, target: Target, processes: int, threads: int) -> None:
+    def __init__(
+        self,
+        target: Target,
+        processes: int,
+        threads: int,
+        make: Callable[..., Worker] = Worker,
+    ) -> None:
         scoreboard = Scoreboard()
         scoreboard.supervisor_pid = os.getpid()
         self._entries = [_taken(scoreboard) for _ in range(processes)]
         self._counters: list[QueueCounters] = []
         self._children = Children(
             processes,
-            lambda number: _worker(scoreboard, self._entries[number], target, threads),
+            lambda number: _worker(scoreboard, self._entries[number], target, threads, make),
         )
 
     def go(self) -> float:
@@ -69,12 +75,16 @@ def _taken(scoreboard: Scoreboard) -> ScoreboardEntry:
 
 
 def _worker(
-    scoreboard: Scoreboard, entry: ScoreboardEntry, target: Target, threads: int
+    scoreboard: Scoreboard,
+    entry: ScoreboardEntry,
+    target: Target,
+    threads: int,
+    make: Callable[..., Worker],
 ) -> Callable[[], int]:
     context = Context(scoreboard, entry, entry.name)
     entry.pid = os.getpid()
     listen_to_signals(context)
     nowhere = os.open(os.devnull, os.O_WRONLY)
     logs.configure("json", "info", kind="worker", name=entry.name, stream=nowhere)
-    worker = Worker(context, target, WorkerOptions(threads=threads), JobsOptions())
+    worker = make(context, target, WorkerOptions(threads=threads), JobsOptions())
     return lambda: run(worker, context)
