@@ -28,7 +28,8 @@ ORDER BY ordinality;
 
 -- place: give each job of the batch that was just stored its place: ready (0), scheduled (1), or
 -- ready with a limit (2). Of a key, and a queue, only as many are met by workers as may run at once:
--- the others come along with these, and are blocked until then. Returns, in the order of the
+-- the others come along with these, and are blocked until then. Those that may not wait are met all,
+-- and don't count: they may yet be dropped. Returns, in the order of the
 -- batch, the ids and the places, and what to say of them to workers. Others may have taken
 -- ids in between; all rows that one COPY has stored bear the same xmin.
 WITH last AS MATERIALIZED (
@@ -72,7 +73,7 @@ WITH last AS MATERIALIZED (
         SELECT
             *,
             row_number() OVER (
-                PARTITION BY concurrency_key, queue_name ORDER BY priority, id
+                PARTITION BY concurrency_key, queue_name, yields ORDER BY priority, id
             ) AS number
         FROM stored
         WHERE place = 2
