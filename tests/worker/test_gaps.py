@@ -208,6 +208,8 @@ def test_a_scout_finds_every_job_that_it_can_run_where_that_has_its_place(
         note.using(priority=1).enqueue(f"less urgent {turn}")
         if turn == 2:
             session.connection.execute(_ELSEWHERE.encode())
+    if sparse:
+        session.connection.execute(_LONG_DONE, (note.definition.name, 1500))
     note.enqueue("behind")
     driven = make_worker()
 
