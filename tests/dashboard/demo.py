@@ -1,0 +1,127 @@
+"""The queue of a small shop: for screenshots, and for the tests of the browser."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+from jobs.placed import claim, enqueue, fail
+from jobsd.jobs import queues
+from jobsd.operations import audit
+from jobsd.processes import registry
+
+if TYPE_CHECKING:
+    from jobsd.database.connection import Session
+
+_TRACE = """Traceback (most recent call last):
+  File "/srv/shop/mail.py", line 41, in welcome
+    server.send(message)
+  File "/srv/shop/smtp.py", line 12, in send
+    raise SMTPServerDisconnected("421 try again later")
+smtplib.SMTPServerDisconnected: 421 try again later"""
+_ERRORS = (
+    ("shop.mail.welcome", "mail", "SMTPServerDisconnected", "421 try again later", 7),
+    ("shop.reports.monthly", "reports", "ValueError", "no figures for 2026-02", 2),
+    ("shop.images.shrink", "images", "ProcessExitError", "killed by signal 9 (OOM kill)", 1),
+)
+_TASKS = (
+    ("heartbeat", "every 5 minutes", "HeartbeatJob", True),
+    ("monthly_report", "on the 1st of each month at 6:00", "shop.reports.monthly", True),
+    ("clean_up", "every day at 3am", "shop.clean.carts", False),
+    ("newsletter", "every monday at 9:00", "shop.mail.newsletter", True),
+)
+
+
+def fill(session: Session) -> dict[str, int]:
+    """Fill empty tables; return the ids of a failed job and of one that waits."""
+    run = session.connection.execute
+    ended = [enqueue("mail", name="shop.mail.welcome") for _ in range(120)]
+    run("DELETE FROM jobsd.ready_executions")
+    run(
+        "UPDATE jobsd.jobs SET outcome = 'finished', attempts = 1,"
+        " started_at = created_at + interval '40 ms',"
+        " finished_at = created_at + interval '310 ms' WHERE id = ANY(%s)",
+        (ended,),
+    )
+    failed = _failures(session)
+    _processes(session, [enqueue("images", name="shop.images.shrink") for _ in range(3)])
+    waiting = [enqueue("reports", name="shop.reports.daily") for _ in range(24)]
+    for n in range(9):
+        enqueue("mail", name="shop.mail.reminder", wait=3_600 + 600 * n)
+    run(
+        "UPDATE jobsd.jobs SET created_at = now() - (4000 - id) * interval '7 s',"
+        ' arguments = jsonb_build_array(id * 7, \'{"$keywords": {"polite": true}}\'::jsonb)'
+    )
+    queues.pause("reports", "the accounts are being closed", by="ann", session=session)
+    _tasks(session)
+    for actor, act, target, jobs in (
+        ("ann", "pause", "queue reports", 0),
+        ("bob@web-1", "retry", "jobs with class_name=shop.mail.*", 412),
+    ):
+        with audit.acting(session, act, target, actor=actor, via="dashboard") as written:
+            written.add(jobs)
+    return {"failed": failed, "waiting": waiting[0]}
+
+
+def _failures(session: Session) -> int:
+    last = 0
+    for class_name, queue, kind, message, count in _ERRORS:
+        for _ in range(count):
+            last = enqueue(queue, name=class_name)
+            fail(session, last)
+            error = json.dumps({"type": kind, "message": message, "stack": _TRACE})
+            for table in ("failed_executions", "attempts"):
+                session.connection.execute(
+                    f"UPDATE jobsd.{table} SET error = %s WHERE job_id = %s".encode(),
+                    (error, last),
+                )
+    return last
+
+
+def _processes(session: Session, running: list[int]) -> None:
+    """Register two trees, of which one worker has jobs and one is silent."""
+    for host in ("web-1", "web-2"):
+        supervisor = 0
+        for kind in ("supervisor", "monitor", "dispatcher", "scheduler", "worker", "worker"):
+            row = registry.register(
+                session,
+                kind=kind,
+                name=registry.new_name(kind),
+                supervisor_id=supervisor,
+                metadata={"queues": "mail,reports,images", "threads": 5},
+            )
+            supervisor = supervisor or row
+            session.connection.execute(
+                "UPDATE jobsd.processes SET hostname = %s, created_at = now() - interval '3 d'"
+                " WHERE id = %s",
+                (host, row),
+            )
+        if running:
+            claim(session, row, *running)
+            running = []
+    session.connection.execute(
+        "UPDATE jobsd.processes SET last_heartbeat_at = now() - interval '3 min' WHERE id = %s",
+        (row,),
+    )
+
+
+def _tasks(session: Session) -> None:
+    for key, schedule, class_name, static in _TASKS:
+        session.connection.execute(
+            "INSERT INTO jobsd.recurring_tasks (key, schedule, class_name, static, source,"
+            " last_run_at, runs_count, queue_name, description)"
+            " VALUES (%s, %s, %s, %s, 'config/recurring.yml:3', now() - interval '2 min', 812,"
+            " 'mail', 'As the shop wants it.')",
+            (key, schedule, class_name, static),
+        )
+    session.connection.execute(
+        "INSERT INTO jobsd.recurring_executions (task_key, run_at, created_at, outcome)"
+        " SELECT 'heartbeat', now() - n * interval '5 min', now() - n * interval '5 min',"
+        " 'enqueued' FROM generate_series(1, 8) AS n"
+    )
+    session.connection.execute(
+        "INSERT INTO jobsd.heartbeat_logs (environment, hostname, executed_at)"
+        " SELECT 'production', 'web-' || host, now() - n * interval '5 min'"
+        " FROM generate_series(0, 287) AS n, generate_series(1, 2) AS host"
+        " WHERE NOT (host = 2 AND n BETWEEN 60 AND 81) AND NOT n BETWEEN 170 AND 176"
+    )
