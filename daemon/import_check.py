@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import difflib
 import importlib
+import inspect
 import json
 import os
 import re
@@ -29,7 +30,10 @@ from .shipped import import_shipped_jobs
 from .unattended import unserved_queues
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from jobsd.configuration.options import Options
+    from jobsd.recurring.command import Command
     from jobsd.recurring.definition import TaskDefinition
 
 _FRAMES_MAX = 10
@@ -141,13 +145,32 @@ def _fault_of(task: TaskDefinition, options: Options) -> Fault | None:
     if task.command is None:
         return None
     try:
-        find_function(parse_command(task.command).target)
+        command = parse_command(task.command)
+        wrong_call = _wrong_call(find_function(command.target), command)
+        if wrong_call:
+            message = f"{task.key}.command: {command.target}: {wrong_call}"
+            return _at(task, "command", message, "", options)
     except Error as error:
         return _at(task, "command", f"{task.key}.command: {error}", "", options)
     except Exception as error:  # noqa: BLE001 - whatever the user's module raises
         message = f"{task.key}.command: {type(error).__name__}: {error}"
         return _at(task, "command", message[:1000], "", options)
     return None
+
+
+def _wrong_call(function: Callable[..., object], command: Command) -> str:
+    """Return why a function does not take the arguments of a command, "" if it does."""
+    try:
+        # A decorator may give the function inside arguments that a caller does not.
+        signature = inspect.signature(function, follow_wrapped=False)
+    except (TypeError, ValueError):
+        # Written in C: nothing is known of what it takes.
+        return ""
+    try:
+        signature.bind(*command.args, **command.kwargs)
+    except TypeError as error:
+        return str(error)
+    return ""
 
 
 def _class_hint(task: TaskDefinition, options: Options) -> str:

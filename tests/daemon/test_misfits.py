@@ -11,6 +11,24 @@ if TYPE_CHECKING:
     from system.commands import Commands
 
 
+LENT = """
+import functools
+
+def with_connection(function):
+    @functools.wraps(function)
+    def call(*args):
+        return function("connection", *args)
+    return call
+
+def plain(one):
+    pass
+
+@with_connection
+def sweep(connection, batch):
+    pass
+"""
+
+
 @pytest.mark.parametrize(
     ("args", "place", "told"),
     [
@@ -44,6 +62,28 @@ def test_arguments_that_a_recurring_class_does_not_take_are_told_with_their_plac
     assert f"\n  at config/recurring.yml:{place}\n" in refused
     assert refused.count("error: ") == 1
     assert run("check").stderr == refused
+
+
+def test_arguments_that_a_command_does_not_take_are_told_with_their_place(
+    run: Commands,
+) -> None:
+    run.project.write("lent.py", LENT)
+    run.project.write(
+        "config/recurring.yml",
+        "wrong: {command: 'jobsd.clear_finished_in_batches(nope=1)', schedule: every day}\n"
+        "many: {command: 'lent.plain(1, 2)', schedule: every day}\n"
+        "lent: {command: 'lent.sweep(5)', schedule: every day}\n"
+        "right: {command: 'jobsd.clear_finished_in_batches(5)', schedule: every day}\n",
+    )
+
+    done = run("check")
+
+    assert done.returncode == 78
+    assert done.stderr.count("error: ") == 2
+    assert "wrong.command: jobsd.clear_finished_in_batches: " in done.stderr
+    assert "'nope'" in done.stderr
+    assert "\n  at config/recurring.yml:1:" in done.stderr
+    assert "many.command: lent.plain: too many positional arguments" in done.stderr
 
 
 def test_check_warns_of_queues_that_no_worker_takes_from(run: Commands) -> None:
