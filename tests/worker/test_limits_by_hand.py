@@ -1,0 +1,131 @@
+"""What operators do to limited jobs leaves no key behind, and breaks no limit."""
+
+from __future__ import annotations
+
+import random
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
+
+import pytest
+
+from jobsd.configuration.options import DispatcherOptions, JobsOptions
+from jobsd.dispatcher.maintenance import Maintenance
+from jobsd.jobs import discards, failed, queues
+from jobsd.jobs.client import enqueue_many
+from jobsd.jobs.definition import job
+from jobsd.jobs.limits import Limit
+
+from .bodies import noted
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from jobsd.database.connection import Session
+
+    from .conftest import Count, MakeWorker
+
+_LOCK = threading.Lock()
+_running: dict[str, int] = {}
+_most: dict[str, int] = {}
+
+
+@pytest.fixture(autouse=True)
+def _nothing_seen() -> None:
+    _running.clear()
+    _most.clear()
+
+
+@job(limits_concurrency=Limit(key=lambda key, _: key))
+def fail_once(key: str, number: int) -> None:
+    """Fail the first time, and note how many of the key run."""
+    with _LOCK:
+        _running[key] = _running.get(key, 0) + 1
+        _most[key] = max(_most.get(key, 0), _running[key])
+        again = number in noted
+        noted.append(number)
+    with _LOCK:
+        _running[key] -= 1
+    if not again:
+        raise ValueError(number)
+
+
+@job(limits_concurrency=Limit(key="k"))
+def alone(number: int) -> None:
+    noted.append(number)
+
+
+@pytest.fixture
+def maintained(session: Session) -> Callable[[Callable[[], bool]], Callable[[], bool]]:
+    """Let a dispatcher look after limits before each look at a condition."""
+    maintenance = Maintenance(session, DispatcherOptions(), JobsOptions())
+
+    def after(condition: Callable[[], bool]) -> Callable[[], bool]:
+        def looked_after() -> bool:
+            maintenance.check_now()
+            maintenance.step(blocked=True)
+            return condition()
+
+        return looked_after
+
+    return after
+
+
+def test_a_key_whose_first_rows_were_deleted_goes_on(
+    make_worker: MakeWorker,
+    session: Session,
+    count: Count,
+    maintained: Callable[[Callable[[], bool]], Callable[[], bool]],
+) -> None:
+    enqueue_many(alone.with_args(number) for number in range(6))
+    session.connection.execute(
+        "DELETE FROM jobsd.jobs WHERE id IN"
+        " (SELECT job_id FROM jobsd.blocked_executions ORDER BY job_id LIMIT 3)"
+    )
+
+    make_worker().until(maintained(lambda: noted == [3, 4, 5]))
+
+    assert not count("blocked_executions")
+
+
+def test_the_first_jobs_of_a_paused_queue_hold_up_nobody_and_run_when_it_is_resumed(
+    make_worker: MakeWorker,
+    session: Session,
+    maintained: Callable[[Callable[[], bool]], Callable[[], bool]],
+) -> None:
+    enqueue_many(
+        alone.using(queue=queue).with_args(number)
+        for number, queue in enumerate(["slow", "slow", "fast", "fast"])
+    )
+    queues.pause("slow", session=session)
+    driven = make_worker()
+    driven.until(maintained(lambda: noted == [2, 3]))
+
+    queues.resume("slow", session=session)
+
+    driven.until(maintained(lambda: noted == [2, 3, 0, 1]))
+
+
+def test_many_hands_at_once_leave_no_job_behind(make_worker: MakeWorker, count: Count) -> None:
+    enqueue_many(fail_once.with_args(f"k{number % 4}", number) for number in range(60))
+    workers = [make_worker(f"worker-{number}") for number in range(2)]
+
+    def act(seed: int) -> None:
+        dice = random.Random(seed)  # noqa: S311 - no secret
+        for _ in range(10):
+            if dice.random() < 0.7:
+                failed.retry_all()
+            else:
+                discards.discard_all(limit=5)
+
+    def is_quiet() -> bool:
+        workers[1].worker.poll()
+        return not count("blocked_executions") and not count("claims")
+
+    with ThreadPoolExecutor(3) as hands:
+        acts = [hands.submit(act, seed) for seed in range(3)]
+        workers[0].until(lambda: all(each.done() for each in acts) and is_quiet(), within_s=60)
+
+    assert [each.result() for each in acts] == [None] * 3
+    assert set(_most.values()) <= {1}
+    assert count("jobs WHERE outcome IS NULL") == count("failed_executions")
