@@ -173,6 +173,12 @@ def test_a_job_knows_its_arguments_by_their_names() -> None:
     assert told == [{"parcels": ("a", "b"), "labels": {"to": "Loch Lomond"}}]
 
 
+def test_its_arguments_come_in_the_order_of_its_parameters() -> None:
+    told.append(list(CurrentJob(1, 1, "q", f"{__name__}.pay", None, ((7,), {})).arguments))
+
+    assert told == [["order", "by"]]
+
+
 def test_what_is_no_generator_is_refused() -> None:
     with pytest.raises(Error, match=r"around_job: .* is no generator function; write"):
         around_job(lambda _job: None)  # type: ignore[type-var]  # pyright: ignore[reportArgumentType]
