@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 PAGES = sorted(GUIDE.glob("*.md"))
 PROGRAMS = re.compile(r"^```(?:py|python|sql|yaml|ini|console)$", re.MULTILINE)
 RUN_ELSEWHERE = {
+    "django": "tests/django_app/project.py takes the jobs of the page",
     "containers": "tests/systemd/test_image.py builds the image by the recipe",
     "web-server": "tests/web_servers/conftest.py takes the application of the page",
 }

@@ -331,7 +331,9 @@ class Options(StartOptions):
 
     root: Path
     imports: tuple[str, ...] = setting(
-        *(_MODULES, "", "Modules that define jobs.", "--import MODULE"), key="import", adds=True
+        *(_MODULES, "", "Modules that define jobs.", "--import MODULE", "JOBSD_IMPORT"),
+        key="import",
+        adds=True,
     )
     time_zone: str = setting(TIME_ZONE, "UTC", "The zone of schedules that name none.")
     database: DatabaseOptions = DatabaseOptions()

@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 _TAKEN = "a SQLAlchemy Session or AsyncSession bound to an engine, or a Django connection"
 
 
-def enqueue(drafted: Draft, given: object) -> EnqueuedJob:
+def enqueue(drafted: Draft, given: object, *, surrounded: bool = True) -> EnqueuedJob:
     """Enqueue a job once the transaction of `given` has committed; at once if there is none.
 
     There is none where each statement commits by itself (autocommit). A Session begins one,
@@ -53,7 +53,7 @@ def enqueue(drafted: Draft, given: object) -> EnqueuedJob:
         Error: when `given` does not tell how its transaction ends.
         EnqueueError: when its transaction has failed already.
     """
-    if not around.ENQUEUES:
+    if not surrounded or not around.ENQUEUES:
         return _enqueue(drafted, given)
     return around.enqueue(drafted, lambda job: _enqueue(job, given))
 

@@ -206,6 +206,8 @@ _find_target: Callable[[], Target] | None = None
 _find_schema: Callable[[], str] | None = None
 _schema: str | None = None
 _warned = False
+_place: Callable[[Draft], EnqueuedJob | None] | None = None
+_place_many: Callable[[Iterable[Draft]], EnqueuedJobs | None] | None = None
 _lock = threading.Lock()
 
 
@@ -260,6 +262,23 @@ def keep_finished_s() -> float:
     return KEEP_FINISHED_S if _client is None else _client.keep_finished_s
 
 
+def place_by(
+    place: Callable[[Draft], EnqueuedJob | None] | None,
+    place_many: Callable[[Iterable[Draft]], EnqueuedJobs | None] | None,
+) -> None:
+    """Say where an enqueue without a connection goes: where a framework has one open.
+
+    A function that returns None leaves it to a connection of ours.
+    """
+    global _place, _place_many
+    _place, _place_many = place, place_many
+
+
+def configured_target() -> Target | None:
+    """Return the database that was configured, or found already."""
+    return None if _client is None else _client.target
+
+
 def default_client() -> Client:
     """Return the program's client, made now if there is none.
 
@@ -298,6 +317,8 @@ def enqueue(
         return around.enqueue(drafted, lambda job: enqueue(job, connection, surrounded=False))
     if connection is not NOT_GIVEN:
         return storing.enqueue_within(driver_of(connection, schema_of_tables()), drafted)
+    if _place is not None and (placed := _place(drafted)) is not None:
+        return placed
     if "asyncio" in sys.modules:
         warn_of_blocking()
     with default_client().session() as session:
@@ -327,6 +348,8 @@ def store_many(jobs: Iterable[Draft], connection: object = NOT_GIVEN) -> Enqueue
             return bulk.enqueue_many_within(driver, jobs)
         begin(driver.connection)
         return bulk.enqueue_many(driver.connection, driver.schema, jobs, owned=False)
+    if _place_many is not None and (placed := _place_many(jobs)) is not None:
+        return placed
     if "asyncio" in sys.modules:
         warn_of_blocking()
     mine = default_client()

@@ -1,0 +1,31 @@
+"""The app: what it sets up when Django is."""
+
+from __future__ import annotations
+
+from jobsd import face
+from jobsd.jobs import client
+from jobsd.jobs.around import around_job
+
+from . import checks, connections, enqueueing, queue, tables
+from .library import apps, module_loading, signals
+from .library import checks as registry
+
+
+class JobsConfig(apps.AppConfig):  # type: ignore[misc] # pyright: ignore[reportUntypedBaseClass]
+    """Finds the database in `DATABASES`, and the jobs in `jobs.py` of every app."""
+
+    name = "jobsd.django"
+    label = "jobsd"
+    verbose_name = "Jobs"
+
+    def ready(self) -> None:
+        """Set up all that a project gets without asking for it."""
+        # It finds the database as the commands do, until we say otherwise.
+        assert face.HOMES  # noqa: S101 - it has been loaded before what follows
+        client.find_target_by(queue.target, lambda: queue.SCHEMA)
+        client.place_by(enqueueing.place, enqueueing.place_many)
+        around_job(connections.as_a_request_does)
+        around_job(connections.as_an_asynchronous_request_does)
+        registry.register(checks.check_database)
+        signals.post_migrate.connect(tables.bring_up_to_date, sender=self)
+        module_loading.autodiscover_modules("jobs")

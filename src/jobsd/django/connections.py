@@ -1,0 +1,40 @@
+"""Django's connections in jobs, treated as requests treat theirs.
+
+Before and behind each job those that are broken, or older than `CONN_MAX_AGE`, are closed. A
+coroutine gets a thread of its own for its queries, and its connections are closed at its end.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from .library import db
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, Generator
+
+    from jobsd.jobs.current import CurrentJob
+
+asgiref: Any = import_module("asgiref.sync")
+
+
+def as_a_request_does(job: CurrentJob) -> Generator[None, Any]:
+    """Close old connections of the job's thread, before and behind it."""
+    del job
+    db.reset_queries()
+    db.close_old_connections()
+    try:
+        yield
+    finally:
+        db.close_old_connections()
+
+
+async def as_an_asynchronous_request_does(job: CurrentJob) -> AsyncGenerator[None, Any]:
+    """Give a coroutine a thread of its own for its queries, and close what it opened."""
+    del job
+    async with asgiref.ThreadSensitiveContext():
+        try:
+            yield
+        finally:
+            await asgiref.sync_to_async(db.connections.close_all)()

@@ -1,0 +1,16 @@
+"""Django, which is not typed: its modules, as values of any type."""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+apps: Any = importlib.import_module("django.apps")
+base: Any = importlib.import_module("django.core.management.base")
+checks: Any = importlib.import_module("django.core.checks")
+conf: Any = importlib.import_module("django.conf")
+django: Any = importlib.import_module("django")
+db: Any = importlib.import_module("django.db")
+migrations: Any = importlib.import_module("django.db.migrations")
+module_loading: Any = importlib.import_module("django.utils.module_loading")
+signals: Any = importlib.import_module("django.db.models.signals")

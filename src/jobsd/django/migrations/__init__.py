@@ -1,0 +1,1 @@
+"""The migrations that Django knows; each calls those of jobsd."""

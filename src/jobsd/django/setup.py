@@ -1,0 +1,11 @@
+"""Sets Django up in the processes of jobsd: `manage.py jobs` has them import this.
+
+The log stays jobsd's: `LOGGING` would take its lines away from it, and those of its jobs.
+"""
+
+from __future__ import annotations
+
+from .library import conf, django
+
+conf.settings.LOGGING_CONFIG = None
+django.setup()

@@ -1,0 +1,156 @@
+"""What a project gets by `INSTALLED_APPS = ["jobsd.django"]`, with the real Django."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import TYPE_CHECKING
+
+import psycopg
+import pytest
+from psycopg import sql
+
+from conftest import drop_database, make_database
+from django_app.project import WITH_SIX, DjangoProject, database
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+pytestmark = pytest.mark.system
+
+
+@pytest.fixture(params=[sys.executable, WITH_SIX], ids=["here", "django 6"])
+def project(request: pytest.FixtureRequest, tmp_path: Path) -> DjangoProject:
+    if not request.param:
+        pytest.skip("JOBSD_TEST_DJANGO6_PYTHON names no Python with Django 6")
+    return DjangoProject(tmp_path, request.param)
+
+
+@pytest.fixture
+def queue_database(server_url: str) -> Iterator[str]:
+    url, name = make_database(server_url)
+    yield url
+    drop_database(server_url, name)
+
+
+def _stored(url: str) -> list[object]:
+    with psycopg.connect(url) as connection:
+        rows = connection.execute("SELECT arguments -> 0 FROM jobsd.jobs ORDER BY id")
+        return [row[0] for row in rows]
+
+
+ENQUEUE = """
+from django.contrib.auth.models import User
+from django.db import transaction
+from jobsd import enqueue_many
+from shop.jobs import count, welcome
+
+with transaction.atomic():
+    user = User.objects.create(username="ann")
+    welcome.enqueue(user.id)
+    try:
+        with transaction.atomic():
+            welcome.enqueue(-1)
+            raise KeyError
+    except KeyError:
+        pass
+    with transaction.atomic():
+        enqueue_many([count.with_args()])
+try:
+    with transaction.atomic():
+        welcome.enqueue(-2)
+        enqueue_many([welcome.with_args(-3)])
+        raise KeyError
+except KeyError:
+    pass
+count.enqueue()
+"""
+
+
+def test_a_project_needs_one_line(project: DjangoProject, empty_database: str) -> None:
+    project.configure({"default": database(empty_database)})
+
+    project.manage("migrate", "-v", "0")
+    project.shell(ENQUEUE)
+    said = project.manage("jobs", "start", "--until-empty", "--log-format", "json")
+
+    lines = [json.loads(line) for line in said.splitlines() if line.startswith("{")]
+    printed = [line["event"] for line in lines if "job_id" in line]
+    finished = [line for line in lines if line["event"] == "job.failed"]
+    assert {"welcome, ann", "there are 1 users"} <= set(printed)
+    assert (finished, len(_stored(empty_database))) == ([], 3)
+    assert "no database" not in project.manage("check")
+
+
+TESTS = """
+from django.db import transaction
+from django.test import TestCase, TransactionTestCase
+from jobsd import queues
+from shop.jobs import count
+
+
+class Rolled(TestCase):
+    def test_a_job_is_rolled_back(self):
+        count.enqueue()
+        with transaction.atomic():
+            count.enqueue()
+
+    def test_nothing_is_left(self):
+        from django.db import connection
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT count(*) FROM jobsd.jobs")
+            self.assertEqual(cursor.fetchone(), (0,))
+
+
+class Committed(TransactionTestCase):
+    def test_a_job_is_committed(self):
+        self.assertEqual(count.enqueue().state, "ready")
+"""
+
+
+def test_test_databases_have_the_tables(project: DjangoProject, empty_database: str) -> None:
+    project.configure({"default": database(empty_database)})
+    project.write("shop/tests.py", TESTS)
+
+    done = project.run("manage.py", "test", "--parallel", "2", "--noinput")
+
+    assert (done.returncode, "OK" in done.stderr) == (0, True), done.stderr
+    with psycopg.connect(empty_database) as connection:
+        name = connection.info.dbname
+        left = "SELECT datname FROM pg_database WHERE datname LIKE {}"
+        rows = connection.execute(sql.SQL(left).format(f"test_{name}%")).fetchall()
+    assert rows == []
+
+
+def test_a_queue_of_its_own_gets_jobs_after_the_commit(
+    project: DjangoProject, empty_database: str, queue_database: str
+) -> None:
+    both = {"default": database(empty_database), "queue": database(queue_database)}
+    project.configure(both, alias="queue")
+    project.manage("migrate", "-v", "0", "--database", "queue")
+
+    printed = project.shell(
+        "from django.db import transaction\n"
+        "from shop.jobs import welcome\n"
+        "with transaction.atomic():\n"
+        "    print(welcome.enqueue(1).state)\n"
+        "print(welcome.enqueue(2).state)\n"
+    )
+
+    assert (printed.split(), _stored(queue_database)) == (["pending", "ready"], [1, 2])
+
+
+@pytest.mark.parametrize(
+    ("alias", "told"), [("queue", "jobsd.E001"), ("default", "jobsd.E002")]
+)
+def test_a_database_that_will_not_do_is_found_by_check(
+    alias: str, told: str, tmp_path: Path
+) -> None:
+    project = DjangoProject(tmp_path, sys.executable)
+    sqlite = {"ENGINE": "django.db.backends.sqlite3", "NAME": ":memory:"}
+    project.configure({"default": sqlite}, alias=alias)
+
+    done = project.run("manage.py", "check")
+
+    assert (done.returncode, told in done.stderr) == (1, True), done.stderr
