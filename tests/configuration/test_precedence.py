@@ -144,6 +144,16 @@ def test_the_recurring_file_is_named_by_flag_or_variable(project: Project) -> No
     assert keys == ("one", "two")
 
 
+def test_a_recurring_file_that_is_named_with_a_dash_may_be_missing(project: Project) -> None:
+    project.write("one.yml", "one: {class: A, schedule: every hour}")
+
+    given = project.load(Flags(recurring="-one.yml")).tasks
+    project.environ = {"JOBSD_RECURRING_SCHEDULE": "-none.yml"}
+
+    assert [task.key for task in given] == ["one"]
+    assert project.load().tasks == ()
+
+
 def test_queues_of_the_flag_are_those_of_every_worker(project: Project) -> None:
     project.queue("workers: [{queues: a}, {queues: b}]")
 

@@ -159,7 +159,7 @@ class _Reading:
 
     def _tasks(self, time_zone: str) -> tuple[TaskDefinition, ...]:
         sections, _ = self._sections(
-            self._start.recurring, recurring_file.is_own, "there are no recurring tasks"
+            self._start.recurring_file, recurring_file.is_own, "there are no recurring tasks"
         )
         zone, faults = time_zone, self.faults
         for section in filter(None, (sections.default, *sections.unused)):
@@ -236,7 +236,7 @@ class _Reading:
         name, environment = start.config, start.environment
         if name not in self._missing or environment in TRYING:
             return
-        tasks_alone = not start.skip_recurring and start.recurring not in self._missing
+        tasks_alone = not start.skip_recurring and start.recurring_file not in self._missing
         if tasks_alone and name == StartOptions().config:
             return
         message = (
@@ -269,7 +269,7 @@ class _Reading:
     def _tree_name(self) -> str:
         """Return a name that two trees of a host share only when they are started alike."""
         start, given = self._start, self._flags.given
-        files = (self.root, start.config, start.recurring)
+        files = (self.root, start.config, start.recurring_file)
         parts = (*files, sorted(start.only), given.get("queues"), given.get("pidfile"))
         digest = hashlib.sha256(repr(parts).encode()).hexdigest()
         return f"{self.root.name[:40]}-{digest[:6]}"

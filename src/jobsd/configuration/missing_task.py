@@ -26,7 +26,7 @@ def explain_missing_task(root: Path, environ: c.Mapping[str, str], key: str) -> 
     faults = Faults()
     start = StartOptions(**Given(environ, Flags(), faults).start_options())
     try:
-        source = read_source(root, start.recurring)
+        source = read_source(root, start.recurring_file)
     except UnreadableError:
         return ""
     top = compose(source, environ, faults) if source else None
@@ -34,11 +34,11 @@ def explain_missing_task(root: Path, environ: c.Mapping[str, str], key: str) -> 
         return ""
     used = pick(top, start.environment, recurring_file.is_own, faults).used
     if used and key in used.pairs:
-        return f"{start.recurring} has it: a daemon loads that when it starts, and on HUP"
+        return f"{start.recurring_file} has it: a daemon loads that when it starts, and on HUP"
     if used is top or not (names := _sections_with(key, top)):
         return ""
     return (
-        f"{start.recurring} has it in its section {', '.join(names)},"
+        f"{start.recurring_file} has it in its section {', '.join(names)},"
         f" and the environment (JOBSD_ENV) is {start.environment}"
     )
 

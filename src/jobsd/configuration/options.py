@@ -289,7 +289,7 @@ class StartOptions:
     recurring: str = setting(
         TEXT,
         "config/recurring.yml",
-        "The recurring tasks.",
+        "The recurring tasks; a file that is named with - before it may be missing.",
         "-r, --recurring FILE",
         "JOBSD_RECURRING_SCHEDULE",
     )
@@ -318,6 +318,11 @@ class StartOptions:
         "--log-jobs",
         "JOBSD_LOG_JOBS",
     )
+
+    @property
+    def recurring_file(self) -> str:
+        """The file of recurring tasks; `-` before its name says that it may be missing."""
+        return self.recurring.removeprefix("-")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
