@@ -13,7 +13,7 @@ from psycopg.rows import dict_row
 
 from jobs.given import AWAITING, WAITING, async_given, given, psycopg2
 from jobs.ways import within
-from jobsd import Limit, aenqueue_many, around_enqueue, constant, enqueue_many, job
+from jobsd import Limit, Unique, aenqueue_many, around_enqueue, constant, enqueue_many, job
 from jobsd.errors import EnqueueError, Error
 from jobsd.jobs import around
 from jobsd.jobs.bulk import COLUMNS, STATEMENTS
@@ -48,6 +48,10 @@ def limited(value: object) -> None: ...
 def dropped(value: object) -> None: ...
 
 
+@job(name="drivers.hourly", unique=Unique(until=None, within="1h"))
+def hourly(value: object) -> None: ...
+
+
 DRAFTS: list[tuple[FunctionJob[[object], None], dict[str, Any]]] = [
     (plain, {}),
     (plain, {"wait": 60.5}),
@@ -55,6 +59,8 @@ DRAFTS: list[tuple[FunctionJob[[object], None], dict[str, Any]]] = [
     (limited, {}),
     (limited, {"wait": "5m", "priority": 7}),
     (dropped, {}),
+    (hourly, {}),
+    (hourly, {}),
 ]
 """A job of each statement that an enqueue may be."""
 
@@ -64,7 +70,7 @@ ROWS = """
 SELECT
     queue_name, class_name, arguments, priority, max_attempts, retries_crash,
     scheduled_at IS NOT NULL, scheduled_at > now() + interval '50 s', concurrency_key,
-    concurrency_limit, concurrency_duration, on_conflict
+    concurrency_limit, concurrency_duration, on_conflict, unique_key, unique_until
 FROM jobsd.jobs
 ORDER BY id
 """
@@ -88,7 +94,8 @@ def as_ours(session: Session) -> list[tuple[Any, ...]]:
         _using(made).enqueue([ODD])
     rows = _rows(session)
     with session.connection.transaction():
-        for name in ("jobs", "ready_executions", "scheduled_executions", "blocked_executions"):
+        places = ("ready_executions", "scheduled_executions", "blocked_executions")
+        for name in ("jobs", "unique_jobs", *places):
             session.connection.execute(f"DELETE FROM jobsd.{name}".encode())
     return rows
 
@@ -105,7 +112,10 @@ def test_a_job_is_stored_with_all_that_its_definition_says(
         mine.commit()
 
     assert (before, _rows(session)) == ([], as_ours)
-    assert states == ["ready", "scheduled", "scheduled", "ready", "scheduled", "ready"]
+    assert states == [
+        *("ready", "scheduled", "scheduled", "ready", "scheduled", "ready"),
+        *("ready", "duplicate"),
+    ]
 
 
 @pytest.mark.parametrize("library", AWAITING)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
+from typing import Any
 
-Plain = str | int | float | bool | datetime | timedelta | list[str] | None
+Plain = str | int | float | bool | datetime | timedelta | list[Any] | None
 
 
 def as_text(value: Plain) -> str | None:
@@ -28,7 +29,9 @@ def as_bytes(value: Plain) -> bytes | None:
     return None if text is None else text.encode()
 
 
-def _quoted(text: str) -> str:
-    """Return a text as an element of an array."""
-    escaped = text.replace("\\", r"\\").replace('"', r"\"")
+def _quoted(item: object) -> str:
+    """Return a value as an element of an array."""
+    if item is None:
+        return "NULL"
+    escaped = str(item).replace("\\", r"\\").replace('"', r"\"")
     return f'"{escaped}"'

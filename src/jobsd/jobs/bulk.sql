@@ -99,7 +99,7 @@ SELECT job_id, present, replaced
 FROM jobsd.admit_unique(
     %(ids)s::bigint[], %(unique_key)s::text[], %(unique_until)s::text[],
     %(unique_within_s)s::float8[], %(unique_conflict)s::text[], %(unique_max_wait_s)s::float8[],
-    %(always)s, %(hastily)s
+    %(always)s::boolean, %(hastily)s::boolean
 );
 
 -- forget_unique: let these keys go, of jobs that were dropped behind.
