@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from jobsd.performing.perform import ClaimedJob
     from jobsd.performing.pool import Pool
 
+    from .asynchronous import Asynchronous
     from .cursor import QueueSelector
     from .known_classes import KnownClasses
     from .ledger import Ledger
@@ -74,6 +75,7 @@ class Limited:
         prefetch: PrefetchPolicy,
         pool: Pool,
         report: Report,
+        asynchronous: Asynchronous,
     ) -> None:
         self._session = session
         self._selector = selector
@@ -82,6 +84,7 @@ class Limited:
         self._prefetch = prefetch
         self._pool = pool
         self._report = report
+        self._asynchronous = asynchronous
         self._cursor = ClaimCursor()
         self._clearing = GapClearing(self._cursor, self._block, IDLE_SHARE)
         self._knows = False
@@ -230,8 +233,13 @@ class Limited:
             claim = list(claimed)
             key = claim[0].concurrency_key or ""
             self._ledger.add_series(claim_id, claim, key)
-            posted = [(job, asked_at) for job in claim if job.arguments]
-            if each := known.pop(claim_id, None):
+            whole = [job for job in claim if job.arguments]
+            together = self._asynchronous.split(whole)
+            self._ledger.give_back(whole[together:])
+            posted = [(job, asked_at) for job in whole[:together]]
+            if whole and self._asynchronous.is_ours(whole[0]) and claim_id not in known:
+                self._asynchronous.post(whole[:1], asked_at)
+            elif each := known.pop(claim_id, None):
                 self._pool.prolong(each, posted)
                 each.low = len(each.waiting) // 2
             elif len(posted) == 1:

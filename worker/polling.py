@@ -14,14 +14,12 @@ rules.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from jobsd.clock import monotonic
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
-    from jobsd.performing.pool import Pool
 
 HORIZON_S = 0.02
 """Jobs are claimed ahead for about this long."""
@@ -45,6 +43,18 @@ AWAKE_S = 0.25
 """Once claims have come back full for this long, the worker needs no notifications."""
 
 _WEIGHT = 0.3
+
+
+class Runner(Protocol):
+    """What runs jobs: the threads, or the loop."""
+
+    @property
+    def size(self) -> int: ...  # noqa: D102
+    @property
+    def in_hand(self) -> int: ...  # noqa: D102
+    @property
+    def waiting(self) -> int: ...  # noqa: D102
+    def running_for_s(self) -> list[float]: ...  # noqa: D102
 
 
 class PrefetchPolicy:
@@ -97,7 +107,7 @@ class PrefetchPolicy:
         """When so few jobs wait to be started, the control thread claims more."""
         return self.ahead(()) // 2
 
-    def room(self, pool: Pool, most: int) -> int:
+    def room(self, pool: Runner, most: int) -> int:
         """Return how many jobs to claim now, at most; the pool wakes us when there is room."""
         wanted = pool.size - pool.in_hand
         ahead = self.ahead(pool.running_for_s())

@@ -26,6 +26,7 @@ from jobsd.performing.pool import FRESH, TRUST_S, Pool
 from jobsd.processes.database_loop import DatabaseLoop
 from jobsd.processes.idle_registration import IdleRegistration
 
+from .asynchronous import Asynchronous
 from .cursor import ClaimCursor, QueueSelector
 from .known_classes import KnownClasses, Scout
 from .ledger import Ledger
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
     from jobsd.configuration.options import JobsOptions, WorkerOptions
     from jobsd.database.connection import Target
     from jobsd.jobs.claims import Ended
+    from jobsd.performing.perform import ClaimedJob
     from jobsd.processes.context import Context
 
     from .ledger import Claims
@@ -72,6 +74,7 @@ class Worker(DatabaseLoop):
         self._fresh_s = trust_s * FRESH
         self._drain_s = drain_s
         self._pool = Pool(options.threads, context.entry, context.nap.wake, trust_s)
+        self._asynchronous = Asynchronous(options, context, self._pool, trust_s)
         # When to claim, how many, of which queues, from where.
         self._idle = IdleRegistration(session, self.kind)
         self._polling = PollingInterval(options.polling_interval_s)
@@ -89,7 +92,7 @@ class Worker(DatabaseLoop):
         self._turns = Turns(session, self._ledger, self._pool, context.entry)
         self._limited = Limited(
             *(session, self._selector, self._known_classes, self._ledger, self._prefetch),
-            *(self._pool, self._report),
+            *(self._pool, self._report, self._asynchronous),
         )
         self._registered_at = self._reconcile_at = 0.0
         self._release: list[Ended] = []
@@ -101,6 +104,7 @@ class Worker(DatabaseLoop):
         return {
             "queues": ",".join(self._options.queues),
             "threads": self._options.threads,
+            "coroutines": self._options.coroutines,
             "polling_interval": self._options.polling_interval_s,
         }
 
@@ -142,16 +146,20 @@ class Worker(DatabaseLoop):
         """Release what was not started, and let running jobs know that we stop."""
         self._report.draining = True
         begin_drain(self._drain_s)
-        self._ledger.give_back(self._pool.take_back())
+        asynchronous = self._asynchronous.drain(self._drain_s)
+        self._ledger.give_back([*self._pool.take_back(), *asynchronous])
 
     @property
     def stopped(self) -> bool:
         """Whether nothing runs and everything is recorded."""
-        return self._stopping and not self._pool.uncollected and not self._ledger.has_claims
+        return self._stopping and not (
+            self._asynchronous.uncollected or self._ledger.has_claims
+        )
 
     def farewell(self) -> None:
         """Delete the row; the pool's threads end with the process."""
         self._pool.close()
+        self._asynchronous.coroutines.close()
         super().farewell()
 
     # One poll.
@@ -204,6 +212,9 @@ class Worker(DatabaseLoop):
         runs = self._pool.collect()
         self._prefetch.observe_durations([run.ended - run.started for run in runs])
         self._ledger.add(runs)
+        runs, back = self._asynchronous.collect()
+        self._ledger.add(runs)
+        self._ledger.give_back(back)
         if self._ledger.frees_slot:
             # The same turn hands the slot over, and the next job of the key is claimed.
             self._limited.search_now()
@@ -235,8 +246,7 @@ class Worker(DatabaseLoop):
             )
         if result.jobs:
             # Before anything else: threads may be idle, and begin while we go on.
-            low_water, rank = self._prefetch.low_water, self._selector.rank
-            self._pool.post(result.jobs, asked_at, low_water, rank)
+            self._hand_out(result.jobs, limit, asked_at)
             if len(result.jobs) < limit:
                 self._context.nap.yield_gil()
         if not self._ledger.forget(recording, result.recorded, result.concluded):
@@ -246,12 +256,20 @@ class Worker(DatabaseLoop):
         if request is not None:
             self._finish_claim(request, result)
 
+    def _hand_out(self, jobs: list[ClaimedJob], limit: int, asked_at: float) -> None:
+        """Hand claimed jobs over, each to what runs its kind, as far as there is room."""
+        ours, asynchronous = self._asynchronous.fit(jobs, limit)
+        if ours:
+            self._pool.post(ours, asked_at, self._prefetch.low_water, self._selector.rank)
+        self._asynchronous.post(asynchronous, asked_at)
+
     def _reconcile(self, asked_at: float, lost: Claims | None = None) -> None:
         """Read our claims back; report those that are gone, beside `lost` ones."""
         self._reconcile_at = asked_at + RECONCILE_S
         unknown, gone = self._ledger.reconcile(self._session, self._process_id)
         self._release += unknown
         self._pool.verify(self._ledger.holds, asked_at)
+        self._asynchronous.coroutines.verify(self._ledger.holds, asked_at)
         self._uncertain.reconcile(self._session, {**(lost or {}), **gone})
         if unknown:
             self._turn(asked_at, claims=False)
@@ -260,30 +278,36 @@ class Worker(DatabaseLoop):
         """Return how long to rest, after clearing gaps if there is time for it."""
         # What came while a statement ran does not make the socket readable any more.
         self._listen()
-        self._context.entry.set_threads(self._pool.busy, self._pool.size)
+        self._asynchronous.show_busy(self._context.entry)
         rest_s = self._limited.clear(self._scout.clear(self._idle_s()))
         return self._progress.bound(rest_s)
 
-    # What a poll decides by.
-
     @property
     def _claim_at(self) -> float:
+        if self._asynchronous.is_active and not self._thread_room():
+            return self._polling.next_poll
         return min(self._polling.next_poll, self._limited.next_search)
 
     def _room(self) -> int:
         """Return how many jobs may be claimed now."""
-        room = self._turns.room(self._pool.uncollected, CLAIMED_MAX)
-        waits = self._stopping or self._scout.is_under_way
-        return 0 if waits else self._prefetch.room(self._pool, room)
+        if self._stopping or self._scout.is_under_way:
+            return 0
+        return self._asynchronous.room(self._thread_room())
+
+    def _thread_room(self) -> int:
+        most = self._turns.room(self._pool.uncollected, CLAIMED_MAX)
+        return self._prefetch.room(self._pool, most)
 
     def _is_flush_due(self) -> bool:
         if not self._ledger.has_unrecorded:
             return False
         oldest = self._ledger.oldest
-        return oldest is None or not self._pool.in_hand or monotonic() - oldest >= FLUSH_S
+        return (
+            oldest is None or not self._asynchronous.in_hand or monotonic() - oldest >= FLUSH_S
+        )
 
     def _is_reconciling_due(self) -> bool:
-        if self._pool.doubts or self._reconcile_at == 0 or self._turns.check_locked():
+        if self._asynchronous.doubts or self._reconcile_at == 0 or self._turns.check_locked():
             return True
         return self._ledger.is_uncertain and monotonic() >= self._reconcile_at
 
@@ -293,8 +317,7 @@ class Worker(DatabaseLoop):
         rest_s = 0.0 if urgent else POLL_MAX_S
         if self._room():
             rest_s = min(rest_s, max(0.0, self._claim_at - now))
-        if self._pool.flows:
-            rest_s = min(rest_s, FLUSH_S)
+        rest_s = min(rest_s, self._asynchronous.rest_s(FLUSH_S))
         if self._ledger.has_unrecorded:
             oldest = self._ledger.oldest or now
             rest_s = min(rest_s, max(0.0, oldest + FLUSH_S - now))
@@ -302,13 +325,14 @@ class Worker(DatabaseLoop):
             rest_s = min(rest_s, max(0.0, check_at - now))
         return rest_s
 
-    # One claim.
-
     def _claim_request(self, limit: int, asked_at: float) -> ClaimRequest:
-        sweep = self._cursor.begin_claim()
-        search = self._selector.search(
-            self._cursor, self._known_classes.open, registered=self._idle.stands
+        opened, again = self._asynchronous.begin_claim(
+            self._thread_room(), self._known_classes.open
         )
+        if again:
+            self._cursor.request_sweep()
+        sweep = self._cursor.begin_claim()
+        search = self._selector.search(self._cursor, opened, registered=self._idle.stands)
         return ClaimRequest(limit, asked_at, self._process_id, *search, sweep=sweep)
 
     def _finish_claim(self, request: ClaimRequest, result: TurnResult) -> None:
@@ -331,7 +355,9 @@ class Worker(DatabaseLoop):
 
         A claim that brought nothing else has reached many unknown jobs in a row.
         """
-        self._ledger.give_back([*result.withheld, *result.unknown])
+        if aside := self._asynchronous.take_aside():
+            self._known_classes.set_aside(aside)
+        self._ledger.give_back([*result.withheld, *result.unknown, *aside])
         if result.withheld:
             self._cursor.request_sweep()
         if not result.unknown:
@@ -351,7 +377,8 @@ class Worker(DatabaseLoop):
             last = [*result.jobs, *result.unknown, *result.withheld][-1]
             room, until = request.limit, Until(last.queue_name, last.priority, last.position)
         short = until is None
-        if monotonic() >= self._limited.next_search:
+        threads = request.limit if not self._asynchronous.is_active else self._thread_room()
+        if threads and monotonic() >= self._limited.next_search:
             claimed = self._limited.claim(
                 room, request.asked_at, until, registered=self._idle.stands
             )

@@ -45,6 +45,8 @@ def tree_figures(scoreboard: Scoreboard) -> TreeFigures:
         waits={queue: _sum(each.waits() for each in rows[queue]) for queue in sorted(rows)},
         restarts=_restarts(scoreboard),
         busy_threads=busy,
+        busy_coroutines=(coroutines := sum(entry.busy_coroutines for entry in workers)),
+        idle_coroutines=sum(entry.coroutines_max for entry in workers) - coroutines,
         idle_threads=max(0, sum(entry.threads for entry in workers) - busy),
         loop_age_s=scoreboard.tick_age_s,
         dropped_lines=scoreboard.dropped_lines

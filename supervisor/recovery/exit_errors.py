@@ -51,7 +51,12 @@ def exit_error(entry: ScoreboardEntry) -> dict[str, Any]:
         "signal": _signal_name(-code) if code < 0 else None,
         "rss_kib": entry.rss_kib,
         "threads": {str(thread): job for thread, job in entry.in_threads().items()},
+        **({"coroutines": jobs} if (jobs := _coroutines(entry)) else {}),
     }
+
+
+def _coroutines(entry: ScoreboardEntry) -> list[int]:
+    return [each.job_id for each in entry.coroutines()]
 
 
 def orphan_error(entry: ScoreboardEntry) -> dict[str, Any]:

@@ -112,6 +112,7 @@ def make_worker(target: Target, scoreboard: Scoreboard) -> Iterator[MakeWorker]:
         # Else its threads stay, and with them its pipes: thousands of tests share this process.
         driven.worker._pool.take_back()
         driven.worker._pool.close()
+        driven.worker._asynchronous.coroutines.close()
     client.configure()
 
 

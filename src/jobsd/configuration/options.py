@@ -110,6 +110,9 @@ class WorkerOptions:
         _QUEUES, "*", 'In order: "urgent, mail_*"; a star only at the end.', "--queues LIST"
     )
     threads: int = setting(whole(1, 256), "3", "How many jobs a process runs at once.")
+    coroutines: int = setting(
+        whole(0, 1000), "100", "How many `async def` jobs beside them; 0: in threads."
+    )
     processes: int = setting(whole(0, 64), "1", "How many such processes run.")
     polling_interval_s: float = setting(
         _INTERVAL, "0.1", "The pause between two polls when nothing wakes it."

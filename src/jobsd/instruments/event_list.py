@@ -119,6 +119,8 @@ job.slow info A job has started later, or run longer, than `logs.slow_after`. \
 [$job waited duration]
 job.released info A claimed job went back to ready, untouched: its process ends, or has. [$job]
 jobs.released debug Jobs that a worker had claimed ahead went back to ready. [size job_ids]
+job.blocking warning An asynchronous job blocks the event loop that all of its process share. \
+[$job stalled_s stack]
 job.interrupted warning An exception was raised in a job that ran, from outside. \
 [$job reason]
 job.output info A job or a module has logged a text that is the name of an event. [message]

@@ -33,6 +33,8 @@ class TreeFigures:
     restarts: Mapping[tuple[str, str], int]
     """Replaced processes by kind and reason."""
     busy_threads: int
+    busy_coroutines: int
+    idle_coroutines: int
     idle_threads: int
     loop_age_s: float
     """Since the supervisor's loop last came round."""

@@ -137,6 +137,10 @@ def _tree(tree: TreeFigures) -> Iterator[Metric]:
     yield families.gauges(
         "worker_threads", "Threads that run jobs.", ("state",), _keyed(threads)
     )
+    coroutines = {"busy": tree.busy_coroutines, "idle": tree.idle_coroutines}
+    yield families.gauges(
+        "coroutines", "Asynchronous jobs that run, and may run.", ("state",), _keyed(coroutines)
+    )
     yield families.gauge(
         "supervisor_loop_age_seconds",
         "Seconds since the supervisor's loop last came round.",

@@ -192,6 +192,18 @@ def perform(definition: Definition, args: Sequence[Any], kwargs: Mapping[str, An
     return asyncio.run(JOBS.await_(job, partial(definition.coroutine, *args, **kwargs)))
 
 
+async def perform_asynchronous(
+    definition: Definition, args: Sequence[Any], kwargs: Mapping[str, Any]
+) -> Any:  # noqa: ANN401 - the author's own
+    """Perform an asynchronous job that is the current one, in the loop that runs here."""
+    make = definition.coroutine or definition.perform
+    if JOBS:
+        return await JOBS.await_(current_job(), partial(make, *args, **kwargs))
+    begun = make(*args, **kwargs)
+    # A decorator may have run it already.
+    return await begun if inspect.isawaitable(begun) else begun
+
+
 def enqueue(drafted: Draft, store: Callable[[Draft], EnqueuedJob]) -> EnqueuedJob:
     """Store a job within what surrounds all enqueues.
 

@@ -31,15 +31,17 @@ class Interruptible:
     interrupts it; `sent` by both: the interrupt that has come, or is about to.
     """
 
-    __slots__ = ("_limited", "due", "interrupt", "job", "sent", "shields", "thread_id")
+    __slots__ = ("_limited", "due", "interrupt", "job", "sent", "shields", "task", "thread_id")
 
-    def __init__(self, limited: Callable[[float, float], None]) -> None:
+    def __init__(self, limited: Callable[[float, float], None] = lambda _, __: None) -> None:
         self._limited = limited
         self.thread_id = 0
         self.job: Any = None
         """The job whose author's code runs now."""
         self.due = NEVER
         """When its time is over (monotonic)."""
+        self.task: Any = None
+        """The task of an asynchronous job."""
         self.shields = 0
         self.interrupt: Interrupt | None = None
         self.sent: Interrupt | None = None
@@ -52,7 +54,7 @@ class Interruptible:
     def enter(self) -> None:
         """Say that it is this thread."""
         self.thread_id = threading.get_ident()
-        _here[self.thread_id] = lambda: self
+        register_here(lambda: self)
 
     def leave(self) -> None:
         """Say that this thread runs no more jobs."""
@@ -70,6 +72,11 @@ class Interruptible:
 
 _here: dict[int, Callable[[], Interruptible | None]] = {}
 """What runs jobs in each thread, by the thread's id."""
+
+
+def register_here(find: Callable[[], Interruptible | None]) -> None:
+    """Say how to find what runs a job that this thread is in."""
+    _here[threading.get_ident()] = find
 
 
 def find_here() -> Interruptible | None:

@@ -14,6 +14,7 @@ from jobsd.text import error_stack, is_storable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, KeysView, Mapping, Sequence
+    from collections.abc import Set as AbstractSet
     from pathlib import Path
 
     from .enqueueable import Signature
@@ -88,6 +89,7 @@ class ModuleError(Error):
 
 
 _definitions: dict[str, Definition] = {}
+_asynchronous: set[str] = set()
 _HOW_KNOWN = (
     "that `import:` in queue.yml has the module that defines it;"
     " a daemon that runs reads modules when it starts, and on HUP"
@@ -106,6 +108,10 @@ def register(definition: Definition) -> None:
             f"two jobs are named {definition.name!r}: {known.source} and {definition.source}",
         )
     _definitions[definition.name] = definition
+    if definition.coroutine is not None:
+        _asynchronous.add(definition.name)
+    else:
+        _asynchronous.discard(definition.name)
 
 
 def find(name: str) -> Definition | None:
@@ -131,6 +137,11 @@ def get(name: str) -> Definition:
 def known() -> KeysView[str]:
     """Return the names of all jobs, as they are at any time."""
     return _definitions.keys()
+
+
+def asynchronous() -> AbstractSet[str]:
+    """Return the names of the asynchronous jobs, as they are at any time."""
+    return _asynchronous
 
 
 def definitions() -> list[Definition]:

@@ -11,15 +11,12 @@ from __future__ import annotations
 
 import threading
 from queue import Empty, SimpleQueue
-from typing import TYPE_CHECKING
 
 from jobsd.clock import monotonic
 from jobsd.errors import TimeLimitExceeded
-from jobsd.instruments.events import emit
 from jobsd.jobs.interrupts import NEVER, Interrupt, Interruptible
 
-if TYPE_CHECKING:
-    from .perform import ClaimedJob
+from .seats import tell_interrupt
 
 AGAIN_S = (0.001, 0.01)
 """How long to wait after a moment at which a job could not be struck: at first, and later."""
@@ -138,18 +135,7 @@ class Interrupter:
                 thread.sent = None
                 return
         del self._open[thread]
-        _tell(interrupt.job, interrupt.kind)
+        tell_interrupt(interrupt)
 
 
 _END = Interrupt(None, BaseException)
-
-
-def _tell(job: ClaimedJob, kind: type[BaseException]) -> None:
-    emit(
-        "job.interrupted",
-        job_id=job.id,
-        class_name=job.class_name,
-        queue_name=job.queue_name,
-        attempt=job.attempts + 1,
-        reason=kind.__name__,
-    )

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from jobsd.errors import TimeLimitExceeded
 from jobsd.instruments.events import emit, is_subscribed
-from jobsd.jobs import arguments, registry, results
+from jobsd.jobs import arguments, around, registry, results
 from jobsd.jobs.current import CurrentJob, running
 from jobsd.jobs.policy import Ending, Policy, Verdict, judge
 from jobsd.jobs.time_limits import timeout_s
 from jobsd.text import error_message, error_stack, error_type, storable
 
 from .calls import call
+from .seats import as_interrupt, in_thread, interruptible
 
 if TYPE_CHECKING:
     from jobsd.jobs.interrupts import Interruptible
@@ -85,15 +86,13 @@ class Run(NamedTuple):
 
 def perform(job: ClaimedJob, thread: Interruptible) -> Outcome:
     """Run the job and return what becomes of it; never raises, whatever the job does."""
-    attempt = job.attempts + 1
     policy = _NO_POLICY
     limit_s = None
     try:
         definition = registry.get(job.class_name)
         policy = definition.policy
         args, kwargs = arguments.load(job.arguments)
-        facts = job.id, attempt, job.queue_name, job.class_name
-        current = CurrentJob(*facts, None, (args, kwargs), job.context)
+        current = _current(job, args, kwargs)
         with running(current):
             if is_subscribed("debug"):
                 _tell_start(current)
@@ -102,11 +101,7 @@ def perform(job: ClaimedJob, thread: Interruptible) -> Outcome:
                 thread.begin(limit_s)
             result = call(thread, job, definition, args, kwargs)
     except BaseException as error:  # noqa: BLE001 - sys.exit and the like end the job only
-        if isinstance(error, TimeLimitExceeded) and error.limit_s is None:
-            error.say_limit(limit_s)
-        failure = _failure(error, policy, attempt, job.max_attempts)
-        known = registry.find(job.class_name)
-        return failure if known is None else replace(failure, ttl_s=known.result_ttl_s)
+        return _failed(job, error, policy, limit_s)
     return SUCCESS if definition.result_ttl_s is None else _kept(definition, result)
 
 
@@ -118,6 +113,42 @@ def _kept(definition: Definition, result: object) -> Outcome:
     except BaseException as error:  # noqa: BLE001 - what an object of the author's may raise
         return Outcome(Verdict("failed"), exception=error, ttl_s=ttl_s)
     return Outcome(Verdict("finished"), result=text, ttl_s=ttl_s)
+
+
+async def perform_coroutine(job: ClaimedJob, seat: Interruptible) -> Outcome:
+    """Run an asynchronous job as a task of the loop that runs here; never raises, either."""
+    policy = _NO_POLICY
+    limit_s = None
+    try:
+        definition = registry.get(job.class_name)
+        policy = definition.policy
+        args, kwargs = arguments.load(job.arguments)
+        current = _current(job, args, kwargs)
+        with running(current):
+            if is_subscribed("debug"):
+                # Whoever hears of it may run a loop of his own, or wait.
+                await in_thread(_tell_start, current)
+            limit_s = timeout_s(definition.time_limit)
+            with interruptible(seat, limit_s):
+                result = await around.perform_asynchronous(definition, args, kwargs)
+    except BaseException as error:  # noqa: BLE001 - sys.exit and the like end the job only
+        return _failed(job, as_interrupt(error, seat), policy, limit_s)
+    return SUCCESS if definition.result_ttl_s is None else _kept(definition, result)
+
+
+def _failed(
+    job: ClaimedJob, error: BaseException, policy: Policy, limit_s: float | None
+) -> Outcome:
+    if isinstance(error, TimeLimitExceeded) and error.limit_s is None:
+        error.say_limit(limit_s)
+    failure = _failure(error, policy, job.attempts + 1, job.max_attempts)
+    known = registry.find(job.class_name)
+    return failure if known is None else replace(failure, ttl_s=known.result_ttl_s)
+
+
+def _current(job: ClaimedJob, args: list[Any], kwargs: dict[str, Any]) -> CurrentJob:
+    facts = job.id, job.attempts + 1, job.queue_name, job.class_name
+    return CurrentJob(*facts, None, (args, kwargs), job.context)
 
 
 def _tell_start(job: CurrentJob) -> None:

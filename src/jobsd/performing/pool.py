@@ -65,7 +65,7 @@ class Pool:
         self._wake = wake
         self._todo: SimpleQueue[Waiting | Series | None] = SimpleQueue()
         # Guards what the threads write and the control thread takes away.
-        self._lock = threading.Lock()
+        self.lock = threading.Lock()
         self._runs: list[Run] = []
         self._doubted: list[ClaimedJob] = []
         self._woken = False
@@ -126,7 +126,7 @@ class Pool:
 
     def collect(self) -> list[Run]:
         """Return the runs that have ended since the last call."""
-        with self._lock:
+        with self.lock:
             runs, self._runs = self._runs, []
             self._woken = False
         self._posted -= len(runs)
@@ -181,7 +181,7 @@ class Pool:
 
         The others were ours when the claims were asked for.
         """
-        with self._lock:
+        with self.lock:
             doubted, self._doubted = self._doubted, []
         items = self._drain()
         alone = [job for job in doubted if job.claim_id not in self.series]
@@ -204,7 +204,7 @@ class Pool:
 
     def tell_again(self, runs: Iterable[Run]) -> None:
         """Say anew how jobs ended that are not recorded yet: the entry forgets what is old."""
-        with self._lock:
+        with self.lock:
             for job, outcome, *_ in runs:
                 if outcome.exception is None:
                     self._entry.ended(job.id, job.claim_id)
@@ -267,7 +267,7 @@ class Pool:
         self._refill(items)
 
     def _prolong(self, series: Series, jobs: list[Waiting]) -> None:
-        with self._lock:
+        with self.lock:
             closed = series.closed
             if not closed:
                 series.waiting.extend(jobs)
@@ -344,7 +344,7 @@ class Pool:
     def _follow(self, hand: Hand, series: Series) -> None:
         if hand.follow(series):
             return
-        with self._lock:
+        with self.lock:
             series.closed = not series.waiting
         if series.closed:
             hand.series = None
@@ -360,7 +360,7 @@ class Pool:
         self._started_at[number] = None
         if hand.series is not None:
             hand.series.doubted = True
-        with self._lock:
+        with self.lock:
             hand.pass_on(job, self._doubted)
         self._wake()
 
@@ -368,7 +368,7 @@ class Pool:
         ended = monotonic()
         if outcome.exception is not None:
             outcome = self._end_badly(number, job, outcome, hand)
-        with self._lock:
+        with self.lock:
             if not hand.on_board:
                 self._entry.ended(job.id, job.claim_id)
                 hand.on_board = True
@@ -387,7 +387,7 @@ class Pool:
     def _end_badly(self, number: int, job: ClaimedJob, outcome: Outcome, hand: Hand) -> Outcome:
         if not hand.on_board:
             how = ending(job, outcome)
-            with self._lock:
+            with self.lock:
                 self._entry.ended_as(how)
                 hand.on_board = True
         # Only now: it reads sources, which takes milliseconds, and calls what is not ours.

@@ -48,11 +48,13 @@ _STATE, _PID, _STARTED, _TICK, _ROW, _KIND, _STATUS, _DIED, _REASON = range(9)
 _ROW_LOST, _BUSY, _THREADS, _DROPPED, _, _RSS, _GENERATION, _UP_SINCE = range(9, 17)
 _RECYCLING, _HOOKS_DONE, _LEAVING, _DATABASE_DOWN = range(17, 21)
 _WORKING, _HEARTBEAT, _QUEUES, _NUMBER = range(21, 25)
+_BUSY_COROUTINES, _COROUTINES_MOST = 26, 27
 _NAME_AT, _NAME_WORDS = 32, 16
 # Words about one process: cleared for the next one.
 _PASSING = (
     *(_PID, _ROW, _STATUS, _DIED, _REASON, _ROW_LOST, _BUSY, _THREADS, _RSS, _UP_SINCE),
     *(_RECYCLING, _HOOKS_DONE, _LEAVING, _DATABASE_DOWN, _WORKING, _HEARTBEAT),
+    *(_BUSY_COROUTINES, _COROUTINES_MOST),
 )
 
 
@@ -82,6 +84,10 @@ class ScoreboardEntry(RunningJobs):
     """How many threads run a job."""
     threads = Word(_THREADS)
     """How many threads there are for jobs."""
+    busy_coroutines = Word(_BUSY_COROUTINES)
+    """How many coroutines run."""
+    coroutines_max = Word(_COROUTINES_MOST)
+    """How many may run at once."""
     jobs_ended = Word(ENDED)
     """How many jobs have ended in the process."""
     dropped_lines = Word(_DROPPED)
@@ -122,6 +128,7 @@ class ScoreboardEntry(RunningJobs):
         words = self.words
         for at in (*_PASSING, *range(JOBS_AT, ENDINGS_AT)):
             words[at] = 0
+        self.clear_coroutines()
         words[ENDED] = 0
         self.name = name
         words[_KIND] = KINDS.index(kind)

@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     from jobsd.jobs.policy import Ending
 
 THREADS_MAX = 256
-ENDED_MAX = 1024
+COROUTINES_MAX = 1000
+ENDED_MAX = 2048
 """A process never has more jobs than this that have ended and are not recorded."""
 
 ENDED = 13
@@ -31,8 +32,13 @@ _CELL_CLAIMS_AT = _CELLS_AT + THREADS_MAX
 _ENDED_AT = _CELL_CLAIMS_AT + THREADS_MAX
 _ENDED_CLAIMS_AT = _ENDED_AT + ENDED_MAX
 ENDINGS_AT = _ENDED_CLAIMS_AT + ENDED_MAX
-JOBS_END = ENDINGS_AT + ENDED_MAX * ENDING_WORDS
-"""The eighteen pages of endings are never touched while all jobs succeed."""
+_ENDINGS_END = ENDINGS_AT + ENDED_MAX * ENDING_WORDS
+"""The pages of endings are never touched while all jobs succeed."""
+COROUTINES = 25
+"""Up to which slot coroutines have run: behind it, nothing was ever touched."""
+_SLOTS_AT = _ENDINGS_END
+_SLOT_CLAIMS_AT = _SLOTS_AT + COROUTINES_MAX
+JOBS_END = _SLOT_CLAIMS_AT + COROUTINES_MAX
 
 
 class RunningJobs:
@@ -71,6 +77,35 @@ class RunningJobs:
         """Record that a thread runs nothing."""
         self.words[_CELLS_AT + thread] = 0
 
+    def coroutine_started(self, slot: int, job_id: int, claim_id: int) -> None:
+        """Record that a coroutine begins in a slot. Called by the loop's thread."""
+        words = self.words
+        words[_SLOTS_AT + slot] = 0
+        words[_SLOT_CLAIMS_AT + slot] = claim_id
+        words[_SLOTS_AT + slot] = job_id
+        if slot >= words[COROUTINES]:
+            words[COROUTINES] = slot + 1
+
+    def coroutine_rests(self, slot: int) -> None:
+        """Record that nothing runs in a slot."""
+        self.words[_SLOTS_AT + slot] = 0
+
+    def clear_coroutines(self) -> None:
+        """Forget what has run in slots."""
+        words = self.words
+        for at in range(_SLOTS_AT, _SLOTS_AT + words[COROUTINES]):
+            words[at] = 0
+        words[COROUTINES] = 0
+
+    def coroutines(self) -> list[InClaim]:
+        """Return the coroutines that run now, or ran when the process died."""
+        words, upto = self.words, self.words[COROUTINES]
+        jobs = words[_SLOTS_AT : _SLOTS_AT + upto]
+        claims = words[_SLOT_CLAIMS_AT : _SLOT_CLAIMS_AT + upto]
+        found = [InClaim(*each) for each in zip(jobs, claims, strict=True) if each[0]]
+        ended = set(self._ended()) if found else set[InClaim]()
+        return [each for each in found if each not in ended]
+
     def in_threads(self) -> dict[int, int]:
         """Return thread and job of those that run now, or ran when the process died."""
         return {thread: each.job_id for thread, each in self._in_threads()}
@@ -78,11 +113,12 @@ class RunningJobs:
     def only_job(self) -> int | None:
         """Return the job that runs, when it is the only one."""
         running = [job for job in self.words[_CELLS_AT:_CELL_CLAIMS_AT] if job]
+        running += [each.job_id for each in self.coroutines()]
         return running[0] if len(running) == 1 else None
 
     def running(self) -> list[InClaim]:
         """Return the jobs that had started and not ended."""
-        return sorted(each for _, each in self._in_threads())
+        return sorted([*(each for _, each in self._in_threads()), *self.coroutines()])
 
     def succeeded(self) -> list[InClaim]:
         """Return the last jobs that have succeeded, whether they are recorded or not."""

@@ -1,0 +1,300 @@
+"""The event loop that runs asynchronous jobs: all that a process has, in one thread.
+
+Loop and thread begin with the first job. Jobs go in by `post` and come out by `collect`, as
+with the pool of threads. The loop never waits for the database. Each job is a task in a context
+of its own; what jobs share (clients, engines) lives as long as the loop.
+
+A job that blocks the loop holds up all the others. The loop says each half a second that it
+lives, and `look` tells where it stands when it has not.
+"""
+
+from __future__ import annotations
+
+import sys
+import threading
+import traceback
+from collections import deque
+from contextvars import Context
+from functools import partial
+from typing import TYPE_CHECKING
+
+from jobsd.clock import monotonic
+from jobsd.instruments.events import emit
+from jobsd.jobs import interrupts
+from jobsd.jobs.interrupts import Interrupt, Interruptible
+from jobsd.jobs.policy import Verdict
+
+from .perform import Outcome, Run, described, ending, perform_coroutine
+from .seats import SEAT, facts_of, interrupt_task
+
+if TYPE_CHECKING:
+    import asyncio
+    from collections.abc import Callable, Iterable
+
+    from jobsd.processes.entry import ScoreboardEntry
+
+    from .hand import Waiting
+    from .perform import ClaimedJob
+
+BEAT_S = 0.5
+BLOCKED_S = 1.0
+"""After so long the job that blocks the loop is named."""
+_FRAMES_MAX = 30
+
+
+class Coroutines:
+    """At most `size` asynchronous jobs at once; one control thread posts and collects.
+
+    `lock` guards the scoreboard entry's ring, which the threads of the pool write to as well.
+    """
+
+    def __init__(
+        self,
+        size: int,
+        entry: ScoreboardEntry,
+        wake: Callable[[], None],
+        trust_s: float,
+        lock: threading.Lock,
+    ) -> None:
+        self.size = size
+        self._entry = entry
+        self._wake = wake
+        self._trust_s = trust_s
+        self._lock = lock
+        self._todo: deque[Waiting] = deque()
+        self._runs: list[Run] = []
+        self._doubted: list[ClaimedJob] = []
+        self._returned: list[ClaimedJob] = []
+        self._woken = False
+        self._posted = self._low_water = 0
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._draining = False
+        # Of the loop's thread.
+        self._free = list(range(size - 1, -1, -1))
+        self._running: dict[int, tuple[Waiting, float, Interruptible]] = {}
+        self._tasks: dict[int, asyncio.Task[None]] = {}
+        self._beaten_at = 0.0
+        self._told_at = 0.0
+
+    # What the control thread calls.
+
+    def post(self, jobs: Iterable[ClaimedJob], asked_at: float, low_water: int) -> None:
+        """Hand jobs over that were claimed then; wake us when no more than so many wait."""
+        waiting = [(job, asked_at) for job in jobs]
+        self._low_water = low_water
+        self._posted += len(waiting)
+        self._todo.extend(waiting)
+        if waiting:
+            self._call(self._start)
+
+    def collect(self) -> list[Run]:
+        """Return the runs that have ended since the last call."""
+        if not self._posted:
+            return []
+        with self._lock:
+            runs, self._runs = self._runs, []
+            self._woken = False
+        self._posted -= len(runs)
+        return runs
+
+    def take_returned(self) -> list[ClaimedJob]:
+        """Return the jobs that were cancelled since the process drains: they are released."""
+        with self._lock:
+            returned, self._returned = self._returned, []
+        self._posted -= len(returned)
+        return returned
+
+    def take_back(self, keep: int = 0) -> list[ClaimedJob]:
+        """Return the jobs that were not started, but for the first `keep`."""
+        back: list[ClaimedJob] = []
+        while len(self._todo) > keep:
+            try:
+                back.append(self._todo.pop()[0])
+            except IndexError:
+                break
+        self._posted -= len(back)
+        return back
+
+    def verify(self, holds: Callable[[ClaimedJob], bool], asked_at: float) -> None:
+        """Drop the jobs that were not started and that `holds` denies: they are not ours."""
+        with self._lock:
+            doubted, self._doubted = self._doubted, []
+        jobs = [*doubted, *reversed(self.take_back())]
+        self._posted -= len(doubted)
+        if ours := [job for job in jobs if holds(job)]:
+            self.post(ours, asked_at, self._low_water)
+
+    def interrupt(self, job_id: int, kind: type[BaseException]) -> bool:
+        """Cancel the task of a job; return whether it runs here."""
+        for (job, _), _, seat in [*self._running.values()]:
+            if job.id == job_id:
+                self._call(partial(interrupt_task, seat, Interrupt(job, kind)))
+                return True
+        return False
+
+    def drain(self, within_s: float) -> None:
+        """Cancel, so much later, what still runs then: it goes back without an attempt."""
+        if self._loop is not None:
+            self._call(partial(self._loop.call_later, within_s, self._cancel_all))
+
+    def look(self) -> None:
+        """Tell where the loop stands, if it has stood there for long."""
+        stood_s = monotonic() - self._beaten_at
+        if (
+            not self._running
+            or stood_s < BEAT_S + BLOCKED_S
+            or self._told_at == self._beaten_at
+        ):
+            return
+        self._told_at = self._beaten_at
+        frame = sys._current_frames().get(self._thread.ident or 0)  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
+        stack = "".join(traceback.format_stack(frame, _FRAMES_MAX)) if frame else ""
+        emit("job.blocking", **self._blocking(), stalled_s=round(stood_s, 3), stack=stack)
+
+    def close(self) -> None:
+        """Let the loop end, and what runs in it with it."""
+        if self._loop is not None and not self._loop.is_closed():
+            self._call(self._loop.stop)
+
+    @property
+    def doubts(self) -> bool:
+        """Whether jobs wait until the claims have been read back."""
+        return bool(self._doubted)
+
+    @property
+    def waiting(self) -> int:
+        """How many jobs are in hand and not started."""
+        return len(self._todo) + len(self._doubted)
+
+    @property
+    def in_hand(self) -> int:
+        """How many jobs have not ended."""
+        return self._posted - len(self._runs) - len(self._returned)
+
+    @property
+    def uncollected(self) -> int:
+        """How many jobs were posted and not collected."""
+        return self._posted
+
+    @property
+    def flows(self) -> bool:
+        """Whether more jobs wait than those of which we are told when they have ended."""
+        return len(self._todo) > self._low_water
+
+    @property
+    def busy(self) -> int:
+        """How many jobs run."""
+        return len(self._running)
+
+    def running_for_s(self) -> list[float]:
+        """Return for how long each running job has run."""
+        if not self._running:
+            return []
+        now = monotonic()
+        return [now - started for _, started, _ in list(self._running.values())]
+
+    def _call(self, what: Callable[[], object]) -> None:
+        if self._loop is None:
+            # Here, since most processes run no coroutine.
+            import asyncio  # noqa: PLC0415
+
+            self._loop = asyncio.new_event_loop()
+            self._thread = threading.Thread(
+                target=self._serve, args=(self._loop,), name="job-loop", daemon=True
+            )
+            self._thread.start()
+        self._loop.call_soon_threadsafe(what)
+
+    def _blocking(self) -> dict[str, object]:
+        import asyncio  # noqa: PLC0415
+
+        current = asyncio.current_task(self._loop)
+        for slot, task in list(self._tasks.items()):
+            if task is current and (found := self._running.get(slot)) is not None:
+                return facts_of(found[0][0])
+        return {}
+
+    # What the loop's thread runs.
+
+    def _serve(self, loop: asyncio.AbstractEventLoop) -> None:
+        interrupts.register_here(SEAT.get)
+        self._beat(loop)
+        while True:
+            try:
+                loop.run_forever()
+            except BaseException as error:  # noqa: BLE001 - a task of a job's own may exit
+                emit("thread.failed", error=error, thread="job-loop", ours=True)
+            else:
+                break
+        for task in self._tasks.values():
+            task.cancel()
+        loop.run_until_complete(loop.shutdown_asyncgens())
+        loop.close()
+
+    def _beat(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._beaten_at = monotonic()
+        loop.call_later(BEAT_S, self._beat, loop)
+
+    def _start(self) -> None:
+        """Start what waits, as far as there is room."""
+        while self._free and self._loop is not None:
+            try:
+                waiting = self._todo.popleft()
+            except IndexError:
+                return
+            job, ours_at = waiting
+            started = monotonic()
+            if started - ours_at >= self._trust_s:
+                with self._lock:
+                    self._doubted.append(job)
+                self._wake()
+                continue
+            slot, seat = self._free.pop(), Interruptible()
+            seat.job = job
+            self._running[slot] = waiting, started, seat
+            self._entry.coroutine_started(slot, job.id, job.claim_id)
+            task = self._loop.create_task(self._run(slot, job, seat), context=Context())
+            self._tasks[slot] = task
+            task.add_done_callback(partial(self._done, slot))
+
+    async def _run(self, slot: int, job: ClaimedJob, seat: Interruptible) -> None:
+        outcome = await perform_coroutine(job, seat)
+        seat.job = None
+        self._end(slot, outcome)
+
+    def _done(self, slot: int, task: asyncio.Task[None]) -> None:
+        """End a job whose task has ended without that: it was cancelled before it began."""
+        if self._tasks.get(slot) is task and slot in self._running:
+            error = BaseException("the task of the job was cancelled before it began")
+            self._end(slot, Outcome(Verdict("failed"), exception=error))
+
+    def _end(self, slot: int, outcome: Outcome) -> None:
+        (job, _), started, _ = self._running.pop(slot)
+        del self._tasks[slot]
+        ended = monotonic()
+        returned = self._draining and type(outcome.exception).__name__ == "CancelledError"
+        if outcome.exception is not None and not returned:
+            how = ending(job, outcome)
+            with self._lock:
+                self._entry.ended_as(how)
+            outcome = described(outcome)
+        with self._lock:
+            if returned:
+                self._returned.append(job)
+            else:
+                if outcome.exception is None:
+                    self._entry.ended(job.id, job.claim_id)
+                self._runs.append(Run(job, outcome, started, ended))
+            wake = not self._woken and (returned or len(self._todo) <= self._low_water)
+            self._woken = self._woken or wake
+        self._entry.coroutine_rests(slot)
+        self._free.append(slot)
+        if wake:
+            self._wake()
+        if self._todo:
+            self._start()
+
+    def _cancel_all(self) -> None:
+        self._draining = True
+        for task in self._tasks.values():
+            task.cancel()

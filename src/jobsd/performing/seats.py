@@ -1,0 +1,87 @@
+"""How asynchronous jobs are interrupted: the task is cancelled, unless it is in a shield."""
+
+from __future__ import annotations
+
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, Any
+
+from jobsd.errors import TimeLimitExceeded
+from jobsd.instruments.events import emit
+from jobsd.jobs.interrupts import Interrupt, Interruptible
+
+if TYPE_CHECKING:
+    from asyncio import TimerHandle
+    from collections.abc import Callable
+
+    from .perform import ClaimedJob
+
+SEAT: ContextVar[Interruptible | None] = ContextVar("jobsd_seat", default=None)
+"""The job that a task is a part of: tasks that it has made have it from its context."""
+
+
+class interruptible:  # noqa: N801 - used as a statement is: `with interruptible(seat, 5):`
+    """Say that the job of a seat is this task, and interrupt it when its time is over."""
+
+    __slots__ = ("_limit_s", "_seat", "_timer")
+
+    def __init__(self, seat: Interruptible, limit_s: float | None) -> None:
+        self._seat = seat
+        self._limit_s = limit_s
+        self._timer: TimerHandle | None = None
+
+    def __enter__(self) -> None:
+        # Whoever runs a task has it.
+        import asyncio  # noqa: PLC0415
+
+        SEAT.set(self._seat)
+        self._seat.task = asyncio.current_task()
+        if self._limit_s is not None:
+            over = Interrupt(self._seat.job, TimeLimitExceeded)
+            loop = asyncio.get_running_loop()
+            self._timer = loop.call_later(self._limit_s, interrupt_task, self._seat, over)
+
+    def __exit__(self, *_: object) -> None:
+        self._seat.task = None
+        if self._timer is not None:
+            self._timer.cancel()
+
+
+async def in_thread(function: Callable[..., None], *arguments: object) -> None:
+    """Call a function that is not to hold up the loop, in the context of the job."""
+    import asyncio  # noqa: PLC0415
+
+    await asyncio.to_thread(function, *arguments)
+
+
+def interrupt_task(seat: Interruptible, interrupt: Interrupt) -> None:
+    """Cancel the task of a job; in a shield, the interrupt comes at its end."""
+    if seat.job is not interrupt.job or seat.interrupt is not None or seat.task is None:
+        return
+    seat.interrupt = interrupt
+    if not seat.shields:
+        seat.sent = interrupt
+        seat.task.cancel()
+    tell_interrupt(interrupt)
+
+
+def as_interrupt(error: BaseException, seat: Interruptible) -> BaseException:
+    """Return what has cancelled the job, with its stack; else the error itself."""
+    if seat.interrupt is None or type(error).__name__ != "CancelledError":
+        return error
+    return seat.interrupt.kind().with_traceback(error.__traceback__)
+
+
+def tell_interrupt(interrupt: Interrupt) -> None:
+    """Tell that a job was interrupted, and by what."""
+    facts = facts_of(interrupt.job)
+    emit("job.interrupted", **facts, reason=interrupt.kind.__name__)
+
+
+def facts_of(job: ClaimedJob) -> dict[str, Any]:
+    """Return what events tell of a job."""
+    return {
+        "job_id": job.id,
+        "class_name": job.class_name,
+        "queue_name": job.queue_name,
+        "attempt": job.attempts + 1,
+    }

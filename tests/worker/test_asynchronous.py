@@ -1,0 +1,222 @@
+"""Asynchronous jobs: one loop for all of a process, fed beside its threads."""
+
+# pyright: reportPrivateUsage=false
+
+from __future__ import annotations
+
+import asyncio
+import time
+from decimal import getcontext
+from typing import TYPE_CHECKING
+
+import pytest
+
+from jobsd.instruments.events import subscribe
+from jobsd.jobs import client
+from jobsd.jobs.current import current_job
+from jobsd.jobs.definition import job
+from jobsd.jobs.limits import Limit
+
+from .bodies import gate, note, noted, wait_for_gate
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from .conftest import Count, Driven, MakeWorker
+
+loops: set[int] = set()
+most = [0, 0]
+
+
+@job
+async def anote(value: object) -> None:
+    loops.add(id(asyncio.get_running_loop()))
+    noted.append(value)
+
+
+@job
+async def await_gate(value: object) -> None:
+    """Wait without blocking the loop, and count how many do."""
+    most[0] += 1
+    most[1] = max(most)
+    noted.append(value)
+    while not gate.is_set():  # noqa: ASYNC110 - the gate is that of threads
+        await asyncio.sleep(0.005)
+    most[0] -= 1
+
+
+@job
+async def tell(number: int) -> None:
+    getcontext().prec = number
+    await asyncio.sleep(0)
+    noted.append((current_job().id > 0, current_job().attempt, getcontext().prec))
+
+
+@job(max_attempts=2)
+async def fail() -> None:
+    await asyncio.sleep(0)
+    raise ValueError("no")
+
+
+@job(timeout="50ms")
+async def sleep_for_ever() -> None:
+    await asyncio.sleep(60)
+
+
+@job
+async def block() -> None:
+    time.sleep(2.5)  # noqa: ASYNC251 - that is what is told of
+
+
+@job(limits_concurrency=Limit(to=2, key="same"))
+async def limited(value: object) -> None:
+    most[0] += 1
+    most[1] = max(most)
+    await asyncio.sleep(0.02)
+    most[0] -= 1
+    noted.append(value)
+
+
+@pytest.fixture(autouse=True)
+def _anew() -> Iterator[None]:
+    loops.clear()
+    most[:] = [0, 0]
+    yield
+    gate.set()
+
+
+def at_rest(driven: Driven) -> bool:
+    return driven.at_rest() and not driven.worker._asynchronous.coroutines.uncollected
+
+
+def test_many_run_at_once_in_one_loop_up_to_so_many(
+    make_worker: MakeWorker, count: Count
+) -> None:
+    client.enqueue_many([await_gate.with_args(n) for n in range(60)])
+    driven = make_worker(threads=1, coroutines=50)
+
+    driven.until(lambda: len(noted) == 50)
+    assert driven.worker._asynchronous.coroutines.busy == 50
+    assert len(driven.context.entry.coroutines()) == 50
+    assert driven.context.entry.running() == driven.context.entry.coroutines()
+    gate.set()
+    driven.until(lambda: count("jobs WHERE outcome = 'finished'") == 60)
+
+    assert most[1] == 50
+    assert sorted(noted, key=str) == sorted(range(60), key=str)
+    assert driven.context.entry.coroutines() == []
+    assert count("claims") == 0
+
+
+def test_each_has_a_context_of_its_own_and_the_loop_is_one(
+    make_worker: MakeWorker, count: Count
+) -> None:
+    client.enqueue_many([tell.with_args(n) for n in range(1, 6)])
+    client.enqueue_many([anote.with_args(0) for _ in range(100)])
+    driven = make_worker(threads=1)
+
+    driven.until(lambda: count("jobs WHERE outcome = 'finished'") == 105)
+
+    assert [each for each in noted if each] == [(True, 1, n) for n in range(1, 6)]
+    assert len(loops) == 1
+
+
+def test_functions_and_coroutines_never_hold_each_other_up(
+    make_worker: MakeWorker, count: Count
+) -> None:
+    """Whichever come first: the others are set aside, into their lanes."""
+    client.enqueue_many([wait_for_gate.with_args(n) for n in range(300)])
+    client.enqueue_many([anote.with_args("coroutine") for _ in range(5)])
+    client.enqueue_many([await_gate.with_args("waits") for _ in range(300)])
+    client.enqueue_many([note.with_args("function") for _ in range(5)])
+    driven = make_worker(threads=2, coroutines=20)
+
+    driven.until(lambda: noted.count("coroutine") == 5)
+    driven.until(lambda: noted.count("waits") == 20)
+    assert count("parked_executions") > 0
+    gate.set()
+    driven.until(lambda: count("jobs WHERE outcome = 'finished'") == 610, 30)
+
+    assert noted.count("function") == 5
+    assert sorted(each for each in noted if isinstance(each, int)) == list(range(300))
+    assert most[1] == 20
+
+
+def test_without_room_for_any_they_run_in_threads(
+    make_worker: MakeWorker, count: Count
+) -> None:
+    anote.enqueue("in a thread")
+    driven = make_worker(coroutines=0)
+
+    driven.until(lambda: count("jobs WHERE outcome = 'finished'") == 1)
+
+    assert noted == ["in a thread"]
+    assert driven.worker._asynchronous.coroutines._loop is None
+
+
+def test_a_process_that_runs_none_has_no_loop(make_worker: MakeWorker) -> None:
+    note.enqueue(1)
+    driven = make_worker()
+
+    driven.until(lambda: noted and at_rest(driven))
+
+    assert driven.worker._asynchronous.coroutines._loop is None
+
+
+def test_failures_and_limits_of_time_are_those_of_threads(
+    make_worker: MakeWorker, count: Count
+) -> None:
+    first, second = fail.enqueue(), sleep_for_ever.enqueue()
+    driven = make_worker()
+
+    driven.until(lambda: count("attempts WHERE error IS NOT NULL") == 2)
+
+    assert count(f"scheduled_executions WHERE job_id = {first.id}") == 1
+    query = f"failed_executions WHERE job_id = {second.id}"
+    assert count(f"{query} AND error ->> 'type' = 'TimeLimitExceeded'") == 1
+    assert count(f"{query} AND error ->> 'stack' LIKE '%in sleep_for_ever%'") == 1
+
+
+def test_limits_hold(make_worker: MakeWorker, count: Count) -> None:
+    client.enqueue_many([limited.with_args(n) for n in range(8)])
+    driven = make_worker(threads=3)
+
+    driven.until(lambda: count("jobs WHERE outcome = 'finished'") == 8, 30)
+
+    assert most[1] <= 2
+    assert sorted(noted, key=str) == list(range(8))
+
+
+def test_what_still_runs_at_the_deadline_of_a_drain_goes_back(
+    make_worker: MakeWorker, count: Count
+) -> None:
+    await_gate.enqueue("never")
+    driven = make_worker()
+    driven.worker._drain_s = 0.2
+    driven.until(lambda: noted)
+
+    driven.drain()
+
+    assert count("ready_executions") + count("parked_executions") == 1
+    assert count("jobs WHERE attempts = 0") == 1
+
+
+@pytest.mark.failure(
+    "an asynchronous job blocks the loop of its process",
+    "it is named, with the stack of where it stands; the threads go on",
+)
+def test_a_job_that_blocks_the_loop_is_named(make_worker: MakeWorker) -> None:
+    heard: list[dict[str, object]] = []
+    end = subscribe(lambda _event, facts: heard.append(facts), names=["job.blocking"])
+    blocked = block.enqueue()
+    driven = make_worker()
+    driven.until(lambda: driven.worker._asynchronous.coroutines.busy)
+    note.enqueue("beside it")
+
+    driven.until(lambda: heard and noted)
+    driven.until(lambda: at_rest(driven))
+    end()
+
+    assert noted == ["beside it"]
+    assert [each["job_id"] for each in heard] == [blocked.id]
+    assert "in block" in str(heard[0]["stack"])
