@@ -110,6 +110,24 @@ def test_the_page_of_a_job_has_its_attempts(browser: Browser, session: Session) 
     assert "told to fail" in page
 
 
+def test_the_page_of_a_job_has_its_progress_and_its_result(
+    browser: Browser, rows: Rows
+) -> None:
+    job_id = enqueue()
+    rows("UPDATE jobsd.jobs SET outcome = 'finished', finished_at = now()")
+    rows(
+        "INSERT INTO jobsd.results VALUES (%s, 'finished', jsonb_build_array(%s::text),"
+        " now() + interval '1 hour')",
+        *(job_id, HOSTILE),
+    )
+
+    page = browser.get(f"/jobs/{job_id}").text
+
+    assert "<dt>Result</dt>" in page
+    assert "&lt;script&gt;" in page
+    assert "<script>alert" not in page
+
+
 def test_a_job_that_is_not_there_is_not_found(browser: Browser) -> None:
     assert browser.get("/jobs/4711").status == 404
     assert browser.get("/jobs/" + "9" * 40).status == 404
