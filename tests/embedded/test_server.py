@@ -40,6 +40,12 @@ def test_a_new_server_has_its_database_with_statistics_and_checksums(server: Ser
     assert value(server, "SHOW listen_addresses") == ""
 
 
+def test_the_folder_of_a_server_is_none_of_gits(server: Server) -> None:
+    folder = Path(str(value(server, "SHOW data_directory"))).parent
+
+    assert (folder / ".gitignore").read_text(encoding="ascii") == "*\n"
+
+
 def test_five_starters_at_once_start_one_server(fresh_place: Location) -> None:
     with ExitStack() as stack:
         actors = [stack.enter_context(Actor("ensure", fresh_place)) for _ in range(5)]

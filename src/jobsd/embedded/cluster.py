@@ -64,6 +64,8 @@ def make(
             folders.chown(fresh, account)
         for command, given in _steps(fresh, binaries):
             _run(command, given, account, environ, location)
+        # Else `git add .` in the project fails at files that only the server may read.
+        (location.directory / ".gitignore").write_bytes(b"*\n")
         fresh.rename(location.data)
         folders.sync(location.directory)
     finally:
