@@ -157,7 +157,7 @@ def test_a_server_that_does_not_know_a_setting_gets_the_others(
     target: Target, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settings = {"client_connection_check_interval": "no duration", "datestyle": "ISO"}
-    monkeypatch.setattr("jobsd.database.connection._SETTINGS", settings)
+    monkeypatch.setattr("jobsd.database.session_settings._SETTINGS", settings)
 
     with contextlib.closing(Session(target, "elsewhere")) as session:
         assert session.fetch(Statement("kept", "SHOW enable_seqscan")) == [("off",)]
