@@ -34,8 +34,10 @@ def run_beside(
     Raises:
         ConfigurationError: with every fault, before anything is started; not with `reload`.
     """
-    read = load if not reload else lambda *given: examine(*given).options
-    options = read(root, os.environ, flags)
+    if reload:
+        options = examine(root, os.environ, flags).options
+    else:
+        options = load(root, os.environ, flags)
     log_as("with" if command else "reload", options)
     web = web_server(command, os.environ) if command else None
     watches = [SourceWatch(root)] if reload else []

@@ -81,7 +81,7 @@ class Keeper:
                 connection, _ = self._listener.accept()
                 connection.settimeout(0)
                 self._open.append(connection)
-        found = []
+        found: list[tuple[socket.socket, bytes]] = []
         for connection in tuple(self._open):
             try:
                 read = connection.recv(256)
@@ -117,8 +117,8 @@ def main(host: int) -> None:
     os.setsid()
     try:
         _keep(host, listener)
-    except BaseException:
-        sys.excepthook(*sys.exc_info())
+    except BaseException as error:
+        sys.excepthook(type(error), error, error.__traceback__)
         raise
     finally:
         os._exit(0)

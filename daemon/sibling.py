@@ -38,7 +38,7 @@ class Sibling:
     kept: Sequence[int] = ()
     pid: int = 0
     began: float = 0.0
-    sent: set[signal.Signals] = field(default_factory=set)
+    sent: set[signal.Signals] = field(default_factory=set[signal.Signals])
 
     def start(self) -> None:
         """Fork and exec. The process gets TERM when the thread that calls this ends."""

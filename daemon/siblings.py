@@ -48,12 +48,15 @@ class Companion(Protocol):
 
     def descriptors(self) -> Sequence[int]:
         """Return what is readable when there is something to poll."""
+        ...
 
     def poll(self, siblings: Siblings) -> float:
         """Do what is due; return the seconds until it is to be polled again, at most."""
+        ...
 
     def after_exit(self, exited: Exit) -> bool:
         """Return whether the companion goes on though the tree has ended in order."""
+        ...
 
 
 class Siblings:

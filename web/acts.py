@@ -5,11 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from jobsd.errors import NotFoundError, RefusedError
-from jobsd.heartbeat import job as _heartbeat  # noqa: F401 - so that it can be run from here
 from jobsd.jobs import discards, failed, queues
 from jobsd.operations import audit
 from jobsd.operations.words import counted
@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 
     from .guard import Visitor
     from .settings import Settings
+
+# So that its job can be enqueued from here.
+import_module("jobsd.heartbeat.job")
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from datetime import UTC, datetime, timedelta
 from functools import cache
-from typing import Any
+from typing import Any, cast
 from urllib.parse import quote
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -52,11 +52,16 @@ def _environment() -> Environment:
         "lasting": _length,
         "path": lambda text: quote(str(text), safe=""),
         "json": _json,
-        "call": lambda job: call_text(job["class_name"], job["arguments"]),
+        "call": _call,
         "line": lambda text: one_line(str(text)),
     }
-    made.globals |= {"asset": assets.path_of, "meanings": MEANINGS, "counted": counted}
+    names = cast("dict[str, Any]", made.globals)
+    names.update(asset=assets.path_of, meanings=MEANINGS, counted=counted)
     return made
+
+
+def _call(job: dict[str, Any]) -> str:
+    return call_text(job["class_name"], job["arguments"])
 
 
 def _moment(value: datetime | None) -> Markup:

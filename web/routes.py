@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 from http import HTTPStatus
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from .guard import SAFE
@@ -82,8 +83,7 @@ def find(method: str, path: str) -> tuple[Route, dict[str, str]]:
     Raises:
         RefusedRequest: when there is none, or not for this method.
     """
-    from . import pages  # noqa: F401, PLC0415 - its functions are the routes
-
+    import_module("jobsd.web.pages")  # its functions are the routes
     path = path.removeprefix("/api/v1") or "/"
     path = path.rstrip("/") or "/"
     for each in _ROUTES:

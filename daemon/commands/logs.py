@@ -44,6 +44,19 @@ class _Lines:
             yield line.shown(colour=form.color) if form.terminal else line.raw()
 
 
+def _pattern(
+    _context: click.Context, _option: click.Parameter, text: str | None
+) -> re.Pattern[str] | None:
+    if text is None:
+        return None
+    try:
+        return re.compile(text)
+    except re.error as error:
+        raise click.BadParameter(
+            f"not a regular expression: {error}", param_hint="'--grep'"
+        ) from None
+
+
 @click.command(cls=Verb, examples=_EXAMPLES)
 @click.option("-f", "--follow", is_flag=True, help="Go on with the lines to come.")
 @click.option(
@@ -58,7 +71,7 @@ class _Lines:
 )
 @click.option(
     "--grep",
-    callback=lambda _, __, text: _pattern(text),
+    callback=_pattern,
     metavar="PATTERN",
     help="A regular expression that the line contains.",
 )
@@ -90,14 +103,3 @@ def _print_now(found: Iterable[Line]) -> None:
     for text in _Lines(found).lines(chosen_format()):
         print_line(text)
     sys.stdout.flush()
-
-
-def _pattern(text: str | None) -> re.Pattern[str] | None:
-    if text is None:
-        return None
-    try:
-        return re.compile(text)
-    except re.error as error:
-        raise click.BadParameter(
-            f"not a regular expression: {error}", param_hint="'--grep'"
-        ) from None

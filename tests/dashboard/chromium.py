@@ -12,7 +12,7 @@ from jobsd.daemon.listener import bound
 from jobsd.web.serving import Serving, address_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Generator
 
     from jobsd.database.connection import Target
 
@@ -20,7 +20,7 @@ PROGRAM = shutil.which("chromium")
 
 
 @contextlib.contextmanager
-def chromium() -> Iterator[Any]:
+def chromium() -> Generator[Any]:
     """Start Debian's Chromium, driven by Playwright's client."""
     from playwright.sync_api import sync_playwright
 
@@ -35,7 +35,7 @@ def chromium() -> Iterator[Any]:
 
 
 @contextlib.contextmanager
-def dashboard(target: Target, **settings: Any) -> Iterator[str]:
+def dashboard(target: Target, **settings: Any) -> Generator[str]:
     """Serve a dashboard; yield its address."""
     listener = bound("127.0.0.1:0")
     address = address_of(listener)

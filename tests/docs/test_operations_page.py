@@ -15,6 +15,7 @@ from jobsd.jobs.client import Client
 from system.tree import COMMAND, Project
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from jobsd.database.connection import Target
@@ -31,7 +32,7 @@ class DailyCleanupJob(Job):
     def perform(self):
         print("cleaned up")
 """
-FOUND = {
+FOUND: dict[str, Callable[[str], bool]] = {
     "cut -d": lambda line: len(line.split(" ")) == 3 and line.endswith(" info"),
     "grep": lambda line: "HEARTBEAT" in line,
     "psql": lambda line: "production" in line or "executed_at" in line,

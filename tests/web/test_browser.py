@@ -15,7 +15,7 @@ from jobsd.database.connection import Session
 from jobsd.jobs import client, inspect
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Generator, Iterator
 
     from jobsd.database.connection import Target
 
@@ -48,7 +48,7 @@ class Shop:
         return [*(f"/{page}" for page in pages), *jobs, *more]
 
     @contextlib.contextmanager
-    def page(self, **settings: Any) -> Iterator[Any]:
+    def page(self, **settings: Any) -> Generator[Any]:
         context = self.browser.new_context(**settings)
         try:
             yield context.new_page()
@@ -61,7 +61,7 @@ class Shop:
 
 
 @pytest.fixture(scope="module")
-def program() -> Iterator[Any]:
+def program() -> Generator[Any]:
     """The browser, for all tests here."""
     with chromium() as started:
         yield started
@@ -79,11 +79,26 @@ def shop(target: Target, program: Any) -> Iterator[Shop]:
         MADE.pop().close()
 
 
+def _into(found: list[str]) -> Callable[[Any], None]:
+    def add(error: Any) -> None:
+        found.append(str(error))
+
+    return add
+
+
+def _errors_into(found: list[str]) -> Callable[[Any], None]:
+    def add(line: Any) -> None:
+        if line.type == "error":
+            found.append(str(line.text))
+
+    return add
+
+
 def _violations(shop: Shop, scheme: str, width: int) -> list[str]:
     found: list[str] = []
     size = {"width": width, "height": 800}
     with shop.page(color_scheme=scheme, viewport=size, bypass_csp=True) as page:
-        page.on("pageerror", lambda error: found.append(str(error)))
+        page.on("pageerror", _into(found))
         for path in shop.paths():
             page.goto(shop.address + path)
             if page.evaluate("document.documentElement.scrollWidth") > width:
@@ -126,8 +141,8 @@ def test_an_act_is_done_without_javascript_and_by_keyboard_alone(shop: Shop) -> 
 def test_a_page_refreshes_itself_and_nothing_is_refused_by_its_policy(shop: Shop) -> None:
     errors: list[str] = []
     with shop.page() as page:
-        page.on("console", lambda line: errors.append(line.text) if line.type == "error" else 0)
-        page.on("pageerror", lambda error: errors.append(str(error)))
+        page.on("console", _errors_into(errors))
+        page.on("pageerror", _into(errors))
         page.goto(f"{shop.address}/queues")
         with contextlib.closing(Session(shop.target, "jobsd test")) as session:
             session.connection.execute("DELETE FROM jobsd.pauses")

@@ -10,6 +10,8 @@ from dashboard.asking import Browser, Got, basic, made
 from jobsd.configuration.users import User, users_of
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from jobsd.database.connection import Target
 
 ANN = User("ann", "viewer", password="correct horse", token=None)
@@ -85,9 +87,16 @@ def test_mounted_without_authorize_or_users_it_is_closed(target: Target) -> None
     assert "web.users" in got.get("/").text
 
 
+def _always(role: str | None) -> Callable[[object], str | None]:
+    def authorize(_environ: object) -> str | None:
+        return role
+
+    return authorize
+
+
 @pytest.mark.parametrize(("role", "status"), [(None, 403), ("viewer", 200), ("king", 500)])
 def test_authorize_decides_when_mounted(target: Target, role: str | None, status: int) -> None:
-    browser = _guarded(target, users=(), authorize=lambda _environ: role)
+    browser = _guarded(target, users=(), authorize=_always(role))
 
     assert browser.get("/").status == status
 

@@ -106,7 +106,7 @@ class Server(Tree):
         return supervisor
 
     def _running(self, words: str) -> list[psutil.Process]:
-        found = []
+        found: list[psutil.Process] = []
         for process in psutil.process_iter():
             with contextlib.suppress(psutil.Error, OSError):
                 if (

@@ -199,6 +199,10 @@ class Bulk:
         if self._impatient:
             yield from self._admit(ids, states)
         self.stored.add(ids, states)
+        return self._is_full()
+
+    def _is_full(self) -> bool:
+        """Return whether the batch has all that it may have, so that more may follow."""
         return self._drawn == BATCH
 
     def _admit(self, ids: list[int], states: bytearray) -> Steps[None]:
