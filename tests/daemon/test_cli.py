@@ -82,7 +82,7 @@ def test_every_command_knows_json_but_those_that_become_something_else() -> None
         name
         for name, each in verbs.items()
         if not any("--json" in option.opts for option in each.params)
-    } == {"start", "perform", "db psql", "console"}
+    } == {"start", "with", "web", "perform", "db psql", "console"}
 
 
 def test_help_answers_at_once() -> None:

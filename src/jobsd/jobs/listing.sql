@@ -64,6 +64,8 @@ WITH place AS MATERIALIZED (
                         %(arguments)s::text[] IS NULL
                         OR job.arguments @> ANY (%(arguments)s::text[]::jsonb[])
                     )
+                -- Else a plan may read all jobs once and hash their ids.
+                OFFSET 0
             )
         )
         AND (
