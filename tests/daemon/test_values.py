@@ -9,6 +9,7 @@ import pytest
 
 from jobsd.clock import utc_now
 from jobsd.daemon import values
+from jobsd.operations import words
 
 
 @pytest.mark.parametrize(
@@ -72,7 +73,7 @@ def test_a_duration_is_told_by_its_two_largest_units(seconds: float, text: str) 
 
 def test_moments_are_told_by_their_distance(monkeypatch: pytest.MonkeyPatch) -> None:
     now = utc_now()
-    monkeypatch.setattr(values, "utc_now", lambda: now)
+    monkeypatch.setattr(words, "utc_now", lambda: now)
 
     assert values.when(now - timedelta(seconds=90)) == "1m30s ago"
     assert values.when(now + timedelta(hours=2)) == "in 2h"
@@ -82,7 +83,7 @@ def test_a_moment_is_told_as_a_log_line_has_it_and_by_its_distance(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     at = datetime(2030, 1, 1, 1, 2, 3, tzinfo=timezone(timedelta(hours=1)))
-    monkeypatch.setattr(values, "utc_now", lambda: at + timedelta(seconds=33))
+    monkeypatch.setattr(words, "utc_now", lambda: at + timedelta(seconds=33))
 
     assert values.human(at) == "2030-01-01 00:02:03Z (33s ago)"
 
