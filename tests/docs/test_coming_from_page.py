@@ -66,4 +66,4 @@ def test_a_command_of_the_page_is_one(tmp_path: Path, words: str) -> None:
     done = Project(tmp_path, "postgresql:///nowhere").run(*words.split(), "--help")
 
     command = words.partition(" --")[0]
-    assert (done.returncode, f"Usage: bin/jobs {command} [OPTIONS]" in done.stdout) == (0, True)
+    assert (done.returncode, f"Usage: bin/jobs {command} [OPTIONS" in done.stdout) == (0, True)

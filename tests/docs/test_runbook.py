@@ -104,7 +104,7 @@ def test_a_command_of_the_runbook_works(
 def test_what_the_runbook_quotes_is_told_somewhere() -> None:
     sources = "".join(
         path.read_text(encoding="utf-8")
-        for room in ("daemon", "src/jobsd/database")
+        for room in ("daemon", "src/jobsd/database", "src/jobsd/operations")
         for path in (HOME / room).glob("*.py")
     )
     quoted = re.findall(r'(?<![`{:\\[])"([a-z][a-z ]+)"', TABLES)

@@ -197,8 +197,10 @@ def _retype(session: Session, kind: str) -> None:
     views = execute(
         "SELECT viewname, definition FROM pg_views"
         " WHERE schemaname = 'jobsd' AND definition LIKE '%ready_executions%'"
+        " ORDER BY format('jobsd.%I', viewname)::regclass::oid"
     ).fetchall()
-    for name, _ in views:
+    # Later ones are made upon earlier ones.
+    for name, _ in reversed(views):
         execute(f"DROP VIEW jobsd.{name}".encode())
     execute(f"ALTER TABLE jobsd.ready_executions ALTER job_id TYPE {kind}".encode())
     for name, definition in views:
