@@ -106,12 +106,13 @@ class Asynchronous:
         names = {lanes.lane_of(name) for name in registry.asynchronous()}
         return [lane for lane in opened if kinds[lane[1] in names]], again
 
-    def fit(
-        self, jobs: list[ClaimedJob], limit: int
-    ) -> tuple[list[ClaimedJob], list[ClaimedJob]]:
-        """Return of claimed jobs those for threads and those for the loop; set others aside."""
+    def take(self, jobs: list[ClaimedJob], limit: int, asked_at: float) -> list[ClaimedJob]:
+        """Hand the loop's jobs over to it, and return those for threads.
+
+        Those of either kind for which there is no room are set aside.
+        """
         if not self.is_active:
-            return jobs, []
+            return jobs
         names = registry.asynchronous()
         found: dict[bool, list[ClaimedJob]] = {True: [], False: []}
         aside: list[ClaimedJob] = []
@@ -123,7 +124,8 @@ class Asynchronous:
             self._aside[kind] = self._aside[kind] or not fits
         self._favour(found, full=len(jobs) >= limit and all(self._rooms))
         self._without_room += aside
-        return found[False], found[True]
+        self.post(found[True], asked_at)
+        return found[False]
 
     def take_aside(self) -> list[ClaimedJob]:
         """Return the jobs that were set aside, to be released."""

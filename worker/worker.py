@@ -40,7 +40,6 @@ if TYPE_CHECKING:
     from jobsd.configuration.options import JobsOptions, WorkerOptions
     from jobsd.database.connection import Target
     from jobsd.jobs.claims import Ended
-    from jobsd.performing.perform import ClaimedJob
     from jobsd.processes.context import Context
 
     from .ledger import Claims
@@ -246,7 +245,10 @@ class Worker(DatabaseLoop):
             )
         if result.jobs:
             # Before anything else: threads may be idle, and begin while we go on.
-            self._hand_out(result.jobs, limit, asked_at)
+            ours = self._asynchronous.take(result.jobs, limit, asked_at)
+            if ours:
+                low_water, rank = self._prefetch.low_water, self._selector.rank
+                self._pool.post(ours, asked_at, low_water, rank)
             if len(result.jobs) < limit:
                 self._context.nap.yield_gil()
         if not self._ledger.forget(recording, result.recorded, result.concluded):
@@ -255,13 +257,6 @@ class Worker(DatabaseLoop):
         self._report.recorded(recording, result.recorded, result.concluded)
         if request is not None:
             self._finish_claim(request, result)
-
-    def _hand_out(self, jobs: list[ClaimedJob], limit: int, asked_at: float) -> None:
-        """Hand claimed jobs over, each to what runs its kind, as far as there is room."""
-        ours, asynchronous = self._asynchronous.fit(jobs, limit)
-        if ours:
-            self._pool.post(ours, asked_at, self._prefetch.low_water, self._selector.rank)
-        self._asynchronous.post(asynchronous, asked_at)
 
     def _reconcile(self, asked_at: float, lost: Claims | None = None) -> None:
         """Read our claims back; report those that are gone, beside `lost` ones."""
