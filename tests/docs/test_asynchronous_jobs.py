@@ -132,7 +132,8 @@ def test_an_engine_for_each_thread_that_keeps_no_connections_serves_asynchronous
         APP_DATABASE_URL=whole.render_as_string(hide_password=False),
     )
     project.write("users.py", program)
-    project.write("config/queue.yml", QUEUE.format("users"))
+    (workers,) = blocks(guide("async-jobs"), "yaml")
+    project.write("config/queue.yml", f"import: [users]\n{workers}")
     with psycopg.connect(empty_database) as connection:
         connection.execute("CREATE TABLE users (id int)")
     assert project.run("db", "migrate").returncode == 0

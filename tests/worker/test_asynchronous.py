@@ -113,7 +113,7 @@ def test_each_has_a_context_of_its_own_and_the_loop_is_one(
 ) -> None:
     client.enqueue_many([tell.with_args(n) for n in range(1, 6)])
     client.enqueue_many([anote.with_args(0) for _ in range(100)])
-    driven = make_worker(threads=1)
+    driven = make_worker(threads=1, coroutines=100)
 
     driven.until(lambda: count("jobs WHERE outcome = 'finished'") == 105)
 
@@ -156,7 +156,7 @@ def test_without_room_for_any_they_run_in_threads(
 
 def test_a_process_that_runs_none_has_no_loop(make_worker: MakeWorker) -> None:
     note.enqueue(1)
-    driven = make_worker()
+    driven = make_worker(coroutines=100)
 
     driven.until(lambda: noted and at_rest(driven))
 
@@ -167,7 +167,7 @@ def test_failures_and_limits_of_time_are_those_of_threads(
     make_worker: MakeWorker, count: Count
 ) -> None:
     first, second = fail.enqueue(), sleep_for_ever.enqueue()
-    driven = make_worker()
+    driven = make_worker(coroutines=100)
 
     driven.until(lambda: count("attempts WHERE error IS NOT NULL") == 2)
 
@@ -179,7 +179,7 @@ def test_failures_and_limits_of_time_are_those_of_threads(
 
 def test_limits_hold(make_worker: MakeWorker, count: Count) -> None:
     client.enqueue_many([limited.with_args(n) for n in range(8)])
-    driven = make_worker(threads=3)
+    driven = make_worker(threads=3, coroutines=100)
 
     driven.until(lambda: count("jobs WHERE outcome = 'finished'") == 8, 30)
 
@@ -191,7 +191,7 @@ def test_what_still_runs_at_the_deadline_of_a_drain_goes_back(
     make_worker: MakeWorker, count: Count
 ) -> None:
     await_gate.enqueue("never")
-    driven = make_worker()
+    driven = make_worker(coroutines=100)
     driven.worker._drain_s = 0.2
     driven.until(lambda: noted)
 
@@ -209,7 +209,7 @@ def test_a_job_that_blocks_the_loop_is_named(make_worker: MakeWorker) -> None:
     heard: list[dict[str, object]] = []
     end = subscribe(lambda _event, facts: heard.append(facts), names=["job.blocking"])
     blocked = block.enqueue()
-    driven = make_worker()
+    driven = make_worker(coroutines=100)
     driven.until(lambda: driven.worker._asynchronous.coroutines.busy)
     note.enqueue("beside it")
 
