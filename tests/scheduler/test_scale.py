@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import pytest
+
 from waiting import Stopwatch
 
 from .conftest import RUNS, task
