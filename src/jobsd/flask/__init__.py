@@ -1,0 +1,60 @@
+"""Jobs in an application of Flask: `Jobs(app)`, or `jobs.init_app(app)` in a factory."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from flask import current_app, has_app_context
+
+from jobsd import face
+from jobsd.jobs import client
+from jobsd.jobs.around import around_job
+
+from . import queue
+from .command import jobs_command
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+
+    from flask import Flask
+
+    from jobsd.jobs.current import CurrentJob
+
+__all__ = ["Jobs"]
+
+_served: list[Flask] = []
+"""The application that was set up last: the one of this process."""
+
+
+class Jobs:
+    """Runs jobs in the context of the application, and adds `flask jobs` to its commands.
+
+    The queue is where `JOBSD_DATABASE_URL` of the application's configuration says, else where
+    the commands find it, else in the database of `SQLALCHEMY_DATABASE_URI`.
+    """
+
+    def __init__(self, app: Flask | None = None) -> None:
+        if app is not None:
+            self.init_app(app)
+
+    def init_app(self, app: Flask) -> None:
+        """Set an application up; of several in a process, jobs run in that of the last call."""
+        app.extensions["jobs"] = self
+        app.cli.add_command(jobs_command)
+        _served[:] = [app]
+        # It finds the database as the commands do, until we say otherwise.
+        assert face.HOMES  # noqa: S101 - it has been loaded before what follows
+        client.find_target_by(lambda: queue.target(app), lambda: queue.schema(app))
+        around_job(in_application)
+
+
+def in_application(job: CurrentJob) -> Generator[None]:
+    """Perform a job in the context of the application, a new one unless it is there already."""
+    del job
+    (app,) = _served
+    # A view, or a test, that performs a job itself: the job shares its `g` and its session.
+    if has_app_context() and current_app == app:
+        yield
+        return
+    with app.app_context():
+        yield

@@ -1,0 +1,52 @@
+"""Where the queue of an application of Flask lives, for itself and for `flask jobs` alike."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from jobsd.configuration.target import find_schema, find_target
+
+if TYPE_CHECKING:
+    from flask import Flask
+
+    from jobsd.database.connection import Target
+
+
+def target(app: Flask) -> Target:
+    """Return the database of an application's jobs.
+
+    Raises:
+        ConfigurationError: when neither its configuration nor the environment names one.
+    """
+    return find_target(Path.cwd(), environ(app))
+
+
+def schema(app: Flask) -> str:
+    """Return the schema of the tables of jobs.
+
+    Raises:
+        ConfigurationError: with the faults of queue.yml.
+    """
+    return find_schema(Path.cwd(), environ(app))
+
+
+def environ(app: Flask) -> dict[str, str]:
+    """Return the environment, with what the application's configuration says of the queue."""
+    made = dict(os.environ)
+    if url := app.config.get("JOBSD_DATABASE_URL"):
+        made["QUEUE_DATABASE_URL"] = str(url)
+    elif uri := _of_sqlalchemy(app):
+        made.setdefault("DATABASE_URL", uri)
+    return made
+
+
+def _of_sqlalchemy(app: Flask) -> str | None:
+    """Return the URL given to Flask-SQLAlchemy, without its driver; None: no PostgreSQL."""
+    given = app.config.get("SQLALCHEMY_DATABASE_URI") or ""
+    if hasattr(given, "render_as_string"):
+        given = given.render_as_string(hide_password=False)
+    plain = re.sub(r"^postgresql\+\w+:", "postgresql:", str(given))
+    return plain if plain.startswith("postgresql:") else None

@@ -1,0 +1,184 @@
+"""Flask: the program of its page, and what `Jobs` does in applications."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from typing import TYPE_CHECKING, Any
+
+import psycopg
+import pytest
+from flask import Flask, current_app, g
+
+from docs.pages import blocks, guide
+from jobsd import around_job, job
+from jobsd.database.connection import Target
+from jobsd.database.migrate import migrate
+from jobsd.flask import Jobs, queue
+from jobsd.jobs.around import JOBS
+from system.tree import ENDS_WITH_US
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+PAGE = guide("flask")
+
+
+@pytest.fixture(autouse=True)
+def _surrounded_by_nothing() -> Iterator[None]:
+    yield
+    JOBS.forget()
+
+
+def _run(folder: Path, url: str, *command: str) -> str:
+    kept = {name: os.environ[name] for name in ("PATH", "HOME")}
+    done = subprocess.run(
+        [*ENDS_WITH_US, sys.executable, *command],
+        cwd=folder,
+        env={**kept, "APP_DATABASE_URL": url, "JOBSD_METRICS_BIND": "off"},
+        capture_output=True,
+        text=True,
+        timeout=100,
+        check=False,
+        stdin=subprocess.DEVNULL,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+@pytest.mark.system
+def test_the_program_of_the_page_performs_its_job_in_the_application(
+    tmp_path: Path, empty_database: str
+) -> None:
+    (program,) = blocks(PAGE, "python")
+    (tmp_path / "shop.py").write_text(program, encoding="utf-8")
+    url = empty_database
+    with psycopg.connect(url) as connection:
+        info = connection.info
+        where = f"{info.user}:{info.password}@/{info.dbname}?host={info.host}&port={info.port}"
+    written = f"postgresql+psycopg2://{where}"
+    flask = ("-m", "flask", "--app", "shop")
+    asked = "app = create_app()\nprint(app.test_client().post('/users/ann').json)\n"
+
+    migrate(Target(url))
+    made = "with create_app().app_context(): db.create_all()\n"
+    printed = _run(tmp_path, written, "-c", f"from shop import *\n{made}{asked}")
+    said = _run(tmp_path, written, *flask, "jobs", "start", "--until-empty")
+
+    assert printed == "{'user': 1}\n"
+    assert "welcome, ann" in said
+    assert "job.failed" not in said
+
+
+@job(name="flask.told")
+def _told() -> tuple[str, bool]:
+    return current_app.name, "asked" in g
+
+
+@job(name="flask.told_soon")
+async def _told_soon() -> str:
+    return current_app.name
+
+
+def test_a_job_runs_in_an_application_context_of_its_own() -> None:
+    Jobs(Flask("first"))
+    second = Flask("second")
+    Jobs().init_app(second)
+
+    assert _told.perform_now() == ("second", False)
+    assert str(_told_soon.perform_now()) == "second"
+    assert "jobs" in second.extensions
+
+
+def test_a_job_that_a_view_performs_shares_its_context() -> None:
+    app = Flask("shop")
+    Jobs(app)
+
+    with app.app_context():
+        g.asked = True
+        assert _told.perform_now() == ("shop", True)
+
+
+def test_the_end_of_a_job_tears_its_context_down_with_its_error() -> None:
+    app = Flask("shop")
+    Jobs(app)
+    seen: list[BaseException | None] = []
+    app.teardown_appcontext(seen.append)
+
+    @job(name="flask.fails")
+    def fails() -> None:
+        raise KeyError
+
+    with pytest.raises(KeyError) as raised:
+        fails.perform_now()
+
+    assert seen == [raised.value]
+
+
+def test_applications_that_are_made_again_surround_a_job_once() -> None:
+    entered: list[str] = []
+    jobs = Jobs()
+    for _ in range(3):
+        jobs.init_app(app := Flask("shop"))
+        app.teardown_appcontext(lambda _: entered.append("once"))
+
+    @around_job
+    def within(job: object) -> Any:
+        del job
+        entered.append(current_app.name)
+        yield
+
+    _told.perform_now()
+
+    assert entered == ["shop", "once"]
+
+
+@pytest.mark.parametrize(
+    ("configured", "environ", "found"),
+    [
+        ({}, {"DATABASE_URL": "postgresql://e/e"}, "host=e dbname=e"),
+        (
+            {"SQLALCHEMY_DATABASE_URI": "postgresql+asyncpg://u:p@a/a"},
+            {},
+            "host=a dbname=a user=u password=p",
+        ),
+        (
+            {"SQLALCHEMY_DATABASE_URI": "postgresql://a/a"},
+            {"QUEUE_DATABASE_URL": "postgresql://e/e"},
+            "host=e dbname=e",
+        ),
+        (
+            {
+                "JOBSD_DATABASE_URL": "postgresql://q/q",
+                "SQLALCHEMY_DATABASE_URI": "postgresql://a/a",
+            },
+            {"QUEUE_DATABASE_URL": "postgresql://e/e"},
+            "host=q dbname=q",
+        ),
+        (
+            {"SQLALCHEMY_DATABASE_URI": "sqlite://"},
+            {"DATABASE_URL": "postgresql://e/e"},
+            "host=e dbname=e",
+        ),
+    ],
+)
+def test_the_queue_is_where_the_application_says(
+    configured: dict[str, str],
+    environ: dict[str, str],
+    found: str,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("DATABASE_URL", "QUEUE_DATABASE_URL", "JOBSD_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in environ.items():
+        monkeypatch.setenv(name, value)
+    app = Flask("shop")
+    app.config.update(configured)
+
+    url = queue.target(app).url
+
+    assert psycopg.conninfo.conninfo_to_dict(url) == psycopg.conninfo.conninfo_to_dict(found)
