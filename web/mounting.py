@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from jobsd.configuration import listed
 from jobsd.configuration.flags import Flags
 from jobsd.configuration.load import load_for_commands, project_root
 from jobsd.configuration.target import find_target
@@ -77,4 +78,5 @@ def settings_of(
         alive_threshold_s=options.supervisor.process_alive_threshold_s,
         filter_arguments=options.jobs.filter_arguments,
         keep_finished=options.jobs.preserve_finished_jobs,
+        described=lambda: listed.settings(options.root, environ, Flags()),
     )

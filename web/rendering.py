@@ -26,6 +26,13 @@ MEANINGS = {
     "finished": "has succeeded",
     "discarded": "was dropped: by hand, or because its definition says so",
     "lost": "is in no table: a defect, or a database that was restored",
+    "full": "as many jobs of this key run as may: the others wait",
+    "paused": "no worker takes from it, or no scheduler enqueues it",
+    "standby": "it only repeats what another server does",
+    "outdated": "this program needs newer tables",
+    "enqueued": "its job was enqueued in time",
+    "missed": "no scheduler ran at its time",
+    "skipped": "the run before it had not ended",
     "alive": "its heartbeat is recent",
     "silent": "its heartbeat stands still",
     "gone": "its process has ended",
@@ -53,6 +60,7 @@ def _environment() -> Environment:
         "path": lambda text: quote(str(text), safe=""),
         "json": _json,
         "call": _call,
+        "size": _size,
         "line": lambda text: one_line(str(text)),
     }
     names = cast("dict[str, Any]", made.globals)
@@ -78,6 +86,16 @@ def _length(value: float | timedelta | None) -> str:
     if value is None:
         return "none"
     return length(value.total_seconds() if isinstance(value, timedelta) else float(value))
+
+
+def _size(value: float) -> str:
+    """Return bytes as people say them."""
+    for unit in ("bytes", "KiB", "MiB", "GiB"):
+        if value < 1024:
+            digits = 0 if unit == "bytes" or value >= 10 else 1
+            return f"{value:.{digits}f} {unit}"
+        value /= 1024
+    return f"{value:,.1f} TiB"
 
 
 def _json(value: Any) -> str:  # noqa: ANN401 - any JSON

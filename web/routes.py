@@ -61,6 +61,7 @@ class Route:
     read: Callable[[Asked], Found]
 
 
+_PAGES = ("pages", "limit_page", "system_page")
 _ROUTES: list[Route] = []
 
 
@@ -83,7 +84,8 @@ def find(method: str, path: str) -> tuple[Route, dict[str, str]]:
     Raises:
         RefusedRequest: when there is none, or not for this method.
     """
-    import_module("jobsd.web.pages")  # its functions are the routes
+    for module in _PAGES:  # their functions are the routes
+        import_module(f"jobsd.web.{module}")
     path = path.removeprefix("/api/v1") or "/"
     path = path.rstrip("/") or "/"
     for each in _ROUTES:

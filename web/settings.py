@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -23,7 +23,8 @@ class Settings:
     `open_role` is the role of everybody where there are no users: only on loopback. `hosts`
     are the names by which browsers may ask; None: the program that mounts us checks them.
     `path` is the path below which we are served by ourselves. `trusted_header` names the user,
-    when a proxy of `trusted_proxies` sends it.
+    when a proxy of `trusted_proxies` sends it. `described` gives the settings of the
+    project, as `configuration.listed` has them.
     """
 
     target: Callable[[], Target]
@@ -39,3 +40,4 @@ class Settings:
     alive_threshold_s: float = 60.0
     filter_arguments: tuple[str, ...] = ()
     keep_finished: bool = True
+    described: Callable[[], Iterable[dict[str, Any]]] = tuple

@@ -52,6 +52,14 @@ def fill(session: Session) -> dict[str, int]:
         "UPDATE jobsd.jobs SET created_at = now() - (4000 - id) * interval '7 s',"
         ' arguments = jsonb_build_array(id * 7, \'{"$keywords": {"polite": true}}\'::jsonb)'
     )
+    for key, to, count in (("tenant/7", 2, 5), ("tenant/12", 2, 1), ("nightly", 1, 2)):
+        for _ in range(count):
+            enqueue("imports", name="shop.imports.products", key=key, to=to)
+    run(
+        "UPDATE jobsd.blocked_executions SET position = NULL WHERE job_id NOT IN"
+        " (SELECT min(job_id) FROM jobsd.blocked_executions GROUP BY concurrency_key)"
+    )
+    _imports(session)
     queues.pause("reports", "the accounts are being closed", by="ann", session=session)
     _tasks(session)
     for actor, act, target, jobs in (
@@ -102,6 +110,19 @@ def _processes(session: Session, running: list[int]) -> None:
     session.connection.execute(
         "UPDATE jobsd.processes SET last_heartbeat_at = now() - interval '3 min' WHERE id = %s",
         (row,),
+    )
+
+
+def _imports(session: Session) -> None:
+    """Let a worker have claimed the first jobs of the keys of limits."""
+    session.connection.execute(
+        "WITH first AS (DELETE FROM jobsd.blocked_executions WHERE job_id IN"
+        "  (SELECT min(job_id) FROM jobsd.blocked_executions GROUP BY concurrency_key)"
+        "  RETURNING job_id, concurrency_key)"
+        " INSERT INTO jobsd.claims (process_id, job_ids, concurrency_key, slot)"
+        " SELECT min(process.id), ARRAY[first.job_id], first.concurrency_key, 1"
+        " FROM first, jobsd.processes AS process WHERE process.kind = 'worker'"
+        " GROUP BY first.job_id, first.concurrency_key"
     )
 
 

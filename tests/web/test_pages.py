@@ -21,13 +21,14 @@ if TYPE_CHECKING:
     from rows import Rows
 
 HOSTILE = "<script>alert(1)</script>\"'><img src=x onerror=alert(2)>"
-PAGES = ("/", "/jobs", "/queues", "/recurring", "/processes", "/heartbeats")
+PAGES = ("/", "/jobs", "/queues", "/recurring", "/processes", "/heartbeats", "/limits")
 
 
 def _hostile(session: Session, rows: Rows) -> int:
     """Put what no page may take for its own into every field that shows a text."""
     job_id = enqueue()
     fail(session, job_id)
+    enqueue(key=HOSTILE)
     rows(
         "UPDATE jobsd.jobs SET class_name = %s, queue_name = %s,"
         " arguments = jsonb_build_array(%s::text) WHERE id = %s",

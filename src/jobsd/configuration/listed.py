@@ -1,0 +1,134 @@
+"""Every setting with the value that counts, and where that value comes from."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, cast
+
+from jobsd.instruments.redaction import redact
+
+from . import queue_file
+from .document import compose
+from .faults import Faults
+from .load import load
+from .nodes import Mapping, Scalar, Sequence
+from .options import LISTS, SECTIONS, Options
+from .sections import pick
+from .setting import settings_of
+from .source import read_source
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from collections.abc import Mapping as Environment
+
+    from .flags import Flags
+    from .nodes import Node
+    from .setting import Setting
+
+    Row = dict[str, object]
+
+DEFAULT = "default"
+
+
+def settings(root: Path, environ: Environment[str, str], flags: Flags) -> Iterator[Row]:
+    """Yield each setting as a start would read it; URLs are without their passwords.
+
+    `seconds` says that the value is a time; `from_environment` that all or a part of it is the
+    value of a variable.
+
+    Raises:
+        ConfigurationError: with every fault of files, environment and flags.
+    """
+    options = load(root, environ, flags)
+    origins = _Origins(environ, flags, _file(root, environ, options))
+    for field, key, row in settings_of(Options):
+        yield _row(key, field, getattr(options, field), origins.of(row, (key,)))
+    for section, options_class in SECTIONS.items():
+        held = getattr(options, section)
+        for number, each in enumerate(held if section in LISTS else [held]):
+            index = (number,) if section in LISTS else ()
+            name = f"{section}[{number}]" if index else section
+            for field, key, row in settings_of(options_class):
+                origin = origins.of(row, (section, *index, key))
+                yield _row(f"{name}.{key}", field, getattr(each, field), origin)
+
+
+def _row(name: str, field: str, value: object, origin: tuple[str, bool]) -> Row:
+    simple = _simple(value)
+    return {
+        "setting": name,
+        "value": simple,
+        "source": origin[0],
+        "seconds": field.endswith("_s") and isinstance(simple, int | float),
+        "from_environment": origin[1],
+    }
+
+
+def _simple(value: object) -> object:
+    """Return a value as JSON has it."""
+    match value:
+        case frozenset() | set():
+            return sorted(map(str, cast("frozenset[object]", value)))
+        case tuple():
+            return list(cast("tuple[object, ...]", value))
+        case Path():
+            return str(value)
+        case str():
+            return redact(value)
+        case _:
+            return value
+
+
+class _Origins:
+    """Where values come from: a flag beats its variable, a variable beats the file."""
+
+    def __init__(self, environ: Environment[str, str], flags: Flags, file: Node | None) -> None:
+        self._environ = environ
+        self._flags = flags
+        self._file = file
+
+    def of(self, row: Setting[object], path: tuple[str | int, ...]) -> tuple[str, bool]:
+        """Return the flag, the variable, FILE:LINE, or the default; whether variables count."""
+        written = _find(self._file, path)
+        if row.flag_name in self._flags.given:
+            return row.flag_option, False
+        if row.variable and self._environ.get(row.variable, "").strip():
+            return row.variable, True
+        if written is not None:
+            source = f"{written.span.source.name}:{written.span.line}"
+            return source, _has_variables(written)
+        if row.fallback and self._environ.get(row.fallback, "").strip():
+            return row.fallback, True
+        return DEFAULT, False
+
+
+def _has_variables(node: Node) -> bool:
+    match node:
+        case Scalar(variables=variables):
+            return bool(variables)
+        case Sequence(items=items):
+            return any(map(_has_variables, items))
+        case Mapping(pairs=pairs):
+            return any(_has_variables(pair.value) for pair in pairs.values())
+
+
+def _file(root: Path, environ: Environment[str, str], options: Options) -> Node | None:
+    """Return the part of the file that counts; it has no faults."""
+    source = read_source(root, options.config)
+    if source is None:
+        return None
+    whole = compose(source, environ, faults := Faults())
+    return pick(whole, options.environment, queue_file.is_own, faults).used
+
+
+def _find(node: Node | None, path: tuple[str | int, ...]) -> Node | None:
+    """Return what is written at a path of keys and numbers, None when nothing is."""
+    for step in path:
+        match node, step:
+            case Mapping(pairs=pairs), str() if step in pairs:
+                node = pairs[step].value
+            case Sequence(items=items), int() if step < len(items):
+                node = items[step]
+            case _:
+                return None
+    return node

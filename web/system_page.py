@@ -1,0 +1,53 @@
+"""The page of what everything runs on. Values of the environment and secrets are not on it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from jobsd.configuration.secrecy import is_secret
+from jobsd.errors import ConfigurationError
+from jobsd.operations.system import system
+
+from .routes import Asked, Found, route
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    Row = dict[str, Any]
+
+HIDDEN = "not shown"
+FROM_ENVIRONMENT = "from the environment"
+
+
+@route("/system", "system")
+def show_system(asked: Asked) -> Found:
+    """Read the facts of server, tables and versions, and the settings as they may be shown."""
+    faults: list[str] = []
+    settings: list[Row] = []
+    try:
+        settings = shown_settings(asked.settings.described())
+    except ConfigurationError as error:
+        # The files were changed since: what they say now is what the next start would say.
+        faults = [str(error)]
+    return Found({**system(asked.session), "settings": settings}, {"faults": faults})
+
+
+def shown_settings(rows: Iterable[Row]) -> list[Row]:
+    """Return the settings without what the environment or a secret has in them."""
+    return [
+        {
+            "setting": row["setting"],
+            "value": _shown(row),
+            "seconds": row["seconds"] and not row["from_environment"],
+            "source": row["source"],
+        }
+        for row in rows
+    ]
+
+
+def _shown(row: Row) -> object:
+    if row["from_environment"]:
+        return FROM_ENVIRONMENT
+    section, _, key = str(row["setting"]).rpartition(".")
+    secret = is_secret(key, below=section == "database")
+    return HIDDEN if secret and row["value"] is not None else row["value"]
