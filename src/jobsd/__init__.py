@@ -58,6 +58,7 @@ if TYPE_CHECKING:
     from jobsd.jobs.arguments import argument_type
     from jobsd.jobs.around import around_enqueue, around_job
     from jobsd.jobs.bulk import EnqueuedJobs
+    from jobsd.jobs.carrying import carry
     from jobsd.jobs.client import aenqueue_many, configure, enqueue_many
     from jobsd.jobs.current import CurrentJob, current_job, stopping
     from jobsd.jobs.definition import Job, job
@@ -128,6 +129,7 @@ __all__ = [
     "argument_type",
     "around_enqueue",
     "around_job",
+    "carry",
     "clear_finished_in_batches",
     "configure",
     "constant",

@@ -37,6 +37,7 @@ _NAMES = {
     ),
     "jobs.arguments": "argument_type",
     "jobs.around": "around_enqueue around_job",
+    "jobs.carrying": "carry",
     "jobs.client": "aenqueue_many configure enqueue_many",
     "jobs.current": "CurrentJob current_job stopping",
     "jobs.definition": "Job job",

@@ -56,7 +56,7 @@ CHAPTERS = {
     "Recurring tasks": "RecurringTask",
     "Heartbeats": "HeartbeatJob HeartbeatLog health_status",
     "Hooks": (
-        "around_job around_enqueue"
+        "around_job around_enqueue carry"
         " Process Event on_event on_thread_error on_start on_stop on_exit"
         " on_worker_start on_worker_stop on_worker_exit"
         " on_dispatcher_start on_dispatcher_stop on_dispatcher_exit"

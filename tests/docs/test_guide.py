@@ -18,6 +18,8 @@ RUN_ELSEWHERE = {
     "django": "tests/django_app/project.py takes the jobs of the page",
     "flask": "tests/frameworks/test_flask.py runs the program of the page",
     "fastapi": "tests/frameworks/test_fastapi.py runs the program of the page",
+    "errors-and-traces": "tests/frameworks/test_pages.py runs the programs of the page",
+    "context": "tests/frameworks/test_pages.py runs the programs of the page",
     "containers": "tests/systemd/test_image.py builds the image by the recipe",
     "web-server": "tests/web_servers/conftest.py takes the application of the page",
 }

@@ -16,20 +16,12 @@ from jobsd import around_job, job
 from jobsd.database.connection import Target
 from jobsd.database.migrate import migrate
 from jobsd.flask import Jobs, queue
-from jobsd.jobs.around import JOBS
 from system.tree import ENDS_WITH_US
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
 PAGE = guide("flask")
-
-
-@pytest.fixture(autouse=True)
-def _surrounded_by_nothing() -> Iterator[None]:
-    yield
-    JOBS.forget()
 
 
 def _run(folder: Path, url: str, *command: str) -> str:

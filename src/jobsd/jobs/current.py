@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from jobsd.clock import utc_now
+from jobsd.clock import monotonic, utc_now
 from jobsd.instruments.bound_job import Bound, running_job
 from jobsd.instruments.printed import end_lines
 
@@ -36,7 +36,8 @@ class CurrentJob(NamedTuple):
 
     `deadline` is None until the worker drains, then the moment at which its process is ended.
     `given` are its arguments, positional and by name, or their JSON text; `carried` is its
-    context, or the JSON text of that. See `arguments` and `context`.
+    context, or the JSON text of that. See `arguments` and `context`. `due_at` is a monotonic
+    time; see `waited_s`.
     """
 
     id: int
@@ -46,6 +47,7 @@ class CurrentJob(NamedTuple):
     deadline: datetime | None = None
     given: tuple[Sequence[Any], Mapping[str, Any]] | str = ((), {})
     carried: dict[str, Any] | str | None = None
+    due_at: float | None = None
 
     @property
     def arguments(self) -> dict[str, Any]:
@@ -64,6 +66,11 @@ class CurrentJob(NamedTuple):
             found: dict[str, Any] = json.loads(self.carried)
             return found
         return {} if self.carried is None else self.carried
+
+    @property
+    def waited_s(self) -> float | None:
+        """Seconds since this attempt could have begun; None in `perform_now`."""
+        return None if self.due_at is None else max(0.0, monotonic() - self.due_at)
 
     def progress(
         self, done: float, total: float | None = None, note: str | None = None

@@ -148,7 +148,7 @@ def _failed(
 
 def _current(job: ClaimedJob, args: list[Any], kwargs: dict[str, Any]) -> CurrentJob:
     facts = job.id, job.attempts + 1, job.queue_name, job.class_name
-    return CurrentJob(*facts, None, (args, kwargs), job.context)
+    return CurrentJob(*facts, None, (args, kwargs), job.context, job.due_at)
 
 
 def _tell_start(job: CurrentJob) -> None:

@@ -227,12 +227,19 @@ def _instant(run: PlannedRun) -> dict[str, Any]:
     return {"key": run.task.key, "run_at": run.run_at.isoformat()}
 
 
+def _named(run: PlannedRun) -> dict[str, str]:
+    """Return what the job of a run may know of it (`job.context["recurring_task"]`)."""
+    task = run.task
+    instant = {"key": task.key, "run_at": run.run_at.isoformat()}
+    return {**instant, "schedule": task.phrase, "time_zone": task.time_zone}
+
+
 def _record(run: PlannedRun) -> dict[str, Any]:
     record = {**_instant(run), "version": run.task.updated_at.isoformat()}
     if run.draft is None:
         return {**record, "outcome": "missed"}
     job, limited = run.draft, run.draft.limited
-    record |= job.columns()
+    record |= job.columns() | {"context": json.dumps({"recurring_task": _named(run)})}
     if job.unique is not None:
         until = {"unique_until": job.unique.unique_until}
         record |= {"unique_key": job.unique.unique_key} | until

@@ -28,7 +28,8 @@ WITH planned AS (
         key text, run_at timestamptz, version timestamptz, outcome text, queue_name text,
         class_name text, arguments text, priority integer, max_attempts integer,
         retries_crash boolean, concurrency_key text, concurrency_limit integer,
-        concurrency_duration_s float8, on_conflict text, unique_key text, unique_until text
+        concurrency_duration_s float8, on_conflict text, unique_key text, unique_until text,
+        context text
     )
 ), allowed AS (
     SELECT
@@ -84,12 +85,13 @@ WITH planned AS (
     INSERT INTO jobsd.jobs (
         id, queue_name, class_name, arguments, priority, max_attempts, retries_crash,
         concurrency_key, concurrency_limit, concurrency_duration, on_conflict, unique_key,
-        unique_until
+        unique_until, context
     )
     SELECT
         job_id, queue_name, class_name, arguments::jsonb, priority, max_attempts,
         retries_crash, concurrency_key, concurrency_limit,
-        make_interval(secs => concurrency_duration_s), on_conflict, unique_key, unique_until
+        make_interval(secs => concurrency_duration_s), on_conflict, unique_key, unique_until,
+        context::jsonb
     FROM numbered
     WHERE job_id = ANY (ARRAY(SELECT job_id FROM stored WHERE job_id IS NOT NULL))
     RETURNING id, queue_name, priority, concurrency_key, concurrency_limit, on_conflict

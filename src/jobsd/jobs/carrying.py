@@ -1,0 +1,97 @@
+"""Context variables that travel with a job from the enqueue to every attempt."""
+
+from __future__ import annotations
+
+import json
+from contextvars import ContextVar, copy_context
+from typing import TYPE_CHECKING, Any
+
+from jobsd.errors import Error
+
+from . import arguments
+from .around import around_enqueue, around_job
+
+if TYPE_CHECKING:
+    from collections.abc import Generator, Mapping
+
+    from .current import CurrentJob
+
+_VARIABLES = "variables"
+_STRUCTLOG = "structlog"
+_OF_JOB = frozenset({"job_id", "class_name", "queue_name", "attempt"})
+"""What the log says of a job by itself."""
+_TEXT_MAX = 500
+"""Characters of a value of structlog's context: ids and names, not documents."""
+
+_carried: dict[str, ContextVar[Any]] = {}
+_with_structlog: list[bool] = []
+
+
+def carry(*variables: ContextVar[Any], structlog: bool = False) -> None:
+    """Let jobs have the values that these context variables have where they are enqueued.
+
+    Call it in the module that defines them, which both the program and the workers import. A
+    value may be whatever an argument of a job may be. With `structlog` what
+    `structlog.contextvars.bind_contextvars` has bound is bound in the job, too: numbers and
+    texts as they are, others as text.
+
+    Raises:
+        Error: for what is no ContextVar, or a name that another one has already.
+    """
+    for variable in variables:
+        if not isinstance(variable, ContextVar):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise Error(f"carry: {variable!r} is no ContextVar")
+        if _carried.setdefault(variable.name, variable) is not variable:
+            raise Error(f"carry: there are two context variables {variable.name!r}")
+    if structlog:
+        _with_structlog[:] = [True]
+    around_enqueue(_pack)
+    around_job(_unpack)
+
+
+def forget() -> None:
+    """Carry nothing any more."""
+    _carried.clear()
+    _with_structlog.clear()
+
+
+def _pack(job: CurrentJob) -> Generator[None]:
+    here = copy_context()
+    # One that only has its default has it in the worker, too.
+    values = {name: here[each] for name, each in _carried.items() if each in here}
+    if values:
+        job.context[_VARIABLES] = arguments.written((), values)
+    if _with_structlog and (bound := _bound()):
+        job.context[_STRUCTLOG] = bound
+    yield
+
+
+def _unpack(job: CurrentJob) -> Generator[None]:
+    carried = job.context
+    if _VARIABLES in carried:
+        items, named = arguments.load(json.dumps(carried[_VARIABLES]))
+        del items
+        for name, value in named.items():
+            # A worker of another version of the program may not know it.
+            if name in _carried:
+                _carried[name].set(value)
+    if _STRUCTLOG in carried:
+        _bind(carried[_STRUCTLOG])
+    yield
+
+
+def _bound() -> dict[str, Any]:
+    from structlog import contextvars  # noqa: PLC0415 - most programs carry no such thing
+
+    found = contextvars.get_contextvars()
+    return {key: _plain(value) for key, value in found.items() if key not in _OF_JOB}
+
+
+def _plain(value: object) -> object:
+    return value if isinstance(value, (bool, int, type(None))) else str(value)[:_TEXT_MAX]
+
+
+def _bind(values: Mapping[str, Any]) -> None:
+    from structlog import contextvars  # noqa: PLC0415
+
+    contextvars.bind_contextvars(**values)

@@ -1,0 +1,223 @@
+"""Sentry: `sentry_sdk.init(…, integrations=[JobsdIntegration()])` in a module of the jobs.
+
+Each attempt is a transaction in the trace of its enqueue, with a scope of its own. Its errors
+are reported from there, while the traceback is whole.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import uuid
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+import sentry_sdk
+from sentry_sdk.consts import SPANDATA
+from sentry_sdk.crons import capture_checkin
+from sentry_sdk.integrations import Integration
+from sentry_sdk.scope import should_send_default_pii
+from sentry_sdk.tracing import TransactionSource
+from sentry_sdk.utils import event_from_exception
+
+from jobsd.clock import monotonic
+from jobsd.errors import Error
+from jobsd.instruments.hooks import on_worker_exit
+from jobsd.jobs import registry
+from jobsd.jobs.around import around_enqueue, around_job
+from jobsd.jobs.policy import Retry, constant, judge
+from jobsd.schedules import parse
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Generator
+
+    from jobsd.jobs.current import CurrentJob
+
+__all__ = ["JobsdIntegration"]
+
+_ORIGIN = "auto.queue.jobsd"
+_BAGGAGE_MAX = 4_000
+"""Characters; more than that would not leave room for others in a job's context."""
+_FLUSH_S = 2.0
+
+
+class JobsdIntegration(Integration):
+    """Reports jobs to Sentry: errors, traces, queues, and check-ins of recurring tasks.
+
+    With `monitor_recurring_tasks` each recurring task is a cron monitor, but for those whose
+    keys are in `exclude_recurring_tasks`. With `report_retries=False` only errors are
+    reported after which a job is not tried again.
+    """
+
+    identifier = "jobsd"
+
+    def __init__(
+        self,
+        *,
+        monitor_recurring_tasks: bool = False,
+        exclude_recurring_tasks: Collection[str] = (),
+        report_retries: bool = True,
+    ) -> None:
+        self.monitor_recurring_tasks = monitor_recurring_tasks
+        self.exclude_recurring_tasks = frozenset(exclude_recurring_tasks)
+        self.report_retries = report_retries
+
+    @staticmethod
+    def setup_once() -> None:
+        """Surround all jobs and enqueues; called by Sentry, once in a process."""
+        around_job(_around_job)
+        around_enqueue(_around_enqueue)
+        on_worker_exit(_flush)
+
+
+def _integration() -> JobsdIntegration | None:
+    return sentry_sdk.get_client().get_integration(JobsdIntegration)
+
+
+def _flush(_process: object) -> None:
+    sentry_sdk.flush(timeout=_FLUSH_S)
+
+
+def _around_enqueue(job: CurrentJob) -> Generator[None, Any]:
+    if _integration() is None:
+        yield
+        return
+    with sentry_sdk.start_span(op="queue.publish", name=job.class_name, origin=_ORIGIN) as span:
+        headers = {"sentry-trace": sentry_sdk.get_traceparent() or ""}
+        if len(baggage := sentry_sdk.get_baggage() or "") <= _BAGGAGE_MAX:
+            headers["baggage"] = baggage
+        job.context["sentry"] = headers
+        span.set_data(SPANDATA.MESSAGING_SYSTEM, "jobsd")
+        span.set_data(SPANDATA.MESSAGING_DESTINATION_NAME, job.queue_name)
+        enqueued = yield
+        if enqueued is not None and enqueued.id is not None:
+            span.set_data(SPANDATA.MESSAGING_MESSAGE_ID, str(enqueued.id))
+
+
+def _around_job(job: CurrentJob) -> Generator[None, Any]:
+    integration = _integration()
+    if integration is None:
+        yield
+        return
+    said: BaseException | None = None
+    with ExitStack() as stack:
+        scope = stack.enter_context(sentry_sdk.isolation_scope())
+        scope.clear_breadcrumbs()
+        _describe(scope, job)
+        transaction = stack.enter_context(_transaction(job))
+        stack.enter_context(_checked_in(job, integration))
+        stack.enter_context(_span(job))
+        try:
+            yield
+        except BaseException as error:
+            outcome = _outcome(error, job)
+            if outcome not in {"snoozed", "discarded"}:
+                if outcome != "retried" or integration.report_retries:
+                    _report(error, handled=outcome == "retried")
+                raise
+            # No error: Sentry must not see it leave its spans.
+            said = error
+        transaction.set_status("ok" if said is None else "aborted")
+    if said is not None:
+        raise said
+
+
+def _describe(scope: sentry_sdk.Scope, job: CurrentJob) -> None:
+    scope.set_transaction_name(job.class_name, source=TransactionSource.TASK)
+    scope.set_tag("jobsd.job", job.class_name)
+    scope.set_tag("jobsd.queue", job.queue_name)
+    facts: dict[str, Any] = {
+        "job_id": job.id,
+        "class_name": job.class_name,
+        "queue_name": job.queue_name,
+        "attempt": job.attempt,
+    }
+    if should_send_default_pii():
+        facts["arguments"] = job.arguments
+    scope.set_context("jobsd", facts)
+
+
+@contextmanager
+def _transaction(job: CurrentJob) -> Generator[Any]:
+    """Go on with the trace of the enqueue."""
+    transaction = sentry_sdk.continue_trace(
+        job.context.get("sentry") or {},
+        op="queue.task.jobsd",
+        name=job.class_name,
+        source=TransactionSource.TASK,
+        origin=_ORIGIN,
+    )
+    sampled_by = {"jobsd_job": {"class_name": job.class_name, "queue_name": job.queue_name}}
+    with sentry_sdk.start_transaction(transaction, custom_sampling_context=sampled_by) as begun:
+        yield begun
+
+
+@contextmanager
+def _span(job: CurrentJob) -> Generator[None]:
+    """Measure what Sentry shows of queues."""
+    with sentry_sdk.start_span(op="queue.process", name=job.class_name, origin=_ORIGIN) as span:
+        span.set_data(SPANDATA.MESSAGING_SYSTEM, "jobsd")
+        span.set_data(SPANDATA.MESSAGING_DESTINATION_NAME, job.queue_name)
+        span.set_data(SPANDATA.MESSAGING_MESSAGE_ID, str(job.id))
+        span.set_data(SPANDATA.MESSAGING_MESSAGE_RETRY_COUNT, max(job.attempt - 1, 0))
+        if (waited_s := job.waited_s) is not None:
+            latency_ms = round(waited_s * 1000, 3)
+            span.set_data(SPANDATA.MESSAGING_MESSAGE_RECEIVE_LATENCY, latency_ms)
+        yield
+
+
+def _outcome(error: BaseException, job: CurrentJob) -> str:
+    """Return what becomes of a job that has raised this; "snoozed" where it only said so."""
+    # A coroutine is cancelled when its worker drains, and goes back.
+    if isinstance(error, (Retry, asyncio.CancelledError)):
+        return "snoozed"
+    policy = replace(registry.get(job.class_name).policy, backoff=constant(0))
+    return judge(policy, error, job.attempt, policy.max_attempts).outcome
+
+
+def _report(error: BaseException, *, handled: bool) -> None:
+    sentry_sdk.capture_event(
+        *event_from_exception(
+            error,
+            client_options=sentry_sdk.get_client().options,
+            mechanism={"type": "jobsd", "handled": handled},
+        )
+    )
+
+
+@contextmanager
+def _checked_in(job: CurrentJob, integration: JobsdIntegration) -> Generator[None]:
+    """Check in at the monitor of the recurring task that has enqueued the job, if one has."""
+    task = job.context.get("recurring_task") if integration.monitor_recurring_tasks else None
+    if task is None or task["key"] in integration.exclude_recurring_tasks:
+        yield
+        return
+    facts: dict[str, Any] = {
+        "monitor_slug": re.sub(r"[^a-z0-9_-]+", "-", task["key"].lower()),
+        "check_in_id": uuid.uuid4().hex,
+        "monitor_config": _monitor(task["key"], task["schedule"], task["time_zone"]),
+    }
+    capture_checkin(status="in_progress", **facts)
+    begun, status = monotonic(), "error"
+    try:
+        yield
+        status = "ok"
+    finally:
+        capture_checkin(status=status, duration=monotonic() - begun, **facts)
+
+
+@cache
+def _monitor(key: str, phrase: str, time_zone: str) -> Any:  # noqa: ANN401 - Sentry's
+    """Return the settings of a monitor; None for a schedule that Sentry can't express."""
+    try:
+        schedule = parse(phrase, time_zone, key=key)
+    except Error:
+        return None
+    if schedule.cron is None or len(schedule.cron.split()) != 5:
+        return None
+    return {
+        "schedule": {"type": "crontab", "value": schedule.cron},
+        "timezone": schedule.time_zone or time_zone,
+    }

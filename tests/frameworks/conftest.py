@@ -1,0 +1,23 @@
+"""What the tests of frameworks share with those of the worker."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from jobsd.jobs import around, carrying
+from worker.conftest import count, make_worker, scoreboard
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+__all__ = ["count", "make_worker", "scoreboard"]
+
+
+@pytest.fixture(autouse=True)
+def _surrounded_by_nothing() -> Iterator[None]:
+    yield
+    around.JOBS.forget()
+    around.ENQUEUES.forget()
+    carrying.forget()

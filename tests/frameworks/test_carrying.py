@@ -1,0 +1,87 @@
+"""Context variables of the enqueuer, in the job."""
+
+from __future__ import annotations
+
+import asyncio
+from contextvars import ContextVar, copy_context
+from typing import TYPE_CHECKING, Any, cast
+from uuid import UUID
+
+import pytest
+import structlog
+
+from jobsd.errors import ArgumentError, Error
+from jobsd.jobs.carrying import carry
+from jobsd.jobs.client import enqueue_many
+from jobsd.jobs.definition import job
+from worker.bodies import noted
+
+if TYPE_CHECKING:
+    from worker.conftest import Count, MakeWorker
+
+tenant: ContextVar[UUID | None] = ContextVar("tenant", default=None)
+unset: ContextVar[str] = ContextVar("unset", default="default")
+SOME = UUID(int=7)
+
+
+def _note(how: str) -> None:
+    bound = structlog.contextvars.get_contextvars()
+    noted.append((how, tenant.get(), unset.get(), bound))
+
+
+@job(name="carrying.look")
+def look(how: str) -> None:
+    _note(how)
+    if how == "first":
+        look.enqueue("by a job")
+
+
+@job(name="carrying.look_soon")
+async def look_soon(how: str) -> None:
+    _note(how)
+
+
+def _enqueue() -> None:
+    tenant.set(SOME)
+    structlog.contextvars.bind_contextvars(request_id="r-1", path=SOME, tries=2, attempt=9)
+    look.enqueue("first")
+    enqueue_many([look.with_args("in bulk")])
+    asyncio.run(_aenqueue())
+
+
+async def _aenqueue() -> None:
+    await look_soon.aenqueue("awaited")
+
+
+def test_jobs_have_what_their_enqueuer_had(make_worker: MakeWorker, count: Count) -> None:
+    worker = make_worker()
+    carry(tenant, unset, structlog=True)
+    copy_context().run(_enqueue)
+    look.enqueue("without")
+    worker.until(lambda: count("jobs WHERE outcome = 'finished'") == 5)
+
+    bound = {"request_id": "r-1", "path": str(SOME), "tries": 2}
+    carried: dict[Any, Any] = {each[0]: each[1:] for each in cast("list[Any]", noted)}
+    assert carried.pop("without") == (None, "default", {})
+    ways = ("first", "by a job", "in bulk", "awaited")
+    assert carried == dict.fromkeys(ways, (SOME, "default", bound))
+    assert tenant.get() is None
+
+
+def test_a_value_that_cannot_be_stored_is_refused(default_client: object) -> None:
+    del default_client
+    odd: ContextVar[object] = ContextVar("odd")
+    carry(odd)
+    odd.set(object())
+
+    with pytest.raises(ArgumentError, match="odd"):
+        look.enqueue("no")
+
+
+def test_two_variables_of_a_name_are_refused() -> None:
+    carry(tenant)
+    carry(tenant)
+    with pytest.raises(Error, match="two context variables 'tenant'"):
+        carry(ContextVar("tenant"))
+    with pytest.raises(Error, match="is no ContextVar"):
+        carry("tenant")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]

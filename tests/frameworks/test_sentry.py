@@ -1,0 +1,216 @@
+"""Sentry's real SDK, with a transport that keeps what would be sent."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import sentry_sdk
+from sentry_sdk.transport import Transport
+
+from frameworks.reported_jobs import fine, says, soon, stumbles
+from jobsd.jobs.client import enqueue_many
+from jobsd.recurring.tasks import RecurringTask
+from jobsd.sentry import JobsdIntegration
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from sentry_sdk.envelope import Envelope
+
+    from worker.conftest import Count, MakeWorker
+
+
+class Kept(Transport):
+    """Keeps all items, in order."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.items: list[tuple[str, Any]] = []
+
+    def capture_envelope(self, envelope: Envelope) -> None:
+        self.items += [(item.type or "", item.payload.json) for item in envelope.items]
+
+    def of(self, kind: str) -> list[Any]:
+        """Return the items of one kind."""
+        return [item for each, item in self.items if each == kind]
+
+
+@pytest.fixture
+def sent() -> Iterator[Kept]:
+    kept = Kept()
+    _begin(kept, JobsdIntegration(monitor_recurring_tasks=True))
+    yield kept
+    sentry_sdk.get_client().close()
+    sentry_sdk.get_global_scope().set_client(None)
+
+
+def _begin(kept: Kept, integration: JobsdIntegration) -> None:
+    sentry_sdk.init(
+        "http://key@127.0.0.1:9/1",
+        transport=kept,
+        traces_sample_rate=1.0,
+        integrations=[integration],
+        default_integrations=True,
+        auto_enabling_integrations=False,
+    )
+    # It is called once in a process, and each test forgets what surrounds jobs.
+    JobsdIntegration.setup_once()
+
+
+def test_each_attempt_is_reported_with_its_scope_in_the_trace_of_the_enqueue(
+    sent: Kept, make_worker: MakeWorker, count: Count
+) -> None:
+    worker = make_worker()
+    with sentry_sdk.start_transaction(name="request") as request:
+        job_id = stumbles.enqueue(7).id
+        sentry_sdk.add_breadcrumb(message="of the request")
+    worker.until(lambda: count("failed_executions") == 1)
+
+    errors = sent.of("event")
+    assert [each["exception"]["values"][-1]["type"] for each in errors] == ["ValueError"] * 2
+    assert {each["contexts"]["trace"]["trace_id"] for each in errors} == {request.trace_id}
+    told = [each["contexts"]["jobsd"] for each in errors]
+    assert [facts["attempt"] for facts in told] == [1, 2]
+    assert told[0] | {"attempt": 0} == {
+        "job_id": job_id,
+        "class_name": "reported.stumbles",
+        "queue_name": "mail",
+        "attempt": 0,
+    }
+    assert errors[0]["tags"] == {"jobsd.job": "reported.stumbles", "jobsd.queue": "mail"}
+    handled = [each["exception"]["values"][-1]["mechanism"]["handled"] for each in errors]
+    assert handled == [True, False]
+    crumbs = [[crumb["message"] for crumb in each["breadcrumbs"]["values"]] for each in errors]
+    assert crumbs == [["attempt 1"], ["attempt 2"]]
+    frames = errors[0]["exception"]["values"][-1]["stacktrace"]["frames"]
+    assert (frames[-1]["function"], frames[-1]["vars"]) == ("stumbles", {"number": "7"})
+
+
+def test_a_job_is_a_transaction_and_tells_of_its_queue(
+    sent: Kept, make_worker: MakeWorker, count: Count
+) -> None:
+    worker = make_worker()
+    with sentry_sdk.start_transaction(name="request") as request:
+        first = fine.enqueue(1).id
+        enqueue_many([soon.with_args(2)])
+    worker.until(lambda: count("jobs WHERE outcome = 'finished'") == 2)
+
+    asked, *performed = sent.of("transaction")
+    published = [(each["op"], each["description"]) for each in asked["spans"]]
+    assert published == [
+        ("queue.publish", "reported.fine"),
+        ("queue.publish", "reported.soon"),
+    ]
+    assert asked["spans"][0]["data"]["messaging.message.id"] == str(first)
+    by_name = {each["transaction"]: each for each in performed}
+    assert by_name.keys() == {"reported.fine", "reported.soon"}
+    one = by_name["reported.fine"]
+    trace = one["contexts"]["trace"]
+    assert (trace["trace_id"], trace["op"], trace["status"]) == (
+        request.trace_id,
+        "queue.task.jobsd",
+        "ok",
+    )
+    assert trace["parent_span_id"] == asked["spans"][0]["span_id"]
+    (span,) = one["spans"]
+    assert span["op"] == "queue.process"
+    assert span["data"].pop("messaging.message.receive.latency") >= 0
+    assert {name: span["data"][name] for name in span["data"] if "messaging" in name} == {
+        "messaging.system": "jobsd",
+        "messaging.destination.name": "mail",
+        "messaging.message.id": str(first),
+        "messaging.message.retry.count": 0,
+    }
+
+
+def test_what_a_job_only_says_is_no_error(
+    sent: Kept, make_worker: MakeWorker, count: Count
+) -> None:
+    worker = make_worker()
+    for word in ("discard", "snooze", "retry", "gone", "broken"):
+        says.enqueue(word)
+    worker.until(lambda: count("failed_executions") == 2)
+    worker.until(lambda: count("jobs WHERE outcome = 'discarded'") == 2)
+    worker.until(lambda: count("scheduled_executions") == 1)
+
+    reported = [each["exception"]["values"][-1]["type"] for each in sent.of("event")]
+    statuses = sorted(each["contexts"]["trace"]["status"] for each in sent.of("transaction"))
+    assert reported == ["ZeroDivisionError"]
+    assert statuses == ["aborted"] * 4 + ["internal_error"]
+
+
+def test_errors_that_are_retried_may_be_left_out(
+    sent: Kept, make_worker: MakeWorker, count: Count
+) -> None:
+    _begin(sent, JobsdIntegration(report_retries=False))
+    worker = make_worker()
+    stumbles.enqueue(7)
+    worker.until(lambda: count("failed_executions") == 1)
+
+    assert [each["contexts"]["jobsd"]["attempt"] for each in sent.of("event")] == [2]
+
+
+@pytest.mark.parametrize(
+    ("schedule", "cron"),
+    [("at 3am every day", "0 3 * * *"), ("every 10 seconds", None)],
+)
+def test_a_recurring_task_checks_in(
+    schedule: str,
+    cron: str | None,
+    sent: Kept,
+    make_worker: MakeWorker,
+    count: Count,
+) -> None:
+    worker = make_worker()
+    task = RecurringTask.schedule(
+        "Nightly mail",
+        schedule=schedule,
+        time_zone="Europe/Paris",
+        class_name="reported.stumbles",
+        args=[1],
+    )
+    assert task is not None
+    task.run_now()
+    fine.enqueue(1)
+    worker.until(lambda: count("failed_executions") == 1)
+    worker.until(lambda: count("jobs WHERE outcome = 'finished'") == 1)
+
+    told = sent.of("check_in")
+    assert [each["status"] for each in told] == ["in_progress", "error"] * 2
+    assert {each["monitor_slug"] for each in told} == {"nightly-mail"}
+    assert len({each["check_in_id"] for each in told}) == 2
+    config = None
+    if cron is not None:
+        crontab = {"type": "crontab", "value": cron}
+        config = {"schedule": crontab, "timezone": "Europe/Paris"}
+    assert [each.get("monitor_config") for each in told] == [config] * 4
+
+
+def test_a_task_that_is_excluded_does_not_check_in(
+    sent: Kept, make_worker: MakeWorker, count: Count
+) -> None:
+    excluded = {"quiet"}
+    _begin(
+        sent,
+        JobsdIntegration(monitor_recurring_tasks=True, exclude_recurring_tasks=excluded),
+    )
+    worker = make_worker()
+    RecurringTask.schedule(
+        "quiet", schedule="every hour", class_name="reported.fine", args=[1]
+    ).run_now()
+    worker.until(lambda: count("jobs WHERE outcome = 'finished'") == 1)
+
+    assert sent.of("check_in") == []
+
+
+def test_without_the_integration_nothing_is_sent(
+    sent: Kept, make_worker: MakeWorker, count: Count
+) -> None:
+    sentry_sdk.init("http://key@127.0.0.1:9/1", transport=sent, traces_sample_rate=1.0)
+    worker = make_worker()
+    stumbles.enqueue(7)
+    worker.until(lambda: count("failed_executions") == 1)
+
+    assert sent.of("event") == sent.of("transaction") == []
+    assert count("jobs WHERE context IS NOT NULL") == 0
