@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from driven_worker import count, make_worker, scoreboard
 from jobsd.jobs import around, carrying
-from worker.conftest import count, make_worker, scoreboard
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

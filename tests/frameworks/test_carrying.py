@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from contextvars import ContextVar, copy_context
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 import pytest
@@ -14,14 +14,14 @@ from jobsd.errors import ArgumentError, Error
 from jobsd.jobs.carrying import carry
 from jobsd.jobs.client import enqueue_many
 from jobsd.jobs.definition import job
-from worker.bodies import noted
 
 if TYPE_CHECKING:
-    from worker.conftest import Count, MakeWorker
+    from driven_worker import Count, MakeWorker
 
 tenant: ContextVar[UUID | None] = ContextVar("tenant", default=None)
 unset: ContextVar[str] = ContextVar("unset", default="default")
 SOME = UUID(int=7)
+noted: list[tuple[Any, ...]] = []
 
 
 def _note(how: str) -> None:
@@ -61,7 +61,7 @@ def test_jobs_have_what_their_enqueuer_had(make_worker: MakeWorker, count: Count
     worker.until(lambda: count("jobs WHERE outcome = 'finished'") == 5)
 
     bound = {"request_id": "r-1", "path": str(SOME), "tries": 2}
-    carried: dict[Any, Any] = {each[0]: each[1:] for each in cast("list[Any]", noted)}
+    carried: dict[Any, Any] = {each[0]: each[1:] for each in noted}
     assert carried.pop("without") == (None, "default", {})
     ways = ("first", "by a job", "in bulk", "awaited")
     assert carried == dict.fromkeys(ways, (SOME, "default", bound))

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from opentelemetry.sdk.trace import ReadableSpan
 
-    from worker.conftest import Count, MakeWorker
+    from driven_worker import Count, MakeWorker
 
 
 class Exported:

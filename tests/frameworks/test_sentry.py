@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from sentry_sdk.envelope import Envelope
 
-    from worker.conftest import Count, MakeWorker
+    from driven_worker import Count, MakeWorker
 
 
 class Kept(Transport):

@@ -1,36 +1,25 @@
-"""A worker whose rounds the test takes itself."""
-
-# pyright: reportPrivateUsage=false
+"""A worker whose rounds the test takes itself, and others that know some classes."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol, cast
+from typing import TYPE_CHECKING
 
 import pytest
 
-from jobsd.configuration.options import JobsOptions, WorkerOptions
-from jobsd.database.connection import Target
-from jobsd.jobs import client, lanes
-from jobsd.jobs.client import Client
-from jobsd.performing.pool import TRUST_S
+from driven_worker import Count, Driven, MakeWorker, count, make_worker, scoreboard
+from jobsd.jobs import lanes
 from jobsd.processes import registry as processes
-from jobsd.processes.context import Context
-from jobsd.processes.scoreboard import Scoreboard
-from jobsd.worker.worker import Worker
-from waiting import Stopwatch
 
 from .bodies import gate, noted
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
     from jobsd.database.connection import Session
 
     from .elsewhere import Knower
 
-
-class Count(Protocol):
-    def __call__(self, what: str) -> int: ...
+__all__ = ["Count", "Driven", "MakeWorker", "count", "make_worker", "scoreboard"]
 
 
 @pytest.fixture(autouse=True)
@@ -39,95 +28,6 @@ def _closed_gate() -> Iterator[None]:
     gate.clear()
     yield
     gate.set()
-
-
-class MakeWorker(Protocol):
-    def __call__(self, name: str = ..., target: Target = ..., **options: object) -> Driven: ...
-
-
-class Driven:
-    """A worker, its context, and rounds of it until something is so."""
-
-    def __init__(self, worker: Worker, context: Context) -> None:
-        self.worker = worker
-        self.context = context
-
-    def until(self, condition: Callable[[], object], within_s: float = 10.0) -> None:
-        """Take rounds until the condition holds; fail after `within_s`."""
-        watch = Stopwatch()
-        while not condition():
-            assert not watch.over(within_s), "the condition has not come about"
-            rest_s = self.worker.poll()
-            sockets = [fd] if (fd := self.worker.socket()) is not None else []
-            self.context.nap.take(min(rest_s, 0.02), sockets)
-
-    def at_rest(self) -> bool:
-        """Whether nothing runs, and nothing waits to be recorded."""
-        return not self.worker._pool.uncollected and not self.worker._ledger.has_unrecorded
-
-    def drain(self) -> None:
-        """Stop, and take rounds until everything is recorded; say goodbye."""
-        self.worker.stop()
-        self.until(lambda: self.worker.stopped)
-        self.worker.farewell()
-
-
-@pytest.fixture
-def scoreboard() -> Scoreboard:
-    return Scoreboard()
-
-
-@pytest.fixture
-def make_worker(target: Target, scoreboard: Scoreboard) -> Iterator[MakeWorker]:
-    client.configure(client=Client(target))
-    made: list[Driven] = []
-
-    def make(name: str = "worker-test", target: Target = target, **options: object) -> Driven:
-        keep = bool(options.pop("keep", True))
-        trust_s = float(str(options.pop("trust_s", TRUST_S)))
-        slow_after_s = cast("float | None", options.pop("slow_after_s", None))
-        way = options.pop("target", target)
-        assert isinstance(way, Target)
-        unknown_s = float(str(options.pop("unknown_class_after_s", 0)))
-        entry = scoreboard.free_entry()
-        assert entry is not None
-        entry.take("worker", name)
-        context = Context(scoreboard, entry, name)
-        worker = Worker(
-            context,
-            way,
-            WorkerOptions(**options),  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
-            JobsOptions(preserve_finished_jobs=keep, unknown_class_after_s=unknown_s),
-            trust_s=trust_s,
-            slow_after_s=slow_after_s,
-        )
-        made.append(Driven(worker, context))
-        worker.connect()
-        return made[-1]
-
-    yield make
-    for driven in made:
-        driven.worker.stop()
-        driven.worker.disconnect()
-        # Else its threads stay, and with them its pipes: thousands of tests share this process.
-        driven.worker._pool.take_back()
-        driven.worker._pool.close()
-        driven.worker._asynchronous.coroutines.close()
-    client.configure()
-
-
-@pytest.fixture
-def count(session: Session) -> Count:
-    """Count the rows of a table, or of a table with a condition."""
-
-    def rows(what: str) -> int:
-        query = f"SELECT count(*) FROM jobsd.{what}"
-        found = session.connection.execute(query.encode())
-        row = found.fetchone()
-        assert row is not None
-        return int(row[0])
-
-    return rows
 
 
 @pytest.fixture
