@@ -4,8 +4,8 @@ While it is registered as idle, it rests until the next job is due: whoever sche
 one notifies it. It polls every five seconds at least. When no notification can come (wake-ups
 off, a transaction pooler), it polls every `polling_interval`.
 
-States: connecting (register), then polling: dispatch what is due, look after limits, walk over
-the jobs for lost ones. Nothing is in hand between two polls.
+States: connecting (register), then polling: dispatch what is due, look after limits, discard
+what has expired, walk over the jobs for lost ones. Nothing is in hand between two polls.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from jobsd.processes.database_loop import DatabaseLoop
 from jobsd.processes.idle_registration import IdleRegistration
 from jobsd.processes.process import REST_MAX_S
 
+from .expiry import Expiry
 from .lost_walk import LostWalk
 from .maintenance import Maintenance
 
@@ -32,11 +33,12 @@ STATEMENTS = Statements("jobsd.dispatcher", "dispatcher.sql")
 
 
 class _Batch(NamedTuple):
-    """What was dispatched, when the next job is due, and whether any jobs are blocked."""
+    """What was dispatched, when the next job is due, and expires; whether any are blocked."""
 
     size: int
     next_s: float | None
     blocked: bool
+    expires_s: float | None
 
 
 class Dispatcher(DatabaseLoop):
@@ -52,6 +54,8 @@ class Dispatcher(DatabaseLoop):
         self._idle = IdleRegistration(self._session, self.kind)
         self._maintenance = Maintenance(self._session, options, jobs)
         self._lost_walk = LostWalk(self._session)
+        keep = jobs.preserve_finished_jobs
+        self._expiry = Expiry(self._session, context.entry, keep=keep)
         self._listened = False
 
     def metadata(self) -> dict[str, Any]:
@@ -75,6 +79,7 @@ class Dispatcher(DatabaseLoop):
         super().disconnect()
         self._listened = False
         self._maintenance.restart()
+        self._expiry.restart()
         self._lost_walk.break_off()
 
     def poll(self) -> float:
@@ -83,6 +88,7 @@ class Dispatcher(DatabaseLoop):
         self._register_idle()
         batch = self._dispatch()
         self._maintenance.step(blocked=batch.blocked)
+        self._expiry.step(batch.expires_s)
         self._lost_walk.step()
         return self._rest_s(batch)
 
@@ -118,10 +124,10 @@ class Dispatcher(DatabaseLoop):
 
     def _dispatch(self) -> _Batch:
         parameters = {"limit": self._options.batch_size}
-        size, _, next_s, blocked = self._session.fetch(STATEMENTS["dispatch"], parameters)[0]
+        ((size, _, *rest),) = self._session.fetch(STATEMENTS["dispatch"], parameters)
         if size and is_subscribed("debug"):
             emit("jobs.dispatched", size=size)
-        return _Batch(size, next_s, blocked)
+        return _Batch(size, *rest)
 
     def _rest_s(self, batch: _Batch) -> float:
         # What came while the statements ran does not make the socket readable any more.
@@ -130,5 +136,5 @@ class Dispatcher(DatabaseLoop):
         rest_s = REST_MAX_S if self._session.listening else self._options.polling_interval_s
         if batch.next_s is not None:
             rest_s = min(rest_s, max(0.001, batch.next_s))
-        next_at = min(self._maintenance.next_at, self._lost_walk.next_at)
+        next_at = min(self._maintenance.next_at, self._lost_walk.next_at, self._expiry.next_at)
         return min(rest_s, max(0.0, next_at - monotonic()))

@@ -1,5 +1,6 @@
 -- dispatch: move the jobs that are due on, in the order in which they are due, and say in how
--- many seconds the next one is, and whether any jobs are blocked. They become ready; their positions
+-- many seconds the next one is, whether any jobs are blocked, and in how many seconds the next one
+-- expires. They become ready; their positions
 -- are new: behind what workers have already passed. Whether a limited one may not wait is decided
 -- by the worker that meets it; one that was begun before is not discarded any more. Rows that
 -- another dispatcher has locked are its business;
@@ -57,4 +58,8 @@ SELECT
         -- Older servers can't tell how far away an infinite one is.
         WHERE scheduled_at > now() AND scheduled_at < 'infinity'
     ),
-    EXISTS (SELECT FROM jobsd.blocked_executions);
+    EXISTS (SELECT FROM jobsd.blocked_executions),
+    (
+        SELECT extract(epoch FROM min(expires_at) - clock_timestamp())::float8
+        FROM jobsd.expirations
+    );

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 from jobsd.clock import monotonic
 from jobsd.instruments.events import emit
-from jobsd.jobs import limits, results, unique
+from jobsd.jobs import expirations, limits, results, unique
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -123,6 +123,7 @@ class Maintenance:
             limits.forget_keys(self._session)
             for _ in unique.forget(self._session):
                 yield
+            yield from expirations.forget(self._session)
             while results.clear(self._session) == results.BATCH:
                 yield
         for keys in limits.uncovered(self._session):

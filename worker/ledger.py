@@ -226,8 +226,13 @@ def _given_back(job: ClaimedJob, *, parks: bool) -> Ended:
     return Ended(job.claim_id, job.id, "released")
 
 
-_ENDS = frozenset({"finished", "failed", "discarded"})
-"""The outcomes after which a job is not tried again."""
+_ENDS = {
+    "finished": "finished",
+    "failed": "failed",
+    "discarded": "discarded",
+    "expired": "discarded",
+}
+"""The outcomes after which a job is not tried again, and its state then."""
 
 
 class Recording:
@@ -324,7 +329,7 @@ class Recording:
         return results.STATEMENTS["keep"], {
             "claim_ids": [run.job.claim_id for run in kept],
             "job_ids": [run.job.id for run in kept],
-            "states": [run.outcome.verdict.outcome for run in kept],
+            "states": [_ENDS[run.outcome.verdict.outcome] for run in kept],
             "results": [run.outcome.result for run in kept],
             "ttl_s": [run.outcome.ttl_s for run in kept],
             "lock_wait": self.lock_wait,

@@ -105,6 +105,11 @@ class Report:
     def _ended(self, run: Run) -> None:
         outcome = run.outcome.verdict.outcome
         counters = self._entry.queue(run.job.queue_name)
+        if outcome == "expired":
+            counters.count("discarded")
+            counters.count("expired")
+            emit("job.discarded", **_facts(run.job), reason="expired")
+            return
         if outcome != "snoozed":
             counters.count(outcome)
         if isinstance(run.outcome.exception, TimeLimitExceeded):

@@ -35,18 +35,19 @@ def command(project: Project, job_id: int) -> Result:
     with project.session() as session:
         seen = jobs.examine(session, job_id, threshold_s)
     facts, attempts, reasons = seen.facts(shown_arguments(project)), seen.attempts, seen.why
+    discarded = seen.reason if seen.found.job.state == "discarded" else None
     ended = moment if chosen_format().terminal else _at
     return Result(
         seen.document(facts),
         (
-            Facts(tuple(facts.items()), tuple(_for_people(facts).items())),
+            Facts(tuple(facts.items()), tuple(_for_people(facts, discarded).items())),
             Texts("error", [_sentence(attempt, ended) for attempt in attempts]),
             Texts("why", [reason.sentence for reason in reasons]),
         ),
     )
 
 
-def _for_people(facts: dict[str, Any]) -> dict[str, Any]:
+def _for_people(facts: dict[str, Any], discarded: str | None) -> dict[str, Any]:
     """Return the facts in the order in which somebody asks for them, without empty ones."""
     call = call_text(facts["class_name"], facts["arguments"])
     names = {"class_name": "class", "queue_name": "queue", "created_at": "enqueued_at"}
@@ -62,6 +63,7 @@ def _for_people(facts: dict[str, Any]) -> dict[str, Any]:
     return {
         "job": Shown(number(facts["id"])),
         "state": facts["state"],
+        **({} if discarded is None else {"reason": plain(discarded)}),
         "call": Shown(plain(call)),
         **rest,
         **numbers,

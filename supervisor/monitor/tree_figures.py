@@ -31,16 +31,14 @@ def tree_figures(scoreboard: Scoreboard) -> TreeFigures:
     return TreeFigures(
         bounds_s=BUCKETS_S,
         outcomes={
-            queue: {name: sum(each.outcome(name) for each in rows[queue]) for name in OUTCOMES}
+            queue: {name: _count(rows[queue], name) for name in OUTCOMES}
             for queue in sorted(rows)
         },
         timeouts={
-            queue: {
-                kind: sum(each.outcome(f"timed_out_{kind}") for each in rows[queue])
-                for kind in ("soft", "hard")
-            }
+            queue: {kind: _count(rows[queue], f"timed_out_{kind}") for kind in ("soft", "hard")}
             for queue in sorted(rows)
         },
+        expired={queue: _count(rows[queue], "expired") for queue in sorted(rows)},
         runs={queue: _sum(each.durations() for each in rows[queue]) for queue in sorted(rows)},
         waits={queue: _sum(each.waits() for each in rows[queue]) for queue in sorted(rows)},
         restarts=_restarts(scoreboard),
@@ -55,6 +53,10 @@ def tree_figures(scoreboard: Scoreboard) -> TreeFigures:
         reloads=scoreboard.reloads(),
         reload_succeeded=not scoreboard.reload_failed,
     )
+
+
+def _count(rows: Iterable[QueueCounters], name: str) -> int:
+    return sum(each.outcome(name) for each in rows)
 
 
 def _sum(histograms: Iterable[tuple[list[int], float]]) -> Durations:

@@ -59,6 +59,7 @@ NAMES = {
     "jobsd_jobs",
     "jobsd_timeouts",
     "jobsd_coroutines",
+    "jobsd_expired",
     "jobsd_job_duration_seconds",
     "jobsd_job_wait_seconds",
     "jobsd_processes",

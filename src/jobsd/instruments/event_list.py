@@ -112,7 +112,7 @@ job.started debug A job begins to run. [$job]
 job.finished debug A job has succeeded. [$job duration]
 job.failed error A job has failed for good. [$job duration error]
 job.retried warning A job has failed and will be tried again. [$job duration error retry_in]
-job.discarded info A job was dropped: its definition says so, or a conflict. \
+job.discarded info A job was dropped: its definition says so, it has expired, or a conflict. \
 [$job duration error reason concurrency_key]
 job.snoozed debug A job was snoozed: it asked to run later. [$job duration retry_in]
 job.slow info A job has started later, or run longer, than `logs.slow_after`. \
@@ -127,7 +127,7 @@ job.output info A job or a module has logged a text that is the name of an event
 job.unknown warning A job is of a class that was not imported here: it and the others of its \
 class wait for a worker that knows it. [class_name queue_name]
 jobs.retried info Failed jobs were made ready again by hand. [size job_ids]
-jobs.discarded info Jobs were discarded by hand, or found no slot and may not wait. \
+jobs.discarded info Jobs were discarded by hand, have expired, or may not wait for a slot. \
 [size job_ids reason]
 jobs.cleared info Finished jobs past their time were removed. [jobs class_name]
 jobs.lost error Jobs were found in no table: it may be that they still run. [size job_ids]

@@ -24,8 +24,9 @@ class TreeFigures:
     bounds_s: Sequence[float]
     """The upper bounds of the buckets, the last one, without a bound, left out."""
     outcomes: Mapping[str, Mapping[str, int]]
-    timeouts: Mapping[str, Mapping[str, int]]
     """Jobs by queue and outcome."""
+    timeouts: Mapping[str, Mapping[str, int]]
+    """Jobs that were interrupted, by queue and kind."""
     runs: Mapping[str, Durations]
     """How long jobs ran, by queue."""
     waits: Mapping[str, Durations]
@@ -42,6 +43,8 @@ class TreeFigures:
     database_up: bool
     reloads: Mapping[str, int] = field(default_factory=dict[str, int])
     """By outcome."""
+    expired: Mapping[str, int] = field(default_factory=dict[str, int])
+    """Jobs that were not begun in time, by queue."""
     reload_succeeded: bool = True
     """Whether the last one was done; so it is when there was none."""
 

@@ -168,6 +168,12 @@ def _jobs(tree: TreeFigures) -> Iterator[Metric]:
         ("queue", "kind"),
         _flat(tree.timeouts),
     )
+    yield families.counter(
+        "expired",
+        "Jobs that were discarded since they were not begun in time, by queue.",
+        ("queue",),
+        _keyed(tree.expired),
+    )
 
 
 def _reloads(tree: TreeFigures) -> Iterator[Metric]:

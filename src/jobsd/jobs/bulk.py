@@ -249,12 +249,13 @@ class Bulk:
             if due is _NULL and job.limited.on_conflict == "discard":
                 self._impatient.add(job.limited.key)
         context = _NULL if job.context is None else _field(job.context)
-        unique = _NOT_UNIQUE
-        if job.unique is not None:
-            unique = _unique_fields(job.unique)
-            self._unique[self._drawn] = job, job.unique
+        rest = _PLAIN
+        if job.unique is not None or job.expires_in_s is not None:
+            rest = _rest_fields(job)
+            if job.unique is not None:
+                self._unique[self._drawn] = job, job.unique
         self._drawn += 1
-        return f"{_field(job.arguments)}\t{head}\t{due}\t{limited}\t{context}\t{unique}\n"
+        return f"{_field(job.arguments)}\t{head}\t{due}\t{limited}\t{context}\t{rest}\n"
 
     def _due(self, job: Draft) -> str:
         """Return when a job is due by the server's clock, or NULL when its time has come."""
@@ -290,11 +291,17 @@ def admission(ids: Iterable[int], unique: Iterable[Uniqueness]) -> dict[str, Any
 
 _UNLIMITED = "\t".join([_NULL] * 4)
 _NOT_UNIQUE = f"{_NULL}\t{_NULL}"
+_PLAIN = f"{_NOT_UNIQUE}\t{_NULL}"
 
 
 def _limit_fields(limited: Limited) -> str:
     duration = _NULL if limited.duration is None else f"{limited.duration.total_seconds()} s"
     return "\t".join((_field(limited.key), str(limited.to), duration, limited.on_conflict))
+
+
+def _rest_fields(job: Draft) -> str:
+    unique = _NOT_UNIQUE if job.unique is None else _unique_fields(job.unique)
+    return f"{unique}\t{_NULL if job.expires_in_s is None else f'{job.expires_in_s} s'}"
 
 
 def _unique_fields(unique: Uniqueness) -> str:

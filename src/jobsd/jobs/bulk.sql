@@ -8,7 +8,7 @@ SELECT
 COPY jobsd.jobs (
     arguments, queue_name, class_name, priority, max_attempts, retries_crash, scheduled_at,
     concurrency_key, concurrency_limit, concurrency_duration, on_conflict, context, unique_key,
-    unique_until
+    unique_until, expires_in
 )
 FROM STDIN;
 
@@ -17,12 +17,12 @@ FROM STDIN;
 INSERT INTO jobsd.jobs (
     arguments, queue_name, class_name, priority, max_attempts, retries_crash, scheduled_at,
     concurrency_key, concurrency_limit, concurrency_duration, on_conflict, context, unique_key,
-    unique_until
+    unique_until, expires_in
 )
 SELECT
     arguments, queue_name, class_name, priority, max_attempts, retries_crash, scheduled_at,
     concurrency_key, concurrency_limit, concurrency_duration, on_conflict, context, unique_key,
-    unique_until
+    unique_until, expires_in
 FROM json_populate_recordset(NULL::jobsd.jobs, %(jobs)s::json) WITH ORDINALITY
 ORDER BY ordinality;
 
@@ -38,7 +38,7 @@ WITH last AS MATERIALIZED (
     WHERE id = (SELECT currval(pg_get_serial_sequence('jobsd.jobs', 'id')))
 ), stored AS MATERIALIZED (
     SELECT
-        id, priority, queue_name, scheduled_at, concurrency_key, concurrency_limit,
+        id, priority, queue_name, scheduled_at, concurrency_key, concurrency_limit, expires_in,
         on_conflict = 'discard' AS yields,
         CASE
             WHEN scheduled_at IS NOT NULL THEN 1
@@ -62,6 +62,11 @@ WITH last AS MATERIALIZED (
     SELECT id, scheduled_at, priority, queue_name, concurrency_key
     FROM stored
     WHERE place = 1
+), expiring AS (
+    INSERT INTO jobsd.expirations (job_id, expires_at)
+    SELECT id, greatest(scheduled_at, clock_timestamp()) + expires_in
+    FROM stored
+    WHERE expires_in IS NOT NULL
 ), blocked AS (
     INSERT INTO jobsd.blocked_executions (
         job_id, position, priority, queue_name, concurrency_key, concurrency_limit, yields

@@ -78,7 +78,7 @@ unused AS (SELECT)
 SELECT NULL::bigint, 0, (SELECT string_agg(id::text, ',') FROM fenced);
 
 -- conclude: record what became of jobs that did not just succeed (failed, retried,
--- discarded, snoozed, released, parked), and of those that hold a slot of before. Fenced like
+-- discarded, expired, snoozed, released, parked), and of those that hold a slot of before. Fenced like
 -- successes, by the ids themselves. Only a released job keeps its place in the queue, which is its
 -- id, and a parked one, which is given, in the lane of its class. A limited job waits for a slot
 -- anew: it is blocked as long as the claim that it leaves holds its key's. Whoever sends this hands
@@ -129,7 +129,7 @@ WITH bounded AS MATERIALIZED (
     DELETE FROM jobsd.jobs AS job
     USING given
     WHERE job.id = given.job_id
-        AND given.outcome IN ('finished', 'discarded')
+        AND given.outcome IN ('finished', 'discarded', 'expired')
         AND NOT %(keep)s
         AND given.claim_id IN (SELECT id FROM fenced)
     RETURNING job.id
@@ -145,18 +145,20 @@ WITH bounded AS MATERIALIZED (
 ), job AS (
     UPDATE jobsd.jobs AS job
     SET attempts = job.attempts
-            + (given.outcome NOT IN ('snoozed', 'released', 'parked'))::integer,
+            + (given.outcome NOT IN ('expired', 'snoozed', 'released', 'parked'))::integer,
         started_at = CASE
-            WHEN given.outcome IN ('released', 'parked') THEN job.started_at
+            WHEN given.outcome IN ('expired', 'released', 'parked') THEN job.started_at
             ELSE now() - make_interval(secs => given.started_s)
         END,
         finished_at = CASE
-            WHEN given.outcome IN ('finished', 'discarded')
+            WHEN given.outcome IN ('finished', 'discarded', 'expired')
                 THEN now() - make_interval(secs => given.ended_s)
         END,
         outcome = CASE
             WHEN given.outcome IN ('finished', 'discarded') THEN given.outcome
+            WHEN given.outcome = 'expired' THEN 'discarded'
         END,
+        reason = CASE WHEN given.outcome = 'expired' THEN 'expired' ELSE job.reason END,
         scheduled_at = CASE
             WHEN given.outcome IN ('retried', 'snoozed')
                 THEN now() + make_interval(secs => given.wait_s)
@@ -168,7 +170,7 @@ WITH bounded AS MATERIALIZED (
         END
     FROM given
     WHERE job.id = given.job_id
-        AND (given.outcome NOT IN ('finished', 'discarded') OR %(keep)s)
+        AND (given.outcome NOT IN ('finished', 'discarded', 'expired') OR %(keep)s)
         AND given.claim_id IN (SELECT id FROM fenced)
     RETURNING
         job.id, job.class_name, job.queue_name, job.priority, job.attempts, job.scheduled_at,

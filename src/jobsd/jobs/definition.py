@@ -10,6 +10,7 @@ from __future__ import annotations
 import difflib
 import inspect
 import sys
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, overload
 
@@ -22,7 +23,7 @@ from .enqueueable import FunctionJob, P, R, Signature, Using, perform_here
 from .limits import Limit
 from .policy import FAILURES, Policy, bounded_duration_s, exponential
 from .registry import Definition, check_class, check_priority, check_queue, register
-from .time_limits import read_time_limit
+from .time_limits import read_expiry, read_time_limit
 from .unique import Unique
 
 if TYPE_CHECKING:
@@ -48,6 +49,7 @@ _OPTIONS = (
     "timeout",
     "result_ttl",
     "unique",
+    "expires_in",
 )
 """The attributes of a class by which it says how it is run; `name` is near too many words."""
 
@@ -79,6 +81,8 @@ class Job:
     """For how long what it returns is kept; not at all unless given."""
     unique: ClassVar[Unique | None] = None
     """What makes a second one superfluous."""
+    expires_in: ClassVar[timedelta | float | str | None] = None
+    """Within how long of when it is first due it has to be begun, lest it be discarded."""
     name: ClassVar[str]
     """What it is registered as; the class's own name unless given."""
     definition: ClassVar[Definition]
@@ -113,6 +117,7 @@ class Job:
             cls.result_ttl,
             cls.limits_concurrency,
             cls.unique,
+            cls.expires_in,
             takes,
         )
 
@@ -151,11 +156,12 @@ class Job:
         wait: timedelta | float | str | None = None,
         wait_until: datetime | None = None,
         unique_key: object = None,
+        expires_in: timedelta | float | str | None = None,
         connection: object = NOT_GIVEN,
         after_commit: object = NOT_GIVEN,
     ) -> Using[...]:
         """Return the job with options for one enqueue: see `FunctionJob.using`."""
-        options = Options(queue, priority, wait, wait_until, unique_key)
+        options = Options(queue, priority, wait, wait_until, unique_key, expires_in)
         return Using(cls.with_args, options, connection, after_commit)
 
 
@@ -174,6 +180,7 @@ def job(
     timeout: timedelta | float | str | None = ...,
     result_ttl: timedelta | float | str | None = ...,
     unique: Unique | None = ...,
+    expires_in: timedelta | float | str | None = ...,
     name: str | None = ...,
 ) -> Callable[[Callable[P, R]], FunctionJob[P, R]]: ...
 def job(  # noqa: PLR0913 - the options of a job
@@ -190,6 +197,7 @@ def job(  # noqa: PLR0913 - the options of a job
     timeout: timedelta | float | str | None = None,
     result_ttl: timedelta | float | str | None = None,
     unique: Unique | None = None,
+    expires_in: timedelta | float | str | None = None,
     name: str | None = None,
 ) -> Any:
     """Make a function a job; an invalid option, or a name that is taken, raises `Error`.
@@ -206,16 +214,25 @@ def job(  # noqa: PLR0913 - the options of a job
         timeout: after how long it is interrupted; as the settings say unless given.
         result_ttl: for how long what it returns is kept, for `EnqueuedJob.result`.
         unique: what makes a second one superfluous; see `Unique`.
+        expires_in: how long after it is first due it is still begun; later it is discarded.
         name: its registered name; by default "module.function".
     """
     policy = _policy(max_attempts, retry_on, discard_on, backoff)
-    bounds, limits = (read_time_limit(timeout), result_ttl), (limits_concurrency, unique)
-
-    def define(target: Callable[P, R]) -> FunctionJob[P, R]:
-        facts = name, target, target, queue, priority, policy, target, *bounds, *limits
-        return FunctionJob(target, _define(*facts))
-
+    rest = read_time_limit(timeout), result_ttl, limits_concurrency, unique, expires_in
+    define = partial(_function_job, name, queue, priority, policy, rest)
     return define if function is None else define(function)
+
+
+def _function_job(  # noqa: PLR0913, PLR0917 - as `_define`
+    name: str | None,
+    queue: str,
+    priority: int,
+    policy: Policy,
+    rest: Any,  # noqa: ANN401 - more fields, checked in `_define`
+    target: Callable[P, R],
+) -> FunctionJob[P, R]:
+    facts = name, target, target, queue, priority, policy, target, *rest
+    return FunctionJob(target, _define(*facts))
 
 
 def _full_name(target: Callable[..., Any]) -> str:
@@ -234,6 +251,7 @@ def _define(  # noqa: PLR0913, PLR0917 - the fields of a definition
     result_ttl: timedelta | float | str | None,
     limit: Limit | None,
     unique: Unique | None,
+    expires_in: timedelta | float | str | None,
     takes: Signature | None = None,
 ) -> Definition:
     source = f"{_module(origin)}.{origin.__qualname__}"
@@ -252,6 +270,7 @@ def _define(  # noqa: PLR0913, PLR0917 - the fields of a definition
         time_limit,
         None if result_ttl is None else bounded_duration_s("result_ttl", result_ttl),
         _unique(unique, takes),
+        read_expiry(expires_in),
     )
     register(definition)
     return definition

@@ -105,6 +105,14 @@ def batches(session: Session, ids: Sequence[int], *, keep: bool) -> Iterator[Dis
         yield done
 
 
+def expire(session: Session, ids: Sequence[int], *, keep: bool) -> list[int]:
+    """Drop jobs that wait and have expired, in the caller's transaction; return which."""
+    parameters = {"ids": list(ids), "keep": keep, "reason": "expired", "failed": False}
+    rows = session.fetch(STATEMENTS["discard"], parameters)
+    limits.hand_over(session, [key for *_, key in rows if key is not None])
+    return [row[0] for row in rows]
+
+
 def check_state(state: str) -> None:
     """Let nothing be dropped from where it can't be.
 
@@ -138,7 +146,8 @@ def holder(found: inspect.Found) -> str:
 def _discard(session: Session, ids: list[int], *, keep: bool) -> Discarded:
     known = [job_id for job_id in ids if 0 < job_id <= inspect.ID_MAX]
     with session.connection.transaction():
-        rows = session.fetch(STATEMENTS["discard"], {"ids": known, "keep": keep})
+        parameters = {"ids": known, "keep": keep, "reason": None, "failed": True}
+        rows = session.fetch(STATEMENTS["discard"], parameters)
         done = {row[0]: row[1] for row in rows}
         found = lost.drop(session, [each for each in known if each not in done], keep=keep)
         limits.hand_over(session, [key for *_, key in rows if key is not None])

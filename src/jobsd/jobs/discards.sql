@@ -1,4 +1,4 @@
--- discard: end some jobs that are scheduled, ready, blocked or failed, wherever they are. Says
+-- discard: end some jobs that are scheduled, ready, blocked or, if so wanted, failed. Says
 -- which they were, and the keys of limited ones that were ready: others may wait behind them, and
 -- are handed over to by the statement behind. What somebody else has locked is skipped: a worker
 -- is just claiming it.
@@ -47,7 +47,7 @@ WITH scheduled AS (
     WHERE ctid = ANY (ARRAY(
         SELECT ctid
         FROM jobsd.failed_executions
-        WHERE job_id = ANY (%(ids)s::bigint[])
+        WHERE job_id = ANY (%(ids)s::bigint[]) AND %(failed)s
         ORDER BY job_id
         FOR UPDATE SKIP LOCKED
     ))
@@ -68,7 +68,7 @@ WITH scheduled AS (
     WHERE job_id = ANY (ARRAY(SELECT job_id FROM gone))
 ), kept AS (
     UPDATE jobsd.jobs
-    SET finished_at = now(), outcome = 'discarded'
+    SET finished_at = now(), outcome = 'discarded', reason = %(reason)s::text
     WHERE id = ANY (ARRAY(SELECT job_id FROM gone)) AND %(keep)s
 ), erased AS (
     DELETE FROM jobsd.jobs

@@ -12,6 +12,7 @@ from jobsd.errors import Error, ProcessExitError
 from . import arguments
 from .policy import WAIT_MAX_S, bounded_duration_s
 from .registry import check_priority, check_queue, find
+from .time_limits import read_expiry
 from .unique import Unique
 
 if TYPE_CHECKING:
@@ -28,7 +29,8 @@ class Draft:
 
     `wait_s` and `wait_until` are for later; at most one of them is given. `limited` is None
     for a job that no limit holds, `unique` for one of which there may be any number. `context`
-    is JSON text, or None for a job without any.
+    is JSON text, or None for a job without any. `expires_in_s` is within how long of its first
+    due moment it has to be begun.
     """
 
     class_name: str
@@ -42,6 +44,7 @@ class Draft:
     limited: Limited | None = None
     context: str | None = None
     unique: Uniqueness | None = None
+    expires_in_s: float | None = None
 
     @property
     def later(self) -> bool:
@@ -82,6 +85,7 @@ def draft(definition: Definition, args: Sequence[Any], kwargs: Mapping[str, Any]
         unique=None
         if unique is None
         else unique.of(definition.name, args, kwargs, definition.takes),
+        expires_in_s=definition.expires_in_s,
     )
 
 
@@ -94,6 +98,7 @@ class Options:
     wait: timedelta | float | str | None = None
     wait_until: datetime | None = None
     unique_key: object = None
+    expires_in: timedelta | float | str | None = None
 
     def apply(self, drafted: Draft) -> Draft:
         """Return the draft with these options.
@@ -112,6 +117,9 @@ class Options:
             wait_s=_wait_s(self.wait),
             wait_until=_wait_until(self.wait_until),
             unique=drafted.unique if self.unique_key is None else self._unique(drafted),
+            expires_in_s=drafted.expires_in_s
+            if self.expires_in is None
+            else read_expiry(self.expires_in),
         )
 
     def _unique(self, drafted: Draft) -> Uniqueness:

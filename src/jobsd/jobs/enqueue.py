@@ -128,7 +128,7 @@ def enqueue_alone(session: Session, job: Draft) -> EnqueuedJob:
     Raises:
         EnqueueError: when the database refuses; the cause is the driver's error.
     """
-    if job.later or job.limited is not None:
+    if job.later or job.limited is not None or job.expires_in_s is not None:
         return enqueue(session.connection, session.target.schema, job)
     statement, parameters = request(job, always=False)
     try:
@@ -149,13 +149,19 @@ def request(job: Draft, *, always: bool) -> tuple[Statement, dict[str, Any]]:
     parameters = job.columns()
     parameters |= {"wait_s": job.wait_s, "wait_until": job.wait_until, "always": always}
     name = "later" if job.later else "at_once"
+    expiry = {"expires_in_s": job.expires_in_s}
     if job.limited is not None:
         plain = not job.later and job.limited.on_conflict == "block"
-        name = "limited" if plain else "decided"
+        name = "limited" if plain and job.expires_in_s is None else "decided"
         parameters |= job.limited._asdict()
+    elif job.expires_in_s is not None:
+        name = "decided"
+        parameters |= _UNLIMITED
     if job.unique is not None:
         name = "unique"
-        parameters = {**_UNLIMITED, **parameters, **job.unique._asdict()}
+        parameters = {**_UNLIMITED, **parameters, **expiry, **job.unique._asdict()}
+    elif name == "decided":
+        parameters |= expiry
     return STATEMENTS[name], parameters
 
 
@@ -163,7 +169,9 @@ def told(job: Draft, row: Sequence[Any]) -> EnqueuedJob:
     """Return what a statement of `request` has answered, and emit it."""
     if job.unique is not None:
         return _told_unique(job, job.unique, *row[:3])
-    state = row[1] if job.limited is not None else "scheduled" if row[1] else "ready"
+    state = row[1]
+    if job.limited is None and job.expires_in_s is None:
+        state = "scheduled" if state else "ready"
     _tell(job, row[0], state)
     return EnqueuedJob(row[0], state, job.class_name)
 

@@ -96,7 +96,7 @@ RETURNING
     END;
 
 -- decided: store one job of which it is decided what becomes of it: it may have to be dropped, or
--- is for later and has a limit.
+-- is for later and has a limit, or may expire.
 SELECT job_id, state
 FROM jobsd.store(
     %(queue_name)s, %(class_name)s, %(arguments)s::jsonb, %(priority)s::integer,
@@ -104,8 +104,8 @@ FROM jobsd.store(
     coalesce(
         %(wait_until)s::timestamptz, clock_timestamp() + make_interval(secs => %(wait_s)s::float8)
     ),
-    %(key)s, %(to)s::integer, %(duration)s::interval, %(on_conflict)s, %(always)s::boolean,
-    %(context)s::jsonb
+    %(key)s::text, %(to)s::integer, %(duration)s::interval, %(on_conflict)s::text, %(always)s::boolean,
+    %(context)s::jsonb, expires_in => make_interval(secs => %(expires_in_s)s::float8)
 );
 
 -- unique_at_once: store one unique job that may run now, if nobody has its key; else returns
@@ -158,5 +158,6 @@ FROM jobsd.store_unique(
     %(always)s::boolean, %(context)s::jsonb,
     %(unique_key)s::text, %(unique_until)s::text,
     make_interval(secs => %(unique_within_s)s::float8), %(unique_conflict)s::text,
-    make_interval(secs => %(unique_max_wait_s)s::float8)
+    make_interval(secs => %(unique_max_wait_s)s::float8),
+    make_interval(secs => %(expires_in_s)s::float8)
 );

@@ -119,18 +119,20 @@ class FunctionJob(Generic[P, R]):
         wait: timedelta | float | str | None = None,
         wait_until: datetime | None = None,
         unique_key: object = None,
+        expires_in: timedelta | float | str | None = None,
         connection: object = NOT_GIVEN,
         after_commit: object = NOT_GIVEN,
     ) -> Using[P]:
         """Return the job with options for one enqueue.
 
         `wait` is a timedelta, seconds, or words such as "5m"; `wait_until` an aware
-        datetime. `unique_key` is what makes this one unique; see `Unique`. With `connection`
+        datetime. `unique_key` is what makes this one unique; see `Unique`. One that is
+        not begun within `expires_in` of when it is due is discarded. With `connection`
         (of a driver, SQLAlchemy or Django) the job becomes part of that connection's
         transaction; with `after_commit` it is enqueued once that connection's transaction has
         committed.
         """
-        options = Options(queue, priority, wait, wait_until, unique_key)
+        options = Options(queue, priority, wait, wait_until, unique_key, expires_in)
         return Using(self.with_args, options, connection, after_commit)
 
     def __repr__(self) -> str:

@@ -10,7 +10,8 @@ JOIN jobsd.unique_jobs AS held ON held.key = job.unique_key
 WHERE job.id = %(id)s AND job.unique_until = 'finished' AND held.job_id <> job.id;
 
 -- retry: let some failed jobs run anew, with all their attempts before them; what went wrong
--- before is kept. They are as old as now for those who measure how long a job has waited. Rows
+-- before is kept. They are as old as now for those who measure how long a job has waited, and
+-- when they expire counts from now. Rows
 -- that somebody else has locked are skipped.
 WITH picked AS (
     SELECT ctid AS place
@@ -26,7 +27,13 @@ WITH picked AS (
     UPDATE jobsd.jobs
     SET attempts = 0, scheduled_at = now()
     WHERE id = ANY (ARRAY(SELECT job_id FROM gone))
-    RETURNING id, queue_name, priority, concurrency_key, concurrency_limit
+    RETURNING id, queue_name, priority, concurrency_key, concurrency_limit, expires_in
+), expiring AS (
+    INSERT INTO jobsd.expirations AS known (job_id, expires_at)
+    SELECT id, clock_timestamp() + expires_in
+    FROM job
+    WHERE expires_in IS NOT NULL
+    ON CONFLICT (job_id) DO UPDATE SET expires_at = excluded.expires_at
 ), ordered AS (
     SELECT id, queue_name, priority
     FROM job

@@ -62,7 +62,8 @@ _COLUMNS = len(fields(JobRow))
 class Found:
     """One job, and what else its state's table says: its place in the queue, its limit.
 
-    A ready one that not every worker can run has a `lane`.
+    A ready one that not every worker can run has a `lane`. `reason` says in a word why it was
+    discarded, where that is known; `expires_at` when it is not begun any more.
     """
 
     job: JobRow
@@ -71,6 +72,8 @@ class Found:
     concurrency_limit: int | None
     lane: str | None
     progress: dict[str, Any] | None = None
+    reason: str | None = None
+    expires_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)

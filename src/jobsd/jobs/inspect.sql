@@ -20,7 +20,7 @@ SELECT
     claim.created_at, claim.process_id, process.name, process.pid, process.hostname,
     ready.position, job.concurrency_key,
     CASE WHEN job.concurrency_key IS NOT NULL THEN coalesce(job.concurrency_limit, 1) END,
-    ready.lane, job.progress
+    ready.lane, job.progress, job.reason, expiration.expires_at
 FROM jobsd.jobs AS job
 LEFT JOIN jobsd.failed_executions AS failed ON failed.job_id = job.id
 LEFT JOIN jobsd.all_ready_executions AS ready ON ready.job_id = job.id
@@ -34,6 +34,8 @@ LEFT JOIN LATERAL (
     LIMIT 1
 ) AS claim ON job.outcome IS NULL
 LEFT JOIN jobsd.processes AS process ON process.id = claim.process_id
+LEFT JOIN jobsd.expirations AS expiration
+    ON expiration.job_id = job.id AND job.outcome IS NULL
 WHERE job.id = %(id)s;
 
 -- attempts: list what went wrong with a job, the first attempt first.

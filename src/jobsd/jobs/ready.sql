@@ -208,7 +208,7 @@ SELECT
     (SELECT count(*) FROM held),
     (SELECT string_agg(id::text, ',') FROM fenced),
     NULL::text, NULL::text, NULL::integer, NULL::integer, NULL::float8, NULL::text,
-    NULL::integer, NULL::bigint, NULL::text
+    NULL::integer, NULL::bigint, NULL::text, NULL::float8
 UNION ALL
 (
     SELECT
@@ -226,7 +226,13 @@ UNION ALL
         job.queue_name, job.attempts, job.max_attempts,
         %(asked_at)s - extract(epoch FROM now() - coalesce(job.scheduled_at, job.created_at))
             ::float8,
-        job.concurrency_key, held.priority, held.position, job.context::text
+        job.concurrency_key, held.priority, held.position, job.context::text,
+        -- Behind what is read of most jobs: only those that expire have such a row.
+        CASE WHEN job.expires_in IS NOT NULL THEN (
+            SELECT %(asked_at)s + extract(epoch FROM expiration.expires_at - now())::float8
+            FROM jobsd.expirations AS expiration
+            WHERE expiration.job_id = job.id
+        ) END
     FROM held
     JOIN jobsd.jobs AS job ON job.id = held.job_id
     ORDER BY held.turn, held.priority, held.position

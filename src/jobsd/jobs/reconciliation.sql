@@ -14,7 +14,7 @@ FROM unnest(
 LEFT JOIN jobsd.jobs AS job ON job.id = given.job_id
 WHERE CASE
     WHEN given.outcome = 'released'
-        OR (job.id IS NULL AND given.outcome IN ('finished', 'discarded') AND NOT %(keep)s)
+        OR (job.id IS NULL AND given.outcome IN ('finished', 'discarded', 'expired') AND NOT %(keep)s)
         THEN EXISTS (SELECT FROM jobsd.processes AS process WHERE process.id = given.process_id)
     WHEN given.outcome = 'finished'
         THEN job.outcome = 'finished'
@@ -23,6 +23,7 @@ WHERE CASE
                 extract(epoch FROM job.finished_at - job.started_at)::float8
                 - (given.started_s - given.ended_s)
             ) < 3e-6
+    WHEN given.outcome = 'expired' THEN job.reason = 'expired'
     WHEN given.outcome = 'snoozed'
         THEN abs(
             extract(epoch FROM job.scheduled_at - job.started_at)::float8

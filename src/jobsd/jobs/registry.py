@@ -56,6 +56,8 @@ class Definition:
     result_ttl_s: float | None = None
     """For how long what it returns is kept; None: it is not."""
     unique: Unique | None = None
+    expires_in_s: float | None = None
+    """Within how long of its first due moment it has to be begun; None: whenever."""
 
     def require(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> None:
         """Return when the job takes these arguments.

@@ -316,7 +316,7 @@ key AS MATERIALIZED (
     RETURNING job_id
 ), discarded AS (
     UPDATE jobsd.jobs
-    SET finished_at = now(), outcome = 'discarded'
+    SET finished_at = now(), outcome = 'discarded', reason = 'conflict'
     WHERE id = ANY (ARRAY(SELECT job_id FROM dropped)) AND %(keep)s::boolean
 ), erased AS (
     DELETE FROM jobsd.jobs
@@ -354,7 +354,7 @@ SELECT
         ) AS stretch
     ),
     NULL::text, NULL::integer, NULL::integer, NULL::float8, NULL::text, NULL::integer,
-    NULL::bigint, NULL::text
+    NULL::bigint, NULL::text, NULL::float8
 UNION ALL
 (
     SELECT
@@ -366,7 +366,13 @@ UNION ALL
         END,
         held.queue_name, held.attempts, held.max_attempts,
         %(asked_at)s::float8 - extract(epoch FROM now() - held.due_at)::float8,
-        held.key, held.priority, held.first_most::bigint, job.context::text
+        held.key, held.priority, held.first_most::bigint, job.context::text,
+        CASE WHEN job.expires_in IS NOT NULL THEN (
+            SELECT %(asked_at)s::float8
+                + extract(epoch FROM expiration.expires_at - now())::float8
+            FROM jobsd.expirations AS expiration
+            WHERE expiration.job_id = job.id
+        ) END
     FROM held
     JOIN jobsd.jobs AS job ON job.id = held.job_id
     ORDER BY held.place_met, held.in_claim, held.number

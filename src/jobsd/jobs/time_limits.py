@@ -1,4 +1,4 @@
-"""For how long a job may run: what its definition says, else what the settings say."""
+"""For how long a job may run, by its definition or the settings; by when it has to begin."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from jobsd.errors import Error
 
-from .policy import duration_s
+from .policy import bounded_duration_s, duration_s
 
 if TYPE_CHECKING:
     from datetime import timedelta
@@ -54,3 +54,16 @@ def read_time_limit(timeout: timedelta | float | str | None) -> TimeLimit | None
     if LIMIT_MIN_S <= seconds <= LIMIT_MAX_S:
         return TimeLimit(seconds)
     raise Error(f"timeout: {timeout!r} is not from {LIMIT_MIN_S:g} seconds to a day")
+
+
+def read_expiry(value: timedelta | float | str | None) -> float | None:
+    """Return within how many seconds a job has to be begun; None: whenever.
+
+    Raises:
+        Error: for what is no such time.
+    """
+    if value is None:
+        return None
+    if seconds := bounded_duration_s("expires_in", value):
+        return seconds
+    raise Error("expires_in=0 is no time: such a job would never be begun")

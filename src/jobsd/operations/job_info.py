@@ -30,8 +30,9 @@ class JobInfo:
     """What is known of a job. `arguments` are as they are stored, `result` is what it returned.
 
     `error` is that of its last attempt (`type`, `message`, `stack`), `errors` are those of all.
-    `why` says why it is not running: it is empty when it runs or has ended. `details` has what
-    only some jobs have: the limit, and who has claimed it.
+    `why` says why it is not running: it is empty when it runs or has ended. `reason` is the
+    first word of it; of a discarded job: "expired", "conflict", its error, or "by hand".
+    `details` has what only some jobs have: the limit, when it expires, and who has claimed it.
     """
 
     id: int

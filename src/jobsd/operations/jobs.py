@@ -37,6 +37,15 @@ class Examined:
         done = self.found.job.state == "finished"
         return self.attempts[-1].error if self.attempts and not done else None
 
+    @property
+    def reason(self) -> str | None:
+        """Why it is not running, in the first word of `why`; why it was discarded."""
+        if self.found.job.state != "discarded":
+            return self.why[0].reason if self.why else None
+        if self.found.reason is not None or self.error is None:
+            return self.found.reason or "by hand"
+        return f"{self.error.get('type')}: {self.error.get('message')}"
+
     def facts(self, shown: ShownArguments) -> Row:
         """Return what there is to know of the job itself."""
         return job_facts(self.found, shown)
@@ -47,7 +56,7 @@ class Examined:
             **facts,
             "errors": [attempt_facts(attempt) for attempt in self.attempts],
             "why": [reason.facts() for reason in self.why],
-            "reason": None,
+            "reason": self.reason,
             "error": self.error,
             "result": None if self.result is None else json.loads(self.result)[0],
             "progress": self.found.progress,
@@ -95,13 +104,15 @@ def job_facts(found: Found, shown: ShownArguments) -> Row:
 
 
 def _more(found: Found) -> dict[str, Any]:
-    """Return what only some jobs have: a limit, and who has claimed it since when."""
+    """Return what only some have: a limit, an expiry, and who has claimed it since when."""
     more: dict[str, Any] = {}
     if found.concurrency_key is not None:
         more |= {
             "concurrency_key": found.concurrency_key,
             "concurrency_limit": found.concurrency_limit,
         }
+    if found.expires_at is not None:
+        more["expires_at"] = found.expires_at
     if found.job.state == "claimed":
         names = ("claimed_at", "process_id", "process", "pid", "hostname")
         more |= {name: getattr(found.job, name) for name in names}

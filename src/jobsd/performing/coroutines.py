@@ -24,7 +24,7 @@ from jobsd.jobs import interrupts
 from jobsd.jobs.interrupts import Interrupt, Interruptible
 from jobsd.jobs.policy import Verdict
 
-from .perform import Outcome, Run, described, ending, perform_coroutine
+from .perform import Outcome, Run, described, ending, expired, perform_coroutine
 from .seats import SEAT, facts_of, interrupt_task
 
 if TYPE_CHECKING:
@@ -247,6 +247,11 @@ class Coroutines:
             if started - ours_at >= self._trust_s:
                 with self._lock:
                     self._doubted.append(job)
+                self._wake()
+                continue
+            if job.expires_at is not None and started >= job.expires_at:
+                with self._lock:
+                    self._runs.append(Run(job, expired(job), started, started))
                 self._wake()
                 continue
             slot, seat = self._free.pop(), Interruptible()

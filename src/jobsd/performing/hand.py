@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import os
 import sys
+import threading
 from collections import deque
 from contextvars import Context
 from operator import methodcaller
@@ -18,6 +19,7 @@ from queue import Empty
 from typing import TYPE_CHECKING, NoReturn, TypeVar
 
 from jobsd.errors import Error
+from jobsd.instruments.events import emit
 from jobsd.jobs.policy import Verdict
 from jobsd.text import error_stack
 
@@ -118,6 +120,11 @@ class Hand:
         self.on_board = False
         self.strays = 0
         self.adrift = False
+
+    def tell_stray(self) -> None:
+        """Tell of the exception that came where no job was."""
+        error, self.stray = self.stray, None
+        emit("thread.failed", error=error, thread=threading.current_thread().name, ours=True)
 
     def survives(self, stray: BaseException) -> bool:
         """Return whether the thread can go on after this exception, and take note of it."""

@@ -10,7 +10,7 @@ from jobsd.errors import TimeLimitExceeded
 from jobsd.instruments.events import emit, is_subscribed
 from jobsd.jobs import arguments, around, registry, results
 from jobsd.jobs.current import CurrentJob, running
-from jobsd.jobs.policy import Ending, Policy, Verdict, judge
+from jobsd.jobs.policy import Discard, Ending, Policy, Verdict, judge
 from jobsd.jobs.time_limits import timeout_s
 from jobsd.text import error_message, error_stack, error_type, storable
 
@@ -54,6 +54,8 @@ class ClaimedJob(NamedTuple):
     position: int
     context: str | None = None
     """JSON text of what it was given on its way."""
+    expires_at: float | None = None
+    """When it is not begun any more (by our `monotonic`); None: never."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +75,13 @@ class Outcome:
 
 
 SUCCESS = Outcome(Verdict("finished"))
+
+
+def expired(job: ClaimedJob) -> Outcome:
+    """Return what becomes of a job that was claimed in time and can't be begun in time."""
+    known = registry.find(job.class_name)
+    ttl_s = None if known is None else known.result_ttl_s
+    return Outcome(Verdict("expired"), exception=Discard("expired"), ttl_s=ttl_s)
 
 
 class Run(NamedTuple):

@@ -15,14 +15,13 @@ from __future__ import annotations
 import os
 import threading
 from queue import Empty, SimpleQueue
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from jobsd.clock import monotonic
-from jobsd.instruments.events import emit
 
 from .hand import Hand, ThreadDiedError, leave
 from .interrupter import Interrupter
-from .perform import Outcome, Run, described, ending
+from .perform import Outcome, Run, described, ending, expired
 from .series import Series, first_job
 
 if TYPE_CHECKING:
@@ -208,7 +207,7 @@ class Pool:
             for job, outcome, *_ in runs:
                 if outcome.exception is None:
                     self._entry.ended(job.id, job.claim_id)
-                else:
+                elif outcome.verdict.outcome != "expired":
                     self._entry.ended_as(ending(job, outcome))
 
     def close(self) -> None:
@@ -309,14 +308,22 @@ class Pool:
     def _serve(self, number: int, hand: Hand) -> None:
         """Run jobs until the pool is closed. May be begun anew wherever it was interrupted."""
         if hand.stray is not None:
-            self._tell_stray(hand)
+            hand.tell_stray()
+            # It may have come between an outcome and its being told.
+            self._wake()
         while (waiting := self._next(number, hand)) is not None:
             job, ours_at = waiting
             if (outcome := hand.outcome) is None:
                 started = monotonic()
                 doubted = hand.series is not None and hand.series.doubted
                 if doubted or started - ours_at >= self._trust_s:
-                    self._doubt(number, job, hand)
+                    if hand.series is not None:
+                        hand.series.doubted = True
+                    self._skip(number, hand, job, self._doubted)
+                    continue
+                if job.expires_at is not None and started >= job.expires_at:
+                    late = Run(job, expired(job), started, started)
+                    self._skip(number, hand, late, self._runs)
                     continue
                 hand.started = self._started_at[number] = started
                 self._entry.started(number, job.id, job.claim_id)
@@ -349,19 +356,12 @@ class Pool:
         if series.closed:
             hand.series = None
 
-    def _tell_stray(self, hand: Hand) -> None:
-        error, hand.stray = hand.stray, None
-        emit("thread.failed", error=error, thread=threading.current_thread().name, ours=True)
-        # It may have come between an outcome and its being told.
-        self._wake()
-
-    def _doubt(self, number: int, job: ClaimedJob, hand: Hand) -> None:
+    def _skip(self, number: int, hand: Hand, what: object, to: list[Any]) -> None:
+        """Pass a job on that is not begun: for the entry it was merely claimed."""
         self._entry.rest(number)
         self._started_at[number] = None
-        if hand.series is not None:
-            hand.series.doubted = True
         with self.lock:
-            hand.pass_on(job, self._doubted)
+            hand.pass_on(what, to)
         self._wake()
 
     def _end(self, number: int, job: ClaimedJob, outcome: Outcome, hand: Hand) -> None:

@@ -240,6 +240,8 @@ def _record(run: PlannedRun) -> dict[str, Any]:
         return {**record, "outcome": "missed"}
     job, limited = run.draft, run.draft.limited
     record |= job.columns() | {"context": json.dumps({"recurring_task": _named(run)})}
+    if job.expires_in_s is not None:
+        record["expires_in_s"] = job.expires_in_s
     if job.unique is not None:
         until = {"unique_until": job.unique.unique_until}
         record |= {"unique_key": job.unique.unique_key} | until

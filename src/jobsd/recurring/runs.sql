@@ -29,7 +29,7 @@ WITH planned AS (
         class_name text, arguments text, priority integer, max_attempts integer,
         retries_crash boolean, concurrency_key text, concurrency_limit integer,
         concurrency_duration_s float8, on_conflict text, unique_key text, unique_until text,
-        context text
+        context text, expires_in_s float8
     )
 ), allowed AS (
     SELECT
@@ -85,16 +85,22 @@ WITH planned AS (
     INSERT INTO jobsd.jobs (
         id, queue_name, class_name, arguments, priority, max_attempts, retries_crash,
         concurrency_key, concurrency_limit, concurrency_duration, on_conflict, unique_key,
-        unique_until, context
+        unique_until, context, expires_in
     )
     SELECT
         job_id, queue_name, class_name, arguments::jsonb, priority, max_attempts,
         retries_crash, concurrency_key, concurrency_limit,
         make_interval(secs => concurrency_duration_s), on_conflict, unique_key, unique_until,
-        context::jsonb
+        context::jsonb, make_interval(secs => expires_in_s)
     FROM numbered
     WHERE job_id = ANY (ARRAY(SELECT job_id FROM stored WHERE job_id IS NOT NULL))
-    RETURNING id, queue_name, priority, concurrency_key, concurrency_limit, on_conflict
+    RETURNING
+        id, queue_name, priority, concurrency_key, concurrency_limit, on_conflict, expires_in
+), expiring AS (
+    INSERT INTO jobsd.expirations (job_id, expires_at)
+    SELECT id, clock_timestamp() + expires_in
+    FROM job
+    WHERE expires_in IS NOT NULL
 ), ready AS (
     INSERT INTO jobsd.ready_executions (job_id, position, priority, queue_name)
     SELECT id, id, priority, queue_name

@@ -1,0 +1,70 @@
+"""Discards what waits and has expired, as far as one dispatcher does it.
+
+The statement that dispatches says when the next job expires. So where no job ever does, nothing
+more is asked. What runs when its time is over is looked at again, since it may be tried again.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING
+
+from jobsd.clock import monotonic
+from jobsd.instruments.events import emit
+from jobsd.jobs import expirations
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from jobsd.database.connection import Session
+    from jobsd.jobs.expirations import Expired
+    from jobsd.processes.entry import ScoreboardEntry
+
+EVERY_S = 2.0
+"""How long after a walk over what has expired the next one comes."""
+REST_S = 5.0
+"""How long to rest at most where there are jobs that expire, whatever the polling interval."""
+
+
+class Expiry:
+    """What of it one dispatcher does."""
+
+    def __init__(self, session: Session, entry: ScoreboardEntry, *, keep: bool) -> None:
+        self._session = session
+        self._entry = entry
+        self._keep = keep
+        self._walk: Iterator[Expired] | None = None
+        self._again_at = 0.0
+        self.next_at = float("inf")
+        """When there is something to do (monotonic)."""
+
+    def restart(self) -> None:
+        """Take note of an outage: a walk that it broke off begins anew."""
+        self._walk = None
+        self._again_at = 0.0
+
+    def step(self, next_s: float | None) -> None:
+        """Do what is due, in a few statements; the next job expires in so many seconds."""
+        now = monotonic()
+        if self._walk is None and next_s is not None and next_s <= 0 and self._again_at <= now:
+            self._walk = expirations.discard(self._session, keep=self._keep)
+        if self._walk is not None:
+            if (expired := next(self._walk, None)) is not None:
+                self._report(expired)
+                self.next_at = 0.0
+                return
+            self._walk = None
+            self._again_at = monotonic() + EVERY_S
+        if next_s is None:
+            self.next_at = float("inf")
+        else:
+            self.next_at = max(self._again_at, now + min(REST_S, next_s))
+
+    def _report(self, expired: Expired) -> None:
+        for queue, jobs in Counter(expired.queues.values()).items():
+            counters = self._entry.queue(queue)
+            counters.count("discarded", jobs)
+            counters.count("expired", jobs)
+        if expired.queues:
+            ids = sorted(expired.queues)
+            emit("jobs.discarded", size=len(ids), job_ids=ids, reason=expirations.REASON)

@@ -1,0 +1,281 @@
+-- Jobs that expire: not begun in time, they are discarded.
+--
+-- When a job expires is a row beside it, which only such jobs have: from when the job was first due, or
+-- was enqueued, by the server's clock. Dispatchers read the rows whose time has come. A claim reads
+-- the row of a job that has `expires_in`. The row goes when its time has come and the job has ended,
+-- or has failed; while the job runs, it stays for the attempts that may follow.
+CREATE TABLE jobsd.expirations (
+    job_id bigint PRIMARY KEY,
+    expires_at timestamptz NOT NULL
+)
+WITH (autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_threshold = 1000);
+-- Serves the search for those whose time has come.
+CREATE INDEX expirations_expires_at ON jobsd.expirations (expires_at, job_id);
+
+ALTER TABLE jobsd.jobs
+    ADD COLUMN expires_in interval,
+    -- Why a job was discarded, in one word: expired, conflict; NULL where its error says so, or a
+    -- human has done it.
+    ADD COLUMN reason text;
+
+-- Say when a job expires.
+CREATE FUNCTION jobsd.let_expire(id bigint, moment timestamptz) RETURNS void
+LANGUAGE sql
+SET enable_seqscan = off
+AS $$
+    INSERT INTO jobsd.expirations AS known (job_id, expires_at)
+    VALUES (id, moment)
+    ON CONFLICT (job_id) DO UPDATE SET expires_at = excluded.expires_at
+$$;
+
+-- Store one job of any kind, as before (0023), which may expire.
+DROP FUNCTION jobsd.store(
+    text, text, jsonb, integer, integer, boolean, timestamptz, text, integer, interval, text,
+    boolean, jsonb, bigint, text, text
+);
+CREATE FUNCTION jobsd.store(
+    queue_name text, class_name text, arguments jsonb, priority integer, max_attempts integer,
+    retries_crash boolean, due timestamptz, key text, most integer, duration interval,
+    on_conflict text, always boolean, context jsonb DEFAULT NULL,
+    given_id bigint DEFAULT NULL, unique_key text DEFAULT NULL, unique_until text DEFAULT NULL,
+    expires_in interval DEFAULT NULL, OUT job_id bigint, OUT state text
+)
+LANGUAGE plpgsql
+AS $$
+#variable_conflict use_variable
+DECLARE
+    yields boolean := false;
+BEGIN
+    IF due < now() - interval '100 years' THEN
+        -- Farther back lie moments that not every reader knows, and one without end.
+        due := now() - interval '100 years';
+    END IF;
+    IF key IS NOT NULL AND on_conflict = 'discard' AND (due > clock_timestamp()) IS NOT TRUE THEN
+        yields := NOT jobsd.hold_key(key);
+        IF NOT yields AND jobsd.jobs_of_key(key, most) >= most THEN
+            state := 'discarded';
+            RETURN;
+        END IF;
+    END IF;
+    job_id := coalesce(given_id, nextval(pg_get_serial_sequence('jobsd.jobs', 'id')));
+    INSERT INTO jobsd.jobs (
+        id, queue_name, class_name, arguments, priority, max_attempts, retries_crash,
+        scheduled_at, concurrency_key, concurrency_limit, concurrency_duration, on_conflict,
+        context, unique_key, unique_until, expires_in
+    )
+    VALUES (
+        job_id, queue_name, class_name, arguments, priority, max_attempts, retries_crash, due,
+        key, CASE WHEN key IS NOT NULL THEN most END, duration,
+        CASE WHEN key IS NOT NULL THEN on_conflict END, context, unique_key, unique_until,
+        expires_in
+    );
+    IF expires_in IS NOT NULL THEN
+        PERFORM jobsd.let_expire(job_id, greatest(due, clock_timestamp()) + expires_in);
+    END IF;
+    state := jobsd.place(
+        job_id, job_id, queue_name, priority, due, key, most, yields, always
+    );
+END
+$$;
+
+-- Give a job that waits all that another one says, as before (0023), also when it expires.
+DROP FUNCTION jobsd.replace_waiting(
+    bigint, text, text, jsonb, integer, integer, boolean, timestamptz, text, integer, interval,
+    text, jsonb, interval, boolean
+);
+CREATE FUNCTION jobsd.replace_waiting(
+    wanted bigint,
+    queue_name text, class_name text, arguments jsonb, priority integer, max_attempts integer,
+    retries_crash boolean, due timestamptz, key text, most integer, duration interval,
+    on_conflict text, context jsonb, max_wait interval, always boolean,
+    expires_in interval DEFAULT NULL
+) RETURNS text
+LANGUAGE plpgsql
+SET enable_seqscan = off
+SET enable_bitmapscan = off
+AS $$
+#variable_conflict use_variable
+DECLARE
+    place bigint;
+    latest timestamptz := (SELECT created_at + max_wait FROM jobsd.jobs WHERE id = wanted);
+    gone_key text;
+BEGIN
+    IF due > latest THEN
+        due := latest;
+    END IF;
+    DELETE FROM jobsd.scheduled_executions WHERE job_id = wanted;
+    IF NOT FOUND THEN
+        WITH common AS (
+            DELETE FROM jobsd.ready_executions WHERE job_id = wanted RETURNING position
+        ), parked AS (
+            DELETE FROM jobsd.parked_executions WHERE job_id = wanted RETURNING position
+        ), limited AS (
+            DELETE FROM jobsd.blocked_executions
+            WHERE job_id = wanted
+            RETURNING position, concurrency_key
+        )
+        SELECT max(gone.position), max(gone.concurrency_key)
+        INTO place, gone_key
+        FROM (
+            SELECT position, NULL::text AS concurrency_key FROM common
+            UNION ALL SELECT position, NULL FROM parked
+            UNION ALL SELECT position, concurrency_key FROM limited
+        ) AS gone;
+    END IF;
+    UPDATE jobsd.jobs AS job
+    SET queue_name = replace_waiting.queue_name, class_name = replace_waiting.class_name,
+        arguments = replace_waiting.arguments, priority = replace_waiting.priority,
+        max_attempts = replace_waiting.max_attempts,
+        retries_crash = replace_waiting.retries_crash, scheduled_at = due,
+        concurrency_key = key, concurrency_limit = CASE WHEN key IS NOT NULL THEN most END,
+        concurrency_duration = duration, context = replace_waiting.context,
+        expires_in = replace_waiting.expires_in,
+        on_conflict = CASE WHEN key IS NOT NULL THEN replace_waiting.on_conflict END
+    WHERE job.id = wanted;
+    IF expires_in IS NULL THEN
+        DELETE FROM jobsd.expirations AS expiration WHERE expiration.job_id = wanted;
+    ELSE
+        PERFORM jobsd.let_expire(wanted, greatest(due, clock_timestamp()) + expires_in);
+    END IF;
+    IF gone_key IS NOT NULL AND gone_key IS DISTINCT FROM key THEN
+        -- Others of its key may wait behind it.
+        PERFORM jobsd.hand_over(ARRAY[gone_key]);
+    END IF;
+    RETURN jobsd.place(
+        wanted, coalesce(place, nextval(pg_get_serial_sequence('jobsd.jobs', 'id'))),
+        queue_name, priority, due, key, most,
+        key IS NOT NULL AND on_conflict = 'discard', always
+    );
+END
+$$;
+
+-- Store a unique job, as before (0023), which may expire.
+DROP FUNCTION jobsd.store_unique(
+    text, text, jsonb, integer, integer, boolean, timestamptz, text, integer, interval, text,
+    boolean, jsonb, text, text, interval, text, interval
+);
+CREATE FUNCTION jobsd.store_unique(
+    queue_name text, class_name text, arguments jsonb, priority integer, max_attempts integer,
+    retries_crash boolean, due timestamptz, key text, most integer, duration interval,
+    on_conflict text, always boolean, context jsonb,
+    unique_key text, unique_until text, unique_within interval, unique_conflict text,
+    unique_max_wait interval,
+    expires_in interval DEFAULT NULL,
+    OUT job_id bigint, OUT state text, OUT replaced boolean
+)
+LANGUAGE plpgsql
+SET lock_timeout = '2s'
+AS $$
+#variable_conflict use_variable
+DECLARE
+    fresh bigint := nextval(pg_get_serial_sequence('jobsd.jobs', 'id'));
+BEGIN
+    replaced := false;
+    IF unique_conflict = 'replace' THEN
+        -- Before the job that waits is held: of two who hold it, neither could replace it.
+        PERFORM FROM jobsd.unique_jobs AS held WHERE held.key = unique_key FOR UPDATE;
+    END IF;
+    job_id := jobsd.take_unique(unique_key, fresh, unique_until, unique_within);
+    IF job_id IS NULL THEN
+        SELECT stored.job_id, stored.state
+        INTO job_id, state
+        FROM jobsd.store(
+            queue_name, class_name, arguments, priority, max_attempts, retries_crash, due, key,
+            most, duration, on_conflict, always, context, fresh, unique_key, unique_until,
+            expires_in
+        ) AS stored;
+        IF job_id IS NULL THEN
+            DELETE FROM jobsd.unique_jobs AS held WHERE held.key = unique_key;
+        END IF;
+        RETURN;
+    END IF;
+    state := 'duplicate';
+    IF unique_conflict = 'replace' AND jobsd.hold_waiting(job_id) THEN
+        replaced := true;
+        state := jobsd.replace_waiting(
+            job_id, queue_name, class_name, arguments, priority, max_attempts, retries_crash, due,
+            key, most, duration, on_conflict, context, unique_max_wait, always,
+            expires_in
+        );
+    ELSIF always AND unique_until = 'started' THEN
+        -- What this transaction holds can be claimed once it has committed.
+        PERFORM pg_notify('jobsd.wake', 'ready ' || job.queue_name)
+        FROM jobsd.jobs AS job
+        WHERE job.id = store_unique.job_id;
+    END IF;
+END
+$$;
+
+-- Decide about unique jobs that were just stored, as before (0023); what is dropped expires no more.
+CREATE OR REPLACE FUNCTION jobsd.admit_unique(
+    ids bigint[], keys text[], untils text[], withins_s float8[], conflicts text[],
+    max_waits_s float8[], always boolean, hastily boolean DEFAULT false
+) RETURNS TABLE (job_id bigint, present bigint, replaced boolean)
+LANGUAGE plpgsql
+SET lock_timeout = '2s'
+SET enable_seqscan = off
+SET enable_bitmapscan = off
+AS $$
+#variable_conflict use_column
+DECLARE
+    given record;
+    job jobsd.jobs;
+    handing text[] := '{}';
+BEGIN
+    IF hastily THEN
+        PERFORM set_config('lock_timeout', '20ms', true);
+    END IF;
+    FOR given IN
+        SELECT each.*
+        FROM unnest(ids, keys, untils, withins_s, conflicts, max_waits_s) WITH ORDINALITY
+            AS each (id, key, until, within_s, conflict, max_wait_s, turn)
+        ORDER BY each.key, each.turn
+    LOOP
+        replaced := false;
+        present := NULL;
+        IF NOT hastily THEN
+            IF given.conflict = 'replace' THEN
+                PERFORM FROM jobsd.unique_jobs AS held WHERE held.key = given.key FOR UPDATE;
+            END IF;
+            present := jobsd.take_unique(
+                given.key, given.id, given.until, make_interval(secs => given.within_s)
+            );
+            CONTINUE WHEN present IS NULL;
+            replaced := given.conflict = 'replace' AND jobsd.hold_waiting(present);
+        ELSE
+            BEGIN
+                present := jobsd.take_unique(
+                    given.key, given.id, given.until, make_interval(secs => given.within_s)
+                );
+                CONTINUE WHEN present IS NULL;
+                replaced := given.conflict = 'replace' AND jobsd.hold_waiting(present);
+            EXCEPTION WHEN lock_not_available OR deadlock_detected THEN
+                -- It is dropped.
+            END;
+        END IF;
+        job_id := given.id;
+        SELECT * INTO job FROM jobsd.jobs AS stored WHERE stored.id = given.id;
+        DELETE FROM jobsd.ready_executions AS place WHERE place.job_id = given.id;
+        DELETE FROM jobsd.scheduled_executions AS place WHERE place.job_id = given.id;
+        DELETE FROM jobsd.blocked_executions AS place WHERE place.job_id = given.id;
+        DELETE FROM jobsd.expirations AS place WHERE place.job_id = given.id;
+        DELETE FROM jobsd.jobs AS stored WHERE stored.id = given.id;
+        IF job.concurrency_key IS NOT NULL THEN
+            handing := handing || job.concurrency_key;
+        END IF;
+        IF replaced THEN
+            PERFORM jobsd.replace_waiting(
+                present, job.queue_name, job.class_name, job.arguments, job.priority,
+                job.max_attempts, job.retries_crash, job.scheduled_at, job.concurrency_key,
+                job.concurrency_limit, job.concurrency_duration, job.on_conflict, job.context,
+                make_interval(secs => given.max_wait_s), always, job.expires_in
+            );
+        END IF;
+        RETURN NEXT;
+    END LOOP;
+    IF handing <> '{}' THEN
+        -- Others of these limits may have come behind what was dropped.
+        PERFORM jobsd.hand_over(handing);
+    END IF;
+END
+$$;

@@ -1,0 +1,65 @@
+"""Jobs that expire: what is not begun in time is discarded.
+
+When a job expires is a row beside it, that only such jobs have (`0027_expirations.sql`). A
+worker asks for it when it claims such a job, and does not begin one whose time is over.
+Dispatchers discard what waits too long, whether anybody serves its queue or not. What runs has
+been begun in time; its row stays, for another attempt is not begun after it, either.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from jobsd.database.statements import Statements
+
+from . import discards
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from jobsd.database.connection import Session
+
+STATEMENTS = Statements("jobsd.jobs", "expirations.sql")
+
+REASON = "expired"
+BATCH = 500
+_LOOKED_AT_ONCE = 1000
+_BEGINNING = datetime(1, 1, 2, tzinfo=UTC), 0
+
+
+@dataclass(frozen=True, slots=True)
+class Expired:
+    """What one transaction discarded: the jobs with their queues."""
+
+    queues: dict[int, str]
+
+
+def discard(session: Session, *, keep: bool) -> Iterator[Expired]:
+    """Discard all jobs that wait and whose time is over, a transaction for each few hundred."""
+    after = _BEGINNING
+    while True:
+        with session.connection.transaction():
+            parameters = {"after_time": after[0], "after_id": after[1], "limit": BATCH}
+            due = session.fetch(STATEMENTS["due"], parameters)
+            if not due:
+                return
+            after = due[-1][1], due[-1][0]
+            queues = {job_id: queue for job_id, _, queue in due if queue is not None}
+            done = discards.expire(session, list(queues), keep=keep)
+            over = [job_id for job_id, *_ in due if job_id not in queues or job_id in done]
+            session.fetch(STATEMENTS["settle"], {"ids": over})
+        yield Expired({job_id: queues[job_id] for job_id in done})
+
+
+def forget(session: Session) -> Iterator[None]:
+    """Forget when jobs expire that have ended in time; yields after each statement."""
+    after = 0
+    while True:
+        parameters = {"after": after, "limit": _LOOKED_AT_ONCE}
+        ((last,),) = session.fetch(STATEMENTS["forget"], parameters)
+        if last is None:
+            return
+        yield
+        after = last

@@ -1,0 +1,47 @@
+-- due: list the next jobs whose time is over, from `after` on, and lock their rows: who gives such a
+-- job more time waits for us, and what is just given more time is skipped. With their queues; without
+-- one where the job has ended, or has failed, or is no more.
+SELECT
+    expiration.job_id, expiration.expires_at,
+    CASE WHEN job.outcome IS NULL AND failed.job_id IS NULL THEN job.queue_name END
+FROM (
+    SELECT job_id, expires_at
+    FROM jobsd.expirations
+    WHERE expires_at <= now()
+        AND (expires_at, job_id) > (%(after_time)s::timestamptz, %(after_id)s::bigint)
+    ORDER BY expires_at, job_id
+    LIMIT %(limit)s
+    FOR UPDATE SKIP LOCKED
+) AS expiration
+LEFT JOIN jobsd.jobs AS job ON job.id = expiration.job_id
+LEFT JOIN jobsd.failed_executions AS failed ON failed.job_id = expiration.job_id
+ORDER BY expiration.expires_at, expiration.job_id;
+
+-- settle: forget when these jobs expire.
+DELETE FROM jobsd.expirations
+WHERE job_id = ANY (%(ids)s::bigint[])
+RETURNING job_id;
+
+-- forget: forget when those of the next jobs expire that have ended in time, or are no more. Says
+-- which was the last that was looked at.
+WITH seen AS MATERIALIZED (
+    SELECT job_id
+    FROM jobsd.expirations
+    WHERE job_id > %(after)s
+    ORDER BY job_id
+    LIMIT %(limit)s
+), over AS MATERIALIZED (
+    SELECT seen.job_id
+    FROM seen
+    LEFT JOIN jobsd.jobs AS job ON job.id = seen.job_id
+    WHERE job.id IS NULL OR job.outcome IS NOT NULL
+), gone AS (
+    DELETE FROM jobsd.expirations
+    WHERE ctid = ANY (ARRAY(
+        SELECT held.ctid
+        FROM over
+        JOIN jobsd.expirations AS held ON held.job_id = over.job_id
+        FOR UPDATE OF held SKIP LOCKED
+    ))
+)
+SELECT max(job_id) FROM seen;

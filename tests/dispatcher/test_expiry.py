@@ -1,0 +1,144 @@
+"""A dispatcher discards what waits and has expired, wherever it waits."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from jobs import placed
+from jobsd.instruments.events import subscribe
+from jobsd.jobs import expirations, queues
+from rows_of_limits import turn as _turn
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from rows_of_limits import Table
+
+    from .conftest import Make
+
+
+def _expire(table: Table, *job_ids: int) -> None:
+    table.rows(
+        "UPDATE jobsd.expirations SET expires_at = now() - interval '1 s'"
+        " WHERE job_id = ANY (%s) RETURNING 1",
+        list(job_ids),
+    )
+
+
+def _enqueue(table: Table, key: str | None = None, **options: object) -> int:
+    return table.enqueue(key, expires_in="1 h", **options)
+
+
+@pytest.fixture
+def heard() -> Iterator[list[dict[str, Any]]]:
+    found: list[dict[str, Any]] = []
+    end = subscribe(lambda _, facts: found.append(facts), names=["jobs.discarded"])
+    yield found
+    end()
+
+
+@pytest.mark.parametrize("keep", [True, False])
+def test_it_is_discarded_wherever_it_waits(
+    make: Make, table: Table, heard: list[dict[str, Any]], *, keep: bool
+) -> None:
+    ready, paused = _enqueue(table, queue="mail"), _enqueue(table, queue="paused")
+    queues.pause("paused", session=table.session)
+    scheduled = _enqueue(table, wait="30 min")
+    first, blocked = _enqueue(table, "k"), _enqueue(table, "k")
+    placed.claim(table.session, 1, first)
+    placed.block(table.session, blocked)
+    failed, running, in_time = _enqueue(table), _enqueue(table), _enqueue(table)
+    placed.fail(table.session, failed)
+    placed.claim(table.session, 1, running)
+    waiting = [ready, paused, scheduled, blocked]
+    _expire(table, *waiting, failed, running)
+    dispatcher, context = make(keep=keep)
+
+    _turn(dispatcher)
+
+    gone = table.rows(
+        "SELECT id FROM jobsd.jobs WHERE outcome = 'discarded' AND reason = 'expired'"
+        " AND finished_at > now() - interval '1 min' AND attempts = 0 ORDER BY id"
+    )
+    assert [row[0] for row in gone] == (waiting if keep else [])
+    left = table.rows("SELECT id FROM jobsd.jobs WHERE outcome IS NULL ORDER BY id")
+    assert [row[0] for row in left] == [first, failed, running, in_time]
+    # What runs is kept in mind for its retries, what has failed for good is not.
+    assert table.ids("expirations") == [first, running, in_time]
+    assert [(each["job_ids"], each["reason"]) for each in heard] == [(waiting, "expired")]
+    mail = context.entry.queue("mail")
+    assert (mail.outcome("expired"), mail.outcome("discarded")) == (1, 1)
+
+
+def test_a_retry_is_not_begun_after_it(make: Make, table: Table) -> None:
+    job = _enqueue(table)
+    placed.claim(table.session, 1, job)
+    _expire(table, job)
+    dispatcher, _ = make()
+    _turn(dispatcher)
+    assert table.ids("expirations") == [job]
+    table.rows("DELETE FROM jobsd.claims RETURNING 1")
+    table.rows(
+        "INSERT INTO jobsd.scheduled_executions (job_id, scheduled_at, priority, queue_name)"
+        " VALUES (%s, now() + interval '1 h', 0, 'default') RETURNING 1",
+        job,
+    )
+    dispatcher.disconnect()
+    dispatcher.connect()
+
+    _turn(dispatcher)
+
+    assert placed.places(table.session) == {job: "discarded"}
+    assert table.ids("expirations") == []
+
+
+def test_the_next_of_its_key_takes_its_place(make: Make, table: Table) -> None:
+    first, second = _enqueue(table, "k"), table.enqueue("k")
+    placed.block(table.session, second)
+    _expire(table, first)
+    dispatcher, _ = make()
+
+    _turn(dispatcher)
+
+    assert placed.places(table.session) == {first: "discarded", second: "ready"}
+
+
+def test_those_that_run_keep_nobody_behind_them(
+    make: Make, table: Table, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(expirations, "BATCH", 2)
+    running = [_enqueue(table) for _ in range(5)]
+    placed.claim(table.session, 1, *running)
+    waits = [_enqueue(table) for _ in range(5)]
+    _expire(table, *running, *waits)
+    dispatcher, _ = make()
+
+    _turn(dispatcher, 20)
+
+    assert table.ids("expirations") == running
+    assert {placed.places(table.session)[each] for each in waits} == {"discarded"}
+
+
+def test_it_rests_until_the_next_one_expires(make: Make, table: Table) -> None:
+    table.enqueue(None, expires_in="700 ms")
+    dispatcher, _ = make()
+    dispatcher.poll()
+
+    assert dispatcher.poll() <= 0.7
+
+
+def test_what_somebody_gives_more_time_meanwhile_stays(make: Make, table: Table) -> None:
+    options = {"unique_key": "k", "unique_until": "started", "unique_on_conflict": "replace"}
+    job = _enqueue(table, **options)
+    _expire(table, job)
+    dispatcher, _ = make()
+    with table.session.connection.transaction():
+        assert _enqueue(table, **options) == job
+
+        for _ in range(3):
+            dispatcher.poll()
+
+    _turn(dispatcher)
+    assert placed.places(table.session) == {job: "ready"}

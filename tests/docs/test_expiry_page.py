@@ -1,0 +1,41 @@
+"""The programs of the page about jobs that expire do what it says."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import psycopg
+import pytest
+
+from docs.pages import blocks, guide
+from system.tree import Project, wait_for
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+pytestmark = pytest.mark.system
+
+SETTINGS = "import: [pages]\nworkers: [{queues: default, threads: 1}]\ndispatchers: [{}]\n"
+
+
+def test_jobs_expire_as_the_page_says(tmp_path: Path, empty_database: str) -> None:
+    page = guide("expiry")
+    project = Project(tmp_path, empty_database)
+    project.write("pages.py", f"from jobsd import job\n{blocks(page, 'python')[0]}")
+    project.write("config/queue.yml", SETTINGS)
+    with project.start("--metrics-bind", "127.0.0.1:0") as tree:
+        tree.wait_event("supervisor.ready")
+        project.python("import pages\npages.enqueue_both()\n")
+
+        wait_for(lambda: "user 7 gets 4711" in tree.told(), 20, tree.told)
+        gone = tree.wait_event("jobs.discarded")
+
+        assert gone["reason"] == "expired"
+        shown = json.loads(project.run("show", str(gone["job_ids"][0]), "--json").stdout)
+        assert (shown["state"], shown["reason"]) == ("discarded", "expired")
+        assert "EUR was read" not in tree.told()
+        metrics = project.run("metrics").stdout
+        assert 'jobsd_expired_total{queue="prices"} 1.0' in metrics
+    with psycopg.connect(empty_database) as connection:
+        connection.execute(blocks(page, "sql")[0].encode())

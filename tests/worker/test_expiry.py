@@ -1,0 +1,132 @@
+"""A worker begins no job whose time is over."""
+
+# pyright: reportPrivateUsage=false
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from jobsd.clock import monotonic
+from jobsd.errors import JobDiscardedError
+from jobsd.instruments.events import subscribe
+from jobsd.jobs.definition import job
+from jobsd.jobs.limits import Limit
+from jobsd.jobs.policy import constant
+
+from .bodies import gate, noted
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from rows import Rows
+
+    from .conftest import MakeWorker
+
+
+@job(expires_in="1h", result_ttl="1h")
+def plain(n: int) -> None:
+    noted.append(n)
+
+
+@job(expires_in="1h")
+async def coroutine(n: int) -> None:
+    noted.append(n)
+
+
+@job(expires_in="1h", limits_concurrency=Limit(to=1, key="all"))
+def limited(n: int) -> None:
+    noted.append(n)
+
+
+@job(expires_in="1h", max_attempts=3, backoff=constant(0))
+def failing(n: int) -> None:
+    noted.append(n)
+    assert gate.wait(20)
+    raise LookupError("told to fail")
+
+
+OVER = "UPDATE jobsd.expirations SET expires_at = now() - interval '1 ms'"
+ENDS = "SELECT outcome, reason, attempts, started_at IS NULL FROM jobsd.jobs ORDER BY id"
+
+
+@pytest.fixture
+def heard() -> Iterator[list[dict[str, Any]]]:
+    found: list[dict[str, Any]] = []
+    end = subscribe(lambda _, facts: found.append(facts), names=["job.discarded"])
+    yield found
+    end()
+
+
+@pytest.mark.parametrize("made", [plain, coroutine, limited])
+@pytest.mark.parametrize("keep", [True, False])
+def test_what_is_claimed_too_late_is_not_begun(
+    made: Any, make_worker: MakeWorker, rows: Rows, heard: list[dict[str, Any]], *, keep: bool
+) -> None:
+    worker = make_worker(keep=keep, coroutines=2)
+    late = [made.enqueue(n).id for n in range(3)]
+    rows(OVER)
+    made.enqueue(3)
+
+    worker.until(lambda: not rows("SELECT 1 FROM jobsd.jobs WHERE outcome IS NULL"))
+
+    assert noted == [3]
+    expired = [("discarded", "expired", 0, True)] * 3
+    assert rows(ENDS) == ([*expired, ("finished", None, 1, False)] if keep else [])
+    assert sorted(each["job_id"] for each in heard) == late
+    assert {each["reason"] for each in heard} == {"expired"}
+    counters = worker.context.entry.queue("default")
+    assert (counters.outcome("expired"), counters.outcome("discarded")) == (3, 3)
+
+
+def test_what_comes_to_its_thread_too_late_is_not_begun(
+    make_worker: MakeWorker, rows: Rows
+) -> None:
+    worker = make_worker()
+    plain.enqueue(1)
+    worker.worker._pool.post = lambda jobs, *more: worker.worker._pool.__class__.post(  # type: ignore[method-assign]
+        worker.worker._pool, [each._replace(expires_at=monotonic()) for each in jobs], *more
+    )
+
+    worker.until(lambda: rows("SELECT outcome FROM jobsd.jobs") == ["discarded"])
+
+    assert noted == []
+
+
+def test_another_attempt_is_not_begun_after_it(make_worker: MakeWorker, rows: Rows) -> None:
+    worker = make_worker()
+    failing.enqueue(1)
+    worker.until(lambda: noted)
+    rows(OVER)
+    gate.set()
+
+    worker.until(lambda: rows("SELECT outcome FROM jobsd.jobs") == ["discarded"])
+
+    assert noted == [1]
+    assert rows("SELECT reason, attempts FROM jobsd.jobs") == [("expired", 1)]
+
+
+def test_whoever_waits_for_it_is_told(make_worker: MakeWorker, rows: Rows) -> None:
+    worker = make_worker(keep=False)
+    handle = plain.enqueue(1)
+    rows(OVER)
+
+    worker.until(lambda: not rows("SELECT 1 FROM jobsd.jobs"))
+
+    with pytest.raises(JobDiscardedError):
+        handle.result(10)
+
+
+def test_its_outcome_is_no_success_for_who_recovers_it(
+    make_worker: MakeWorker, rows: Rows
+) -> None:
+    worker = make_worker()
+    plain.enqueue(1)
+    rows(OVER)
+    worker.until(lambda: worker.worker._ledger.has_claims)
+    worker.until(lambda: worker.worker._pool._runs)
+
+    entry = worker.context.entry
+
+    assert (list(entry.running()), list(entry.endings())) == ([], [])
