@@ -17,6 +17,7 @@ from . import (
     limits,
     old_snapshot,
     parts,
+    peers,
     processes,
     recurring,
     report,
@@ -54,12 +55,13 @@ _WHAT = TextColumn("{task.description}")
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
-@click.argument("name", type=click.Choice([*BENCHMARKS]))
+@click.argument("name", type=click.Choice([*BENCHMARKS, "peers"]))
 @click.option("--database-url", help="A server to measure on, in databases of our own making.")
 @click.option("--pairs", default=7, show_default=True, help="How often each side runs.")
 @click.option("--scale", default=1.0, show_default=True, help="Multiplies the numbers of jobs.")
 @click.option("--case", "wanted", multiple=True, help="Only cases whose names hold this text.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+@click.option("--write", is_flag=True, help="Write docs/evidence/peers.md (with peers).")
 def main(  # noqa: PLR0913, PLR0917 - the options of a command
     name: str,
     database_url: str | None,
@@ -67,10 +69,19 @@ def main(  # noqa: PLR0913, PLR0917 - the options of a command
     scale: float,
     wanted: tuple[str, ...],
     as_json: bool,  # noqa: FBT001 - a flag of the command line
+    write: bool,  # noqa: FBT001 - a flag of the command line
 ) -> None:
-    """Measure jobsd beside the driver alone, in turns, and print medians of the ratios."""
+    """Measure jobsd beside the driver alone, in turns, and print medians of the ratios.
+
+    `peers` measures it beside other queues; there --pairs is how many rounds are run.
+    """
+    others = peers.chosen(wanted) if name == "peers" else []
     try:
         with server(database_url) as measured:
+            if others:
+                form = "json" if as_json else "page" if write else "table"
+                peers.measure(measured, others, pairs, scale, form)
+                return
             rows = _run(BENCHMARKS[name](measured, scale), wanted, pairs)
             settings = measured.settings
     except NotDurableError as error:

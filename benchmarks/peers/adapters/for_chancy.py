@@ -1,0 +1,69 @@
+"""chancy, with its threads and eager polling."""
+
+# Run by the peer's own interpreter: what it imports is not here.
+# mypy: ignore-errors
+# pyright: basic, reportMissingImports=false, reportAttributeAccessIssue=false
+
+from __future__ import annotations
+
+import contextlib
+import logging
+from collections.abc import AsyncIterator
+
+from adapter import main, note, url
+from chancy import Chancy, Queue, Worker, job
+
+_LOG = logging.getLogger("peers.chancy")
+_LOG.setLevel(logging.WARNING)
+_THREADS = "chancy.executors.thread.ThreadedExecutor"
+
+
+@job(queue="default")
+def noop(*, number: int) -> None:
+    """Note that it has begun."""
+    note(number)
+
+
+def _queue(threads: int) -> Queue:
+    return Queue(
+        "default",
+        concurrency=threads,
+        executor=_THREADS,
+        eager_polling=True,
+        polling_interval=1,
+    )
+
+
+async def setup() -> None:
+    """Make the tables."""
+    async with Chancy(url(), log=_LOG) as app:
+        await app.migrate()
+        await app.declare(_queue(3))
+
+
+@contextlib.asynccontextmanager
+async def client() -> AsyncIterator[object]:
+    """Give the calls that enqueue one and many."""
+    # By its importable name: as a program this module is called `__main__`.
+    from for_chancy import noop as named
+
+    async with Chancy(url(), log=_LOG) as app:
+
+        async def many(numbers: range) -> None:
+            jobs = [named.job.with_kwargs(number=number) for number in numbers]
+            async for _ in app.push_many(jobs, batch_size=len(jobs)):
+                pass
+
+        yield lambda number: app.push(named.job.with_kwargs(number=number)), many
+
+
+async def work(_processes: int, threads: int) -> None:
+    """Run its worker."""
+    async with Chancy(url(), log=_LOG) as app:
+        await app.declare(_queue(threads), upsert=True)
+        async with Worker(app) as worker:
+            await worker.wait_for_shutdown()
+
+
+if __name__ == "__main__":
+    main(setup, client, work)

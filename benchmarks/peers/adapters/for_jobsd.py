@@ -1,0 +1,67 @@
+"""jobsd: its own tree as shipped, with P workers of T threads; its public calls to enqueue."""
+
+# Run by the peer's own interpreter: what it imports is not here.
+# mypy: ignore-errors
+# pyright: basic, reportMissingImports=false, reportAttributeAccessIssue=false
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from adapter import main, note, url
+
+import jobsd
+from jobsd import job
+from jobsd.database.connection import Target
+from jobsd.database.migrate import migrate
+
+_QUEUE = """\
+import: [for_jobsd]
+workers:
+  - {{queues: default, threads: {threads}, processes: {processes}}}
+"""
+
+
+@job(name="noop")
+def noop(number: int) -> None:
+    """Note that it has begun."""
+    note(number)
+
+
+def setup() -> None:
+    """Make the tables."""
+    migrate(Target(url()))
+
+
+@contextlib.contextmanager
+def client() -> Iterator[object]:
+    """Give the calls that enqueue one and many."""
+    jobsd.configure(url())
+    yield (
+        noop.enqueue,
+        lambda numbers: jobsd.enqueue_many([noop.with_args(number) for number in numbers]),
+    )
+
+
+def work(processes: int, threads: int) -> None:
+    """Become the tree."""
+    config = Path("config")
+    config.mkdir(exist_ok=True)
+    text = _QUEUE.format(processes=processes, threads=threads)
+    (config / "queue.yml").write_text(text, encoding="utf-8")
+    (config / "recurring.yml").write_text("{}\n", encoding="utf-8")
+    environ = {
+        **{key: value for key, value in os.environ.items() if not key.startswith("JOBSD_")},
+        "PYTHONPATH": str(Path(__file__).parent),
+        "JOBSD_METRICS_BIND": "127.0.0.1:0",
+    }
+    command = [sys.executable, "-P", "-m", "jobsd.daemon", "start"]
+    os.execve(sys.executable, command, environ)
+
+
+if __name__ == "__main__":
+    main(setup, client, work)

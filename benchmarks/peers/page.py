@@ -1,0 +1,86 @@
+"""Tells what the peers came to: a table for people, JSON, or the page of the evidence."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from benchmarks.report import machine
+
+if TYPE_CHECKING:
+    from .rounds import Found
+
+_PAGE = Path(__file__).with_name("page.md")
+COLUMNS = {
+    "drain_1x1_per_s": "drain 1x1, jobs/s",
+    "drain_1x3_per_s": "drain 1x3, jobs/s",
+    "drain_2x5_per_s": "drain 2x5, jobs/s",
+    "enqueue_per_s": "enqueue one, /s",
+    "bulk_per_s": "enqueue bulk, /s",
+    "p50_ms": "start p50, ms",
+    "p99_ms": "start p99, ms",
+    "idle_cpu_s_per_min": "idle CPU, s/min",
+    "idle_statements_per_min": "idle statements/min",
+    "memory_mib": "memory, MiB",
+}
+_LOW_IS_GOOD = {
+    "p50_ms",
+    "p99_ms",
+    "idle_cpu_s_per_min",
+    "idle_statements_per_min",
+    "memory_mib",
+}
+
+
+def markdown(found: list[Found], settings: dict[str, str], rounds: int) -> str:
+    """Return the page."""
+    return _PAGE.read_text("utf-8").format(
+        rounds=rounds,
+        word="round" if rounds == 1 else "rounds",
+        table="\n".join(_table(found)),
+        settings="\n".join(
+            f"| {row.peer} | {row.version or '-'} | {row.problem or row.settings} |"
+            for row in found
+        ),
+        machine=", ".join(f"{key} {value}" for key, value in machine().items()),
+        server=", ".join(f"`{key}` {value}" for key, value in settings.items()),
+    )
+
+
+def as_json(found: list[Found], settings: dict[str, str]) -> str:
+    """Return one document with everything that was measured."""
+    rows = [row.document() for row in found]
+    document = {"benchmark": "peers", "machine": machine(), "server": settings, "rows": rows}
+    return json.dumps(document, indent=2, ensure_ascii=False)
+
+
+def cells(found: list[Found]) -> list[tuple[str, list[str]]]:
+    """Return each queue with its figures as text, the best of each column marked by `**`."""
+    best = {name: _best(name, found) for name in COLUMNS}
+    return [
+        (row.peer, [_cell(row.medians().get(name), best[name]) for name in COLUMNS])
+        for row in found
+    ]
+
+
+def _table(found: list[Found]) -> list[str]:
+    lines = [f"| queue | {' | '.join(COLUMNS.values())} |", "|---|" + "---:|" * len(COLUMNS)]
+    lines += [f"| {peer} | {' | '.join(values)} |" for peer, values in cells(found)]
+    return lines
+
+
+def _best(name: str, found: list[Found]) -> float | None:
+    values = [row.medians()[name] for row in found if name in row.medians()]
+    if not values:
+        return None
+    return min(values) if name in _LOW_IS_GOOD else max(values)
+
+
+def _cell(value: float | None, best: float | None) -> str:
+    if value is None:
+        return ""
+    text = (
+        f"{value:,.0f}" if value >= 100 else f"{value:.1f}" if value >= 10 else f"{value:.2f}"
+    )
+    return f"**{text}**" if value == best else text

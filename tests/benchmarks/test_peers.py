@@ -1,0 +1,83 @@
+"""The comparison with other queues: ours runs whole; one that can't be had says why."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+MEASURED = {
+    "drain_1x3_per_s",
+    "enqueue_per_s",
+    "bulk_per_s",
+    "p50_ms",
+    "p99_ms",
+    "idle_cpu_s_per_min",
+    "memory_mib",
+}
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def _measure(*options: str, **variables: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "benchmarks", "peers", *options],
+        cwd=ROOT,
+        env={**os.environ, **variables},
+        check=False,
+        capture_output=True,
+        text=True,
+    )
+
+
+def test_ours_is_measured_and_who_is_missing_gets_a_row(
+    durable_url: str, tmp_path: Path
+) -> None:
+    # A machine that has next to no programs.
+    (tmp_path / "stat").symlink_to(str(shutil.which("stat")))
+    size = ("--pairs", "1", "--scale", "0.005", "--database-url", durable_url, "--json")
+
+    done = _measure(*size, "--case", "jobsd", "--case", "solid", PATH=str(tmp_path))
+
+    assert done.returncode == 0, done.stderr
+    ours, theirs = json.loads(done.stdout)["rows"]
+    assert (ours["peer"], ours["problem"]) == ("jobsd", "")
+    assert set(ours["medians"]) >= MEASURED
+    assert (theirs["peer"], theirs["problem"]) == ("Solid Queue", "needs Ruby")
+    assert theirs["medians"] == {}
+
+
+def test_a_queue_that_nobody_knows_is_refused_with_those_that_there_are() -> None:
+    done = _measure("--case", "nobody")
+
+    assert done.returncode != 0
+    assert "there are jobsd, graphile-worker" in done.stderr
+
+
+_ASKED = """
+import json
+from benchmarks.peers import harness, page
+from benchmarks.peers.rounds import Found
+
+def found(peer, **figures):
+    return Found(peer, "1", "", figures={name: [value] for name, value in figures.items()})
+
+rows = [found("a", bulk_per_s=20.0, p50_ms=3.0), found("b", bulk_per_s=10.0, p50_ms=1.0)]
+urls = ["host=/run/x user=me dbname=d", "host=h port=1 user=me password=a@b dbname=d"]
+page_text = page.markdown(rows, {"fsync": "on"}, 1)
+print(json.dumps([page_text, *map(harness.database_url, urls)]))
+"""
+
+
+def test_the_page_marks_the_best_and_every_driver_reads_the_urls() -> None:
+    # In a process of its own: here `benchmarks` is the folder of these tests.
+    asked = [sys.executable, "-c", _ASKED]
+    done = subprocess.run(asked, cwd=ROOT, check=True, capture_output=True, text=True)
+
+    written, by_socket, by_host = json.loads(done.stdout)
+    assert "| **20.0** | 3.00 |" in written
+    assert "| 10.0 | **1.00** |" in written
+    assert by_socket == "postgresql://me@%2Frun%2Fx/d"
+    assert by_host == "postgresql://me:a%40b@h:1/d"
