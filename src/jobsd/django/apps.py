@@ -7,7 +7,7 @@ from jobsd.jobs import client
 from jobsd.jobs.around import around_job
 
 from . import checks, connections, enqueueing, queue, tables
-from .library import apps, module_loading, signals
+from .library import apps, conf, module_loading, signals
 from .library import checks as registry
 
 
@@ -28,4 +28,10 @@ class JobsConfig(apps.AppConfig):  # type: ignore[misc] # pyright: ignore[report
         around_job(connections.as_an_asynchronous_request_does)
         registry.register(checks.check_database)
         signals.post_migrate.connect(tables.bring_up_to_date, sender=self)
-        module_loading.autodiscover_modules("jobs")
+        module_loading.autodiscover_modules("jobs", *(["tasks"] if _has_tasks() else []))
+
+
+def _has_tasks() -> bool:
+    """Return whether Django's tasks are jobs here; else `tasks.py` may be another library's."""
+    backends = getattr(conf.settings, "TASKS", {}).values()
+    return any(each.get("BACKEND") == "jobsd.django.TasksBackend" for each in backends)

@@ -1,0 +1,131 @@
+"""The backend of Django's tasks: the setting `TASKS` names `jobsd.django.TasksBackend`.
+
+A task is a job under its module path. It is registered where it is defined, and nowhere else:
+a path that no module of the project has registered is never imported.
+"""
+
+from __future__ import annotations
+
+import inspect
+import json
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from jobsd.jobs import client, registry
+from jobsd.jobs.draft import Options, draft
+from jobsd.jobs.enqueueable import Signature
+from jobsd.jobs.policy import Policy, bounded_duration_s, exponential
+from jobsd.jobs.registry import Definition
+from jobsd.jobs.time_limits import read_time_limit
+from jobsd.operations.job_info import find
+
+from . import task_results, task_runs
+from .task_library import backend, base, exceptions, signals, timezone
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+    from datetime import timedelta
+
+RESULT_TTL = "1d"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobsTask(base.Task):  # type: ignore[misc] # pyright: ignore[reportUntypedBaseClass]
+    """A task with options of a job: `@task(max_attempts=3)`, from Django 6.1 on."""
+
+    max_attempts: int = 1
+    backoff: Callable[[int], float | timedelta] | None = None
+    timeout: timedelta | float | str | None = None
+    result_ttl: timedelta | float | str | None = None
+
+
+class TasksBackend(backend.BaseTaskBackend):  # type: ignore[misc] # pyright: ignore[reportUntypedBaseClass]
+    """Enqueues Django's tasks as jobs; `OPTIONS["result_ttl"]` says how long results stay."""
+
+    task_class = JobsTask
+    supports_defer = True
+    supports_async_task = True
+    supports_get_result = True
+    supports_priority = True
+
+    def validate_task(self, task: Any) -> None:  # noqa: ANN401 - Django's
+        """Refuse what can't be a task; make its job known."""
+        super().validate_task(task)
+        known = registry.find(task.module_path)
+        if known is None or _function_of(known) is not task.func:
+            registry.register(_definition(task, self.options.get("result_ttl", RESULT_TTL)))
+
+    def enqueue(self, task: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:  # noqa: ANN401
+        """Enqueue a task, as a part of the transaction that is open; return its result."""
+        self.validate_task(task)
+        enqueued_at = timezone.now()
+        result = task_results.made(task, None, args, kwargs, enqueued_at=enqueued_at)
+        definition = registry.get(task.module_path)
+        definition.require(result.args, result.kwargs)
+        options = Options(task.queue_name, -int(task.priority), None, _aware(task.run_after))
+        drafted = options.apply(draft(definition, result.args, result.kwargs))
+        carried = {"backend": self.alias, "enqueued_at": enqueued_at.isoformat()}
+        enqueued = client.enqueue(replace(drafted, context=json.dumps({"task": carried})))
+        # Where the queue has a database of its own, it has no id before the commit.
+        object.__setattr__(result, "id", str(enqueued.id or "pending"))
+        signals.task_enqueued.send(type(self), task_result=result)
+        return result
+
+    def get_result(self, result_id: str) -> Any:  # noqa: ANN401 - Django's
+        """Return what is known of a task that was enqueued.
+
+        Raises:
+            TaskResultDoesNotExist: when there is none of this id, or it is no task.
+            UnknownJobError: when it is one that this project does not define.
+        """
+        found = find(int(result_id)) if result_id.isdecimal() else None
+        task = None if found is None else _task_of(registry.get(found.class_name))
+        if found is None or task is None:
+            raise exceptions.TaskResultDoesNotExist(result_id)
+        return task_results.of_job(found, task, self.queues)
+
+
+def _definition(task: Any, result_ttl: Any) -> Definition:  # noqa: ANN401 - Django's
+    """Return the job of a task. Larger priorities come first there, smaller ones here."""
+    options = {
+        name: getattr(task, name, None) for name in ("max_attempts", "backoff", "timeout")
+    }
+    policy = Policy(options["max_attempts"] or 1, backoff=options["backoff"] or exponential())
+    performed = task_runs.Performed(task)
+    asynchronous = inspect.iscoroutinefunction(task.func)
+    return Definition(
+        task.module_path,
+        performed.run_to_end if asynchronous else performed,
+        task.queue_name,
+        -int(task.priority),
+        policy,
+        f"{task.module_path} (a task)",
+        takes=Signature(task.func, *([None] if task.takes_context else [])),
+        coroutine=performed.soon if asynchronous else None,
+        time_limit=read_time_limit(options["timeout"]),
+        result_ttl_s=bounded_duration_s(
+            "result_ttl", getattr(task, "result_ttl", None) or result_ttl
+        ),
+    )
+
+
+def _performed(definition: Definition) -> task_runs.Performed | None:
+    found = getattr(definition.perform, "__self__", definition.perform)
+    return found if isinstance(found, task_runs.Performed) else None
+
+
+def _task_of(definition: Definition) -> Any:  # noqa: ANN401 - Django's; None: a plain job
+    performed = _performed(definition)
+    return None if performed is None else performed.task
+
+
+def _function_of(definition: Definition) -> Any:  # noqa: ANN401
+    task = _task_of(definition)
+    return None if task is None else task.func
+
+
+def _aware(moment: Any) -> Any:  # noqa: ANN401 - a datetime, or None
+    if moment is None or timezone.is_aware(moment):
+        return moment
+    # Only where USE_TZ is off.
+    return timezone.make_aware(moment)
