@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ForwardRef, Generic
 
 import jobsd
+import jobsd.testing
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -74,6 +75,13 @@ CHAPTERS = {
 }
 """Every name of `jobsd.__all__`, in the order in which a reader meets it."""
 
+TEST_KIT = """
+## Test your code
+
+These names are imported from `jobsd.testing`; [the guide](../guide/test-kit.md) has the
+fixtures of pytest.
+"""
+
 MADE_BY_CALLERS = {"Limit", "Unique", "Retry", "Snooze", "Discard"}
 """The classes whose constructors are for users; of the others, the fields are shown."""
 
@@ -86,18 +94,21 @@ def page() -> str:
         f"\n## {title}\n" + "".join(_entries(names.split()))
         for title, names in CHAPTERS.items()
     )
-    return HEAD + "".join(chapters)
+    kit = "".join(_entries(jobsd.testing.__all__, jobsd.testing))
+    return HEAD + "".join(chapters) + TEST_KIT + kit
 
 
-def _entries(names: list[str]) -> Iterator[str]:
+def _entries(names: list[str], home: ModuleType = jobsd) -> Iterator[str]:
     """Give an entry for each name, one for all that follow each other and read the same."""
-    for _, alike in groupby(names, lambda name: inspect.getdoc(getattr(jobsd, name))):
+    for _, alike in groupby(names, lambda name: inspect.getdoc(getattr(home, name))):
         first, *others = alike
-        yield _entry(first).replace(f"### {first}", f"### {', '.join([first, *others])}", 1)
+        yield _entry(first, home).replace(
+            f"### {first}", f"### {', '.join([first, *others])}", 1
+        )
 
 
-def _entry(name: str) -> str:
-    found: Any = getattr(jobsd, name)
+def _entry(name: str, home: ModuleType) -> str:
+    found: Any = getattr(home, name)
     if inspect.ismodule(found):
         members = [getattr(found, each) for each in _functions(found)]
         inside = "".join(_callable(f"{name}.{each.__name__}", each, "####") for each in members)

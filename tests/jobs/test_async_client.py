@@ -202,7 +202,7 @@ def test_a_server_that_cannot_be_reached_is_one_typed_error() -> None:
 
 @pytest.fixture
 def not_warned(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("jobsd.jobs.client._warned", False)
+    monkeypatch.setattr("jobsd.jobs.blocking._warned", False)
 
 
 @pytest.mark.usefixtures("not_warned")

@@ -22,7 +22,7 @@ from jobsd.database.async_connection import AsyncDeadlineConnection, open_async_
 from jobsd.database.connection import unreachable
 from jobsd.errors import DatabaseUnreachableError, SchemaError
 
-from . import client
+from . import client, stand_in
 from .async_drivers import AsyncPsycopgDriver, async_driver_of, take
 from .bulk import Bulk
 from .connections import (
@@ -50,6 +50,8 @@ _IDLE = psycopg.pq.TransactionStatus.IDLE
 
 async def store(drafted: Draft, connection: object = NOT_GIVEN) -> EnqueuedJob:
     """Store one job: committed when this returns, or as part of `connection`'s transaction."""
+    if stand_in.active is not None:
+        return stand_in.active.enqueue(drafted)
     statement, parameters = request(drafted, always=connection is not NOT_GIVEN)
     row: Sequence[Any]
     if connection is NOT_GIVEN:
@@ -72,6 +74,8 @@ async def store(drafted: Draft, connection: object = NOT_GIVEN) -> EnqueuedJob:
 
 async def store_many(jobs: Iterable[Draft], connection: object = NOT_GIVEN) -> EnqueuedJobs:
     """Store many jobs, all or none: committed, or as part of `connection`'s transaction."""
+    if stand_in.active is not None:
+        return stand_in.active.enqueue_many(jobs)
     if connection is NOT_GIVEN:
         async with Loan(client.default_client()) as mine:
             return await _enqueue_all(mine, client.schema_of_tables(), jobs, owned=True)

@@ -55,6 +55,11 @@ _ESCAPES = str.maketrans({"\\": r"\\", "\t": r"\t", "\n": r"\n", "\r": r"\r"})
 _NULL = r"\N"
 
 
+def code_of(state: str) -> int:
+    """Return the byte that says a state in `EnqueuedJobs`."""
+    return _STATES.index(state)
+
+
 class EnqueuedJobs(Sequence[EnqueuedJob]):
     """Many jobs that were enqueued, in the order in which they were given: nine bytes each.
 

@@ -12,7 +12,6 @@ import contextlib
 import os
 import sys
 import threading
-import warnings
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any
 
@@ -31,8 +30,9 @@ from jobsd.errors import (
 )
 from jobsd.instruments import redaction
 
-from . import around, bulk, interrupts
+from . import around, bulk, interrupts, stand_in
 from . import enqueue as storing
+from .blocking import warn_of_blocking
 from .connections import NOT_GIVEN, begin
 from .drivers import PsycopgDriver, driver_of
 from .idle import stands, takes_jobs
@@ -205,7 +205,6 @@ _client: Client | None = None
 _find_target: Callable[[], Target] | None = None
 _find_schema: Callable[[], str] | None = None
 _schema: str | None = None
-_warned = False
 _place: Callable[[Draft], EnqueuedJob | None] | None = None
 _place_many: Callable[[Iterable[Draft]], EnqueuedJobs | None] | None = None
 _lock = threading.Lock()
@@ -286,6 +285,8 @@ def default_client() -> Client:
         Error: when nothing says where the database is.
     """
     global _client  # noqa: PLW0603
+    if stand_in.active is not None:
+        return stand_in.active.client()
     if _client is not None:
         return _client
     with _lock:
@@ -315,6 +316,8 @@ def enqueue(
     """
     if surrounded and around.ENQUEUES:
         return around.enqueue(drafted, lambda job: enqueue(job, connection, surrounded=False))
+    if stand_in.active is not None:
+        return stand_in.active.enqueue(drafted)
     if connection is not NOT_GIVEN:
         return storing.enqueue_within(driver_of(connection, schema_of_tables()), drafted)
     if _place is not None and (placed := _place(drafted)) is not None:
@@ -342,6 +345,8 @@ def enqueue_many(jobs: Iterable[Draft], *, connection: object = NOT_GIVEN) -> En
 
 def store_many(jobs: Iterable[Draft], connection: object = NOT_GIVEN) -> EnqueuedJobs:
     """Store many jobs as they are, with nothing around."""
+    if stand_in.active is not None:
+        return stand_in.active.enqueue_many(jobs)
     if connection is not NOT_GIVEN:
         driver = driver_of(connection, schema_of_tables())
         if not isinstance(driver, PsycopgDriver):
@@ -381,17 +386,3 @@ async def aenqueue_many(
     if around.ENQUEUES:
         jobs = map(around.enqueue_later, jobs)
     return await async_client.store_many(jobs, connection)
-
-
-def warn_of_blocking() -> None:
-    """Warn, once in a program, when the thread that is to wait for us runs an event loop."""
-    global _warned  # noqa: PLW0603
-    if _warned or sys.modules["asyncio"]._get_running_loop() is None:  # noqa: SLF001
-        return
-    _warned = True
-    warnings.warn(
-        "enqueue blocks the event loop of this thread while it waits for the database:"
-        " `await job.aenqueue(…)`, or `await jobsd.aenqueue_many(…)`",
-        RuntimeWarning,
-        stacklevel=4,
-    )

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
     Backoff = Callable[[int], float | timedelta]
 
+_chance: Callable[[], float] = random.random
+
 FAILURES = (Exception, TimeLimitExceeded)
 """What another attempt may mend, unless a job says otherwise."""
 
@@ -47,9 +49,16 @@ def exponential(
             plain_s = min(most_s, least_s * float(factor) ** (attempt - 1))
         except OverflowError:
             plain_s = most_s
-        return min(most_s, plain_s * (1 + random.random() * jitter))  # noqa: S311 - no secret
+        return min(most_s, plain_s * (1 + _chance() * jitter))
 
     return wait
+
+
+def chance_by(chance: Callable[[], float]) -> Callable[[], float]:
+    """Draw the share of the jitter by this from now on; return what it was drawn by before."""
+    global _chance
+    before, _chance = _chance, chance
+    return before
 
 
 def constant(seconds: float | timedelta | str) -> Backoff:

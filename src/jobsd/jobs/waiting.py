@@ -26,7 +26,7 @@ from jobsd.database.connection import OUTAGES, Session
 from jobsd.errors import Error, JobDiscardedError, JobFailedError, NotFoundError
 from jobsd.instruments.bound_job import running_job
 
-from . import client, registry
+from . import client, registry, stand_in
 from .policy import duration_s
 from .results import STATEMENTS, End, ends
 
@@ -204,6 +204,8 @@ def wait(handle: EnqueuedJob, timeout: Timeout) -> End:
         Error: when it was not stored, or not yet.
     """
     job_id, seconds = _checked(handle, timeout)
+    if stand_in.active is not None:
+        return stand_in.active.end_of(job_id)
     waiting = _for_target()
     future = waiting.add(job_id)
     try:
@@ -217,6 +219,8 @@ def wait(handle: EnqueuedJob, timeout: Timeout) -> End:
 async def await_(handle: EnqueuedJob, timeout: Timeout) -> End:  # noqa: ASYNC109 - of our own
     """Return how a job has ended, once it has; without a thread of the caller's."""
     job_id, seconds = _checked(handle, timeout)
+    if stand_in.active is not None:
+        return stand_in.active.end_of(job_id)
     waiting = _for_target()
     future = waiting.add(job_id)
     try:

@@ -1,0 +1,22 @@
+"""The warning of an enqueue that blocks the event loop in which it was called."""
+
+from __future__ import annotations
+
+import sys
+import warnings
+
+_warned = False
+
+
+def warn_of_blocking() -> None:
+    """Warn, once in a program, when the thread that is to wait for us runs an event loop."""
+    global _warned  # noqa: PLW0603 - once in a program
+    if _warned or sys.modules["asyncio"]._get_running_loop() is None:  # noqa: SLF001
+        return
+    _warned = True
+    warnings.warn(
+        "enqueue blocks the event loop of this thread while it waits for the database:"
+        " `await job.aenqueue(…)`, or `await jobsd.aenqueue_many(…)`",
+        RuntimeWarning,
+        stacklevel=4,
+    )

@@ -1,0 +1,45 @@
+"""What stands in for the database while a program is tested: see `jobsd.testing`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from .bulk import EnqueuedJobs
+    from .client import Client
+    from .draft import Draft
+    from .enqueue import EnqueuedJob
+    from .results import End
+
+
+class StandIn(Protocol):
+    """What takes jobs instead of the tables."""
+
+    def enqueue(self, drafted: Draft) -> EnqueuedJob:
+        """Take one job."""
+        ...
+
+    def enqueue_many(self, jobs: Iterable[Draft]) -> EnqueuedJobs:
+        """Take all jobs or none."""
+        ...
+
+    def end_of(self, job_id: int) -> End:
+        """Say how a job has ended that somebody waits for."""
+        ...
+
+    def client(self) -> Client:
+        """Return what answers all other questions, as far as it can."""
+        ...
+
+
+active: StandIn | None = None
+"""What does so now; None outside of tests."""
+
+
+def replace(by: StandIn | None) -> StandIn | None:
+    """Let something stand in for the database, None for nothing; return what did so before."""
+    global active
+    before, active = active, by
+    return before

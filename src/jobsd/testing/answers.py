@@ -1,0 +1,93 @@
+"""What the queue in memory answers to the statements of jobsd's own functions.
+
+A function that needs more than is here raises: nothing reaches a database by mistake.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, NoReturn, cast
+
+from jobsd.errors import Error
+from jobsd.heartbeat import log as heartbeat_log
+from jobsd.jobs import retention
+from jobsd.recurring import command_job
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator, Mapping
+    from datetime import datetime
+
+    from jobsd.database.connection import Session
+    from jobsd.database.statements import Statement
+
+    from .memory_queue import MemoryQueue
+
+    Rows = list[tuple[Any, ...]]
+
+
+class Answers:
+    """A client, and a session, of the queue in memory.
+
+    `commands` are those of recurring tasks, by their keys.
+    """
+
+    keep_finished_s = 86400.0
+
+    def __init__(self, queue: MemoryQueue) -> None:
+        self._queue = queue
+        self.commands: dict[str, str] = {}
+        self.heartbeats: list[tuple[int, datetime, str, str]] = []
+        self._known: dict[Statement, Callable[[Mapping[str, Any]], Rows]] = {
+            command_job.STATEMENTS["command"]: self._command,
+            heartbeat_log.STATEMENTS["record"]: self._heartbeat,
+            retention.STATEMENTS["clear"]: self._clear,
+        }
+
+    @contextlib.contextmanager
+    def session(self) -> Generator[Session]:
+        """Lend what answers statements."""
+        yield cast("Session", self)
+
+    @property
+    def target(self) -> Any:  # noqa: ANN401 - none
+        """Nowhere: who only tells databases apart may ask."""
+        return self
+
+    url = schema = "in memory"
+
+    def fetch(self, statement: Statement, parameters: Mapping[str, Any] = {}) -> Rows:
+        """Answer a statement.
+
+        Raises:
+            Error: when the queue in memory has no answer.
+        """
+        answer = self._known.get(statement)
+        if answer is None:
+            self._refuse(statement.name)
+        return answer(parameters)
+
+    def __getattr__(self, name: str) -> NoReturn:
+        self._refuse(name)
+
+    def _refuse(self, what: str) -> NoReturn:
+        raise Error(
+            f"the test kit's queue in memory lacks this ({what}): test it with a database,"
+            " without the fixtures jobs, jobs_inline and jobs_clock"
+        )
+
+    def _command(self, given: Mapping[str, Any]) -> Rows:
+        command = self.commands.get(given["key"])
+        return [] if command is None else [(command,)]
+
+    def _heartbeat(self, given: Mapping[str, Any]) -> Rows:
+        number, now = len(self.heartbeats) + 1, self._queue.now()
+        self.heartbeats.append((number, now, given["environment"], given["hostname"]))
+        return [self.heartbeats[-1]]
+
+    def _clear(self, given: Mapping[str, Any]) -> Rows:
+        before = given["finished_before"]
+        if before is None:
+            before = self._queue.now() - timedelta(seconds=given["older_than_s"])
+        gone = self._queue.forget_ended(before, given["class_name"])
+        return [(gone, None, gone, None, False)]

@@ -1,0 +1,186 @@
+"""What a test says of the jobs that its program has enqueued."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from jobsd.clock import parse_duration
+from jobsd.errors import Error
+from jobsd.jobs import registry, stand_in
+from jobsd.jobs.definition import Job
+from jobsd.jobs.enqueueable import FunctionJob
+
+from .memory_queue import MemoryQueue, raise_failures
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from .recorded_job import RecordedJob
+
+Which: TypeAlias = FunctionJob[Any, Any] | type[Job] | str
+"""A job, or its registered name."""
+When: TypeAlias = datetime | timedelta | float | str
+"""An aware datetime; or seconds, a timedelta or text such as "5m", from the enqueue on."""
+
+TOLERANCE_S = 1.0
+"""So much may lie between the time that a test computes and that of the program."""
+_SHOWN = 20
+
+
+def assert_enqueued(
+    job: Which,
+    args: Sequence[Any] | None = None,
+    kwargs: Mapping[str, Any] | None = None,
+    *,
+    queue: str | None = None,
+    at: When | None = None,
+) -> RecordedJob:
+    """Return the first job that was enqueued as described.
+
+    `args` and `kwargs` together are all its arguments, however they were given: by place or by
+    name, with defaults or without. With neither, any arguments will do. `at` is when it is
+    due: a datetime, or how long after its enqueue; to the second.
+
+    Raises:
+        AssertionError: when there is none; it lists those that there are.
+        TypeError: when the job does not take these arguments.
+        Error: outside of what records jobs.
+    """
+    recorded, wanted = _active().enqueued, _Wanted(job, args, kwargs, queue, at)
+    for each in filter(wanted.fits, recorded):
+        return each
+    raise AssertionError(f"no job was enqueued as {wanted}; {_listed(recorded)}")
+
+
+def refute_enqueued(
+    job: Which | None = None,
+    args: Sequence[Any] | None = None,
+    kwargs: Mapping[str, Any] | None = None,
+    *,
+    queue: str | None = None,
+    at: When | None = None,
+) -> None:
+    """Return when no job was enqueued as described; without a job, when none was at all.
+
+    Raises:
+        AssertionError: when one was; it says which.
+        TypeError: when the job does not take these arguments.
+        Error: outside of what records jobs.
+    """
+    recorded, wanted = _active().enqueued, _Wanted(job, args, kwargs, queue, at)
+    if found := list(filter(wanted.fits, recorded)):
+        raise AssertionError(f"{wanted} was not to be enqueued; {_listed(found)}")
+
+
+def perform_enqueued(
+    job: Which | None = None,
+    *,
+    queue: str | None = None,
+    at: datetime | None = None,
+    raises: bool = True,
+) -> list[RecordedJob]:
+    """Perform the jobs that are ready, and those that become ready by that; return them.
+
+    They run in the thread that calls, one after the other, by priority, with their retries,
+    limits and errors. A job that runs several times is in the list as often. Only this `job`
+    and this `queue`, where given. Jobs for later are left, but for those that are due `at` a
+    given time. Without a virtual clock retries do not wait for their backoff.
+
+    Raises:
+        BaseException: what the first job has raised that has failed for good, once all have
+            run; not with `raises=False`.
+        Error: outside of what records jobs.
+    """
+    name = None if job is None else _name(job)
+
+    def wanted(each: RecordedJob) -> bool:
+        return name in {None, each.class_name} and queue in {None, each.queue_name}
+
+    performed = _active().perform(wanted, at=at)
+    if raises:
+        raise_failures(performed)
+    return performed
+
+
+def _active() -> MemoryQueue:
+    if isinstance(stand_in.active, MemoryQueue):
+        return stand_in.active
+    raise Error(
+        "nothing records jobs here: use the fixture `jobs`, `jobs_inline` or `jobs_clock`, or"
+        " `with jobsd.testing.recorded():`"
+    )
+
+
+def _name(job: Which) -> str:
+    return job if isinstance(job, str) else job.definition.name
+
+
+class _Wanted:
+    """The description of a job."""
+
+    def __init__(
+        self,
+        job: Which | None,
+        args: Sequence[Any] | None,
+        kwargs: Mapping[str, Any] | None,
+        queue: str | None,
+        at: When | None,
+    ) -> None:
+        self._name = None if job is None else _name(job)
+        self._args, self._kwargs = args or (), kwargs or {}
+        self._has_arguments = args is not None or kwargs is not None
+        self._queue, self._at = queue, at
+        self._named = self._by_name() if self._has_arguments else None
+
+    def fits(self, job: RecordedJob) -> bool:
+        """Return whether a job is as described."""
+        if self._name not in {None, job.class_name}:
+            return False
+        if self._queue not in {None, job.queue_name}:
+            return False
+        return (self._named is None or _alike(self._named, job)) and (
+            self._at is None or _is_due(job, self._at)
+        )
+
+    def _by_name(self) -> dict[str, Any]:
+        if self._name is None:
+            raise Error("give the job, too, whose arguments these are")
+        definition = registry.get(self._name)
+        if definition.takes is not None:
+            # What no enqueue can give, none has given: to refute it would prove nothing.
+            definition.takes.check(self._args, self._kwargs)
+        return definition.named(self._args, self._kwargs)
+
+    def __str__(self) -> str:
+        named = (f"{name}={value!r}" for name, value in self._kwargs.items())
+        given = [*map(repr, self._args), *named] if self._has_arguments else ["…"]
+        where = "" if self._queue is None else f" on {self._queue!r}"
+        at = self._at.isoformat() if isinstance(self._at, datetime) else self._at
+        when = "" if at is None else f", due {at}"
+        return f"{self._name or 'any job'}({', '.join(given)}){where}{when}"
+
+
+def _alike(wanted: Mapping[str, Any], job: RecordedJob) -> bool:
+    # What is wanted stands first: it may be `unittest.mock.ANY`, or `pytest.approx`.
+    given = job.arguments
+    return wanted.keys() == given.keys() and all(
+        value == given[name] for name, value in wanted.items()
+    )
+
+
+def _is_due(job: RecordedJob, at: When) -> bool:
+    due = job.scheduled_at or job.enqueued_at
+    if not isinstance(at, datetime):
+        at = job.enqueued_at + timedelta(seconds=parse_duration(at))
+    if at.utcoffset() is None:
+        raise Error(f"at: {at} has no time zone; give an aware datetime")
+    return abs((due - at).total_seconds()) <= TOLERANCE_S
+
+
+def _listed(jobs: Sequence[RecordedJob]) -> str:
+    if not jobs:
+        return "none was enqueued at all"
+    lines = [f"\n  {job}" for job in jobs[:_SHOWN]]
+    more = f"\n  and {len(jobs) - _SHOWN} more" if len(jobs) > _SHOWN else ""
+    return f"enqueued were:{''.join(lines)}{more}"

@@ -1,0 +1,348 @@
+"""The queue in memory: what the tables and the processes do with jobs, in one thread.
+
+A model of the real one, and a small one: one job runs at a time, in the thread that asks for
+it, and nothing crashes. Its rules of order, time, limits and unique jobs are those of the
+tables; random histories run against both (tests/testing). The author's code is called, and
+judged, by the same functions as in a worker. What it lacks raises.
+
+Without a clock there is no time to wait for: what is retried is ready again at once, and a job
+for later waits until it is asked for. With one (`virtual_clock`), all waits are kept.
+"""
+
+from __future__ import annotations
+
+import threading
+from datetime import timedelta
+from typing import TYPE_CHECKING, cast
+
+from jobsd.clock import utc_now
+from jobsd.errors import Error
+from jobsd.jobs.bulk import EnqueuedJobs, code_of
+from jobsd.jobs.enqueue import EnqueuedJob, tell_duplicate
+from jobsd.jobs.results import End
+
+from . import running
+from .answers import Answers
+from .keys import UniqueKeys
+from .recorded_job import RecordedJob
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+    from datetime import datetime
+
+    from jobsd.jobs.client import Client
+    from jobsd.jobs.draft import Draft
+    from jobsd.performing.perform import Outcome
+
+    Wanted = Callable[[RecordedJob], bool]
+
+STEPS_MAX = 100_000
+"""So many jobs in one go are an endless loop: jobs that enqueue or snooze themselves."""
+
+
+class MemoryQueue:
+    """The jobs that a test has enqueued; see `enqueued`.
+
+    With `inline` each is performed as soon as it is enqueued, unless it is for later. `now`
+    says what time it is; without it time stands for nothing, and retries do not wait.
+    """
+
+    def __init__(
+        self, *, inline: bool = False, now: Callable[[], datetime] | None = None
+    ) -> None:
+        self.enqueued: list[RecordedJob] = []
+        """All jobs, in the order in which they were enqueued, whatever has become of them."""
+        self._inline = inline
+        self._has_time = now is not None
+        self._now = now or utc_now
+        self._open: dict[int, RecordedJob] = {}
+        self._unique = UniqueKeys(self._now)
+        self._ids = self._positions = 0
+        # Of a server that is tested in a thread of its own.
+        self._lock = threading.RLock()
+        self.answers = Answers(self)
+
+    # What stands in for the database.
+
+    def enqueue(self, drafted: Draft) -> EnqueuedJob:
+        """Take one job; inline, perform it.
+
+        Raises:
+            DuplicateError: where another one of its unique key is there and that is wanted.
+            Exception: inline, what the job has raised when it has failed.
+        """
+        with self._lock:
+            enqueued = self._store(drafted)
+            if self._inline:
+                self._perform_at_once(enqueued.id)
+            return enqueued
+
+    def enqueue_many(self, jobs: Iterable[Draft]) -> EnqueuedJobs:
+        """Take all jobs or none; inline, perform them."""
+        with self._lock:
+            before, enqueued = len(self.enqueued), EnqueuedJobs()
+            try:
+                for drafted in jobs:
+                    one = self._store(drafted)
+                    enqueued.add([one.id or 0], bytearray([code_of(one.state)]))
+            except BaseException:
+                for job in self.enqueued[before:]:
+                    self._forget(job)
+                raise
+            if self._inline:
+                for job in self.enqueued[before:]:
+                    self._perform_at_once(job.id)
+            return enqueued
+
+    def end_of(self, job_id: int) -> End:
+        """Say how a job has ended: nobody can wait here.
+
+        Raises:
+            TimeoutError: when it has not ended.
+        """
+        job = self._by_id(job_id)
+        if not job.has_ended:
+            raise TimeoutError(f"job {job_id} is {job.state}, and nobody performs it meanwhile")
+        error = running.described(job.error) if job.state == "failed" else None
+        return End(job_id, job.state, job.written is not None, job.written, error)
+
+    def client(self) -> Client:
+        """Return what answers the statements of jobsd's own functions, as far as it can."""
+        return cast("Client", self.answers)
+
+    # What a test asks for.
+
+    def now(self) -> datetime:
+        """Return what time it is here."""
+        return self._now()
+
+    def clear(self) -> None:
+        """Forget all jobs."""
+        self.enqueued.clear()
+        self._open.clear()
+        self._unique.clear()
+
+    def perform(
+        self, wanted: Wanted | None = None, *, at: datetime | None = None
+    ) -> list[RecordedJob]:
+        """Perform what is ready, and what becomes ready by that; return it, in order.
+
+        `at` makes ready, too, what is due by then.
+        """
+        with self._lock:
+            self.dispatch(at or self._now())
+            performed: list[RecordedJob] = []
+            while (job := self._next(wanted)) is not None:
+                if len(performed) == STEPS_MAX:
+                    raise Error(
+                        f"{STEPS_MAX:,} jobs have run and there are more: is it a loop?"
+                    )
+                self._perform(job)
+                performed.append(job)
+                if at is not None:
+                    self.dispatch(at)
+            return performed
+
+    def dispatch(self, now: datetime) -> None:
+        """Make ready what is due, in the order in which it is due; drop what has expired."""
+        for job in [*self._open.values()]:
+            if job.state != "claimed" and job.expires_at is not None and job.expires_at <= now:
+                self._end(job, "discarded", "expired")
+        due = [job for job in self._open.values() if _is_due(job, now)]
+        for job in sorted(due, key=lambda job: (job.scheduled_at or now, job.id)):
+            self._make_ready(job)
+
+    def next_due(self) -> datetime | None:
+        """Return when the next job is due that waits for its time, or expires."""
+        waiting = [job for job in self._open.values() if job.state == "scheduled"]
+        moments = [*(job.scheduled_at for job in waiting), *(job.expires_at for job in waiting)]
+        return min(filter(None, moments), default=None)
+
+    def has_open(self, job_id: int) -> bool:
+        """Return whether a job has neither ended nor failed."""
+        return job_id in self._open
+
+    def forget_ended(self, before: datetime, class_name: str | None) -> int:
+        """Forget the finished and discarded jobs that have ended before then."""
+        kept = [
+            job
+            for job in self.enqueued
+            if job.state not in {"finished", "discarded"}
+            or job.ended_at is None
+            or job.ended_at >= before
+            or class_name not in {None, job.class_name}
+        ]
+        gone = len(self.enqueued) - len(kept)
+        self.enqueued[:] = kept
+        return gone
+
+    def __len__(self) -> int:
+        return len(self.enqueued)
+
+    def __iter__(self) -> Iterator[RecordedJob]:
+        return iter(self.enqueued)
+
+    # How it works.
+
+    def _store(self, drafted: Draft) -> EnqueuedJob:
+        if drafted.unique is not None:
+            present = self._unique.holder(drafted.unique)
+            if present is not None and not self._may_replace(drafted, present):
+                tell_duplicate(drafted, drafted.unique, present.id)
+                return EnqueuedJob(present.id, "duplicate", drafted.class_name)
+            if present is not None:
+                return self._replace(drafted, present)
+        due = self._due(drafted)
+        if due is None and self._is_to_be_dropped(drafted):
+            return EnqueuedJob(None, "discarded", drafted.class_name)
+        self._ids += 1
+        job = RecordedJob(self._ids, drafted, self._now(), due)
+        self._let_expire(job)
+        self.enqueued.append(job)
+        self._open[job.id] = job
+        self._unique.take(job)
+        self._place(job)
+        return EnqueuedJob(job.id, job.state, job.class_name)
+
+    @staticmethod
+    def _may_replace(drafted: Draft, present: RecordedJob) -> bool:
+        replaces = drafted.unique is not None and drafted.unique.unique_conflict == "replace"
+        return replaces and not present.begun and present.state in {"ready", "scheduled"}
+
+    def _replace(self, drafted: Draft, present: RecordedJob) -> EnqueuedJob:
+        due = self._due(drafted)
+        most_s = drafted.unique and drafted.unique.unique_max_wait_s
+        if due is not None and most_s is not None:
+            due = min(due, present.enqueued_at + timedelta(seconds=most_s))
+        present.draft, present.scheduled_at = drafted, due
+        self._let_expire(present)
+        self._place(present)
+        return EnqueuedJob(present.id, present.state, present.class_name)
+
+    def _let_expire(self, job: RecordedJob) -> None:
+        within_s, now = job.draft.expires_in_s, self._now()
+        if within_s is not None:
+            first = max(job.scheduled_at or now, now)
+            job.expires_at = first + timedelta(seconds=within_s)
+
+    def _due(self, drafted: Draft) -> datetime | None:
+        if drafted.wait_s is not None:
+            return self._now() + timedelta(seconds=drafted.wait_s)
+        return drafted.wait_until
+
+    def _place(self, job: RecordedJob) -> None:
+        if job.scheduled_at is not None and job.scheduled_at > self._now():
+            job.state = "scheduled"
+        elif job.state != "ready" or not job.position:
+            self._make_ready(job)
+
+    def _make_ready(self, job: RecordedJob) -> None:
+        self._positions += 1
+        job.state, job.position = "ready", self._positions
+
+    def _is_to_be_dropped(self, drafted: Draft) -> bool:
+        limited = drafted.limited
+        if limited is None or limited.on_conflict != "discard":
+            return False
+        alike = [job for job in self._of_key(limited.key) if job.state != "scheduled"]
+        return len(alike) >= limited.to
+
+    def _of_key(self, key: str) -> list[RecordedJob]:
+        return [job for job in self._open.values() if _key(job) == key]
+
+    def _forget(self, job: RecordedJob) -> None:
+        self.enqueued.remove(job)
+        self._open.pop(job.id, None)
+        self._unique.give_back(job)
+
+    def _by_id(self, job_id: int) -> RecordedJob:
+        for job in self.enqueued:
+            if job.id == job_id:
+                return job
+        raise Error(f"there is no job {job_id} in this test")
+
+    def _next(self, wanted: Wanted | None) -> RecordedJob | None:
+        """Return the first ready job whose limit lets it run."""
+        ready = [
+            job
+            for job in self._open.values()
+            if job.state == "ready" and (wanted is None or wanted(job))
+        ]
+        for job in sorted(ready, key=lambda job: (job.priority, job.position)):
+            if self._has_slot(job):
+                # The jobs of a key start in an order of their own.
+                alike = [
+                    each for each in ready if job.draft.limited and _key(each) == _key(job)
+                ]
+                return min(alike, key=lambda each: (each.priority, each.id), default=job)
+        return None
+
+    def _has_slot(self, job: RecordedJob) -> bool:
+        """Return whether a slot is free; discard what may not wait for one."""
+        limited = job.draft.limited
+        if limited is None:
+            return True
+        alike = self._of_key(limited.key)
+        if sum(each.state == "claimed" for each in alike) < limited.to:
+            return True
+        if limited.on_conflict == "discard" and not job.begun:
+            self._end(job, "discarded", "conflict")
+        return False
+
+    def _perform_at_once(self, job_id: int | None) -> None:
+        """Perform a job, and after it what has waited for its slot."""
+        performed = self.perform(lambda job: job.id == job_id)
+        if any(job.draft.limited is not None for job in performed):
+            keys = {_key(job) for job in performed}
+            performed += self.perform(lambda job: _key(job) in keys)
+        raise_failures(performed)
+
+    def _perform(self, job: RecordedJob) -> None:
+        job.state, job.begun = "claimed", True
+        outcome = running.run(job)
+        self._conclude(job, outcome)
+
+    def _conclude(self, job: RecordedJob, outcome: Outcome) -> None:
+        verdict = outcome.verdict
+        job.attempts += verdict.outcome != "snoozed"
+        if outcome.exception is not None and verdict.outcome != "snoozed":
+            job.errors.append(outcome.exception)
+        if verdict.outcome in {"retried", "snoozed"}:
+            self._put_off(job, verdict.wait_s, waits=verdict.outcome == "snoozed")
+            return
+        job.written = outcome.result
+        self._end(job, verdict.outcome)
+
+    def _put_off(self, job: RecordedJob, wait_s: float, *, waits: bool) -> None:
+        if wait_s > 0 and (waits or self._has_time):
+            job.state = "scheduled"
+            job.scheduled_at = self._now() + timedelta(seconds=wait_s)
+        else:
+            self._make_ready(job)
+
+    def _end(self, job: RecordedJob, outcome: str, reason: str | None = None) -> None:
+        job.state, job.ended_at, job.reason = outcome, self._now(), reason
+        self._open.pop(job.id, None)
+
+
+def raise_failures(performed: Iterable[RecordedJob]) -> None:
+    """Raise what the first of some jobs has raised that has failed for good.
+
+    Raises:
+        BaseException: with a note that says which job it was, and how many others failed.
+    """
+    failed = list(dict.fromkeys(job for job in performed if job.state == "failed"))
+    if not failed or (error := failed[0].error) is None:
+        return
+    others = f"; {len(failed) - 1} more failed" if len(failed) > 1 else ""
+    error.add_note(f"raised by the job {failed[0]}, in attempt {failed[0].attempts}{others}")
+    raise error
+
+
+def _is_due(job: RecordedJob, now: datetime) -> bool:
+    at = job.scheduled_at
+    return job.state == "scheduled" and at is not None and at <= now
+
+
+def _key(job: RecordedJob) -> str | None:
+    return None if job.draft.limited is None else job.draft.limited.key

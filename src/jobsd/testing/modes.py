@@ -1,0 +1,60 @@
+"""What a test enters: a queue in memory that records, performs at once, or has a clock."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import TYPE_CHECKING
+
+from jobsd.jobs import policy, stand_in
+
+from .memory_queue import MemoryQueue
+from .virtual_clock import VirtualClock
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+    from datetime import datetime
+    from pathlib import Path
+
+
+@contextlib.contextmanager
+def recorded() -> Generator[MemoryQueue]:
+    """Record what is enqueued, in any way and by any thread; no database is used."""
+    with _standing_in(MemoryQueue()) as queue:
+        yield queue
+
+
+@contextlib.contextmanager
+def inline() -> Generator[MemoryQueue]:
+    """Perform each job when it is enqueued, with its retries, in the thread that enqueues it.
+
+    What a job raises that fails for good is raised by its enqueue. Jobs for later are only
+    recorded.
+    """
+    with _standing_in(MemoryQueue(inline=True)) as queue:
+        yield queue
+
+
+@contextlib.contextmanager
+def clock(
+    start: datetime | None = None, *, project: Path | str | None = None
+) -> Generator[VirtualClock]:
+    """Record what is enqueued, and perform it when the clock that this gives is advanced.
+
+    It begins at `start`, else now. The recurring tasks are those of the project in the folder
+    `project`, else in the working directory.
+    """
+    virtual = VirtualClock(start, project)
+    with _standing_in(virtual.jobs):
+        yield virtual
+
+
+@contextlib.contextmanager
+def _standing_in(queue: MemoryQueue) -> Generator[MemoryQueue]:
+    before = stand_in.replace(queue)
+    # A test is to run alike each time: no backoff is lengthened by chance.
+    chance = policy.chance_by(lambda: 0.0)
+    try:
+        yield queue
+    finally:
+        policy.chance_by(chance)
+        stand_in.replace(before)

@@ -1,0 +1,49 @@
+"""The plugin of pytest: it registers itself when jobsd is installed.
+
+A run that uses none of the fixtures loads nothing of jobsd but this.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+
+    from .memory_queue import MemoryQueue
+    from .virtual_clock import VirtualClock
+
+
+@pytest.fixture
+def jobs() -> Generator[MemoryQueue]:
+    """Record what the test enqueues, without a database."""
+    from .modes import recorded  # noqa: PLC0415 - as said above
+
+    with recorded() as queue:
+        yield queue
+
+
+@pytest.fixture
+def jobs_inline() -> Generator[MemoryQueue]:
+    """Perform each job when the test enqueues it, without a database."""
+    from .modes import inline  # noqa: PLC0415
+
+    with inline() as queue:
+        yield queue
+
+
+@pytest.fixture
+def jobs_clock(request: pytest.FixtureRequest) -> Generator[VirtualClock]:
+    """Perform jobs and recurring tasks when the test advances the clock."""
+    from .modes import clock  # noqa: PLC0415
+
+    with clock(project=_project(request.config)) as virtual:
+        yield virtual
+
+
+def _project(config: pytest.Config) -> str | None:
+    """Return pytest's root where the project lies there, whatever the working directory is."""
+    root = config.rootpath
+    return str(root) if (root / "config").is_dir() else None

@@ -1,0 +1,100 @@
+"""One job of the queue in memory: what its row would hold, and what became of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from jobsd.jobs import arguments, registry, results
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from jobsd.jobs.draft import Draft
+
+ENDED = ("finished", "failed", "discarded")
+
+
+@dataclass(slots=True, eq=False)
+class RecordedJob:
+    """A job that was enqueued in a test.
+
+    `state` is scheduled, ready, claimed (it runs), finished, failed or discarded. `errors` has
+    the exception of each attempt that raised one. `scheduled_at` is when it is due, None for a
+    job that was due at once.
+    """
+
+    id: int
+    draft: Draft
+    enqueued_at: datetime
+    scheduled_at: datetime | None = None
+    state: str = "ready"
+    ended_at: datetime | None = None
+    expires_at: datetime | None = None
+    """When it is not begun any more."""
+    reason: str | None = None
+    """Why it was discarded, where it has not said so itself: expired, conflict."""
+    attempts: int = 0
+    errors: list[BaseException] = field(default_factory=list[BaseException])
+    position: int = 0
+    """Its place among those that are ready."""
+    begun: bool = False
+    """Whether it was ever claimed."""
+    written: str | None = None
+    """JSON text of what it has returned, where that is kept."""
+
+    @property
+    def class_name(self) -> str:
+        """The registered name of the job."""
+        return self.draft.class_name
+
+    @property
+    def queue_name(self) -> str:
+        """The queue that it was put into."""
+        return self.draft.queue_name
+
+    @property
+    def priority(self) -> int:
+        """Its priority; smaller runs first."""
+        return self.draft.priority
+
+    @property
+    def args(self) -> list[Any]:
+        """Its positional arguments, as the job gets them."""
+        return arguments.load(self.draft.arguments)[0]
+
+    @property
+    def kwargs(self) -> dict[str, Any]:
+        """Its named arguments, as the job gets them."""
+        return arguments.load(self.draft.arguments)[1]
+
+    @property
+    def arguments(self) -> dict[str, Any]:
+        """All arguments by the names of their parameters, defaults among them."""
+        return registry.get(self.class_name).named(*arguments.load(self.draft.arguments))
+
+    @property
+    def error(self) -> BaseException | None:
+        """What its last failed attempt has raised."""
+        return self.errors[-1] if self.errors else None
+
+    @property
+    def result(self) -> Any:  # noqa: ANN401 - the author's own
+        """What it has returned, where the job keeps that (`result_ttl`)."""
+        return results.value(self.written)
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether nothing more becomes of it by itself."""
+        return self.state in ENDED
+
+    def __str__(self) -> str:
+        args, kwargs = arguments.load(self.draft.arguments)
+        given = [*map(repr, args), *(f"{name}={value!r}" for name, value in kwargs.items())]
+        due = f", due {self.scheduled_at.isoformat()}" if self.scheduled_at else ""
+        return (
+            f"{self.class_name}({', '.join(given)}) on {self.queue_name!r}, {self.state}{due}"
+        )
+
+    def __repr__(self) -> str:
+        return f"<job {self.id}: {self}>"

@@ -1,0 +1,78 @@
+"""One job run in the thread of the test, by what runs jobs in a worker."""
+
+from __future__ import annotations
+
+import json
+import sys
+import threading
+from contextvars import Context
+from typing import TYPE_CHECKING, Any
+
+from jobsd.jobs import interrupts, registry
+from jobsd.performing.interrupter import Interrupter
+from jobsd.performing.perform import ClaimedJob, Outcome, describe, perform
+
+if TYPE_CHECKING:
+    from .recorded_job import RecordedJob
+
+
+def run(job: RecordedJob) -> Outcome:
+    """Perform a job once, in a context of its own, with its time limit; never raises.
+
+    A coroutine runs in a loop of its own, beside a loop that runs here already: in a thread.
+    """
+    claimed = _claimed(job)
+    known = registry.find(job.class_name)
+    if known is None or known.coroutine is None or not _a_loop_runs():
+        return _perform(claimed)
+    outcomes: list[Outcome] = []
+    thread = threading.Thread(target=lambda: outcomes.append(_perform(claimed)))
+    thread.start()
+    thread.join()
+    return outcomes[0]
+
+
+def _perform(claimed: ClaimedJob) -> Outcome:
+    interrupter = Interrupter(1)
+    (seat,) = interrupter.threads
+    outer = interrupts.find_here()
+    seat.enter()
+    try:
+        return Context().run(perform, claimed, seat)
+    finally:
+        seat.leave()
+        interrupter.end()
+        # Inline, one job may run within another.
+        if outer is not None:
+            outer.enter()
+
+
+def described(error: BaseException | None) -> dict[str, Any] | None:
+    """Return an error as it is stored."""
+    if error is None:
+        return None
+    found: dict[str, Any] = json.loads(describe(error))
+    return found
+
+
+def _claimed(job: RecordedJob) -> ClaimedJob:
+    drafted = job.draft
+    return ClaimedJob(
+        claim_id=job.id,
+        id=job.id,
+        class_name=drafted.class_name,
+        arguments=drafted.arguments,
+        queue_name=drafted.queue_name,
+        attempts=job.attempts,
+        max_attempts=drafted.max_attempts,
+        due_at=0.0,
+        concurrency_key=None if drafted.limited is None else drafted.limited.key,
+        priority=drafted.priority,
+        position=job.position,
+        context=drafted.context,
+    )
+
+
+def _a_loop_runs() -> bool:
+    asyncio = sys.modules.get("asyncio")
+    return asyncio is not None and asyncio._get_running_loop() is not None  # noqa: SLF001
