@@ -10,6 +10,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from . import (
     clearing,
+    commands,
     drain,
     enqueue,
     growth,
@@ -49,6 +50,7 @@ BENCHMARKS: dict[str, Callable[[Server, float], Iterator[Case]]] = {
     "unknown": unknown.cases,
     "processes": processes.cases,
     "spread": spread.cases,
+    "commands": commands.cases,
 }
 
 _WHAT = TextColumn("{task.description}")

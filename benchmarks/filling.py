@@ -13,7 +13,10 @@ _STATEMENTS = Statements("benchmarks", "filling.sql")
 
 
 def fill(database: Database, class_name: str, jobs: int, *, state: str = "ready") -> None:
-    """Store so many jobs: "ready", "finished" some days ago, or "scheduled" for next year."""
+    """Store so many jobs.
+
+    They are "ready", "failed", "finished" some days ago, or "scheduled" for next year.
+    """
     with database.connect() as connection:
         statement = _STATEMENTS[state].render("jobsd")
         for first in range(1, jobs + 1, _BATCH):

@@ -59,6 +59,17 @@ UPDATE jobsd.jobs
 SET attempts = 1, started_at = created_at, finished_at = created_at, outcome = 'finished'
 WHERE id > %s;
 
+-- failed: store jobs that have failed for good, of a thousand errors.
+WITH job AS (
+    INSERT INTO jobsd.jobs (queue_name, class_name, arguments, attempts)
+    SELECT 'default', %s, jsonb_build_array(number), 1
+    FROM generate_series(%s::bigint, %s::bigint) AS number
+    RETURNING id
+)
+INSERT INTO jobsd.failed_executions (job_id, error)
+SELECT id, jsonb_build_object('type', 'ValueError', 'message', 'error ' || id %% 1000, 'stack', '')
+FROM job;
+
 -- scheduled: store jobs whose time has not come.
 WITH job AS (
     INSERT INTO jobsd.jobs (queue_name, class_name, arguments, scheduled_at)

@@ -120,7 +120,7 @@ class Assembly:
     def _web(self, listener: socket.socket) -> Callable[[Context], int]:
         def start(context: Context) -> int:
             # Only a tree that has a dashboard loads what it is made of.
-            from jobsd.web.process import WebProcess  # noqa: PLC0415
+            from jobsd.web.process import WebProcess
 
             self._begin("web", context)
             target = self.database.target

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from jobsd.errors import ArgumentError
-from jobsd.jobs import arguments, registry
 
 if TYPE_CHECKING:
     from jobsd.jobs.registry import Definition
@@ -30,6 +29,8 @@ def read_call(name: str, text: str) -> Call:
         UnknownJobError: when no module that was imported defines it.
         click.UsageError: when the arguments can't be read, or are not the job's.
     """
+    from jobsd.jobs import arguments, registry
+
     definition = registry.get(name)
     try:
         args, kwargs = arguments.load(text)

@@ -190,7 +190,7 @@ def main() -> NoReturn:
 def _hide(arguments: Sequence[str]) -> None:
     """Take the arguments out of the title, which any user may read, if they have a password."""
     if any("://" in word or "assword" in word for word in arguments):
-        from jobsd.processes.title import set_title  # noqa: PLC0415 - help needs it not
+        from jobsd.processes.title import set_title
 
         set_title(arguments[0] if arguments[0] in _COMMANDS else "command", "")
 
@@ -229,7 +229,7 @@ def run(arguments: Sequence[str]) -> int:
     except BaseException as fault:  # noqa: BLE001 - this is where all errors end
         if isinstance(fault, ImportError) and any(part in str(fault) for part in _NO_LIBPQ):
             return _report_no_libpq()
-        from .exits import report  # noqa: PLC0415 - it knows the errors of all floors
+        from .exits import report
 
         return report(fault, debug=debug)
 

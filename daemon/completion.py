@@ -22,7 +22,7 @@ PROGRAMS = ("jobs", "jobsd")
 
 def script(shell: str) -> str:
     """Return what a shell reads to complete our programs, by either of their names."""
-    from .cli import COMPLETE, commands  # noqa: PLC0415 - it loads the commands, and so us
+    from .cli import COMPLETE, commands
 
     found = get_completion_class(shell)
     if found is None:
@@ -34,9 +34,9 @@ def names(kind: str, incomplete: str) -> list[CompletionItem]:
     """Return the names of a kind that begin so; none when the database does not answer soon."""
     with contextlib.suppress(BaseException):
         # Loaded before the time begins, so that all of it is the database's.
-        from jobsd.configuration.flags import Flags  # noqa: PLC0415 - only for names
+        from jobsd.configuration.flags import Flags
 
-        from .project import Project  # noqa: PLC0415 - as above
+        from .project import Project
 
         with _patience():
             found = list(_read(Project(Flags()), kind))
@@ -67,8 +67,8 @@ def _read(project: Project, kind: str) -> Iterator[str]:
     server, target = project.database.server, project.database.target
     if server is not None and not server.running():
         return
-    from jobsd.database.connection import Session  # noqa: PLC0415 - loaded by the project
-    from jobsd.database.statements import Statements  # noqa: PLC0415 - as above
+    from jobsd.database.connection import Session
+    from jobsd.database.statements import Statements
 
     session = Session(target, "jobsd completion", deadline_s=PATIENCE_S)
     with contextlib.closing(session):

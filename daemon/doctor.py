@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any, Literal
 from jobsd.clock import monotonic, utc_now
 from jobsd.configuration.load import examine as examine_configuration
 from jobsd.database.connection import OUTAGES, Session, Target, redact
-from jobsd.database.migrate import latest_version, version
+from jobsd.database.migrate import version
 from jobsd.database.statements import Statements
+from jobsd.database.steps import latest_version
 from jobsd.errors import DatabaseUnreachableError, EmbeddedServerError, SchemaError
 from jobsd.heartbeat.log import HeartbeatLogs
 from jobsd.jobs import lanes

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 import traceback
+from typing import TYPE_CHECKING
 
 import click
-import psycopg
-from psycopg import errors
 
 from jobsd.configuration.faults import report as report_faults
-from jobsd.database import grants
-from jobsd.database.connection import OUTAGES
 from jobsd.errors import (
     ConfigurationError,
     DatabaseUnreachableError,
@@ -42,7 +40,10 @@ from .statuses import (
 )
 from .supervisor_request import NotRunningError
 
-_NO_TABLES = (errors.UndefinedTable, errors.InvalidSchemaName, errors.UndefinedColumn)
+if TYPE_CHECKING:
+    from typing import TypeGuard
+
+    import psycopg
 
 
 def report(fault: BaseException, *, debug: bool = False) -> int:
@@ -58,8 +59,8 @@ def report(fault: BaseException, *, debug: bool = False) -> int:
             return DONE
         case OurError():
             return _report_ours(fault)
-        case psycopg.Error():
-            return _report_database(fault)
+        case _ if _is_of_driver(fault):
+            return _report_of_driver(fault)
         case _:
             return _report_unforeseen(fault)
 
@@ -78,8 +79,8 @@ def _report_ours(fault: OurError) -> int:
             return CONFIGURATION
         case EmbeddedServerError():
             return _report_embedded(fault)
-        case EnqueueError() if isinstance(fault.__cause__, psycopg.Error):
-            return _report_database(fault.__cause__)
+        case EnqueueError() if (cause := fault.__cause__) and _is_of_driver(cause):
+            return _report_of_driver(cause)
         case _:
             error(_line(fault))
             return _status(fault)
@@ -108,23 +109,16 @@ def _report_embedded(fault: EmbeddedServerError) -> int:
     return UNREACHABLE
 
 
-def _report_database(fault: psycopg.Error) -> int:
-    if isinstance(fault, psycopg.ProgrammingError) and fault.sqlstate is None:
-        # What libpq says of it may be a part of the password.
-        error("the URL of the database can't be read")
-        return CONFIGURATION
-    if isinstance(fault, _NO_TABLES):
-        error(f"the tables are not as needed: {_first(fault)}", f"{program()} db migrate")
-        return CONFIGURATION
-    if isinstance(fault, errors.LockNotAvailable):
-        error(f"what is asked for is locked: {_first(fault)}", "try again")
-        return REFUSED
-    if isinstance(fault, OUTAGES):
-        error(f"the database can't be reached: {_line(fault)}")
-        return UNREACHABLE
-    hint = grants.REMEDY if isinstance(fault, errors.InsufficientPrivilege) else ""
-    error(f"the database refuses: {_first(fault)}", hint)
-    return FAILED
+def _is_of_driver(fault: BaseException) -> TypeGuard[psycopg.Error]:
+    """Return whether it is an error of the driver; a driver that is not loaded raised none."""
+    driver = sys.modules.get("psycopg")
+    return driver is not None and isinstance(fault, driver.Error)
+
+
+def _report_of_driver(fault: psycopg.Error) -> int:
+    from .database_faults import report_database
+
+    return report_database(fault)
 
 
 def _report_unforeseen(fault: BaseException) -> int:
@@ -134,7 +128,3 @@ def _report_unforeseen(fault: BaseException) -> int:
 
 def _line(fault: BaseException) -> str:
     return " ".join(str(fault).split())
-
-
-def _first(fault: BaseException) -> str:
-    return (str(fault).strip() or type(fault).__name__).splitlines()[0]

@@ -126,12 +126,13 @@ def main(host: int) -> None:
 
 def _keep(host: int, listener: socket.socket) -> None:
     # The first process, which the web server waits for, ends before these are loaded.
-    from jobsd.configuration.flags import Flags  # noqa: PLC0415
-    from jobsd.configuration.load import examine, project_root  # noqa: PLC0415
-    from jobsd.instruments import logs  # noqa: PLC0415
+    from jobsd.configuration.flags import Flags
+    from jobsd.configuration.folder import project_root
+    from jobsd.configuration.load import examine
+    from jobsd.instruments import logs
 
-    from .sibling import tree  # noqa: PLC0415
-    from .siblings import Siblings, log_as  # noqa: PLC0415
+    from .sibling import tree
+    from .siblings import Siblings, log_as
 
     root = project_root(Path.cwd(), os.environ)
     # Faults are reported by the tree, whenever it is started.

@@ -15,8 +15,6 @@ import click
 
 from jobsd.clock import monotonic
 from jobsd.errors import NotFoundError
-from jobsd.jobs import inspect
-from jobsd.jobs.listing import Filter
 from jobsd.states import STATES
 
 from .output import Result, Value
@@ -29,6 +27,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
     from jobsd.database.connection import Session
+    from jobsd.jobs import inspect
+    from jobsd.jobs.listing import Filter
 
 R = TypeVar("R")
 
@@ -50,6 +50,8 @@ class Filters(NamedTuple):
 
     def selected(self) -> Filter:
         """Return which jobs are selected; those with an error have failed."""
+        from jobsd.jobs.listing import Filter
+
         state = "failed" if self.error and not self.state else self.state
         return Filter(
             state, self.queue, self.class_name, self.since_s, self.error, self.error_type
@@ -225,6 +227,8 @@ def explain(
     session: Session, ids: Iterable[int], refusal: Callable[[inspect.Found], str]
 ) -> Left:
     """Report of each job why it was not changed."""
+    from jobsd.jobs import inspect
+
     left = Left({}, [])
     for job_id in ids:
         try:

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, TextIO, cast
 
 from jobsd.errors import NotFoundError
 from jobsd.instruments import layouts
-from jobsd.instruments.logs import LEVELS
+from jobsd.instruments.layouts import LEVELS
 from jobsd.supervisor.requests import peer, running
 from jobsd.text import one_line
 

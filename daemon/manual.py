@@ -45,7 +45,7 @@ The database. The flag \\-\\-database\\-url beats them."""
 
 def page() -> str:
     """Return the page."""
-    from .cli import STATUS, commands  # noqa: PLC0415 - it loads the commands, and so us
+    from .cli import STATUS, commands
 
     context = click.Context(commands)
     lines = [_HEAD.format(version=metadata.version("jobsd"))]

@@ -26,7 +26,7 @@ def wants_debug() -> bool:
 
 def note(message: str) -> None:
     """Write to stderr, without passwords and without anything that a terminal would obey."""
-    from jobsd.instruments.redaction import redact  # noqa: PLC0415 - help does without
+    from jobsd.instruments.redaction import redact
 
     text = printable_lines(redact(message))
     print(text, file=sys.stderr, flush=True)  # noqa: T201 - the one place that does

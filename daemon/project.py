@@ -5,18 +5,11 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
-import threading
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from jobsd.configuration.load import load_for_commands, project_root
-from jobsd.configuration.target import Database, database, embedded_server, require_made
-from jobsd.database.connection import Session, connect, redact
-from jobsd.database.migrate import require
 from jobsd.errors import DatabaseUnreachableError
-from jobsd.jobs import client, registry
-from jobsd.recurring import command_job
 
 from .program import error, note
 from .shipped import import_shipped_jobs
@@ -27,7 +20,8 @@ if TYPE_CHECKING:
 
     from jobsd.configuration.flags import Flags
     from jobsd.configuration.options import Options
-    from jobsd.database.connection import Target
+    from jobsd.configuration.target import Database
+    from jobsd.database.connection import Session, Target
     from jobsd.embedded import Server
 
 ANSWER_S = 3.5
@@ -38,6 +32,8 @@ class Project:
     """The project that a command was called in. Everything is read when it is first needed."""
 
     def __init__(self, flags: Flags) -> None:
+        from jobsd.configuration.folder import project_root
+
         self.environ = os.environ
         self.root = project_root(Path.cwd(), os.environ)
         self.flags = flags
@@ -49,6 +45,8 @@ class Project:
         Raises:
             ConfigurationError: with all its faults.
         """
+        from jobsd.configuration.load import load_for_commands
+
         return load_for_commands(self.root, self.environ, self.flags)
 
     @cached_property
@@ -58,11 +56,15 @@ class Project:
         Raises:
             ConfigurationError: when there is none.
         """
+        from jobsd.configuration.target import database
+
         return database(self.options, self.environ, _report)
 
     @property
     def embedded(self) -> Server:
         """The embedded server of the project, whether it is used or not."""
+        from jobsd.configuration.target import embedded_server
+
         return embedded_server(self.root, self.environ, _report)
 
     def target(self, *, makes: bool = False) -> Target:
@@ -72,6 +74,8 @@ class Project:
             ConfigurationError: outside of any project, when there is none, unless the
                 command is one that `makes` one.
         """
+        from jobsd.configuration.target import require_made
+
         if not makes:
             require_made(self.database, Path.cwd(), self.environ)
         self.database.prepare()
@@ -85,6 +89,9 @@ class Project:
             DatabaseUnreachableError: within 4 s.
             SchemaError: when the tables are not as needed, unless any are good.
         """
+        from jobsd.database.migrate import require
+        from jobsd.jobs import client
+
         target = self.target(makes=makes)
         with contextlib.closing(self._connect(target)) as session:
             if not any_schema:
@@ -100,6 +107,9 @@ class Project:
         Raises:
             ModuleError: for one that can't be imported.
         """
+        from jobsd.jobs import client, registry
+        from jobsd.recurring import command_job
+
         import_shipped_jobs()
         with contextlib.redirect_stdout(sys.stderr):
             registry.load_modules(self.options.imports, self.root)
@@ -122,6 +132,10 @@ def _connect_in_time(target: Target) -> Session:
     A name that is looked up, or one of several addresses that are tried, can't be
     interrupted in any other way.
     """
+    import threading
+
+    from jobsd.database.connection import connect
+
     timer = threading.Timer(ANSWER_S, _give_up, (target.url,))
     timer.daemon = True
     timer.start()
@@ -132,6 +146,8 @@ def _connect_in_time(target: Target) -> Session:
 
 
 def _give_up(url: str) -> None:
+    from jobsd.database.connection import redact
+
     error(f"can't reach the database {redact(url)}: no answer within {ANSWER_S:g} s")
     os._exit(UNREACHABLE)
 

@@ -4,21 +4,24 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from jobsd.jobs import registry
-from jobsd.operations.shown_arguments import ShownArguments
-
 from .program import note
 
 if TYPE_CHECKING:
+    from jobsd.operations.shown_arguments import ShownArguments
+
     from .project import Project
 
 
 def shown_arguments(project: Project) -> ShownArguments:
     """Return what hides the arguments that the project wants hidden."""
+    from jobsd.operations.shown_arguments import ShownArguments
+
     return ShownArguments(project.options.jobs.filter_arguments, lambda: _loaded(project))
 
 
 def _loaded(project: Project) -> bool:
+    from jobsd.jobs import registry
+
     try:
         project.load_jobs()
     except registry.ModuleError as error:

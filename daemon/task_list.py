@@ -6,7 +6,6 @@ import contextlib
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from jobsd.configuration.missing_task import explain_missing_task
 from jobsd.errors import NotFoundError
 
 from .table import Column
@@ -67,6 +66,8 @@ def expected(project: Project, key: str) -> Generator[None]:
     Raises:
         NotFoundError: as its cause; it says where the task is when the file has it.
     """
+    from jobsd.configuration.missing_task import explain_missing_task
+
     try:
         yield
     except NotFoundError as error:

@@ -191,19 +191,19 @@ class _Read(_Type[R]):
 
 
 def _duration(value: str) -> float:
-    from jobsd.clock import parse_duration  # noqa: PLC0415 - help needs it not
+    from jobsd.clock import parse_duration
 
     return parse_duration(value)
 
 
 def _queue(value: str) -> str:
-    from jobsd.jobs.registry import check_queue  # noqa: PLC0415 - help needs it not
+    from jobsd.jobs.registry import check_queue
 
     return check_queue(value)
 
 
 def _class(value: str) -> str:
-    from jobsd.jobs.registry import check_class  # noqa: PLC0415 - help needs it not
+    from jobsd.jobs.registry import check_class
 
     return check_class(value)
 
@@ -252,9 +252,9 @@ def on_project(
         config: str | None,
         **kwargs: Any,  # noqa: ANN401
     ) -> R:
-        from jobsd.configuration.flags import Flags  # noqa: PLC0415 - help needs no driver
+        from jobsd.configuration.flags import Flags
 
-        from .project import Project  # noqa: PLC0415 - as above
+        from .project import Project
 
         project = Project(Flags(config=config, database_url=database_url))
         return function(project, *args, **kwargs)

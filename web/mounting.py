@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from jobsd.configuration import listed
 from jobsd.configuration.flags import Flags
-from jobsd.configuration.load import load_for_commands, project_root
+from jobsd.configuration.folder import project_root
+from jobsd.configuration.load import load_for_commands
 from jobsd.configuration.target import find_target
 from jobsd.configuration.users import users_of
 from jobsd.database.connection import Target

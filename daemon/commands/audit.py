@@ -10,7 +10,6 @@ from jobsd.daemon.output import Result, Table
 from jobsd.daemon.table import Column
 from jobsd.daemon.values import brief_moment, number, plain
 from jobsd.daemon.verbs import Verb, on_project
-from jobsd.operations import audit
 
 if TYPE_CHECKING:
     from jobsd.daemon.project import Project
@@ -37,6 +36,8 @@ _COLUMNS = (
 @on_project
 def command(project: Project, limit: int) -> Result:
     """List what somebody did by hand, by a command or on the dashboard, the latest first."""
+    from jobsd.operations import audit
+
     with project.session() as session:
         rows = audit.rows(session, limit)
     return Result(

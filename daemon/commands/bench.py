@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 import click
 
 from jobsd.daemon.output import Result, facts
-from jobsd.daemon.trial import run_trial
 from jobsd.daemon.verbs import Verb, on_project
 
 if TYPE_CHECKING:
@@ -28,6 +27,8 @@ def command(project: Project, jobs: int, threads: int) -> Result:
 
     In a schema of its own, which is made for it and dropped: the queue is not touched.
     """
+    from jobsd.daemon.trial import run_trial
+
     with project.session(any_schema=True, makes=True) as session:
         result = run_trial(session, jobs, threads)
     return facts(

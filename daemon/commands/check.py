@@ -9,17 +9,12 @@ from typing import TYPE_CHECKING
 
 import click
 
-from jobsd.configuration.faults import report
-from jobsd.configuration.flags import Flags
-from jobsd.configuration.load import examine, project_root
-from jobsd.daemon.import_check import check_imports
 from jobsd.daemon.output import Result, Value
 from jobsd.daemon.statuses import CONFIGURATION, DONE
-from jobsd.daemon.unattended import kept_history
 from jobsd.daemon.verbs import Verb
-from jobsd.instruments.redaction import redacted
 
 if TYPE_CHECKING:
+    from jobsd.configuration.flags import Flags
     from jobsd.errors import Fault
 
 _EXAMPLES = """
@@ -39,6 +34,10 @@ def command(config: str | None, recurring: str | None, imports: tuple[str, ...])
     The modules of `import:` are imported, and recurring tasks compared with the jobs that
     they name. Exit status 0, or 78 when there are faults.
     """
+    from jobsd.configuration.faults import report
+    from jobsd.configuration.flags import Flags
+    from jobsd.instruments.redaction import redacted
+
     faults, warnings = _examine(Flags(config=config, recurring=recurring, imports=imports))
     # What a module says that can't be imported is in it too.
     document = redacted(
@@ -57,6 +56,11 @@ def command(config: str | None, recurring: str | None, imports: tuple[str, ...])
 
 
 def _examine(flags: Flags) -> tuple[tuple[Fault, ...], tuple[str, ...]]:
+    from jobsd.configuration.folder import project_root
+    from jobsd.configuration.load import examine
+    from jobsd.daemon.import_check import check_imports
+    from jobsd.daemon.unattended import kept_history
+
     examined = examine(project_root(Path.cwd(), os.environ), os.environ, flags)
     faults, options = examined.faults, examined.options
     # With a module left out that is misspelt, more would be reported than is wrong.

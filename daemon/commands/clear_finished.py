@@ -12,7 +12,6 @@ from jobsd.daemon.output import Result, Value
 from jobsd.daemon.program import note
 from jobsd.daemon.values import counted
 from jobsd.daemon.verbs import CLASS, DURATION, Verb, on_project
-from jobsd.jobs.retention import batches
 
 if TYPE_CHECKING:
     from jobsd.daemon.project import Project
@@ -63,6 +62,8 @@ def command(
 
     Failed jobs stay, and so does the history of recurring tasks.
     """
+    from jobsd.jobs.retention import batches
+
     keep_s = project.options.jobs.clear_finished_jobs_after_s
     limit_s = keep_s if older_than_s is None else older_than_s
     cleared, report_at = 0, monotonic() + _REPORT_EVERY_S

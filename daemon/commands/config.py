@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 import click
 
-from jobsd.daemon.config_list import COLUMNS, settings
 from jobsd.daemon.output import Result, Table
 from jobsd.daemon.verbs import Noun, Verb, on_project
 
@@ -26,6 +25,8 @@ def show(project: Project) -> Result:
 
     Needs no database; passwords are left out. Exit status 78 when there are faults.
     """
+    from jobsd.daemon.config_list import COLUMNS, settings
+
     rows = list(settings(project))
     document = [{name: row[name] for name in ("setting", "value", "source")} for row in rows]
     return Result(document, (Table(rows, COLUMNS),))

@@ -2,21 +2,13 @@
 
 from __future__ import annotations
 
-import code
-import readline
-import rlcompleter
 import sys
-from importlib import import_module
-from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 import click
 
-import jobsd
-from jobsd import face
 from jobsd.daemon.program import note
 from jobsd.daemon.verbs import Verb, on_project
-from jobsd.jobs import client, registry
 
 if TYPE_CHECKING:
     from jobsd.daemon.project import Project
@@ -36,6 +28,8 @@ def command(project: Project) -> None:
     It is IPython's where that is installed. A program on stdin is run instead. The database
     is found as by the other commands.
     """
+    from jobsd.jobs import client
+
     sys.path.insert(0, str(project.root))
     with project.session() as session:
         session.close()
@@ -50,6 +44,10 @@ def command(project: Project) -> None:
 
 def _names() -> dict[str, Any]:
     """Return what is known at the prompt: what jobsd exports, and each job by its own name."""
+    import jobsd
+    from jobsd import face
+    from jobsd.jobs import registry
+
     found: dict[str, Any] = {"__name__": "__console__", "jobsd": jobsd}
     for definition in registry.definitions():
         module, _, name = definition.source.rpartition(".")
@@ -60,6 +58,14 @@ def _names() -> dict[str, Any]:
 
 
 def _interact(names: dict[str, Any]) -> None:
+    import code
+    import readline
+    import rlcompleter
+    from importlib import import_module
+    from importlib.util import find_spec
+
+    from jobsd import face
+
     jobs = sorted(name for name in names if name not in face.HOMES and not name.startswith("_"))
     note(f"at hand: {', '.join([*_FROM_OUTSIDE, *jobs])}")
     if find_spec("IPython"):

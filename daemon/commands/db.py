@@ -6,20 +6,15 @@ from typing import TYPE_CHECKING
 
 import click
 
-from jobsd.configuration.flags import Flags
 from jobsd.daemon.output import Result, Value, document, done, facts
 from jobsd.daemon.program import note
-from jobsd.daemon.project import Project
-from jobsd.daemon.psql import become_psql
 from jobsd.daemon.statuses import DONE, FAILED
 from jobsd.daemon.verbs import Noun, Verb, on_project
-from jobsd.database.connection import redact
-from jobsd.database.grants import grants as grant_statements
-from jobsd.database.migrate import ddl, latest_version, version
-from jobsd.database.migrate import migrate as apply
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+
+    from jobsd.daemon.project import Project
 
 _EXAMPLES = """
 db status
@@ -40,6 +35,9 @@ def command() -> None:
 @on_project
 def migrate(project: Project) -> Result:
     """Bring the tables to this version; prints the steps that were applied."""
+    from jobsd.database.migrate import migrate as apply
+    from jobsd.database.steps import latest_version
+
     steps = project.database.prepare(note)
     with project.session(any_schema=True, makes=True) as session:
         steps += apply(session.target, note)
@@ -55,6 +53,10 @@ def migrate(project: Project) -> Result:
 @on_project
 def status(project: Project) -> Result:
     """Say where the database is and how its tables stand; exit 1 when they are outdated."""
+    from jobsd.database.connection import redact
+    from jobsd.database.migrate import version
+    from jobsd.database.steps import latest_version
+
     with project.session(any_schema=True) as session:
         found = version(session)
         server = session.connection.info.parameter_status("server_version")
@@ -77,6 +79,8 @@ def status(project: Project) -> Result:
 @on_project
 def sql(project: Project) -> Result:
     """Print all DDL, for those who apply it by hand; needs no database."""
+    from jobsd.database.steps import ddl
+
     return document("sql", ddl(project.options.database.schema))
 
 
@@ -85,6 +89,8 @@ def sql(project: Project) -> Result:
 @on_project
 def grants(project: Project, role: str) -> Result:
     """Print the GRANT statements that a role needs to run the daemon and to enqueue."""
+    from jobsd.database.grants import grants as grant_statements
+
     return document("sql", grant_statements(project.options.database.schema, role))
 
 
@@ -113,6 +119,10 @@ def psql(database_url: str | None, arguments: Iterable[str]) -> None:
 
     All other options are its own.
     """
+    from jobsd.configuration.flags import Flags
+    from jobsd.daemon.project import Project
+    from jobsd.daemon.psql import become_psql
+
     # Without the option -c of the other commands, which is one of psql's.
     become_psql(Project(Flags(database_url=database_url)), tuple(arguments))
 

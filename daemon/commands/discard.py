@@ -9,8 +9,6 @@ import click
 from jobsd.daemon import job_selection
 from jobsd.daemon.job_selection import Progress, consent, explain, selecting
 from jobsd.daemon.verbs import Verb, on_project
-from jobsd.jobs import discards
-from jobsd.operations import audit
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -48,6 +46,9 @@ def command(project: Project, /, *, selected: Selected) -> Result:
 
 def discard_all(session: Session, selected: Selected, *, keep: bool) -> Result:
     """Discard all jobs that pass the filters, once somebody has consented."""
+    from jobsd.jobs import discards
+    from jobsd.operations import audit
+
     filters = selected.filters.selected()
     ids = discards.ids(session, filters, selected.filters.limit)
     if selected.dry_run:
@@ -62,6 +63,9 @@ def discard_all(session: Session, selected: Selected, *, keep: bool) -> Result:
 
 
 def _discard_ids(session: Session, ids: Sequence[int], *, keep: bool) -> Result:
+    from jobsd.jobs import discards
+    from jobsd.operations import audit
+
     gone = set[int]()
     with audit.acting(session, "discard", job_selection.named_ids(ids)) as act:
         for done in discards.batches(session, ids, keep=keep):

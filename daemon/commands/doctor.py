@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 import click
 
-from jobsd.daemon.doctor import examine
 from jobsd.daemon.output import Result, Table, colored
 from jobsd.daemon.statuses import DONE, FAILED, UNREACHABLE
 from jobsd.daemon.table import Column
@@ -30,6 +29,8 @@ def command(project: Project) -> Result:
 
     Exit status 1 when anything fails, 4 when the database can't be reached.
     """
+    from jobsd.daemon.doctor import examine
+
     findings = list(examine(project))
     failed = {found.subject for found in findings if found.level == "FAIL"}
     rows = [finding.facts() for finding in findings]

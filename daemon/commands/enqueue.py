@@ -13,9 +13,6 @@ from jobsd.daemon.program import error
 from jobsd.daemon.statuses import REFUSED
 from jobsd.daemon.verbs import DURATION, Verb, args_json, on_project
 from jobsd.errors import Error
-from jobsd.jobs import client
-from jobsd.jobs.draft import Options, draft
-from jobsd.schedules import ScheduleError, require_zone
 
 if TYPE_CHECKING:
     from jobsd.daemon.project import Project
@@ -53,6 +50,9 @@ def command(  # noqa: PLR0913 - the options of an enqueue
 
     Exit 6 when its limit is reached and it may not wait.
     """
+    from jobsd.jobs import client
+    from jobsd.jobs.draft import Options, draft
+
     if wait_s is not None and at is not None:
         raise click.UsageError("use --in or --at, not both", click.get_current_context())
     project.load_jobs()
@@ -80,6 +80,8 @@ def enqueued(job: EnqueuedJob, what: str) -> Result:
 
 def _moment(text: str, project: Project) -> datetime:
     """Return a time that is written with an offset, with a zone's name, or with neither."""
+    from jobsd.schedules import ScheduleError, require_zone
+
     written, _, zone = text.strip().rpartition(" ")
     named = bool(written) and zone[:1].isalpha()
     try:

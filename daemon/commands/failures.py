@@ -14,7 +14,6 @@ from jobsd.daemon.output import Result, Table
 from jobsd.daemon.program import program
 from jobsd.daemon.verbs import CLASS, DURATION, LINE, Noun, Verb, on_project
 from jobsd.errors import NotFoundError
-from jobsd.operations.failures import GROUPED_MAX, groups
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -42,6 +41,8 @@ def list_groups(project: Project) -> Result:
 
     Of more than 100,000 failed jobs those that were enqueued last are grouped.
     """
+    from jobsd.operations.failures import GROUPED_MAX, groups
+
     with project.session() as session:
         found = groups(session)
     capped = sum(group["jobs"] for group in found) >= GROUPED_MAX
@@ -96,6 +97,8 @@ def _selected(  # noqa: PLR0913 - the options of a group
     Raises:
         NotFoundError: when no failed job is in it.
     """
+    from jobsd.operations.failures import groups
+
     known = [group for group in groups(session) if group["class_name"] == class_name]
     if not any(error_type in {None, group["error_type"]} for group in known):
         what = class_name if error_type is None else f"{class_name} with {error_type}"

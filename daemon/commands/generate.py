@@ -8,9 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from jobsd.configuration.flags import Flags
-from jobsd.configuration.load import load, project_root
-from jobsd.daemon import completion, generate, manual
+from jobsd.daemon import completion
 from jobsd.daemon.output import Result, document
 from jobsd.daemon.verbs import Noun, Verb
 
@@ -33,6 +31,8 @@ def command() -> None:
 @command.command(cls=Verb, examples="generate procfile > Procfile")
 def procfile() -> Result:
     """Write a Procfile: a process for the daemon, and the migration of a release."""
+    from jobsd.daemon import generate
+
     return document("procfile", "\n".join(generate.procfile(_options())))
 
 
@@ -43,18 +43,24 @@ def crontab() -> Result:
     A task with a `class` is performed in a process of its own. One with a `command` is
     enqueued for a worker, once a scheduler has loaded it.
     """
+    from jobsd.daemon import generate
+
     return document("crontab", "\n".join(generate.crontab(_options())))
 
 
 @command.command(cls=Verb, examples="generate dokku > app.json")
 def dokku() -> Result:
     """Write an app.json for Dokku: the process `jobs` of the Procfile, migration, check."""
+    from jobsd.daemon import generate
+
     return document("dokku", generate.dokku(_options()))
 
 
 @command.command(cls=Verb, examples="generate kamal >> config/deploy.yml")
 def kamal() -> Result:
     """Write the role `job` for Kamal's config/deploy.yml."""
+    from jobsd.daemon import generate
+
     return document("kamal", "\n".join(generate.kamal(_options())))
 
 
@@ -75,8 +81,14 @@ def completions(shell: str) -> Result:
 @command.command(cls=Verb, examples="generate man > jobsd.1")
 def man() -> Result:
     """Write the manual page, of the help of all commands."""
-    return document("man", manual.page())
+    from jobsd.daemon.manual import page
+
+    return document("man", page())
 
 
 def _options() -> Options:
+    from jobsd.configuration.flags import Flags
+    from jobsd.configuration.folder import project_root
+    from jobsd.configuration.load import load
+
     return load(project_root(Path.cwd(), os.environ), os.environ, Flags())

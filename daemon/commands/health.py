@@ -8,14 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from jobsd.configuration.load import examine
 from jobsd.daemon.output import Result, Value
 from jobsd.daemon.statuses import DONE, FAILED
 from jobsd.daemon.values import json_text
 from jobsd.daemon.verbs import DURATION, Verb, on_project
-from jobsd.heartbeat import health_status
-from jobsd.operations.processes import processes
-from jobsd.supervisor.monitor.health import WITHIN_S, Expected
 
 if TYPE_CHECKING:
     from jobsd.daemon.project import Project
@@ -37,6 +33,8 @@ def command(project: Project, within_s: float | None) -> Result:
     a daemon that has just started has time for its first. Else a process of each kind must
     live. `judged_by` says which. With --within only the heartbeat counts.
     """
+    from jobsd.heartbeat import health_status
+
     with project.session() as session:
         if within_s is None:
             status = _judged(project, session)
@@ -49,6 +47,11 @@ def command(project: Project, within_s: float | None) -> Result:
 
 
 def _judged(project: Project, session: Session) -> dict[str, Any]:
+    from jobsd.configuration.load import examine
+    from jobsd.heartbeat import health_status
+    from jobsd.operations.processes import processes
+    from jobsd.supervisor.monitor.health import WITHIN_S, Expected
+
     examined = examine(project.root, project.environ, project.flags)
     threshold_s = project.options.supervisor.process_alive_threshold_s
     living = [row for row in processes(session, threshold_s) if row["life"] == "alive"]

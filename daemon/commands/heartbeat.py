@@ -13,11 +13,10 @@ from jobsd.daemon.statuses import DONE, FAILED
 from jobsd.daemon.table import Column
 from jobsd.daemon.values import brief_moment
 from jobsd.daemon.verbs import DURATION, Noun, Verb, on_project
-from jobsd.heartbeat import log
-from jobsd.heartbeat.log import HeartbeatLogs
 
 if TYPE_CHECKING:
     from jobsd.daemon.project import Project
+    from jobsd.heartbeat.log import HeartbeatLogs
 
 _COLUMNS = (
     Column("executed_at", "EXECUTED"),
@@ -58,6 +57,8 @@ def command() -> None:
 @on_project
 def latest(project: Project) -> Result:
     """Show the last heartbeat; exit 1 when there was none yet."""
+    from jobsd.heartbeat.log import HeartbeatLogs
+
     with project.session() as session:
         beat = HeartbeatLogs(session=session).latest()
     if beat is None:
@@ -73,6 +74,8 @@ def latest(project: Project) -> Result:
 @on_project
 def recent(project: Project, limit: int | None, since_s: float | None) -> Result:
     """List the last heartbeats, the latest first."""
+    from jobsd.heartbeat.log import HeartbeatLogs
+
     with project.session() as session:
         beats = HeartbeatLogs(session=session)
         return _listed(beats, limit, since_s)
@@ -90,6 +93,8 @@ def recent(project: Project, limit: int | None, since_s: float | None) -> Result
 @on_project
 def verify(project: Project, within_s: float) -> Result:
     """Tell whether the last heartbeat is recent: exit 0 when it is, 1 when not."""
+    from jobsd.heartbeat.log import HeartbeatLogs
+
     with project.session() as session:
         logs = HeartbeatLogs(session=session)
         is_recent, beat = logs.verify_recent(within_s), logs.latest()
@@ -109,6 +114,8 @@ def verify(project: Project, within_s: float) -> Result:
 @on_project
 def by_host(project: Project, host: str, limit: int | None, since_s: float | None) -> Result:
     """List the last heartbeats of one machine, the latest first."""
+    from jobsd.heartbeat.log import HeartbeatLogs
+
     with project.session() as session:
         return _listed(HeartbeatLogs(session=session).by_hostname(host), limit, since_s)
 
@@ -128,6 +135,8 @@ def by_host(project: Project, host: str, limit: int | None, since_s: float | Non
 @on_project
 def gaps(project: Project, every_s: float, since_s: float) -> Result:
     """List the times without heartbeats, oldest first; exit 1 when there are any."""
+    from jobsd.heartbeat import log
+
     if not every_s:
         raise click.BadParameter("must be more than 0", param_hint="'--every'")
     with project.session() as session:

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import click
 
-from jobsd.daemon.new_project import write_project
 from jobsd.daemon.output import Result, Table
 from jobsd.daemon.program import note
 from jobsd.daemon.table import Column
@@ -22,6 +21,8 @@ def command(folder: str) -> Result:
 
     What is there already stays as it is.
     """
+    from jobsd.daemon.new_project import write_project
+
     try:
         written = write_project(Path(folder))
     except OSError as fault:

@@ -13,9 +13,6 @@ from jobsd.daemon.shown_arguments import shown_arguments
 from jobsd.daemon.table import Column
 from jobsd.daemon.values import brief_moment, number, plain, when
 from jobsd.daemon.verbs import Verb, chosen_format, on_project
-from jobsd.jobs.listing import listed
-from jobsd.operations import jobs
-from jobsd.operations.call_text import call_text
 
 if TYPE_CHECKING:
     from jobsd.daemon.job_selection import Filters
@@ -70,6 +67,9 @@ def command(project: Project, *, filters: Filters) -> Result:
     With --state also when they are due, since when they are claimed and by which process,
     when they have ended, or by which error. `--columns` takes any name that --json has.
     """
+    from jobsd.jobs.listing import listed
+    from jobsd.operations import jobs
+
     limit = _LIMIT if filters.limit is None else filters.limit
     if limit > _LIMIT_MAX:
         fault = f"{limit} is not in the range 1<=x<={_LIMIT_MAX}."
@@ -96,6 +96,8 @@ def _none(filters: Filters) -> str:
 
 
 def _for_people(row: dict[str, Any]) -> dict[str, Any]:
+    from jobsd.operations.call_text import call_text
+
     error = row["error"]
     return {
         **row,

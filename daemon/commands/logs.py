@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from jobsd.daemon.log_reader import Line, Wanted, parse, read_log
 from jobsd.daemon.output import Result, print_line
 from jobsd.daemon.verbs import DURATION, JOB_ID, Verb, chosen_format, on_project
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
+    from jobsd.daemon.log_reader import Line
     from jobsd.daemon.output import Format
     from jobsd.daemon.project import Project
 
@@ -83,6 +83,8 @@ def command(project: Project, /, **options: Any) -> Result:  # noqa: ANN401 - cl
 
     The last 100 lines that are meant, with --since all of them. Rotated files are not read.
     """
+    from jobsd.daemon.log_reader import Wanted, parse, read_log
+
     follow, count = options.pop("follow"), options.pop("count")
     wanted = Wanted(**options)
     if follow and chosen_format().as_json:

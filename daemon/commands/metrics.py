@@ -7,10 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from jobsd.daemon.output import Result, Value
-from jobsd.daemon.tree_metrics import metrics_here
 from jobsd.daemon.verbs import Verb, on_project
-from jobsd.instruments.metrics import exposition, plain
-from jobsd.operations.gauges import database_figures
 
 if TYPE_CHECKING:
     from jobsd.daemon.project import Project
@@ -25,6 +22,10 @@ def command(project: Project, *, openmetrics: bool) -> Result:
     Gauges are the database's. Counters are those of the tree that runs on this machine,
     asked of its monitor, and left out when none answers.
     """
+    from jobsd.daemon.tree_metrics import metrics_here
+    from jobsd.instruments.metrics import exposition, plain
+    from jobsd.operations.gauges import database_figures
+
     with project.session() as session:
         figures = database_figures(session)
         published = metrics_here(session, project.options)

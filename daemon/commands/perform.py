@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import traceback
 from typing import TYPE_CHECKING
 
 import click
@@ -12,8 +11,6 @@ from jobsd.daemon.calls import read_call
 from jobsd.daemon.program import note, wants_debug
 from jobsd.daemon.statuses import DONE, FAILED
 from jobsd.daemon.verbs import Verb, args_json, on_project
-from jobsd.instruments import logs
-from jobsd.jobs.enqueueable import perform_here
 
 if TYPE_CHECKING:
     from jobsd.daemon.calls import Call
@@ -36,6 +33,8 @@ def command(project: Project, name: str, arguments: str) -> int:
     What it prints comes to stdout, its log to stderr. Exit status 1 when it raises. It
     needs a database only if the job does.
     """
+    from jobsd.instruments import logs
+
     os.chdir(project.root)
     logs.configure(
         None,
@@ -49,6 +48,8 @@ def command(project: Project, name: str, arguments: str) -> int:
 
 
 def _perform(call: Call) -> int:
+    from jobsd.jobs.enqueueable import perform_here
+
     try:
         perform_here(call.definition, call.args, call.kwargs)
     except KeyboardInterrupt:
@@ -61,6 +62,8 @@ def _perform(call: Call) -> int:
 
 def _report(fault: BaseException) -> None:
     """Report in a line or two what the job has raised and where; all of it with --debug."""
+    import traceback
+
     if wants_debug():
         note("".join(traceback.format_exception(fault)).rstrip())
     note(f"error: {type(fault).__qualname__}: {' '.join(str(fault).split())}")

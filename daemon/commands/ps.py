@@ -9,7 +9,6 @@ import click
 from jobsd.daemon.output import Result, Table
 from jobsd.daemon.process_list import COLUMNS, EMPTY, for_people
 from jobsd.daemon.verbs import Verb, on_project
-from jobsd.operations.processes import processes
 
 if TYPE_CHECKING:
     from jobsd.daemon.project import Project
@@ -19,6 +18,8 @@ if TYPE_CHECKING:
 @on_project
 def command(project: Project) -> Result:
     """List the processes of all trees on this database, each supervisor first."""
+    from jobsd.operations.processes import processes
+
     with project.session() as session:
         rows = processes(session, project.options.supervisor.process_alive_threshold_s)
     return Result(rows, (Table(for_people(rows), COLUMNS),), "" if rows else EMPTY)

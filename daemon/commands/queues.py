@@ -9,13 +9,9 @@ import click
 from jobsd.daemon.output import Result, Table, Value, done
 from jobsd.daemon.program import note, program
 from jobsd.daemon.queue_list import COLUMNS, EMPTY, for_people
-from jobsd.daemon.unattended import is_unknown_queue
 from jobsd.daemon.values import counted
 from jobsd.daemon.verbs import LINE, QUEUE, Noun, Verb, on_project, require_consent
 from jobsd.errors import NotFoundError
-from jobsd.jobs import queues
-from jobsd.operations import audit
-from jobsd.operations.queues import queue_rows
 
 if TYPE_CHECKING:
     from jobsd.daemon.project import Project
@@ -40,6 +36,8 @@ def command() -> None:
 @on_project
 def list_queues(project: Project) -> Result:
     """List the queues: ready jobs, the age of the oldest, whether it is paused."""
+    from jobsd.operations.queues import queue_rows
+
     with project.session() as session:
         rows = queue_rows(session)
     return Result(rows, (Table(for_people(rows), COLUMNS),), "" if rows else EMPTY)
@@ -51,6 +49,10 @@ def list_queues(project: Project) -> Result:
 @on_project
 def pause(project: Project, name: str, reason: str | None) -> Result:
     """Let no worker of any host claim from the queue NAME; running jobs go on."""
+    from jobsd.daemon.unattended import is_unknown_queue
+    from jobsd.jobs import queues
+    from jobsd.operations import audit
+
     with project.session() as session, audit.acting(session, "pause", f"queue {name}"):
         pausing = queues.pausing(name, reason, session=session)
         unknown = pausing.anew and is_unknown_queue(session, project.options, name)
@@ -74,6 +76,9 @@ def _outcome(pausing: Pausing) -> str:
 @on_project
 def resume(project: Project, name: str) -> Result:
     """Let workers claim from the queue NAME again; exit 5 when it is not paused."""
+    from jobsd.jobs import queues
+    from jobsd.operations import audit
+
     with project.session() as session, audit.acting(session, "resume", f"queue {name}"):
         if not queues.resume(name, session=session):
             raise NotFoundError(f"queue {name!r} is not paused")
@@ -90,6 +95,9 @@ def clear(project: Project, name: str, *, yes: bool, dry_run: bool) -> Result:
 
     Exit status 6 without --yes when there are any.
     """
+    from jobsd.daemon.unattended import is_unknown_queue
+    from jobsd.jobs import queues
+
     with project.session() as session:
         if dry_run:
             size = queues.size(name, session=session)
@@ -104,6 +112,9 @@ def clear(project: Project, name: str, *, yes: bool, dry_run: bool) -> Result:
 
 
 def _clear(project: Project, session: Session, name: str, *, yes: bool) -> int:
+    from jobsd.jobs import queues
+    from jobsd.operations import audit
+
     size = queues.size(name, session=session)
     # What is enqueued from now on was not there to be consented to.
     if not size and not yes:

@@ -15,9 +15,6 @@ from jobsd.daemon.output import Facts, Result, Shown, Table, Value, rows
 from jobsd.daemon.shown_arguments import shown_arguments
 from jobsd.daemon.values import moment as at
 from jobsd.daemon.verbs import TASK, Noun, Verb, on_project
-from jobsd.operations import tasks as task_rows
-from jobsd.operations.call_text import call_text
-from jobsd.recurring import runs, tasks
 
 if TYPE_CHECKING:
     from typing import Any
@@ -58,6 +55,8 @@ def list_tasks(project: Project) -> Result:
 
     In the order of their next runs, laid out like `systemctl list-timers`.
     """
+    from jobsd.operations import tasks as task_rows
+
     with project.session() as session:
         found = task_rows.listed(session)
     shown = shown_arguments(project)
@@ -73,6 +72,9 @@ def list_tasks(project: Project) -> Result:
 @on_project
 def show(project: Project, key: str) -> Result:
     """Show a task, its next runs and its last ones, and why it was late if it was."""
+    from jobsd.operations import tasks as task_rows
+    from jobsd.recurring import runs, tasks
+
     now = utc_now()
     with project.session() as session, task_list.expected(project, key):
         task = tasks.get(session, key)
@@ -97,6 +99,8 @@ def show(project: Project, key: str) -> Result:
 
 def _for_people(facts: dict[str, Any]) -> dict[str, Any]:
     """Return the facts with the arguments as a call."""
+    from jobsd.operations.call_text import call_text
+
     if facts["class_name"] is None:
         return {name: value for name, value in facts.items() if name != "arguments"}
     call = Shown(call_text(facts["class_name"], facts["arguments"]))
@@ -112,6 +116,8 @@ def _for_people(facts: dict[str, Any]) -> dict[str, Any]:
 @on_project
 def next_runs(project: Project, key: str, limit: int) -> Result:
     """List the next planned runs of a task."""
+    from jobsd.recurring import tasks
+
     with project.session() as session, task_list.expected(project, key):
         upcoming = tasks.get(session, key).next_runs(limit)
     return Result(upcoming, [Value(moment.isoformat(), at(moment)) for moment in upcoming])
@@ -126,6 +132,9 @@ def history(project: Project, key: str, limit: int) -> Result:
 
     `late` is from the planned time until it was enqueued; `cause` names what made a run late.
     """
+    from jobsd.operations import tasks as task_rows
+    from jobsd.recurring import runs, tasks
+
     now = utc_now()
     with project.session() as session, task_list.expected(project, key):
         latest = runs.history(session, key, limit)
@@ -143,6 +152,8 @@ def run(project: Project, key: str) -> Result:
 
     Exit 6 when its limit is reached and it may not wait, or its last run has not ended.
     """
+    from jobsd.recurring import runs, tasks
+
     project.load_jobs()
     with project.session() as session, task_list.expected(project, key):
         return enqueued(runs.run_now(session, tasks.get(session, key)), f"of task {key!r}")

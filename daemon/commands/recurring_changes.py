@@ -15,13 +15,6 @@ from jobsd.daemon.statuses import USAGE
 from jobsd.daemon.task_list import expected
 from jobsd.daemon.verbs import TASK, Verb, on_project
 from jobsd.errors import Error
-from jobsd.jobs import registry
-from jobsd.operations.tasks import task_row
-from jobsd.recurring import tasks
-from jobsd.recurring.command import CommandError
-from jobsd.recurring.command_job import AllowedCalls
-from jobsd.recurring.definition import define
-from jobsd.schedules import ScheduleError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -79,6 +72,9 @@ def add(
 
     A command may call functions of the modules of `import:`, and jobsd's own.
     """
+    from jobsd.operations.tasks import task_row
+    from jobsd.recurring import tasks
+
     project.load_jobs()
     zone = time_zone or project.options.time_zone
     made = _made(key, arguments, {**given, "command": call, "time_zone": zone})
@@ -93,6 +89,9 @@ def add(
 
 def _require_known(made: TaskDefinition, modules: Iterable[str]) -> None:
     """Refuse what is unknown here: else each run of the task would only fail."""
+    from jobsd.jobs import registry
+    from jobsd.recurring.command_job import AllowedCalls
+
     if made.class_name:
         registry.get(made.class_name)
     if made.command:
@@ -101,6 +100,10 @@ def _require_known(made: TaskDefinition, modules: Iterable[str]) -> None:
 
 def _made(key: str, arguments: str, settings: dict[str, Any]) -> TaskDefinition | None:
     """Return the described task; None, once reported, when its schedule or call is none."""
+    from jobsd.recurring.command import CommandError
+    from jobsd.recurring.definition import define
+    from jobsd.schedules import ScheduleError
+
     try:
         return define(key, args=json.loads(arguments), **settings)
     except (ScheduleError, CommandError) as fault:
@@ -115,6 +118,8 @@ def _made(key: str, arguments: str, settings: dict[str, Any]) -> TaskDefinition 
 @on_project
 def remove(project: Project, key: str) -> Result:
     """Delete a task that was made at run time; exit 6 when a file names it."""
+    from jobsd.recurring import tasks
+
     with project.session() as session, expected(project, key):
         tasks.remove(session, key)
     return done(f"{key!r} is removed; its history stays", {"key": key})
@@ -137,6 +142,8 @@ def disable(project: Project, key: str) -> Result:
 
 
 def _switch(project: Project, key: str, *, enabled: bool) -> Result:
+    from jobsd.recurring import tasks
+
     with project.session() as session, expected(project, key):
         tasks.set_enabled(session, key, enabled=enabled)
     sentence = f"{key!r} is turned {'on' if enabled else 'off'}"

@@ -11,17 +11,12 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from jobsd.clock import utc_now
-from jobsd.configuration.flags import Flags
-from jobsd.configuration.load import load_for_commands, project_root
-from jobsd.configuration.missing_task import explain_missing_task
 from jobsd.daemon.output import Facts, Result, Shown
 from jobsd.daemon.program import error, program
 from jobsd.daemon.statuses import FAILED
 from jobsd.daemon.values import plain, when
 from jobsd.daemon.verbs import Verb, chosen_format
 from jobsd.errors import ConfigurationError
-from jobsd.instruments.redaction import redact
-from jobsd.schedules import explain as explained
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -61,6 +56,9 @@ def explain(
     With `-` as the phrase, phrases are read from stdin, one a line; with --json each gives
     one object on a line.
     """
+    from jobsd.instruments.redaction import redact
+    from jobsd.schedules import explain as explained
+
     several = phrase == "-"
     zone, start = time_zone or _default_zone(), _moment(after)
     lines: Iterable[str] = (line.rstrip("\r\n") for line in sys.stdin)
@@ -101,12 +99,19 @@ def _for_people(text: str) -> Shown:
 
 def _is_key(text: str) -> bool:
     """Return whether a task in the file is named so."""
+    from jobsd.configuration.folder import project_root
+    from jobsd.configuration.missing_task import explain_missing_task
+
     root = project_root(Path.cwd(), os.environ)
     return bool(explain_missing_task(root, os.environ, text))
 
 
 def _default_zone() -> str:
     """Return the zone of queue.yml; a faulty file is no reason not to explain a phrase."""
+    from jobsd.configuration.flags import Flags
+    from jobsd.configuration.folder import project_root
+    from jobsd.configuration.load import load_for_commands
+
     root = project_root(Path.cwd(), os.environ)
     try:
         return load_for_commands(root, os.environ, Flags()).time_zone

@@ -7,10 +7,8 @@ from pathlib import Path
 
 import click
 
-from jobsd.configuration.load import project_root
 from jobsd.daemon.output import Result
 from jobsd.daemon.program import program
-from jobsd.daemon.supervisor_request import ask
 from jobsd.daemon.verbs import Verb
 
 _EXAMPLES = """
@@ -31,6 +29,9 @@ def command(pid: int | None) -> Result:
     refused, with its faults, and nothing has changed; 1 when it was not carried through; 3
     when no supervisor runs here, 6 when several do.
     """
+    from jobsd.configuration.folder import project_root
+    from jobsd.daemon.supervisor_request import ask
+
     answer = ask("reload", project_root(Path.cwd(), os.environ), pid)
     lines = [answer.message] if answer.message else []
     if answer.hint:

@@ -11,8 +11,6 @@ from jobsd.daemon import job_selection
 from jobsd.daemon.job_selection import Progress, consent, explain, selecting
 from jobsd.daemon.verbs import Verb, on_project
 from jobsd.errors import RefusedError
-from jobsd.jobs import failed, listing
-from jobsd.operations import audit
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -51,6 +49,9 @@ def command(project: Project, /, *, selected: Selected) -> Result:
 
 def retry_all(session: Session, selected: Selected) -> Result:
     """Retry all failed jobs that pass the filters, once somebody has consented."""
+    from jobsd.jobs import failed, listing
+    from jobsd.operations import audit
+
     state = selected.filters.state or "failed"
     if state not in {"failed", "lost"}:
         raise RefusedError(f"{state} jobs have not failed: there is nothing to retry")
@@ -69,6 +70,9 @@ def retry_all(session: Session, selected: Selected) -> Result:
 
 
 def _retry_ids(session: Session, ids: Sequence[int], *, yes: bool) -> Result:
+    from jobsd.jobs import failed
+    from jobsd.operations import audit
+
     with audit.acting(session, "retry", job_selection.named_ids(ids)) as act:
         batches = failed.batches(session, ids, with_lost=yes)
         retried = {each for done in batches for each in done}

@@ -10,8 +10,6 @@ from jobsd.daemon.output import Facts, Result, Shown, Texts
 from jobsd.daemon.shown_arguments import shown_arguments
 from jobsd.daemon.values import moment, number, plain
 from jobsd.daemon.verbs import JOB_ID, Verb, chosen_format, on_project
-from jobsd.operations import jobs
-from jobsd.operations.call_text import call_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -31,6 +29,8 @@ show 4711 --json
 @on_project
 def command(project: Project, job_id: int) -> Result:
     """Show a job: where it is, its failed attempts, and why it is not running."""
+    from jobsd.operations import jobs
+
     threshold_s = project.options.supervisor.process_alive_threshold_s
     with project.session() as session:
         seen = jobs.examine(session, job_id, threshold_s)
@@ -49,6 +49,8 @@ def command(project: Project, job_id: int) -> Result:
 
 def _for_people(facts: dict[str, Any], discarded: str | None) -> dict[str, Any]:
     """Return the facts in the order in which somebody asks for them, without empty ones."""
+    from jobsd.operations.call_text import call_text
+
     call = call_text(facts["class_name"], facts["arguments"])
     names = {"class_name": "class", "queue_name": "queue", "created_at": "enqueued_at"}
     rest = {

@@ -9,10 +9,6 @@ from typing import TYPE_CHECKING
 
 import click
 
-from jobsd.configuration.flags import ROWS, Flags
-from jobsd.configuration.kinds import switch
-from jobsd.configuration.load import load, project_root
-from jobsd.daemon.launch import launch
 from jobsd.daemon.verbs import WORDS, WithWords
 
 if TYPE_CHECKING:
@@ -31,6 +27,9 @@ start -c config/other.yml --log-format json
 
 def setting_flags(function: Callable[..., int]) -> Callable[..., int]:
     """Give a command a flag for each setting that has one."""
+    from jobsd.configuration.flags import ROWS
+    from jobsd.configuration.kinds import switch
+
     for row in reversed([row for row in ROWS if row.flag]):
         is_switch = row.kind is switch
         *options, metavar = row.flag.split() if not is_switch else (row.flag, None)
@@ -72,6 +71,11 @@ def command(
     A flag beats its variable, a variable beats the file. The files are read again at HUP,
     and the workers replaced one by one; TERM and INT stop in order, QUIT at once.
     """
+    from jobsd.configuration.flags import Flags
+    from jobsd.configuration.folder import project_root
+    from jobsd.configuration.load import load
+    from jobsd.daemon.launch import launch
+
     if env is not None:
         # The whole tree, jobs included, and each reload find it there.
         os.environ["JOBSD_ENV"] = env

@@ -10,10 +10,8 @@ import click
 
 from jobsd.daemon.output import Result, print_result
 from jobsd.daemon.shown_arguments import shown_arguments
-from jobsd.daemon.status_screen import Screen, figures
 from jobsd.daemon.statuses import DONE, NOT_RUNNING
 from jobsd.daemon.verbs import DURATION, Verb, chosen_format, on_project
-from jobsd.operations.overview import overview
 
 if TYPE_CHECKING:
     from jobsd.daemon.project import Project
@@ -56,6 +54,9 @@ def command(project: Project, every_s: float | None) -> Result:
 def _result(
     project: Project, session: Session, shown: ShownArguments, *, watched: bool = False
 ) -> Result:
+    from jobsd.daemon.status_screen import Screen, figures
+    from jobsd.operations.overview import overview
+
     seen = overview(session, project.options.supervisor.process_alive_threshold_s)
     seen.recurring[:] = map(shown.task, seen.recurring)
     status = DONE if seen.running else NOT_RUNNING

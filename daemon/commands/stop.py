@@ -7,9 +7,7 @@ from pathlib import Path
 
 import click
 
-from jobsd.configuration.load import project_root
 from jobsd.daemon.output import Result
-from jobsd.daemon.supervisor_request import stop
 from jobsd.daemon.values import length
 from jobsd.daemon.verbs import Verb
 
@@ -31,6 +29,9 @@ def command(pid: int | None, *, now: bool) -> Result:
     Running jobs get `supervisor.shutdown_timeout`, as after Ctrl-C. Needs no database. Exit
     status 3 when no supervisor runs here; 6 when several do, or when systemd runs it.
     """
+    from jobsd.configuration.folder import project_root
+    from jobsd.daemon.supervisor_request import stop
+
     stopped = stop(project_root(Path.cwd(), os.environ), pid, at_once=now)
     sentence = f"the supervisor, process {stopped.pid}, has stopped in {length(stopped.took_s)}"
     facts = {"pid": stopped.pid, "stopped": True, "duration": round(stopped.took_s, 3)}

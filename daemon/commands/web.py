@@ -7,9 +7,6 @@ from typing import TYPE_CHECKING
 
 import click
 
-from jobsd.configuration.faults import Mistake
-from jobsd.configuration.kinds import read_bind
-from jobsd.daemon.listener import bound, require_web
 from jobsd.daemon.program import note
 from jobsd.daemon.verbs import Verb, on_project
 from jobsd.errors import ConfigurationError, Fault
@@ -21,6 +18,9 @@ DEFAULT = "127.0.0.1:9393"
 
 
 def _address(_context: click.Context, _parameter: click.Parameter, given: str) -> str:
+    from jobsd.configuration.faults import Mistake
+    from jobsd.configuration.kinds import read_bind
+
     try:
         address = read_bind(given)
     except Mistake as mistake:
@@ -47,6 +47,8 @@ def command(project: Project, bind: str) -> int:
     loopback it needs users: `web.users`, or JOBSD_WEB_USER with JOBSD_WEB_PASSWORD, or
     JOBSD_WEB_TOKEN.
     """
+    from jobsd.daemon.listener import bound, require_web
+
     require_web(project.options, os.environ, bind)
     try:
         listener = bound(bind)

@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 import os
-import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from jobsd.configuration.flags import Flags
-from jobsd.configuration.load import project_root
-from jobsd.daemon.beside import run_beside
 from jobsd.daemon.verbs import WORDS, WithWords
 
 from .start import setting_flags
@@ -62,6 +58,12 @@ def command(
     one in order; the exit status is that of the first. TERM, INT, QUIT and HUP reach both, HUP
     the web server only if it handles it; USR1, USR2, TTIN and TTOU reach the daemon.
     """
+    import shutil
+
+    from jobsd.configuration.flags import Flags
+    from jobsd.configuration.folder import project_root
+    from jobsd.daemon.beside import run_beside
+
     words: Sequence[str] = context.meta[_COMMAND]
     if not words:
         raise click.UsageError("the command is missing: with -- gunicorn app:app", context)

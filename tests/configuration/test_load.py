@@ -10,7 +10,8 @@ import pytest
 
 from configuration.project import SEED, Project
 from jobsd.configuration.flags import Flags
-from jobsd.configuration.load import examine, load, load_for_commands, project_root
+from jobsd.configuration.folder import project_root
+from jobsd.configuration.load import examine, load, load_for_commands
 from jobsd.configuration.options import (
     DispatcherOptions,
     JobsOptions,

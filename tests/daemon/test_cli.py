@@ -97,19 +97,6 @@ def test_help_answers_at_once() -> None:
     assert any(took < HELP_S for took in spent), spent
 
 
-def test_help_loads_neither_a_driver_nor_tables() -> None:
-    loaded = (
-        "import sys; from jobsd.daemon import cli; cli.run(['--help'])\n"
-        "print(sorted({'psycopg', 'rich', 'yaml', 'structlog', 'croniter'} & set(sys.modules)))"
-    )
-
-    done = subprocess.run(
-        [sys.executable, "-P", "-c", loaded], check=True, capture_output=True, text=True
-    )
-
-    assert done.stdout.splitlines()[-1] == "[]"
-
-
 def test_an_unknown_command_is_answered_with_the_nearest(
     capsys: pytest.CaptureFixture[str],
 ) -> None:

@@ -15,7 +15,8 @@ from jobsd.configuration.options import MonitorOptions
 from jobsd.daemon.listener import listen
 from jobsd.daemon.new_project import write_project
 from jobsd.database.connection import Target
-from jobsd.database.migrate import latest_version, migrate, migrations
+from jobsd.database.migrate import migrate
+from jobsd.database.steps import latest_version, migrations
 from system.tree import COMMAND
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ import psycopg
 import pytest
 
 from jobsd.configuration.target import embedded_server
-from jobsd.database.migrate import latest_version
+from jobsd.database.steps import latest_version
 from kept import kept_folder
 from system.tree import Project, wait_for
 

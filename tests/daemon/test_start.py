@@ -14,7 +14,7 @@ import psycopg
 import pytest
 from psycopg import conninfo
 
-from jobsd.database.migrate import migrations
+from jobsd.database.steps import migrations
 from system.tree import Project, wait_for
 
 if TYPE_CHECKING:

@@ -12,7 +12,8 @@ from psycopg import conninfo
 
 from conftest import drop_database
 from jobsd.database.connection import Session, Target
-from jobsd.database.migrate import ddl, migrate, migrations, require, version
+from jobsd.database.migrate import migrate, require, version
+from jobsd.database.steps import ddl, migrations
 from jobsd.errors import SchemaError
 
 

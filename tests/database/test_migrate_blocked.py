@@ -20,8 +20,9 @@ from jobsd.configuration.target import Database
 from jobsd.daemon.launch import LATER, _prepare
 from jobsd.database import migrate as migrating
 from jobsd.database.connection import Target
-from jobsd.database.migrate import Migration, migrate, migrations
+from jobsd.database.migrate import migrate
 from jobsd.database.schema_locks import changed_tables
+from jobsd.database.steps import Migration, migrations
 from jobsd.instruments.events import EVENTS, subscribe
 from jobsd.jobs import client
 from jobsd.jobs.client import Client

@@ -13,7 +13,8 @@ from psycopg import conninfo, errors, sql
 
 from jobsd.database.connection import Session, Target
 from jobsd.database.grants import grants
-from jobsd.database.migrate import latest_version, migrate
+from jobsd.database.migrate import migrate
+from jobsd.database.steps import latest_version
 from jobsd.errors import EnqueueError
 from jobsd.jobs.draft import Draft
 from jobsd.jobs.enqueue import enqueue

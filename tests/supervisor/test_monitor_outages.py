@@ -11,7 +11,8 @@ from psycopg import conninfo, sql
 
 from jobsd.clock import monotonic_ns
 from jobsd.database.connection import Session, Target
-from jobsd.database.migrate import latest_version, version
+from jobsd.database.migrate import version
+from jobsd.database.steps import latest_version
 from jobsd.processes.entry import DEAD, FREE, UP
 from monitored_tree.server import OwnServer, own_server
 from monitored_tree.tree import Tree, make_jobs, names, places, tree_on

@@ -14,7 +14,8 @@ import pytest
 from jobs.placed import places
 from jobsd.database import migrate as migrating
 from jobsd.database.connection import Session, Target
-from jobsd.database.migrate import migrate, migrations
+from jobsd.database.migrate import migrate
+from jobsd.database.steps import migrations
 from jobsd.jobs.client import enqueue_many
 from jobsd.jobs.definition import job
 from jobsd.jobs.limits import Limit

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from jobsd.errors import ConfigurationError, Fault
 from jobsd.instruments.redaction import redact
 
-from . import queue_file, recurring_file
+from . import queue_file
 from .document import compose
 from .faults import Faults, quoted
 from .flags import Given
@@ -94,27 +94,6 @@ def load_for_commands(root: Path, environ: c.Mapping[str, str], flags: Flags) ->
     return options
 
 
-def project_root(cwd: Path, environ: c.Mapping[str, str]) -> Path:
-    """Return the folder in which files, `storage/` and the user's modules are looked up.
-
-    `JOBSD_HOME` is set by `bin/jobs` to the folder above it.
-    """
-    home = environ.get("JOBSD_HOME")
-    if not home or _has_configuration(cwd):
-        return cwd
-    return cwd / home
-
-
-def is_project(cwd: Path, environ: c.Mapping[str, str]) -> bool:
-    """Return whether a folder is one, or we were started by a project's `bin/jobs`."""
-    return bool(environ.get("JOBSD_HOME")) or _has_configuration(cwd)
-
-
-def _has_configuration(folder: Path) -> bool:
-    named = (StartOptions().config, StartOptions().recurring)
-    return any((folder / name).is_file() for name in named)
-
-
 class _Reading:
     """One pass over the files, the variables and the flags."""
 
@@ -158,6 +137,9 @@ class _Reading:
         return queue_file.Reader(environment, faults, self._given).read(sections.used, span)
 
     def _tasks(self, time_zone: str) -> tuple[TaskDefinition, ...]:
+        # Most commands read no tasks, and load no schedules.
+        from . import recurring_file  # noqa: PLC0415
+
         sections, _ = self._sections(
             self._start.recurring_file, recurring_file.is_own, "there are no recurring tasks"
         )

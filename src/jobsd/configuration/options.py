@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from jobsd.jobs.time_limits import LIMIT_MAX_S, LIMIT_MIN_S
 from jobsd.processes.thresholds import Thresholds
 
+from .folder import QUEUE_FILE, RECURRING_FILE
 from .kinds import (
     DAY_S,
     IDENTIFIER,
@@ -287,11 +288,11 @@ class StartOptions:
         TEXT, "development", "Its section overlays `default:`.", "--env NAME", "JOBSD_ENV"
     )
     config: str = setting(
-        TEXT, "config/queue.yml", "The configuration.", "-c, --config FILE", "JOBSD_CONFIG"
+        TEXT, QUEUE_FILE, "The configuration.", "-c, --config FILE", "JOBSD_CONFIG"
     )
     recurring: str = setting(
         TEXT,
-        "config/recurring.yml",
+        RECURRING_FILE,
         "The recurring tasks; a file that is named with - before it may be missing.",
         "-r, --recurring FILE",
         "JOBSD_RECURRING_SCHEDULE",

@@ -23,8 +23,9 @@ from jobsd.errors import ConfigurationError, Fault
 from jobsd.instruments import redaction
 
 from .flags import Flags
+from .folder import is_project, project_root
 from .kinds import is_true
-from .load import is_project, load_for_commands, project_root
+from .load import load_for_commands
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

@@ -8,11 +8,7 @@ at once or none (`schema_locks`), so that no enqueue waits behind it for long.
 
 from __future__ import annotations
 
-import re
 import time
-from dataclasses import dataclass
-from functools import cache
-from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
 import psycopg
@@ -25,6 +21,7 @@ from . import schema_locks
 from .connection import Session
 from .grants import REMEDY
 from .statements import Statement
+from .steps import Migration, body, bookkeeping, latest_version, migrations
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -40,39 +37,6 @@ PAUSE_MAX_S = 5.0
 """The pause between two tries, in which others can use the tables."""
 
 _LOCK = 0x6A6F6273640001  # "jobsd", 1
-_FILE = re.compile(r"(\d{4})_(\w+)\.sql")
-
-
-@dataclass(frozen=True, slots=True)
-class Migration:
-    """One step: its number, its name, its statements."""
-
-    version: int
-    name: str
-    text: str
-
-
-@cache
-def migrations() -> tuple[Migration, ...]:
-    """Return every step, in order."""
-    found = [
-        Migration(int(match[1]), match[2], entry.read_text(encoding="utf-8"))
-        for entry in files("jobsd.database.migrations").iterdir()
-        if (match := _FILE.fullmatch(entry.name))
-    ]
-    return tuple(sorted(found, key=lambda migration: migration.version))
-
-
-def latest_version() -> int:
-    """Return the version of the tables that this program speaks."""
-    return migrations()[-1].version
-
-
-def ddl(schema: str) -> str:
-    """Return all statements that make the tables, to be applied by hand."""
-    steps = [_bookkeeping(schema)]
-    steps += [_body(migration, schema) for migration in migrations()]
-    return "\n".join(steps)
 
 
 def version(session: Session) -> int:
@@ -181,9 +145,9 @@ def _try(session: Session, step: Migration) -> bool:
         if version_within(connection, schema) >= step.version:
             return False
         if step.version == 1:
-            connection.execute(_bookkeeping(schema).encode(), prepare=False)
+            connection.execute(bookkeeping(schema).encode(), prepare=False)
         schema_locks.take(connection, schema, schema_locks.changed_tables(step.text))
-        connection.execute(_body(step, schema).encode(), prepare=False)
+        connection.execute(body(step, schema).encode(), prepare=False)
     return True
 
 
@@ -198,25 +162,6 @@ def version_within(connection: psycopg.Connection[tuple[Any, ...]], schema: str)
     )
     row = connection.execute(query, prepare=False).fetchone()
     return 0 if row is None else int(row[0])
-
-
-def _bookkeeping(schema: str) -> str:
-    name = sql.Identifier(schema).as_string(None)
-    return (
-        f"CREATE SCHEMA IF NOT EXISTS {name};\n"
-        f"CREATE TABLE IF NOT EXISTS {name}.schema_migrations (\n"
-        "    version integer PRIMARY KEY,\n"
-        "    name text NOT NULL,\n"
-        "    applied_at timestamptz NOT NULL DEFAULT now()\n"
-        ");\n"
-    )
-
-
-def _body(step: Migration, schema: str) -> str:
-    text = Statement(step.name, step.text).render(schema).decode()
-    table = sql.Identifier(schema, "schema_migrations").as_string(None)
-    row = f"({step.version}, '{step.name}')"
-    return f"{text}\nINSERT INTO {table} (version, name) VALUES {row};\n"
 
 
 def _outdated(schema: str, found: int) -> str:

@@ -16,6 +16,11 @@ _ESCAPED = re.compile(r"(?:[^%]|%[0-9A-Fa-f]{2})*")
 _HOST = r"(?:\[[0-9A-Fa-f:.%]+\w*\]|[^\s:/\[\]@,?]*)(?::[0-9]{0,5})?"
 _HOSTS = re.compile(rf"{_HOST}(?:,{_HOST})*(?:/[^@?]*)?(?:\?.*)?")
 
+# Of these libpq has nothing to say, and it takes longer to load than a command may take.
+_PLAIN = re.compile(
+    r"postgresql://(?:[\w.~-]+(?::[\w.~-]*)?@)?[\w.-]+(?::[0-9]{1,5})?/[\w.-]+", re.ASCII
+)
+
 _FORM = "it has the form postgresql://USER:PASSWORD@HOST:PORT/DATABASE"
 _ESCAPES = f"{_FORM}; in it an @ is written %40, a / %2F, a ? %3F, a % %25"
 
@@ -45,7 +50,7 @@ def read_url(text: str) -> str:
         text = f"postgresql://{url['rest']}"
     elif not _CONNINFO.match(text):
         raise UrlError(_FORM)
-    if not _is_read_by_libpq(text):
+    if not _PLAIN.fullmatch(text) and not _is_read_by_libpq(text):
         raise UrlError(_FORM)
     return text
 

@@ -10,6 +10,8 @@ from jobsd.text import one_line
 
 Facts = dict[str, Any]
 
+LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40, "critical": 50}
+
 _COLOURS = {
     "debug": "\x1b[2m",
     "warning": "\x1b[33m",

@@ -20,6 +20,7 @@ from . import layouts
 from .always import clear_writer, is_logged, set_writer
 from .descriptors import Descriptors
 from .events import EVENTS, subscribe
+from .layouts import LEVELS
 from .lean_structlog import structlog
 from .lines import NO_JOB, Lines, encode, is_line
 from .log_file import open_log
@@ -38,7 +39,6 @@ if TYPE_CHECKING:
     from .pipes import Pipes
 
 __all__ = [
-    "LEVELS",
     "configure",
     "finish",
     "log_unread_output",
@@ -49,7 +49,6 @@ __all__ = [
 ]
 
 BY = {1: "stdout", 2: "stderr"}
-LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40, "critical": 50}
 LIFECYCLE = ("job.enqueued", "job.started", "job.finished", "job.snoozed")
 """The events of a single job that are below level info."""
 

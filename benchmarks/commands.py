@@ -1,0 +1,109 @@
+"""How long a command takes, as a process: what somebody waits for at a prompt.
+
+One interpreter that loads the driver and click is run in turns with each command. A command
+that needs no database should be quicker than that, one that asks it hardly slower, however
+many jobs there are.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+from functools import partial
+from pathlib import Path
+from statistics import median
+from typing import TYPE_CHECKING
+
+from jobsd.clock import monotonic
+
+from .filling import fill
+from .pairs import Case, Contender, Measured
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from .server import Server
+
+_PROGRAM = (sys.executable, "-P", "-m", "jobsd.daemon")
+_BASE = (sys.executable, "-c", "import psycopg, click")
+_RUNS = 3
+"""Runs of which the median is one measurement: a single one is at the mercy of the machine."""
+_ALONE = (
+    "-h",
+    "version",
+    "start -h",
+    "list -h",
+    "recurring -h",
+    "db sql",
+    "config show",
+    "recurring explain daily",
+    "generate procfile",
+    "generate man",
+    "stop",
+    "check",
+)
+_ASKING = (
+    "status",
+    "list",
+    "list --state failed",
+    "list --class absent",
+    "failures",
+    "queues",
+    "ps",
+    "show 1",
+    "recurring",
+    "heartbeat",
+    "health",
+)
+_CLASS = "shop.welcome"
+_FILES = {
+    "config/queue.yml": "workers: [{queues: '*', threads: 3}]\n",
+    "config/recurring.yml": (
+        "daily: {command: jobsd.clear_finished_in_batches, schedule: at 3am every day}\n"
+    ),
+}
+
+
+def cases(server: Server, scale: float) -> Iterator[Case]:
+    """Yield the commands without a database, then those that ask one that is full."""
+    with tempfile.TemporaryDirectory(prefix="jobsd-benchmarks-") as folder:
+        for name, text in _FILES.items():
+            (Path(folder) / name).parent.mkdir(exist_ok=True)
+            (Path(folder) / name).write_text(text, encoding="utf-8")
+        reference = Contender("psycopg, click", partial(_run, _BASE, folder, ""))
+        for words in _ALONE:
+            run = partial(_run, (*_PROGRAM, *words.split()), folder, "")
+            yield Case(words, Contender("jobsd", run), reference, target="at most 100 ms")
+        with server.database() as database:
+            fill(database, _CLASS, int(5_000_000 * scale), state="finished")
+            fill(database, _CLASS, int(100_000 * scale), state="failed")
+            fill(database, _CLASS, int(1_000_000 * scale))
+            database.settle()
+            for words in _ASKING:
+                run = partial(_run, (*_PROGRAM, *words.split()), folder, database.url)
+                yield Case(words, Contender("jobsd", run), reference, target="ratio of 1.4")
+
+
+def _run(command: Sequence[str], folder: str, url: str) -> Measured:
+    environ = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith("JOBSD") and not name.endswith("DATABASE_URL")
+    }
+    if url:
+        environ["DATABASE_URL"] = url
+    return Measured({"ms": median(_once(command, folder, environ) for _ in range(_RUNS))})
+
+
+def _once(command: Sequence[str], folder: str, environ: dict[str, str]) -> float:
+    began = monotonic()
+    done = subprocess.run(
+        command, cwd=folder, env=environ, check=False, capture_output=True, text=True
+    )
+    took_ms = (monotonic() - began) * 1000
+    # 1 and 3 are answers: no heartbeat yet, nothing runs here.
+    if done.returncode not in {0, 1, 3} or "Traceback" in done.stderr:
+        raise RuntimeError(f"{' '.join(command)} ended with {done.returncode}: {done.stderr}")
+    return took_ms

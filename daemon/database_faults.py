@@ -1,0 +1,38 @@
+"""Reports an error of the driver, and says which status it ends with."""
+
+from __future__ import annotations
+
+import psycopg
+from psycopg import errors
+
+from jobsd.database import grants
+from jobsd.database.connection import OUTAGES
+
+from .program import error, program
+from .statuses import CONFIGURATION, FAILED, REFUSED, UNREACHABLE
+
+_NO_TABLES = (errors.UndefinedTable, errors.InvalidSchemaName, errors.UndefinedColumn)
+
+
+def report_database(fault: psycopg.Error) -> int:
+    """Report an error of the driver and return the exit status that says so."""
+    if isinstance(fault, psycopg.ProgrammingError) and fault.sqlstate is None:
+        # What libpq says of it may be a part of the password.
+        error("the URL of the database can't be read")
+        return CONFIGURATION
+    if isinstance(fault, _NO_TABLES):
+        error(f"the tables are not as needed: {_first(fault)}", f"{program()} db migrate")
+        return CONFIGURATION
+    if isinstance(fault, errors.LockNotAvailable):
+        error(f"what is asked for is locked: {_first(fault)}", "try again")
+        return REFUSED
+    if isinstance(fault, OUTAGES):
+        error(f"the database can't be reached: {' '.join(str(fault).split())}")
+        return UNREACHABLE
+    hint = grants.REMEDY if isinstance(fault, errors.InsufficientPrivilege) else ""
+    error(f"the database refuses: {_first(fault)}", hint)
+    return FAILED
+
+
+def _first(fault: BaseException) -> str:
+    return (str(fault).strip() or type(fault).__name__).splitlines()[0]

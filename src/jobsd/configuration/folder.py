@@ -1,0 +1,32 @@
+"""The folder of a project: where its files are looked up."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+QUEUE_FILE = "config/queue.yml"
+RECURRING_FILE = "config/recurring.yml"
+
+
+def project_root(cwd: Path, environ: Mapping[str, str]) -> Path:
+    """Return the folder in which files, `storage/` and the user's modules are looked up.
+
+    `JOBSD_HOME` is set by `bin/jobs` to the folder above it.
+    """
+    home = environ.get("JOBSD_HOME")
+    if not home or _has_configuration(cwd):
+        return cwd
+    return cwd / home
+
+
+def is_project(cwd: Path, environ: Mapping[str, str]) -> bool:
+    """Return whether a folder is one, or we were started by a project's `bin/jobs`."""
+    return bool(environ.get("JOBSD_HOME")) or _has_configuration(cwd)
+
+
+def _has_configuration(folder: Path) -> bool:
+    return any((folder / name).is_file() for name in (QUEUE_FILE, RECURRING_FILE))

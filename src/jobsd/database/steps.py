@@ -1,0 +1,68 @@
+"""The numbered SQL files that make the tables, and what they come to for a schema.
+
+No driver is needed: `db sql` prints them, and whoever may applies them.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+
+from .statements import Statement, quote_identifier
+
+_FILE = re.compile(r"(\d{4})_(\w+)\.sql")
+
+
+@dataclass(frozen=True, slots=True)
+class Migration:
+    """One step: its number, its name, its statements."""
+
+    version: int
+    name: str
+    text: str
+
+
+@cache
+def migrations() -> tuple[Migration, ...]:
+    """Return every step, in order."""
+    found = [
+        Migration(int(match[1]), match[2], entry.read_text(encoding="utf-8"))
+        for entry in files("jobsd.database.migrations").iterdir()
+        if (match := _FILE.fullmatch(entry.name))
+    ]
+    return tuple(sorted(found, key=lambda migration: migration.version))
+
+
+def latest_version() -> int:
+    """Return the version of the tables that this program speaks."""
+    return migrations()[-1].version
+
+
+def ddl(schema: str) -> str:
+    """Return all statements that make the tables, to be applied by hand."""
+    steps = [bookkeeping(schema)]
+    steps += [body(migration, schema) for migration in migrations()]
+    return "\n".join(steps)
+
+
+def bookkeeping(schema: str) -> str:
+    """Return what makes the schema, and its table of versions."""
+    name = quote_identifier(schema)
+    return (
+        f"CREATE SCHEMA IF NOT EXISTS {name};\n"
+        f"CREATE TABLE IF NOT EXISTS {name}.schema_migrations (\n"
+        "    version integer PRIMARY KEY,\n"
+        "    name text NOT NULL,\n"
+        "    applied_at timestamptz NOT NULL DEFAULT now()\n"
+        ");\n"
+    )
+
+
+def body(step: Migration, schema: str) -> str:
+    """Return the statements of a step, and the row that says that it was applied."""
+    text = Statement(step.name, step.text).render(schema).decode()
+    table = f"{quote_identifier(schema)}.{quote_identifier('schema_migrations')}"
+    row = f"({step.version}, '{step.name}')"
+    return f"{text}\nINSERT INTO {table} (version, name) VALUES {row};\n"

@@ -1,0 +1,108 @@
+"""What commands load: none waits for a driver, or for a parser, that it has no use for."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import click
+import pytest
+
+from jobsd.daemon import cli
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from system.tree import Project
+
+# Each of them takes as long as all that a command may take, or a good part of it.
+DRIVERS = ("psycopg", "asyncio", "structlog", "prometheus_client", "rich", "jobsd.worker")
+OTHERS = ("yaml", "croniter", "importlib.metadata", "email", "subprocess", "zoneinfo")
+RECORD = """
+import contextlib, io, json, sys
+from jobsd.daemon import cli
+called = []
+for words in json.loads(sys.argv.pop()):
+    with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+        status = cli.run(words)
+    called.append([words, status, sorted(sys.modules)])
+print(json.dumps(called))
+"""
+
+
+def _verbs() -> Iterator[list[str]]:
+    context = click.Context(cli.commands)
+    for name in cli.commands.list_commands(context):
+        yield [name]
+        command = cli.commands.get_command(context, name)
+        if isinstance(command, click.Group):
+            yield from ([name, verb] for verb in command.commands)
+
+
+def _loaded(
+    commands: list[list[str]], unwanted: tuple[str, ...], project: Project
+) -> dict[str, list[str]]:
+    """Return what each of these commands, one after the other in one process, loads of it."""
+    environ = {name: each for name, each in project.environ.items() if "DATABASE" not in name}
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", RECORD, json.dumps(commands)],
+        cwd=project.root,
+        env=environ,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    before: set[str] = set()
+    found: dict[str, list[str]] = {}
+    for words, _status, modules in json.loads(done.stdout):
+        new = (before ^ set(modules)) & set(unwanted)
+        before |= new
+        if new:
+            found[" ".join(words)] = sorted(new)
+    return found
+
+
+def test_no_help_loads_a_driver_or_a_parser(project: Project) -> None:
+    helps = [["-h"], *([*words, "-h"] for words in _verbs())]
+
+    assert _loaded(helps, DRIVERS + OTHERS, project) == {}
+
+
+def test_no_command_that_needs_no_database_loads_a_driver(project: Project) -> None:
+    project.write("config/recurring.yml", "daily: {class: Daily, schedule: at 3am every day}\n")
+    commands = [
+        "version",
+        "generate completions bash",
+        "stop",
+        "reload",
+        "db sql",
+        "db grants somebody",
+        "config show",
+        "logs",
+        "recurring explain daily",
+        "generate procfile",
+        "generate crontab",
+        "generate dokku",
+        "generate kamal",
+        "generate man",
+        "init /proc/nowhere",
+        "lits",
+        "list --state nosuch",
+        "start --nosuch",
+        "config show -c nosuch.yml",
+    ]
+
+    assert _loaded([each.split() for each in commands], DRIVERS, project) == {}
+
+
+@pytest.mark.parametrize("words", ["list", "show 1", "status", "queues", "ps"])
+def test_a_command_that_asks_the_database_loads_nothing_of_the_tree(
+    words: str, project: Project
+) -> None:
+    # The driver itself loads asyncio.
+    unwanted = ("croniter", *(each for each in DRIVERS if each not in {"psycopg", "asyncio"}))
+    command = [*words.split(), "--database-url", project.environ["DATABASE_URL"]]
+
+    assert _loaded([command], unwanted, project) == {}
