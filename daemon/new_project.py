@@ -1,4 +1,7 @@
-"""The files of a new project, written where there are none."""
+"""The files of a new project: written where there are none, to what else lies there.
+
+Nothing is overwritten. To `.gitignore` lines are added, if the folder has one or is git's.
+"""
 
 from __future__ import annotations
 
@@ -9,29 +12,72 @@ from typing import TYPE_CHECKING
 
 from jobsd.configuration.example import example_queue_file
 
+from .found_project import FoundProject, find_project
+
 if TYPE_CHECKING:
     from pathlib import Path
 
+_CONFIGURATION = {"config/queue.yml": 0o644, "config/recurring.yml": 0o644}
 # The job's module has a name that no package bears, so that it shadows nothing.
-_FILES = {
-    "bin/jobs": 0o755,
-    "config/queue.yml": 0o644,
-    "config/recurring.yml": 0o644,
-    "sample_jobs.py": 0o644,
-}
+_SAMPLE = "sample_jobs"
+_IGNORED = ("/storage/postgres/", "/log/*.log")
+"""What a daemon writes into its project: the embedded server's files, and maybe a log."""
 
 
-def write_project(folder: Path) -> dict[str, bool]:
-    """Write the files that are not there; return for each whether it was written."""
-    return {name: _write(folder / name, _text(name), mode) for name, mode in _FILES.items()}
+def write_project(folder: Path, found: FoundProject | None = None) -> dict[str, str]:
+    """Write the files that are not there; return of each: made, kept or extended."""
+    found = find_project(folder) if found is None else found
+    names = {"bin/jobs": 0o755, **_CONFIGURATION, sample_file(found): 0o644}
+    done = {
+        name: "made" if _write(folder / name, _text(name, found), mode) else "kept"
+        for name, mode in names.items()
+    }
+    return done | _ignore(folder)
 
 
-def _text(name: str) -> str:
+def sample_module(found: FoundProject) -> str:
+    """Return the name of the sample's module."""
+    return f"{found.package}.{_SAMPLE}" if found.package else _SAMPLE
+
+
+def sample_file(found: FoundProject) -> str:
+    """Return where the sample lies in the project."""
+    path = sample_module(found).replace(".", "/")
+    return f"{found.source}/{path}.py" if found.source else f"{path}.py"
+
+
+def imports(found: FoundProject) -> tuple[str, ...]:
+    """Return the modules that `import:` names: of Django first what sets it up."""
+    return (*(["jobsd.django.setup"] if found.settings else []), sample_module(found))
+
+
+def next_commands(found: FoundProject) -> tuple[str, str, str]:
+    """Return the three commands that come next."""
+    start = "python manage.py jobs" if found.settings else "bin/jobs"
+    first = "python manage.py migrate" if found.settings else f"{start} check"
+    return first, start, f"""{start} enqueue {sample_module(found)}.welcome '["world"]'"""
+
+
+def _text(name: str, found: FoundProject) -> str:
     if name == "config/queue.yml":
-        return example_queue_file("${JOB_CONCURRENCY:-1}", ("sample_jobs",))
+        return example_queue_file("${JOB_CONCURRENCY:-1}", imports(found))
     template = f"{name.rpartition('/')[2]}.template"
     text = (files("jobsd.daemon.templates") / template).read_text(encoding="utf-8")
-    return text.replace("@PYTHON@", shlex.quote(sys.executable))
+    text = text.replace("@PYTHON@", shlex.quote(sys.executable))
+    text = text.replace("@EXPORTS@\n", _exports(found))
+    return text.replace(_SAMPLE, sample_module(found))
+
+
+def _exports(found: FoundProject) -> str:
+    """Return what the script sets, so that it finds the project's code."""
+    lines: list[str] = []
+    if found.source:
+        path = f"$JOBSD_HOME/{found.source}"
+        lines.append(f'export PYTHONPATH="{path}${{PYTHONPATH:+:$PYTHONPATH}}"\n')
+    if found.settings:
+        name = "DJANGO_SETTINGS_MODULE"
+        lines.append(f'export {name}="${{{name}:-{found.settings}}}"\n')
+    return "".join(lines)
 
 
 def _write(path: Path, text: str, mode: int) -> bool:
@@ -45,3 +91,19 @@ def _write(path: Path, text: str, mode: int) -> bool:
     # As the umask allows, like any other new file.
     path.chmod(path.stat().st_mode | (mode & 0o111))
     return True
+
+
+def _ignore(folder: Path) -> dict[str, str]:
+    """Add the lines that are missing to git's list of what it ignores."""
+    path = folder / ".gitignore"
+    if path.is_symlink() or not (path.is_file() or (folder / ".git").exists()):
+        return {}
+    before = path.read_bytes() if path.exists() else b""
+    there = {line.strip() for line in before.splitlines()}
+    missing = [line for line in _IGNORED if line.encode() not in there]
+    if not missing:
+        return {".gitignore": "kept"}
+    gap = b"" if not before or before.endswith(b"\n") else b"\n"
+    with path.open("ab") as file:
+        file.write(gap + "\n".join(["# jobsd", *missing, ""]).encode())
+    return {".gitignore": "extended" if before else "made"}

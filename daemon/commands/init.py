@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -13,30 +14,48 @@ from jobsd.daemon.values import plain
 from jobsd.daemon.verbs import Verb, chosen_format
 from jobsd.errors import Error
 
+if TYPE_CHECKING:
+    from jobsd.daemon.found_project import FoundProject
+
 
 @click.command(cls=Verb, examples="init\ninit ../shop")
 @click.argument("folder", metavar="[DIR]", default=".", type=click.Path(file_okay=False))
 def command(folder: str) -> Result:
     """Write bin/jobs, config/queue.yml, config/recurring.yml and a sample job.
 
-    What is there already stays as it is.
+    What is there already stays as it is; .gitignore gets the lines that it lacks. In a project
+    of Django, Flask or FastAPI, or one with a package, the sample becomes a part of it.
     """
-    from jobsd.daemon.new_project import write_project
+    from jobsd.daemon.found_project import find_project
+    from jobsd.daemon.new_project import sample_file, write_project
 
     try:
-        written = write_project(Path(folder))
+        found = find_project(Path(folder))
+        written = write_project(Path(folder), found)
     except OSError as fault:
         raise Error(
             f"can't make a project in {folder}: {fault.strerror}: {fault.filename}"
         ) from fault
     if not chosen_format().as_json:
-        if written["sample_jobs.py"] and not written["config/queue.yml"]:
-            note("hint: add sample_jobs to `import:` in config/queue.yml")
-        where = "" if folder == "." else f"cd {folder} && "
-        note(f"next: {where}bin/jobs")
-    rows = [
-        {"what": "made" if made else "kept", "file": name} for name, made in written.items()
-    ]
+        forgotten = written[sample_file(found)] == "made" != written["config/queue.yml"]
+        _say(folder, found, forgotten=forgotten)
+    rows = [{"what": what, "file": name} for name, what in written.items()]
     columns = (Column("what", show=plain), Column("file", show=plain))
-    facts = {row["file"]: row["what"] for row in rows}
-    return Result(facts, (Table(rows, columns, heading=False),))
+    return Result(written, (Table(rows, columns, heading=False),))
+
+
+def _say(folder: str, found: FoundProject, *, forgotten: bool) -> None:
+    """Say what was found, what is left to do by hand, and what comes next."""
+    from jobsd.daemon.new_project import imports, next_commands
+
+    if sentence := found.sentence():
+        note(f"found {sentence}")
+    if forgotten:
+        note(f"hint: add {', '.join(imports(found))} to `import:` in config/queue.yml")
+    if found.settings:
+        note('hint: add "jobsd.django" to INSTALLED_APPS')
+    if found.framework == "Flask":
+        note("hint: `jobsd.flask.Jobs(app)` gives jobs the context of your application")
+    where = [] if folder == "." else [f"cd {folder}"]
+    for number, line in enumerate([*where, *next_commands(found)]):
+        note(f"{'      ' if number else 'next: '}{line}")

@@ -181,7 +181,12 @@ def test_init_makes_a_project_that_is_valid(tmp_path: Path, run: Commands) -> No
         "made\tconfig/recurring.yml",
         "made\tsample_jobs.py",
     ]
-    assert done.stderr == f"next: cd {folder} && bin/jobs\n"
+    assert done.stderr.splitlines() == [
+        f"next: cd {folder}",
+        "      bin/jobs check",
+        "      bin/jobs",
+        """      bin/jobs enqueue sample_jobs.welcome '["world"]'""",
+    ]
     checked = subprocess.run(
         [str(folder / "bin/jobs"), "check"],
         cwd="/",
@@ -200,12 +205,12 @@ def test_init_overwrites_nothing(tmp_path: Path) -> None:
 
     written = write_project(tmp_path)
 
-    assert [name for name, made in written.items() if not made] == [
+    assert [name for name, what in written.items() if what == "kept"] == [
         "config/queue.yml",
         "sample_jobs.py",
     ]
     assert (tmp_path / "config/queue.yml").read_text(encoding="utf-8") == "# mine\n"
-    assert not any(write_project(tmp_path).values())
+    assert set(write_project(tmp_path).values()) == {"kept"}
 
 
 @pytest.mark.parametrize("place", ["project", "active"])

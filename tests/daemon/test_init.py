@@ -1,0 +1,139 @@
+"""`init` in a folder that has something in it already."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from typing import TYPE_CHECKING
+
+import pytest
+
+from jobsd.daemon import cli
+from jobsd.daemon.found_project import find_project
+from jobsd.daemon.new_project import write_project
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+MANAGE = 'os.environ.setdefault("DJANGO_SETTINGS_MODULE", "shop.settings")\n'
+PYPROJECT = '[project]\nname = "my-shop"\ndependencies = [{}]\n'
+
+
+def _write(folder: Path, texts: Mapping[str, str]) -> None:
+    for name, text in texts.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(text, encoding="utf-8")
+
+
+FOLDERS = {
+    "nothing": ({}, "", "sample_jobs.py"),
+    "modules": ({"app.py": "print()"}, "", "sample_jobs.py"),
+    "Django": (
+        {"manage.py": MANAGE, "shop/__init__.py": "", "shop/settings.py": ""},
+        "Django (manage.py) and the package shop",
+        "shop/sample_jobs.py",
+    ),
+    "Flask": ({"app.py": "app = Flask(__name__)"}, "Flask (app.py)", "sample_jobs.py"),
+    "FastAPI": (
+        {"requirements.txt": "# ours\nFastAPI[standard]>=0.1\n", "shop/__init__.py": ""},
+        "FastAPI (requirements.txt) and the package shop",
+        "shop/sample_jobs.py",
+    ),
+    "src": (
+        {
+            "pyproject.toml": PYPROJECT.format('"flask>=3"'),
+            "src/my_shop/__init__.py": "",
+            "src/other/__init__.py": "",
+        },
+        "Flask (pyproject.toml) and the package my_shop in src/",
+        "src/my_shop/sample_jobs.py",
+    ),
+    "package": (
+        {"pyproject.toml": PYPROJECT.format(""), "my_shop/__init__.py": "", "tests/x.py": ""},
+        "the package my_shop",
+        "my_shop/sample_jobs.py",
+    ),
+    "two packages": ({"a/__init__.py": "", "b/__init__.py": ""}, "", "sample_jobs.py"),
+    "nonsense": ({"pyproject.toml": "[[[", "manage.py": "\0"}, "", "sample_jobs.py"),
+}
+
+
+@pytest.mark.parametrize("kind", FOLDERS)
+def test_what_lies_in_a_folder_is_found(kind: str, tmp_path: Path) -> None:
+    texts, sentence, sample = FOLDERS[kind]
+    _write(tmp_path, texts)
+
+    found = find_project(tmp_path)
+    written = write_project(tmp_path, found)
+
+    assert found.sentence() == sentence
+    assert list(written) == ["bin/jobs", "config/queue.yml", "config/recurring.yml", sample]
+
+
+@pytest.mark.parametrize("kind", ["src", "package"])
+def test_a_project_with_a_package_is_valid(kind: str, tmp_path: Path) -> None:
+    _write(tmp_path, FOLDERS[kind][0])
+    write_project(tmp_path)
+
+    checked = subprocess.run(
+        [str(tmp_path / "bin/jobs"), "check"],
+        cwd="/",
+        env={"PATH": os.environ["PATH"]},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert (checked.returncode, checked.stdout) == (0, "configuration is valid\n"), checked
+
+
+def test_the_script_of_a_django_project_names_its_settings(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _write(tmp_path, FOLDERS["Django"][0])
+
+    assert cli.run(["init", str(tmp_path)]) == 0
+
+    script = (tmp_path / "bin/jobs").read_text(encoding="utf-8")
+    assert "DJANGO_SETTINGS_MODULE:-shop.settings" in script
+    queue = (tmp_path / "config/queue.yml").read_text(encoding="utf-8")
+    assert "import: [jobsd.django.setup, shop.sample_jobs]" in queue
+    assert capsys.readouterr().err.splitlines() == [
+        "found Django (manage.py) and the package shop",
+        'hint: add "jobsd.django" to INSTALLED_APPS',
+        f"next: cd {tmp_path}",
+        "      python manage.py migrate",
+        "      python manage.py jobs",
+        """      python manage.py jobs enqueue shop.sample_jobs.welcome '["world"]'""",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        (None, b"# jobsd\n/storage/postgres/\n/log/*.log\n"),
+        (b"\xff.venv", b"\xff.venv\n# jobsd\n/storage/postgres/\n/log/*.log\n"),
+        (b"/log/*.log\r\n", b"/log/*.log\r\n# jobsd\n/storage/postgres/\n"),
+        (b"/storage/postgres/\n/log/*.log", b"/storage/postgres/\n/log/*.log"),
+    ],
+)
+def test_what_git_ignores_is_added_to(
+    before: bytes | None, after: bytes, tmp_path: Path
+) -> None:
+    (tmp_path / ".git").mkdir()
+    if before is not None:
+        (tmp_path / ".gitignore").write_bytes(before)
+
+    first, second = write_project(tmp_path), write_project(tmp_path)
+
+    assert (tmp_path / ".gitignore").read_bytes() == after
+    told = {None: "made", after: "kept"}.get(before, "extended")
+    assert (first[".gitignore"], second[".gitignore"]) == (told, "kept")
+
+
+def test_a_list_of_git_that_is_a_link_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / ".gitignore").symlink_to("nowhere")
+
+    assert ".gitignore" not in write_project(tmp_path)
+    assert not (tmp_path / "nowhere").exists()
