@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from dashboard.asking import MADE, Browser
 from jobsd.configuration.flags import Flags
 from jobsd.configuration.load import load
-from jobsd.database.migrate import latest_version
+from jobsd.database.steps import latest_version
 from jobsd.web.mounting import served
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from jobsd import machine
 from jobsd.clock import utc_now
-from jobsd.database.migrate import migrations
+from jobsd.database.steps import migrations
 from jobsd.database.statements import Statements
 
 if TYPE_CHECKING:
