@@ -29,36 +29,36 @@ if TYPE_CHECKING:
 def command(project: Project, within_s: float | None) -> Result:
     """Print `{"healthy": …, "last_heartbeat": …}`; exit 0 when healthy, 1 when not.
 
-    The rule is that of /healthz: where a recurring task beats, its last heartbeat counts, and
-    a daemon that has just started has time for its first. Else a process of each kind must
-    live. `judged_by` says which. With --within only the heartbeat counts.
+    The rule is that of /healthz. Where a recurring task beats, the last run that it enqueued
+    counts, and a daemon that has just started has time for its first. Else a process of each
+    kind must live. `judged_by` says which. With --within only the heartbeat counts.
     """
-    from jobsd.heartbeat import health_status
-
     with project.session() as session:
-        if within_s is None:
-            status = _judged(project, session)
-        else:
-            status = health_status(within_s, session=session)
+        status = _judged(project, session, within_s)
     # It prints JSON anyhow.
     return Result(
         status, (Value(json_text(status)),), status=DONE if status["healthy"] else FAILED
     )
 
 
-def _judged(project: Project, session: Session) -> dict[str, Any]:
+def _judged(project: Project, session: Session, given_s: float | None) -> dict[str, Any]:
     from jobsd.configuration.load import examine
-    from jobsd.heartbeat import health_status
+    from jobsd.heartbeat.log import HeartbeatLogs, status_of
     from jobsd.operations.processes import processes
     from jobsd.supervisor.monitor.health import WITHIN_S, Expected
 
     examined = examine(project.root, project.environ, project.flags)
-    threshold_s = project.options.supervisor.process_alive_threshold_s
-    living = [row for row in processes(session, threshold_s) if row["life"] == "alive"]
     # With faults in the tasks nobody knows what was promised.
     expected = Expected({}, WITHIN_S) if examined.faults else Expected.by(examined.options)
     within_s = expected.heartbeat_within_s
-    status = health_status(within_s or WITHIN_S, session=session)
+    beats = HeartbeatLogs(
+        session=session, of_tasks=within_s is not None and not examined.faults
+    )
+    status = status_of(beats, given_s or within_s or WITHIN_S)
+    if given_s is not None:
+        return status
+    threshold_s = project.options.supervisor.process_alive_threshold_s
+    living = [row for row in processes(session, threshold_s) if row["life"] == "alive"]
     if within_s is None:
         up = Counter(row["kind"] for row in living)
         good = all(up[kind] for kind in expected.processes)

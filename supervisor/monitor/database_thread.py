@@ -30,7 +30,7 @@ from jobsd.supervisor.recovery.peers import Peers
 from jobsd.supervisor.recovery.recovery import REMEMBERED_MAX, Recovery
 
 from .emptiness import Emptiness
-from .heartbeats import LastHeartbeat, write_heartbeats
+from .heartbeats import LastHeartbeats, write_heartbeats
 from .membership import Membership
 from .schema import Schema
 
@@ -105,7 +105,7 @@ class DatabaseThread:
         self._again_s = RETRY_S / 2
         self._orphans: dict[int, float] = {}
         self._threads: dict[int, int] = {}
-        self.heartbeat = LastHeartbeat()
+        self.heartbeats = LastHeartbeats()
         self.surveyed_at: float | None = None
         """When the database was last surveyed, monotonic."""
 
@@ -218,7 +218,7 @@ class DatabaseThread:
         # And a session that holds a row locked may be about to delete it.
         soon = self.surveyed_at is None or bool(seen.locked)
         self._scoreboard.database_up = 1
-        self.surveyed_at, self.heartbeat = now, seen.heartbeat
+        self.surveyed_at, self.heartbeats = now, seen.heartbeats
         self._membership.check(beats, seen)
         others = [each for each in seen.others if not self._membership.has(each)]
         self._remember_threads(others)

@@ -1,8 +1,8 @@
 """Whether a tree is alive, ready and healthy, by what is known without a question to anybody.
 
-Where a recurring task runs the heartbeat job, its heartbeats decide: they prove that tasks are
-enqueued, claimed, performed and recorded. A heartbeat may be late by one more period. A tree
-that has just started has the same time for its first heartbeat.
+Where a recurring task runs the heartbeat job, the runs that it enqueued decide: they prove that
+tasks are enqueued, claimed, performed and recorded. A heartbeat may be late by one more period.
+A tree that has just started has the same time for its first heartbeat.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from jobsd.processes.scoreboard import Scoreboard
     from jobsd.recurring.definition import TaskDefinition
 
-    from .heartbeats import LastHeartbeat
+    from .heartbeats import LastHeartbeat, LastHeartbeats
 
 HEARTBEAT_CLASS = "HeartbeatJob"
 WITHIN_S = 600.0
@@ -76,15 +76,16 @@ def ready(scoreboard: Scoreboard, expected: Expected) -> Answer:
     return Answer(good, {**facts, "missing": missing, "stopping": bool(scoreboard.stopping)})
 
 
-def healthy(scoreboard: Scoreboard, expected: Expected, last: LastHeartbeat) -> Answer:
+def healthy(scoreboard: Scoreboard, expected: Expected, seen: LastHeartbeats) -> Answer:
     """Return whether jobs run: by the heartbeat if there is one, else by the processes."""
     up, answers = _up(scoreboard), scoreboard.database_answers
+    within_s = expected.heartbeat_within_s
+    last = seen.of_any if within_s is None else seen.of_task
     facts: dict[str, Any] = {
         "last_heartbeat": _iso(last),
         "database": answers,
         "processes": dict(up),
     }
-    within_s = expected.heartbeat_within_s
     if within_s is None:
         good = answers and all(up[kind] for kind in expected.processes)
         return Answer(good, {"healthy": good, **facts, "judged_by": "processes"})

@@ -11,6 +11,7 @@ from jobsd.processes.thresholds import NAMES, thresholds_of
 from jobsd.supervisor.recovery.peers import PeerProcess
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from datetime import datetime
 
     from jobsd.database.connection import Session
@@ -42,6 +43,27 @@ class LastHeartbeat:
 
 
 @dataclass(frozen=True, slots=True)
+class LastHeartbeats:
+    """The last heartbeat of all, and the last of a run that a recurring task enqueued."""
+
+    of_any: LastHeartbeat = field(default_factory=LastHeartbeat)
+    of_task: LastHeartbeat = field(default_factory=LastHeartbeat)
+
+    @classmethod
+    def by(cls, row: Sequence[Any]) -> LastHeartbeats:
+        """Return what a row says: a time and its age for each."""
+        at, age_s, of_task_at, of_task_age_s = row
+        return cls(
+            LastHeartbeat(at, age_s or 0.0), LastHeartbeat(of_task_at, of_task_age_s or 0.0)
+        )
+
+    @property
+    def seen_at(self) -> float:
+        """When this was known, monotonic."""
+        return self.of_any.seen_at
+
+
+@dataclass(frozen=True, slots=True)
 class Survey:
     """What is in the database beside our heartbeats.
 
@@ -53,7 +75,7 @@ class Survey:
     beaten: frozenset[int]
     others: list[PeerProcess]
     orphans: list[int]
-    heartbeat: LastHeartbeat
+    heartbeats: LastHeartbeats
     locked: frozenset[int] = frozenset()
 
 
@@ -68,22 +90,22 @@ def write_heartbeats(session: Session, beats: list[Beat]) -> Survey:
         "ages": [(now - beat.ticked_ns) / 1e9 for beat in beats],
         "supervisor_ids": [beat.supervisor_id for beat in beats],
     }
-    ((beaten, others, orphans, executed_at, age_s, locked),) = session.fetch(
+    ((beaten, others, orphans, *heartbeats, locked),) = session.fetch(
         STATEMENTS["survey"], parameters
     )
     return Survey(
         frozenset(beaten),
         [_peer_process(row) for row in others],
         orphans,
-        LastHeartbeat(executed_at, age_s or 0.0),
+        LastHeartbeats.by(heartbeats),
         frozenset(locked),
     )
 
 
-def last_heartbeat(session: Session) -> LastHeartbeat:
+def last_heartbeats(session: Session) -> LastHeartbeats:
     """Return when the heartbeat job last ran."""
-    ((executed_at, age_s),) = session.fetch(STATEMENTS["heartbeat"])
-    return LastHeartbeat(executed_at, age_s or 0.0)
+    (row,) = session.fetch(STATEMENTS["heartbeat"])
+    return LastHeartbeats.by(row)
 
 
 def leave(session: Session, ids: list[int], names: list[str], supervisor_id: int) -> None:

@@ -61,12 +61,19 @@ SELECT
     ARRAY(SELECT process_id FROM orphan),
     heartbeat.executed_at,
     extract(epoch FROM now() - heartbeat.executed_at)::float8,
+    heartbeat.of_task_at,
+    extract(epoch FROM now() - heartbeat.of_task_at)::float8,
     ARRAY(
         SELECT id
         FROM jobsd.processes
         WHERE id = ANY (%(ids)s::bigint[]) AND id NOT IN (SELECT id FROM beaten)
     )
-FROM (SELECT max(executed_at) AS executed_at FROM jobsd.heartbeat_logs) AS heartbeat;
+FROM (
+    SELECT
+        (SELECT max(executed_at) FROM jobsd.heartbeat_logs) AS executed_at,
+        (SELECT max(executed_at) FROM jobsd.heartbeat_logs WHERE task_key IS NOT NULL)
+            AS of_task_at
+) AS heartbeat;
 
 -- leave: remove the rows of a tree that has ended, but for those that still have claims.
 WITH sleeper AS (
@@ -81,6 +88,14 @@ WHERE (
     AND NOT EXISTS (SELECT FROM jobsd.claims AS claim WHERE claim.process_id = process.id)
 RETURNING process.id;
 
--- heartbeat: return when the heartbeat job last ran, and how long ago that is.
-SELECT max(executed_at), extract(epoch FROM now() - max(executed_at))::float8
-FROM jobsd.heartbeat_logs;
+-- heartbeat: return when the heartbeat job last ran, and how long ago that is; and the same of the
+-- runs that a recurring task enqueued.
+SELECT
+    executed_at, extract(epoch FROM now() - executed_at)::float8,
+    of_task_at, extract(epoch FROM now() - of_task_at)::float8
+FROM (
+    SELECT
+        (SELECT max(executed_at) FROM jobsd.heartbeat_logs) AS executed_at,
+        (SELECT max(executed_at) FROM jobsd.heartbeat_logs WHERE task_key IS NOT NULL)
+            AS of_task_at
+) AS heartbeat;

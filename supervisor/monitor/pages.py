@@ -20,7 +20,7 @@ from jobsd.operations.gauges import database_figures
 
 from . import health
 from .freshness import Fresh
-from .heartbeats import last_heartbeat
+from .heartbeats import last_heartbeats
 from .http import Reply
 from .tree_figures import tree_figures
 
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from jobsd.processes.scoreboard import Scoreboard
 
     from .database_thread import DatabaseThread
-    from .heartbeats import LastHeartbeat
+    from .heartbeats import LastHeartbeats
     from .http import Page
 
 T = TypeVar("T")
@@ -61,7 +61,7 @@ class Pages:
         self._database_thread = database_thread
         self._options = options
         self._figures = Fresh(_keeping_reader(target, database_figures))
-        self._heartbeat = Fresh(_reader(target, last_heartbeat))
+        self._heartbeat = Fresh(_reader(target, last_heartbeats))
 
     @cached_property
     def _expected(self) -> health.Expected:
@@ -96,7 +96,7 @@ class Pages:
         """Return whether jobs run."""
         self._heartbeat.get(max_age_s=HEALTH_AGE_S, wait_s=HEALTH_WAIT_S)
         return _reply(
-            health.healthy(self._scoreboard, self._expected, self._latest_heartbeat())
+            health.healthy(self._scoreboard, self._expected, self._latest_heartbeats())
         )
 
     def livez(self, _headers: Message) -> Reply:
@@ -107,8 +107,8 @@ class Pages:
         """Return whether the tree can run jobs."""
         return _reply(health.ready(self._scoreboard, self._expected))
 
-    def _latest_heartbeat(self) -> LastHeartbeat:
-        asked, seen = self._heartbeat.last, self._database_thread.heartbeat
+    def _latest_heartbeats(self) -> LastHeartbeats:
+        asked, seen = self._heartbeat.last, self._database_thread.heartbeats
         return seen if asked is None or seen.seen_at > asked.seen_at else asked
 
 

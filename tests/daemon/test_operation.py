@@ -211,6 +211,9 @@ def test_health_gives_the_first_heartbeat_of_a_task_its_time(
     registry.register(session, kind="supervisor", name="s", supervisor_id=0, metadata={})
     assert run.json("health")["judged_by"] == "time since the start"
 
+    beat(session, "1 minute", task=None)
+    assert run.json("health")["judged_by"] == "time since the start"
+
     beat(session, "8 minutes")
     assert run.json("health")["judged_by"] == "heartbeat"
 

@@ -10,9 +10,12 @@ from typing import TYPE_CHECKING
 
 from jobsd.heartbeat import HeartbeatJob, HeartbeatLog
 from jobsd.jobs import registry
+from jobsd.jobs.current import CurrentJob, running
 
 if TYPE_CHECKING:
     import pytest
+
+    from rows import Rows
 
 
 def test_it_is_registered_under_the_name_that_recurring_yml_has() -> None:
@@ -27,6 +30,29 @@ def test_it_writes_environment_and_hostname(monkeypatch: pytest.MonkeyPatch) -> 
     latest = HeartbeatLog.latest()
     assert latest is not None
     assert (latest.environment, latest.hostname) == ("production", socket.gethostname())
+
+
+def test_it_writes_which_task_has_enqueued_it(rows: Rows) -> None:
+    rows(
+        "INSERT INTO jobsd.recurring_tasks (key, schedule, class_name)"
+        " VALUES ('beats', 'every hour', 'HeartbeatJob'), ('other', 'every hour', 'Other')"
+    )
+    rows(
+        "INSERT INTO jobsd.recurring_executions (task_key, run_at, job_id)"
+        " VALUES ('beats', now(), 7), ('other', now(), 8)"
+    )
+
+    for job_id in (7, 8, 9):
+        with running(CurrentJob(job_id, 1, "default", "HeartbeatJob")):
+            HeartbeatJob().perform()
+    HeartbeatJob.perform_now()
+
+    assert rows("SELECT task_key FROM jobsd.heartbeat_logs ORDER BY id") == [
+        "beats",
+        None,
+        None,
+        None,
+    ]
 
 
 def test_its_line_has_the_shape_that_operators_grep_for(

@@ -22,11 +22,11 @@ if TYPE_CHECKING:
     from jobsd.processes.context import Context
 
 
-def _beat(session: Session, age: str = "0") -> None:
+def _beat(session: Session, age: str = "0", task: str | None = "heartbeat") -> None:
     session.connection.execute(
-        "INSERT INTO jobsd.heartbeat_logs (executed_at, environment, hostname)"
-        " VALUES (now() - %s::interval, 'test', 'here')",
-        (age,),
+        "INSERT INTO jobsd.heartbeat_logs (executed_at, environment, hostname, task_key)"
+        " VALUES (now() - %s::interval, 'test', 'here', %s)",
+        (age, task),
     )
 
 
@@ -125,6 +125,21 @@ def test_a_heartbeat_may_be_two_periods_old(
 
     assert (answer, said["healthy"]) == (status, status == 200)
     assert said["last_heartbeat"].endswith("Z")
+
+
+def test_where_a_task_beats_no_other_heartbeat_counts(
+    target: Target, listener: socket.socket, session: Session
+) -> None:
+    with tree_on(target, beating(target)) as tree:
+        tree.scoreboard.started_ns -= 86400 * 10**9
+        tree.start_monitor(listener)
+
+        _beat(session, task=None)
+        status, said = facts(listener, "/healthz")
+        assert (status, said["last_heartbeat"]) == (503, None)
+
+        _beat(session)
+        assert facts(listener, "/healthz")[0] == 200
 
 
 def test_a_tree_that_has_just_begun_is_given_time_for_its_first_heartbeat(

@@ -17,10 +17,12 @@ def register(session: Session, kind: str, **metadata: object) -> int:
     )
 
 
-def beat(session: Session, ago: str, hostname: str = "web-1") -> None:
-    """Let a heartbeat have run some time ago."""
+def beat(
+    session: Session, ago: str, hostname: str = "web-1", task: str | None = "heartbeat"
+) -> None:
+    """Let a heartbeat have run some time ago, enqueued by a recurring task or by nobody."""
     session.connection.execute(
-        "INSERT INTO jobsd.heartbeat_logs (executed_at, environment, hostname)"
-        " VALUES (now() - %s::interval, 'test', %s)",
-        (ago, hostname),
+        "INSERT INTO jobsd.heartbeat_logs (executed_at, environment, hostname, task_key)"
+        " VALUES (now() - %s::interval, 'test', %s, %s)",
+        (ago, hostname, task),
     )

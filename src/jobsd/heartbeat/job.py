@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from jobsd.instruments.always import log_always
 from jobsd.jobs.client import default_client
+from jobsd.jobs.current import current_job
 from jobsd.jobs.definition import Job
 from jobsd.machine import hostname
 
@@ -27,8 +28,9 @@ class HeartbeatJob(Job):
     def perform(self) -> None:
         """Write one row to `heartbeat_logs` and one line to the log."""
         environment = os.environ.get("JOBSD_ENV") or "development"
+        job = current_job()
         with default_client().session() as session:
-            row = record(session, environment, hostname())
+            row = record(session, environment, hostname(), job.id, job.class_name)
         log_always("jobsd.heartbeat", line(row))
 
 

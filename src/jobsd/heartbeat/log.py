@@ -120,6 +120,8 @@ class HeartbeatLogs(Sequence[HeartbeatLog]):
     within_s: float | None = None
     rows_max: int = ROWS_MAX
     session: Session | None = field(default=None, repr=False)
+    of_tasks: bool = False
+    """Only those of runs that a recurring task enqueued."""
 
     def limit(self, rows: int) -> HeartbeatLogs:
         """Return at most this many."""
@@ -190,6 +192,7 @@ class HeartbeatLogs(Sequence[HeartbeatLog]):
             "since": self.moment,
             "within_s": self.within_s,
             "limit": self.rows_max,
+            "of_tasks": self.of_tasks,
         }
         with _session(self.session) as session:
             return [_row(row) for row in session.fetch(STATEMENTS["select"], parameters)]
@@ -206,15 +209,26 @@ def health_status(
     Raises:
         DatabaseUnreachableError: when the database cannot be reached.
     """
-    logs = HeartbeatLogs(session=session)
+    return status_of(HeartbeatLogs(session=session), within)
+
+
+def status_of(logs: HeartbeatLogs, within: Duration) -> dict[str, Any]:
+    """Return the same by the heartbeats of a query."""
     latest = logs.latest()
     time = latest.executed_at.isoformat().replace("+00:00", "Z") if latest else None
     return {"healthy": logs.verify_recent(within), "last_heartbeat": time}
 
 
-def record(session: Session, environment: str, hostname: str) -> HeartbeatLog:
-    """Insert a heartbeat, and return its row."""
-    facts = {"environment": environment, "hostname": hostname}
+def record(
+    session: Session, environment: str, hostname: str, job_id: int = 0, class_name: str = ""
+) -> HeartbeatLog:
+    """Insert the heartbeat of a job, and return its row."""
+    facts = {
+        "environment": environment,
+        "hostname": hostname,
+        "job_id": job_id,
+        "class_name": class_name,
+    }
     return _row(session.fetch(STATEMENTS["record"], facts)[0])
 
 

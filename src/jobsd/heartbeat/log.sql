@@ -1,12 +1,25 @@
--- record: insert a heartbeat.
-INSERT INTO jobsd.heartbeat_logs (environment, hostname)
-VALUES (%(environment)s, %(hostname)s)
+-- record: insert a heartbeat, with the key of the recurring task that enqueued its job, if one did:
+-- of the tasks of this class, one has the job among its runs of the last day.
+INSERT INTO jobsd.heartbeat_logs (environment, hostname, task_key)
+VALUES (
+    %(environment)s,
+    %(hostname)s,
+    (
+        SELECT task.key
+        FROM jobsd.recurring_tasks AS task
+        JOIN jobsd.recurring_executions AS run
+            ON run.task_key = task.key AND run.run_at >= now() - interval '1 day'
+        WHERE task.class_name = %(class_name)s AND run.job_id = %(job_id)s::bigint
+        LIMIT 1
+    )
+)
 RETURNING id, executed_at, environment, hostname;
 
 -- select: list heartbeats, the latest first.
 SELECT id, executed_at, environment, hostname
 FROM jobsd.heartbeat_logs
 WHERE (%(hostname)s::text IS NULL OR hostname = %(hostname)s)
+    AND (NOT %(of_tasks)s::boolean OR task_key IS NOT NULL)
     AND (%(since)s::timestamptz IS NULL OR executed_at >= %(since)s)
     AND (
         %(within_s)s::float8 IS NULL

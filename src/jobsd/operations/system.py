@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from jobsd import machine
 from jobsd.clock import utc_now
-from jobsd.database.steps import migrations
 from jobsd.database.statements import Statements
+from jobsd.database.steps import migrations
 
 if TYPE_CHECKING:
     from jobsd.database.connection import Session
