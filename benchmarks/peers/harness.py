@@ -59,7 +59,9 @@ class Running:
     database: Database
     folder: Path
     variables: dict[str, str]
-    _programs: list[subprocess.Popen[bytes]] = field(default_factory=list)
+    _programs: list[subprocess.Popen[bytes]] = field(
+        default_factory=list["subprocess.Popen[bytes]"]
+    )
 
     def ask(self, *words: object) -> dict[str, Any]:
         """Let the adapter do one thing, and return the figures that it prints."""

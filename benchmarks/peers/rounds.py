@@ -26,7 +26,7 @@ class Found:
     version: str
     settings: str
     problem: str = ""
-    figures: dict[str, list[float]] = field(default_factory=dict)
+    figures: dict[str, list[float]] = field(default_factory=dict[str, list[float]])
 
     def medians(self) -> dict[str, float]:
         """Return the median of each figure."""

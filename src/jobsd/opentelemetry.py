@@ -99,7 +99,8 @@ def _around_enqueue(job: CurrentJob) -> Generator[None, Any]:
 def _around_job(job: CurrentJob) -> Generator[None, Any]:
     (made,) = _made
     facts = _facts(job, "process")
-    parent = propagate.extract(job.context.get("otel") or {})
+    carried: dict[str, str] = job.context.get("otel") or {}
+    parent = propagate.extract(carried)
     with (
         _span(made.tracer, job, facts, SpanKind.CONSUMER, parent) as span,
         _counted(made.consumed, facts, made.duration),

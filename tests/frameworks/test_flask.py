@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 import pytest
 from flask import Flask, current_app, g
+from psycopg import conninfo
 
 from docs.pages import blocks, guide
 from jobsd import around_job, job
@@ -111,10 +112,14 @@ def test_the_end_of_a_job_tears_its_context_down_with_its_error() -> None:
 
 def test_applications_that_are_made_again_surround_a_job_once() -> None:
     entered: list[str] = []
+
+    def leave(_error: BaseException | None) -> None:
+        entered.append("once")
+
     jobs = Jobs()
     for _ in range(3):
         jobs.init_app(app := Flask("shop"))
-        app.teardown_appcontext(lambda _: entered.append("once"))
+        app.teardown_appcontext(leave)
 
     @around_job
     def within(job: object) -> Any:
@@ -169,8 +174,8 @@ def test_the_queue_is_where_the_application_says(
     for name, value in environ.items():
         monkeypatch.setenv(name, value)
     app = Flask("shop")
-    app.config.update(configured)
+    app.config.from_mapping(configured)
 
     url = queue.target(app).url
 
-    assert psycopg.conninfo.conninfo_to_dict(url) == psycopg.conninfo.conninfo_to_dict(found)
+    assert conninfo.conninfo_to_dict(url) == conninfo.conninfo_to_dict(found)

@@ -81,13 +81,16 @@ def test_what_is_claimed_too_late_is_not_begun(
 
 
 def test_what_comes_to_its_thread_too_late_is_not_begun(
-    make_worker: MakeWorker, rows: Rows
+    make_worker: MakeWorker, rows: Rows, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     worker = make_worker()
     plain.enqueue(1)
-    worker.worker._pool.post = lambda jobs, *more: worker.worker._pool.__class__.post(  # type: ignore[method-assign]
-        worker.worker._pool, [each._replace(expires_at=monotonic()) for each in jobs], *more
-    )
+    post = worker.worker._pool.post
+
+    def late(jobs: list[Any], *more: Any) -> None:
+        post([each._replace(expires_at=monotonic()) for each in jobs], *more)
+
+    monkeypatch.setattr(worker.worker._pool, "post", late)
 
     worker.until(lambda: rows("SELECT outcome FROM jobsd.jobs") == ["discarded"])
 

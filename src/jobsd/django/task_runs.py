@@ -69,7 +69,7 @@ class _Attempt:
 
     def __init__(self, task: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> None:  # noqa: ANN401
         self._job: CurrentJob = current_job()
-        carried = self._job.context.get("task") or {}
+        carried: dict[str, str] = self._job.context.get("task") or {}
         enqueued_at = carried.get("enqueued_at")
         self.result = task_results.made(
             task,
@@ -81,7 +81,7 @@ class _Attempt:
             worker_ids=[f"{hostname()}-{os.getpid()}"] * self._job.attempt,
         )
         self._takes_context = task.takes_context
-        self.sender = type(task.get_backend())
+        self.sender: type[object] = type(task.get_backend())
 
     def context(self) -> list[Any]:
         """Return what comes before the arguments of a task that takes its context."""

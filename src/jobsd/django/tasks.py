@@ -50,7 +50,7 @@ class TasksBackend(backend.BaseTaskBackend):  # type: ignore[misc] # pyright: ig
 
     def validate_task(self, task: Any) -> None:  # noqa: ANN401 - Django's
         """Refuse what can't be a task; make its job known."""
-        super().validate_task(task)
+        super().validate_task(task)  # pyright: ignore[reportUnknownMemberType]
         known = registry.find(task.module_path)
         if known is None or _function_of(known) is not task.func:
             registry.register(_definition(task, self.options.get("result_ttl", RESULT_TTL)))

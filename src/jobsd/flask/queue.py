@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
 from jobsd.configuration.target import find_schema, find_target
 
@@ -36,7 +36,7 @@ def schema(app: Flask) -> str:
 def environ(app: Flask) -> dict[str, str]:
     """Return the environment, with what the application's configuration says of the queue."""
     made = dict(os.environ)
-    if url := app.config.get("JOBSD_DATABASE_URL"):
+    if url := _configuration(app).get("JOBSD_DATABASE_URL"):
         made["QUEUE_DATABASE_URL"] = str(url)
     elif uri := _of_sqlalchemy(app):
         made.setdefault("DATABASE_URL", uri)
@@ -45,8 +45,13 @@ def environ(app: Flask) -> dict[str, str]:
 
 def _of_sqlalchemy(app: Flask) -> str | None:
     """Return the URL given to Flask-SQLAlchemy, without its driver; None: no PostgreSQL."""
-    given = app.config.get("SQLALCHEMY_DATABASE_URI") or ""
+    given: Any = _configuration(app).get("SQLALCHEMY_DATABASE_URI") or ""
     if hasattr(given, "render_as_string"):
         given = given.render_as_string(hide_password=False)
     plain = re.sub(r"^postgresql\+\w+:", "postgresql:", str(given))
     return plain if plain.startswith("postgresql:") else None
+
+
+def _configuration(app: Flask) -> dict[str, Any]:
+    """Return the application's configuration: Flask does not say what its values are."""
+    return cast("dict[str, Any]", app.config)
