@@ -17,6 +17,7 @@ class JobsConfig(apps.AppConfig):  # type: ignore[misc] # pyright: ignore[report
     name = "jobsd.django"
     label = "jobsd"
     verbose_name = "Jobs"
+    default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
         """Set up all that a project gets without asking for it."""
