@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
 from jobsd.configuration.flags import Flags
-from jobsd.configuration.load import load, project_root
+from jobsd.configuration.folder import project_root
+from jobsd.configuration.load import load
 from jobsd.jobs import registry
 from jobsd.recurring import command_job, runs
 from jobsd.recurring.tasks import RecurringTask
