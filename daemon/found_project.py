@@ -10,7 +10,7 @@ import contextlib
 import re
 import tomllib
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -109,8 +109,8 @@ def _is_ours(name: str) -> bool:
 
 def _project(folder: Path) -> dict[str, Any]:
     with contextlib.suppress(tomllib.TOMLDecodeError):
-        found = tomllib.loads(_text(folder / "pyproject.toml")).get("project")
-        return found if isinstance(found, dict) else {}
+        found: object = tomllib.loads(_text(folder / "pyproject.toml")).get("project")
+        return cast("dict[str, Any]", found) if isinstance(found, dict) else {}
     return {}
 
 

@@ -76,7 +76,7 @@ class _Attempt:
             self._job.id,
             args,
             kwargs,
-            enqueued_at=enqueued_at and datetime.fromisoformat(enqueued_at),
+            enqueued_at=datetime.fromisoformat(enqueued_at) if enqueued_at else None,
             started_at=timezone.now(),
             worker_ids=[f"{hostname()}-{os.getpid()}"] * self._job.attempt,
         )

@@ -105,7 +105,7 @@ class RecurringTasks:
 
     def next_run(self) -> datetime | None:
         """Return the next planned instant."""
-        upcoming = self._timetable and self._timetable.next_run
+        upcoming = None if self._timetable is None else self._timetable.next_run
         return upcoming[0] if upcoming else None
 
     def enqueue_due(self, now: datetime) -> None:
