@@ -34,6 +34,9 @@ class Clean(Job):
     def perform(self, folder: str) -> None: ...
 
 
+UNTYPED_CLASS: Any = Clean
+
+
 @pytest.fixture(autouse=True)
 def _configured(target: Target, session: Session) -> Iterator[None]:
     client.configure(client=Client(target))
@@ -99,7 +102,7 @@ def test_an_option_that_can_not_be_meant_is_refused(options: dict[str, Any], sai
         (lambda: UNTYPED.with_args(1, value=1), r"note\(\) multiple values for argument"),
         (lambda: UNTYPED.using(wait=1).enqueue(), r"note\(\) missing"),
         (Clean.enqueue, r"Clean\.perform\(\) missing a required argument: 'folder'"),
-        (lambda: Clean.enqueue("a", "b"), r"Clean\.perform\(\) too many"),
+        (lambda: UNTYPED_CLASS.enqueue("a", "b"), r"Clean\.perform\(\) too many"),
     ],
 )
 def test_arguments_that_do_not_fit_are_refused_as_python_does(

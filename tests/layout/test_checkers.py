@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import subprocess
+from pathlib import Path
 
 from layout.house import ROOT, files, tool
 
@@ -59,3 +60,35 @@ def test_pyright_has_no_complaints() -> None:
     ]
     assert not complaints, "\n".join(complaints)
     assert summary["summary"]["filesAnalyzed"] >= len(files(".py"))
+
+
+def test_mypy_refuses_the_wrong_calls_of_users_and_no_others(tmp_path: Path) -> None:
+    calls, wrong = _calls_of_users(tmp_path)
+
+    report = _run("mypy", "--no-error-summary", str(calls))
+
+    found = re.findall(r"calls_of_users\.py:(\d+): error", report.stdout)
+    assert {*map(int, found)} == wrong, report.stdout
+
+
+def test_pyright_refuses_the_wrong_calls_of_users_and_no_others(tmp_path: Path) -> None:
+    calls, wrong = _calls_of_users(tmp_path)
+    settings = {"typeCheckingMode": "strict", "venvPath": str(ROOT), "venv": ".venv"}
+    (tmp_path / "pyrightconfig.json").write_text(
+        json.dumps({**settings, "extraPaths": [str(ROOT / "src")]})
+    )
+
+    report = _run("pyright", "--outputjson", "--project", str(tmp_path))
+
+    complaints = json.loads(report.stdout)["generalDiagnostics"]
+    assert {c["range"]["start"]["line"] + 1 for c in complaints} == wrong, report.stdout
+    assert {Path(c["file"]).name for c in complaints} == {calls.name}
+
+
+def _calls_of_users(folder: Path) -> tuple[Path, set[int]]:
+    """Return the module, and the numbers of the lines that a checker is to refuse."""
+    text = (Path(__file__).parent / "calls_of_users.txt").read_text(encoding="utf-8")
+    calls = folder / "calls_of_users.py"
+    calls.write_text(text, encoding="utf-8")
+    lines = enumerate(text.splitlines(), 1)
+    return calls, {number for number, line in lines if line.endswith("# wrong")}

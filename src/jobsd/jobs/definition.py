@@ -12,14 +12,14 @@ import inspect
 import sys
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, overload
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, overload
 
 from jobsd.errors import Error
 
 from . import client
 from .connections import NOT_GIVEN
 from .draft import Draft, Options, draft
-from .enqueueable import FunctionJob, P, R, Signature, Using, perform_here
+from .enqueueable import FunctionJob, P, R, R_co, Signature, T, Using, perform_here
 from .limits import Limit
 from .policy import FAILURES, Policy, bounded_duration_s, exponential
 from .registry import Definition, check_class, check_priority, check_queue, register
@@ -27,7 +27,7 @@ from .time_limits import read_expiry, read_time_limit
 from .unique import Unique
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Coroutine, Mapping, Sequence
     from datetime import datetime, timedelta
 
     from .enqueue import EnqueuedJob
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from .time_limits import TimeLimit
 
     Kinds = type[BaseException] | tuple[type[BaseException], ...]
+
 
 DEFAULT_QUEUE = "default"
 
@@ -52,6 +53,14 @@ _OPTIONS = (
     "expires_in",
 )
 """The attributes of a class by which it says how it is run; `name` is near too many words."""
+
+
+class Performs(Protocol[P, R_co]):
+    """What a class that is a job has."""
+
+    def perform(self, *args: P.args, **kwargs: P.kwargs) -> R_co:
+        """Do the work."""
+        ...
 
 
 class Job:
@@ -125,31 +134,43 @@ class Job:
     def _perform_new(cls, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401
         return cls().perform(*args, **kwargs)
 
+    # The annotation of `cls` is how checkers know what the `perform` of a class takes.
+
+    @overload
     @classmethod
-    def perform_now(cls, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401
+    def perform_now(
+        cls: type[Performs[P, Coroutine[Any, Any, T]]], *args: P.args, **kwargs: P.kwargs
+    ) -> T: ...
+    @overload
+    @classmethod
+    def perform_now(
+        cls: type[Performs[P, R_co]], *args: P.args, **kwargs: P.kwargs
+    ) -> R_co: ...
+    @classmethod
+    def perform_now(cls: type[Performs[P, Any]], *args: P.args, **kwargs: P.kwargs) -> Any:
         """Run the job in this thread, without the queue."""
         return perform_here(_definition_of(cls), args, kwargs)
 
     @classmethod
-    def enqueue(cls, *args: Any, **kwargs: Any) -> EnqueuedJob:  # noqa: ANN401
+    def enqueue(cls: type[Performs[P, Any]], *args: P.args, **kwargs: P.kwargs) -> EnqueuedJob:
         """Enqueue the job; it is committed when this returns."""
-        return client.enqueue(cls.with_args(*args, **kwargs))
+        return client.enqueue(_draft(cls, args, kwargs))
 
     @classmethod
-    async def aenqueue(cls, *args: Any, **kwargs: Any) -> EnqueuedJob:  # noqa: ANN401
+    async def aenqueue(
+        cls: type[Performs[P, Any]], *args: P.args, **kwargs: P.kwargs
+    ) -> EnqueuedJob:
         """Do what `enqueue` does, without blocking the event loop."""
-        return await client.aenqueue(cls.with_args(*args, **kwargs))
+        return await client.aenqueue(_draft(cls, args, kwargs))
 
     @classmethod
-    def with_args(cls, *args: Any, **kwargs: Any) -> Draft:  # noqa: ANN401
+    def with_args(cls: type[Performs[P, Any]], *args: P.args, **kwargs: P.kwargs) -> Draft:
         """Return the job with these arguments, for `enqueue_many`."""
-        definition = _definition_of(cls)
-        cls._signature.check(args, kwargs)
-        return draft(definition, args, kwargs)
+        return _draft(cls, args, kwargs)
 
     @classmethod
     def using(  # noqa: PLR0913 - the options of one enqueue
-        cls,
+        cls: type[Performs[P, Any]],
         *,
         queue: str | None = None,
         priority: int | None = None,
@@ -159,10 +180,11 @@ class Job:
         expires_in: timedelta | float | str | None = None,
         connection: object = NOT_GIVEN,
         after_commit: object = NOT_GIVEN,
-    ) -> Using[...]:
+    ) -> Using[P]:
         """Return the job with options for one enqueue: see `FunctionJob.using`."""
         options = Options(queue, priority, wait, wait_until, unique_key, expires_in)
-        return Using(cls.with_args, options, connection, after_commit)
+        drafted: Callable[P, Draft] = partial(_draft_of, cls)
+        return Using(drafted, options, connection, after_commit)
 
 
 @overload
@@ -338,10 +360,21 @@ def _check_spelling(cls: type[Job]) -> None:
             )
 
 
-def _definition_of(cls: type[Job]) -> Definition:
+def _definition_of(cls: type[Any]) -> Definition:
     if not hasattr(cls, "definition"):
         raise Error(f"{cls.__qualname__} has no `perform`, so it is no job")
-    return cls.definition
+    found: Definition = cls.definition
+    return found
+
+
+def _draft(cls: type[Any], args: Sequence[Any], kwargs: Mapping[str, Any]) -> Draft:
+    definition = _definition_of(cls)
+    cls._signature.check(args, kwargs)
+    return draft(definition, args, kwargs)
+
+
+def _draft_of(cls: type[Any], *args: Any, **kwargs: Any) -> Draft:  # noqa: ANN401
+    return _draft(cls, args, kwargs)
 
 
 def _module(origin: Any) -> str:  # noqa: ANN401

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import inspect
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, overload
 
 from jobsd.errors import Error
 from jobsd.instruments.bound_job import running_job
@@ -16,7 +16,7 @@ from .current import CurrentJob, running
 from .draft import Draft, Options, draft
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Coroutine, Mapping, Sequence
     from datetime import datetime, timedelta
 
     from .enqueue import EnqueuedJob
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 P = ParamSpec("P")
 R = TypeVar("R")
+R_co = TypeVar("R_co", covariant=True)
+T = TypeVar("T")
 
 
 class Signature:
@@ -74,22 +76,27 @@ class Signature:
         return str(inspect.Signature(bare))
 
 
-class FunctionJob(Generic[P, R]):
+class FunctionJob(Generic[P, R_co]):
     """A function that is a job; a call still runs the function itself."""
 
-    def __init__(self, function: Callable[P, R], definition: Definition) -> None:
+    def __init__(self, function: Callable[P, R_co], definition: Definition) -> None:
         self.definition = definition
         self._function = function
         self._signature = definition.takes or Signature(function)
         functools.update_wrapper(self, function)
 
-    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:  # noqa: D102
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R_co:  # noqa: D102
         return self._function(*args, **kwargs)
 
-    def perform_now(self, *args: P.args, **kwargs: P.kwargs) -> R:
+    @overload
+    def perform_now(
+        self: FunctionJob[P, Coroutine[Any, Any, T]], *args: P.args, **kwargs: P.kwargs
+    ) -> T: ...
+    @overload
+    def perform_now(self, *args: P.args, **kwargs: P.kwargs) -> R_co: ...
+    def perform_now(self, *args: P.args, **kwargs: P.kwargs) -> Any:
         """Run the job in this thread, without the queue."""
-        done: R = perform_here(self.definition, args, kwargs)
-        return done
+        return perform_here(self.definition, args, kwargs)
 
     def enqueue(self, *args: P.args, **kwargs: P.kwargs) -> EnqueuedJob:
         """Enqueue the job; it is committed when this returns.
