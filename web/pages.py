@@ -12,7 +12,7 @@ from jobsd.heartbeat import log
 from jobsd.heartbeat.log import HeartbeatLogs
 from jobsd.jobs import inspect, queues
 from jobsd.jobs.listing import BEYOND, listed
-from jobsd.operations import audit
+from jobsd.operations import audit, history
 from jobsd.operations import jobs as job_rows
 from jobsd.operations import tasks as task_rows
 from jobsd.operations.overview import COUNTED_MAX, failure_groups, overview, threads, totals
@@ -21,6 +21,7 @@ from jobsd.operations.queues import by_urgency, queue_rows
 from jobsd.operations.search import SEEN_MAX, read_search
 from jobsd.recurring import runs, tasks
 
+from .charts import bars
 from .http import RefusedRequest
 from .routes import Asked, Found, route
 from .strips import strips
@@ -49,6 +50,7 @@ def show_overview(asked: Asked) -> Found:
         "queues": by_urgency(seen.queues)[:_NAMED],
         "groups": failure_groups(asked.session)[:_NAMED],
         "trees": trees(seen.processes),
+        "done": bars(history.steps(asked.session, history.SPANS[0])),
         "live": True,
     }
     return Found(seen.document(), more)

@@ -25,7 +25,6 @@ from .ledger import ended
 if TYPE_CHECKING:
     from jobsd.database.connection import Session
     from jobsd.performing.perform import ClaimedJob
-    from jobsd.processes.counters import QueueCounters
     from jobsd.processes.entry import ScoreboardEntry
 
     from .ledger import Claims, Ledger, Recording
@@ -90,10 +89,8 @@ class Report:
             emit("jobs.released", size=len(jobs), job_ids=[job.id for job in jobs])
 
     def _finished(self, runs: list[Run]) -> None:
-        for queue, done in _by_queue(runs).items():
-            counters = self._entry.queue(queue)
-            counters.count("finished", len(done))
-            _observe(counters, done)
+        for (queue, class_name), done in _grouped(runs).items():
+            self._count(queue, class_name, "finished", done)
         if is_subscribed("debug"):
             for run in runs:
                 emit(
@@ -102,19 +99,37 @@ class Report:
                     duration=round(run.ended - run.started, 6),
                 )
 
+    def _count(self, queue: str, class_name: str, outcome: str, runs: list[Run]) -> None:
+        """Count runs for their queue and their class: sorted once, they cost little more."""
+        counters, of_class = self._entry.queue(queue), self._entry.job_class(class_name)
+        if outcome != "snoozed":
+            counters.count(outcome, len(runs))
+            of_class.count(outcome, len(runs))
+        counters.observe(
+            # When the server's clock was set back, a job has waited for less than nothing.
+            waits_s=[max(0.0, started - job.due_at) for job, _, started, _ in runs],
+            runs_s=[ended - started for _, _, started, ended in runs],
+            also=of_class,
+        )
+
+    def _expired(self, job: ClaimedJob) -> None:
+        """Count and emit a job that was too old to begin."""
+        self._entry.queue(job.queue_name).count("expired")
+        for counters in (
+            self._entry.queue(job.queue_name),
+            self._entry.job_class(job.class_name),
+        ):
+            counters.count("discarded")
+        emit("job.discarded", **_facts(job), reason="expired")
+
     def _ended(self, run: Run) -> None:
         outcome = run.outcome.verdict.outcome
-        counters = self._entry.queue(run.job.queue_name)
         if outcome == "expired":
-            counters.count("discarded")
-            counters.count("expired")
-            emit("job.discarded", **_facts(run.job), reason="expired")
+            self._expired(run.job)
             return
-        if outcome != "snoozed":
-            counters.count(outcome)
+        self._count(run.job.queue_name, run.job.class_name, outcome, [run])
         if isinstance(run.outcome.exception, TimeLimitExceeded):
-            counters.count("timed_out_soft")
-        _observe(counters, [run])
+            self._entry.queue(run.job.queue_name).count("timed_out_soft")
         facts = _facts(run.job)
         facts["duration"] = round(run.ended - run.started, 6)
         if run.outcome.error is not None:
@@ -133,19 +148,12 @@ def _reason(error: BaseException) -> str:
     return message if isinstance(error, Discard) else f"{facts['type']}: {message}"
 
 
-def _by_queue(runs: list[Run]) -> dict[str, list[Run]]:
-    found: dict[str, list[Run]] = {}
+def _grouped(runs: list[Run]) -> dict[tuple[str, str], list[Run]]:
+    """Return runs by the names of their queue and their class."""
+    found: dict[tuple[str, str], list[Run]] = {}
     for run in runs:
-        found.setdefault(run.job.queue_name, []).append(run)
+        found.setdefault((run.job.queue_name, run.job.class_name), []).append(run)
     return found
-
-
-def _observe(counters: QueueCounters, runs: list[Run]) -> None:
-    counters.observe(
-        # When the server's clock was set back, a job has waited for less than nothing.
-        waits_s=[max(0.0, started - job.due_at) for job, _, started, _ in runs],
-        runs_s=[ended - started for _, _, started, ended in runs],
-    )
 
 
 def _facts(job: ClaimedJob) -> dict[str, Any]:

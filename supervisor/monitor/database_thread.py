@@ -2,7 +2,8 @@
 
 When woken it recovers the processes that have died. If peer trees run on the same machine, it
 checks each second whether one of their processes has vanished. Once in a heartbeat interval
-one statement writes the heartbeats of the whole tree and returns a survey of its surroundings.
+one statement writes the heartbeats of the whole tree and returns a survey of its surroundings,
+and once a minute another one writes what was done (`history`).
 An outage is waited out; what could not be done is done afterwards, since dead processes keep
 their entries until then.
 
@@ -31,6 +32,7 @@ from jobsd.supervisor.recovery.recovery import REMEMBERED_MAX, Recovery
 
 from .emptiness import Emptiness
 from .heartbeats import LastHeartbeats, write_heartbeats
+from .history import History
 from .membership import Membership
 from .schema import Schema
 
@@ -97,6 +99,7 @@ class DatabaseThread:
         self._schema = Schema(target)
         self._outage = Outage(self._scoreboard, context.entry)
         self._emptiness = Emptiness(self._session, self._scoreboard, options)
+        self._history = History(self._session, self._scoreboard)
         self.nap = Nap()
         """Woken when a process has died."""
         self._last_poll: Callable[[], None] | None = None
@@ -143,6 +146,7 @@ class DatabaseThread:
             self._due = min(self._due, monotonic() + SECOND_SURVEY_S)
         if monotonic() >= self._due:
             left = self._survey() or left
+        self._history.poll()
         return min(self._rest_s(again=left), self._emptiness.poll())
 
     @contextlib.contextmanager
@@ -253,9 +257,11 @@ class DatabaseThread:
     def _end_tree(self) -> None:
         self._recover_all(monotonic() + LAST_S)
         self._membership.leave()
+        self._history.write()
 
     def _end_monitor(self) -> None:
         self._membership.leave_alone()
+        self._history.write()
 
     def _recover_all(self, end: float) -> None:
         """Recover the dead, again while last statements of theirs still hold locks."""

@@ -199,6 +199,8 @@ class Recovery:
                     for job in jobs:
                         if outcome != "snoozed":
                             self._entry.queue(job.queue_name).count(outcome)
+                            if job.class_name:
+                                self._entry.job_class(job.class_name).count(outcome)
                         emit(event, **_job_facts(job, outcome))
                 report(recovered)
 

@@ -60,6 +60,7 @@ def fill(session: Session) -> dict[str, int]:
         " (SELECT min(job_id) FROM jobsd.blocked_executions GROUP BY concurrency_key)"
     )
     _imports(session)
+    _history(session)
     queues.pause("reports", "the accounts are being closed", by="ann", session=session)
     _tasks(session)
     for actor, act, target, jobs in (
@@ -110,6 +111,24 @@ def _processes(session: Session, running: list[int]) -> None:
     session.connection.execute(
         "UPDATE jobsd.processes SET last_heartbeat_at = now() - interval '3 min' WHERE id = %s",
         (row,),
+    )
+
+
+def _history(session: Session) -> None:
+    """Write what was done in the last day, with a bad quarter of an hour."""
+    session.connection.execute(
+        "INSERT INTO jobsd.history_minutes SELECT date_trunc('minute', now()) - n * interval"
+        " '1 min', 'mail', 60 + 25 * sin(n / 40.0) + (n * 37) % 17, CASE WHEN n BETWEEN 18 AND"
+        " 27 THEN 14 ELSE (n % 13) / 12 END, n % 2, 0, 9, 30, ARRAY[20, 20, 15, 5 + n % 9, 2,"
+        " 0, 0, 0, 0, 0, 0, 0], ARRAY[0, 0, 4, 20, 30, 8 + n % 5, 2, 0, 0, 0, 0, 0]"
+        " FROM generate_series(0, 1439) AS n"
+    )
+    session.connection.execute(
+        "INSERT INTO jobsd.history_hours SELECT date_trunc('hour', now()) - n * interval"
+        " '1 h', name, 900 * size, size * (n % 3), size * (n % 5), 0, 9, 30, ARRAY[20, 20,"
+        " 15, 5, 2, 0, 0, 0, 0, 0, 0, 0], ARRAY[0, 0, 4, 20, 30, 8, size, 0, 0, 0, 0, 0]"
+        " FROM generate_series(0, 719) AS n, (VALUES ('shop.mail.welcome', 3),"
+        " ('shop.reports.monthly', 1), ('shop.images.shrink', 2)) AS class (name, size)"
     )
 
 

@@ -49,7 +49,7 @@ class Shop:
     def paths(self) -> list[str]:
         jobs = [f"/jobs/{job_id}" for job_id in self.ids.values()]
         pages = ["", "jobs", "queues", "recurring", "processes", "heartbeats", "audit"]
-        pages += ["limits", "system"]
+        pages += ["limits", "history", "history?span=month", "system"]
         more = ["/jobs?q=nothing+state:dead", "/recurring/heartbeat", "/nothing"]
         return [*(f"/{page}" for page in pages), *jobs, *more]
 

@@ -21,7 +21,16 @@ if TYPE_CHECKING:
     from rows import Rows
 
 HOSTILE = "<script>alert(1)</script>\"'><img src=x onerror=alert(2)>"
-PAGES = ("/", "/jobs", "/queues", "/recurring", "/processes", "/heartbeats", "/limits")
+PAGES = (
+    "/",
+    "/jobs",
+    "/queues",
+    "/recurring",
+    "/processes",
+    "/heartbeats",
+    "/limits",
+    "/history",
+)
 
 
 def _hostile(session: Session, rows: Rows) -> int:
@@ -47,6 +56,11 @@ def _hostile(session: Session, rows: Rows) -> int:
         "INSERT INTO jobsd.recurring_tasks (key, schedule, class_name, description, source)"
         " VALUES (%s, 'every hour', %s, %s, %s)",
         *[HOSTILE] * 4,
+    )
+    rows(
+        "INSERT INTO jobsd.history_hours VALUES"
+        " (date_trunc('hour', now()), %s, 1, 1, 0, 0, 0, 0, '{1}', '{1}')",
+        HOSTILE,
     )
     record(session, HOSTILE, HOSTILE)
     return job_id

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING
 from jobsd.clock import monotonic_ns
 
 from .counters import QUEUE_WORDS, QueueCounters
-from .queue_names import QUEUES_MAX
+from .queue_names import CLASSES_MAX, QUEUES_MAX
 from .running_jobs import ENDED, ENDINGS_AT, JOBS_AT, JOBS_END, RunningJobs
 from .words import Text, Word
 
@@ -41,14 +41,16 @@ reached a limit, for a reload, or with the tree; or somebody else has terminated
 
 _QUEUES_AT = JOBS_END
 _PAGE_WORDS = 512
-ENTRY_WORDS = -(-(_QUEUES_AT + (1 + QUEUES_MAX) * QUEUE_WORDS) // _PAGE_WORDS) * _PAGE_WORDS
+_CLASSES_AT = _QUEUES_AT + (1 + QUEUES_MAX) * QUEUE_WORDS
+_END = _CLASSES_AT + (1 + CLASSES_MAX) * QUEUE_WORDS
+ENTRY_WORDS = -(-_END // _PAGE_WORDS) * _PAGE_WORDS
 
 # Words of an entry.
 _STATE, _PID, _STARTED, _TICK, _ROW, _KIND, _STATUS, _DIED, _REASON = range(9)
 _ROW_LOST, _BUSY, _THREADS, _DROPPED, _, _RSS, _GENERATION, _UP_SINCE = range(9, 17)
 _RECYCLING, _HOOKS_DONE, _LEAVING, _DATABASE_DOWN = range(17, 21)
 _WORKING, _HEARTBEAT, _QUEUES, _NUMBER = range(21, 25)
-_BUSY_COROUTINES, _COROUTINES_MOST = 26, 27
+_BUSY_COROUTINES, _COROUTINES_MOST, _CLASSES = 26, 27, 28
 _NAME_AT, _NAME_WORDS = 32, 16
 # Words about one process: cleared for the next one.
 _PASSING = (
@@ -61,12 +63,15 @@ _PASSING = (
 class ScoreboardEntry(RunningJobs):
     """One process's part of the scoreboard."""
 
-    __slots__ = ("_names", "index")
+    __slots__ = ("_class_names", "_names", "index")
 
-    def __init__(self, words: memoryview[int], index: int, names: QueueNames) -> None:
+    def __init__(
+        self, words: memoryview[int], index: int, names: QueueNames, class_names: QueueNames
+    ) -> None:
         self.words = words
         self.index = index
         self._names = names
+        self._class_names = class_names
 
     # Written by the process itself.
 
@@ -231,6 +236,24 @@ class ScoreboardEntry(RunningJobs):
             if any(counters.words):
                 yield counters
 
+    def job_class(self, name: str) -> QueueCounters:
+        """Return the counters of a class of jobs, as `queue` returns those of a queue."""
+        number = self._class_names.number(name)
+        self.words[_CLASSES] = max(self.words[_CLASSES], number + 1)
+        return self._of_class(number)
+
+    def classes(self) -> Iterator[QueueCounters]:
+        """Yield the counters of the classes of which something was counted here."""
+        for number in range(self.words[_CLASSES]):
+            counters = self._of_class(number)
+            if any(counters.words):
+                yield counters
+
     def _counters(self, number: int) -> QueueCounters:
         start = _QUEUES_AT + number * QUEUE_WORDS
         return QueueCounters(self.words[start : start + QUEUE_WORDS], self._names, number)
+
+    def _of_class(self, number: int) -> QueueCounters:
+        start = _CLASSES_AT + number * QUEUE_WORDS
+        words = self.words[start : start + QUEUE_WORDS]
+        return QueueCounters(words, self._class_names, number)

@@ -1,8 +1,9 @@
-"""The queues that have counters of their own in a tree, numbered as they come.
+"""The queues and the classes that have counters of their own in a tree, numbered as they come.
 
-Names are only ever added, so a number is a queue's for the tree's life, in whichever process.
-Beyond `QUEUES_MAX` all further queues share the number 0. Each process keeps what it has read
-in a table of its own, so that a look-up takes as long for a thousand names as for one.
+Names are only ever added, so a number is a name's for the tree's life, in whichever process.
+Beyond `QUEUES_MAX`, or `CLASSES_MAX`, all further ones share the number 0. Each process keeps
+what it has read in a table of its own, so that a look-up takes as long for a thousand names as
+for one.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import weakref
 from .words import read_text, write_text
 
 QUEUES_MAX = 1024
+CLASSES_MAX = 500
 OTHER = 0
 """The number of all queues for which there was no room."""
 OTHERS = "*other*"
@@ -30,8 +32,9 @@ _TRIES = 50
 class QueueNames:
     """The names, in memory that all processes of a tree share."""
 
-    def __init__(self, words: memoryview[int]) -> None:
+    def __init__(self, words: memoryview[int], most: int = QUEUES_MAX) -> None:
         self._words = words
+        self._most = most
         self._numbers: dict[bytes, int] = {}
         self._lock = os.memfd_create("jobsd queues")
         weakref.finalize(self, os.close, self._lock).atexit = False
@@ -42,7 +45,7 @@ class QueueNames:
         if (known := self._numbers.get(key)) is not None:
             return known
         self._read()
-        if key not in self._numbers and len(self._numbers) < QUEUES_MAX:
+        if key not in self._numbers and len(self._numbers) < self._most:
             self._add(key)
         return self._numbers.get(key, OTHER)
 
@@ -69,7 +72,7 @@ class QueueNames:
         try:
             self._read()
             number = self._words[0] + 1
-            if key in self._numbers or number > QUEUES_MAX:
+            if key in self._numbers or number > self._most:
                 return
             write_text(self._words, self._at(number), key, _NAME_WORDS)
             self._words[0] = self._numbers[key] = number

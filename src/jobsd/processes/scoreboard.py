@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 from jobsd.clock import monotonic_ns
 
 from .entry import DEAD, ENTRY_WORDS, FREE, KINDS, REASONS, TAKEN, UP, ScoreboardEntry
-from .queue_names import NAMES_WORDS, QueueNames
+from .queue_names import CLASSES_MAX, NAMES_WORDS, QueueNames
 from .thresholds import Thresholds
 from .words import Text, Word
 
@@ -29,7 +29,8 @@ if TYPE_CHECKING:
 
 ENTRIES_MAX = 256
 _HEAD_WORDS = 512
-_ENTRIES_AT = _HEAD_WORDS + NAMES_WORDS
+_CLASS_NAMES_AT = _HEAD_WORDS + NAMES_WORDS
+_ENTRIES_AT = _CLASS_NAMES_AT + NAMES_WORDS
 # Nearly all of it is never touched, so no machine is to refuse it for its size. (Python 3.11
 # does not have this flag.)
 _FLAGS = mmap.MAP_SHARED | mmap.MAP_ANONYMOUS | getattr(mmap, "MAP_NORESERVE", 0)
@@ -89,9 +90,10 @@ class Scoreboard:
         words = _ENTRIES_AT + ENTRIES_MAX * ENTRY_WORDS
         self._memory: memoryview[int] = memoryview(mmap.mmap(-1, words * 8, _FLAGS)).cast("q")
         self.words: memoryview[int] = self._memory[:_HEAD_WORDS]
-        self.queue_names = QueueNames(self._memory[_HEAD_WORDS:_ENTRIES_AT])
+        self.queue_names = QueueNames(self._memory[_HEAD_WORDS:_CLASS_NAMES_AT])
+        class_names = QueueNames(self._memory[_CLASS_NAMES_AT:_ENTRIES_AT], CLASSES_MAX)
         self.entries = [
-            ScoreboardEntry(self._entry_words(index), index, self.queue_names)
+            ScoreboardEntry(self._entry_words(index), index, self.queue_names, class_names)
             for index in range(ENTRIES_MAX)
         ]
         self._announcement_lock = os.memfd_create("jobsd announcements")
@@ -129,7 +131,7 @@ class Scoreboard:
         """Yield the entries that ever had a process: the first ones, since the first is taken.
 
         The others are never read: reading makes memory of their pages, 1 MiB for their states
-        and 88 MiB for all.
+        and 128 MiB for all.
         """
         return takewhile(lambda entry: entry.was_used, self.entries)
 

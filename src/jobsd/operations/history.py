@@ -1,0 +1,138 @@
+"""What was done when: counts, failures, waits and runs, by time and by class.
+
+The history is what trees have added up once a minute. So medians and the like come from the
+buckets of the metrics: they are right within one, and between its ends they are guessed.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime, timedelta
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
+
+from jobsd.clock import utc_now
+from jobsd.database.statements import Statements
+from jobsd.processes.counters import BUCKETS_S
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from jobsd.database.connection import Session
+
+    Row = dict[str, Any]
+
+STATEMENTS = Statements("jobsd.operations", "history.sql")
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """A time that can be shown: how long it is, in steps of which length, from which table."""
+
+    name: str
+    words: str
+    span_s: int
+    step_s: int
+    table: str = "minutes"
+
+
+SPANS = (
+    Span("hour", "the last hour", 3_600, 60),
+    Span("day", "the last 24 hours", 86_400, 900),
+    Span("month", "the last 30 days", 30 * 86_400, 6 * 3_600, "hours"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """What was done in some time; times in seconds, None where nothing was."""
+
+    finished: int = 0
+    failed: int = 0
+    retried: int = 0
+    discarded: int = 0
+    wait_p50_s: float | None = None
+    wait_p95_s: float | None = None
+    run_p50_s: float | None = None
+    run_p95_s: float | None = None
+    run_mean_s: float | None = None
+
+    @property
+    def attempts(self) -> int:
+        """How many attempts have ended."""
+        return self.finished + self.failed + self.retried + self.discarded
+
+    @property
+    def failing(self) -> float:
+        """Which part of the attempts has failed."""
+        return (self.failed + self.retried) / self.attempts if self.attempts else 0.0
+
+
+def span_named(name: str) -> Span:
+    """Return a span; the last hour for what is none."""
+    return next((span for span in SPANS if span.name == name), SPANS[0])
+
+
+def steps(session: Session, span: Span, name: str | None = None) -> list[tuple[datetime, Done]]:
+    """Return each step of a span with what was done in it, of one queue (or class) or all."""
+    parameters = {"step_s": span.step_s, "span_s": span.span_s, "name": name}
+    found = {
+        row[0]: _done(*row[1:]) for row in session.fetch(STATEMENTS[span.table], parameters)
+    }
+    last = int(utc_now().timestamp()) // span.step_s * span.step_s
+    # The server's clock may be ahead of ours.
+    last = max([last, *(int(at.timestamp()) for at in found)])
+    first = datetime.fromtimestamp(last - span.span_s + span.step_s, UTC)
+    every = [first + timedelta(seconds=n) for n in range(0, span.span_s, span.step_s)]
+    return [(at, found.get(at, Done())) for at in every]
+
+
+def classes(session: Session, span: Span) -> list[tuple[str, Done]]:
+    """Return what was done of each class in the hours of a span, the most failures first."""
+    rows = session.fetch(STATEMENTS["classes"], {"span_s": span.span_s})
+    return [(row[0], _done(*row[1:])) for row in rows]
+
+
+def document(
+    span: Span, found: Sequence[tuple[datetime, Done]], by_class: Sequence[tuple[str, Done]]
+) -> Row:
+    """Return the history for programs."""
+    return {
+        "span": span.name,
+        "step_s": span.step_s,
+        "steps": [{"at": at, **asdict(done)} for at, done in found],
+        "classes": [{"class_name": name, **asdict(done)} for name, done in by_class],
+    }
+
+
+def percentile(counts: Sequence[int], share: float) -> float | None:
+    """Return the time within which a share of all stayed; None when there were none."""
+    wanted, below = share * sum(counts), 0
+    bounds = pairwise((0.0, *BUCKETS_S))
+    for count, (least, most) in zip(counts, bounds, strict=False):
+        if count and below + count >= wanted:
+            return least + (most - least) * (wanted - below) / count
+        below += count
+    return BUCKETS_S[-1] if sum(counts) else None
+
+
+def _done(  # noqa: PLR0913, PLR0917 - the columns of the statements
+    finished: int,
+    failed: int,
+    retried: int,
+    discarded: int,
+    wait_s: float,
+    run_s: float,
+    waits: list[int],
+    runs: list[int],
+) -> Done:
+    del wait_s
+    # Of a version with fewer buckets there are none beyond.
+    waits, runs = [count or 0 for count in waits], [count or 0 for count in runs]
+    ran = sum(runs)
+    return Done(
+        *(finished, failed, retried, discarded),
+        *(percentile(waits, 0.5), percentile(waits, 0.95)),
+        *(percentile(runs, 0.5), percentile(runs, 0.95)),
+        run_s / ran if ran else None,
+    )

@@ -1,0 +1,97 @@
+"""Writes what the tree has done into the history: one statement a minute, and none for nothing.
+
+Workers count in shared memory, whether or not anybody reads it. Here the sums of all of them
+are compared with those of the last time, and the differences are added to this minute of each
+queue and this hour of each class. A monitor that follows a killed one begins with the sums as
+they are, so a minute at most is missing; where the answer to a statement was lost, a minute may
+count twice. It is a chart, no book-keeping: `attempts` and `jobs` are exact.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from typing import TYPE_CHECKING
+
+from jobsd.clock import monotonic
+from jobsd.database.statements import Statements
+from jobsd.processes.counters import BUCKETS_S
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from jobsd.database.connection import Session
+    from jobsd.processes.counters import QueueCounters
+    from jobsd.processes.scoreboard import Scoreboard
+
+    Sums = dict[str, list[float]]
+
+STATEMENTS = Statements("jobsd.supervisor.monitor", "history.sql")
+
+EVERY_S = 60.0
+_OUTCOMES = ("finished", "failed", "retried", "discarded")
+_BUCKETS = len(BUCKETS_S) + 1
+_WAITS_AT = len(_OUTCOMES) + 2
+_RUNS_AT = _WAITS_AT + _BUCKETS
+
+
+class History:
+    """What one tree has counted, and how much of it is written."""
+
+    def __init__(self, session: Session, scoreboard: Scoreboard) -> None:
+        self._session = session
+        self._scoreboard = scoreboard
+        self._written = self._sums()
+        self._due = monotonic() + EVERY_S
+
+    def poll(self) -> None:
+        """Write what was done in the last minute, once that is over."""
+        if monotonic() >= self._due:
+            self.write()
+            self._due = monotonic() + EVERY_S
+
+    def write(self) -> None:
+        """Write what is not written yet; after an error it still is not."""
+        sums = self._sums()
+        more = [_more(*pair) for pair in zip(sums, self._written, strict=True)]
+        if any(more):
+            queues, classes = (json.dumps(rows) for rows in more)
+            self._session.fetch(STATEMENTS["add"], {"queues": queues, "classes": classes})
+        self._written = sums
+
+    def _sums(self) -> tuple[Sums, Sums]:
+        entries = list(self._scoreboard.used())
+        queues = (counters for entry in entries for counters in entry.queues())
+        classes = (counters for entry in entries for counters in entry.classes())
+        return _summed(queues), _summed(classes)
+
+
+def _summed(rows: Iterable[QueueCounters]) -> Sums:
+    found: Sums = defaultdict(lambda: [0.0] * (_RUNS_AT + _BUCKETS))
+    for counters in rows:
+        waits, wait_s = counters.waits()
+        runs, run_s = counters.durations()
+        counts = map(counters.outcome, _OUTCOMES)
+        row = [*counts, wait_s, run_s, *waits, *runs]
+        found[counters.name] = [a + b for a, b in zip(found[counters.name], row, strict=True)]
+    return found
+
+
+def _more(sums: Sums, written: Sums) -> list[dict[str, object]]:
+    """Return the rows that have grown, by how much."""
+    none = [0.0] * (_RUNS_AT + _BUCKETS)
+    rows: list[dict[str, object]] = []
+    for name, row in sums.items():
+        grown = [a - b for a, b in zip(row, written.get(name, none), strict=True)]
+        if any(grown):
+            rows.append(
+                {
+                    "name": name,
+                    **{each: int(grown[at]) for at, each in enumerate(_OUTCOMES)},
+                    "wait_s": grown[_WAITS_AT - 2],
+                    "run_s": grown[_WAITS_AT - 1],
+                    "waits": list(map(int, grown[_WAITS_AT:_RUNS_AT])),
+                    "runs": list(map(int, grown[_RUNS_AT:])),
+                }
+            )
+    return rows
