@@ -71,16 +71,22 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--on-server", action="store_true", help=only)
     share = "K/N: of N shares of the files run the one with this number, counted from 0"
     parser.addoption("--share", default="0/1", help=share)
+    rooms = "ROOM,ROOM: leave files out of these folders of tests alone; all others run whole"
+    parser.addoption("--share-of", default="", help=rooms)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Leave out what would do the same again, and the shares of other runs."""
     number, shares = map(int, str(config.getoption("--share")).split("/"))
+    shared = set(filter(None, str(config.getoption("--share-of")).split(",")))
+
+    def in_share(item: pytest.Item) -> bool:
+        file = item.location[0]
+        whole = bool(shared) and Path(file).parts[1] not in shared
+        return whole or zlib.crc32(file.encode()) % shares == number % shares
 
     def ours(item: pytest.Item) -> bool:
-        return zlib.crc32(item.location[0].encode()) % shares == number % shares and (
-            not config.getoption("--on-server") or _uses_server(item)
-        )
+        return in_share(item) and (not config.getoption("--on-server") or _uses_server(item))
 
     left_out = [item for item in items if not ours(item)]
     items[:] = filter(ours, items)

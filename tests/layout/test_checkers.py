@@ -7,7 +7,12 @@ import re
 import subprocess
 from pathlib import Path
 
+import pytest
+
 from layout.house import ROOT, files, tool
+
+# Without what they keep from one run to the next, on a busy machine.
+pytestmark = pytest.mark.timeout(600)
 
 
 def _run(*command: str) -> subprocess.CompletedProcess[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 from pathlib import Path
 
@@ -33,3 +34,12 @@ def test_the_server_of_ci_stores_every_text_whatever_the_locale(names: dict[str,
 
     assert done.returncode == 0, done.stdout + done.stderr
     assert " passed" in done.stdout
+
+
+def test_the_rooms_around_the_engine_are_there() -> None:
+    text = (ROOT / ".ci" / "run").read_text(encoding="utf-8")
+    around = ",".join(re.findall(r"^around\+?=,?(.+)$", text, re.MULTILINE)).split(",")
+
+    assert len(around) > 10
+    assert [room for room in around if not (ROOT / "tests" / room).is_dir()] == []
+    assert not {"worker", "jobs", "system", "chaos", "outages"} & set(around)
