@@ -26,7 +26,7 @@ from jobsd.errors import Error
 from jobsd.machine import process_stat
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
+    from collections.abc import Generator, Mapping
 
 VARIABLE = "JOBSD_IN_WEB"
 _ON = frozenset({"1", "true", "yes", "on"})
@@ -58,8 +58,10 @@ def host_pid() -> int:
     return os.getppid() if of_gunicorn or of_runserver else os.getpid()
 
 
-def start(host: int) -> None:
+def start(host: int, environ: Mapping[str, str] | None = None) -> None:
     """Start the keeper of the web server `host`, unless it has one. Takes about 0.2 s.
+
+    The tree has the environment of this process, unless it is given another one.
 
     Raises:
         InWebError: it could not be started; its reason is on stderr.
@@ -68,13 +70,17 @@ def start(host: int) -> None:
     # It forks and ends at once. Whoever reaps it, reaps the status 0.
     with contextlib.suppress(ChildProcessError):
         done = subprocess.run(
-            command, stdin=subprocess.DEVNULL, check=False, timeout=_STARTED_WITHIN_S
+            command,
+            stdin=subprocess.DEVNULL,
+            check=False,
+            timeout=_STARTED_WITHIN_S,
+            env=environ,
         )
         if done.returncode:
             raise InWebError(f"the tree can't be started in this web server ({VARIABLE}=1)")
 
 
-def keep(host: int) -> None:
+def keep(host: int, environ: Mapping[str, str] | None = None) -> None:
     """Start the keeper, and again whenever it has ended though this process lives.
 
     For processes that fork no others: a thread waits for the keeper's end.
@@ -82,8 +88,9 @@ def keep(host: int) -> None:
     if os.getpid() in _watched:
         return
     _watched.add(os.getpid())
-    start(host)
-    thread = threading.Thread(target=_watch, args=(host,), name="jobsd in web", daemon=True)
+    start(host, environ)
+    watched = host, environ
+    thread = threading.Thread(target=_watch, args=watched, name="jobsd in web", daemon=True)
     thread.start()
 
 
@@ -135,7 +142,7 @@ def _connect(host: int) -> Generator[socket.socket]:
         yield connection
 
 
-def _watch(host: int) -> None:
+def _watch(host: int, environ: Mapping[str, str] | None) -> None:
     """Wait for the keeper's end, and start another one, for ever."""
     pause = threading.Event()
     while True:
@@ -146,4 +153,4 @@ def _watch(host: int) -> None:
             return
         pause.wait(1.0)
         with contextlib.suppress(InWebError, OSError, subprocess.TimeoutExpired):
-            start(host)
+            start(host, environ)

@@ -30,8 +30,8 @@ SETTINGS = {
     for _, key, _ in settings_of(options)
 }
 ROOMS = "|".join(sorted({name.partition(".")[0] for name in EVENTS}))
-OF_OTHERS = {"jobs.enqueue", "jobs.py", "job.meta", "job.result"}
-"""What is written like an event: a function in SQL, a module, and attributes in RQ."""
+OF_OTHERS = {"jobs.enqueue", "jobs.py", "job.meta", "job.result", "job.state", "job.error"}
+"""What is written like an event: a function in SQL, a module, attributes in RQ and in tests."""
 
 
 def _shown(page: str) -> list[str]:

@@ -6,7 +6,7 @@ from jobsd import face
 from jobsd.jobs import client
 from jobsd.jobs.around import around_job
 
-from . import checks, connections, enqueueing, queue, tables
+from . import checks, connections, enqueueing, queue, runserver, tables
 from .library import apps, conf, module_loading, signals
 from .library import checks as registry
 
@@ -30,6 +30,8 @@ class JobsConfig(apps.AppConfig):  # type: ignore[misc] # pyright: ignore[report
         registry.register(checks.check_database)
         signals.post_migrate.connect(tables.bring_up_to_date, sender=self)
         module_loading.autodiscover_modules("jobs", *(["tasks"] if _has_tasks() else []))
+        if runserver.is_meant():
+            runserver.begin()
 
 
 def _has_tasks() -> bool:
