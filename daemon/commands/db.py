@@ -84,14 +84,27 @@ def sql(project: Project) -> Result:
     return document("sql", ddl(project.options.database.schema))
 
 
-@command.command(cls=Verb, examples="db grants jobsd | psql postgresql://owner@host/app")
+@command.command(
+    cls=Verb,
+    examples="db grants jobsd | psql postgresql://owner@host/app\ndb grants --enqueue-only web",
+)
 @click.argument("role")
+@click.option("--enqueue-only", is_flag=True, help="It may enqueue, and nothing else.")
+@click.option("--read-only", is_flag=True, help="It may read all, and change nothing.")
+@click.option("--operate", is_flag=True, help="It may read, and do what people do by hand.")
 @on_project
-def grants(project: Project, role: str) -> Result:
-    """Print the GRANT statements that a role needs to run the daemon and to enqueue."""
+def grants(project: Project, /, role: str, **kinds: bool) -> Result:
+    """Print the GRANT statements that a role needs: to run the daemon, or for less.
+
+    With one of the options they also take away what the role may do beyond that.
+    """
     from jobsd.database.grants import grants as grant_statements
 
-    return document("sql", grant_statements(project.options.database.schema, role))
+    wanted = [name.replace("_", "-") for name, given in kinds.items() if given]
+    if len(wanted) > 1:
+        raise click.UsageError(f"give one of --{' and --'.join(wanted)}")
+    schema = project.options.database.schema
+    return document("sql", grant_statements(schema, role, *wanted))
 
 
 @command.command(cls=Verb, examples="db url\ndb url --json")

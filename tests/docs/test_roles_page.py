@@ -30,6 +30,7 @@ def named(empty_database: str) -> Iterator[dict[str, str]]:
     """The names that the page uses, with those that stand for them here."""
     suffix = secrets.token_hex(4)
     owner, user = f"jobsd_owner_{suffix}", f"jobsd_{suffix}"
+    lesser = [f"{name}_{suffix}" for name in ("web", "operator", "viewer")]
     database = str(conninfo.conninfo_to_dict(empty_database)["dbname"])
     yield {
         "ROLE jobsd_owner": f"ROLE {owner}",
@@ -41,10 +42,15 @@ def named(empty_database: str) -> Iterator[dict[str, str]]:
             conninfo.make_conninfo(empty_database, options=f"-c role={owner}")
         ),
         "grants jobsd ": f"grants {user} ",
+        **{
+            before + name.partition("_")[0]: before + name
+            for name in lesser
+            for before in ("ROLE ", "only ", "operate ")
+        },
         "user": user,
     }
     with psycopg.connect(empty_database, autocommit=True) as connection:
-        for role in (owner, user):
+        for role in (owner, user, *lesser):
             connection.execute(f"DROP OWNED BY {role} CASCADE; DROP ROLE {role}".encode())
 
 
@@ -63,7 +69,8 @@ def test_the_roles_of_the_page_are_enough_to_enqueue(
     as_user = conninfo.make_conninfo(empty_database, options=f"-c role={named['user']}")
     project = Project(tmp_path, as_user)
     with psycopg.connect(empty_database, autocommit=True) as connection:
-        connection.execute(_here(blocks(PAGE, "sql")[0], named).encode())
+        for made in blocks(PAGE, "sql"):
+            connection.execute(_here(made, named).encode())
 
     for command in typed(PAGE):
         program = command.replace("jobsd db", f"{shlex.join(COMMAND)} db")
@@ -77,5 +84,8 @@ def test_the_roles_of_the_page_are_enough_to_enqueue(
 
     assert project.run("enqueue", "HeartbeatJob").returncode == 0
     assert project.run("db", "migrate").returncode == 0, "there is nothing to migrate"
+    web = conninfo.make_conninfo(empty_database, options=f"-c role={named['ROLE web'][5:]}")
+    assert Project(tmp_path, web).run("enqueue", "HeartbeatJob").returncode == 0
+    assert Project(tmp_path, web).run("list").returncode == 1
     with psycopg.connect(as_user) as connection, pytest.raises(psycopg.errors.Error):
         connection.execute("DROP TABLE jobsd.jobs")

@@ -1,8 +1,8 @@
-"""The privileges of a role that uses the tables but may not change them.
+"""The privileges of roles that use the tables but may not change them.
 
-One role owns the schema and migrates it; the daemon and the programs that enqueue run as
-another, which has no DDL: a leaked password of it can't drop a table, nor leave a trigger or
-a function behind.
+One role owns the schema and migrates it; the daemon runs as another, which has no DDL: a leaked
+password of it can't drop a table, nor leave a trigger or a function behind. Others may do less
+still: enqueue, read, or operate.
 """
 
 from __future__ import annotations
@@ -14,10 +14,13 @@ from .statements import quote_identifier
 REMEDY = "`db grants ROLE` prints what the owner of the tables has to run"
 """What to do about a role that may not use the tables."""
 
-# The default privileges are for what the same owner will add with later versions.
-_GRANTS = """\
+_HEAD = """\
 -- To be run by the owner of the tables, once they are there. Running it again does no harm.
 GRANT USAGE ON SCHEMA jobsd TO runtime;
+"""
+
+# The default privileges are for what the same owner will add with later versions.
+_ALL = """\
 GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA jobsd TO runtime;
 GRANT USAGE, SELECT ON ALL SEQUENCES IN SCHEMA jobsd TO runtime;
 GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA jobsd TO runtime;
@@ -29,10 +32,59 @@ ALTER DEFAULT PRIVILEGES IN SCHEMA jobsd GRANT USAGE, SELECT ON SEQUENCES TO run
 ALTER DEFAULT PRIVILEGES IN SCHEMA jobsd GRANT EXECUTE ON FUNCTIONS TO runtime;
 """
 
+# A role that had more keeps nothing of it.
+_REVOKE = """\
+REVOKE ALL ON ALL TABLES IN SCHEMA jobsd FROM runtime;
+REVOKE ALL ON ALL SEQUENCES IN SCHEMA jobsd FROM runtime;
+REVOKE ALL ON ALL FUNCTIONS IN SCHEMA jobsd FROM runtime;
+ALTER DEFAULT PRIVILEGES IN SCHEMA jobsd REVOKE ALL ON TABLES FROM runtime;
+ALTER DEFAULT PRIVILEGES IN SCHEMA jobsd REVOKE ALL ON SEQUENCES FROM runtime;
+ALTER DEFAULT PRIVILEGES IN SCHEMA jobsd REVOKE ALL ON FUNCTIONS FROM runtime;
+"""
+
+_ENQUEUE_ONLY = """\
+-- It enqueues by a function that runs as the owner of the tables, and reads nothing of them but
+-- their version.
+GRANT SELECT ON jobsd.schema_migrations TO runtime;
+GRANT EXECUTE ON FUNCTION jobsd.submit(jsonb) TO runtime;
+"""
+
+_READ_ONLY = """\
+GRANT SELECT ON ALL TABLES IN SCHEMA jobsd TO runtime;
+ALTER DEFAULT PRIVILEGES IN SCHEMA jobsd GRANT SELECT ON TABLES TO runtime;
+"""
+
+_OPERATE = """\
+-- It retries, discards, pauses, clears and runs what there is; a job keeps its class and its
+-- arguments, and tasks keep what they run.
+GRANT USAGE ON ALL SEQUENCES IN SCHEMA jobsd TO runtime;
+GRANT INSERT, DELETE, UPDATE (
+    attempts, scheduled_at, finished_at, outcome, reason
+) ON jobsd.jobs TO runtime;
+GRANT INSERT, UPDATE, DELETE ON
+    jobsd.ready_executions, jobsd.scheduled_executions, jobsd.blocked_executions,
+    jobsd.parked_executions, jobsd.failed_executions, jobsd.concurrency_slots,
+    jobsd.unique_jobs, jobsd.discard_keys, jobsd.attempts, jobsd.results, jobsd.lost_jobs,
+    jobsd.expirations, jobsd.pauses, jobsd.audit
+TO runtime;
+GRANT INSERT, UPDATE ON jobsd.recurring_executions TO runtime;
+GRANT UPDATE (
+    enabled, planned_from, updated_at, last_run_at, runs_count
+) ON jobsd.recurring_tasks TO runtime;
+"""
+
+KINDS = {
+    "all": _HEAD + _ALL,
+    "enqueue-only": _HEAD + _REVOKE + _ENQUEUE_ONLY,
+    "read-only": _HEAD + _REVOKE + _READ_ONLY,
+    "operate": _HEAD + _REVOKE + _READ_ONLY + _OPERATE,
+}
+"""What there is to grant, by what the role may do."""
+
 _NAMES = re.compile(r"\b(?:jobsd|runtime)\b")
 
 
-def grants(schema: str, role: str) -> str:
-    """Return the statements that let `role` use the tables in `schema`."""
+def grants(schema: str, role: str, kind: str = "all") -> str:
+    """Return the statements that let `role` do what `kind` says with the tables in `schema`."""
     names = {"jobsd": quote_identifier(schema), "runtime": quote_identifier(role)}
-    return _NAMES.sub(lambda found: names[found[0]], _GRANTS)
+    return _NAMES.sub(lambda found: names[found[0]], KINDS[kind])

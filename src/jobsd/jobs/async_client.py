@@ -22,7 +22,7 @@ from jobsd.database.async_connection import AsyncDeadlineConnection, open_async_
 from jobsd.database.connection import unreachable
 from jobsd.errors import DatabaseUnreachableError, SchemaError
 
-from . import client, stand_in
+from . import client, stand_in, submission
 from .async_drivers import AsyncPsycopgDriver, async_driver_of, take
 from .bulk import Bulk
 from .connections import (
@@ -32,7 +32,7 @@ from .connections import (
     is_asynchronous_sqlalchemy,
     run_sync,
 )
-from .enqueue import refusal, refused, request, told
+from .enqueue import refusal, refused, request, steps_within, told
 from .idle import ANSWER_S, READ_ONLY
 from .steps import within_savepoint
 
@@ -52,24 +52,41 @@ async def store(drafted: Draft, connection: object = NOT_GIVEN) -> EnqueuedJob:
     """Store one job: committed when this returns, or as part of `connection`'s transaction."""
     if stand_in.active is not None:
         return stand_in.active.enqueue(drafted)
-    statement, parameters = request(drafted, always=connection is not NOT_GIVEN)
-    row: Sequence[Any]
     if connection is NOT_GIVEN:
         async with Loan(client.default_client()) as mine:
-            try:
-                (row,) = await mine.fetch_prepared(statement, parameters)
-            except (psycopg.Error, UnicodeEncodeError) as error:
-                raise refusal(error, doubtful=True) from error
-    elif is_asynchronous_sqlalchemy(connection):
+            return told(drafted, await _store_alone(mine, drafted))
+    if is_asynchronous_sqlalchemy(connection):
         within: EnqueuedJob = await run_sync(
             connection, lambda inner: client.enqueue(drafted, inner, surrounded=False)
         )
         return within
-    else:
-        driver = async_driver_of(connection, client.schema_of_tables())
-        with refused():
-            (row,) = await driver.fetch(statement, parameters)
-    return told(drafted, row)
+    schema = client.schema_of_tables()
+    driver = async_driver_of(connection, schema)
+    with refused():
+        return await take(steps_within(drafted, schema), driver)
+
+
+async def _store_alone(mine: AsyncDeadlineConnection, job: Draft) -> Sequence[Any]:
+    schema = client.schema_of_tables()
+    statement, parameters = request(job, always=False)
+    try:
+        if not submission.is_known(schema):
+            try:
+                (row,) = await mine.fetch_prepared(statement, parameters)
+            except errors.InsufficientPrivilege as error:
+                refused_by_tables = error
+            else:
+                return row
+        try:
+            (row,) = await mine.fetch_prepared(*submission.request([parameters]))
+        except errors.InsufficientPrivilege:
+            if submission.is_known(schema):
+                raise
+            raise refused_by_tables from None
+    except (psycopg.Error, UnicodeEncodeError) as error:
+        raise refusal(error, doubtful=True) from error
+    submission.know(schema)
+    return row
 
 
 async def store_many(jobs: Iterable[Draft], connection: object = NOT_GIVEN) -> EnqueuedJobs:
@@ -91,7 +108,7 @@ async def store_many(jobs: Iterable[Draft], connection: object = NOT_GIVEN) -> E
             if has_to_begin(raw):
                 await PlainAsyncCursor(raw).execute("SELECT")
         return await _enqueue_all(raw, client.schema_of_tables(), jobs, owned=False)
-    bulk = Bulk(iter(jobs), owned=False)
+    bulk = Bulk(iter(jobs), client.schema_of_tables(), owned=False)
     with refused():
         await take(within_savepoint(bulk.steps(copies=False)), driver)
     return bulk.tell()
@@ -104,7 +121,7 @@ async def _enqueue_all(
     *,
     owned: bool,
 ) -> EnqueuedJobs:
-    bulk = Bulk(iter(jobs), owned=owned)
+    bulk = Bulk(iter(jobs), schema, owned=owned)
     commits = False
     try:
         async with connection.transaction():

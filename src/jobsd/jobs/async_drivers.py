@@ -81,18 +81,18 @@ class AsyncPsycopgDriver:
 
     def __init__(self, connection: psycopg.AsyncConnection[Any], schema: str) -> None:
         self.connection = connection
-        self._schema = schema
+        self.schema = schema
 
     async def fetch(self, statement: Statement, parameters: Parameters) -> Rows:
         """Run one statement and return its rows."""
         given = parameters if statement.has_placeholders else None
         cursor = PlainAsyncCursor(self.connection)
-        return await (await cursor.execute(statement.render(self._schema), given)).fetchall()
+        return await (await cursor.execute(statement.render(self.schema), given)).fetchall()
 
     async def copy(self, statement: Statement, lines: Iterator[str]) -> None:
         """Run a COPY of these lines."""
         async with PlainAsyncCursor(self.connection).copy(
-            statement.render(self._schema)
+            statement.render(self.schema)
         ) as copy:
             for line in lines:
                 await copy.write(line)

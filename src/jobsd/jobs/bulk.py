@@ -21,10 +21,11 @@ from jobsd.database.statements import Statements
 from jobsd.errors import EnqueueError
 from jobsd.instruments.events import emit
 
+from . import submission
 from .bulk_rows import as_json
 from .draft import Draft
 from .drivers import PsycopgDriver
-from .enqueue import EnqueuedJob, refusal, refused, tell_duplicate
+from .enqueue import EnqueuedJob, refusal, refused, request, tell_duplicate
 from .steps import Ask, Copy, take, within_savepoint
 from .unique import Uniqueness
 
@@ -111,7 +112,7 @@ def enqueue_many(
     Raises:
         EnqueueError: when the database refuses; the cause is the driver's error.
     """
-    bulk = Bulk(iter(jobs), owned=owned)
+    bulk = Bulk(iter(jobs), schema, owned=owned)
     driver = PsycopgDriver(connection, schema)
     commits = False
     try:
@@ -129,7 +130,7 @@ def enqueue_many_within(driver: Driver, jobs: Iterable[Draft]) -> EnqueuedJobs:
     Raises:
         EnqueueError: when the database refuses; the cause is the driver's error.
     """
-    bulk = Bulk(iter(jobs), owned=False)
+    bulk = Bulk(iter(jobs), driver.schema, owned=False)
     with refused():
         take(within_savepoint(bulk.steps(copies=False)), driver)
     return bulk.tell()
@@ -143,8 +144,9 @@ class Bulk:
     connection the iterable may itself have something to ask there.
     """
 
-    def __init__(self, jobs: Iterator[Draft], *, owned: bool) -> None:
+    def __init__(self, jobs: Iterator[Draft], schema: str, *, owned: bool) -> None:
         self.stored = EnqueuedJobs()
+        self._schema = schema
         self._jobs = jobs
         self._owned = owned
         self._payloads: set[str] = set()
@@ -158,6 +160,10 @@ class Bulk:
 
     def steps(self, *, copies: bool = True) -> Steps[None]:
         """Store all batches, then wake all who may sleep: once for each queue, at a commit."""
+        if (yield from submission.is_needed(self._schema)):
+            while batch := list(islice(self._jobs, BATCH)):
+                yield from self._submit(batch)
+            return
         while (yield from self._store(copies=copies)):
             pass
         if self._payloads:
@@ -206,6 +212,19 @@ class Bulk:
         self.stored.add(ids, states)
         return self._is_full()
 
+    def _submit(self, batch: list[Draft]) -> Steps[None]:
+        """Store a batch as a role that may not write to the tables."""
+        rows = (
+            submission.row(request(checked(job), always=not self._owned)[1]) for job in batch
+        )
+        answers: list[Sequence[Any]] = []
+        for ask in submission.requests(rows):
+            answers += yield ask
+        for job, (job_id, state, _) in zip(batch, answers, strict=True):
+            if state == "duplicate" and job.unique and job.unique.unique_conflict == "raise":
+                tell_duplicate(job, job.unique, job_id)
+            self.stored.add([job_id or 0], bytearray([_STATES.index(state)]))
+
     def _is_full(self) -> bool:
         """Return whether the batch has all that it may have, so that more may follow."""
         return self._drawn == BATCH
@@ -239,8 +258,7 @@ class Bulk:
                 tell_duplicate(*self._unique[turn], present)
 
     def _line(self, job: Draft) -> str:
-        if not isinstance(job, Draft):  # pyright: ignore[reportUnnecessaryIsInstance]
-            raise EnqueueError(f"{job!r} is no job with arguments: write job.with_args(…)")
+        checked(job)
         kind = (
             job.queue_name, job.class_name, job.priority, job.max_attempts, job.retries_crash
         )  # fmt: skip
@@ -272,6 +290,17 @@ class Bulk:
         if moment_s <= now_s:
             return _NULL
         return datetime.fromtimestamp(moment_s, UTC).isoformat()
+
+
+def checked(job: Draft) -> Draft:
+    """Return what was given when it is a draft.
+
+    Raises:
+        EnqueueError: when it is anything else.
+    """
+    if not isinstance(job, Draft):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise EnqueueError(f"{job!r} is no job with arguments: write job.with_args(…)")
+    return job
 
 
 def _pieces(lines: Iterator[str]) -> Iterator[str]:

@@ -42,6 +42,8 @@ WANTED = (
 class Driver(Protocol):
     """A caller's connection, as the statements of an enqueue need it."""
 
+    schema: str
+
     def fetch(self, statement: Statement, parameters: Parameters) -> Rows:
         """Run one statement and return its rows."""
         ...

@@ -18,9 +18,11 @@ from jobsd.database.statements import Statements
 from jobsd.errors import DuplicateError, EnqueueError, Error
 from jobsd.instruments.events import emit
 
+from . import submission
 from .connections import PlainCursor
 from .driver_errors import said_by, sqlstate
 from .limits import Limited
+from .steps import Ask, take
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Sequence
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
 
     from .draft import Draft
     from .drivers import Driver
+    from .steps import Steps
     from .unique import Uniqueness
 
     Connection = psycopg.Connection[Any]
@@ -118,7 +121,19 @@ def enqueue_within(driver: Driver, job: Draft) -> EnqueuedJob:
         EnqueueError: when the database refuses; the cause is the driver's error.
     """
     with refused():
-        (row,) = driver.fetch(*request(job, always=True))
+        return take(steps_within(job, driver.schema), driver)
+
+
+def steps_within(job: Draft, schema: str) -> Steps[EnqueuedJob]:
+    """Store one job in a caller's transaction; a role that may only enqueue submits it."""
+    asked = request(job, always=True)
+    if (yield from submission.is_needed(schema)):
+        asked = submission.request([asked[1]])
+    try:
+        (row,) = yield Ask(*asked)
+    except Exception as error:
+        submission.forget(schema, error)
+        raise
     return told(job, row)
 
 
@@ -128,6 +143,25 @@ def enqueue_alone(session: Session, job: Draft) -> EnqueuedJob:
     Raises:
         EnqueueError: when the database refuses; the cause is the driver's error.
     """
+    schema = session.target.schema
+    refused_by_tables: EnqueueError | None = None
+    if not submission.is_known(schema):
+        try:
+            return _enqueue_alone(session, job)
+        except EnqueueError as error:
+            if not submission.is_refusal(error.__cause__):
+                raise
+            refused_by_tables = error
+    asked = submission.request([request(job, always=False)[1]])
+    try:
+        (row,) = session.fetch_prepared(*asked)
+    except (psycopg.Error, UnicodeEncodeError) as error:
+        raise refused_by_tables or refusal(error, doubtful=True) from error
+    submission.know(schema)
+    return told(job, row)
+
+
+def _enqueue_alone(session: Session, job: Draft) -> EnqueuedJob:
     if job.later or job.limited is not None or job.expires_in_s is not None:
         return enqueue(session.connection, session.target.schema, job)
     statement, parameters = request(job, always=False)
@@ -169,9 +203,7 @@ def told(job: Draft, row: Sequence[Any]) -> EnqueuedJob:
     """Return what a statement of `request` has answered, and emit it."""
     if job.unique is not None:
         return _told_unique(job, job.unique, *row[:3])
-    state = row[1]
-    if job.limited is None and job.expires_in_s is None:
-        state = "scheduled" if state else "ready"
+    state = row[1] if isinstance(row[1], str) else "scheduled" if row[1] else "ready"
     _tell(job, row[0], state)
     return EnqueuedJob(row[0], state, job.class_name)
 

@@ -1,0 +1,262 @@
+-- Roles that may enqueue and nothing else.
+--
+-- Such a role has no right to any table. It calls `submit`, which runs as the owner of the tables,
+-- trusts nothing that it is given, and tells nothing but the ids of jobs.
+
+-- Enqueue jobs for a role that may do nothing else: a list of what each is, by name. Says of each,
+-- in this order, what `store_unique` says.
+--
+-- Invariant: no parameter and no name decides what is looked up: the search_path is fixed, and all
+-- that is called is written with its schema.
+CREATE FUNCTION jobsd.submit(jobs jsonb)
+RETURNS TABLE (job_id bigint, state text, replaced boolean)
+LANGUAGE plpgsql
+SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+SET lock_timeout = '2s'
+AS $$
+#variable_conflict use_variable
+DECLARE
+    given record;
+    wrong text;
+    due timestamptz;
+    holder text;
+BEGIN
+    FOR given IN
+        SELECT *
+        FROM jsonb_to_recordset(jobs) AS given (
+            queue_name text, class_name text, arguments text, priority integer,
+            max_attempts integer, retries_crash boolean, context text, wait_s float8,
+            wait_until timestamptz, always boolean, key text, "to" integer, duration interval,
+            on_conflict text, unique_key text, unique_until text, unique_within_s float8,
+            unique_conflict text, unique_max_wait_s float8, expires_in_s float8
+        )
+    LOOP
+        wrong := CASE
+            WHEN given.class_name IS NULL OR length(given.class_name) NOT BETWEEN 1 AND 1000
+                THEN 'class_name: 1 to 1,000 characters'
+            WHEN given.class_name = 'RecurringCommandJob'
+                THEN 'class_name: commands are enqueued by their tasks alone'
+            WHEN given.queue_name IS NULL OR octet_length(given.queue_name) NOT BETWEEN 1 AND 255
+                OR given.queue_name <> btrim(given.queue_name) OR given.queue_name ~ '[*,]'
+                THEN 'queue: 1 to 255 bytes without ''*'' and '','' and no space at the ends'
+            WHEN given.arguments IS NULL OR octet_length(given.arguments) > 1200000
+                OR octet_length(given.context) > 1200000
+                THEN 'arguments: JSON of at most 1 MiB'
+            WHEN jsonb_typeof(given.arguments::jsonb) NOT IN ('array', 'object')
+                THEN 'arguments: a JSON array or object is wanted'
+            WHEN given.priority IS NULL THEN 'priority: an integer is wanted'
+            WHEN given.max_attempts IS NULL OR given.max_attempts < 1 THEN 'max_attempts: 1 at least'
+            WHEN given.wait_s > 3155760000
+                OR given.wait_until > clock_timestamp() + interval '100 years 1 day'
+                THEN 'wait: longer than a hundred years'
+            WHEN octet_length(given.key) NOT BETWEEN 1 AND 1000 THEN 'key: 1 to 1,000 bytes'
+            WHEN given.key IS NOT NULL AND (given."to" IS NULL OR given."to" < 1)
+                THEN 'limit: 1 at least'
+            WHEN given.key IS NOT NULL AND (
+                given.on_conflict IS NULL OR given.on_conflict NOT IN ('block', 'discard')
+            ) THEN 'on_conflict: ''block'' or ''discard'''
+            WHEN given.expires_in_s <= 0 OR given.expires_in_s > 3155760000
+                THEN 'expires_in: longer than nothing, and at most a hundred years'
+            WHEN given.duration < interval '0' THEN 'duration: not negative'
+            WHEN octet_length(given.unique_key) NOT BETWEEN 1 AND 1000
+                THEN 'unique_key: 1 to 1,000 bytes'
+            WHEN given.unique_until NOT IN ('started', 'finished')
+                OR given.unique_key IS NOT NULL
+                AND (given.unique_until IS NULL) = (given.unique_within_s IS NULL)
+                THEN 'unique_until: ''started'', ''finished'', or NULL with a time'
+            WHEN given.unique_key IS NOT NULL AND (
+                given.unique_conflict IS NULL
+                OR given.unique_conflict NOT IN ('skip', 'raise', 'replace')
+                OR given.unique_conflict = 'replace'
+                AND given.unique_until IS DISTINCT FROM 'started'
+            ) THEN 'on_conflict: ''skip'', ''raise'', or ''replace'' until ''started'''
+        END;
+        IF wrong IS NOT NULL THEN
+            RAISE EXCEPTION 'enqueue: %', wrong USING ERRCODE = 'invalid_parameter_value';
+        END IF;
+        due := coalesce(
+            given.wait_until, clock_timestamp() + make_interval(secs => given.wait_s)
+        );
+        replaced := false;
+        IF given.unique_key IS NULL THEN
+            SELECT stored.job_id, stored.state
+            INTO job_id, state
+            FROM jobsd.store(
+                given.queue_name, given.class_name, given.arguments::jsonb, given.priority,
+                given.max_attempts, coalesce(given.retries_crash, false), due, given.key,
+                given."to", given.duration, given.on_conflict, coalesce(given.always, true),
+                given.context::jsonb, expires_in => make_interval(secs => given.expires_in_s)
+            ) AS stored;
+            RETURN NEXT;
+            CONTINUE;
+        END IF;
+        holder := CASE
+            WHEN given.unique_conflict = 'replace' THEN jobsd.hold_unique(given.unique_key)
+        END;
+        SELECT stored.job_id, stored.state, stored.replaced
+        INTO job_id, state, replaced
+        FROM jobsd.store_unique(
+            given.queue_name, given.class_name, given.arguments::jsonb, given.priority,
+            given.max_attempts, coalesce(given.retries_crash, false), due, given.key,
+            given."to", given.duration, given.on_conflict, coalesce(given.always, true),
+            given.context::jsonb, given.unique_key, given.unique_until,
+            make_interval(secs => given.unique_within_s), given.unique_conflict,
+            make_interval(secs => given.unique_max_wait_s),
+            make_interval(secs => given.expires_in_s)
+        ) AS stored;
+        IF replaced AND holder IS DISTINCT FROM given.class_name THEN
+            RAISE EXCEPTION 'enqueue: job % is of another class: it can''t be replaced', job_id
+                USING ERRCODE = 'insufficient_privilege';
+        END IF;
+        RETURN NEXT;
+    END LOOP;
+END
+$$;
+
+-- Hold a unique key until this transaction ends, and return the class of the job that has it, if
+-- one has: no other transaction can give the key another one then.
+CREATE FUNCTION jobsd.hold_unique(wanted text) RETURNS text
+LANGUAGE plpgsql
+AS $$
+BEGIN
+    LOOP
+        -- A row that counts for nothing, so that there is one to be locked. Whoever has just made
+        -- one is waited for.
+        INSERT INTO jobsd.unique_jobs (key, job_id, until, ends_at)
+        VALUES (wanted, 0, NULL, '-infinity')
+        ON CONFLICT (key) DO NOTHING;
+        PERFORM FROM jobsd.unique_jobs AS held WHERE held.key = wanted FOR UPDATE;
+        IF FOUND THEN
+            RETURN (
+                SELECT job.class_name
+                FROM jobsd.unique_jobs AS held
+                JOIN jobsd.jobs AS job ON job.id = held.job_id
+                WHERE held.key = wanted
+            );
+        END IF;
+    END LOOP;
+END
+$$;
+
+-- Enqueue a job from SQL, in the transaction that calls: from a trigger, or from a program in
+-- another language. Returns its id, or NULL when the limit was reached and `on_conflict` is
+-- 'discard'. `arguments` is an array of positional, or an object of keyword arguments. With a
+-- `unique_key` that a job has already, returns the id of that one. A role that may not write to the
+-- tables is given to `submit`.
+CREATE OR REPLACE FUNCTION jobsd.enqueue(
+    class_name text,
+    arguments jsonb DEFAULT '[]',
+    queue text DEFAULT 'default',
+    priority integer DEFAULT 0,
+    wait interval DEFAULT NULL,
+    wait_until timestamptz DEFAULT NULL,
+    max_attempts integer DEFAULT 1,
+    retries_crash boolean DEFAULT NULL,
+    concurrency_key text DEFAULT NULL,
+    concurrency_limit integer DEFAULT 1,
+    concurrency_duration interval DEFAULT NULL,
+    on_conflict text DEFAULT 'block',
+    unique_key text DEFAULT NULL,
+    unique_until text DEFAULT 'finished',
+    unique_within interval DEFAULT NULL,
+    unique_on_conflict text DEFAULT 'skip',
+    unique_max_wait interval DEFAULT NULL,
+    expires_in interval DEFAULT NULL
+)
+RETURNS bigint
+LANGUAGE plpgsql
+AS $$
+#variable_conflict use_variable
+DECLARE
+    wrong text := CASE
+        WHEN class_name IS NULL OR class_name = '' THEN 'class_name: the name of a job is wanted'
+        WHEN length(class_name) > 1000 THEN 'class_name: more than 1,000 characters'
+        WHEN arguments IS NULL OR jsonb_typeof(arguments) NOT IN ('array', 'object')
+            THEN 'arguments: a JSON array or object is wanted'
+        -- As text: from a row of a table they come compressed.
+        WHEN octet_length(arguments::text) > 1048576 THEN 'arguments: more than 1 MiB'
+        WHEN queue IS NULL OR queue = '' OR octet_length(queue) > 255
+            OR queue <> btrim(queue) OR queue ~ '[*,]'
+            -- What can't be seen, as in jobs/registry.py: nobody could type the name.
+            OR queue ~ '[\u0001-\u001f\u007f-\u00a0\u00ad\u061c\u1680\u180e\u2000-\u200f'
+                '\u2028-\u202f\u205f-\u206f\u3000\ufeff\ufff9-\ufffb\U000e0000-\U000e007f]'
+            THEN 'queue: 1 to 255 bytes without ''*'' and '','' and no space at the ends'
+        WHEN priority IS NULL THEN 'priority: an integer is wanted'
+        WHEN max_attempts IS NULL OR max_attempts < 1 THEN 'max_attempts: 1 at least'
+        WHEN wait IS NOT NULL AND wait_until IS NOT NULL THEN 'wait or wait_until, not both'
+        WHEN wait > interval '100 years' OR wait_until > now() + interval '100 years'
+            THEN 'wait: longer than a hundred years'
+        WHEN octet_length(concurrency_key) NOT BETWEEN 1 AND 1000
+            THEN 'concurrency_key: 1 to 1,000 bytes'
+        WHEN concurrency_limit IS NULL OR concurrency_limit < 1 THEN 'concurrency_limit: 1 at least'
+        WHEN concurrency_duration < interval '0' THEN 'concurrency_duration: not negative'
+        WHEN on_conflict IS NULL OR on_conflict NOT IN ('block', 'discard')
+            THEN 'on_conflict: ''block'' or ''discard'''
+        WHEN octet_length(unique_key) NOT BETWEEN 1 AND 1000 THEN 'unique_key: 1 to 1,000 bytes'
+        WHEN unique_until NOT IN ('started', 'finished')
+            THEN 'unique_until: ''started'', ''finished'', or NULL with unique_within'
+        WHEN (unique_until IS NULL) <> (unique_within IS NOT NULL)
+            THEN 'unique_within: goes with unique_until => NULL'
+        WHEN unique_within <= interval '0' OR unique_within > interval '100 years'
+            THEN 'unique_within: longer than nothing, and at most a hundred years'
+        WHEN unique_on_conflict IS NULL OR unique_on_conflict NOT IN ('skip', 'raise', 'replace')
+            THEN 'unique_on_conflict: ''skip'', ''raise'' or ''replace'''
+        WHEN unique_on_conflict = 'replace' AND unique_until IS DISTINCT FROM 'started'
+            THEN 'unique_on_conflict: ''replace'' goes with unique_until => ''started'''
+        WHEN unique_max_wait IS NOT NULL AND unique_on_conflict <> 'replace'
+            THEN 'unique_max_wait: goes with unique_on_conflict => ''replace'''
+        WHEN unique_max_wait < interval '0' OR unique_max_wait > interval '100 years'
+            THEN 'unique_max_wait: not negative, and at most a hundred years'
+        WHEN expires_in <= interval '0' OR expires_in > interval '100 years'
+            THEN 'expires_in: longer than nothing, and at most a hundred years'
+    END;
+    due timestamptz;
+    stored record;
+BEGIN
+    IF wrong IS NOT NULL THEN
+        RAISE EXCEPTION 'enqueue: %', wrong USING ERRCODE = 'invalid_parameter_value';
+    END IF;
+    due := coalesce(wait_until, clock_timestamp() + wait);
+    retries_crash := coalesce(retries_crash, max_attempts > 1);
+    IF NOT has_table_privilege('jobsd.jobs', 'INSERT') THEN
+        SELECT * INTO stored FROM jobsd.submit(jsonb_build_array(jsonb_build_object(
+            'queue_name', queue, 'class_name', class_name, 'arguments', arguments::text,
+            'priority', priority, 'max_attempts', max_attempts, 'retries_crash', retries_crash,
+            'wait_until', due, 'key', concurrency_key, 'to', concurrency_limit,
+            'duration', concurrency_duration::text, 'on_conflict', on_conflict,
+            'unique_key', unique_key, 'unique_until', unique_until,
+            'unique_within_s', extract(epoch FROM unique_within),
+            'unique_conflict', unique_on_conflict,
+            'unique_max_wait_s', extract(epoch FROM unique_max_wait),
+            'expires_in_s', extract(epoch FROM expires_in)
+        )));
+        IF stored.state = 'duplicate' AND unique_on_conflict = 'raise' THEN
+            RAISE EXCEPTION 'enqueue: job % has the unique key %', stored.job_id, unique_key
+                USING ERRCODE = 'unique_violation';
+        END IF;
+        RETURN stored.job_id;
+    END IF;
+    IF unique_key IS NULL THEN
+        stored := jobsd.store(
+            queue, class_name, arguments, priority, max_attempts, retries_crash, due,
+            concurrency_key, concurrency_limit, concurrency_duration, on_conflict, true,
+            expires_in => expires_in
+        );
+        RETURN stored.job_id;
+    END IF;
+    stored := jobsd.store_unique(
+        queue, class_name, arguments, priority, max_attempts, retries_crash, due,
+        concurrency_key, concurrency_limit, concurrency_duration, on_conflict, true,
+        NULL, unique_key, unique_until, unique_within, unique_on_conflict, unique_max_wait,
+        expires_in
+    );
+    IF stored.state = 'duplicate' AND unique_on_conflict = 'raise' THEN
+        RAISE EXCEPTION 'enqueue: job % has the unique key %', stored.job_id, unique_key
+            USING ERRCODE = 'unique_violation';
+    END IF;
+    RETURN stored.job_id;
+END
+$$;
+
+REVOKE ALL ON FUNCTION jobsd.submit(jsonb) FROM PUBLIC;

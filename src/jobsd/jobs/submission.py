@@ -1,0 +1,87 @@
+"""Enqueueing as a role that may do nothing else: `db grants --enqueue-only`.
+
+Such a role may not write to the tables. It calls one function that runs as their owner, for one
+job or many. No other program pays for it: on a connection of ours, which commits by itself,
+it is noticed by the refusal. In a caller's transaction a refusal would end that, so there the
+server is asked first, once in a process.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from psycopg import errors
+
+from jobsd.database.parameters import as_text
+from jobsd.database.statements import Statements
+
+from .driver_errors import sqlstate
+from .steps import Ask
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from jobsd.database.statements import Statement
+
+    from .steps import Steps
+
+STATEMENTS = Statements("jobsd.jobs", "submission.sql")
+
+LETTERS_MAX = 4_000_000
+"""Of one list of jobs, as for other drivers."""
+
+_submits: dict[str, bool] = {}
+
+
+def is_known(schema: str) -> bool:
+    """Return whether this program's role is known to have to submit."""
+    return _submits.get(schema, False)
+
+
+def is_refusal(error: BaseException | None) -> bool:
+    """Return whether the server has refused since the role may not."""
+    return error is not None and sqlstate(error) == errors.InsufficientPrivilege.sqlstate
+
+
+def know(schema: str) -> None:
+    """Remember that this program's role has to submit."""
+    _submits[schema] = True
+
+
+def forget(schema: str, error: BaseException) -> None:
+    """Ask anew the next time, when what was known may have been wrong."""
+    if is_refusal(error):
+        _submits.pop(schema, None)
+
+
+def is_needed(schema: str) -> Steps[bool]:
+    """Find out whether this program's role has to submit; asks the server once in a process."""
+    if schema not in _submits:
+        ((_submits[schema],),) = yield Ask(STATEMENTS["submits"])
+    return _submits[schema]
+
+
+def request(jobs: Iterable[Mapping[str, Any]]) -> tuple[Statement, dict[str, Any]]:
+    """Return the statement that submits jobs, given the parameters of each, and its own."""
+    return STATEMENTS["submit"], {"jobs": f"[{','.join(map(row, jobs))}]"}
+
+
+def row(parameters: Mapping[str, Any]) -> str:
+    """Return a job, given the parameters of its statement, as JSON: all of them as texts."""
+    texts = {name: as_text(value) for name, value in parameters.items() if value is not None}
+    return json.dumps(texts)
+
+
+def requests(rows: Iterable[str]) -> Iterable[Ask]:
+    """Return what submits many jobs, as few statements as memory bears."""
+    taken: list[str] = []
+    letters = 0
+    for each in rows:
+        if taken and letters + len(each) > LETTERS_MAX:
+            yield Ask(STATEMENTS["submit"], {"jobs": f"[{','.join(taken)}]"})
+            taken, letters = [], 0
+        taken.append(each)
+        letters += len(each)
+    if taken:
+        yield Ask(STATEMENTS["submit"], {"jobs": f"[{','.join(taken)}]"})
