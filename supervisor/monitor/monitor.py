@@ -30,6 +30,7 @@ from jobsd.processes.title import set_title
 from .database_thread import DatabaseThread
 from .http import Server
 from .pages import Pages
+from .summary import Summary
 
 if TYPE_CHECKING:
     import socket
@@ -63,6 +64,7 @@ class Monitor:
         self._has_supervisor = context.lifeline is not None
         self._stopping_since: float | None = None
         self._hooks = LifecycleHooks(context, "monitor", waits=False)
+        self._summary = Summary(self._scoreboard)
         self._bind = _address(listener)
         metadata = {"bind": self._bind} if self._bind else {}
         self._database_thread = DatabaseThread(context, target, options, metadata)
@@ -93,6 +95,7 @@ class Monitor:
         self._context.entry.tick()
         if self._context.entry.row_id:
             self._hooks.start()
+        self._summary.poll()
         set_title("monitor", self._doing())
         self._nap()
         if self._scoreboard.dead():

@@ -42,5 +42,19 @@ def test_each_entry_is_one_record_of_who_wrote_it(journal: list[dict[str, Any]])
     assert len(said) == 80
 
 
+def test_entries_are_found_by_what_they_are_about(
+    service: Service, journal: list[dict[str, Any]]
+) -> None:
+
+    job_id = next(entry["JOBSD_JOB_ID"] for entry in journal if "JOBSD_JOB_ID" in entry)
+
+    found = service.box.ask("journalctl", "--output=cat", "--all", f"JOBSD_JOB_ID={job_id}")
+    ready = service.box.ask("journalctl", "--output=cat", "JOBSD_EVENT=supervisor.ready")
+
+    assert len(found.splitlines()) >= 20
+    assert {json.loads(line)["job_id"] for line in found.splitlines()} == {int(job_id)}
+    assert [json.loads(line)["event"] for line in ready.splitlines()] == ["supervisor.ready"]
+
+
 def _printed(service: Service) -> int:
     return sum(LINE in record["event"] for record in service.records())

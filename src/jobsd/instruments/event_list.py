@@ -126,6 +126,9 @@ job.interrupted warning An exception was raised in a job that ran, from outside.
 job.output info A job or a module has logged a text that is the name of an event. [message]
 job.unknown warning A job is of a class that was not imported here: it and the others of its \
 class wait for a worker that knows it. [class_name queue_name]
+jobs.counted info What the jobs of the tree did in a minute in which any ran; the waits and \
+runs of 95 % of them were shorter than `wait_p95` and `run_p95`. \
+[started finished failed retried discarded released wait_p95 run_p95 seconds]
 jobs.retried info Failed jobs were made ready again by hand. [size job_ids]
 jobs.discarded info Jobs were discarded by hand, have expired, or may not wait for a slot. \
 [size job_ids reason]

@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import json
+import os
 from datetime import datetime
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from jobsd.text import one_line
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    Layout = Callable[["Facts"], str]
 
 Facts = dict[str, Any]
 
@@ -21,6 +27,16 @@ _COLOURS = {
 _RESET = "\x1b[0m"
 _AHEAD = ("timestamp", "level", "event")
 _AT_THE_END = ("pid", "process_kind", "process_name", "hostname")
+
+
+def chosen(wanted: str | None, stream: int) -> Layout:
+    """Return the layout that is wanted, or the one that suits the descriptor."""
+    terminal = os.isatty(stream)
+    if not (wanted == "console" or (wanted is None and terminal)):
+        return in_json
+    if not terminal:
+        return in_file
+    return for_people if os.environ.get("NO_COLOR") else in_colour
 
 
 def in_json(facts: Facts) -> str:

@@ -17,6 +17,7 @@ from jobsd.machine import hostname
 from .bound_job import bound_job
 from .error_facts import normalize_error
 from .event_list import EVENTS
+from .journal import PRIORITIES
 from .layouts import Facts, shown
 from .redaction import is_suspect, redact, redacted
 
@@ -29,7 +30,6 @@ NO_JOB: Final = MappingProxyType[str, Any]({})
 _BEGINS = '{"timestamp":"'
 _ALWAYS = {"timestamp", "level", "event", "logger", "pid", "process_kind", "process_name"}
 _CUT = "…"
-_PRIORITIES = {"debug": 7, "info": 6, "warning": 4, "error": 3, "critical": 2}
 
 
 class Lines:
@@ -66,7 +66,7 @@ class Lines:
         # A process that an event is about has a pid too; `pid` is that of the logging process.
         known.update((f"its_{key}" if key in head else key, facts[key]) for key in facts)
         normalize_error(known)
-        prefix = f"<{_PRIORITIES.get(level, 6)}>" if self._has_priority else ""
+        prefix = f"<{PRIORITIES.get(level, 6)}>" if self._has_priority else ""
         return prefix + fit(head | known, self.layout, self._room - len(prefix))
 
 

@@ -10,6 +10,7 @@ first fork, and again by each process below it, under its own name.
 
 from __future__ import annotations
 
+import contextlib
 import io
 import logging
 import os
@@ -20,6 +21,7 @@ from . import layouts
 from .always import clear_writer, is_logged, set_writer
 from .descriptors import Descriptors
 from .events import EVENTS, subscribe
+from .journal import Entries
 from .layouts import LEVELS
 from .lean_structlog import structlog
 from .lines import NO_JOB, Lines, encode, is_line
@@ -56,10 +58,18 @@ LIFECYCLE = ("job.enqueued", "job.started", "job.finished", "job.snoozed")
 class _Log:
     """One process's log, for as long as it is configured so."""
 
-    def __init__(self, lines: Lines, sink: Sink, level: str, path: Path | None) -> None:
+    def __init__(
+        self,
+        lines: Lines,
+        sink: Sink,
+        level: str,
+        path: Path | None,
+        entries: Entries | None = None,
+    ) -> None:
         self.lines = lines
         self.sink = sink
         self.path = path
+        self._entries = entries
         self.handler = _Handler(self)
         self._level = LEVELS[level]
         self.summing: Summing | None = None
@@ -73,12 +83,24 @@ class _Log:
         if lifecycle and self._level == LEVELS["info"]:
             self._unsubscribe.append(subscribe(self._write_step, names=LIFECYCLE))
 
-    def write(self, line: str) -> None:
-        """Write a line; after lines that were lost, also how many."""
-        if self.sink.write(encode(line) + b"\n") and self.sink.lost:
+    def write(self, line: str, level: str = "info", ours: Mapping[str, Any] = NO_JOB) -> None:
+        """Write a line; after lines that were lost, also how many.
+
+        `ours` is what we know of the line ourselves: the journal gets it as fields.
+        """
+        if self.sink.write(self._data(line, level, ours)) and self.sink.lost:
             lost, self.sink.lost = self.sink.lost, 0
-            lost_lines = self.lines.line("warning", "logs.dropped", "jobsd", {"lines": lost})
-            self.sink.write(encode(lost_lines) + b"\n")
+            self.write_own("warning", "logs.dropped", {"lines": lost})
+
+    def write_own(self, level: str, event: str, facts: dict[str, Any]) -> None:
+        """Write an event of ours."""
+        line = self.lines.line(level, event, "jobsd", facts)
+        self.write(line, level, {**facts, "event": event})
+
+    def _data(self, line: str, level: str, ours: Mapping[str, Any]) -> bytes:
+        if self._entries is None:
+            return encode(line) + b"\n"
+        return self._entries.entry(line, level, ours)
 
     def render(self, level: str, logger: str, record: Mapping[str, Any], at: float = 0) -> str:
         """Return the line of what was logged through structlog or `logging`."""
@@ -89,9 +111,9 @@ class _Log:
     def log_text(self, text: str, by: str, job: Mapping[str, Any] = NO_JOB) -> None:
         """Write a text that was meant for stdout or stderr; a line of ours stays as it is."""
         if is_line(text) and len(encode(text)) < self.sink.line_bytes:
-            self.write(text)
+            self.write(text, ours=job)
         elif self._level <= LEVELS["info"] or by == "stderr":
-            self.write(self.lines.line("info", *_named(text, by, dict(job))))
+            self.write(self.lines.line("info", *_named(text, by, dict(job))), ours=job)
 
     def write_always(self, logger: str, text: str) -> None:
         """Write a line of `log_always`."""
@@ -110,14 +132,14 @@ class _Log:
         self.sink.close()
 
     def _write_sum(self, level: str, facts: dict[str, Any]) -> None:
-        self.write(self.lines.line(level, "logs.summed", "jobsd", facts))
+        self.write_own(level, "logs.summed", facts)
 
     def _write_step(self, event: Event, facts: dict[str, Any]) -> None:
-        self.write(self.lines.line("info", event.name, "jobsd", facts))
+        self.write_own("info", event.name, facts)
 
     def _write_event(self, event: Event, facts: dict[str, Any]) -> None:
         if self.summing is None or self.summing.admits(event, facts):
-            self.write(self.lines.line(event.level, event.name, "jobsd", facts))
+            self.write_own(event.level, event.name, facts)
 
 
 class _Handler(logging.Handler):
@@ -146,13 +168,14 @@ class _Handler(logging.Handler):
         except Exception:  # noqa: BLE001 - a job's arguments for a message may do anything
             self.handleError(record)
         else:
-            self._log.write(line)
+            self._log.write(line, _level(record.levelname.lower()))
 
 
 class _Rendered(str):
     """A line that is one of ours."""
 
-    __slots__ = ()
+    __slots__ = ("level",)
+    level: str
 
 
 class _Output:
@@ -169,7 +192,7 @@ class _Output:
             return
         # The author may have put processors of his own in the place of ours.
         if isinstance(line, _Rendered):
-            _log.write(line)
+            _log.write(line, line.level)
         else:
             _log.log_text(str(line), self.name or "structlog")
 
@@ -203,16 +226,15 @@ def configure(  # noqa: PLR0913 - one call sets up all there is
         OSError: the file can't be opened; the log stays as it was.
     """
     global _log  # noqa: PLW0603 - a process has one log
-    sink = _sink(stream, path, dropped)
+    journal = path is None and journal_reads(stream, os.environ.get("JOURNAL_STREAM"))
+    sink = _to_journal(dropped) if journal else None
+    entries = Entries(kind, name) if sink else None
+    sink = sink or _sink(stream, path, dropped)
     reset()
-    lines = Lines(
-        _layout(format, sink.fd),
-        kind,
-        name,
-        line_bytes=sink.line_bytes,
-        has_priority=journal_reads(sink.fd, os.environ.get("JOURNAL_STREAM")),
-    )
-    _log = _Log(lines, sink, level, path)
+    layout = layouts.chosen(format, stream if entries else sink.fd)
+    has_priority = journal and entries is None
+    lines = Lines(layout, kind, name, line_bytes=sink.line_bytes, has_priority=has_priority)
+    _log = _Log(lines, sink, level, path, entries)
     _log.begin(sums=sums, lifecycle=lifecycle)
     set_writer(_log.write_always)
     logging.getLogger().addHandler(_log.handler)
@@ -236,6 +258,13 @@ def reopen() -> None:
         log.sink.move_to(fd)
     finally:
         os.close(fd)
+
+
+def _to_journal(dropped: Callable[[int], None]) -> Sink | None:
+    """Return what writes entries to the journal; None where only a stream leads there."""
+    with contextlib.suppress(OSError):
+        return Sink(None, dropped)
+    return None
 
 
 def _sink(stream: int, path: Path | None, dropped: Callable[[int], None]) -> Sink:
@@ -356,17 +385,10 @@ def _configure_structlog(threshold: int) -> None:
 def _render(output: WrappedLogger, method: str, entry: EventDict) -> str:
     if _log is None:
         raise structlog.DropEvent
-    return _Rendered(_log.render(_level(method), output.name, entry))
+    line = _Rendered(_log.render(_level(method), output.name, entry))
+    line.level = _level(method)
+    return line
 
 
 def _level(method: str) -> str:
     return method if method in LEVELS else "info"
-
-
-def _layout(wanted: str | None, stream: int) -> Callable[[layouts.Facts], str]:
-    terminal = os.isatty(stream)
-    if not (wanted == "console" or (wanted is None and terminal)):
-        return layouts.in_json
-    if not terminal:
-        return layouts.in_file
-    return layouts.for_people if os.environ.get("NO_COLOR") else layouts.in_colour

@@ -25,6 +25,8 @@ from typing import TYPE_CHECKING
 
 from jobsd.clock import monotonic
 
+from .journal import JournalSocket
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -37,17 +39,22 @@ LINE_BYTES = 16384
 class Sink:
     """Writes lines to a descriptor; never raises, and never waits for long.
 
-    Safe from any thread: a line is one write, and nothing is locked.
+    Safe from any thread: a line is one write, and nothing is locked. One that is given no
+    descriptor writes entries to the journal.
+
+    Raises:
+        OSError: there is no journal.
     """
 
-    def __init__(self, fd: int, dropped: Callable[[int], None]) -> None:
+    def __init__(self, fd: int | None, dropped: Callable[[int], None]) -> None:
         self.lost = 0
         self._dropped = dropped
         self._blocked = False
         self._torn = False
-        self._is_file = stat.S_ISREG(_mode(fd))
-        self._way = _open(fd)
-        self.line_bytes = PIPE_LINE_BYTES if _is_pipe(fd) else LINE_BYTES
+        self._is_file = fd is not None and stat.S_ISREG(_mode(fd))
+        self._way = _to_journal() if fd is None else _open(fd)
+        is_pipe = fd is not None and _is_pipe(fd)
+        self.line_bytes = PIPE_LINE_BYTES if is_pipe else LINE_BYTES
 
     def write(self, line: bytes) -> bool:
         """Write a line that ends in a newline; return whether it got through."""
@@ -118,6 +125,11 @@ class _Way:
     fd: int
     send: Callable[[memoryview], int]
     close: Callable[[], None] = lambda: None
+
+
+def _to_journal() -> _Way:
+    journal = JournalSocket()
+    return _Way(journal.fileno(), journal.send, journal.close)
 
 
 def _open(fd: int) -> _Way:

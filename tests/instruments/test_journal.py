@@ -1,0 +1,237 @@
+"""Under systemd, lines go to the journal as entries whose fields nothing can forge."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import socket
+import struct
+import tempfile
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
+
+import pytest
+import structlog
+
+from jobsd.instruments import journal, logs
+from jobsd.instruments.bound_job import running_job
+from jobsd.instruments.events import emit
+from waiting import Stopwatch
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+ESCAPE = 'x\nJOBSD_EVENT=supervisor.ready\nPRIORITY=0\n"}\n'
+
+
+class Job:
+    """The job that runs here."""
+
+    id, class_name, queue_name, attempt = 42, "app.mail", "mail", 2
+
+
+class Journal:
+    """A socket where the journal's would be, and a stdout that leads there."""
+
+    def __init__(self, path: Path, stdout: IO[bytes]) -> None:
+        self.path = path
+        self.stdout = stdout
+        self.dropped = 0
+        self.listen()
+
+    def listen(self) -> None:
+        self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self.socket.bind(str(self.path))
+        self.socket.settimeout(0)
+
+    def close(self) -> None:
+        self.socket.close()
+        self.path.unlink(missing_ok=True)
+
+    def configure(self, form: Any = "json") -> None:
+        logs.configure(
+            form,
+            "info",
+            kind="worker",
+            name="worker-1",
+            stream=self.stdout.fileno(),
+            dropped=self.drop,
+        )
+
+    def drop(self, lines: int) -> None:
+        self.dropped += lines
+
+    def entries(self) -> list[dict[str, list[str]]]:
+        """Return the entries that have come, each field with its values."""
+        found: list[dict[str, list[str]]] = []
+        while True:
+            try:
+                found.append(_parsed(self.socket.recv(1 << 20)))
+            except BlockingIOError:
+                return found
+
+    def entry(self) -> dict[str, list[str]]:
+        (entry,) = self.entries()
+        return entry
+
+
+def _parsed(data: bytes) -> dict[str, list[str]]:
+    """Read an entry by the rules of systemd.io/JOURNAL_NATIVE_PROTOCOL."""
+    fields: dict[str, list[str]] = {}
+    while data:
+        line, _, data = data.partition(b"\n")
+        name, is_short, value = line.partition(b"=")
+        if not is_short:
+            (size,) = struct.unpack("<Q", data[:8])
+            value, data = data[8 : 8 + size], data[9 + size :]
+        fields.setdefault(name.decode(), []).append(value.decode())
+    return fields
+
+
+@pytest.fixture
+def there(monkeypatch: pytest.MonkeyPatch) -> Iterator[Journal]:
+    with tempfile.TemporaryFile() as stdout, tempfile.TemporaryDirectory() as short:
+        status = os.fstat(stdout.fileno())
+        monkeypatch.setenv("JOURNAL_STREAM", f"{status.st_dev}:{status.st_ino}")
+        monkeypatch.setattr(journal, "SOCKET", f"{short}/socket")
+        made = Journal(Path(short) / "socket", stdout)
+        made.configure()
+        yield made
+        logs.reset()
+        made.close()
+
+
+@pytest.fixture
+def in_job() -> Iterator[None]:
+    token = running_job.set(Job())
+    yield
+    running_job.reset(token)
+
+
+def test_an_event_has_its_facts_as_fields_and_its_line_as_message(there: Journal) -> None:
+    emit(
+        "job.failed",
+        job_id=7,
+        class_name="app.mail",
+        queue_name="mail",
+        attempt=1,
+        error=ValueError("no"),
+    )
+
+    entry = there.entry()
+    line = json.loads(entry.pop("MESSAGE")[0])
+    assert entry == {
+        "PRIORITY": ["3"],
+        "SYSLOG_IDENTIFIER": ["jobsd"],
+        "JOBSD_EVENT": ["job.failed"],
+        "JOBSD_JOB_ID": ["7"],
+        "JOBSD_CLASS": ["app.mail"],
+        "JOBSD_QUEUE": ["mail"],
+        "JOBSD_ATTEMPT": ["1"],
+        "JOBSD_PROCESS_KIND": ["worker"],
+        "JOBSD_PROCESS_NAME": ["worker-1"],
+    }
+    assert (line["event"], line["error"]["message"]) == ("job.failed", "no")
+    assert os.fstat(there.stdout.fileno()).st_size == 0, "nothing is written twice"
+
+
+def test_an_event_of_many_jobs_is_found_by_each(there: Journal) -> None:
+    emit("jobs.retried", size=3, job_ids=[1, 2, 3])
+
+    entries = there.entries()
+    assert [entry["JOBSD_JOB_ID"] for entry in entries] in ([["1", "2", "3"]], [])
+
+
+@pytest.mark.usefixtures("in_job")
+@pytest.mark.parametrize(
+    "say",
+    [
+        lambda: logging.getLogger("app").warning(
+            ESCAPE, extra={"job_id": 99, "queue_name": ESCAPE, "JOBSD_JOB_ID": "99"}
+        ),
+        lambda: structlog.get_logger("app").warning(ESCAPE, job_id=99, queue_name=ESCAPE),
+        lambda: logging.getLogger("jobsd").warning("job.failed", extra={"event": "job.failed"}),
+        lambda: structlog.get_logger("jobsd").warning("supervisor.ready", job_id=99),
+    ],
+)
+def test_what_a_job_logs_forges_no_field(there: Journal, say: Any) -> None:
+    say()
+
+    entry = there.entry()
+    entry.pop("MESSAGE")
+    assert entry == {
+        "PRIORITY": ["4"],
+        "SYSLOG_IDENTIFIER": ["jobsd"],
+        "JOBSD_JOB_ID": ["42"],
+        "JOBSD_CLASS": ["app.mail"],
+        "JOBSD_QUEUE": ["mail"],
+        "JOBSD_ATTEMPT": ["2"],
+        "JOBSD_PROCESS_KIND": ["worker"],
+        "JOBSD_PROCESS_NAME": ["worker-1"],
+    }
+
+
+@pytest.mark.usefixtures("in_job")
+def test_what_a_job_prints_forges_no_field(there: Journal) -> None:
+    logs._log_text(ESCAPE, "print")
+    (printed,) = there.entries()
+    # A line of the log that is printed again stays as it is, and is one job's all the same.
+    again = json.dumps({**json.loads(printed["MESSAGE"][0]), "job_id": 99, "event": "mine"})
+    logs._log_text(again.replace(": ", ":").replace(", ", ","), "print")
+    (repeated,) = there.entries()
+
+    assert [printed["JOBSD_JOB_ID"], repeated["JOBSD_JOB_ID"]] == [["42"], ["42"]]
+    assert "JOBSD_EVENT" not in printed | repeated
+    assert printed["PRIORITY"] == repeated["PRIORITY"] == ["6"]
+
+
+def test_a_queue_whose_name_has_lines_of_fields_is_one_value(there: Journal) -> None:
+    emit("job.failed", job_id=7, queue_name=ESCAPE, class_name="\udcff", error=ValueError())
+
+    entry = there.entry()
+    assert entry["JOBSD_QUEUE"] == [ESCAPE]
+    assert entry["JOBSD_CLASS"] == ["\\udcff"]
+    assert (entry["JOBSD_EVENT"], entry["PRIORITY"]) == (["job.failed"], ["3"])
+
+
+@pytest.mark.failure(
+    "The journal reads nothing any more.",
+    "One line waits a fifth of a second, the others are dropped and counted; work goes on.",
+)
+def test_a_journal_that_is_full_holds_up_nothing(there: Journal) -> None:
+    watch = Stopwatch()
+    for _ in range(3000):
+        emit("supervisor.ready")
+
+    assert there.dropped > 0
+    assert watch.took() < 3000 * 0.2 / 4, "it waits once"
+    received = len(there.entries())
+    assert received + there.dropped == 3000
+    emit("supervisor.ready")
+    events = [entry["JOBSD_EVENT"] for entry in there.entries()]
+    assert events == [["supervisor.ready"], ["logs.dropped"]]
+
+
+def test_a_journal_that_was_started_anew_is_found(there: Journal) -> None:
+    there.close()
+    emit("supervisor.ready")
+    there.listen()
+    emit("supervisor.ready")
+
+    assert there.dropped == 1
+    assert [entry["JOBSD_EVENT"][0] for entry in there.entries()] == [
+        "supervisor.ready",
+        "logs.dropped",
+    ]
+
+
+def test_without_the_journals_socket_lines_go_to_stdout_with_their_priority(
+    there: Journal,
+) -> None:
+    there.close()
+    there.configure()
+    emit("supervisor.ready")
+
+    there.stdout.seek(0)
+    assert there.stdout.read().startswith(b'<6>{"timestamp":')
