@@ -39,6 +39,7 @@ class Ledger:
         self._parks = parks
         self._claims: Claims = {}
         self._keys: dict[int, str] = {}
+        self._left: set[int] = set()
         self._runs: list[Run] = []
         self._unstarted: list[ClaimedJob] = []
         self._locked_runs: list[Run] = []
@@ -66,9 +67,21 @@ class Ledger:
         """Return how many jobs of a claim are unrecorded; 0 when it is not ours."""
         return len(self._claims.get(claim_id, ()))
 
+    def may_grow(self, claim_id: int) -> bool:
+        """Return whether a claim of ours may get more jobs: none that it had comes back to it.
+
+        Invariant: a job is at most once in a claim. What we and the scoreboard entry remember
+        of a job stands beside its claim, and would be taken for how it ended this time.
+        """
+        return claim_id in self._claims and claim_id not in self._left
+
     def add(self, runs: Iterable[Run]) -> None:
         """Take in runs that have ended; those whose claim was taken away are dropped."""
-        self._runs += self._held(runs)
+        held = self._held(runs)
+        self._runs += held
+        if self._keys:
+            self._left.update(run.job.claim_id for run in held if _may_come_back(run))
+            self._left &= self._keys.keys()
 
     def give_back(self, jobs: Iterable[ClaimedJob]) -> None:
         """Take in jobs that will not be started here, and so are to be released."""
@@ -199,6 +212,7 @@ class Ledger:
         """Drop everything: our row was deleted, and our claims with it. Return these."""
         claims = self._claims
         self._claims, self._keys = {}, {}
+        self._left.clear()
         self.locked.clear()
         self._sort()
         return claims
@@ -218,6 +232,10 @@ class Ledger:
 
 def _in_claim(job: ClaimedJob) -> InClaim:
     return InClaim(job.id, job.claim_id)
+
+
+def _may_come_back(run: Run) -> bool:
+    return run.outcome.verdict.outcome not in {"finished", "discarded"}
 
 
 def _given_back(job: ClaimedJob, *, parks: bool) -> Ended:

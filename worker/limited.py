@@ -209,7 +209,7 @@ class Limited:
             for each in self._pool.series.values()
             if each.most == 1
             and len(each.waiting) <= each.low
-            and self._ledger.size_of(each.claim_id)
+            and self._ledger.may_grow(each.claim_id)
             and not self._pool.is_held_up(each, PATIENCE_S)
         ]
 

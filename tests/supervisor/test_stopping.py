@@ -33,9 +33,6 @@ def test_an_idle_tree_ends_at_once_in_order(start: Start, number: signal.Signals
 
 
 @pytest.mark.behaviour(18)
-@pytest.mark.xfail(
-    strict=False, reason="a known defect: the end takes over a second more than the drain"
-)
 def test_who_still_works_at_the_deadline_is_killed_and_its_jobs_released(
     start: Start,
 ) -> None:

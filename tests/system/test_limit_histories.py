@@ -111,9 +111,6 @@ def troubles(empty_database: str) -> Callable[[Tree, threading.Event], None]:
 )
 @pytest.mark.behaviour(67, 68, 70, 72, 73, 74)
 @pytest.mark.timeout(180)
-@pytest.mark.xfail(
-    strict=False, reason="a known defect: beside kills and cuts a job may get one attempt more"
-)
 def test_no_history_breaks_a_limit_or_leaks_a_slot(
     project: Project,
     query: Query,
