@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from jobsd.database.connection import Session
-    from jobsd.performing.perform import ClaimedJob
+    from jobsd.performing.perform import ClaimedJob, Run
 
     from .conftest import Count, MakeWorker
     from .elsewhere import Knower
@@ -327,13 +327,20 @@ def test_behind_many_jobs_of_a_full_key_others_start_and_these_are_blocked_once(
     assert count("all_blocked_executions") == 300
 
 
+@pytest.mark.parametrize("late", [True, False])
 def test_a_series_that_the_worker_had_to_doubt_is_one_series_afterwards(
-    make_worker: MakeWorker, count: Count, monkeypatch: pytest.MonkeyPatch
+    make_worker: MakeWorker, count: Count, monkeypatch: pytest.MonkeyPatch, *, late: bool
 ) -> None:
     enqueue_many(one.with_args("k", n) for n in range(100))
     driven = make_worker()
     driven.until(lambda: len(done) == 100 and not count("claims"))
-    pool, verify = driven.worker._pool, Pool.verify
+    pool, verify, collect = driven.worker._pool, Pool.verify, Pool.collect
+
+    def collect_late(self: Pool) -> list[Run]:
+        # Its thread has done with the series, when we come to collect.
+        if self._trust_s == 0.0:
+            wait_until(lambda: all(each.closed for each in self.series.values()))
+        return collect(self)
 
     def believe(self: Pool, holds: Callable[[ClaimedJob], bool], asked_at: float) -> None:
         # All of them are in doubt by now.
@@ -342,6 +349,8 @@ def test_a_series_that_the_worker_had_to_doubt_is_one_series_afterwards(
         verify(self, holds, asked_at)
 
     monkeypatch.setattr(Pool, "verify", believe)
+    if late:
+        monkeypatch.setattr(Pool, "collect", collect_late)
     pool._trust_s = 0.0
     enqueue_many(one.with_args("k", n) for n in range(100, 200))
 

@@ -15,7 +15,7 @@ from __future__ import annotations
 import os
 import threading
 from queue import Empty, SimpleQueue
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from jobsd.clock import monotonic
 
@@ -129,10 +129,10 @@ class Pool:
             runs, self._runs = self._runs, []
             self._woken = False
         self._posted -= len(runs)
-        if self.series:
-            ended = [each.claim_id for each in self.series.values() if each.closed]
-            for claim_id in ended:
-                del self.series[claim_id]
+        for each in [*self.series.values()]:
+            # Invariant: one with jobs in doubt stays: it keeps these from starting at once.
+            if each.closed and not each.doubted:
+                del self.series[each.claim_id]
         return runs
 
     def take_back(self, keep: int = 0) -> list[ClaimedJob]:
@@ -182,6 +182,7 @@ class Pool:
         """
         with self.lock:
             doubted, self._doubted = self._doubted, []
+            waiting = {each.claim_id: each.take_undoubted() for each in self.series.values()}
         items = self._drain()
         alone = [job for job in doubted if job.claim_id not in self.series]
         alone += [item[0] for item in items if not isinstance(item, Series)]
@@ -191,9 +192,8 @@ class Pool:
             if isinstance(item, Series):
                 item.closed = True  # Nobody has begun it: it begins anew.
         for each in [*self.series.values()]:
-            each.doubted = False
             jobs = [job for job in doubted if job.claim_id == each.claim_id]
-            jobs += [job for job, _ in each.take_all()]
+            jobs += [job for job, _ in waiting[each.claim_id]]
             still = [(job, asked_at) for job in jobs if holds(job)]
             alone += jobs
             ours += still
@@ -317,13 +317,10 @@ class Pool:
                 started = monotonic()
                 doubted = hand.series is not None and hand.series.doubted
                 if doubted or started - ours_at >= self._trust_s:
-                    if hand.series is not None:
-                        hand.series.doubted = True
-                    self._skip(number, hand, job, self._doubted)
+                    self._skip(number, hand, job)
                     continue
                 if job.expires_at is not None and started >= job.expires_at:
-                    late = Run(job, expired(job), started, started)
-                    self._skip(number, hand, late, self._runs)
+                    self._skip(number, hand, job, Run(job, expired(job), started, started))
                     continue
                 hand.started = self._started_at[number] = started
                 self._entry.started(number, job.id, job.claim_id)
@@ -356,12 +353,17 @@ class Pool:
         if series.closed:
             hand.series = None
 
-    def _skip(self, number: int, hand: Hand, what: object, to: list[Any]) -> None:
-        """Pass a job on that is not begun: for the entry it was merely claimed."""
+    def _skip(self, number: int, hand: Hand, job: ClaimedJob, late: Run | None = None) -> None:
+        """Pass a job on that is not begun, since it is in doubt, or too `late`."""
         self._entry.rest(number)
         self._started_at[number] = None
         with self.lock:
-            hand.pass_on(what, to)
+            if late is None and hand.series is not None:
+                hand.series.doubted = True
+            if late is None:
+                hand.pass_on(job, self._doubted)
+            else:
+                hand.pass_on(late, self._runs)
         self._wake()
 
     def _end(self, number: int, job: ClaimedJob, outcome: Outcome, hand: Hand) -> None:

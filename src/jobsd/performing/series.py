@@ -45,6 +45,12 @@ class Series:
             except IndexError:
                 return taken
 
+    def take_undoubted(self) -> list[Waiting]:
+        """Take back what was not started, which is in doubt no more; under the pool's lock."""
+        taken = self.take_all()
+        self.doubted = False
+        return taken
+
     def take_behind(self, keep: int) -> list[Waiting]:
         """Take back all but the first so many, the last one first."""
         taken: list[Waiting] = []
