@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from jobsd.errors import (
         AfterCommitError,
         ArgumentError,
+        ArgumentGoneError,
         ConfigurationError,
         DatabaseUnreachableError,
         DuplicateError,
@@ -87,6 +88,7 @@ else:
 __all__ = [
     "AfterCommitError",
     "ArgumentError",
+    "ArgumentGoneError",
     "ConfigurationError",
     "CurrentJob",
     "DatabaseUnreachableError",

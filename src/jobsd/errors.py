@@ -90,6 +90,14 @@ class ArgumentError(Error):
     """A job's arguments cannot be stored or read back, or its function does not take them."""
 
 
+class ArgumentGoneError(ArgumentError):
+    """An object to which an argument of a job refers is gone; `discard_on` may name this."""
+
+    def __init__(self, what: str) -> None:
+        self.what = what
+        super().__init__(f"{what}, to which an argument refers, is gone")
+
+
 class EnqueueError(Error):
     """A job could not be enqueued, and nothing was stored.
 

@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 _NAMES = {
     "errors": (
         "AfterCommitError"
-        " ArgumentError ConfigurationError DatabaseUnreachableError DuplicateError"
+        " ArgumentError ArgumentGoneError ConfigurationError DatabaseUnreachableError"
+        " DuplicateError"
         " EmbeddedServerError"
         " EnqueueError Error JobDiscardedError JobFailedError LimitError NotFoundError"
         " ProcessError ProcessExitError ProcessMissingError ProcessPrunedError RefusedError"

@@ -132,7 +132,7 @@ class Facts:
 
     def __init__(self, url: str, root: Any) -> None:
         project = DjangoProject(root, WITH_SIX)
-        settings, tasks = blocks(guide("django"), "python")[2:]
+        settings, tasks = blocks(guide("django"), "python")[3:]
         project.configure({"default": database(url)})
         with (root / "settings.py").open("a") as file:
             file.write(settings)

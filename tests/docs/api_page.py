@@ -65,7 +65,8 @@ CHAPTERS = {
         " on_monitor_start on_monitor_stop on_monitor_exit"
     ),
     "Errors": (
-        "Error AfterCommitError ArgumentError ConfigurationError DatabaseUnreachableError"
+        "Error AfterCommitError ArgumentError ArgumentGoneError"
+        " ConfigurationError DatabaseUnreachableError"
         " DuplicateError EmbeddedServerError EnqueueError"
         " JobDiscardedError JobFailedError LimitError"
         " NotFoundError ProcessError ProcessExitError ProcessMissingError"

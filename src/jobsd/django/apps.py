@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from jobsd import face
-from jobsd.jobs import client
+from jobsd.jobs import client, references
 from jobsd.jobs.around import around_job
 
-from . import checks, connections, enqueueing, queue, runserver, tables
+from . import checks, connections, enqueueing, instances, queue, runserver, tables
 from .library import apps, conf, module_loading, signals
 from .library import checks as registry
 
@@ -27,6 +27,7 @@ class JobsConfig(apps.AppConfig):  # type: ignore[misc] # pyright: ignore[report
         client.place_by(enqueueing.place, enqueueing.place_many)
         around_job(connections.as_a_request_does)
         around_job(connections.as_an_asynchronous_request_does)
+        references.register(instances.Instances())
         registry.register(checks.check_database)
         signals.post_migrate.connect(tables.bring_up_to_date, sender=self)
         module_loading.autodiscover_modules("jobs", *(["tasks"] if _has_tasks() else []))

@@ -14,6 +14,7 @@ from zoneinfo import ZoneInfo
 
 from jobsd.errors import ArgumentError
 
+from . import references
 from .argument_types import of_name
 from .argument_writing import DEPTH_MAX, is_tagged
 
@@ -58,6 +59,8 @@ def read(value: Any, depth: int = 0) -> Any:  # noqa: ANN401 - any argument
 def _read_tagged(tag: str, held: Any, depth: int) -> Any:  # noqa: ANN401
     reader = _READERS.get(tag)
     if reader is None:
+        if (reference := references.read(tag, held)) is not None:
+            return reference
         raise ArgumentError(f"the arguments hold an unknown tag {tag!r}")
     try:
         return reader(held, depth + 1)

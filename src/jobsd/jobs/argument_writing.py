@@ -15,6 +15,7 @@ from zoneinfo import ZoneInfo
 from jobsd.errors import ArgumentError
 from jobsd.text import is_storable
 
+from . import references
 from .argument_types import name_of
 
 if TYPE_CHECKING:
@@ -84,12 +85,15 @@ def _outermost(where: Where) -> str:
 def _inherited_writer(value: object) -> Callable[[Any, Where, int], Any] | None:
     if isinstance(value, enum.Enum):
         return _write_enum
+    if isinstance(value, references.Reference):
+        return lambda value, _where, _depth: references.written(value)
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return _write_dataclass
     for kind in (str, int, float, dict, list):
         if isinstance(value, kind):
             return _WRITERS[kind]
-    return None
+    written = references.written(value)
+    return None if written is None else lambda _value, _where, _depth: written
 
 
 def _write_text(value: str, where: Where, depth: int) -> str:

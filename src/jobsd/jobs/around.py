@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from jobsd.errors import Error
 
+from . import references
 from .current import CurrentJob, current_job
 from .draft import Draft
 
@@ -185,11 +186,11 @@ def perform(definition: Definition, args: Sequence[Any], kwargs: Mapping[str, An
         return definition.perform(*args, **kwargs)
     job = current_job()
     if definition.coroutine is None:
-        return JOBS.call(job, partial(definition.perform, *args, **kwargs))
+        return JOBS.call(job, partial(_call, definition.perform, args, kwargs))
     # Here, since most programs need no event loop.
     import asyncio  # noqa: PLC0415
 
-    return asyncio.run(JOBS.await_(job, partial(definition.coroutine, *args, **kwargs)))
+    return asyncio.run(JOBS.await_(job, partial(_await, definition.coroutine, args, kwargs)))
 
 
 async def perform_asynchronous(
@@ -198,9 +199,23 @@ async def perform_asynchronous(
     """Perform an asynchronous job that is the current one, in the loop that runs here."""
     make = definition.coroutine or definition.perform
     if JOBS:
-        return await JOBS.await_(current_job(), partial(make, *args, **kwargs))
+        return await JOBS.await_(current_job(), partial(_await, make, args, kwargs))
     begun = make(*args, **kwargs)
     # A decorator may have run it already.
+    return await begun if inspect.isawaitable(begun) else begun
+
+
+def _call(perform: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:  # noqa: ANN401
+    """Perform a job with the objects to which its arguments refer: a framework's, if any."""
+    args, kwargs = references.found(args, kwargs)
+    return perform(*args, **kwargs)
+
+
+async def _await(
+    make: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]
+) -> Any:  # noqa: ANN401
+    args, kwargs = await references.found_soon(args, kwargs)
+    begun = make(*args, **kwargs)
     return await begun if inspect.isawaitable(begun) else begun
 
 

@@ -1,0 +1,61 @@
+"""Instances of Django's models as arguments: a job holds the model, the key, the database."""
+
+from __future__ import annotations
+
+import json
+from importlib import import_module
+from typing import Any
+
+from jobsd.errors import ArgumentError, ArgumentGoneError
+from jobsd.jobs import arguments
+
+from .library import db, db_models
+
+exceptions: Any = import_module("django.core.exceptions")
+registry: Any = import_module("django.apps").apps
+asgiref: Any = import_module("asgiref.sync")
+
+
+class Instances:
+    """How instances are stored, and found again where their job is performed."""
+
+    tag = "$model"
+    base: type[Any] = db_models.Model
+
+    def write(self, value: Any) -> Any:  # noqa: ANN401 - Django's
+        """Return the name of the model, the key, and the alias of the database.
+
+        Raises:
+            ArgumentError: when the instance was not saved, or has a key that can't be stored.
+        """
+        label = value._meta.label_lower  # noqa: SLF001 - so Django documents it
+        # A key that is made by Python is there before the row is.
+        if value.pk is None or value._state.adding:  # noqa: SLF001
+            raise ArgumentError(f"an instance of {label} is no argument before it is saved")
+        alias = value._state.db or db.DEFAULT_DB_ALIAS  # noqa: SLF001
+        return [label, arguments.written([value.pk], {}), alias]
+
+    def find(self, held: Any) -> Any:  # noqa: ANN401
+        """Return the instance as it is now.
+
+        Raises:
+            ArgumentGoneError: when it is gone.
+            ArgumentError: when this project has no such model or database.
+        """
+        label, key, alias = held
+        ((pk,), _) = arguments.load(json.dumps(key))
+        if alias not in db.connections:
+            raise ArgumentError(f"{label} {pk!r}: there is no {alias!r} in DATABASES")
+        try:
+            # By the name in Django's registry: nothing is imported.
+            model = registry.get_model(label)
+        except LookupError as error:
+            raise ArgumentError(f"there is no model {label!r} here") from error
+        try:
+            return model._base_manager.using(alias).get(pk=pk)  # noqa: SLF001
+        except exceptions.ObjectDoesNotExist as error:
+            raise ArgumentGoneError(f"{label} {pk!r}") from error
+
+    async def find_soon(self, held: Any) -> Any:  # noqa: ANN401
+        """Do the same in the thread of the coroutine's queries."""
+        return await asgiref.sync_to_async(self.find)(held)

@@ -1,0 +1,103 @@
+"""Arguments that stand for objects of a framework: what finds such an object again is stored.
+
+A worker finds the objects when it performs the job, within what surrounds jobs: by then the
+framework's connections are good, and an error is the job's own.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """An argument as it is stored, of which the object is not found yet."""
+
+    tag: str
+    held: Any
+
+
+class Kind(Protocol):
+    """One kind of objects: how they are written as JSON below a tag, and found again."""
+
+    tag: str
+    base: type[Any]
+
+    def write(self, value: Any) -> Any:  # noqa: ANN401 - the framework's
+        """Return JSON that finds the object again."""
+
+    def find(self, held: Any) -> Any:  # noqa: ANN401
+        """Return the object of this JSON."""
+
+    async def find_soon(self, held: Any) -> Any:  # noqa: ANN401
+        """Do the same without blocking the event loop."""
+
+
+_kinds: dict[str, Kind] = {}
+
+
+def register(kind: Kind) -> None:
+    """Let arguments hold such objects."""
+    _kinds[kind.tag] = kind
+
+
+def written(value: Any) -> dict[str, Any] | None:  # noqa: ANN401
+    """Return what is stored of an object; None for what is of no kind."""
+    if type(value) is Reference:
+        return {value.tag: value.held}
+    for kind in _kinds.values():
+        if isinstance(value, kind.base):
+            return {kind.tag: kind.write(value)}
+    return None
+
+
+def read(tag: str, held: Any) -> Reference | None:  # noqa: ANN401
+    """Return what a tag stands for; None for one of no kind."""
+    return Reference(tag, held) if tag in _kinds else None
+
+
+def found(
+    args: Sequence[Any], kwargs: Mapping[str, Any]
+) -> tuple[Sequence[Any], Mapping[str, Any]]:
+    """Return arguments with the objects to which they refer."""
+    if not _kinds or not (asked := _references([*args, *kwargs.values()])):
+        return args, kwargs
+    objects = {id(each): _kinds[each.tag].find(each.held) for each in asked}
+    return _with(list(args), objects), _with(dict(kwargs), objects)
+
+
+async def found_soon(
+    args: Sequence[Any], kwargs: Mapping[str, Any]
+) -> tuple[Sequence[Any], Mapping[str, Any]]:
+    """Do the same beside an event loop."""
+    if not _kinds or not (asked := _references([*args, *kwargs.values()])):
+        return args, kwargs
+    objects = {id(each): await _kinds[each.tag].find_soon(each.held) for each in asked}
+    return _with(list(args), objects), _with(dict(kwargs), objects)
+
+
+def _references(value: Any) -> list[Reference]:  # noqa: ANN401
+    """Return all references in lists, tuples and dictionaries."""
+    kind: type[Any] = type(value)
+    if kind is Reference:
+        return [value]
+    if kind is dict:
+        return _references([*value.values()])
+    if kind in {list, tuple}:
+        return [each for item in value for each in _references(item)]
+    return []
+
+
+def _with(value: Any, objects: Mapping[int, Any]) -> Any:  # noqa: ANN401
+    kind: type[Any] = type(value)
+    if kind is Reference:
+        return objects[id(value)]
+    if kind is dict:
+        return {key: _with(item, objects) for key, item in value.items()}
+    if kind in {list, tuple}:
+        return kind(_with(item, objects) for item in value)
+    return value

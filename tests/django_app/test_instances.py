@@ -1,0 +1,78 @@
+"""Instances of Django's models as arguments, in a real project."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import psycopg
+import pytest
+
+from django_app.project import DjangoProject, database
+from docs.pages import blocks, guide
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+pytestmark = pytest.mark.system
+
+MORE_JOBS = """
+@job
+async def greet_soon(user, by_name=None):
+    print(f"soon, {user.username}, {by_name['other'].first_name or 'nobody'}")
+
+@job
+def fails_without(user):
+    print("performed without")
+
+@job
+def passes_on(user):
+    greet.enqueue(user, [user])
+"""
+ENQUEUE = """
+import json
+from django.contrib.auth.models import User
+from django.db import connection
+from jobsd import ArgumentError
+from shop.jobs import *
+
+ann, bob, gone = (User.objects.create(username=name) for name in ("ann", "bob", "gone"))
+greet.enqueue(ann, [bob, ann])
+greet_soon.enqueue(ann, by_name={"other": bob})
+passes_on.enqueue(bob)
+greet.enqueue(gone)
+fails_without.enqueue(gone)
+greet.perform_now(ann)
+try:
+    greet.enqueue(User(username="new"))
+except ArgumentError as error:
+    print("REFUSED", error)
+gone.delete()
+User.objects.filter(pk=bob.pk).update(first_name="Bob")
+"""
+
+
+def test_a_job_gets_its_instances_as_they_are_when_it_is_performed(
+    tmp_path: Path, empty_database: str
+) -> None:
+    project = DjangoProject(tmp_path)
+    project.configure({"default": database(empty_database)})
+    project.write("shop/jobs.py", blocks(guide("django"), "python")[2] + MORE_JOBS)
+
+    project.manage("migrate", "-v", "0")
+    told = project.shell(ENQUEUE)
+    said = project.manage("jobs", "start", "--until-empty", "--log-format", "json")
+
+    assert "hello, ann and 0 others" in told
+    assert "REFUSED an instance of auth.user is no argument before it is saved" in told
+    lines: list[dict[str, Any]] = [
+        json.loads(line) for line in said.splitlines() if "{" in line
+    ]
+    printed = sorted(str(line["event"]) for line in lines if "job_id" in line)
+    greetings = [text for text in printed if text.startswith(("hello", "soon", "performed"))]
+    assert greetings == ["hello, ann and 2 others", "hello, bob and 1 others", "soon, ann, Bob"]
+    with psycopg.connect(empty_database) as connection:
+        failed = connection.execute("SELECT error ->> 'message' FROM jobsd.failed_executions")
+        assert failed.fetchall() == [("auth.user 3, to which an argument refers, is gone",)]
+        discarded = "SELECT count(*) FROM jobsd.jobs WHERE outcome = 'discarded'"
+        assert connection.execute(discarded).fetchone() == (1,)
