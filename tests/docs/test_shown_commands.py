@@ -30,7 +30,9 @@ SETTINGS = {
     for _, key, _ in settings_of(options)
 }
 ROOMS = "|".join(sorted({name.partition(".")[0] for name in EVENTS}))
-OF_OTHERS = {"jobs.enqueue", "jobs.py", "job.meta", "job.result", "job.state", "job.error"}
+OF_OTHERS = {"jobs.enqueue", "jobs.py", "job.meta", "job.result", "job.state", "job.error"} | {
+    "job.context"
+}
 """What is written like an event: a function in SQL, a module, attributes in RQ and in tests."""
 
 
