@@ -40,7 +40,7 @@ class Asynchronous:
         entry, wake = context.entry, context.nap.wake
         self.coroutines = Coroutines(options.coroutines, entry, wake, trust_s, pool.lock)
         entry.coroutines_max = options.coroutines
-        self._pool = pool
+        self.pool = pool
         self._prefetch = PrefetchPolicy(max(1, options.coroutines), options.prefetch)
         self._rooms = (0, 0)
         self._favoured: bool | None = None
@@ -58,27 +58,27 @@ class Asynchronous:
     @property
     def uncollected(self) -> int:
         """How many jobs were posted and not collected."""
-        return self._pool.uncollected + self.coroutines.uncollected
+        return self.pool.uncollected + self.coroutines.uncollected
 
     @property
     def in_hand(self) -> int:
         """How many jobs have not ended."""
-        return self._pool.in_hand + self.coroutines.in_hand
+        return self.pool.in_hand + self.coroutines.in_hand
 
     @property
     def doubts(self) -> bool:
         """Whether jobs wait until the claims have been read back."""
-        return self._pool.doubts or self.coroutines.doubts
+        return self.pool.doubts or self.coroutines.doubts
 
     def rest_s(self, flush_s: float) -> float:
         """Return how long the control thread may rest at most."""
-        if self._pool.flows or self.coroutines.flows:
+        if self.pool.flows or self.coroutines.flows:
             return flush_s
         return BEAT_S if self.coroutines.busy else POLL_MAX_S
 
     def show_busy(self, entry: ScoreboardEntry) -> None:
         """Record how many jobs run."""
-        entry.set_threads(self._pool.busy, self._pool.size)
+        entry.set_threads(self.pool.busy, self.pool.size)
         entry.busy_coroutines = self.coroutines.busy
 
     # Claims.

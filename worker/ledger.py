@@ -9,18 +9,16 @@ and whether a last claim was made), and `reconcile` finds them out.
 from __future__ import annotations
 
 from collections import Counter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from jobsd.clock import monotonic
-from jobsd.jobs import limits, results
-from jobsd.jobs.claims import LOCK_WAIT, STATEMENTS, Ended, InClaim, array, conclusion, own
-from jobsd.performing.perform import SUCCESS
+from jobsd.jobs.claims import Ended, InClaim, own
+
+from .recording import Recording
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable
 
     from jobsd.database.connection import Session
-    from jobsd.database.statements import Statement
     from jobsd.performing.perform import ClaimedJob, Run
 
     Claims = dict[int, set[int]]
@@ -46,6 +44,8 @@ class Ledger:
         self._locked_unstarted: list[ClaimedJob] = []
         self.locked: set[InClaim] = set()
         """The jobs that can't be written now, since a row is locked; they stay claimed."""
+        self.completing: set[int] = set()
+        """The claims of jobs whose end is recorded in a transaction that is not ours."""
         self._cut_off = False
 
     def add_claim(self, claim_id: int, jobs: Iterable[ClaimedJob]) -> None:
@@ -63,6 +63,24 @@ class Ledger:
         """The keys of which we hold slots."""
         return set(self._keys.values())
 
+    def ids_of(self, claim_id: int) -> set[int]:
+        """Return the unrecorded jobs of a claim."""
+        return self._claims.get(claim_id, set())
+
+    def has_key(self, claim_id: int) -> bool:
+        """Return whether a claim holds a slot."""
+        return claim_id in self._keys
+
+    def isolate(self, job_id: int, claim_id: int, new_claim: int) -> None:
+        """Take in that a job has left a claim for one of its own."""
+        self._claims[claim_id].discard(job_id)
+        self._claims[new_claim] = {job_id}
+
+    def settle(self, claim_id: int) -> str | None:
+        """Forget a claim that is recorded; return the key of its slot if it had one."""
+        self._claims.pop(claim_id, None)
+        return self._keys.pop(claim_id, None)
+
     def size_of(self, claim_id: int) -> int:
         """Return how many jobs of a claim are unrecorded; 0 when it is not ours."""
         return len(self._claims.get(claim_id, ()))
@@ -73,7 +91,7 @@ class Ledger:
         Invariant: a job is at most once in a claim. What we and the scoreboard entry remember
         of a job stands beside its claim, and would be taken for how it ended this time.
         """
-        return claim_id in self._claims and claim_id not in self._left
+        return claim_id in self._claims and claim_id not in self._left | self.completing
 
     def add(self, runs: Iterable[Run]) -> None:
         """Take in runs that have ended; those whose claim was taken away are dropped."""
@@ -198,11 +216,15 @@ class Ledger:
             if job_id not in self._claims.get(claim_id, ())
             and InClaim(job_id, claim_id) not in self.locked
         ]
-        gone = {id_: held for id_, held in self._claims.items() if id_ not in stored}
+        known = stored.keys() | self.completing
+        gone = {id_: held for id_, held in self._claims.items() if id_ not in known}
         self._claims = {
             claim_id: held
-            for claim_id in self._claims.keys() & stored.keys()
-            if (held := self._claims[claim_id] & set(stored[claim_id]))
+            for claim_id in self._claims.keys() & known
+            if (
+                held := self._claims[claim_id]
+                & set(stored.get(claim_id, self._claims[claim_id]))
+            )
         }
         self._keys = {id_: key for id_, key in self._keys.items() if id_ in self._claims}
         self._sort()
@@ -242,146 +264,3 @@ def _given_back(job: ClaimedJob, *, parks: bool) -> Ended:
     if parks:
         return Ended(job.claim_id, job.id, "parked", position=job.position)
     return Ended(job.claim_id, job.id, "released")
-
-
-_ENDS = {
-    "finished": "finished",
-    "failed": "failed",
-    "discarded": "discarded",
-    "expired": "discarded",
-}
-"""The outcomes after which a job is not tried again, and its state then."""
-
-
-class Recording:
-    """Outcomes, and the parameters of the statements that write them, fenced by their claims.
-
-    Successes are recorded by the statement that claims. A success that has a slot of the
-    version before, of a claim without a key, is among the others.
-    """
-
-    def __init__(  # noqa: PLR0913, PLR0917 - what is written
-        self,
-        claims: Claims,
-        keys: Mapping[int, str],
-        runs: list[Run],
-        unstarted: list[ClaimedJob],
-        back: list[Ended],
-        process: str,
-        *,
-        keep: bool,
-    ) -> None:
-        """Write what became of `runs`, and by `back` what becomes of the unstarted jobs."""
-        self.successes: list[Run] = []
-        self.others: list[Run] = []
-        for run in runs:
-            success = run.outcome is SUCCESS and (
-                run.job.concurrency_key is None or run.job.claim_id in keys
-            )
-            (self.successes if success else self.others).append(run)
-        self.unstarted = list(unstarted)
-        self.success_ids = _by_claim(run.job for run in self.successes)
-        self.other_ids = _by_claim([*(run.job for run in self.others), *unstarted])
-        self._process = process
-        self._keep = keep
-        self.lock_wait = LOCK_WAIT
-        self.now = monotonic()
-        """When it was made: what is written are ages."""
-        self._ended = [ended(run, self.now) for run in self.others]
-        self._back = back
-        # As they are after the statement for the others, which comes first.
-        self._held = {
-            claim_id: len(claims[claim_id]) - len(self.other_ids.get(claim_id, ()))
-            for claim_id in self.success_ids
-        }
-        self.freed_keys = self._freed_keys(claims, keys)
-
-    def _freed_keys(self, claims: Claims, keys: Mapping[int, str]) -> list[str]:
-        """Return the keys to hand over, each as often as a slot of it is freed.
-
-        A claim whose last jobs are released hands nothing over: these are ready themselves.
-        Where successes are recorded after them, they are blocked.
-        """
-        back = {job.claim_id for job in self.unstarted} - self.success_ids.keys()
-        return [
-            key
-            for claim_id, key in keys.items()
-            if claim_id not in back and self._written(claim_id) == len(claims[claim_id])
-        ]
-
-    def _written(self, claim_id: int) -> int:
-        return sum(len(ids.get(claim_id, ())) for ids in (self.success_ids, self.other_ids))
-
-    @property
-    def record(self) -> dict[str, Any] | None:
-        """The parameters of the statement for successes, if there are any."""
-        if not self.successes:
-            return None
-        now, done = self.now, self.success_ids
-        return {
-            "claim_ids": array([run.job.claim_id for run in self.successes]),
-            "job_ids": array([run.job.id for run in self.successes]),
-            "started_us": array([int((now - run.started) * 1e6) for run in self.successes]),
-            "ended_us": array([int((now - run.ended) * 1e6) for run in self.successes]),
-            "batch_ids": array(done),
-            "held": array(self._held.values()),
-            "remaining": array(self._held[claim] - len(ids) for claim, ids in done.items()),
-            "keep": self._keep,
-            "lock_wait": self.lock_wait,
-        }
-
-    def conclude(self, more: Iterable[Ended] = ()) -> tuple[Statement, dict[str, Any]] | None:
-        """Return the statement for all other outcomes, if there are any."""
-        ended = [*self._ended, *self._back, *more]
-        if not ended:
-            return None
-        parameters = conclusion(ended, self._process, keep=self._keep, lock_wait=self.lock_wait)
-        return STATEMENTS["conclude"], parameters
-
-    def keep_results(self) -> tuple[Statement, dict[str, Any]] | None:
-        """Return the statement that keeps results, if any are kept: it comes first."""
-        kept = [run for run in self.others if run.outcome.ttl_s is not None]
-        kept = [run for run in kept if run.outcome.verdict.outcome in _ENDS]
-        if not kept:
-            return None
-        return results.STATEMENTS["keep"], {
-            "claim_ids": [run.job.claim_id for run in kept],
-            "job_ids": [run.job.id for run in kept],
-            "states": [_ENDS[run.outcome.verdict.outcome] for run in kept],
-            "results": [run.outcome.result for run in kept],
-            "ttl_s": [run.outcome.ttl_s for run in kept],
-            "lock_wait": self.lock_wait,
-        }
-
-    def hand_over(self) -> tuple[Statement, dict[str, Any]] | None:
-        """Return the statement that hands over the freed slots: it comes after the others."""
-        if not self.freed_keys:
-            return None
-        return limits.STATEMENTS["hand_over"], {"keys": self.freed_keys}
-
-    def jobs(self, more: Iterable[Ended] = ()) -> set[InClaim]:
-        """Return all jobs that are written."""
-        by_claim = (*self.success_ids.items(), *self.other_ids.items())
-        ours = {InClaim(job, claim) for claim, jobs in by_claim for job in jobs}
-        return ours | {InClaim(each.job_id, each.claim_id) for each in more}
-
-
-def _by_claim(jobs: Iterable[ClaimedJob]) -> dict[int, list[int]]:
-    found: dict[int, list[int]] = {}
-    for job in jobs:
-        found.setdefault(job.claim_id, []).append(job.id)
-    return found
-
-
-def ended(run: Run, now: float) -> Ended:
-    """Return what is to be written of a run."""
-    verdict = run.outcome.verdict
-    return Ended(
-        run.job.claim_id,
-        run.job.id,
-        verdict.outcome,
-        now - run.started,
-        now - run.ended,
-        verdict.wait_s,
-        run.outcome.error,
-    )

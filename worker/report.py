@@ -20,14 +20,15 @@ from jobsd.jobs.policy import Discard
 from jobsd.jobs.reconciliation import Sent, recorded
 from jobsd.performing.perform import Run, describe
 
-from .ledger import ended
+from .recording import ended
 
 if TYPE_CHECKING:
     from jobsd.database.connection import Session
     from jobsd.performing.perform import ClaimedJob
     from jobsd.processes.entry import ScoreboardEntry
 
-    from .ledger import Claims, Ledger, Recording
+    from .ledger import Claims, Ledger
+    from .recording import Recording
 
 _EVENTS = {
     "failed": "job.failed",

@@ -39,7 +39,8 @@ if TYPE_CHECKING:
     from jobsd.performing.pool import Pool
     from jobsd.processes.entry import ScoreboardEntry
 
-    from .ledger import Ledger, Recording
+    from .ledger import Ledger
+    from .recording import Recording
 
 LOCKED_MAX = ENDED_MAX // 2 - 12
 """Jobs that are claimed at most while some wait for a locked row: the scoreboard entry keeps

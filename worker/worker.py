@@ -27,6 +27,7 @@ from jobsd.processes.database_loop import DatabaseLoop
 from jobsd.processes.idle_registration import IdleRegistration
 
 from .asynchronous import Asynchronous
+from .completions import Completions
 from .cursor import ClaimCursor, QueueSelector
 from .known_classes import KnownClasses, Scout
 from .ledger import Ledger
@@ -69,9 +70,8 @@ class Worker(DatabaseLoop):
     ) -> None:
         session = Session(target, f"jobsd {context.name}", listen=True, plan_once=True)
         super().__init__(context, session)
-        self._options = options
+        self._options, self._drain_s = options, drain_s
         self._fresh_s = trust_s * FRESH
-        self._drain_s = drain_s
         self._pool = Pool(options.threads, context.entry, context.nap.wake, trust_s)
         self._asynchronous = Asynchronous(options, context, self._pool, trust_s)
         # When to claim, how many, of which queues, from where.
@@ -88,6 +88,8 @@ class Worker(DatabaseLoop):
         self._report = Report(context.entry, slow_after_s)
         self._progress = ProgressWriter(session, context.nap.wake)
         self._uncertain = UncertainOutcomes(self._report, self._ledger)
+        made = self._ledger, self._report, self._asynchronous
+        self._completions = Completions(session, context, *made)
         self._turns = Turns(session, self._ledger, self._pool, context.entry)
         self._limited = Limited(
             *(session, self._selector, self._known_classes, self._ledger, self._prefetch),
@@ -210,10 +212,11 @@ class Worker(DatabaseLoop):
         self._pool.look()
         runs = self._pool.collect()
         self._prefetch.observe_durations([run.ended - run.started for run in runs])
-        self._ledger.add(runs)
+        self._ledger.add(self._completions.collect(runs))
         runs, back = self._asynchronous.collect()
-        self._ledger.add(runs)
+        self._ledger.add(self._completions.collect(runs))
         self._ledger.give_back(back)
+        self._completions.step()
         if self._ledger.frees_slot:
             # The same turn hands the slot over, and the next job of the key is claimed.
             self._limited.search_now()
@@ -275,7 +278,7 @@ class Worker(DatabaseLoop):
         self._listen()
         self._asynchronous.show_busy(self._context.entry)
         rest_s = self._limited.clear(self._scout.clear(self._idle_s()))
-        return self._progress.bound(rest_s)
+        return self._completions.bound(self._progress.bound(rest_s))
 
     @property
     def _claim_at(self) -> float:

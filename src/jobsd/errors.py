@@ -195,6 +195,14 @@ class ProcessMissingError(ProcessError):
     """The job was claimed by a process that has no row any more."""
 
 
+class CompletionError(Error):
+    """A job could not record its own end, or that was rolled back: `id`."""
+
+    def __init__(self, job_id: int, why: str) -> None:
+        self.id = job_id
+        super().__init__(f"job {job_id} is not completed: {why}")
+
+
 class ResultError(Error):
     """What a job has returned can't be kept: `class_name` is the job."""
 

@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 _NAMES = {
     "errors": (
         "AfterCommitError"
-        " ArgumentError ArgumentGoneError ConfigurationError DatabaseUnreachableError"
+        " ArgumentError ArgumentGoneError CompletionError ConfigurationError"
+        " DatabaseUnreachableError"
         " DuplicateError"
         " EmbeddedServerError"
         " EnqueueError Error JobDiscardedError JobFailedError LimitError NotFoundError"

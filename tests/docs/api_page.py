@@ -66,7 +66,7 @@ CHAPTERS = {
     ),
     "Errors": (
         "Error AfterCommitError ArgumentError ArgumentGoneError"
-        " ConfigurationError DatabaseUnreachableError"
+        " CompletionError ConfigurationError DatabaseUnreachableError"
         " DuplicateError EmbeddedServerError EnqueueError"
         " JobDiscardedError JobFailedError LimitError"
         " NotFoundError ProcessError ProcessExitError ProcessMissingError"

@@ -115,6 +115,8 @@ job.retried warning A job has failed and will be tried again. [$job duration err
 job.discarded info A job was dropped: its definition says so, it has expired, or a conflict. \
 [$job duration error reason concurrency_key]
 job.snoozed debug A job was snoozed: it asked to run later. [$job duration retry_in]
+job.raised error A job has raised after it had recorded its own end: it stays finished. \
+[$job error]
 job.slow info A job has started later, or run longer, than `logs.slow_after`. \
 [$job waited duration]
 job.released info A claimed job went back to ready, untouched: its process ends, or has. [$job]

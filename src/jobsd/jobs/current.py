@@ -48,6 +48,7 @@ class CurrentJob(NamedTuple):
     given: tuple[Sequence[Any], Mapping[str, Any]] | str = ((), {})
     carried: dict[str, Any] | str | None = None
     due_at: float | None = None
+    claim_id: int = 0
 
     @property
     def arguments(self) -> dict[str, Any]:
@@ -83,6 +84,22 @@ class CurrentJob(NamedTuple):
             Error: for what is no number from 0 on, or no text.
         """
         progress.say(self.id, done, total, note)
+
+    def complete(self, *, connection: object, result: object = None) -> None:
+        """Record that the job has succeeded, in the transaction of `connection`.
+
+        So its effects in the queue's database and its end are committed together, or neither.
+        Commit soon afterwards: nothing interrupts the job any more. What it raises after the
+        commit is reported, and it stays finished. `connection` is one of a driver, SQLAlchemy
+        or Django; `result` is what is kept where there is a `result_ttl`.
+
+        Raises:
+            CompletionError: when that can't be: the connection leads to another database, or
+                the job was recovered by another process.
+        """
+        from . import completion  # noqa: PLC0415 - it needs us
+
+        completion.complete(self, connection, result)
 
     def shield(self) -> Shield:
         """Return a block that no interrupt strikes: what comes meanwhile, comes at its end."""

@@ -186,6 +186,11 @@ class Coroutines:
         """How many jobs run."""
         return len(self._running)
 
+    def started_at(self, job_id: int) -> float | None:
+        """Return when a job was started that runs here (monotonic)."""
+        running = list(self._running.values())
+        return next((at for (job, _), at, _ in running if job.id == job_id), None)
+
     def running_for_s(self) -> list[float]:
         """Return for how long each running job has run."""
         if not self._running:
@@ -278,6 +283,9 @@ class Coroutines:
         del self._tasks[slot]
         ended = monotonic()
         returned = self._draining and type(outcome.exception).__name__ == "CancelledError"
+        returned = returned and outcome.completes is None
+        if outcome.completes is not None:
+            job = job._replace(claim_id=outcome.completes)
         if outcome.exception is not None and not returned:
             how = ending(job, outcome)
             with self._lock:

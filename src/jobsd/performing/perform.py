@@ -6,9 +6,10 @@ import json
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from jobsd.errors import TimeLimitExceeded
+from jobsd.errors import CompletionError, TimeLimitExceeded
 from jobsd.instruments.events import emit, is_subscribed
 from jobsd.jobs import arguments, around, registry, results
+from jobsd.jobs.completion import BEGUN
 from jobsd.jobs.current import CurrentJob, running
 from jobsd.jobs.policy import Discard, Ending, Policy, Verdict, judge
 from jobsd.jobs.time_limits import timeout_s
@@ -72,6 +73,10 @@ class Outcome:
     """JSON text of what the job has returned, where that is kept."""
     ttl_s: float | None = None
     """For how long it is kept; None: the job keeps no result."""
+    completes: int | None = None
+    """The claim of a job that has recorded its end itself: this counts if that was undone."""
+    returned: bool = False
+    """Whether such a job has returned."""
 
 
 SUCCESS = Outcome(Verdict("finished"))
@@ -110,8 +115,26 @@ def perform(job: ClaimedJob, thread: Interruptible) -> Outcome:
                 thread.begin(limit_s)
             result = call(thread, job, definition, args, kwargs)
     except BaseException as error:  # noqa: BLE001 - sys.exit and the like end the job only
-        return _failed(job, error, policy, limit_s)
+        return _completing(job, _failed(job, error, policy, limit_s), thread)
+    if BEGUN and job.id in BEGUN:
+        return _uncompleted(job, policy, thread)
     return SUCCESS if definition.result_ttl_s is None else _kept(definition, result)
+
+
+def _completing(job: ClaimedJob, outcome: Outcome, seat: Interruptible) -> Outcome:
+    """Say which claim tells whether a job has finished all the same."""
+    begun = BEGUN.pop(job.id, None) if BEGUN else None
+    if begun is None:
+        return outcome
+    seat.shields -= begun.shielded
+    return replace(outcome, completes=begun.claim_id)
+
+
+def _uncompleted(job: ClaimedJob, policy: Policy, seat: Interruptible) -> Outcome:
+    """Return what becomes of a job that has recorded its end itself, if that was undone."""
+    why = "it has returned, and the transaction of complete() was rolled back"
+    outcome = _failed(job, CompletionError(job.id, why), policy, None)
+    return replace(_completing(job, outcome, seat), returned=True)
 
 
 def _kept(definition: Definition, result: object) -> Outcome:
@@ -141,7 +164,9 @@ async def perform_coroutine(job: ClaimedJob, seat: Interruptible) -> Outcome:
             with interruptible(seat, limit_s):
                 result = await around.perform_asynchronous(definition, args, kwargs)
     except BaseException as error:  # noqa: BLE001 - sys.exit and the like end the job only
-        return _failed(job, as_interrupt(error, seat), policy, limit_s)
+        return _completing(job, _failed(job, as_interrupt(error, seat), policy, limit_s), seat)
+    if BEGUN and job.id in BEGUN:
+        return _uncompleted(job, policy, seat)
     return SUCCESS if definition.result_ttl_s is None else _kept(definition, result)
 
 
@@ -157,7 +182,8 @@ def _failed(
 
 def _current(job: ClaimedJob, args: list[Any], kwargs: dict[str, Any]) -> CurrentJob:
     facts = job.id, job.attempts + 1, job.queue_name, job.class_name
-    return CurrentJob(*facts, None, (args, kwargs), job.context, job.due_at)
+    more = job.context, job.due_at, job.claim_id
+    return CurrentJob(*facts, None, (args, kwargs), *more)
 
 
 def _tell_start(job: CurrentJob) -> None:

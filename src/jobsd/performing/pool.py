@@ -73,7 +73,7 @@ class Pool:
         self._posted = 0
         self._low_water = 0
         self._last_rank = (0, 0)
-        self._started_at: list[float | None] = [None] * threads
+        self.started_at: list[float | None] = [None] * threads
         self._trust_s = trust_s
         self._interrupter = Interrupter(threads)
         self.interrupt = self._interrupter.interrupt
@@ -172,7 +172,7 @@ class Pool:
 
     def is_held_up(self, series: Series, ran_s: float) -> bool:
         """Return whether the job of the series that runs has run for so long."""
-        started = None if series.thread is None else self._started_at[series.thread]
+        started = None if series.thread is None else self.started_at[series.thread]
         return started is not None and monotonic() - started >= ran_s
 
     def verify(self, holds: Callable[[ClaimedJob], bool], asked_at: float) -> None:
@@ -250,12 +250,12 @@ class Pool:
     @property
     def busy(self) -> int:
         """How many threads run a job."""
-        return self.size - self._started_at.count(None)
+        return self.size - self.started_at.count(None)
 
     def running_for_s(self) -> list[float]:
         """Return for how long each running job has run."""
         now = monotonic()
-        return [now - started for started in list(self._started_at) if started is not None]
+        return [now - started for started in list(self.started_at) if started is not None]
 
     def _put(self, items: Sequence[Waiting | Series], rank: Rank) -> None:
         first, last = rank(first_job(items[0])), rank(first_job(items[-1]))
@@ -322,7 +322,7 @@ class Pool:
                 if job.expires_at is not None and started >= job.expires_at:
                     self._skip(number, hand, job, Run(job, expired(job), started, started))
                     continue
-                hand.started = self._started_at[number] = started
+                hand.started = self.started_at[number] = started
                 self._entry.started(number, job.id, job.claim_id)
                 outcome = hand.run(job)
             if os.getpid() != hand.pid:
@@ -356,7 +356,7 @@ class Pool:
     def _skip(self, number: int, hand: Hand, job: ClaimedJob, late: Run | None = None) -> None:
         """Pass a job on that is not begun, since it is in doubt, or too `late`."""
         self._entry.rest(number)
-        self._started_at[number] = None
+        self.started_at[number] = None
         with self.lock:
             if late is None and hand.series is not None:
                 hand.series.doubted = True
@@ -369,12 +369,13 @@ class Pool:
     def _end(self, number: int, job: ClaimedJob, outcome: Outcome, hand: Hand) -> None:
         ended = monotonic()
         if outcome.exception is not None:
+            job = job if outcome.completes is None else job._replace(claim_id=outcome.completes)
             outcome = self._end_badly(number, job, outcome, hand)
         with self.lock:
             if not hand.on_board:
                 self._entry.ended(job.id, job.claim_id)
                 hand.on_board = True
-            self._started_at[number] = None
+            self.started_at[number] = None
             hand.pass_on(Run(job, outcome, hand.started, ended), self._runs)
             wake = not self._woken and self._is_low(hand.series)
             self._woken = self._woken or wake

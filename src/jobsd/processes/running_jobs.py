@@ -73,6 +73,24 @@ class RunningJobs:
         write_ending(self.words[ENDINGS_AT:], index, ending)
         self.ended(-ending.job_id, ending.claim_id)
 
+    def moved(self, job_id: int, claim_id: int, new_claim: int) -> None:
+        """Record that a job which runs is in another claim; it waits for that meanwhile."""
+        words = self.words
+        at_threads = zip(
+            range(_CELLS_AT, _CELL_CLAIMS_AT), range(_CELL_CLAIMS_AT, _ENDED_AT), strict=True
+        )
+        slots = words[COROUTINES]
+        at_slots = zip(
+            range(_SLOTS_AT, _SLOTS_AT + slots),
+            range(_SLOT_CLAIMS_AT, _SLOT_CLAIMS_AT + slots),
+            strict=True,
+        )
+        for job, claim in (*at_threads, *at_slots):
+            if (words[job], words[claim]) == (job_id, claim_id):
+                words[job] = 0
+                words[claim] = new_claim
+                words[job] = job_id
+
     def rest(self, thread: int) -> None:
         """Record that a thread runs nothing."""
         self.words[_CELLS_AT + thread] = 0

@@ -1,0 +1,140 @@
+"""What the control thread does for jobs that complete themselves in a transaction of their own.
+
+Each gets a claim of its own when it asks for it. Once it has returned, the tables say what has
+become of its transaction: committed, then the job has finished, whatever it raised afterwards;
+rolled back, then its attempt has failed; still open, then it is asked again later.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+from jobsd.clock import monotonic
+from jobsd.instruments.events import emit
+from jobsd.jobs import completion, limits
+from jobsd.performing.perform import SUCCESS
+from jobsd.performing.seats import facts_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from jobsd.database.connection import Session
+    from jobsd.jobs.completion import Request
+    from jobsd.performing.perform import Run
+    from jobsd.processes.context import Context
+
+    from .asynchronous import Asynchronous
+    from .ledger import Ledger
+    from .report import Report
+
+SOON_S = 0.005
+AGAIN_S = 0.2
+"""How long after a job has returned, with its transaction open, to look at that again."""
+
+
+class Completions:
+    """The jobs of one worker that complete themselves."""
+
+    def __init__(
+        self,
+        session: Session,
+        context: Context,
+        ledger: Ledger,
+        report: Report,
+        asynchronous: Asynchronous,
+    ) -> None:
+        self._session = session
+        self._ledger = ledger
+        self._report = report
+        self._asynchronous = asynchronous
+        self._pool = asynchronous.pool
+        self._entry = context.entry
+        self._ended: list[Run] = []
+        self._again_at = 0.0
+        completion.REQUESTS.wake_by(context.nap.wake)
+
+    def collect(self, runs: list[Run]) -> list[Run]:
+        """Return the runs whose outcomes are known, and keep the others."""
+        if not self._ledger.completing:
+            return runs
+        mine = [run for run in runs if run.outcome.completes is not None]
+        self._ended += mine
+        self._again_at = 0.0 if mine else self._again_at
+        return [run for run in runs if run.outcome.completes is None]
+
+    def step(self) -> None:
+        """Answer who asks for a claim, and find out what has become of transactions."""
+        if completion.REQUESTS:
+            for request in completion.REQUESTS.take():
+                self._isolate(request)
+        if self._ended and monotonic() >= self._again_at:
+            self._settle()
+
+    def bound(self, rest_s: float) -> float:
+        """Return a rest that ends when there is something to do."""
+        if completion.REQUESTS:
+            return min(rest_s, SOON_S)
+        if self._ended:
+            return min(rest_s, max(0.0, self._again_at - monotonic()))
+        return rest_s
+
+    def _isolate(self, request: Request) -> None:
+        """Give the job a claim of its own; where its claim holds a slot, others leave that."""
+        ids = self._ledger.ids_of(request.claim_id)
+        if request.job_id not in ids:
+            request.done.set()
+            return
+        claim_id = request.claim_id
+        if len(ids) > 1 and self._ledger.has_key(claim_id):
+            # No more jobs come into it, and those behind go back before we go on.
+            self._ledger.completing.add(claim_id)
+            self._ledger.give_back(self._pool.take_back_behind(float("inf"), 0))
+            completion.REQUESTS.put_back(request)
+            return
+        if len(ids) > 1:
+            parameters = {"job_id": request.job_id, "claim_id": claim_id}
+            # Should the connection break, it is asked for again.
+            completion.REQUESTS.put_back(request)
+            rows = self._session.fetch(completion.STATEMENTS["isolate"], parameters)
+            completion.REQUESTS.drop(request)
+            if not rows:
+                request.done.set()
+                return
+            claim_id = rows[0][0]
+            self._ledger.isolate(request.job_id, request.claim_id, claim_id)
+            self._entry.moved(request.job_id, request.claim_id, claim_id)
+        self._ledger.completing.add(claim_id)
+        started = self._started(request.job_id)
+        request.answer = completion.Isolated(claim_id, started, self._ledger.keep)
+        request.done.set()
+
+    def _started(self, job_id: int) -> float:
+        threads = self._entry.in_threads().items()
+        begun = [self._pool.started_at[thread] for thread, job in threads if job == job_id]
+        begun.append(self._asynchronous.coroutines.started_at(job_id))
+        return next((at for at in begun if at is not None), monotonic())
+
+    def _settle(self) -> None:
+        parameters = {
+            "claim_ids": [run.job.claim_id for run in self._ended],
+            "job_ids": [run.job.id for run in self._ended],
+        }
+        became = dict(self._session.fetch(completion.STATEMENTS["completed"], parameters))
+        ended, self._ended = self._ended, []
+        self._again_at = monotonic() + AGAIN_S
+        self._ended = [run for run in ended if became[run.job.claim_id] == "open"]
+        known = [run for run in ended if became[run.job.claim_id] != "open"]
+        self._ledger.completing.difference_update(run.job.claim_id for run in known)
+        self._finish([run for run in known if became[run.job.claim_id] == "committed"])
+        self._ledger.add(run for run in known if became[run.job.claim_id] == "rolled back")
+
+    def _finish(self, runs: Iterable[Run]) -> None:
+        """Report jobs that are recorded, and hand over the slots that they had."""
+        for run in runs:
+            key = self._ledger.settle(run.job.claim_id)
+            self._report.ended([run._replace(outcome=SUCCESS)])
+            if not run.outcome.returned and run.outcome.error is not None:
+                emit("job.raised", **facts_of(run.job), error=json.loads(run.outcome.error))
+            if key is not None:
+                limits.hand_over(self._session, [key])

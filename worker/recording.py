@@ -1,0 +1,161 @@
+"""Outcomes on their way into the tables: the parameters of the statements that write them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from jobsd.clock import monotonic
+from jobsd.jobs import limits, results
+from jobsd.jobs.claims import LOCK_WAIT, STATEMENTS, Ended, InClaim, array, conclusion
+from jobsd.performing.perform import SUCCESS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from jobsd.database.statements import Statement
+    from jobsd.performing.perform import ClaimedJob, Run
+
+    Claims = dict[int, set[int]]
+    """Claims with the ids of their jobs."""
+
+_ENDS = {
+    "finished": "finished",
+    "failed": "failed",
+    "discarded": "discarded",
+    "expired": "discarded",
+}
+"""The outcomes after which a job is not tried again, and its state then."""
+
+
+class Recording:
+    """Outcomes, and the parameters of the statements that write them, fenced by their claims.
+
+    Successes are recorded by the statement that claims. A success that has a slot of the
+    version before, of a claim without a key, is among the others.
+    """
+
+    def __init__(  # noqa: PLR0913, PLR0917 - what is written
+        self,
+        claims: Claims,
+        keys: Mapping[int, str],
+        runs: list[Run],
+        unstarted: list[ClaimedJob],
+        back: list[Ended],
+        process: str,
+        *,
+        keep: bool,
+    ) -> None:
+        """Write what became of `runs`, and by `back` what becomes of the unstarted jobs."""
+        self.successes: list[Run] = []
+        self.others: list[Run] = []
+        for run in runs:
+            success = run.outcome is SUCCESS and (
+                run.job.concurrency_key is None or run.job.claim_id in keys
+            )
+            (self.successes if success else self.others).append(run)
+        self.unstarted = list(unstarted)
+        self.success_ids = _by_claim(run.job for run in self.successes)
+        self.other_ids = _by_claim([*(run.job for run in self.others), *unstarted])
+        self._process = process
+        self._keep = keep
+        self.lock_wait = LOCK_WAIT
+        self.now = monotonic()
+        """When it was made: what is written are ages."""
+        self._ended = [ended(run, self.now) for run in self.others]
+        self._back = back
+        # As they are after the statement for the others, which comes first.
+        self._held = {
+            claim_id: len(claims[claim_id]) - len(self.other_ids.get(claim_id, ()))
+            for claim_id in self.success_ids
+        }
+        self.freed_keys = self._freed_keys(claims, keys)
+
+    def _freed_keys(self, claims: Claims, keys: Mapping[int, str]) -> list[str]:
+        """Return the keys to hand over, each as often as a slot of it is freed.
+
+        A claim whose last jobs are released hands nothing over: these are ready themselves.
+        Where successes are recorded after them, they are blocked.
+        """
+        back = {job.claim_id for job in self.unstarted} - self.success_ids.keys()
+        return [
+            key
+            for claim_id, key in keys.items()
+            if claim_id not in back and self._written(claim_id) == len(claims[claim_id])
+        ]
+
+    def _written(self, claim_id: int) -> int:
+        return sum(len(ids.get(claim_id, ())) for ids in (self.success_ids, self.other_ids))
+
+    @property
+    def record(self) -> dict[str, Any] | None:
+        """The parameters of the statement for successes, if there are any."""
+        if not self.successes:
+            return None
+        now, done = self.now, self.success_ids
+        return {
+            "claim_ids": array([run.job.claim_id for run in self.successes]),
+            "job_ids": array([run.job.id for run in self.successes]),
+            "started_us": array([int((now - run.started) * 1e6) for run in self.successes]),
+            "ended_us": array([int((now - run.ended) * 1e6) for run in self.successes]),
+            "batch_ids": array(done),
+            "held": array(self._held.values()),
+            "remaining": array(self._held[claim] - len(ids) for claim, ids in done.items()),
+            "keep": self._keep,
+            "lock_wait": self.lock_wait,
+        }
+
+    def conclude(self, more: Iterable[Ended] = ()) -> tuple[Statement, dict[str, Any]] | None:
+        """Return the statement for all other outcomes, if there are any."""
+        ended = [*self._ended, *self._back, *more]
+        if not ended:
+            return None
+        parameters = conclusion(ended, self._process, keep=self._keep, lock_wait=self.lock_wait)
+        return STATEMENTS["conclude"], parameters
+
+    def keep_results(self) -> tuple[Statement, dict[str, Any]] | None:
+        """Return the statement that keeps results, if any are kept: it comes first."""
+        kept = [run for run in self.others if run.outcome.ttl_s is not None]
+        kept = [run for run in kept if run.outcome.verdict.outcome in _ENDS]
+        if not kept:
+            return None
+        return results.STATEMENTS["keep"], {
+            "claim_ids": [run.job.claim_id for run in kept],
+            "job_ids": [run.job.id for run in kept],
+            "states": [_ENDS[run.outcome.verdict.outcome] for run in kept],
+            "results": [run.outcome.result for run in kept],
+            "ttl_s": [run.outcome.ttl_s for run in kept],
+            "lock_wait": self.lock_wait,
+        }
+
+    def hand_over(self) -> tuple[Statement, dict[str, Any]] | None:
+        """Return the statement that hands over the freed slots: it comes after the others."""
+        if not self.freed_keys:
+            return None
+        return limits.STATEMENTS["hand_over"], {"keys": self.freed_keys}
+
+    def jobs(self, more: Iterable[Ended] = ()) -> set[InClaim]:
+        """Return all jobs that are written."""
+        by_claim = (*self.success_ids.items(), *self.other_ids.items())
+        ours = {InClaim(job, claim) for claim, jobs in by_claim for job in jobs}
+        return ours | {InClaim(each.job_id, each.claim_id) for each in more}
+
+
+def _by_claim(jobs: Iterable[ClaimedJob]) -> dict[int, list[int]]:
+    found: dict[int, list[int]] = {}
+    for job in jobs:
+        found.setdefault(job.claim_id, []).append(job.id)
+    return found
+
+
+def ended(run: Run, now: float) -> Ended:
+    """Return what is to be written of a run."""
+    verdict = run.outcome.verdict
+    return Ended(
+        run.job.claim_id,
+        run.job.id,
+        verdict.outcome,
+        now - run.started,
+        now - run.ended,
+        verdict.wait_s,
+        run.outcome.error,
+    )
