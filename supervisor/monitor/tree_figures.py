@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 from collections import defaultdict
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from jobsd.instruments.figures import Durations, TreeFigures
@@ -14,6 +17,8 @@ if TYPE_CHECKING:
 
     from jobsd.processes.counters import QueueCounters
     from jobsd.processes.scoreboard import Scoreboard
+
+_PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 
 
 def tree_figures(scoreboard: Scoreboard) -> TreeFigures:
@@ -52,11 +57,22 @@ def tree_figures(scoreboard: Scoreboard) -> TreeFigures:
         database_up=scoreboard.database_answers,
         reloads=scoreboard.reloads(),
         reload_succeeded=not scoreboard.reload_failed,
+        resident_bytes=_resident_bytes(scoreboard),
     )
 
 
 def _count(rows: Iterable[QueueCounters], name: str) -> int:
     return sum(each.outcome(name) for each in rows)
+
+
+def _resident_bytes(scoreboard: Scoreboard) -> dict[tuple[str, str], int]:
+    """Return the memory of each living process; one that is just ending has none."""
+    sizes: dict[tuple[str, str], int] = {}
+    for entry in scoreboard.living():
+        with contextlib.suppress(OSError, ValueError, IndexError):
+            pages = Path(f"/proc/{entry.pid}/statm").read_text(encoding="ascii").split()[1]
+            sizes[entry.kind, str(entry.number)] = int(pages) * _PAGE_BYTES
+    return sizes
 
 
 def _sum(histograms: Iterable[tuple[list[int], float]]) -> Durations:

@@ -6,6 +6,7 @@ from collections import Counter
 
 import jobsd
 from docs import api_page, commands_page
+from instruments import metrics_page
 
 
 def test_the_page_of_the_commands_is_up_to_date() -> None:
@@ -21,6 +22,14 @@ def test_the_page_of_the_python_api_is_up_to_date() -> None:
 
     assert api_page.PAGE.read_text(encoding="utf-8") == made, (
         "run .venv/bin/python tests/docs/api_page.py"
+    )
+
+
+def test_the_page_of_the_metrics_is_up_to_date() -> None:
+    made = metrics_page.page()
+
+    assert metrics_page.PAGE.read_text(encoding="utf-8") == made, (
+        "run .venv/bin/python tests/instruments/metrics_page.py"
     )
 
 

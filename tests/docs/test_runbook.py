@@ -39,6 +39,9 @@ def wait(): time.sleep(600)
 """
 
 
+RULES = (HOME / "packaging/prometheus/jobsd.rules.yml").read_text(encoding="utf-8")
+
+
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory, server_url: str) -> Iterator[Project]:
     from conftest import drop_database, make_database
@@ -71,6 +74,12 @@ def tree(project: Project, port: int) -> Iterator[Tree]:
         started.wait_event("job.failed")
         project.write("journal", "".join(f"{line}\n" for line in started.lines))
         yield started
+
+
+def test_each_alert_has_its_row_in_the_runbook() -> None:
+    alerts = set(re.findall(r"alert: (\w+)", RULES))
+
+    assert alerts == set(re.findall(r"`(Jobsd\w+)`", PAGE.partition("## Jobs")[0]))
 
 
 @pytest.mark.parametrize("typed", dict.fromkeys([*TYPED, *NAMED]))

@@ -11,7 +11,7 @@ import pytest
 from prometheus_client.openmetrics import parser as openmetrics_parser
 from prometheus_client.parser import text_string_to_metric_families
 
-from jobsd.instruments.figures import DatabaseFigures, Durations, TreeFigures
+from jobsd.instruments.figures import DatabaseFigures, Durations, TableSize, TreeFigures
 from jobsd.instruments.metrics import accepts_openmetrics, exposition
 
 if TYPE_CHECKING:
@@ -33,6 +33,8 @@ TREE = TreeFigures(
     database_up=True,
     reloads={"done": 4, "refused": 1, "failed": 0},
     reload_succeeded=False,
+    resident_bytes={("worker", "1"): 40_000_000},
+    expired={"mail": 1},
 )
 
 DATABASE = DatabaseFigures(
@@ -48,12 +50,22 @@ DATABASE = DatabaseFigures(
     postgresql="18.1",
     lost_jobs=2,
     lost_walk_age_s=7200.5,
+    paused=frozenset({"mail", "night"}),
+    dispatch_lag_s=2.5,
+    tables={"jobs": TableSize(81920, 7, 3)},
+    oldest_transaction_s=61.5,
 )
 
 NAMES = {
     "jobsd_queue_jobs",
     "jobsd_queue_latency_seconds",
+    "jobsd_queue_paused",
     "jobsd_queue_claim_age_seconds",
+    "jobsd_dispatch_lag_seconds",
+    "jobsd_oldest_transaction_seconds",
+    "jobsd_table_bytes",
+    "jobsd_table_rows",
+    "jobsd_process_resident_bytes",
     "jobsd_queue_unknown_class_jobs",
     "jobsd_queue_unknown_class_age_seconds",
     "jobsd_jobs",
@@ -105,6 +117,19 @@ def test_every_metric_is_there() -> None:
 
     found = {family.name for family in text_string_to_metric_families(body.decode())}
     assert found == NAMES
+
+
+def test_the_figures_of_queues_tables_and_memory_are_those_that_were_given() -> None:
+    samples = _samples(TREE, DATABASE)
+
+    assert _value(samples, "jobsd_queue_paused", queue="mail") == 1
+    assert _value(samples, "jobsd_queue_paused", queue="night") == 1, "it has no jobs"
+    assert _value(samples, "jobsd_queue_paused", queue='odd "name\\\n') == 0
+    assert _value(samples, "jobsd_dispatch_lag_seconds") == 2.5
+    assert _value(samples, "jobsd_oldest_transaction_seconds") == 61.5
+    assert _value(samples, "jobsd_table_bytes", table="jobs") == 81920
+    assert _value(samples, "jobsd_table_rows", table="jobs", state="dead") == 3
+    assert _value(samples, "jobsd_process_resident_bytes", kind="worker", number="1") == 4e7
 
 
 def test_the_figures_are_those_that_were_given() -> None:
@@ -159,7 +184,7 @@ def test_what_was_read_before_the_database_was_lost_is_left_out_too() -> None:
     assert not [
         name
         for name, _ in samples
-        if name.startswith(("jobsd_queue", "jobsd_proc")) and "restarts" not in name
+        if name.startswith(("jobsd_queue", "jobsd_processes", "jobsd_process_h"))
     ]
 
 

@@ -18,6 +18,15 @@ class Durations:
 
 
 @dataclass(frozen=True, slots=True)
+class TableSize:
+    """How large a table is with its indexes, and its rows as the server has counted them."""
+
+    bytes: int
+    live_rows: int
+    dead_rows: int
+
+
+@dataclass(frozen=True, slots=True)
 class TreeFigures:
     """The figures of one tree, without the database; its counters never go back."""
 
@@ -47,6 +56,10 @@ class TreeFigures:
     """Jobs that were not begun in time, by queue."""
     reload_succeeded: bool = True
     """Whether the last one was done; so it is when there was none."""
+    resident_bytes: Mapping[tuple[str, str], int] = field(
+        default_factory=dict[tuple[str, str], int]
+    )
+    """Memory by kind and number of the child: its successor has the same."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,3 +90,11 @@ class DatabaseFigures:
     """Ready jobs by queue whose class no worker knows that takes from it."""
     unknown_for_s: Mapping[str, float] = field(default_factory=dict[str, float])
     """For how long there have been such ones."""
+    paused: frozenset[str] = frozenset()
+    """The queues that are paused."""
+    dispatch_lag_s: float = 0.0
+    """For how long the oldest scheduled job has been due."""
+    tables: Mapping[str, TableSize] = field(default_factory=dict[str, TableSize])
+    """Our tables by name."""
+    oldest_transaction_s: float = 0.0
+    """How old the oldest transaction is, of those that our role sees."""

@@ -21,6 +21,7 @@ from prometheus_client.registry import Collector
 from jobsd.states import UNFINISHED
 
 from . import families
+from .server_metrics import server_metrics
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -114,6 +115,7 @@ class _Figures(Collector):
         if database is not None:
             yield from _queues(database, self._tree)
             yield from _database(database)
+            yield from server_metrics(database)
 
 
 def _tree(tree: TreeFigures) -> Iterator[Metric]:
@@ -133,14 +135,7 @@ def _tree(tree: TreeFigures) -> Iterator[Metric]:
         ("kind", "reason"),
         tree.restarts.items(),
     )
-    threads = {"busy": tree.busy_threads, "idle": tree.idle_threads}
-    yield families.gauges(
-        "worker_threads", "Threads that run jobs.", ("state",), _keyed(threads)
-    )
-    coroutines = {"busy": tree.busy_coroutines, "idle": tree.idle_coroutines}
-    yield families.gauges(
-        "coroutines", "Asynchronous jobs that run, and may run.", ("state",), _keyed(coroutines)
-    )
+    yield from _processes(tree)
     yield families.gauge(
         "supervisor_loop_age_seconds",
         "Seconds since the supervisor's loop last came round.",
@@ -176,6 +171,23 @@ def _jobs(tree: TreeFigures) -> Iterator[Metric]:
     )
 
 
+def _processes(tree: TreeFigures) -> Iterator[Metric]:
+    threads = {"busy": tree.busy_threads, "idle": tree.idle_threads}
+    yield families.gauges(
+        "worker_threads", "Threads that run jobs.", ("state",), _keyed(threads)
+    )
+    yield families.gauges(
+        "process_resident_bytes",
+        "Memory of a process of this tree that is its own or shared, by kind and number.",
+        ("kind", "number"),
+        tree.resident_bytes.items(),
+    )
+    coroutines = {"busy": tree.busy_coroutines, "idle": tree.idle_coroutines}
+    yield families.gauges(
+        "coroutines", "Asynchronous jobs that run, and may run.", ("state",), _keyed(coroutines)
+    )
+
+
 def _reloads(tree: TreeFigures) -> Iterator[Metric]:
     yield families.counter(
         "reloads",
@@ -192,7 +204,8 @@ def _reloads(tree: TreeFigures) -> Iterator[Metric]:
 
 def _queues(database: DatabaseFigures, tree: TreeFigures | None) -> Iterator[Metric]:
     # A queue that was ever seen has zeros rather than no figures: alerts need them.
-    names = sorted({*database.depths, *database.latencies_s, *(tree.outcomes if tree else ())})
+    seen = tree.outcomes if tree else ()
+    names = sorted({*database.depths, *database.latencies_s, *database.paused, *seen})
     yield families.gauges(
         "queue_jobs",
         "Jobs by queue and state.",
@@ -210,11 +223,21 @@ def _queues(database: DatabaseFigures, tree: TreeFigures | None) -> Iterator[Met
         (((name,), database.latencies_s.get(name, 0.0)) for name in names),
     )
     yield families.gauges(
+        "queue_paused",
+        "Whether the queue is paused: 1 or 0.",
+        ("queue",),
+        (((name,), name in database.paused) for name in names),
+    )
+    yield families.gauges(
         "queue_claim_age_seconds",
         "How long the oldest claimed job of the queue has run, or been about to.",
         ("queue",),
         (((name,), database.claim_ages_s.get(name, 0.0)) for name in names),
     )
+    yield from _unknown(names, database)
+
+
+def _unknown(names: Sequence[str], database: DatabaseFigures) -> Iterator[Metric]:
     yield families.gauges(
         "queue_unknown_class_jobs",
         "Ready jobs of classes that no worker knows which takes from the queue.",

@@ -6,7 +6,7 @@ from collections import Counter, defaultdict
 from typing import TYPE_CHECKING
 
 from jobsd.database.statements import Statements
-from jobsd.instruments.figures import DatabaseFigures
+from jobsd.instruments.figures import DatabaseFigures, TableSize
 from jobsd.jobs import lanes, lost
 
 if TYPE_CHECKING:
@@ -16,7 +16,10 @@ if TYPE_CHECKING:
 
 STATEMENTS = Statements("jobsd.operations", "gauges.sql")
 
-_NAMES = ("ready", "elsewhere", "processes", "tasks", "server")
+_NAMES = (
+    *("ready", "elsewhere", "processes", "tasks", "server"),
+    *("pauses", "dispatch", "tables", "oldest_transaction"),
+)
 _LOST = lost.STATEMENTS["known"]
 _UNKNOWN = lanes.STATEMENTS["unknown"]
 
@@ -25,7 +28,8 @@ def database_figures(session: Session) -> DatabaseFigures:
     """Return the figures as they are now: one round trip, one transaction."""
     asked = [*(STATEMENTS[name] for name in _NAMES), _LOST, _UNKNOWN]
     *answers, unknown = session.fetch_together([(statement, {}) for statement in asked])
-    ready, elsewhere, processes, tasks, ((last_heartbeat, postgresql),), (known,) = answers
+    ready, elsewhere, processes, tasks, ((last_heartbeat, postgresql),), *rest = answers
+    paused, ((dispatch_lag_s,),), tables, ((oldest_transaction_s,),), (known,) = rest
     unknown_jobs: Counter[str] = Counter()
     unknown_for_s: dict[str, float] = {}
     for queue, _, jobs, _, age_s in unknown:
@@ -52,6 +56,10 @@ def database_figures(session: Session) -> DatabaseFigures:
         tasks={key: (count, last) for key, count, last in tasks},
         last_heartbeat=last_heartbeat,
         postgresql=postgresql,
+        paused=frozenset(queue for (queue,) in paused),
+        dispatch_lag_s=dispatch_lag_s or 0.0,
+        tables={name: TableSize(*sizes) for name, *sizes in tables},
+        oldest_transaction_s=oldest_transaction_s,
         lost_jobs=known[0],
         lost_walk_age_s=known[1],
     )

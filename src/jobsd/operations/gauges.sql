@@ -139,3 +139,42 @@ LIMIT 10000;
 -- server: return when the heartbeat job last ran, and the server's version.
 SELECT extract(epoch FROM max(executed_at))::float8, current_setting('server_version')
 FROM jobsd.heartbeat_logs;
+
+-- pauses: list the queues that are paused.
+SELECT queue_name
+FROM jobsd.pauses
+ORDER BY queue_name
+LIMIT 10000;
+
+-- dispatch: say for how long the oldest scheduled job has been due: dispatchers are that late.
+SELECT greatest(0, extract(epoch FROM now() - min(scheduled_at)))::float8
+FROM jobsd.scheduled_executions;
+
+-- tables: list our tables, how large each is with its indexes, and how many dead rows it has, as far
+-- as the server has counted them.
+SELECT
+    counted.relname,
+    coalesce(pg_total_relation_size(counted.relid), 0),
+    pg_stat_get_live_tuples(counted.relid),
+    pg_stat_get_dead_tuples(counted.relid)
+FROM (
+    SELECT relname, oid AS relid
+    FROM pg_class
+    WHERE relkind = 'r'
+        AND relnamespace = (SELECT relnamespace FROM pg_class WHERE oid = 'jobsd.jobs'::regclass)
+) AS counted
+ORDER BY counted.relname
+LIMIT 1000;
+
+-- oldest_transaction: say how old the oldest transaction in this database is, prepared ones
+-- included. Of the sessions of others only a role with pg_read_all_stats sees it.
+SELECT coalesce(extract(epoch FROM clock_timestamp() - min(began)), 0)::float8
+FROM (
+    SELECT xact_start AS began
+    FROM pg_stat_activity
+    WHERE datname = current_database()
+        AND backend_type = 'client backend'
+        AND pid <> pg_backend_pid()
+    UNION ALL
+    SELECT prepared FROM pg_prepared_xacts WHERE database = current_database()
+) AS transactions;

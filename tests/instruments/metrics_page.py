@@ -1,0 +1,57 @@
+"""Makes docs/reference/metrics.md of an exposition that has every metric.
+
+    python tests/instruments/metrics_page.py
+
+Run it when a metric or one of its labels is added.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from prometheus_client.parser import text_string_to_metric_families
+
+if __name__ == "__main__":
+    sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from instruments.test_metrics import DATABASE, TREE
+from jobsd.instruments.metrics import exposition
+
+PAGE = Path(__file__).parents[2] / "docs/reference/metrics.md"
+
+HEAD = """\
+<!-- Made by tests/instruments/metrics_page.py of src/jobsd/instruments/metrics.py. -->
+
+# Metrics
+
+What `/metrics` of the monitor answers, and `jobsd metrics` prints. Figures of queues, tasks and
+tables come from the database, and all trees on it answer alike: take their maximum (`max by
+(queue) (…)`). Counters, histograms, threads and memory are those of one tree: add them up.
+
+Workers pay nothing for a scrape: it reads shared memory, and asks the database once in five
+seconds at most. A tree counts 1,024 queues by their names, and all others as `*other*`.
+Databases tell of 10,000 queues, tasks and processes at most.
+
+| metric | type | labels | meaning |
+|---|---|---|---|
+"""
+
+
+def page() -> str:
+    """Return the page: a row for each metric."""
+    body, _ = exposition(TREE, DATABASE)
+    rows: list[str] = []
+    for family in text_string_to_metric_families(body.decode()):
+        labels = {
+            label for sample in family.samples for label in sample.labels if label != "le"
+        }
+        suffix = "_total" if family.type == "counter" else ""
+        named = ", ".join(f"`{label}`" for label in sorted(labels))
+        name = f"`{family.name}{suffix}`"
+        rows.append(f"| {name} | {family.type} | {named} | {family.documentation} |\n")
+    return HEAD + "".join(sorted(rows))
+
+
+if __name__ == "__main__":
+    PAGE.write_text(page(), encoding="utf-8")

@@ -1,0 +1,72 @@
+"""What a scrape finds out of pauses, dispatchers, tables, transactions and memory."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+import psycopg
+
+from jobsd.jobs import queues
+from jobsd.operations.gauges import database_figures
+from jobsd.processes.scoreboard import Scoreboard
+from jobsd.supervisor.monitor.tree_figures import tree_figures
+
+if TYPE_CHECKING:
+    from jobsd.database.connection import Session
+    from rows import Rows
+
+
+def test_an_empty_database_is_neither_late_nor_paused(session: Session) -> None:
+    figures = database_figures(session)
+
+    assert (figures.dispatch_lag_s, figures.paused) == (0.0, frozenset())
+
+
+def test_a_paused_queue_is_one_without_jobs_too(session: Session) -> None:
+    queues.pause("night", session=session)
+
+    assert database_figures(session).paused == {"night"}
+
+
+def test_dispatchers_are_as_late_as_the_oldest_job_that_is_due(
+    session: Session, rows: Rows
+) -> None:
+    for number, due in enumerate(("now() - interval '90 s'", "now() + interval '1 day'")):
+        values = f"VALUES ({number}, {due}, 0, 'mail')"
+        rows(f"INSERT INTO jobsd.scheduled_executions {values} RETURNING 1")
+
+    assert 90 <= database_figures(session).dispatch_lag_s < 3600
+
+
+def test_each_of_our_tables_has_its_size_and_no_other(session: Session) -> None:
+    tables = database_figures(session).tables
+
+    assert {"jobs", "ready_executions", "schema_migrations"} <= tables.keys()
+    assert "pg_class" not in tables
+    assert tables["schema_migrations"].bytes >= 8192
+
+
+def test_a_transaction_that_is_open_gets_old(session: Session) -> None:
+    with psycopg.connect(session.target.url) as other:
+        began = "SELECT extract(epoch FROM clock_timestamp() - now())::float8"
+        other.execute("SELECT 1")
+        found_s = database_figures(session).oldest_transaction_s
+        row = other.execute(began.encode()).fetchone()
+
+    assert row is not None
+    assert found_s > 0
+
+
+def test_the_memory_of_a_living_process_is_known_by_its_number() -> None:
+    scoreboard = Scoreboard()
+    for number, pid in ((1, os.getpid()), (2, 2**22 + 1)):
+        entry = scoreboard.entries[number - 1]
+        entry.take("worker", f"worker-{number}", number)
+        entry.pid = pid
+        entry.tick()
+
+    sizes = tree_figures(scoreboard).resident_bytes
+
+    assert sizes.keys() == {("worker", "1")}, "the other one has just ended"
+    assert sizes["worker", "1"] > 1_000_000
