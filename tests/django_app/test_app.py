@@ -86,8 +86,15 @@ def test_a_project_needs_one_line(project: DjangoProject, empty_database: str) -
 TESTS = """
 from django.db import transaction
 from django.test import TestCase, TransactionTestCase
-from jobsd import queues
+from jobsd import job, queues
+from jobsd.testing import JobsMixin, assert_enqueued, perform_enqueued, refute_enqueued
 from shop.jobs import count
+
+
+@job(name="promote")
+def promote(name):
+    from django.contrib.auth.models import User
+    User.objects.filter(username=name).update(is_staff=True)
 
 
 class Rolled(TestCase):
@@ -95,6 +102,22 @@ class Rolled(TestCase):
         count.enqueue()
         with transaction.atomic():
             count.enqueue()
+        assert_enqueued(count)
+
+    def test_a_job_is_performed_within_the_transaction(self):
+        from django.contrib.auth.models import User
+        User.objects.create(username="ann")
+        promote.enqueue("ann")
+        assert_enqueued(promote, args=["ann"])
+        perform_enqueued(promote)
+        self.assertTrue(User.objects.get(username="ann").is_staff)
+
+
+class Recorded(JobsMixin, TestCase):
+    def test_a_job_is_recorded(self):
+        count.enqueue()
+        self.assert_enqueued(count)
+        self.assertEqual(len(self.jobs), 1)
 
     def test_nothing_is_left(self):
         from django.db import connection

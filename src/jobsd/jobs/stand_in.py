@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from .bulk import EnqueuedJobs
     from .client import Client
@@ -34,8 +34,17 @@ class StandIn(Protocol):
         ...
 
 
+find_connection: Callable[[], object] | None = None
+"""What finds the connection in whose transaction a test of a framework enqueues."""
+
 active: StandIn | None = None
 """What does so now; None outside of tests."""
+
+
+def look_through(find: Callable[[], object]) -> None:
+    """Say how the connection is found through which a test sees its jobs."""
+    global find_connection  # noqa: PLW0603 - the program's one
+    find_connection = find
 
 
 def replace(by: StandIn | None) -> StandIn | None:

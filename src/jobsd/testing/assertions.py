@@ -12,6 +12,7 @@ from jobsd.jobs.definition import Job
 from jobsd.jobs.enqueueable import FunctionJob
 
 from .memory_queue import MemoryQueue, raise_failures
+from .stored_queue import StoredQueue
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -28,13 +29,14 @@ TOLERANCE_S = 1.0
 _SHOWN = 20
 
 
-def assert_enqueued(
+def assert_enqueued(  # noqa: PLR0913 - the parts of a description
     job: Which,
     args: Sequence[Any] | None = None,
     kwargs: Mapping[str, Any] | None = None,
     *,
     queue: str | None = None,
     at: When | None = None,
+    connection: object = None,
 ) -> RecordedJob:
     """Return the first job that was enqueued as described.
 
@@ -42,24 +44,28 @@ def assert_enqueued(
     name, with defaults or without. With neither, any arguments will do. `at` is when it is
     due: a datetime, or how long after its enqueue; to the second.
 
+    With a `connection`, the jobs are those of the tables that its transaction sees. In a
+    project of Django that records none, this is Django's connection.
+
     Raises:
         AssertionError: when there is none; it lists those that there are.
         TypeError: when the job does not take these arguments.
         Error: outside of what records jobs.
     """
-    recorded, wanted = _active().enqueued, _Wanted(job, args, kwargs, queue, at)
+    recorded, wanted = _source(connection).enqueued, _Wanted(job, args, kwargs, queue, at)
     for each in filter(wanted.fits, recorded):
         return each
     raise AssertionError(f"no job was enqueued as {wanted}; {_listed(recorded)}")
 
 
-def refute_enqueued(
+def refute_enqueued(  # noqa: PLR0913 - as above
     job: Which | None = None,
     args: Sequence[Any] | None = None,
     kwargs: Mapping[str, Any] | None = None,
     *,
     queue: str | None = None,
     at: When | None = None,
+    connection: object = None,
 ) -> None:
     """Return when no job was enqueued as described; without a job, when none was at all.
 
@@ -68,7 +74,7 @@ def refute_enqueued(
         TypeError: when the job does not take these arguments.
         Error: outside of what records jobs.
     """
-    recorded, wanted = _active().enqueued, _Wanted(job, args, kwargs, queue, at)
+    recorded, wanted = _source(connection).enqueued, _Wanted(job, args, kwargs, queue, at)
     if found := list(filter(wanted.fits, recorded)):
         raise AssertionError(f"{wanted} was not to be enqueued; {_listed(found)}")
 
@@ -79,6 +85,7 @@ def perform_enqueued(
     queue: str | None = None,
     at: datetime | None = None,
     raises: bool = True,
+    connection: object = None,
 ) -> list[RecordedJob]:
     """Perform the jobs that are ready, and those that become ready by that; return them.
 
@@ -97,18 +104,23 @@ def perform_enqueued(
     def wanted(each: RecordedJob) -> bool:
         return name in {None, each.class_name} and queue in {None, each.queue_name}
 
-    performed = _active().perform(wanted, at=at)
+    performed = _source(connection).perform(wanted, at=at)
     if raises:
         raise_failures(performed)
     return performed
 
 
-def _active() -> MemoryQueue:
+def _source(connection: object) -> MemoryQueue | StoredQueue:
+    """Return where the jobs are: recorded, or in the tables that a connection sees."""
+    if connection is not None:
+        return StoredQueue(connection)
     if isinstance(stand_in.active, MemoryQueue):
         return stand_in.active
+    if stand_in.find_connection is not None:
+        return StoredQueue(stand_in.find_connection())
     raise Error(
         "nothing records jobs here: use the fixture `jobs`, `jobs_inline` or `jobs_clock`, or"
-        " `with jobsd.testing.recorded():`"
+        " `with jobsd.testing.recorded():`, or give the connection of the test"
     )
 
 
@@ -172,7 +184,9 @@ def _alike(wanted: Mapping[str, Any], job: RecordedJob) -> bool:
 def _is_due(job: RecordedJob, at: When) -> bool:
     due = job.scheduled_at or job.enqueued_at
     if not isinstance(at, datetime):
-        at = job.enqueued_at + timedelta(seconds=parse_duration(at))
+        late_s = (due - job.enqueued_at).total_seconds() - parse_duration(at)
+        most_s = job.uncertain_s if job.scheduled_at else 0.0
+        return -TOLERANCE_S <= late_s <= most_s + TOLERANCE_S
     if at.utcoffset() is None:
         raise Error(f"at: {at} has no time zone; give an aware datetime")
     return abs((due - at).total_seconds()) <= TOLERANCE_S

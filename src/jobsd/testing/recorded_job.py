@@ -38,6 +38,8 @@ class RecordedJob:
     errors: list[BaseException] = field(default_factory=list[BaseException])
     position: int = 0
     """Its place among those that are ready."""
+    uncertain_s: float = 0.0
+    """So much later it may have been enqueued: a row tells when its transaction began."""
     begun: bool = False
     """Whether it was ever claimed."""
     written: str | None = None
