@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 
 from jobsd.jobs.current import current_job
@@ -27,6 +28,19 @@ def says(word: str) -> None:
     if word == "snooze" and current_job().waited_s is not None:
         raise Snooze("1h")
     raise SAID[word]
+
+
+TOGETHER = 5
+_all_have_begun = asyncio.Barrier(TOGETHER)
+
+
+@job(name="reported.together", queue="mail")
+async def together(number: int) -> None:
+    """Fail when all have begun, each with its own breadcrumb."""
+    logging.getLogger("shop").warning("number %s", number)
+    async with asyncio.timeout(20):
+        await _all_have_begun.wait()
+    raise ValueError(number)
 
 
 @job(name="reported.soon", queue="mail")

@@ -6,9 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import sentry_sdk
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from sentry_sdk.transport import Transport
 
-from frameworks.reported_jobs import fine, says, soon, stumbles
+import jobsd.opentelemetry
+from frameworks.reported_jobs import TOGETHER, fine, says, soon, stumbles, together
 from jobsd.jobs.client import enqueue_many
 from jobsd.recurring.tasks import RecurringTask
 from jobsd.sentry import JobsdIntegration
@@ -85,6 +89,36 @@ def test_each_attempt_is_reported_with_its_scope_in_the_trace_of_the_enqueue(
     assert crumbs == [["attempt 1"], ["attempt 2"]]
     frames = errors[0]["exception"]["values"][-1]["stacktrace"]["frames"]
     assert (frames[-1]["function"], frames[-1]["vars"]) == ("stumbles", {"number": "7"})
+
+
+def test_coroutines_of_one_loop_share_no_scope(
+    sent: Kept, make_worker: MakeWorker, count: Count
+) -> None:
+    exported = InMemorySpanExporter()
+    tracers = TracerProvider()
+    tracers.add_span_processor(SimpleSpanProcessor(exported))
+    jobsd.opentelemetry.instrument(tracer_provider=tracers)
+    worker = make_worker(coroutines=TOGETHER)
+    for number in range(TOGETHER):
+        together.enqueue(number)
+    worker.until(lambda: count("failed_executions") == TOGETHER)
+
+    told = {
+        each["exception"]["values"][-1]["value"]: [
+            crumb["message"] for crumb in each["breadcrumbs"]["values"]
+        ]
+        for each in sent.of("event")
+    }
+    transactions = sent.of("transaction")
+    traces = {each["contexts"]["trace"]["trace_id"] for each in transactions}
+    spans = exported.get_finished_spans()
+    performed = [each for each in spans if each.name == "process mail"]
+    parents = {each.parent.span_id for each in performed if each.parent is not None}
+    sent_by = {each.context.span_id for each in spans if each.name == "send mail"}
+    assert told == {str(number): [f"number {number}"] for number in range(TOGETHER)}
+    assert (len(transactions), len(traces)) == (TOGETHER, 1)
+    assert (len(performed), parents) == (TOGETHER, sent_by)
+    tracers.shutdown()
 
 
 def test_a_job_is_a_transaction_and_tells_of_its_queue(
