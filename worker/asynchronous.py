@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from jobsd.jobs import lanes, registry
 from jobsd.performing.coroutines import BEAT_S, Coroutines
 
-from .polling import CLAIMED_MAX, POLL_MAX_S, PrefetchPolicy
+from .polling import POLL_MAX_S, PrefetchPolicy
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from jobsd.processes.context import Context
     from jobsd.processes.entry import ScoreboardEntry
 
+    from .turn import Turns
+
 FAVOURS_MAX = 8
 """So many claims in a row are for one kind alone, when no job of the other one comes."""
 
@@ -35,12 +37,19 @@ class Asynchronous:
     """The asynchronous jobs of one worker, beside those of its threads."""
 
     def __init__(
-        self, options: WorkerOptions, context: Context, pool: Pool, trust_s: float
+        self,
+        options: WorkerOptions,
+        context: Context,
+        pool: Pool,
+        trust_s: float,
+        turns: Turns,
     ) -> None:
+        """Begin without a loop; `turns` says how many more jobs may be claimed."""
         entry, wake = context.entry, context.nap.wake
         self.coroutines = Coroutines(options.coroutines, entry, wake, trust_s, pool.lock)
         entry.coroutines_max = options.coroutines
         self.pool = pool
+        self._turns = turns
         self._prefetch = PrefetchPolicy(max(1, options.coroutines), options.prefetch)
         self._rooms = (0, 0)
         self._favoured: bool | None = None
@@ -172,7 +181,7 @@ class Asynchronous:
         return self.coroutines.take_back()
 
     def _room(self) -> int:
-        most = CLAIMED_MAX - self.coroutines.uncollected
+        most = self._turns.room(self.coroutines.uncollected, self.uncollected)
         return self._prefetch.room(self.coroutines, most)
 
     def _favour(self, found: dict[bool, list[ClaimedJob]], *, full: bool) -> None:

@@ -28,7 +28,7 @@ from jobsd.jobs.limits import unblocked
 from jobsd.performing.perform import ClaimedJob
 from jobsd.processes.running_jobs import ENDED_MAX
 
-from .polling import BYTES_MAX, FEW
+from .polling import BYTES_MAX, CLAIMED_MAX, FEW
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from .ledger import Ledger
     from .recording import Recording
 
-LOCKED_MAX = ENDED_MAX // 2 - 12
+LOCKED_MAX = min(CLAIMED_MAX, ENDED_MAX // 2 - 12)
 """Jobs that are claimed at most while some wait for a locked row: the scoreboard entry keeps
 their outcomes while so many more jobs end, and then they are written into it again."""
 CHECK_MIN_S = 0.1
@@ -188,10 +188,15 @@ class Turns:
         self._ledger.mark_free(free)
         return bool(free)
 
-    def room(self, in_hand: int, most: int) -> int:
-        """Return how many more jobs may be claimed, where `most` may be at a time."""
-        locked = len(self._ledger.locked)
-        return (min(most, LOCKED_MAX) if locked else most) - in_hand - locked
+    def room(self, of_kind: int, of_all: int) -> int:
+        """Return how many more jobs may be claimed for threads, or for the loop.
+
+        So many of that kind, and of both kinds, have been posted and not collected. What is
+        locked is of either kind, and the scoreboard entry must remember all of it.
+        """
+        if locked := len(self._ledger.locked):
+            return LOCKED_MAX - of_all - locked
+        return CLAIMED_MAX - of_kind
 
     def _write_again(self) -> None:
         """Write the outcomes into the scoreboard entry again, before it forgets them."""

@@ -32,7 +32,7 @@ from .cursor import ClaimCursor, QueueSelector
 from .known_classes import KnownClasses, Scout
 from .ledger import Ledger
 from .limited import Limited, Until
-from .polling import CLAIMED_MAX, PATIENCE_S, POLL_MAX_S, PollingInterval, PrefetchPolicy
+from .polling import PATIENCE_S, POLL_MAX_S, PollingInterval, PrefetchPolicy
 from .progress import ProgressWriter
 from .report import Report, UncertainOutcomes
 from .turn import ClaimRequest, Turns
@@ -73,7 +73,6 @@ class Worker(DatabaseLoop):
         self._options, self._drain_s = options, drain_s
         self._fresh_s = trust_s * FRESH
         self._pool = Pool(options.threads, context.entry, context.nap.wake, trust_s)
-        self._asynchronous = Asynchronous(options, context, self._pool, trust_s)
         # When to claim, how many, of which queues, from where.
         self._idle = IdleRegistration(session, self.kind)
         self._polling = PollingInterval(options.polling_interval_s)
@@ -88,9 +87,10 @@ class Worker(DatabaseLoop):
         self._report = Report(context.entry, slow_after_s)
         self._progress = ProgressWriter(session, context.nap.wake)
         self._uncertain = UncertainOutcomes(self._report, self._ledger)
+        self._turns = Turns(session, self._ledger, self._pool, context.entry)
+        self._asynchronous = Asynchronous(options, context, self._pool, trust_s, self._turns)
         made = self._ledger, self._report, self._asynchronous
         self._completions = Completions(session, context, *made)
-        self._turns = Turns(session, self._ledger, self._pool, context.entry)
         self._limited = Limited(
             *(session, self._selector, self._known_classes, self._ledger, self._prefetch),
             *(self._pool, self._report, self._asynchronous),
@@ -293,7 +293,7 @@ class Worker(DatabaseLoop):
         return self._asynchronous.room(self._thread_room())
 
     def _thread_room(self) -> int:
-        most = self._turns.room(self._pool.uncollected, CLAIMED_MAX)
+        most = self._turns.room(self._pool.uncollected, self._asynchronous.uncollected)
         return self._prefetch.room(self._pool, most)
 
     def _is_flush_due(self) -> bool:
