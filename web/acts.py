@@ -10,10 +10,15 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from jobsd.errors import NotFoundError, RefusedError
-from jobsd.jobs import discards, failed, queues
+from jobsd.jobs import discards, failed, inspect, moves, queues
 from jobsd.operations import audit
+from jobsd.operations.bulk import ACTS as BULK
 from jobsd.operations.words import counted
 from jobsd.recurring import runs, tasks
+
+from . import bulk
+from .bulk import whole
+from .guard import require_may
 
 if TYPE_CHECKING:
     from jobsd.database.connection import Session
@@ -21,6 +26,7 @@ if TYPE_CHECKING:
     from .guard import Visitor
     from .settings import Settings
 
+_UNWRITTEN: Any = None
 # So that its job can be enqueued from here.
 import_module("jobsd.heartbeat.job")
 
@@ -53,20 +59,23 @@ class Act:
     name: str
     role: str
     perform: Perform
+    audited: bool = True
+    """Whether its row is written here; else it writes its own."""
 
 
 Perform = Callable[[Acting, audit.Act], Done]
 _ACTS: list[Act] = []
+_MORE = ("more_acts",)
 
 
-def act(path: str, role: str) -> Callable[[Perform], Perform]:
+def act(path: str, role: str, *, audited: bool = True) -> Callable[[Perform], Perform]:
     """Make a function an act; `<name>` in its path stands for any text."""
     pattern = re.compile(re.sub(r"<(\w+)>", r"(?P<\1>.+)", path))
 
     def add(
         perform: Callable[[Acting, audit.Act], Done],
     ) -> Callable[[Acting, audit.Act], Done]:
-        _ACTS.append(Act(pattern, path.rpartition("/")[2], role, perform))
+        _ACTS.append(Act(pattern, path.rpartition("/")[2], role, perform, audited))
         return perform
 
     return add
@@ -74,6 +83,8 @@ def act(path: str, role: str) -> Callable[[Perform], Perform]:
 
 def find(path: str) -> tuple[Act, dict[str, str]] | None:
     """Return the act of a path, and what its parts name; None when there is none."""
+    for module in _MORE:
+        import_module(f"jobsd.web.{module}")
     for each in _ACTS:
         if found := each.pattern.fullmatch(path.removeprefix("/api/v1")):
             return each, found.groupdict()
@@ -82,8 +93,9 @@ def find(path: str) -> tuple[Act, dict[str, str]] | None:
 
 def perform(what: Act, acting: Acting) -> Done:
     """Do it, and write it down."""
-    kind, name = next(iter(acting.names.items()))
-    target = f"{'job' if kind == 'id' else kind} {name}"
+    if not what.audited:
+        return what.perform(acting, _UNWRITTEN)
+    target = _target(what, acting)
     with audit.acting(
         acting.session, what.name, target, actor=acting.visitor.name, via="dashboard"
     ) as written:
@@ -116,13 +128,46 @@ def discard_job(acting: Acting, written: audit.Act) -> Done:
 def run_job(acting: Acting, written: audit.Act) -> Done:
     """Let a scheduled job run now."""
     job_id = _id(acting)
-    if not audit.run_now(acting.session, job_id):
+    if not any(moves.run_batches(acting.session, [job_id])):
         raise RefusedError(
             f"job {job_id} is not scheduled, so nothing keeps it from running later"
         )
     written.add(1)
     sentence = f"Job {job_id} is due now: a dispatcher makes it ready."
     return Done(sentence, f"/jobs/{job_id}", {"id": job_id, "state": "scheduled"})
+
+
+@act("/jobs/<id>/move", "admin")
+def move_job(acting: Acting, written: audit.Act) -> Done:
+    """Give a job that waits another queue or priority."""
+    job_id, queue = _id(acting), acting.form.get("queue", "").strip() or None
+    given = acting.form.get("priority", "").strip()
+    priority = whole(given) if given else None
+    if not any(moves.batches(acting.session, [job_id], queue, priority)):
+        inspect.find(acting.session, job_id)
+        raise RefusedError(f"job {job_id} does not wait, or is just being claimed: not moved")
+    written.add(1)
+    to = [*([f"queue {queue}"] if queue else []), *([f"priority {given}"] if given else [])]
+    facts = {"id": job_id, "queue_name": queue, "priority": priority}
+    return Done(f"Job {job_id} has {' and '.join(to)} now.", f"/jobs/{job_id}", facts)
+
+
+@act("/bulk", "operator", audited=False)
+def begin_bulk(acting: Acting, written: audit.Act) -> Done:
+    """Begin an act on many jobs in the background."""
+    del written
+    settings = acting.settings
+    chosen = BULK.get(acting.form.get("act", ""))
+    require_may(acting.visitor, chosen.role if chosen else "operator", settings)
+    begun = bulk.begin(
+        acting.session,
+        settings.target,
+        acting.form,
+        actor=acting.visitor.name,
+        hidden=frozenset(settings.filter_arguments),
+        keep=settings.keep_finished,
+    )
+    return Done(begun.sentence, f"/bulk/{begun.id}", {"id": begun.id})
 
 
 @act("/queues/<queue>/pause", "operator")
@@ -165,7 +210,7 @@ def run_task(acting: Acting, written: audit.Act) -> Done:
     job = runs.run_now(acting.session, task)
     written.add(job.id is not None)
     sentence = f"Enqueued as job {job.id}." if job.id else "Discarded: its limit is reached."
-    return Done(sentence, _task_page(task.key), {"id": job.id, "state": job.state})
+    return Done(sentence, task_page(task.key), {"id": job.id, "state": job.state})
 
 
 @act("/recurring/<task>/enable", "admin")
@@ -186,10 +231,19 @@ def _turn(acting: Acting, *, enabled: bool) -> Done:
     key = acting.names["task"]
     tasks.set_enabled(acting.session, key, enabled=enabled)
     word = "enabled" if enabled else "disabled"
-    return Done(f"Task {key} is {word}.", _task_page(key), {"key": key, "enabled": enabled})
+    return Done(f"Task {key} is {word}.", task_page(key), {"key": key, "enabled": enabled})
 
 
-def _task_page(key: str) -> str:
+def _target(what: Act, acting: Acting) -> str:
+    """Return what an act is done to, as the audit names it: by its path or what is typed."""
+    for kind, name in acting.names.items():
+        return f"{'job' if kind == 'id' else kind} {name}"
+    key = acting.form.get("key", "").strip()
+    return f"task {key}" if key else what.pattern.pattern.split("/")[1]
+
+
+def task_page(key: str) -> str:
+    """Return the path of the page of a recurring task."""
     return f"/recurring/{quote(key, safe='')}"
 
 

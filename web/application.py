@@ -19,6 +19,7 @@ from jobsd.errors import (
     Error,
     NotFoundError,
     RefusedError,
+    SchemaError,
     UnknownJobError,
 )
 from jobsd.instruments.events import emit
@@ -78,6 +79,8 @@ class Application:
         except (*OUTAGES, DatabaseUnreachableError):
             return self._failed(request, HTTPStatus.SERVICE_UNAVAILABLE, _AWAY)
         except Exception as error:  # noqa: BLE001 - this is where all errors of pages end
+            if isinstance(error, Error) and not isinstance(error, SchemaError):
+                return self._failed(request, HTTPStatus.BAD_REQUEST, _sentence(error))
             if not isinstance(error, Error | psycopg.Error):
                 emit("web.failed", path=request.path if request else "", error=error)
             told = _sentence(error) if isinstance(error, Error) else "Something went wrong."

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import asdict
 from datetime import timedelta
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
+from jobsd import machine
 from jobsd.clock import utc_now
 from jobsd.heartbeat import log
 from jobsd.heartbeat.log import HeartbeatLogs
 from jobsd.jobs import inspect, queues
-from jobsd.jobs.listing import BEYOND, listed
+from jobsd.jobs.listing import BEYOND, Filter, listed
 from jobsd.operations import audit, history
 from jobsd.operations import jobs as job_rows
 from jobsd.operations import tasks as task_rows
+from jobsd.operations.bulk import ACTS
 from jobsd.operations.overview import COUNTED_MAX, failure_groups, overview, threads, totals
 from jobsd.operations.processes import processes, trees
 from jobsd.operations.queues import by_urgency, queue_rows
@@ -27,7 +30,9 @@ from .routes import Asked, Found, route
 from .strips import strips
 
 if TYPE_CHECKING:
+    from jobsd.operations.bulk import BulkAct
     from jobsd.operations.overview import Overview, Totals
+    from jobsd.operations.search import Search
 
     Row = dict[str, Any]
 
@@ -69,6 +74,7 @@ def show_jobs(asked: Asked) -> Found:
         "search": query.get("q", ""),
         "problems": search.problems,
         "state_of_search": search.meant.state,
+        "bulk": _bulk(search),
         "counts": _counts(totals(asked.session)),
         "complete": found.complete,
         "seen": found.seen,
@@ -115,9 +121,12 @@ def show_task(asked: Asked) -> Found:
     late = task_rows.why_late(task, latest[0] if latest else None, now)
     facts = asked.shown.task(task_rows.task_row(task, now))
     history = [task_rows.history_row(task, run, now) for run in latest]
+    # What is hidden can't be typed again: then the field is empty.
+    typed = "" if facts["arguments"] != task_rows.task_row(task, now)["arguments"] else None
+    typed = json.dumps(facts["arguments"]) if typed is None else typed
     return Found(
         {**facts, "late": late, "next_runs": task.next_runs(5), "history": history},
-        {"live": True},
+        {"live": True, "typed_arguments": typed},
     )
 
 
@@ -126,7 +135,7 @@ def show_processes(asked: Asked) -> Found:
     """Read the processes table."""
     rows = processes(asked.session, asked.threshold_s)
     claimed = inspect.claimed(asked.session)
-    return Found(rows, {"trees": trees(rows), "claimed": claimed, "live": True})
+    return Found(rows, {"claimed": claimed, "own_host": machine.hostname(), "live": True})
 
 
 @route("/heartbeats", "heartbeats")
@@ -151,6 +160,18 @@ def show_audit(asked: Asked) -> Found:
     before = int(given) if given.isascii() and given.isdigit() and len(given) < 19 else BEYOND
     rows = audit.rows(asked.session, ROWS, before)
     return Found(rows, {"next": rows[-1]["id"] if len(rows) == ROWS else None})
+
+
+def _bulk(search: Search) -> list[BulkAct]:
+    """Return what can be done to all jobs that a search finds."""
+    if search.problems or search.meant == Filter():
+        return []
+    state = search.meant.state
+    return [
+        act
+        for act in ACTS.values()
+        if state in act.states or (state is None and act.name == "discard")
+    ]
 
 
 def _counts(found: Totals) -> list[tuple[str, int, str]]:

@@ -61,7 +61,7 @@ class Route:
     read: Callable[[Asked], Found]
 
 
-_PAGES = ("pages", "limit_page", "history_page", "system_page")
+_PAGES = ("bulk", "preview_page", "pages", "limit_page", "history_page", "system_page")
 _ROUTES: list[Route] = []
 
 

@@ -38,6 +38,7 @@ class Settings:
     trusted_proxies: tuple[str, ...] = ()
     read_only: bool = False
     alive_threshold_s: float = 60.0
+    time_zone: str = "UTC"
     filter_arguments: tuple[str, ...] = ()
     keep_finished: bool = True
     described: Callable[[], Iterable[dict[str, Any]]] = tuple

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from typing import TYPE_CHECKING, Any
 
@@ -17,9 +18,10 @@ from jobsd.daemon.verbs import TASK, Verb, on_project
 from jobsd.errors import Error
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Generator, Iterable
 
     from jobsd.daemon.project import Project
+    from jobsd.database.connection import Session
     from jobsd.recurring.definition import TaskDefinition
 
 _EXAMPLES = """
@@ -72,6 +74,7 @@ def add(
 
     A command may call functions of the modules of `import:`, and jobsd's own.
     """
+    from jobsd.operations import audit
     from jobsd.operations.tasks import task_row
     from jobsd.recurring import tasks
 
@@ -81,7 +84,7 @@ def add(
     if made is None:
         return USAGE
     _require_known(made, project.options.imports)
-    with project.session() as session:
+    with project.session() as session, audit.acting(session, "add", f"task {key}"):
         task = tasks.add(session, made)
     row = shown_arguments(project).task(task_row(task, utc_now()))
     return Result(row, (Value(task.key, f"task {task.key!r} is added"),))
@@ -120,7 +123,7 @@ def remove(project: Project, key: str) -> Result:
     """Delete a task that was made at run time; exit 6 when a file names it."""
     from jobsd.recurring import tasks
 
-    with project.session() as session, expected(project, key):
+    with project.session() as session, _audited(session, "remove", project, key):
         tasks.remove(session, key)
     return done(f"{key!r} is removed; its history stays", {"key": key})
 
@@ -141,10 +144,20 @@ def disable(project: Project, key: str) -> Result:
     return _switch(project, key, enabled=False)
 
 
+@contextlib.contextmanager
+def _audited(session: Session, verb: str, project: Project, key: str) -> Generator[None]:
+    """Do something to a task that is expected to be there, and write down who did."""
+    from jobsd.operations import audit
+
+    with expected(project, key), audit.acting(session, verb, f"task {key}"):
+        yield
+
+
 def _switch(project: Project, key: str, *, enabled: bool) -> Result:
     from jobsd.recurring import tasks
 
-    with project.session() as session, expected(project, key):
+    verb = "enable" if enabled else "disable"
+    with project.session() as session, _audited(session, verb, project, key):
         tasks.set_enabled(session, key, enabled=enabled)
     sentence = f"{key!r} is turned {'on' if enabled else 'off'}"
     return done(sentence, {"key": key, "enabled": enabled})

@@ -180,6 +180,10 @@ def test_what_changes_a_task_tells_it_as_json(daily: Commands) -> None:
     assert off == {"key": "daily", "enabled": False}
     assert on == {"key": "daily", "enabled": True}
     assert daily.json("recurring", "remove", "daily") == {"key": "daily"}
+    acts = [(row["act"], row["target"], row["via"]) for row in daily.json("audit")]
+    assert acts[:3] == [
+        (verb, "task daily", "command") for verb in ("remove", "enable", "disable")
+    ]
 
 
 @pytest.mark.behaviour(84)

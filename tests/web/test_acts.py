@@ -24,6 +24,13 @@ PATHS = {
     "/queues/mail/resume": "operator",
     "/recurring/heartbeat/run": "operator",
     "/queues/mail/clear": "admin",
+    "/jobs/1/move": "admin",
+    "/heartbeats/run": "operator",
+    "/bulk": "operator",
+    "/recurring/add": "admin",
+    "/recurring/heartbeat/edit": "admin",
+    "/recurring/heartbeat/remove": "admin",
+    "/processes/1/restart": "admin",
     "/recurring/heartbeat/enable": "admin",
     "/recurring/heartbeat/disable": "admin",
 }

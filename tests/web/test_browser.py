@@ -51,6 +51,8 @@ class Shop:
         pages = ["", "jobs", "queues", "recurring", "processes", "heartbeats", "audit"]
         pages += ["limits", "history", "history?span=month", "system"]
         more = ["/jobs?q=nothing+state:dead", "/recurring/heartbeat", "/nothing"]
+        more += ["/recurring/clean_up", "/recurring/preview?schedule=@daily"]
+        more += ["/bulk?act=move&q=queue:mail", "/jobs?q=state:failed"]
         return [*(f"/{page}" for page in pages), *jobs, *more]
 
     @contextlib.contextmanager

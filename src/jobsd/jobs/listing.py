@@ -166,7 +166,7 @@ def ids(session: Session, meant: Filter, limit: int | None = None) -> array[int]
     if limit is not None:
         check_count("limit", limit)
     found = array("q")
-    for page in _id_pages(session, meant):
+    for page in id_pages(session, meant):
         found.extend(page)
         if limit is not None and len(found) >= limit:
             del found[limit:]
@@ -190,10 +190,11 @@ def _like(pattern: str) -> str:
     return literal.replace("*", "%").replace("?", "_")
 
 
-def _id_pages(session: Session, meant: Filter) -> Iterator[list[int]]:
+def id_pages(session: Session, meant: Filter, *, before: int = BEYOND) -> Iterator[list[int]]:
+    """Yield the ids of all jobs that are meant and are lower, by pages, the newest first."""
     statement = page_query(meant.state, "ids")
     parameters = {**meant.parameters(), "page": PAGE, "limit": PAGE}
-    before, goes_on = BEYOND, True
+    goes_on = True
     while goes_on:
         row = session.fetch(statement, {**parameters, "before": before})[0]
         last_id, size, _, goes_on, page = row

@@ -26,7 +26,10 @@ if TYPE_CHECKING:
 
 STATEMENTS = Statements("jobsd.operations", "audit.sql")
 
-_NAMES = ("id", "acted_at", "ended_at", "actor", "via", "act", "target", "jobs")
+_NAMES = (
+    *("id", "acted_at", "ended_at", "actor", "via", "act", "target", "jobs"),
+    *("wanted", "skipped"),
+)
 _TARGET_MAX = 1_000
 
 
@@ -36,12 +39,42 @@ class Act:
 
     session: Session
     id: int
+    facts: dict[str, Any]
     jobs: int = 0
 
-    def add(self, jobs: int) -> None:
-        """Note that more jobs were changed, for whoever looks on."""
+    def add(self, jobs: int, skipped: int = 0) -> None:
+        """Note that more jobs were changed or left alone, for whoever looks on."""
         self.jobs += jobs
-        _go_on(self.session, self.id, jobs, ended=False)
+        self._go_on(jobs, skipped, ended=False)
+
+    def end(self) -> None:
+        """Note that it is done."""
+        self._go_on(0, 0, ended=True)
+        emit("audit.recorded", **self.facts, jobs=self.jobs)
+
+    def _go_on(self, jobs: int, skipped: int, *, ended: bool) -> None:
+        parameters = {"id": self.id, "jobs": jobs, "skipped": skipped, "ended": ended}
+        self.session.fetch(STATEMENTS["go_on"], parameters)
+
+
+def begin(  # noqa: PLR0913 - the columns of a row
+    session: Session,
+    act: str,
+    target: str,
+    *,
+    actor: str | None = None,
+    via: str = "dashboard",
+    wanted: int | None = None,
+) -> Act:
+    """Write down that somebody acts; whoever does it ends it."""
+    facts = {
+        "actor": actor or whoever(),
+        "via": via,
+        "act": act,
+        "target": _storable(target[:_TARGET_MAX]),
+    }
+    [(row_id,)] = session.fetch(STATEMENTS["begin"], {**facts, "wanted": wanted})
+    return Act(session, row_id, facts)
 
 
 @contextlib.contextmanager
@@ -49,22 +82,14 @@ def acting(
     session: Session, act: str, target: str, *, actor: str | None = None, via: str = "command"
 ) -> Generator[Act]:
     """Write down an act while it is done; `actor` is USER@HOST by default."""
-    facts = {
-        "actor": actor or whoever(),
-        "via": via,
-        "act": act,
-        "target": target[:_TARGET_MAX],
-    }
-    [(row_id,)] = session.fetch(STATEMENTS["begin"], facts)
-    under_way = Act(session, row_id)
+    under_way = begin(session, act, target, actor=actor, via=via)
     try:
         yield under_way
     except Error:
         if not under_way.jobs:
-            session.fetch(STATEMENTS["withdraw"], {"id": row_id})
+            session.fetch(STATEMENTS["withdraw"], {"id": under_way.id})
         raise
-    _go_on(session, row_id, 0, ended=True)
-    emit("audit.recorded", **facts, jobs=under_way.jobs)
+    under_way.end()
 
 
 def rows(session: Session, limit: int = 50, before: int = BEYOND) -> list[Row]:
@@ -73,9 +98,15 @@ def rows(session: Session, limit: int = 50, before: int = BEYOND) -> list[Row]:
     return [dict(zip(_NAMES, row, strict=True)) for row in found]
 
 
-def run_now(session: Session, job_id: int) -> bool:
-    """Let a scheduled job be due now; return False when it is not scheduled."""
-    return bool(session.fetch(STATEMENTS["run_now"], {"id": job_id}))
+def find(session: Session, row_id: int) -> Row | None:
+    """Return one row, or None."""
+    found = session.fetch(STATEMENTS["find"], {"id": row_id})
+    return dict(zip(_NAMES, found[0], strict=True)) if found else None
+
+
+def _storable(text: str) -> str:
+    """Return a text as a table can hold it: what is typed may be none."""
+    return text.replace("\0", "").encode(errors="replace").decode()
 
 
 def whoever() -> str:
@@ -85,7 +116,3 @@ def whoever() -> str:
     except (KeyError, OSError):  # a user id without a name, as containers have
         user = "?"
     return f"{user}@{machine.hostname()}"
-
-
-def _go_on(session: Session, row_id: int, jobs: int, *, ended: bool) -> None:
-    session.fetch(STATEMENTS["go_on"], {"id": row_id, "jobs": jobs, "ended": ended})

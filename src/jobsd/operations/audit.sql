@@ -1,28 +1,28 @@
 -- begin: write down that somebody acts.
-INSERT INTO jobsd.audit (actor, via, act, target)
-VALUES (%(actor)s, %(via)s, %(act)s, %(target)s)
+INSERT INTO jobsd.audit (actor, via, act, target, wanted)
+VALUES (%(actor)s, %(via)s, %(act)s, %(target)s, %(wanted)s)
 RETURNING id;
 
 -- go_on: add jobs that were changed; `ended` says that there are no more.
 UPDATE jobsd.audit
 SET
     jobs = jobs + %(jobs)s,
+    skipped = skipped + %(skipped)s,
     ended_at = CASE WHEN %(ended)s THEN now() ELSE ended_at END
 WHERE id = %(id)s
 RETURNING jobs;
+
+-- find: read one row.
+SELECT id, acted_at, ended_at, actor, via, act, target, jobs, wanted, skipped
+FROM jobsd.audit
+WHERE id = %(id)s;
 
 -- withdraw: delete the row of an act that was refused.
 DELETE FROM jobsd.audit WHERE id = %(id)s;
 
 -- rows: list what was done, the latest first.
-SELECT id, acted_at, ended_at, actor, via, act, target, jobs
+SELECT id, acted_at, ended_at, actor, via, act, target, jobs, wanted, skipped
 FROM jobsd.audit
 WHERE id < %(before)s
 ORDER BY id DESC
 LIMIT %(limit)s;
-
--- run_now: let a scheduled job be due; a dispatcher makes it ready within seconds.
-UPDATE jobsd.scheduled_executions
-SET scheduled_at = now()
-WHERE job_id = %(id)s
-RETURNING job_id;

@@ -210,6 +210,18 @@ def add(session: Session, definition: TaskDefinition) -> RecurringTask:
     return get(session, definition.key)
 
 
+def change(session: Session, definition: TaskDefinition) -> RecurringTask:
+    """Change a task that was made at run time; whether it is enabled stays as it is.
+
+    Raises:
+        NotFoundError: when there is no such task.
+        RefusedError: when a file names it.
+    """
+    if not session.fetch(STATEMENTS["change"], columns(definition)):
+        _refuse(get(session, definition.key), "changed")
+    return get(session, definition.key)
+
+
 def remove(session: Session, key: str) -> None:
     """Delete a task that was made at run time; its history stays.
 

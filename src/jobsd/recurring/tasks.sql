@@ -155,6 +155,32 @@ FROM notified
 ON CONFLICT (key) DO NOTHING
 RETURNING key;
 
+-- change: change a task that was made at run time. By another schedule it does not catch up on runs
+-- of the time before.
+WITH notified AS MATERIALIZED (
+    SELECT pg_notify('jobsd.wake', 'recurring')
+)
+UPDATE jobsd.recurring_tasks
+SET
+    schedule = %(schedule)s,
+    time_zone = %(time_zone)s,
+    class_name = %(class_name)s,
+    command = %(command)s,
+    arguments = %(arguments)s::jsonb,
+    queue_name = %(queue_name)s,
+    priority = %(priority)s,
+    description = %(description)s,
+    on_missed = %(on_missed)s,
+    overlap = %(overlap)s,
+    planned_from = CASE
+        WHEN (schedule, time_zone) = (%(schedule)s, %(time_zone)s) THEN planned_from
+        ELSE now()
+    END,
+    updated_at = now()
+FROM notified
+WHERE key = %(key)s AND NOT static
+RETURNING key;
+
 -- remove: delete a task that was made at run time.
 WITH notified AS MATERIALIZED (
     SELECT pg_notify('jobsd.wake', 'recurring')

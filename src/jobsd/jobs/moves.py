@@ -1,0 +1,57 @@
+"""Jobs that wait and are given another queue or priority, or are let run at once.
+
+Nothing here waits for a lock: what a worker is just claiming is left to it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from jobsd.database.statements import Statements
+from jobsd.errors import Error
+
+from .registry import check_priority, check_queue
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from jobsd.database.connection import Session
+
+STATEMENTS = Statements("jobsd.jobs", "moves.sql")
+
+BATCH = 500
+STATES = ("scheduled", "ready", "blocked")
+"""In which a job can be moved."""
+
+
+def check(queue: str | None, priority: int | None) -> None:
+    """Return when jobs can be moved there.
+
+    Raises:
+        Error: saying what is missing, or what a queue and a priority may be.
+    """
+    if queue is None and priority is None:
+        raise Error("nothing is to be changed: give a queue, a priority, or both")
+    if queue is not None:
+        check_queue(queue)
+    if priority is not None:
+        check_priority(priority)
+
+
+def batches(
+    session: Session, ids: Sequence[int], queue: str | None, priority: int | None
+) -> Iterator[list[int]]:
+    """Move jobs, a statement for each few hundred; yield those that were waiting."""
+    check(queue, priority)
+    to = {"queue_name": queue, "priority": priority}
+    for start in range(0, len(ids), BATCH):
+        chosen = list(ids[start : start + BATCH])
+        rows = session.fetch(STATEMENTS["move"], {"ids": chosen, **to})
+        yield [row[0] for row in rows]
+
+
+def run_batches(session: Session, ids: Sequence[int]) -> Iterator[list[int]]:
+    """Let scheduled jobs be due, a statement for each few hundred; yield those that were."""
+    for start in range(0, len(ids), BATCH):
+        chosen = list(ids[start : start + BATCH])
+        yield [row[0] for row in session.fetch(STATEMENTS["run"], {"ids": chosen})]

@@ -1,0 +1,126 @@
+"""What is done to many jobs at once: counted first, and then done to exactly these.
+
+Who looked at the count saw jobs up to some id. Those that pass the filter and have come since
+are not meant. What has moved on before its turn comes is left alone, and counted as skipped.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from jobsd.errors import RefusedError
+from jobsd.jobs import discards, failed, listing, moves
+
+if TYPE_CHECKING:
+    from jobsd.database.connection import Session
+    from jobsd.jobs.listing import Filter
+
+    from .audit import Act
+
+COUNTED_MAX = 10_000
+"""Up to here a count is exact."""
+STEP = 500
+
+
+@dataclass(frozen=True, slots=True)
+class How:
+    """What an act is done with: whether discarded jobs stay, and where jobs are moved."""
+
+    keep: bool = True
+    queue: str | None = None
+    priority: int | None = None
+
+
+Do = Callable[["Session", Sequence[int], How], Iterator[int]]
+
+
+@dataclass(frozen=True, slots=True)
+class BulkAct:
+    """An act on many jobs: in which states they may be, the role that it needs."""
+
+    name: str
+    states: tuple[str, ...]
+    role: str
+    do: Do
+
+
+@dataclass(frozen=True, slots=True)
+class Counted:
+    """How many jobs are meant, COUNTED_MAX and one more for all beyond, and the highest id."""
+
+    jobs: int
+    upto: int
+
+    @property
+    def exact(self) -> bool:
+        """Whether it is the number."""
+        return self.jobs <= COUNTED_MAX
+
+
+def _retry(session: Session, ids: Sequence[int], _how: How) -> Iterator[int]:
+    return map(len, failed.batches(session, ids))
+
+
+def _discard(session: Session, ids: Sequence[int], how: How) -> Iterator[int]:
+    return (len(done.jobs) for done in discards.batches(session, ids, keep=how.keep))
+
+
+def _run(session: Session, ids: Sequence[int], _how: How) -> Iterator[int]:
+    return map(len, moves.run_batches(session, ids))
+
+
+def _move(session: Session, ids: Sequence[int], how: How) -> Iterator[int]:
+    return map(len, moves.batches(session, ids, how.queue, how.priority))
+
+
+ACTS = {
+    act.name: act
+    for act in (
+        BulkAct("retry", ("failed",), "operator", _retry),
+        BulkAct("discard", discards.STATES[:-1], "operator", _discard),
+        BulkAct("run", ("scheduled",), "operator", _run),
+        BulkAct("move", moves.STATES, "admin", _move),
+    )
+}
+
+
+def count(session: Session, act: BulkAct, meant: Filter) -> Counted:
+    """Count the jobs that an act would be done to.
+
+    Raises:
+        RefusedError: when it can't be done to jobs in the state that is meant.
+    """
+    jobs, upto = 0, 0
+    for part in _parts(act, meant):
+        for page in listing.id_pages(session, part):
+            jobs += len(page)
+            upto = max(upto, *page) if page else upto
+            if jobs > COUNTED_MAX:
+                # The highest ids come first, in each state.
+                break
+    return Counted(min(jobs, COUNTED_MAX + 1), upto)
+
+
+def perform(  # noqa: PLR0913, PLR0917 - who does what to which, and how
+    session: Session, act: BulkAct, meant: Filter, upto: int, how: How, written: Act
+) -> None:
+    """Do it to the jobs up to an id, some hundreds at a time, and write down how far it is."""
+    for part in _parts(act, meant):
+        for page in listing.id_pages(session, part, before=upto + 1):
+            # The oldest first, as their order is.
+            ids = page[::-1]
+            for start in range(0, len(ids), STEP):
+                chosen = ids[start : start + STEP]
+                done = sum(act.do(session, chosen, how))
+                written.add(done, skipped=len(chosen) - done)
+
+
+def _parts(act: BulkAct, meant: Filter) -> list[Filter]:
+    if meant.state is None:
+        return [meant.of(state) for state in act.states]
+    if meant.state not in act.states:
+        may_be = " or ".join(act.states)
+        raise RefusedError(f"{act.name}: jobs must be {may_be}, and {meant.state} is searched")
+    return [meant]

@@ -1,0 +1,6 @@
+-- knows: say whether a worker has published that it knows a class.
+SELECT worker.process_id
+FROM jobsd.worker_classes AS worker
+WHERE jobsd.lane_of(%(class_name)s) = ANY (worker.lanes)
+ORDER BY worker.process_id
+LIMIT 1;
