@@ -19,7 +19,7 @@ from jobsd.text import one_line
 
 from .program import note
 from .table import Column, for_people, tab_separated
-from .values import cells, human, json_text, plain, wrapped
+from .values import cells, human, json_text, plain, printable_lines, wrapped
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -164,9 +164,11 @@ class Value:
         """Yield the line."""
         if form.terminal and self.sentence:
             yield one_line(self.sentence)
+        elif isinstance(self.value, str):
+            # A document such as DDL is printed as it is; a terminal obeys none.
+            yield printable_lines(self.value) if form.terminal else self.value
         else:
-            # A document such as DDL is printed as it is.
-            yield self.value if isinstance(self.value, str) else plain(self.value)
+            yield plain(self.value)
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,10 @@ from jobsd.daemon.statuses import CONFIGURATION, DONE
 from jobsd.daemon.verbs import Verb
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from jobsd.configuration.flags import Flags
+    from jobsd.configuration.options import Options
     from jobsd.errors import Fault
 
 _EXAMPLES = """
@@ -63,10 +66,18 @@ def _examine(flags: Flags) -> tuple[tuple[Fault, ...], tuple[str, ...]]:
 
     examined = examine(project_root(Path.cwd(), os.environ), os.environ, flags)
     faults, options = examined.faults, examined.options
-    # With a module left out that is misspelt, more would be reported than is wrong.
-    if faults:
+    if faults and not _knows_modules(faults, options):
         return faults, options.warnings
     imported = check_imports(options)
-    if imported.faults:
-        return imported.faults, options.warnings
+    if faults or imported.faults:
+        return (*faults, *imported.faults), options.warnings
     return (), (*options.warnings, *imported.warnings, *kept_history(options))
+
+
+def _knows_modules(faults: Iterable[Fault], options: Options) -> bool:
+    """Return whether `import:` was read although something else is wrong.
+
+    With a module left out that is misspelt, more would be reported than is wrong.
+    """
+    queue_file = any(fault.source.partition(":")[0] == options.config for fault in faults)
+    return bool(options.imports) or not queue_file

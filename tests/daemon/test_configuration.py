@@ -66,6 +66,36 @@ def test_check_imports_the_modules_and_looks_the_classes_up(run: Commands) -> No
     assert "ZeroDivisionError" in fault["message"]
 
 
+def test_check_reports_jobs_that_do_not_fit_beside_all_other_faults(run: Commands) -> None:
+    run.project.write("config/queue.yml", "import: [shop_jobs]\nworkers: [{threads: x}]\n")
+    run.project.write(
+        "config/recurring.yml",
+        "a: {class: Nope, schedule: every day}\n"
+        "b: {command: jobsd.clear_finished_in_batches(nope=1), schedule: every day}\n"
+        "c: {class: shop_jobs.fail, schedule: never}\n",
+    )
+
+    faults = run.json("check", status=78)["faults"]
+
+    assert [fault["source"] for fault in faults] == [
+        "config/queue.yml:2:21",
+        "config/recurring.yml:3:38",
+        "config/recurring.yml:1:12",
+        "config/recurring.yml:2:14",
+    ]
+
+
+def test_check_does_not_miss_jobs_of_modules_that_it_could_not_read(run: Commands) -> None:
+    run.project.write("config/queue.yml", "import: [shop_jobs, '1']\n")
+    run.project.write(
+        "config/recurring.yml", "a: {class: shop_jobs.fail, schedule: every day}\n"
+    )
+
+    [fault] = run.json("check", status=78)["faults"]
+
+    assert fault["source"].startswith("config/queue.yml")
+
+
 def test_check_takes_other_files(run: Commands) -> None:
     run.project.write("other.yml", "workers: 3\n")
 
