@@ -31,13 +31,21 @@ def command() -> None:
     """Look after the database: its tables, its URL, the embedded server."""
 
 
-@command.command(cls=Verb, examples="db migrate\ndb migrate --database-url postgresql://…")
+@command.command(cls=Verb, examples="db migrate\ndb migrate --dry-run")
+@click.option("--dry-run", is_flag=True, help="Change nothing; print what is missing.")
 @on_project
-def migrate(project: Project) -> Result:
+def migrate(project: Project, *, dry_run: bool) -> Result:
     """Bring the tables to this version; prints the steps that were applied."""
     from jobsd.database.migrate import migrate as apply
+    from jobsd.database.migrate import missing
     from jobsd.database.steps import latest_version
 
+    if dry_run:
+        with project.session(any_schema=True) as session:
+            names = missing(session)
+        facts = {"version": latest_version(), "dry_run": True, "missing": names}
+        sentence = "" if names else "nothing is missing"
+        return Result(facts, [Value(name) for name in names], sentence)
     steps = project.database.prepare(note)
     with project.session(any_schema=True, makes=True) as session:
         steps += apply(session.target, note)

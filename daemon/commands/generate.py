@@ -19,6 +19,7 @@ _EXAMPLES = """
 generate procfile > Procfile
 generate crontab | crontab -
 generate dokku > app.json
+generate kubernetes | kubectl apply -f -
 generate completions bash > ~/.local/share/bash-completion/completions/jobs
 """
 
@@ -62,6 +63,25 @@ def kamal() -> Result:
     from jobsd.daemon import generate
 
     return document("kamal", "\n".join(generate.kamal(_options())))
+
+
+@command.command(cls=Verb, examples="generate compose > compose.yaml")
+def compose() -> Result:
+    """Write a compose.yaml: the migration, and the daemon once it is done."""
+    from jobsd.daemon import orchestration
+
+    return document("compose", orchestration.compose(_options()).rstrip())
+
+
+@command.command(cls=Verb, examples="generate kubernetes | kubectl apply -f -")
+def kubernetes() -> Result:
+    """Write manifests for Kubernetes: a Job that migrates, a Deployment of the daemon.
+
+    The URL of the database is read from the Secret `jobsd`, key `database-url`.
+    """
+    from jobsd.daemon import orchestration
+
+    return document("kubernetes", orchestration.kubernetes(_options()).rstrip())
 
 
 @command.command(

@@ -139,6 +139,19 @@ def test_db_migrate_applies_what_is_missing(run: Commands, empty_database: str) 
     assert (status["version"], status["current"]) == (latest_version(), True)
 
 
+def test_a_dry_run_of_db_migrate_names_the_steps_and_makes_none(
+    run: Commands, empty_database: str
+) -> None:
+    there = ("--database-url", empty_database)
+
+    dry = run.json("db", "migrate", "--dry-run", *there)
+
+    assert dry["missing"][0] == "0001_the_house"
+    assert run.json("db", "status", *there, status=1)["version"] == 0
+    run("db", "migrate", *there)
+    assert run.json("db", "migrate", "--dry-run", *there)["missing"] == []
+
+
 def test_a_command_without_tables_names_db_migrate(run: Commands, empty_database: str) -> None:
     done = run("enqueue", "DailyCleanupJob", "--database-url", empty_database)
 

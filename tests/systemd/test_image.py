@@ -35,6 +35,15 @@ def test_what_is_copied_is_not_ignored() -> None:
         assert (SOURCE / name).exists()
 
 
+def test_the_image_runs_as_a_number_and_starts_no_server_of_its_own() -> None:
+    recipe = RECIPE.read_text()
+
+    assert re.findall(r"^USER (.+)$", recipe, re.MULTILINE)[-1] == "10001:10001"
+    assert "--uid 10001" in recipe
+    assert "chmod 0755 /app" in recipe
+    assert "JOBSD_EMBEDDED=0" in recipe
+
+
 @pytest.mark.parametrize("host", ["", "0.0.0.0", "127.0.0.1"])  # noqa: S104 - only asked
 def test_health_is_asked_where_the_tree_listens(host: str) -> None:
     with ThreadingHTTPServer(("127.0.0.1", 0), _Alive) as server:

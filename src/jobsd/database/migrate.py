@@ -70,6 +70,12 @@ def require(session: Session) -> None:
         raise SchemaError(_outdated(session.target.schema, found))
 
 
+def missing(session: Session) -> list[str]:
+    """Return the names of the steps that the tables lack, in order; changes nothing."""
+    found = version(session)
+    return [f"{step.version:04d}_{step.name}" for step in migrations() if step.version > found]
+
+
 def _ignore(_message: str) -> None:
     pass
 

@@ -1,0 +1,140 @@
+"""Files for programs that run containers: Compose, Kubernetes. One container is one tree.
+
+They name an image that has the project in /app, as docs/guide/containers.md makes it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+from jobsd.configuration.options import TRYING
+
+if TYPE_CHECKING:
+    from jobsd.configuration.options import Options
+
+IMAGE = "registry.example/app:latest"
+PORT = 9394
+USER = 10001
+"""That of the image: a kubelet can't look a name up."""
+STOP_BESIDE_S = 5
+"""What an end takes beside the drain."""
+
+
+def compose(options: Options) -> str:
+    """Return a compose.yaml: the migration, and the daemon once that has ended well."""
+    common = {"image": IMAGE, "environment": {**_environment(options), **_FROM_OUTSIDE}}
+    daemon = {
+        **common,
+        "command": ["start"],
+        "depends_on": {"migrate": {"condition": "service_completed_successfully"}},
+        "restart": "unless-stopped",
+        "read_only": True,
+        "tmpfs": ["/tmp"],  # noqa: S108 - a path in the container
+        "stop_grace_period": f"{_stop_s(options)}s",
+    }
+    migrate = {**common, "command": ["db", "migrate"], "restart": "on-failure"}
+    return _dumped({"services": {"migrate": migrate, "jobs": daemon}})
+
+
+_FROM_OUTSIDE = {"DATABASE_URL": "${DATABASE_URL:?the URL of the database}"}
+
+
+def kubernetes(options: Options) -> str:
+    """Return manifests: a Job that migrates, and a Deployment of the daemon with its probes."""
+    return "---\n".join(map(_dumped, (_migration(options), _deployment(options))))
+
+
+def _migration(options: Options) -> dict[str, Any]:
+    pod = {"restartPolicy": "OnFailure", "containers": [_container(options, "db", "migrate")]}
+    return {
+        "apiVersion": "batch/v1",
+        "kind": "Job",
+        "metadata": {"name": "jobsd-migrate", "labels": _LABELS},
+        "spec": {"backoffLimit": 10, "template": {"spec": {**_POD, **pod}}},
+    }
+
+
+def _deployment(options: Options) -> dict[str, Any]:
+    container = {
+        **_container(options, "start"),
+        "ports": [{"name": "http", "containerPort": PORT}],
+        # Only what a restart mends: it would not bring back a database.
+        "livenessProbe": {**_probe("/livez"), "failureThreshold": 3},
+        "readinessProbe": _probe("/readyz"),
+        "startupProbe": {**_probe("/livez"), "failureThreshold": 30},
+    }
+    pod = {"terminationGracePeriodSeconds": _stop_s(options), "containers": [container]}
+    return {
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": {"name": "jobsd", "labels": _LABELS},
+        "spec": {
+            "replicas": 1,
+            "selector": {"matchLabels": _LABELS},
+            "template": {"metadata": {"labels": _LABELS}, "spec": {**_POD, **pod}},
+        },
+    }
+
+
+_LABELS = {"app.kubernetes.io/name": "jobsd"}
+_POD: dict[str, Any] = {
+    "securityContext": {
+        "runAsNonRoot": True,
+        "runAsUser": USER,
+        "seccompProfile": {"type": "RuntimeDefault"},
+    },
+    "volumes": [{"name": "tmp", "emptyDir": {}}],
+}
+
+
+def _container(options: Options, *arguments: str) -> dict[str, Any]:
+    secret = {"secretKeyRef": {"name": "jobsd", "key": "database-url"}}
+    plain = [{"name": name, "value": value} for name, value in _environment(options).items()]
+    return {
+        "name": "jobsd",
+        "image": IMAGE,
+        "args": list(arguments),
+        "env": [*plain, {"name": "DATABASE_URL", "valueFrom": secret}],
+        "securityContext": {
+            "allowPrivilegeEscalation": False,
+            "readOnlyRootFilesystem": True,
+            "capabilities": {"drop": ["ALL"]},
+        },
+        "volumeMounts": [{"name": "tmp", "mountPath": "/tmp"}],  # noqa: S108 - as above
+    }
+
+
+def _probe(path: str) -> dict[str, Any]:
+    return {
+        "httpGet": {"path": path, "port": "http"},
+        "periodSeconds": 10,
+        "timeoutSeconds": 3,
+    }
+
+
+def _environment(options: Options) -> dict[str, str]:
+    environment = options.environment
+    if environment in TRYING:
+        environment = "production"
+    return {
+        "JOBSD_ENV": environment,
+        "JOBSD_EMBEDDED": "0",
+        "JOBSD_METRICS_BIND": f"0.0.0.0:{PORT}",
+    }
+
+
+def _stop_s(options: Options) -> int:
+    return round(options.supervisor.shutdown_timeout_s) + STOP_BESIDE_S
+
+
+def _dumped(document: dict[str, Any]) -> str:
+    return yaml.dump(document, Dumper=_Plain, sort_keys=False)
+
+
+class _Plain(yaml.SafeDumper):
+    """Writes what occurs twice twice: people read it, and not every reader knows aliases."""
+
+    def ignore_aliases(self, data: object) -> bool:  # noqa: ARG002
+        return True
