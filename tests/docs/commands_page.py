@@ -35,7 +35,7 @@ exit statuses and the forms of output.
 
 def page() -> str:
     """Return the page: an index, and a section for each command."""
-    root = click.Context(commands, info_name=PROGRAM)
+    root = click.Context(commands, info_name=PROGRAM, **commands.context_settings)
     found = list(_leaves(commands, root))
     index = "".join(
         f"| [`{context.command_path}`](#{_anchor(context)}) | {_first_line(context)} |\n"

@@ -50,7 +50,7 @@ def test_the_commands_of_a_page_exist(path: Path) -> None:
 
 def _check(line: str) -> None:
     found: click.Command = commands
-    with click.Context(commands) as context:
+    with click.Context(commands, **commands.context_settings) as context:
         for word in shlex.split(line):
             if word == "--":
                 # What follows belongs to another program.
