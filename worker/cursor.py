@@ -291,8 +291,9 @@ class QueueSelector:
         if not lanes:
             return self._statement, cursor.segments(queues)
         if self.by_names:
+            # In the order of the list: all jobs of a queue may lie in lanes.
             known = self.selection.resolve([*self._names, *(queue for queue, _ in lanes)])
-            queues = [*queues, *(queue for queue in known if queue not in queues)]
+            queues = [*known]
         ranked = not self.selection.everything
         return ready.CLAIM_LANES, cursor.segments_with(queues, lanes, ranked=ranked)
 

@@ -197,3 +197,16 @@ def test_when_the_crowd_is_gone_claims_are_from_all_again(
     driven.until(lambda: _ran)
 
     driven.until(lambda: not driven.worker._selector._each)
+
+
+def test_a_queue_whose_jobs_all_lie_in_lanes_keeps_its_place_in_the_list(
+    session: Session,
+) -> None:
+    selector = cursor.QueueSelector(ready.Selection(("mail*", "other")), session)
+
+    _, places = selector.search(cursor.ClaimCursor(), [("mail_a", "x")], registered=True)
+
+    turns = map(int, places["turns"].strip("{}").split(","))
+    assert [name for _, name in sorted(zip(turns, places["names"], strict=True))] == [
+        *("mail_a", "mail_a", "other")
+    ]
