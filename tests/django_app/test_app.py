@@ -112,18 +112,18 @@ class Rolled(TestCase):
         perform_enqueued(promote)
         self.assertTrue(User.objects.get(username="ann").is_staff)
 
+    def test_nothing_is_left(self):
+        from django.db import connection
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT count(*) FROM jobsd.jobs")
+            self.assertEqual(cursor.fetchone(), (0,))
+
 
 class Recorded(JobsMixin, TestCase):
     def test_a_job_is_recorded(self):
         count.enqueue()
         self.assert_enqueued(count)
         self.assertEqual(len(self.jobs), 1)
-
-    def test_nothing_is_left(self):
-        from django.db import connection
-        with connection.cursor() as cursor:
-            cursor.execute("SELECT count(*) FROM jobsd.jobs")
-            self.assertEqual(cursor.fetchone(), (0,))
 
 
 class Committed(TransactionTestCase):
@@ -144,6 +144,40 @@ def test_test_databases_have_the_tables(project: DjangoProject, empty_database: 
         left = "SELECT datname FROM pg_database WHERE datname LIKE {}"
         rows = connection.execute(sql.SQL(left).format(f"test_{name}%")).fetchall()
     assert rows == []
+
+
+AFTER_A_RESTART = """
+import psycopg
+from django.contrib.auth.models import User
+from jobsd import job
+from shop.jobs import count
+
+@job(name="plain")
+def plain():
+    print(f"there are {{User.objects.count()}} users")
+
+for _ in range(2):
+    count.perform_now()
+    plain.perform_now()
+    with psycopg.connect({url!r}, autocommit=True) as other:
+        other.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+            " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        )
+count.perform_now()
+plain.perform_now()
+"""
+
+
+def test_no_job_fails_by_a_connection_of_before(
+    project: DjangoProject, empty_database: str
+) -> None:
+    project.configure({"default": database(empty_database)})
+    project.manage("migrate", "-v", "0")
+
+    printed = project.shell(AFTER_A_RESTART.format(url=empty_database))
+
+    assert printed.count("there are 0 users") == 6
 
 
 def test_a_queue_of_its_own_gets_jobs_after_the_commit(

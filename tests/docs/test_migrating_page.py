@@ -45,7 +45,7 @@ def test_our_program_does_its_work_for_a_day(
     (tmp_path / "config/queue.yml").write_text(f"import: [{name}]\n")
     tasks = blocks(SECTIONS[system], "yaml")
     (tmp_path / "config/recurring.yml").write_text("\n".join(tasks) or "{}\n")
-    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path])
     # Others may have jobs of these names.
     monkeypatch.setattr(registry, "_definitions", dict(registry._definitions))
     monkeypatch.setattr(registry, "_asynchronous", set(registry._asynchronous))
