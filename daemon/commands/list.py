@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -17,7 +18,7 @@ from jobsd.daemon.verbs import Verb, chosen_format, on_project
 if TYPE_CHECKING:
     from jobsd.daemon.job_selection import Filters
     from jobsd.daemon.project import Project
-    from jobsd.jobs.listing import Listed
+    from jobsd.jobs.listing import Filter, Listed
 
 
 def _text(value: object) -> str:
@@ -53,16 +54,22 @@ _LIMIT_MAX = 10_000
 _EXAMPLES = """
 list
 list --state failed --class 'app.mail.*' --error SMTP
+list class:app.mail.* state:failed args.user_id:5 timeout
 list --queue mail --since 1h --limit 100 --json
 list --columns id,state,finished_at --state finished --header
 """
 
 
 @click.command("list", cls=Verb, table=True, examples=_EXAMPLES)
+@click.argument("search", nargs=-1, metavar="[SEARCH]...")
 @filtered
 @on_project
-def command(project: Project, *, filters: Filters) -> Result:
+def command(project: Project, *, search: tuple[str, ...], filters: Filters) -> Result:
     """List jobs, the newest first: 20 of them, unless --limit says otherwise.
+
+    SEARCH is what the dashboard takes: class:, queue:, state:, error:, key:, host:, before:,
+    after: and args.NAME: with a value, or words that are sought in class, queue and error.
+    An option beats it.
 
     With --state also when they are due, since when they are claimed and by which process,
     when they have ended, or by which error. `--columns` takes any name that --json has.
@@ -74,7 +81,7 @@ def command(project: Project, *, filters: Filters) -> Result:
     if limit > _LIMIT_MAX:
         fault = f"{limit} is not in the range 1<=x<={_LIMIT_MAX}."
         raise click.BadParameter(fault, param_hint="'--limit'")
-    selected = filters.selected()
+    selected = _selected(project, search, filters)
     with project.session() as session:
         found = listed(session, selected, limit)
     rows = jobs.rows(found.jobs, shown_arguments(project))
@@ -86,11 +93,25 @@ def command(project: Project, *, filters: Filters) -> Result:
         (*_COLUMNS, *_OF_STATES.get(selected.state or "", ())),
         more=f"the newest {limit:,}; -n shows more" if len(rows) == limit else "",
     )
-    return Result(rows, (table,), "" if rows else _none(filters))
+    return Result(rows, (table,), "" if rows else _none(selected))
 
 
-def _none(filters: Filters) -> str:
-    if any(given is not None for given in filters):
+def _selected(project: Project, search: tuple[str, ...], filters: Filters) -> Filter:
+    from jobsd.operations.search import read_search
+
+    selected = filters.selected()
+    if not search:
+        return selected
+    found = read_search(" ".join(search), project.options.jobs.filter_arguments)
+    if found.problems:
+        # What is not understood narrows nothing: more would be listed than was asked for.
+        raise click.BadParameter("; ".join(found.problems), param_hint="SEARCH")
+    given = {name: each for name, each in asdict(selected).items() if each not in (None, ())}
+    return replace(found.meant, **given)
+
+
+def _none(selected: Filter) -> str:
+    if any(given not in (None, ()) for given in asdict(selected).values()):
         return "no job passes these filters"
     return "there are no jobs yet; `enqueue NAME` enqueues one"
 

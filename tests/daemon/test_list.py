@@ -58,6 +58,11 @@ def test_list_filters(run: Commands, session: Session) -> None:
     assert ids("--state", "ready", "--limit", "1") == [cleanup]
     assert ids("--state", "claimed") == ids("--state", "finished") == []
     assert ids("--since", "1h") == [failed, later, cleanup]
+    assert ids("queue:mail") == ids("after:3h", "welcome") == [welcome]
+    assert ids("class:Daily* state:ready") == [cleanup]
+    assert ids("class:Daily*", "--state", "scheduled") == [later]
+    refused = run("list", "state:no", "colour:red", "--json")
+    assert (refused.returncode, refused.stdout) == (2, "")
     assert [job["state"] for job in run.json("list")] == [
         "failed",
         "scheduled",
