@@ -26,7 +26,7 @@ def _write(folder: Path, texts: Mapping[str, str]) -> None:
         (folder / name).write_text(text, encoding="utf-8")
 
 
-FOLDERS = {
+FOLDERS: dict[str, tuple[dict[str, str], str, str]] = {
     "nothing": ({}, "", "sample_jobs.py"),
     "modules": ({"app.py": "print()"}, "", "sample_jobs.py"),
     "Django": (

@@ -4,11 +4,16 @@ A row is the line of that guide, what stands there, and how it is tried. All row
 project and one tree; commands share a process.
 """
 
+# What the console answers has any type.
+# pyright: reportUnknownLambdaType=false, reportUnknownArgumentType=false
+# pyright: reportUnknownMemberType=false
+
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from importlib import metadata
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from docs.operations_checks import (
     as_tests,
@@ -38,7 +43,8 @@ LINE = re.compile(
 )
 
 
-class Row(NamedTuple):
+@dataclass(frozen=True)
+class Row:
     """A line of the guide, and how it is tried; `snippets` are asked of the console before."""
 
     line: int
@@ -70,7 +76,7 @@ def _explained(phrase: str, cron: str) -> Callable[[Guide], bool]:
     return lambda guide: guide.jobs(*command).document["cron"] == cron
 
 
-ROWS = (
+ROWS: tuple[Row, ...] = (
     Row(
         7,
         "no external dependencies like Redis",
@@ -131,7 +137,7 @@ ROWS = (
         "scaled independently",
         lambda g: (
             load(g.project.root, {"JOBSD_ENV": "production"}, Flags(only="worker")).only
-            == {"worker"}
+            == frozenset({"worker"})
         ),
     ),
     Row(97, "the format of recurring.yml", format_holds),

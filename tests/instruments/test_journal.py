@@ -174,11 +174,12 @@ def test_what_a_job_logs_forges_no_field(there: Journal, say: Any) -> None:
 
 @pytest.mark.usefixtures("in_job")
 def test_what_a_job_prints_forges_no_field(there: Journal) -> None:
-    logs._log_text(ESCAPE, "print")
+    logs._log_text(ESCAPE, "print")  # pyright: ignore[reportPrivateUsage]
     (printed,) = there.entries()
     # A line of the log that is printed again stays as it is, and is one job's all the same.
     again = json.dumps({**json.loads(printed["MESSAGE"][0]), "job_id": 99, "event": "mine"})
-    logs._log_text(again.replace(": ", ":").replace(", ", ","), "print")
+    once_more = again.replace(": ", ":").replace(", ", ",")
+    logs._log_text(once_more, "print")  # pyright: ignore[reportPrivateUsage]
     (repeated,) = there.entries()
 
     assert [printed["JOBSD_JOB_ID"], repeated["JOBSD_JOB_ID"]] == [["42"], ["42"]]

@@ -52,7 +52,7 @@ def made_roles(session_target: Target) -> Iterator[Roles]:
 def lesser(made_roles: Roles, target: Target) -> Iterator[Roles]:
     """The same, with empty tables."""
     assert target.url, "the tables are empty"
-    submission._submits.clear()
+    submission._submits.clear()  # pyright: ignore[reportPrivateUsage]
     yield made_roles
-    submission._submits.clear()
+    submission._submits.clear()  # pyright: ignore[reportPrivateUsage]
     client.configure()

@@ -61,5 +61,5 @@ class Roles:
 
     def become(self, kind: str) -> None:
         """Enqueue as a role of this kind."""
-        submission._submits.clear()
+        submission._submits.clear()  # pyright: ignore[reportPrivateUsage]
         client.configure(client=Client(Target(self.urls[kind])))

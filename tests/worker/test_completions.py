@@ -1,6 +1,6 @@
 """A job that records its own end in the transaction of its effects: both, or neither."""
 
-# pyright: reportPrivateUsage=false
+# pyright: reportPrivateUsage=false, reportUnusedImport=false
 
 from __future__ import annotations
 
@@ -326,14 +326,14 @@ def test_one_that_was_recovered_meanwhile_does_not_complete(
 ) -> None:
     worker = make_worker(threads=1)
 
-    def isolate(job_id: int, claim_id: int) -> completion.Isolated:
+    def isolate(_: object, job_id: int, claim_id: int) -> completion.Isolated:
         answer = whole(job_id, claim_id)
         rows("DELETE FROM jobsd.claims")
         return answer
 
     whole = completion.REQUESTS.isolate
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(completion.Requests, "isolate", lambda _, *given: isolate(*given))
+        patch.setattr(completion.Requests, "isolate", isolate)
         done.enqueue("psycopg")
         worker.until(lambda: worker.worker._ledger.completing)
         worker.until(lambda: not worker.worker._ledger._claims)

@@ -69,6 +69,7 @@ async def store(drafted: Draft, connection: object = NOT_GIVEN) -> EnqueuedJob:
 async def _store_alone(mine: AsyncDeadlineConnection, job: Draft) -> Sequence[Any]:
     schema = client.schema_of_tables()
     statement, parameters = request(job, always=False)
+    refused_by_tables: Exception | None = None
     try:
         if not submission.is_known(schema):
             try:
@@ -80,7 +81,7 @@ async def _store_alone(mine: AsyncDeadlineConnection, job: Draft) -> Sequence[An
         try:
             (row,) = await mine.fetch_prepared(*submission.request([parameters]))
         except errors.InsufficientPrivilege:
-            if submission.is_known(schema):
+            if refused_by_tables is None:
                 raise
             raise refused_by_tables from None
     except (psycopg.Error, UnicodeEncodeError) as error:

@@ -82,7 +82,7 @@ async def found_soon(
 
 def _references(value: Any) -> list[Reference]:  # noqa: ANN401
     """Return all references in lists, tuples and dictionaries."""
-    kind: type[Any] = type(value)
+    kind: type[Any] = type(value)  # pyright: ignore[reportUnknownVariableType]
     if kind is Reference:
         return [value]
     if kind is dict:
@@ -93,11 +93,12 @@ def _references(value: Any) -> list[Reference]:  # noqa: ANN401
 
 
 def _with(value: Any, objects: Mapping[int, Any]) -> Any:  # noqa: ANN401
-    kind: type[Any] = type(value)
+    kind: type[Any] = type(value)  # pyright: ignore[reportUnknownVariableType]
     if kind is Reference:
         return objects[id(value)]
     if kind is dict:
         return {key: _with(item, objects) for key, item in value.items()}
     if kind in {list, tuple}:
-        return kind(_with(item, objects) for item in value)
+        made: Any = kind([_with(item, objects) for item in value])
+        return made
     return value
