@@ -99,6 +99,6 @@ def _with(value: Any, objects: Mapping[int, Any]) -> Any:  # noqa: ANN401
     if kind is dict:
         return {key: _with(item, objects) for key, item in value.items()}
     if kind in {list, tuple}:
-        made: Any = kind([_with(item, objects) for item in value])
+        made: Any = kind([_with(item, objects) for item in value])  # pyright: ignore[reportUnknownVariableType]
         return made
     return value
