@@ -10,7 +10,7 @@ from unittest.mock import ANY
 
 import pytest
 
-from jobsd import Error, JobFailedError, aenqueue_many, enqueue_many, queues
+from jobsd import Error, JobFailedError, aenqueue_many, current_job, enqueue_many, queues
 from jobsd.jobs import stand_in
 from jobsd.testing import assert_enqueued, perform_enqueued, recorded, refute_enqueued
 
@@ -236,6 +236,15 @@ def test_a_time_limit_holds_here_too(jobs: MemoryQueue) -> None:
 
     (job,) = jobs
     assert type(job.error).__name__ == "TimeLimitExceeded"
+
+
+def test_a_job_that_completes_itself_ends_by_its_return(jobs: MemoryQueue) -> None:
+    inside.append(lambda: current_job().complete(connection=object()))
+    call.enqueue()
+
+    perform_enqueued()
+
+    assert [job.state for job in jobs] == ["finished"]
 
 
 def test_a_job_that_may_not_wait_is_dropped(jobs: MemoryQueue) -> None:

@@ -121,8 +121,8 @@ def complete(job: CurrentJob, connection: object, result: object) -> None:
     Raises:
         CompletionError: when that can't be.
     """
-    if not job.id:
-        return
+    if not job.id or not job.claim_id:
+        return  # in `perform_now`, and in the test kit, its return is its end
     if job.id in BEGUN:
         raise CompletionError(job.id, "complete() was called before")
     definition = registry.get(job.class_name)

@@ -58,7 +58,7 @@ def described(error: BaseException | None) -> dict[str, Any] | None:
 def _claimed(job: RecordedJob) -> ClaimedJob:
     drafted = job.draft
     return ClaimedJob(
-        claim_id=job.id,
+        claim_id=0,
         id=job.id,
         class_name=drafted.class_name,
         arguments=drafted.arguments,
