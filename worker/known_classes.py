@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from jobsd.clock import monotonic
 from jobsd.instruments.events import emit
-from jobsd.jobs import lanes, registry
+from jobsd.jobs import lanes, published, registry
 
 from .cursor import Gap, GapClearing
 
@@ -81,6 +81,7 @@ class KnownClasses:
         self.row_id, self._published = row_id, len(known)
         own = {lanes.lane_of(name) for name in known}
         lanes.publish(self._session, row_id, self._selection.patterns, own)
+        published.publish(self._session, registry.definitions())
         self._survey_at = 0.0
 
     def parked(self, queue: str) -> None:

@@ -81,7 +81,6 @@ def test_sql_stores_all_that_python_does(session: Session) -> None:
         ("'x', queue => U&'a\\00A0'", "queue: 1 to 255 bytes"),
         ("'x', queue => U&'a\\200Bb'", "queue: 1 to 255 bytes"),
         ("'x', queue => U&'\\3000a'", "queue: 1 to 255 bytes"),
-        ("'x', priority => NULL", "priority: an integer is wanted"),
         ("'x', concurrency_key => ''", "concurrency_key: 1 to 1,000 bytes"),
         (
             "'x', concurrency_key => 'k', concurrency_duration => '-1 s'",

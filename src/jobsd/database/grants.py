@@ -44,9 +44,9 @@ ALTER DEFAULT PRIVILEGES IN SCHEMA jobsd REVOKE ALL ON FUNCTIONS FROM runtime;
 
 _ENQUEUE_ONLY = """\
 -- It enqueues by a function that runs as the owner of the tables, and reads nothing of them but
--- their version.
+-- their version, and how jobs are defined.
 GRANT SELECT ON jobsd.schema_migrations TO runtime;
-GRANT EXECUTE ON FUNCTION jobsd.submit(jsonb) TO runtime;
+GRANT EXECUTE ON FUNCTION jobsd.submit(jsonb), jobsd.definition_of(text) TO runtime;
 """
 
 _READ_ONLY = """\

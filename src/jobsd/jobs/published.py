@@ -1,0 +1,102 @@
+"""What workers publish of the jobs that they know, for whoever enqueues in SQL.
+
+`jobsd.enqueue` takes from it what the call does not say. Keys that are made of arguments, by
+their names or of all of them, it computes as Python does; what is a function, it can't.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import inspect
+import json
+from typing import TYPE_CHECKING, Any
+
+from jobsd.database.statements import Statements
+from jobsd.errors import ArgumentError, ProcessExitError
+
+from . import arguments, keys
+from .argument_names import NamedArguments
+from .time_limits import timeout_s
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from jobsd.database.connection import Session
+
+    from .enqueueable import Signature
+    from .registry import Definition
+
+STATEMENTS = Statements("jobsd.jobs", "published.sql")
+
+_MANY = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+_FUNCTION: dict[str, Any] = {"function": True}
+
+
+def publish(session: Session, definitions: Iterable[Definition]) -> None:
+    """Say how these jobs are defined; what was published before of others stays."""
+    records = [_record(each) for each in definitions]
+    session.fetch(STATEMENTS["publish"], {"definitions": json.dumps(records)})
+
+
+def _record(definition: Definition) -> dict[str, Any]:
+    limit, unique = definition.limit, definition.unique
+    record = {
+        "class_name": definition.name,
+        "queue_name": definition.queue,
+        "priority": definition.priority,
+        "max_attempts": definition.policy.max_attempts,
+        "retries_crash": definition.policy.retries(ProcessExitError),
+        "expires_in_s": definition.expires_in_s,
+        "timeout_s": timeout_s(definition.time_limit),
+    }
+    if limit is not None and limit.key is not None:
+        spec = _key(limit.key, limit.group, definition)
+        lasts = None if limit.lasts is None else f"{limit.lasts.total_seconds()} s"
+        more = {"to": limit.to, "duration": lasts, "on_conflict": limit.on_conflict}
+        record["concurrency"] = spec | more
+    if unique is not None:
+        make = _all if unique.key is None else _key
+        record["uniqueness"] = make(unique.key, unique.group, definition) | _times(definition)
+    return record
+
+
+def _times(definition: Definition) -> dict[str, Any]:
+    assert definition.unique is not None  # noqa: S101 - asked by who calls
+    made = definition.unique.keyed(definition.name, "")
+    return {
+        "until": made.unique_until,
+        "within": _seconds(made.unique_within_s),
+        "on_conflict": made.unique_conflict,
+        "max_wait": _seconds(made.unique_max_wait_s),
+    }
+
+
+def _seconds(seconds: float | None) -> str | None:
+    return None if seconds is None else f"{seconds} s"
+
+
+def _key(key: Any, group: str | None, definition: Definition) -> dict[str, Any]:  # noqa: ANN401
+    """Return what a key is made of, as far as the database can make it."""
+    scope = group or definition.name
+    if isinstance(key, NamedArguments):
+        names = {"names": list(key.names), "single": key.single}
+        return {**_parameters(definition.takes), "scope": keys.encode(scope, ""), **names}
+    return _FUNCTION if callable(key) else {"fixed": keys.encode(scope, key)}
+
+
+def _all(_: object, group: str | None, definition: Definition) -> dict[str, Any]:
+    takes = definition.takes
+    if takes is None or any(each.kind in _MANY for each in takes.parameters):
+        return _FUNCTION
+    return {**_parameters(takes), "scope": keys.encode(group or definition.name, "")}
+
+
+def _parameters(takes: Signature | None) -> dict[str, Any]:
+    found: list[dict[str, Any]] = []
+    for each in takes.parameters if takes is not None else ():
+        facts: dict[str, Any] = {"name": each.name}
+        if each.default is not each.empty:
+            with contextlib.suppress(ArgumentError):
+                (facts["default"],) = arguments.written([each.default], {})
+        found.append(facts)
+    return {"parameters": found}

@@ -1,0 +1,135 @@
+"""What is enqueued in SQL is as the definition says that a worker has published."""
+
+from __future__ import annotations
+
+from datetime import date
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+import psycopg
+import pytest
+
+from jobsd.jobs import arguments, published, registry
+from jobsd.jobs.definition import job
+from jobsd.jobs.limits import Limit
+from jobsd.jobs.unique import Unique
+
+if TYPE_CHECKING:
+    from jobsd.database.connection import Session
+    from rows import Rows
+
+pytestmark = pytest.mark.usefixtures("configured")
+
+
+@job(name="p.plain", queue="mail", priority=-3, max_attempts=4, expires_in="1h", timeout="9s")
+def plain(n: int = 0) -> None: ...
+
+
+@job(name="p.one", limits_concurrency=Limit(2, key="order", duration="1h"))
+def one(order: object, n: int = 0) -> None: ...
+
+
+@job(
+    name="p.two",
+    limits_concurrency=Limit(key=("tenant", "order"), group="a/b~", on_conflict="discard"),
+    unique=Unique(key=("order",), until="started", on_conflict="replace", max_wait="2h"),
+)
+def two(tenant: object, order: object = "none") -> None: ...
+
+
+@job(name="p.all", unique=Unique(until=None, within="1h"))
+def of_all(a: object, b: object = 1.5, *, c: object = None) -> None: ...
+
+
+@job(name="p.whole", limits_concurrency=Limit(3), unique=Unique(key=lambda n: n))
+def whole(n: int) -> None: ...
+
+
+COLUMNS = (
+    "queue_name, priority, max_attempts, retries_crash, expires_in, concurrency_key,"
+    " concurrency_limit, concurrency_duration, on_conflict, unique_key, unique_until"
+)
+MADE: list[Any] = [plain, one, two, of_all, whole]
+CALLS: list[tuple[Any, tuple[Any, ...], dict[str, Any]]] = [
+    (plain, (), {}),
+    (plain, (1,), {}),
+    (one, (7,), {}),
+    (one, ("a/b~c",), {"n": 3}),
+    (one, ("",), {}),
+    (one, (None,), {}),
+    (one, (UUID(int=5),), {}),
+    (one, (), {"order": date(2030, 2, 1)}),
+    (two, ("ann", -12), {}),
+    (two, ("bob",), {}),
+    (two, (), {"order": "x y ü", "tenant": "ann"}),
+    (of_all, (1,), {}),
+    (of_all, ("ü",), {"c": [1, {"long": 1, "b": None}]}),
+    (of_all, (1, 2), {"c": True}),
+]
+
+
+@pytest.fixture(autouse=True)
+def _published(session: Session) -> None:
+    published.publish(session, [each.definition for each in MADE])
+
+
+@pytest.mark.parametrize(("made", "args", "kwargs"), CALLS)
+def test_sql_stores_what_python_stores(
+    made: Any, args: tuple[Any, ...], kwargs: dict[str, Any], rows: Rows
+) -> None:
+    by_python = made.enqueue(*args, **kwargs)
+    (stored,) = rows(f"SELECT ROW({COLUMNS})::text FROM jobsd.jobs")
+    rows("TRUNCATE jobsd.jobs, jobsd.unique_jobs, jobsd.ready_executions")
+    rows("TRUNCATE jobsd.blocked_executions, jobsd.expirations")
+    given = arguments.dump(args, kwargs)
+
+    rows("SELECT jobsd.enqueue(%s, %s::jsonb)", made.definition.name, given)
+
+    assert by_python.id
+    assert rows(f"SELECT ROW({COLUMNS})::text FROM jobsd.jobs") == [stored]
+
+
+def test_what_is_given_beats_it(rows: Rows) -> None:
+    rows(
+        "SELECT jobsd.enqueue('p.plain', queue => 'q', priority => 0, max_attempts => 1,"
+        " expires_in => '2 h')"
+    )
+    rows("SELECT jobsd.enqueue('p.one', '[1]', concurrency_key => 'k', concurrency_limit => 9)")
+
+    assert rows(
+        "SELECT queue_name, priority, max_attempts, retries_crash,"
+        " extract(epoch FROM expires_in), concurrency_key, concurrency_limit"
+        " FROM jobsd.jobs ORDER BY id"
+    ) == [("q", 0, 1, False, 7200, None, None), ("default", 0, 1, False, None, "k", 9)]
+
+
+@pytest.mark.parametrize(
+    ("call", "told"),
+    [
+        ("'p.whole', '[1]'", "unique_key: its definition computes the key by a function"),
+        ("'p.one', '[1.5]'", "concurrency_key: the argument order is not given, or no key"),
+        ("'p.one', '[[1]]'", "concurrency_key: the argument order is not given, or no key"),
+        ("'p.one', '[]'", "concurrency_key: the argument order is not given, or no key"),
+    ],
+)
+def test_a_key_that_sql_can_not_compute_is_asked_for(call: str, told: str, rows: Rows) -> None:
+    with pytest.raises(psycopg.errors.InvalidParameterValue, match=told):
+        rows(f"SELECT jobsd.enqueue({call})")
+
+    key = "unique_key" if "whole" in call else "concurrency_key"
+    assert rows(f"SELECT jobsd.enqueue({call}, {key} => 'k') > 0") == [True]
+
+
+def test_the_newest_wins_and_nothing_is_written_twice(rows: Rows, session: Session) -> None:
+    (before,) = rows("SELECT published_at FROM jobsd.definitions WHERE class_name = 'p.plain'")
+    published.publish(session, registry.definitions())
+    assert rows("SELECT published_at FROM jobsd.definitions WHERE class_name = 'p.plain'") == [
+        before
+    ]
+
+    rows("UPDATE jobsd.definitions SET queue_name = 'old'")
+    published.publish(session, [plain.definition])
+
+    assert rows("SELECT queue_name FROM jobsd.definitions WHERE class_name = 'p.plain'") == [
+        "mail"
+    ]
