@@ -17,7 +17,7 @@ from jobsd.errors import DatabaseUnreachableError, EmbeddedServerError, SchemaEr
 from jobsd.heartbeat.log import HeartbeatLogs
 from jobsd.jobs import lanes
 from jobsd.jobs import lost as lost_jobs
-from jobsd.operations.liveness import life, unlike_trees
+from jobsd.operations.liveness import life, unlike_programs, unlike_trees
 from jobsd.processes import registry
 from jobsd.processes.nap import Nap
 from jobsd.recurring import runs, tasks
@@ -199,7 +199,7 @@ def _processes(session: Session, project: Project) -> Finding:
         return Finding("WARN", "processes", message)
     if not any(row.kind == "supervisor" for row in rows):
         return Finding("WARN", "processes", "no supervisor runs on this database")
-    if differing := unlike_trees(rows):
+    if differing := unlike_trees(rows) or unlike_programs(rows):
         return Finding("WARN", "processes", differing)
     return Finding("OK", "processes", f"{alive} live, none is stale")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from jobsd.database.steps import latest_version
 from jobsd.instruments.events import emit
 from jobsd.machine import hostname
 from jobsd.processes import registry
@@ -46,9 +47,7 @@ class Membership:
             kind="supervisor",
             name=supervisor_name(scoreboard),
             supervisor_id=0,
-            metadata={"tree": scoreboard.tree_name, "number": 1}
-            if scoreboard.tree_name
-            else {},
+            metadata=_of_supervisor(scoreboard),
             pid=scoreboard.supervisor_pid,
             thresholds=scoreboard.thresholds,
         )
@@ -142,3 +141,9 @@ def supervisor_name(scoreboard: Scoreboard) -> str:
 
 def _report_deregistered(kind: str, name: str, row_id: int) -> None:
     emit("process.deregistered", kind=kind, process=name, row_id=row_id)
+
+
+def _of_supervisor(scoreboard: Scoreboard) -> dict[str, object]:
+    """Return what the supervisor's row says: its tree, and which tables its program speaks."""
+    named = {"tree": scoreboard.tree_name, "number": 1} if scoreboard.tree_name else {}
+    return {**named, "tables": latest_version()}

@@ -9,7 +9,9 @@ import pytest
 
 from jobs.placed import fail
 from jobsd.daemon import doctor
+from jobsd.database.steps import latest_version
 from jobsd.jobs import queues
+from jobsd.processes import registry
 from system.rows import beat, register
 
 if TYPE_CHECKING:
@@ -47,6 +49,23 @@ def test_doctor_has_a_line_for_each_thing(run: Commands, session: Session) -> No
         ("OK", "heartbeat"),
     ]
     assert {finding["level"] for finding in run.json("doctor")} == {"OK"}
+
+
+def test_doctor_names_the_hosts_whose_programs_are_of_another_version(
+    run: Commands, session: Session
+) -> None:
+    register(session, "supervisor", tables=latest_version())
+    assert run.rows("doctor")[7][:2] == ["OK", "processes"]
+
+    before = {"tables": latest_version() - 1}
+    registry.register(
+        session, kind="supervisor", name="another", supervisor_id=0, metadata=before
+    )
+    level, name, message = run.rows("doctor")[7]
+
+    assert (level, name) == ("WARN", "processes")
+    assert message.startswith("trees run different versions")
+    assert f": {latest_version() - 1}; " in message
 
 
 def test_doctor_warns_of_what_is_odd(run: Commands, session: Session) -> None:

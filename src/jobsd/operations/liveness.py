@@ -48,3 +48,23 @@ def unlike_trees(rows: Iterable[ProcessRow]) -> str:
         return ""
     message = "; ".join(groups[:_GROUPS_MAX])
     return f"trees differ in supervisor settings, so the longest count for all: {message}"
+
+
+def unlike_programs(rows: Iterable[ProcessRow]) -> str:
+    """Say which hosts run programs for which version of the tables; "" when all are alike.
+
+    A program from before these rows says nothing, and is not judged.
+    """
+    said = sorted(
+        (version, f"{row.hostname} (pid {row.pid})")
+        for row in rows
+        if row.kind == "supervisor" and isinstance(version := row.metadata.get("tables"), int)
+    )
+    groups = [
+        f"{', '.join(where for _, where in trees)}: {version}"
+        for version, trees in groupby(said, key=lambda each: each[0])
+    ]
+    if len(groups) < 2:
+        return ""
+    message = "; ".join(groups[:_GROUPS_MAX])
+    return f"trees run different versions, made for these versions of the tables: {message}"
