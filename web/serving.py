@@ -13,12 +13,13 @@ from typing import TYPE_CHECKING, Any
 
 from waitress.server import create_server
 
+from .channels import CONNECTIONS_MAX, admitting
+
 if TYPE_CHECKING:
     import socket
 
     from .application import Application
 
-CONNECTIONS_MAX = 128
 THREADS = 8
 SLOW_S = 10
 _HEAD_MAX = 16_384
@@ -32,11 +33,12 @@ class Serving:
         # It warns of each request that waits for a thread, which is no news here.
         logging.getLogger("waitress").setLevel(logging.ERROR)
         self._application = application
-        self._server: Any = create_server(
+        server: Any = create_server(
             application,
             sockets=[listener],
             threads=THREADS,
-            connection_limit=CONNECTIONS_MAX,
+            # Those beyond ours are answered, and not left waiting.
+            connection_limit=2 * CONNECTIONS_MAX,
             channel_timeout=SLOW_S,
             cleanup_interval=5,
             max_request_header_size=_HEAD_MAX,
@@ -44,6 +46,9 @@ class Serving:
             ident=None,
             clear_untrusted_proxy_headers=True,
         )
+
+        server.channel_class = admitting(application.settings.trusted_proxies)
+        self._server = server
 
     def start(self) -> None:
         """Serve in a thread that ends with the process."""

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from jobsd.daemon.job_search import SEARCH, search_text
 from jobsd.daemon.job_selection import filtered
 from jobsd.daemon.output import Result, Table, colored
 from jobsd.daemon.program import note
@@ -61,7 +62,7 @@ list --columns id,state,finished_at --state finished --header
 
 
 @click.command("list", cls=Verb, table=True, examples=_EXAMPLES)
-@click.argument("search", nargs=-1, metavar="[SEARCH]...")
+@click.argument("search", nargs=-1, metavar="[SEARCH]...", type=SEARCH)
 @filtered
 @on_project
 def command(project: Project, *, search: tuple[str, ...], filters: Filters) -> Result:
@@ -102,7 +103,7 @@ def _selected(project: Project, search: tuple[str, ...], filters: Filters) -> Fi
     selected = filters.selected()
     if not search:
         return selected
-    found = read_search(" ".join(search), project.options.jobs.filter_arguments)
+    found = read_search(search_text(search), project.options.jobs.filter_arguments)
     if found.problems:
         # What is not understood narrows nothing: more would be listed than was asked for.
         raise click.BadParameter("; ".join(found.problems), param_hint="SEARCH")

@@ -36,6 +36,20 @@ def test_list_shows_the_newest_first(run: Commands) -> None:
     assert rows[0][6] == "[2]"
 
 
+def test_list_takes_the_search_of_the_dashboard(run: Commands, session: Session) -> None:
+    first, second = (run.json("enqueue", "shop_jobs.welcome", f"[{n}]")["id"] for n in (1, 2))
+    fail(session, second)
+
+    def ids(*words: str) -> list[int]:
+        return [row["id"] for row in run.json("list", *words)]
+
+    assert ids("class:shop_jobs.*", "state:ready") == ids("queue:mail state:ready") == [first]
+    assert ids("told to fail") == ids("state:ready", "--state", "failed") == [second]
+    refused = run("list", "colour:red")
+    assert refused.returncode == 2
+    assert "is nothing that can be searched" in refused.stderr
+
+
 def test_list_filters(run: Commands, session: Session) -> None:
     welcome = run.json("enqueue", "shop_jobs.welcome", "[1]")["id"]
     cleanup = run.json("enqueue", "DailyCleanupJob")["id"]

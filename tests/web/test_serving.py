@@ -16,9 +16,11 @@ from jobsd.configuration.flags import Flags
 from jobsd.configuration.load import load
 from jobsd.daemon.listener import bound, require_web
 from jobsd.errors import ConfigurationError
+from jobsd.web import channels
 from jobsd.web.serving import Serving
 from ports import free_port
 from system.tree import Project, wait_for
+from waiting import wait_until
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -35,6 +37,10 @@ def _page(port: int, path: str = "/") -> tuple[int, str]:
         return got.status, got.read().decode()
 
 
+def _slow(port: int, source: str = "127.0.0.2") -> socket.socket:
+    return socket.create_connection(("127.0.0.1", port), 20, (source, 0))
+
+
 def test_a_page_comes_while_a_hundred_clients_are_slow(target: Target) -> None:
     listener = bound("127.0.0.1:0")
     port = listener.getsockname()[1]
@@ -42,14 +48,81 @@ def test_a_page_comes_while_a_hundred_clients_are_slow(target: Target) -> None:
     serving.start()
 
     with contextlib.ExitStack() as slow:
-        for _ in range(100):
-            client = slow.enter_context(socket.create_connection(("127.0.0.1", port)))
+        for number in range(100):
+            client = slow.enter_context(_slow(port, f"127.0.0.{2 + number // 15}"))
             client.sendall(b"GET / HTTP/1.1\r\nHost: localhost\r\nX-Slow: ")
         status, text = _page(port)
     serving.stop()
 
     assert status == 200
     assert "Overview" in text
+
+
+def test_who_comes_too_often_is_told_to_come_later(target: Target) -> None:
+    listener = bound("127.0.0.1:0")
+    port = listener.getsockname()[1]
+    serving = Serving(made(target), listener)
+    serving.start()
+
+    with contextlib.ExitStack() as many:
+        places = [many.enter_context(_slow(port)) for _ in range(channels.OF_ADDRESS_MAX)]
+        for place in places:
+            place.sendall(b"GET / HTTP/1.1\r\n")
+        refused = many.enter_context(_slow(port)).recv(1_000)
+        status, _ = _page(port)
+        places[0].close()
+        wait_until(lambda: not _is_refused(port), 30)
+    serving.stop()
+
+    assert refused.startswith(b"HTTP/1.1 503 ")
+    assert b"Retry-After: 5" in refused
+    assert status == 200
+
+
+def _is_refused(port: int) -> bool:
+    with _slow(port) as client:
+        client.sendall(b"GET /assets/none HTTP/1.0\r\nHost: localhost\r\n\r\n")
+        return client.recv(1_000).startswith(b"HTTP/1.1 503 ")
+
+
+def test_through_a_trusted_proxy_many_may_come(target: Target) -> None:
+    listener = bound("127.0.0.1:0")
+    port = listener.getsockname()[1]
+    serving = Serving(made(target, trusted_proxies=("127.0.0.2/32",)), listener)
+    serving.start()
+
+    with contextlib.ExitStack() as many:
+        for _ in range(channels.OF_ADDRESS_MAX + 5):
+            many.enter_context(_slow(port)).sendall(b"GET / HTTP/1.1\r\n")
+        refused = _is_refused(port)
+    serving.stop()
+
+    assert not refused
+
+
+def test_a_request_that_never_ends_is_cut_off(
+    target: Target, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    listener = bound("127.0.0.1:0")
+    serving = Serving(made(target), listener)
+    serving.start()
+    monkeypatch.setattr(channels, "REQUEST_S", 0.0)
+
+    with _slow(listener.getsockname()[1]) as client:
+        client.sendall(b"GET / HTTP/1.1\r\nX-Slow: a")
+
+        def is_closed() -> bool:
+            try:
+                client.sendall(b"a")
+                client.settimeout(0.05)
+                return client.recv(10) == b""
+            except TimeoutError:
+                return False
+            except OSError:
+                return True
+
+        wait_until(is_closed, 30)
+    serving.stop()
 
 
 @pytest.mark.system
