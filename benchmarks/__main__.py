@@ -11,6 +11,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from . import (
     clearing,
     commands,
+    dashboard,
     drain,
     enqueue,
     growth,
@@ -51,6 +52,7 @@ BENCHMARKS: dict[str, Callable[[Server, float], Iterator[Case]]] = {
     "processes": processes.cases,
     "spread": spread.cases,
     "commands": commands.cases,
+    "web": dashboard.cases,
 }
 
 _WHAT = TextColumn("{task.description}")

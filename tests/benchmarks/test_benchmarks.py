@@ -29,6 +29,7 @@ CASES = {
     "processes": ("4 processes",),
     "spread": ("priorities",),
     "commands": ("version", "status"),
+    "web": ("/limits", "/history"),
 }
 # A job may begin before who has stored it goes on, on a machine that has others to run.
 FROM_RETURN = {"p50_ms", "p95_ms", "p99_ms", "max_ms", "notification_ms"}
