@@ -130,7 +130,10 @@ def _stop_s(options: Options) -> int:
 
 
 def _dumped(document: dict[str, Any]) -> str:
-    return yaml.dump(document, Dumper=_Plain, sort_keys=False)
+    written: str = yaml.dump(  # pyright: ignore[reportUnknownMemberType]
+        document, Dumper=_Plain, sort_keys=False
+    )
+    return written
 
 
 class _Plain(yaml.SafeDumper):
