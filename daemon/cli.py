@@ -44,6 +44,7 @@ _SECTIONS = {
         "failures": "Failed jobs by class and error; retry or discard a group",
         "retry": "Retry failed jobs with a fresh set of attempts",
         "discard": "Discard jobs that are not running",
+        "cancel": "Discard jobs that wait, stop jobs that run",
         "queues": "Queues: sizes and latencies; pause, resume, clear",
         "clear-finished": "Delete old finished jobs",
     },

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from jobsd.errors import NotFoundError, RefusedError
-from jobsd.jobs import discards, failed, inspect, moves, queues
+from jobsd.jobs import cancels, discards, failed, inspect, moves, queues
 from jobsd.operations import audit
 from jobsd.operations.bulk import ACTS as BULK
 from jobsd.operations.words import counted
@@ -119,6 +119,20 @@ def discard_job(acting: Acting, written: audit.Act) -> Done:
     job_id, keep = _id(acting), acting.settings.keep_finished
     before = discards.discard(job_id, keep=keep, session=acting.session)
     written.add(1)
+    page = f"/jobs/{job_id}" if keep else "/jobs"
+    sentence = f"Job {job_id} was {before}, and is discarded."
+    return Done(sentence, page, {"id": job_id, "state": "discarded"})
+
+
+@act("/jobs/<id>/cancel", "operator")
+def cancel_job(acting: Acting, written: audit.Act) -> Done:
+    """Stop a job that runs, or discard one that waits."""
+    job_id, keep = _id(acting), acting.settings.keep_finished
+    before = cancels.cancel(job_id, keep=keep, session=acting.session)
+    written.add(1)
+    if before == "claimed":
+        sentence = f"Job {job_id} runs, and was told to stop."
+        return Done(sentence, f"/jobs/{job_id}", {"id": job_id, "state": "claimed"})
     page = f"/jobs/{job_id}" if keep else "/jobs"
     sentence = f"Job {job_id} was {before}, and is discarded."
     return Done(sentence, page, {"id": job_id, "state": "discarded"})

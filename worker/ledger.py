@@ -173,6 +173,10 @@ class Ledger:
         """Return whether a job is claimed by us and unrecorded."""
         return job.id in self._claims.get(job.claim_id, ())
 
+    def is_open(self, job: InClaim) -> bool:
+        """Return whether a job is claimed by us and may still run."""
+        return job.job_id in self._claims.get(job.claim_id, ()) and job not in self.locked
+
     def recording(self) -> Recording:
         """Return what records all unrecorded outcomes, without doing it."""
         back = [

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from jobsd.errors import TimeLimitExceeded
 from jobsd.instruments.events import emit, is_subscribed
-from jobsd.jobs.claims import Ended
+from jobsd.jobs.claims import Ended, InClaim
 from jobsd.jobs.lost import find
 from jobsd.jobs.policy import Discard
 from jobsd.jobs.reconciliation import Sent, recorded
@@ -23,6 +23,8 @@ from jobsd.performing.perform import Run, describe
 from .recording import ended
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from jobsd.database.connection import Session
     from jobsd.performing.perform import ClaimedJob
     from jobsd.processes.entry import ScoreboardEntry
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
     from .ledger import Claims, Ledger
     from .recording import Recording
 
+CANCELLED = "cancelled"
 _EVENTS = {
     "failed": "job.failed",
     "retried": "job.retried",
@@ -52,18 +55,26 @@ class Report:
             ids = [job.id for job in jobs]
             emit("jobs.claimed", size=len(ids), claim_id=claim_id, job_ids=ids)
 
-    def recorded(self, recording: Recording, recorded: set[int], concluded: set[int]) -> None:
+    def recorded(
+        self,
+        recording: Recording,
+        recorded: set[int],
+        concluded: set[int],
+        cancelled: Collection[InClaim] = (),
+    ) -> None:
         """Report what was written, by the claims that let it be written."""
         successes = [run for run in recording.successes if run.job.claim_id in recorded]
         others = [run for run in recording.others if run.job.claim_id in concluded]
-        self.ended([*successes, *others])
-        self.released([job for job in recording.unstarted if job.claim_id in concluded])
+        self.ended([*successes, *others], cancelled)
+        back = [job for job in recording.unstarted if job.claim_id in concluded]
+        self.released(back, cancelled)
 
-    def ended(self, runs: list[Run]) -> None:
-        """Report runs whose outcomes are recorded."""
+    def ended(self, runs: list[Run], cancelled: Collection[InClaim] = ()) -> None:
+        """Report runs whose outcomes are recorded; cancelled ones were discarded."""
         for run in runs:
             if run.outcome.exception is not None:
-                self._ended(run)
+                job = InClaim(run.job.id, run.job.claim_id)
+                self._ended(run, cancelled=bool(cancelled) and job in cancelled)
         self._finished([run for run in runs if run.outcome.exception is None])
         if self._slow_after_s is not None:
             for run in runs:
@@ -76,12 +87,19 @@ class Report:
             times = {"waited": round(max(0.0, waited_s), 6), "duration": round(took_s, 6)}
             emit("job.slow", **_facts(run.job), **times)
 
-    def released(self, jobs: list[ClaimedJob]) -> None:
+    def released(self, jobs: list[ClaimedJob], cancelled: Collection[InClaim] = ()) -> None:
         """Report jobs that were released: each in a drain, else all by one event.
+
+        Those that were cancelled meanwhile were discarded instead.
 
         A worker that does not drain has claimed too far ahead: nothing has happened to these
         jobs, and there may be more of them than of those that run.
         """
+        if cancelled:
+            stopped = [job for job in jobs if InClaim(job.id, job.claim_id) in cancelled]
+            for job in stopped:
+                self._cancelled(job)
+            jobs = [job for job in jobs if job not in stopped]
         for job in jobs:
             self._entry.queue(job.queue_name).count("released")
             if self.draining:
@@ -123,12 +141,21 @@ class Report:
             counters.count("discarded")
         emit("job.discarded", **_facts(job), reason="expired")
 
-    def _ended(self, run: Run) -> None:
-        outcome = run.outcome.verdict.outcome
+    def _cancelled(self, job: ClaimedJob) -> None:
+        """Count and emit a job that was cancelled before it began."""
+        self._entry.queue(job.queue_name).count("discarded")
+        self._entry.job_class(job.class_name).count("discarded")
+        self._entry.queue(job.queue_name).count("cancelled")
+        emit("job.discarded", **_facts(job), reason=CANCELLED)
+
+    def _ended(self, run: Run, *, cancelled: bool) -> None:
+        outcome = "discarded" if cancelled else run.outcome.verdict.outcome
         if outcome == "expired":
             self._expired(run.job)
             return
         self._count(run.job.queue_name, run.job.class_name, outcome, [run])
+        if cancelled:
+            self._entry.queue(run.job.queue_name).count("cancelled")
         if isinstance(run.outcome.exception, TimeLimitExceeded):
             self._entry.queue(run.job.queue_name).count("timed_out_soft")
         facts = _facts(run.job)
@@ -136,8 +163,8 @@ class Report:
         if run.outcome.error is not None:
             facts["error"] = json.loads(run.outcome.error)
         if outcome == "discarded" and run.outcome.exception is not None:
-            facts["reason"] = _reason(run.outcome.exception)
-        if run.outcome.verdict.wait_s:
+            facts["reason"] = CANCELLED if cancelled else _reason(run.outcome.exception)
+        if run.outcome.verdict.wait_s and not cancelled:
             facts["retry_in"] = round(run.outcome.verdict.wait_s, 3)
         emit(_EVENTS[outcome], **facts)
 
@@ -206,25 +233,26 @@ class UncertainOutcomes:
 
         This is called once the claims have been read back; `gone` are those that are no more.
         """
-        recorded = self._recorded(session)
+        recorded, cancelled = self._recorded(session)
         runs = [what for what in recorded if isinstance(what, Run)]
         released = [what for what in recorded if not isinstance(what, Run)]
-        self._report.ended(runs)
-        self._report.released(released)
+        self._report.ended(runs, cancelled)
+        self._report.released(released, cancelled)
         ours = {_job_of(what).id for what in recorded}
         if lost := sorted(claim_id for claim_id, job_ids in gone.items() if job_ids - ours):
             emit("claims.lost", claims=lost)
         # The process that took them has given their jobs a state; if not, they are lost jobs.
         find(session, set[int]().union(*gone.values()) - ours)
 
-    def _recorded(self, session: Session) -> list[Run | ClaimedJob]:
+    def _recorded(self, session: Session) -> tuple[list[Run | ClaimedJob], set[InClaim]]:
         holds = self._ledger.holds
         left = [key for key, (_, what) in self._uncertain.items() if not holds(_job_of(what))]
         if not left:
-            return []
+            return [], set()
         sent = [each for key in left for each in self._uncertain[key][0]]
         ours = recorded(session, sent, self._ledger.process, keep=self._ledger.keep)
-        return [what for key in left if (what := self._uncertain.pop(key)[1]) and key in ours]
+        found = [what for key in left if (what := self._uncertain.pop(key)[1]) and key in ours]
+        return found, {InClaim(key[1], key[0]) for key, stopped in ours.items() if stopped}
 
     def _add(self, what: Run | ClaimedJob, ended: Ended, process_id: int) -> None:
         job = _job_of(what)

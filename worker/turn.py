@@ -24,6 +24,7 @@ from psycopg.errors import LockNotAvailable
 from jobsd.clock import monotonic
 from jobsd.database.session_settings import LOCK_SHARE
 from jobsd.jobs import claims, ready, registry
+from jobsd.jobs.claims import InClaim
 from jobsd.jobs.limits import unblocked
 from jobsd.performing.perform import ClaimedJob
 from jobsd.processes.running_jobs import ENDED_MAX
@@ -76,8 +77,9 @@ class TurnResult:
     `unknown` are those whose class is not known here. `withheld` are those from the first one
     on whose arguments were too large to come along; `weight` is what the others' come to.
     `recorded` and `concluded` are the claims that let their successes, and their other
-    outcomes, be written. `whole` is false when the claim has ids of jobs that were deleted
-    although their rows in `ready_executions` were not.
+    outcomes, be written. `cancelled` are jobs that were discarded, whatever they were to
+    become, since somebody has cancelled them. `whole` is false when the claim has ids of jobs
+    that were deleted although their rows in `ready_executions` were not.
     """
 
     claim_id: int | None = None
@@ -88,6 +90,7 @@ class TurnResult:
     weight: int = 0
     recorded: set[int] = field(default_factory=set[int])
     concluded: set[int] = field(default_factory=set[int])
+    cancelled: set[InClaim] = field(default_factory=set[InClaim])
     took_s: float = 0.0
 
     @property
@@ -231,13 +234,17 @@ def _fetch(
     if handed is not None:
         unblocked(results.pop())
     (claim_id, size, recorded, *_), *rows = results.pop() if fused else [(None, 0, None)]
-    concluded = set(results.pop()[0][0]) if conclusion is not None else set[int]()
+    concluded, cancelled = set[int](), set[InClaim]()
+    if conclusion is not None:
+        whole, stopped, *_ = results.pop()[0]
+        concluded, cancelled = set(whole), {InClaim(*each) for each in stopped}
     return TurnResult(
         claim_id,
         len(rows) == size,
         *_brought(rows),
         set(map(int, recorded.split(","))) if recorded else set(),
         concluded,
+        cancelled,
         took_s,
     )
 

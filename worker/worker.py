@@ -27,6 +27,7 @@ from jobsd.processes.database_loop import DatabaseLoop
 from jobsd.processes.idle_registration import IdleRegistration
 
 from .asynchronous import Asynchronous
+from .cancels import Cancels
 from .completions import Completions
 from .cursor import ClaimCursor, QueueSelector
 from .known_classes import KnownClasses, Scout
@@ -95,6 +96,7 @@ class Worker(DatabaseLoop):
             *(session, self._selector, self._known_classes, self._ledger, self._prefetch),
             *(self._pool, self._report, self._asynchronous),
         )
+        self._cancels = Cancels(session, self._ledger, self._pool, self._asynchronous)
         self._registered_at = self._reconcile_at = 0.0
         self._release: list[Ended] = []
 
@@ -139,12 +141,8 @@ class Worker(DatabaseLoop):
         return f"{self._pool.busy}/{self._pool.size} threads on {queues}"
 
     def stop(self) -> None:
-        """Claim nothing more; the process may exit once the running jobs are recorded."""
+        """Claim nothing more, release what was not started, and let running jobs know of it."""
         super().stop()
-        self._drain()
-
-    def _drain(self) -> None:
-        """Release what was not started, and let running jobs know that we stop."""
         self._report.draining = True
         begin_drain(self._drain_s)
         asynchronous = self._asynchronous.drain(self._drain_s)
@@ -170,10 +168,10 @@ class Worker(DatabaseLoop):
         asked_at = self._confirm_row()
         self._find_reasons()
         self._collect()
+        self._cancels.stop(self._process_id)
         self._progress.write(self._process_id)
         self._turn(asked_at)
-        if self._is_reconciling_due():
-            # After the turn, for which a job may wait.
+        if self._is_reconciling_due():  # after the turn, for which a job may wait
             self._reconcile(asked_at)
         return self._rest_s()
 
@@ -206,6 +204,7 @@ class Worker(DatabaseLoop):
                     self._limited.search_now()
             if word == "lane":
                 self._known_classes.parked(queue)
+            self._cancels.hear(payload, self._process_id)
 
     def _collect(self) -> None:
         """Take outcomes from the threads, and take back what they can't start in time."""
@@ -254,16 +253,18 @@ class Worker(DatabaseLoop):
                 self._pool.post(ours, asked_at, low_water, rank)
             if len(result.jobs) < limit:
                 self._context.nap.yield_gil()
-        if not self._ledger.forget(recording, result.recorded, result.concluded):
+        written = result.recorded, result.concluded
+        if not self._ledger.forget(recording, *written):
             self._reconcile_at = 0.0
-        self._uncertain.answered(recording, result.recorded, result.concluded)
-        self._report.recorded(recording, result.recorded, result.concluded)
+        self._uncertain.answered(recording, *written)
+        self._report.recorded(recording, *written, result.cancelled)
         if request is not None:
             self._finish_claim(request, result)
 
     def _reconcile(self, asked_at: float, lost: Claims | None = None) -> None:
         """Read our claims back; report those that are gone, beside `lost` ones."""
         self._reconcile_at = asked_at + RECONCILE_S
+        self._cancels.note()
         unknown, gone = self._ledger.reconcile(self._session, self._process_id)
         self._release += unknown
         self._pool.verify(self._ledger.holds, asked_at)
@@ -278,7 +279,8 @@ class Worker(DatabaseLoop):
         self._listen()
         self._asynchronous.show_busy(self._context.entry)
         rest_s = self._limited.clear(self._scout.clear(self._idle_s()))
-        return self._completions.bound(self._progress.bound(rest_s))
+        rest_s = self._completions.bound(self._progress.bound(rest_s))
+        return self._cancels.bound(rest_s)
 
     @property
     def _claim_at(self) -> float:

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
         AfterCommitError,
         ArgumentError,
         ArgumentGoneError,
+        Cancelled,
         CompletionError,
         ConfigurationError,
         DatabaseUnreachableError,
@@ -60,6 +61,7 @@ if TYPE_CHECKING:
     from jobsd.jobs.arguments import argument_type
     from jobsd.jobs.around import around_enqueue, around_job
     from jobsd.jobs.bulk import EnqueuedJobs
+    from jobsd.jobs.cancels import acancel, cancel, cancel_all
     from jobsd.jobs.carrying import carry
     from jobsd.jobs.client import aenqueue_many, configure, enqueue_many
     from jobsd.jobs.current import CurrentJob, current_job, stopping
@@ -90,6 +92,7 @@ __all__ = [
     "AfterCommitError",
     "ArgumentError",
     "ArgumentGoneError",
+    "Cancelled",
     "CompletionError",
     "ConfigurationError",
     "CurrentJob",
@@ -128,11 +131,14 @@ __all__ = [
     "Unique",
     "UniqueError",
     "UnknownJobError",
+    "acancel",
     "aenqueue_many",
     "afind",
     "argument_type",
     "around_enqueue",
     "around_job",
+    "cancel",
+    "cancel_all",
     "carry",
     "clear_finished_in_batches",
     "configure",

@@ -179,6 +179,13 @@ class TimeLimitExceeded(InterruptError):  # noqa: N818 - named like what it tell
             self.args = (f"{self.args[0]} of {limit_s:g} s",)
 
 
+class Cancelled(InterruptError):  # noqa: N818 - named like what it tells
+    """Somebody has cancelled the job; raised in the job itself, which is discarded by that."""
+
+    def __init__(self) -> None:
+        super().__init__("the job was cancelled")
+
+
 class ProcessError(Error):
     """A job's attempt ended because of its process, not because of the job."""
 

@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 _NAMES = {
     "errors": (
         "AfterCommitError"
-        " ArgumentError ArgumentGoneError CompletionError ConfigurationError"
+        " ArgumentError ArgumentGoneError Cancelled CompletionError"
+        " ConfigurationError"
         " DatabaseUnreachableError"
         " DuplicateError"
         " EmbeddedServerError"
@@ -39,6 +40,7 @@ _NAMES = {
     ),
     "jobs.arguments": "argument_type",
     "jobs.around": "around_enqueue around_job",
+    "jobs.cancels": "acancel cancel cancel_all",
     "jobs.carrying": "carry",
     "jobs.client": "aenqueue_many configure enqueue_many",
     "jobs.current": "CurrentJob current_job stopping",

@@ -39,11 +39,9 @@ def tree_figures(scoreboard: Scoreboard) -> TreeFigures:
             queue: {name: _count(rows[queue], name) for name in OUTCOMES}
             for queue in sorted(rows)
         },
-        timeouts={
-            queue: {kind: _count(rows[queue], f"timed_out_{kind}") for kind in ("soft", "hard")}
-            for queue in sorted(rows)
-        },
+        timeouts={queue: _timeouts(rows[queue]) for queue in sorted(rows)},
         expired={queue: _count(rows[queue], "expired") for queue in sorted(rows)},
+        cancelled={queue: _count(rows[queue], "cancelled") for queue in sorted(rows)},
         runs={queue: _sum(each.durations() for each in rows[queue]) for queue in sorted(rows)},
         waits={queue: _sum(each.waits() for each in rows[queue]) for queue in sorted(rows)},
         restarts=_restarts(scoreboard),
@@ -61,8 +59,13 @@ def tree_figures(scoreboard: Scoreboard) -> TreeFigures:
     )
 
 
-def _count(rows: Iterable[QueueCounters], name: str) -> int:
-    return sum(each.outcome(name) for each in rows)
+def _timeouts(rows: Iterable[QueueCounters]) -> dict[str, int]:
+    found = list(rows)
+    return {kind: _count(found, f"timed_out_{kind}") for kind in ("soft", "hard")}
+
+
+def _count(rows: Iterable[QueueCounters], what: str) -> int:
+    return sum(each.outcome(what) for each in rows)
 
 
 def _resident_bytes(scoreboard: Scoreboard) -> dict[tuple[str, str], int]:

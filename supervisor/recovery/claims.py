@@ -90,6 +90,8 @@ class RecoveredJob:
     queue_name: str
     attempt: int | None
     error: dict[str, Any] | None = None
+    reason: str | None = None
+    """Why it was discarded, where it was cancelled."""
 
 
 def recover(session: Session, dead: DeadProcess) -> Recovered:
@@ -145,10 +147,10 @@ def _endings(dead: DeadProcess) -> dict[str, Any]:
 
 def _recovered(rows: list[tuple[Any, ...]]) -> Recovered:
     recovered = Recovered()
-    for job_id, class_name, queue, attempt, outcome, error, _, left, freed in rows:
+    for job_id, class_name, queue, attempt, outcome, error, reason, _, left, freed in rows:
         if outcome is None:
             recovered.complete, recovered.freed = not left, freed
         else:
             jobs: list[RecoveredJob] = getattr(recovered, outcome)
-            jobs.append(RecoveredJob(job_id, class_name, queue, attempt, error))
+            jobs.append(RecoveredJob(job_id, class_name, queue, attempt, error, reason))
     return recovered

@@ -27,17 +27,20 @@ FOR UPDATE SKIP LOCKED;
 -- their claim (with `threads` still among its first ones: of what goes back no row is changed).
 -- Whoever only refers to a job, by a foreign key of his own, keeps nobody from changing it; he
 -- does from erasing it.
+-- What was cancelled is discarded, unless it had finished.
 -- Of a claim that holds a slot only the first job counts as running: one comes after the other.
 -- The slots go with the claims: who sends this hands over in the next statement, for the keys
 -- that the last row has; those are left out of which jobs go back, as ready ones.
 WITH claim AS (
-    SELECT id, job_ids, concurrency_key
+    SELECT id, job_ids, concurrency_key, cancelled
     FROM jobsd.claims
     WHERE process_id = %(process_id)s
     ORDER BY id
     FOR UPDATE SKIP LOCKED
 ), member AS (
-    SELECT claim.id AS claim_id, claim.concurrency_key, member.id AS job_id, member.turn
+    SELECT
+        claim.id AS claim_id, claim.concurrency_key, member.id AS job_id, member.turn,
+        (member.id = ANY (claim.cancelled)) IS TRUE AS is_cancelled
     FROM claim
     CROSS JOIN LATERAL unnest(claim.job_ids) WITH ORDINALITY AS member (id, turn)
 ), had AS (
@@ -83,12 +86,13 @@ WITH claim AS (
 ), running AS (
     SELECT claim_id, job_id
     FROM unnest(%(running_claims)s::bigint[], %(running)s::bigint[]) AS run (claim_id, job_id)
-), judged AS (
+), seen AS (
     SELECT
         member.claim_id,
         member.concurrency_key,
         member.job_id,
         member.turn,
+        member.is_cancelled,
         ending.wait_s,
         ending.error_type,
         CASE
@@ -101,10 +105,19 @@ WITH claim AS (
                     AND (member.turn = 1 OR member.concurrency_key IS NULL)
                 THEN 'crashed'
             ELSE 'released'
-        END AS verdict
+        END AS ended_as
     FROM member
     LEFT JOIN ending
         ON ending.claim_id = member.claim_id AND ending.job_id = member.job_id
+), judged AS (
+    SELECT
+        claim_id, concurrency_key, job_id, turn, wait_s, error_type, ended_as,
+        is_cancelled AND ended_as <> 'finished' AS is_cancelled,
+        CASE
+            WHEN is_cancelled AND ended_as <> 'finished' THEN 'discarded'
+            ELSE ended_as
+        END AS verdict
+    FROM seen
 ), given AS (
     SELECT *
     FROM judged
@@ -129,7 +142,9 @@ WITH claim AS (
     WHERE job.id = given.job_id
         AND given.verdict IN ('finished', 'discarded')
         AND NOT %(keep)s
-    RETURNING job.id, job.class_name, job.queue_name, job.attempts + 1 AS attempts, given.verdict
+    RETURNING
+        job.id, job.class_name, job.queue_name, job.attempts + 1 AS attempts, given.verdict,
+        CASE WHEN given.is_cancelled THEN 'cancelled' END AS reason
 ), forgotten AS (
     DELETE FROM jobsd.attempts
     WHERE job_id = ANY (ARRAY(SELECT id FROM erased)) AND NOT %(keep)s
@@ -140,10 +155,11 @@ WITH claim AS (
         AND given.verdict <> 'released'
 ), job AS (
     UPDATE jobsd.jobs AS job
-    SET attempts = job.attempts + (given.verdict <> 'snoozed')::integer,
+    SET attempts = job.attempts + (given.ended_as NOT IN ('snoozed', 'released'))::integer,
         started_at = CASE WHEN given.verdict = 'finished' THEN now() ELSE job.started_at END,
         finished_at = CASE WHEN given.verdict IN ('finished', 'discarded') THEN now() END,
         outcome = CASE WHEN given.verdict IN ('finished', 'discarded') THEN given.verdict END,
+        reason = CASE WHEN given.is_cancelled THEN 'cancelled' END,
         scheduled_at = CASE
             WHEN given.verdict IN ('retried', 'snoozed')
                 THEN now() + make_interval(secs => given.wait_s)
@@ -156,10 +172,12 @@ WITH claim AS (
         AND (given.verdict NOT IN ('finished', 'discarded') OR %(keep)s)
     RETURNING
         job.id, job.class_name, job.queue_name, job.priority, job.attempts,
-        job.scheduled_at, job.concurrency_key, given.verdict,
+        job.scheduled_at, job.concurrency_key, given.verdict, job.reason,
+        job.attempts + (given.ended_as IN ('snoozed', 'released') AND given.is_cancelled)::integer
+            AS attempt,
         CASE
-            WHEN given.verdict = 'crashed' THEN %(error)s::jsonb
-            WHEN given.verdict IN ('failed', 'retried', 'discarded')
+            WHEN given.ended_as = 'crashed' THEN %(error)s::jsonb
+            WHEN given.ended_as IN ('failed', 'retried', 'discarded')
                 THEN %(lost)s::jsonb || jsonb_build_object('type', given.error_type)
         END AS error,
         CASE
@@ -250,19 +268,19 @@ WITH claim AS (
     WHERE EXISTS (SELECT FROM jobsd.sleepers)
 )
 SELECT
-    id, class_name, queue_name, attempts, outcome, error, (SELECT count(*) FROM woken), false,
-    NULL::text[]
+    id, class_name, queue_name, attempt, outcome, error, reason, (SELECT count(*) FROM woken),
+    false, NULL::text[]
 FROM job
 UNION ALL
-SELECT id, class_name, queue_name, attempts, verdict, NULL, 0, false, NULL
+SELECT id, class_name, queue_name, attempts, verdict, NULL, reason, 0, false, NULL
 FROM erased
 UNION ALL
-SELECT id, class_name, queue_name, attempts, 'released', NULL, 0, false, NULL
+SELECT id, class_name, queue_name, attempts, 'released', NULL, NULL, 0, false, NULL
 FROM released
 UNION ALL
 -- One row more says whether claims are left of which something was locked, and for which keys to
 -- hand over, each as often as it has a slot more to give.
-SELECT NULL, NULL, NULL, NULL, NULL, NULL, 0, EXISTS (SELECT FROM waiting) OR EXISTS (
+SELECT NULL, NULL, NULL, NULL, NULL, NULL, NULL, 0, EXISTS (SELECT FROM waiting) OR EXISTS (
     SELECT FROM jobsd.claims AS other
     WHERE other.process_id = %(process_id)s
         AND other.id NOT IN (SELECT id FROM claim)

@@ -201,6 +201,8 @@ class Recovery:
                             self._entry.queue(job.queue_name).count(outcome)
                             if job.class_name:
                                 self._entry.job_class(job.class_name).count(outcome)
+                        if job.reason == "cancelled":
+                            self._entry.queue(job.queue_name).count("cancelled")
                         emit(event, **_job_facts(job, outcome))
                 report(recovered)
 
@@ -231,13 +233,15 @@ def _job_facts(job: RecoveredJob, outcome: str) -> dict[str, Any]:
     attempt = job.attempt
     if attempt is not None and outcome in {"snoozed", "released"}:
         attempt += 1
-    error = {} if job.error is None else {"error": job.error}
+    more: dict[str, Any] = {} if job.error is None else {"error": job.error}
+    if job.reason is not None:
+        more["reason"] = job.reason
     return {
         "job_id": job.id,
         "class_name": job.class_name,
         "queue_name": job.queue_name,
         "attempt": attempt,
-        **error,
+        **more,
     }
 
 

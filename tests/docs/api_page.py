@@ -51,7 +51,7 @@ CHAPTERS = {
     "Inside a job": "current_job CurrentJob stopping Retry Snooze Discard",
     "Enqueue": "configure enqueue_many aenqueue_many EnqueuedJob EnqueuedJobs",
     "Manage jobs": (
-        "find afind JobInfo retry retry_all discard discard_all"
+        "find afind JobInfo retry retry_all discard discard_all cancel cancel_all acancel"
         " clear_finished_in_batches queues"
     ),
     "Recurring tasks": "RecurringTask",
@@ -66,7 +66,7 @@ CHAPTERS = {
     ),
     "Errors": (
         "Error AfterCommitError ArgumentError ArgumentGoneError"
-        " CompletionError ConfigurationError DatabaseUnreachableError"
+        " Cancelled CompletionError ConfigurationError DatabaseUnreachableError"
         " DuplicateError EmbeddedServerError EnqueueError"
         " JobDiscardedError JobFailedError LimitError"
         " NotFoundError ProcessError ProcessExitError ProcessMissingError"

@@ -112,8 +112,8 @@ job.started debug A job begins to run. [$job]
 job.finished debug A job has succeeded. [$job duration]
 job.failed error A job has failed for good. [$job duration error]
 job.retried warning A job has failed and will be tried again. [$job duration error retry_in]
-job.discarded info A job was dropped: its definition says so, it has expired, or a conflict. \
-[$job duration error reason concurrency_key]
+job.discarded info A job was dropped: its definition says so, it has expired, was cancelled, \
+or a conflict. [$job duration error reason concurrency_key]
 job.snoozed debug A job was snoozed: it asked to run later. [$job duration retry_in]
 job.raised error A job has raised after it had recorded its own end: it stays finished. \
 [$job error]
@@ -134,6 +134,8 @@ runs of 95 % of them were shorter than `wait_p95` and `run_p95`. \
 jobs.retried info Failed jobs were made ready again by hand. [size job_ids]
 jobs.discarded info Jobs were discarded by hand, have expired, or may not wait for a slot. \
 [size job_ids reason]
+jobs.cancelled info Jobs were cancelled by hand: those that waited are discarded, those that \
+run are told to stop. [size job_ids]
 jobs.cleared info Finished jobs past their time were removed. [jobs class_name]
 jobs.lost error Jobs were found in no table: it may be that they still run. [size job_ids]
 jobs.walked info All jobs were looked at for lost ones. [jobs duration]

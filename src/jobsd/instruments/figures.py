@@ -36,6 +36,8 @@ class TreeFigures:
     """Jobs by queue and outcome."""
     timeouts: Mapping[str, Mapping[str, int]]
     """Jobs that were interrupted, by queue and kind."""
+    cancelled: Mapping[str, int]
+    """Jobs that were cancelled once they were claimed, by queue."""
     runs: Mapping[str, Durations]
     """How long jobs ran, by queue."""
     waits: Mapping[str, Durations]

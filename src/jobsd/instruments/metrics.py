@@ -169,6 +169,12 @@ def _jobs(tree: TreeFigures) -> Iterator[Metric]:
         ("queue",),
         _keyed(tree.expired),
     )
+    yield families.counter(
+        "cancelled",
+        "Jobs that were cancelled once they were claimed, and did not succeed, by queue.",
+        ("queue",),
+        _keyed(tree.cancelled),
+    )
 
 
 def _processes(tree: TreeFigures) -> Iterator[Metric]:

@@ -84,22 +84,25 @@ SELECT NULL::bigint, 0, (SELECT string_agg(id::text, ',') FROM fenced);
 -- anew: it is blocked as long as the claim that it leaves holds its key's. Whoever sends this hands
 -- over the slots of claims that go, in the next statement.
 -- A lock is waited for as by `record`.
+-- A job that was cancelled meanwhile is discarded, whatever it was to become but finished: its claim
+-- says so, in the newest version of its row. Says of which jobs that is so. Where one was to be
+-- released as the last of its slot, it hands over here: else who releases does not.
 WITH bounded AS MATERIALIZED (
     SELECT
         set_config('lock_timeout', %(lock_wait)s, true),
         set_config('jobsd_limits.hands_over', 'yes', true)
-), given AS (
+), sent AS (
     SELECT
         claim_id, job_id, outcome, wait_s, started_s, ended_s, error::jsonb AS error, position
     FROM unnest(
         %(claim_ids)s::bigint[], %(job_ids)s::bigint[], %(outcomes)s::text[],
         %(wait_s)s::float8[], %(started_s)s::float8[], %(ended_s)s::float8[],
         %(errors)s::text[], %(positions)s::bigint[]
-    ) AS given (claim_id, job_id, outcome, wait_s, started_s, ended_s, error, position)
+    ) AS sent (claim_id, job_id, outcome, wait_s, started_s, ended_s, error, position)
 ), batch AS (
     SELECT claim_id, array_agg(job_id) AS job_ids
     FROM bounded
-    CROSS JOIN given
+    CROSS JOIN sent
     GROUP BY claim_id
 ), emptied AS (
     DELETE FROM jobsd.claims AS claim
@@ -107,31 +110,50 @@ WITH bounded AS MATERIALIZED (
     WHERE claim.id = batch.claim_id
         AND claim.job_ids @> batch.job_ids
         AND claim.job_ids <@ batch.job_ids
-    RETURNING claim.id, false AS holds
+    RETURNING
+        claim.id, false AS holds, claim.cancelled, claim.concurrency_key AS freed_key
 ), shrunk AS (
     UPDATE jobsd.claims AS claim
     SET job_ids = ARRAY(
         SELECT member.id
         FROM unnest(claim.job_ids) WITH ORDINALITY AS member (id, turn)
-        WHERE (claim.id, member.id) NOT IN (SELECT claim_id, job_id FROM given)
+        WHERE (claim.id, member.id) NOT IN (SELECT claim_id, job_id FROM sent)
         ORDER BY member.turn
     )
     FROM batch
     WHERE claim.id = batch.claim_id
         AND claim.job_ids @> batch.job_ids
         AND NOT claim.job_ids <@ batch.job_ids
-    RETURNING claim.id, claim.concurrency_key IS NOT NULL AS holds
+    RETURNING
+        claim.id, claim.concurrency_key IS NOT NULL AS holds, claim.cancelled,
+        NULL::text AS freed_key
 ), fenced AS (
-    SELECT id, holds FROM emptied
+    SELECT * FROM emptied
     UNION ALL
-    SELECT id, holds FROM shrunk
+    SELECT * FROM shrunk
+), given AS (
+    SELECT
+        claim_id, job_id, wait_s, started_s, ended_s, error, position, is_cancelled, freed_key,
+        CASE WHEN is_cancelled THEN 'discarded' ELSE outcome END AS outcome,
+        outcome NOT IN ('expired', 'released', 'parked') AS has_run,
+        outcome NOT IN ('expired', 'snoozed', 'released', 'parked') AS is_attempt
+    FROM (
+        SELECT
+            sent.*,
+            fenced.freed_key,
+            (
+                sent.outcome NOT IN ('finished', 'expired')
+                AND sent.job_id = ANY (fenced.cancelled)
+            ) IS TRUE AS is_cancelled
+        FROM sent
+        JOIN fenced ON fenced.id = sent.claim_id
+    ) AS known
 ), erased AS (
     DELETE FROM jobsd.jobs AS job
     USING given
     WHERE job.id = given.job_id
         AND given.outcome IN ('finished', 'discarded', 'expired')
         AND NOT %(keep)s
-        AND given.claim_id IN (SELECT id FROM fenced)
     RETURNING job.id
 ), forgotten AS (
     DELETE FROM jobsd.attempts
@@ -141,14 +163,12 @@ WITH bounded AS MATERIALIZED (
     USING given
     WHERE slot.job_id = given.job_id
         AND given.outcome <> 'parked'
-        AND given.claim_id IN (SELECT id FROM fenced)
 ), job AS (
     UPDATE jobsd.jobs AS job
-    SET attempts = job.attempts
-            + (given.outcome NOT IN ('expired', 'snoozed', 'released', 'parked'))::integer,
+    SET attempts = job.attempts + given.is_attempt::integer,
         started_at = CASE
-            WHEN given.outcome IN ('expired', 'released', 'parked') THEN job.started_at
-            ELSE now() - make_interval(secs => given.started_s)
+            WHEN given.has_run THEN now() - make_interval(secs => given.started_s)
+            ELSE job.started_at
         END,
         finished_at = CASE
             WHEN given.outcome IN ('finished', 'discarded', 'expired')
@@ -158,7 +178,11 @@ WITH bounded AS MATERIALIZED (
             WHEN given.outcome IN ('finished', 'discarded') THEN given.outcome
             WHEN given.outcome = 'expired' THEN 'discarded'
         END,
-        reason = CASE WHEN given.outcome = 'expired' THEN 'expired' ELSE job.reason END,
+        reason = CASE
+            WHEN given.is_cancelled THEN 'cancelled'
+            WHEN given.outcome = 'expired' THEN 'expired'
+            ELSE job.reason
+        END,
         scheduled_at = CASE
             WHEN given.outcome IN ('retried', 'snoozed')
                 THEN now() + make_interval(secs => given.wait_s)
@@ -171,7 +195,6 @@ WITH bounded AS MATERIALIZED (
     FROM given
     WHERE job.id = given.job_id
         AND (given.outcome NOT IN ('finished', 'discarded', 'expired') OR %(keep)s)
-        AND given.claim_id IN (SELECT id FROM fenced)
     RETURNING
         job.id, job.class_name, job.queue_name, job.priority, job.attempts, job.scheduled_at,
         job.concurrency_key, job.concurrency_limit,
@@ -242,6 +265,18 @@ WITH bounded AS MATERIALIZED (
 )
 SELECT
     ARRAY(SELECT id FROM fenced),
+    ARRAY(SELECT ARRAY[job_id, claim_id] FROM given WHERE is_cancelled),
+    (
+        SELECT CASE WHEN count(*) > 0 THEN jobsd.hand_over(array_agg(freed_key)) END
+        FROM (
+            SELECT freed_key
+            FROM given
+            WHERE freed_key IS NOT NULL
+            GROUP BY claim_id, freed_key
+            HAVING bool_or(is_cancelled AND NOT has_run)
+                AND NOT bool_or(outcome = 'released')
+        ) AS freed
+    ),
     (
         SELECT count(pg_notify('jobsd.wake', payload))
         FROM (
@@ -313,3 +348,11 @@ WHERE (
         )
     )
 ORDER BY wanted.job_id, wanted.claim_id;
+
+-- cancelled: say which jobs of a process are to stop, and which of these at any price.
+SELECT member.id, claim.id, (member.id = ANY (claim.forced)) IS TRUE
+FROM jobsd.claims AS claim
+CROSS JOIN LATERAL unnest(claim.cancelled) AS member (id)
+WHERE claim.process_id = %(process_id)s AND claim.cancelled IS NOT NULL
+ORDER BY claim.id, member.id
+LIMIT 10000;

@@ -6,10 +6,13 @@ WITH rest AS (
     WHERE id = %(claim_id)s
         AND job_ids @> ARRAY[%(job_id)s::bigint]
         AND cardinality(job_ids) > 1
-    RETURNING process_id
+    RETURNING
+        process_id,
+        CASE WHEN %(job_id)s::bigint = ANY (cancelled) THEN ARRAY[%(job_id)s::bigint] END
+            AS cancelled
 )
-INSERT INTO jobsd.claims (process_id, job_ids)
-SELECT process_id, ARRAY[%(job_id)s::bigint]
+INSERT INTO jobsd.claims (process_id, job_ids, cancelled)
+SELECT process_id, ARRAY[%(job_id)s::bigint], cancelled
 FROM rest
 RETURNING id;
 

@@ -9,11 +9,12 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from jobsd.clock import monotonic, utc_now
+from jobsd.errors import Cancelled
 from jobsd.instruments.bound_job import Bound, running_job
 from jobsd.instruments.printed import end_lines
 
 from . import arguments, progress, registry
-from .interrupts import Shield
+from .interrupts import Shield, find_here
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -72,6 +73,13 @@ class CurrentJob(NamedTuple):
     def waited_s(self) -> float | None:
         """Seconds since this attempt could have begun; None in `perform_now`."""
         return None if self.due_at is None else max(0.0, monotonic() - self.due_at)
+
+    @property
+    def cancelled(self) -> bool:
+        """Whether somebody has cancelled the job: `Cancelled` is raised in it, or will be."""
+        found = find_here()
+        interrupt = None if found is None else found.interrupt
+        return interrupt is not None and issubclass(interrupt.kind, Cancelled)
 
     def progress(
         self, done: float, total: float | None = None, note: str | None = None

@@ -63,7 +63,8 @@ class Found:
     """One job, and what else its state's table says: its place in the queue, its limit.
 
     A ready one that not every worker can run has a `lane`. `reason` says in a word why it was
-    discarded, where that is known; `expires_at` when it is not begun any more.
+    discarded, where that is known; `expires_at` when it is not begun any more; `cancelled` that
+    it is to stop.
     """
 
     job: JobRow
@@ -74,6 +75,7 @@ class Found:
     progress: dict[str, Any] | None = None
     reason: str | None = None
     expires_at: datetime | None = None
+    cancelled: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,14 +20,15 @@ SELECT
     claim.created_at, claim.process_id, process.name, process.pid, process.hostname,
     ready.position, job.concurrency_key,
     CASE WHEN job.concurrency_key IS NOT NULL THEN coalesce(job.concurrency_limit, 1) END,
-    ready.lane, job.progress, job.reason, expiration.expires_at
+    ready.lane, job.progress, job.reason, expiration.expires_at,
+    (job.id = ANY (claim.cancelled)) IS TRUE
 FROM jobsd.jobs AS job
 LEFT JOIN jobsd.failed_executions AS failed ON failed.job_id = job.id
 LEFT JOIN jobsd.all_ready_executions AS ready ON ready.job_id = job.id
 LEFT JOIN jobsd.scheduled_executions AS scheduled ON scheduled.job_id = job.id
 LEFT JOIN jobsd.blocked_executions AS blocked ON blocked.job_id = job.id
 LEFT JOIN LATERAL (
-    SELECT process_id, created_at
+    SELECT process_id, created_at, cancelled
     FROM jobsd.claims
     WHERE job_ids @> ARRAY[job.id]
     ORDER BY id

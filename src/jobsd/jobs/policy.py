@@ -9,7 +9,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, NamedTuple
 
 from jobsd.clock import parse_duration
-from jobsd.errors import Error, TimeLimitExceeded
+from jobsd.errors import Cancelled, Error, TimeLimitExceeded
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -167,7 +167,7 @@ def judge(policy: Policy, error: BaseException, attempt: int, attempts_max: int)
     """
     if isinstance(error, Snooze):
         return Verdict("snoozed", _bounded(error.wait_s))
-    if isinstance(error, Discard):
+    if isinstance(error, Discard | Cancelled):
         return Verdict("discarded")
     asked = isinstance(error, Retry)
     if not asked and isinstance(error, policy.discard_on):

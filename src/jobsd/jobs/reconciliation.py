@@ -32,8 +32,11 @@ class Sent(NamedTuple):
 
 def recorded(
     session: Session, sent: Collection[Sent], process: str, *, keep: bool
-) -> set[tuple[int, int]]:
-    """Return claim and job of those that this process has recorded."""
+) -> dict[tuple[int, int], bool]:
+    """Return claim and job of those that this process has recorded.
+
+    Each with whether it was discarded, whatever was sent, since somebody has cancelled it.
+    """
     parameters = {
         "claim_ids": [each.ended.claim_id for each in sent],
         "job_ids": [each.ended.job_id for each in sent],
@@ -46,4 +49,5 @@ def recorded(
         "process": process,
         "keep": keep,
     }
-    return set(session.fetch(STATEMENTS["recorded"], parameters))
+    rows = session.fetch(STATEMENTS["recorded"], parameters)
+    return {(claim_id, job_id): cancelled for claim_id, job_id, cancelled in rows}

@@ -2,8 +2,13 @@
 -- attempt bears the process's name, and a start, which only who ran the job knows; a success
 -- the duration to the microsecond, a snooze its pause. Where nothing is left that tells (the
 -- job is erased, or was given back), nobody else has settled it as long as the process's row is
--- there: that goes when its claims are settled by others.
-SELECT given.claim_id, given.job_id
+-- there: that goes when its claims are settled by others. Says also of which jobs the end was
+-- another than was sent, since they were cancelled.
+SELECT
+    given.claim_id, given.job_id,
+    given.outcome NOT IN ('finished', 'expired')
+        AND (job.reason IS NOT DISTINCT FROM 'cancelled' AND job.id IS NOT NULL
+            OR job.id IS NULL AND given.outcome NOT IN ('discarded', 'expired'))
 FROM unnest(
     %(claim_ids)s::bigint[], %(job_ids)s::bigint[], %(process_ids)s::bigint[],
     %(attempts)s::integer[], %(outcomes)s::text[],
@@ -14,7 +19,8 @@ FROM unnest(
 LEFT JOIN jobsd.jobs AS job ON job.id = given.job_id
 WHERE CASE
     WHEN given.outcome = 'released'
-        OR (job.id IS NULL AND given.outcome IN ('finished', 'discarded', 'expired') AND NOT %(keep)s)
+        OR (job.id IS NULL AND NOT %(keep)s)
+        OR (job.reason = 'cancelled' AND given.outcome = 'snoozed')
         THEN EXISTS (SELECT FROM jobsd.processes AS process WHERE process.id = given.process_id)
     WHEN given.outcome = 'finished'
         THEN job.outcome = 'finished'

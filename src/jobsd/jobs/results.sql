@@ -10,14 +10,21 @@ WITH bounded AS MATERIALIZED (
         %(results)s::text[], %(ttl_s)s::float8[]
     ) AS ended (claim_id, job_id, state, result, ttl_s)
 ), held AS MATERIALIZED (
-    SELECT claim.id, claim.job_ids
+    SELECT claim.id, claim.job_ids, claim.cancelled
     FROM bounded
     CROSS JOIN jobsd.claims AS claim
     WHERE claim.id = ANY (%(claim_ids)s::bigint[])
     ORDER BY claim.id
     FOR UPDATE OF claim
 ), ours AS MATERIALIZED (
-    SELECT ended.*
+    SELECT
+        ended.claim_id, ended.job_id, ended.ttl_s,
+        -- As `conclude` has it.
+        CASE
+            WHEN ended.state <> 'finished' AND ended.job_id = ANY (held.cancelled) THEN 'discarded'
+            ELSE ended.state
+        END AS state,
+        ended.result
     FROM ended
     JOIN held ON held.id = ended.claim_id AND ended.job_id = ANY (held.job_ids)
 ), kept AS (

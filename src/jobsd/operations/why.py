@@ -1,7 +1,7 @@
 """Why a job is not running: every reason that holds, as far as the tables tell.
 
-A job that has ended, or that a living process has claimed, has none. A ready job without
-one is about to be claimed.
+A job that has ended, or that a living process has claimed, has none, but that it is to stop. A
+ready job without one is about to be claimed.
 """
 
 from __future__ import annotations
@@ -169,6 +169,9 @@ def _holders(held_by: list[Holder]) -> str:
 
 
 def _claimed(case: _Case) -> Iterator[Reason]:
+    if case.found.cancelled:
+        sentence = "it was cancelled while it ran: it is discarded unless it succeeds"
+        yield Reason("cancelled", sentence)
     process_id = case.found.job.process_id
     if any(row.id == process_id for row in case.alive):
         return

@@ -10,6 +10,7 @@ lives, and `look` tells where it stands when it has not.
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import threading
 import traceback
@@ -26,10 +27,11 @@ from jobsd.jobs.policy import Verdict
 
 from .perform import Outcome, Run, described, ending, expired, perform_coroutine
 from .seats import SEAT, facts_of, interrupt_task
+from .series import sift
 
 if TYPE_CHECKING:
     import asyncio
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Collection, Iterable
 
     from jobsd.processes.entry import ScoreboardEntry
 
@@ -115,6 +117,21 @@ class Coroutines:
         self._posted -= len(back)
         return back
 
+    def take_out(self, meant: Collection[tuple[int, int]]) -> list[ClaimedJob]:
+        """Return those of some jobs that were not started, nor will be: by id and claim."""
+        out: list[ClaimedJob] = []
+        waiting: list[Waiting] = []
+        with contextlib.suppress(IndexError):
+            while True:
+                waiting.append(self._todo.pop())
+        left = sift(reversed(waiting), meant, out)
+        self._todo.extend(left)
+        if left:
+            # The loop may have looked for more meanwhile.
+            self._call(self._start)
+        self._posted -= len(out)
+        return out
+
     def verify(self, holds: Callable[[ClaimedJob], bool], asked_at: float) -> None:
         """Drop the jobs that were not started and that `holds` denies: they are not ours."""
         with self._lock:
@@ -127,7 +144,7 @@ class Coroutines:
     def interrupt(self, job_id: int, kind: type[BaseException]) -> bool:
         """Cancel the task of a job; return whether it runs here."""
         for (job, _), _, seat in [*self._running.values()]:
-            if job.id == job_id:
+            if job.id == job_id and seat.task is not None:
                 self._call(partial(interrupt_task, seat, Interrupt(job, kind)))
                 return True
         return False

@@ -26,7 +26,9 @@ from jobsd.text import error_stack
 from .perform import FRAMES_MAX, Outcome, perform
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from queue import SimpleQueue
+    from threading import Lock, Thread
 
     from jobsd.jobs.interrupts import Interruptible
 
@@ -88,13 +90,15 @@ class Hand:
             return False
         return True
 
-    def follow(self, series: Series) -> bool:
-        """Take the next job of the series; return whether there is one. By one call, too."""
+    def follow(self, series: Series, lock: Lock) -> None:
+        """Take the next job of the series, by one call, too; where there is none, close it."""
         try:
             self.taken.extend(map(_FIRST, (series.waiting,)))
         except IndexError:
-            return False
-        return True
+            with lock:
+                series.closed = not series.waiting
+            if series.closed:
+                self.series = None
 
     def run(self, job: ClaimedJob) -> Outcome:
         """Run the job, once, in a context of its own.
@@ -133,6 +137,13 @@ class Hand:
         self.strays += 1
         self.stray = stray
         return True
+
+
+def check_alive(threads: Iterable[Thread]) -> None:
+    """Raise an error when one of the threads has ended."""
+    for thread in threads:
+        if not thread.is_alive():
+            raise ThreadDiedError(thread.name)
 
 
 def leave(outcome: Outcome) -> NoReturn:

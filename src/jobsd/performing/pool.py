@@ -19,13 +19,13 @@ from typing import TYPE_CHECKING
 
 from jobsd.clock import monotonic
 
-from .hand import Hand, ThreadDiedError, leave
+from .hand import Hand, check_alive, leave
 from .interrupter import Interrupter
 from .perform import Outcome, Run, described, ending, expired
-from .series import Series, first_job
+from .series import Series, first_job, sift
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Collection, Iterable, Sequence
 
     from jobsd.processes.entry import ScoreboardEntry
 
@@ -70,8 +70,7 @@ class Pool:
         self._woken = False
         # Written by the control thread alone.
         self.series: dict[int, Series] = {}
-        self._posted = 0
-        self._low_water = 0
+        self._posted = self._low_water = 0
         self._last_rank = (0, 0)
         self.started_at: list[float | None] = [None] * threads
         self._trust_s = trust_s
@@ -97,9 +96,7 @@ class Pool:
         if monotonic() < self._look_at:
             return
         self._look_at = monotonic() + LOOK_S
-        for thread in self._threads:
-            if not thread.is_alive():
-                raise ThreadDiedError(thread.name)
+        check_alive(self._threads)
 
     def post(self, jobs: list[ClaimedJob], asked_at: float, low_water: int, rank: Rank) -> None:
         """Hand jobs over that were claimed then; more urgent ones go before those that wait.
@@ -136,10 +133,7 @@ class Pool:
         return runs
 
     def take_back(self, keep: int = 0) -> list[ClaimedJob]:
-        """Return the jobs that were not started, but for the first `keep`.
-
-        A series that was not begun is kept whole, or not at all.
-        """
+        """Return the jobs that were not started, but for the first `keep`: whole series."""
         back: list[Waiting] = []
         left = keep
         for item in self._drain():
@@ -158,6 +152,22 @@ class Pool:
             back += [job for each in self.series.values() for job in each.take_all()]
         self._posted -= len(back)
         return [job for job, _ in back]
+
+    def take_out(self, meant: Collection[tuple[int, int]]) -> list[ClaimedJob]:
+        """Return those of some jobs, by id and claim, that wait: they won't be started."""
+        out: list[ClaimedJob] = []
+        for each in [*self.series.values()]:
+            if each.thread is not None and (left := sift(each.take_all(), meant, out)):
+                self._prolong(each, left)
+        for item in self._drain():
+            if not isinstance(item, Series):
+                self._refill(sift([item], meant, out))
+            elif item.sift(meant, out):
+                self._todo.put(item)
+            else:
+                del self.series[item.claim_id]
+        self._posted -= len(out)
+        return out
 
     def take_back_behind(self, ran_s: float, keep: int) -> list[ClaimedJob]:
         """Return what waits in a begun series behind a job that has run so long, or `keep`."""
@@ -309,7 +319,6 @@ class Pool:
         """Run jobs until the pool is closed. May be begun anew wherever it was interrupted."""
         if hand.stray is not None:
             hand.tell_stray()
-            # It may have come between an outcome and its being told.
             self._wake()
         while (waiting := self._next(number, hand)) is not None:
             job, ours_at = waiting
@@ -340,18 +349,10 @@ class Pool:
                 hand.series, first.thread = first, number
                 del hand.taken[0]
             elif hand.series is not None:
-                self._follow(hand, hand.series)
+                hand.follow(hand.series, self.lock)
             elif not hand.take(self._todo, wait=False):
                 self._entry.rest(number)
                 hand.take(self._todo, wait=True)
-
-    def _follow(self, hand: Hand, series: Series) -> None:
-        if hand.follow(series):
-            return
-        with self.lock:
-            series.closed = not series.waiting
-        if series.closed:
-            hand.series = None
 
     def _skip(self, number: int, hand: Hand, job: ClaimedJob, late: Run | None = None) -> None:
         """Pass a job on that is not begun, since it is in doubt, or too `late`."""

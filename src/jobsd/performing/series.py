@@ -6,7 +6,7 @@ from collections import deque
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Collection, Iterable
 
     from .hand import Waiting
     from .perform import ClaimedJob
@@ -60,6 +60,25 @@ class Series:
             except IndexError:
                 break
         return taken
+
+    def sift(self, meant: Collection[tuple[int, int]], out: list[ClaimedJob]) -> bool:
+        """Move some jobs out of a series that nobody has; return whether any is left."""
+        self.waiting = deque(sift(self.waiting, meant, out))
+        return bool(self.waiting)
+
+
+def sift(
+    waiting: Iterable[Waiting], meant: Collection[tuple[int, int]], out: list[ClaimedJob]
+) -> list[Waiting]:
+    """Move some jobs, named by id and claim, to `out`; return the others."""
+    left: list[Waiting] = []
+    for each in waiting:
+        job = each[0]
+        if (job.id, job.claim_id) in meant:
+            out.append(job)
+        else:
+            left.append(each)
+    return left
 
 
 def first_job(item: Waiting | Series) -> ClaimedJob:

@@ -1,0 +1,95 @@
+"""`cancel`: stop jobs, those that run among them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from jobsd.daemon import job_selection
+from jobsd.daemon.job_selection import Progress, consent, explain, selecting
+from jobsd.daemon.output import Result, Value
+from jobsd.daemon.program import note
+from jobsd.daemon.values import counted
+from jobsd.daemon.verbs import Verb, on_project
+from jobsd.jobs import cancels
+from jobsd.operations import audit
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from jobsd.daemon.job_selection import Selected
+    from jobsd.daemon.project import Project
+    from jobsd.database.connection import Session
+
+_EXAMPLES = """
+cancel 4711
+cancel 4711 4712 --force --json
+cancel --all --state claimed --class 'app.reports.*' --yes
+cancel --all --queue mail --dry-run
+"""
+
+
+@click.command(cls=Verb, examples=_EXAMPLES)
+@selecting
+@click.option("--force", is_flag=True, help="End the process of what does not stop in time.")
+@on_project
+def command(project: Project, /, *, selected: Selected, force: bool) -> Result:
+    """Cancel jobs: discard those that wait, stop those that run; prints how many.
+
+    A job that runs is interrupted, and discarded unless it succeeds all the same. Exit 5 for an
+    id that does not exist, 6 for a job that has ended, and for --all without --yes.
+    """
+    keep = project.options.jobs.preserve_finished_jobs
+    with project.session() as session:
+        if selected.everything:
+            return _cancel_all(session, selected, force=force, keep=keep)
+        if selected.dry_run:
+            return job_selection.dry_run("cancel", selected.ids, None)
+        return _cancel_ids(session, selected.ids, force=force, keep=keep)
+
+
+def _cancel_all(session: Session, selected: Selected, *, force: bool, keep: bool) -> Result:
+    filters = selected.filters.selected()
+    ids = cancels.ids(session, filters, selected.filters.limit)
+    if selected.dry_run:
+        return job_selection.dry_run("cancel", ids, filters.state)
+    consent("cancel", len(ids), filters.state, yes=selected.yes)
+    progress = Progress("cancelled", len(ids))
+    done: dict[int, str] = {}
+    with audit.acting(session, "cancel", selected.filters.text()) as act:
+        for each in cancels.batches(session, ids, force=force, keep=keep):
+            progress.add(len(each))
+            act.add(len(each))
+            done.update(each)
+    return _became(done, {"skipped": progress.skipped}, skipped=progress.skipped)
+
+
+def _cancel_ids(session: Session, ids: Sequence[int], *, force: bool, keep: bool) -> Result:
+    done: dict[int, str] = {}
+    with audit.acting(session, "cancel", job_selection.named_ids(ids)) as act:
+        for each in cancels.batches(session, ids, force=force, keep=keep):
+            done.update(each)
+        act.add(len(done))
+    left = explain(session, [each for each in ids if each not in done], cancels.refusal)
+    return _became(done, left.facts(), status=left.status)
+
+
+def _became(
+    done: Mapping[int, str], more: dict[str, Any], *, skipped: int = 0, status: int = 0
+) -> Result:
+    """Return what became of each job: discarded, or told to stop."""
+    if skipped:
+        note(f"{counted(skipped, 'job')} had ended meanwhile: left alone")
+    jobs = [
+        {"id": id_, "state": was, "became": "stopping" if was == "claimed" else "discarded"}
+        for id_, was in sorted(done.items())
+    ]
+    counts = Counter(each["became"] for each in jobs)
+    facts = {"discarded": counts["discarded"], "stopping": counts["stopping"], "jobs": jobs}
+    said = f"{counted(len(done), 'job')} cancelled"
+    if counts["stopping"]:
+        said += f", of which {counts['stopping']} ran and stop now"
+    parts = (Value(len(done), said),) if done or not status else ()
+    return Result({"cancelled": len(done), **facts, **more}, parts, status=status)

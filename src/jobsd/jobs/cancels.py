@@ -1,0 +1,192 @@
+"""Jobs that somebody cancels: what waits is discarded at once, what runs is told to stop.
+
+The wish is stored in the claim of a job that runs, and its worker is woken: it interrupts the
+job with `Cancelled`. However the job ends from then on, it is discarded, unless it succeeds:
+whoever records its end, a worker or the recovery of a dead one, reads the claim. Nothing here
+waits for a lock; a job that is just being moved is met again a moment later.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import TYPE_CHECKING, NamedTuple
+
+from jobsd.clock import monotonic
+from jobsd.database.statements import Statements
+from jobsd.errors import NotFoundError, RefusedError
+from jobsd.instruments.events import emit
+
+from . import discards, inspect, listing, lost
+from .claims import STATEMENTS as CLAIMS
+from .claims import InClaim
+from .operation import lent
+
+if TYPE_CHECKING:
+    from array import array
+    from collections.abc import Iterator, Sequence
+    from datetime import timedelta
+
+    from jobsd.database.connection import Session
+
+STATEMENTS = Statements("jobsd.jobs", "cancels.sql")
+
+STATES = ("scheduled", "ready", "blocked", "claimed", "lost")
+"""Where a job may be cancelled."""
+AGAIN_S, AGAIN_MAX_S = 0.02, 1.0
+"""How soon a job is met again that is just being moved, and for how long."""
+
+
+class Wish(NamedTuple):
+    """A claimed job that is to stop; `forced` says: at any price."""
+
+    job: InClaim
+    forced: bool
+
+
+def cancel(
+    job_id: int,
+    force: bool = False,  # noqa: FBT001, FBT002 - as it is called in SQL
+    *,
+    keep: bool = True,
+    session: Session | None = None,
+) -> str:
+    """Cancel a job; return the state that it had: scheduled, ready, blocked, lost or claimed.
+
+    One that waits is discarded. A claimed one is told to stop: `Cancelled` is raised in it,
+    and it is discarded unless it succeeds all the same. With `force` its process is ended when
+    it has not stopped in time. A row that is discarded stays, unless `keep` is false.
+
+    Raises:
+        NotFoundError: when there is no such job.
+        RefusedError: when it has ended.
+        Error: for an invalid id.
+    """
+    job_id = inspect.check_id(job_id)
+    with lent(session) as taken:
+        for done in batches(taken, [job_id], force=force, keep=keep):
+            if job_id in done:
+                return done[job_id]
+        raise RefusedError(refusal(inspect.find(taken, job_id)))
+
+
+async def acancel(
+    job_id: int,
+    force: bool = False,  # noqa: FBT001, FBT002 - as above
+) -> str:
+    """Do what `cancel` does beside an event loop, in a thread."""
+    return await asyncio.to_thread(cancel, job_id, force)
+
+
+def cancel_all(  # noqa: PLR0913 - the filters, and a session
+    *,
+    state: str | None = None,
+    queue: str | None = None,
+    class_name: str | None = None,
+    since: float | str | timedelta | None = None,
+    limit: int | None = None,
+    force: bool = False,
+    keep: bool = True,
+    session: Session | None = None,
+) -> dict[int, str]:
+    """Cancel all jobs that match the filters; return the state in which each was met.
+
+    Those that were scheduled, ready, blocked or lost are discarded, claimed ones are told to
+    stop, and those that had finished, failed or been discarded meanwhile are left alone; those
+    that are there no more are "gone". `since` selects jobs that were enqueued at most so long
+    ago ("1h"); `limit` selects the newest ones. Commits a few hundred jobs at a time.
+
+    Raises:
+        Error: for an invalid filter.
+        RefusedError: for a state in which jobs cannot be cancelled.
+    """
+    meant = listing.wanted(state, queue, class_name, since)
+    with lent(session) as taken:
+        chosen = ids(taken, meant, limit)
+        done: dict[int, str] = {}
+        for each in batches(taken, chosen, force=force, keep=keep):
+            done.update(each)
+        return {job_id: done.get(job_id) or _state(taken, job_id) for job_id in chosen}
+
+
+def ids(session: Session, meant: listing.Filter, limit: int | None = None) -> array[int]:
+    """Return the jobs that are meant and may be cancelled, or the newest ones of them.
+
+    Raises:
+        RefusedError: for a state in which jobs cannot be cancelled.
+    """
+    if meant.state is not None:
+        if meant.state not in STATES:
+            raise RefusedError(f"{meant.state} jobs can't be cancelled: they have ended")
+        return listing.ids(session, meant, limit)
+    found = listing.ids(session, meant.of(STATES[0]), limit)
+    for state in STATES[1:]:
+        found.extend(listing.ids(session, meant.of(state), limit))
+    chosen = sorted(set(found))
+    return type(found)("q", chosen if limit is None else chosen[-limit:])
+
+
+def batches(
+    session: Session, ids: Sequence[int], *, force: bool, keep: bool
+) -> Iterator[dict[int, str]]:
+    """Cancel jobs, a transaction for each few hundred; say which state each had.
+
+    Those that have ended are left out.
+    """
+    for start in range(0, len(ids), discards.BATCH):
+        left = [
+            job_id
+            for job_id in ids[start : start + discards.BATCH]
+            if 0 < job_id <= inspect.ID_MAX
+        ]
+        until = monotonic() + AGAIN_MAX_S
+        while left:
+            done = _cancel(session, left, force=force, keep=keep)
+            if done:
+                emit("jobs.cancelled", size=len(done), job_ids=list(done))
+                yield done
+            left = _open(session, [each for each in left if each not in done])
+            if monotonic() >= until:
+                break
+            if left:
+                time.sleep(AGAIN_S)
+
+
+def refusal(found: inspect.Found) -> str:
+    """Say why a job was not cancelled."""
+    job = found.job
+    if job.state in {"finished", "discarded"}:
+        return f"job {job.id} is {job.state} already"
+    if job.state == "failed":
+        return f"job {job.id} has failed: there is nothing to cancel, but it can be discarded"
+    return f"job {job.id} is just being claimed, or changed by somebody else"
+
+
+def wishes(session: Session, process_id: int) -> list[Wish]:
+    """Return the claimed jobs of a process that are to stop."""
+    rows = session.fetch(CLAIMS["cancelled"], {"process_id": process_id})
+    return [Wish(InClaim(job_id, claim_id), forced) for job_id, claim_id, forced in rows]
+
+
+def _cancel(session: Session, ids: list[int], *, force: bool, keep: bool) -> dict[int, str]:
+    with session.connection.transaction():
+        parameters = {"ids": ids, "force": force, "keep": keep}
+        done = dict(session.fetch(STATEMENTS["cancel"], parameters))
+        left = [each for each in ids if each not in done]
+        if found := lost.drop(session, left, keep=keep):
+            session.fetch(STATEMENTS["say"], {"ids": found})
+        return done | dict.fromkeys(found, "lost")
+
+
+def _open(session: Session, ids: list[int]) -> list[int]:
+    """Return those of the jobs that have not ended: they were just being moved."""
+    if not ids:
+        return []
+    return [row[0] for row in session.fetch(STATEMENTS["open"], {"ids": ids})]
+
+
+def _state(session: Session, job_id: int) -> str:
+    try:
+        return inspect.find(session, job_id).job.state
+    except NotFoundError:
+        return "gone"

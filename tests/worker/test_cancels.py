@@ -1,0 +1,334 @@
+"""Jobs that are cancelled once a worker has claimed them."""
+
+# pyright: reportPrivateUsage=false
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from jobsd.clock import monotonic
+from jobsd.errors import Cancelled
+from jobsd.instruments import events
+from jobsd.jobs.cancels import cancel
+from jobsd.jobs.current import current_job
+from jobsd.jobs.definition import job
+from jobsd.jobs.limits import Limit
+from jobsd.jobs.policy import Retry, Snooze, constant
+from jobsd.supervisor.recovery.claims import recover
+from lost_answers import losing
+from waiting import wait_until
+
+from .bodies import gate, note, noted, wait_for_gate
+from .dead_processes import dead_process
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from jobsd.database.connection import Session, Target
+    from rows import Rows
+
+    from .conftest import Count, Driven, MakeWorker
+
+Emitted = list[tuple[str, dict[str, Any]]]
+
+
+@job(max_attempts=5, backoff=constant(0))
+def turn() -> None:
+    noted.append("turns")
+    while True:
+        noted[0] = "turned"
+
+
+@job
+async def rest() -> None:
+    noted.append("rests")
+    try:
+        await asyncio.sleep(60)
+    except asyncio.CancelledError:
+        noted.append(current_job().cancelled)
+        raise
+
+
+@job
+def shielded() -> None:
+    with current_job().shield():
+        noted.append("begun")
+        while not current_job().cancelled:
+            gate.wait(0.001)
+        noted.append("kept whole")
+    noted.append("went on")
+
+
+@job
+def succeed_all_the_same() -> None:
+    try:
+        noted.append("begun")
+        while True:
+            noted[0] = "begun"
+    except Cancelled:
+        noted.append("cleaned up")
+
+
+@job(max_attempts=9)
+def end(how: str) -> None:
+    """Wait in C, where nothing strikes, and end in some way but success."""
+    noted.append(how)
+    _passed.acquire(timeout=20)
+    match how:
+        case "retry":
+            raise Retry(after=0)
+        case "snooze":
+            raise Snooze(0)
+        case "fail":
+            raise KeyboardInterrupt
+        case _:
+            raise ValueError(how)
+
+
+@job(limits_concurrency=Limit(to=1, key="k"))
+def limited(number: int) -> None:
+    noted.append(number)
+    gate.wait(20)
+
+
+_passed = threading.Semaphore(0)
+
+
+@pytest.fixture
+def emitted() -> Iterator[Emitted]:
+    found: Emitted = []
+    names = ["job.discarded", "job.released", "job.retried", "job.failed", "job.interrupted"]
+    stop = events.subscribe(lambda event, facts: found.append((event.name, facts)), names=names)
+    yield found
+    stop()
+
+
+def _id(handle: Any) -> int:
+    assert handle.id is not None
+    return int(handle.id)
+
+
+def _claimed(make_worker: MakeWorker) -> Driven:
+    """Return a worker that has claimed all jobs, of which the first runs."""
+    worker = make_worker(threads=1, prefetch=10)
+    worker.worker.poll()
+    wait_until(lambda: noted)
+    return worker
+
+
+def _discarded(rows: Rows, job_id: int) -> bool:
+    found = rows("SELECT outcome, reason FROM jobsd.jobs WHERE id = %s", job_id)
+    return found == [("discarded", "cancelled")]
+
+
+def _reasons(emitted: Emitted) -> list[object]:
+    return [facts.get("reason") for name, facts in emitted if name == "job.discarded"]
+
+
+def _counts(worker: Driven) -> tuple[int, ...]:
+    queue = worker.context.entry.queue("default")
+    names = ("cancelled", "discarded", "retried", "failed", "released")
+    return tuple(queue.outcome(name) for name in names)
+
+
+@pytest.mark.parametrize("wakeups", ["auto", "off"])
+def test_a_job_that_runs_is_struck_and_discarded(
+    make_worker: MakeWorker, target: Target, rows: Rows, emitted: Emitted, wakeups: str
+) -> None:
+    worker = make_worker(target=replace(target, wakeups=wakeups))
+    job_id = _id(turn.enqueue())
+    worker.until(lambda: noted)
+
+    cancel(job_id)
+    worker.until(lambda: _discarded(rows, job_id))
+
+    assert _counts(worker) == (1, 1, 0, 0, 0)
+    assert _reasons(emitted) == ["cancelled"]
+    struck = [facts["reason"] for name, facts in emitted if name == "job.interrupted"]
+    assert struck == ["Cancelled"]
+    (stack,) = rows("SELECT error ->> 'stack' FROM jobsd.attempts WHERE job_id = %s", job_id)
+    assert "in turn" in stack
+
+
+def test_a_coroutine_is_cancelled(make_worker: MakeWorker, rows: Rows) -> None:
+    worker = make_worker(coroutines=2)
+    job_id = _id(rest.enqueue())
+    worker.until(lambda: noted)
+
+    cancel(job_id)
+    worker.until(lambda: _discarded(rows, job_id))
+
+    assert noted == ["rests", True]
+
+
+def test_a_shield_is_kept_and_the_job_knows_before(make_worker: MakeWorker, rows: Rows) -> None:
+    worker = make_worker()
+    job_id = _id(shielded.enqueue())
+    worker.until(lambda: noted)
+
+    cancel(job_id)
+    worker.until(lambda: _discarded(rows, job_id))
+
+    assert noted == ["begun", "kept whole"]
+
+
+def test_who_succeeds_all_the_same_has_finished(make_worker: MakeWorker, rows: Rows) -> None:
+    worker = make_worker()
+    job_id = _id(succeed_all_the_same.enqueue())
+    worker.until(lambda: noted)
+
+    cancel(job_id)
+    worker.until(lambda: rows("SELECT 1 FROM jobsd.jobs WHERE outcome = 'finished'"))
+
+    assert noted == ["begun", "cleaned up"]
+    assert rows("SELECT reason FROM jobsd.jobs WHERE id = %s", job_id) == [None]
+    assert _counts(worker) == (0, 0, 0, 0, 0)
+
+
+@pytest.mark.parametrize("keep", [True, False])
+@pytest.mark.parametrize("how", ["retry", "snooze", "fail", "raise"])
+def test_any_other_end_is_a_discard_also_when_the_worker_knows_nothing_yet(
+    make_worker: MakeWorker, rows: Rows, emitted: Emitted, how: str, *, keep: bool
+) -> None:
+    worker = make_worker(keep=keep)
+    job_id = _id(end.enqueue(how))
+    worker.until(lambda: noted)
+    _passed.release()
+    wait_until(lambda: worker.worker._pool.in_hand == 0)
+
+    cancel(job_id)
+    # As if it had not heard of it: it records first.
+    worker.worker._collect()
+    worker.worker._turn(monotonic(), claims=False)
+
+    assert _counts(worker) == (1, 1, 0, 0, 0)
+    assert _reasons(emitted) == ["cancelled"]
+    assert _discarded(rows, job_id) if keep else rows("SELECT 1 FROM jobsd.jobs") == []
+
+
+def test_a_job_that_was_claimed_and_not_begun_never_begins(
+    make_worker: MakeWorker, rows: Rows, emitted: Emitted
+) -> None:
+    wait_for_gate.enqueue()
+    waiting, goes_on = _id(note.enqueue("never")), _id(note.enqueue("later"))
+    worker = _claimed(make_worker)
+
+    cancel(waiting)
+    worker.until(lambda: _discarded(rows, waiting))
+    gate.set()
+    worker.until(lambda: worker.worker._ledger.has_claims is False)
+
+    assert noted == [None, "later"]
+    assert rows("SELECT attempts FROM jobsd.jobs WHERE id = %s", waiting) == [0]
+    assert rows("SELECT outcome FROM jobsd.jobs WHERE id = %s", goes_on) == ["finished"]
+    assert _reasons(emitted) == ["cancelled"]
+    assert _counts(worker) == (1, 1, 0, 0, 0)
+
+
+def test_the_series_of_a_slot_goes_on_without_it(make_worker: MakeWorker, rows: Rows) -> None:
+    ids = [_id(limited.enqueue(number)) for number in range(4)]
+    worker = _claimed(make_worker)
+
+    for each in ids[1:3]:
+        cancel(each)
+    worker.until(lambda: all(_discarded(rows, each) for each in ids[1:3]))
+    gate.set()
+    worker.until(lambda: len(noted) == 2 and not worker.worker._ledger.has_claims)
+
+    assert noted == [0, 3]
+
+
+def test_a_slot_is_handed_over_when_its_last_job_is_not_released_after_all(
+    make_worker: MakeWorker, rows: Rows
+) -> None:
+    wait_for_gate.enqueue()
+    last = _id(limited.enqueue(1))
+    worker = _claimed(make_worker)
+    assert rows("SELECT job_ids FROM jobsd.claims WHERE concurrency_key IS NOT NULL") == [
+        [last]
+    ]
+    waiting = _id(limited.enqueue(2))
+    rows("UPDATE jobsd.blocked_executions SET position = NULL")
+
+    rows("SELECT jobsd.cancel(%s)", last)
+    # It drains, and has not heard of it.
+    worker.worker.stop()
+    worker.worker._turn(monotonic(), claims=False)
+
+    assert _discarded(rows, last)
+    met = "SELECT job_id FROM jobsd.blocked_executions WHERE position IS NOT NULL"
+    assert rows(met) == [waiting]
+
+
+def test_what_a_dead_process_leaves_is_discarded(
+    make_worker: MakeWorker, session: Session, rows: Rows
+) -> None:
+    running, waiting = _id(wait_for_gate.enqueue()), _id(note.enqueue("never"))
+    worker = _claimed(make_worker)
+    for each in (running, waiting):
+        rows("SELECT jobsd.cancel(%s)", each)
+
+    done = recover(session, dead_process(session, running=worker.context.entry.running()))
+
+    assert {each.id: (each.attempt, each.reason) for each in done.discarded} == {
+        running: (1, "cancelled"),
+        waiting: (1, "cancelled"),
+    }
+    assert _discarded(rows, running)
+    assert _discarded(rows, waiting)
+    found = rows("SELECT id, attempts FROM jobsd.jobs ORDER BY id")
+    assert found == [(running, 1), (waiting, 0)]
+    assert rows("SELECT job_id FROM jobsd.attempts") == [running]
+
+
+def test_success_in_a_dead_process_stays_one(
+    make_worker: MakeWorker, session: Session, rows: Rows, count: Count
+) -> None:
+    worker = make_worker(threads=1)
+    job_id = _id(wait_for_gate.enqueue())
+    worker.until(lambda: noted)
+    rows("SELECT jobsd.cancel(%s)", job_id)
+    gate.set()
+    wait_until(lambda: worker.worker._pool.in_hand == 0)
+
+    recover(session, dead_process(session, succeeded=worker.context.entry.succeeded()))
+
+    assert count("claims") == 0
+    assert rows("SELECT outcome FROM jobsd.jobs") == ["finished"]
+
+
+@pytest.mark.parametrize("how", ["snooze", "raise"])
+def test_an_answer_that_was_lost_is_made_good(
+    make_worker: MakeWorker, target: Target, rows: Rows, emitted: Emitted, how: str
+) -> None:
+    with losing(target) as (lost, way):
+        worker = make_worker(target=way)
+        job_id = _id(end.enqueue(how))
+        worker.until(lambda: noted)
+        rows("SELECT jobsd.cancel(%s)", job_id)
+        lost.lose(b"snoozed" if how == "snooze" else b"retried")
+        _passed.release()
+        _until(worker, lambda: _discarded(rows, job_id))
+        _until(worker, lambda: _reasons(emitted))
+
+    assert _reasons(emitted) == ["cancelled"]
+    assert _counts(worker) == (1, 1, 0, 0, 0)
+
+
+def _until(worker: Driven, condition: Any) -> None:
+    """Take rounds until something is so, and connect anew when the connection is lost."""
+    import psycopg
+
+    until = monotonic() + 20
+    while not condition():
+        assert monotonic() < until
+        try:
+            worker.worker.poll()
+        except psycopg.OperationalError:
+            worker.worker.disconnect()
+            worker.worker.connect()
