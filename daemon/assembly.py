@@ -164,7 +164,8 @@ class Assembly:
     def _worker(self, options: WorkerOptions) -> Callable[[Context], int]:
         def start(context: Context) -> int:
             self._begin("worker", context)
-            time_limits.set_default(self.options.jobs.timeout_s)
+            jobs = self.options.jobs
+            time_limits.set_default(jobs.timeout_s, jobs.kill_after_s)
             commands = [task.command for task in self.options.tasks if task.command]
             command_job.register(self.options.imports, commands)
             if not self._load_jobs(context):

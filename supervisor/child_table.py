@@ -211,7 +211,9 @@ class ChildTable:
             well = not os.WEXITSTATUS(status) and not _was_cut_short(process)
             return asked if asked and well else "exit"
         number = os.WTERMSIG(status)
-        ours = number == signal.SIGTERM or (process.killed and number == signal.SIGKILL)
+        # It kills itself when nothing else is left in it.
+        kills = process.killed or process.asked == "timeout"
+        ours = number == signal.SIGTERM or (kills and number == signal.SIGKILL)
         if process.asked and ours:
             return process.asked
         return "oom" if number == signal.SIGKILL and self._oom_kills.explain() else "signal"

@@ -37,6 +37,7 @@ from .signals import Signals
 from .status import StatusReport
 from .stopping import Stop
 from .supervisor_hooks import SupervisorHooks
+from .time_limits import TimeLimits
 
 if TYPE_CHECKING:
     import socket
@@ -109,6 +110,7 @@ class Supervisor:
         self._table = ChildTable(scoreboard, fork, self._oom_kills)
         self._table.add(specs)
         self._hang_detection = HangDetection(scoreboard, options)
+        self._time_limits = TimeLimits(scoreboard, self._table)
         self._rolling_restart = RollingRestart(self._table, options.shutdown_timeout_s)
         self._reload = Reload(
             scoreboard, self._table, self._rolling_restart, callbacks.reload, callbacks.notify
@@ -118,8 +120,7 @@ class Supervisor:
         )
         self._hooks = SupervisorHooks(scoreboard, self._table)
         self._stop: Stop | None = None
-        self._interrupted = False
-        self._exit_status = 0
+        self._interrupted, self._exit_status = False, 0
 
     def run(self) -> int:
         """Supervise; return the exit status of the whole program."""
@@ -177,6 +178,7 @@ class Supervisor:
         self._hooks.start()
         self._hang_detection.kill_hung(self._table.processes.values())
         self._table.kill_overdue(now)
+        self._time_limits.enforce(now)
         self._replace_leaving(now)
         self._recycle(now)
         self._reload.begin(now)
@@ -283,6 +285,7 @@ class Supervisor:
             self._table.next_due(now),
             self._status.next_due(),
             self._hang_detection.next_due,
+            self._time_limits.next_due,
         ]
         if self._stop is not None:
             dues += [self._stop.next_due(), self._hooks.next_due()]

@@ -81,6 +81,11 @@ class Ledger:
         self._claims.pop(claim_id, None)
         return self._keys.pop(claim_id, None)
 
+    @property
+    def size(self) -> int:
+        """How many jobs are claimed and unrecorded."""
+        return sum(map(len, self._claims.values()))
+
     def size_of(self, claim_id: int) -> int:
         """Return how many jobs of a claim are unrecorded; 0 when it is not ours."""
         return len(self._claims.get(claim_id, ()))

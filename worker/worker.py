@@ -33,6 +33,7 @@ from .cursor import ClaimCursor, QueueSelector
 from .known_classes import KnownClasses, Scout
 from .ledger import Ledger
 from .limited import Limited, Until
+from .overdue import end_if_alone
 from .polling import PATIENCE_S, POLL_MAX_S, PollingInterval, PrefetchPolicy
 from .progress import ProgressWriter
 from .report import Report, UncertainOutcomes
@@ -82,7 +83,6 @@ class Worker(DatabaseLoop):
         self._cursor = ClaimCursor()
         self._known_classes = KnownClasses(session, self._selector.selection, jobs)
         self._scout = Scout(session, self._cursor, self._known_classes)
-        # What is claimed, and what became of it.
         keep, parks = jobs.preserve_finished_jobs, self._known_classes.parks
         self._ledger = Ledger(context.name, keep=keep, parks=parks)
         self._report = Report(context.entry, slow_after_s)
@@ -169,6 +169,8 @@ class Worker(DatabaseLoop):
         self._find_reasons()
         self._collect()
         self._cancels.stop(self._process_id)
+        if self._stopping:
+            end_if_alone(self._context.entry, self._ledger, self._asynchronous)
         self._progress.write(self._process_id)
         self._turn(asked_at)
         if self._is_reconciling_due():  # after the turn, for which a job may wait
@@ -302,9 +304,8 @@ class Worker(DatabaseLoop):
         if not self._ledger.has_unrecorded:
             return False
         oldest = self._ledger.oldest
-        return (
-            oldest is None or not self._asynchronous.in_hand or monotonic() - oldest >= FLUSH_S
-        )
+        alone = oldest is None or not self._asynchronous.in_hand
+        return alone or monotonic() - (oldest or 0.0) >= FLUSH_S
 
     def _is_reconciling_due(self) -> bool:
         if self._asynchronous.doubts or self._reconcile_at == 0 or self._turns.check_locked():
@@ -326,9 +327,8 @@ class Worker(DatabaseLoop):
         return rest_s
 
     def _claim_request(self, limit: int, asked_at: float) -> ClaimRequest:
-        opened, again = self._asynchronous.begin_claim(
-            self._thread_room(), self._known_classes.open
-        )
+        room, known = self._thread_room(), self._known_classes.open
+        opened, again = self._asynchronous.begin_claim(room, known)
         if again:
             self._cursor.request_sweep()
         sweep = self._cursor.begin_claim()

@@ -141,6 +141,10 @@ def _endings(dead: DeadProcess) -> dict[str, Any]:
         "outcomes": [ending.outcome for ending in dead.endings],
         "waits_s": [ending.wait_s for ending in dead.endings],
         "error_types": [ending.error_type for ending in dead.endings],
+        "errors": [
+            None if ending.error is None else json.dumps(ending.error)
+            for ending in dead.endings
+        ],
         "lost": json.dumps({"message": lost, "stack": ""}),
     }
 

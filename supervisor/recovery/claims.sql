@@ -74,11 +74,11 @@ WITH claim AS (
     WHERE job_id = ANY (ARRAY(SELECT job_id FROM member))
         AND job_id NOT IN (SELECT job_id FROM had_slot)
 ), ending AS (
-    SELECT claim_id, job_id, outcome, wait_s, error_type
+    SELECT claim_id, job_id, outcome, wait_s, error_type, error::jsonb AS error
     FROM unnest(
         %(ended_claims)s::bigint[], %(ended)s::bigint[], %(outcomes)s::text[],
-        %(waits_s)s::float8[], %(error_types)s::text[]
-    ) AS ending (claim_id, job_id, outcome, wait_s, error_type)
+        %(waits_s)s::float8[], %(error_types)s::text[], %(errors)s::text[]
+    ) AS ending (claim_id, job_id, outcome, wait_s, error_type, error)
 ), succeeded AS (
     SELECT claim_id, job_id
     FROM unnest(%(succeeded_claims)s::bigint[], %(succeeded)s::bigint[])
@@ -95,6 +95,7 @@ WITH claim AS (
         member.is_cancelled,
         ending.wait_s,
         ending.error_type,
+        ending.error,
         CASE
             WHEN (member.claim_id, member.job_id) IN (SELECT claim_id, job_id FROM succeeded)
                 THEN 'finished'
@@ -111,7 +112,7 @@ WITH claim AS (
         ON ending.claim_id = member.claim_id AND ending.job_id = member.job_id
 ), judged AS (
     SELECT
-        claim_id, concurrency_key, job_id, turn, wait_s, error_type, ended_as,
+        claim_id, concurrency_key, job_id, turn, wait_s, error_type, error, ended_as,
         is_cancelled AND ended_as <> 'finished' AS is_cancelled,
         CASE
             WHEN is_cancelled AND ended_as <> 'finished' THEN 'discarded'
@@ -178,7 +179,10 @@ WITH claim AS (
         CASE
             WHEN given.ended_as = 'crashed' THEN %(error)s::jsonb
             WHEN given.ended_as IN ('failed', 'retried', 'discarded')
-                THEN %(lost)s::jsonb || jsonb_build_object('type', given.error_type)
+                THEN coalesce(
+                    given.error,
+                    %(lost)s::jsonb || jsonb_build_object('type', given.error_type)
+                )
         END AS error,
         CASE
             WHEN given.verdict <> 'crashed' THEN given.verdict

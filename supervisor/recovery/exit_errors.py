@@ -11,14 +11,21 @@ import os
 import signal
 from typing import TYPE_CHECKING, Any
 
-from jobsd.errors import ProcessExitError, ProcessMissingError, ProcessPrunedError
+from jobsd.errors import (
+    Cancelled,
+    ProcessExitError,
+    ProcessMissingError,
+    ProcessPrunedError,
+    TimeLimitExceeded,
+)
 
 if TYPE_CHECKING:
     from jobsd.processes.entry import ScoreboardEntry
+    from jobsd.processes.hard_limits import Overdue
 
     from .peers import PeerProcess
 
-_ASKED = frozenset({"stop", "reload", "recycled", "row", "terminated"})
+_ASKED = frozenset({"stop", "reload", "recycled", "row", "terminated", "timeout"})
 
 
 def was_asked(entry: ScoreboardEntry) -> bool:
@@ -59,6 +66,18 @@ def _coroutines(entry: ScoreboardEntry) -> list[int]:
     return [each.job_id for each in entry.coroutines()]
 
 
+def overdue_error(overdue: Overdue, entry: ScoreboardEntry) -> dict[str, Any]:
+    """Return the error of a job that did not end in time, and had its process ended by that."""
+    stack = entry.stack if entry.stack_job == overdue.job.job_id else ""
+    if overdue.limit_s:
+        kind: type[BaseException] = TimeLimitExceeded
+        ran = f"the job has run for longer than its time limit of {overdue.limit_s:g} s"
+    else:
+        kind, ran = Cancelled, "the job was cancelled by force"
+    message = f"{ran} and did not stop within {overdue.grace_s:g} s: its process was ended"
+    return {**_error(kind, message), "stack": stack, "kill_after": overdue.grace_s}
+
+
 def orphan_error(entry: ScoreboardEntry) -> dict[str, Any]:
     """Return the error of a job that ran in a process whose supervisor was killed."""
     return _error(ProcessExitError, f"{_who(entry)} ended because its supervisor was gone")
@@ -85,7 +104,7 @@ def missing_error(process_id: int) -> dict[str, Any]:
     return _error(ProcessMissingError, f"nothing is known of process {process_id} any more")
 
 
-def _error(kind: type[Exception], message: str) -> dict[str, Any]:
+def _error(kind: type[BaseException], message: str) -> dict[str, Any]:
     return {"type": kind.__name__, "message": message, "stack": ""}
 
 

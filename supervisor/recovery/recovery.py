@@ -12,6 +12,7 @@ from collections import OrderedDict
 from typing import TYPE_CHECKING, Any
 
 from jobsd.instruments.events import emit
+from jobsd.jobs.policy import Ending
 from jobsd.processes import registry
 
 from . import exit_errors
@@ -167,7 +168,7 @@ class Recovery:
             error,
             running=entry.running(),
             succeeded=entry.succeeded(),
-            endings=entry.endings(),
+            endings=_endings(entry),
             release=release,
             keep=self._keep_finished,
         )
@@ -201,6 +202,8 @@ class Recovery:
                             self._entry.queue(job.queue_name).count(outcome)
                             if job.class_name:
                                 self._entry.job_class(job.class_name).count(outcome)
+                        if job.error is not None and "kill_after" in job.error:
+                            self._entry.queue(job.queue_name).count("timed_out_hard")
                         if job.reason == "cancelled":
                             self._entry.queue(job.queue_name).count("cancelled")
                         emit(event, **_job_facts(job, outcome))
@@ -213,6 +216,15 @@ class Recovery:
         self._dead[row_id] = None
         while len(self._dead) > REMEMBERED_MAX:
             self._dead.popitem(last=False)
+
+
+def _endings(entry: ScoreboardEntry) -> list[Ending]:
+    """Return what jobs are to become: those that had ended, and those that were overdue."""
+    overdue = [
+        Ending(*each.job, each.outcome, each.wait_s, "", exit_errors.overdue_error(each, entry))
+        for each in entry.overdue(entry.died_ns)
+    ]
+    return [*entry.endings(), *overdue]
 
 
 def _child(entry: ScoreboardEntry) -> dict[str, Any]:

@@ -12,7 +12,7 @@ import pytest
 from jobs.placed import block, claim, enqueue, fail, in_claims, places
 from jobsd.errors import Error, NotFoundError, RefusedError
 from jobsd.jobs import cancels
-from jobsd.jobs.cancels import Wish, acancel, cancel, cancel_all, wishes
+from jobsd.jobs.cancels import CancelRequest, acancel, cancel, cancel_all, requests
 from jobsd.operations.job_info import find
 from waiting import wait_until
 
@@ -74,8 +74,11 @@ def test_a_claimed_job_is_noted_in_its_claim(session: Session, rows: Rows) -> No
     assert (cancel(first), cancel(second, force=True), cancel(first)) == ("claimed",) * 3
 
     (one,), (two,) = in_claims(session, first), in_claims(session, second)
-    assert wishes(session, 7) == [Wish(one, forced=False), Wish(two, forced=True)]
-    assert wishes(session, 8) == []
+    assert requests(session, 7) == [
+        CancelRequest(one, forced=False),
+        CancelRequest(two, forced=True),
+    ]
+    assert requests(session, 8) == []
     assert rows("SELECT job_ids FROM jobsd.claims WHERE process_id = 7") == [[first, second]]
     info = find(first)
     assert info is not None

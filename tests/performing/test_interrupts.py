@@ -266,6 +266,8 @@ def test_many_random_limits_around_the_length_of_jobs_strike_nothing_else(
 @pytest.mark.parametrize(
     ("option", "value"),
     [
+        ("kill_after", 0),
+        ("kill_after", "2d"),
         ("timeout", 0),
         ("timeout", float("nan")),
         ("timeout", "7d"),

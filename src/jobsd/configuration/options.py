@@ -241,6 +241,11 @@ class JobsOptions:
         "null",
         "Interrupt a job that runs for longer; null: none, unless the job says so.",
     )
+    kill_after_s: float = setting(
+        duration(LIMIT_MIN_S, LIMIT_MAX_S),
+        "10s",
+        "End the process of a job that still runs so much later.",
+    )
     unknown_class_after_s: float = setting(
         *(
             duration(0.0),

@@ -63,6 +63,8 @@ process.exited warning A process has exited unexpectedly. [kind name pid $exit]
 process.replaced info A successor was started for a process that has exited or is about to. \
 [kind name pid predecessor predecessor_pid $exit]
 process.crashed error A process exits because of an error in its own code. [error module]
+process.overdue warning Jobs of a process are over their time limits and do not stop: it is \
+asked to stop, and killed in time. [kind name pid job_ids]
 process.hung error A process's loop has hung; the process is being killed. \
 [kind name pid stalled_s running]
 process.dumped error The stack of a thread of a process that crashed in C, or hung. \

@@ -1,9 +1,9 @@
 """Jobs that somebody cancels: what waits is discarded at once, what runs is told to stop.
 
-The wish is stored in the claim of a job that runs, and its worker is woken: it interrupts the
-job with `Cancelled`. However the job ends from then on, it is discarded, unless it succeeds:
-whoever records its end, a worker or the recovery of a dead one, reads the claim. Nothing here
-waits for a lock; a job that is just being moved is met again a moment later.
+The request is stored in the claim of a job that runs, and its worker is woken: it interrupts
+the job with `Cancelled`. However the job ends from then on, it is discarded, unless it
+succeeds: whoever records its end, a worker or the recovery of a dead one, reads the claim.
+Nothing here waits for a lock; a job that is just being moved is met again a moment later.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ AGAIN_S, AGAIN_MAX_S = 0.02, 1.0
 """How soon a job is met again that is just being moved, and for how long."""
 
 
-class Wish(NamedTuple):
+class CancelRequest(NamedTuple):
     """A claimed job that is to stop; `forced` says: at any price."""
 
     job: InClaim
@@ -162,10 +162,12 @@ def refusal(found: inspect.Found) -> str:
     return f"job {job.id} is just being claimed, or changed by somebody else"
 
 
-def wishes(session: Session, process_id: int) -> list[Wish]:
+def requests(session: Session, process_id: int) -> list[CancelRequest]:
     """Return the claimed jobs of a process that are to stop."""
     rows = session.fetch(CLAIMS["cancelled"], {"process_id": process_id})
-    return [Wish(InClaim(job_id, claim_id), forced) for job_id, claim_id, forced in rows]
+    return [
+        CancelRequest(InClaim(job_id, claim_id), forced) for job_id, claim_id, forced in rows
+    ]
 
 
 def _cancel(session: Session, ids: list[int], *, force: bool, keep: bool) -> dict[int, str]:

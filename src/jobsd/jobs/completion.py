@@ -133,7 +133,7 @@ def complete(job: CurrentJob, connection: object, result: object) -> None:
         begin(driver.connection)
     here = find_here()
     if here is not None:
-        here.shields += 1
+        here.shield()
     try:
         isolated = REQUESTS.isolate(job.id, job.claim_id)
         BEGUN[job.id] = begun = Begun(isolated.claim_id)

@@ -47,6 +47,7 @@ _OPTIONS = (
     "discard_on",
     "backoff",
     "limits_concurrency",
+    "kill_after",
     "timeout",
     "result_ttl",
     "unique",
@@ -85,6 +86,7 @@ class Job:
     limits_concurrency: ClassVar[Limit | None] = None
     """How many may run at once."""
     timeout: ClassVar[timedelta | float | str | None] = None
+    kill_after: ClassVar[timedelta | float | str | None] = None
     """After how long it is interrupted; as the settings say unless given."""
     result_ttl: ClassVar[timedelta | float | str | None] = None
     """For how long what it returns is kept; not at all unless given."""
@@ -112,7 +114,7 @@ class Job:
         backoff = given.__func__ if isinstance(given, staticmethod) else given
         policy = _policy(cls.max_attempts, cls.retry_on, cls.discard_on, backoff)
         name = vars(cls).get("name", cls.__name__)
-        bounds = read_time_limit(cls.timeout)
+        bounds = read_time_limit(cls.timeout, cls.kill_after)
         cls._signature = takes = Signature(cls.perform, None)
         cls.definition = _define(
             name,
@@ -200,6 +202,7 @@ def job(
     backoff: Backoff | None = ...,
     limits_concurrency: Limit | None = ...,
     timeout: timedelta | float | str | None = ...,
+    kill_after: timedelta | float | str | None = ...,
     result_ttl: timedelta | float | str | None = ...,
     unique: Unique | None = ...,
     expires_in: timedelta | float | str | None = ...,
@@ -217,6 +220,7 @@ def job(  # noqa: PLR0913 - the options of a job
     backoff: Backoff | None = None,
     limits_concurrency: Limit | None = None,
     timeout: timedelta | float | str | None = None,
+    kill_after: timedelta | float | str | None = None,
     result_ttl: timedelta | float | str | None = None,
     unique: Unique | None = None,
     expires_in: timedelta | float | str | None = None,
@@ -234,14 +238,15 @@ def job(  # noqa: PLR0913 - the options of a job
         backoff: a function of the attempt's number that returns seconds; see `exponential`.
         limits_concurrency: how many may run at the same time; see `Limit`.
         timeout: after how long it is interrupted; as the settings say unless given.
+        kill_after: how much later its process ends it, if it still runs; likewise.
         result_ttl: for how long what it returns is kept, for `EnqueuedJob.result`.
         unique: what makes a second one superfluous; see `Unique`.
         expires_in: how long after it is first due it is still begun; later it is discarded.
         name: its registered name; by default "module.function".
     """
     policy = _policy(max_attempts, retry_on, discard_on, backoff)
-    rest = read_time_limit(timeout), result_ttl, limits_concurrency, unique, expires_in
-    define = partial(_function_job, name, queue, priority, policy, rest)
+    rest = read_time_limit(timeout, kill_after), result_ttl, limits_concurrency, unique
+    define = partial(_function_job, name, queue, priority, policy, (*rest, expires_in))
     return define if function is None else define(function)
 
 

@@ -31,11 +31,22 @@ class Interruptible:
     interrupts it; `sent` by both: the interrupt that has come, or is about to.
     """
 
-    __slots__ = ("_limited", "due", "interrupt", "job", "sent", "shields", "task", "thread_id")
+    __slots__ = (
+        *("_limited", "due", "grace_s", "hard", "interrupt", "job", "sent", "shields"),
+        *("task", "thread_id"),
+    )
 
-    def __init__(self, limited: Callable[[float, float], None] = lambda _, __: None) -> None:
+    def __init__(
+        self,
+        limited: Callable[[float, float], None] = lambda _, __: None,
+        hard: Any = None,  # noqa: ANN401 - of a room above
+    ) -> None:
         self._limited = limited
         self.thread_id = 0
+        self.hard = hard
+        """Where is said by when the job has to have ended, for those outside of the process."""
+        self.grace_s: float | None = None
+        """How long after its due its process goes, where that is said."""
         self.job: Any = None
         """The job whose author's code runs now."""
         self.due = NEVER
@@ -50,6 +61,47 @@ class Interruptible:
         """Say that the job which begins now has so much time, and let somebody look then."""
         self.due = due = monotonic() + limit_s
         self._limited(limit_s, due)
+
+    def limit_hard(
+        self,
+        job: Any,  # noqa: ANN401 - as `hard` has it
+        limit_s: float,
+        grace_s: float,
+        verdict: tuple[str, float],
+        *,
+        from_now: bool = False,
+    ) -> None:
+        """Say by when the job has to have ended, and what is to become of it else."""
+        if self.hard is None:
+            return
+        self.hard.set(job, limit_s, grace_s, verdict)
+        self.grace_s = grace_s
+        if not self.shields:
+            self._count_from(monotonic(), from_now=from_now)
+
+    def unlimit(self) -> None:
+        """Say that the job has ended."""
+        self.grace_s = None
+        self.hard.move(0)
+
+    def shield(self) -> None:
+        """Begin a shield: in the outermost one no limit counts."""
+        self.shields += 1
+        if self.shields == 1 and self.grace_s is not None:
+            self.hard.move(0)
+
+    def unshield(self) -> None:
+        """End a shield; what has come meanwhile is raised. The time to end counts from here."""
+        self.shields -= 1
+        if not self.shields and self.grace_s is not None:
+            self._count_from(monotonic())
+        self.deliver()
+
+    def _count_from(self, now: float, *, from_now: bool = False) -> None:
+        grace_s = self.grace_s
+        if grace_s is not None:
+            began = now if from_now or self.due == NEVER else max(now, self.due)
+            self.hard.move(began + grace_s)
 
     def enter(self) -> None:
         """Say that it is this thread."""
@@ -102,9 +154,8 @@ class Shield:
     def __enter__(self) -> None:
         self._found = find_here()
         if self._found is not None:
-            self._found.shields += 1
+            self._found.shield()
 
     def __exit__(self, *_: object) -> None:
         if self._found is not None:
-            self._found.shields -= 1
-            self._found.deliver()
+            self._found.unshield()

@@ -6,7 +6,7 @@ import math
 import random
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from jobsd.clock import parse_duration
 from jobsd.errors import Cancelled, Error, TimeLimitExceeded
@@ -157,6 +157,8 @@ class Ending(NamedTuple):
     outcome: str
     wait_s: float
     error_type: str
+    error: dict[str, Any] | None = None
+    """All of the error, where that is known."""
 
 
 def judge(policy: Policy, error: BaseException, attempt: int, attempts_max: int) -> Verdict:

@@ -17,9 +17,10 @@ LIMIT_MIN_S, LIMIT_MAX_S = 0.001, 86_400.0
 
 @dataclass(frozen=True, slots=True)
 class TimeLimit:
-    """When a job is interrupted."""
+    """When a job is interrupted, and how much later its process ends it; None: as usual."""
 
-    timeout_s: float
+    timeout_s: float | None
+    kill_after_s: float | None = None
 
 
 @dataclass(slots=True)
@@ -27,33 +28,49 @@ class _Default:
     """What counts in this process for jobs that say nothing."""
 
     timeout_s: float | None = None
+    kill_after_s: float = 10.0
 
 
 _default = _Default()
 
 
-def set_default(timeout_s: float | None) -> None:
+def set_default(timeout_s: float | None, kill_after_s: float = 10.0) -> None:
     """Say what counts for the jobs of this process that say nothing themselves."""
-    _default.timeout_s = timeout_s
+    _default.timeout_s, _default.kill_after_s = timeout_s, kill_after_s
 
 
 def timeout_s(limit: TimeLimit | None) -> float | None:
     """Return after how many seconds such a job is interrupted; None: never."""
-    return _default.timeout_s if limit is None else limit.timeout_s
+    own_s = None if limit is None else limit.timeout_s
+    return _default.timeout_s if own_s is None else own_s
 
 
-def read_time_limit(timeout: timedelta | float | str | None) -> TimeLimit | None:
+def kill_after_s(limit: TimeLimit | None) -> float:
+    """Return how many seconds later its process ends it, if it still runs."""
+    own_s = None if limit is None else limit.kill_after_s
+    return _default.kill_after_s if own_s is None else own_s
+
+
+def read_time_limit(
+    timeout: timedelta | float | str | None, kill_after: timedelta | float | str | None = None
+) -> TimeLimit | None:
     """Return what the options of a job say, None when they say nothing.
 
     Raises:
         Error: for what is no such time.
     """
-    if timeout is None:
+    if timeout is None and kill_after is None:
         return None
-    seconds = duration_s("timeout", timeout)
+    return TimeLimit(_read("timeout", timeout), _read("kill_after", kill_after))
+
+
+def _read(option: str, value: timedelta | float | str | None) -> float | None:
+    if value is None:
+        return None
+    seconds = duration_s(option, value)
     if LIMIT_MIN_S <= seconds <= LIMIT_MAX_S:
-        return TimeLimit(seconds)
-    raise Error(f"timeout: {timeout!r} is not from {LIMIT_MIN_S:g} seconds to a day")
+        return seconds
+    raise Error(f"{option}: {value!r} is not from {LIMIT_MIN_S:g} seconds to a day")
 
 
 def read_expiry(value: timedelta | float | str | None) -> float | None:

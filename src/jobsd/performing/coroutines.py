@@ -149,6 +149,10 @@ class Coroutines:
                 return True
         return False
 
+    def seats(self) -> list[Interruptible]:
+        """Return what runs the jobs."""
+        return [seat for _, _, seat in [*self._running.values()]]
+
     def drain(self, within_s: float) -> None:
         """Cancel, so much later, what still runs then: it goes back without an attempt."""
         if self._loop is not None:
@@ -277,7 +281,7 @@ class Coroutines:
                 self._wake()
                 continue
             slot, seat = self._free.pop(), Interruptible()
-            seat.job = job
+            seat.job, seat.hard = job, self._entry.hard_limit_of_slot(slot)
             self._running[slot] = waiting, started, seat
             self._entry.coroutine_started(slot, job.id, job.claim_id)
             task = self._loop.create_task(self._run(slot, job, seat), context=Context())
@@ -287,6 +291,8 @@ class Coroutines:
     async def _run(self, slot: int, job: ClaimedJob, seat: Interruptible) -> None:
         outcome = await perform_coroutine(job, seat)
         seat.job = None
+        if seat.grace_s is not None:
+            seat.unlimit()
         self._end(slot, outcome)
 
     def _done(self, slot: int, task: asyncio.Task[None]) -> None:

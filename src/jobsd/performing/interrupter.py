@@ -11,12 +11,18 @@ from __future__ import annotations
 
 import threading
 from queue import Empty, SimpleQueue
+from typing import TYPE_CHECKING
 
 from jobsd.clock import monotonic
 from jobsd.errors import TimeLimitExceeded
 from jobsd.jobs.interrupts import NEVER, Interrupt, Interruptible
 
 from .seats import tell_interrupt
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from jobsd.processes.hard_limits import HardLimit
 
 AGAIN_S = (0.001, 0.01)
 """How long to wait after a moment at which a job could not be struck: at first, and later."""
@@ -26,8 +32,8 @@ SOON_S = 0.1
 class Interrupter:
     """Interrupts the jobs of some threads."""
 
-    def __init__(self, threads: int) -> None:
-        self.threads = [Interruptible(self.expect) for _ in range(threads)]
+    def __init__(self, hard_limits: Iterable[HardLimit | None]) -> None:
+        self.threads = [Interruptible(self.expect, each) for each in hard_limits]
         self.next_at = NEVER
         """When it looks by itself: a job whose time is over earlier wakes it (monotonic)."""
         self._requests: SimpleQueue[Interrupt | None] = SimpleQueue()
@@ -59,6 +65,10 @@ class Interrupter:
                 self._begin()
                 return True
         return False
+
+    def seats(self) -> list[Interruptible]:
+        """Return what runs the jobs."""
+        return self.threads
 
     def end(self) -> None:
         """Let the thread end, if it has begun."""

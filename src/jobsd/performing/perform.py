@@ -6,13 +6,15 @@ import json
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from jobsd.clock import monotonic
 from jobsd.errors import CompletionError, TimeLimitExceeded
 from jobsd.instruments.events import emit, is_subscribed
 from jobsd.jobs import arguments, around, registry, results
+from jobsd.jobs.claims import InClaim
 from jobsd.jobs.completion import BEGUN
 from jobsd.jobs.current import CurrentJob, running
 from jobsd.jobs.policy import Discard, Ending, Policy, Verdict, judge
-from jobsd.jobs.time_limits import timeout_s
+from jobsd.jobs.time_limits import kill_after_s, timeout_s
 from jobsd.text import error_message, error_stack, error_type, storable
 
 from .calls import call
@@ -113,8 +115,13 @@ def perform(job: ClaimedJob, thread: Interruptible) -> Outcome:
             limit_s = timeout_s(definition.time_limit)
             if limit_s is not None:
                 thread.begin(limit_s)
+                _limit_hard(thread, job, definition, limit_s)
             result = call(thread, job, definition, args, kwargs)
+            if thread.grace_s is not None:
+                thread.unlimit()
     except BaseException as error:  # noqa: BLE001 - sys.exit and the like end the job only
+        if thread.grace_s is not None:
+            thread.unlimit()
         return _completing(job, _failed(job, error, policy, limit_s), thread)
     if BEGUN and job.id in BEGUN:
         return _uncompleted(job, policy, thread)
@@ -161,6 +168,9 @@ async def perform_coroutine(job: ClaimedJob, seat: Interruptible) -> Outcome:
                 # Whoever hears of it may run a loop of his own, or wait.
                 await in_thread(_tell_start, current)
             limit_s = timeout_s(definition.time_limit)
+            if limit_s is not None:
+                seat.due = monotonic() + limit_s
+                _limit_hard(seat, job, definition, limit_s)
             with interruptible(seat, limit_s):
                 result = await around.perform_asynchronous(definition, args, kwargs)
     except BaseException as error:  # noqa: BLE001 - sys.exit and the like end the job only
@@ -168,6 +178,17 @@ async def perform_coroutine(job: ClaimedJob, seat: Interruptible) -> Outcome:
     if BEGUN and job.id in BEGUN:
         return _uncompleted(job, policy, seat)
     return SUCCESS if definition.result_ttl_s is None else _kept(definition, result)
+
+
+def _limit_hard(
+    seat: Interruptible, job: ClaimedJob, definition: Definition, limit_s: float
+) -> None:
+    """Say what becomes of a job that does not end, once its process has gone with it."""
+    attempt = job.attempts + 1
+    verdict = judge(definition.policy, TimeLimitExceeded(), attempt, job.max_attempts)
+    grace_s = kill_after_s(definition.time_limit)
+    where = InClaim(job.id, job.claim_id)
+    seat.limit_hard(where, limit_s, grace_s, (verdict.outcome, verdict.wait_s))
 
 
 def _failed(

@@ -60,8 +60,7 @@ class Pool:
         trust_s: float = TRUST_S,
     ) -> None:
         self.size = threads
-        self._entry = entry
-        self._wake = wake
+        self._entry, self._wake = entry, wake
         self._todo: SimpleQueue[Waiting | Series | None] = SimpleQueue()
         # Guards what the threads write and the control thread takes away.
         self.lock = threading.Lock()
@@ -74,8 +73,8 @@ class Pool:
         self._last_rank = (0, 0)
         self.started_at: list[float | None] = [None] * threads
         self._trust_s = trust_s
-        self._interrupter = Interrupter(threads)
-        self.interrupt = self._interrupter.interrupt
+        self._interrupter = Interrupter(map(entry.hard_limit, range(threads)))
+        self.interrupt, self.seats = self._interrupter.interrupt, self._interrupter.seats
         self._threads = [
             threading.Thread(target=self._work, args=(n,), name=f"job-{n}", daemon=True)
             for n in range(threads)

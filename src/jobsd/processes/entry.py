@@ -22,8 +22,9 @@ from typing import TYPE_CHECKING
 from jobsd.clock import monotonic_ns
 
 from .counters import QUEUE_WORDS, QueueCounters
+from .hard_limits import LIMITS_END, HardLimits
 from .queue_names import CLASSES_MAX, QUEUES_MAX
-from .running_jobs import ENDED, ENDINGS_AT, JOBS_AT, JOBS_END, RunningJobs
+from .running_jobs import ENDED, ENDINGS_AT, JOBS_AT
 from .words import Text, Word
 
 if TYPE_CHECKING:
@@ -34,12 +35,16 @@ if TYPE_CHECKING:
 FREE, TAKEN, UP, DEAD = range(4)
 
 KINDS = ("supervisor", "monitor", "dispatcher", "scheduler", "worker", "hooks", "web")
-REASONS = ("exit", "signal", "oom", "hung", "row", "recycled", "reload", "stop", "terminated")
+REASONS = (
+    *("exit", "signal", "oom", "hung", "row", "recycled", "reload", "stop", "terminated"),
+    "timeout",
+)
 """Why a process ended: it exited by itself, by a signal, or was killed by the kernel for want
 of memory; we killed it because it hung, or stopped it because its row was gone, because it had
-reached a limit, for a reload, or with the tree; or somebody else has terminated it."""
+reached a limit, for a reload, or with the tree; or somebody else has terminated it; or a job in
+it was over its time limit and did not stop."""
 
-_QUEUES_AT = JOBS_END
+_QUEUES_AT = LIMITS_END
 _PAGE_WORDS = 512
 _CLASSES_AT = _QUEUES_AT + (1 + QUEUES_MAX) * QUEUE_WORDS
 _END = _CLASSES_AT + (1 + CLASSES_MAX) * QUEUE_WORDS
@@ -60,7 +65,7 @@ _PASSING = (
 )
 
 
-class ScoreboardEntry(RunningJobs):
+class ScoreboardEntry(HardLimits):
     """One process's part of the scoreboard."""
 
     __slots__ = ("_class_names", "_names", "index")
@@ -134,6 +139,7 @@ class ScoreboardEntry(RunningJobs):
         for at in (*_PASSING, *range(JOBS_AT, ENDINGS_AT)):
             words[at] = 0
         self.clear_coroutines()
+        self.clear_limits()
         words[ENDED] = 0
         self.name = name
         words[_KIND] = KINDS.index(kind)
@@ -211,6 +217,11 @@ class ScoreboardEntry(RunningJobs):
         """Seconds from the first tick until now, or until the exit; 0 if it never ticked."""
         up_since, died = self.words[_UP_SINCE], self.words[_DIED]
         return ((died or monotonic_ns()) - up_since) / 1e9 if up_since else 0.0
+
+    @property
+    def died_ns(self) -> int:
+        """When the process was reaped (monotonic); now, when it was not."""
+        return self.words[_DIED] or monotonic_ns()
 
     @property
     def died_s(self) -> float:

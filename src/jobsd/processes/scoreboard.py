@@ -37,7 +37,7 @@ _FLAGS = mmap.MAP_SHARED | mmap.MAP_ANONYMOUS | getattr(mmap, "MAP_NORESERVE", 0
 _THRESHOLDS_AT = slice(32, 35)
 _RELOADS_AT = 40
 RELOAD_OUTCOMES = ("done", "refused", "failed")
-_RESTARTS_AT = 64
+_RESTARTS_AT = 256
 _ANNOUNCEMENT_TRIES = 50
 
 

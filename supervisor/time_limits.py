@@ -1,0 +1,82 @@
+"""Ends the processes of jobs that are over their time limit and do not stop.
+
+Judged from outside, by what such a job has said in the scoreboard when it began. The process is
+asked to stop, and has a successor at once: it claims nothing more, and its other jobs may end.
+It is killed when they have, which it does itself, or once the job has had its time twice. A
+process that does not even notice that it was asked is killed at once: the job holds the lock of
+the interpreter. What the job is to become is in the scoreboard; what else ran goes back.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from jobsd.clock import monotonic_ns
+
+from .events import emit
+
+if TYPE_CHECKING:
+    from jobsd.processes.hard_limits import Overdue
+    from jobsd.processes.scoreboard import Scoreboard
+
+    from .child_table import ChildTable
+    from .children import ChildProcess
+
+NOTICE_S = 1.0
+"""How long a process may take to notice that it was asked to stop."""
+REASON = "timeout"
+
+
+class TimeLimits:
+    """Enforces the limits of all jobs of the tree."""
+
+    def __init__(self, scoreboard: Scoreboard, table: ChildTable) -> None:
+        self._scoreboard = scoreboard
+        self._table = table
+        # When each process was asked, and until when it may take (monotonic).
+        self._asked: dict[ChildProcess, tuple[float, float]] = {}
+        self.next_due = float("inf")
+
+    def enforce(self, now: float) -> None:
+        """Ask processes to stop, and kill them, as far as that is due."""
+        self.next_due = float("inf")
+        living = [each for each in self._table.of("worker") if not each.killed]
+        self._asked = {each: when for each, when in self._asked.items() if each in living}
+        for process in living:
+            if hard_ns := process.entry.next_hard_ns:
+                self._judge(process, hard_ns, now)
+
+    def _judge(self, process: ChildProcess, hard_ns: int, now: float) -> None:
+        now_ns = monotonic_ns()
+        if hard_ns > now_ns:
+            self._check_at(now + (hard_ns - now_ns) / 1e9)
+            return
+        if not (overdue := process.entry.overdue(now_ns)):
+            return
+        if process not in self._asked:
+            self._ask(process, overdue, now)
+        asked_at, kill_at = self._asked[process]
+        noticed = process.entry.ticked_ns / 1e9 > asked_at
+        due = kill_at if noticed else min(kill_at, asked_at + NOTICE_S)
+        if now >= due:
+            emit(self._scoreboard, "process.killed", **process.facts(), reason=REASON)
+            process.kill()
+        else:
+            self._check_at(due)
+
+    def _ask(self, process: ChildProcess, overdue: list[Overdue], now: float) -> None:
+        emit(
+            self._scoreboard,
+            "process.overdue",
+            **process.facts(),
+            job_ids=[each.job.job_id for each in overdue],
+        )
+        self._asked[process] = now, now + min(each.grace_s for each in overdue)
+        for child in self._table.children:
+            if child.process is process:
+                self._table.replace(child, REASON)
+        if not process.asked:
+            process.dismiss(REASON)
+
+    def _check_at(self, due: float) -> None:
+        self.next_due = min(self.next_due, due)

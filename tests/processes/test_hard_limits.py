@@ -1,0 +1,83 @@
+"""By when a job has to have ended: said by its process, judged by others."""
+
+from __future__ import annotations
+
+import pytest
+
+from jobsd.clock import monotonic, monotonic_ns
+from jobsd.jobs.claims import InClaim
+from jobsd.jobs.interrupts import Interruptible, Shield
+from jobsd.jobs.policy import Ending
+from jobsd.processes.hard_limits import Overdue
+from jobsd.processes.scoreboard import Scoreboard
+
+JOB = InClaim(7, 70)
+RETRY = ("retried", 3.0)
+LATER_NS = 3_600 * 10**9
+
+
+@pytest.fixture
+def seat() -> tuple[Scoreboard, Interruptible]:
+    scoreboard = Scoreboard()
+    entry = scoreboard.entries[0]
+    entry.take("worker", "worker-1")
+    entry.started(2, *JOB)
+    return scoreboard, Interruptible(hard=entry.hard_limit(2))
+
+
+def test_a_job_is_overdue_once_its_time_is_over(seat: tuple[Scoreboard, Interruptible]) -> None:
+    (entry, *_), limited = seat[0].entries, seat[1]
+    limited.due = monotonic() + 60
+    limited.limit_hard(JOB, 60.0, 10.0, RETRY)
+
+    assert entry.overdue() == []
+    (late,) = entry.overdue(monotonic_ns() + 71 * 10**9)
+    assert late == Overdue(JOB, late.hard_ns, 60.0, 10.0, "retried", 3.0)
+    assert entry.next_hard_ns == late.hard_ns
+
+
+@pytest.mark.parametrize("how", ["ended", "another", "again", "taken"])
+def test_who_runs_it_no_more_is_not(how: str, seat: tuple[Scoreboard, Interruptible]) -> None:
+    (entry, *_), limited = seat[0].entries, seat[1]
+    limited.limit_hard(JOB, 0.0, 0.001, RETRY)
+    match how:
+        case "ended":
+            entry.ended_as(Ending(*JOB, "failed", 0.0, "ValueError"))
+        case "another":
+            entry.started(2, 8, 70)
+        case "again":
+            entry.started(2, 7, 71)
+        case _:
+            entry.take("worker", "worker-2")
+
+    assert entry.overdue(monotonic_ns() + LATER_NS) == []
+
+
+def test_in_a_shield_no_time_counts_and_behind_it_the_rest_does(
+    seat: tuple[Scoreboard, Interruptible], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (entry, *_), limited = seat[0].entries, seat[1]
+    monkeypatch.setattr("jobsd.jobs.interrupts.find_here", lambda: limited)
+    limited.limit_hard(JOB, 0.0, 10.0, RETRY)
+    with Shield(), Shield():
+        limited.limit_hard(JOB, 0.0, 10.0, RETRY)
+
+        assert entry.overdue(monotonic_ns() + LATER_NS) == []
+    began = monotonic()
+    assert began + 9 < entry.next_hard_ns / 1e9 <= began + 10
+
+
+def test_coroutines_have_rows_of_their_own() -> None:
+    entry = Scoreboard().entries[0]
+    entry.coroutine_started(900, *JOB)
+    limit = entry.hard_limit_of_slot(900)
+    limit.set(JOB, 1.0, 1.0, RETRY)
+    limit.move(0.001)
+
+    assert [each.job for each in entry.overdue()] == [JOB]
+
+
+def test_nothing_is_overdue_where_nothing_is_limited() -> None:
+    entry = Scoreboard().entries[0]
+
+    assert (entry.next_hard_ns, entry.overdue()) == (0, [])

@@ -1,0 +1,136 @@
+"""Jobs that no exception reaches: their process ends them, and nothing else suffers by it."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from system.tree import Project, wait_for
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+pytestmark = pytest.mark.system
+
+JOBS = """
+import ctypes, os, socket, threading, time
+from pathlib import Path
+from jobsd import current_job, job
+
+WAYS = ("sleep", "recv", "lock", "held")
+
+@job(timeout="200ms", kill_after="300ms")
+def stuck(how: str) -> None:
+    if how == "sleep":
+        time.sleep(60)
+    elif how == "recv":
+        ours, theirs = socket.socketpair()
+        ours.recv(1)
+    elif how == "lock":
+        lock = threading.Lock()
+        lock.acquire()
+        lock.acquire()
+    else:
+        # A function in C that keeps the interpreter's lock.
+        ctypes.PyDLL(None).sleep(60)
+
+@job(kill_after="300ms")
+def deaf() -> None:
+    time.sleep(60)
+
+@job
+def neighbour(name: str) -> None:
+    begun = Path(f"begun-{name}")
+    if not begun.exists():
+        begun.touch()
+        time.sleep(60)
+
+@job(timeout="100ms", kill_after="100ms")
+def shielded() -> None:
+    with current_job().shield():
+        time.sleep(1)
+"""
+WAYS = ("sleep", "recv", "lock", "held")
+SHOW = """
+import dataclasses, json
+from jobsd import find
+found = [find(n) for n in range(1, 11)]
+print(json.dumps([dataclasses.asdict(each) for each in found], default=str))
+"""
+
+
+def _settings() -> str:
+    queues = (*WAYS, "deaf", "shielded")
+    workers = ", ".join(f"{{queues: {queue}, threads: 2}}" for queue in queues)
+    return f"import: [stuck_jobs]\nworkers: [{workers}]\nsupervisor: {{shutdown_timeout: 60}}\n"
+
+
+@pytest.mark.failure(
+    "A job waits in C, or holds the interpreter's lock, and is over its time limit",
+    "Its process is ended; the job fails by its own policy, and what ran beside it goes back.",
+)
+def test_what_can_not_be_interrupted_ends_with_its_process(
+    tmp_path: Path, empty_database: str
+) -> None:
+    project = Project(tmp_path, empty_database)
+    project.write("stuck_jobs.py", JOBS)
+    project.write("config/queue.yml", _settings())
+    with project.start("--metrics-bind", "127.0.0.1:0") as tree:
+        tree.wait_event("supervisor.ready")
+        project.python(
+            "import stuck_jobs as s\nfrom pathlib import Path\nimport time\n"
+            "for way in s.WAYS: s.neighbour.using(queue=way).enqueue(way)\n"
+            "s.deaf.using(queue='deaf').enqueue()\n"
+            "s.shielded.using(queue='shielded').enqueue()\n"
+            "while not all(Path(f'begun-{way}').exists() for way in s.WAYS): time.sleep(0.01)\n"
+            "for way in s.WAYS: s.stuck.using(queue=way).enqueue(way)\n"
+        )
+
+        project.run("cancel", "--all", "--class", "*deaf", "--force", "--yes")
+
+        def jobs() -> list[dict[str, Any]]:
+            found: list[dict[str, Any]] = json.loads(project.python(SHOW))
+            return found
+
+        def ended() -> bool:
+            return all(each["state"] in {"failed", "finished", "discarded"} for each in jobs())
+
+        wait_for(ended, 60, tree.told)
+        shown = jobs()
+        metrics = project.run("metrics").stdout
+
+    of = {
+        name: [each for each in shown if each["class_name"].endswith(name)]
+        for name in ("stuck", "neighbour", "deaf", "shielded")
+    }
+    assert {each["state"] for each in of["stuck"]} == {"failed"}, tree.told()
+    for each in of["stuck"]:
+        assert (each["attempts"], each["errors"][0]["type"]) == (1, "TimeLimitExceeded")
+        assert (
+            "time limit of 0.2 s and did not stop within 0.3 s" in each["errors"][0]["message"]
+        )
+    stacks = {each["queue_name"]: each["errors"][0]["stack"] for each in of["stuck"]}
+    assert all("in stuck" in stacks[way] for way in WAYS if way != "held"), stacks
+    # What ran beside them has lost no attempt.
+    assert [(each["state"], each["attempts"], each["errors"]) for each in of["neighbour"]] == [
+        ("finished", 1, [])
+    ] * len(WAYS)
+    (deaf,) = of["deaf"]
+    assert (deaf["state"], deaf["reason"]) == ("discarded", "cancelled")
+    assert deaf["errors"][0]["type"] == "Cancelled"
+    # A shield is waited for; then the soft limit strikes.
+    (shielded,) = of["shielded"]
+    assert (shielded["state"], "did not stop" in shielded["errors"][0]["message"]) == (
+        "failed",
+        False,
+    )
+    assert (
+        sum(
+            float(line.rsplit(" ", 1)[1])
+            for line in metrics.splitlines()
+            if line.startswith("jobsd_timeouts_total") and 'kind="hard"' in line
+        )
+        == len(WAYS) + 1
+    )
