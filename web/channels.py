@@ -2,7 +2,7 @@
 
 Waitress closes a connection on which nothing has come for a while. A slow loris sends a byte
 now and then: so a request must also be whole some time after it has begun. Who comes too often
-gets a 503 that says when to come again, and no place.
+gets a 503 that says when to come again, and no place, unless a connection of theirs is idle.
 """
 
 from __future__ import annotations
@@ -57,14 +57,23 @@ def admitting(proxies: Sequence[str]) -> Callable[..., Channel | None]:
         map: Any = None,  # noqa: A002, ANN401 - the library's name
     ) -> Channel | None:
         host = str(address[0])
-        others = [str(each.addr[0]) for each in list(server.active_channels.values())]
-        of_address = others.count(host) < OF_ADDRESS_MAX or _is_in(host, networks)
-        if len(others) >= CONNECTIONS_MAX or not of_address:
+        others = list(server.active_channels.values())
+        own = [each for each in others if str(each.addr[0]) == host and not each.will_close]
+        full = len(own) >= OF_ADDRESS_MAX and not _is_in(host, networks)
+        if len(others) >= CONNECTIONS_MAX or (full and not _gives_way(own)):
             _refuse(connection)
             return None
         return Channel(server, connection, address, adjustments, map=map)
 
     return admit
+
+
+def _gives_way(channels: Sequence[Any]) -> bool:
+    """Close the connection on which nothing has come for longest, if one is idle."""
+    idle = [each for each in channels if not each.requests and each.request is None]
+    if idle:
+        min(idle, key=lambda each: each.last_activity).will_close = True
+    return bool(idle)
 
 
 def _is_in(host: str, networks: Sequence[Any]) -> bool:

@@ -32,6 +32,7 @@ def main(url: str) -> None:
         "overview": ("/", "light", 1280),
         "overview-dark": ("/", "dark", 1280),
         "job": (f"/jobs/{ids['waiting']}", "light", 1280),
+        "history": ("/history", "light", 1280),
         "heartbeats": ("/heartbeats", "dark", 1280),
         "phone": ("/", "light", 390),
     }
@@ -42,6 +43,7 @@ def main(url: str) -> None:
             page = browser.new_page(color_scheme=scheme, viewport=size)
             page.goto(address + path)
             page.screenshot(path=FOLDER / f"dashboard-{name}.png")
+            page.close()
     client.configure()
 
 
