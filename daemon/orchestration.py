@@ -1,10 +1,13 @@
 """Files for programs that run containers: Compose, Kubernetes. One container is one tree.
 
-They name an image that has the project in /app, as docs/guide/containers.md makes it.
+They name an image that has the project in /app: the Dockerfile is the recipe of one.
 """
 
 from __future__ import annotations
 
+import sys
+from importlib.metadata import version
+from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
 import yaml
@@ -20,6 +23,32 @@ USER = 10001
 """That of the image: a kubelet can't look a name up."""
 STOP_BESIDE_S = 5
 """What an end takes beside the drain."""
+
+
+def dockerfile(options: Options) -> str:
+    """Return the recipe of an image that has the project, what it asks for, and us."""
+    text = files("jobsd.daemon.templates").joinpath("Dockerfile.template").read_text("utf-8")
+    words = {
+        "IMAGE": IMAGE,
+        "PYTHON": f"{sys.version_info.major}.{sys.version_info.minor}",
+        "INSTALL": _installation(options),
+        "USER": str(USER),
+        "ENVIRONMENT": _environment(options)["JOBSD_ENV"],
+        "PORT": str(PORT),
+    }
+    for name, word in words.items():
+        text = text.replace(f"@{name}@", word)
+    return text
+
+
+def _installation(options: Options) -> str:
+    """Return how to install what the project asks for: before its code, which changes more."""
+    if (options.root / "requirements.txt").is_file():
+        install = "RUN pip install --no-cache-dir -r requirements.txt 'jobsd[binary]'"
+        return f"COPY requirements.txt ./\n{install}"
+    if (options.root / "pyproject.toml").is_file():
+        return "COPY . /app\nRUN pip install --no-cache-dir /app 'jobsd[binary]'"
+    return f"RUN pip install --no-cache-dir 'jobsd[binary]=={version('jobsd')}'"
 
 
 def compose(options: Options) -> str:

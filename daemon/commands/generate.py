@@ -19,6 +19,7 @@ _EXAMPLES = """
 generate procfile > Procfile
 generate crontab | crontab -
 generate dokku > app.json
+generate dockerfile > Dockerfile
 generate kubernetes | kubectl apply -f -
 generate completions bash > ~/.local/share/bash-completion/completions/jobs
 """
@@ -63,6 +64,29 @@ def kamal() -> Result:
     from jobsd.daemon import generate
 
     return document("kamal", "\n".join(generate.kamal(_options())))
+
+
+@command.command(
+    cls=Verb,
+    examples="generate systemd | sudo tee /etc/systemd/system/jobsd-shop.service",
+)
+def systemd() -> Result:
+    """Write a unit for systemd that runs this project with this Python.
+
+    The user is the owner of the project's folder; where that is root, the user `jobsd`. The
+    URL of the database is read from /etc/jobsd/env.
+    """
+    from jobsd.daemon import service_unit
+
+    return document("systemd", service_unit.unit(_options(), os.environ))
+
+
+@command.command(cls=Verb, examples="generate dockerfile > Dockerfile")
+def dockerfile() -> Result:
+    """Write a Dockerfile: the project in /app, what it asks for, and the daemon."""
+    from jobsd.daemon import orchestration
+
+    return document("dockerfile", orchestration.dockerfile(_options()).rstrip())
 
 
 @command.command(cls=Verb, examples="generate compose > compose.yaml")

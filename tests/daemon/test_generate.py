@@ -3,21 +3,29 @@
 from __future__ import annotations
 
 import json
+import os
+import re
+import shlex
 import shutil
 import subprocess
+import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 import yaml
 from croniter import croniter
 
-from jobsd.daemon import completion
+from jobsd.configuration.options import Options
+from jobsd.daemon import completion, orchestration, service_unit
+from jobsd.errors import ConfigurationError
 from system.tree import wait_for
 
 if TYPE_CHECKING:
     from system.commands import Commands
     from system.tree import Project
 
+SOURCE = Path(__file__).parents[2]
 RECURRING = """
 greet: {class: shop_jobs.welcome, args: [5, {polite: false}], schedule: every 10 minutes,
         description: 'greets 100% of them'}
@@ -84,6 +92,129 @@ def test_kubernetes_gets_a_migration_and_a_daemon_that_is_asked_and_drained(
         deployment["spec"]["selector"]["matchLabels"]
         == (deployment["spec"]["template"]["metadata"]["labels"])
     )
+
+
+@pytest.mark.skipif(
+    shutil.which("systemd-analyze") is None, reason="systemd-analyze is not installed"
+)
+def test_systemd_has_nothing_to_say_against_the_unit_of_a_project(run: Commands) -> None:
+    folder = run.project.root / "config"
+    text = run("generate", "systemd").stdout
+    unit = folder / "jobsd-shop.service"
+    unit.write_text(text)
+
+    verified = _analyze("verify", str(unit))
+    exposed = _analyze("security", "--offline=true", "--threshold=25", str(unit))
+
+    assert (verified.returncode, verified.stdout + verified.stderr) == (0, "")
+    assert exposed.returncode == 0, exposed.stdout
+
+
+def _analyze(*words: str) -> subprocess.CompletedProcess[str]:
+    command = ["systemd-analyze", *words]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+def test_the_command_of_a_unit_starts_this_project_with_this_python(run: Commands) -> None:
+    lines = run("generate", "systemd").stdout.splitlines()
+
+    command = _value(lines, "ExecStart").removesuffix(" start")
+    assert shlex.split(command)[0] == sys.executable
+    assert _shell(run, f"{command} check").returncode == 0
+    assert _value(lines, "WorkingDirectory") == str(run.project.root)
+    assert f"Environment=JOBSD_CONFIG={run.project.root}/config/queue.yml" in lines
+    assert "Environment=JOBSD_ENV=production" in lines
+
+
+def _value(lines: list[str], name: str) -> str:
+    (found,) = (line for line in lines if line.startswith(f"{name}="))
+    return found.removeprefix(f"{name}=")
+
+
+def _unit(root: Path, **environ: str) -> list[str]:
+    (root / "config").mkdir(parents=True, exist_ok=True)
+    return service_unit.unit(Options(root=root), environ).splitlines()
+
+
+def test_a_unit_has_all_of_the_shipped_one_but_what_is_about_its_paths(tmp_path: Path) -> None:
+    shipped = (SOURCE / "systemd/jobsd.service").read_text().splitlines()
+
+    lines = _unit(tmp_path)
+
+    gone = {line.split("=")[0] for line in shipped if line not in lines}
+    assert gone <= {
+        *("Description", "Documentation", "Environment", "ExecStart", "ExecReload", "User"),
+        *("Group", "WorkingDirectory", "StateDirectory", "StateDirectoryMode"),
+        *("ProtectHome", "PrivateTmp"),
+    }
+    assert f"ReadWritePaths=-{tmp_path}/storage" in lines
+
+
+def test_a_unit_runs_as_the_owner_of_the_project(tmp_path: Path) -> None:
+    if os.geteuid() == 0:
+        assert _value(_unit(tmp_path), "User") == "jobsd"
+        os.chown(tmp_path, 65534, -1)
+
+    lines = _unit(tmp_path)
+
+    assert _value(lines, "User") == tmp_path.owner()
+    assert not any("useradd" in line for line in lines)
+
+
+def test_a_unit_names_odd_paths_so_that_systemd_reads_them(tmp_path: Path) -> None:
+    lines = _unit(tmp_path / 'my 100% "app"', PYTHONPATH="lib", JOBSD_CONFIG="q.yml")
+
+    assert _value(lines, "WorkingDirectory") == f'{tmp_path}/my 100%% "app"'
+    quoted = f'{tmp_path}/my 100%% \\"app\\"'
+    assert f'Environment="JOBSD_CONFIG={quoted}/q.yml"' in lines
+    assert f'Environment="PYTHONPATH={quoted}/lib"' in lines
+
+
+def test_a_path_that_no_unit_can_name_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match="no unit of systemd can name the path"):
+        _unit(tmp_path / "two\nlines")
+
+
+@pytest.mark.parametrize(
+    ("name", "installs"),
+    [
+        ("", "RUN pip install --no-cache-dir 'jobsd[binary]=="),
+        ("requirements.txt", "--no-cache-dir -r requirements.txt 'jobsd[binary]'"),
+        ("pyproject.toml", "RUN pip install --no-cache-dir /app 'jobsd[binary]'"),
+    ],
+)
+def test_a_dockerfile_installs_what_the_project_asks_for(
+    tmp_path: Path, name: str, installs: str
+) -> None:
+    if name:
+        (tmp_path / name).touch()
+
+    text = orchestration.dockerfile(Options(root=tmp_path))
+
+    assert installs in text
+    assert text.index("pip install") < text.index("USER 10001:10001")
+    assert "@" not in text
+
+
+def test_a_dockerfile_keeps_the_rules_of_our_own_image(run: Commands) -> None:
+    ours = (SOURCE / "packaging/Dockerfile").read_text()
+
+    text = run("generate", "dockerfile").stdout
+
+    lines = text.splitlines()
+    for begin in ("USER", "EXPOSE", "STOPSIGNAL", "ENTRYPOINT", "CMD", "ENV"):
+        assert [line for line in lines if line.startswith(f"{begin} ")] == [
+            line for line in ours.splitlines() if line.startswith(f"{begin} ")
+        ]
+    assert _health(text) == _health(ours).replace('"python"', '"python3"')
+    assert re.findall("^(?:ARG|FROM) .*", text, re.MULTILINE) == [
+        f"ARG BASE=python:{sys.version_info.major}.{sys.version_info.minor}-slim",
+        "FROM ${BASE}",
+    ]
+
+
+def _health(recipe: str) -> str:
+    return recipe[recipe.index("HEALTHCHECK --") : recipe.index("ENTRYPOINT")]
 
 
 def test_a_crontab_runs_the_tasks(run: Commands) -> None:

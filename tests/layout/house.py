@@ -9,6 +9,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 ROOMS = ("daemon", "dispatcher", "scheduler", "supervisor", "web", "worker")
+SHIPPED = {"config": "config", "prometheus": "packaging/prometheus", "systemd": "systemd"}
+"""Links in src/jobsd/shipped, and what they lead to: what the wheel carries beside code."""
 
 _SURROUNDINGS = ("PIP_", "SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "HTTP_PROXY", "HTTPS_PROXY")
 
@@ -37,9 +39,15 @@ def files(*suffixes: str) -> list[str]:
 def packaged_files() -> set[str]:
     """Return the files of the package by their names in it, such as jobsd/worker/turn.py."""
     floors = {name.removeprefix("src/") for name in files() if name.startswith("src/jobsd/")}
-    links = {f"jobsd/{room}" for room in ROOMS}
+    links = {f"jobsd/{room}" for room in ROOMS} | {f"jobsd/shipped/{each}" for each in SHIPPED}
     rooms = {f"jobsd/{name}" for name in files() if name.split("/")[0] in ROOMS}
-    return (floors - links) | rooms
+    shipped = {
+        f"jobsd/shipped/{link}/{name.removeprefix(f'{folder}/')}"
+        for link, folder in SHIPPED.items()
+        for name in files()
+        if name.startswith(f"{folder}/") and not name.endswith(".test.yml")
+    }
+    return (floors - links) | rooms | shipped
 
 
 def copy_to(folder: Path) -> None:

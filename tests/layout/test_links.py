@@ -6,7 +6,7 @@ import ast
 
 import pytest
 
-from layout.house import ROOMS, ROOT, files
+from layout.house import ROOMS, ROOT, SHIPPED, files
 
 
 @pytest.mark.parametrize("room", ROOMS)
@@ -15,6 +15,12 @@ def test_a_room_is_part_of_the_package_through_a_link(room: str) -> None:
 
     assert link.readlink().as_posix() == f"../../{room}"
     assert (link / "__init__.py").samefile(ROOT / room / "__init__.py")
+
+
+@pytest.mark.parametrize(("name", "folder"), SHIPPED.items())
+def test_what_the_wheel_carries_beside_code_is_linked(name: str, folder: str) -> None:
+    assert (ROOT / "src/jobsd/shipped" / name).readlink().as_posix() == f"../../../{folder}"
+    assert (ROOT / folder).is_dir()
 
 
 @pytest.mark.parametrize("folder", ["packaging", "systemd", "config", "tests", "docs"])

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from layout.house import bare_environment, copy_to, packaged_files
+from layout.house import ROOMS, SHIPPED, bare_environment, copy_to, files, packaged_files
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -55,6 +55,35 @@ def test_the_source_distribution_holds_the_rooms_as_files(dist: Path) -> None:
         members = {member.name.split("/", 1)[-1]: member for member in archive}
 
     assert members["src/jobsd/worker/__init__.py"].isfile()
+    assert not [name for name, member in members.items() if member.issym() or member.islnk()]
+
+
+def test_the_source_distribution_has_every_file_and_nothing_stray(dist: Path) -> None:
+    with tarfile.open(next(dist.glob("*.tar.gz"))) as archive:
+        names = {member.name.split("/", 1)[-1] for member in archive if member.isfile()}
+
+    made = {"PKG-INFO", "setup.cfg"}
+    made |= {name for name in names if name.startswith("src/jobsd.egg-info/")}
+    assert names - made == _expected_sources()
+
+
+def _expected_sources() -> set[str]:
+    """Return what git has: the rooms where the package has them, and no link."""
+    links = {f"src/jobsd/{room}" for room in ROOMS}
+    links |= {f"src/jobsd/shipped/{each}" for each in SHIPPED}
+    ours = {name for name in files() if name.split("/")[0] not in ROOMS} - links
+    return ours - {".gitignore"} | {f"src/{name}" for name in packaged_files()}
+
+
+def test_an_installed_wheel_writes_a_unit_for_its_own_python(
+    environment: Path, tmp_path: Path
+) -> None:
+    command = (str(environment / "bin/jobsd"), "generate", "systemd")
+
+    unit = _succeed(*command, cwd=tmp_path)
+
+    assert f"ExecStart={environment}/bin/python" in unit
+    assert f"WorkingDirectory={tmp_path}\n" in unit
 
 
 def test_an_installed_wheel_imports(environment: Path, tmp_path: Path) -> None:

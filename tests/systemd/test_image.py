@@ -13,17 +13,19 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
+from layout.house import SHIPPED
+
 from .service import SOURCE
 
 RECIPE = SOURCE / "packaging/Dockerfile"
 
 
 def test_the_recipe_copies_every_room() -> None:
-    copied = set(re.findall(r"^COPY (\w+) \1$", RECIPE.read_text(), re.MULTILINE))
+    copied = set(re.findall(r"^COPY (\S+) \1$", RECIPE.read_text(), re.MULTILINE))
 
     rooms = {link.name for link in (SOURCE / "src/jobsd").iterdir() if link.is_symlink()}
     assert len(rooms) == 6
-    assert copied == rooms | {"src"}
+    assert copied == rooms | {"src", *SHIPPED.values()}
 
 
 def test_what_is_copied_is_not_ignored() -> None:

@@ -1,0 +1,136 @@
+"""A unit for systemd that runs one project, made from the unit that is shipped.
+
+Only the paths and the user are changed, and the walls that would hide those paths: a service
+finds nothing below homes, unless it may read there.
+"""
+
+from __future__ import annotations
+
+import grp
+import pwd
+import re
+import sys
+from importlib.resources import files
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from jobsd.configuration.folder import QUEUE_FILE, RECURRING_FILE
+from jobsd.configuration.options import TRYING
+from jobsd.errors import ConfigurationError, Fault
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from jobsd.configuration.options import Options
+
+_SHIPPED = "shipped/systemd/jobsd.service"
+_USER = "jobsd"
+_HOMES = ("/home", "/root", "/run/user")
+_PRIVATE = ("/tmp", "/var/tmp")  # noqa: S108 - a service has these for itself
+
+
+def unit(options: Options, environ: Mapping[str, str]) -> str:
+    """Return a unit that starts the daemon of this project with this Python.
+
+    The user is the owner of the project's folder; where that is root, the shipped one.
+
+    Raises:
+        ConfigurationError: for a path that no unit can name.
+    """
+    root = options.root.resolve()
+    user, group = _owner(root)
+    text = files("jobsd").joinpath(_SHIPPED).read_text(encoding="utf-8")
+    changes = {
+        "Description": f"Description=Background jobs and recurring tasks of {_text(root)}",
+        "ExecStart": f"ExecStart={_program()} start",
+        "ExecReload": f"ExecReload={_program()} reload --pid $MAINPID",
+        "User": f"User={user}",
+        "Group": f"Group={group}",
+        "WorkingDirectory": f"WorkingDirectory={_text(root)}",
+        "ProtectSystem": f"ProtectSystem=strict\nReadWritePaths={_word(f'-{root}/storage')}",
+        **_walls(root),
+        # They are about the folders of the package.
+        "Documentation": "",
+        "StateDirectory": "",
+        "StateDirectoryMode": "",
+    }
+    for name, value in _variables(options, root, environ):
+        changes[f"Environment={name}"] = f"Environment={_word(f'{name}={value}')}"
+    if path := environ.get("PYTHONPATH"):
+        absolute = ":".join(str((root / each).resolve()) for each in path.split(":") if each)
+        changes["WorkingDirectory"] += f"\nEnvironment={_word(f'PYTHONPATH={absolute}')}"
+    return "\n".join((*_head(root, user), *_changed(text, changes)))
+
+
+def _changed(text: str, changes: Mapping[str, str]) -> Iterator[str]:
+    """Yield the lines; one that begins with a key of `changes` and = is another, or none."""
+    for line in text.splitlines():
+        found = re.match(r"Environment=\w+|\w+", line)
+        changed = changes.get(found[0], line) if found else line
+        if changed or not line:
+            yield changed
+
+
+def _head(root: Path, user: str) -> Iterator[str]:
+    name = f"jobsd-{re.sub(r'[^A-Za-z0-9_.-]', '-', root.name)}"
+    yield f"# For /etc/systemd/system/{name}.service; then:"
+    yield f"#   systemctl daemon-reload && systemctl enable --now {name}"
+    if user == _USER:
+        yield f"# The user {_USER} must be able to read the project and Python. To make it:"
+        yield f"#   useradd --system --shell /usr/sbin/nologin {_USER}"
+
+
+def _variables(
+    options: Options, root: Path, environ: Mapping[str, str]
+) -> Iterator[tuple[str, str]]:
+    trying = options.environment in TRYING
+    yield "JOBSD_ENV", "production" if trying else options.environment
+    yield "JOBSD_CONFIG", str(root / (environ.get("JOBSD_CONFIG") or QUEUE_FILE))
+    # A dash: it may be missing.
+    recurring = environ.get("JOBSD_RECURRING_SCHEDULE") or f"-{RECURRING_FILE}"
+    dash = "-" if recurring.startswith("-") else ""
+    yield "JOBSD_RECURRING_SCHEDULE", f"{dash}{root / recurring.removeprefix('-')}"
+
+
+def _walls(root: Path) -> dict[str, str]:
+    needed = (root, Path(sys.executable), Path(sys.executable).resolve())
+    walls: dict[str, str] = {}
+    if any(_is_below(path, _HOMES) for path in needed):
+        walls["ProtectHome"] = "ProtectHome=read-only"
+    if any(_is_below(path, _PRIVATE) for path in needed):
+        walls["PrivateTmp"] = "PrivateTmp=no"
+    return walls
+
+
+def _is_below(path: Path, folders: tuple[str, ...]) -> bool:
+    return any(path.is_relative_to(folder) for folder in folders)
+
+
+def _owner(root: Path) -> tuple[str, str]:
+    uid = root.stat().st_uid
+    if uid == 0:
+        return _USER, _USER
+    try:
+        known = pwd.getpwuid(uid)
+        return known.pw_name, grp.getgrgid(known.pw_gid).gr_name
+    except KeyError:
+        return str(uid), str(root.stat().st_gid)
+
+
+def _program() -> str:
+    return f"{_word(sys.executable)} -P -m jobsd.daemon"
+
+
+def _word(text: str) -> str:
+    """Return a word of a list: quoted where it has to be."""
+    plain = _text(text)
+    quoted = plain.replace('"', '\\"')
+    return plain if re.fullmatch(r"[\w@%+=:,./-]+", plain) else f'"{quoted}"'
+
+
+def _text(path: str | Path) -> str:
+    """Return a value that is taken as it is, but for its percent signs."""
+    text = str(path)
+    if not text.isprintable() or "\\" in text:
+        raise ConfigurationError((Fault(f"no unit of systemd can name the path {text!r}"),))
+    return text.replace("%", "%%")
