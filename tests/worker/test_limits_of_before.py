@@ -13,6 +13,7 @@ import pytest
 
 from jobs.placed import places
 from jobsd.database import migrate as migrating
+from jobsd.database import steps as steps_of_program
 from jobsd.database.connection import Session, Target
 from jobsd.database.migrate import migrate
 from jobsd.database.steps import migrations
@@ -180,7 +181,8 @@ def before(empty_database: str, monkeypatch: pytest.MonkeyPatch) -> Target:
     target = Target(empty_database)
     with monkeypatch.context() as patch:
         steps = tuple(step for step in migrations() if step.version < 17)
-        patch.setattr(migrating, "migrations", lambda: steps)
+        for module in (steps_of_program, migrating):
+            patch.setattr(module, "migrations", lambda: steps)
         migrate(target)
     return target
 
