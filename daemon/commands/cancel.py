@@ -9,17 +9,14 @@ import click
 
 from jobsd.daemon import job_selection
 from jobsd.daemon.job_selection import Progress, consent, explain, selecting
-from jobsd.daemon.output import Result, Value
 from jobsd.daemon.program import note
-from jobsd.daemon.values import counted
 from jobsd.daemon.verbs import Verb, on_project
-from jobsd.jobs import cancels
-from jobsd.operations import audit
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from jobsd.daemon.job_selection import Selected
+    from jobsd.daemon.output import Result
     from jobsd.daemon.project import Project
     from jobsd.database.connection import Session
 
@@ -51,6 +48,9 @@ def command(project: Project, /, *, selected: Selected, force: bool) -> Result:
 
 
 def _cancel_all(session: Session, selected: Selected, *, force: bool, keep: bool) -> Result:
+    from jobsd.jobs import cancels
+    from jobsd.operations import audit
+
     filters = selected.filters.selected()
     ids = cancels.ids(session, filters, selected.filters.limit)
     if selected.dry_run:
@@ -67,6 +67,9 @@ def _cancel_all(session: Session, selected: Selected, *, force: bool, keep: bool
 
 
 def _cancel_ids(session: Session, ids: Sequence[int], *, force: bool, keep: bool) -> Result:
+    from jobsd.jobs import cancels
+    from jobsd.operations import audit
+
     done: dict[int, str] = {}
     with audit.acting(session, "cancel", job_selection.named_ids(ids)) as act:
         for each in cancels.batches(session, ids, force=force, keep=keep):
@@ -80,6 +83,9 @@ def _became(
     done: Mapping[int, str], more: dict[str, Any], *, skipped: int = 0, status: int = 0
 ) -> Result:
     """Return what became of each job: discarded, or told to stop."""
+    from jobsd.daemon.output import Result, Value
+    from jobsd.daemon.values import counted
+
     if skipped:
         note(f"{counted(skipped, 'job')} had ended meanwhile: left alone")
     jobs = [

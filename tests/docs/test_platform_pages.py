@@ -48,7 +48,7 @@ def test_the_commands_of_the_log_page_read_the_log_file_of_its_configuration(
     project: Project,
 ) -> None:
     (settings,) = blocks(guide("logs"), "yaml")
-    (searches,) = blocks(guide("logs"), "console")
+    searches, _journal = blocks(guide("logs"), "console")
     project.write("config/queue.yml", settings)
 
     for words in _JOBS.findall(searches):
