@@ -60,15 +60,15 @@ def migrate(project: Project, *, dry_run: bool) -> Result:
 @command.command(cls=Verb, examples="db status\ndb status --json")
 @on_project
 def status(project: Project) -> Result:
-    """Say where the database is and how its tables stand; exit 1 when they are outdated."""
+    """Say where the database is and how its tables stand; exit 1 when they don't fit."""
     from jobsd.database.connection import redact
     from jobsd.database.migrate import version
-    from jobsd.database.steps import latest_version
+    from jobsd.database.steps import latest_version, newest_supported
 
     with project.session(any_schema=True) as session:
         found = version(session)
         server = session.connection.info.parameter_status("server_version")
-    current = found >= latest_version()
+    current = latest_version() <= found <= newest_supported()
     return facts(
         {
             "database": redact(session.target.url),
@@ -77,6 +77,7 @@ def status(project: Project) -> Result:
             "schema": session.target.schema,
             "version": found,
             "needed_version": latest_version(),
+            "newest_supported": newest_supported(),
             "current": current,
         },
         status=DONE if current else FAILED,

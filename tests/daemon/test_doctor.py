@@ -5,11 +5,14 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+import psycopg
 import pytest
 
 from jobs.placed import fail
 from jobsd.daemon import doctor
-from jobsd.database.steps import latest_version
+from jobsd.database.connection import Target
+from jobsd.database.migrate import migrate
+from jobsd.database.steps import latest_version, newest_supported
 from jobsd.jobs import queues
 from jobsd.processes import registry
 from system.rows import beat, register
@@ -103,6 +106,28 @@ def test_doctor_warns_of_queues_that_no_live_worker_takes_from(
         "queues",
         "no running worker takes jobs from beats, default: their jobs will wait",
     ]
+
+
+def test_tables_that_are_too_new_are_refused_by_each_program(
+    run: Commands, empty_database: str
+) -> None:
+    migrate(Target(empty_database))
+    with psycopg.connect(empty_database) as connection:
+        connection.execute("INSERT INTO jobsd.schema_migrations VALUES (9999, 'of_later')")
+    there = ("--database-url", empty_database)
+
+    refused = [run(*words, *there) for words in (["queues"], ["db", "migrate"], ["start"])]
+
+    assert {done.returncode for done in refused} == {78}
+    assert all("at version 9999" in done.stderr for done in refused[:2])
+    status = run.json("db", "status", *there, status=1)
+    assert (status["current"], status["newest_supported"]) == (False, newest_supported())
+    assert _finding(run.rows("doctor", *there, status=1), "schema")[0] == "FAIL"
+
+
+def _finding(rows: list[list[str]], name: str) -> list[str]:
+    (found,) = (row for row in rows if row[1] == name)
+    return found
 
 
 def test_doctor_fails_without_tables(run: Commands, empty_database: str) -> None:

@@ -13,7 +13,7 @@ from psycopg import conninfo
 from conftest import drop_database
 from jobsd.database.connection import Session, Target
 from jobsd.database.migrate import migrate, require, version
-from jobsd.database.steps import ddl, migrations
+from jobsd.database.steps import AHEAD, body, bookkeeping, ddl, migrations
 from jobsd.errors import SchemaError
 
 
@@ -51,6 +51,56 @@ def test_tables_that_are_missing_name_the_command_that_makes_them(empty_database
     with pytest.raises(SchemaError, match="`db migrate`"):
         require(session)
     session.close()
+
+
+@pytest.mark.parametrize("steps", [1, AHEAD])
+def test_the_tables_of_the_next_program_are_worked_with(
+    empty_database: str, steps: int
+) -> None:
+    _make_newer(empty_database, steps)
+
+    with contextlib.closing(Session(Target(empty_database), "test")) as session:
+        require(session)
+    assert migrate(Target(empty_database)) == []
+
+
+def test_tables_that_are_too_new_are_refused_and_left_as_they_are(empty_database: str) -> None:
+    _make_newer(empty_database, AHEAD + 1)
+    newest = migrations()[-1].version
+    message = (
+        f"are at version {newest + AHEAD + 1}, and this program works with versions {newest} to"
+        f" {newest + AHEAD}: install a newer jobsd$"
+    )
+
+    with contextlib.closing(Session(Target(empty_database), "test")) as session:
+        with pytest.raises(SchemaError, match=message):
+            require(session)
+        with pytest.raises(SchemaError, match=message):
+            migrate(Target(empty_database))
+        assert version(session) == newest + AHEAD + 1
+
+
+def test_tables_of_the_program_before_are_outdated_until_they_are_migrated(
+    empty_database: str,
+) -> None:
+    *before, last = migrations()
+    with psycopg.connect(empty_database) as connection:
+        steps = [bookkeeping("jobsd"), *(body(step, "jobsd") for step in before)]
+        connection.execute("\n".join(steps).encode())
+
+    with contextlib.closing(Session(Target(empty_database), "test")) as session:
+        with pytest.raises(SchemaError, match=f"version {last.version} is needed"):
+            require(session)
+        assert migrate(Target(empty_database)) == [f"{last.version:04d}_{last.name}"]
+        require(session)
+
+
+def _make_newer(url: str, steps: int) -> None:
+    """Be a made-up program of later: it has applied as many steps more."""
+    migrate(Target(url))
+    row = "INSERT INTO jobsd.schema_migrations (version, name) VALUES (%s, 'of_later')"
+    with psycopg.connect(url) as connection:
+        connection.execute(row, (migrations()[-1].version + steps,))
 
 
 @pytest.mark.parametrize("encoding", ["LATIN1", "SQL_ASCII"])

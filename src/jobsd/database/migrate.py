@@ -21,7 +21,7 @@ from . import schema_locks
 from .connection import Session
 from .grants import REMEDY
 from .statements import Statement
-from .steps import Migration, body, bookkeeping, latest_version, migrations
+from .steps import Migration, body, bookkeeping, latest_version, migrations, newest_supported
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -58,16 +58,29 @@ def version(session: Session) -> int:
 
 
 def require(session: Session) -> None:
-    """Return when the schema is not outdated for this program.
-
-    A newer one is accepted: steps are made so that the program before works with them.
+    """Return when this program can work with the tables: its own, or those of the next one.
 
     Raises:
-        SchemaError: when the tables are missing or outdated.
+        SchemaError: when the tables are missing, outdated or too new.
     """
     found = version(session)
+    refuse_too_new(session.target.schema, found)
     if found < latest_version():
         raise SchemaError(_outdated(session.target.schema, found))
+
+
+def refuse_too_new(schema: str, found: int) -> None:
+    """Return unless the tables are newer than those that this program can know.
+
+    Raises:
+        SchemaError: when they are.
+    """
+    if found > newest_supported():
+        message = (
+            f"the tables in schema {schema!r} are at version {found}, and this program works"
+            f" with versions {latest_version()} to {newest_supported()}: install a newer jobsd"
+        )
+        raise SchemaError(message, remedy="")
 
 
 def missing(session: Session) -> list[str]:
@@ -88,13 +101,14 @@ def migrate(target: Target, report: Report = _ignore) -> list[str]:
     Raises:
         psycopg.errors.LockNotAvailable: naming the process that has held for a minute what a
             step changes.
-        SchemaError: when the schema is outdated and this role may not change it, or the
-            database can't hold every text.
+        SchemaError: when the schema is too new, or it is outdated and this role may not
+            change it, or the database can't hold every text.
         psycopg.OperationalError: when the database can't be reached.
     """
     session = Session(target, "jobsd migrate", deadline_s=600.0)
     try:
         found = version(session)
+        refuse_too_new(target.schema, found)
         if found >= latest_version():
             return []
         _require_unicode(session)

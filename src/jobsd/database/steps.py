@@ -12,6 +12,10 @@ from importlib.resources import files
 
 from .statements import Statement, quote_identifier
 
+AHEAD = 50
+"""How many steps newer tables may be: no release adds more. Each is made so that the program
+before works with it; what a later release does to the tables, this program can't know."""
+
 _FILE = re.compile(r"(\d{4})_(\w+)\.sql")
 
 
@@ -38,6 +42,11 @@ def migrations() -> tuple[Migration, ...]:
 def latest_version() -> int:
     """Return the version of the tables that this program speaks."""
     return migrations()[-1].version
+
+
+def newest_supported() -> int:
+    """Return the newest version of the tables that this program can work with."""
+    return latest_version() + AHEAD
 
 
 def ddl(schema: str) -> str:
