@@ -28,18 +28,20 @@ FOR UPDATE SKIP LOCKED;
 -- Whoever only refers to a job, by a foreign key of his own, keeps nobody from changing it; he
 -- does from erasing it.
 -- What was cancelled is discarded, unless it had finished.
+-- Of a job that has got a claim of its own, the dead process may have known the one before only.
 -- Of a claim that holds a slot only the first job counts as running: one comes after the other.
 -- The slots go with the claims: who sends this hands over in the next statement, for the keys
 -- that the last row has; those are left out of which jobs go back, as ready ones.
 WITH claim AS (
-    SELECT id, job_ids, concurrency_key, cancelled
+    SELECT id, job_ids, concurrency_key, cancelled, moved_from
     FROM jobsd.claims
     WHERE process_id = %(process_id)s
     ORDER BY id
     FOR UPDATE SKIP LOCKED
 ), member AS (
     SELECT
-        claim.id AS claim_id, claim.concurrency_key, member.id AS job_id, member.turn,
+        claim.id AS claim_id, claim.concurrency_key, claim.moved_from,
+        member.id AS job_id, member.turn,
         (member.id = ANY (claim.cancelled)) IS TRUE AS is_cancelled
     FROM claim
     CROSS JOIN LATERAL unnest(claim.job_ids) WITH ORDINALITY AS member (id, turn)
@@ -102,6 +104,7 @@ WITH claim AS (
             WHEN ending.outcome IS NOT NULL THEN ending.outcome
             WHEN %(release)s THEN 'released'
             WHEN (member.claim_id, member.job_id) IN (SELECT claim_id, job_id FROM running)
+                OR (member.moved_from, member.job_id) IN (SELECT claim_id, job_id FROM running)
                 OR member.turn <= %(threads)s
                     AND (member.turn = 1 OR member.concurrency_key IS NULL)
                 THEN 'crashed'

@@ -4,6 +4,15 @@ CREATE SCHEMA chaos;
 -- What a program would store together with a job.
 CREATE TABLE chaos.orders (n bigint PRIMARY KEY);
 
+-- What jobs store that end in a transaction of their own: once each, or twice if we are wrong.
+CREATE TABLE chaos.effects (n bigint NOT NULL);
+
+-- By when jobs have to be begun.
+CREATE TABLE chaos.deadlines (
+    job_id bigint NOT NULL,
+    expires_at timestamptz NOT NULL
+);
+
 CREATE TABLE chaos.outcomes (
     turn bigint GENERATED ALWAYS AS IDENTITY,
     at timestamptz NOT NULL DEFAULT clock_timestamp(),
@@ -40,16 +49,18 @@ CREATE TABLE chaos.erased (
     job_id bigint NOT NULL,
     n integer NOT NULL,
     attempts integer NOT NULL,
-    max_attempts integer NOT NULL
+    max_attempts integer NOT NULL,
+    class_name text NOT NULL
 );
 
 CREATE FUNCTION chaos.note_erasure() RETURNS trigger
 LANGUAGE plpgsql
 AS $$
 BEGIN
-    INSERT INTO chaos.erased (job_id, n, attempts, max_attempts)
+    INSERT INTO chaos.erased (job_id, n, attempts, max_attempts, class_name)
     VALUES (
-        OLD.id, coalesce((OLD.arguments ->> 0)::integer, 0), OLD.attempts, OLD.max_attempts
+        OLD.id, coalesce((OLD.arguments ->> 0)::integer, 0), OLD.attempts, OLD.max_attempts,
+        OLD.class_name
     );
     RETURN NULL;
 END
@@ -58,6 +69,19 @@ $$;
 CREATE TRIGGER chaos_erasure
 AFTER DELETE ON jobsd.jobs
 FOR EACH ROW EXECUTE FUNCTION chaos.note_erasure();
+
+CREATE FUNCTION chaos.note_deadline() RETURNS trigger
+LANGUAGE plpgsql
+AS $$
+BEGIN
+    INSERT INTO chaos.deadlines (job_id, expires_at) VALUES (NEW.job_id, NEW.expires_at);
+    RETURN NULL;
+END
+$$;
+
+CREATE TRIGGER chaos_deadline
+AFTER INSERT OR UPDATE ON jobsd.expirations
+FOR EACH ROW EXECUTE FUNCTION chaos.note_deadline();
 
 CREATE FUNCTION chaos.note_outcome() RETURNS trigger
 LANGUAGE plpgsql

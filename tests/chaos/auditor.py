@@ -13,7 +13,8 @@ if TYPE_CHECKING:
     from chaos.grounds import Database
 
 # One statement, so one snapshot: each job is in one place, what is claimed of limited jobs is
-# claimed with a slot of its key, and no key has more slots than its limit.
+# claimed with a slot of its key, no key has more slots than its limit, and of no key of unique
+# jobs there are two: that have not ended, or (until they are started) that were never claimed.
 LOOK = """
 WITH place AS (
     SELECT job_id FROM jobsd.ready_executions
@@ -39,11 +40,17 @@ SELECT
     ARRAY(SELECT claim.concurrency_key
         FROM jobsd.claims AS claim JOIN jobsd.jobs AS job ON job.id = claim.job_ids[1]
         WHERE claim.concurrency_key IS NOT NULL
-        GROUP BY claim.concurrency_key HAVING count(*) > min(job.concurrency_limit))
+        GROUP BY claim.concurrency_key HAVING count(*) > min(job.concurrency_limit)),
+    ARRAY(SELECT unique_key FROM jobsd.jobs
+        WHERE outcome IS NULL AND unique_until IS NOT NULL
+            AND id NOT IN (SELECT job_id FROM jobsd.failed_executions)
+            AND (unique_until = 'finished'
+                OR NOT EXISTS (SELECT FROM chaos.claims WHERE made AND id = ANY (job_ids)))
+        GROUP BY unique_key, unique_until HAVING count(*) > 1)
 """
 FAULTS = (
     "in two places", "in no place", "a place without a job", "slot without its job",
-    "limited job without slot", "more slots than the limit",
+    "limited job without slot", "more slots than the limit", "two of one key",
 )  # fmt: skip
 
 

@@ -17,14 +17,17 @@ from collections import Counter, defaultdict
 from typing import TYPE_CHECKING
 
 from chaos import jobs
+from chaos.bounds import begun_late, effects, overlaps, two_of_one_key, unlawful_ends
 from chaos.excuses import Excuses
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from chaos.evidence import Evidence, Run, StoredJob
+    from chaos.evidence import Evidence, StoredJob
 
 CRASHES = {"ProcessExitError", "ProcessPrunedError", "ProcessMissingError"}
+STRIKES = {"TimeLimitExceeded"}
+"""What may come from outside, also where a job has said how it ended and returns."""
 
 
 def figures(evidence: Evidence) -> dict[str, list[str]]:
@@ -36,6 +39,10 @@ def figures(evidence: Evidence) -> dict[str, list[str]]:
         "stored twice": _stored_twice,
         "recorded twice": _recorded_twice,
         "recorded wrongly": _recorded_wrongly,
+        "ended unlawfully": unlawful_ends,
+        "effects not once": effects,
+        "begun too late": begun_late,
+        "two of one key": two_of_one_key,
         "run too often": _run_too_often,
         "limit exceeded": _limit_exceeded,
         "slots leaked": _slots_leaked,
@@ -64,7 +71,7 @@ def _lost(evidence: Evidence) -> Iterator[str]:
 def _ghosts(evidence: Evidence) -> Iterator[str]:
     stored = {job.n: job for job in evidence.jobs}
     for intent in evidence.intents:
-        if intent.state in {"absent", "discarded"} and intent.n in stored:
+        if intent.state in {"absent", "discarded", "duplicate"} and intent.n in stored:
             yield f"{intent}: {stored[intent.n]}"
 
 
@@ -123,7 +130,11 @@ def _recorded_wrongly(evidence: Evidence) -> Iterator[str]:
     for job in evidence.jobs:
         # One that comes due and may not wait for its limit is erased without ever running.
         never_ran = job.outcome == "erased" and job.id not in claimed
-        wanted = _wanted(job)
+        # Who is stopped, or kept from being tried again, had ended in any way before.
+        stopped = job.outcome == "erased" and (
+            job.id in evidence.cancelled or job.id in evidence.deadlines
+        )
+        wanted = set[str | None]() if stopped else _wanted(job)
         # The last attempt of a job that is erased is not counted any more.
         found = results[job.id, job.attempts + (job.outcome == "erased")]
         dropped = job.outcome in {"discarded", "erased"} and job.id in evidence.touched
@@ -136,10 +147,12 @@ def _wanted(job: StoredJob) -> set[str | None]:
     if job.outcome == "finished":
         return {"NoneType"}
     if job.outcome == "discarded":
-        return {"Discard"} if job.attempts else set()
+        return {"Discard"} if job.attempts and job.reason is None else set()
     if job.outcome == "erased":
         return {"NoneType", "Discard"}
-    return set() if job.error is None or job.error in CRASHES else {job.error}
+    # One that has a transaction of its own may fail behind its work, when that is committed.
+    said = job.error not in CRASHES | STRIKES and job.class_name != "chaos.sealed"
+    return {job.error} if job.error is not None and said else set()
 
 
 def _run_too_often(evidence: Evidence) -> Iterator[str]:
@@ -155,25 +168,7 @@ def _run_too_often(evidence: Evidence) -> Iterator[str]:
 
 
 def _limit_exceeded(evidence: Evidence) -> Iterator[str]:
-    excuses = Excuses(evidence)
-    by_key: defaultdict[str, list[tuple[float, int, Run]]] = defaultdict(list)
-    for run in evidence.runs:
-        if run.key != "-":
-            end = max(run.began, excuses.end_of(run))
-            # One that began after its process was last seen alive takes no time.
-            if end > run.began:
-                by_key[run.key] += [(run.began, 1, run), (end, -1, run)]
-    for key, events in by_key.items():
-        most = jobs.LIMITS[key.partition("/")[0]]
-        running: list[Run] = []
-        # At one moment who ends goes before who begins.
-        for _, step, run in sorted(events, key=lambda event: event[:2]):
-            if step > 0:
-                running.append(run)
-                if len(running) > most:
-                    yield f"{key}: {running}"
-            else:
-                running.remove(run)
+    yield from overlaps(evidence, jobs.LIMITS)
     yield from evidence.seen.get("more slots than the limit", [])
     yield from evidence.seen.get("limited job without slot", [])
 

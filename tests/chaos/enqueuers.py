@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import psycopg
 
-from chaos import jobs, novel_jobs
+from chaos import bounded_jobs, jobs, novel_jobs
 from jobsd import EnqueueError, Error, enqueue_many
 from jobsd.clock import monotonic
 
@@ -35,7 +35,8 @@ class Intent:
     n: int
     way: str
     state: str
-    """committed, absent or unknown; discarded when its limit did not let it in."""
+    """committed, absent or unknown; discarded when its limit did not let it in; a duplicate
+    when another one was there of its key."""
     group: int = 0
     ordered: bool = False
     """Whether an order was stored in the same transaction."""
@@ -141,27 +142,7 @@ class _Enqueuer:
         """One job, by the function for triggers and other languages."""
         n = next(self._numbers)
         drafted = self._draft(n)
-        limited = drafted.limited
-        state = self._transact(
-            lambda connection: (
-                connection.execute(
-                    "SELECT jobsd.enqueue(%s, %s::jsonb, priority => %s, max_attempts => %s,"
-                    " retries_crash => %s, concurrency_key => %s, concurrency_limit => %s,"
-                    " on_conflict => %s)",
-                    (
-                        drafted.class_name,
-                        drafted.arguments,
-                        drafted.priority,
-                        drafted.max_attempts,
-                        drafted.retries_crash,
-                        limited.key if limited else None,
-                        limited.to if limited else 1,
-                        limited.on_conflict if limited else "block",
-                    ),
-                ).fetchone()
-                == (None,)
-            )
-        )
+        state = self._transact(lambda connection: _store_by_sql(connection, n, drafted))
         self._intents.append(Intent(n, "sql", state))
         return 1
 
@@ -172,14 +153,14 @@ class _Enqueuer:
         drafts = [self._draft(n, strict=False if n == numbers[0] else None) for n in numbers]
         back, thinks_s = self._dice.random() < 0.3, self._dice.choice([0.0, 0.0, 0.05, 0.3])
 
-        def store(connection: psycopg.Connection[Any]) -> bool:
+        def store(connection: psycopg.Connection[Any]) -> str:
             connection.execute("INSERT INTO chaos.orders VALUES (%s)", (numbers[0],))
             enqueue_many(drafts, connection=connection)
             # Meanwhile nobody else gets the lock of the limit.
             self._pause.wait(thinks_s)
             if back:
                 raise psycopg.Rollback
-            return False
+            return "committed"
 
         state = self._transact(store)
         for n in numbers:
@@ -195,7 +176,13 @@ class _Enqueuer:
         if dice.random() < 0.005:
             how, seconds = dice.choice([("die", 0.0), ("hold", 1.0), ("pass", 3.0)])
         free = [jobs.plain, jobs.tried, jobs.tried, novel_jobs.novel]
-        if strict is None or dice.random() < 0.8:
+        bounded = dice.random()
+        if strict and bounded < 0.1:
+            unique = dice.choice([bounded_jobs.once, bounded_jobs.following])
+            drafted = unique.with_args(n, seconds, how, f"k{dice.randrange(6)}")
+        elif bounded < 0.3:
+            drafted = self._bounded(n, seconds, how)
+        elif strict is None or dice.random() < 0.8:
             drafted = dice.choice(free).with_args(n, seconds, how)
         else:
             either = jobs.picky if strict else jobs.alone
@@ -205,6 +192,21 @@ class _Enqueuer:
             drafted = limited.with_args(n, seconds, how, f"k{dice.randrange(6)}")
         drafted.priority = dice.choice([0, 0, 0, -1, 1])
         drafted.queue_name = dice.choice(["default", "default", "odd_one"])
+        return drafted
+
+    def _bounded(self, n: int, seconds: float, how: str) -> Draft:
+        """Order a job that is bounded in time, or by an event loop or a transaction."""
+        dice = self._dice
+        kinds = [bounded_jobs.brief, bounded_jobs.hasty, bounded_jobs.airy, bounded_jobs.sealed]
+        kind = dice.choice(kinds)
+        if kind is bounded_jobs.hasty and dice.random() < 0.1:
+            how, seconds = dice.choice(["pass", "pass", "hold"]), 1.5
+        elif dice.random() < 0.2:
+            # Long enough to be cancelled meanwhile.
+            how, seconds = "pass", 1.5
+        drafted = kind.with_args(n, seconds, how)
+        if kind is bounded_jobs.brief:
+            drafted.expires_in_s = dice.choice([0.05, 0.3, 1.0, 3.0, 60.0])
         return drafted
 
     def _note(self, n: int, way: str, states: list[str]) -> None:
@@ -219,18 +221,19 @@ class _Enqueuer:
             return ["unknown" if unknown else "absent"] * len(drafts)
         except Error:
             return ["absent"] * len(drafts)
-        return ["committed" if each.id is not None else "discarded" for each in stored]
+        kept_out = {"discarded", "duplicate"}
+        return [each.state if each.state in kept_out else "committed" for each in stored]
 
-    def _transact(self, store: Callable[[psycopg.Connection[Any]], bool]) -> str:
-        """Do it in a transaction of ours; `store` returns whether nothing was let in."""
-        discarded = stored = False
+    def _transact(self, store: Callable[[psycopg.Connection[Any]], str]) -> str:
+        """Do it in a transaction of ours; `store` returns what it comes to once committed."""
+        state, stored = "absent", False
         try:
             if self._connection is None or self._connection.closed:
                 self._connection = psycopg.connect(
                     self._url, autocommit=True, connect_timeout=3
                 )
             with self._connection.transaction():
-                discarded = store(self._connection)
+                state = store(self._connection)
                 stored = True
         except (psycopg.Error, psycopg.Rollback, Error):
             # A rollback that the connection did not live to see is one all the same.
@@ -238,9 +241,36 @@ class _Enqueuer:
                 with contextlib.suppress(psycopg.Error):
                     self._connection.close()
             return "unknown" if stored else "absent"
-        if not stored:
-            return "absent"
-        return "discarded" if discarded else "committed"
+        return state if stored else "absent"
+
+
+def _store_by_sql(connection: psycopg.Connection[Any], n: int, drafted: Draft) -> str:
+    limited, unique = drafted.limited, drafted.unique
+    row = connection.execute(
+        "SELECT jobsd.enqueue(%s, %s::jsonb, priority => %s, max_attempts => %s,"
+        " retries_crash => %s, concurrency_key => %s, concurrency_limit => %s,"
+        " on_conflict => %s, unique_key => %s, unique_until => %s,"
+        " expires_in => make_interval(secs => %s::float8))",
+        (
+            drafted.class_name,
+            drafted.arguments,
+            drafted.priority,
+            drafted.max_attempts,
+            drafted.retries_crash,
+            limited.key if limited else None,
+            limited.to if limited else 1,
+            limited.on_conflict if limited else "block",
+            unique.unique_key if unique else None,
+            unique.unique_until if unique else None,
+            drafted.expires_in_s,
+        ),
+    ).fetchone()
+    assert row is not None
+    if row[0] is None:
+        return "discarded"
+    # What is ours we see, though nobody else does yet; a duplicate may be gone by now.
+    ours = "SELECT FROM jobsd.jobs WHERE id = %s AND (arguments ->> 0)::int = %s"
+    return "committed" if connection.execute(ours, (row[0], n)).rowcount else "duplicate"
 
 
 def _enqueue(drafted: Draft) -> Any:

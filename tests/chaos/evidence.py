@@ -48,6 +48,10 @@ class StoredJob:
     """As in the database; erased when the row of a job that had ended was not kept."""
     error: str | None
     """The type of the error with which it has failed."""
+    class_name: str = ""
+    reason: str | None = None
+    """Why it was discarded, where that is known."""
+    ended: float | None = None
 
 
 @dataclass(slots=True)
@@ -94,6 +98,12 @@ class Evidence:
     asked: list[Asked] = field(default_factory=list[Asked])
     trees: dict[str, str] = field(default_factory=dict[str, str])
     """The tree of each process, by its name in the database."""
+    cancelled: dict[int, str] = field(default_factory=dict[int, str])
+    """The jobs that somebody has cancelled, with the state each was met in; or unknown."""
+    deadlines: dict[int, float] = field(default_factory=dict[int, float])
+    """By when each job had to be begun that may expire."""
+    effects: list[int] = field(default_factory=list[int])
+    """The numbers of the jobs that have stored something in a transaction of their own."""
     touched: set[int] = field(default_factory=set[int])
     """Jobs that somebody has retried or dropped by hand, or tried to."""
     exits: dict[int, str] = field(default_factory=dict[int, str])
@@ -109,16 +119,17 @@ class Evidence:
 def runs_of(ledger: Path) -> list[Run]:
     """Read what the jobs have told."""
     runs: list[Run] = []
-    open_runs: dict[tuple[int, int], Run] = {}
+    # By job and process; what is said last of an end counts.
+    newest: dict[tuple[int, int], Run] = {}
     for line in ledger.read_text(encoding="utf-8").splitlines():
         word, n, job_id, attempt, pid, at, key, result = line.split()
         who = (int(job_id), int(pid))
         if word == "start":
             run = Run(int(n), who[0], int(attempt), who[1], float(at), key)
-            open_runs[who] = run
+            newest[who] = run
             runs.append(run)
         else:
-            run = open_runs.pop(who)
+            run = newest[who]
             run.ended, run.result = float(at), result
     return runs
 
@@ -126,25 +137,36 @@ def runs_of(ledger: Path) -> list[Run]:
 def gather(database: Database, evidence: Evidence) -> None:
     """Add what the database says."""
     ask = database.ask
+    shift = time.monotonic() - time.time()
     evidence.jobs = [
         StoredJob(*row)
         for row in ask(
             "SELECT id, coalesce((arguments ->> 0)::int, 0), attempts, max_attempts, outcome,"
-            " error ->> 'type' FROM jobsd.jobs"
-            " LEFT JOIN jobsd.failed_executions ON job_id = id ORDER BY id"
+            " error ->> 'type', class_name, reason,"
+            " extract(epoch FROM finished_at)::float8 + %s FROM jobsd.jobs"
+            " LEFT JOIN jobsd.failed_executions ON job_id = id ORDER BY id",
+            (shift,),
         )
     ]
     # Who is kept out by its limit while it is being stored is erased by its enqueuer.
     evidence.jobs += [
-        StoredJob(job_id, n, attempts, most, "erased", None)
-        for job_id, n, attempts, most in ask(
-            "SELECT job_id, n, attempts, max_attempts FROM chaos.erased"
+        StoredJob(job_id, n, attempts, most, "erased", None, class_name)
+        for job_id, n, attempts, most, class_name in ask(
+            "SELECT job_id, n, attempts, max_attempts, class_name FROM chaos.erased"
             " WHERE said_by NOT IN ('jobsd client', '') ORDER BY job_id"
         )
     ]
     evidence.attempts = [
         (row[0], row[1]) for row in ask("SELECT job_id, attempt FROM jobsd.attempts")
     ]
+    evidence.effects = [row[0] for row in ask("SELECT n FROM chaos.effects")]
+    evidence.deadlines = {
+        job_id: at + shift
+        for job_id, at in ask(
+            "SELECT job_id, extract(epoch FROM max(expires_at))::float8 FROM chaos.deadlines"
+            " GROUP BY job_id"
+        )
+    }
     evidence.orders = {row[0] for row in ask("SELECT n FROM chaos.orders")}
     evidence.planned = [
         row[0]
@@ -188,17 +210,25 @@ def _holdings(database: Database, pids: dict[int, int]) -> list[Holding]:
     )
     holdings: list[Holding] = []
     current: dict[tuple[int, int], Holding] = {}
+    # By the transaction that took them from a claim.
+    left: dict[tuple[int, int, str], Holding] = {}
     rows: list[Any] = database.ask(
         "SELECT extract(epoch FROM at)::float8, xact::text, said_by, made, claim_id,"
         " process_id, job_ids FROM chaos.claims ORDER BY turn"
     )
     for at, xact, said_by, made, claim_id, process_id, job_ids in rows:
         for job_id in job_ids:
+            pid = pids.get(process_id, 0)
             if made:
-                holding = Holding(job_id, pids.get(process_id, 0), at + shift)
+                # What is moved to a claim of its own is held on.
+                moved = left.pop((job_id, pid, xact), None)
+                holding = moved or Holding(job_id, pid, at + shift)
+                holding.ended, holding.ended_by, holding.recorded = float("inf"), "", False
                 current[claim_id, job_id] = holding
-                holdings.append(holding)
+                holdings += [] if moved else [holding]
             elif (held := current.pop((claim_id, job_id), None)) is not None:
                 held.ended, held.ended_by = at + shift, said_by.removeprefix("jobsd ")
                 held.recorded = (job_id, xact) in recorded
+                if not held.recorded:
+                    left[job_id, pid, xact] = held
     return holdings

@@ -17,7 +17,7 @@ THAW_S = 0.1
 AFTER_S = 5.0
 """A process that stood still may be declared dead at the latest so long after that."""
 
-_ASKED = {"stop", "reload", "recycled", "row", "terminated"}
+_ASKED = {"stop", "reload", "recycled", "row", "terminated", "timeout"}
 _ENDS_TREE = {"TERM", "QUIT", "kill"}
 
 
@@ -62,9 +62,9 @@ class Excuses:
             holding = self._of.get(id(run))
             if holding is None:
                 continue
-            if run.began > holding.ended + SLACK_S and not self._was_frozen(run):
+            if run.began > holding.ended + SLACK_S and not self.was_frozen(run):
                 yield f"started after it was taken away: {run}, {holding}"
-            if not holding.recorded and run.result != "Snooze" and not self.excused(holding):
+            if not (holding.recorded or run.result == "Snooze" or self.excused(holding, run)):
                 yield f"not counted: {run}, {holding}"
 
     def uncounted(self) -> int:
@@ -87,12 +87,15 @@ class Excuses:
             end = min(end, holding.ended)
         return end
 
-    def excused(self, holding: Holding) -> bool:
-        """Return whether a run of this claim may have been given back uncounted."""
+    def excused(self, holding: Holding, run: Run) -> bool:
+        """Return whether a run of this claim may have been given back uncounted.
+
+        A process that drains gives back by itself only coroutines, which it cancels.
+        """
         evidence = self._evidence
         seen = evidence.sightings.get(holding.pid)
         tree = seen.tree if seen else ""
-        if not holding.ended_by.startswith("monitor"):
+        if not holding.ended_by.startswith("monitor") and run.result != "CancelledError":
             return False
         if evidence.exits.get(holding.pid) in _ASKED:
             return True
@@ -114,7 +117,8 @@ class Excuses:
             return False
         return other != seen.tree
 
-    def _was_frozen(self, run: Run) -> bool:
+    def was_frozen(self, run: Run) -> bool:
+        """Return whether its process stood still just before a run began."""
         return any(
             asked.pid == run.pid and asked.at < run.began < asked.until + THAW_S
             for asked in self._evidence.asked

@@ -28,7 +28,7 @@ DEADLINE_S = 5.0
 QUEUE = """
 import: [%(modules)s]
 workers:
-  - {processes: 2, threads: 3, max_jobs: 250}
+  - {processes: 2, threads: 3, coroutines: 4, max_jobs: 250}
   - {processes: 1, threads: 2, queues: "odd*, default", prefetch: 0}
 dispatchers: [{concurrency_maintenance_interval: 1}]
 jobs:
@@ -137,9 +137,9 @@ def place(name: str, root: Path, url: str, watch: Watch, threshold_s: float) -> 
     ledger = str(root / "ledger")
     # The trees differ: one is of a newer deploy, with jobs that the other does not know, has a
     # process for hooks, and keeps no finished jobs.
-    newer = "chaos.jobs, chaos.novel_jobs, chaos.hooks"
+    both = "chaos.jobs, chaos.bounded_jobs"
     settings = {
-        "modules": newer if name == "b" else "chaos.jobs",
+        "modules": f"{both}, chaos.novel_jobs, chaos.hooks" if name == "b" else both,
         "keeps": "false" if name == "b" else "true",
         "threshold_s": threshold_s,
     }

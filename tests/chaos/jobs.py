@@ -6,17 +6,24 @@ word, number, job, attempt, process, monotonic seconds, key of the limit, result
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
 import random
 import time
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from jobsd import Discard, Limit, Retry, Snooze, current_job, job
 from jobsd.jobs.policy import constant
 
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
 ATTEMPTS = 3
 """Of the jobs that are tried again."""
+STEP_S = 0.05
+"""How long a job sleeps at most at once."""
 LIMITS = {"chaos.alone": 1, "chaos.three": 3, "chaos.picky": 1, "chaos.novel_alone": 1}
 
 
@@ -44,34 +51,53 @@ def _tell(word: str, n: int, key: str, result: str) -> None:
     _ledger.write(" ".join(map(str, facts)) + "\n")
 
 
+@contextlib.contextmanager
+def told(n: int, how: str, key: str = "-") -> Iterator[None]:
+    """Say that a job begins, and how it ends; what strikes it at its end is said behind."""
+    begun = False
+    try:
+        with current_job().shield():
+            _tell("start", n, key, how)
+            begun = True
+        yield
+        _tell("end", n, key, "NoneType")
+    except BaseException as error:
+        if begun:
+            _tell("end", n, key, type(error).__name__)
+        raise
+
+
 def work(n: int, seconds: float, how: str, key: str = "-") -> None:
     """Do what the enqueuer has ordered, and say so before and after."""
-    _tell("start", n, key, how)
-    attempt = current_job().attempt
-    if how == "die" and attempt == 1:
+    with told(n, how, key):
+        die_or_hold(seconds, how)
+        # A sleep can't be woken, but there are steps between two.
+        for _ in range(1 if how == "hold" else max(1, round(seconds / STEP_S))):
+            time.sleep(0 if how == "hold" else min(seconds, STEP_S))
+        fail(how)
+
+
+def die_or_hold(seconds: float, how: str) -> None:
+    """End the process, or hold the lock of its interpreter, as far as that was ordered."""
+    if how == "die" and current_job().attempt == 1:
         os._exit(3)
     if how == "hold":
         ctypes.PyDLL(None).usleep(int(seconds * 1e6))
-    else:
-        time.sleep(seconds)
-    error = _error(how, attempt)
-    _tell("end", n, key, type(error).__name__)
-    if error is not None:
-        raise error
 
 
-def _error(how: str, attempt: int) -> Exception | None:
+def fail(how: str) -> None:
+    """Raise what was ordered."""
+    attempt = current_job().attempt
     if how == "fail":
-        return ValueError("this job was told to fail")
+        raise ValueError("this job was told to fail")
     if how == "discard":
-        return Discard("this job was told to")
+        raise Discard("this job was told to")
     if how == "retry" and attempt < ATTEMPTS:
-        return OSError("this job was told to fail at first")
+        raise OSError("this job was told to fail at first")
     if how == "again" and attempt < ATTEMPTS:
-        return Retry(after=0)
+        raise Retry(after=0)
     if how == "nap" and random.random() < 0.5:  # noqa: S311 - no secret
-        return Snooze(0.05)
-    return None
+        raise Snooze(0.05)
 
 
 @job(name="chaos.plain")

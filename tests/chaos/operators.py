@@ -1,4 +1,4 @@
-"""Somebody at a keyboard: retries what has failed, and discards, while all else goes on."""
+"""Somebody at a keyboard: retries what has failed, discards and cancels, while all goes on."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import psycopg
 
 from jobsd import Error
-from jobsd.jobs import discards, failed
+from jobsd.jobs import cancels, discards, failed
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -22,11 +22,16 @@ REST_S = 0.3
 
 @dataclass(slots=True)
 class Operator:
-    """A thread that retries and drops jobs; `touched` are those whose story it has changed."""
+    """A thread that retries, drops and cancels jobs.
+
+    `touched` are those whose story it has changed, `cancelled` says of those that it has
+    cancelled in which state each was; it is unknown when the call brought no answer.
+    """
 
     database: Database
     seed: int
     touched: set[int] = field(default_factory=set[int])
+    cancelled: dict[int, str] = field(default_factory=dict[int, str])
     done: int = 0
     _over: threading.Event = field(default_factory=threading.Event)
     _thread: threading.Thread | None = None
@@ -52,7 +57,11 @@ class Operator:
                 continue
 
     def _act(self, dice: random.Random) -> None:
-        if dice.random() < 0.5:
+        way = dice.random()
+        if way < 0.5:
+            self._cancel(dice)
+            return
+        if way < 0.75:
             rows = self._ids("failed")
             act: Callable[[int], object] = failed.retry
         else:
@@ -65,10 +74,26 @@ class Operator:
             act(job_id)
             self.done += 1
 
-    def _ids(self, table: str) -> list[int]:
+    def _cancel(self, dice: random.Random) -> None:
+        place = dice.choice(["claimed", "claimed", "ready", "blocked", "scheduled"])
+        # Of what is claimed the first ones run.
+        order = "ASC LIMIT 3" if place == "claimed" else "DESC LIMIT 20"
+        if not (rows := self._ids(place, order)):
+            return
+        job_id, force = dice.choice(rows), dice.random() < 0.3
+        # It may be cancelled twice: what was known of the first time is known still.
+        self.cancelled.setdefault(job_id, "unknown")
+        if dice.random() < 0.5:
+            was = cancels.cancel(job_id, force)
+        else:
+            was = self.database.ask("SELECT jobsd.cancel(%s, %s)", (job_id, force))[0][0]
+        self.cancelled[job_id] = was
+        self.done += 1
+
+    def _ids(self, table: str, order: str = "DESC LIMIT 20") -> list[int]:
         try:
             rows = self.database.ask(
-                f"SELECT job_id FROM jobsd.{table}_executions ORDER BY 1 DESC LIMIT 20"
+                f"SELECT job_id FROM jobsd.{table}_executions ORDER BY 1 {order}"
             )
         except psycopg.Error:
             return []

@@ -24,7 +24,7 @@ from chaos.excuses import Excuses
 from chaos.grounds import Database, database, place
 from chaos.operators import Operator
 from chaos.troubles import Hand, draw
-from chaos.watch import Watch
+from chaos.watch import Watch, started
 from jobsd.clock import monotonic
 from kept import thawed
 
@@ -170,10 +170,16 @@ class _Chaos:
         while empty < 2 and monotonic() < began + self._wishes.drain_s:
             self._hand.repair()
             with contextlib.suppress(psycopg.Error):
-                empty = empty + 1 if self._base.ask(query) == [(0,)] else 0
+                idle = self._base.ask(query) == [(0,)] and not self._rows_of_dead()
+                empty = empty + 1 if idle else 0
             progress("drain", (monotonic() - began) / self._wishes.drain_s)
             self._pause.wait(0.1)
         return monotonic() - began
+
+    def _rows_of_dead(self) -> bool:
+        """Return whether a process has ended that others will prune, but have not yet."""
+        rows = self._base.ask("SELECT pid FROM jobsd.processes")
+        return any(not started(pid) for (pid,) in rows)
 
     def _stop_trees(self) -> list[str]:
         """Stop the trees in order; return what they have left behind."""
@@ -219,6 +225,7 @@ class _Chaos:
             asked=self._watch.asked,
             remains=remains,
             touched=self._operator.touched,
+            cancelled=self._operator.cancelled,
             errors=[*self._enqueuers.surprises, *self._ends()],
             seen={
                 fault: [f"{fault}, {times} times: {what}" for what, times in found.items()]
@@ -264,7 +271,8 @@ class _Chaos:
         return {
             **{f"enqueued: {state}": states[state] for state in sorted(states)},
             **{f"jobs: {outcome}": outcomes[outcome] for outcome in sorted(outcomes)},
-            "retried or dropped by hand": self._operator.done,
+            "retried, dropped or cancelled by hand": self._operator.done,
+            **_kinds(evidence),
             "runs": len(evidence.runs),
             "attempts that failed": len(evidence.attempts),
             "given back": sum(not each.recorded for each in evidence.holdings),
@@ -274,6 +282,22 @@ class _Chaos:
             "processes pruned": events["process.pruned"],
             "looks of the auditor": self._auditor.looks,
         }
+
+
+def _kinds(evidence: Evidence) -> dict[str, int]:
+    """Return how often it came to what only some jobs know."""
+    results = Counter(run.result for run in evidence.runs)
+    struck = {
+        run.job_id for run in evidence.runs if run.result in {"Cancelled", "CancelledError"}
+    }
+    reasons = Counter(job.reason for job in evidence.jobs)
+    return {
+        "cancelled": reasons["cancelled"],
+        "cancelled while they ran": len(struck & evidence.cancelled.keys()),
+        "expired": reasons["expired"],
+        "over their time limit": results["TimeLimitExceeded"],
+        "ended with their own transaction": len(evidence.effects),
+    }
 
 
 def _read_log(events: list[dict[str, Any]], lines: list[str], evidence: Evidence) -> None:

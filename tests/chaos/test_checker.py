@@ -27,6 +27,8 @@ def story() -> Evidence:
             Intent(3, "order", "absent", group=3, ordered=True),
             Intent(4, "together", "committed", group=4),
             Intent(5, "together", "committed", group=4),
+            *(Intent(n, "alone", "committed") for n in (6, 7, 8, 9)),
+            Intent(10, "alone", "duplicate"),
         ],
         runs=[
             Run(1, 11, 1, 100, 1.0, KEY),
@@ -34,12 +36,18 @@ def story() -> Evidence:
             Run(2, 12, 1, 101, 4.0, KEY, 4.5, "ValueError"),
             Run(4, 14, 1, 101, 5.0, "-", 5.5, "NoneType"),
             Run(5, 15, 1, 101, 5.0, "-", 5.5, "Discard"),
+            Run(6, 16, 1, 101, 6.0, "chaos.once/k1", 6.2, "NoneType"),
+            Run(8, 18, 1, 101, 6.5, "chaos.once/k1", 6.8, "Cancelled"),
         ],
         jobs=[
             StoredJob(11, 1, 2, 3, "finished", None),
             StoredJob(12, 2, 1, 1, None, "ValueError"),
             StoredJob(14, 4, 1, 1, "finished", None),
             StoredJob(15, 5, 1, 1, "discarded", None),
+            StoredJob(16, 6, 1, 1, "finished", None, "chaos.sealed"),
+            StoredJob(17, 7, 0, 1, "discarded", None, "chaos.brief", "expired", 7.1),
+            StoredJob(18, 8, 1, 1, "discarded", None, "chaos.once", "cancelled", 6.9),
+            StoredJob(19, 9, 0, 1, "discarded", None, "chaos.plain", "cancelled", 7.1),
         ],
         holdings=[
             Holding(11, 100, 0.9, 2.0, "monitor-a", recorded=True),
@@ -47,6 +55,8 @@ def story() -> Evidence:
             Holding(12, 101, 3.9, 4.6, "worker-b", recorded=True),
             Holding(14, 101, 4.9, 5.6, "worker-b", recorded=True),
             Holding(15, 101, 4.9, 5.6, "worker-b", recorded=True),
+            Holding(16, 101, 5.9, 6.3, "", recorded=True),
+            Holding(18, 101, 6.4, 6.9, "worker-b", recorded=True),
         ],
         recordings=[
             Recording(11, 0, 1, None, None),
@@ -54,8 +64,15 @@ def story() -> Evidence:
             Recording(12, 0, 1, None, None),
             Recording(14, 0, 1, None, "finished"),
             Recording(15, 0, 1, None, "discarded"),
+            Recording(16, 0, 1, None, "finished"),
+            Recording(17, 0, 0, None, "discarded"),
+            Recording(18, 0, 1, None, "discarded"),
+            Recording(19, 0, 0, None, "discarded"),
         ],
-        attempts=[(11, 1), (12, 1), (15, 1)],
+        attempts=[(11, 1), (12, 1), (15, 1), (18, 1)],
+        effects=[6],
+        deadlines={17: 7.0},
+        cancelled={18: "claimed", 19: "ready"},
         orders={2},
         sightings={
             100: Sighting("a1", "7", 0.0, 1.9, ended=True),
@@ -151,6 +168,60 @@ def _err(told: Evidence) -> None:
     told.errors.append("Traceback")
 
 
+def _keep_a_duplicate(told: Evidence) -> None:
+    told.jobs.append(StoredJob(20, 10, 0, 1, "discarded", None))
+
+
+def _fail_what_was_cancelled(told: Evidence) -> None:
+    told.jobs[6] = replace(told.jobs[6], outcome=None, reason=None, error="Cancelled")
+
+
+def _finish_what_waited_when_it_was_cancelled(told: Evidence) -> None:
+    told.cancelled[14] = "ready"
+
+
+def _cancel_by_nobody(told: Evidence) -> None:
+    del told.cancelled[18]
+
+
+def _expire_without_a_time(told: Evidence) -> None:
+    told.deadlines.clear()
+
+
+def _expire_long_before(told: Evidence) -> None:
+    told.deadlines[17] = 60.0
+
+
+def _limit_what_has_no_limit(told: Evidence) -> None:
+    told.jobs[1] = replace(told.jobs[1], error="TimeLimitExceeded", class_name="chaos.plain")
+
+
+def _begin_too_late(told: Evidence) -> None:
+    told.deadlines[14] = 4.0
+
+
+def _run_two_of_one_key(told: Evidence) -> None:
+    told.runs[6].began = 6.1
+    told.holdings[6].made = 6.05
+
+
+def _see_two_of_one_key(told: Evidence) -> None:
+    told.seen["two of one key"] = ["chaos.next/k1"]
+
+
+def _finish_without_effect(told: Evidence) -> None:
+    told.effects.clear()
+
+
+def _leave_an_effect_twice(told: Evidence) -> None:
+    told.effects.append(6)
+
+
+def _leave_an_effect_of_a_failure(told: Evidence) -> None:
+    told.jobs[1] = replace(told.jobs[1], class_name="chaos.sealed")
+    told.effects.append(2)
+
+
 def _see_more_slots_than_the_limit(told: Evidence) -> None:
     told.seen["more slots than the limit"] = ["2 of 1"]
 
@@ -177,6 +248,19 @@ DOCTORED: dict[Callable[[Evidence], None], set[str]] = {
     _leave_a_process: {"left behind"},
     _err: {"own errors"},
     _see_more_slots_than_the_limit: {"limit exceeded"},
+    _keep_a_duplicate: {"there though rolled back"},
+    _fail_what_was_cancelled: {"ended unlawfully"},
+    _finish_what_waited_when_it_was_cancelled: {"ended unlawfully"},
+    _cancel_by_nobody: {"ended unlawfully"},
+    _expire_without_a_time: {"ended unlawfully"},
+    _expire_long_before: {"ended unlawfully"},
+    _limit_what_has_no_limit: {"ended unlawfully"},
+    _begin_too_late: {"begun too late"},
+    _run_two_of_one_key: {"two of one key"},
+    _see_two_of_one_key: {"two of one key"},
+    _finish_without_effect: {"effects not once"},
+    _leave_an_effect_twice: {"effects not once"},
+    _leave_an_effect_of_a_failure: {"effects not once"},
 }
 
 

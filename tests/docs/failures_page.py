@@ -49,6 +49,10 @@ who was seen alive until when. Every figure has to be 0:
   part**, of what is all or none; **stored twice**;
 - **recorded twice**: a second outcome, or an attempt counted twice; **recorded wrongly**: an
   outcome that the job's last run does not bear out;
+- **ended unlawfully**: a cancelled job that failed, that finished though it had not been begun,
+  or that nobody has cancelled; one expired that may not, or failed by a limit that it has not;
+  **begun too late**, when it had expired; **two of one key** of unique jobs; **effects not
+  once**, of a job that ends in the transaction of its effects;
 - **run too often**: beyond its attempts, without a claim of its own, twice for one claim, after
   its claim was taken away, or uncounted although nobody had asked its process to leave;
 - **limit exceeded**; **slots leaked**; **in two places**; **stuck** when the troubles are over;

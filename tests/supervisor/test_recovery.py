@@ -7,8 +7,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from jobsd.jobs import completion
+from jobsd.jobs.claims import InClaim
 from jobsd.processes import registry
 from jobsd.processes.scoreboard import Scoreboard
+from jobsd.supervisor.recovery.claims import DeadProcess, recover
 from jobsd.supervisor.recovery.peers import PeerProcess
 from jobsd.supervisor.recovery.recovery import Recovery
 from monitored_tree.tree import claim, make_jobs, places
@@ -69,3 +72,19 @@ def test_a_process_that_has_beaten_since_the_survey_is_not_pruned(
 
     assert places(session) == {job: "claimed" if beats else "failed"}
     assert [row.id for row in registry.processes(session)] == [row_id] * beats
+
+
+def test_one_that_was_just_given_a_claim_of_its_own_has_run(session: Session) -> None:
+    job, other = make_jobs(session, 2)
+    row_id = registry.register(
+        session, kind="worker", name="worker-dead", supervisor_id=0, metadata={}
+    )
+    claim_id = claim(session, row_id, [job, other])
+    moves = {"job_id": job, "claim_id": claim_id}
+    assert len(session.fetch(completion.STATEMENTS["isolate"], moves)) == 1
+
+    # Its process was killed before it had the answer.
+    known = DeadProcess(row_id, "worker-dead", {}, running=[InClaim(job, claim_id)])
+    recover(session, known)
+
+    assert places(session) == {job: "failed", other: "ready"}

@@ -11,8 +11,8 @@ WITH rest AS (
         CASE WHEN %(job_id)s::bigint = ANY (cancelled) THEN ARRAY[%(job_id)s::bigint] END
             AS cancelled
 )
-INSERT INTO jobsd.claims (process_id, job_ids, cancelled)
-SELECT process_id, ARRAY[%(job_id)s::bigint], cancelled
+INSERT INTO jobsd.claims (process_id, job_ids, cancelled, moved_from)
+SELECT process_id, ARRAY[%(job_id)s::bigint], cancelled, %(claim_id)s
 FROM rest
 RETURNING id;
 
