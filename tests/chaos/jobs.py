@@ -18,7 +18,7 @@ from jobsd import Discard, Limit, Retry, Snooze, current_job, job
 from jobsd.jobs.policy import constant
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Generator
 
 ATTEMPTS = 3
 """Of the jobs that are tried again."""
@@ -52,7 +52,7 @@ def _tell(word: str, n: int, key: str, result: str) -> None:
 
 
 @contextlib.contextmanager
-def told(n: int, how: str, key: str = "-") -> Iterator[None]:
+def told(n: int, how: str, key: str = "-") -> Generator[None]:
     """Say that a job begins, and how it ends; what strikes it at its end is said behind."""
     begun = False
     try:

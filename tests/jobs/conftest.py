@@ -91,8 +91,10 @@ def _django(session_target: Target) -> None:
     # Django is not typed.
     settings: Any = importlib.import_module("django.conf").settings
     django: Any = importlib.import_module("django")
-    settings.configure(DATABASES=databases, USE_TZ=False, TIME_ZONE="Asia/Tokyo")
-    django.setup()
+    # Once in a process: each folder that imports this fixture makes one of its own.
+    if not settings.configured:
+        settings.configure(DATABASES=databases, USE_TZ=False, TIME_ZONE="Asia/Tokyo")
+        django.setup()
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from jobsd.recurring.tasks import RecurringTask
+from jobsd.scheduler import timetable as planned
 from jobsd.scheduler.timetable import (
     CATCH_UP_MAX,
     RECORDED_MAX,
@@ -227,7 +228,9 @@ def test_all_runs_every_missed_run() -> None:
     assert _due(_timetable(task), _after(100)) == (list(range(1, 101)), [])
 
 
-def test_all_has_a_bound_and_records_what_lies_beyond() -> None:
+def test_all_has_a_bound_and_records_what_lies_beyond(monkeypatch: pytest.MonkeyPatch) -> None:
+    # A busy machine may take longer for them than one call may.
+    monkeypatch.setattr(planned, "DUE_MAX_S", 60.0)
     task = replace(ROW, on_missed="all")
 
     runs, missed = _due(_timetable(task), _after(100_000))
