@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import signal
+import sys
 from typing import TYPE_CHECKING
 
 from click.shell_completion import CompletionItem, get_completion_class
@@ -15,8 +16,13 @@ from click.shell_completion import CompletionItem, get_completion_class
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
 
+    from jobsd.database.connection import Session
+    from jobsd.database.statements import Statement
+
     from .project import Project
+
 PATIENCE_S = 0.2
+AGAIN_S = 0.05
 PROGRAMS = ("jobs", "jobsd")
 
 
@@ -35,11 +41,14 @@ def names(kind: str, incomplete: str) -> list[CompletionItem]:
     with contextlib.suppress(BaseException):
         # Loaded before the time begins, so that all of it is the database's.
         from jobsd.configuration.flags import Flags
+        from jobsd.database.connection import Session
+        from jobsd.database.statements import Statements
 
         from .project import Project
 
+        statements = Statements("jobsd.daemon", "completion.sql")
         with _patience():
-            found = list(_read(Project(Flags()), kind))
+            found = list(_read(Project(Flags()), statements[kind], Session))
         return [CompletionItem(name) for name in found if name.startswith(incomplete)]
     return []
 
@@ -50,27 +59,28 @@ class _TookTooLongError(BaseException):
 
 @contextlib.contextmanager
 def _patience() -> Generator[None]:
-    """End what runs when the time is over, whatever it waits for."""
+    """End what runs when the time is over, whatever it waits for.
+
+    Python drops an exception that is raised in a destructor or a callback of the import system,
+    and prints it: so it is raised again soon, and nothing is printed.
+    """
 
     def end(*_: object) -> None:
         raise _TookTooLongError
 
+    sys.unraisablehook = lambda _: None
     signal.signal(signal.SIGALRM, end)
-    signal.setitimer(signal.ITIMER_REAL, PATIENCE_S)
+    signal.setitimer(signal.ITIMER_REAL, PATIENCE_S, AGAIN_S)
     try:
         yield
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
 
 
-def _read(project: Project, kind: str) -> Iterator[str]:
+def _read(project: Project, statement: Statement, connect: type[Session]) -> Iterator[str]:
     server, target = project.database.server, project.database.target
     if server is not None and not server.running():
         return
-    from jobsd.database.connection import Session
-    from jobsd.database.statements import Statements
-
-    session = Session(target, "jobsd completion", deadline_s=PATIENCE_S)
+    session = connect(target, "jobsd completion", deadline_s=PATIENCE_S)
     with contextlib.closing(session):
-        statements = Statements("jobsd.daemon", "completion.sql")
-        yield from (str(name) for (name,) in session.fetch(statements[kind], {}))
+        yield from (str(name) for (name,) in session.fetch(statement, {}))

@@ -300,6 +300,30 @@ def test_commands_options_and_names_are_completed(project: Project, run: Command
     wait_for(lambda: job_id in _completed(project, "jobs show "), 60)
 
 
+_DEAF = """
+import time
+from jobsd.daemon import completion
+
+class Deaf:
+    def __del__(self):
+        time.sleep(60)  # what interrupts this is dropped
+
+try:
+    with completion._patience():
+        Deaf()
+        time.sleep(60)
+except completion._TookTooLongError:
+    print("over")
+"""
+
+
+def test_the_time_for_names_ends_where_python_drops_what_says_so() -> None:
+    asked = [sys.executable, "-c", _DEAF]
+    done = subprocess.run(asked, capture_output=True, text=True, check=False, timeout=30)
+
+    assert (done.stdout, done.stderr) == ("over\n", "")
+
+
 def test_without_a_database_no_name_is_offered_and_nothing_is_said(project: Project) -> None:
     away = "postgresql://127.0.0.1:1/x"
 

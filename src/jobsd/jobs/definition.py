@@ -86,8 +86,9 @@ class Job:
     limits_concurrency: ClassVar[Limit | None] = None
     """How many may run at once."""
     timeout: ClassVar[timedelta | float | str | None] = None
-    kill_after: ClassVar[timedelta | float | str | None] = None
     """After how long it is interrupted; as the settings say unless given."""
+    kill_after: ClassVar[timedelta | float | str | None] = None
+    """How long after that its process ends, if it has not; as the settings say unless given."""
     result_ttl: ClassVar[timedelta | float | str | None] = None
     """For how long what it returns is kept; not at all unless given."""
     unique: ClassVar[Unique | None] = None

@@ -40,7 +40,7 @@ def publish(session: Session, definitions: Iterable[Definition]) -> None:
 
 def _record(definition: Definition) -> dict[str, Any]:
     limit, unique = definition.limit, definition.unique
-    record = {
+    record: dict[str, Any] = {
         "class_name": definition.name,
         "queue_name": definition.queue,
         "priority": definition.priority,
