@@ -301,6 +301,21 @@ def test_a_run_may_be_repeated_uncounted_when_its_tree_was_lost_or_told_to_end(
     assert _wrong(told) == set()
 
 
+def test_a_coroutine_may_be_repeated_uncounted_when_its_worker_was_one_too_many() -> None:
+    told = story()
+    told.holdings[0].recorded, told.holdings[0].ended_by = False, "worker-a"
+    told.jobs[0] = replace(told.jobs[0], attempts=1)
+    told.runs[0].result = "CancelledError"
+    told.runs[1].attempt = 1
+    told.recordings[:2] = [Recording(11, 0, 1, None, "finished")]
+    told.attempts.remove((11, 1))
+    assert _wrong(told) == {"run too often"}
+
+    told.asked.append(Asked(1.5, "a1", 0, "TTOU"))
+
+    assert _wrong(told) == set()
+
+
 def test_a_finished_job_may_be_erased() -> None:
     told = story()
 
