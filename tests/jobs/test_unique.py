@@ -298,11 +298,13 @@ def test_classes_of_a_group_share_their_keys() -> None:
     assert one.enqueue(1).id == two.enqueue(1).id
 
 
-def test_a_failed_one_whose_key_is_taken_is_not_retried(session: Session) -> None:
+def test_a_failed_one_whose_key_is_taken_is_not_retried(session: Session, rows: Rows) -> None:
     first = finished.enqueue(1)
     placed.fail(session, first.id or 0)
     second = finished.enqueue(1)
     assert second.state == "ready"
+    taken = f"SELECT present FROM jobsd.retake_unique(ARRAY[{first.id}]::bigint[])"
+    assert rows(taken) == [second.id]
 
     with pytest.raises(RefusedError, match=f"job {second.id} has its unique key"):
         failed.retry(first.id or 0, session=session)

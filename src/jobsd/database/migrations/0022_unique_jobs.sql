@@ -178,7 +178,6 @@ BEGIN
             present := NULL;
         END;
         RETURN NEXT;
-        RETURN NEXT;
     END LOOP;
 END
 $$;
