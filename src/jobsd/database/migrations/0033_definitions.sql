@@ -97,8 +97,13 @@ BEGIN
 END
 $$;
 
--- Enqueue a job from SQL, as before (0031): what is not given is as the class's definition says, or,
--- where nobody has published that, as it was before.
+-- Enqueue a job from SQL, as before (0024). It may expire. A role that may not write to the tables
+-- is given to `submit`. What is not given is as the class's definition says, or, where nobody has
+-- published that, as it was before.
+DROP FUNCTION IF EXISTS jobsd.enqueue(
+    text, jsonb, text, integer, interval, timestamptz, integer, boolean, text, integer, interval,
+    text, text, text, interval, text, interval
+);
 CREATE OR REPLACE FUNCTION jobsd.enqueue(
     class_name text,
     arguments jsonb DEFAULT '[]',
