@@ -3,23 +3,24 @@
 The steps are numbered SQL files. They are applied one after the other, each in its own
 transaction, by one program at a time (an advisory lock that ends with the transaction,
 so that it holds through a transaction pooler too). A step locks all the tables that it changes
-at once or none (`schema_locks`), so that no enqueue waits behind it for long.
+at once or none (`schema_locks`), so that no enqueue waits behind it for long. It keeps the
+advisory lock between two tries: else the programs that wait for it would try in turn, and
+others would hardly get at the tables.
 """
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING, Any
 
 import psycopg
 from psycopg import errors, sql
 
-from jobsd.clock import monotonic
 from jobsd.errors import SchemaError
 
 from . import schema_locks
 from .connection import Session
 from .grants import REMEDY
+from .schema_locks import Patience
 from .statements import Statement
 from .steps import Migration, body, bookkeeping, latest_version, migrations, newest_supported
 
@@ -29,14 +30,6 @@ if TYPE_CHECKING:
     from .connection import Target
 
     Report = Callable[[str], None]
-
-LOCKED_RETRY_S = 60.0
-"""How long a step is tried again while another transaction holds what it changes."""
-PAUSE_S = 1.0
-PAUSE_MAX_S = 5.0
-"""The pause between two tries, in which others can use the tables."""
-
-_LOCK = 0x6A6F6273640001  # "jobsd", 1
 
 
 def version(session: Session) -> int:
@@ -99,8 +92,8 @@ def migrate(target: Target, report: Report = _ignore) -> list[str]:
     `report` is called once with a sentence about the transaction that keeps a step waiting.
 
     Raises:
-        psycopg.errors.LockNotAvailable: naming the process that has held for a minute what a
-            step changes.
+        psycopg.errors.LockNotAvailable: naming the process that held what a step changes when
+            we had waited for a minute.
         SchemaError: when the schema is too new, or it is outdated and this role may not
             change it, or the database can't hold every text.
         psycopg.OperationalError: when the database can't be reached.
@@ -112,7 +105,7 @@ def migrate(target: Target, report: Report = _ignore) -> list[str]:
         if found >= latest_version():
             return []
         _require_unicode(session)
-        return _apply_all(session, found, report)
+        return _apply_all(session, found, Patience(report))
     finally:
         session.close()
 
@@ -127,46 +120,29 @@ def _require_unicode(session: Session) -> None:
         )
 
 
-def _apply_all(session: Session, found: int, report: Report) -> list[str]:
+def _apply_all(session: Session, found: int, patience: Patience) -> list[str]:
     try:
         return [
             f"{step.version:04d}_{step.name}"
             for step in migrations()
-            if step.version > found and _apply(session, step, report)
+            if step.version > found and _apply(session, step, patience)
         ]
     except errors.InsufficientPrivilege as error:
         message = _outdated(session.target.schema, found)
         raise SchemaError(f"{message} This role may not: {_first_line(error)}") from error
 
 
-def _apply(session: Session, step: Migration, report: Report) -> bool:
-    """Apply a step, and try again while another transaction holds what it changes."""
-    end, pause_s = monotonic() + LOCKED_RETRY_S, PAUSE_S
-    while True:
-        try:
-            return _try(session, step)
-        except errors.LockNotAvailable as error:
-            tables = schema_locks.changed_tables(step.text)
-            holder = schema_locks.holder(session.connection, session.target.schema, tables)
-            message = f"step {step.version:04d} can't change the tables: {holder} holds them"
-            if monotonic() >= end:
-                raise errors.LockNotAvailable(message) from error
-        report(message)
-        report = _ignore
-        time.sleep(pause_s)
-        pause_s = min(PAUSE_MAX_S, pause_s * 2)
-
-
-def _try(session: Session, step: Migration) -> bool:
+def _apply(session: Session, step: Migration, patience: Patience) -> bool:
+    """Apply a step in a transaction, unless another program has done so meanwhile."""
     connection, schema = session.connection, session.target.schema
     with connection.transaction():
-        connection.execute("SELECT pg_advisory_xact_lock(%s)", (_LOCK,), prepare=False)
-        # Another program may have applied it while we waited for the lock.
+        schema_locks.be_alone(connection, schema, patience)
         if version_within(connection, schema) >= step.version:
             return False
-        if step.version == 1:
+        if step.version == migrations()[0].version:
             connection.execute(bookkeeping(schema).encode(), prepare=False)
-        schema_locks.take(connection, schema, schema_locks.changed_tables(step.text))
+        tables = schema_locks.changed_tables(step.text)
+        schema_locks.take(connection, schema, tables, patience)
         connection.execute(body(step, schema).encode(), prepare=False)
     return True
 

@@ -1,26 +1,42 @@
-"""The tables that a step of a migration changes: locked together and at once, or not at all.
+"""What a step of a migration holds: the right to migrate, and the tables that it changes.
 
 A statement that waits for the lock of a table makes all later ones wait behind it: with one
-open report, no job could be enqueued. So a step locks all of its tables in one statement,
-which waits for half a second; then others can use them for a while, and it tries again. Once
-it has them it waits for nothing more.
+open report, no job could be enqueued. So a step locks all of its tables in one statement, or
+none, and waits for a moment only; then others can use them for a while, and it tries again.
+Once it has them it waits for nothing more.
 """
 
 from __future__ import annotations
 
 import re
+import time
 from typing import TYPE_CHECKING, Any
 
 from psycopg import errors, sql
 
+from jobsd.clock import monotonic
+
 from .statements import Statements
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import psycopg
 
     Connection = psycopg.Connection[tuple[Any, ...]]
 
-WAIT = "500ms"
+WAIT_S = 0.2
+"""How long a step waits for its tables, and everyone else behind it. A deadlock is looked for
+after a second only, so no wait of ours ends somebody's transaction."""
+TURN_S = 1.0
+"""How long a program waits for another one that migrates before it says so."""
+LOCKED_RETRY_S = 60.0
+"""How long a migration is tried again while another transaction holds what it needs."""
+PAUSE_S = 1.0
+PAUSE_MAX_S = 5.0
+"""The pause between two tries, in which others can use the tables."""
+
+_LOCK = 0x6A6F6273640001  # "jobsd", 1
 
 STATEMENTS = Statements("jobsd.database", "schema_locks.sql")
 _COMMENT = re.compile(r"--[^\n]*")
@@ -41,20 +57,82 @@ def changed_tables(text: str) -> list[str]:
     return list(dict.fromkeys(_CHANGED.findall(statements)))
 
 
-def take(connection: Connection, schema: str, tables: list[str]) -> None:
+class Patience:
+    """How long a migration goes on waiting for others; reports the first of them."""
+
+    def __init__(self, report: Callable[[str], None]) -> None:
+        self._report = report
+        self._end = monotonic() + LOCKED_RETRY_S
+        self._reported = False
+        self._pause_s = PAUSE_S
+
+    def go_on(self, cause: str, error: Exception) -> None:
+        """Report the cause once.
+
+        Raises:
+            psycopg.errors.LockNotAvailable: with the cause, when there is no patience left.
+        """
+        if monotonic() >= self._end:
+            raise errors.LockNotAvailable(cause) from error
+        if not self._reported:
+            self._report(cause)
+        self._reported = True
+
+    def pause(self) -> None:
+        """Let others use the tables, each time for longer."""
+        time.sleep(self._pause_s)
+        self._pause_s = min(PAUSE_MAX_S, self._pause_s * 2)
+
+
+def be_alone(connection: Connection, schema: str, patience: Patience) -> None:
+    """Be the one program that migrates, until the end of the transaction.
+
+    Raises:
+        psycopg.errors.LockNotAvailable: when another one has been at it for too long.
+    """
+    # We pause in the transaction: a role's setting must not end it then.
+    connection.execute(b"SET LOCAL idle_in_transaction_session_timeout = 0", prepare=False)
+    while True:
+        try:
+            with connection.transaction():
+                _wait_at_most(connection, "lock_timeout", TURN_S)
+                connection.execute("SELECT pg_advisory_xact_lock(%s)", (_LOCK,), prepare=False)
+        except errors.LockNotAvailable as error:
+            facts = {"high": _LOCK >> 32, "low": _LOCK & 0xFFFFFFFF}
+            who = _process(connection, "migrating", schema, facts)
+            patience.go_on(f"the tables are being migrated: {who} is at it", error)
+        else:
+            return
+
+
+def take(connection: Connection, schema: str, tables: list[str], patience: Patience) -> None:
     """Lock the tables that exist, until the end of the transaction.
 
     Raises:
-        psycopg.errors.LockNotAvailable: when another transaction holds one of them for half
-            a second.
+        psycopg.errors.LockNotAvailable: when another transaction has held one of them for too
+            long.
     """
-    connection.execute(f"SET LOCAL lock_timeout = '{WAIT}'".encode(), prepare=False)
+    while True:
+        try:
+            with connection.transaction():
+                _take_at_once(connection, schema, tables)
+        except errors.LockNotAvailable as error:
+            facts = {"schema": schema, "tables": tables}
+            who = _process(connection, "holders", schema, facts)
+            patience.go_on(f"the tables can't be migrated: {who} holds them", error)
+            patience.pause()
+        else:
+            return
+
+
+def _take_at_once(connection: Connection, schema: str, tables: list[str]) -> None:
+    _wait_at_most(connection, "lock_timeout", WAIT_S)
     facts = {"schema": schema, "tables": tables}
     rows = connection.execute(STATEMENTS["present"].render(schema), facts, prepare=False)
     if not (there := [sql.Identifier(schema, row[0]) for row in rows]):
         return
     # A limit for all waits together: each lock could take as long by itself.
-    connection.execute(f"SET LOCAL statement_timeout = '{WAIT}'".encode(), prepare=False)
+    _wait_at_most(connection, "statement_timeout", WAIT_S)
     named = sql.SQL(", ").join(there)
     try:
         connection.execute(sql.SQL("LOCK TABLE {}").format(named), prepare=False)
@@ -63,10 +141,13 @@ def take(connection: Connection, schema: str, tables: list[str]) -> None:
     connection.execute(b"SET LOCAL statement_timeout TO DEFAULT", prepare=False)
 
 
-def holder(connection: Connection, schema: str, tables: list[str]) -> str:
-    """Return which transaction holds one of the tables, in words."""
-    facts = {"schema": schema, "tables": tables}
-    cursor = connection.execute(STATEMENTS["holders"].render(schema), facts, prepare=False)
+def _wait_at_most(connection: Connection, setting: str, seconds: float) -> None:
+    connection.execute(f"SET LOCAL {setting} = {seconds * 1000:.0f}".encode(), prepare=False)
+
+
+def _process(connection: Connection, name: str, schema: str, facts: dict[str, Any]) -> str:
+    """Return which process holds what we wait for, in words."""
+    cursor = connection.execute(STATEMENTS[name].render(schema), facts, prepare=False)
     row = cursor.fetchone()
     if row is None:
         return "a transaction that has ended meanwhile"

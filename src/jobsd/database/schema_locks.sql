@@ -22,3 +22,17 @@ WHERE held.granted
     AND relation.relname = ANY (%(tables)s::text[])
 ORDER BY activity.xact_start, held.pid
 LIMIT 1;
+
+-- migrating: say which process migrates a database.
+SELECT
+    held.pid,
+    coalesce(nullif(activity.application_name, ''), activity.backend_type),
+    extract(epoch FROM now() - activity.xact_start)::float8
+FROM pg_locks AS held
+LEFT JOIN pg_stat_activity AS activity ON activity.pid = held.pid
+WHERE held.granted
+    AND held.locktype = 'advisory'
+    AND (held.classid, held.objid, held.objsubid) = (%(high)s::oid, %(low)s::oid, 1)
+    AND held.database = (SELECT oid FROM pg_database WHERE datname = current_database())
+ORDER BY held.pid
+LIMIT 1;

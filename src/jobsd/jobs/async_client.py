@@ -20,7 +20,7 @@ from psycopg import errors
 from jobsd.clock import monotonic
 from jobsd.database.async_connection import AsyncDeadlineConnection, open_async_connection
 from jobsd.database.connection import unreachable
-from jobsd.errors import DatabaseUnreachableError, SchemaError
+from jobsd.errors import DatabaseUnreachableError, EnqueueError, SchemaError
 
 from . import client, stand_in, submission
 from .async_drivers import AsyncPsycopgDriver, async_driver_of, take
@@ -32,7 +32,7 @@ from .connections import (
     is_asynchronous_sqlalchemy,
     run_sync,
 )
-from .enqueue import refusal, refused, request, steps_within, told
+from .enqueue import met_a_replacement, refusal, refused, request, steps_within, told
 from .idle import ANSWER_S, READ_ONLY
 from .steps import within_savepoint
 
@@ -67,6 +67,15 @@ async def store(drafted: Draft, connection: object = NOT_GIVEN) -> EnqueuedJob:
 
 
 async def _store_alone(mine: AsyncDeadlineConnection, job: Draft) -> Sequence[Any]:
+    try:
+        return await _store_once(mine, job)
+    except EnqueueError as error:
+        if not met_a_replacement(error):
+            raise
+        return await _store_once(mine, job)
+
+
+async def _store_once(mine: AsyncDeadlineConnection, job: Draft) -> Sequence[Any]:
     schema = client.schema_of_tables()
     statement, parameters = request(job, always=False)
     refused_by_tables: Exception | None = None

@@ -143,6 +143,24 @@ def enqueue_alone(session: Session, job: Draft) -> EnqueuedJob:
     Raises:
         EnqueueError: when the database refuses; the cause is the driver's error.
     """
+    try:
+        return _store_alone(session, job)
+    except EnqueueError as error:
+        if not met_a_replacement(error):
+            raise
+        return _store_alone(session, job)
+
+
+def met_a_replacement(error: EnqueueError) -> bool:
+    """Return whether a function was replaced while a statement called it: nothing is stored.
+
+    No step of ours does that, but whoever makes the functions anew by hand may. The server
+    calls it an internal error, or an unknown function. A second call finds the new one.
+    """
+    return isinstance(error.__cause__, errors.InternalError_ | errors.UndefinedFunction)
+
+
+def _store_alone(session: Session, job: Draft) -> EnqueuedJob:
     schema = session.target.schema
     refused_by_tables: EnqueueError | None = None
     if not submission.is_known(schema):
