@@ -19,6 +19,7 @@ from jobsd.jobs.lost import find
 from jobsd.jobs.policy import Discard
 from jobsd.jobs.reconciliation import Sent, recorded
 from jobsd.performing.perform import Run, describe
+from jobsd.processes.counters import FAILURES
 
 from .recording import ended
 
@@ -102,10 +103,16 @@ class Report:
             jobs = [job for job in jobs if job not in stopped]
         for job in jobs:
             self._entry.queue(job.queue_name).count("released")
+            self._entry.job_class(job.class_name).count("released")
             if self.draining:
                 emit("job.released", **_facts(job))
         if jobs and not self.draining:
             emit("jobs.released", size=len(jobs), job_ids=[job.id for job in jobs])
+
+    def lost(self, claims: list[int]) -> None:
+        """Report claims that were taken away before their outcomes were recorded."""
+        self._entry.claims_lost += len(claims)
+        emit("claims.lost", claims=claims)
 
     def _finished(self, runs: list[Run]) -> None:
         for (queue, class_name), done in _grouped(runs).items():
@@ -161,7 +168,9 @@ class Report:
         facts = _facts(run.job)
         facts["duration"] = round(run.ended - run.started, 6)
         if run.outcome.error is not None:
-            facts["error"] = json.loads(run.outcome.error)
+            facts["error"] = error = json.loads(run.outcome.error)
+            if outcome in FAILURES:
+                self._entry.count_failure(str(error["type"]), outcome)
         if outcome == "discarded" and run.outcome.exception is not None:
             facts["reason"] = CANCELLED if cancelled else _reason(run.outcome.exception)
         if run.outcome.verdict.wait_s and not cancelled:
@@ -240,7 +249,7 @@ class UncertainOutcomes:
         self._report.released(released, cancelled)
         ours = {_job_of(what).id for what in recorded}
         if lost := sorted(claim_id for claim_id, job_ids in gone.items() if job_ids - ours):
-            emit("claims.lost", claims=lost)
+            self._report.lost(lost)
         # The process that took them has given their jobs a state; if not, they are lost jobs.
         find(session, set[int]().union(*gone.values()) - ours)
 

@@ -22,7 +22,7 @@ from . import health
 from .freshness import Fresh
 from .heartbeats import last_heartbeats
 from .http import Reply
-from .tree_figures import tree_figures
+from .tree_figures import busy_jobs, tree_figures
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
     from jobsd.configuration.options import Options
     from jobsd.database.connection import Target
+    from jobsd.instruments.figures import DatabaseFigures
     from jobsd.processes.scoreboard import Scoreboard
 
     from .database_thread import DatabaseThread
@@ -60,8 +61,11 @@ class Pages:
         self._scoreboard = scoreboard
         self._database_thread = database_thread
         self._options = options
-        self._figures = Fresh(_keeping_reader(target, database_figures))
+        self._figures = Fresh(_keeping_reader(target, self._read_figures))
         self._heartbeat = Fresh(_reader(target, last_heartbeats))
+
+    def _read_figures(self, session: Session) -> DatabaseFigures:
+        return database_figures(session, busy_jobs(self._scoreboard))
 
     @cached_property
     def _expected(self) -> health.Expected:

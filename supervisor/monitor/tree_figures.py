@@ -8,14 +8,16 @@ from collections import defaultdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from jobsd.clock import monotonic_ns
 from jobsd.instruments.figures import Durations, TreeFigures
-from jobsd.processes.counters import BUCKETS_S, OUTCOMES
+from jobsd.processes.counters import BUCKETS_S, FAILURES, OUTCOMES
 from jobsd.processes.entry import REASONS, TAKEN, UP
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from jobsd.processes.counters import QueueCounters
+    from jobsd.processes.entry import ScoreboardEntry
     from jobsd.processes.scoreboard import Scoreboard
 
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
@@ -27,31 +29,35 @@ def tree_figures(scoreboard: Scoreboard) -> TreeFigures:
     Counters of an entry are never reset when a process dies or another follows, so the sums
     over all entries never go back.
     """
-    rows: defaultdict[str, list[QueueCounters]] = defaultdict(list)
-    for entry in scoreboard.used():
-        for counters in entry.queues():
-            rows[counters.name].append(counters)
+    used = list(scoreboard.used())
+    rows = _by_name(counters for entry in used for counters in entry.queues())
+    classes = _by_name(counters for entry in used for counters in entry.classes())
     workers = [entry for entry in scoreboard.living() if entry.kind == "worker"]
     busy = sum(entry.busy for entry in workers)
+    coroutines = sum(entry.busy_coroutines for entry in workers)
     return TreeFigures(
         bounds_s=BUCKETS_S,
-        outcomes={
-            queue: {name: _count(rows[queue], name) for name in OUTCOMES}
-            for queue in sorted(rows)
-        },
-        timeouts={queue: _timeouts(rows[queue]) for queue in sorted(rows)},
-        expired={queue: _count(rows[queue], "expired") for queue in sorted(rows)},
-        cancelled={queue: _count(rows[queue], "cancelled") for queue in sorted(rows)},
-        runs={queue: _sum(each.durations() for each in rows[queue]) for queue in sorted(rows)},
-        waits={queue: _sum(each.waits() for each in rows[queue]) for queue in sorted(rows)},
+        outcomes={queue: _outcomes(each) for queue, each in rows.items()},
+        timeouts={queue: _timeouts(each) for queue, each in rows.items()},
+        expired={queue: _count(each, "expired") for queue, each in rows.items()},
+        cancelled={queue: _count(each, "cancelled") for queue, each in rows.items()},
+        runs={queue: _runs(each) for queue, each in rows.items()},
+        waits={queue: _sum(row.waits() for row in each) for queue, each in rows.items()},
+        class_outcomes={name: _outcomes(each) for name, each in classes.items()},
+        class_runs={name: _runs(each) for name, each in classes.items()},
+        failures=_failures(used),
         restarts=_restarts(scoreboard),
         busy_threads=busy,
-        busy_coroutines=(coroutines := sum(entry.busy_coroutines for entry in workers)),
+        busy_coroutines=coroutines,
         idle_coroutines=sum(entry.coroutines_max for entry in workers) - coroutines,
         idle_threads=max(0, sum(entry.threads for entry in workers) - busy),
         loop_age_s=scoreboard.tick_age_s,
-        dropped_lines=scoreboard.dropped_lines
-        + sum(entry.dropped_lines for entry in scoreboard.used()),
+        dropped_lines=scoreboard.dropped_lines + sum(entry.dropped_lines for entry in used),
+        prunes=sum(entry.prunes for entry in used),
+        claims_lost=sum(entry.claims_lost for entry in used),
+        outages=scoreboard.outages,
+        outage_s=scoreboard.outage_ns / 1e9,
+        outage_age_s=_outage_age_s(scoreboard),
         database_up=scoreboard.database_answers,
         reloads=scoreboard.reloads(),
         reload_succeeded=not scoreboard.reload_failed,
@@ -59,9 +65,43 @@ def tree_figures(scoreboard: Scoreboard) -> TreeFigures:
     )
 
 
-def _timeouts(rows: Iterable[QueueCounters]) -> dict[str, int]:
-    found = list(rows)
-    return {kind: _count(found, f"timed_out_{kind}") for kind in ("soft", "hard")}
+def busy_jobs(scoreboard: Scoreboard) -> list[int]:
+    """Return the ids of the jobs that threads of the tree run."""
+    workers = (entry for entry in scoreboard.living() if entry.kind == "worker")
+    return [job_id for entry in workers for job_id in entry.at_threads()]
+
+
+def _by_name(rows: Iterable[QueueCounters]) -> dict[str, list[QueueCounters]]:
+    found: defaultdict[str, list[QueueCounters]] = defaultdict(list)
+    for counters in rows:
+        found[counters.name].append(counters)
+    return dict(sorted(found.items()))
+
+
+def _outcomes(rows: Sequence[QueueCounters]) -> dict[str, int]:
+    return {outcome: _count(rows, outcome) for outcome in OUTCOMES}
+
+
+def _runs(rows: Sequence[QueueCounters]) -> Durations:
+    return _sum(row.durations() for row in rows)
+
+
+def _timeouts(rows: Sequence[QueueCounters]) -> dict[str, int]:
+    return {kind: _count(rows, f"timed_out_{kind}") for kind in ("soft", "hard")}
+
+
+def _failures(entries: Iterable[ScoreboardEntry]) -> dict[str, dict[str, int]]:
+    found: defaultdict[str, dict[str, int]] = defaultdict(lambda: dict.fromkeys(FAILURES, 0))
+    for entry in entries:
+        for error, counts in entry.failures():
+            for outcome, count in counts.items():
+                found[error][outcome] += count
+    return dict(sorted(found.items()))
+
+
+def _outage_age_s(scoreboard: Scoreboard) -> float:
+    since_ns = scoreboard.outage_since_ns
+    return (monotonic_ns() - since_ns) / 1e9 if since_ns else 0.0
 
 
 def _count(rows: Iterable[QueueCounters], what: str) -> int:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from jobsd.instruments.events import emit
 from jobsd.jobs.policy import Ending
 from jobsd.processes import registry
+from jobsd.processes.counters import FAILURES
 
 from . import exit_errors
 from .claims import DeadProcess, Recovered, SeenHeartbeat, recover
@@ -128,6 +129,7 @@ class Recovery:
 
         def report(recovered: Recovered) -> None:
             if recovered.gone:
+                self._entry.prunes += 1
                 still = round(still_s, 3)
                 emit("process.pruned", **_other(peer), duration=still, **_counts(recovered))
 
@@ -198,19 +200,26 @@ class Recovery:
                 for outcome, event in _EVENTS.items():
                     jobs: list[RecoveredJob] = getattr(recovered, outcome)
                     for job in jobs:
-                        if outcome != "snoozed":
-                            self._entry.queue(job.queue_name).count(outcome)
-                            if job.class_name:
-                                self._entry.job_class(job.class_name).count(outcome)
-                        if job.error is not None and "kill_after" in job.error:
-                            self._entry.queue(job.queue_name).count("timed_out_hard")
-                        if job.reason == "cancelled":
-                            self._entry.queue(job.queue_name).count("cancelled")
+                        self._count(job, outcome)
                         emit(event, **_job_facts(job, outcome))
                 report(recovered)
 
             commit.complete, commit.emit = recovered.complete, emit_all
         return recovered
+
+    def _count(self, job: RecoveredJob, outcome: str) -> None:
+        of_queue = self._entry.queue(job.queue_name)
+        if outcome != "snoozed":
+            of_queue.count(outcome)
+            if job.class_name:
+                self._entry.job_class(job.class_name).count(outcome)
+        if job.error is not None:
+            if outcome in FAILURES:
+                self._entry.count_failure(str(job.error.get("type", "")), outcome)
+            if "kill_after" in job.error:
+                of_queue.count("timed_out_hard")
+        if job.reason == "cancelled":
+            of_queue.count("cancelled")
 
     def _remember(self, row_id: int) -> None:
         self._dead[row_id] = None

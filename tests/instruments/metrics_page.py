@@ -30,8 +30,8 @@ tables come from the database, and all trees on it answer alike: take their maxi
 (queue) (…)`). Counters, histograms, threads and memory are those of one tree: add them up.
 
 Workers pay nothing for a scrape: it reads shared memory, and asks the database once in five
-seconds at most. A tree counts 1,024 queues by their names, and all others as `*other*`.
-Databases tell of 10,000 queues, tasks and processes at most.
+seconds at most. A tree counts 1,024 queues, 500 classes and 256 types of errors by their names,
+and all others as `*other*`. Databases tell of 10,000 queues, tasks and processes at most.
 
 | metric | type | labels | meaning |
 |---|---|---|---|

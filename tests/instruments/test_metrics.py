@@ -36,6 +36,14 @@ TREE = TreeFigures(
     reload_succeeded=False,
     resident_bytes={("worker", "1"): 40_000_000},
     expired={"mail": 1},
+    class_outcomes={"shop.welcome": {"finished": 6, "failed": 1}},
+    class_runs={"shop.welcome": Durations([0, 6, 0, 1], 8.5)},
+    failures={"shop.Refused": {"failed": 1, "retried": 4}},
+    prunes=2,
+    claims_lost=3,
+    outages=4,
+    outage_s=90.5,
+    outage_age_s=1.25,
 )
 
 DATABASE = DatabaseFigures(
@@ -55,6 +63,7 @@ DATABASE = DatabaseFigures(
     dispatch_lag_s=2.5,
     tables={"jobs": TableSize(81920, 7, 3)},
     oldest_transaction_s=61.5,
+    busy_threads={"mail": 2},
 )
 
 NAMES = {
@@ -91,6 +100,15 @@ NAMES = {
     "jobsd_reloads",
     "jobsd_reload_last_success",
     "jobsd_build_info",
+    "jobsd_class_jobs",
+    "jobsd_class_duration_seconds",
+    "jobsd_failures",
+    "jobsd_prunes",
+    "jobsd_claims_lost",
+    "jobsd_outages",
+    "jobsd_outage_seconds",
+    "jobsd_outage_age_seconds",
+    "jobsd_queue_busy_threads",
 }
 
 _parse = cast(
@@ -154,6 +172,29 @@ def test_the_figures_are_those_that_were_given() -> None:
     assert _value(samples, "jobsd_queue_unknown_class_age_seconds", queue="mail") == 61.5
     assert _value(samples, "jobsd_recurring_enqueued_total", task="heartbeat") == 9
     assert _value(samples, "jobsd_heartbeat_last_timestamp_seconds") == 1764000001
+
+
+def test_the_figures_of_classes_errors_and_troubles_are_those_that_were_given() -> None:
+    samples = _samples(TREE, DATABASE)
+    welcome = {"class": "shop.welcome"}
+
+    assert _value(samples, "jobsd_class_jobs_total", **welcome, outcome="failed") == 1
+    assert _value(samples, "jobsd_class_duration_seconds_count", **welcome) == 7
+    assert _value(samples, "jobsd_class_duration_seconds_sum", **welcome) == 8.5
+    assert _value(samples, "jobsd_failures_total", error="shop.Refused", outcome="retried") == 4
+    assert _value(samples, "jobsd_prunes_total") == 2
+    assert _value(samples, "jobsd_claims_lost_total") == 3
+    assert _value(samples, "jobsd_outages_total") == 4
+    assert _value(samples, "jobsd_outage_seconds_total") == 90.5
+    assert _value(samples, "jobsd_outage_age_seconds") == 1.25
+    assert _value(samples, "jobsd_queue_busy_threads", queue="mail") == 2
+    assert _value(samples, "jobsd_queue_busy_threads", queue="night") == 0
+
+
+def test_what_no_tree_was_asked_for_is_left_out() -> None:
+    samples = _samples(None, replace(DATABASE, busy_threads=None))
+
+    assert "jobsd_queue_busy_threads" not in {name for name, _ in samples}
 
 
 def test_a_queue_that_was_seen_has_zeros_where_it_has_no_jobs() -> None:

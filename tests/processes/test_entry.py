@@ -6,6 +6,7 @@ import pytest
 
 from jobsd.jobs.policy import WAIT_MAX_S, Ending
 from jobsd.processes.entry import REASONS, ScoreboardEntry
+from jobsd.processes.queue_names import ERRORS_MAX, OTHERS
 from jobsd.processes.running_jobs import ENDED_MAX
 from jobsd.processes.scoreboard import Scoreboard
 
@@ -173,3 +174,25 @@ def test_entries_do_not_touch_one_another() -> None:
         first.queue(f"queue-{number}" * 40).observe(waits_s=[9e9], runs_s=[1e9])
 
     assert second.words.tolist() == before
+
+
+def test_failures_are_counted_by_their_type_whoever_has_the_entry(
+    entry: ScoreboardEntry,
+) -> None:
+    entry.count_failure("shop.Refused", "retried")
+    entry.count_failure("shop.Refused", "failed")
+    entry.take("worker", "its successor")
+    entry.count_failure("shop.Refused", "retried")
+
+    assert dict(entry.failures()) == {"shop.Refused": {"failed": 1, "retried": 2}}
+
+
+def test_types_of_errors_beyond_the_room_for_them_are_counted_together(
+    entry: ScoreboardEntry,
+) -> None:
+    for number in range(ERRORS_MAX + 3):
+        entry.count_failure(f"shop.Error{number}", "failed")
+
+    found = dict(entry.failures())
+    assert len(found) == ERRORS_MAX + 1
+    assert found[OTHERS]["failed"] == 3

@@ -53,6 +53,22 @@ def _suffer(*outages: Outage) -> None:
 LOST_AND_BACK = [("database.unavailable", "the server went away"), ("database.available", None)]
 
 
+def test_outages_are_counted_and_how_long_they_last(
+    scoreboard: Scoreboard, reported: list[tuple[str, Any]]
+) -> None:
+    one, other = _process(scoreboard, "one"), _process(scoreboard, "other")
+    for times in (1, 2):
+        _suffer(one, other)
+        scoreboard.outage_since_ns -= 5_000_000_000
+        one.over()
+        assert scoreboard.outages == times
+        assert scoreboard.outage_ns < times * 5e9, "it is not over while one process has it"
+        other.over()
+
+    assert 10e9 <= scoreboard.outage_ns < 18e9
+    assert len(reported) == 4
+
+
 def test_the_first_to_fail_and_the_last_to_recover_report_it(
     scoreboard: Scoreboard, reported: list[tuple[str, Any]]
 ) -> None:

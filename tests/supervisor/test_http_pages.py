@@ -55,6 +55,50 @@ def test_metrics_are_of_database_and_shared_memory(
     assert found["jobsd_database_up", ()] == 1
 
 
+def test_threads_are_busy_with_the_queues_of_their_jobs(
+    monitored: Tree, listener: socket.socket, session: Session
+) -> None:
+    mail, night = make_jobs(session, 2, queue_name="mail"), make_jobs(session, 1)
+    monitored.start_worker(*mail, running=tuple(mail))
+    monitored.start_worker(*night, running=tuple(night))
+
+    found = metrics(listener)
+
+    assert found["jobsd_queue_busy_threads", (("queue", "mail"),)] == 2
+    assert found["jobsd_queue_busy_threads", (("queue", "default"),)] == 1
+
+
+def test_classes_errors_and_troubles_are_summed_over_all_processes(
+    monitored: Tree, listener: socket.socket
+) -> None:
+    def work(context: Context, _: Session) -> None:
+        entry = context.entry
+        welcome = entry.job_class("shop.welcome")
+        welcome.count("finished", 5)
+        welcome.observe(waits_s=[], runs_s=[0.2] * 5)
+        entry.count_failure("shop.Refused", "retried")
+        entry.claims_lost += 2
+        entry.prunes += 1
+
+    for _ in range(2):
+        monitored.start_worker(live=work)
+    monitored.scoreboard.outages, monitored.scoreboard.outage_ns = 3, 4_500_000_000
+
+    found = metrics(listener)
+
+    of_class = ("class", "shop.welcome")
+    assert found["jobsd_class_jobs_total", (of_class, ("outcome", "finished"))] == 10
+    assert found["jobsd_class_duration_seconds_sum", (of_class,)] == pytest.approx(2)
+    refused = (("error", "shop.Refused"), ("outcome", "retried"))
+    assert found["jobsd_failures_total", refused] == 2
+    assert found["jobsd_claims_lost_total", ()] == 4
+    assert found["jobsd_prunes_total", ()] == 2
+    assert (found["jobsd_outages_total", ()], found["jobsd_outage_seconds_total", ()]) == (
+        3,
+        4.5,
+    )
+
+
 def test_metrics_are_clean_by_promtools_judgement(
     monitored: Tree, listener: socket.socket
 ) -> None:

@@ -140,6 +140,9 @@ def test_a_recovery_whose_answer_was_lost_is_reported_once(
     ((_, summary),) = [each for each in reported if each[0] == event]
     counted = _counted(dead)
     assert sum(counted.values()) == 3
+    own = dead.scoreboard.entries[0]
+    assert own.prunes == (event == "process.pruned")
+    assert sum(sum(counts.values()) for _, counts in own.failures()) == counted["failed"]
     assert {name: summary[name] for name in counted} == counted
     # It was the first attempt of each, or is to be, as the worker would have reported it.
     assert {facts["attempt"] for _, facts in reported if "job_id" in facts} == {1}

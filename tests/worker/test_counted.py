@@ -33,6 +33,8 @@ def test_jobs_that_are_given_back_are_counted_as_released(
     driven.until(lambda: count("ready_executions") == 5)
 
     assert counted(driven) == {"released": 5}
+    of_classes = [each.outcome("released") for each in driven.context.entry.classes()]
+    assert of_classes == [5]
     gate.set()
     driven.until(lambda: driven.worker.stopped)
     assert counted(driven) == {"released": 5, "finished": 1}

@@ -252,6 +252,10 @@ def test_counters_say_what_became_of_jobs(make_worker: MakeWorker, count: Count)
     (queue,) = driven.context.entry.queues()
     assert (queue.name, queue.outcome("finished"), queue.outcome("failed")) == ("default", 1, 1)
     assert sum(queue.durations()[0]) == 2
+    entry = driven.context.entry
+    classes = {each.name.rpartition(".")[2]: each.outcome("failed") for each in entry.classes()}
+    assert classes == {"note": 0, "fail": 1}
+    assert dict(entry.failures()) == {"ValueError": {"failed": 1, "retried": 0}}
 
 
 @pytest.mark.behaviour(88)

@@ -16,7 +16,7 @@ from prometheus_client.utils import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from prometheus_client.core import Metric
 
@@ -62,13 +62,29 @@ def counter(
 
 
 def histogram(
-    name: str, text: str, durations: Mapping[str, Durations], bounds_s: Sequence[float]
+    name: str,
+    text: str,
+    label: str,
+    durations: Mapping[str, Durations],
+    bounds_s: Sequence[float],
 ) -> Metric:
-    """Return a histogram of the durations of each queue."""
-    family = HistogramMetricFamily(f"jobsd_{name}", text, labels=("queue",))
+    """Return a histogram of the durations of each queue, or of each class."""
+    family = HistogramMetricFamily(f"jobsd_{name}", text, labels=(label,))
     # As the library writes them: OpenMetrics has one spelling for each number.
     bounds = [_number(bound) for bound in (*bounds_s, math.inf)]
-    for queue, each in durations.items():
+    for value, each in durations.items():
         buckets = list(zip(bounds, map(float, accumulate(each.counts)), strict=True))
-        family.add_metric((queue,), buckets, each.sum_s)
+        family.add_metric((value,), buckets, each.sum_s)
     return family
+
+
+def flat(nested: Mapping[str, Mapping[str, int]]) -> Iterator[tuple[tuple[str, str], float]]:
+    """Yield samples of two labels."""
+    for outer, counts in nested.items():
+        for inner, count in counts.items():
+            yield (outer, inner), count
+
+
+def keyed(counts: Mapping[str, int]) -> Iterator[tuple[tuple[str], float]]:
+    """Return samples of one label."""
+    return (((key,), count) for key, count in counts.items())

@@ -62,6 +62,22 @@ class TreeFigures:
         default_factory=dict[tuple[str, str], int]
     )
     """Memory by kind and number of the child: its successor has the same."""
+    class_outcomes: Mapping[str, Mapping[str, int]] = field(
+        default_factory=dict[str, dict[str, int]]
+    )
+    """Jobs by class and outcome."""
+    class_runs: Mapping[str, Durations] = field(default_factory=dict[str, Durations])
+    """How long jobs ran, by class."""
+    failures: Mapping[str, Mapping[str, int]] = field(default_factory=dict[str, dict[str, int]])
+    """Attempts that an error has ended, by its type and by what became of the job."""
+    prunes: int = 0
+    """Processes of other trees that were taken for dead."""
+    claims_lost: int = 0
+    outages: int = 0
+    outage_s: float = 0.0
+    """How long those that are over have lasted."""
+    outage_age_s: float = 0.0
+    """How long the one has lasted that is not over."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,3 +116,5 @@ class DatabaseFigures:
     """Our tables by name."""
     oldest_transaction_s: float = 0.0
     """How old the oldest transaction is, of those that our role sees."""
+    busy_threads: Mapping[str, int] | None = None
+    """Threads by the queue of the job that they run; None where no tree is asked."""

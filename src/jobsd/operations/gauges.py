@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from jobsd.database.statements import Statements
 from jobsd.instruments.figures import DatabaseFigures, TableSize
 from jobsd.jobs import lanes, lost
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from jobsd.database.connection import Session
+    from jobsd.database.statements import Statement
+
+    Rows = list[tuple[Any, ...]]
 
 STATEMENTS = Statements("jobsd.operations", "gauges.sql")
 
@@ -20,49 +23,76 @@ _NAMES = (
     *("ready", "elsewhere", "processes", "tasks", "server"),
     *("pauses", "dispatch", "tables", "oldest_transaction"),
 )
-_LOST = lost.STATEMENTS["known"]
-_UNKNOWN = lanes.STATEMENTS["unknown"]
 
 
-def database_figures(session: Session) -> DatabaseFigures:
-    """Return the figures as they are now: one round trip, one transaction."""
-    asked = [*(STATEMENTS[name] for name in _NAMES), _LOST, _UNKNOWN]
-    *answers, unknown = session.fetch_together([(statement, {}) for statement in asked])
-    ready, elsewhere, processes, tasks, ((last_heartbeat, postgresql),), *rest = answers
-    paused, ((dispatch_lag_s,),), tables, ((oldest_transaction_s,),), (known,) = rest
-    unknown_jobs: Counter[str] = Counter()
-    unknown_for_s: dict[str, float] = {}
-    for queue, _, jobs, _, age_s in unknown:
-        unknown_jobs[queue] += jobs
-        unknown_for_s[queue] = max(age_s, unknown_for_s.get(queue, 0.0))
-    depths: defaultdict[str, dict[str, int]] = defaultdict(dict)
-    claim_ages_s: dict[str, float] = {}
-    for queue, state, count, age_s in elsewhere:
-        depths[queue][state] = count
-        if age_s is not None:
-            claim_ages_s[queue] = age_s
-    for queue, count, _ in ready:
-        depths[queue]["ready"] = count
+def database_figures(
+    session: Session, busy_jobs: Sequence[int] | None = None
+) -> DatabaseFigures:
+    """Return the figures as they are now: one round trip, one transaction.
+
+    `busy_jobs` are those that threads of a tree run: the database knows their queues.
+    """
+    read = _read(session, busy_jobs or ())
+    ((last_heartbeat, postgresql),) = read["server"]
+    ((lost_jobs, lost_walk_age_s),) = read["lost"]
+    depths, claim_ages_s = _depths(read)
+    unknown_jobs, unknown_for_s = _unknown(read["unknown"])
     return DatabaseFigures(
         depths=depths,
-        latencies_s={queue: age_s for queue, _, age_s in ready},
+        latencies_s={queue: age_s for queue, _, age_s in read["ready"]},
         claim_ages_s=claim_ages_s,
         unknown_jobs=unknown_jobs,
         unknown_for_s=unknown_for_s,
-        processes=_by_kind((kind, count) for kind, _, count, _ in processes),
+        processes=_by_kind((kind, count) for kind, _, count, _ in read["processes"]),
         heartbeat_ages_s={
-            (kind, series): age_s for kind, series, _, age_s in processes if series is not None
+            (kind, series): age_s
+            for kind, series, _, age_s in read["processes"]
+            if series is not None
         },
-        tasks={key: (count, last) for key, count, last in tasks},
+        tasks={key: (count, last) for key, count, last in read["tasks"]},
         last_heartbeat=last_heartbeat,
         postgresql=postgresql,
-        paused=frozenset(queue for (queue,) in paused),
-        dispatch_lag_s=dispatch_lag_s or 0.0,
-        tables={name: TableSize(*sizes) for name, *sizes in tables},
-        oldest_transaction_s=oldest_transaction_s,
-        lost_jobs=known[0],
-        lost_walk_age_s=known[1],
+        paused=frozenset(queue for (queue,) in read["pauses"]),
+        dispatch_lag_s=read["dispatch"][0][0] or 0.0,
+        tables={name: TableSize(*sizes) for name, *sizes in read["tables"]},
+        oldest_transaction_s=read["oldest_transaction"][0][0],
+        busy_threads=None if busy_jobs is None else dict(read["busy"]),
+        lost_jobs=lost_jobs,
+        lost_walk_age_s=lost_walk_age_s,
     )
+
+
+def _read(session: Session, busy_jobs: Sequence[int]) -> dict[str, Rows]:
+    asked: dict[str, tuple[Statement, dict[str, object]]] = {
+        **{name: (STATEMENTS[name], {}) for name in _NAMES},
+        "busy": (STATEMENTS["busy"], {"ids": list(busy_jobs)}),
+        "lost": (lost.STATEMENTS["known"], {}),
+        "unknown": (lanes.STATEMENTS["unknown"], {}),
+    }
+    return dict(zip(asked, session.fetch_together(list(asked.values())), strict=True))
+
+
+def _depths(read: dict[str, Rows]) -> tuple[dict[str, dict[str, int]], dict[str, float]]:
+    """Return the jobs by queue and state, and for how long a queue's oldest claim is held."""
+    depths: defaultdict[str, dict[str, int]] = defaultdict(dict)
+    claim_ages_s: dict[str, float] = {}
+    for queue, state, count, age_s in read["elsewhere"]:
+        depths[queue][state] = count
+        if age_s is not None:
+            claim_ages_s[queue] = age_s
+    for queue, count, _ in read["ready"]:
+        depths[queue]["ready"] = count
+    return depths, claim_ages_s
+
+
+def _unknown(rows: Rows) -> tuple[dict[str, int], dict[str, float]]:
+    """Return how many jobs of unknown classes wait in a queue, and for how long."""
+    unknown_jobs: Counter[str] = Counter()
+    unknown_for_s: dict[str, float] = {}
+    for queue, _, jobs, _, age_s in rows:
+        unknown_jobs[queue] += jobs
+        unknown_for_s[queue] = max(age_s, unknown_for_s.get(queue, 0.0))
+    return unknown_jobs, unknown_for_s
 
 
 def _by_kind(counts: Iterable[tuple[str, int]]) -> dict[str, int]:

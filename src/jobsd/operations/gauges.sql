@@ -178,3 +178,9 @@ FROM (
     UNION ALL
     SELECT prepared FROM pg_prepared_xacts WHERE database = current_database()
 ) AS transactions;
+
+-- busy: count jobs that run by their queues.
+SELECT queue_name, count(*)
+FROM jobsd.jobs
+WHERE id = ANY (%(ids)s::bigint[])
+GROUP BY queue_name;

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from .queue_names import QueueNames
 
 OUTCOMES = ("finished", "failed", "retried", "discarded", "released")
+FAILURES = ("failed", "retried")
+"""The outcomes of an attempt that an error has ended, which are counted by its type too."""
 EVENTS = ("timed_out_soft", "timed_out_hard", "cancelled", "expired")
 """What else is counted of jobs, beside what became of them."""
 BUCKETS_S = (0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 10.0, 60.0, 300.0, 1800.0)

@@ -21,16 +21,16 @@ from typing import TYPE_CHECKING
 
 from jobsd.clock import monotonic_ns
 
-from .counters import QUEUE_WORDS, QueueCounters
+from .counters import FAILURES, QUEUE_WORDS, QueueCounters
 from .hard_limits import LIMITS_END, HardLimits
-from .queue_names import CLASSES_MAX, QUEUES_MAX
+from .queue_names import CLASSES_MAX, ERRORS_MAX, QUEUES_MAX
 from .running_jobs import ENDED, ENDINGS_AT, JOBS_AT
 from .words import Text, Word
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from .queue_names import QueueNames
+    from .queue_names import Names
 
 FREE, TAKEN, UP, DEAD = range(4)
 
@@ -47,7 +47,8 @@ it was over its time limit and did not stop."""
 _QUEUES_AT = LIMITS_END
 _PAGE_WORDS = 512
 _CLASSES_AT = _QUEUES_AT + (1 + QUEUES_MAX) * QUEUE_WORDS
-_END = _CLASSES_AT + (1 + CLASSES_MAX) * QUEUE_WORDS
+_ERRORS_AT = _CLASSES_AT + (1 + CLASSES_MAX) * QUEUE_WORDS
+_END = _ERRORS_AT + (1 + ERRORS_MAX) * len(FAILURES)
 ENTRY_WORDS = -(-_END // _PAGE_WORDS) * _PAGE_WORDS
 
 # Words of an entry.
@@ -57,6 +58,7 @@ _RECYCLING, _HOOKS_DONE, _LEAVING, _DATABASE_DOWN = range(17, 21)
 _WORKING, _HEARTBEAT, _QUEUES, _NUMBER = range(21, 25)
 _BUSY_COROUTINES, _COROUTINES_MOST, _CLASSES = 26, 27, 28
 _NAME_AT, _NAME_WORDS = 32, 16
+_ERRORS, _PRUNES, _CLAIMS_LOST = range(48, 51)
 # Words about one process: cleared for the next one.
 _PASSING = (
     *(_PID, _ROW, _STATUS, _DIED, _REASON, _ROW_LOST, _BUSY, _THREADS, _RSS, _UP_SINCE),
@@ -68,15 +70,12 @@ _PASSING = (
 class ScoreboardEntry(HardLimits):
     """One process's part of the scoreboard."""
 
-    __slots__ = ("_class_names", "_names", "index")
+    __slots__ = ("_class_names", "_error_names", "_names", "index")
 
-    def __init__(
-        self, words: memoryview[int], index: int, names: QueueNames, class_names: QueueNames
-    ) -> None:
+    def __init__(self, words: memoryview[int], index: int, names: Names) -> None:
         self.words = words
         self.index = index
-        self._names = names
-        self._class_names = class_names
+        self._names, self._class_names, self._error_names = names
 
     # Written by the process itself.
 
@@ -102,6 +101,11 @@ class ScoreboardEntry(HardLimits):
     """How many jobs have ended in the process."""
     dropped_lines = Word(_DROPPED)
     """Log lines that could not be written, since the scoreboard was made."""
+
+    claims_lost = Word(_CLAIMS_LOST)
+    """Claims that were taken away before their outcomes were recorded; never reset."""
+    prunes = Word(_PRUNES)
+    """Processes of other trees that were pruned from here; never reset."""
 
     def tick(self) -> None:
         """Record an iteration of the main loop; the first one also says that we are up."""
@@ -259,6 +263,20 @@ class ScoreboardEntry(HardLimits):
             counters = self._of_class(number)
             if any(counters.words):
                 yield counters
+
+    def count_failure(self, error: str, outcome: str) -> None:
+        """Count an attempt that an error of this type has ended, by one of FAILURES."""
+        number = self._error_names.number(error)
+        self.words[_ERRORS] = max(self.words[_ERRORS], number + 1)
+        self.words[_ERRORS_AT + number * len(FAILURES) + FAILURES.index(outcome)] += 1
+
+    def failures(self) -> Iterator[tuple[str, dict[str, int]]]:
+        """Yield the types of errors that were counted here, with the counts by outcome."""
+        for number in range(self.words[_ERRORS]):
+            at = _ERRORS_AT + number * len(FAILURES)
+            counts = self.words[at : at + len(FAILURES)].tolist()
+            if any(counts):
+                yield self._error_names.name(number), dict(zip(FAILURES, counts, strict=True))
 
     def _counters(self, number: int) -> QueueCounters:
         start = _QUEUES_AT + number * QUEUE_WORDS

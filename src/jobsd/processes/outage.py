@@ -87,8 +87,10 @@ class Outage:
             since_ns = scoreboard.outage_since_ns
             if not since_ns or any(entry.database_down for entry in scoreboard.living()):
                 return
+            lasted_ns = monotonic_ns() - since_ns
             scoreboard.outage_since_ns = 0
-        emit("database.available", duration=round((monotonic_ns() - since_ns) / 1e9, 3))
+            scoreboard.outage_ns += lasted_ns
+        emit("database.available", duration=round(lasted_ns / 1e9, 3))
 
 
 def begin(scoreboard: Scoreboard, error: BaseException) -> None:
@@ -100,6 +102,7 @@ def begin(scoreboard: Scoreboard, error: BaseException) -> None:
 def _begin(scoreboard: Scoreboard, error: BaseException) -> None:
     if not scoreboard.outage_since_ns:
         scoreboard.outage_since_ns = monotonic_ns()
+        scoreboard.outages += 1
         event = "database.unavailable" if scoreboard.database_seen else "database.awaited"
         emit(event, error=_in_one_line(error))
 

@@ -1,9 +1,9 @@
-"""The queues and the classes that have counters of their own in a tree, numbered as they come.
+"""The queues, classes and types of errors that a tree counts by name, numbered as they come.
 
 Names are only ever added, so a number is a name's for the tree's life, in whichever process.
-Beyond `QUEUES_MAX`, or `CLASSES_MAX`, all further ones share the number 0. Each process keeps
-what it has read in a table of its own, so that a look-up takes as long for a thousand names as
-for one.
+Beyond `QUEUES_MAX`, `CLASSES_MAX` or `ERRORS_MAX`, all further ones share the number 0. Each
+process keeps what it has read in a table of its own, so that a look-up takes as long for a
+thousand names as for one.
 """
 
 from __future__ import annotations
@@ -13,11 +13,13 @@ import fcntl
 import os
 import time
 import weakref
+from typing import NamedTuple
 
 from .words import read_text, write_text
 
 QUEUES_MAX = 1024
 CLASSES_MAX = 500
+ERRORS_MAX = 256
 OTHER = 0
 """The number of all queues for which there was no room."""
 OTHERS = "*other*"
@@ -88,3 +90,11 @@ class QueueNames:
     @staticmethod
     def _at(number: int) -> int:
         return _NAMES_AT + (number - 1) * _NAME_WORDS
+
+
+class Names(NamedTuple):
+    """All names of one tree."""
+
+    queues: QueueNames
+    classes: QueueNames
+    errors: QueueNames

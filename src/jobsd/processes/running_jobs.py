@@ -128,9 +128,13 @@ class RunningJobs:
         """Return thread and job of those that run now, or ran when the process died."""
         return {thread: each.job_id for thread, each in self._in_threads()}
 
+    def at_threads(self) -> list[int]:
+        """Return the jobs that stand at threads: they run, or have ended just now."""
+        return [job for job in self.words[_CELLS_AT:_CELL_CLAIMS_AT] if job]
+
     def only_job(self) -> int | None:
         """Return the job that runs, when it is the only one."""
-        running = [job for job in self.words[_CELLS_AT:_CELL_CLAIMS_AT] if job]
+        running = self.at_threads()
         running += [each.job_id for each in self.coroutines()]
         return running[0] if len(running) == 1 else None
 

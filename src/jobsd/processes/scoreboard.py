@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 from jobsd.clock import monotonic_ns
 
 from .entry import DEAD, ENTRY_WORDS, FREE, KINDS, REASONS, TAKEN, UP, ScoreboardEntry
-from .queue_names import CLASSES_MAX, NAMES_WORDS, QueueNames
+from .queue_names import CLASSES_MAX, ERRORS_MAX, NAMES_WORDS, QUEUES_MAX, Names, QueueNames
 from .thresholds import Thresholds
 from .words import Text, Word
 
@@ -29,8 +29,8 @@ if TYPE_CHECKING:
 
 ENTRIES_MAX = 256
 _HEAD_WORDS = 512
-_CLASS_NAMES_AT = _HEAD_WORDS + NAMES_WORDS
-_ENTRIES_AT = _CLASS_NAMES_AT + NAMES_WORDS
+_NAMES_MAX = (QUEUES_MAX, CLASSES_MAX, ERRORS_MAX)
+_ENTRIES_AT = _HEAD_WORDS + len(_NAMES_MAX) * NAMES_WORDS
 # Nearly all of it is never touched, so no machine is to refuse it for its size. (Python 3.11
 # does not have this flag.)
 _FLAGS = mmap.MAP_SHARED | mmap.MAP_ANONYMOUS | getattr(mmap, "MAP_NORESERVE", 0)
@@ -74,6 +74,10 @@ class Scoreboard:
     """The holder of the announcement lock: when the outage began, monotonic; 0 without one."""
     started_ns = Word(12)
     """Supervisor: when it started, monotonic."""
+    outages = Word(13)
+    """The holder of the announcement lock: how many outages have begun."""
+    outage_ns = Word(14)
+    """The holder of the announcement lock: how long those that are over have lasted."""
 
     reload_failed = Word(20)
     """Supervisor: 1 when the last reload was refused or has failed."""
@@ -90,14 +94,18 @@ class Scoreboard:
         words = _ENTRIES_AT + ENTRIES_MAX * ENTRY_WORDS
         self._memory: memoryview[int] = memoryview(mmap.mmap(-1, words * 8, _FLAGS)).cast("q")
         self.words: memoryview[int] = self._memory[:_HEAD_WORDS]
-        self.queue_names = QueueNames(self._memory[_HEAD_WORDS:_CLASS_NAMES_AT])
-        class_names = QueueNames(self._memory[_CLASS_NAMES_AT:_ENTRIES_AT], CLASSES_MAX)
+        names = Names(*map(self._names, range(len(_NAMES_MAX)), _NAMES_MAX))
+        self.queue_names = names.queues
         self.entries = [
-            ScoreboardEntry(self._entry_words(index), index, self.queue_names, class_names)
+            ScoreboardEntry(self._entry_words(index), index, names)
             for index in range(ENTRIES_MAX)
         ]
         self._announcement_lock = os.memfd_create("jobsd announcements")
         weakref.finalize(self, os.close, self._announcement_lock).atexit = False
+
+    def _names(self, index: int, most: int) -> QueueNames:
+        start = _HEAD_WORDS + index * NAMES_WORDS
+        return QueueNames(self._memory[start : start + NAMES_WORDS], most)
 
     def _entry_words(self, index: int) -> memoryview[int]:
         start = _ENTRIES_AT + index * ENTRY_WORDS

@@ -1,0 +1,129 @@
+"""The metrics of queues, processes and recurring tasks, as the database knows them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from jobsd.states import UNFINISHED
+
+from . import families
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from prometheus_client.core import Metric
+
+    from .figures import DatabaseFigures, TreeFigures
+
+
+def queue_metrics(database: DatabaseFigures, tree: TreeFigures | None) -> Iterator[Metric]:
+    """Yield the families; the queues that a tree has met have all of them."""
+    yield from _queues(database, tree)
+    yield from _processes(database)
+    yield from _tasks(database)
+    yield from _lost(database)
+
+
+def _queues(database: DatabaseFigures, tree: TreeFigures | None) -> Iterator[Metric]:
+    # A queue that was ever seen has zeros rather than no figures: alerts need them.
+    seen = tree.outcomes if tree else ()
+    names = sorted({*database.depths, *database.latencies_s, *database.paused, *seen})
+    yield families.gauges(
+        "queue_jobs",
+        "Jobs by queue and state.",
+        ("queue", "state"),
+        (
+            ((name, state), database.depths.get(name, {}).get(state, 0))
+            for name in names
+            for state in UNFINISHED
+        ),
+    )
+    yield families.gauges(
+        "queue_latency_seconds",
+        "How long the oldest ready job of the queue has waited.",
+        ("queue",),
+        (((name,), database.latencies_s.get(name, 0.0)) for name in names),
+    )
+    yield families.gauges(
+        "queue_paused",
+        "Whether the queue is paused: 1 or 0.",
+        ("queue",),
+        (((name,), name in database.paused) for name in names),
+    )
+    yield families.gauges(
+        "queue_claim_age_seconds",
+        "How long the oldest claimed job of the queue has run, or been about to.",
+        ("queue",),
+        (((name,), database.claim_ages_s.get(name, 0.0)) for name in names),
+    )
+    if database.busy_threads is not None:
+        yield families.gauges(
+            "queue_busy_threads",
+            "Threads of this tree that run jobs of the queue.",
+            ("queue",),
+            (((name,), database.busy_threads.get(name, 0)) for name in names),
+        )
+    yield from _unknown(names, database)
+
+
+def _unknown(names: Sequence[str], database: DatabaseFigures) -> Iterator[Metric]:
+    yield families.gauges(
+        "queue_unknown_class_jobs",
+        "Ready jobs of classes that no worker knows which takes from the queue.",
+        ("queue",),
+        (((name,), database.unknown_jobs.get(name, 0)) for name in names),
+    )
+    yield families.gauges(
+        "queue_unknown_class_age_seconds",
+        "For how long there have been such jobs.",
+        ("queue",),
+        (((name,), database.unknown_for_s.get(name, 0.0)) for name in names),
+    )
+
+
+def _processes(database: DatabaseFigures) -> Iterator[Metric]:
+    yield families.gauges(
+        "processes",
+        "Processes of all trees on this database, by kind.",
+        ("kind",),
+        families.keyed(database.processes),
+    )
+    yield families.gauges(
+        "process_heartbeat_age_seconds",
+        "Seconds since a process's loop last came round, as the database knows it.",
+        ("kind", "name"),
+        database.heartbeat_ages_s.items(),
+    )
+
+
+def _tasks(database: DatabaseFigures) -> Iterator[Metric]:
+    yield families.counter(
+        "recurring_enqueued",
+        "How often a recurring task was enqueued.",
+        ("task",),
+        (((key,), count) for key, (count, _) in database.tasks.items()),
+    )
+    yield families.gauges(
+        "recurring_last_run_timestamp_seconds",
+        "When a recurring task was last enqueued.",
+        ("task",),
+        (((key,), last) for key, (_, last) in database.tasks.items() if last is not None),
+    )
+    if database.last_heartbeat is not None:
+        yield families.gauge(
+            "heartbeat_last_timestamp_seconds",
+            "When the heartbeat job last ran.",
+            value=database.last_heartbeat,
+        )
+
+
+def _lost(database: DatabaseFigures) -> Iterator[Metric]:
+    yield families.gauge(
+        "lost_jobs", "Jobs that were found in no table.", value=database.lost_jobs
+    )
+    if database.lost_walk_age_s is not None:
+        yield families.gauge(
+            "lost_jobs_walk_age_seconds",
+            "How long ago all jobs were last looked at for lost ones.",
+            value=database.lost_walk_age_s,
+        )
