@@ -10,7 +10,7 @@ from unittest.mock import ANY
 
 import pytest
 
-from jobsd import Error, JobFailedError, aenqueue_many, current_job, enqueue_many, queues
+from jobsd import Error, JobFailedError, RecurringTask, aenqueue_many, current_job, enqueue_many
 from jobsd.jobs import stand_in
 from jobsd.testing import assert_enqueued, perform_enqueued, recorded, refute_enqueued
 
@@ -312,7 +312,7 @@ def test_handles_tell_what_has_become_of_a_job(jobs: MemoryQueue) -> None:
 def test_what_the_kit_lacks_raises(jobs: MemoryQueue) -> None:
     del jobs
     with pytest.raises(Error, match="test kit's queue in memory lacks this"):
-        queues.pause("mail")
+        RecurringTask.all()
 
 
 def test_outside_of_the_kit_nothing_is_changed() -> None:

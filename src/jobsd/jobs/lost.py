@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from jobsd.database.connection import Session
 
 STATEMENTS = Statements("jobsd.jobs", "lost.sql")
-_SOME = STATEMENTS["some"].with_(STATEMENTS["lost"])
+SOME = STATEMENTS["some"].with_(STATEMENTS["lost"])
 _NEXT = STATEMENTS["next"].with_(STATEMENTS["lost"])
 
 
@@ -86,7 +86,7 @@ def drop(session: Session, ids: Sequence[int], *, keep: bool) -> list[int]:
 
 
 def _lost(session: Session, ids: Collection[int]) -> list[int]:
-    lost: list[int] = session.fetch(_SOME, {"ids": list(ids)})[0][0] if ids else []
+    lost: list[int] = session.fetch(SOME, {"ids": list(ids)})[0][0] if ids else []
     return lost
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -27,6 +27,10 @@ class StandIn(Protocol):
 
     def end_of(self, job_id: int) -> End:
         """Say how a job has ended that somebody waits for."""
+        ...
+
+    def examine(self, job_id: int) -> Any:  # noqa: ANN401 - of a room above
+        """Return all that is known of a job, None when there is none of this id."""
         ...
 
     def client(self) -> Client:

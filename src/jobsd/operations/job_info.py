@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from jobsd.errors import NotFoundError
-from jobsd.jobs import client, results
+from jobsd.jobs import client, results, stand_in
 from jobsd.jobs.inspect import check_id
 
 from . import jobs
@@ -63,6 +63,9 @@ def find(job_id: int, *, session: Session | None = None) -> JobInfo | None:
         Error: for what is no id.
     """
     known = check_id(job_id)
+    if stand_in.active is not None:
+        examined: jobs.Examined | None = stand_in.active.examine(known)
+        return None if examined is None else _info(examined)
     if session is not None:
         return _find(session, known)
     with client.default_client().session() as lent:
@@ -79,6 +82,10 @@ def _find(session: Session, job_id: int) -> JobInfo | None:
         seen = jobs.examine(session, job_id, ALIVE_S)
     except NotFoundError:
         return None
+    return _info(seen)
+
+
+def _info(seen: jobs.Examined) -> JobInfo:
     document = seen.document(jobs.job_facts(seen.found, _UNFILTERED))
     document["result"] = results.value(seen.result)
     names = JobInfo.__dataclass_fields__.keys() - {"details"}

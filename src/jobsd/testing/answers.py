@@ -14,6 +14,8 @@ from jobsd.heartbeat import log as heartbeat_log
 from jobsd.jobs import retention
 from jobsd.recurring import command_job
 
+from .by_hand import ByHand
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Mapping
     from datetime import datetime
@@ -39,6 +41,7 @@ class Answers:
         self.commands: dict[str, str] = {}
         self.heartbeats: list[tuple[int, datetime, str, str]] = []
         self._known: dict[Statement, Callable[[Mapping[str, Any]], Rows]] = {
+            **ByHand(queue).answers(),
             command_job.STATEMENTS["command"]: self._command,
             heartbeat_log.STATEMENTS["record"]: self._heartbeat,
             retention.STATEMENTS["clear"]: self._clear,
@@ -48,6 +51,15 @@ class Answers:
     def session(self) -> Generator[Session]:
         """Lend what answers statements."""
         yield cast("Session", self)
+
+    @property
+    def connection(self) -> Any:  # noqa: ANN401 - none
+        """None: but what is done to many jobs begins transactions."""
+        return self
+
+    def transaction(self) -> contextlib.AbstractContextManager[None]:
+        """Begin what is done at once here anyway."""
+        return contextlib.nullcontext()
 
     @property
     def target(self) -> Any:  # noqa: ANN401 - none

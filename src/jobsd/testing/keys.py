@@ -42,6 +42,21 @@ class UniqueKeys:
         ends_at = None if within_s is None else self._now() + timedelta(seconds=within_s)
         self._held[unique.unique_key] = _Held(job, unique.unique_until, ends_at)
 
+    def retake(self, job: RecordedJob) -> RecordedJob | None:
+        """Let a failed job that is retried have its key again; return who has it instead."""
+        holder = self.in_the_way_of(job)
+        if holder is None and job.draft.unique and job.draft.unique.unique_until == "finished":
+            self.take(job)
+        return holder
+
+    def in_the_way_of(self, job: RecordedJob) -> RecordedJob | None:
+        """Return the job that has the key of a failed one and keeps it from being retried."""
+        unique = job.draft.unique
+        if unique is None or unique.unique_until != "finished":
+            return None
+        holder = self.holder(unique)
+        return None if holder is job else holder
+
     def give_back(self, job: RecordedJob) -> None:
         """Free the key of a job that was not stored after all."""
         key = job.draft.unique and job.draft.unique.unique_key

@@ -21,7 +21,7 @@ from jobsd.jobs.bulk import EnqueuedJobs, code_of
 from jobsd.jobs.enqueue import EnqueuedJob, tell_duplicate
 from jobsd.jobs.results import End
 
-from . import running
+from . import found, running
 from .answers import Answers
 from .keys import UniqueKeys
 from .recorded_job import RecordedJob
@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 
     from jobsd.jobs.client import Client
     from jobsd.jobs.draft import Draft
+    from jobsd.jobs.queues import Pause
+    from jobsd.operations.jobs import Examined
     from jobsd.performing.perform import Outcome
 
     Wanted = Callable[[RecordedJob], bool]
@@ -55,8 +57,10 @@ class MemoryQueue:
         self._inline = inline
         self._has_time = now is not None
         self._now = now or utc_now
+        self.pauses: dict[str, Pause] = {}
+        """The queues from which nothing is performed."""
+        self.unique = UniqueKeys(self._now)
         self._open: dict[int, RecordedJob] = {}
-        self._unique = UniqueKeys(self._now)
         self._ids = self._positions = 0
         # Of a server that is tested in a thread of its own.
         self._lock = threading.RLock()
@@ -110,6 +114,11 @@ class MemoryQueue:
         """Return what answers the statements of jobsd's own functions, as far as it can."""
         return cast("Client", self.answers)
 
+    def examine(self, job_id: int) -> Examined | None:
+        """Return all that is known of a job; None when there is none of this id."""
+        job = self.find(job_id)
+        return None if job is None else found.examined(self, job)
+
     # What a test asks for.
 
     def now(self) -> datetime:
@@ -119,8 +128,9 @@ class MemoryQueue:
     def clear(self) -> None:
         """Forget all jobs."""
         self.enqueued.clear()
+        self.pauses.clear()
         self._open.clear()
-        self._unique.clear()
+        self.unique.clear()
 
     def perform(
         self, wanted: Wanted | None = None, *, at: datetime | None = None
@@ -147,16 +157,48 @@ class MemoryQueue:
         """Make ready what is due, in the order in which it is due; drop what has expired."""
         for job in [*self._open.values()]:
             if job.state != "claimed" and job.expires_at is not None and job.expires_at <= now:
-                self._end(job, "discarded", "expired")
+                self.end(job, "discarded", "expired")
         due = [job for job in self._open.values() if _is_due(job, now)]
         for job in sorted(due, key=lambda job: (job.scheduled_at or now, job.id)):
             self._make_ready(job)
 
     def next_due(self) -> datetime | None:
         """Return when the next job is due that waits for its time, or expires."""
-        waiting = [job for job in self._open.values() if job.state == "scheduled"]
-        moments = [*(job.scheduled_at for job in waiting), *(job.expires_at for job in waiting)]
+        waiting = [job for job in self._open.values() if job.state != "claimed"]
+        moments = [job.scheduled_at for job in waiting if job.state == "scheduled"]
+        moments += [job.expires_at for job in waiting]
         return min(filter(None, moments), default=None)
+
+    def ready(self) -> list[RecordedJob]:
+        """Return the jobs that may be performed, or might but for a pause or a limit."""
+        return [job for job in self._open.values() if job.state == "ready"]
+
+    def find(self, job_id: int) -> RecordedJob | None:
+        """Return the job of this id."""
+        return next((job for job in self.enqueued if job.id == job_id), None)
+
+    def holders(self, job: RecordedJob) -> list[RecordedJob]:
+        """Return the jobs that hold the slots of a job's limit."""
+        if job.draft.limited is None:
+            return []
+        return [each for each in self._of_key(job.draft.limited.key) if each.state == "claimed"]
+
+    def end(self, job: RecordedJob, outcome: str, reason: str | None = None) -> None:
+        """End a job."""
+        job.state, job.ended_at, job.reason = outcome, self._now(), reason
+        self._open.pop(job.id, None)
+
+    def retry(self, job: RecordedJob) -> None:
+        """Let a failed job run anew, with all its attempts before it."""
+        job.attempts, job.scheduled_at, job.ended_at = 0, self._now(), None
+        self._let_expire(job)
+        self._open[job.id] = job
+        self._make_ready(job)
+
+    def resumed(self, name: str) -> None:
+        """Inline, perform what has waited for the end of a queue's pause."""
+        if self._inline:
+            raise_failures(self.perform(lambda job: job.queue_name == name))
 
     def has_open(self, job_id: int) -> bool:
         """Return whether a job has neither ended nor failed."""
@@ -186,7 +228,7 @@ class MemoryQueue:
 
     def _store(self, drafted: Draft) -> EnqueuedJob:
         if drafted.unique is not None:
-            present = self._unique.holder(drafted.unique)
+            present = self.unique.holder(drafted.unique)
             if present is not None and not self._may_replace(drafted, present):
                 tell_duplicate(drafted, drafted.unique, present.id)
                 return EnqueuedJob(present.id, "duplicate", drafted.class_name)
@@ -200,7 +242,7 @@ class MemoryQueue:
         self._let_expire(job)
         self.enqueued.append(job)
         self._open[job.id] = job
-        self._unique.take(job)
+        self.unique.take(job)
         self._place(job)
         return EnqueuedJob(job.id, job.state, job.class_name)
 
@@ -253,20 +295,19 @@ class MemoryQueue:
     def _forget(self, job: RecordedJob) -> None:
         self.enqueued.remove(job)
         self._open.pop(job.id, None)
-        self._unique.give_back(job)
+        self.unique.give_back(job)
 
     def _by_id(self, job_id: int) -> RecordedJob:
-        for job in self.enqueued:
-            if job.id == job_id:
-                return job
-        raise Error(f"there is no job {job_id} in this test")
+        if (job := self.find(job_id)) is None:
+            raise Error(f"there is no job {job_id} in this test")
+        return job
 
     def _next(self, wanted: Wanted | None) -> RecordedJob | None:
         """Return the first ready job whose limit lets it run."""
         ready = [
             job
-            for job in self._open.values()
-            if job.state == "ready" and (wanted is None or wanted(job))
+            for job in self.ready()
+            if job.queue_name not in self.pauses and (wanted is None or wanted(job))
         ]
         for job in sorted(ready, key=lambda job: (job.priority, job.position)):
             if self._has_slot(job):
@@ -282,11 +323,10 @@ class MemoryQueue:
         limited = job.draft.limited
         if limited is None:
             return True
-        alike = self._of_key(limited.key)
-        if sum(each.state == "claimed" for each in alike) < limited.to:
+        if len(self.holders(job)) < limited.to:
             return True
         if limited.on_conflict == "discard" and not job.begun:
-            self._end(job, "discarded", "conflict")
+            self.end(job, "discarded", "conflict")
         return False
 
     def _perform_at_once(self, job_id: int | None) -> None:
@@ -298,7 +338,7 @@ class MemoryQueue:
         raise_failures(performed)
 
     def _perform(self, job: RecordedJob) -> None:
-        job.state, job.begun = "claimed", True
+        job.state, job.begun, job.started_at = "claimed", True, self._now()
         outcome = running.run(job)
         self._conclude(job, outcome)
 
@@ -306,12 +346,15 @@ class MemoryQueue:
         verdict = outcome.verdict
         job.attempts += verdict.outcome != "snoozed"
         if outcome.exception is not None and verdict.outcome != "snoozed":
-            job.errors.append(outcome.exception)
+            job.add_error(outcome.exception, self._now())
+        if job.cancelled and verdict.outcome != "finished":
+            self.end(job, "discarded", "cancelled")
+            return
         if verdict.outcome in {"retried", "snoozed"}:
             self._put_off(job, verdict.wait_s, waits=verdict.outcome == "snoozed")
             return
         job.written = outcome.result
-        self._end(job, verdict.outcome)
+        self.end(job, verdict.outcome)
 
     def _put_off(self, job: RecordedJob, wait_s: float, *, waits: bool) -> None:
         if wait_s > 0 and (waits or self._has_time):
@@ -319,10 +362,6 @@ class MemoryQueue:
             job.scheduled_at = self._now() + timedelta(seconds=wait_s)
         else:
             self._make_ready(job)
-
-    def _end(self, job: RecordedJob, outcome: str, reason: str | None = None) -> None:
-        job.state, job.ended_at, job.reason = outcome, self._now(), reason
-        self._open.pop(job.id, None)
 
 
 def raise_failures(performed: Iterable[RecordedJob]) -> None:

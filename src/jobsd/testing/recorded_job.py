@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from jobsd.jobs import arguments, registry, results
 
@@ -13,6 +13,14 @@ if TYPE_CHECKING:
     from jobsd.jobs.draft import Draft
 
 ENDED = ("finished", "failed", "discarded")
+
+
+class FailedAttempt(NamedTuple):
+    """Which attempt of a job has raised an error, and when it has run."""
+
+    number: int
+    started_at: datetime | None
+    ended_at: datetime
 
 
 @dataclass(slots=True, eq=False)
@@ -33,9 +41,15 @@ class RecordedJob:
     expires_at: datetime | None = None
     """When it is not begun any more."""
     reason: str | None = None
-    """Why it was discarded, where it has not said so itself: expired, conflict."""
+    """Why it was discarded, where it has not said so itself: expired, conflict, cancelled."""
+    cancelled: bool = False
+    """Whether somebody has cancelled it while it ran."""
+    started_at: datetime | None = None
+    """When its last attempt began."""
     attempts: int = 0
     errors: list[BaseException] = field(default_factory=list[BaseException])
+    failed_attempts: list[FailedAttempt] = field(default_factory=list["FailedAttempt"])
+    """Of each of these errors the attempt that has raised it."""
     position: int = 0
     """Its place among those that are ready."""
     uncertain_s: float = 0.0
@@ -84,6 +98,11 @@ class RecordedJob:
     def result(self) -> Any:  # noqa: ANN401 - the author's own
         """What it has returned, where the job keeps that (`result_ttl`)."""
         return results.value(self.written)
+
+    def add_error(self, error: BaseException, now: datetime) -> None:
+        """Keep what its present attempt has raised, which is counted already."""
+        self.errors.append(error)
+        self.failed_attempts.append(FailedAttempt(self.attempts, self.started_at, now))
 
     @property
     def has_ended(self) -> bool:

@@ -8,7 +8,9 @@ import threading
 from contextvars import Context
 from typing import TYPE_CHECKING, Any
 
+from jobsd.errors import Cancelled
 from jobsd.jobs import interrupts, registry
+from jobsd.jobs.interrupts import Interrupt
 from jobsd.performing.interrupter import Interrupter
 from jobsd.performing.perform import ClaimedJob, Outcome, describe, perform
 
@@ -22,19 +24,43 @@ def run(job: RecordedJob) -> Outcome:
     A coroutine runs in a loop of its own, beside a loop that runs here already: in a thread.
     """
     claimed = _claimed(job)
-    known = registry.find(job.class_name)
+    interrupter = _running[job] = Interrupter([None])
+    try:
+        return _run(claimed, interrupter)
+    finally:
+        del _running[job]
+        interrupter.end()
+
+
+def stop(job: RecordedJob) -> None:
+    """Raise `Cancelled` in a job that runs; at once where the job itself asks for it."""
+    interrupter = _running.get(job)
+    if interrupter is None:
+        return
+    (seat,) = interrupter.threads
+    if seat.thread_id == threading.get_ident():
+        seat.interrupt = Interrupt(seat.job, Cancelled)
+        seat.deliver()
+    else:
+        interrupter.interrupt(job.id, Cancelled)
+
+
+_running: dict[RecordedJob, Interrupter] = {}
+"""What interrupts each job that runs now."""
+
+
+def _run(claimed: ClaimedJob, interrupter: Interrupter) -> Outcome:
+    known = registry.find(claimed.class_name)
     if known is None or known.coroutine is None or not _a_loop_runs():
-        return _perform(claimed)
+        return _perform(claimed, interrupter)
     outcomes: list[Outcome] = []
-    thread = threading.Thread(target=lambda: outcomes.append(_perform(claimed)))
+    thread = threading.Thread(target=lambda: outcomes.append(_perform(claimed, interrupter)))
     thread.start()
     thread.join()
     return outcomes[0]
 
 
-def _perform(claimed: ClaimedJob) -> Outcome:
-    # Nobody judges it from outside.
-    interrupter = Interrupter([None])
+def _perform(claimed: ClaimedJob, interrupter: Interrupter) -> Outcome:
     (seat,) = interrupter.threads
     outer = interrupts.find_here()
     seat.enter()
@@ -42,7 +68,6 @@ def _perform(claimed: ClaimedJob) -> Outcome:
         return Context().run(perform, claimed, seat)
     finally:
         seat.leave()
-        interrupter.end()
         # Inline, one job may run within another.
         if outer is not None:
             outer.enter()

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from psycopg import pq
 
+from jobsd.clock import utc_now
 from jobsd.database.statements import Statement, Statements
 from jobsd.jobs import claims, client
 from jobsd.jobs.claims import Ended
@@ -95,7 +96,7 @@ class StoredQueue:
         self._send(_KEEP)
         self._record(job, claim_id, outcome)
         if outcome.exception is not None and outcome.verdict.outcome != "snoozed":
-            job.errors.append(outcome.exception)
+            job.add_error(outcome.exception, utc_now())
         job.written = outcome.result
         _ = self.enqueued
 

@@ -1,0 +1,220 @@
+"""What programs do to jobs and queues by hand, in memory: answers to the statements of that.
+
+Jobs that are cancelled, discarded and retried, and queues that are paused and emptied. What is
+to be refused is refused by the functions that send the statements.
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from jobsd.errors import Error
+from jobsd.jobs import cancels, discards, failed, inspect, listing, lost, queues, results
+from jobsd.jobs.queues import Pause
+from jobsd.states import STATES
+
+from . import found, running
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+
+    from jobsd.database.statements import Statement
+
+    from .memory_queue import MemoryQueue
+    from .recorded_job import RecordedJob
+
+    Given = Mapping[str, Any]
+    Rows = list[tuple[Any, ...]]
+
+_NOT_SEARCHED = ("error", "error_type", "key", "host", "arguments", "words")
+
+
+class ByHand:
+    """Answers to the statements of `cancel`, `discard`, `retry`, `find` and `queues`."""
+
+    def __init__(self, queue: MemoryQueue) -> None:
+        self._queue = queue
+
+    def answers(self) -> dict[Statement, Callable[[Given], Rows]]:
+        """Return what answers each statement."""
+        ids = {listing.page_query(state, "ids"): self._ids for state in (None, *STATES)}
+        return ids | {
+            cancels.STATEMENTS["cancel"]: self._cancel,
+            cancels.STATEMENTS["open"]: self._open,
+            discards.STATEMENTS["discard"]: self._discard,
+            failed.STATEMENTS["retake"]: self._retake,
+            failed.STATEMENTS["retry"]: self._retry,
+            failed.STATEMENTS["taken"]: self._taken,
+            inspect.STATEMENTS["find"]: self._find,
+            inspect.STATEMENTS["attempts"]: self._attempts,
+            lost.SOME: lambda _: [([],)],
+            lost.STATEMENTS["lock"]: lambda _: [],
+            queues.STATEMENTS["pause"]: self._pause,
+            queues.STATEMENTS["resume"]: self._resume,
+            queues.STATEMENTS["pauses"]: self._pauses,
+            queues.STATEMENTS["size"]: self._size,
+            queues.STATEMENTS["known"]: self._known,
+            queues.STATEMENTS["latency"]: self._latency,
+            queues.STATEMENTS["last_position"]: self._last_position,
+            queues.STATEMENTS["clear"]: self._clear,
+            results.STATEMENTS["find"]: self._result,
+        }
+
+    # Jobs.
+
+    def _some(self, given: Given) -> list[RecordedJob]:
+        ids = set(given["ids"])
+        return [job for job in self._queue.enqueued if job.id in ids]
+
+    def _find(self, given: Given) -> Rows:
+        job = self._queue.find(given["id"])
+        return [] if job is None else [found.row_of(found.found(job))]
+
+    def _attempts(self, given: Given) -> Rows:
+        job = self._queue.find(given["id"])
+        told = [] if job is None else found.attempts(job)
+        return [(each.attempt, each.process, each.started_at, each.ended_at, each.error)
+                for each in told]  # fmt: skip
+
+    def _result(self, given: Given) -> Rows:
+        job = self._queue.find(given["id"])
+        return [] if job is None or job.written is None else [(job.written,)]
+
+    def _cancel(self, given: Given) -> Rows:
+        rows: Rows = []
+        to_stop: list[RecordedJob] = []
+        for job in self._some(given):
+            if job.state in {"scheduled", "ready"}:
+                rows.append((job.id, job.state))
+                self._drop(job, "cancelled", keep=given["keep"])
+            elif job.state == "claimed":
+                rows.append((job.id, job.state))
+                job.cancelled = True
+                to_stop.append(job)
+        # Last, since one that cancels itself does not come back.
+        for job in to_stop:
+            running.stop(job)
+        return rows
+
+    def _open(self, given: Given) -> Rows:
+        return [(job.id,) for job in self._some(given) if not job.has_ended]
+
+    def _discard(self, given: Given) -> Rows:
+        rows: Rows = []
+        for job in self._some(given):
+            if job.state in {"scheduled", "ready"} or (
+                job.state == "failed" and given["failed"]
+            ):
+                rows.append((job.id, job.state, None))
+                self._drop(job, given["reason"], keep=given["keep"])
+        return rows
+
+    def _drop(self, job: RecordedJob, reason: str | None, *, keep: bool) -> None:
+        self._queue.end(job, "discarded", reason)
+        if not keep:
+            self._queue.enqueued.remove(job)
+
+    def _failed(self, given: Given) -> list[RecordedJob]:
+        return [job for job in self._some(given) if job.state == "failed"]
+
+    def _retake(self, given: Given) -> Rows:
+        """Take the unique keys of jobs again; return those whose keys others have."""
+        tried = ((job, self._queue.unique.retake(job)) for job in self._failed(given))
+        return [(job.id, holder.id) for job, holder in tried if holder is not None]
+
+    def _taken(self, given: Given) -> Rows:
+        job = self._queue.find(given["id"])
+        holder = None if job is None else self._queue.unique.in_the_way_of(job)
+        return [] if holder is None else [(holder.id,)]
+
+    def _retry(self, given: Given) -> Rows:
+        retried = self._failed(given)
+        for job in retried:
+            self._queue.retry(job)
+        return [(job.id, 0) for job in retried]
+
+    def _ids(self, given: Given) -> Rows:
+        """Return the ids of the jobs that are meant: all of them in one page."""
+        if unknown := [name for name in _NOT_SEARCHED if given[name] is not None]:
+            raise Error(f"the test kit's queue in memory can't search by {', '.join(unknown)}")
+        meant = [
+            job.id
+            for job in reversed(self._queue.enqueued)
+            if job.id < given["before"] and self._is_meant(job, given)
+        ]
+        return [(meant[-1] if meant else 0, len(meant), None, False, meant)]
+
+    def _is_meant(self, job: RecordedJob, given: Given) -> bool:
+        age_s = (self._queue.now() - job.enqueued_at).total_seconds()
+        pattern = given["class_name"]
+        return (
+            given["outcome"] in {None, job.state}
+            and given["place"] in {None, job.state}
+            and given["queue_name"] in {None, job.queue_name}
+            and (pattern is None or _is_like(job.class_name, pattern))
+            and (given["since_s"] is None or age_s <= given["since_s"])
+            and (given["until_s"] is None or age_s > given["until_s"])
+        )
+
+    # Queues.
+
+    def _ready(self, given: Given) -> list[RecordedJob]:
+        name = given["name"]
+        return [job for job in self._queue.ready() if job.queue_name == name]
+
+    def _pause(self, given: Given) -> Rows:
+        name, before = given["name"], self._queue.pauses.get(given["name"])
+        old = None if before is None else before.reason
+        reason = old if given["reason"] is None else given["reason"]
+        since = self._queue.now() if before is None else before.created_at
+        by = given["by"] if before is None else before.created_by
+        self._queue.pauses[name] = Pause(name, reason, by, since)
+        return [(before is None, reason, old)]
+
+    def _resume(self, given: Given) -> Rows:
+        if self._queue.pauses.pop(given["name"], None) is None:
+            return []
+        self._queue.resumed(given["name"])
+        return [(given["name"], None)]
+
+    def _pauses(self, _given: Given) -> Rows:
+        every = sorted(self._queue.pauses.values(), key=lambda each: each.queue_name)
+        return [
+            (each.queue_name, each.reason, each.created_by, each.created_at) for each in every
+        ]
+
+    def _size(self, given: Given) -> Rows:
+        return [(len(self._ready(given)),)]
+
+    def _known(self, given: Given) -> Rows:
+        return [(any(job.queue_name == given["name"] for job in self._queue.enqueued),)]
+
+    def _latency(self, given: Given) -> Rows:
+        since = (max(job.enqueued_at, job.scheduled_at or job.enqueued_at)
+                 for job in self._ready(given))  # fmt: skip
+        waited = self._queue.now() - min(since, default=self._queue.now())
+        return [(max(waited, timedelta()).total_seconds(),)]
+
+    def _last_position(self, given: Given) -> Rows:
+        return [(max(_positions(self._ready(given)), default=None),)]
+
+    def _clear(self, given: Given) -> Rows:
+        gone = [job for job in self._ready(given) if job.position <= given["until"]]
+        for job in gone:
+            self._drop(job, None, keep=given["keep"])
+        # All at once: there are none left for a next batch.
+        return [(0, len(gone), [])]
+
+
+def _positions(jobs: Iterable[RecordedJob]) -> Iterable[int]:
+    return (job.position for job in jobs)
+
+
+def _is_like(name: str, pattern: str) -> bool:
+    """Return whether a name fits a pattern of LIKE."""
+    parts = re.findall(r"\\.|%|_|[^\\%_]+", pattern, re.DOTALL)
+    known = {"%": ".*", "_": "."}
+    words = (known.get(part) or re.escape(part.removeprefix("\\")) for part in parts)
+    return re.fullmatch("".join(words), name, re.DOTALL) is not None

@@ -1,0 +1,104 @@
+"""A job of the queue in memory as `find`, and all that refuses something, sees it."""
+
+from __future__ import annotations
+
+import json
+import os
+from typing import TYPE_CHECKING, Any
+
+from jobsd import machine
+from jobsd.jobs.inspect import Attempt, Found, JobRow
+from jobsd.operations.jobs import Examined
+from jobsd.operations.why import Reason
+
+from . import running
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from .memory_queue import MemoryQueue
+    from .recorded_job import RecordedJob
+
+PROCESS = "test kit"
+"""Stands for the worker."""
+
+
+def examined(queue: MemoryQueue, job: RecordedJob) -> Examined:
+    """Return all that is known of a job."""
+    return Examined(found(job), attempts(job), [*_why(queue, job)], job.written)
+
+
+def found(job: RecordedJob) -> Found:
+    """Return what the row of a job and the table of its state would say."""
+    limited, claimed, ended = job.draft.limited, job.state == "claimed", _has_ended(job)
+    failed = attempts(job)[-1].error if job.state == "failed" and job.errors else None
+    row = JobRow(
+        id=job.id,
+        class_name=job.class_name,
+        queue_name=job.queue_name,
+        priority=job.priority,
+        state=job.state,
+        arguments=json.loads(job.draft.arguments),
+        attempts=job.attempts,
+        max_attempts=job.draft.max_attempts,
+        created_at=job.enqueued_at,
+        scheduled_at=job.scheduled_at,
+        started_at=job.started_at if ended else None,
+        finished_at=job.ended_at if ended else None,
+        error=None if failed is None else {name: failed[name] for name in ("type", "message")},
+        claimed_at=job.started_at if claimed else None,
+        process_id=0 if claimed else None,
+        process=PROCESS if claimed else None,
+        pid=os.getpid() if claimed else None,
+        hostname=machine.hostname() if claimed else None,
+    )
+    return Found(
+        row,
+        job.position if job.state == "ready" else None,
+        None if limited is None else limited.key,
+        None if limited is None else limited.to,
+        None,
+        reason=job.reason,
+        expires_at=None if ended else job.expires_at,
+        cancelled=job.cancelled and claimed,
+    )
+
+
+def attempts(job: RecordedJob) -> list[Attempt]:
+    """Return what went wrong with a job, the first attempt first."""
+    told = zip(job.failed_attempts, job.errors, strict=True)
+    return [
+        Attempt(number, PROCESS, started_at, ended_at, running.described(error) or {})
+        for (number, started_at, ended_at), error in told
+    ]
+
+
+def row_of(seen: Found) -> tuple[Any, ...]:
+    """Return what `find` in inspect.sql would."""
+    own = (getattr(seen.job, name) for name in JobRow.__dataclass_fields__)
+    more = (getattr(seen, name) for name in Found.__dataclass_fields__ if name != "job")
+    return (*own, *more)
+
+
+def _has_ended(job: RecordedJob) -> bool:
+    return job.state in {"finished", "discarded"}
+
+
+def _why(queue: MemoryQueue, job: RecordedJob) -> Iterator[Reason]:
+    """Yield what keeps a job from being performed by the test."""
+    if job.state == "scheduled":
+        sentence = f"it is scheduled for {job.scheduled_at}"
+        yield Reason("scheduled", sentence, {"until": job.scheduled_at})
+    holders = queue.holders(job)
+    if job.state == "ready" and job.draft.limited and len(holders) >= job.draft.limited.to:
+        key, limit = job.draft.limited.key, job.draft.limited.to
+        facts = {"key": key, "limit": limit, "held_by": [each.id for each in holders]}
+        yield Reason("blocked", f"concurrency limit {limit} for key {key!r}", facts)
+    pause = queue.pauses.get(job.queue_name)
+    if job.state in {"scheduled", "ready"} and pause is not None:
+        facts = {"queue_name": job.queue_name, "by": pause.created_by}
+        facts |= {"since": pause.created_at, "because": pause.reason}
+        yield Reason("paused", f"queue {job.queue_name!r} is paused", facts)
+    if job.state == "claimed" and job.cancelled:
+        sentence = "it was cancelled while it ran: it is discarded unless it succeeds"
+        yield Reason("cancelled", sentence)
