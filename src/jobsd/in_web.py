@@ -61,14 +61,16 @@ def host_pid() -> int:
 def start(host: int, environ: Mapping[str, str] | None = None) -> None:
     """Start the keeper of the web server `host`, unless it has one. Takes about 0.2 s.
 
-    The tree has the environment of this process, unless it is given another one.
+    The tree has the environment of this process, unless it is given another one. Where the
+    keeper is killed while it starts, or takes too long for that, it is left to those that watch
+    it (`keep`): a web server goes on without a tree for a second rather than to end with it.
 
     Raises:
         InWebError: it could not be started; its reason is on stderr.
     """
     command = [sys.executable, "-P", "-m", "jobsd.daemon.in_web", str(host)]
     # It forks and ends at once. Whoever reaps it, reaps the status 0.
-    with contextlib.suppress(ChildProcessError):
+    with contextlib.suppress(ChildProcessError, subprocess.TimeoutExpired):
         done = subprocess.run(
             command,
             stdin=subprocess.DEVNULL,
@@ -76,7 +78,7 @@ def start(host: int, environ: Mapping[str, str] | None = None) -> None:
             timeout=_STARTED_WITHIN_S,
             env=environ,
         )
-        if done.returncode:
+        if done.returncode > 0:
             raise InWebError(f"the tree can't be started in this web server ({VARIABLE}=1)")
 
 
@@ -152,5 +154,5 @@ def _watch(host: int, environ: Mapping[str, str] | None) -> None:
         if process_stat(host) is None:
             return
         pause.wait(1.0)
-        with contextlib.suppress(InWebError, OSError, subprocess.TimeoutExpired):
+        with contextlib.suppress(InWebError, OSError):
             start(host, environ)

@@ -58,7 +58,11 @@ WHERE state IN ('ready', 'blocked', 'claimed')
     AND queue_name NOT IN (SELECT queue_name FROM jobsd.pauses)
 """
 QUEUES = ("default", "mail")
-BY_HAND: dict[str, Callable[[int], str]] = {"cancel": cancel, "discard": discard, "retry": retry}
+BY_HAND: dict[str, Callable[[int], str]] = {
+    "cancel": cancel,
+    "discard": discard,
+    "retry": retry,
+}
 
 
 class Step(NamedTuple):
