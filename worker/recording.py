@@ -124,6 +124,7 @@ class Recording:
             "states": [_ENDS[run.outcome.verdict.outcome] for run in kept],
             "results": [run.outcome.result for run in kept],
             "ttl_s": [run.outcome.ttl_s for run in kept],
+            "process": self._process,
             "lock_wait": self.lock_wait,
         }
 

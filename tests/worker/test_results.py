@@ -293,6 +293,7 @@ def test_find_tells_all_that_is_known_of_a_job(make_worker: MakeWorker) -> None:
     assert done is not None
     assert failed is not None
     assert (done.state, done.result, done.error, done.why) == ("finished", VALUES[3], None, [])
+    assert done.details == {"process": "worker-test"}, "who has performed it"
     assert (failed.state, (failed.error or {})["message"], len(failed.errors)) == (
         "failed",
         "told to fail",

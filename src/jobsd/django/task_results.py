@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from jobsd.operations.job_info import JobInfo
 
 SUCCEEDED_IN = "worker"
-"""Stands for the worker of an attempt that has succeeded, which is not recorded."""
+"""Stands for the worker of an attempt that has succeeded, where no result is kept of it."""
 
 
 def made(  # noqa: PLR0913 - the fields of one
@@ -137,5 +137,6 @@ def _failed_at(found: JobInfo) -> datetime | None:
 def _worker_ids(found: JobInfo) -> list[str]:
     """Return a worker for each attempt."""
     ids = [each["process"] or SUCCEEDED_IN for each in found.errors]
-    ids += [SUCCEEDED_IN] * (found.attempts - len(ids))
+    performed_by = found.details.get("process") or SUCCEEDED_IN
+    ids += [performed_by] * (found.attempts - len(ids))
     return [*ids, found.details["process"]] if found.state == "claimed" else ids

@@ -25,7 +25,7 @@ WITH bounded AS MATERIALIZED (
     DELETE FROM jobsd.claims AS claim
     USING bounded
     WHERE claim.id = %(claim_id)s::bigint AND claim.job_ids = ARRAY[%(job_id)s::bigint]
-    RETURNING claim.id
+    RETURNING claim.id, claim.process_id
 ), finished AS (
     UPDATE jobsd.jobs
     SET attempts = attempts + 1,
@@ -46,14 +46,16 @@ WITH bounded AS MATERIALIZED (
     DELETE FROM jobsd.concurrency_slots
     WHERE job_id = %(job_id)s::bigint AND EXISTS (SELECT FROM ours)
 ), kept AS (
-    INSERT INTO jobsd.results (job_id, state, result, expires_at)
+    INSERT INTO jobsd.results (job_id, state, result, expires_at, process)
     SELECT
         %(job_id)s::bigint, 'finished', %(result)s::jsonb,
-        clock_timestamp() + make_interval(secs => %(ttl_s)s::float8)
+        clock_timestamp() + make_interval(secs => %(ttl_s)s::float8),
+        (SELECT name FROM jobsd.processes WHERE id = ours.process_id)
     FROM ours
     WHERE %(ttl_s)s::float8 IS NOT NULL
     ON CONFLICT (job_id) DO UPDATE
-        SET state = excluded.state, result = excluded.result, expires_at = excluded.expires_at
+        SET state = excluded.state, result = excluded.result, expires_at = excluded.expires_at,
+            process = excluded.process
 )
 SELECT
     (SELECT count(*) FROM ours),

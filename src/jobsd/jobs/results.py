@@ -62,10 +62,17 @@ def ends(session: Session, ids: Collection[int]) -> list[End]:
     return [End(*row) for row in session.fetch(STATEMENTS["ends"], {"ids": list(ids)})]
 
 
-def find(session: Session, job_id: int) -> str | None:
-    """Return the JSON text of what a job has returned; None where nothing is kept."""
+class Kept(NamedTuple):
+    """What a job has returned, as JSON text, and the process that has performed it then."""
+
+    text: str | None
+    process: str | None
+
+
+def find(session: Session, job_id: int) -> Kept | None:
+    """Return what is kept of the end of a job; None where nothing is."""
     rows = session.fetch(STATEMENTS["find"], {"id": job_id})
-    return rows[0][0] if rows else None
+    return Kept(*rows[0]) if rows else None
 
 
 def value(text: str | None) -> Any:  # noqa: ANN401 - the author's own

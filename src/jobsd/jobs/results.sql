@@ -28,12 +28,13 @@ WITH bounded AS MATERIALIZED (
     FROM ended
     JOIN held ON held.id = ended.claim_id AND ended.job_id = ANY (held.job_ids)
 ), kept AS (
-    INSERT INTO jobsd.results (job_id, state, result, expires_at)
-    SELECT job_id, state, result::jsonb, now() + make_interval(secs => ttl_s)
+    INSERT INTO jobsd.results (job_id, state, result, expires_at, process)
+    SELECT job_id, state, result::jsonb, now() + make_interval(secs => ttl_s), %(process)s
     FROM ours
     WHERE state IN ('finished', 'discarded')
     ON CONFLICT (job_id) DO UPDATE
-        SET state = excluded.state, result = excluded.result, expires_at = excluded.expires_at
+        SET state = excluded.state, result = excluded.result, expires_at = excluded.expires_at,
+            process = excluded.process
 )
 SELECT count(pg_notify('jobsd.done', ours.job_id::text))
 FROM ours
@@ -67,8 +68,8 @@ LEFT JOIN jobsd.failed_executions AS failed ON failed.job_id = wanted.id
 LEFT JOIN jobsd.results AS kept
     ON kept.job_id = wanted.id AND kept.expires_at > now();
 
--- find: read what a job has returned.
-SELECT result::text
+-- find: read what a job has returned, and which process has performed it then.
+SELECT result::text, process
 FROM jobsd.results
 WHERE job_id = %(id)s AND expires_at > now();
 

@@ -32,7 +32,8 @@ class JobInfo:
     `error` is that of its last attempt (`type`, `message`, `stack`), `errors` are those of all.
     `why` says why it is not running: it is empty when it runs or has ended. `reason` is the
     first word of it; of a discarded job: "expired", "conflict", its error, or "by hand".
-    `details` has what only some jobs have: the limit, when it expires, and who has claimed it.
+    `details` has what only some jobs have: the limit, when it expires, and the process that has
+    claimed it, or has performed it where its result is kept.
     """
 
     id: int
@@ -86,7 +87,7 @@ def _find(session: Session, job_id: int) -> JobInfo | None:
 
 
 def _info(seen: jobs.Examined) -> JobInfo:
-    document = seen.document(jobs.job_facts(seen.found, _UNFILTERED))
+    document = seen.document(seen.facts(_UNFILTERED))
     document["result"] = results.value(seen.result)
     names = JobInfo.__dataclass_fields__.keys() - {"details"}
     own = {name: document.pop(name) for name in names}

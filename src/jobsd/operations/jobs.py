@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from jobsd.database.connection import Session
     from jobsd.jobs.inspect import Attempt, Found, JobRow
+    from jobsd.jobs.results import Kept
 
     from .shown_arguments import ShownArguments
 
@@ -28,8 +29,8 @@ class Examined:
     found: Found
     attempts: list[Attempt]
     why: list[Reason]
-    result: str | None = None
-    """JSON text of what it has returned, where that is kept."""
+    kept: Kept | None = None
+    """What it has returned, and in which process, where that is kept."""
 
     @property
     def error(self) -> dict[str, Any] | None:
@@ -46,9 +47,18 @@ class Examined:
             return self.found.reason or "by hand"
         return f"{self.error.get('type')}: {self.error.get('message')}"
 
+    @property
+    def result(self) -> str | None:
+        """JSON text of what it has returned, where that is kept."""
+        return None if self.kept is None else self.kept.text
+
     def facts(self, shown: ShownArguments) -> Row:
         """Return what there is to know of the job itself."""
-        return job_facts(self.found, shown)
+        facts = job_facts(self.found, shown)
+        ended = self.found.job.state in {"finished", "discarded"}
+        if ended and self.kept is not None and self.kept.process is not None:
+            facts["process"] = self.kept.process
+        return facts
 
     def document(self, facts: Row) -> Row:
         """Return everything for programs; `facts` are those of the job."""

@@ -80,7 +80,7 @@ class ByHand:
 
     def _result(self, given: Given) -> Rows:
         job = self._queue.find(given["id"])
-        return [] if job is None or job.written is None else [(job.written,)]
+        return [] if job is None or job.written is None else [(job.written, found.PROCESS)]
 
     def _cancel(self, given: Given) -> Rows:
         rows: Rows = []

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from jobsd import machine
 from jobsd.jobs.inspect import Attempt, Found, JobRow
+from jobsd.jobs.results import Kept
 from jobsd.operations.jobs import Examined
 from jobsd.operations.why import Reason
 
@@ -25,7 +26,8 @@ PROCESS = "test kit"
 
 def examined(queue: MemoryQueue, job: RecordedJob) -> Examined:
     """Return all that is known of a job."""
-    return Examined(found(job), attempts(job), [*_why(queue, job)], job.written)
+    kept = None if job.written is None else Kept(job.written, PROCESS)
+    return Examined(found(job), attempts(job), [*_why(queue, job)], kept)
 
 
 def found(job: RecordedJob) -> Found:
