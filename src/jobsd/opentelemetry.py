@@ -1,7 +1,8 @@
 """OpenTelemetry: `jobsd.opentelemetry.instrument()`, once in each program.
 
 An enqueue is a span of a producer, each attempt one of a consumer, its child: the context
-travels in the row of the job. Names are those of the conventions for messaging.
+travels in the row of the job. Names are those of the conventions for messaging. The span of an
+attempt whose process has died goes with it: the tree's hooks process makes another one.
 """
 
 from __future__ import annotations
@@ -15,7 +16,8 @@ from opentelemetry import metrics, propagate, trace
 from opentelemetry.trace import SpanKind, Status, StatusCode
 
 from jobsd.clock import monotonic
-from jobsd.instruments.hooks import on_worker_exit
+from jobsd.instruments.hooks import on_exit, on_worker_exit
+from jobsd.instruments.killed_jobs import KilledAttempt, on_killed
 from jobsd.jobs.around import around_enqueue, around_job
 from jobsd.jobs.policy import Discard, Retry, Snooze
 from jobsd.text import error_type
@@ -51,10 +53,13 @@ def instrument(
     *,
     tracer_provider: TracerProvider | None = None,
     meter_provider: MeterProvider | None = None,
+    report_killed: bool = True,
 ) -> None:
     """Trace and measure every enqueue and every job of this program.
 
-    Without providers the global ones are used, also when they are set later.
+    Without providers the global ones are used, also when they are set later. With
+    `report_killed=False` nothing is said of attempts whose process has died, and nothing needs
+    the tree's hooks process.
     """
     meter = metrics.get_meter("jobsd", meter_provider=meter_provider)
     _made[:] = [
@@ -69,10 +74,13 @@ def instrument(
     around_job(_around_job)
     around_enqueue(_around_enqueue)
     on_worker_exit(_flush)
+    if report_killed:
+        on_killed(_tell_killed)
+        on_exit(_flush)
 
 
 def _flush(_process: object) -> None:
-    """Export what a worker has gathered: its process ends without Python's farewell."""
+    """Export what a process has gathered: it ends without Python's farewell."""
     given = _made[0].providers
     for provider in (
         given[0] or trace.get_tracer_provider(),
@@ -112,7 +120,26 @@ def _around_job(job: CurrentJob) -> Generator[None, Any]:
         yield
 
 
-def _facts(job: CurrentJob, operation: str) -> dict[str, str]:
+def _tell_killed(attempt: KilledAttempt) -> None:
+    """Make a span that begins and ends now: only its process knew when the attempt began."""
+    (made,) = _made
+    facts = {**_facts(attempt, "process"), "error.type": attempt.kind}
+    span = made.tracer.start_span(
+        f"process {attempt.queue_name}",
+        kind=SpanKind.CONSUMER,
+        attributes={
+            **facts,
+            "jobsd.job": attempt.class_name,
+            "jobsd.attempt": attempt.attempt,
+            "messaging.message.id": str(attempt.job_id),
+        },
+    )
+    span.set_status(Status(StatusCode.ERROR, attempt.message))
+    span.end()
+    made.consumed.add(1, facts)
+
+
+def _facts(job: CurrentJob | KilledAttempt, operation: str) -> dict[str, str]:
     """Return what spans and metrics tell alike."""
     return {
         "messaging.system": "jobsd",

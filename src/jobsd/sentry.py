@@ -1,7 +1,8 @@
 """Sentry: `sentry_sdk.init(…, integrations=[JobsdIntegration()])` in a module of the jobs.
 
 Each attempt is a transaction in the trace of its enqueue, with a scope of its own. Its errors
-are reported from there, while the traceback is whole.
+are reported from there, while the traceback is whole. Attempts whose process has died are
+reported by the tree's hooks process.
 """
 
 from __future__ import annotations
@@ -24,7 +25,8 @@ from sentry_sdk.utils import event_from_exception
 
 from jobsd.clock import monotonic
 from jobsd.errors import Error
-from jobsd.instruments.hooks import on_worker_exit
+from jobsd.instruments.hooks import on_exit, on_worker_exit
+from jobsd.instruments.killed_jobs import KilledAttempt, on_killed
 from jobsd.jobs import registry
 from jobsd.jobs.around import around_enqueue, around_job
 from jobsd.jobs.policy import Retry, constant, judge
@@ -48,7 +50,8 @@ class JobsdIntegration(Integration):
 
     With `monitor_recurring_tasks` each recurring task is a cron monitor, but for those whose
     keys are in `exclude_recurring_tasks`. With `report_retries=False` only errors are
-    reported after which a job is not tried again.
+    reported after which a job is not tried again. With `report_killed=False` nothing is said of
+    attempts whose process has died, and nothing needs the tree's hooks process.
     """
 
     identifier = "jobsd"
@@ -59,10 +62,19 @@ class JobsdIntegration(Integration):
         monitor_recurring_tasks: bool = False,
         exclude_recurring_tasks: Collection[str] = (),
         report_retries: bool = True,
+        report_killed: bool = True,
     ) -> None:
         self.monitor_recurring_tasks = monitor_recurring_tasks
         self.exclude_recurring_tasks = frozenset(exclude_recurring_tasks)
         self.report_retries = report_retries
+        if report_killed:
+            # Not in `setup_once`, which knows of no options.
+            on_killed(self._report_killed)
+            on_exit(_flush)
+
+    def _report_killed(self, attempt: KilledAttempt) -> None:
+        if _integration() is self and (self.report_retries or not attempt.retried):
+            _report_killed(attempt)
 
     @staticmethod
     def setup_once() -> None:
@@ -124,19 +136,33 @@ def _around_job(job: CurrentJob) -> Generator[None, Any]:
         raise said
 
 
+def _report_killed(attempt: KilledAttempt) -> None:
+    """Report an attempt in which nothing was raised: there is no traceback."""
+    mechanism = {"type": "jobsd", "handled": attempt.retried}
+    error = {"type": attempt.kind, "value": attempt.message, "mechanism": mechanism}
+    with sentry_sdk.isolation_scope() as scope:
+        _tell_job(scope, attempt, {})
+        sentry_sdk.capture_event({"level": "error", "exception": {"values": [error]}})
+
+
 def _describe(scope: sentry_sdk.Scope, job: CurrentJob) -> None:
+    more = {"arguments": job.arguments} if should_send_default_pii() else {}
+    _tell_job(scope, job, more)
+
+
+def _tell_job(
+    scope: sentry_sdk.Scope, job: CurrentJob | KilledAttempt, more: dict[str, Any]
+) -> None:
     scope.set_transaction_name(job.class_name, source=TransactionSource.TASK)
     scope.set_tag("jobsd.job", job.class_name)
     scope.set_tag("jobsd.queue", job.queue_name)
     facts: dict[str, Any] = {
-        "job_id": job.id,
+        "job_id": job.job_id if isinstance(job, KilledAttempt) else job.id,
         "class_name": job.class_name,
         "queue_name": job.queue_name,
         "attempt": job.attempt,
     }
-    if should_send_default_pii():
-        facts["arguments"] = job.arguments
-    scope.set_context("jobsd", facts)
+    scope.set_context("jobsd", facts | more)
 
 
 @contextmanager

@@ -1,0 +1,59 @@
+"""Attempts whose process has died: nothing was raised, so nothing around them reports it.
+
+Whoever recovers the job emits its event. In the tree's hooks process that is told to those who
+report the errors of jobs.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from jobsd.errors import ProcessExitError, ProcessMissingError, ProcessPrunedError
+
+from .hooks import on_event
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from .event_list import Event
+
+_KINDS = frozenset(
+    kind.__name__ for kind in (ProcessExitError, ProcessMissingError, ProcessPrunedError)
+)
+
+
+class KilledAttempt(NamedTuple):
+    """An attempt whose process has died, and whether the job is tried again."""
+
+    job_id: int
+    class_name: str
+    queue_name: str
+    attempt: int
+    kind: str
+    """The name of the error that is stored: `ProcessExitError`, `TimeLimitExceeded`, …"""
+    message: str
+    retried: bool
+
+
+def on_killed(report: Callable[[KilledAttempt], object]) -> None:
+    """Call a function for each attempt whose process has died; once for each, on one host."""
+
+    def take(event: Event, facts: dict[str, Any]) -> None:
+        error: object = facts.get("error")
+        # Of a worker itself it is an exception. One that was raised was reported by its job.
+        if isinstance(error, dict) and (error.get("type") in _KINDS or "kill_after" in error):
+            report(_killed(facts, error, retried=event.name == "job.retried"))  # pyright: ignore[reportUnknownArgumentType]
+
+    on_event("job.failed", "job.retried")(take)
+
+
+def _killed(facts: dict[str, Any], error: dict[str, Any], *, retried: bool) -> KilledAttempt:
+    return KilledAttempt(
+        facts["job_id"],
+        facts["class_name"] or "",
+        facts["queue_name"],
+        facts["attempt"] or 0,
+        error["type"],
+        error["message"],
+        retried,
+    )
