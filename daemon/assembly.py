@@ -15,6 +15,7 @@ from jobsd.dispatcher.dispatcher import Dispatcher
 from jobsd.errors import ConfigurationError, Fault
 from jobsd.instruments import logs
 from jobsd.instruments.events import emit
+from jobsd.instruments.kept import KEPT
 from jobsd.jobs import client, registry, time_limits
 from jobsd.processes import process
 from jobsd.processes.hook_line import HookLine
@@ -166,6 +167,7 @@ class Assembly:
             self._begin("worker", context)
             jobs = self.options.jobs
             time_limits.set_default(jobs.timeout_s, jobs.kill_after_s)
+            KEPT.keep(jobs.keep_log)
             commands = [task.command for task in self.options.tasks if task.command]
             command_job.register(self.options.imports, commands)
             if not self._load_jobs(context):

@@ -39,6 +39,8 @@ if TYPE_CHECKING:
 ROWS = 50
 _NAMED = 8
 _COUNTED = ("ready", "claimed", "scheduled", "blocked", "failed", "finished", "discarded")
+LOGS_SHOWN = 10
+"""Attempts whose logs a page shows, where these are kept."""
 _DAY = timedelta(hours=24)
 
 
@@ -93,7 +95,9 @@ def show_job(asked: Asked) -> Found:
     if not (given.isascii() and given.isdigit() and len(given) < 19):
         raise RefusedRequest(HTTPStatus.NOT_FOUND, "A job's id is a whole number.")
     seen = job_rows.examine(asked.session, int(given), asked.threshold_s)
-    return Found(seen.document(seen.facts(asked.shown)), {"reasons": seen.why, "live": True})
+    logs = job_rows.logs(asked.session, int(given), LOGS_SHOWN)
+    more = {"reasons": seen.why, "logs": logs, "live": True}
+    return Found(seen.document(seen.facts(asked.shown)), more)
 
 
 @route("/queues", "queues")

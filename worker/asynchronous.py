@@ -180,6 +180,11 @@ class Asynchronous:
             self.coroutines.drain(max(within_s - 0.5, within_s * 0.75))
         return self.coroutines.take_back()
 
+    def close(self) -> None:
+        """Let the threads and the loop end."""
+        self.pool.close()
+        self.coroutines.close()
+
     def _room(self) -> int:
         most = self._turns.room(self.coroutines.uncollected, self.uncollected)
         return self._prefetch.room(self.coroutines, most)

@@ -1,10 +1,14 @@
-"""Writes how far the jobs of a worker have come: at most once a second, and nothing else."""
+"""Writes how far the jobs of a worker have come, and what they have printed and logged.
+
+At most once a second, and what is left once more when the process ends; nothing else.
+"""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 from jobsd.clock import monotonic
+from jobsd.instruments.kept import KEPT
 from jobsd.jobs import progress
 
 if TYPE_CHECKING:
@@ -18,19 +22,43 @@ EVERY_S = 1.0
 class ProgressWriter:
     """What of it the control thread does."""
 
-    def __init__(self, session: Session, wake: Callable[[], None]) -> None:
+    def __init__(self, session: Session, wake: Callable[[], None], name: str) -> None:
         self._session = session
+        self._name = name
         self._due = 0.0
         progress.SAID.wake_by(wake)
+        KEPT.wake_by(wake)
 
     def write(self, process_id: int) -> None:
         """Write what was said, if there is anything and it is time to."""
-        if progress.SAID and monotonic() >= self._due:
-            progress.write(self._session, process_id, progress.SAID.take())
+        if (progress.SAID or KEPT) and monotonic() >= self._due:
             self._due = monotonic() + EVERY_S
+            self._write(process_id)
+
+    def finish(self, process_id: int) -> None:
+        """Write what is left, at the very end."""
+        if progress.SAID or KEPT:
+            self._write(process_id)
 
     def bound(self, rest_s: float) -> float:
         """Return a rest that ends when there is something to write."""
-        if not progress.SAID:
+        if not (progress.SAID or KEPT):
             return rest_s
         return min(rest_s, max(0.0, self._due - monotonic()))
+
+    def _write(self, process_id: int) -> None:
+        if progress.SAID:
+            progress.write(self._session, process_id, progress.SAID.take())
+        if KEPT:
+            self._write_logs()
+
+    def _write_logs(self) -> None:
+        # Here, since most processes keep none.
+        from jobsd.jobs import kept_logs  # noqa: PLC0415
+
+        logs = KEPT.take()
+        left = list(logs)
+        try:
+            left = kept_logs.write(self._session, self._name, logs)
+        finally:
+            KEPT.put_back(left)

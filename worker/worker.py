@@ -86,7 +86,7 @@ class Worker(DatabaseLoop):
         keep, parks = jobs.preserve_finished_jobs, self._known_classes.parks
         self._ledger = Ledger(context.name, keep=keep, parks=parks)
         self._report = Report(context.entry, slow_after_s)
-        self._progress = ProgressWriter(session, context.nap.wake)
+        self._progress = ProgressWriter(session, context.nap.wake, context.name)
         self._uncertain = UncertainOutcomes(self._report, self._ledger)
         self._turns = Turns(session, self._ledger, self._pool, context.entry)
         self._asynchronous = Asynchronous(options, context, self._pool, trust_s, self._turns)
@@ -157,8 +157,8 @@ class Worker(DatabaseLoop):
 
     def farewell(self) -> None:
         """Delete the row; the pool's threads end with the process."""
-        self._pool.close()
-        self._asynchronous.coroutines.close()
+        self._asynchronous.close()
+        self._progress.finish(self._process_id)
         super().farewell()
 
     # One poll.

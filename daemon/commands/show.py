@@ -20,29 +20,34 @@ if TYPE_CHECKING:
 
 _EXAMPLES = """
 show 4711
+show 4711 --log
 show 4711 --json
 """
 
 
 @click.command(cls=Verb, examples=_EXAMPLES)
 @click.argument("job_id", metavar="ID", type=JOB_ID)
+@click.option("--log", is_flag=True, help="Show what it printed and logged (jobs.keep_log).")
 @on_project
-def command(project: Project, job_id: int) -> Result:
+def command(project: Project, job_id: int, log: bool) -> Result:  # noqa: FBT001 - a flag
     """Show a job: where it is, its failed attempts, and why it is not running."""
     from jobsd.operations import jobs
 
     threshold_s = project.options.supervisor.process_alive_threshold_s
     with project.session() as session:
         seen = jobs.examine(session, job_id, threshold_s)
+        logs = jobs.logs(session, job_id) if log else []
     facts, attempts, reasons = seen.facts(shown_arguments(project)), seen.attempts, seen.why
     discarded = seen.reason if seen.found.job.state == "discarded" else None
     ended = moment if chosen_format().terminal else _at
+    kept = {"log": logs} if log else {}
     return Result(
-        seen.document(facts),
+        {**seen.document(facts), **kept},
         (
             Facts(tuple(facts.items()), tuple(_for_people(facts, discarded).items())),
             Texts("error", [_sentence(attempt, ended) for attempt in attempts]),
             Texts("why", [reason.sentence for reason in reasons]),
+            Texts("log", [_log(each, ended) for each in logs]),
         ),
     )
 
@@ -79,6 +84,12 @@ def _sentence(attempt: Attempt, ended: Callable[[datetime], str]) -> str:
     text = f"{head}: {error.get('type')}: {error.get('message')}"
     stack = str(error.get("stack") or "")
     return f"{text}\n{stack}" if stack else text
+
+
+def _log(log: dict[str, Any], began: Callable[[datetime], str]) -> str:
+    process = f" in {log['process']}" if log["process"] else ""
+    head = f"attempt {log['attempt']}{process}, begun {began(log['started_at'])}:"
+    return f"{head}\n{log['text']}"
 
 
 def _at(value: datetime) -> str:

@@ -224,6 +224,7 @@ WITH claim AS (
     SELECT id, attempts, %(process)s, now(), error
     FROM job
     WHERE error IS NOT NULL
+    ON CONFLICT (job_id, attempt, ended_at) DO UPDATE SET error = excluded.error
 ), failed AS (
     INSERT INTO jobsd.failed_executions (job_id, error)
     SELECT id, error

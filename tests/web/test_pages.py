@@ -205,3 +205,16 @@ def test_a_claimed_job_is_found_by_its_host(browser: Browser, session: Session) 
 
     assert found == []
     assert f'id="job-{job_id}"' in browser.get("/jobs?q=state:claimed").text
+
+
+def test_a_job_shows_what_its_attempts_have_said(browser: Browser, session: Session) -> None:
+    job_id = enqueue()
+    assert "What it printed" not in browser.get(f"/jobs/{job_id}").text
+    session.connection.execute(
+        "INSERT INTO jobsd.attempts (job_id, attempt, started_at, ended_at, log)"
+        " VALUES (%s, 1, now(), now(), '<b>one\nline</b>')",
+        (job_id,),
+    )
+
+    assert "&lt;b&gt;one\nline&lt;/b&gt;" in browser.get(f"/jobs/{job_id}").text
+    assert "Attempt 1" in browser.get(f"/jobs/{job_id}").text

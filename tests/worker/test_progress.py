@@ -68,7 +68,7 @@ def test_what_is_said_last_is_kept_behind_the_end(
 
 def test_it_is_written_once_a_second_at_most(session: Session) -> None:
     woken: list[bool] = []
-    writer = ProgressWriter(session, lambda: woken.append(True))
+    writer = ProgressWriter(session, lambda: woken.append(True), "worker-test")
     progress.say(1, 1, None, None)
     progress.say(1, 2, None, None)
     writer.write(7)

@@ -129,19 +129,26 @@ def auto_or(kind: Kind[T]) -> Kind[T | None]:
     return Kind(read, takes)
 
 
-def size(low: int) -> Kind[int]:
+def size(low: int, high: int = (1 << 62) - 1) -> Kind[int]:
     """Make a kind: bytes, or a number with one of the units KB MB GB TB (powers of 1,024)."""
+    takes = f"at least {_in_units(low)}"
+    if high < 1 << 61:
+        takes = f"from {_in_units(low)} to {_in_units(high)}"
 
     def read(node: Node) -> int:
         given = _SIZE.fullmatch(node.text.strip()) if isinstance(node, Scalar) else None
         if given is None or len(given[1]) > 20:
             raise Mistake("must be a size", "write bytes, or 512MB 2GB")
         found = int(float(given[1]) * 1024 ** _POWERS[given[2].upper()])
-        if not low <= found < 1 << 62:
-            raise Mistake(f"must be at least {low >> 20}MB")
+        if not low <= found <= high:
+            raise Mistake(f"must be {takes}")
         return found
 
-    return Kind(read, f"a size of at least {low >> 20}MB")
+    return Kind(read, f"a size of {takes}" if high >= 1 << 61 else f"a size {takes}")
+
+
+def _in_units(size: int) -> str:
+    return f"{size >> 20}MB" if size >= 1 << 20 else f"{size >> 10}KB"
 
 
 def text(reader: Callable[[str], T], takes: str = "a text") -> Kind[T]:

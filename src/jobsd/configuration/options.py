@@ -246,6 +246,11 @@ class JobsOptions:
         "10s",
         "End the process of a job that still runs so much later.",
     )
+    keep_log: int | None = setting(
+        optional(size(1 << 10, 1 << 24)),
+        "null",
+        "Keep what each attempt prints and logs, so much of it (64KB); null: nothing.",
+    )
     unknown_class_after_s: float = setting(
         *(
             duration(0.0),

@@ -77,15 +77,24 @@ def shown(value: object) -> str:
         return f"<{type(value).__name__}>"
 
 
+def sentence(event: str, facts: Facts) -> str:
+    """Return an event and its facts as key=value; below it, indented, the stack if any."""
+    known = [f"{key}={_value(value)}" for key, value in _rest(facts, own_logger=True).items()]
+    stack = shown(_error(facts).get("stack", "")).splitlines()
+    return "\n    ".join([" ".join([event, *known]), *stack])
+
+
 def _for_people(facts: Facts, colour: str, reset: str, *, own_logger: bool = False) -> str:
     moment = datetime.fromisoformat(facts["timestamp"]).astimezone()
     what = f"{colour}{facts['level']:<7} {one_line(facts['event'])}{reset}"
-    known = [f"{key}={_value(value)}" for key, value in _rest(facts, own_logger).items()]
+    known = [
+        f"{key}={_value(value)}" for key, value in _rest(facts, own_logger=own_logger).items()
+    ]
     below = [one_line(line) for line in shown(_error(facts).get("stack", "")).splitlines()]
     return "\n    ".join([" ".join([f"{moment:%Y-%m-%d %H:%M:%S}", what, *known]), *below])
 
 
-def _rest(facts: Facts, own_logger: bool) -> Facts:  # noqa: FBT001 - as its caller's
+def _rest(facts: Facts, *, own_logger: bool) -> Facts:
     """Return what follows the event; the logger of our own events, `jobsd`, if it is wanted."""
     placed = {*_AHEAD, *_AT_THE_END}
     rest = {key: value for key, value in facts.items() if key not in placed}

@@ -22,11 +22,12 @@ from .always import clear_writer, is_logged, set_writer
 from .descriptors import Descriptors
 from .events import EVENTS, subscribe
 from .journal import Entries
+from .kept import KEPT
 from .layouts import LEVELS
 from .lean_structlog import structlog
 from .lines import NO_JOB, Lines, encode, is_line
 from .log_file import open_log
-from .printed import Printed, end_lines
+from .printed import Copied, Printed, end_lines
 from .sink import Sink, journal_reads
 from .streams import write_by_lines
 from .summing import Summing
@@ -104,12 +105,14 @@ class _Log:
 
     def render(self, level: str, logger: str, record: Mapping[str, Any], at: float = 0) -> str:
         """Return the line of what was logged through structlog or `logging`."""
+        KEPT.say_facts(level, logger, record)
         facts = dict(record)
         level, logger = facts.pop("level", level), facts.pop("logger", logger)
         return self.lines.line(level, *_named(facts.pop("event", ""), logger, facts), at)
 
     def log_text(self, text: str, by: str, job: Mapping[str, Any] = NO_JOB) -> None:
         """Write a text that was meant for stdout or stderr; a line of ours stays as it is."""
+        KEPT.say(text, job.get("job_id"))
         if is_line(text) and len(encode(text)) < self.sink.line_bytes:
             self.write(text, ours=job)
         elif self._level <= LEVELS["info"] or by == "stderr":
@@ -117,6 +120,7 @@ class _Log:
 
     def write_always(self, logger: str, text: str) -> None:
         """Write a line of `log_always`."""
+        KEPT.say_facts("info", logger, {"event": text})
         if self._level <= LEVELS["info"]:
             self.write(self.lines.line("info", text, logger, {}))
 
@@ -293,10 +297,12 @@ def take_prints() -> None:
     Where the log is for people on stdout it stays as it is, but is written line by line.
     """
     stdout: object = sys.stdout
-    if _takes_output():
+    if KEPT.most and not _takes_output():
+        sys.stdout, sys.stderr = Copied(stdout, KEPT.say), Copied(sys.stderr, KEPT.say)
+    elif _takes_output():
         sys.stdout = Printed(lambda line: _log_text(line, "print"))
         sys.stderr = Printed(lambda line: _log_text(line, "stderr"), descriptor=2)
-    elif isinstance(stdout, io.TextIOWrapper):
+    if isinstance(stdout, io.TextIOWrapper) and not _takes_output():
         stdout.reconfigure(line_buffering=True)
 
 

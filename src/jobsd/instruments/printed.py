@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from .always import is_logged
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
 LINE_MAX = 8192
 """After so many characters without an end of line, a line is ended."""
@@ -100,3 +100,25 @@ class _Bytes(io.RawIOBase):
             # The next bytes will complete this character.
             decoders[self._printed] = decoder
         return len(raw)
+
+
+class Copied:
+    """Stands for a stream that stays as it is: each line that is written is copied, too."""
+
+    def __init__(self, stream: Any, copy_line: Callable[[str], None]) -> None:  # noqa: ANN401 - whatever stands there
+        self._stream = stream
+        self._lines = Printed(copy_line)
+
+    def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - the stream's own
+        return getattr(self._stream, name)
+
+    def write(self, text: str) -> int:
+        """Write to the stream, and copy each line that is complete."""
+        written: int = self._stream.write(text)
+        self._lines.write(text)
+        return written
+
+    def writelines(self, texts: Iterable[str]) -> None:
+        """Do so with each."""
+        for text in texts:
+            self.write(text)

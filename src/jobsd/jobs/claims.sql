@@ -207,6 +207,8 @@ WITH bounded AS MATERIALIZED (
         now() - make_interval(secs => ended_s), error
     FROM job
     WHERE error IS NOT NULL
+    -- The attempt's log, by a chance in a million.
+    ON CONFLICT (job_id, attempt, ended_at) DO UPDATE SET error = excluded.error
 ), failed AS (
     INSERT INTO jobsd.failed_executions (job_id, error)
     SELECT id, error

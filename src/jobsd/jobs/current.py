@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from jobsd.clock import monotonic, utc_now
 from jobsd.errors import Cancelled
 from jobsd.instruments.bound_job import Bound, running_job
+from jobsd.instruments.kept import KEPT
 from jobsd.instruments.printed import end_lines
 
 from . import arguments, progress, registry
@@ -145,11 +146,15 @@ class running:  # noqa: N801 - used as a statement is: `with running(job):`
 
     def __enter__(self) -> None:
         self._token = running_job.set(self._job)
+        if KEPT.most:
+            KEPT.begin(self._job)
 
     def __exit__(self, *_: object) -> None:
         try:
             end_lines()
         finally:
+            if KEPT.most:
+                KEPT.end(self._job)
             running_job.reset(self._token)
 
 

@@ -90,6 +90,16 @@ class Attempt:
 
 
 @dataclass(frozen=True, slots=True)
+class AttemptLog:
+    """What one attempt has printed and logged, and since when."""
+
+    attempt: int
+    process: str | None
+    started_at: datetime
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
 class Failure:
     """A job that has failed for good."""
 
@@ -139,6 +149,12 @@ def find(session: Session, job_id: int) -> Found:
 def attempts(session: Session, job_id: int) -> list[Attempt]:
     """Return the failed attempts of a job, the first one first."""
     return [Attempt(*row) for row in session.fetch(STATEMENTS["attempts"], {"id": job_id})]
+
+
+def logs(session: Session, job_id: int, limit: int = 100) -> list[AttemptLog]:
+    """Return what the last attempts of a job have said, where it is kept, in their order."""
+    parameters = {"id": job_id, "limit": limit}
+    return [AttemptLog(*row) for row in session.fetch(STATEMENTS["logs"], parameters)]
 
 
 def failures(session: Session, limit: int = 5) -> list[Failure]:

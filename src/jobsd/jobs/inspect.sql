@@ -42,9 +42,21 @@ WHERE job.id = %(id)s;
 -- attempts: list what went wrong with a job, the first attempt first.
 SELECT attempt, process, started_at, ended_at, error
 FROM jobsd.attempts
-WHERE job_id = %(id)s
+WHERE job_id = %(id)s AND error IS NOT NULL
 ORDER BY ended_at, attempt
 LIMIT 1000;
+
+-- logs: list what the last attempts of a job have printed and logged, where that is kept, the first
+-- attempt first.
+SELECT attempt, process, started_at, log
+FROM (
+    SELECT attempt, process, started_at, ended_at, log
+    FROM jobsd.attempts
+    WHERE job_id = %(id)s AND log IS NOT NULL
+    ORDER BY ended_at DESC, attempt DESC
+    LIMIT %(limit)s
+) AS last
+ORDER BY ended_at, attempt;
 
 -- ahead: count the ready jobs of its queue that come before one, those of its lane among them
 -- if it has one; of very many, a million.

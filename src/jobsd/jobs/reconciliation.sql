@@ -41,5 +41,6 @@ WHERE CASE
             AND attempt.attempt = given.attempt
             AND attempt.process = %(process)s
             AND attempt.started_at IS NOT NULL
+            AND attempt.error IS NOT NULL
     )
 END;

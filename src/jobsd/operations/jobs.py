@@ -85,6 +85,11 @@ def examine(session: Session, job_id: int, threshold_s: float) -> Examined:
     return Examined(found, attempts, reasons, results.find(session, job_id))
 
 
+def logs(session: Session, job_id: int, limit: int = 100) -> list[Row]:
+    """Return what its last attempts have printed and logged, where that is kept."""
+    return [asdict(log) for log in inspect.logs(session, job_id, limit)]
+
+
 def rows(jobs: Iterable[JobRow], shown: ShownArguments) -> list[Row]:
     """Return jobs of a list, with their arguments as they may be shown."""
     found = [asdict(job) for job in jobs]

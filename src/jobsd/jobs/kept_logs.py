@@ -1,0 +1,33 @@
+"""Writes what jobs print and log beside their attempts, where that is kept.
+
+It goes with the job, and is fenced by nothing but that: a process that was declared dead tells
+the truth of its own attempt all the same.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from jobsd.database.statements import Statements
+from jobsd.text import storable
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from jobsd.database.connection import Session
+    from jobsd.instruments.kept import KeptLog
+
+STATEMENTS = Statements("jobsd.jobs", "kept_logs.sql")
+
+
+def write(session: Session, process: str, logs: Mapping[KeptLog, str]) -> list[KeptLog]:
+    """Write logs; return those that were not: somebody holds their jobs, or they are gone."""
+    parameters = {
+        "process": process,
+        "job_ids": [log.job_id for log in logs],
+        "attempts": [log.attempt for log in logs],
+        "began": [log.began for log in logs],
+        "logs": [storable(text) for text in logs.values()],
+    }
+    written = set(session.fetch(STATEMENTS["write"], parameters))
+    return [log for log in logs if (log.job_id, log.attempt) not in written]

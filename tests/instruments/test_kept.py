@@ -1,0 +1,137 @@
+"""What jobs print and log, kept for who looks at one of them."""
+
+from __future__ import annotations
+
+import io
+import logging
+import os
+from typing import TYPE_CHECKING
+
+import pytest
+
+from jobsd.instruments import logs, redaction
+from jobsd.instruments.kept import KEPT, TRIES_MAX, Kept, KeptLog
+from jobsd.instruments.lean_structlog import structlog
+from jobsd.instruments.printed import Copied
+from jobsd.jobs.current import CurrentJob, running
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+JOB = CurrentJob(7, 2, "mail", "app.send")
+
+
+@pytest.fixture(autouse=True)
+def _keeps() -> Iterator[None]:
+    KEPT.keep(4096)
+    yield
+    KEPT.keep(None)
+    KEPT.take()
+
+
+def _texts() -> list[str]:
+    """Return the lines that were kept, without their times."""
+    lines = "\n".join(KEPT.take().values()).split("\n")
+    return [line[24:] if line.startswith("2") else line for line in lines]
+
+
+def test_what_a_job_logs_and_prints_is_kept_with_its_attempt() -> None:
+    logs.configure("json", "info", kind="worker", name="w", stream=2)
+    stream = Copied(io.StringIO(), KEPT.say)
+    try:
+        with running(JOB):
+            logging.getLogger("app.mail").warning("%d letters", 3, extra={"to": "a b"})
+            logging.getLogger("app.mail").debug("too little")
+            structlog.get_logger("app").info("sent", size=4)
+            try:
+                os.environ["GONE"]
+            except KeyError:
+                logging.getLogger("app").exception("no luck")
+            stream.write("half a line")
+        logging.getLogger("app").warning("of no job")
+    finally:
+        logs.reset()
+    (log,) = kept = KEPT.take()
+    text = kept[log]
+
+    assert (log.job_id, log.attempt) == (7, 2)
+    assert 'WARNING app.mail: 3 letters to="a b"' in text
+    assert "INFO app: sent size=4" in text
+    assert "ERROR app: no luck" in text
+    assert "test_kept.py" in text
+    assert text.endswith(" half a line")
+    assert "too little" not in text
+    assert "of no job" not in text
+
+
+def test_what_is_performed_within_a_job_belongs_to_it() -> None:
+    with running(JOB):
+        with running(JOB):
+            KEPT.say("inside")
+        KEPT.say("outside")
+    KEPT.say("behind")
+
+    assert _texts() == ["inside", "outside"]
+
+
+def test_output_past_python_is_found_by_the_id_of_the_job() -> None:
+    with running(JOB):
+        pass
+    KEPT.say("too late", 7)
+    with running(JOB):
+        KEPT.say("by a program", 7)
+        KEPT.say("of another", 8)
+
+    assert _texts() == ["by a program"]
+
+
+def test_passwords_are_hidden() -> None:
+    redaction.hide(["s3cret-w0rd"])
+    with running(JOB):
+        KEPT.say("postgresql://me:hunter22@db/app and s3cret-w0rd")
+
+    (text,) = _texts()
+    assert text == "postgresql://me:***@db/app and ***"
+
+
+def test_first_and_last_lines_of_much_stay() -> None:
+    log = KeptLog(1, 1, 1000)
+    for number in range(10_000):
+        log.add(f"line {number}")
+    log.add("é" * 5000)
+    text = log.text()
+
+    assert len(text.encode()) < 1600
+    assert text.startswith("line 0\nline 1\n")
+    assert "lines left out" in text
+    assert text.endswith("é")
+
+
+def test_jobs_without_it_have_none() -> None:
+    KEPT.keep(None)
+    with running(JOB):
+        KEPT.say("nobody wants this")
+
+    assert not KEPT
+
+
+def test_a_log_that_can_not_be_written_is_given_up_in_the_end() -> None:
+    kept = Kept()
+    kept.keep(100)
+    kept.begin(JOB)
+    kept.say("held", JOB.id)
+    for _ in range(TRIES_MAX):
+        assert kept
+        kept.put_back(kept.take())
+
+    assert not kept
+
+
+def test_the_stream_that_is_copied_stays_as_it_is() -> None:
+    stream = io.StringIO()
+    lines: list[str] = []
+    copied = Copied(stream, lines.append)
+    copied.writelines(["one\ntw", "o\n"])
+
+    assert stream.getvalue() == copied.getvalue() == "one\ntwo\n"
+    assert lines == ["one", "two"]

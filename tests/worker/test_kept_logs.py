@@ -1,0 +1,135 @@
+"""What jobs print and log is written beside their attempts, where that is kept."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from jobsd.errors import Error
+from jobsd.instruments.kept import KEPT
+from jobsd.jobs import discards, inspect, retention
+from jobsd.jobs.definition import job
+
+from .bodies import gate
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from jobsd.database.connection import Session
+
+    from .conftest import Count, MakeWorker
+
+
+@pytest.fixture(autouse=True)
+def _keeps() -> Iterator[None]:
+    KEPT.keep(4096)
+    yield
+    KEPT.keep(None)
+    KEPT.take()
+
+
+@job
+def say(text: str) -> None:
+    KEPT.say(text)
+
+
+@job(max_attempts=2, backoff=lambda _: 0)
+def say_and_fail() -> None:
+    KEPT.say("about to fail")
+    raise Error("failed")
+
+
+@job
+def say_and_wait() -> None:
+    KEPT.say("begun")
+    assert gate.wait(20)
+    KEPT.say("done")
+
+
+@job
+async def say_asynchronously() -> None:
+    KEPT.say("from the loop")
+
+
+def _logs(session: Session, job_id: int | None) -> list[tuple[int, str]]:
+    assert job_id is not None
+    return [(log.attempt, log.text[24:]) for log in inspect.logs(session, job_id)]
+
+
+def test_the_log_of_a_success_is_kept(make_worker: MakeWorker, session: Session) -> None:
+    worker = make_worker(coroutines=2)
+    enqueued, other = say.enqueue("hello"), say_asynchronously.enqueue()
+
+    worker.until(lambda: _logs(session, enqueued.id) and _logs(session, other.id))
+
+    assert _logs(session, enqueued.id) == [(1, "hello")]
+    assert _logs(session, other.id) == [(1, "from the loop")]
+    assert inspect.attempts(session, enqueued.id or 0) == []
+
+
+def test_each_attempt_has_its_own(make_worker: MakeWorker, session: Session) -> None:
+    worker = make_worker()
+    enqueued = say_and_fail.enqueue()
+
+    worker.until(lambda: len(_logs(session, enqueued.id)) == 2)
+
+    assert _logs(session, enqueued.id) == [(1, "about to fail"), (2, "about to fail")]
+    worker.until(lambda: len(inspect.attempts(session, enqueued.id or 0)) == 2)
+    assert [each.error["type"] for each in inspect.attempts(session, enqueued.id or 0)] == [
+        "Error",
+        "Error",
+    ]
+
+
+def test_it_is_there_while_the_job_runs_and_written_anew(
+    make_worker: MakeWorker, session: Session, count: Count
+) -> None:
+    worker = make_worker()
+    enqueued = say_and_wait.enqueue()
+    worker.until(lambda: _logs(session, enqueued.id))
+    assert _logs(session, enqueued.id) == [(1, "begun")]
+
+    gate.set()
+    worker.until(lambda: count("jobs WHERE outcome = 'finished'"))
+    worker.drain()
+
+    ((_, text),) = _logs(session, enqueued.id)
+    assert text.startswith("begun\n")
+    assert text.endswith("done")
+
+
+def test_a_worker_that_ends_writes_what_is_left(
+    make_worker: MakeWorker, session: Session, count: Count
+) -> None:
+    worker = make_worker()
+    first = say.enqueue("first")
+    worker.until(lambda: _logs(session, first.id))
+    second = say.enqueue("within the same second")
+    worker.until(lambda: count("jobs WHERE outcome = 'finished'") == 2)
+
+    worker.drain()
+
+    assert _logs(session, second.id) == [(1, "within the same second")]
+
+
+def test_it_goes_with_the_job(make_worker: MakeWorker, session: Session, count: Count) -> None:
+    worker = make_worker()
+    failing, finishing = say_and_fail.enqueue(), say.enqueue("hello")
+    worker.until(lambda: len(_logs(session, failing.id)) == 2)
+    worker.until(lambda: _logs(session, finishing.id))
+    worker.until(lambda: count("failed_executions"))
+
+    discards.discard(failing.id or 0, keep=False, session=session)
+    retention.clear_finished_in_batches(older_than=0, session=session)
+
+    assert not count("attempts")
+
+
+def test_a_job_that_is_gone_leaves_no_log(make_worker: MakeWorker, count: Count) -> None:
+    worker = make_worker(keep=False)
+    say.enqueue("hello")
+    worker.until(lambda: not count("jobs"))
+    worker.drain()
+
+    assert not count("attempts")
