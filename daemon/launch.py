@@ -21,6 +21,7 @@ from jobsd.database.migrate import migrate
 from jobsd.errors import ConfigurationError
 from jobsd.instruments import logs
 from jobsd.instruments.events import emit
+from jobsd.machine import program_version
 from jobsd.processes import outage
 from jobsd.processes.registry import new_name
 from jobsd.processes.scoreboard import Scoreboard
@@ -122,6 +123,7 @@ def _supervisor(
             emit("configuration.warning", warning=warning)
         return fresh.specs(scoreboard)
 
+    program_version()
     readiness = Readiness(environ)
     return Supervisor(
         assembly.specs(scoreboard),

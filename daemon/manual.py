@@ -58,11 +58,8 @@ def page() -> str:
 
 def _command(name: str, command: click.Command) -> Iterator[str]:
     context = click.Context(command, info_name=name)
-    arguments = [
-        each.make_metavar(context)
-        for each in command.params
-        if isinstance(each, click.Argument)
-    ]
+    # Not `make_metavar`: it takes another number of arguments in each version of click.
+    arguments = command.collect_usage_pieces(context)[1:]
     yield f".SS {_text(' '.join([name, *arguments]))}"
     yield _text(" ".join(inspect.cleandoc(command.help or "").split()))
     for each in command.params:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -35,3 +36,15 @@ def hostname() -> str:
     is written as `\xe9`.
     """
     return os.fsencode(os.uname().nodename).decode(errors="backslashreplace")
+
+
+@cache
+def program_version() -> str:
+    """Return the version of the code that runs.
+
+    Invariant: asked before the first fork. What is installed may change under a tree that goes
+    on, and a child that asked for itself would tell of the new files.
+    """
+    from importlib import metadata  # noqa: PLC0415 - few programs ask, and it is slow to load
+
+    return metadata.version("jobsd")

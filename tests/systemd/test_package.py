@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,33 +14,26 @@ import pytest
 from system.tree import wait_for
 
 from .box import Box, why_not
+from .package import PACKAGING, build, field, later, unpacked
 from .service import SOURCE, Service
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-PACKAGING = SOURCE / "packaging/debian"
+NOWHERE = "DATABASE_URL=postgresql://127.0.0.1:1/nowhere\n"
+ASK = "import urllib.request as r; print(r.urlopen('http://127.0.0.1:{}/metrics').read().decode())"
 
 
 @pytest.fixture(scope="module")
 def package(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The package, built from the source as it is."""
-    if shutil.which("dpkg-buildpackage") is None:
-        pytest.skip("dpkg-buildpackage is not installed")
-    lacks = subprocess.run(
-        ["dpkg-checkbuilddeps", PACKAGING / "control"],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if lacks.returncode:
-        pytest.skip(lacks.stderr.strip())
-    folder = tmp_path_factory.mktemp("package")
-    built = subprocess.run(
-        [PACKAGING / "build", folder], capture_output=True, text=True, check=False
-    )
-    assert built.returncode == 0, built.stdout[-3000:] + built.stderr[-3000:]
-    return next(folder.glob("*.deb"))
+    return build(tmp_path_factory.mktemp("package"))
+
+
+@pytest.fixture(scope="module")
+def content(package: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What the package would put on a machine, in a folder."""
+    return unpacked(package, tmp_path_factory.mktemp("content") / "root")
 
 
 @pytest.fixture(scope="module")
@@ -46,11 +41,15 @@ def installed(package: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterat
     """The service of the package, in a box in which nothing else of ours is."""
     if reason := why_not():
         pytest.skip(reason)
-    box = Box(tmp_path_factory.mktemp("box"), {package: "/run/jobsd.deb"})
+    folder = tmp_path_factory.mktemp("box")
+    newer = later(package, folder)
+    box = Box(
+        folder,
+        {package: "/run/jobsd.deb", newer: "/run/later.deb", PACKAGING: "/run/debian"},
+    )
     try:
-        box.run(
-            "rm", "-f", "/usr/sbin/policy-rc.d"
-        )  # it would have no service started or stopped
+        # It would have no service started or stopped.
+        box.run("rm", "-f", "/usr/sbin/policy-rc.d")
         done = box.run("dpkg", "--install", "/run/jobsd.deb", check=False)
         if "dependency problems" in done.stderr:
             pytest.skip(done.stderr)
@@ -60,20 +59,76 @@ def installed(package: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterat
         box.end()
 
 
-def test_the_package_has_the_version_of_the_program(package: Path) -> None:
-    declared = (SOURCE / "pyproject.toml").read_text(encoding="utf-8")
+def test_each_build_has_a_version_that_grows_with_time(package: Path) -> None:
+    base, _, built = field(package, "Version").partition("+")
+    at = datetime.strptime(built, "%Y%m%d%H%M%S").replace(tzinfo=UTC)
 
-    assert f'\nversion = "{_field(package, "Version")}"\n' in declared
+    assert f'\nversion = "{base}"\n' in (SOURCE / "pyproject.toml").read_text(encoding="utf-8")
+    assert abs((datetime.now(UTC) - at).total_seconds()) < 3600
 
 
 def test_the_package_needs_what_the_program_needs(package: Path) -> None:
-    needed = {word.split()[0] for word in _field(package, "Depends").split(", ")}
+    needed = {word.split()[0] for word in field(package, "Depends").split(", ")}
 
     assert needed >= {
         *("python3-click", "python3-croniter", "python3-prometheus-client", "python3-psycopg"),
         *("python3-rich", "python3-setproctitle", "python3-structlog", "python3-yaml"),
         "tzdata",
     }
+
+
+def test_lintian_has_nothing_to_say(package: Path) -> None:
+    if shutil.which("lintian") is None:
+        pytest.skip("lintian is not installed")
+
+    done = subprocess.run(
+        ["lintian", "--allow-root", "--fail-on", "error,warning", package],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert (done.returncode, done.stdout) == (0, "")
+
+
+def test_every_link_of_its_documents_leads_to_one_that_is_there(content: Path) -> None:
+    folder = content / "usr/share/doc/jobsd"
+    pages = list(folder.rglob("*.md"))
+    links = [
+        (page, link.partition("#")[0])
+        for page in pages
+        for link in re.findall(r"\]\(([^)\s]+)\)", page.read_text(encoding="utf-8"))
+        if "://" not in link and not link.startswith("#")
+    ]
+
+    assert len(pages) > 50
+    assert len(links) > 100
+    assert [(page, link) for page, link in links if not (page.parent / link).exists()] == []
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "usr/share/man/man1/jobsd.1.gz",
+        "usr/share/bash-completion/completions/jobsd",
+        "usr/share/zsh/vendor-completions/_jobsd",
+        "usr/share/fish/vendor_completions.d/jobsd.fish",
+        "usr/lib/python3/dist-packages/jobsd/shipped/prometheus/jobsd.rules.yml",
+    ],
+)
+def test_the_package_brings_what_belongs_to_a_program_of_debian(
+    content: Path, path: str
+) -> None:
+    assert (content / path).stat().st_size > 100
+
+
+def test_rules_and_documents_lie_where_the_units_and_pages_say(content: Path) -> None:
+    link = content / "usr/share/jobsd/prometheus"
+    unit = (content / "usr/lib/systemd/system/jobsd.service").read_text(encoding="utf-8")
+    (page,) = re.findall(r"^Documentation=file:///(.+)$", unit, re.MULTILINE)
+
+    assert (link.parent / link.readlink() / "jobsd.rules.yml").resolve().exists()
+    assert (content / page).exists()
 
 
 def test_installing_makes_user_and_folders_and_starts_nothing(installed: Service) -> None:
@@ -107,18 +162,91 @@ def test_systemd_has_nothing_to_say_against_the_installed_units(installed: Servi
     assert (done.returncode, done.stdout + done.stderr) == (0, "")
 
 
-def test_removing_ends_the_service_and_keeps_the_configuration(installed: Service) -> None:
-    box = installed.box
-    box.write("/etc/jobsd/env", "DATABASE_URL=postgresql://127.0.0.1:1/nowhere\n")
-    installed.control("start")
+def test_an_upgrade_gives_every_instance_the_new_program(
+    package: Path, installed: Service
+) -> None:
+    box, old = installed.box, field(package, "Version")
+    services = {9394: installed, 9395: Service(box, "jobsd@mail")}
+    box.write("/etc/jobsd/env", NOWHERE)
+    box.write("/etc/jobsd/mail/queue.yml", "workers: [{queues: mail}]\n")
+    box.write("/etc/jobsd/mail/env", "JOBSD_METRICS_BIND=127.0.0.1:9395\n")
+    for service in services.values():
+        service.control("start")
+    before = {port: service.pid for port, service in services.items()}
+
+    box.run("dpkg", "--unpack", "/run/later.deb")
+    unpacked_only = {port: _version(service, port) for port, service in services.items()}
+    box.run("dpkg", "--configure", "jobsd")
+
+    assert unpacked_only == dict.fromkeys(services, old)
+    assert {port: _version(service, port) for port, service in services.items()} == (
+        dict.fromkeys(services, f"{old.partition('+')[0]}+99990101000000")
+    )
+    assert all(service.pid != before[port] for port, service in services.items())
+
+
+def test_removing_ends_every_instance_and_keeps_the_configuration(installed: Service) -> None:
+    box, instance = installed.box, Service(installed.box, "jobsd@mail")
+    box.write("/etc/jobsd/env", NOWHERE)
+    box.run("systemctl", "enable", "--quiet", "jobsd", "jobsd@mail")
+    for service in (installed, instance):
+        service.control("start")
 
     box.run("dpkg", "--remove", "jobsd")
 
     assert not box.ask("pgrep", "-f", "jobsd supervisor")
-    assert box.ask("ls", "/etc/jobsd").split() == ["env", "queue.yml", "recurring.yml"]
+    assert instance.show("ActiveState") == ["inactive"]
+    assert box.ask("ls", "/etc/jobsd").split() == ["env", "mail", "queue.yml", "recurring.yml"]
 
 
-def _field(package: Path, name: str) -> str:
-    return subprocess.run(
-        ["dpkg-deb", "--field", package, name], capture_output=True, text=True, check=True
-    ).stdout.strip()
+def test_what_was_removed_and_comes_again_runs_as_before(installed: Service) -> None:
+    box, instance = installed.box, Service(installed.box, "jobsd@mail")
+
+    box.run("dpkg", "--install", "/run/later.deb")
+
+    assert [each.show("ActiveState") for each in (installed, instance)] == [["active"]] * 2
+
+
+def test_a_purge_leaves_no_password_and_no_instance(installed: Service) -> None:
+    box = installed.box
+
+    box.run("dpkg", "--purge", "jobsd")
+
+    assert not box.ask("pgrep", "-f", "jobsd supervisor")
+    assert box.run("test", "-e", "/etc/jobsd", check=False).returncode == 1
+    assert box.ask("find", "/etc/systemd/system", "-path", "*.wants/jobsd*") == ""
+
+
+@pytest.mark.long
+def test_the_autopkgtest_passes(package: Path, tmp_path: Path) -> None:
+    if reason := why_not() or ("" if shutil.which("autopkgtest") else "no autopkgtest here"):
+        pytest.skip(reason)
+    folder = tmp_path / "box"
+    folder.mkdir()
+    box = Box(folder, {package: "/run/jobsd.deb", PACKAGING: "/run/source/debian"})
+    try:
+        box.run("rm", "-f", "/usr/sbin/policy-rc.d")
+        box.run("cp", "-r", "/run/source", "/tmp/source")
+        # Its own system may not be changed for each test; this one is made for this one alone.
+        words = ("--ignore-restrictions=isolation-container", "--no-built-binaries")
+        done = box.run(
+            *("autopkgtest", *words, "/run/jobsd.deb", "/tmp/source/", "--", "null"),
+            check=False,
+            within_s=400,
+        )
+    finally:
+        box.end()
+
+    assert re.search(r"^service +PASS$", done.stdout + done.stderr, re.MULTILINE), done
+
+
+def _version(service: Service, port: int) -> str:
+    """Return which jobsd a tree says that it is."""
+
+    def asked() -> str:
+        text = service.box.ask("/usr/bin/python3", "-c", ASK.format(port))
+        found = re.search(r'^jobsd_build_info{.*version="([^"]+)"', text, re.MULTILINE)
+        return found[1] if found else ""
+
+    told: str = wait_for(asked, what=service.told)
+    return told

@@ -8,8 +8,6 @@ after 250 children had been killed those said "250 busy" with no process alive.
 from __future__ import annotations
 
 import platform
-from functools import cache
-from importlib import metadata
 from typing import TYPE_CHECKING, cast
 
 from prometheus_client import CollectorRegistry
@@ -17,6 +15,8 @@ from prometheus_client import generate_latest as as_text
 from prometheus_client.core import InfoMetricFamily
 from prometheus_client.openmetrics import exposition as openmetrics_exposition
 from prometheus_client.registry import Collector
+
+from jobsd.machine import program_version
 
 from . import families
 from .queue_metrics import queue_metrics
@@ -119,13 +119,8 @@ class _Figures(Collector):
 
 def _build_info(postgresql: str) -> Metric:
     built = {
-        "version": _version(),
+        "version": program_version(),
         "python": platform.python_version(),
         "postgresql": postgresql,
     }
     return InfoMetricFamily("jobsd_build", "Which jobsd this is, and on what it runs.", built)
-
-
-@cache
-def _version() -> str:
-    return metadata.version("jobsd")

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 STATEMENTS = Statements("jobsd.operations", "system.sql")
 
-_PACKAGES = ("jobsd", "psycopg", "croniter", "structlog", "Jinja2", "waitress", "tzdata")
+_PACKAGES = ("psycopg", "croniter", "structlog", "Jinja2", "waitress", "tzdata")
 _TABLE = ("table", "bytes", "index_bytes", "live_rows", "dead_rows", "vacuumed_at")
 
 
@@ -66,7 +66,11 @@ def _program() -> Row:
         "hostname": machine.hostname(),
         "python": platform.python_version(),
         "platform": platform.platform(terse=True),
-        "packages": {each: found for each in _PACKAGES if (found := _version(each))},
+        "packages": {
+            # Of ours, what runs: what is installed may have changed since.
+            "jobsd": machine.program_version(),
+            **{each: found for each in _PACKAGES if (found := _version(each))},
+        },
     }
 
 
