@@ -125,3 +125,10 @@ def test_the_printed_ddl_makes_the_same_tables(empty_database: str) -> None:
     session = Session(Target(empty_database), "test")
     require(session)
     session.close()
+
+
+def test_each_step_has_a_number_of_its_own() -> None:
+    """Of two with one number, only the first would be applied."""
+    versions = [step.version for step in migrations()]
+
+    assert versions == sorted(set(versions))
