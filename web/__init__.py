@@ -23,10 +23,13 @@ def create_app(authorize: Authorize | None = None, **settings: Any) -> Applicati
     `authorize` gets the WSGI environment of each request and returns "viewer", "operator",
     "admin", or None for nobody. Without it the users of the configuration (`web.users`) log
     in. Database, users and the rest come from the project in the working folder, unless
-    `settings` has them: `target`, `users`, `hosts`, `read_only`.
+    `settings` has them: `target`, `users`, `hosts`, `read_only`. With `live="sse"` pages are
+    told what has changed by a stream, which keeps one of your server's workers for each page
+    that somebody watches; by default they ask now and then.
 
     Raises:
         ConfigurationError: with the faults of the configuration.
+        ValueError: when `live` is neither "poll" nor "sse".
     """
     from .mounting import mounted  # noqa: PLC0415 - whoever only names this room needs no Jinja2
 

@@ -25,12 +25,13 @@ from jobsd.errors import (
 from jobsd.instruments.events import emit
 from jobsd.operations.shown_arguments import ShownArguments
 
-from . import acts, assets
+from . import acts, assets, streams
 from .guard import SAFE, require_host, require_may, require_own_page, visitor_of
 from .http import Answer, RefusedRequest, json_answer, read_request, redirect
 from .reading import PAGE_S, Connections
 from .rendering import render
 from .routes import Asked, find
+from .watching import Watching
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -38,8 +39,9 @@ if TYPE_CHECKING:
     from .guard import Visitor
     from .http import Request
     from .settings import Environ, Settings
+    from .streams import Stream
 
-_AWAY = "The database can't be reached now. This page tries again when you reload it."
+_AWAY = "The database can't be reached now. This page comes when it can, or when you reload it."
 _SLOW = f"The database took longer than {PAGE_S} s for this page. Narrow what you search for."
 
 
@@ -49,6 +51,7 @@ class Application:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self._connections = Connections(settings.target)
+        self.watching = Watching(settings.target)
         # The project's modules are not imported here: positional arguments stay hidden.
         self._shown = ShownArguments(settings.filter_arguments, lambda: False)
 
@@ -57,10 +60,13 @@ class Application:
         answer = self._answer(environ)
         status = f"{answer.status.value} {answer.status.phrase}"
         start_response(status, answer.all_headers())
+        if answer.stream is not None:
+            return _sent(answer.stream, environ)
         return [] if environ.get("REQUEST_METHOD") == "HEAD" else [answer.body]
 
     def close(self) -> None:
-        """Close the connections that nobody uses now."""
+        """End the streams, and close the connections that nobody uses now."""
+        self.watching.close()
         self._connections.close()
 
     def _answer(self, environ: Environ) -> Answer:
@@ -77,7 +83,7 @@ class Application:
         except errors.QueryCanceled:
             return self._failed(request, HTTPStatus.SERVICE_UNAVAILABLE, _SLOW)
         except (*OUTAGES, DatabaseUnreachableError):
-            return self._failed(request, HTTPStatus.SERVICE_UNAVAILABLE, _AWAY)
+            return self._failed(request, HTTPStatus.SERVICE_UNAVAILABLE, _AWAY, passes=True)
         except Exception as error:  # noqa: BLE001 - this is where all errors of pages end
             if isinstance(error, Error) and not isinstance(error, SchemaError):
                 return self._failed(request, HTTPStatus.BAD_REQUEST, _sentence(error))
@@ -94,6 +100,8 @@ class Application:
         if request.method not in SAFE:
             require_own_page(request.environ, visitor)
             return self._act(request, visitor)
+        if request.path == "/live" and request.method == "GET":
+            return self._watched()
         route, names = find(request.method, request.path)
         with self._connections.reading() as session:
             asked = Asked(session, request, visitor, self.settings, self._shown, names)
@@ -101,6 +109,18 @@ class Application:
             if request.is_api:
                 return json_answer(found.data)
             return self._page(asked, route.template, found.data, found.more)
+
+    def _watched(self) -> Answer:
+        """Return a stream of what changes.
+
+        Raises:
+            RefusedRequest: when this dashboard has none, or all are taken.
+        """
+        if self.settings.live != "sse":
+            sentence = "Pages ask now and then here: streams need live='sse'."
+            raise RefusedRequest(HTTPStatus.NOT_FOUND, sentence)
+        stream = self.watching.enter()
+        return Answer(b"", streams.CONTENT_TYPE, headers=streams.HEADERS, stream=stream)
 
     def _act(self, request: Request, visitor: Visitor) -> Answer:
         """Do what is asked for, and lead the visitor back to a page that says what was done."""
@@ -130,6 +150,7 @@ class Application:
             "query": request.query if request else {},
             "environment": self.settings.environment,
             "read_only": self.settings.read_only,
+            "streams": self.settings.live == "sse",
             "may": _nobody_may,
         }
 
@@ -139,6 +160,8 @@ class Application:
         status: HTTPStatus,
         sentence: str,
         headers: tuple[tuple[str, str], ...] = (),
+        *,
+        passes: bool = False,
     ) -> Answer:
         never_stored = (("Cache-Control", "no-store"), *headers)
         if request is not None and request.is_api:
@@ -146,8 +169,19 @@ class Application:
             return Answer(answer.body, answer.content_type, status, never_stored)
         nobody: Visitor | None = None
         facts = {**self._facts(request), "visitor": nobody, "page": "error"}
+        if passes and request is not None and request.method in SAFE:
+            # It becomes the page that it stands for.
+            facts["live"] = "jobs"
         body = render("error.html", status=status, sentence=sentence, **facts)
         return Answer(body, status=status, headers=never_stored)
+
+
+def _sent(stream: Stream, environ: Environ) -> Iterable[bytes]:
+    """Return what the server sends of a stream: ours takes it behind its beginning."""
+    if "jobsd.stream" not in environ:
+        return stream
+    environ["jobsd.stream"] = stream
+    return streams.beginning()
 
 
 def _below(environ: Environ, path: str) -> Environ:

@@ -72,7 +72,7 @@ def show_progress(asked: Asked) -> Found:
         raise NotFoundError("there is no such act")
     most = bulk.COUNTED_MAX
     wanted = None if row["wanted"] is None else capped(row["wanted"], most)
-    return Found(row, {"wanted": wanted, "live": row["ended_at"] is None})
+    return Found(row, {"wanted": wanted, "live": None if row["ended_at"] else "acts"})
 
 
 @dataclass(frozen=True, slots=True)

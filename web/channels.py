@@ -3,26 +3,33 @@
 Waitress closes a connection on which nothing has come for a while. A slow loris sends a byte
 now and then: so a request must also be whole some time after it has begun. Who comes too often
 gets a 503 that says when to come again, and no place, unless a connection of theirs is idle.
+
+A connection with a stream belongs to no thread: who has something to tell writes to it.
 """
 
 from __future__ import annotations
 
 import contextlib
 import ipaddress
+import socket
 from typing import TYPE_CHECKING, Any
 
-from waitress.channel import HTTPChannel
+from waitress.channel import ClientDisconnected, HTTPChannel
+from waitress.task import WSGITask
 
 from jobsd.clock import monotonic
 
 if TYPE_CHECKING:
-    import socket
     from collections.abc import Callable, Sequence
+
+    from .streams import Stream
 
 CONNECTIONS_MAX = 128
 OF_ADDRESS_MAX = 16
 REQUEST_S = 20.0
 """Within which a request must have come as a whole."""
+UNREAD_MAX = 65_536
+"""So much of a stream may wait for its client."""
 _BUSY = (
     b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 5\r\nContent-Type: text/plain\r\n"
     b"Content-Length: 41\r\nConnection: close\r\n\r\n"
@@ -30,19 +37,82 @@ _BUSY = (
 )
 
 
-class Channel(HTTPChannel):
-    """A connection whose requests must come in time."""
+class Task(WSGITask):
+    """A request whose answer may go on as a stream, without a thread of its own."""
 
+    def get_environment(self) -> Any:  # noqa: ANN401 - the library's
+        """Return the environment; the application puts the stream into it."""
+        environ = super().get_environment()
+        environ.setdefault("jobsd.stream", None)
+        return environ
+
+    def finish(self) -> None:
+        """End the answer, or leave its connection to the stream."""
+        stream = self.environ and self.environ["jobsd.stream"]
+        if not stream:
+            super().finish()
+            return
+        self.close_on_finish = False
+        channel: Any = self.channel
+        channel.watch(stream, chunked=self.chunked_response)
+
+
+class Channel(HTTPChannel):
+    """A connection whose requests must come in time, or which has a stream."""
+
+    task_class = Task
     began: float | None = None
+    stream: Stream | None = None
+    _chunked = False
 
     def received(self, data: bytes) -> Any:  # noqa: ANN401 - the library's
         """Take what has come, unless the request has begun too long ago."""
+        if self.stream is not None:
+            # Nothing more is asked for here.
+            self.will_close = True
+            return False
         if self.request is None:
             self.began = monotonic()
         elif self.began is not None and monotonic() - self.began > REQUEST_S:
             self.will_close = True
             return False
         return super().received(data)
+
+    def watch(self, stream: Stream, *, chunked: bool) -> None:
+        """Let the stream write to this connection from now on."""
+        self._chunked, self.stream = chunked, stream
+        stream.hand_over(self._push)
+        if not self.connected:
+            stream.end()
+
+    def handle_write(self) -> None:
+        """Send what waits, and let nobody write to a stream meanwhile."""
+        if self.stream is None:
+            super().handle_write()
+            return
+        with self.outbuf_lock:
+            super().handle_write()
+
+    def handle_close(self) -> None:
+        """End the stream with its connection."""
+        super().handle_close()
+        if self.stream is not None:
+            self.stream.end()
+
+    def _push(self, data: bytes) -> None:
+        """Write what a stream has to tell; its end, or a client that reads nothing, closes."""
+        if self.socket is None or not self.connected:
+            return
+        text = b"%x\r\n%b\r\n" % (len(data), data) if self._chunked else data
+        # The client, or the server, may have gone before.
+        with contextlib.suppress(ClientDisconnected, OSError):
+            if not data or self.total_outbufs_len > UNREAD_MAX:
+                # Nothing more can be written to it: so the loop gets to know at once.
+                self.will_close = True
+                self.socket.shutdown(socket.SHUT_RDWR)
+            else:
+                self.write_soon(text)
+            self.server.pull_trigger()
 
 
 def admitting(proxies: Sequence[str]) -> Callable[..., Channel | None]:
@@ -70,7 +140,7 @@ def admitting(proxies: Sequence[str]) -> Callable[..., Channel | None]:
 
 def _gives_way(channels: Sequence[Any]) -> bool:
     """Close the connection on which nothing has come for longest, if one is idle."""
-    idle = [each for each in channels if not each.requests and each.request is None]
+    idle = [each for each in channels if not (each.requests or each.request or each.stream)]
     if idle:
         min(idle, key=lambda each: each.last_activity).will_close = True
     return bool(idle)

@@ -29,6 +29,6 @@ def show_history(asked: Asked) -> Found:
         "runs": lines(steps, "run"),
         "classes": by_class[:NAMED],
         "slowest": sorted(by_class, key=lambda each: -(each[1].run_p95_s or 0))[:NAMED],
-        "live": True,
+        "live": "history",
     }
     return Found(history.document(span, steps, by_class), more)

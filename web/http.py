@@ -10,6 +10,7 @@ from urllib.parse import parse_qsl, quote
 
 if TYPE_CHECKING:
     from .settings import Environ
+    from .streams import Stream
 
 HTML = "text/html; charset=utf-8"
 JSON = "application/json"
@@ -50,11 +51,13 @@ class Answer:
     content_type: str = HTML
     status: HTTPStatus = HTTPStatus.OK
     headers: tuple[tuple[str, str], ...] = (("Cache-Control", "private, no-store"),)
+    stream: Stream | None = None
+    """What goes on behind it."""
 
     def all_headers(self) -> list[tuple[str, str]]:
         """Return all headers; none of them can hold the end of a line."""
-        length = str(len(self.body))
-        own = [("Content-Type", self.content_type), ("Content-Length", length), *self.headers]
+        length = [] if self.stream else [("Content-Length", str(len(self.body)))]
+        own = [("Content-Type", self.content_type), *length, *self.headers]
         return [(name, value.replace("\r", "").replace("\n", "")) for name, value in own] + [
             *SAFETY
         ]

@@ -14,5 +14,5 @@ def show_limits(asked: Asked) -> Found:
     rows = limit_rows(asked.session)
     waiting = {row["key"]: capped(row["waiting"], WAITING_MAX) for row in rows}
     full = sum(row["full"] for row in rows)
-    more = {"waiting": waiting, "full": full, "most": KEYS_MAX, "live": True}
+    more = {"waiting": waiting, "full": full, "most": KEYS_MAX, "live": "jobs"}
     return Found(rows, more)

@@ -16,7 +16,7 @@ from jobsd.configuration.users import users_of
 from jobsd.database.connection import Target
 
 from .application import Application
-from .settings import LOOPBACK, Settings
+from .settings import LIVE, LOOPBACK, Settings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -35,6 +35,8 @@ def mounted(authorize: Authorize | None, **settings: Any) -> Application:  # noq
     made = replace(made, path="")
     if not options.web.hosts:
         made = replace(made, hosts=None)
+    if settings.get("live", "poll") not in LIVE:
+        raise ValueError(f"live is {settings['live']!r}; expected one of {', '.join(LIVE)}")
     if given := settings.pop("target", None):
         settings["target"] = lambda: given
     return Application(replace(made, authorize=authorize, open_role=None, **settings))
@@ -52,7 +54,7 @@ def served(
     role = None if made.users or made.trusted_proxies else "admin"
     host = bind.rpartition(":")[0]
     hosts = LOOPBACK | (made.hosts or frozenset()) | {host}
-    return Application(replace(made, open_role=role, hosts=hosts))
+    return Application(replace(made, open_role=role, hosts=hosts, live="sse"))
 
 
 def settings_of(

@@ -58,7 +58,7 @@ def show_overview(asked: Asked) -> Found:
         "groups": failure_groups(asked.session)[:_NAMED],
         "trees": trees(seen.processes),
         "done": bars(history.steps(asked.session, history.SPANS[0])),
-        "live": True,
+        "live": "jobs queues processes recurring heartbeats history",
     }
     return Found(seen.document(), more)
 
@@ -83,7 +83,7 @@ def show_jobs(asked: Asked) -> Found:
         "oldest": found.oldest,
         "next": rows[-1]["id"] if len(rows) == ROWS else None,
         "first": before == BEYOND,
-        "live": before == BEYOND,
+        "live": "jobs" if before == BEYOND else None,
     }
     return Found(rows, more)
 
@@ -96,7 +96,7 @@ def show_job(asked: Asked) -> Found:
         raise RefusedRequest(HTTPStatus.NOT_FOUND, "A job's id is a whole number.")
     seen = job_rows.examine(asked.session, int(given), asked.threshold_s)
     logs = job_rows.logs(asked.session, int(given), LOGS_SHOWN)
-    more = {"reasons": seen.why, "logs": logs, "live": True}
+    more = {"reasons": seen.why, "logs": logs, "live": "jobs queues processes"}
     return Found(seen.document(seen.facts(asked.shown)), more)
 
 
@@ -105,14 +105,15 @@ def show_queues(asked: Asked) -> Found:
     """Read the queues."""
     rows = queue_rows(asked.session)
     since = {each.queue_name: each for each in queues.paused(session=asked.session)}
-    return Found(rows, {"rows": by_urgency(rows), "pauses": since, "live": True})
+    return Found(rows, {"rows": by_urgency(rows), "pauses": since, "live": "jobs queues"})
 
 
 @route("/recurring", "recurring")
 def show_tasks(asked: Asked) -> Found:
     """Read the recurring tasks in the order of their next runs."""
     return Found(
-        [asked.shown.task(row) for row in task_rows.listed(asked.session)], {"live": True}
+        [asked.shown.task(row) for row in task_rows.listed(asked.session)],
+        {"live": "recurring"},
     )
 
 
@@ -130,7 +131,7 @@ def show_task(asked: Asked) -> Found:
     typed = json.dumps(facts["arguments"]) if typed is None else typed
     return Found(
         {**facts, "late": late, "next_runs": task.next_runs(5), "history": history},
-        {"live": True, "typed_arguments": typed},
+        {"live": "recurring jobs", "typed_arguments": typed},
     )
 
 
@@ -139,7 +140,9 @@ def show_processes(asked: Asked) -> Found:
     """Read the processes table."""
     rows = processes(asked.session, asked.threshold_s)
     claimed = inspect.claimed(asked.session)
-    return Found(rows, {"claimed": claimed, "own_host": machine.hostname(), "live": True})
+    return Found(
+        rows, {"claimed": claimed, "own_host": machine.hostname(), "live": "processes jobs"}
+    )
 
 
 @route("/heartbeats", "heartbeats")
@@ -152,7 +155,7 @@ def show_heartbeats(asked: Asked) -> Found:
         "latest": latest,
         "gaps": [{**asdict(gap), "duration_s": gap.duration_s} for gap in gaps[-20:][::-1]],
         "strips": strips(beats, utc_now()),
-        "live": True,
+        "live": "heartbeats",
     }
     return Found([asdict(beat) for beat in beats[:100]], more)
 

@@ -62,8 +62,8 @@ class Serving:
 
     def stop(self) -> None:
         """Accept no more connections."""
-        self._server.close()
         self._application.close()
+        self._server.close()
 
 
 def address_of(listener: socket.socket) -> str:

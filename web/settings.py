@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 Environ = dict[str, Any]
 Authorize = Callable[[Environ], str | None]
 
+LIVE = ("poll", "sse")
 LOOPBACK = frozenset({"localhost", "127.0.0.1", "[::1]"})
 
 
@@ -23,7 +24,8 @@ class Settings:
     `open_role` is the role of everybody where there are no users: only on loopback. `hosts`
     are the names by which browsers may ask; None: the program that mounts us checks them.
     `path` is the path below which we are served by ourselves. `trusted_header` names the user,
-    when a proxy of `trusted_proxies` sends it. `described` gives the settings of the
+    when a proxy of `trusted_proxies` sends it. `live` is "sse" where streams tell pages what
+    has changed, or "poll" where pages ask now and then. `described` gives the settings of the
     project, as `configuration.listed` has them.
     """
 
@@ -37,6 +39,7 @@ class Settings:
     trusted_header: str | None = None
     trusted_proxies: tuple[str, ...] = ()
     read_only: bool = False
+    live: str = "poll"
     alive_threshold_s: float = 60.0
     time_zone: str = "UTC"
     filter_arguments: tuple[str, ...] = ()

@@ -39,7 +39,9 @@ def dashboard(target: Target, **settings: Any) -> Generator[str]:
     """Serve a dashboard; yield its address."""
     listener = bound("127.0.0.1:0")
     address = address_of(listener)
-    serving = Serving(made(target, environment="production", **settings), listener)
+    given = {"environment": "production", "live": "sse", **settings}
+    application = made(target, **given)
+    serving = Serving(application, listener)
     serving.start()
     try:
         yield f"http://{address}"

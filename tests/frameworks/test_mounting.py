@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import http.client
 import re
+import threading
+from contextlib import closing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -14,9 +17,11 @@ from flask import Flask
 from starlette.applications import Starlette
 from starlette.routing import Mount
 from werkzeug.middleware.dispatcher import DispatcherMiddleware
+from werkzeug.serving import make_server
 
 from frameworks.reported_jobs import fine
-from jobsd.web import create_app
+from jobsd.web import create_app, watching
+from waiting import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -101,3 +106,29 @@ def test_a_mounted_dashboard_works_below_its_path(
     assert [answer.status for answer in answers] == [200, 403, 403, 403, 303]
     assert answers[-1].headers["Location"].startswith(f"{one}?done=")
     assert '"state": "discarded"' in seen.text
+
+
+def test_streams_of_a_mounted_dashboard_keep_a_worker_of_the_host_each(
+    target: Target, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(watching, "LOOK_S", 0.05)
+    monkeypatch.setattr(watching, "PING_S", 0.0)
+    told = create_app(authorize=_role, target=target, live="sse")
+    app = DispatcherMiddleware(Flask("shop"), {AT: told})
+    server = make_server("127.0.0.1", 0, app, threaded=True)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+
+    with closing(http.client.HTTPConnection("127.0.0.1", server.port, timeout=20)) as asking:
+        asking.request("GET", f"{AT}/live", headers={"X-Role": "viewer"})
+        answer = asking.getresponse()
+        lines = [answer.readline() for _ in range(4)]
+        during = told.watching.count
+        answer.close()
+    # It is noticed when the next ping can't be sent.
+    wait_until(lambda: told.watching.count == 0, 30)
+    server.shutdown()
+    server.server_close()
+    told.close()
+
+    assert lines[:3] == [b":\n", b"\n", b"event: changed\n"]
+    assert during == 1

@@ -13,6 +13,7 @@ from dashboard.chromium import PROGRAM, chromium, dashboard
 from dashboard.demo import fill
 from jobsd.database.connection import Session
 from jobsd.jobs import client, inspect
+from waiting import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator
@@ -147,14 +148,115 @@ def test_an_act_is_done_without_javascript_and_by_keyboard_alone(shop: Shop) -> 
     assert first == "Skip to the content"
 
 
-def test_a_page_refreshes_itself_and_nothing_is_refused_by_its_policy(shop: Shop) -> None:
+def _change(shop: Shop, statement: str) -> None:
+    with contextlib.closing(Session(shop.target, "jobsd test")) as session:
+        session.connection.execute(statement.encode())
+
+
+@pytest.mark.parametrize("live", ["sse", "poll"])
+def test_a_page_refreshes_itself_and_nothing_is_refused_by_its_policy(
+    shop: Shop, live: str
+) -> None:
     errors: list[str] = []
-    with shop.page() as page:
+    with dashboard(shop.target, live=live) as address, shop.page() as page:
         page.on("console", _errors_into(errors))
         page.on("pageerror", _into(errors))
-        page.goto(f"{shop.address}/queues")
-        with contextlib.closing(Session(shop.target, "jobsd test")) as session:
-            session.connection.execute("DELETE FROM jobsd.pauses")
+        page.goto(f"{address}/queues")
+        if live == "sse":
+            page.wait_for_function("document.documentElement.dataset.streaming == 'yes'")
+            # What a stream does is not what asking now and then does.
+            page.evaluate("performance.now = () => 10_000")
+        _change(shop, "DELETE FROM jobsd.pauses")
         page.get_by_role("button", name="Resume").wait_for(state="detached", timeout=30_000)
 
     assert errors == []
+
+
+def test_a_page_in_the_background_is_told_nothing_and_catches_up(shop: Shop) -> None:
+    hide = (
+        "hidden => { Object.defineProperty(document, 'hidden', {get: () => hidden,"
+        " configurable: true}); document.dispatchEvent(new Event('visibilitychange')) }"
+    )
+    watching = MADE[-1].watching
+    with shop.page() as page:
+        page.goto(f"{shop.address}/queues")
+        wait_until(lambda: watching.count == 1, 30)
+        page.evaluate(hide, arg=True)
+        wait_until(lambda: watching.count == 0, 30)
+        _change(shop, "DELETE FROM jobsd.pauses")
+        page.evaluate(hide, arg=False)
+        page.get_by_role("button", name="Resume").wait_for(state="detached", timeout=30_000)
+        wait_until(lambda: watching.count == 1, 30)
+        page.get_by_label("Live").uncheck()
+        _change(shop, "INSERT INTO jobsd.pauses (queue_name) VALUES ('mail')")
+        page.reload()
+        stays = page.get_by_label("Live").is_checked()
+
+    assert not stays
+    wait_until(lambda: watching.count == 0, 30)
+
+
+ANSWERED = """text => {
+  let number = 0;
+  window.fetch = async () => {
+    let rows = "";
+    for (let n = 0; n < number % 7; n++) rows += `<p id="r${n}">${number}</p>`;
+    number++;
+    const changed = text.replace("<section", rows + "<section");
+    return new Response(changed, {headers: {"Content-Type": "text/html"}});
+  };
+}"""
+AGAIN = """times => new Promise(done => {
+  const live = document.getElementById("live");
+  let left = times;
+  document.addEventListener("htmx:finally:request", function next() {
+    if (left-- > 0) return htmx.trigger(live, "refresh");
+    document.removeEventListener("htmx:finally:request", next);
+    done();
+  });
+  htmx.trigger(live, "refresh");
+})"""
+
+
+def _kept(devtools: Any) -> dict[str, float]:
+    for _ in range(2):
+        devtools.send("HeapProfiler.collectGarbage")
+    found = devtools.send("Performance.getMetrics")["metrics"]
+    return {each["name"]: each["value"] for each in found}
+
+
+def _updated(shop: Shop, times: int) -> tuple[dict[str, float], dict[str, float]]:
+    """Return what a page has kept before and after so many updates, each another one."""
+    with shop.page() as page:
+        page.goto(f"{shop.address}/queues")
+        devtools = page.context.new_cdp_session(page)
+        devtools.send("Performance.enable")
+        devtools.send("HeapProfiler.enable")
+        page.evaluate(ANSWERED, page.content())
+        page.evaluate("document.getElementById('pause').click()")
+        page.evaluate(AGAIN, 105)
+        before = _kept(devtools)
+        page.evaluate(AGAIN, times)
+        return before, _kept(devtools)
+
+
+def _is_kept(before: dict[str, float], after: dict[str, float]) -> bool:
+    return (
+        after["Nodes"] <= before["Nodes"] + 50
+        and after["JSEventListeners"] <= before["JSEventListeners"] + 5
+        and after["JSHeapUsedSize"] <= 1.25 * before["JSHeapUsedSize"] + 500_000
+    )
+
+
+def test_updates_leave_nothing_behind_in_a_page(shop: Shop) -> None:
+    before, after = _updated(shop, 350)
+
+    assert _is_kept(before, after), (before, after)
+
+
+@pytest.mark.long
+@pytest.mark.timeout(900)
+def test_ten_thousand_updates_leave_nothing_behind_in_a_page(shop: Shop) -> None:
+    before, after = _updated(shop, 10_000)
+
+    assert _is_kept(before, after), (before, after)

@@ -1,7 +1,16 @@
-// Keeps a page fresh: every few seconds, while somebody sees it and nothing in it has the
-// keyboard. Shows the exact times of a page in the viewer's own zone, too.
+// Keeps a page fresh, while somebody sees it and nothing in it has the keyboard: as soon as a
+// stream says that a part of the queue has changed that stands on it, or every few seconds where
+// there is no stream. Shows the times of a page in the viewer's own zone, too.
 "use strict";
-const every = 5000;
+const pollMs = 5000;
+const paceMs = 1000;
+const streamAgainMs = 30000;
+let wanted = false;
+let flying = false;
+let began = 0;
+let took = 0;
+let streaming = false;
+let streamAsked = 0;
 
 function localTimes() {
   for (const time of document.querySelectorAll("time[datetime]:not([data-local])")) {
@@ -11,18 +20,79 @@ function localTimes() {
   }
 }
 
-function refresh() {
+function isPaused() {
+  const pause = document.getElementById("pause");
+  return Boolean(pause) && !pause.checked;
+}
+
+function mayRefresh(live) {
+  const busy = live.contains(document.activeElement) || live.querySelector("details[open]");
+  return !document.hidden && !busy && !isPaused();
+}
+
+// What a refresh takes is a burden on the database: a slow page is asked for less often.
+function tick() {
   const live = document.getElementById("live");
-  const busy = live && live.contains(document.activeElement);
-  const opened = live && live.querySelector("details[open]");
-  const paused = document.getElementById("pause");
-  if (!live || busy || opened || document.hidden || (paused && paused.checked)) return;
+  const stream = document.getElementById("stream");
+  const now = performance.now();
+  if (!live || !live.dataset.parts) return;
+  if (stream && !streaming && !document.hidden && now - streamAsked > streamAgainMs) {
+    streamAsked = now;
+    htmx.trigger(stream, "connect");
+  }
+  if (!streaming && now - began > pollMs) wanted = true;
+  if (!wanted || flying || !mayRefresh(live)) return;
+  if (now - began < Math.max(paceMs, 4 * took)) return;
+  wanted = false;
+  flying = true;
+  began = now;
   htmx.trigger(live, "refresh");
+}
+
+function onChanged(event) {
+  const live = document.getElementById("live");
+  const changed = event.detail.data.split(" ");
+  if (live && live.dataset.parts.split(" ").some((part) => changed.includes(part))) {
+    wanted = true;
+    tick();
+  }
+}
+
+function setStreaming(value) {
+  return () => {
+    streaming = value;
+    document.documentElement.dataset.streaming = value ? "yes" : "no";
+  };
+}
+
+function showPause() {
+  const paused = isPaused();
+  document.documentElement.dataset.paused = paused ? "yes" : "no";
+  sessionStorage.setItem("paused", paused ? "yes" : "no");
 }
 
 document.addEventListener("DOMContentLoaded", () => {
   localTimes();
   for (const each of document.querySelectorAll("[data-script]")) each.hidden = false;
+  const pause = document.getElementById("pause");
+  if (pause) {
+    pause.checked = sessionStorage.getItem("paused") !== "yes";
+    pause.addEventListener("change", showPause);
+    showPause();
+  }
 });
+document.addEventListener("changed", onChanged);
+document.addEventListener("htmx:sse:after:connection", setStreaming(true));
+document.addEventListener("htmx:sse:error", setStreaming(false));
+document.addEventListener("htmx:sse:close", setStreaming(false));
 document.addEventListener("htmx:after:swap", localTimes);
-setInterval(refresh, every);
+document.addEventListener("htmx:finally:request", (event) => {
+  if (event.target.id !== "live") return;
+  flying = false;
+  took = performance.now() - began;
+});
+document.addEventListener("visibilitychange", () => {
+  wanted = true;
+  tick();
+});
+setInterval(tick, 500);

@@ -1,0 +1,273 @@
+"""Streams that say what has changed: who is told, what it costs, and that it ends."""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import socket
+import threading
+import tracemalloc
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from dashboard.asking import Browser, made
+from jobs.placed import enqueue
+from jobsd.daemon.listener import bound
+from jobsd.jobs import queues
+from jobsd.web import create_app, streams, watching
+from jobsd.web.serving import Serving
+from waiting import wait_until
+
+if TYPE_CHECKING:
+    from collections.abc import Generator, Iterator
+
+    from jobsd.database.connection import Session, Target
+    from jobsd.web.application import Application
+    from rows import Rows
+
+WATCHERS = (
+    "SELECT count(*) FROM pg_stat_activity WHERE application_name LIKE '%%web watch%%'"
+    " AND datname = current_database()"
+)
+
+
+@pytest.fixture(autouse=True)
+def _soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(watching, "LOOK_S", 0.05)
+
+
+@pytest.fixture
+def application(target: Target, default_client: object) -> Application:
+    del default_client
+    return made(target, live="sse")
+
+
+@contextlib.contextmanager
+def _served(application: Application) -> Generator[int]:
+    listener = bound("127.0.0.1:0")
+    serving = Serving(application, listener)
+    serving.start()
+    try:
+        yield listener.getsockname()[1]
+    finally:
+        serving.stop()
+
+
+class Watcher:
+    """One who reads a stream, over a socket."""
+
+    def __init__(self, port: int, source: str = "127.0.0.1", version: str = "1.1") -> None:
+        self.socket = socket.create_connection(("127.0.0.1", port), 20, (source, 0))
+        self.socket.sendall(f"GET /live HTTP/{version}\r\nHost: localhost\r\n\r\n".encode())
+        self.read = b""
+        self.until(b"\r\n\r\n")
+
+    def until(self, text: bytes) -> bytes:
+        """Read until a text has come; return what came with it and before it."""
+        while text not in self.read:
+            got = self.socket.recv(65_536)
+            assert got, self.read
+            self.read += got
+        before, found, self.read = self.read.partition(text)
+        return before + found
+
+    def told(self) -> set[str]:
+        """Return the parts of the next event."""
+        self.until(b"data: ")
+        return set(self.until(b"\n\n").decode().split())
+
+    def close(self) -> None:
+        self.socket.close()
+
+
+def _descriptors() -> int:
+    return len(list(Path("/proc/self/fd").iterdir()))
+
+
+def test_who_watches_is_told_of_what_has_changed(
+    application: Application, session: Session, rows: Rows
+) -> None:
+    with _served(application) as port, contextlib.closing(Watcher(port)) as watcher:
+        first = watcher.told()
+        enqueue()
+        second = watcher.told()
+        queues.pause("mail", session=session)
+        third = watcher.told()
+        rows("INSERT INTO jobsd.heartbeat_logs (environment, hostname) VALUES ('e', 'h')")
+        fourth = watcher.told()
+
+    assert first == watching.NAMES
+    assert "jobs" in second
+    assert "queues" in third
+    assert "heartbeats" in fourth
+
+
+def test_only_while_somebody_watches_anything_is_looked_at(
+    application: Application, rows: Rows
+) -> None:
+    before = rows(WATCHERS)
+    with _served(application) as port:
+        threads = threading.active_count()
+        watcher = Watcher(port)
+        watcher.told()
+        during = rows(WATCHERS)
+        watcher.close()
+        wait_until(lambda: rows(WATCHERS) == [0], 30)
+        wait_until(lambda: threading.active_count() == threads, 30)
+        again = Watcher(port)
+        told = again.told()
+        again.close()
+
+    assert (before, during) == ([0], [1])
+    assert told == watching.NAMES
+
+
+def test_many_watch_with_one_thread_and_one_connection(
+    application: Application, rows: Rows
+) -> None:
+    with _served(application) as port, contextlib.ExitStack() as many:
+        Watcher(port).close()
+        wait_until(lambda: application.watching.count == 0, 30)
+        threads, descriptors = threading.active_count(), _descriptors()
+        watchers = [
+            many.enter_context(contextlib.closing(Watcher(port, f"127.0.0.{2 + n // 15}")))
+            for n in range(watching.STREAMS_MAX)
+        ]
+        told = [watcher.told() for watcher in watchers]
+        during = threading.active_count() - threads, rows(WATCHERS)
+        refused = socket.create_connection(("127.0.0.1", port), 20, ("127.0.0.9", 0))
+        refused.sendall(b"GET /live HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        busy = refused.recv(10_000)
+        refused.close()
+        for watcher in watchers:
+            watcher.close()
+        wait_until(lambda: application.watching.count == 0, 30)
+        wait_until(lambda: threading.active_count() <= threads, 30)
+        wait_until(lambda: _descriptors() <= descriptors + 1, 30)
+
+    assert told == [watching.NAMES] * watching.STREAMS_MAX
+    assert during == (1, [1])
+    assert busy.startswith(b"HTTP/1.1 503 ")
+    assert b"Retry-After: 30" in busy
+
+
+def test_ten_thousand_updates_leave_nothing_behind(application: Application) -> None:
+    def tell(watcher: Watcher, times: int) -> None:
+        for _ in range(times):
+            for stream in application.watching._all():
+                stream.tell(frozenset({"jobs"}))
+            watcher.told()
+
+    with _served(application) as port, contextlib.closing(Watcher(port)) as watcher:
+        watcher.told()
+        tell(watcher, 200)
+        threads, descriptors = threading.active_count(), _descriptors()
+        tracemalloc.start()
+        tell(watcher, 100)
+        gc.collect()
+        before, _ = tracemalloc.get_traced_memory()
+        tell(watcher, 10_000)
+        gc.collect()
+        after, _ = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        assert threading.active_count() <= threads
+        assert _descriptors() <= descriptors
+
+    assert after - before < 200_000
+
+
+def test_one_who_reads_nothing_is_dropped_and_keeps_nobody(application: Application) -> None:
+    with _served(application) as port, contextlib.ExitStack() as both:
+        both.enter_context(contextlib.closing(Watcher(port))).told()
+        wait_until(lambda: application.watching.count == 1)
+
+        def is_dropped() -> bool:
+            for stream in application.watching._all():
+                for _ in range(5_000):
+                    stream.tell(watching.NAMES)
+            return application.watching.count == 0
+
+        wait_until(is_dropped, 60)
+
+
+def test_a_stream_is_for_those_who_may_come_in_and_does_not_answer_head(
+    target: Target,
+) -> None:
+    closed = Browser(made(target, live="sse", open_role=None))
+    open_to_all = Browser(made(target, live="sse"))
+
+    assert closed.get("/live").status == 403
+    assert open_to_all.ask("HEAD", "/live").status == 404
+    assert Browser(made(target, live="sse"), host="evil.example").get("/live").status == 421
+
+
+def test_mounted_pages_ask_unless_streams_are_wanted(target: Target) -> None:
+    asking = create_app(authorize=lambda _: "viewer", target=target)
+    told = create_app(authorize=lambda _: "viewer", target=target, live="sse")
+    with pytest.raises(ValueError, match="live is 'ws'; expected one of poll, sse"):
+        create_app(live="ws")
+
+    pages = [Browser(each).get("/").text for each in (asking, told)]
+    refused = Browser(asking).get("/live")
+    asking.close()
+    told.close()
+
+    assert ["hx-sse:connect" in page for page in pages] == [False, True]
+    assert refused.status == 404
+
+
+def test_any_other_server_iterates_a_stream_until_its_client_is_gone(
+    application: Application,
+) -> None:
+    got: list[Any] = []
+    environ = {"REQUEST_METHOD": "GET", "PATH_INFO": "/live", "HTTP_HOST": "localhost"}
+
+    answer: Any = application(environ, lambda *given: got.extend(given))
+    lines: Iterator[bytes] = iter(answer)
+    first, second = next(lines), next(lines)
+    during = application.watching.count
+    answer.close()
+
+    assert got[0] == "200 OK"
+    assert dict(got[1])["Content-Type"] == streams.CONTENT_TYPE
+    assert "Content-Length" not in dict(got[1])
+    assert first == b":\n\n"
+    assert second.startswith(b"event: changed\ndata: acts ")
+    assert (during, application.watching.count) == (1, 0)
+    assert list(lines) == []
+
+
+def test_what_changed_while_nobody_read_is_told_once() -> None:
+    stream = streams.Stream(lambda _: None)
+    next(stream)
+
+    for _ in range(1_000):
+        stream.tell(frozenset({"jobs"}))
+    stream.tell(frozenset({"acts"}))
+    told = next(stream)
+
+    assert told == b"event: changed\ndata: acts jobs\n\n"
+
+
+def test_an_outage_is_told_once_and_its_end_too() -> None:
+    marks = {"jobs": "1", "acts": "1"}
+
+    assert watching._changed(marks, None) == watching.NAMES
+    assert watching._changed(None, None) == frozenset()
+    assert watching._changed(None, marks) == watching.NAMES
+    assert watching._changed(marks, {**marks, "acts": "2"}) == {"acts"}
+    assert watching._changed(marks, marks) == frozenset()
+
+
+def test_a_dashboard_that_goes_ends_its_streams(application: Application) -> None:
+    with _served(application) as port:
+        watcher = Watcher(port, version="1.0")
+        watcher.told()
+
+    with contextlib.closing(watcher):
+        while watcher.socket.recv(1_000):
+            pass
+
+    assert application.watching.count == 0

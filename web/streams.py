@@ -1,0 +1,97 @@
+"""One stream of server-sent events, to one browser.
+
+Our own server writes it from the thread that has something to tell, so that no thread waits
+for each of those who watch. Any other WSGI server iterates it, and gives it a thread.
+"""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING, Self
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+HEADERS = (
+    ("Cache-Control", "no-store"),
+    # Proxies that gather what they pass on are asked not to.
+    ("X-Accel-Buffering", "no"),
+)
+CONTENT_TYPE = "text/event-stream; charset=utf-8"
+_PING = b":\n\n"
+
+
+class Stream:
+    """What one browser is told: each part that has changed, once, however slow it is."""
+
+    def __init__(self, leave: Callable[[Stream], None]) -> None:
+        self._leave = leave
+        self._news = threading.Condition()
+        self._parts: set[str] = set()
+        self._is_told = True
+        self._is_ended = False
+        self._push: Callable[[bytes], None] | None = None
+
+    def tell(self, parts: frozenset[str]) -> None:
+        """Say what has changed; with nothing, that we are still there."""
+        with self._news:
+            push = self._push
+            if push is None:
+                self._parts |= parts
+                self._is_told = True
+                self._news.notify()
+        if push is not None:
+            push(message(parts))
+
+    def hand_over(self, push: Callable[[bytes], None]) -> None:
+        """Let a server write what is told, from whatever thread tells it; b"" is the end."""
+        with self._news:
+            self._push = push
+            waiting, self._parts = frozenset(self._parts), set[str]()
+        if waiting:
+            push(message(waiting))
+        if self._is_ended:
+            push(b"")
+
+    def end(self) -> None:
+        """End it: nobody reads it any more, or we go."""
+        with self._news:
+            was_ended, self._is_ended = self._is_ended, True
+            self._news.notify()
+        if not was_ended:
+            self._leave(self)
+            if self._push is not None:
+                self._push(b"")
+
+    def __iter__(self) -> Self:
+        """Iterate what a server sends that gives it a thread."""
+        return self
+
+    def __next__(self) -> bytes:
+        """Return the next message; the first one at once, so that the headers go out."""
+        with self._news:
+            self._news.wait_for(lambda: self._is_told or self._is_ended)
+            if self._is_ended:
+                raise StopIteration
+            parts, self._parts = frozenset(self._parts), set[str]()
+            self._is_told = False
+        return message(parts)
+
+    def close(self) -> None:
+        """End it, as WSGI servers do when its client is gone."""
+        self.end()
+
+
+def beginning() -> Iterator[bytes]:
+    """Yield what our own server sends first; behind it, it takes the stream itself.
+
+    It has no length, since a server would announce that.
+    """
+    yield _PING
+
+
+def message(parts: frozenset[str]) -> bytes:
+    """Return an event that names parts; a comment where there are none."""
+    if not parts:
+        return _PING
+    return f"event: changed\ndata: {' '.join(sorted(parts))}\n\n".encode()

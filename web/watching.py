@@ -1,0 +1,156 @@
+"""Live pages: a stream to each browser that watches says which parts of the queue have changed.
+
+One thread looks, at most once a second and only while somebody watches; workers and NOTIFY have
+nothing to do with it. A browser that is told asks for its page once more, so who may see what,
+and the search, are decided where they always are. A stream carries names of parts and nothing
+else.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import threading
+from http import HTTPStatus
+from typing import TYPE_CHECKING
+
+from jobsd.clock import monotonic
+from jobsd.database.connection import OUTAGES, Session
+from jobsd.database.statements import Statements
+from jobsd.errors import Error
+from jobsd.instruments.events import emit
+
+from .http import RefusedRequest
+from .streams import Stream
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from jobsd.database.connection import Target
+
+STATEMENTS = Statements("jobsd.web", "watching.sql")
+STREAMS_MAX = 64
+LOOK_S = 1.0
+PING_S = 5.0
+"""A stream on which nothing comes for longer has a client that is gone, or a proxy ends it."""
+NAMES = frozenset(("jobs", "queues", "processes", "recurring", "heartbeats", "history", "acts"))
+Marks = dict[str, str]
+
+
+class Watching:
+    """The streams of one dashboard; those of another process of a fork are left alone."""
+
+    def __init__(self, target: Callable[[], Target]) -> None:
+        self._target = target
+        self._streams: set[Stream] = set()
+        self._new: set[Stream] = set()
+        self._thread: threading.Thread | None = None
+        self._begin_anew()
+
+    def enter(self) -> Stream:
+        """Return a stream for one who watches from now on.
+
+        Raises:
+            RefusedRequest: when so many watch already.
+        """
+        if self._pid != os.getpid():
+            self._begin_anew()
+        with self._lock:
+            if len(self._streams) >= STREAMS_MAX:
+                raise RefusedRequest(
+                    HTTPStatus.SERVICE_UNAVAILABLE,
+                    f"{STREAMS_MAX} pages are watched already: this one asks now and then.",
+                    ("Retry-After", "30"),
+                )
+            stream = Stream(self._leave)
+            self._streams.add(stream)
+            self._new.add(stream)
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._run, name="watch", daemon=True)
+                self._thread.start()
+        return stream
+
+    def close(self) -> None:
+        """End all streams."""
+        for stream in self._all():
+            stream.end()
+
+    @property
+    def count(self) -> int:
+        """How many watch."""
+        return len(self._streams)
+
+    def _leave(self, stream: Stream) -> None:
+        with self._lock:
+            self._streams.discard(stream)
+            self._new.discard(stream)
+            if not self._streams:
+                self._left.set()
+
+    def _all(self) -> list[Stream]:
+        with self._lock:
+            return list(self._streams)
+
+    def _run(self) -> None:
+        """Look, and tell those who watch, until nobody does."""
+        try:
+            with contextlib.closing(Session(self._target(), "jobsd web watch")) as session:
+                self._watch(session)
+        except Exception as error:  # noqa: BLE001 - browsers come again, or ask now and then
+            emit("web.failed", path="/live", error=error)
+            with self._lock:
+                self._thread = None
+            self.close()
+
+    def _watch(self, session: Session) -> None:
+        known: Marks | None = None
+        pinged = monotonic()
+        while self._is_watched():
+            # Whose page was read before we look may have missed what changed until then.
+            with self._lock:
+                new = set(self._new)
+                self._new.clear()
+            marks = self._look(session)
+            changed, known = _changed(known, marks), marks
+            is_due = monotonic() - pinged > PING_S
+            pinged = monotonic() if is_due else pinged
+            for stream in self._all():
+                told = NAMES if stream in new else changed
+                if told or is_due:
+                    stream.tell(told)
+
+    def _is_watched(self) -> bool:
+        """Rest until the next look; return whether somebody still watches."""
+        self._left.wait(LOOK_S)
+        with self._lock:
+            self._left.clear()
+            if not self._streams:
+                self._thread = None
+            return bool(self._streams)
+
+    def _look(self, session: Session) -> Marks | None:
+        """Return the marks of all parts; None when the database is away."""
+        try:
+            found = session.fetch(STATEMENTS["marks"], {"schema": session.target.schema})
+            return {str(part): str(mark) for part, mark in found}
+        except (*OUTAGES, Error):
+            session.close()
+        except Exception as error:  # noqa: BLE001 - pages still ask by themselves
+            session.close()
+            emit("web.failed", path="/live", error=error)
+        return None
+
+    def _begin_anew(self) -> None:
+        self._pid = os.getpid()
+        self._lock = threading.Lock()
+        self._left = threading.Event()
+        self._streams.clear()
+        self._new.clear()
+        self._thread = None
+
+
+def _changed(before: Marks | None, now: Marks | None) -> frozenset[str]:
+    """Return the parts that have other marks; all when the database has gone or come."""
+    if before is None or now is None:
+        return frozenset() if before is now else NAMES
+    return frozenset(part for part, mark in now.items() if before.get(part) != mark)

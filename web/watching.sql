@@ -1,0 +1,70 @@
+-- marks: return a mark for each part of the queue, which is another one when the part has changed.
+-- What is read is the ends of indexes, tables of a few rows, and the server's counters of changes.
+-- These come up to ten seconds late from a session that has gone idle; so what people look at
+-- most has a mark of its own. Claims change with each turn of each worker.
+WITH counted AS MATERIALIZED (
+    SELECT relname, n_tup_ins + n_tup_upd + n_tup_del AS changes
+    FROM pg_catalog.pg_stat_user_tables
+    WHERE schemaname = %(schema)s
+)
+SELECT part, mark || ' ' || (SELECT coalesce(sum(changes), 0) FROM counted WHERE relname = ANY (tables))
+FROM (VALUES
+    (
+        'jobs',
+        ARRAY[
+            'jobs', 'ready_executions', 'parked_executions', 'scheduled_executions',
+            'blocked_executions', 'failed_executions', 'claims', 'attempts', 'lost_jobs'
+        ],
+        concat_ws(
+            ' ',
+            (SELECT max(id) FROM jobsd.jobs),
+            (SELECT max(job_id) FROM jobsd.failed_executions),
+            (
+                SELECT count(*) || ' ' || coalesce(sum(hashtext(ctid::text || xmin::text)), 0)
+                FROM (SELECT ctid, xmin FROM jobsd.claims ORDER BY id LIMIT 500) AS claim
+            )
+        )
+    ),
+    (
+        'queues',
+        ARRAY['pauses'],
+        (
+            SELECT count(*) || ' ' || coalesce(sum(hashtext(ctid::text || xmin::text)), 0)
+            FROM (SELECT ctid, xmin FROM jobsd.pauses ORDER BY queue_name LIMIT 500) AS pause
+        )
+    ),
+    (
+        'processes',
+        ARRAY['processes'],
+        (
+            SELECT count(*) || ' ' || coalesce(sum(hashtext(ctid::text || xmin::text)), 0)
+            FROM (SELECT ctid, xmin FROM jobsd.processes ORDER BY id LIMIT 500) AS process
+        )
+    ),
+    (
+        'recurring',
+        ARRAY['recurring_tasks', 'recurring_executions'],
+        (
+            SELECT count(*) || ' ' || coalesce(sum(hashtext(ctid::text || xmin::text)), 0)
+            FROM (SELECT ctid, xmin FROM jobsd.recurring_tasks ORDER BY key LIMIT 500) AS task
+        )
+    ),
+    (
+        'heartbeats',
+        ARRAY['heartbeat_logs'],
+        (SELECT max(id) FROM jobsd.heartbeat_logs)::text
+    ),
+    (
+        'history',
+        ARRAY['history_minutes', 'history_hours'],
+        (SELECT max(minute) FROM jobsd.history_minutes)::text
+    ),
+    (
+        'acts',
+        ARRAY['audit'],
+        (
+            SELECT coalesce(sum(hashtext(ctid::text || xmin::text)), 0)
+            FROM (SELECT ctid, xmin FROM jobsd.audit ORDER BY id DESC LIMIT 20) AS act
+        )::text
+    )
+) AS looked (part, tables, mark);
