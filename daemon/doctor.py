@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from jobsd.clock import monotonic, utc_now
 from jobsd.configuration.load import examine as examine_configuration
 from jobsd.database.connection import OUTAGES, Session, Target, redact
-from jobsd.database.migrate import refuse_too_new, version
+from jobsd.database.migrate import refuse_foreign, version
 from jobsd.database.statements import Statements
 from jobsd.database.steps import latest_version
 from jobsd.errors import DatabaseUnreachableError, EmbeddedServerError, SchemaError
@@ -119,7 +119,7 @@ def _schema(session: Session) -> Finding:
     name, needed = session.target.schema, latest_version()
     try:
         found = version(session)
-        refuse_too_new(name, found)
+        refuse_foreign(name, found)
     except SchemaError as error:
         return Finding("FAIL", "schema", str(error))
     if found < needed:

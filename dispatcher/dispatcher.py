@@ -52,7 +52,7 @@ class Dispatcher(DatabaseLoop):
         super().__init__(context, Session(target, f"jobsd {context.name}", listen=True))
         self._options = options
         self._idle = IdleRegistration(self._session, self.kind)
-        self._maintenance = Maintenance(self._session, options, jobs)
+        self._maintenance = Maintenance(self._session, options)
         self._lost_walk = LostWalk(self._session)
         keep = jobs.preserve_finished_jobs
         self._expiry = Expiry(self._session, context.entry, keep=keep)

@@ -5,8 +5,8 @@ process has handed over: the job of a queue that was paused while it came first 
 what a human has changed by hand. For that it checks the keys of which jobs are blocked, every
 five seconds while there are any, after each outage, and when another process asks for it;
 nothing can switch this off. The check only reads, and hands over what it finds. At an interval
-the dispatcher also frees the slots of the version before (rows of `concurrency_slots`) whose
-job is neither ready nor claimed, and forgets keys that no job has held for a day.
+the dispatcher also clears what has served its time: keys that no job has held for a day, the
+expirations and the results whose time is over.
 
 A statement checks a thousand keys, so that due jobs don't wait for its end; and the dispatcher
 rests for twice as long as all of it took.
@@ -17,13 +17,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from jobsd.clock import monotonic
-from jobsd.instruments.events import emit
 from jobsd.jobs import expirations, limits, results, unique
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from jobsd.configuration.options import DispatcherOptions, JobsOptions
+    from jobsd.configuration.options import DispatcherOptions
     from jobsd.database.connection import Session
 
 
@@ -36,9 +35,8 @@ REST = 2
 class Maintenance:
     """What one dispatcher does for the limits."""
 
-    def __init__(self, session: Session, options: DispatcherOptions, jobs: JobsOptions) -> None:
+    def __init__(self, session: Session, options: DispatcherOptions) -> None:
         self._session = session
-        self._default_s = jobs.default_concurrency_control_period_s
         self._unnotified_s = min(CHECK_S, options.polling_interval_s)
         self._every_s = (
             options.concurrency_maintenance_interval_s
@@ -52,8 +50,8 @@ class Maintenance:
         self._asked_at = 0.0
         self._blocked = False
         # At once: a process that died before may have left something.
-        self._free_at = 0.0 if options.concurrency_maintenance else float("inf")
-        self._frees = False
+        self._clear_at = 0.0 if options.concurrency_maintenance else float("inf")
+        self._clears = False
 
     def check_now(self) -> None:
         """Check at once, and when a check goes on, once more after it."""
@@ -63,8 +61,8 @@ class Maintenance:
         """Take note of an outage: check at once when it is over, and do what it broke off."""
         self._asked = True
         self._asked_at = 0.0
-        if self._frees:
-            self._free_at = 0.0
+        if self._clears:
+            self._clear_at = 0.0
         self._end()
 
     def step(self, *, blocked: bool) -> None:
@@ -89,7 +87,7 @@ class Maintenance:
 
     @property
     def _begins_at(self) -> float:
-        begins_at = self._free_at
+        begins_at = self._clear_at
         if self._blocked:
             begins_at = min(begins_at, self._check_at)
         return min(begins_at, self._asked_at) if self._asked else begins_at
@@ -97,10 +95,10 @@ class Maintenance:
     def _begin(self) -> None:
         self._began_at = now = monotonic()
         self._asked = False
-        self._frees = now >= self._free_at
-        if self._frees:
-            self._free_at = now + self._every_s
-        self._check = self._go_through(frees=self._frees)
+        self._clears = now >= self._clear_at
+        if self._clears:
+            self._clear_at = now + self._every_s
+        self._check = self._go_through(clears=self._clears)
 
     def _rest(self) -> None:
         now = monotonic()
@@ -112,14 +110,10 @@ class Maintenance:
 
     def _end(self) -> None:
         self._check = None
-        self._frees = False
+        self._clears = False
 
-    def _go_through(self, *, frees: bool) -> Iterator[None]:
-        if frees:
-            for freed in limits.free_stale(self._session, self._default_s):
-                if freed:
-                    self._emit(freed)
-                yield
+    def _go_through(self, *, clears: bool) -> Iterator[None]:
+        if clears:
             limits.forget_keys(self._session)
             for _ in unique.forget(self._session):
                 yield
@@ -129,8 +123,3 @@ class Maintenance:
         for keys in limits.uncovered(self._session):
             limits.hand_over(self._session, keys)
             yield
-
-    def _emit(self, freed: list[limits.Freed]) -> None:
-        keys = sorted({slot.key for slot in freed})
-        jobs = [slot.job_id for slot in freed]
-        emit("slots.freed", size=len(freed), concurrency_keys=keys, job_ids=jobs)

@@ -41,24 +41,18 @@ class Table:
             list(job_ids),
         )
 
-    def slot_of_before(self, job_id: int, key: str, duration: str | None = None) -> None:
-        """Let a job have the first slot of a key, as the version before wrote it."""
+    def hold(self, key: str, job_id: int) -> None:
+        """Let a job hold the first slot of a key."""
         self.rows(
-            "INSERT INTO jobsd.concurrency_slots (job_id, number, key, duration)"
-            " VALUES (%s, 1, %s, %s::interval) RETURNING 1",
-            *(job_id, key, duration),
+            "INSERT INTO jobsd.claims (process_id, job_ids, concurrency_key, slot)"
+            " VALUES (1, ARRAY[%s::bigint], %s, 1) RETURNING 1",
+            *(job_id, key),
         )
 
     def make_due(self) -> None:
         self.rows(
             "UPDATE jobsd.scheduled_executions SET scheduled_at = now() - interval '1 s'"
             " RETURNING 1"
-        )
-
-    def age_slots(self, by: str) -> None:
-        self.rows(
-            "UPDATE jobsd.concurrency_slots SET created_at = now() - %s::interval RETURNING 1",
-            by,
         )
 
     def remove(self, table: str, job_id: int) -> None:

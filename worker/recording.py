@@ -30,8 +30,7 @@ _ENDS = {
 class Recording:
     """Outcomes, and the parameters of the statements that write them, fenced by their claims.
 
-    Successes are recorded by the statement that claims. A success that has a slot of the
-    version before, of a claim without a key, is among the others.
+    Successes are recorded by the statement that claims.
     """
 
     def __init__(  # noqa: PLR0913, PLR0917 - what is written
@@ -49,10 +48,7 @@ class Recording:
         self.successes: list[Run] = []
         self.others: list[Run] = []
         for run in runs:
-            success = run.outcome is SUCCESS and (
-                run.job.concurrency_key is None or run.job.claim_id in keys
-            )
-            (self.successes if success else self.others).append(run)
+            (self.successes if run.outcome is SUCCESS else self.others).append(run)
         self.unstarted = list(unstarted)
         self.success_ids = _by_claim(run.job for run in self.successes)
         self.other_ids = _by_claim([*(run.job for run in self.others), *unstarted])

@@ -3,9 +3,7 @@
 -- does it wait for long for a row: the heartbeats of its own tree wait behind it.
 SELECT
     set_config('idle_in_transaction_session_timeout', '2s', true),
-    set_config('lock_timeout', '1s', true),
-    -- The slots that go with the claims are handed over by `bury`'s caller.
-    set_config('jobsd_limits.hands_over', 'yes', true);
+    set_config('lock_timeout', '1s', true);
 
 -- standing: lock the row of a process that is taken for dead, unless its heart has beaten since
 -- it was looked at: a process that stood still beats before it claims anything. Nobody waits for
@@ -59,22 +57,11 @@ WITH claim AS (
         AND NOT %(keep)s
     ORDER BY id
     FOR UPDATE SKIP LOCKED
-), had_slot AS (
-    SELECT job_id
-    FROM jobsd.concurrency_slots
-    WHERE job_id = ANY (ARRAY(SELECT job_id FROM member))
-    ORDER BY job_id
-    FOR UPDATE SKIP LOCKED
 ), held AS (
     SELECT id
     FROM jobsd.jobs
     WHERE id = ANY (ARRAY(SELECT job_id FROM member))
         AND id NOT IN (SELECT id FROM had UNION ALL SELECT id FROM had_to_erase)
-    UNION
-    SELECT job_id
-    FROM jobsd.concurrency_slots
-    WHERE job_id = ANY (ARRAY(SELECT job_id FROM member))
-        AND job_id NOT IN (SELECT job_id FROM had_slot)
 ), ending AS (
     SELECT claim_id, job_id, outcome, wait_s, error_type, error::jsonb AS error
     FROM unnest(
@@ -152,11 +139,6 @@ WITH claim AS (
 ), forgotten AS (
     DELETE FROM jobsd.attempts
     WHERE job_id = ANY (ARRAY(SELECT id FROM erased)) AND NOT %(keep)s
-), freed AS (
-    DELETE FROM jobsd.concurrency_slots AS slot
-    USING given
-    WHERE slot.job_id = given.job_id
-        AND given.verdict <> 'released'
 ), job AS (
     UPDATE jobsd.jobs AS job
     SET attempts = job.attempts + (given.ended_as NOT IN ('snoozed', 'released'))::integer,
@@ -196,10 +178,7 @@ WITH claim AS (
     SELECT
         job.id, job.class_name, job.queue_name, job.priority, job.attempts,
         job.concurrency_key, job.concurrency_limit,
-        -- One that has a slot of before keeps it, as a ready one.
-        job.concurrency_key IS NULL OR EXISTS (
-            SELECT FROM jobsd.concurrency_slots AS slot WHERE slot.job_id = job.id
-        ) AS is_free,
+        job.concurrency_key IS NULL AS is_free,
         CASE
             WHEN given.concurrency_key IS NULL
                 OR given.claim_id NOT IN (SELECT claim_id FROM waiting)

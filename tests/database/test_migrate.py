@@ -95,6 +95,26 @@ def test_tables_of_the_program_before_are_outdated_until_they_are_migrated(
         require(session)
 
 
+@pytest.mark.parametrize("found", [1, migrations()[0].version - 1])
+def test_tables_of_before_the_first_release_are_refused_with_what_to_do(
+    empty_database: str, found: int
+) -> None:
+    with psycopg.connect(empty_database) as connection:
+        row = f"INSERT INTO jobsd.schema_migrations (version, name) VALUES ({found}, 'old')"
+        connection.execute((bookkeeping("jobsd") + row).encode())
+    message = (
+        f"are at version {found}, from before the first release, and this program begins with"
+        f" version {migrations()[0].version}: .* drop the schema and run `db migrate`"
+    )
+
+    with contextlib.closing(Session(Target(empty_database), "test")) as session:
+        with pytest.raises(SchemaError, match=message):
+            require(session)
+        with pytest.raises(SchemaError, match=message):
+            migrate(Target(empty_database))
+        assert version(session) == found
+
+
 def _make_newer(url: str, steps: int) -> None:
     """Be a made-up program of later: it has applied as many steps more."""
     migrate(Target(url))

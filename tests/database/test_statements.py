@@ -31,7 +31,7 @@ def _files() -> list[tuple[str, str]]:
         for room in sorted(source.iterdir())
         if room.is_dir()
         for path in sorted(room.resolve().rglob("*.sql"))
-        if path.parent.name != "migrations"
+        if "migrations" not in path.parts
     ]
 
 

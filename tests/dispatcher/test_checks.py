@@ -31,7 +31,7 @@ def test_who_waits_beside_a_free_slot_is_found_though_nobody_says_so(
 ) -> None:
     dispatcher, _ = make(wakeups=wakeups, maintenance=maintenance)
     table.block(other := table.enqueue("other"))
-    table.slot_of_before(-1, "other")
+    table.hold("other", -1)
     _turn(dispatcher)
     waiting = table.enqueue()
     table.block(waiting)

@@ -1,4 +1,4 @@
-"""A dispatcher looks after the limits: due jobs, slots that were lost, jobs left waiting."""
+"""A dispatcher looks after the limits: due jobs, jobs left waiting, keys that are forgotten."""
 
 from __future__ import annotations
 
@@ -54,60 +54,19 @@ def test_whether_a_due_job_may_wait_is_for_the_worker_that_meets_it(
     assert rows == [(late, True), (begun, False)]
 
 
-@pytest.mark.behaviour(73, 74)
-def test_a_slot_without_its_job_is_freed_once_its_duration_is_over(
-    make: Make, table: Table
-) -> None:
-    table.slot_of_before(-1, "k", duration="1 s")
-    table.slot_of_before(-2, "young", duration="1 h")
-    blocked = table.enqueue()
-    table.block(blocked)
-    table.age_slots("2 s")
-    dispatcher, _ = make()
-
-    _turn(dispatcher)
-
-    assert table.ids("all_ready_executions") == [blocked]
-    assert table.ids("concurrency_slots") == [-2]
-
-
-def test_the_default_is_for_slots_without_a_duration(make: Make, table: Table) -> None:
-    for number, age in enumerate(("170 s", "190 s")):
-        table.slot_of_before(number, age)
-        table.rows(
-            "UPDATE jobsd.concurrency_slots SET created_at = now() - %s::interval"
-            " WHERE job_id = %s RETURNING 1",
-            age,
-            number,
-        )
-    dispatcher, _ = make()
-
-    _turn(dispatcher)
-
-    assert table.rows("SELECT key FROM jobsd.concurrency_slots") == [("170 s",)]
-
-
 @pytest.mark.behaviour(74)
-def test_no_duration_admits_another_while_the_job_is_ready_or_claimed(
-    make: Make, table: Table
-) -> None:
-    ready, claimed = table.enqueue(None), table.enqueue(None)
-    for key, job_id in (("a", ready), ("b", claimed)):
-        table.slot_of_before(job_id, key, duration="1 s")
-    waiting = [table.enqueue("a"), table.enqueue("b")]
-    table.block(*waiting)
-    table.remove("ready_executions", claimed)
-    table.rows(
-        "INSERT INTO jobsd.claims (process_id, job_ids) VALUES (1, ARRAY[%s]) RETURNING 1",
-        claimed,
-    )
-    table.age_slots("9 d")
+def test_no_duration_admits_another_while_the_job_is_claimed(make: Make, table: Table) -> None:
+    running, waiting = (table.enqueue(concurrency_duration="1 s") for _ in range(2))
+    table.remove("blocked_executions", running)
+    table.hold("k", running)
+    table.block(waiting)
+    table.rows("UPDATE jobsd.claims SET created_at = now() - interval '9 d' RETURNING 1")
     dispatcher, _ = make()
 
     _turn(dispatcher)
 
-    assert table.ids("concurrency_slots") == [ready, claimed]
-    assert table.ids("all_blocked_executions") == waiting
+    assert table.ids("claimed_executions") == [running]
+    assert table.ids("all_blocked_executions") == [waiting]
 
 
 @pytest.mark.behaviour(73)
@@ -115,19 +74,15 @@ def test_a_job_that_waits_beside_a_free_slot_is_found_by_a_check(
     make: Make, table: Table
 ) -> None:
     waiting = [table.enqueue(f"k{n}") for n in range(30)]
-    held = [table.enqueue(f"held{n}") for n in range(2)]
-    table.block(*waiting, *held)
-    table.slot_of_before(-1, "held0")
-    table.rows(
-        "INSERT INTO jobsd.claims (process_id, job_ids, concurrency_key, slot)"
-        " VALUES (1, ARRAY[-2], 'held1', 1) RETURNING 1"
-    )
+    held = table.enqueue("held")
+    table.block(*waiting, held)
+    table.hold("held", -1)
     dispatcher, _ = make()
 
     _turn(dispatcher)
 
     assert table.ids("all_ready_executions") == waiting
-    assert table.ids("all_blocked_executions") == held
+    assert table.ids("all_blocked_executions") == [held]
 
 
 def test_a_check_passes_over_jobs_of_paused_queues(make: Make, table: Table) -> None:
@@ -158,23 +113,23 @@ def test_a_check_that_an_outage_has_broken_off_is_made_again(
     assert table.ids("all_ready_executions") == waiting
 
 
-def test_slots_that_an_outage_kept_from_being_freed_are_freed_behind_it(
+def test_what_an_outage_kept_from_being_cleared_is_cleared_behind_it(
     make: Make, table: Table
 ) -> None:
     table.rows(
-        "INSERT INTO jobsd.concurrency_slots (job_id, number, key, created_at)"
-        " SELECT -n, 1, 'k' || n, now() - interval '1 d' FROM generate_series(1, 1500) AS n"
+        "INSERT INTO jobsd.results (job_id, state, expires_at)"
+        " SELECT n, 'finished', now() - interval '1 d' FROM generate_series(1, 1500) AS n"
         " RETURNING 1"
     )
     dispatcher, _ = make()
     dispatcher.poll()
-    assert len(table.ids("concurrency_slots")) == 500
+    assert table.ids("results")
 
     dispatcher.disconnect()
     dispatcher.connect()
     _turn(dispatcher)
 
-    assert table.ids("concurrency_slots") == []
+    assert table.ids("results") == []
 
 
 def test_a_check_is_made_when_asked_for(make: Make, table: Table, session: Session) -> None:
@@ -203,29 +158,17 @@ def test_keys_that_nobody_has_held_for_a_day_are_forgotten(make: Make, table: Ta
     assert table.rows("SELECT key FROM jobsd.discard_keys") == [("young",)]
 
 
-def test_slots_are_freed_at_the_interval_which_can_be_switched_off(
+def test_clearing_is_done_at_the_interval_and_can_be_switched_off(
     make: Make, table: Table
 ) -> None:
     often, _ = make(interval_s=0.01)
     never, _ = make(maintenance=False)
-    table.slot_of_before(-1, "k", duration="1 s")
-    table.age_slots("2 s")
+    table.enqueue("old", on_conflict="discard")
+    table.rows("UPDATE jobsd.discard_keys SET held_at = now() - interval '2 d' RETURNING 1")
     _turn(never)
-    assert table.ids("concurrency_slots") == [-1]
+    assert table.rows("SELECT key FROM jobsd.discard_keys") == [("old",)]
 
     watch = Stopwatch()
-    while table.ids("concurrency_slots"):
+    while table.rows("SELECT key FROM jobsd.discard_keys"):
         assert not watch.over(10)
         often.poll()
-
-
-@pytest.mark.parametrize("duration", ["1000 years", "300000 years", "170000000 years"])
-def test_a_duration_may_reach_back_before_all_time(
-    make: Make, table: Table, duration: str
-) -> None:
-    table.slot_of_before(-1, "k", duration=duration)
-    dispatcher, _ = make()
-
-    _turn(dispatcher)
-
-    assert table.ids("concurrency_slots") == [-1]

@@ -100,9 +100,8 @@ def places(session: Session) -> dict[int, str]:
 
 
 def slots(session: Session) -> set[int]:
-    """Return the jobs that hold a slot: the first of each series, and those of before."""
+    """Return the jobs that hold a slot: the first of each series."""
     rows = session.connection.execute(
         "SELECT job_ids[1] FROM jobsd.claims WHERE concurrency_key IS NOT NULL"
-        " UNION ALL SELECT job_id FROM jobsd.concurrency_slots"
     ).fetchall()
     return {row[0] for row in rows}

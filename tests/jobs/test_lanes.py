@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from jobs.placed import enqueue
-from jobsd.jobs import client, discards, inspect, lanes, limits, listing, lost, queues
+from jobsd.jobs import client, discards, inspect, lanes, listing, lost, queues
 from jobsd.operations.gauges import database_figures
 from jobsd.processes import registry as processes
 from waiting import Stopwatch
@@ -111,15 +111,6 @@ def test_a_parked_job_is_not_lost(session: Session) -> None:
     assert lost.read_next(session, 0, 10).lost == []
 
 
-def test_the_slot_of_a_parked_job_is_not_freed(session: Session) -> None:
-    ((job_id,),) = session.connection.execute(
-        "SELECT jobsd.enqueue('x', concurrency_key => 'k', concurrency_duration => '0')"
-    ).fetchall()
-    session.connection.execute(PARK, ([job_id],))
-
-    assert [freed for page in limits.free_stale(session, 0.0) for freed in page] == []
-
-
 def test_lanes_are_found_by_queue_and_class(session: Session) -> None:
     for queue, name in (("b", "x"), ("a", "y"), ("a", "x"), ("a", "x")):
         ((job_id,),) = session.connection.execute(
@@ -158,29 +149,6 @@ def test_many_classes_of_many_workers_are_looked_through_at_once(
     assert [lane for lane, age_s in ages_s.items() if age_s is not None] == [
         ("mail", "unknown")
     ]
-
-
-def test_a_dispatcher_of_the_version_before_does_not_free_the_slot_of_a_parked_job(
-    session: Session,
-) -> None:
-    """Its statement looks for the job among the common ones and the claimed ones only."""
-    job_id = enqueue()
-    session.connection.execute(
-        "INSERT INTO jobsd.concurrency_slots (job_id, number, key, created_at)"
-        " VALUES (%s, 1, 'k', now() - interval '1 hour')",
-        (job_id,),
-    )
-    facts = {"queue_name": "mail", "priority": 0, "after": 0, "until": 2**62, "limit": 10}
-    session.fetch(lanes.MOVE["walk_named"], {**facts, "process_id": 0})
-
-    freed = session.connection.execute(
-        "DELETE FROM jobsd.concurrency_slots AS slot"
-        " WHERE now() - slot.created_at > coalesce(slot.duration, interval '3 minutes')"
-        " AND slot.job_id NOT IN (SELECT job_id FROM jobsd.ready_executions)"
-        " AND slot.job_id NOT IN (SELECT job_id FROM jobsd.claimed_executions)"
-    ).rowcount
-
-    assert [inspect.find(session, job_id).job.state, freed] == ["ready", 0]
 
 
 @pytest.mark.parametrize(

@@ -101,7 +101,7 @@ def test_a_conflict_that_may_not_wait_is_discarded_and_says_so(session: Session)
     assert sync.enqueue("ann").state == "ready"
 
 
-def test_jobs_in_hand_and_slots_of_before_count_where_none_may_wait(session: Session) -> None:
+def test_jobs_in_hand_count_where_none_may_wait(session: Session) -> None:
     key = f"{__name__}.sync/ann"
     _rows(
         session,
@@ -110,15 +110,6 @@ def test_jobs_in_hand_and_slots_of_before_count_where_none_may_wait(session: Ses
         key,
     )
     assert sync.enqueue("ann").state == "ready"
-    assert sync.enqueue("ann").state == "discarded"
-
-    _rows(session, "DELETE FROM jobsd.claims RETURNING 1")
-    _rows(
-        session,
-        "INSERT INTO jobsd.concurrency_slots (job_id, number, key) VALUES (-1, 1, %s)"
-        " RETURNING 1",
-        key,
-    )
     assert sync.enqueue("ann").state == "discarded"
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ast
 import re
-from pathlib import Path
 
 from layout.house import ROOT
 from mutants.table import Mutant, missing, read
@@ -27,9 +26,9 @@ def test_every_test_that_a_mutant_names_is_there() -> None:
 
 
 def test_no_mutant_is_in_a_function_that_a_later_migration_replaces() -> None:
-    migrations = sorted((ROOT / MIGRATIONS).glob("*.sql"))
+    migrations = sorted((ROOT / MIGRATIONS).rglob("*.sql"))
     last = {
-        function[1]: path.name
+        function[1]: str(path.relative_to(ROOT))
         for path in migrations
         for function in _FUNCTION.finditer(path.read_text(encoding="utf-8"))
     }
@@ -38,7 +37,7 @@ def test_no_mutant_is_in_a_function_that_a_later_migration_replaces() -> None:
         for mutant in MUTANTS
         if mutant.file.startswith(MIGRATIONS)
         and (function := _function(mutant))
-        and last[function] != Path(mutant.file).name
+        and last[function] != mutant.file
     ]
 
     assert replaced == []

@@ -79,28 +79,6 @@ def test_the_outcomes_are_counted_and_reported(tree: Tree, session: Session) -> 
     assert [recovered[outcome] for outcome in OUTCOMES] == [1, 1, 1, 1]
 
 
-def test_slots_of_before_are_given_back_and_handed_over(tree: Tree, session: Session) -> None:
-    holder, waiting = make_jobs(session, 2, concurrency_key="k", concurrency_limit=1)
-    session.connection.execute(
-        "INSERT INTO jobsd.concurrency_slots (key, number, job_id) VALUES ('k', 1, %s)",
-        (holder,),
-    )
-    session.connection.execute(
-        "INSERT INTO jobsd.blocked_executions"
-        " (job_id, position, queue_name, priority, concurrency_key)"
-        " VALUES (%s, NULL, 'default', 0, 'k')",
-        (waiting,),
-    )
-    monitor = tree.start_monitor()
-    snoozed = Ending(holder, 0, "snoozed", 600.0, "Snooze")
-    worker = tree.start_worker(holder, endings=(snoozed,))
-
-    tree.destroy(worker, monitor)
-
-    assert places(session) == {holder: "scheduled", waiting: "ready"}
-    assert _rows(session, "SELECT job_id, key FROM jobsd.concurrency_slots") == {}
-
-
 def test_an_ending_of_an_earlier_claim_says_nothing(tree: Tree, session: Session) -> None:
     jobs = runs, waits = make_jobs(session, 2)
     monitor = tree.start_monitor()

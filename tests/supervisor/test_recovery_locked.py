@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 
 _ERROR = {"type": "ProcessExitError", "message": "it was killed"}
 _JOB = "SELECT FROM jobsd.jobs WHERE id = ANY (%s) FOR UPDATE"
-_SLOT = "SELECT FROM jobsd.concurrency_slots WHERE job_id = ANY (%s) FOR UPDATE"
 _CLAIM = "SELECT FROM jobsd.claims WHERE %s::bigint[] && job_ids FOR UPDATE"
 _PROCESS = "SELECT FROM jobsd.processes WHERE %s::bigint[] IS NOT NULL FOR UPDATE"
 
@@ -39,16 +38,10 @@ def _recover(session: Session, row_id: int, **known: Any) -> Recovered:
     "All its other jobs are settled at once; that one once he lets go, as it would have been.",
 )
 @pytest.mark.parametrize("keep", [True, False])
-@pytest.mark.parametrize("what", [_JOB, _SLOT])
-def test_only_the_locked_jobs_wait(session: Session, what: str, *, keep: bool) -> None:
+def test_only_the_locked_jobs_wait(session: Session, *, keep: bool) -> None:
     ran, done, failed, claimed, free = make_jobs(session, 5)
     row_id = _row(session)
     held = claim(session, row_id, [ran, done, failed, claimed, free])
-    for number, job in enumerate((ran, done, failed, claimed), 1):
-        session.connection.execute(
-            "INSERT INTO jobsd.concurrency_slots (job_id, number, key) VALUES (%s, %s, 'k')",
-            (job, number),
-        )
     known: dict[str, Any] = {
         "running": [InClaim(ran, held)],
         "succeeded": [InClaim(done, held), InClaim(free, held)],
@@ -56,7 +49,7 @@ def test_only_the_locked_jobs_wait(session: Session, what: str, *, keep: bool) -
         "keep": keep,
     }
     with psycopg.connect(session.target.url) as holder:
-        holder.execute(what.encode(), ([ran, done, failed, claimed],))
+        holder.execute(_JOB.encode(), ([ran, done, failed, claimed],))
         watch = Stopwatch()
 
         recovered = _recover(session, row_id, **known)

@@ -151,7 +151,6 @@ def _wait_until_all_is_done(query: Query) -> None:
         UNION ALL SELECT job_id FROM jobsd.blocked_executions
         UNION ALL SELECT job_id FROM jobsd.ready_executions
         UNION ALL SELECT job_id FROM jobsd.claimed_executions
-        UNION ALL SELECT job_id FROM jobsd.concurrency_slots
     """
     wait_for(lambda: not query(left), 60, lambda: str(query(left)))
 

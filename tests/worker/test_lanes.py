@@ -228,23 +228,3 @@ def test_when_the_database_goes_away_before_it_has_judged_the_jobs_go_back(
     driven.worker.connect()
 
     driven.until(lambda: count("parked_executions") and not count("claims"))
-
-
-def test_a_limited_job_with_a_slot_of_before_keeps_it_while_it_is_parked(
-    make_worker: MakeWorker, knower: Knower, session: Session, count: Count
-) -> None:
-    knower(GONE)
-    session.connection.execute(
-        "WITH job AS (INSERT INTO jobsd.jobs (queue_name, class_name, concurrency_key)"
-        " VALUES ('default', %s, 'k') RETURNING id),"
-        " slot AS (INSERT INTO jobsd.concurrency_slots (job_id, number, key)"
-        " SELECT id, 1, 'k' FROM job)"
-        " INSERT INTO jobsd.ready_executions SELECT id, id, 0, 'default' FROM job",
-        (GONE,),
-    )
-    driven = make_worker()
-
-    driven.until(lambda: count("parked_executions"))
-    driven.until(driven.at_rest)
-
-    assert count("concurrency_slots") == 1

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from jobsd.configuration.options import DispatcherOptions, JobsOptions
+from jobsd.configuration.options import DispatcherOptions
 from jobsd.dispatcher.maintenance import Maintenance
 from jobsd.jobs import discards, failed, queues
 from jobsd.jobs.client import enqueue_many
@@ -58,7 +58,7 @@ def alone(number: int) -> None:
 @pytest.fixture
 def maintained(session: Session) -> Callable[[Callable[[], bool]], Callable[[], bool]]:
     """Let a dispatcher look after limits before each look at a condition."""
-    maintenance = Maintenance(session, DispatcherOptions(), JobsOptions())
+    maintenance = Maintenance(session, DispatcherOptions())
 
     def after(condition: Callable[[], bool]) -> Callable[[], bool]:
         def looked_after() -> bool:

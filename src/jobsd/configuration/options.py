@@ -93,7 +93,9 @@ class DispatcherOptions:
         _INTERVAL, "1", "The pause between two polls when nothing wakes it."
     )
     batch_size: int = setting(whole(1, 10_000), "500", "The most jobs that a statement moves.")
-    concurrency_maintenance: bool = setting(boolean, "true", "Free slots whose time is over.")
+    concurrency_maintenance: bool = setting(
+        boolean, "true", "Clear keys, expirations and results whose time is over."
+    )
     concurrency_maintenance_interval_s: float = setting(
         _INTERVAL, "600", "The pause between two passes of that."
     )

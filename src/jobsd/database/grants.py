@@ -63,7 +63,7 @@ GRANT INSERT, DELETE, UPDATE (
 ) ON jobsd.jobs TO runtime;
 GRANT INSERT, UPDATE, DELETE ON
     jobsd.ready_executions, jobsd.scheduled_executions, jobsd.blocked_executions,
-    jobsd.parked_executions, jobsd.failed_executions, jobsd.concurrency_slots,
+    jobsd.parked_executions, jobsd.failed_executions,
     jobsd.unique_jobs, jobsd.discard_keys, jobsd.attempts, jobsd.results, jobsd.lost_jobs,
     jobsd.expirations, jobsd.pauses, jobsd.audit
 TO runtime;

@@ -22,7 +22,15 @@ from .connection import Session
 from .grants import REMEDY
 from .schema_locks import Patience
 from .statements import Statement
-from .steps import Migration, body, bookkeeping, latest_version, migrations, newest_supported
+from .steps import (
+    Migration,
+    body,
+    bookkeeping,
+    first_version,
+    latest_version,
+    migrations,
+    newest_supported,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -57,17 +65,25 @@ def require(session: Session) -> None:
         SchemaError: when the tables are missing, outdated or too new.
     """
     found = version(session)
-    refuse_too_new(session.target.schema, found)
+    refuse_foreign(session.target.schema, found)
     if found < latest_version():
         raise SchemaError(_outdated(session.target.schema, found))
 
 
-def refuse_too_new(schema: str, found: int) -> None:
-    """Return unless the tables are newer than those that this program can know.
+def refuse_foreign(schema: str, found: int) -> None:
+    """Return unless the tables are newer or older than those that this program can know.
 
     Raises:
         SchemaError: when they are.
     """
+    if 0 < found < first_version():
+        message = (
+            f"the tables in schema {schema!r} are at version {found}, from before the first"
+            f" release, and this program begins with version {first_version()}: let the program"
+            " that made them end its jobs, then drop the schema and run `db migrate`, or set"
+            " `database.schema` to the name of a new one"
+        )
+        raise SchemaError(message, remedy="")
     if found > newest_supported():
         message = (
             f"the tables in schema {schema!r} are at version {found}, and this program works"
@@ -94,14 +110,14 @@ def migrate(target: Target, report: Report = _ignore) -> list[str]:
     Raises:
         psycopg.errors.LockNotAvailable: naming the process that held what a step changes when
             we had waited for a minute.
-        SchemaError: when the schema is too new, or it is outdated and this role may not
-            change it, or the database can't hold every text.
+        SchemaError: when the tables are too new or too old, or they are outdated and this role
+            may not change them, or the database can't hold every text.
         psycopg.OperationalError: when the database can't be reached.
     """
     session = Session(target, "jobsd migrate", deadline_s=600.0)
     try:
         found = version(session)
-        refuse_too_new(target.schema, found)
+        refuse_foreign(target.schema, found)
         if found >= latest_version():
             return []
         _require_unicode(session)
@@ -139,7 +155,7 @@ def _apply(session: Session, step: Migration, patience: Patience) -> bool:
         schema_locks.be_alone(connection, schema, patience)
         if version_within(connection, schema) >= step.version:
             return False
-        if step.version == migrations()[0].version:
+        if step.version == first_version():
             connection.execute(bookkeeping(schema).encode(), prepare=False)
         tables = schema_locks.changed_tables(step.text)
         schema_locks.take(connection, schema, tables, patience)

@@ -1,6 +1,7 @@
-"""The numbered SQL files that make the tables, and what they come to for a schema.
+"""The numbered steps that make the tables, and what they come to for a schema.
 
-No driver is needed: `db sql` prints them, and whoever may applies them.
+A step is an SQL file, or a folder of them that are applied in the order of their names. No
+driver is needed: `db sql` prints them, and whoever may applies them.
 """
 
 from __future__ import annotations
@@ -9,14 +10,18 @@ import re
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
+from typing import TYPE_CHECKING
 
 from .statements import Statement, quote_identifier
+
+if TYPE_CHECKING:
+    from importlib.resources.abc import Traversable
 
 AHEAD = 50
 """How many steps newer tables may be: no release adds more. Each is made so that the program
 before works with it; what a later release does to the tables, this program can't know."""
 
-_FILE = re.compile(r"(\d{4})_(\w+)\.sql")
+_STEP = re.compile(r"(\d{4})_(\w+?)(?:\.sql)?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,11 +37,23 @@ class Migration:
 def migrations() -> tuple[Migration, ...]:
     """Return every step, in order."""
     found = [
-        Migration(int(match[1]), match[2], entry.read_text(encoding="utf-8"))
+        Migration(int(match[1]), match[2], _text(entry))
         for entry in files("jobsd.database.migrations").iterdir()
-        if (match := _FILE.fullmatch(entry.name))
+        if (match := _STEP.fullmatch(entry.name))
     ]
     return tuple(sorted(found, key=lambda migration: migration.version))
+
+
+def _text(step: Traversable) -> str:
+    if step.is_file():
+        return step.read_text(encoding="utf-8")
+    parts = sorted(step.iterdir(), key=lambda part: part.name)
+    return "\n".join(part.read_text(encoding="utf-8") for part in parts)
+
+
+def first_version() -> int:
+    """Return the version of the first tables: what is older can't be brought to today's."""
+    return migrations()[0].version
 
 
 def latest_version() -> int:

@@ -147,8 +147,6 @@ queue.cleared info All ready jobs of a queue were discarded. [queue_name size]
 claims.lost warning Outcomes were not recorded: the claims were taken away. [claims]
 claims.recovered warning Orphaned claims were settled: their process has no row. \
 [process_id $recovered]
-slots.freed warning Slots of jobs that were neither ready nor claimed were freed. \
-[size concurrency_keys job_ids]
 
 recurring.loaded info The recurring tasks were read and stored. [tasks]
 recurring.enqueued info A recurring task was enqueued. [task run_at job_id class_name]

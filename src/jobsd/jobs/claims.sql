@@ -10,12 +10,10 @@ WITH fenced AS (
 -- not what has the same id and ended in another: that one may be fenced out. The condition is
 -- checked again on the newest version of a row that someone else has just changed. A row that
 -- somebody holds locked is waited for for `lock_wait`: said here, since what is said once stays
--- for others behind a pooler, and read before the first row is locked. So is that whoever sends
--- this hands over the slots that go with the claims, in the statement behind.
+-- for others behind a pooler, and read before the first row is locked. Whoever sends this hands
+-- over the slots that go with the claims, in the statement behind.
 WITH bounded AS MATERIALIZED (
-    SELECT
-        set_config('lock_timeout', %(lock_wait)s, true),
-        set_config('jobsd_limits.hands_over', 'yes', true)
+    SELECT set_config('lock_timeout', %(lock_wait)s, true)
 ), done AS (
     SELECT claim_id, job_id, started_us, ended_us
     FROM unnest(
@@ -78,8 +76,7 @@ unused AS (SELECT)
 SELECT NULL::bigint, 0, (SELECT string_agg(id::text, ',') FROM fenced);
 
 -- conclude: record what became of jobs that did not just succeed (failed, retried,
--- discarded, expired, snoozed, released, parked), and of those that hold a slot of before. Fenced like
--- successes, by the ids themselves. Only a released job keeps its place in the queue, which is its
+-- discarded, expired, snoozed, released, parked). Fenced like successes, by the ids themselves. Only a released job keeps its place in the queue, which is its
 -- id, and a parked one, which is given, in the lane of its class. A limited job waits for a slot
 -- anew: it is blocked as long as the claim that it leaves holds its key's. Whoever sends this hands
 -- over the slots of claims that go, in the next statement.
@@ -88,9 +85,7 @@ SELECT NULL::bigint, 0, (SELECT string_agg(id::text, ',') FROM fenced);
 -- says so, in the newest version of its row. Says of which jobs that is so. Where one was to be
 -- released as the last of its slot, it hands over here: else who releases does not.
 WITH bounded AS MATERIALIZED (
-    SELECT
-        set_config('lock_timeout', %(lock_wait)s, true),
-        set_config('jobsd_limits.hands_over', 'yes', true)
+    SELECT set_config('lock_timeout', %(lock_wait)s, true)
 ), sent AS (
     SELECT
         claim_id, job_id, outcome, wait_s, started_s, ended_s, error::jsonb AS error, position
@@ -158,11 +153,6 @@ WITH bounded AS MATERIALIZED (
 ), forgotten AS (
     DELETE FROM jobsd.attempts
     WHERE job_id = ANY (ARRAY(SELECT id FROM erased)) AND NOT %(keep)s
-), freed AS (
-    DELETE FROM jobsd.concurrency_slots AS slot
-    USING given
-    WHERE slot.job_id = given.job_id
-        AND given.outcome <> 'parked'
 ), job AS (
     UPDATE jobsd.jobs AS job
     SET attempts = job.attempts + given.is_attempt::integer,
@@ -257,13 +247,6 @@ WITH bounded AS MATERIALIZED (
     FROM job
     WHERE outcome = 'parked'
     ON CONFLICT (job_id) DO NOTHING -- put there by somebody's hand
-), kept AS (
-    -- A dispatcher of the version before does not see that a parked job is ready, and would
-    -- free its slot once that has stood for its duration.
-    UPDATE jobsd.concurrency_slots AS slot
-    SET duration = interval '1000 years'
-    FROM job
-    WHERE slot.job_id = job.id AND job.outcome = 'parked'
 )
 SELECT
     ARRAY(SELECT id FROM fenced),
@@ -320,17 +303,10 @@ WITH wanted AS (
     WHERE id = ANY (%(job_ids)s::bigint[])
     ORDER BY id
     FOR UPDATE SKIP LOCKED
-), slot AS (
-    SELECT job_id
-    FROM jobsd.concurrency_slots
-    WHERE job_id = ANY (%(job_ids)s::bigint[])
-    ORDER BY job_id
-    FOR UPDATE SKIP LOCKED
 ), had AS (
     SELECT
         (SELECT coalesce(array_agg(id), '{}') FROM claim) AS claims,
-        (SELECT coalesce(array_agg(id), '{}') FROM job) AS jobs,
-        (SELECT coalesce(array_agg(job_id), '{}') FROM slot) AS slots
+        (SELECT coalesce(array_agg(id), '{}') FROM job) AS jobs
 )
 SELECT wanted.job_id, wanted.claim_id
 FROM had
@@ -342,12 +318,6 @@ WHERE (
     OR (
         wanted.job_id <> ALL (had.jobs)
         AND EXISTS (SELECT FROM jobsd.jobs AS job WHERE job.id = wanted.job_id)
-    )
-    OR (
-        wanted.job_id <> ALL (had.slots)
-        AND EXISTS (
-            SELECT FROM jobsd.concurrency_slots AS slot WHERE slot.job_id = wanted.job_id
-        )
     )
 ORDER BY wanted.job_id, wanted.claim_id;
 

@@ -19,11 +19,8 @@ RETURNING id;
 -- complete: record that a job has succeeded, in the author's transaction, fenced by its claim. The
 -- worker hands over a slot that goes with it, behind the commit. Waits for no lock but that of who
 -- takes the claim away. Returns whether the claim was there.
-WITH bounded AS MATERIALIZED (
-    SELECT set_config('jobsd_limits.hands_over', 'yes', true)
-), ours AS (
+WITH ours AS (
     DELETE FROM jobsd.claims AS claim
-    USING bounded
     WHERE claim.id = %(claim_id)s::bigint AND claim.job_ids = ARRAY[%(job_id)s::bigint]
     RETURNING claim.id, claim.process_id
 ), finished AS (
@@ -41,10 +38,6 @@ WITH bounded AS MATERIALIZED (
     WHERE job_id = %(job_id)s::bigint
         AND NOT %(keep)s::boolean
         AND EXISTS (SELECT FROM ours)
-), freed AS (
-    -- A slot of before.
-    DELETE FROM jobsd.concurrency_slots
-    WHERE job_id = %(job_id)s::bigint AND EXISTS (SELECT FROM ours)
 ), kept AS (
     INSERT INTO jobsd.results (job_id, state, result, expires_at, process)
     SELECT

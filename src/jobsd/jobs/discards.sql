@@ -62,10 +62,6 @@ WITH scheduled AS (
     SELECT job_id, CASE WHEN key IS NULL THEN 'blocked' ELSE 'ready' END, key FROM blocked
     UNION ALL
     SELECT job_id, 'failed', NULL FROM failed
-), freed AS (
-    -- Slots of before.
-    DELETE FROM jobsd.concurrency_slots
-    WHERE job_id = ANY (ARRAY(SELECT job_id FROM gone))
 ), kept AS (
     UPDATE jobsd.jobs
     SET finished_at = now(), outcome = 'discarded', reason = %(reason)s::text

@@ -1,6 +1,6 @@
 """Jobs that expire: what is not begun in time is discarded.
 
-When a job expires is a row beside it, that only such jobs have (`0027_expirations.sql`). A
+When a job expires is a row beside it, that only such jobs have (`expirations`). A
 worker asks for it when it claims such a job, and does not begin one whose time is over.
 Dispatchers discard what waits too long, whether anybody serves its queue or not. What runs has
 been begun in time; its row stays, for another attempt is not begun after it, either.

@@ -100,8 +100,7 @@ FROM (
     LIMIT 1000000
 ) AS counted;
 
--- holders: list the jobs that hold the slots of a key: the first of each series, which runs, and
--- those that have slots of before.
+-- holders: list the jobs that hold the slots of a key: the first of each series, which runs.
 SELECT job_ids[1] AS job_id, 'claimed'
 FROM (
     SELECT job_ids
@@ -110,22 +109,6 @@ FROM (
     ORDER BY slot
     LIMIT 1000
 ) AS series
-UNION ALL
-SELECT
-    slot.job_id,
-    CASE
-        WHEN EXISTS (SELECT FROM jobsd.all_ready_executions AS r WHERE r.job_id = slot.job_id)
-            THEN 'ready'
-        WHEN slot.job_id IN (SELECT job_id FROM jobsd.claimed_executions) THEN 'claimed'
-        ELSE 'neither ready nor claimed'
-    END
-FROM (
-    SELECT job_id
-    FROM jobsd.concurrency_slots
-    WHERE key = %(key)s
-    ORDER BY number
-    LIMIT 1000
-) AS slot
 ORDER BY job_id;
 
 -- blocked_before: count the jobs of its key that wait and come before one; of very many, a

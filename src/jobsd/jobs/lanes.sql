@@ -44,8 +44,8 @@ FROM pair;
 
 -- note: note which of some lanes no worker knows that lives and takes from their queue, and
 -- since when; say that of each, in seconds, and NULL of those that are known. What nobody has
--- looked at for a minute is counted anew: nobody was there who could have taken it. A worker of
--- the version before publishes nothing: it may know the class.
+-- looked at for a minute is counted anew: nobody was there who could have taken it. A worker
+-- that has not published yet may know the class.
 WITH given AS (
     SELECT DISTINCT queue_name, lane
     FROM unnest(%(queues)s::text[], %(lanes)s::text[]) AS given (queue_name, lane)
@@ -267,12 +267,6 @@ batch AS MATERIALIZED (
     JOIN jobsd.jobs AS job ON job.id = gone.job_id
     ON CONFLICT (job_id) DO NOTHING -- put there by somebody's hand
     RETURNING queue_name
-), kept AS (
-    -- As `conclude` does, for dispatchers of the version before.
-    UPDATE jobsd.concurrency_slots AS slot
-    SET duration = interval '1000 years'
-    FROM gone
-    WHERE slot.job_id = gone.job_id
 )
 SELECT
     (SELECT max(position) FROM batch),

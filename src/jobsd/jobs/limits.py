@@ -2,7 +2,7 @@
 
 A limited job waits in `blocked_executions` from its enqueue on, which takes no lock of its key.
 Slots are taken by workers alone, as claims (see `series`): a claim that has a key and a number
-is a slot, and goes with its last job. `0017_slots_of_claims.sql` has the invariants.
+is a slot, and goes with its last job. `4_limits.sql` of the migration has the invariants.
 """
 
 from __future__ import annotations
@@ -44,7 +44,6 @@ TO_MAX = 2**31 - 1
 ON_CONFLICT = ("block", "discard")
 
 _KEYS_AT_ONCE = 1000
-_SLOTS_AT_ONCE = 1000
 
 
 class Limited(NamedTuple):
@@ -66,9 +65,9 @@ class Limit:
             "user_id")`), or a fixed value. Jobs with the same key share a limit. A key that is
             None lifts the limit for that job. By default all jobs of the class (or group) share
             one limit.
-        duration: used after faults only: how long a slot may be held that no claim of a
-            process covers before it is freed; by default
-            `default_concurrency_control_period`. A running job keeps its slot.
+        duration: how long a slot may be held that no claim of a process covers; by default
+            `default_concurrency_control_period`. A slot goes with the claim that holds it, so
+            a running job keeps its slot, and there is none that this would have to end.
         group: a name that several classes share to have one limit; by default the job's
             name.
         on_conflict: "block" lets a job wait for a slot; "discard" drops a job that finds
@@ -174,29 +173,6 @@ def uncovered(session: Session) -> Iterator[list[str]]:
         if last is None:
             return
         yield keys
-        after = last
-
-
-@dataclass(frozen=True, slots=True)
-class Freed:
-    """A slot that has stood for too long without its job, and is no more."""
-
-    job_id: int
-    key: str
-
-
-def free_stale(session: Session, default_s: float) -> Iterator[list[Freed]]:
-    """Free the slots whose job is neither ready nor claimed, once their duration is over.
-
-    Yields what each statement has freed; `default_s` is for slots without a duration.
-    """
-    after = -(2**63)
-    while True:
-        parameters = {"after": after, "limit": _SLOTS_AT_ONCE, "duration_s": default_s}
-        last, ids, keys = session.fetch(STATEMENTS["free_stale"], parameters)[0]
-        if last is None:
-            return
-        yield [Freed(*pair) for pair in zip(ids, keys, strict=True)]
         after = last
 
 

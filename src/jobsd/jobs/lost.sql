@@ -59,11 +59,7 @@ WHERE job_id = ANY (%(ids)s::bigint[]);
 
 -- ready: let some lost jobs run anew, with all their attempts before them, as old as now for
 -- those who measure how long a job has waited.
-WITH freed AS (
-    -- Slots of before.
-    DELETE FROM jobsd.concurrency_slots
-    WHERE job_id = ANY (%(ids)s::bigint[])
-), job AS (
+WITH job AS (
     UPDATE jobsd.jobs
     SET attempts = 0, scheduled_at = now()
     WHERE id = ANY (%(ids)s::bigint[])
@@ -99,11 +95,7 @@ FROM job
 ORDER BY id;
 
 -- drop: end some lost jobs.
-WITH freed AS (
-    -- Slots of before.
-    DELETE FROM jobsd.concurrency_slots
-    WHERE job_id = ANY (%(ids)s::bigint[])
-), kept AS (
+WITH kept AS (
     UPDATE jobsd.jobs
     SET finished_at = now(), outcome = 'discarded'
     WHERE id = ANY (%(ids)s::bigint[]) AND %(keep)s

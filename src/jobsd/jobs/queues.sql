@@ -161,10 +161,6 @@ WITH common AS (
     SELECT job_id FROM left_lane
     UNION ALL
     SELECT job_id FROM left_limited
-), freed AS (
-    -- Slots of before.
-    DELETE FROM jobsd.concurrency_slots
-    WHERE job_id = ANY (ARRAY(SELECT job_id FROM taken))
 ), kept AS (
     UPDATE jobsd.jobs
     SET finished_at = now(), outcome = 'discarded'

@@ -1,9 +1,9 @@
 """Series: the jobs of one limit's slot that one thread performs one after the other.
 
 A claim that has a key and the number of a slot holds that slot, from the statement that inserts
-it to the one that removes it: see `0017_slots_of_claims.sql`. Its jobs are the first of the
-key, in order, as many as take 20 ms together, or one. They are recorded together, and while no
-other series waits for a thread the claim gets the next ones (`extended` in `series.sql`).
+it to the one that removes it: see `4_limits.sql` of the migration. Its jobs are the first of
+the key, in order, as many as take 20 ms together, or one. They are recorded together, and while
+no other series waits for a thread the claim gets the next ones (`extended` in `series.sql`).
 """
 
 from __future__ import annotations

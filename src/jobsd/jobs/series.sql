@@ -90,7 +90,7 @@ key AS MATERIALIZED (
     GROUP BY key
 ), counted AS MATERIALIZED (
     SELECT
-        key.key, key.place_met, taken.held, taken.numbers, old.held AS old,
+        key.key, key.place_met, taken.held, taken.numbers,
         CASE
             WHEN key.most_unknown THEN greatest(key.most, (
                 SELECT job.concurrency_limit FROM jobsd.jobs AS job WHERE job.id = key.job_id
@@ -105,27 +105,22 @@ key AS MATERIALIZED (
         FROM jobsd.claims
         WHERE concurrency_key = key.key
     ) AS taken
-    CROSS JOIN LATERAL (
-        SELECT count(*)::integer AS held
-        FROM jobsd.concurrency_slots AS slot
-        WHERE slot.key = key.key
-    ) AS old
 ), wanted AS MATERIALIZED (
     SELECT
-        key, place_met, held, numbers, old, NULL::bigint AS claim_id, NULL::integer AS size,
+        key, place_met, held, numbers, NULL::bigint AS claim_id, NULL::integer AS size,
         rank <= %(deep)s::bigint AS is_deep,
         CASE
             WHEN rank > %(deep)s::bigint THEN 2
-            ELSE least(most - held - old, %(threads)s::bigint)
+            ELSE least(most - held, %(threads)s::bigint)
                 * greatest(1, least(%(long)s::bigint, %(limit)s::bigint / greatest(1, least(keys, %(deep)s::bigint))))
         END AS jobs
     FROM (
         SELECT *, row_number() OVER (ORDER BY place_met) AS rank, count(*) OVER () AS keys
         FROM counted
-        WHERE held + old < most AND NOT is_in_hand
+        WHERE held < most AND NOT is_in_hand
     ) AS open
     UNION ALL
-    SELECT key, 0, 0, '{}', 0, claim_id, size, true, room
+    SELECT key, 0, 0, '{}', claim_id, size, true, room
     FROM unnest(
         %(claims)s::bigint[], %(keys)s::text[], %(sizes)s::integer[], %(rooms)s::integer[]
     ) AS further (claim_id, key, size, room)
@@ -137,7 +132,7 @@ key AS MATERIALIZED (
     SELECT unnest(%(overdue)s::text[])
 ), seen AS MATERIALIZED (
     SELECT
-        wanted.key, wanted.place_met, wanted.held, wanted.numbers, wanted.old,
+        wanted.key, wanted.place_met, wanted.held, wanted.numbers,
         wanted.claim_id, wanted.size, wanted.is_deep,
         waiting.place, waiting.job_id, waiting.priority, waiting.yields,
         coalesce(waiting.most, job.concurrency_limit, 1) AS most,
@@ -151,7 +146,7 @@ key AS MATERIALIZED (
         ) AS is_ours,
         row_number() OVER in_order AS number,
         first_value(coalesce(waiting.most, job.concurrency_limit, 1)) OVER in_order
-            - wanted.held - wanted.old AS free,
+            - wanted.held AS free,
         first_value(coalesce(waiting.most, job.concurrency_limit, 1)) OVER in_order
             AS first_most,
         wanted.is_deep OR count(*) OVER (PARTITION BY wanted.key) = 1 AS is_wanted
@@ -205,7 +200,7 @@ key AS MATERIALIZED (
         CASE
             WHEN turn = 0 AND claim_id IS NULL THEN ARRAY(
                 SELECT slot
-                FROM generate_series(1, least(first_most - old, held + series_all)::integer)
+                FROM generate_series(1, least(first_most, held + series_all)::integer)
                     AS slot
                 WHERE slot <> ALL (numbers)
                 ORDER BY slot
@@ -256,7 +251,7 @@ key AS MATERIALIZED (
 ), guard AS MATERIALIZED (
     -- All slots of keys that are full, locked: whoever gives one back waits until we have
     -- committed, and hands over to what we block.
-    SELECT counted.key, counted.held + counted.old AS held
+    SELECT counted.key, counted.held
     FROM counted
     CROSS JOIN LATERAL (
         (
@@ -266,25 +261,12 @@ key AS MATERIALIZED (
             FOR KEY SHARE SKIP LOCKED
         )
     ) AS slot
-    WHERE counted.held + counted.old >= counted.most AND NOT is_flowing
+    WHERE counted.held >= counted.most AND NOT is_flowing
         -- Behind all that waits.
-        AND (SELECT count(*) FROM made) + (SELECT count(*) FROM extended) >= 0
-), old_guard AS MATERIALIZED (
-    SELECT counted.key, counted.held + counted.old AS held
-    FROM counted
-    CROSS JOIN LATERAL (
-        (
-            SELECT
-            FROM jobsd.concurrency_slots AS slot
-            WHERE slot.key = counted.key
-            FOR KEY SHARE SKIP LOCKED
-        )
-    ) AS slot
-    WHERE counted.old > 0 AND counted.held + counted.old >= counted.most AND NOT is_flowing
         AND (SELECT count(*) FROM made) + (SELECT count(*) FROM extended) >= 0
 ), full_key AS MATERIALIZED (
     SELECT key
-    FROM (SELECT * FROM guard UNION ALL SELECT * FROM old_guard) AS slot
+    FROM guard
     GROUP BY key
     HAVING count(*) = min(held)
 ), aside AS MATERIALIZED (
@@ -331,7 +313,7 @@ SELECT
         'left', EXISTS (
             SELECT
             FROM counted
-            WHERE held + old < most AND NOT is_in_hand
+            WHERE held < most AND NOT is_in_hand
                 AND (key IN (SELECT key FROM held)) IS NOT TRUE
                 AND (key IN (
                     SELECT key FROM judged WHERE number = 1 AND (NOT is_ours OR free <= 0)

@@ -1,8 +1,8 @@
 """Jobs of which there is at most one of a key: what an author writes, and who has a key.
 
 A key is a row of `unique_jobs`, taken by whoever enqueues. Whether the job that has it still
-counts is asked of the tables when the next one comes: `0022_unique_jobs.sql` says how. Workers
-know nothing of keys.
+counts is asked of the tables when the next one comes: `5_unique.sql` of the migration says how.
+Workers know nothing of keys.
 """
 
 from __future__ import annotations

@@ -28,11 +28,6 @@ WITH RECURSIVE waiting AS (
         ORDER BY concurrency_key, slot
         LIMIT 10 * %(keys)s
     ) AS series
-    UNION ALL
-    SELECT key, job_id, NULL
-    FROM (
-        SELECT key, job_id FROM jobsd.concurrency_slots ORDER BY key, number LIMIT %(keys)s
-    ) AS slot
 ), used AS (
     SELECT key FROM waiting
     UNION

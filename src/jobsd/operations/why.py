@@ -125,7 +125,6 @@ def _limit(case: _Case) -> Iterator[Reason]:
 def _held(case: _Case) -> Iterator[Reason]:
     """Tell what a ready job waits for that its key has no slot for, or others before it."""
     key = case.found.concurrency_key
-    # A job that is ready with a slot of before waits for none.
     if key is None or not inspect.waits_for_slot(case.session, case.found):
         return
     held_by = inspect.holders(case.session, key)
@@ -211,7 +210,7 @@ def _unknown(case: _Case) -> Iterator[Reason]:
     ids = {worker.id for worker in case.workers}
     name = case.found.job.class_name
     found = lanes.knowers(case.session, name, case.queue, ids)
-    # Of one that publishes nothing, of a version before, nothing is known.
+    # Of one that has not published yet nothing is known.
     if not ids or found.knowing or not found.published >= ids:
         return
     since = found.unknown_since

@@ -52,7 +52,7 @@ class ClaimedJob(NamedTuple):
     due_at: float
     """Since when it could have run (by our `monotonic`)."""
     concurrency_key: str | None
-    """The limit of which its claim, or a row of before, holds a slot."""
+    """The limit of which its claim holds a slot."""
     priority: int
     position: int
     context: str | None = None

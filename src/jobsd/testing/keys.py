@@ -1,4 +1,4 @@
-"""Which job has which unique key, judged by the rules of `0022_unique_jobs.sql`."""
+"""Which job has which unique key, judged by the rules of `5_unique.sql` of the migration."""
 
 from __future__ import annotations
 

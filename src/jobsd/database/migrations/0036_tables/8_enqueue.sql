@@ -1,110 +1,130 @@
--- What the workers know of jobs, for whoever enqueues in SQL. Each worker publishes what it has
--- imported; the newest wins. A key is said by what it is made of: a fixed text, the names of
--- arguments, or all of them; one that is a function can't be computed here.
-CREATE TABLE jobsd.definitions (
-    class_name text PRIMARY KEY,
-    queue_name text NOT NULL,
-    priority integer NOT NULL,
-    max_attempts integer NOT NULL,
-    retries_crash boolean NOT NULL,
-    expires_in interval,
-    timeout interval,
-    concurrency jsonb,
-    uniqueness jsonb,
-    published_at timestamptz NOT NULL DEFAULT now()
-);
+-- Enqueueing from SQL.
 
--- What is known of a class, also for a role that may only enqueue, and reads no table.
-CREATE FUNCTION jobsd.definition_of(name text) RETURNS jobsd.definitions
-LANGUAGE sql STABLE SECURITY DEFINER
-SET search_path = pg_catalog, pg_temp
-SET enable_seqscan = off
-AS $$
-    SELECT * FROM jobsd.definitions WHERE class_name = name
-$$;
+-- Roles that may enqueue and nothing else.
+--
+-- Such a role has no right to any table. It calls `submit`, which runs as the owner of the tables,
+-- trusts nothing that it is given, and tells nothing but the ids of jobs.
 
--- The arguments of a call by the names of the parameters, defaults among them.
-CREATE FUNCTION jobsd.named_arguments(parameters jsonb, arguments jsonb) RETURNS jsonb
-LANGUAGE sql IMMUTABLE
-AS $$
-    SELECT
-        coalesce(jsonb_object_agg(each ->> 'name', each -> 'default') FILTER (
-            WHERE each ? 'default'
-        ), '{}')
-        || coalesce(jsonb_object_agg(each ->> 'name', arguments -> (place::integer - 1)) FILTER (
-            WHERE jsonb_typeof(arguments) = 'array'
-                AND place <= jsonb_array_length(arguments)
-                - coalesce((arguments -> -1 ? '$keywords')::integer, 0)
-        ), '{}')
-        || CASE
-            WHEN jsonb_typeof(arguments) = 'object' THEN arguments
-            ELSE coalesce(arguments -> -1 -> '$keywords', '{}')
-        END
-    FROM jsonb_array_elements(parameters) WITH ORDINALITY AS parameter (each, place)
-$$;
-
--- One part of a key as text, as jobs/keys.py writes it; NULL for what is no key.
-CREATE FUNCTION jobsd.key_text(part jsonb) RETURNS text
-LANGUAGE sql IMMUTABLE
-AS $$
-    SELECT CASE
-        WHEN jsonb_typeof(part) = 'string'
-            THEN replace(replace(part #>> '{}', '~', '~0'), '/', '~1')
-        WHEN jsonb_typeof(part) = 'number' AND part::text ~ '^-?[0-9]+$' THEN part::text
-        WHEN jsonb_typeof(part) = 'object' THEN coalesce(part ->> '$uuid', part ->> '$date')
-    END
-$$;
-
--- The key of a job with these arguments; NULL where there is none.
-CREATE FUNCTION jobsd.key_of(spec jsonb, arguments jsonb, option text) RETURNS text
+-- Enqueue jobs for a role that may do nothing else: a list of what each is, by name. Says of each,
+-- in this order, what `store_unique` says.
+--
+-- Invariant: no parameter and no name decides what is looked up: the search_path is fixed, and all
+-- that is called is written with its schema.
+CREATE FUNCTION jobsd.submit(jobs jsonb)
+RETURNS TABLE (job_id bigint, state text, replaced boolean)
 LANGUAGE plpgsql
+SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+SET lock_timeout = '2s'
 AS $$
+#variable_conflict use_variable
 DECLARE
-    named jsonb;
-    parts text[];
-    unfit text;
-    key text;
+    given record;
+    wrong text;
+    due timestamptz;
+    holder text;
 BEGIN
-    IF spec IS NULL OR spec ? 'fixed' THEN
-        RETURN spec ->> 'fixed';
-    ELSIF spec ? 'function' THEN
-        RAISE EXCEPTION 'enqueue: %: its definition computes the key by a function: give % => …',
-            option, option USING ERRCODE = 'invalid_parameter_value';
-    END IF;
-    named := jobsd.named_arguments(spec -> 'parameters', arguments);
-    IF NOT spec ? 'names' THEN
-        RETURN concat(
-            spec ->> 'scope', '/~#', encode(sha256(convert_to(named::text, 'UTF8')), 'hex')
+    FOR given IN
+        SELECT *
+        FROM jsonb_to_recordset(jobs) AS given (
+            queue_name text, class_name text, arguments text, priority integer,
+            max_attempts integer, retries_crash boolean, context text, wait_s float8,
+            wait_until timestamptz, always boolean, key text, "to" integer, duration interval,
+            on_conflict text, unique_key text, unique_until text, unique_within_s float8,
+            unique_conflict text, unique_max_wait_s float8, expires_in_s float8
+        )
+    LOOP
+        wrong := CASE
+            WHEN given.class_name IS NULL OR length(given.class_name) NOT BETWEEN 1 AND 1000
+                THEN 'class_name: 1 to 1,000 characters'
+            WHEN given.class_name = 'RecurringCommandJob'
+                THEN 'class_name: commands are enqueued by their tasks alone'
+            WHEN given.queue_name IS NULL OR octet_length(given.queue_name) NOT BETWEEN 1 AND 255
+                OR given.queue_name <> btrim(given.queue_name) OR given.queue_name ~ '[*,]'
+                THEN 'queue: 1 to 255 bytes without ''*'' and '','' and no space at the ends'
+            WHEN given.arguments IS NULL OR octet_length(given.arguments) > 1200000
+                OR octet_length(given.context) > 1200000
+                THEN 'arguments: JSON of at most 1 MiB'
+            WHEN jsonb_typeof(given.arguments::jsonb) NOT IN ('array', 'object')
+                THEN 'arguments: a JSON array or object is wanted'
+            WHEN given.priority IS NULL THEN 'priority: an integer is wanted'
+            WHEN given.max_attempts IS NULL OR given.max_attempts < 1 THEN 'max_attempts: 1 at least'
+            WHEN given.wait_s > 3155760000
+                OR given.wait_until > clock_timestamp() + interval '100 years 1 day'
+                THEN 'wait: longer than a hundred years'
+            WHEN octet_length(given.key) NOT BETWEEN 1 AND 1000 THEN 'key: 1 to 1,000 bytes'
+            WHEN given.key IS NOT NULL AND (given."to" IS NULL OR given."to" < 1)
+                THEN 'limit: 1 at least'
+            WHEN given.key IS NOT NULL AND (
+                given.on_conflict IS NULL OR given.on_conflict NOT IN ('block', 'discard')
+            ) THEN 'on_conflict: ''block'' or ''discard'''
+            WHEN given.expires_in_s <= 0 OR given.expires_in_s > 3155760000
+                THEN 'expires_in: longer than nothing, and at most a hundred years'
+            WHEN given.duration < interval '0' THEN 'duration: not negative'
+            WHEN octet_length(given.unique_key) NOT BETWEEN 1 AND 1000
+                THEN 'unique_key: 1 to 1,000 bytes'
+            WHEN given.unique_until NOT IN ('started', 'finished')
+                OR given.unique_key IS NOT NULL
+                AND (given.unique_until IS NULL) = (given.unique_within_s IS NULL)
+                THEN 'unique_until: ''started'', ''finished'', or NULL with a time'
+            WHEN given.unique_key IS NOT NULL AND (
+                given.unique_conflict IS NULL
+                OR given.unique_conflict NOT IN ('skip', 'raise', 'replace')
+                OR given.unique_conflict = 'replace'
+                AND given.unique_until IS DISTINCT FROM 'started'
+            ) THEN 'on_conflict: ''skip'', ''raise'', or ''replace'' until ''started'''
+        END;
+        IF wrong IS NOT NULL THEN
+            RAISE EXCEPTION 'enqueue: %', wrong USING ERRCODE = 'invalid_parameter_value';
+        END IF;
+        due := coalesce(
+            given.wait_until, clock_timestamp() + make_interval(secs => given.wait_s)
         );
-    END IF;
-    IF (spec ->> 'single')::boolean AND named -> (spec -> 'names' ->> 0) = 'null' THEN
-        RETURN NULL;
-    END IF;
-    SELECT
-        array_agg(jobsd.key_text(named -> name) ORDER BY place),
-        min(name) FILTER (WHERE jobsd.key_text(named -> name) IS NULL)
-    INTO parts, unfit
-    FROM jsonb_array_elements_text(spec -> 'names') WITH ORDINALITY AS wanted (name, place);
-    IF unfit IS NOT NULL THEN
-        RAISE EXCEPTION 'enqueue: %: the argument % is not given, or no key: give % => …',
-            option, unfit, option USING ERRCODE = 'invalid_parameter_value';
-    END IF;
-    key := array_to_string(parts, '/');
-    IF NOT (spec ->> 'single')::boolean AND cardinality(parts) = 1 THEN
-        key := concat('~(', key, '/~)');
-    END IF;
-    RETURN CASE WHEN key = '' THEN spec ->> 'scope' ELSE concat(spec ->> 'scope', '/', key) END;
+        replaced := false;
+        IF given.unique_key IS NULL THEN
+            SELECT stored.job_id, stored.state
+            INTO job_id, state
+            FROM jobsd.store(
+                given.queue_name, given.class_name, given.arguments::jsonb, given.priority,
+                given.max_attempts, coalesce(given.retries_crash, false), due, given.key,
+                given."to", given.duration, given.on_conflict, coalesce(given.always, true),
+                given.context::jsonb, expires_in => make_interval(secs => given.expires_in_s)
+            ) AS stored;
+            RETURN NEXT;
+            CONTINUE;
+        END IF;
+        holder := CASE
+            WHEN given.unique_conflict = 'replace' THEN jobsd.hold_unique(given.unique_key)
+        END;
+        SELECT stored.job_id, stored.state, stored.replaced
+        INTO job_id, state, replaced
+        FROM jobsd.store_unique(
+            given.queue_name, given.class_name, given.arguments::jsonb, given.priority,
+            given.max_attempts, coalesce(given.retries_crash, false), due, given.key,
+            given."to", given.duration, given.on_conflict, coalesce(given.always, true),
+            given.context::jsonb, given.unique_key, given.unique_until,
+            make_interval(secs => given.unique_within_s), given.unique_conflict,
+            make_interval(secs => given.unique_max_wait_s),
+            make_interval(secs => given.expires_in_s)
+        ) AS stored;
+        IF replaced AND holder IS DISTINCT FROM given.class_name THEN
+            RAISE EXCEPTION 'enqueue: job % is of another class: it can''t be replaced', job_id
+                USING ERRCODE = 'insufficient_privilege';
+        END IF;
+        RETURN NEXT;
+    END LOOP;
 END
 $$;
 
--- Enqueue a job from SQL, as before (0024). It may expire. A role that may not write to the tables
--- is given to `submit`. What is not given is as the class's definition says, or, where nobody has
--- published that, as it was before.
-DROP FUNCTION IF EXISTS jobsd.enqueue(
-    text, jsonb, text, integer, interval, timestamptz, integer, boolean, text, integer, interval,
-    text, text, text, interval, text, interval
-);
-CREATE OR REPLACE FUNCTION jobsd.enqueue(
+REVOKE ALL ON FUNCTION jobsd.submit(jsonb) FROM PUBLIC;
+
+-- Enqueue a job from SQL, in the transaction that calls: from a trigger, or from a program in
+-- another language. Returns its id, or NULL when the limit was reached and `on_conflict` is
+-- 'discard'. `arguments` is an array of positional, or an object of keyword arguments. With a
+-- `unique_key` that a job has already, returns the id of that one. What is not given is as the
+-- class's definition says, or, where nobody has published that, as the defaults of a job are. A role
+-- that may not write to the tables is given to `submit`.
+CREATE FUNCTION jobsd.enqueue(
     class_name text,
     arguments jsonb DEFAULT '[]',
     queue text DEFAULT NULL,
@@ -259,5 +279,3 @@ BEGIN
     RETURN stored.job_id;
 END
 $$;
-
-REVOKE ALL ON FUNCTION jobsd.definition_of(text) FROM PUBLIC;

@@ -1,4 +1,14 @@
--- How unique jobs are enqueued, alone and in bulk.
+-- How jobs are stored, alone and in bulk.
+
+-- Say when a job expires.
+CREATE FUNCTION jobsd.let_expire(id bigint, moment timestamptz) RETURNS void
+LANGUAGE sql
+SET enable_seqscan = off
+AS $$
+    INSERT INTO jobsd.expirations AS known (job_id, expires_at)
+    VALUES (id, moment)
+    ON CONFLICT (job_id) DO UPDATE SET expires_at = excluded.expires_at
+$$;
 
 -- Put a job whose row is there to where it belongs, and wake who may take it there. `always`
 -- notifies also when nobody seems to sleep: nobody knows who will when a caller's transaction
@@ -45,16 +55,12 @@ $$;
 -- Store one job of any kind and say where it is: scheduled, ready, or discarded, in which case
 -- nothing was stored. One that may not wait, and whose key can't be held in time, is decided about
 -- by the worker that meets it. `given_id` is the id that it gets; without one, the next.
-DROP FUNCTION jobsd.store(
-    text, text, jsonb, integer, integer, boolean, timestamptz, text, integer, interval, text,
-    boolean, jsonb
-);
 CREATE FUNCTION jobsd.store(
     queue_name text, class_name text, arguments jsonb, priority integer, max_attempts integer,
     retries_crash boolean, due timestamptz, key text, most integer, duration interval,
     on_conflict text, always boolean, context jsonb DEFAULT NULL,
     given_id bigint DEFAULT NULL, unique_key text DEFAULT NULL, unique_until text DEFAULT NULL,
-    OUT job_id bigint, OUT state text
+    expires_in interval DEFAULT NULL, OUT job_id bigint, OUT state text
 )
 LANGUAGE plpgsql
 AS $$
@@ -77,13 +83,17 @@ BEGIN
     INSERT INTO jobsd.jobs (
         id, queue_name, class_name, arguments, priority, max_attempts, retries_crash,
         scheduled_at, concurrency_key, concurrency_limit, concurrency_duration, on_conflict,
-        context, unique_key, unique_until
+        context, unique_key, unique_until, expires_in
     )
     VALUES (
         job_id, queue_name, class_name, arguments, priority, max_attempts, retries_crash, due,
         key, CASE WHEN key IS NOT NULL THEN most END, duration,
-        CASE WHEN key IS NOT NULL THEN on_conflict END, context, unique_key, unique_until
+        CASE WHEN key IS NOT NULL THEN on_conflict END, context, unique_key, unique_until,
+        expires_in
     );
+    IF expires_in IS NOT NULL THEN
+        PERFORM jobsd.let_expire(job_id, greatest(due, clock_timestamp()) + expires_in);
+    END IF;
     state := jobsd.place(
         job_id, job_id, queue_name, priority, due, key, most, yields, always
     );
@@ -97,7 +107,8 @@ CREATE FUNCTION jobsd.replace_waiting(
     wanted bigint,
     queue_name text, class_name text, arguments jsonb, priority integer, max_attempts integer,
     retries_crash boolean, due timestamptz, key text, most integer, duration interval,
-    on_conflict text, context jsonb, max_wait interval, always boolean
+    on_conflict text, context jsonb, max_wait interval, always boolean,
+    expires_in interval DEFAULT NULL
 ) RETURNS text
 LANGUAGE plpgsql
 SET enable_seqscan = off
@@ -138,8 +149,14 @@ BEGIN
         retries_crash = replace_waiting.retries_crash, scheduled_at = due,
         concurrency_key = key, concurrency_limit = CASE WHEN key IS NOT NULL THEN most END,
         concurrency_duration = duration, context = replace_waiting.context,
+        expires_in = replace_waiting.expires_in,
         on_conflict = CASE WHEN key IS NOT NULL THEN replace_waiting.on_conflict END
     WHERE job.id = wanted;
+    IF expires_in IS NULL THEN
+        DELETE FROM jobsd.expirations AS expiration WHERE expiration.job_id = wanted;
+    ELSE
+        PERFORM jobsd.let_expire(wanted, greatest(due, clock_timestamp()) + expires_in);
+    END IF;
     IF gone_key IS NOT NULL AND gone_key IS DISTINCT FROM key THEN
         -- Others of its key may wait behind it.
         PERFORM jobsd.hand_over(ARRAY[gone_key]);
@@ -160,6 +177,7 @@ CREATE FUNCTION jobsd.store_unique(
     on_conflict text, always boolean, context jsonb,
     unique_key text, unique_until text, unique_within interval, unique_conflict text,
     unique_max_wait interval,
+    expires_in interval DEFAULT NULL,
     OUT job_id bigint, OUT state text, OUT replaced boolean
 )
 LANGUAGE plpgsql
@@ -180,7 +198,8 @@ BEGIN
         INTO job_id, state
         FROM jobsd.store(
             queue_name, class_name, arguments, priority, max_attempts, retries_crash, due, key,
-            most, duration, on_conflict, always, context, fresh, unique_key, unique_until
+            most, duration, on_conflict, always, context, fresh, unique_key, unique_until,
+            expires_in
         ) AS stored;
         IF job_id IS NULL THEN
             DELETE FROM jobsd.unique_jobs AS held WHERE held.key = unique_key;
@@ -192,7 +211,8 @@ BEGIN
         replaced := true;
         state := jobsd.replace_waiting(
             job_id, queue_name, class_name, arguments, priority, max_attempts, retries_crash, due,
-            key, most, duration, on_conflict, context, unique_max_wait, always
+            key, most, duration, on_conflict, context, unique_max_wait, always,
+            expires_in
         );
     ELSIF always AND unique_until = 'started' THEN
         -- What this transaction holds can be claimed once it has committed.
@@ -258,6 +278,7 @@ BEGIN
         DELETE FROM jobsd.ready_executions AS place WHERE place.job_id = given.id;
         DELETE FROM jobsd.scheduled_executions AS place WHERE place.job_id = given.id;
         DELETE FROM jobsd.blocked_executions AS place WHERE place.job_id = given.id;
+        DELETE FROM jobsd.expirations AS place WHERE place.job_id = given.id;
         DELETE FROM jobsd.jobs AS stored WHERE stored.id = given.id;
         IF job.concurrency_key IS NOT NULL THEN
             handing := handing || job.concurrency_key;
@@ -267,7 +288,7 @@ BEGIN
                 present, job.queue_name, job.class_name, job.arguments, job.priority,
                 job.max_attempts, job.retries_crash, job.scheduled_at, job.concurrency_key,
                 job.concurrency_limit, job.concurrency_duration, job.on_conflict, job.context,
-                make_interval(secs => given.max_wait_s), always
+                make_interval(secs => given.max_wait_s), always, job.expires_in
             );
         END IF;
         RETURN NEXT;

@@ -21,10 +21,6 @@ WITH (
     autovacuum_vacuum_threshold = 1000
 );
 
--- What the job itself says: 'started' is taken away when it leaves a claim, since it may wait again
--- then, and counts no more. Its key is in `unique_key`.
-ALTER TABLE jobsd.jobs ADD COLUMN unique_until text;
-
 -- Whether a job waits, and was never claimed. It goes on waiting until this transaction ends: a
 -- claim skips it. Else a caller who has changed what the job will read, and was told that the job
 -- is there already, might commit only when that has read. A claim under way is waited for.
@@ -178,6 +174,31 @@ BEGIN
             present := NULL;
         END;
         RETURN NEXT;
+    END LOOP;
+END
+$$;
+
+-- Hold a unique key until this transaction ends, and return the class of the job that has it, if
+-- one has: no other transaction can give the key another one then.
+CREATE FUNCTION jobsd.hold_unique(wanted text) RETURNS text
+LANGUAGE plpgsql
+AS $$
+BEGIN
+    LOOP
+        -- A row that counts for nothing, so that there is one to be locked. Whoever has just made
+        -- one is waited for.
+        INSERT INTO jobsd.unique_jobs (key, job_id, until, ends_at)
+        VALUES (wanted, 0, NULL, '-infinity')
+        ON CONFLICT (key) DO NOTHING;
+        PERFORM FROM jobsd.unique_jobs AS held WHERE held.key = wanted FOR UPDATE;
+        IF FOUND THEN
+            RETURN (
+                SELECT job.class_name
+                FROM jobsd.unique_jobs AS held
+                JOIN jobsd.jobs AS job ON job.id = held.job_id
+                WHERE held.key = wanted
+            );
+        END IF;
     END LOOP;
 END
 $$;

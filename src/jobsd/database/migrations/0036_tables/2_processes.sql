@@ -1,0 +1,72 @@
+-- The processes, what each can run, and what they are told.
+
+CREATE TABLE jobsd.processes (
+    id bigint PRIMARY KEY DEFAULT jobsd.random_id(),
+    kind text NOT NULL,
+    name text NOT NULL UNIQUE,
+    pid integer NOT NULL,
+    hostname text NOT NULL,
+    supervisor_id bigint,
+    last_heartbeat_at timestamptz NOT NULL DEFAULT now(),
+    created_at timestamptz NOT NULL DEFAULT now(),
+    metadata jsonb NOT NULL DEFAULT '{}'
+)
+WITH (
+    fillfactor = 50,
+    autovacuum_vacuum_scale_factor = 0,
+    autovacuum_vacuum_threshold = 500
+);
+
+-- Who wants to be woken. NOTIFY takes a lock that serialises commits, so it is sent only
+-- when somebody sleeps. Not logged: a row costs its writer no wait for the disk, and
+-- when a crash empties the table the sleepers look by themselves within five seconds.
+CREATE UNLOGGED TABLE jobsd.sleepers (
+    process_id bigint PRIMARY KEY,
+    kind text NOT NULL
+)
+WITH (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 200);
+
+CREATE TABLE jobsd.pauses (
+    queue_name text PRIMARY KEY,
+    reason text,
+    created_by text,
+    created_at timestamptz NOT NULL DEFAULT now()
+);
+
+-- What each worker can run. The row goes with that of its process, whoever deletes that.
+CREATE TABLE jobsd.worker_classes (
+    process_id bigint PRIMARY KEY REFERENCES jobsd.processes (id) ON DELETE CASCADE,
+    queues text[] NOT NULL,
+    -- The lanes of the classes that it has imported.
+    lanes text[] NOT NULL
+);
+
+-- Since when no worker that lives and takes from the queue has known the class of a lane; NULL:
+-- one does. Counted only while such a worker looks at it.
+CREATE TABLE jobsd.lanes (
+    queue_name text NOT NULL,
+    lane text NOT NULL,
+    unknown_since timestamptz,
+    looked_at timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (queue_name, lane)
+);
+
+-- The lane of a class: its name, which an index must be able to hold. It becomes a part of each
+-- statement that asks for it: the server calls a function that is STRICT, or IMMUTABLE while a part
+-- of it is only STABLE, which takes 2 µs for each job.
+CREATE FUNCTION jobsd.lane_of(class_name text) RETURNS text
+LANGUAGE sql STABLE PARALLEL SAFE
+RETURN CASE
+    WHEN octet_length(class_name) <= 500 THEN class_name
+    ELSE 'sha256 ' || encode(sha256(convert_to(class_name, 'UTF8')), 'hex')
+END;
+
+-- Whether a worker that takes from these queues ('name', 'prefix*' or '*') takes from this one.
+CREATE FUNCTION jobsd.serves(patterns text[], queue_name text) RETURNS boolean
+LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
+RETURN EXISTS (
+    SELECT
+    FROM unnest(patterns) AS each (pattern)
+    WHERE pattern = queue_name
+        OR (right(pattern, 1) = '*' AND starts_with(queue_name, left(pattern, -1)))
+);

@@ -1,0 +1,100 @@
+-- What the workers know of jobs, for whoever enqueues in SQL. Each worker publishes what it has
+-- imported; the newest wins. A key is said by what it is made of: a fixed text, the names of
+-- arguments, or all of them; one that is a function can't be computed here.
+CREATE TABLE jobsd.definitions (
+    class_name text PRIMARY KEY,
+    queue_name text NOT NULL,
+    priority integer NOT NULL,
+    max_attempts integer NOT NULL,
+    retries_crash boolean NOT NULL,
+    expires_in interval,
+    timeout interval,
+    concurrency jsonb,
+    uniqueness jsonb,
+    published_at timestamptz NOT NULL DEFAULT now()
+);
+
+-- What is known of a class, also for a role that may only enqueue, and reads no table.
+CREATE FUNCTION jobsd.definition_of(name text) RETURNS jobsd.definitions
+LANGUAGE sql STABLE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+SET enable_seqscan = off
+AS $$
+    SELECT * FROM jobsd.definitions WHERE class_name = name
+$$;
+
+-- The arguments of a call by the names of the parameters, defaults among them.
+CREATE FUNCTION jobsd.named_arguments(parameters jsonb, arguments jsonb) RETURNS jsonb
+LANGUAGE sql IMMUTABLE
+AS $$
+    SELECT
+        coalesce(jsonb_object_agg(each ->> 'name', each -> 'default') FILTER (
+            WHERE each ? 'default'
+        ), '{}')
+        || coalesce(jsonb_object_agg(each ->> 'name', arguments -> (place::integer - 1)) FILTER (
+            WHERE jsonb_typeof(arguments) = 'array'
+                AND place <= jsonb_array_length(arguments)
+                - coalesce((arguments -> -1 ? '$keywords')::integer, 0)
+        ), '{}')
+        || CASE
+            WHEN jsonb_typeof(arguments) = 'object' THEN arguments
+            ELSE coalesce(arguments -> -1 -> '$keywords', '{}')
+        END
+    FROM jsonb_array_elements(parameters) WITH ORDINALITY AS parameter (each, place)
+$$;
+
+-- One part of a key as text, as jobs/keys.py writes it; NULL for what is no key.
+CREATE FUNCTION jobsd.key_text(part jsonb) RETURNS text
+LANGUAGE sql IMMUTABLE
+AS $$
+    SELECT CASE
+        WHEN jsonb_typeof(part) = 'string'
+            THEN replace(replace(part #>> '{}', '~', '~0'), '/', '~1')
+        WHEN jsonb_typeof(part) = 'number' AND part::text ~ '^-?[0-9]+$' THEN part::text
+        WHEN jsonb_typeof(part) = 'object' THEN coalesce(part ->> '$uuid', part ->> '$date')
+    END
+$$;
+
+-- The key of a job with these arguments; NULL where there is none.
+CREATE FUNCTION jobsd.key_of(spec jsonb, arguments jsonb, option text) RETURNS text
+LANGUAGE plpgsql
+AS $$
+DECLARE
+    named jsonb;
+    parts text[];
+    unfit text;
+    key text;
+BEGIN
+    IF spec IS NULL OR spec ? 'fixed' THEN
+        RETURN spec ->> 'fixed';
+    ELSIF spec ? 'function' THEN
+        RAISE EXCEPTION 'enqueue: %: its definition computes the key by a function: give % => …',
+            option, option USING ERRCODE = 'invalid_parameter_value';
+    END IF;
+    named := jobsd.named_arguments(spec -> 'parameters', arguments);
+    IF NOT spec ? 'names' THEN
+        RETURN concat(
+            spec ->> 'scope', '/~#', encode(sha256(convert_to(named::text, 'UTF8')), 'hex')
+        );
+    END IF;
+    IF (spec ->> 'single')::boolean AND named -> (spec -> 'names' ->> 0) = 'null' THEN
+        RETURN NULL;
+    END IF;
+    SELECT
+        array_agg(jobsd.key_text(named -> name) ORDER BY place),
+        min(name) FILTER (WHERE jobsd.key_text(named -> name) IS NULL)
+    INTO parts, unfit
+    FROM jsonb_array_elements_text(spec -> 'names') WITH ORDINALITY AS wanted (name, place);
+    IF unfit IS NOT NULL THEN
+        RAISE EXCEPTION 'enqueue: %: the argument % is not given, or no key: give % => …',
+            option, unfit, option USING ERRCODE = 'invalid_parameter_value';
+    END IF;
+    key := array_to_string(parts, '/');
+    IF NOT (spec ->> 'single')::boolean AND cardinality(parts) = 1 THEN
+        key := concat('~(', key, '/~)');
+    END IF;
+    RETURN CASE WHEN key = '' THEN spec ->> 'scope' ELSE concat(spec ->> 'scope', '/', key) END;
+END
+$$;
+
+REVOKE ALL ON FUNCTION jobsd.definition_of(text) FROM PUBLIC;
