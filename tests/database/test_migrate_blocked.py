@@ -222,7 +222,7 @@ def test_a_step_that_is_no_more_than_functions_waits_for_no_table(
     old: Target, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     text = "CREATE FUNCTION jobsd.x() RETURNS integer LANGUAGE sql AS 'SELECT 1';"
-    steps = (*migrations()[:-1], Migration(9999, "a_function", text))
+    steps = (*migrations(), Migration(9999, "a_function", text))
     for module in (steps_of_program, migrating):
         monkeypatch.setattr(module, "migrations", lambda: steps)
 

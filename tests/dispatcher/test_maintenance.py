@@ -117,19 +117,19 @@ def test_what_an_outage_kept_from_being_cleared_is_cleared_behind_it(
     make: Make, table: Table
 ) -> None:
     table.rows(
-        "INSERT INTO jobsd.results (job_id, state, expires_at)"
-        " SELECT n, 'finished', now() - interval '1 d' FROM generate_series(1, 1500) AS n"
+        "INSERT INTO jobsd.unique_jobs (key, job_id, ends_at)"
+        " SELECT 'k' || n, n, now() - interval '1 d' FROM generate_series(1, 1500) AS n"
         " RETURNING 1"
     )
     dispatcher, _ = make()
     dispatcher.poll()
-    assert table.ids("results")
+    assert table.ids("unique_jobs")
 
     dispatcher.disconnect()
     dispatcher.connect()
     _turn(dispatcher)
 
-    assert table.ids("results") == []
+    assert table.ids("unique_jobs") == []
 
 
 def test_a_check_is_made_when_asked_for(make: Make, table: Table, session: Session) -> None:

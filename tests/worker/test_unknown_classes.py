@@ -63,7 +63,7 @@ def test_a_job_of_an_unknown_class_fails_only_when_that_was_so_for_long_enough(
 
     _age(session, LONG_S - 60)
     survey(driven)
-    driven.until(lambda: count("lanes WHERE looked_at > now() - interval '10 s'"))
+    driven.until(lambda: count("lanes WHERE checked_at > now() - interval '10 s'"))
     assert count("parked_executions") == 1
     _age(session, 61)
     survey(driven)
@@ -76,7 +76,7 @@ def _age(session: Session, by_s: float) -> None:
     """Let time have passed in which somebody looked all the while."""
     session.connection.execute(
         "UPDATE jobsd.lanes SET unknown_since = unknown_since - make_interval(secs => %s),"
-        " looked_at = looked_at - interval '11 s'",
+        " checked_at = checked_at - interval '11 s'",
         (by_s,),
     )
 
@@ -89,7 +89,7 @@ def test_time_in_which_nobody_was_there_to_take_it_does_not_count(
     driven.until(lambda: count("parked_executions"))
     session.connection.execute(
         "UPDATE jobsd.lanes SET unknown_since = now() - interval '1 day',"
-        " looked_at = now() - interval '2 min'"
+        " checked_at = now() - interval '2 min'"
     )
 
     survey(driven)

@@ -67,7 +67,7 @@ WITH given AS (
     WHERE ctid = ANY (ARRAY(
         SELECT ctid
         FROM jobsd.lanes
-        WHERE looked_at < now() - interval '1 day'
+        WHERE checked_at < now() - interval '1 day'
         ORDER BY queue_name, lane
         LIMIT 1000
         FOR UPDATE SKIP LOCKED
@@ -88,10 +88,10 @@ SELECT
 FROM given
 ORDER BY queue_name, lane
 ON CONFLICT (queue_name, lane) DO UPDATE
-SET looked_at = now(),
+SET checked_at = now(),
     unknown_since = CASE
         WHEN excluded.unknown_since IS NULL THEN NULL
-        WHEN seen.looked_at < now() - interval '1 minute' THEN now()
+        WHEN seen.checked_at < now() - interval '1 minute' THEN now()
         ELSE coalesce(seen.unknown_since, now())
     END
 RETURNING queue_name, lane, extract(epoch FROM now() - unknown_since)::float8;

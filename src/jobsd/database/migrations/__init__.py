@@ -1,4 +1,4 @@
-"""The tables, step by step: numbered SQL files that only go up.
+"""The tables, step by step: numbered SQL files, or folders of them, that only go up.
 
 A step is applied under load, and the program before it works with what it makes. So it
 

@@ -47,7 +47,7 @@ CREATE TABLE jobsd.lanes (
     queue_name text NOT NULL,
     lane text NOT NULL,
     unknown_since timestamptz,
-    looked_at timestamptz NOT NULL DEFAULT now(),
+    checked_at timestamptz NOT NULL DEFAULT now(),
     PRIMARY KEY (queue_name, lane)
 );
 

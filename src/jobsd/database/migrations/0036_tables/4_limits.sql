@@ -94,7 +94,7 @@ LANGUAGE plpgsql
 AS $$
 DECLARE
     began timestamptz := clock_timestamp();
-    told text := current_setting('lock_timeout');
+    given text := current_setting('lock_timeout');
     rest integer := coalesce(nullif(current_setting('jobsd_limits.patience', true), ''), '2000');
     got boolean := false;
 BEGIN
@@ -102,12 +102,12 @@ BEGIN
         BEGIN
             -- The caller's own patience, where that is shorter. Nothing is no end: 0.
             PERFORM set_config('lock_timeout', least(
-                rest, nullif(extract(epoch FROM told::interval) * 1000, 0)::integer
+                rest, nullif(extract(epoch FROM given::interval) * 1000, 0)::integer
             )::text, true);
             INSERT INTO jobsd.discard_keys AS held (key)
             VALUES (wanted)
             ON CONFLICT (key) DO UPDATE SET held_at = now();
-            PERFORM set_config('lock_timeout', told, true);
+            PERFORM set_config('lock_timeout', given, true);
             got := true;
         EXCEPTION WHEN lock_not_available OR deadlock_detected THEN
             -- What was set is taken back.

@@ -280,7 +280,7 @@ BEGIN
         RETURNING
             claim.process_id,
             ARRAY(SELECT unnest(claim.job_ids) INTERSECT SELECT unnest(wanted)) AS job_ids
-    ), told AS (
+    ), woken AS (
         SELECT pg_notify('jobsd.wake', 'cancel ' || process_id)
         FROM (SELECT DISTINCT process_id FROM noted) AS processes
     )
@@ -288,7 +288,7 @@ BEGIN
     INTO running
     FROM noted
     CROSS JOIN LATERAL unnest(noted.job_ids) AS job_id
-    WHERE (SELECT count(*) FROM told) IS NOT NULL;
+    WHERE (SELECT count(*) FROM woken) IS NOT NULL;
 
     PERFORM jobsd.hand_over(keys);
     RETURN QUERY
