@@ -148,7 +148,11 @@ CREATE TABLE jobsd.attempts (
     process text,
     started_at timestamptz,
     ended_at timestamptz NOT NULL,
-    error jsonb NOT NULL,
+    -- NULL in a row that keeps the log of an attempt: it bears the moment of the attempt's start as
+    -- its end, too. So it goes with the job's attempts.
+    error jsonb,
+    -- What an attempt has printed and logged, where that is kept.
+    log text,
     PRIMARY KEY (job_id, attempt, ended_at)
 );
 
@@ -255,7 +259,9 @@ CREATE TABLE jobsd.results (
     job_id bigint PRIMARY KEY,
     state text NOT NULL,
     result jsonb,
-    expires_at timestamptz NOT NULL
+    expires_at timestamptz NOT NULL,
+    -- Which process has performed the job.
+    process text
 )
 WITH (autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_threshold = 1000);
 -- Serves the deletion of those whose time is over.
