@@ -16,6 +16,9 @@ from layout.house import ROOMS, SHIPPED, bare_environment, copy_to, files, packa
 if TYPE_CHECKING:
     from pathlib import Path
 
+# A build on a busy machine takes its time, and a fixture's time is its first test's.
+pytestmark = pytest.mark.timeout(600)
+
 
 @pytest.fixture(scope="module")
 def dist(tmp_path_factory: pytest.TempPathFactory) -> Path:

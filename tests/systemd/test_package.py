@@ -20,6 +20,9 @@ from .service import SOURCE, Service
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+# A build on a busy machine takes its time, and a fixture's time is its first test's.
+pytestmark = pytest.mark.timeout(600)
+
 NOWHERE = "DATABASE_URL=postgresql://127.0.0.1:1/nowhere\n"
 ASK = "import urllib.request as r; print(r.urlopen('http://127.0.0.1:{}/metrics').read().decode())"
 

@@ -1,1 +1,1 @@
-"""The commands of `manage.py`."""
+"""What `manage.py` finds of ours: the folder of our commands."""
