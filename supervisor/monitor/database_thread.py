@@ -99,7 +99,7 @@ class DatabaseThread:
         self._schema = Schema(target)
         self._outage = Outage(self._scoreboard, context.entry)
         self._emptiness = Emptiness(self._session, self._scoreboard, options)
-        self._history = History(self._session, self._scoreboard)
+        self.history = History(self._session, self._scoreboard)
         self.nap = Nap()
         """Woken when a process has died."""
         self._last_poll: Callable[[], None] | None = None
@@ -146,7 +146,7 @@ class DatabaseThread:
             self._due = min(self._due, monotonic() + SECOND_SURVEY_S)
         if monotonic() >= self._due:
             left = self._survey() or left
-        self._history.poll()
+        self.history.poll()
         return min(self._rest_s(again=left), self._emptiness.poll())
 
     @contextlib.contextmanager
@@ -257,11 +257,11 @@ class DatabaseThread:
     def _end_tree(self) -> None:
         self._recover_all(monotonic() + LAST_S)
         self._membership.leave()
-        self._history.write()
+        self.history.write()
 
     def _end_monitor(self) -> None:
         self._membership.leave_alone()
-        self._history.write()
+        self.history.write()
 
     def _recover_all(self, end: float) -> None:
         """Recover the dead, again while last statements of theirs still hold locks."""

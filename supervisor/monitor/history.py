@@ -10,7 +10,7 @@ count twice. It is a chart, no book-keeping: `attempts` and `jobs` are exact.
 from __future__ import annotations
 
 import json
-from collections import defaultdict
+from collections import Counter, defaultdict
 from typing import TYPE_CHECKING
 
 from jobsd.clock import monotonic
@@ -30,6 +30,7 @@ STATEMENTS = Statements("jobsd.supervisor.monitor", "history.sql")
 
 EVERY_S = 60.0
 _OUTCOMES = ("finished", "failed", "retried", "discarded")
+_ENDS = ("finished", "discarded")
 _BUCKETS = len(BUCKETS_S) + 1
 _WAITS_AT = len(_OUTCOMES) + 2
 _RUNS_AT = _WAITS_AT + _BUCKETS
@@ -43,6 +44,8 @@ class History:
         self._scoreboard = scoreboard
         self._written = self._sums()
         self._due = monotonic() + EVERY_S
+        self.writes = 0
+        """Grows when a writing begins, and when it ends: odd meanwhile."""
 
     def poll(self) -> None:
         """Write what was done in the last minute, once that is over."""
@@ -56,8 +59,25 @@ class History:
         more = [_more(*pair) for pair in zip(sums, self._written, strict=True)]
         if any(more):
             queues, classes = (json.dumps(rows) for rows in more)
-            self._session.fetch(STATEMENTS["add"], {"queues": queues, "classes": classes})
-        self._written = sums
+            self.writes += 1
+            try:
+                self._session.fetch(STATEMENTS["add"], {"queues": queues, "classes": classes})
+                self._written = sums
+            finally:
+                self.writes += 1
+        else:
+            self._written = sums
+
+    def ended(self) -> dict[str, int]:
+        """Return how many jobs of each queue have ended and are not written; for any thread."""
+        written = self._written[0]
+        found = Counter[str]()
+        for entry in self._scoreboard.used():
+            for counters in entry.queues():
+                found[counters.name] += sum(map(counters.outcome, _ENDS))
+        for name, row in written.items():
+            found[name] -= sum(int(row[_OUTCOMES.index(outcome)]) for outcome in _ENDS)
+        return found
 
     def _sums(self) -> tuple[Sums, Sums]:
         entries = list(self._scoreboard.used())

@@ -43,6 +43,20 @@ WITH queue AS (
         run_s = kept.run_s + excluded.run_s,
         waits = jobsd.add_counts(kept.waits, excluded.waits),
         runs = jobsd.add_counts(kept.runs, excluded.runs)
+    RETURNING 1
+), ended AS (
+    -- Of which `arrivals` works out how many jobs have come in. A failed job is still there.
+    INSERT INTO jobsd.arrivals AS kept (queue_name, ended)
+    SELECT given.name, given.finished + given.discarded
+    FROM jsonb_to_recordset(%(queues)s::jsonb) AS given (
+        name text, finished bigint, discarded bigint
+    )
+    WHERE given.finished + given.discarded > 0
+        AND (SELECT count(*) FROM class) >= 0
+    ORDER BY given.name
+    ON CONFLICT (queue_name) DO UPDATE SET
+        ended = kept.ended + excluded.ended,
+        changed_at = excluded.changed_at
 ), old_minutes AS (
     DELETE FROM jobsd.history_minutes
     WHERE ctid = ANY (ARRAY(

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+from dataclasses import replace
 from functools import cached_property
 from http import HTTPStatus
 from typing import TYPE_CHECKING, TypeVar
@@ -19,6 +20,8 @@ from jobsd.database.connection import OUTAGES, Session
 from jobsd.operations.gauges import database_figures
 
 from . import health
+from .arrivals import Arrivals
+from .desired_workers import desired_workers
 from .freshness import Fresh
 from .heartbeats import last_heartbeats
 from .http import Reply
@@ -61,11 +64,25 @@ class Pages:
         self._scoreboard = scoreboard
         self._database_thread = database_thread
         self._options = options
+        self._arrivals = Arrivals()
         self._figures = Fresh(_keeping_reader(target, self._read_figures))
         self._heartbeat = Fresh(_reader(target, last_heartbeats))
 
     def _read_figures(self, session: Session) -> DatabaseFigures:
-        return database_figures(session, busy_jobs(self._scoreboard))
+        history, target_s = (
+            self._database_thread.history,
+            self._options.monitor.latency_target_s,
+        )
+        writes, ended = history.writes, history.ended()
+        figures = database_figures(
+            session, busy_jobs(self._scoreboard), run_times=target_s is not None
+        )
+        known = ended if writes == history.writes and writes % 2 == 0 else None
+        figures = replace(figures, enqueued=self._arrivals.update(session, figures, known))
+        if target_s is None:
+            return figures
+        desired = desired_workers(figures, self._arrivals, self._options.workers, target_s)
+        return replace(figures, desired_workers=desired)
 
     @cached_property
     def _expected(self) -> health.Expected:

@@ -11,7 +11,13 @@ import pytest
 from prometheus_client.openmetrics import parser as openmetrics_parser
 from prometheus_client.parser import text_string_to_metric_families
 
-from jobsd.instruments.figures import DatabaseFigures, Durations, TableSize, TreeFigures
+from jobsd.instruments.figures import (
+    DatabaseFigures,
+    Durations,
+    TableSize,
+    TaskRuns,
+    TreeFigures,
+)
 from jobsd.instruments.metrics import accepts_openmetrics, exposition
 
 if TYPE_CHECKING:
@@ -54,7 +60,10 @@ DATABASE = DatabaseFigures(
     unknown_for_s={"mail": 61.5},
     processes={"worker": 2, "supervisor": 1},
     heartbeat_ages_s={("worker", "worker-1"): 1.5},
-    tasks={"heartbeat": (9, 1764000000.0), "never": (0, None)},
+    tasks={
+        "heartbeat": TaskRuns(9, 2, 1764000000.0, failed=1, next_at=1764000300.0),
+        "never": TaskRuns(0),
+    },
     last_heartbeat=1764000001.0,
     postgresql="18.1",
     lost_jobs=2,
@@ -64,6 +73,8 @@ DATABASE = DatabaseFigures(
     tables={"jobs": TableSize(81920, 7, 3)},
     oldest_transaction_s=61.5,
     busy_threads={"mail": 2},
+    enqueued={"mail": 4711},
+    desired_workers={"mail": 3},
 )
 
 NAMES = {
@@ -109,6 +120,11 @@ NAMES = {
     "jobsd_outage_seconds",
     "jobsd_outage_age_seconds",
     "jobsd_queue_busy_threads",
+    "jobsd_queue_enqueued",
+    "jobsd_desired_workers",
+    "jobsd_recurring_missed",
+    "jobsd_recurring_failed_runs",
+    "jobsd_recurring_next_run_timestamp_seconds",
 }
 
 _parse = cast(
@@ -189,6 +205,13 @@ def test_the_figures_of_classes_errors_and_troubles_are_those_that_were_given() 
     assert _value(samples, "jobsd_outage_age_seconds") == 1.25
     assert _value(samples, "jobsd_queue_busy_threads", queue="mail") == 2
     assert _value(samples, "jobsd_queue_busy_threads", queue="night") == 0
+    assert _value(samples, "jobsd_queue_enqueued_total", queue="mail") == 4711
+    assert _value(samples, "jobsd_desired_workers", queue="mail") == 3
+    assert _value(samples, "jobsd_recurring_missed_total", task="heartbeat") == 2
+    assert _value(samples, "jobsd_recurring_failed_runs", task="heartbeat") == 1
+    next_run = "jobsd_recurring_next_run_timestamp_seconds"
+    assert _value(samples, next_run, task="heartbeat") == 1764000300
+    assert (next_run, (("task", "never"),)) not in samples
 
 
 def test_what_no_tree_was_asked_for_is_left_out() -> None:

@@ -63,6 +63,7 @@ def test_the_history_shows_what_did_not_run(
 ) -> None:
     _miss(make_scheduler, rows, 3, on_missed=on_missed)
 
+    assert rows("SELECT missed_count FROM jobsd.recurring_tasks") == [missed]
     found = rows("SELECT count(*) FROM jobsd.recurring_executions WHERE outcome = 'missed'")
     assert found == [missed]
 

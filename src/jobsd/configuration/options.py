@@ -199,6 +199,11 @@ class MonitorOptions:
         "--metrics-bind ADDR|off",
         "JOBSD_METRICS_BIND",
     )
+    latency_target_s: float | None = setting(
+        optional(duration(0.1, DAY_S)),
+        "null",
+        "Tell how many workers a queue needs for jobs to begin so soon.",
+    )
     bind_is_default: bool = True
 
 

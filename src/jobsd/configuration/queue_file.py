@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 _START = {field for field, _, _ in settings_of(StartOptions)}
 TOP = tuple(row for row in settings_of(Options) if row[0] not in _START)
 _KEYS = frozenset({*SECTIONS, *(key for _, key, _ in TOP)})
-[(_, _, _BIND)] = settings_of(MonitorOptions)
+_BIND = next(row for field, _, row in settings_of(MonitorOptions) if field == "bind")
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,11 +97,11 @@ class Reader:
     def _monitor(self, entry: Entry) -> MonitorOptions:
         """Read where to listen: `monitor: null` means nowhere; without the key, the default."""
         with entry.mapping("monitor") as monitor:
-            bind = self._values(settings_of(MonitorOptions), monitor)["bind"]
+            values = self._values(settings_of(MonitorOptions), monitor)
             asked = monitor.has("bind") or (self.given is not None and self.given.has(_BIND))
         if not asked and entry.has("monitor") and not entry.is_given("monitor"):
             return MonitorOptions(None, bind_is_default=False)
-        return MonitorOptions(bind, bind_is_default=not asked)
+        return MonitorOptions(**values, bind_is_default=not asked)
 
     def _values(self, rows: Rows, entry: Entry) -> dict[str, Any]:
         """Read settings: a flag beats its variable, that the file, and that the default."""

@@ -69,7 +69,7 @@ GRANT INSERT, UPDATE, DELETE ON
 TO runtime;
 GRANT INSERT, UPDATE ON jobsd.recurring_executions TO runtime;
 GRANT UPDATE (
-    enabled, planned_from, updated_at, last_run_at, runs_count
+    enabled, planned_from, updated_at, last_run_at, runs_count, missed_count
 ) ON jobsd.recurring_tasks TO runtime;
 """
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -24,6 +24,26 @@ class TableSize:
     bytes: int
     live_rows: int
     dead_rows: int
+
+
+@dataclass(frozen=True, slots=True)
+class TaskRuns:
+    """The runs of a recurring task; times are seconds since the epoch."""
+
+    enqueued: int
+    missed: int = 0
+    last_at: float | None = None
+    failed: int = 0
+    """Of how many of the last five the job has failed."""
+    next_at: float | None = None
+
+
+class Arrived(NamedTuple):
+    """What is stored of how many jobs have come into a queue."""
+
+    ended: int
+    gone: int
+    enqueued: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,8 +114,8 @@ class DatabaseFigures:
     """Processes by kind."""
     heartbeat_ages_s: Mapping[tuple[str, str], float]
     """By kind and series of the process: its successor has the same."""
-    tasks: Mapping[str, tuple[int, float | None]]
-    """Recurring tasks: how often enqueued, and when last (seconds since the epoch)."""
+    tasks: Mapping[str, TaskRuns]
+    """The runs of recurring tasks, by key."""
     last_heartbeat: float | None = None
     """When the heartbeat job last ran (seconds since the epoch)."""
     postgresql: str = ""
@@ -116,5 +136,13 @@ class DatabaseFigures:
     """Our tables by name."""
     oldest_transaction_s: float = 0.0
     """How old the oldest transaction is, of those that our role sees."""
+    arrivals: Mapping[str, Arrived] = field(default_factory=dict[str, Arrived])
+    """How many jobs have come into a queue, as it was stored."""
+    run_times_s: Mapping[str, float] = field(default_factory=dict[str, float])
+    """How long jobs of a queue ran lately."""
+    enqueued: Mapping[str, int] = field(default_factory=dict[str, int])
+    """How many jobs have come into a queue: never goes back."""
+    desired_workers: Mapping[str, int] | None = None
+    """How many workers a queue needs; None without a target."""
     busy_threads: Mapping[str, int] | None = None
     """Threads by the queue of the job that they run; None where no tree is asked."""

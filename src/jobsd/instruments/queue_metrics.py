@@ -56,6 +56,12 @@ def _queues(database: DatabaseFigures, tree: TreeFigures | None) -> Iterator[Met
         ("queue",),
         (((name,), database.claim_ages_s.get(name, 0.0)) for name in names),
     )
+    yield from _busy(names, database)
+    yield from _arrivals(database)
+    yield from _unknown(names, database)
+
+
+def _busy(names: Sequence[str], database: DatabaseFigures) -> Iterator[Metric]:
     if database.busy_threads is not None:
         yield families.gauges(
             "queue_busy_threads",
@@ -63,7 +69,22 @@ def _queues(database: DatabaseFigures, tree: TreeFigures | None) -> Iterator[Met
             ("queue",),
             (((name,), database.busy_threads.get(name, 0)) for name in names),
         )
-    yield from _unknown(names, database)
+
+
+def _arrivals(database: DatabaseFigures) -> Iterator[Metric]:
+    yield families.counter(
+        "queue_enqueued",
+        "Jobs that have come into the queue, of all trees; may be late by a minute.",
+        ("queue",),
+        families.keyed(database.enqueued),
+    )
+    if database.desired_workers is not None:
+        yield families.gauges(
+            "desired_workers",
+            "Workers that the queue needs for its jobs to begin within monitor.latency_target.",
+            ("queue",),
+            families.keyed(database.desired_workers),
+        )
 
 
 def _unknown(names: Sequence[str], database: DatabaseFigures) -> Iterator[Metric]:
@@ -97,17 +118,36 @@ def _processes(database: DatabaseFigures) -> Iterator[Metric]:
 
 
 def _tasks(database: DatabaseFigures) -> Iterator[Metric]:
+    tasks = database.tasks
     yield families.counter(
         "recurring_enqueued",
         "How often a recurring task was enqueued.",
         ("task",),
-        (((key,), count) for key, (count, _) in database.tasks.items()),
+        (((key,), runs.enqueued) for key, runs in tasks.items()),
+    )
+    yield families.counter(
+        "recurring_missed",
+        "How often no scheduler has run a recurring task at its time, or soon enough after it.",
+        ("task",),
+        (((key,), runs.missed) for key, runs in tasks.items()),
+    )
+    yield families.gauges(
+        "recurring_failed_runs",
+        "Of how many of its last five runs the job of a recurring task has failed.",
+        ("task",),
+        (((key,), runs.failed) for key, runs in tasks.items()),
     )
     yield families.gauges(
         "recurring_last_run_timestamp_seconds",
         "When a recurring task was last enqueued.",
         ("task",),
-        (((key,), last) for key, (_, last) in database.tasks.items() if last is not None),
+        (((key,), runs.last_at) for key, runs in tasks.items() if runs.last_at is not None),
+    )
+    yield families.gauges(
+        "recurring_next_run_timestamp_seconds",
+        "When a recurring task is to run next; a disabled one has none.",
+        ("task",),
+        (((key,), runs.next_at) for key, runs in tasks.items() if runs.next_at is not None),
     )
     if database.last_heartbeat is not None:
         yield families.gauge(

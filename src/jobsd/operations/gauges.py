@@ -6,8 +6,10 @@ from collections import Counter, defaultdict
 from typing import TYPE_CHECKING, Any
 
 from jobsd.database.statements import Statements
-from jobsd.instruments.figures import DatabaseFigures, TableSize
+from jobsd.instruments.figures import Arrived, DatabaseFigures, TableSize, TaskRuns
 from jobsd.jobs import lanes, lost
+
+from .next_runs import next_run
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -21,18 +23,20 @@ STATEMENTS = Statements("jobsd.operations", "gauges.sql")
 
 _NAMES = (
     *("ready", "elsewhere", "processes", "tasks", "server"),
-    *("pauses", "dispatch", "tables", "oldest_transaction"),
+    *("pauses", "dispatch", "tables", "oldest_transaction", "arrivals"),
 )
 
 
 def database_figures(
-    session: Session, busy_jobs: Sequence[int] | None = None
+    session: Session, busy_jobs: Sequence[int] | None = None, *, run_times: bool = False
 ) -> DatabaseFigures:
     """Return the figures as they are now: one round trip, one transaction.
 
-    `busy_jobs` are those that threads of a tree run: the database knows their queues.
+    `busy_jobs` are those that threads of a tree run: the database knows their queues. With
+    them all is read as of one moment; after an error the session is to be closed.
     """
-    read = _read(session, busy_jobs or ())
+    read = _read(session, busy_jobs, run_times=run_times)
+    arrivals = {queue: Arrived(*row) for queue, *row in read["arrivals"]}
     ((last_heartbeat, postgresql),) = read["server"]
     ((lost_jobs, lost_walk_age_s),) = read["lost"]
     depths, claim_ages_s = _depths(read)
@@ -49,27 +53,52 @@ def database_figures(
             for kind, series, _, age_s in read["processes"]
             if series is not None
         },
-        tasks={key: (count, last) for key, count, last in read["tasks"]},
+        tasks={key: _runs(key, *row) for key, *row in read["tasks"]},
         last_heartbeat=last_heartbeat,
         postgresql=postgresql,
         paused=frozenset(queue for (queue,) in read["pauses"]),
         dispatch_lag_s=read["dispatch"][0][0] or 0.0,
         tables={name: TableSize(*sizes) for name, *sizes in read["tables"]},
         oldest_transaction_s=read["oldest_transaction"][0][0],
+        arrivals=arrivals,
+        enqueued={queue: row.enqueued for queue, row in arrivals.items() if row.enqueued},
+        run_times_s=dict(read.get("run_times", ())),
         busy_threads=None if busy_jobs is None else dict(read["busy"]),
         lost_jobs=lost_jobs,
         lost_walk_age_s=lost_walk_age_s,
     )
 
 
-def _read(session: Session, busy_jobs: Sequence[int]) -> dict[str, Rows]:
+def _read(
+    session: Session, busy_jobs: Sequence[int] | None, *, run_times: bool
+) -> dict[str, Rows]:
+    names = [*_NAMES, "run_times"] if run_times else _NAMES
     asked: dict[str, tuple[Statement, dict[str, object]]] = {
-        **{name: (STATEMENTS[name], {}) for name in _NAMES},
-        "busy": (STATEMENTS["busy"], {"ids": list(busy_jobs)}),
+        **{name: (STATEMENTS[name], {}) for name in names},
         "lost": (lost.STATEMENTS["known"], {}),
         "unknown": (lanes.STATEMENTS["unknown"], {}),
     }
+    if busy_jobs is not None:
+        asked = {
+            "snapshot": (STATEMENTS["snapshot"], {}),
+            **asked,
+            "busy": (STATEMENTS["busy"], {"ids": list(busy_jobs)}),
+            "end": (STATEMENTS["end"], {}),
+        }
     return dict(zip(asked, session.fetch_together(list(asked.values())), strict=True))
+
+
+def _runs(  # noqa: PLR0913, PLR0917 - a row
+    key: str,
+    enqueued: int,
+    missed: int,
+    last_at: float | None,
+    failed: int,
+    schedule: str | None,
+    time_zone: str,
+) -> TaskRuns:
+    next_at = None if schedule is None else next_run(key, schedule, time_zone)
+    return TaskRuns(enqueued, missed, last_at, failed, next_at)
 
 
 def _depths(read: dict[str, Rows]) -> tuple[dict[str, dict[str, int]], dict[str, float]]:

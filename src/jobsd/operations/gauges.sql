@@ -130,9 +130,23 @@ GROUP BY process.kind, series
 ORDER BY process.kind, series
 LIMIT 10000;
 
--- tasks: list the recurring tasks, how often each was enqueued, and when last.
-SELECT key, runs_count, extract(epoch FROM last_run_at)::float8
-FROM jobsd.recurring_tasks
+-- tasks: list the recurring tasks: how often each was enqueued and missed, when last, of how many of
+-- its last five runs the job has failed, and when it is to run.
+SELECT
+    key, runs_count, missed_count, extract(epoch FROM last_run_at)::float8,
+    (
+        SELECT count(*)
+        FROM (
+            SELECT job_id
+            FROM jobsd.recurring_executions AS run
+            WHERE run.task_key = task.key
+            ORDER BY run_at DESC
+            LIMIT 5
+        ) AS latest
+        JOIN jobsd.failed_executions AS failed ON failed.job_id = latest.job_id
+    ),
+    CASE WHEN enabled THEN schedule END, time_zone
+FROM jobsd.recurring_tasks AS task
 ORDER BY key
 LIMIT 10000;
 
@@ -184,3 +198,24 @@ SELECT queue_name, count(*)
 FROM jobsd.jobs
 WHERE id = ANY (%(ids)s::bigint[])
 GROUP BY queue_name;
+
+-- arrivals: say how many jobs of each queue have ended, and have come in, as it is stored.
+SELECT queue_name, ended, gone, enqueued
+FROM jobsd.arrivals
+ORDER BY queue_name
+LIMIT 10000;
+
+-- run_times: say how long jobs of each queue ran, in the last quarter of an hour.
+SELECT queue_name, (sum(run_s) / sum(finished + failed + retried))::float8
+FROM jobsd.history_minutes
+WHERE minute > now() - interval '15 minutes'
+GROUP BY queue_name
+HAVING sum(finished + failed + retried) > 0
+ORDER BY queue_name
+LIMIT 10000;
+
+-- snapshot: let all that follows be read as of one moment.
+BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY;
+
+-- end: end that.
+COMMIT;

@@ -118,11 +118,14 @@ WITH planned AS (
 ), ran AS (
     UPDATE jobsd.recurring_tasks AS task
     SET last_run_at = greatest(task.last_run_at, ran.last_run_at),
-        runs_count = task.runs_count + ran.runs
+        runs_count = task.runs_count + ran.runs,
+        missed_count = task.missed_count + ran.missed
     FROM (
-        SELECT task_key, max(run_at) AS last_run_at, count(*) AS runs
+        SELECT
+            task_key, max(run_at) FILTER (WHERE job_id IS NOT NULL) AS last_run_at,
+            count(job_id) AS runs, count(*) FILTER (WHERE outcome = 'missed') AS missed
         FROM stored
-        WHERE job_id IS NOT NULL
+        WHERE job_id IS NOT NULL OR outcome = 'missed'
         GROUP BY task_key
         ORDER BY task_key
     ) AS ran

@@ -23,6 +23,7 @@ CREATE TABLE jobsd.recurring_tasks (
     planned_from timestamptz NOT NULL DEFAULT now(),
     last_run_at timestamptz,
     runs_count bigint NOT NULL DEFAULT 0,
+    missed_count bigint NOT NULL DEFAULT 0,
     created_at timestamptz NOT NULL DEFAULT now(),
     updated_at timestamptz NOT NULL DEFAULT now()
 )
@@ -105,6 +106,19 @@ CREATE TABLE jobsd.history_hours (
     runs bigint[] NOT NULL,
     -- Serves what is shown of a time, and the clearing of what is older.
     PRIMARY KEY (hour, class_name)
+)
+WITH (fillfactor = 50);
+
+-- How many jobs have come into each queue, so that it never goes back: what is there, and what has
+-- ended, which trees add once a minute. Enqueuers write nothing. `gone` has been taken away by
+-- hand or was never counted, so that what comes after it is seen.
+
+CREATE TABLE jobsd.arrivals (
+    queue_name text PRIMARY KEY,
+    ended bigint NOT NULL DEFAULT 0,
+    gone bigint NOT NULL DEFAULT 0,
+    enqueued bigint NOT NULL DEFAULT 0,
+    changed_at timestamptz NOT NULL DEFAULT now()
 )
 WITH (fillfactor = 50);
 

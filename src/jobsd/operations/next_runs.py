@@ -1,0 +1,34 @@
+"""When recurring tasks run next: worked out once, and again when that time has come."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from jobsd.clock import utc_now
+from jobsd.schedules import ScheduleError, parse
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+KEPT_MAX = 20_000
+
+_known: dict[tuple[str, str, str], datetime | None] = {}
+
+
+def next_run(key: str, schedule: str, time_zone: str) -> float | None:
+    """Return when a task is to run next (seconds since the epoch); None: never."""
+    now = utc_now()
+    plan = key, schedule, time_zone
+    following = _known.get(plan, now)
+    if following is not None and following <= now:
+        if len(_known) >= KEPT_MAX:
+            _known.clear()
+        following = _known[plan] = _next(*plan, now)
+    return None if following is None else following.timestamp()
+
+
+def _next(key: str, schedule: str, time_zone: str, now: datetime) -> datetime | None:
+    try:
+        return next(iter(parse(schedule, time_zone, key=key).upcoming(1, after=now)))
+    except ScheduleError:
+        return None
