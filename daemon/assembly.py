@@ -166,7 +166,8 @@ class Assembly:
         def start(context: Context) -> int:
             self._begin("worker", context)
             jobs = self.options.jobs
-            time_limits.set_default(jobs.timeout_s, jobs.kill_after_s)
+            hang_s = self.options.supervisor.hang_timeout_s
+            time_limits.set_default(jobs.timeout_s, jobs.kill_after_s, hang_s)
             KEPT.keep(jobs.keep_log)
             commands = [task.command for task in self.options.tasks if task.command]
             command_job.register(self.options.imports, commands)

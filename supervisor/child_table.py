@@ -20,6 +20,7 @@ from jobsd.processes.registry import new_name
 from .children import Child, ChildExit, ChildProcess, predecessor
 from .events import emit
 from .stack_dump import StackDump
+from .time_limits import note_stack
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -180,6 +181,7 @@ class ChildTable:
     def _record_exit(self, process: ChildProcess, status: int, rss_kib: int) -> ChildExit:
         exited = ChildExit(process, self._reason(process, status), status, rss_kib)
         process.exit_status = exited.exit_status
+        note_stack(process)
         process.entry.record_exit(status, exited.reason, rss_kib)
         for thread, stack in process.dump.stacks():
             emit(
@@ -214,6 +216,7 @@ class ChildTable:
         # It kills itself when nothing else is left in it.
         kills = process.killed or process.asked == "timeout"
         ours = number == signal.SIGTERM or (kills and number == signal.SIGKILL)
+        ours = ours or (process.asked == "timeout" and number == process.asked_by)
         if process.asked and ours:
             return process.asked
         return "oom" if number == signal.SIGKILL and self._oom_kills.explain() else "signal"

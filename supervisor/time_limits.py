@@ -4,16 +4,20 @@ Judged from outside, by what such a job has said in the scoreboard when it began
 asked to stop, and has a successor at once: it claims nothing more, and its other jobs may end.
 It is killed when they have, which it does itself, or once the job has had its time twice. A
 process that does not even notice that it was asked is killed at once: the job holds the lock of
-the interpreter. What the job is to become is in the scoreboard; what else ran goes back.
+the interpreter; where it stands, its own dump tells (SIGABRT). What the job is to become is in
+the scoreboard; what else ran goes back.
 """
 
 from __future__ import annotations
 
+import signal
 from typing import TYPE_CHECKING
 
 from jobsd.clock import monotonic_ns
+from jobsd.processes.process import REST_MAX_S
 
 from .events import emit
+from .hang_detection import DUMP_S
 
 if TYPE_CHECKING:
     from jobsd.processes.hard_limits import Overdue
@@ -24,7 +28,12 @@ if TYPE_CHECKING:
 
 NOTICE_S = 1.0
 """How long a process may take to notice that it was asked to stop."""
+STUCK_S = REST_MAX_S + NOTICE_S
+"""A loop that has not ticked for so long when it is asked will not notice it."""
 REASON = "timeout"
+_STACK_MAX = 4_000
+_IN_JOB = "/performing/calls.py"
+"""Of this file is a frame of every thread that runs a job."""
 
 
 class TimeLimits:
@@ -40,7 +49,11 @@ class TimeLimits:
     def enforce(self, now: float) -> None:
         """Ask processes to stop, and kill them, as far as that is due."""
         self.next_due = float("inf")
-        living = [each for each in self._table.of("worker") if not each.killed]
+        living = [
+            each
+            for each in self._table.of("worker")
+            if not each.killed and each.asked_by != signal.SIGABRT
+        ]
         self._asked = {each: when for each, when in self._asked.items() if each in living}
         for process in living:
             if hard_ns := process.entry.next_hard_ns:
@@ -57,12 +70,15 @@ class TimeLimits:
             self._ask(process, overdue, now)
         asked_at, kill_at = self._asked[process]
         noticed = process.entry.ticked_ns / 1e9 > asked_at
-        due = kill_at if noticed else min(kill_at, asked_at + NOTICE_S)
-        if now >= due:
+        stuck = process.entry.tick_age_s > STUCK_S
+        due = kill_at if noticed else min(kill_at, asked_at + (0.0 if stuck else NOTICE_S))
+        if now < due:
+            self._check_at(due)
+        elif noticed:
             emit(self._scoreboard, "process.killed", **process.facts(), reason=REASON)
             process.kill()
         else:
-            self._check_at(due)
+            process.dismiss(REASON, now + DUMP_S, signal.SIGABRT)
 
     def _ask(self, process: ChildProcess, overdue: list[Overdue], now: float) -> None:
         emit(
@@ -80,3 +96,21 @@ class TimeLimits:
 
     def _check_at(self, due: float) -> None:
         self.next_due = min(self.next_due, due)
+
+
+def note_stack(process: ChildProcess) -> None:
+    """Leave for the recovery where the job stood that a process was ended for, as it dumped it.
+
+    The stack of the job's thread; where that is not known, those of all threads that run jobs.
+    """
+    entry = process.entry
+    overdue = entry.overdue() if process.asked == REASON else []
+    if not overdue or entry.stack_job:
+        return
+    stacks = list(process.dump.stacks())
+    of_thread = [stack for thread, stack in stacks if int(thread, 16) == overdue[0].thread]
+    found = of_thread or [stack for _, stack in stacks if _IN_JOB in stack]
+    # As Python writes it elsewhere: the latest call last.
+    text = "\n\n".join("\n".join(reversed(stack.splitlines())) for stack in found)
+    entry.stack = text[-_STACK_MAX:]
+    entry.stack_job = overdue[0].job.job_id

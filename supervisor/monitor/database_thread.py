@@ -31,6 +31,7 @@ from jobsd.supervisor.recovery.peers import Peers
 from jobsd.supervisor.recovery.recovery import REMEMBERED_MAX, Recovery
 
 from .emptiness import Emptiness
+from .forced import ForcedCancels
 from .heartbeats import LastHeartbeats, write_heartbeats
 from .history import History
 from .membership import Membership
@@ -90,16 +91,15 @@ class DatabaseThread:
         keep = options.jobs.preserve_finished_jobs
         self._membership = Membership(context, self._session, metadata)
         self._recovery = Recovery(self._session, context.entry, keep_finished=keep)
-        supervisor = (
-            self._scoreboard.supervisor_pid,
-            registry.start_time(self._scoreboard.supervisor_pid),
-        )
+        supervisor_pid = self._scoreboard.supervisor_pid
+        supervisor = supervisor_pid, registry.start_time(supervisor_pid)
         threshold_s = supervision.process_alive_threshold_s
         self._peers = Peers(threshold_s, self._interval_s, supervisor)
         self._schema = Schema(target)
         self._outage = Outage(self._scoreboard, context.entry)
         self._emptiness = Emptiness(self._session, self._scoreboard, options)
         self.history = History(self._session, self._scoreboard)
+        self._forced = ForcedCancels(self._session, self._scoreboard, options.jobs.kill_after_s)
         self.nap = Nap()
         """Woken when a process has died."""
         self._last_poll: Callable[[], None] | None = None
@@ -107,7 +107,7 @@ class DatabaseThread:
         self._due = 0.0
         self._again_s = RETRY_S / 2
         self._orphans: dict[int, float] = {}
-        self._threads: dict[int, int] = {}
+        self._threads: dict[int, tuple[int, int]] = {}
         self.heartbeats = LastHeartbeats()
         self.surveyed_at: float | None = None
         """When the database was last surveyed, monotonic."""
@@ -147,7 +147,7 @@ class DatabaseThread:
         if monotonic() >= self._due:
             left = self._survey() or left
         self.history.poll()
-        return min(self._rest_s(again=left), self._emptiness.poll())
+        return min(self._rest_s(again=left), self._emptiness.poll(), self._forced.poll())
 
     @contextlib.contextmanager
     def _attempt(self) -> Generator[_Attempt]:
@@ -235,10 +235,10 @@ class DatabaseThread:
         return left
 
     def _remember_threads(self, others: list[PeerProcess]) -> None:
-        """Keep the number of threads of a process, in case its row goes before its claims."""
+        """Keep how much a process runs at once, in case its row goes before its claims."""
         if len(self._threads) > REMEMBERED_MAX:
             self._threads.clear()
-        self._threads.update((each.id, each.threads) for each in others)
+        self._threads.update((each.id, (each.threads, each.coroutines)) for each in others)
 
     def _settle_orphans(self, seen: Survey, now: float) -> None:
         """Settle orphaned claims once they were seen for an interval.
@@ -250,7 +250,7 @@ class DatabaseThread:
         self._orphans = {each: self._orphans.get(each, now) for each in unowned}
         for process_id, since in self._orphans.items():
             if self._recovery.is_dead(process_id) or now - since >= self._interval_s:
-                self._recovery.take_claims(process_id, self._threads.get(process_id, 0))
+                self._recovery.take_claims(process_id, self._threads.get(process_id))
 
     # The last poll.
 

@@ -32,8 +32,9 @@ WITH had AS (
             id, kind, name, pid, hostname, extract(epoch FROM last_heartbeat_at),
             metadata ->> 'boot', metadata ->> 'namespace', metadata ->> 'started',
             metadata #>> '{supervisor,pid}', metadata #>> '{supervisor,started}',
-            metadata ->> 'threads', metadata ->> 'heartbeat_interval',
-            metadata ->> 'process_alive_threshold', metadata ->> 'hang_timeout'
+            metadata ->> 'threads', metadata ->> 'coroutines',
+            metadata ->> 'heartbeat_interval', metadata ->> 'process_alive_threshold',
+            metadata ->> 'hang_timeout'
         ) AS row
     FROM jobsd.processes
     WHERE id <> ALL (%(ids)s::bigint[])

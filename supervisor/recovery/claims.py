@@ -41,8 +41,9 @@ class DeadProcess:
 
     `endings` are what jobs were to become that had ended in it without success. What is
     known of a job counts in its claim only.
-    `threads` is for a process of which nothing else is known: as many of the first jobs
-    of each claim count as running. With `release` nothing has failed: what ran goes back.
+    `threads` and `coroutines` are for a process of which nothing else is known: as many of the
+    first jobs of each claim count as running, of either kind. With `release` nothing has
+    failed: what ran goes back.
     """
 
     process_id: int
@@ -52,6 +53,7 @@ class DeadProcess:
     succeeded: Collection[InClaim] = ()
     endings: Collection[Ending] = ()
     threads: int = 0
+    coroutines: int = 0
     release: bool = False
     keep: bool = True
     """Whether finished jobs are kept."""
@@ -108,6 +110,7 @@ def recover(session: Session, dead: DeadProcess) -> Recovered:
         "succeeded": [each.job_id for each in dead.succeeded],
         "succeeded_claims": [each.claim_id for each in dead.succeeded],
         "threads": dead.threads,
+        "coroutines": dead.coroutines,
         "release": dead.release,
         "error": json.dumps(dead.error),
         "keep": dead.keep,

@@ -19,7 +19,8 @@ FOR UPDATE SKIP LOCKED;
 -- recorded is recorded now, by its success or its ending; what ran is an attempt that
 -- failed, unless it is to be released; what was merely claimed goes back untouched. All that is
 -- known of a job counts in its claim only: another job may have its id by now. With
--- `threads`, nothing is known of what ran: the first ids of each claim count as running.
+-- `threads`, nothing is known of what ran: the first ids of each claim count as running; of the
+-- asynchronous ones, which run on a loop, the first `coroutines`.
 -- Claims that a last statement of the dead process still holds locked are left for the next
 -- call, and so are jobs of which somebody holds a row locked that is to be changed: they stay in
 -- their claim (with `threads` still among its first ones: of what goes back no row is changed).
@@ -39,10 +40,19 @@ WITH claim AS (
 ), member AS (
     SELECT
         claim.id AS claim_id, claim.concurrency_key, claim.moved_from,
-        member.id AS job_id, member.turn,
+        member.id AS job_id, member.turn, kind.runs_on_loop,
+        row_number() OVER (PARTITION BY claim.id, kind.runs_on_loop ORDER BY member.turn) AS place,
         (member.id = ANY (claim.cancelled)) IS TRUE AS is_cancelled
     FROM claim
     CROSS JOIN LATERAL unnest(claim.job_ids) WITH ORDINALITY AS member (id, turn)
+    CROSS JOIN LATERAL (
+        SELECT %(threads)s > 0 AND %(coroutines)s > 0 AND EXISTS (
+            SELECT
+            FROM jobsd.jobs AS job
+            JOIN jobsd.definitions AS known ON known.class_name = job.class_name
+            WHERE job.id = member.id AND known.asynchronous
+        ) AS runs_on_loop
+    ) AS kind
 ), had AS (
     SELECT id
     FROM jobsd.jobs
@@ -92,7 +102,10 @@ WITH claim AS (
             WHEN %(release)s THEN 'released'
             WHEN (member.claim_id, member.job_id) IN (SELECT claim_id, job_id FROM running)
                 OR (member.moved_from, member.job_id) IN (SELECT claim_id, job_id FROM running)
-                OR member.turn <= %(threads)s
+                OR member.place <= CASE
+                    WHEN member.runs_on_loop THEN %(coroutines)s
+                    ELSE %(threads)s
+                END
                     AND (member.turn = 1 OR member.concurrency_key IS NULL)
                 THEN 'crashed'
             ELSE 'released'

@@ -69,6 +69,9 @@ def _coroutines(entry: ScoreboardEntry) -> list[int]:
 def overdue_error(overdue: Overdue, entry: ScoreboardEntry) -> dict[str, Any]:
     """Return the error of a job that did not end in time, and had its process ended by that."""
     stack = entry.stack if entry.stack_job == overdue.job.job_id else ""
+    if overdue.limit_s < 0:
+        stood = f"the job blocked the event loop of its process for {-overdue.limit_s:.0f} s"
+        return {**_error(ProcessExitError, f"{stood}: its process was ended"), "stack": stack}
     if overdue.limit_s:
         kind: type[BaseException] = TimeLimitExceeded
         ran = f"the job has run for longer than its time limit of {overdue.limit_s:g} s"

@@ -56,6 +56,7 @@ class PeerProcess:
     threads: int
     thresholds: Thresholds | None = None
     supervisor: tuple[int, str] | None = None
+    coroutines: int = 0
 
 
 @dataclass(slots=True)

@@ -31,8 +31,9 @@ if TYPE_CHECKING:
 
 REMEMBERED_MAX = 1000
 THREADS_UNKNOWN = 3
+COROUTINES_UNKNOWN = 100
 """How many jobs of a claim may have run when nothing is known of the process: as many as
-a worker has threads by default."""
+a worker has threads, and runs coroutines, by default."""
 
 _EVENTS = {
     "finished": "job.finished",
@@ -99,6 +100,7 @@ class Recovery:
             peer.name,
             exit_errors.vanished_error(peer),
             threads=peer.threads or THREADS_UNKNOWN,
+            coroutines=peer.coroutines,
             # It is recovered already: its row stayed for a claim that came after that.
             release=self.is_dead(peer.id),
             keep=self._keep_finished,
@@ -123,6 +125,7 @@ class Recovery:
             peer.name,
             exit_errors.pruned_error(peer, still_s),
             threads=peer.threads or THREADS_UNKNOWN,
+            coroutines=peer.coroutines,
             keep=self._keep_finished,
             seen=SeenHeartbeat(peer.heartbeat, still_s / 2),
         )
@@ -136,13 +139,15 @@ class Recovery:
         recovered = self._settle(dead, report)
         return recovered.complete or recovered.alive
 
-    def take_claims(self, process_id: int, threads: int) -> None:
-        """Settle the orphaned claims of a process without a row."""
+    def take_claims(self, process_id: int, ran: tuple[int, int] | None) -> None:
+        """Settle the orphaned claims of a process without a row; `ran`: how much it could."""
+        threads, coroutines = ran or (THREADS_UNKNOWN, COROUTINES_UNKNOWN)
         dead = DeadProcess(
             process_id,
             f"process {process_id}",
             exit_errors.missing_error(process_id),
             threads=threads or THREADS_UNKNOWN,
+            coroutines=coroutines,
             release=self.is_dead(process_id),
             keep=self._keep_finished,
         )

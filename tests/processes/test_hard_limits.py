@@ -81,3 +81,29 @@ def test_nothing_is_overdue_where_nothing_is_limited() -> None:
     entry = Scoreboard().entries[0]
 
     assert (entry.next_hard_ns, entry.overdue()) == (0, [])
+
+
+def test_what_was_cancelled_by_force_can_be_said_from_outside(
+    seat: tuple[Scoreboard, Interruptible],
+) -> None:
+    (entry, *_), _ = seat[0].entries, seat[1]
+    entry.force(JOB, 5.0)
+
+    assert entry.forced
+    assert entry.overdue() == []
+    (late,) = entry.overdue(monotonic_ns() + 6 * 10**9)
+    assert (late.job, late.limit_s, late.outcome) == (JOB, 0.0, "discarded")
+
+    entry.clear_limits()
+    assert not entry.forced
+    assert not entry.next_hard_ns
+
+
+def test_a_job_that_blocks_its_loop_is_overdue_at_once(
+    seat: tuple[Scoreboard, Interruptible],
+) -> None:
+    (entry, *_), blocking = seat[0].entries, seat[1]
+    blocking.limit_now(JOB, 7.0, 1.0, RETRY)
+
+    (late,) = entry.overdue()
+    assert (late.limit_s, late.grace_s, late.outcome) == (-7.0, 1.0, "retried")

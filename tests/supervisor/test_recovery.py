@@ -88,3 +88,24 @@ def test_one_that_was_just_given_a_claim_of_its_own_has_run(session: Session) ->
     recover(session, known)
 
     assert places(session) == {job: "failed", other: "ready"}
+
+
+def test_where_nothing_is_known_the_first_jobs_of_each_kind_have_run(session: Session) -> None:
+    jobs = make_jobs(session, 8)
+    row_id = registry.register(
+        session, kind="worker", name="worker-far", supervisor_id=0, metadata={}
+    )
+    claim(session, row_id, jobs)
+    session.connection.execute(
+        "INSERT INTO jobsd.definitions"
+        " (class_name, queue_name, priority, max_attempts, retries_crash, asynchronous)"
+        " VALUES ('on_a_loop', 'mail', 0, 1, false, true)"
+    )
+    session.connection.execute(
+        "UPDATE jobsd.jobs SET class_name = 'on_a_loop' WHERE id = ANY (%s)", (jobs[2:7],)
+    )
+
+    recover(session, DeadProcess(row_id, "worker-far", {}, threads=1, coroutines=4))
+
+    ran = dict.fromkeys([jobs[0], *jobs[2:6]], "failed")
+    assert places(session) == {**dict.fromkeys(jobs, "ready"), **ran}

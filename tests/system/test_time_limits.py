@@ -40,6 +40,19 @@ def stuck(how: str) -> None:
 def deaf() -> None:
     time.sleep(60)
 
+@job(kill_after="300ms")
+def deaf_in_c() -> None:
+    Path("deaf-in-c").touch()
+    ctypes.PyDLL(None).sleep(60)
+
+@job
+async def blocking() -> None:
+    time.sleep(60)
+
+@job
+async def beside() -> None:
+    pass
+
 @job
 def neighbour(name: str) -> None:
     begun = Path(f"begun-{name}")
@@ -56,13 +69,13 @@ WAYS = ("sleep", "recv", "lock", "held")
 SHOW = """
 import dataclasses, json
 from jobsd import find
-found = [find(n) for n in range(1, 11)]
+found = [find(n) for n in range(1, 12)]
 print(json.dumps([dataclasses.asdict(each) for each in found], default=str))
 """
 
 
 def _settings() -> str:
-    queues = (*WAYS, "deaf", "shielded")
+    queues = (*WAYS, "deaf", "shielded", "in_c")
     workers = ", ".join(f"{{queues: {queue}, threads: 2}}" for queue in queues)
     return f"import: [stuck_jobs]\nworkers: [{workers}]\nsupervisor: {{shutdown_timeout: 60}}\n"
 
@@ -84,11 +97,14 @@ def test_what_can_not_be_interrupted_ends_with_its_process(
             "for way in s.WAYS: s.neighbour.using(queue=way).enqueue(way)\n"
             "s.deaf.using(queue='deaf').enqueue()\n"
             "s.shielded.using(queue='shielded').enqueue()\n"
+            "s.deaf_in_c.using(queue='in_c').enqueue()\n"
+            "while not Path('deaf-in-c').exists(): time.sleep(0.01)\n"
             "while not all(Path(f'begun-{way}').exists() for way in s.WAYS): time.sleep(0.01)\n"
             "for way in s.WAYS: s.stuck.using(queue=way).enqueue(way)\n"
         )
 
         project.run("cancel", "--all", "--class", "*deaf", "--force", "--yes")
+        project.run("cancel", "--all", "--class", "*deaf_in_c", "--force", "--yes")
 
         def jobs() -> list[dict[str, Any]]:
             found: list[dict[str, Any]] = json.loads(project.python(SHOW))
@@ -103,7 +119,7 @@ def test_what_can_not_be_interrupted_ends_with_its_process(
 
     of = {
         name: [each for each in shown if each["class_name"].endswith(name)]
-        for name in ("stuck", "neighbour", "deaf", "shielded")
+        for name in ("stuck", "neighbour", "deaf", "deaf_in_c", "shielded")
     }
     assert {each["state"] for each in of["stuck"]} == {"failed"}, tree.told()
     for each in of["stuck"]:
@@ -112,14 +128,16 @@ def test_what_can_not_be_interrupted_ends_with_its_process(
             "time limit of 0.2 s and did not stop within 0.3 s" in each["errors"][0]["message"]
         )
     stacks = {each["queue_name"]: each["errors"][0]["stack"] for each in of["stuck"]}
-    assert all("in stuck" in stacks[way] for way in WAYS if way != "held"), stacks
+    assert all("in stuck" in stacks[way] for way in WAYS), stacks
     # What ran beside them has lost no attempt.
     assert [(each["state"], each["attempts"], each["errors"]) for each in of["neighbour"]] == [
         ("finished", 1, [])
     ] * len(WAYS)
-    (deaf,) = of["deaf"]
-    assert (deaf["state"], deaf["reason"]) == ("discarded", "cancelled")
-    assert deaf["errors"][0]["type"] == "Cancelled"
+    for name in ("deaf", "deaf_in_c"):
+        (deaf,) = of[name]
+        assert (deaf["state"], deaf["reason"]) == ("discarded", "cancelled")
+        assert deaf["errors"][0]["type"] == "Cancelled", tree.told()
+        assert f"in {name}" in deaf["errors"][0]["stack"]
     # A shield is waited for; then the soft limit strikes.
     (shielded,) = of["shielded"]
     assert (shielded["state"], "did not stop" in shielded["errors"][0]["message"]) == (
@@ -132,5 +150,37 @@ def test_what_can_not_be_interrupted_ends_with_its_process(
             for line in metrics.splitlines()
             if line.startswith("jobsd_timeouts_total") and 'kind="hard"' in line
         )
-        == len(WAYS) + 1
+        == len(WAYS) + 2
     )
+
+
+@pytest.mark.failure(
+    "An asynchronous job blocks the event loop for `hang_timeout`",
+    "Its process is ended as for one that is over its limit; the attempt fails with its stack.",
+)
+def test_a_loop_that_is_blocked_for_long_ends_with_its_process(
+    tmp_path: Path, empty_database: str
+) -> None:
+    project = Project(tmp_path, empty_database)
+    project.write("stuck_jobs.py", JOBS)
+    project.write(
+        "config/queue.yml",
+        "import: [stuck_jobs]\nworkers: [{threads: 1, coroutines: 10}]\n"
+        "supervisor: {shutdown_timeout: 60, hang_timeout: 5}\njobs: {kill_after: 1}\n",
+    )
+    with project.start() as tree:
+        tree.wait_event("supervisor.ready")
+        project.python("import stuck_jobs as s\ns.blocking.enqueue()")
+        assert "in blocking" in tree.wait_event("job.blocking")["stack"]
+        project.python("import stuck_jobs as s\ns.beside.enqueue()")
+
+        failed = tree.wait_event("job.failed", within_s=60)
+        shown: list[dict[str, Any]] = json.loads(
+            project.python(SHOW.replace("range(1, 12)", "[1]"))
+        )
+
+    assert tree.events("process.overdue")
+    assert failed["error"]["type"] == "ProcessExitError"
+    assert "blocked the event loop" in failed["error"]["message"]
+    assert "in blocking" in shown[0]["errors"][0]["stack"]
+    assert shown[0]["attempts"] == 1

@@ -74,10 +74,23 @@ class Interruptible:
         """Say by when the job has to have ended, and what is to become of it else."""
         if self.hard is None:
             return
-        self.hard.set(job, limit_s, grace_s, verdict)
+        self.hard.set(job, limit_s, grace_s, verdict, self.thread_id)
         self.grace_s = grace_s
         if not self.shields:
             self._count_from(monotonic(), from_now=from_now)
+
+    def limit_now(
+        self,
+        job: Any,  # noqa: ANN401 - as above
+        stood_s: float,
+        grace_s: float,
+        verdict: tuple[str, float],
+    ) -> None:
+        """Say that the job has to go at once: nothing runs beside it in its loop."""
+        if self.hard is not None:
+            self.hard.set(job, -stood_s, grace_s, verdict, self.thread_id)
+            self.hard.move(monotonic())
+            self.grace_s = grace_s
 
     def unlimit(self) -> None:
         """Say that the job has ended."""

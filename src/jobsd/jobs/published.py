@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any
 from jobsd.database.statements import Statements
 from jobsd.errors import ArgumentError, ProcessExitError
 
-from . import arguments, keys
+from . import arguments, keys, registry
 from .argument_names import NamedArguments
-from .time_limits import timeout_s
+from .time_limits import kill_after_s, timeout_s
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -48,6 +48,8 @@ def _record(definition: Definition) -> dict[str, Any]:
         "retries_crash": definition.policy.retries(ProcessExitError),
         "expires_in_s": definition.expires_in_s,
         "timeout_s": timeout_s(definition.time_limit),
+        "kill_after_s": kill_after_s(definition.time_limit),
+        "asynchronous": definition.name in registry.asynchronous(),
     }
     if limit is not None and limit.key is not None:
         spec = _key(limit.key, limit.group, definition)

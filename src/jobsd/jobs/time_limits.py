@@ -29,14 +29,23 @@ class _Default:
 
     timeout_s: float | None = None
     kill_after_s: float = 10.0
+    hang_timeout_s: float = 40.0
 
 
 _default = _Default()
 
 
-def set_default(timeout_s: float | None, kill_after_s: float = 10.0) -> None:
+def set_default(
+    timeout_s: float | None, kill_after_s: float = 10.0, hang_timeout_s: float = 40.0
+) -> None:
     """Say what counts for the jobs of this process that say nothing themselves."""
     _default.timeout_s, _default.kill_after_s = timeout_s, kill_after_s
+    _default.hang_timeout_s = hang_timeout_s
+
+
+def hang_timeout_s() -> float:
+    """Return for how long a job may block the event loop before its process is ended."""
+    return _default.hang_timeout_s
 
 
 def timeout_s(limit: TimeLimit | None) -> float | None:

@@ -5,7 +5,8 @@ with the pool of threads. The loop never waits for the database. Each job is a t
 of its own; what jobs share (clients, engines) lives as long as the loop.
 
 A job that blocks the loop holds up all the others. The loop says each half a second that it
-lives, and `look` tells where it stands when it has not.
+lives, and `look` tells where it stands when it has not; after `hang_timeout` the process has to
+go, as for a job that is over its time limit.
 """
 
 from __future__ import annotations
@@ -24,8 +25,17 @@ from jobsd.instruments.events import emit
 from jobsd.jobs import interrupts
 from jobsd.jobs.interrupts import Interrupt, Interruptible
 from jobsd.jobs.policy import Verdict
+from jobsd.jobs.time_limits import hang_timeout_s
 
-from .perform import Outcome, Run, described, ending, expired, perform_coroutine
+from .perform import (
+    Outcome,
+    Run,
+    described,
+    ending,
+    expired,
+    limit_blocking,
+    perform_coroutine,
+)
 from .seats import SEAT, facts_of, interrupt_task
 from .series import sift
 
@@ -76,7 +86,7 @@ class Coroutines:
         self._running: dict[int, tuple[Waiting, float, Interruptible]] = {}
         self._tasks: dict[int, asyncio.Task[None]] = {}
         self._beaten_at = 0.0
-        self._told_at = 0.0
+        self._told_at = self._ended_at = 0.0
 
     # What the control thread calls.
 
@@ -159,18 +169,22 @@ class Coroutines:
             self._call(partial(self._loop.call_later, within_s, self._cancel_all))
 
     def look(self) -> None:
-        """Tell where the loop stands, if it has stood there for long."""
+        """Tell where the loop stands once it has stood for long; after very long, end it."""
         stood_s = monotonic() - self._beaten_at
-        if (
-            not self._running
-            or stood_s < BEAT_S + BLOCKED_S
-            or self._told_at == self._beaten_at
-        ):
+        if not self._running or stood_s < BEAT_S + BLOCKED_S:
             return
-        self._told_at = self._beaten_at
-        frame = sys._current_frames().get(self._thread.ident or 0)  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
-        stack = "".join(traceback.format_stack(frame, _FRAMES_MAX)) if frame else ""
-        emit("job.blocking", **self._blocking(), stalled_s=round(stood_s, 3), stack=stack)
+        if self._told_at != self._beaten_at:
+            self._told_at = self._beaten_at
+            frame = sys._current_frames().get(self._thread.ident or 0)  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
+            stack = "".join(traceback.format_stack(frame, _FRAMES_MAX)) if frame else ""
+            seat = self._blocking()
+            facts = {} if seat is None else facts_of(seat.job)
+            emit("job.blocking", **facts, stalled_s=round(stood_s, 3), stack=stack)
+        hang_s = hang_timeout_s()
+        if stood_s >= hang_s and self._ended_at != self._beaten_at:
+            self._ended_at = self._beaten_at
+            if (seat := self._blocking()) is not None:
+                limit_blocking(seat, stood_s)
 
     def close(self) -> None:
         """Let the loop end, and what runs in it with it."""
@@ -231,14 +245,15 @@ class Coroutines:
             self._thread.start()
         self._loop.call_soon_threadsafe(what)
 
-    def _blocking(self) -> dict[str, object]:
+    def _blocking(self) -> Interruptible | None:
+        """Return what the loop's thread is in, None between two jobs."""
         import asyncio  # noqa: PLC0415
 
         current = asyncio.current_task(self._loop)
         for slot, task in list(self._tasks.items()):
             if task is current and (found := self._running.get(slot)) is not None:
-                return facts_of(found[0][0])
-        return {}
+                return found[2] if found[2].job is not None else None
+        return None
 
     # What the loop's thread runs.
 
@@ -282,6 +297,7 @@ class Coroutines:
                 continue
             slot, seat = self._free.pop(), Interruptible()
             seat.job, seat.hard = job, self._entry.hard_limit_of_slot(slot)
+            seat.thread_id = self._thread.ident or 0
             self._running[slot] = waiting, started, seat
             self._entry.coroutine_started(slot, job.id, job.claim_id)
             task = self._loop.create_task(self._run(slot, job, seat), context=Context())

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from jobsd.clock import monotonic
-from jobsd.errors import CompletionError, TimeLimitExceeded
+from jobsd.errors import CompletionError, ProcessExitError, TimeLimitExceeded
 from jobsd.instruments.events import emit, is_subscribed
 from jobsd.jobs import arguments, around, registry, results
 from jobsd.jobs.claims import InClaim
@@ -189,6 +189,17 @@ def _limit_hard(
     grace_s = kill_after_s(definition.time_limit)
     where = InClaim(job.id, job.claim_id)
     seat.limit_hard(where, limit_s, grace_s, (verdict.outcome, verdict.wait_s))
+
+
+def limit_blocking(seat: Interruptible, stood_s: float) -> None:
+    """Say that the process of a job that blocks its loop is to go, and what becomes of it."""
+    job: ClaimedJob = seat.job
+    definition = registry.get(job.class_name)
+    why = ProcessExitError(f"the job has blocked the event loop for {stood_s:.0f} s")
+    verdict = judge(definition.policy, why, job.attempts + 1, job.max_attempts)
+    grace_s = kill_after_s(definition.time_limit)
+    where = InClaim(job.id, job.claim_id)
+    seat.limit_now(where, stood_s, grace_s, (verdict.outcome, verdict.wait_s))
 
 
 def _failed(

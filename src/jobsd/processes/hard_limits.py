@@ -20,18 +20,25 @@ from .words import Text, Word
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-_, _JOB, _CLAIM, _GRACE_US, _LIMIT_US, _OUTCOME, _WAIT_US = range(7)
-_ROW = 7
+_, _JOB, _CLAIM, _GRACE_US, _LIMIT_US, _OUTCOME, _WAIT_US, _THREAD = range(8)
+_ROW = 8
 LIMITED = 29
 """Up to which row limits were written: behind it, nothing was ever touched."""
+FORCED = 30
+"""1 once the last row was written, by the monitor: the process itself can't say it."""
 _ROWS_AT = JOBS_END
-_STACK_JOB = _ROWS_AT + _ROW * (THREADS_MAX + COROUTINES_MAX)
+_FORCED_ROW = THREADS_MAX + COROUTINES_MAX
+_STACK_JOB = _ROWS_AT + _ROW * (_FORCED_ROW + 1)
 _STACK_AT, _STACK_WORDS = _STACK_JOB + 1, 511
 LIMITS_END = _STACK_AT + _STACK_WORDS
 
 
 class Overdue(NamedTuple):
-    """A job that runs for longer than it may; `limit_s` is 0 when it was cancelled by force."""
+    """A job that runs for longer than it may.
+
+    `limit_s` is 0 when it was cancelled by force; below that, it has blocked the event loop for
+    so long. `thread` is the system's number of its thread, 0 where that is not known.
+    """
 
     job: InClaim
     hard_ns: int
@@ -39,6 +46,7 @@ class Overdue(NamedTuple):
     grace_s: float
     outcome: str
     wait_s: float
+    thread: int = 0
 
 
 class HardLimit:
@@ -52,7 +60,12 @@ class HardLimit:
         self._at = _ROWS_AT + row * _ROW
 
     def set(
-        self, job: InClaim, limit_s: float, grace_s: float, verdict: tuple[str, float]
+        self,
+        job: InClaim,
+        limit_s: float,
+        grace_s: float,
+        verdict: tuple[str, float],
+        thread: int = 0,
     ) -> None:
         """Say what is to become of a job that does not end, once `move` has said when."""
         words, at = self._words, self._at
@@ -63,7 +76,10 @@ class HardLimit:
         words[at + _LIMIT_US] = int(limit_s * 1e6)
         words[at + _OUTCOME] = OUTCOMES.index(outcome)
         words[at + _WAIT_US] = int(wait_s * 1e6)
-        if self._row >= words[LIMITED]:
+        words[at + _THREAD] = thread
+        if self._row == _FORCED_ROW:
+            words[FORCED] = 1
+        elif self._row >= words[LIMITED]:
             words[LIMITED] = self._row + 1
 
     def move(self, at_s: float) -> None:
@@ -79,6 +95,8 @@ class HardLimits(RunningJobs):
     stack = Text(_STACK_AT, _STACK_WORDS)
     """Where the job `stack_job` stood that is over its limit, the end of it."""
     stack_job = Word(_STACK_JOB)
+    forced = Word(FORCED)
+    """1 once `force` was called of this process."""
 
     def hard_limit(self, thread: int) -> HardLimit:
         """Return the row of a thread."""
@@ -88,9 +106,17 @@ class HardLimits(RunningJobs):
         """Return the row of a slot for coroutines."""
         return HardLimit(self.words, THREADS_MAX + slot)
 
+    def force(self, job: InClaim, grace_s: float) -> None:
+        """Say that a job is to go that was cancelled by force. Called by the monitor."""
+        row = HardLimit(self.words, _FORCED_ROW)
+        row.set(job, 0.0, grace_s, ("discarded", 0.0))
+        row.move(monotonic_ns() / 1e9 + grace_s)
+
     def clear_limits(self) -> None:
         """Forget the limits of a process that is gone."""
         words = self.words
+        if words[FORCED]:
+            words[_ROWS_AT + _FORCED_ROW * _ROW] = words[FORCED] = 0
         for row in range(words[LIMITED]):
             words[_ROWS_AT + row * _ROW] = 0
         words[LIMITED] = words[_STACK_JOB] = 0
@@ -113,12 +139,13 @@ class HardLimits(RunningJobs):
 
     def _hard(self) -> Iterator[tuple[int, int]]:
         words = self.words
-        for row in range(words[LIMITED]):
+        rows = range(words[LIMITED])
+        for row in (*rows, _FORCED_ROW) if words[FORCED] else rows:
             at = _ROWS_AT + row * _ROW
             if hard := words[at]:
                 yield at, hard
 
     def _read(self, at: int) -> Overdue:
-        hard, job_id, claim_id, grace, limit, outcome, wait = self.words[at : at + _ROW]
+        hard, job_id, claim_id, grace, limit, outcome, wait, thread = self.words[at : at + _ROW]
         job, verdict = InClaim(job_id, claim_id), OUTCOMES[outcome]
-        return Overdue(job, hard, limit / 1e6, grace / 1e6, verdict, wait / 1e6)
+        return Overdue(job, hard, limit / 1e6, grace / 1e6, verdict, wait / 1e6, thread)

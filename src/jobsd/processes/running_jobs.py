@@ -124,6 +124,13 @@ class RunningJobs:
         ended = set(self._ended()) if found else set[InClaim]()
         return [each for each in found if each not in ended]
 
+    @property
+    def runs_any(self) -> bool:
+        """Whether any job runs, or has just ended; reads no page that was never touched."""
+        words = self.words
+        slots = words[_SLOTS_AT : _SLOTS_AT + words[COROUTINES]]
+        return any(words[_CELLS_AT:_CELL_CLAIMS_AT]) or any(slots)
+
     def in_threads(self) -> dict[int, int]:
         """Return thread and job of those that run now, or ran when the process died."""
         return {thread: each.job_id for thread, each in self._in_threads()}

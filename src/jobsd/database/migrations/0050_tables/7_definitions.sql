@@ -7,8 +7,11 @@ CREATE TABLE jobsd.definitions (
     priority integer NOT NULL,
     max_attempts integer NOT NULL,
     retries_crash boolean NOT NULL,
+    -- Whether its jobs run on an event loop.
+    asynchronous boolean NOT NULL DEFAULT false,
     expires_in interval,
     timeout interval,
+    kill_after interval,
     concurrency jsonb,
     uniqueness jsonb,
     published_at timestamptz NOT NULL DEFAULT now()
