@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from jobsd.clock import monotonic, utc_now
 from jobsd.configuration.load import examine as examine_configuration
-from jobsd.database.connection import OUTAGES, Session, Target, redact
+from jobsd.database.connection import OUTAGES, Session, Target, any_server_will_do, redact
 from jobsd.database.migrate import refuse_foreign, version
 from jobsd.database.statements import Statements
 from jobsd.database.steps import latest_version
@@ -77,8 +77,7 @@ def examine(project: Project) -> Iterator[Finding]:
             yield Finding("FAIL", "database", " ".join(str(error).split()))
             return
         took = length(monotonic() - began)
-        url = redact(session.target.url)
-        yield Finding("OK", "database", f"{url} was reached in {took}")
+        yield _reached(session.target.url, took)
         yield _version(session)
         yield _clock(session)
         yield _connections(session)
@@ -107,11 +106,24 @@ def _configuration(project: Project, examined: Examined) -> Finding:
     return Finding("OK", "configuration", f"valid, environment {project.options.environment}")
 
 
+def _reached(url: str, took: str) -> Finding:
+    message = f"{redact(url)} was reached in {took}"
+    if any_server_will_do(url):
+        advice = "add target_session_attrs=read-write, or a standby may be taken"
+        return Finding("WARN", "database", f"{message}; it names several hosts: {advice}")
+    return Finding("OK", "database", message)
+
+
 def _version(session: Session) -> Finding:
     number = session.connection.info.server_version
     said = f"PostgreSQL {session.connection.info.parameter_status('server_version')}"
     if number < OLDEST_SERVER * 10_000:
         return Finding("FAIL", "version", f"{said}; {OLDEST_SERVER} or later is needed")
+    if session.fetch(STATEMENTS["is_standby"])[0][0]:
+        advice = "only its primary takes jobs and acts"
+        return Finding(
+            "FAIL", "version", f"{said}; this is a standby, which only reads: {advice}"
+        )
     return Finding("OK", "version", said)
 
 

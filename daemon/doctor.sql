@@ -1,6 +1,9 @@
 -- clock: read the server's clock.
 SELECT clock_timestamp();
 
+-- is_standby: say whether this server replays what another one writes.
+SELECT pg_is_in_recovery();
+
 -- notify: wake whoever listens; the word means nothing to the processes of a tree.
 SELECT pg_notify('jobsd.wake', 'doctor');
 

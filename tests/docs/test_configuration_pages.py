@@ -9,6 +9,7 @@ import pytest
 from docs.pages import blocks, guide
 from jobsd.configuration.flags import Flags
 from jobsd.configuration.load import load
+from jobsd.database.connection import any_server_will_do
 from system.tree import Project
 
 if TYPE_CHECKING:
@@ -42,6 +43,14 @@ def test_the_configuration_of_a_page_is_accepted(page: str, tmp_path: Path) -> N
     (shown,) = blocks(guide(page), "yaml")
 
     _load(tmp_path, shown)
+
+
+def test_the_urls_of_the_page_on_failover_are_accepted(tmp_path: Path) -> None:
+    for shown in blocks(guide("high-availability"), "yaml"):
+        database = _load(tmp_path, shown).database
+
+        for url in filter(None, (database.url, database.listen_url)):
+            assert not any_server_will_do(url)
 
 
 @pytest.mark.system

@@ -20,7 +20,7 @@ from system.jobs import LEDGER, ledger
 from system.tree import Project, Tree, wait_for
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
+    from collections.abc import Generator, Sequence
     from pathlib import Path
 
     from waiting import Stopwatch, Took
@@ -92,6 +92,11 @@ SELECT (SELECT count(*) FROM jobsd.claims),
     (SELECT count(*) FROM jobsd.blocked_executions),
     (SELECT count(*) FROM jobsd.scheduled_executions WHERE scheduled_at < now())
 """
+_ENDED_AT = """
+SELECT arguments ->> 0, extract(epoch FROM coalesce(finished_at, failed_at))::float8
+FROM jobsd.jobs LEFT JOIN jobsd.failed_executions AS failed ON failed.job_id = id
+WHERE class_name <> 'trial_jobs.tick'
+"""
 _DOUBLE_TICKS = """
 SELECT run_at FROM jobsd.recurring_executions GROUP BY task_key, run_at HAVING count(*) > 1
 """
@@ -144,6 +149,7 @@ class Ordeal:
         self.url = url
         self.before: set[int] = set()
         self.enqueuer: Enqueuer | None = None
+        self.recoveries = 0
 
     def begin(self) -> Enqueuer:
         """Wait until all is up and work goes round; then say who must live on."""
@@ -160,9 +166,13 @@ class Ordeal:
 
     def recovered(self, back: Stopwatch) -> Took:
         """Wait until a job runs that is enqueued now; return what it took since the return."""
+        self.recoveries += 1
+        n = -0.5 - self.recoveries
         with connect(self.url) as connection:
-            connection.execute(_ENQUEUE, ("plain", [-1.5], None, 1, None))
-        wait_for(lambda: "ran -1.5" in self._ledger(), what=self.tree.told)
+            row = connection.execute(_ENQUEUE, ("plain", [n], None, 1, None)).fetchone()
+        if self.enqueuer is not None and row is not None:
+            self.enqueuer.committed[row[0]] = "plain"
+        wait_for(lambda: f"ran {n}" in self._ledger(), what=self.tree.told)
         took_s = back.took()
         print(f"recovered within {took_s:.2f} s")
         return took_s
@@ -172,21 +182,58 @@ class Ordeal:
 
         With `lost` so many outages were told; None is for those that come as they like.
         """
+        enqueuer = self._end()
+        outcomes = self._outcomes()
+        assert {
+            job: kind for job, kind in enqueuer.committed.items() if job not in outcomes
+        } == {}
+        self._check_outcomes(outcomes)
+        assert len(outcomes) <= len(enqueuer.committed) + enqueuer.doubts
+        assert self._doubles() == []
+        self._check_told(lost)
+
+    def check_behind(self, failovers: Sequence[float]) -> None:
+        """See the same after failovers, at these times, to standbys that were behind.
+
+        What was committed and had not reached the standby is gone. What ran twice is what the
+        standby did not know to have ended: so its end was recorded after the first run, and
+        after a failover.
+        """
+        enqueuer = self._end()
+        outcomes = self._outcomes()
+        self._check_outcomes(outcomes)
+        gone, doubles = enqueuer.committed.keys() - outcomes.keys(), self._doubles()
+        print(f"{len(gone)} jobs were not on the standby, {len(doubles)} ran twice")
+        ended = {float(n): at for n, at in self.query(_ENDED_AT)}
+        for line in doubles:
+            n = float(line.split()[1])
+            assert n not in ended or ended[n] > min(failovers), (line, ended[n], failovers)
+        self._check_told(None)
+
+    def _end(self) -> Enqueuer:
         assert self.enqueuer is not None
         self.enqueuer.end()
+        # One that is in no table would be open for ever.
         wait_for(lambda: self._open() == 0, 30, self.tree.told)
-        outcomes = {job: (outcome, n) for job, outcome, n in self.query(_OUTCOMES)}
+        wait_for(lambda: self.query(_LEFT) == [(0, 0, 0)], what=lambda: str(self.query(_LEFT)))
+        assert self.query(_DOUBLE_TICKS) == []
+        return self.enqueuer
+
+    def _outcomes(self) -> dict[int, tuple[str, int]]:
+        return {job: (outcome, n) for job, outcome, n in self.query(_OUTCOMES)}
+
+    def _check_outcomes(self, outcomes: dict[int, tuple[str, int]]) -> None:
+        """See that the jobs that are there and were promised ended as they were meant to."""
+        assert self.enqueuer is not None
         untrue = {
-            job: (kind, outcomes.get(job))
+            job: (kind, outcomes[job])
             for job, kind in self.enqueuer.committed.items()
-            if outcomes.get(job) != _EXPECTED.get(kind, ("finished", 1))
+            if job in outcomes and outcomes[job] != _EXPECTED.get(kind, ("finished", 1))
         }
         assert untrue == {}
-        assert len(outcomes) <= len(self.enqueuer.committed) + self.enqueuer.doubts + 1
-        wait_for(lambda: self.query(_LEFT) == [(0, 0, 0)], what=lambda: str(self.query(_LEFT)))
-        assert [line for line, n in Counter(self._runs()).items() if n > 1] == []
-        assert self.query(_DOUBLE_TICKS) == []
-        self._check_told(lost)
+
+    def _doubles(self) -> list[str]:
+        return [line for line, n in Counter(self._runs()).items() if n > 1]
 
     def _open(self) -> int:
         with contextlib.suppress(psycopg.OperationalError):

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import signal
 from typing import TYPE_CHECKING
 
 import psycopg
 import pytest
 
+from jobsd.database.connection import Target
+from jobsd.database.migrate import migrate
 from outages.cluster import Cluster, cluster, place, returned
 from outages.ordeal import RECOVERY_S, ordeal
-from system.tree import wait_for
+from system.tree import Project, wait_for
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -94,3 +97,30 @@ def test_a_standby_is_waited_for_until_it_is_promoted(tmp_path: Path) -> None:
             tree.begin()
             assert tree.recovered(back) < RECOVERY_S
             tree.check()
+
+
+_READERS = ("list", "show 1", "queues", "db status")
+
+
+def test_a_standby_is_looked_at_and_said_to_be_one(tmp_path: Path) -> None:
+    with cluster() as primary, place() as standby:
+        primary.start()
+        migrate(Target(primary.url))
+        with primary.connect() as connection:
+            connection.execute("SELECT jobsd.enqueue('trial_jobs.plain', '[1]')")
+        standby.copy(primary)
+        standby.start(answers=False)
+        wait_for(lambda: standby.answers(writes=False), what=standby.told)
+        both = f"127.0.0.1:{standby.port},127.0.0.1:{primary.port}"
+        project = Project(tmp_path, f"postgresql://jobsd@{both}/postgres")
+        project.write("config/queue.yml", "workers: [{threads: 1}]\n")
+
+        for words in _READERS:
+            done = project.run(*words.split())
+            assert done.returncode == 0, done.stderr
+        said = json.loads(project.run("doctor", "--json").stdout)
+        findings = {each["subject"]: each for each in said}
+
+    assert findings["version"]["level"] == "FAIL"
+    assert "this is a standby, which only reads" in findings["version"]["message"]
+    assert "add target_session_attrs=read-write" in findings["database"]["message"]

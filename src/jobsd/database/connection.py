@@ -44,6 +44,7 @@ __all__ = [
     "STATEMENT_TIMEOUT_S",
     "Session",
     "Target",
+    "any_server_will_do",
     "connect",
     "redact",
     "unreachable",
@@ -238,6 +239,16 @@ def redact(url: str) -> str:
         return "(a URL that can't be read)"
     shown = {key: parts[key] for key in ("host", "port", "dbname", "user") if key in parts}
     return " ".join(f"{key}={value}" for key, value in shown.items())
+
+
+def any_server_will_do(url: str) -> bool:
+    """Return whether a URL names several hosts, and lets a client take a standby of them."""
+    try:
+        parts = conninfo.conninfo_to_dict(url)
+    except psycopg.Error:
+        return False
+    several = "," in str(parts.get("host") or parts.get("hostaddr") or "")
+    return several and parts.get("target_session_attrs") not in {"read-write", "primary"}
 
 
 def _is_pooled(connection: DeadlineConnection, *, plan_once: bool) -> bool:
