@@ -15,6 +15,7 @@ from . import (
     drain,
     enqueue,
     growth,
+    kinds,
     latency,
     limits,
     old_snapshot,
@@ -53,6 +54,8 @@ BENCHMARKS: dict[str, Callable[[Server, float], Iterator[Case]]] = {
     "spread": spread.cases,
     "commands": commands.cases,
     "web": dashboard.cases,
+    "async": kinds.asynchronous_cases,
+    "kinds": kinds.cases,
 }
 
 _WHAT = TextColumn("{task.description}")

@@ -75,13 +75,18 @@ def ours_once(
         return jobs, drain(server, database, jobs, processes, threads)
 
 
-def drain(
-    server: Server, database: Database, jobs: int, processes: int, threads: int
+def drain(  # noqa: PLR0913, PLR0917 - what is run, and how wide
+    server: Server,
+    database: Database,
+    jobs: int,
+    processes: int,
+    threads: int,
+    coroutines: int = 0,
 ) -> Measured:
     """Run the jobs that wait with the product's workers, beside whoever is connected."""
     with server.connect() as connection:
         others = sessions(connection, database.name)
-    workers = Workers(database.target, processes, threads)
+    workers = Workers(database.target, processes, threads, coroutines=coroutines)
     meter = Meter(server, database.name)
     began = workers.go()
     ended = _await(lambda: workers.finished() >= jobs)

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import mmap
 import os
 import time
 from functools import cache
 from pathlib import Path
 
-from jobsd import FunctionJob, Limit, job
+from jobsd import FunctionJob, Limit, Unique, job
 
 STAMPS_VARIABLE = "JOBSD_BENCHMARKS_STAMPS"
 _MILLISECOND_S = 0.001
+SLEEP_S = 0.02
+"""Of a coroutine that waits."""
 
 
 @job(name="noop")
@@ -42,6 +45,33 @@ def compute(_number: int) -> None:
 def stamp(number: int) -> None:
     """Note when it began (monotonic, which all processes of a machine share)."""
     stamps(os.environ[STAMPS_VARIABLE])[number] = time.monotonic()
+
+
+@job(name="async-noop")
+async def noop_on_loop(_number: int) -> None:
+    """Do nothing, on the loop."""
+
+
+@job(name="async-sleep")
+async def sleep_on_loop(_number: int) -> None:
+    """Wait for 20 ms, as for a service."""
+    await asyncio.sleep(SLEEP_S)
+
+
+@job(name="bounded", timeout="10s")
+def bounded(_number: int) -> None:
+    """Do nothing, with a time limit."""
+
+
+@job(name="unique", unique=Unique())
+def unique(_number: int) -> None:
+    """Do nothing; there is one for each argument."""
+
+
+@job(name="with-result", result_ttl="1h")
+def with_result(number: int) -> int:
+    """Return the argument."""
+    return number
 
 
 BODIES: dict[str, FunctionJob[[int], None]] = {

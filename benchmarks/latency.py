@@ -107,7 +107,7 @@ class _Times:
 
 
 def _every_20_ms(server: Server, waiting: Waiting, jobs: int, load: int) -> Measured:
-    with _times(jobs) as times, server.database() as database:
+    with taken_times(jobs) as times, server.database() as database:
         meter = Meter(server, database.name)
         with waiting(database) as connect, _loaded(connect, load):
             enqueue = connect()
@@ -124,7 +124,7 @@ def _every_20_ms(server: Server, waiting: Waiting, jobs: int, load: int) -> Meas
 
 def _urgent(server: Server, jobs: int, backlog: int) -> Measured:
     """Store urgent jobs while the tree works on very many others."""
-    with _times(jobs) as times, server.database() as database, ours(database) as connect:
+    with taken_times(jobs) as times, server.database() as database, ours(database) as connect:
         fill(database, noop.definition.name, backlog)
         connect()(-1)
         for _ in range(jobs):
@@ -137,7 +137,7 @@ def _after_rests(server: Server, jobs: int) -> tuple[Measured, Measured]:
     with contextlib.ExitStack() as stack:
         sides: list[tuple[Enqueue, _Times]] = []
         for waiting in (ours, theirs):
-            times = stack.enter_context(_times(jobs))
+            times = stack.enter_context(taken_times(jobs))
             database = stack.enter_context(server.database())
             sides.append((stack.enter_context(waiting(database))(), times))
         for enqueue, _ in sides:
@@ -152,7 +152,7 @@ def _after_rests(server: Server, jobs: int) -> tuple[Measured, Measured]:
 
 
 @contextlib.contextmanager
-def _times(jobs: int) -> Generator[_Times]:
+def taken_times(jobs: int) -> Generator[_Times]:
     """Make the file in which the jobs of workers that are started now will note their begin."""
     with tempfile.TemporaryDirectory(prefix="jobsd-benchmarks-") as folder:
         Path(folder).chmod(0o755)

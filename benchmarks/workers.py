@@ -38,14 +38,16 @@ class Workers:
         processes: int,
         threads: int,
         make: Callable[..., Worker] = Worker,
+        coroutines: int = 0,
     ) -> None:
         scoreboard = Scoreboard()
         scoreboard.supervisor_pid = os.getpid()
         self._entries = [_taken(scoreboard) for _ in range(processes)]
         self._counters: list[QueueCounters] = []
+        options = WorkerOptions(threads=threads, coroutines=coroutines)
         self._children = Children(
             processes,
-            lambda number: _worker(scoreboard, self._entries[number], target, threads, make),
+            lambda number: _worker(scoreboard, self._entries[number], target, options, make),
         )
 
     def go(self) -> float:
@@ -78,7 +80,7 @@ def _worker(
     scoreboard: Scoreboard,
     entry: ScoreboardEntry,
     target: Target,
-    threads: int,
+    options: WorkerOptions,
     make: Callable[..., Worker],
 ) -> Callable[[], int]:
     context = Context(scoreboard, entry, entry.name)
@@ -86,5 +88,5 @@ def _worker(
     listen_to_signals(context)
     nowhere = os.open(os.devnull, os.O_WRONLY)
     logs.configure("json", "info", kind="worker", name=entry.name, stream=nowhere)
-    worker = make(context, target, WorkerOptions(threads=threads), JobsOptions())
+    worker = make(context, target, options, JobsOptions())
     return lambda: run(worker, context)

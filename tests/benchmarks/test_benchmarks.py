@@ -30,6 +30,8 @@ CASES = {
     "spread": ("priorities",),
     "commands": ("version", "status"),
     "web": ("/limits", "/history"),
+    "async": ("no-op", "sleep"),
+    "kinds": ("time limit", "unique", "result"),
 }
 # A job may begin before who has stored it goes on, on a machine that has others to run.
 FROM_RETURN = {"p50_ms", "p95_ms", "p99_ms", "max_ms", "notification_ms"}

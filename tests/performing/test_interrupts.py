@@ -229,7 +229,9 @@ def test_what_comes_in_a_shield_comes_at_the_end_of_the_outermost(pool: Pool) ->
     assert noted == ["shielded", "still", "saved"]
 
 
+@pytest.mark.parametrize("within_s", [4.0, pytest.param(600.0, marks=pytest.mark.long)])
 def test_many_random_limits_around_the_length_of_jobs_strike_nothing_else(
+    within_s: float,
     pool: Pool,
     heard: list[tuple[str, dict[str, Any]]],
     monkeypatch: pytest.MonkeyPatch,
@@ -238,7 +240,7 @@ def test_many_random_limits_around_the_length_of_jobs_strike_nothing_else(
     log.propagate = False
     seed = random.randrange(2**32)  # noqa: S311 - no secret
     chosen = random.Random(seed)  # noqa: S311 - no secret
-    until, runs, number = monotonic() + 4, list[Run](), 0
+    until, runs, number = monotonic() + within_s, list[Run](), 0
 
     def draw(_: object) -> float:
         return chosen.uniform(0.0001, 0.002)

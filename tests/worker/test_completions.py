@@ -15,9 +15,10 @@ from sqlalchemy.orm import Session as OrmSession
 from conftest import drop_database, make_database
 from jobs.conftest import _django  # noqa: F401 - a fixture, for Django's settings
 from jobs.drivers import address
-from jobsd.errors import CompletionError, TimeLimitExceeded
+from jobsd.errors import CompletionError, RefusedError, TimeLimitExceeded
 from jobsd.instruments.events import subscribe
 from jobsd.jobs import completion
+from jobsd.jobs.cancels import cancel
 from jobsd.jobs.current import current_job
 from jobsd.jobs.definition import job
 from jobsd.jobs.limits import Limit
@@ -123,6 +124,24 @@ def open_for_long() -> None:
 
 
 @job
+def cancelled_while_open(*, commits: bool) -> None:
+    def wait() -> None:
+        noted.append("open")
+        assert gate.wait(20)
+        if not commits:
+            roll_back()
+
+    by_psycopg(wait)
+
+
+@job
+def cancelled_before() -> None:
+    noted.append("begun")
+    assert gate.wait(20)
+    by_psycopg(lambda: None)
+
+
+@job
 def beside() -> None:
     noted.append("beside")
 
@@ -157,6 +176,43 @@ def left_open() -> None:
     connection = psycopg.connect(URL[0])
     current_job().complete(connection=connection)
     noted.append(connection)
+
+
+@pytest.mark.parametrize("commits", [True, False])
+@pytest.mark.parametrize("force", [True, False])
+def test_a_cancel_of_one_that_completes_changes_nothing_once_it_is_committed(
+    make_worker: MakeWorker, rows: Rows, *, commits: bool, force: bool
+) -> None:
+    worker = make_worker()
+    enqueued = cancelled_while_open.enqueue(commits=commits)
+    worker.until(lambda: "open" in noted)
+
+    # It holds the row of its claim, so the cancel has to be noted when that is free.
+    worker.until(lambda: rows("SELECT job_ids FROM jobsd.claims"))
+    with pytest.raises(RefusedError, match="being claimed, or changed"):
+        cancel(enqueued.id or 0, force)
+    gate.set()
+    ended = "jobs WHERE outcome = 'finished'" if commits else "failed_executions"
+    worker.until(lambda: rows(f"SELECT 1 FROM jobsd.{ended}"))
+    worker.until(lambda: not rows("SELECT 1 FROM jobsd.claims"))
+
+    assert rows("SELECT n FROM public.effects") == ([1] if commits else [])
+
+
+def test_a_cancel_before_it_completes_strikes_it_unless_it_has_committed(
+    make_worker: MakeWorker, rows: Rows
+) -> None:
+    worker = make_worker()
+    enqueued = cancelled_before.enqueue()
+    worker.until(lambda: "begun" in noted)
+    cancel(enqueued.id or 0)
+    gate.set()
+    worker.until(_ended(worker, rows))
+
+    # Struck before it completed: discarded, and no effect; else finished, with it.
+    (outcome,) = rows("SELECT outcome FROM jobsd.jobs")
+    effects = rows("SELECT n FROM public.effects")
+    assert (outcome, effects) in [("discarded", []), ("finished", [1])]
 
 
 def _ended(worker: Driven, rows: Rows) -> Callable[[], bool]:
