@@ -18,6 +18,7 @@ from jobsd.operations import audit, history
 from jobsd.operations import jobs as job_rows
 from jobsd.operations import tasks as task_rows
 from jobsd.operations.bulk import ACTS
+from jobsd.operations.gauges import COUNTED_MAX as QUEUED_MAX
 from jobsd.operations.overview import COUNTED_MAX, failure_groups, overview, threads, totals
 from jobsd.operations.processes import processes, trees
 from jobsd.operations.queues import by_urgency, queue_rows
@@ -41,15 +42,17 @@ _NAMED = 8
 _COUNTED = ("ready", "claimed", "scheduled", "blocked", "failed", "finished", "discarded")
 LOGS_SHOWN = 10
 """Attempts whose logs a page shows, where these are kept."""
+_NEWEST = 2_000
+"""So many of the newest jobs are looked at for those that have ended."""
 _DAY = timedelta(hours=24)
 
 
 @route("/", "overview")
 def show_overview(asked: Asked) -> Found:
     """Read what `status` prints."""
-    seen = overview(asked.session, asked.threshold_s)
+    seen = overview(asked.session, asked.threshold_s, _most(asked))
     seen.recurring[:] = map(asked.shown.task, seen.recurring)
-    counts = totals(asked.session)
+    counts = _totals(asked)
     more = {
         "sentence": _health(seen),
         "counts": _counts(counts),
@@ -68,16 +71,16 @@ def show_jobs(asked: Asked) -> Found:
     """Read a page of jobs, the newest first, of those that the search means."""
     query = asked.request.query
     search = read_search(query.get("q", ""), asked.shown.names)
-    given = query.get("before", "")
-    before = int(given) if given.isascii() and given.isdigit() and len(given) < 19 else BEYOND
+    before = _number(query.get("before", "")) or BEYOND
     found = listed(asked.session, search.meant, ROWS, before=before, seen_max=SEEN_MAX)
     rows = job_rows.rows(found.jobs, asked.shown)
     more = {
         "search": query.get("q", ""),
+        "number": _number(query.get("q", "")),
         "problems": search.problems,
         "state_of_search": search.meant.state,
         "bulk": _bulk(search),
-        "counts": _counts(totals(asked.session)),
+        "counts": _counts(_totals(asked)),
         "complete": found.complete,
         "seen": found.seen,
         "oldest": found.oldest,
@@ -91,11 +94,11 @@ def show_jobs(asked: Asked) -> Found:
 @route("/jobs/<id>", "job")
 def show_job(asked: Asked) -> Found:
     """Read one job, its attempts, and why it is not running."""
-    given = asked.names["id"]
-    if not (given.isascii() and given.isdigit() and len(given) < 19):
+    job_id = _number(asked.names["id"])
+    if job_id is None:
         raise RefusedRequest(HTTPStatus.NOT_FOUND, "A job's id is a whole number.")
-    seen = job_rows.examine(asked.session, int(given), asked.threshold_s)
-    logs = job_rows.logs(asked.session, int(given), LOGS_SHOWN)
+    seen = job_rows.examine(asked.session, job_id, asked.threshold_s)
+    logs = job_rows.logs(asked.session, job_id, LOGS_SHOWN)
     more = {"reasons": seen.why, "logs": logs, "live": "jobs queues processes"}
     return Found(seen.document(seen.facts(asked.shown)), more)
 
@@ -103,7 +106,7 @@ def show_job(asked: Asked) -> Found:
 @route("/queues", "queues")
 def show_queues(asked: Asked) -> Found:
     """Read the queues."""
-    rows = queue_rows(asked.session)
+    rows = queue_rows(asked.session, _most(asked))
     since = {each.queue_name: each for each in queues.paused(session=asked.session)}
     return Found(rows, {"rows": by_urgency(rows), "pauses": since, "live": "jobs queues"})
 
@@ -163,10 +166,15 @@ def show_heartbeats(asked: Asked) -> Found:
 @route("/audit", "audit")
 def show_audit(asked: Asked) -> Found:
     """Read what somebody did by hand."""
-    given = asked.request.query.get("before", "")
-    before = int(given) if given.isascii() and given.isdigit() and len(given) < 19 else BEYOND
+    before = _number(asked.request.query.get("before", "")) or BEYOND
     rows = audit.rows(asked.session, ROWS, before)
     return Found(rows, {"next": rows[-1]["id"] if len(rows) == ROWS else None})
+
+
+def _number(text: str) -> int | None:
+    """Return the id that a text is; None when it is none."""
+    digits = text.strip()
+    return int(digits) if digits.isascii() and digits.isdigit() and len(digits) < 19 else None
 
 
 def _bulk(search: Search) -> list[BulkAct]:
@@ -179,6 +187,15 @@ def _bulk(search: Search) -> list[BulkAct]:
         for act in ACTS.values()
         if state in act.states or (state is None and act.name == "discard")
     ]
+
+
+def _most(asked: Asked) -> int:
+    """Return how many jobs of a queue are counted: pages say that there are more."""
+    return QUEUED_MAX if asked.request.is_api else COUNTED_MAX + 1
+
+
+def _totals(asked: Asked) -> Totals:
+    return totals(asked.session, scheduled=0, newest=_NEWEST)
 
 
 def _counts(found: Totals) -> list[tuple[str, int, str]]:

@@ -12,37 +12,25 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from jobsd.operations.call_text import call_text
-from jobsd.operations.words import as_json, counted, length, when
+from jobsd.operations.overview import COUNTED_MAX
+from jobsd.operations.words import as_json, capped, counted, length, when
 from jobsd.text import one_line
 
 from . import assets
-
-MEANINGS = {
-    "ready": "waits for a free thread of a worker",
-    "claimed": "a worker has taken it: it runs, or is about to",
-    "scheduled": "waits for its time; a dispatcher makes it ready then",
-    "blocked": "waits for others with the same concurrency key",
-    "failed": "has used up its attempts, and waits for somebody to retry or discard it",
-    "finished": "has succeeded",
-    "discarded": "was dropped: by hand, or because its definition says so",
-    "lost": "is in no table: a defect, or a database that was restored",
-    "full": "as many jobs of this key run as may: the others wait",
-    "paused": "no worker takes from it, or no scheduler enqueues it",
-    "standby": "it only repeats what another server does",
-    "outdated": "this program needs newer tables",
-    "enqueued": "its job was enqueued in time",
-    "missed": "no scheduler ran at its time",
-    "skipped": "the run before it had not ended",
-    "alive": "its heartbeat is recent",
-    "silent": "its heartbeat stands still",
-    "gone": "its process has ended",
-}
-"""What the words of ours mean that stand on pages alone."""
+from .meanings import MEANINGS, WORDS_HERE, words_on
 
 
 def render(template: str, **facts: Any) -> bytes:  # noqa: ANN401 - whatever a page shows
-    """Return a page."""
-    return _environment().get_template(template).render(**facts).encode()
+    """Return a page; below it stands what its words mean that are ours."""
+    page = _environment().get_template(template).render(**facts)
+    return page.replace(WORDS_HERE, _words(page)).encode()
+
+
+def _words(page: str) -> str:
+    """Return the meanings of the words of ours that a page has."""
+    found = words_on(page)
+    macros: Any = _environment().get_template("macros.html").module
+    return str(macros.words([(word, MEANINGS[word]) for word in found])) if found else ""
 
 
 @cache
@@ -61,6 +49,7 @@ def _environment() -> Environment:
         "json": _json,
         "call": _call,
         "size": _size,
+        "number": lambda count: capped(count, COUNTED_MAX),
         "line": lambda text: one_line(str(text)),
     }
     names = cast("dict[str, Any]", made.globals)

@@ -13,6 +13,22 @@ from pathlib import Path
 
 TESTS = Path(__file__).parents[1]
 FOLDER = TESTS.parent / "docs/images"
+NAMES = (
+    *("jobs", "queues", "recurring", "processes", "limits"),
+    *("history", "heartbeats", "audit", "system"),
+)
+"""The pages of the navigation, beside the overview."""
+PICTURES = {
+    "overview": ("/", "light", 1280),
+    "overview-dark": ("/", "dark", 1280),
+    "phone": ("/", "light", 390),
+    "job": ("/jobs/{waiting}", "light", 1280),
+    "failed": ("/jobs/{failed}", "dark", 1280),
+    "bulk": ("/bulk?act=retry&q=state:failed", "light", 1280),
+    **{name: (f"/{name}", "light", 1280) for name in NAMES},
+    "heartbeats": ("/heartbeats", "dark", 1280),
+}
+"""The name of each picture, with the page, the scheme and the width that it shows."""
 
 
 def main(url: str) -> None:
@@ -28,20 +44,12 @@ def main(url: str) -> None:
     client.configure(client=client.Client(target))
     with contextlib.closing(Session(target, "screenshots")) as session:
         ids = fill(session)
-    pages = {
-        "overview": ("/", "light", 1280),
-        "overview-dark": ("/", "dark", 1280),
-        "job": (f"/jobs/{ids['waiting']}", "light", 1280),
-        "history": ("/history", "light", 1280),
-        "heartbeats": ("/heartbeats", "dark", 1280),
-        "phone": ("/", "light", 390),
-    }
     FOLDER.mkdir(exist_ok=True)
     with dashboard(target) as address, chromium() as browser:
-        for name, (path, scheme, width) in pages.items():
+        for name, (path, scheme, width) in PICTURES.items():
             size = {"width": width, "height": 800}
             page = browser.new_page(color_scheme=scheme, viewport=size)
-            page.goto(address + path)
+            page.goto(address + path.format(**ids))
             page.screenshot(path=FOLDER / f"dashboard-{name}.png")
             page.close()
     client.configure()

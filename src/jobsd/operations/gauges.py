@@ -21,8 +21,11 @@ if TYPE_CHECKING:
 
 STATEMENTS = Statements("jobsd.operations", "gauges.sql")
 
+COUNTED_MAX = 1_000_000
+"""Jobs of one queue that are counted at most."""
+_DEPTHS = ("ready", "elsewhere")
 _NAMES = (
-    *("ready", "elsewhere", "processes", "tasks", "server"),
+    *("processes", "tasks", "server"),
     *("pauses", "dispatch", "tables", "oldest_transaction", "arrivals"),
 )
 
@@ -69,11 +72,25 @@ def database_figures(
     )
 
 
+def depths(session: Session, most: int) -> tuple[dict[str, dict[str, int]], dict[str, float]]:
+    """Return how many jobs each queue has in each state, counted up to `most`, and their ages.
+
+    The ages are those of the oldest ready job of each queue, in seconds.
+    """
+    read = dict(zip(_DEPTHS, session.fetch_together(_asked_depths(most)), strict=True))
+    return _depths(read)[0], {queue: age_s for queue, _, age_s in read["ready"]}
+
+
+def _asked_depths(most: int) -> list[tuple[Statement, dict[str, object]]]:
+    return [(STATEMENTS[name], {"most": most}) for name in _DEPTHS]
+
+
 def _read(
     session: Session, busy_jobs: Sequence[int] | None, *, run_times: bool
 ) -> dict[str, Rows]:
     names = [*_NAMES, "run_times"] if run_times else _NAMES
     asked: dict[str, tuple[Statement, dict[str, object]]] = {
+        **dict(zip(_DEPTHS, _asked_depths(COUNTED_MAX), strict=True)),
         **{name: (STATEMENTS[name], {}) for name in names},
         "lost": (lost.STATEMENTS["known"], {}),
         "unknown": (lanes.STATEMENTS["unknown"], {}),

@@ -1,6 +1,6 @@
 -- ready: for each queue, how many jobs are ready and since when the oldest has waited. Names
 -- come from index skips, over queues and priorities, over lanes, and over limited jobs; the first
--- job of each is its oldest; counts come from the same index. At most 10,000 skips, and a million rows counted.
+-- job of each is its oldest; counts come from the same index. At most 10,000 skips, and `most` rows of a queue counted.
 WITH RECURSIVE pair AS (
     (
         SELECT queue_name, priority, job_id, 1 AS turn
@@ -65,7 +65,7 @@ SELECT
         FROM (
             SELECT FROM jobsd.all_ready_executions AS ready
             WHERE ready.queue_name = first.queue_name
-            LIMIT 1000000
+            LIMIT %(most)s
         ) AS counted
     ),
     coalesce(
@@ -83,25 +83,25 @@ GROUP BY first.queue_name
 ORDER BY first.queue_name;
 
 -- elsewhere: for each queue, how many jobs are in the other states, and how old the oldest
--- claim is. Few as a rule; of very many, the first hundred thousand are counted (of scheduled
--- ones, the first million).
+-- claim is. Few as a rule; of very many, the first `most` are counted (at most a hundred thousand
+-- of those that are not scheduled).
 SELECT queue_name, 'scheduled', count(*), NULL::float8
-FROM (SELECT queue_name FROM jobsd.scheduled_executions LIMIT 1000000) AS counted
+FROM (SELECT queue_name FROM jobsd.scheduled_executions LIMIT %(most)s) AS counted
 GROUP BY queue_name
 UNION ALL
 SELECT queue_name, 'blocked', count(*), NULL
-FROM (SELECT queue_name FROM jobsd.all_blocked_executions LIMIT 100000) AS counted
+FROM (SELECT queue_name FROM jobsd.all_blocked_executions LIMIT least(%(most)s, 100000)) AS counted
 GROUP BY queue_name
 UNION ALL
 SELECT
     job.queue_name, 'claimed', count(*),
     extract(epoch FROM now() - min(claimed.created_at))::float8
-FROM (SELECT job_id, created_at FROM jobsd.claimed_executions LIMIT 100000) AS claimed
+FROM (SELECT job_id, created_at FROM jobsd.claimed_executions LIMIT least(%(most)s, 100000)) AS claimed
 JOIN jobsd.jobs AS job ON job.id = claimed.job_id
 GROUP BY job.queue_name
 UNION ALL
 SELECT job.queue_name, 'failed', count(*), NULL
-FROM (SELECT job_id FROM jobsd.failed_executions LIMIT 100000) AS failed
+FROM (SELECT job_id FROM jobsd.failed_executions LIMIT least(%(most)s, 100000)) AS failed
 JOIN jobsd.jobs AS job ON job.id = failed.job_id
 GROUP BY job.queue_name;
 

@@ -10,6 +10,7 @@ from jobsd.heartbeat.log import HeartbeatLogs
 from jobsd.jobs import inspect, lost
 
 from . import failures
+from .gauges import COUNTED_MAX as QUEUED_MAX
 from .processes import processes
 from .queues import queue_rows
 from .tasks import task_rows
@@ -82,8 +83,11 @@ class Overview:
         return any(row["kind"] == "scheduler" for row in self.alive)
 
 
-def overview(session: Session, threshold_s: float) -> Overview:
-    """Read everything once; `running` is whether a supervisor lives, on whichever host."""
+def overview(session: Session, threshold_s: float, most: int = QUEUED_MAX) -> Overview:
+    """Read everything once; `running` is whether a supervisor lives, on whichever host.
+
+    Of each state of a queue at most `most` jobs are counted.
+    """
     rows = processes(session, threshold_s)
     planned = [row for row in task_rows(session) if row["next_run"] is not None]
     planned.sort(key=lambda row: (row["next_run"], row["key"]))
@@ -91,16 +95,23 @@ def overview(session: Session, threshold_s: float) -> Overview:
     return Overview(
         running=any(row["kind"] == "supervisor" and row["life"] == "alive" for row in rows),
         processes=rows,
-        queues=queue_rows(session),
+        queues=queue_rows(session, most),
         recurring=planned[:_NEXT_RUNS],
         failures=_latest_failures(session),
         last_heartbeat=beat.executed_at if beat else None,
     )
 
 
-def totals(session: Session) -> Totals:
-    """Count the jobs of each state, at a bounded cost."""
-    (counts,) = session.fetch(STATEMENTS["totals"], {"most": COUNTED_MAX + 1})
+def totals(
+    session: Session, *, scheduled: int = COUNTED_MAX + 1, newest: int = 2 * COUNTED_MAX + 2
+) -> Totals:
+    """Count the jobs of each state, at a bounded cost.
+
+    Retries are counted among the next `scheduled` jobs, those that have ended among the
+    `newest`.
+    """
+    bounds = {"most": COUNTED_MAX + 1, "scheduled": scheduled, "newest": newest}
+    (counts,) = session.fetch(STATEMENTS["totals"], bounds)
     numbers: list[Any] = [*counts, lost.known(session).jobs]
     return Totals(*numbers)
 

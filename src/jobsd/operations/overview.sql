@@ -1,15 +1,16 @@
--- totals: count the jobs in each state; of very many those up to `most`, and of those that have
--- ended only those among the newest jobs. `all_seen` says that there are no others.
+-- totals: count the jobs in each state; of very many those up to `most`, retries among the next
+-- `scheduled` ones, and those that have ended among the `newest` jobs. `all_seen` says that there
+-- are no others.
 WITH retries AS MATERIALIZED (
     SELECT job_id
     FROM jobsd.scheduled_executions
     ORDER BY scheduled_at, priority, job_id
-    LIMIT %(most)s
+    LIMIT %(scheduled)s
 ), newest AS MATERIALIZED (
     SELECT outcome
     FROM jobsd.jobs
     ORDER BY id DESC
-    LIMIT 2 * %(most)s
+    LIMIT %(newest)s
 )
 SELECT
     (SELECT count(*) FROM (SELECT FROM jobsd.scheduled_executions LIMIT %(most)s) AS counted),
@@ -25,4 +26,4 @@ SELECT
     (SELECT count(*) FROM (SELECT FROM jobsd.failed_executions LIMIT %(most)s) AS counted),
     (SELECT count(*) FROM newest WHERE outcome = 'finished'),
     (SELECT count(*) FROM newest WHERE outcome = 'discarded'),
-    (SELECT count(*) < 2 * %(most)s FROM newest) AS all_seen;
+    (SELECT count(*) < %(newest)s FROM newest) AS all_seen;

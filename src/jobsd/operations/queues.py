@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from jobsd.jobs import queues
 
-from .gauges import database_figures
+from .gauges import COUNTED_MAX, depths
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -17,20 +17,23 @@ if TYPE_CHECKING:
     Row = dict[str, Any]
 
 
-def queue_rows(session: Session) -> list[Row]:
-    """Return the queues that have jobs which have not ended, or are paused, by name."""
-    figures = database_figures(session)
+def queue_rows(session: Session, most: int = COUNTED_MAX) -> list[Row]:
+    """Return the queues that have jobs which have not ended, or are paused, by name.
+
+    Of each state of a queue at most `most` jobs are counted.
+    """
+    counts, ages_s = depths(session, most)
     pauses = {pause.queue_name: pause for pause in queues.paused(session=session)}
-    names = sorted({*figures.depths, *pauses})
+    names = sorted({*counts, *pauses})
     return [
         {
             "name": name,
-            "ready": figures.depths.get(name, {}).get("ready", 0),
-            "oldest_age": _age(figures.latencies_s.get(name)),
+            "ready": counts.get(name, {}).get("ready", 0),
+            "oldest_age": _age(ages_s.get(name)),
             "paused": name in pauses,
             "reason": pauses[name].reason if name in pauses else None,
             "paused_by": pauses[name].created_by if name in pauses else None,
-            "jobs": dict(figures.depths.get(name, {})),
+            "jobs": dict(counts.get(name, {})),
         }
         for name in names
     ]
