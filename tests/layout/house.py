@@ -9,7 +9,13 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 ROOMS = ("daemon", "dispatcher", "scheduler", "supervisor", "web", "worker")
-SHIPPED = {"config": "config", "prometheus": "packaging/prometheus", "systemd": "systemd"}
+SHIPPED = {
+    "config": "config",
+    "grafana": "packaging/grafana",
+    "kubernetes": "packaging/kubernetes",
+    "prometheus": "packaging/prometheus",
+    "systemd": "systemd",
+}
 """Links in src/jobsd/shipped, and what they lead to: what the wheel carries beside code."""
 
 _SURROUNDINGS = ("PIP_", "SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "HTTP_PROXY", "HTTPS_PROXY")
