@@ -64,7 +64,7 @@ class Found:
 
     A ready one that not every worker can run has a `lane`. `reason` says in a word why it was
     discarded, where that is known; `expires_at` when it is not begun any more; `cancelled` that
-    it is to stop.
+    it is to stop. `timeout_s` and `kill_after_s` are its time limit, as its workers have said.
     """
 
     job: JobRow
@@ -76,6 +76,8 @@ class Found:
     reason: str | None = None
     expires_at: datetime | None = None
     cancelled: bool = False
+    timeout_s: float | None = None
+    kill_after_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

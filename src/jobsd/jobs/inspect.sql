@@ -21,7 +21,9 @@ SELECT
     ready.position, job.concurrency_key,
     CASE WHEN job.concurrency_key IS NOT NULL THEN coalesce(job.concurrency_limit, 1) END,
     ready.lane, job.progress, job.reason, expiration.expires_at,
-    (job.id = ANY (claim.cancelled)) IS TRUE
+    (job.id = ANY (claim.cancelled)) IS TRUE,
+    extract(epoch FROM known.timeout)::float8,
+    CASE WHEN known.timeout IS NOT NULL THEN extract(epoch FROM known.kill_after)::float8 END
 FROM jobsd.jobs AS job
 LEFT JOIN jobsd.failed_executions AS failed ON failed.job_id = job.id
 LEFT JOIN jobsd.all_ready_executions AS ready ON ready.job_id = job.id
@@ -37,6 +39,8 @@ LEFT JOIN LATERAL (
 LEFT JOIN jobsd.processes AS process ON process.id = claim.process_id
 LEFT JOIN jobsd.expirations AS expiration
     ON expiration.job_id = job.id AND job.outcome IS NULL
+LEFT JOIN jobsd.definitions AS known
+    ON known.class_name = job.class_name AND job.outcome IS NULL
 WHERE job.id = %(id)s;
 
 -- attempts: list what went wrong with a job, the first attempt first.

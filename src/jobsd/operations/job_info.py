@@ -32,7 +32,7 @@ class JobInfo:
     `error` is that of its last attempt (`type`, `message`, `stack`), `errors` are those of all.
     `why` says why it is not running: it is empty when it runs or has ended. `reason` is the
     first word of it; of a discarded job: "expired", "conflict", its error, or "by hand".
-    `details` has what only some jobs have: the limit, when it expires, and the process that has
+    `details` has what only some jobs have: limits, when it expires, and the process that has
     claimed it, or has performed it where its result is kept.
     """
 

@@ -119,7 +119,7 @@ def job_facts(found: Found, shown: ShownArguments) -> Row:
 
 
 def _more(found: Found) -> dict[str, Any]:
-    """Return what only some have: a limit, an expiry, and who has claimed it since when."""
+    """Return what only some have: limits, an expiry, and who has claimed it since when."""
     more: dict[str, Any] = {}
     if found.concurrency_key is not None:
         more |= {
@@ -128,6 +128,8 @@ def _more(found: Found) -> dict[str, Any]:
         }
     if found.expires_at is not None:
         more["expires_at"] = found.expires_at
+    if found.timeout_s is not None and found.job.state != "failed":
+        more |= {"timeout": found.timeout_s, "kill_after": found.kill_after_s}
     if found.job.state == "claimed":
         names = ("claimed_at", "process_id", "process", "pid", "hostname")
         more |= {name: getattr(found.job, name) for name in names}
