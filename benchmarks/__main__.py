@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from . import (
+    asynchronous,
     clearing,
     commands,
     dashboard,
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
 
 BENCHMARKS: dict[str, Callable[[Server, float], Iterator[Case]]] = {
     "enqueue": enqueue.cases,
+    "asynchronous": asynchronous.cases,
     "drain": drain.cases,
     "latency": latency.cases,
     "parts": parts.cases,

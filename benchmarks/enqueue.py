@@ -42,22 +42,23 @@ def cases(server: Server, scale: float) -> Iterator[Case]:
     for name, ours, theirs, jobs, clients, target in ways:
         yield Case(
             name,
-            _contender("jobsd", server, ours, jobs, clients),
-            _contender("driver", server, theirs, jobs, clients),
+            contender("jobsd", server, ours, jobs, clients),
+            contender("driver", server, theirs, jobs, clients),
             target=target,
         )
     for name, way in (("jobsd", one_by_one), ("driver", _plain_one_by_one)):
         yield Case(
             f"{name}: 8 clients to one",
-            _contender("8 clients", server, way, 2 * few, _CLIENTS),
-            _contender("1 client", server, way, few, 1),
+            contender("8 clients", server, way, 2 * few, _CLIENTS),
+            contender("1 client", server, way, few, 1),
             target="ratio ≥ 3" if name == "jobsd" else "",
         )
 
 
-def _contender(
+def contender(
     name: str, server: Server, prepare: Prepare, jobs: int, clients: int
 ) -> Contender:
+    """Return what stores so many jobs by `clients` processes, in a database of its own."""
     once = partial(_once, server, prepare, jobs, clients)
 
     def count() -> float:

@@ -15,6 +15,7 @@ from psycopg import conninfo
 ROOT = Path(__file__).resolve().parents[2]
 CASES = {
     "enqueue": ("one at a time", "in a caller's transaction"),
+    "asynchronous": ("at a time", "at once"),
     "drain": ("1x3 no-op",),
     "latency": ("every 20 ms beside",),
     "parts": ("every 20 ms",),
