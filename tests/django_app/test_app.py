@@ -66,6 +66,18 @@ except KeyError:
     pass
 count.enqueue()
 """
+LOGS = """
+import logging
+from jobsd import HeartbeatJob
+
+@job(name="logs")
+def logs():
+    logging.getLogger("shop.jobs").info("written by logging")
+
+def enqueue_more():
+    logs.enqueue()
+    HeartbeatJob.enqueue()
+"""
 
 
 def test_a_project_needs_one_line(project: DjangoProject, empty_database: str) -> None:
@@ -81,6 +93,24 @@ def test_a_project_needs_one_line(project: DjangoProject, empty_database: str) -
     assert {"welcome, ann", "there are 1 users"} <= set(printed)
     assert (finished, len(_stored(empty_database))) == ([], 3)
     assert "no database" not in project.manage("check")
+
+
+def test_lines_stay_whole_under_the_logging_of_a_project(
+    project: DjangoProject, empty_database: str
+) -> None:
+    project.configure({"default": database(empty_database)})
+    jobs = (project.root / "shop/jobs.py").read_text(encoding="utf-8")
+    project.write("shop/jobs.py", jobs + LOGS)
+    project.manage("migrate", "-v", "0")
+    project.shell("from shop.jobs import enqueue_more\nenqueue_more()")
+
+    said = project.manage("jobs", "start", "--until-empty", "--log-format", "json")
+
+    lines = [json.loads(line) for line in said.splitlines()]
+    (logged,) = (line for line in lines if line["event"] == "written by logging")
+    (beat,) = (line for line in lines if line["event"].startswith("[HEARTBEAT]"))
+    assert (logged["job_id"], logged["class_name"]) == (1, "logs")
+    assert (beat["job_id"], "executed successfully" in beat["event"]) == (2, True)
 
 
 TESTS = """
