@@ -20,7 +20,6 @@ from sentry_sdk.consts import SPANDATA
 from sentry_sdk.crons import capture_checkin
 from sentry_sdk.integrations import Integration
 from sentry_sdk.scope import should_send_default_pii
-from sentry_sdk.tracing import TransactionSource
 from sentry_sdk.utils import event_from_exception
 
 from jobsd.clock import monotonic
@@ -40,6 +39,8 @@ if TYPE_CHECKING:
 __all__ = ["JobsdIntegration"]
 
 _ORIGIN = "auto.queue.jobsd"
+_SOURCE: Any = "task"
+"""The word itself: older versions of the SDK have no `TransactionSource`."""
 _BAGGAGE_MAX = 4_000
 """Characters; more than that would not leave room for others in a job's context."""
 _FLUSH_S = 2.0
@@ -153,7 +154,7 @@ def _describe(scope: sentry_sdk.Scope, job: CurrentJob) -> None:
 def _tell_job(
     scope: sentry_sdk.Scope, job: CurrentJob | KilledAttempt, more: dict[str, Any]
 ) -> None:
-    scope.set_transaction_name(job.class_name, source=TransactionSource.TASK)
+    scope.set_transaction_name(job.class_name, source=_SOURCE)
     scope.set_tag("jobsd.job", job.class_name)
     scope.set_tag("jobsd.queue", job.queue_name)
     facts: dict[str, Any] = {
@@ -172,7 +173,7 @@ def _transaction(job: CurrentJob) -> Generator[Any]:
         job.context.get("sentry") or {},
         op="queue.task.jobsd",
         name=job.class_name,
-        source=TransactionSource.TASK,
+        source=_SOURCE,
         origin=_ORIGIN,
     )
     sampled_by = {"jobsd_job": {"class_name": job.class_name, "queue_name": job.queue_name}}
