@@ -71,8 +71,24 @@ _FROM_OUTSIDE = {"DATABASE_URL": "${DATABASE_URL:?the URL of the database}"}
 
 
 def kubernetes(options: Options) -> str:
-    """Return manifests: a Job that migrates, and a Deployment of the daemon with its probes."""
-    return "---\n".join(map(_dumped, (_migration(options), _deployment(options))))
+    """Return manifests: a Job that migrates, and Deployments of the daemon with its probes.
+
+    One for each entry of `workers`, so that each is scaled by itself, and one for dispatchers
+    and scheduler; a project with one entry is one tree.
+    """
+    groups = range(1, len(options.workers) + 1)
+    if len(groups) < 2:
+        deployments = [_deployment(options, "jobsd")]
+    else:
+        alone = ("--only", "worker", "--worker-group")
+        deployments = [
+            _deployment(options, f"jobsd-worker-{place}", *alone, str(place))
+            for place in groups
+        ]
+    if len(groups) > 1 and (options.dispatchers or options.schedules):
+        others = _deployment(options, "jobsd", "--only", "dispatcher,scheduler")
+        deployments.insert(0, others)
+    return "---\n".join(map(_dumped, (_migration(options), *deployments)))
 
 
 def _migration(options: Options) -> dict[str, Any]:
@@ -85,9 +101,9 @@ def _migration(options: Options) -> dict[str, Any]:
     }
 
 
-def _deployment(options: Options) -> dict[str, Any]:
+def _deployment(options: Options, name: str, *flags: str) -> dict[str, Any]:
     container = {
-        **_container(options, "start"),
+        **_container(options, "start", *flags),
         "ports": [{"name": "http", "containerPort": PORT}],
         # Only what a restart mends: it would not bring back a database.
         "livenessProbe": {**_probe("/livez"), "failureThreshold": 3},
@@ -95,14 +111,15 @@ def _deployment(options: Options) -> dict[str, Any]:
         "startupProbe": {**_probe("/livez"), "failureThreshold": 30},
     }
     pod = {"terminationGracePeriodSeconds": _stop_s(options), "containers": [container]}
+    labels = {**_LABELS, "app.kubernetes.io/component": name}
     return {
         "apiVersion": "apps/v1",
         "kind": "Deployment",
-        "metadata": {"name": "jobsd", "labels": _LABELS},
+        "metadata": {"name": name, "labels": labels},
         "spec": {
             "replicas": 1,
-            "selector": {"matchLabels": _LABELS},
-            "template": {"metadata": {"labels": _LABELS}, "spec": {**_POD, **pod}},
+            "selector": {"matchLabels": labels},
+            "template": {"metadata": {"labels": labels}, "spec": {**_POD, **pod}},
         },
     }
 

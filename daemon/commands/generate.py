@@ -99,8 +99,9 @@ def compose() -> Result:
 
 @command.command(cls=Verb, examples="generate kubernetes | kubectl apply -f -")
 def kubernetes() -> Result:
-    """Write manifests for Kubernetes: a Job that migrates, a Deployment of the daemon.
+    """Write manifests for Kubernetes: a Job that migrates, Deployments of the daemon.
 
+    Each entry of `workers` gets one of its own, beside one of dispatchers and scheduler.
     The URL of the database is read from the Secret `jobsd`, key `database-url`.
     """
     from jobsd.daemon import orchestration

@@ -8,6 +8,7 @@ import pytest
 
 from jobsd.configuration.flags import Flags
 from jobsd.configuration.options import MonitorOptions
+from jobsd.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from configuration.project import Project
@@ -160,6 +161,18 @@ def test_queues_of_the_flag_are_those_of_every_worker(project: Project) -> None:
     options = project.load(Flags(queues="mail, slow_*"))
 
     assert [worker.queues for worker in options.workers] == [("mail", "slow_*")] * 2
+
+
+def test_a_group_of_workers_is_started_by_its_place(project: Project) -> None:
+    project.queue("workers: [{queues: a}, {queues: b, threads: 7}]")
+
+    (worker,) = project.load(Flags(worker_group="2")).workers
+
+    assert (worker.queues, worker.threads) == (("b",), 7)
+    with pytest.raises(ConfigurationError, match="worker group 3 is asked for"):
+        project.load(Flags(worker_group="3"))
+    with pytest.raises(ConfigurationError, match="must be a whole number from 1"):
+        project.load(Flags(worker_group="0"))
 
 
 def test_modules_of_the_flag_come_after_those_of_the_file(project: Project) -> None:

@@ -47,53 +47,6 @@ def test_a_procfile_starts_the_daemon_and_migrates(run: Commands) -> None:
     assert lines["jobs"].endswith(" start")
 
 
-CONTAINED = """
-supervisor: {shutdown_timeout: 90s}
-workers: [{threads: 3}]
-"""
-
-
-def test_compose_migrates_first_and_gives_a_drain_its_time(run: Commands) -> None:
-    run.project.write("config/queue.yml", CONTAINED)
-
-    services = yaml.safe_load(run("generate", "compose").stdout)["services"]
-
-    assert services["migrate"]["command"] == ["db", "migrate"]
-    daemon = services["jobs"]
-    assert daemon["command"] == ["start"]
-    assert daemon["depends_on"] == {"migrate": {"condition": "service_completed_successfully"}}
-    assert daemon["stop_grace_period"] == "95s"
-    assert daemon["environment"]["JOBSD_ENV"] == "production"
-
-
-def test_kubernetes_gets_a_migration_and_a_daemon_that_is_asked_and_drained(
-    run: Commands,
-) -> None:
-    run.project.write("config/queue.yml", CONTAINED)
-
-    text = run("generate", "kubernetes").stdout
-    job, deployment = yaml.safe_load_all(text)
-
-    assert "&id" not in text, "not every reader knows aliases"
-    assert [job["kind"], deployment["kind"]] == ["Job", "Deployment"]
-    (migration,) = job["spec"]["template"]["spec"]["containers"]
-    assert migration["args"] == ["db", "migrate"]
-    pod = deployment["spec"]["template"]["spec"]
-    (daemon,) = pod["containers"]
-    assert daemon["args"] == ["start"]
-    assert pod["terminationGracePeriodSeconds"] == 95
-    assert pod["securityContext"]["runAsUser"] == 10001
-    paths = {
-        each: daemon[f"{each}Probe"]["httpGet"]["path"] for each in ("liveness", "readiness")
-    }
-    assert paths == {"liveness": "/livez", "readiness": "/readyz"}
-    assert "0.0.0.0:9394" in {each.get("value") for each in daemon["env"]}
-    assert (
-        deployment["spec"]["selector"]["matchLabels"]
-        == (deployment["spec"]["template"]["metadata"]["labels"])
-    )
-
-
 @pytest.mark.skipif(
     shutil.which("systemd-analyze") is None, reason="systemd-analyze is not installed"
 )

@@ -333,6 +333,13 @@ def read_bind(address: str) -> str | None:
     raise Mistake("must be HOST:PORT", hint)
 
 
+def read_place(number: str) -> int:
+    """Read the place of an entry in a list: the first is 1."""
+    if number.isascii() and number.isdecimal() and len(number) < 4 and int(number):
+        return int(number)
+    raise Mistake("must be a whole number from 1")
+
+
 def read_database_url(url: str) -> str:
     """Read a URL or a connection string of libpq; a faulty one is never quoted."""
     try:

@@ -109,7 +109,9 @@ class _Reading:
 
     def options(self, *, starts: bool = True) -> Options:
         file = self._queue_file()
-        read = Options(root=self.root, **self._given.start_options(), **file.options)
+        read = self._group(
+            Options(root=self.root, **self._given.start_options(), **file.options)
+        )
         tasks = () if self._skips_recurring else self._tasks(read.time_zone)
         schedules = self._schedules(file, tasks)
         if starts:
@@ -126,6 +128,19 @@ class _Reading:
             schedules=schedules,
             tree=self._tree_name(),
         )
+
+    def _group(self, options: Options) -> Options:
+        """Return the options with the one entry of `workers` that is asked for, if one is."""
+        place, groups = options.worker_group, options.workers
+        if place is None:
+            return options
+        if place > len(groups):
+            message = (
+                f"worker group {place} is asked for, and {options.config} has {len(groups)}"
+            )
+            self.faults.add_fault(Fault(message, hint="the first is 1"))
+            return options
+        return replace(options, workers=(groups[place - 1],))
 
     def _queue_file(self) -> QueueFile:
         environment, faults = self._start.environment, self.faults
@@ -252,6 +267,9 @@ class _Reading:
         """Return a name that two trees of a host share only when they are started alike."""
         start, given = self._start, self._flags.given
         files = (self.root, start.config, start.recurring_file)
-        parts = (*files, sorted(start.only), given.get("queues"), given.get("pidfile"))
+        kinds = sorted(start.only)
+        if start.worker_group is not None:
+            kinds.append(str(start.worker_group))
+        parts = (*files, kinds, given.get("queues"), given.get("pidfile"))
         digest = hashlib.sha256(repr(parts).encode()).hexdigest()
         return f"{self.root.name[:40]}-{digest[:6]}"

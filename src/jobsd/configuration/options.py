@@ -32,6 +32,7 @@ from .kinds import (
     read_module,
     read_name,
     read_network,
+    read_place,
     read_prefix,
     read_queue_pattern,
     size,
@@ -331,6 +332,13 @@ class StartOptions:
         "worker, dispatcher, scheduler",
         "Start worker, dispatcher, scheduler only.",
         "--only KIND[,KIND]",
+    )
+    worker_group: int | None = setting(
+        optional(text(read_place, "a whole number from 1")),
+        "null",
+        "Start one entry of `workers` only, by its place in the list: 1, 2, ….",
+        "--worker-group NUMBER",
+        "JOBSD_WORKER_GROUP",
     )
     log_jobs: bool = setting(
         switch,
