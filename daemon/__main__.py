@@ -2,12 +2,6 @@
 
 from __future__ import annotations
 
-import os
+from .entry_point import main
 
-try:
-    from .cli import main
-
-    main()
-except KeyboardInterrupt:
-    # Somebody was quicker than our imports.
-    os._exit(130)
+main()

@@ -6,7 +6,7 @@ answers at once, and so that a database that can't be reached is reported as tha
 
 from __future__ import annotations
 
-import difflib
+import gc
 import io
 import keyword
 import os
@@ -15,12 +15,14 @@ from importlib import import_module
 from typing import TYPE_CHECKING, NoReturn
 
 import click
-from click.shell_completion import CompletionItem
 
+from . import interrupts
 from .program import error, program
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from click.shell_completion import CompletionItem
 
 _SECTIONS = {
     "The daemon": {
@@ -67,6 +69,11 @@ _SECTIONS = {
 
 _COMMANDS = [name for section in _SECTIONS.values() for name in section]
 
+_LASTING = frozenset(
+    "start with web console logs perform bench retry discard cancel clear-finished".split()
+)
+"""The commands that may go on for so long that there is something to collect."""
+
 COMPLETE = "_JOBSD_COMPLETE"
 """The variable by which a shell asks what a word could be."""
 
@@ -103,6 +110,8 @@ class Commands(click.Group):
         del ctx
         if cmd_name not in _COMMANDS:
             return None
+        if cmd_name in _LASTING:
+            gc.enable()
         module = import_module(f"jobsd.daemon.commands.{_module(cmd_name)}")
         command: click.Command = module.command
         return command
@@ -113,6 +122,8 @@ class Commands(click.Group):
         first = args[0] if args else "" if ctx.resilient_parsing else "--"
         if first in {"--version", "-V"}:
             args = ["version", *args[1:]]
+        elif first == "help":
+            args = [*args[1:], "--help"]
         elif first.startswith("-") and first not in {"-h", "--help"}:
             args = ["start", *args]
         return super().parse_args(ctx, args)
@@ -129,6 +140,8 @@ class Commands(click.Group):
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
         """Return the commands that begin so, without loading one of them."""
+        from click.shell_completion import CompletionItem
+
         del ctx
         return [
             CompletionItem(name, help=does)
@@ -166,6 +179,8 @@ def _module(name: str) -> str:
 
 def _suggestion(word: str) -> str:
     """Return what was probably meant by a word that is no command."""
+    import difflib
+
     near = difflib.get_close_matches(word, _COMMANDS, 1)
     return f"; did you mean {near[0]!r}?" if near else ""
 
@@ -179,12 +194,20 @@ def main() -> NoReturn:
     """Run what the command line says and exit as it ends."""
     _open_streams()
     _hide(sys.argv[1:])
+    # A short command leaves nothing to collect, and has loaded much that would be walked over.
+    gc.disable()
     status = run(sys.argv[1:])
     try:
         sys.stdout.flush()
-    except BrokenPipeError:
-        # Our reader has had enough. Python would flush once more, and complain.
+    except OSError as fault:
+        # Python would flush once more, and complain.
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        # Of a pipe, our reader has had enough.
+        if not isinstance(fault, BrokenPipeError):
+            error(f"can't write the output: {fault.strerror}")
+            status = 1
+    interrupts.are_ignored()
+    gc.freeze()  # so that the interpreter's end does not walk over it either
     sys.exit(status)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import sys
 import traceback
 from typing import TYPE_CHECKING
@@ -46,6 +47,10 @@ if TYPE_CHECKING:
     import psycopg
 
 
+_DISK = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO}
+"""What keeps output from a disk. An error of a file that we open has its name."""
+
+
 def report(fault: BaseException, *, debug: bool = False) -> int:
     """Report what went wrong and return the exit status that says so."""
     if debug or wants_debug():
@@ -59,6 +64,11 @@ def report(fault: BaseException, *, debug: bool = False) -> int:
             return DONE
         case OurError():
             return _report_ours(fault)
+        case OSError(
+            errno=errno.ENOSPC | errno.EDQUOT | errno.EFBIG | errno.EIO, filename=None
+        ):
+            error(f"can't write the output: {fault.strerror}")
+            return FAILED
         case _ if _is_of_driver(fault):
             return _report_of_driver(fault)
         case _:

@@ -34,8 +34,8 @@ class PidfileHeld(Error):  # noqa: N818 - a state of things, not a mistake
     def __init__(self, path: Path, pid: int | None) -> None:
         self.path = path
         self.pid = pid
-        who = f"process {pid}" if pid else "another process"
-        super().__init__(f"{who} is running already: it holds {path}")
+        who = f"another supervisor (pid {pid})" if pid else "another supervisor"
+        super().__init__(f"{who} holds {path}")
 
 
 _NAMES = {

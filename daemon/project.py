@@ -90,13 +90,12 @@ class Project:
             SchemaError: when the tables are not as needed, unless any are good.
         """
         from jobsd.database.migrate import require
-        from jobsd.jobs import client
 
         target = self.target(makes=makes)
         with contextlib.closing(self._connect(target)) as session:
             if not any_schema:
                 require(session)
-            client.configure(client=client.Client(target))
+            _let_jobs_use(target)
             yield session
 
     def load_jobs(self) -> None:
@@ -107,14 +106,14 @@ class Project:
         Raises:
             ModuleError: for one that can't be imported.
         """
-        from jobsd.jobs import client, registry
+        from jobsd.jobs import finding, registry
         from jobsd.recurring import command_job
 
         import_shipped_jobs()
         with contextlib.redirect_stdout(sys.stderr):
             registry.load_modules(self.options.imports, self.root)
         command_job.register(self.options.imports)
-        client.find_target_by(self.target, lambda: self.options.database.schema)
+        finding.find_target_by(self.target, lambda: self.options.database.schema)
 
     def _connect(self, target: Target) -> Session:
         try:
@@ -124,6 +123,15 @@ class Project:
                 raise
             # Another's supervisor was the last and stopped it behind our back.
             return _connect_in_time(self.target())
+
+
+def _let_jobs_use(target: Target) -> None:
+    """Give jobs of this process the same database; its client is made once one asks for it."""
+    from jobsd.jobs import finding
+
+    finding.find_target_by(lambda: target, lambda: target.schema)
+    if (client := sys.modules.get("jobsd.jobs.client")) is not None:
+        client.configure()
 
 
 def _connect_in_time(target: Target) -> Session:

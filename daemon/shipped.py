@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from importlib import import_module
 
-_MODULES = ("jobsd.heartbeat", "jobsd.recurring.command_job")
+_MODULES = ("jobsd.heartbeat.job", "jobsd.recurring.command_job")
 
 
 def import_shipped_jobs() -> None:

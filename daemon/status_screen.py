@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     Row = dict[str, Any]
 
 _COLOR = re.compile(r"\x1b\[\d+m")
+_NEVER_APART = "\xa0"
 _HOME, _CLEAR_LINE, _CLEAR_BELOW = "\x1b[H", "\x1b[K", "\x1b[J"
 
 
@@ -94,7 +95,7 @@ class Screen:
     def lines(self, form: Format) -> Iterator[str]:
         """Yield the lines of the screen."""
         if not form.terminal:
-            yield from self._all(form)
+            yield from (line.replace(_NEVER_APART, " ") for line in self._all(form))
             return
         lines = list(self._fitting(form))
         if not self.watched:
@@ -116,7 +117,11 @@ class Screen:
 
     def _fitting(self, form: Format) -> Iterator[str]:
         """Yield the head and as many rows of each section as the terminal has lines for."""
-        head = [line for each in self._head(form) for line in wrapped(each, form.width, "  ")]
+        head = [
+            line.replace(_NEVER_APART, " ")
+            for each in self._head(form)
+            for line in wrapped(each, form.width, "  ")
+        ]
         sections = self._sections()
         titles = sum(2 for section in sections if section.rows)
         left = None if form.height is None else form.height - 1 - len(head) - titles
@@ -183,7 +188,8 @@ def _jobs(found: Totals) -> str:
         f"discarded {ended(found.discarded)}",
         *([f"lost {found.lost:,}"] if found.lost else []),
     ]
-    return ", ".join(parts)
+    # A state and its number stay on one line.
+    return ", ".join(part.replace(" ", _NEVER_APART) for part in parts)
 
 
 def _clipped(lines: Sequence[str], form: Format) -> Iterator[str]:

@@ -96,6 +96,12 @@ def stop(root: Path, pid: int | None = None, *, at_once: bool) -> Stopped:
     return Stopped(number, monotonic() - began)
 
 
+def pids(root: Path) -> list[int]:
+    """Return the process ids of the supervisors that run in a project."""
+    with contextlib.ExitStack() as stack:
+        return [number for number, _ in _askable(running(root), root, stack)]
+
+
 @contextlib.contextmanager
 def _supervisor(root: Path, pid: int | None) -> Generator[tuple[int, socket.socket]]:
     """Connect to the one supervisor that is meant."""

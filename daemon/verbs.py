@@ -11,7 +11,7 @@ import click
 
 from jobsd.errors import Error, RefusedError
 
-from . import completion, output
+from . import interrupts, output
 from .program import program
 
 if TYPE_CHECKING:
@@ -69,6 +69,7 @@ class Verb(_WithExamples):
 
     def invoke(self, ctx: click.Context) -> object:
         """Run the command and print its result, or one after the other if it yields them."""
+        interrupts.are_exceptions()
         if not self._output:
             return super().invoke(ctx)
         given = {each.name: ctx.params.pop(each.name) for each in self._output if each.name}
@@ -132,6 +133,10 @@ def output_options(*, table: bool) -> list[click.Parameter]:
     return options
 
 
+_WHOLE_SENTENCE = 1000
+"""Longer than any: click would cut it at the width of the terminal."""
+
+
 class Noun(_WithExamples, click.Group):
     """A group of commands about one thing; alone it is the command of the name `default`."""
 
@@ -145,6 +150,16 @@ class Noun(_WithExamples, click.Group):
         super().__init__(*args, **kwargs)
         self.examples = examples
         self._default = default
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write what each command does, to the end of the sentence."""
+        del ctx
+        rows = [
+            (name, each.get_short_help_str(_WHOLE_SENTENCE))
+            for name, each in sorted(self.commands.items())
+        ]
+        with formatter.section("Commands"):
+            formatter.write_dl(rows)
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Put the default command before options without a command."""
@@ -175,7 +190,9 @@ class _Read(_Type[R]):
     ) -> list[CompletionItem]:
         """Return the names of the database that begin so."""
         del ctx, param
-        return completion.names(self._kind, incomplete) if self._kind else []
+        from .completion import names
+
+        return names(self._kind, incomplete) if self._kind else []
 
     def convert(
         self,
@@ -227,12 +244,25 @@ LINE = _Read("text", _line)
 class _JobId(click.IntRange):
     """The id of a job; a shell offers those of the latest."""
 
+    def convert(
+        self,
+        value: Any,  # noqa: ANN401 - click's
+        param: click.Parameter | None,
+        ctx: click.Context | None,
+    ) -> Any:  # noqa: ANN401 - click's
+        """Return the number."""
+        if not str(value).strip().lstrip("+-").isdecimal():
+            self.fail(f"{value!r} is not a job id (a whole number)", param, ctx)
+        return super().convert(value, param, ctx)
+
     def shell_complete(
         self, ctx: click.Context, param: click.Parameter, incomplete: str
     ) -> list[CompletionItem]:
         """Return the ids that begin so."""
         del ctx, param
-        return completion.names("id", incomplete)
+        from .completion import names
+
+        return names("id", incomplete)
 
 
 JOB_ID = _JobId(1, 2**63 - 1)

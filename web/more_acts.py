@@ -138,4 +138,4 @@ def _arguments(text: str) -> object:
     try:
         return json.loads(text)
     except ValueError as fault:
-        raise RefusedError(f"the arguments are no JSON: {fault}") from fault
+        raise RefusedError(f"the arguments are not valid JSON: {fault}") from fault

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 _EXAMPLES = """
 clear-finished
 clear-finished --older-than 7d --batch 1000 --sleep 0.1
-clear-finished --class HeartbeatJob --older-than 1h
+clear-finished --class HeartbeatJob --older-than 1h --dry-run
 """
 
 _REPORT_EVERY_S = 1.0
@@ -50,22 +50,30 @@ _REPORT_EVERY_S = 1.0
 @click.option(
     "--class", "class_name", type=CLASS, metavar="NAME", help="Only those of this job."
 )
+@click.option("--dry-run", is_flag=True, help="Change nothing; say how many it would be.")
 @on_project
-def command(
+def command(  # noqa: PLR0913 - the options of a command
     project: Project,
+    *,
     older_than_s: float | None,
     batch: int,
     sleep_s: float,
     class_name: str | None,
+    dry_run: bool,
 ) -> Result:
-    """Delete the finished and discarded jobs past their time; prints how many.
+    """Delete old finished and discarded jobs; prints how many.
 
     Failed jobs stay, and so does the history of recurring tasks.
     """
-    from jobsd.jobs.retention import batches
+    from jobsd.jobs.retention import batches, clearable
 
     keep_s = project.options.jobs.clear_finished_jobs_after_s
     limit_s = keep_s if older_than_s is None else older_than_s
+    if dry_run:
+        with project.session() as session:
+            count = clearable(session, limit_s, class_name)
+        found = {"dry_run": True, "jobs": count}
+        return Result(found, (Value(count, f"would delete {counted(count, 'job')}"),))
     cleared, report_at = 0, monotonic() + _REPORT_EVERY_S
     with project.session() as session:
         for done in batches(session, batch, None, limit_s, class_name):

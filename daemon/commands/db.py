@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from jobsd.daemon.output import Result, Value, document, done, facts
-from jobsd.daemon.program import note
+from jobsd.daemon.program import note, program
 from jobsd.daemon.statuses import DONE, FAILED
 from jobsd.daemon.verbs import Noun, Verb, on_project
 
@@ -153,8 +153,16 @@ def psql(database_url: str | None, arguments: Iterable[str]) -> None:
 @on_project
 def stop(project: Project) -> Result:
     """Stop the embedded server of this project, whichever process uses it."""
+    from jobsd.daemon.supervisor_request import pids
+
     stopped = project.embedded.stop()
     sentence = (
         "the embedded PostgreSQL has stopped" if stopped else "no embedded PostgreSQL runs"
     )
+    if stopped and (left := pids(project.root)):
+        numbers = ", ".join(map(str, left))
+        sentence += (
+            f"; the daemon (process {numbers}) goes on without a database until a command"
+            f" such as `{program()} status` starts it again"
+        )
     return done(sentence, {"stopped": stopped})

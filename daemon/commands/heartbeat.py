@@ -56,7 +56,7 @@ def command() -> None:
 @command.command(cls=Verb, table=True, examples="heartbeat latest\nheartbeat latest --json")
 @on_project
 def latest(project: Project) -> Result:
-    """Show the last heartbeat; exit 1 when there was none yet."""
+    """Show the last heartbeat; exit 1 when there is none."""
     from jobsd.heartbeat.log import HeartbeatLogs
 
     with project.session() as session:

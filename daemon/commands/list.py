@@ -41,8 +41,9 @@ _FINISHED_AT = Column("finished_at", "FINISHED", rank=2, brief=brief_moment)
 _OF_STATES = {
     "scheduled": (_SCHEDULED_AT,),
     "claimed": (
-        Column("claimed_at", "CLAIMED", rank=4, brief=brief_moment),
+        Column("claimed_at", "CLAIMED", rank=5, brief=brief_moment),
         Column("claimed_by", "CLAIMED BY", rank=2, show=_text, cuts=True),
+        Column("started_at", "STARTED", rank=4, brief=brief_moment),
     ),
     "failed": (Column("error", rank=2, show=_text, cuts=True),),
     "finished": (_FINISHED_AT,),
@@ -98,11 +99,11 @@ def command(project: Project, *, search: tuple[str, ...], filters: Filters) -> R
 
 
 def _selected(project: Project, search: tuple[str, ...], filters: Filters) -> Filter:
-    from jobsd.operations.search import read_search
-
     selected = filters.selected()
     if not search:
         return selected
+    from jobsd.operations.search import read_search
+
     found = read_search(search_text(search), project.options.jobs.filter_arguments)
     if found.problems:
         # What is not understood narrows nothing: more would be listed than was asked for.

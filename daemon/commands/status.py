@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 import time
 from typing import TYPE_CHECKING
@@ -44,6 +45,8 @@ def command(project: Project, every_s: float | None) -> Result:
     """
     shown = shown_arguments(project)
     with project.session() as session:
+        if every_s is not None:
+            gc.enable()
         while every_s is not None:
             print_result(_result(project, session, shown, watched=True), chosen_format())
             sys.stdout.flush()

@@ -35,7 +35,8 @@ if TYPE_CHECKING:
         UniqueError,
         UnknownJobError,
     )
-    from jobsd.heartbeat import HeartbeatJob, HeartbeatLog, health_status
+    from jobsd.heartbeat.job import HeartbeatJob
+    from jobsd.heartbeat.log import HeartbeatLog, health_status
     from jobsd.instruments.event_list import Event
     from jobsd.instruments.hooks import (
         Process,
@@ -79,6 +80,9 @@ if TYPE_CHECKING:
 else:
 
     def __getattr__(name):  # noqa: ANN001, ANN202 - checkers read the imports above
+        if name not in __all__:
+            # `from jobsd import machine` asks for it before it looks for the module.
+            raise AttributeError(f"module 'jobsd' has no attribute {name!r}")
         from jobsd.face import find  # noqa: PLC0415
 
         found = globals()[name] = find(name)

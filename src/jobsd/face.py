@@ -1,7 +1,7 @@
 """The names of `from jobsd import …`: where each is defined, and what it needs to work.
 
 `import jobsd` alone loads nothing, and a name loads no more than it needs: a program that
-defines a job loads the driver, not cron.
+defines a job loads no driver before it enqueues.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from jobsd.jobs.client import find_target_by
+from jobsd.jobs.finding import find_target_by
 
 if TYPE_CHECKING:
     from jobsd.database.connection import Target
@@ -29,7 +29,8 @@ _NAMES = {
         " ResultError SchemaError ThreadError TimeLimitExceeded UniqueError"
         " UnknownJobError"
     ),
-    "heartbeat": "HeartbeatJob HeartbeatLog health_status",
+    "heartbeat.job": "HeartbeatJob",
+    "heartbeat.log": "HeartbeatLog health_status",
     "instruments.event_list": "Event",
     "instruments.hooks": (
         "Process on_event on_thread_error on_start on_stop on_exit"

@@ -14,7 +14,6 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from jobsd.clock import monotonic_ns, utc_now
-from jobsd.processes.entry import UP
 from jobsd.schedules import ScheduleError
 
 if TYPE_CHECKING:
@@ -99,6 +98,8 @@ def healthy(scoreboard: Scoreboard, expected: Expected, seen: LastHeartbeats) ->
 
 
 def _up(scoreboard: Scoreboard) -> Counter[str]:
+    from jobsd.processes.entry import UP  # noqa: PLC0415 - `health` has no scoreboard
+
     return Counter(entry.kind for entry in scoreboard.living() if entry.state == UP)
 
 

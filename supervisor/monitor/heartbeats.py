@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +12,7 @@ from jobsd.processes.thresholds import NAMES, thresholds_of
 from jobsd.supervisor.recovery.peers import PeerProcess
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from datetime import datetime
 
     from jobsd.database.connection import Session
@@ -21,11 +22,15 @@ STATEMENTS = Statements("jobsd.supervisor.monitor", "monitor.sql")
 
 @dataclass(frozen=True, slots=True)
 class Beat:
-    """The heartbeat of one process: its row, its last tick (monotonic), its supervisor."""
+    """The heartbeat of one process: its row, its last tick (monotonic), its supervisor.
+
+    `ages_s` says for how long each of its jobs has been running.
+    """
 
     row_id: int
     ticked_ns: int
     supervisor_id: int
+    ages_s: Mapping[int, float] = field(default_factory=dict[int, float])
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +94,7 @@ def write_heartbeats(session: Session, beats: list[Beat]) -> Survey:
         "ids": [beat.row_id for beat in beats],
         "ages": [(now - beat.ticked_ns) / 1e9 for beat in beats],
         "supervisor_ids": [beat.supervisor_id for beat in beats],
+        "running": [json.dumps(beat.ages_s) if beat.ages_s else None for beat in beats],
     }
     ((beaten, others, orphans, *heartbeats, locked),) = session.fetch(
         STATEMENTS["survey"], parameters

@@ -66,7 +66,7 @@ class Membership:
         """Return the heartbeats of all registered processes of the tree."""
         supervisor = self._scoreboard.supervisor_row
         children = (
-            Beat(entry.row_id, entry.ticked_ns, supervisor)
+            Beat(entry.row_id, entry.ticked_ns, supervisor, entry.ages_s())
             for entry in self._scoreboard.living()
             if entry.row_id
         )

@@ -1,5 +1,5 @@
--- survey: write the heartbeats of a whole tree, from the ages of its loops' last ticks, and
--- return what there is to judge: which of the rows are still there, the rows that are not of the
+-- survey: write the heartbeats of a whole tree, from the ages of its loops' last ticks, and since
+-- when its jobs have been running (which a job's own row says once it has ended only), and return what there is to judge: which of the rows are still there, the rows that are not of the
 -- tree, the processes without a row that have claims, when the heartbeat job last ran, and which
 -- rows another session holds locked: the other heartbeats don't wait for these. A heartbeat goes
 -- back only after the server's clock has gone back (it must not stand until the old time comes
@@ -20,9 +20,14 @@ WITH had AS (
                     THEN process.last_heartbeat_at
             END
         ),
-        supervisor_id = nullif(beat.supervisor_id, 0)
-    FROM unnest(%(ids)s::bigint[], %(ages)s::float8[], %(supervisor_ids)s::bigint[])
-        AS beat (id, age_s, supervisor_id)
+        supervisor_id = nullif(beat.supervisor_id, 0),
+        running = (
+            SELECT jsonb_object_agg(job_id, extract(epoch FROM now())::float8 - job_age_s::float8)
+            FROM jsonb_each_text(beat.running::jsonb) AS job (job_id, job_age_s)
+        )
+    FROM unnest(
+        %(ids)s::bigint[], %(ages)s::float8[], %(supervisor_ids)s::bigint[], %(running)s::text[]
+    ) AS beat (id, age_s, supervisor_id, running)
     JOIN had ON had.id = beat.id
     WHERE process.id = beat.id
     RETURNING process.id

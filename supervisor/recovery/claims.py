@@ -15,7 +15,7 @@ from jobsd.database.statements import Statements
 from jobsd.jobs import limits
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Mapping
 
     from jobsd.database.connection import Session
     from jobsd.jobs.claims import InClaim
@@ -59,6 +59,8 @@ class DeadProcess:
     """Whether finished jobs are kept."""
     seen: SeenHeartbeat | None = None
     """Given when the process may live: it is recovered only while its heartbeat stands."""
+    ages_s: Mapping[int, float] = field(default_factory=dict[int, float])
+    """For how long what ran in it has been running, where that is known."""
 
 
 @dataclass(slots=True)
@@ -113,6 +115,7 @@ def recover(session: Session, dead: DeadProcess) -> Recovered:
         "coroutines": dead.coroutines,
         "release": dead.release,
         "error": json.dumps(dead.error),
+        "ages_s": json.dumps(dead.ages_s),
         "keep": dead.keep,
         **_endings(dead),
     }

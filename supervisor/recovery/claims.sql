@@ -82,6 +82,15 @@ WITH claim AS (
     SELECT claim_id, job_id
     FROM unnest(%(succeeded_claims)s::bigint[], %(succeeded)s::bigint[])
         AS success (claim_id, job_id)
+), started AS (
+    -- Of a process of another tree, what its last heartbeat has said.
+    SELECT key::bigint AS job_id, now() - make_interval(secs => value::float8) AS started_at
+    FROM jsonb_each_text(%(ages_s)s::jsonb)
+    UNION ALL
+    SELECT key::bigint, to_timestamp(value::float8)
+    FROM jobsd.processes
+    CROSS JOIN LATERAL jsonb_each_text(running)
+    WHERE id = %(process_id)s AND %(ages_s)s::jsonb = '{}'
 ), running AS (
     SELECT claim_id, job_id
     FROM unnest(%(running_claims)s::bigint[], %(running)s::bigint[]) AS run (claim_id, job_id)
@@ -155,7 +164,11 @@ WITH claim AS (
 ), job AS (
     UPDATE jobsd.jobs AS job
     SET attempts = job.attempts + (given.ended_as NOT IN ('snoozed', 'released'))::integer,
-        started_at = CASE WHEN given.verdict = 'finished' THEN now() ELSE job.started_at END,
+        started_at = CASE
+            WHEN given.verdict = 'finished' THEN now()
+            WHEN given.ended_as = 'crashed' THEN coalesce(started.started_at, job.started_at)
+            ELSE job.started_at
+        END,
         finished_at = CASE WHEN given.verdict IN ('finished', 'discarded') THEN now() END,
         outcome = CASE WHEN given.verdict IN ('finished', 'discarded') THEN given.verdict END,
         reason = CASE WHEN given.is_cancelled THEN 'cancelled' END,
@@ -166,12 +179,14 @@ WITH claim AS (
         END,
         unique_until = nullif(job.unique_until, 'started')
     FROM given
+    LEFT JOIN started ON started.job_id = given.job_id
     WHERE job.id = given.job_id
         AND given.verdict <> 'released'
         AND (given.verdict NOT IN ('finished', 'discarded') OR %(keep)s)
     RETURNING
         job.id, job.class_name, job.queue_name, job.priority, job.attempts,
         job.scheduled_at, job.concurrency_key, given.verdict, job.reason,
+        CASE WHEN given.ended_as = 'crashed' THEN started.started_at END AS began_at,
         job.attempts + (given.ended_as IN ('snoozed', 'released') AND given.is_cancelled)::integer
             AS attempt,
         CASE
@@ -212,8 +227,8 @@ WITH claim AS (
         FOR NO KEY UPDATE SKIP LOCKED
     ))
 ), attempt AS (
-    INSERT INTO jobsd.attempts (job_id, attempt, process, ended_at, error)
-    SELECT id, attempts, %(process)s, now(), error
+    INSERT INTO jobsd.attempts (job_id, attempt, process, started_at, ended_at, error)
+    SELECT id, attempts, %(process)s, began_at, now(), error
     FROM job
     WHERE error IS NOT NULL
     ON CONFLICT (job_id, attempt, ended_at) DO UPDATE SET error = excluded.error

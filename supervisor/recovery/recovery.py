@@ -174,6 +174,7 @@ class Recovery:
             entry.name,
             error,
             running=entry.running(),
+            ages_s=entry.ages_s(),
             succeeded=entry.succeeded(),
             endings=_endings(entry),
             release=release,

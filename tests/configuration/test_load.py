@@ -203,8 +203,8 @@ def test_workers_alone_mean_no_dispatcher(project: Project) -> None:
 
     assert (len(options.workers), options.dispatchers) == (1, ())
     assert options.warnings[-1] == (
-        "config/queue.yml has workers and no dispatchers: what is scheduled, retries included,"
-        " waits for one elsewhere (`dispatchers: [{}]` starts one)"
+        "config/queue.yml has workers and no dispatchers: scheduled jobs and retries will wait"
+        " until a dispatcher runs somewhere (`dispatchers: [{}]` starts one)"
     )
 
 

@@ -79,7 +79,7 @@ def test_sections_that_are_all_for_others_leave_the_defaults_with_a_warning(
 
     options = project.load()
 
-    counts = "but says nothing for development, the environment that counts (JOBSD_ENV)"
+    counts = "but none for development, the current environment (JOBSD_ENV)"
     built_in, none = "the built-in configuration is used", "there are no recurring tasks"
     assert ([worker.threads for worker in options.workers], options.tasks) == ([3], ())
     assert options.warnings == (
@@ -110,8 +110,8 @@ def test_an_environment_that_is_misspelt_is_offered_the_section_that_was_meant(
     [reported] = project.load().warnings
 
     assert reported == (
-        "config/queue.yml has sections (production), but says nothing for prodution, the"
-        " environment that counts (JOBSD_ENV; did you mean production?): the built-in"
+        "config/queue.yml has sections (production), but none for prodution, the current"
+        " environment (JOBSD_ENV; did you mean production?): the built-in"
         " configuration is used"
     )
 
@@ -124,7 +124,7 @@ def test_a_default_does_not_hide_that_an_environment_is_misspelt(project: Projec
     [reported] = project.load().warnings
 
     assert reported == (
-        "config/queue.yml has no section prodution, the environment that counts (JOBSD_ENV;"
+        "config/queue.yml has no section prodution, the current environment (JOBSD_ENV;"
         " did you mean production?): `default` alone counts"
     )
 

@@ -55,6 +55,46 @@ def test_help_names_every_command(capsys: pytest.CaptureFixture[str]) -> None:
     assert [name for name, _ in _commands() if f"  {name.split()[0]} " not in told] == []
 
 
+def test_the_help_of_a_group_says_whole_sentences(capsys: pytest.CaptureFixture[str]) -> None:
+    groups = [name for name, each in _commands() if isinstance(each, click.Group)]
+
+    told = {name: (cli.run([name, "-h"]), capsys.readouterr().out)[1] for name in groups}
+
+    assert "failures" in told
+    assert [
+        name for name, text in told.items() if "..." in text.partition("Commands:")[2]
+    ] == []
+
+
+@pytest.mark.parametrize(
+    ("words", "as_typed"),
+    [
+        (["help"], ["-h"]),
+        (["help", "list"], ["list", "-h"]),
+        (["help", "db", "sql"], ["db", "sql", "-h"]),
+    ],
+)
+def test_help_may_be_asked_for_by_its_name(
+    words: list[str], as_typed: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.run(words) == 0
+    by_name = capsys.readouterr().out
+    assert cli.run(as_typed) == 0
+
+    assert by_name == capsys.readouterr().out
+
+
+@pytest.mark.parametrize("words", [["version"], ["db", "sql"]], ids=["little", "much"])
+def test_a_full_disk_is_one_sentence(words: list[str]) -> None:
+    with open("/dev/full", "w", encoding="utf-8") as full:  # noqa: PTH123
+        done = subprocess.run(
+            [*COMMAND, *words], stdout=full, stderr=subprocess.PIPE, text=True, check=False
+        )
+
+    told = "error: can't write the output: No space left on device\n"
+    assert (done.returncode, done.stderr) == (1, told)
+
+
 @pytest.mark.parametrize(
     "arguments", [["-h"], ["--help"], ["status", "-h"], ["db", "sql", "-h"]]
 )

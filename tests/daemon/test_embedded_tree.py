@@ -99,7 +99,11 @@ def test_a_server_that_was_stopped_below_a_tree_stays_stopped(
     with project.start() as tree:
         tree.wait_event("supervisor.ready")
 
-        assert project.run("db", "stop").returncode == 0
+        stopped = project.run("db", "stop")
+        assert stopped.returncode == 0
+        assert f"the daemon (process {tree.process.pid}) goes on without a database" in (
+            stopped.stderr
+        )
         tree.wait_event("database.unavailable")
 
         server = embedded_server(folder, project.environ)

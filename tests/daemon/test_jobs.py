@@ -182,8 +182,11 @@ def test_clear_finished_removes_what_is_older(run: Commands, session: Session) -
         )
     session.connection.execute("DELETE FROM jobsd.ready_executions")
 
+    assert run("clear-finished", "--dry-run").stdout == "1\n"
     assert run("clear-finished").stdout == "1\n"
     assert run("clear-finished", "--class", "other", "--older-than", "1h").stdout == "0\n"
+    dry = run.json("clear-finished", "--older-than", "1h", "--dry-run")
+    assert dry == {"dry_run": True, "jobs": 1}
     assert run.json("clear-finished", "--older-than", "1h", "--batch", "1") == {"cleared": 1}
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import subprocess
 import sys
@@ -97,12 +98,66 @@ def test_no_command_that_needs_no_database_loads_a_driver(project: Project) -> N
     assert _loaded([each.split() for each in commands], DRIVERS, project) == {}
 
 
-@pytest.mark.parametrize("words", ["list", "show 1", "status", "queues", "ps"])
+def test_defining_a_job_loads_no_driver(project: Project) -> None:
+    project.write(
+        "late_jobs.py", "from jobsd import Job, Limit, job\n\n@job\ndef late(): ...\n"
+    )
+    project.write("config/queue.yml", "import: [late_jobs]\n")
+    code = (
+        "import json, sys; sys.path.insert(0, '.'); import late_jobs;"
+        " from jobsd.daemon.import_check import check_imports;"
+        f" print(json.dumps([each for each in {DRIVERS!r} if each in sys.modules]))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", code],
+        cwd=project.root,
+        env=project.environ,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+
+    assert json.loads(done.stdout) == []
+    assert _loaded([["check"]], DRIVERS, project) == {}
+
+
+def test_the_end_of_a_short_command_collects_nothing() -> None:
+    """Walking over all that was imported took a quarter of what a command takes."""
+    code = (
+        "import gc, sys; from jobsd.daemon import cli; sys.argv[1:] = ['version'];"
+        " gc.callbacks.append(lambda phase, facts: print(phase, facts, file=sys.stderr));"
+        " cli.main()"
+    )
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", code], capture_output=True, text=True, check=True
+    )
+
+    assert done.stderr == ""
+
+
+@pytest.mark.parametrize(("name", "lasts"), [("start", True), ("logs", True), ("list", False)])
+def test_only_a_command_that_may_go_on_for_long_collects_garbage(
+    name: str, *, lasts: bool
+) -> None:
+    gc.disable()
+    try:
+        cli.commands.get_command(click.Context(cli.commands), name)
+        assert gc.isenabled() is lasts
+    finally:
+        gc.enable()
+
+
+@pytest.mark.parametrize("words", ["list", "show 1", "status", "queues", "ps", "heartbeat"])
 def test_a_command_that_asks_the_database_loads_nothing_of_the_tree(
     words: str, project: Project
 ) -> None:
     # The driver itself loads asyncio.
-    unwanted = ("croniter", *(each for each in DRIVERS if each not in {"psycopg", "asyncio"}))
+    enqueues = ("jobsd.jobs.client", "jobsd.jobs.definition", "jobsd.jobs.enqueue")
+    unwanted = (
+        "croniter",
+        *enqueues,
+        *(each for each in DRIVERS if each not in {"psycopg", "asyncio"}),
+    )
     command = [*words.split(), "--database-url", project.environ["DATABASE_URL"]]
 
     assert _loaded([command], unwanted, project) == {}

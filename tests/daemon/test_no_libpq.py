@@ -11,7 +11,7 @@ import pytest
 _WITHOUT = (
     "import ctypes.util, sys; ctypes.util.find_library = lambda name: None;"
     " sys.modules['psycopg_binary'] = sys.modules['psycopg_c'] = None;"
-    " sys.argv[0] = 'jobsd'; from jobsd.daemon.cli import main; main()"
+    " sys.argv[0] = 'jobsd'; from jobsd.daemon.entry_point import main; main()"
 )
 
 
@@ -19,7 +19,7 @@ _WITHOUT = (
     "jobsd is installed with neither psycopg's own libpq nor the system's.",
     "One sentence that says what to install, and exit status 78.",
 )
-@pytest.mark.parametrize("command", ["", "check", "enqueue x", "status", "db migrate", "ps"])
+@pytest.mark.parametrize("command", ["", "enqueue x", "status", "db migrate", "ps"])
 def test_a_missing_libpq_is_told_in_one_sentence(command: str) -> None:
     done = _without_libpq(*command.split())
 
@@ -34,7 +34,7 @@ def test_it_is_told_so_too_where_psycopg_was_told_which_libpq_to_use() -> None:
     assert (done.returncode, len(done.stderr.splitlines())) == (78, 1)
 
 
-@pytest.mark.parametrize("command", ["version", "--help"])
+@pytest.mark.parametrize("command", ["version", "--help", "check"])
 def test_what_needs_no_database_needs_no_libpq(command: str) -> None:
     assert _without_libpq(*command.split()).returncode == 0
 

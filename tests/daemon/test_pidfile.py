@@ -61,7 +61,7 @@ def test_the_file_and_its_folders_are_made_and_name_us(tmp_path: Path) -> None:
 def test_the_second_is_told_who_is_the_first(tmp_path: Path) -> None:
     with holder(tmp_path / "pid") as process:
         with pytest.raises(
-            PidfileHeld, match=f"process {process.pid} is running already"
+            PidfileHeld, match=rf"another supervisor \(pid {process.pid}\) holds "
         ) as held:
             Pidfile(tmp_path / "pid")
         process.kill()
@@ -72,7 +72,7 @@ def test_the_second_is_told_who_is_the_first(tmp_path: Path) -> None:
 def test_who_holds_it_without_saying_so_holds_it(tmp_path: Path) -> None:
     with holder(tmp_path / "pid") as process:
         (tmp_path / "pid").write_bytes(b"")
-        with pytest.raises(PidfileHeld, match="another process") as held:
+        with pytest.raises(PidfileHeld, match="another supervisor holds") as held:
             Pidfile(tmp_path / "pid")
         process.kill()
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from jobs.placed import fail
+from jobsd.operations.overview import totals
 from system.rows import register
 from system.terminal import on_a_terminal
 from system.tree import COMMAND
@@ -188,3 +189,19 @@ def test_an_empty_answer_says_what_to_do(
 
     assert done.stdout == ""
     assert sentence in done.stderr
+
+
+def test_what_has_ended_is_counted_from_the_oldest_on_where_the_newest_wait(
+    session: Session,
+) -> None:
+    session.connection.execute(
+        "INSERT INTO jobsd.jobs (queue_name, class_name, outcome, finished_at)"
+        " SELECT 'a', 'b', CASE WHEN n <= 3 THEN 'finished' END,"
+        " CASE WHEN n <= 3 THEN now() END"
+        " FROM generate_series(1, 9) AS n"
+    )
+
+    found = totals(session, newest=4)
+
+    assert (found.finished, found.discarded, found.all_seen) == (3, 0, False)
+    assert totals(session).finished == 3

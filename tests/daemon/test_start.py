@@ -142,7 +142,7 @@ def test_a_second_start_with_the_same_pidfile_ends_with_75(run: Commands) -> Non
 
         told = _refused(run, "--pidfile", "run/jobsd.pid", status=75)
 
-        assert f"process {tree.process.pid} is running already" in told
+        assert f"another supervisor (pid {tree.process.pid}) holds " in told
         tree.terminate()
     assert not (run.project.root / "run/jobsd.pid").exists()
 

@@ -8,7 +8,8 @@ import re
 import socket
 from typing import TYPE_CHECKING
 
-from jobsd.heartbeat import HeartbeatJob, HeartbeatLog
+from jobsd.heartbeat.job import HeartbeatJob
+from jobsd.heartbeat.log import HeartbeatLog
 from jobsd.jobs import registry
 from jobsd.jobs.current import CurrentJob, running
 

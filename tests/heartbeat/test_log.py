@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from jobsd.errors import Error
-from jobsd.heartbeat import HeartbeatLog, HeartbeatLogs, health_status
-from jobsd.heartbeat.log import clear
+from jobsd.heartbeat.log import HeartbeatLog, HeartbeatLogs, clear, health_status
 
 if TYPE_CHECKING:
     from jobsd.database.connection import Session
@@ -40,7 +39,7 @@ def test_without_heartbeats_there_is_no_latest() -> None:
 
 
 def test_times_are_aware() -> None:
-    from jobsd.heartbeat import HeartbeatJob
+    from jobsd.heartbeat.job import HeartbeatJob
 
     HeartbeatJob.perform_now()
 
@@ -116,7 +115,7 @@ def test_a_bad_age_is_refused_with_its_option(age: Any) -> None:
         ("within", lambda: health_status(within=age)),
         ("every", lambda: HeartbeatLog.gaps(every=age)),
     ):
-        with pytest.raises(Error, match=f"{option}: .* is no duration"):
+        with pytest.raises(Error, match=f"{option}: .* is not a duration"):
             ask()
     with pytest.raises(Error, match="every: heartbeats need a time"):
         HeartbeatLog.gaps(every=0)

@@ -17,7 +17,7 @@ from database.pgbouncer import pgbouncer
 from jobs.ways import EITHER_WAY_WITHIN, note
 from jobsd.database.connection import Target
 from jobsd.errors import DatabaseUnreachableError, EnqueueError, Error
-from jobsd.jobs import client
+from jobsd.jobs import client, finding
 from jobsd.jobs.client import Client, enqueue_many
 from waiting import Stopwatch, wait_until
 
@@ -284,7 +284,7 @@ def test_a_connection_that_comes_back_to_a_pool_that_was_replaced_is_closed(
 def test_nothing_that_says_where_the_database_is_is_one_typed_error(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(client, "_find_target", None)
+    monkeypatch.setattr(finding, "find_target", None)
     client.configure()
 
     with pytest.raises(Error, match="no database is configured"):

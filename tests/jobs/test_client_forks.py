@@ -15,7 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 from jobs.ways import note
-from jobsd.jobs import client
+from jobsd.jobs import client, finding
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -102,7 +102,7 @@ def test_a_fork_while_the_database_is_being_found_does_not_stand_still(
         assert go_on.wait(20)
         return target
 
-    monkeypatch.setattr(client, "_find_target", find)
+    monkeypatch.setattr(finding, "find_target", find)
     client.configure()
 
     def child() -> None:
@@ -110,13 +110,13 @@ def test_a_fork_while_the_database_is_being_found_does_not_stand_still(
         note.enqueue(2)
 
     with ThreadPoolExecutor(1) as threads:
-        finding = threads.submit(note.enqueue, 1)
+        enqueued = threads.submit(note.enqueue, 1)
         assert asked.wait(10)
 
         status = _in_child(child)
 
         go_on.set()
-        assert finding.result(10).state == "ready"
+        assert enqueued.result(10).state == "ready"
     client.configure()
     assert status == 0
 

@@ -142,9 +142,9 @@ def test_a_backoff_that_can_not_be_meant_is_refused(make: Callable[[], object]) 
 
 @pytest.mark.parametrize("wait", [-1, "soon", float("nan"), timedelta(-1), 10**400], ids=repr)
 def test_a_wait_that_can_not_be_meant_is_refused(wait: Any) -> None:
-    with pytest.raises(Error, match=r"after: .* is no duration"):
+    with pytest.raises(Error, match=r"after: .* is not a duration"):
         Retry(after=wait)
-    with pytest.raises(Error, match=r"wait: .* is no duration"):
+    with pytest.raises(Error, match=r"wait: .* is not a duration"):
         Snooze(wait)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from jobsd.jobs.policy import WAIT_MAX_S, Ending
+from jobsd.processes import running_jobs
 from jobsd.processes.entry import REASONS, ScoreboardEntry
 from jobsd.processes.queue_names import ERRORS_MAX, OTHERS
 from jobsd.processes.running_jobs import ENDED_MAX
@@ -196,3 +197,16 @@ def test_types_of_errors_beyond_the_room_for_them_are_counted_together(
     found = dict(entry.failures())
     assert len(found) == ERRORS_MAX + 1
     assert found[OTHERS]["failed"] == 3
+
+
+def test_an_entry_knows_for_how_long_each_of_its_jobs_has_been_running(
+    entry: ScoreboardEntry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = iter(range(0, 100 * 10**9, 10 * 10**9))
+    monkeypatch.setattr(running_jobs, "monotonic_ns", lambda: next(clock))
+    entry.started(0, 10, 5)
+    entry.started(255, 11, 5)
+    entry.coroutine_started(3, 12, 6)
+    entry.rest(255)
+
+    assert entry.ages_s() == {10: 30.0, 12: 10.0}

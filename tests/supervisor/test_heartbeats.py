@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from jobsd.clock import monotonic_ns
+from jobsd.clock import monotonic_ns, utc_now
+from jobsd.jobs import inspect, listing
+from jobsd.jobs.listing import Filter
 from jobsd.processes import registry
 from jobsd.supervisor.monitor.heartbeats import Beat, write_heartbeats
-from monitored_tree.tree import tree_on
+from monitored_tree.tree import claim, make_jobs, tree_on
 from waiting import Stopwatch, wait_until
 
 if TYPE_CHECKING:
@@ -42,6 +44,28 @@ def test_a_heartbeat_goes_back_only_after_the_clock_has(
     (process,) = registry.processes(session)
     assert seen.beaten == {row_id}
     assert process.heartbeat_age_s == pytest.approx(age_s, abs=5)
+
+
+def test_a_heartbeat_says_since_when_the_jobs_of_a_process_have_been_running(
+    session: Session,
+) -> None:
+    runs, waits = make_jobs(session, 2)
+    row_id = registry.register(
+        session, kind="worker", name="worker-busy", supervisor_id=0, metadata={}
+    )
+    claim(session, row_id, [runs, waits])
+
+    write_heartbeats(session, [Beat(row_id, monotonic_ns(), 0, {runs: 90.0})])
+
+    listed_jobs = {job.id: job.started_at for job in listing.listed(session, Filter()).jobs}
+    shown = {each: inspect.find(session, each).job.started_at for each in (runs, waits)}
+    assert listed_jobs == shown
+    assert shown[waits] is None
+    assert (utc_now() - (shown[runs] or utc_now())).total_seconds() == pytest.approx(90, abs=5)
+
+    write_heartbeats(session, [Beat(row_id, monotonic_ns(), 0)])
+
+    assert inspect.find(session, runs).job.started_at is None
 
 
 def test_a_process_knows_which_of_its_ticks_its_heartbeat_stands_for(tree: Tree) -> None:

@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from jobsd.jobs import completion
+from jobsd.clock import monotonic_ns
+from jobsd.jobs import completion, inspect
 from jobsd.jobs.claims import InClaim
 from jobsd.processes import registry
 from jobsd.processes.scoreboard import Scoreboard
+from jobsd.supervisor.monitor.heartbeats import Beat, write_heartbeats
 from jobsd.supervisor.recovery.claims import DeadProcess, recover
 from jobsd.supervisor.recovery.peers import PeerProcess
 from jobsd.supervisor.recovery.recovery import Recovery
@@ -109,3 +111,29 @@ def test_where_nothing_is_known_the_first_jobs_of_each_kind_have_run(session: Se
 
     ran = dict.fromkeys([jobs[0], *jobs[2:6]], "failed")
     assert places(session) == {**dict.fromkeys(jobs, "ready"), **ran}
+
+
+@pytest.mark.parametrize("own", [True, False], ids=["of this tree", "of another tree"])
+def test_an_attempt_that_was_killed_says_when_it_had_begun(
+    session: Session, *, own: bool
+) -> None:
+    job, waiting = make_jobs(session, 2)
+    row_id = registry.register(
+        session, kind="worker", name="worker-dead", supervisor_id=0, metadata={}
+    )
+    claim_id = claim(session, row_id, [job, waiting])
+    if own:
+        dead = DeadProcess(
+            row_id, "worker-dead", {}, running=[InClaim(job, claim_id)], ages_s={job: 90.0}
+        )
+    else:
+        write_heartbeats(session, [Beat(row_id, monotonic_ns(), 0, {job: 90.0})])
+        dead = DeadProcess(row_id, "worker-dead", {}, threads=1)
+
+    recover(session, dead)
+
+    (attempt,) = inspect.attempts(session, job)
+    began = inspect.find(session, job).job.started_at
+    assert attempt.started_at == began is not None
+    assert (attempt.ended_at - began).total_seconds() == pytest.approx(90, abs=5)
+    assert inspect.find(session, waiting).job.started_at is None

@@ -182,7 +182,7 @@ def test_a_clock_says_what_runs_on_a_day(saturday: VirtualClock) -> None:
 
 
 def test_what_a_clock_can_not_do_is_said(plain: VirtualClock) -> None:
-    with pytest.raises(Error, match="advance: 'soon' is no duration"):
+    with pytest.raises(Error, match="advance: 'soon' is not a duration"):
         plain.advance("soon")
     with pytest.raises(Error, match=r"advance_to: it is 2030-01-05T12:00:00\+00:00 already"):
         plain.advance_to(SATURDAY - timedelta(seconds=1))

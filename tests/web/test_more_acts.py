@@ -72,7 +72,7 @@ def test_a_class_that_a_worker_has_published_can_be_a_task(
         ({"class": "os.system"}, "worker that lives knows"),
         ({"class": "", "command": "os.system('true')"}, "worker that lives knows"),
         ({"schedule": "now and then"}, "now and then"),
-        ({"args": "{nonsense"}, "are no JSON"),
+        ({"args": "{nonsense"}, "are not valid JSON"),
         ({"args": "[1, 2, 3]"}, "HeartbeatJob"),
         ({"priority": "high"}, "no whole number"),
         ({"time_zone": "Mars/Base"}, "Mars/Base"),

@@ -217,7 +217,7 @@ def test_an_unknown_job_fails_and_the_worker_lives(
     assert kind == "UnknownJobError"
     assert f"did you mean {note.definition.name!r}" in message
     assert "check that `import:` in queue.yml has the module that defines it" in message
-    assert message.endswith("a daemon that runs reads modules when it starts, and on HUP")
+    assert message.endswith("a running daemon loads modules only at start and on HUP")
 
 
 def test_a_snoozed_job_waits_and_has_made_no_attempt(

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import gc
-import hashlib
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -126,7 +125,7 @@ class _Reading:
             tasks=tasks,
             warnings=tuple(map(redact, self._warnings)),
             schedules=schedules,
-            tree=self._tree_name(),
+            tree=self._tree_name() if starts else "",
         )
 
     def _group(self, options: Options) -> Options:
@@ -212,8 +211,8 @@ class _Reading:
         works = any(worker.processes for worker in options.workers)
         if works and not options.dispatchers and options.only == KINDS:
             self._warnings.append(
-                f"{name} has workers and no dispatchers: what is scheduled, retries included,"
-                " waits for one elsewhere (`dispatchers: [{}]` starts one)"
+                f"{name} has workers and no dispatchers: scheduled jobs and retries will wait"
+                " until a dispatcher runs somewhere (`dispatchers: [{}]` starts one)"
             )
 
     def _require_end(self, options: Options) -> None:
@@ -265,6 +264,8 @@ class _Reading:
 
     def _tree_name(self) -> str:
         """Return a name that two trees of a host share only when they are started alike."""
+        import hashlib  # noqa: PLC0415 - it is large, and most commands start no tree
+
         start, given = self._start, self._flags.given
         files = (self.root, start.config, start.recurring_file)
         kinds = sorted(start.only)

@@ -109,8 +109,8 @@ def _nothing_for(root: Mapping, environment: str) -> str:
     near = nearest(environment, root.pairs)
     meant = f"; did you mean {label(near)}?" if near else ""
     return (
-        f"has sections ({names}), but says nothing for {label(environment)},"
-        f" the environment that counts (JOBSD_ENV{meant})"
+        f"has sections ({names}), but none for {label(environment)}, the current"
+        f" environment (JOBSD_ENV{meant})"
     )
 
 
@@ -120,6 +120,6 @@ def _misspelt(root: Mapping, environment: str) -> str:
     if not near:
         return ""
     return (
-        f"has no section {label(environment)}, the environment that counts"
+        f"has no section {label(environment)}, the current environment"
         f" (JOBSD_ENV; did you mean {label(near[0])}?)"
     )

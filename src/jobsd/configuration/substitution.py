@@ -16,6 +16,7 @@ from __future__ import annotations
 import re
 from bisect import bisect_left
 from dataclasses import dataclass
+from itertools import chain, islice
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -132,7 +133,8 @@ def _unused(text: str) -> tuple[str, str]:
     A text that uses all 6,400 of them gets the first two, and its own count as masks.
     """
     used = set(text)
-    first, other, *_ = (*(chr(c) for c in _PRIVATE if chr(c) not in used), "\ue000", "\ue001")
+    unused = (chr(c) for c in _PRIVATE if chr(c) not in used)
+    first, other = islice(chain(unused, "\ue000\ue001"), 2)
     return first, other
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 import time
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from psycopg import errors, sql
@@ -41,20 +42,24 @@ _LOCK = 0x6A6F6273640001  # "jobsd", 1
 STATEMENTS = Statements("jobsd.database", "schema_locks.sql")
 _COMMENT = re.compile(r"--[^\n]*")
 _BODY = re.compile(r"\$(\w*)\$.*?\$\1\$", re.DOTALL)
-# A statement that changes an existing table or view, and locks out its writers.
-_CHANGED = re.compile(
-    r"\b(?:(?:ALTER|DROP|TRUNCATE|LOCK)\s+(?:TABLE|VIEW)"
-    r"|CREATE\s+OR\s+REPLACE\s+VIEW"
-    r"|(?:CREATE\s+(?:UNIQUE\s+)?INDEX|CREATE\s+(?:CONSTRAINT\s+)?TRIGGER|DROP\s+TRIGGER)\b[^;]*?\sON"
-    r"|REFERENCES"
-    r")\s+(?:IF\s+EXISTS\s+)?(?:ONLY\s+)?jobsd\.(\w+)",
-)
+
+
+@cache  # not compiled at once: every command that asks the database loads this module
+def _changed() -> re.Pattern[str]:
+    """Match a statement that changes an existing table or view, and locks out its writers."""
+    return re.compile(
+        r"\b(?:(?:ALTER|DROP|TRUNCATE|LOCK)\s+(?:TABLE|VIEW)"
+        r"|CREATE\s+OR\s+REPLACE\s+VIEW"
+        r"|(?:CREATE\s+(?:UNIQUE\s+)?INDEX|CREATE\s+(?:CONSTRAINT\s+)?TRIGGER|DROP\s+TRIGGER)\b[^;]*?\sON"
+        r"|REFERENCES"
+        r")\s+(?:IF\s+EXISTS\s+)?(?:ONLY\s+)?jobsd\.(\w+)",
+    )
 
 
 def changed_tables(text: str) -> list[str]:
     """Return the tables and views that a step changes, each once, in its own order."""
     statements = _BODY.sub("", _COMMENT.sub("", text))
-    return list(dict.fromkeys(_CHANGED.findall(statements)))
+    return list(dict.fromkeys(_changed().findall(statements)))
 
 
 class Patience:

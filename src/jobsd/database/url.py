@@ -17,8 +17,11 @@ _HOST = r"(?:\[[0-9A-Fa-f:.%]+\w*\]|[^\s:/\[\]@,?]*)(?::[0-9]{0,5})?"
 _HOSTS = re.compile(rf"{_HOST}(?:,{_HOST})*(?:/[^@?]*)?(?:\?.*)?")
 
 # Of these libpq has nothing to say, and it takes longer to load than a command may take.
+_PARAMETER = r"(?:host|port|sslmode|connect_timeout|application_name)=[\w./-]+"
 _PLAIN = re.compile(
-    r"postgresql://(?:[\w.~-]+(?::[\w.~-]*)?@)?[\w.-]+(?::[0-9]{1,5})?/[\w.-]+", re.ASCII
+    r"postgresql://(?:[\w.~-]+(?::[\w.~-]*)?@)?(?:[\w.-]+(?::[0-9]{1,5})?)?/[\w.-]+"
+    rf"(?:\?{_PARAMETER}(?:&{_PARAMETER})*)?",
+    re.ASCII,
 )
 
 _FORM = "it has the form postgresql://USER:PASSWORD@HOST:PORT/DATABASE"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from jobsd import face
-from jobsd.jobs import client, references, stand_in
+from jobsd.jobs import client, finding, references, stand_in
 from jobsd.jobs.around import around_job
 
 from . import checks, connections, enqueueing, instances, queue, runserver, tables
@@ -23,7 +23,7 @@ class JobsConfig(apps.AppConfig):  # type: ignore[misc] # pyright: ignore[report
         """Set up all that a project gets without asking for it."""
         # It finds the database as the commands do, until we say otherwise.
         assert face.HOMES  # noqa: S101 - it has been loaded before what follows
-        client.find_target_by(queue.target, lambda: queue.SCHEMA)
+        finding.find_target_by(queue.target, lambda: queue.SCHEMA)
         client.place_by(enqueueing.place, enqueueing.place_many)
         stand_in.look_through(queue.connection)
         around_job(connections.as_a_request_does)

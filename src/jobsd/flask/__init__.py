@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from flask import current_app, has_app_context
 
 from jobsd import face
-from jobsd.jobs import client
+from jobsd.jobs import finding
 from jobsd.jobs.around import around_job
 
 from . import queue
@@ -44,7 +44,7 @@ class Jobs:
         _served[:] = [app]
         # It finds the database as the commands do, until we say otherwise.
         assert face.HOMES  # noqa: S101 - it has been loaded before what follows
-        client.find_target_by(lambda: queue.target(app), lambda: queue.schema(app))
+        finding.find_target_by(lambda: queue.target(app), lambda: queue.schema(app))
         around_job(in_application)
 
 

@@ -2,12 +2,6 @@
 
 Begin here. `job` is a complete job as a user writes one: it inserts a row and logs a line.
 The task `heartbeat` in recurring.yml runs it every few minutes. `log` asks the table of its
-rows: the latest, those of a machine, the gaps, and whether all is well (`health_status`).
+rows: the latest, those of a machine, the gaps, and whether all is well (`health_status`). Who
+reads the log has no use for the job, so nothing is imported here.
 """
-
-from __future__ import annotations
-
-from .job import HeartbeatJob
-from .log import Gap, HeartbeatLog, HeartbeatLogs, health_status
-
-__all__ = ["Gap", "HeartbeatJob", "HeartbeatLog", "HeartbeatLogs", "health_status"]

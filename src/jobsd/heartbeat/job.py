@@ -7,9 +7,9 @@ import os
 from typing import TYPE_CHECKING
 
 from jobsd.instruments.always import log_always
-from jobsd.jobs.client import default_client
 from jobsd.jobs.current import current_job
 from jobsd.jobs.definition import Job
+from jobsd.jobs.operation import lent
 from jobsd.machine import hostname
 
 from .log import record
@@ -29,7 +29,7 @@ class HeartbeatJob(Job):
         """Write one row to `heartbeat_logs` and one line to the log."""
         environment = os.environ.get("JOBSD_ENV") or "development"
         job = current_job()
-        with default_client().session() as session:
+        with lent() as session:
             row = record(session, environment, hostname(), job.id, job.class_name)
         log_always("jobsd.heartbeat", line(row))
 

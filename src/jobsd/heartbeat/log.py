@@ -11,7 +11,6 @@ database's clock, which also set the times of the rows.
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -20,7 +19,7 @@ from typing import TYPE_CHECKING, Any, cast, overload
 
 from jobsd.database.statements import Statements
 from jobsd.errors import Error
-from jobsd.jobs.client import default_client
+from jobsd.jobs.operation import lent
 from jobsd.jobs.policy import WAIT_MAX_S, duration_s
 from jobsd.text import is_storable
 
@@ -104,7 +103,7 @@ class HeartbeatLog:
 
         A heartbeat may come half of `every` late before it counts as missed.
         """
-        with default_client().session() as session:
+        with lent() as session:
             return gaps(session, every, since)
 
 
@@ -194,7 +193,7 @@ class HeartbeatLogs(Sequence[HeartbeatLog]):
             "limit": self.rows_max,
             "of_tasks": self.of_tasks,
         }
-        with _session(self.session) as session:
+        with lent(self.session) as session:
             return [_row(row) for row in session.fetch(STATEMENTS["select"], parameters)]
 
 
@@ -273,7 +272,3 @@ def _window(option: str, moment: Duration | datetime) -> tuple[datetime | None, 
 def _age_s(option: str, age: Duration) -> float:
     """Return the seconds of an age; one that is too long for PostgreSQL means all time."""
     return min(duration_s(option, age), WAIT_MAX_S)
-
-
-def _session(session: Session | None) -> contextlib.AbstractContextManager[Session]:
-    return contextlib.nullcontext(session) if session else default_client().session()

@@ -8,7 +8,7 @@ import enum
 import re
 from datetime import date, datetime, time, timedelta, timezone
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any, TypeGuard, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
@@ -17,6 +17,7 @@ from jobsd.errors import ArgumentError
 from . import references
 from .argument_types import of_name
 from .argument_writing import DEPTH_MAX, is_tagged
+from .json_kinds import is_list, is_object
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -27,16 +28,6 @@ AS_THEY_ARE = frozenset({str, int, float, bool, type(None)})
 
 _TINY_OFFSET = re.compile(r"([+-])00:00:00\.(\d{6})$")
 _Clock = TypeVar("_Clock", datetime, time)
-
-
-def is_object(value: object) -> TypeGuard[dict[str, Any]]:
-    """Return whether it is a JSON object."""
-    return isinstance(value, dict)
-
-
-def is_list(value: object) -> TypeGuard[list[Any]]:
-    """Return whether it is a JSON list."""
-    return isinstance(value, list)
 
 
 def read(value: Any, depth: int = 0) -> Any:  # noqa: ANN401 - any argument

@@ -16,9 +16,10 @@ from typing import TYPE_CHECKING, Any
 
 from jobsd.errors import ArgumentError
 
-from .argument_reading import AS_THEY_ARE, is_list, is_object, read
+from .argument_reading import AS_THEY_ARE, read
 from .argument_types import argument_type
 from .argument_writing import is_tagged, write
+from .json_kinds import is_list, is_object
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -93,7 +94,7 @@ def load(text: str) -> tuple[list[Any], dict[str, Any]]:
         if end != len(text):
             raw = json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise ArgumentError(f"the arguments are no JSON: {error}") from error
+        raise ArgumentError(f"the arguments are not valid JSON: {error}") from error
     if is_list(raw) and AS_THEY_ARE.issuperset(map(type, raw)):
         # What most jobs have: nothing is to be made of it.
         return raw, {}

@@ -26,13 +26,13 @@ from . import client, stand_in, submission
 from .async_drivers import AsyncPsycopgDriver, async_driver_of, take
 from .bulk import Bulk
 from .connections import (
-    NOT_GIVEN,
     PlainAsyncCursor,
     has_to_begin,
     is_asynchronous_sqlalchemy,
     run_sync,
 )
 from .enqueue import met_a_replacement, refusal, refused, request, steps_within, told
+from .finding import NOT_GIVEN
 from .idle import ANSWER_S, READ_ONLY
 from .steps import within_savepoint
 

@@ -30,11 +30,12 @@ from jobsd.errors import (
 )
 from jobsd.instruments import redaction
 
-from . import around, bulk, interrupts, stand_in
+from . import around, bulk, finding, interrupts, stand_in
 from . import enqueue as storing
 from .blocking import warn_of_blocking
-from .connections import NOT_GIVEN, begin
+from .connections import begin
 from .drivers import PsycopgDriver, driver_of
+from .finding import NOT_GIVEN
 from .idle import stands, takes_jobs
 
 if TYPE_CHECKING:
@@ -202,8 +203,6 @@ RECYCLE = (
 
 _inherited: list[Any] = []
 _client: Client | None = None
-_find_target: Callable[[], Target] | None = None
-_find_schema: Callable[[], str] | None = None
 _schema: str | None = None
 _place: Callable[[Draft], EnqueuedJob | None] | None = None
 _place_many: Callable[[Iterable[Draft]], EnqueuedJobs | None] | None = None
@@ -250,12 +249,6 @@ def _checked(url: str) -> str:
     return read
 
 
-def find_target_by(find: Callable[[], Target], find_schema: Callable[[], str]) -> None:
-    """Say how the database is found at first use, and the schema where none is needed."""
-    global _find_target, _find_schema
-    _find_target, _find_schema = find, find_schema
-
-
 def keep_finished_s() -> float:
     """Return how old finished jobs get in this program: in the daemon, as it is configured."""
     return KEEP_FINISHED_S if _client is None else _client.keep_finished_s
@@ -291,9 +284,9 @@ def default_client() -> Client:
         return _client
     with _lock:
         if _client is None:
-            if _find_target is None:
+            if finding.find_target is None:
                 raise Error("no database is configured: call jobsd.configure(database_url)")
-            _client = Client(_find_target())
+            _client = Client(finding.find_target())
     return _client
 
 
@@ -303,7 +296,7 @@ def schema_of_tables() -> str:
     if _client is not None:
         return _client.target.schema
     if _schema is None:
-        _schema = "jobsd" if _find_schema is None else _find_schema()
+        _schema = "jobsd" if finding.find_schema is None else finding.find_schema()
     return _schema
 
 

@@ -13,9 +13,6 @@ from jobsd.errors import EnqueueError, Error
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-NOT_GIVEN: object = ...
-"""What `connection` and `after_commit` are where nobody gives them: None is a mistake."""
-
 
 def connection_behind(given: object) -> tuple[Any, object]:
     """Return the Connection of SQLAlchemy that is given, or None, and that of the driver.

@@ -16,10 +16,9 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol, overload
 
 from jobsd.errors import Error
 
-from . import client
-from .connections import NOT_GIVEN
 from .draft import Draft, Options, draft
 from .enqueueable import FunctionJob, P, R, R_co, Signature, T, Using, perform_here
+from .finding import NOT_GIVEN
 from .limits import Limit
 from .policy import FAILURES, Policy, bounded_duration_s, exponential
 from .registry import Definition, check_class, check_priority, check_queue, register
@@ -157,6 +156,8 @@ class Job:
     @classmethod
     def enqueue(cls: type[Performs[P, Any]], *args: P.args, **kwargs: P.kwargs) -> EnqueuedJob:
         """Enqueue the job; it is committed when this returns."""
+        from . import client  # noqa: PLC0415 - who defines a job loads no driver
+
         return client.enqueue(_draft(cls, args, kwargs))
 
     @classmethod
@@ -164,6 +165,8 @@ class Job:
         cls: type[Performs[P, Any]], *args: P.args, **kwargs: P.kwargs
     ) -> EnqueuedJob:
         """Do what `enqueue` does, without blocking the event loop."""
+        from . import client  # noqa: PLC0415
+
         return await client.aenqueue(_draft(cls, args, kwargs))
 
     @classmethod

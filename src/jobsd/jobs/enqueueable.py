@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, overload
 from jobsd.errors import Error
 from jobsd.instruments.bound_job import running_job
 
-from . import after_commit, around, client
-from .connections import NOT_GIVEN
+from . import around
 from .current import CurrentJob, running
 from .draft import Draft, Options, draft
+from .finding import NOT_GIVEN
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Mapping, Sequence
@@ -106,11 +106,15 @@ class FunctionJob(Generic[P, R_co]):
             EnqueueError: when the database refuses.
             DatabaseUnreachableError: when the database cannot be reached.
         """
+        from . import client  # noqa: PLC0415 - who defines a job loads no driver
+
         self._signature.check(args, kwargs)
         return client.enqueue(draft(self.definition, args, kwargs))
 
     async def aenqueue(self, *args: P.args, **kwargs: P.kwargs) -> EnqueuedJob:
         """Do what `enqueue` does, without blocking the event loop."""
+        from . import client  # noqa: PLC0415
+
         return await client.aenqueue(self.with_args(*args, **kwargs))
 
     def with_args(self, *args: P.args, **kwargs: P.kwargs) -> Draft:
@@ -166,6 +170,8 @@ class Using(Generic[P]):
             EnqueueError: when the database refuses.
             DatabaseUnreachableError: when the database cannot be reached.
         """
+        from . import after_commit, client  # noqa: PLC0415
+
         drafted = self._options.apply(self._draft(*args, **kwargs))
         if self._after_commit is NOT_GIVEN:
             return client.enqueue(drafted, self._connection)
@@ -177,6 +183,8 @@ class Using(Generic[P]):
 
         `connection` and `after_commit` are asynchronous ones here.
         """
+        from . import after_commit, client  # noqa: PLC0415
+
         drafted = self._options.apply(self._draft(*args, **kwargs))
         if self._after_commit is NOT_GIVEN:
             return await client.aenqueue(drafted, self._connection)

@@ -7,13 +7,12 @@ from __future__ import annotations
 
 import contextlib
 import operator
-from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from jobsd.database.statements import Statements
 from jobsd.errors import Error, NotFoundError
 
-from .argument_reading import is_list, is_object
+from .json_kinds import is_list, is_object
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -27,8 +26,7 @@ FILTERED = "[FILTERED]"
 ID_MAX = 2**63 - 1
 
 
-@dataclass(frozen=True, slots=True)
-class JobRow:
+class JobRow(NamedTuple):
     """One job; `state` is one of `states.STATES`: "lost" when no table has it.
 
     `error` has type and message of the error by which a failed one has failed. What follows
@@ -55,11 +53,10 @@ class JobRow:
     hostname: str | None
 
 
-_COLUMNS = len(fields(JobRow))
+_COLUMNS = len(JobRow._fields)
 
 
-@dataclass(frozen=True, slots=True)
-class Found:
+class Found(NamedTuple):
     """One job, and what else its state's table says: its place in the queue, its limit.
 
     A ready one that not every worker can run has a `lane`. `reason` says in a word why it was
@@ -80,8 +77,7 @@ class Found:
     kill_after_s: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Attempt:
+class Attempt(NamedTuple):
     """One attempt that failed; `error` has type, message and stack."""
 
     attempt: int
@@ -91,8 +87,7 @@ class Attempt:
     error: dict[str, Any]
 
 
-@dataclass(frozen=True, slots=True)
-class AttemptLog:
+class AttemptLog(NamedTuple):
     """What one attempt has printed and logged, and since when."""
 
     attempt: int
@@ -101,8 +96,7 @@ class AttemptLog:
     text: str
 
 
-@dataclass(frozen=True, slots=True)
-class Failure:
+class Failure(NamedTuple):
     """A job that has failed for good."""
 
     id: int
@@ -113,8 +107,7 @@ class Failure:
     error: dict[str, Any]
 
 
-@dataclass(frozen=True, slots=True)
-class Holder:
+class Holder(NamedTuple):
     """A job that holds a slot; `state` is ready or claimed, or says that it is neither."""
 
     id: int

@@ -11,7 +11,9 @@ SELECT
         ELSE 'lost'
     END,
     job.arguments, job.attempts, job.max_attempts, job.created_at,
-    coalesce(scheduled.scheduled_at, job.scheduled_at), job.started_at, job.finished_at,
+    coalesce(scheduled.scheduled_at, job.scheduled_at),
+    coalesce(to_timestamp((process.running ->> job.id::text)::float8), job.started_at),
+    job.finished_at,
     CASE
         WHEN failed.job_id IS NOT NULL THEN jsonb_build_object(
             'type', failed.error -> 'type', 'message', failed.error -> 'message'

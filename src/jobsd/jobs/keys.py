@@ -27,7 +27,7 @@ from hashlib import sha256
 from typing import Any, cast
 from uuid import UUID
 
-from .argument_reading import is_list, is_object
+from .json_kinds import is_list, is_object
 
 BYTES_MAX = 1000
 WHAT_FITS = f"at most {BYTES_MAX} bytes of printable text"

@@ -13,7 +13,6 @@ that take from the queue, and have to leave the job where it is.
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -46,6 +45,8 @@ def lane_of(class_name: str) -> str:
     encoded = class_name.encode()
     if len(encoded) <= _BYTES_MAX:
         return class_name
+    import hashlib  # noqa: PLC0415 - it is large, and most readers of lanes hash nothing
+
     return f"sha256 {hashlib.sha256(encoded).hexdigest()}"
 
 

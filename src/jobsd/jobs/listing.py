@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from array import array
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from jobsd.database.statements import Statement, Statements
 from jobsd.errors import Error
@@ -95,8 +95,7 @@ class Filter:
         }
 
 
-@dataclass(frozen=True, slots=True)
-class Listed:
+class Listed(NamedTuple):
     """The jobs that were found, and how many were read, the last of them when.
 
     `complete` is false when older ones, which were not read, may be meant too.

@@ -102,7 +102,8 @@ WITH place AS MATERIALIZED (
 claim AS MATERIALIZED (
     SELECT DISTINCT ON (member.job_id)
         member.job_id, claims.created_at, claims.process_id,
-        process.name, process.pid, process.hostname
+        process.name, process.pid, process.hostname,
+        to_timestamp((process.running ->> member.job_id::text)::float8) AS started_at
     FROM jobsd.claims
     CROSS JOIN LATERAL unnest(claims.job_ids) AS member (job_id)
     LEFT JOIN jobsd.processes AS process ON process.id = claims.process_id
@@ -134,7 +135,7 @@ claim AS MATERIALIZED (
             (SELECT scheduled_at FROM jobsd.scheduled_executions WHERE job_id = job.id),
             job.scheduled_at
         ) AS scheduled_at,
-        job.started_at, job.finished_at,
+        coalesce(claim.started_at, job.started_at) AS started_at, job.finished_at,
         (
             SELECT jsonb_build_object('type', error -> 'type', 'message', error -> 'message')
             FROM jobsd.failed_executions

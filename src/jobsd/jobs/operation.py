@@ -1,16 +1,18 @@
-"""What all changes by hand have in common: a session."""
+"""What all that asks the database of the program has in common: a session."""
 
 from __future__ import annotations
 
 import contextlib
 from typing import TYPE_CHECKING
 
-from . import client
-
 if TYPE_CHECKING:
     from jobsd.database.connection import Session
 
 
-def lent(session: Session | None) -> contextlib.AbstractContextManager[Session]:
+def lent(session: Session | None = None) -> contextlib.AbstractContextManager[Session]:
     """Lend the session that was given, or else one to the database of the program."""
-    return contextlib.nullcontext(session) if session else client.default_client().session()
+    if session is not None:
+        return contextlib.nullcontext(session)
+    from . import client  # noqa: PLC0415 - it loads the driver
+
+    return client.default_client().session()

@@ -75,7 +75,7 @@ def duration_s(option: str, value: float | timedelta | str) -> float:
     """Return the seconds that an option says.
 
     Raises:
-        Error: for what is no duration.
+        Error: for what is not a duration.
     """
     try:
         return parse_duration(value)
@@ -87,7 +87,7 @@ def bounded_duration_s(option: str, value: float | timedelta | str) -> float:
     """Return the seconds that an option says, which the database can add to a time.
 
     Raises:
-        Error: for what is no duration, or longer than a hundred years.
+        Error: for what is not a duration, or longer than a hundred years.
     """
     seconds = duration_s(option, value)
     if seconds > WAIT_MAX_S:

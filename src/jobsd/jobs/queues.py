@@ -8,7 +8,6 @@ Each function uses the database of the program, or the `session` that it is give
 
 from __future__ import annotations
 
-import getpass
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -17,7 +16,6 @@ from jobsd.database.statements import Statements
 from jobsd.errors import Error
 from jobsd.instruments.events import emit
 
-from . import limits
 from .operation import lent
 from .registry import check_queue
 
@@ -135,6 +133,8 @@ def clear(name: str, *, keep: bool = True, session: Session | None = None) -> in
 
 
 def _clear(session: Session, name: str, until: int, *, keep: bool) -> tuple[bool, int]:
+    from . import limits  # noqa: PLC0415 - who reads queues clears none
+
     parameters = {"name": name, "until": until, "keep": keep, "limit": CLEAR_BATCH}
     with session.connection.transaction():
         found, batch, keys = session.fetch(STATEMENTS["clear"], parameters)[0]
@@ -149,6 +149,8 @@ def _text(option: str, text: str | None) -> str | None:
 
 
 def _whoever() -> str:
+    import getpass  # noqa: PLC0415 - who reads queues need not be known
+
     try:
         user = getpass.getuser()
     except (KeyError, OSError):  # a user id without a name, as containers have

@@ -94,7 +94,7 @@ _definitions: dict[str, Definition] = {}
 _asynchronous: set[str] = set()
 _HOW_KNOWN = (
     "that `import:` in queue.yml has the module that defines it;"
-    " a daemon that runs reads modules when it starts, and on HUP"
+    " a running daemon loads modules only at start and on HUP"
 )
 
 

@@ -23,7 +23,7 @@ from jobsd.database.statements import Statements
 from jobsd.errors import Error
 from jobsd.instruments.events import emit
 
-from . import client
+from .operation import lent
 from .policy import WAIT_MAX_S, duration_s
 from .registry import check_class, check_count
 
@@ -61,6 +61,7 @@ class _Walk:
     full_at: float
 
 
+_COUNTED_AT_ONCE = 50_000
 _walks: dict[tuple[str, str, float], _Walk] = {}
 
 
@@ -129,7 +130,7 @@ def batches(
     if class_name is not None:
         check_class(class_name)
     if older_than_s is None:
-        older_than_s = client.keep_finished_s()
+        older_than_s = _kept_for_s()
     # What was left because of its class, or of a date of its own, says nothing for others.
     plain = finished_before is None and class_name is None
     walk = _walk(session, older_than_s) if plain else _Walk(0, 0.0)
@@ -152,6 +153,29 @@ def batches(
         if nothing_young:
             walk.after = first_young - 1 if first_young else last_id
             nothing_young = first_young is None
+
+
+def clearable(session: Session, older_than_s: float, class_name: str | None = None) -> int:
+    """Count the jobs that `batches` would delete; changes nothing."""
+    parameters = {
+        "older_than_s": older_than_s,
+        "class_name": class_name,
+        "limit": _COUNTED_AT_ONCE,
+    }
+    found, after, goes_on = 0, 0, True
+    while goes_on:
+        row = session.fetch(STATEMENTS["clearable"], {**parameters, "after": after})[0]
+        count, last_id, seen, goes_on = row
+        found += count
+        goes_on = goes_on and seen == _COUNTED_AT_ONCE
+        after = last_id
+    return found
+
+
+def _kept_for_s() -> float:
+    from . import client  # noqa: PLC0415 - it loads the driver
+
+    return client.keep_finished_s()
 
 
 def _walk(session: Session, older_than_s: float) -> _Walk:
@@ -180,4 +204,4 @@ def _limit(
 
 
 def _session() -> contextlib.AbstractContextManager[Session]:
-    return client.default_client().session()
+    return lent()

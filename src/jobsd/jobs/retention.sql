@@ -47,3 +47,25 @@ SELECT
     edge.oldest < bound.finished_before
 FROM edge
 CROSS JOIN bound;
+
+-- clearable: count the jobs that `clear` would remove among the next ones by their ids; the last id,
+-- how many were seen, and whether any was there before the limit.
+WITH bound AS (
+    SELECT now() - make_interval(secs => %(older_than_s)s::float8) AS finished_before
+), seen AS MATERIALIZED (
+    SELECT id, created_at, finished_at, class_name
+    FROM jobsd.jobs
+    WHERE id > %(after)s
+    ORDER BY id
+    LIMIT %(limit)s
+)
+SELECT
+    count(*) FILTER (
+        WHERE finished_at < bound.finished_before
+            AND (%(class_name)s::text IS NULL OR class_name = %(class_name)s)
+    ),
+    max(id),
+    count(*),
+    min(created_at) < min(bound.finished_before)
+FROM seen
+CROSS JOIN bound;

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from jobsd.jobs.argument_reading import is_list, is_object
 from jobsd.jobs.argument_writing import is_tagged
 from jobsd.jobs.inspect import FILTERED
+from jobsd.jobs.json_kinds import is_list, is_object
 from jobsd.text import one_line
 
 if TYPE_CHECKING:

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from jobsd.jobs import inspect, results
-
-from .why import Reason, why
+from jobsd.jobs import inspect
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -18,6 +16,7 @@ if TYPE_CHECKING:
     from jobsd.jobs.results import Kept
 
     from .shown_arguments import ShownArguments
+    from .why import Reason
 
     Row = dict[str, Any]
 
@@ -79,6 +78,11 @@ def examine(session: Session, job_id: int, threshold_s: float) -> Examined:
     Raises:
         NotFoundError: when there is none of this id.
     """
+    # A list has no use for what they load.
+    from jobsd.jobs import results  # noqa: PLC0415
+
+    from .why import why  # noqa: PLC0415
+
     found = inspect.find(session, job_id)
     attempts = inspect.attempts(session, job_id)
     reasons = why(session, found, threshold_s)
@@ -87,12 +91,12 @@ def examine(session: Session, job_id: int, threshold_s: float) -> Examined:
 
 def logs(session: Session, job_id: int, limit: int = 100) -> list[Row]:
     """Return what its last attempts have printed and logged, where that is kept."""
-    return [asdict(log) for log in inspect.logs(session, job_id, limit)]
+    return [log._asdict() for log in inspect.logs(session, job_id, limit)]
 
 
 def rows(jobs: Iterable[JobRow], shown: ShownArguments) -> list[Row]:
     """Return jobs of a list, with their arguments as they may be shown."""
-    found = [asdict(job) for job in jobs]
+    found = [job._asdict() for job in jobs]
     return [
         {**job, "arguments": shown.of(job["class_name"], job["arguments"])} for job in found
     ]

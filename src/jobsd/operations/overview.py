@@ -34,7 +34,8 @@ _GROUPED = 1_000
 class Totals:
     """How many jobs are in each state, up to COUNTED_MAX and one more.
 
-    Jobs that have ended are counted among the newest ones; `all_seen`: there are no others.
+    Jobs that have ended are counted among the newest ones, and the oldest ones where those
+    wait; `all_seen`: there are no others.
     """
 
     scheduled: int

@@ -1,16 +1,30 @@
 -- totals: count the jobs in each state; of very many those up to `most`, retries among the next
--- `scheduled` ones, and those that have ended among the `newest` jobs. `all_seen` says that there
--- are no others.
+-- `scheduled` ones, and those that have ended among the `newest` jobs, and where these mostly wait,
+-- among the oldest. `all_seen` says that there are no others.
 WITH retries AS MATERIALIZED (
     SELECT job_id
     FROM jobsd.scheduled_executions
     ORDER BY scheduled_at, priority, job_id
     LIMIT %(scheduled)s
 ), newest AS MATERIALIZED (
-    SELECT outcome
+    SELECT id, outcome
     FROM jobsd.jobs
     ORDER BY id DESC
     LIMIT %(newest)s
+), oldest AS MATERIALIZED (
+    SELECT outcome
+    FROM jobsd.jobs
+    WHERE id < (SELECT min(id) FROM newest)
+    ORDER BY id
+    LIMIT CASE
+        WHEN (SELECT count(outcome) FROM newest) < least(%(most)s, %(newest)s)
+            THEN least(%(most)s, %(newest)s)
+        ELSE 0
+    END
+), ended AS (
+    SELECT outcome FROM newest
+    UNION ALL
+    SELECT outcome FROM oldest
 )
 SELECT
     (SELECT count(*) FROM (SELECT FROM jobsd.scheduled_executions LIMIT %(most)s) AS counted),
@@ -24,6 +38,6 @@ SELECT
     (SELECT count(*) FROM (SELECT FROM jobsd.blocked_executions LIMIT %(most)s) AS counted),
     (SELECT count(*) FROM (SELECT FROM jobsd.claimed_executions LIMIT %(most)s) AS counted),
     (SELECT count(*) FROM (SELECT FROM jobsd.failed_executions LIMIT %(most)s) AS counted),
-    (SELECT count(*) FROM newest WHERE outcome = 'finished'),
-    (SELECT count(*) FROM newest WHERE outcome = 'discarded'),
+    (SELECT count(*) FROM ended WHERE outcome = 'finished'),
+    (SELECT count(*) FROM ended WHERE outcome = 'discarded'),
     (SELECT count(*) < %(newest)s FROM newest) AS all_seen;

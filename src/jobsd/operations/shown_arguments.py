@@ -12,9 +12,8 @@ from itertools import chain, repeat
 from typing import TYPE_CHECKING, Any
 
 from jobsd.jobs import registry
-from jobsd.jobs.argument_reading import is_list, is_object
 from jobsd.jobs.inspect import FILTERED, without
-from jobsd.recurring.command import CommandError, parse_command
+from jobsd.jobs.json_kinds import is_list, is_object
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -54,6 +53,8 @@ class ShownArguments:
         """Return the command of a recurring task as it may be shown."""
         if text is None or not self.names:
             return text
+        from jobsd.recurring.command import CommandError, parse_command  # noqa: PLC0415 - few hide
+
         try:
             call = parse_command(text)
         except CommandError:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import secrets
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -41,6 +40,8 @@ class ProcessRow:
 
 def new_name(kind: str) -> str:
     """Return a name for a process that no other process has."""
+    import secrets  # noqa: PLC0415 - it is large, and most readers of rows name nothing
+
     return f"{kind}-{secrets.token_hex(6)}"
 
 

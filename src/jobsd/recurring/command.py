@@ -96,7 +96,7 @@ def _expression(text: str) -> ast.expr:
             warnings.simplefilter("ignore")
             return ast.parse(text, mode="eval").body
     except (SyntaxError, ValueError, MemoryError, RecursionError):
-        raise CommandError("it is no call") from None
+        raise CommandError("it is not a function call") from None
 
 
 def _target(node: ast.expr, text: str) -> str:

@@ -21,9 +21,9 @@ from typing import TYPE_CHECKING, Any
 
 from jobsd.database.statements import Statements
 from jobsd.errors import NotFoundError, RefusedError
-from jobsd.jobs.client import default_client
 from jobsd.jobs.definition import Job
 from jobsd.jobs.enqueueable import FunctionJob
+from jobsd.jobs.operation import lent
 
 from .command import parse_command
 from .definition import COMMAND_QUEUE
@@ -96,7 +96,7 @@ def register(modules: Iterable[str] = (), commands: Iterable[str] = ()) -> type[
                 NotFoundError: when the task is gone, or nothing has the command's name.
                 RefusedError: when it may not be called here.
             """
-            with default_client().session() as session:
+            with lent() as session:
                 rows = session.fetch(STATEMENTS["command"], {"key": key})
             if not rows:
                 raise NotFoundError(f"there is no recurring task {key!r} with a command")

@@ -6,7 +6,6 @@ and removed at run time. The schedulers read all of them from this table.
 
 from __future__ import annotations
 
-import difflib
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, overload
@@ -14,11 +13,10 @@ from typing import TYPE_CHECKING, Any, overload
 from jobsd.clock import utc_now
 from jobsd.database.statements import Statements
 from jobsd.errors import NotFoundError, RefusedError
-from jobsd.jobs import client
+from jobsd.jobs.operation import lent
 from jobsd.jobs.registry import check_count
 from jobsd.schedules import ScheduleError
 
-from . import runs
 from .definition import StoredTask, TaskDefinition, columns, define, is_key
 
 if TYPE_CHECKING:
@@ -95,8 +93,10 @@ class RecurringTask(StoredTask):
         Raises:
             Error: for an invalid limit.
         """
+        from . import runs  # noqa: PLC0415 - who lists tasks enqueues nothing
+
         check_count("limit", limit)
-        with client.default_client().session() as session:
+        with lent() as session:
             return runs.history(session, self.key, limit)
 
     def run_now(self) -> EnqueuedJob:
@@ -106,13 +106,15 @@ class RecurringTask(StoredTask):
             UnknownJobError: when this process does not know the job.
             RefusedError: when `overlap` is "skip" and the previous run's job has not ended.
         """
-        with client.default_client().session() as session:
+        from . import runs  # noqa: PLC0415
+
+        with lent() as session:
             return runs.run_now(session, self)
 
     @classmethod
     def all(cls) -> list[RecurringTask]:
         """Return all tasks, by key."""
-        with client.default_client().session() as session:
+        with lent() as session:
             return load(session)
 
     @classmethod
@@ -127,7 +129,7 @@ class RecurringTask(StoredTask):
         wanted = name if key is None else key
         if wanted is None:
             raise TypeError("find_by() needs a name")
-        with client.default_client().session() as session:
+        with lent() as session:
             return find(session, wanted)
 
     @classmethod
@@ -138,17 +140,17 @@ class RecurringTask(StoredTask):
             NotFoundError: when there is no such task.
             RefusedError: when a file names it.
         """
-        with client.default_client().session() as session:
+        with lent() as session:
             remove(session, key)
 
     def enable(self) -> None:
         """Enable a task that was made at run time; it raises what `unschedule` raises."""
-        with client.default_client().session() as session:
+        with lent() as session:
             set_enabled(session, self.key, enabled=True)
 
     def disable(self) -> None:
         """Disable a task that was made at run time; it raises what `unschedule` raises."""
-        with client.default_client().session() as session:
+        with lent() as session:
             set_enabled(session, self.key, enabled=False)
 
 
@@ -163,7 +165,7 @@ def make(key: str, **settings: Any) -> RecurringTask:  # noqa: ANN401
         Error: for an invalid setting.
     """
     definition = define(key, **settings)
-    with client.default_client().session() as session:
+    with lent() as session:
         return add(session, definition)
 
 
@@ -192,6 +194,8 @@ def get(session: Session, key: str) -> RecurringTask:
     """
     if task := find(session, key):
         return task
+    import difflib  # noqa: PLC0415 - seldom needed
+
     near = difflib.get_close_matches(str(key), [task.key for task in load(session)], 1)
     hint = f"; did you mean {near[0]!r}?" if near else ""
     raise NotFoundError(f"there is no recurring task {key!r}{hint}")

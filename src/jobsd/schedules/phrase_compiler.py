@@ -84,8 +84,8 @@ def _require_count(phrase: Phrase, cadence: Cadence) -> None:
         raise _counted_weeks_or_years(phrase, cadence)
     larger = LARGER[cadence.unit]
     raise ScheduleError(
-        f"{quoted(phrase.text)} is no cron: the count starts again with each {larger},"
-        f" which has {_SIZES[cadence.unit]} {cadence.unit}s",
+        f"cron cannot express {quoted(phrase.text)}: it starts to count again with each"
+        f" {larger}, which has {_SIZES[cadence.unit]} {cadence.unit}s",
         _instead(cadence.count, cadence.unit, larger),
     )
 

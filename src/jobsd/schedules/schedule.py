@@ -95,7 +95,7 @@ def parse(text: str, time_zone: str = "UTC", *, key: str = "") -> Schedule:
         ScheduleError: for whatever else `text` or `time_zone` is.
     """
     if not isinstance(text, str):  # pyright: ignore[reportUnnecessaryIsInstance]
-        raise ScheduleError(f"{quoted(repr(text))} is no schedule", "write it in quotes")
+        raise ScheduleError(f"{quoted(repr(text))} is not a schedule", "write it in quotes")
     return _parse(text, time_zone, key)
 
 

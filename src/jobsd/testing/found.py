@@ -77,8 +77,8 @@ def attempts(job: RecordedJob) -> list[Attempt]:
 
 def row_of(seen: Found) -> tuple[Any, ...]:
     """Return what `find` in inspect.sql would."""
-    own = (getattr(seen.job, name) for name in JobRow.__dataclass_fields__)
-    more = (getattr(seen, name) for name in Found.__dataclass_fields__ if name != "job")
+    own = (getattr(seen.job, name) for name in JobRow._fields)
+    more = (getattr(seen, name) for name in Found._fields if name != "job")
     return (*own, *more)
 
 

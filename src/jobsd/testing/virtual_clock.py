@@ -61,7 +61,7 @@ class VirtualClock:
         Raises:
             BaseException: what the first job has raised that has failed for good, once the
                 time has passed; not with `raises=False`.
-            Error: for what is no duration.
+            Error: for what is not a duration.
         """
         try:
             seconds = parse_duration(by)

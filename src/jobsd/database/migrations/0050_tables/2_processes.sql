@@ -9,7 +9,10 @@ CREATE TABLE jobsd.processes (
     supervisor_id bigint,
     last_heartbeat_at timestamptz NOT NULL DEFAULT now(),
     created_at timestamptz NOT NULL DEFAULT now(),
-    metadata jsonb NOT NULL DEFAULT '{}'
+    metadata jsonb NOT NULL DEFAULT '{}',
+    -- Since when its jobs have been running, by their ids, in seconds since the epoch: the monitor
+    -- writes it with the heartbeats, so that no start of a job needs a statement.
+    running jsonb
 )
 WITH (
     fillfactor = 50,

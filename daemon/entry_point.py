@@ -1,0 +1,18 @@
+"""Where `jobsd` begins."""
+
+from __future__ import annotations
+
+from . import interrupts
+
+TYPE_CHECKING = False  # as in `interrupts`
+
+if TYPE_CHECKING:
+    from typing import NoReturn
+
+
+def main() -> NoReturn:
+    """Run what the command line says and exit as it ends."""
+    interrupts.are_the_end()
+    from .cli import main as run
+
+    run()

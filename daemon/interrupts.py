@@ -1,0 +1,52 @@
+"""Interrupts of a command: its end, without a traceback, however early one comes.
+
+What a command needs takes longer to load than many take to run. An exception that is raised
+within the import system may be dropped there, and printed; so until the command itself begins,
+an interrupt ends the process at once. From there on it is a KeyboardInterrupt as ever: there
+may be something to clean up.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+
+TYPE_CHECKING = False  # true for checkers; an interrupt may come while `typing` is loaded
+
+if TYPE_CHECKING:
+    from types import FrameType
+    from typing import NoReturn
+
+INTERRUPTED = 130
+
+
+def are_the_end() -> None:
+    """Let an interrupt end the process at once."""
+    # Who is started in the background ignores interrupts, and goes on to.
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, _leave)
+    sys.unraisablehook = _report
+
+
+def are_exceptions() -> None:
+    """Let interrupts be exceptions from here on."""
+    if signal.getsignal(signal.SIGINT) is _leave:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def are_ignored() -> None:
+    """Let no interrupt spoil what has ended."""
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+def _leave(_number: int, _frame: FrameType | None) -> NoReturn:
+    os._exit(INTERRUPTED)
+
+
+def _report(dropped: sys.UnraisableHookArgs) -> None:
+    """Report what Python drops, unless that is an interrupt: it must not be lost."""
+    if dropped.exc_type is not None and issubclass(dropped.exc_type, KeyboardInterrupt):
+        os._exit(INTERRUPTED)
+    sys.__unraisablehook__(dropped)

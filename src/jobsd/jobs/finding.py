@@ -1,0 +1,25 @@
+"""How this program finds its database at first use, where nothing has configured one.
+
+Apart from the client, which loads the driver: who defines jobs needs no driver yet.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from jobsd.database.connection import Target
+
+find_target: Callable[[], Target] | None = None
+find_schema: Callable[[], str] | None = None
+
+NOT_GIVEN: object = ...
+"""What `connection` and `after_commit` are where nobody gives them: None is a mistake."""
+
+
+def find_target_by(find: Callable[[], Target], find_schema_of: Callable[[], str]) -> None:
+    """Say how the database is found at first use, and the schema where none is needed."""
+    global find_target, find_schema
+    find_target, find_schema = find, find_schema_of

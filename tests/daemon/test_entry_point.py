@@ -1,0 +1,65 @@
+"""An interrupt before a command has begun: it ends with 130, and without a word."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+
+import pytest
+
+_AT_AN_IMPORT = """
+import signal, sys
+
+class Dropped:
+    def __del__(self):
+        raise KeyboardInterrupt
+
+class Finder:
+    def find_spec(self, name, path=None, target=None):
+        if name == {module!r}:
+            {what}
+
+sys.meta_path.insert(0, Finder())
+sys.argv = ["jobsd", "version"]
+from jobsd.daemon.entry_point import main
+main()
+"""
+_SIGNAL = "signal.raise_signal(signal.SIGINT)"
+
+
+def _interrupted(module: str, what: str, *, ignored: bool = False) -> tuple[int, str, str]:
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN) if ignored else None
+    try:
+        done = subprocess.run(
+            [sys.executable, "-P", "-c", _AT_AN_IMPORT.format(module=module, what=what)],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+    finally:
+        if ignored:
+            signal.signal(signal.SIGINT, before)
+    return done.returncode, done.stdout, done.stderr
+
+
+@pytest.mark.parametrize("module", ["click", "jobsd.daemon.commands.version"])
+def test_an_interrupt_while_a_command_is_loaded_is_its_end(module: str) -> None:
+    assert _interrupted(module, _SIGNAL) == (130, "", "")
+
+
+def test_an_interrupt_that_python_drops_is_not_lost() -> None:
+    assert _interrupted("jobsd.daemon.commands.version", "Dropped()") == (130, "", "")
+
+
+def test_who_ignores_interrupts_goes_on_to() -> None:
+    status, told, wrong = _interrupted("click", _SIGNAL, ignored=True)
+
+    assert (status, told[:6], wrong) == (0, "jobsd ", "")
+
+
+def test_once_a_command_has_begun_an_interrupt_is_an_exception() -> None:
+    # `version` loads it when it runs; what it has opened may have to be closed.
+    status, told, wrong = _interrupted("importlib.metadata", f"print('begun'); {_SIGNAL}")
+
+    assert (status, told, wrong.strip()) == (130, "begun\n", "")
