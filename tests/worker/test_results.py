@@ -307,9 +307,10 @@ def test_find_knows_nothing_of_a_job_that_is_not_there(make_worker: MakeWorker) 
     assert find(4711) is None
 
 
-def test_a_time_that_is_none_is_refused() -> None:
+@pytest.mark.parametrize("ttl", ["soon", 0, -1, float("nan"), True])
+def test_a_time_that_is_none_is_refused(ttl: Any) -> None:
     with pytest.raises(Error, match="result_ttl"):
-        job(result_ttl="soon", name="soon")(lambda: None)
+        job(result_ttl=ttl, name="soon")(lambda: None)
 
 
 _CUT = (

@@ -20,9 +20,9 @@ from .draft import Draft, Options, draft
 from .enqueueable import FunctionJob, P, R, R_co, Signature, T, Using, perform_here
 from .finding import NOT_GIVEN
 from .limits import Limit
-from .policy import FAILURES, Policy, bounded_duration_s, exponential
+from .policy import FAILURES, Policy, exponential
 from .registry import Definition, check_class, check_priority, check_queue, register
-from .time_limits import read_expiry, read_time_limit
+from .time_limits import read_expiry, read_result_ttl, read_time_limit
 from .unique import Unique
 
 if TYPE_CHECKING:
@@ -299,7 +299,7 @@ def _define(  # noqa: PLR0913, PLR0917 - the fields of a definition
         takes,
         coroutine,
         time_limit,
-        None if result_ttl is None else bounded_duration_s("result_ttl", result_ttl),
+        read_result_ttl(result_ttl),
         _unique(unique, takes),
         read_expiry(expires_in),
     )

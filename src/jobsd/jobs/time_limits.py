@@ -1,4 +1,4 @@
-"""For how long a job may run, by its definition or the settings; by when it has to begin."""
+"""How long a job may run and its result is kept; by when it has to begin."""
 
 from __future__ import annotations
 
@@ -93,3 +93,16 @@ def read_expiry(value: timedelta | float | str | None) -> float | None:
     if seconds := bounded_duration_s("expires_in", value):
         return seconds
     raise Error("expires_in=0 is no time: such a job would never be begun")
+
+
+def read_result_ttl(value: timedelta | float | str | None) -> float | None:
+    """Return for how many seconds what a job returns is kept; None: not at all.
+
+    Raises:
+        Error: for what is no such time.
+    """
+    if value is None:
+        return None
+    if seconds := bounded_duration_s("result_ttl", value):
+        return seconds
+    raise Error("result_ttl=0 keeps nothing: leave it out")
