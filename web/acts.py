@@ -222,7 +222,7 @@ def run_task(acting: Acting, written: audit.Act) -> Done:
     """Enqueue a task's job now, beside its schedule."""
     task = tasks.get(acting.session, acting.names["task"])
     job = runs.run_now(acting.session, task)
-    written.add(job.id is not None)
+    written.add(int(job.id is not None))
     sentence = f"Enqueued as job {job.id}." if job.id else "Discarded: its limit is reached."
     return Done(sentence, task_page(task.key), {"id": job.id, "state": job.state})
 

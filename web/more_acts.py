@@ -14,6 +14,7 @@ from jobsd.heartbeat.job import HeartbeatJob
 from jobsd.jobs import registry
 from jobsd.jobs.enqueue import enqueue_alone
 from jobsd.processes import registry as processes
+from jobsd.processes.process import QUIET
 from jobsd.recurring import tasks
 from jobsd.recurring.definition import define
 from jobsd.schedules import ScheduleError
@@ -72,18 +73,45 @@ def remove_task(acting: Acting, written: audit.Act) -> Done:
 def restart_process(acting: Acting, written: audit.Act) -> Done:
     """Ask a process of this machine to end: it finishes its jobs, and a successor follows."""
     del written
+    row = _process_here(acting)
+    _send(row, signal.SIGTERM)
+    sentence = f"{row.kind} {row.pid} was asked to end; its supervisor starts a successor."
+    return Done(sentence, "/processes", {"id": row.id, "pid": row.pid})
+
+
+@act("/processes/<process>/quiet", "admin")
+def quiet_process(acting: Acting, written: audit.Act) -> Done:
+    """Let a worker of this machine take no more jobs; it finishes those that it has."""
+    del written
+    row = _process_here(acting)
+    if row.kind != "worker":
+        raise RefusedError(f"{row.name} takes no jobs: only a worker can be quiet")
+    _send(row, QUIET)
+    acting.session.fetch(STATEMENTS["quiet"], {"id": row.id})
+    sentence = f"worker {row.pid} takes no more jobs. Restart it, and its successor takes some."
+    return Done(sentence, "/processes", {"id": row.id, "pid": row.pid, "quiet": True})
+
+
+def _process_here(acting: Acting) -> ProcessRow:
+    """Return the process of this machine that a path names.
+
+    Raises:
+        Error: when there is none, or it must not get a signal from here.
+    """
     given = acting.names["process"]
     wanted = whole(given) if given.isascii() and given.isdigit() else 0
     row = next((r for r in processes.processes(acting.session) if r.id == wanted), None)
     if row is None:
         raise NotFoundError(f"there is no process {given!r:.40}")
     _require_here(row)
+    return row
+
+
+def _send(row: ProcessRow, number: int) -> None:
     try:
-        os.kill(row.pid, signal.SIGTERM)
+        os.kill(row.pid, number)
     except OSError as error:
         raise RefusedError(f"{row.name} can't be asked: {error.strerror}") from error
-    sentence = f"{row.kind} {row.pid} was asked to end; its supervisor starts a successor."
-    return Done(sentence, "/processes", {"id": row.id, "pid": row.pid})
 
 
 def _require_here(row: ProcessRow) -> None:

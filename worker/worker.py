@@ -292,7 +292,7 @@ class Worker(DatabaseLoop):
 
     def _room(self) -> int:
         """Return how many jobs may be claimed now."""
-        if self._stopping or self._scout.is_under_way:
+        if self._stopping or self._context.quiet or self._scout.is_under_way:
             return 0
         return self._asynchronous.room(self._thread_room())
 

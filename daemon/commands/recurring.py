@@ -152,8 +152,15 @@ def run(project: Project, key: str) -> Result:
 
     Exit 6 when its limit is reached and it may not wait, or its last run has not ended.
     """
+    from jobsd.operations import audit
     from jobsd.recurring import runs, tasks
 
     project.load_jobs()
-    with project.session() as session, task_list.expected(project, key):
-        return enqueued(runs.run_now(session, tasks.get(session, key)), f"of task {key!r}")
+    with (
+        project.session() as session,
+        task_list.expected(project, key),
+        audit.acting(session, "run", f"task {key}") as act,
+    ):
+        job = runs.run_now(session, tasks.get(session, key))
+        act.add(int(job.id is not None))
+    return enqueued(job, f"of task {key!r}")

@@ -43,7 +43,9 @@ def test_show_has_the_next_and_the_last_runs(daily: Commands) -> None:
     daily("recurring", "run", "daily")
 
     shown = daily.json("recurring", "show", "daily")
+    act = daily.json("audit")[0]
 
+    assert (act["act"], act["target"], act["jobs"]) == ("run", "task daily", 1)
     assert len(shown["next_runs"]) == 5
     assert [run["outcome"] for run in shown["history"]] == ["ready"]
     assert ["key", "daily"] in daily.rows("recurring", "show", "daily")

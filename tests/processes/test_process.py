@@ -13,7 +13,7 @@ import pytest
 from jobsd.instruments.events import Event, subscribe
 from jobsd.processes.context import Context
 from jobsd.processes.entry import UP
-from jobsd.processes.process import listen_to_signals, run
+from jobsd.processes.process import QUIET, listen_to_signals, run
 from jobsd.processes.scoreboard import Scoreboard
 from waiting import Stopwatch
 
@@ -272,12 +272,21 @@ def test_a_term_while_the_supervisor_lives_sets_none(context: Context) -> None:
     assert fork(asked) == 3
 
 
+def test_a_process_that_is_to_be_quiet_does_not_stop(context: Context) -> None:
+    def asked() -> None:
+        listen_to_signals(context)
+        signal.raise_signal(QUIET)
+        os._exit(3 if context.quiet and not context.stopping else 4)
+
+    assert fork(asked) == 3
+
+
 def test_signals_that_are_not_its_own_are_handled_by_doing_nothing(context: Context) -> None:
     def bothered() -> None:
         listen_to_signals(context)
         numbers = [signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2]
         for number in (*numbers, signal.SIGTTIN, signal.SIGTTOU):
             signal.raise_signal(number)
-        os._exit(4 if context.stopping else 3)
+        os._exit(4 if context.stopping or context.quiet else 3)
 
     assert fork(bothered) == 3

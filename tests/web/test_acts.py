@@ -32,6 +32,7 @@ PATHS = {
     "/recurring/heartbeat/edit": "admin",
     "/recurring/heartbeat/remove": "admin",
     "/processes/1/restart": "admin",
+    "/processes/1/quiet": "admin",
     "/recurring/heartbeat/enable": "admin",
     "/recurring/heartbeat/disable": "admin",
 }

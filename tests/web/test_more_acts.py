@@ -13,6 +13,7 @@ from jobs.placed import enqueue
 from jobsd.jobs import inspect
 from jobsd.operations import audit
 from jobsd.processes import registry
+from jobsd.processes.process import QUIET
 from jobsd.recurring import tasks
 
 if TYPE_CHECKING:
@@ -158,6 +159,27 @@ def test_a_process_of_this_machine_is_asked_to_end(browser: Browser, session: Se
     assert status == -signal.SIGTERM
 
 
+def test_a_worker_of_this_machine_takes_no_more_jobs(
+    browser: Browser, session: Session
+) -> None:
+    job_id = enqueue()
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as child:
+        row = _registered(session, "worker", child.pid)
+        other = _registered(session, "dispatcher", child.pid)
+        refused = browser.post(f"/processes/{other}/quiet")
+        before = browser.get(f"/api/v1/jobs/{job_id}").json()["why"]
+        got = browser.post(f"/processes/{row}/quiet")
+        status = child.wait(30)
+    page = browser.get("/processes").text
+    after = browser.get(f"/api/v1/jobs/{job_id}").json()["why"]
+
+    assert (refused.status, got.status) == (409, 303)
+    assert status == -QUIET
+    assert 'class="state quiet"' in page
+    assert [each["reason"] for each in before] != ["no_worker"]
+    assert [each["reason"] for each in after] == ["no_worker"]
+
+
 def test_nothing_else_is_sent_a_signal(browser: Browser, session: Session, rows: Rows) -> None:
     with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as child:
         ids = [
@@ -169,8 +191,9 @@ def test_nothing_else_is_sent_a_signal(browser: Browser, session: Session, rows:
             ids[2],
         )
         answers = [browser.post(f"/processes/{each}/restart") for each in [*ids, 4_711]]
+        answers += [browser.post(f"/processes/{each}/quiet") for each in [*ids, 4_711]]
         lives = child.poll() is None
         child.kill()
 
-    assert [got.status for got in answers] == [409, 409, 409, 404]
+    assert [got.status for got in answers] == [409, 409, 409, 404] * 2
     assert lives

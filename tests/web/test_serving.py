@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import http.client
+import json
 import os
 import signal
 import socket
@@ -163,6 +164,52 @@ def test_a_tree_serves_it_and_replaces_its_process(
     assert (status, again) == (200, 200)
     assert f"127.0.0.1:{port}" in text
     assert second != first
+
+
+@pytest.mark.system
+def test_a_quiet_worker_claims_nothing_and_its_successor_does(
+    tmp_path: Path, target: Target, rows: Rows
+) -> None:
+    port = free_port()
+    project = Project(tmp_path, target.url)
+    project.write("config/queue.yml", f"workers: [{{}}]\nweb: {{bind: '127.0.0.1:{port}'}}\n")
+
+    def worker() -> int:
+        found = rows("SELECT id FROM jobsd.processes WHERE kind = 'worker'")
+        return int(found[0]) if len(found) == 1 else 0
+
+    def ended(job_id: object) -> bool:
+        query = "SELECT outcome = 'finished' FROM jobsd.jobs WHERE id = %s"
+        return rows(query, job_id) == [True]
+
+    with project.start():
+        first = wait_for(worker, 40, "the row of the worker")
+        wait_for(lambda: _page(port)[0] == 200, 40, "the dashboard")
+        _post(port, f"/processes/{first}/quiet")
+        held = _post(port, "/heartbeats/run")
+        # Once it has been looked for several times, it is not just about to be claimed.
+        polls = "SELECT last_heartbeat_at FROM jobsd.processes WHERE kind = 'supervisor'"
+        seen = rows(polls)
+        wait_for(lambda: rows(polls) != seen, 40, "a heartbeat")
+        waits = rows("SELECT count(*) FROM jobsd.ready_executions")
+        _post(port, f"/processes/{first}/restart")
+        wait_for(lambda: ended(held), 40, "the end of the job")
+        second = wait_for(lambda: worker() not in {0, first} and worker(), 40)
+
+    assert waits == [1]
+    assert second != first
+
+
+def _post(port: int, path: str) -> object:
+    """Act; return the id that the answer has, as a program gets it."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
+    with contextlib.closing(connection):
+        headers = {"Sec-Fetch-Site": "same-origin"}
+        connection.request("POST", f"/api/v1{path}", headers=headers)
+        got = connection.getresponse()
+        text = got.read()
+        assert got.status == 200, text
+        return json.loads(text)["id"]
 
 
 @pytest.mark.parametrize(

@@ -59,11 +59,13 @@ class _Case:
 
     @property
     def workers(self) -> list[ProcessRow]:
-        """The living workers that take from the job's queue."""
+        """The living workers that take from the job's queue, and are not quiet."""
         return [
             row
             for row in self.alive
-            if row.kind == "worker" and selection(row).matches(self.queue)
+            if row.kind == "worker"
+            and not row.metadata.get("quiet")
+            and selection(row).matches(self.queue)
         ]
 
 

@@ -29,6 +29,8 @@ class Context:
     metadata: dict[str, Any] = field(default_factory=dict[str, Any])
     """What the process's row says of it, once it has registered."""
     stopping: bool = False
+    quiet: bool = False
+    """Whether it takes nothing new, as somebody has asked for; a worker then claims no job."""
     orphaned: bool = False
     """Whether the supervisor is gone, and the process has a short time left."""
 

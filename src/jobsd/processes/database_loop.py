@@ -33,9 +33,10 @@ class DatabaseLoop:
 
     def connect(self) -> None:
         """Reach the database and register; the row may be a new one after an outage."""
-        self._process_id = registry.enter(
-            self._session, self._context, self.kind, self.metadata()
-        )
+        shown = self.metadata()
+        if self._context.quiet:
+            shown["quiet"] = True
+        self._process_id = registry.enter(self._session, self._context, self.kind, shown)
 
     def disconnect(self) -> None:
         """Drop the connection."""

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     Handler = Callable[[int, FrameType | None], object]
 
 
-def reset_signals_in_forks(handlers: Mapping[signal.Signals, Handler]) -> None:
+def reset_signals_in_forks(handlers: Mapping[int, Handler]) -> None:
     """Remove these handlers, and what belongs to them, in each copy of this process.
 
     Invariant: called once, in a process that forks no process of the tree.
@@ -49,7 +49,7 @@ def reset_signals_in_forks(handlers: Mapping[signal.Signals, Handler]) -> None:
     os.register_at_fork(before=hold_back, after_in_parent=let_in, after_in_child=become_foreign)
 
 
-def _drop(handlers: Mapping[signal.Signals, Handler]) -> None:
+def _drop(handlers: Mapping[int, Handler]) -> None:
     signal.set_wakeup_fd(-1)
     # It would write into the memory in which the process's own stacks are expected.
     faulthandler.disable()
@@ -58,5 +58,5 @@ def _drop(handlers: Mapping[signal.Signals, Handler]) -> None:
             signal.signal(number, _default(number))
 
 
-def _default(number: signal.Signals) -> Handler | signal.Handlers:
+def _default(number: int) -> Handler | signal.Handlers:
     return signal.default_int_handler if number is signal.SIGINT else signal.SIG_DFL

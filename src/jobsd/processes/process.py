@@ -41,6 +41,9 @@ REST_MAX_S = 5.0
 ORPHAN_S = 0.7
 """How long a process may live on after its supervisor, to record what has ended."""
 
+QUIET = signal.SIGRTMIN + 1
+"""Lets a worker take no more jobs. Nobody sends it to a whole group, or unit, by habit."""
+
 _NOT_OURS = (
     signal.SIGINT,
     signal.SIGHUP,
@@ -172,16 +175,18 @@ def _say_farewell(loop: Loop) -> None:
 def listen_to_signals(context: Context) -> None:
     """Install the signal handlers of a process below the supervisor.
 
-    TERM stops it in order, QUIT at once, USR1 reopens the log. The other signals are for the
+    TERM stops it in order, QUIT at once, USR1 reopens the log, and RTMIN+1 lets a worker
+    take no more jobs. The other signals are for the
     supervisor, but a terminal sends them to the whole process group: their handlers do nothing,
     since a signal that we ignored would also be ignored by programs that a job starts. Forks of
     jobs have no handlers.
     """
     context.nap.wake_on_signals()
-    handlers: dict[signal.Signals, Handler] = {
+    handlers: dict[int, Handler] = {
         signal.SIGTERM: lambda _signal, _frame: _be_terminated(context),
         signal.SIGQUIT: lambda _signal, _frame: os._exit(0),
         signal.SIGUSR1: lambda _signal, _frame: _reopen_log(),
+        QUIET: lambda _signal, _frame: _be_quiet(context),
         **dict.fromkeys(_NOT_OURS, _do_nothing),
     }
     for number, handler in handlers.items():
@@ -192,6 +197,10 @@ def listen_to_signals(context: Context) -> None:
 
 def _do_nothing(_signal: int, _frame: FrameType | None) -> None:
     pass
+
+
+def _be_quiet(context: Context) -> None:
+    context.quiet = True
 
 
 def _reopen_log() -> None:
