@@ -26,6 +26,7 @@ from . import (
     recurring,
     report,
     rest,
+    scrape,
     spread,
     unknown,
 )
@@ -56,6 +57,7 @@ BENCHMARKS: dict[str, Callable[[Server, float], Iterator[Case]]] = {
     "spread": spread.cases,
     "commands": commands.cases,
     "web": dashboard.cases,
+    "scrape": scrape.cases,
     "async": kinds.asynchronous_cases,
     "kinds": kinds.cases,
 }

@@ -35,6 +35,18 @@ def fill_spread(database: Database, class_name: str, jobs: int, priorities: int)
         )
 
 
+def fill_queues(database: Database, class_name: str, jobs: int, queues: int) -> None:
+    """Store so many ready jobs, in turn in so many queues."""
+    with database.connect() as connection:
+        connection.execute(_STATEMENTS["queues"].render("jobsd"), (queues, class_name, jobs))
+
+
+def fill_tasks(database: Database, class_name: str, tasks: int) -> None:
+    """Store so many recurring tasks, each with ten runs."""
+    with database.connect() as connection:
+        connection.execute(_STATEMENTS["tasks"].render("jobsd"), (class_name, tasks))
+
+
 def fill_parked(database: Database, class_name: str, jobs: int) -> None:
     """Store so many jobs in the lane of a class that only a worker elsewhere knows."""
     with database.connect() as connection:

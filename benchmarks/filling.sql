@@ -101,3 +101,27 @@ SELECT
     concurrency_key, 1
 FROM job
 ORDER BY id;
+
+-- queues: store jobs that may run, in turn in some queues.
+WITH job AS (
+    INSERT INTO jobsd.jobs (queue_name, class_name, arguments)
+    SELECT 'queue-' || number %% %s::bigint, %s, '[]'
+    FROM generate_series(1, %s::bigint) AS number
+    RETURNING id, queue_name, priority
+)
+INSERT INTO jobsd.ready_executions (job_id, position, priority, queue_name)
+SELECT id, id, priority, queue_name
+FROM job
+ORDER BY id;
+
+-- tasks: store recurring tasks that have run for ten hours.
+WITH task AS (
+    INSERT INTO jobsd.recurring_tasks (key, schedule, class_name, last_run_at, runs_count)
+    SELECT 'task-' || number, number %% 60 || ' * * * *', %s, now(), 10
+    FROM generate_series(1, %s::bigint) AS number
+    RETURNING key
+)
+INSERT INTO jobsd.recurring_executions (task_key, run_at, job_id)
+SELECT key, now() - hour * interval '1 hour', 1
+FROM task
+CROSS JOIN generate_series(1, 10) AS hour;

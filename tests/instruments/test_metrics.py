@@ -8,9 +8,11 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, cast
 
 import pytest
+from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.openmetrics import parser as openmetrics_parser
 from prometheus_client.parser import text_string_to_metric_families
 
+from jobsd.instruments import metrics
 from jobsd.instruments.figures import (
     DatabaseFigures,
     Durations,
@@ -212,6 +214,15 @@ def test_the_figures_of_classes_errors_and_troubles_are_those_that_were_given() 
     next_run = "jobsd_recurring_next_run_timestamp_seconds"
     assert _value(samples, next_run, task="heartbeat") == 1764000300
     assert (next_run, (("task", "never"),)) not in samples
+
+
+def test_the_text_is_byte_by_byte_that_of_the_library() -> None:
+    odd = {'odd "name\\\n': 1e-7, "big": 123456789.0, "none": float("inf"), "half": -0.5}
+    figures = replace(DATABASE, latencies_s=odd, oldest_transaction_s=1e22)
+    registry = CollectorRegistry(auto_describe=False)
+    registry.register(metrics._Figures(TREE, figures))
+
+    assert exposition(TREE, figures)[0] == generate_latest(registry)
 
 
 def test_what_no_tree_was_asked_for_is_left_out() -> None:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from .figures import Durations
 
-_number = cast("Callable[[float], str]", floatToGoString)
+number = cast("Callable[[float], str]", floatToGoString)
 
 
 def names(family: Metric) -> set[str]:
@@ -71,7 +71,7 @@ def histogram(
     """Return a histogram of the durations of each queue, or of each class."""
     family = HistogramMetricFamily(f"jobsd_{name}", text, labels=(label,))
     # As the library writes them: OpenMetrics has one spelling for each number.
-    bounds = [_number(bound) for bound in (*bounds_s, math.inf)]
+    bounds = [number(bound) for bound in (*bounds_s, math.inf)]
     for value, each in durations.items():
         buckets = list(zip(bounds, map(float, accumulate(each.counts)), strict=True))
         family.add_metric((value,), buckets, each.sum_s)

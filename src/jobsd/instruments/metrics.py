@@ -11,7 +11,6 @@ import platform
 from typing import TYPE_CHECKING, cast
 
 from prometheus_client import CollectorRegistry
-from prometheus_client import generate_latest as as_text
 from prometheus_client.core import InfoMetricFamily
 from prometheus_client.openmetrics import exposition as openmetrics_exposition
 from prometheus_client.registry import Collector
@@ -19,6 +18,7 @@ from prometheus_client.registry import Collector
 from jobsd.machine import program_version
 
 from . import families
+from .plain_text import as_text
 from .queue_metrics import queue_metrics
 from .server_metrics import server_metrics
 from .tree_metrics import tree_metrics
@@ -53,11 +53,12 @@ def exposition(
     there: what is not known now is left out, never repeated from before. `published` are
     the metrics of a running tree's exposition, for what is not known here.
     """
+    figures = _Figures(tree, database, published)
+    if not openmetrics:
+        return as_text(figures.collect()), TEXT
     registry = CollectorRegistry(auto_describe=False)
-    registry.register(_Figures(tree, database, published))
-    if openmetrics:
-        return _as_openmetrics(registry), OPENMETRICS
-    return as_text(registry), TEXT
+    registry.register(figures)
+    return _as_openmetrics(registry), OPENMETRICS
 
 
 def plain(
