@@ -73,8 +73,8 @@ class _Noting(Worker):
         self._awake_at = monotonic()
         return super().poll()
 
-    def _claim_request(self, limit: int, asked_at: float) -> ClaimRequest:
-        request = super()._claim_request(limit, asked_at)
+    def _claim_request(self, asked_at: float) -> ClaimRequest | None:
+        request = super()._claim_request(asked_at)
         self._sent_at = monotonic()
         return request
 

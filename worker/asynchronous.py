@@ -1,18 +1,18 @@
-"""What a worker has to do with asynchronous jobs: how many it claims, and which it sets aside.
+"""What a worker has to do with asynchronous jobs: for which kind it claims, and how many.
 
-Jobs of both kinds lie in one order, and a claim takes them as they come. Threads and loop have
-room apart from each other. So a claim asks for what either of them can start; what comes beyond
-that is set aside, into the lane of its class: still ready, for any worker with room, and out of
-the way of the other kind. Lanes are searched only for the kinds for which there is room.
+Jobs of both kinds lie in one order. Threads and loop have room apart from each other: while
+both have some, a claim takes jobs as they come, as many as either could start. Where only one
+has room, or one alone needs many, a claim is for this kind alone, and passes over the other
+(see `ways`). So neither kind holds the other up, and no job is claimed that can't be started.
 
 A process that knows no asynchronous job, or runs none (`coroutines: 0`), has one kind only.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
-from jobsd.jobs import lanes, registry
+from jobsd.jobs import registry
 from jobsd.performing.coroutines import BEAT_S, Coroutines
 
 from .polling import POLL_MAX_S, PrefetchPolicy
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from jobsd.configuration.options import WorkerOptions
-    from jobsd.jobs.lanes import Lane
     from jobsd.performing.perform import ClaimedJob, Run
     from jobsd.performing.pool import Pool
     from jobsd.processes.context import Context
@@ -31,6 +30,13 @@ if TYPE_CHECKING:
 
 FAVOURS_MAX = 8
 """So many claims in a row are for one kind alone, when no job of the other one comes."""
+
+
+class Aim(NamedTuple):
+    """What to claim: so many jobs, functions (False) or coroutines (True) alone, or both."""
+
+    limit: int
+    kind: bool | None = None
 
 
 class Asynchronous:
@@ -51,11 +57,8 @@ class Asynchronous:
         self.pool = pool
         self._turns = turns
         self._prefetch = PrefetchPolicy(max(1, options.coroutines), options.prefetch)
-        self._rooms = (0, 0)
         self._favoured: bool | None = None
         self._favours = 0
-        self._aside = {True: False, False: False}
-        self._without_room: list[ClaimedJob] = []
 
     @property
     def is_active(self) -> bool:
@@ -92,54 +95,28 @@ class Asynchronous:
 
     # Claims.
 
-    def room(self, threads: int) -> int:
-        """Return how many jobs to claim, where there is room for so many in threads."""
+    def aim(self, threads: int) -> Aim:
+        """Return what to claim, where there is room for so many in threads."""
         if not self.is_active:
-            return threads
+            return Aim(threads)
         loop = self._room()
-        if not (threads and loop):
-            return threads or loop
-        if self._favoured is None:
-            return min(threads, loop)
-        return loop if self._favoured else threads
-
-    def begin_claim(self, threads: int, opened: list[Lane]) -> tuple[list[Lane], bool]:
-        """Begin a claim: return which lanes to search, and whether jobs set aside may start."""
-        if not self.is_active:
-            return opened, False
-        loop = self._room()
-        self._rooms = threads, loop
-        kinds = {True: bool(loop), False: bool(threads)}
-        again = any(kinds[kind] and self._aside[kind] for kind in kinds)
-        self._aside = {kind: self._aside[kind] and not kinds[kind] for kind in kinds}
-        names = {lanes.lane_of(name) for name in registry.asynchronous()}
-        return [lane for lane in opened if kinds[lane[1] in names]], again
+        if threads and loop and self._favoured is None:
+            return Aim(min(threads, loop))
+        if threads and loop:
+            return Aim(loop if self._favoured else threads, self._favoured)
+        return Aim(loop or threads, bool(loop))
 
     def take(self, jobs: list[ClaimedJob], limit: int, asked_at: float) -> list[ClaimedJob]:
-        """Hand the loop's jobs over to it, and return those for threads.
-
-        Those of either kind for which there is no room are set aside.
-        """
+        """Hand the loop's jobs over to it, and return those for threads."""
         if not self.is_active:
             return jobs
         names = registry.asynchronous()
         found: dict[bool, list[ClaimedJob]] = {True: [], False: []}
-        aside: list[ClaimedJob] = []
-        rooms = {True: self._rooms[1], False: self._rooms[0]}
         for job in jobs:
-            kind = job.class_name in names
-            fits = len(found[kind]) < rooms[kind]
-            (found[kind] if fits else aside).append(job)
-            self._aside[kind] = self._aside[kind] or not fits
-        self._favour(found, full=len(jobs) >= limit and all(self._rooms))
-        self._without_room += aside
+            found[job.class_name in names].append(job)
+        self._favour(found, full=len(jobs) >= limit)
         self.post(found[True], asked_at)
         return found[False]
-
-    def take_aside(self) -> list[ClaimedJob]:
-        """Return the jobs that were set aside, to be released."""
-        aside, self._without_room = self._without_room, []
-        return aside
 
     def post(self, jobs: Sequence[ClaimedJob], asked_at: float) -> None:
         """Hand jobs over to the loop."""

@@ -75,6 +75,7 @@ class ClaimCursor:
         self._sweep_due = True
         self._swept_at = 0.0
         self._sweep_allowed_at = 0.0
+        self._walked_s = 0.0
 
     def begin_claim(self) -> bool:
         """Begin a claim; forget all positions and return True when it is to be a sweep."""
@@ -85,6 +86,7 @@ class ClaimCursor:
             self._last.clear()
             self._sweep_due = False
             self._swept_at = now
+            self._walked_s = 0.0
         return sweep
 
     def advance(self, claimed: Iterable[tuple[str | None, int, int]], *, sweep: bool) -> None:
@@ -103,16 +105,24 @@ class ClaimCursor:
         self._last.clear()
         self._gaps.clear()
         self._sweep_due = True
-        self._swept_at = self._sweep_allowed_at = 0.0
+        self._swept_at = self._sweep_allowed_at = self._walked_s = 0.0
 
     def request_sweep(self) -> None:
         """Take note that jobs may lie before the cursor: a claim came back short."""
         self._sweep_due = True
 
+    def note_walk(self, took_s: float) -> None:
+        """Take note that a claim, which took so long, only walked over jobs that are not meant.
+
+        The next sweep has to walk over them again.
+        """
+        self._walked_s += took_s
+
     @property
     def sweep_at(self) -> float:
         """When the next sweep may be made (monotonic)."""
-        return min(self._sweep_allowed_at, self._swept_at + SWEEP_S)
+        allowed_at = min(self._sweep_allowed_at, self._swept_at + SWEEP_S)
+        return max(allowed_at, self._swept_at + (1 + SHARE) * self._walked_s)
 
     def skip(self, gap: Gap) -> None:
         """Pass over a gap from now on; it may continue one that is known."""
@@ -296,6 +306,19 @@ class QueueSelector:
             queues = [*known]
         ranked = not self.selection.everything
         return ready.CLAIM_LANES, cursor.segments_with(queues, lanes, ranked=ranked)
+
+    def search_kind(
+        self, cursor: ClaimCursor, lanes: Sequence[Lane], *, registered: bool
+    ) -> dict[str, Any]:
+        """Return from where to claim jobs of one kind; from these lanes as well."""
+        everything = self.selection.everything
+        queues: list[str | None] = [None]
+        if not everything:
+            queues = self.queues(registered=registered)
+        if lanes and not everything:
+            known = self.selection.resolve([*self._names, *(queue for queue, _ in lanes)])
+            queues = [*known]
+        return cursor.segments_with(queues, lanes, ranked=not everything)
 
     @property
     def _statement(self) -> Statement:

@@ -39,8 +39,6 @@ if TYPE_CHECKING:
 
 SURVEY_S = 5.0
 """How often lanes are surveyed while there are some, or while no notification can come."""
-ASIDE_S, SURVEY_ASIDE_S = 60.0, 0.05
-"""For how long lanes are surveyed often where jobs were set aside, and how soon at first."""
 SURVEY_RARELY_S = 300.0
 """How often else, in case a notification is lost."""
 BELIEVED_S = 1.0
@@ -70,8 +68,6 @@ class KnownClasses:
         self._reported: set[str] = set()
         self.overdue: set[str] = set()
         """The lanes of limited jobs that come first of their key, and are ours to let fail."""
-        self._aside: set[int] = set()
-        self._aside_until = 0.0
         self.open: list[Lane] = []
         """The lanes that have jobs which are ours to run: known here, or overdue."""
 
@@ -101,7 +97,7 @@ class KnownClasses:
         before = set(self.open)
         self.open = [lane for lane in found if lane[1] in ours or lane in overdue]
         self._present = set(found)
-        often = found or not self._session.listening or now < self._aside_until
+        often = found or not self._session.listening
         self._survey_at = now + (SURVEY_S if often else SURVEY_RARELY_S)
         return not before.issuperset(self.open)
 
@@ -121,15 +117,9 @@ class KnownClasses:
         One that we don't know does, and one whose class has a lane: another worker doesn't
         know it.
         """
-        if job.class_name not in registry.known() or job.id in self._aside:
+        if job.class_name not in registry.known():
             return True
         return bool(self._present) and _lane(job) in self._present
-
-    def set_aside(self, jobs: list[ClaimedJob]) -> None:
-        """Let these go back into their lanes: there is no room for their kind here."""
-        self._aside = {job.id for job in jobs}
-        self._aside_until = monotonic() + ASIDE_S
-        self._survey_at = min(self._survey_at, monotonic() + SURVEY_ASIDE_S)
 
     def judge(self, jobs: list[ClaimedJob]) -> list[ClaimedJob]:
         """Return those of these unknown jobs that are run to fail; the others are released."""

@@ -47,6 +47,8 @@ class Ledger:
         self.completing: set[int] = set()
         """The claims of jobs whose end is recorded in a transaction that is not ours."""
         self._cut_off = False
+        self.has_returned = False
+        """Whether jobs were given back for which no claim has searched from the head since."""
 
     def add_claim(self, claim_id: int, jobs: Iterable[ClaimedJob]) -> None:
         """Take in a claim; one without a job that we know is found by `reconcile`."""
@@ -108,7 +110,11 @@ class Ledger:
 
     def give_back(self, jobs: Iterable[ClaimedJob]) -> None:
         """Take in jobs that will not be started here, and so are to be released."""
-        self._unstarted += [job for job in jobs if self.holds(job)]
+        back = [job for job in jobs if self.holds(job)]
+        self._unstarted += back
+        self.has_returned = self.has_returned or any(
+            job.claim_id not in self._keys for job in back
+        )
 
     def start_after_all(self, jobs: Iterable[ClaimedJob]) -> None:
         """Take note that these, which were given back a moment ago, are started here."""

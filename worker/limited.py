@@ -56,9 +56,9 @@ registered as idle, so that a notification comes, and while it is not."""
 
 
 class Until(NamedTuple):
-    """The last job of a full claim: its queue, priority and position."""
+    """How far a claim has come: to a queue (None: in all of them), priority and position."""
 
-    queue_name: str
+    queue_name: str | None
     priority: int
     position: int
 

@@ -169,10 +169,15 @@ class PollingInterval:
         self._polling_interval_s = polling_interval_s
         self._backoff_s = POLL_MIN_S
         self._full_since: float | None = None
+        self._full_at = 0.0
 
     def poll_now(self) -> None:
         """Poll at once: there is reason to think that jobs are ready."""
         self.next_poll = 0.0
+
+    def poll_in(self, seconds: float) -> None:
+        """Poll so much later."""
+        self.next_poll = monotonic() + seconds
 
     def reset_backoff(self) -> None:
         """Begin with short pauses: an enqueuer may not have seen the new registration."""
@@ -181,7 +186,8 @@ class PollingInterval:
     def after_full(self) -> None:
         """Take note of a claim that has brought all it asked for."""
         self.poll_now()
-        self._full_since = self._full_since or monotonic()
+        self._full_at = monotonic()
+        self._full_since = self._full_since or self._full_at
 
     def after_short(self, *, listening: bool, sweep_at: float | None) -> None:
         """Take note of a claim that came back short.
@@ -199,3 +205,8 @@ class PollingInterval:
     def saturated(self) -> bool:
         """Whether claims have come back full for a while."""
         return self._full_since is not None and monotonic() - self._full_since > AWAKE_S
+
+    @property
+    def flows(self) -> bool:
+        """Whether a claim has come back full a moment ago."""
+        return monotonic() - self._full_at <= AWAKE_S

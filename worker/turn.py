@@ -14,6 +14,7 @@ kind: the next turn waits for it as long as any statement does.
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, field
 from functools import partial
 from operator import attrgetter, itemgetter
@@ -56,13 +57,12 @@ _NO_CLAIM = claims.STATEMENTS["no_claim"]
 
 _ENDS = (
     *(_NO_CLAIM, ready.CLAIM_ANY, ready.CLAIM_EACH, ready.CLAIM_NAMED),
-    ready.CLAIM_LANES,
+    *(ready.CLAIM_LANES, ready.CLAIM_KIND),
 )
 _TURNS = {
     (begin.name, end.name): begin.with_(end) for begin in (_RECORD, _NOTHING) for end in _ENDS
 }
-
-
+_NO_HEAD = (None, 0, None)
 _class_name = itemgetter(ClaimedJob._fields.index("class_name"))
 claimed_job: Callable[[tuple[Any, ...]], ClaimedJob] = partial(
     tuple.__new__,  # pyright: ignore[reportUnknownMemberType] - of any type
@@ -78,8 +78,10 @@ class TurnResult:
     on whose arguments were too large to come along; `weight` is what the others' come to.
     `recorded` and `concluded` are the claims that let their successes, and their other
     outcomes, be written. `cancelled` are jobs that were discarded, whatever they were to
-    become, since somebody has cancelled them. `whole` is false when the claim has ids of jobs
-    that were deleted although their rows in `ready_executions` were not.
+    become, since somebody has cancelled them. `walked` says how far a claim of one kind has
+    walked over jobs of the other, by queue and priority, and `steps` over how many. `whole` is
+    false when the claim has ids of jobs that were deleted although their rows in
+    `ready_executions` were not.
     """
 
     claim_id: int | None = None
@@ -92,6 +94,10 @@ class TurnResult:
     concluded: set[int] = field(default_factory=set[int])
     cancelled: set[InClaim] = field(default_factory=set[InClaim])
     took_s: float = 0.0
+    walked: list[tuple[str | None, int, int]] = field(
+        default_factory=list[tuple[str | None, int, int]]
+    )
+    steps: int = 0
 
     @property
     def claimed(self) -> list[ClaimedJob]:
@@ -118,7 +124,8 @@ class TurnResult:
 class ClaimRequest:
     """What to claim: how many jobs, when, for which process, by which statement, from where.
 
-    `sweep` says that the search begins at the head of the index.
+    `kind` says that it is for coroutines (True) or functions (False) alone; `sweep`, that the
+    search begins at the head of the index.
     """
 
     limit: int
@@ -126,6 +133,7 @@ class ClaimRequest:
     process_id: int
     statement: Statement
     parameters: dict[str, Any]
+    kind: bool | None = None
     sweep: bool = False
 
 
@@ -218,22 +226,17 @@ def _fetch(
     Invariant: slots are handed over after what frees them, by a statement of its own, whose
     snapshot sees it, and what was blocked before.
     """
-    statements: list[tuple[Statement, dict[str, Any]]] = []
-    fused = recording.record is not None or request is not None
-    if (kept := recording.keep_results()) is not None:
-        statements.append(kept)
-    if (conclusion := recording.conclude(release)) is not None:
-        statements.append(conclusion)
-    if fused:
-        statements.append(_fused(recording.record, request))
-    if (handed := recording.hand_over()) is not None:
-        statements.append(handed)
+    record = recording.record
+    fused = None if record is None and request is None else _fused(record, request)
+    conclusion, handed = recording.conclude(release), recording.hand_over()
+    parts = (recording.keep_results(), conclusion, fused, handed)
+    statements = [part for part in parts if part is not None]
     began = monotonic()
-    results = _run(session, statements, plain=fused)
+    results = _run(session, statements, plain=fused is not None)
     took_s = monotonic() - began
     if handed is not None:
         unblocked(results.pop())
-    (claim_id, size, recorded, *_), *rows = results.pop() if fused else [(None, 0, None)]
+    (claim_id, size, recorded, *more), *rows = results.pop() if fused else [_NO_HEAD]
     concluded, cancelled = set[int](), set[InClaim]()
     if conclusion is not None:
         whole, stopped, *_ = results.pop()[0]
@@ -246,7 +249,16 @@ def _fetch(
         concluded,
         cancelled,
         took_s,
+        *_walked(more),
     )
+
+
+def _walked(head: list[Any]) -> tuple[list[tuple[str | None, int, int]], int]:
+    """Return how far a claim of one kind has walked, and over how many jobs."""
+    if not head or head[0] is None:
+        return [], 0
+    text, _, steps, *_ = head
+    return [(queue, priority, last) for queue, priority, last in json.loads(text)], steps
 
 
 def _brought(

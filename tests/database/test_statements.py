@@ -19,7 +19,7 @@ _BEGINNINGS = (claims.STATEMENTS["nothing"], claims.STATEMENTS["record"])
 _FRAGMENTS = {
     *("nothing", "record", "no_claim", "pick_any", "pick_each", "pick_named", "pick_lanes"),
     *("take", "hold", "walk_any", "walk_named", "scout", "move", "meet_any", "meet_named"),
-    "claim",
+    *("claim", "pick_kind", "take_either", "head", "head_walked", "jobs"),
 }
 _PARTS = {"search", "rows", "ids", "some", "next", "lost"}
 
@@ -58,6 +58,7 @@ def _statements() -> list[Statement]:
                 ready.CLAIM_EACH,
                 ready.CLAIM_NAMED,
                 ready.CLAIM_LANES,
+                ready.CLAIM_KIND,
             )
         ]
     found += [walk for each in (lanes.SCOUT, lanes.MOVE) for walk in each.values()]

@@ -5,22 +5,27 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from decimal import getcontext
 from typing import TYPE_CHECKING
 
 import pytest
 
+from jobsd.database.connection import Session as Connection
 from jobsd.instruments.events import subscribe
-from jobsd.jobs import client
+from jobsd.jobs import client, queues
 from jobsd.jobs.current import current_job
 from jobsd.jobs.definition import job
 from jobsd.jobs.limits import Limit
 
 from .bodies import gate, note, noted, wait_for_gate
+from .elsewhere import enqueue, park, survey
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from jobsd.database.connection import Session, Target
 
     from .conftest import Count, Driven, MakeWorker
 
@@ -124,7 +129,7 @@ def test_each_has_a_context_of_its_own_and_the_loop_is_one(
 def test_functions_and_coroutines_never_hold_each_other_up(
     make_worker: MakeWorker, count: Count
 ) -> None:
-    """Whichever come first: the others are set aside, into their lanes."""
+    """Whichever come first: a claim for one kind passes over the other, and moves none."""
     client.enqueue_many([wait_for_gate.with_args(n) for n in range(300)])
     client.enqueue_many([anote.with_args("coroutine") for _ in range(5)])
     client.enqueue_many([await_gate.with_args("waits") for _ in range(300)])
@@ -133,13 +138,106 @@ def test_functions_and_coroutines_never_hold_each_other_up(
 
     driven.until(lambda: noted.count("coroutine") == 5)
     driven.until(lambda: noted.count("waits") == 20)
-    assert count("parked_executions") > 0
+    assert count("parked_executions") == 0
+    driven.until(lambda: count("claimed_executions") == 2 + 20)
     gate.set()
     driven.until(lambda: count("jobs WHERE outcome = 'finished'") == 610, 30)
 
     assert noted.count("function") == 5
     assert sorted(each for each in noted if isinstance(each, int)) == list(range(300))
     assert most[1] == 20
+
+
+@pytest.mark.parametrize("patterns", [("*",), ("first", "other*")])
+def test_a_coroutine_behind_many_functions_of_many_priorities_starts_while_these_wait(
+    make_worker: MakeWorker,
+    count: Count,
+    monkeypatch: pytest.MonkeyPatch,
+    patterns: tuple[str, ...],
+) -> None:
+    """By several walks, each over some of the functions; and those come before it as before."""
+    monkeypatch.setattr("jobsd.worker.ways.WALK_MIN", 5)
+    monkeypatch.setattr("jobsd.worker.ways.WALK_MAX", 40)
+    drafts = [
+        wait_for_gate.using(queue="first", priority=n % 7).with_args(n) for n in range(80)
+    ]
+    client.enqueue_many([*drafts, anote.using(queue="other_1", priority=9).with_args("behind")])
+    driven = make_worker(threads=1, coroutines=10, queues=patterns, prefetch=0)
+
+    driven.until(lambda: "behind" in noted)
+
+    assert count("claimed_executions") <= 2
+    assert count("jobs WHERE attempts > 0") <= 1
+    gate.set()
+    driven.until(lambda: count("jobs WHERE outcome = 'finished'") == 81, 30)
+    order = [each for each in noted if isinstance(each, int)]
+    assert order == sorted(order, key=lambda n: (n % 7, n))
+
+
+def test_a_coroutine_is_seen_that_comes_or_is_committed_behind_the_walk(
+    make_worker: MakeWorker, target: Target, count: Count
+) -> None:
+    make = "SELECT jobsd.enqueue(%s, '[\"late\"]')"
+    with contextlib.closing(Connection(target, "late")) as late:
+        with late.connection.transaction():
+            late.connection.execute(make, (anote.definition.name,))
+            client.enqueue_many([wait_for_gate.with_args(n) for n in range(50)])
+            driven = make_worker(threads=1, coroutines=10)
+            anote.enqueue("first")
+            driven.until(lambda: "first" in noted)
+        driven.until(lambda: "late" in noted)
+    anote.enqueue("last")
+
+    driven.until(lambda: "last" in noted)
+
+    assert count("jobs WHERE outcome = 'finished'") >= 2
+
+
+def test_a_function_starts_behind_many_coroutines_that_wait(
+    make_worker: MakeWorker, count: Count
+) -> None:
+    client.enqueue_many([await_gate.with_args("waits") for _ in range(300)])
+    note.using(priority=3).enqueue("function")
+    driven = make_worker(threads=2, coroutines=5, prefetch=0)
+
+    driven.until(lambda: "function" in noted and count("claimed_executions") == 5)
+
+    assert count("ready_executions") == 295
+
+
+def test_a_coroutine_of_a_paused_queue_is_walked_over_until_it_is_resumed(
+    make_worker: MakeWorker, session: Session
+) -> None:
+    wait_for_gate.enqueue("function")
+    wait_for_gate.enqueue("another")
+    queues.pause("off", session=session)
+    anote.using(queue="off").enqueue("paused")
+    anote.using(priority=1).enqueue("other")
+    driven = make_worker(threads=1, coroutines=5)
+    driven.until(lambda: "other" in noted)
+    assert "paused" not in noted
+
+    queues.resume("off", session=session)
+
+    driven.until(lambda: "paused" in noted)
+
+
+@pytest.mark.parametrize("own", [True, False])
+def test_a_parked_coroutine_is_claimed_while_no_thread_is_free(
+    make_worker: MakeWorker, session: Session, *, own: bool
+) -> None:
+    """And a parked function is not: its lane is left alone."""
+    wait_for_gate.enqueue("function")
+    driven = make_worker(threads=1, coroutines=5, prefetch=0)
+    driven.until(lambda: noted)
+    anote.enqueue("common")
+    park(session, enqueue((anote if own else note).definition.name, '["parked"]'))
+    survey(driven)
+
+    driven.until(lambda: "common" in noted and ("parked" in noted) is own)
+    assert ("parked" in noted) is own
+    gate.set()
+    driven.until(lambda: "parked" in noted)
 
 
 def test_without_room_for_any_they_run_in_threads(

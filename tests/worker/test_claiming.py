@@ -203,7 +203,7 @@ def test_queues_come_in_the_order_of_the_list_and_jobs_by_priority(
     # It has looked for more in vain, and not only when it takes nothing at all.
     driven.until(
         lambda: (
-            driven.worker._idle.stands
+            driven.worker._claiming.idle.stands
             and count("ready_executions") == 6 - len(order)
             and len(noted) == len(order)
         )

@@ -52,7 +52,10 @@ def _fill(
 
 
 def _gaps(driven: Driven) -> bool:
-    return driven.worker._cursor.first_gap is not None or driven.worker._scout.is_under_way
+    return (
+        driven.worker._claiming.ways.both.cursor.first_gap is not None
+        or driven.worker._claiming.scout.is_under_way
+    )
 
 
 @pytest.mark.parametrize("patterns", [("*",), ("default",), ("d*",)])
@@ -83,7 +86,9 @@ def test_what_was_moved_is_not_touched_again_by_sweeps(
     before = session.connection.execute(versions.encode()).fetchone()
 
     for turn in range(3):
-        driven.worker._cursor._swept_at = driven.worker._cursor._sweep_allowed_at = 0.0
+        driven.worker._claiming.ways.both.cursor._swept_at = (
+            driven.worker._claiming.ways.both.cursor._sweep_allowed_at
+        ) = 0.0
         note.enqueue(turn)
         driven.until(lambda: len(noted) > turn and driven.at_rest())  # noqa: B023 - at once
 

@@ -139,7 +139,12 @@ def test_a_worker_that_knows_a_class_is_notified_when_one_of_its_jobs_is_parked(
     make_worker: MakeWorker, session: Session
 ) -> None:
     driven = make_worker()
-    driven.until(lambda: driven.worker._idle.stands and driven.worker._known_classes._survey_at)
+    driven.until(
+        lambda: (
+            driven.worker._claiming.idle.stands
+            and driven.worker._claiming.known_classes._survey_at
+        )
+    )
     waiting = Draft(GONE, "default", 0, '["parked"]')
     walk = {"priority": 0, "after": 0, "until": 2**63 - 1, "limit": 10, "process_id": 0}
 

@@ -31,7 +31,7 @@ def _text(size: int) -> str:
 def _observe_sizes_claims(driven: Driven) -> list[int]:
     """Return a list that gets the bytes of arguments of each claim."""
     observe_sizesed: list[int] = []
-    pace = driven.worker._prefetch
+    pace = driven.worker._claiming.prefetch
     plain = pace.observe_sizes
 
     def observe_sizes_and_note(jobs: int, size: int, *, withheld: bool) -> None:

@@ -98,9 +98,9 @@ def test_a_lone_job_costs_two_statements(
     # A claim that a busy machine has held up would be followed by a survey.
     monkeypatch.setattr("jobsd.worker.cursor.SLOW_S", math.inf)
     # As after ten seconds of sleep: a sweep that was slow has been paid for, too.
-    driven.worker._polling._backoff_s = POLL_MAX_S
-    driven.worker._polling.next_poll = monotonic() + POLL_MAX_S
-    driven.worker._cursor._sweep_allowed_at = 0.0
+    driven.worker._claiming.ways.both.polling._backoff_s = POLL_MAX_S
+    driven.worker._claiming.ways.both.polling.next_poll = monotonic() + POLL_MAX_S
+    driven.worker._claiming.ways.both.cursor._sweep_allowed_at = 0.0
     note_polling.enqueue(1)
     driven.until(lambda: count("jobs WHERE outcome = 'finished'") and _is_asleep(driven))
 
@@ -120,7 +120,7 @@ def test_a_job_whose_enqueuer_had_seen_nobody_idle_is_found_at_once(
     driven = make_worker()
     driven.until(lambda: _is_asleep(driven))
     worker = driven.worker
-    say = worker._idle.register
+    say = worker._claiming.idle.register
 
     def commit_behind_its_back(row_id: int) -> bool:
         is_new = say(row_id)
@@ -129,17 +129,20 @@ def test_a_job_whose_enqueuer_had_seen_nobody_idle_is_found_at_once(
         return is_new
 
     # As after a time with many jobs: it is not idle any more, and the pauses were long before.
-    worker._idle.withdraw(worker._process_id)
-    worker._polling._backoff_s = POLL_MAX_S
+    worker._claiming.idle.withdraw(worker._process_id)
+    worker._claiming.ways.both.polling._backoff_s = POLL_MAX_S
     # Nothing else finds the job early: the claim is a sweep, no search for limited jobs is due.
-    worker._cursor.reset()
-    worker._limited.next_search = math.inf
-    worker._polling.poll_now()
-    monkeypatch.setattr(worker._idle, "register", commit_behind_its_back)
+    worker._claiming.ways.both.cursor.reset()
+    worker._claiming.limited.next_search = math.inf
+    worker._claiming.ways.both.polling.poll_now()
+    monkeypatch.setattr(worker._claiming.idle, "register", commit_behind_its_back)
     note_polling.using(wait=3600).enqueue("crossed")
 
     driven.until(lambda: "crossed" in _ran, within_s=POLL_MAX_S / 2)
 
 
 def _is_asleep(driven: Driven) -> bool:
-    return driven.at_rest() and driven.worker._polling.next_poll - monotonic() > 1
+    return (
+        driven.at_rest()
+        and driven.worker._claiming.ways.both.polling.next_poll - monotonic() > 1
+    )

@@ -82,7 +82,7 @@ def test_paused_queues_hide_none_that_is_not(
         note_choice.using(queue=f"a{i}").enqueue(i)
         pause(f"a{i}")
     driven = make_worker(queues=queues)
-    driven.worker._selector.note_cost(1.0)
+    driven.worker._claiming.selector.note_cost(1.0)
 
     note_choice.using(queue="az").enqueue("ours")
 
@@ -103,7 +103,9 @@ def test_a_new_queue_is_found_without_a_survey_when_a_notification_comes(
     make_worker: MakeWorker, surveys: list[ready.Survey], count: Count
 ) -> None:
     driven = make_worker(queues=("mail*",))
-    driven.until(lambda: count("sleepers") and driven.worker._polling.next_poll)
+    driven.until(
+        lambda: count("sleepers") and driven.worker._claiming.ways.both.polling.next_poll
+    )
     found = len(surveys)
 
     note_choice.using(queue="mail_new").enqueue(1)
@@ -141,7 +143,7 @@ def test_beside_a_crowd_of_paused_jobs_the_most_urgent_of_all_queues_run_first(
     crowd: int, make_worker: MakeWorker, count: Count
 ) -> None:
     driven = make_worker(threads=1)
-    driven.until(lambda: driven.worker._selector._each)
+    driven.until(lambda: driven.worker._claiming.selector._each)
     places = (("b", 1), ("a", 3), ("c", 2), ("b", -9), ("a", 1))
     enqueue_many(
         note_choice.using(queue=name, priority=priority).with_args(f"{name} {priority}")
@@ -190,13 +192,13 @@ def test_when_the_crowd_is_gone_claims_are_from_all_again(
 ) -> None:
     monkeypatch.setattr(cursor, "PAUSED_S", 0)
     driven = make_worker()
-    driven.until(lambda: driven.worker._selector._each)
+    driven.until(lambda: driven.worker._claiming.selector._each)
 
     session.connection.execute("DELETE FROM jobsd.ready_executions")
     note_choice.enqueue("later")
     driven.until(lambda: _ran)
 
-    driven.until(lambda: not driven.worker._selector._each)
+    driven.until(lambda: not driven.worker._claiming.selector._each)
 
 
 def test_a_queue_whose_jobs_all_lie_in_lanes_keeps_its_place_in_the_list(

@@ -115,7 +115,7 @@ class WorkerOptions:
     )
     threads: int = setting(whole(1, 256), "3", "How many jobs a process runs at once.")
     coroutines: int = setting(
-        whole(0, 1000), "0", "How many `async def` jobs on one loop; 0: in the threads."
+        whole(0, 1000), "100", "How many `async def` jobs on one loop; 0: in the threads."
     )
     processes: int = setting(whole(0, 64), "1", "How many such processes run.")
     polling_interval_s: float = setting(

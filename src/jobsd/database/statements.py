@@ -66,6 +66,10 @@ class Statement:
         first, rest = (_COMMENT.sub("", statement.text) for statement in (self, other))
         return Statement(f"{self.name}+{other.name}", f"{first},\n{rest}")
 
+    def followed_by(self, query: Statement) -> Statement:
+        """Return these expressions with the query that they are for."""
+        return Statement(f"{self.name}+{query.name}", f"{self.text}\n{query.text}")
+
     def after(self, words: str) -> Statement:
         """Return the statement with `words` before it."""
         return Statement(self.name, f"{words}\n{self.text}")

@@ -19,11 +19,21 @@ if TYPE_CHECKING:
     from jobsd.database.connection import Session
 
 STATEMENTS = Statements("jobsd.jobs", "ready.sql")
-_TAKE = STATEMENTS["take"].with_(STATEMENTS["hold"])
+_KINDS = Statements("jobsd.jobs", "kinds.sql")
+_HOLD, _JOBS = STATEMENTS["hold"], STATEMENTS["jobs"]
+_CLAIM = _HOLD.with_(STATEMENTS["head"]).followed_by(_JOBS)
+_TAKE, _TAKE_EITHER = STATEMENTS["take"].with_(_CLAIM), STATEMENTS["take_either"]
 CLAIM_ANY = STATEMENTS["pick_any"].with_(_TAKE)
 CLAIM_EACH = STATEMENTS["pick_each"].with_(_TAKE)
 CLAIM_NAMED = STATEMENTS["pick_named"].with_(_TAKE)
-CLAIM_LANES = STATEMENTS["pick_lanes"].with_(STATEMENTS["hold"])
+CLAIM_LANES = STATEMENTS["pick_lanes"].with_(_TAKE_EITHER).with_(_CLAIM)
+CLAIM_KIND = (
+    _KINDS["pick_kind"]
+    .with_(_TAKE_EITHER)
+    .with_(_HOLD)
+    .with_(_KINDS["head_walked"])
+    .followed_by(_JOBS)
+)
 
 NAMES_MAX = 10_000
 """So many queues are named at once."""

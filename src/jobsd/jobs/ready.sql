@@ -90,7 +90,7 @@ segment AS (
 
 -- pick_lanes: pick from the common jobs, those that are not parked, and from some lanes, the most
 -- urgent first: as pick_any does where the common segments name no queue, else as pick_each, or,
--- where the queues have turns, as pick_named. Takes what it has picked, too.
+-- where the queues have turns, as pick_named.
 segment AS (
     SELECT
         nullif(queue_name, '') AS queue_name, nullif(lane, '') AS lane,
@@ -142,7 +142,10 @@ segment AS (
     ) AS waiting
     ORDER BY segment.turn, waiting.priority, waiting.position
     LIMIT %(limit)s + 1000
-), picked AS (
+);
+
+-- take_either: take what was picked of the common jobs and of lanes.
+picked AS (
     SELECT
         candidate.place, candidate.parked, candidate.turn, candidate.priority, locked.*
     FROM candidate
@@ -188,10 +191,10 @@ taken AS (
     RETURNING job_id
 );
 
--- hold: claim what was taken, and return it. The first row says which claim was made, how
--- many jobs it has, and which claims let their successes be recorded (as text, of which the
--- driver makes nothing); behind it comes each job, in the order in which they start. Only what
--- has left is claimed. (IS TRUE: looked up in a hash.) Where the arguments of all jobs, as they are stored, are more than `budget`, those of more than
+-- hold: claim what was taken. The first row of the answer says which claim was made, how many
+-- jobs it has, and which claims let their successes be recorded (as text, of which the
+-- driver makes nothing). Only what has left is claimed. (IS TRUE: looked up in a hash.)
+-- Where the arguments of all jobs, as they are stored, are more than `budget`, those of more than
 -- `share` do not come along: nobody could bear 500 of 1 MB. (The sum is taken only when there
 -- is such a one; the size of what lies out of line is known without reading it.)
 held AS (
@@ -202,13 +205,24 @@ held AS (
     FROM held
     HAVING count(*) > 0
     RETURNING id
-)
+), answered AS (
+    SELECT
+        (SELECT id FROM claim) AS claim_id,
+        (SELECT count(*) FROM held) AS size,
+        (SELECT string_agg(id::text, ',') FROM fenced) AS recorded
+);
+
+-- head: begin the answer of a claim.
+first AS (
+    SELECT NULL::text AS walked, NULL::integer AS steps
+);
+
+-- jobs: end a claim: give the answer, and behind it each job, in the order in which they start.
 SELECT
-    (SELECT id FROM claim),
-    (SELECT count(*) FROM held),
-    (SELECT string_agg(id::text, ',') FROM fenced),
-    NULL::text, NULL::text, NULL::integer, NULL::integer, NULL::float8, NULL::text,
-    NULL::integer, NULL::bigint, NULL::text, NULL::float8
+    claim_id, size, recorded, walked, NULL::text, steps, NULL::integer, NULL::float8,
+    NULL::text, NULL::integer, NULL::bigint, NULL::text, NULL::float8
+FROM answered
+CROSS JOIN first
 UNION ALL
 (
     SELECT

@@ -1,0 +1,248 @@
+"""Claims of one worker: when one is due, of what and from where, and what follows from it.
+
+`polling` decides when there is reason, and how many jobs to claim; `cursor` decides where the
+search begins; `ways`, whether it is for one kind alone. The worker registers as idle (so that
+enqueuers send notifications, which cost them a lock) when a claim came back short, and
+withdraws that once claims have come back full for a while.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from jobsd.clock import monotonic
+from jobsd.jobs import lanes, ready, registry
+from jobsd.processes.idle_registration import IdleRegistration
+
+from .known_classes import Scout
+from .limited import Limited, Until
+from .polling import PrefetchPolicy
+from .turn import ClaimRequest
+from .ways import ClaimWays
+
+if TYPE_CHECKING:
+    from typing import Any
+
+    from jobsd.configuration.options import WorkerOptions
+    from jobsd.database.connection import Session
+    from jobsd.database.statements import Statement
+    from jobsd.jobs.lanes import Lane
+    from jobsd.performing.pool import Pool
+
+    from .asynchronous import Aim, Asynchronous
+    from .cursor import QueueSelector
+    from .known_classes import KnownClasses
+    from .ledger import Ledger
+    from .report import Report
+    from .turn import TurnResult, Turns
+    from .ways import ClaimWay
+
+
+class Claiming:
+    """Decides about the claims of one worker."""
+
+    def __init__(  # noqa: PLR0913, PLR0917 - what claims are made of
+        self,
+        session: Session,
+        options: WorkerOptions,
+        known_classes: KnownClasses,
+        selector: QueueSelector,
+        ledger: Ledger,
+        pool: Pool,
+        report: Report,
+        turns: Turns,
+        asynchronous: Asynchronous,
+    ) -> None:
+        self._session = session
+        self._ledger = ledger
+        self._pool = pool
+        self._report = report
+        self._turns = turns
+        self._asynchronous = asynchronous
+        self.known_classes = known_classes
+        self.selector = selector
+        self.idle = IdleRegistration(session, "worker")
+        self.prefetch = PrefetchPolicy(options.threads, options.prefetch)
+        self.ways = ClaimWays(options.polling_interval_s)
+        self.scout = Scout(session, self.ways.both.cursor, known_classes)
+        self.limited = Limited(
+            *(session, selector, known_classes, ledger, self.prefetch),
+            *(pool, report, asynchronous),
+        )
+        self._waits = False
+        """Whether one kind alone waits for notifications, though the other may flow slowly."""
+
+    def begin_anew(self) -> None:
+        """Begin at the head: the database may have gone back in time."""
+        self._reset()
+        self.ways.poll_now()
+
+    def _reset(self) -> None:
+        self.ways.reset()
+        self.limited.reset()
+
+    def hear(self, word: str, queue: str) -> None:
+        """Take in a notification."""
+        if word == "resumed":
+            self._reset()
+        if word in {"ready", "limited", "resumed"} and self.selector.add(queue):
+            self.ways.poll_now()
+            if word != "ready":
+                self.limited.search_now()
+        if word == "lane":
+            self.known_classes.parked(queue)
+
+    def survey(self) -> None:
+        """Find out whether there are jobs behind unknown ones, or in lanes."""
+        self.scout.walk()
+        if self.known_classes.survey():
+            self.ways.request_sweep()
+            self.ways.poll_now()
+
+    @property
+    def is_urgent(self) -> bool:
+        """Whether `survey` has something to do at once."""
+        return self.scout.is_under_way or self.known_classes.is_due
+
+    def clear(self, rest_s: float) -> float:
+        """Clear gaps if there is time for it; return the seconds left to rest."""
+        return self.limited.clear(self.scout.clear(rest_s))
+
+    # Before a claim.
+
+    def aim(self) -> Aim:
+        """Return what there is room for now."""
+        return self._asynchronous.aim(0 if self.scout.is_under_way else self._thread_room())
+
+    def due_at(self, aim: Aim) -> float:
+        """Return when such a claim is due."""
+        way = self.ways[aim.kind]
+        if aim.kind:
+            return way.polling.next_poll
+        search_at = self.limited.next_search
+        if self._ledger.has_returned:
+            search_at = max(search_at, way.cursor.sweep_at)
+        return min(way.polling.next_poll, search_at)
+
+    def request(self, aim: Aim, asked_at: float, process_id: int) -> ClaimRequest:
+        """Return the request of a claim."""
+        way = self.ways[aim.kind]
+        sweep = way.cursor.begin_claim()
+        if sweep and not aim.kind:
+            self._ledger.has_returned = False
+        search = self._search(aim, way)
+        return ClaimRequest(
+            *(aim.limit, asked_at, process_id, *search), kind=aim.kind, sweep=sweep
+        )
+
+    def _search(self, aim: Aim, way: ClaimWay) -> tuple[Statement, dict[str, Any]]:
+        opened, registered = self.known_classes.open, self.idle.stands
+        if aim.kind is None:
+            return self.selector.search(way.cursor, opened, registered=registered)
+        loop = registry.asynchronous()
+        names = loop if aim.kind else registry.known() - loop
+        kind = {lanes.lane_of(name) for name in names}
+        meant: list[Lane] = [lane for lane in opened if lane[1] in kind]
+        segments = self.selector.search_kind(way.cursor, meant, registered=registered)
+        how = {"kind": sorted(kind), "depth": way.depth(aim.limit)}
+        return ready.CLAIM_KIND, {**segments, **how}
+
+    def _thread_room(self) -> int:
+        most = self._turns.room(self._pool.uncollected, self._asynchronous.uncollected)
+        return self.prefetch.room(self._pool, most)
+
+    # After a claim.
+
+    def finish(self, request: ClaimRequest, result: TurnResult) -> None:
+        """Take note of what a claim has brought, and claim limited jobs if it is time to."""
+        if result.jobs and result.claim_id is not None:
+            self._report.claimed(result.claim_id, result.jobs)
+        self._give_back(result, request)
+        walks_on = self._advance(request, result)
+        short = self._claim_limited(request, result, walks_on=walks_on)
+        if walks_on:
+            return
+        if short:
+            self._after_short(request)
+        else:
+            self._after_full(request)
+
+    def _advance(self, request: ClaimRequest, result: TurnResult) -> bool:
+        """Move the cursors; return whether the claim was a part of a walk that goes on."""
+        way = self.ways[request.kind]
+        if request.kind is not None:
+            way.cursor.advance(result.walked, sweep=request.sweep)
+            return way.walk_on(request.limit, result.size, result.steps, result.took_s)
+        way.cursor.advance(result.positions(named=self.selector.by_names), sweep=request.sweep)
+        self.selector.note_cost(result.took_s)
+        if self._asynchronous.is_active:
+            named = not self.selector.selection.everything
+            self.ways.advance_alone(result.positions(named=named))
+        return False
+
+    def _give_back(self, result: TurnResult, request: ClaimRequest) -> None:
+        """Release what did not come along, and unknown jobs unless they are to fail here.
+
+        A claim that brought nothing else has reached many unknown jobs in a row.
+        """
+        self._ledger.give_back([*result.withheld, *result.unknown])
+        if result.withheld:
+            self.ways.request_sweep()
+        if not result.unknown:
+            return
+        # They are noted as released before the database is asked, which may fail.
+        if failing := self.known_classes.judge(result.unknown):
+            self._ledger.start_after_all(failing)
+            self._pool.post(failing, request.asked_at, *self.order)
+        elif len(result.unknown) == request.limit:
+            self.scout.begin(result.unknown[-1], named=self.selector.by_names)
+
+    @property
+    def order(self) -> tuple[int, Any]:
+        """When the pool is to wake us, and by what one job comes before another."""
+        return self.prefetch.low_water, self.selector.rank
+
+    def _claim_limited(
+        self, request: ClaimRequest, result: TurnResult, *, walks_on: bool
+    ) -> bool:
+        """Claim limited jobs if it is time to; return whether no more of any kind wait."""
+        room, until = request.limit - result.size, None
+        if room <= 0:
+            last = [*result.jobs, *result.unknown, *result.withheld][-1]
+            room, until = request.limit, Until(last.queue_name, last.priority, last.position)
+        elif walks_on:
+            until = Until(*result.walked[-1])
+        elif not request.sweep and self._ledger.has_returned:
+            # What was given back lies before the cursor, and may be more urgent.
+            return True
+        short = until is None
+        threads = request.limit if not self._asynchronous.is_active else self._thread_room()
+        if threads and monotonic() >= self.limited.next_search:
+            claimed = self.limited.claim(
+                room, request.asked_at, until, registered=self.idle.stands
+            )
+            short = short and claimed < room
+        return short
+
+    def _after_full(self, request: ClaimRequest) -> None:
+        polling = self.ways[request.kind].polling
+        polling.after_full()
+        if polling.saturated and not self._waits and self.idle.withdraw(request.process_id):
+            # No notifications of limited jobs come any more.
+            self.limited.search_now()
+
+    def _after_short(self, request: ClaimRequest) -> None:
+        way = self.ways[request.kind]
+        # While jobs of the other kind come one claim after the other, those of this kind come
+        # with them; what lies far behind is polled for.
+        flows = request.kind is not None and self.ways.others_flow(request.kind)
+        self._waits = request.kind is not None and not flows
+        if not flows and self.idle.register(request.process_id):
+            way.polling.reset_backoff()
+            self.selector.request_survey()
+        way.cursor.request_sweep()
+        sweep_at = None if request.sweep else way.cursor.sweep_at
+        if request.kind is not None and sweep_at is not None and sweep_at > monotonic():
+            sweep_at = None
+        listening = self._session.listening and not (flows and not self.idle.stands)
+        way.polling.after_short(listening=listening, sweep_at=sweep_at)
