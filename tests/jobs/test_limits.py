@@ -36,6 +36,14 @@ def sync(user: object) -> None: ...
 def alone() -> None: ...
 
 
+@job(limits_concurrency=Limit(group="calls", key="all", on_conflict="discard"))
+def impatient(n: int) -> None: ...
+
+
+@job(limits_concurrency=Limit(group="calls", key="all"))
+def patient(n: int) -> None: ...
+
+
 @job(limits_concurrency=Limit(key=_refuse))
 def broken(user: object) -> None: ...
 
@@ -99,6 +107,21 @@ def test_a_conflict_that_may_not_wait_is_discarded_and_says_so(session: Session)
         stored[0].id,
     )
     assert sync.enqueue("ann").state == "ready"
+
+
+@pytest.mark.behaviour(75)
+def test_in_a_bulk_only_what_comes_before_counts_where_a_job_may_not_wait() -> None:
+    """As one after the other: others of the key that are patient, and less urgent ones."""
+    drafts = [impatient.with_args(n) for n in range(2)]
+    more = [patient.with_args(n) for n in range(3)]
+
+    first = impatient.using(priority=9).with_args(0)
+    stored = enqueue_many([first, *more, *drafts])
+
+    assert [one.state for one in stored] == ["ready"] * 4 + ["discarded"] * 2
+    assert [one.state for one in enqueue_many([*more, *drafts])] == [
+        *["ready"] * 3, "discarded", "discarded",
+    ]  # fmt: skip
 
 
 def test_jobs_in_hand_count_where_none_may_wait(session: Session) -> None:

@@ -142,9 +142,10 @@ BEGIN
 END
 $$;
 
--- Decide about jobs that this transaction has just stored and that may not wait, of some keys: by
--- all in one order, so that who waits for a key holds none that another one of them waits for. Says
--- which were dropped.
+-- Decide about jobs that this transaction has just stored and that may not wait, of some keys: as
+-- if they had been enqueued one after the other. So what was stored behind one of them, in the
+-- same bulk, does not count against it. The keys are taken by all in one order, so that who waits
+-- for a key holds none that another one of them waits for. Says which were dropped.
 CREATE FUNCTION jobsd.admit(keys text[]) RETURNS SETOF bigint
 LANGUAGE plpgsql
 SET enable_seqscan = off
@@ -153,31 +154,55 @@ AS $$
 #variable_conflict use_column
 DECLARE
     wanted text;
-    fresh bigint[];
+    first bigint;
+    size bigint;
     most bigint;
-    room bigint;
+    counted bigint;
+    own record;
+    admitted bigint[];
+    dropped bigint[];
 BEGIN
     FOR wanted IN SELECT DISTINCT each.key FROM unnest(keys) AS each (key) ORDER BY 1 LOOP
-        CONTINUE WHEN NOT EXISTS (
-            SELECT
-            FROM jobsd.blocked_executions
-            WHERE concurrency_key = wanted AND yields AND created_at = now()
-        ) OR NOT jobsd.hold_key(wanted);
-        SELECT array_agg(blocked.job_id ORDER BY blocked.priority, blocked.job_id),
-            min(coalesce(job.concurrency_limit, 1))
-        INTO fresh, most
+        SELECT min(job_id)
+        INTO first
+        FROM jobsd.blocked_executions
+        WHERE concurrency_key = wanted AND yields AND created_at = now();
+        CONTINUE WHEN first IS NULL OR NOT jobsd.hold_key(wanted);
+        SELECT count(*), max(coalesce(job.concurrency_limit, 1))
+        INTO size, most
         FROM jobsd.blocked_executions AS blocked
         JOIN jobsd.jobs AS job ON job.id = blocked.job_id
-        WHERE blocked.concurrency_key = wanted AND blocked.yields
+        WHERE blocked.concurrency_key = wanted
+            AND blocked.job_id >= first
             AND blocked.created_at = now();
-        room := greatest(0, most + cardinality(fresh)
-            - jobsd.jobs_of_key(wanted, most + cardinality(fresh)));
+        -- What others have, and what this transaction has stored before.
+        counted := jobsd.jobs_of_key(wanted, most + size) - size;
+        admitted := '{}';
+        dropped := '{}';
+        FOR own IN
+            SELECT blocked.job_id, blocked.yields, coalesce(job.concurrency_limit, 1) AS most
+            FROM jobsd.blocked_executions AS blocked
+            JOIN jobsd.jobs AS job ON job.id = blocked.job_id
+            WHERE blocked.concurrency_key = wanted
+                AND blocked.job_id >= first
+                AND blocked.created_at = now()
+            ORDER BY blocked.job_id
+        LOOP
+            IF own.yields AND counted >= own.most THEN
+                dropped := dropped || own.job_id;
+                CONTINUE;
+            END IF;
+            IF own.yields THEN
+                admitted := admitted || own.job_id;
+            END IF;
+            counted := counted + 1;
+        END LOOP;
         UPDATE jobsd.blocked_executions
         SET yields = false
-        WHERE job_id = ANY (fresh[:room]);
-        DELETE FROM jobsd.blocked_executions WHERE job_id = ANY (fresh[room + 1:]);
-        DELETE FROM jobsd.jobs WHERE id = ANY (fresh[room + 1:]);
-        RETURN QUERY SELECT unnest(fresh[room + 1:]);
+        WHERE job_id = ANY (admitted);
+        DELETE FROM jobsd.blocked_executions WHERE job_id = ANY (dropped);
+        DELETE FROM jobsd.jobs WHERE id = ANY (dropped);
+        RETURN QUERY SELECT unnest(dropped);
     END LOOP;
 END
 $$;
