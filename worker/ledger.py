@@ -9,8 +9,10 @@ and whether a last claim was made), and `reconcile` finds them out.
 from __future__ import annotations
 
 from collections import Counter
+from operator import attrgetter
 from typing import TYPE_CHECKING
 
+from jobsd.clock import monotonic
 from jobsd.jobs.claims import Ended, InClaim, own
 
 from .recording import Recording
@@ -23,6 +25,8 @@ if TYPE_CHECKING:
 
     Claims = dict[int, set[int]]
     """Claims with the ids of their jobs."""
+
+_expires_at = attrgetter("expires_at")
 
 
 class Ledger:
@@ -47,18 +51,36 @@ class Ledger:
         self.completing: set[int] = set()
         """The claims of jobs whose end is recorded in a transaction that is not ours."""
         self._cut_off = False
+        self._unsure_s: dict[int, float] = {}
         self.has_returned = False
         """Whether jobs were given back for which no claim has searched from the head since."""
 
-    def add_claim(self, claim_id: int, jobs: Iterable[ClaimedJob]) -> None:
+    def add_claim(self, claim_id: int, jobs: list[ClaimedJob], asked_at: float) -> None:
         """Take in a claim; one without a job that we know is found by `reconcile`."""
         if ids := {job.id for job in jobs}:
             self._claims[claim_id] = ids
+            self._note_expirations(claim_id, jobs, asked_at)
 
-    def add_series(self, claim_id: int, jobs: Iterable[ClaimedJob], key: str) -> None:
+    def add_series(
+        self, claim_id: int, jobs: list[ClaimedJob], key: str, asked_at: float
+    ) -> None:
         """Take in a claim that holds a slot of a key, or more jobs of one."""
         self._claims.setdefault(claim_id, set()).update(job.id for job in jobs)
         self._keys[claim_id] = key
+        self._note_expirations(claim_id, jobs, asked_at)
+
+    def _note_expirations(self, claim_id: int, jobs: list[ClaimedJob], asked_at: float) -> None:
+        """Take note of how far the server's clock may be behind what we take it for.
+
+        When a job expires is counted from `asked_at`, before the server read its clock: so none
+        is begun late. It may have been read as late as now.
+        """
+        if any(map(_expires_at, jobs)):
+            self._unsure_s = {
+                id_: s for id_, s in self._unsure_s.items() if id_ in self._claims
+            }
+            unsure_s = monotonic() - asked_at
+            self._unsure_s[claim_id] = max(unsure_s, self._unsure_s.get(claim_id, 0.0))
 
     @property
     def keys(self) -> set[str]:
@@ -103,10 +125,20 @@ class Ledger:
     def add(self, runs: Iterable[Run]) -> None:
         """Take in runs that have ended; those whose claim was taken away are dropped."""
         held = self._held(runs)
+        if self._unsure_s and (early := [run for run in held if self._may_be_early(run)]):
+            self.give_back([run.job for run in early])
+            held = [run for run in held if run not in early]
         self._runs += held
         if self._keys:
             self._left.update(run.job.claim_id for run in held if _may_come_back(run))
             self._left &= self._keys.keys()
+
+    def _may_be_early(self, run: Run) -> bool:
+        """Return whether a job that was not begun, as too old, may not be so by the server."""
+        if run.outcome.verdict.outcome != "expired":
+            return False
+        unsure_s = self._unsure_s.get(run.job.claim_id, 0.0)
+        return run.started < (run.job.expires_at or 0.0) + unsure_s
 
     def give_back(self, jobs: Iterable[ClaimedJob]) -> None:
         """Take in jobs that will not be started here, and so are to be released."""

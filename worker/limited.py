@@ -232,7 +232,7 @@ class Limited:
         for claim_id, claimed in groupby(jobs, attrgetter("claim_id")):
             claim = list(claimed)
             key = claim[0].concurrency_key or ""
-            self._ledger.add_series(claim_id, claim, key)
+            self._ledger.add_series(claim_id, claim, key, asked_at)
             whole = [job for job in claim if job.arguments]
             together = self._asynchronous.split(whole)
             self._ledger.give_back(whole[together:])

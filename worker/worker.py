@@ -215,7 +215,7 @@ class Worker(DatabaseLoop):
             self._reconcile_at = 0.0  # what was to be released is read back
             return
         if result.claim_id is not None:
-            self._ledger.add_claim(result.claim_id, result.claimed)
+            self._ledger.add_claim(result.claim_id, result.claimed, asked_at)
             self._claiming.prefetch.observe_sizes(
                 len(result.jobs), result.weight, withheld=bool(result.withheld)
             )

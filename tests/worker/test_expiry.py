@@ -88,13 +88,38 @@ def test_what_comes_to_its_thread_too_late_is_not_begun(
     post = worker.worker._pool.post
 
     def late(jobs: list[Any], *more: Any) -> None:
-        post([each._replace(expires_at=monotonic()) for each in jobs], *more)
+        post([each._replace(expires_at=monotonic() - 60) for each in jobs], *more)
 
     monkeypatch.setattr(worker.worker._pool, "post", late)
 
     worker.until(lambda: rows("SELECT outcome FROM jobsd.jobs") == ["discarded"])
 
     assert noted == []
+
+
+@pytest.mark.parametrize("made", [plain, coroutine, limited])
+def test_what_may_not_be_too_late_by_the_servers_clock_goes_back(
+    made: Any,
+    make_worker: MakeWorker,
+    rows: Rows,
+    heard: list[dict[str, Any]],
+    monkeypatch: Any,
+) -> None:
+    """Its time is counted from when the claim was asked for, which was long ago here."""
+    worker = make_worker(coroutines=2)
+    confirm = worker.worker._confirm_row
+    monkeypatch.setattr(worker.worker, "_confirm_row", lambda: confirm() - 7200)
+    monkeypatch.setattr(worker.worker._pool, "_trust_s", 10_000.0)
+    monkeypatch.setattr(worker.worker._asynchronous.coroutines, "_trust_s", 10_000.0)
+    made.enqueue(1)
+    released = worker.context.entry.queue("default").outcome
+    worker.until(lambda: released("released"))
+    assert (noted, heard) == ([], [])
+
+    monkeypatch.undo()
+    worker.until(lambda: rows("SELECT outcome FROM jobsd.jobs") == ["finished"])
+
+    assert noted == [1]
 
 
 def test_another_attempt_is_not_begun_after_it(make_worker: MakeWorker, rows: Rows) -> None:
