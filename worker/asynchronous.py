@@ -142,7 +142,7 @@ class Asynchronous:
         """Return the runs that have ended, and the jobs that go back."""
         if not self.coroutines.uncollected:
             return [], []
-        self.coroutines.look()
+        self.coroutines.check_loop()
         runs = self.coroutines.collect()
         back = self.coroutines.take_returned()
         self._prefetch.observe_durations([run.ended - run.started for run in runs])

@@ -211,7 +211,7 @@ class Turns:
 
     def _write_again(self) -> None:
         """Write the outcomes into the scoreboard entry again, before it forgets them."""
-        self._pool.tell_again(self._ledger.locked_runs)
+        self._pool.write_ends_again(self._ledger.locked_runs)
         self._written_at = self._entry.jobs_ended
 
 

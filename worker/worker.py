@@ -183,7 +183,7 @@ class Worker(DatabaseLoop):
 
     def _collect(self) -> None:
         """Take outcomes from the threads, and take back what they can't start in time."""
-        self._pool.look()
+        self._pool.check_threads()
         runs = self._pool.collect()
         self._claiming.prefetch.observe_durations([run.ended - run.started for run in runs])
         self._ledger.add(self._completions.collect(runs))

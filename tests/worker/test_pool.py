@@ -124,9 +124,9 @@ def collect(pool: Pool, count: int) -> tuple[list[int], bool]:
     watch = Stopwatch()
     while len(ended) < count:
         assert not watch.over(10), "a job was lost"
-        pool._look_at = 0.0
+        pool._check_at = 0.0
         try:
-            pool.look()
+            pool.check_threads()
         except ThreadDiedError:
             return [*ended, *(run.job.id for run in pool.collect())], False
         ended += [run.job.id for run in pool.collect()]
@@ -210,9 +210,9 @@ def test_a_thread_that_can_not_wake_the_control_thread_ends_and_the_process_hear
     post(pool, claimed(1, SUCCEED, "a"))
 
     wait_until(lambda: not pool._threads[0].is_alive())
-    pool._look_at = 0.0
+    pool._check_at = 0.0
     with pytest.raises(ThreadDiedError, match="job-0"):
-        pool.look()
+        pool.check_threads()
     assert failed
 
 

@@ -5,8 +5,8 @@ with the pool of threads. The loop never waits for the database. Each job is a t
 of its own; what jobs share (clients, engines) lives as long as the loop.
 
 A job that blocks the loop holds up all the others. The loop says each half a second that it
-lives, and `look` tells where it stands when it has not; after `hang_timeout` the process has to
-go, as for a job that is over its time limit.
+lives, and `check_loop` says where it stands when it has not; after `hang_timeout` the process
+has to go, as for a job that is over its time limit.
 """
 
 from __future__ import annotations
@@ -86,7 +86,7 @@ class Coroutines:
         self._running: dict[int, tuple[Waiting, float, Interruptible]] = {}
         self._tasks: dict[int, asyncio.Task[None]] = {}
         self._beaten_at = 0.0
-        self._told_at = self._ended_at = 0.0
+        self._reported_at = self._ended_at = 0.0
 
     # What the control thread calls.
 
@@ -168,13 +168,13 @@ class Coroutines:
         if self._loop is not None:
             self._call(partial(self._loop.call_later, within_s, self._cancel_all))
 
-    def look(self) -> None:
+    def check_loop(self) -> None:
         """Tell where the loop stands once it has stood for long; after very long, end it."""
         stood_s = monotonic() - self._beaten_at
         if not self._running or stood_s < BEAT_S + BLOCKED_S:
             return
-        if self._told_at != self._beaten_at:
-            self._told_at = self._beaten_at
+        if self._reported_at != self._beaten_at:
+            self._reported_at = self._beaten_at
             frame = sys._current_frames().get(self._thread.ident or 0)  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
             stack = "".join(traceback.format_stack(frame, _FRAMES_MAX)) if frame else ""
             seat = self._blocking()

@@ -125,7 +125,7 @@ class Hand:
         self.strays = 0
         self.adrift = False
 
-    def tell_stray(self) -> None:
+    def report_stray(self) -> None:
         """Tell of the exception that came where no job was."""
         error, self.stray = self.stray, None
         emit("thread.failed", error=error, thread=threading.current_thread().name, ours=True)

@@ -17,7 +17,7 @@ from jobsd.clock import monotonic
 from jobsd.errors import TimeLimitExceeded
 from jobsd.jobs.interrupts import NEVER, Interrupt, Interruptible
 
-from .seats import tell_interrupt
+from .seats import emit_interrupted
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -145,7 +145,7 @@ class Interrupter:
                 thread.sent = None
                 return
         del self._open[thread]
-        tell_interrupt(interrupt)
+        emit_interrupted(interrupt)
 
 
 _END = Interrupt(None, BaseException)

@@ -111,7 +111,7 @@ def perform(job: ClaimedJob, thread: Interruptible) -> Outcome:
         current = _current(job, args, kwargs)
         with running(current):
             if is_subscribed("debug"):
-                _tell_start(current)
+                _emit_started(current)
             limit_s = timeout_s(definition.time_limit)
             if limit_s is not None:
                 thread.begin(limit_s)
@@ -166,7 +166,7 @@ async def perform_coroutine(job: ClaimedJob, seat: Interruptible) -> Outcome:
         with running(current):
             if is_subscribed("debug"):
                 # Whoever hears of it may run a loop of his own, or wait.
-                await in_thread(_tell_start, current)
+                await in_thread(_emit_started, current)
             limit_s = timeout_s(definition.time_limit)
             if limit_s is not None:
                 seat.due = monotonic() + limit_s
@@ -218,7 +218,7 @@ def _current(job: ClaimedJob, args: list[Any], kwargs: dict[str, Any]) -> Curren
     return CurrentJob(*facts, None, (args, kwargs), *more)
 
 
-def _tell_start(job: CurrentJob) -> None:
+def _emit_started(job: CurrentJob) -> None:
     emit(
         "job.started",
         job_id=job.id,

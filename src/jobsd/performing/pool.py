@@ -41,8 +41,8 @@ FRESH = 2 / 3
 """Of it: how old the heartbeat in our row may be when we claim. So the two together leave a
 sixth of that time, more than by what a heartbeat that stands still may seem to move."""
 
-LOOK_S = 1.0
-"""How often we look whether the threads live."""
+CHECK_S = 1.0
+"""How often it is checked whether the threads live."""
 
 
 class Pool:
@@ -81,20 +81,20 @@ class Pool:
         ]
         for thread in self._threads:
             thread.start()
-        self._look_at = monotonic() + LOOK_S
+        self._check_at = monotonic() + CHECK_S
         entry.set_threads(0, threads)
 
     # What the control thread calls.
 
-    def look(self) -> None:
+    def check_threads(self) -> None:
         """See to it that all threads live: what one had in hand when it ended, nobody else has.
 
         Raises:
             ThreadDiedError: one does not, and only the end of the process frees its job.
         """
-        if monotonic() < self._look_at:
+        if monotonic() < self._check_at:
             return
-        self._look_at = monotonic() + LOOK_S
+        self._check_at = monotonic() + CHECK_S
         check_alive(self._threads)
 
     def post(self, jobs: list[ClaimedJob], asked_at: float, low_water: int, rank: Rank) -> None:
@@ -210,7 +210,7 @@ class Pool:
                 self._prolong(each, still)
         self._posted -= len(alone) - len(ours)
 
-    def tell_again(self, runs: Iterable[Run]) -> None:
+    def write_ends_again(self, runs: Iterable[Run]) -> None:
         """Say anew how jobs ended that are not recorded yet: the entry forgets what is old."""
         with self.lock:
             for job, outcome, *_ in runs:
@@ -317,7 +317,7 @@ class Pool:
     def _serve(self, number: int, hand: Hand) -> None:
         """Run jobs until the pool is closed. May be begun anew wherever it was interrupted."""
         if hand.stray is not None:
-            hand.tell_stray()
+            hand.report_stray()
             self._wake()
         while (waiting := self._next(number, hand)) is not None:
             job, ours_at = waiting

@@ -61,7 +61,7 @@ def interrupt_task(seat: Interruptible, interrupt: Interrupt) -> None:
     if not seat.shields:
         seat.sent = interrupt
         seat.task.cancel()
-    tell_interrupt(interrupt)
+    emit_interrupted(interrupt)
 
 
 def as_interrupt(error: BaseException, seat: Interruptible) -> BaseException:
@@ -71,7 +71,7 @@ def as_interrupt(error: BaseException, seat: Interruptible) -> BaseException:
     return seat.interrupt.kind().with_traceback(error.__traceback__)
 
 
-def tell_interrupt(interrupt: Interrupt) -> None:
+def emit_interrupted(interrupt: Interrupt) -> None:
     """Tell that a job was interrupted, and by what."""
     facts = facts_of(interrupt.job)
     emit("job.interrupted", **facts, reason=interrupt.kind.__name__)
