@@ -30,10 +30,10 @@ if TYPE_CHECKING:
     from jobsd.performing.pool import Pool
 
     from .asynchronous import Aim, Asynchronous
-    from .cursor import QueueSelector
     from .known_classes import KnownClasses
     from .ledger import Ledger
     from .report import Report
+    from .selector import QueueSelector
     from .turn import TurnResult, Turns
     from .ways import ClaimWay
 

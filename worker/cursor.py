@@ -1,4 +1,4 @@
-"""From which queues a worker claims, and from which position on.
+"""From which position on a worker claims.
 
 While any old transaction is open anywhere, rows that were claimed can't be vacuumed, and a
 search from the head of the index walks over all of them each time: every design fell to
@@ -11,6 +11,11 @@ were released. A *sweep* from the head finds them: at once when a claim came bac
 any case every five seconds, so that no job waits longer because of the cursor. A sweep that is
 costly, because there is much to walk over, is made for at most a tenth of the time.
 
+Of very many priorities only those that were claimed last are remembered. What comes before all
+of these, the *head*, is searched with every fifth claim or so, as its cost allows: where 30,000
+priorities are in use, a claim that searches behind the position of each of them takes longer
+than its jobs.
+
 A *gap* holds nothing but jobs that can't be started here now: of classes that are not known,
 or of limits that are full. Claims pass over it, sweeps too, and it is cleared in the
 background: its jobs are moved to where no claim walks over them.
@@ -21,17 +26,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from jobsd.clock import monotonic
-from jobsd.jobs import ready
 from jobsd.jobs.claims import array
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
-    from jobsd.database.connection import Session
-    from jobsd.database.statements import Statement
     from jobsd.jobs.lanes import Lane
-    from jobsd.jobs.ready import Selection
-    from jobsd.performing.perform import ClaimedJob
 
     IndexPosition = tuple[int, int]
     """A priority and a position."""
@@ -40,17 +40,12 @@ SWEEP_S = 5.0
 """The longest time between two sweeps while jobs are claimed."""
 SHARE = 9.0
 """After a sweep, at least this many times its duration passes before the next."""
+KNOWN_MAX = 100
+"""So many priorities of a queue are remembered."""
+HEAD_SHARE = 4.0
+"""After a claim of the head, so many times its duration passes before the next."""
 BUSY_SHARE = 60.0
 """After a part of a gap was cleared by a busy worker, so many times its duration passes."""
-
-SURVEY_S = 0.25
-"""How long the names of queues are believed."""
-SURVEY_SHARE = 20
-"""Where there are very many: for so many times as long as it took to find them."""
-PAUSED_S = 1.0
-"""How long it is believed that paused queues hold few jobs, or many."""
-SLOW_S = 0.02
-"""A claim that takes longer may have passed over many jobs of paused queues."""
 
 _LOWEST = -(2**63)
 _FIRST = (-(2**31), _LOWEST)
@@ -76,14 +71,20 @@ class ClaimCursor:
         self._swept_at = 0.0
         self._sweep_allowed_at = 0.0
         self._walked_s = 0.0
+        # Of the queues of which priorities are forgotten.
+        self._headed: set[str | None] = set()
+        self._asks_head = True
+        self._asked_at = self._head_at = 0.0
 
     def begin_claim(self) -> bool:
         """Begin a claim; forget all positions and return True when it is to be a sweep."""
         now = monotonic()
         wanted = self._sweep_due or now - self._swept_at >= SWEEP_S
         sweep = wanted and now >= self.sweep_at
+        self._asks_head, self._asked_at = now >= self._head_at, now
         if sweep:
             self._last.clear()
+            self._headed.clear()
             self._sweep_due = False
             self._swept_at = now
             self._walked_s = 0.0
@@ -95,14 +96,27 @@ class ClaimCursor:
         lasts = {(queue, priority): position for queue, priority, position in claimed}
         for (queue, priority), position in lasts.items():
             known = self._last.setdefault(queue, {})
-            known[priority] = max(position, known.get(priority, position))
+            # At the end: the first ones are forgotten first.
+            known[priority] = max(position, known.pop(priority, position))
+        for queue in {queue for queue, _ in lasts}:
+            self._forget(queue)
+        if self._asks_head and self._headed:
+            self._head_at = monotonic() + HEAD_SHARE * (monotonic() - self._asked_at)
         if sweep:
             cost_s = monotonic() - self._swept_at
             self._sweep_allowed_at = monotonic() + SHARE * cost_s
 
+    def _forget(self, queue: str | None) -> None:
+        known = self._last[queue]
+        if len(known) > KNOWN_MAX:
+            for priority in [*known][:-KNOWN_MAX]:
+                del known[priority]
+            self._headed.add(queue)
+
     def reset(self) -> None:
         """Begin at the head: what is remembered may be of another past."""
         self._last.clear()
+        self._headed.clear()
         self._gaps.clear()
         self._sweep_due = True
         self._swept_at = self._sweep_allowed_at = self._walked_s = 0.0
@@ -195,14 +209,17 @@ class ClaimCursor:
         known = self._last.get(queue, {})
         passed = self._gaps.get(queue, {}) if gaps else {}
         after = _FIRST
-        for priority in sorted({**known, **passed}):
+        if queue in self._headed and not self._asks_head:
+            after = min(known), _LOWEST
+        for priority in sorted(each for each in {**known, **passed} if each >= after[0]):
             last = known.get(priority)
             start, end = passed.get(priority, (_LOWEST, _LOWEST))
             if last is None:
                 # Up to the gap in one part: what is more urgent, and what lies before it.
                 yield after, (priority, start + 1)
             else:
-                yield after, (priority, _LOWEST)
+                if after < (priority, _LOWEST):
+                    yield after, (priority, _LOWEST)
                 if last < start:
                     yield (priority, last), (priority, start + 1)
             after = priority, max(end, _LOWEST if last is None else last)
@@ -246,127 +263,3 @@ class GapClearing:
             self._ended_at = monotonic()
             self._cost_s = self._ended_at - began
         return min(rest_s, max(0.0, self._ended_at + share * self._cost_s - monotonic()))
-
-
-class QueueSelector:
-    """From which queues a worker claims next, and by which statement.
-
-    *All*: of `*` one statement picks from all queues and passes over the jobs of paused ones.
-    *Named*: a list of queues is picked from, one after the other. What a prefix stands for is
-    surveyed, which is a round trip of its own and so not done for each claim. *Each*: of `*`
-    again, when a claim has been slow and a survey finds that paused queues hold many jobs,
-    which each claim would pass over: the others are picked from by their names, and what is
-    most urgent of all is claimed.
-
-    A new queue becomes known by a notification, as long as the worker is registered as idle.
-    While it is not, a survey is believed for a quarter of a second. Each statement itself
-    passes over paused queues; a survey only finds the quicker one.
-    """
-
-    def __init__(self, selection: Selection, session: Session) -> None:
-        self.selection = selection
-        self._session = session
-        self._names = selection.resolve(())
-        self._surveyed_at = 0.0
-        self._survey_s = SURVEY_S
-        self._complete = True
-        self._survey_due = selection.has_prefixes and not selection.everything
-        self._each = False
-
-    @property
-    def by_names(self) -> bool:
-        """Whether jobs are picked by the names of their queues."""
-        return self._each or not self.selection.everything
-
-    def queues(self, *, registered: bool) -> list[str | None]:
-        """Return the queues to claim from, in order; None stands for all together.
-
-        `registered` says that the worker is registered as idle.
-        """
-        age_s = monotonic() - self._surveyed_at
-        if self._each:
-            stale = age_s > PAUSED_S
-        else:
-            notified = registered and self._complete
-            stale = self._is_open and age_s > self._survey_s and not notified
-        if stale or self._survey_due:
-            self._survey()
-        return [*self._names] if self.by_names else [None]
-
-    def search(
-        self, cursor: ClaimCursor, lanes: Sequence[Lane], *, registered: bool
-    ) -> tuple[Statement, dict[str, Any]]:
-        """Return by which statement to claim, and from where; from these lanes as well."""
-        queues = self.queues(registered=registered)
-        if not lanes:
-            return self._statement, cursor.segments(queues)
-        if self.by_names:
-            # In the order of the list: all jobs of a queue may lie in lanes.
-            known = self.selection.resolve([*self._names, *(queue for queue, _ in lanes)])
-            queues = [*known]
-        ranked = not self.selection.everything
-        return ready.CLAIM_LANES, cursor.segments_with(queues, lanes, ranked=ranked)
-
-    def search_kind(
-        self, cursor: ClaimCursor, lanes: Sequence[Lane], *, registered: bool
-    ) -> dict[str, Any]:
-        """Return from where to claim jobs of one kind; from these lanes as well."""
-        everything = self.selection.everything
-        queues: list[str | None] = [None]
-        if not everything:
-            queues = self.queues(registered=registered)
-        if lanes and not everything:
-            known = self.selection.resolve([*self._names, *(queue for queue, _ in lanes)])
-            queues = [*known]
-        return cursor.segments_with(queues, lanes, ranked=not everything)
-
-    @property
-    def _statement(self) -> Statement:
-        if not self.selection.everything:
-            return ready.CLAIM_NAMED
-        return ready.CLAIM_EACH if self._each else ready.CLAIM_ANY
-
-    def request_survey(self) -> None:
-        """Take note that there may be new queues of which no notification came."""
-        self._survey_due = self._is_open
-
-    def add(self, queue: str) -> bool:
-        """Take note that jobs became ready in a queue; return whether it is ours."""
-        if not self.selection.matches(queue):
-            return False
-        if not self._is_fixed and queue not in self._names:
-            self._names = self.selection.resolve([*self._names, queue])
-        return True
-
-    def note_cost(self, took_s: float) -> None:
-        """Take note of how long a claim took."""
-        overdue = monotonic() - self._surveyed_at > PAUSED_S
-        if took_s > SLOW_S and overdue and self.selection.everything and not self._each:
-            self._survey()
-
-    def rank(self, job: ClaimedJob) -> tuple[int, int]:
-        """Return by what jobs come one before the other."""
-        if self.selection.everything:
-            return 0, job.priority
-        known = job.queue_name in self._names
-        return self._names.index(job.queue_name) if known else 0, job.priority
-
-    @property
-    def _is_fixed(self) -> bool:
-        return not self.selection.everything and not self.selection.has_prefixes
-
-    @property
-    def _is_open(self) -> bool:
-        """Whether queues that are new may be ours, and have to be named."""
-        return self.by_names and not self._is_fixed
-
-    def _survey(self) -> None:
-        began = monotonic()
-        self._survey_due = False
-        found = ready.survey(self._session, self.selection.prefixes)
-        self._surveyed_at = monotonic()
-        self._survey_s = max(SURVEY_S, SURVEY_SHARE * (self._surveyed_at - began))
-        self._complete = found.complete
-        # Of all queues the most urgent job is wanted: it may be in one that is not named.
-        self._each = self.selection.everything and found.paused_many and found.complete
-        self._names = self.selection.resolve(found.names)

@@ -35,11 +35,11 @@ if TYPE_CHECKING:
     from jobsd.performing.pool import Pool
 
     from .asynchronous import Asynchronous
-    from .cursor import QueueSelector
     from .known_classes import KnownClasses
     from .ledger import Ledger
     from .polling import PrefetchPolicy
     from .report import Report
+    from .selector import QueueSelector
 
 SEARCH_MIN, SEARCH_MAX = 500, 20_000
 """So many jobs are met by one statement; more only after some of which none is for us."""

@@ -26,13 +26,13 @@ from .asynchronous import Asynchronous
 from .cancels import Cancels
 from .claiming import Claiming
 from .completions import Completions
-from .cursor import QueueSelector
 from .known_classes import KnownClasses
 from .ledger import Ledger
 from .overdue import end_if_alone
 from .polling import PATIENCE_S, POLL_MAX_S
 from .progress import ProgressWriter
 from .report import Report, UncertainOutcomes
+from .selector import QueueSelector
 from .turn import Turns
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ import pytest
 
 from jobsd.jobs.client import enqueue_many
 from jobsd.jobs.definition import job
-from jobsd.worker.cursor import SWEEP_S, ClaimCursor, Gap
+from jobsd.worker.cursor import HEAD_SHARE, KNOWN_MAX, SWEEP_S, ClaimCursor, Gap
 from waiting import Stopwatch
 
 if TYPE_CHECKING:
@@ -48,6 +48,57 @@ def _segments(cursor: ClaimCursor, *queues: str | None) -> list[tuple[object, ..
 
 def test_without_a_memory_one_segment_holds_everything() -> None:
     assert _segments(ClaimCursor(), None) == [(None, *_FIRST, *_BEYOND)]
+
+
+def test_of_very_many_priorities_only_the_last_are_remembered(clock: Clock) -> None:
+    """What comes before them is searched at times, and by a sweep, as its cost allows."""
+    cursor = ClaimCursor()
+    cursor.begin_claim()
+    clock.now += 0.01
+    cursor.advance([(None, n, n + 7) for n in range(10 * KNOWN_MAX)], sweep=True)
+    first = 9 * KNOWN_MAX
+    behind = [(None, n, n + 7, n + 1, _LOWEST) for n in range(first, 10 * KNOWN_MAX - 1)]
+    behind.append((None, 10 * KNOWN_MAX - 1, 10 * KNOWN_MAX + 6, *_BEYOND))
+    head = (None, *_FIRST, first, _LOWEST)
+
+    cursor.begin_claim()
+    assert _segments(cursor, None) == behind
+    clock.now += HEAD_SHARE * 0.01
+    cursor.begin_claim()
+    assert _segments(cursor, None) == [head, *behind]
+    clock.now += SWEEP_S
+    assert cursor.begin_claim()
+    assert _segments(cursor, None) == [(None, *_FIRST, *_BEYOND)]
+
+
+def test_a_gap_in_the_head_is_passed_over_with_it(clock: Clock) -> None:
+    cursor = ClaimCursor()
+    cursor.begin_claim()
+    cursor.skip(Gap(None, 3, 0, 9))
+    cursor.skip(Gap(None, KNOWN_MAX, 500, 900))
+    clock.now += 0.01
+    cursor.advance([(None, n, 7) for n in range(2 * KNOWN_MAX)], sweep=True)
+
+    cursor.begin_claim()
+
+    assert _segments(cursor, None)[:3] == [
+        (None, KNOWN_MAX, 7, KNOWN_MAX, 501),
+        (None, KNOWN_MAX, 900, KNOWN_MAX + 1, _LOWEST),
+        (None, KNOWN_MAX + 1, 7, KNOWN_MAX + 2, _LOWEST),
+    ]
+
+
+def test_an_urgent_job_is_found_amid_very_many_priorities(make_worker: MakeWorker) -> None:
+    enqueue_many(note_place.using(priority=n).with_args(n) for n in range(10 * KNOWN_MAX))
+    driven = make_worker(threads=1, prefetch=20)
+    driven.until(lambda: len(_ran) > 5 * KNOWN_MAX)
+
+    note_place.using(priority=-1).enqueue("urgent")
+    note_place.using(priority=KNOWN_MAX).enqueue("urgent")
+    driven.until(lambda: len(_ran) == 10 * KNOWN_MAX + 2)
+
+    assert "urgent" not in _ran[-KNOWN_MAX:]
+    assert [each for each in _ran if each != "urgent"] == [*range(10 * KNOWN_MAX)]
 
 
 def test_segments_cover_all_priorities_known_or_not() -> None:

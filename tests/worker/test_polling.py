@@ -96,7 +96,7 @@ def test_a_lone_job_costs_two_statements(
         monkeypatch.setattr(session, way, partial(note, way))
 
     # A claim that a busy machine has held up would be followed by a survey.
-    monkeypatch.setattr("jobsd.worker.cursor.SLOW_S", math.inf)
+    monkeypatch.setattr("jobsd.worker.selector.SLOW_S", math.inf)
     # As after ten seconds of sleep: a sweep that was slow has been paid for, too.
     driven.worker._claiming.ways.both.polling._backoff_s = POLL_MAX_S
     driven.worker._claiming.ways.both.polling.next_poll = monotonic() + POLL_MAX_S

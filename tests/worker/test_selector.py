@@ -12,7 +12,8 @@ from jobsd.jobs import ready
 from jobsd.jobs.client import enqueue_many
 from jobsd.jobs.definition import job
 from jobsd.jobs.queues import pause
-from jobsd.worker import cursor
+from jobsd.worker import selector as selectors
+from jobsd.worker.cursor import ClaimCursor
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -51,7 +52,7 @@ def note_choice(value: object) -> None:
 def test_many_claims_from_a_prefix_share_a_survey(
     make_worker: MakeWorker, surveys: list[ready.Survey], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(cursor, "SURVEY_S", 60)
+    monkeypatch.setattr(selectors, "SURVEY_S", 60)
     enqueue_many(note_choice.using(queue="mail_a").with_args(i) for i in range(3000))
     driven = make_worker(queues=("mail*",))
 
@@ -130,7 +131,7 @@ def test_a_new_queue_is_found_by_a_worker_that_is_never_idle(make_worker: MakeWo
 @pytest.fixture
 def crowd(session: Session, monkeypatch: pytest.MonkeyPatch) -> int:
     """Ready jobs of a paused queue, which each claim from all would pass over."""
-    monkeypatch.setattr(cursor, "SLOW_S", 0)
+    monkeypatch.setattr(selectors, "SLOW_S", 0)
     session.connection.execute(
         "INSERT INTO jobsd.ready_executions SELECT i, i, -5, 'off'"
         " FROM generate_series(1000001, 1100000) AS i"
@@ -190,7 +191,7 @@ def test_claims_beside_a_crowd_of_paused_jobs_come_in_order_and_read_few_pages(
 def test_when_the_crowd_is_gone_claims_are_from_all_again(
     make_worker: MakeWorker, session: Session, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(cursor, "PAUSED_S", 0)
+    monkeypatch.setattr(selectors, "PAUSED_S", 0)
     driven = make_worker()
     driven.until(lambda: driven.worker._claiming.selector._each)
 
@@ -204,9 +205,9 @@ def test_when_the_crowd_is_gone_claims_are_from_all_again(
 def test_a_queue_whose_jobs_all_lie_in_lanes_keeps_its_place_in_the_list(
     session: Session,
 ) -> None:
-    selector = cursor.QueueSelector(ready.Selection(("mail*", "other")), session)
+    selector = selectors.QueueSelector(ready.Selection(("mail*", "other")), session)
 
-    _, places = selector.search(cursor.ClaimCursor(), [("mail_a", "x")], registered=True)
+    _, places = selector.search(ClaimCursor(), [("mail_a", "x")], registered=True)
 
     turns = map(int, places["turns"].strip("{}").split(","))
     assert [name for _, name in sorted(zip(turns, places["names"], strict=True))] == [

@@ -1,0 +1,152 @@
+"""From which queues a worker claims, and by which statement."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from jobsd.clock import monotonic
+from jobsd.jobs import ready
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from jobsd.database.connection import Session
+    from jobsd.database.statements import Statement
+    from jobsd.jobs.lanes import Lane
+    from jobsd.jobs.ready import Selection
+    from jobsd.performing.perform import ClaimedJob
+
+    from .cursor import ClaimCursor
+
+SURVEY_S = 0.25
+"""How long the names of queues are believed."""
+SURVEY_SHARE = 20
+"""Where there are very many: for so many times as long as it took to find them."""
+PAUSED_S = 1.0
+"""How long it is believed that paused queues hold few jobs, or many."""
+SLOW_S = 0.02
+"""A claim that takes longer may have passed over many jobs of paused queues."""
+
+
+class QueueSelector:
+    """From which queues a worker claims next, and by which statement.
+
+    *All*: of `*` one statement picks from all queues and passes over the jobs of paused ones.
+    *Named*: a list of queues is picked from, one after the other. What a prefix stands for is
+    surveyed, which is a round trip of its own and so not done for each claim. *Each*: of `*`
+    again, when a claim has been slow and a survey finds that paused queues hold many jobs,
+    which each claim would pass over: the others are picked from by their names, and what is
+    most urgent of all is claimed.
+
+    A new queue becomes known by a notification, as long as the worker is registered as idle.
+    While it is not, a survey is believed for a quarter of a second. Each statement itself
+    passes over paused queues; a survey only finds the quicker one.
+    """
+
+    def __init__(self, selection: Selection, session: Session) -> None:
+        self.selection = selection
+        self._session = session
+        self._names = selection.resolve(())
+        self._surveyed_at = 0.0
+        self._survey_s = SURVEY_S
+        self._complete = True
+        self._survey_due = selection.has_prefixes and not selection.everything
+        self._each = False
+
+    @property
+    def by_names(self) -> bool:
+        """Whether jobs are picked by the names of their queues."""
+        return self._each or not self.selection.everything
+
+    def queues(self, *, registered: bool) -> list[str | None]:
+        """Return the queues to claim from, in order; None stands for all together.
+
+        `registered` says that the worker is registered as idle.
+        """
+        age_s = monotonic() - self._surveyed_at
+        if self._each:
+            stale = age_s > PAUSED_S
+        else:
+            notified = registered and self._complete
+            stale = self._is_open and age_s > self._survey_s and not notified
+        if stale or self._survey_due:
+            self._survey()
+        return [*self._names] if self.by_names else [None]
+
+    def search(
+        self, cursor: ClaimCursor, lanes: Sequence[Lane], *, registered: bool
+    ) -> tuple[Statement, dict[str, Any]]:
+        """Return by which statement to claim, and from where; from these lanes as well."""
+        queues = self.queues(registered=registered)
+        if not lanes:
+            return self._statement, cursor.segments(queues)
+        if self.by_names:
+            # In the order of the list: all jobs of a queue may lie in lanes.
+            known = self.selection.resolve([*self._names, *(queue for queue, _ in lanes)])
+            queues = [*known]
+        ranked = not self.selection.everything
+        return ready.CLAIM_LANES, cursor.segments_with(queues, lanes, ranked=ranked)
+
+    def search_kind(
+        self, cursor: ClaimCursor, lanes: Sequence[Lane], *, registered: bool
+    ) -> dict[str, Any]:
+        """Return from where to claim jobs of one kind; from these lanes as well."""
+        everything = self.selection.everything
+        queues: list[str | None] = [None]
+        if not everything:
+            queues = self.queues(registered=registered)
+        if lanes and not everything:
+            known = self.selection.resolve([*self._names, *(queue for queue, _ in lanes)])
+            queues = [*known]
+        return cursor.segments_with(queues, lanes, ranked=not everything)
+
+    @property
+    def _statement(self) -> Statement:
+        if not self.selection.everything:
+            return ready.CLAIM_NAMED
+        return ready.CLAIM_EACH if self._each else ready.CLAIM_ANY
+
+    def request_survey(self) -> None:
+        """Take note that there may be new queues of which no notification came."""
+        self._survey_due = self._is_open
+
+    def add(self, queue: str) -> bool:
+        """Take note that jobs became ready in a queue; return whether it is ours."""
+        if not self.selection.matches(queue):
+            return False
+        if not self._is_fixed and queue not in self._names:
+            self._names = self.selection.resolve([*self._names, queue])
+        return True
+
+    def note_cost(self, took_s: float) -> None:
+        """Take note of how long a claim took."""
+        overdue = monotonic() - self._surveyed_at > PAUSED_S
+        if took_s > SLOW_S and overdue and self.selection.everything and not self._each:
+            self._survey()
+
+    def rank(self, job: ClaimedJob) -> tuple[int, int]:
+        """Return by what jobs come one before the other."""
+        if self.selection.everything:
+            return 0, job.priority
+        known = job.queue_name in self._names
+        return self._names.index(job.queue_name) if known else 0, job.priority
+
+    @property
+    def _is_fixed(self) -> bool:
+        return not self.selection.everything and not self.selection.has_prefixes
+
+    @property
+    def _is_open(self) -> bool:
+        """Whether queues that are new may be ours, and have to be named."""
+        return self.by_names and not self._is_fixed
+
+    def _survey(self) -> None:
+        began = monotonic()
+        self._survey_due = False
+        found = ready.survey(self._session, self.selection.prefixes)
+        self._surveyed_at = monotonic()
+        self._survey_s = max(SURVEY_S, SURVEY_SHARE * (self._surveyed_at - began))
+        self._complete = found.complete
+        # Of all queues the most urgent job is wanted: it may be in one that is not named.
+        self._each = self.selection.everything and found.paused_many and found.complete
+        self._names = self.selection.resolve(found.names)
