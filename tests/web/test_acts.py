@@ -193,3 +193,18 @@ def test_a_name_with_line_ends_adds_no_header(browser: Browser) -> None:
 
     assert "Set-Cookie" not in got.headers
     assert "\n" not in "".join(got.headers.values())
+
+
+def test_a_task_that_is_run_by_hand_leaves_a_row_with_its_job(
+    browser: Browser, session: Session, rows: Rows
+) -> None:
+    rows(
+        "INSERT INTO jobsd.recurring_tasks (key, schedule, class_name)"
+        " VALUES ('heartbeat', 'every 5 minutes', 'HeartbeatJob')"
+    )
+
+    got = browser.post("/recurring/heartbeat/run")
+
+    assert got.status == 303
+    assert rows("SELECT class_name FROM jobsd.jobs") == ["HeartbeatJob"]
+    assert _acts(session) == [("local", "dashboard", "run", "task heartbeat", 1, True)]

@@ -30,6 +30,7 @@ PAGES = (
     "/heartbeats",
     "/limits",
     "/history",
+    "/audit",
 )
 
 
@@ -61,6 +62,10 @@ def _hostile(session: Session, rows: Rows) -> int:
         "INSERT INTO jobsd.history_hours VALUES"
         " (date_trunc('hour', now()), %s, 1, 1, 0, 0, 0, 0, '{1}', '{1}')",
         HOSTILE,
+    )
+    rows(
+        "INSERT INTO jobsd.audit (actor, via, act, target) VALUES (%s, 'command', 'retry', %s)",
+        *(HOSTILE, HOSTILE),
     )
     record(session, HOSTILE, HOSTILE)
     return job_id
