@@ -46,7 +46,10 @@ def _hostile(session: Session, rows: Rows) -> int:
     )
     error = "jsonb_build_object('type', %s::text, 'message', %s::text, 'stack', %s::text)"
     rows(f"UPDATE jobsd.failed_executions SET error = {error}", HOSTILE, HOSTILE, HOSTILE)
-    rows(f"UPDATE jobsd.attempts SET process = %s, error = {error}", *[HOSTILE] * 4)
+    told = (
+        f"UPDATE jobsd.attempts SET process = %s, log = %s, started_at = now(), error = {error}"
+    )
+    rows(told, *[HOSTILE] * 5)
     rows(
         "INSERT INTO jobsd.processes (kind, name, pid, hostname, metadata)"
         " VALUES ('worker', %s, 1, %s, jsonb_build_object('queues', %s::text))",
@@ -86,6 +89,7 @@ def test_nothing_that_a_job_carries_becomes_part_of_a_page(
         assert "<img src=x" not in page.text, path
         tags = re.sub(r'"[^"]*"', "", page.text)
         assert re.search(r"<[^>]* on\w+=|<style|style=", tags) is None, path
+    assert "What it printed and logged" in pages[f"/jobs/{job_id}"].text
 
 
 @pytest.mark.parametrize("path", PAGES)
