@@ -12,7 +12,7 @@ from jobsd.configuration.load import examine as examine_configuration
 from jobsd.database.connection import OUTAGES, Session, Target, any_server_will_do, redact
 from jobsd.database.migrate import refuse_foreign, version
 from jobsd.database.statements import Statements
-from jobsd.database.steps import latest_version
+from jobsd.database.steps import latest_version, oldest_supported
 from jobsd.errors import DatabaseUnreachableError, EmbeddedServerError, SchemaError
 from jobsd.heartbeat.log import HeartbeatLogs
 from jobsd.jobs import lanes
@@ -84,7 +84,7 @@ def examine(project: Project) -> Iterator[Finding]:
         yield _wake_ups(session, project)
         schema = _schema(session)
         yield schema
-        if schema.level == "OK":
+        if schema.level != "FAIL":
             yield _processes(session, project)
             yield _queues(session, project)
             yield _paused(session)
@@ -136,7 +136,8 @@ def _schema(session: Session) -> Finding:
         return Finding("FAIL", "schema", str(error))
     if found < needed:
         message = f"schema {name!r} is at version {found} of {needed}; `{program()} db migrate`"
-        return Finding("FAIL", "schema", message)
+        level: Level = "FAIL" if found < oldest_supported() else "WARN"
+        return Finding(level, "schema", message)
     return Finding("OK", "schema", f"schema {name!r} is at version {found}")
 
 

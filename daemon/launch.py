@@ -17,7 +17,7 @@ from psycopg import errors
 from jobsd.clock import monotonic
 from jobsd.configuration.target import database
 from jobsd.database.connection import OUTAGES
-from jobsd.database.migrate import migrate
+from jobsd.database.migrate import bring_up
 from jobsd.errors import ConfigurationError
 from jobsd.instruments import logs
 from jobsd.instruments.events import emit
@@ -185,7 +185,7 @@ def _prepare(found: Database, scoreboard: Scoreboard) -> int:
         found.server.ensure()
         emit("embedded.started", duration=round(monotonic() - began, 3))
     try:
-        steps = found.prepare(blocked) if found.server else migrate(found.target, blocked)
+        steps = found.prepare(blocked) if found.server else bring_up(found.target, blocked)
     except errors.LockNotAvailable:
         # The database is there, and it was reported which sessions hold its tables.
         return LATER

@@ -63,7 +63,7 @@ def status(project: Project) -> Result:
     """Say where the database is and how its tables stand; exit 1 when they don't fit."""
     from jobsd.database.connection import redact
     from jobsd.database.migrate import version
-    from jobsd.database.steps import latest_version, newest_supported
+    from jobsd.database.steps import latest_version, newest_supported, oldest_supported
 
     with project.session(any_schema=True) as session:
         found = version(session)
@@ -77,6 +77,7 @@ def status(project: Project) -> Result:
             "schema": session.target.schema,
             "version": found,
             "needed_version": latest_version(),
+            "oldest_supported": oldest_supported(),
             "newest_supported": newest_supported(),
             "current": current,
         },

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from psycopg import errors
 
 from jobsd.clock import monotonic
-from jobsd.database.migrate import migrate
+from jobsd.database.migrate import bring_up
 from jobsd.errors import SchemaError
 from jobsd.instruments.events import emit
 
@@ -59,7 +59,7 @@ class Schema:
     def _bring_up_to_date(self, waiting: Callable[[], None]) -> None:
         try:
             report = _ignore if self._reported else blocked
-            applied = _in_thread(lambda: migrate(self._target, report), waiting)
+            applied = _in_thread(lambda: bring_up(self._target, report), waiting)
         except (SchemaError, errors.LockNotAvailable) as error:
             self._again_at = monotonic() + AGAIN_S
             if not self._reported:

@@ -16,6 +16,7 @@ from psycopg import errors, generators
 from psycopg.adapt import Transformer
 from psycopg.pq import TransactionStatus
 
+from .connection import UNKNOWN, VERSION
 from .deadline import (
     CANCEL_SHARE,
     STATEMENT_TIMEOUT_S,
@@ -27,6 +28,8 @@ from .deadline import (
 )
 from .parameters import as_bytes
 from .session_settings import CLIENT_CHECK, NOT_HERE, setting_query, settings
+from .statements import tables_are_at
+from .steps import latest_version, works_with_older
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -183,11 +186,22 @@ async def open_async_connection(target: Target, name: str) -> AsyncDeadlineConne
     connection.schema = target.schema
     try:
         pooled = await _is_pooled(connection)
+        if works_with_older():
+            await _ask_version(connection, target.schema)
     except BaseException:
         connection.pgconn.finish()
         raise
     connection.prepare_threshold = None if pooled else 0
     return connection
+
+
+async def _ask_version(connection: AsyncDeadlineConnection, schema: str) -> None:
+    """Find which tables our statements are for."""
+    with contextlib.suppress(*UNKNOWN):
+        cursor = await connection.execute(VERSION.render(schema), prepare=False)
+        row = await cursor.fetchone()
+        if row is not None:
+            tables_are_at(schema, row[0], latest_version())
 
 
 async def _is_pooled(connection: AsyncDeadlineConnection) -> bool:

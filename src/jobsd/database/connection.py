@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import psycopg
-from psycopg import conninfo
+from psycopg import conninfo, errors
 
 from jobsd.errors import DatabaseUnreachableError
 
@@ -29,13 +29,13 @@ from .deadline import (
 from .listener import Listener
 from .parameters import as_bytes
 from .session_settings import CLIENT_CHECK, NOT_HERE, setting_query, settings
-from .statements import channel
+from .statements import Statement, channel, tables_are_at
+from .steps import latest_version, works_with_older
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from .parameters import Plain
-    from .statements import Statement
 
 Row = tuple[Any, ...]
 
@@ -203,6 +203,8 @@ class Session:
         try:
             pooled = _is_pooled(connection, plan_once=self._plan_once)
             connection.prepare_threshold = None if pooled else 0
+            if works_with_older():
+                _ask_version(connection, self.target.schema)
             self._listener.open(connection, pooled=pooled)
         except BaseException:
             self._listener.close()
@@ -249,6 +251,19 @@ def any_server_will_do(url: str) -> bool:
         return False
     several = "," in str(parts.get("host") or parts.get("hostaddr") or "")
     return several and parts.get("target_session_attrs") not in {"read-write", "primary"}
+
+
+VERSION = Statement("version", "SELECT coalesce(max(version), 0) FROM jobsd.schema_migrations")
+UNKNOWN = (errors.UndefinedTable, errors.InvalidSchemaName, errors.InsufficientPrivilege)
+"""Raised where there are no tables, or this role may not read their version."""
+
+
+def _ask_version(connection: DeadlineConnection, schema: str) -> None:
+    """Find which tables our statements are for."""
+    with contextlib.suppress(*UNKNOWN):
+        row = connection.execute(VERSION.render(schema), prepare=False).fetchone()
+        if row is not None:
+            tables_are_at(schema, row[0], latest_version())
 
 
 def _is_pooled(connection: DeadlineConnection, *, plan_once: bool) -> bool:

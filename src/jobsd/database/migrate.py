@@ -18,10 +18,9 @@ from psycopg import errors, sql
 from jobsd.errors import SchemaError
 
 from . import schema_locks
-from .connection import Session
+from .connection import VERSION, Session
 from .grants import REMEDY
 from .schema_locks import Patience
-from .statements import Statement
 from .steps import (
     Migration,
     body,
@@ -30,6 +29,7 @@ from .steps import (
     latest_version,
     migrations,
     newest_supported,
+    oldest_supported,
 )
 
 if TYPE_CHECKING:
@@ -46,11 +46,8 @@ def version(session: Session) -> int:
     Raises:
         SchemaError: when the role may not read the table of versions.
     """
-    statement = Statement(
-        "version", "SELECT coalesce(max(version), 0) FROM jobsd.schema_migrations"
-    )
     try:
-        return int(session.fetch(statement)[0][0])
+        return int(session.fetch(VERSION)[0][0])
     except (errors.UndefinedTable, errors.InvalidSchemaName):
         return 0
     except errors.InsufficientPrivilege as error:
@@ -59,14 +56,14 @@ def version(session: Session) -> int:
 
 
 def require(session: Session) -> None:
-    """Return when this program can work with the tables: its own, or those of the next one.
+    """Return when this program can work with the tables: its own, the next, or older ones.
 
     Raises:
         SchemaError: when the tables are missing, outdated or too new.
     """
     found = version(session)
     refuse_foreign(session.target.schema, found)
-    if found < latest_version():
+    if found < oldest_supported():
         raise SchemaError(_outdated(session.target.schema, found))
 
 
@@ -85,9 +82,10 @@ def refuse_foreign(schema: str, found: int) -> None:
         )
         raise SchemaError(message, remedy="")
     if found > newest_supported():
+        known = f"{oldest_supported()} to {newest_supported()}"
         message = (
             f"the tables in schema {schema!r} are at version {found}, and this program works"
-            f" with versions {latest_version()} to {newest_supported()}: install a newer jobsd"
+            f" with versions {known}: install a newer jobsd"
         )
         raise SchemaError(message, remedy="")
 
@@ -124,6 +122,26 @@ def migrate(target: Target, report: Report = _ignore) -> list[str]:
         return _apply_all(session, found, Patience(report))
     finally:
         session.close()
+
+
+def bring_up(target: Target, report: Report = _ignore) -> list[str]:
+    """Do what `migrate` does for a program that starts; it works with the tables of before too.
+
+    Where this role may not migrate, and the tables are older ones that this program knows, it
+    is reported, and they stay as they are.
+    """
+    try:
+        return migrate(target, report)
+    except SchemaError as error:
+        session = Session(target, "jobsd migrate")
+        try:
+            require(session)
+        except SchemaError:
+            raise error from None
+        finally:
+            session.close()
+        report(str(error))
+        return []
 
 
 def _require_unicode(session: Session) -> None:

@@ -8,6 +8,9 @@ form `-- name: what it does` and ends with a semicolon. Tables are written `jobs
 A schema may have any name that PostgreSQL allows. So it is quoted; in a text in quotes, in a
 function's body between `$$`, or beside placeholders, characters that would end these are
 escaped. Comments are left as they are.
+
+A line that ends with `-- since 51` is for tables of version 51 and later, one that ends with
+`-- before 51` for older ones: so a program works with the tables of the release before.
 """
 
 from __future__ import annotations
@@ -29,7 +32,20 @@ _COMMENT = re.compile(r"^ *--[^\n]*\n", re.MULTILINE)
 _TABLE = re.compile(r"\bjobsd\.(?=[a-z])")
 # The part that begins first counts: an apostrophe in a comment opens no text.
 _PARTS = re.compile(r"(?P<comment>--[^\n]*)|(?P<text>'(?:[^']|'')*')|(?P<body>\$\$)|[^-'$]+|.")
+_FOR = re.compile(r"^[^\n]*-- (since|before) (\d+)(?:\n|\Z)", re.MULTILINE)
 _PLACEHOLDER = re.compile(r"%(?:\((\w+)\))?[sbt%]")
+
+
+_older: dict[str, int] = {}
+"""The schemas whose tables are older than ours, as far as a connection has found so."""
+
+
+def tables_are_at(schema: str, version: int, ours: int) -> None:
+    """Say which version the tables of a schema have: statements are for that from now on."""
+    if version < ours:
+        _older[schema] = version
+    else:
+        _older.pop(schema, None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,11 +62,11 @@ class Statement:
 
     def render(self, schema: str) -> bytes:
         """Return the statement for this schema."""
-        return _render(self.text, schema)
+        return _render(self.text, schema, _older.get(schema))
 
     def number(self, schema: str) -> tuple[bytes, tuple[str, ...]]:
         """Return it as the server knows it, with `$1`, `$2`, …, and the parameters' names."""
-        return _number(self.text, schema)
+        return _number(self.text, schema, _older.get(schema))
 
     def in_style(self, style: str, schema: str) -> tuple[str, tuple[str, ...]]:
         """Return it for a driver whose placeholders have this style, and their names in order.
@@ -58,7 +74,7 @@ class Statement:
         Each parameter is sent as a text, whatever types the driver knows or was taught.
         `style` is a `paramstyle` of Python's database API, or "numeric_dollar".
         """
-        return _in_style(self.text, schema, style)
+        return _in_style(self.text, schema, style, _older.get(schema))
 
     def with_(self, other: Statement) -> Statement:
         """Return one statement that does both: ours are its first table expressions."""
@@ -123,14 +139,25 @@ def _opens(text: str, position: int) -> bool:
     return before == "" or before.endswith(";")
 
 
+def _for_tables(text: str, version: int | None) -> str:
+    """Return a statement without the lines that are for other tables; None are today's."""
+
+    def keep(line: re.Match[str]) -> str:
+        newer = version is None or version >= int(line[2])
+        return line[0] if newer == (line[1] == "since") else ""
+
+    return _FOR.sub(keep, text) if "-- since " in text or "-- before " in text else text
+
+
 @cache
 def _has_placeholders(text: str) -> bool:
     return _PLACEHOLDER.search(text) is not None
 
 
 @cache
-def _render(text: str, schema: str) -> bytes:
+def _render(text: str, schema: str, version: int | None) -> bytes:
     channel(schema)  # raises for what can't be a schema
+    text = _for_tables(text, version)
     quoted = quote_identifier(schema)
     if _has_placeholders(text):
         quoted = quoted.replace("%", "%%")
@@ -148,8 +175,8 @@ def _render(text: str, schema: str) -> bytes:
 
 
 @cache
-def _number(text: str, schema: str) -> tuple[bytes, tuple[str, ...]]:
-    rendered = _render(text, schema)
+def _number(text: str, schema: str, version: int | None) -> tuple[bytes, tuple[str, ...]]:
+    rendered = _render(text, schema, version)
     if not _has_placeholders(text):
         # A percent sign in the schema's name stands for itself then.
         return rendered, ()
@@ -176,9 +203,11 @@ _ONE_FOR_EACH = ("format", "qmark")
 
 
 @cache
-def _in_style(text: str, schema: str, style: str) -> tuple[str, tuple[str, ...]]:
+def _in_style(
+    text: str, schema: str, style: str, version: int | None
+) -> tuple[str, tuple[str, ...]]:
     # Without the comments, whose apostrophes not every driver knows for what they are.
-    rendered = _render(_COMMENT.sub("", text), schema).decode()
+    rendered = _render(_COMMENT.sub("", text), schema, version).decode()
     if not _has_placeholders(text):
         return rendered, ()
     names: list[str] = []

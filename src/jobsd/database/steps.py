@@ -17,9 +17,13 @@ from .statements import Statement, quote_identifier
 if TYPE_CHECKING:
     from importlib.resources.abc import Traversable
 
-AHEAD = 50
-"""How many steps newer tables may be: no release adds more. Each is made so that the program
-before works with it; what a later release does to the tables, this program can't know."""
+OLDEST = 50
+"""The oldest tables that this program works with, while hosts are deployed one after the other:
+at least those of the release before. Against them its statements leave out the lines that a
+later step is marked for (`statements`)."""
+AHEAD = 1
+"""How many steps newer tables may be: a release has one at most, made so that the program
+before works with it. What a later one does to the tables, this program can't know."""
 
 _STEP = re.compile(r"(\d{4})_(\w+?)(?:\.sql)?")
 
@@ -59,6 +63,18 @@ def first_version() -> int:
 def latest_version() -> int:
     """Return the version of the tables that this program speaks."""
     return migrations()[-1].version
+
+
+@cache
+def works_with_older() -> bool:
+    """Return whether there are tables before ours that we work with; reads no step."""
+    names = (entry.name for entry in files("jobsd.database.migrations").iterdir())
+    return any(int(match[1]) > OLDEST for name in names if (match := _STEP.fullmatch(name)))
+
+
+def oldest_supported() -> int:
+    """Return the oldest version of the tables that this program can work with."""
+    return OLDEST
 
 
 def newest_supported() -> int:
