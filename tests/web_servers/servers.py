@@ -99,8 +99,11 @@ class Server(Tree):
         def found() -> psutil.Process | None:
             trees = self.supervisors()
             assert len(trees) <= 1, trees
-            up = trees and "processes up" in " ".join(trees[0].cmdline())
-            return trees[0] if up else None
+            # It may end just now: then another one is waited for.
+            with contextlib.suppress(psutil.NoSuchProcess):
+                if trees and "processes up" in " ".join(trees[0].cmdline()):
+                    return trees[0]
+            return None
 
         supervisor: psutil.Process = wait_for(found, 30, self.told)
         return supervisor
