@@ -100,6 +100,11 @@ class Run(NamedTuple):
     ended: float
 
 
+_CASES_MAX = 1000
+_if_ended: dict[tuple[int, int, int], tuple[Policy, tuple[str, float]]] = {}
+"""What becomes of a job whose process has to be ended, by its policy and attempt."""
+
+
 def perform(job: ClaimedJob, thread: Interruptible) -> Outcome:
     """Run the job and return what becomes of it; never raises, whatever the job does."""
     policy = _NO_POLICY
@@ -184,11 +189,18 @@ def _limit_hard(
     seat: Interruptible, job: ClaimedJob, definition: Definition, limit_s: float
 ) -> None:
     """Say what becomes of a job that does not end, once its process has gone with it."""
-    attempt = job.attempts + 1
-    verdict = judge(definition.policy, TimeLimitExceeded(), attempt, job.max_attempts)
+    # Kept: to judge takes as long as to perform a small job, and hardly any job comes to it.
+    policy, attempt = definition.policy, job.attempts + 1
+    case = id(policy), attempt, job.max_attempts
+    kept = _if_ended.get(case)
+    if kept is None or kept[0] is not policy:
+        judged = judge(policy, TimeLimitExceeded(), attempt, job.max_attempts)
+        if len(_if_ended) >= _CASES_MAX:
+            _if_ended.clear()
+        kept = _if_ended[case] = policy, (judged.outcome, judged.wait_s)
+    verdict = kept[1]
     grace_s = kill_after_s(definition.time_limit)
-    where = InClaim(job.id, job.claim_id)
-    seat.limit_hard(where, limit_s, grace_s, (verdict.outcome, verdict.wait_s))
+    seat.limit_hard(InClaim(job.id, job.claim_id), limit_s, grace_s, verdict)
 
 
 def limit_blocking(seat: Interruptible, stood_s: float) -> None:
