@@ -19,8 +19,8 @@ from jobsd.processes.registry import new_name
 
 from .children import Child, ChildExit, ChildProcess, predecessor
 from .events import emit
+from .overdue_stack import note_stack
 from .stack_dump import StackDump
-from .time_limits import note_stack
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable

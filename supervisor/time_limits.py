@@ -18,6 +18,7 @@ from jobsd.processes.process import REST_MAX_S
 
 from .events import emit
 from .hang_detection import DUMP_S
+from .overdue_stack import REASON
 
 if TYPE_CHECKING:
     from jobsd.processes.hard_limits import Overdue
@@ -30,10 +31,6 @@ NOTICE_S = 1.0
 """How long a process may take to notice that it was asked to stop."""
 STUCK_S = REST_MAX_S + NOTICE_S
 """A loop that has not ticked for so long when it is asked will not notice it."""
-REASON = "timeout"
-_STACK_MAX = 4_000
-_IN_JOB = "/performing/calls.py"
-"""Of this file is a frame of every thread that runs a job."""
 
 
 class TimeLimits:
@@ -96,21 +93,3 @@ class TimeLimits:
 
     def _check_at(self, due: float) -> None:
         self.next_due = min(self.next_due, due)
-
-
-def note_stack(process: ChildProcess) -> None:
-    """Leave for the recovery where the job stood that a process was ended for, as it dumped it.
-
-    The stack of the job's thread; where that is not known, those of all threads that run jobs.
-    """
-    entry = process.entry
-    overdue = entry.overdue() if process.asked == REASON else []
-    if not overdue or entry.stack_job:
-        return
-    stacks = list(process.dump.stacks())
-    of_thread = [stack for thread, stack in stacks if int(thread, 16) == overdue[0].thread]
-    found = of_thread or [stack for _, stack in stacks if _IN_JOB in stack]
-    # As Python writes it elsewhere: the latest call last.
-    text = "\n\n".join("\n".join(reversed(stack.splitlines())) for stack in found)
-    entry.stack = text[-_STACK_MAX:]
-    entry.stack_job = overdue[0].job.job_id
