@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 LAYOUTS = ((1, 1), (1, 3), (2, 5))
 _JOBS = {"no-op": 100_000, "1 ms sleep": 2_000, "1 ms CPU": 1_500}
-_LOOK_S = 0.002
+_POLL_S = 0.002
 _PATIENCE_S = 300.0
 
 _TARGETS = {
@@ -122,7 +122,7 @@ def _await(condition: Callable[[], bool]) -> float:
     while not condition():
         if monotonic() > end:
             raise TimeoutError("the jobs were not run in time")
-        time.sleep(_LOOK_S)
+        time.sleep(_POLL_S)
     return monotonic()
 
 

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 _TICK_S = 1 / os.sysconf("SC_CLK_TCK")
 _PATIENCE_S = 10.0
-_LOOK_S = 0.005
+_POLL_S = 0.005
 _SESSIONS = b"""
 SELECT pid FROM pg_stat_activity WHERE datname = %s AND backend_type = 'client backend'
 """
@@ -89,7 +89,7 @@ class Meter:
         while sessions(self._connection, self._database) - besides:
             if monotonic() > end:
                 raise TimeoutError("sessions of the measured work have not ended in time")
-            time.sleep(_LOOK_S)
+            time.sleep(_POLL_S)
         return self.read_at_work()
 
     def read_at_work(self) -> Total:

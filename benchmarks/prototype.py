@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 BATCH = 100
 _SCHEMA = "prototype"
-_LOOK_S = 1.0
+_POLL_S = 1.0
 _STATEMENTS = Statements("benchmarks", "prototype.sql")
 
 
@@ -91,7 +91,7 @@ class Worker:
             connection.execute("LISTEN prototype", prepare=False)
             while not stopping():
                 if not self._claim(connection):
-                    select.select([connection.fileno()], [], [], _LOOK_S)
+                    select.select([connection.fileno()], [], [], _POLL_S)
                     connection.pgconn.consume_input()
                     while connection.pgconn.notifies():
                         pass

@@ -28,7 +28,7 @@ _TASKS = 10_000
 _EACH_SECOND = 0.1
 _SECONDS = 30.0
 _PATIENCE_S = 60.0
-_LOOK_S = 0.01
+_POLL_S = 0.01
 _RUN = "  class: noop\n  args: [0]\n  schedule"
 
 _FIGURES = b"""
@@ -100,13 +100,13 @@ def _scheduler(database: Database, tasks: int, often: int) -> Generator[float]:
         (config / "queue.yml").write_text("import: [benchmarks.jobs]\n", encoding="utf-8")
         (config / "recurring.yml").write_text(_recurring(tasks, often), encoding="utf-8")
         began, started_at = monotonic(), time.time()
-        with log.open("wb") as told:
+        with log.open("wb") as reported:
             supervisor = subprocess.Popen(
                 [sys.executable, "-P", "-m", "jobsd.daemon", "start", "--only", "scheduler"],
                 cwd=folder,
                 env=tree.environment(database, folder),
                 stdin=subprocess.DEVNULL,
-                stdout=told,
+                stdout=reported,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
@@ -114,7 +114,7 @@ def _scheduler(database: Database, tasks: int, often: int) -> Generator[float]:
             while not (loaded_at := _loaded_at(log, tasks)):
                 if supervisor.poll() is not None or monotonic() - began > _PATIENCE_S:
                     raise ChildProcessError("the scheduler has not come up")
-                time.sleep(_LOOK_S)
+                time.sleep(_POLL_S)
             yield loaded_at - started_at
         finally:
             supervisor.send_signal(signal.SIGTERM)

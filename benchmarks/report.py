@@ -60,7 +60,7 @@ def show(name: str, rows: list[Row], settings: dict[str, str]) -> None:
     """Print a line for each contender, and what they were measured on."""
     console = _console()
     table = Table(title=f"{name}: medians; costs are per job", title_justify="left")
-    columns = [column for column in _columns(rows) if _is_told(column, rows)]
+    columns = [column for column in _columns(rows) if _is_reported(column, rows)]
     for title in ("case", "contender", *(column.title for column in columns), "to reach"):
         table.add_column(title, justify="left" if title in _WORDS else "right")
     for row in rows:
@@ -82,7 +82,7 @@ def _console() -> Console:
 @dataclass(frozen=True, slots=True)
 class _Column:
     title: str
-    tell: Callable[[Side, Row], str]
+    report: Callable[[Side, Row], str]
 
 
 def _columns(rows: list[Row]) -> Iterator[_Column]:
@@ -94,14 +94,14 @@ def _columns(rows: list[Row]) -> Iterator[_Column]:
         yield _Column(title, partial(_cost, cost))
 
 
-def _is_told(column: _Column, rows: list[Row]) -> bool:
+def _is_reported(column: _Column, rows: list[Row]) -> bool:
     """Return whether anything is to be said in this column."""
     sides = [(side, row) for row in rows for side in (row.subject, row.reference) if side]
-    return any(column.tell(side, row) for side, row in sides)
+    return any(column.report(side, row) for side, row in sides)
 
 
 def _cells(side: Side, row: Row, columns: list[_Column]) -> list[str]:
-    return [side.name, *(column.tell(side, row) for column in columns)]
+    return [side.name, *(column.report(side, row) for column in columns)]
 
 
 def _figure(name: str, side: Side, _row: Row) -> str:

@@ -33,9 +33,9 @@ _BOOT_S = 12.0
 """Past this, what a start does is over, and the looks of a worker are five seconds apart."""
 _SETTLE_S = 1.0
 _JOBS = 10_000
-_LOOK_S = 0.05
+_POLL_S = 0.05
 _PATIENCE_S = 120.0
-_LOOK_EVERY_S = 5.0
+_POLL_EVERY_S = 5.0
 _CONNECTED = {False: 3, True: 4}
 """Processes of the tree that have a connection: monitor, dispatcher, worker; the scheduler."""
 _IDLER = """
@@ -90,7 +90,7 @@ def _idle(server: Server, seconds: float, *, recurring: bool) -> Measured:
 
 def _idle_driver(server: Server, seconds: float, processes: int) -> Measured:
     """Measure processes that ask for a constant every few seconds."""
-    every_s = str(min(_LOOK_EVERY_S, seconds / 4))
+    every_s = str(min(_POLL_EVERY_S, seconds / 4))
     with server.database() as database, contextlib.ExitStack() as stack:
         idler = [sys.executable, "-c", _IDLER, database.url, every_s]
         running: list[subprocess.Popen[bytes]] = []
@@ -120,9 +120,11 @@ def _at_rest(server: Server, database: Database, pids: list[int], seconds: float
         "statements_per_min": total.statements,
         "wal_bytes_per_min": total.wal_bytes,
     }
-    told = {name: figure / minutes for name, figure in figures.items() if figure is not None}
+    reported = {
+        name: figure / minutes for name, figure in figures.items() if figure is not None
+    }
     # But for the one that counts them.
-    return Measured({**told, "connections": connections - 1})
+    return Measured({**reported, "connections": connections - 1})
 
 
 def _memory(server: Server, jobs: int, *, recurring: bool) -> Measured:
@@ -153,7 +155,7 @@ def _await_finished(database: Database, jobs: int) -> None:
     while _count(database, "jobsd.jobs WHERE outcome = 'finished'") < jobs:
         if monotonic() > end:
             raise TimeoutError("the jobs were not run in time")
-        time.sleep(_LOOK_S)
+        time.sleep(_POLL_S)
 
 
 def _count(database: Database, what: str) -> int:

@@ -25,7 +25,7 @@ _ROOT = Path(__file__).resolve().parents[1]
 _QUEUE = "import: [benchmarks.jobs]\n"
 _RECURRING = "yearly: {class: noop, args: [0], schedule: every year}\n"
 _PATIENCE_S = 30.0
-_LOOK_S = 0.05
+_POLL_S = 0.05
 
 
 class Tree:
@@ -104,4 +104,4 @@ def _await_rest(database: Database, supervisor: subprocess.Popen[bytes]) -> None
         while not connection.execute(asleep).fetchall():
             if supervisor.poll() is not None or monotonic() > end:
                 raise ChildProcessError("the tree has not come up")
-            time.sleep(_LOOK_S)
+            time.sleep(_POLL_S)

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 _PARKED = 1_000_000
 _ELSEWHERE = "elsewhere"
-_LOOK_S = 0.002
+_POLL_S = 0.002
 _PATIENCE_S = 300.0
 
 
@@ -80,7 +80,7 @@ def _first_behind(server: Server, unknown: int) -> Measured:
         while not workers.finished():
             if monotonic() > end:
                 raise TimeoutError("the known job was not run in time")
-            time.sleep(_LOOK_S)
+            time.sleep(_POLL_S)
         seconds = monotonic() - began
         workers.stop()
         return Measured({"seconds": seconds})

@@ -47,6 +47,6 @@ def _leave(_number: int, _frame: FrameType | None) -> NoReturn:
 
 def _report(dropped: sys.UnraisableHookArgs) -> None:
     """Report what Python drops, unless that is an interrupt: it must not be lost."""
-    if dropped.exc_type is not None and issubclass(dropped.exc_type, KeyboardInterrupt):
+    if issubclass(dropped.exc_type, KeyboardInterrupt):
         os._exit(INTERRUPTED)
     sys.__unraisablehook__(dropped)

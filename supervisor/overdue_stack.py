@@ -1,4 +1,4 @@
-"""Where the job stood for whose time limit a process was ended, read from the process's dump."""
+"""Where an overdue job stood when its process was ended, read from the dump of that."""
 
 from __future__ import annotations
 

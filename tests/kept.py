@@ -69,9 +69,9 @@ def _sweeper() -> IO[str]:
 
 def main() -> None:
     """Wait until the tests have gone; end and remove what they have left."""
-    told = [line.rstrip("\n").partition(" ") for line in sys.stdin]
-    ours = [Path(name) for what, _, name in told if what == "remove"]
-    _signal([Path(name) for _, _, name in told], signal.SIGCONT)
+    reported = [line.rstrip("\n").partition(" ") for line in sys.stdin]
+    ours = [Path(name) for what, _, name in reported if what == "remove"]
+    _signal([Path(name) for _, _, name in reported], signal.SIGCONT)
     _end(ours, signal.SIGQUIT)
     _end(ours, signal.SIGKILL)
     for folder in ours:

@@ -41,10 +41,10 @@ def test_that_is_to_fail():
 
 
 @pytest.mark.parametrize(
-    ("times", "told"), [(3, "AssertionError: it has failed"), (10**6, "can't be parsed")]
+    ("times", "reported"), [(3, "AssertionError: it has failed"), (10**6, "can't be parsed")]
 )
 def test_a_report_that_can_not_be_made_at_once_ends_no_run(
-    tmp_path: Path, times: int, told: str
+    tmp_path: Path, times: int, reported: str
 ) -> None:
     (tmp_path / "test_failing.py").write_text(FAILING.format(times=times), encoding="utf-8")
     (tmp_path / "pytest.ini").write_text("[pytest]\n", encoding="utf-8")
@@ -57,4 +57,4 @@ def test_a_report_that_can_not_be_made_at_once_ends_no_run(
 
     assert done.returncode == 1, done.stdout + done.stderr
     assert "1 failed, 1 passed, 1 xfailed" in done.stdout
-    assert told in done.stdout
+    assert reported in done.stdout

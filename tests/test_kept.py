@@ -50,8 +50,8 @@ def run(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[subprocess.P
         stdout=subprocess.DEVNULL,
     ) as started:
         try:
-            told = tmp_path / "told"
-            wait_until(lambda: told.exists() or started.poll() is not None, 60)
+            reported = tmp_path / "reported"
+            wait_until(lambda: reported.exists() or started.poll() is not None, 60)
             yield started
         finally:
             started.kill()
@@ -61,7 +61,7 @@ def run(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[subprocess.P
 def test_a_run_that_is_killed_leaves_no_process_and_no_server_with_its_folder(
     run: subprocess.Popen[bytes], tmp_path: Path, number: signal.Signals
 ) -> None:
-    child, _, url = (tmp_path / "told").read_text(encoding="utf-8").partition(" ")
+    child, _, url = (tmp_path / "reported").read_text(encoding="utf-8").partition(" ")
     socket = Path(str(conninfo.conninfo_to_dict(url)["host"]))
     postmaster = int((socket.parent / "data/postmaster.pid").read_text().split()[0])
 

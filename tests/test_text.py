@@ -69,8 +69,8 @@ def test_a_stack_that_python_can_not_format_lists_its_frames_and_causes() -> Non
     first, *lines = error_stack(_raised(_outer), 50).splitlines()
 
     assert first == "<the stack of the error raised SystemError>"
-    told = [line.rpartition(", in ")[2] for line in lines]
-    assert told == [
+    reported = [line.rpartition(", in ")[2] for line in lines]
+    assert reported == [
         *("_middle", "_inner", "KeyError"),
         *("_outer", "_middle", "ValueError"),
         *("_raised", "_outer", "OSError"),
@@ -98,7 +98,9 @@ def test_causes_that_go_round_end() -> None:
 def test_a_line_with_an_error_that_can_not_be_formatted_is_written() -> None:
     lines = Lines(in_json, "worker", "worker-1", line_bytes=4096, has_priority=False)
 
-    told = json.loads(lines.line("error", "thread.failed", "jobsd", {"error": _raised(_outer)}))
+    reported = json.loads(
+        lines.line("error", "thread.failed", "jobsd", {"error": _raised(_outer)})
+    )
 
-    assert (told["error"]["type"], told["error"]["message"]) == ("OSError", "outer")
-    assert told["error"]["stack"].endswith("OSError")
+    assert (reported["error"]["type"], reported["error"]["message"]) == ("OSError", "outer")
+    assert reported["error"]["stack"].endswith("OSError")

@@ -89,8 +89,8 @@ class Application:
                 return self._failed(request, HTTPStatus.BAD_REQUEST, _sentence(error))
             if not isinstance(error, Error | psycopg.Error):
                 emit("web.failed", path=request.path if request else "", error=error)
-            told = _sentence(error) if isinstance(error, Error) else "Something went wrong."
-            return self._failed(request, HTTPStatus.INTERNAL_SERVER_ERROR, told)
+            reported = _sentence(error) if isinstance(error, Error) else "Something went wrong."
+            return self._failed(request, HTTPStatus.INTERNAL_SERVER_ERROR, reported)
 
     def _respond(self, request: Request) -> Answer:
         require_host(request.environ, self.settings)

@@ -32,7 +32,7 @@ class Bar:
     good: float
     bad_y: float
     bad: float
-    told: str
+    reported: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -49,12 +49,16 @@ def _environment() -> Environment:
         "json": _json,
         "call": _call,
         "size": _size,
-        "number": lambda count: capped(count, COUNTED_MAX),
+        "number": _number,
         "line": lambda text: one_line(str(text)),
     }
     names = cast("dict[str, Any]", made.globals)
     names.update(asset=assets.path_of, meanings=MEANINGS, counted=counted)
     return made
+
+
+def _number(count: int) -> str:
+    return capped(count, COUNTED_MAX)
 
 
 def _call(job: dict[str, Any]) -> str:

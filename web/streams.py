@@ -28,17 +28,17 @@ class Stream:
         self._leave = leave
         self._news = threading.Condition()
         self._parts: set[str] = set()
-        self._is_told = True
+        self._is_reported = True
         self._is_ended = False
         self._push: Callable[[bytes], None] | None = None
 
-    def tell(self, parts: frozenset[str]) -> None:
+    def report(self, parts: frozenset[str]) -> None:
         """Say what has changed; with nothing, that we are still there."""
         with self._news:
             push = self._push
             if push is None:
                 self._parts |= parts
-                self._is_told = True
+                self._is_reported = True
                 self._news.notify()
         if push is not None:
             push(message(parts))
@@ -70,11 +70,11 @@ class Stream:
     def __next__(self) -> bytes:
         """Return the next message; the first one at once, so that the headers go out."""
         with self._news:
-            self._news.wait_for(lambda: self._is_told or self._is_ended)
+            self._news.wait_for(lambda: self._is_reported or self._is_ended)
             if self._is_ended:
                 raise StopIteration
             parts, self._parts = frozenset(self._parts), set[str]()
-            self._is_told = False
+            self._is_reported = False
         return message(parts)
 
     def close(self) -> None:

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 STATEMENTS = Statements("jobsd.web", "watching.sql")
 STREAMS_MAX = 64
-LOOK_S = 1.0
+POLL_S = 1.0
 PING_S = 5.0
 """A stream on which nothing comes for longer has a client that is gone, or a proxy ends it."""
 NAMES = frozenset(("jobs", "queues", "processes", "recurring", "heartbeats", "history", "acts"))
@@ -72,7 +72,7 @@ class Watching:
 
     def close(self) -> None:
         """End all streams."""
-        for stream in self._all():
+        for stream in self.streams():
             stream.end()
 
     @property
@@ -87,7 +87,8 @@ class Watching:
             if not self._streams:
                 self._left.set()
 
-    def _all(self) -> list[Stream]:
+    def streams(self) -> list[Stream]:
+        """Return the streams of all who watch."""
         with self._lock:
             return list(self._streams)
 
@@ -110,25 +111,25 @@ class Watching:
             with self._lock:
                 new = set(self._new)
                 self._new.clear()
-            marks = self._look(session)
-            changed, known = _changed(known, marks), marks
+            marks = self._check(session)
+            changed, known = differing(known, marks), marks
             is_due = monotonic() - pinged > PING_S
             pinged = monotonic() if is_due else pinged
-            for stream in self._all():
-                told = NAMES if stream in new else changed
-                if told or is_due:
-                    stream.tell(told)
+            for stream in self.streams():
+                reported = NAMES if stream in new else changed
+                if reported or is_due:
+                    stream.report(reported)
 
     def _is_watched(self) -> bool:
         """Rest until the next look; return whether somebody still watches."""
-        self._left.wait(LOOK_S)
+        self._left.wait(POLL_S)
         with self._lock:
             self._left.clear()
             if not self._streams:
                 self._thread = None
             return bool(self._streams)
 
-    def _look(self, session: Session) -> Marks | None:
+    def _check(self, session: Session) -> Marks | None:
         """Return the marks of all parts; None when the database is away."""
         try:
             found = session.fetch(STATEMENTS["marks"], {"schema": session.target.schema})
@@ -149,7 +150,7 @@ class Watching:
         self._thread = None
 
 
-def _changed(before: Marks | None, now: Marks | None) -> frozenset[str]:
+def differing(before: Marks | None, now: Marks | None) -> frozenset[str]:
     """Return the parts that have other marks; all when the database has gone or come."""
     if before is None or now is None:
         return frozenset() if before is now else NAMES

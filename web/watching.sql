@@ -67,4 +67,4 @@ FROM (VALUES
             FROM (SELECT ctid, xmin FROM jobsd.audit ORDER BY id DESC LIMIT 20) AS act
         )::text
     )
-) AS looked (part, tables, mark);
+) AS checked (part, tables, mark);

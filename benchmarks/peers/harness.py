@@ -38,7 +38,7 @@ LAYOUTS = ((1, 1), (1, 3), (2, 5))
 _STAMP = struct.Struct("<dd")
 _PATIENCE_S = 120.0
 _STOP_S = 15.0
-_LOOK_S = 0.01
+_POLL_S = 0.01
 _BOOT_S, _SMALL_BOOT_S = 5.0, 1.5
 SMALL = 0.1
 """Below this scale a run only shows that everything works: one layout, little rest."""
@@ -116,7 +116,7 @@ class Running:
                 raise PeerError(
                     f"{self.peer.name}: {there} of {count} jobs began: {self._last()}"
                 )
-            time.sleep(_LOOK_S)
+            time.sleep(_POLL_S)
         return self.stamps()
 
     def await_recorded(self) -> float:
@@ -126,7 +126,7 @@ class Running:
             while connection.execute(self.peer.waiting.encode()).fetchone() != (0,):
                 if monotonic() > end:
                     raise PeerError(f"{self.peer.name}: its tables still have jobs")
-                time.sleep(_LOOK_S)
+                time.sleep(_POLL_S)
         return time.time()
 
     def stamps(self) -> list[tuple[float, float]]:
@@ -305,6 +305,6 @@ def _await_port(port: int) -> None:
         except OSError:
             if monotonic() > end:
                 raise
-            time.sleep(_LOOK_S)
+            time.sleep(_POLL_S)
         else:
             return

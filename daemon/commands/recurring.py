@@ -87,7 +87,7 @@ def show(project: Project, key: str) -> Result:
     late = task_rows.why_late(task, latest[0] if latest else None, now)
     more: list[tuple[str, object]] = [("next", moment) for moment in upcoming]
     if late:
-        more.insert(0, ("late", f"{late['cause']}: {late['told']}"))
+        more.insert(0, ("late", f"{late['cause']}: {late['reported']}"))
     return Result(
         {**facts, "late": late, "next_runs": upcoming, "history": history},
         (

@@ -75,7 +75,7 @@ def instrument(
     around_enqueue(_around_enqueue)
     on_worker_exit(_flush)
     if report_killed:
-        on_killed(_tell_killed)
+        on_killed(_report_killed)
         on_exit(_flush)
 
 
@@ -120,7 +120,7 @@ def _around_job(job: CurrentJob) -> Generator[None, Any]:
         yield
 
 
-def _tell_killed(attempt: KilledAttempt) -> None:
+def _report_killed(attempt: KilledAttempt) -> None:
     """Make a span that begins and ends now: only its process knew when the attempt began."""
     (made,) = _made
     facts = {**_facts(attempt, "process"), "error.type": attempt.kind}
@@ -180,17 +180,17 @@ def _span(
 def _counted(
     counter: Counter, facts: dict[str, str], duration: Histogram | None = None
 ) -> Generator[None]:
-    begun, told = monotonic(), facts
+    begun, reported = monotonic(), facts
     try:
         yield
     except BaseException as error:
         if not _is_no_error(error):
-            told = {**facts, "error.type": error_type(error)}
+            reported = {**facts, "error.type": error_type(error)}
         raise
     finally:
-        counter.add(1, told)
+        counter.add(1, reported)
         if duration is not None:
-            duration.record(monotonic() - begun, told)
+            duration.record(monotonic() - begun, reported)
 
 
 def _is_no_error(error: BaseException) -> bool:

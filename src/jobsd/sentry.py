@@ -142,16 +142,16 @@ def _report_killed(attempt: KilledAttempt) -> None:
     mechanism = {"type": "jobsd", "handled": attempt.retried}
     error = {"type": attempt.kind, "value": attempt.message, "mechanism": mechanism}
     with sentry_sdk.isolation_scope() as scope:
-        _tell_job(scope, attempt, {})
+        _report_job(scope, attempt, {})
         sentry_sdk.capture_event({"level": "error", "exception": {"values": [error]}})
 
 
 def _describe(scope: sentry_sdk.Scope, job: CurrentJob) -> None:
     more = {"arguments": job.arguments} if should_send_default_pii() else {}
-    _tell_job(scope, job, more)
+    _report_job(scope, job, more)
 
 
-def _tell_job(
+def _report_job(
     scope: sentry_sdk.Scope, job: CurrentJob | KilledAttempt, more: dict[str, Any]
 ) -> None:
     scope.set_transaction_name(job.class_name, source=_SOURCE)

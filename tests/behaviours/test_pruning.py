@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from jobsd.database.connection import Session, Target
 
 
-def _stranger(session: Session, kind: str) -> int:
+def _outsider(session: Session, kind: str) -> int:
     """Write the row of a process of another machine that gives no sign of life."""
     row = session.connection.execute(
         "INSERT INTO jobsd.processes (kind, name, pid, hostname, metadata)"
@@ -52,8 +52,8 @@ def test_a_supervisor_and_its_worker_are_pruned_together_and_the_job_fails_once(
     target: Target, session: Session
 ) -> None:
     (job,) = make_jobs(session, 1)
-    _stranger(session, "supervisor")
-    claim(session, _stranger(session, "worker"), [job])
+    _outsider(session, "supervisor")
+    claim(session, _outsider(session, "worker"), [job])
     with tree_on(target, process_alive_threshold_s=1) as tree:
         tree.start_monitor()
 

@@ -61,7 +61,7 @@ def _rows(name: str, url: str) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("name", sorted(CASES.keys() - {"enqueue"}))
-def test_a_benchmark_tells_figures_of_each_case_as_json(name: str, durable_url: str) -> None:
+def test_a_benchmark_reports_figures_of_each_case_as_json(name: str, durable_url: str) -> None:
     rows = _rows(name, durable_url)
 
     assert len(rows) == len(CASES[name])

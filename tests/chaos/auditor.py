@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 # One statement, so one snapshot: each job is in one place, what is claimed of limited jobs is
 # claimed with a slot of its key, no key has more slots than its limit, and of no key of unique
 # jobs there are two: that have not ended, or (until they are started) that were never claimed.
-LOOK = """
+CHECK = """
 WITH place AS (
     SELECT job_id FROM jobsd.ready_executions
     UNION ALL SELECT job_id FROM jobsd.parked_executions
@@ -59,7 +59,7 @@ class Auditor:
     """A thread that looks, and what it has found: fault → the jobs or keys."""
 
     database: Database
-    looks: int = 0
+    checks: int = 0
     found: dict[str, Counter[str]] = field(
         default_factory=lambda: {fault: Counter[str]() for fault in FAULTS}
     )
@@ -80,14 +80,14 @@ class Auditor:
     def _run(self, every_s: float) -> None:
         while not self._over.wait(every_s):
             try:
-                self.look()
+                self.check()
             except psycopg.Error:
                 # The database is away; that is part of the game.
                 continue
 
-    def look(self) -> None:
+    def check(self) -> None:
         """Look once."""
-        (row,) = self.database.ask(LOOK)
-        self.looks += 1
+        (row,) = self.database.ask(CHECK)
+        self.checks += 1
         for fault, members in zip(FAULTS, row, strict=True):
             self.found[fault].update(map(str, members))

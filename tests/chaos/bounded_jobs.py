@@ -7,7 +7,7 @@ import os
 
 import psycopg
 
-from chaos.jobs import ATTEMPTS, die_or_hold, fail, key_of, told, work
+from chaos.jobs import ATTEMPTS, die_or_hold, fail, key_of, reported, work
 from jobsd import Unique, current_job, job
 from jobsd.jobs.policy import constant
 
@@ -61,7 +61,7 @@ def following(n: int, seconds: float, how: str, key: str) -> None:
 @job(name="chaos.airy", max_attempts=ATTEMPTS, backoff=constant(0.1))
 async def airy(n: int, seconds: float, how: str) -> None:
     """Run on an event loop, where there is one."""
-    with told(n, how):
+    with reported(n, how):
         die_or_hold(seconds, how)
         await asyncio.sleep(0 if how == "hold" else seconds)
         fail(how)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from chaos.report import document, progress, show
-from chaos.run import Wishes, run
+from chaos.run import Requests, run
 from docs.results import ChaosRun, commit_and_day, read, write
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ def main(arguments: list[str] | None = None) -> int:
     # That connections break is what we are here for.
     logging.getLogger("psycopg").setLevel(logging.CRITICAL)
     seed = random.randrange(10_000) if given.seed is None else given.seed  # noqa: S311
-    wishes = Wishes(
+    requests = Requests(
         seconds=given.minutes * 60,
         seed=seed,
         rate=given.rate,
@@ -34,8 +34,8 @@ def main(arguments: list[str] | None = None) -> int:
         keep=given.keep,
     )
     of = commit_and_day() if given.record else None
-    with progress() as tell:
-        result = run(wishes, tell)
+    with progress() as report:
+        result = run(requests, report)
     if of is not None:
         _record(result, *of)
     if given.json:
@@ -52,8 +52,8 @@ def _record(result: Result, commit: str, date: str) -> None:
     results = read()
     results.chaos.append(
         ChaosRun(
-            seed=result.wishes.seed,
-            minutes=result.wishes.seconds / 60,
+            seed=result.requests.seed,
+            minutes=result.requests.seconds / 60,
             troubles=sum(result.troubles.values()),
             jobs=sum(number for name, number in counts.items() if name.startswith("jobs: ")),
             runs=counts["runs"],

@@ -45,31 +45,31 @@ class _Ledger:
 _ledger = _Ledger()
 
 
-def _tell(word: str, n: int, key: str, result: str) -> None:
+def _report(word: str, n: int, key: str, result: str) -> None:
     now = current_job()
     facts = (word, n, now.id, now.attempt, os.getpid(), f"{time.monotonic():.6f}", key, result)
     _ledger.write(" ".join(map(str, facts)) + "\n")
 
 
 @contextlib.contextmanager
-def told(n: int, how: str, key: str = "-") -> Generator[None]:
+def reported(n: int, how: str, key: str = "-") -> Generator[None]:
     """Say that a job begins, and how it ends; what strikes it at its end is said behind."""
     begun = False
     try:
         with current_job().shield():
-            _tell("start", n, key, how)
+            _report("start", n, key, how)
             begun = True
         yield
-        _tell("end", n, key, "NoneType")
+        _report("end", n, key, "NoneType")
     except BaseException as error:
         if begun:
-            _tell("end", n, key, type(error).__name__)
+            _report("end", n, key, type(error).__name__)
         raise
 
 
 def work(n: int, seconds: float, how: str, key: str = "-") -> None:
     """Do what the enqueuer has ordered, and say so before and after."""
-    with told(n, how, key):
+    with reported(n, how, key):
         die_or_hold(seconds, how)
         # A sleep can't be woken, but there are steps between two.
         for _ in range(1 if how == "hold" else max(1, round(seconds / STEP_S))):

@@ -25,21 +25,21 @@ def progress() -> Generator[Callable[[str, float], None]]:
     with Progress(*columns, console=console, disable=not console.is_terminal) as bars:
         tasks: dict[str, Any] = {}
 
-        def tell(phase: str, share: float) -> None:
+        def report(phase: str, share: float) -> None:
             if phase not in tasks:
                 tasks[phase] = bars.add_task(phase, total=1.0)
             bars.update(tasks[phase], completed=share)
 
-        yield tell
+        yield report
 
 
 def document(result: Result) -> dict[str, Any]:
     """Return a result for programs."""
-    wishes = result.wishes
+    requests = result.requests
     return {
-        "seed": wishes.seed,
-        "seconds": wishes.seconds,
-        "rate": wishes.rate,
+        "seed": requests.seed,
+        "seconds": requests.seconds,
+        "rate": requests.rate,
         "troubles": result.troubles,
         "counts": result.counts,
         "figures": {name: len(faults) for name, faults in result.faults.items()},
@@ -51,7 +51,7 @@ def document(result: Result) -> dict[str, Any]:
 def show(result: Result) -> None:
     """Print a result for people."""
     console = Console()
-    table = Table("what was done", "times", title=f"Chaos, seed {result.wishes.seed}")
+    table = Table("what was done", "times", title=f"Chaos, seed {result.requests.seed}")
     for name, times in result.troubles.items():
         table.add_row(name, str(times))
     table.add_section()

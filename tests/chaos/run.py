@@ -43,7 +43,7 @@ _ENDS = {
 
 
 @dataclass(frozen=True, slots=True)
-class Wishes:
+class Requests:
     """What kind of run is wanted."""
 
     seconds: float
@@ -62,7 +62,7 @@ class Wishes:
 class Result:
     """What was done and what was found."""
 
-    wishes: Wishes
+    requests: Requests
     troubles: dict[str, int] = field(default_factory=dict[str, int])
     counts: dict[str, int] = field(default_factory=dict[str, int])
     faults: dict[str, list[str]] = field(default_factory=dict[str, list[str]])
@@ -78,42 +78,42 @@ def untold(_phase: str, _share: float) -> None:
     """Tell nobody how far a run is."""
 
 
-def run(wishes: Wishes, progress: Callable[[str, float], None] = untold) -> Result:
+def run(requests: Requests, progress: Callable[[str, float], None] = untold) -> Result:
     """Do a chaos run; `progress` is told the phase and how much of it is over, 0 to 1."""
     root = Path(tempfile.mkdtemp(prefix="jobsd-chaos-"))
     root.chmod(0o755)
     thawed(root)
     progress("start", 0.0)
-    with database(wishes.url) as base:
-        chaos = _Chaos(wishes, root, base)
+    with database(requests.url) as base:
+        chaos = _Chaos(requests, root, base)
         try:
             result = chaos.run(progress)
         finally:
             chaos.end()
             chaos.write_logs()
-    if wishes.keep is not None:
-        shutil.copytree(root, wishes.keep, dirs_exist_ok=True)
-    if result.good or wishes.keep is not None:
+    if requests.keep is not None:
+        shutil.copytree(root, requests.keep, dirs_exist_ok=True)
+    if result.good or requests.keep is not None:
         shutil.rmtree(root)
-    result.folder = str(wishes.keep or ("" if result.good else root))
+    result.folder = str(requests.keep or ("" if result.good else root))
     return result
 
 
 class _Chaos:
     """The parts of one run."""
 
-    def __init__(self, wishes: Wishes, root: Path, base: Database) -> None:
-        self._wishes = wishes
+    def __init__(self, requests: Requests, root: Path, base: Database) -> None:
+        self._requests = requests
         self._root = root
         self._base = base
         self._watch = Watch()
         self._places = [
-            place(name, root, base.url, self._watch, wishes.threshold_s) for name in "ab"
+            place(name, root, base.url, self._watch, requests.threshold_s) for name in "ab"
         ]
-        self._hand = Hand(self._places, base, self._watch, max(wishes.threshold_s, _HUNG_S))
+        self._hand = Hand(self._places, base, self._watch, max(requests.threshold_s, _HUNG_S))
         self._auditor = Auditor(base)
-        self._enqueuers = Enqueuers(base.url, wishes.rate, wishes.seed)
-        self._operator = Operator(base, wishes.seed)
+        self._enqueuers = Enqueuers(base.url, requests.rate, requests.seed)
+        self._operator = Operator(base, requests.seed)
         self._pause = threading.Event()
 
     def run(self, progress: Callable[[str, float], None]) -> Result:
@@ -134,29 +134,29 @@ class _Chaos:
         remains = self._stop_trees()
         self._auditor.end()
         with contextlib.suppress(psycopg.Error):
-            self._auditor.look()
+            self._auditor.check()
         evidence = self._evidence(remains)
-        told = json.dumps(asdict(evidence), default=sorted)
-        (self._root / "evidence.json").write_text(told, encoding="utf-8")
+        reported = json.dumps(asdict(evidence), default=sorted)
+        (self._root / "evidence.json").write_text(reported, encoding="utf-8")
         return Result(
-            self._wishes,
+            self._requests,
             dict(sorted(self._hand.done.items())),
             self._counts(evidence) | {"seconds to drain": round(drained_s)},
             figures(evidence),
         )
 
     def _trouble(self, progress: Callable[[str, float], None]) -> None:
-        wishes, began = self._wishes, monotonic()
+        requests, began = self._requests, monotonic()
         own = self._base.own is not None
-        one = draw(wishes.seed, own_server=own, pace_s=wishes.pace_s, only=wishes.only)
+        one = draw(requests.seed, own_server=own, pace_s=requests.pace_s, only=requests.only)
         due = began
-        while (now := monotonic()) < began + wishes.seconds:
+        while (now := monotonic()) < began + requests.seconds:
             self._hand.repair()
             if now >= due:
                 trouble = one()
                 self._hand.make(trouble)
                 due = monotonic() + trouble.rest_s
-            progress("troubles", (now - began) / wishes.seconds)
+            progress("troubles", (now - began) / requests.seconds)
             self._pause.wait(STEP_S)
         while self._hand.repairs:
             self._hand.repair(everything=True)
@@ -167,12 +167,12 @@ class _Chaos:
         ours = "class_name <> 'chaos.tick' AND outcome IS NULL"
         failed = "id NOT IN (SELECT job_id FROM jobsd.failed_executions)"
         query = f"SELECT count(*) FROM jobsd.jobs WHERE {ours} AND {failed}"
-        while empty < 2 and monotonic() < began + self._wishes.drain_s:
+        while empty < 2 and monotonic() < began + self._requests.drain_s:
             self._hand.repair()
             with contextlib.suppress(psycopg.Error):
                 idle = self._base.ask(query) == [(0,)] and not self._rows_of_dead()
                 empty = empty + 1 if idle else 0
-            progress("drain", (monotonic() - began) / self._wishes.drain_s)
+            progress("drain", (monotonic() - began) / self._requests.drain_s)
             self._pause.wait(0.1)
         return monotonic() - began
 
@@ -190,7 +190,7 @@ class _Chaos:
             with contextlib.suppress(Exception):
                 each.tree.process.wait(20)
         self._watch.end()
-        self._watch.look()
+        self._watch.check()
         alive = [
             f"process {pid} of {s.tree}"
             for pid, s in self._watch.sightings.items()
@@ -240,10 +240,10 @@ class _Chaos:
 
     def _ends(self) -> list[str]:
         """Return the supervisors that ended though nobody told them to, or badly."""
-        told: dict[str, set[str]] = {}
+        reported: dict[str, set[str]] = {}
         for asked in self._watch.asked:
             if asked.pid == 0:
-                told.setdefault(asked.tree, set()).add(asked.what)
+                reported.setdefault(asked.tree, set()).add(asked.what)
         ends = [
             (f"{each.name}{number}", tree.process.poll())
             for each in self._places
@@ -252,10 +252,11 @@ class _Chaos:
         return [
             f"supervisor of {tree} ended with {status}"
             for tree, status in ends
-            if not told.get(tree, set()) & {"kill", "TERM", "QUIT"}
+            if not reported.get(tree, set()) & {"kill", "TERM", "QUIT"}
             # A start that was told to end before it could hear ends by the signal.
             or (
-                "kill" not in told[tree] and status not in {0, -signal.SIGTERM, -signal.SIGQUIT}
+                "kill" not in reported[tree]
+                and status not in {0, -signal.SIGTERM, -signal.SIGQUIT}
             )
         ]
 
@@ -280,7 +281,7 @@ class _Chaos:
             "trees": sum(each.generation for each in self._places),
             "processes": len(evidence.sightings),
             "processes pruned": events["process.pruned"],
-            "looks of the auditor": self._auditor.looks,
+            "looks of the auditor": self._auditor.checks,
         }
 
 

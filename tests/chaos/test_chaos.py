@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from chaos.report import document
-from chaos.run import Wishes, run
+from chaos.run import Requests, run
 
 pytestmark = pytest.mark.system
 
@@ -25,7 +25,7 @@ ROOT = Path(__file__).parents[2]
 )
 @pytest.mark.timeout(90)
 def test_whatever_befalls_the_trees_nothing_is_lost_doubled_or_stuck() -> None:
-    result = run(Wishes(seconds=6, seed=1, pace_s=0.3))
+    result = run(Requests(seconds=6, seed=1, pace_s=0.3))
 
     assert result.good, json.dumps(document(result), indent=1)
     assert (sum(result.troubles.values()) > 10, result.counts["runs"] > 200) == (True, True)
@@ -40,13 +40,13 @@ def test_whatever_befalls_the_trees_nothing_is_lost_doubled_or_stuck() -> None:
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("seed", [1, 2])
 def test_neither_is_it_in_five_minutes(seed: int) -> None:
-    result = run(Wishes(seconds=300, seed=seed))
+    result = run(Requests(seconds=300, seed=seed))
 
     assert result.good, json.dumps(document(result), indent=1)
 
 
 @pytest.mark.long
-def test_the_command_tells_what_it_did_and_leaves_nothing() -> None:
+def test_the_command_reports_what_it_did_and_leaves_nothing() -> None:
     environ = {
         key: value for key, value in os.environ.items() if key != "JOBSD_TEST_DATABASE_URL"
     }
@@ -56,5 +56,5 @@ def test_the_command_tells_what_it_did_and_leaves_nothing() -> None:
         cwd=ROOT, env=environ, capture_output=True, text=True, timeout=100, check=False,
     )  # fmt: skip
 
-    told = json.loads(done.stdout)
-    assert (done.returncode, told["seed"], set(told["figures"].values())) == (0, 1, {0})
+    reported = json.loads(done.stdout)
+    assert (done.returncode, reported["seed"], set(reported["figures"].values())) == (0, 1, {0})

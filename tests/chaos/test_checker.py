@@ -82,148 +82,150 @@ def story() -> Evidence:
     )
 
 
-def _lose_a_job(told: Evidence) -> None:
-    del told.jobs[2]
-    told.intents[3] = replace(told.intents[3], group=0)
+def _lose_a_job(reported: Evidence) -> None:
+    del reported.jobs[2]
+    reported.intents[3] = replace(reported.intents[3], group=0)
 
 
-def _take_from_everywhere(told: Evidence) -> None:
-    told.jobs[1] = replace(told.jobs[1], error=None)
+def _take_from_everywhere(reported: Evidence) -> None:
+    reported.jobs[1] = replace(reported.jobs[1], error=None)
 
 
-def _keep_what_was_rolled_back(told: Evidence) -> None:
-    told.jobs.append(StoredJob(13, 3, 0, 1, "discarded", None))
-    told.orders.add(3)
+def _keep_what_was_rolled_back(reported: Evidence) -> None:
+    reported.jobs.append(StoredJob(13, 3, 0, 1, "discarded", None))
+    reported.orders.add(3)
 
 
-def _lose_an_order(told: Evidence) -> None:
-    told.orders.clear()
+def _lose_an_order(reported: Evidence) -> None:
+    reported.orders.clear()
 
 
-def _store_again(told: Evidence) -> None:
-    told.jobs.append(StoredJob(16, 2, 0, 1, "discarded", None))
+def _store_again(reported: Evidence) -> None:
+    reported.jobs.append(StoredJob(16, 2, 0, 1, "discarded", None))
 
 
-def _finish_again(told: Evidence) -> None:
-    told.recordings.append(Recording(11, 2, 2, "finished", "finished"))
+def _finish_again(reported: Evidence) -> None:
+    reported.recordings.append(Recording(11, 2, 2, "finished", "finished"))
 
 
-def _count_an_attempt_twice(told: Evidence) -> None:
-    told.attempts.append((12, 1))
+def _count_an_attempt_twice(reported: Evidence) -> None:
+    reported.attempts.append((12, 1))
 
 
-def _finish_what_did_not_end(told: Evidence) -> None:
-    told.runs[3].ended = told.runs[3].result = None
+def _finish_what_did_not_end(reported: Evidence) -> None:
+    reported.runs[3].ended = reported.runs[3].result = None
 
 
-def _erase_what_did_not_end(told: Evidence) -> None:
-    told.jobs[2] = replace(told.jobs[2], outcome="erased", attempts=0)
-    told.runs[3].result = "ValueError"
+def _erase_what_did_not_end(reported: Evidence) -> None:
+    reported.jobs[2] = replace(reported.jobs[2], outcome="erased", attempts=0)
+    reported.runs[3].result = "ValueError"
 
 
-def _run_beyond_the_last_attempt(told: Evidence) -> None:
-    told.runs[2].attempt = 2
-    told.jobs[1] = replace(told.jobs[1], attempts=2)
-    told.attempts.append((12, 2))
+def _run_beyond_the_last_attempt(reported: Evidence) -> None:
+    reported.runs[2].attempt = 2
+    reported.jobs[1] = replace(reported.jobs[1], attempts=2)
+    reported.attempts.append((12, 2))
 
 
-def _run_without_a_claim(told: Evidence) -> None:
-    told.runs[3].pid = 100
+def _run_without_a_claim(reported: Evidence) -> None:
+    reported.runs[3].pid = 100
 
 
-def _run_twice_for_one_claim(told: Evidence) -> None:
-    told.runs.append(Run(4, 14, 1, 101, 5.2, "-", 5.3, "NoneType"))
+def _run_twice_for_one_claim(reported: Evidence) -> None:
+    reported.runs.append(Run(4, 14, 1, 101, 5.2, "-", 5.3, "NoneType"))
 
 
-def _run_what_was_taken_away(told: Evidence) -> None:
-    told.holdings[3].ended = 4.95
+def _run_what_was_taken_away(reported: Evidence) -> None:
+    reported.holdings[3].ended = 4.95
 
 
-def _do_not_count_a_crash(told: Evidence) -> None:
-    told.holdings[0].recorded = False
+def _do_not_count_a_crash(reported: Evidence) -> None:
+    reported.holdings[0].recorded = False
 
 
-def _overlap(told: Evidence) -> None:
-    told.sightings[100].until = 3.2
+def _overlap(reported: Evidence) -> None:
+    reported.sightings[100].until = 3.2
 
 
-def _leave_a_slot(told: Evidence) -> None:
-    told.slots.append((KEY, 11))
+def _leave_a_slot(reported: Evidence) -> None:
+    reported.slots.append((KEY, 11))
 
 
-def _leave_a_finished_job_ready(told: Evidence) -> None:
-    told.waiting = {"ready": [14]}
+def _leave_a_finished_job_ready(reported: Evidence) -> None:
+    reported.waiting = {"ready": [14]}
 
 
-def _leave_a_job_claimed(told: Evidence) -> None:
-    told.jobs[1] = replace(told.jobs[1], error=None)
-    told.waiting = {"claimed": [12]}
+def _leave_a_job_claimed(reported: Evidence) -> None:
+    reported.jobs[1] = replace(reported.jobs[1], error=None)
+    reported.waiting = {"claimed": [12]}
 
 
-def _leave_a_process(told: Evidence) -> None:
-    told.remains.append("process 101 of b1")
+def _leave_a_process(reported: Evidence) -> None:
+    reported.remains.append("process 101 of b1")
 
 
-def _err(told: Evidence) -> None:
-    told.errors.append("Traceback")
+def _err(reported: Evidence) -> None:
+    reported.errors.append("Traceback")
 
 
-def _keep_a_duplicate(told: Evidence) -> None:
-    told.jobs.append(StoredJob(20, 10, 0, 1, "discarded", None))
+def _keep_a_duplicate(reported: Evidence) -> None:
+    reported.jobs.append(StoredJob(20, 10, 0, 1, "discarded", None))
 
 
-def _fail_what_was_cancelled(told: Evidence) -> None:
-    told.jobs[6] = replace(told.jobs[6], outcome=None, reason=None, error="Cancelled")
+def _fail_what_was_cancelled(reported: Evidence) -> None:
+    reported.jobs[6] = replace(reported.jobs[6], outcome=None, reason=None, error="Cancelled")
 
 
-def _finish_what_waited_when_it_was_cancelled(told: Evidence) -> None:
-    told.cancelled[14] = "ready"
+def _finish_what_waited_when_it_was_cancelled(reported: Evidence) -> None:
+    reported.cancelled[14] = "ready"
 
 
-def _cancel_by_nobody(told: Evidence) -> None:
-    del told.cancelled[18]
+def _cancel_by_nobody(reported: Evidence) -> None:
+    del reported.cancelled[18]
 
 
-def _expire_without_a_time(told: Evidence) -> None:
-    told.deadlines.clear()
+def _expire_without_a_time(reported: Evidence) -> None:
+    reported.deadlines.clear()
 
 
-def _expire_long_before(told: Evidence) -> None:
-    told.deadlines[17] = 60.0
+def _expire_long_before(reported: Evidence) -> None:
+    reported.deadlines[17] = 60.0
 
 
-def _limit_what_has_no_limit(told: Evidence) -> None:
-    told.jobs[1] = replace(told.jobs[1], error="TimeLimitExceeded", class_name="chaos.plain")
+def _limit_what_has_no_limit(reported: Evidence) -> None:
+    reported.jobs[1] = replace(
+        reported.jobs[1], error="TimeLimitExceeded", class_name="chaos.plain"
+    )
 
 
-def _begin_too_late(told: Evidence) -> None:
-    told.deadlines[14] = 4.0
+def _begin_too_late(reported: Evidence) -> None:
+    reported.deadlines[14] = 4.0
 
 
-def _run_two_of_one_key(told: Evidence) -> None:
-    told.runs[6].began = 6.1
-    told.holdings[6].made = 6.05
+def _run_two_of_one_key(reported: Evidence) -> None:
+    reported.runs[6].began = 6.1
+    reported.holdings[6].made = 6.05
 
 
-def _see_two_of_one_key(told: Evidence) -> None:
-    told.seen["two of one key"] = ["chaos.next/k1"]
+def _see_two_of_one_key(reported: Evidence) -> None:
+    reported.seen["two of one key"] = ["chaos.next/k1"]
 
 
-def _finish_without_effect(told: Evidence) -> None:
-    told.effects.clear()
+def _finish_without_effect(reported: Evidence) -> None:
+    reported.effects.clear()
 
 
-def _leave_an_effect_twice(told: Evidence) -> None:
-    told.effects.append(6)
+def _leave_an_effect_twice(reported: Evidence) -> None:
+    reported.effects.append(6)
 
 
-def _leave_an_effect_of_a_failure(told: Evidence) -> None:
-    told.jobs[1] = replace(told.jobs[1], class_name="chaos.sealed")
-    told.effects.append(2)
+def _leave_an_effect_of_a_failure(reported: Evidence) -> None:
+    reported.jobs[1] = replace(reported.jobs[1], class_name="chaos.sealed")
+    reported.effects.append(2)
 
 
-def _see_more_slots_than_the_limit(told: Evidence) -> None:
-    told.seen["more slots than the limit"] = ["2 of 1"]
+def _see_more_slots_than_the_limit(reported: Evidence) -> None:
+    reported.seen["more slots than the limit"] = ["2 of 1"]
 
 
 DOCTORED: dict[Callable[[Evidence], None], set[str]] = {
@@ -264,8 +266,8 @@ DOCTORED: dict[Callable[[Evidence], None], set[str]] = {
 }
 
 
-def _wrong(told: Evidence) -> set[str]:
-    return {name for name, faults in figures(told).items() if faults}
+def _wrong(reported: Evidence) -> set[str]:
+    return {name for name, faults in figures(reported).items() if faults}
 
 
 def test_a_good_story_has_no_fault() -> None:
@@ -274,61 +276,61 @@ def test_a_good_story_has_no_fault() -> None:
 
 @pytest.mark.parametrize("doctor", DOCTORED, ids=lambda each: each.__name__)
 def test_what_is_wrong_shows_in_its_figure(doctor: Callable[[Evidence], None]) -> None:
-    told = story()
+    reported = story()
 
-    doctor(told)
+    doctor(reported)
 
-    assert _wrong(told) == DOCTORED[doctor]
+    assert _wrong(reported) == DOCTORED[doctor]
 
 
 @pytest.mark.parametrize(
     ("what", "by"),
     [("kill", "monitor-b"), ("TERM", "monitor-a"), ("freeze", "monitor-b")],
 )
-def test_a_run_may_be_repeated_uncounted_when_its_tree_was_lost_or_told_to_end(
+def test_a_run_may_be_repeated_uncounted_when_its_tree_was_lost_or_asked_to_end(
     what: str, by: str
 ) -> None:
-    told = story()
-    told.holdings[0].recorded, told.holdings[0].ended_by = False, by
-    told.jobs[0] = replace(told.jobs[0], attempts=1)
-    told.runs[1].attempt = 1
-    told.recordings[:2] = [Recording(11, 0, 1, None, "finished")]
-    told.attempts.remove((11, 1))
-    assert _wrong(told) == {"run too often"}
+    reported = story()
+    reported.holdings[0].recorded, reported.holdings[0].ended_by = False, by
+    reported.jobs[0] = replace(reported.jobs[0], attempts=1)
+    reported.runs[1].attempt = 1
+    reported.recordings[:2] = [Recording(11, 0, 1, None, "finished")]
+    reported.attempts.remove((11, 1))
+    assert _wrong(reported) == {"run too often"}
 
-    told.asked.append(Asked(1.5, "a1", 100 if what == "freeze" else 0, what, until=1.9))
+    reported.asked.append(Asked(1.5, "a1", 100 if what == "freeze" else 0, what, until=1.9))
 
-    assert _wrong(told) == set()
+    assert _wrong(reported) == set()
 
 
 def test_a_coroutine_may_be_repeated_uncounted_when_its_worker_was_one_too_many() -> None:
-    told = story()
-    told.holdings[0].recorded, told.holdings[0].ended_by = False, "worker-a"
-    told.jobs[0] = replace(told.jobs[0], attempts=1)
-    told.runs[0].result = "CancelledError"
-    told.runs[1].attempt = 1
-    told.recordings[:2] = [Recording(11, 0, 1, None, "finished")]
-    told.attempts.remove((11, 1))
-    assert _wrong(told) == {"run too often"}
+    reported = story()
+    reported.holdings[0].recorded, reported.holdings[0].ended_by = False, "worker-a"
+    reported.jobs[0] = replace(reported.jobs[0], attempts=1)
+    reported.runs[0].result = "CancelledError"
+    reported.runs[1].attempt = 1
+    reported.recordings[:2] = [Recording(11, 0, 1, None, "finished")]
+    reported.attempts.remove((11, 1))
+    assert _wrong(reported) == {"run too often"}
 
-    told.asked.append(Asked(1.5, "a1", 0, "TTOU"))
+    reported.asked.append(Asked(1.5, "a1", 0, "TTOU"))
 
-    assert _wrong(told) == set()
+    assert _wrong(reported) == set()
 
 
 def test_a_finished_job_may_be_erased() -> None:
-    told = story()
+    reported = story()
 
-    told.jobs[2] = replace(told.jobs[2], outcome="erased", attempts=0)
+    reported.jobs[2] = replace(reported.jobs[2], outcome="erased", attempts=0)
 
-    assert _wrong(told) == set()
+    assert _wrong(reported) == set()
 
 
 def test_who_is_declared_dead_holds_its_limit_no_longer() -> None:
-    told = story()
-    told.sightings[100].until = 9.0
-    assert _wrong(told) == {"limit exceeded"}
+    reported = story()
+    reported.sightings[100].until = 9.0
+    assert _wrong(reported) == {"limit exceeded"}
 
-    told.holdings[0].ended_by = "monitor-b"
+    reported.holdings[0].ended_by = "monitor-b"
 
-    assert _wrong(told) == set()
+    assert _wrong(reported) == set()

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from jobsd.clock import monotonic
 
-LOOK_S = 0.015
+POLL_S = 0.015
 
 
 @dataclass(slots=True)
@@ -77,10 +77,10 @@ class Watch:
         ]
 
     def _run(self) -> None:
-        while not self._over.wait(LOOK_S):
-            self.look()
+        while not self._over.wait(POLL_S):
+            self.check()
 
-    def look(self) -> None:
+    def check(self) -> None:
         """Look at everything once."""
         for supervisor, tree in list(self._supervisors.items()):
             pids = children(supervisor)

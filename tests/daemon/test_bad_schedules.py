@@ -43,7 +43,11 @@ def test_all_are_refused_with_line_column_and_the_words_of_the_api(run: Commands
     done = run("check")
 
     assert done.returncode == 78
-    faults = [told for told in done.stderr.split("\n\n") if "config/recurring.yml:" in told]
+    faults = [
+        reported
+        for reported in done.stderr.split("\n\n")
+        if "config/recurring.yml:" in reported
+    ]
     for n, ((schedule, said), fault) in enumerate(zip(BAD.values(), faults, strict=True)):
         error = _refused_by_the_api(schedule)
         assert said in error.message
@@ -59,12 +63,12 @@ def test_a_zone_is_refused_with_the_same_words(run: Commands) -> None:
         "daily:\n  class: HeartbeatJob\n  schedule: every day\n  time_zone: Europe/Pari\n",
     )
 
-    told = run("check").stderr
+    reported = run("check").stderr
 
     error = _refused_by_the_api("every day", time_zone="Europe/Pari")
-    assert f"error: daily.time_zone can't be used: {error.message}" in told
-    assert "  at config/recurring.yml:4:14" in told
-    assert f"hint: {error.hint}" in told
+    assert f"error: daily.time_zone can't be used: {error.message}" in reported
+    assert "  at config/recurring.yml:4:14" in reported
+    assert f"hint: {error.hint}" in reported
 
 
 def test_explain_and_add_refuse_with_the_same_words(run: Commands) -> None:

@@ -50,19 +50,19 @@ def _commands() -> Iterator[tuple[str, click.Command]]:
 def test_help_names_every_command(capsys: pytest.CaptureFixture[str]) -> None:
     status = cli.run(["--help"])
 
-    told = capsys.readouterr().out
+    reported = capsys.readouterr().out
     assert status == 0
-    assert [name for name, _ in _commands() if f"  {name.split()[0]} " not in told] == []
+    assert [name for name, _ in _commands() if f"  {name.split()[0]} " not in reported] == []
 
 
 def test_the_help_of_a_group_says_whole_sentences(capsys: pytest.CaptureFixture[str]) -> None:
     groups = [name for name, each in _commands() if isinstance(each, click.Group)]
 
-    told = {name: (cli.run([name, "-h"]), capsys.readouterr().out)[1] for name in groups}
+    reported = {name: (cli.run([name, "-h"]), capsys.readouterr().out)[1] for name in groups}
 
-    assert "failures" in told
+    assert "failures" in reported
     assert [
-        name for name, text in told.items() if "..." in text.partition("Commands:")[2]
+        name for name, text in reported.items() if "..." in text.partition("Commands:")[2]
     ] == []
 
 
@@ -91,8 +91,8 @@ def test_a_full_disk_is_one_sentence(words: list[str]) -> None:
             [*COMMAND, *words], stdout=full, stderr=subprocess.PIPE, text=True, check=False
         )
 
-    told = "error: can't write the output: No space left on device\n"
-    assert (done.returncode, done.stderr) == (1, told)
+    reported = "error: can't write the output: No space left on device\n"
+    assert (done.returncode, done.stderr) == (1, reported)
 
 
 @pytest.mark.parametrize(
@@ -111,8 +111,8 @@ def test_a_commands_help_has_examples_of_it(
 ) -> None:
     assert cli.run([*path.split(), "-h"]) == 0
 
-    told = capsys.readouterr().out
-    assert f"{program.program()} {path}" in told.partition("Examples:")[2]
+    reported = capsys.readouterr().out
+    assert f"{program.program()} {path}" in reported.partition("Examples:")[2]
 
 
 def test_every_command_knows_json_but_those_that_become_something_else() -> None:
@@ -142,9 +142,9 @@ def test_an_unknown_command_is_answered_with_the_nearest(
 ) -> None:
     status = cli.run(["statsu"])
 
-    told = capsys.readouterr()
-    assert (status, told.out) == (2, "")
-    assert told.err.splitlines() == [
+    reported = capsys.readouterr()
+    assert (status, reported.out) == (2, "")
+    assert reported.err.splitlines() == [
         "error: there is no command 'statsu'; did you mean 'status'?",
         f"hint: {program.program()} -h",
     ]
@@ -170,10 +170,10 @@ def test_wrong_usage_ends_with_2(
 ) -> None:
     status = cli.run(arguments)
 
-    told = capsys.readouterr()
-    assert (status, told.out) == (2, "")
-    assert told.err.startswith("error: ")
-    assert told.err.splitlines()[-1].startswith("hint: ")
+    reported = capsys.readouterr()
+    assert (status, reported.out) == (2, "")
+    assert reported.err.startswith("error: ")
+    assert reported.err.splitlines()[-1].startswith("hint: ")
 
 
 @pytest.mark.parametrize(
@@ -205,9 +205,9 @@ def test_each_error_has_its_exit_status_and_three_lines_at_most(
 ) -> None:
     assert exits.report(fault) == status
 
-    told = capsys.readouterr()
-    assert told.out == ""
-    assert len(told.err.splitlines()) <= 3
+    reported = capsys.readouterr()
+    assert reported.out == ""
+    assert len(reported.err.splitlines()) <= 3
 
 
 def test_a_pidfile_that_is_held_ends_with_75(tmp_path: Path) -> None:
@@ -221,7 +221,7 @@ def test_a_refused_enqueue_ends_as_what_the_database_said() -> None:
     assert exits.report(fault) == 78
 
 
-def test_passwords_are_not_told(capsys: pytest.CaptureFixture[str]) -> None:
+def test_passwords_are_not_reported(capsys: pytest.CaptureFixture[str]) -> None:
     exits.report(psycopg.OperationalError("no route to postgresql://me:secret@host/db"))
 
     assert "secret" not in capsys.readouterr().err

@@ -23,7 +23,7 @@ def test_a_command_ends_as_ever(closed: str) -> None:
     assert (done.returncode, done.stderr) == (0, b"")
 
 
-def test_what_is_wrong_is_not_told_as_data() -> None:
+def test_what_is_wrong_is_not_reported_as_data() -> None:
     done = subprocess.run(_closing("2>&-", "statsu"), capture_output=True, check=False)
 
     assert (done.returncode, done.stdout) == (2, b"")

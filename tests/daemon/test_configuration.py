@@ -40,7 +40,7 @@ def test_a_valid_configuration_is_said_to_be_valid(run: Commands) -> None:
 
 
 @pytest.mark.behaviour(8)
-def test_check_tells_all_faults_with_their_places(run: Commands) -> None:
+def test_check_reports_all_faults_with_their_places(run: Commands) -> None:
     run.project.write("config/queue.yml", "workers:\n  - threads: 0\n    qeues: a\n")
 
     done = run("check")
@@ -56,7 +56,7 @@ def test_check_tells_all_faults_with_their_places(run: Commands) -> None:
     ]
 
 
-def test_check_imports_the_modules_and_looks_the_classes_up(run: Commands) -> None:
+def test_check_imports_the_modules_and_finds_the_classes(run: Commands) -> None:
     run.project.write("config/recurring.yml", "a: {class: Nope, schedule: every day}\n")
     [fault] = run.json("check", status=78)["faults"]
     assert fault["source"] == "config/recurring.yml:1:12"
@@ -180,9 +180,9 @@ def test_db_url_prints_what_others_use(run: Commands) -> None:
 
 
 def test_db_status_hides_the_password(run: Commands) -> None:
-    told = run("db", "status", DATABASE_URL="postgresql://me:secret@127.0.0.1:1/db")
+    reported = run("db", "status", DATABASE_URL="postgresql://me:secret@127.0.0.1:1/db")
 
-    assert (told.returncode, "secret" in told.stderr + told.stdout) == (4, False)
+    assert (reported.returncode, "secret" in reported.stderr + reported.stdout) == (4, False)
 
 
 def test_db_psql_becomes_psql_without_the_password_among_its_arguments(
@@ -277,7 +277,7 @@ def test_the_script_of_a_project_finds_its_own_python_first(tmp_path: Path, plac
     assert done.stdout == f"{place} -P -m jobsd.daemon status {tmp_path}\n"
 
 
-def test_init_tells_what_it_did_as_json(tmp_path: Path, run: Commands) -> None:
+def test_init_reports_what_it_did_as_json(tmp_path: Path, run: Commands) -> None:
     done = run("init", str(tmp_path / "shop"), "--json")
 
     assert set(json.loads(done.stdout).values()) == {"made"}

@@ -36,12 +36,12 @@ def test_a_job_knows_until_when_a_worker_that_drains_waits_for_it(run: Commands)
         tree.wait_event("supervisor.ready")
         run.json("enqueue", "shop_jobs.wait")
         tree.wait_event("before: None")
-        told_at = utc_now()
+        reported_at = utc_now()
         tree.terminate()
         gone_at = utc_now()
 
         said = [event["event"] for event in tree.events() if "until" in event["event"]]
         deadline = datetime.fromisoformat(said[0].removeprefix("until "))
         # Counted from when the worker has heard of it: later on a busy machine.
-        assert told_at < deadline - timedelta(seconds=29)
+        assert reported_at < deadline - timedelta(seconds=29)
         assert deadline - timedelta(seconds=30) < gone_at

@@ -99,9 +99,9 @@ def test_doctor_warns_of_queues_that_no_live_worker_takes_from(
         daily = ("--class", "DailyCleanupJob", "--schedule", "every day", "--queue", queue)
         run("recurring", "add", key, *daily)
 
-    [told] = [row for row in run.rows("doctor") if row[1] == "queues"]
+    [reported] = [row for row in run.rows("doctor") if row[1] == "queues"]
 
-    assert told == [
+    assert reported == [
         "WARN",
         "queues",
         "no running worker takes jobs from beats, default: their jobs will wait",
@@ -153,8 +153,8 @@ def test_doctor_without_a_database_ends_with_4(run: Commands) -> None:
 
 
 def _found(run: Commands, subject: str) -> tuple[str, str]:
-    [told] = [row for row in run.rows("doctor") if row[1] == subject]
-    return told[0], told[2]
+    [reported] = [row for row in run.rows("doctor") if row[1] == subject]
+    return reported[0], reported[2]
 
 
 def test_doctor_warns_of_a_paused_queue_in_which_jobs_wait(
@@ -166,13 +166,13 @@ def test_doctor_warns_of_a_paused_queue_in_which_jobs_wait(
     for n in (1, 2):
         run.json("enqueue", "shop_jobs.welcome", f"[{n}]")
 
-    level, told = _found(run, "pauses")
+    level, reported = _found(run, "pauses")
 
     assert level == "WARN"
     assert re.fullmatch(
         r"2 ready jobs in queue 'mail', paused 1d\d*s? ago by me@here: moving;"
         r" `bin/jobs queues resume mail`",
-        told,
+        reported,
     )
 
 
@@ -181,13 +181,13 @@ def test_doctor_names_three_of_many_paused_queues(run: Commands, session: Sessio
         queues.pause(name, session=session)
         run.json("enqueue", "DailyCleanupJob", "--queue", name)
 
-    _, told = _found(run, "pauses")
+    _, reported = _found(run, "pauses")
 
-    assert told.count("1 ready job in queue") == 3
-    assert told.endswith("; and 2 more queues; `bin/jobs queues`")
+    assert reported.count("1 ready job in queue") == 3
+    assert reported.endswith("; and 2 more queues; `bin/jobs queues`")
 
 
-def test_doctor_tells_how_many_jobs_have_failed(run: Commands, session: Session) -> None:
+def test_doctor_reports_how_many_jobs_have_failed(run: Commands, session: Session) -> None:
     fail(session, *(run.json("enqueue", "shop_jobs.fail")["id"] for _ in range(2)))
 
     assert _found(run, "failures") == (
@@ -231,9 +231,9 @@ def test_doctor_and_check_warn_where_history_is_never_cleared(
     run.project.write("config/recurring.yml", recurring)
 
     odd = [
-        told
-        for told in run.json("check")["warnings"]
-        if "finished jobs are never deleted" in told
+        reported
+        for reported in run.json("check")["warnings"]
+        if "finished jobs are never deleted" in reported
     ]
 
     assert (_found(run, "history")[0], len(odd)) == (level, int(level == "WARN"))

@@ -57,7 +57,7 @@ def test_the_last_supervisor_stops_the_server(project: Project, folder: Path) ->
         assert (first.process.returncode, _runs(folder)) == (0, True)
         seconds = second.terminate()
 
-        assert (second.process.returncode, _runs(folder)) == (0, False), second.told()
+        assert (second.process.returncode, _runs(folder)) == (0, False), second.reported()
         assert seconds < 2
         assert second.events("embedded.stopped")
 
@@ -87,9 +87,9 @@ def test_a_server_that_crashes_below_a_tree_is_started_again(
         pid = _postmaster(folder)
         os.kill(pid, signal.SIGKILL)
 
-        wait_for(lambda: _runs(folder) and _postmaster(folder) != pid, 15, tree.told)
+        wait_for(lambda: _runs(folder) and _postmaster(folder) != pid, 15, tree.reported)
 
-        wait_for(lambda: project.run("status").returncode == 0, 20, tree.told)
+        wait_for(lambda: project.run("status").returncode == 0, 20, tree.reported)
         tree.terminate()
 
 

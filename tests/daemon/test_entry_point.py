@@ -53,13 +53,13 @@ def test_an_interrupt_that_python_drops_is_not_lost() -> None:
 
 
 def test_who_ignores_interrupts_goes_on_to() -> None:
-    status, told, wrong = _interrupted("click", _SIGNAL, ignored=True)
+    status, reported, wrong = _interrupted("click", _SIGNAL, ignored=True)
 
-    assert (status, told[:6], wrong) == (0, "jobsd ", "")
+    assert (status, reported[:6], wrong) == (0, "jobsd ", "")
 
 
 def test_once_a_command_has_begun_an_interrupt_is_an_exception() -> None:
     # `version` loads it when it runs; what it has opened may have to be closed.
-    status, told, wrong = _interrupted("importlib.metadata", f"print('begun'); {_SIGNAL}")
+    status, reported, wrong = _interrupted("importlib.metadata", f"print('begun'); {_SIGNAL}")
 
-    assert (status, told, wrong.strip()) == (130, "begun\n", "")
+    assert (status, reported, wrong.strip()) == (130, "begun\n", "")

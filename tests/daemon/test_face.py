@@ -75,6 +75,6 @@ def test_a_program_finds_its_database_as_the_commands_do(
         "print(health_status())"
     )
 
-    told = _python(code, tmp_path, DATABASE_URL="postgresql://me@127.0.0.1:1/db")
+    reported = _python(code, tmp_path, DATABASE_URL="postgresql://me@127.0.0.1:1/db")
 
-    assert told == "ready 1 []\n{'healthy': False, 'last_heartbeat': None}\n"
+    assert reported == "ready 1 []\n{'healthy': False, 'last_heartbeat': None}\n"

@@ -151,11 +151,11 @@ def test_no_words_break_a_command_or_reach_the_terminal(
     @settings(max_examples=150)
     @given(st.sampled_from(VERBS), st.lists(WORDS, max_size=4), st.sampled_from((60, 80, 120)))
     def attack(verb: str, words: list[str], width: int) -> None:
-        status, told = _run([*verb.split(), *words], width)
+        status, reported = _run([*verb.split(), *words], width)
 
-        assert status != CRASHED, told
-        assert "Traceback" not in told or "--debug" in words
-        assert not RAW.search(_without_colours(told)), told
+        assert status != CRASHED, reported
+        assert "Traceback" not in reported or "--debug" in words
+        assert not RAW.search(_without_colours(reported)), reported
 
     attack()
 
@@ -173,7 +173,7 @@ def test_what_is_stored_reaches_no_terminal(
 
     for screen in screens:
         for form in ([], ["--json"], ["--color", "always"]):
-            status, told = _run([*screen.split(), *form], width, encoding)
+            status, reported = _run([*screen.split(), *form], width, encoding)
 
-            assert status != CRASHED, (screen, told)
-            assert not RAW.search(_without_colours(told)), (screen, form, told)
+            assert status != CRASHED, (screen, reported)
+            assert not RAW.search(_without_colours(reported)), (screen, form, reported)

@@ -128,8 +128,8 @@ def test_what_git_ignores_is_added_to(
     first, second = write_project(tmp_path), write_project(tmp_path)
 
     assert (tmp_path / ".gitignore").read_bytes() == after
-    told = {None: "made", after: "kept"}.get(before, "extended")
-    assert (first[".gitignore"], second[".gitignore"]) == (told, "kept")
+    reported = {None: "made", after: "kept"}.get(before, "extended")
+    assert (first[".gitignore"], second[".gitignore"]) == (reported, "kept")
 
 
 def test_a_list_of_git_that_is_a_link_is_left_alone(tmp_path: Path) -> None:

@@ -159,13 +159,16 @@ def test_perform_of_the_heartbeat_writes_its_row_and_its_line(run: Commands) -> 
 
 
 @pytest.mark.parametrize(
-    ("name", "told"), [("fail", "error: ValueError: told to fail"), ("leave", "SystemExit: 3")]
+    ("name", "reported"),
+    [("fail", "error: ValueError: told to fail"), ("leave", "SystemExit: 3")],
 )
-def test_perform_ends_with_1_when_the_job_raises(run: Commands, name: str, told: str) -> None:
+def test_perform_ends_with_1_when_the_job_raises(
+    run: Commands, name: str, reported: str
+) -> None:
     done = run("perform", f"shop_jobs.{name}")
 
     assert done.returncode == 1
-    assert told in done.stderr
+    assert reported in done.stderr
     assert f"in {name}\n" in done.stderr
     assert "Traceback" not in done.stderr
     assert "Traceback" in run("perform", f"shop_jobs.{name}", "--debug").stderr
@@ -212,12 +215,12 @@ def test_clear_finished_refuses_what_it_can_not_mean(
 
     status = cli.run(["clear-finished", *arguments])
 
-    told = capsys.readouterr()
-    assert (status, told.out) == (2, "")
-    assert told.err.startswith("error: ")
+    reported = capsys.readouterr()
+    assert (status, reported.out) == (2, "")
+    assert reported.err.startswith("error: ")
 
 
-def test_a_key_that_can_not_be_had_is_told_and_stores_nothing(
+def test_a_key_that_can_not_be_had_is_reported_and_stores_nothing(
     run: Commands, session: Session
 ) -> None:
     run.project.write(

@@ -143,15 +143,19 @@ def test_list_says_of_who_is_no_more_that_he_has_claimed_a_job(
 
 
 @pytest.mark.parametrize("filters", [(), ("--state", "claimed")], ids=["all", "claimed"])
-def test_list_tells_programs_who_has_claimed_a_job(
+def test_list_reports_programs_who_has_claimed_a_job(
     run: Commands, claimed: int, filters: tuple[str, ...]
 ) -> None:
     waiting = run.json("enqueue", "DailyCleanupJob", "--in", "1h")["id"]
 
     jobs = {job["id"]: job for job in run.json("list", *filters)}
 
-    told = jobs[claimed]
-    assert (told["state"], told["process"], told["pid"]) == ("claimed", "worker-1", os.getpid())
+    reported = jobs[claimed]
+    assert (reported["state"], reported["process"], reported["pid"]) == (
+        "claimed",
+        "worker-1",
+        os.getpid(),
+    )
     assert jobs.get(waiting, {"claimed_at": None})["claimed_at"] is None
 
 
@@ -184,12 +188,12 @@ def test_list_refuses_what_it_can_not_mean(
 
     status = cli.run(["list", *arguments])
 
-    told = capsys.readouterr()
-    assert (status, told.out) == (2, "")
-    assert told.err.startswith("error: ")
+    reported = capsys.readouterr()
+    assert (status, reported.out) == (2, "")
+    assert reported.err.startswith("error: ")
 
 
-def test_list_says_how_far_it_has_looked(
+def test_list_says_how_far_it_has_searched(
     session: Session,
     project: Project,
     monkeypatch: pytest.MonkeyPatch,
@@ -211,10 +215,10 @@ def test_list_says_how_far_it_has_looked(
     )
     client.configure()
 
-    told = capsys.readouterr()
-    assert (status, told.out) == (0, "[]\n")
-    assert told.err.startswith("looked at the newest 100 jobs, enqueued ")
-    assert "--since" in told.err
+    reported = capsys.readouterr()
+    assert (status, reported.out) == (0, "[]\n")
+    assert reported.err.startswith("looked at the newest 100 jobs, enqueued ")
+    assert "--since" in reported.err
 
 
 def test_a_filtered_argument_is_never_shown(run: Commands) -> None:
@@ -228,7 +232,7 @@ def test_a_filtered_argument_is_never_shown(run: Commands) -> None:
     assert run.json("list")[0]["arguments"] == shown
 
 
-def test_show_tells_what_went_wrong(run: Commands, session: Session) -> None:
+def test_show_reports_what_went_wrong(run: Commands, session: Session) -> None:
     job_id = run.json("enqueue", "shop_jobs.fail")["id"]
     fail(session, job_id)
 
@@ -248,10 +252,10 @@ def test_show_tells_what_went_wrong(run: Commands, session: Session) -> None:
     assert datetime.fromisoformat(shown["created_at"]).tzinfo is not None
     rows = run.rows("show", str(job_id))
     assert ["state", "failed"] in rows
-    [(name, told), stack] = rows[-2:]
+    [(name, reported), stack] = rows[-2:]
     assert name == "error"
-    assert told.startswith("attempt 1 in worker-1, at 20")
-    assert told.endswith("+00:00: ValueError: told to fail")
+    assert reported.startswith("attempt 1 in worker-1, at 20")
+    assert reported.endswith("+00:00: ValueError: told to fail")
     assert stack == ["error", "File …"]
 
 
@@ -267,14 +271,16 @@ def test_show_has_the_errors_of_all_attempts(run: Commands, session: Session) ->
     errors = run.json("show", str(job_id))["errors"]
     assert [(e["attempt"], e["message"]) for e in errors] == [(1, "told to fail"), (2, "again")]
     lines = [row[1] for row in run.rows("show", str(job_id)) if row[0] == "error"]
-    told = [line for line in lines if line.startswith("attempt")]
-    assert [line.split(",")[0] for line in told] == [
+    reported = [line for line in lines if line.startswith("attempt")]
+    assert [line.split(",")[0] for line in reported] == [
         "attempt 1 in worker-1",
         "attempt 2 in worker-2",
     ]
 
 
-def test_show_tells_the_limit_and_the_process_of_a_job(run: Commands, session: Session) -> None:
+def test_show_reports_the_limit_and_the_process_of_a_job(
+    run: Commands, session: Session
+) -> None:
     run.project.write("shop_jobs.py", _ONE_AT_A_TIME)
     job_id = run.json("enqueue", "shop_jobs.one")["id"]
     session.connection.execute("DELETE FROM jobsd.blocked_executions")

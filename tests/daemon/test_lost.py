@@ -32,13 +32,13 @@ def gone(session: Session) -> int:
     return job_id
 
 
-def test_list_show_and_doctor_tell_of_it(run: Commands, gone: int) -> None:
+def test_list_show_and_doctor_report_it(run: Commands, gone: int) -> None:
     assert [job["id"] for job in run.json("list", "--state", "lost")] == [gone]
     assert run.json("show", str(gone))["state"] == "lost"
     assert "FAIL\tlost jobs\t1 job in no table, not looked for yet;" in run("doctor").stdout
 
 
-def test_doctor_tells_when_all_were_looked_at(run: Commands, session: Session) -> None:
+def test_doctor_reports_when_all_were_checked(run: Commands, session: Session) -> None:
     session.connection.execute(
         "INSERT INTO jobsd.lost_walk (began_at, ended_at)"
         " VALUES (now(), now() - interval '2 hours')"
@@ -60,8 +60,8 @@ def test_it_is_retried_with_yes_only(run: Commands, session: Session, gone: int)
 def test_all_are_retried_with_yes_only(run: Commands, session: Session, gone: int) -> None:
     assert run("retry", "--all", "--yes").stdout == "0\n"
     refused = run("retry", "--all", "--state", "lost")
-    told = "error: refusing to retry 1 lost job, which may still be running without --yes\n"
-    assert (refused.returncode, refused.stderr) == (6, told)
+    reported = "error: refusing to retry 1 lost job, which may still be running without --yes\n"
+    assert (refused.returncode, refused.stderr) == (6, reported)
 
     assert run("retry", "--all", "--state", "lost", "--yes").stdout == "1\n"
     assert places(session) == {gone: "ready"}
@@ -74,7 +74,7 @@ def test_it_is_discarded(words: str, run: Commands, session: Session, gone: int)
     assert places(session) == {gone: "discarded"}
 
 
-def test_metrics_tell_of_it(run: Commands, session: Session, gone: int) -> None:
+def test_metrics_report_it(run: Commands, session: Session, gone: int) -> None:
     assert gone
     assert "jobsd_lost_jobs 1.0" in run("metrics").stdout
     session.connection.execute(

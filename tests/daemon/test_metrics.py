@@ -17,17 +17,19 @@ _ONE = 'jobsd_jobs_total{outcome="finished",queue="mail"} 1.0'
 
 
 @pytest.mark.parametrize("bind", ["127.0.0.1:0", ":0"])
-def test_the_counters_of_a_tree_are_told_beside_the_gauges(run: Commands, bind: str) -> None:
+def test_the_counters_of_a_tree_are_reported_beside_the_gauges(
+    run: Commands, bind: str
+) -> None:
     with run.project.start("--metrics-bind", bind) as tree:
         tree.wait_event("supervisor.ready")
         run.json("enqueue", "shop_jobs.welcome", "[1]")
 
-        wait_for(lambda: _ONE in run("metrics").stdout, 10, tree.told)
-        told = run("metrics").stdout
+        wait_for(lambda: _ONE in run("metrics").stdout, 10, tree.reported)
+        reported = run("metrics").stdout
 
-        assert told.count("# TYPE jobsd_build_info ") == 1
-        assert told.count("jobsd_database_up 1.0") == 1
-        assert 'jobsd_job_duration_seconds_bucket{le="0.005",queue="mail"}' in told
+        assert reported.count("# TYPE jobsd_build_info ") == 1
+        assert reported.count("jobsd_database_up 1.0") == 1
+        assert 'jobsd_job_duration_seconds_bucket{le="0.005",queue="mail"}' in reported
         values = {each["name"]: each["value"] for each in run.json("metrics")}
         assert "jobsd_jobs_total" in values
         assert {type(value) for value in values.values()} == {float}
@@ -37,8 +39,8 @@ def test_a_tree_without_http_leaves_the_gauges(run: Commands) -> None:
     with run.project.start() as tree:
         tree.wait_event("supervisor.ready")
 
-        told = run("metrics")
+        reported = run("metrics")
 
-        assert (told.returncode, told.stderr) == (0, "")
-        assert "jobsd_database_up 1.0" in told.stdout
-        assert "jobsd_jobs_total" not in told.stdout
+        assert (reported.returncode, reported.stderr) == (0, "")
+        assert "jobsd_database_up 1.0" in reported.stdout
+        assert "jobsd_jobs_total" not in reported.stdout

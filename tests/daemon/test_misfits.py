@@ -30,7 +30,7 @@ def sweep(connection, batch):
 
 
 @pytest.mark.parametrize(
-    ("args", "place", "told"),
+    ("args", "place", "reported"),
     [
         (
             "  args: [1, 2]\n",
@@ -45,8 +45,8 @@ def sweep(connection, batch):
         ("", "1:1", "welcome() missing a required argument: 'user_id'; it takes"),
     ],
 )
-def test_arguments_that_a_recurring_class_does_not_take_are_told_with_their_place(
-    run: Commands, args: str, place: str, told: str
+def test_arguments_that_a_recurring_class_does_not_take_are_reported_with_their_place(
+    run: Commands, args: str, place: str, reported: str
 ) -> None:
     run.project.write(
         "config/recurring.yml",
@@ -58,13 +58,13 @@ def test_arguments_that_a_recurring_class_does_not_take_are_told_with_their_plac
 
     refused = done.stderr
     assert (done.returncode, done.stdout) == (78, "")
-    assert refused.startswith(f"error: greet.args: {told}")
+    assert refused.startswith(f"error: greet.args: {reported}")
     assert f"\n  at config/recurring.yml:{place}\n" in refused
     assert refused.count("error: ") == 1
     assert run("check").stderr == refused
 
 
-def test_arguments_that_a_command_does_not_take_are_told_with_their_place(
+def test_arguments_that_a_command_does_not_take_are_reported_with_their_place(
     run: Commands,
 ) -> None:
     run.project.write("lent.py", LENT)
@@ -106,9 +106,9 @@ def test_check_warns_of_queues_that_no_worker_takes_from(run: Commands) -> None:
     ]
     with run.project.start() as tree:
         tree.wait_event("supervisor.ready")
-        told = [str(event["warning"]) for event in tree.events("configuration.warning")]
+        reported = [str(event["warning"]) for event in tree.events("configuration.warning")]
         tree.terminate()
-    assert told == run.json("check")["warnings"]
+    assert reported == run.json("check")["warnings"]
 
 
 def test_check_leaves_alone_who_has_workers_elsewhere(run: Commands) -> None:

@@ -20,15 +20,15 @@ _WITHOUT = (
     "One sentence that says what to install, and exit status 78.",
 )
 @pytest.mark.parametrize("command", ["", "enqueue x", "status", "db migrate", "ps"])
-def test_a_missing_libpq_is_told_in_one_sentence(command: str) -> None:
+def test_a_missing_libpq_is_reported_in_one_sentence(command: str) -> None:
     done = _without_libpq(*command.split())
 
     assert (done.returncode, done.stdout) == (78, "")
-    (told,) = done.stderr.splitlines()
-    assert ("libpq5" in told, "jobsd[binary]" in told) == (True, True)
+    (reported,) = done.stderr.splitlines()
+    assert ("libpq5" in reported, "jobsd[binary]" in reported) == (True, True)
 
 
-def test_it_is_told_so_too_where_psycopg_was_told_which_libpq_to_use() -> None:
+def test_it_is_reported_so_too_where_psycopg_was_shown_which_libpq_to_use() -> None:
     done = _without_libpq("ps", PSYCOPG_IMPL="python")
 
     assert (done.returncode, len(done.stderr.splitlines())) == (78, 1)

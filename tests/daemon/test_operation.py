@@ -60,8 +60,8 @@ def test_status_shows_one_screen(run: Commands, session: Session) -> None:
     ]
     assert [task["key"] for task in seen["recurring"]] == ["daily"]
     assert [(job["id"], job["error"]) for job in seen["failures"]] == [(4711, "ValueError: no")]
-    told = run("status").stdout
-    assert told.startswith("jobsd is running: a supervisor with 1 process\n")
+    reported = run("status").stdout
+    assert reported.startswith("jobsd is running: a supervisor with 1 process\n")
 
 
 def test_a_supervisor_that_was_killed_does_not_run(run: Commands, session: Session) -> None:
@@ -99,10 +99,10 @@ def test_status_can_be_watched(run: Commands) -> None:
     assert watching.stdout is not None
     lines = [json.loads(watching.stdout.readline()) for _ in range(3)]
     watching.send_signal(2)
-    _, told = watching.communicate(timeout=10)
+    _, reported = watching.communicate(timeout=10)
 
     assert [line["running"] for line in lines] == [False] * 3
-    assert (watching.returncode, told.strip()) == (130, "")
+    assert (watching.returncode, reported.strip()) == (130, "")
 
 
 def test_ps_lists_the_processes_table(run: Commands, session: Session) -> None:
@@ -121,21 +121,21 @@ def test_metrics_are_an_exposition(run: Commands, session: Session) -> None:
     beat(session, "1 minute")
     run.json("enqueue", "shop_jobs.welcome", "[1]")
 
-    told = run("metrics").stdout
+    reported = run("metrics").stdout
 
-    assert 'jobsd_queue_jobs{queue="mail",state="ready"} 1.0' in told
-    assert "jobsd_database_up 1.0" in told
+    assert 'jobsd_queue_jobs{queue="mail",state="ready"} 1.0' in reported
+    assert "jobsd_database_up 1.0" in reported
     assert run("metrics", "--openmetrics").stdout.endswith("# EOF\n")
     labels = {"queue": "mail", "state": "ready"}
     assert {"name": "jobsd_queue_jobs", "labels": labels, "value": 1} in run.json("metrics")
     if promtool := shutil.which("promtool"):
         checked = subprocess.run(
-            [promtool, "check", "metrics"], input=told, text=True, check=False
+            [promtool, "check", "metrics"], input=reported, text=True, check=False
         )
         assert checked.returncode == 0
 
 
-def test_metrics_tell_how_old_the_oldest_claim_of_a_queue_is(
+def test_metrics_report_how_old_the_oldest_claim_of_a_queue_is(
     run: Commands, session: Session
 ) -> None:
     claim(session, 1, run.json("enqueue", "shop_jobs.welcome", "[1]")["id"])
@@ -184,9 +184,9 @@ def test_verify_and_health_judge_the_last_heartbeat(
     assert run("heartbeat", "verify", "--within", within).returncode == status
     health = run("health", "--within", within)
     assert health.returncode == status
-    told = json.loads(health.stdout)
-    assert set(told) == {"healthy", "last_heartbeat"}
-    assert told["healthy"] is (status == 0)
+    reported = json.loads(health.stdout)
+    assert set(reported) == {"healthy", "last_heartbeat"}
+    assert reported["healthy"] is (status == 0)
 
 
 def test_health_goes_by_the_processes_where_no_task_beats(
@@ -231,6 +231,6 @@ def test_a_running_tree_is_seen(run: Commands) -> None:
     with run.project.start() as tree:
         tree.wait_event("supervisor.ready")
 
-        wait_for(lambda: run("status").returncode == 0, 10, tree.told)
+        wait_for(lambda: run("status").returncode == 0, 10, tree.reported)
         tree.terminate()
     assert run("status").returncode == 3

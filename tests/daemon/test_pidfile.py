@@ -58,7 +58,7 @@ def test_the_file_and_its_folders_are_made_and_name_us(tmp_path: Path) -> None:
 
 
 @pytest.mark.behaviour(10)
-def test_the_second_is_told_who_is_the_first(tmp_path: Path) -> None:
+def test_the_second_learns_who_is_the_first(tmp_path: Path) -> None:
     with holder(tmp_path / "pid") as process:
         with pytest.raises(
             PidfileHeld, match=rf"another supervisor \(pid {process.pid}\) holds "

@@ -80,9 +80,9 @@ def _run(project: Project, program: str, **environ: str) -> subprocess.Completed
     ids=["development", "production", "allowed", "below systemd"],
 )
 def test_a_program_makes_no_server(project: Project, environ: dict[str, str]) -> None:
-    told = _run(project, "enqueue()", **environ).stdout
+    reported = _run(project, "enqueue()", **environ).stdout
 
-    assert [name for name in NAMED if name not in told] == []
+    assert [name for name in NAMED if name not in reported] == []
     assert not (project.root / "postgres").exists()
     assert not (project.root / "storage").exists()
 
@@ -93,9 +93,9 @@ def test_a_program_starts_no_server_that_a_command_has_made_and_stopped(
     project.run("db", "url")
     project.run("db", "stop")
 
-    told = _run(project, "enqueue()").stdout
+    reported = _run(project, "enqueue()").stdout
 
-    assert "a program starts none" in told
+    assert "a program starts none" in reported
     assert not embedded_server(project.root, project.environ).running()
 
 
@@ -138,11 +138,11 @@ enqueue()
         first = program.stdout.readline()
         with project.start() as tree:
             tree.wait_event("supervisor.ready")
-            told, _ = program.communicate("\n", timeout=30)
+            reported, _ = program.communicate("\n", timeout=30)
             tree.terminate()
 
     assert "ConfigurationError" in first
-    assert told.splitlines()[-1] == "ready"
+    assert reported.splitlines()[-1] == "ready"
 
 
 def test_a_job_of_the_tree_goes_where_its_tree_has_its_jobs(project: Project) -> None:
@@ -156,7 +156,7 @@ def test_a_job_of_the_tree_goes_where_its_tree_has_its_jobs(project: Project) ->
     with project.start() as tree:
         tree.wait_event("supervisor.ready")
         assert project.run("enqueue", "first").returncode == 0
-        wait_for(lambda: "second ran" in tree.told(), 20, tree.told)
+        wait_for(lambda: "second ran" in tree.reported(), 20, tree.reported)
         tree.terminate()
 
 

@@ -26,7 +26,7 @@ def test_a_bench_leaves_nothing_behind(run: Commands, session: Session) -> None:
     assert schemas == []
 
 
-def test_a_pause_is_told_by_whom_and_why(run: Commands, session: Session) -> None:
+def test_a_pause_is_reported_by_whom_and_why(run: Commands, session: Session) -> None:
     run.json("enqueue", "shop_jobs.welcome", "[1]")
 
     assert run("queues", "pause", "mail", "--reason", "the server is down").returncode == 0
@@ -139,9 +139,9 @@ def test_queues_without_ready_jobs_are_listed_too(run: Commands, session: Sessio
 def test_a_reason_is_a_line_of_text(reason: str, capsys: pytest.CaptureFixture[str]) -> None:
     status = cli.run(["queues", "pause", "mail", "--reason", reason])
 
-    told = capsys.readouterr()
-    assert (status, told.out) == (2, "")
-    assert "is not one line of printable text" in told.err
+    reported = capsys.readouterr()
+    assert (status, reported.out) == (2, "")
+    assert "is not one line of printable text" in reported.err
 
 
 @pytest.mark.parametrize("verb", ["pause", "resume", "clear"])
@@ -151,6 +151,6 @@ def test_a_name_that_is_none_ends_with_2(
 ) -> None:
     status = cli.run(["queues", verb, name])
 
-    told = capsys.readouterr()
-    assert (status, told.out) == (2, "")
-    assert "no queue name" in told.err
+    reported = capsys.readouterr()
+    assert (status, reported.out) == (2, "")
+    assert "no queue name" in reported.err

@@ -176,7 +176,7 @@ def test_a_task_is_switched_off_and_on_and_removed(daily: Commands) -> None:
     assert daily.json("recurring") == []
 
 
-def test_what_changes_a_task_tells_it_as_json(daily: Commands) -> None:
+def test_what_changes_a_task_reports_it_as_json(daily: Commands) -> None:
     off, on = (daily.json("recurring", verb, "daily") for verb in ("disable", "enable"))
 
     assert off == {"key": "daily", "enabled": False}
@@ -272,8 +272,8 @@ def test_phrases_come_one_a_line_from_stdin(run: Commands) -> None:
         check=False,
     )
 
-    told = [json.loads(line) for line in done.stdout.splitlines()]
-    assert [each["accepted"] for each in told] == [True, False, False, True]
+    reported = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [each["accepted"] for each in reported] == [True, False, False, True]
     assert done.returncode == 1
 
 

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from system.tree import Project
 
 
-def test_a_task_that_only_its_file_has_is_told_of_with_the_reason(
+def test_a_task_that_only_its_file_has_is_shown_with_the_reason(
     daily: Commands, project: Project
 ) -> None:
     task = "{schedule: every hour, class: DailyCleanupJob}"

@@ -29,11 +29,11 @@ def test_show_and_doctor_name_the_cause_of_lateness(daily: Commands, session: Se
     _delay(session, 120)
 
     late = daily.json("recurring", "show", "daily")["late"]
-    assert (late["cause"], "in the queue" in late["told"]) == ("waited in queue", True)
+    assert (late["cause"], "in the queue" in late["reported"]) == ("waited in queue", True)
     assert daily.json("recurring", "history", "daily")[0]["cause"] == "waited in queue"
-    told = {finding["subject"]: finding for finding in daily.json("doctor")}["recurring"]
-    assert told["level"] == "WARN"
-    assert told["message"].startswith("1 of 1 late: daily waited in queue 1m")
+    reported = {finding["subject"]: finding for finding in daily.json("doctor")}["recurring"]
+    assert reported["level"] == "WARN"
+    assert reported["message"].startswith("1 of 1 late: daily waited in queue 1m")
 
 
 def test_doctor_says_no_length_that_nobody_knows(daily: Commands, session: Session) -> None:
@@ -42,9 +42,9 @@ def test_doctor_says_no_length_that_nobody_knows(daily: Commands, session: Sessi
         "UPDATE jobsd.recurring_executions SET (outcome, job_id) = ('skipped', NULL)"
     )
 
-    told = {finding["subject"]: finding for finding in daily.json("doctor")}["recurring"]
+    reported = {finding["subject"]: finding for finding in daily.json("doctor")}["recurring"]
 
-    assert told["message"].startswith("1 of 1 late: daily ran long; `")
+    assert reported["message"].startswith("1 of 1 late: daily ran long; `")
 
 
 def test_the_zone_is_the_one_that_counts(run: Commands) -> None:

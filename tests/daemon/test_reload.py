@@ -29,7 +29,9 @@ def test_a_reload_brings_a_new_configuration_and_new_code(run: Commands) -> None
 
         assert len(tree.children("worker")) == 2
         job_id = run.json("enqueue", "shop_jobs.fresh")["id"]
-        wait_for(lambda: run.json("show", str(job_id))["state"] == "finished", 10, tree.told)
+        wait_for(
+            lambda: run.json("show", str(job_id))["state"] == "finished", 10, tree.reported
+        )
 
 
 @pytest.mark.failure("HUP with a fault", "it is told; the tree goes on as it was")
@@ -53,7 +55,7 @@ def test_a_reload_of_what_is_broken_changes_nothing(run: Commands, broken: str) 
             assert crashed["error"]["type"] == "ZeroDivisionError"
 
 
-def test_a_reload_tells_what_it_does_not_change(run: Commands) -> None:
+def test_a_reload_reports_what_it_does_not_change(run: Commands) -> None:
     with run.project.start() as tree:
         tree.wait_event("supervisor.ready")
         run.project.write("config/queue.yml", "supervisor: {shutdown_timeout: 7}\n")
@@ -61,8 +63,8 @@ def test_a_reload_tells_what_it_does_not_change(run: Commands) -> None:
         tree.process.send_signal(signal.SIGHUP)
         tree.wait_event("supervisor.reloaded")
 
-        told = [str(event["warning"]) for event in tree.events("configuration.warning")]
-        assert told[-1] == "supervisor: changes there take effect at the next start"
+        reported = [str(event["warning"]) for event in tree.events("configuration.warning")]
+        assert reported[-1] == "supervisor: changes there take effect at the next start"
 
 
 def test_a_reload_changes_nothing_that_the_supervisor_goes_by(run: Commands) -> None:

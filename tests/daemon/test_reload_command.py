@@ -52,9 +52,9 @@ def test_a_reload_has_ended_when_its_command_has(run: Commands) -> None:
         }
         assert not before & {child.pid for child in tree.children()}
         assert run("reload").stderr.startswith("reloaded in ")
-        told = run("metrics").stdout
-        assert _RELOADS % ("done", 2.0) in told
-        assert "jobsd_reload_last_success 1.0\n" in told
+        reported = run("metrics").stdout
+        assert _RELOADS % ("done", 2.0) in reported
+        assert "jobsd_reload_last_success 1.0\n" in reported
 
 
 @pytest.mark.failure(
@@ -85,9 +85,9 @@ def test_a_reload_that_is_refused_ends_with_78_and_its_faults(
             )
             assert run("check").stderr.endswith(done.stderr)
             run.project.write("config/queue.yml", "import: [shop_jobs]\n")
-        told = run("metrics").stdout
-        assert _RELOADS % ("failed" if broken == "module" else "refused", 1.0) in told
-        assert "jobsd_reload_last_success 0.0\n" in told
+        reported = run("metrics").stdout
+        assert _RELOADS % ("failed" if broken == "module" else "refused", 1.0) in reported
+        assert "jobsd_reload_last_success 0.0\n" in reported
 
 
 def test_commands_that_meet_each_have_an_answer(run: Commands) -> None:
@@ -228,9 +228,9 @@ def test_the_longest_answer_arrives_whole(character: str) -> None:
 
         Requester(ours).answer(78, character * 100_000)
 
-        told = json.loads(lines.read())["message"]
-        assert told == character * len(told)
-        assert len(told) > 10_000
+        reported = json.loads(lines.read())["message"]
+        assert reported == character * len(reported)
+        assert len(reported) > 10_000
 
 
 def test_no_child_and_no_job_holds_what_commands_are_heard_by(run: Commands) -> None:

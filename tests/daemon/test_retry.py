@@ -52,7 +52,9 @@ def test_retry_goes_through_limits(run: Commands, session: Session) -> None:
     assert sorted(waiting.fetchall()) == [(each,) for each in jobs]
 
 
-def test_what_can_be_retried_is_and_the_rest_is_told(run: Commands, session: Session) -> None:
+def test_what_can_be_retried_is_and_the_rest_is_reported(
+    run: Commands, session: Session
+) -> None:
     failed, ready = enqueue(), enqueue()
     fail(session, failed)
 
@@ -145,7 +147,7 @@ def test_many_are_discarded_with_consent_only(run: Commands, session: Session) -
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "reported"),
     [
         ("retry --all --state ready --yes", "ready jobs have not failed"),
         ("discard --all --state claimed --yes", "can't be called back"),
@@ -153,12 +155,12 @@ def test_many_are_discarded_with_consent_only(run: Commands, session: Session) -
     ],
 )
 def test_a_state_that_can_not_be_meant_is_refused(
-    run: Commands, arguments: str, told: str
+    run: Commands, arguments: str, reported: str
 ) -> None:
     done = run(*arguments.split())
 
     assert (done.returncode, done.stdout) == (6, "")
-    assert told in done.stderr
+    assert reported in done.stderr
 
 
 @pytest.mark.parametrize("verb", ["retry", "discard"])
@@ -189,12 +191,12 @@ def test_what_can_not_be_meant_ends_with_2(
 
     status = cli.run([verb, *arguments])
 
-    told = capsys.readouterr()
-    assert (status, told.out) == (2, "")
-    assert told.err.startswith("error: ")
+    reported = capsys.readouterr()
+    assert (status, reported.out) == (2, "")
+    assert reported.err.startswith("error: ")
 
 
-def test_progress_is_told_on_a_terminal_only(
+def test_progress_is_reported_on_a_terminal_only(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     from jobsd.daemon import job_selection

@@ -35,16 +35,16 @@ def _refused(run: Commands, *arguments: str, status: int = 78) -> str:
     return done.stderr
 
 
-def test_all_faults_of_both_files_are_told(run: Commands) -> None:
+def test_all_faults_of_both_files_are_reported(run: Commands) -> None:
     run.project.write("config/queue.yml", "workers:\n  - threads: 0\n    qeues: a\n")
     run.project.write("config/recurring.yml", "beat:\n  class: HeartbeatJob\n")
 
-    told = _refused(run)
+    reported = _refused(run)
 
-    assert told.count("error: ") == 3
-    assert "at config/queue.yml:2:14" in told
-    assert "at config/recurring.yml:1:1" in told
-    assert "hint: " in told
+    assert reported.count("error: ") == 3
+    assert "at config/queue.yml:2:14" in reported
+    assert "at config/recurring.yml:1:1" in reported
+    assert "hint: " in reported
 
 
 @pytest.mark.failure(
@@ -67,22 +67,22 @@ def test_in_production_nothing_starts_without_a_configuration(run: Commands) -> 
 
 
 @pytest.mark.failure("a module with jobs is faulty", "exit status 78; the line is told")
-def test_a_module_that_can_not_be_imported_is_told_with_its_place(run: Commands) -> None:
+def test_a_module_that_can_not_be_imported_is_reported_with_its_place(run: Commands) -> None:
     run.project.write("shop_jobs.py", "import json\n\nprice = 1 / 0\n")
 
-    told = _refused(run)
+    reported = _refused(run)
 
-    assert "error: can't import 'shop_jobs': ZeroDivisionError: division by zero" in told
-    assert 'shop_jobs.py", line 3, in <module>' in told
-    assert "registry.py" not in told
-    assert "importlib" not in told
+    assert "error: can't import 'shop_jobs': ZeroDivisionError: division by zero" in reported
+    assert 'shop_jobs.py", line 3, in <module>' in reported
+    assert "registry.py" not in reported
+    assert "importlib" not in reported
 
 
 @pytest.mark.failure(
     "A module of the author's ends the process when it is imported.",
     "The start is refused with 78 and names the module.",
 )
-def test_a_module_that_ends_the_process_is_told(run: Commands) -> None:
+def test_a_module_that_ends_the_process_is_reported(run: Commands) -> None:
     run.project.write("shop_jobs.py", "import os\nos._exit(9)\n")
 
     assert "importing shop_jobs has ended the process, with status 9" in _refused(run)
@@ -91,14 +91,14 @@ def test_a_module_that_ends_the_process_is_told(run: Commands) -> None:
 def test_a_syntax_error_is_shown(run: Commands) -> None:
     run.project.write("shop_jobs.py", "def job(:\n")
 
-    told = _refused(run)
+    reported = _refused(run)
 
-    assert "SyntaxError" in told
-    assert 'shop_jobs.py", line 1' in told
+    assert "SyntaxError" in reported
+    assert 'shop_jobs.py", line 1' in reported
 
 
 @pytest.mark.behaviour(4)
-def test_a_recurring_class_that_nobody_knows_is_told_with_its_place(run: Commands) -> None:
+def test_a_recurring_class_that_nobody_knows_is_reported_with_its_place(run: Commands) -> None:
     run.project.write(
         "config/recurring.yml",
         "daily:\n  schedule: every day\n  class: DailyCleanJob\n"
@@ -114,24 +114,26 @@ def test_a_recurring_class_that_nobody_knows_is_told_with_its_place(run: Command
     ]
 
 
-def test_a_recurring_command_that_is_not_there_is_told_with_its_place(run: Commands) -> None:
+def test_a_recurring_command_that_is_not_there_is_reported_with_its_place(
+    run: Commands,
+) -> None:
     run.project.write(
         "config/recurring.yml",
         'sweep:\n  command: "shop_jobs.sweep(1)"\n  schedule: every day\n',
     )
 
-    told = _refused(run)
+    reported = _refused(run)
 
-    assert told.startswith("error: sweep.command: 'shop_jobs.sweep' can't be called")
-    assert "at config/recurring.yml:2:13" in told
+    assert reported.startswith("error: sweep.command: 'shop_jobs.sweep' can't be called")
+    assert "at config/recurring.yml:2:13" in reported
 
 
 def test_a_port_that_is_taken_and_was_asked_for_is_refused(run: Commands) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         bind = f"127.0.0.1:{taken.getsockname()[1]}"
-        told = _refused(run, "--metrics-bind", bind)
+        reported = _refused(run, "--metrics-bind", bind)
 
-    assert told.startswith(f"error: can't listen on {bind}: Address already in use")
+    assert reported.startswith(f"error: can't listen on {bind}: Address already in use")
 
 
 @pytest.mark.failure("a second start", "exit status 75, and the pid of who holds the pidfile")
@@ -140,20 +142,20 @@ def test_a_second_start_with_the_same_pidfile_ends_with_75(run: Commands) -> Non
     with run.project.start("--pidfile", "run/jobsd.pid") as tree:
         tree.wait_event("supervisor.ready")
 
-        told = _refused(run, "--pidfile", "run/jobsd.pid", status=75)
+        reported = _refused(run, "--pidfile", "run/jobsd.pid", status=75)
 
-        assert f"another supervisor (pid {tree.process.pid}) holds " in told
+        assert f"another supervisor (pid {tree.process.pid}) holds " in reported
         tree.terminate()
     assert not (run.project.root / "run/jobsd.pid").exists()
 
 
-def test_a_pidfile_that_can_not_be_made_is_told(run: Commands) -> None:
-    told = _refused(run, "--pidfile", "shop_jobs.py/pid")
+def test_a_pidfile_that_can_not_be_made_is_reported(run: Commands) -> None:
+    reported = _refused(run, "--pidfile", "shop_jobs.py/pid")
 
-    assert told.startswith("error: the pidfile ")
+    assert reported.startswith("error: the pidfile ")
 
 
-def test_a_role_that_may_not_migrate_is_told_of_db_migrate(
+def test_a_role_that_may_not_migrate_is_shown_db_migrate(
     run: Commands, empty_database: str
 ) -> None:
     with psycopg.connect(empty_database, autocommit=True) as owner:
@@ -161,11 +163,11 @@ def test_a_role_that_may_not_migrate_is_told_of_db_migrate(
         owner.execute("CREATE ROLE jobsd_test_guest LOGIN")
         try:
             guest = conninfo.make_conninfo(empty_database, user="jobsd_test_guest")
-            told = _refused(run, "--database-url", guest)
+            reported = _refused(run, "--database-url", guest)
         finally:
             owner.execute("DROP ROLE jobsd_test_guest")
 
-    assert "hint: bin/jobs db migrate" in told
+    assert "hint: bin/jobs db migrate" in reported
 
 
 @pytest.mark.parametrize("variable", ["NOTIFY_SOCKET", "JOBSD_EMBEDDED"])
@@ -175,10 +177,10 @@ def test_a_service_starts_no_database_of_its_own_accord(
     value = {"NOTIFY_SOCKET": str(tmp_path / "notify"), "JOBSD_EMBEDDED": "0"}[variable]
     run.project.environ.update({"DATABASE_URL": "", variable: value})
 
-    told = _refused(run)
+    reported = _refused(run)
 
-    assert "no database is configured" in told
-    assert "DATABASE_URL" in told
+    assert "no database is configured" in reported
+    assert "DATABASE_URL" in reported
 
 
 @pytest.mark.behaviour(1)
@@ -205,7 +207,7 @@ def test_a_tree_starts_without_its_database_and_migrates_it_later(
         try:
             server.execute(f"CREATE DATABASE {name}".encode())
             tree.wait_event("database.migrated")
-            wait_for(lambda: project.run("status").returncode == 0, 20, tree.told)
+            wait_for(lambda: project.run("status").returncode == 0, 20, tree.reported)
             tree.terminate()
         finally:
             server.execute(f"DROP DATABASE {name} WITH (FORCE)".encode())
@@ -222,11 +224,13 @@ def test_flags_say_which_processes_run(run: Commands) -> None:
 
 def test_a_default_port_that_is_taken_is_only_a_warning(run: Commands) -> None:
     with _taken(9394), run.project.start(JOBSD_METRICS_BIND="") as tree:
-        told = tree.wait_event("http.unavailable")
+        reported = tree.wait_event("http.unavailable")
         tree.wait_event("supervisor.ready")
 
-        assert (told["level"], told["bind"]) == ("warning", "127.0.0.1:9394")
-        assert "another jobsd runs here (`bin/jobs ps` lists them)" in told["error"]["message"]
+        assert (reported["level"], reported["bind"]) == ("warning", "127.0.0.1:9394")
+        assert (
+            "another jobsd runs here (`bin/jobs ps` lists them)" in reported["error"]["message"]
+        )
 
 
 def test_a_job_can_enqueue_others(run: Commands) -> None:
@@ -238,7 +242,7 @@ def test_a_job_can_enqueue_others(run: Commands) -> None:
         tree.wait_event("supervisor.ready")
         run.json("enqueue", "shop_jobs.outer")
 
-        wait_for(lambda: len(run.json("list", "--state", "finished")) == 2, 10, tree.told)
+        wait_for(lambda: len(run.json("list", "--state", "finished")) == 2, 10, tree.reported)
 
 
 def test_a_term_while_it_starts_leaves_nobody_behind(run: Commands) -> None:

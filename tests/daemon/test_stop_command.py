@@ -67,7 +67,7 @@ _SERVICE = "0::/system.slice/jobsd.service\n"
     ],
     ids=["service", "called by it", "a terminal", "nohup in a service", "a shell"],
 )
-def test_what_systemd_runs_is_told_from_what_a_person_runs(  # noqa: PLR0917 - a case
+def test_what_systemd_runs_is_distinguished_from_what_a_person_runs(  # noqa: PLR0917 - a case
     tmp_path: Path, comm: str, session: int, group: str, ours: str, unit: str
 ) -> None:
     files = {

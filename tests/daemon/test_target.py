@@ -74,7 +74,7 @@ def test_what_proves_nothing_forbids_nothing(tmp_path: Path, environ: dict[str, 
     assert _url(tmp_path, **environ).startswith("postgresql://jobsd@/")
 
 
-def test_faults_of_recurring_tasks_are_no_reason_not_to_look(tmp_path: Path) -> None:
+def test_faults_of_recurring_tasks_are_no_reason_not_to_check(tmp_path: Path) -> None:
     (tmp_path / "config").mkdir()
     (tmp_path / "config/recurring.yml").write_text("a: {schedule: soon}", encoding="utf-8")
 

@@ -67,11 +67,11 @@ def test_people_get_words(value: object, text: str) -> None:
         (86400 * 2 + 3600 * 3 + 5, "2d3h"),
     ],
 )
-def test_a_duration_is_told_by_its_two_largest_units(seconds: float, text: str) -> None:
+def test_a_duration_is_reported_by_its_two_largest_units(seconds: float, text: str) -> None:
     assert values.length(seconds) == text
 
 
-def test_moments_are_told_by_their_distance(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_moments_are_reported_by_their_distance(monkeypatch: pytest.MonkeyPatch) -> None:
     now = utc_now()
     monkeypatch.setattr(words, "utc_now", lambda: now)
 
@@ -79,7 +79,7 @@ def test_moments_are_told_by_their_distance(monkeypatch: pytest.MonkeyPatch) -> 
     assert values.when(now + timedelta(hours=2)) == "in 2h"
 
 
-def test_a_moment_is_told_as_a_log_line_has_it_and_by_its_distance(
+def test_a_moment_is_reported_as_a_log_line_has_it_and_by_its_distance(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     at = datetime(2030, 1, 1, 1, 2, 3, tzinfo=timezone(timedelta(hours=1)))

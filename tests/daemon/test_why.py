@@ -127,7 +127,7 @@ def test_a_scheduled_job_waits_for_its_time(session: Session) -> None:
     assert list(reasons) == ["scheduled"]
 
 
-def test_all_reasons_that_hold_are_told(session: Session) -> None:
+def test_all_reasons_that_hold_are_reported(session: Session) -> None:
     queues.pause("mail", session=session)
 
     assert list(_why(session, enqueue(wait="1h"))) == [
@@ -212,7 +212,7 @@ def test_a_blocked_job_of_a_paused_queue_waits_for_both(session: Session) -> Non
     assert list(_why(session, job_id)) == ["blocked", "paused", "no_worker"]
 
 
-def test_a_scheduled_job_is_told_the_limit_that_it_would_meet(session: Session) -> None:
+def test_a_scheduled_job_shows_the_limit_that_it_would_meet(session: Session) -> None:
     _process(session, "worker", queues="*", threads=1)
     _process(session, "dispatcher")
     job_id = enqueue(key="a", wait="1h")
@@ -297,7 +297,7 @@ def test_a_claimed_job_runs_as_long_as_its_process_lives(session: Session) -> No
     assert list(_why(session, job_id)) == ["process_lost"]
 
 
-def test_a_job_that_no_table_has_is_told_so(session: Session) -> None:
+def test_a_job_that_no_table_has_is_reported_so(session: Session) -> None:
     job_id = enqueue()
     session.connection.execute("DELETE FROM jobsd.ready_executions")
 

@@ -229,10 +229,10 @@ def test_a_queue_of_its_own_gets_jobs_after_the_commit(
 
 
 @pytest.mark.parametrize(
-    ("alias", "told"), [("queue", "jobsd.E001"), ("default", "jobsd.E002")]
+    ("alias", "reported"), [("queue", "jobsd.E001"), ("default", "jobsd.E002")]
 )
 def test_a_database_that_will_not_do_is_found_by_check(
-    alias: str, told: str, tmp_path: Path
+    alias: str, reported: str, tmp_path: Path
 ) -> None:
     project = DjangoProject(tmp_path, sys.executable)
     sqlite = {"ENGINE": "django.db.backends.sqlite3", "NAME": ":memory:"}
@@ -240,4 +240,4 @@ def test_a_database_that_will_not_do_is_found_by_check(
 
     done = project.run("manage.py", "check")
 
-    assert (done.returncode, told in done.stderr) == (1, True), done.stderr
+    assert (done.returncode, reported in done.stderr) == (1, True), done.stderr

@@ -120,7 +120,7 @@ def test_staff_see_the_dashboard_and_do_what_they_may(
     assert "No changes detected" in unchanged
     assert (seen["pages"], seen["astray"], seen["style"]) == ([200] * 3, [], 200)
     assert seen["nobody"].startswith("/admin/login/?next=/admin/jobs/jobs/")
-    refused = ("other", "looks", "cross", "admin only")
+    refused = ("other", "checks", "cross", "admin only")
     assert [seen[name] for name in refused] == [403] * 4
     assert "?done=" in seen["acts"]
     assert (seen["boss"], seen["async"]) == (303, 200)

@@ -60,11 +60,11 @@ def test_a_job_gets_its_instances_as_they_are_when_it_is_performed(
     project.write("shop/jobs.py", blocks(guide("django"), "python")[2] + MORE_JOBS)
 
     project.manage("migrate", "-v", "0")
-    told = project.shell(ENQUEUE)
+    reported = project.shell(ENQUEUE)
     said = project.manage("jobs", "start", "--until-empty", "--log-format", "json")
 
-    assert "hello, ann and 0 others" in told
-    assert "REFUSED an instance of auth.user is no argument before it is saved" in told
+    assert "hello, ann and 0 others" in reported
+    assert "REFUSED an instance of auth.user is no argument before it is saved" in reported
     lines: list[dict[str, Any]] = [
         json.loads(line) for line in said.splitlines() if "{" in line
     ]

@@ -78,17 +78,17 @@ def test_the_server_has_a_tree_that_is_reloaded_and_drained_with_it(
     with _runserver(project) as server:
         first = server.get()
         supervisor = server.one_tree()
-        wait_for(lambda: _is_said(server, "one"), 30, server.told)
+        wait_for(lambda: _is_said(server, "one"), 30, server.reported)
 
         project.write("shop/jobs.py", JOBS.format("two, which is longer"))
         server.wait_event("supervisor.reloaded", within_s=60)
-        wait_for(lambda: server.get() != first, 30, server.told)
+        wait_for(lambda: server.get() != first, 30, server.reported)
         wait_for(lambda: server.get() and _is_said(server, "two, which is longer"), 30)
         assert server.one_tree().pid == supervisor.pid
 
         stop(server)
 
-        wait_for(lambda: not lives(supervisor), 20, server.told)
+        wait_for(lambda: not lives(supervisor), 20, server.reported)
         assert [each["exit_status"] for each in server.events("supervisor.stopped")] == [0]
         wait_for(lambda: server.keepers() == [], 10)
     with psycopg.connect(empty_database) as connection:
@@ -106,5 +106,5 @@ def test_a_server_that_does_not_reload_drains_its_tree_at_a_ctrl_c(
         server.process.send_signal(signal.SIGINT)
 
         assert server.process.wait(30) == 0
-        wait_for(lambda: not lives(supervisor), 20, server.told)
+        wait_for(lambda: not lives(supervisor), 20, server.reported)
         assert [each["exit_status"] for each in server.events("supervisor.stopped")] == [0]

@@ -97,7 +97,7 @@ for name, wrong in (("queue", {"queue_name": "no"}), ("aware", {"run_after": nai
         facts[name] = str(error)
 print("FACTS", json.dumps(facts))
 """
-LOOK = """
+CHECK = """
 import asyncio, json, sys
 from django.tasks import task_backends
 from shop.tasks import *
@@ -138,20 +138,20 @@ class Facts:
             file.write(settings)
         project.write("shop/tasks.py", tasks + MORE_TASKS)
         project.manage("migrate", "-v", "0")
-        self.told = project.shell(ENQUEUE)
-        self.enqueued: dict[str, Any] = json.loads(self.told.split("FACTS ")[1])
+        self.reported = project.shell(ENQUEUE)
+        self.enqueued: dict[str, Any] = json.loads(self.reported.split("FACTS ")[1])
         self.said = project.manage("jobs", "start", "--until-empty", "--log-format", "json")
         ids = {name: each for name, each in self.enqueued.items() if str(each).isdecimal()}
         ids |= {"nonsense": "pending", "missing": "999999"}
-        looked = project.run("-c", f"import django\ndjango.setup()\n{LOOK}", json.dumps(ids))
-        assert looked.returncode == 0, looked.stderr
-        self.seen: dict[str, Any] = json.loads(looked.stdout.split("SEEN ")[1])
+        checked = project.run("-c", f"import django\ndjango.setup()\n{CHECK}", json.dumps(ids))
+        assert checked.returncode == 0, checked.stderr
+        self.seen: dict[str, Any] = json.loads(checked.stdout.split("SEEN ")[1])
 
     def signals(self, name: str) -> list[str]:
         """Return the signals about one task."""
         printed = [json.loads(line)["event"] for line in self.said.splitlines() if "{" in line]
-        told = [*self.told.splitlines(), *printed]
-        return [line for line in told if line.startswith("signal") and f" {name} " in line]
+        reported = [*self.reported.splitlines(), *printed]
+        return [line for line in reported if line.startswith("signal") and f" {name} " in line]
 
 
 @pytest.fixture(scope="module")

@@ -172,7 +172,7 @@ def running_guide(root: Path, url: str) -> Generator[Guide]:
     shim.chmod(0o755)
     with project.start("--log-format", "console") as tree:
         log = root / "log/production.log"
-        wait_for(lambda: log.exists() and "[HEARTBEAT]" in log.read_text(), 40, tree.told)
+        wait_for(lambda: log.exists() and "[HEARTBEAT]" in log.read_text(), 40, tree.reported)
         guide = Guide(project, tree)
         try:
             yield guide

@@ -103,7 +103,7 @@ ROWS: tuple[Row, ...] = (
         21,
         "queue_adapter = :solid_queue",
         "DailyCleanupJob.enqueue().id > 0",
-        is_=lambda told: told is True,
+        is_=lambda reported: reported is True,
     ),
     Row(22, "connects_to = { database: { writing: :queue } }", urls),
     Row(24, "a connection of its own", lambda g: "connections" in g.jobs("doctor").out),
@@ -181,13 +181,13 @@ ROWS: tuple[Row, ...] = (
         164,
         "HeartbeatLog.latest",
         "HeartbeatLog.latest().environment",
-        is_=lambda told: told == "production",
+        is_=lambda reported: reported == "production",
     ),
     _asked(
         168,
         "HeartbeatLog.verify_recent(within: 10.minutes)",
         "HeartbeatLog.verify_recent(within='10m')",
-        is_=lambda told: told is True,
+        is_=lambda reported: reported is True,
     ),
     Row(175, 'grep "HEARTBEAT" log/production.log', lambda g: bool(_grep(g, "HEARTBEAT"))),
     Row(
@@ -209,7 +209,7 @@ ROWS: tuple[Row, ...] = (
         200,
         "SolidQueue::RecurringTask.all",
         "len(RecurringTask.all())",
-        is_=lambda told: told == 3,
+        is_=lambda reported: reported == 3,
     ),
     _asked(
         206,
@@ -227,21 +227,24 @@ ROWS: tuple[Row, ...] = (
     Row(218, "the pool of connections", lambda g: "connections" in g.jobs("doctor").out),
     Row(219, "system load", lambda g: "load " in g.jobs("status").out),
     Row(228, "bin/rails server", with_a_web_server),
-    _asked(235, "rails console", "jobsd.__name__", is_=lambda told: told == "jobsd"),
+    _asked(235, "rails console", "jobsd.__name__", is_=lambda reported: reported == "jobsd"),
     Row(
         239,
         "SolidQueue::RecurringTask.all",
         lambda g: len(g.jobs("recurring", "list").lines) == 3,
     ),
     _asked(
-        242, "HeartbeatLog.recent", "len(HeartbeatLog.recent())", is_=lambda told: told >= 2
+        242,
+        "HeartbeatLog.recent",
+        "len(HeartbeatLog.recent())",
+        is_=lambda reported: reported >= 2,
     ),
     Row(249, "queue_adapter = :test", as_tests),
     _asked(
         255,
         "HeartbeatJob.perform_now",
         "HeartbeatJob.perform_now()",
-        is_=lambda told: told is None,
+        is_=lambda reported: reported is None,
     ),
     Row(265, "no additional set-up", lambda g: "database.migrated" in g.log),
     Row(
@@ -270,19 +273,19 @@ ROWS: tuple[Row, ...] = (
         321,
         "HeartbeatLog.recent.limit(10)",
         "len(HeartbeatLog.recent().limit(1))",
-        is_=lambda told: told == 1,
+        is_=lambda reported: reported == 1,
     ),
     _asked(
         326,
         'HeartbeatLog.by_hostname("web-1").recent',
         "len(HeartbeatLog.by_hostname('web-1').recent())",
-        is_=lambda told: told == 1,
+        is_=lambda reported: reported == 1,
     ),
     _asked(
         331,
         'HeartbeatLog.where("executed_at > ?", 1.hour.ago)',
         "[each.hostname for each in HeartbeatLog.since('1h')][-1]",
-        is_=lambda told: told == "web-1",
+        is_=lambda reported: reported == "web-1",
     ),
     Row(
         338,
@@ -306,10 +309,13 @@ ROWS: tuple[Row, ...] = (
         362,
         "class DailyCleanupJob < ApplicationJob",
         "issubclass(DailyCleanupJob, Job)",
-        is_=lambda told: told is True,
+        is_=lambda reported: reported is True,
     ),
     _asked(
-        365, "queue_as :default", "DailyCleanupJob.queue", is_=lambda told: told == "default"
+        365,
+        "queue_as :default",
+        "DailyCleanupJob.queue",
+        is_=lambda reported: reported == "default",
     ),
     Row(
         374,
@@ -325,7 +331,7 @@ ROWS: tuple[Row, ...] = (
         389,
         'RecurringTask.find_by(name: "daily_cleanup")',
         "RecurringTask.find_by(name='daily_cleanup').key",
-        is_=lambda told: told == "daily_cleanup",
+        is_=lambda reported: reported == "daily_cleanup",
     ),
     Row(402, "cron: … in a Procfile", lambda g: "jobs: " in g.jobs("generate", "procfile").out),
     Row(

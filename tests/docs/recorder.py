@@ -35,8 +35,8 @@ class Recorder:
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Add the option."""
-    told = "write the results of tests that break something to docs/evidence/failures.json"
-    parser.addoption("--record", action="store_true", help=told)
+    reported = "write the results of tests that break something to docs/evidence/failures.json"
+    parser.addoption("--record", action="store_true", help=reported)
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -78,10 +78,10 @@ def read() -> Results:
     """Return what is on record."""
     if not FILE.exists():
         return Results()
-    told: dict[str, Any] = json.loads(FILE.read_text(encoding="utf-8"))
+    reported: dict[str, Any] = json.loads(FILE.read_text(encoding="utf-8"))
     return Results(
-        {name: Outcome(**each) for name, each in told["tests"].items()},
-        [ChaosRun(**each) for each in told["chaos"]],
+        {name: Outcome(**each) for name, each in reported["tests"].items()},
+        [ChaosRun(**each) for each in reported["chaos"]],
     )
 
 
@@ -92,12 +92,12 @@ def write(results: Results) -> None:
         for name, each in sorted(results.tests.items())
     ]
     chaos = [json.dumps(asdict(each)) for each in results.chaos[-CHAOS_RUNS:]]
-    told = f'{{"tests": {{\n{_lines(tests)}}},\n"chaos": [\n{_lines(chaos)}]}}\n'
-    FILE.write_text(told, encoding="utf-8")
+    reported = f'{{"tests": {{\n{_lines(tests)}}},\n"chaos": [\n{_lines(chaos)}]}}\n'
+    FILE.write_text(reported, encoding="utf-8")
 
 
-def _lines(told: list[str]) -> str:
-    return ",\n".join(told) + ("\n" if told else "")
+def _lines(reported: list[str]) -> str:
+    return ",\n".join(reported) + ("\n" if reported else "")
 
 
 def commit_and_day() -> tuple[str, str]:

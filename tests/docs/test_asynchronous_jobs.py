@@ -83,8 +83,10 @@ def _django_project(root: Path, queue_url: str, url: str, *, age: int) -> Projec
 
 def _ended(tree: Tree) -> dict[str, list[str]]:
     """Return the numbers of the jobs that have told their count, by their kind."""
-    told = "\n".join(tree.lines)
-    return {kind: re.findall(rf"{kind} (\d+): 0 orders", told) for kind in ("async", "plain")}
+    reported = "\n".join(tree.lines)
+    return {
+        kind: re.findall(rf"{kind} (\d+): 0 orders", reported) for kind in ("async", "plain")
+    }
 
 
 def _enqueue(project: Project, numbers: range) -> None:
@@ -105,7 +107,7 @@ def test_jobs_with_djangos_orm_survive_a_restart_of_its_database(
     with project.start() as tree:
         tree.wait_event("supervisor.ready")
         _enqueue(project, range(3))
-        wait_for(lambda: {len(v) for v in _ended(tree).values()} == {3}, 30, tree.told)
+        wait_for(lambda: {len(v) for v in _ended(tree).values()} == {3}, 30, tree.reported)
         server.stop()
         server.ensure()
 
@@ -114,7 +116,7 @@ def test_jobs_with_djangos_orm_survive_a_restart_of_its_database(
         wait_for(
             lambda: tree.events("job.failed") or {len(v) for v in _ended(tree).values()} == {7},
             30,
-            tree.told,
+            tree.reported,
         )
         tree.terminate()
     assert [event["error"]["message"] for event in tree.events("job.failed")] == []
@@ -149,7 +151,7 @@ def test_an_engine_for_each_thread_that_keeps_no_connections_serves_asynchronous
                 or len(re.findall(r"count \d+: 0 users", "\n".join(tree.lines))) == 30
             ),
             30,
-            tree.told,
+            tree.reported,
         )
         tree.terminate()
 

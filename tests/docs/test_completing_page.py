@@ -49,7 +49,9 @@ def test_effects_come_once_wherever_the_process_is_killed(
             )
 
             unfinished = b"SELECT count(*) FROM jobsd.jobs WHERE outcome IS NULL"
-            wait_for(lambda: connection.execute(unfinished).fetchone() == (0,), 40, tree.told)
+            wait_for(
+                lambda: connection.execute(unfinished).fetchone() == (0,), 40, tree.reported
+            )
 
         paid = connection.execute("SELECT order_id FROM payments ORDER BY 1").fetchall()
         ended = connection.execute("SELECT outcome, attempts FROM jobsd.jobs ORDER BY id")

@@ -28,13 +28,13 @@ def test_jobs_expire_as_the_page_says(tmp_path: Path, empty_database: str) -> No
         tree.wait_event("supervisor.ready")
         project.python("import pages\npages.enqueue_both()\n")
 
-        wait_for(lambda: "user 7 gets 4711" in tree.told(), 20, tree.told)
+        wait_for(lambda: "user 7 gets 4711" in tree.reported(), 20, tree.reported)
         gone = tree.wait_event("jobs.discarded")
 
         assert gone["reason"] == "expired"
         shown = json.loads(project.run("show", str(gone["job_ids"][0]), "--json").stdout)
         assert (shown["state"], shown["reason"]) == ("discarded", "expired")
-        assert "EUR was read" not in tree.told()
+        assert "EUR was read" not in tree.reported()
         metrics = project.run("metrics").stdout
         assert 'jobsd_expired_total{queue="prices"} 1.0' in metrics
     with psycopg.connect(empty_database) as connection:

@@ -35,7 +35,7 @@ def test_the_page_of_failures_is_made_of_the_marks_and_the_record() -> None:
     assert path == PAGE
 
 
-def test_a_row_tells_the_last_results_of_its_tests_case_by_case_and_of_chaos() -> None:
+def test_a_row_reports_the_last_results_of_its_tests_case_by_case_and_of_chaos() -> None:
     path = TESTS / "outages/test_gone.py"
     test = Marked(path, "test_it_is_waited_for", {"failure": [("it breaks", "it heals.")]})
     old, new = ("abc", "2026-01-01"), ("def", "2026-01-02")
@@ -50,17 +50,17 @@ def test_a_row_tells_the_last_results_of_its_tests_case_by_case_and_of_chaos() -
         [ChaosRun(7, 5.0, 400, 1000, 2000, 300, "lost: 1", *old)],
     )
 
-    told = page([test], results)
+    reported = page([test], results)
 
     link = "[it is waited for](../../tests/outages/test_gone.py)"
     assert (
         f"| It breaks | It heals | {link} (**failed** long, abc 2026-01-01; def 2026-01-02) |"
-        in told
+        in reported
     )
-    assert "| 7 | 5 | 400 | 1,000 | 2,000 | 300 | lost: 1 | abc 2026-01-01 |" in told
+    assert "| 7 | 5 | 400 | 1,000 | 2,000 | 300 | lost: 1 | abc 2026-01-01 |" in reported
 
 
-def test_what_failed_or_has_no_result_is_told_and_what_is_no_more_is_forgotten() -> None:
+def test_what_failed_or_has_no_result_is_reported_and_what_is_no_more_is_forgotten() -> None:
     good = Outcome(passed=True, long=False, commit="abc", date="2026-01-01")
     bad = replace(good, passed=False)
     results = Results(

@@ -89,7 +89,7 @@ def test_long_work_and_partners_come_back(project: Project, empty_database: str)
     ):
         asked_again = "SELECT FROM jobsd.attempts WHERE error ->> 'type' LIKE '%Retry'"
         wait_for(lambda: connection.execute(asked_again.encode()).rowcount == 1)
-        wait_for(lambda: "order 1" in tree.told() and "row 2" in tree.told())
+        wait_for(lambda: "order 1" in tree.reported() and "row 2" in tree.reported())
         tree.terminate()
         snoozed = connection.execute("SELECT attempts FROM jobsd.jobs WHERE arguments = '[-1]'")
         assert snoozed.fetchall() == [(0,)]

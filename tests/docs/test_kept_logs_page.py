@@ -51,17 +51,17 @@ def test_it_is_shown_of_successes_and_of_killed_jobs(
             "print(pages.copy_mails.enqueue(2024).id, pages.be_killed.enqueue().id)"
         )
         copied, killed = map(int, ids.split())
-        wait_for(lambda: "PASSWORD" in log(killed), 30, tree.told)
+        wait_for(lambda: "PASSWORD" in log(killed), 30, tree.reported)
         for process in tree.children("worker"):
             process.kill()
         tree.wait_event("process.recovered")
 
         assert "copying 2024" in log(copied)
         assert "WARNING mails: 2024 is a large year mails=9000" in log(copied)
-        told = project.run("show", str(killed), "--log").stdout
+        reported = project.run("show", str(killed), "--log").stdout
 
-    assert "error\tattempt 1" in told
-    assert "ProcessExitError" in told
-    assert "a program writes" in told
-    assert "still here" in told
-    assert "hunter2" not in told
+    assert "error\tattempt 1" in reported
+    assert "ProcessExitError" in reported
+    assert "a program writes" in reported
+    assert "still here" in reported
+    assert "hunter2" not in reported

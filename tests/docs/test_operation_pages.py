@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-def test_a_heartbeat_by_hand_makes_health_true_and_status_tells_of_processes(
+def test_a_heartbeat_by_hand_makes_health_true_and_status_reports_processes(
     tmp_path: Path, empty_database: str
 ) -> None:
     project = Project(tmp_path, empty_database)

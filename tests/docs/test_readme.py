@@ -100,9 +100,9 @@ def test_the_programs_of_the_readme_run(project: Project, tree: Tree) -> None:
         listed = project.run("list", "--class", "sample_jobs.welcome_user")
         return sorted(line.split("\t")[3] for line in listed.stdout.splitlines())
 
-    wait_for(lambda: states().count("finished") >= 2, 20, tree.told)
+    wait_for(lambda: states().count("finished") >= 2, 20, tree.reported)
     assert states().count("scheduled") == 1
-    assert "welcome, user 42" in tree.told()
+    assert "welcome, user 42" in tree.reported()
 
 
 def test_the_picture_of_status_is_what_a_terminal_shows(project: Project, tree: Tree) -> None:

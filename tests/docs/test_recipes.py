@@ -59,7 +59,7 @@ def _run_all(
         tree.wait_event("supervisor.ready")
         if meanwhile is not None:
             meanwhile(tree)
-        wait_for(lambda: connection.execute(left).fetchone() == (0,), 120, tree.told)
+        wait_for(lambda: connection.execute(left).fetchone() == (0,), 120, tree.reported)
         tree.terminate()
     return tree
 
@@ -79,7 +79,7 @@ enqueue_many(
 
 def _kill_a_worker(tree: Tree) -> None:
     """Kill one that has begun, in the midst of its jobs."""
-    wait_for(lambda: any("is complete" in line for line in tree.lines), 30, tree.told)
+    wait_for(lambda: any("is complete" in line for line in tree.lines), 30, tree.reported)
     tree.children("worker")[0].kill()
 
 

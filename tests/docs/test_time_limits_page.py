@@ -31,9 +31,9 @@ def test_jobs_are_interrupted_as_the_page_says(tmp_path: Path, empty_database: s
             "pages.pay.enqueue(7)\n"
         )
 
-        wait_for(lambda: "order 7 is paid" in tree.told(), 20, tree.told)
+        wait_for(lambda: "order 7 is paid" in tree.reported(), 20, tree.reported)
 
-        assert "half of the pages are saved" in tree.told()
+        assert "half of the pages are saved" in tree.reported()
         failed = tree.wait_event("job.failed")
         assert failed["error"]["type"] == "TimeLimitExceeded"
         assert "in read_pages" in failed["error"]["stack"]

@@ -79,8 +79,8 @@ def test_the_tutorial_works_step_by_step(project: Project) -> None:
         *_, undone, listed = _follow(project, ENQUEUE)
         assert undone == "rolled back\n"
         assert listed.count("shop.welcome") == 1
-        wait_for(lambda: "welcome, ann" in tree.told(), 20, tree.told)
-        assert "welcome, b0b" not in tree.told()
+        wait_for(lambda: "welcome, ann" in tree.reported(), 20, tree.reported)
+        assert "welcome, b0b" not in tree.reported()
 
         _follow(project, FAIL)
         failed = wait_for(lambda: project.run("list", "--state", "failed").stdout, 30)
@@ -90,5 +90,5 @@ def test_the_tutorial_works_step_by_step(project: Project) -> None:
         _edit(project, "config/recurring.yml", (r"\Z", blocks(RECUR, "yaml")[0]))
         *_, upcoming, _ran = _follow(project, RECUR)
         assert len(upcoming.splitlines()) == 3
-        wait_for(lambda: "users so far: 1" in tree.told(), 20, tree.told)
+        wait_for(lambda: "users so far: 1" in tree.reported(), 20, tree.reported)
         tree.terminate()

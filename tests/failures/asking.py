@@ -28,6 +28,6 @@ def pid_of_worker(query: Query, queues: str = "*") -> int:
     return int(pid)
 
 
-def finished(query: Query, count: int, told: Callable[[], str] = str) -> None:
+def finished(query: Query, count: int, reported: Callable[[], str] = str) -> None:
     """Wait until so many jobs have finished."""
-    wait_for(lambda: query(_FINISHED) == [(count,)], what=told)
+    wait_for(lambda: query(_FINISHED) == [(count,)], what=reported)

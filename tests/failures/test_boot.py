@@ -120,7 +120,7 @@ def test_a_read_only_file_system_is_enough(project: Project, query: Query) -> No
     with wrapped(project, read_only) as tree:
         tree.wait_event("supervisor.ready")
         enqueue(query, "say", "hello")
-        finished(query, 1, tree.told)
+        finished(query, 1, tree.reported)
 
         assert tree.terminate() < 2
         assert tree.process.returncode == 0

@@ -86,24 +86,24 @@ def test_a_jump_of_the_clock_changes_nothing(
             wait_for(
                 lambda: query("SELECT FROM jobsd.jobs WHERE finished_at IS NULL") == [],
                 2,
-                tree.told,
+                tree.reported,
             )
             passed(2.1)
-            wait_for(lambda ran=ran: query(TICKS)[0][0] > ran, 2, tree.told)  # type: ignore[misc]
+            wait_for(lambda ran=ran: query(TICKS)[0][0] > ran, 2, tree.reported)  # type: ignore[misc]
             ticks, instants, near, _, now = query(TICKS)[0]
             planned = float(str(now)) - float(str(last))
-            assert int(str(ticks)) - int(str(ran)) <= planned, tree.told()
+            assert int(str(ticks)) - int(str(ran)) <= planned, tree.reported()
             assert (instants, near) == (ticks, True)
             assert query(BEATS) == [(True,)]
-            wait_for(lambda: health(bind) == 200, 2, tree.told)
+            wait_for(lambda: health(bind) == 200, 2, tree.reported)
 
-        assert {child.pid for child in tree.children()} == before, tree.told()
+        assert {child.pid for child in tree.children()} == before, tree.reported()
         assert tree.events("process.hung") == []
-        assert _shifts_told(tree.events()) >= 2
+        assert _shifts_reported(tree.events()) >= 2
         assert tree.terminate() < 2
 
 
-def _shifts_told(events: list[dict[str, str]]) -> int:
+def _shifts_reported(events: list[dict[str, str]]) -> int:
     """Return how many hours the log's times span: that the clock has jumped at all."""
     hours = {event["timestamp"][:13] for event in events if "timestamp" in event}
     return len(hours)

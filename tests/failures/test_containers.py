@@ -42,7 +42,7 @@ def _zombies(pid: int) -> list[psutil.Process]:
     "the tree is process 1 of a container, and its jobs leave orphans behind that end",
     "all are reaped, no zombie stays; TERM ends the tree in order, and the container with it",
 )
-def test_as_process_1_a_tree_reaps_strangers_and_ends_in_order(
+def test_as_process_1_a_tree_reaps_outsiders_and_ends_in_order(
     project: Project, query: Query, container: list[str]
 ) -> None:
     with wrapped(project, container, JOBSD_LOG_LEVEL="debug") as tree:
@@ -50,20 +50,20 @@ def test_as_process_1_a_tree_reaps_strangers_and_ends_in_order(
         assert started["pid"] == 1
         init = only_child(tree.process.pid)
         enqueue_many(query, "orphan", [(0.2,)] * ORPHANS)
-        finished(query, ORPHANS, tree.told)
+        finished(query, ORPHANS, tree.reported)
         # Others enter the container from outside, and are nobody's children in it.
         into = ["nsenter", "--target", str(init), "--pid", "--mount"]
         subprocess.run([*into, "sh", "-c", "sleep 0.1 & sleep 0.2 &"], check=True)
 
-        wait_for(lambda: len(tree.events("process.reaped")) >= ORPHANS, what=tree.told)
+        wait_for(lambda: len(tree.events("process.reaped")) >= ORPHANS, what=tree.reported)
         wait_for(lambda: not _zombies(init), 2, "zombies stay")
         tree.children("worker")[0].kill()
         tree.wait_event("process.replaced")
         enqueue(query, "quick", 1)
-        finished(query, ORPHANS + 1, tree.told)
+        finished(query, ORPHANS + 1, tree.reported)
         tree.children()
         os.kill(init, signal.SIGTERM)
-        assert tree.process.wait(30) == 0, tree.told()
+        assert tree.process.wait(30) == 0, tree.reported()
 
         assert tree.events("supervisor.stopped")[0]["exit_status"] == 0
         assert tree.alive() == []
@@ -81,13 +81,13 @@ def test_as_process_1_a_tree_that_still_starts_hears_term(
         "trial_jobs.py", "import time\nopen('importing', 'w').close()\ntime.sleep(60)\n"
     )
     with wrapped(project, container) as tree:
-        wait_for((project.root / "importing").exists, what=tree.told)
+        wait_for((project.root / "importing").exists, what=tree.reported)
         init = only_child(tree.process.pid)
         tree.children()
 
         os.kill(init, signal.SIGTERM)
 
-        wait_for(lambda: tree.process.poll() is not None, 2, tree.told)
+        wait_for(lambda: tree.process.poll() is not None, 2, tree.reported)
         assert tree.process.returncode == 128 + signal.SIGTERM
         wait_for(lambda: tree.alive() == [], 1)
 
@@ -103,7 +103,7 @@ def test_what_jobs_have_left_running_ends_with_the_tree(project: Project, query:
         tree.wait_event("supervisor.ready")
         enqueue(query, "orphan", 300)
         enqueue(query, "stubborn")
-        finished(query, 2, tree.told)
+        finished(query, 2, tree.reported)
         text = (project.root / "ledger").read_text(encoding="utf-8")
         pids = [int(pid) for line in text.splitlines() for pid in line.split()[1:-2]]
         left = list(map(psutil.Process, pids))

@@ -55,7 +55,7 @@ def test_who_had_worked_is_followed_at_once_however_often_it_is_killed(
             assert watch.took() < 0.5
 
         query("SELECT jobsd.enqueue('trial_jobs.quick', '[1]', wait => '0.3 s')")
-        finished(query, 1, tree.told)
+        finished(query, 1, tree.reported)
         assert tree.terminate() < 2
     assert query("SELECT FROM jobsd.processes") == []
 
@@ -82,7 +82,7 @@ def test_a_crash_loop_backs_off_costs_little_and_heals(project: Project, query: 
         after = psutil.Process(tree.process.pid).cpu_times()
         (project.root / "no").unlink()
         job_id = enqueue(query, "quick", 1)
-        finished(query, 1, tree.told)
+        finished(query, 1, tree.reported)
 
         loop = [event for event in tree.events("process.exited") if event["kind"] == "worker"]
         waits = [(_at(b) - _at(a)).total_seconds() for a, b in pairwise(loop[1:])]
@@ -99,7 +99,7 @@ def test_a_crash_loop_backs_off_costs_little_and_heals(project: Project, query: 
     "a job's C code follows a null pointer",
     "the log tells where each thread was; the job has a `ProcessExitError` that names SIGSEGV",
 )
-def test_a_job_that_segfaults_is_told_by_its_signal(project: Project, query: Query) -> None:
+def test_a_job_that_segfaults_is_reported_by_its_signal(project: Project, query: Query) -> None:
     with project.start() as tree:
         tree.wait_event("supervisor.ready")
         job_id = enqueue(query, "segfault")
@@ -108,8 +108,8 @@ def test_a_job_that_segfaults_is_told_by_its_signal(project: Project, query: Que
 
         assert replaced["signal"] == "SIGSEGV"
         stacks = [event["stack"] for event in tree.events("process.dumped")]
-        assert any("in segfault" in stack for stack in stacks), tree.told()
-        wait_for(lambda: query(FAILED) == [(job_id, "SIGSEGV", None)], 3, tree.told)
+        assert any("in segfault" in stack for stack in stacks), tree.reported()
+        wait_for(lambda: query(FAILED) == [(job_id, "SIGSEGV", None)], 3, tree.reported)
 
 
 @pytest.mark.failure(
@@ -121,7 +121,7 @@ def test_a_killed_supervisor_can_be_followed_at_once(project: Project, query: Qu
     with project.start("--pidfile", "run/pid") as tree:
         tree.wait_event("supervisor.ready")
         short = enqueue(query, "mixed", 1, 0.3, "pass")
-        wait_for(lambda: ledger(project), what=tree.told)
+        wait_for(lambda: ledger(project), what=tree.reported)
         tree.children()
 
         tree.process.kill()
@@ -132,9 +132,9 @@ def test_a_killed_supervisor_can_be_followed_at_once(project: Project, query: Qu
             second.wait_event("supervisor.ready")
             assert (project.root / "run/pid").read_text() == f"{second.process.pid}\n"
             wait_for(lambda: tree.alive() == [], 1, "children outlive their supervisor")
-            finished(query, 1, second.told)
+            finished(query, 1, second.reported)
             enqueue(query, "quick", 2)
-            finished(query, 2, second.told)
+            finished(query, 2, second.reported)
             second.terminate()
     assert query("SELECT id, outcome, attempts FROM jobsd.jobs ORDER BY id")[0] == (
         short,
@@ -176,7 +176,7 @@ def test_a_stopped_child_that_nobody_can_end_changes_nothing(
     with project.start() as tree:
         tree.wait_event("supervisor.ready")
         job_id = enqueue(query, "held", 1)
-        wait_for(lambda: ledger(project), what=tree.told)
+        wait_for(lambda: ledger(project), what=tree.reported)
         stopped = psutil.Process(pid_of_worker(query))
         monitor = tree.children("monitor")[0]
         stopped.suspend()
@@ -185,7 +185,7 @@ def test_a_stopped_child_that_nobody_can_end_changes_nothing(
         wait_for(lambda: tree.alive() == [stopped], 1, "others outlive their supervisor")
 
         with project.start() as second:
-            wait_for(lambda: query(FAILED), what=second.told)
+            wait_for(lambda: query(FAILED), what=second.reported)
             let_go(project)
             stopped.resume()
             wait_for(lambda: tree.alive() == [], 1, "it does not follow its supervisor")
@@ -201,7 +201,7 @@ def test_a_stopped_child_that_nobody_can_end_changes_nothing(
     "the next supervisor of the machine finds it out from the kernel, within a second: what "
     "ran has failed, what was merely claimed is ready again",
 )
-def test_when_all_died_at_once_the_next_tree_tells_what_ran(
+def test_when_all_died_at_once_the_next_tree_reports_what_ran(
     project: Project, query: Query
 ) -> None:
     project.write(
@@ -210,7 +210,7 @@ def test_when_all_died_at_once_the_next_tree_tells_what_ran(
     with project.start() as tree:
         tree.wait_event("supervisor.ready")
         ran = enqueue(query, "slow")
-        wait_for(lambda: ledger(project), what=tree.told)
+        wait_for(lambda: ledger(project), what=tree.reported)
         everybody = [tree.process.pid, *(child.pid for child in tree.children())]
         for pid in everybody:
             os.kill(pid, signal.SIGKILL)
@@ -218,6 +218,6 @@ def test_when_all_died_at_once_the_next_tree_tells_what_ran(
 
         with project.start() as second:
             second.wait_event("supervisor.ready")
-            finished(query, 1, second.told)
-            wait_for(lambda: [row[0] for row in query(FAILED)] == [ran], 2, second.told)
+            finished(query, 1, second.reported)
+            wait_for(lambda: [row[0] for row in query(FAILED)] == [ran], 2, second.reported)
             assert query("SELECT id FROM jobsd.jobs WHERE outcome = 'finished'") == [(waiting,)]

@@ -68,10 +68,10 @@ def test_whoever_hangs_is_dumped_and_replaced_and_nobody_else(
         tree.wait_event("supervisor.ready")
         (project.root / "hold").touch()
         os.kill(pid_of_worker(query, "importing"), signal.SIGKILL)
-        wait_for((project.root / "held").exists, what=tree.told)
+        wait_for((project.root / "held").exists, what=tree.reported)
         for queue in ("python", "c", "stopped"):
             enqueue(query, "slow", queue=queue)
-        wait_for(lambda: len(ledger(project)) == 3, what=tree.told)
+        wait_for(lambda: len(ledger(project)) == 3, what=tree.reported)
 
         enqueue(query, "stop_the_loop", queue="python")
         enqueue(query, "hold_the_lock", queue="c")
@@ -88,18 +88,18 @@ def test_whoever_hangs_is_dumped_and_replaced_and_nobody_else(
         stacks = [event["stack"] for event in tree.events("process.dumped")]
         for frame in ("in stand_still_in_python", "in hold_the_lock", "in <module>"):
             assert any(frame in stack for stack in stacks), stacks
-        assert all(line.startswith("{") for line in tree.lines), tree.told()
+        assert all(line.startswith("{") for line in tree.lines), tree.reported()
         wait_for(
             lambda: (
                 query(FAILED)
                 == [(queue, "ProcessExitError", "hung") for queue in ("c", "python", "stopped")]
             ),
-            what=tree.told,
+            what=tree.reported,
         )
         for queue in ("python", "c", "stopped", "importing"):
             enqueue(query, "quick", 1, queue=queue)
         # Those, and the one that stopped the loop: it had succeeded.
-        finished(query, 5, tree.told)
+        finished(query, 5, tree.reported)
 
 
 @pytest.mark.failure(
@@ -119,7 +119,7 @@ def test_after_a_standstill_of_the_supervisor_nobody_is_judged(
     with project.start() as tree:
         tree.wait_event("supervisor.ready")
         enqueue(query, "mixed", 1, 1.5, "pass")
-        wait_for(lambda: ledger(project), what=tree.told)
+        wait_for(lambda: ledger(project), what=tree.reported)
         before = [child.pid for child in tree.children()]
         for pid in (tree.process.pid, *before):
             os.kill(pid, signal.SIGSTOP)
@@ -130,12 +130,12 @@ def test_after_a_standstill_of_the_supervisor_nobody_is_judged(
         passed(0.3)
         for pid in before:
             os.kill(pid, signal.SIGCONT)
-        finished(query, 1, tree.told)
+        finished(query, 1, tree.reported)
         assert ledger(project) == ["start 1", "end 1"]
 
         tree.process.send_signal(signal.SIGSTOP)
         enqueue(query, "quick", 2)
-        finished(query, 2, tree.told)
+        finished(query, 2, tree.reported)
         passed(HANG_S / 2)
         tree.process.send_signal(signal.SIGCONT)
         tree.wait_event("supervisor.stalled", 2)

@@ -77,7 +77,7 @@ def test_eighty_workers_are_supervised_like_one(project: Project, query: Query) 
             victim.kill()
         tree.wait_event("process.replaced", 20)
         enqueue_many(query, "quick", [(n,) for n in range(500)])
-        finished(query, 500, tree.told)
+        finished(query, 500, tree.reported)
         tree.process.send_signal(signal.SIGHUP)
         tree.wait_event("supervisor.reloaded", within_s=120)
 

@@ -61,7 +61,7 @@ def test_where_no_process_is_to_be_had_the_others_go_on_and_it_heals(
         tree.wait_event("process.fork_failed", 2)
         assert not _metrics_are_served(bind)
         enqueue(query, "quick", 1, queue="b")
-        finished(query, 1, tree.told)
+        finished(query, 1, tree.reported)
         # Room for a process, not for its threads.
         processes.set("pids.max", int(processes.get("pids.current")) + 1)
         crashed = tree.wait_event("process.crashed")
@@ -69,7 +69,7 @@ def test_where_no_process_is_to_be_had_the_others_go_on_and_it_heals(
         processes.set("pids.max", "max")
 
         enqueue(query, "quick", 2, queue="a")
-        finished(query, 2, tree.told)
+        finished(query, 2, tree.reported)
         wait_for(lambda: _metrics_are_served(bind))
         assert tree.terminate() < 2
         assert tree.process.returncode == 0
@@ -89,9 +89,9 @@ def test_a_job_that_forks_without_end_stops_nobody(
         processes.set("pids.max", 80)
 
         enqueue(query, "fork_without_end")
-        wait_for(lambda: any("refused" in line for line in ledger(project)), what=tree.told)
+        wait_for(lambda: any("refused" in line for line in ledger(project)), what=tree.reported)
         enqueue(query, "quick", 1)
-        finished(query, 1, tree.told)
+        finished(query, 1, tree.reported)
         assert len(processes.get("cgroup.procs").split()) > 50
 
         assert tree.terminate() < 7
@@ -108,7 +108,7 @@ def test_a_job_that_forks_without_end_stops_nobody(
     "SIGKILL, in the log and in `jobsd_process_restarts_total`, and the job has a "
     "`ProcessExitError` that says so",
 )
-def test_a_worker_that_takes_all_memory_is_told_apart(project: Project, query: Query) -> None:
+def test_a_worker_that_takes_all_memory_is_kept_apart(project: Project, query: Query) -> None:
     v1 = Path("/sys/fs/cgroup/memory").is_dir()
     limit = "memory.limit_in_bytes" if v1 else "memory.max"
     project.write("config/queue.yml", TWO_WORKERS)
@@ -124,10 +124,10 @@ def test_a_worker_that_takes_all_memory_is_told_apart(project: Project, query: Q
 
             assert (replaced["kind"], replaced["reason"]) == ("worker", "oom")
             assert metric(bind, RESTARTS.format("oom")) == 1
-            wait_for(lambda: query(FAILED) == [(eater, "oom")], what=tree.told)
-            finished(query, 1, tree.told)
+            wait_for(lambda: query(FAILED) == [(eater, "oom")], what=tree.reported)
+            finished(query, 1, tree.reported)
             enqueue(query, "quick", 2, queue="a")
-            finished(query, 2, tree.told)
+            finished(query, 2, tree.reported)
             assert query("SELECT attempts FROM jobsd.jobs WHERE id = " + str(beside)) == [(1,)]
             assert len(tree.events("process.exited")) == 1
             tree.terminate()

@@ -29,35 +29,35 @@ def _note(how: str) -> None:
     noted.append((how, tenant.get(), unset.get(), bound))
 
 
-@job(name="carrying.look")
-def look(how: str) -> None:
+@job(name="carrying.check")
+def check(how: str) -> None:
     _note(how)
     if how == "first":
-        look.enqueue("by a job")
+        check.enqueue("by a job")
 
 
-@job(name="carrying.look_soon")
-async def look_soon(how: str) -> None:
+@job(name="carrying.check_soon")
+async def check_soon(how: str) -> None:
     _note(how)
 
 
 def _enqueue() -> None:
     tenant.set(SOME)
     structlog.contextvars.bind_contextvars(request_id="r-1", path=SOME, tries=2, attempt=9)
-    look.enqueue("first")
-    enqueue_many([look.with_args("in bulk")])
+    check.enqueue("first")
+    enqueue_many([check.with_args("in bulk")])
     asyncio.run(_aenqueue())
 
 
 async def _aenqueue() -> None:
-    await look_soon.aenqueue("awaited")
+    await check_soon.aenqueue("awaited")
 
 
 def test_jobs_have_what_their_enqueuer_had(make_worker: MakeWorker, count: Count) -> None:
     worker = make_worker()
     carry(tenant, unset, structlog=True)
     copy_context().run(_enqueue)
-    look.enqueue("without")
+    check.enqueue("without")
     worker.until(lambda: count("jobs WHERE outcome = 'finished'") == 5)
 
     bound = {"request_id": "r-1", "path": str(SOME), "tries": 2}
@@ -75,7 +75,7 @@ def test_a_value_that_cannot_be_stored_is_refused(default_client: object) -> Non
     odd.set(object())
 
     with pytest.raises(ArgumentError, match="odd"):
-        look.enqueue("no")
+        check.enqueue("no")
 
 
 def test_two_variables_of_a_name_are_refused() -> None:

@@ -65,13 +65,13 @@ def test_the_program_of_the_page_performs_its_job_in_the_application(
     assert "job.failed" not in said
 
 
-@job(name="flask.told")
-def _told() -> tuple[str, bool]:
+@job(name="flask.reported")
+def _reported() -> tuple[str, bool]:
     return current_app.name, "asked" in g
 
 
-@job(name="flask.told_soon")
-async def _told_soon() -> str:
+@job(name="flask.reported_soon")
+async def _reported_soon() -> str:
     return current_app.name
 
 
@@ -80,8 +80,8 @@ def test_a_job_runs_in_an_application_context_of_its_own() -> None:
     second = Flask("second")
     Jobs().init_app(second)
 
-    assert _told.perform_now() == ("second", False)
-    assert str(_told_soon.perform_now()) == "second"
+    assert _reported.perform_now() == ("second", False)
+    assert str(_reported_soon.perform_now()) == "second"
     assert "jobs" in second.extensions
 
 
@@ -91,7 +91,7 @@ def test_a_job_that_a_view_performs_shares_its_context() -> None:
 
     with app.app_context():
         g.asked = True
-        assert _told.perform_now() == ("shop", True)
+        assert _reported.perform_now() == ("shop", True)
 
 
 def test_the_end_of_a_job_tears_its_context_down_with_its_error() -> None:
@@ -127,7 +127,7 @@ def test_applications_that_are_made_again_surround_a_job_once() -> None:
         entered.append(current_app.name)
         yield
 
-    _told.perform_now()
+    _reported.perform_now()
 
     assert entered == ["shop", "once"]
 

@@ -70,8 +70,10 @@ def test_attempts_that_die_with_their_process_are_reported_once(
     done = project.run("start", "--until-empty")
 
     assert done.returncode == 0, done.stderr
-    told = [json.loads(each) for each in (tmp_path / "sentry.jsonl").read_text().splitlines()]
-    errors = [each for kind, each in told if kind == "event"]
+    reported = [
+        json.loads(each) for each in (tmp_path / "sentry.jsonl").read_text().splitlines()
+    ]
+    errors = [each for kind, each in reported if kind == "event"]
     facts = [
         (
             each["exception"]["values"][-1]["type"],

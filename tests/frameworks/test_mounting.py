@@ -111,10 +111,10 @@ def test_a_mounted_dashboard_works_below_its_path(
 def test_streams_of_a_mounted_dashboard_keep_a_worker_of_the_host_each(
     target: Target, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(watching, "LOOK_S", 0.05)
+    monkeypatch.setattr(watching, "POLL_S", 0.05)
     monkeypatch.setattr(watching, "PING_S", 0.0)
-    told = create_app(authorize=_role, target=target, live="sse")
-    app = DispatcherMiddleware(Flask("shop"), {AT: told})
+    reported = create_app(authorize=_role, target=target, live="sse")
+    app = DispatcherMiddleware(Flask("shop"), {AT: reported})
     server = make_server("127.0.0.1", 0, app, threaded=True)
     threading.Thread(target=server.serve_forever, daemon=True).start()
 
@@ -122,13 +122,13 @@ def test_streams_of_a_mounted_dashboard_keep_a_worker_of_the_host_each(
         asking.request("GET", f"{AT}/live", headers={"X-Role": "viewer"})
         answer = asking.getresponse()
         lines = [answer.readline() for _ in range(4)]
-        during = told.watching.count
+        during = reported.watching.count
         answer.close()
     # It is noticed when the next ping can't be sent.
-    wait_until(lambda: told.watching.count == 0, 30)
+    wait_until(lambda: reported.watching.count == 0, 30)
     server.shutdown()
     server.server_close()
-    told.close()
+    reported.close()
 
     assert lines[:3] == [b":\n", b"\n", b"event: changed\n"]
     assert during == 1

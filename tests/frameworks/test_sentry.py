@@ -74,9 +74,9 @@ def test_each_attempt_is_reported_with_its_scope_in_the_trace_of_the_enqueue(
     errors = sent.of("event")
     assert [each["exception"]["values"][-1]["type"] for each in errors] == ["ValueError"] * 2
     assert {each["contexts"]["trace"]["trace_id"] for each in errors} == {request.trace_id}
-    told = [each["contexts"]["jobsd"] for each in errors]
-    assert [facts["attempt"] for facts in told] == [1, 2]
-    assert told[0] | {"attempt": 0} == {
+    reported = [each["contexts"]["jobsd"] for each in errors]
+    assert [facts["attempt"] for facts in reported] == [1, 2]
+    assert reported[0] | {"attempt": 0} == {
         "job_id": job_id,
         "class_name": "reported.stumbles",
         "queue_name": "mail",
@@ -103,7 +103,7 @@ def test_coroutines_of_one_loop_share_no_scope(
         together.enqueue(number)
     worker.until(lambda: count("failed_executions") == TOGETHER)
 
-    told = {
+    reported = {
         each["exception"]["values"][-1]["value"]: [
             crumb["message"] for crumb in each["breadcrumbs"]["values"]
         ]
@@ -117,13 +117,13 @@ def test_coroutines_of_one_loop_share_no_scope(
     sent_by = {
         each.context.span_id for each in spans if each.name == "send mail" and each.context
     }
-    assert told == {str(number): [f"number {number}"] for number in range(TOGETHER)}
+    assert reported == {str(number): [f"number {number}"] for number in range(TOGETHER)}
     assert (len(transactions), len(traces)) == (TOGETHER, 1)
     assert (len(performed), parents) == (TOGETHER, sent_by)
     tracers.shutdown()
 
 
-def test_a_job_is_a_transaction_and_tells_of_its_queue(
+def test_a_job_is_a_transaction_and_reports_its_queue(
     sent: Kept, make_worker: MakeWorker, count: Count
 ) -> None:
     worker = make_worker()
@@ -212,15 +212,15 @@ def test_a_recurring_task_checks_in(
     worker.until(lambda: count("failed_executions") == 1)
     worker.until(lambda: count("jobs WHERE outcome = 'finished'") == 1)
 
-    told = sent.of("check_in")
-    assert [each["status"] for each in told] == ["in_progress", "error"] * 2
-    assert {each["monitor_slug"] for each in told} == {"nightly-mail"}
-    assert len({each["check_in_id"] for each in told}) == 2
+    reported = sent.of("check_in")
+    assert [each["status"] for each in reported] == ["in_progress", "error"] * 2
+    assert {each["monitor_slug"] for each in reported} == {"nightly-mail"}
+    assert len({each["check_in_id"] for each in reported}) == 2
     config = None
     if cron is not None:
         crontab = {"type": "crontab", "value": cron}
         config = {"schedule": crontab, "timezone": "Europe/Paris"}
-    assert [each.get("monitor_config") for each in told] == [config] * 4
+    assert [each.get("monitor_config") for each in reported] == [config] * 4
 
 
 def test_a_task_that_is_excluded_does_not_check_in(

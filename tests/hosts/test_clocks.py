@@ -106,11 +106,11 @@ def test_clocks_that_are_an_hour_off_change_nothing(
             tree.wait_event("recurring.loaded")
         _run(behind, project, _ENQUEUE, net.url, str(project.root), **behind_env)
         _run(ahead, project, _ENQUEUE, net.url, str(project.root), **ahead_env)
-        wait_for(lambda: _ran(project) == 20, what=late.told)
+        wait_for(lambda: _ran(project) == 20, what=late.reported)
         passes(8)  # longer than a heartbeat may stand
 
         # Ticks go on: sooner or later either host has run one, and beats again.
-        wait_for(lambda: _clocks(project) == {"behind": -1, "ahead": 1}, what=late.told)
+        wait_for(lambda: _clocks(project) == {"behind": -1, "ahead": 1}, what=late.reported)
         assert query(_LATE) == []
         wait_for(lambda: query(_OFF) == [], what=lambda: str(query(_OFF)))
         ((ticks, instants, seconds),) = query(_TICKS)

@@ -220,7 +220,7 @@ def test_the_text_is_byte_by_byte_that_of_the_library() -> None:
     odd = {'odd "name\\\n': 1e-7, "big": 123456789.0, "none": float("inf"), "half": -0.5}
     figures = replace(DATABASE, latencies_s=odd, oldest_transaction_s=1e22)
     registry = CollectorRegistry(auto_describe=False)
-    registry.register(metrics._Figures(TREE, figures))
+    registry.register(metrics.Scrape(TREE, figures))
 
     assert exposition(TREE, figures)[0] == generate_latest(registry)
 

@@ -174,8 +174,8 @@ def _fails(_: object) -> None:
 def test_a_standby_is_refused_in_words_and_its_transaction_goes_on(engine: sa.Engine) -> None:
     with Session(engine) as orm:
         orm.execute(sa.text("CREATE SCHEMA standby"))
-        told = "CREATE FUNCTION standby.pg_is_in_recovery() RETURNS bool RETURN true"
-        orm.execute(sa.text(told))
+        reported = "CREATE FUNCTION standby.pg_is_in_recovery() RETURNS bool RETURN true"
+        orm.execute(sa.text(reported))
         orm.execute(sa.text("SET LOCAL search_path = standby, pg_catalog"))
 
         with pytest.raises(Error, match="this server is a standby, which commits nothing"):

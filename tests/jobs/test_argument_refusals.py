@@ -45,7 +45,7 @@ class Choosy:
             raise LookupError("nobody is that young")
 
 
-class Stranger:
+class Outsider:
     def __repr__(self) -> str:
         raise AssertionError("what is refused is not asked what it holds")
 
@@ -53,7 +53,7 @@ class Stranger:
 @pytest.mark.parametrize(
     ("value", "said"),
     [
-        (Stranger(), "argument 1 is of type Stranger"),
+        (Outsider(), "argument 1 is of type Stranger"),
         ("a\0b", "argument 1 holds a NUL"),
         ({"a": ("b", "a\0b")}, r"argument 1\['a'\]\[1\] holds a NUL"),
         ({"a\0b": 1}, "argument 1 holds a NUL"),
@@ -61,7 +61,7 @@ class Stranger:
         (Point(1.0, ("\0",)), r"argument 1\.labels\[0\] holds a NUL"),
         ("\ud800", "argument 1 holds half of a surrogate"),
         (lambda: None, "argument 1 is of type function"),
-        ([1, {"deep": Stranger()}], r"argument 1\[1\]\['deep'\] is of type Stranger"),
+        ([1, {"deep": Outsider()}], r"argument 1\[1\]\['deep'\] is of type Stranger"),
         (1j, "complex"),
         (2**14_000, "argument 1 is a whole number of more than 14,000 bits"),
         (Point, "argument 1 is of type type"),
@@ -82,7 +82,7 @@ def test_a_name_that_can_not_be_stored_is_no_name_of_a_type(name: str) -> None:
 
 def test_a_keyword_argument_is_named_when_it_is_refused() -> None:
     with pytest.raises(ArgumentError, match="argument 'who'"):
-        dump([], {"who": Stranger()})
+        dump([], {"who": Outsider()})
 
 
 def test_a_list_that_holds_itself_is_refused() -> None:

@@ -25,13 +25,13 @@ if TYPE_CHECKING:
 
     Surrounding = Generator[None, Any]
 
-told: list[object] = []
+reported: list[object] = []
 tenant: ContextVar[str] = ContextVar("tenant", default="nobody")
 
 
 @pytest.fixture(autouse=True)
 def _nothing_around() -> Iterator[None]:
-    told.clear()
+    reported.clear()
     yield
     around.JOBS.forget()
     around.ENQUEUES.forget()
@@ -41,7 +41,7 @@ def _nothing_around() -> Iterator[None]:
 def pay(order: int, *, by: str = "card") -> str:
     if not order:
         raise ValueError("no order")
-    told.append(("job", tenant.get()))
+    reported.append(("job", tenant.get()))
     return f"{order} by {by}"
 
 
@@ -53,18 +53,18 @@ async def pay_soon(order: int) -> str:
 
 class Ship(Job):
     def perform(self, *parcels: str, **labels: str) -> None:  # noqa: ARG002
-        told.append(current_job().arguments)
+        reported.append(current_job().arguments)
 
 
 def _surround(name: str) -> Callable[[CurrentJob], Surrounding]:
     def surround(job: CurrentJob) -> Surrounding:
-        told.append((name, "before", job.arguments))
+        reported.append((name, "before", job.arguments))
         try:
             result = yield
         except ValueError as error:
-            told.append((name, "raised", str(error)))
+            reported.append((name, "raised", str(error)))
             raise
-        told.append((name, "after", result))
+        reported.append((name, "after", result))
 
     return surround
 
@@ -75,7 +75,7 @@ def test_the_first_that_is_registered_is_the_outermost() -> None:
 
     assert pay.perform_now(7) == "7 by card"
     arguments = {"order": 7, "by": "card"}
-    assert told == [
+    assert reported == [
         ("outer", "before", arguments),
         ("inner", "before", arguments),
         ("job", "nobody"),
@@ -91,7 +91,7 @@ def test_the_exception_of_a_job_comes_to_each_and_goes_on() -> None:
     with pytest.raises(ValueError, match="no order"):
         pay.perform_now(0)
 
-    assert told[2:] == [("inner", "raised", "no order"), ("outer", "raised", "no order")]
+    assert reported[2:] == [("inner", "raised", "no order"), ("outer", "raised", "no order")]
 
 
 def test_what_is_caught_around_a_job_is_not_the_jobs_any_more() -> None:
@@ -100,10 +100,10 @@ def test_what_is_caught_around_a_job_is_not_the_jobs_any_more() -> None:
         try:
             yield
         except ValueError:
-            told.append("forgiven")
+            reported.append("forgiven")
 
     assert pay.perform_now(0) is None
-    assert told == ["forgiven"]
+    assert reported == ["forgiven"]
 
 
 def test_a_job_finds_the_context_that_was_set_around_it() -> None:
@@ -115,15 +115,15 @@ def test_a_job_finds_the_context_that_was_set_around_it() -> None:
 
     pay.perform_now(1)
 
-    assert (told, tenant.get()) == ([("job", "ACME")], "nobody")
+    assert (reported, tenant.get()) == ([("job", "ACME")], "nobody")
 
 
 @pytest.mark.parametrize("plain_first", [True, False])
 def test_both_kinds_of_generators_surround_a_coroutine(*, plain_first: bool) -> None:
     async def with_loop(job: CurrentJob) -> AsyncGenerator[None, Any]:
         await asyncio.sleep(0)
-        told.append(("loop", asyncio.get_running_loop().is_running(), job.class_name))
-        told.append(("loop", (yield)))
+        reported.append(("loop", asyncio.get_running_loop().is_running(), job.class_name))
+        reported.append(("loop", (yield)))
 
     functions: list[Any] = [_surround("plain"), with_loop]
     for function in functions if plain_first else functions[::-1]:
@@ -135,7 +135,7 @@ def test_both_kinds_of_generators_surround_a_coroutine(*, plain_first: bool) -> 
     plain = ("plain", "before", {"order": 3})
     before = [plain, ("loop", True, f"{__name__}.pay_soon")]
     after = [("loop", "3 by card"), ("plain", "after", "3 by card")]
-    assert told == [
+    assert reported == [
         *(before if plain_first else before[::-1]),
         ("job", "nobody"),
         *(after if plain_first else after[::-1]),
@@ -145,12 +145,12 @@ def test_both_kinds_of_generators_surround_a_coroutine(*, plain_first: bool) -> 
 def test_an_asynchronous_one_does_not_surround_what_is_not_awaited() -> None:
     @around_job
     async def never(_job: CurrentJob) -> AsyncGenerator[None, Any]:
-        told.append("surrounded")
+        reported.append("surrounded")
         yield
 
     pay.perform_now(1)
 
-    assert told == [("job", "nobody")]
+    assert reported == [("job", "nobody")]
 
 
 def test_a_part_of_a_job_is_surrounded_with_the_job_alone() -> None:
@@ -161,7 +161,7 @@ def test_a_part_of_a_job_is_surrounded_with_the_job_alone() -> None:
     around_job(_surround("once"))
     whole.perform_now()
 
-    assert [each for each in told if isinstance(each, tuple) and each[0] == "once"] == [
+    assert [each for each in reported if isinstance(each, tuple) and each[0] == "once"] == [
         ("once", "before", {}),
         ("once", "after", None),
     ]
@@ -170,13 +170,13 @@ def test_a_part_of_a_job_is_surrounded_with_the_job_alone() -> None:
 def test_a_job_knows_its_arguments_by_their_names() -> None:
     Ship.perform_now("a", "b", to="Loch Lomond")
 
-    assert told == [{"parcels": ("a", "b"), "labels": {"to": "Loch Lomond"}}]
+    assert reported == [{"parcels": ("a", "b"), "labels": {"to": "Loch Lomond"}}]
 
 
 def test_its_arguments_come_in_the_order_of_its_parameters() -> None:
-    told.append(list(CurrentJob(1, 1, "q", f"{__name__}.pay", None, ((7,), {})).arguments))
+    reported.append(list(CurrentJob(1, 1, "q", f"{__name__}.pay", None, ((7,), {})).arguments))
 
-    assert told == [["order", "by"]]
+    assert reported == [["order", "by"]]
 
 
 def test_what_is_no_generator_is_refused() -> None:
@@ -197,8 +197,8 @@ def test_one_that_never_yields_fails_the_job() -> None:
 @around_enqueue
 def _trace(job: CurrentJob) -> Surrounding:
     job.context["trace"] = f"of {job.arguments['order']}"
-    told.append((job.id, job.class_name, job.queue_name))
-    told.append((yield))
+    reported.append((job.id, job.class_name, job.queue_name))
+    reported.append((yield))
 
 
 around.ENQUEUES.forget()
@@ -216,8 +216,8 @@ def test_the_context_of_a_job_is_stored_with_it_however_it_is_enqueued(rows: Row
     enqueue_many(pay.with_args(number) for number in (4, 5))
 
     assert rows(CONTEXTS) == [(number, {"trace": f"of {number}"}) for number in range(1, 6)]
-    assert told[:2] == [(0, f"{__name__}.pay", "default"), first]
-    assert told[-1] == EnqueuedJob(None, "pending")
+    assert reported[:2] == [(0, f"{__name__}.pay", "default"), first]
+    assert reported[-1] == EnqueuedJob(None, "pending")
 
 
 @pytest.mark.usefixtures("default_client")
@@ -242,13 +242,13 @@ def test_a_context_that_cant_be_stored_is_refused(context: dict[str, Any], says:
         pay.enqueue(1)
 
 
-def test_the_error_of_an_enqueue_is_told_and_can_not_be_lost() -> None:
+def test_the_error_of_an_enqueue_is_reported_and_can_not_be_lost() -> None:
     @around_enqueue
     def swallow(_job: CurrentJob) -> Surrounding:
         try:
             yield
         except Error as error:
-            told.append(error)
+            reported.append(error)
 
     def refuse(_job: object) -> EnqueuedJob:
         raise Error("refused")
@@ -256,7 +256,7 @@ def test_the_error_of_an_enqueue_is_told_and_can_not_be_lost() -> None:
     with pytest.raises(Error, match="refused") as caught:
         around.enqueue(pay.with_args(1), refuse)
 
-    assert told == [caught.value]
+    assert reported == [caught.value]
 
 
 def test_an_enqueue_that_is_awaited_is_surrounded_by_both_kinds() -> None:
@@ -264,15 +264,15 @@ def test_an_enqueue_that_is_awaited_is_surrounded_by_both_kinds() -> None:
     async def put(job: CurrentJob) -> AsyncGenerator[None, Any]:
         await asyncio.sleep(0)
         job.context["by"] = "loop"
-        told.append((yield))
+        reported.append((yield))
 
     async def store(drafted: Draft) -> EnqueuedJob:
-        told.append(drafted.context)
+        reported.append(drafted.context)
         return EnqueuedJob(7, "ready")
 
     around_enqueue(_trace)
     assert asyncio.run(around.aenqueue(pay.with_args(4), store)).id == 7
-    assert told[1:] == ['{"by": "loop", "trace": "of 4"}', *[EnqueuedJob(7, "ready")] * 2]
+    assert reported[1:] == ['{"by": "loop", "trace": "of 4"}', *[EnqueuedJob(7, "ready")] * 2]
 
 
 def test_no_job_is_left_as_the_current_one() -> None:

@@ -76,11 +76,11 @@ def test_coroutines_share_the_connections_of_their_loop(stored: Stored, mine: Cl
 )
 def test_a_coroutine_may_be_cancelled_anywhere(stored: Stored, mine: Client) -> None:
     draw = random.Random(16)  # noqa: S311 - no secret
-    told: list[int] = []
+    reported: list[int] = []
 
     async def enqueue(number: int) -> None:
         await note.aenqueue(number)
-        told.append(number)
+        reported.append(number)
 
     async def cancelled(number: int) -> None:
         task = asyncio.create_task(enqueue(number))
@@ -103,9 +103,9 @@ def test_a_coroutine_may_be_cancelled_anywhere(stored: Stored, mine: Client) -> 
 
     counts = Counter(stored())
     assert set(counts.values()) == {1}
-    assert set(told) <= counts.keys()
+    assert set(reported) <= counts.keys()
     assert states == {TransactionStatus.IDLE}
-    assert POINTS / 4 <= len(told) < POINTS
+    assert POINTS / 4 <= len(reported) < POINTS
 
 
 def test_a_bulk_that_is_cancelled_is_stored_whole_or_not_at_all(stored: Stored) -> None:

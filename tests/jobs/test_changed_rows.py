@@ -84,13 +84,13 @@ def test_a_job_whose_ready_row_is_changed_is_not_claimed_twice(
     claim = claims.STATEMENTS["nothing"].with_(pick)
     changing(CHANGE_READY)
 
-    told = 0
+    reported = 0
     while _one(session, "SELECT count(*) FROM jobsd.ready_executions"):
         (_, size, *_), *jobs = session.fetch(claim, FROM_THE_HEAD)
         assert size == len(jobs)
-        told += size
+        reported += size
 
-    assert told == _one(session, "SELECT count(*) FROM jobsd.claimed_executions") == JOBS
+    assert reported == _one(session, "SELECT count(*) FROM jobsd.claimed_executions") == JOBS
 
 
 def test_a_job_whose_scheduled_row_is_changed_is_not_dispatched_twice(

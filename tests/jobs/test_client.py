@@ -99,7 +99,7 @@ def _until_one_waits(session: Session) -> None:
     "The answer to an enqueue gets lost on its way.",
     "One error within ten seconds: it is not known whether the job was enqueued.",
 )
-def test_an_answer_that_is_lost_is_told_as_not_known(target: Target) -> None:
+def test_an_answer_that_is_lost_is_reported_as_not_known(target: Target) -> None:
     with firewall(target.url) as wall:
         lost = Client(Target(wall.url, deadline_s=0.5))
         client.configure(client=lost)

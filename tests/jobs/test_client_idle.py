@@ -121,7 +121,7 @@ def test_a_connection_that_is_in_use_is_asked_nothing(
     "A firewall has forgotten the idle connections, and lets no new one through either.",
     "One error within a few seconds that the database is unreachable: nothing was stored.",
 )
-def test_a_way_that_is_closed_altogether_is_told_as_such(target: Target) -> None:
+def test_a_way_that_is_closed_altogether_is_reported_as_such(target: Target) -> None:
     with firewall(target.url) as wall, contextlib.closing(_pool(wall.url)):
         wall.forget()
         wall.shut = True

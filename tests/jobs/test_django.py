@@ -93,7 +93,7 @@ def test_the_proxy_of_the_default_connection_will_do(
     assert stored() == [1]
 
 
-def test_a_bulk_is_told_apart_from_its_time_where_django_has_no_zones(
+def test_a_bulk_is_kept_apart_from_its_time_where_django_has_no_zones(
     connection: Any, session: Session
 ) -> None:
     with transaction.atomic():
@@ -138,10 +138,10 @@ def test_a_transaction_that_the_server_gave_up_refuses_with_the_drivers_error(
             put(connection, 1)
         transaction.set_rollback(True)
 
-    told = caught.value.__cause__
-    while told and not isinstance(told, psycopg.Error):
-        told = told.__cause__  # Django's stands before the driver's
-    assert isinstance(told, psycopg.errors.InFailedSqlTransaction)
+    reported = caught.value.__cause__
+    while reported and not isinstance(reported, psycopg.Error):
+        reported = reported.__cause__  # Django's stands before the driver's
+    assert isinstance(reported, psycopg.errors.InFailedSqlTransaction)
 
 
 def test_the_connection_of_another_thread_is_refused(connection: Any) -> None:

@@ -60,7 +60,7 @@ def test_sql_stores_all_that_python_does(session: Session) -> None:
 
 
 @pytest.mark.parametrize(
-    ("call", "told"),
+    ("call", "reported"),
     [
         ("''", "class_name: the name of a job is wanted"),
         ("repeat('x', 1001)", "class_name: more than 1,000 characters"),
@@ -90,8 +90,8 @@ def test_sql_stores_all_that_python_does(session: Session) -> None:
         ("'x', on_conflict => 'wait'", "on_conflict: 'block' or 'discard'"),
     ],
 )
-def test_sql_refuses_what_python_refuses(call: str, told: str, session: Session) -> None:
-    with pytest.raises(errors.InvalidParameterValue, match=f"enqueue: {told}"):
+def test_sql_refuses_what_python_refuses(call: str, reported: str, session: Session) -> None:
+    with pytest.raises(errors.InvalidParameterValue, match=f"enqueue: {reported}"):
         _rows(session, f"SELECT jobsd.enqueue({call})")
     assert _rows(session, "SELECT FROM jobsd.jobs") == []
 
@@ -122,7 +122,7 @@ def test_sql_and_python_know_the_same_names_of_queues(
 
 
 @pytest.mark.parametrize(
-    ("call", "told"),
+    ("call", "reported"),
     [
         ("'x', priority => 1.5", "priority => numeric"),
         ("'x', priority => 2147483648", "priority => bigint"),
@@ -132,12 +132,12 @@ def test_sql_and_python_know_the_same_names_of_queues(
     ],
 )
 def test_what_is_of_no_type_is_refused_by_the_server(
-    call: str, told: str, session: Session
+    call: str, reported: str, session: Session
 ) -> None:
     with pytest.raises(errors.Error) as refused:
         _rows(session, f"SELECT jobsd.enqueue({call})")
 
-    assert told in f"{refused.value}"
+    assert reported in f"{refused.value}"
     assert _rows(session, "SELECT FROM jobsd.jobs") == []
 
 

@@ -189,7 +189,7 @@ def test_sql_refuses_the_same(rows: Rows, wrong: str) -> None:
         rows("SELECT jobsd.enqueue('x', expires_in => %s::interval)", wrong)
 
 
-def test_the_reason_of_a_discarded_job_is_told(rows: Rows, session: Session) -> None:
+def test_the_reason_of_a_discarded_job_is_reported(rows: Rows, session: Session) -> None:
     expired = late.enqueue().id or 0
     rows("UPDATE jobsd.expirations SET expires_at = now() - interval '1 s'")
     list(expirations.discard(session, keep=True))

@@ -212,7 +212,7 @@ def test_many_are_retried_in_transactions_of_a_bounded_size(
     ids=repr,
 )
 def test_a_filter_that_can_not_be_meant_is_one_clear_error(filters: dict[str, Any]) -> None:
-    with pytest.raises(Error) as told:
+    with pytest.raises(Error) as reported:
         retry_all(**filters)
 
-    assert type(told.value) is Error
+    assert type(reported.value) is Error

@@ -102,7 +102,7 @@ def test_a_discard_may_keep_nothing_and_hands_its_turn_over(
 
 
 @pytest.mark.parametrize(
-    ("act", "state", "told"),
+    ("act", "state", "reported"),
     [
         ("retry", "ready", "is ready"),
         ("retry", "finished", "is finished"),
@@ -111,12 +111,12 @@ def test_a_discard_may_keep_nothing_and_hands_its_turn_over(
     ],
 )
 def test_what_can_not_be_is_refused(
-    session: Session, rows: Rows, act: str, state: str, told: str
+    session: Session, rows: Rows, act: str, state: str, reported: str
 ) -> None:
     job_id = _one_of_each(session, rows)[state]
 
     wrong = psycopg.errors.ObjectNotInPrerequisiteState
-    with pytest.raises(wrong, match=f"{act}: job {job_id} {told}"):
+    with pytest.raises(wrong, match=f"{act}: job {job_id} {reported}"):
         rows(f"SELECT jobsd.{act}(%s)", job_id)
 
 

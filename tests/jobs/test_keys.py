@@ -160,7 +160,7 @@ def test_a_fixed_value_is_refused_where_it_is_written() -> None:
         Limit(key=True)
 
 
-def test_an_object_that_can_not_be_asked_for_its_id_is_told() -> None:
+def test_an_object_that_can_not_be_asked_for_its_id_is_reported() -> None:
     with pytest.raises(LimitError, match="raised RuntimeError: the session is closed"):
         Limit(key=Torn).of("job", (), {})
 
@@ -214,10 +214,10 @@ def test_no_two_of_all_small_keys_are_one() -> None:
 
 
 def test_a_key_is_the_same_in_every_process() -> None:
-    told = "from jobsd.jobs.keys import encode; print(encode('g', ('a', 7, ('b',))))"
+    reported = "from jobsd.jobs.keys import encode; print(encode('g', ('a', 7, ('b',))))"
     texts = {
         subprocess.run(
-            [sys.executable, "-c", told],
+            [sys.executable, "-c", reported],
             env={"PYTHONHASHSEED": seed},
             capture_output=True,
             text=True,

@@ -131,7 +131,7 @@ def test_programs_and_the_server_agree_on_the_lane_of_a_class(
     assert len(lanes.lane_of(name).encode()) <= 500
 
 
-def test_many_classes_of_many_workers_are_looked_through_at_once(
+def test_many_classes_of_many_workers_are_searched_at_once(
     session: Session,
 ) -> None:
     names = [f"application.jobs.module_{n % 40}.job_{n}" for n in range(1000)]

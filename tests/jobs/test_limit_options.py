@@ -12,7 +12,7 @@ from jobsd.jobs.limits import Limit
 
 
 @pytest.mark.parametrize(
-    ("options", "told"),
+    ("options", "reported"),
     [
         ({"to": 0}, "to=0 is no whole number from 1 on"),
         ({"to": 1.5}, r"to=1\.5 is no whole"),
@@ -28,8 +28,10 @@ from jobsd.jobs.limits import Limit
         ({"group": "g" * 1001}, "at most 1000 bytes"),
     ],
 )
-def test_a_limit_that_can_not_be_meant_is_refused(options: dict[str, Any], told: str) -> None:
-    with pytest.raises(Error, match=told):
+def test_a_limit_that_can_not_be_meant_is_refused(
+    options: dict[str, Any], reported: str
+) -> None:
+    with pytest.raises(Error, match=reported):
         Limit(**options)
 
 

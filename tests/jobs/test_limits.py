@@ -190,7 +190,7 @@ def test_what_rolls_back_leaves_nothing(target: Target, session: Session) -> Non
     assert sync.enqueue("ann").state == "ready"
 
 
-def test_many_of_all_kinds_are_told_apart(session: Session) -> None:
+def test_many_of_all_kinds_are_kept_apart(session: Session) -> None:
     drafts = [
         free.with_args(),
         welcome.with_args("ann"),

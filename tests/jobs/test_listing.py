@@ -79,7 +79,7 @@ def test_the_newest_come_first_over_many_pages(
     assert _ids(session, Filter(queue_name="rare")) == history[:1]
 
 
-def test_a_rare_filter_ends_and_says_how_far_it_has_looked(
+def test_a_rare_filter_ends_and_says_how_far_it_has_searched(
     session: Session, history: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(listing, "PAGE", 50)

@@ -45,7 +45,7 @@ _MOVES = (_READY_TO_CLAIMED, _CLAIMED_TO_SCHEDULED, _SCHEDULED_TO_FAILED, _FAILE
 
 
 @pytest.fixture
-def told() -> Iterator[list[dict[str, Any]]]:
+def reported() -> Iterator[list[dict[str, Any]]]:
     """What was told of lost jobs."""
     heard: list[dict[str, Any]] = []
     end = events.subscribe(lambda _, facts: heard.append(facts), names=["jobs.lost"])
@@ -67,8 +67,8 @@ def _listed(session: Session) -> list[int]:
     return [job.id for job in listing.listed(session, listing.Filter("lost")).jobs]
 
 
-def test_a_job_that_is_in_no_table_is_found_and_told_once(
-    session: Session, told: list[dict[str, Any]]
+def test_a_job_that_is_in_no_table_is_found_and_reported_once(
+    session: Session, reported: list[dict[str, Any]]
 ) -> None:
     here, gone = enqueue(), enqueue()
     session.connection.execute("DELETE FROM jobsd.ready_executions WHERE job_id = %s", (gone,))
@@ -76,7 +76,7 @@ def test_a_job_that_is_in_no_table_is_found_and_told_once(
     for _ in range(2):
         lost.find(session, [here, gone, 2**40])
 
-    assert told == [{"size": 1, "job_ids": [gone]}]
+    assert reported == [{"size": 1, "job_ids": [gone]}]
     assert (_listed(session), lost.known(session).jobs) == ([gone], 1)
     assert inspect.find(session, gone).job.state == "lost"
 
@@ -168,7 +168,7 @@ def test_two_who_retry_a_lost_job_let_it_run_once(session: Session, target: Targ
 
 
 @pytest.mark.parametrize("act", ["retry", "note"])
-def test_an_act_looks_again_behind_the_lock(
+def test_an_act_checks_again_behind_the_lock(
     act: str, session: Session, target: Target, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (gone,) = _lose(session, enqueue())
@@ -210,13 +210,13 @@ def test_a_job_that_moves_is_never_lost(session: Session, target: Target) -> Non
     mover.start()
     found = list[int]()
 
-    def looked() -> bool:
+    def checked() -> bool:
         lost.find(session, jobs)
         found.extend(lost.read_next(session, 0, 1000).lost)
         return rounds[0] >= 100
 
     try:
-        wait_until(looked, 60)
+        wait_until(checked, 60)
     finally:
         over.set()
         mover.join()

@@ -104,7 +104,7 @@ def test_what_is_given_beats_it(rows: Rows) -> None:
 
 
 @pytest.mark.parametrize(
-    ("call", "told"),
+    ("call", "reported"),
     [
         ("'p.whole', '[1]'", "unique_key: its definition computes the key by a function"),
         ("'p.one', '[1.5]'", "concurrency_key: the argument order is not given, or no key"),
@@ -112,8 +112,10 @@ def test_what_is_given_beats_it(rows: Rows) -> None:
         ("'p.one', '[]'", "concurrency_key: the argument order is not given, or no key"),
     ],
 )
-def test_a_key_that_sql_can_not_compute_is_asked_for(call: str, told: str, rows: Rows) -> None:
-    with pytest.raises(psycopg.errors.InvalidParameterValue, match=told):
+def test_a_key_that_sql_can_not_compute_is_asked_for(
+    call: str, reported: str, rows: Rows
+) -> None:
+    with pytest.raises(psycopg.errors.InvalidParameterValue, match=reported):
         rows(f"SELECT jobsd.enqueue({call})")
 
     key = "unique_key" if "whole" in call else "concurrency_key"

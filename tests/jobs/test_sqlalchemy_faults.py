@@ -94,7 +94,7 @@ def test_a_closed_connection_refuses_with_its_own_error(engine: sa.Engine) -> No
     assert isinstance(caught.value.__cause__, SQLAlchemyError)
 
 
-def test_a_server_that_is_away_is_told_by_the_library_as_the_cause() -> None:
+def test_a_server_that_is_away_is_reported_by_the_library_as_the_cause() -> None:
     engine = sa.create_engine("postgresql+psycopg://nobody@127.0.0.1:1/nothing")
 
     with Session(engine) as orm, pytest.raises(EnqueueError) as caught:

@@ -168,9 +168,9 @@ def test_to_raise_says_which_job_has_the_key(rows: Rows) -> None:
 
     with pytest.raises(
         DuplicateError, match=f"job {first.id} has its unique key 'q.strict/1'"
-    ) as told:
+    ) as reported:
         strict.enqueue(1)
-    assert told.value.job_id == first.id
+    assert reported.value.job_id == first.id
     with pytest.raises(DuplicateError):
         enqueue_many([plain.with_args(1), strict.with_args(2), strict.with_args(1)])
     assert rows("SELECT id FROM jobsd.jobs") == [first.id]

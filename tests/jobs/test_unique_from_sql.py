@@ -48,7 +48,7 @@ def test_sql_does_the_same(rows: Rows, session: Session) -> None:
 
 
 @pytest.mark.parametrize(
-    ("options", "told"),
+    ("options", "reported"),
     [
         ("unique_key => ''", "unique_key: 1 to 1,000 bytes"),
         ("unique_key => 'k', unique_until => 'x'", "unique_until: 'started', 'finished'"),
@@ -61,6 +61,6 @@ def test_sql_does_the_same(rows: Rows, session: Session) -> None:
         ("unique_key => 'k', unique_max_wait => '1 h'", "unique_max_wait: goes with"),
     ],
 )
-def test_sql_refuses_the_same(rows: Rows, options: str, told: str) -> None:
-    with pytest.raises(psycopg.errors.InvalidParameterValue, match=told):
+def test_sql_refuses_the_same(rows: Rows, options: str, reported: str) -> None:
+    with pytest.raises(psycopg.errors.InvalidParameterValue, match=reported):
         rows(f"SELECT jobsd.enqueue('x', {options})")

@@ -166,7 +166,7 @@ def test_postgresql_computes_the_same_key_of_all_arguments(rows: Rows, written: 
 
 
 @pytest.mark.parametrize(
-    ("options", "told"),
+    ("options", "reported"),
     [
         (
             {"until": "claimed"},
@@ -185,25 +185,25 @@ def test_postgresql_computes_the_same_key_of_all_arguments(rows: Rows, written: 
         ({"group": "g" * 1001}, "at most 1000 bytes"),
     ],
 )
-def test_what_can_not_be_meant_is_refused(options: dict[str, Any], told: str) -> None:
-    with pytest.raises(Error, match=told):
+def test_what_can_not_be_meant_is_refused(options: dict[str, Any], reported: str) -> None:
+    with pytest.raises(Error, match=reported):
         Unique(**options)
 
 
 @pytest.mark.parametrize("option", ["unique", "limits_concurrency"])
 @pytest.mark.parametrize(
-    ("key", "told"),
+    ("key", "reported"),
     [
         ("order_di", r"'order_di' is no argument of the job.*did you mean 'order_id'"),
         (("order_id", "day"), r"'day' is no argument of the job, which takes order_id, note"),
     ],
 )
-def test_a_name_that_is_no_argument_is_refused(option: str, key: Any, told: str) -> None:
+def test_a_name_that_is_no_argument_is_refused(option: str, key: Any, reported: str) -> None:
     def lame(order_id: int, note: str = "") -> None: ...
 
     made = Unique(key=key) if option == "unique" else Limit(key=key)
     options: dict[str, Any] = {option: made}
-    with pytest.raises(Error, match=f"{option}: key=.*{told}"):
+    with pytest.raises(Error, match=f"{option}: key=.*{reported}"):
         job(name=f"lame {option} {key}", **options)(lame)
 
 
@@ -232,7 +232,7 @@ def _raise(_: object) -> object:
 
 
 @pytest.mark.parametrize(
-    ("key", "told"),
+    ("key", "reported"),
     [
         (_raise, "the key of unique raised ValueError: no key today"),
         (_long, "longer or other than at most 1000 bytes"),
@@ -241,11 +241,11 @@ def _raise(_: object) -> object:
     ],
 )
 def test_a_key_that_can_not_be_had_fails_the_enqueue_alone(
-    key: Callable[[object], object], told: str
+    key: Callable[[object], object], reported: str
 ) -> None:
-    made = job(name=f"unfit {told}", unique=Unique(key=key))(_take)
+    made = job(name=f"unfit {reported}", unique=Unique(key=key))(_take)
 
-    with pytest.raises(UniqueError, match=told):
+    with pytest.raises(UniqueError, match=reported):
         made.with_args(1)
 
 

@@ -193,9 +193,9 @@ def test_who_waits_for_an_open_transaction_waits_for_a_bounded_time(target: Targ
             for answer in answers:
                 with pytest.raises(
                     EnqueueError, match="a transaction that is open holds"
-                ) as told:
+                ) as reported:
                     answer.result(20)
-                assert told.value.known
+                assert reported.value.known
             assert watch.took() < PATIENCE_S + 3
         mine.rollback()
         holder.rollback()
@@ -203,7 +203,9 @@ def test_who_waits_for_an_open_transaction_waits_for_a_bounded_time(target: Targ
         assert _many(finished, mine)[1] == "ready"
 
 
-def test_of_two_that_take_a_key_at_once_the_second_is_told_of_the_first(target: Target) -> None:
+def test_of_two_that_take_a_key_at_once_the_second_is_shown_the_first(
+    target: Target,
+) -> None:
     with (
         psycopg.connect(target.url) as holder,
         psycopg.connect(target.url) as mine,
@@ -230,13 +232,13 @@ def test_many_enqueuers_of_the_same_keys_are_never_deadlocked(rows: Rows) -> Non
     assert rows("SELECT count(*) FROM jobsd.jobs") == [40]
 
 
-def test_a_job_that_a_caller_was_told_of_is_claimed_only_behind_his_commit(
+def test_a_job_that_a_caller_was_shown_is_claimed_only_behind_his_commit(
     target: Target, session: Session
 ) -> None:
     first = started.enqueue(1)
     with psycopg.connect(target.url) as mine, psycopg.connect(target.url) as another:
-        told = started.using(connection=mine).enqueue(1)
-        assert (told.id, told.state) == (first.id, "duplicate")
+        reported = started.using(connection=mine).enqueue(1)
+        assert (reported.id, reported.state) == (first.id, "duplicate")
         assert started.using(connection=another).enqueue(1).state == "duplicate"
         text = STATEMENTS["nothing"].with_(ready.CLAIM_ANY)
         wanted = {"limit": 9, "process_id": 1, "asked_at": 0.0, "share": 9, "budget": 9}

@@ -84,9 +84,11 @@ def _show(mutant: Mutant, result: Result) -> None:
 def _summed_up(mutants: list[Mutant], results: Results) -> int:
     found = {mutant: result for mutant in mutants if (result := results.of(mutant))}
     outcomes = Counter(result.outcome for result in found.values())
-    told = ", ".join(f"{number} {outcome}" for outcome, number in sorted(outcomes.items()))
+    reported = ", ".join(f"{number} {outcome}" for outcome, number in sorted(outcomes.items()))
     seconds = sum(result.seconds for result in found.values())
-    print(f"{len(found)} of {len(mutants)} mutants tried in {seconds:.0f} s: {told or 'none'}")
+    print(
+        f"{len(found)} of {len(mutants)} mutants tried in {seconds:.0f} s: {reported or 'none'}"
+    )
     survivors = [
         mutant.id
         for mutant, result in found.items()

@@ -67,9 +67,9 @@ def try_one(copy: Copy, mutant: Mutant, server_url: str) -> Result:
     """Let a mutant live for as long as its test takes."""
     began = monotonic()
     with copy.with_(mutant):
-        status, told = _pytest(copy, [mutant.test], server_url)
-    outcome = _outcome(mutant, status, told)
-    by = _FAILED.search(told)
+        status, reported = _pytest(copy, [mutant.test], server_url)
+    outcome = _outcome(mutant, status, reported)
+    by = _FAILED.search(reported)
     return Result(outcome, monotonic() - began, by[1] if by and outcome == "killed" else "")
 
 
@@ -79,12 +79,12 @@ def check(copy: Copy, tests: Iterable[str], server_url: str) -> None:
     Raises:
         UntestableError: some don't, twice; a machine that is busy may fail one once.
     """
-    status, told = _pytest(copy, [*_ALL, *sorted(set(tests))], server_url, longest_s=None)
+    status, reported = _pytest(copy, [*_ALL, *sorted(set(tests))], server_url, longest_s=None)
     if status == _SOME_FAILED:
-        failed = [found[1] for found in _FAILED.finditer(told)]
-        status, told = _pytest(copy, [*_ALL, *failed], server_url, longest_s=None)
+        failed = [found[1] for found in _FAILED.finditer(reported)]
+        status, reported = _pytest(copy, [*_ALL, *failed], server_url, longest_s=None)
     if status:
-        raise UntestableError(f"the tests do not pass without a mutant:\n{told[-3000:]}")
+        raise UntestableError(f"the tests do not pass without a mutant:\n{reported[-3000:]}")
 
 
 def _pytest(
@@ -127,9 +127,9 @@ def _end_what_is_left(ours: list[psutil.Process]) -> None:
     psutil.wait_procs(left)
 
 
-def _outcome(mutant: Mutant, status: int | None, told: str) -> str:
+def _outcome(mutant: Mutant, status: int | None, reported: str) -> str:
     if status is None or status == _SOME_FAILED:
         return "killed"
     if status:
-        raise UntestableError(f"{mutant.id}: {mutant.test} can't be run:\n{told[-3000:]}")
-    return "survived" if re.search(r"\b\d+ passed", told) else "skipped"
+        raise UntestableError(f"{mutant.id}: {mutant.test} can't be run:\n{reported[-3000:]}")
+    return "survived" if re.search(r"\b\d+ passed", reported) else "skipped"

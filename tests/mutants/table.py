@@ -81,10 +81,10 @@ def read(folder: Path = TABLES) -> list[Mutant]:
 
 def missing(mutants: list[Mutant], root: Path) -> list[str]:
     """Return a sentence for each mutant whose text is not found."""
-    told: list[str] = []
+    reported: list[str] = []
     for mutant in mutants:
         try:
             mutant.text(root)
         except TextError as error:
-            told.append(str(error))
-    return told
+            reported.append(str(error))
+    return reported

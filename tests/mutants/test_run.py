@@ -72,7 +72,7 @@ def test_tests_that_fail_without_a_mutant_end_the_run(copy: Copy, server_url: st
 
 
 @pytest.mark.parametrize(
-    ("change", "told"),
+    ("change", "reported"),
     [
         ({"find": "no such text"}, "stands 0 times"),
         ({"file": "src/jobsd/no_such_file.py"}, "stands 0 times"),
@@ -81,10 +81,12 @@ def test_tests_that_fail_without_a_mutant_end_the_run(copy: Copy, server_url: st
         ({"put": KILLED.find}, "changes nothing"),
     ],
 )
-def test_a_text_that_is_not_to_be_found_once_is_told(change: dict[str, Any], told: str) -> None:
+def test_a_text_that_is_not_to_be_found_once_is_reported(
+    change: dict[str, Any], reported: str
+) -> None:
     lost = replace(KILLED, **change)
 
-    with pytest.raises(TextError, match=told):
+    with pytest.raises(TextError, match=reported):
         lost.text(ROOT)
     assert len(missing([KILLED, lost], ROOT)) == 1
 

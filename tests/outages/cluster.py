@@ -167,7 +167,7 @@ class Cluster:
         """Make a standby the primary, and wait until it is."""
         self._run(self.program("pg_ctl"), "promote", "-D", self.data)
 
-    def told(self) -> str:
+    def reported(self) -> str:
         """Return the end of its log."""
         return "\n".join((self.folder / "log").read_text(errors="replace").splitlines()[-10:])
 
@@ -231,5 +231,5 @@ def _blank() -> Path:
 
 def returned(made: Cluster, url: str, within_s: float = 20.0) -> Stopwatch:
     """Wait until the database is there again for its clients; return since when."""
-    wait_for(lambda: made.answers(url), within_s, made.told)
+    wait_for(lambda: made.answers(url), within_s, made.reported)
     return Stopwatch()

@@ -155,7 +155,7 @@ class Ordeal:
         """Wait until all is up and work goes round; then say who must live on."""
         self.tree.wait_event("supervisor.ready")
         self.enqueuer = Enqueuer(self.url)
-        wait_for(lambda: len(ledger(self.project)) > 20, what=self.tree.told)
+        wait_for(lambda: len(ledger(self.project)) > 20, what=self.tree.reported)
         self.before = {child.pid for child in self.tree.children()}
         return self.enqueuer
 
@@ -172,7 +172,7 @@ class Ordeal:
             row = connection.execute(_ENQUEUE, ("plain", [n], None, 1, None)).fetchone()
         if self.enqueuer is not None and row is not None:
             self.enqueuer.committed[row[0]] = "plain"
-        wait_for(lambda: f"ran {n}" in self._ledger(), what=self.tree.told)
+        wait_for(lambda: f"ran {n}" in self._ledger(), what=self.tree.reported)
         took_s = back.took()
         print(f"recovered within {took_s:.2f} s")
         return took_s
@@ -190,7 +190,7 @@ class Ordeal:
         self._check_outcomes(outcomes)
         assert len(outcomes) <= len(enqueuer.committed) + enqueuer.doubts
         assert self._doubles() == []
-        self._check_told(lost)
+        self._check_reported(lost)
 
     def check_behind(self, failovers: Sequence[float]) -> None:
         """See the same after failovers, at these times, to standbys that were behind.
@@ -208,13 +208,13 @@ class Ordeal:
         for line in doubles:
             n = float(line.split()[1])
             assert n not in ended or ended[n] > min(failovers), (line, ended[n], failovers)
-        self._check_told(None)
+        self._check_reported(None)
 
     def _end(self) -> Enqueuer:
         assert self.enqueuer is not None
         self.enqueuer.end()
         # One that is in no table would be open for ever.
-        wait_for(lambda: self._open() == 0, 30, self.tree.told)
+        wait_for(lambda: self._open() == 0, 30, self.tree.reported)
         wait_for(lambda: self.query(_LEFT) == [(0, 0, 0)], what=lambda: str(self.query(_LEFT)))
         assert self.query(_DOUBLE_TICKS) == []
         return self.enqueuer
@@ -246,7 +246,7 @@ class Ordeal:
     def _ledger(self) -> list[str]:
         return ledger(self.project)
 
-    def _check_told(self, lost: int | None) -> None:
+    def _check_reported(self, lost: int | None) -> None:
         tree = self.tree
         assert {child.pid for child in tree.children()} == self.before
         for event in (
@@ -255,7 +255,7 @@ class Ordeal:
         ):
             assert tree.events(event) == []
         begun = len(tree.events("database.unavailable")) + len(tree.events("database.awaited"))
-        wait_for(lambda: len(tree.events("database.available")) == begun, 5, tree.told)
+        wait_for(lambda: len(tree.events("database.available")) == begun, 5, tree.reported)
         if lost is not None:
             assert begun == lost, [
                 event["error"] for event in tree.events("database.unavailable")

@@ -123,7 +123,7 @@ class Member:
     @contextlib.contextmanager
     def behind(self) -> Generator[None]:
         """Keep from a standby what the primary writes; after the block it never gets it."""
-        receiver = wait_for(self._receiver, START_S, self.told)
+        receiver = wait_for(self._receiver, START_S, self.reported)
         receiver.suspend()
         try:
             yield
@@ -152,7 +152,7 @@ class Member:
             return True
         return False
 
-    def told(self) -> str:
+    def reported(self) -> str:
         """Return the end of its log."""
         log = (self.server.folder / "patroni.log").read_text(errors="replace")
         return "\n".join(log.splitlines()[-10:])
@@ -192,11 +192,11 @@ class Patroni:
 
     def whole(self) -> tuple[Member, Member]:
         """Wait until there are a primary and a standby that streams; return them."""
-        return wait_for(self._both, START_S, self.told)  # type: ignore[no-any-return]
+        return wait_for(self._both, START_S, self.reported)  # type: ignore[no-any-return]
 
-    def told(self) -> str:
+    def reported(self) -> str:
         """Return the ends of the logs."""
-        return "\n\n".join(each.told() for each in self.members)
+        return "\n\n".join(each.reported() for each in self.members)
 
     def make_database(self, name: str) -> None:
         """Make a database, and a table for plain clients."""
@@ -257,7 +257,7 @@ def patroni(*, synchronous: bool) -> Generator[Patroni]:
         for member in made.members:
             stack.callback(member.die)
         one.start()
-        wait_for(lambda: one.has_part("primary"), START_S, one.told)
+        wait_for(lambda: one.has_part("primary"), START_S, one.reported)
         other.start()
         made.whole()
         yield made

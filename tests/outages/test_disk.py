@@ -86,9 +86,9 @@ def test_a_full_disk_is_an_outage_that_ends_when_there_is_room(tmp_path: Path) -
             _fill(ballast)
             assert _is_refused(disk)
             _write_until_it_ends(disk)
-            wait_for(lambda: tree.tree.events("database.unavailable"), what=disk.told)
+            wait_for(lambda: tree.tree.events("database.unavailable"), what=disk.reported)
             ballast.unlink()
-            wait_for(lambda: _is_back(disk), what=disk.told)
+            wait_for(lambda: _is_back(disk), what=disk.reported)
 
             assert tree.recovered(Stopwatch()) < RECOVERY_S
             tree.check(lost=None)

@@ -34,7 +34,7 @@ def _pair() -> Generator[tuple[Cluster, Cluster]]:
         standby.start(answers=False)
         primary.stop()
         primary.start(synchronous_standby_names="*", answers=False)
-        wait_for(lambda: _streams(primary), what=standby.told)
+        wait_for(lambda: _streams(primary), what=standby.reported)
         yield primary, standby
 
 
@@ -86,7 +86,7 @@ def test_a_standby_is_waited_for_until_it_is_promoted(tmp_path: Path) -> None:
         (standby.data / "standby.signal").touch()
         # No fewer than the cluster was made with: else it would not begin to replay.
         standby.start(answers=False, max_connections="100")
-        wait_for(lambda: standby.answers(writes=False), what=standby.told)
+        wait_for(lambda: standby.answers(writes=False), what=standby.reported)
         with ordeal(tmp_path, standby.url) as tree:
             waiting = tree.tree.wait_event("database.awaited")
             assert "read-only transaction" in str(waiting["error"])
@@ -102,7 +102,7 @@ def test_a_standby_is_waited_for_until_it_is_promoted(tmp_path: Path) -> None:
 _READERS = ("list", "show 1", "queues", "db status")
 
 
-def test_a_standby_is_looked_at_and_said_to_be_one(tmp_path: Path) -> None:
+def test_a_standby_is_checked_and_said_to_be_one(tmp_path: Path) -> None:
     with cluster() as primary, place() as standby:
         primary.start()
         migrate(Target(primary.url))
@@ -110,7 +110,7 @@ def test_a_standby_is_looked_at_and_said_to_be_one(tmp_path: Path) -> None:
             connection.execute("SELECT jobsd.enqueue('trial_jobs.plain', '[1]')")
         standby.copy(primary)
         standby.start(answers=False)
-        wait_for(lambda: standby.answers(writes=False), what=standby.told)
+        wait_for(lambda: standby.answers(writes=False), what=standby.reported)
         both = f"127.0.0.1:{standby.port},127.0.0.1:{primary.port}"
         project = Project(tmp_path, f"postgresql://jobsd@{both}/postgres")
         project.write("config/queue.yml", "workers: [{threads: 1}]\n")

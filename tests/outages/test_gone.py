@@ -34,7 +34,7 @@ def _until_all_is_said(tree: Ordeal) -> int:
             said, watch = len(lines), Stopwatch()
         return watch.over(QUIET_S)
 
-    wait_for(quiet, 10, tree.tree.told)
+    wait_for(quiet, 10, tree.tree.reported)
     return said
 
 
@@ -98,10 +98,10 @@ def test_a_database_that_stays_away_is_waited_for_without_a_word(
         tree.begin()
         running.stop()
         tree.tree.wait_event("database.unavailable")
-        told = _until_all_is_said(tree)
+        reported = _until_all_is_said(tree)
 
         passes(seconds)
-        more = len(tree.tree.lines) - told
+        more = len(tree.tree.lines) - reported
         running.start()
 
         assert tree.recovered(returned(running, url)) < RECOVERY_S

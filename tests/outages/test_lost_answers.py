@@ -73,7 +73,7 @@ def test_after_commits_that_were_never_answered_nobody_waits_beside_a_free_slot(
         watcher.execute(_ENQUEUE.encode())
         wait_for(
             lambda: (watcher.execute(_OPEN.encode()).fetchone() or (0,))[0] < 7_900,
-            what=tree.told,
+            what=tree.reported,
         )
 
         _wait_for_standby(running, "nobody")
@@ -90,7 +90,7 @@ def test_after_commits_that_were_never_answered_nobody_waits_beside_a_free_slot(
         while left != (0,) and not watch.over(11):
             left = watcher.execute(_BESIDE.encode()).fetchone()
         assert left == (0,)
-        wait_for(lambda: watcher.execute(_OPEN.encode()).fetchone() == (0,), 120, tree.told)
+        wait_for(lambda: watcher.execute(_OPEN.encode()).fetchone() == (0,), 120, tree.reported)
 
 
 def _wait_for_standby(running: Cluster, name: str) -> None:

@@ -50,15 +50,15 @@ def _trees(made: Patroni, root: Path) -> Generator[Trees]:
 
 def _switch_over(made: Patroni) -> None:
     primary, standby = made.whole()
-    wait_for(lambda: primary.switch_over(standby), START_S, made.told)
-    wait_for(lambda: standby.has_part("primary"), START_S, made.told)
+    wait_for(lambda: primary.switch_over(standby), START_S, made.reported)
+    wait_for(lambda: standby.has_part("primary"), START_S, made.reported)
 
 
 def _crash(made: Patroni) -> None:
     """Let the server of the primary die; its Patroni fails over."""
     primary, standby = made.whole()
     primary.crash()
-    wait_for(lambda: standby.has_part("primary"), START_S, made.told)
+    wait_for(lambda: standby.has_part("primary"), START_S, made.reported)
 
 
 def _crash_behind(made: Patroni) -> None:
@@ -67,14 +67,14 @@ def _crash_behind(made: Patroni) -> None:
     with standby.behind():
         passes(BEHIND_S)
         primary.crash()
-    wait_for(lambda: standby.has_part("primary"), START_S, made.told)
+    wait_for(lambda: standby.has_part("primary"), START_S, made.reported)
 
 
 def _die(made: Patroni) -> None:
     """Let the whole host die: the others wait until its hold on the cluster has run out."""
     primary, standby = made.whole()
     primary.die()
-    wait_for(lambda: standby.has_part("primary"), START_S, made.told)
+    wait_for(lambda: standby.has_part("primary"), START_S, made.reported)
     primary.be_replaced()
 
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.system
 
-_EARS = """
+_COUNT_LISTENERS = """
 SELECT count(*) FROM pg_stat_activity
 WHERE datname = current_database() AND application_name LIKE '%wake-ups'
 """
@@ -40,7 +40,10 @@ def test_a_tree_behind_a_transaction_pooler_survives_the_database_too(
         ordeal(tmp_path, pooled, database=said, direct_url=url) as tree,
     ):
         tree.begin()
-        wait_for(lambda: tree.query(_EARS) == [(_LISTENERS[wakeups],)], what=tree.tree.told)
+        wait_for(
+            lambda: tree.query(_COUNT_LISTENERS) == [(_LISTENERS[wakeups],)],
+            what=tree.tree.reported,
+        )
 
         running.stop()
         tree.tree.wait_event("database.unavailable")

@@ -33,10 +33,10 @@ def test_a_copy_without_links_is_refused_with_one_sentence(tmp_path: Path) -> No
         check=False,
     )
 
-    (told,) = done.stderr.splitlines()
+    (reported,) = done.stderr.splitlines()
     assert done.returncode == 1
-    assert told.startswith("error: jobsd can't be built from this copy: links in")
-    assert "worker" in told
+    assert reported.startswith("error: jobsd can't be built from this copy: links in")
+    assert "worker" in reported
 
 
 @pytest.fixture(scope="module")

@@ -166,10 +166,10 @@ def test_a_job_whose_time_is_over_fails_with_the_stack_of_where_it_stood(
     first, second = collect(pool, 2)
 
     assert isinstance(first.outcome.exception, TimeLimitExceeded)
-    told = json.loads(first.outcome.error or "")
-    assert told["type"] == "TimeLimitExceeded"
-    assert told["message"].endswith("its time limit of 0.05 s")
-    assert "in turn_for_ever" in told["stack"]
+    reported = json.loads(first.outcome.error or "")
+    assert reported["type"] == "TimeLimitExceeded"
+    assert reported["message"].endswith("its time limit of 0.05 s")
+    assert "in turn_for_ever" in reported["stack"]
     assert first.outcome.verdict.outcome == "retried" if body is turn_for_ever else "failed"
     assert second.outcome is SUCCESS
     wait_until(lambda: heard)
@@ -259,10 +259,10 @@ def test_many_random_limits_around_the_length_of_jobs_strike_nothing_else(
     assert kinds == {type(None), TimeLimitExceeded}, seed
     assert {name for name, _ in heard} == {"job.interrupted"}, seed
     # Neither lock of logging was left behind.
-    told = threading.Thread(target=log.warning, args=("the end",), daemon=True)
-    told.start()
-    told.join(10)
-    assert not told.is_alive(), seed
+    reported = threading.Thread(target=log.warning, args=("the end",), daemon=True)
+    reported.start()
+    reported.join(10)
+    assert not reported.is_alive(), seed
 
 
 @pytest.mark.parametrize(

@@ -184,7 +184,7 @@ def test_a_function_inside_a_class_is_found(calls: Calls) -> None:
     assert calls == [((7,), {})]
 
 
-@pytest.mark.parametrize("name", ["ClassThatTells", "tell"])
+@pytest.mark.parametrize("name", ["ClassThatTells", "report"])
 def test_a_job_that_a_command_calls_is_part_of_the_running_job(
     calls: list[Any], name: str
 ) -> None:

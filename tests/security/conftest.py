@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 def made_roles(session_target: Target) -> Iterator[Roles]:
     """One role for each kind of grants, and one with none."""
     suffix = secrets.token_hex(4)
-    names = {kind: f"jobsd_{kind.replace('-', '_')}_{suffix}" for kind in (*KINDS, "stranger")}
+    names = {kind: f"jobsd_{kind.replace('-', '_')}_{suffix}" for kind in (*KINDS, "outsider")}
     with psycopg.connect(session_target.url, autocommit=True) as owner:
         for name in names.values():
             owner.execute(sql.SQL("CREATE ROLE {}").format(sql.Identifier(name)))
@@ -31,8 +31,8 @@ def made_roles(session_target: Target) -> Iterator[Roles]:
         for kind in KINDS:
             owner.execute(grants("jobsd", names[kind]).encode())
             owner.execute(grants("jobsd", names[kind], kind).encode())
-        stranger = sql.Identifier(names["stranger"])
-        owner.execute(sql.SQL("GRANT USAGE ON SCHEMA jobsd TO {}").format(stranger))
+        outsider = sql.Identifier(names["outsider"])
+        owner.execute(sql.SQL("GRANT USAGE ON SCHEMA jobsd TO {}").format(outsider))
     url = session_target.url
     yield Roles(
         names,

@@ -59,18 +59,18 @@ def test_an_error_repeats_no_url_of_the_wrong_variable(
     assert "SESAME" not in done.stdout + done.stderr
 
 
-def test_what_a_module_says_that_can_not_be_imported_is_told_without_its_password(
+def test_what_a_module_says_that_can_not_be_imported_is_reported_without_its_password(
     tmp_path: Path,
 ) -> None:
     project = Project(tmp_path, "host=127.0.0.1 port=1")
     project.write("config/queue.yml", "import: [broken]")
     project.write("broken.py", f"raise RuntimeError({URL!r})")
 
-    told = [project.run("check", *json).stdout for json in ([], ["--json"])]
-    told += [project.run("check").stderr]
+    reported = [project.run("check", *json).stdout for json in ([], ["--json"])]
+    reported += [project.run("check").stderr]
 
-    assert "RuntimeError" in told[1] + told[2]
-    assert "SESAME" not in "".join(told)
+    assert "RuntimeError" in reported[1] + reported[2]
+    assert "SESAME" not in "".join(reported)
 
 
 def test_a_command_with_a_url_is_not_titled_with_it(tmp_path: Path) -> None:
@@ -82,7 +82,7 @@ def test_a_command_with_a_url_is_not_titled_with_it(tmp_path: Path) -> None:
         "    print(open('/proc/self/cmdline').read().rstrip('\\0'))\n",
     )
 
-    done = project.run("perform", "titled.tell", "--database-url", URL)
+    done = project.run("perform", "titled.report", "--database-url", URL)
 
     assert done.stdout == "jobsd perform\n", done.stderr
 

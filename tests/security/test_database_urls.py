@@ -80,7 +80,7 @@ def test_what_libpq_reads_as_it_was_meant_is_taken(url: str) -> None:
 
 
 @pytest.mark.parametrize("secret", SECRETS)
-def test_a_fault_of_the_url_tells_no_password(tmp_path: Path, secret: str) -> None:
+def test_a_fault_of_the_url_reports_no_password(tmp_path: Path, secret: str) -> None:
     project = Project(tmp_path, f"postgresql://me:{secret}@127.0.0.1:1/app")
 
     done = project.run("db", "status", "--debug")
@@ -99,12 +99,12 @@ def test_a_fault_of_the_url_tells_no_password(tmp_path: Path, secret: str) -> No
     ]
     + [f"postgresql://me:{secret}@db:5432/app" for secret in SECRETS],
 )
-def test_a_program_is_refused_a_faulty_url_at_once_and_told_no_password(url: str) -> None:
+def test_a_program_is_refused_a_faulty_url_at_once_and_given_no_password(url: str) -> None:
     with pytest.raises(ConfigurationError, match="database_url must be a URL") as caught:
         configure(url)
 
-    told = "".join(traceback.format_exception(caught.value, limit=0))
-    assert "SESAME" not in told
+    reported = "".join(traceback.format_exception(caught.value, limit=0))
+    assert "SESAME" not in reported
 
 
 def test_a_program_may_give_the_url_that_sqlalchemy_takes() -> None:
@@ -115,7 +115,7 @@ def test_a_program_may_give_the_url_that_sqlalchemy_takes() -> None:
         configure()
 
 
-def test_a_fault_in_the_file_tells_no_password(tmp_path: Path) -> None:
+def test_a_fault_in_the_file_reports_no_password(tmp_path: Path) -> None:
     project = Project(tmp_path, "")
     project.write("config/queue.yml", 'database: {url: "postgresql://me:a/SESAME@db/app"}')
 
@@ -126,7 +126,7 @@ def test_a_fault_in_the_file_tells_no_password(tmp_path: Path) -> None:
     assert "SESAME" not in done.stdout + done.stderr
 
 
-def test_a_fault_of_a_connection_string_tells_no_password(tmp_path: Path) -> None:
+def test_a_fault_of_a_connection_string_reports_no_password(tmp_path: Path) -> None:
     done = Project(tmp_path, "host=db password=my SESAME dbname=x").run("db", "status")
 
     assert done.returncode == 78

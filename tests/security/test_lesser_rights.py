@@ -102,7 +102,7 @@ def test_who_may_only_enqueue_is_refused_all_else(lesser: Roles, query: str) -> 
 
 
 def test_nobody_else_may_submit(lesser: Roles) -> None:
-    for kind in ("stranger", "read-only", "operate"):
+    for kind in ("outsider", "read-only", "operate"):
         with lesser.connect(kind) as other, pytest.raises(errors.InsufficientPrivilege):
             other.execute("SELECT * FROM jobsd.submit('[]')")
 

@@ -49,23 +49,23 @@ SELECT jobsd.enqueue('sql', '[9]', unique_key => 'w', unique_until => NULL,
 
 def _enqueue_all(url: str) -> list[object]:
     """Enqueue in every way; return what callers were told."""
-    told: list[object] = [each.enqueue(*args).state for each, args in _one_by_one()]
+    reported: list[object] = [each.enqueue(*args).state for each, args in _one_by_one()]
     with psycopg.connect(url) as caller:
         calls = _one_by_one("c", connection=caller)
-        told += [each.enqueue(*args).state for each, args in calls]
-    told += [each.state for each in enqueue_many(_drafts_of("m"))]
+        reported += [each.enqueue(*args).state for each, args in calls]
+    reported += [each.state for each in enqueue_many(_drafts_of("m"))]
     with psycopg.connect(url) as caller:
-        told += [each.state for each in enqueue_many(_drafts_of("n"), connection=caller)]
+        reported += [each.state for each in enqueue_many(_drafts_of("n"), connection=caller)]
     with psycopg.connect(url, autocommit=True) as caller:
         caller.execute(SQL.encode())
-    told += asyncio.run(_enqueue_all_awaiting())
+    reported += asyncio.run(_enqueue_all_awaiting())
     engine = sa.create_engine("postgresql+psycopg://", creator=lambda: psycopg.connect(url))
     with OrmSession(engine) as orm:
         orm.execute(sa.text("SELECT 1"))
         handle = plain.using(after_commit=orm).enqueue("after")
         orm.commit()
     engine.dispose()
-    return [*told, handle.state]
+    return [*reported, handle.state]
 
 
 def _drafts_of(mark: str) -> list[Any]:
@@ -101,8 +101,8 @@ def _one_by_one(mark: str = "o", **options: Any) -> list[Any]:
 
 
 async def _enqueue_all_awaiting() -> list[object]:
-    told = [(await each.aenqueue(*args)).state for each, args in _one_by_one("a")]
-    return [*told, *(each.state for each in await aenqueue_many(_drafts_of("b")))]
+    reported = [(await each.aenqueue(*args)).state for each, args in _one_by_one("a")]
+    return [*reported, *(each.state for each in await aenqueue_many(_drafts_of("b")))]
 
 
 STORED = """
@@ -120,7 +120,7 @@ ORDER BY job.class_name, job.arguments::text, job.queue_name, job.unique_key, st
 
 def test_who_may_only_enqueue_enqueues_the_same_in_every_way(lesser: Roles, rows: Rows) -> None:
     lesser.become("all")
-    told = _enqueue_all(lesser.urls["all"])
+    reported = _enqueue_all(lesser.urls["all"])
     stored = rows(STORED)
     rows("DELETE FROM jobsd.jobs RETURNING 1")
     for table in ("ready", "scheduled", "blocked"):
@@ -129,11 +129,11 @@ def test_who_may_only_enqueue_enqueues_the_same_in_every_way(lesser: Roles, rows
     rows("DELETE FROM jobsd.unique_jobs RETURNING 1")
 
     lesser.become("enqueue-only")
-    told_lesser = _enqueue_all(lesser.urls["enqueue-only"])
+    reported_lesser = _enqueue_all(lesser.urls["enqueue-only"])
 
-    assert told_lesser == told
+    assert reported_lesser == reported
     assert rows(STORED) == stored
-    assert {"ready", "scheduled", "discarded", "duplicate"} <= set(map(str, told))
+    assert {"ready", "scheduled", "discarded", "duplicate"} <= set(map(str, reported))
 
 
 def test_a_duplicate_raises_for_who_may_only_enqueue(lesser: Roles) -> None:
@@ -165,8 +165,8 @@ def test_what_is_rolled_back_was_not_submitted(lesser: Roles, rows: Rows) -> Non
     assert rows("SELECT id FROM jobsd.jobs") == []
 
 
-def test_a_role_without_any_grants_is_told_which_it_lacks(lesser: Roles) -> None:
-    lesser.become("stranger")
+def test_a_role_without_any_grants_learns_which_it_lacks(lesser: Roles) -> None:
+    lesser.become("outsider")
 
     with pytest.raises(EnqueueError, match=r"permission denied for table .*db grants ROLE"):
         plain.enqueue(1)

@@ -135,14 +135,16 @@ def _live_in(url: str, schema: str, *, queue: str, text: str) -> None:
 
         assert [job.state for job in limited] == ["ready", "ready"]
         assert ran == [text] * 8
-        told = lived.fetch("SELECT error->>'message' FROM jobsd.failed_executions")
-        assert told == [(text,)]
+        reported = lived.fetch("SELECT error->>'message' FROM jobsd.failed_executions")
+        assert reported == [(text,)]
         assert lived.fetch("SELECT * FROM jobsd.claims") == []
         assert _hears(url, schema)
 
 
 def _hears(url: str, schema: str) -> bool:
-    with contextlib.closing(Session(Target(url, schema), "jobsd test", listen=True)) as ear:
-        assert ear.connection
-        ear.fetch(Statement("wake", "SELECT pg_notify('jobsd.wake', 'test')"))
-        return ear.notifications() == ["test"]
+    with contextlib.closing(
+        Session(Target(url, schema), "jobsd test", listen=True)
+    ) as listener:
+        assert listener.connection
+        listener.fetch(Statement("wake", "SELECT pg_notify('jobsd.wake', 'test')"))
+        return listener.notifications() == ["test"]

@@ -55,72 +55,74 @@ ONLY_LONG = "Xy7'k2\\ q9"
 
 
 def _lines(facts: Facts, event: str = "job.failed") -> str:
-    told = [
+    reported = [
         Lines(layout, "worker", "worker-1", line_bytes=4096, has_priority=False)
         for layout in (in_json, for_people)
     ]
-    return "\n".join(lines.line("error", event, "jobsd", facts) for lines in told)
+    return "\n".join(lines.line("error", event, "jobsd", facts) for lines in reported)
 
 
 @pytest.mark.parametrize("url", URLS)
-def test_what_is_read_as_a_url_is_told_without_its_password(url: str) -> None:
+def test_what_is_read_as_a_url_is_reported_without_its_password(url: str) -> None:
     read_url(url)
 
     assert "SESAME" not in redact(f"can't use {url}, nor {url!r}, nor {json.dumps(url)}")
 
 
 @pytest.mark.parametrize("url", REFUSED)
-def test_what_is_refused_is_told_without_its_password(url: str) -> None:
+def test_what_is_refused_is_reported_without_its_password(url: str) -> None:
     assert "SESAME" not in redact(f"no such command {url!r}")
 
 
 @pytest.mark.parametrize("url", URLS + REFUSED)
 def test_stars_move_nothing(url: str) -> None:
-    told = starred(url)
+    reported = starred(url)
 
-    assert len(told) == len(url)
-    assert "SESAME" not in told
+    assert len(reported) == len(url)
+    assert "SESAME" not in reported
 
 
 @pytest.mark.parametrize("url", URLS)
-def test_no_line_tells_a_password_at_any_depth(url: str) -> None:
+def test_no_line_reports_a_password_at_any_depth(url: str) -> None:
     error = {"type": "E", "message": url, "stack": f"raise E({url!r})"}
     facts = {"note": url, "error": error, "deep": [{"url": url, url: {"urls": (url, {url})}}]}
 
-    told = _lines({**facts, url: 1}, event=url)
+    reported = _lines({**facts, url: 1}, event=url)
 
-    assert "SESAME" not in told
-    assert json.loads(told.splitlines()[0])["process_kind"] == "worker"
+    assert "SESAME" not in reported
+    assert json.loads(reported.splitlines()[0])["process_kind"] == "worker"
 
 
 @given(st.text(st.characters(min_codepoint=32, max_codepoint=126), min_size=1))
-def test_no_connection_string_is_told_with_its_password(rest: str) -> None:
+def test_no_connection_string_is_reported_with_its_password(rest: str) -> None:
     url = read_url(conninfo.make_conninfo("host=db", password=f"SESAME{rest}SESAME"))
 
     assert "SESAME" not in redact(url)
 
 
-def test_what_stands_beside_a_password_is_told() -> None:
-    told = _lines({"note": "password='a\\'b' host=db", "deep": [{"count": 7}], "flag": True})
+def test_what_stands_beside_a_password_is_reported() -> None:
+    reported = _lines(
+        {"note": "password='a\\'b' host=db", "deep": [{"count": 7}], "flag": True}
+    )
 
-    first = json.loads(told.splitlines()[0])
+    first = json.loads(reported.splitlines()[0])
     assert (first["note"], first["deep"]) == ("password=*** host=db", [{"count": 7}])
     assert first["flag"] is True
 
 
 def test_the_password_in_use_is_hidden_wherever_it_stands() -> None:
-    told = _apart(f"""
+    reported = _apart(f"""
         from jobsd.jobs.client import configure
         configure(conninfo.make_conninfo("host=db user=me", password={ONLY_LONG!r}))
         print(redact("connect(host='db', secret=" + json.dumps({ONLY_LONG!r})))
         print(redact("said " + {ONLY_LONG!r} + " and " + quote({ONLY_LONG!r}, safe="")))
     """)
 
-    assert told == ["connect(host='db', secret=\"***\"", "said *** and ***"]
+    assert reported == ["connect(host='db', secret=\"***\"", "said *** and ***"]
 
 
 def test_a_password_that_is_a_word_spoils_no_other_text() -> None:
-    told = _apart("""
+    reported = _apart("""
         from jobsd.jobs.client import configure
         configure("postgresql://postgres:postgres@db/app")
         configure("postgresql://me:hunter2@db/app")
@@ -128,7 +130,7 @@ def test_a_password_that_is_a_word_spoils_no_other_text() -> None:
         print(redact("postgres, hunter2 and app_2024 of postgresql://db/app"))
     """)
 
-    assert told == ["postgres, hunter2 and app_2024 of postgresql://db/app"]
+    assert reported == ["postgres, hunter2 and app_2024 of postgresql://db/app"]
 
 
 def test_the_passwords_of_a_url_are_those_that_name_nothing_else() -> None:

@@ -130,7 +130,7 @@ def test_the_daemon_does_all_its_work_without_ddl(granted: Roles, project: Proje
         granted_sql = "SELECT jobsd.enqueue('role_jobs.limited', '[6]', concurrency_key => 'k')"
         with psycopg.connect(granted.user, autocommit=True) as connection:
             connection.execute(granted_sql.encode())
-        wait_for(lambda: _states(granted) == {"finished": 5, "failed": 1}, what=tree.told)
+        wait_for(lambda: _states(granted) == {"finished": 5, "failed": 1}, what=tree.reported)
         tree.wait_event("job.failed")
         tree.children("worker")[0].kill()
         tree.wait_event("process.replaced")
@@ -149,9 +149,7 @@ def test_the_commands_need_no_ddl(granted: Roles, project: Project) -> None:
     assert [each.stderr for each in done if "permission" in each.stdout + each.stderr] == []
 
 
-def test_who_may_not_use_the_tables_is_told_of_the_grants(
-    roles: Roles, project: Project
-) -> None:
+def test_who_may_not_use_the_tables_is_shown_the_grants(roles: Roles, project: Project) -> None:
     migrate(Target(roles.owner))
     hint = "`db grants ROLE` prints what the owner of the tables has to run"
 
@@ -172,7 +170,7 @@ def test_who_may_not_use_the_tables_is_told_of_the_grants(
     "The role of a running daemon loses its right to a table.",
     "An outage, told once with what helps; whoever needs the table waits until it is granted.",
 )
-def test_a_right_that_is_lost_is_waited_for_and_told_once(
+def test_a_right_that_is_lost_is_waited_for_and_reported_once(
     granted: Roles, project: Project
 ) -> None:
     with project.start() as tree:
@@ -182,7 +180,7 @@ def test_a_right_that_is_lost_is_waited_for_and_told_once(
         lost = tree.wait_event("database.unavailable")
         granted.as_owner(grants("jobsd", granted.user_name))
         tree.wait_event("database.available")
-        wait_for(lambda: _states(granted)["finished"] >= 1, what=tree.told)
+        wait_for(lambda: _states(granted)["finished"] >= 1, what=tree.reported)
         tree.terminate()
 
     assert lost["error"]["message"] == (
@@ -195,7 +193,7 @@ def test_a_right_that_is_lost_is_waited_for_and_told_once(
     assert tree.events("process.crashed") == []
 
 
-def test_a_program_that_may_not_enqueue_is_told_of_the_grants(roles: Roles) -> None:
+def test_a_program_that_may_not_enqueue_is_shown_the_grants(roles: Roles) -> None:
     migrate(Target(roles.owner))
     draft = Draft("anything", "default", 0, "[]")
 

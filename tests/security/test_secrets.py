@@ -126,10 +126,10 @@ def tree(project: Project, empty_database: str) -> Iterator[Tree]:
         yield running
 
 
-def test_nothing_that_a_tree_tells_has_a_secret_in_it(
+def test_nothing_that_a_tree_reports_has_a_secret_in_it(
     tree: Tree, project: Project, empty_database: str, port: int
 ) -> None:
-    told = {
+    reported = {
         "titles": _titles(tree),
         "activity": _rows(empty_database, "pg_stat_activity"),
         "processes": _rows(empty_database, "jobsd.processes"),
@@ -137,14 +137,14 @@ def test_nothing_that_a_tree_tells_has_a_secret_in_it(
     }
     for line in [*COMMANDS.strip().splitlines(), *_shows(empty_database)]:
         done = project.run(*line.split(), JOBSD_LOG_LEVEL="info")
-        told[line] = done.stdout + done.stderr
+        reported[line] = done.stdout + done.stderr
     tree.terminate()
-    told["log"] = "\n".join(tree.lines)
+    reported["log"] = "\n".join(tree.lines)
 
-    assert {where: _around(text) for where, text in told.items() if SECRET in text} == {}
-    assert "[FILTERED]" in told["list --json"]
-    assert "the card is refused" in told["log"]
-    assert "sweep" in told["recurring list"]
+    assert {where: _around(text) for where, text in reported.items() if SECRET in text} == {}
+    assert "[FILTERED]" in reported["list --json"]
+    assert "the card is refused" in reported["log"]
+    assert "sweep" in reported["recurring list"]
 
 
 def test_a_password_on_the_command_line_is_in_no_title_of_the_tree(
@@ -174,7 +174,7 @@ def test_where_the_jobs_are_unknown_all_positional_arguments_are_hidden(
     assert "positional arguments are hidden" in done.stderr
 
 
-def test_names_are_looked_for_at_every_depth() -> None:
+def test_names_are_searched_for_at_every_depth() -> None:
     arguments = [
         {"token": 1, "a": [{"token": 2}]},
         {"$dict": [["token", 3], [4, 5]]},

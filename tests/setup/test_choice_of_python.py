@@ -64,7 +64,9 @@ def test_a_python3_that_is_too_old_is_passed_over(names: Path) -> None:
     assert (found.status, found.err) == (0, "")
 
 
-def test_what_was_looked_for_and_what_is_wrong_with_it_is_told_in_one_line(names: Path) -> None:
+def test_what_was_searched_for_and_what_is_wrong_with_it_is_reported_in_one_line(
+    names: Path,
+) -> None:
     _alter(names / "python3", _TOO_OLD)
     _alter(names / "python3.13", _WITHOUT_VENV)
     found = _find(names)

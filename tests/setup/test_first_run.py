@@ -69,7 +69,7 @@ def test_the_daemon_gets_its_arguments_and_its_input(
     assert facts["stdin"] == "typed"
 
 
-def test_the_daemon_is_told_where_its_project_lies(
+def test_the_daemon_knows_where_its_project_lies(
     clone: Clone,
     first_runs: tuple[Started, Started],
 ) -> None:
@@ -94,19 +94,21 @@ def test_the_daemon_is_the_process_that_was_started(whole: Clone) -> None:
 
 def test_the_daemon_gets_no_file_or_name_of_the_script(whole: Clone) -> None:
     given = bare_environment(**whole.names, extra="mine", venv="mine", mask="mine")
-    told = whole.run("bin/jobs", extra="mine", venv="mine", mask="mine").facts
+    reported = whole.run("bin/jobs", extra="mine", venv="mine", mask="mine").facts
 
     of_any_shell_or_python = {"PWD", "OLDPWD", "SHLVL", "_", "LC_CTYPE"}
-    found = {k: v for k, v in told["environment"].items() if k not in of_any_shell_or_python}
+    found = {
+        k: v for k, v in reported["environment"].items() if k not in of_any_shell_or_python
+    }
     assert found == {**given, "JOBSD_HOME": str(whole.folder)}
-    assert 9 not in told["files"]
+    assert 9 not in reported["files"]
 
 
 def test_the_umask_reaches_the_daemon_but_not_the_environment(whole: Clone) -> None:
-    told = whole.run("bin/jobs").facts
+    reported = whole.run("bin/jobs").facts
     installed = next(whole.venv.glob("lib/python*/site-packages/click/__init__.py"))
 
-    assert told["umask"] == 0o077
+    assert reported["umask"] == 0o077
     assert stat.S_IMODE(installed.stat().st_mode) == 0o644
     assert stat.S_IMODE(whole.venv.stat().st_mode) == 0o755
 

@@ -94,7 +94,7 @@ def test_a_failed_first_run_leaves_nothing_but_its_reason(clone: Clone) -> None:
 
 @pytest.mark.skipif(not _USER, reason="only root can lay out what another can't write to")
 @pytest.mark.parametrize("place", [".", ".venv", ".venv/lib"])
-def test_what_can_t_be_written_is_left_and_told_with_what_helps(
+def test_what_can_t_be_written_is_left_and_reported_with_what_helps(
     clone: Clone, place: str
 ) -> None:
     shut = clone.folder / place

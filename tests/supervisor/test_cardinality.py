@@ -65,7 +65,8 @@ def test_what_the_database_knows_is_bounded_too(
 ) -> None:
     session.connection.execute(
         "INSERT INTO jobsd.ready_executions (job_id, position, priority, queue_name)"
-        f" SELECT n, n, 0, 'queue-' || n FROM generate_series(0, {NAMES + 2000}) AS n"
+        " SELECT n, n, 0, 'queue-' || n FROM generate_series(0, %s) AS n",
+        (NAMES + 2000,),
     )
     figures = database_figures(session, ())
     history = History(session, scoreboard)

@@ -134,6 +134,7 @@ def test_an_attempt_that_was_killed_says_when_it_had_begun(
 
     (attempt,) = inspect.attempts(session, job)
     began = inspect.find(session, job).job.started_at
-    assert attempt.started_at == began is not None
+    assert began is not None
+    assert attempt.started_at == began
     assert (attempt.ended_at - began).total_seconds() == pytest.approx(90, abs=5)
     assert inspect.find(session, waiting).job.started_at is None

@@ -175,7 +175,7 @@ class Auditor(threading.Thread):
     def __init__(self, url: str, limits: dict[str, int]) -> None:
         super().__init__(daemon=True)
         self.faults: list[str] = []
-        self.looks = 0
+        self.checks = 0
         self._connection = psycopg.connect(url, autocommit=True)
         self._limits = limits
         self._idle_since: dict[str, float] = {}
@@ -186,7 +186,7 @@ class Auditor(threading.Thread):
             row = self._connection.execute(AUDIT.encode()).fetchone()
             assert row is not None
             self._check(*row)
-            self.looks += 1
+            self.checks += 1
 
     def end(self) -> None:
         self._over.set()

@@ -43,9 +43,9 @@ def shipped(tmp_path: Path, empty_database: str) -> Project:
 
 def _settled(tree: Tree) -> None:
     tree.wait_event("supervisor.ready")
-    wait_for(lambda: any("[HEARTBEAT]" in line for line in tree.lines), 20, tree.told)
+    wait_for(lambda: any("[HEARTBEAT]" in line for line in tree.lines), 20, tree.reported)
     # Once after a start of the server all jobs are looked at, soon after the tree has begun.
-    wait_for(lambda: tree.events("jobs.walked"), 30, tree.told)
+    wait_for(lambda: tree.events("jobs.walked"), 30, tree.reported)
     threading.Event().wait(6)  # the series of looks after the heartbeat's run ends after 5 s
 
 
@@ -73,10 +73,12 @@ def test_an_idle_tree_is_nearly_silent(shipped: Project, query: Query, seconds: 
         runs = query("SELECT count(*) FROM jobsd.heartbeat_logs")
         statements = {text: calls - before.get(text, 0) for text, calls in after.items()}
 
-    told = "\n".join(f"{calls} {text[:90]!r}" for text, calls in statements.items() if calls)
+    reported = "\n".join(
+        f"{calls} {text[:90]!r}" for text, calls in statements.items() if calls
+    )
     # The heartbeat's own run aside: it, the looks after it, and the scheduler's enqueue.
     own = 40 * (int(str(runs[0][0])) - int(str(runs_before[0][0])))
-    assert (sum(statements.values()) - own) * 60 / seconds < STATEMENTS_A_MINUTE_MAX, told
+    assert (sum(statements.values()) - own) * 60 / seconds < STATEMENTS_A_MINUTE_MAX, reported
     woken = {name: wakes[name] - wakes_before[name] for name in wakes}
     assert (sum(woken.values()) - own) * 60 / seconds < WAKES_A_MINUTE_MAX, woken
 

@@ -41,7 +41,7 @@ FACTS = {
 
 
 @pytest.mark.behaviour(88)
-def test_each_transition_is_told_with_its_facts_and_no_empty_poll_is(
+def test_each_transition_is_reported_with_its_facts_and_no_empty_poll_is(
     project: Project, query: Query
 ) -> None:
     project.write(
@@ -64,11 +64,11 @@ def test_each_transition_is_told_with_its_facts_and_no_empty_poll_is(
         os.kill(tree.children("worker")[0].pid, signal.SIGKILL)
         tree.wait_event("process.replaced")
         enqueue(query, "slow")
-        wait_for(lambda: "start slow" in ledger(project), what=tree.told)
+        wait_for(lambda: "start slow" in ledger(project), what=tree.reported)
         tree.terminate()
 
-    told = {event["event"]: set(event) for event in tree.events()}
-    assert {name: facts - told.get(name, set()) for name, facts in FACTS.items()} == {
+    reported = {event["event"]: set(event) for event in tree.events()}
+    assert {name: facts - reported.get(name, set()) for name, facts in FACTS.items()} == {
         name: set() for name in FACTS
     }
     polls = [*tree.events("jobs.claimed"), *tree.events("jobs.dispatched")]

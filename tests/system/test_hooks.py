@@ -128,7 +128,7 @@ def test_five_processes_call_fifteen_hooks_each_once_and_in_order(hooked: Projec
     # One process each: its row, its pid, its name.
     assert len({(kind, *facts[:3]) for _, kind, *facts in noted}) == 5
     assert len({facts[2] for _, _, *facts in noted}) == 5
-    assert not tree.events("hook.failed"), tree.told()
+    assert not tree.events("hook.failed"), tree.reported()
 
 
 def test_hooks_run_in_workers_and_schedulers_themselves_and_nowhere_in_the_others(
@@ -168,7 +168,7 @@ def test_a_worker_starts_no_job_before_the_hooks_of_its_start(hooked: Project) -
     "It is told with where they stand; nothing waits for them longer than a bounded time.",
 )
 @pytest.mark.behaviour(35)
-def test_hooks_that_fail_and_hang_are_told_and_change_nothing(hooked: Project) -> None:
+def test_hooks_that_fail_and_hang_are_reported_and_change_nothing(hooked: Project) -> None:
     hooked.write("app.py", LEDGER + UNRULY)
 
     with hooked.start() as tree:
@@ -179,15 +179,15 @@ def test_hooks_that_fail_and_hang_are_told_and_change_nothing(hooked: Project) -
 
     assert tree.process.returncode == 0
     assert seconds < 5 + 1 + 2.5
-    told = {each["hook"]: each["error"]["type"] for each in tree.events("hook.failed")}
-    assert told == {
+    reported = {each["hook"]: each["error"]["type"] for each in tree.events("hook.failed")}
+    assert reported == {
         "on_worker_start": "ValueError",
         "on_start": "SystemExit",
         "on_worker_stop": "TimeoutError",
         "on_stop": "TimeoutError",
     }
     assert _noted(hooked)[-1][0] == "last"
-    assert not tree.events("process.killed"), tree.told()
+    assert not tree.events("process.killed"), tree.reported()
 
 
 def test_without_such_hooks_there_is_no_process_for_them(hooked: Project) -> None:

@@ -85,7 +85,7 @@ def test_no_job_is_lost_or_ended_twice_while_workers_are_killed(
         wait_for(lambda: not query("SELECT FROM jobsd.claims"), 60, "claims are left")
         wait_for(lambda: not query("SELECT FROM jobsd.ready_executions"), 60, "ready are left")
         wait_for(lambda: not query("SELECT FROM jobsd.claims"), 60, "claims are left")
-        wait_for(lambda: _all_are_followed(tree), 5, tree.told)
+        wait_for(lambda: _all_are_followed(tree), 5, tree.reported)
         seconds = tree.terminate()
         deaths = [e for e in tree.events("process.exited") if e.get("signal") == "SIGKILL"]
 

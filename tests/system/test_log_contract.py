@@ -118,7 +118,7 @@ def tell():
     wait_until_let_go()
 """
 
-TOLD = [
+REPORTED = [
     *("by logging", "by print", "by stderr", "by buffer", "by descriptor 1", "by descriptor 2"),
     *("by program", "by its errors", "by inheritance", "by C", "by structlog"),
 ]
@@ -126,9 +126,9 @@ TOLD = [
 
 def lines_of(tree: Tree) -> list[dict[str, Any]]:
     """Return the lines of a tree that are lines of ours."""
-    told = [json.loads(line) for line in tree.lines]
-    assert [line for line in told if not line.keys() >= ALWAYS] == []
-    return told
+    reported = [json.loads(line) for line in tree.lines]
+    assert [line for line in reported if not line.keys() >= ALWAYS] == []
+    return reported
 
 
 def written(project: Project, configuration: str) -> Project:
@@ -160,23 +160,25 @@ def test_each_line_is_ours_whatever_the_module_configures(
 ) -> None:
     with written(project, configuration).start("--log-format", "json") as tree:
         tree.wait_event("supervisor.ready")
-        wait_for(lambda: _beats(tree), what=tree.told)
-        job_id = enqueue(query, "tell")
-        wait_for(lambda: _missing(tree) == [], what=lambda: f"{_missing(tree)} {tree.told()}")
+        wait_for(lambda: _beats(tree), what=tree.reported)
+        job_id = enqueue(query, "report")
+        wait_for(
+            lambda: _missing(tree) == [], what=lambda: f"{_missing(tree)} {tree.reported()}"
+        )
         let_go(project)
         tree.terminate()
 
-    told = lines_of(tree)
+    reported = lines_of(tree)
     # What the module has printed of it is not written a second time.
-    assert len([line for line in told if "[HEARTBEAT]" in line["event"]]) == 1
-    ours = {line["event"]: line for line in told if _marker(line) in TOLD}
+    assert len([line for line in reported if "[HEARTBEAT]" in line["event"]]) == 1
+    ours = {line["event"]: line for line in reported if _marker(line) in REPORTED}
     assert {event: line.get("job_id") for event, line in ours.items()} == dict.fromkeys(
         ours, job_id
     )
-    assert [line for line in told if line["event"] == "job.failed"] == []
+    assert [line for line in reported if line["event"] == "job.failed"] == []
     assert {"job.failed", "process.exited"} <= {
         marker
-        for line in told
+        for line in reported
         for marker in ("job.failed", "process.exited")
         if marker in str(line.get("message", "")) + line["event"]
     }
@@ -186,7 +188,7 @@ def test_each_line_is_ours_whatever_the_module_configures(
 
 
 def _marker(line: dict[str, Any]) -> str:
-    return next((each for each in TOLD if each in str(line["event"])), "")
+    return next((each for each in REPORTED if each in str(line["event"])), "")
 
 
 def _beats(tree: Tree) -> bool:
@@ -194,14 +196,16 @@ def _beats(tree: Tree) -> bool:
 
 
 def _missing(tree: Tree) -> list[str]:
-    return [each for each in TOLD if not any(each in line for line in tree.lines)]
+    return [each for each in REPORTED if not any(each in line for line in tree.lines)]
 
 
 @pytest.mark.failure(
     "A job's process dies of C code that has just written why to stderr.",
     "The text is a line of the log.",
 )
-def test_the_last_words_of_a_process_that_dies_are_told(project: Project, query: Query) -> None:
+def test_the_last_words_of_a_process_that_dies_are_reported(
+    project: Project, query: Query
+) -> None:
     project.write(
         "trial_jobs.py",
         LEDGER + "import os\nfrom jobsd import job\n\n@job\ndef die():\n"
@@ -212,7 +216,9 @@ def test_the_last_words_of_a_process_that_dies_are_told(project: Project, query:
         tree.wait_event("supervisor.ready")
         enqueue(query, "die")
         tree.wait_event("process.replaced")
-        wait_for(lambda: any("assertion failed" in line for line in tree.lines), what=tree.told)
+        wait_for(
+            lambda: any("assertion failed" in line for line in tree.lines), what=tree.reported
+        )
         tree.terminate()
 
     lines_of(tree)

@@ -40,8 +40,8 @@ def test_a_storm_of_failures_is_summed_up(
         wait_for(lambda: query("SELECT count(*) FROM jobsd.attempts") == [(JOBS,)])
         tree.terminate()
 
-    told = len(tree.events("job.failed"))
+    reported = len(tree.events("job.failed"))
     summed = sum(line["lines"] for line in tree.events("logs.summed"))
-    assert told + summed == JOBS
-    assert told == JOBS if flags else 20 <= told < JOBS / 4
+    assert reported + summed == JOBS
+    assert reported == JOBS if flags else 20 <= reported < JOBS / 4
     assert len(tree.events("job.released")) < 100

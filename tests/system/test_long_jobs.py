@@ -22,19 +22,19 @@ STEPS = 12
 
 
 @pytest.mark.behaviour(66)
-def test_a_job_that_looks_at_stopping_goes_on_after_the_restart_where_it_was(
+def test_a_job_that_reads_stopping_goes_on_after_the_restart_where_it_was(
     project: Project, query: Query
 ) -> None:
     with project.start() as first:
         first.wait_event("supervisor.ready")
         enqueue(query, "walk", 0, STEPS)
-        wait_for(lambda: len(ledger(project)) == 3, what=first.told)
+        wait_for(lambda: len(ledger(project)) == 3, what=first.reported)
         assert first.terminate() < 2
     interrupted = len(ledger(project))
 
     with project.start() as second:
         second.wait_event("supervisor.ready")
-        wait_for(lambda: len(ledger(project)) == STEPS, what=second.told)
+        wait_for(lambda: len(ledger(project)) == STEPS, what=second.reported)
         second.terminate()
 
     assert interrupted == 3

@@ -68,7 +68,7 @@ def test_a_process_that_is_replaced_has_the_series_of_the_one_before(project: Pr
     assert tree_name.startswith(f"{os.uname().nodename}/{project.root.name[:40]}-")
 
 
-def test_two_trees_of_one_host_are_told_apart(project: Project) -> None:
+def test_two_trees_of_one_host_are_kept_apart(project: Project) -> None:
     project.write("config/queue.yml", "workers: [{}]\n")
     project.write("config/mail.yml", "workers: [{queues: mail}]\n")
     with (

@@ -48,11 +48,11 @@ def test_a_restart_of_the_database_ends_nobody_and_loses_no_outcome(
             enqueue(query, "mixed", 1, 0.5, "pass"),
             enqueue(query, "mixed", 2, 3, "pass"),
         )
-        wait_for(lambda: {"start 1", "start 2"} <= set(ledger(project)), what=tree.told)
+        wait_for(lambda: {"start 1", "start 2"} <= set(ledger(project)), what=tree.reported)
         before = {child.pid for child in tree.children()}
 
         server.stop()
-        wait_for(lambda: "end 1" in ledger(project), what=tree.told)
+        wait_for(lambda: "end 1" in ledger(project), what=tree.reported)
         tree.wait_event("database.unavailable")
         server.start()
 
@@ -60,7 +60,7 @@ def test_a_restart_of_the_database_ends_nobody_and_loses_no_outcome(
         after = enqueue(query, "quick", 3)
         wait_for(
             lambda: query(finished) == [(n, 1) for n in (during, beyond, after)],
-            what=tree.told,
+            what=tree.reported,
         )
         assert sorted(ledger(project)) == ["end 1", "end 2", "ran 3", "start 1", "start 2"]
         assert query("SELECT FROM jobsd.claims") == []

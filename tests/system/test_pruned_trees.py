@@ -51,25 +51,25 @@ def test_a_tree_that_was_pruned_and_goes_on_changes_nothing(
     with project.start() as frozen:
         frozen.wait_event("supervisor.ready")
         query(enqueue.format("held", 1))
-        wait_for(lambda: ledger(project) == ["start 1"], what=frozen.told)
+        wait_for(lambda: ledger(project) == ["start 1"], what=frozen.reported)
         query(enqueue.format("quick", 2))
         _send(frozen, signal.SIGSTOP)
         with project.start() as other:
-            wait_for(lambda: "ran 2" in ledger(project), 20, what=other.told)
-            wait_for(lambda: query(PLACES)[1][1] == "finished", what=other.told)
+            wait_for(lambda: "ran 2" in ledger(project), 20, what=other.reported)
+            wait_for(lambda: query(PLACES)[1][1] == "finished", what=other.reported)
             # Its row goes with the last of its claims, which may take one poll more.
-            wait_for(lambda: query(WORKERS) == [(1,)], what=other.told)
+            wait_for(lambda: query(WORKERS) == [(1,)], what=other.reported)
             query(enqueue.format("until_told_to_stop", 3))
             query(enqueue.format("quick", 4))
-            wait_for(lambda: "start 3" in ledger(project), what=other.told)
+            wait_for(lambda: "start 3" in ledger(project), what=other.reported)
 
             let_go(project)
             _send(frozen, signal.SIGCONT)
             assert frozen.wait_event("process.replaced")["reason"] == "row"
-            wait_for(lambda: "end 1" in ledger(project), what=frozen.told)
+            wait_for(lambda: "end 1" in ledger(project), what=frozen.reported)
             # The worker registers anew by itself, or is replaced where the monitor is quicker.
             frozen.wait_event("process.stopped")
-            wait_for(lambda: query(WORKERS) == [(2,)], what=frozen.told)
+            wait_for(lambda: query(WORKERS) == [(2,)], what=frozen.reported)
 
             assert query(PLACES) == [
                 ("1", None, 1, "ProcessPrunedError"),

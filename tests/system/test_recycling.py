@@ -37,7 +37,7 @@ def _replaced(tree: Tree, setting: str) -> None:
     (gone,) = _times(tree, "process.stopped", recycling["process_name"])
     assert up < replaced["timestamp"]
     assert up < gone
-    assert not tree.events("process.exited"), tree.told()
+    assert not tree.events("process.exited"), tree.reported()
 
 
 def _run_thirty(query: Query, done: int) -> None:

@@ -109,7 +109,7 @@ def test_heartbeats_go_on_while_jobs_run_and_while_a_worker_drains(
     with of_all_kinds.start() as tree:
         tree.wait_event("supervisor.ready")
         enqueue(query, "slow")
-        wait_for(lambda: ledger(of_all_kinds), what=tree.told)
+        wait_for(lambda: ledger(of_all_kinds), what=tree.reported)
         _rows(of_all_kinds, 5)
         assert _all_beat(query, tree) == {
             "supervisor",
@@ -120,7 +120,7 @@ def test_heartbeats_go_on_while_jobs_run_and_while_a_worker_drains(
         }
 
         tree.process.send_signal(signal.SIGTERM)
-        wait_for(lambda: len(query("SELECT FROM jobsd.processes")) == 3, what=tree.told)
+        wait_for(lambda: len(query("SELECT FROM jobsd.processes")) == 3, what=tree.reported)
 
         assert _all_beat(query, tree) == {"supervisor", "monitor", "worker"}
         assert ledger(of_all_kinds) == ["start slow"]
@@ -132,5 +132,5 @@ def _all_beat(query: Query, tree: Tree) -> set[object]:
     beats = "SELECT kind, last_heartbeat_at FROM jobsd.processes"
     for _ in range(2):
         before = set(query(beats))
-        wait_for(lambda before=before: not before & set(query(beats)), 5, tree.told)  # type: ignore[misc]
+        wait_for(lambda before=before: not before & set(query(beats)), 5, tree.reported)  # type: ignore[misc]
     return {row[0] for row in query(beats)}

@@ -55,7 +55,7 @@ def tree(shipped: Project) -> Iterator[Tree]:
     """The shipped tree, once its first heartbeat was logged."""
     port = free_port()
     with shipped.start(JOBSD_METRICS_BIND=f"127.0.0.1:{port}") as started:
-        wait_for(lambda: _heartbeats(started), 20, started.told)
+        wait_for(lambda: _heartbeats(started), 20, started.reported)
         shipped.environ["PORT"] = str(port)
         yield started
 
@@ -77,8 +77,8 @@ def _get(project: Project, path: str) -> tuple[int, str]:
 def test_the_heartbeat_is_logged_and_stored_within_seconds_of_the_start(
     tree: Tree, shipped: Project, query: Query
 ) -> None:
-    told = json.loads(_heartbeats(tree)[0])
-    word, _, facts = told["event"].partition(" ")
+    reported = json.loads(_heartbeats(tree)[0])
+    word, _, facts = reported["event"].partition(" ")
 
     assert word == "[HEARTBEAT]"
     assert set(json.loads(facts)) == {"timestamp", "environment", "hostname", "message"}
@@ -169,7 +169,7 @@ def test_a_new_recurring_job_in_four_steps(project: Project, query: Query) -> No
     )
     with project.start(**production) as tree:
         tree.wait_event("supervisor.ready")
-        wait_for(lambda: query("SELECT FROM jobsd.recurring_tasks"), 10, tree.told)
+        wait_for(lambda: query("SELECT FROM jobsd.recurring_tasks"), 10, tree.reported)
         found = project.write(
             "find_it.py",
             "from jobsd import RecurringTask\n"

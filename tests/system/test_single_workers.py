@@ -39,7 +39,7 @@ def _worker(query: Query, queues: str = "*") -> tuple[str, int]:
 
 
 def _runs(project: Project, tree: Tree, *words: str) -> None:
-    wait_for(lambda: set(words) <= set(ledger(project)), what=tree.told)
+    wait_for(lambda: set(words) <= set(ledger(project)), what=tree.reported)
 
 
 @pytest.mark.failure(
@@ -61,11 +61,11 @@ def test_a_killed_worker_fails_what_it_ran_is_followed_and_harms_no_other(
 
         os.kill(pid, signal.SIGKILL)
 
-        ((failed, kind, message),) = wait_for(lambda: query(ERRORS), 3, tree.told)
+        ((failed, kind, message),) = wait_for(lambda: query(ERRORS), 3, tree.reported)
         assert (failed, kind) == (ran, "ProcessExitError")
         assert str(message).startswith(f"worker {name} (pid {pid}) was killed by SIGKILL")
         after = enqueue(query, "quick", 2, queue="a")
-        wait_for(lambda: query(FINISHED) == [(elsewhere, 1), (after, 1)], what=tree.told)
+        wait_for(lambda: query(FINISHED) == [(elsewhere, 1), (after, 1)], what=tree.reported)
         assert _worker(query, "a") != (name, pid)
 
 
@@ -87,7 +87,7 @@ def test_a_job_that_ends_its_process_fails_with_what_ran_there(
 
         culprit, *claimed = enqueue_many(query, "leave_first", [(n,) for n in range(5)])
 
-        wait_for(lambda: len(query(FINISHED)) == 5, what=tree.told)
+        wait_for(lambda: len(query(FINISHED)) == 5, what=tree.reported)
         assert {row[0] for row in query(ERRORS)} == {beside, culprit}
         assert all("exited with code 1" in str(row[2]) for row in query(ERRORS))
         assert query(FINISHED) == [(job_id, 1) for job_id in (elsewhere, *claimed)]
@@ -98,7 +98,7 @@ def test_a_job_that_ends_its_process_fails_with_what_ran_there(
     "it finishes its jobs, its row goes, another has followed at once",
 )
 @pytest.mark.behaviour(24)
-def test_a_worker_that_is_told_to_end_finishes_its_job_and_is_followed(
+def test_a_worker_that_is_asked_to_end_finishes_its_job_and_is_followed(
     project: Project, query: Query
 ) -> None:
     with project.start() as tree:
@@ -109,10 +109,10 @@ def test_a_worker_that_is_told_to_end_finishes_its_job_and_is_followed(
 
         os.kill(pid, signal.SIGTERM)
 
-        wait_for(lambda: query(FINISHED) == [(job_id, 1)], what=tree.told)
-        wait_for(lambda: query(ROWS.format("worker", name)), 2, tree.told)
+        wait_for(lambda: query(FINISHED) == [(job_id, 1)], what=tree.reported)
+        wait_for(lambda: query(ROWS.format("worker", name)), 2, tree.reported)
         own = f"SELECT FROM jobsd.processes WHERE name = '{name}'"
-        wait_for(lambda: not query(own), 2, tree.told)
+        wait_for(lambda: not query(own), 2, tree.reported)
         assert ledger(project) == ["start 1", "end 1"]
 
 
@@ -121,7 +121,7 @@ def test_a_worker_that_is_told_to_end_finishes_its_job_and_is_followed(
     "it is killed then, and the job runs anew elsewhere, without an attempt lost",
 )
 @pytest.mark.behaviour(25)
-def test_a_worker_that_is_told_to_end_gives_a_long_job_to_its_successor(
+def test_a_worker_that_is_asked_to_end_gives_a_long_job_to_its_successor(
     project: Project, query: Query
 ) -> None:
     _configure(project, "supervisor: {shutdown_timeout: 1}")
@@ -133,7 +133,7 @@ def test_a_worker_that_is_told_to_end_gives_a_long_job_to_its_successor(
 
         os.kill(_worker(query)[1], signal.SIGTERM)
 
-        wait_for(lambda: query(FINISHED) == [(job_id, 1)], 5, tree.told)
+        wait_for(lambda: query(FINISHED) == [(job_id, 1)], 5, tree.reported)
         assert monotonic() - began > 1
         assert tree.wait_event("process.replaced")["reason"] == "terminated"
         assert ledger(project) == ["start", "start", "end"]
@@ -158,7 +158,7 @@ def divide():
     "a job uses `multiprocessing`, whose pool ends its children by TERM",
     "they end; the worker and what else it runs go on",
 )
-def test_a_worker_is_not_told_to_end_by_what_its_jobs_tell_their_children(
+def test_a_worker_is_not_asked_to_end_by_what_its_jobs_do_to_their_children(
     project: Project, query: Query
 ) -> None:
     _configure(project, "supervisor: {shutdown_timeout: 0.5}")
@@ -171,7 +171,7 @@ def test_a_worker_is_not_told_to_end_by_what_its_jobs_tell_their_children(
 
         divides = enqueue(query, "divide")
 
-        wait_for(lambda: query(FINISHED) == [(beside, 1), (divides, 1)], what=tree.told)
+        wait_for(lambda: query(FINISHED) == [(beside, 1), (divides, 1)], what=tree.reported)
         assert sorted(ledger(project)) == ["end 1", "start 1", "start divide"]
         assert not tree.events("process.replaced")
 
@@ -193,9 +193,9 @@ def test_quit_to_a_single_worker_fails_what_it_ran_at_once(
 
         os.kill(pid, signal.SIGQUIT)
 
-        ((failed, kind, _),) = wait_for(lambda: query(ERRORS), 1.5, tree.told)
+        ((failed, kind, _),) = wait_for(lambda: query(ERRORS), 1.5, tree.reported)
         assert (failed, kind) == (job_id, "ProcessExitError")
-        wait_for(lambda: query(ROWS.format("worker", name)), 2, tree.told)
+        wait_for(lambda: query(ROWS.format("worker", name)), 2, tree.reported)
 
 
 @pytest.mark.failure(
@@ -217,7 +217,7 @@ def test_a_worker_whose_row_is_deleted_finishes_its_job_and_is_followed(
 
         replaced = tree.wait_event("process.replaced")
         assert (replaced["reason"], replaced["predecessor"]) == ("row", name)
-        wait_for(lambda: query(FINISHED) == [(job_id, 1)], what=tree.told)
+        wait_for(lambda: query(FINISHED) == [(job_id, 1)], what=tree.reported)
         assert ledger(project) == ["start 1", "end 1"]
 
 
@@ -238,6 +238,6 @@ def test_a_supervisor_whose_row_was_deleted_goes_on_supervising(
         query("DELETE FROM jobsd.processes WHERE kind = 'supervisor'")
         os.kill(_worker(query)[1], signal.SIGKILL)
 
-        wait_for(lambda: [row[0] for row in query(ERRORS)] == [job_id], 3, tree.told)
+        wait_for(lambda: [row[0] for row in query(ERRORS)] == [job_id], 3, tree.reported)
         tree.wait_event("process.replaced")
-        wait_for(lambda: query(ROWS.format("supervisor", "")), 2, tree.told)
+        wait_for(lambda: query(ROWS.format("supervisor", "")), 2, tree.reported)

@@ -24,7 +24,7 @@ def _start_slow_job(project: Project, tree: Tree, name: str = "slow") -> None:
     tree.wait_event("supervisor.ready")
     enqueued = project.run("enqueue", f"trial_jobs.{name}")
     assert enqueued.returncode == 0, enqueued.stderr
-    wait_for((project.root / "ledger").exists, what=tree.told)
+    wait_for((project.root / "ledger").exists, what=tree.reported)
 
 
 def _nothing_is_left(tree: Tree, query: Query) -> None:
@@ -44,7 +44,7 @@ def test_an_idle_tree_stops_at_once(
 
         seconds = tree.terminate(number)
 
-        assert (tree.process.returncode, seconds < 2) == (0, True), tree.told()
+        assert (tree.process.returncode, seconds < 2) == (0, True), tree.reported()
         _nothing_is_left(tree, query)
 
 
@@ -63,11 +63,11 @@ def test_a_long_job_goes_back_to_ready_within_the_timeout_and_a_second(
     with project.start() as tree:
         _start_slow_job(project, tree)
         short = enqueue(query, "until_told_to_stop", 1)
-        wait_for(lambda: "start 1" in ledger(project), what=tree.told)
+        wait_for(lambda: "start 1" in ledger(project), what=tree.reported)
 
         seconds = tree.terminate()
 
-        assert (tree.process.returncode, 2 <= seconds < 3) == (0, True), tree.told()
+        assert (tree.process.returncode, 2 <= seconds < 3) == (0, True), tree.reported()
         _nothing_is_left(tree, query)
     assert query(
         "SELECT attempts, started_at, finished_at FROM jobsd.jobs JOIN jobsd.ready_executions"
@@ -90,11 +90,11 @@ def test_short_jobs_have_ended_once_when_the_tree_has_stopped(
     with project.start() as tree:
         tree.wait_event("supervisor.ready")
         enqueue_many(query, "until_told_to_stop", [(n,) for n in range(3)])
-        wait_for(lambda: len(ledger(project)) == 3, what=tree.told)
+        wait_for(lambda: len(ledger(project)) == 3, what=tree.reported)
 
         tree.terminate(number)
 
-        assert tree.process.returncode == 0, tree.told()
+        assert tree.process.returncode == 0, tree.reported()
         _nothing_is_left(tree, query)
     assert sorted(ledger(project)) == [
         f"{word} {n}" for word in ("end", "start") for n in range(3)
@@ -115,7 +115,7 @@ def test_quit_ends_everything_at_once_and_gives_back_what_ran(
 
         seconds = tree.terminate(signal.SIGQUIT)
 
-        assert (tree.process.returncode, seconds < 1) == (0, True), tree.told()
+        assert (tree.process.returncode, seconds < 1) == (0, True), tree.reported()
         _nothing_is_left(tree, query)
     assert len(query("SELECT FROM jobsd.ready_executions")) == 1
 
@@ -138,7 +138,7 @@ def test_quit_while_it_drains_does_not_wait_for_the_timeout(
 
         seconds = tree.terminate(signal.SIGQUIT)
 
-        assert (tree.process.returncode, seconds < 1) == (0, True), tree.told()
+        assert (tree.process.returncode, seconds < 1) == (0, True), tree.reported()
         _nothing_is_left(tree, query)
 
 
@@ -186,9 +186,9 @@ def test_the_next_tree_recovers_what_a_killed_one_has_left(
 
     with project.start() as second:
         second.wait_event("supervisor.ready")
-        wait_for(lambda: not query("SELECT FROM jobsd.claims"), 5, second.told)
+        wait_for(lambda: not query("SELECT FROM jobsd.claims"), 5, second.reported)
         # Of the dead none is left.
-        wait_for(lambda: len(query("SELECT FROM jobsd.processes")) == 4, 5, second.told)
+        wait_for(lambda: len(query("SELECT FROM jobsd.processes")) == 4, 5, second.reported)
         assert query("SELECT error ->> 'type' FROM jobsd.failed_executions") == [
             ("ProcessExitError",)
         ]

@@ -113,7 +113,7 @@ def test_what_can_not_be_interrupted_ends_with_its_process(
         def ended() -> bool:
             return all(each["state"] in {"failed", "finished", "discarded"} for each in jobs())
 
-        wait_for(ended, 60, tree.told)
+        wait_for(ended, 60, tree.reported)
         shown = jobs()
         metrics = project.run("metrics").stdout
 
@@ -121,7 +121,7 @@ def test_what_can_not_be_interrupted_ends_with_its_process(
         name: [each for each in shown if each["class_name"].endswith(name)]
         for name in ("stuck", "neighbour", "deaf", "deaf_in_c", "shielded")
     }
-    assert {each["state"] for each in of["stuck"]} == {"failed"}, tree.told()
+    assert {each["state"] for each in of["stuck"]} == {"failed"}, tree.reported()
     for each in of["stuck"]:
         assert (each["attempts"], each["errors"][0]["type"]) == (1, "TimeLimitExceeded")
         assert (
@@ -136,7 +136,7 @@ def test_what_can_not_be_interrupted_ends_with_its_process(
     for name in ("deaf", "deaf_in_c"):
         (deaf,) = of[name]
         assert (deaf["state"], deaf["reason"]) == ("discarded", "cancelled")
-        assert deaf["errors"][0]["type"] == "Cancelled", tree.told()
+        assert deaf["errors"][0]["type"] == "Cancelled", tree.reported()
         assert f"in {name}" in deaf["errors"][0]["stack"]
     # A shield is waited for; then the soft limit strikes.
     (shielded,) = of["shielded"]

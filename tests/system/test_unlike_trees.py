@@ -32,7 +32,7 @@ def _beats_anew(query: Query, tree: Tree, times: int) -> None:
     """Wait until the first tree has written its worker's heartbeat so many times."""
     for _ in range(times):
         before = query(BEATS)
-        wait_for(lambda before=before: query(BEATS) != before, what=tree.told)  # type: ignore[misc]
+        wait_for(lambda before=before: query(BEATS) != before, what=tree.reported)  # type: ignore[misc]
 
 
 @pytest.mark.failure(
@@ -41,29 +41,29 @@ def _beats_anew(query: Query, tree: Tree, times: int) -> None:
     "neither takes a healthy process of the other for dead: the longest of both thresholds "
     "counts; `doctor` warns",
 )
-@pytest.mark.parametrize("shorter_looks_first", [False, True])
+@pytest.mark.parametrize("shorter_polls_first", [False, True])
 def test_a_healthy_tree_is_not_pruned_by_one_with_shorter_settings(
-    project: Project, query: Query, *, shorter_looks_first: bool
+    project: Project, query: Query, *, shorter_polls_first: bool
 ) -> None:
     project.write("config/short.yml", SHORT)
     trees = ((), ("--config", "config/short.yml"))
-    first, second = reversed(trees) if shorter_looks_first else trees
+    first, second = reversed(trees) if shorter_polls_first else trees
     with project.start(*first) as one, project.start(*second) as other:
         for tree in (one, other):
             tree.wait_event("supervisor.ready")
         query(LIMITED.format("held", 1))
-        wait_for(lambda: ledger(project) == ["start 1"], what=one.told)
+        wait_for(lambda: ledger(project) == ["start 1"], what=one.reported)
         query(LIMITED.format("quick", 2))
 
-        _beats_anew(query, one, 5 if shorter_looks_first else 3)
-        told = project.run("doctor").stdout
+        _beats_anew(query, one, 5 if shorter_polls_first else 3)
+        reported = project.run("doctor").stdout
         let_go(project)
-        wait_for(lambda: "ran 2" in ledger(project), what=other.told)
+        wait_for(lambda: "ran 2" in ledger(project), what=other.reported)
 
         assert ledger(project) == ["start 1", "end 1", "ran 2"]
         assert [tree.events("process.pruned") for tree in (one, other)] == [[], []]
         assert query(ERRORS) == []
-        (processes,) = [line for line in told.splitlines() if "\tprocesses\t" in line]
+        (processes,) = [line for line in reported.splitlines() if "\tprocesses\t" in line]
         assert "WARN" in processes
         assert "process_alive_threshold 5 s" in processes
         assert "process_alive_threshold 60 s" in processes
@@ -78,12 +78,12 @@ def test_a_job_that_keeps_the_interpreters_lock_ends_before_another_tree_takes_i
 ) -> None:
     project.write("config/queue.yml", NEAR + "workers: [{queues: default}]\n")
     project.write("config/short.yml", SHORT + "workers: [{queues: other}]\n")
-    with project.start() as hangs, project.start("--config", "config/short.yml") as looks:
-        for tree in (hangs, looks):
+    with project.start() as hangs, project.start("--config", "config/short.yml") as checks:
+        for tree in (hangs, checks):
             tree.wait_event("supervisor.ready")
 
         enqueue(query, "hold_the_lock", 30)
 
-        wait_for(lambda: query(ERRORS), what=hangs.told)
+        wait_for(lambda: query(ERRORS), what=hangs.reported)
         assert query(ERRORS) == [("ProcessExitError", "hung")]
-        assert looks.events("process.pruned") == []
+        assert checks.events("process.pruned") == []

@@ -32,9 +32,9 @@ def test_without_a_file_jobs_of_any_queue_run_and_what_is_due_is_dispatched(
 
         query("SELECT jobsd.enqueue('trial_jobs.quick', '[2]', wait => '100 ms')")
 
-        wait_for(lambda: sorted(ledger(project)) == ["ran 1", "ran 2"], what=tree.told)
-        told = [str(event["warning"]) for event in tree.events("configuration.warning")]
-        assert [warning.split()[0] for warning in told] == [
+        wait_for(lambda: sorted(ledger(project)) == ["ran 1", "ran 2"], what=tree.reported)
+        reported = [str(event["warning"]) for event in tree.events("configuration.warning")]
+        assert [warning.split()[0] for warning in reported] == [
             "config/queue.yml",
             "config/recurring.yml",
         ]

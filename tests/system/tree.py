@@ -36,8 +36,8 @@ def wait_for(
     watch, pause = Stopwatch(), threading.Event()
     while not (value := condition()):
         if watch.over(within_s):
-            told = what() if callable(what) else what
-            raise AssertionError(f"not within {within_s} s: {told or condition}")
+            reported = what() if callable(what) else what
+            raise AssertionError(f"not within {within_s} s: {reported or condition}")
         pause.wait(0.02)
     return value
 
@@ -147,16 +147,18 @@ class Tree:
         """Wait until an event was logged `count` times; return the last of them."""
 
         def happened() -> list[dict[str, Any]]:
-            assert self.process.poll() is None or len(self.events(name)) >= count, self.told()
+            assert self.process.poll() is None or len(self.events(name)) >= count, (
+                self.reported()
+            )
             found = self.events(name)
             return found if len(found) >= count else []
 
         found: list[dict[str, Any]] = wait_for(
-            happened, within_s, lambda: f"{name}\n{self.told()}"
+            happened, within_s, lambda: f"{name}\n{self.reported()}"
         )
         return found[-1]
 
-    def told(self) -> str:
+    def reported(self) -> str:
         """Return the last lines that were logged."""
         return "\n".join(self.lines[-30:])
 

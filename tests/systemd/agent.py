@@ -24,8 +24,8 @@ def main() -> None:
         words, stdin = json.loads(request.read_text(encoding="utf-8"))
         done = subprocess.run(words, input=stdin, capture_output=True, text=True, check=False)
         new = folder / f"{number}.new"
-        told = [done.returncode, done.stdout, done.stderr]
-        new.write_text(json.dumps(told), encoding="utf-8")
+        reported = [done.returncode, done.stdout, done.stderr]
+        new.write_text(json.dumps(reported), encoding="utf-8")
         new.rename(folder / f"{number}.answer")
         number += 1
 

@@ -90,7 +90,7 @@ class Machine(Inside):
             self._start(_share(sockets[tag], shares[tag], read_only=tag == "root"))
             for tag in sockets
         ]
-        wait_for(lambda: all(path.exists() for path in sockets.values()), what=self._told)
+        wait_for(lambda: all(path.exists() for path in sockets.values()), what=self._reported)
         self._started.append(self._start(_command(kernel, initrd, sockets)))
         try:
             state = ("systemctl", "is-system-running", "--wait")
@@ -128,14 +128,16 @@ class Machine(Inside):
         )
         new.write_text(json.dumps([words, stdin]), encoding="utf-8")
         new.rename(request)
-        wait_for(lambda: answer.exists() or not self._runs(), within_s * _SLOWER, self._told)
-        assert answer.exists(), self._told()
+        wait_for(
+            lambda: answer.exists() or not self._runs(), within_s * _SLOWER, self._reported
+        )
+        assert answer.exists(), self._reported()
         return subprocess.CompletedProcess(words, *json.loads(answer.read_text("utf-8")))
 
     def _runs(self) -> bool:
         return all(process.poll() is None for process in self._started)
 
-    def _told(self) -> str:
+    def _reported(self) -> str:
         return self._console.read_text(encoding="utf-8", errors="replace")[-3000:]
 
 

@@ -44,12 +44,12 @@ def later(package: Path, folder: Path) -> Path:
     tree = unpacked(package, folder / "later")
     old = field(package, "Version")
     new = f"{old.partition('+')[0]}+99990101000000"
-    (told,) = tree.glob("usr/lib/python3/dist-packages/jobsd-*.dist-info")
-    for path in (tree / "DEBIAN/control", told / "METADATA"):
+    (reported,) = tree.glob("usr/lib/python3/dist-packages/jobsd-*.dist-info")
+    for path in (tree / "DEBIAN/control", reported / "METADATA"):
         path.write_text(
             path.read_text("utf-8").replace(f"Version: {old}\n", f"Version: {new}\n")
         )
-    told.rename(told.with_name(told.name.replace(old, new)))
+    reported.rename(reported.with_name(reported.name.replace(old, new)))
     made = folder / "later.deb"
     _checked("dpkg-deb", "--root-owner-group", "-Znone", "--build", str(tree), str(made))
     return made

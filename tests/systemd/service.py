@@ -89,7 +89,7 @@ class Service:
     def control(self, verb: str, *, succeeds: bool = True) -> str:
         """Tell systemd to do something with the service; return what it says."""
         done = self.box.run("systemctl", verb, self.name, check=False)
-        assert (done.returncode == 0) is succeeds, f"{done.stderr}{self.told()}"
+        assert (done.returncode == 0) is succeeds, f"{done.stderr}{self.reported()}"
         return done.stderr
 
     def show(self, *properties: str) -> list[str]:
@@ -120,7 +120,7 @@ class Service:
             state, now = self.show("ActiveState", "MainPID")
             return int(now) if state == "active" and int(now) not in {0, pid} else 0
 
-        found: int = wait_for(successor, within_s, f"a successor of {pid}; {self.told()}")
+        found: int = wait_for(successor, within_s, f"a successor of {pid}; {self.reported()}")
         return found
 
     def signal(self, name: str, pid: int) -> None:
@@ -146,7 +146,7 @@ class Service:
         """Return what an operator would look at."""
         return self.box.ask("systemctl", "status", "--no-pager", "--lines=0", self.name)
 
-    def told(self) -> str:
+    def reported(self) -> str:
         """Return the end of the journal as text."""
         words = ("--unit", self.name, "--no-pager", "--lines=200", "--output=cat")
         return self.box.ask("journalctl", *words)

@@ -139,8 +139,8 @@ def test_it_is_process_1_of_any_user_with_a_root_that_is_read_only(
     (root / "app/config/queue.yml").write_text(CONFIGURATION, encoding="utf-8")
     log = tmp_path / "log"
     with (
-        log.open("w") as told,
-        subprocess.Popen(_words(settings, root), stdout=told, stderr=told) as process,
+        log.open("w") as reported,
+        subprocess.Popen(_words(settings, root), stdout=reported, stderr=reported) as process,
     ):
         try:
             first = wait_for(lambda: _child(process.pid), what="process 1 of the container")

@@ -23,7 +23,7 @@ def journal(service: Service) -> list[dict[str, Any]]:
     service.control("start")
     for number in range(4):
         service.command("enqueue", "service_jobs.say", json.dumps([f"{number} {LINE}", 20]))
-    wait_for(lambda: _printed(service) == 80, what=service.told()[-2000:])
+    wait_for(lambda: _printed(service) == 80, what=service.reported()[-2000:])
     service.control("stop")
     ours = [e for e in service.journal() if e.get("_SYSTEMD_UNIT") == "jobsd.service"]
     # A first start tells people that it makes a server; that is no record.

@@ -26,7 +26,7 @@ def test_a_start_returns_when_the_tree_is_up(service: Service) -> None:
 
     assert service.show("ActiveState", "SubState") == ["active", "running"]
     # Told just after systemd was.
-    (ready,) = wait_for(lambda: service.events("supervisor.ready"), what=service.told)
+    (ready,) = wait_for(lambda: service.events("supervisor.ready"), what=service.reported)
     assert ready["processes"] == 3
 
 
@@ -86,9 +86,9 @@ def test_a_supervisor_that_stands_still_is_ended_by_the_watchdog(service: Servic
     service.signal("STOP", pid)
 
     service.wait_successor(pid)
-    told = service.told()
-    assert "Watchdog timeout" in told
-    assert "Fatal Python error: Aborted" in told
+    reported = service.reported()
+    assert "Watchdog timeout" in reported
+    assert "Fatal Python error: Aborted" in reported
 
 
 def test_the_watchdog_leaves_a_living_supervisor_alone(service: Service) -> None:
@@ -129,7 +129,7 @@ def test_a_refused_reload_leaves_the_service_as_it_was(service: Service) -> None
     service.control("reload", succeeds=False)
 
     assert len(service.events("supervisor.reload_failed")) == 1
-    assert 'error: unknown key "wrokers"' in service.told()
+    assert 'error: unknown key "wrokers"' in service.reported()
     assert _processes(service) == before
     service.wait_state("active", "running")
     service.configure(DATABASE_URL=NOWHERE)
@@ -153,7 +153,7 @@ def test_a_drain_that_takes_longer_than_the_unit_allows_is_waited_for(
     )
     service.control("start")
     service.command("enqueue", "service_jobs.slow", "[1.5]")
-    wait_for(lambda: service.exists("began"), what=service.told)
+    wait_for(lambda: service.exists("began"), what=service.reported)
 
     service.control("stop")
 
@@ -189,20 +189,20 @@ def test_a_crash_loop_ends_in_failure(service: Service) -> None:
     service.signal("KILL", pid)
 
     service.wait_state("failed")
-    assert "Start request repeated too quickly" in service.told()
+    assert "Start request repeated too quickly" in service.reported()
 
 
 @pytest.mark.failure(
     "Under systemd: the configuration is faulty.",
     "Exit 78, told in the journal, and not tried again.",
 )
-def test_a_fault_of_the_configuration_is_told_and_not_tried_again(service: Service) -> None:
+def test_a_fault_of_the_configuration_is_reported_and_not_tried_again(service: Service) -> None:
     service.box.write("/etc/jobsd/queue.yml", "wrokers: []\n")
 
     service.control("start", succeeds=False)
 
     assert service.show("ActiveState", "ExecMainStatus", "NRestarts") == ["failed", "78", "0"]
-    assert "/etc/jobsd/queue.yml:1:1" in service.told()
+    assert "/etc/jobsd/queue.yml:1:1" in service.reported()
 
 
 def test_a_service_starts_no_database_of_its_own_accord(service: Service) -> None:
@@ -211,7 +211,7 @@ def test_a_service_starts_no_database_of_its_own_accord(service: Service) -> Non
     service.control("start", succeeds=False)
 
     assert service.show("ExecMainStatus") == ["78"]
-    assert "JOBSD_EMBEDDED=1" in service.told()
+    assert "JOBSD_EMBEDDED=1" in service.reported()
 
 
 def test_the_service_listens_on_loopback_only(service: Service) -> None:
@@ -222,7 +222,7 @@ def test_the_service_listens_on_loopback_only(service: Service) -> None:
     assert _listening(service) == {"127.0.0.1:9394"}
 
 
-def test_the_service_listens_elsewhere_when_it_is_told_to(service: Service) -> None:
+def test_the_service_listens_elsewhere_when_it_is_asked_to(service: Service) -> None:
     service.configure(DATABASE_URL=NOWHERE, JOBSD_METRICS_BIND=":9395")
 
     service.control("start")

@@ -95,7 +95,7 @@ def test_jobs_meet_the_walls_that_are_documented(
 
     service.command("enqueue", "trials.attempt_all")
 
-    wait_for(lambda: service.exists("told"), what=service.told)
+    wait_for(lambda: service.exists("reported"), what=service.reported)
     assert json.loads(box.ask("cat", "/var/lib/jobsd/told")) == expected
 
 
@@ -106,7 +106,7 @@ def test_the_documented_drop_ins_are_understood(service: Service) -> None:
         folder = "/etc/systemd/system/jobsd.service.d"
         service.box.write(f"{folder}/documented-{number}.conf", block)
 
-    told = service.box.run("systemd-analyze", "verify", "jobsd.service", check=False)
+    reported = service.box.run("systemd-analyze", "verify", "jobsd.service", check=False)
 
     service.box.run("sh", "-c", "rm /etc/systemd/system/jobsd.service.d/documented-*")
-    assert (told.returncode, told.stdout + told.stderr) == (0, "")
+    assert (reported.returncode, reported.stdout + reported.stderr) == (0, "")

@@ -166,7 +166,7 @@ def act(step: Step, ids: list[int]) -> list[object]:
         if step.which >= len(ids):
             return []
         try:
-            return [_plain(BY_HAND[step.kind](ids[step.which]))]
+            return [_plain(BY_HAND[step.kind](ids[int(step.which)]))]
         except Error as refused:
             return [type(refused).__name__]
     if step.kind == "cancel all":
@@ -181,7 +181,7 @@ def _plain(state: str) -> str:
     return "ready" if state == "blocked" else state
 
 
-def told(job_id: int) -> list[object]:
+def reported(job_id: int) -> list[object]:
     """Return what there is to know of a job, as far as it has no time and no name."""
     seen = find(job_id)
     if seen is None:
@@ -213,12 +213,12 @@ def live(steps: Iterator[Step], side: Side) -> list[object]:
             answers.append(handle.state)
             ids += [] if handle.id is None else [handle.id]
     answers += [(queues.size(name), queues.is_known(name)) for name in QUEUES]
-    answers += [told(each) for each in ids]
+    answers += [reported(each) for each in ids]
     for name in QUEUES:
         queues.resume(name)
     for _ in range(QUIET_STEPS):
         side.let_a_minute_pass()
-    return [*answers, *side.end(), *map(told, ids)]
+    return [*answers, *side.end(), *map(reported, ids)]
 
 
 @pytest.fixture

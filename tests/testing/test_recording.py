@@ -184,7 +184,7 @@ def test_what_fails_for_good_is_raised_once_all_have_run(jobs: MemoryQueue) -> N
     assert "in attempt 3" in raised.value.__notes__[0]
 
 
-def test_failures_may_be_looked_at_instead(jobs: MemoryQueue) -> None:
+def test_failures_may_be_seen_instead(jobs: MemoryQueue) -> None:
     flaky.enqueue("value", "value", "value")
 
     perform_enqueued(raises=False)
@@ -292,7 +292,7 @@ def test_a_bulk_that_fails_leaves_nothing(jobs: MemoryQueue) -> None:
     assert once.enqueue(1).state == "ready"
 
 
-def test_handles_tell_what_has_become_of_a_job(jobs: MemoryQueue) -> None:
+def test_handles_report_what_has_become_of_a_job(jobs: MemoryQueue) -> None:
     del jobs
     good, bad = urgent.enqueue(), flaky.enqueue("value", "value", "value")
     with pytest.raises(TimeoutError, match="is ready, and nobody performs it"):

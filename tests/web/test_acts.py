@@ -83,16 +83,16 @@ def test_a_job_is_discarded_and_a_scheduled_one_is_made_due(
     assert rows("SELECT scheduled_at <= now() FROM jobsd.scheduled_executions") == [True]
 
 
-def test_a_job_that_runs_is_told_to_stop_and_one_that_waits_is_discarded(
+def test_a_job_that_runs_is_asked_to_stop_and_one_that_waits_is_discarded(
     browser: Browser, session: Session, rows: Rows
 ) -> None:
     running, waiting = enqueue(), enqueue()
     claim(session, 5, running)
     assert f"/jobs/{running}/cancel" in browser.get(f"/jobs/{running}").text
 
-    told, gone = (browser.post(f"/jobs/{each}/cancel") for each in (running, waiting))
+    reported, gone = (browser.post(f"/jobs/{each}/cancel") for each in (running, waiting))
 
-    assert (told.status, gone.status) == (303, 303)
+    assert (reported.status, gone.status) == (303, 303)
     assert (_state(session, running), _state(session, waiting)) == ("claimed", "discarded")
     assert rows("SELECT cancelled FROM jobsd.claims") == [[running]]
     assert "it was cancelled while it ran" in browser.get(f"/jobs/{running}").text

@@ -30,9 +30,9 @@ pytestmark = [
 ]
 AXE = Path(__file__).parents[1] / "dashboard/axe.min.js"
 ALL = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]
-OF_LOOKS = {"type": "rule", "values": ["color-contrast", "target-size", "link-in-text-block"]}
+OF_POLLS = {"type": "rule", "values": ["color-contrast", "target-size", "link-in-text-block"]}
 """What the scheme and the width of a page can change."""
-SIZES = [("light", 320, ALL), ("dark", 1280, OF_LOOKS)]
+SIZES = [("light", 320, ALL), ("dark", 1280, OF_POLLS)]
 FEW = "for (const e of document.querySelectorAll('tr:nth-child(n+7), rect')) e.remove()"
 """Of many rows that are alike, the first ones do."""
 AUDITED = "runOnly => axe.run({runOnly, resultTypes: ['violations'], iframes: false})"
@@ -114,10 +114,10 @@ def _violations(shop: Shop, scheme: str, width: int, rules: object) -> list[str]
             if page.evaluate("document.documentElement.scrollWidth") > width:
                 found.append(f"{path}: wider than {width}")
             page.evaluate(FEW)
-            told = page.evaluate(AUDITED, rules)
+            reported = page.evaluate(AUDITED, rules)
             found += [
                 f"{path} {width} {scheme}: {each['id']}: {each['nodes'][0]['html'][:200]}"
-                for each in told["violations"]
+                for each in reported["violations"]
             ]
     return found
 
@@ -172,7 +172,7 @@ def test_a_page_refreshes_itself_and_nothing_is_refused_by_its_policy(
     assert errors == []
 
 
-def test_a_page_in_the_background_is_told_nothing_and_catches_up(shop: Shop) -> None:
+def test_a_page_in_the_background_is_sent_nothing_and_catches_up(shop: Shop) -> None:
     hide = (
         "hidden => { Object.defineProperty(document, 'hidden', {get: () => hidden,"
         " configurable: true}); document.dispatchEvent(new Event('visibilitychange')) }"

@@ -125,7 +125,7 @@ def test_what_is_not_understood_is_refused(browser: Browser, query: str, status:
     assert browser.post("/bulk", upto=str(job_id), **fields).status == status
 
 
-def test_without_a_look_at_the_number_nothing_is_done(browser: Browser, rows: Rows) -> None:
+def test_without_seeing_the_number_nothing_is_done(browser: Browser, rows: Rows) -> None:
     enqueue()
 
     assert browser.post("/bulk", act="discard", q="state:ready").status == 409

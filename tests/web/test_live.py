@@ -35,7 +35,7 @@ WATCHERS = (
 
 @pytest.fixture(autouse=True)
 def _soon(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(watching, "LOOK_S", 0.05)
+    monkeypatch.setattr(watching, "POLL_S", 0.05)
 
 
 @pytest.fixture
@@ -73,7 +73,7 @@ class Watcher:
         before, found, self.read = self.read.partition(text)
         return before + found
 
-    def told(self) -> set[str]:
+    def reported(self) -> set[str]:
         """Return the parts of the next event."""
         self.until(b"data: ")
         return set(self.until(b"\n\n").decode().split())
@@ -86,17 +86,17 @@ def _descriptors() -> int:
     return len(list(Path("/proc/self/fd").iterdir()))
 
 
-def test_who_watches_is_told_of_what_has_changed(
+def test_who_watches_is_shown_what_has_changed(
     application: Application, session: Session, rows: Rows
 ) -> None:
     with _served(application) as port, contextlib.closing(Watcher(port)) as watcher:
-        first = watcher.told()
+        first = watcher.reported()
         enqueue()
-        second = watcher.told()
+        second = watcher.reported()
         queues.pause("mail", session=session)
-        third = watcher.told()
+        third = watcher.reported()
         rows("INSERT INTO jobsd.heartbeat_logs (environment, hostname) VALUES ('e', 'h')")
-        fourth = watcher.told()
+        fourth = watcher.reported()
 
     assert first == watching.NAMES
     assert "jobs" in second
@@ -104,24 +104,24 @@ def test_who_watches_is_told_of_what_has_changed(
     assert "heartbeats" in fourth
 
 
-def test_only_while_somebody_watches_anything_is_looked_at(
+def test_only_while_somebody_watches_anything_is_read(
     application: Application, rows: Rows
 ) -> None:
     before = rows(WATCHERS)
     with _served(application) as port:
         threads = threading.active_count()
         watcher = Watcher(port)
-        watcher.told()
+        watcher.reported()
         during = rows(WATCHERS)
         watcher.close()
         wait_until(lambda: rows(WATCHERS) == [0], 30)
         wait_until(lambda: threading.active_count() == threads, 30)
         again = Watcher(port)
-        told = again.told()
+        reported = again.reported()
         again.close()
 
     assert (before, during) == ([0], [1])
-    assert told == watching.NAMES
+    assert reported == watching.NAMES
 
 
 def test_many_watch_with_one_thread_and_one_connection(
@@ -135,7 +135,7 @@ def test_many_watch_with_one_thread_and_one_connection(
             many.enter_context(contextlib.closing(Watcher(port, f"127.0.0.{2 + n // 15}")))
             for n in range(watching.STREAMS_MAX)
         ]
-        told = [watcher.told() for watcher in watchers]
+        reported = [watcher.reported() for watcher in watchers]
         during = threading.active_count() - threads, rows(WATCHERS)
         refused = socket.create_connection(("127.0.0.1", port), 20, ("127.0.0.9", 0))
         refused.sendall(b"GET /live HTTP/1.1\r\nHost: localhost\r\n\r\n")
@@ -147,28 +147,28 @@ def test_many_watch_with_one_thread_and_one_connection(
         wait_until(lambda: threading.active_count() <= threads, 30)
         wait_until(lambda: _descriptors() <= descriptors + 1, 30)
 
-    assert told == [watching.NAMES] * watching.STREAMS_MAX
+    assert reported == [watching.NAMES] * watching.STREAMS_MAX
     assert during == (1, [1])
     assert busy.startswith(b"HTTP/1.1 503 ")
     assert b"Retry-After: 30" in busy
 
 
 def test_ten_thousand_updates_leave_nothing_behind(application: Application) -> None:
-    def tell(watcher: Watcher, times: int) -> None:
+    def report(watcher: Watcher, times: int) -> None:
         for _ in range(times):
-            for stream in application.watching._all():
-                stream.tell(frozenset({"jobs"}))
-            watcher.told()
+            for stream in application.watching.streams():
+                stream.report(frozenset({"jobs"}))
+            watcher.reported()
 
     with _served(application) as port, contextlib.closing(Watcher(port)) as watcher:
-        watcher.told()
-        tell(watcher, 200)
+        watcher.reported()
+        report(watcher, 200)
         threads, descriptors = threading.active_count(), _descriptors()
         tracemalloc.start()
-        tell(watcher, 100)
+        report(watcher, 100)
         gc.collect()
         before, _ = tracemalloc.get_traced_memory()
-        tell(watcher, 10_000)
+        report(watcher, 10_000)
         gc.collect()
         after, _ = tracemalloc.get_traced_memory()
         tracemalloc.stop()
@@ -180,13 +180,13 @@ def test_ten_thousand_updates_leave_nothing_behind(application: Application) -> 
 
 def test_one_who_reads_nothing_is_dropped_and_keeps_nobody(application: Application) -> None:
     with _served(application) as port, contextlib.ExitStack() as both:
-        both.enter_context(contextlib.closing(Watcher(port))).told()
+        both.enter_context(contextlib.closing(Watcher(port))).reported()
         wait_until(lambda: application.watching.count == 1)
 
         def is_dropped() -> bool:
-            for stream in application.watching._all():
+            for stream in application.watching.streams():
                 for _ in range(5_000):
-                    stream.tell(watching.NAMES)
+                    stream.report(watching.NAMES)
             return application.watching.count == 0
 
         wait_until(is_dropped, 60)
@@ -205,14 +205,14 @@ def test_a_stream_is_for_those_who_may_come_in_and_does_not_answer_head(
 
 def test_mounted_pages_ask_unless_streams_are_wanted(target: Target) -> None:
     asking = create_app(authorize=lambda _: "viewer", target=target)
-    told = create_app(authorize=lambda _: "viewer", target=target, live="sse")
+    reported = create_app(authorize=lambda _: "viewer", target=target, live="sse")
     with pytest.raises(ValueError, match="live is 'ws'; expected one of poll, sse"):
         create_app(live="ws")
 
-    pages = [Browser(each).get("/").text for each in (asking, told)]
+    pages = [Browser(each).get("/").text for each in (asking, reported)]
     refused = Browser(asking).get("/live")
     asking.close()
-    told.close()
+    reported.close()
 
     assert ["hx-sse:connect" in page for page in pages] == [False, True]
     assert refused.status == 404
@@ -224,7 +224,10 @@ def test_any_other_server_iterates_a_stream_until_its_client_is_gone(
     got: list[Any] = []
     environ = {"REQUEST_METHOD": "GET", "PATH_INFO": "/live", "HTTP_HOST": "localhost"}
 
-    answer: Any = application(environ, lambda *given: got.extend(given))
+    def start(*given: Any) -> None:
+        got.extend(given)
+
+    answer: Any = application(environ, start)
     lines: Iterator[bytes] = iter(answer)
     first, second = next(lines), next(lines)
     during = application.watching.count
@@ -239,32 +242,32 @@ def test_any_other_server_iterates_a_stream_until_its_client_is_gone(
     assert list(lines) == []
 
 
-def test_what_changed_while_nobody_read_is_told_once() -> None:
+def test_what_changed_while_nobody_read_is_reported_once() -> None:
     stream = streams.Stream(lambda _: None)
     next(stream)
 
     for _ in range(1_000):
-        stream.tell(frozenset({"jobs"}))
-    stream.tell(frozenset({"acts"}))
-    told = next(stream)
+        stream.report(frozenset({"jobs"}))
+    stream.report(frozenset({"acts"}))
+    reported = next(stream)
 
-    assert told == b"event: changed\ndata: acts jobs\n\n"
+    assert reported == b"event: changed\ndata: acts jobs\n\n"
 
 
-def test_an_outage_is_told_once_and_its_end_too() -> None:
+def test_an_outage_is_reported_once_and_its_end_too() -> None:
     marks = {"jobs": "1", "acts": "1"}
 
-    assert watching._changed(marks, None) == watching.NAMES
-    assert watching._changed(None, None) == frozenset()
-    assert watching._changed(None, marks) == watching.NAMES
-    assert watching._changed(marks, {**marks, "acts": "2"}) == {"acts"}
-    assert watching._changed(marks, marks) == frozenset()
+    assert watching.differing(marks, None) == watching.NAMES
+    assert watching.differing(None, None) == frozenset()
+    assert watching.differing(None, marks) == watching.NAMES
+    assert watching.differing(marks, {**marks, "acts": "2"}) == {"acts"}
+    assert watching.differing(marks, marks) == frozenset()
 
 
 def test_a_dashboard_that_goes_ends_its_streams(application: Application) -> None:
     with _served(application) as port:
         watcher = Watcher(port, version="1.0")
-        watcher.told()
+        watcher.reported()
 
     with contextlib.closing(watcher):
         while watcher.socket.recv(1_000):

@@ -46,10 +46,10 @@ def _hostile(session: Session, rows: Rows) -> int:
     )
     error = "jsonb_build_object('type', %s::text, 'message', %s::text, 'stack', %s::text)"
     rows(f"UPDATE jobsd.failed_executions SET error = {error}", HOSTILE, HOSTILE, HOSTILE)
-    told = (
+    reported = (
         f"UPDATE jobsd.attempts SET process = %s, log = %s, started_at = now(), error = {error}"
     )
-    rows(told, *[HOSTILE] * 5)
+    rows(reported, *[HOSTILE] * 5)
     rows(
         "INSERT INTO jobsd.processes (kind, name, pid, hostname, metadata)"
         " VALUES ('worker', %s, 1, %s, jsonb_build_object('queues', %s::text))",

@@ -59,7 +59,7 @@ def test_a_page_comes_while_a_hundred_clients_are_slow(target: Target) -> None:
     assert "Overview" in text
 
 
-def test_who_comes_too_often_is_told_to_come_later(target: Target) -> None:
+def test_who_comes_too_often_is_asked_to_come_later(target: Target) -> None:
     listener = bound("127.0.0.1:0")
     port = listener.getsockname()[1]
     serving = Serving(made(target), listener)

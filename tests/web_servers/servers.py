@@ -82,7 +82,7 @@ class Server(Tree):
                     return str(response.read().decode())
             return ""
 
-        answer: str = wait_for(ask, 30, self.told)
+        answer: str = wait_for(ask, 30, self.reported)
         return answer
 
     def supervisors(self) -> list[psutil.Process]:
@@ -105,7 +105,7 @@ class Server(Tree):
                     return trees[0]
             return None
 
-        supervisor: psutil.Process = wait_for(found, 30, self.told)
+        supervisor: psutil.Process = wait_for(found, 30, self.reported)
         return supervisor
 
     def _running(self, words: str) -> list[psutil.Process]:

@@ -27,7 +27,7 @@ def test_a_server_has_one_tree_and_drains_it_at_its_end(name: str, project: Proj
 
         stop(server)
 
-        wait_for(lambda: not lives(supervisor), 20, server.told)
+        wait_for(lambda: not lives(supervisor), 20, server.reported)
         assert [each["exit_status"] for each in server.events("supervisor.stopped")] == [0]
         wait_for(lambda: server.keepers() == [], 10)
 
@@ -44,7 +44,7 @@ def test_a_tree_is_gone_with_a_server_that_is_killed(name: str, project: Project
 
         server.process.kill()
 
-        wait_for(lambda: not lives(supervisor), _GONE_S, server.told)
+        wait_for(lambda: not lives(supervisor), _GONE_S, server.reported)
         wait_for(lambda: server.keepers() == [], 10)
 
 
@@ -67,7 +67,7 @@ def test_whatever_is_killed_there_is_one_tree_again(project: Project) -> None:
         assert server.process.poll() is None
 
         _kill(*server.keepers())
-        wait_for(lambda: not lives(second), 10, server.told)
+        wait_for(lambda: not lives(second), 10, server.reported)
         server.one_tree()
         assert stop(server) == 0
         wait_for(lambda: server.supervisors() == [], 20)
@@ -94,7 +94,7 @@ def test_another_server_takes_the_tree_over(project: Project) -> None:
 
             stop(old)
 
-            wait_for(lambda: new.supervisors() not in ([], [first]), 20, new.told)
+            wait_for(lambda: new.supervisors() not in ([], [first]), 20, new.reported)
             new.one_tree()
 
 

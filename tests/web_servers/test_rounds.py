@@ -47,7 +47,7 @@ def test_there_are_never_two_trees_nothing_is_left_and_no_job_is_lost(
             chance.choice([_kill_worker, _kill_supervisor, _kill_keeper, _reload])(server)
 
         server.one_tree()
-        wait_for(lambda: _finished(empty_database) == enqueued, 60, server.told)
+        wait_for(lambda: _finished(empty_database) == enqueued, 60, server.reported)
         server.process.terminate()
         server.process.wait(60)
         wait_for(lambda: server.keepers() == server.supervisors() == [], 30)
@@ -64,7 +64,7 @@ def _kill_supervisor(server: Server) -> None:
 def _kill_keeper(server: Server) -> None:
     before = server.supervisors()
     _kill(server.keepers)
-    wait_for(lambda: not any(lives(each) for each in before), 20, server.told)
+    wait_for(lambda: not any(lives(each) for each in before), 20, server.reported)
 
 
 def _reload(server: Server) -> None:

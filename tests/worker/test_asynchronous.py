@@ -51,7 +51,7 @@ async def await_gate(value: object) -> None:
 
 
 @job
-async def tell(number: int) -> None:
+async def report(number: int) -> None:
     getcontext().prec = number
     await asyncio.sleep(0)
     noted.append((current_job().id > 0, current_job().attempt, getcontext().prec))
@@ -116,7 +116,7 @@ def test_many_run_at_once_in_one_loop_up_to_so_many(
 def test_each_has_a_context_of_its_own_and_the_loop_is_one(
     make_worker: MakeWorker, count: Count
 ) -> None:
-    client.enqueue_many([tell.with_args(n) for n in range(1, 6)])
+    client.enqueue_many([report.with_args(n) for n in range(1, 6)])
     client.enqueue_many([anote.with_args(0) for _ in range(100)])
     driven = make_worker(threads=1, coroutines=100)
 

@@ -264,7 +264,9 @@ def test_what_is_rolled_back_has_failed(
     assert rows("SELECT count(*) FROM jobsd.scheduled_executions") == [1]
 
 
-def test_what_is_raised_after_the_commit_is_told(make_worker: MakeWorker, rows: Rows) -> None:
+def test_what_is_raised_after_the_commit_is_reported(
+    make_worker: MakeWorker, rows: Rows
+) -> None:
     found: list[dict[str, Any]] = []
     end = subscribe(lambda _, facts: found.append(facts), names=["job.raised"])
     worker = make_worker()

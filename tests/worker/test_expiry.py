@@ -135,7 +135,7 @@ def test_another_attempt_is_not_begun_after_it(make_worker: MakeWorker, rows: Ro
     assert rows("SELECT reason, attempts FROM jobsd.jobs") == [("expired", 1)]
 
 
-def test_whoever_waits_for_it_is_told(make_worker: MakeWorker, rows: Rows) -> None:
+def test_whoever_waits_for_it_is_reported(make_worker: MakeWorker, rows: Rows) -> None:
     worker = make_worker(keep=False)
     handle = plain.enqueue(1)
     rows(OVER)

@@ -61,12 +61,12 @@ def maintained(session: Session) -> Callable[[Callable[[], bool]], Callable[[], 
     maintenance = Maintenance(session, DispatcherOptions())
 
     def after(condition: Callable[[], bool]) -> Callable[[], bool]:
-        def looked_after() -> bool:
+        def maintained_first() -> bool:
             maintenance.check_now()
             maintenance.step(blocked=True)
             return condition()
 
-        return looked_after
+        return maintained_first
 
     return after
 

@@ -46,9 +46,9 @@ class Strike:
         self.struck = False
 
     def arm(self) -> None:
-        sys.setprofile(self._look)
+        sys.setprofile(self._check)
 
-    def _look(self, frame: FrameType, event: str, _: object) -> None:
+    def _check(self, frame: FrameType, event: str, _: object) -> None:
         ours = str(frame.f_globals.get("__name__")).startswith("jobsd.")
         if not ours or event not in {"call", "c_return"}:
             return
@@ -166,8 +166,8 @@ def _strike_at(at: int, body: str, entry: ScoreboardEntry, at_once: int) -> tupl
         wait_until(lambda: not pool.in_hand and not entry.in_threads())
         post(pool, *behind)
     ended, lives = collect(pool, 3)
-    told = {each.job_id for each in entry.endings()}
-    told |= {each.job_id for each in (*entry.succeeded(), *entry.running())}
+    reported = {each.job_id for each in entry.endings()}
+    reported |= {each.job_id for each in (*entry.succeeded(), *entry.running())}
     pool.close()
     pool._threads[0].join(10)
 
@@ -179,11 +179,11 @@ def _strike_at(at: int, body: str, entry: ScoreboardEntry, at_once: int) -> tupl
         assert pool.uncollected == 0, at
         assert not pool.busy, at
     else:
-        assert {IDS[name] for name in ran} | set(ended) <= told, at
+        assert {IDS[name] for name in ran} | set(ended) <= reported, at
     return strikes.pop().struck, lives
 
 
-def test_a_late_exception_for_a_thread_that_waits_is_told_once_and_harms_no_job(
+def test_a_late_exception_for_a_thread_that_waits_is_reported_once_and_harms_no_job(
     entry: ScoreboardEntry, failed: list[dict[str, Any]]
 ) -> None:
     pool = Pool(1, entry, lambda: None)

@@ -152,7 +152,7 @@ def test_a_result_that_cant_be_written_fails_the_job_for_good(
     assert count("jobs WHERE attempts = 1") == 1
 
 
-def test_wait_tells_how_a_job_has_ended_that_keeps_nothing(make_worker: MakeWorker) -> None:
+def test_wait_reports_how_a_job_has_ended_that_keeps_nothing(make_worker: MakeWorker) -> None:
     worker = make_worker()
     handle = keep_nothing.enqueue()
 
@@ -199,7 +199,7 @@ def test_a_wait_ends_in_time(make_worker: MakeWorker) -> None:
         give.enqueue(1).wait(0.05)
 
 
-def test_a_wait_that_nobody_tells_of_finds_the_end_by_itself(
+def test_a_wait_that_nobody_reports_finds_the_end_by_itself(
     make_worker: MakeWorker, session: Session
 ) -> None:
     make_worker()
@@ -243,22 +243,24 @@ def test_all_waits_of_a_process_share_a_connection(
     assert sum(each.name == "jobsd-waiting" for each in threading.enumerate()) <= 1
 
 
-def test_only_who_waits_is_told(make_worker: MakeWorker, target: Target, count: Count) -> None:
+def test_only_who_waits_is_reported(
+    make_worker: MakeWorker, target: Target, count: Count
+) -> None:
     worker = make_worker()
-    with contextlib.closing(Session(target, "ear", listen=True, topic="done")) as ear:
-        ear.connection.execute("SELECT 1")
+    with contextlib.closing(Session(target, "ear", listen=True, topic="done")) as listener:
+        listener.connection.execute("SELECT 1")
         give.enqueue(1)
         worker.until(lambda: count("results") == 1)
-        ear.connection.execute("SELECT 1")
-        quiet = ear.notifications()
+        listener.connection.execute("SELECT 1")
+        quiet = listener.notifications()
         handle = give.enqueue(2)
         with ThreadPoolExecutor(1) as pool:
             future = pool.submit(handle.result, 20)
             wait_until(lambda: count("waiters") == 1)
             worker.until(future.done, 20)
-        ear.connection.execute("SELECT 1")
+        listener.connection.execute("SELECT 1")
 
-        assert (quiet, ear.notifications()) == ([], [str(handle.id)])
+        assert (quiet, listener.notifications()) == ([], [str(handle.id)])
 
 
 def test_a_job_that_waits_is_warned() -> None:
@@ -282,7 +284,7 @@ def test_results_go_when_their_time_is_over(session: Session, rows: Rows) -> Non
     assert (cleared, rows("SELECT job_id FROM jobsd.results")) == (1, [2])
 
 
-def test_find_tells_all_that_is_known_of_a_job(make_worker: MakeWorker) -> None:
+def test_find_reports_all_that_is_known_of_a_job(make_worker: MakeWorker) -> None:
     worker = make_worker()
     handle, failing = give.enqueue(3), refuse.enqueue()
     assert handle.id is not None

@@ -48,11 +48,11 @@ async def work(_processes: int, threads: int) -> None:
     async def noop(job: object) -> None:
         note(job.args.n)
 
-    told = asyncio.Event()
+    reported = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, told.set)
+        asyncio.get_running_loop().add_signal_handler(number, reported.set)
     await queue.start([("q", threads)])
-    await told.wait()
+    await reported.wait()
     await queue.shutdown()
 
 

@@ -47,11 +47,11 @@ async def client() -> AsyncIterator[object]:
 async def work(_processes: int, threads: int) -> None:
     """Run its worker."""
     pool = await Oban.create_pool(url())
-    told = asyncio.Event()
+    reported = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, told.set)
+        asyncio.get_running_loop().add_signal_handler(number, reported.set)
     async with Oban(pool=pool, queues={"default": threads}):
-        await told.wait()
+        await reported.wait()
     await pool.close()
 
 

@@ -25,7 +25,7 @@ class JobsConfig(apps.AppConfig):  # type: ignore[misc] # pyright: ignore[report
         assert face.HOMES  # noqa: S101 - it has been loaded before what follows
         finding.find_target_by(queue.target, lambda: queue.SCHEMA)
         client.place_by(enqueueing.place, enqueueing.place_many)
-        stand_in.look_through(queue.connection)
+        stand_in.search(queue.connection)
         around_job(connections.as_a_request_does)
         around_job(connections.as_an_asynchronous_request_does)
         references.register(instances.Instances())

@@ -12,11 +12,11 @@ def check_database(**_options: Any) -> list[Any]:  # noqa: ANN401 - Django's
     """Return what is wrong with the database of the queue; it is not connected to."""
     alias = queue.alias()
     if alias not in conf.settings.DATABASES:
-        told = f"JOBSD_DATABASE: there is no {alias!r} in DATABASES"
+        reported = f"JOBSD_DATABASE: there is no {alias!r} in DATABASES"
         hint = f"There are: {', '.join(db.connections)}"
-        return [checks.Error(told, hint=hint, id="jobsd.E001")]
+        return [checks.Error(reported, hint=hint, id="jobsd.E001")]
     if queue.connection().vendor != "postgresql":
-        told = f"the queue is in DATABASES[{alias!r}], which is no PostgreSQL"
+        reported = f"the queue is in DATABASES[{alias!r}], which is no PostgreSQL"
         hint = "Name one that is in JOBSD_DATABASE."
-        return [checks.Error(told, hint=hint, id="jobsd.E002")]
+        return [checks.Error(reported, hint=hint, id="jobsd.E002")]
     return []

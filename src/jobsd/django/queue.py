@@ -46,8 +46,8 @@ def url_of(wrapper: Any) -> str:  # noqa: ANN401 - Django's connection
         ConfigurationError: when it is no PostgreSQL.
     """
     if wrapper.vendor != "postgresql":
-        told = f"the queue needs PostgreSQL, and this is {wrapper.vendor}"
-        raise ConfigurationError((Fault(told, f"DATABASES[{wrapper.alias!r}]"),))
+        reported = f"the queue needs PostgreSQL, and this is {wrapper.vendor}"
+        raise ConfigurationError((Fault(reported, f"DATABASES[{wrapper.alias!r}]"),))
     known = {option.keyword.decode() for option in pq.Conninfo.get_defaults()}
     given = wrapper.get_connection_params()
     # Encodings are ours to say; what libpq does not know is for Django and its driver.

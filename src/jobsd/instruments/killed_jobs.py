@@ -39,10 +39,11 @@ def on_killed(report: Callable[[KilledAttempt], object]) -> None:
     """Call a function for each attempt whose process has died; once for each, on one host."""
 
     def take(event: Event, facts: dict[str, Any]) -> None:
-        error: object = facts.get("error")
+        given = facts.get("error")
         # Of a worker itself it is an exception. One that was raised was reported by its job.
-        if isinstance(error, dict) and (error.get("type") in _KINDS or "kill_after" in error):
-            report(_killed(facts, error, retried=event.name == "job.retried"))  # pyright: ignore[reportUnknownArgumentType]
+        error: dict[str, Any] = {} if isinstance(given, BaseException | None) else given
+        if error.get("type") in _KINDS or "kill_after" in error:
+            report(_killed(facts, error, retried=event.name == "job.retried"))
 
     on_event("job.failed", "job.retried")(take)
 

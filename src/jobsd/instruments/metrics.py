@@ -53,7 +53,7 @@ def exposition(
     there: what is not known now is left out, never repeated from before. `published` are
     the metrics of a running tree's exposition, for what is not known here.
     """
-    figures = _Figures(tree, database, published)
+    figures = Scrape(tree, database, published)
     if not openmetrics:
         return as_text(figures.collect()), TEXT
     registry = CollectorRegistry(auto_describe=False)
@@ -67,7 +67,7 @@ def plain(
     """Return the metrics as plain values, for programs that read no exposition."""
     return [
         {"name": sample.name, "labels": sample.labels, "value": float(sample.value)}
-        for family in _Figures(None, database, published).collect()
+        for family in Scrape(None, database, published).collect()
         for sample in family.samples
     ]
 
@@ -80,7 +80,7 @@ def accepts_openmetrics(accept: str) -> bool:
     )
 
 
-class _Figures(Collector):
+class Scrape(Collector):
     """One scrape."""
 
     def __init__(
@@ -94,6 +94,7 @@ class _Figures(Collector):
         self._published = published
 
     def collect(self) -> Iterator[Metric]:
+        """Yield all families of metrics."""
         known = set[str]()
         for family in self._own():
             known |= families.names(family)

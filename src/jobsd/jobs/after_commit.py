@@ -74,8 +74,8 @@ async def aenqueue(drafted: Draft, given: object) -> EnqueuedJob:
     """
     require_one(given)
     if not is_asynchronous_sqlalchemy(given):
-        told = "is not asynchronous: aenqueue takes an AsyncSession as after_commit"
-        raise Error(f"{name_of(given)} {told}; call enqueue, which waits")
+        reported = "is not asynchronous: aenqueue takes an AsyncSession as after_commit"
+        raise Error(f"{name_of(given)} {reported}; call enqueue, which waits")
 
     async def enqueue_soon(job: Draft) -> EnqueuedJob:
         done: EnqueuedJob = await run_sync(given, lambda session: _enqueue(job, session))
@@ -104,6 +104,6 @@ def _wait(given: Any, job: Pending) -> bool:  # noqa: ANN401 - one of two librar
     if (session := session_of(given)) is not None:
         return session_commit.wait(session, job)
     if _is_driver(given) or is_sqlalchemy(given):
-        told = "does not tell how its transaction ends"
-        raise Error(f"after_commit: {name} {told}: {session_commit.INSTEAD}")
+        reported = "does not tell how its transaction ends"
+        raise Error(f"after_commit: {name} {reported}: {session_commit.INSTEAD}")
     raise Error(f"after_commit takes {_TAKEN}, not {name}")

@@ -31,7 +31,7 @@ from .connections import (
     is_asynchronous_sqlalchemy,
     run_sync,
 )
-from .enqueue import met_a_replacement, refusal, refused, request, steps_within, told
+from .enqueue import met_a_replacement, refusal, refused, reported, request, steps_within
 from .finding import NOT_GIVEN
 from .idle import ANSWER_S, READ_ONLY
 from .steps import within_savepoint
@@ -54,7 +54,7 @@ async def store(drafted: Draft, connection: object = NOT_GIVEN) -> EnqueuedJob:
         return stand_in.active.enqueue(drafted)
     if connection is NOT_GIVEN:
         async with Loan(client.default_client()) as mine:
-            return told(drafted, await _store_alone(mine, drafted))
+            return reported(drafted, await _store_alone(mine, drafted))
     if is_asynchronous_sqlalchemy(connection):
         within: EnqueuedJob = await run_sync(
             connection, lambda inner: client.enqueue(drafted, inner, surrounded=False)
@@ -121,7 +121,7 @@ async def store_many(jobs: Iterable[Draft], connection: object = NOT_GIVEN) -> E
     bulk = Bulk(iter(jobs), client.schema_of_tables(), owned=False)
     with refused():
         await take(within_savepoint(bulk.steps(copies=False)), driver)
-    return bulk.tell()
+    return bulk.report()
 
 
 async def _enqueue_all(
@@ -139,7 +139,7 @@ async def _enqueue_all(
             commits = owned
     except (psycopg.Error, OverflowError, UnicodeEncodeError) as error:
         raise refusal(error, doubtful=commits) from error
-    return bulk.tell()
+    return bulk.report()
 
 
 class AsyncPool:

@@ -25,7 +25,7 @@ from . import submission
 from .bulk_rows import as_json
 from .draft import Draft
 from .drivers import PsycopgDriver
-from .enqueue import EnqueuedJob, refusal, refused, request, tell_duplicate
+from .enqueue import EnqueuedJob, refusal, refused, report_duplicate, request
 from .steps import Ask, Copy, take, within_savepoint
 from .unique import Uniqueness
 
@@ -121,7 +121,7 @@ def enqueue_many(
             commits = owned
     except (psycopg.Error, OverflowError, UnicodeEncodeError) as error:
         raise refusal(error, doubtful=commits) from error
-    return bulk.tell()
+    return bulk.report()
 
 
 def enqueue_many_within(driver: Driver, jobs: Iterable[Draft]) -> EnqueuedJobs:
@@ -133,7 +133,7 @@ def enqueue_many_within(driver: Driver, jobs: Iterable[Draft]) -> EnqueuedJobs:
     bulk = Bulk(iter(jobs), driver.schema, owned=False)
     with refused():
         take(within_savepoint(bulk.steps(copies=False)), driver)
-    return bulk.tell()
+    return bulk.report()
 
 
 class Bulk:
@@ -170,7 +170,7 @@ class Bulk:
             parameters = {"payloads": sorted(self._payloads), "always": not self._owned}
             yield Ask(STATEMENTS["wake"], parameters)
 
-    def tell(self) -> EnqueuedJobs:
+    def report(self) -> EnqueuedJobs:
         """Emit what was stored, and return it."""
         stored = self.stored
         emit("jobs.enqueued", size=stored.stored)
@@ -199,8 +199,8 @@ class Bulk:
         else:
             for rows in as_json(lines, COLUMNS):
                 yield Ask(STATEMENTS["insert"], {"jobs": rows})
-        ((ids_told, codes, payloads),) = yield Ask(STATEMENTS["place"], {"after": after})
-        ids = [int(job_id) for job_id in ids_told.split(",")]
+        ((ids_reported, codes, payloads),) = yield Ask(STATEMENTS["place"], {"after": after})
+        ids = [int(job_id) for job_id in ids_reported.split(",")]
         states = bytearray(codes.encode().translate(_STATE_OF_CODE))
         self._payloads.update(payloads)
         if _SCHEDULED in states:
@@ -222,7 +222,7 @@ class Bulk:
             answers += yield ask
         for job, (job_id, state, _) in zip(batch, answers, strict=True):
             if state == "duplicate" and job.unique and job.unique.unique_conflict == "raise":
-                tell_duplicate(job, job.unique, job_id)
+                report_duplicate(job, job.unique, job_id)
             self.stored.add([job_id or 0], bytearray([_STATES.index(state)]))
 
     def _is_full(self) -> bool:
@@ -255,7 +255,7 @@ class Bulk:
                 continue
             states[turn] = _DUPLICATE
             if self._unique[turn][1].unique_conflict == "raise":
-                tell_duplicate(*self._unique[turn], present)
+                report_duplicate(*self._unique[turn], present)
 
     def _line(self, job: Draft) -> str:
         checked(job)

@@ -181,8 +181,8 @@ class Loan:
         self._client.take_back(self._session, self._lent_to)
         if isinstance(error, errors.UndefinedTable | errors.InvalidSchemaName):
             schema = self._client.target.schema
-            told = f"the tables in schema {schema!r} are missing: run `db migrate`"
-            raise SchemaError(told) from error
+            reported = f"the tables in schema {schema!r} are missing: run `db migrate`"
+            raise SchemaError(reported) from error
 
     def _part_with_what_is_spent(self, cause: BaseException) -> None:
         if isinstance(cause, RECYCLE):

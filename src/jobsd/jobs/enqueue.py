@@ -111,7 +111,7 @@ def enqueue(connection: Connection, schema: str, job: Draft) -> EnqueuedJob:
     except (psycopg.Error, OverflowError, UnicodeEncodeError) as error:
         raise refusal(error, doubtful=True) from error
     assert row is not None  # noqa: S101 - one row was inserted
-    return told(job, row)
+    return reported(job, row)
 
 
 def enqueue_within(driver: Driver, job: Draft) -> EnqueuedJob:
@@ -134,7 +134,7 @@ def steps_within(job: Draft, schema: str) -> Steps[EnqueuedJob]:
     except Exception as error:
         submission.forget(schema, error)
         raise
-    return told(job, row)
+    return reported(job, row)
 
 
 def enqueue_alone(session: Session, job: Draft) -> EnqueuedJob:
@@ -176,7 +176,7 @@ def _store_alone(session: Session, job: Draft) -> EnqueuedJob:
     except (psycopg.Error, UnicodeEncodeError) as error:
         raise refused_by_tables or refusal(error, doubtful=True) from error
     submission.know(schema)
-    return told(job, row)
+    return reported(job, row)
 
 
 def _enqueue_alone(session: Session, job: Draft) -> EnqueuedJob:
@@ -190,7 +190,7 @@ def _enqueue_alone(session: Session, job: Draft) -> EnqueuedJob:
         (row,) = rows or session.fetch_prepared(statement, parameters)
     except (psycopg.Error, UnicodeEncodeError) as error:
         raise refusal(error, doubtful=True) from error
-    return told(job, row)
+    return reported(job, row)
 
 
 def request(job: Draft, *, always: bool) -> tuple[Statement, dict[str, Any]]:
@@ -217,29 +217,29 @@ def request(job: Draft, *, always: bool) -> tuple[Statement, dict[str, Any]]:
     return STATEMENTS[name], parameters
 
 
-def told(job: Draft, row: Sequence[Any]) -> EnqueuedJob:
+def reported(job: Draft, row: Sequence[Any]) -> EnqueuedJob:
     """Return what a statement of `request` has answered, and emit it."""
     if job.unique is not None:
-        return _told_unique(job, job.unique, *row[:3])
+        return _reported_unique(job, job.unique, *row[:3])
     state = row[1] if isinstance(row[1], str) else "scheduled" if row[1] else "ready"
-    _tell(job, row[0], state)
+    _report(job, row[0], state)
     return EnqueuedJob(row[0], state, job.class_name)
 
 
-def _told_unique(
+def _reported_unique(
     job: Draft, unique: Uniqueness, job_id: int | None, state: str, replaced: object
 ) -> EnqueuedJob:
     if state == "duplicate":
-        tell_duplicate(job, unique, job_id or 0)
+        report_duplicate(job, unique, job_id or 0)
     elif replaced:
         facts = {"job_id": job_id, "class_name": job.class_name, "queue_name": job.queue_name}
         emit("job.replaced", **facts, state=state)
     else:
-        _tell(job, job_id, state)
+        _report(job, job_id, state)
     return EnqueuedJob(job_id, state, job.class_name)
 
 
-def tell_duplicate(job: Draft, unique: Uniqueness, present: int) -> None:
+def report_duplicate(job: Draft, unique: Uniqueness, present: int) -> None:
     """Tell that a job was not stored, since another one is there.
 
     Raises:
@@ -251,7 +251,7 @@ def tell_duplicate(job: Draft, unique: Uniqueness, present: int) -> None:
     emit("job.duplicate", **facts, unique_key=unique.unique_key)
 
 
-def _tell(job: Draft, job_id: int | None, state: str) -> None:
+def _report(job: Draft, job_id: int | None, state: str) -> None:
     """Tell that a job was stored, or was not because of a conflict; committed or not."""
     facts = {"job_id": job_id, "class_name": job.class_name, "queue_name": job.queue_name}
     key = job.limited.key if job.limited is not None else None
@@ -285,10 +285,10 @@ def refusal(error: Exception, *, doubtful: bool) -> EnqueueError:
     lost = isinstance(error, psycopg.OperationalError) and error.sqlstate is None
     known = not (doubtful and lost)
     head = "the job was not" if known else "it is not known whether the job was"
-    return EnqueueError(f"{head} enqueued: {_told(error)}", known=known)
+    return EnqueueError(f"{head} enqueued: {_reported(error)}", known=known)
 
 
-def _told(error: Exception) -> str:
+def _reported(error: Exception) -> str:
     """Return one line that says what the server, or the driver, refused."""
     said = said_by(error).strip()
     first = said.splitlines()[0] if said else type(error).__name__

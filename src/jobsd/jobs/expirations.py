@@ -25,7 +25,7 @@ STATEMENTS = Statements("jobsd.jobs", "expirations.sql")
 
 REASON = "expired"
 BATCH = 500
-_LOOKED_AT_ONCE = 1000
+_CHECKED_AT_ONCE = 1000
 _BEGINNING = datetime(1, 1, 2, tzinfo=UTC), 0
 
 
@@ -57,7 +57,7 @@ def forget(session: Session) -> Iterator[None]:
     """Forget when jobs expire that have ended in time; yields after each statement."""
     after = 0
     while True:
-        parameters = {"after": after, "limit": _LOOKED_AT_ONCE}
+        parameters = {"after": after, "limit": _CHECKED_AT_ONCE}
         ((last,),) = session.fetch(STATEMENTS["forget"], parameters)
         if last is None:
             return

@@ -45,7 +45,7 @@ active: StandIn | None = None
 """What does so now; None outside of tests."""
 
 
-def look_through(find: Callable[[], object]) -> None:
+def search(find: Callable[[], object]) -> None:
     """Say how the connection is found through which a test sees its jobs."""
     global find_connection  # noqa: PLW0603 - the program's one
     find_connection = find

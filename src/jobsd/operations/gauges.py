@@ -77,7 +77,8 @@ def depths(session: Session, most: int) -> tuple[dict[str, dict[str, int]], dict
 
     The ages are those of the oldest ready job of each queue, in seconds.
     """
-    read = dict(zip(_DEPTHS, session.fetch_together(_asked_depths(most)), strict=True))
+    rows: list[Rows] = session.fetch_together(_asked_depths(most))
+    read: dict[str, Rows] = dict(zip(_DEPTHS, rows, strict=True))
     return _depths(read)[0], {queue: age_s for queue, _, age_s in read["ready"]}
 
 

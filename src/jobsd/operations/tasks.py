@@ -80,7 +80,7 @@ def why_late(task: RecurringTask, last: RecurringRun | None, now: datetime) -> R
     """Return the cause when a task is late now, or was in its last run; else None."""
     if since := overdue_since(task, last, now):
         sentence = f"it was due {when(since)} and was not enqueued; does a scheduler run?"
-        return {"cause": SCHEDULER, "run_at": since, "told": sentence}
+        return {"cause": SCHEDULER, "run_at": since, "reported": sentence}
     if last is None or not (found := lateness(task, last, now)).cause:
         return None
     if last.outcome == "missed":
@@ -92,7 +92,7 @@ def why_late(task: RecurringTask, last: RecurringRun | None, now: datetime) -> R
             f"enqueued {length(found.scheduler_s)} after its planned time,"
             f" then {_took(found.queue_s)} in the queue, then ran {_took(found.run_s)}"
         )
-    return {"cause": found.cause, "run_at": last.run_at, "told": sentence}
+    return {"cause": found.cause, "run_at": last.run_at, "reported": sentence}
 
 
 def _took(seconds: float | None) -> str:

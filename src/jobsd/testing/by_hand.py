@@ -49,8 +49,8 @@ class ByHand:
             failed.STATEMENTS["taken"]: self._taken,
             inspect.STATEMENTS["find"]: self._find,
             inspect.STATEMENTS["attempts"]: self._attempts,
-            lost.SOME: lambda _: [([],)],
-            lost.STATEMENTS["lock"]: lambda _: [],
+            lost.SOME: self._none_lost,
+            lost.STATEMENTS["lock"]: self._nothing,
             queues.STATEMENTS["pause"]: self._pause,
             queues.STATEMENTS["resume"]: self._resume,
             queues.STATEMENTS["pauses"]: self._pauses,
@@ -74,9 +74,9 @@ class ByHand:
 
     def _attempts(self, given: Given) -> Rows:
         job = self._queue.find(given["id"])
-        told = [] if job is None else found.attempts(job)
+        reported = [] if job is None else found.attempts(job)
         return [(each.attempt, each.process, each.started_at, each.ended_at, each.error)
-                for each in told]  # fmt: skip
+                for each in reported]  # fmt: skip
 
     def _result(self, given: Given) -> Rows:
         job = self._queue.find(given["id"])
@@ -206,6 +206,14 @@ class ByHand:
             self._drop(job, None, keep=given["keep"])
         # All at once: there are none left for a next batch.
         return [(0, len(gone), [])]
+
+    @staticmethod
+    def _none_lost(_given: Given) -> Rows:
+        return [([],)]
+
+    @staticmethod
+    def _nothing(_given: Given) -> Rows:
+        return []
 
 
 def _positions(jobs: Iterable[RecordedJob]) -> Iterable[int]:

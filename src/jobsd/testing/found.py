@@ -68,10 +68,10 @@ def found(job: RecordedJob) -> Found:
 
 def attempts(job: RecordedJob) -> list[Attempt]:
     """Return what went wrong with a job, the first attempt first."""
-    told = zip(job.failed_attempts, job.errors, strict=True)
+    reported = zip(job.failed_attempts, job.errors, strict=True)
     return [
         Attempt(number, PROCESS, started_at, ended_at, running.described(error) or {})
-        for (number, started_at, ended_at), error in told
+        for (number, started_at, ended_at), error in reported
     ]
 
 

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, cast
 from jobsd.clock import utc_now
 from jobsd.errors import Error
 from jobsd.jobs.bulk import EnqueuedJobs, code_of
-from jobsd.jobs.enqueue import EnqueuedJob, tell_duplicate
+from jobsd.jobs.enqueue import EnqueuedJob, report_duplicate
 from jobsd.jobs.results import End
 
 from . import found, running
@@ -230,7 +230,7 @@ class MemoryQueue:
         if drafted.unique is not None:
             present = self.unique.holder(drafted.unique)
             if present is not None and not self._may_replace(drafted, present):
-                tell_duplicate(drafted, drafted.unique, present.id)
+                report_duplicate(drafted, drafted.unique, present.id)
                 return EnqueuedJob(present.id, "duplicate", drafted.class_name)
             if present is not None:
                 return self._replace(drafted, present)
