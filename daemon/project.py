@@ -129,7 +129,7 @@ def _let_jobs_use(target: Target) -> None:
     """Give jobs of this process the same database; its client is made once one asks for it."""
     from jobsd.jobs import finding
 
-    finding.find_target_by(lambda: target, lambda: target.schema)
+    finding.choose(target)
     if (client := sys.modules.get("jobsd.jobs.client")) is not None:
         client.configure()
 

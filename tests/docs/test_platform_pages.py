@@ -47,8 +47,8 @@ def test_the_lines_of_the_console_page_run(project: Project) -> None:
 def test_the_commands_of_the_log_page_read_the_log_file_of_its_configuration(
     project: Project,
 ) -> None:
-    (settings,) = blocks(guide("logs"), "yaml")
-    searches, _journal = blocks(guide("logs"), "console")
+    *_, settings = blocks(guide("logs"), "yaml")
+    searches, _kept, _journal = blocks(guide("logs"), "console")
     project.write("config/queue.yml", settings)
 
     for words in _JOBS.findall(searches):

@@ -268,7 +268,7 @@ def place_by(
 
 def configured_target() -> Target | None:
     """Return the database that was configured, or found already."""
-    return None if _client is None else _client.target
+    return finding.chosen if _client is None else _client.target
 
 
 def default_client() -> Client:
@@ -284,17 +284,20 @@ def default_client() -> Client:
         return _client
     with _lock:
         if _client is None:
-            if finding.find_target is None:
-                raise Error("no database is configured: call jobsd.configure(database_url)")
-            _client = Client(finding.find_target())
+            target = finding.chosen
+            if target is None:
+                if finding.find_target is None:
+                    raise Error("no database is configured: call jobsd.configure(database_url)")
+                target = finding.find_target()
+            _client = Client(target)
     return _client
 
 
 def schema_of_tables() -> str:
     """Return in which schema the tables are; who has a connection needs no more of us."""
     global _schema  # noqa: PLW0603
-    if _client is not None:
-        return _client.target.schema
+    if (configured := configured_target()) is not None:
+        return configured.schema
     if _schema is None:
         _schema = "jobsd" if finding.find_schema is None else finding.find_schema()
     return _schema

@@ -12,11 +12,19 @@ if TYPE_CHECKING:
 
     from jobsd.database.connection import Target
 
+chosen: Target | None = None
+"""The database of the command that runs here: it counts whatever else would find one."""
 find_target: Callable[[], Target] | None = None
 find_schema: Callable[[], str] | None = None
 
 NOT_GIVEN: object = ...
 """What `connection` and `after_commit` are where nobody gives them: None is a mistake."""
+
+
+def choose(target: Target) -> None:
+    """Say which database this program uses, unless it configures another one."""
+    global chosen  # noqa: PLW0603 - the program's one
+    chosen = target
 
 
 def find_target_by(find: Callable[[], Target], find_schema_of: Callable[[], str]) -> None:
