@@ -29,8 +29,8 @@ def test_that_never_ends(server_url: str, tmp_path: Path) -> None:
     while Path(f"/proc/{child}/comm").read_text() != "sleep\\n":
         pass
     os.kill(child, signal.SIGSTOP)
-    Path("told.new").write_text(f"{child} {server_url}")
-    Path("told.new").rename("told")
+    Path("reported.new").write_text(f"{child} {server_url}")
+    Path("reported.new").rename("reported")
     threading.Event().wait()
 """
 

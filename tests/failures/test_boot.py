@@ -105,7 +105,7 @@ def test_a_full_disk_keeps_no_tree_from_starting(project: Project) -> None:
         second = project.run("start", "--pidfile", "run/pid")
 
         assert second.returncode == 75
-        assert "another process is running" in second.stderr
+        assert "another supervisor holds" in second.stderr
         assert tree.terminate() < 2
         assert tree.process.returncode == 0
 

@@ -53,7 +53,7 @@ class Outsider:
 @pytest.mark.parametrize(
     ("value", "said"),
     [
-        (Outsider(), "argument 1 is of type Stranger"),
+        (Outsider(), "argument 1 is of type Outsider"),
         ("a\0b", "argument 1 holds a NUL"),
         ({"a": ("b", "a\0b")}, r"argument 1\['a'\]\[1\] holds a NUL"),
         ({"a\0b": 1}, "argument 1 holds a NUL"),
@@ -61,7 +61,7 @@ class Outsider:
         (Point(1.0, ("\0",)), r"argument 1\.labels\[0\] holds a NUL"),
         ("\ud800", "argument 1 holds half of a surrogate"),
         (lambda: None, "argument 1 is of type function"),
-        ([1, {"deep": Outsider()}], r"argument 1\[1\]\['deep'\] is of type Stranger"),
+        ([1, {"deep": Outsider()}], r"argument 1\[1\]\['deep'\] is of type Outsider"),
         (1j, "complex"),
         (2**14_000, "argument 1 is a whole number of more than 14,000 bits"),
         (Point, "argument 1 is of type type"),

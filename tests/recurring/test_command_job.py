@@ -48,7 +48,7 @@ def wash(*args):
     clean(*args)
 
 @job
-def tell():
+def report():
     calls.append(current_job())
 
 class ClassThatTells(Job):

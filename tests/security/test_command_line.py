@@ -78,7 +78,7 @@ def test_a_command_with_a_url_is_not_titled_with_it(tmp_path: Path) -> None:
     project.write("config/queue.yml", "import: [titled]")
     project.write(
         "titled.py",
-        "from jobsd import job\n@job\ndef tell():\n"
+        "from jobsd import job\n@job\ndef report():\n"
         "    print(open('/proc/self/cmdline').read().rstrip('\\0'))\n",
     )
 

@@ -97,7 +97,7 @@ CONFIGURATION
 from jobsd import job
 
 @job
-def tell():
+def report():
     logging.getLogger("app").info("by logging")
     print("by print", flush=True)
     print("by stderr", file=sys.stderr, flush=True)
@@ -114,7 +114,7 @@ def tell():
     structlog.get_logger("app").info("by structlog")
     print("job.failed", flush=True)
     logging.getLogger("app").warning("process.exited")
-    ledger("told")
+    ledger("reported")
     wait_until_let_go()
 """
 
