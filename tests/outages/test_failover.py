@@ -94,6 +94,7 @@ def test_a_standby_is_waited_for_until_it_is_promoted(tmp_path: Path) -> None:
             standby.promote()
             back = returned(standby, standby.url)
 
+            tree.tree.wait_event("database.migrated")
             tree.begin()
             assert tree.recovered(back) < RECOVERY_S
             tree.check()
