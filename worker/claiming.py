@@ -120,7 +120,7 @@ class Claiming:
         if aim.kind:
             return way.polling.next_poll
         search_at = self.limited.next_search
-        if self._ledger.has_returned:
+        if self._ledger.returns > way.returns_swept:
             search_at = max(search_at, way.cursor.sweep_at)
         return min(way.polling.next_poll, search_at)
 
@@ -128,8 +128,8 @@ class Claiming:
         """Return the request of a claim."""
         way = self.ways[aim.kind]
         sweep = way.cursor.begin_claim()
-        if sweep and not aim.kind:
-            self._ledger.has_returned = False
+        if sweep:
+            way.returns_swept = self._ledger.returns
         search = self._search(aim, way)
         return ClaimRequest(
             *(aim.limit, asked_at, process_id, *search), kind=aim.kind, sweep=sweep
@@ -171,7 +171,10 @@ class Claiming:
         """Move the cursors; return whether the claim was a part of a walk that goes on."""
         way = self.ways[request.kind]
         if request.kind is not None:
-            way.cursor.advance(result.walked, sweep=request.sweep)
+            named = not self.selector.selection.everything
+            # What did not come along lies within the walk, and goes back to its place.
+            reached = result.positions(named=named) if result.withheld else result.walked
+            way.cursor.advance(reached, sweep=request.sweep)
             return way.walk_on(request.limit, result.size, result.steps, result.took_s)
         way.cursor.advance(result.positions(named=self.selector.by_names), sweep=request.sweep)
         self.selector.note_cost(result.took_s)
@@ -212,7 +215,7 @@ class Claiming:
             room, until = request.limit, Until(last.queue_name, last.priority, last.position)
         elif walks_on:
             until = Until(*result.walked[-1])
-        elif not request.sweep and self._ledger.has_returned:
+        elif self._ledger.returns > self.ways[request.kind].returns_swept:
             # What was given back lies before the cursor, and may be more urgent.
             return True
         short = until is None

@@ -52,8 +52,8 @@ class Ledger:
         """The claims of jobs whose end is recorded in a transaction that is not ours."""
         self._cut_off = False
         self._unsure_s: dict[int, float] = {}
-        self.has_returned = False
-        """Whether jobs were given back for which no claim has searched from the head since."""
+        self.returns = 0
+        """How often plain jobs were given back: they lie before the cursors."""
 
     def add_claim(self, claim_id: int, jobs: list[ClaimedJob], asked_at: float) -> None:
         """Take in a claim; one without a job that we know is found by `reconcile`."""
@@ -144,9 +144,7 @@ class Ledger:
         """Take in jobs that will not be started here, and so are to be released."""
         back = [job for job in jobs if self.holds(job)]
         self._unstarted += back
-        self.has_returned = self.has_returned or any(
-            job.claim_id not in self._keys for job in back
-        )
+        self.returns += any(job.claim_id not in self._keys for job in back)
 
     def start_after_all(self, jobs: Iterable[ClaimedJob]) -> None:
         """Take note that these, which were given back a moment ago, are started here."""

@@ -34,6 +34,8 @@ class ClaimWay:
     def __init__(self, polling_interval_s: float) -> None:
         self.cursor = ClaimCursor()
         self.polling = PollingInterval(polling_interval_s)
+        self.returns_swept = 0
+        """How often jobs had been given back when it swept last."""
         self._walk = WALK_MIN
 
     def depth(self, limit: int) -> int:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 @job
-def observe_sizes(number: int, text: str) -> None:
+def note_size(number: int, text: str) -> None:
     noted.append((number, len(text)))
 
 
@@ -28,18 +28,18 @@ def _text(size: int) -> str:
     return os.urandom(size // 2).hex()
 
 
-def _observe_sizes_claims(driven: Driven) -> list[int]:
+def _observed_claims(driven: Driven) -> list[int]:
     """Return a list that gets the bytes of arguments of each claim."""
-    observe_sizesed: list[int] = []
+    sizes: list[int] = []
     pace = driven.worker._claiming.prefetch
     plain = pace.observe_sizes
 
     def observe_sizes_and_note(jobs: int, size: int, *, withheld: bool) -> None:
-        observe_sizesed.append(size)
+        sizes.append(size)
         plain(jobs, size, withheld=withheld)
 
     pace.observe_sizes = observe_sizes_and_note  # type: ignore[method-assign]
-    return observe_sizesed
+    return sizes
 
 
 @pytest.mark.failure(
@@ -51,26 +51,26 @@ def test_a_claim_brings_few_megabytes_whatever_lies_in_the_queue(
 ) -> None:
     text = _text(60_000)
     enqueue_many(note.with_args(i) for i in range(700))
-    enqueue_many(observe_sizes.with_args(i, text) for i in range(200))
+    enqueue_many(note_size.with_args(i, text) for i in range(200))
     driven = make_worker(threads=1, prefetch=500)
-    observe_sizesed = _observe_sizes_claims(driven)
+    sizes = _observed_claims(driven)
 
     driven.until(lambda: count("jobs WHERE outcome = 'finished'") == 900, within_s=30)
 
     assert noted == [*range(700), *((i, 60_000) for i in range(200))]
-    assert max(observe_sizesed) < 4_000_000
+    assert max(sizes) < 4_000_000
 
 
 def test_jobs_that_are_too_large_to_be_claimed_together_are_claimed_by_fours(
     make_worker: MakeWorker, count: Count
 ) -> None:
     text = _text(1_000_000)
-    enqueue_many(observe_sizes.with_args(i, text) for i in range(10))
+    enqueue_many(note_size.with_args(i, text) for i in range(10))
     driven = make_worker(threads=1, prefetch=500)
-    observe_sizesed = _observe_sizes_claims(driven)
+    sizes = _observed_claims(driven)
 
     driven.until(lambda: count("jobs WHERE outcome = 'finished'") == 10, within_s=30)
 
     assert noted == [(i, 1_000_000) for i in range(10)]
-    assert observe_sizesed[0] == 0
-    assert 4_000_000 < max(observe_sizesed) < 5_000_000
+    assert sizes[0] == 0
+    assert 4_000_000 < max(sizes) < 5_000_000
