@@ -96,7 +96,7 @@ def test_a_default_that_is_empty_does_not_keep_others_sections_from_a_warning(
     (_, reported) = project.load().warnings
 
     assert reported.startswith(
-        "config/recurring.yml has sections (default, production), but says"
+        "config/recurring.yml has sections (default, production), but none for"
     )
 
 
