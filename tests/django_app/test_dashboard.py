@@ -87,7 +87,7 @@ seen = {
     "style": client(looks).get(style).status_code,
     "nobody": client(None).get(one).headers["Location"],
     "other": client(other).get(one).status_code,
-    "looks": discard(looks).status_code,
+    "checks": discard(looks).status_code,
     "cross": discard(acts, "cross-site").status_code,
     "admin only": clear(acts).status_code,
     "acts": discard(acts).headers["Location"],

@@ -53,9 +53,9 @@ ATTEMPTS = {
 @job
 def attempt_all():
     Path("own").touch()
-    told = {name: outcome(attempt) for name, attempt in ATTEMPTS.items()}
-    Path("told.new").write_text(json.dumps(told))
-    os.rename("told.new", "told")
+    reported = {name: outcome(attempt) for name, attempt in ATTEMPTS.items()}
+    Path("reported.new").write_text(json.dumps(reported))
+    os.rename("reported.new", "reported")
 '''
 
 EXPECTED = {
@@ -87,7 +87,7 @@ def test_jobs_meet_the_walls_that_are_documented(
 ) -> None:
     box = service.box
     box.write("/var/lib/jobsd/trials.py", TRIALS)
-    box.run("rm", "-f", "/var/lib/jobsd/told")
+    box.run("rm", "-f", "/var/lib/jobsd/reported")
     box.run("install", "-d", "-o", "jobsd", "/srv")
     service.configure(drop_in=drop_in, JOBSD_EMBEDDED="1")
     box.write("/etc/jobsd/queue.yml", "import: [trials]\n")
@@ -96,7 +96,7 @@ def test_jobs_meet_the_walls_that_are_documented(
     service.command("enqueue", "trials.attempt_all")
 
     wait_for(lambda: service.exists("reported"), what=service.reported)
-    assert json.loads(box.ask("cat", "/var/lib/jobsd/told")) == expected
+    assert json.loads(box.ask("cat", "/var/lib/jobsd/reported")) == expected
 
 
 def test_the_documented_drop_ins_are_understood(service: Service) -> None:
