@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 _AT_REST = b"Z\x00\x00\x00\x05I"
 """How an answer ends behind which no transaction is open."""
+_PREPARED = b"1\x00\x00\x00\x04" + _AT_REST
+"""What is only prepared has done nothing yet."""
 
 
 class LostAnswers:
@@ -73,7 +75,7 @@ class LostAnswers:
     ) -> None:
         with contextlib.suppress(OSError):
             while data := server.recv(65536):
-                if not loses.is_set():
+                if not loses.is_set() or data == _PREPARED:
                     client.sendall(data)
                 elif data.endswith(_AT_REST):
                     self.lost += 1

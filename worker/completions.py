@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from jobsd.clock import monotonic
 from jobsd.instruments.events import emit
 from jobsd.jobs import completion, limits
+from jobsd.jobs.claims import InClaim
 from jobsd.performing.perform import SUCCESS
 from jobsd.performing.seats import facts_of
 
@@ -81,11 +82,11 @@ class Completions:
 
     def _isolate(self, request: Request) -> None:
         """Give the job a claim of its own; where its claim holds a slot, others leave that."""
-        ids = self._ledger.ids_of(request.claim_id)
+        claim_id = self._ledger.claim_of(InClaim(request.job_id, request.claim_id))
+        ids = self._ledger.ids_of(claim_id)
         if request.job_id not in ids:
             request.done.set()
             return
-        claim_id = request.claim_id
         if len(ids) > 1 and self._ledger.has_key(claim_id):
             # No more jobs come into it, and those behind go back before we go on.
             self._ledger.completing.add(claim_id)
@@ -103,6 +104,7 @@ class Completions:
                 return
             claim_id = rows[0][0]
             self._ledger.isolate(request.job_id, request.claim_id, claim_id)
+        if claim_id != request.claim_id:
             self._entry.moved(request.job_id, request.claim_id, claim_id)
         self._ledger.completing.add(claim_id)
         started = self._started(request.job_id)

@@ -50,6 +50,7 @@ class Ledger:
         """The jobs that can't be written now, since a row is locked; they stay claimed."""
         self.completing: set[int] = set()
         """The claims of jobs whose end is recorded in a transaction that is not ours."""
+        self._moved: dict[InClaim, int] = {}
         self._cut_off = False
         self._unsure_s: dict[int, float] = {}
         self.returns = 0
@@ -96,13 +97,20 @@ class Ledger:
         return claim_id in self._keys
 
     def isolate(self, job_id: int, claim_id: int, new_claim: int) -> None:
-        """Take in that a job has left a claim for one of its own."""
+        """Take in that a job, which runs, has left a claim for one of its own."""
         self._claims[claim_id].discard(job_id)
         self._claims[new_claim] = {job_id}
+        self._moved[InClaim(job_id, claim_id)] = new_claim
+
+    def claim_of(self, job: InClaim) -> int:
+        """Return the claim of a job that runs: the one that it was moved to, if it was."""
+        return self._moved.get(job, job.claim_id)
 
     def settle(self, claim_id: int) -> str | None:
         """Forget a claim that is recorded; return the key of its slot if it had one."""
         self._claims.pop(claim_id, None)
+        self.completing.discard(claim_id)
+        self._moved = {job: new for job, new in self._moved.items() if new != claim_id}
         return self._keys.pop(claim_id, None)
 
     @property
@@ -124,6 +132,8 @@ class Ledger:
 
     def add(self, runs: Iterable[Run]) -> None:
         """Take in runs that have ended; those whose claim was taken away are dropped."""
+        if self._moved:
+            runs = [self._in_its_claim(run) for run in runs]
         held = self._held(runs)
         if self._unsure_s and (early := [run for run in held if self._may_be_early(run)]):
             self.give_back([run.job for run in early])
@@ -132,6 +142,11 @@ class Ledger:
         if self._keys:
             self._left.update(run.job.claim_id for run in held if _may_come_back(run))
             self._left &= self._keys.keys()
+
+    def _in_its_claim(self, run: Run) -> Run:
+        """Return a run with the claim that its job was moved to, if it was."""
+        claim_id = self.claim_of(_in_claim(run.job))
+        return run._replace(job=run.job._replace(claim_id=claim_id))
 
     def _may_be_early(self, run: Run) -> bool:
         """Return whether a job that was not begun, as too old, may not be so by the server."""
@@ -250,10 +265,15 @@ class Ledger:
 
         A claim that we don't know was made by a statement whose answer we never saw: it
         is released, and so is what a claim of ours holds beyond what we know of (a job
-        that was deleted, an outcome that the database has lost). Jobs that we miss were
+        that was deleted, an outcome that the database has lost). But one that has a job of
+        ours out of another claim was asked for by this job. Jobs that we miss were
         recorded, or taken away: they are dropped.
         """
-        stored = own(session, process_id)
+        rows = own(session, process_id)
+        stored = {claim_id: set(row.job_ids) for claim_id, row in rows.items()}
+        for claim_id, (job_ids, origin) in rows.items():
+            if origin and claim_id not in self._claims and self.ids_of(origin) >= {*job_ids}:
+                self.isolate(job_ids[0], origin, claim_id)
         unknown = [
             Ended(claim_id, job_id, "released")
             for claim_id, job_ids in stored.items()
@@ -266,12 +286,10 @@ class Ledger:
         self._claims = {
             claim_id: held
             for claim_id in self._claims.keys() & known
-            if (
-                held := self._claims[claim_id]
-                & set(stored.get(claim_id, self._claims[claim_id]))
-            )
+            if (held := self._claims[claim_id] & stored.get(claim_id, self._claims[claim_id]))
         }
         self._keys = {id_: key for id_, key in self._keys.items() if id_ in self._claims}
+        self._moved = {job: id_ for job, id_ in self._moved.items() if id_ in self._claims}
         self._sort()
         return unknown, gone
 
@@ -280,6 +298,7 @@ class Ledger:
         claims = self._claims
         self._claims, self._keys = {}, {}
         self._left.clear()
+        self._moved.clear()
         self.locked.clear()
         self._sort()
         return claims
@@ -293,8 +312,7 @@ class Ledger:
             held = self._claims[claim_id]
             held.difference_update(written[claim_id])
             if not held:
-                del self._claims[claim_id]
-                self._keys.pop(claim_id, None)
+                self.settle(claim_id)
 
 
 def _in_claim(job: ClaimedJob) -> InClaim:

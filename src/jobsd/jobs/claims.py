@@ -55,9 +55,17 @@ def array(numbers: Iterable[int]) -> str:
     return f"{{{','.join(map(str, numbers))}}}"
 
 
-def own(session: Session, process_id: int) -> dict[int, list[int]]:
-    """Return the claims of a process with their jobs, as they stand in the database."""
-    return dict(session.fetch(STATEMENTS["own"], {"process_id": process_id}))
+class StoredClaim(NamedTuple):
+    """A row of `claims`: its jobs, and the claim that its one job was moved out of, if any."""
+
+    job_ids: list[int]
+    moved_from: int | None
+
+
+def own(session: Session, process_id: int) -> dict[int, StoredClaim]:
+    """Return the claims of a process, by their ids, as they stand in the database."""
+    rows = session.fetch(STATEMENTS["own"], {"process_id": process_id})
+    return {claim_id: StoredClaim(*rest) for claim_id, *rest in rows}
 
 
 def locked(session: Session, jobs: Collection[InClaim]) -> set[InClaim]:

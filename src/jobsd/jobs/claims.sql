@@ -280,7 +280,7 @@ SELECT
     );
 
 -- own: read back the claims of one process.
-SELECT id, job_ids
+SELECT id, job_ids, moved_from
 FROM jobsd.claims
 WHERE process_id = %(process_id)s
 ORDER BY id
