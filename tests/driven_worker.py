@@ -39,7 +39,7 @@ class Driven:
         self.worker = worker
         self.context = context
 
-    def until(self, condition: Callable[[], object], within_s: float = 10.0) -> None:
+    def until(self, condition: Callable[[], object], within_s: float = 30.0) -> None:
         """Take rounds until the condition holds; fail after `within_s`."""
         watch = Stopwatch()
         while not condition():

@@ -156,10 +156,11 @@ class Report:
         emit("job.discarded", **_facts(job), reason=CANCELLED)
 
     def _ended(self, run: Run, *, cancelled: bool) -> None:
-        outcome = "discarded" if cancelled else run.outcome.verdict.outcome
+        outcome = run.outcome.verdict.outcome
         if outcome == "expired":
-            self._expired(run.job)
+            self._cancelled(run.job) if cancelled else self._expired(run.job)
             return
+        outcome = "discarded" if cancelled else outcome
         self._count(run.job.queue_name, run.job.class_name, outcome, [run])
         if cancelled:
             self._entry.queue(run.job.queue_name).count("cancelled")

@@ -80,7 +80,7 @@ class Driven:
         self.connect()
         return self.scheduler.poll()
 
-    def until(self, condition: Callable[[], object], within_s: float = 10.0) -> None:
+    def until(self, condition: Callable[[], object], within_s: float = 60.0) -> None:
         """Poll until the condition holds; fail after `within_s`."""
         watch = Stopwatch()
         while not condition():

@@ -97,6 +97,38 @@ def test_what_comes_to_its_thread_too_late_is_not_begun(
     assert noted == []
 
 
+@pytest.fixture
+def _cancelled_when_claimed(rows: Rows) -> Iterator[None]:
+    rows(
+        "CREATE FUNCTION public.cancel() RETURNS trigger LANGUAGE plpgsql AS"
+        " 'BEGIN NEW.cancelled = NEW.job_ids; RETURN NEW; END'"
+    )
+    rows(
+        "CREATE TRIGGER cancel BEFORE INSERT ON jobsd.claims"
+        " FOR EACH ROW EXECUTE FUNCTION public.cancel()"
+    )
+    yield
+    rows("DROP FUNCTION public.cancel CASCADE")
+
+
+@pytest.mark.usefixtures("_cancelled_when_claimed")
+@pytest.mark.parametrize("made", [plain, coroutine, limited])
+@pytest.mark.parametrize("keep", [True, False])
+def test_who_was_cancelled_in_a_claim_and_is_too_late_is_discarded_as_cancelled(
+    made: Any, make_worker: MakeWorker, rows: Rows, heard: list[dict[str, Any]], *, keep: bool
+) -> None:
+    worker = make_worker(keep=keep, coroutines=2)
+    handle = made.enqueue(1)
+    rows(OVER)
+
+    worker.until(lambda: not rows("SELECT 1 FROM jobsd.jobs WHERE outcome IS NULL"))
+
+    assert rows(ENDS) == ([("discarded", "cancelled", 0, True)] if keep else [])
+    assert [(each["job_id"], each["reason"]) for each in heard] == [(handle.id, "cancelled")]
+    counters = worker.context.entry.queue("default")
+    assert (counters.outcome("cancelled"), counters.outcome("expired")) == (1, 0)
+
+
 @pytest.mark.parametrize("made", [plain, coroutine, limited])
 def test_what_may_not_be_too_late_by_the_servers_clock_goes_back(
     made: Any,

@@ -137,7 +137,7 @@ WITH bounded AS MATERIALIZED (
             sent.*,
             fenced.freed_key,
             (
-                sent.outcome NOT IN ('finished', 'expired')
+                sent.outcome <> 'finished'
                 AND sent.job_id = ANY (fenced.cancelled)
             ) IS TRUE AS is_cancelled
         FROM sent

@@ -6,7 +6,7 @@
 -- another than was sent, since they were cancelled.
 SELECT
     given.claim_id, given.job_id,
-    given.outcome NOT IN ('finished', 'expired')
+    given.outcome <> 'finished'
         AND (job.reason IS NOT DISTINCT FROM 'cancelled' AND job.id IS NOT NULL
             OR job.id IS NULL AND given.outcome NOT IN ('discarded', 'expired'))
 FROM unnest(
@@ -29,7 +29,7 @@ WHERE CASE
                 extract(epoch FROM job.finished_at - job.started_at)::float8
                 - (given.started_s - given.ended_s)
             ) < 3e-6
-    WHEN given.outcome = 'expired' THEN job.reason = 'expired'
+    WHEN given.outcome = 'expired' THEN job.reason IN ('expired', 'cancelled')
     WHEN given.outcome = 'snoozed'
         THEN abs(
             extract(epoch FROM job.scheduled_at - job.started_at)::float8
