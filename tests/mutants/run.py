@@ -34,6 +34,8 @@ _PYTEST = ("-x", "-q", "--tb=line", "-p", "no:cacheprovider", "-m", "", f"--time
 _ALL = ("--maxfail=100000",)
 _SOME_FAILED = 1
 _FAILED = re.compile(r"^(?:FAILED|ERROR) (\S.*?)(?: - .*)?$", re.MULTILINE)
+_TIMED_OUT = "+++ Timeout +++"
+"""What pytest-timeout writes where it has to end pytest itself."""
 
 
 class UntestableError(Exception):
@@ -128,8 +130,13 @@ def _end_what_is_left(ours: list[psutil.Process]) -> None:
 
 
 def _outcome(mutant: Mutant, status: int | None, reported: str) -> str:
-    if status is None or status == _SOME_FAILED:
+    if status is None or (status == _SOME_FAILED and _names_a_test(reported)):
         return "killed"
     if status:
         raise UntestableError(f"{mutant.id}: {mutant.test} can't be run:\n{reported[-3000:]}")
     return "survived" if re.search(r"\b\d+ passed", reported) else "skipped"
+
+
+def _names_a_test(reported: str) -> bool:
+    """Return whether a test failed: a Python that can't load pytest ends with 1, too."""
+    return _TIMED_OUT in reported or _FAILED.search(reported) is not None

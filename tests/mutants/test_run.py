@@ -63,6 +63,19 @@ def test_a_test_that_is_not_there_says_nothing_of_a_mutant(copy: Copy, server_ur
         try_one(copy, misnamed, server_url)
 
 
+def test_an_environment_that_is_gone_says_nothing_of_a_mutant(
+    copy: Copy, server_url: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """It ends with 1, like a test that has failed: once, all mutants counted as killed."""
+    broken = tmp_path / "pytest"
+    broken.write_text("#!/bin/sh\necho 'No module named pytest'\nexit 1\n", encoding="utf-8")
+    broken.chmod(0o755)
+    monkeypatch.setattr(Copy, "pytest", str(broken))
+
+    with pytest.raises(UntestableError, match="No module named pytest"):
+        try_one(copy, KILLED, server_url)
+
+
 def test_tests_that_fail_without_a_mutant_end_the_run(copy: Copy, server_url: str) -> None:
     failing = copy.root / "tests/jobs/test_failing.py"
     failing.write_text("def test_it() -> None:\n    raise ValueError\n", encoding="utf-8")

@@ -6,7 +6,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from jobsd.clock import monotonic
 from jobsd.jobs.client import enqueue_many
 from jobsd.jobs.definition import job
 from jobsd.jobs.limits import Limit
@@ -15,6 +14,8 @@ from .bodies import gate, note, noted, wait_for_gate
 
 if TYPE_CHECKING:
     from .conftest import Count, MakeWorker
+
+MANY_S = 1e6
 
 
 @job(limits_concurrency=Limit(key="k"))
@@ -26,18 +27,25 @@ def test_what_was_given_back_goes_before_a_limited_job_that_is_less_urgent(
     make_worker: MakeWorker, count: Count
 ) -> None:
     """It lies before the cursor: a claim that finds nothing behind that says little."""
-    enqueue_many([*(note.with_args(n) for n in range(300)), wait_for_gate.with_args("held")])
-    enqueue_many(note.with_args(n) for n in range(100))
-    driven = make_worker(threads=1)
-    driven.until(lambda: noted[-1:] == ["held"] and count("ready_executions") == 100)
-    cursor = driven.worker._claiming.ways.both.cursor
-    cursor.begin_claim()
-    cursor._sweep_due, cursor._swept_at = False, monotonic()
-    cursor._sweep_allowed_at = monotonic() + 0.5
+    enqueue_many([wait_for_gate.with_args("held"), *(note.with_args(n) for n in range(20))])
+    driven = make_worker(threads=1, prefetch=100)
+    claiming, pool = driven.worker._claiming, driven.worker._pool
+    driven.until(lambda: noted == ["held"] and pool.waiting == 20)
+    # As if a sweep were so costly that the next one is far away.
+    claiming.ways.both.cursor._walked_s = MANY_S
+    driven.worker._ledger.give_back(pool.take_back())
+    driven.until(lambda: count("ready_executions") == 20)
     limited.using(priority=5).enqueue(-1)
-    driven.worker._claiming.limited.search_now()
-
     gate.set()
-    driven.until(lambda: len(noted) == 402)
+    driven.until(driven.at_rest)
+
+    for _ in range(3):
+        claiming.ways.both.polling.poll_now()
+        claiming.limited.search_now()
+        driven.worker.poll()
+    driven.until(driven.at_rest)
+    claiming.ways.both.cursor._walked_s = 0.0
+    claiming.ways.poll_now()
+    driven.until(lambda: len(noted) == 22)
 
     assert noted[-1] == -1
