@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from jobsd.jobs import registry
 from jobsd.performing.coroutines import BEAT_S, Coroutines
 
-from .polling import POLL_MAX_S, PrefetchPolicy
+from .claiming.polling import POLL_MAX_S, PrefetchPolicy
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

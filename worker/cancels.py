@@ -1,15 +1,24 @@
-"""What of a worker's jobs is to stop, since somebody has cancelled it.
+"""What of a worker's jobs is to stop: cancelled, or over its time limit.
 
-The request stands in the claim. A notification says that there is one; without a listener the
-claims are looked at once a second, while there are any. Who is told so late that the job has
-ended meanwhile has nothing to do: what records its end reads the claim by itself.
+The request of a cancel stands in the claim. A notification says that there is one; without a
+listener the claims are looked at once a second, while there are any. Who is told so late that
+the job has ended meanwhile has nothing to do: what records its end reads the claim by itself.
+
+Of a job that is over its time limit and does not stop the supervisor knows, too, and asks the
+process to stop. The worker adds where the job stands, for the error that its attempt gets, and
+an end as soon as nothing else is left.
 """
 
 from __future__ import annotations
 
+import os
+import signal
+import sys
+import threading
+import traceback
 from typing import TYPE_CHECKING
 
-from jobsd.clock import monotonic
+from jobsd.clock import monotonic, monotonic_ns
 from jobsd.errors import Cancelled
 from jobsd.jobs import cancels, registry
 from jobsd.jobs.time_limits import kill_after_s
@@ -18,6 +27,7 @@ if TYPE_CHECKING:
     from jobsd.database.connection import Session
     from jobsd.jobs.claims import InClaim
     from jobsd.performing.pool import Pool
+    from jobsd.processes.entry import ScoreboardEntry
 
     from .asynchronous import Asynchronous
     from .ledger import Ledger
@@ -26,6 +36,8 @@ CHECK_S = 0.8
 """How often the claims are looked at where no notification comes."""
 AGAIN_S = 0.02
 """How soon a job is met again that is just about to begin or to end."""
+_STACK_MAX = 4_000
+_FRAMES_MAX = 30
 
 
 class Cancels:
@@ -114,3 +126,30 @@ class Cancels:
         return self._pool.interrupt(job_id, Cancelled) or (
             self._asynchronous.coroutines.interrupt(job_id, Cancelled)
         )
+
+
+def end_if_alone(entry: ScoreboardEntry, ledger: Ledger, asynchronous: Asynchronous) -> None:
+    """End a process that drains, when nothing is left in it but such jobs."""
+    if not 0 < entry.next_hard_ns <= monotonic_ns():
+        return
+    overdue = entry.overdue()
+    if not overdue:
+        return
+    _note_stack(entry, overdue[0].job.job_id)
+    alone = len(overdue) == asynchronous.uncollected
+    if alone and not ledger.has_unrecorded and ledger.size <= len(overdue):
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+def _note_stack(entry: ScoreboardEntry, job_id: int) -> None:
+    """Leave for the recovery where the job stands."""
+    if entry.stack_job:
+        return
+    threads = {job: n for n, job in entry.in_threads().items()}
+    name = f"job-{threads[job_id]}" if job_id in threads else "job-loop"
+    frames = sys._current_frames()  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
+    found = next((t.ident for t in threading.enumerate() if t.name == name), None)
+    frame = frames.get(found or 0)
+    stack = "".join(traceback.format_stack(frame, _FRAMES_MAX)) if frame else ""
+    entry.stack = stack[-_STACK_MAX:]
+    entry.stack_job = job_id

@@ -30,7 +30,7 @@ from jobsd.jobs.limits import unblocked
 from jobsd.performing.perform import ClaimedJob
 from jobsd.processes.running_jobs import ENDED_MAX
 
-from .polling import BYTES_MAX, CLAIMED_MAX, FEW
+from .claiming.polling import BYTES_MAX, CLAIMED_MAX, FEW
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable

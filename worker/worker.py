@@ -20,19 +20,18 @@ from jobsd.database.connection import Session
 from jobsd.jobs.current import begin_drain
 from jobsd.jobs.ready import Selection
 from jobsd.performing.pool import FRESH, TRUST_S, Pool
+from jobsd.performing.progress import ProgressWriter
 from jobsd.processes.database_loop import DatabaseLoop
 
 from .asynchronous import Asynchronous
-from .cancels import Cancels
-from .claiming import Claiming
+from .cancels import Cancels, end_if_alone
+from .claiming.claiming import Claiming
+from .claiming.known_classes import KnownClasses
+from .claiming.polling import PATIENCE_S, POLL_MAX_S
+from .claiming.selector import QueueSelector
 from .completions import Completions
-from .known_classes import KnownClasses
 from .ledger import Ledger
-from .overdue import end_if_alone
-from .polling import PATIENCE_S, POLL_MAX_S
-from .progress import ProgressWriter
 from .report import Report, UncertainOutcomes
-from .selector import QueueSelector
 from .turn import Turns
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ import pytest
 
 from jobsd.dispatcher import dispatcher
 from jobsd.jobs import claims, enqueue, inspect, listing, ready
-from jobsd.worker.cursor import ClaimCursor
+from jobsd.worker.claiming.cursor import ClaimCursor
 from waiting import Stopwatch
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ from jobsd.jobs.claims import STATEMENTS, Ended, conclusion
 from jobsd.jobs.client import enqueue_many
 from jobsd.jobs.definition import job
 from jobsd.jobs.unique import Unique
-from jobsd.worker.cursor import ClaimCursor
+from jobsd.worker.claiming.cursor import ClaimCursor
 from waiting import Stopwatch, wait_until
 
 if TYPE_CHECKING:

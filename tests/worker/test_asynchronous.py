@@ -156,8 +156,8 @@ def test_a_coroutine_behind_many_functions_of_many_priorities_starts_while_these
     patterns: tuple[str, ...],
 ) -> None:
     """By several walks, each over some of the functions; and those come before it as before."""
-    monkeypatch.setattr("jobsd.worker.ways.WALK_MIN", 5)
-    monkeypatch.setattr("jobsd.worker.ways.WALK_MAX", 40)
+    monkeypatch.setattr("jobsd.worker.claiming.ways.WALK_MIN", 5)
+    monkeypatch.setattr("jobsd.worker.claiming.ways.WALK_MAX", 40)
     drafts = [
         wait_for_gate.using(queue="first", priority=n % 7).with_args(n) for n in range(80)
     ]

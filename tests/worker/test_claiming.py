@@ -157,7 +157,7 @@ def test_a_worker_sleeps_in_the_table_when_nothing_is_ready(
 def test_who_has_work_for_a_while_is_not_to_be_woken(
     make_worker: MakeWorker, count: Count, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("jobsd.worker.polling.AWAKE_S", 0.0)
+    monkeypatch.setattr("jobsd.worker.claiming.polling.AWAKE_S", 0.0)
     driven = make_worker()
     driven.until(lambda: count("sleepers") == 1)
 

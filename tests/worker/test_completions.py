@@ -23,8 +23,6 @@ from jobsd.jobs.current import current_job
 from jobsd.jobs.definition import job
 from jobsd.jobs.limits import Limit
 from jobsd.jobs.policy import constant
-from lost_answers import losing
-from waiting import wait_until
 
 from .bodies import gate, noted
 
@@ -141,18 +139,6 @@ def cancelled_before() -> None:
     noted.append("begun")
     assert gate.wait(20)
     by_psycopg(lambda: None)
-
-
-@job
-def begun_late() -> None:
-    noted.append("begun")
-    assert gate.wait(20)
-    by_psycopg(lambda: noted.append("completed"))
-
-
-@job
-def waits_for_completion() -> None:
-    wait_until(lambda: "completed" in noted)
 
 
 @job
@@ -411,30 +397,3 @@ def test_one_that_was_recovered_meanwhile_does_not_complete(
         worker.until(lambda: not worker.worker._ledger._claims)
 
     assert rows("SELECT count(*) FROM public.effects") == [0]
-
-
-@pytest.mark.failure(
-    "The connection breaks between the commit of a claim for one job alone and its answer.",
-    "The worker finds that claim when it reads its claims back: the job goes on and completes.",
-)
-def test_a_lost_answer_about_its_own_claim_takes_no_job_away(
-    make_worker: MakeWorker, rows: Rows, target: Target
-) -> None:
-    with losing(target) as (way, through):
-        worker = make_worker(target=through, threads=2)
-        begun_late.enqueue()
-        waits_for_completion.enqueue()
-        worker.until(lambda: noted == ["begun"] and worker.worker._pool.busy == 2)
-
-        way.lose(b"moved_from")
-        gate.set()
-        with pytest.raises(psycopg.OperationalError):
-            worker.until(lambda: False)
-        worker.worker.disconnect()
-        assert rows("SELECT count(*) FROM jobsd.claims WHERE moved_from IS NOT NULL") == [1]
-
-        worker.worker.connect()
-        worker.until(lambda: rows(OUTCOMES) == [("finished", 1)] * 2)
-        worker.until(lambda: not worker.worker._ledger._claims)
-    assert rows("SELECT n FROM public.effects") == [1]
-    assert noted == ["begun", "completed"]

@@ -9,7 +9,7 @@ import pytest
 
 from jobsd.jobs.client import enqueue_many
 from jobsd.jobs.definition import job
-from jobsd.worker.cursor import HEAD_SHARE, KNOWN_MAX, SWEEP_S, ClaimCursor, Gap
+from jobsd.worker.claiming.cursor import HEAD_SHARE, KNOWN_MAX, SWEEP_S, ClaimCursor, Gap
 from waiting import Stopwatch
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ class Clock:
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     made = Clock()
-    monkeypatch.setattr("jobsd.worker.cursor.monotonic", lambda: made.now)
+    monkeypatch.setattr("jobsd.worker.claiming.cursor.monotonic", lambda: made.now)
     return made
 
 

@@ -39,8 +39,8 @@ FROM job
 @pytest.fixture(autouse=True)
 def _small(monkeypatch: pytest.MonkeyPatch, session: Session) -> None:
     """Let walks be short, and another worker know what this one does not."""
-    monkeypatch.setattr("jobsd.worker.known_classes.SCOUTED", 300)
-    monkeypatch.setattr("jobsd.worker.known_classes.MOVED", 70)
+    monkeypatch.setattr("jobsd.worker.claiming.known_classes.SCOUTED", 300)
+    monkeypatch.setattr("jobsd.worker.claiming.known_classes.MOVED", 70)
     row = processes.register(session, kind="worker", name="other", supervisor_id=0, metadata={})
     lanes.publish(session, row, ["*"], [GONE])
 
@@ -151,9 +151,9 @@ def test_a_stretch_of_a_paused_queue_is_left_where_it_is(
 def test_what_lies_in_a_stretch_and_was_paused_is_found_when_it_is_resumed(
     make_worker: MakeWorker, session: Session, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("jobsd.worker.known_classes.MOVED", 1)
-    monkeypatch.setattr("jobsd.worker.known_classes.IDLE_SHARE", 1e9)
-    monkeypatch.setattr("jobsd.worker.cursor.BUSY_SHARE", 1e9)
+    monkeypatch.setattr("jobsd.worker.claiming.known_classes.MOVED", 1)
+    monkeypatch.setattr("jobsd.worker.claiming.known_classes.IDLE_SHARE", 1e9)
+    monkeypatch.setattr("jobsd.worker.claiming.cursor.BUSY_SHARE", 1e9)
     queues.pause("paused", session=session)
     _fill(session, many=500)
     note.using(queue="paused").enqueue("amid")

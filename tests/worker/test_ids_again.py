@@ -16,7 +16,7 @@ from jobs.placed import in_claims, places
 from jobsd.jobs.claims import LOCK_WAIT, STATEMENTS, Ended, conclusion
 from jobsd.jobs.client import enqueue_many
 from jobsd.supervisor.recovery.claims import recover
-from jobsd.worker.cursor import SWEEP_S
+from jobsd.worker.claiming.cursor import SWEEP_S
 
 from .bodies import gate, note, noted, wait_for_gate
 from .dead_processes import dead_process

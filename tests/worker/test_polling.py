@@ -12,7 +12,7 @@ import pytest
 
 from jobsd.clock import monotonic
 from jobsd.jobs.definition import job
-from jobsd.worker.polling import POLL_MAX_S, POLL_MIN_S, PollingInterval
+from jobsd.worker.claiming.polling import POLL_MAX_S, POLL_MIN_S, PollingInterval
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -36,7 +36,7 @@ def note_polling(value: object) -> None:
 def rests(monkeypatch: pytest.MonkeyPatch) -> Rests:
     """How long a interval rests after claims that came back short, if they took no time."""
     now = monotonic()
-    monkeypatch.setattr("jobsd.worker.polling.monotonic", lambda: now)
+    monkeypatch.setattr("jobsd.worker.claiming.polling.monotonic", lambda: now)
 
     def after(interval: PollingInterval, times: int, *, listening: bool = True) -> list[float]:
         found: list[float] = []
@@ -96,7 +96,7 @@ def test_a_lone_job_costs_two_statements(
         monkeypatch.setattr(session, way, partial(note, way))
 
     # A claim that a busy machine has held up would be followed by a survey.
-    monkeypatch.setattr("jobsd.worker.selector.SLOW_S", math.inf)
+    monkeypatch.setattr("jobsd.worker.claiming.selector.SLOW_S", math.inf)
     # As after ten seconds of sleep: a sweep that was slow has been paid for, too.
     driven.worker._claiming.ways.both.polling._backoff_s = POLL_MAX_S
     driven.worker._claiming.ways.both.polling.next_poll = monotonic() + POLL_MAX_S

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from jobsd.worker.polling import BATCH_MAX, BYTES, CLAIMED_MAX, FEW, PrefetchPolicy
+from jobsd.worker.claiming.polling import BATCH_MAX, BYTES, CLAIMED_MAX, FEW, PrefetchPolicy
 
 
 def _policy(mean_s: float, *, threads: int = 4, prefetch: int | None = None) -> PrefetchPolicy:

@@ -11,7 +11,7 @@ from jobsd.jobs import progress
 from jobsd.jobs.current import current_job
 from jobsd.jobs.definition import job
 from jobsd.operations.job_info import find
-from jobsd.worker.progress import ProgressWriter
+from jobsd.performing.progress import ProgressWriter
 
 from .bodies import gate, noted
 

@@ -12,8 +12,8 @@ from jobsd.jobs import ready
 from jobsd.jobs.client import enqueue_many
 from jobsd.jobs.definition import job
 from jobsd.jobs.queues import pause
-from jobsd.worker import selector as selectors
-from jobsd.worker.cursor import ClaimCursor
+from jobsd.worker.claiming import selector as selectors
+from jobsd.worker.claiming.cursor import ClaimCursor
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -18,7 +18,7 @@ from jobsd.jobs.definition import job
 from jobsd.jobs.limits import Limit
 from jobsd.jobs.policy import Retry
 from jobsd.performing.pool import Pool
-from jobsd.worker import limited
+from jobsd.worker.claiming import limited
 from waiting import wait_until
 
 from .bodies import gate, noted

@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING
 from jobsd.clock import monotonic
 from jobsd.jobs import lanes, ready, registry
 from jobsd.processes.idle_registration import IdleRegistration
+from jobsd.worker.turn import ClaimRequest
 
 from .known_classes import Scout
 from .limited import Limited, Until
 from .polling import PrefetchPolicy
-from .turn import ClaimRequest
 from .ways import ClaimWays
 
 if TYPE_CHECKING:
@@ -28,13 +28,13 @@ if TYPE_CHECKING:
     from jobsd.database.statements import Statement
     from jobsd.jobs.lanes import Lane
     from jobsd.performing.pool import Pool
+    from jobsd.worker.asynchronous import Aim, Asynchronous
+    from jobsd.worker.ledger import Ledger
+    from jobsd.worker.report import Report
+    from jobsd.worker.turn import TurnResult, Turns
 
-    from .asynchronous import Aim, Asynchronous
     from .known_classes import KnownClasses
-    from .ledger import Ledger
-    from .report import Report
     from .selector import QueueSelector
-    from .turn import TurnResult, Turns
     from .ways import ClaimWay
 
 

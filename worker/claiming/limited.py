@@ -21,10 +21,10 @@ from jobsd.instruments.events import emit, is_subscribed
 from jobsd.jobs import series
 from jobsd.jobs.claims import array
 from jobsd.performing.series import Series
+from jobsd.worker.turn import came_along, claimed_job
 
 from .cursor import ClaimCursor, Gap, GapClearing
 from .polling import BYTES_MAX, FEW, PATIENCE_S
-from .turn import came_along, claimed_job
 
 if TYPE_CHECKING:
     from jobsd.database.connection import Session
@@ -33,12 +33,12 @@ if TYPE_CHECKING:
     from jobsd.performing.hand import Waiting
     from jobsd.performing.perform import ClaimedJob
     from jobsd.performing.pool import Pool
+    from jobsd.worker.asynchronous import Asynchronous
+    from jobsd.worker.ledger import Ledger
+    from jobsd.worker.report import Report
 
-    from .asynchronous import Asynchronous
     from .known_classes import KnownClasses
-    from .ledger import Ledger
     from .polling import PrefetchPolicy
-    from .report import Report
     from .selector import QueueSelector
 
 SEARCH_MIN, SEARCH_MAX = 500, 20_000
