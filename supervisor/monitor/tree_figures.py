@@ -10,15 +10,17 @@ from typing import TYPE_CHECKING
 
 from jobsd.clock import monotonic_ns
 from jobsd.instruments.figures import Durations, TreeFigures
-from jobsd.processes.counters import BUCKETS_S, FAILURES, OUTCOMES
+from jobsd.processes.counters import BUCKETS_S, FAILURES, OUTCOMES, total
 from jobsd.processes.entry import REASONS, TAKEN, UP
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable
 
-    from jobsd.processes.counters import QueueCounters
+    from jobsd.processes.counters import Counts, QueueCounters
     from jobsd.processes.entry import ScoreboardEntry
     from jobsd.processes.scoreboard import Scoreboard
+
+    Sums = Counts[list[int]]
 
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 
@@ -39,12 +41,12 @@ def tree_figures(scoreboard: Scoreboard) -> TreeFigures:
         bounds_s=BUCKETS_S,
         outcomes={queue: _outcomes(each) for queue, each in rows.items()},
         timeouts={queue: _timeouts(each) for queue, each in rows.items()},
-        expired={queue: _count(each, "expired") for queue, each in rows.items()},
-        cancelled={queue: _count(each, "cancelled") for queue, each in rows.items()},
-        runs={queue: _runs(each) for queue, each in rows.items()},
-        waits={queue: _sum(row.waits() for row in each) for queue, each in rows.items()},
+        expired={queue: each.outcome("expired") for queue, each in rows.items()},
+        cancelled={queue: each.outcome("cancelled") for queue, each in rows.items()},
+        runs={queue: Durations(*each.durations()) for queue, each in rows.items()},
+        waits={queue: Durations(*each.waits()) for queue, each in rows.items()},
         class_outcomes={name: _outcomes(each) for name, each in classes.items()},
-        class_runs={name: _runs(each) for name, each in classes.items()},
+        class_runs={name: Durations(*each.durations()) for name, each in classes.items()},
         failures=_failures(used),
         restarts=_restarts(scoreboard),
         busy_threads=busy,
@@ -71,23 +73,19 @@ def busy_jobs(scoreboard: Scoreboard) -> list[int]:
     return [job_id for entry in workers for job_id in entry.at_threads()]
 
 
-def _by_name(rows: Iterable[QueueCounters]) -> dict[str, list[QueueCounters]]:
+def _by_name(rows: Iterable[QueueCounters]) -> dict[str, Sums]:
     found: defaultdict[str, list[QueueCounters]] = defaultdict(list)
     for counters in rows:
         found[counters.name].append(counters)
-    return dict(sorted(found.items()))
+    return {name: total(found[name]) for name in sorted(found)}
 
 
-def _outcomes(rows: Sequence[QueueCounters]) -> dict[str, int]:
-    return {outcome: _count(rows, outcome) for outcome in OUTCOMES}
+def _outcomes(counts: Sums) -> dict[str, int]:
+    return {outcome: counts.outcome(outcome) for outcome in OUTCOMES}
 
 
-def _runs(rows: Sequence[QueueCounters]) -> Durations:
-    return _sum(row.durations() for row in rows)
-
-
-def _timeouts(rows: Sequence[QueueCounters]) -> dict[str, int]:
-    return {kind: _count(rows, f"timed_out_{kind}") for kind in ("soft", "hard")}
+def _timeouts(counts: Sums) -> dict[str, int]:
+    return {kind: counts.outcome(f"timed_out_{kind}") for kind in ("soft", "hard")}
 
 
 def _failures(entries: Iterable[ScoreboardEntry]) -> dict[str, dict[str, int]]:
@@ -104,10 +102,6 @@ def _outage_age_s(scoreboard: Scoreboard) -> float:
     return (monotonic_ns() - since_ns) / 1e9 if since_ns else 0.0
 
 
-def _count(rows: Iterable[QueueCounters], what: str) -> int:
-    return sum(each.outcome(what) for each in rows)
-
-
 def _resident_bytes(scoreboard: Scoreboard) -> dict[tuple[str, str], int]:
     """Return the memory of each living process; one that is just ending has none."""
     sizes: dict[tuple[str, str], int] = {}
@@ -116,15 +110,6 @@ def _resident_bytes(scoreboard: Scoreboard) -> dict[tuple[str, str], int]:
             pages = Path(f"/proc/{entry.pid}/statm").read_text(encoding="ascii").split()[1]
             sizes[entry.kind, str(entry.number)] = int(pages) * _PAGE_BYTES
     return sizes
-
-
-def _sum(histograms: Iterable[tuple[list[int], float]]) -> Durations:
-    counts = [0] * (len(BUCKETS_S) + 1)
-    total_s = 0.0
-    for each, seconds in histograms:
-        counts = [ours + theirs for ours, theirs in zip(counts, each, strict=True)]
-        total_s += seconds
-    return Durations(counts, total_s)
 
 
 def _restarts(scoreboard: Scoreboard) -> dict[tuple[str, str], int]:

@@ -70,3 +70,41 @@ def test_the_memory_of_a_living_process_is_known_by_its_number() -> None:
 
     assert sizes.keys() == {("worker", "1")}, "the other one has just ended"
     assert sizes["worker", "1"] > 1_000_000
+
+
+_FAIL_RUNS = """
+WITH task AS (
+    INSERT INTO jobsd.recurring_tasks (key, schedule) VALUES (%s, 'every hour') RETURNING key
+), run AS (
+    INSERT INTO jobsd.recurring_executions (task_key, run_at, job_id)
+    SELECT key, now() - (ago || ' h')::interval, %s + ago
+    FROM task, generate_series(1, 8) AS ago
+    RETURNING job_id
+)
+INSERT INTO jobsd.failed_executions (job_id, error)
+SELECT %s + ago, '{}' FROM unnest(%s::int[]) AS ago
+"""
+
+
+def test_of_the_last_five_runs_of_a_task_those_that_have_failed_are_counted(
+    session: Session, rows: Rows
+) -> None:
+    for key, base, failed in (
+        ("well", 0, []),
+        ("ill", 100, [1, 4, 5, 6, 8]),
+        ("new", 200, [7]),
+    ):
+        rows(_FAIL_RUNS, key, base, base, failed)
+
+    tasks = database_figures(session).tasks
+
+    assert {key: runs.failed for key, runs in tasks.items()} == {"well": 0, "ill": 3, "new": 0}
+
+
+def test_a_task_whose_failed_job_was_deleted_or_retried_has_failed_no_more(
+    session: Session, rows: Rows
+) -> None:
+    rows(_FAIL_RUNS, "ill", 100, 100, [1, 2])
+    rows("DELETE FROM jobsd.failed_executions WHERE job_id = 102")
+
+    assert database_figures(session).tasks["ill"].failed == 1

@@ -11,7 +11,7 @@ import platform
 from typing import TYPE_CHECKING, cast
 
 from prometheus_client import CollectorRegistry
-from prometheus_client.core import InfoMetricFamily
+from prometheus_client.core import Metric
 from prometheus_client.openmetrics import exposition as openmetrics_exposition
 from prometheus_client.registry import Collector
 
@@ -26,8 +26,7 @@ from .tree_metrics import tree_metrics
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from prometheus_client.core import Metric
-
+    from .families import AnyFamily
     from .figures import DatabaseFigures, TreeFigures
 
 TEXT = "text/plain; version=0.0.4; charset=utf-8"
@@ -55,7 +54,7 @@ def exposition(
     """
     figures = Scrape(tree, database, published)
     if not openmetrics:
-        return as_text(figures.collect()), TEXT
+        return as_text(figures.families()), TEXT
     registry = CollectorRegistry(auto_describe=False)
     registry.register(figures)
     return _as_openmetrics(registry), OPENMETRICS
@@ -94,16 +93,21 @@ class Scrape(Collector):
         self._published = published
 
     def collect(self) -> Iterator[Metric]:
-        """Yield all families of metrics."""
-        known = set[str]()
-        for family in self._own():
-            known |= families.names(family)
-            yield family
-        yield from (
-            family for family in self._published if known.isdisjoint(families.names(family))
+        """Yield all families for the library."""
+        return (
+            family if isinstance(family, Metric) else family.metric()
+            for family in self.families()
         )
 
-    def _own(self) -> Iterator[Metric]:
+    def families(self) -> Iterator[AnyFamily | Metric]:
+        """Yield all families."""
+        known = set[str]()
+        for family in self._own():
+            known |= {family.name, f"{family.name}_total", f"{family.name}_info"}
+            yield family
+        yield from (family for family in self._published if family.name not in known)
+
+    def _own(self) -> Iterator[AnyFamily]:
         # What this scrape has just found out is newer than what the tree knows; but what was
         # read a moment ago is not known any more once the tree has lost the database.
         up = self._tree is None or self._tree.database_up
@@ -119,10 +123,10 @@ class Scrape(Collector):
             yield from server_metrics(database)
 
 
-def _build_info(postgresql: str) -> Metric:
+def _build_info(postgresql: str) -> families.Info:
     built = {
         "version": program_version(),
         "python": platform.python_version(),
         "postgresql": postgresql,
     }
-    return InfoMetricFamily("jobsd_build", "Which jobsd this is, and on what it runs.", built)
+    return families.Info("jobsd_build", "Which jobsd this is, and on what it runs.", built)

@@ -11,12 +11,11 @@ from . import families
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from prometheus_client.core import Metric
-
+    from .families import AnyFamily
     from .figures import DatabaseFigures, TreeFigures
 
 
-def queue_metrics(database: DatabaseFigures, tree: TreeFigures | None) -> Iterator[Metric]:
+def queue_metrics(database: DatabaseFigures, tree: TreeFigures | None) -> Iterator[AnyFamily]:
     """Yield the families; the queues that a tree has met have all of them."""
     yield from _queues(database, tree)
     yield from _processes(database)
@@ -24,7 +23,7 @@ def queue_metrics(database: DatabaseFigures, tree: TreeFigures | None) -> Iterat
     yield from _lost(database)
 
 
-def _queues(database: DatabaseFigures, tree: TreeFigures | None) -> Iterator[Metric]:
+def _queues(database: DatabaseFigures, tree: TreeFigures | None) -> Iterator[AnyFamily]:
     # A queue that was ever seen has zeros rather than no figures: alerts need them.
     seen = tree.outcomes if tree else ()
     names = sorted({*database.depths, *database.latencies_s, *database.paused, *seen})
@@ -61,7 +60,7 @@ def _queues(database: DatabaseFigures, tree: TreeFigures | None) -> Iterator[Met
     yield from _unknown(names, database)
 
 
-def _busy(names: Sequence[str], database: DatabaseFigures) -> Iterator[Metric]:
+def _busy(names: Sequence[str], database: DatabaseFigures) -> Iterator[AnyFamily]:
     if database.busy_threads is not None:
         yield families.gauges(
             "queue_busy_threads",
@@ -71,7 +70,7 @@ def _busy(names: Sequence[str], database: DatabaseFigures) -> Iterator[Metric]:
         )
 
 
-def _arrivals(database: DatabaseFigures) -> Iterator[Metric]:
+def _arrivals(database: DatabaseFigures) -> Iterator[AnyFamily]:
     yield families.counter(
         "queue_enqueued",
         "Jobs that have come into the queue, of all trees; may be late by a minute.",
@@ -87,7 +86,7 @@ def _arrivals(database: DatabaseFigures) -> Iterator[Metric]:
         )
 
 
-def _unknown(names: Sequence[str], database: DatabaseFigures) -> Iterator[Metric]:
+def _unknown(names: Sequence[str], database: DatabaseFigures) -> Iterator[AnyFamily]:
     yield families.gauges(
         "queue_unknown_class_jobs",
         "Ready jobs of classes that no worker knows which takes from the queue.",
@@ -102,7 +101,7 @@ def _unknown(names: Sequence[str], database: DatabaseFigures) -> Iterator[Metric
     )
 
 
-def _processes(database: DatabaseFigures) -> Iterator[Metric]:
+def _processes(database: DatabaseFigures) -> Iterator[AnyFamily]:
     yield families.gauges(
         "processes",
         "Processes of all trees on this database, by kind.",
@@ -117,7 +116,7 @@ def _processes(database: DatabaseFigures) -> Iterator[Metric]:
     )
 
 
-def _tasks(database: DatabaseFigures) -> Iterator[Metric]:
+def _tasks(database: DatabaseFigures) -> Iterator[AnyFamily]:
     tasks = database.tasks
     yield families.counter(
         "recurring_enqueued",
@@ -157,7 +156,7 @@ def _tasks(database: DatabaseFigures) -> Iterator[Metric]:
         )
 
 
-def _lost(database: DatabaseFigures) -> Iterator[Metric]:
+def _lost(database: DatabaseFigures) -> Iterator[AnyFamily]:
     yield families.gauge(
         "lost_jobs", "Jobs that were found in no table.", value=database.lost_jobs
     )

@@ -9,12 +9,11 @@ from . import families
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from prometheus_client.core import Metric
-
+    from .families import AnyFamily
     from .figures import DatabaseFigures
 
 
-def server_metrics(database: DatabaseFigures) -> Iterator[Metric]:
+def server_metrics(database: DatabaseFigures) -> Iterator[AnyFamily]:
     """Yield the families."""
     yield families.gauge(
         "dispatch_lag_seconds",

@@ -9,12 +9,11 @@ from . import families
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from prometheus_client.core import Metric
-
+    from .families import AnyFamily
     from .figures import TreeFigures
 
 
-def tree_metrics(tree: TreeFigures) -> Iterator[Metric]:
+def tree_metrics(tree: TreeFigures) -> Iterator[AnyFamily]:
     """Yield the families."""
     yield from _jobs(tree)
     yield families.histogram(
@@ -50,7 +49,7 @@ def tree_metrics(tree: TreeFigures) -> Iterator[Metric]:
     yield from _troubles(tree)
 
 
-def _jobs(tree: TreeFigures) -> Iterator[Metric]:
+def _jobs(tree: TreeFigures) -> Iterator[AnyFamily]:
     yield families.counter(
         "jobs",
         "Jobs by queue and by what became of them.",
@@ -77,7 +76,7 @@ def _jobs(tree: TreeFigures) -> Iterator[Metric]:
     )
 
 
-def _classes(tree: TreeFigures) -> Iterator[Metric]:
+def _classes(tree: TreeFigures) -> Iterator[AnyFamily]:
     yield families.counter(
         "class_jobs",
         "Jobs by class and by what became of them.",
@@ -99,7 +98,7 @@ def _classes(tree: TreeFigures) -> Iterator[Metric]:
     )
 
 
-def _processes(tree: TreeFigures) -> Iterator[Metric]:
+def _processes(tree: TreeFigures) -> Iterator[AnyFamily]:
     threads = {"busy": tree.busy_threads, "idle": tree.idle_threads}
     yield families.gauges(
         "worker_threads", "Threads that run jobs.", ("state",), families.keyed(threads)
@@ -119,7 +118,7 @@ def _processes(tree: TreeFigures) -> Iterator[Metric]:
     )
 
 
-def _reloads(tree: TreeFigures) -> Iterator[Metric]:
+def _reloads(tree: TreeFigures) -> Iterator[AnyFamily]:
     yield families.counter(
         "reloads",
         "Reloads of the configuration by their outcome.",
@@ -133,7 +132,7 @@ def _reloads(tree: TreeFigures) -> Iterator[Metric]:
     )
 
 
-def _troubles(tree: TreeFigures) -> Iterator[Metric]:
+def _troubles(tree: TreeFigures) -> Iterator[AnyFamily]:
     yield families.counter(
         "prunes",
         "Processes of other trees whose heartbeats had stopped, and that were taken for dead.",

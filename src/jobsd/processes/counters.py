@@ -7,12 +7,14 @@ a time writes a row; the monitor sums the rows of all entries.
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from .queue_names import QueueNames
+
+Words = TypeVar("Words", bound="Sequence[int]")
 
 OUTCOMES = ("finished", "failed", "retried", "discarded", "released")
 FAILURES = ("failed", "retried")
@@ -33,13 +35,43 @@ _AT = {
 }
 
 
-class QueueCounters:
-    """The outcomes of one queue's jobs in one entry, and how long they took."""
+class Counts(Generic[Words]):
+    """The outcomes of some jobs, and how long they took: of one row, or of a sum of rows."""
 
-    __slots__ = ("_names", "_number", "words")
+    __slots__ = ("words",)
+
+    def __init__(self, words: Words) -> None:
+        self.words = words
+
+    def outcome(self, outcome: str) -> int:
+        """Return the count of one of OUTCOMES or EVENTS."""
+        return self.words[_AT[outcome]]
+
+    def durations(self) -> tuple[list[int], float]:
+        """Return the run times: counts by bucket (+Inf last) and their sum in s."""
+        return self._histogram(_RUN_AT)
+
+    def waits(self) -> tuple[list[int], float]:
+        """Return the waits, in the same form."""
+        return self._histogram(_WAIT_AT)
+
+    def _histogram(self, at: int) -> tuple[list[int], float]:
+        end = at + len(BUCKETS_S) + 1
+        return list(self.words[at:end]), self.words[end] / 1e9
+
+
+def total(rows: Iterable[QueueCounters]) -> Counts[list[int]]:
+    """Return the sum of some rows, word by word."""
+    return Counts([sum(column) for column in zip(*[row.words for row in rows], strict=True)])
+
+
+class QueueCounters(Counts["memoryview[int]"]):
+    """The counters of one queue's jobs in one entry."""
+
+    __slots__ = ("_names", "_number")
 
     def __init__(self, words: memoryview[int], names: QueueNames, number: int) -> None:
-        self.words = words
+        super().__init__(words)
         self._names = names
         self._number = number
 
@@ -66,22 +98,6 @@ class QueueCounters:
         rows = [self.words] if also is None else [self.words, also.words]
         _observe(rows, _WAIT_AT, sorted(waits_s))
         _observe(rows, _RUN_AT, sorted(runs_s))
-
-    def outcome(self, outcome: str) -> int:
-        """Return the count of one of OUTCOMES or EVENTS."""
-        return self.words[_AT[outcome]]
-
-    def durations(self) -> tuple[list[int], float]:
-        """Return the run times: counts by bucket (+Inf last) and their sum in s."""
-        return self._histogram(_RUN_AT)
-
-    def waits(self) -> tuple[list[int], float]:
-        """Return the waits, in the same form."""
-        return self._histogram(_WAIT_AT)
-
-    def _histogram(self, at: int) -> tuple[list[int], float]:
-        counts = list(self.words[at : at + len(BUCKETS_S) + 1])
-        return counts, self.words[at + len(BUCKETS_S) + 1] / 1e9
 
 
 def _observe(rows: list[memoryview[int]], at: int, seconds: list[float]) -> None:
