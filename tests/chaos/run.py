@@ -32,13 +32,15 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 STEP_S = 0.02
-# The events that say why a process ended, and where they say which.
 _HUNG_S = 7.0
 """What others wait for at least: the least `hang_timeout`, and the end of what hangs."""
+# The events that say why a process ended, and where they say which. The end of a worker that
+# was one too many is only told by who recovers its jobs.
 _ENDS = {
     "process.exited": "its_pid",
     "process.killed": "its_pid",
     "process.replaced": "predecessor_pid",
+    "process.recovered": "child_pid",
 }
 
 
@@ -305,7 +307,7 @@ def _read_log(events: list[dict[str, Any]], lines: list[str], evidence: Evidence
     for event in events:
         name = event.get("event")
         if name in _ENDS and event.get("reason"):
-            evidence.exits[event[_ENDS[name]]] = event["reason"]
+            evidence.exits.setdefault(event[_ENDS[name]], event["reason"])
         if name == "jobs.lost":
             evidence.seen.setdefault("in no place", []).append(json.dumps(event))
         if name == "thread.failed" or event.get("exit_status") == 70:
