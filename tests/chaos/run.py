@@ -306,8 +306,8 @@ def _kinds(evidence: Evidence) -> dict[str, int]:
 def _read_log(events: list[dict[str, Any]], lines: list[str], evidence: Evidence) -> None:
     for event in events:
         name = event.get("event")
-        if name in _ENDS and event.get("reason"):
-            evidence.exits.setdefault(event[_ENDS[name]], event["reason"])
+        if name in _ENDS and event.get("reason") and (pid := event.get(_ENDS[name])):
+            evidence.exits.setdefault(pid, event["reason"])
         if name == "jobs.lost":
             evidence.seen.setdefault("in no place", []).append(json.dumps(event))
         if name == "thread.failed" or event.get("exit_status") == 70:
