@@ -59,7 +59,7 @@ def host_pid() -> int:
 
 
 def start(host: int, environ: Mapping[str, str] | None = None) -> None:
-    """Start the keeper of the web server `host`, unless it has one. Takes about 0.2 s.
+    """Start the keeper of the web server `host`, unless it has one. That takes about 0.2 s.
 
     The tree has the environment of this process, unless it is given another one. Where the
     keeper is killed while it starts, or takes too long for that, it is left to those that watch
@@ -68,6 +68,8 @@ def start(host: int, environ: Mapping[str, str] | None = None) -> None:
     Raises:
         InWebError: it could not be started; its reason is on stderr.
     """
+    if _is_kept(host):
+        return
     command = [sys.executable, "-P", "-m", "jobsd.daemon.in_web", str(host)]
     # It forks and ends at once. Whoever reaps it, reaps the status 0.
     with contextlib.suppress(ChildProcessError, subprocess.TimeoutExpired):
@@ -129,6 +131,13 @@ def address(host: int) -> str:
     words = f"{os.readlink('/proc/self/ns/pid')} {host} {found.started if found else ''}"  # noqa: PTH115
     name = hashlib.blake2s(words.encode(), digest_size=12).hexdigest()
     return f"\0jobsd/in-web/{name}"
+
+
+def _is_kept(host: int) -> bool:
+    """Return whether the web server has a keeper, as all but one of its processes find."""
+    with contextlib.suppress(OSError), _connect(host):
+        return True
+    return False
 
 
 def _send(host: int, words: bytes) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import sys
 from typing import TYPE_CHECKING
 
@@ -35,4 +36,15 @@ def test_a_keeper_that_can_not_run_is_an_error(
     stands_in(tmp_path, monkeypatch, "exit 1")
 
     with pytest.raises(in_web.InWebError, match="JOBSD_IN_WEB"):
+        in_web.start(os.getpid())
+
+
+def test_a_process_whose_server_has_a_keeper_starts_no_program(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stands_in(tmp_path, monkeypatch, "exit 1")
+    with socket.socket(socket.AF_UNIX) as keeper:
+        keeper.bind(in_web.address(os.getpid()))
+        keeper.listen()
+
         in_web.start(os.getpid())
