@@ -6,6 +6,7 @@ import json
 import os
 import shlex
 import sys
+from math import ceil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 
 _FIELDS = 5
 """Of a line of a crontab: it knows no seconds."""
+_KAMAL_DRAIN_S = 30
+"""Kamal's own `drain_timeout`, which other roles may rely on."""
 
 
 def procfile(options: Options) -> Iterator[str]:
@@ -49,7 +52,7 @@ def kamal(options: Options) -> Iterator[str]:
     if environment in TRYING:
         environment = "production"
     # The container is killed when this is over: after the drain, and what an end takes besides.
-    stop_s = round(options.supervisor.shutdown_timeout_s) + 5
+    stop_s = ceil(options.supervisor.shutdown_timeout_s) + 5
     yield "# For config/deploy.yml. Before each deploy, migrate (.kamal/hooks/pre-deploy):"
     yield f'#   kamal app exec --version "$KAMAL_VERSION" "{program} db migrate"'
     yield "servers:"
@@ -61,6 +64,8 @@ def kamal(options: Options) -> Iterator[str]:
     yield f"      stop-timeout: {stop_s}"
     yield f"      health-cmd: {program} status"
     yield "      health-interval: 10s"
+    # Kamal stops a role without a proxy by this, whatever the container's own time is.
+    yield f"drain_timeout: {max(stop_s, _KAMAL_DRAIN_S)}"
     yield "env:"
     yield "  clear:"
     yield f"    JOBSD_ENV: {environment}"

@@ -221,6 +221,7 @@ def test_the_role_for_kamal_starts_the_daemon_and_waits_for_its_drain(run: Comma
     job = role["servers"]["job"]
     assert job["cmd"].endswith(" start")
     assert job["options"]["stop-timeout"] == 30
+    assert role["drain_timeout"] == 30
     assert _shell(run, job["options"]["health-cmd"]).returncode == 3
     assert role["env"]["clear"] == {"JOBSD_ENV": "production"}
 
