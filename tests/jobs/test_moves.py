@@ -87,3 +87,17 @@ def test_there_must_be_somewhere_to_move_them(
 ) -> None:
     with pytest.raises(Error, match=fault):
         _move(session, 1, **to)
+
+
+def test_who_comes_first_of_a_key_when_another_was_moved_is_met(
+    session: Session, rows: Rows
+) -> None:
+    """Else what is urgent is met only where the one that was moved is."""
+    first, *behind = (enqueue(key="a") for _ in range(3))
+    for each in behind:
+        block(session, each)
+
+    _move(session, first, priority=50)
+
+    met = rows("SELECT job_id FROM jobsd.blocked_executions WHERE position > 0 ORDER BY 1")
+    assert met == [first, behind[0]]

@@ -14,7 +14,6 @@ from jobsd.jobs import discards, failed, unique
 from jobsd.jobs.claims import STATEMENTS, Ended, conclusion
 from jobsd.jobs.client import enqueue_many
 from jobsd.jobs.definition import job
-from jobsd.jobs.limits import Limit
 from jobsd.jobs.unique import Unique
 
 if TYPE_CHECKING:
@@ -45,14 +44,6 @@ def strict(n: int) -> None: ...
     unique=Unique(key="n", until="started", on_conflict="replace", max_wait="1h"),
 )
 def latest(n: int, note: str = "") -> None: ...
-
-
-@job(
-    name="q.picky",
-    unique=Unique(key="n", until=None, within="1h"),
-    limits_concurrency=Limit(key="k", on_conflict="discard"),
-)
-def picky(n: int, k: str) -> None: ...
 
 
 @job(name="q.plain")
@@ -259,25 +250,6 @@ def test_many_replace_too(rows: Rows) -> None:
 
     assert first.id == again.id == once_more.id
     assert rows("SELECT arguments ->> 1 FROM jobsd.jobs") == ["newest"]
-
-
-def test_a_job_that_its_limit_discards_has_no_key(rows: Rows) -> None:
-    assert picky.enqueue(1, "k").state == "ready"
-    assert picky.enqueue(2, "k").state == "discarded"
-    assert enqueue_many([picky.with_args(3, "k")])[0].state == "discarded"
-
-    assert rows("SELECT key FROM jobsd.unique_jobs") == ["q.picky/1"]
-
-
-def test_those_of_a_limit_wait_behind_no_one_that_was_dropped(
-    session: Session, rows: Rows
-) -> None:
-    limited = job(name="q.limited", unique=Unique(key="n"), limits_concurrency=Limit())(_do)
-    first = limited.enqueue(1)
-    placed.claim(session, 1, first.id or 0)
-    enqueue_many([limited.with_args(1), limited.with_args(2)])
-
-    assert rows("SELECT count(*) FROM jobsd.blocked_executions WHERE position > 0") == [1]
 
 
 def test_one_enqueue_may_have_a_key_of_its_own() -> None:

@@ -81,6 +81,8 @@ def _sql(made: Any, mine: Connection) -> tuple[int | None, str]:
 
 
 EVERY_WAY = pytest.mark.parametrize("enqueue", [_alone, _within, _many, _sql])
+EVERY_WAY_WITHIN = pytest.mark.parametrize("enqueue", [_within, _many, _sql])
+_Level = psycopg.IsolationLevel
 
 
 def _claim(worker: Session) -> None:
@@ -162,6 +164,47 @@ def test_what_meets_a_claim_under_way_waits_for_its_commit_and_is_stored(
 
     assert state == "ready"
     assert job_id != first
+
+
+@pytest.mark.parametrize("level", [_Level.REPEATABLE_READ, _Level.SERIALIZABLE])
+@pytest.mark.parametrize("outcome", ["finished", "failed", "discarded"])
+@EVERY_WAY_WITHIN
+def test_a_snapshot_from_before_an_end_calls_nothing_a_duplicate(
+    target: Target,
+    session: Session,
+    enqueue: Enqueue,
+    outcome: str,
+    level: psycopg.IsolationLevel,
+) -> None:
+    """It can't see the end, and is refused; tried again, as such callers do, it is stored."""
+    first = finished.enqueue(1).id or 0
+    with psycopg.connect(target.url) as mine:
+        mine.isolation_level = level
+        mine.execute("SELECT count(*) FROM jobsd.jobs")
+        placed.claim(session, 1, first)
+        _record(session, first, outcome)
+        with pytest.raises((EnqueueError, psycopg.errors.SerializationFailure)):
+            enqueue(finished, mine)
+        mine.rollback()
+
+        assert enqueue(finished, mine)[1] == "ready"
+
+
+@pytest.mark.parametrize("level", [_Level.REPEATABLE_READ, _Level.SERIALIZABLE])
+@EVERY_WAY_WITHIN
+def test_a_snapshot_from_before_an_enqueue_stores_no_second_job(
+    target: Target, rows: Rows, enqueue: Enqueue, level: psycopg.IsolationLevel
+) -> None:
+    with psycopg.connect(target.url) as mine:
+        mine.isolation_level = level
+        mine.execute("SELECT count(*) FROM jobsd.jobs")
+        first = finished.enqueue(1)
+        with pytest.raises((EnqueueError, psycopg.errors.SerializationFailure)):
+            enqueue(finished, mine)
+        mine.rollback()
+
+        assert enqueue(finished, mine) == (first.id, "duplicate")
+    assert rows("SELECT count(*) FROM jobsd.jobs") == [1]
 
 
 @EVERY_WAY

@@ -209,6 +209,7 @@ class Bulk:
             yield from self._admit_unique(ids, states)
         if self._impatient:
             yield from self._admit(ids, states)
+        self._report_duplicates(ids, states)
         self.stored.add(ids, states)
         return self._is_full()
 
@@ -236,12 +237,23 @@ class Bulk:
         """
         rows = yield Ask(STATEMENTS["admit"], {"keys": list(self._impatient)})
         dropped = {row[0] for row in rows}
+        twins = [
+            turn for turn in self._unique if states[turn] == _DUPLICATE and ids[turn] in dropped
+        ]
         for turn, job_id in enumerate(ids if dropped else ()):
             if job_id in dropped:
                 states[turn] = _DISCARDED
         keys = [unique.unique_key for _, unique in self._unique.values()] if dropped else []
         if keys:
             yield Ask(STATEMENTS["forget_unique"], {"keys": keys, "ids": list(dropped)})
+        for turn in twins:
+            yield from self._store_twin(turn, ids, states)
+
+    def _store_twin(self, turn: int, ids: list[int], states: bytearray) -> Steps[None]:
+        """Store a job that is no duplicate after all: the one before it was dropped."""
+        statement, parameters = request(self._unique[turn][0], always=not self._owned)
+        ((job_id, state, _),) = yield Ask(statement, parameters)
+        ids[turn], states[turn] = job_id or 0, code_of(state)
 
     def _admit_unique(self, ids: list[int], states: bytearray) -> Steps[None]:
         """Drop those of the batch's unique jobs of which there is one; that is told instead."""
@@ -254,8 +266,16 @@ class Bulk:
             if replaced:
                 continue
             states[turn] = _DUPLICATE
-            if self._unique[turn][1].unique_conflict == "raise":
-                report_duplicate(*self._unique[turn], present)
+
+    def _report_duplicates(self, ids: list[int], states: bytearray) -> None:
+        """Raise where one of the batch is not to be there twice.
+
+        Raises:
+            DuplicateError: for the first one.
+        """
+        for turn, (job, unique) in self._unique.items():
+            if states[turn] == _DUPLICATE and unique.unique_conflict == "raise":
+                report_duplicate(job, unique, ids[turn])
 
     def _line(self, job: Draft) -> str:
         checked(job)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from jobsd.database.statements import Statements
 from jobsd.errors import Error
 
+from . import limits
 from .registry import check_priority, check_queue
 
 if TYPE_CHECKING:
@@ -46,7 +47,9 @@ def batches(
     to = {"queue_name": queue, "priority": priority}
     for start in range(0, len(ids), BATCH):
         chosen = list(ids[start : start + BATCH])
-        rows = session.fetch(STATEMENTS["move"], {"ids": chosen, **to})
+        with session.connection.transaction():
+            rows = session.fetch(STATEMENTS["move"], {"ids": chosen, **to})
+            limits.hand_over(session, [key for _, key, _ in rows if key is not None])
         yield [row[0] for row in rows]
 
 

@@ -1,7 +1,7 @@
 -- move: give some jobs that wait another queue, another priority or both. A ready one gets a place
 -- behind what workers have passed already; one of a class that no worker knew is met anew, in the
--- other queue. Says which were moved. What somebody else has locked is skipped: a worker is just
--- claiming it.
+-- other queue. Says which were moved, and the key of a limited one that was ready: others may come
+-- before it now. What somebody else has locked is skipped: a worker is just claiming it.
 WITH scheduled AS (
     UPDATE jobsd.scheduled_executions
     SET
@@ -14,7 +14,7 @@ WITH scheduled AS (
         ORDER BY job_id
         FOR UPDATE SKIP LOCKED
     ))
-    RETURNING job_id, NULL::text AS wakes
+    RETURNING job_id, NULL::text AS wakes, NULL::text AS key
 ), ready AS (
     UPDATE jobsd.ready_executions
     SET
@@ -28,7 +28,7 @@ WITH scheduled AS (
         ORDER BY job_id
         FOR UPDATE SKIP LOCKED
     ))
-    RETURNING job_id, 'ready ' || queue_name AS wakes
+    RETURNING job_id, 'ready ' || queue_name AS wakes, NULL::text AS key
 ), parked AS (
     DELETE FROM jobsd.parked_executions
     WHERE ctid = ANY (ARRAY(
@@ -46,7 +46,7 @@ WITH scheduled AS (
         coalesce(%(priority)s::integer, priority),
         coalesce(%(queue_name)s::text, queue_name)
     FROM parked
-    RETURNING job_id, 'ready ' || queue_name AS wakes
+    RETURNING job_id, 'ready ' || queue_name AS wakes, NULL::text AS key
 ), blocked AS (
     UPDATE jobsd.blocked_executions
     SET
@@ -62,15 +62,18 @@ WITH scheduled AS (
         ORDER BY job_id
         FOR UPDATE SKIP LOCKED
     ))
-    RETURNING job_id, 'limited ' || queue_name AS wakes
+    RETURNING
+        job_id,
+        'limited ' || queue_name AS wakes,
+        CASE WHEN position IS NOT NULL THEN concurrency_key END AS key
 ), moved AS (
-    SELECT job_id, wakes FROM scheduled
+    SELECT job_id, wakes, key FROM scheduled
     UNION ALL
-    SELECT job_id, wakes FROM ready
+    SELECT job_id, wakes, key FROM ready
     UNION ALL
-    SELECT job_id, wakes FROM met_anew
+    SELECT job_id, wakes, key FROM met_anew
     UNION ALL
-    SELECT job_id, wakes FROM blocked
+    SELECT job_id, wakes, key FROM blocked
 ), job AS (
     UPDATE jobsd.jobs
     SET
@@ -83,9 +86,10 @@ WITH scheduled AS (
     FROM (SELECT DISTINCT wakes FROM moved WHERE wakes IS NOT NULL) AS payloads
     WHERE EXISTS (SELECT FROM jobsd.sleepers WHERE kind = 'worker')
 )
-SELECT id, (SELECT count(*) FROM woken)
+SELECT job.id, moved.key, (SELECT count(*) FROM woken)
 FROM job
-ORDER BY id;
+JOIN moved ON moved.job_id = job.id
+ORDER BY job.id;
 
 -- run: let some scheduled jobs be due now; a dispatcher makes them ready within seconds.
 UPDATE jobsd.scheduled_executions

@@ -157,8 +157,9 @@ BEGIN
     ELSE
         PERFORM jobsd.let_expire(wanted, greatest(due, clock_timestamp()) + expires_in);
     END IF;
-    IF gone_key IS NOT NULL AND gone_key IS DISTINCT FROM key THEN
-        -- Others of its key may wait behind it.
+    IF gone_key IS NOT NULL AND place IS NOT NULL THEN
+        -- Others of its key may wait behind it, and it may be of another key, queue or priority
+        -- now, or be due later.
         PERFORM jobsd.hand_over(ARRAY[gone_key]);
     END IF;
     RETURN jobsd.place(
