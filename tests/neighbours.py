@@ -52,6 +52,12 @@ def make_next_program(folder: Path) -> str:
     shutil.copytree(
         Path(jobsd.__file__).parent, made, ignore=shutil.ignore_patterns("__pycache__")
     )
+    make_next(made)
+    return str(folder)
+
+
+def make_next(made: Path) -> None:
+    """Make it of a copy of this program's package."""
     (made / f"database/migrations/{NEXT:04d}_the_next.sql").write_text(_STEP)
     statements = made / "jobs/enqueue.sql"
     text = statements.read_text()
@@ -60,4 +66,3 @@ def make_next_program(folder: Path) -> str:
         head, tail = old.split("\n", 1)
         text = text.replace(old, f"{head}\n        {new}  -- since {NEXT}\n{tail}", 1)
     statements.write_text(text)
-    return str(folder)

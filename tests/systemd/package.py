@@ -11,6 +11,7 @@ import pytest
 from .service import SOURCE
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 PACKAGING = SOURCE / "packaging/debian"
@@ -39,9 +40,14 @@ def unpacked(package: Path, folder: Path) -> Path:
     return folder
 
 
-def later(package: Path, folder: Path) -> Path:
-    """Return the same package under the version of a later build, as `build` would give it."""
+def later(package: Path, folder: Path, change: Callable[[Path], None] | None = None) -> Path:
+    """Return the same package under the version of a later build, as `build` would give it.
+
+    `change` may change its program, a folder.
+    """
     tree = unpacked(package, folder / "later")
+    if change is not None:
+        change(tree / "usr/lib/python3/dist-packages/jobsd")
     old = field(package, "Version")
     new = f"{old.partition('+')[0]}+99990101000000"
     (reported,) = tree.glob("usr/lib/python3/dist-packages/jobsd-*.dist-info")
