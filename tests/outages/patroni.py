@@ -39,6 +39,7 @@ _PARAMETERS = {
     "timezone": "UTC",
     "wal_retrieve_retry_interval": "200ms",
 }
+_STREAMS = "SELECT FROM pg_stat_replication WHERE application_name = %s AND state = 'streaming'"
 START_S = 90.0
 
 
@@ -52,7 +53,9 @@ class Member:
         self.server = server
         self._api = f"127.0.0.1:{free_port()}"
         self._process: subprocess.Popen[bytes] | None = None
-        dcs = {**_DCS, "synchronous_mode": synchronous, "postgresql": {"use_pg_rewind": False}}
+        # A server that has died has written what its successor lacks: it is rewound, since as
+        # it is it could never follow, and would wait for ever.
+        dcs = {**_DCS, "synchronous_mode": synchronous, "postgresql": {"use_pg_rewind": True}}
         address = f"127.0.0.1:{server.port}"
         own = {**_PARAMETERS, "unix_socket_directories": str(server.folder)}
         settings = {
@@ -62,7 +65,10 @@ class Member:
             "etcd3": {"hosts": [f"127.0.0.1:{etcd_port}"]},
             "bootstrap": {
                 "dcs": dcs,
-                "initdb": [{"encoding": "UTF8"}, {"locale": "C.UTF-8"}, "no-sync"],
+                "initdb": [
+                    *({"encoding": "UTF8"}, {"locale": "C.UTF-8"}),
+                    *("no-sync", "data-checksums"),
+                ],
             },
             "postgresql": {
                 "listen": address,
@@ -76,6 +82,7 @@ class Member:
                 },
                 "parameters": own,
                 "pg_hba": [f"{kind} trust" for kind in _ACCESS],
+                "remove_data_directory_on_rewind_failure": True,
                 "remove_data_directory_on_diverging_timelines": True,
             },
             "watchdog": {"mode": "off"},
@@ -140,6 +147,15 @@ class Member:
                 return bool(asked.status == 200)
         return False
 
+    def streams_to(self, standby: Member) -> bool:
+        """Return whether the other follows this one: a "replica" may wait for it in vain."""
+        with (
+            contextlib.suppress(psycopg.Error),
+            psycopg.connect(_one(self, "postgres")) as asked,
+        ):
+            return bool(asked.execute(_STREAMS, (standby.name,)).fetchall())
+        return False
+
     def switch_over(self, to: Member) -> bool:
         """Do what `patronictl switchover` does; return whether it could be done."""
         asked = urllib.request.Request(
@@ -179,6 +195,8 @@ class Patroni:
 
     def __init__(self, members: tuple[Member, Member], *, synchronous: bool) -> None:
         self.members = members
+        self.failovers: list[tuple[float, float]] = []
+        """From when the old primary may have written what the new one lacks, and until when."""
         self._standby_is = "sync" if synchronous else "replica"
 
     def url(self, database: str) -> str:
@@ -231,7 +249,8 @@ class Patroni:
     def _both(self) -> tuple[Member, Member] | None:
         one, other = self.members
         for primary, standby in ((one, other), (other, one)):
-            if primary.has_part("primary") and standby.has_part(self._standby_is):
+            parts = primary.has_part("primary") and standby.has_part(self._standby_is)
+            if parts and primary.streams_to(standby):
                 return primary, standby
         return None
 

@@ -11,7 +11,7 @@ import psycopg
 import pytest
 
 from outages.ordeal import Ordeal, connect, ordeal, passes
-from outages.patroni import START_S, Patroni, patroni
+from outages.patroni import START_S, Member, Patroni, patroni
 from system.tree import wait_for
 from waiting import Stopwatch
 
@@ -48,33 +48,41 @@ def _trees(made: Patroni, root: Path) -> Generator[Trees]:
         yield trees
 
 
+@contextlib.contextmanager
+def _followed(made: Patroni, standby: Member) -> Generator[None]:
+    """Wait for the standby to be the primary, and note from when to when that was to come."""
+    began = time.time()
+    yield
+    wait_for(lambda: standby.has_part("primary"), START_S, made.reported)
+    made.failovers.append((began, time.time()))
+
+
 def _switch_over(made: Patroni) -> None:
     primary, standby = made.whole()
-    wait_for(lambda: primary.switch_over(standby), START_S, made.reported)
-    wait_for(lambda: standby.has_part("primary"), START_S, made.reported)
+    with _followed(made, standby):
+        wait_for(lambda: primary.switch_over(standby), START_S, made.reported)
 
 
 def _crash(made: Patroni) -> None:
     """Let the server of the primary die; its Patroni fails over."""
     primary, standby = made.whole()
-    primary.crash()
-    wait_for(lambda: standby.has_part("primary"), START_S, made.reported)
+    with _followed(made, standby):
+        primary.crash()
 
 
 def _crash_behind(made: Patroni) -> None:
     """The same, while the standby is behind."""
     primary, standby = made.whole()
-    with standby.behind():
+    with _followed(made, standby), standby.behind():
         passes(BEHIND_S)
         primary.crash()
-    wait_for(lambda: standby.has_part("primary"), START_S, made.reported)
 
 
 def _die(made: Patroni) -> None:
     """Let the whole host die: the others wait until its hold on the cluster has run out."""
     primary, standby = made.whole()
-    primary.die()
-    wait_for(lambda: standby.has_part("primary"), START_S, made.reported)
+    with _followed(made, standby):
+        primary.die()
     primary.be_replaced()
 
 
@@ -137,11 +145,9 @@ def test_for_minutes_a_synchronous_cluster_loses_nothing(tmp_path: Path) -> None
 def test_for_minutes_an_asynchronous_cluster_loses_what_the_standby_lacks(
     tmp_path: Path,
 ) -> None:
-    failovers: list[float] = []
     with patroni(synchronous=False) as made, _trees(made, tmp_path) as trees:
         for change in (_crash_behind, _switch_over, _die) * ROUNDS:
-            failovers.append(time.time())
             change(made)
             _recovered(trees)
         for tree, _ in trees:
-            tree.check_behind(failovers)
+            tree.check_behind(made.failovers)

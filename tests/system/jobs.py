@@ -58,3 +58,12 @@ def ledger(project: Project) -> list[str]:
         return []
     lines = path.read_text(encoding="utf-8").splitlines()
     return [" ".join(line.split()[:-2]) for line in lines]
+
+
+def ledger_times(project: Project) -> dict[str, list[float]]:
+    """Return the lines that `ledger` returns, and when each was written."""
+    found: dict[str, list[float]] = {}
+    for line in (project.root / "ledger").read_text(encoding="utf-8").splitlines():
+        *words, _, written_at = line.split()
+        found.setdefault(" ".join(words), []).append(float(written_at))
+    return found
