@@ -35,7 +35,7 @@ _COLUMNS = (
 @click.option("-n", "--limit", type=click.IntRange(1, 10_000), default=20, show_default=True)
 @on_project
 def command(project: Project, limit: int) -> Result:
-    """List what somebody did by hand, by a command or on the dashboard, the latest first."""
+    """List what was done by hand, by commands or on the dashboard, the latest first."""
     from jobsd.operations import audit
 
     with project.session() as session:

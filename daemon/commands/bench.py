@@ -25,7 +25,7 @@ bench --jobs 100000 --threads 5
 def command(project: Project, jobs: int, threads: int) -> Result:
     """Enqueue and drain no-op jobs with one worker in this process; prints jobs/s.
 
-    In a schema of its own, which is made for it and dropped: the queue is not touched.
+    It creates a schema of its own and drops it afterwards; the queue is not touched.
     """
     from jobsd.daemon.trial import run_trial
 

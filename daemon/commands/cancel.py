@@ -30,12 +30,14 @@ cancel --all --queue mail --dry-run
 
 @click.command(cls=Verb, examples=_EXAMPLES)
 @selecting
-@click.option("--force", is_flag=True, help="End the process of what does not stop in time.")
+@click.option(
+    "--force", is_flag=True, help="End the process of a job that does not stop in time."
+)
 @on_project
 def command(project: Project, /, *, selected: Selected, force: bool) -> Result:
     """Cancel jobs: discard those that wait, stop those that run; prints how many.
 
-    A job that runs is interrupted, and discarded unless it succeeds all the same. Exit 5 for an
+    A running job is interrupted, and discarded unless it succeeds nevertheless. Exit 5 for an
     id that does not exist, 6 for a job that has ended, and for --all without --yes.
     """
     keep = project.options.jobs.preserve_finished_jobs

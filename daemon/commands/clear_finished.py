@@ -30,7 +30,7 @@ _REPORT_EVERY_S = 1.0
     "--older-than",
     "older_than_s",
     type=DURATION,
-    help="Since when they have finished; clear_finished_jobs_after unless given (1d).",
+    help="How long ago they ended; default: clear_finished_jobs_after (1d).",
 )
 @click.option(
     "--batch",

@@ -21,7 +21,7 @@ def command() -> None:
 @command.command(cls=Verb, table=True, examples="config show\nconfig show --json")
 @on_project
 def show(project: Project) -> Result:
-    """Show every setting: the value that counts, and the flag, variable or line it is from.
+    """Show every setting: its value, and the flag, variable or line that sets it.
 
     Needs no database; passwords are left out. Exit status 78 when there are faults.
     """

@@ -25,8 +25,8 @@ _FROM_OUTSIDE = ("HeartbeatLog", "RecurringTask", "queues")
 def command(project: Project) -> None:
     """Open a Python prompt with the project's jobs, `HeartbeatLog`, `RecurringTask`, `queues`.
 
-    It is IPython's where that is installed. A program on stdin is run instead. The database
-    is found as by the other commands.
+    If IPython is installed, it is used. A program on stdin is run instead. The database is the
+    one that the other commands use.
     """
     from jobsd.jobs import client
 

@@ -28,7 +28,7 @@ db stop
 
 @click.group(cls=Noun, examples=_EXAMPLES, default="status")
 def command() -> None:
-    """Look after the database: its tables, its URL, the embedded server."""
+    """Manage the database: its tables, its URL, the embedded server."""
 
 
 @command.command(cls=Verb, examples="db migrate\ndb migrate --dry-run")
@@ -60,7 +60,7 @@ def migrate(project: Project, *, dry_run: bool) -> Result:
 @command.command(cls=Verb, examples="db status\ndb status --json")
 @on_project
 def status(project: Project) -> Result:
-    """Say where the database is and how its tables stand; exit 1 when they don't fit."""
+    """Show the database and the version of its tables; exit status 1 if they don't fit."""
     from jobsd.database.connection import redact
     from jobsd.database.migrate import version
     from jobsd.database.steps import latest_version, newest_supported, oldest_supported
@@ -101,12 +101,12 @@ def sql(project: Project) -> Result:
 @click.argument("role")
 @click.option("--enqueue-only", is_flag=True, help="It may enqueue, and nothing else.")
 @click.option("--read-only", is_flag=True, help="It may read all, and change nothing.")
-@click.option("--operate", is_flag=True, help="It may read, and do what people do by hand.")
+@click.option("--operate", is_flag=True, help="It may read, and do what operators do by hand.")
 @on_project
 def grants(project: Project, /, role: str, **kinds: bool) -> Result:
     """Print the GRANT statements that a role needs: to run the daemon, or for less.
 
-    With one of the options they also take away what the role may do beyond that.
+    With one of the options, they also revoke all other rights of the role.
     """
     from jobsd.database.grants import grants as grant_statements
 
@@ -120,7 +120,10 @@ def grants(project: Project, /, role: str, **kinds: bool) -> Result:
 @command.command(cls=Verb, examples="db url\ndb url --json")
 @on_project
 def url(project: Project) -> Result:
-    """Print the URL that the other commands use, password and all; starts it if embedded."""
+    """Print the URL that the other commands use, with its password.
+
+    Starts the embedded server if that is the database.
+    """
     target = project.target()
     embedded = project.database.server is not None
     return Result(
@@ -138,9 +141,9 @@ def url(project: Project) -> Result:
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED, metavar="[ARGUMENTS]…")
 @click.option("--database-url", metavar="URL", help="Env: QUEUE_DATABASE_URL, DATABASE_URL.")
 def psql(database_url: str | None, arguments: Iterable[str]) -> None:
-    """Open psql on this database; it is the one that comes with the embedded server.
+    """Open psql on this database, with the psql of the embedded server.
 
-    All other options are its own.
+    All other options are passed to psql.
     """
     from jobsd.configuration.flags import Flags
     from jobsd.daemon.project import Project

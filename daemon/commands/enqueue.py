@@ -33,7 +33,11 @@ enqueue DailyCleanupJob --at '2030-01-01 03:00 Europe/Paris'
 @click.option("--queue", metavar="NAME", help="Another queue than the job's own.")
 @click.option("--priority", type=int, help="Smaller runs first.")
 @click.option("--in", "wait_s", type=DURATION, help="How long to wait: 90, 30s, 10m, 2h, 1d.")
-@click.option("--at", metavar="TIME", help="ISO 8601, then perhaps a zone; else queue.yml's.")
+@click.option(
+    "--at",
+    metavar="TIME",
+    help="ISO 8601 and optionally a zone; default: the zone of queue.yml.",
+)
 @on_project
 def command(  # noqa: PLR0913 - the options of an enqueue
     project: Project,
@@ -48,7 +52,7 @@ def command(  # noqa: PLR0913 - the options of an enqueue
 ) -> Result:
     """Enqueue the job NAME and print its id. ARGS-JSON is a list, or an object of names.
 
-    Exit 6 when its limit is reached and it may not wait.
+    Exit status 6 if its limit is reached and it may not wait.
     """
     from jobsd.jobs import client
     from jobsd.jobs.draft import Options, draft

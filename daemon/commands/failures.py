@@ -37,9 +37,9 @@ def command() -> None:
 @command.command("list", cls=Verb, table=True, examples="failures\nfailures list --wide")
 @on_project
 def list_groups(project: Project) -> Result:
-    """List the groups, that with the latest failure first: how many, since when, the last.
+    """List the groups by their latest failure: how many jobs, the first and the last.
 
-    Of more than 100,000 failed jobs those that were enqueued last are grouped.
+    If more than 100,000 jobs have failed, only the newest are grouped.
     """
     from jobsd.operations.failures import GROUPED_MAX, groups
 

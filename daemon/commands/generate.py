@@ -32,7 +32,7 @@ def command() -> None:
 
 @command.command(cls=Verb, examples="generate procfile > Procfile")
 def procfile() -> Result:
-    """Write a Procfile: a process for the daemon, and the migration of a release."""
+    """Write a Procfile: a process for the daemon, and the migration at a release."""
     from jobsd.daemon import generate
 
     return document("procfile", "\n".join(generate.procfile(_options())))
@@ -83,7 +83,7 @@ def systemd() -> Result:
 
 @command.command(cls=Verb, examples="generate dockerfile > Dockerfile")
 def dockerfile() -> Result:
-    """Write a Dockerfile: the project in /app, what it asks for, and the daemon."""
+    """Write a Dockerfile: the project in /app, its requirements, and the daemon."""
     from jobsd.daemon import orchestration
 
     return document("dockerfile", orchestration.dockerfile(_options()).rstrip())
@@ -101,7 +101,7 @@ def compose() -> Result:
 def kubernetes() -> Result:
     """Write manifests for Kubernetes: a Job that migrates, Deployments of the daemon.
 
-    Each entry of `workers` gets one of its own, beside one of dispatchers and scheduler.
+    Each entry of `workers` gets its own Deployment; another one has dispatchers and scheduler.
     The URL of the database is read from the Secret `jobsd`, key `database-url`.
     """
     from jobsd.daemon import orchestration
@@ -115,7 +115,7 @@ def kubernetes() -> Result:
 )
 @click.argument("shell", type=click.Choice(("bash", "zsh", "fish")))
 def completions(shell: str) -> Result:
-    """Write what completes commands, options and names in a shell.
+    """Write the shell completions of commands, options and names.
 
     Names of queues, classes, tasks and the ids of jobs come from the database, as long as it
     answers within 200 ms.
@@ -125,7 +125,7 @@ def completions(shell: str) -> Result:
 
 @command.command(cls=Verb, examples="generate man > jobsd.1")
 def man() -> Result:
-    """Write the manual page, of the help of all commands."""
+    """Write the manual page, made from the help of all commands."""
     from jobsd.daemon.manual import page
 
     return document("man", page())

@@ -23,15 +23,16 @@ if TYPE_CHECKING:
     "--within",
     "within_s",
     type=DURATION,
-    help="How old the last heartbeat may be. Without: two periods of its task.",
+    help="How old the last heartbeat may be; default: two periods of its task.",
 )
 @on_project
 def command(project: Project, within_s: float | None) -> Result:
-    """Print `{"healthy": …, "last_heartbeat": …}`; exit 0 when healthy, 1 when not.
+    """Print `{"healthy": …, "last_heartbeat": …}`; exit status 0 if healthy, 1 if not.
 
-    The rule is that of /healthz. Where a recurring task beats, the last run that it enqueued
-    counts, and a daemon that has just started has time for its first. Else a process of each
-    kind must live. `judged_by` says which. With --within only the heartbeat counts.
+    The rule is that of /healthz. With a heartbeat task, the last heartbeat that the scheduler
+    enqueued counts, and a daemon that has just started has time for its first one. Without
+    one, a process of each kind must be alive. `judged_by` says which rule was used. With
+    --within, only the heartbeat counts.
     """
     with project.session() as session:
         status = _judged(project, session, within_s)

@@ -50,7 +50,7 @@ _LIMIT, _LIMIT_MAX = 10, 10_000
 
 @click.group(cls=Noun, examples=_EXAMPLES, default="latest")
 def command() -> None:
-    """Ask the log of heartbeats: when did one come last, where were gaps."""
+    """Query the recorded heartbeats: the last ones, one host's, gaps."""
 
 
 @command.command(cls=Verb, table=True, examples="heartbeat latest\nheartbeat latest --json")
@@ -92,7 +92,7 @@ def recent(project: Project, limit: int | None, since_s: float | None) -> Result
 )
 @on_project
 def verify(project: Project, within_s: float) -> Result:
-    """Tell whether the last heartbeat is recent: exit 0 when it is, 1 when not."""
+    """Check whether the last heartbeat is recent: exit status 0 if it is, 1 if not."""
     from jobsd.heartbeat.log import HeartbeatLogs
 
     with project.session() as session:

@@ -23,8 +23,9 @@ if TYPE_CHECKING:
 def command(folder: str) -> Result:
     """Write bin/jobs, config/queue.yml, config/recurring.yml and a sample job.
 
-    What is there already stays as it is; .gitignore gets the lines that it lacks. In a project
-    of Django, Flask or FastAPI, or one with a package, the sample becomes a part of it.
+    Existing files are not changed, except that missing lines are added to .gitignore. In a
+    project of Django, Flask or FastAPI, or one with a package, the sample becomes a part of
+    it.
     """
     from jobsd.daemon.found_project import find_project
     from jobsd.daemon.new_project import sample_file, write_project

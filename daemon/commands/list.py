@@ -70,11 +70,11 @@ def command(project: Project, *, search: tuple[str, ...], filters: Filters) -> R
     """List jobs, the newest first: 20 of them, unless --limit says otherwise.
 
     SEARCH is what the dashboard takes: class:, queue:, state:, error:, key:, host:, before:,
-    after: and args.NAME: with a value, or words that are sought in class, queue and error.
-    An option beats it.
+    after: and args.NAME: with a value, or words that are searched in class, queue and error.
+    An option takes precedence.
 
-    With --state also when they are due, since when they are claimed and by which process,
-    when they have ended, or by which error. `--columns` takes any name that --json has.
+    --state adds columns: when jobs are due, when and by which process they were claimed, when
+    they ended, or their error. `--columns` takes any field of --json.
     """
     from jobsd.jobs.listing import listed
     from jobsd.operations import jobs

@@ -58,16 +58,19 @@ def _pattern(
 
 
 @click.command(cls=Verb, examples=_EXAMPLES)
-@click.option("-f", "--follow", is_flag=True, help="Go on with the lines to come.")
+@click.option("-f", "--follow", is_flag=True, help="Keep printing new lines.")
 @click.option(
     "--level",
     type=click.Choice(("debug", "info", "warning", "error", "critical")),
     default="debug",
-    help="The least level.",
+    help="The lowest level to print.",
 )
-@click.option("--job", "job_id", type=JOB_ID, metavar="ID", help="Of this job only.")
+@click.option("--job", "job_id", type=JOB_ID, metavar="ID", help="Only lines of this job.")
 @click.option(
-    "--class", "class_pattern", metavar="PATTERN", help="Of classes, `*` for any text."
+    "--class",
+    "class_pattern",
+    metavar="PATTERN",
+    help="Only lines of these classes; * stands for any text.",
 )
 @click.option(
     "--grep",
@@ -81,7 +84,8 @@ def _pattern(
 def command(project: Project, /, **options: Any) -> Result:  # noqa: ANN401 - click's
     """Print the log: its file (`logs.file`), or the journal of the unit that runs it.
 
-    The last 100 lines that are meant, with --since all of them. Rotated files are not read.
+    By default, the last 100 matching lines; with --since, all of them. Rotated files are not
+    read.
     """
     from jobsd.daemon.log_reader import Wanted, parse, read_log
 

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 def command(project: Project, *, openmetrics: bool) -> Result:
     """Print the metrics once, in the format of Prometheus.
 
-    Gauges are the database's. Counters are those of the tree that runs on this machine,
-    asked of its monitor, and left out when none answers.
+    Gauges come from the database. Counters come from the monitor of the tree on this machine,
+    and are left out if none answers.
     """
     from jobsd.daemon.tree_metrics import metrics_here
     from jobsd.instruments.metrics import exposition, plain

@@ -30,8 +30,8 @@ perform app.reports.monthly '{"month": "2030-01"}' --debug
 def command(project: Project, name: str, arguments: str) -> int:
     """Run the job NAME in this process, without the queue.
 
-    What it prints comes to stdout, its log to stderr. Exit status 1 when it raises. It
-    needs a database only if the job does.
+    Its output goes to stdout, its log to stderr. Exit status 1 if it raises an exception. A
+    database is needed only if the job uses it.
     """
     from jobsd.instruments import logs
 

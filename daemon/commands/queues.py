@@ -45,10 +45,12 @@ def list_queues(project: Project) -> Result:
 
 @command.command(cls=Verb, examples="queues pause mail --reason 'the mail server is down'")
 @click.argument("name", type=QUEUE)
-@click.option("--reason", type=LINE, metavar="TEXT", help="Shown to whoever asks why.")
+@click.option(
+    "--reason", type=LINE, metavar="TEXT", help="The reason, shown by `queues` and `show`."
+)
 @on_project
 def pause(project: Project, name: str, reason: str | None) -> Result:
-    """Let no worker of any host claim from the queue NAME; running jobs go on."""
+    """Make workers on all hosts stop claiming from the queue NAME; running jobs continue."""
     from jobsd.daemon.unattended import is_unknown_queue
     from jobsd.jobs import queues
     from jobsd.operations import audit

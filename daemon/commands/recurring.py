@@ -41,7 +41,7 @@ _limit = click.option(
 
 @click.group(cls=Noun, examples=_EXAMPLES, default="list")
 def command() -> None:
-    """Show recurring tasks, run one now, make and change those that no file names."""
+    """Show recurring tasks, run one now, add and change those that no file defines."""
 
 
 for _change in (add, disable, enable, explain, remove):
@@ -51,9 +51,9 @@ for _change in (add, disable, enable, explain, remove):
 @command.command("list", cls=Verb, table=True, examples="recurring list\nrecurring list --json")
 @on_project
 def list_tasks(project: Project) -> Result:
-    """List the tasks: next run, how long until then, last run, how long ago, and what runs.
+    """List the tasks with their next and last runs and what they run.
 
-    In the order of their next runs, laid out like `systemctl list-timers`.
+    The table is ordered by next run, like that of `systemctl list-timers`.
     """
     from jobsd.operations import tasks as task_rows
 
@@ -130,7 +130,8 @@ def next_runs(project: Project, key: str, limit: int) -> Result:
 def history(project: Project, key: str, limit: int) -> Result:
     """List the last runs of a task with their outcomes, the latest first.
 
-    `late` is from the planned time until it was enqueued; `cause` names what made a run late.
+    `late` is the time from the planned instant until the enqueue; `cause` is why a run was
+    late.
     """
     from jobsd.operations import tasks as task_rows
     from jobsd.recurring import runs, tasks
@@ -148,9 +149,9 @@ def history(project: Project, key: str, limit: int) -> Result:
 @click.argument("key", type=TASK)
 @on_project
 def run(project: Project, key: str) -> Result:
-    """Enqueue a task's job now, beside its schedule; prints the job's id.
+    """Enqueue a task's job now, in addition to its schedule; prints the job's id.
 
-    Exit 6 when its limit is reached and it may not wait, or its last run has not ended.
+    Exit status 6 if its limit is reached and it may not wait, or its last run has not ended.
     """
     from jobsd.operations import audit
     from jobsd.recurring import runs, tasks

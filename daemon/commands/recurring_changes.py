@@ -44,20 +44,20 @@ recurring add sweep --command "app.tasks.sweep(batch=500)" --schedule "every 10 
 @click.option("--queue", metavar="NAME", help="Another queue than the job's own.")
 @click.option("--priority", type=int, help="Smaller runs first.")
 @click.option("--description", metavar="TEXT", default="", help="What the task is for.")
-@click.option("--time-zone", metavar="ZONE", help="That of queue.yml unless given.")
+@click.option("--time-zone", metavar="ZONE", help="Default: that of queue.yml.")
 @click.option(
     "--on-missed",
     type=click.Choice(("skip", "once", "all")),
     default="skip",
     show_default=True,
-    help="What becomes of runs that no scheduler was there for.",
+    help="What to do about runs that were missed because no scheduler ran.",
 )
 @click.option(
     "--overlap",
     type=click.Choice(("allow", "skip")),
     default="allow",
     show_default=True,
-    help="What becomes of a run whose predecessor has not ended.",
+    help="What to do if the previous run has not ended.",
 )
 @on_project
 def add(
@@ -70,7 +70,7 @@ def add(
     time_zone: str | None,
     **given: str | int | None,
 ) -> Result | int:
-    """Make a recurring task at run time; the schedulers see it at once.
+    """Add a recurring task at run time; the schedulers see it at once.
 
     A command may call functions of the modules of `import:`, and jobsd's own.
     """
@@ -120,7 +120,7 @@ def _made(key: str, arguments: str, settings: dict[str, Any]) -> TaskDefinition 
 @click.argument("key", type=TASK)
 @on_project
 def remove(project: Project, key: str) -> Result:
-    """Delete a task that was made at run time; exit 6 when a file names it."""
+    """Delete a task that was added at run time; exit status 6 if a file defines it."""
     from jobsd.recurring import tasks
 
     with project.session() as session, _audited(session, "remove", project, key):
@@ -132,7 +132,7 @@ def remove(project: Project, key: str) -> Result:
 @click.argument("key", type=TASK)
 @on_project
 def enable(project: Project, key: str) -> Result:
-    """Turn a task on that was made at run time; exit 6 when a file names it."""
+    """Turn on a task that was added at run time; exit status 6 if a file defines it."""
     return _switch(project, key, enabled=True)
 
 
@@ -140,7 +140,7 @@ def enable(project: Project, key: str) -> Result:
 @click.argument("key", type=TASK)
 @on_project
 def disable(project: Project, key: str) -> Result:
-    """Turn a task off that was made at run time; exit 6 when a file names it."""
+    """Turn off a task that was added at run time; exit status 6 if a file defines it."""
     return _switch(project, key, enabled=False)
 
 

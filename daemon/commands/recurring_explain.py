@@ -33,7 +33,7 @@ recurring explain - --json < phrases.txt
 
 @click.command(cls=Verb, examples=_EXAMPLES)
 @click.argument("phrase")
-@click.option("--time-zone", metavar="ZONE", help="That of queue.yml unless given.")
+@click.option("--time-zone", metavar="ZONE", help="Default: that of queue.yml.")
 @click.option(
     "-n",
     "--limit",
@@ -51,7 +51,7 @@ recurring explain - --json < phrases.txt
 def explain(
     phrase: str, time_zone: str | None, limit: int, after: str | None
 ) -> Iterator[Result]:
-    """Explain a schedule: its cron, its zone, its next runs; or why it is refused: exit 1.
+    """Explain a schedule: its cron, its zone, its next runs; exit status 1 if it is refused.
 
     With `-` as the phrase, phrases are read from stdin, one a line; with --json each gives
     one object on a line.

@@ -20,14 +20,16 @@ reload --json
 
 @click.command(cls=Verb, examples=_EXAMPLES)
 @click.option(
-    "--pid", type=click.IntRange(1), help="The supervisor's, where several run in this folder."
+    "--pid",
+    type=click.IntRange(1),
+    help="The supervisor to use, if several run in this folder.",
 )
 def command(pid: int | None) -> Result:
-    """Let the supervisor that runs here read configuration and modules again, and wait.
+    """Make the supervisor that runs here read configuration and modules again, and wait.
 
     Needs no database. Exit status 0 once every process has its successor; 78 when it was
-    refused, with its faults, and nothing has changed; 1 when it was not carried through; 3
-    when no supervisor runs here, 6 when several do.
+    refused, with its faults, and nothing has changed; 1 when it failed half-way; 3 when no
+    supervisor runs here, 6 when several do.
     """
     from jobsd.configuration.folder import project_root
     from jobsd.daemon.supervisor_request import ask

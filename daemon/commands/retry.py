@@ -35,9 +35,9 @@ retry --all --error 'SMTP*421' --dry-run
 def command(project: Project, /, *, selected: Selected) -> Result:
     """Retry failed jobs with a fresh set of attempts; prints how many.
 
-    What went wrong before is kept. A lost job (in no table) may still be running: it is
-    retried with --yes only, by its id or by --all --state lost. Exit 5 for an id that does
-    not exist, 6 for a job that has not failed, and for --all without --yes.
+    Earlier errors are kept. A lost job (in no table) may still be running: it is retried with
+    --yes only, by its id or by --all --state lost. Exit 5 for an id that does not exist, 6 for
+    a job that has not failed, and for --all without --yes.
     """
     with project.session() as session:
         if selected.everything:

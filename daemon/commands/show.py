@@ -27,10 +27,10 @@ show 4711 --json
 
 @click.command(cls=Verb, examples=_EXAMPLES)
 @click.argument("job_id", metavar="ID", type=JOB_ID)
-@click.option("--log", is_flag=True, help="Show what it printed and logged (jobs.keep_log).")
+@click.option("--log", is_flag=True, help="Show its output and log (jobs.keep_log).")
 @on_project
 def command(project: Project, job_id: int, log: bool) -> Result:  # noqa: FBT001 - a flag
-    """Show a job: where it is, its failed attempts, and why it is not running."""
+    """Show a job: its state, its failed attempts, and why it is not running."""
     from jobsd.operations import jobs
 
     threshold_s = project.options.supervisor.process_alive_threshold_s
@@ -53,7 +53,7 @@ def command(project: Project, job_id: int, log: bool) -> Result:  # noqa: FBT001
 
 
 def _for_people(facts: dict[str, Any], discarded: str | None) -> dict[str, Any]:
-    """Return the facts in the order in which somebody asks for them, without empty ones."""
+    """Return the facts in the order of their interest, without empty ones."""
     from jobsd.operations.call_text import call_text
 
     call = call_text(facts["class_name"], facts["arguments"])

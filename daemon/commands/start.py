@@ -68,8 +68,9 @@ def command(
 ) -> int:
     """Run the daemon in the foreground: supervisor, dispatchers, workers, scheduler.
 
-    A flag beats its variable, a variable beats the file. The files are read again at HUP,
-    and the workers replaced one by one; TERM and INT stop in order, QUIT at once.
+    A flag takes precedence over its variable, and a variable over the file. HUP reads the
+    files again and replaces the workers one by one; TERM and INT stop gracefully, QUIT at
+    once.
     """
     from jobsd.configuration.flags import Flags
     from jobsd.configuration.folder import project_root

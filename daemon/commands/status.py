@@ -39,7 +39,7 @@ status --json
 )
 @on_project
 def command(project: Project, every_s: float | None) -> Result:
-    """Show on one screen what runs, what waits, what comes next and what failed.
+    """Show on one screen what runs, what waits, what is due next and what failed.
 
     Exit status 3 when nothing runs.
     """

@@ -21,7 +21,9 @@ stop --pid 4711
 @click.command(cls=Verb, examples=_EXAMPLES)
 @click.option("--now", is_flag=True, help="Do not wait for running jobs: they are released.")
 @click.option(
-    "--pid", type=click.IntRange(1), help="The supervisor's, where several run in this folder."
+    "--pid",
+    type=click.IntRange(1),
+    help="The supervisor to use, if several run in this folder.",
 )
 def command(pid: int | None, *, now: bool) -> Result:
     """Stop the supervisor that runs here, with all its processes, and wait for its end.

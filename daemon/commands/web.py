@@ -41,7 +41,7 @@ def _address(_context: click.Context, _parameter: click.Parameter, given: str) -
 )
 @on_project
 def command(project: Project, bind: str) -> int:
-    """Serve the dashboard until it is interrupted, beside whatever runs.
+    """Serve the dashboard until interrupted; a daemon may run beside it or not.
 
     `web.bind` in queue.yml makes it a process of the tree instead. On any address but
     loopback it needs users: `web.users`, or JOBSD_WEB_USER with JOBSD_WEB_PASSWORD, or

@@ -1,10 +1,10 @@
-"""The table of all settings, and the values they come to: frozen, complete, checked.
+"""The table of all settings, and the frozen, complete, checked values that result from it.
 
 Each class is a section of queue.yml, and each of its fields that calls `setting` is a row of
-the table: kind with bounds, default, sentence, flag, variable. A setting to come is one line
-here and the code that uses it; a section to come is a class and a line in `SECTIONS`.
-Durations are seconds, sizes are bytes. Nothing in here reads anything: `queue_file` does, by
-these rows. Code that has an `Options` needs no default of its own.
+the table: kind with bounds, default, sentence, flag, variable. A new setting is one line here
+and the code that uses it; a new section is a class and a line in `SECTIONS`. Durations are
+seconds, sizes are bytes. This module reads no file: `queue_file` does, by these rows. Code
+that has an `Options` needs no default of its own.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ if TYPE_CHECKING:
 
 KINDS = frozenset({"worker", "dispatcher", "scheduler"})
 TRYING = ("development", "test")
-"""The environments in which people try things out: a start there needs no file."""
+"""The environments in which a start needs no configuration file."""
 
 _HANG_MIN_S = 5.0
 """A poll may contain an attempt to connect, which takes three seconds to fail."""
@@ -98,7 +98,7 @@ class DispatcherOptions:
         boolean, "true", "Clear keys, expirations and results whose time is over."
     )
     concurrency_maintenance_interval_s: float = setting(
-        _INTERVAL, "600", "The pause between two passes of that."
+        _INTERVAL, "600", "How often concurrency_maintenance clears."
     )
 
 
@@ -111,11 +111,14 @@ class WorkerOptions:
     """
 
     queues: tuple[str, ...] = setting(
-        _QUEUES, "*", 'In order: "urgent, mail_*"; a star only at the end.', "--queues LIST"
+        _QUEUES,
+        "*",
+        'The queues, in this order: "urgent, mail_*"; a star only at the end.',
+        "--queues LIST",
     )
     threads: int = setting(whole(1, 256), "3", "How many jobs a process runs at once.")
     coroutines: int = setting(
-        whole(0, 1000), "100", "How many `async def` jobs on one loop; 0: in the threads."
+        whole(0, 1000), "100", "How many `async def` jobs run on one loop; 0: in the threads."
     )
     processes: int = setting(whole(0, 64), "1", "How many such processes run.")
     polling_interval_s: float = setting(
@@ -128,7 +131,7 @@ class WorkerOptions:
         optional(whole(1, _COUNT_MAX)), "null", "Recycle a worker after so many jobs."
     )
     max_memory: int | None = setting(
-        optional(size(1 << 20)), "null", "Recycle a worker that is bigger (512MB)."
+        optional(size(1 << 20)), "null", "Recycle a worker that uses more memory (512MB)."
     )
     max_age_s: float | None = setting(
         optional(duration(1.0)), "null", "Recycle a worker that is older (1d)."
@@ -155,18 +158,20 @@ class SupervisorOptions:
     """
 
     shutdown_timeout_s: float = setting(
-        _INTERVAL, "5", "How long running jobs have to finish when it stops."
+        _INTERVAL, "5", "How long running jobs may take when the tree stops."
     )
     heartbeat_interval_s: float = setting(
         duration(0.1, DAY_S), "10", "How often a heartbeat is written."
     )
     process_alive_threshold_s: float = setting(
-        duration(0.3, 7 * DAY_S), "60", "After so long without one a process counts as dead."
+        duration(0.3, 7 * DAY_S),
+        "60",
+        "A process without a heartbeat for so long counts as dead.",
     )
     hang_timeout: float | None = setting(
         optional(duration(_HANG_MIN_S, DAY_S)),
         "null",
-        "Kill a process whose loop hangs so long; null: 2/3 of the threshold.",
+        "Kill a process whose loop hangs for so long; null: 2/3 of the threshold.",
     )
     pidfile: Path | None = setting(  # noqa: RUF009 - a row of the table is made once
         optional(PATH), "null", "Refuse a second start (exit status 75).", "--pidfile FILE"
@@ -203,7 +208,7 @@ class MonitorOptions:
     latency_target_s: float | None = setting(
         optional(duration(0.1, DAY_S)),
         "null",
-        "Tell how many workers a queue needs for jobs to begin so soon.",
+        "Report how many workers a queue needs so that jobs start within it.",
     )
     bind_is_default: bool = True
 
@@ -213,15 +218,18 @@ class WebOptions:
     """The dashboard. Without users it is served on loopback only."""
 
     bind: str | None = setting(
-        _ADDRESS, "null", "Where a process of the tree serves the dashboard; null: nowhere."
+        _ADDRESS, "null", "The address on which the tree serves the dashboard; null: none."
     )
-    path: str = setting(text(read_prefix, "a path"), "/", "The path below which it is served.")
+    path: str = setting(text(read_prefix, "a path"), "/", "The path of the dashboard.")
     database_url: str | None = setting(
-        URL, "null", "A URL of its own: of a replica, or of another role.", secret=True
+        URL,
+        "null",
+        "Another URL for the dashboard: of a replica, or with another role.",
+        secret=True,
     )
     users: tuple[User, ...] = setting(USERS, "{}", "Who may see it and act.", secret=True)
     hosts: tuple[str, ...] = setting(
-        texts(read_name, "names of hosts"), "", "Names that browsers may ask for it by."
+        texts(read_name, "names of hosts"), "", "Host names by which browsers may open it."
     )
     trusted_header: str | None = setting(
         optional(TEXT), "null", "The header by which a proxy names the user: X-Remote-User."
@@ -239,7 +247,7 @@ class JobsOptions:
     preserve_finished_jobs: bool = setting(boolean, "true", "Keep jobs that have finished.")
     clear_finished_jobs_after_s: float = setting(duration(0.0), "1d", "How long they are kept.")
     default_concurrency_control_period_s: float = setting(
-        duration(0.001), "3m", "`duration` of a limit that names none."
+        duration(0.001), "3m", "The `duration` of limits that do not set it."
     )
     filter_arguments: tuple[str, ...] = setting(
         texts(read_name, "names of arguments"), "", "Arguments that are never shown."
@@ -247,17 +255,17 @@ class JobsOptions:
     timeout_s: float | None = setting(
         optional(duration(LIMIT_MIN_S, LIMIT_MAX_S)),
         "null",
-        "Interrupt a job that runs for longer; null: none, unless the job says so.",
+        "Interrupt a job that runs for longer, unless it sets its own; null: never.",
     )
     kill_after_s: float = setting(
         duration(LIMIT_MIN_S, LIMIT_MAX_S),
         "10s",
-        "End the process of a job that still runs so much later.",
+        "End the process of a job that still runs so long after that.",
     )
     keep_log: int | None = setting(
         optional(size(1 << 10, 1 << 24)),
         "null",
-        "Keep what each attempt prints and logs, so much of it (64KB); null: nothing.",
+        "Keep the output and log of each attempt, up to this size (64KB); null: nothing.",
     )
     unknown_class_after_s: float = setting(
         *(
@@ -286,12 +294,16 @@ class LogsOptions:
     format: str | None = setting(
         optional(choice("json", "console")),
         "null",
-        "json or console; on a terminal console, else json.",
+        "json or console; null: console on a terminal, else json.",
         "--log-format FORMAT",
         "JOBSD_LOG_FORMAT",
     )
     level: str = setting(
-        _LEVEL, "info", "The least level logged.", "--log-level LEVEL", "JOBSD_LOG_LEVEL"
+        _LEVEL,
+        "info",
+        "The lowest level that is logged.",
+        "--log-level LEVEL",
+        "JOBSD_LOG_LEVEL",
     )
     slow_after_s: float | None = setting(
         optional(duration(0.0)), "null", "Log each job that starts later or runs longer."
@@ -300,7 +312,7 @@ class LogsOptions:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StartOptions:
-    """Settings of flags and variables alone; they are no keys of a file."""
+    """Settings that only flags and variables have; no file has a key for them."""
 
     environment: str = setting(
         TEXT, "development", "Its section overlays `default:`.", "--env NAME", "JOBSD_ENV"
@@ -311,7 +323,7 @@ class StartOptions:
     recurring: str = setting(
         TEXT,
         RECURRING_FILE,
-        "The recurring tasks; a file that is named with - before it may be missing.",
+        "The recurring tasks; with - before its name, the file may be missing.",
         "-r, --recurring FILE",
         "JOBSD_RECURRING_SCHEDULE",
     )
@@ -324,26 +336,26 @@ class StartOptions:
     horizon_s: float = setting(
         duration(0.0),
         "0",
-        "With --until-empty: wait for what is due within it.",
+        "With --until-empty: also wait for jobs that are due within it.",
         "--horizon DURATION",
     )
     only: frozenset[str] = setting(
         some_of("worker", "dispatcher", "scheduler"),
         "worker, dispatcher, scheduler",
-        "Start worker, dispatcher, scheduler only.",
+        "Start only these: worker, dispatcher, scheduler.",
         "--only KIND[,KIND]",
     )
     worker_group: int | None = setting(
         optional(text(read_place, "a whole number from 1")),
         "null",
-        "Start one entry of `workers` only, by its place in the list: 1, 2, ….",
+        "Start only one entry of `workers`, by its position in the list: 1, 2, ….",
         "--worker-group NUMBER",
         "JOBSD_WORKER_GROUP",
     )
     log_jobs: bool = setting(
         switch,
         "false",
-        "Log each step of each job; sum up nothing.",
+        "Log each step of each job; summarize nothing.",
         "--log-jobs",
         "JOBSD_LOG_JOBS",
     )
@@ -359,8 +371,8 @@ class Options(StartOptions):
     """Everything that is set, in one value.
 
     `root` is the project's folder. `warnings` are sentences for the operator. `schedules` says
-    whether a scheduler is among what runs. `tree` is what the tree is called on its host: the
-    same at each start from the same files.
+    whether a scheduler runs. `tree` is the name of the tree on its host, the same at each
+    start from the same files.
     """
 
     root: Path

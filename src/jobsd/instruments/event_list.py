@@ -35,22 +35,23 @@ _SHORT = {
 _TABLE = """
 supervisor.started info The supervisor begins to start its processes. [processes]
 supervisor.ready info All configured processes are up. [processes duration]
-supervisor.emptied info No job is left to do: the tree stops (`--until-empty`). [duration]
+supervisor.emptied info No job is left, so the tree stops (`--until-empty`). [duration]
 supervisor.stopping info The tree drains and stops, or stops at once. [at_once]
 supervisor.stopped info The tree has stopped. [exit_status duration]
 supervisor.reloaded info The configuration was read again. [duration]
 supervisor.reload_failed error The new configuration has faults, or a process can't start. \
 [error]
-supervisor.stalled warning The supervisor's loop stalled: hang detection is suspended. \
+supervisor.stalled warning The supervisor's loop stalled, so hang detection is suspended for \
+a while. \
 [seconds]
-supervisor.dumped info The state of the tree was logged, as USR2 asks for. \
+supervisor.dumped info The state of the tree was logged because of USR2. \
 [processes restarts unrecovered stopping]
 signal.received debug A signal was received. [signal]
 signal.withheld warning A signal was not sent to the web server, which does not handle it. \
 [signal pid]
 
 tree.started info The tree was started beside a web server, or by `start --reload`. [pid]
-tree.exited info The tree has ended in order, or was stopped. [exit_status signal]
+tree.exited info The tree has exited without a crash, or was stopped. [exit_status signal]
 tree.crashed error The tree has crashed, and is started again after a wait. \
 [exit_status signal wait_s]
 web_server.started info The web server was started beside the tree. [pid command]
@@ -67,7 +68,7 @@ process.overdue warning Jobs of a process are over their time limits and do not 
 asked to stop, and killed in time. [kind name pid job_ids]
 process.hung error A process's loop has hung; the process is being killed. \
 [kind name pid stalled_s running]
-process.dumped error The stack of a thread of a process that crashed in C, or hung. \
+process.dumped error The stack of a thread in a process that crashed in C or hung. \
 [kind name pid thread stack]
 process.killed warning A process did not stop in time and was killed. [kind name pid reason]
 process.pruned warning A process's heartbeat had stopped: its jobs were recovered. \
@@ -85,7 +86,8 @@ database.awaited warning The database can't be reached at the start. [error]
 database.unavailable warning The database can no longer be reached, or used. [error]
 database.available warning The database can be used again after an outage. [duration]
 database.reconnected info A broken connection was replaced at once. [error]
-schema.outdated error The tables are missing or older than the program, and can't be made now. \
+schema.outdated error The tables are missing or older than the program, and can't be made \
+now. \
 [error]
 database.migrated info The tables were migrated. [steps]
 database.migration_blocked warning A migration waits for another session's lock. [cause]
@@ -96,38 +98,44 @@ http.unavailable warning The tree runs without HTTP. [bind error]
 audit.recorded info Somebody has acted by hand: by a command, or on the dashboard. \
 [actor via act target jobs]
 web.failed error A page of the dashboard could not be made. [path error]
-configuration.warning warning Something in the configuration is doubtful. [warning]
+configuration.warning warning Something in the configuration is probably a mistake. [warning]
 
 job.enqueued debug A job was enqueued: ready or scheduled. \
 [job_id class_name queue_name state]
-job.duplicate debug An enqueue met a job of its unique key: nothing was stored. \
+job.duplicate debug A job with the same unique key exists, so nothing was enqueued. \
 [job_id class_name queue_name unique_key]
-job.replaced debug A job that waits was given what a second one of its unique key says. \
+job.replaced debug A waiting job got the arguments and options of a second enqueue with its \
+unique key. \
 [job_id class_name queue_name state]
 jobs.enqueued debug Jobs were enqueued together. [size]
-jobs.duplicate debug Of jobs that were enqueued together these met others of their keys. [size]
-jobs.blocked debug A worker met jobs whose keys have no free slot. [size]
-jobs.unblocked debug Jobs that come first of their keys may be claimed: slots are free. [size]
-jobs.dispatched debug Scheduled jobs came due and became ready. [size]
+jobs.duplicate debug Jobs of a bulk were not enqueued, because jobs with the same unique \
+keys exist. [size]
+jobs.blocked debug A worker blocked jobs whose keys have no free slot. [size]
+jobs.unblocked debug Slots are free, so the first jobs of their keys became ready. [size]
+jobs.dispatched debug Scheduled jobs were due and became ready. [size]
 jobs.claimed debug A worker has claimed a batch of jobs. [size claim_id job_ids]
 job.started debug A job begins to run. [$job]
 job.finished debug A job has succeeded. [$job duration]
-job.failed error A job has failed for good. [$job duration error]
-job.retried warning A job has failed and will be tried again. [$job duration error retry_in]
-job.discarded info A job was dropped: its definition says so, it has expired, was cancelled, \
-or a conflict. [$job duration error reason concurrency_key]
-job.snoozed debug A job was snoozed: it asked to run later. [$job duration retry_in]
-job.raised error A job has raised after it had recorded its own end: it stays finished. \
+job.failed error A job has failed and is not retried. [$job duration error]
+job.retried warning An attempt has failed, and the job will be retried. [$job duration error \
+retry_in]
+job.discarded info A job was discarded: by its definition, by a conflict, because it expired \
+or was cancelled. [$job duration error reason concurrency_key]
+job.snoozed debug A job asked to run again later. [$job duration retry_in]
+job.raised error A job raised an exception after it had recorded its own end: it stays \
+finished. \
 [$job error]
 job.slow info A job has started later, or run longer, than `logs.slow_after`. \
 [$job waited duration]
-job.released info A claimed job went back to ready, untouched: its process ends, or has. [$job]
-jobs.released debug Jobs that a worker had claimed ahead went back to ready. [size job_ids]
-job.blocking warning An asynchronous job blocks the event loop that all of its process share. \
+job.released info A claimed job became ready again, because its process exits or has exited. \
+[$job]
+jobs.released debug Jobs that a worker had prefetched became ready again. [size job_ids]
+job.blocking warning An asynchronous job blocks the event loop of its process. \
 [$job stalled_s stack]
-job.interrupted warning An exception was raised in a job that ran, from outside. \
+job.interrupted warning A running job was interrupted by an exception: its time limit, or a \
+cancel. \
 [$job reason]
-job.output info A job or a module has logged a text that is the name of an event. [message]
+job.output info A job or a module has logged a text that equals the name of an event. [message]
 job.unknown warning A job is of a class that was not imported here: it and the others of its \
 class wait for a worker that knows it. [class_name queue_name]
 jobs.counted info What the jobs of the tree did in a minute in which any ran; the waits and \
@@ -138,10 +146,10 @@ jobs.discarded info Jobs were discarded by hand, have expired, or may not wait f
 [size job_ids reason]
 jobs.cancelled info Jobs were cancelled by hand: those that waited are discarded, those that \
 run are told to stop. [size job_ids]
-jobs.cleared info Finished jobs past their time were removed. [jobs class_name]
-jobs.lost error Jobs were found in no table: it may be that they still run. [size job_ids]
-jobs.walked info All jobs were looked at for lost ones. [jobs duration]
-queue.paused info A queue was paused: nothing of it is claimed. [queue_name reason by]
+jobs.cleared info Old finished jobs were deleted. [jobs class_name]
+jobs.lost error Jobs were found in no table; they may still be running. [size job_ids]
+jobs.walked info All jobs were searched for lost ones. [jobs duration]
+queue.paused info A queue was paused: none of its jobs are claimed. [queue_name reason by]
 queue.resumed info A paused queue was resumed. [queue_name]
 queue.cleared info All ready jobs of a queue were discarded. [queue_name size]
 claims.lost warning Outcomes were not recorded: the claims were taken away. [claims]
@@ -151,23 +159,27 @@ claims.recovered warning Orphaned claims were settled: their process has no row.
 recurring.loaded info The recurring tasks were read and stored. [tasks]
 recurring.enqueued info A recurring task was enqueued. [task run_at job_id class_name]
 recurring.taken debug Another scheduler has enqueued a planned run. [task run_at]
-recurring.missed warning Planned runs were missed and are left out. [task runs first last]
-recurring.skipped info A run was left out: the previous one has not ended. [task run_at]
+recurring.missed warning Planned runs were missed and do not happen. [task runs first last]
+recurring.skipped info A run was skipped, because the previous one has not ended. [task run_at]
 recurring.discarded info A run was left out: the limit of its job was reached, or one of its \
 unique key is there. [task run_at]
 recurring.failed error A recurring task could not be enqueued. [task run_at source error]
 recurring.conflict warning Two files name the same recurring task. [task source other wins]
-recurring.clock_put_back warning The server's clock was put back: all tasks are planned again. \
+recurring.clock_put_back warning The server's clock was put back: all tasks are planned \
+again. \
 [seconds]
 
-hook.failed error A hook has raised, or takes too long; nothing else is affected. \
+hook.failed error A hook has raised an exception, or takes too long; nothing else is \
+affected. \
 [hook function process error]
 thread.failed error An uncaught error has ended a thread, or was raised in a job thread \
 between two jobs. [thread ours error]
-logs.summed info More than twenty lines of an event, job class and error in a second were left \
+logs.summed info More than twenty lines of an event, job class and error in a second were \
+left \
 out; this line has their level. --log-jobs logs them all. [of lines since class_name error]
 logs.reopened info The log was reopened.
-logs.unavailable error The log file can't be opened again: the old one is still written. [error]
+logs.unavailable error The log file can't be opened again: the old one is still written. \
+[error]
 logs.dropped warning Lines were dropped: the log could not be written for a while. [lines]
 """
 
