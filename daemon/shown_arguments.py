@@ -1,4 +1,4 @@
-"""What of arguments a command may show, by the configuration of its project."""
+"""Hides arguments in the output of commands, by `jobs.filter_arguments` of the project."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def shown_arguments(project: Project) -> ShownArguments:
-    """Return what hides the arguments that the project wants hidden."""
+    """Return the filter of arguments that the project configures."""
     from jobsd.operations.shown_arguments import ShownArguments
 
     return ShownArguments(project.options.jobs.filter_arguments, lambda: _loaded(project))

@@ -1,15 +1,15 @@
-"""Looks after the limits: a job that is blocked although a slot is free becomes ready.
+"""Maintains the limits: a job that is blocked although a slot is free becomes ready.
 
-The process that frees a slot hands it over itself. What is left for a dispatcher is what no
-process has handed over: the job of a queue that was paused while it came first of its key, or
-what a human has changed by hand. For that it checks the keys of which jobs are blocked, every
-five seconds while there are any, after each outage, and when another process asks for it;
-nothing can switch this off. The check only reads, and hands over what it finds. At an interval
-the dispatcher also clears what has served its time: keys that no job has held for a day, the
-expirations and the results whose time is over.
+The process that frees a slot hands it over itself. The dispatcher finds the cases that no
+process has handed over: a queue was paused while its job came first of the key, or a person
+has changed the tables by hand. It checks the keys of blocked jobs every five seconds while
+there are any, after each outage, and when another process asks for it; no setting switches
+this off. The check only reads, and hands over what it finds. At an interval the dispatcher
+also deletes old rows: keys that no job has held for a day, expirations and results whose time
+is over.
 
-A statement checks a thousand keys, so that due jobs don't wait for its end; and the dispatcher
-rests for twice as long as all of it took.
+One statement checks a thousand keys, so that due jobs don't have to wait for the whole check.
+After a check, the dispatcher pauses it for twice as long as it took.
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ if TYPE_CHECKING:
 CHECK_S = 5.0
 """How often to check while jobs are blocked; without notifications, at `polling_interval`."""
 REST = 2
-"""How long to rest before the next check, in times of what the last one took."""
+"""The pause before the next check, as a multiple of the time that the last one took."""
 
 
 class Maintenance:
-    """What one dispatcher does for the limits."""
+    """The checks and deletions of one dispatcher."""
 
     def __init__(self, session: Session, options: DispatcherOptions) -> None:
         self._session = session
@@ -49,16 +49,16 @@ class Maintenance:
         self._asked = False
         self._asked_at = 0.0
         self._blocked = False
-        # At once: a process that died before may have left something.
+        # At once, because an earlier process may have died before it cleared.
         self._clear_at = 0.0 if options.concurrency_maintenance else float("inf")
         self._clears = False
 
     def check_now(self) -> None:
-        """Check at once, and when a check goes on, once more after it."""
+        """Check at once; if a check is under way, once more after it."""
         self._asked = True
 
     def restart(self) -> None:
-        """Take note of an outage: check at once when it is over, and do what it broke off."""
+        """Note an outage: after it, check at once and repeat an interrupted deletion."""
         self._asked = True
         self._asked_at = 0.0
         if self._clears:
@@ -66,7 +66,7 @@ class Maintenance:
         self._end()
 
     def step(self, *, blocked: bool) -> None:
-        """Do what is due, in a few statements; `blocked` says whether any jobs are."""
+        """Do what is due, in a few statements; `blocked` says whether any job is blocked."""
         self._blocked = blocked
         if self._check is None and self._begins_at <= monotonic():
             self._begin()
@@ -81,7 +81,7 @@ class Maintenance:
         return self._begins_at
 
     def ask_others(self) -> None:
-        """Ask other dispatchers for what is left undone."""
+        """Ask other dispatchers to do the check that this one has not finished."""
         if self._check is not None or self._asked:
             self._session.fetch(limits.STATEMENTS["ask"])
 

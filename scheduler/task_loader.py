@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 STATEMENTS = Statements("jobsd.scheduler", "task_loader.sql")
 
 CHECK_MIN_S = 0.1
-"""However often notifications say that tasks have changed, we check no more often."""
+"""The shortest time between two checks, however many notifications come."""
 
 
 class TaskLoader:
@@ -53,7 +53,7 @@ class TaskLoader:
         """The monotonic time of the last check."""
 
     def now(self) -> datetime:
-        """Return the database's time, in UTC, as it is known since the last check."""
+        """Return the database's time, in UTC, counted on from the last check."""
         return self._clock.now()
 
     def restart(self, process_id: int) -> None:
@@ -91,7 +91,7 @@ class TaskLoader:
         self.plan(len(self._unplanned))
 
     def plan(self, limit: int) -> None:
-        """Plan at most so many of the tasks that were read."""
+        """Plan at most `limit` of the tasks that were read."""
         if not self._unplanned:
             return
         for task in [self._unplanned.pop() for _ in self._unplanned[:limit]]:
@@ -122,13 +122,13 @@ class TaskLoader:
         self.checked_at = monotonic()
         put_back_s = self._clock.measure(asked, now, self.checked_at)
         if put_back_s > AHEAD_MAX.total_seconds():
-            # Planned before, all tasks would wait until the old time comes again.
+            # Runs that were planned by the old time would wait until that time comes again.
             emit("recurring.clock_put_back", seconds=round(put_back_s, 3))
             self._forget()
         return (tasks, fingerprint), orphaned
 
     def _load(self) -> None:
-        """Read all tasks; those that are ours to run are to be planned."""
+        """Read all tasks, and note those that this scheduler runs, so that they are planned."""
         rows = load(self._session)
         if self._static_tasks.are_missing_in(rows):
             self._static_tasks.store(self._session, self._process_id)

@@ -1,10 +1,10 @@
-"""Hang detection: a process is judged by the progress of its loop, not by a heartbeat thread.
+"""Hang detection, by the progress of each process's loop instead of a heartbeat thread.
 
-A heartbeat thread says nothing about the loop beside it: when a loop had been dead for a
-second, its thread had beaten a tenth of a second ago. So the loops themselves tick. A process
-that does not tick for `hang_timeout` has to dump its stacks (SIGABRT: faulthandler writes them,
-also while a C call keeps the interpreter's lock) and is killed a second later. A stopped
-process can't dump anything and is killed at once.
+A heartbeat thread says nothing about the loop beside it: in a trial, the loop had been dead
+for a second when the thread's heartbeat was a tenth of a second old. So the loops themselves
+tick. A process that does not tick for `hang_timeout` gets SIGABRT, at which faulthandler dumps
+its stacks, even while a C call holds the interpreter's lock, and is killed a second later. A
+stopped process can't dump anything and is killed at once.
 
 If our own loop has stalled, the machine was suspended or starved, or we were stopped, and
 probably the other processes too. Then no process is judged for one `hang_timeout`.
@@ -33,11 +33,11 @@ GAP_MIN_S = 2.0
 """Our loop rests for a second at most; twice that is a stall."""
 
 ATTEMPT_S = 4.5
-"""How long an attempt to reach a database that is cut off may take, however short the threshold
-is: three seconds to connect, and a statement. A new monitor would not be quicker."""
+"""The least time allowed for an attempt to reach a database that is cut off: three seconds to
+connect, and a statement. Replacing the monitor earlier would not be quicker."""
 
 LATER_S = 0.01
-"""How long after a process may have hung it is checked."""
+"""The delay of a check after the moment at which a process may have hung."""
 
 DUMP_S = 1.0
 """How long a hung process may take to dump its stacks."""
@@ -46,7 +46,7 @@ DUMP_S = 1.0
 def round_max_s(process_alive_threshold_s: float) -> float:
     """Return how long the monitor's database thread may take for a rest or an attempt.
 
-    If the monitor stalls for the threshold, peer trees take its tree for dead.
+    If the monitor stalls for the whole threshold, peer trees declare its tree dead.
     """
     return max(process_alive_threshold_s / 3, ATTEMPT_S)
 
@@ -62,13 +62,13 @@ class HangDetection:
         self._judge_from = 0.0
         self._came_round = monotonic()
         self.next_due = float("inf")
-        """When the first process whose loop stands now will have hung. Peer trees wait for
-        that, and for the time that the kill takes."""
+        """When the process with the oldest tick counts as hung, unless it ticks before. Peer
+        trees wait for that, and for the time that the kill takes."""
 
     def kill_hung(self, processes: Iterable[ChildProcess]) -> None:
         """Begin to kill the processes that hang."""
-        # Invariant: the ages are read before the clock. If we are stopped in between, we see
-        # afterwards the ages from before, or the gap.
+        # Invariant: the ages are read before the clock. If we are stopped in between, the ages
+        # are still those from before the stop, or the gap shows it.
         still = [(process, self._stood_still_s(process)) for process in processes]
         now = monotonic()
         gap_s, self._came_round = now - self._came_round, now
@@ -108,6 +108,6 @@ class HangDetection:
         )
         process.dismiss("hung", now + DUMP_S, signal.SIGABRT)
         stat = process_stat(process.pid)
-        # Without a /proc of this namespace, the kill comes a second later.
+        # If /proc is not that of our namespace, it is killed a second later.
         if stat is not None and stat.state == "T":
             process.kill()

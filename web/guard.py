@@ -1,10 +1,10 @@
-"""Who may come in, and what they may do.
+"""Authentication and authorization of the dashboard's requests.
 
 In this order: the Host header must be one of ours, since another site may have pointed a name
-of its own at this machine (DNS rebinding). Then the visitor is told by bearer token, by basic
-authentication, by a proxy's header, or by the program that mounts us. What changes something
-must come from a page of ours: browsers say so themselves (Sec-Fetch-Site, Origin), and a
-program sends its token.
+of its own at this machine (DNS rebinding). Then the visitor is identified by bearer token,
+basic authentication, a proxy's header, or the program that mounts the dashboard. A request
+that changes something must come from a page of ours, which browsers state themselves
+(Sec-Fetch-Site, Origin), or have a token.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _NOBODY = (
 
 @dataclass(frozen=True, slots=True)
 class Visitor:
-    """Who asks; `by_token` says that it is a program."""
+    """The user who sends a request; `by_token` says that it is a program."""
 
     name: str
     role: str
@@ -61,10 +61,10 @@ def require_host(environ: Environ, settings: Settings) -> None:
 
 
 def visitor_of(environ: Environ, settings: Settings) -> Visitor:
-    """Return who asks.
+    """Return the visitor who sends a request.
 
     Raises:
-        RefusedRequest: when nobody whom we know does.
+        RefusedRequest: when the visitor is not known.
     """
     found = _authorized(environ, settings) or _user(environ, settings)
     if found is None and settings.open_role is not None:
@@ -85,14 +85,16 @@ def require_may(visitor: Visitor, role: str, settings: Settings) -> None:
         RefusedRequest: when not.
     """
     if settings.read_only:
-        raise RefusedRequest(HTTPStatus.FORBIDDEN, "This dashboard only shows (web.read_only).")
+        raise RefusedRequest(
+            HTTPStatus.FORBIDDEN, "This dashboard is read-only (web.read_only)."
+        )
     if not visitor.may(role):
         sentence = f"This needs the role {role}; yours is {visitor.role}."
         raise RefusedRequest(HTTPStatus.FORBIDDEN, sentence)
 
 
 def require_own_page(environ: Environ, visitor: Visitor) -> None:
-    """Return when a change is asked for by a page of ours, or by a program with its token.
+    """Return when a request for a change comes from a page of ours, or has a token.
 
     Raises:
         RefusedRequest: when another site may have sent the visitor's browser.
@@ -109,7 +111,7 @@ def require_own_page(environ: Environ, visitor: Visitor) -> None:
 
 
 def _authorized(environ: Environ, settings: Settings) -> Visitor | None:
-    """Return the visitor by the word of the program that mounts us."""
+    """Return the visitor that the program's `authorize` function identifies."""
     role = None if settings.authorize is None else settings.authorize(environ)
     if role is None:
         return None
@@ -137,7 +139,7 @@ def _user(environ: Environ, settings: Settings) -> Visitor | None:
 
 
 def _proxied(environ: Environ, settings: Settings) -> Visitor | None:
-    """Return whom a proxy names that we trust; one who is no user only looks."""
+    """Return the user whom a trusted proxy names; a name that is not configured is a viewer."""
     if settings.trusted_header is None or not _is_trusted(environ, settings):
         return None
     header = settings.trusted_header.upper().replace("-", "_")
@@ -166,5 +168,5 @@ def _basic(given: str) -> tuple[str, str]:
 
 
 def _same(given: str, wanted: str) -> bool:
-    """Compare without saying by the time that it takes how much is right."""
+    """Compare in constant time, so that the time does not reveal how much is right."""
     return hmac.compare_digest(given.encode(), wanted.encode())

@@ -1,4 +1,4 @@
-"""The page of what was done when, as charts, and by class."""
+"""The page History: charts of jobs, waits and runs, and a table by class."""
 
 from __future__ import annotations
 

@@ -1,9 +1,8 @@
 """Live pages: a stream to each browser that watches says which parts of the queue have changed.
 
-One thread looks, at most once a second and only while somebody watches; workers and NOTIFY have
-nothing to do with it. A browser that is told asks for its page once more, so who may see what,
-and the search, are decided where they always are. A stream carries names of parts and nothing
-else.
+One thread reads the database, at most once a second and only while a page is open; workers and
+NOTIFY are not involved. After an event, a browser requests its page again, so rights and
+search are handled as in any other request. A stream carries names of parts and nothing else.
 """
 
 from __future__ import annotations
@@ -32,13 +31,13 @@ STATEMENTS = Statements("jobsd.web", "watching.sql")
 STREAMS_MAX = 64
 POLL_S = 1.0
 PING_S = 5.0
-"""A stream on which nothing comes for longer has a client that is gone, or a proxy ends it."""
+"""How often to write to a stream, so that a lost client is noticed and no proxy closes it."""
 NAMES = frozenset(("jobs", "queues", "processes", "recurring", "heartbeats", "history", "acts"))
 Marks = dict[str, str]
 
 
 class Watching:
-    """The streams of one dashboard; those of another process of a fork are left alone."""
+    """The streams of one dashboard; a forked child leaves the parent's streams alone."""
 
     def __init__(self, target: Callable[[], Target]) -> None:
         self._target = target
@@ -48,10 +47,10 @@ class Watching:
         self._begin_anew()
 
     def enter(self) -> Stream:
-        """Return a stream for one who watches from now on.
+        """Return a new stream, which gets events from now on.
 
         Raises:
-            RefusedRequest: when so many watch already.
+            RefusedRequest: when `STREAMS_MAX` streams are open.
         """
         if self._pid != os.getpid():
             self._begin_anew()
@@ -59,7 +58,7 @@ class Watching:
             if len(self._streams) >= STREAMS_MAX:
                 raise RefusedRequest(
                     HTTPStatus.SERVICE_UNAVAILABLE,
-                    f"{STREAMS_MAX} pages are watched already: this one asks now and then.",
+                    f"{STREAMS_MAX} pages are live already: this page polls instead.",
                     ("Retry-After", "30"),
                 )
             stream = Stream(self._leave)
@@ -77,7 +76,7 @@ class Watching:
 
     @property
     def count(self) -> int:
-        """How many watch."""
+        """The number of open streams."""
         return len(self._streams)
 
     def _leave(self, stream: Stream) -> None:
@@ -88,12 +87,12 @@ class Watching:
                 self._left.set()
 
     def streams(self) -> list[Stream]:
-        """Return the streams of all who watch."""
+        """Return all open streams."""
         with self._lock:
             return list(self._streams)
 
     def _run(self) -> None:
-        """Look, and tell those who watch, until nobody does."""
+        """Check for changes and report them to the streams, until none is open."""
         try:
             with contextlib.closing(Session(self._target(), "jobsd web watch")) as session:
                 self._watch(session)
@@ -107,7 +106,8 @@ class Watching:
         known: Marks | None = None
         pinged = monotonic()
         while self._is_watched():
-            # Whose page was read before we look may have missed what changed until then.
+            # A page that was read before this check may lack what changed in between: so a new
+            # stream gets all names once.
             with self._lock:
                 new = set(self._new)
                 self._new.clear()
@@ -121,7 +121,7 @@ class Watching:
                     stream.report(reported)
 
     def _is_watched(self) -> bool:
-        """Rest until the next look; return whether somebody still watches."""
+        """Rest until the next check; return whether a stream is still open."""
         self._left.wait(POLL_S)
         with self._lock:
             self._left.clear()
@@ -130,7 +130,7 @@ class Watching:
             return bool(self._streams)
 
     def _check(self, session: Session) -> Marks | None:
-        """Return the marks of all parts; None when the database is away."""
+        """Return the marks of all parts; None during an outage of the database."""
         try:
             found = session.fetch(STATEMENTS["marks"], {"schema": session.target.schema})
             return {str(part): str(mark) for part, mark in found}
@@ -151,7 +151,7 @@ class Watching:
 
 
 def differing(before: Marks | None, now: Marks | None) -> frozenset[str]:
-    """Return the parts that have other marks; all when the database has gone or come."""
+    """Return the parts whose marks differ; all at the start or end of an outage."""
     if before is None or now is None:
         return frozenset() if before is now else NAMES
     return frozenset(part for part, mark in now.items() if before.get(part) != mark)

@@ -1,4 +1,5 @@
--- forced: say which jobs of some processes are to stop at any price, and how long each may take.
+-- forced: return the jobs of some processes that were cancelled with `--force`, and their
+-- `kill_after`.
 SELECT
     claim.process_id, member.id, claim.id,
     coalesce(extract(epoch FROM known.kill_after)::float8, %(kill_after_s)s::float8)

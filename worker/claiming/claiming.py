@@ -1,9 +1,9 @@
-"""Claims of one worker: when one is due, of what and from where, and what follows from it.
+"""The claims of one worker: when one is due, what it asks for, and what its result changes.
 
-`polling` decides when there is reason, and how many jobs to claim; `cursor` decides where the
-search begins; `ways`, whether it is for one kind alone. The worker registers as idle (so that
-enqueuers send notifications, which cost them a lock) when a claim came back short, and
-withdraws that once claims have come back full for a while.
+`polling` decides when to claim and how many jobs; `cursor`, where the search begins; `ways`,
+whether to claim functions or coroutines alone. When a claim brings fewer jobs than it asked
+for, the worker registers as idle, so that enqueues send notifications (which cost them a
+lock). It withdraws the registration once claims have brought as many as asked for a while.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
 
 class Claiming:
-    """Decides about the claims of one worker."""
+    """Makes the claim requests of one worker, and takes in their results."""
 
     def __init__(  # noqa: PLR0913, PLR0917 - what claims are made of
         self,
@@ -70,10 +70,10 @@ class Claiming:
             *(pool, report, asynchronous),
         )
         self._waits = False
-        """Whether one kind alone waits for notifications, though the other may flow slowly."""
+        """Whether only functions, or only coroutines, wait for notifications."""
 
     def begin_anew(self) -> None:
-        """Begin at the head: the database may have gone back in time."""
+        """Begin at the head of the index, because the database may have gone back in time."""
         self._reset()
         self.ways.poll_now()
 
@@ -93,7 +93,7 @@ class Claiming:
             self.known_classes.parked(queue)
 
     def survey(self) -> None:
-        """Find out whether there are jobs behind unknown ones, or in lanes."""
+        """Find out whether there are jobs to claim after unknown ones, or in lanes."""
         self.scout.walk()
         if self.known_classes.survey():
             self.ways.request_sweep()
@@ -105,7 +105,7 @@ class Claiming:
         return self.scout.is_under_way or self.known_classes.is_due
 
     def clear(self, rest_s: float) -> float:
-        """Clear gaps if there is time for it; return the seconds left to rest."""
+        """Clear gaps of the cursors while there is time; return the seconds left to rest."""
         return self.limited.clear(self.scout.clear(rest_s))
 
     # Before a claim.
@@ -154,7 +154,7 @@ class Claiming:
     # After a claim.
 
     def finish(self, request: ClaimRequest, result: TurnResult) -> None:
-        """Take note of what a claim has brought, and claim limited jobs if it is time to."""
+        """Take in the result of a claim, and claim limited jobs if it is time to."""
         if result.jobs and result.claim_id is not None:
             self._report.claimed(result.claim_id, result.jobs)
         self._give_back(result, request)
@@ -168,11 +168,11 @@ class Claiming:
             self._after_full(request)
 
     def _advance(self, request: ClaimRequest, result: TurnResult) -> bool:
-        """Move the cursors; return whether the claim was a part of a walk that goes on."""
+        """Move the cursors; return whether the walk of which the claim was a part continues."""
         way = self.ways[request.kind]
         if request.kind is not None:
             named = not self.selector.selection.everything
-            # What did not come along lies within the walk, and goes back to its place.
+            # Withheld jobs lie within the walk, and are released to their old position.
             reached = result.positions(named=named) if result.withheld else result.walked
             way.cursor.advance(reached, sweep=request.sweep)
             return way.walk_on(request.limit, result.size, result.steps, result.took_s)
@@ -184,7 +184,7 @@ class Claiming:
         return False
 
     def _give_back(self, result: TurnResult, request: ClaimRequest) -> None:
-        """Release what did not come along, and unknown jobs unless they are to fail here.
+        """Release withheld jobs, and unknown jobs unless they have to fail here.
 
         A claim that brought nothing else has reached many unknown jobs in a row.
         """
@@ -193,7 +193,7 @@ class Claiming:
             self.ways.request_sweep()
         if not result.unknown:
             return
-        # They are noted as released before the database is asked, which may fail.
+        # Note them as released first, because the query in `judge` may fail.
         if failing := self.known_classes.judge(result.unknown):
             self._ledger.start_after_all(failing)
             self._pool.post(failing, request.asked_at, *self.order)
@@ -202,7 +202,7 @@ class Claiming:
 
     @property
     def order(self) -> tuple[int, Any]:
-        """When the pool is to wake us, and by what one job comes before another."""
+        """When the pool wakes us, as a number of jobs, and the rank by which it sorts them."""
         return self.prefetch.low_water, self.selector.rank
 
     def _claim_limited(
@@ -216,7 +216,7 @@ class Claiming:
         elif walks_on:
             until = Until(*result.walked[-1])
         elif self._ledger.returns > self.ways[request.kind].returns_swept:
-            # What was given back lies before the cursor, and may be more urgent.
+            # Released jobs lie before the cursor, and may be more urgent.
             return True
         short = until is None
         threads = request.limit if not self._asynchronous.is_active else self._thread_room()
@@ -236,8 +236,8 @@ class Claiming:
 
     def _after_short(self, request: ClaimRequest) -> None:
         way = self.ways[request.kind]
-        # While jobs of the other kind come one claim after the other, those of this kind come
-        # with them; what lies far behind is polled for.
+        # While claims keep bringing jobs of the other kind, new jobs of this kind are found
+        # with them. Jobs of this kind that lie far behind are found by polling.
         flows = request.kind is not None and self.ways.others_flow(request.kind)
         self._waits = request.kind is not None and not flows
         if not flows and self.idle.register(request.process_id):

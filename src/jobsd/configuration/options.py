@@ -113,7 +113,7 @@ class WorkerOptions:
     queues: tuple[str, ...] = setting(
         _QUEUES,
         "*",
-        'The queues, in this order: "urgent, mail_*"; a star only at the end.',
+        'In this order: "urgent, mail_*"; a star only at the end.',
         "--queues LIST",
     )
     threads: int = setting(whole(1, 256), "3", "How many jobs a process runs at once.")
@@ -164,9 +164,7 @@ class SupervisorOptions:
         duration(0.1, DAY_S), "10", "How often a heartbeat is written."
     )
     process_alive_threshold_s: float = setting(
-        duration(0.3, 7 * DAY_S),
-        "60",
-        "A process without a heartbeat for so long counts as dead.",
+        duration(0.3, 7 * DAY_S), "60", "Without a heartbeat for so long a process is dead."
     )
     hang_timeout: float | None = setting(
         optional(duration(_HANG_MIN_S, DAY_S)),
@@ -222,10 +220,7 @@ class WebOptions:
     )
     path: str = setting(text(read_prefix, "a path"), "/", "The path of the dashboard.")
     database_url: str | None = setting(
-        URL,
-        "null",
-        "Another URL for the dashboard: of a replica, or with another role.",
-        secret=True,
+        URL, "null", "Another URL: of a replica, or with another role.", secret=True
     )
     users: tuple[User, ...] = setting(USERS, "{}", "Who may see it and act.", secret=True)
     hosts: tuple[str, ...] = setting(
@@ -299,11 +294,7 @@ class LogsOptions:
         "JOBSD_LOG_FORMAT",
     )
     level: str = setting(
-        _LEVEL,
-        "info",
-        "The lowest level that is logged.",
-        "--log-level LEVEL",
-        "JOBSD_LOG_LEVEL",
+        _LEVEL, "info", "The lowest level logged.", "--log-level LEVEL", "JOBSD_LOG_LEVEL"
     )
     slow_after_s: float | None = setting(
         optional(duration(0.0)), "null", "Log each job that starts later or runs longer."

@@ -1,4 +1,4 @@
-"""The keys of recurring.yml."""
+"""Reads recurring.yml: the keys of each task, checked with line and column."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def is_own(pair: Pair) -> bool:
 def read(
     section: Mapping, time_zone: str, faults: Faults, warnings: list[str]
 ) -> Iterator[TaskDefinition]:
-    """Read the tasks of one section; `time_zone` is for those that name none."""
+    """Read the tasks of one section; `time_zone` is the default of their schedules."""
     for pair in section.pairs.values():
         if faults.full:
             return
@@ -74,7 +74,7 @@ def read(
 
 
 def _check(task: TaskDefinition, span: SourceSpan, faults: Faults) -> None:
-    """Add what is wrong with a task as a whole, once each of its fields is right."""
+    """Check a task as a whole, once each of its fields is valid."""
     if faults.any:
         return
     try:
@@ -170,6 +170,6 @@ def _arguments(node: Node, faults: Faults) -> str:
         return dump(*split_arguments([] if is_null(node) else literal(node)))
     except ArgumentError as error:
         if faults.any:
-            # A text in it that no table can hold is a fault already.
+            # A text that PostgreSQL can't store was reported as a fault already.
             return "[]"
         raise Mistake(f"can't be stored: {error}", quotes_value=False) from None

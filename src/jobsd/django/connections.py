@@ -1,7 +1,7 @@
-"""Django's connections in jobs, treated as requests treat theirs.
+"""Handles Django's connections in jobs as Django does in requests.
 
-Before and behind each job those that are broken, or older than `CONN_MAX_AGE`, are closed. A
-coroutine gets a thread of its own for its queries, and its connections are closed at its end.
+Before and after each job, connections that are broken or older than `CONN_MAX_AGE` are closed.
+A coroutine gets a thread of its own for its queries, whose connections are closed at its end.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ asgiref: Any = import_module("asgiref.sync")
 
 
 def as_a_request_does(job: CurrentJob) -> Generator[None, Any]:
-    """Close old connections of the job's thread, before and behind it."""
+    """Close old connections of the job's thread, before and after the job."""
     del job
     db.reset_queries()
     _close_old()
@@ -31,7 +31,7 @@ def as_a_request_does(job: CurrentJob) -> Generator[None, Any]:
 
 
 def _close_old() -> None:
-    """Close them, but for one with an open transaction: of a test, or of a `perform_now`."""
+    """Close old connections, except those in a transaction (of a test, or around a job)."""
     for connection in db.connections.all(initialized_only=True):
         if not connection.in_atomic_block:
             connection.close_if_unusable_or_obsolete()

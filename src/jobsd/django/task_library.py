@@ -1,4 +1,4 @@
-"""`django.tasks`, which is in Django from 6.0 on, as values of any type."""
+"""The modules of `django.tasks` (Django 6.0 and later), typed as Any for older versions."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
--- begin: take an id, behind which those of a batch will lie, and read the clock by which waits
--- are measured.
+-- begin: take an id, after which the ids of the batch will come, and read the clock by which waits
+-- -- are measured.
 SELECT
     nextval(pg_get_serial_sequence('jobsd.jobs', 'id')),
     extract(epoch FROM clock_timestamp())::float8;

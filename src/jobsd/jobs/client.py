@@ -1,9 +1,9 @@
-"""The way to the database of a program that enqueues, or asks.
+"""The connection pool of a program that enqueues jobs or queries the queue.
 
-A pool that opens connections when they are needed, survives a fork (each process has its
-own) and does not hand out a connection that the server has closed meanwhile. One that has
-been idle for a while may be dead though nobody has said so (a firewall forgets what is idle),
-or lead to a server that takes nothing any more: it is asked first, and has a second to answer.
+The pool opens connections when they are needed, survives a fork (each process has its own) and
+does not lend a connection that the server has closed. A connection that was idle for a while
+may be dead without a sign (a firewall drops idle connections), or lead to a server that has
+become read-only: it is checked first, for a second at most.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ if TYPE_CHECKING:
 
 POOL_MAX = 10
 QUIET_S = 10.0
-"""After this an idle connection is asked before it is lent; before it costs no round trip."""
+"""An idle connection is checked before it is lent once it has been idle for so long."""
 KEEP_FINISHED_S = 86400.0
 """After this a finished job may be cleared, where no configuration says otherwise."""
 _WAIT_S = 30.0
@@ -55,7 +55,7 @@ _IDLE = psycopg.pq.TransactionStatus.IDLE
 
 
 class Client:
-    """A pool of sessions to one target, and how old finished jobs get there."""
+    """A pool of sessions to one target, and the age at which jobs are cleared there."""
 
     def __init__(
         self,
@@ -91,7 +91,7 @@ class Client:
         return Loan(self)
 
     def lend(self) -> Session:
-        """Return a session that nobody else has: what `session` does when it is entered."""
+        """Lend a session, for `session` to do so when it is entered."""
         if self._pid != os.getpid():
             self._leave_to_parent()
         try:
@@ -108,7 +108,7 @@ class Client:
             raise
 
     def take_back(self, session: Session, lent_to: int) -> None:
-        """Take a session back that was lent to this process, or to the one it comes from."""
+        """Take back a session that was lent to this process, or to its parent before a fork."""
         if lent_to != os.getpid():
             _inherited.append(session)
             return
@@ -123,7 +123,7 @@ class Client:
             self._permits.put(None)
 
     def close(self) -> None:
-        """Close the connections that are idle, and the others when they come back."""
+        """Close the idle connections now, and the others when they are returned."""
         self._closed = True
         self.close_idle()
 
@@ -134,7 +134,7 @@ class Client:
                 self._idle.pop().close()
 
     def _leave_to_parent(self) -> None:
-        """Begin anew: what the parent has opened is never closed and never used here."""
+        """Start with an empty pool: the parent's connections are never used or closed here."""
         with _lock:
             if self._pid != os.getpid():
                 _inherited.extend(self._idle)
@@ -151,7 +151,7 @@ class Client:
             elif monotonic() - session.idle_since < self.quiet_s or takes_jobs(session):
                 return session
             else:
-                # What has befallen one in silence has befallen all that were idle beside it.
+                # Whatever broke this connection silently has probably broken all idle ones.
                 session.close()
                 self.close_idle()
         session = Session(self.target, "jobsd client")
@@ -188,7 +188,7 @@ class Loan:
         if isinstance(cause, RECYCLE):
             self._session.close()
         if isinstance(cause, errors.ReadOnlySqlTransaction):
-            # A standby, or what has become one: the others lead there, too.
+            # The server is or has become a standby, and the other connections lead there, too.
             self._client.close_idle()
 
 
@@ -250,7 +250,7 @@ def _checked(url: str) -> str:
 
 
 def keep_finished_s() -> float:
-    """Return how old finished jobs get in this program: in the daemon, as it is configured."""
+    """Return the age at which finished jobs are cleared: in the daemon, the configured one."""
     return KEEP_FINISHED_S if _client is None else _client.keep_finished_s
 
 
@@ -294,7 +294,7 @@ def default_client() -> Client:
 
 
 def schema_of_tables() -> str:
-    """Return in which schema the tables are; who has a connection needs no more of us."""
+    """Return the schema of the tables, which is all that an enqueue with a connection needs."""
     global _schema  # noqa: PLW0603
     if (configured := configured_target()) is not None:
         return configured.schema
@@ -340,7 +340,7 @@ def enqueue_many(jobs: Iterable[Draft], *, connection: object = NOT_GIVEN) -> En
 
 
 def store_many(jobs: Iterable[Draft], connection: object = NOT_GIVEN) -> EnqueuedJobs:
-    """Store many jobs as they are, with nothing around."""
+    """Enqueue many jobs without calling what surrounds enqueues."""
     if stand_in.active is not None:
         return stand_in.active.enqueue_many(jobs)
     if connection is not NOT_GIVEN:

@@ -1,9 +1,9 @@
-"""What became of outcomes that were sent to be recorded, and whose answer was lost.
+"""Finds out whether outcomes were recorded when the answer to their statement was lost.
 
 The connection broke before their commit, or between the commit and its answer. A claim still
-holds what is not recorded. For a job that it no longer holds, the tables say whether this
-process recorded the outcome, and so has to emit it, or another process recovered the job, and
-has emitted it.
+has the ids of jobs that are not recorded. For a job that is not in its claim any more, the
+tables show whether this process recorded the outcome, and so has to emit it, or another
+process recovered the job and has emitted it.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ STATEMENTS = Statements("jobsd.jobs", "reconciliation.sql")
 
 
 class Sent(NamedTuple):
-    """An outcome that was sent, by a process that was registered under this id then."""
+    """An outcome that was sent, with the id under which its process was registered then."""
 
     ended: Ended
     attempt: int
@@ -33,9 +33,9 @@ class Sent(NamedTuple):
 def recorded(
     session: Session, sent: Collection[Sent], process: str, *, keep: bool
 ) -> dict[tuple[int, int], bool]:
-    """Return claim and job of those that this process has recorded.
+    """Return the claim and job ids of the outcomes that this process has recorded.
 
-    Each with whether it was discarded, whatever was sent, since somebody has cancelled it.
+    The value says whether the job was discarded instead, because it was cancelled.
     """
     parameters = {
         "claim_ids": [each.ended.claim_id for each in sent],

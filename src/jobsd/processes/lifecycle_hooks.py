@@ -1,12 +1,12 @@
 """When a process calls its lifecycle hooks, and how long it waits for them.
 
-Start hooks are called once the process has registered, before it works; stop hooks once it was
-asked to stop, before it drains; exit hooks once its row is gone. Each is called once, in this
-order. A process that never started has no stop, one that is killed has no exit, and one that
-ends because its supervisor is gone has neither.
+Start hooks are called after the process has registered and before it works; stop hooks after
+it was asked to stop and before it drains; exit hooks after its row was deleted. Each is called
+once, in this order. A process that never started calls no stop hooks, a killed one calls no
+exit hooks, and one that exits because its supervisor died calls neither.
 
-Workers and the scheduler have the author's modules. There hooks run in a thread of their own;
-the process waits for it for a bounded time, while its loop goes on ticking. The other
+Workers and the scheduler import the user's modules, so hooks run there, in a thread of their
+own; the process waits for it for a bounded time, while its loop keeps ticking. The other
 processes send a message to the hooks process, and wait only for their start hooks.
 """
 
@@ -27,15 +27,15 @@ if TYPE_CHECKING:
     from .context import Context
 
 START_S = 10.0
-"""How long work may wait for start hooks; after that they run beside it."""
+"""How long the process waits for start hooks; after that they run beside its work."""
 END_S = 2.0
-"""How long a stop may wait for hooks: a drain has five seconds by default."""
+"""How long a stop waits for hooks; a drain has five seconds by default."""
 CALL_S = 0.5
-"""How long the hooks process may take beyond that, to report that it waits no longer."""
+"""The additional time in which the hooks process reports that hooks take too long."""
 POLL_S = 0.02
 
 WITH_MODULES = frozenset({"worker", "scheduler", "hooks"})
-"""The kinds of processes that import the author's modules."""
+"""The kinds of processes that import the user's modules."""
 
 
 class LifecycleHooks:
@@ -87,7 +87,7 @@ class LifecycleHooks:
             hooks.report_failure(name, hooks.overdue(call, timeout_s))
 
     def _wait(self, done: Callable[[], bool], timeout_s: float) -> bool:
-        """Wait while the loop ticks; less long once the process is asked to stop."""
+        """Wait while the loop ticks, for a shorter time once the process is asked to stop."""
         began = monotonic()
         pause = threading.Event()
         while not done():
