@@ -111,10 +111,7 @@ class WorkerOptions:
     """
 
     queues: tuple[str, ...] = setting(
-        _QUEUES,
-        "*",
-        'In this order: "urgent, mail_*"; a star only at the end.',
-        "--queues LIST",
+        _QUEUES, "*", 'Ordered: "urgent, mail_*"; a star only at the end.', "--queues LIST"
     )
     threads: int = setting(whole(1, 256), "3", "How many jobs a process runs at once.")
     coroutines: int = setting(
