@@ -189,3 +189,20 @@ def test_the_names_of_queues_are_found_without_reading_all_rows(session: Session
     names = ready.survey(session).names
 
     assert (names, watch.took() < 1) == (["q0", "q1", "q2", "q3", "q4"], True)
+
+
+def test_no_function_that_shuns_scans_is_compiled(session: Session) -> None:
+    """To shun them, servers before 18 add ten thousand million to the cost of a plan.
+
+    That is above `jit_above_cost`: in sessions where we set nothing (a caller's, or one behind
+    a transaction pooler) the server would compile each such plan, for a fifth of a second.
+    """
+    query = """
+        SELECT proname, 'jit=off' = ANY (proconfig)
+        FROM pg_proc
+        WHERE pronamespace = 'jobsd'::regnamespace AND 'enable_seqscan=off' = ANY (proconfig)
+        """
+    found: dict[str, bool] = dict(session.connection.execute(query).fetchall())
+
+    assert {"hand_over", "cancel_jobs", "take_unique"} <= found.keys()
+    assert [name for name, spared in found.items() if not spared] == []

@@ -30,6 +30,7 @@ WITH (
 CREATE FUNCTION jobsd.hand_over(keys text[]) RETURNS bigint
 LANGUAGE plpgsql
 SET enable_seqscan = off
+SET jit = off
 SET enable_bitmapscan = off
 AS $$
 #variable_conflict use_column
@@ -123,6 +124,7 @@ $$;
 CREATE FUNCTION jobsd.jobs_of_key(wanted text, at_most bigint) RETURNS bigint
 LANGUAGE plpgsql
 SET enable_seqscan = off
+SET jit = off
 SET enable_bitmapscan = off
 AS $$
 BEGIN
@@ -149,6 +151,7 @@ $$;
 CREATE FUNCTION jobsd.admit(keys text[]) RETURNS SETOF bigint
 LANGUAGE plpgsql
 SET enable_seqscan = off
+SET jit = off
 SET enable_bitmapscan = off
 AS $$
 #variable_conflict use_column

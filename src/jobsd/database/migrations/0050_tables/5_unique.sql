@@ -27,6 +27,7 @@ WITH (
 CREATE FUNCTION jobsd.hold_waiting(wanted bigint) RETURNS boolean
 LANGUAGE plpgsql
 SET enable_seqscan = off
+SET jit = off
 SET enable_bitmapscan = off
 AS $$
 DECLARE
@@ -68,6 +69,7 @@ $$;
 CREATE FUNCTION jobsd.is_unfinished(wanted bigint) RETURNS boolean
 LANGUAGE plpgsql
 SET enable_seqscan = off
+SET jit = off
 SET enable_bitmapscan = off
 AS $$
 DECLARE
@@ -106,6 +108,7 @@ CREATE FUNCTION jobsd.take_unique(
 ) RETURNS bigint
 LANGUAGE plpgsql
 SET enable_seqscan = off
+SET jit = off
 SET enable_bitmapscan = off
 AS $$
 DECLARE
@@ -144,6 +147,7 @@ RETURNS TABLE (job_id bigint, present bigint)
 LANGUAGE plpgsql
 SET lock_timeout = '2s'
 SET enable_seqscan = off
+SET jit = off
 SET enable_bitmapscan = off
 AS $$
 #variable_conflict use_column

@@ -4,6 +4,7 @@
 CREATE FUNCTION jobsd.let_expire(id bigint, moment timestamptz) RETURNS void
 LANGUAGE sql
 SET enable_seqscan = off
+SET jit = off
 AS $$
     INSERT INTO jobsd.expirations AS known (job_id, expires_at)
     VALUES (id, moment)
@@ -112,6 +113,7 @@ CREATE FUNCTION jobsd.replace_waiting(
 ) RETURNS text
 LANGUAGE plpgsql
 SET enable_seqscan = off
+SET jit = off
 SET enable_bitmapscan = off
 AS $$
 #variable_conflict use_variable
@@ -235,6 +237,7 @@ CREATE FUNCTION jobsd.admit_unique(
 LANGUAGE plpgsql
 SET lock_timeout = '2s'
 SET enable_seqscan = off
+SET jit = off
 SET enable_bitmapscan = off
 AS $$
 #variable_conflict use_column

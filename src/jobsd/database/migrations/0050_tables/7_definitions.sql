@@ -22,6 +22,7 @@ CREATE FUNCTION jobsd.definition_of(name text) RETURNS jobsd.definitions
 LANGUAGE sql STABLE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 SET enable_seqscan = off
+SET jit = off
 AS $$
     SELECT * FROM jobsd.definitions WHERE class_name = name
 $$;

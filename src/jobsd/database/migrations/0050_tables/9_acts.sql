@@ -62,6 +62,7 @@ CREATE VIEW jobsd.job_states AS
 CREATE FUNCTION jobsd.refuse(act text, wanted bigint) RETURNS void
 LANGUAGE plpgsql
 SET enable_seqscan = off
+SET jit = off
 AS $$
 DECLARE
     found_in text := (SELECT state FROM jobsd.job_states WHERE id = wanted LIMIT 1);
@@ -79,6 +80,7 @@ $$;
 CREATE FUNCTION jobsd.discard(job_id bigint, keep boolean DEFAULT true) RETURNS text
 LANGUAGE plpgsql
 SET enable_seqscan = off
+SET jit = off
 SET enable_bitmapscan = off
 AS $$
 #variable_conflict use_variable
@@ -138,6 +140,7 @@ $$;
 CREATE FUNCTION jobsd.retry(job_id bigint) RETURNS text
 LANGUAGE plpgsql
 SET enable_seqscan = off
+SET jit = off
 SET enable_bitmapscan = off
 AS $$
 #variable_conflict use_variable
@@ -182,6 +185,7 @@ CREATE FUNCTION jobsd.cancel_jobs(wanted bigint[], force boolean, keep boolean)
 RETURNS TABLE (id bigint, was text)
 LANGUAGE plpgsql
 SET enable_seqscan = off
+SET jit = off
 SET enable_bitmapscan = off
 AS $$
 #variable_conflict use_column
@@ -304,6 +308,7 @@ $$;
 CREATE FUNCTION jobsd.cancel(job_id bigint, force boolean DEFAULT false) RETURNS text
 LANGUAGE plpgsql
 SET enable_seqscan = off
+SET jit = off
 SET enable_bitmapscan = off
 AS $$
 #variable_conflict use_variable
