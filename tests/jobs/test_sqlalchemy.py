@@ -165,13 +165,15 @@ def test_a_session_that_begins_nothing_by_itself_stores_at_once(
 
 
 def test_a_session_of_any_database_can_be_waited_for(stored: Stored) -> None:
-    with Session(sa.create_engine("sqlite://")) as orm:
+    engine = sa.create_engine("sqlite://")
+    with Session(engine) as orm:
         with orm.begin():
             behind(orm, 1)
             before = stored()
         with contextlib.suppress(KeyError), orm.begin():
             behind(orm, 2)
             raise KeyError
+    engine.dispose()
 
     assert (before, stored()) == ([], [1])
 

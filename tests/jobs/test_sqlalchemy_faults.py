@@ -104,11 +104,13 @@ def test_a_server_that_is_away_is_reported_by_the_library_as_the_cause() -> None
 
 
 def test_another_driver_is_refused_in_words() -> None:
+    engine = sa.create_engine("sqlite://")
     with (
-        Session(sa.create_engine("sqlite://")) as orm,
+        Session(engine) as orm,
         pytest.raises(Error, match="leads to no connection to PostgreSQL"),
     ):
         within(orm, 1)
+    engine.dispose()
 
 
 @EITHER_WAY_WITHIN
