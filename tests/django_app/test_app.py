@@ -158,7 +158,12 @@ class Recorded(JobsMixin, TestCase):
 
 class Committed(TransactionTestCase):
     def test_a_job_is_committed(self):
+        refute_enqueued(count)
         self.assertEqual(count.enqueue().state, "ready")
+        assert_enqueued(count)
+
+    def test_nothing_is_left_of_the_test_before(self):
+        self.test_a_job_is_committed()
 """
 
 

@@ -31,6 +31,7 @@ class JobsConfig(apps.AppConfig):  # type: ignore[misc] # pyright: ignore[report
         references.register(instances.Instances())
         registry.register(checks.check_database)
         signals.post_migrate.connect(tables.bring_up_to_date, sender=self)
+        signals.post_migrate.connect(tables.empty_with_a_test, sender=self)
         module_loading.autodiscover_modules("jobs", *(["tasks"] if _has_tasks() else []))
         if runserver.is_meant():
             runserver.begin()
