@@ -64,10 +64,12 @@ WITH job AS (
     INSERT INTO jobsd.jobs (queue_name, class_name, arguments, attempts)
     SELECT 'default', %s, jsonb_build_array(number), 1
     FROM generate_series(%s::bigint, %s::bigint) AS number
-    RETURNING id
+    RETURNING id, class_name, queue_name
 )
-INSERT INTO jobsd.failed_executions (job_id, error)
-SELECT id, jsonb_build_object('type', 'ValueError', 'message', 'error ' || id %% 1000, 'stack', '')
+INSERT INTO jobsd.failed_executions (job_id, error, class_name, queue_name)
+SELECT
+    id, jsonb_build_object('type', 'ValueError', 'message', 'error ' || id %% 1000, 'stack', ''),
+    class_name, queue_name
 FROM job;
 
 -- scheduled: store jobs whose time has not come.

@@ -45,6 +45,7 @@ DECLARE name text;
 BEGIN
     FOR name IN SELECT tablename FROM pg_tables
         WHERE schemaname = 'jobsd' AND tablename <> 'schema_migrations'
+        ORDER BY tablename -- failure_counts counts those of failed_executions that go
     LOOP EXECUTE format('DELETE FROM jobsd.%I', name); END LOOP;
 END $$
 """

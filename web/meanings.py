@@ -55,11 +55,8 @@ MEANINGS = {
 """Also what the words mean that stand alone on a page, as the state of something."""
 
 _HIDDEN = re.compile(r"<(script|style|title)\b.*?</\1>|<[^>]*>", re.DOTALL)
-_PLURAL = {"priority": "priorit(?:y|ies)", "class": "class(?:es)?"}
-_WORD = {
-    word: re.compile(rf"\b{_PLURAL.get(word, rf'{word}s?')}\b", re.IGNORECASE)
-    for word in MEANINGS
-}
+_ALONE = re.compile(r"\w+")
+_PLURAL = {"priorities": "priority", "classes": "class"}
 
 
 def text_of(page: str) -> str:
@@ -69,5 +66,8 @@ def text_of(page: str) -> str:
 
 def words_on(page: str) -> list[str]:
     """Return the words of ours that a page has."""
-    text = text_of(page)
-    return [word for word, pattern in _WORD.items() if pattern.search(text)]
+    text = text_of(page).lower()
+    alone = {_PLURAL.get(word, word) for word in _ALONE.findall(text)}
+    return [word for word in MEANINGS if not alone.isdisjoint((word, f"{word}s"))] + [
+        word for word in MEANINGS if " " in word and re.search(rf"\b{word}s?\b", text)
+    ]

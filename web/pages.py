@@ -44,6 +44,8 @@ LOGS_SHOWN = 10
 """Attempts whose logs a page shows, where these are kept."""
 _NEWEST = 2_000
 """So many of the newest jobs are looked at for those that have ended."""
+_SEARCH_S, _AGED_SEARCH_S = 0.08, 3.0
+"""For so long jobs are read; longer where the search says how old they may be."""
 _DAY = timedelta(hours=24)
 
 
@@ -72,7 +74,10 @@ def show_jobs(asked: Asked) -> Found:
     query = asked.request.query
     search = read_search(query.get("q", ""), asked.shown.names)
     before = _number(query.get("before", "")) or BEYOND
-    found = listed(asked.session, search.meant, ROWS, before=before, seen_max=SEEN_MAX)
+    within_s = _SEARCH_S if search.meant.since_s is None else _AGED_SEARCH_S
+    found = listed(
+        asked.session, search.meant, ROWS, before=before, seen_max=SEEN_MAX, within_s=within_s
+    )
     rows = job_rows.rows(found.jobs, asked.shown)
     more = {
         "search": query.get("q", ""),
@@ -85,6 +90,7 @@ def show_jobs(asked: Asked) -> Found:
         "seen": found.seen,
         "oldest": found.oldest,
         "next": rows[-1]["id"] if len(rows) == ROWS else None,
+        "further": None if found.complete else found.last_id,
         "first": before == BEYOND,
         "live": "jobs" if before == BEYOND else None,
     }

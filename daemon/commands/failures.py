@@ -39,15 +39,13 @@ def command() -> None:
 def list_groups(project: Project) -> Result:
     """List the groups by their latest failure: how many jobs, the first and the last.
 
-    If more than 100,000 jobs have failed, only the newest are grouped.
+    `--json` also has the most frequent messages of each group; * stands for what differs.
     """
-    from jobsd.operations.failures import GROUPED_MAX, groups
+    from jobsd.operations.failures import groups
 
     with project.session() as session:
         found = groups(session)
-    capped = sum(group["jobs"] for group in found) >= GROUPED_MAX
-    more = f"of the newest {GROUPED_MAX:,} failed jobs" if capped else ""
-    table = Table(found, COLUMNS, more=more)
+    table = Table(found, COLUMNS)
     return Result(found, (table,), "" if found else "there are no failed jobs")
 
 

@@ -4,7 +4,8 @@ Workers count in shared memory, whether or not anybody reads it. Here the sums o
 are compared with those of the last time, and the differences are added to this minute of each
 queue and this hour of each class. A monitor that follows a killed one begins with the sums as
 they are, so a minute at most is missing; where the answer to a statement was lost, a minute may
-count twice. It is a chart, no book-keeping: `attempts` and `jobs` are exact.
+count twice. It is a chart, no book-keeping: `attempts` and `jobs` are exact. The counts of
+failed jobs are exact, too: they are only put together here, where something was done.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from jobsd.clock import monotonic
 from jobsd.database.statements import Statements
+from jobsd.operations import failures
 from jobsd.processes.counters import BUCKETS_S
 
 if TYPE_CHECKING:
@@ -65,6 +67,7 @@ class History:
                 self._written = sums
             finally:
                 self.writes += 1
+            failures.fold(self._session)
         else:
             self._written = sums
 

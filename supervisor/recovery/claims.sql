@@ -233,8 +233,8 @@ WITH claim AS (
     WHERE error IS NOT NULL
     ON CONFLICT (job_id, attempt, ended_at) DO UPDATE SET error = excluded.error
 ), failed AS (
-    INSERT INTO jobsd.failed_executions (job_id, error)
-    SELECT id, error
+    INSERT INTO jobsd.failed_executions (job_id, error, class_name, queue_name)
+    SELECT id, error, class_name, queue_name
     FROM job
     WHERE outcome = 'failed'
     ON CONFLICT (job_id) DO UPDATE SET error = excluded.error, failed_at = excluded.failed_at

@@ -21,7 +21,7 @@ _FRAGMENTS = {
     *("take", "hold", "walk_any", "walk_named", "scout", "move", "meet_any", "meet_named"),
     *("claim", "pick_kind", "take_either", "head", "head_walked", "jobs"),
 }
-_PARTS = {"search", "rows", "ids", "some", "next", "lost"}
+_PARTS = {"places", "search", "rows", "ids", "some", "next", "lost"}
 _UNPREPARED = re.compile(r"^(?:COPY|BEGIN|COMMIT)\b", re.MULTILINE)
 
 
@@ -64,10 +64,12 @@ def _statements() -> list[Statement]:
             )
         ]
     found += [walk for each in (lanes.SCOUT, lanes.MOVE) for walk in each.values()]
-    page = listing.STATEMENTS["search"]
+    pages = [
+        listing.page_query(state, end) for state in (None, "ready") for end in ("rows", "ids")
+    ]
     ends = lost.STATEMENTS["lost"]
     found += [lost.STATEMENTS[begin].with_(ends) for begin in ("some", "next")]
-    return [*found, *(page.with_(listing.STATEMENTS[end]) for end in ("rows", "ids"))]
+    return [*found, *pages]
 
 
 @pytest.mark.parametrize("statement", _statements(), ids=lambda s: s.name)

@@ -200,8 +200,8 @@ WITH bounded AS MATERIALIZED (
     -- The attempt's log, by a chance in a million.
     ON CONFLICT (job_id, attempt, ended_at) DO UPDATE SET error = excluded.error
 ), failed AS (
-    INSERT INTO jobsd.failed_executions (job_id, error)
-    SELECT id, error
+    INSERT INTO jobsd.failed_executions (job_id, error, class_name, queue_name)
+    SELECT id, error, class_name, queue_name
     FROM job
     WHERE outcome = 'failed'
     ON CONFLICT (job_id) DO UPDATE SET error = excluded.error, failed_at = excluded.failed_at

@@ -12,6 +12,7 @@ from array import array
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from jobsd.clock import monotonic
 from jobsd.database.statements import Statement, Statements
 from jobsd.errors import Error
 from jobsd.states import STATES
@@ -32,10 +33,10 @@ SEARCH_MAX = 1_000_000
 """So many jobs are read by `listed` when nothing says how old they may be."""
 LIMIT_MAX = 10_000
 PAGE = 10_000
+_PAGE_MIN, _PAGE_MAX = 1_000, 100_000
 BEYOND = 2**63 - 1
 """No job has such an id."""
 _ENDED = frozenset({"finished", "discarded"})
-_ALL = "(SELECT id AS job_id FROM jobsd.jobs) AS source"
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +106,8 @@ class Listed(NamedTuple):
     seen: int
     oldest: datetime | None
     complete: bool
+    last_id: int | None = None
+    """The lowest id that was read."""
 
 
 def wanted(
@@ -122,36 +125,51 @@ def wanted(
     return Filter(state, queue, class_name, since_s)
 
 
-def listed(
+def listed(  # noqa: PLR0913 - which jobs, and how many of them
     session: Session,
     meant: Filter,
     limit: int = 20,
     *,
     before: int = BEYOND,
     seen_max: int | None = None,
+    within_s: float | None = None,
 ) -> Listed:
     """Return the newest jobs of those that are meant, and have a lower id than `before`.
 
-    When nothing says how old they may be, at most `seen_max` are read.
+    When nothing says how old they may be, at most `seen_max` are read. After the first PAGE no
+    more are begun to be read than can be, as it seems, `within_s`.
     """
-    seen_max = SEARCH_MAX if seen_max is None else seen_max
-    jobs: list[JobRow] = []
-    seen, oldest, goes_on = 0, None, True
+    until = monotonic() + (within_s or 0)
+    left = SEARCH_MAX if seen_max is None else seen_max
+    found = Listed([], 0, None, complete=False)
     statement = page_query(meant.state, "rows")
     # With an age in question pages are large: all of a small one may be of one transaction
     # that has begun long before, though others have enqueued since.
-    size = PAGE if meant.since_s is not None else max(limit, 100)
-    parameters = {**meant.parameters(), "before": before, "page": size}
-    while goes_on and len(jobs) < limit:
-        if meant.since_s is None and seen >= seen_max:
-            return Listed(jobs, seen, oldest, complete=False)
-        rows = session.fetch(statement, {**parameters, "limit": limit - len(jobs)})
-        last_id, size, page_oldest, goes_on = rows[0][:4]
-        jobs += [JobRow(*row[4:]) for row in rows if row[4] is not None]
-        seen, oldest = seen + size, page_oldest or oldest
-        goes_on = goes_on and size == parameters["page"]
-        parameters |= {"before": last_id, "page": PAGE}
-    return Listed(jobs, seen, oldest, complete=True)
+    aged = meant.since_s is not None
+    size = PAGE if aged else max(limit, 100)
+    parameters = {**meant.parameters(), "before": before}
+    while True:
+        asked = monotonic()
+        wanted = {"page": size, "limit": limit - len(found.jobs)}
+        rows = session.fetch(statement, {**parameters, **wanted})
+        last_id, seen, oldest, goes_on = rows[0][:4]
+        jobs = [*found.jobs, *(JobRow(*row[4:]) for row in rows if row[4] is not None)]
+        ends = not goes_on or seen < size or len(jobs) >= limit
+        found = Listed(jobs, found.seen + seen, oldest or found.oldest, ends, last_id)
+        parameters["before"] = last_id
+        # Where few are meant, a few statements see very many jobs.
+        size = PAGE if aged else min(10 * size, _PAGE_MAX, left - found.seen)
+        if within_s is not None and found.seen >= PAGE:
+            size = min(size, _affordable(seen, asked, until))
+        if ends or size <= 0:
+            return found
+
+
+def _affordable(seen: int, asked: float, until: float) -> int:
+    """Return how many jobs can be read in the time that is left, by what the last ones took."""
+    now = monotonic()
+    most = int(seen * (until - now) / max(now - asked, 0.001))
+    return most if most >= _PAGE_MIN else 0
 
 
 def ids(session: Session, meant: Filter, limit: int | None = None) -> array[int]:
@@ -176,11 +194,13 @@ def ids(session: Session, meant: Filter, limit: int | None = None) -> array[int]
 
 def page_query(state: str | None, end: str) -> Statement:
     """Return the statement that reads the jobs of one state, or all: `rows` or `ids`."""
-    place = f"all_{state}" if state in {"ready", "blocked"} else state
-    table = _ALL if state is None or state in _ENDED else f"jobsd.{place}_executions AS source"
-    search = STATEMENTS["search"]
-    text = search.text.replace("jobsd.all_ready_executions AS source", table)
-    return Statement(f"{search.name} {state}", text).with_(STATEMENTS[end])
+    jobs = STATEMENTS["jobs"]
+    if state is not None and state not in _ENDED:
+        place = f"all_{state}" if state in {"ready", "blocked"} else state
+        jobs = STATEMENTS["places"]
+        text = jobs.text.replace("jobsd.all_ready_executions", f"jobsd.{place}_executions")
+        jobs = Statement(f"{jobs.name} {state}", text)
+    return jobs.with_(STATEMENTS["search"]).with_(STATEMENTS[end])
 
 
 def _like(pattern: str) -> str:

@@ -1,100 +1,125 @@
--- search: read the next jobs of one state, the newest first: the ready ones as it stands
--- here, others once their table is put in the place of all_ready_executions. Begins a
--- statement: `rows` or `ids` end it.
-WITH place AS MATERIALIZED (
+-- jobs: begin a search of all jobs, the newest first.
+WITH place AS (
+    SELECT NULL::bigint AS last_id, NULL::bigint AS size
+), seen AS (
+    SELECT
+        id AS job_id, queue_name, class_name, outcome, created_at, concurrency_key, arguments
+    FROM jobsd.jobs
+    WHERE id < %(before)s
+    ORDER BY id DESC
+    LIMIT %(page)s
+);
+
+-- places: begin a search of the jobs in one state, the newest first: the ready ones as it stands
+-- here, others once their table is put in the place of all_ready_executions. Jobs are read by an
+-- array of ids: one walk along the index, where a join would seek for each.
+WITH placed AS MATERIALIZED (
     SELECT job_id
     FROM jobsd.all_ready_executions AS source
     WHERE job_id < %(before)s
     ORDER BY job_id DESC
     LIMIT %(page)s
-), seen AS MATERIALIZED (
-    SELECT place.job_id, job.queue_name, job.class_name, job.outcome, job.created_at
-    FROM place
-    LEFT JOIN jobsd.jobs AS job ON job.id = place.job_id
-), edge AS (
+), place AS (
+    SELECT min(job_id) AS last_id, count(*) AS size
+    FROM placed
+), seen AS (
     SELECT
-        min(job_id) AS last_id,
-        count(*) AS size,
+        id AS job_id, queue_name, class_name, outcome, created_at, concurrency_key, arguments
+    FROM jobsd.jobs
+    WHERE id = ANY (ARRAY(SELECT job_id FROM placed))
+);
+
+-- search: go on with those of the seen jobs that are meant, in one pass that keeps nothing but their
+-- ids. What is to be known of other tables is read once and hashed, not for each job: of errors
+-- only for jobs that have one.
+erring AS MATERIALIZED (
+    SELECT job_id
+    FROM jobsd.failed_executions
+    WHERE job_id < %(before)s AND %(words)s::text[] IS NOT NULL
+    ORDER BY job_id DESC
+    LIMIT %(page)s
+), erred AS MATERIALIZED (
+    SELECT job_id
+    FROM (
+        SELECT job_id, error
+        FROM jobsd.failed_executions
+        WHERE job_id < %(before)s
+            AND (%(error)s::text IS NOT NULL OR %(error_type)s::text IS NOT NULL)
+        ORDER BY job_id DESC
+        LIMIT %(page)s
+    ) AS failed
+    WHERE (%(error_type)s::text IS NULL OR error ->> 'type' = %(error_type)s)
+        AND (
+            %(error)s::text IS NULL
+            OR concat(error ->> 'type', ': ', error ->> 'message') LIKE %(error)s
+        )
+), hosted AS MATERIALIZED (
+    SELECT unnest(claims.job_ids) AS job_id
+    FROM jobsd.processes AS process
+    JOIN jobsd.claims ON claims.process_id = process.id
+    WHERE process.hostname = %(host)s::text
+), edge AS MATERIALIZED (
+    SELECT
+        coalesce((SELECT last_id FROM place), min(job_id)) AS last_id,
+        coalesce((SELECT size FROM place), count(*)) AS size,
         min(created_at) AS oldest,
         -- Behind a page without a young one there is none: jobs are numbered as they come.
         coalesce(
             bool_or(created_at >= now() - make_interval(secs => %(since_s)s::float8)), true
-        ) AS goes_on
+        ) AS goes_on,
+        array_agg(job_id ORDER BY job_id DESC) FILTER (
+            WHERE (%(outcome)s::text IS NULL OR outcome = %(outcome)s)
+                AND (%(queue_name)s::text IS NULL OR queue_name = %(queue_name)s)
+                AND (%(class_name)s::text IS NULL OR class_name LIKE %(class_name)s)
+                AND (
+                    %(since_s)s::float8 IS NULL
+                    OR created_at >= now() - make_interval(secs => %(since_s)s::float8)
+                )
+                AND (
+                    %(until_s)s::float8 IS NULL
+                    OR created_at < now() - make_interval(secs => %(until_s)s::float8)
+                )
+                AND (%(key)s::text IS NULL OR concurrency_key = %(key)s)
+                AND (
+                    %(arguments)s::text[] IS NULL
+                    OR arguments @> ANY (%(arguments)s::text[]::jsonb[])
+                )
+                AND (%(host)s::text IS NULL OR job_id IN (SELECT job_id FROM hosted))
+                AND (
+                    (%(error)s::text IS NULL AND %(error_type)s::text IS NULL)
+                    OR job_id IN (SELECT job_id FROM erred)
+                )
+                AND (
+                    %(words)s::text[] IS NULL
+                    -- What this lets pass is looked at once more.
+                    OR (
+                        (
+                            concat(class_name, e'\n', queue_name) ILIKE ALL (%(words)s::text[])
+                            OR job_id IN (SELECT job_id FROM erring)
+                        )
+                        AND NOT EXISTS (
+                            SELECT
+                            FROM unnest(%(words)s::text[]) AS word
+                            WHERE class_name NOT ILIKE word
+                                AND queue_name NOT ILIKE word
+                                AND NOT EXISTS (
+                                    SELECT
+                                    FROM jobsd.failed_executions AS failed
+                                    WHERE failed.job_id = seen.job_id
+                                        AND concat(
+                                            failed.error ->> 'type', ': ',
+                                            failed.error ->> 'message'
+                                        ) ILIKE word
+                                )
+                        )
+                    )
+                )
+        ) AS ids
     FROM seen
 ), meant AS MATERIALIZED (
     SELECT job_id
-    FROM seen
-    WHERE (%(outcome)s::text IS NULL OR outcome = %(outcome)s)
-        AND (%(queue_name)s::text IS NULL OR queue_name = %(queue_name)s)
-        AND (%(class_name)s::text IS NULL OR class_name LIKE %(class_name)s)
-        AND (
-            %(error)s::text IS NULL
-            OR EXISTS (
-                SELECT
-                FROM jobsd.failed_executions AS failed
-                WHERE failed.job_id = seen.job_id
-                    AND concat(failed.error ->> 'type', ': ', failed.error ->> 'message')
-                        LIKE %(error)s
-            )
-        )
-        AND (
-            %(error_type)s::text IS NULL
-            OR EXISTS (
-                SELECT
-                FROM jobsd.failed_executions AS failed
-                WHERE failed.job_id = seen.job_id AND failed.error ->> 'type' = %(error_type)s
-            )
-        )
-        AND (
-            %(since_s)s::float8 IS NULL
-            OR created_at >= now() - make_interval(secs => %(since_s)s::float8)
-        )
-        AND (
-            %(until_s)s::float8 IS NULL
-            OR created_at < now() - make_interval(secs => %(until_s)s::float8)
-        )
-        AND (
-            (%(key)s::text IS NULL AND %(arguments)s::text[] IS NULL)
-            OR EXISTS (
-                SELECT
-                FROM jobsd.jobs AS job
-                WHERE job.id = seen.job_id
-                    AND (%(key)s::text IS NULL OR job.concurrency_key = %(key)s)
-                    AND (
-                        %(arguments)s::text[] IS NULL
-                        OR job.arguments @> ANY (%(arguments)s::text[]::jsonb[])
-                    )
-                -- Else a plan may read all jobs once and hash their ids.
-                OFFSET 0
-            )
-        )
-        AND (
-            %(host)s::text IS NULL
-            OR EXISTS (
-                SELECT
-                FROM jobsd.processes AS process
-                JOIN jobsd.claims ON claims.process_id = process.id
-                WHERE process.hostname = %(host)s AND seen.job_id = ANY (claims.job_ids)
-            )
-        )
-        AND (
-            %(words)s::text[] IS NULL
-            OR NOT EXISTS (
-                SELECT
-                FROM unnest(%(words)s::text[]) AS word
-                WHERE seen.class_name NOT ILIKE word
-                    AND seen.queue_name NOT ILIKE word
-                    AND NOT EXISTS (
-                        SELECT
-                        FROM jobsd.failed_executions AS failed
-                        WHERE failed.job_id = seen.job_id
-                            AND concat(failed.error ->> 'type', ': ', failed.error ->> 'message')
-                                ILIKE word
-                    )
-            )
-        )
-    ORDER BY job_id DESC
-    LIMIT %(limit)s
+    FROM edge
+    CROSS JOIN unnest(edge.ids[1:%(limit)s]) AS job_id
 );
 
 -- rows: end a search with the jobs that are meant, and how far it has come. The claims, few and

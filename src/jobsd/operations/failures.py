@@ -1,4 +1,9 @@
-"""The failed jobs, grouped by their class and the type of their error."""
+"""The failed jobs by their class and the type of their error, as they were counted.
+
+Failed jobs are counted when they fail, and when they are retried or discarded: a trigger
+appends a row for each kind of error, which says how many have come or gone. The sum of these
+rows is exact at every moment. Once a minute a tree whose jobs have failed folds them.
+"""
 
 from __future__ import annotations
 
@@ -7,22 +12,48 @@ from typing import TYPE_CHECKING, Any
 from jobsd.database.statements import Statements
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from jobsd.database.connection import Session
 
     Row = dict[str, Any]
 
 STATEMENTS = Statements("jobsd.operations", "failures.sql")
 
-GROUPED_MAX = 100_000
-"""Failed jobs that are grouped at most, so that the answer comes soon."""
+COUNTED_MAX = 10_000
+"""Rows of counts that are looked at: those that came last, so that the answer comes soon."""
+MESSAGES = 5
+"""The most frequent messages of a group that are named."""
+_FOLDS = 100
 
 _NAMES = (
     *("class_name", "error_type", "jobs", "first_failed_at", "last_failed_at", "message"),
-    *("last_id", "queue_names"),
+    *("last_id", "queue_names", "messages"),
 )
 
 
-def groups(session: Session, most: int = GROUPED_MAX) -> list[Row]:
-    """Return the groups, that with the latest failure first."""
-    found = session.fetch(STATEMENTS["groups"], {"most": most})
-    return [dict(zip(_NAMES, row, strict=True)) for row in found]
+def groups(session: Session) -> list[Row]:
+    """Return the groups, that with the latest failure first.
+
+    In a pattern of `messages`, * stands for what is another one each time.
+    """
+    parameters = {"most": COUNTED_MAX, "messages": 4 * MESSAGES}
+    found = session.fetch(STATEMENTS["groups"], parameters)
+    rows = [dict(zip(_NAMES, row, strict=True)) for row in found]
+    return [{**row, "messages": _of_all_queues(row["messages"])} for row in rows]
+
+
+def fold(session: Session) -> None:
+    """Put the rows of each group that has changed into one."""
+    for _ in range(_FOLDS):
+        if session.fetch(STATEMENTS["fold"], {"most": COUNTED_MAX})[0][0] < COUNTED_MAX:
+            return
+
+
+def _of_all_queues(messages: Iterable[Row]) -> list[Row]:
+    """Return the messages, each once for all queues, the most frequent one first."""
+    found: dict[str, Row] = {}
+    for each in messages:
+        known = found.setdefault(each["pattern"], {**each, "jobs": 0})
+        known["jobs"] += each["jobs"]
+    return sorted(found.values(), key=lambda row: -row["jobs"])[:MESSAGES]

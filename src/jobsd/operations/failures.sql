@@ -1,22 +1,104 @@
--- groups: group the failed jobs by class and type of error, the group with the latest failure
--- first; of very many jobs those with the highest ids. The message and the job are those of
--- the latest failure of each group.
+-- groups: list the failed jobs by class and type of error, the group with the latest failure first.
+-- They were counted when they failed: what is read is a few rows for each message and queue, of
+-- very many messages of those that changed last. `messages` has the most frequent ones. The job that
+-- is named has failed last, as far as it is known of one that still is.
+WITH latest AS MATERIALIZED (
+    SELECT DISTINCT group_id
+    FROM (
+        SELECT group_id
+        FROM jobsd.failure_counts
+        ORDER BY id DESC
+        LIMIT %(most)s
+    ) AS counted
+), summed AS MATERIALIZED (
+    SELECT
+        part.class_name, part.error_type, part.queue_name, part.pattern,
+        sum(part.jobs)::bigint AS jobs,
+        min(part.first_failed_at) AS first_failed_at,
+        max(part.last_failed_at) AS last_failed_at,
+        (
+            array_agg(
+                part.last_id
+                ORDER BY failed.job_id IS NULL, part.last_failed_at DESC NULLS LAST, part.id DESC
+            )
+        )[1] AS last_id,
+        (
+            array_agg(
+                part.message
+                ORDER BY failed.job_id IS NULL, part.last_failed_at DESC NULLS LAST, part.id DESC
+            )
+        )[1] AS message
+    FROM latest
+    JOIN jobsd.failure_counts AS part ON part.group_id = latest.group_id
+    LEFT JOIN jobsd.failed_executions AS failed
+        ON failed.job_id = part.last_id
+            AND left(failed.error ->> 'type', 300) = part.error_type
+    GROUP BY part.group_id, part.class_name, part.error_type, part.queue_name, part.pattern
+    HAVING sum(part.jobs) > 0
+), ranked AS (
+    SELECT
+        *,
+        row_number() OVER (
+            PARTITION BY class_name, error_type
+            ORDER BY jobs DESC, last_failed_at DESC, pattern, queue_name
+        ) AS place
+    FROM summed
+)
 SELECT
-    job.class_name,
-    coalesce(failed.error ->> 'type', '') AS type,
-    count(*),
-    min(failed.failed_at),
-    max(failed.failed_at),
-    (array_agg(failed.error ->> 'message' ORDER BY failed.failed_at DESC, job.id DESC))[1],
-    (array_agg(job.id ORDER BY failed.failed_at DESC, job.id DESC))[1],
-    (array_agg(DISTINCT job.queue_name))[1:10]
-FROM (
-    SELECT job_id, failed_at, error
-    FROM jobsd.failed_executions
-    ORDER BY job_id DESC
-    LIMIT %(most)s
-) AS failed
-JOIN jobsd.jobs AS job ON job.id = failed.job_id
-GROUP BY job.class_name, coalesce(failed.error ->> 'type', '')
-ORDER BY max(failed.failed_at) DESC, job.class_name, type
+    class_name,
+    error_type,
+    sum(jobs)::bigint,
+    min(first_failed_at),
+    max(last_failed_at),
+    (array_agg(message ORDER BY last_failed_at DESC, last_id DESC))[1],
+    (array_agg(last_id ORDER BY last_failed_at DESC, last_id DESC))[1],
+    (array_agg(DISTINCT queue_name))[1:10],
+    jsonb_agg(
+        jsonb_build_object(
+            'pattern', pattern, 'message', message, 'jobs', jobs, 'last_id', last_id
+        )
+        ORDER BY place
+    ) FILTER (WHERE place <= %(messages)s)
+FROM ranked
+GROUP BY class_name, error_type
+ORDER BY max(last_failed_at) DESC NULLS LAST, class_name, error_type
 LIMIT 1000;
+
+-- fold: put the rows of each group that has changed into one; none where nothing has failed any
+-- more. Rows that another tree folds are left to it. Says how many there were.
+WITH changed AS MATERIALIZED (
+    SELECT DISTINCT group_id
+    FROM (
+        SELECT group_id
+        FROM jobsd.failure_counts
+        WHERE NOT folded
+        ORDER BY id
+        LIMIT %(most)s
+    ) AS unfolded
+), part AS (
+    DELETE FROM jobsd.failure_counts
+    WHERE ctid = ANY (ARRAY(
+        SELECT counted.ctid
+        FROM changed
+        JOIN jobsd.failure_counts AS counted ON counted.group_id = changed.group_id
+        ORDER BY counted.id
+        FOR UPDATE OF counted SKIP LOCKED
+    ))
+    RETURNING *
+), folded AS (
+    INSERT INTO jobsd.failure_counts (
+        group_id, class_name, queue_name, error_type, pattern, jobs,
+        first_failed_at, last_failed_at, last_id, message, folded
+    )
+    SELECT
+        group_id, class_name, queue_name, error_type, pattern, sum(jobs),
+        min(first_failed_at), max(last_failed_at),
+        (array_agg(last_id ORDER BY last_failed_at DESC NULLS LAST, id DESC))[1],
+        (array_agg(message ORDER BY last_failed_at DESC NULLS LAST, id DESC))[1],
+        true
+    FROM part
+    GROUP BY group_id, class_name, queue_name, error_type, pattern
+    HAVING sum(jobs) <> 0
+)
+SELECT count(*)
+FROM part;

@@ -84,7 +84,7 @@ ORDER BY first.queue_name;
 
 -- elsewhere: for each queue, how many jobs are in the other states, and how old the oldest
 -- claim is. Few as a rule; of very many, the first `most` are counted (at most a hundred thousand
--- of those that are not scheduled).
+-- of those that are not scheduled). Failed ones were counted when they failed.
 SELECT queue_name, 'scheduled', count(*), NULL::float8
 FROM (SELECT queue_name FROM jobsd.scheduled_executions LIMIT %(most)s) AS counted
 GROUP BY queue_name
@@ -100,10 +100,10 @@ FROM (SELECT job_id, created_at FROM jobsd.claimed_executions LIMIT least(%(most
 JOIN jobsd.jobs AS job ON job.id = claimed.job_id
 GROUP BY job.queue_name
 UNION ALL
-SELECT job.queue_name, 'failed', count(*), NULL
-FROM (SELECT job_id FROM jobsd.failed_executions LIMIT least(%(most)s, 100000)) AS failed
-JOIN jobsd.jobs AS job ON job.id = failed.job_id
-GROUP BY job.queue_name;
+SELECT queue_name, 'failed', sum(jobs)::bigint, NULL
+FROM (SELECT queue_name, jobs FROM jobsd.failure_counts LIMIT 100000) AS counted
+GROUP BY queue_name
+HAVING sum(jobs) > 0;
 
 -- processes: list the processes by their series of metrics, how many are in each, and how old the
 -- oldest of their heartbeats is. A series is named by the host, the tree, the kind and the

@@ -27,7 +27,6 @@ STATEMENTS = Statements("jobsd.operations", "overview.sql")
 COUNTED_MAX = 10_000
 _NEXT_RUNS = 5
 _FAILURES = 5
-_GROUPED = 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,8 +129,8 @@ def threads(session: Session, alive: list[Row]) -> Threads:
 
 
 def failure_groups(session: Session) -> list[Row]:
-    """Return the latest failures, grouped by class and error."""
-    return failures.groups(session, _GROUPED)
+    """Return the failed jobs by class and error, the latest failures first."""
+    return failures.groups(session)
 
 
 def _latest_failures(session: Session) -> list[Row]:
