@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 
 import jobsd
-from docs import api_page, commands_page
+from docs import api_page, commands_page, http_page
 from instruments import metrics_page
 
 
@@ -22,6 +22,14 @@ def test_the_page_of_the_python_api_is_up_to_date() -> None:
 
     assert api_page.PAGE.read_text(encoding="utf-8") == made, (
         "run .venv/bin/python tests/docs/api_page.py"
+    )
+
+
+def test_the_page_of_the_http_interface_is_up_to_date() -> None:
+    made = http_page.page()
+
+    assert http_page.PAGE.read_text(encoding="utf-8") == made, (
+        "run .venv/bin/python tests/docs/http_page.py"
     )
 
 
