@@ -1,9 +1,12 @@
 """What a worker has to do with asynchronous jobs: for which kind it claims, and how many.
 
 Jobs of both kinds lie in one order. Threads and loop have room apart from each other: while
-both have some, a claim takes jobs as they come, as many as either could start. Where only one
-has room, or one alone needs many, a claim is for this kind alone, and passes over the other
-(see `ways`). So neither kind holds the other up, and no job is claimed that can't be started.
+both have some, a claim takes jobs as they come, as many as either could start. While all that
+come are of one kind, it takes as many as this kind has room for: to look at the class of each
+job would cost the server half as much again. Those of the other kind that come all the same
+and can't be started go back at once. Where only one kind has room, a claim is for this kind
+alone, and passes over the other (see `ways`). So neither kind holds the other up, and no job
+lies here that can't be started.
 
 A process that knows no asynchronous job, or runs none (`coroutines: 0`), has one kind only.
 """
@@ -27,9 +30,6 @@ if TYPE_CHECKING:
     from jobsd.processes.entry import ScoreboardEntry
 
     from .turn import Turns
-
-FAVOURS_MAX = 8
-"""So many claims in a row are for one kind alone, when no job of the other one comes."""
 
 
 class Aim(NamedTuple):
@@ -58,7 +58,8 @@ class Asynchronous:
         self._turns = turns
         self._prefetch = PrefetchPolicy(max(1, options.coroutines), options.prefetch)
         self._favoured: bool | None = None
-        self._favours = 0
+        """The kind of which alone all jobs of the last claim were, and it was full."""
+        self._rooms: dict[bool, int] = {}
 
     @property
     def is_active(self) -> bool:
@@ -100,28 +101,37 @@ class Asynchronous:
         if not self.is_active:
             return Aim(threads)
         loop = self._room()
-        if threads and loop and self._favoured is None:
-            return Aim(min(threads, loop))
+        self._rooms = {True: loop, False: threads}
         if threads and loop:
-            return Aim(loop if self._favoured else threads, self._favoured)
+            return Aim(min(threads, loop) if self._favoured is None else self._favoured_room)
         return Aim(loop or threads, bool(loop))
 
-    def take(self, jobs: list[ClaimedJob], limit: int, asked_at: float) -> list[ClaimedJob]:
-        """Hand the loop's jobs over to it, and return those for threads."""
+    @property
+    def _favoured_room(self) -> int:
+        return self._rooms[bool(self._favoured)]
+
+    def take(
+        self, jobs: list[ClaimedJob], limit: int, asked_at: float
+    ) -> tuple[list[ClaimedJob], list[ClaimedJob]]:
+        """Hand the loop's jobs over to it; return those for threads, and those that go back."""
         if not self.is_active:
-            return jobs
+            return jobs, []
         names = registry.asynchronous()
         found: dict[bool, list[ClaimedJob]] = {True: [], False: []}
         for job in jobs:
             found[job.class_name in names].append(job)
-        self._favour(found, full=len(jobs) >= limit)
-        self.post(found[True], asked_at)
-        return found[False]
+        kinds = [kind for kind, some in found.items() if some]
+        self._favoured = kinds[0] if len(kinds) == 1 and len(jobs) >= limit else None
+        ours = {kind: some[: self._rooms[kind]] for kind, some in found.items()}
+        back = [job for kind, some in found.items() for job in some[self._rooms[kind] :]]
+        self.post(ours[True], asked_at)
+        return ours[False], back
 
     def post(self, jobs: Sequence[ClaimedJob], asked_at: float) -> None:
         """Hand jobs over to the loop."""
         if jobs:
-            self.coroutines.post(jobs, asked_at, self._prefetch.low_water)
+            running_s = self.coroutines.running_for_s()
+            self.coroutines.post(jobs, asked_at, self._prefetch.ahead(running_s) // 2)
 
     def is_ours(self, job: ClaimedJob) -> bool:
         """Return whether a job is for the loop."""
@@ -165,12 +175,3 @@ class Asynchronous:
     def _room(self) -> int:
         most = self._turns.room(self.coroutines.uncollected, self.uncollected)
         return self._prefetch.room(self.coroutines, most)
-
-    def _favour(self, found: dict[bool, list[ClaimedJob]], *, full: bool) -> None:
-        """Claim for one kind alone a few times, when a claim for both brought no other."""
-        kinds = [kind for kind, jobs in found.items() if jobs]
-        if full and len(kinds) == 1 and self._favours < FAVOURS_MAX:
-            self._favoured = kinds[0]
-            self._favours += 1
-        else:
-            self._favoured, self._favours = None, 0

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from jobsd.configuration.options import JobsOptions, WorkerOptions
     from jobsd.database.connection import Target
     from jobsd.jobs.claims import Ended
+    from jobsd.performing.perform import ClaimedJob
     from jobsd.processes.context import Context
 
     from .asynchronous import Aim
@@ -218,9 +219,10 @@ class Worker(DatabaseLoop):
             self._claiming.prefetch.observe_sizes(
                 len(result.jobs), result.weight, withheld=bool(result.withheld)
             )
+        back: list[ClaimedJob] = []
         if result.jobs and request is not None:
             # Before anything else: threads may be idle, and begin while we go on.
-            ours = self._asynchronous.take(result.jobs, request.limit, asked_at)
+            ours, back = self._asynchronous.take(result.jobs, request.limit, asked_at)
             if ours:
                 self._pool.post(ours, asked_at, *self._claiming.order)
             if len(result.jobs) < request.limit:
@@ -228,6 +230,9 @@ class Worker(DatabaseLoop):
         written = result.recorded, result.concluded
         if not self._ledger.forget(recording, *written):
             self._reconcile_at = 0.0
+        if back:  # only now: what is forgotten is all that was noted before
+            self._ledger.give_back(back)
+            self._claiming.ways.request_sweep()
         self._uncertain.answered(recording, *written)
         self._report.recorded(recording, *written, result.cancelled)
         if request is not None:

@@ -23,13 +23,14 @@ from .bodies import gate, note, noted, wait_for_gate
 from .elsewhere import enqueue, park, survey
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from jobsd.database.connection import Session, Target
 
     from .conftest import Count, Driven, MakeWorker
 
 loops: set[int] = set()
+cancels: list[Callable[[], None]] = []
 most = [0, 0]
 
 
@@ -55,6 +56,18 @@ async def report(number: int) -> None:
     getcontext().prec = number
     await asyncio.sleep(0)
     noted.append((current_job().id > 0, current_job().attempt, getcontext().prec))
+
+
+@job
+async def cancel_tasks() -> None:
+    for task in asyncio.all_tasks() - {asyncio.current_task()}:
+        task.cancel()
+
+
+@job
+async def drain_now() -> None:
+    for cancel_all in cancels:
+        cancel_all()
 
 
 @job(max_attempts=2)
@@ -297,6 +310,53 @@ def test_what_still_runs_at_the_deadline_of_a_drain_goes_back(
 
     assert count("ready_executions") + count("parked_executions") == 1
     assert count("jobs WHERE attempts = 0") == 1
+
+
+def test_tasks_that_a_job_cancels_before_they_begin_fail(
+    make_worker: MakeWorker, count: Count
+) -> None:
+    """And their slots are free: what comes afterwards runs."""
+    client.enqueue_many([cancel_tasks.with_args(), anote.with_args(1), anote.with_args(2)])
+    driven = make_worker(threads=3, coroutines=3)
+
+    driven.until(lambda: count("failed_executions") == 2)
+    client.enqueue_many([anote.with_args(n) for n in (3, 4, 5)])
+    driven.until(lambda: noted == [3, 4, 5])
+
+    assert count("failed_executions WHERE error ->> 'type' LIKE '%CancelledError'") == 2
+
+
+def test_tasks_that_a_drain_cancels_before_they_begin_go_back(
+    make_worker: MakeWorker, count: Count
+) -> None:
+    client.enqueue_many([drain_now.with_args(), anote.with_args(1), anote.with_args(2)])
+    driven = make_worker(threads=3, coroutines=3)
+    cancels[:] = [driven.worker._asynchronous.coroutines._cancel_all]
+
+    driven.until(lambda: count("jobs WHERE outcome = 'finished'") == 1)
+    driven.drain()
+    cancels.clear()
+
+    assert count("ready_executions") == 2
+    assert count("jobs WHERE attempts = 0 AND outcome IS NULL") == 2
+
+
+def test_functions_that_follow_a_flow_of_coroutines_do_not_lie_here(
+    make_worker: MakeWorker, count: Count
+) -> None:
+    """They come with a claim that was for as many as the loop has room for, and go back."""
+    client.enqueue_many([anote.with_args("coroutine") for _ in range(40)])
+    client.enqueue_many([wait_for_gate.with_args(n) for n in range(100)])
+    client.enqueue_many([anote.with_args("behind") for _ in range(5)])
+    driven = make_worker(threads=2, coroutines=50, prefetch=0)
+
+    driven.until(lambda: noted.count("behind") == 5)
+    driven.until(lambda: count("claimed_executions") == 2)
+    assert count("jobs WHERE attempts > 0 AND outcome IS NULL") == 0
+    gate.set()
+    driven.until(lambda: count("jobs WHERE outcome = 'finished'") == 145, 30)
+
+    assert sorted(each for each in noted if isinstance(each, int)) == list(range(100))
 
 
 @pytest.mark.failure(

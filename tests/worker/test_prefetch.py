@@ -102,3 +102,11 @@ def test_after_a_claim_that_could_not_be_borne_few_are_claimed_and_soon_more() -
     assert (policy.ahead([]), policy.batch_max) == (FEW, FEW)
     policy.observe_durations([1e-6] * FEW)
     assert policy.batch_max == 2 * FEW
+
+
+def test_of_many_long_jobs_at_once_so_many_are_ahead_as_are_about_to_end() -> None:
+    many, few = _policy(0.5, threads=100), _policy(0.5, threads=4)
+    running = [0.1] * 60 + [0.49] * 40
+
+    assert (many.ahead(running), few.ahead([0.49] * 4)) == (40, 0)
+    assert many.startable(running) == 40

@@ -37,6 +37,9 @@ CLAIMED_MAX = 1000
 """Two batches: one runs while the next is claimed. Fewer than an entry's ring of ended jobs
 holds."""
 
+MANY = 50
+"""Of so many jobs at once some end at any time, though each is long."""
+
 POLL_MIN_S = 0.001
 POLL_MAX_S = 5.0
 AWAKE_S = 0.25
@@ -146,11 +149,14 @@ class PrefetchPolicy:
 
         A thread that has been busy for as long is not counted: no job waits for it, since the
         other threads go on. One that is busy for longer than jobs usually take says that jobs
-        take longer now.
+        take longer now. Of many long jobs at once, as many end in time as have run for nearly
+        as long as jobs usually take.
         """
         if self._mean_s is None:
             return None
         mean_s = self._mean_s
+        if mean_s >= within_s and self._threads >= MANY:
+            return sum(mean_s - within_s <= ran_s < mean_s for ran_s in running_s)
         busy = [max(mean_s, ran_s) for ran_s in running_s if ran_s < within_s]
         idle = self._threads - len(running_s)
         free = len(busy) + idle

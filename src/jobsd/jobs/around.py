@@ -193,16 +193,20 @@ def perform(definition: Definition, args: Sequence[Any], kwargs: Mapping[str, An
     return asyncio.run(JOBS.await_(job, partial(_await, definition.coroutine, args, kwargs)))
 
 
-async def perform_asynchronous(
+def begin_asynchronous(
     definition: Definition, args: Sequence[Any], kwargs: Mapping[str, Any]
-) -> Any:  # noqa: ANN401 - the author's own
-    """Perform an asynchronous job that is the current one, in the loop that runs here."""
+) -> Awaitable[Any]:
+    """Begin an asynchronous job that is the current one; who awaits it performs it."""
     make = definition.coroutine or definition.perform
     if JOBS:
-        return await JOBS.await_(current_job(), partial(_await, make, args, kwargs))
+        return JOBS.await_(current_job(), partial(_await, make, args, kwargs))
     begun = make(*args, **kwargs)
     # A decorator may have run it already.
-    return await begun if inspect.isawaitable(begun) else begun
+    return begun if inspect.isawaitable(begun) else _ended(begun)
+
+
+async def _ended(result: object) -> object:
+    return result
 
 
 def _call(perform: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:  # noqa: ANN401

@@ -40,9 +40,10 @@ class Interruptible:
         self,
         limited: Callable[[float, float], None] = lambda _, __: None,
         hard: Any = None,  # noqa: ANN401 - of a room above
+        thread_id: int = 0,
     ) -> None:
         self._limited = limited
-        self.thread_id = 0
+        self.thread_id = thread_id
         self.hard = hard
         """Where is said by when the job has to have ended, for those outside of the process."""
         self.grace_s: float | None = None

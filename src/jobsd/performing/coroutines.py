@@ -12,6 +12,7 @@ has to go, as for a job that is over its time limit.
 from __future__ import annotations
 
 import contextlib
+import gc
 import sys
 import threading
 import traceback
@@ -52,6 +53,8 @@ BEAT_S = 0.5
 BLOCKED_S = 1.0
 """After so long the job that blocks the loop is named."""
 _FRAMES_MAX = 30
+SOON_S = 0.02
+"""How long tasks have that were cancelled, until those that never began are ended."""
 
 
 class Coroutines:
@@ -80,11 +83,11 @@ class Coroutines:
         self._woken = False
         self._posted = self._low_water = 0
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._draining = False
+        self._draining = self._starting = False
         # Of the loop's thread.
         self._free = list(range(size - 1, -1, -1))
-        self._running: dict[int, tuple[Waiting, float, Interruptible]] = {}
-        self._tasks: dict[int, asyncio.Task[None]] = {}
+        self._hard = [entry.hard_limit_of_slot(slot) for slot in range(size)]
+        self._running: dict[int, tuple[ClaimedJob, float, Interruptible]] = {}
         self._beaten_at = 0.0
         self._reported_at = self._ended_at = 0.0
 
@@ -153,8 +156,8 @@ class Coroutines:
 
     def interrupt(self, job_id: int, kind: type[BaseException]) -> bool:
         """Cancel the task of a job; return whether it runs here."""
-        for (job, _), _, seat in [*self._running.values()]:
-            if job.id == job_id and seat.task is not None:
+        for job, _, seat in [*self._running.values()]:
+            if job.id == job_id and seat.job is job:
                 self._call(partial(interrupt_task, seat, Interrupt(job, kind)))
                 return True
         return False
@@ -178,13 +181,14 @@ class Coroutines:
             frame = sys._current_frames().get(self._thread.ident or 0)  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
             stack = "".join(traceback.format_stack(frame, _FRAMES_MAX)) if frame else ""
             seat = self._blocking()
-            facts = {} if seat is None else facts_of(seat.job)
+            job = None if seat is None else seat.job
+            facts = {} if job is None else facts_of(job)
             emit("job.blocking", **facts, stalled_s=round(stood_s, 3), stack=stack)
         hang_s = hang_timeout_s()
         if stood_s >= hang_s and self._ended_at != self._beaten_at:
             self._ended_at = self._beaten_at
-            if (seat := self._blocking()) is not None:
-                limit_blocking(seat, stood_s)
+            if (seat := self._blocking()) is not None and (job := seat.job) is not None:
+                limit_blocking(seat, job, stood_s)
 
     def close(self) -> None:
         """Let the loop end, and what runs in it with it."""
@@ -224,7 +228,7 @@ class Coroutines:
     def started_at(self, job_id: int) -> float | None:
         """Return when a job was started that runs here (monotonic)."""
         running = list(self._running.values())
-        return next((at for (job, _), at, _ in running if job.id == job_id), None)
+        return next((at for job, at, _ in running if job.id == job_id), None)
 
     def running_for_s(self) -> list[float]:
         """Return for how long each running job has run."""
@@ -238,6 +242,9 @@ class Coroutines:
             # Here, since most processes run no coroutine.
             import asyncio  # noqa: PLC0415
 
+            # What is there now stays. Each of hundreds of coroutines lives through some
+            # collections: to look through all else in these took a fifth of a job's time.
+            gc.freeze()
             self._loop = asyncio.new_event_loop()
             self._thread = threading.Thread(
                 target=self._serve, args=(self._loop,), name="job-loop", daemon=True
@@ -250,10 +257,8 @@ class Coroutines:
         import asyncio  # noqa: PLC0415
 
         current = asyncio.current_task(self._loop)
-        for slot, task in list(self._tasks.items()):
-            if task is current and (found := self._running.get(slot)) is not None:
-                return found[2] if found[2].job is not None else None
-        return None
+        found = (seat for seat in self.seats() if current and seat.task is current)
+        return next(found, None)
 
     # What the loop's thread runs.
 
@@ -267,23 +272,29 @@ class Coroutines:
                 emit("thread.failed", error=error, thread="job-loop", ours=True)
             else:
                 break
-        for task in self._tasks.values():
-            task.cancel()
+        for seat in self.seats():
+            seat.task.cancel()
         loop.run_until_complete(loop.shutdown_asyncgens())
         loop.close()
 
     def _beat(self, loop: asyncio.AbstractEventLoop) -> None:
         self._beaten_at = monotonic()
+        self._end_unbegun()
         loop.call_later(BEAT_S, self._beat, loop)
 
     def _start(self) -> None:
         """Start what waits, as far as there is room."""
-        while self._free and self._loop is not None:
+        # Here, as everywhere.
+        from asyncio import Task  # noqa: PLC0415
+
+        self._starting = False
+        loop, thread_id = self._loop, self._thread.ident or 0
+        todo, free = self._todo, self._free
+        while free and todo:
             try:
-                waiting = self._todo.popleft()
+                job, ours_at = todo.popleft()
             except IndexError:
                 return
-            job, ours_at = waiting
             started = monotonic()
             if started - ours_at >= self._trust_s:
                 with self._lock:
@@ -295,41 +306,37 @@ class Coroutines:
                     self._runs.append(Run(job, expired(job), started, started))
                 self._wake()
                 continue
-            slot, seat = self._free.pop(), Interruptible()
-            seat.job, seat.hard = job, self._entry.hard_limit_of_slot(slot)
-            seat.thread_id = self._thread.ident or 0
-            self._running[slot] = waiting, started, seat
+            slot = free.pop()
+            seat = Interruptible(_look_later, self._hard[slot], thread_id)
+            self._running[slot] = job, started, seat
             self._entry.coroutine_started(slot, job.id, job.claim_id)
-            task = self._loop.create_task(self._run(slot, job, seat), context=Context())
-            self._tasks[slot] = task
-            task.add_done_callback(partial(self._done, slot))
+            perform = perform_coroutine(job, seat, partial(self._end, slot))
+            seat.task = Task(perform, loop=loop, context=Context())
 
-    async def _run(self, slot: int, job: ClaimedJob, seat: Interruptible) -> None:
-        outcome = await perform_coroutine(job, seat)
-        seat.job = None
-        if seat.grace_s is not None:
-            seat.unlimit()
-        self._end(slot, outcome)
+    def _end_unbegun(self) -> None:
+        """End the jobs whose tasks were cancelled before they began: they end nothing.
 
-    def _done(self, slot: int, task: asyncio.Task[None]) -> None:
-        """End a job whose task has ended without that: it was cancelled before it began."""
-        if self._tasks.get(slot) is task and slot in self._running:
-            error = BaseException("the task of the job was cancelled before it began")
-            self._end(slot, Outcome(Verdict("failed"), exception=error))
+        Looked for now and then: to be called at the end of each task took as long as to
+        start it.
+        """
+        # Here, as everywhere.
+        import asyncio  # noqa: PLC0415
+
+        for slot, (_, _, seat) in [*self._running.items()]:
+            if seat.task is not None and seat.task.done():
+                error = asyncio.CancelledError("the task was cancelled before it began")
+                self._end(slot, Outcome(Verdict("failed"), exception=error))
 
     def _end(self, slot: int, outcome: Outcome) -> None:
-        (job, _), started, _ = self._running.pop(slot)
-        del self._tasks[slot]
-        ended = monotonic()
-        returned = self._draining and type(outcome.exception).__name__ == "CancelledError"
-        returned = returned and outcome.completes is None
+        job, started, seat = self._running.pop(slot)
+        # The task has a context, that has the seat: no cycle is to be left.
+        seat.task = None
+        ended, returned = monotonic(), False
         if outcome.completes is not None:
             job = job._replace(claim_id=outcome.completes)
-        if outcome.exception is not None and not returned:
-            how = ending(job, outcome)
-            with self._lock:
-                self._entry.ended_as(how)
-            outcome = described(outcome)
+        if outcome.exception is not None:
+            returned = self._goes_back(outcome)
+            outcome = outcome if returned else self._end_badly(job, outcome)
         with self._lock:
             if returned:
                 self._returned.append(job)
@@ -343,10 +350,29 @@ class Coroutines:
         self._free.append(slot)
         if wake:
             self._wake()
-        if self._todo:
-            self._start()
+        if self._todo and not self._starting and self._loop is not None:
+            # Once for all that end in this iteration of the loop.
+            self._starting = True
+            self._loop.call_soon(self._start)
+
+    def _goes_back(self, outcome: Outcome) -> bool:
+        if not self._draining or outcome.completes is not None:
+            return False
+        return type(outcome.exception).__name__ == "CancelledError"
+
+    def _end_badly(self, job: ClaimedJob, outcome: Outcome) -> Outcome:
+        how = ending(job, outcome)
+        with self._lock:
+            self._entry.ended_as(how)
+        return described(outcome)
 
     def _cancel_all(self) -> None:
         self._draining = True
-        for task in self._tasks.values():
-            task.cancel()
+        for seat in self.seats():
+            seat.task.cancel()
+        if self._loop is not None:
+            self._loop.call_later(SOON_S, self._end_unbegun)
+
+
+def _look_later(_: float, __: float) -> None:
+    """Take a limit in: timers of the loop see to it."""

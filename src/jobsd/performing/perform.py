@@ -18,9 +18,11 @@ from jobsd.jobs.time_limits import kill_after_s, timeout_s
 from jobsd.text import error_message, error_stack, error_type, storable
 
 from .calls import call
-from .seats import as_interrupt, in_thread, interruptible
+from .seats import SEAT, as_interrupt, in_thread, interrupt_later
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
     from jobsd.jobs.interrupts import Interruptible
     from jobsd.jobs.registry import Definition
 
@@ -159,8 +161,14 @@ def _kept(definition: Definition, result: object) -> Outcome:
     return Outcome(Verdict("finished"), result=text, ttl_s=ttl_s)
 
 
-async def perform_coroutine(job: ClaimedJob, seat: Interruptible) -> Outcome:
-    """Run an asynchronous job as a task of the loop that runs here; never raises, either."""
+async def perform_coroutine(
+    job: ClaimedJob, seat: Interruptible, end: Callable[[Outcome], None]
+) -> None:
+    """Run an asynchronous job as a task of the loop that runs here; never raises, either.
+
+    `end` is called with what becomes of it: to await one that returns it would cost as much as
+    a small job.
+    """
     policy = _NO_POLICY
     limit_s = None
     try:
@@ -168,21 +176,49 @@ async def perform_coroutine(job: ClaimedJob, seat: Interruptible) -> Outcome:
         policy = definition.policy
         args, kwargs = arguments.load(job.arguments)
         current = _current(job, args, kwargs)
+        SEAT.set(seat)
         with running(current):
             if is_subscribed("debug"):
                 # Whoever hears of it may run a loop of his own, or wait.
                 await in_thread(_emit_started, current)
             limit_s = timeout_s(definition.time_limit)
-            if limit_s is not None:
-                seat.due = monotonic() + limit_s
-                _limit_hard(seat, job, definition, limit_s)
-            with interruptible(seat, limit_s):
-                result = await around.perform_asynchronous(definition, args, kwargs)
+            if limit_s is None:
+                seat.job = job
+                result = await around.begin_asynchronous(definition, args, kwargs)
+            else:
+                result = await _limited(definition, args, kwargs, job, seat, limit_s)
+        seat.job = None
     except BaseException as error:  # noqa: BLE001 - sys.exit and the like end the job only
-        return _completing(job, _failed(job, as_interrupt(error, seat), policy, limit_s), seat)
-    if BEGUN and job.id in BEGUN:
-        return _uncompleted(job, policy, seat)
-    return SUCCESS if definition.result_ttl_s is None else _kept(definition, result)
+        seat.job = None
+        failure = _failed(job, as_interrupt(error, seat), policy, limit_s)
+        outcome = _completing(job, failure, seat)
+    else:
+        outcome = SUCCESS
+        if BEGUN and job.id in BEGUN:
+            outcome = _uncompleted(job, policy, seat)
+        elif definition.result_ttl_s is not None:
+            outcome = _kept(definition, result)
+    if seat.grace_s is not None:
+        seat.unlimit()
+    end(outcome)
+
+
+async def _limited(  # noqa: PLR0913, PLR0917 - as above
+    definition: Definition,
+    args: Sequence[Any],
+    kwargs: Mapping[str, Any],
+    job: ClaimedJob,
+    seat: Interruptible,
+    limit_s: float,
+) -> Any:  # noqa: ANN401 - the author's own
+    seat.due = monotonic() + limit_s
+    _limit_hard(seat, job, definition, limit_s)
+    seat.job = job
+    timer = interrupt_later(seat, job, limit_s)
+    try:
+        return await around.begin_asynchronous(definition, args, kwargs)
+    finally:
+        timer.cancel()
 
 
 def _limit_hard(
@@ -203,9 +239,8 @@ def _limit_hard(
     seat.limit_hard(InClaim(job.id, job.claim_id), limit_s, grace_s, verdict)
 
 
-def limit_blocking(seat: Interruptible, stood_s: float) -> None:
+def limit_blocking(seat: Interruptible, job: ClaimedJob, stood_s: float) -> None:
     """Say that the process of a job that blocks its loop is to go, and what becomes of it."""
-    job: ClaimedJob = seat.job
     definition = registry.get(job.class_name)
     why = ProcessExitError(f"the job has blocked the event loop for {stood_s:.0f} s")
     verdict = judge(definition.policy, why, job.attempts + 1, job.max_attempts)
@@ -225,9 +260,17 @@ def _failed(
 
 
 def _current(job: ClaimedJob, args: list[Any], kwargs: dict[str, Any]) -> CurrentJob:
-    facts = job.id, job.attempts + 1, job.queue_name, job.class_name
-    more = job.context, job.due_at, job.claim_id
-    return CurrentJob(*facts, None, (args, kwargs), *more)
+    return CurrentJob(
+        job.id,
+        job.attempts + 1,
+        job.queue_name,
+        job.class_name,
+        None,
+        (args, kwargs),
+        job.context,
+        job.due_at,
+        job.claim_id,
+    )
 
 
 def _emit_started(job: CurrentJob) -> None:

@@ -19,31 +19,13 @@ SEAT: ContextVar[Interruptible | None] = ContextVar("jobsd_seat", default=None)
 """The job that a task is a part of: tasks that it has made have it from its context."""
 
 
-class interruptible:  # noqa: N801 - used as a statement is: `with interruptible(seat, 5):`
-    """Say that the job of a seat is this task, and interrupt it when its time is over."""
+def interrupt_later(seat: Interruptible, job: ClaimedJob, limit_s: float) -> TimerHandle:
+    """Interrupt a job of the loop that runs here once its time is over."""
+    # Whoever runs a task has it.
+    import asyncio  # noqa: PLC0415
 
-    __slots__ = ("_limit_s", "_seat", "_timer")
-
-    def __init__(self, seat: Interruptible, limit_s: float | None) -> None:
-        self._seat = seat
-        self._limit_s = limit_s
-        self._timer: TimerHandle | None = None
-
-    def __enter__(self) -> None:
-        # Whoever runs a task has it.
-        import asyncio  # noqa: PLC0415
-
-        SEAT.set(self._seat)
-        self._seat.task = asyncio.current_task()
-        if self._limit_s is not None:
-            over = Interrupt(self._seat.job, TimeLimitExceeded)
-            loop = asyncio.get_running_loop()
-            self._timer = loop.call_later(self._limit_s, interrupt_task, self._seat, over)
-
-    def __exit__(self, *_: object) -> None:
-        self._seat.task = None
-        if self._timer is not None:
-            self._timer.cancel()
+    over = Interrupt(job, TimeLimitExceeded)
+    return asyncio.get_running_loop().call_later(limit_s, interrupt_task, seat, over)
 
 
 async def in_thread(function: Callable[..., None], *arguments: object) -> None:
@@ -55,7 +37,7 @@ async def in_thread(function: Callable[..., None], *arguments: object) -> None:
 
 def interrupt_task(seat: Interruptible, interrupt: Interrupt) -> None:
     """Cancel the task of a job; in a shield, the interrupt comes at its end."""
-    if seat.job is not interrupt.job or seat.interrupt is not None or seat.task is None:
+    if seat.job is not interrupt.job or seat.interrupt is not None:
         return
     seat.interrupt = interrupt
     if not seat.shields:
