@@ -11,9 +11,11 @@ import pytest
 
 from jobsd.jobs.current import current_job
 from jobsd.jobs.definition import Job, job
+from jobsd.jobs.interrupts import Interruptible
 from jobsd.jobs.limits import Limit
 from jobsd.jobs.policy import Discard, Retry, Snooze, constant
-from jobsd.performing.perform import MESSAGE_MAX, STACK_MAX, describe
+from jobsd.performing.perform import MESSAGE_MAX, STACK_MAX, ClaimedJob, describe, perform
+from jobsd.processes.scoreboard import Scoreboard
 
 if TYPE_CHECKING:
     from jobsd.database.connection import Session
@@ -75,6 +77,25 @@ def _broken(_attempt: int) -> float:
 @job(max_attempts=2, backoff=_broken)
 def badly_patient() -> None:
     raise OSError("mine")
+
+
+@job(timeout="1h", max_attempts=2, backoff=lambda _attempt: float(len(_ran)))
+def bounded() -> None:
+    _ran.append(None)
+
+
+def test_each_job_that_is_ended_for_its_time_waits_by_a_draw_of_its_own() -> None:
+    entry = Scoreboard().entries[0]
+    thread = Interruptible(hard=entry.hard_limit(0))
+    waits: list[float] = []
+    for number in (1, 2, 3):
+        entry.started(0, number, 7)
+        bound = ClaimedJob(7, number, bounded.definition.name, "[]", "q", 0, 2, 0, None, 0, 0)
+        perform(bound, thread)
+        entry.hard_limit(0).move(1)
+        waits += [each.wait_s for each in entry.overdue()]
+
+    assert waits == [0, 1, 2]
 
 
 def test_a_class_has_the_options_of_its_parents() -> None:

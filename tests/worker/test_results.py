@@ -26,7 +26,10 @@ from jobsd.jobs.client import enqueue_many
 from jobsd.jobs.definition import Job, job
 from jobsd.jobs.policy import Discard
 from jobsd.operations.job_info import afind, find
+from jobsd.supervisor.recovery.claims import recover
 from waiting import wait_until
+
+from .dead_processes import dead_process
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -48,6 +51,11 @@ VALUES: list[Any] = [
 
 @job(result_ttl="1h")
 def give(number: int) -> Any:
+    return VALUES[number]
+
+
+@job(result_ttl="1h")
+async def agive(number: int) -> Any:
     return VALUES[number]
 
 
@@ -323,3 +331,27 @@ _CONNECTIONS = (
     "SELECT count(*) FROM pg_stat_activity"
     " WHERE application_name LIKE 'jobsd waiting%' AND datname = current_database()"
 )
+
+
+@pytest.mark.failure(
+    "a process dies before it has recorded a success whose result is kept",
+    "the job runs again: it never finishes without its result",
+)
+@pytest.mark.parametrize("kind", [give, agive])
+def test_a_job_whose_result_died_with_its_process_runs_again(
+    make_worker: MakeWorker, session: Session, count: Count, kind: Job
+) -> None:
+    enqueued = kind.enqueue(1)
+    driven = make_worker(coroutines=5)
+    entry = driven.context.entry
+    driven.until(lambda: driven.worker._asynchronous.uncollected)
+    wait_until(lambda: entry.jobs_ended == 1)
+    assert not entry.runs_any
+
+    facts = {"running": entry.running(), "succeeded": entry.succeeded()}
+    recovered = recover(session, dead_process(session, endings=entry.endings(), **facts))
+
+    assert [each.id for each in recovered.released] == [enqueued.id]
+    assert count("jobs WHERE outcome IS NULL AND attempts = 0") == 1
+    driven.until(lambda: count("jobs WHERE outcome = 'finished'") == 1)
+    assert enqueued.result(timeout=10) == VALUES[1]

@@ -180,6 +180,15 @@ def judge(policy: Policy, error: BaseException, attempt: int, attempts_max: int)
     return Verdict("retried", _bounded(_wait_s(policy, error, attempt, asked_s)))
 
 
+def drawn_wait_s(policy: Policy, attempt: int) -> float:
+    """Return how long a job waits whose attempt is to be tried again; drawn anew each time."""
+    try:
+        seconds = _seconds(policy.backoff(attempt))
+    except Exception:  # noqa: BLE001 - as below; `judge` has told of it
+        seconds = _seconds(_DEFAULT_BACKOFF(attempt))
+    return _bounded(seconds)
+
+
 def _wait_s(policy: Policy, error: BaseException, attempt: int, asked_s: float | None) -> float:
     if asked_s is not None:
         return asked_s

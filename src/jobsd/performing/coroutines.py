@@ -36,6 +36,7 @@ from .perform import (
     expired,
     limit_blocking,
     perform_coroutine,
+    remembered,
 )
 from .seats import SEAT, facts_of, interrupt_task
 from .series import sift
@@ -307,7 +308,7 @@ class Coroutines:
                 self._wake()
                 continue
             slot = free.pop()
-            seat = Interruptible(_look_later, self._hard[slot], thread_id)
+            seat = Interruptible(_no_timer, self._hard[slot], thread_id)
             self._running[slot] = job, started, seat
             self._entry.coroutine_started(slot, job.id, job.claim_id)
             perform = perform_coroutine(job, seat, partial(self._end, slot))
@@ -337,12 +338,14 @@ class Coroutines:
         if outcome.exception is not None:
             returned = self._goes_back(outcome)
             outcome = outcome if returned else self._end_badly(job, outcome)
+        elif outcome.ttl_s is not None:
+            self._entry.coroutine_rests(slot)  # see `remembered`
         with self._lock:
             if returned:
                 self._returned.append(job)
             else:
                 if outcome.exception is None:
-                    self._entry.ended(job.id, job.claim_id)
+                    self._entry.ended(*remembered(job, outcome))
                 self._runs.append(Run(job, outcome, started, ended))
             wake = not self._woken and (returned or len(self._todo) <= self._low_water)
             self._woken = self._woken or wake
@@ -374,5 +377,5 @@ class Coroutines:
             self._loop.call_later(SOON_S, self._end_unbegun)
 
 
-def _look_later(_: float, __: float) -> None:
+def _no_timer(_: float, __: float) -> None:
     """Take a limit in: timers of the loop see to it."""

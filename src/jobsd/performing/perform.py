@@ -13,7 +13,7 @@ from jobsd.jobs import arguments, around, registry, results
 from jobsd.jobs.claims import InClaim
 from jobsd.jobs.completion import BEGUN
 from jobsd.jobs.current import CurrentJob, running
-from jobsd.jobs.policy import Discard, Ending, Policy, Verdict, judge
+from jobsd.jobs.policy import Discard, Ending, Policy, Verdict, drawn_wait_s, judge
 from jobsd.jobs.time_limits import kill_after_s, timeout_s
 from jobsd.text import error_message, error_stack, error_type, storable
 
@@ -103,7 +103,7 @@ class Run(NamedTuple):
 
 
 _CASES_MAX = 1000
-_if_ended: dict[tuple[int, int, int], tuple[Policy, tuple[str, float]]] = {}
+_if_ended: dict[tuple[int, int, int], tuple[Policy, str]] = {}
 """What becomes of a job whose process has to be ended, by its policy and attempt."""
 
 
@@ -233,10 +233,12 @@ def _limit_hard(
         judged = judge(policy, TimeLimitExceeded(), attempt, job.max_attempts)
         if len(_if_ended) >= _CASES_MAX:
             _if_ended.clear()
-        kept = _if_ended[case] = policy, (judged.outcome, judged.wait_s)
-    verdict = kept[1]
+        kept = _if_ended[case] = policy, judged.outcome
+    outcome = kept[1]
+    # Not kept: else the jobs of an ended process would all come back at one moment.
+    wait_s = drawn_wait_s(policy, attempt) if outcome == "retried" else 0.0
     grace_s = kill_after_s(definition.time_limit)
-    seat.limit_hard(InClaim(job.id, job.claim_id), limit_s, grace_s, verdict)
+    seat.limit_hard(InClaim(job.id, job.claim_id), limit_s, grace_s, (outcome, wait_s))
 
 
 def limit_blocking(seat: Interruptible, job: ClaimedJob, stood_s: float) -> None:
@@ -333,6 +335,15 @@ def _clean(text: str, length_max: int) -> str:
             f"{text[:half]}\n… {len(text) - length_max} characters left out …\n{text[-half:]}"
         )
     return storable(text)
+
+
+def remembered(job: ClaimedJob, outcome: Outcome) -> tuple[int, int]:
+    """Return what a scoreboard entry tells of a success: the job, in its claim.
+
+    Of one whose result is kept only that some job has ended, and it must not seem to run: the
+    result is in this process alone, so that when this dies, the job goes back and runs again.
+    """
+    return job.id if outcome.ttl_s is None else 0, job.claim_id
 
 
 def ending(job: ClaimedJob, outcome: Outcome) -> Ending:

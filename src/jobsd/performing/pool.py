@@ -21,7 +21,7 @@ from jobsd.clock import monotonic
 
 from .hand import Hand, check_alive, leave
 from .interrupter import Interrupter
-from .perform import Outcome, Run, described, ending, expired
+from .perform import Outcome, Run, described, ending, expired, remembered
 from .series import Series, first_job, sift
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ class Pool:
         trust_s: float = TRUST_S,
     ) -> None:
         self.size = threads
-        self._entry, self._wake = entry, wake
+        self._entry, self._wake, self._trust_s = entry, wake, trust_s
         self._todo: SimpleQueue[Waiting | Series | None] = SimpleQueue()
         # Guards what the threads write and the control thread takes away.
         self.lock = threading.Lock()
@@ -69,10 +69,8 @@ class Pool:
         self._woken = False
         # Written by the control thread alone.
         self.series: dict[int, Series] = {}
-        self._posted = self._low_water = 0
-        self._last_rank = (0, 0)
+        self._posted, self._low_water, self._last_rank = 0, 0, (0, 0)
         self.started_at: list[float | None] = [None] * threads
-        self._trust_s = trust_s
         self._interrupter = Interrupter(map(entry.hard_limit, range(threads)))
         self.interrupt, self.seats = self._interrupter.interrupt, self._interrupter.seats
         self._threads = [
@@ -215,7 +213,7 @@ class Pool:
         with self.lock:
             for job, outcome, *_ in runs:
                 if outcome.exception is None:
-                    self._entry.ended(job.id, job.claim_id)
+                    self._entry.ended(*remembered(job, outcome))
                 elif outcome.verdict.outcome != "expired":
                     self._entry.ended_as(ending(job, outcome))
 
@@ -371,9 +369,11 @@ class Pool:
         if outcome.exception is not None:
             job = job if outcome.completes is None else job._replace(claim_id=outcome.completes)
             outcome = self._end_badly(number, job, outcome, hand)
+        elif outcome.ttl_s is not None:
+            self._entry.rest(number)  # see `remembered`
         with self.lock:
             if not hand.on_board:
-                self._entry.ended(job.id, job.claim_id)
+                self._entry.ended(*remembered(job, outcome))
                 hand.on_board = True
             self.started_at[number] = None
             hand.pass_on(Run(job, outcome, hand.started, ended), self._runs)
