@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import fields
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
@@ -60,6 +61,8 @@ class RecurringTasks:
             environ["JOBSD_ENV"] = environment
         root = Path(project) if project is not None else project_root(Path.cwd(), environ)
         options = load(root, environ, Flags())
+        # The task that is shipped runs a job of ours.
+        import_module("jobsd.heartbeat.job")
         registry.load_modules(options.imports, options.root)
         commands = [task.command for task in options.tasks if task.command]
         command_job.register(options.imports, commands)
