@@ -37,5 +37,16 @@ def read_call(name: str, text: str) -> Call:
         if definition.takes is not None:
             definition.takes.check(args, kwargs)
     except (ArgumentError, TypeError) as fault:
-        raise click.UsageError(f"ARGS-JSON: {fault}", click.get_current_context()) from fault
+        raise click.UsageError(_of_argument(fault), click.get_current_context()) from fault
     return Call(definition, args, kwargs)
+
+
+def _of_argument(fault: Exception) -> str:
+    """Return what is wrong with the arguments as the help calls them."""
+    text = str(fault)
+    if not text.startswith(_ARGUMENTS):
+        return f"ARGS-JSON: {text}"
+    return f"ARGS-JSON {text.removeprefix(_ARGUMENTS).replace('are not', 'is not', 1)}"
+
+
+_ARGUMENTS = "the arguments "

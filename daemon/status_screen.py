@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 
     Row = dict[str, Any]
 
+QUEUED_MAX = 100_000
+"""Jobs of one state of a queue that are counted, so that the screen is there at once."""
 _COLOR = re.compile(r"\x1b\[\d+m")
 _NEVER_APART = "\xa0"
 _HOME, _CLEAR_LINE, _CLEAR_BELOW = "\x1b[H", "\x1b[K", "\x1b[J"
@@ -43,6 +45,14 @@ def _text(value: object) -> str:
     return plain(value) or "-"
 
 
+def _queued(value: object) -> str:
+    return f"{value:,}+" if isinstance(value, int) and value >= QUEUED_MAX else human(value)
+
+
+QUEUE_COLUMNS = tuple(
+    replace(column, show=_queued) if column.right and column.show is human else column
+    for column in queue_list.COLUMNS
+)
 _TREES = (
     Column("hostname", "TREE ON HOST", rank=1, show=_text, cuts=True),
     Column("pid", show=number, right=True),
@@ -138,7 +148,7 @@ class Screen:
         planned = seen.recurring if seen.has_scheduler else []
         more = f"`{program()} queues`", f"`{program()} failures`", f"`{program()} ps`"
         return [
-            Table(queues, queue_list.COLUMNS, more[0], apart=True),
+            Table(queues, QUEUE_COLUMNS, more[0], apart=True),
             Table(self.figures.failures, _FAILURES, more[1], apart=True),
             Table(trees(seen.processes), _TREES, more[2], apart=True),
             Table(planned, _TASKS, f"`{program()} recurring list`", apart=True),

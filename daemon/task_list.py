@@ -43,7 +43,7 @@ COLUMNS = (
     Column("last", rank=6, show=_in_its_zone),
     Column("passed", rank=3, show=_passed),
     Column("key", show=_text),
-    Column("schedule", rank=1, show=_text, cuts=True),
+    Column("schedule", rank=1, show=_text, cuts=True, least=24),
     Column("activates", rank=5, show=_text, cuts=True),
 )
 EMPTY = "there are no recurring tasks: name some in config/recurring.yml"

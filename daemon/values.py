@@ -42,7 +42,7 @@ def plain(value: object) -> str:
         case timedelta():
             return f"{value.total_seconds():.3f}"
         case dict() | list() | tuple():
-            return one_line(json.dumps(value, default=as_json, ensure_ascii=False))
+            return json_text(value)
         case _:
             return one_line(str(value))
 

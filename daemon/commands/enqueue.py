@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import click
@@ -100,8 +100,13 @@ def _moment(text: str, project: Project) -> datetime:
         raise click.BadParameter(fault, param_hint="'--at'")
     if moment.tzinfo is not None:
         return moment
+    counts = zone if named else project.options.time_zone
     try:
-        counts = zone if named else project.options.time_zone
-        return moment.replace(tzinfo=require_zone(counts)[1])
+        meant = moment.replace(tzinfo=require_zone(counts)[1])
     except ScheduleError as error:
         raise click.BadParameter(error.message, param_hint="'--at'") from None
+    # Where clocks are put forward, some times are left out: nobody can mean one of these.
+    if meant.astimezone(UTC).astimezone(meant.tzinfo).replace(tzinfo=None) != moment:
+        fault = f"there is no {moment:%H:%M} on {moment:%Y-%m-%d} in {counts}: clocks skip it"
+        raise click.BadParameter(fault, param_hint="'--at'")
+    return meant

@@ -102,7 +102,8 @@ def command(project: Project, /, **options: Any) -> Result:  # noqa: ANN401 - cl
         _print_now(found)
         for line in lines:
             _print_now([line] if line is not None and wanted.admits(line) else [])
-    return Result([line.document() for line in found], (_Lines(found),))
+    empty = "" if found else "no line of the log is meant: `logs -n 20` shows the last ones"
+    return Result([line.document() for line in found], (_Lines(found),), empty)
 
 
 def _print_now(found: Iterable[Line]) -> None:

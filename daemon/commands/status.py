@@ -41,7 +41,8 @@ status --json
 def command(project: Project, every_s: float | None) -> Result:
     """Show on one screen what runs, what waits, what is due next and what failed.
 
-    Exit status 3 when nothing runs.
+    Of each state of a queue it counts 100,000 jobs; `queues` counts on. Exit status 3 when
+    nothing runs.
     """
     shown = shown_arguments(project)
     with project.session() as session:
@@ -57,10 +58,10 @@ def command(project: Project, every_s: float | None) -> Result:
 def _result(
     project: Project, session: Session, shown: ShownArguments, *, watched: bool = False
 ) -> Result:
-    from jobsd.daemon.status_screen import Screen, figures
+    from jobsd.daemon.status_screen import QUEUED_MAX, Screen, figures
     from jobsd.operations.overview import overview
 
-    seen = overview(session, project.options.supervisor.process_alive_threshold_s)
+    seen = overview(session, project.options.supervisor.process_alive_threshold_s, QUEUED_MAX)
     seen.recurring[:] = map(shown.task, seen.recurring)
     status = DONE if seen.running else NOT_RUNNING
     if chosen_format().as_json:

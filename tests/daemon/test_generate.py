@@ -321,3 +321,16 @@ def test_a_time_may_name_its_zone(run: Commands, given: str, stored: str) -> Non
 )
 def test_a_time_of_no_zone_or_of_two_is_wrong_usage(run: Commands, given: str) -> None:
     assert run("enqueue", "shop_jobs.welcome", "[1]", "--at", given).returncode == 2
+
+
+def test_a_time_that_clocks_skip_is_refused_and_the_first_of_two_is_taken(
+    run: Commands,
+) -> None:
+    welcome = ("enqueue", "shop_jobs.welcome", "[1]", "--at")
+
+    skipped = run(*welcome, "2030-03-31 02:30 Europe/Paris")
+    twice = run.json(*welcome, "2030-10-27 02:30 Europe/Paris")
+
+    assert skipped.returncode == 2
+    assert "there is no 02:30 on 2030-03-31 in Europe/Paris" in skipped.stderr
+    assert run.json("show", str(twice["id"]))["scheduled_at"] == "2030-10-27T00:30:00+00:00"

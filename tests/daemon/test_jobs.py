@@ -70,6 +70,22 @@ def test_enqueue_checks_what_the_class_form_takes(run: Commands, arguments: str)
     assert done.stderr.startswith("error: ARGS-JSON: ")
 
 
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        ("{bad", "ARGS-JSON is not valid JSON: "),
+        ("7", "ARGS-JSON must be a JSON list or object"),
+    ],
+)
+def test_arguments_that_can_not_be_read_are_named_as_the_help_does(
+    run: Commands, arguments: str, sentence: str
+) -> None:
+    done = run("enqueue", "DailyCleanupJob", arguments)
+
+    assert done.returncode == 2
+    assert sentence in done.stderr
+
+
 def test_a_conflict_that_may_not_wait_ends_with_6(run: Commands) -> None:
     run.project.write("shop_jobs.py", _ONE_AT_A_TIME)
     assert run("enqueue", "shop_jobs.one").returncode == 0

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from jobs.placed import fail
-from jobsd.operations.overview import totals
+from jobsd.daemon.status_screen import QUEUE_COLUMNS, QUEUED_MAX
+from jobsd.operations.overview import overview, totals
 from system.rows import register
 from system.terminal import on_a_terminal
 from system.tree import COMMAND
@@ -189,6 +190,20 @@ def test_an_empty_answer_says_what_to_do(
 
     assert done.stdout == ""
     assert sentence in done.stderr
+
+
+def test_a_queue_is_counted_up_to_a_bound_and_a_screen_says_so(session: Session) -> None:
+    session.connection.execute(
+        "WITH job AS (INSERT INTO jobsd.jobs (queue_name, class_name)"
+        " SELECT 'a', 'b' FROM generate_series(1, 3) RETURNING id)"
+        " INSERT INTO jobsd.ready_executions (job_id, position, priority, queue_name)"
+        " SELECT id, id, 0, 'a' FROM job"
+    )
+    (ready,) = (column for column in QUEUE_COLUMNS if column.name == "ready")
+
+    assert overview(session, 60.0, 2).queues[0]["ready"] == 2
+    assert ready.show(QUEUED_MAX) == "100,000+"
+    assert ready.show(QUEUED_MAX - 1) == "99,999"
 
 
 def test_what_has_ended_is_counted_from_the_oldest_on_where_the_newest_wait(

@@ -23,7 +23,7 @@ from jobsd.operations import words
         ("tab\tand\nline", "tab\\tand\\nline"),
         ("\x1b[2J", "\\x1b[2J"),
         ("\x7f\x9b\u202e", "\\x7f\\x9b\\u202e"),
-        (["\x9b\u202e"], '["\\x9b\\u202e"]'),
+        (["\x9b\u202e"], '["\\u009b\\u202e"]'),
         (timedelta(seconds=1.5), "1.500"),
         ({"a": [1]}, '{"a": [1]}'),
         (
