@@ -2,8 +2,8 @@
 
 What a command needs takes longer to load than many take to run. An exception that is raised
 within the import system may be dropped there, and printed; so until the command itself begins,
-an interrupt ends the process at once. From there on it is a KeyboardInterrupt as ever: there
-may be something to clean up.
+an interrupt ends the process at once. While Python itself starts, `bin/jobs` lets it wait.
+From there on it is a KeyboardInterrupt as ever: there may be something to clean up.
 """
 
 from __future__ import annotations
@@ -27,6 +27,8 @@ def are_the_end() -> None:
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, _leave)
     sys.unraisablehook = _report
+    # Until here `bin/jobs` has let interrupts wait. One that has come in between is the end.
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
 
 
 def are_exceptions() -> None:

@@ -5,8 +5,14 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
+from typing import TYPE_CHECKING
 
 import pytest
+
+from jobsd.daemon.new_project import write_project
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 _AT_AN_IMPORT = """
 import signal, sys
@@ -63,3 +69,20 @@ def test_once_a_command_has_begun_an_interrupt_is_an_exception() -> None:
     status, reported, wrong = _interrupted("importlib.metadata", f"print('begun'); {_SIGNAL}")
 
     assert (status, reported, wrong.strip()) == (130, "begun\n", "")
+
+
+def test_an_interrupt_that_came_while_python_started_is_the_end(tmp_path: Path) -> None:
+    write_project(tmp_path)
+    python = tmp_path / ".venv/bin/python"
+    python.parent.mkdir(parents=True)
+    # What stands for Python here interrupts itself, before any line of Python has run.
+    python.write_text(f'#!/bin/sh\nkill -INT $$\nexec {sys.executable} "$@"\n')
+    for file in (python, tmp_path / ".venv/bin/jobsd"):
+        file.touch()
+        file.chmod(0o755)
+
+    done = subprocess.run(
+        [tmp_path / "bin/jobs", "version"], capture_output=True, text=True, check=False
+    )
+
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "")
