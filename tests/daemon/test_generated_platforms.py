@@ -64,11 +64,9 @@ def test_a_procfile_starts_the_daemon(run: Commands) -> None:
 
 @pytest.mark.parametrize("written", ["generated", "page"])
 def test_an_app_json_has_only_what_dokku_reads(run: Commands, written: str) -> None:
-    texts = {
-        "generated": lambda: run("generate", "dokku").stdout,
-        "page": lambda: blocks(guide("dokku"), "json")[0],
-    }
-    file = run.project.write("app.json", texts[written]())
+    page = blocks(guide("dokku"), "json")[0]
+    text = page if written == "page" else run("generate", "dokku").stdout
+    file = run.project.write("app.json", text)
 
     done = _judged(
         _of_python("check-jsonschema"), "--schemafile", SCHEMA, file, cwd=file.parent
@@ -130,13 +128,9 @@ def _checks_crontabs() -> bool:
 @pytest.mark.parametrize("written", ["generated", "page"])
 def test_cron_takes_the_crontab(run: Commands, written: str) -> None:
     run.project.write("config/recurring.yml", RECURRING)
-    texts = {
-        "generated": lambda: run("generate", "crontab").stdout,
-        "page": lambda: re.findall(
-            "^(MAILTO=.*?)^```", guide("cron"), re.MULTILINE | re.DOTALL
-        )[0],
-    }
-    file = run.project.write("crontab", texts[written]())
+    page: str = re.findall("^(MAILTO=.*?)^```", guide("cron"), re.MULTILINE | re.DOTALL)[0]
+    text = page if written == "page" else run("generate", "crontab").stdout
+    file = run.project.write("crontab", text)
 
     done = _judged("crontab", "-T", file, cwd=file.parent)
 
