@@ -1,6 +1,6 @@
 -- recorded: say which of these outcomes stand in the tables as this process has sent them. An
--- attempt bears the process's name, and a start, which only who ran the job knows; a success
--- the duration to the microsecond, a snooze its pause. Where nothing is left that tells (the
+-- attempt bears the process's name, and like a success the duration to the microsecond (who has
+-- recovered the job knows the start at most); a snooze its pause. Where nothing is left that tells (the
 -- job is erased, or was given back), nobody else has settled it as long as the process's row is
 -- there: that goes when its claims are settled by others. Says also of which jobs the end was
 -- another than was sent, since they were cancelled.
@@ -40,7 +40,10 @@ WHERE CASE
         WHERE attempt.job_id = given.job_id
             AND attempt.attempt = given.attempt
             AND attempt.process = %(process)s
-            AND attempt.started_at IS NOT NULL
             AND attempt.error IS NOT NULL
+            AND abs(
+                extract(epoch FROM attempt.ended_at - attempt.started_at)::float8
+                - (given.started_s - given.ended_s)
+            ) < 3e-6
     )
 END;
