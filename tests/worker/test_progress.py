@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import psycopg
 import pytest
 
 from jobsd.errors import Error
@@ -77,6 +78,22 @@ def test_it_is_written_once_a_second_at_most(session: Session) -> None:
 
     assert (bool(progress.SAID), len(woken)) == (True, 2)
     assert 0 < writer.bound(30) <= 1
+
+
+@pytest.mark.failure(
+    "The connection breaks while it is written how far a job has come that says no more.",
+    "It is written once the connection stands again, unless the job has said more meanwhile.",
+)
+def test_what_could_not_be_written_is_written_later(session: Session) -> None:
+    writer = ProgressWriter(session, lambda: None, "worker-test")
+    progress.say(1, 1, None, None)
+    progress.say(2, 1, None, None)
+    session.connection.close()
+
+    with pytest.raises(psycopg.OperationalError):
+        writer.finish(7)
+    assert list(progress.SAID.take()) == [1, 2]
+    session.close()
 
 
 def test_a_job_of_another_process_is_left_alone(session: Session, count: Count) -> None:

@@ -59,6 +59,11 @@ class Said:
             texts, self._texts = self._texts, {}
         return texts
 
+    def put_back(self, texts: Mapping[int, str]) -> None:
+        """Leave what could not be written, but for jobs that have said more since."""
+        with self._lock:
+            self._texts = {**texts, **self._texts}
+
 
 SAID = Said()
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from jobsd.clock import monotonic
+from jobsd.database.connection import OUTAGES
 from jobsd.instruments.kept import KEPT
 from jobsd.jobs import progress
 
@@ -48,9 +49,17 @@ class ProgressWriter:
 
     def _write(self, process_id: int) -> None:
         if progress.SAID:
-            progress.write(self._session, process_id, progress.SAID.take())
+            self._write_progress(process_id)
         if KEPT:
             self._write_logs()
+
+    def _write_progress(self, process_id: int) -> None:
+        said = progress.SAID.take()
+        try:
+            progress.write(self._session, process_id, said)
+        except OUTAGES:
+            progress.SAID.put_back(said)
+            raise
 
     def _write_logs(self) -> None:
         # Here, since most processes keep none.
