@@ -6,6 +6,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
+import resource
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
@@ -234,6 +236,32 @@ def test_a_wait_goes_on_when_its_connection_is_cut(
 
         worker.until(future.done, 20)
         assert future.result() == 5
+
+
+@pytest.mark.failure(
+    "A program has more than a thousand files open, and waits for the end of a job.",
+    "It has its answer.",
+)
+def test_a_program_with_many_open_files_has_its_answer(
+    make_worker: MakeWorker, session: Session
+) -> None:
+    worker = make_worker()
+    waiting.end_all()
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, max(soft, 2048)), hard))
+    files = [os.open(os.devnull, os.O_RDONLY) for _ in range(1024)]
+    try:
+        handle = give.enqueue(1)
+        with ThreadPoolExecutor(1) as pool:
+            future = pool.submit(handle.wait, 20)
+            wait_until(lambda: _waiters(session) == 1)
+            worker.until(future.done, 30)
+            assert future.result() == "finished"
+    finally:
+        waiting.end_all()
+        for each in files:
+            os.close(each)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
 def test_all_waits_of_a_process_share_a_connection(

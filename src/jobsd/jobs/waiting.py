@@ -181,8 +181,12 @@ class Waiting:
     def _rest(self, session: Session, rest_s: float) -> None:
         listener = session.fileno()
         sockets = [self._reader] if listener is None else [self._reader, listener]
+        # Not `select`, which takes no number from 1024 on: a server may have as many open.
+        poller = select.poll()
+        for each in sockets:
+            poller.register(each, select.POLLIN)
         with contextlib.suppress(OSError):
-            select.select(sockets, [], [], rest_s)
+            poller.poll(rest_s * 1000)
         with contextlib.suppress(BlockingIOError):
             os.read(self._reader, 4096)
 
