@@ -21,11 +21,11 @@ from typing import TYPE_CHECKING
 from jobsd.clock import monotonic, monotonic_ns
 from jobsd.errors import Cancelled
 from jobsd.jobs import cancels, registry
+from jobsd.jobs.claims import InClaim
 from jobsd.jobs.time_limits import kill_after_s
 
 if TYPE_CHECKING:
     from jobsd.database.connection import Session
-    from jobsd.jobs.claims import InClaim
     from jobsd.performing.pool import Pool
     from jobsd.processes.entry import ScoreboardEntry
 
@@ -115,7 +115,9 @@ class Cancels:
         seats = [*self._pool.seats(), *self._asynchronous.coroutines.seats()]
         for seat in seats:
             running = seat.job
-            if running is not None and (running.id, running.claim_id) == job:
+            if running is None or running.id != job.job_id:
+                continue
+            if self._ledger.claim_of(InClaim(running.id, running.claim_id)) == job.claim_id:
                 known = registry.find(running.class_name)
                 grace_s = kill_after_s(None if known is None else known.time_limit)
                 seat.limit_hard(job, 0.0, grace_s, ("discarded", 0.0), from_now=True)

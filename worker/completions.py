@@ -52,6 +52,7 @@ class Completions:
         self._pool = asynchronous.pool
         self._entry = context.entry
         self._ended: list[Run] = []
+        self._freed: list[str] = []
         self._again_at = 0.0
         completion.REQUESTS.wake_by(context.nap.wake)
 
@@ -62,7 +63,12 @@ class Completions:
         mine = [run for run in runs if run.outcome.completes is not None]
         self._ended += mine
         self._again_at = 0.0 if mine else self._again_at
-        return [run for run in runs if run.outcome.completes is None]
+        others = [run for run in runs if run.outcome.completes is None]
+        for run in others:
+            # It has asked for a claim of its own, maybe, and gone on without an answer.
+            claim_id = self._ledger.claim_of(InClaim(run.job.id, run.job.claim_id))
+            self._ledger.completing.discard(claim_id)
+        return others
 
     def step(self) -> None:
         """Answer who asks for a claim, and find out what has become of transactions."""
@@ -71,6 +77,10 @@ class Completions:
                 self._isolate(request)
         if self._ended and monotonic() >= self._again_at:
             self._settle()
+        if self._freed:
+            limits.hand_over(self._session, self._freed)
+            # Only now: a statement whose answer is lost is sent again.
+            self._freed = []
 
     def bound(self, rest_s: float) -> float:
         """Return a rest that ends when there is something to do."""
@@ -121,6 +131,7 @@ class Completions:
         parameters = {
             "claim_ids": [run.job.claim_id for run in self._ended],
             "job_ids": [run.job.id for run in self._ended],
+            "attempts": [run.job.attempts + 1 for run in self._ended],
         }
         became = dict(self._session.fetch(completion.STATEMENTS["completed"], parameters))
         ended, self._ended = self._ended, []
@@ -132,11 +143,11 @@ class Completions:
         self._ledger.add(run for run in known if became[run.job.claim_id] == "rolled back")
 
     def _finish(self, runs: Iterable[Run]) -> None:
-        """Report jobs that are recorded, and hand over the slots that they had."""
+        """Report jobs that are recorded, and note the slots that they had."""
         for run in runs:
             key = self._ledger.settle(run.job.claim_id)
             self._report.ended([run._replace(outcome=SUCCESS)])
             if not run.outcome.returned and run.outcome.error is not None:
                 emit("job.raised", **facts_of(run.job), error=json.loads(run.outcome.error))
             if key is not None:
-                limits.hand_over(self._session, [key])
+                self._freed.append(key)

@@ -281,7 +281,8 @@ class Ledger:
             if job_id not in self._claims.get(claim_id, ())
             and InClaim(job_id, claim_id) not in self.locked
         ]
-        known = stored.keys() | self.completing
+        # What completes is alone in its claim: one of several was taken away.
+        known = stored.keys() | {id_ for id_ in self.completing if self.size_of(id_) == 1}
         gone = {id_: held for id_, held in self._claims.items() if id_ not in known}
         self._claims = {
             claim_id: held

@@ -73,9 +73,9 @@ class Requests:
         return taken
 
     def drop(self, request: Request) -> None:
-        """Forget a wish that is answered."""
+        """Forget a wish that is answered, or that nobody waits for any more."""
         with self._lock:
-            self._open.remove(request)
+            self._open = [each for each in self._open if each is not request]
 
     def put_back(self, request: Request) -> None:
         """Leave a wish for later."""
@@ -92,7 +92,8 @@ class Requests:
         self.put_back(request)
         if self._wake is not None:
             self._wake()
-        request.done.wait(ISOLATED_WITHIN_S)
+        if not request.done.wait(ISOLATED_WITHIN_S):
+            self.drop(request)
         if request.answer is None:
             raise CompletionError(
                 job_id, "its worker does not have it any more, or can't reach the database"
@@ -140,7 +141,7 @@ def complete(job: CurrentJob, connection: object, result: object) -> None:
         _write(driver, job.id, isolated, text, ttl_s)
     except BaseException:
         if here is not None:
-            here.shields -= 1
+            here.unshield()
         raise
     # Nothing strikes the job any more, until it has returned.
     begun.shielded = here is not None

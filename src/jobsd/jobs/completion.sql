@@ -9,10 +9,11 @@ WITH rest AS (
     RETURNING
         process_id,
         CASE WHEN %(job_id)s::bigint = ANY (cancelled) THEN ARRAY[%(job_id)s::bigint] END
-            AS cancelled
+            AS cancelled,
+        CASE WHEN %(job_id)s::bigint = ANY (forced) THEN ARRAY[%(job_id)s::bigint] END AS forced
 )
-INSERT INTO jobsd.claims (process_id, job_ids, cancelled, moved_from)
-SELECT process_id, ARRAY[%(job_id)s::bigint], cancelled, %(claim_id)s
+INSERT INTO jobsd.claims (process_id, job_ids, cancelled, forced, moved_from)
+SELECT process_id, ARRAY[%(job_id)s::bigint], cancelled, forced, %(claim_id)s
 FROM rest
 RETURNING id;
 
@@ -59,7 +60,8 @@ SELECT
     );
 
 -- completed: say what has become of transactions that recorded the ends of jobs: committed, rolled
--- back, still open; or lost, where somebody else has taken the job. Waits for nobody.
+-- back, still open; or lost, where somebody else has taken the job, and it may have finished since,
+-- in another attempt. Waits for nobody.
 WITH free AS (
     SELECT id
     FROM jobsd.claims
@@ -73,8 +75,10 @@ SELECT
         WHEN given.claim_id IN (SELECT id FROM free) THEN 'rolled back'
         WHEN EXISTS (SELECT FROM jobsd.claims AS claim WHERE claim.id = given.claim_id)
             THEN 'open'
-        WHEN job.id IS NULL OR job.outcome = 'finished' THEN 'committed'
+        WHEN job.id IS NULL OR (job.outcome = 'finished' AND job.attempts = given.attempt)
+            THEN 'committed'
         ELSE 'lost'
     END
-FROM unnest(%(claim_ids)s::bigint[], %(job_ids)s::bigint[]) AS given (claim_id, job_id)
+FROM unnest(%(claim_ids)s::bigint[], %(job_ids)s::bigint[], %(attempts)s::integer[])
+    AS given (claim_id, job_id, attempt)
 LEFT JOIN jobsd.jobs AS job ON job.id = given.job_id;

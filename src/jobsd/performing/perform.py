@@ -247,7 +247,8 @@ def limit_blocking(seat: Interruptible, job: ClaimedJob, stood_s: float) -> None
     why = ProcessExitError(f"the job has blocked the event loop for {stood_s:.0f} s")
     verdict = judge(definition.policy, why, job.attempts + 1, job.max_attempts)
     grace_s = kill_after_s(definition.time_limit)
-    where = InClaim(job.id, job.claim_id)
+    begun = BEGUN.get(job.id)
+    where = InClaim(job.id, job.claim_id if begun is None else begun.claim_id)
     seat.limit_now(where, stood_s, grace_s, (verdict.outcome, verdict.wait_s))
 
 

@@ -106,6 +106,14 @@ class HardLimits(RunningJobs):
         """Return the row of a slot for coroutines."""
         return HardLimit(self.words, THREADS_MAX + slot)
 
+    def moved(self, job_id: int, claim_id: int, new_claim: int) -> None:
+        """Record that a job which runs is in another claim: so its limit is."""
+        super().moved(job_id, claim_id, new_claim)
+        words = self.words
+        for at in range(_ROWS_AT, _ROWS_AT + words[LIMITED] * _ROW, _ROW):
+            if (words[at + _JOB], words[at + _CLAIM]) == (job_id, claim_id):
+                words[at + _CLAIM] = new_claim
+
     def force(self, job: InClaim, grace_s: float) -> None:
         """Say that a job is to go that was cancelled by force. Called by the monitor."""
         row = HardLimit(self.words, _FORCED_ROW)
