@@ -10,8 +10,12 @@ from __future__ import annotations
 import inspect
 import re
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from jobsd.web import acts, routes
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 PAGE = Path(__file__).parents[2] / "docs/reference/http.md"
 _HEAD = """# HTTP interface of the dashboard
@@ -58,7 +62,7 @@ def _says(function: object) -> str:
     return (inspect.getdoc(function) or "").partition("\n")[0]
 
 
-def _rows(rows: list[tuple[str, ...]]) -> str:
+def _rows(rows: Iterable[tuple[str, ...]]) -> str:
     return "\n".join(f"| {' | '.join(row)} |" for row in rows)
 
 
