@@ -1,4 +1,4 @@
-"""What a worker gives back keeps its place before what is less urgent."""
+"""A limited job overtakes nothing that is more urgent: not what was given back, or not seen."""
 
 # pyright: reportPrivateUsage=false
 
@@ -6,9 +6,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from jobsd.clock import monotonic
 from jobsd.jobs.client import enqueue_many
 from jobsd.jobs.definition import job
 from jobsd.jobs.limits import Limit
+from jobsd.worker.asynchronous import Aim
 
 from .bodies import gate, note, noted, wait_for_gate
 
@@ -16,6 +18,10 @@ if TYPE_CHECKING:
     from .conftest import Count, MakeWorker
 
 MANY_S = 1e6
+
+
+@job
+async def coroutine() -> None: ...
 
 
 @job(limits_concurrency=Limit(key="k"))
@@ -48,4 +54,25 @@ def test_what_was_given_back_goes_before_a_limited_job_that_is_less_urgent(
     claiming.ways.poll_now()
     driven.until(lambda: len(noted) == 22)
 
+    assert noted[-1] == -1
+
+
+def test_a_claim_for_coroutines_alone_says_nothing_of_functions(
+    make_worker: MakeWorker, count: Count
+) -> None:
+    """A thread may become idle between the claim, for which it had no room, and its answer."""
+    driven = make_worker(threads=1)
+    driven.until(driven.at_rest)
+    worker, claiming = driven.worker, driven.worker._claiming
+    enqueue_many(note.with_args(n) for n in range(20))
+    limited.using(priority=5).enqueue(-1)
+    claiming.limited.search_now()
+
+    request = claiming.request(Aim(kind=True, limit=5), monotonic(), worker._process_id)
+    result = worker._turns.take(worker._ledger.recording(), release=[], request=request)
+    assert result is not None
+    claiming.finish(request, result)
+
+    assert (result.size, count("claims")) == (0, 0)
+    driven.until(lambda: len(noted) == 21)
     assert noted[-1] == -1

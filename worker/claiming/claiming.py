@@ -219,6 +219,10 @@ class Claiming:
             # Released jobs lie before the cursor, and may be more urgent.
             return True
         short = until is None
+        if request.kind:
+            # A claim for coroutines alone says nothing of functions, which may be more urgent
+            # than limited jobs; and there was no room for these.
+            return short
         threads = request.limit if not self._asynchronous.is_active else self._thread_room()
         if threads and monotonic() >= self.limited.next_search:
             claimed = self.limited.claim(
