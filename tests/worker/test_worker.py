@@ -118,7 +118,7 @@ def test_many_jobs_run_each_once(make_worker: MakeWorker, count: Count) -> None:
     enqueue_many(note.with_args(i) for i in range(5000))
     driven = make_worker()
 
-    driven.until(lambda: len(noted) == 5000)
+    driven.until(lambda: len(noted) == 5000, within_s=60)
     driven.drain()
 
     assert sorted(noted) == list(range(5000))  # type: ignore[type-var]
