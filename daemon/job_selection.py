@@ -250,6 +250,6 @@ def all_of(progress: Progress, facts: dict[str, Any], verb: str) -> Result:
     """Return what became of jobs that were selected by filters."""
     if progress.skipped:
         moved = counted(progress.skipped, "job")
-        note(f"{moved} had moved on meanwhile, or were just being claimed: left alone")
+        note(f"skipped {moved} that had changed state, or were just being claimed")
     value = Value(progress.count, f"{counted(progress.count, 'job')} {verb}")
     return Result({**facts, "skipped": progress.skipped}, (value,))

@@ -116,7 +116,7 @@ def _supervisor(root: Path, pid: int | None) -> Generator[tuple[int, socket.sock
             raise NotRunningError(f"no {which} runs in {root}")
         if len(found) > 1:
             pids = ", ".join(str(number) for number, _ in found)
-            raise RefusedError(f"several supervisors run in {root}: say --pid, one of {pids}")
+            raise RefusedError(f"several supervisors run in {root}: give --pid, one of {pids}")
         yield found[0]
 
 

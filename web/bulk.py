@@ -166,7 +166,7 @@ def whole(text: str) -> int:
 def _number(form: Mapping[str, Any], name: str) -> int:
     given = str(form.get(name, ""))
     if not (given.isascii() and given.isdigit() and len(given) < 19):
-        raise RefusedError("nothing is done: look at the number of jobs first (`upto`)")
+        raise RefusedError("nothing was done: get the number of jobs first (`upto`)")
     return int(given)
 
 

@@ -117,7 +117,7 @@ def _send(row: ProcessRow, number: int) -> None:
 def _require_here(row: ProcessRow) -> None:
     """Return when a row is of a process of this machine that is still the one it was."""
     if row.kind == "supervisor":
-        raise RefusedError("a supervisor has nobody who would start it: reload or restart it")
+        raise RefusedError("no process would start a supervisor again: reload or restart it")
     known = {name: row.metadata.get(name) for name in ("boot", "namespace", "started")}
     if row.hostname != machine.hostname() or processes.identity(row.pid) != known:
         raise RefusedError(
@@ -135,7 +135,7 @@ def _defined(acting: Acting, key: str) -> TaskDefinition:
     form = {name: value.strip() for name, value in acting.form.items()}
     class_name = form.get("class", "")
     if not _is_known(acting, class_name):
-        raise RefusedError(f"no worker that lives knows a job {class_name!r:.80}")
+        raise RefusedError(f"no live worker knows a job {class_name!r:.80}")
     priority = form.get("priority")
     settings: dict[str, Any] = {
         "schedule": form.get("schedule", ""),

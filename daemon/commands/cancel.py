@@ -89,7 +89,7 @@ def _became(
     from jobsd.daemon.values import counted
 
     if skipped:
-        note(f"{counted(skipped, 'job')} had ended meanwhile: left alone")
+        note(f"skipped {counted(skipped, 'job')} that had ended in the meantime")
     jobs = [
         {"id": id_, "state": was, "became": "stopping" if was == "claimed" else "discarded"}
         for id_, was in sorted(done.items())

@@ -143,6 +143,6 @@ def _note_how_far(found: Listed) -> None:
     if not found.complete:
         oldest = "" if found.oldest is None else f", enqueued {when(found.oldest)} and later"
         note(
-            f"looked at the newest {found.seen:,} jobs{oldest};"
-            " --since 30d looks at all of 30 days"
+            f"searched the newest {found.seen:,} jobs{oldest};"
+            " --since 30d searches all of 30 days"
         )

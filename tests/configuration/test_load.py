@@ -302,7 +302,7 @@ def test_no_password_is_in_the_options_as_text(project: Project) -> None:
     ("flags", "says"),
     [
         (Flags(until_empty=True, only="dispatcher"), "--until-empty needs a worker"),
-        (Flags(horizon="1h"), "--horizon goes with --until-empty, which is not given"),
+        (Flags(horizon="1h"), "--horizon goes with --until-empty, which is missing"),
     ],
 )
 def test_an_end_that_would_never_come_is_refused(

@@ -176,17 +176,17 @@ def test_a_mapping_at_the_end_holds_named_arguments(
         ),
         (
             "class: A, command: a.b(), schedule: every hour",
-            "task.command can't stand beside class",
+            "task.command can't be used together with class",
             "keep one of the two",
         ),
         (
             "command: a.b(), args: 1, schedule: every hour",
-            "task.args can't stand beside command",
+            "task.args can't be used together with command",
             "write them into the command",
         ),
         (
             "class: A, schedule: every hour, every: 1h",
-            "task.every can't stand beside schedule",
+            "task.every can't be used together with schedule",
             "keep one of the two",
         ),
         ("class: A, schedule: ", "task.schedule is missing", "such as"),
@@ -223,7 +223,7 @@ def test_a_mapping_at_the_end_holds_named_arguments(
         ),
         (
             "command: os.system(x), schedule: every hour",
-            "task.command can't be read: an argument is no literal: nothing is evaluated here",
+            "task.command can't be read: an argument must be a literal; nothing is evaluated",
             "write a dotted call",
         ),
     ],

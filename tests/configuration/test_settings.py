@@ -88,5 +88,5 @@ def test_what_init_writes_has_the_defaults_too(project: Project) -> None:
 
 
 def test_a_flag_that_is_no_setting_is_an_error_of_the_program() -> None:
-    with pytest.raises(TypeError, match="no such flags: log_levle"):
+    with pytest.raises(TypeError, match="unknown flags: log_levle"):
         Flags(log_levle="debug")

@@ -217,7 +217,7 @@ def test_list_says_how_far_it_has_searched(
 
     reported = capsys.readouterr()
     assert (status, reported.out) == (0, "[]\n")
-    assert reported.err.startswith("looked at the newest 100 jobs, enqueued ")
+    assert reported.err.startswith("searched the newest 100 jobs, enqueued ")
     assert "--since" in reported.err
 
 

@@ -64,7 +64,10 @@ def test_a_job_gets_its_instances_as_they_are_when_it_is_performed(
     said = project.manage("jobs", "start", "--until-empty", "--log-format", "json")
 
     assert "hello, ann and 0 others" in reported
-    assert "REFUSED an instance of auth.user is no argument before it is saved" in reported
+    assert (
+        "REFUSED an instance of auth.user must be saved before it can be an argument"
+        in reported
+    )
     lines: list[dict[str, Any]] = [
         json.loads(line) for line in said.splitlines() if "{" in line
     ]

@@ -27,37 +27,39 @@ PAGE = TESTS.parent / "docs/evidence/failures.md"
 HEAD = """\
 <!-- Made by tests/docs/failures_page.py of the marks of the tests; change those instead. -->
 
-# What we break, and what happens
+# What the tests break, and what happens
 
-Each row is a test on the real thing: real processes, signals, sockets, a real PostgreSQL. A
-test says what it breaks by its mark, `@pytest.mark.failure("what is broken", "what happens")`,
-and the sentence it is called by is asserted. Behind it: the commit and the day of the last
-recorded run. What takes minutes is run by `bin/test -m long`.
+Each row is a test with real processes, signals, sockets and a real PostgreSQL. A test states
+what it breaks by its mark, `@pytest.mark.failure("what is broken", "what happens")`, and its
+name is the sentence that it asserts. The name is followed by the commit and the day of the last
+recorded run. Tests that take minutes are run by `bin/test -m long`.
 """
 
 CHAOS = """
 ## All of it at once
 
 `python -m tests.chaos --minutes 5 --seed N` enqueues jobs of all kinds in all ways on two trees
-that share a database, and meanwhile kills, stops, freezes and cuts at random: processes of
-every kind, whole trees, connections, backends, the server. Then it compares what the jobs say
-they did, what the enqueuers were promised, what PostgreSQL recorded in which transaction, and
-who was seen alive until when. Every figure has to be 0:
+that share a database, and meanwhile kills, stops, freezes and disconnects at random: processes
+of every kind, whole trees, connections, backends, the server. Then it compares what the jobs
+report of themselves, what the calls that enqueued returned, what PostgreSQL recorded in which
+transaction, and until when each process was alive. Every figure has to be 0:
 
-- **lost**: a committed job is not there, or nowhere, or a planned instant has no job;
-- **there though rolled back**, or though the call said that it was not stored; **stored in
-  part**, of what is all or none; **stored twice**;
+- **lost**: a committed job does not exist, or is in no table, or a planned instant has no job;
+- **there though rolled back**, or though the call reported that it was not enqueued; **stored
+  in part**: some jobs of a bulk; **stored twice**;
 - **recorded twice**: a second outcome, or an attempt counted twice; **recorded wrongly**: an
-  outcome that the job's last run does not bear out;
-- **ended unlawfully**: a cancelled job that failed, that finished though it had not been begun,
-  or that nobody has cancelled; one expired that may not, or failed by a limit that it has not;
-  **begun too late**, when it had expired; **two of one key** of unique jobs; **effects not
-  once**, of a job that ends in the transaction of its effects;
-- **run too often**: beyond its attempts, without a claim of its own, twice for one claim, after
-  its claim was taken away, or uncounted although nobody had asked its process to leave;
-- **limit exceeded**; **slots leaked**; **in two places**; **stuck** when the troubles are over;
-- **left behind**: a process or a row after the end; **own errors**: an error of ours in a log,
-  a supervisor that ended by itself.
+  outcome that does not agree with the job's last run;
+- **ended unlawfully**: a cancelled job that failed, that finished without having started, or
+  that was never cancelled; a job that expired although it may not; a job that failed by a time
+  limit that it does not have; **begun too late**: after it had expired; **two of one key**
+  among unique jobs; **effects not once**: of a job that completes in the transaction of its
+  effects;
+- **run too often**: more often than its attempts, without a claim of its own, twice for one
+  claim, after its claim was taken away, or without a counted attempt although its process was
+  not asked to stop;
+- **limit exceeded**; **slots leaked**; **in two places**; **stuck** after the last disturbance;
+- **left behind**: a process or a row after the end; **own errors**: an error of jobsd itself in
+  a log, or a supervisor that exited by itself.
 """
 
 

@@ -58,7 +58,7 @@ def test_the_folder_of_a_socket_that_somebody_else_has_made_is_refused(
     deep = Location(fresh_place.directory / ("e" * 100), "test", fresh_place.copies)
     deep.socket.symlink_to("/tmp")
     try:
-        with pytest.raises(EmbeddedServerError, match="taken by something that is not ours"):
+        with pytest.raises(EmbeddedServerError, match="something that jobsd did not create"):
             Server(deep, os.environ, other_clients).ensure()
     finally:
         deep.socket.unlink()

@@ -202,7 +202,7 @@ def test_an_asynchronous_connection_can_not_be_waited_for(target: Target) -> Non
 
 @EVERY_WAY
 def test_a_connection_that_is_none_by_mistake_is_refused(put: Put, stored: Stored) -> None:
-    with pytest.raises(Error, match="the connection given is None: give that of your trans"):
+    with pytest.raises(Error, match="connection is None: give the connection of your trans"):
         put(None, 1)
 
     assert stored() == []

@@ -295,7 +295,7 @@ def test_a_bulk_that_fails_leaves_nothing(jobs: MemoryQueue) -> None:
 def test_handles_report_what_has_become_of_a_job(jobs: MemoryQueue) -> None:
     del jobs
     good, bad = urgent.enqueue(), flaky.enqueue("value", "value", "value")
-    with pytest.raises(TimeoutError, match="is ready, and nobody performs it"):
+    with pytest.raises(TimeoutError, match="is ready, and nothing performs it"):
         good.wait()
 
     perform_enqueued(raises=False)

@@ -246,6 +246,6 @@ def test_the_users_of_the_file_are_read_and_their_faults_are_named(tmp_path: Pat
         load(tmp_path, {}, Flags())
 
     assert (ann.name, ann.password, ann.role) == ("ann", "a b", "operator")
-    assert "users.ann has a role that is none of viewer" in str(caught.value)
+    assert "users.ann has an unknown role; expected one of viewer" in str(caught.value)
     assert "users.bob has neither a password nor a token" in str(caught.value)
     assert "pa55" not in str(caught.value)

@@ -167,7 +167,7 @@ async def coroutine() -> None:
 def twice() -> None:
     with psycopg.connect(URL[0]) as connection:
         current_job().complete(connection=connection)
-        with pytest.raises(CompletionError, match="was called before"):
+        with pytest.raises(CompletionError, match="was already called"):
             current_job().complete(connection=connection)
 
 
@@ -336,7 +336,7 @@ def test_another_database_is_an_error(
 
     drop_database(server_url, name)
     assert (
-        "is it the queue's database?"
+        "check that it is the queue's database"
         in rows("SELECT error ->> 'message' FROM jobsd.attempts")[0]
     )
 

@@ -36,7 +36,7 @@ class Flags:
     def __init__(self, **given: Text) -> None:
         unknown = given.keys() - {row.flag_name for row in ROWS}
         if unknown:
-            raise TypeError(f"there are no such flags: {', '.join(sorted(unknown))}")
+            raise TypeError(f"unknown flags: {', '.join(sorted(unknown))}")
         self.given = {name: text for name, text in given.items() if text not in (None, ())}
 
     def replaced(self, **given: Text) -> Flags:
@@ -87,7 +87,9 @@ class Given:
         by = node.span.source.name
         if by.startswith("--") and not node.text.strip():
             # Most likely a variable of the shell that is not set: nothing would mean all.
-            self._faults.add(node.span, f"{by} is empty", "give a value, or leave it out")
+            self._faults.add(
+                node.span, f"{by} is empty", "give a value, or leave the option out"
+            )
             return
         value = take(node, row.kind, by, self._faults, default=_FAULTY)
         if value is not _FAULTY:

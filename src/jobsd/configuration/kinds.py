@@ -280,7 +280,9 @@ def read_queue(name: str) -> str:
 def read_queue_pattern(pattern: str) -> str:
     """Read the name of a queue, a prefix with a star behind it, or a star for all."""
     if "," in pattern:
-        raise Mistake("must be one queue, without a comma", "write a list with one a line")
+        raise Mistake(
+            "must be one queue, without a comma", "write a list with one queue per line"
+        )
     if "*" in pattern[:-1]:
         prefix = pattern[: pattern.index("*") + 1]
         taken = "all queues" if prefix == "*" else "all queues that begin so"

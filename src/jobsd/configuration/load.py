@@ -222,9 +222,7 @@ class _Reading:
             hint = "without workers no job would ever be done"
             self.faults.add_fault(Fault("--until-empty needs a worker", hint=hint))
         if options.horizon_s and not options.until_empty:
-            self.faults.add_fault(
-                Fault("--horizon goes with --until-empty, which is not given")
-            )
+            self.faults.add_fault(Fault("--horizon goes with --until-empty, which is missing"))
 
     def _require_file(self) -> None:
         """Refuse a start without a file: it would claim all jobs, and know no class of them."""

@@ -121,10 +121,10 @@ def _task(
 def _check_work(entry: Entry) -> None:
     """Check that exactly one of `class` and `command` is given."""
     if entry.is_given("class") and entry.is_given("command"):
-        entry.wrong("command", "can't stand beside class", "keep one of the two")
+        entry.wrong("command", "can't be used together with class", "keep one of the two")
     elif entry.is_given("command") and entry.is_given("args"):
         hint = 'write them into the command: "app.tasks.cleanup(batch=500)"'
-        entry.wrong("args", "can't stand beside command", hint)
+        entry.wrong("args", "can't be used together with command", hint)
     elif not entry.is_given("class") and not entry.is_given("command"):
         entry.missing("class or command", {"class", "command"}, "say what to run")
 
@@ -132,7 +132,7 @@ def _check_work(entry: Entry) -> None:
 def _phrase(entry: Entry, time_zone: str, warnings: list[str]) -> str:
     """Read the schedule, and check it in its time zone."""
     if entry.is_given("schedule") and entry.is_given("every"):
-        entry.wrong("every", "can't stand beside schedule", "keep one of the two")
+        entry.wrong("every", "can't be used together with schedule", "keep one of the two")
     elif not entry.is_given("schedule") and not entry.is_given("every"):
         hint = 'such as "every 5 minutes", "at 5am every day" or "*/15 * * * *"'
         entry.missing("schedule", {"schedule"}, hint)

@@ -64,7 +64,9 @@ def _user(name: str, node: Node) -> User:
         given[key] = pair.value.text.strip() if pair.value.plain else pair.value.text
     role = given.get("role", "viewer")
     if role not in ROLES:
-        raise Mistake(f"has a role that is none of {', '.join(ROLES)}", quotes_value=False)
+        raise Mistake(
+            f"has an unknown role; expected one of {', '.join(ROLES)}", quotes_value=False
+        )
     if not given.keys() & {"password", "token"}:
         raise Mistake("has neither a password nor a token", quotes_value=False)
     return User(name, role, given.get("password"), given.get("token"))

@@ -31,7 +31,9 @@ class Instances:
         label = value._meta.label_lower  # noqa: SLF001 - so Django documents it
         # A key that is made by Python is there before the row is.
         if value.pk is None or value._state.adding:  # noqa: SLF001
-            raise ArgumentError(f"an instance of {label} is no argument before it is saved")
+            raise ArgumentError(
+                f"an instance of {label} must be saved before it can be an argument"
+            )
         alias = value._state.db or db.DEFAULT_DB_ALIAS  # noqa: SLF001
         return [label, arguments.written([value.pk], {}), alias]
 

@@ -103,7 +103,7 @@ def _account_below_root(
         return _by_uid(owner, location)
     if owner == 0:
         raise EmbeddedServerError(
-            "the server's data belongs to root, as whom PostgreSQL refuses to run",
+            "the server's data belongs to root, and PostgreSQL refuses to run as root",
             location.data,
             "another owner",
         )
@@ -112,7 +112,7 @@ def _account_below_root(
         if account and account.uid != 0:
             return account
     raise EmbeddedServerError(
-        "PostgreSQL refuses to run as root, and there is no user that it could run as",
+        "PostgreSQL refuses to run as root, and no other user was found for it",
         expected="JOBSD_PG_USER to name one, or a user postgres or nobody",
     )
 

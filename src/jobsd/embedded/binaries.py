@@ -83,7 +83,7 @@ def _candidates(environ: Mapping[str, str]) -> Iterator[Path]:
         directory = Path(given).absolute()
         if _major(directory) is None:
             raise EmbeddedServerError(
-                "JOBSD_PG_BINDIR has no postgres that runs",
+                "JOBSD_PG_BINDIR has no working postgres",
                 directory,
                 "the folder of the programs postgres and initdb",
             )

@@ -139,7 +139,7 @@ def _opened(folder: Path) -> Generator[int]:
 def _taken(path: Path, account: Account) -> EmbeddedServerError:
     expected = f"nothing there, or a folder of user {account.name}"
     return EmbeddedServerError(
-        "the name is taken by something that is not ours", path, expected
+        "something that jobsd did not create has this name", path, expected
     )
 
 

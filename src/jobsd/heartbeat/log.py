@@ -129,7 +129,7 @@ class HeartbeatLogs(Sequence[HeartbeatLog]):
     def by_hostname(self, hostname: str) -> HeartbeatLogs:
         """Return those of one machine."""
         if not (isinstance(hostname, str) and is_storable(hostname)):  # pyright: ignore[reportUnnecessaryIsInstance]
-            raise Error(f"hostname: {hostname!r:.60} is no name of a machine")
+            raise Error(f"hostname: {hostname!r:.60} is not a host name")
         return replace(self, hostname=hostname)
 
     def since(self, moment: Duration | datetime | None = None, **ago: float) -> HeartbeatLogs:
@@ -137,7 +137,7 @@ class HeartbeatLogs(Sequence[HeartbeatLog]):
         if moment is None:
             moment = timedelta(**ago)
         elif ago:
-            raise TypeError("since() takes one moment")
+            raise TypeError("since() takes one time")
         since, within_s = _window("since", moment)
         return replace(self, moment=since, within_s=within_s)
 

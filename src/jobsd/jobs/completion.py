@@ -96,7 +96,7 @@ class Requests:
             self.drop(request)
         if request.answer is None:
             raise CompletionError(
-                job_id, "its worker does not have it any more, or can't reach the database"
+                job_id, "its worker has lost its claim, or can't reach the database"
             )
         return request.answer
 
@@ -125,7 +125,7 @@ def complete(job: CurrentJob, connection: object, result: object) -> None:
     if not job.id or not job.claim_id:
         return  # in `perform_now`, and in the test kit, its return is its end
     if job.id in BEGUN:
-        raise CompletionError(job.id, "complete() was called before")
+        raise CompletionError(job.id, "complete() was already called")
     definition = registry.get(job.class_name)
     ttl_s = definition.result_ttl_s
     text = None if ttl_s is None else results.dump(job.class_name, result)
@@ -162,7 +162,9 @@ def _write(
         ((found, _),) = driver.fetch(STATEMENTS["complete"], parameters)
     except Exception as error:
         message = (str(error).splitlines() or [type(error).__name__])[0]
-        raise CompletionError(job_id, f"{message}; is it the queue's database?") from error
+        raise CompletionError(
+            job_id, f"{message}; check that it is the queue's database"
+        ) from error
     if not found:
         raise CompletionError(
             job_id,

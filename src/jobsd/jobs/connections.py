@@ -39,7 +39,7 @@ def require_one(given: object) -> None:
     """
     if given is None:
         raise Error(
-            "the connection given is None: give that of your transaction, or leave it out"
+            "connection is None: give the connection of your transaction, or leave it out"
         )
 
 

@@ -340,7 +340,7 @@ def _unique(given: Unique | None, takes: Signature) -> Unique | None:
 
 def _is_asynchronous(author: Callable[..., Any]) -> bool:
     if inspect.isgeneratorfunction(author) or inspect.isasyncgenfunction(author):
-        raise Error(f"{author.__qualname__} is a generator, of which a call runs nothing")
+        raise Error(f"{author.__qualname__} is a generator function: calling it runs no code")
     return inspect.iscoroutinefunction(inspect.unwrap(author))
 
 

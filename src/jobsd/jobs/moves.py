@@ -32,7 +32,7 @@ def check(queue: str | None, priority: int | None) -> None:
         Error: saying what is missing, or what a queue and a priority may be.
     """
     if queue is None and priority is None:
-        raise Error("nothing is to be changed: give a queue, a priority, or both")
+        raise Error("there is nothing to change: give a queue, a priority, or both")
     if queue is not None:
         check_queue(queue)
     if priority is not None:

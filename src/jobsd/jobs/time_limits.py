@@ -92,7 +92,7 @@ def read_expiry(value: timedelta | float | str | None) -> float | None:
         return None
     if seconds := bounded_duration_s("expires_in", value):
         return seconds
-    raise Error("expires_in=0 is no time: such a job would never be begun")
+    raise Error("expires_in=0 is too short: the job would never start")
 
 
 def read_result_ttl(value: timedelta | float | str | None) -> float | None:

@@ -100,7 +100,9 @@ def _age_s(value: str) -> float:
 def _arguments(name: str, value: str, hidden: Collection[str]) -> tuple[str, ...]:
     """Return what the arguments must contain, as JSON: one of these."""
     if name in hidden:
-        raise Error(f"args.{name}: is never shown (jobs.filter_arguments), so never sought")
+        raise Error(
+            f"args.{name}: is never shown (jobs.filter_arguments), so it can't be searched"
+        )
     values: list[Any] = [value]
     with contextlib.suppress(ValueError):
         values.append(json.loads(value))

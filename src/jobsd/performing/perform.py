@@ -244,7 +244,7 @@ def _limit_hard(
 def limit_blocking(seat: Interruptible, job: ClaimedJob, stood_s: float) -> None:
     """Say that the process of a job that blocks its loop is to go, and what becomes of it."""
     definition = registry.get(job.class_name)
-    why = ProcessExitError(f"the job has blocked the event loop for {stood_s:.0f} s")
+    why = ProcessExitError(f"the job blocked the event loop for {stood_s:.0f} s")
     verdict = judge(definition.policy, why, job.attempts + 1, job.max_attempts)
     grace_s = kill_after_s(definition.time_limit)
     begun = BEGUN.get(job.id)

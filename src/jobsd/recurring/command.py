@@ -106,14 +106,14 @@ def _target(node: ast.expr, text: str) -> str:
         return name
     if name.isidentifier():
         raise CommandError(f"{name} names no module", _EXAMPLE)
-    raise CommandError("what is called must be a dotted name")
+    raise CommandError("the function must be a dotted name")
 
 
 def _value(node: ast.expr) -> object:
     try:
         value = ast.literal_eval(node)
     except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
-        raise CommandError("an argument is no literal: nothing is evaluated here") from None
+        raise CommandError("an argument must be a literal; nothing is evaluated") from None
     _require_storable(value)
     return value
 
@@ -137,7 +137,7 @@ def _require_storable(value: object) -> None:
                 _require_storable(key)
                 _require_storable(item)
         case _:
-            raise CommandError("an argument is of a kind that jobs can't be given")
+            raise CommandError("an argument has a type that jobs can't take")
 
 
 def _pythonic(arguments: str) -> str:

@@ -257,6 +257,6 @@ def _in_utc(value: Any) -> Any:  # noqa: ANN401 - any column
 
 def _refuse(task: RecurringTask, verb: str) -> None:
     raise RefusedError(
-        f"{task.key!r} can't be {verb} at run time: it stands in {task.source},"
+        f"{task.key!r} can't be {verb} at run time: it is defined in {task.source},"
         " where it can be changed",
     )

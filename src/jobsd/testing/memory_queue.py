@@ -106,7 +106,9 @@ class MemoryQueue:
         """
         job = self._by_id(job_id)
         if not job.has_ended:
-            raise TimeoutError(f"job {job_id} is {job.state}, and nobody performs it meanwhile")
+            raise TimeoutError(
+                f"job {job_id} is {job.state}, and nothing performs it in the meantime"
+            )
         error = running.described(job.error) if job.state == "failed" else None
         return End(job_id, job.state, job.written is not None, job.written, error)
 
