@@ -1,4 +1,4 @@
-"""Configuration in, running house out: what each process of a tree is made of.
+"""Builds each process of a tree from the configuration.
 
 All modules of ours that the children need are imported here, before the first fork: their
 pages are shared, and a child starts in milliseconds. The user's are imported in workers

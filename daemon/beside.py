@@ -1,4 +1,4 @@
-"""From the words of `with` and `start --reload` to the processes that they run."""
+"""Runs the processes of `with` and `start --reload`, from their command lines."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A job and its arguments as somebody has typed them."""
+"""Reads a job and its arguments from the command line."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every setting with the value that counts, as a table."""
+"""Prints every setting with its effective value as a table."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""As process 1 of a container: a signal without a handler never reaches it.
+"""Runs as process 1 of a container, where a signal without a handler has no effect.
 
 The kernel keeps it back, TERM too, so a container that is stopped while the tree still
 starts would wait until its engine kills it. Elsewhere the default action is right.

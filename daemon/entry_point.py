@@ -1,4 +1,4 @@
-"""Where `jobsd` begins."""
+"""The entry point of `jobsd`."""
 
 from __future__ import annotations
 

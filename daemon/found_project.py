@@ -1,4 +1,4 @@
-"""What lies in a folder that is to become a project: which framework, where its code is.
+"""Detects the framework and the code in a folder for `init`.
 
 Nothing of it is imported. What can't be read is as if it were not there: `init` works in any
 folder, and only knows less of it.

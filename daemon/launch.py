@@ -1,4 +1,4 @@
-"""From a configuration to a running tree, and to its end.
+"""Runs a tree from its configuration until it ends.
 
 In this order, so that every fault is reported before anything runs: the pidfile, the port,
 the user's modules (in a child that is thrown away), the database (in another). Only then

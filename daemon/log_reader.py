@@ -1,4 +1,4 @@
-"""Reads the log again: where it is, which of its lines are meant, how people see them.
+"""Reads the log for `logs`: finds it, selects lines, and formats them for people.
 
 A line is a JSON object, or text for people, whose stack follows in indented lines: these are
 of the line above them.

@@ -1,4 +1,4 @@
-"""The files of a new project: written where there are none, to what else lies there.
+"""Writes the files of a new project, fitted to what exists, without overwriting any.
 
 Nothing is overwritten. To `.gitignore` lines are added, if the folder has one or is git's.
 """

@@ -1,4 +1,4 @@
-"""Work that is done in a process of its own, which ends before anything goes on.
+"""Runs a function in a child process and waits for it.
 
 The supervisor never has a connection, a thread or a module of the user's: what is needed
 of these before the first fork leaves nothing behind in it.

@@ -1,4 +1,4 @@
-"""What a command has found out or done, and the one place that prints it.
+"""The result of a command, and the one renderer that prints it.
 
 A command returns a `Result`. It is printed as one JSON document, as text for people on a
 terminal, or as tab-separated lines in a pipe: there without a heading, with times in ISO

@@ -1,4 +1,4 @@
-"""How we were called, and what we write to stderr."""
+"""The name by which the program was called, and its messages on stderr."""
 
 from __future__ import annotations
 

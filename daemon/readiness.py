@@ -1,4 +1,4 @@
-"""Tells systemd how we are, as sd_notify(3) does; where nobody asks, nothing."""
+"""Reports readiness and status to systemd, as sd_notify(3) does."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Signals as records of a descriptor, so that one `select` waits for them and for sockets.
+"""Turns signals into records of a file descriptor, so that one `select` waits for all.
 
 A record says more than a handler is given: whether the terminal has sent the signal. Then every
 process of the foreground group has it already, and to pass it on would send it twice.

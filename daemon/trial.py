@@ -1,4 +1,4 @@
-"""Enqueues and drains jobs that do nothing, in a schema that is there for it alone."""
+"""Enqueues and drains no-op jobs in a temporary schema, for `bench`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a configuration or a database leaves unattended, though nothing fails.
+"""Finds queues from which no worker takes, and finished jobs that no task clears.
 
 Queues that no worker takes from, where jobs wait without end; and finished jobs that no
 task clears, which stay for ever. A task of the user's own may clear them under another name,

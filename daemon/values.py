@@ -1,4 +1,4 @@
-"""Values as text: for a program that reads a pipe, and for people."""
+"""Formats values as text, for programs and for people."""
 
 from __future__ import annotations
 

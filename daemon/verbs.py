@@ -1,4 +1,4 @@
-"""What the commands have in common: their shape, their help, the options of many of them."""
+"""The base of all commands: their shape, their help, their common options."""
 
 from __future__ import annotations
 

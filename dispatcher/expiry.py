@@ -1,4 +1,4 @@
-"""Discards what waits and has expired, as far as one dispatcher does it.
+"""Discards waiting jobs that have expired.
 
 The statement that dispatches says when the next job expires. So where no job ever does, nothing
 more is asked. What runs when its time is over is looked at again, since it may be tried again.

@@ -1,4 +1,4 @@
-"""What the tree is made of: specs, their children, and the processes of each child.
+"""The children of a tree: their specs, and the processes of each child.
 
 A child has no process, has one, or is handed over: while a successor boots, its predecessor
 goes on working. A process that was asked to stop no longer belongs to its child; it is only

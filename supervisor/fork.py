@@ -1,4 +1,4 @@
-"""The fork of a child: what it must not inherit, and what it is given.
+"""Forks a child, and closes what it must not inherit.
 
 First signals are blocked, so that one which comes now finds either the parent's handlers or the
 child's. Then, in this order, the child drops the parent's wake-up pipe (a signal to the child

@@ -1,4 +1,4 @@
-"""Where an overdue job stood when its process was ended, read from the dump of that."""
+"""Reads the stack of an overdue job from the dump of its process."""
 
 from __future__ import annotations
 

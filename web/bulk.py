@@ -1,4 +1,4 @@
-"""Acts on many jobs: a page that says how many, a POST, and a page that shows how far it is.
+"""Acts on many jobs: a page with their number, a POST, and a page with the progress.
 
 They are done in the background, in a thread with a connection of its own, so that no request
 lasts. The row of the audit has the progress; one that was cut off stays unended.

@@ -1,4 +1,4 @@
-"""Connections of the dashboard: so many in all, so many of one address, none for ever.
+"""Bounds the dashboard's connections: in all, per address, and in time.
 
 Waitress closes a connection on which nothing has come for a while. A slow loris sends a byte
 now and then: so a request must also be whole some time after it has begun. Who comes too often

@@ -1,4 +1,4 @@
-"""Charts as the server draws them: places for bars and lines, which templates write as SVG.
+"""Computes the coordinates of charts, which templates write as SVG.
 
 A chart is as wide as it has steps and a hundred high; CSS stretches it. What it shows stands
 beside it as a table, too.

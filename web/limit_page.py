@@ -1,4 +1,4 @@
-"""The page of concurrency limits: which keys are full, who holds them, who waits."""
+"""The page Limits: which keys are full, which jobs hold their slots, which wait."""
 
 from __future__ import annotations
 

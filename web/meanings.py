@@ -1,4 +1,4 @@
-"""What the words mean that are ours, so that each page can explain those that stand on it."""
+"""The definitions of our terms, so that each page can explain those that it uses."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a schedule means, while it is typed: its next runs, or why it is none."""
+"""The preview of a schedule while it is typed: its next runs, or why it is invalid."""
 
 from __future__ import annotations
 

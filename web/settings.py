@@ -1,4 +1,4 @@
-"""What one dashboard goes by."""
+"""The settings of one dashboard."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The page of what everything runs on. Values of the environment and secrets are not on it."""
+"""The page System, without secrets and values of the environment."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a worker has to do with asynchronous jobs: for which kind it claims, and how many.
+"""Decides for which kind of jobs, functions or coroutines, a worker claims, and how many.
 
 Jobs of both kinds lie in one order. Threads and loop have room apart from each other: while
 both have some, a claim takes jobs as they come, as many as either could start. While all that

@@ -1,4 +1,4 @@
-"""What of a worker's jobs is to stop: cancelled, or over its time limit.
+"""Interrupts the jobs of a worker that are cancelled or over their time limit.
 
 The request of a cancel stands in the claim. A notification says that there is one; without a
 listener the claims are looked at once a second, while there are any. Who is told so late that

@@ -1,4 +1,4 @@
-"""What the control thread does for jobs that complete themselves in a transaction of their own.
+"""Prepares claims for jobs that record their own end by `complete`.
 
 Each gets a claim of its own when it asks for it. Once it has returned, the tables say what has
 become of its transaction: committed, then the job has finished, whatever it raised afterwards;

@@ -1,4 +1,4 @@
-"""Outcomes on their way into the tables: the parameters of the statements that write them."""
+"""The parameters of the statements that record outcomes."""
 
 from __future__ import annotations
 

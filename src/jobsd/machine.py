@@ -1,4 +1,4 @@
-"""Facts about the machine that this runs on."""
+"""Facts about this machine: host name, processes, memory."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The states of a job, as everybody is shown them."""
+"""The list of the states of a job."""
 
 UNFINISHED = ("ready", "scheduled", "blocked", "claimed", "failed")
 """Where a job can be that has neither finished nor was discarded."""

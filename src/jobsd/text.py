@@ -1,4 +1,4 @@
-"""Text that others take: PostgreSQL, a terminal, whoever reads about an error."""
+"""Makes text safe for PostgreSQL, for a terminal and for error messages."""
 
 from __future__ import annotations
 

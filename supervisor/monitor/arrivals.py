@@ -1,4 +1,4 @@
-"""How many jobs have come into each queue: worked out when somebody asks, never counted.
+"""Computes at a scrape how many jobs were enqueued into each queue.
 
 What has come is there still, or has ended. The database says how many are there; how many have
 ended, trees have written into it, and our own tree knows of those that it has not written. Jobs

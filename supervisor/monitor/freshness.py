@@ -1,4 +1,4 @@
-"""A value that is requested now and then, and may take long, or for ever, to read."""
+"""Caches a value that may take long, or for ever, to read."""
 
 from __future__ import annotations
 

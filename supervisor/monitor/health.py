@@ -1,4 +1,4 @@
-"""Whether a tree is alive, ready and healthy, by what is known without a question to anybody.
+"""Decides whether a tree is alive, ready and healthy, by what the monitor knows already.
 
 Where a recurring task runs the heartbeat job, the runs that it enqueued decide: they prove that
 tasks are enqueued, claimed, performed and recorded. A heartbeat may be late by one more period.

@@ -1,4 +1,4 @@
-"""Writes what the tree has done into the history: one statement a minute, and none for nothing.
+"""Writes what the tree has done into the history: once a minute, unless it was idle.
 
 Workers count in shared memory, whether or not anybody reads it. Here the sums of all of them
 are compared with those of the last time, and the differences are added to this minute of each

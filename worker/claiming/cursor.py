@@ -1,4 +1,4 @@
-"""From which position on a worker claims.
+"""The claim cursor: the positions in the index after which a worker claims.
 
 While any old transaction is open anywhere, rows that were claimed can't be vacuumed, and a
 search from the head of the index walks over all of them each time: every design fell to

@@ -1,4 +1,4 @@
-"""The queue.yml that is shipped, and the one that `init` writes: every setting, by the table.
+"""Makes the shipped queue.yml, and the one that `init` writes, from the table of settings.
 
 A setting that it does not set is a comment in it, with its default.
 """

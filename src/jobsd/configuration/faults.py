@@ -1,4 +1,4 @@
-"""All that is wrong, gathered instead of raised, and how it is shown to an operator.
+"""Faults: everything that is wrong in a configuration, collected, and shown to an operator.
 
 error: workers[0].threads must be a whole number from 1 to 256, not 0
   at config/queue.yml:7:16

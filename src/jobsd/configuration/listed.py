@@ -1,4 +1,4 @@
-"""Every setting with the value that counts, and where that value comes from."""
+"""Lists every setting with its effective value and the origin of that value."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where recurring.yml has a task that the table has not, and why not."""
+"""Explains why a task of recurring.yml is not in the table of tasks."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which parts of a file are not shown, because they hold passwords or may hold them.
+"""Decides which parts of a file are never shown, because they may hold passwords.
 
 Where the document was parsed, these are the values below `database` or below a key whose name
 sounds like a secret, and each value in which a password is recognised. In comments, and where

@@ -1,4 +1,4 @@
-"""Which part of a file counts: the environment's section over `default`, or all of it.
+"""Selects the part of a file to use: the environment's section over `default`, or all of it.
 
 A file has sections when its top level has `default` or the environment's name, or when
 none of its keys could be anything else and all of them hold mappings. The section overlays

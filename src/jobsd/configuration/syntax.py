@@ -1,4 +1,4 @@
-"""PyYAML's errors in words that say what to do, each with its place in the text."""
+"""Turns PyYAML's errors into faults with their position and what to do."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The queue's database, as the commands find it, and a program that does not configure one.
+"""Finds the queue's database, for commands and for programs that do not configure one.
 
 The first of: a flag, QUEUE_DATABASE_URL, `database.url` in queue.yml, DATABASE_URL, the
 embedded server. The last is started when a command needs it, and its tables are kept at the

@@ -1,4 +1,4 @@
-"""Brings the tables to the version that this program speaks.
+"""Migrates the tables to the version of this program.
 
 The steps are numbered SQL files. They are applied one after the other, each in its own
 transaction, by one program at a time (an advisory lock that ends with the transaction,

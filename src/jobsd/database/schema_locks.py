@@ -1,4 +1,4 @@
-"""What a step of a migration holds: the right to migrate, and the tables that it changes.
+"""The locks of a migration step: the right to migrate, and the tables that it changes.
 
 A statement that waits for the lock of a table makes all later ones wait behind it: with one
 open report, no job could be enqueued. So a step locks all of its tables in one statement, or

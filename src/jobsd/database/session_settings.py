@@ -1,4 +1,4 @@
-"""What we set in each session of ours, asynchronous or not, unless a pooler stands between."""
+"""The settings of each of our sessions, asynchronous or not, except through a pooler."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The `.sql` files: one statement after the other, each under its name.
+"""Loads the named statements of the `.sql` files.
 
 A file lies beside the module that sends it. A statement begins with a comment of the
 form `-- name: what it does` and ends with a semicolon. Tables are written `jobsd.name`;

@@ -1,4 +1,4 @@
-"""The numbered steps that make the tables, and what they come to for a schema.
+"""The numbered migration steps, and the SQL of each for a schema.
 
 A step is an SQL file, or a folder of them that are applied in the order of their names. No
 driver is needed: `db sql` prints them, and whoever may applies them.

@@ -1,4 +1,4 @@
-"""The app: what it sets up when Django is."""
+"""The Django app: what it sets up when Django starts."""
 
 from __future__ import annotations
 

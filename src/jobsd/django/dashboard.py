@@ -1,4 +1,4 @@
-"""The dashboard as a view: its WSGI application, told what Django knows of the visitor."""
+"""The dashboard as a Django view: its WSGI application, with the user whom Django knows."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where a plain `enqueue` of a Django project goes: along with the transaction that is open.
+"""Makes a plain `enqueue` of a Django project part of the open transaction.
 
 In the database of the queue it goes through Django's own connection: into the `atomic` block
 of the caller, if there is one, else it is committed at once. Where the queue has a database

@@ -1,4 +1,4 @@
-"""Django, which is not typed: its modules, as values of any type."""
+"""The modules of Django, which has no types, typed as Any."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Lines that are logged whatever the author's modules have made of `logging`.
+"""Writes log lines whatever the user's modules have done to `logging`.
 
 Their configuration may disable loggers and remove handlers; the heartbeat must be seen
 nevertheless. The log itself writes such a line. The line is also passed on to `logging`, for

@@ -1,4 +1,4 @@
-"""Events: how the rooms report what has happened.
+"""Events: emits what has happened to the log, to hooks and to metrics.
 
 A room calls `emit`; logs and hooks subscribe. Without a subscriber, as in a program that only
 enqueues, nothing is logged: a library is silent.

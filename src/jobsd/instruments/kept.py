@@ -1,4 +1,4 @@
-"""What running jobs print and log, kept for who looks at one job; only where it is asked for.
+"""Collects what running jobs print and log, for `keep_log`.
 
 Each attempt that runs has a log of its own, found by the job that its thread or task is in. Of
 one that says much, its first lines and its last stay. The control thread takes what has

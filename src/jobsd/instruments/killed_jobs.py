@@ -1,4 +1,4 @@
-"""Attempts whose process has died: nothing was raised, so nothing around them reports it.
+"""Reports attempts whose process died, because these raise no exception.
 
 Whoever recovers the job emits its event. In the tree's hooks process that is told to those who
 report the errors of jobs.

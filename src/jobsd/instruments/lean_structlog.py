@@ -1,4 +1,4 @@
-"""structlog, without what it would import for tracebacks that we never draw.
+"""Imports structlog without rich, which it needs only for tracebacks that we never draw.
 
 structlog imports rich wherever that is installed, and rich is: our commands draw tables
 with it. In a tree of processes that would be 30 ms at each start and 4 MiB for nothing.

@@ -1,4 +1,4 @@
-"""The file of a log: appended to by every process of a tree, moved away by others.
+"""The log file: every process of a tree appends to it, and other programs rotate it.
 
 Each process opens it by itself, so that each can open it again: after a rotation by `mv` the
 old file goes on under its new name until then. Appending is one write for a line, at the end of

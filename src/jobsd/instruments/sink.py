@@ -1,4 +1,4 @@
-"""Where the log goes: a file descriptor that may be slow, full, stopped or closed.
+"""The destination of the log: a file descriptor that may be slow, full, stopped or closed.
 
 Logging must not stop the work. So a line is one write that does not block; when there is no
 room, it is tried again for a fifth of a second, then dropped and counted. Once a sink has

@@ -1,4 +1,4 @@
-"""Values from JSON, as `argument_writing` has written them; anything else is refused."""
+"""Reads arguments from the JSON that `argument_writing` writes, and refuses anything else."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Values as JSON: the exact type decides, then what it derives from."""
+"""Writes arguments as JSON, by their exact type, or else by a base class of it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A job's arguments as JSON, and back: what goes in comes out, or is refused at once.
+"""Converts a job's arguments to JSON and back; what can't be restored is refused.
 
 A list holds positional arguments; an object holds keyword arguments; with both, the last
 element of the list is `{"$keywords": {…}}`. Values that JSON does not have are objects

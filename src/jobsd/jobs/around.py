@@ -1,4 +1,4 @@
-"""What surrounds every job and every enqueue: generators of the author's.
+"""The user's generators that surround every job and every enqueue.
 
 The first that is registered is the outermost. Each is begun before, and goes on behind: there
 `yield` returns the result, or raises the exception that came. What is asynchronous is

@@ -1,4 +1,4 @@
-"""The way to the database of a program that enqueues from an event loop.
+"""The connections of a program that enqueues from an event loop.
 
 Each loop of each process has a pool of its own, whose connections are made when they are
 needed: a connection belongs to the loop that waits for it, and to the process that opened it.

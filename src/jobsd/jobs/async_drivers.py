@@ -1,4 +1,4 @@
-"""What sends our statements through a caller's asynchronous connection."""
+"""Sends our statements through a caller's asynchronous connection, whatever its driver is."""
 
 from __future__ import annotations
 

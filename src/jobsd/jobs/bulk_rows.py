@@ -1,4 +1,4 @@
-"""The lines of a COPY as lists of rows in JSON, for drivers without a COPY that all have."""
+"""The rows of a bulk as JSON, for drivers without a common interface to COPY."""
 
 from __future__ import annotations
 

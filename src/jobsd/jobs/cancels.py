@@ -1,4 +1,4 @@
-"""Jobs that somebody cancels: what waits is discarded at once, what runs is told to stop.
+"""Cancels jobs: those that wait are discarded at once, those that run are asked to stop.
 
 The request is stored in the claim of a job that runs, and its worker is woken: it interrupts
 the job with `Cancelled`. However the job ends from then on, it is discarded, unless it

@@ -1,4 +1,4 @@
-"""Jobs that somebody drops: from any state but claimed, since what runs can't be called back.
+"""Discards jobs, in any state but claimed, because a running job can't be called back.
 
 Where a limited job is dropped that comes first of its key, the next one takes its place, also
 when many are dropped at once. Nothing here waits for a lock: what a worker is just claiming

@@ -1,4 +1,4 @@
-"""Jobs that wait for the commit of a Django connection, told by its `on_commit`.
+"""Jobs that wait for the commit of a Django connection, which its `on_commit` reports.
 
 `on_commit` takes one function for each job: Django drops those of a savepoint that is
 rolled back. The others it calls one by one, and when one raises it drops all that follow. So

@@ -1,4 +1,4 @@
-"""What the errors of the drivers say, each in its own way; none of them is imported."""
+"""Reads the errors of all drivers without importing any of them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What sends our statements through a caller's connection, whatever its driver is.
+"""Sends our statements through a caller's connection, whatever its driver is.
 
 Psycopg 3 takes them as our own connections do. Every other driver gets each parameter as a
 text, which the statement casts, and answers with numbers, truth values and texts: so it does

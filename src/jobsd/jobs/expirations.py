@@ -1,4 +1,4 @@
-"""Jobs that expire: what is not begun in time is discarded.
+"""Jobs that expire: they are discarded if they do not start in time.
 
 When a job expires is a row beside it, that only such jobs have (`expirations`). A
 worker asks for it when it claims such a job, and does not begin one whose time is over.

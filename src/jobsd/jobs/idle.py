@@ -1,4 +1,4 @@
-"""Whether an idle connection may be lent: it is looked at, and asked when it was quiet."""
+"""Decides whether an idle connection may be lent, by its socket or by a query."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What JSON holds, told apart so that type checkers know it too."""
+"""The types of JSON values, with checks that type checkers understand."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Keys: what tells apart the jobs that a limit holds together, as text.
+"""Keys of limits and unique jobs, and their unambiguous text.
 
 A key is a str, an int, a UUID, a date, an enumeration's member (its value counts), an object
 with a `pk` or an `id`, or a tuple of keys. Two keys are the same when they are built alike of

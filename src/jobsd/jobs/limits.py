@@ -1,4 +1,4 @@
-"""How many jobs of a kind may run at once: what an author writes, and who is next.
+"""Concurrency limits: their definition, and the hand-over of free slots to waiting jobs.
 
 A limited job waits in `blocked_executions` from its enqueue on, which takes no lock of its key.
 Slots are taken by workers alone, as claims (see `series`): a claim that has a key and a number

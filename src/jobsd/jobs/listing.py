@@ -1,4 +1,4 @@
-"""Which jobs are meant: the filters of `list`, and of all that is done to many at once.
+"""The filters of `list`, and of every operation on many jobs.
 
 Jobs are read from the newest on, a page in one statement, through the table of their
 state where there is one. So a filter that few jobs pass costs time, but no statement

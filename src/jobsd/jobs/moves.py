@@ -1,4 +1,4 @@
-"""Jobs that wait and are given another queue or priority, or are let run at once.
+"""Moves waiting jobs to another queue or priority, or lets them run at once.
 
 Nothing here waits for a lock: what a worker is just claiming is left to it.
 """

@@ -1,4 +1,4 @@
-"""What all that asks the database of the program has in common: a session."""
+"""The session of an operation on the program's database."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What becomes of a job that did not succeed: decided here, written elsewhere."""
+"""The policy of a job: decides whether an attempt that did not succeed is retried."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How far running jobs say that they have come.
+"""The progress that running jobs report.
 
 A job's thread leaves what it says here, and the process's control thread writes the last of it,
 once a second at most: a job may say something for each line of a file. What is said within the

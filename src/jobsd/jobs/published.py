@@ -1,4 +1,4 @@
-"""What workers publish of the jobs that they know, for whoever enqueues in SQL.
+"""The definitions of jobs that workers publish, for enqueues from SQL.
 
 `jobsd.enqueue` takes from it what the call does not say. Keys that are made of arguments, by
 their names or of all of them, it computes as Python does; what is a function, it can't.

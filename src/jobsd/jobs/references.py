@@ -1,4 +1,4 @@
-"""Arguments that stand for objects of a framework: what finds such an object again is stored.
+"""Arguments that refer to objects of a framework, which are loaded again for each attempt.
 
 A worker finds the objects when it performs the job, within what surrounds jobs: by then the
 framework's connections are good, and an error is the job's own.

@@ -1,4 +1,4 @@
-"""What jobs have returned: kept where they say for how long, and nowhere else.
+"""The results of jobs, kept only for jobs with a `result_ttl`.
 
 A worker writes a result in the transaction that records the end of its job, and tells who has
 registered as waiting. A result outlives the row of its job; dispatchers delete it when its time

@@ -1,4 +1,4 @@
-"""What stands in for the database while a program is tested: see `jobsd.testing`."""
+"""The hook by which `jobsd.testing` replaces the database in a test."""
 
 from __future__ import annotations
 

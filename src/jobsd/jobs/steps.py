@@ -1,4 +1,4 @@
-"""What is to be sent one after the other, whoever sends it: a generator of steps.
+"""Statements in sequence, as a generator for blocking and asynchronous senders.
 
 It is written once for connections that wait and for those that await (`async_drivers.take`).
 It gets the rows of each step, or the error that it has raised.

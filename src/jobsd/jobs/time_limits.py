@@ -1,4 +1,4 @@
-"""How long a job may run and its result is kept; by when it has to begin."""
+"""Checks `timeout`, `kill_after`, `expires_in` and `result_ttl` of jobs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Jobs of which there is at most one of a key: what an author writes, and who has a key.
+"""Unique jobs: their definition, and which job has a key.
 
 A key is a row of `unique_jobs`, taken by whoever enqueues. Whether the job that has it still
 counts is asked of the tables when the next one comes: `5_unique.sql` of the migration says how.

@@ -1,4 +1,4 @@
-"""What somebody did by hand: a row for each act, of commands and of the dashboard alike.
+"""The audit: a row for each act by hand, by a command or on the dashboard.
 
 The row is written before the act and completed behind it, so that one which was cut off shows
 as that; of an act that was refused it is taken away.

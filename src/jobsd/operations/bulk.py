@@ -1,4 +1,4 @@
-"""What is done to many jobs at once: counted first, and then done to exactly these.
+"""Acts on many jobs: they are counted first, and then exactly these are changed.
 
 Who looked at the count saw jobs up to some id. Those that pass the filter and have come since
 are not meant. What has moved on before its turn comes is left alone, and counted as skipped.

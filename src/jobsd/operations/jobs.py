@@ -1,4 +1,4 @@
-"""Jobs as they are shown: one of them with its attempts and what keeps it, and lists."""
+"""Reads jobs to show them: one job with its attempts and why it does not run, or a list."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whether the processes of the table live, as well as can be known from here."""
+"""Judges whether the processes in the table are alive, as far as this host can know."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""When recurring tasks run next: worked out once, and again when that time has come."""
+"""Computes when recurring tasks run next, and again once that time has come."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What everything runs on: the server, our tables, versions; nothing of the environment."""
+"""Reads facts about the server, our tables and versions, and no environment variables."""
 
 from __future__ import annotations
 

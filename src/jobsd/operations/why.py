@@ -1,4 +1,4 @@
-"""Why a job is not running: every reason that holds, as far as the tables tell.
+"""Explains why a job is not running: every reason that the tables show.
 
 A job that has ended, or that a living process has claimed, has none, but that it is to stop. A
 ready job without one is about to be claimed.

@@ -1,4 +1,4 @@
-"""The call of the author's code, such that it can be interrupted, and nothing else of ours.
+"""Calls the user's function so that only it, and no code of ours, can be interrupted.
 
 Python raises what another thread has sent at the end of the call that the thread is in, or at
 its next. So it may come once the author's code has ended. Invariant: between its end and

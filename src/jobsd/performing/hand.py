@@ -1,4 +1,4 @@
-"""What one thread of the pool has in hand, and how far it has come with it.
+"""Records which job a thread of the pool has, and how far it has come with it.
 
 Anybody may raise an exception in a thread of ours (libraries for timeouts do, and some come
 too late: their job has ended). Python raises it at the end of the call that the thread is

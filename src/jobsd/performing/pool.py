@@ -1,4 +1,4 @@
-"""The threads that run jobs, and the two ways between them and the control thread.
+"""The threads that run jobs, and the queues between them and the control thread.
 
 Jobs go in by `post`, or as series of which one thread has all, and come out as outcomes by
 `collect`. The threads never wait for the database. They wake the control thread only when few

@@ -1,4 +1,4 @@
-"""Raises an exception in another thread, while that is in the author's code of one job.
+"""Raises an exception in another thread, only while it runs the user's code of one job.
 
 Two things must be one: to see where the thread is, and to send the exception. Between two
 steps of Python code the thread could go on, into code of ours or to its next job. So both are

@@ -1,4 +1,4 @@
-"""Counters of the jobs of each queue and each class, in memory that outlives who counts.
+"""Counters of the jobs of each queue and class, in shared memory that outlives the process.
 
 Each has a row of 64-bit words: a count for each outcome, and two histograms. One process at
 a time writes a row; the monitor sums the rows of all entries.

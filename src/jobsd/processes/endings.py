@@ -1,4 +1,4 @@
-"""The endings of jobs without success, in words that outlive their process.
+"""The outcomes of jobs that did not succeed, in shared memory that outlives their process.
 
 An ending says what a job is to become. It counts in its claim only, which stands beside the
 job's id: not once the job is recorded, nor when the same process has claimed the job again.

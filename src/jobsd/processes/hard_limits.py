@@ -1,4 +1,4 @@
-"""By when running jobs have to have ended, at any price: judged from outside of their process.
+"""The times at which jobs must have ended, or their process is ended from outside.
 
 A job that has a time limit, or was cancelled by force, has a row of words beside its cell: the
 moment at which its process is to go, and what then is to become of the job, by its own policy:

@@ -1,4 +1,4 @@
-"""The row that says that a process is idle, so that whoever has work for it notifies it."""
+"""The row by which an idle process asks for notifications."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""An outage of the database: each process waits it out, the tree reports it once at each end.
+"""An outage of the database: each process waits for its end, and the tree reports it once.
 
 A first error may be no more than a broken connection: it is replaced at once, and if that
 works, nothing else has happened. A second error in a row is an outage. So is a first error that

@@ -1,4 +1,4 @@
-"""The times by which a process is judged, as in its row: trees of one database may differ.
+"""The times after which a process counts as dead, which each process has in its row.
 
 A process that its own tree would not take for dead must not be taken for dead by a peer tree
 with shorter settings. So a monitor waits for the longest of three times: its own threshold,

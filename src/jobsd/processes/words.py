@@ -1,4 +1,4 @@
-"""Words of shared memory, as attributes of the object that they belong to."""
+"""64-bit words of shared memory as attributes of an object."""
 
 from __future__ import annotations
 

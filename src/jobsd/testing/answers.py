@@ -1,4 +1,4 @@
-"""What the queue in memory answers to the statements of jobsd's own functions.
+"""Answers the statements of jobsd's own functions from the queue in memory.
 
 A function that needs more than is here raises: nothing reaches a database by mistake.
 """

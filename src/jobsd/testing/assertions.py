@@ -1,4 +1,4 @@
-"""What a test says of the jobs that its program has enqueued."""
+"""The assertions of a test about the jobs that its program has enqueued."""
 
 from __future__ import annotations
 

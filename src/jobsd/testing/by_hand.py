@@ -1,4 +1,4 @@
-"""What programs do to jobs and queues by hand, in memory: answers to the statements of that.
+"""Answers the statements of cancel, discard, retry and pauses from the queue in memory.
 
 Jobs that are cancelled, discarded and retried, and queues that are paused and emptied. What is
 to be refused is refused by the functions that send the statements.

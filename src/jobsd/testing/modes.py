@@ -1,4 +1,4 @@
-"""What a test enters: a queue in memory that records, performs at once, or has a clock."""
+"""The modes of the test kit: it records jobs, performs them at once, or has a clock."""
 
 from __future__ import annotations
 
