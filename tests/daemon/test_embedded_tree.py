@@ -77,7 +77,7 @@ def test_a_command_starts_it_and_leaves_it_running(project: Project, folder: Pat
 
 @pytest.mark.failure(
     "The embedded server crashes below a running tree.",
-    "The tree starts it again and goes on.",
+    "The tree starts it again and continues.",
 )
 def test_a_server_that_crashes_below_a_tree_is_started_again(
     project: Project, folder: Path

@@ -160,9 +160,9 @@ OTHER_THINGS: dict[str, Callable[[Path], object]] = {
 
 
 @pytest.mark.failure(
-    "what lies at the pidfile's path is a link, a FIFO, a device, a folder, a file of another"
-    " user or one with more in it than a process id",
-    "exit status 78; it is told what is there, and that is neither written nor removed",
+    "what lies at the pidfile's path is a link, a FIFO, a device, a folder, a file of"
+    " another user or one with more in it than a process id",
+    "exit status 78; the error says what is there, and that is neither written nor removed",
 )
 @pytest.mark.parametrize("name", OTHER_THINGS)
 def test_what_is_no_pidfile_is_refused_and_stays_as_it_is(tmp_path: Path, name: str) -> None:

@@ -34,7 +34,10 @@ def test_a_reload_brings_a_new_configuration_and_new_code(run: Commands) -> None
         )
 
 
-@pytest.mark.failure("HUP with a fault", "it is told; the tree goes on as it was")
+@pytest.mark.failure(
+    "HUP with a fault",
+    "it is told; the tree continues as it was",
+)
 @pytest.mark.parametrize("broken", ["configuration", "module"])
 def test_a_reload_of_what_is_broken_changes_nothing(run: Commands, broken: str) -> None:
     with run.project.start() as tree:

@@ -59,8 +59,8 @@ def test_a_reload_has_ended_when_its_command_has(run: Commands) -> None:
 
 @pytest.mark.failure(
     "`reload` meets a fault of the configuration, or a module that can't be imported",
-    "it ends with 78, with what `check` tells, and the tree goes on as it was; a metric and an "
-    "event say so",
+    "it ends with 78, with the faults that `check` reports, and the tree continues"
+    " unchanged; a metric and an event report it",
 )
 @pytest.mark.parametrize("broken", ["configuration", "module"])
 def test_a_reload_that_is_refused_ends_with_78_and_its_faults(
@@ -245,7 +245,8 @@ def test_no_child_and_no_job_holds_what_commands_are_heard_by(run: Commands) -> 
 
 @pytest.mark.failure(
     "Another user has taken the names of the sockets by which supervisors are asked.",
-    "Who asks waits for nobody who does not let him in, and asks nobody but the project's own.",
+    "A command waits for no socket of another user, and asks only the project's own"
+    " supervisor.",
 )
 def test_who_lets_nobody_in_holds_up_no_command(tmp_path: Path) -> None:
     with contextlib.closing(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)) as squatter:

@@ -66,7 +66,10 @@ def test_in_production_nothing_starts_without_a_configuration(run: Commands) -> 
     assert run("check", JOBSD_ENV="production").returncode == 78
 
 
-@pytest.mark.failure("a module with jobs is faulty", "exit status 78; the line is told")
+@pytest.mark.failure(
+    "a module with jobs is faulty",
+    "exit status 78; the line is named",
+)
 def test_a_module_that_can_not_be_imported_is_reported_with_its_place(run: Commands) -> None:
     run.project.write("shop_jobs.py", "import json\n\nprice = 1 / 0\n")
 
@@ -136,7 +139,10 @@ def test_a_port_that_is_taken_and_was_asked_for_is_refused(run: Commands) -> Non
     assert reported.startswith(f"error: can't listen on {bind}: Address already in use")
 
 
-@pytest.mark.failure("a second start", "exit status 75, and the pid of who holds the pidfile")
+@pytest.mark.failure(
+    "a second start",
+    "exit status 75, and the process id that holds the pidfile",
+)
 @pytest.mark.behaviour(10)
 def test_a_second_start_with_the_same_pidfile_ends_with_75(run: Commands) -> None:
     with run.project.start("--pidfile", "run/jobsd.pid") as tree:

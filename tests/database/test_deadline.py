@@ -56,7 +56,7 @@ def test_a_moment_beyond_the_calendar_is_in_its_last_or_first_year(
 
 @pytest.mark.failure(
     "A transaction on a connection of ours is rolled back, and psycopg deallocates all.",
-    "What we had prepared there is prepared anew.",
+    "Statements that we had prepared there are prepared again.",
 )
 def test_what_is_asked_is_prepared_anew_after_a_rollback(session: Session) -> None:
     session.fetch_prepared(_PING, {})
@@ -70,8 +70,9 @@ def test_what_is_asked_is_prepared_anew_after_a_rollback(session: Session) -> No
 
 
 @pytest.mark.failure(
-    "Somebody else deallocates what we have prepared on a connection.",
-    "What stood alone is prepared anew and asked once more; in a transaction it is an error.",
+    "Other code deallocates statements that we have prepared on a connection.",
+    "Outside of a transaction the statement is prepared and sent again; in a transaction it"
+    " is an error.",
 )
 @pytest.mark.parametrize("command", [b"DEALLOCATE ALL", b"DISCARD ALL"])
 def test_what_is_asked_is_prepared_anew_once_it_was_deallocated(

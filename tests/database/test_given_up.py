@@ -129,7 +129,7 @@ def test_what_is_given_up_over_tls_ends_on_the_server() -> None:
 
 @pytest.mark.failure(
     "A statement is given up, and the request to cancel it gets lost.",
-    "The server sees within two seconds that nobody waits, and ends it.",
+    "The server sees within two seconds that no client waits, and ends it.",
 )
 def test_what_can_not_be_cancelled_ends_once_the_server_checks(
     target: Target, session: Session

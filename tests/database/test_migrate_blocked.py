@@ -122,7 +122,8 @@ def _reader(target: Target, table: str) -> Generator[psycopg.Connection]:
 
 @pytest.mark.failure(
     "A migration meets a transaction that is open, and has read what it changes.",
-    "It tries again until that ends, and tells once who it is; no enqueue waits for a second.",
+    "It tries again until that ends, and reports once which session it is; no enqueue waits"
+    " for a second.",
 )
 @pytest.mark.parametrize("table", ["jobs", "claims"])
 @pytest.mark.parametrize("way", ["one", "three at once", "behind a pooler"])
@@ -156,7 +157,7 @@ def test_enqueues_do_not_wait_behind_a_migration(old: Target, table: str, way: s
 
 @pytest.mark.failure(
     "The transaction that keeps a migration waiting never ends.",
-    "The migration gives up after a minute, and says who it was; nothing was changed.",
+    "The migration gives up after a minute, and names the session; nothing was changed.",
 )
 def test_a_migration_does_not_try_for_ever(
     old: Target, monkeypatch: pytest.MonkeyPatch
@@ -176,7 +177,8 @@ def test_a_migration_does_not_try_for_ever(
 
 @pytest.mark.failure(
     "The transaction that keeps the migration of a start waiting does not end for a minute.",
-    "The tree starts and waits, and its monitor goes on trying; that is not called an outage.",
+    "The tree starts and waits, and its monitor keeps trying; that is not reported as an"
+    " outage.",
 )
 def test_a_start_that_can_not_migrate_leaves_it_to_its_monitor(
     old: Target, monkeypatch: pytest.MonkeyPatch
@@ -194,8 +196,9 @@ def test_a_start_that_can_not_migrate_leaves_it_to_its_monitor(
 
 
 @pytest.mark.failure(
-    "Somebody holds the tables that a monitor is to migrate.",
-    "That is no outage: it is reported once who it is, and tried until he lets go.",
+    "Another session holds the tables that a monitor is to migrate.",
+    "That is no outage: the session is reported once, and the migration tried again until it"
+    " is released.",
 )
 def test_a_monitor_that_can_not_migrate_reports_it_once_and_tries_again(
     old: Target, monkeypatch: pytest.MonkeyPatch

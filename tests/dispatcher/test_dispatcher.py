@@ -195,8 +195,8 @@ def test_who_schedules_an_earlier_job_wakes_it(make: Make, session: Session) -> 
 
 @pytest.mark.failure(
     "The server crashes, or a standby takes over, behind a pooler: only the listener breaks,"
-    " and the table of those who sleep is empty.",
-    "The dispatcher says anew that it sleeps, and is woken as before.",
+    " and the table of idle registrations is empty.",
+    "The dispatcher registers as idle again, and is woken as before.",
 )
 def test_it_registers_again_as_idle_once_its_listener_was_broken(
     make: Make, session: Session, target: Target, monkeypatch: pytest.MonkeyPatch

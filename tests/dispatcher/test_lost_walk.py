@@ -66,7 +66,8 @@ def _change(session: Session, change: str) -> None:
 @pytest.mark.failure(
     "A job is in no table: rows were removed by hand, or a defect has lost it.",
     "It is found within a day, at once after an outage or where a fence has refused its end;"
-    " `doctor`, `list --state lost` and a metric tell it. Whether it runs anew, a human says.",
+    " `doctor`, `list --state lost` and a metric report it. An operator decides whether it"
+    " runs again.",
 )
 def test_a_dispatcher_finds_lost_jobs_by_itself(make: Make, session: Session) -> None:
     jobs = make_jobs(session, 3 * BATCH)

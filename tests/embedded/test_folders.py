@@ -72,8 +72,8 @@ def refused(path: Path, step: Path, *facts: str) -> None:
 
 @takes_root
 @pytest.mark.failure(
-    "the embedded server's folder, or one above it, belongs to somebody else, may be written by"
-    " others, or is a link",
+    "the embedded server's folder, or one above it, belongs to another user, may be written"
+    " by others, or is a link",
     "one error that names the folder, its owner and mode, and what was expected; nothing is"
     " made there",
 )

@@ -105,7 +105,7 @@ def test_a_server_that_a_worker_starts_is_not_taken_for_memory_as_soon(place: Lo
 
 @pytest.mark.failure(
     "The embedded server is killed.",
-    "It is started again by whoever needs it; what was committed is there.",
+    "The next process that needs it starts it again; all committed data are there.",
 )
 def test_a_killed_server_is_started_again_with_all_that_was_committed(
     place: Location, server: Server
@@ -126,7 +126,7 @@ def test_a_killed_server_that_nobody_reaps_is_started_again(place: Location) -> 
 
 
 @pytest.mark.failure(
-    "The pid file of the embedded server names a process of somebody else.",
+    "The pid file of the embedded server names a process of another user.",
     "It is not believed, and not signalled.",
 )
 def test_a_pid_file_that_names_a_foreign_process_is_no_server(place: Location) -> None:
@@ -149,7 +149,7 @@ def test_a_pid_file_that_names_a_foreign_process_is_no_server(place: Location) -
 
 
 @pytest.mark.failure(
-    "Who starts the embedded server is killed meanwhile, at any moment.",
+    "The process that starts the embedded server is killed at any moment.",
     "The next one starts it, or finds it.",
 )
 @pytest.mark.parametrize("sign", ["data.new-*/base", "data/postmaster.pid"])

@@ -62,8 +62,8 @@ def test_who_had_worked_is_followed_at_once_however_often_it_is_killed(
 
 @pytest.mark.failure(
     "a worker dies at each start: a crash loop",
-    "it is tried again after 0.25 s, then twice that, and so on to 30 s, for ever; that costs "
-    "next to nothing, nobody else waits, and it heals by itself",
+    "it is tried again after 0.25 s, then twice that, and so on to 30 s, for ever; that"
+    " costs next to nothing, no other process waits, and it recovers by itself",
 )
 def test_a_crash_loop_backs_off_costs_little_and_heals(project: Project, query: Query) -> None:
     text = (project.root / "trial_jobs.py").read_text(encoding="utf-8")

@@ -48,8 +48,9 @@ def _hold_imports(project: Project) -> None:
 
 @pytest.mark.failure(
     "a worker's loop hangs in Python, or in a C call that keeps the interpreter's lock",
-    "after `hang_timeout` it is killed and another follows; the log tells, as events, where "
-    "each of its threads was; what it ran has a `ProcessExitError` whose reason is `hung`",
+    "after `hang_timeout` it is killed and replaced; events in the log show the stack of"
+    " each of its threads; the jobs that it ran have a `ProcessExitError` whose reason is"
+    " `hung`",
 )
 @pytest.mark.failure(
     "a worker is stopped (SIGSTOP)",
@@ -103,7 +104,7 @@ def test_whoever_hangs_is_dumped_and_replaced_and_nobody_else(
 
 
 @pytest.mark.failure(
-    "the whole tree is suspended, and the supervisor goes on first",
+    "the whole tree is suspended, and the supervisor continues first",
     "it sees its own gap and judges nobody; what ran runs on to its end, once",
 )
 @pytest.mark.failure(

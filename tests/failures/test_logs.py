@@ -35,9 +35,9 @@ def _lost(lines: list[str]) -> int:
 
 @pytest.mark.failure(
     "the disk on which the log lies is full",
-    "jobs and loops go on; the lines are dropped and counted in "
-    "`jobsd_log_lines_dropped_total`; once there is room again the log tells how many, and "
-    "the lines from then on are whole",
+    "jobs and loops go on; the lines are dropped and counted in"
+    " `jobsd_log_lines_dropped_total`; once there is room again the log says how many, and"
+    " the lines from then on are whole",
 )
 def test_a_full_disk_for_the_log_costs_lines_and_nothing_else(
     project: Project, query: Query, tmp_path: Path
@@ -73,8 +73,8 @@ def _whole(log: Path) -> list[str]:
 
 @pytest.mark.failure(
     "the log goes into a pipe that nobody reads",
-    "a line waits a fifth of a second, those behind it not at all; jobs, deaths and the end of "
-    "the tree go on; the lines are dropped, counted and told",
+    "a line waits a fifth of a second, those behind it not at all; jobs, deaths and the end"
+    " of the tree go on; the lines are dropped, counted and reported",
 )
 def test_a_pipe_that_nobody_reads_costs_lines_and_nothing_else(
     project: Project, query: Query

@@ -80,8 +80,9 @@ def three_workers(project: Project) -> Project:
 
 @pytest.mark.failure(
     "HUP, fifty times in a burst",
-    "one reload: workers are rolled one by one, each successor is up before its predecessor "
-    "is told to end, and at no instant fewer workers than configured wait for jobs",
+    "one reload: workers are replaced one by one, each successor is up before its"
+    " predecessor is asked to end, and at no instant fewer workers than configured wait for"
+    " jobs",
 )
 def test_a_reload_has_no_moment_without_capacity(three_workers: Project, query: Query) -> None:
     with three_workers.start() as tree:
@@ -160,7 +161,7 @@ def test_a_storm_of_signals_is_survived_and_one_of_terms_is_one_stop(
 
 @pytest.mark.failure(
     "TTIN and TTOU, more often than there are workers",
-    "one worker more, one fewer, down to one, which goes on; a job that runs is not cut off",
+    "one worker more, one fewer, down to one, which continues; no running job is interrupted",
 )
 def test_ttin_and_ttou_change_the_number_of_workers(project: Project, query: Query) -> None:
     with project.start(JOBSD_LOG_LEVEL="debug") as tree:

@@ -115,7 +115,7 @@ def test_a_line_of_ours_is_not_wrapped_again_and_one_like_it_is(log: Log) -> Non
 
 @pytest.mark.failure(
     "A job prints what looks like a line of the log, with an event of ours or a password.",
-    "It is told as the text that it is, without the password.",
+    "It is logged as text, without the password.",
 )
 @pytest.mark.parametrize(
     ("of", "by"),

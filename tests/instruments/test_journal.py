@@ -198,7 +198,7 @@ def test_a_queue_whose_name_has_lines_of_fields_is_one_value(there: Journal) -> 
 
 @pytest.mark.failure(
     "The journal reads nothing any more.",
-    "One line waits a fifth of a second, the others are dropped and counted; work goes on.",
+    "One line waits a fifth of a second, the others are dropped and counted; work continues.",
 )
 def test_a_journal_that_is_full_holds_up_nothing(there: Journal) -> None:
     watch = Stopwatch()

@@ -34,8 +34,8 @@ def _fill(log: Log) -> None:
 
 
 @pytest.mark.failure(
-    "Nobody reads the log any more, and its pipe is full.",
-    "One line waits a fifth of a second, the others are dropped and counted; work goes on.",
+    "The log is not read any more, and its pipe is full.",
+    "One line waits a fifth of a second, the others are dropped and counted; work continues.",
 )
 def test_a_full_pipe_costs_one_line_a_fifth_of_a_second_and_the_next_ones_nothing(
     log: Log,
@@ -119,7 +119,7 @@ def test_a_reader_that_has_gone_is_counted_and_survived() -> None:
 
 @pytest.mark.failure(
     "The disk of the log is full.",
-    "Lines are dropped and counted; work goes on.",
+    "Lines are dropped and counted; work continues.",
 )
 def test_a_full_disk_is_counted_and_survived() -> None:
     full = os.open("/dev/full", os.O_WRONLY)

@@ -36,7 +36,8 @@ os._exit(0)
 @pytest.mark.parametrize("by", ["python", "c"])
 @pytest.mark.failure(
     "A job prints past our streams, by `sys.__stdout__` or C's printf, which keep it.",
-    "Each line is told at once, while the job runs, and what was begun at the process's end.",
+    "Each line is logged at once, while the job runs, and an unfinished line at the end of"
+    " the process.",
 )
 def test_what_a_stream_would_keep_is_logged_at_once_and_its_rest_at_the_end(by: str) -> None:
     # With this set nothing is kept; nobody sets it for a daemon.

@@ -126,7 +126,7 @@ def test_a_log_that_is_closed_writes_its_sums(log: Log) -> None:
 
 @pytest.mark.failure(
     "Jobs fail again and again in a process that may start no more threads.",
-    "Each line is reported, since nobody could sum them up; work goes on.",
+    "Each line is reported, because no thread can sum them up; work continues.",
 )
 def test_where_no_thread_is_to_be_had_each_line_is_logged(
     log: Log, monkeypatch: pytest.MonkeyPatch

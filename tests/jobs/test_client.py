@@ -219,7 +219,7 @@ def _breaks_off() -> Iterator[Draft]:
 
 @pytest.mark.failure(
     "What `enqueue_many` is given can't be enqueued, or breaks off while it is drawn.",
-    "Nothing of it is stored, and one error; the process goes on to enqueue.",
+    "No job of it is stored, and there is one error; the process can enqueue again.",
 )
 @pytest.mark.usefixtures("pool")
 @pytest.mark.parametrize(

@@ -82,8 +82,8 @@ def _pool(url: str, *, lends: int = 3, quiet_s: float = _QUIET_S) -> Client:
 
 
 @pytest.mark.failure(
-    "A firewall forgets the idle connections of a program, and says so to nobody.",
-    "Who enqueues after a pause waits a second at most, and the job is stored once.",
+    "A firewall forgets the idle connections of a program, without a sign.",
+    "An enqueue after a pause waits a second at most, and the job is stored once.",
 )
 @EVERY_WAY
 def test_connections_that_a_firewall_has_forgotten_cost_a_second(
@@ -145,7 +145,8 @@ def _read_only(url: str) -> Generator[None]:
 
 @pytest.mark.failure(
     "The idle connections of a program lead to a server that only reads, as after a failover.",
-    "They are made anew before they are lent; in use, after one error that nothing was stored.",
+    "They are replaced before they are lent; one in use is replaced after one error that"
+    " nothing was stored.",
 )
 @EVERY_WAY
 @pytest.mark.parametrize("quiet_s", [0.0, 60.0])

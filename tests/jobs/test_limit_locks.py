@@ -170,8 +170,8 @@ def test_the_longest_wait_for_a_lock_is_the_callers_and_stays(target: Target) ->
 
 @pytest.mark.failure(
     "Two transactions enqueue limited jobs of the same two keys, in opposite order.",
-    "Neither is told of a deadlock: where both may only be discarded one of them goes without "
-    "the key, and a worker decides about its job.",
+    "Neither gets a deadlock error: if the jobs of both may be discarded, one transaction"
+    " continues without the key, and a worker decides about its job.",
 )
 @pytest.mark.parametrize("enqueue", [*_BLOCK.values(), *_DISCARD.values()])
 def test_two_keys_in_opposite_order_are_no_deadlock(

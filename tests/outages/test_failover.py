@@ -45,10 +45,10 @@ def _streams(primary: Cluster) -> bool:
 
 
 @pytest.mark.failure(
-    "The primary is killed (in a long test: stands still) and its streaming standby promoted;"
-    " the URL names both hosts (`target_session_attrs=read-write`).",
-    "An outage until the promotion; what was committed is there, and all goes on. Who had"
-    " asked one that stands still gives up first, after ten seconds.",
+    "The primary is killed (in a long test: stands still) and its streaming standby"
+    " promoted; the URL names both hosts (`target_session_attrs=read-write`).",
+    "An outage until the promotion; all committed data are there, and everything continues."
+    " A statement to a server that hangs is given up first, after ten seconds.",
 )
 @pytest.mark.parametrize(
     ("how", "within_s"),

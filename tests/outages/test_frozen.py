@@ -36,7 +36,8 @@ WHERE datname = current_database() AND application_name LIKE 'jobsd %'
 @pytest.mark.failure(
     "All processes of the database are stopped (SIGSTOP) for eight seconds; half a minute,"
     " in a long test.",
-    "Each wait for it ends by a deadline of ours; the supervisor goes on; nobody is killed.",
+    "Each wait for it ends by a deadline of ours; the supervisor continues; no process is"
+    " killed.",
 )
 @pytest.mark.parametrize(
     "seconds",
@@ -65,7 +66,7 @@ def test_a_database_that_answers_nothing_holds_up_nobody_for_ever(
 
 @pytest.mark.failure(
     "All connections of the database are taken (`max_connections`), and ours were cut.",
-    "An outage like any other: waited out, and told once at each end.",
+    "An outage like any other: the processes wait, and it is reported once at each end.",
 )
 def test_connections_that_are_not_to_be_had_are_waited_for(
     running: Cluster, url: str, tmp_path: Path
@@ -117,7 +118,7 @@ def _name(tree: Ordeal) -> str:
 
 @pytest.mark.failure(
     "Connections of the tree are terminated at random; for a minute, in a long test.",
-    "Each is made anew at once, without a warning; nothing is lost, nothing is run twice.",
+    "Each is replaced at once, without a warning; nothing is lost, nothing is run twice.",
 )
 @pytest.mark.parametrize(
     "seconds",

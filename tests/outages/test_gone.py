@@ -39,8 +39,9 @@ def _until_all_is_said(tree: Ordeal) -> int:
 
 
 @pytest.mark.failure(
-    "The database is restarted in order, or crashes (SIGKILL of all of its processes).",
-    "Nobody exits; the tree warns once at each end; what ran is recorded once, afterwards.",
+    "The database is restarted regularly, or crashes (SIGKILL of all of its processes).",
+    "No process exits; the tree warns once at each end; jobs that ran are recorded once,"
+    " afterwards.",
 )
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
 def test_a_database_that_is_restarted_costs_only_the_time_it_takes(
@@ -81,8 +82,8 @@ def test_a_database_that_is_not_there_at_boot_is_waited_for(
 
 @pytest.mark.failure(
     "The database is away for four seconds; for five minutes, in a long test.",
-    "Nobody exits, no loop stands still and nobody says another word; back it is found within a"
-    " second or two.",
+    "No process exits, no loop stalls and nothing more is logged; once it is back, it is"
+    " found within a second or two.",
 )
 @pytest.mark.parametrize(
     "seconds",

@@ -28,8 +28,8 @@ _LOCKED_S = 25
 
 @pytest.mark.failure(
     "A table is locked (VACUUM FULL, ALTER TABLE) for 25 s, on a server with 20 connections.",
-    "An outage. Each process keeps one backend at most, so that others can connect; then all"
-    " goes on.",
+    "An outage. Each process keeps one backend at most, so that others can connect; then"
+    " everything continues.",
 )
 def test_a_locked_table_locks_no_other_out(running: Cluster, url: str, tmp_path: Path) -> None:
     running.stop()

@@ -71,7 +71,7 @@ def wait_in_c() -> None:
 
 
 @pytest.mark.failure(
-    "a job forks, and ends its copy by TERM at once",
+    "a job forks, and ends the child by TERM at once",
     "the copy ends by it; nobody takes it for a signal to the worker",
 )
 def test_term_ends_a_copy_from_its_first_moment_on(context: Context) -> None:

@@ -77,7 +77,8 @@ def test_names_that_two_processes_add_at_once_are_added_once(names: QueueNames) 
 
 @pytest.mark.failure(
     "A process is stopped, or killed, while it gives a queue its number.",
-    "Others count their jobs together until it goes on; nobody waits, and no number is lost.",
+    "Other processes count their jobs as one queue until it continues; no process waits, and"
+    " no number is lost.",
 )
 def test_who_is_stopped_while_it_adds_a_name_holds_nobody_up(
     names: QueueNames, monkeypatch: pytest.MonkeyPatch

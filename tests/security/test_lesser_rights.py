@@ -64,7 +64,8 @@ def test_who_operates_defines_no_task_and_no_version(lesser: Roles, session: Ses
 
 
 @pytest.mark.failure(
-    "Whoever has the password of a role that may only enqueue tries to read or change jobs.",
+    "A person who has the password of a role that may only enqueue tries to read or change"
+    " jobs.",
     "The database refuses it.",
 )
 @pytest.mark.parametrize(

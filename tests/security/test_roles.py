@@ -168,7 +168,8 @@ def test_who_may_not_use_the_tables_is_shown_the_grants(roles: Roles, project: P
 
 @pytest.mark.failure(
     "The role of a running daemon loses its right to a table.",
-    "An outage, told once with what helps; whoever needs the table waits until it is granted.",
+    "An outage, reported once with the remedy; processes that need the table wait until the"
+    " right is granted.",
 )
 def test_a_right_that_is_lost_is_waited_for_and_reported_once(
     granted: Roles, project: Project
@@ -226,7 +227,7 @@ def test_a_start_without_the_tables_says_who_has_to_make_them(
 
 
 @pytest.mark.failure(
-    "Whoever has the password of the role that runs jobs tries to change the tables.",
+    "A person who has the password of the role that runs jobs tries to change the tables.",
     "The database refuses it: that role has no DDL.",
 )
 @pytest.mark.parametrize(

@@ -39,7 +39,7 @@ def clone() -> Iterator[Clone]:
 
 @pytest.mark.failure(
     "The first run was killed while it made the environment.",
-    "The next one makes it anew.",
+    "The next run makes it again.",
 )
 def test_a_half_made_environment_is_made_anew(clone: Clone) -> None:
     first = clone.begin("bin/jobs")
@@ -69,7 +69,7 @@ def test_a_start_whose_shell_alone_was_killed_is_waited_for(clone: Clone) -> Non
 
 
 @pytest.mark.failure(
-    "The first run is told to end while it installs.",
+    "The first run gets a signal to end while it installs.",
     "It ends at once, with all that it has started.",
 )
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])

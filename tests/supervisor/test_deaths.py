@@ -115,7 +115,7 @@ def test_an_exit_status_is_reported(start: Start) -> None:
 
 @pytest.mark.failure(
     "A child runs into an error of its own.",
-    "It is told with its stack, the child ends with status 70 and another follows.",
+    "It is reported with its stack, the child exits with status 70 and is replaced.",
 )
 def test_an_error_in_a_child_is_reported_and_ends_it_with_70(start: Start) -> None:
     tree = start(("monitor", 1), ("worker", 1))
@@ -164,7 +164,7 @@ def test_a_crash_loop_backs_off_and_neighbours_do_not_pay(tmp_path: Path) -> Non
 
 @pytest.mark.failure(
     "A child finds at boot that the configuration can't work.",
-    "The whole tree ends with status 78, so that nobody starts it again and again.",
+    "The whole tree ends with status 78, so that nothing restarts it again and again.",
 )
 def test_a_fault_of_the_configuration_at_boot_ends_all_with_78(tmp_path: Path) -> None:
     (tmp_path / "worker.refuse").touch()
@@ -177,7 +177,7 @@ def test_a_fault_of_the_configuration_at_boot_ends_all_with_78(tmp_path: Path) -
 
 @pytest.mark.failure(
     "a child finds its configuration faulty long after the start",
-    "it is tried again like any other that can't start; the tree goes on",
+    "it is tried again like any other that can't start; the tree continues",
 )
 def test_exit_78_is_like_any_other_once_all_were_up(start: Start) -> None:
     tree = start(("monitor", 1), ("worker", 1))
@@ -260,8 +260,8 @@ def test_a_log_that_fails_stops_nobody(start: Start) -> None:
 
 @pytest.mark.failure(
     "The supervisor runs into an error of its own.",
-    "It is told with its stack, all children are gone within a second, "
-    "and the exit status is not 0, so that systemd starts it again.",
+    "It is reported with its stack, all children are gone within a second, and the exit"
+    " status is not 0, so that systemd starts it again.",
 )
 def test_an_error_of_the_supervisor_is_reported_and_ends_all(start: Start) -> None:
     tree = start(("monitor", 1), ("worker", 2))

@@ -127,8 +127,8 @@ def test_no_monitor_is_judged_after_the_whole_tree_stood_still(start: Start) -> 
 
 
 @pytest.mark.failure(
-    "Somebody deletes the row of a process.",
-    "It takes nothing new, has `shutdown_timeout` to end, and another works meanwhile.",
+    "A person deletes the row of a process.",
+    "It claims nothing new, has `shutdown_timeout` to end, and a successor works meanwhile.",
 )
 @pytest.mark.behaviour(13)
 def test_a_process_whose_row_was_deleted_is_replaced_at_once(start: Start) -> None:

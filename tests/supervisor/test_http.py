@@ -99,7 +99,7 @@ def test_garbage_is_refused_and_the_next_request_is_served(port: int) -> None:
 
 @pytest.mark.failure(
     "Clients connect to the port of the metrics and say nothing.",
-    "They keep nobody out: those that were open for longest have to go.",
+    "They block no other client: the oldest connections are closed.",
 )
 def test_clients_that_say_nothing_keep_nobody_out(port: int) -> None:
     with contextlib.ExitStack() as stack:

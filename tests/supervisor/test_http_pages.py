@@ -172,7 +172,7 @@ def test_a_scrape_that_finds_no_database_says_so_before_anybody_else(
 
 
 @pytest.mark.failure(
-    "The database stands still while somebody asks for health and metrics.",
+    "The database hangs while clients request health and metrics.",
     "Health is answered at once, metrics within a bounded time, with what shared memory knows.",
 )
 def test_a_frozen_database_holds_up_no_health_check_and_only_bounds_a_scrape(

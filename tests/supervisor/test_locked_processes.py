@@ -52,8 +52,9 @@ def test_heartbeats_pass_over_a_row_that_is_locked(session: Session, what: str) 
 
 
 @pytest.mark.failure(
-    "Somebody holds the row of a process of ours locked (`SELECT … FOR UPDATE`).",
-    "The heartbeats of all others go on; that process keeps what it has, and its row.",
+    "Another session holds the row of a process of ours locked (`SELECT … FOR UPDATE`).",
+    "The heartbeats of all other processes are written; that process keeps its jobs and its"
+    " row.",
 )
 def test_a_living_process_whose_row_is_locked_keeps_it(tree: Tree, target: Target) -> None:
     tree.start_monitor()
@@ -83,8 +84,10 @@ def test_a_process_learns_soon_that_its_locked_row_is_gone(tree: Tree, target: T
 
 
 @pytest.mark.failure(
-    "Somebody holds the row of a process locked for longer than `process_alive_threshold`.",
-    "No other tree takes it for dead: it could not beat, so its heartbeat has to stand anew.",
+    "Another session holds the row of a process locked for longer than"
+    " `process_alive_threshold`.",
+    "No other tree declares it dead: its heartbeat could not be written, so the time starts"
+    " again.",
 )
 def test_who_could_not_beat_is_not_taken_for_dead(session: Session, target: Target) -> None:
     row_id, (job,) = _row(session, "held"), make_jobs(session, 1)
@@ -113,9 +116,9 @@ def test_who_could_not_beat_is_not_taken_for_dead(session: Session, target: Targ
 
 
 @pytest.mark.failure(
-    "A process dies while somebody holds its row locked.",
-    "Its jobs are settled at once, and the heartbeats of its tree go on; the row goes once he "
-    "lets go.",
+    "A process dies while another session holds its row locked.",
+    "Its jobs are settled at once, and the heartbeats of its tree go on; the row goes once"
+    " it is released.",
 )
 def test_the_dead_are_recovered_though_their_row_is_locked(
     tree: Tree, session: Session, target: Target

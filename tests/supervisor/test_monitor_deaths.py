@@ -203,7 +203,7 @@ def test_a_row_written_by_a_last_statement_of_the_dead_goes_too(
 
 @pytest.mark.failure(
     "The last statement of a dead worker still commits a claim.",
-    "It goes back untouched: nobody can have started it.",
+    "It goes back untouched: no worker can have started it.",
 )
 def test_a_claim_made_by_a_last_statement_of_the_dead_goes_back_at_once(
     tree: Tree, session: Session
@@ -239,7 +239,7 @@ def test_what_the_dead_had_on_its_way_does_not_wait_for_the_next_heartbeat(
 
 @pytest.mark.failure(
     "The server still holds the rows of a dead worker locked.",
-    "The recovery waits for nobody: they are settled as soon as they are free.",
+    "The recovery waits for no lock: these rows are settled as soon as they are free.",
 )
 def test_claims_that_are_locked_are_settled_once_they_are_free(
     tree: Tree, session: Session

@@ -266,8 +266,9 @@ def test_a_process_elsewhere_that_beats_is_left_alone(
 
 
 @pytest.mark.failure(
-    "A whole tree stands still for longer than `process_alive_threshold`, and goes on.",
-    "Another tree prunes it and its jobs go on there; back again, it registers anew by itself.",
+    "A whole tree stands still for longer than `process_alive_threshold`, and continues.",
+    "Another tree prunes it, and its jobs continue there; when it continues, it registers"
+    " again by itself.",
 )
 @pytest.mark.behaviour(15)
 def test_a_frozen_tree_is_pruned_by_another_and_comes_back(

@@ -47,7 +47,8 @@ def test_a_claim_that_is_committed_after_the_recovery_was_never_started(
 @pytest.mark.parametrize("beats", [False, True])
 @pytest.mark.failure(
     "A tree stands still for so long that another is about to declare it dead, and goes on",
-    "Its worker beats before it claims anything, and is left alone; or it finds its row gone",
+    "Its worker writes its heartbeat before it claims anything, and is not pruned; or it"
+    " finds its row gone",
 )
 def test_a_process_that_has_beaten_since_the_survey_is_not_pruned(
     session: Session, *, beats: bool

@@ -34,8 +34,9 @@ def _recover(session: Session, row_id: int, **known: Any) -> Recovered:
 
 
 @pytest.mark.failure(
-    "A worker is killed while somebody holds the row of one of its jobs locked.",
-    "All its other jobs are settled at once; that one once he lets go, as it would have been.",
+    "A worker is killed while another session holds the row of one of its jobs locked.",
+    "All its other jobs are settled at once; that one once it is released, as it would have"
+    " been.",
 )
 @pytest.mark.parametrize("keep", [True, False])
 def test_only_the_locked_jobs_wait(session: Session, *, keep: bool) -> None:
@@ -111,8 +112,8 @@ def test_who_is_known_by_its_threads_only_is_judged_as_before(session: Session) 
 
 
 @pytest.mark.failure(
-    "Somebody holds what a dead process has left locked: its claim, or its row.",
-    "The heartbeats of whoever settles it don't wait for that; it is tried again.",
+    "Another session holds what a dead process has left locked: its claim, or its row.",
+    "The heartbeats of the monitor that settles it don't wait for that; it is tried again.",
 )
 @pytest.mark.parametrize("what", [_CLAIM, _PROCESS, "LOCK TABLE jobsd.jobs -- %s"])
 def test_a_recovery_waits_for_no_lock_for_long(session: Session, what: str) -> None:

@@ -111,7 +111,7 @@ def _counted(dead: Dead) -> dict[str, int]:
 @pytest.mark.parametrize(("act", "event"), WAYS)
 @pytest.mark.failure(
     "The connection breaks between the commit of a recovery and its answer.",
-    "The monitor asks the server what became of it, and tells of each job once.",
+    "The monitor asks the server what became of it, and reports each job once.",
 )
 def test_a_recovery_whose_answer_was_lost_is_reported_once(
     act: Callable[[Dead], Callable[[Recovery], object]],

@@ -45,7 +45,7 @@ def test_a_reload_does_not_end_with_what_the_one_before_had_begun(start: Start) 
 
 @pytest.mark.failure(
     "HUP with a fault, while a good reload is under way",
-    "it is reported, and the one under way goes on to its end",
+    "it is reported, and the one under way continues to its end",
 )
 def test_a_refused_reload_breaks_off_no_good_one(start: Start) -> None:
     tree = start(("monitor", 1), ("worker", 2))
@@ -113,7 +113,7 @@ def test_a_reload_that_fails_leaves_no_places_behind(start: Start) -> None:
 
 
 @pytest.mark.failure(
-    "The monitor that a reload has told to end is killed first",
+    "The monitor is killed after a reload has asked it to end",
     "the next one starts, and the reload ends well",
 )
 def test_a_monitor_that_dies_as_it_is_followed_fails_no_reload(start: Start) -> None:

@@ -213,7 +213,7 @@ def _running(children: Path, command: str) -> list[int]:
 
 @pytest.mark.failure(
     "The kernel kills a worker because memory has run out.",
-    "It is told apart from other kills.",
+    "It is reported as an OOM kill, not as any other SIGKILL.",
 )
 def test_a_worker_that_takes_all_memory_is_distinguished_from_one_that_was_killed(
     tmp_path: Path, memory_limit: list[str]

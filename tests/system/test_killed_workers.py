@@ -67,8 +67,8 @@ def _store(connection: psycopg.Connection, first: int, end: int, dice: random.Ra
 
 @pytest.mark.failure(
     "a worker is killed every two seconds while 20,000 jobs run",
-    "none is lost, run twice or ended twice; each crash is told; each worker is followed "
-    "within two seconds",
+    "none is lost, run twice or ended twice; each crash is reported; each worker has a"
+    " successor within two seconds",
 )
 @pytest.mark.behaviour(22, 31, 46)
 @pytest.mark.timeout(180)

@@ -105,8 +105,8 @@ def troubles(empty_database: str) -> Callable[[Tree, threading.Event], None]:
 
 
 @pytest.mark.failure(
-    "Two hundred random histories of limited jobs, while workers and dispatchers are "
-    "killed, told to end and cut off, and jobs taken away.",
+    "Two hundred random histories of limited jobs, while workers and dispatchers are killed,"
+    " asked to end and disconnected, and their jobs recovered by others.",
     "No limit is ever exceeded, no slot leaks, no job waits beside a free slot.",
 )
 @pytest.mark.behaviour(67, 68, 70, 72, 73, 74)

@@ -194,7 +194,7 @@ def test_a_job_that_a_stop_has_released_keeps_its_place_and_runs_first(
 
 @pytest.mark.failure(
     "a tree is killed whose jobs hold limits",
-    "the next one frees their slots, and who waited for them runs",
+    "the next one frees their slots, and the jobs that waited for them run",
 )
 @pytest.mark.behaviour(28)
 def test_the_next_tree_frees_the_slots_of_a_killed_one(limited: Project, query: Query) -> None:

@@ -24,7 +24,8 @@ JOBS = 3000
 @pytest.mark.parametrize("flags", [(), ("--log-jobs",)])
 @pytest.mark.failure(
     "Thousands of jobs fail within seconds.",
-    "The first lines of each second are told, the others summed up; each is in `attempts`.",
+    "The first lines of each second are logged, the others are summed up; each failure is in"
+    " `attempts`.",
 )
 def test_a_storm_of_failures_is_summed_up(
     flags: tuple[str, ...], project: Project, query: Query

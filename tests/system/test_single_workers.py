@@ -118,7 +118,7 @@ def test_a_worker_that_is_asked_to_end_finishes_its_job_and_is_followed(
 
 @pytest.mark.failure(
     "one worker gets TERM, with a job longer than `shutdown_timeout`",
-    "it is killed then, and the job runs anew elsewhere, without an attempt lost",
+    "it is killed then, and the job runs again in another worker and loses no attempt",
 )
 @pytest.mark.behaviour(25)
 def test_a_worker_that_is_asked_to_end_gives_a_long_job_to_its_successor(
@@ -178,8 +178,8 @@ def test_a_worker_is_not_asked_to_end_by_what_its_jobs_do_to_their_children(
 
 @pytest.mark.failure(
     "one worker gets QUIT",
-    "what it ran has failed within a second, since nobody asked the tree to stop; another "
-    "follows",
+    "what it ran has failed within a second, because the tree was not asked to stop; the"
+    " worker is replaced",
 )
 @pytest.mark.behaviour(91)
 def test_quit_to_a_single_worker_fails_what_it_ran_at_once(

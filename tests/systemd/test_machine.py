@@ -88,8 +88,8 @@ def _runs(service: Service, name: str) -> None:
 
 @pytest.mark.failure(
     "Under systemd: a job takes all memory that the unit may have (MemoryMax).",
-    "The kernel takes the worker, which is told as `oom` and replaced; the unit goes on"
-    " (OOMPolicy=continue).",
+    "The kernel kills the worker, which is reported as `oom` and replaced; the unit"
+    " continues (OOMPolicy=continue).",
 )
 def test_a_worker_that_memory_kills_is_no_reason_to_end_the_service(service: Service) -> None:
     pid = _start(service, "[Service]\nMemoryMax=500M\nMemorySwapMax=0\n")
@@ -113,7 +113,7 @@ def _taken_for_memory(service: Service) -> list[int]:
 
 @pytest.mark.failure(
     "Under systemd: a job starts processes until there are no more to be had (TasksMax).",
-    "The limit stops it; other jobs go on, and a stop leaves nobody.",
+    "The limit stops it; other jobs continue, and a stop leaves no process.",
 )
 def test_a_job_that_forks_without_end_meets_the_limit_of_the_unit(service: Service) -> None:
     pid = _start(service, "[Service]\nTasksMax=70\n")
@@ -129,8 +129,8 @@ def test_a_job_that_forks_without_end_meets_the_limit_of_the_unit(service: Servi
 
 
 @pytest.mark.failure(
-    "Under systemd: somebody sets the machine's clock two hours ahead, then six back.",
-    "Nobody is judged or replaced, not even by the watchdog; jobs run on.",
+    "Under systemd: the machine's clock is set two hours ahead, then six back.",
+    "No process is judged or replaced, not even by the watchdog; jobs run on.",
 )
 def test_who_sets_the_clock_of_the_machine_changes_nothing(service: Service) -> None:
     pid = _start(service)

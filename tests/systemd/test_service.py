@@ -41,7 +41,7 @@ def test_the_status_says_how_it_stands(service: Service) -> None:
 
 @pytest.mark.failure(
     "Under systemd: the main process is killed.",
-    "The unit starts anew with a whole tree; nobody of the old one is left.",
+    "The unit restarts with a whole tree; no process of the old one is left.",
 )
 def test_a_killed_supervisor_is_replaced_with_its_whole_tree(service: Service) -> None:
     service.configure(drop_in=RESTARTS_QUICKLY, DATABASE_URL=NOWHERE)
@@ -58,7 +58,7 @@ def test_a_killed_supervisor_is_replaced_with_its_whole_tree(service: Service) -
 
 @pytest.mark.failure(
     "Under systemd: a worker is killed.",
-    "The service goes on; the supervisor replaces it.",
+    "The service continues; the supervisor replaces the worker.",
 )
 def test_a_killed_worker_does_not_end_the_service(service: Service) -> None:
     service.control("start")
@@ -75,7 +75,7 @@ def test_a_killed_worker_does_not_end_the_service(service: Service) -> None:
 
 @pytest.mark.failure(
     "Under systemd: the supervisor stands still (SIGSTOP).",
-    "The watchdog ends it and the unit starts anew.",
+    "The watchdog ends it and the unit restarts.",
 )
 def test_a_supervisor_that_stands_still_is_ended_by_the_watchdog(service: Service) -> None:
     quick = f"{RESTARTS_QUICKLY}WatchdogSec=1s\n"
@@ -194,7 +194,7 @@ def test_a_crash_loop_ends_in_failure(service: Service) -> None:
 
 @pytest.mark.failure(
     "Under systemd: the configuration is faulty.",
-    "Exit 78, told in the journal, and not tried again.",
+    "Exit status 78, reported in the journal, and not tried again.",
 )
 def test_a_fault_of_the_configuration_is_reported_and_not_tried_again(service: Service) -> None:
     service.box.write("/etc/jobsd/queue.yml", "wrokers: []\n")

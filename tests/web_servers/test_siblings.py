@@ -20,7 +20,7 @@ S = signal.Signals
 
 @pytest.mark.failure(
     "the tree beside a web server crashes",
-    "it is started again, and the web server goes on",
+    "it is started again, and the web server continues",
 )
 def test_a_crashed_tree_is_started_again(tmp_path: Path) -> None:
     tree = (

@@ -30,8 +30,8 @@ def target(target: Target, monkeypatch: pytest.MonkeyPatch) -> Target:
 
 @pytest.mark.failure(
     "The server crashes, or a standby takes over, behind a pooler: only the listener breaks,"
-    " and the table of those who sleep is empty.",
-    "The worker says anew that it sleeps, and is woken as before.",
+    " and the table of idle registrations is empty.",
+    "The worker registers as idle again, and is woken as before.",
 )
 def test_a_worker_says_anew_that_it_sleeps(
     make_worker: MakeWorker, session: Session, count: Count

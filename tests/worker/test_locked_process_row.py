@@ -22,9 +22,10 @@ TRUST_S = 0.3
 
 
 @pytest.mark.failure(
-    "Somebody holds the row of a worker locked for longer than a third of the threshold.",
-    "The worker claims and records nothing until he lets go, as in an outage; then what it ran "
-    "meanwhile is recorded, once.",
+    "Another session holds the row of a worker locked for longer than a third of the"
+    " threshold.",
+    "The worker claims and records nothing until it is released, as in an outage; then what"
+    " it ran meanwhile is recorded, once.",
 )
 def test_a_worker_that_can_not_beat_waits_and_loses_and_doubles_nothing(
     make_worker: MakeWorker, target: Target, count: Count

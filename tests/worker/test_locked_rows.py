@@ -127,8 +127,9 @@ def _outcome(session: Session, job_id: int | None) -> str:
 
 
 @pytest.mark.failure(
-    "Somebody holds the row of a job that runs locked (`SELECT … FOR UPDATE`), or its claim's.",
-    "Its outcome waits until he lets go; the worker records and claims all others.",
+    "Another session holds the row of a job that runs locked (`SELECT … FOR UPDATE`), or its"
+    " claim's.",
+    "Its outcome waits until it is released; the worker records and claims all others.",
 )
 @pytest.mark.parametrize("what", WHAT)
 @pytest.mark.parametrize("becomes", BECOMES)
@@ -175,8 +176,8 @@ def test_a_worker_that_waits_for_a_locked_row_waits_once(
 
 
 @pytest.mark.failure(
-    "Somebody holds the claim that is the slot of a limit locked while its holder ends.",
-    "The slot is given back when he lets go; jobs without a limit go on.",
+    "Another session holds the claim that is the slot of a limit locked while its holder ends.",
+    "The slot is given back when it is released; jobs without a limit go on.",
 )
 def test_a_locked_slot_holds_up_its_own_job_only(
     make_worker: MakeWorker, session: Session, count: Count

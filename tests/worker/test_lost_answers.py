@@ -105,7 +105,7 @@ def until_emitted(driven: Driven, emitted: Emitted) -> None:
 @pytest.mark.parametrize("how", EVENTS)
 @pytest.mark.failure(
     "The connection breaks between the commit of an outcome and its answer.",
-    "The worker reads back that it is recorded, and tells of it once: event, hook and metric.",
+    "The worker reads back that it is recorded, and reports it once: event, hook and metric.",
 )
 def test_an_outcome_whose_answer_was_lost_is_emitted_once(
     how: str,
@@ -201,7 +201,7 @@ def test_what_was_not_recorded_is_emitted_by_the_statement_that_records_it(
 @pytest.mark.parametrize("how", ["finish", "fail", "snooze"])
 @pytest.mark.failure(
     "A lock holds up an outcome for longer than its worker waits.",
-    "The worker, which sends it again meanwhile, tells of it once.",
+    "The worker, which sends it again meanwhile, reports it once.",
 )
 def test_what_is_recorded_long_after_the_connection_broke_is_emitted_once(
     how: str, make_worker: MakeWorker, session: Session, emitted: Emitted

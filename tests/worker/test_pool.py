@@ -135,7 +135,8 @@ def collect(pool: Pool, count: int) -> tuple[list[int], bool]:
 
 @pytest.mark.failure(
     "an exception is raised in a thread of the pool between two jobs (a late timeout)",
-    "no job is lost or runs twice: the thread goes on, or the process ends and tells what ran",
+    "no job is lost or runs twice: the thread goes on, or the process ends and reports which"
+    " jobs ran",
 )
 @pytest.mark.parametrize("body", [SUCCEED, GIVE_UP])
 @pytest.mark.parametrize("at_once", [2, 0])

@@ -30,7 +30,7 @@ def end_as(how: str) -> None:
 
 @pytest.mark.failure(
     "a worker that was declared dead ends its job, and finished jobs are not kept",
-    "the job stays: it belongs to somebody else, or has failed",
+    "the job stays: it belongs to another worker, or has failed",
 )
 def test_it_erases_no_job_that_is_not_its_own(
     make_worker: MakeWorker, session: Session, count: Count
@@ -49,7 +49,7 @@ def test_it_erases_no_job_that_is_not_its_own(
 
 @pytest.mark.failure(
     "A worker that was declared dead ends a limited job that holds its slot elsewhere by now.",
-    "The slot stays with who runs the job: nobody else gets it.",
+    "The slot stays with the worker that runs the job now, and no other job gets it.",
 )
 @pytest.mark.parametrize("how", ["succeeds", "fails"])
 def test_it_frees_no_slot_that_its_job_holds_elsewhere(

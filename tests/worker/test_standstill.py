@@ -84,8 +84,8 @@ def test_a_worker_that_stood_still_beats_before_it_claims(
 
 
 @pytest.mark.failure(
-    "Nobody writes the heartbeat of a worker that works on: its monitor stands still.",
-    "It beats itself before it claims; who took it for dead leaves it alone.",
+    "The heartbeat of a working worker is not written, because its monitor hangs.",
+    "It writes its heartbeat itself before it claims, and is not pruned.",
 )
 def test_a_worker_whose_heart_nobody_writes_beats_before_it_claims(
     make_worker: MakeWorker, session: Session, count: Count
@@ -157,8 +157,8 @@ def test_what_a_thread_took_before_a_standstill_is_as_old_as_it_was(
 
 
 @pytest.mark.failure(
-    "Whoever prunes a process stands still in the middle of it, with the row locked.",
-    "The server ends that transaction after two seconds; the heart can beat again.",
+    "A monitor hangs while it prunes a process, with the row locked.",
+    "The server ends that transaction after two seconds; the heartbeat can be written again.",
 )
 def test_who_prunes_and_stands_still_keeps_no_heart_from_beating(
     make_worker: MakeWorker, session: Session, target: Target, monkeypatch: pytest.MonkeyPatch

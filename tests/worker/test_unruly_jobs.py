@@ -73,7 +73,7 @@ def test_a_snoozed_job_that_is_claimed_again_has_not_run_in_this_claim(
 
 
 @pytest.mark.failure(
-    "a job forks, and its copy comes back from the job",
+    "a job forks, and the child returns from the job's function",
     "the copy ends there and runs nobody's jobs",
 )
 def test_what_a_job_has_forked_runs_no_jobs_when_it_comes_back(
@@ -93,7 +93,7 @@ def test_what_a_job_has_forked_runs_no_jobs_when_it_comes_back(
 
 @pytest.mark.failure(
     "a thread that runs jobs dies",
-    "its process ends by an error that says so, and what it ran is told as after any crash",
+    "its process ends by an error that says so, and its jobs are recovered as after any crash",
 )
 def test_a_worker_does_not_outlive_its_threads(
     make_worker: MakeWorker, monkeypatch: pytest.MonkeyPatch
@@ -118,8 +118,8 @@ def test_a_worker_does_not_outlive_its_threads(
 
 
 @pytest.mark.failure(
-    "Somebody deletes the row of a job that is ready.",
-    "The worker that claims it goes on with the others.",
+    "A person deletes the row of a job that is ready.",
+    "The worker that claims it continues with the others.",
 )
 @pytest.mark.parametrize("left", [0, 2])
 @pytest.mark.parametrize("queues", [("*",), ("default",)])
