@@ -258,7 +258,7 @@ def test_signals_are_sent_at_the_enqueue_each_attempt_and_the_end(facts: Facts) 
 
 
 @pytest.mark.skipif(
-    WITH_SIX == sys.executable, reason="the Django of these tests is no older one"
+    sys.executable == WITH_SIX, reason="the Django of these tests is no older one"
 )
 def test_an_older_django_says_what_it_lacks() -> None:
     done = subprocess.run(
