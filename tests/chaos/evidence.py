@@ -142,7 +142,7 @@ def gather(database: Database, evidence: Evidence) -> None:
         StoredJob(*row)
         for row in ask(
             "SELECT id, coalesce((arguments ->> 0)::int, 0), attempts, max_attempts, outcome,"
-            " error ->> 'type', class_name, reason,"
+            " error ->> 'type', jobs.class_name, reason,"
             " extract(epoch FROM finished_at)::float8 + %s FROM jobsd.jobs"
             " LEFT JOIN jobsd.failed_executions ON job_id = id ORDER BY id",
             (shift,),
