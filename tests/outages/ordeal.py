@@ -87,7 +87,7 @@ _OUTCOMES = """
 SELECT id, coalesce(outcome, CASE WHEN f.job_id IS NOT NULL THEN 'failed' ELSE 'open' END),
     attempts
 FROM jobsd.jobs LEFT JOIN jobsd.failed_executions f ON f.job_id = id
-WHERE class_name <> 'trial_jobs.tick'
+WHERE jobs.class_name <> 'trial_jobs.tick'
 """
 _LEFT = """
 SELECT (SELECT count(*) FROM jobsd.claims),
