@@ -66,7 +66,7 @@ WITH job AS (
     FROM generate_series(%s::bigint, %s::bigint) AS number
     RETURNING id, class_name, queue_name
 )
-INSERT INTO jobsd.failed_executions (job_id, error, class_name, queue_name)
+INSERT INTO jobsd.failed_executions (job_id, error, job_class, job_queue)
 SELECT
     id, jsonb_build_object('type', 'ValueError', 'message', 'error ' || id %% 1000, 'stack', ''),
     class_name, queue_name

@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 
     from .asynchronous import Aim
     from .ledger import Claims
-    from .turn import ClaimRequest, TurnResult
+    from .turn import ClaimRequest
 
 FLUSH_S = 0.01
 """An outcome waits at most this long to be recorded together with others."""
@@ -219,33 +219,24 @@ class Worker(DatabaseLoop):
             self._claiming.prefetch.observe_sizes(
                 len(result.jobs), result.weight, withheld=bool(result.withheld)
             )
-        back = [] if request is None else self._hand_over(request, result, asked_at)
+        back: list[ClaimedJob] = []
+        if result.jobs and request is not None:
+            # Before anything else: threads may be idle, and begin while we go on.
+            ours, back = self._asynchronous.take(result.jobs, request.limit, asked_at)
+            if ours:
+                self._pool.post(ours, asked_at, *self._claiming.order)
+            if len(result.jobs) < request.limit:
+                self._context.nap.yield_gil()
+            if back:
+                self._claiming.ways.request_sweep()
         written = result.recorded, result.concluded
-        if not self._ledger.forget(recording, *written):
+        if not self._ledger.forget(recording, *written) or not result.whole:
             self._reconcile_at = 0.0
         self._ledger.give_back(back)  # only now: what is forgotten is all that was noted before
         self._uncertain.answered(recording, *written)
         self._report.recorded(recording, *written, result.cancelled)
         if request is not None:
-            if not result.whole:
-                self._reconcile_at = 0.0
             self._claiming.finish(request, result)
-
-    def _hand_over(
-        self, request: ClaimRequest, result: TurnResult, asked_at: float
-    ) -> list[ClaimedJob]:
-        """Hand over what was claimed, to the threads and the loop; return what goes back."""
-        if not result.jobs:
-            return []
-        # Before anything else: threads may be idle, and begin while we go on.
-        ours, back = self._asynchronous.take(result.jobs, request.limit, asked_at)
-        if ours:
-            self._pool.post(ours, asked_at, *self._claiming.order)
-        if len(result.jobs) < request.limit:
-            self._context.nap.yield_gil()
-        if back:
-            self._claiming.ways.request_sweep()
-        return back
 
     def _reconcile(self, asked_at: float, lost: Claims | None = None) -> None:
         """Read our claims back; report those that are gone, beside `lost` ones."""

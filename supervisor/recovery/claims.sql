@@ -233,7 +233,7 @@ WITH claim AS (
     WHERE error IS NOT NULL
     ON CONFLICT (job_id, attempt, ended_at) DO UPDATE SET error = excluded.error
 ), failed AS (
-    INSERT INTO jobsd.failed_executions (job_id, error, class_name, queue_name)
+    INSERT INTO jobsd.failed_executions (job_id, error, job_class, job_queue)
     SELECT id, error, class_name, queue_name
     FROM job
     WHERE outcome = 'failed'

@@ -77,7 +77,7 @@ def test_what_does_not_wait_is_left_alone(session: Session) -> None:
 @pytest.mark.parametrize(
     ("to", "fault"),
     [
-        ({}, "nothing is to be changed"),
+        ({}, "nothing to change"),
         ({"queue": "a,b"}, "queue"),
         ({"priority": 2**40}, "priority"),
     ],

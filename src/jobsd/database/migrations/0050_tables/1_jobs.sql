@@ -140,9 +140,10 @@ CREATE TABLE jobsd.failed_executions (
     job_id bigint PRIMARY KEY,
     failed_at timestamptz NOT NULL DEFAULT now(),
     error jsonb NOT NULL,
-    -- Those of the job, whose row may go in the statement that takes this one away.
-    class_name text,
-    queue_name text
+    -- Class and queue of the job, whose row may go in the statement that takes this one away. They
+    -- have names of their own: who joins the two tables need not say which column is meant.
+    job_class text,
+    job_queue text
 );
 
 -- How many jobs have failed with which error and are still failed: see 9_failures.sql. The sum over the

@@ -30,8 +30,8 @@ BEGIN
             (array_agg(message ORDER BY failed_at DESC, job_id DESC))[1]
         FROM (
             SELECT
-                job_id, failed_at, coalesce(class_name, '') AS class_name,
-                coalesce(queue_name, '') AS queue_name,
+                job_id, failed_at, coalesce(job_class, '') AS class_name,
+                coalesce(job_queue, '') AS queue_name,
                 coalesce(left(error ->> 'type', 300), '') AS error_type,
                 coalesce(left(error ->> 'message', 300), '') AS message,
                 coalesce(jobsd.error_pattern(error ->> 'message'), '') AS pattern
@@ -50,7 +50,7 @@ BEGIN
             class_name, queue_name, error_type, pattern, -count(*)
         FROM (
             SELECT
-                coalesce(class_name, '') AS class_name, coalesce(queue_name, '') AS queue_name,
+                coalesce(job_class, '') AS class_name, coalesce(job_queue, '') AS queue_name,
                 coalesce(left(error ->> 'type', 300), '') AS error_type,
                 coalesce(jobsd.error_pattern(error ->> 'message'), '') AS pattern
             FROM gone
@@ -75,10 +75,11 @@ CREATE TRIGGER failures_change AFTER UPDATE ON jobsd.failed_executions
 CREATE FUNCTION jobsd.name_failure() RETURNS trigger
 LANGUAGE plpgsql
 SET enable_seqscan = off
+SET jit = off
 AS $$
 BEGIN
     SELECT job.class_name, job.queue_name
-    INTO NEW.class_name, NEW.queue_name
+    INTO NEW.job_class, NEW.job_queue
     FROM jobsd.jobs AS job
     WHERE job.id = NEW.job_id;
     RETURN NEW;
@@ -86,5 +87,5 @@ END
 $$;
 
 CREATE TRIGGER failure_named BEFORE INSERT ON jobsd.failed_executions
-    FOR EACH ROW WHEN (NEW.class_name IS NULL)
+    FOR EACH ROW WHEN (NEW.job_class IS NULL)
     EXECUTE FUNCTION jobsd.name_failure();
