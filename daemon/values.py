@@ -42,7 +42,7 @@ def plain(value: object) -> str:
         case timedelta():
             return f"{value.total_seconds():.3f}"
         case dict() | list() | tuple():
-            return json_text(value)
+            return json_text(cast("object", value))
         case _:
             return one_line(str(value))
 

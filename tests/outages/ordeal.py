@@ -252,7 +252,8 @@ class Ordeal:
         tree = self.tree
         assert {child.pid for child in tree.children()} == self.before
         untrue = {"process.exited", "process.replaced", "process.hung", "jobs.lost"}
-        for event in untrue | (set() if behind else {"claims.lost"}):
+        more: set[str] = set() if behind else {"claims.lost"}
+        for event in untrue | more:
             assert tree.events(event) == [], event
         begun = len(tree.events("database.unavailable")) + len(tree.events("database.awaited"))
         wait_for(lambda: len(tree.events("database.available")) == begun, 5, tree.reported)
