@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Protocol, cast
 
 import pytest
 
+from jobsd.clock import monotonic
 from jobsd.configuration.options import JobsOptions, WorkerOptions
 from jobsd.database.connection import Target
 from jobsd.jobs import client
@@ -38,15 +39,36 @@ class Driven:
     def __init__(self, worker: Worker, context: Context) -> None:
         self.worker = worker
         self.context = context
+        self._rounds = 0
 
     def until(self, condition: Callable[[], object], within_s: float = 30.0) -> None:
         """Take rounds until the condition holds; fail after `within_s`."""
         watch = Stopwatch()
         while not condition():
-            assert not watch.over(within_s), "the condition has not come about"
+            assert not watch.over(within_s), f"not within {within_s} s: {self._state()}"
             rest_s = self.worker.poll()
+            self._rounds += 1
             sockets = [fd] if (fd := self.worker.socket()) is not None else []
             self.context.nap.take(min(rest_s, 0.02), sockets)
+
+    def _state(self) -> dict[str, object]:
+        """Return where the worker stands: a failure that comes once has to tell it all."""
+        worker, claiming = self.worker, self.worker._claiming
+        aim = claiming.aim()
+        return {
+            "aim": aim,
+            "due in": claiming.due_at(aim) - monotonic(),
+            "queues": claiming.selector._names,
+            "by names": claiming.selector.by_names,
+            "registered": claiming.idle.stands,
+            "lanes": claiming.known_classes.open,
+            "walks": claiming.scout.is_under_way,
+            "claimed": worker._ledger._claims,
+            "unrecorded": worker._ledger.has_unrecorded,
+            "waiting": worker._pool.waiting,
+            "busy": worker._pool.busy,
+            "rounds": self._rounds,
+        }
 
     def at_rest(self) -> bool:
         """Whether nothing runs, and nothing waits to be recorded."""
