@@ -71,6 +71,21 @@ def test_doctor_names_the_hosts_whose_programs_are_of_another_version(
     assert f": {latest_version() - 1}; " in message
 
 
+def test_doctor_names_the_trees_whose_settings_differ(run: Commands, session: Session) -> None:
+    alike = {"heartbeat_interval": 60, "process_alive_threshold": 300, "hang_timeout": 200}
+    register(session, "supervisor", **alike)
+    registry.register(session, kind="supervisor", name="alike", supervisor_id=0, metadata=alike)
+    assert run.rows("doctor")[7][:2] == ["OK", "processes"]
+
+    short = {"heartbeat_interval": 2, "process_alive_threshold": 5, "hang_timeout": 4}
+    registry.register(session, kind="supervisor", name="short", supervisor_id=0, metadata=short)
+    level, name, message = run.rows("doctor")[7]
+
+    assert (level, name) == ("WARN", "processes")
+    assert message.startswith("trees differ in supervisor settings, so the longest count")
+    assert "process_alive_threshold" in message
+
+
 def test_doctor_warns_of_what_is_odd(run: Commands, session: Session) -> None:
     run.project.write(
         "config/queue.yml",
