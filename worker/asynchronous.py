@@ -122,8 +122,9 @@ class Asynchronous:
             found[job.class_name in names].append(job)
         kinds = [kind for kind, some in found.items() if some]
         self._favoured = kinds[0] if len(kinds) == 1 and len(jobs) >= limit else None
-        ours = {kind: some[: self._rooms[kind]] for kind, some in found.items()}
-        back = [job for kind, some in found.items() for job in some[self._rooms[kind] :]]
+        rooms = {kind: self._rooms.get(kind, len(some)) for kind, some in found.items()}
+        ours = {kind: some[: rooms[kind]] for kind, some in found.items()}
+        back = [job for kind, some in found.items() for job in some[rooms[kind] :]]
         self.post(ours[True], asked_at)
         return ours[False], back
 
