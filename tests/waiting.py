@@ -76,7 +76,7 @@ class Stopwatch:
         return monotonic() - self._began > bound_s and not self.took() < bound_s
 
 
-def wait_until(condition: Callable[[], object], within_s: float = 10.0) -> Took:
+def wait_until(condition: Callable[[], object], within_s: float = 30.0) -> Took:
     """Wait for a condition; return what it took."""
     watch, pause = Stopwatch(), threading.Event()
     while not condition():

@@ -178,7 +178,7 @@ def test_a_job_that_is_just_being_claimed_is_met_again(target: Target, rows: Row
         got: list[str] = []
         thread = threading.Thread(target=lambda: got.append(cancel(job_id)))
         thread.start()
-        wait_until(lambda: rows(_ASKED), 10)
+        wait_until(lambda: rows(_ASKED))
         worker.commit()
         thread.join(10)
 

@@ -37,24 +37,26 @@ def _terminate(session: Session) -> None:
     )
 
 
-def _connected(session: Session) -> int:
-    row = session.connection.execute(
-        "SELECT count(*) FROM pg_stat_activity"
+def _backends(session: Session) -> set[int]:
+    """Return the process ids of the server behind the pools of this and earlier tests."""
+    rows = session.connection.execute(
+        "SELECT pid FROM pg_stat_activity"
         " WHERE application_name = 'jobsd client' AND datname = current_database()"
-    ).fetchone()
-    assert row is not None
-    return int(row[0])
+    )
+    return {int(pid) for (pid,) in rows}
 
 
 def test_many_threads_share_few_connections(
     pool: Client, session: Session, stored: Stored
 ) -> None:
+    before = _backends(session)
     with ThreadPoolExecutor(20) as threads:
         list(threads.map(note.enqueue, range(200)))
 
     assert (len(stored()), len(pool._idle) <= 3) == (200, True)
-    # A backend goes a moment after its client: those of earlier tests, too.
-    wait_until(lambda: _connected(session) == len(pool._idle))
+    lent = {each.connection.info.backend_pid for each in pool._idle}
+    # A backend goes a moment after its client.
+    wait_until(lambda: _backends(session) - before <= lent, 60)
 
 
 def test_connections_that_the_server_ended_are_made_anew_for_all_threads(
