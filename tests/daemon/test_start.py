@@ -47,6 +47,7 @@ def test_all_faults_of_both_files_are_reported(run: Commands) -> None:
     assert "hint: " in reported
 
 
+@pytest.mark.behaviour(1)
 @pytest.mark.failure(
     "a container starts in production without its configuration (a mount is missing)",
     "the start is refused with 78 and says what to do; no job is touched, nothing is made",

@@ -19,6 +19,7 @@ pytestmark = pytest.mark.system
 _GONE_S = 1.0
 
 
+@pytest.mark.behaviour(90)
 @pytest.mark.parametrize("name", COMMANDS)
 def test_a_server_has_one_tree_and_drains_it_at_its_end(name: str, project: Project) -> None:
     with inside(name, project) as server:
@@ -32,6 +33,7 @@ def test_a_server_has_one_tree_and_drains_it_at_its_end(name: str, project: Proj
         wait_for(lambda: server.keepers() == [], 10)
 
 
+@pytest.mark.behaviour(89)
 @pytest.mark.failure(
     "a web server with the tree inside is killed",
     "the tree is gone within a second",

@@ -39,6 +39,7 @@ if open(os.environ["NOTES"]).read().count("tree begins") < 3: os.kill(os.getpid(
         assert shell.notes.count("web up") == 1
 
 
+@pytest.mark.behaviour(89)
 @pytest.mark.parametrize("status", [0, 75, 78])
 def test_an_orderly_end_of_the_tree_ends_the_web_server(tmp_path: Path, status: int) -> None:
     tree = f"""
@@ -50,6 +51,7 @@ sys.exit({status})
         assert shell.notes == ["web up", "web SIGTERM"]
 
 
+@pytest.mark.behaviour(89)
 def test_the_end_of_the_web_server_drains_the_tree(tmp_path: Path) -> None:
     web = """
 while "tree up" not in open(os.environ["NOTES"]).read(): time.sleep(0.01)
