@@ -25,13 +25,14 @@ HEAD = """\
 
 # Metrics
 
-What `/metrics` of the monitor answers, and `jobsd metrics` prints. Figures of queues, tasks and
-tables come from the database, and all trees on it answer alike: take their maximum (`max by
-(queue) (…)`). Counters, histograms, threads and memory are those of one tree: add them up.
+The monitor's `/metrics` and the command `jobsd metrics` report these metrics. The figures of
+queues, tasks and tables come from the database, so all trees on one database report the same:
+take their maximum (`max by (queue) (…)`). Counters, histograms, threads and memory belong to one
+tree: add them up.
 
-Workers pay nothing for a scrape: it reads shared memory, and asks the database once in five
-seconds at most. A tree counts 1,024 queues, 500 classes and 256 types of errors by their names,
-and all others as `*other*`. Databases tell of 10,000 queues, tasks and processes at most.
+A scrape costs the workers nothing: it reads shared memory, and queries the database at most once
+in five seconds. A tree counts 1,024 queues, 500 classes and 256 types of errors by name, and all
+others as `*other*`. It reports at most 10,000 queues, tasks and processes of a database.
 
 | metric | type | labels | meaning |
 |---|---|---|---|

@@ -129,4 +129,4 @@ def _build_info(postgresql: str) -> families.Info:
         "python": platform.python_version(),
         "postgresql": postgresql,
     }
-    return families.Info("jobsd_build", "Which jobsd this is, and on what it runs.", built)
+    return families.Info("jobsd_build", "Versions of jobsd, Python and PostgreSQL.", built)

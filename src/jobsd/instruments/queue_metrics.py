@@ -39,7 +39,7 @@ def _queues(database: DatabaseFigures, tree: TreeFigures | None) -> Iterator[Any
     )
     yield families.gauges(
         "queue_latency_seconds",
-        "How long the oldest ready job of the queue has waited.",
+        "How long the oldest ready job of the queue has waited; 0 without one.",
         ("queue",),
         (((name,), database.latencies_s.get(name, 0.0)) for name in names),
     )
@@ -51,7 +51,7 @@ def _queues(database: DatabaseFigures, tree: TreeFigures | None) -> Iterator[Any
     )
     yield families.gauges(
         "queue_claim_age_seconds",
-        "How long the oldest claimed job of the queue has run, or been about to.",
+        "How long ago the oldest claimed job of the queue was claimed.",
         ("queue",),
         (((name,), database.claim_ages_s.get(name, 0.0)) for name in names),
     )
@@ -73,14 +73,14 @@ def _busy(names: Sequence[str], database: DatabaseFigures) -> Iterator[AnyFamily
 def _arrivals(database: DatabaseFigures) -> Iterator[AnyFamily]:
     yield families.counter(
         "queue_enqueued",
-        "Jobs that have come into the queue, of all trees; may be late by a minute.",
+        "Jobs that were enqueued to the queue, by all programs; up to a minute late.",
         ("queue",),
         families.keyed(database.enqueued),
     )
     if database.desired_workers is not None:
         yield families.gauges(
             "desired_workers",
-            "Workers that the queue needs for its jobs to begin within monitor.latency_target.",
+            "Workers that the queue needs for its jobs to start within monitor.latency_target.",
             ("queue",),
             families.keyed(database.desired_workers),
         )
@@ -89,13 +89,13 @@ def _arrivals(database: DatabaseFigures) -> Iterator[AnyFamily]:
 def _unknown(names: Sequence[str], database: DatabaseFigures) -> Iterator[AnyFamily]:
     yield families.gauges(
         "queue_unknown_class_jobs",
-        "Ready jobs of classes that no worker knows which takes from the queue.",
+        "Ready jobs of classes that no worker of the queue knows.",
         ("queue",),
         (((name,), database.unknown_jobs.get(name, 0)) for name in names),
     )
     yield families.gauges(
         "queue_unknown_class_age_seconds",
-        "For how long there have been such jobs.",
+        "How long there have been ready jobs of classes that no worker of the queue knows.",
         ("queue",),
         (((name,), database.unknown_for_s.get(name, 0.0)) for name in names),
     )
@@ -110,7 +110,7 @@ def _processes(database: DatabaseFigures) -> Iterator[AnyFamily]:
     )
     yield families.gauges(
         "process_heartbeat_age_seconds",
-        "Seconds since a process's loop last came round, as the database knows it.",
+        "Seconds since the loop of a process last began a round, as stored in the database.",
         ("kind", "name"),
         database.heartbeat_ages_s.items(),
     )
@@ -120,49 +120,49 @@ def _tasks(database: DatabaseFigures) -> Iterator[AnyFamily]:
     tasks = database.tasks
     yield families.counter(
         "recurring_enqueued",
-        "How often a recurring task was enqueued.",
+        "Runs of a recurring task that were enqueued.",
         ("task",),
         (((key,), runs.enqueued) for key, runs in tasks.items()),
     )
     yield families.counter(
         "recurring_missed",
-        "How often no scheduler has run a recurring task at its time, or soon enough after it.",
+        "Runs of a recurring task that no scheduler enqueued in time.",
         ("task",),
         (((key,), runs.missed) for key, runs in tasks.items()),
     )
     yield families.gauges(
         "recurring_failed_runs",
-        "Of how many of its last five runs the job of a recurring task has failed.",
+        "How many of the last five runs of a recurring task have failed.",
         ("task",),
         (((key,), runs.failed) for key, runs in tasks.items()),
     )
     yield families.gauges(
         "recurring_last_run_timestamp_seconds",
-        "When a recurring task was last enqueued.",
+        "Time of a recurring task's last run.",
         ("task",),
         (((key,), runs.last_at) for key, runs in tasks.items() if runs.last_at is not None),
     )
     yield families.gauges(
         "recurring_next_run_timestamp_seconds",
-        "When a recurring task is to run next; a disabled one has none.",
+        "Time of a recurring task's next run; absent for a disabled task.",
         ("task",),
         (((key,), runs.next_at) for key, runs in tasks.items() if runs.next_at is not None),
     )
     if database.last_heartbeat is not None:
         yield families.gauge(
             "heartbeat_last_timestamp_seconds",
-            "When the heartbeat job last ran.",
+            "Time of the heartbeat job's last run.",
             value=database.last_heartbeat,
         )
 
 
 def _lost(database: DatabaseFigures) -> Iterator[AnyFamily]:
     yield families.gauge(
-        "lost_jobs", "Jobs that were found in no table.", value=database.lost_jobs
+        "lost_jobs", "Jobs that the last search found in no table.", value=database.lost_jobs
     )
     if database.lost_walk_age_s is not None:
         yield families.gauge(
             "lost_jobs_walk_age_seconds",
-            "How long ago all jobs were last looked at for lost ones.",
+            "How long ago the last search for lost jobs ended.",
             value=database.lost_walk_age_s,
         )

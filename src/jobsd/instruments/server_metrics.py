@@ -17,23 +17,23 @@ def server_metrics(database: DatabaseFigures) -> Iterator[AnyFamily]:
     """Yield the families."""
     yield families.gauge(
         "dispatch_lag_seconds",
-        "For how long the oldest scheduled job has been due, and was not dispatched.",
+        "How long ago the oldest scheduled job was due that has not been dispatched.",
         value=database.dispatch_lag_s,
     )
     yield families.gauge(
         "oldest_transaction_seconds",
-        "How old the oldest transaction in the database is, as far as this role sees.",
+        "Age of the oldest transaction in the database that this role can see.",
         value=database.oldest_transaction_s,
     )
     yield families.gauges(
         "table_bytes",
-        "How large a table of the queue is, its indexes included.",
+        "Size of a table of jobsd, with its indexes.",
         ("table",),
         (((name,), table.bytes) for name, table in database.tables.items()),
     )
     yield families.gauges(
         "table_rows",
-        "Rows of a table of the queue, as PostgreSQL has counted them.",
+        "Live and dead rows of a table of jobsd, as estimated by PostgreSQL.",
         ("table", "state"),
         (
             ((name, state), rows)

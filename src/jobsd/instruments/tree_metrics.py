@@ -17,11 +17,15 @@ def tree_metrics(tree: TreeFigures) -> Iterator[AnyFamily]:
     """Yield the families."""
     yield from _jobs(tree)
     yield families.histogram(
-        "job_duration_seconds", "How long jobs ran.", "queue", tree.runs, tree.bounds_s
+        "job_duration_seconds",
+        "Duration of the jobs of a queue.",
+        "queue",
+        tree.runs,
+        tree.bounds_s,
     )
     yield families.histogram(
         "job_wait_seconds",
-        "How long jobs waited to start, from when they were due.",
+        "How long jobs waited between the time they were due and their start.",
         "queue",
         tree.waits,
         tree.bounds_s,
@@ -29,14 +33,14 @@ def tree_metrics(tree: TreeFigures) -> Iterator[AnyFamily]:
     yield from _classes(tree)
     yield families.counter(
         "process_restarts",
-        "Processes that were replaced, by kind and by why they had ended.",
+        "Processes that were replaced, by kind and by the reason for their end.",
         ("kind", "reason"),
         tree.restarts.items(),
     )
     yield from _processes(tree)
     yield families.gauge(
         "supervisor_loop_age_seconds",
-        "Seconds since the supervisor's loop last came round.",
+        "Seconds since the supervisor's loop last began a round.",
         value=tree.loop_age_s,
     )
     yield families.counter(
@@ -52,25 +56,25 @@ def tree_metrics(tree: TreeFigures) -> Iterator[AnyFamily]:
 def _jobs(tree: TreeFigures) -> Iterator[AnyFamily]:
     yield families.counter(
         "jobs",
-        "Jobs by queue and by what became of them.",
+        "Jobs that ended, by queue and outcome.",
         ("queue", "outcome"),
         families.flat(tree.outcomes),
     )
     yield families.counter(
         "timeouts",
-        "Jobs whose time was over, by queue: interrupted (soft), or ended with their process.",
+        "Jobs that reached their time limit: interrupted (soft), or killed (hard).",
         ("queue", "kind"),
         families.flat(tree.timeouts),
     )
     yield families.counter(
         "expired",
-        "Jobs that were discarded since they were not begun in time, by queue.",
+        "Jobs that were discarded because they had not started in time, by queue.",
         ("queue",),
         families.keyed(tree.expired),
     )
     yield families.counter(
         "cancelled",
-        "Jobs that were cancelled once they were claimed, and did not succeed, by queue.",
+        "Jobs that were cancelled after their claim and did not succeed, by queue.",
         ("queue",),
         families.keyed(tree.cancelled),
     )
@@ -79,20 +83,20 @@ def _jobs(tree: TreeFigures) -> Iterator[AnyFamily]:
 def _classes(tree: TreeFigures) -> Iterator[AnyFamily]:
     yield families.counter(
         "class_jobs",
-        "Jobs by class and by what became of them.",
+        "Jobs that ended, by class and outcome.",
         ("class", "outcome"),
         families.flat(tree.class_outcomes),
     )
     yield families.histogram(
         "class_duration_seconds",
-        "How long jobs of the class ran.",
+        "Duration of the jobs of a class.",
         "class",
         tree.class_runs,
         tree.bounds_s,
     )
     yield families.counter(
         "failures",
-        "Attempts that an error has ended, by its type: the job failed, or is retried.",
+        "Attempts that ended with an error, by its type and by retry or failure.",
         ("error", "outcome"),
         families.flat(tree.failures),
     )
@@ -101,18 +105,18 @@ def _classes(tree: TreeFigures) -> Iterator[AnyFamily]:
 def _processes(tree: TreeFigures) -> Iterator[AnyFamily]:
     threads = {"busy": tree.busy_threads, "idle": tree.idle_threads}
     yield families.gauges(
-        "worker_threads", "Threads that run jobs.", ("state",), families.keyed(threads)
+        "worker_threads", "Threads of workers, by state.", ("state",), families.keyed(threads)
     )
     yield families.gauges(
         "process_resident_bytes",
-        "Memory of a process of this tree that is its own or shared, by kind and number.",
+        "Resident memory of a process of this tree, by kind and number.",
         ("kind", "number"),
         tree.resident_bytes.items(),
     )
     coroutines = {"busy": tree.busy_coroutines, "idle": tree.idle_coroutines}
     yield families.gauges(
         "coroutines",
-        "Asynchronous jobs that run, and may run.",
+        "Asynchronous jobs that run, and how many may run.",
         ("state",),
         families.keyed(coroutines),
     )
@@ -121,13 +125,13 @@ def _processes(tree: TreeFigures) -> Iterator[AnyFamily]:
 def _reloads(tree: TreeFigures) -> Iterator[AnyFamily]:
     yield families.counter(
         "reloads",
-        "Reloads of the configuration by their outcome.",
+        "Reloads of the configuration, by outcome.",
         ("outcome",),
         families.keyed(tree.reloads),
     )
     yield families.gauge(
         "reload_last_success",
-        "Whether the last reload was done: 1, also when there was none, or 0.",
+        "Whether the last reload succeeded: 1 or 0; 1 if there was none.",
         value=tree.reload_succeeded,
     )
 
@@ -135,30 +139,30 @@ def _reloads(tree: TreeFigures) -> Iterator[AnyFamily]:
 def _troubles(tree: TreeFigures) -> Iterator[AnyFamily]:
     yield families.counter(
         "prunes",
-        "Processes of other trees whose heartbeats had stopped, and that were taken for dead.",
+        "Processes of other trees that were pruned because their heartbeats had stopped.",
         (),
         [((), tree.prunes)],
     )
     yield families.counter(
         "claims_lost",
-        "Claims that were taken away before what became of their jobs was recorded.",
+        "Claims that were taken away before the outcomes of their jobs were recorded.",
         (),
         [((), tree.claims_lost)],
     )
     yield families.counter(
         "outages",
-        "How often the database could not be reached.",
+        "How often the database became unreachable.",
         (),
         [((), tree.outages)],
     )
     yield families.counter(
         "outage_seconds",
-        "How long all outages that are over have lasted.",
+        "How long all past outages of the database have lasted together.",
         (),
         [((), tree.outage_s)],
     )
     yield families.gauge(
         "outage_age_seconds",
-        "How long the outage has lasted that is not over; 0 without one.",
+        "How long the present outage of the database has lasted; 0 without one.",
         value=tree.outage_age_s,
     )
