@@ -36,7 +36,7 @@ class WebProcess(DatabaseLoop):
         super().__init__(context, Session(target, f"jobsd {context.name}"))
         self._bind = address_of(listener)
         application = served(options, os.environ, self._bind, lambda: target)
-        self._serving = Serving(application, listener)
+        self._serving = Serving(application, listener, context.entry.count_request)
         self._serving.start()
 
     def metadata(self) -> dict[str, Any]:

@@ -17,8 +17,12 @@ from .channels import CONNECTIONS_MAX, admitting
 
 if TYPE_CHECKING:
     import socket
+    from collections.abc import Callable, Iterable
 
     from .application import Application
+    from .settings import Environ
+
+    Count = Callable[[str, str], None]
 
 THREADS = 8
 SLOW_S = 10
@@ -29,12 +33,18 @@ _BODY_MAX = 65_536
 class Serving:
     """Serves an application on a socket that listens."""
 
-    def __init__(self, application: Application, listener: socket.socket) -> None:
+    def __init__(
+        self,
+        application: Application,
+        listener: socket.socket,
+        count: Count | None = None,
+    ) -> None:
+        """Serve an application; each answer is counted by its path and status."""
         # It warns of each request that waits for a thread, which is no news here.
         logging.getLogger("waitress").setLevel(logging.ERROR)
         self._application = application
         server: Any = create_server(
-            application,
+            _counting(application, count) if count else application,
             sockets=[listener],
             threads=THREADS,
             # Those beyond ours are answered, and not left waiting.
@@ -64,6 +74,25 @@ class Serving:
         """Accept no more connections."""
         self._application.close()
         self._server.close()
+
+
+def _counting(
+    application: Application, count: Count
+) -> Callable[[Environ, Any], Iterable[bytes]]:
+    lock = threading.Lock()
+    prefix = application.settings.path
+
+    def counted(environ: Environ, start_response: Any) -> Iterable[bytes]:  # noqa: ANN401
+        path = str(environ.get("PATH_INFO") or "/").removeprefix(prefix)
+
+        def begin(status: str, *rest: Any) -> Any:  # noqa: ANN401
+            with lock:
+                count(path, status.split(maxsplit=1)[0])
+            return start_response(status, *rest)
+
+        return application(environ, begin)
+
+    return counted
 
 
 def address_of(listener: socket.socket) -> str:

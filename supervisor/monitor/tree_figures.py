@@ -49,6 +49,7 @@ def tree_figures(scoreboard: Scoreboard) -> TreeFigures:
         class_runs={name: Durations(*each.durations()) for name, each in classes.items()},
         failures=_failures(used),
         restarts=_restarts(scoreboard),
+        web_requests=_requests(used),
         busy_threads=busy,
         busy_coroutines=coroutines,
         idle_coroutines=sum(entry.coroutines_max for entry in workers) - coroutines,
@@ -95,6 +96,14 @@ def _failures(entries: Iterable[ScoreboardEntry]) -> dict[str, dict[str, int]]:
             for outcome, count in counts.items():
                 found[error][outcome] += count
     return dict(sorted(found.items()))
+
+
+def _requests(entries: Iterable[ScoreboardEntry]) -> dict[tuple[str, str], int]:
+    found: defaultdict[tuple[str, str], int] = defaultdict(int)
+    for entry in entries:
+        for request, count in entry.requests():
+            found[request] += count
+    return {request: count for request, count in found.items() if count}
 
 
 def _outage_age_s(scoreboard: Scoreboard) -> float:

@@ -103,6 +103,7 @@ ROWS: dict[str, list[Panel]] = {
             "sum(increase(jobsd_prunes_total[1h]))": "pruned processes",
             "sum(increase(jobsd_claims_lost_total[1h]))": "lost claims",
         }),
+        Panel("Requests to the dashboard, a second", "short", {_rate("jobsd_web_requests_total", "status"): "{{status}}"}),
         Panel("Lost log lines, an hour", "short", {"sum by (instance) (increase(jobsd_log_lines_dropped_total[1h]))": "{{instance}}"}),
     ],
     "Database": [

@@ -27,12 +27,13 @@ HEAD = """\
 
 The monitor's `/metrics` and the command `jobsd metrics` report these metrics. The figures of
 queues, tasks and tables come from the database, so all trees on one database report the same:
-take their maximum (`max by (queue) (…)`). Counters, histograms, threads and memory belong to one
-tree: add them up.
+take their maximum (`max by (queue) (…)`). Counters, histograms, threads and memory belong to
+one tree: add them up.
 
-A scrape costs the workers nothing: it reads shared memory, and queries the database at most once
-in five seconds. A tree counts 1,024 queues, 500 classes and 256 types of errors by name, and all
-others as `*other*`. It reports at most 10,000 queues, tasks and processes of a database.
+A scrape costs the workers nothing: it reads shared memory, and queries the database at most
+once in five seconds. A tree counts 1,024 queues, 500 classes and 256 types of errors by name,
+and all others as `*other*`. It reports at most 10,000 queues, tasks and processes of a
+database.
 
 | metric | type | labels | meaning |
 |---|---|---|---|

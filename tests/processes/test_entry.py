@@ -32,6 +32,37 @@ def test_a_taken_entry_names_its_process(entry: ScoreboardEntry) -> None:
     assert (entry.busy, entry.threads) == (2, 3)
 
 
+@pytest.mark.parametrize(
+    ("path", "page"),
+    [
+        ("/", "/"),
+        ("", "/"),
+        ("/api/v1/", "/"),
+        ("/jobs", "/jobs"),
+        ("/jobs/42/retry", "/jobs/ID"),
+        ("/api/v1/jobs/42", "/jobs/ID"),
+        ("/recurring/a/b/run", "/recurring/KEY"),
+        ("/assets/style.css", "/assets"),
+        ("/system/x", "other"),
+        ("/../etc/passwd", "other"),
+        ("/other", "other"),
+        ("//", "/"),
+    ],
+)
+def test_requests_are_counted_by_page_and_status(
+    entry: ScoreboardEntry, path: str, page: str
+) -> None:
+    entry.count_request(path, "404")
+    entry.count_request(path, "418")
+
+    counted = {request: count for request, count in entry.requests() if count}
+    assert counted == {(page, "404"): 1, (page, "other"): 1}
+
+
+def test_an_entry_of_another_kind_has_no_requests(entry: ScoreboardEntry) -> None:
+    assert list(entry.requests()) == []
+
+
 def test_a_name_is_cut_to_its_room_and_stays_readable(entry: ScoreboardEntry) -> None:
     entry.take("worker", "ä" * 100)
 

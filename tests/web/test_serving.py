@@ -148,20 +148,26 @@ def test_a_tree_serves_it_and_replaces_its_process(
 ) -> None:
     port = free_port()
     project = Project(tmp_path, target.url)
+    monitor = free_port()
     project.write("config/queue.yml", f"workers: [{{}}]\nweb: {{bind: '127.0.0.1:{port}'}}\n")
 
     def process() -> int:
         found = rows("SELECT pid FROM jobsd.processes WHERE kind = 'web'")
         return int(found[0]) if found else 0
 
-    with project.start():
+    with project.start(JOBSD_METRICS_BIND=f"127.0.0.1:{monitor}"):
         first = wait_for(process, 40, "the row of the dashboard's process")
         status, text = _page(port, "/processes")
         os.kill(first, signal.SIGKILL)
         second = wait_for(lambda: process() not in {0, first} and process(), 40)
         again, _ = _page(port)
+        _page(port, "/api/v1/jobs/4711")
+        _, metrics = _page(monitor, "/metrics")
 
     assert (status, again) == (200, 200)
+    # The first process was killed; what it had counted stays.
+    assert 'jobsd_web_requests_total{page="/processes",status="200"} 1.0' in metrics
+    assert 'jobsd_web_requests_total{page="/jobs/ID",status="404"} 1.0' in metrics
     assert f"127.0.0.1:{port}" in text
     assert second != first
 

@@ -90,6 +90,10 @@ class TreeFigures:
     """How long jobs ran, by class."""
     failures: Mapping[str, Mapping[str, int]] = field(default_factory=dict[str, dict[str, int]])
     """Attempts that an error has ended, by its type and by what became of the job."""
+    web_requests: Mapping[tuple[str, str], int] = field(
+        default_factory=dict[tuple[str, str], int]
+    )
+    """Requests to the dashboard, by page and status."""
     prunes: int = 0
     """Processes of other trees that were taken for dead."""
     claims_lost: int = 0

@@ -51,6 +51,13 @@ def tree_metrics(tree: TreeFigures) -> Iterator[AnyFamily]:
     )
     yield from _reloads(tree)
     yield from _troubles(tree)
+    if tree.web_requests:
+        yield families.counter(
+            "web_requests",
+            "Requests to the dashboard, by page and status.",
+            ("page", "status"),
+            tree.web_requests.items(),
+        )
 
 
 def _jobs(tree: TreeFigures) -> Iterator[AnyFamily]:

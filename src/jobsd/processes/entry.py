@@ -25,6 +25,7 @@ from .counters import FAILURES, QUEUE_WORDS, QueueCounters
 from .hard_limits import LIMITS_END, HardLimits
 from .queue_names import CLASSES_MAX, ERRORS_MAX, QUEUES_MAX
 from .running_jobs import ENDED, ENDINGS_AT, JOBS_AT
+from .web_requests import REQUESTS, index_of
 from .words import Text, Word
 
 if TYPE_CHECKING:
@@ -48,7 +49,8 @@ _QUEUES_AT = LIMITS_END
 _PAGE_WORDS = 512
 _CLASSES_AT = _QUEUES_AT + (1 + QUEUES_MAX) * QUEUE_WORDS
 _ERRORS_AT = _CLASSES_AT + (1 + CLASSES_MAX) * QUEUE_WORDS
-_END = _ERRORS_AT + (1 + ERRORS_MAX) * len(FAILURES)
+_REQUESTS_AT = _ERRORS_AT + (1 + ERRORS_MAX) * len(FAILURES)
+_END = _REQUESTS_AT + len(REQUESTS)
 ENTRY_WORDS = -(-_END // _PAGE_WORDS) * _PAGE_WORDS
 
 # Words of an entry.
@@ -58,7 +60,7 @@ _RECYCLING, _HOOKS_DONE, _LEAVING, _DATABASE_DOWN = range(17, 21)
 _WORKING, _HEARTBEAT, _QUEUES, _NUMBER = range(21, 25)
 _BUSY_COROUTINES, _COROUTINES_MOST, _CLASSES = 26, 27, 28
 _NAME_AT, _NAME_WORDS = 32, 16
-_ERRORS, _PRUNES, _CLAIMS_LOST = range(48, 51)
+_ERRORS, _PRUNES, _CLAIMS_LOST, _SERVED = range(48, 52)
 # Words about one process: cleared for the next one.
 _PASSING = (
     *(_PID, _ROW, _STATUS, _DIED, _REASON, _ROW_LOST, _BUSY, _THREADS, _RSS, _UP_SINCE),
@@ -123,6 +125,11 @@ class ScoreboardEntry(HardLimits):
     def count_dropped_lines(self, lines: int) -> None:
         """Add to the log lines that could not be written."""
         self.words[_DROPPED] += lines
+
+    def count_request(self, path: str, status: str) -> None:
+        """Count a request to the dashboard; called by one thread at a time."""
+        self.words[_SERVED] = 1
+        self.words[_REQUESTS_AT + index_of(path, status)] += 1
 
     # Written by the supervisor.
 
@@ -277,6 +284,12 @@ class ScoreboardEntry(HardLimits):
             counts = self.words[at : at + len(FAILURES)].tolist()
             if any(counts):
                 yield self._error_names.name(number), dict(zip(FAILURES, counts, strict=True))
+
+    def requests(self) -> Iterator[tuple[tuple[str, str], int]]:
+        """Yield the requests that were counted here, by page and status."""
+        if self.words[_SERVED]:
+            counts = self.words[_REQUESTS_AT : _REQUESTS_AT + len(REQUESTS)].tolist()
+            yield from zip(REQUESTS, counts, strict=True)
 
     def _counters(self, number: int) -> QueueCounters:
         start = _QUEUES_AT + number * QUEUE_WORDS
