@@ -51,13 +51,7 @@ def tree_metrics(tree: TreeFigures) -> Iterator[AnyFamily]:
     )
     yield from _reloads(tree)
     yield from _troubles(tree)
-    if tree.web_requests:
-        yield families.counter(
-            "web_requests",
-            "Requests to the dashboard, by page and status.",
-            ("page", "status"),
-            tree.web_requests.items(),
-        )
+    yield from _web(tree)
 
 
 def _jobs(tree: TreeFigures) -> Iterator[AnyFamily]:
@@ -127,6 +121,16 @@ def _processes(tree: TreeFigures) -> Iterator[AnyFamily]:
         ("state",),
         families.keyed(coroutines),
     )
+
+
+def _web(tree: TreeFigures) -> Iterator[AnyFamily]:
+    if tree.web_requests:
+        yield families.counter(
+            "web_requests",
+            "Requests to the dashboard, by page and status.",
+            ("page", "status"),
+            tree.web_requests.items(),
+        )
 
 
 def _reloads(tree: TreeFigures) -> Iterator[AnyFamily]:
