@@ -32,17 +32,16 @@ def tree_figures(scoreboard: Scoreboard) -> TreeFigures:
     over all entries never go back.
     """
     used = list(scoreboard.used())
-    rows = _by_name(counters for entry in used for counters in entry.queues())
-    classes = _by_name(counters for entry in used for counters in entry.classes())
+    rows = _by_name(each for entry in used for each in entry.queues())
+    classes = _by_name(each for entry in used for each in entry.classes())
     workers = [entry for entry in scoreboard.living() if entry.kind == "worker"]
-    busy = sum(entry.busy for entry in workers)
     coroutines = sum(entry.busy_coroutines for entry in workers)
     return TreeFigures(
         bounds_s=BUCKETS_S,
         outcomes={queue: _outcomes(each) for queue, each in rows.items()},
         timeouts={queue: _timeouts(each) for queue, each in rows.items()},
-        expired={queue: each.outcome("expired") for queue, each in rows.items()},
-        cancelled={queue: each.outcome("cancelled") for queue, each in rows.items()},
+        expired=_events(rows, "expired"),
+        cancelled=_events(rows, "cancelled"),
         runs={queue: Durations(*each.durations()) for queue, each in rows.items()},
         waits={queue: Durations(*each.waits()) for queue, each in rows.items()},
         class_outcomes={name: _outcomes(each) for name, each in classes.items()},
@@ -50,7 +49,7 @@ def tree_figures(scoreboard: Scoreboard) -> TreeFigures:
         failures=_failures(used),
         restarts=_restarts(scoreboard),
         web_requests=_requests(used),
-        busy_threads=busy,
+        busy_threads=(busy := sum(entry.busy for entry in workers)),
         busy_coroutines=coroutines,
         idle_coroutines=sum(entry.coroutines_max for entry in workers) - coroutines,
         idle_threads=max(0, sum(entry.threads for entry in workers) - busy),
@@ -83,6 +82,10 @@ def _by_name(rows: Iterable[QueueCounters]) -> dict[str, Sums]:
 
 def _outcomes(counts: Sums) -> dict[str, int]:
     return {outcome: counts.outcome(outcome) for outcome in OUTCOMES}
+
+
+def _events(rows: dict[str, Sums], event: str) -> dict[str, int]:
+    return {queue: each.outcome(event) for queue, each in rows.items()}
 
 
 def _timeouts(counts: Sums) -> dict[str, int]:
