@@ -6,6 +6,7 @@ import json
 import os
 import shlex
 import sys
+from importlib.resources import files
 from math import ceil
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -71,6 +72,26 @@ def kamal(options: Options) -> Iterator[str]:
     yield f"    JOBSD_ENV: {environment}"
     yield "  secret:"
     yield "    - DATABASE_URL"
+
+
+def prometheus(options: Options) -> Iterator[str]:
+    """Yield the lines of the rules for Prometheus, and how it reads them and our metrics."""
+    yield "# For prometheus.yml:"
+    yield "#   rule_files: [jobsd.rules.yml]"
+    yield "#   scrape_configs:"
+    yield "#     - job_name: jobsd"
+    yield f'#       static_configs: [{{targets: ["{options.monitor.bind or "HOST:PORT"}"]}}]'
+    yield "#"
+    yield from _shipped("prometheus/jobsd.rules.yml").splitlines()
+
+
+def grafana() -> str:
+    """Return the dashboard for Grafana, which asks for the Prometheus at its import."""
+    return _shipped("grafana/jobsd.json")
+
+
+def _shipped(name: str) -> str:
+    return files("jobsd").joinpath("shipped", name).read_text(encoding="utf-8")
 
 
 def crontab(options: Options) -> Iterator[str]:

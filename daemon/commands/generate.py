@@ -21,6 +21,7 @@ generate crontab | crontab -
 generate dokku > app.json
 generate dockerfile > Dockerfile
 generate kubernetes | kubectl apply -f -
+generate prometheus > jobsd.rules.yml
 generate completions bash > ~/.local/share/bash-completion/completions/jobs
 """
 
@@ -107,6 +108,22 @@ def kubernetes() -> Result:
     from jobsd.daemon import orchestration
 
     return document("kubernetes", orchestration.kubernetes(_options()).rstrip())
+
+
+@command.command(cls=Verb, examples="generate grafana > jobsd.json")
+def grafana() -> Result:
+    """Write the dashboard for Grafana, with all metrics of jobsd."""
+    from jobsd.daemon import generate
+
+    return document("grafana", generate.grafana().rstrip())
+
+
+@command.command(cls=Verb, examples="generate prometheus > jobsd.rules.yml")
+def prometheus() -> Result:
+    """Write the alerts for Prometheus; their first lines say how it scrapes this project."""
+    from jobsd.daemon import generate
+
+    return document("prometheus", "\n".join(generate.prometheus(_options())))
 
 
 @command.command(

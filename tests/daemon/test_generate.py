@@ -47,6 +47,36 @@ def test_a_procfile_starts_the_daemon_and_migrates(run: Commands) -> None:
     assert lines["jobs"].endswith(" start")
 
 
+@pytest.mark.skipif(shutil.which("promtool") is None, reason="promtool is not installed")
+def test_prometheus_reads_the_alerts_and_what_their_head_says(
+    run: Commands, tmp_path: Path
+) -> None:
+    run.project.write("config/queue.yml", "workers: [{}]\nmonitor: {bind: '127.0.0.1:9555'}\n")
+    text = run("generate", "prometheus").stdout
+    (tmp_path / "jobsd.rules.yml").write_text(text)
+    _, *head = [line[2:] for line in text.splitlines()[:5]]
+    configuration = tmp_path / "prometheus.yml"
+    configuration.write_text("\n".join(head))
+
+    checked = subprocess.run(
+        ["promtool", "check", "config", str(configuration)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert checked.returncode == 0, checked.stderr
+    assert "rules found" in checked.stdout
+    (scraped,) = yaml.safe_load(configuration.read_text())["scrape_configs"]
+    assert scraped["static_configs"] == [{"targets": ["127.0.0.1:9555"]}]
+
+
+def test_the_dashboard_for_grafana_is_the_shipped_one(run: Commands) -> None:
+    shipped = SOURCE / "packaging/grafana/jobsd.json"
+
+    assert json.loads(run("generate", "grafana").stdout) == json.loads(shipped.read_text())
+
+
 @pytest.mark.skipif(
     shutil.which("systemd-analyze") is None, reason="systemd-analyze is not installed"
 )
