@@ -51,8 +51,7 @@ def test_a_procfile_starts_the_daemon_and_migrates(run: Commands) -> None:
 def test_prometheus_reads_the_alerts_and_what_their_head_says(
     run: Commands, tmp_path: Path
 ) -> None:
-    run.project.write("config/queue.yml", "workers: [{}]\nmonitor: {bind: '127.0.0.1:9555'}\n")
-    text = run("generate", "prometheus").stdout
+    text = run("generate", "prometheus", JOBSD_METRICS_BIND="127.0.0.1:9555").stdout
     (tmp_path / "jobsd.rules.yml").write_text(text)
     _, *head = [line[2:] for line in text.splitlines()[:5]]
     configuration = tmp_path / "prometheus.yml"
