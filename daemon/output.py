@@ -294,4 +294,5 @@ def _require_known(names: Iterable[str], known: Iterable[str], rows: Sequence[Ro
     """Refuse the name of a column that no row has; without rows nobody knows."""
     if rows and (unknown := [name for name in names if name not in set(known)]):
         fault = f"there is no column {unknown[0]!r}; there are {', '.join(known)}"
-        raise click.BadParameter(fault, param_hint="'--columns'")
+        ctx = click.get_current_context(silent=True)
+        raise click.BadParameter(fault, ctx, param_hint="'--columns'")
