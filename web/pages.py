@@ -21,7 +21,7 @@ from jobsd.operations.bulk import ACTS
 from jobsd.operations.gauges import COUNTED_MAX as QUEUED_MAX
 from jobsd.operations.overview import COUNTED_MAX, failure_groups, overview, threads, totals
 from jobsd.operations.processes import processes, trees
-from jobsd.operations.queues import by_urgency, queue_rows
+from jobsd.operations.queues import by_urgency, queue_rows, takers
 from jobsd.operations.search import SEEN_MAX, read_search
 from jobsd.recurring import runs, tasks
 
@@ -113,8 +113,17 @@ def show_job(asked: Asked) -> Found:
 def show_queues(asked: Asked) -> Found:
     """Read the queues."""
     rows = queue_rows(asked.session, _most(asked))
+    if asked.request.is_api:
+        return Found(rows)
     since = {each.queue_name: each for each in queues.paused(session=asked.session)}
-    return Found(rows, {"rows": by_urgency(rows), "pauses": since, "live": "jobs queues"})
+    more = {
+        "rows": by_urgency(rows),
+        "pauses": since,
+        "done": history.finished_by_queue(asked.session, history.SPANS[0]),
+        "workers": takers(rows, processes(asked.session, asked.threshold_s)),
+        "live": "jobs queues processes history",
+    }
+    return Found(rows, more)
 
 
 @route("/recurring", "recurring")

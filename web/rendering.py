@@ -48,6 +48,7 @@ def _environment() -> Environment:
         "path": lambda text: quote(str(text), safe=""),
         "json": _json,
         "call": _call,
+        "args": lambda job: call_text("", job["arguments"]),
         "size": _size,
         "number": _number,
         "line": lambda text: one_line(str(text)),

@@ -25,10 +25,16 @@ _ERRORS = (
     ("shop.images.shrink", "images", "ProcessExitError", "killed by signal 9 (OOM kill)", 1),
 )
 _TASKS = (
-    ("heartbeat", "every 5 minutes", "HeartbeatJob", True),
-    ("monthly_report", "on the 1st of each month at 6:00", "shop.reports.monthly", True),
-    ("clean_up", "every day at 3am", "shop.clean.carts", False),
-    ("newsletter", "every monday at 9:00", "shop.mail.newsletter", True),
+    ("heartbeat", "every 5 minutes", "HeartbeatJob", True, "Proves that jobs run."),
+    (
+        "monthly_report",
+        "on the 1st of each month at 6:00",
+        "shop.reports.monthly",
+        True,
+        "For the accountants.",
+    ),
+    ("clean_up", "every day at 3am", "shop.clean.carts", False, "Empties old carts."),
+    ("newsletter", "every monday at 9:00", "shop.mail.newsletter", True, "To all who want it."),
 )
 
 
@@ -97,7 +103,7 @@ def _processes(session: Session, running: list[int]) -> None:
                 kind=kind,
                 name=registry.new_name(kind),
                 supervisor_id=supervisor,
-                metadata={"queues": "mail,reports,images", "threads": 5},
+                metadata={"queues": "mail,reports,images,imports", "threads": 5},
             )
             supervisor = supervisor or row
             session.connection.execute(
@@ -118,10 +124,12 @@ def _history(session: Session) -> None:
     """Write what was done in the last day, with a bad quarter of an hour."""
     session.connection.execute(
         "INSERT INTO jobsd.history_minutes SELECT date_trunc('minute', now()) - n * interval"
-        " '1 min', 'mail', 60 + 25 * sin(n / 40.0) + (n * 37) % 17, CASE WHEN n BETWEEN 18 AND"
-        " 27 THEN 14 ELSE (n % 13) / 12 END, n % 2, 0, 9, 30, ARRAY[20, 20, 15, 5 + n % 9, 2,"
-        " 0, 0, 0, 0, 0, 0, 0], ARRAY[0, 0, 4, 20, 30, 8 + n % 5, 2, 0, 0, 0, 0, 0]"
-        " FROM generate_series(0, 1439) AS n"
+        " '1 min', queue, size * (60 + 25 * sin(n / 40.0) + (n * 37) % 17), CASE WHEN n"
+        " BETWEEN 18 AND 27 AND size = 1 THEN 14 ELSE (n % 13) / 12 END, n % 2, 0, 9, 30,"
+        " ARRAY[20, 20, 15, 5 + n % 9, 2, 0, 0, 0, 0, 0, 0, 0],"
+        " ARRAY[0, 0, 4, 20, 30, 8 + n % 5, 2, 0, 0, 0, 0, 0]"
+        " FROM generate_series(0, 1439) AS n,"
+        " (VALUES ('mail', 1), ('images', 0.3), ('imports', 0.2)) AS queue (queue, size)"
     )
     session.connection.execute(
         "INSERT INTO jobsd.history_hours SELECT date_trunc('hour', now()) - n * interval"
@@ -146,13 +154,13 @@ def _imports(session: Session) -> None:
 
 
 def _tasks(session: Session) -> None:
-    for key, schedule, class_name, static in _TASKS:
+    for key, schedule, class_name, static, description in _TASKS:
         session.connection.execute(
             "INSERT INTO jobsd.recurring_tasks (key, schedule, class_name, static, source,"
             " last_run_at, runs_count, queue_name, description)"
             " VALUES (%s, %s, %s, %s, 'config/recurring.yml:3', now() - interval '2 min', 812,"
-            " 'mail', 'As the shop wants it.')",
-            (key, schedule, class_name, static),
+            " 'mail', %s)",
+            (key, schedule, class_name, static, description),
         )
     session.connection.execute(
         "INSERT INTO jobsd.recurring_executions (task_key, run_at, created_at, outcome)"

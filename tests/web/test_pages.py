@@ -130,7 +130,7 @@ def test_the_page_of_a_job_has_its_attempts(browser: Browser, session: Session) 
 
     page = browser.get(f"/jobs/{job_id}").text
 
-    assert "<b>Attempt 1</b>" in page
+    assert "Attempt 1, ended" in page
     assert "told to fail" in page
 
 
@@ -227,3 +227,24 @@ def test_a_job_shows_what_its_attempts_have_said(browser: Browser, session: Sess
 
     assert "&lt;b&gt;one\nline&lt;/b&gt;" in browser.get(f"/jobs/{job_id}").text
     assert "Attempt 1" in browser.get(f"/jobs/{job_id}").text
+
+
+def test_the_page_of_queues_says_who_takes_from_each_and_what_was_finished(
+    browser: Browser, session: Session, rows: Rows
+) -> None:
+    for queue in ("mail", "bulk"):
+        enqueue(queue)
+    for name, metadata in (("a", {"queues": "mail"}), ("b", {"queues": "*", "quiet": True})):
+        registry.register(session, kind="worker", name=name, supervisor_id=0, metadata=metadata)
+    rows(
+        "INSERT INTO jobsd.history_minutes (minute, queue_name, finished, failed, retried,"
+        " discarded, wait_s, run_s, waits, runs)"
+        " SELECT now() - n * interval '40 min', 'mail', 700, 0, 0, 0, 0, 0, '{}', '{}'"
+        " FROM generate_series(0, 2) AS n"
+    )
+
+    mail, bulk = browser.get("/queues").text.partition("<tbody>")[2].split("</tr>")[:2]
+
+    assert 'title="No living worker takes jobs of this queue">none<' in bulk
+    assert '<td class="number">1</td>' in mail
+    assert '<a href="/history?queue=mail">1,400</a>' in mail

@@ -73,6 +73,11 @@ def span_named(name: str) -> Span:
     return next((span for span in SPANS if span.name == name), SPANS[0])
 
 
+def finished_by_queue(session: Session, span: Span) -> dict[str, int]:
+    """Return how many jobs of each queue were finished in a span of minutes."""
+    return dict(session.fetch(STATEMENTS["queues"], {"span_s": span.span_s}))
+
+
 def steps(session: Session, span: Span, name: str | None = None) -> list[tuple[datetime, Done]]:
     """Return each step of a span with what was done in it, of one queue (or class) or all."""
     parameters = {"step_s": span.step_s, "span_s": span.span_s, "name": name}

@@ -20,6 +20,14 @@ GROUP BY step
 ORDER BY step
 LIMIT 1000;
 
+-- queues: sum what was finished by queue.
+SELECT queue_name, sum(finished)::bigint
+FROM jobsd.history_minutes
+WHERE minute >= now() - make_interval(secs => %(span_s)s)
+GROUP BY queue_name
+ORDER BY queue_name
+LIMIT 10000;
+
 -- hours: sum what was done by steps of some hours, of one class or all.
 SELECT
     to_timestamp(floor(extract(epoch FROM hour) / %(step_s)s) * %(step_s)s) AS step,

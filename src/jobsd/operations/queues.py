@@ -6,6 +6,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from jobsd.jobs import queues
+from jobsd.jobs.ready import Selection
 
 from .gauges import COUNTED_MAX, depths
 
@@ -50,6 +51,18 @@ def by_urgency(rows: Sequence[Row]) -> list[Row]:
             row["name"],
         ),
     )
+
+
+def takers(rows: Sequence[Row], processes: Sequence[Row]) -> dict[str, int]:
+    """Return how many living workers that are not quiet take jobs of each queue."""
+    selections = [
+        Selection(tuple(str(process["metadata"].get("queues", "*")).split(",")))
+        for process in processes
+        if process["kind"] == "worker"
+        and process["life"] == "alive"
+        and not process["metadata"].get("quiet")
+    ]
+    return {row["name"]: sum(each.matches(row["name"]) for each in selections) for row in rows}
 
 
 def _age(seconds: float | None) -> timedelta | None:
