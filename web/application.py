@@ -26,7 +26,7 @@ from jobsd.instruments.events import emit
 from jobsd.operations.shown_arguments import ShownArguments
 
 from . import acts, assets, streams
-from .guard import SAFE, require_host, require_may, require_own_page, visitor_of
+from .guard import OWN, SAFE, require_host, require_may, require_own_page, visitor_of
 from .http import Answer, RefusedRequest, json_answer, read_request, redirect
 from .reading import PAGE_S, Connections
 from .rendering import render
@@ -148,6 +148,7 @@ class Application:
             "prefix": prefix,
             "here": f"{prefix}{request.path}" if request else prefix,
             "query": request.query if request else {},
+            "done_here": _done(request),
             "environment": self.settings.environment,
             "read_only": self.settings.read_only,
             "streams": self.settings.live == "sse",
@@ -196,6 +197,13 @@ def _below(environ: Environ, path: str) -> Environ:
     if asked != path and not asked.startswith(f"{path}/"):
         raise RefusedRequest(HTTPStatus.NOT_FOUND, f"The dashboard is at {path}/.")
     return {**environ, "SCRIPT_NAME": path, "PATH_INFO": asked.removeprefix(path) or "/"}
+
+
+def _done(request: Request | None) -> str:
+    """Return what a page says that was done: it is led to by an act, and by no other site."""
+    if request is None or request.environ.get("HTTP_SEC_FETCH_SITE", OWN) != OWN:
+        return ""
+    return request.query.get("done", "")
 
 
 def _nobody_may(_role: str) -> bool:

@@ -67,7 +67,11 @@ def show_count(asked: Asked) -> Found:
 def show_progress(asked: Asked) -> Found:
     """Read how far an act is."""
     given = asked.names["row"]
-    row = audit.find(asked.session, int(given)) if given.isdigit() and len(given) < 19 else None
+    row = (
+        audit.find(asked.session, int(given))
+        if given.isascii() and given.isdigit() and len(given) < 19
+        else None
+    )
     if row is None:
         raise NotFoundError("there is no such act")
     most = bulk.COUNTED_MAX

@@ -15,6 +15,7 @@ import socket
 from typing import TYPE_CHECKING, Any
 
 from waitress.channel import ClientDisconnected, HTTPChannel
+from waitress.parser import HTTPRequestParser, ParsingError
 from waitress.task import WSGITask
 
 from jobsd.clock import monotonic
@@ -57,10 +58,28 @@ class Task(WSGITask):
         channel.watch(stream, chunked=self.chunked_response)
 
 
+class Parser(HTTPRequestParser):
+    """Refuses a request that says twice how long it is, or in a way that its version has not.
+
+    A proxy before us might believe the other one. What it took for the body of a request would
+    then be the next request here, which it has never looked at.
+    """
+
+    def parse_header(self, header_plus: bytes) -> None:
+        """Read the head of a request."""
+        super().parse_header(header_plus)
+        # The library has taken the header away where it has understood it.
+        if "TRANSFER_ENCODING" in self.headers or (
+            self.chunked and "CONTENT_LENGTH" in self.headers
+        ):
+            raise ParsingError("Transfer-Encoding with a length, or before version 1.1")
+
+
 class Channel(HTTPChannel):
     """A connection whose requests must come in time, or which has a stream."""
 
     task_class = Task
+    parser_class = Parser
     began: float | None = None
     stream: Stream | None = None
     _chunked = False

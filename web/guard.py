@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from .settings import Environ, Settings
 
 SAFE = frozenset({"GET", "HEAD"})
+OWN = "same-origin"
+"""What browsers say of a request that a page of ours sends."""
 _REALM = ("WWW-Authenticate", 'Basic realm="jobsd", charset="UTF-8"')
 _NOBODY = (
     "Nobody may come in yet: give `authorize` to create_app, or name `web.users` in queue.yml"
@@ -100,7 +102,7 @@ def require_own_page(environ: Environ, visitor: Visitor) -> None:
         RefusedRequest: when another site may have sent the visitor's browser.
     """
     site = environ.get("HTTP_SEC_FETCH_SITE")
-    if visitor.by_token or site == "same-origin":
+    if visitor.by_token or site == OWN:
         return
     origin = str(environ.get("HTTP_ORIGIN") or "")
     own = f"{environ.get('wsgi.url_scheme')}://{environ.get('HTTP_HOST')}"

@@ -165,5 +165,5 @@ def _is_known(acting: Acting, class_name: str) -> bool:
 def _arguments(text: str) -> object:
     try:
         return json.loads(text)
-    except ValueError as fault:
+    except (ValueError, RecursionError) as fault:
         raise RefusedError(f"the arguments are not valid JSON: {fault}") from fault

@@ -103,7 +103,12 @@ def _arguments(name: str, value: str, hidden: Collection[str]) -> tuple[str, ...
         raise Error(
             f"args.{name}: is never shown (jobs.filter_arguments), so it can't be searched"
         )
-    values: list[Any] = [value]
-    with contextlib.suppress(ValueError):
-        values.append(json.loads(value))
-    return tuple(json.dumps([{"$keywords": {name: each}}]) for each in values)
+    found = [_containing(name, value)]
+    # No number of JSON: `NaN`, and one that is too large.
+    with contextlib.suppress(ValueError, RecursionError):
+        found.append(_containing(name, json.loads(value)))
+    return tuple(found)
+
+
+def _containing(name: str, value: Any) -> str:  # noqa: ANN401 - any JSON
+    return json.dumps([{"$keywords": {name: value}}], allow_nan=False)
