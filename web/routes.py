@@ -73,6 +73,8 @@ def route(
 
     def add(read: Callable[[Asked], Found]) -> Callable[[Asked], Found]:
         _ROUTES.append(Route(pattern, template, read))
+        # A path as it stands comes before one with a name, whoever is imported first.
+        _ROUTES.sort(key=lambda each: each.pattern.groups)
         return read
 
     return add

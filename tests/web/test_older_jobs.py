@@ -1,0 +1,77 @@
+"""A search that no index answers: it ends somewhere, says so, and goes on from there."""
+
+from __future__ import annotations
+
+import html
+import re
+from typing import TYPE_CHECKING
+
+from jobs.placed import enqueue
+from jobsd.web import pages
+
+if TYPE_CHECKING:
+    import pytest
+
+    from dashboard.asking import Browser
+    from rows import Rows
+
+_OLDER = re.compile(r'href="([^"]+)">Search older jobs</a>')
+
+
+def _crowd(rows: Rows, count: int) -> None:
+    """Put jobs into the table that are newer than all that are there."""
+    rows(
+        "INSERT INTO jobsd.jobs (class_name, queue_name, priority, arguments, max_attempts,"
+        " created_at, outcome, finished_at)"
+        " SELECT 'other', queue_name, priority, arguments, max_attempts, now(), 'finished',"
+        " now()"
+        " FROM (SELECT * FROM jobsd.jobs LIMIT 1) AS job, generate_series(1, %s)",
+        count,
+    )
+
+
+def test_older_jobs_are_searched_from_where_a_search_has_ended(
+    browser: Browser, rows: Rows, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pages, "SEEN_MAX", 100)
+    rare = enqueue(name="rare")
+    _crowd(rows, 250)
+    path, shown = "/jobs?q=class:rare", []
+
+    while path:
+        page = browser.get(path).text
+        shown.append(page)
+        older = _OLDER.search(page)
+        path = html.unescape(older[1]) if older else ""
+
+    assert len(shown) == 3
+    assert "only the newest 100 were searched" in shown[0]
+    assert "only 100 older ones were searched" in shown[1]
+    assert [f'href="/jobs/{rare}"' in page for page in shown] == [False, False, True]
+    assert 'href="/jobs?q=class%3Arare">Newest</a>' in shown[2]
+
+
+def test_a_search_reads_ten_thousand_jobs_however_little_time_there_is(
+    browser: Browser, rows: Rows, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pages, "_SEARCH_S", 0.0)
+    rare = enqueue(name="rare")
+    _crowd(rows, 9_000)
+
+    page = browser.get("/jobs?q=class:rare").text
+
+    assert f'href="/jobs/{rare}"' in page
+    assert "were searched" not in page
+
+
+def test_a_search_that_has_used_its_time_ends_and_offers_to_go_on(
+    browser: Browser, rows: Rows, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pages, "_SEARCH_S", 0.0)
+    enqueue(name="rare")
+    _crowd(rows, 30_000)
+
+    page = browser.get("/jobs?q=class:rare").text
+
+    assert "only the newest" in page
+    assert _OLDER.search(page)
