@@ -172,14 +172,14 @@ def test_jobs_hold_what_their_keys_say(project: Project) -> None:
         jobs:
           preserve_finished_jobs: false
           clear_finished_jobs_after: 0
-          default_concurrency_control_period: 90
+          default_concurrency_control_period: 1ms
           filter_arguments: [password, token]
     """)
 
     assert project.load().jobs == JobsOptions(
         preserve_finished_jobs=False,
         clear_finished_jobs_after_s=0.0,
-        default_concurrency_control_period_s=90.0,
+        default_concurrency_control_period_s=0.001,
         filter_arguments=("password", "token"),
         unknown_class_after_s=0.0,
     )

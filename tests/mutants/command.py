@@ -20,6 +20,10 @@ if TYPE_CHECKING:
     from mutants.table import Mutant
 
 
+_UNTESTABLE_MAX = 10
+"""After so many that can't be tried it is the machine, or the environment."""
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Try mutants; return 1 if one survives, and 2 if a text or a test is not found."""
     given = _parser().parse_args(arguments)
@@ -64,14 +68,33 @@ def _try_all(mutants: list[Mutant], results: Results, given: argparse.Namespace)
             if given.sample is None:
                 print(f"{len(waiting)} to try; first their tests without them ...", flush=True)
                 check(copy, (mutant.test for mutant in waiting), url)
-            for mutant in waiting:
-                if monotonic() >= ends_at:
-                    return
-                result = try_one(copy, mutant, url)
-                results.add(mutant, result, copy.root)
-                _show(mutant, result)
+            _try_each(copy, waiting, results, url, ends_at)
     finally:
         copy.remove()
+
+
+def _try_each(
+    copy: Copy, waiting: list[Mutant], results: Results, url: str, ends_at: float
+) -> None:
+    """Try one after the other, until it is time to end.
+
+    Raises:
+        UntestableError: when some can't be tried; the others are.
+    """
+    untestable = 0
+    for mutant in waiting:
+        if monotonic() >= ends_at or untestable == _UNTESTABLE_MAX:
+            break
+        try:
+            result = try_one(copy, mutant, url)
+        except UntestableError as error:
+            untestable += 1
+            print(error, flush=True)
+        else:
+            results.add(mutant, result, copy.root)
+            _show(mutant, result)
+    if untestable:
+        raise UntestableError(f"{untestable} could not be tried: see above")
 
 
 def _show(mutant: Mutant, result: Result) -> None:

@@ -1,5 +1,7 @@
 """A mutation run tells who is killed, who lives, and whose text is not there."""
 
+# pyright: reportPrivateUsage=false
+
 from __future__ import annotations
 
 from dataclasses import replace
@@ -74,6 +76,19 @@ def test_an_environment_that_is_gone_says_nothing_of_a_mutant(
 
     with pytest.raises(UntestableError, match="No module named pytest"):
         try_one(copy, KILLED, server_url)
+
+
+def test_one_that_can_not_be_tried_does_not_end_the_run(
+    copy: Copy, server_url: str, results: Results
+) -> None:
+    misnamed = replace(KILLED, name="other", test=f"{KILLED.test_file}::test_no_such_thing")
+    endless = float("inf")
+
+    with pytest.raises(UntestableError, match="1 could not be tried"):
+        command._try_each(copy, [misnamed, KILLED], results, server_url, endless)
+
+    assert results.of(misnamed, copy.root) is None
+    assert results.of(KILLED, copy.root) is not None
 
 
 def test_tests_that_fail_without_a_mutant_end_the_run(copy: Copy, server_url: str) -> None:
