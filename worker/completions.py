@@ -140,7 +140,9 @@ class Completions:
         known = [run for run in ended if became[run.job.claim_id] != "open"]
         self._ledger.completing.difference_update(run.job.claim_id for run in known)
         self._finish([run for run in known if became[run.job.claim_id] == "committed"])
-        self._ledger.add(run for run in known if became[run.job.claim_id] == "rolled back")
+        undone = [run for run in known if became[run.job.claim_id] == "rolled back"]
+        self._ledger.add(run for run in undone if not run.outcome.drained)
+        self._ledger.give_back(run.job for run in undone if run.outcome.drained)
 
     def _finish(self, runs: Iterable[Run]) -> None:
         """Report jobs that are recorded, and note the slots that they had."""

@@ -18,6 +18,7 @@ import threading
 import traceback
 from collections import deque
 from contextvars import Context
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -336,8 +337,13 @@ class Coroutines:
         if outcome.completes is not None:
             job = job._replace(claim_id=outcome.completes)
         if outcome.exception is not None:
-            returned = self._goes_back(outcome)
-            outcome = outcome if returned else self._end_badly(job, outcome)
+            drained = self._draining and _is_cancelled(outcome)
+            returned = drained and outcome.completes is None
+            if drained and not returned:
+                # Nothing of it is noted: if this process dies now, it goes back as well.
+                outcome = replace(described(outcome), drained=True)
+            elif not returned:
+                outcome = self._end_badly(job, outcome)
         elif outcome.ttl_s is not None:
             self._entry.coroutine_rests(slot)  # see `remembered`
         with self._lock:
@@ -358,11 +364,6 @@ class Coroutines:
             self._starting = True
             self._loop.call_soon(self._start)
 
-    def _goes_back(self, outcome: Outcome) -> bool:
-        if not self._draining or outcome.completes is not None:
-            return False
-        return type(outcome.exception).__name__ == "CancelledError"
-
     def _end_badly(self, job: ClaimedJob, outcome: Outcome) -> Outcome:
         how = ending(job, outcome)
         with self._lock:
@@ -375,6 +376,10 @@ class Coroutines:
             seat.task.cancel()
         if self._loop is not None:
             self._loop.call_later(SOON_S, self._end_unbegun)
+
+
+def _is_cancelled(outcome: Outcome) -> bool:
+    return type(outcome.exception).__name__ == "CancelledError"
 
 
 def _no_timer(_: float, __: float) -> None:

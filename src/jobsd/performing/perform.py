@@ -81,6 +81,8 @@ class Outcome:
     """The claim of a job that has recorded its end itself: this counts if that was undone."""
     returned: bool = False
     """Whether such a job has returned."""
+    drained: bool = False
+    """Whether such a job was cancelled by a drain: it goes back if its end was undone."""
 
 
 SUCCESS = Outcome(Verdict("finished"))
