@@ -53,9 +53,9 @@ class Dispatcher(DatabaseLoop):
         self._options = options
         self._idle = IdleRegistration(self._session, self.kind)
         self._maintenance = Maintenance(self._session, options)
-        self._lost_walk = LostWalk(self._session)
+        self._lost_walk = LostWalk(self._commits)
         keep = jobs.preserve_finished_jobs
-        self._expiry = Expiry(self._session, context.entry, keep=keep)
+        self._expiry = Expiry(self._commits, context.entry, keep=keep)
         self._listened = False
 
     def metadata(self) -> dict[str, Any]:
@@ -84,6 +84,7 @@ class Dispatcher(DatabaseLoop):
 
     def poll(self) -> float:
         """Dispatch a batch; return 0 while there is more, else the seconds until there is."""
+        self._commits.emit_committed()
         self._listen()
         self._register_idle()
         batch = self._dispatch()

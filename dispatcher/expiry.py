@@ -16,8 +16,7 @@ from jobsd.jobs import expirations
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from jobsd.database.connection import Session
-    from jobsd.jobs.expirations import Expired
+    from jobsd.database.commits import Commits
     from jobsd.processes.entry import ScoreboardEntry
 
 EVERY_S = 2.0
@@ -29,11 +28,11 @@ REST_S = 5.0
 class Expiry:
     """What of it one dispatcher does."""
 
-    def __init__(self, session: Session, entry: ScoreboardEntry, *, keep: bool) -> None:
-        self._session = session
+    def __init__(self, commits: Commits, entry: ScoreboardEntry, *, keep: bool) -> None:
+        self._commits = commits
         self._entry = entry
         self._keep = keep
-        self._walk: Iterator[Expired] | None = None
+        self._walk: Iterator[None] | None = None
         self._again_at = 0.0
         self.next_at = float("inf")
         """When there is something to do (monotonic)."""
@@ -47,10 +46,9 @@ class Expiry:
         """Do what is due, in a few statements; the next job expires in so many seconds."""
         now = monotonic()
         if self._walk is None and next_s is not None and next_s <= 0 and self._again_at <= now:
-            self._walk = expirations.discard(self._session, keep=self._keep)
+            self._walk = expirations.discard(self._commits, self._report, keep=self._keep)
         if self._walk is not None:
-            if (expired := next(self._walk, None)) is not None:
-                self._report(expired)
+            if not next(self._walk, True):
                 self.next_at = 0.0
                 return
             self._walk = None
@@ -60,11 +58,11 @@ class Expiry:
         else:
             self.next_at = max(self._again_at, now + min(REST_S, next_s))
 
-    def _report(self, expired: Expired) -> None:
-        for queue, jobs in Counter(expired.queues.values()).items():
+    def _report(self, queues: dict[int, str]) -> None:
+        for queue, jobs in Counter(queues.values()).items():
             counters = self._entry.queue(queue)
             counters.count("discarded", jobs)
             counters.count("expired", jobs)
-        if expired.queues:
-            ids = sorted(expired.queues)
+        if queues:
+            ids = sorted(queues)
             emit("jobs.discarded", size=len(ids), job_ids=ids, reason=expirations.REASON)

@@ -17,7 +17,7 @@ from jobsd.instruments.events import emit
 from jobsd.jobs import lost
 
 if TYPE_CHECKING:
-    from jobsd.database.connection import Session
+    from jobsd.database.commits import Commits
 
 STATEMENTS = Statements("jobsd.dispatcher", "lost_walk.sql")
 
@@ -40,8 +40,9 @@ REST_MIN_S = 0.02
 class LostWalk:
     """The walk, as far as one dispatcher makes it."""
 
-    def __init__(self, session: Session) -> None:
-        self._session = session
+    def __init__(self, commits: Commits) -> None:
+        self._commits = commits
+        self._session = commits.session
         self._walker = 0
         self._after: int | None = None
         self._seen = 0
@@ -94,7 +95,7 @@ class LostWalk:
                 self._after = None
                 return
         seen = lost.read_next(self._session, after, BATCH)
-        lost.note(self._session, seen.lost)
+        lost.note(self._commits, seen.lost)
         self._seen += seen.size
         self._after = seen.last_id
         if seen.last_id is None or seen.size < BATCH:

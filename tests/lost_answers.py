@@ -65,7 +65,7 @@ class LostAnswers:
                     self._what = None
                     loses.set()
                 server.sendall(data)
-        _shut(server)
+        shut(server)
         back.join()
         client.close()
         server.close()
@@ -80,7 +80,7 @@ class LostAnswers:
                 elif data.endswith(_AT_REST):
                     self.lost += 1
                     break
-        _shut(client)
+        shut(client)
 
     def _connect(self) -> socket.socket:
         host, port = str(self._to["host"]), int(str(self._to.get("port") or 5432))
@@ -91,7 +91,8 @@ class LostAnswers:
         return server
 
 
-def _shut(end: socket.socket) -> None:
+def shut(end: socket.socket) -> None:
+    """Let nothing pass any more in either direction."""
     with contextlib.suppress(OSError):
         end.shutdown(socket.SHUT_RDWR)
 

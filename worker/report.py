@@ -26,6 +26,7 @@ from .recording import ended
 if TYPE_CHECKING:
     from collections.abc import Collection
 
+    from jobsd.database.commits import Commits
     from jobsd.database.connection import Session
     from jobsd.performing.perform import ClaimedJob
     from jobsd.processes.entry import ScoreboardEntry
@@ -238,12 +239,12 @@ class UncertainOutcomes:
         for job in recording.unstarted:
             self._add(job, Ended(job.claim_id, job.id, "released"), process_id)
 
-    def reconcile(self, session: Session, gone: Claims) -> None:
+    def reconcile(self, commits: Commits, gone: Claims) -> None:
         """Report what turns out to be recorded by us, and which claims were taken away.
 
         This is called once the claims have been read back; `gone` are those that are no more.
         """
-        recorded, cancelled = self._recorded(session)
+        recorded, cancelled = self._recorded(commits.session)
         runs = [what for what in recorded if isinstance(what, Run)]
         released = [what for what in recorded if not isinstance(what, Run)]
         self._report.ended(runs, cancelled)
@@ -252,7 +253,7 @@ class UncertainOutcomes:
         if lost := sorted(claim_id for claim_id, job_ids in gone.items() if job_ids - ours):
             self._report.lost(lost)
         # The process that took them has given their jobs a state; if not, they are lost jobs.
-        find(session, set[int]().union(*gone.values()) - ours)
+        find(commits, set[int]().union(*gone.values()) - ours)
 
     def _recorded(self, session: Session) -> tuple[list[Run | ClaimedJob], set[InClaim]]:
         holds = self._ledger.holds

@@ -308,3 +308,6 @@ SELECT NULL, NULL, NULL, NULL, NULL, NULL, NULL, 0, EXISTS (SELECT FROM waiting)
         WHERE NOT is_free AND position IS NOT NULL
     )
 );
+
+-- settled: return whether a process has no claims any more.
+SELECT NOT EXISTS (SELECT FROM jobsd.claims WHERE process_id = %(process_id)s);

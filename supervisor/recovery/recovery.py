@@ -1,7 +1,7 @@
 """Crash recovery: settles what dead processes leave: jobs, rows and scoreboard entries.
 
 Claims and row are settled in one transaction, and the events of the jobs are emitted once it is
-committed (see `commits`). The entry is freed last, so nothing is forgotten if the monitor dies
+committed (see `Commits`). The entry is freed last, so nothing is forgotten if the monitor dies
 half-way. What a last statement of the dead process still holds locked is left for the next
 poll, and the row with it.
 """
@@ -11,14 +11,14 @@ from __future__ import annotations
 from collections import OrderedDict
 from typing import TYPE_CHECKING, Any
 
+from jobsd.database.commits import Commits
 from jobsd.instruments.events import emit
 from jobsd.jobs.policy import Ending
 from jobsd.processes import registry
 from jobsd.processes.counters import FAILURES
 
 from . import exit_errors
-from .claims import DeadProcess, Recovered, SeenHeartbeat, recover
-from .commits import Commits
+from .claims import STATEMENTS, DeadProcess, Recovered, SeenHeartbeat, recover
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -197,7 +197,7 @@ class Recovery:
         Both are one transaction. Its events are emitted once it is committed: first those of
         the jobs, then what `report` emits.
         """
-        with self._commits.commit(dead.process_id) as commit:
+        with self._commits.commit() as commit:
             recovered = recover(self._session, dead)
             if recovered.complete:
                 recovered.gone = registry.remove(self._session, dead.process_id)
@@ -210,7 +210,9 @@ class Recovery:
                         emit(event, **_job_facts(job, outcome))
                 report(recovered)
 
-            commit.complete, commit.emit = recovered.complete, emit_all
+            commit.emit = emit_all
+            if recovered.complete:
+                commit.proof = STATEMENTS["settled"], {"process_id": dead.process_id}
         return recovered
 
     def _count(self, job: RecoveredJob, outcome: str) -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from jobs.placed import enqueue, places
+from jobsd.database.commits import Commits
 from jobsd.jobs import client, lost
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ def gone(session: Session) -> int:
     """A job that was found in no table."""
     job_id = enqueue()
     session.connection.execute("DELETE FROM jobsd.ready_executions")
-    lost.find(session, [job_id])
+    lost.find(Commits(session), [job_id])
     return job_id
 
 

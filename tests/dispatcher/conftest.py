@@ -31,6 +31,7 @@ class Make(Protocol):
         maintenance: bool = ...,
         interval_s: float = ...,
         listen_url: str | None = ...,
+        url: str | None = ...,
     ) -> tuple[Dispatcher, Context]: ...
 
 
@@ -54,6 +55,7 @@ def make(target: Target) -> Iterator[Make]:
         maintenance: bool = True,
         interval_s: float = 600,
         listen_url: str | None = None,
+        url: str | None = None,
     ) -> tuple[Dispatcher, Context]:
         entry = scoreboard.free_entry()
         assert entry is not None
@@ -66,7 +68,7 @@ def make(target: Target) -> Iterator[Make]:
             concurrency_maintenance_interval_s=interval_s,
         )
         jobs = JobsOptions(preserve_finished_jobs=keep, unknown_class_after_s=0)
-        chosen = Target(target.url, wakeups=wakeups, listen_url=listen_url)
+        chosen = Target(url or target.url, wakeups=wakeups, listen_url=listen_url)
         dispatcher = Dispatcher(context, chosen, options, jobs)
         dispatcher.connect()
         made.append(dispatcher)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from jobsd.clock import monotonic
+from jobsd.database.commits import Commits
 from jobsd.database.connection import Session
 from jobsd.dispatcher import lost_walk
 from jobsd.dispatcher.lost_walk import LostWalk
@@ -44,7 +45,7 @@ def walked() -> Iterator[list[dict[str, Any]]]:
 
 
 def _walk(session: Session, walker: int) -> LostWalk:
-    walk = LostWalk(session)
+    walk = LostWalk(Commits(session))
     walk.register(walker)
     return walk
 
@@ -186,7 +187,7 @@ def test_after_an_outage_a_walk_is_due_but_not_again_and_again(
 
 def test_the_end_of_a_walk_forgets_what_is_not_lost_any_more(session: Session) -> None:
     (job,) = make_jobs(session, 1)
-    lost.find(session, [job])
+    lost.find(Commits(session), [job])
     session.connection.execute(
         "INSERT INTO jobsd.ready_executions SELECT id, id, 0, 'q' FROM jobsd.jobs"
     )

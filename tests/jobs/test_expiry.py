@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 import pytest
 
+from jobsd.database.commits import Commits
 from jobsd.errors import Error
 from jobsd.jobs import client, discards, expirations
 from jobsd.jobs import failed as failures
@@ -155,7 +156,7 @@ def test_a_retry_by_hand_has_as_much_time_again(rows: Rows, session: Session) ->
     failed = [late.enqueue().id, late.enqueue().id]
     placed.fail(session, *(each or 0 for each in failed))
     rows("UPDATE jobsd.expirations SET expires_at = now() - interval '1 h'")
-    assert list(expirations.discard(session, keep=True)) != []
+    assert list(expirations.discard(Commits(session), lambda _: None, keep=True)) != []
     assert rows("SELECT count(*) FROM jobsd.expirations") == [0]
 
     failures.retry(failed[0] or 0)
@@ -192,7 +193,7 @@ def test_sql_refuses_the_same(rows: Rows, wrong: str) -> None:
 def test_the_reason_of_a_discarded_job_is_reported(rows: Rows, session: Session) -> None:
     expired = late.enqueue().id or 0
     rows("UPDATE jobsd.expirations SET expires_at = now() - interval '1 s'")
-    list(expirations.discard(session, keep=True))
+    list(expirations.discard(Commits(session), lambda _: None, keep=True))
     by_hand = whenever.enqueue().id or 0
     discards.discard(by_hand)
     waits = whenever.using(wait="1h").enqueue().id or 0

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from jobs.placed import enqueue
+from jobsd.database.commits import Commits
 from jobsd.jobs import client, discards, inspect, lanes, listing, lost, queues
 from jobsd.operations.gauges import database_figures
 from jobsd.processes import registry as processes
@@ -105,7 +106,7 @@ def test_a_parked_job_can_be_discarded(session: Session) -> None:
 def test_a_parked_job_is_not_lost(session: Session) -> None:
     job_ids = _parked(session, 0)
 
-    lost.find(session, job_ids)
+    lost.find(Commits(session), job_ids)
 
     assert lost.known(session).jobs == 0
     assert lost.read_next(session, 0, 10).lost == []

@@ -9,6 +9,7 @@ import psycopg
 import pytest
 
 from jobs.placed import block, claim, enqueue, fail, places
+from jobsd.database.commits import Commits
 from jobsd.errors import RefusedError
 from jobsd.instruments import events
 from jobsd.jobs import inspect, listing, lost
@@ -59,7 +60,7 @@ def _lose(session: Session, *job_ids: int) -> list[int]:
             f"DELETE FROM jobsd.{table}_executions WHERE job_id = ANY (%s)".encode(),
             (list(job_ids),),
         )
-    lost.find(session, job_ids)
+    lost.find(Commits(session), job_ids)
     return list(job_ids)
 
 
@@ -74,7 +75,7 @@ def test_a_job_that_is_in_no_table_is_found_and_reported_once(
     session.connection.execute("DELETE FROM jobsd.ready_executions WHERE job_id = %s", (gone,))
 
     for _ in range(2):
-        lost.find(session, [here, gone, 2**40])
+        lost.find(Commits(session), [here, gone, 2**40])
 
     assert reported == [{"size": 1, "job_ids": [gone]}]
     assert (_listed(session), lost.known(session).jobs) == ([gone], 1)
@@ -91,7 +92,7 @@ def test_a_job_that_is_anywhere_or_has_ended_is_not_lost(session: Session) -> No
     blocked = enqueue(key="k")
     block(session, blocked)
 
-    lost.find(session, list(range(ready, blocked + 1)))
+    lost.find(Commits(session), list(range(ready, blocked + 1)))
 
     assert lost.read_next(session, 0, 1000).lost == []
     assert {places(session)[job] for job in (ready, claimed, failed, dropped, scheduled)} == {
@@ -185,7 +186,7 @@ def test_an_act_checks_again_behind_the_lock(
 
     monkeypatch.setattr(session, "fetch", put_back_before_the_lock)
     if act == "note":
-        lost.find(session, [gone])
+        lost.find(Commits(session), [gone])
     else:
         with pytest.raises(RefusedError):
             retry(gone, with_lost=True, session=session)
@@ -211,7 +212,7 @@ def test_a_job_that_moves_is_never_lost(session: Session, target: Target) -> Non
     found = list[int]()
 
     def checked() -> bool:
-        lost.find(session, jobs)
+        lost.find(Commits(session), jobs)
         found.extend(lost.read_next(session, 0, 1000).lost)
         return rounds[0] >= 100
 

@@ -7,14 +7,20 @@ import threading
 from functools import partial
 from typing import TYPE_CHECKING
 
+import psycopg
+import pytest
+
 from jobs.placed import places
+from jobsd.database.commits import Commits
 from jobsd.database.connection import Session
+from jobsd.instruments.events import subscribe
 from jobsd.jobs import lost
 from jobsd.jobs.client import enqueue_many
 from jobsd.jobs.current import current_job
 from jobsd.jobs.definition import job
 from jobsd.jobs.limits import Limit
 from jobsd.jobs.policy import Retry, Snooze
+from lost_answers import losing
 
 from .bodies import gate, noted, wait_for_gate
 
@@ -53,6 +59,35 @@ def test_jobs_of_a_claim_that_was_taken_are_found_when_they_are_nowhere(
     assert count(f"lost_executions WHERE job_id = {stored.id}") == 1
 
 
+@pytest.mark.failure(
+    "The connection of a worker breaks behind the commit that notes a lost job.",
+    "The worker asks the server what became of it, and reports the lost job once.",
+)
+def test_a_lost_job_is_reported_once_when_the_answer_to_its_note_is_lost(
+    make_worker: MakeWorker, session: Session, target: Target, count: Count
+) -> None:
+    heard: list[list[int]] = []
+    end = subscribe(lambda _, facts: heard.append(facts["job_ids"]), names=["jobs.lost"])
+    with losing(target) as (way, lossy), contextlib.ExitStack() as after:
+        after.callback(end)
+        stored = wait_for_gate.enqueue(1)
+        driven = make_worker(target=lossy)
+        driven.until(lambda: noted)
+        session.connection.execute("DELETE FROM jobsd.claims")
+        way.lose(b"COMMIT")
+        gate.set()
+        with pytest.raises(psycopg.OperationalError):
+            driven.until(lambda: heard)
+        assert (way.lost, count("lost_jobs"), heard) == (1, 1, [])
+        driven.worker.disconnect()
+
+        driven.worker.connect()
+        for _ in range(5):
+            driven.worker.poll()
+
+    assert heard == [[stored.id]]
+
+
 def test_jobs_of_a_claim_that_was_given_back_are_not_lost(
     make_worker: MakeWorker, session: Session, count: Count
 ) -> None:
@@ -81,7 +116,7 @@ def test_no_job_seems_lost_while_many_move(
         with contextlib.closing(Session(target, "search")) as mine:
             while not over.is_set():
                 found.extend(lost.read_next(mine, 0, 1000).lost)
-                lost.find(mine, [*jobs])
+                lost.find(Commits(mine), [*jobs])
                 searches[0] += 1
 
     searcher = threading.Thread(target=search)

@@ -8,8 +8,8 @@ been begun in time; its row stays, for another attempt is not begun after it, ei
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from typing import TYPE_CHECKING
 
 from jobsd.database.statements import Statements
@@ -17,8 +17,9 @@ from jobsd.database.statements import Statements
 from . import discards
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
+    from jobsd.database.commits import Commits
     from jobsd.database.connection import Session
 
 STATEMENTS = Statements("jobsd.jobs", "expirations.sql")
@@ -29,18 +30,16 @@ _CHECKED_AT_ONCE = 1000
 _BEGINNING = datetime(1, 1, 2, tzinfo=UTC), 0
 
 
-@dataclass(frozen=True, slots=True)
-class Expired:
-    """What one transaction discarded: the jobs with their queues."""
+def discard(
+    commits: Commits, report: Callable[[dict[int, str]], None], *, keep: bool
+) -> Iterator[None]:
+    """Discard all jobs that wait and whose time is over, a transaction for each few hundred.
 
-    queues: dict[int, str]
-
-
-def discard(session: Session, *, keep: bool) -> Iterator[Expired]:
-    """Discard all jobs that wait and whose time is over, a transaction for each few hundred."""
-    after = _BEGINNING
+    With each commit `report` gets the jobs with their queues. Yields after each.
+    """
+    after, session = _BEGINNING, commits.session
     while True:
-        with session.connection.transaction():
+        with commits.commit() as commit:
             parameters = {"after_time": after[0], "after_id": after[1], "limit": BATCH}
             due = session.fetch(STATEMENTS["due"], parameters)
             if not due:
@@ -50,7 +49,9 @@ def discard(session: Session, *, keep: bool) -> Iterator[Expired]:
             done = discards.expire(session, list(queues), keep=keep)
             over = [job_id for job_id, *_ in due if job_id not in queues or job_id in done]
             session.fetch(STATEMENTS["settle"], {"ids": over})
-        yield Expired({job_id: queues[job_id] for job_id in done})
+            commit.emit = partial(report, {job_id: queues[job_id] for job_id in done})
+            commit.proof = STATEMENTS["ended"], {"ids": done}
+        yield
 
 
 def forget(session: Session) -> Iterator[None]:

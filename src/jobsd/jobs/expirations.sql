@@ -22,6 +22,14 @@ DELETE FROM jobsd.expirations
 WHERE job_id = ANY (%(ids)s::bigint[])
 RETURNING job_id;
 
+-- ended: return whether these jobs have ended, or are no more.
+SELECT NOT EXISTS (
+    SELECT
+    FROM jobsd.jobs
+    WHERE id = ANY (%(ids)s::bigint[])
+        AND outcome IS NULL
+);
+
 -- forget: forget when those of the next jobs expire that have ended in time, or are no more. Says
 -- which was the last that was looked at.
 WITH seen AS MATERIALIZED (

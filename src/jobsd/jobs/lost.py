@@ -9,6 +9,7 @@ checks that again under the job's lock.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
 from jobsd.database.statements import Statements
@@ -17,6 +18,7 @@ from jobsd.instruments.events import emit
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 
+    from jobsd.database.commits import Commits
     from jobsd.database.connection import Session
 
 STATEMENTS = Statements("jobsd.jobs", "lost.sql")
@@ -49,19 +51,20 @@ def read_next(session: Session, after: int, limit: int) -> Seen:
     return Seen(*session.fetch(_NEXT, {"after": after, "limit": limit})[0])
 
 
-def find(session: Session, ids: Collection[int]) -> None:
+def find(commits: Commits, ids: Collection[int]) -> None:
     """Note which of these jobs are lost, and emit those that were not known to be."""
-    note(session, _lost(session, ids))
+    note(commits, _lost(commits.session, ids))
 
 
-def note(session: Session, lost: list[int]) -> None:
+def note(commits: Commits, lost: list[int]) -> None:
     """Note that these jobs are lost, if they still are; emit those that are new."""
     if not lost:
         return
-    with session.connection.transaction():
+    session = commits.session
+    with commits.commit() as commit:
         rows = session.fetch(STATEMENTS["note"], {"ids": hold(session, lost)})
-    if found := [row[0] for row in rows]:
-        emit("jobs.lost", size=len(found), job_ids=found)
+        if found := [row[0] for row in rows]:
+            commit.emit = partial(emit, "jobs.lost", size=len(found), job_ids=found)
 
 
 def hold(session: Session, ids: Sequence[int]) -> list[int]:

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from jobsd.database.commits import Commits
+
 from . import registry
 
 if TYPE_CHECKING:
@@ -24,6 +26,7 @@ class DatabaseLoop:
     def __init__(self, context: Context, session: Session) -> None:
         self._context = context
         self._session = session
+        self._commits = Commits(session)
         self._process_id = 0
         self._stopping = False
 

@@ -1,0 +1,75 @@
+"""Transactions whose events are emitted once, and only if they were committed.
+
+When the connection breaks between a commit and its answer, only the server knows whether it
+was committed. It is asked once it answers again; the events wait until then.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from .statements import Statement, Statements
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator, Mapping
+
+    from .connection import Session
+
+STATEMENTS = Statements("jobsd.database", "commits.sql")
+
+
+@dataclass(slots=True)
+class Commit:
+    """A transaction, and `emit`, which is called once it is committed.
+
+    A standby that was promoted without it gives its number out again. The statement `proof`, if
+    given, returns whether what it has done is there.
+    """
+
+    emit: Callable[[], object] = lambda: None
+    proof: tuple[Statement, Mapping[str, Any]] | None = None
+    number: str | None = None
+
+
+class Commits:
+    """The transactions of one session, and those whose answer it still waits for."""
+
+    def __init__(self, session: Session) -> None:
+        self.session = session
+        self._unanswered: list[Commit] = []
+
+    @contextlib.contextmanager
+    def commit(self) -> Generator[Commit]:
+        """Commit what the block does, then emit its events."""
+        commit = Commit()
+        with self.session.connection.transaction():
+            yield commit
+            ((commit.number,),) = self.session.fetch(STATEMENTS["number"])
+            self._unanswered.append(commit)
+        self._unanswered.remove(commit)
+        commit.emit()
+
+    def emit_committed(self) -> None:
+        """Emit the events of those whose answer was lost; those still in progress are kept.
+
+        To be called before anything is done that might be done already.
+        """
+        for commit in list(self._unanswered):
+            outcome = self._outcome(commit)
+            if outcome == "in progress":
+                continue
+            is_ours = outcome == "committed" and self._is_there(commit)
+            self._unanswered.remove(commit)
+            if is_ours:
+                commit.emit()
+
+    def _outcome(self, commit: Commit) -> str | None:
+        if commit.number is None:
+            return None
+        ((outcome,),) = self.session.fetch(STATEMENTS["outcome"], {"number": commit.number})
+        return str(outcome) if outcome else None
+
+    def _is_there(self, commit: Commit) -> bool:
+        return commit.proof is None or bool(self.session.fetch(*commit.proof)[0][0])

@@ -1,0 +1,9 @@
+-- number: return the number of this transaction, NULL while it has written nothing.
+SELECT pg_current_xact_id_if_assigned()::text;
+
+-- outcome: return what became of a transaction: committed, "in progress" or aborted, or NULL when
+-- it is not known here.
+SELECT CASE
+    WHEN %(number)s::xid8 < pg_snapshot_xmax(pg_current_snapshot())
+        THEN pg_xact_status(%(number)s::xid8)
+END;
