@@ -95,6 +95,7 @@ def make_worker(target: Target, scoreboard: Scoreboard) -> Iterator[MakeWorker]:
         keep = bool(options.pop("keep", True))
         trust_s = float(str(options.pop("trust_s", TRUST_S)))
         slow_after_s = cast("float | None", options.pop("slow_after_s", None))
+        connects = options.pop("connects", True)
         way = options.pop("target", target)
         assert isinstance(way, Target)
         unknown_s = float(str(options.pop("unknown_class_after_s", 0)))
@@ -111,7 +112,8 @@ def make_worker(target: Target, scoreboard: Scoreboard) -> Iterator[MakeWorker]:
             slow_after_s=slow_after_s,
         )
         made.append(Driven(worker, context))
-        worker.connect()
+        if connects:
+            worker.connect()
         return made[-1]
 
     yield make

@@ -1,0 +1,113 @@
+"""A way to a server on which a session ends at a statement that is chosen by its number."""
+
+from __future__ import annotations
+
+import contextlib
+import struct
+import threading
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import psycopg
+
+from lost_answers import LostAnswers, shut
+
+if TYPE_CHECKING:
+    import socket
+    from collections.abc import Generator
+
+    from jobsd.database.connection import Target
+
+HOW = ("terminated", "unheard")
+"""An administrator ends the session before the statement, or it breaks behind it."""
+
+_KEY = b"K\x00\x00\x00\x0c"
+"""How the message begins in which a server says which of its processes serves us."""
+_READY = b"Z\x00\x00\x00\x05"
+_SYNC = b"S\x00\x00\x00\x04"
+
+
+class CutSessions(LostAnswers):
+    """Passes on what goes between programs and a server, and counts what is asked."""
+
+    def __init__(self, url: str) -> None:
+        self.asked = 0
+        """How many statements were sent since the last call of `cut`."""
+        self.cuts = 0
+        """How many sessions have ended at a statement."""
+        self._url = url
+        self._at: tuple[int, str] | None = None
+        super().__init__(url)
+
+    def cut(self, at: int, how: str) -> None:
+        """End the session of the statement with this number, counted from 1."""
+        self.asked = self.cuts = 0
+        self._at = at, how
+
+    def _serve(self, client: socket.socket) -> None:
+        server = self._connect()
+        unheard = threading.Event()
+        pid: list[int] = []
+        back = threading.Thread(
+            target=self._pass_back, args=(client, server, unheard, pid), daemon=True
+        )
+        back.start()
+        with contextlib.suppress(OSError):
+            while data := client.recv(1 << 20):
+                if data.endswith(_SYNC) or data.startswith(b"Q"):
+                    self._count(unheard, pid)
+                server.sendall(data)
+        shut(server)
+        back.join()
+        client.close()
+        server.close()
+
+    def _count(self, unheard: threading.Event, pid: list[int]) -> None:
+        self.asked += 1
+        if self._at is None or self.asked < self._at[0]:
+            return
+        (_, how), self._at = self._at, None
+        self.cuts += 1
+        if how == "terminated":
+            with psycopg.connect(self._url, autocommit=True) as administrator:
+                administrator.execute("SELECT pg_terminate_backend(%s, 60000)", pid)
+        else:
+            unheard.set()
+
+    def _pass_back(
+        self,
+        client: socket.socket,
+        server: socket.socket,
+        unheard: threading.Event,
+        pid: list[int],
+    ) -> None:
+        with contextlib.suppress(OSError):
+            while data := server.recv(1 << 20):
+                if not pid and _KEY in data:
+                    found = data.index(_KEY) + len(_KEY)
+                    pid += struct.unpack_from("!i", data, found)
+                if not unheard.is_set():
+                    client.sendall(data)
+                elif data[-6:-1] == _READY:
+                    break
+        shut(client)
+
+
+@contextlib.contextmanager
+def cutting(target: Target) -> Generator[tuple[CutSessions, Target]]:
+    """Open such a way, and give it with the target that leads through it."""
+    way = CutSessions(target.url)
+    with contextlib.closing(way):
+        yield way, replace(target, url=way.url)
+
+
+def points(way: CutSessions, every: int, how: str) -> Generator[int]:
+    """Yield the numbers of statements, and cut at each, until none is met any more."""
+    at = 1
+    while True:
+        way.cut(at, how)
+        yield at
+        if not way.cuts:
+            assert at > every, "no statement was cut"
+            return
+        at += every

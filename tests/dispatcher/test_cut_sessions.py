@@ -1,0 +1,165 @@
+"""A dispatcher whose session ends at any of its statements does all of its work, once."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from cut_sessions import HOW, CutSessions, cutting, points
+from jobs import placed
+from jobsd.dispatcher import lost_walk
+from jobsd.instruments.events import subscribe
+from jobsd.processes.process import WAITED_OUT
+from monitored_tree.tree import make_jobs
+from waiting import Stopwatch
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from jobsd.database.connection import Target
+    from jobsd.dispatcher.dispatcher import Dispatcher
+    from jobsd.instruments.events import Event
+    from rows_of_limits import Table
+
+    from .conftest import Make
+
+RECOVERS_S = 60.0
+"""Far more than it takes: a session is opened anew at once."""
+EXPIRE = "UPDATE jobsd.expirations SET expires_at = now() - interval '1 s' RETURNING 1"
+GONE = "SELECT id FROM jobsd.jobs WHERE outcome = 'discarded' ORDER BY id"
+EVERY = [
+    pytest.param(7, id="every seventh"),
+    pytest.param(1, id="each", marks=pytest.mark.long),
+]
+
+
+@pytest.fixture
+def way(target: Target) -> Iterator[CutSessions]:
+    with cutting(target) as (way, _):
+        yield way
+
+
+@pytest.fixture
+def reported() -> Iterator[dict[str, list[int]]]:
+    """The jobs of which it was reported, by event, as often as that was."""
+    heard: dict[str, list[int]] = {"jobs.discarded": [], "jobs.lost": []}
+
+    def note(event: Event, facts: dict[str, Any]) -> None:
+        heard[event.name] += facts["job_ids"]
+
+    end = subscribe(note, names=[*heard])
+    yield heard
+    end()
+
+
+@pytest.fixture(autouse=True)
+def _walks_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("START_S", "CHECK_S", "LEASE_S"):
+        monkeypatch.setattr(lost_walk, name, 0.05)
+
+
+class Work:
+    """Something of each kind that a dispatcher does."""
+
+    def __init__(self, table: Table) -> None:
+        self._table = table
+        for name in ("jobs", "lost_jobs", "blocked_executions", "claims"):
+            table.rows(f"DELETE FROM jobsd.{name} RETURNING 1")
+        for name in ("ready_executions", "scheduled_executions", "expirations"):
+            table.rows(f"DELETE FROM jobsd.{name} RETURNING 1")
+        table.rows("UPDATE jobsd.lost_walk SET ended_at = NULL RETURNING 1")
+        self.due = [table.enqueue(None, wait="1 h") for _ in range(3)]
+        self.due.append(table.enqueue("due", wait="1 h"))
+        table.make_due()
+        self.expired = [table.enqueue(None, expires_in="1 h") for _ in range(2)]
+        table.rows(EXPIRE)
+        self.blocked = table.enqueue("free")
+        placed.block(table.session, self.blocked)
+        (self.lost,) = make_jobs(table.session, 1)
+        table.remove("ready_executions", self.lost)
+
+    def is_done(self) -> bool:
+        gone = self._table.rows(GONE)
+        return (
+            {*self._table.ids("all_ready_executions")} == {*self.due, self.blocked}
+            and [row[0] for row in gone] == self.expired
+            and self._table.ids("scheduled_executions") == []
+            and self._table.ids("expirations") == []
+            and self._table.ids("lost_jobs") == [self.lost]
+        )
+
+    @property
+    def reported(self) -> dict[str, list[int]]:
+        return {"jobs.discarded": self.expired, "jobs.lost": [self.lost]}
+
+
+@pytest.mark.failure(
+    "The session of a dispatcher ends at any of its statements, before it is done, or behind"
+    " that.",
+    "The dispatcher connects anew and does the rest: each job is in one place, and what is"
+    " discarded or lost is reported once.",
+)
+@pytest.mark.parametrize("every", EVERY)
+@pytest.mark.parametrize("how", HOW)
+def test_a_session_that_ends_anywhere_leaves_nothing_undone(  # noqa: PLR0917 - a case
+    how: str,
+    every: int,
+    make: Make,
+    table: Table,
+    way: CutSessions,
+    reported: dict[str, list[int]],
+) -> None:
+    dispatcher, _ = make(url=way.url)
+    dispatcher.disconnect()
+    for at in points(way, every, how):
+        work = Work(table)
+        for each in reported.values():
+            each.clear()
+
+        _work(dispatcher, work)
+
+        assert reported == work.reported, (how, at)
+
+
+@pytest.mark.failure(
+    "A dispatcher is killed amid any of its statements.",
+    "Its successor does the rest; no job is in two places, none in no place.",
+)
+@pytest.mark.parametrize("every", EVERY)
+def test_one_that_is_killed_anywhere_leaves_the_rest_to_its_successor(
+    every: int, make: Make, table: Table, way: CutSessions
+) -> None:
+    for _ in points(way, every, "unheard"):
+        work = Work(table)
+        try:
+            dispatcher, context = make(url=way.url)
+            while not work.is_done():
+                dispatcher.poll()
+        except WAITED_OUT:
+            dispatcher, context = make()
+            _work(dispatcher, work)
+        dispatcher.disconnect()
+        context.entry.free()
+
+
+def _work(dispatcher: Dispatcher, work: Work) -> None:
+    """Do as `run` does until all is done, and a few rounds more."""
+    watch = Stopwatch()
+    rounds = 3
+    connected = False
+    while rounds:
+        assert not watch.over(RECOVERS_S)
+        try:
+            if not connected:
+                dispatcher.connect()
+                connected = True
+            dispatcher.poll()
+            rounds -= work.is_done()
+        except WAITED_OUT:
+            dispatcher.disconnect()
+            connected = False
+    with contextlib.suppress(*WAITED_OUT):
+        dispatcher.farewell()
+    dispatcher.disconnect()
