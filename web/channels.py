@@ -1,7 +1,8 @@
 """Bounds the dashboard's connections: in all, per address, and in time.
 
 Waitress closes a connection on which nothing has come for a while. A slow loris sends a byte
-now and then: so a request must also be whole some time after it has begun. Who comes too often
+now and then: so a request must also be whole some time after it has begun, and its answer must
+be taken. Who comes too often
 gets a 503 that says when to come again, and no place, unless a connection of theirs is idle.
 
 A connection with a stream belongs to no thread: who has something to tell writes to it.
@@ -29,6 +30,10 @@ CONNECTIONS_MAX = 128
 OF_ADDRESS_MAX = 16
 REQUEST_S = 20.0
 """Within which a request must have come as a whole."""
+UNREAD_S = 20.0
+"""Who takes nothing of an answer for so long is closed."""
+WAITING_MAX = 16
+"""So many requests may wait on one connection: browsers send the next one behind an answer."""
 UNREAD_MAX = 65_536
 """So much of a stream may wait for its client."""
 _BUSY = (
@@ -83,6 +88,7 @@ class Channel(HTTPChannel):
     began: float | None = None
     stream: Stream | None = None
     _chunked = False
+    _left, _sent_at = 0, 0.0
 
     def received(self, data: bytes) -> Any:  # noqa: ANN401 - the library's
         """Take what has come, unless the request has begun too long ago."""
@@ -95,7 +101,24 @@ class Channel(HTTPChannel):
         elif self.began is not None and monotonic() - self.began > REQUEST_S:
             self.will_close = True
             return False
-        return super().received(data)
+        taken = super().received(data)
+        if len(self.requests) > WAITING_MAX:
+            self.will_close = True
+        return taken
+
+    def writable(self) -> Any:  # noqa: ANN401
+        """Return whether something is to be sent; close those that take nothing of it."""
+        now, left = monotonic(), self.total_outbufs_len
+        if left < self._left or not self._left:
+            self._sent_at = now
+        self._left = left
+        if left and now - self._sent_at > UNREAD_S:
+            self.will_close = True
+        if left and self.will_close:
+            # The library closes a connection once it could write to it: so it can at once.
+            with contextlib.suppress(OSError):
+                self.socket.shutdown(socket.SHUT_RDWR)
+        return super().writable()
 
     def watch(self, stream: Stream, *, chunked: bool) -> None:
         """Let the stream write to this connection from now on."""

@@ -248,6 +248,10 @@ def _health(seen: Overview) -> tuple[str, str]:
             "warning",
             f"{len(dead)} of {len(seen.processes)} processes give no sign: {names}.",
         )
+    taken = takers(seen.queues, seen.processes)
+    left = [row["name"] for row in seen.queues if row["ready"] and not taken[row["name"]]]
+    if left:
+        return "bad", f"Jobs wait that no living worker takes: queue {', '.join(left[:5])}."
     paused = [row["name"] for row in seen.queues if row["paused"]]
     if paused:
         return (

@@ -248,3 +248,16 @@ def test_the_page_of_queues_says_who_takes_from_each_and_what_was_finished(
     assert 'title="No living worker takes jobs of this queue">none<' in bulk
     assert '<td class="number">1</td>' in mail
     assert '<a href="/history?queue=mail">1,400</a>' in mail
+
+
+def test_the_overview_says_that_nobody_takes_from_a_queue(
+    browser: Browser, session: Session
+) -> None:
+    enqueue("mail")
+    enqueue("bulk")
+    for kind, metadata in (("supervisor", {}), ("worker", {"queues": "mail"})):
+        registry.register(session, kind=kind, name=kind, supervisor_id=0, metadata=metadata)
+
+    page = browser.get("/").text
+
+    assert "Jobs wait that no living worker takes: queue bulk." in page

@@ -1,14 +1,17 @@
 """The dashboard as a process: slow clients, a tree that has one, and who is let in where."""
 
+# pyright: reportPrivateUsage=false
+
 from __future__ import annotations
 
 import contextlib
 import http.client
 import json
 import os
+import re
 import signal
 import socket
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -143,6 +146,61 @@ def test_a_request_that_never_ends_is_cut_off(
 
 
 @pytest.mark.system
+def _asset(port: int) -> bytes:
+    _, page = _page(port, "/audit")
+    (path,) = re.findall(r'src="(/assets/[^"]*htmx[^"]*)"', page)
+    return f"GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode()
+
+
+def test_who_takes_nothing_of_an_answer_keeps_no_place(
+    target: Target, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(channels, "UNREAD_S", 0.5)
+    monkeypatch.setattr(channels, "WAITING_MAX", 1_000)
+    listener = bound("127.0.0.1:0")
+    port = listener.getsockname()[1]
+    serving = Serving(made(target), listener)
+    serving.start()
+    wanted = _asset(port)
+
+    def places() -> list[Any]:
+        return list(serving._server.active_channels.values())
+
+    with socket.socket() as client:
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
+        client.connect(("127.0.0.1", port))
+        # The answers are more than the buffers of both sides take.
+        client.sendall(400 * wanted)
+        wait_until(lambda: any(each.total_outbufs_len for each in places()), 60)
+        wait_until(lambda: not places(), 60)
+        status, _ = _page(port)
+    serving.stop()
+
+    assert status == 200
+
+
+def test_nobody_sends_many_requests_ahead(target: Target) -> None:
+    listener = bound("127.0.0.1:0")
+    port = listener.getsockname()[1]
+    serving = Serving(made(target), listener)
+    serving.start()
+    wanted = _asset(port)
+
+    with (
+        socket.create_connection(("127.0.0.1", port), 60) as client,
+        contextlib.suppress(OSError),
+    ):
+        client.sendall(90 * wanted)
+        answers = b""
+        while came := client.recv(65_536):
+            answers += came
+    status, _ = _page(port)
+    serving.stop()
+
+    assert answers.count(b"HTTP/1.1 200 OK") < 90
+    assert status == 200
+
+
 def test_a_tree_serves_it_and_replaces_its_process(
     tmp_path: Path, target: Target, rows: Rows
 ) -> None:
