@@ -114,7 +114,7 @@ class Channel(HTTPChannel):
         self._left = left
         if left and now - self._sent_at > UNREAD_S:
             self.will_close = True
-        if left and self.will_close:
+        if left and self.will_close and self.socket is not None:
             # The library closes a connection once it could write to it: so it can at once.
             with contextlib.suppress(OSError):
                 self.socket.shutdown(socket.SHUT_RDWR)
