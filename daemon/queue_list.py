@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from .table import Column
+from .values import human
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     Row = dict[str, Any]
 
@@ -16,17 +17,29 @@ def _is_paused(value: object) -> str:
     return "yellow" if value else ""
 
 
-COLUMNS = (
-    Column("name", "QUEUE"),
-    Column("ready", rank=1, right=True),
-    Column("oldest_age", "OLDEST", rank=2, right=True),
-    Column("paused", rank=3, style=_is_paused),
-    Column("claimed", rank=4, right=True, on="terminal"),
-    Column("failed", rank=5, right=True, on="terminal"),
-    Column("scheduled", rank=6, right=True, on="terminal"),
-    Column("blocked", rank=7, right=True, on="terminal"),
-    Column("reason", rank=8, cuts=True, on="terminal"),
-)
+def columns(most: int) -> tuple[Column, ...]:
+    """Return the columns of queues of which at most `most` jobs of a state were counted."""
+    count = _counted_up_to(most)
+    return (
+        Column("name", "QUEUE"),
+        Column("ready", rank=1, show=count, right=True),
+        Column("oldest_age", "OLDEST", rank=2, right=True),
+        Column("paused", rank=3, style=_is_paused),
+        Column("claimed", rank=4, show=count, right=True, on="terminal"),
+        Column("failed", rank=5, show=count, right=True, on="terminal"),
+        Column("scheduled", rank=6, show=count, right=True, on="terminal"),
+        Column("blocked", rank=7, show=count, right=True, on="terminal"),
+        Column("reason", rank=8, cuts=True, on="terminal"),
+    )
+
+
+def _counted_up_to(most: int) -> Callable[[object], str]:
+    def show(value: object) -> str:
+        return f"{most:,}+" if isinstance(value, int) and value >= most else human(value)
+
+    return show
+
+
 EMPTY = "no queue has jobs that have not ended, and none is paused"
 
 

@@ -34,8 +34,9 @@ if TYPE_CHECKING:
 
     Row = dict[str, Any]
 
-QUEUED_MAX = 100_000
+QUEUED_MAX = COUNTED_MAX
 """Jobs of one state of a queue that are counted, so that the screen is there at once."""
+QUEUE_COLUMNS = queue_list.columns(QUEUED_MAX)
 _COLOR = re.compile(r"\x1b\[\d+m")
 _NEVER_APART = "\xa0"
 _HOME, _CLEAR_LINE, _CLEAR_BELOW = "\x1b[H", "\x1b[K", "\x1b[J"
@@ -45,14 +46,6 @@ def _text(value: object) -> str:
     return plain(value) or "-"
 
 
-def _queued(value: object) -> str:
-    return f"{value:,}+" if isinstance(value, int) and value >= QUEUED_MAX else human(value)
-
-
-QUEUE_COLUMNS = tuple(
-    replace(column, show=_queued) if column.right and column.show is human else column
-    for column in queue_list.COLUMNS
-)
 _TREES = (
     Column("hostname", "TREE ON HOST", rank=1, show=_text, cuts=True),
     Column("pid", show=number, right=True),
@@ -158,7 +151,7 @@ class Screen:
         yield from self._head(form)
         seen = self.seen
         for title, rows, columns in (
-            ("queues", seen.queues, queue_list.COLUMNS),
+            ("queues", seen.queues, QUEUE_COLUMNS),
             ("processes", seen.processes, _PROCESSES),
             ("next recurring runs", seen.recurring, _PLANNED),
             ("failures", seen.failures, _FAILED_JOBS),

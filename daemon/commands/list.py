@@ -52,6 +52,8 @@ _OF_STATES = {
 """What is to be known of the jobs of one state beside that."""
 _LIMIT = 20
 _LIMIT_MAX = 10_000
+_SEARCH_S = 0.05
+"""For so long a search goes on without an age: a filter that nothing passes would read all."""
 
 _EXAMPLES = """
 list
@@ -73,6 +75,8 @@ def command(project: Project, *, search: tuple[str, ...], filters: Filters) -> R
     after: and args.NAME: with a value, or words that are searched in class, queue and error.
     An option takes precedence.
 
+    Without --since the newest 100,000 jobs are searched, or as many as 0.05 s are enough for.
+
     --state adds columns: when jobs are due, when and by which process they were claimed, when
     they ended, or their error. `--columns` takes any field of --json.
     """
@@ -84,8 +88,10 @@ def command(project: Project, *, search: tuple[str, ...], filters: Filters) -> R
         fault = f"{limit} is not in the range 1<=x<={_LIMIT_MAX}."
         raise click.BadParameter(fault, param_hint="'--limit'")
     selected = _selected(project, search, filters)
+    # With an age it is all of that time that is meant.
+    within_s = _SEARCH_S if selected.since_s is None else None
     with project.session() as session:
-        found = listed(session, selected, limit)
+        found = listed(session, selected, limit, within_s=within_s)
     rows = jobs.rows(found.jobs, shown_arguments(project))
     _note_how_far(found)
     if chosen_format().as_json:

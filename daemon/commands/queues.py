@@ -8,7 +8,7 @@ import click
 
 from jobsd.daemon.output import Result, Table, Value, done
 from jobsd.daemon.program import note, program
-from jobsd.daemon.queue_list import COLUMNS, EMPTY, for_people
+from jobsd.daemon.queue_list import EMPTY, columns, for_people
 from jobsd.daemon.values import counted
 from jobsd.daemon.verbs import LINE, QUEUE, Noun, Verb, on_project, require_consent
 from jobsd.errors import NotFoundError
@@ -35,12 +35,16 @@ def command() -> None:
 @command.command("list", cls=Verb, table=True, examples="queues\nqueues list --json")
 @on_project
 def list_queues(project: Project) -> Result:
-    """List the queues: ready jobs, the age of the oldest, whether it is paused."""
-    from jobsd.operations.queues import queue_rows
+    """List the queues: ready jobs, the age of the oldest, whether it is paused.
+
+    Of each state of a queue it counts 100,000 jobs; `metrics` counts a million.
+    """
+    from jobsd.operations.queues import COUNTED_MAX, queue_rows
 
     with project.session() as session:
         rows = queue_rows(session)
-    return Result(rows, (Table(for_people(rows), COLUMNS),), "" if rows else EMPTY)
+    table = Table(for_people(rows), columns(COUNTED_MAX))
+    return Result(rows, (table,), "" if rows else EMPTY)
 
 
 @command.command(cls=Verb, examples="queues pause mail --reason 'the mail server is down'")

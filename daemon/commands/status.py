@@ -41,7 +41,7 @@ status --json
 def command(project: Project, every_s: float | None) -> Result:
     """Show on one screen what runs, what waits, what is due next and what failed.
 
-    Of each state of a queue it counts 100,000 jobs; `queues` counts on. Exit status 3 when
+    Of each state of a queue it counts 10,000 jobs; `queues` counts on. Exit status 3 when
     nothing runs.
     """
     shown = shown_arguments(project)

@@ -2,7 +2,7 @@
 
 Jobs are read from the newest on, a page in one statement, through the table of their
 state where there is one. So a filter that few jobs pass costs time, but no statement
-costs much; a listing without `since` reads a million jobs at most.
+costs much; a listing without `since` reads the newest 100,000 jobs at most.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 STATEMENTS = Statements("jobsd.jobs", "listing.sql")
 
-SEARCH_MAX = 1_000_000
+SEARCH_MAX = 100_000
 """So many jobs are read by `listed` when nothing says how old they may be."""
 LIMIT_MAX = 10_000
 PAGE = 10_000

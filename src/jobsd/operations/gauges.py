@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from jobsd.database.statements import Statements
 from jobsd.instruments.figures import Arrived, DatabaseFigures, TableSize, TaskRuns
 from jobsd.jobs import lanes, lost
 
+from . import depths
 from .next_runs import next_run
 
 if TYPE_CHECKING:
@@ -23,7 +24,6 @@ STATEMENTS = Statements("jobsd.operations", "gauges.sql")
 
 COUNTED_MAX = 1_000_000
 """Jobs of one queue that are counted at most."""
-_DEPTHS = ("ready", "elsewhere")
 _NAMES = (
     *("processes", "tasks", "server"),
     *("pauses", "dispatch", "tables", "oldest_transaction", "arrivals"),
@@ -42,10 +42,10 @@ def database_figures(
     arrivals = {queue: Arrived(*row) for queue, *row in read["arrivals"]}
     ((last_heartbeat, postgresql),) = read["server"]
     ((lost_jobs, lost_walk_age_s),) = read["lost"]
-    depths, claim_ages_s = _depths(read)
+    counts, claim_ages_s = depths.by_queue(read)
     unknown_jobs, unknown_for_s = _unknown(read["unknown"])
     return DatabaseFigures(
-        depths=depths,
+        depths=counts,
         latencies_s={queue: age_s for queue, _, age_s in read["ready"]},
         claim_ages_s=claim_ages_s,
         unknown_jobs=unknown_jobs,
@@ -72,26 +72,12 @@ def database_figures(
     )
 
 
-def depths(session: Session, most: int) -> tuple[dict[str, dict[str, int]], dict[str, float]]:
-    """Return how many jobs each queue has in each state, counted up to `most`, and their ages.
-
-    The ages are those of the oldest ready job of each queue, in seconds.
-    """
-    rows: list[Rows] = session.fetch_together(_asked_depths(most))
-    read: dict[str, Rows] = dict(zip(_DEPTHS, rows, strict=True))
-    return _depths(read)[0], {queue: age_s for queue, _, age_s in read["ready"]}
-
-
-def _asked_depths(most: int) -> list[tuple[Statement, dict[str, object]]]:
-    return [(STATEMENTS[name], {"most": most}) for name in _DEPTHS]
-
-
 def _read(
     session: Session, busy_jobs: Sequence[int] | None, *, run_times: bool
 ) -> dict[str, Rows]:
     names = [*_NAMES, "run_times"] if run_times else _NAMES
     asked: dict[str, tuple[Statement, dict[str, object]]] = {
-        **dict(zip(_DEPTHS, _asked_depths(COUNTED_MAX), strict=True)),
+        **depths.asked(COUNTED_MAX),
         **{name: (STATEMENTS[name], {}) for name in names},
         "lost": (lost.STATEMENTS["known"], {}),
         "unknown": (lanes.STATEMENTS["unknown"], {}),
@@ -117,19 +103,6 @@ def _runs(  # noqa: PLR0913, PLR0917 - a row
 ) -> TaskRuns:
     next_at = None if schedule is None else next_run(key, schedule, time_zone)
     return TaskRuns(enqueued, missed, last_at, failed, next_at)
-
-
-def _depths(read: dict[str, Rows]) -> tuple[dict[str, dict[str, int]], dict[str, float]]:
-    """Return the jobs by queue and state, and for how long a queue's oldest claim is held."""
-    depths: defaultdict[str, dict[str, int]] = defaultdict(dict)
-    claim_ages_s: dict[str, float] = {}
-    for queue, state, count, age_s in read["elsewhere"]:
-        depths[queue][state] = count
-        if age_s is not None:
-            claim_ages_s[queue] = age_s
-    for queue, count, _ in read["ready"]:
-        depths[queue]["ready"] = count
-    return depths, claim_ages_s
 
 
 def _unknown(rows: Rows) -> tuple[dict[str, int], dict[str, float]]:

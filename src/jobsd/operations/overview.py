@@ -10,7 +10,6 @@ from jobsd.heartbeat.log import HeartbeatLogs
 from jobsd.jobs import inspect, lost
 
 from . import failures
-from .gauges import COUNTED_MAX as QUEUED_MAX
 from .processes import processes
 from .queues import queue_rows
 from .tasks import task_rows
@@ -83,7 +82,7 @@ class Overview:
         return any(row["kind"] == "scheduler" for row in self.alive)
 
 
-def overview(session: Session, threshold_s: float, most: int = QUEUED_MAX) -> Overview:
+def overview(session: Session, threshold_s: float, most: int = COUNTED_MAX + 1) -> Overview:
     """Read everything once; `running` is whether a supervisor lives, on whichever host.
 
     Of each state of a queue at most `most` jobs are counted.
@@ -103,7 +102,7 @@ def overview(session: Session, threshold_s: float, most: int = QUEUED_MAX) -> Ov
 
 
 def totals(
-    session: Session, *, scheduled: int = COUNTED_MAX + 1, newest: int = 2 * COUNTED_MAX + 2
+    session: Session, *, scheduled: int = COUNTED_MAX + 1, newest: int = COUNTED_MAX + 1
 ) -> Totals:
     """Count the jobs of each state, at a bounded cost.
 

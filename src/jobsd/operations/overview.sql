@@ -7,24 +7,27 @@ WITH retries AS MATERIALIZED (
     ORDER BY scheduled_at, priority, job_id
     LIMIT %(scheduled)s
 ), newest AS MATERIALIZED (
-    SELECT id, outcome
-    FROM jobsd.jobs
-    ORDER BY id DESC
-    LIMIT %(newest)s
+    SELECT
+        count(*) AS jobs,
+        min(id) AS first_id,
+        count(*) FILTER (WHERE outcome = 'finished') AS finished,
+        count(*) FILTER (WHERE outcome = 'discarded') AS discarded
+    FROM (SELECT id, outcome FROM jobsd.jobs ORDER BY id DESC LIMIT %(newest)s) AS job
 ), oldest AS MATERIALIZED (
-    SELECT outcome
-    FROM jobsd.jobs
-    WHERE id < (SELECT min(id) FROM newest)
-    ORDER BY id
-    LIMIT CASE
-        WHEN (SELECT count(outcome) FROM newest) < least(%(most)s, %(newest)s)
-            THEN least(%(most)s, %(newest)s)
-        ELSE 0
-    END
-), ended AS (
-    SELECT outcome FROM newest
-    UNION ALL
-    SELECT outcome FROM oldest
+    SELECT
+        count(*) FILTER (WHERE outcome = 'finished') AS finished,
+        count(*) FILTER (WHERE outcome = 'discarded') AS discarded
+    FROM (
+        SELECT outcome
+        FROM jobsd.jobs
+        WHERE id < (SELECT first_id FROM newest)
+        ORDER BY id
+        LIMIT CASE
+            WHEN (SELECT finished + discarded FROM newest) < least(%(most)s, %(newest)s)
+                THEN least(%(most)s, %(newest)s)
+            ELSE 0
+        END
+    ) AS job
 )
 SELECT
     (SELECT count(*) FROM (SELECT FROM jobsd.scheduled_executions LIMIT %(most)s) AS counted),
@@ -38,6 +41,8 @@ SELECT
     (SELECT count(*) FROM (SELECT FROM jobsd.blocked_executions LIMIT %(most)s) AS counted),
     (SELECT count(*) FROM (SELECT FROM jobsd.claimed_executions LIMIT %(most)s) AS counted),
     (SELECT count(*) FROM (SELECT FROM jobsd.failed_executions LIMIT %(most)s) AS counted),
-    (SELECT count(*) FROM ended WHERE outcome = 'finished'),
-    (SELECT count(*) FROM ended WHERE outcome = 'discarded'),
-    (SELECT count(*) < %(newest)s FROM newest) AS all_seen;
+    newest.finished + oldest.finished,
+    newest.discarded + oldest.discarded,
+    newest.jobs < %(newest)s AS all_seen
+FROM newest
+CROSS JOIN oldest;

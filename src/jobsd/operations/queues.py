@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from jobsd.jobs import queues
 from jobsd.jobs.ready import Selection
 
-from .gauges import COUNTED_MAX, depths
+from .depths import depths
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -16,6 +16,10 @@ if TYPE_CHECKING:
     from jobsd.database.connection import Session
 
     Row = dict[str, Any]
+
+
+COUNTED_MAX = 100_000
+"""Jobs of one state of a queue that are counted; a million would take longer than all else."""
 
 
 def queue_rows(session: Session, most: int = COUNTED_MAX) -> list[Row]:

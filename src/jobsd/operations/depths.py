@@ -1,0 +1,48 @@
+"""How many jobs each queue has in each state: what commands, pages and gauges count alike."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from typing import TYPE_CHECKING, Any
+
+from jobsd.database.statements import Statements
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from jobsd.database.connection import Session
+    from jobsd.database.statements import Statement
+
+    Rows = list[tuple[Any, ...]]
+    Depths = dict[str, dict[str, int]]
+
+STATEMENTS = Statements("jobsd.operations", "depths.sql")
+
+
+def depths(session: Session, most: int) -> tuple[Depths, dict[str, float]]:
+    """Return how many jobs each queue has in each state, counted up to `most`, and their ages.
+
+    The ages are those of the oldest ready job of each queue, in seconds.
+    """
+    wanted = asked(most)
+    rows: list[Rows] = session.fetch_together(list(wanted.values()))
+    read: dict[str, Rows] = dict(zip(wanted, rows, strict=True))
+    return by_queue(read)[0], {queue: age_s for queue, _, age_s in read["ready"]}
+
+
+def asked(most: int) -> dict[str, tuple[Statement, dict[str, object]]]:
+    """Return the statements whose rows `by_queue` takes, by their names."""
+    return {name: (STATEMENTS[name], {"most": most}) for name in ("ready", "elsewhere")}
+
+
+def by_queue(read: Mapping[str, Rows]) -> tuple[Depths, dict[str, float]]:
+    """Return the jobs by queue and state, and for how long a queue's oldest claim is held."""
+    found: defaultdict[str, dict[str, int]] = defaultdict(dict)
+    claim_ages_s: dict[str, float] = {}
+    for queue, state, count, age_s in read["elsewhere"]:
+        found[queue][state] = count
+        if age_s is not None:
+            claim_ages_s[queue] = age_s
+    for queue, count, _ in read["ready"]:
+        found[queue]["ready"] = count
+    return found, claim_ages_s

@@ -1,0 +1,106 @@
+-- ready: for each queue, how many jobs are ready and since when the oldest has waited. Names
+-- come from index skips, over queues and priorities, over lanes, and over limited jobs; the first
+-- job of each is its oldest; counts come from the same index. At most 10,000 skips, and `most` rows of a queue counted.
+WITH RECURSIVE pair AS (
+    (
+        SELECT queue_name, priority, job_id, 1 AS turn
+        FROM jobsd.ready_executions
+        ORDER BY queue_name, priority, position
+        LIMIT 1
+    )
+    UNION ALL
+    SELECT following.queue_name, following.priority, following.job_id, pair.turn + 1
+    FROM pair
+    CROSS JOIN LATERAL (
+        SELECT queue_name, priority, job_id
+        FROM jobsd.ready_executions
+        WHERE (queue_name, priority) > (pair.queue_name, pair.priority)
+        ORDER BY queue_name, priority, position
+        LIMIT 1
+    ) AS following
+    WHERE pair.turn < 10000
+), parked AS (
+    (
+        SELECT queue_name, lane, priority, job_id, 1 AS turn
+        FROM jobsd.parked_executions
+        ORDER BY queue_name, lane, priority, position
+        LIMIT 1
+    )
+    UNION ALL
+    SELECT following.*, parked.turn + 1
+    FROM parked
+    CROSS JOIN LATERAL (
+        SELECT queue_name, lane, priority, job_id
+        FROM jobsd.parked_executions
+        WHERE (queue_name, lane, priority) > (parked.queue_name, parked.lane, parked.priority)
+        ORDER BY queue_name, lane, priority, position
+        LIMIT 1
+    ) AS following
+    WHERE parked.turn < 10000
+), limited AS (
+    (
+        SELECT queue_name, priority, job_id, 1 AS turn
+        FROM jobsd.blocked_executions
+        WHERE position IS NOT NULL
+        ORDER BY queue_name, priority, position
+        LIMIT 1
+    )
+    UNION ALL
+    SELECT following.queue_name, following.priority, following.job_id, limited.turn + 1
+    FROM limited
+    CROSS JOIN LATERAL (
+        SELECT queue_name, priority, job_id
+        FROM jobsd.blocked_executions
+        WHERE position IS NOT NULL
+            AND (queue_name, priority) > (limited.queue_name, limited.priority)
+        ORDER BY queue_name, priority, position
+        LIMIT 1
+    ) AS following
+    WHERE limited.turn < 10000
+)
+SELECT
+    first.queue_name,
+    (
+        SELECT count(*)
+        FROM (
+            SELECT FROM jobsd.all_ready_executions AS ready
+            WHERE ready.queue_name = first.queue_name
+            LIMIT %(most)s
+        ) AS counted
+    ),
+    coalesce(
+        extract(epoch FROM now() - min(greatest(job.created_at, job.scheduled_at))), 0
+    )::float8
+FROM (
+    SELECT queue_name, job_id FROM pair
+    UNION ALL
+    SELECT queue_name, job_id FROM parked
+    UNION ALL
+    SELECT queue_name, job_id FROM limited
+) AS first
+LEFT JOIN jobsd.jobs AS job ON job.id = first.job_id
+GROUP BY first.queue_name
+ORDER BY first.queue_name;
+
+-- elsewhere: for each queue, how many jobs are in the other states, and how old the oldest
+-- claim is. Few as a rule; of very many, the first `most` are counted (at most a hundred thousand
+-- of those that are not scheduled). Failed ones were counted when they failed.
+SELECT queue_name, 'scheduled', count(*), NULL::float8
+FROM (SELECT queue_name FROM jobsd.scheduled_executions LIMIT %(most)s) AS counted
+GROUP BY queue_name
+UNION ALL
+SELECT queue_name, 'blocked', count(*), NULL
+FROM (SELECT queue_name FROM jobsd.all_blocked_executions LIMIT least(%(most)s, 100000)) AS counted
+GROUP BY queue_name
+UNION ALL
+SELECT
+    job.queue_name, 'claimed', count(*),
+    extract(epoch FROM now() - min(claimed.created_at))::float8
+FROM (SELECT job_id, created_at FROM jobsd.claimed_executions LIMIT least(%(most)s, 100000)) AS claimed
+JOIN jobsd.jobs AS job ON job.id = claimed.job_id
+GROUP BY job.queue_name
+UNION ALL
+SELECT queue_name, 'failed', sum(jobs)::bigint, NULL
+FROM (SELECT queue_name, jobs FROM jobsd.failure_counts LIMIT 100000) AS counted
+GROUP BY queue_name
+HAVING sum(jobs) > 0;
