@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, NoReturn
 import click
 
 from . import interrupts
-from .program import error, program
+from .program import drop_output, error, program
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -200,8 +200,7 @@ def main() -> NoReturn:
     try:
         sys.stdout.flush()
     except OSError as fault:
-        # Python would flush once more, and complain.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        drop_output()
         # Of a pipe, our reader has had enough.
         if not isinstance(fault, BrokenPipeError):
             error(f"can't write the output: {fault.strerror}")

@@ -25,7 +25,7 @@ from jobsd.errors import Error as OurError
 from jobsd.jobs.registry import ModuleError
 
 from .pidfile import PidfileHeld
-from .program import error, note, program, wants_debug
+from .program import drop_output, error, note, program, wants_debug
 from .statuses import (
     CONFIGURATION,
     CRASHED,
@@ -68,6 +68,7 @@ def report(fault: BaseException, *, debug: bool = False) -> int:
             errno=errno.ENOSPC | errno.EDQUOT | errno.EFBIG | errno.EIO, filename=None
         ):
             error(f"can't write the output: {fault.strerror}")
+            drop_output()
             return FAILED
         case _ if _is_of_driver(fault):
             return _report_of_driver(fault)

@@ -24,6 +24,11 @@ def wants_debug() -> bool:
     return context is not None and bool(context.obj)
 
 
+def drop_output() -> None:
+    """Write nothing more to stdout, which takes nothing: Python would flush it at its end."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+
+
 def note(message: str) -> None:
     """Write to stderr, without passwords and without anything that a terminal would obey."""
     from jobsd.instruments.redaction import redact

@@ -52,7 +52,7 @@ _OF_STATES = {
 """What is to be known of the jobs of one state beside that."""
 _LIMIT = 20
 _LIMIT_MAX = 10_000
-_SEARCH_S = 0.05
+_SEARCH_S = 0.1
 """For so long a search goes on without an age: a filter that nothing passes would read all."""
 
 _EXAMPLES = """
@@ -75,7 +75,7 @@ def command(project: Project, *, search: tuple[str, ...], filters: Filters) -> R
     after: and args.NAME: with a value, or words that are searched in class, queue and error.
     An option takes precedence.
 
-    Without --since the newest 100,000 jobs are searched, or as many as 0.05 s are enough for.
+    Without --since the newest 100,000 jobs are searched, or as many as can be read in 0.1 s.
 
     --state adds columns: when jobs are due, when and by which process they were claimed, when
     they ended, or their error. `--columns` takes any field of --json.
@@ -101,7 +101,7 @@ def command(project: Project, *, search: tuple[str, ...], filters: Filters) -> R
         (*_COLUMNS, *_OF_STATES.get(selected.state or "", ())),
         more=f"the newest {limit:,}; -n shows more" if len(rows) == limit else "",
     )
-    return Result(rows, (table,), "" if rows else _none(selected))
+    return Result(rows, (table,), "" if rows else _none(selected, found))
 
 
 def _selected(project: Project, search: tuple[str, ...], filters: Filters) -> Filter:
@@ -118,7 +118,9 @@ def _selected(project: Project, search: tuple[str, ...], filters: Filters) -> Fi
     return replace(found.meant, **given)
 
 
-def _none(selected: Filter) -> str:
+def _none(selected: Filter, found: Listed) -> str:
+    if not found.complete:
+        return "none of them passes these filters"
     if any(given not in (None, ()) for given in asdict(selected).values()):
         return "no job passes these filters"
     return "there are no jobs yet; `enqueue NAME` enqueues one"

@@ -168,7 +168,7 @@ def test_a_mapping_at_the_end_holds_named_arguments(
             'unknown key "schedul" in task',
             'did you mean "schedule"?',
         ),
-        ("schedule: every hour", "task.class or command is missing", "say what to run"),
+        ("schedule: every hour", "task has neither class nor command", "say what to run"),
         (
             "clas: A, schedule: every hour",
             'unknown key "clas" in task',

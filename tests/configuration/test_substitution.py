@@ -208,3 +208,13 @@ def test_what_variables_bring_is_bounded(project: Project) -> None:
     project.queue("import: [" + "'${N:-}', " * 20 + "]")
 
     assert project.fault().message == "variables bring more than 1 MiB of text"
+
+
+@pytest.mark.parametrize("written", ["<%= more() %>", "${N:?}", "a<%= more() %>"])
+def test_what_stands_for_no_variable_has_one_fault(project: Project, written: str) -> None:
+    project.queue(f"workers: [{{threads: {written}, processes: many}}]")
+
+    first, second = project.faults()
+
+    assert "is not a variable" in first.message
+    assert "processes" in second.message

@@ -84,7 +84,7 @@ def test_help_may_be_asked_for_by_its_name(
     assert by_name == capsys.readouterr().out
 
 
-@pytest.mark.parametrize("words", [["version"], ["db", "sql"]], ids=["little", "much"])
+@pytest.mark.parametrize("words", [["version"], ["db", "sql"], ["-h"]], ids=" ".join)
 def test_a_full_disk_is_one_sentence(words: list[str]) -> None:
     with open("/dev/full", "w", encoding="utf-8") as full:  # noqa: PTH123
         done = subprocess.run(

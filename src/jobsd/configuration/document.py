@@ -261,7 +261,8 @@ class _Converter:
         elif not is_storable(text):
             self._faults.add(span, "a text must consist of Unicode characters")
         plain = node.tag == _PLAIN and not node.style
-        return Scalar(span, text, plain, tuple(one.name for one in found if one.name))
+        names = tuple(one.name for one in found if one.name)
+        return Scalar(span, text, plain, names, refused=any(one.problem for one in found))
 
     def _substituted(
         self, node: yaml.ScalarNode, span: SourceSpan, found: c.Iterable[Substitution]

@@ -97,10 +97,13 @@ class Entry:
         span = self.span if node is None else node.span
         return Entry(mapping, self.path_of(key), span, self._faults)
 
-    def missing(self, what: str, keys: set[str], hint: str) -> None:
-        """Add a fault of what is not given, unless a misspelt key explains it."""
-        if not any(nearest(key, self._asked | keys) in keys for key in self.unknown()):
-            self._faults.add(self.span, f"{self.path_of(what)} is missing", hint)
+    def missing(self, hint: str, *keys: str) -> None:
+        """Add a fault of keys none of which is given, unless a misspelt one explains it."""
+        if any(nearest(key, self._asked.union(keys)) in keys for key in self.unknown()):
+            return
+        neither = f"{self.path} has neither {' nor '.join(keys)}"
+        message = f"{self.path_of(keys[0])} is missing" if len(keys) == 1 else neither
+        self._faults.add(self.span, message, hint)
 
     def wrong(self, key: str, message: str, hint: str = "") -> None:
         """Add a fault of a field that is good by itself and bad among the others."""
@@ -129,7 +132,9 @@ def take(node: Node, kind: Kind[T], path: str, faults: Faults, *, default: T) ->
 
 
 def refuse(node: Node, path: str, mistake: Mistake, faults: Faults) -> None:
-    """Add the fault of one value."""
+    """Add the fault of one value, unless what stands there has one already."""
+    if isinstance(node, Scalar) and node.refused:
+        return
     quotes_value = mistake.quotes_value and not node.span.is_secret
     given = f", not {shown(node)}" if quotes_value else ""
     origin = f"the value comes from {variables(node)}" if variables(node) else ""

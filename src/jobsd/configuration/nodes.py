@@ -33,13 +33,15 @@ _FRACTION = re.compile(
 class Scalar:
     """A text; a `plain` one was written without quotes, so that its form gives it a type.
 
-    `variables` are the names of the variables in it.
+    `variables` are the names of the variables in it. Of a `refused` one, which has a text in
+    the place of a variable that is none, nobody knows what it was to be.
     """
 
     span: SourceSpan
     text: str
     plain: bool
     variables: tuple[str, ...] = ()
+    refused: bool = False
 
     @property
     def value(self) -> str | float | bool | None:
@@ -49,7 +51,7 @@ class Scalar:
     @property
     def is_null(self) -> bool:
         """Whether it is written as nothing."""
-        return self.plain and self.text.strip() in _NULLS
+        return self.plain and not self.refused and self.text.strip() in _NULLS
 
 
 @dataclass(frozen=True, slots=True, eq=False)

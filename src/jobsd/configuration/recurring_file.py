@@ -126,7 +126,7 @@ def _check_work(entry: Entry) -> None:
         hint = 'write them into the command: "app.tasks.cleanup(batch=500)"'
         entry.wrong("args", "can't be used together with command", hint)
     elif not entry.is_given("class") and not entry.is_given("command"):
-        entry.missing("class or command", {"class", "command"}, "say what to run")
+        entry.missing("say what to run", "class", "command")
 
 
 def _phrase(entry: Entry, time_zone: str, warnings: list[str]) -> str:
@@ -135,7 +135,7 @@ def _phrase(entry: Entry, time_zone: str, warnings: list[str]) -> str:
         entry.wrong("every", "can't be used together with schedule", "keep one of the two")
     elif not entry.is_given("schedule") and not entry.is_given("every"):
         hint = 'such as "every 5 minutes", "at 5am every day" or "*/15 * * * *"'
-        entry.missing("schedule", {"schedule"}, hint)
+        entry.missing(hint, "schedule")
     check = partial(_checked, time_zone=time_zone, source=_source(entry), warnings=warnings)
     interval = text(lambda length: check(f"every: {length}"))
     phrase = entry.read("schedule", optional(text(check)), None)
