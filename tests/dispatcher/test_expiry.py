@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from jobs import placed
+from jobsd.database.connection import Session
 from jobsd.instruments.events import subscribe
-from jobsd.jobs import expirations, queues
+from jobsd.jobs import discards, expirations, queues
+from rows_of_limits import Table
 from rows_of_limits import turn as _turn
+from waiting import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from rows_of_limits import Table
+    from jobsd.database.connection import Target
 
     from .conftest import Make
 
@@ -127,6 +132,35 @@ def test_it_rests_until_the_next_one_expires(make: Make, table: Table) -> None:
     dispatcher.poll()
 
     assert dispatcher.poll() <= 0.7
+
+
+WAITS = """
+SELECT FROM pg_stat_activity
+WHERE datname = current_database() AND wait_event_type = 'Lock'
+"""
+
+
+def test_who_gives_more_time_waits_for_who_just_discards(
+    make: Make, table: Table, target: Target, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else the job would be discarded by the time that it had before."""
+    options = {"unique_key": "k", "unique_until": "started", "unique_on_conflict": "replace"}
+    _expire(table, _enqueue(table, **options))
+    dispatcher, _ = make()
+    expire, given = discards.expire, list[Future[int]]()
+
+    with ThreadPoolExecutor(1) as pool, contextlib.closing(Session(target, "other")) as other:
+
+        def meanwhile(session: Session, ids: list[int], *, keep: bool) -> list[int]:
+            given.append(pool.submit(_enqueue, Table(other), **options))
+            wait_until(lambda: given[0].done() or table.rows(WAITS), 30)
+            return expire(session, ids, keep=keep)
+
+        monkeypatch.setattr(discards, "expire", meanwhile)
+        dispatcher.poll()
+        monkeypatch.undo()
+
+        assert placed.places(table.session)[given[0].result(30)] == "ready"
 
 
 def test_what_somebody_gives_more_time_meanwhile_stays(make: Make, table: Table) -> None:
