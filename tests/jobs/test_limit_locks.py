@@ -240,3 +240,43 @@ def test_no_advisory_lock_is_held_however_many_keys_are_named(
         ).fetchone()
 
     assert locks == (0,)
+
+
+TRIGGER = """
+DROP TABLE IF EXISTS public.orders;
+CREATE TABLE public.orders (id integer);
+CREATE OR REPLACE FUNCTION public.ordered() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+    PERFORM jobsd.enqueue(
+        'welcome3', to_jsonb(ARRAY[NEW.id]), concurrency_key => 'order/' || NEW.id,
+        on_conflict => CASE WHEN NEW.id % 2 = 0 THEN 'discard' ELSE 'block' END
+    );
+    RETURN NULL;
+END $$;
+CREATE TRIGGER ordered AFTER INSERT ON public.orders
+    FOR EACH ROW EXECUTE FUNCTION public.ordered();
+"""
+LOCKS = "SELECT count(*) FROM pg_locks WHERE pid = %s"
+
+
+@pytest.mark.failure(
+    "A trigger enqueues a limited job, each of another key, for every row of one large INSERT.",
+    "All are stored, and the server's table of locks stays as good as empty: others connect.",
+)
+@pytest.mark.parametrize(
+    "rows", [3000, pytest.param(100_000, marks=[pytest.mark.long, pytest.mark.timeout(600)])]
+)
+def test_a_trigger_of_each_row_holds_few_locks(
+    target: Target, session: Session, rows: int
+) -> None:
+    with psycopg.connect(target.url) as mine:
+        mine.execute(TRIGGER.encode())
+        mine.commit()
+        mine.execute("INSERT INTO public.orders SELECT generate_series(1, %s)", [rows])
+
+        with psycopg.connect(target.url) as other:
+            held = other.execute(LOCKS, [mine.info.backend_pid]).fetchone()
+        mine.commit()
+
+    assert held is not None
+    assert 0 < held[0] < 200
+    assert len(_waiting(session)) == rows

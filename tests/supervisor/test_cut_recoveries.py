@@ -1,0 +1,96 @@
+"""A recovery whose session ends at any of its statements is done, and reported, once."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from cut_sessions import HOW, CutSessions, cutting, points
+from jobsd.database.connection import Session
+from jobsd.instruments import events
+from jobsd.processes.process import WAITED_OUT
+from jobsd.supervisor.recovery.recovery import Recovery
+from monitored_tree.tree import places
+from waiting import Stopwatch
+
+from .test_recovery_unanswered import WAYS, Dead
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from jobsd.database.connection import Target
+
+Facts = list[tuple[str, dict[str, Any]]]
+RECOVERS_S = 60.0
+"""Far more than it takes: a session is opened anew at once."""
+TABLES = ("claims", "processes", "ready_executions", "failed_executions", "attempts", "jobs")
+
+
+@pytest.fixture
+def way(target: Target) -> Iterator[tuple[CutSessions, Session]]:
+    with cutting(target) as (way, led):
+        session = Session(led, "jobsd monitor")
+        yield way, session
+        session.close()
+
+
+@pytest.fixture
+def reported() -> Iterator[Facts]:
+    heard: Facts = []
+    names = [name for name in events.EVENTS if name.startswith(("job.", "process.", "claims."))]
+    stop = events.subscribe(lambda event, facts: heard.append((event.name, facts)), names=names)
+    yield heard
+    stop()
+
+
+@pytest.mark.failure(
+    "The session of a monitor ends at any statement of a recovery, before it is done, or behind"
+    " that.",
+    "The monitor connects anew: each job is recovered once, and reported once.",
+)
+@pytest.mark.parametrize("how", HOW)
+@pytest.mark.parametrize(("act", "event"), WAYS)
+def test_a_session_that_ends_anywhere_recovers_each_job_once(  # noqa: PLR0917 - a case
+    act: Callable[[Dead], Callable[[Recovery], object]],
+    event: str,
+    how: str,
+    way: tuple[CutSessions, Session],
+    session: Session,
+    reported: Facts,
+) -> None:
+    cuts, led = way
+    for at in points(cuts, 1, how):
+        _clear(session, reported)
+        dead = Dead(session)
+        recovery = Recovery(led, dead.scoreboard.entries[0], keep_finished=True)
+
+        _recover(led, recovery, act(dead))
+
+        jobs = sorted(facts["job_id"] for name, facts in reported if "job_id" in facts)
+        assert jobs == dead.jobs, (how, at)
+        assert [name for name, _ in reported].count(event) == 1, (how, at)
+        assert {*places(session).values()} - {"finished"} == {"failed", "ready"}, (how, at)
+
+
+def _clear(session: Session, reported: Facts) -> None:
+    for table in TABLES:
+        session.connection.execute(f"DELETE FROM jobsd.{table}".encode())
+    reported.clear()
+
+
+def _recover(session: Session, recovery: Recovery, act: Callable[[Recovery], object]) -> None:
+    """Do as the monitor does, until it is done."""
+    watch = Stopwatch()
+    done = False
+    while not done:
+        assert not watch.over(RECOVERS_S)
+        try:
+            recovery.report_committed()
+            done = act(recovery) is not False
+        except WAITED_OUT:
+            session.close()
+    with contextlib.suppress(*WAITED_OUT):
+        recovery.report_committed()
+    session.close()
