@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import threading
 from typing import TYPE_CHECKING, Generic, TypeVar
 
@@ -27,11 +26,15 @@ class Fresh(Generic[T]):
     """Reads a value in the background, once at a time, for any number of requesting threads.
 
     A thread waits for a bounded time, and never for a lock that a reader holds; a reader that
-    hangs ends at the deadline of its own statement.
+    hangs ends at the deadline of its own statement. A value that took long to read is used for
+    `share` times as long.
     """
 
-    def __init__(self, read: Callable[[], T]) -> None:
+    def __init__(self, read: Callable[[], T], *, share: float = SHARE) -> None:
         self._read = read
+        self._share = share
+        self.asked = threading.Event()
+        """Set by a reader that has no more to do than to wait, and by the end of each."""
         self._changed = threading.Condition()
         self._value: T | None = None
         self._is_reading = False
@@ -44,6 +47,12 @@ class Fresh(Generic[T]):
         """The last value that was read, however old; None if there never was one."""
         return self._value
 
+    def begin(self, max_age_s: float) -> None:
+        """Begin to read a value, unless one at most this old is known; wait for nothing."""
+        with self._changed:
+            if not self._is_fresh(max_age_s):
+                self._begin()
+
     def get(self, *, max_age_s: float, wait_s: float) -> T | None:
         """Return a value at most this old, read now if need be; None if it can't be had."""
         with self._changed:
@@ -53,16 +62,19 @@ class Fresh(Generic[T]):
             return self._value if self._is_fresh(max_age_s) else None
 
     def _is_fresh(self, max_age_s: float) -> bool:
-        return monotonic() - self._read_at <= max(max_age_s, SHARE * self._took_s)
+        return monotonic() - self._read_at <= max(max_age_s, self._share * self._took_s)
 
     def _begin(self) -> None:
         if self._is_reading or monotonic() - self._tried_at < RETRY_S:
             return
         self._tried_at = monotonic()
+        self.asked.clear()
         # If no thread can be started now, one can be later.
-        with contextlib.suppress(RuntimeError):
+        try:
             threading.Thread(target=self._refresh, name="reader", daemon=True).start()
             self._is_reading = True
+        except RuntimeError:
+            self.asked.set()
 
     def _refresh(self) -> None:
         start = monotonic()
@@ -74,6 +86,7 @@ class Fresh(Generic[T]):
             pass
         except Exception as error:  # noqa: BLE001 - the request gets nothing, and we go on
             emit("thread.failed", error=error)
+        self.asked.set()
         with self._changed:
             self._is_reading = False
             if value is not None:

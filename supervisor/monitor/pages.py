@@ -2,30 +2,24 @@
 
 None of them uses the connection of the database thread. They read the database over connections
 of their own, in the background and for a bounded time; otherwise they answer with what is
-known. The connection of the scrapes is kept: scrapes matter most when the server has none left.
+known.
 """
 
 from __future__ import annotations
 
 import contextlib
 import json
-from dataclasses import replace
 from functools import cached_property
 from http import HTTPStatus
 from typing import TYPE_CHECKING, TypeVar
 
-import psycopg
-
-from jobsd.database.connection import OUTAGES, Session
-from jobsd.operations.gauges import database_figures
+from jobsd.database.connection import Session
 
 from . import health
-from .arrivals import Arrivals
-from .desired_workers import desired_workers
 from .freshness import Fresh
 from .heartbeats import last_heartbeats
 from .http import Reply
-from .tree_figures import busy_jobs, tree_figures
+from .scraping import Scraping
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -33,7 +27,6 @@ if TYPE_CHECKING:
 
     from jobsd.configuration.options import Options
     from jobsd.database.connection import Target
-    from jobsd.instruments.figures import DatabaseFigures
     from jobsd.processes.scoreboard import Scoreboard
 
     from .database_thread import DatabaseThread
@@ -44,8 +37,6 @@ T = TypeVar("T")
 
 JSON = "application/json"
 DEADLINE_S = 2.0
-SCRAPE_WAIT_S = 2.5
-FIGURES_AGE_S = 5.0
 HEALTH_WAIT_S = 0.06
 """A health check answers in a tenth of a second, whatever the database does."""
 HEALTH_AGE_S = 1.0
@@ -64,25 +55,14 @@ class Pages:
         self._scoreboard = scoreboard
         self._database_thread = database_thread
         self._options = options
-        self._arrivals = Arrivals()
-        self._figures = Fresh(_keeping_reader(target, self._read_figures))
+        self._scraping = Scraping(
+            target,
+            scoreboard,
+            database_thread.history,
+            options.workers,
+            target_s=options.monitor.latency_target_s,
+        )
         self._heartbeat = Fresh(_reader(target, last_heartbeats))
-
-    def _read_figures(self, session: Session) -> DatabaseFigures:
-        history, target_s = (
-            self._database_thread.history,
-            self._options.monitor.latency_target_s,
-        )
-        writes, ended = history.writes, history.ended()
-        figures = database_figures(
-            session, busy_jobs(self._scoreboard), run_times=target_s is not None
-        )
-        known = ended if writes == history.writes and writes % 2 == 0 else None
-        figures = replace(figures, enqueued=self._arrivals.update(session, figures, known))
-        if target_s is None:
-            return figures
-        desired = desired_workers(figures, self._arrivals, self._options.workers, target_s)
-        return replace(figures, desired_workers=desired)
 
     @cached_property
     def _expected(self) -> health.Expected:
@@ -100,17 +80,11 @@ class Pages:
 
     def metrics(self, headers: Message) -> Reply:
         """Return the exposition, in the form that the client accepts."""
-        # The first scrape loads the library: a tree that is not scraped saves 4 MiB.
-        from jobsd.instruments.metrics import (  # noqa: PLC0415
-            accepts_openmetrics,
-            exposition,
-        )
+        # Not loaded before: see `Scraping.answer`.
+        from jobsd.instruments.metrics import accepts_openmetrics  # noqa: PLC0415
 
-        figures = self._figures.get(max_age_s=FIGURES_AGE_S, wait_s=SCRAPE_WAIT_S)
         openmetrics = accepts_openmetrics(headers.get("Accept", ""))
-        body, kind = exposition(
-            tree_figures(self._scoreboard), figures, openmetrics=openmetrics
-        )
+        body, kind = self._scraping.answer(openmetrics=openmetrics)
         return Reply(HTTPStatus.OK, kind, body)
 
     def healthz(self, _headers: Message) -> Reply:
@@ -140,29 +114,6 @@ def _reader(target: Target, read: Callable[[Session], T]) -> Callable[[], T]:
             return read(session)
 
     return read_with_own_session
-
-
-def _keeping_reader(target: Target, read: Callable[[Session], T]) -> Callable[[], T]:
-    """Return a reader over a connection that is kept, and replaced when it has broken."""
-    session = Session(target, "jobsd monitor metrics", deadline_s=DEADLINE_S)
-
-    def read_again() -> T:
-        try:
-            return read(session)
-        except psycopg.Error:
-            session.close()
-            raise
-
-    def read_with_kept_session() -> T:
-        was_kept = session.connected
-        try:
-            return read_again()
-        except OUTAGES:
-            if not was_kept:
-                raise
-        return read_again()
-
-    return read_with_kept_session
 
 
 def _reply(answer: health.Answer) -> Reply:

@@ -12,7 +12,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.openmetrics import parser as openmetrics_parser
 from prometheus_client.parser import text_string_to_metric_families
 
-from jobsd.instruments import metrics
+from jobsd.instruments import metrics, plain_text
 from jobsd.instruments.figures import (
     DatabaseFigures,
     Durations,
@@ -20,7 +20,7 @@ from jobsd.instruments.figures import (
     TaskRuns,
     TreeFigures,
 )
-from jobsd.instruments.metrics import accepts_openmetrics, exposition
+from jobsd.instruments.metrics import accepts_openmetrics, exposition, exposition_with
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -222,9 +222,33 @@ def test_the_text_is_byte_by_byte_that_of_the_library() -> None:
     odd = {'odd "name\\\n': 1e-7, "big": 123456789.0, "none": float("inf"), "half": -0.5}
     figures = replace(DATABASE, latencies_s=odd, oldest_transaction_s=1e22)
     registry = CollectorRegistry(auto_describe=False)
-    registry.register(metrics.Scrape(TREE, figures))
+    registry.register(metrics.Scrape(TREE, lambda: figures))
 
     assert exposition(TREE, figures)[0] == generate_latest(registry)
+
+
+def test_the_trees_metrics_are_written_before_the_database_is_waited_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    written: list[str] = []
+    lines = plain_text._lines  # pyright: ignore[reportPrivateUsage]
+
+    def note(family: Any) -> str:
+        text = lines(family)
+        written.append(text)
+        return text
+
+    def answer() -> DatabaseFigures:
+        written.append("answered")
+        return DATABASE
+
+    monkeypatch.setattr(plain_text, "_lines", note)
+    body, _ = exposition_with(TREE, answer, openmetrics=False)
+
+    before = "".join(written[: written.index("answered")])
+    assert "jobsd_job_duration_seconds_bucket" in before
+    assert "jobsd_queue_jobs" not in before
+    assert body == exposition(TREE, DATABASE)[0]
 
 
 def test_what_no_tree_was_asked_for_is_left_out() -> None:

@@ -109,7 +109,9 @@ class Member:
     def crash(self) -> None:
         """Let its server die, all at once; its Patroni lives."""
         for each in self._servers():
-            each.kill()
+            # With the first one gone, the others end by themselves.
+            with contextlib.suppress(psutil.NoSuchProcess):
+                each.kill()
 
     def be_replaced(self) -> None:
         """Come again with an empty disk after a death."""
@@ -123,8 +125,7 @@ class Member:
             self._process.wait(10)
             self._process = None
         servers = self._servers()
-        for each in servers:
-            each.kill()
+        self.crash()
         psutil.wait_procs(servers, 10)
 
     @contextlib.contextmanager

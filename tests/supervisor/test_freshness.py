@@ -70,3 +70,32 @@ def test_who_asks_waits_no_longer_than_said_for_a_reader_that_hangs() -> None:
     assert fresh.get(max_age_s=0, wait_s=0.05) is None
     goes_on.set()
     assert watch.took() < 30
+
+
+def test_who_has_more_to_do_begins_a_reading_and_does_not_wait_for_it() -> None:
+    goes_on = threading.Event()
+
+    def read() -> int:
+        fresh.asked.set()
+        goes_on.wait(60)
+        return 7
+
+    fresh = Fresh(read)
+    fresh.begin(max_age_s=60)
+
+    assert fresh.asked.wait(30)
+    assert fresh.last is None
+    goes_on.set()
+    assert fresh.get(max_age_s=60, wait_s=30) == 7
+    fresh.begin(max_age_s=60)
+    assert fresh.asked.is_set(), "nothing is read, so nothing is waited for"
+
+
+def test_a_reader_that_fails_before_it_asks_lets_nobody_wait() -> None:
+    def fail() -> int:
+        raise psycopg.OperationalError("it is away")
+
+    fresh = Fresh(fail)
+    fresh.begin(max_age_s=60)
+
+    assert fresh.asked.wait(30)

@@ -10,7 +10,7 @@ import pytest
 from psycopg import conninfo, sql
 
 from jobsd.database.connection import Session
-from jobsd.supervisor.monitor import pages
+from jobsd.supervisor.monitor import scraping
 from monitored_tree.asking import metrics
 from monitored_tree.server import own_server
 from monitored_tree.tree import tree_on
@@ -27,7 +27,7 @@ _ASKING = (
 
 @pytest.fixture(autouse=True)
 def _read_anew(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pages, "FIGURES_AGE_S", 0.0)
+    monkeypatch.setattr(scraping, "FIGURES_AGE_S", 0.0)
 
 
 def _asking(session: Session) -> list[int]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 import pytest
 from prometheus_client.openmetrics import parser as openmetrics_parser
 
-from jobsd.supervisor.monitor import database_thread, pages
+from jobsd.supervisor.monitor import database_thread, scraping
 from monitored_tree.asking import ask, metrics, seconds
 from monitored_tree.options import beating
 from monitored_tree.server import own_server
@@ -155,7 +155,7 @@ def test_counters_never_go_back_whoever_is_replaced(
 def test_a_scrape_that_finds_no_database_says_so_before_anybody_else(
     listener: socket.socket, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(pages, "FIGURES_AGE_S", 0.0)
+    monkeypatch.setattr(scraping, "FIGURES_AGE_S", 0.0)
     # Else the monitor would look at the database again while this test goes on.
     monkeypatch.setattr(database_thread, "SECOND_SURVEY_S", 60.0)
     with own_server() as server:
@@ -179,7 +179,7 @@ def test_a_frozen_database_holds_up_no_health_check_and_only_bounds_a_scrape(
     listener: socket.socket, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # The monitor inherits these: no need to wait for as long as in earnest.
-    monkeypatch.setattr(pages, "FIGURES_AGE_S", 0.5)
+    monkeypatch.setattr(scraping, "FIGURES_AGE_S", 0.5)
     monkeypatch.setattr(database_thread, "DEADLINE_S", 1.0)
     with own_server() as server:
         target = server.start()

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import psycopg
@@ -13,7 +15,7 @@ from jobsd.processes.scoreboard import Scoreboard
 from jobsd.supervisor.monitor.tree_figures import tree_figures
 
 if TYPE_CHECKING:
-    from jobsd.database.connection import Session
+    from jobsd.database.connection import Session, Target
     from rows import Rows
 
 
@@ -21,6 +23,21 @@ def test_an_empty_database_is_neither_late_nor_paused(session: Session) -> None:
     figures = database_figures(session)
 
     assert (figures.dispatch_lag_s, figures.paused) == (0.0, frozenset())
+
+
+def test_who_asks_has_time_for_other_work_while_the_server_counts(
+    session: Session, target: Target
+) -> None:
+    asked = threading.Event()
+    with psycopg.connect(target.url) as holder, ThreadPoolExecutor(1) as threads:
+        holder.execute("LOCK jobsd.ready_executions")
+        reading = threads.submit(database_figures, session, (), asked=asked.set)
+        try:
+            assert asked.wait(30)
+            assert not reading.done()
+        finally:
+            holder.rollback()
+        assert reading.result(30).paused == frozenset()
 
 
 def test_a_paused_queue_is_one_without_jobs_too(session: Session) -> None:

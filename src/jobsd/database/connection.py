@@ -33,7 +33,7 @@ from .statements import Statement, channel, tables_are_at
 from .steps import latest_version, works_with_older
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from .parameters import Plain
 
@@ -151,10 +151,12 @@ class Session:
     def fetch_together(
         self,
         statements: Sequence[tuple[Statement, Mapping[str, Any]]],
+        sent: Callable[[], None] | None = None,
     ) -> list[list[tuple[Any, ...]]]:
         """Run several statements in one round trip and one transaction; return each one's rows.
 
         Each sees what the ones before it have done. When one fails, none has done anything.
+        `sent` is called while the server works on them, before we wait for it.
         """
         connection = self.connection
         with connection.pipeline():
@@ -162,6 +164,8 @@ class Session:
                 self._execute(connection.cursor(), statement, parameters)
                 for statement, parameters in statements
             ]
+            if sent is not None:
+                sent()
         return [cursor.fetchall() if cursor.description else [] for cursor in cursors]
 
     @property

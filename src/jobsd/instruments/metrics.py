@@ -52,7 +52,17 @@ def exposition(
     there: what is not known now is left out, never repeated from before. `published` are
     the metrics of a running tree's exposition, for what is not known here.
     """
-    figures = Scrape(tree, database, published)
+    return _written(Scrape(tree, lambda: database, published), openmetrics=openmetrics)
+
+
+def exposition_with(
+    tree: TreeFigures, database: Callable[[], DatabaseFigures | None], *, openmetrics: bool
+) -> tuple[bytes, str]:
+    """Return the same; `database` is called when all of the tree's metrics are written."""
+    return _written(Scrape(tree, database), openmetrics=openmetrics)
+
+
+def _written(figures: Scrape, *, openmetrics: bool) -> tuple[bytes, str]:
     if not openmetrics:
         return as_text(figures.families()), TEXT
     registry = CollectorRegistry(auto_describe=False)
@@ -66,7 +76,7 @@ def plain(
     """Return the metrics as plain values, for programs that read no exposition."""
     return [
         {"name": sample.name, "labels": sample.labels, "value": float(sample.value)}
-        for family in Scrape(None, database, published).collect()
+        for family in Scrape(None, lambda: database, published).collect()
         for sample in family.samples
     ]
 
@@ -85,7 +95,7 @@ class Scrape(Collector):
     def __init__(
         self,
         tree: TreeFigures | None,
-        database: DatabaseFigures | None,
+        database: Callable[[], DatabaseFigures | None],
         published: Sequence[Metric] = (),
     ) -> None:
         self._tree = tree
@@ -108,16 +118,16 @@ class Scrape(Collector):
         yield from (family for family in self._published if family.name not in known)
 
     def _own(self) -> Iterator[AnyFamily]:
+        if self._tree is not None:
+            yield from tree_metrics(self._tree)
         # What this scrape has just found out is newer than what the tree knows; but what was
         # read a moment ago is not known any more once the tree has lost the database.
-        up = self._tree is None or self._tree.database_up
-        database = self._database if up else None
+        found = self._database()
+        database = found if self._tree is None or self._tree.database_up else None
         yield families.gauge(
             "database_up", "Whether the database answers: 1 or 0.", value=database is not None
         )
         yield _build_info(database.postgresql if database else "")
-        if self._tree is not None:
-            yield from tree_metrics(self._tree)
         if database is not None:
             yield from queue_metrics(database, self._tree)
             yield from server_metrics(database)

@@ -13,7 +13,7 @@ from . import depths
 from .next_runs import next_run
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Sequence
 
     from jobsd.database.connection import Session
     from jobsd.database.statements import Statement
@@ -31,17 +31,21 @@ _NAMES = (
 
 
 def database_figures(
-    session: Session, busy_jobs: Sequence[int] | None = None, *, run_times: bool = False
+    session: Session,
+    busy_jobs: Sequence[int] | None = None,
+    *,
+    run_times: bool = False,
+    asked: Callable[[], None] | None = None,
 ) -> DatabaseFigures:
     """Return the figures as they are now: one round trip, one transaction.
 
     `busy_jobs` are those that threads of a tree run: the database knows their queues. With
-    them all is read as of one moment; after an error the session is to be closed.
+    them all is read as of one moment; after an error the session is to be closed. `asked` is
+    called before the answer is waited for.
     """
-    read = _read(session, busy_jobs, run_times=run_times)
+    read = _read(session, busy_jobs, run_times=run_times, asked=asked)
     arrivals = {queue: Arrived(*row) for queue, *row in read["arrivals"]}
-    ((last_heartbeat, postgresql),) = read["server"]
-    ((lost_jobs, lost_walk_age_s),) = read["lost"]
+    (last_heartbeat, postgresql), (lost_jobs, walk_age_s) = read["server"][0], read["lost"][0]
     counts, claim_ages_s = depths.by_queue(read)
     unknown_jobs, unknown_for_s = _unknown(read["unknown"])
     return DatabaseFigures(
@@ -50,12 +54,8 @@ def database_figures(
         claim_ages_s=claim_ages_s,
         unknown_jobs=unknown_jobs,
         unknown_for_s=unknown_for_s,
-        processes=_by_kind((kind, count) for kind, _, count, _ in read["processes"]),
-        heartbeat_ages_s={
-            (kind, series): age_s
-            for kind, series, _, age_s in read["processes"]
-            if series is not None
-        },
+        processes=_by_kind(read["processes"]),
+        heartbeat_ages_s=_heartbeat_ages_s(read["processes"]),
         tasks={key: _runs(key, *row) for key, *row in read["tasks"]},
         last_heartbeat=last_heartbeat,
         postgresql=postgresql,
@@ -68,28 +68,33 @@ def database_figures(
         run_times_s=dict(read.get("run_times", ())),
         busy_threads=None if busy_jobs is None else dict(read["busy"]),
         lost_jobs=lost_jobs,
-        lost_walk_age_s=lost_walk_age_s,
+        lost_walk_age_s=walk_age_s,
     )
 
 
 def _read(
-    session: Session, busy_jobs: Sequence[int] | None, *, run_times: bool
+    session: Session,
+    busy_jobs: Sequence[int] | None,
+    *,
+    run_times: bool,
+    asked: Callable[[], None] | None,
 ) -> dict[str, Rows]:
     names = [*_NAMES, "run_times"] if run_times else _NAMES
-    asked: dict[str, tuple[Statement, dict[str, object]]] = {
+    statements: dict[str, tuple[Statement, dict[str, object]]] = {
         **depths.asked(COUNTED_MAX),
         **{name: (STATEMENTS[name], {}) for name in names},
         "lost": (lost.STATEMENTS["known"], {}),
         "unknown": (lanes.STATEMENTS["unknown"], {}),
     }
     if busy_jobs is not None:
-        asked = {
+        statements = {
             "snapshot": (STATEMENTS["snapshot"], {}),
-            **asked,
+            **statements,
             "busy": (STATEMENTS["busy"], {"ids": list(busy_jobs)}),
             "end": (STATEMENTS["end"], {}),
         }
-    return dict(zip(asked, session.fetch_together(list(asked.values())), strict=True))
+    rows = session.fetch_together(list(statements.values()), asked)
+    return dict(zip(statements, rows, strict=True))
 
 
 def _runs(  # noqa: PLR0913, PLR0917 - a row
@@ -115,8 +120,12 @@ def _unknown(rows: Rows) -> tuple[dict[str, int], dict[str, float]]:
     return unknown_jobs, unknown_for_s
 
 
-def _by_kind(counts: Iterable[tuple[str, int]]) -> dict[str, int]:
+def _heartbeat_ages_s(processes: Rows) -> dict[tuple[str, str], float]:
+    return {(kind, series): age_s for kind, series, _, age_s in processes if series is not None}
+
+
+def _by_kind(processes: Rows) -> dict[str, int]:
     kinds = Counter[str]()
-    for kind, count in counts:
+    for kind, _, count, _ in processes:
         kinds[kind] += count
     return dict(kinds)

@@ -1,0 +1,116 @@
+"""What /metrics answers: the figures of the tree, and those of the database.
+
+Of a full queue the server takes a while to count the jobs. It is asked by a thread in the
+background; as soon as it has the question, the one that answers the scrape sums up what the
+tree has counted and writes that down. So both cores work at the same time: 3,000 queues with a
+million ready jobs take as long as the longer half, and not as both. The thread in the
+background is let ask first, because else it gets the interpreter only once in 5 ms, twenty
+times, before the server knows anything.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import psycopg
+
+from jobsd.database.connection import OUTAGES, Session
+from jobsd.operations.gauges import database_figures
+
+from .arrivals import Arrivals
+from .desired_workers import desired_workers
+from .freshness import SHARE, Fresh
+from .tree_figures import busy_jobs, tree_figures
+
+if TYPE_CHECKING:
+    from jobsd.configuration.options import WorkerOptions
+    from jobsd.database.connection import Target
+    from jobsd.instruments.figures import DatabaseFigures
+    from jobsd.processes.scoreboard import Scoreboard
+
+    from .history import History
+
+DEADLINE_S = 2.0
+SCRAPE_WAIT_S = 2.5
+ASK_WAIT_S = 0.1
+"""How long the sums of the tree are put off for the question to reach the server."""
+FIGURES_AGE_S = 5.0
+
+
+class Scraping:
+    """Answers the scrapes of one tree; safe from any thread.
+
+    A `target_s` (`monitor.latency_target`) adds how many workers each queue needs. The
+    connection is kept: scrapes matter most when the server has none left.
+    """
+
+    def __init__(  # noqa: PLR0913 - what the two halves are read from
+        self,
+        target: Target,
+        scoreboard: Scoreboard,
+        history: History,
+        workers: tuple[WorkerOptions, ...] = (),
+        *,
+        target_s: float | None = None,
+        share: float = SHARE,
+    ) -> None:
+        self._scoreboard = scoreboard
+        self._history = history
+        self._workers = workers
+        self._target_s = target_s
+        self._arrivals = Arrivals()
+        self._session = Session(target, "jobsd monitor metrics", deadline_s=DEADLINE_S)
+        self._figures = Fresh(self._read_figures, share=share)
+
+    def answer(self, *, openmetrics: bool = False) -> tuple[bytes, str]:
+        """Return the exposition and its content type."""
+        # The first scrape loads the library: a tree that is not scraped saves 4 MiB.
+        from jobsd.instruments.metrics import exposition_with  # noqa: PLC0415
+
+        self._figures.begin(FIGURES_AGE_S)
+        self._figures.asked.wait(ASK_WAIT_S)
+        return exposition_with(
+            tree_figures(self._scoreboard), self._known_figures, openmetrics=openmetrics
+        )
+
+    def close(self) -> None:
+        """Give the connection back."""
+        self._session.close()
+
+    def _known_figures(self) -> DatabaseFigures | None:
+        return self._figures.get(max_age_s=FIGURES_AGE_S, wait_s=SCRAPE_WAIT_S)
+
+    def _read_figures(self) -> DatabaseFigures:
+        was_kept = self._session.connected
+        try:
+            return self._read()
+        except OUTAGES:
+            if not was_kept:
+                raise
+        return self._read()
+
+    def _read(self) -> DatabaseFigures:
+        try:
+            return self._read_once()
+        except psycopg.Error:
+            self._session.close()
+            raise
+
+    def _read_once(self) -> DatabaseFigures:
+        history, target_s = self._history, self._target_s
+        writes, ended = history.writes, history.ended()
+        figures = database_figures(
+            self._session,
+            busy_jobs(self._scoreboard),
+            run_times=target_s is not None,
+            asked=self._figures.asked.set,
+        )
+        known = ended if writes == history.writes and writes % 2 == 0 else None
+        figures = replace(
+            figures, enqueued=self._arrivals.update(self._session, figures, known)
+        )
+        if target_s is None:
+            return figures
+        desired = desired_workers(figures, self._arrivals, self._workers, target_s)
+        return replace(figures, desired_workers=desired)
