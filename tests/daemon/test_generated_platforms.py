@@ -10,9 +10,11 @@ import sys
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
+from zoneinfo import ZoneInfo
 
 import pytest
 import yaml
+from croniter import croniter
 
 from docs.pages import blocks, guide
 
@@ -28,6 +30,7 @@ weekly: {class: DailyCleanupJob, schedule: every monday and friday at 9:30}
 quick: {class: DailyCleanupJob, schedule: every 10 seconds}
 off: {class: DailyCleanupJob, schedule: '@daily', enabled: false}
 """
+KAMAL = Path(__file__).with_name("kamal.schema.json")
 DEPLOY = """
 service: shop
 image: shop/shop
@@ -42,6 +45,41 @@ def _judged(*words: str | Path, cwd: Path) -> subprocess.CompletedProcess[str]:
 
 def _of_python(program: str) -> Path:
     return Path(sys.executable).with_name(program)
+
+
+def _checks_crontabs() -> bool:
+    """Say whether there is a crontab that can check one, and may here."""
+    if shutil.which("crontab") is None:
+        return False
+    with tempfile.NamedTemporaryFile("w") as file:
+        file.write("* * * * * true\n")
+        file.flush()
+        return _judged("crontab", "-T", file.name, cwd=Path("/")).returncode == 0
+
+
+# The programs themselves judge where they are; what they read is known everywhere.
+KAMALS = ["schema", *(["kamal"] if shutil.which("kamal") else [])]
+CRONS = ["crontab(5)", *(["cronie"] if _checks_crontabs() else [])]
+
+
+def _refused(text: str) -> list[str]:
+    """Return the lines that cron would refuse by crontab(5), or take otherwise than meant.
+
+    A percent sign that is not escaped ends a command, and begins what it reads.
+    """
+    lines = [line.strip() for line in text.splitlines()]
+    wrong = [line for line in lines if line and line[0] != "#" and not _is_right(line)]
+    # Cron leaves out a last line that does not end.
+    return wrong if text.endswith("\n") else [*wrong, lines[-1]]
+
+
+def _is_right(line: str) -> bool:
+    if setting := re.fullmatch(r"(\w+)\s*=\s*(.*)", line):
+        return setting[1] != "CRON_TZ" or bool(ZoneInfo(setting[2]).key)
+    *times, command = [*line.split(None, 5), ""][:6]
+    is_entry = len(times) == 5 and bool(command)
+    is_text = not re.search(r"(?<!\\)%", command)
+    return is_entry and is_text and croniter.is_valid(" ".join(times))
 
 
 def test_a_procfile_is_valid_for_what_starts_procfiles(run: Commands) -> None:
@@ -96,44 +134,48 @@ def test_a_drain_that_is_longer_than_kamals_own_has_its_time(run: Commands) -> N
     assert role["drain_timeout"] == role["servers"]["job"]["options"]["stop-timeout"] == 95
 
 
-@pytest.mark.skipif(
-    shutil.which("kamal") is None, reason="kamal (gem install kamal) is missing"
-)
+@pytest.mark.parametrize("judge", KAMALS)
 @pytest.mark.parametrize(
-    ("change", "status"), [(("", ""), 0), (("    cmd:", "    command:"), 1)]
+    ("change", "status"),
+    [
+        (("", ""), 0),
+        (("    cmd:", "    command:"), 1),
+        (("    hosts:", "    host:"), 1),
+        (("drain_timeout: ", "drain_timeouts: "), 1),
+        (("  secret:", "  secrets:"), 1),
+    ],
 )
-def test_kamal_reads_the_role(run: Commands, change: tuple[str, str], status: int) -> None:
+def test_kamal_reads_the_role(
+    run: Commands, judge: str, change: tuple[str, str], status: int
+) -> None:
     web = "servers:\n  web: [192.168.0.1]\n"
     role = run("generate", "kamal").stdout.replace("servers:\n", web).replace(*change)
     run.project.write(".kamal/secrets", "PASSWORD=x\nDATABASE_URL=postgresql://x\n")
-    root = run.project.write("config/deploy.yml", DEPLOY + role).parents[1]
+    file = run.project.write("config/deploy.yml", DEPLOY + role)
 
-    done = _judged("kamal", "config", "--version", "1", cwd=root)
+    if judge == "kamal":
+        done = _judged("kamal", "config", "--version", "1", cwd=file.parents[1])
+    else:
+        words = ("--schemafile", KAMAL, file)
+        done = _judged(_of_python("check-jsonschema"), *words, cwd=file.parent)
 
     assert done.returncode == status, done.stdout + done.stderr
-    assert ("- job" in done.stdout) is (status == 0)
 
 
-def _checks_crontabs() -> bool:
-    """Say whether there is a crontab that can check one, and may here."""
-    if shutil.which("crontab") is None:
-        return False
-    with tempfile.NamedTemporaryFile("w") as file:
-        file.write("* * * * * true\n")
-        file.flush()
-        return _judged("crontab", "-T", file.name, cwd=Path("/")).returncode == 0
-
-
-@pytest.mark.skipif(not _checks_crontabs(), reason="no crontab that knows -T (cronie) is here")
+@pytest.mark.parametrize("judge", CRONS)
 @pytest.mark.parametrize("written", ["generated", "page"])
-def test_cron_takes_the_crontab(run: Commands, written: str) -> None:
+def test_cron_takes_the_crontab(run: Commands, judge: str, written: str) -> None:
     run.project.write("config/recurring.yml", RECURRING)
     page: str = re.findall("^(MAILTO=.*?)^```", guide("cron"), re.MULTILINE | re.DOTALL)[0]
     text = page if written == "page" else run("generate", "crontab").stdout
-    file = run.project.write("crontab", text)
+    ill = "99 * * * * true\n" + text
 
-    done = _judged("crontab", "-T", file, cwd=file.parent)
-
-    assert done.returncode == 0, done.stdout + done.stderr
-    file.write_text("99 * * * * true\n" + file.read_text())
-    assert _judged("crontab", "-T", file, cwd=file.parent).returncode == 1
+    if judge == "cronie":
+        file = run.project.write("crontab", text)
+        done = _judged("crontab", "-T", file, cwd=file.parent)
+        assert done.returncode == 0, done.stdout + done.stderr
+        file.write_text(ill)
+        assert _judged("crontab", "-T", file, cwd=file.parent).returncode == 1
+    else:
+        assert _refused(text) == []
+        assert _refused(ill) == ["99 * * * * true"]
