@@ -14,7 +14,7 @@ from typing import IO, TYPE_CHECKING, Any
 import pytest
 import structlog
 
-from jobsd.instruments import journal, logs
+from jobsd.instruments import journal, logs, sink
 from jobsd.instruments.bound_job import running_job
 from jobsd.instruments.events import emit
 from waiting import Stopwatch
@@ -212,6 +212,107 @@ def test_a_journal_that_is_full_holds_up_nothing(there: Journal) -> None:
     emit("supervisor.ready")
     events = [entry["JOBSD_EVENT"] for entry in there.entries()]
     assert events == [["supervisor.ready"], ["logs.dropped"]]
+
+
+@pytest.mark.failure(
+    "The journal reads on, but slower than lines come.",
+    "All lines of a process together wait for a fifth of a second in ten; the others are"
+    " dropped and counted.",
+)
+def test_a_journal_that_is_slow_holds_up_little(
+    there: Journal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = 1000.0
+    waits_s: list[float] = []
+    read: list[bytes] = []
+
+    def wait(_: int, seconds: float) -> bool:
+        nonlocal now
+        took_s = min(seconds, 0.03)
+        now += took_s
+        waits_s.append(took_s)
+        read.append(there.socket.recv(1 << 20))
+        return True
+
+    monkeypatch.setattr(sink, "monotonic", lambda: now)
+    monkeypatch.setattr(sink, "_writable", wait)
+    for _ in range(3000):
+        emit("supervisor.ready")
+    first = len(waits_s)
+
+    assert first > 1
+    assert sum(waits_s) <= sink.WAIT_S + 0.001
+    assert there.dropped > 0
+    assert len(read) + len(there.entries()) + there.dropped == 3000
+    now += sink.JOURNAL_EVERY_S
+    emit("supervisor.ready")
+    for _ in range(3000):
+        emit("supervisor.ready")
+    assert len(waits_s) > first, "it is as patient as before after ten seconds"
+    assert sum(waits_s) <= 2 * sink.WAIT_S + 0.001
+
+
+@pytest.mark.usefixtures("in_job")
+@pytest.mark.parametrize(
+    "text",
+    [
+        pytest.param("a\0JOBSD_EVENT=x\0b", id="NUL"),
+        pytest.param(
+            "\r\nJOBSD_JOB_ID=99\x85JOBSD_JOB_ID=98\u2028PRIORITY=0", id="ends of lines"
+        ),
+        pytest.param("\x1b[31mJOBSD_EVENT=x\x1b[0m\x07\x7f", id="of a terminal"),
+        pytest.param(ESCAPE * 100_000, id="megabytes"),
+        pytest.param('{"event": "job.failed", "job_id": 99, "level": "error"}', id="our own"),
+        pytest.param("<0>JOBSD_EVENT=x", id="a priority"),
+        pytest.param("MESSAGE\n\x03\0\0\0\0\0\0\0abc\nJOBSD_EVENT=x", id="their protocol"),
+    ],
+)
+def test_whatever_a_job_prints_is_one_entry_of_its_own(there: Journal, text: str) -> None:
+    logs._log_text(text, "print")  # pyright: ignore[reportPrivateUsage]
+    logging.getLogger("app").info("%s", text, extra={"event": text, "task": text})
+    entries = there.entries()
+
+    assert len(entries) == 2
+    for entry in entries:
+        (message,) = entry.pop("MESSAGE")
+        assert json.loads(message)["job_id"] == 42
+        assert "\n" not in message
+        assert "\0" not in message
+        assert len(message.encode()) <= sink.LINE_BYTES
+        assert entry == {
+            "PRIORITY": ["6"],
+            "SYSLOG_IDENTIFIER": ["jobsd"],
+            "JOBSD_JOB_ID": ["42"],
+            "JOBSD_CLASS": ["app.mail"],
+            "JOBSD_QUEUE": ["mail"],
+            "JOBSD_ATTEMPT": ["2"],
+            "JOBSD_PROCESS_KIND": ["worker"],
+            "JOBSD_PROCESS_NAME": ["worker-1"],
+        }
+
+
+@pytest.mark.usefixtures("in_job")
+def test_bytes_that_are_no_text_are_an_entry_of_their_job(there: Journal) -> None:
+    logs._log_text("\udcff\udc80 \ud800", "print")  # pyright: ignore[reportPrivateUsage]
+
+    entry = there.entry()
+    assert json.loads(entry["MESSAGE"][0])["job_id"] == 42
+    assert entry["JOBSD_JOB_ID"] == ["42"]
+
+
+def test_an_entry_of_very_many_and_very_long_facts_gets_through(there: Journal) -> None:
+    emit(
+        "job.failed",
+        job_id=[10**18 + number for number in range(100_000)],
+        class_name="\N{SNOWMAN}" * 10**6,
+        queue_name=ESCAPE * 10**5,
+        error=ValueError("x" * 10**7),
+    )
+
+    entry = there.entry()
+    assert there.dropped == 0
+    assert len(entry["JOBSD_JOB_ID"]) == journal.VALUES_MAX
+    assert len(entry["JOBSD_CLASS"][0]) == journal.VALUE_MAX
 
 
 def test_a_journal_that_was_started_anew_is_found(there: Journal) -> None:

@@ -53,6 +53,19 @@ def test_a_line_without_an_end_is_ended() -> None:
     assert reported == ["x" * (LINE_MAX + 1)]
 
 
+def test_the_end_of_a_line_that_was_ended_is_no_other_line() -> None:
+    reported, printed = _printed()
+    long = "x" * (LINE_MAX + 1)
+
+    print(long, file=printed)
+    print(file=printed)
+    print(long, "one\ntwo", file=printed)
+    printed.write(long)
+    printed.write("and its end\n")
+
+    assert reported == [long, "", long, " one", "two", long, "and its end"]
+
+
 def test_what_a_job_prints_is_a_line_of_the_log_with_its_id(
     log: Log, monkeypatch: pytest.MonkeyPatch
 ) -> None:

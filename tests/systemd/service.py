@@ -21,6 +21,9 @@ _PYTHON, _PACKAGES, _SOURCE = "/opt/python", "/opt/packages", "/opt/source"
 
 JOBS = '''
 """What the service under test runs."""
+import logging
+import os
+import subprocess
 import time
 from pathlib import Path
 from jobsd import job
@@ -35,6 +38,16 @@ def slow(seconds):
 def say(text, times):
     for _ in range(times):
         print(text)
+
+@job
+def forge(text):
+    """Write it in each way that leads to the journal."""
+    raw = text.encode() + b"\\0\\xff\\n"
+    for number in (1, 2):
+        os.write(number, raw)
+        subprocess.run(["cat"], input=raw, stdout=number)
+    print(text * 10_000)
+    logging.getLogger("jobsd").warning(text, extra={"event": text, "job_id": 99})
 '''
 
 

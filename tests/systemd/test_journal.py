@@ -16,6 +16,12 @@ PRIORITIES = {"debug": "7", "info": "6", "warning": "4", "error": "3"}
 LINE = "né naïve \N{SNOWMAN} \" \\ ' <3> " + "x" * 9000
 
 
+FORGED = (
+    "FORGED\nJOBSD_EVENT=job.forged\nFORGED=1\nJOBSD_JOB_ID=99\n<0>FORGED\n"
+    "JOBSD_JOB_ID\n\x02\x01\x01\x01\x01\x01\x01\x0199\nFORGED\n"
+)
+
+
 @pytest.fixture
 def journal(service: Service) -> list[dict[str, Any]]:
     """All that the service has logged while jobs printed long lines at once."""
@@ -54,6 +60,58 @@ def test_entries_are_found_by_what_they_are_about(
     assert len(found.splitlines()) >= 20
     assert {json.loads(line)["job_id"] for line in found.splitlines()} == {int(job_id)}
     assert [json.loads(line)["event"] for line in ready.splitlines()] == ["supervisor.ready"]
+
+
+@pytest.mark.failure(
+    "The journal's daemon stands still, then is killed, while jobs write much.",
+    "Jobs go on; lines are dropped and counted, and the log goes on with the next daemon.",
+)
+def test_a_journal_that_stands_still_or_dies_holds_up_no_job(service: Service) -> None:
+    service.configure(JOBSD_EMBEDDED="1", queue="workers: [{processes: 1, threads: 3}]\n")
+    service.control("start")
+    daemon = "systemd-journald"
+    service.box.run("systemctl", "kill", "--signal=STOP", daemon)
+    try:
+        service.command("enqueue", "service_jobs.say", json.dumps([LINE, 300]))
+        service.command("enqueue", "service_jobs.slow", "[0]")
+        wait_for(lambda: service.exists("ended"), 90, "a job")
+    finally:
+        service.box.run("systemctl", "kill", "--signal=CONT", daemon)
+    _wait_for_line(service, "logs.dropped")
+    service.box.run("systemctl", "kill", "--signal=KILL", daemon)
+
+    _wait_for_line(service, "afterwards")
+
+
+@pytest.mark.failure(
+    "A job writes lines of fields, bytes of the journal's protocol and megabytes, in each way.",
+    "They are the message of entries that are the job's own; no field is forged.",
+)
+def test_what_a_job_writes_forges_no_field(service: Service) -> None:
+    service.configure(JOBSD_EMBEDDED="1", queue="workers: [{processes: 1, threads: 1}]\n")
+    service.control("start")
+    job_id = service.command("enqueue", "service_jobs.forge", json.dumps([FORGED])).split()[-1]
+    _wait_for_line(service, "afterwards")
+    service.control("stop")
+
+    entries = [e for e in service.journal() if "FORGED" in str(e["MESSAGE"])]
+    found = [entry.get("JOBSD_JOB_ID") for entry in entries]
+    assert len(entries) >= 6
+    assert set(found) == {job_id}
+    assert {entry["PRIORITY"] for entry in entries} <= {"4", "6"}
+    assert not [entry for entry in entries if "JOBSD_EVENT" in entry]
+    for field in ("JOBSD_JOB_ID=99", "JOBSD_EVENT=job.forged", "FORGED=1"):
+        assert service.box.ask("journalctl", "--output=cat", "--all", field) == ""
+
+
+def _wait_for_line(service: Service, text: str) -> None:
+    """Let jobs print until a line with this text has come through."""
+
+    def comes() -> bool:
+        service.command("enqueue", "service_jobs.say", json.dumps(["afterwards", 1]))
+        return text in service.reported()
+
+    wait_for(comes, 90, f"a line with {text}")
 
 
 def _printed(service: Service) -> int:

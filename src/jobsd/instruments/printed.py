@@ -26,6 +26,8 @@ class _Here(threading.local):
     def __init__(self) -> None:
         self.texts: dict[Printed, str] = {}
         self.decoders: dict[Printed, codecs.IncrementalDecoder] = {}
+        self.ended: set[Printed] = set()
+        """Those whose last line was ended before its end came."""
 
 
 _here = _Here()
@@ -35,6 +37,7 @@ _decoder = codecs.getincrementaldecoder("utf-8")
 def end_lines() -> None:
     """Log what this thread has printed without an end of line: it is of the job that ends."""
     decoders, texts = _here.decoders, _here.texts
+    _here.ended.clear()
     while decoders:
         printed, decoder = decoders.popitem()
         printed.write(decoder.decode(b"", final=True))
@@ -72,10 +75,15 @@ class Printed(io.TextIOBase):
         """Log each line that is complete; keep the rest for the next call."""
         if is_logged():
             return len(text)
-        texts = _here.texts
-        *lines, rest = (texts.pop(self, "") + text).split("\n")
+        texts, given = _here.texts, text
+        if text and self in _here.ended:
+            # `print` writes the end of a line by itself: it is not one more line.
+            _here.ended.discard(self)
+            given = text.removeprefix("\n")
+        *lines, rest = (texts.pop(self, "") + given).split("\n")
         if len(rest) > LINE_MAX:
             lines.append(rest)
+            _here.ended.add(self)
         elif rest:
             texts[self] = rest
         for line in lines:
