@@ -45,7 +45,10 @@ def _emitted() -> Iterator[tuple[str, str, set[str]]]:
 
 
 def _called(node: ast.Call) -> str:
+    """Return the name of what is called, or would be by a `partial`."""
     function = node.func
+    if getattr(function, "id", "") == "partial":
+        function = node.args[0]
     return function.attr if isinstance(function, ast.Attribute) else getattr(function, "id", "")
 
 
