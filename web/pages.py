@@ -44,7 +44,7 @@ LOGS_SHOWN = 10
 """Attempts whose logs a page shows, where these are kept."""
 _NEWEST = 2_000
 """So many of the newest jobs are looked at for those that have ended."""
-_SEARCH_S, _AGED_SEARCH_S = 0.08, 3.0
+_SEARCH_S, _AGED_SEARCH_S = 0.06, 3.0
 """For so long jobs are read; longer where the search says how old they may be."""
 _DAY = timedelta(hours=24)
 
