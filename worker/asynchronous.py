@@ -21,7 +21,7 @@ from jobsd.performing.coroutines import BEAT_S, Coroutines
 from .claiming.polling import POLL_MAX_S, PrefetchPolicy
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from jobsd.configuration.options import WorkerOptions
     from jobsd.performing.perform import ClaimedJob, Run
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from jobsd.processes.context import Context
     from jobsd.processes.entry import ScoreboardEntry
 
-    from .turn import Turns
+    from .turn import ClaimRequest, Turns
 
 
 class Aim(NamedTuple):
@@ -59,7 +59,11 @@ class Asynchronous:
         self._prefetch = PrefetchPolicy(max(1, options.coroutines), options.prefetch)
         self._favoured: bool | None = None
         """The kind of which alone all jobs of the last claim were, and it was full."""
+        self._favoured_limited: bool | None = None
+        """The same of the last claim of limited jobs."""
         self._rooms: dict[bool, int] = {}
+        self._opened: dict[bool, int] = {}
+        """How many limited jobs of each kind may still be handed over."""
 
     @property
     def is_active(self) -> bool:
@@ -106,6 +110,37 @@ class Asynchronous:
             return Aim(min(threads, loop) if self._favoured is None else self._favoured_room)
         return Aim(loop or threads, bool(loop))
 
+    def limited_aim(self, request: ClaimRequest, left: int, threads: int) -> Aim:
+        """Return for how many limited jobs there is room behind a claim, of the kinds it meant.
+
+        `left` is by how many the claim came back short. One that was full may have passed over
+        limited jobs that come first: as many of these may be claimed beside, as it was for.
+        """
+        if not self.is_active:
+            return Aim(left if left > 0 else request.limit)
+        if left > 0:
+            self._opened = {True: self._room(), False: threads}
+        else:
+            self._opened = self._rooms or dict.fromkeys((False, True), request.limit)
+        if request.kind is not None:
+            return Aim(self._opened[request.kind], request.kind)
+        loop, threads = self._opened[True], self._opened[False]
+        if loop and threads:
+            favoured = self._favoured_limited
+            return Aim(min(loop, threads) if favoured is None else self._opened[favoured])
+        return Aim(loop or threads, bool(loop))
+
+    def is_for_loop(self, aim: Aim) -> bool:
+        """Return whether a claim of limited jobs is for the loop, as far as that is known."""
+        return self._favoured_limited is True if aim.kind is None else aim.kind
+
+    def favour_limited(self, jobs: Sequence[ClaimedJob], limit: int) -> None:
+        """Take note of a claim of limited jobs of both kinds, which was for so many."""
+        if self.is_active:
+            kinds = {self.is_ours(job) for job in jobs}
+            full = len(kinds) == 1 and len(jobs) >= limit
+            self._favoured_limited = kinds.pop() if full else None
+
     @property
     def _favoured_room(self) -> int:
         return self._rooms[bool(self._favoured)]
@@ -138,16 +173,22 @@ class Asynchronous:
         """Return whether a job is for the loop."""
         return self.is_active and job.class_name in registry.asynchronous()
 
-    def split(self, jobs: list[ClaimedJob]) -> int:
+    def split(self, jobs: list[ClaimedJob], *, further: bool) -> int:
         """Return how many jobs of one slot, from the first on, can be handed over together.
 
         Those of the loop one at a time; those of threads up to the first that is for the loop.
+        Of each kind only as many as there is room for. What comes `further` to a series of a
+        thread is for this thread only.
         """
-        if not self.is_active:
+        if not self.is_active or not jobs:
             return len(jobs)
-        if jobs and self.is_ours(jobs[0]):
-            return 1
-        return next((n for n, job in enumerate(jobs) if self.is_ours(job)), len(jobs))
+        loop = self.is_ours(jobs[0])
+        if further:
+            return _until_first(self.is_ours, jobs)
+        whole = 1 if loop else _until_first(self.is_ours, jobs)
+        fitting = min(whole, max(0, self._opened.get(loop, whole)))
+        self._opened = {**self._opened, loop: self._opened.get(loop, whole) - fitting}
+        return fitting
 
     def collect(self) -> tuple[list[Run], list[ClaimedJob]]:
         """Return the runs that have ended, and the jobs that go back."""
@@ -174,5 +215,10 @@ class Asynchronous:
         self.coroutines.close()
 
     def _room(self) -> int:
+        """Return for how many more coroutines there is room."""
         most = self._turns.room(self.coroutines.uncollected, self.uncollected)
         return self._prefetch.room(self.coroutines, most)
+
+
+def _until_first(fits: Callable[[ClaimedJob], bool], jobs: list[ClaimedJob]) -> int:
+    return next((n for n, job in enumerate(jobs) if fits(job)), len(jobs))

@@ -193,7 +193,7 @@ class Worker(DatabaseLoop):
         self._completions.step()
         if self._ledger.frees_slot:
             # The same turn hands the slot over, and the next job of the key is claimed.
-            self._claiming.limited.search_now()
+            self._claiming.limited.searches.now()
         startable = self._claiming.prefetch.startable(self._pool.running_for_s())
         if startable is not None and self._pool.waiting > startable:
             self._ledger.give_back(self._pool.take_back(startable))

@@ -20,6 +20,7 @@ _FRAGMENTS = {
     *("nothing", "record", "no_claim", "pick_any", "pick_each", "pick_named", "pick_lanes"),
     *("take", "hold", "walk_any", "walk_named", "scout", "move", "meet_any", "meet_named"),
     *("claim", "pick_kind", "take_either", "head", "head_walked", "jobs"),
+    *("meet_kind", "as_they_come"),
 }
 _PARTS = {"places", "search", "rows", "ids", "some", "next", "lost"}
 _UNPREPARED = re.compile(r"^(?:COPY|BEGIN|COMMIT)\b", re.MULTILINE)
@@ -50,7 +51,7 @@ def _statements() -> list[Statement]:
             if statement.name not in _FRAGMENTS | _PARTS
             and not _UNPREPARED.search(statement.text)
         ]
-    found += [series.CLAIM_ANY, series.CLAIM_NAMED]
+    found += [series.CLAIM_ANY, series.CLAIM_NAMED, series.CLAIM_KIND]
     for beginning in _BEGINNINGS:
         found += [
             beginning.with_(end)

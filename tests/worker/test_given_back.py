@@ -47,7 +47,7 @@ def test_what_was_given_back_goes_before_a_limited_job_that_is_less_urgent(
 
     for _ in range(3):
         claiming.ways.both.polling.poll_now()
-        claiming.limited.search_now()
+        claiming.limited.searches.now()
         driven.worker.poll()
     driven.until(driven.at_rest)
     claiming.ways.both.cursor._walked_s = 0.0
@@ -66,7 +66,7 @@ def test_a_claim_for_coroutines_alone_says_nothing_of_functions(
     worker, claiming = driven.worker, driven.worker._claiming
     enqueue_many(note.with_args(n) for n in range(20))
     limited.using(priority=5).enqueue(-1)
-    claiming.limited.search_now()
+    claiming.limited.searches.now()
 
     request = claiming.request(Aim(kind=True, limit=5), monotonic(), worker._process_id)
     result = worker._turns.take(worker._ledger.recording(), release=[], request=request)

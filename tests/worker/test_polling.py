@@ -133,7 +133,7 @@ def test_a_job_whose_enqueuer_had_seen_nobody_idle_is_found_at_once(
     worker._claiming.ways.both.polling._backoff_s = POLL_MAX_S
     # Nothing else finds the job early: the claim is a sweep, no search for limited jobs is due.
     worker._claiming.ways.both.cursor.reset()
-    worker._claiming.limited.next_search = math.inf
+    worker._claiming.limited.searches[None].due_at = math.inf
     worker._claiming.ways.both.polling.poll_now()
     monkeypatch.setattr(worker._claiming.idle, "register", commit_behind_its_back)
     note_polling.using(wait=3600).enqueue("crossed")

@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from jobsd.clock import monotonic
-from jobsd.jobs import lanes, ready, registry
+from jobsd.jobs import lanes, ready
 from jobsd.processes.idle_registration import IdleRegistration
 from jobsd.worker.turn import ClaimRequest
 
@@ -79,7 +79,7 @@ class Claiming:
 
     def _reset(self) -> None:
         self.ways.reset()
-        self.limited.reset()
+        self.limited.searches.reset()
 
     def hear(self, word: str, queue: str) -> None:
         """Take in a notification."""
@@ -88,7 +88,7 @@ class Claiming:
         if word in {"ready", "limited", "resumed"} and self.selector.add(queue):
             self.ways.poll_now()
             if word != "ready":
-                self.limited.search_now()
+                self.limited.searches.now()
         if word == "lane":
             self.known_classes.parked(queue)
 
@@ -117,9 +117,7 @@ class Claiming:
     def due_at(self, aim: Aim) -> float:
         """Return when such a claim is due."""
         way = self.ways[aim.kind]
-        if aim.kind:
-            return way.polling.next_poll
-        search_at = self.limited.next_search
+        search_at = self.limited.searches[aim.kind].due_at
         if self._ledger.returns > way.returns_swept:
             search_at = max(search_at, way.cursor.sweep_at)
         return min(way.polling.next_poll, search_at)
@@ -139,9 +137,7 @@ class Claiming:
         opened, registered = self.known_classes.open, self.idle.stands
         if aim.kind is None:
             return self.selector.search(way.cursor, opened, registered=registered)
-        loop = registry.asynchronous()
-        names = loop if aim.kind else registry.known() - loop
-        kind = {lanes.lane_of(name) for name in names}
+        kind = lanes.of_kind(aim.kind)
         meant: list[Lane] = [lane for lane in opened if lane[1] in kind]
         segments = self.selector.search_kind(way.cursor, meant, registered=registered)
         how = {"kind": sorted(kind), "depth": way.depth(aim.limit)}
@@ -209,26 +205,22 @@ class Claiming:
         self, request: ClaimRequest, result: TurnResult, *, walks_on: bool
     ) -> bool:
         """Claim limited jobs if it is time to; return whether no more of any kind wait."""
-        room, until = request.limit - result.size, None
-        if room <= 0:
+        left, until = request.limit - result.size, None
+        if left <= 0:
             last = [*result.jobs, *result.unknown, *result.withheld][-1]
-            room, until = request.limit, Until(last.queue_name, last.priority, last.position)
+            until = Until(last.queue_name, last.priority, last.position)
         elif walks_on:
             until = Until(*result.walked[-1])
         elif self._ledger.returns > self.ways[request.kind].returns_swept:
             # Released jobs lie before the cursor, and may be more urgent.
             return True
         short = until is None
-        if request.kind:
-            # A claim for coroutines alone says nothing of functions, which may be more urgent
-            # than limited jobs; and there was no room for these.
-            return short
-        threads = request.limit if not self._asynchronous.is_active else self._thread_room()
-        if threads and monotonic() >= self.limited.next_search:
+        aim = self._asynchronous.limited_aim(request, left, self._thread_room())
+        if aim.limit and monotonic() >= self.limited.searches[aim.kind].due_at:
             claimed = self.limited.claim(
-                room, request.asked_at, until, registered=self.idle.stands
+                aim, request.asked_at, until, registered=self.idle.stands
             )
-            short = short and claimed < room
+            short = short and claimed < aim.limit
         return short
 
     def _after_full(self, request: ClaimRequest) -> None:
@@ -236,7 +228,7 @@ class Claiming:
         polling.after_full()
         if polling.saturated and not self._waits and self.idle.withdraw(request.process_id):
             # No notifications of limited jobs come any more.
-            self.limited.search_now()
+            self.limited.searches.now()
 
     def _after_short(self, request: ClaimRequest) -> None:
         way = self.ways[request.kind]

@@ -8,23 +8,29 @@ only those limited jobs are claimed that come before its last job.
 Jobs that were met and can't be started now (their key is full, or another worker has to start
 the first ones) are blocked where that is little work. Where nothing else was met, they are a
 gap of the cursor, like unknown jobs in a row, and are blocked in the background.
+
+Where threads have room and the loop has none, or the other way round, only limited functions,
+or only limited coroutines, are searched (`searches`): like plain jobs, neither kind waits for
+room that the other needs.
 """
 
 from __future__ import annotations
 
 from itertools import groupby
 from operator import attrgetter
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, cast
 
 from jobsd.clock import monotonic
 from jobsd.instruments.events import emit, is_subscribed
-from jobsd.jobs import series
+from jobsd.jobs import lanes, series
 from jobsd.jobs.claims import array
 from jobsd.performing.series import Series
+from jobsd.worker.asynchronous import Aim
 from jobsd.worker.turn import came_along, claimed_job
 
-from .cursor import ClaimCursor, Gap, GapClearing
+from .cursor import Gap, GapClearing
 from .polling import BYTES_MAX, FEW, PATIENCE_S
+from .searches import Searches
 
 if TYPE_CHECKING:
     from jobsd.database.connection import Session
@@ -41,18 +47,12 @@ if TYPE_CHECKING:
     from .polling import PrefetchPolicy
     from .selector import QueueSelector
 
-SEARCH_MIN, SEARCH_MAX = 500, 20_000
-"""So many jobs are met by one statement; more only after some of which none is for us."""
 ASIDE_MAX = 100
 """So many of them are blocked by the statement that claims; the rest in the background."""
 BLOCKED = 1000
 IDLE_SHARE = 9.0
 """After an idle worker has blocked so many in the background, so many times its duration
 passes."""
-PAUSE_MIN_S = 0.005
-PAUSE_MAX_S, PAUSE_BUSY_S = 5.0, 0.25
-"""How long to wait before the next search, where nothing was found: while the worker is
-registered as idle, so that a notification comes, and while it is not."""
 
 
 class Until(NamedTuple):
@@ -85,48 +85,41 @@ class Limited:
         self._pool = pool
         self._report = report
         self._asynchronous = asynchronous
-        self._cursor = ClaimCursor()
-        self._clearing = GapClearing(self._cursor, self._block, IDLE_SHARE)
+        self.searches = Searches()
+        as_they_come = self.searches[None].cursor
+        self._clearing = GapClearing(as_they_come, self._block, IDLE_SHARE)
         self._knows = False
-        self._depth = SEARCH_MIN
-        self._pause_s = PAUSE_MIN_S
-        self.next_search = 0.0
-        """When to search for limited jobs (monotonic)."""
 
-    def search_now(self) -> None:
-        """Search at once: there is reason to think that limited jobs may be claimed."""
-        self.next_search = 0.0
-        self._pause_s = PAUSE_MIN_S
-
-    def reset(self) -> None:
-        """Begin at the head again: the database may be another, or jobs lie before."""
-        self._cursor.reset()
-        self.search_now()
-
-    def claim(
-        self, limit: int, asked_at: float, until: Until | None, *, registered: bool
-    ) -> int:
-        """Claim so many jobs at most; return how many these are.
+    def claim(self, aim: Aim, asked_at: float, until: Until | None, *, registered: bool) -> int:
+        """Claim so many jobs at most, of the kind that is meant; return how many these are.
 
         `until` is the last job that was claimed beside them, if there may be more after it;
         `registered` says that the worker is registered as idle.
         """
+        search, began = self.searches[aim.kind], monotonic()
         if not self._knows and not self._are_any():
-            self._pause(registered=registered)
+            self.searches.pause(registered=registered)
             return 0
-        further = self._further()
-        sweep = self._cursor.begin_claim()
+        # A series is of functions: coroutines have a claim each.
+        further = [] if aim.kind else self._further()
+        sweep = search.cursor.begin_claim()
         everything = self._selector.selection.everything
         queues = [None] if everything else self._selector.queues(registered=registered)
-        segments = self._cursor.segments(queues)
+        segments = search.cursor.segments(queues)
         met, jobs = self._ask(
-            {**segments, **_until(until, segments["names"]), **self._more(further)},
-            *(limit, self._depth, ASIDE_MAX),
+            {
+                **segments,
+                **_until(until, segments["names"]),
+                **self._more(further),
+            },
+            *(aim, search.depth, ASIDE_MAX),
             asked_at=asked_at,
         )
         self._hand_over(jobs, further, asked_at)
-        self._cursor.advance((), sweep=sweep)
-        self._go_on(met, segments["names"], claimed=len(jobs), registered=registered)
+        if aim.kind is None:
+            self._asynchronous.favour_limited(jobs, aim.limit)
+        search.advance(met, sweep=sweep)
+        search.go_on(met, len(jobs), monotonic() - began, registered=registered)
         return len(jobs)
 
     def _are_any(self) -> bool:
@@ -151,33 +144,33 @@ class Limited:
         }
         met, _ = self._ask(
             {**part, **_until(None, []), **self._more([])},
-            *(0, BLOCKED, BLOCKED),
+            *(Aim(0), BLOCKED, BLOCKED),
             asked_at=monotonic(),
         )
-        return None if met.met < BLOCKED else met.stretches[-1].last
+        return None if met.walked < BLOCKED else met.stretches[-1].last
 
     def _ask(
         self,
         parameters: dict[str, Plain],
-        limit: int,
+        aim: Aim,
         depth: int,
         aside_max: int,
         *,
         asked_at: float,
     ) -> tuple[Met, list[ClaimedJob]]:
-        everything = self._selector.selection.everything
+        everything, limit = self._selector.selection.everything, aim.limit
+        names = cast("list[str | None]", parameters["names"])
+        as_they_come = series.CLAIM_ANY if everything else series.CLAIM_NAMED
         head, *rows = self._session.fetch_prepared(
-            series.CLAIM_ANY if everything else series.CLAIM_NAMED,
+            as_they_come if aim.kind is None else series.CLAIM_KIND,
             {
                 **parameters,
+                **self._kind(aim),
+                **self._shape(aim),
                 "limit": limit,
                 "depth": depth,
                 "aside_max": aside_max,
-                "long": self._prefetch.series_max,
-                "deep": max(1, self._pool.size + 1 - len(self._pool.series)),
-                "threads": self._pool.size,
-                "in_hand": (in_hand := sorted(self._ledger.keys)),
-                "flowing": [] if self._is_standing else in_hand,
+                "flowing": [] if self._is_standing else sorted(self._ledger.keys),
                 "overdue": sorted(self._known_classes.overdue),
                 "everything": everything,
                 "queues": list(self._selector.selection.patterns),
@@ -188,14 +181,38 @@ class Limited:
                 "keep": self._ledger.keep,
             },
         )
-        met = series.met(head)
+        met = series.met(head, names)
         self._emit(met)
         return met, self._known_classes.last_attempts([claimed_job(row) for row in rows])
+
+    def _shape(self, aim: Aim) -> dict[str, Plain]:
+        """Return how long series may be, of how many keys, and how many of one key.
+
+        Each coroutine is a series of its own: all that there is room for may be of one key.
+        """
+        if self._asynchronous.is_for_loop(aim):
+            most = self._asynchronous.coroutines.size
+            return {"long": 1, "deep": max(1, aim.limit), "threads": most}
+        return {
+            "long": self._prefetch.series_max,
+            "deep": max(1, self._pool.size + 1 - len(self._pool.series)),
+            "threads": self._pool.size,
+        }
+
+    def _kind(self, aim: Aim) -> dict[str, Plain]:
+        """Return by which classes to search, where only one kind is meant."""
+        if aim.kind is None:
+            return {}
+        overdue = set[str]() if aim.kind else self._known_classes.overdue
+        return {"kind": sorted(lanes.of_kind(aim.kind) | overdue)}
 
     @property
     def _is_standing(self) -> bool:
         """Whether a job runs for so long that what waits for its slot waits for long, too."""
-        return max(self._pool.running_for_s(), default=0.0) >= PATIENCE_S
+        running_s = [*self._pool.running_for_s()]
+        if self._asynchronous.is_active:
+            running_s += self._asynchronous.coroutines.running_for_s()
+        return max(running_s, default=0.0) >= PATIENCE_S
 
     def _further(self) -> list[Series]:
         """Return the series that are to get more jobs: none while others wait for a thread.
@@ -234,12 +251,12 @@ class Limited:
             key = claim[0].concurrency_key or ""
             self._ledger.add_series(claim_id, claim, key, asked_at)
             whole = [job for job in claim if job.arguments]
-            together = self._asynchronous.split(whole)
+            together = self._asynchronous.split(whole, further=claim_id in known)
             self._ledger.give_back(whole[together:])
             posted = [(job, asked_at) for job in whole[:together]]
-            if whole and self._asynchronous.is_ours(whole[0]) and claim_id not in known:
-                self._asynchronous.post(whole[:1], asked_at)
-            elif each := known.pop(claim_id, None):
+            if posted and self._asynchronous.is_ours(whole[0]):
+                self._asynchronous.post(whole[:together], asked_at)
+            elif posted and (each := known.pop(claim_id, None)):
                 self._pool.prolong(each, posted)
                 each.low = len(each.waiting) // 2
             elif len(posted) == 1:
@@ -265,36 +282,14 @@ class Limited:
         if met.unknown:
             self._known_classes.meet(met.unknown)
 
-    def _go_on(
-        self, met: Met, names: list[str | None], *, claimed: int, registered: bool
-    ) -> None:
-        if claimed or met.left:
-            self._depth = SEARCH_MIN
-            self._pause_s = PAUSE_MIN_S
-            self.next_search = 0.0 if claimed else monotonic() + PAUSE_MIN_S
-            return
-        if met.met >= self._depth:
-            for turn, priority, first, last in met.stretches:
-                queue = names[turn - 1] if turn else None
-                self._cursor.skip(Gap(queue, priority, first - 1, last))
-            self._depth = SEARCH_MAX
-            self.next_search = 0.0
-            return
-        self._depth = SEARCH_MIN
-        self._cursor.request_sweep()
-        self._pause(registered=registered)
-
-    def _pause(self, *, registered: bool) -> None:
-        self._pause_s = min(self._pause_s * 2, PAUSE_MAX_S if registered else PAUSE_BUSY_S)
-        self.next_search = monotonic() + self._pause_s
-
 
 def _until(until: Until | None, names: list[str | None]) -> dict[str, Plain]:
     if until is None:
-        return dict.fromkeys(("until_turn", "until_priority", "until_position"))
+        return dict.fromkeys(("until_turn", "until_name", "until_priority", "until_position"))
     turn = max((n for n, name in enumerate(names, 1) if name == until.queue_name), default=0)
     return {
         "until_turn": turn,
+        "until_name": until.queue_name,
         "until_priority": until.priority,
         "until_position": until.position,
     }

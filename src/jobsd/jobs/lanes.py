@@ -18,6 +18,8 @@ from typing import TYPE_CHECKING
 
 from jobsd.database.statements import Statements
 
+from . import registry
+
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
     from datetime import datetime
@@ -48,6 +50,12 @@ def lane_of(class_name: str) -> str:
     import hashlib  # noqa: PLC0415 - it is large, and most readers of lanes hash nothing
 
     return f"sha256 {hashlib.sha256(encoded).hexdigest()}"
+
+
+def of_kind(kind: bool) -> set[str]:  # noqa: FBT001 - the kind of `worker.claiming.ways`
+    """Return the lanes of all asynchronous jobs that are known (True), or of all others."""
+    loop = registry.asynchronous()
+    return {lane_of(name) for name in (loop if kind else registry.known() - loop)}
 
 
 def publish(

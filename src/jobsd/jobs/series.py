@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from jobsd.database.statements import Statements
@@ -18,17 +19,26 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 STATEMENTS = Statements("jobsd.jobs", "series.sql")
-CLAIM_ANY = STATEMENTS["meet_any"].with_(STATEMENTS["claim"])
-CLAIM_NAMED = STATEMENTS["meet_named"].with_(STATEMENTS["claim"])
+_MEETING = Statements("jobsd.jobs", "meeting.sql")
+CLAIM_ANY, CLAIM_NAMED = (
+    _MEETING[meet].with_(_MEETING["as_they_come"]).with_(STATEMENTS["claim"])
+    for meet in ("meet_any", "meet_named")
+)
+CLAIM_KIND = _MEETING["meet_kind"].with_(STATEMENTS["claim"])
 
 
 class Stretch(NamedTuple):
-    """Limited jobs that were met: by which segment, of which priority, from where to where."""
+    """Limited jobs that were walked over: of which queue and priority, from where to where.
 
-    turn: int
+    The queue is None where a search is for all together. `meant` is the position of the first
+    that was meant, if there is one.
+    """
+
+    queue: str | None
     priority: int
     first: int
     last: int
+    meant: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +49,7 @@ class Met:
     classes of jobs that come first of their key and can't be started here.
     """
 
-    met: int = 0
+    walked: int = 0
     left: bool = False
     parked: int = 0
     dropped: list[int] = field(default_factory=list[int])
@@ -47,14 +57,15 @@ class Met:
     stretches: list[Stretch] = field(default_factory=list[Stretch])
 
 
-def met(row: Sequence[Any]) -> Met:
-    """Return what the first row of a claim says."""
+def met(row: Sequence[Any], names: Sequence[str | None]) -> Met:
+    """Return what the first row of a claim says, in order; each segment has a name."""
     facts = json.loads(row[2])
+    stretches = sorted(json.loads(row[3] or "[]"), key=itemgetter(0, 1))
     return Met(
-        facts["met"],
+        facts["walked"],
         facts["left"],
         facts["parked"],
         facts["dropped"] or [],
         [(queue, name) for queue, name in facts["unknown"] or ()],
-        [Stretch(*each) for each in json.loads(row[3] or "[]")],
+        [Stretch(names[turn - 1] if turn else None, *facts) for turn, *facts in stretches],
     )

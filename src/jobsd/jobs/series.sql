@@ -1,68 +1,6 @@
 -- any: say whether any limited job is ready.
 SELECT EXISTS (SELECT FROM jobsd.blocked_executions WHERE position IS NOT NULL);
 
--- meet_any: meet the next limited jobs of all queues that are not paused, in the order of all
--- ready jobs, behind the places that this worker has passed over. Begins a statement: `keys` goes
--- on. Nothing is locked yet: several of these may be of one key, of which others come first.
-WITH segment AS (
-    SELECT after_priority, after_position, below_priority, below_position
-    FROM unnest(
-        %(after_priorities)s::integer[], %(after_positions)s::bigint[],
-        %(below_priorities)s::bigint[], %(below_positions)s::bigint[]
-    ) AS segment (after_priority, after_position, below_priority, below_position)
-), met AS MATERIALIZED (
-    SELECT waiting.*, 0::bigint AS turn
-    FROM segment
-    CROSS JOIN LATERAL (
-        SELECT
-            ctid AS place, job_id, priority, position, concurrency_key AS key,
-            concurrency_limit AS most, yields
-        FROM jobsd.blocked_executions
-        WHERE position IS NOT NULL
-            AND (priority, position) > (segment.after_priority, segment.after_position)
-            AND (priority, position) < (segment.below_priority, segment.below_position)
-            AND (%(until_turn)s::bigint IS NULL OR (priority, position)
-                < (%(until_priority)s::integer, %(until_position)s::bigint))
-            AND queue_name <> ALL (ARRAY(SELECT queue_name FROM jobsd.pauses))
-        ORDER BY priority, position
-        LIMIT %(depth)s::bigint
-    ) AS waiting
-    LIMIT %(depth)s::bigint
-);
-
--- meet_named: the same from a list of queues: the first one's jobs before the second's.
-WITH segment AS (
-    SELECT
-        queue_name, after_priority, after_position, below_priority, below_position, turn
-    FROM unnest(
-        %(names)s::text[], %(after_priorities)s::integer[], %(after_positions)s::bigint[],
-        %(below_priorities)s::bigint[], %(below_positions)s::bigint[]
-    ) WITH ORDINALITY AS segment (
-        queue_name, after_priority, after_position, below_priority, below_position, turn
-    )
-    WHERE queue_name <> ALL (ARRAY(SELECT queue_name FROM jobsd.pauses))
-    ORDER BY turn
-), met AS MATERIALIZED (
-    SELECT waiting.*, segment.turn
-    FROM segment
-    CROSS JOIN LATERAL (
-        SELECT
-            ctid AS place, job_id, priority, position, concurrency_key AS key,
-            concurrency_limit AS most, yields
-        FROM jobsd.blocked_executions
-        WHERE position IS NOT NULL
-            AND queue_name = segment.queue_name
-            AND (priority, position) > (segment.after_priority, segment.after_position)
-            AND (priority, position) < (segment.below_priority, segment.below_position)
-            AND (%(until_turn)s::bigint IS NULL OR (segment.turn, priority, position) < (
-                %(until_turn)s::bigint, %(until_priority)s::integer, %(until_position)s::bigint
-            ))
-        ORDER BY priority, position
-        LIMIT %(depth)s::bigint
-    ) AS waiting
-    LIMIT %(depth)s::bigint
-);
-
 -- claim: take slots of the keys that were met, and claim a series of each: the first jobs of the
 -- key, whichever of them were met, that this worker can start. Slots that it has taken before, of
 -- whose series few jobs are left, get more jobs (`claims`, `keys`, `sizes`, `rooms`).
@@ -97,7 +35,7 @@ key AS MATERIALIZED (
             ))
             ELSE key.most
         END AS most,
-        (key.key IN (SELECT unnest(%(in_hand)s::text[]))) IS TRUE AS is_in_hand,
+        (key.key IN (SELECT unnest(%(keys)s::text[]))) IS TRUE AS is_extended,
         (key.key IN (SELECT unnest(%(flowing)s::text[]))) IS TRUE AS is_flowing
     FROM key
     CROSS JOIN LATERAL (
@@ -117,19 +55,13 @@ key AS MATERIALIZED (
     FROM (
         SELECT *, row_number() OVER (ORDER BY place_met) AS rank, count(*) OVER () AS keys
         FROM counted
-        WHERE held < most AND NOT is_in_hand
+        WHERE held < most AND NOT is_extended
     ) AS open
     UNION ALL
     SELECT key, 0, 0, '{}', claim_id, size, true, room
     FROM unnest(
         %(claims)s::bigint[], %(keys)s::text[], %(sizes)s::integer[], %(rooms)s::integer[]
     ) AS further (claim_id, key, size, room)
-), known AS MATERIALIZED (
-    SELECT unnest(lanes) AS lane
-    FROM jobsd.worker_classes
-    WHERE process_id = %(process_id)s::bigint
-    UNION ALL
-    SELECT unnest(%(overdue)s::text[])
 ), seen AS MATERIALIZED (
     SELECT
         wanted.key, wanted.place_met, wanted.held, wanted.numbers,
@@ -308,12 +240,12 @@ SELECT
     NULL::bigint,
     (SELECT count(*) FROM held),
     json_build_object(
-        'met', (SELECT count(*) FROM met),
+        'walked', (SELECT count(*) FROM walked),
         -- Whether any that was met might have been started here, and was left.
         'left', EXISTS (
             SELECT
             FROM counted
-            WHERE held < most AND NOT is_in_hand
+            WHERE held < most AND NOT is_extended
                 AND (key IN (SELECT key FROM held)) IS NOT TRUE
                 AND (key IN (
                     SELECT key FROM judged WHERE number = 1 AND (NOT is_ours OR free <= 0)
@@ -328,10 +260,12 @@ SELECT
         )
     )::text,
     (
-        SELECT json_agg(json_build_array(turn, priority, first, last))::text
+        SELECT json_agg(json_build_array(turn, priority, first, last, meant))::text
         FROM (
-            SELECT turn, priority, min(position) AS first, max(position) AS last
-            FROM met
+            SELECT
+                turn, priority, min(position) AS first, max(position) AS last,
+                min(position) FILTER (WHERE is_meant) AS meant
+            FROM walked
             GROUP BY turn, priority
         ) AS stretch
     ),

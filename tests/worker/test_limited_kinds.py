@@ -1,0 +1,222 @@
+"""Limited functions and limited coroutines: neither kind holds the other up."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+
+from jobsd.jobs import client
+from jobsd.jobs.definition import job
+from jobsd.jobs.limits import Limit
+from jobsd.worker.claiming import searches
+
+from .bodies import gate, noted
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from .conftest import Count, Driven, MakeWorker
+
+
+def _one() -> Limit:
+    return Limit(to=1, key=lambda key: key)
+
+
+async def _stay() -> None:
+    while not gate.is_set():  # noqa: ASYNC110 - the gate is that of threads
+        await asyncio.sleep(0.005)
+
+
+@job(limits_concurrency=_one())
+def function(key: str) -> None:
+    noted.append(key)
+
+
+@job(limits_concurrency=_one())
+async def coroutine(key: str) -> None:
+    noted.append(key)
+
+
+@job
+def hold(number: int) -> None:
+    noted.append(number)
+    assert gate.wait(120)
+
+
+@job
+async def ahold(number: int) -> None:
+    noted.append(number)
+    await _stay()
+
+
+@job(limits_concurrency=Limit(to=3, key="same", group="threads"))
+def beside(number: int) -> None:
+    noted.append(number)
+    assert gate.wait(120)
+
+
+@job(limits_concurrency=Limit(to=3, key="same", group="loop"))
+async def abeside(number: int) -> None:
+    noted.append(number)
+    await _stay()
+
+
+@job(limits_concurrency=Limit(key="same", group="both"))
+def shared(number: int) -> None:
+    noted.append(number)
+
+
+@job(limits_concurrency=Limit(key="same", group="both"))
+async def ashared(number: int) -> None:
+    noted.append(number)
+
+
+@job
+def plain(number: int) -> None:
+    noted.append(number)
+    time.sleep(0.05)
+
+
+@job
+async def aplain(key: str) -> None:
+    noted.append(key)
+
+
+KINDS = {"threads": (hold, 1, function), "loop": (ahold, 4, coroutine)}
+"""Where there is no room, by what, how many of it, and what can't start there."""
+OTHER = {"threads": "loop", "loop": "threads"}
+
+
+def _fill(make_worker: MakeWorker, where: str, queues: tuple[str, ...] = ("*",)) -> Driven:
+    """Return a worker with no room in its threads, or in its loop."""
+    holds, room, _ = KINDS[where]
+    client.enqueue_many([holds.with_args(n) for n in range(room)])
+    driven = make_worker(threads=1, coroutines=4, queues=queues)
+    driven.until(lambda: len(noted) == room)
+    noted.clear()
+    return driven
+
+
+@pytest.fixture(autouse=True)
+def _open_at_the_end() -> Iterator[None]:
+    yield
+    gate.set()
+
+
+@pytest.mark.parametrize("full", ["threads", "loop"])
+@pytest.mark.parametrize("patterns", [("*",), ("default", "other*")])
+def test_a_limited_job_starts_while_only_its_kind_has_room(
+    make_worker: MakeWorker, full: str, patterns: tuple[str, ...]
+) -> None:
+    driven = _fill(make_worker, full, queues=patterns)
+
+    KINDS[OTHER[full]][2].enqueue("k")
+
+    driven.until(lambda: noted == ["k"])
+
+
+@pytest.mark.parametrize("full", ["threads", "loop"])
+@pytest.mark.parametrize("patterns", [("*",), ("default", "other*")])
+def test_behind_5000_that_cannot_start_one_of_the_other_kind_does(
+    make_worker: MakeWorker, count: Count, full: str, patterns: tuple[str, ...]
+) -> None:
+    """And none of the 5,000 is claimed."""
+    driven = _fill(make_worker, full, queues=patterns)
+    _, room, cannot = KINDS[full]
+    client.enqueue_many([cannot.using(priority=n % 3).with_args(f"k{n}") for n in range(5000)])
+    KINDS[OTHER[full]][2].using(priority=1).enqueue("behind")
+
+    driven.until(lambda: noted == ["behind"])
+    driven.until(lambda: count("claimed_executions") == room)
+
+    assert count("blocked_executions") == 5000
+
+
+@pytest.mark.parametrize("full", ["threads", "loop"])
+def test_what_a_search_has_walked_over_starts_once_there_is_room(
+    make_worker: MakeWorker, count: Count, full: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also what is committed, or is of the kind, behind where the search has come to."""
+    monkeypatch.setattr(searches, "SEARCH_MIN", 5)
+    monkeypatch.setattr(searches, "WALK_MAX", 20)
+    driven = _fill(make_worker, full)
+    cannot, can = KINDS[full][2], KINDS[OTHER[full]][2]
+    client.enqueue_many([cannot.with_args(f"k{n}") for n in range(100)])
+    can.using(priority=1).enqueue("first")
+    driven.until(lambda: noted == ["first"])
+    can.using(priority=-1).enqueue("second")
+    can.enqueue("third")
+    driven.until(lambda: sorted(noted, key=str) == ["first", "second", "third"])
+
+    gate.set()
+
+    driven.until(lambda: len(noted) == 103, 60)
+    driven.until(lambda: not count("blocked_executions") and not count("claims"))
+
+
+def test_jobs_of_a_key_that_both_kinds_share_run_in_their_order(
+    make_worker: MakeWorker, count: Count
+) -> None:
+    """A coroutine waits for the function before it; what comes of other keys does not."""
+    driven = _fill(make_worker, "threads")
+    for number in range(4):
+        (shared, ashared)[number % 2].enqueue(number)
+    coroutine.enqueue("own")
+    driven.until(lambda: noted == ["own"])
+    driven.until(lambda: count("claimed_executions") == 1)
+
+    gate.set()
+
+    driven.until(lambda: noted == ["own", 0, 1, 2, 3])
+
+
+@pytest.mark.parametrize("kind", ["threads", "loop"])
+def test_a_job_takes_a_free_slot_beside_one_that_runs_here(
+    make_worker: MakeWorker, count: Count, kind: str
+) -> None:
+    driven, made = (
+        make_worker(threads=5, coroutines=5),
+        beside if kind == "threads" else abeside,
+    )
+    for number in range(1, 4):
+        made.enqueue(number)
+        driven.until(lambda: noted == [*range(1, number + 1)])  # noqa: B023 - at once
+
+    made.enqueue(4)
+    driven.until(lambda: count("blocked_executions WHERE position IS NULL") == 1)
+    assert noted == [1, 2, 3]
+    gate.set()
+
+    driven.until(lambda: noted == [1, 2, 3, 4])
+
+
+def test_a_plain_coroutine_that_is_more_urgent_goes_before_a_limited_one(
+    make_worker: MakeWorker,
+) -> None:
+    hold.enqueue(0)
+    driven = make_worker(threads=1, coroutines=1, prefetch=0)
+    driven.until(lambda: noted == [0])
+    drafts = [coroutine.with_args(f"limited {n}") for n in range(3)]
+    drafts += [aplain.using(priority=-1).with_args(f"plain {n}") for n in range(3)]
+
+    client.enqueue_many(drafts)
+    driven.until(lambda: len(noted) == 7)
+
+    assert noted[1:4] == ["plain 0", "plain 1", "plain 2"]
+
+
+@pytest.mark.parametrize("coroutines", [0, 4])
+def test_an_urgent_limited_function_does_not_wait_for_all_plain_ones(
+    make_worker: MakeWorker, coroutines: int
+) -> None:
+    client.enqueue_many([plain.with_args(n) for n in range(60)])
+    driven = make_worker(threads=1, coroutines=coroutines)
+    driven.until(lambda: len(noted) == 5)
+    function.using(priority=-1).enqueue("urgent")
+
+    driven.until(lambda: len(noted) == 61)
+
+    assert noted[-1] != "urgent"
