@@ -17,6 +17,12 @@ from collections import Counter, defaultdict
 from typing import TYPE_CHECKING
 
 from chaos import jobs
+from chaos.answers import (
+    answered_wrongly,
+    kept_out_wrongly,
+    logged_wrongly,
+    replaced_wrongly,
+)
 from chaos.bounds import begun_late, effects, overlaps, two_of_one_key, unlawful_ends
 from chaos.excuses import Excuses
 
@@ -43,6 +49,10 @@ def figures(evidence: Evidence) -> dict[str, list[str]]:
         "effects not once": effects,
         "begun too late": begun_late,
         "two of one key": two_of_one_key,
+        "answered wrongly": answered_wrongly,
+        "replaced wrongly": replaced_wrongly,
+        "kept out wrongly": kept_out_wrongly,
+        "logged wrongly": logged_wrongly,
         "run too often": _run_too_often,
         "limit exceeded": _limit_exceeded,
         "slots leaked": _slots_leaked,

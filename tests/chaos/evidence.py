@@ -11,6 +11,7 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from chaos.askers import Answer, Ask
 from chaos.enqueuers import Intent
 from chaos.watch import Asked, Sighting
 
@@ -104,6 +105,12 @@ class Evidence:
     """By when each job had to be begun that may expire."""
     effects: list[int] = field(default_factory=list[int])
     """The numbers of the jobs that have stored something in a transaction of their own."""
+    answers: list[Answer] = field(default_factory=list[Answer])
+    asks: list[Ask] = field(default_factory=list[Ask])
+    results: dict[int, Any] = field(default_factory=dict[int, Any])
+    """What is kept of what jobs have returned that have finished."""
+    logs: list[tuple[int, str]] = field(default_factory=list[tuple[int, str]])
+    """What is kept of what the attempts of a job have printed."""
     touched: set[int] = field(default_factory=set[int])
     """Jobs that somebody has retried or dropped by hand, or tried to."""
     exits: dict[int, str] = field(default_factory=dict[int, str])
@@ -157,7 +164,15 @@ def gather(database: Database, evidence: Evidence) -> None:
         )
     ]
     evidence.attempts = [
-        (row[0], row[1]) for row in ask("SELECT job_id, attempt FROM jobsd.attempts")
+        (row[0], row[1])
+        for row in ask("SELECT job_id, attempt FROM jobsd.attempts WHERE error IS NOT NULL")
+    ]
+    evidence.results = dict(
+        ask("SELECT job_id, result -> 0 FROM jobsd.results WHERE state = 'finished'")
+    )
+    evidence.logs = [
+        (row[0], row[1])
+        for row in ask("SELECT job_id, log FROM jobsd.attempts WHERE log IS NOT NULL")
     ]
     evidence.effects = [row[0] for row in ask("SELECT n FROM chaos.effects")]
     evidence.deadlines = {

@@ -35,6 +35,7 @@ jobs:
   default_concurrency_control_period: 1
   preserve_finished_jobs: %(keeps)s
   unknown_class_after: 10m
+  keep_log: 4KB
 monitor: {bind: null}
 supervisor:
   shutdown_timeout: 1.5
@@ -137,7 +138,7 @@ def place(name: str, root: Path, url: str, watch: Watch, threshold_s: float) -> 
     ledger = str(root / "ledger")
     # The trees differ: one is of a newer deploy, with jobs that the other does not know, has a
     # process for hooks, and keeps no finished jobs.
-    both = "chaos.jobs, chaos.bounded_jobs"
+    both = "chaos.jobs, chaos.bounded_jobs, chaos.asked_jobs"
     settings = {
         "modules": f"{both}, chaos.novel_jobs, chaos.hooks" if name == "b" else both,
         "keeps": "false" if name == "b" else "true",

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 
 import jobsd
+from chaos.askers import Askers
 from chaos.auditor import Auditor
 from chaos.checker import figures
 from chaos.enqueuers import Enqueuers
@@ -115,6 +116,7 @@ class _Chaos:
         self._hand = Hand(self._places, base, self._watch, max(requests.threshold_s, _HUNG_S))
         self._auditor = Auditor(base)
         self._enqueuers = Enqueuers(base.url, requests.rate, requests.seed)
+        self._askers = Askers(requests.seed)
         self._operator = Operator(base, requests.seed)
         self._pause = threading.Event()
 
@@ -128,11 +130,14 @@ class _Chaos:
         jobsd.configure(self._base.url)
         self._auditor.start(0.5)
         self._enqueuers.start()
+        self._askers.start()
         self._operator.start()
         self._trouble(progress)
         self._enqueuers.end()
+        self._askers.stop()
         self._operator.end()
         drained_s = self._drain(progress)
+        self._askers.join()
         remains = self._stop_trees()
         self._auditor.end()
         with contextlib.suppress(psycopg.Error):
@@ -204,6 +209,7 @@ class _Chaos:
     def end(self) -> None:
         """Kill what is left, whatever has happened."""
         self._enqueuers.over.set()
+        self._askers.stop()
         with contextlib.suppress(Exception):
             for _, mend in self._hand.repairs:
                 mend()
@@ -228,7 +234,9 @@ class _Chaos:
             remains=remains,
             touched=self._operator.touched,
             cancelled=self._operator.cancelled,
-            errors=[*self._enqueuers.surprises, *self._ends()],
+            answers=self._askers.answers,
+            asks=self._askers.asks,
+            errors=[*self._enqueuers.surprises, *self._askers.surprises, *self._ends()],
             seen={
                 fault: [f"{fault}, {times} times: {what}" for what, times in found.items()]
                 for fault, found in self._auditor.found.items()
@@ -294,12 +302,19 @@ def _kinds(evidence: Evidence) -> dict[str, int]:
         run.job_id for run in evidence.runs if run.result in {"Cancelled", "CancelledError"}
     }
     reasons = Counter(job.reason for job in evidence.jobs)
+    latest = [ask.job_id for ask in evidence.asks if ask.kind == "chaos.latest" and ask.job_id]
     return {
         "cancelled": reasons["cancelled"],
         "cancelled while they ran": len(struck & evidence.cancelled.keys()),
         "expired": reasons["expired"],
         "over their time limit": results["TimeLimitExceeded"],
         "ended with their own transaction": len(evidence.effects),
+        "answers waited for": len(evidence.answers),
+        "replaced while they waited": len(latest) - len({*latest}),
+        "kept out for a time": sum(
+            ask.state == "duplicate" for ask in evidence.asks if ask.kind == "chaos.rare"
+        ),
+        "logs kept": len(evidence.logs),
     }
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from chaos.askers import Answer, Ask
 from chaos.checker import figures
 from chaos.enqueuers import Intent
 from chaos.evidence import Evidence, Holding, Recording, Run, StoredJob
@@ -38,6 +39,9 @@ def story() -> Evidence:
             Run(5, 15, 1, 101, 5.0, "-", 5.5, "Discard"),
             Run(6, 16, 1, 101, 6.0, "chaos.once/k1", 6.2, "NoneType"),
             Run(8, 18, 1, 101, 6.5, "chaos.once/k1", 6.8, "Cancelled"),
+            Run(31, 21, 1, 101, 7.0, "-", 7.1, "NoneType"),
+            Run(34, 22, 1, 101, 7.2, "chaos.latest/k1", 7.3, "NoneType"),
+            Run(35, 23, 1, 101, 7.4, "chaos.latest/k1", 7.5, "NoneType"),
         ],
         jobs=[
             StoredJob(11, 1, 2, 3, "finished", None),
@@ -48,6 +52,9 @@ def story() -> Evidence:
             StoredJob(17, 7, 0, 1, "discarded", None, "chaos.brief", "expired", 7.1),
             StoredJob(18, 8, 1, 1, "discarded", None, "chaos.once", "cancelled", 6.9),
             StoredJob(19, 9, 0, 1, "discarded", None, "chaos.plain", "cancelled", 7.1),
+            StoredJob(21, 31, 1, 1, "finished", None, "chaos.told"),
+            StoredJob(22, 34, 0, 1, "erased", None, "chaos.latest"),
+            StoredJob(23, 35, 1, 1, "finished", None, "chaos.latest"),
         ],
         holdings=[
             Holding(11, 100, 0.9, 2.0, "monitor-a", recorded=True),
@@ -57,6 +64,9 @@ def story() -> Evidence:
             Holding(15, 101, 4.9, 5.6, "worker-b", recorded=True),
             Holding(16, 101, 5.9, 6.3, "", recorded=True),
             Holding(18, 101, 6.4, 6.9, "worker-b", recorded=True),
+            Holding(21, 101, 6.9, 7.1, "worker-b", recorded=True),
+            Holding(22, 101, 7.1, 7.3, "worker-b", recorded=True),
+            Holding(23, 101, 7.3, 7.5, "worker-b", recorded=True),
         ],
         recordings=[
             Recording(11, 0, 1, None, None),
@@ -68,11 +78,25 @@ def story() -> Evidence:
             Recording(17, 0, 0, None, "discarded"),
             Recording(18, 0, 1, None, "discarded"),
             Recording(19, 0, 0, None, "discarded"),
+            Recording(21, 0, 1, None, "finished"),
+            Recording(23, 0, 1, None, "finished"),
         ],
         attempts=[(11, 1), (12, 1), (15, 1), (18, 1)],
         effects=[6],
         deadlines={17: 7.0},
         cancelled={18: "claimed", 19: "ready"},
+        answers=[Answer(31, 21, "finished", {"n": 31})],
+        results={21: {"n": 31}},
+        logs=[(21, "said 31.")],
+        asks=[
+            Ask("chaos.latest", "k1", 32, "new", 22, 6.0, 6.1),
+            Ask("chaos.latest", "k1", 33, "duplicate", 22, 6.2, 6.3),
+            Ask("chaos.latest", "k1", 34, "unknown", None, 6.4, 6.5),
+            Ask("chaos.latest", "k1", 35, "new", 23, 7.3, 7.35),
+            Ask("chaos.rare", "k1", 36, "new", 24, 6.0, 6.1),
+            Ask("chaos.rare", "k1", 37, "duplicate", 24, 6.5, 6.6),
+            Ask("chaos.rare", "k1", 38, "new", 25, 7.2, 7.3),
+        ],
         orders={2},
         sightings={
             100: Sighting("a1", "7", 0.0, 1.9, ended=True),
@@ -211,6 +235,57 @@ def _see_two_of_one_key(reported: Evidence) -> None:
     reported.seen["two of one key"] = ["chaos.next/k1"]
 
 
+def _leave_a_waiter_unanswered(reported: Evidence) -> None:
+    reported.answers[0] = replace(reported.answers[0], word="unanswered")
+
+
+def _answer_with_the_result_of_another(reported: Evidence) -> None:
+    reported.answers[0] = replace(reported.answers[0], result={"n": 4})
+
+
+def _say_that_it_has_failed(reported: Evidence) -> None:
+    reported.answers[0] = replace(reported.answers[0], word="failed", result="ValueError")
+
+
+def _say_that_it_is_gone(reported: Evidence) -> None:
+    reported.answers[0] = replace(reported.answers[0], word="gone", result=None)
+
+
+def _finish_without_a_result(reported: Evidence) -> None:
+    reported.results.clear()
+
+
+def _forget_a_replacement(reported: Evidence) -> None:
+    _put(reported, 22, 32)
+
+
+def _run_with_what_was_replaced(reported: Evidence) -> None:
+    reported.runs[8].n = 33
+
+
+def _put(reported: Evidence, job_id: int, n: int) -> None:
+    """Let a job be stored, and run, with another number."""
+    reported.jobs = [replace(job, n=n) if job.id == job_id else job for job in reported.jobs]
+    for run in reported.runs:
+        run.n = n if run.job_id == job_id else run.n
+
+
+def _store_a_second_in_time(reported: Evidence) -> None:
+    reported.asks[5] = replace(reported.asks[5], state="new", job_id=26)
+
+
+def _keep_one_out_too_long(reported: Evidence) -> None:
+    reported.asks[6] = replace(reported.asks[6], state="duplicate", job_id=24, began=7.25)
+
+
+def _log_what_another_has_said(reported: Evidence) -> None:
+    reported.logs[0] = (21, "said 3.\nsaid 31.")
+
+
+def _leave_a_log(reported: Evidence) -> None:
+    reported.logs.append((22, "said 34."))
+
+
 def _finish_without_effect(reported: Evidence) -> None:
     reported.effects.clear()
 
@@ -260,6 +335,17 @@ DOCTORED: dict[Callable[[Evidence], None], set[str]] = {
     _begin_too_late: {"begun too late"},
     _run_two_of_one_key: {"two of one key"},
     _see_two_of_one_key: {"two of one key"},
+    _leave_a_waiter_unanswered: {"answered wrongly"},
+    _answer_with_the_result_of_another: {"answered wrongly"},
+    _say_that_it_has_failed: {"answered wrongly"},
+    _say_that_it_is_gone: {"answered wrongly"},
+    _finish_without_a_result: {"answered wrongly"},
+    _forget_a_replacement: {"replaced wrongly"},
+    _run_with_what_was_replaced: {"replaced wrongly"},
+    _store_a_second_in_time: {"kept out wrongly"},
+    _keep_one_out_too_long: {"kept out wrongly"},
+    _log_what_another_has_said: {"logged wrongly"},
+    _leave_a_log: {"logged wrongly"},
     _finish_without_effect: {"effects not once"},
     _leave_an_effect_twice: {"effects not once"},
     _leave_an_effect_of_a_failure: {"effects not once"},
