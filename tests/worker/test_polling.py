@@ -101,6 +101,8 @@ def test_a_lone_job_costs_two_statements(
     driven.worker._claiming.ways.both.polling._backoff_s = POLL_MAX_S
     driven.worker._claiming.ways.both.polling.next_poll = monotonic() + POLL_MAX_S
     driven.worker._claiming.ways.both.cursor._sweep_allowed_at = 0.0
+    # Nor is a search for limited jobs due, then.
+    driven.worker._claiming.limited.searches[None].due_at = monotonic() + POLL_MAX_S
     note_polling.enqueue(1)
     driven.until(lambda: count("jobs WHERE outcome = 'finished'") and _is_asleep(driven))
 

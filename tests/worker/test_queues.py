@@ -124,7 +124,8 @@ def test_a_full_worker_asks_nothing_until_a_job_ends(
     make_worker: MakeWorker, session: Session, count: Count
 ) -> None:
     enqueue_many(wait_for_gate.with_args(n) for n in range(3))
-    driven = make_worker(polling_interval_s=60)
+    # One that has room in its loop goes on asking for coroutines.
+    driven = make_worker(coroutines=0, polling_interval_s=60)
     driven.until(lambda: len(noted) == 3 and not driven.worker.poll() < 1)
     note.enqueue("next")
     asked = (
