@@ -36,7 +36,7 @@ def answered_wrongly(evidence: Evidence) -> Iterator[str]:
         elif not _is_so(answer, job, by_hand=answer.job_id in evidence.touched):
             yield f"{answer}: {job}"
     for job in evidence.jobs:
-        if job.class_name != "chaos.told":
+        if job.class_name != "chaos.replying":
             continue
         kept = evidence.results.get(job.id)
         if job.outcome == "finished" and kept != {"n": job.n}:
@@ -47,7 +47,7 @@ def answered_wrongly(evidence: Evidence) -> Iterator[str]:
 
 def _is_so(answer: Answer, job: StoredJob, *, by_hand: bool) -> bool:
     if answer.word == "unanswered":
-        # One that nobody has performed is told of as what it is: stuck.
+        # One that nobody has performed is another fault: stuck.
         return job.outcome is None and job.error is None
     if answer.word == "finished":
         return answer.result == {"n": job.n} and job.outcome in {"finished", "erased"}

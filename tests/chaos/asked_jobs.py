@@ -10,8 +10,8 @@ WITHIN_S = 1.0
 """For so long after its enqueue a job of `chaos.rare` keeps others of its key out."""
 
 
-@job(name="chaos.told", max_attempts=ATTEMPTS, backoff=constant(0.1), result_ttl="1h")
-def told(n: int, seconds: float, how: str) -> dict[str, int]:
+@job(name="chaos.replying", max_attempts=ATTEMPTS, backoff=constant(0.1), result_ttl="1h")
+def replying(n: int, seconds: float, how: str) -> dict[str, int]:
     """Return a number, and say it to who reads the log."""
     print(f"said {n}.")
     work(n, seconds, how)

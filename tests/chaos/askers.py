@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 WAYS = ["pass"] * 8 + ["fail", "retry", "again", "discard", "nap"]
 WAIT_S = 120.0
-"""Longer than a run takes to drain: who has no answer by then is not told."""
+"""Longer than a run takes to drain: who has no answer by then is not answered."""
 REST_S = 0.1
 FIRST = 10**8
 """The first number of these jobs: those of the enqueuers are smaller."""
@@ -99,7 +99,7 @@ class Askers:
 
     def _wait(self, dice: random.Random) -> None:
         n, seconds = next(self._numbers), dice.choice([0.0, 0.02, 0.1])
-        drafted = asked_jobs.told.with_args(n, seconds, dice.choice(WAYS))
+        drafted = asked_jobs.replying.with_args(n, seconds, dice.choice(WAYS))
         _, handle = _enqueued(drafted)
         if handle is not None and handle.id is not None:
             word, result = _answer(handle)

@@ -1,0 +1,92 @@
+"""The checker finds what is wrong with answers, replacements, times and logs, too."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import pytest
+
+from chaos.checker import figures
+from chaos.test_checker import story
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from chaos.evidence import Evidence
+
+
+def _leave_a_waiter_unanswered(reported: Evidence) -> None:
+    reported.answers[0] = replace(reported.answers[0], word="unanswered")
+
+
+def _answer_with_the_result_of_another(reported: Evidence) -> None:
+    reported.answers[0] = replace(reported.answers[0], result={"n": 4})
+
+
+def _say_that_it_has_failed(reported: Evidence) -> None:
+    reported.answers[0] = replace(reported.answers[0], word="failed", result="ValueError")
+
+
+def _say_that_it_is_gone(reported: Evidence) -> None:
+    reported.answers[0] = replace(reported.answers[0], word="gone", result=None)
+
+
+def _finish_without_a_result(reported: Evidence) -> None:
+    reported.results.clear()
+
+
+def _forget_a_replacement(reported: Evidence) -> None:
+    _put(reported, 22, 32)
+
+
+def _run_with_what_was_replaced(reported: Evidence) -> None:
+    reported.runs[8].n = 33
+
+
+def _put(reported: Evidence, job_id: int, n: int) -> None:
+    """Let a job be stored, and run, with another number."""
+    reported.jobs = [replace(job, n=n) if job.id == job_id else job for job in reported.jobs]
+    for run in reported.runs:
+        run.n = n if run.job_id == job_id else run.n
+
+
+def _store_a_second_in_time(reported: Evidence) -> None:
+    reported.asks[5] = replace(reported.asks[5], state="new", job_id=26)
+
+
+def _keep_one_out_too_long(reported: Evidence) -> None:
+    reported.asks[6] = replace(reported.asks[6], state="duplicate", job_id=24, began=7.25)
+
+
+def _log_what_another_has_said(reported: Evidence) -> None:
+    reported.logs[0] = (21, "said 3.\nsaid 31.")
+
+
+def _leave_a_log(reported: Evidence) -> None:
+    reported.logs.append((22, "said 34."))
+
+
+DOCTORED: dict[Callable[[Evidence], None], str] = {
+    _leave_a_waiter_unanswered: "answered wrongly",
+    _answer_with_the_result_of_another: "answered wrongly",
+    _say_that_it_has_failed: "answered wrongly",
+    _say_that_it_is_gone: "answered wrongly",
+    _finish_without_a_result: "answered wrongly",
+    _forget_a_replacement: "replaced wrongly",
+    _run_with_what_was_replaced: "replaced wrongly",
+    _store_a_second_in_time: "kept out wrongly",
+    _keep_one_out_too_long: "kept out wrongly",
+    _log_what_another_has_said: "logged wrongly",
+    _leave_a_log: "logged wrongly",
+}
+
+
+@pytest.mark.parametrize("doctor", DOCTORED, ids=lambda each: each.__name__)
+def test_what_is_wrong_shows_in_its_figure(doctor: Callable[[Evidence], None]) -> None:
+    reported = story()
+
+    doctor(reported)
+
+    found = {name for name, faults in figures(reported).items() if faults}
+    assert found == {DOCTORED[doctor]}
