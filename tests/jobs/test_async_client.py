@@ -20,7 +20,7 @@ from jobs.ways import note
 from jobsd import Job, aenqueue_many, enqueue_many
 from jobsd.database.connection import Target
 from jobsd.errors import DatabaseUnreachableError, EnqueueError, Error
-from jobsd.jobs import async_client, client
+from jobsd.jobs import async_pool, client
 from jobsd.jobs.client import Client
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ def test_many_are_committed_when_they_were_awaited(stored: Stored) -> None:
 def test_coroutines_share_the_connections_of_their_loop(stored: Stored, mine: Client) -> None:
     async def run() -> int:
         await asyncio.gather(*(note.aenqueue(n) for n in range(50)))
-        return len(async_client.pool_of(mine).idle)
+        return len(async_pool.pool_of(mine).idle)
 
     assert 1 <= asyncio.run(run()) <= 4
     assert sorted(map(int, map(str, stored()))) == list(range(50))
@@ -74,12 +74,17 @@ def test_coroutines_share_the_connections_of_their_loop(stored: Stored, mine: Cl
     "a coroutine is cancelled anywhere while it enqueues",
     "each job is stored once or not at all, and no connection is used in mid-statement",
 )
-def test_a_coroutine_may_be_cancelled_anywhere(stored: Stored, mine: Client) -> None:
+@pytest.mark.parametrize("alone", [False, True])
+def test_a_coroutine_may_be_cancelled_anywhere(
+    *, alone: bool, stored: Stored, mine: Client
+) -> None:
     draw = random.Random(16)  # noqa: S311 - no secret
     reported: list[int] = []
 
     async def enqueue(number: int) -> None:
-        await note.aenqueue(number)
+        # Whatever is unique has a connection to itself; others go together.
+        given = note.using(unique_key=number) if alone else note
+        await given.aenqueue(number)
         reported.append(number)
 
     async def cancelled(number: int) -> None:
@@ -95,8 +100,9 @@ def test_a_coroutine_may_be_cancelled_anywhere(stored: Stored, mine: Client) -> 
     async def run() -> set[int]:
         for first in range(0, POINTS, 4):
             await asyncio.gather(*(cancelled(first + n) for n in range(4)))
-        await note.aenqueue(-1)
-        idle = async_client.pool_of(mine).idle
+        await enqueue(-1)
+        await asyncio.sleep(0)
+        idle = async_pool.pool_of(mine).idle
         return {connection.pgconn.transaction_status for connection in idle}
 
     states = asyncio.run(run())

@@ -3,6 +3,7 @@
 It belongs to one event loop. A coroutine that is cancelled while it waits for the server
 leaves the connection in the middle of a statement: then it is closed at once, so that nobody
 takes the answer for that to another one. The server may have done the statement or not.
+An `Exchange` is driven by the loop itself, and outlives who waits for it.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import psycopg
 from psycopg import errors, generators
 from psycopg.adapt import Transformer
-from psycopg.pq import TransactionStatus
+from psycopg.pq import ConnStatus, TransactionStatus
 
 from .connection import UNKNOWN, VERSION
 from .deadline import (
@@ -28,17 +29,19 @@ from .deadline import (
 )
 from .parameters import as_bytes
 from .session_settings import CLIENT_CHECK, NOT_HERE, setting_query, settings
+from .socket_watch import SocketWatch
 from .statements import tables_are_at
 from .steps import latest_version, works_with_older
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from psycopg.abc import PQGen
     from psycopg.pq.abc import PGresult
 
     from .connection import Target
     from .parameters import Plain
+    from .socket_watch import Watched
     from .statements import Statement
 
 T = TypeVar("T")
@@ -54,9 +57,20 @@ class AsyncDeadlineConnection(psycopg.AsyncConnection[tuple[Any, ...]]):
     """Since when it is idle (monotonic): written by the pool that keeps idle ones."""
     schema = ""
     """The schema of the tables, which is put into each statement."""
-    _names: dict[bytes, bytes] | None = None
+    exchange: Watched | None = None
+    """What the loop reads the answers for, if no coroutine does."""
+    names: dict[bytes, bytes]
+    """What is prepared there: the names of statements by their texts."""
     _named = 0
     _reader: Any = None
+    _watch: SocketWatch | None = None
+    _waiter: asyncio.Future[int] | None = None
+    _heard = False
+    """Whether something has come from the server that nobody had asked for."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - psycopg's
+        super().__init__(*args, **kwargs)
+        self.names = {}
 
     def __del__(self, _warn: object = None, /) -> None:
         # One that its loop has left behind is closed by libpq without a word.
@@ -78,12 +92,62 @@ class AsyncDeadlineConnection(psycopg.AsyncConnection[tuple[Any, ...]]):
             result = await self._result()
         else:
             result = await self._run_prepared(text, values)
+        return self.load([result])
+
+    def load(self, results: Iterable[PGresult]) -> list[tuple[Any, ...]]:
+        """Return the rows of some results, one after the other."""
         reader = self._reader
         if reader is None:
             reader = self._reader = Transformer(self)
-        reader.set_pgresult(result)
-        rows: list[tuple[Any, ...]] = reader.load_rows(0, result.ntuples, tuple)
+        rows: list[tuple[Any, ...]] = []
+        for result in results:
+            reader.set_pgresult(result)
+            rows += reader.load_rows(0, result.ntuples, tuple)
         return rows
+
+    @property
+    def watched_socket(self) -> int:
+        """The socket that the loop knows; negative when it knows it no more."""
+        return self._watched().socket
+
+    def stands(self) -> bool:
+        """Return whether it stands while it is idle, without asking the server.
+
+        Nothing has come and nothing is to be read: if something is, it is the server's
+        goodbye, or a notice, and a new connection is the safe answer to both.
+        """
+        is_open = self.pgconn.status == ConnStatus.OK
+        return is_open and not self._heard and not self._watched().has_input()
+
+    def readable(self) -> None:
+        """Read, or let whoever waits do so; called by the loop."""
+        if self.exchange is not None:
+            self.exchange.readable()
+        elif self._waiter is not None:
+            _settle(self._waiter, _READ)
+        elif self._watched().has_input():
+            self._heard = True
+            try:
+                self.pgconn.consume_input()
+            except psycopg.Error:
+                self._watched().end()
+
+    def part(self) -> None:
+        """Close the connection now, whatever is under way there."""
+        self.exchange = None
+        if self._watch is not None:
+            self._watch.end()
+        self.pgconn.finish()
+
+    def _part_if_lost(self) -> None:
+        if self.pgconn.status != ConnStatus.OK:
+            self.part()
+
+    def _watched(self) -> SocketWatch:
+        if self._watch is None:
+            loop = asyncio.get_running_loop()
+            self._watch = SocketWatch(loop, self.pgconn.socket, self)
+        return self._watch
 
     async def wait(
         self,
@@ -102,11 +166,11 @@ class AsyncDeadlineConnection(psycopg.AsyncConnection[tuple[Any, ...]]):
         try:
             wanted = next(gen)
             while True:
-                ready = await _ready(loop, self.pgconn.socket, wanted, until)
+                ready = await self._ready(loop, wanted, until)
                 if ready:
                     wanted = gen.send(ready)
                 elif until < end:
-                    await self._request_cancel((end - until) / 2)
+                    await self.request_cancel((end - until) / 2)
                     until = end
                 else:
                     raise self._abandoned()  # noqa: TRY301 - the loop ends here
@@ -118,19 +182,21 @@ class AsyncDeadlineConnection(psycopg.AsyncConnection[tuple[Any, ...]]):
         except psycopg.Error as error:
             if until == end and isinstance(error, errors.QueryCanceled):
                 raise self._abandoned(cancelled=True) from error
+            self._part_if_lost()
             raise
         except BaseException:
+            self.part()
             with contextlib.suppress(psycopg.Error, RuntimeError):
                 gen.close()
-            self.pgconn.finish()
             raise
 
     def _abandoned(self, *, cancelled: bool = False) -> psycopg.Error:
         """Close the connection, to which an answer may come late; return what to raise."""
-        self.pgconn.finish()
+        self.part()
         return given_up(self.deadline_s, cancelled=cancelled)
 
-    async def _request_cancel(self, within_s: float) -> None:
+    async def request_cancel(self, within_s: float) -> None:
+        """Ask the server to cancel what it does, and wait so long at most for it to hear."""
         with contextlib.suppress(psycopg.Error, OSError):
             await self.cancel_safe(timeout=within_s)
 
@@ -142,26 +208,28 @@ class AsyncDeadlineConnection(psycopg.AsyncConnection[tuple[Any, ...]]):
             # As in `DeadlineConnection`: sent again only where it stood alone.
             if self.pgconn.transaction_status != TransactionStatus.IDLE:
                 raise
-        self._names = None
+        self.names.clear()
         self.pgconn.send_query_prepared(await self._prepare(text), values)
         return await self._result()
 
     def _deallocate(self, name: bytes | None) -> PQGen[None]:
         # After each rollback psycopg deallocates all that it has prepared, and ours with it.
         if name is None:
-            self._names = None
+            self.names.clear()
         yield from super()._deallocate(name)
 
+    def new_name(self) -> bytes:
+        """Return a name for a prepared statement; none is used twice."""
+        self._named += 1
+        return b"jobsd_%d" % self._named
+
     async def _prepare(self, text: bytes) -> bytes:
-        if self._names is None:
-            self._names = {}
-        name = self._names.get(text)
+        name = self.names.get(text)
         if name is None:
-            self._named += 1
-            name = b"jobsd_%d" % self._named
+            name = self.new_name()
             self.pgconn.send_prepare(name, text)
             await self._result()
-            self._names[text] = name
+            self.names[text] = name
         return name
 
     async def _result(self) -> PGresult:
@@ -170,6 +238,26 @@ class AsyncDeadlineConnection(psycopg.AsyncConnection[tuple[Any, ...]]):
         if result.status not in SUCCESS:
             raise errors.error_from_result(result)
         return result
+
+    async def _ready(self, loop: asyncio.AbstractEventLoop, wanted: int, until: float) -> int:
+        """Wait for the socket; return what it is ready for, 0 when the time has come first."""
+        self._heard = False
+        socket = self.watched_socket
+        if socket < 0:
+            return wanted
+        ready: asyncio.Future[int] = loop.create_future()
+        timer = loop.call_at(until, _settle, ready, 0)
+        if wanted & _READ:
+            self._waiter = ready
+        if wanted & _WRITE:
+            loop.add_writer(socket, _settle, ready, _WRITE)
+        try:
+            return await ready
+        finally:
+            self._waiter = None
+            timer.cancel()
+            if wanted & _WRITE:
+                loop.remove_writer(socket)
 
 
 async def open_async_connection(target: Target, name: str) -> AsyncDeadlineConnection:
@@ -189,7 +277,7 @@ async def open_async_connection(target: Target, name: str) -> AsyncDeadlineConne
         if works_with_older():
             await _ask_version(connection, target.schema)
     except BaseException:
-        connection.pgconn.finish()
+        connection.part()
         raise
     connection.prepare_threshold = None if pooled else 0
     return connection
@@ -219,26 +307,6 @@ async def _configure(connection: AsyncDeadlineConnection, wanted: Mapping[str, s
     cursor = await connection.execute(setting_query(wanted), (pid,), prepare=False)
     row = await cursor.fetchone()
     return row is not None and row[0] is not None
-
-
-async def _ready(
-    loop: asyncio.AbstractEventLoop, socket: int, wanted: int, until: float
-) -> int:
-    """Wait for a socket; return what it is ready for, 0 when the time has come first."""
-    ready: asyncio.Future[int] = loop.create_future()
-    timer = loop.call_at(until, _settle, ready, 0)
-    if wanted & _READ:
-        loop.add_reader(socket, _settle, ready, _READ)
-    if wanted & _WRITE:
-        loop.add_writer(socket, _settle, ready, _WRITE)
-    try:
-        return await ready
-    finally:
-        timer.cancel()
-        if wanted & _READ:
-            loop.remove_reader(socket)
-        if wanted & _WRITE:
-            loop.remove_writer(socket)
 
 
 def _settle(ready: asyncio.Future[int], what: int) -> None:

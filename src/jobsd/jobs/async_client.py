@@ -1,29 +1,24 @@
-"""The connections of a program that enqueues from an event loop.
+"""What a program enqueues from an event loop: jobs one by one, or many at once.
 
-Each loop of each process has a pool of its own, whose connections are made when they are
-needed: a connection belongs to the loop that waits for it, and to the process that opened it.
-A coroutine may be cancelled wherever it awaits: what it was lent is then closed, unless the
-answer to its statement has been read to the end.
+Jobs that coroutines enqueue at the same time go together where that changes nothing for them
+(`courier`). What may wait for others, or has to be tried in two ways, has a connection to
+itself meanwhile.
 """
 
 from __future__ import annotations
 
-import asyncio
-import os
-import select
 from typing import TYPE_CHECKING, Any
-from weakref import WeakKeyDictionary
 
 import psycopg
-from psycopg import errors
+from psycopg import capabilities, errors
 
-from jobsd.clock import monotonic
-from jobsd.database.async_connection import AsyncDeadlineConnection, open_async_connection
-from jobsd.database.connection import unreachable
-from jobsd.errors import DatabaseUnreachableError, EnqueueError, SchemaError
+from jobsd.database.deadline import refuse_nul
+from jobsd.database.parameters import as_bytes
+from jobsd.errors import EnqueueError
 
 from . import client, stand_in, submission
 from .async_drivers import AsyncPsycopgDriver, async_driver_of, take
+from .async_pool import Loan, pool_of
 from .bulk import Bulk
 from .connections import (
     PlainAsyncCursor,
@@ -31,21 +26,29 @@ from .connections import (
     is_asynchronous_sqlalchemy,
     run_sync,
 )
-from .enqueue import met_a_replacement, refusal, refused, reported, request, steps_within
+from .enqueue import (
+    STATEMENTS,
+    met_a_replacement,
+    refusal,
+    refused,
+    reported,
+    request,
+    steps_within,
+)
 from .finding import NOT_GIVEN
-from .idle import ANSWER_S, READ_ONLY
 from .steps import within_savepoint
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    from jobsd.database.async_connection import AsyncDeadlineConnection
+
     from .bulk import EnqueuedJobs
-    from .client import Client
     from .draft import Draft
     from .enqueue import EnqueuedJob
 
-_WAIT_S = 30.0
-_IDLE = psycopg.pq.TransactionStatus.IDLE
+_TOGETHER = {STATEMENTS[name] for name in ("at_once", "later", "limited")}
+"""What waits for no lock of another transaction, and makes none wait."""
 
 
 async def store(drafted: Draft, connection: object = NOT_GIVEN) -> EnqueuedJob:
@@ -53,8 +56,12 @@ async def store(drafted: Draft, connection: object = NOT_GIVEN) -> EnqueuedJob:
     if stand_in.active is not None:
         return stand_in.active.enqueue(drafted)
     if connection is NOT_GIVEN:
+        answer = await _store_together(drafted)
+        if isinstance(answer, tuple):
+            return reported(drafted, answer)
+        store_alone = _store_once if met_a_replacement(answer) else _store_alone
         async with Loan(client.default_client()) as mine:
-            return reported(drafted, await _store_alone(mine, drafted))
+            return reported(drafted, await store_alone(mine, drafted))
     if is_asynchronous_sqlalchemy(connection):
         within: EnqueuedJob = await run_sync(
             connection, lambda inner: client.enqueue(drafted, inner, surrounded=False)
@@ -66,11 +73,40 @@ async def store(drafted: Draft, connection: object = NOT_GIVEN) -> EnqueuedJob:
         return await take(steps_within(drafted, schema), driver)
 
 
+async def _store_together(job: Draft) -> tuple[Any, ...] | psycopg.Error | None:
+    """Store a job with those that come at the same time.
+
+    Returns its row, the error for which none of them was stored, or None when it has to be
+    done alone.
+    """
+    mine = client.default_client()
+    schema = mine.target.schema
+    statement, parameters = request(job, always=False)
+    if statement not in _TOGETHER or submission.is_known(schema) or not _HAS_PIPELINES:
+        return None
+    try:
+        text, names = statement.number(schema)
+        values = [as_bytes(parameters[name]) for name in names]
+        refuse_nul(values)
+    except (psycopg.Error, UnicodeEncodeError) as error:
+        raise refusal(error, doubtful=True) from error
+    pool = pool_of(mine)
+    answer = await pool.courier.carry(pool, text, values)
+    if isinstance(answer, tuple):
+        return answer
+    if isinstance(answer, errors.QueryCanceled) or answer.sqlstate is None:
+        raise refusal(answer, doubtful=True) from answer
+    return answer
+
+
+_HAS_PIPELINES = capabilities.has_pipeline()
+
+
 async def _store_alone(mine: AsyncDeadlineConnection, job: Draft) -> Sequence[Any]:
     try:
         return await _store_once(mine, job)
     except EnqueueError as error:
-        if not met_a_replacement(error):
+        if not met_a_replacement(error.__cause__):
             raise
         return await _store_once(mine, job)
 
@@ -140,151 +176,3 @@ async def _enqueue_all(
     except (psycopg.Error, OverflowError, UnicodeEncodeError) as error:
         raise refusal(error, doubtful=commits) from error
     return bulk.report()
-
-
-class AsyncPool:
-    """The connections of one loop to one target."""
-
-    def __init__(self, owner: Client) -> None:
-        self._target = owner.target
-        self._size_max = owner.size_max
-        self._quiet_s = owner.quiet_s
-        self.idle: list[AsyncDeadlineConnection] = []
-        self._permits = asyncio.Semaphore(owner.size_max)
-
-    async def lend(self) -> AsyncDeadlineConnection:
-        """Return a connection that no other coroutine has.
-
-        Raises:
-            DatabaseUnreachableError: when there is none yet and none can be made, or when
-                all have been lent for half a minute.
-        """
-        if self._permits.locked():
-            try:
-                async with asyncio.timeout(_WAIT_S):
-                    await self._permits.acquire()
-            except TimeoutError:
-                raise DatabaseUnreachableError(
-                    f"all {self._size_max} connections of this event loop have been in use"
-                    f" for {_WAIT_S:g} s",
-                ) from None
-        else:
-            await self._permits.acquire()
-        try:
-            return await self._take()
-        except BaseException:
-            self._permits.release()
-            raise
-
-    def take_back(self, connection: AsyncDeadlineConnection) -> None:
-        """Take a connection back, and keep it if it is idle."""
-        if connection.pgconn.transaction_status == _IDLE:
-            connection.idle_since = monotonic()
-            self.idle.append(connection)
-        else:
-            connection.pgconn.finish()
-        self._permits.release()
-
-    def close_idle(self) -> None:
-        """Close the connections that are idle; others are made when they are needed."""
-        while self.idle:
-            self.idle.pop().pgconn.finish()
-
-    def _is_quiet(self, connection: AsyncDeadlineConnection) -> bool:
-        return monotonic() - connection.idle_since >= self._quiet_s
-
-    async def _take(self) -> AsyncDeadlineConnection:
-        while self.idle:
-            connection = self.idle.pop()
-            if not _stands(connection):
-                connection.pgconn.finish()
-            elif monotonic() - connection.idle_since < self._quiet_s or await _takes_jobs(
-                connection
-            ):
-                return connection
-            else:
-                # What has befallen one in silence has befallen all that were idle beside it.
-                self.close_idle()
-        try:
-            return await open_async_connection(self._target, "jobsd client")
-        except psycopg.Error as error:
-            raise DatabaseUnreachableError(unreachable(self._target.url, error)) from error
-
-
-class Loan:
-    """A connection that is lent to the coroutine that enters this."""
-
-    __slots__ = ("_connection", "_pool", "_schema")
-
-    def __init__(self, owner: Client) -> None:
-        self._pool = pool_of(owner)
-        self._schema = owner.target.schema
-
-    async def __aenter__(self) -> AsyncDeadlineConnection:
-        self._connection = await self._pool.lend()
-        return self._connection
-
-    async def __aexit__(
-        self, _kind: object, error: BaseException | None, _trace: object
-    ) -> None:
-        cause = error.__cause__ or error if error is not None else None
-        if isinstance(cause, client.RECYCLE):
-            self._connection.pgconn.finish()
-        if isinstance(cause, errors.ReadOnlySqlTransaction):
-            self._pool.close_idle()
-        self._pool.take_back(self._connection)
-        if isinstance(error, errors.UndefinedTable | errors.InvalidSchemaName):
-            words = f"the tables in schema {self._schema!r} are missing: run `db migrate`"
-            raise SchemaError(words) from error
-
-
-_Loops = WeakKeyDictionary[asyncio.AbstractEventLoop, AsyncPool]
-_Pools = WeakKeyDictionary["Client", _Loops]
-_pools = _Pools()
-_pid = os.getpid()
-_inherited: list[object] = []
-
-
-def pool_of(owner: Client) -> AsyncPool:
-    """Return the pool of the running loop, made now if there is none."""
-    global _pools, _pid  # of each process
-    if _pid != os.getpid():
-        # What the parent has opened is never closed and never used here.
-        _inherited.append(_pools)
-        _pools, _pid = _Pools(), os.getpid()
-    loops = _pools.get(owner)
-    if loops is None:
-        loops = _pools[owner] = _Loops()
-    loop = asyncio.get_running_loop()
-    pool = loops.get(loop)
-    if pool is None:
-        # Loops that have ended have left theirs open.
-        for ended in [each for each in loops if each.is_closed()]:
-            loops.pop(ended).close_idle()
-        pool = loops[loop] = AsyncPool(owner)
-    return pool
-
-
-def _stands(connection: AsyncDeadlineConnection) -> bool:
-    """Return whether an idle connection still stands, without asking the server."""
-    if connection.closed:
-        return False
-    poller = select.poll()
-    poller.register(connection.pgconn.socket, select.POLLIN)
-    return not poller.poll(0)
-
-
-async def _takes_jobs(connection: AsyncDeadlineConnection) -> bool:
-    """Ask the server whether the connection leads to one that takes jobs: one round trip."""
-    usual = connection.deadline_s
-    connection.deadline_s = min(ANSWER_S, usual)
-    try:
-        ((read_only,),) = await connection.fetch_prepared(READ_ONLY, {})
-    except psycopg.Error:
-        connection.pgconn.finish()
-        return False
-    finally:
-        connection.deadline_s = usual
-    if read_only:
-        connection.pgconn.finish()
-    return not read_only

@@ -146,18 +146,18 @@ def enqueue_alone(session: Session, job: Draft) -> EnqueuedJob:
     try:
         return _store_alone(session, job)
     except EnqueueError as error:
-        if not met_a_replacement(error):
+        if not met_a_replacement(error.__cause__):
             raise
         return _store_alone(session, job)
 
 
-def met_a_replacement(error: EnqueueError) -> bool:
+def met_a_replacement(error: BaseException | None) -> bool:
     """Return whether a function was replaced while a statement called it: nothing is stored.
 
     No step of ours does that, but whoever makes the functions anew by hand may. The server
     calls it an internal error, or an unknown function. A second call finds the new one.
     """
-    return isinstance(error.__cause__, errors.InternalError_ | errors.UndefinedFunction)
+    return isinstance(error, errors.InternalError_ | errors.UndefinedFunction)
 
 
 def _store_alone(session: Session, job: Draft) -> EnqueuedJob:

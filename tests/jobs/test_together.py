@@ -1,0 +1,331 @@
+"""Coroutines that enqueue at the same time share one exchange with the server."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import os
+import socket
+from typing import TYPE_CHECKING, Any
+
+import psycopg
+import pytest
+from psycopg.pq import TransactionStatus
+
+from database.pgbouncer import pgbouncer
+from jobs.ways import note
+from jobsd import Limit, job
+from jobsd.database.connection import Target
+from jobsd.errors import DatabaseUnreachableError, EnqueueError
+from jobsd.jobs import async_pool, client
+from jobsd.jobs.async_pool import AsyncPool
+from jobsd.jobs.client import Client
+from jobsd.jobs.courier import TOGETHER_MAX
+from waiting import wait_until
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from jobs.ways import Stored
+    from jobsd.database.async_connection import AsyncDeadlineConnection
+    from jobsd.database.connection import Session
+    from jobsd.jobs.enqueue import EnqueuedJob
+
+_END = (
+    "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity"
+    " WHERE application_name = 'jobsd client' AND datname = current_database()"
+)
+_OPEN = (
+    "SELECT count(*) FROM pg_stat_activity"
+    " WHERE application_name = 'jobsd client' AND datname = current_database()"
+)
+
+
+@job(limits_concurrency=Limit())
+def limited(value: int) -> None: ...
+
+
+@pytest.fixture(autouse=True)
+def mine(target: Target) -> Iterator[Client]:
+    """The client of all that a test enqueues."""
+    made = Client(target)
+    client.configure(client=made)
+    yield made
+    client.configure()
+
+
+async def _each(count: int, first: int = 0) -> list[EnqueuedJob | BaseException]:
+    """Enqueue so many at once."""
+    coroutines = (note.aenqueue(first + n) for n in range(count))
+    return await asyncio.gather(*coroutines, return_exceptions=True)
+
+
+def _open(session: Session) -> int:
+    row = session.connection.execute(_OPEN).fetchone()
+    return row[0] if row else 0
+
+
+def test_those_that_come_together_share_a_connection_and_transactions(
+    stored: Stored, session: Session, mine: Client
+) -> None:
+    many = 2 * TOGETHER_MAX + 50
+
+    async def run() -> int:
+        await note.aenqueue(-1)
+        await _each(many)
+        return len((await _pool(mine)).idle)
+
+    connections = asyncio.run(run())
+    xmins = session.connection.execute("SELECT DISTINCT xmin::text FROM jobsd.jobs")
+    transactions = len(xmins.fetchall())
+
+    # The first goes at once, and the others when its answer is there, a hundred at a time.
+    assert (connections, transactions) == (1, 1 + 1 + 3)
+    assert stored() == list(range(-1, many))
+
+
+def test_each_gets_the_answer_to_its_own_job(session: Session) -> None:
+    async def run() -> list[EnqueuedJob]:
+        return list(
+            await asyncio.gather(
+                note.aenqueue(0),
+                note.using(wait=60).aenqueue(1),
+                limited.aenqueue(2),
+                note.using(queue="other").aenqueue(3),
+                limited.aenqueue(4),
+                note.using(unique_key="5").aenqueue(5),
+            )
+        )
+
+    jobs = asyncio.run(run())
+
+    states = [each.state for each in jobs]
+    assert states == ["ready", "scheduled", "ready", "ready", "ready", "ready"]
+    query = "SELECT (arguments -> 0)::int, id FROM jobsd.jobs ORDER BY 1"
+    assert session.connection.execute(query).fetchall() == [
+        (number, each.id) for number, each in enumerate(jobs)
+    ]
+
+
+def test_one_that_is_refused_takes_none_with_it(stored: Stored, session: Session) -> None:
+    session.connection.execute(
+        "ALTER TABLE jobsd.jobs ADD CONSTRAINT none CHECK (arguments <> '[7]')"
+    )
+
+    outcomes = asyncio.run(_each(20))
+    session.connection.execute("ALTER TABLE jobsd.jobs DROP CONSTRAINT none")
+
+    failed = [each for each in outcomes if isinstance(each, BaseException)]
+    assert [type(each) for each in failed] == [EnqueueError]
+    assert outcomes.index(failed[0]) == 7
+    assert '"none"' in str(failed[0])
+    assert sorted(map(int, map(str, stored()))) == [n for n in range(20) if n != 7]
+
+
+def test_what_the_server_can_not_store_is_refused_before_others_are_met(
+    stored: Stored,
+) -> None:
+    async def run() -> list[Any]:
+        bad = note.using(queue="\ud800")
+        return await asyncio.gather(
+            *(note.aenqueue(n) for n in range(3)), bad.aenqueue(3), return_exceptions=True
+        )
+
+    assert isinstance(asyncio.run(run())[3], Exception)
+    assert stored() == [0, 1, 2]
+
+
+def test_a_lost_answer_is_an_error_for_all_that_wait_for_it(
+    target: Target, session: Session, stored: Stored
+) -> None:
+    async def run() -> list[EnqueuedJob | BaseException]:
+        await note.aenqueue(-1)
+        with session.connection.transaction():
+            session.connection.execute("LOCK jobsd.jobs IN ACCESS EXCLUSIVE MODE")
+            waiting = asyncio.create_task(_each(5))
+            await asyncio.to_thread(_until_it_waits, target)
+            session.connection.execute(_END)
+        return await waiting
+
+    outcomes = asyncio.run(run())
+
+    # The first was on its way; the others had not been sent, and were by the next connection.
+    assert isinstance(outcomes[0], EnqueueError)
+    assert outcomes[0].known is False
+    assert [type(each).__name__ for each in outcomes[1:]] == ["EnqueuedJob"] * 4
+    assert stored() == [-1, 1, 2, 3, 4]
+
+
+def _until_it_waits(target: Target) -> None:
+    """Wait until a client's statement waits for a lock."""
+    query = f"{_OPEN} AND wait_event_type = 'Lock'"
+    with psycopg.connect(target.url, autocommit=True) as other:
+        wait_until(lambda: other.execute(query).fetchone() == (1,), within_s=30)
+
+
+def test_who_was_to_connect_for_all_may_be_cancelled(
+    stored: Stored, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lend = AsyncPool.lend
+    asked = 0
+
+    async def slow(pool: AsyncPool) -> Any:
+        nonlocal asked
+        asked += 1
+        if asked == 1:
+            await asyncio.Event().wait()
+        return await lend(pool)
+
+    monkeypatch.setattr(AsyncPool, "lend", slow)
+
+    async def run() -> list[Any]:
+        tasks = [asyncio.create_task(note.aenqueue(n)) for n in range(5)]
+        await asyncio.sleep(0)
+        tasks[0].cancel()
+        # The second is asked now; it and the third are cancelled before they know.
+        await asyncio.sleep(0)
+        tasks[1].cancel()
+        tasks[2].cancel()
+        return await asyncio.gather(*tasks, return_exceptions=True)
+
+    outcomes = asyncio.run(run())
+
+    assert [isinstance(each, BaseException) for each in outcomes] == [True] * 3 + [False] * 2
+    assert stored() == [3, 4]
+
+
+def test_all_that_wait_for_a_connection_fail_when_none_can_be_made() -> None:
+    client.configure(client=Client(Target("postgresql://127.0.0.1:1/x")))
+
+    outcomes = asyncio.run(_each(5))
+
+    assert [type(each) for each in outcomes] == [DatabaseUnreachableError] * 5
+    assert len({id(each) for each in outcomes}) == 5
+
+
+def test_together_with_a_statement_that_waits_too_long(
+    target: Target, session: Session, stored: Stored
+) -> None:
+    quick = Target(target.url, target.schema, deadline_s=0.5)
+    client.configure(client=Client(quick))
+
+    async def run() -> list[EnqueuedJob | BaseException]:
+        with session.connection.transaction():
+            session.connection.execute("LOCK jobsd.jobs IN ACCESS EXCLUSIVE MODE")
+            return await _each(5)
+
+    outcomes = asyncio.run(run())
+
+    assert [getattr(each, "known", None) for each in outcomes] == [True] * 5
+    assert stored() == []
+    assert [type(each).__name__ for each in asyncio.run(_each(2))] == ["EnqueuedJob"] * 2
+
+
+def test_what_is_larger_than_the_socket_takes_is_sent(stored: Stored) -> None:
+    @job
+    def large(text: str) -> None: ...
+
+    texts = [str(n) * 1_000_000 for n in range(4)]
+
+    async def run() -> None:
+        await asyncio.gather(*(large.aenqueue(text) for text in texts))
+
+    asyncio.run(run())
+
+    assert sorted(map(str, stored())) == texts
+
+
+def test_a_socket_that_libpq_has_closed_is_unknown_to_the_loop(
+    stored: Stored, session: Session
+) -> None:
+    """Its number is given to others at once: the loop must be able to watch those."""
+
+    async def run() -> None:
+        for number in range(5):
+            await note.aenqueue(number)
+            session.connection.execute(_END)
+            await asyncio.sleep(0.05)
+            ours, theirs = socket.socketpair()
+            reader, writer = await asyncio.open_connection(sock=ours)
+            theirs.send(b"x")
+            async with asyncio.timeout(30):
+                assert await reader.read(1) == b"x"
+            writer.close()
+            theirs.close()
+
+    asyncio.run(run())
+
+    assert stored() == [0, 1, 2, 3, 4]
+
+
+def test_connections_that_nobody_has_any_more_are_closed(
+    target: Target, session: Session
+) -> None:
+    async def run() -> int:
+        for number in range(10):
+            client.configure(client=Client(target))
+            await note.aenqueue(number)
+        gc.collect()
+        await asyncio.to_thread(wait_until, lambda: _open(session) <= 2, 30)
+        loop: Any = asyncio.get_running_loop()
+        return len(loop._selector.get_map())
+
+    watched = asyncio.run(run())
+
+    # The loop itself has one, by which other threads wake it.
+    assert watched <= 3
+
+
+def test_a_child_that_ends_leaves_its_parents_connection_watched(
+    stored: Stored, mine: Client
+) -> None:
+    loop = asyncio.new_event_loop()
+    loop.run_until_complete(note.aenqueue(1))
+    child = os.fork()
+    if not child:
+        client.configure()
+        async_pool._pools.clear()
+        gc.collect()
+        os._exit(0)
+    _, status = os.waitpid(child, 0)
+    loop.run_until_complete(note.aenqueue(2))
+    pool = loop.run_until_complete(_pool(mine))
+    states = [each.pgconn.transaction_status for each in pool.idle]
+    loop.close()
+
+    assert (status, stored(), states) == (0, [1, 2], [TransactionStatus.IDLE])
+
+
+async def _pool(mine: Client) -> AsyncPool:
+    await asyncio.sleep(0)
+    return async_pool.pool_of(mine)
+
+
+def test_a_coroutine_that_is_cancelled_leaves_the_connection_open(
+    stored: Stored, mine: Client
+) -> None:
+    async def run() -> list[AsyncDeadlineConnection]:
+        await note.aenqueue(0)
+        before = (await _pool(mine)).idle[:]
+        for number in range(1, 20):
+            task = asyncio.create_task(note.aenqueue(number))
+            await asyncio.sleep(0)
+            task.cancel()
+            await asyncio.wait([task])
+        await note.aenqueue(20)
+        after = (await _pool(mine)).idle[:]
+        return [*before, *after]
+
+    before, after = asyncio.run(run())
+
+    assert before is after
+    assert {0, 20} <= {int(str(each)) for each in stored()}
+
+
+def test_through_a_pooler(target: Target, stored: Stored) -> None:
+    with pgbouncer(target.url) as url:
+        client.configure(client=Client(Target(url, target.schema)))
+        asyncio.run(_each(250))
+        client.configure()
+
+    assert stored() == list(range(250))
