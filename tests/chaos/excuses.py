@@ -19,6 +19,9 @@ SHRUNK_S = 10.0
 AFTER_S = 5.0
 """A process that stood still may be declared dead at the latest so long after that."""
 
+REPLYING = {"chaos.replying"}
+"""The classes of which what they return is kept."""
+
 _ASKED = {"stop", "reload", "recycled", "row", "terminated", "timeout"}
 _ENDS_TREE = {"TERM", "QUIT", "kill"}
 
@@ -31,6 +34,7 @@ class Excuses:
         self._holdings: defaultdict[tuple[int, int], list[Holding]] = defaultdict(list)
         for holding in sorted(evidence.holdings, key=lambda each: each.made):
             self._holdings[holding.job_id, holding.pid].append(holding)
+        self._replying = {job.id for job in evidence.jobs if job.class_name in REPLYING}
         self._of: dict[int, Holding] = {}
         self._unclaimed: list[Run] = []
         self._twice: list[Run] = []
@@ -95,6 +99,9 @@ class Excuses:
         A process that drains gives back by itself only coroutines, which it cancels.
         """
         evidence = self._evidence
+        if run.result == "NoneType" and run.job_id in self._replying:
+            # What it returned has died with its process, so it runs again, as if released.
+            return holding.ended_by.startswith("monitor")
         seen = evidence.sightings.get(holding.pid)
         tree = seen.tree if seen else ""
         if not holding.ended_by.startswith("monitor") and run.result != "CancelledError":

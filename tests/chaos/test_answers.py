@@ -8,12 +8,17 @@ from typing import TYPE_CHECKING
 import pytest
 
 from chaos.checker import figures
+from chaos.evidence import Holding
 from chaos.test_checker import story
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from chaos.evidence import Evidence
+
+
+def _wrong(reported: Evidence) -> set[str]:
+    return {name for name, faults in figures(reported).items() if faults}
 
 
 def _leave_a_waiter_unanswered(reported: Evidence) -> None:
@@ -67,6 +72,19 @@ def _leave_a_log(reported: Evidence) -> None:
     reported.logs.append((22, "said 34."))
 
 
+def test_a_success_whose_result_died_with_its_process_may_be_repeated_uncounted() -> None:
+    reported = story()
+    place = next(n for n, run in enumerate(reported.runs) if run.job_id == 21)
+    lost = replace(reported.runs[place], began=6.2, ended=6.3)
+    reported.runs.insert(place, lost)
+    reported.holdings.append(Holding(21, 101, 6.1, 6.8, "monitor-a"))
+    assert _wrong(reported) == set()
+
+    reported.holdings[-1].ended_by = "worker-b"
+
+    assert _wrong(reported) == {"run too often"}
+
+
 DOCTORED: dict[Callable[[Evidence], None], str] = {
     _leave_a_waiter_unanswered: "answered wrongly",
     _answer_with_the_result_of_another: "answered wrongly",
@@ -88,5 +106,4 @@ def test_what_is_wrong_shows_in_its_figure(doctor: Callable[[Evidence], None]) -
 
     doctor(reported)
 
-    found = {name for name, faults in figures(reported).items() if faults}
-    assert found == {DOCTORED[doctor]}
+    assert _wrong(reported) == {DOCTORED[doctor]}
