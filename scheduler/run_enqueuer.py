@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from functools import partial
 from typing import TYPE_CHECKING
 
 import psycopg
@@ -18,18 +17,19 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from datetime import datetime
 
-    from jobsd.database.commits import Commits
+    from jobsd.database.connection import Session
     from jobsd.recurring.runs import StoredRun
 
     from .timetable import DueRun
 
 
-def enqueue(commits: Commits, due: Iterable[DueRun]) -> list[PlannedRun]:
+def enqueue(session: Session, due: Iterable[DueRun]) -> list[PlannedRun]:
     """Store the runs together; return those whose tasks have changed in the meantime."""
     planned = [run for each in due if (run := _planned(each))]
     if not planned:
         return []
-    stored = _store(commits, planned)
+    stored = _store(session, planned)
+    _emit_outcomes(stored)
     return [each.run for each in stored if each.outcome == "changed"]
 
 
@@ -44,23 +44,17 @@ def _planned(due: DueRun) -> PlannedRun | None:
         return None
 
 
-def _store(commits: Commits, planned: list[PlannedRun]) -> list[StoredRun]:
-    """Store all runs together; one by one when the database refuses them for one of them.
-
-    Their outcomes are emitted with the commit.
-    """
+def _store(session: Session, planned: list[PlannedRun]) -> list[StoredRun]:
+    """Store all runs together; one by one when the database refuses them for one of them."""
     try:
-        with commits.commit() as commit:
-            stored = runs.store(commits.session, planned)
-            commit.emit, commit.proof = partial(_emit_outcomes, stored), runs.proof(stored)
+        return runs.store(session, planned)
     except WAITED_OUT:
         raise
     except psycopg.Error as error:
         if len(planned) == 1:
             _emit_failure(planned[0].task.key, planned[0].run_at, error)
             return []
-        return [stored for run in planned for stored in _store(commits, [run])]
-    return stored
+        return [stored for run in planned for stored in _store(session, [run])]
 
 
 def _emit_outcomes(stored: list[StoredRun]) -> None:

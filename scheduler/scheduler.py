@@ -83,7 +83,6 @@ class Scheduler(DatabaseLoop):
 
     def poll(self) -> float:
         """Enqueue what is due; return the seconds until the next run or check for changes."""
-        self._commits.emit_committed()
         if self._stopping:
             return 0.0
         self.tasks.load_changes()
@@ -108,7 +107,7 @@ class Scheduler(DatabaseLoop):
 
     def _enqueue(self, due: list[DueRun]) -> bool:
         """Enqueue the runs; return False when some come again, since their task has changed."""
-        changed = enqueue(self._commits, due)
+        changed = enqueue(self._session, due)
         if changed:
             self.tasks.reload()
         for run in changed:

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
 STATEMENTS = Statements("jobsd.database", "commits.sql")
 
+IDLE = "5s"
+"""For how long a process may stand still amid such a transaction."""
+
 
 @dataclass(slots=True)
 class Commit:
@@ -42,9 +45,14 @@ class Commits:
 
     @contextlib.contextmanager
     def commit(self) -> Generator[Commit]:
-        """Commit what the block does, then emit its events."""
+        """Commit what the block does, then emit its events.
+
+        Raises:
+            psycopg.errors.IdleInTransactionSessionTimeout: when we stood still meanwhile.
+        """
         commit = Commit()
         with self.session.connection.transaction():
+            self.session.fetch(STATEMENTS["bounded"], {"idle": IDLE})
             yield commit
             ((commit.number,),) = self.session.fetch(STATEMENTS["number"])
             self._unanswered.append(commit)

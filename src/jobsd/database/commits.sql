@@ -1,3 +1,7 @@
+-- bounded: let the server end this transaction when whoever has begun it stands still: others wait
+-- for the rows that it has written.
+SELECT set_config('idle_in_transaction_session_timeout', %(idle)s, true);
+
 -- number: return the number of this transaction, NULL while it has written nothing.
 SELECT pg_current_xact_id_if_assigned()::text;
 

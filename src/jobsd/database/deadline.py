@@ -55,8 +55,14 @@ SUCCESS = {ExecStatus.COMMAND_OK, ExecStatus.TUPLES_OK}
 _STEPS = {"[": 1, "{": 1, "]": -1, "}": -1}
 
 # The outages that a caller may wait out: the server is down, shutting down, full, or
-# read-only (a standby that is not promoted yet), which is no OperationalError for psycopg.
-OUTAGES = (psycopg.OperationalError, psycopg.InterfaceError, errors.ReadOnlySqlTransaction)
+# read-only (a standby that is not promoted yet), or it has ended our session because we stood
+# still in a transaction. The last two are no OperationalError for psycopg.
+OUTAGES = (
+    psycopg.OperationalError,
+    psycopg.InterfaceError,
+    errors.ReadOnlySqlTransaction,
+    errors.IdleInTransactionSessionTimeout,
+)
 
 
 class DeadlineConnection(psycopg.Connection[tuple[Any, ...]]):

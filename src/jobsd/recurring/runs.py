@@ -10,12 +10,9 @@ transaction decide.
 from __future__ import annotations
 
 import json
-from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from datetime import UTC
 from typing import TYPE_CHECKING, Any
-
-from psycopg.pq import TransactionStatus
 
 from jobsd.database.statements import Statements
 from jobsd.errors import RefusedError
@@ -111,7 +108,7 @@ def draft_of(task: StoredTask) -> Draft:
 def store(
     session: Session, runs: Sequence[PlannedRun], *, even_disabled: bool = False
 ) -> list[StoredRun]:
-    """Store planned runs and enqueue their jobs, all in one transaction, maybe the caller's.
+    """Store planned runs and enqueue their jobs: one transaction, however many they are.
 
     Of a task whose runs may not overlap, only one run may be among them.
     """
@@ -133,14 +130,6 @@ def store(
     ]
 
 
-def proof(stored: Sequence[StoredRun]) -> tuple[Statement, dict[str, Any]] | None:
-    """Return the statement that says whether these are still stored; None if nothing was."""
-    for each in stored:
-        if each.outcome not in {"taken", "changed"}:
-            return STATEMENTS["stored"], {**_instant(each.run), "job_id": each.job_id}
-    return None
-
-
 def _store(
     session: Session, runs: Sequence[PlannedRun], *, even_disabled: bool
 ) -> tuple[list[tuple[Any, ...]], set[tuple[str, datetime]]]:
@@ -152,10 +141,7 @@ def _store(
     picky = [run for run in runs if run.draft and (run.draft.unique or _yields(run.draft))]
     if not picky:
         return session.fetch_together([*lock, store])[-1], set()
-    connection = session.connection
-    within = connection.info.transaction_status != TransactionStatus.IDLE
-    # No savepoint in the caller's: what follows knows our rows by the transaction's number.
-    with nullcontext() if within else connection.transaction():
+    with session.connection.transaction():
         rows = session.fetch_together([*lock, store])[-1]
         discarded = _decide(session, picky, rows)
     return rows, {(key, run_at.astimezone(UTC)) for key, run_at in discarded}

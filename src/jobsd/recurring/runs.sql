@@ -170,15 +170,6 @@ WITH run AS (
 SELECT task_key, run_at
 FROM discarded;
 
--- stored: return whether a run is recorded, with this job.
-SELECT EXISTS (
-    SELECT
-    FROM jobsd.recurring_executions
-    WHERE task_key = %(key)s
-        AND run_at = %(run_at)s::timestamptz
-        AND job_id IS NOT DISTINCT FROM %(job_id)s::bigint
-);
-
 -- history: list the runs of each of some tasks, the latest first, with their outcomes. A job
 -- that runs has begun when it was claimed, as far as the tables know.
 SELECT
