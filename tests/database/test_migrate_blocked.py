@@ -91,7 +91,7 @@ def _enqueuing(target: Target) -> Generator[Enqueuing]:
             yield enqueuing
         finally:
             enqueuing.end()
-            running.result(20)
+            running.result(60)
             client.configure()
 
 

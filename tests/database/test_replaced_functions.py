@@ -68,7 +68,7 @@ def _calling(url: str, *, prepared: bool) -> Generator[Callable[[], int]]:
             yield lambda: calls
         finally:
             over.set()
-            running.result(20)
+            running.result(60)
 
 
 @pytest.mark.parametrize("way", [_REPLACE, _BESIDE], ids=["replaced", "beside"])

@@ -87,7 +87,7 @@ def test_a_server_that_is_lost_while_it_commits_leaves_it_open(
         done = threads.submit(cut)
         with pytest.raises(EnqueueError, match="it is not known whether") as caught:
             enqueue_many([note.with_args(1)])
-        done.result(10)
+        done.result(60)
 
     assert not caught.value.known
     session.connection.execute("SELECT pg_advisory_unlock(7)")

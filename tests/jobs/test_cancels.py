@@ -180,7 +180,7 @@ def test_a_job_that_is_just_being_claimed_is_met_again(target: Target, rows: Row
         thread.start()
         wait_until(lambda: rows(_ASKED))
         worker.commit()
-        thread.join(10)
+        thread.join(60)
 
     assert got == ["claimed"]
     assert rows("SELECT cancelled FROM jobsd.claims") == [[job_id]]

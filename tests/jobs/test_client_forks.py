@@ -59,7 +59,7 @@ def test_a_fork_in_the_middle_of_other_threads_enqueues_enqueues(
         running = [threads.submit(busy) for _ in range(6)]
         statuses = [_in_child(lambda: note.enqueue(1)) for _ in range(10)]
         over.set()
-        done = sum(one.result(10) for one in running)
+        done = sum(one.result(60) for one in running)
 
     assert statuses == [0] * 10
     assert len(stored()) == done + 10
@@ -99,7 +99,7 @@ def test_a_fork_while_the_database_is_being_found_does_not_stand_still(
 
     def find() -> Target:
         asked.set()
-        assert go_on.wait(20)
+        assert go_on.wait(60)
         return target
 
     monkeypatch.setattr(finding, "find_target", find)
@@ -111,12 +111,12 @@ def test_a_fork_while_the_database_is_being_found_does_not_stand_still(
 
     with ThreadPoolExecutor(1) as threads:
         enqueued = threads.submit(note.enqueue, 1)
-        assert asked.wait(10)
+        assert asked.wait(60)
 
         status = _in_child(child)
 
         go_on.set()
-        assert enqueued.result(10).state == "ready"
+        assert enqueued.result(60).state == "ready"
     client.configure()
     assert status == 0
 

@@ -156,6 +156,6 @@ def test_the_connection_of_another_thread_is_refused(connection: Any) -> None:
 
     thread = threading.Thread(target=elsewhere)
     thread.start()
-    thread.join(10)
+    thread.join(60)
 
     assert [type(error.__cause__) for error in caught] == [db.DatabaseError]

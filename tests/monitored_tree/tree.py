@@ -132,7 +132,7 @@ class Tree:
         os.kill(entry.pid, number)
 
     def reap(
-        self, entry: ScoreboardEntry, reason: str = "signal", within_s: float = 10.0
+        self, entry: ScoreboardEntry, reason: str = "signal", within_s: float = 60.0
     ) -> int:
         """Wait for the end of a process, and record its exit; return its wait status."""
         ended: list[tuple[int, int]] = []

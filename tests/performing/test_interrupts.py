@@ -87,7 +87,7 @@ def wait_to_be_stopped() -> None:
 def be_shielded() -> None:
     with current_job().shield():
         noted.append("shielded")
-        assert gate.wait(10)
+        assert gate.wait(60)
         with current_job().shield():
             noted.append("still")
         noted.append("saved")
@@ -123,7 +123,7 @@ def pool(entry: ScoreboardEntry) -> Iterator[Pool]:
     yield made
     made.take_back()
     made.close()
-    made._threads[0].join(10)
+    made._threads[0].join(60)
 
 
 @pytest.fixture
@@ -261,7 +261,7 @@ def test_many_random_limits_around_the_length_of_jobs_strike_nothing_else(
     # Neither lock of logging was left behind.
     reported = threading.Thread(target=log.warning, args=("the end",), daemon=True)
     reported.start()
-    reported.join(10)
+    reported.join(60)
     assert not reported.is_alive(), seed
 
 

@@ -160,7 +160,7 @@ def test_programs_are_started_and_ended_as_ever(context: Context) -> None:
             assert started.stdout is not None
             started.stdout.readline()
             started.terminate()
-            return started.wait(20) == -signal.SIGTERM
+            return started.wait(60) == -signal.SIGTERM
 
     assert in_process(context, job) == 0
     assert not context.entry.leaving

@@ -146,7 +146,7 @@ def test_a_hook_that_hangs_is_reported_with_its_stack_and_the_process_goes_on(
     release = threading.Event()
 
     def hang(_process: Process) -> None:
-        release.wait(20)
+        release.wait(60)
 
     hooks.LifecycleHook(f"on_worker_{stage}")(hang)
     notes: list[str] = []

@@ -60,7 +60,7 @@ def start(target: Target) -> Iterator[Start]:
         process.wait()
 
 
-def until(condition: Callable[[], object], within_s: float = 15.0) -> None:
+def until(condition: Callable[[], object], within_s: float = 60.0) -> None:
     """Wait until the condition holds; fail after `within_s`."""
     watch, nap = Stopwatch(), Nap()
     while not condition():
@@ -161,7 +161,7 @@ def test_a_scheduler_stops_when_it_is_asked_to(start: Start, rows: Rows) -> None
 
     process.terminate()
 
-    until(lambda: process.poll() is not None, 5)
+    until(lambda: process.poll() is not None, 30)
     assert process.returncode == 0
     assert rows("SELECT count(*) FROM jobsd.processes") == [0]
 

@@ -22,4 +22,4 @@ def note(value: object) -> None:
 def wait_for_gate(value: object = None) -> None:
     """Note the value and wait until the gate is open."""
     noted.append(value)
-    assert gate.wait(20)
+    assert gate.wait(60)

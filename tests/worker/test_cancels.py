@@ -93,7 +93,7 @@ def end(how: str) -> None:
 @job(limits_concurrency=Limit(to=1, key="k"))
 def limited(number: int) -> None:
     noted.append(number)
-    gate.wait(20)
+    gate.wait(60)
 
 
 _passed = threading.Semaphore(0)

@@ -118,7 +118,7 @@ def goes_on() -> None:
 def open_for_long() -> None:
     def wait() -> None:
         noted.append("open")
-        assert gate.wait(20)
+        assert gate.wait(60)
 
     by_psycopg(wait)
 
@@ -127,7 +127,7 @@ def open_for_long() -> None:
 def cancelled_while_open(*, commits: bool) -> None:
     def wait() -> None:
         noted.append("open")
-        assert gate.wait(20)
+        assert gate.wait(60)
         if not commits:
             roll_back()
 
@@ -137,7 +137,7 @@ def cancelled_while_open(*, commits: bool) -> None:
 @job
 def cancelled_before() -> None:
     noted.append("begun")
-    assert gate.wait(20)
+    assert gate.wait(60)
     by_psycopg(lambda: None)
 
 
@@ -245,7 +245,7 @@ def test_what_is_committed_has_finished(
             )
             == [True] * 3
         )
-    assert [handle.wait(10) for handle in handles] == ["finished"] * 3
+    assert [handle.wait(60) for handle in handles] == ["finished"] * 3
 
 
 @pytest.mark.parametrize("way", WAYS)

@@ -43,7 +43,7 @@ def limited(n: int) -> None:
 @job(expires_in="1h", max_attempts=3, backoff=constant(0))
 def failing(n: int) -> None:
     noted.append(n)
-    assert gate.wait(20)
+    assert gate.wait(60)
     raise LookupError("told to fail")
 
 
@@ -175,7 +175,7 @@ def test_whoever_waits_for_it_is_reported(make_worker: MakeWorker, rows: Rows) -
     worker.until(lambda: not rows("SELECT 1 FROM jobsd.jobs"))
 
     with pytest.raises(JobDiscardedError):
-        handle.result(10)
+        handle.result(60)
 
 
 def test_its_outcome_is_no_success_for_who_recovers_it(

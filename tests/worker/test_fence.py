@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 @job
 def wait_at_gate(*, fails: bool) -> None:
     noted.append(fails)
-    assert gate.wait(20)
+    assert gate.wait(60)
     if fails:
         raise ValueError("told to fail")
 
@@ -35,7 +35,7 @@ class SlowError(Exception):
     """Tells what it has to tell only when the gate is open."""
 
     def __str__(self) -> str:
-        assert gate.wait(20)
+        assert gate.wait(60)
         return "at last"
 
 

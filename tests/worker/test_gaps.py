@@ -112,7 +112,7 @@ def test_a_late_commit_amid_unknown_jobs_is_found(
         driven.until(lambda: noted == ["behind"])
         late.commit()
 
-        driven.until(lambda: "late" in noted, within_s=20)
+        driven.until(lambda: "late" in noted, within_s=60)
 
     driven.until(lambda: count("parked_executions") == 1000)
 

@@ -43,7 +43,7 @@ def say_and_fail() -> None:
 @job
 def say_and_wait() -> None:
     KEPT.say("begun")
-    assert gate.wait(20)
+    assert gate.wait(60)
     KEPT.say("done")
 
 

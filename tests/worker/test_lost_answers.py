@@ -49,7 +49,7 @@ def end(how: str) -> None:
     again = how in noted
     noted.append(how)
     if again:
-        assert gate.wait(20)
+        assert gate.wait(60)
         return
     match how:
         case "fail":

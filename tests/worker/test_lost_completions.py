@@ -36,7 +36,7 @@ def complete(*, commits: bool) -> None:
     with psycopg.connect(URL[0]) as connection:
         current_job().complete(connection=connection)
         noted.append("open")
-        assert gate.wait(20)
+        assert gate.wait(60)
         if not commits:
             raise LookupError("rolled back")
 

@@ -29,7 +29,7 @@ OUTCOMES = "SELECT outcome, attempts FROM jobsd.jobs ORDER BY id"
 @job
 def begun_late() -> None:
     noted.append("begun")
-    assert gate.wait(20)
+    assert gate.wait(60)
     with psycopg.connect(URL[0]) as connection:
         current_job().complete(connection=connection)
         noted.append("completed")

@@ -42,7 +42,7 @@ def _clean() -> Iterator[None]:
 @job
 def held() -> None:
     _ran.append(current_job().id)
-    assert _gate.wait(20)
+    assert _gate.wait(60)
 
 
 @job(queue="own", max_attempts=2, backoff=lambda _attempt: 0)
@@ -159,7 +159,7 @@ def test_a_discarded_job_has_not_failed(make_worker: MakeWorker, count: Count) -
 @job
 def end_as(outcome: str) -> None:
     _ran.append(outcome)
-    assert _gate.wait(20)
+    assert _gate.wait(60)
     if outcome == "failed":
         raise ValueError(outcome)
 

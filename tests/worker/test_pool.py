@@ -170,7 +170,7 @@ def _strike_at(at: int, body: str, entry: ScoreboardEntry, at_once: int) -> tupl
     reported = {each.job_id for each in entry.endings()}
     reported |= {each.job_id for each in (*entry.succeeded(), *entry.running())}
     pool.close()
-    pool._threads[0].join(10)
+    pool._threads[0].join(60)
 
     # A job may have failed before its own code was reached.
     assert len(ran) == len(set(ran)), at

@@ -36,7 +36,7 @@ def count_up(most: int) -> None:
     for number in range(most + 1):
         current_job().progress(number, most, f"line {number}")
     noted.append("said")
-    gate.wait(20)
+    gate.wait(60)
 
 
 @job

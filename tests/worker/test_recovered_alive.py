@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 def end_as(how: str) -> None:
     """Note the argument, wait until the gate is open, and end as it says."""
     noted.append(how)
-    assert gate.wait(20)
+    assert gate.wait(60)
     if how == "fails":
         raise ValueError(how)
 

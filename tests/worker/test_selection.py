@@ -126,7 +126,7 @@ def _run(driven: Driven, session: Session, *, ready: int, ran: int) -> None:
         return row == (ready, 0) and len(_ran) >= ran
 
     with contextlib.suppress(AssertionError):
-        driven.until(done, within_s=10.0)
+        driven.until(done, within_s=60)
 
 
 def _pause_only(names: frozenset[str]) -> None:

@@ -73,7 +73,7 @@ def three(key: str, number: int) -> None:
 @job(limits_concurrency=Limit(group="g", key="k"))
 def slow(number: int) -> None:
     noted.append(number)
-    assert gate.wait(20)
+    assert gate.wait(60)
 
 
 @job(limits_concurrency=Limit(group="g", key="k"))

@@ -141,14 +141,14 @@ def test_what_a_thread_took_before_a_standstill_is_as_old_as_it_was(
     def stand_still(self: Pool, number: int, hand: Hand) -> Waiting | None:
         found = take_next(self, number, hand)
         taken.set()
-        assert go_on.wait(10)
+        assert go_on.wait(60)
         return found
 
     monkeypatch.setattr(Pool, "_next", stand_still)
     pool = make_worker(threads=1, trust_s=0.1).worker._pool
     old, new = _claimed(1), _claimed(2)
     pool.post([old], monotonic() - 0.2, 0, lambda _: (0, 0))
-    assert taken.wait(10)
+    assert taken.wait(60)
     pool.post([new], monotonic() + 10, 0, lambda _: (0, 0))
     go_on.set()
     wait_until(lambda: pool.uncollected - len(pool._runs) == 1)
