@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 from jobsd.jobs import client
+from jobsd.jobs.claims import array
 from jobsd.jobs.definition import job
 from jobsd.jobs.limits import Limit
+from jobsd.jobs.series import Met, Stretch
 from jobsd.worker.claiming import searches
 
 from .bodies import gate, noted
@@ -220,3 +222,14 @@ def test_an_urgent_limited_function_does_not_wait_for_all_plain_ones(
     driven.until(lambda: len(noted) == 61)
 
     assert noted[-1] != "urgent"
+
+
+def test_a_search_for_one_kind_goes_on_from_the_first_that_was_meant() -> None:
+    search = searches.KindSearch()
+    over = [Stretch(None, 0, 5, 9, None), Stretch(None, 1, 1, 9, 4), Stretch(None, 2, 1, 3, 2)]
+    sweep = search.cursor.begin_claim()
+
+    search.advance(Met(walked=17, stretches=over), sweep=sweep)
+
+    after = search.cursor.segments([None])["after_positions"]
+    assert after == array((-(2**63), 9, 3))
