@@ -283,17 +283,17 @@ def test_a_child_that_ends_leaves_its_parents_connection_watched(
     loop.run_until_complete(note.aenqueue(1))
     child = os.fork()
     if not child:
+        asyncio.run(note.aenqueue(2))
         client.configure()
-        async_pool._pools.clear()
         gc.collect()
         os._exit(0)
     _, status = os.waitpid(child, 0)
-    loop.run_until_complete(note.aenqueue(2))
+    loop.run_until_complete(note.aenqueue(3))
     pool = loop.run_until_complete(_pool(mine))
     states = [each.pgconn.transaction_status for each in pool.idle]
     loop.close()
 
-    assert (status, stored(), states) == (0, [1, 2], [TransactionStatus.IDLE])
+    assert (status, stored(), states) == (0, [1, 2, 3], [TransactionStatus.IDLE])
 
 
 async def _pool(mine: Client) -> AsyncPool:
