@@ -48,7 +48,7 @@ def _environment() -> Environment:
         "path": lambda text: quote(str(text), safe=""),
         "json": _json,
         "call": _call,
-        "args": lambda job: call_text("", job["arguments"]),
+        "args": _arguments,
         "size": _size,
         "number": _number,
         "line": lambda text: one_line(str(text)),
@@ -60,6 +60,10 @@ def _environment() -> Environment:
 
 def _number(count: int) -> str:
     return capped(count, COUNTED_MAX)
+
+
+def _arguments(job: dict[str, Any]) -> str:
+    return call_text("", job["arguments"])
 
 
 def _call(job: dict[str, Any]) -> str:

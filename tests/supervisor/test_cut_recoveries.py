@@ -68,7 +68,7 @@ def test_a_session_that_ends_anywhere_recovers_each_job_once(  # noqa: PLR0917 -
 
         _recover(led, recovery, act(dead))
 
-        jobs = sorted(facts["job_id"] for name, facts in reported if "job_id" in facts)
+        jobs = sorted(facts["job_id"] for _, facts in reported if "job_id" in facts)
         assert jobs == dead.jobs, (how, at)
         assert [name for name, _ in reported].count(event) == 1, (how, at)
         assert {*places(session).values()} - {"finished"} == {"failed", "ready"}, (how, at)

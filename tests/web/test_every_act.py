@@ -276,7 +276,7 @@ def test_every_act_is_done(  # noqa: PLR0917 - a browser, and all that is acted 
 
     def note(request: Any) -> None:
         if request.method == "POST":
-            posted.append(urlsplit(request.url).path)
+            posted.append(urlsplit(str(request.url)).path)
 
     context = program.new_context(java_script_enabled=way.javascript)
     page = context.new_page()

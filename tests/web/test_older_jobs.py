@@ -36,7 +36,8 @@ def test_older_jobs_are_searched_from_where_a_search_has_ended(
     monkeypatch.setattr(pages, "SEEN_MAX", 100)
     rare = enqueue(name="rare")
     _crowd(rows, 250)
-    path, shown = "/jobs?q=class:rare", []
+    path = "/jobs?q=class:rare"
+    shown: list[str] = []
 
     while path:
         page = browser.get(path).text

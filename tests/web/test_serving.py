@@ -145,7 +145,6 @@ def test_a_request_that_never_ends_is_cut_off(
     serving.stop()
 
 
-@pytest.mark.system
 def _asset(port: int) -> bytes:
     _, page = _page(port, "/audit")
     (path,) = re.findall(r'src="(/assets/[^"]*htmx[^"]*)"', page)
@@ -186,12 +185,12 @@ def test_nobody_sends_many_requests_ahead(target: Target) -> None:
     serving.start()
     wanted = _asset(port)
 
+    answers = b""
     with (
         socket.create_connection(("127.0.0.1", port), 60) as client,
         contextlib.suppress(OSError),
     ):
         client.sendall(90 * wanted)
-        answers = b""
         while came := client.recv(65_536):
             answers += came
     status, _ = _page(port)
@@ -201,6 +200,7 @@ def test_nobody_sends_many_requests_ahead(target: Target) -> None:
     assert status == 200
 
 
+@pytest.mark.system
 def test_a_tree_serves_it_and_replaces_its_process(
     tmp_path: Path, target: Target, rows: Rows
 ) -> None:
