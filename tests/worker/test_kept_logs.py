@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
+import psycopg
 import pytest
 
 from jobsd.errors import Error
-from jobsd.instruments.kept import KEPT
+from jobsd.instruments.kept import KEPT, KeptLog
 from jobsd.jobs import discards, inspect, retention
 from jobsd.jobs.definition import job
+from waiting import wait_until
 
 from .bodies import gate
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from jobsd.database.connection import Session
+    from jobsd.database.connection import Session, Target
 
     from .conftest import Count, MakeWorker
 
@@ -50,6 +53,19 @@ def say_and_wait() -> None:
 @job
 async def say_asynchronously() -> None:
     KEPT.say("from the loop")
+
+
+_WAITING = (
+    "SELECT count(*) FROM pg_stat_activity"
+    " WHERE datname = current_database() AND wait_event_type = 'Lock'"
+)
+
+
+# As all statements do that remove jobs: what is written later than they began stays unseen.
+_ERASE = (
+    "WITH erased AS (DELETE FROM jobsd.jobs WHERE id = %s RETURNING id)"
+    " DELETE FROM jobsd.attempts WHERE job_id IN (SELECT id FROM erased)"
+)
 
 
 def _logs(session: Session, job_id: int | None) -> list[tuple[int, str]]:
@@ -124,6 +140,42 @@ def test_it_goes_with_the_job(make_worker: MakeWorker, session: Session, count: 
     retention.clear_finished_in_batches(older_than=0, session=session)
 
     assert not count("attempts")
+
+
+@pytest.mark.failure(
+    "a job is removed by somebody who has waited while another worker wrote its log",
+    "the log goes with the job, a second later",
+)
+def test_who_removes_a_job_while_its_log_is_written_leaves_none(
+    make_worker: MakeWorker, session: Session, target: Target, count: Count
+) -> None:
+    worker = make_worker()
+    enqueued = say_and_wait.enqueue()
+    worker.until(lambda: _logs(session, enqueued.id))
+    gate.set()
+    worker.until(lambda: count("jobs WHERE outcome = 'finished'"))
+    worker.until(lambda: not KEPT)
+    session.connection.execute("DELETE FROM jobsd.attempts")
+    late = KeptLog(enqueued.id or 0, 1, 4096)
+    KEPT.put_back([late])
+
+    with psycopg.connect(target.url) as writer, ThreadPoolExecutor(1) as threads:
+        # As the worker's statement, not yet committed.
+        query = "SELECT FROM jobsd.jobs WHERE id = %s FOR KEY SHARE"
+        writer.execute(query, (enqueued.id,))
+        removed = threads.submit(_remove, target, enqueued.id or 0)
+        wait_until(lambda: session.connection.execute(_WAITING).fetchone() == (1,))
+        worker.until(lambda: count("attempts") == 1)
+        writer.commit()
+        removed.result(30)
+
+    worker.until(lambda: not count("attempts"))
+    assert not count("jobs")
+
+
+def _remove(target: Target, job_id: int) -> None:
+    with psycopg.connect(target.url) as connection:
+        connection.execute(_ERASE, (job_id,))
 
 
 def test_a_job_that_is_gone_leaves_no_log(make_worker: MakeWorker, count: Count) -> None:

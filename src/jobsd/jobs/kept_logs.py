@@ -12,7 +12,7 @@ from jobsd.database.statements import Statements
 from jobsd.text import storable
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from jobsd.database.connection import Session
     from jobsd.instruments.kept import KeptLog
@@ -31,3 +31,8 @@ def write(session: Session, process: str, logs: Mapping[KeptLog, str]) -> list[K
     }
     written = set(session.fetch(STATEMENTS["write"], parameters))
     return [log for log in logs if (log.job_id, log.attempt) not in written]
+
+
+def sweep(session: Session, job_ids: Iterable[int]) -> None:
+    """Remove logs that were written while somebody removed their jobs."""
+    session.fetch(STATEMENTS["sweep"], {"job_ids": list(job_ids)})

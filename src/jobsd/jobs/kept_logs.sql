@@ -1,5 +1,5 @@
 -- write: write what some attempts have said until now. Returns the jobs of which it was written: one
--- that is gone has no log, and who removes a job holds it locked: so no log is left behind.
+-- that is gone has no log, and one that is being removed is locked.
 WITH said AS (
     SELECT job_id, attempt, began, log
     FROM unnest(
@@ -20,3 +20,9 @@ WHERE job_id IN (SELECT id FROM free)
 ORDER BY job_id, attempt, began
 ON CONFLICT (job_id, attempt, ended_at) DO UPDATE SET log = excluded.log
 RETURNING job_id, attempt;
+
+-- sweep: remove the logs of jobs that are gone. Whoever removed them has waited for the lock of
+-- `write`, with a snapshot in which there was no log yet.
+DELETE FROM jobsd.attempts AS attempt
+WHERE job_id = ANY (%(job_ids)s::bigint[])
+    AND NOT EXISTS (SELECT FROM jobsd.jobs WHERE id = attempt.job_id);

@@ -27,12 +27,14 @@ class ProgressWriter:
         self._session = session
         self._name = name
         self._due = 0.0
+        self._written: set[int] = set()
+        """The jobs whose logs were written last, which somebody may just have removed."""
         progress.SAID.wake_by(wake)
         KEPT.wake_by(wake)
 
     def write(self, process_id: int) -> None:
         """Write what was said, if there is anything and it is time to."""
-        if (progress.SAID or KEPT) and monotonic() >= self._due:
+        if self._has_more and monotonic() >= self._due:
             self._due = monotonic() + EVERY_S
             self._write(process_id)
 
@@ -43,14 +45,18 @@ class ProgressWriter:
 
     def bound(self, rest_s: float) -> float:
         """Return a rest that ends when there is something to write."""
-        if not (progress.SAID or KEPT):
+        if not self._has_more:
             return rest_s
         return min(rest_s, max(0.0, self._due - monotonic()))
+
+    @property
+    def _has_more(self) -> bool:
+        return bool(progress.SAID or KEPT or self._written)
 
     def _write(self, process_id: int) -> None:
         if progress.SAID:
             self._write_progress(process_id)
-        if KEPT:
+        if KEPT or self._written:
             self._write_logs()
 
     def _write_progress(self, process_id: int) -> None:
@@ -65,9 +71,15 @@ class ProgressWriter:
         # Here, since most processes keep none.
         from jobsd.jobs import kept_logs  # noqa: PLC0415
 
+        if self._written:
+            kept_logs.sweep(self._session, self._written)
+            self._written.clear()
+        if not KEPT:
+            return
         logs = KEPT.take()
         left = list(logs)
         try:
             left = kept_logs.write(self._session, self._name, logs)
         finally:
             KEPT.put_back(left)
+        self._written.update({log.job_id for log in logs} - {log.job_id for log in left})
