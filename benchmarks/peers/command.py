@@ -44,7 +44,7 @@ def measure(server: Server, peers: list[Peer], count: int, scale: float, form: s
     """
     found = rounds.run(peers, server, count, scale, lambda what: click.echo(what, err=True))
     if form == "page":
-        PAGE.write_text(page.markdown(found, server.settings, count), encoding="utf-8")
+        PAGE.write_text(page.markdown(found, server.settings, count, scale), encoding="utf-8")
     if form == "json":
         click.echo(page.as_json(found, server.settings))
     else:

@@ -33,19 +33,28 @@ _LOW_IS_GOOD = {
 }
 
 
-def markdown(found: list[Found], settings: dict[str, str], rounds: int) -> str:
-    """Return the page."""
+def markdown(
+    found: list[Found], settings: dict[str, str], rounds: int, scale: float = 1.0
+) -> str:
+    """Return the page.
+
+    Why a queue could not be had is told in short: the rest is about this machine.
+    """
     return _PAGE.read_text("utf-8").format(
         rounds=rounds,
         word="round" if rounds == 1 else "rounds",
+        scale=f"{scale:g}",
         table="\n".join(_table(found)),
         settings="\n".join(
-            f"| {row.peer} | {row.version or '-'} | {row.problem or row.settings} |"
-            for row in found
+            f"| {row.peer} | {row.version or '-'} | {_settings(row)} |" for row in found
         ),
         machine=", ".join(f"{key} {value}" for key, value in machine().items()),
         server=", ".join(f"`{key}` {value}" for key, value in settings.items()),
     )
+
+
+def _settings(row: Found) -> str:
+    return row.problem.split(":")[0] or row.settings
 
 
 def as_json(found: list[Found], settings: dict[str, str]) -> str:
