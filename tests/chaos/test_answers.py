@@ -85,6 +85,19 @@ def test_a_success_whose_result_died_with_its_process_may_be_repeated_uncounted(
     assert _wrong(reported) == {"run too often"}
 
 
+def test_of_a_success_that_went_with_its_row_the_result_is_kept() -> None:
+    reported = story()
+    reported.jobs = [
+        replace(job, outcome="erased") if job.id == 21 else job for job in reported.jobs
+    ]
+    before = _wrong(reported)
+
+    _say_that_it_is_gone(reported)
+
+    assert _wrong(reported) - before == {"answered wrongly"}
+    assert "answered wrongly" not in before
+
+
 DOCTORED: dict[Callable[[Evidence], None], str] = {
     _leave_a_waiter_unanswered: "answered wrongly",
     _answer_with_the_result_of_another: "answered wrongly",
