@@ -11,6 +11,7 @@ from jobsd.errors import ArgumentError, Error, NotFoundError, RefusedError
 from jobsd.jobs.definition import Job
 from jobsd.recurring import tasks
 from jobsd.recurring.command import CommandError
+from jobsd.recurring.definition import TaskDefinition
 from jobsd.recurring.tasks import RecurringTask
 from jobsd.schedules import ScheduleError
 
@@ -265,6 +266,18 @@ def test_a_task_of_a_file_cannot_be_edited_at_run_time(
 
     with pytest.raises(RefusedError, match=r"config/recurring\.yml:4"):
         edit(task)
+
+    assert _found("static") == task
+
+
+@pytest.mark.behaviour(84)
+def test_a_task_of_a_file_cannot_be_changed_at_run_time(rows: Rows, session: Session) -> None:
+    _make_static(rows)
+    task = _found("static")
+    daily = TaskDefinition(key="static", phrase="every day", class_name="OfTwo")
+
+    with pytest.raises(RefusedError, match=r"config/recurring\.yml:4"):
+        tasks.change(session, daily)
 
     assert _found("static") == task
 

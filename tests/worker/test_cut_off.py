@@ -30,6 +30,7 @@ def test_a_claim_that_is_committed_long_after_its_connection_broke_is_given_back
     monkeypatch.setattr("jobsd.worker.worker.RECONCILE_S", 0.05)
     driven.worker.disconnect()
     driven.worker.connect()
+    monkeypatch.setattr(driven.worker, "_fresh_s", 3600)  # it does not connect again
     driven.until(lambda: driven.worker._claiming.idle.stands)
     session.connection.execute(
         "INSERT INTO jobsd.jobs (id, queue_name, class_name) VALUES (5, 'q', 'x')"
