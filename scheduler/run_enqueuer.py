@@ -1,12 +1,20 @@
-"""Enqueues the runs that are due, and emits the outcome of each."""
+"""Enqueues the runs that are due, and emits the outcome of each, once.
+
+Runs are stored by one statement: a scheduler that stands still holds up no other. When its
+answer is lost, only the table knows whether they were stored, and by whom: each attempt has a
+number of its own, which is kept with what it has stored, and is looked up.
+"""
 
 from __future__ import annotations
 
+import secrets
 from collections import defaultdict
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import psycopg
 
+from jobsd.clock import monotonic
 from jobsd.errors import Error
 from jobsd.instruments.events import emit
 from jobsd.processes.process import WAITED_OUT
@@ -23,14 +31,68 @@ if TYPE_CHECKING:
     from .timetable import DueRun
 
 
-def enqueue(session: Session, due: Iterable[DueRun]) -> list[PlannedRun]:
-    """Store the runs together; return those whose tasks have changed in the meantime."""
-    planned = [run for each in due if (run := _planned(each))]
-    if not planned:
-        return []
-    stored = _store(session, planned)
-    _emit_outcomes(stored)
-    return [each.run for each in stored if each.outcome == "changed"]
+ATTEMPT_BITS = 62
+LIVES_ON_S = 60.0
+"""For longer the server does not work on a statement whose connection is gone."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Attempt:
+    """An attempt to store runs whose answer was lost, and when that was."""
+
+    number: int
+    runs: list[PlannedRun]
+    lost_at: float
+
+
+class RunEnqueuer:
+    """Enqueues what is due by one session, and knows which answers were lost."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self._unanswered: list[_Attempt] = []
+
+    def enqueue(self, due: Iterable[DueRun]) -> list[PlannedRun]:
+        """Store the runs together; return those whose tasks have changed in the meantime."""
+        self.emit_unheard()
+        planned = [run for each in due if (run := _planned(each))]
+        if not planned:
+            return []
+        return [each.run for each in self._store(planned) if each.outcome == "changed"]
+
+    def emit_unheard(self) -> set[tuple[str, datetime]]:
+        """Emit what attempts have stored whose answer was lost; return the instants of that."""
+        found: set[tuple[str, datetime]] = set()
+        for attempt in list(self._unanswered):
+            stored = runs.stored_by(self._session, attempt.number, attempt.runs)
+            if stored or monotonic() > attempt.lost_at + LIVES_ON_S:
+                self._unanswered.remove(attempt)
+            _emit_outcomes(stored)
+            found |= {_instant(each.run) for each in stored}
+        return found
+
+    def _store(self, planned: list[PlannedRun]) -> list[StoredRun]:
+        """Store all runs together; one by one when the database refuses them for one."""
+        number = secrets.randbits(ATTEMPT_BITS)
+        try:
+            stored = runs.store(self._session, planned, attempt=number)
+        except WAITED_OUT:
+            self._unanswered.append(_Attempt(number, planned, monotonic()))
+            raise
+        except psycopg.Error as error:
+            if len(planned) == 1:
+                _emit_failure(planned[0].task.key, planned[0].run_at, error)
+                return []
+            return [stored for run in planned for stored in self._store([run])]
+        self._emit(stored)
+        return stored
+
+    def _emit(self, stored: list[StoredRun]) -> None:
+        """Emit the outcomes; who has taken a run may have been an attempt of ours, unheard."""
+        _emit_outcomes([each for each in stored if each.outcome != "taken"])
+        if taken := [each for each in stored if each.outcome == "taken"]:
+            ours = self.emit_unheard()
+            _emit_outcomes([each for each in taken if _instant(each.run) not in ours])
 
 
 def _planned(due: DueRun) -> PlannedRun | None:
@@ -44,17 +106,8 @@ def _planned(due: DueRun) -> PlannedRun | None:
         return None
 
 
-def _store(session: Session, planned: list[PlannedRun]) -> list[StoredRun]:
-    """Store all runs together; one by one when the database refuses them for one of them."""
-    try:
-        return runs.store(session, planned)
-    except WAITED_OUT:
-        raise
-    except psycopg.Error as error:
-        if len(planned) == 1:
-            _emit_failure(planned[0].task.key, planned[0].run_at, error)
-            return []
-        return [stored for run in planned for stored in _store(session, [run])]
+def _instant(run: PlannedRun) -> tuple[str, datetime]:
+    return run.task.key, run.run_at
 
 
 def _emit_outcomes(stored: list[StoredRun]) -> None:

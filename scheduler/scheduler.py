@@ -20,7 +20,7 @@ from jobsd.heartbeat import log as heartbeats
 from jobsd.processes.database_loop import DatabaseLoop
 from jobsd.recurring import runs
 
-from .run_enqueuer import enqueue
+from .run_enqueuer import RunEnqueuer
 from .static_tasks import StaticTasks
 from .task_loader import TaskLoader
 from .timetable import DueRun
@@ -65,6 +65,7 @@ class Scheduler(DatabaseLoop):
         static_tasks = StaticTasks(tasks, context.scoreboard.started_us)
         self.tasks = TaskLoader(self._session, static_tasks, options)
         self._timetable = self.tasks.timetable
+        self._run_enqueuer = RunEnqueuer(self._session)
         self._clear_at = 0.0
 
     def metadata(self) -> dict[str, Any]:
@@ -94,6 +95,11 @@ class Scheduler(DatabaseLoop):
         self._clear_history()
         return self.tasks.rest_s()
 
+    def farewell(self) -> None:
+        """Say what is not said yet, and delete the row."""
+        self._run_enqueuer.emit_unheard()
+        super().farewell()
+
     def doing(self) -> str:
         """Return the text of the process title."""
         if self._stopping:
@@ -107,7 +113,7 @@ class Scheduler(DatabaseLoop):
 
     def _enqueue(self, due: list[DueRun]) -> bool:
         """Enqueue the runs; return False when some come again, since their task has changed."""
-        changed = enqueue(self._session, due)
+        changed = self._run_enqueuer.enqueue(due)
         if changed:
             self.tasks.reload()
         for run in changed:

@@ -86,7 +86,7 @@ def _is_done(rows: Rows) -> bool:
 @pytest.mark.failure(
     "The session of a scheduler ends at any of its statements, before it is done, or behind"
     " that.",
-    "The scheduler connects anew: each instant has one job, and none is reported twice.",
+    "The scheduler connects anew: each instant has one job, and is reported once.",
 )
 @pytest.mark.parametrize("every", EVERY)
 @pytest.mark.parametrize("how", HOW)
@@ -109,9 +109,7 @@ def test_a_session_that_ends_anywhere_costs_no_run_and_doubles_none(  # noqa: PL
 
         _check(rows, (how, at))
         jobs = [facts["job_id"] for name, facts in emitted if name == "recurring.enqueued"]
-        # An answer that was lost may have been that of the statement which stores them.
-        assert len(jobs) == len({*jobs}), (how, at)
-        assert {*jobs} <= {*rows("SELECT id FROM jobsd.jobs")}, (how, at)
+        assert sorted(jobs) == rows("SELECT id FROM jobsd.jobs ORDER BY id"), (how, at)
 
 
 @pytest.mark.failure(

@@ -106,15 +106,21 @@ def draft_of(task: StoredTask) -> Draft:
 
 
 def store(
-    session: Session, runs: Sequence[PlannedRun], *, even_disabled: bool = False
+    session: Session,
+    runs: Sequence[PlannedRun],
+    *,
+    even_disabled: bool = False,
+    attempt: int | None = None,
 ) -> list[StoredRun]:
     """Store planned runs and enqueue their jobs: one transaction, however many they are.
 
-    Of a task whose runs may not overlap, only one run may be among them.
+    Of a task whose runs may not overlap, only one run may be among them. If the answer is lost,
+    `stored_by` finds what was stored, by the number of the `attempt`, which nobody else has.
     """
     by_instant = {_at(run): run for run in runs}
+    facts = {"even_disabled": even_disabled, "attempt": attempt}
     # The statement may write no row twice.
-    rows, discarded = _store(session, [*by_instant.values()], even_disabled=even_disabled)
+    rows, discarded = _store(session, [*by_instant.values()], facts)
     allowed: set[tuple[str, datetime]] = set()
     stored: dict[tuple[str, datetime], StoredRun] = {}
     for key, run_at, is_stored, job_id, outcome, *_ in rows:
@@ -130,12 +136,23 @@ def store(
     ]
 
 
+def stored_by(session: Session, attempt: int, runs: Sequence[PlannedRun]) -> list[StoredRun]:
+    """Return those of the runs that the attempt has stored, with what became of them."""
+    by_instant = {_at(run): run for run in runs}
+    instants = json.dumps([_instant(run) for run in runs])
+    rows = session.fetch(STATEMENTS["stored_by"], {"attempt": attempt, "runs": instants})
+    return [
+        StoredRun(by_instant[key, run_at.astimezone(UTC)], outcome or "enqueued", job_id)
+        for key, run_at, job_id, outcome in rows
+    ]
+
+
 def _store(
-    session: Session, runs: Sequence[PlannedRun], *, even_disabled: bool
+    session: Session, runs: Sequence[PlannedRun], facts: dict[str, Any]
 ) -> tuple[list[tuple[Any, ...]], set[tuple[str, datetime]]]:
     """Store the runs; return the rows of the statement, and which were discarded."""
     records = json.dumps([_record(run) for run in runs])
-    store = (STATEMENTS["store"], {"runs": records, "even_disabled": even_disabled})
+    store = (STATEMENTS["store"], {"runs": records, **facts})
     alone = [run.task.key for run in runs if run.task.overlap == "skip"]
     lock = [(STATEMENTS["lock_tasks"], {"keys": alone})] if alone else []
     picky = [run for run in runs if run.draft and (run.draft.unique or _yields(run.draft))]

@@ -71,13 +71,16 @@ WITH planned AS (
     FROM allowed
     ORDER BY run_at, key
 ), stored AS (
-    INSERT INTO jobsd.recurring_executions AS known (task_key, run_at, job_id, outcome)
-    SELECT key, run_at, job_id, outcome_now
+    INSERT INTO jobsd.recurring_executions AS known (
+        task_key, run_at, job_id, outcome, stored_by
+    )
+    SELECT key, run_at, job_id, outcome_now, %(attempt)s::bigint
     FROM numbered
     ON CONFLICT (task_key, run_at) DO UPDATE SET
         job_id = excluded.job_id,
         outcome = excluded.outcome,
-        created_at = excluded.created_at
+        created_at = excluded.created_at,
+        stored_by = excluded.stored_by
     WHERE known.job_id IS NULL
         AND known.created_at NOT BETWEEN known.run_at AND now() + interval '1 minute'
     RETURNING task_key, run_at, job_id, outcome
@@ -169,6 +172,13 @@ WITH run AS (
 )
 SELECT task_key, run_at
 FROM discarded;
+
+-- stored_by: return those of some runs that an attempt has stored.
+SELECT execution.task_key, execution.run_at, execution.job_id, execution.outcome
+FROM jsonb_to_recordset(%(runs)s::jsonb) AS planned (key text, run_at timestamptz)
+JOIN jobsd.recurring_executions AS execution
+    ON execution.task_key = planned.key AND execution.run_at = planned.run_at
+WHERE execution.stored_by = %(attempt)s;
 
 -- history: list the runs of each of some tasks, the latest first, with their outcomes. A job
 -- that runs has begun when it was claimed, as far as the tables know.

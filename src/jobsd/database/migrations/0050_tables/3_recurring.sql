@@ -36,6 +36,8 @@ CREATE TABLE jobsd.recurring_executions (
     job_id bigint,
     outcome text,
     created_at timestamptz NOT NULL DEFAULT now(),
+    -- The attempt that has stored it: a scheduler that lost the answer knows its runs by it.
+    stored_by bigint,
     -- Serves "once for each planned instant", and the history of a task.
     PRIMARY KEY (task_key, run_at)
 );
