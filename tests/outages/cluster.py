@@ -45,13 +45,17 @@ _ACCESS = "local all all trust\nhost all all all trust\nhost replication all all
 
 @dataclass(slots=True)
 class Cluster:
-    """One server; `prefix` is the head of a command that starts it elsewhere."""
+    """One server; `prefix` is the head of a command that starts it elsewhere.
+
+    `environ` are more variables, for the server alone.
+    """
 
     folder: Path
     account: Account
     programs: Binaries
     prefix: Sequence[str] = ()
     settings: dict[str, str] = field(default_factory=dict[str, str])
+    environ: dict[str, str] = field(default_factory=dict[str, str])
     port: int = field(default_factory=free_port)
     host: str = "127.0.0.1"
     _process: subprocess.Popen[bytes] | None = None
@@ -103,6 +107,8 @@ class Cluster:
                 [
                     *self.prefix,
                     *self._become(),
+                    "env",
+                    *(f"{name}={value}" for name, value in self.environ.items()),
                     self.program("postgres"),
                     "-D",
                     self.data,
