@@ -157,7 +157,7 @@ def _endings(dead: DeadProcess) -> dict[str, Any]:
 
 def _recovered(rows: list[tuple[Any, ...]]) -> Recovered:
     recovered = Recovered()
-    for job_id, class_name, queue, attempt, outcome, error, reason, _, left, freed in rows:
+    for job_id, class_name, queue, attempt, outcome, error, reason, _, left, freed, _ in rows:
         if outcome is None:
             recovered.complete, recovered.freed = not left, freed
         else:

@@ -284,13 +284,13 @@ WITH claim AS (
 )
 SELECT
     id, class_name, queue_name, attempt, outcome, error, reason, (SELECT count(*) FROM woken),
-    false, NULL::text[]
+    false, NULL::text[], NULL::bigint
 FROM job
 UNION ALL
-SELECT id, class_name, queue_name, attempts, verdict, NULL, reason, 0, false, NULL
+SELECT id, class_name, queue_name, attempts, verdict, NULL, reason, 0, false, NULL, NULL
 FROM erased
 UNION ALL
-SELECT id, class_name, queue_name, attempts, 'released', NULL, NULL, 0, false, NULL
+SELECT id, class_name, queue_name, attempts, 'released', NULL, NULL, 0, false, NULL, NULL
 FROM released
 UNION ALL
 -- One row more says whether claims are left of which something was locked, and for which keys to
@@ -307,6 +307,10 @@ SELECT NULL, NULL, NULL, NULL, NULL, NULL, NULL, 0, EXISTS (SELECT FROM waiting)
         FROM released
         WHERE NOT is_free AND position IS NOT NULL
     )
+), (
+    SELECT CASE WHEN count(*) > 0 THEN jobsd.keep_ends(array_agg(id), array_agg(class_name)) END
+    FROM erased
+    WHERE verdict = 'discarded'
 );
 
 -- settled: return whether a process has no claims any more.

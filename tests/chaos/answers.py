@@ -29,17 +29,12 @@ _SAID = re.compile(r"said (\d+)\.")
 def answered_wrongly(evidence: Evidence) -> Iterator[str]:
     """Yield what was heard, or is kept, of jobs that have ended otherwise."""
     jobs = {job.id: job for job in evidence.jobs}
-    last = {run.job_id: run for run in sorted(evidence.runs, key=lambda run: run.began)}
-    # What a success has returned is kept, also where its row is not.
-    succeeded = {job_id for job_id, run in last.items() if run.result == "NoneType"}
     for answer in evidence.answers:
         job = jobs.get(answer.job_id)
         if job is None:
             yield f"{answer}: there is no such job"
         elif not _is_so(answer, job, by_hand=answer.job_id in evidence.touched):
             yield f"{answer}: {job}"
-        elif answer.word == "gone" and job.id in succeeded - evidence.touched:
-            yield f"{answer}: it has succeeded"
     for job in evidence.jobs:
         if job.class_name != "chaos.replying":
             continue
@@ -60,7 +55,8 @@ def _is_so(answer: Answer, job: StoredJob, *, by_hand: bool) -> bool:
         return by_hand or job.error == answer.result
     if answer.word == "discarded":
         return job.outcome in {"discarded", "erased"}
-    return job.outcome == "erased"
+    # Gone: but the end of a job that keeps its result is kept, whatever goes with its row.
+    return False
 
 
 def replaced_wrongly(evidence: Evidence) -> Iterator[str]:

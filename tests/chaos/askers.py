@@ -141,8 +141,3 @@ def _answer(handle: EnqueuedJob) -> tuple[str, object]:
         return "gone", None
     except TimeoutError:
         return "unanswered", None
-    except Error as error:
-        # It has ended, and went with its row: who records for a dead worker keeps no discard.
-        if "is not kept" not in str(error):
-            raise
-        return "gone", None

@@ -85,7 +85,7 @@ def test_a_success_whose_result_died_with_its_process_may_be_repeated_uncounted(
     assert _wrong(reported) == {"run too often"}
 
 
-def test_of_a_success_that_went_with_its_row_the_result_is_kept() -> None:
+def test_of_a_job_that_went_with_its_row_the_end_is_kept() -> None:
     reported = story()
     reported.jobs = [
         replace(job, outcome="erased") if job.id == 21 else job for job in reported.jobs

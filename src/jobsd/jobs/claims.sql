@@ -149,7 +149,7 @@ WITH bounded AS MATERIALIZED (
     WHERE job.id = given.job_id
         AND given.outcome IN ('finished', 'discarded', 'expired')
         AND NOT %(keep)s
-    RETURNING job.id
+    RETURNING job.id, job.class_name, given.outcome
 ), forgotten AS (
     DELETE FROM jobsd.attempts
     WHERE job_id = ANY (ARRAY(SELECT id FROM erased)) AND NOT %(keep)s
@@ -277,6 +277,11 @@ SELECT
         ) AS woken
         -- A worker that doesn't sleep would not look into a lane by itself for minutes.
         WHERE payload LIKE 'lane %%' OR EXISTS (SELECT FROM jobsd.sleepers)
+    ),
+    (
+        SELECT CASE WHEN count(*) > 0 THEN jobsd.keep_ends(array_agg(id), array_agg(class_name)) END
+        FROM erased
+        WHERE outcome <> 'finished'
     );
 
 -- own: read back the claims of one process.

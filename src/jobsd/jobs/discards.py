@@ -109,7 +109,7 @@ def expire(session: Session, ids: Sequence[int], *, keep: bool) -> list[int]:
     """Drop jobs that wait and have expired, in the caller's transaction; return which."""
     parameters = {"ids": list(ids), "keep": keep, "reason": "expired", "failed": False}
     rows = session.fetch(STATEMENTS["discard"], parameters)
-    limits.hand_over(session, [key for *_, key in rows if key is not None])
+    limits.hand_over(session, [row[2] for row in rows if row[2] is not None])
     return [row[0] for row in rows]
 
 
@@ -150,5 +150,5 @@ def _discard(session: Session, ids: list[int], *, keep: bool) -> Discarded:
         rows = session.fetch(STATEMENTS["discard"], parameters)
         done = {row[0]: row[1] for row in rows}
         found = lost.drop(session, [each for each in known if each not in done], keep=keep)
-        limits.hand_over(session, [key for *_, key in rows if key is not None])
+        limits.hand_over(session, [row[2] for row in rows if row[2] is not None])
     return Discarded(done | dict.fromkeys(found, "lost"))

@@ -69,10 +69,16 @@ WITH scheduled AS (
 ), erased AS (
     DELETE FROM jobsd.jobs
     WHERE id = ANY (ARRAY(SELECT job_id FROM gone)) AND NOT %(keep)s
+    RETURNING id, class_name
 ), attempt AS (
     DELETE FROM jobsd.attempts
     WHERE job_id = ANY (ARRAY(SELECT job_id FROM gone)) AND NOT %(keep)s
 )
-SELECT job_id, state, key
+SELECT
+    job_id, state, key,
+    (
+        SELECT CASE WHEN count(*) > 0 THEN jobsd.keep_ends(array_agg(id), array_agg(class_name)) END
+        FROM erased
+    )
 FROM gone
 ORDER BY job_id;

@@ -102,11 +102,17 @@ WITH kept AS (
 ), erased AS (
     DELETE FROM jobsd.jobs
     WHERE id = ANY (%(ids)s::bigint[]) AND NOT %(keep)s
+    RETURNING id, class_name
 ), attempt AS (
     DELETE FROM jobsd.attempts
     WHERE job_id = ANY (%(ids)s::bigint[]) AND NOT %(keep)s
 )
-SELECT lost.id
+SELECT
+    lost.id,
+    (
+        SELECT CASE WHEN count(*) > 0 THEN jobsd.keep_ends(array_agg(id), array_agg(class_name)) END
+        FROM erased
+    )
 FROM unnest(%(ids)s::bigint[]) AS lost (id)
 ORDER BY lost.id;
 

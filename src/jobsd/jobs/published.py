@@ -49,6 +49,7 @@ def _record(definition: Definition) -> dict[str, Any]:
         "expires_in_s": definition.expires_in_s,
         "timeout_s": timeout_s(definition.time_limit),
         "kill_after_s": kill_after_s(definition.time_limit),
+        "result_ttl_s": definition.result_ttl_s,
         "asynchronous": definition.name in registry.asynchronous(),
     }
     if limit is not None and limit.key is not None:

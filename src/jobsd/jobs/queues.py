@@ -137,7 +137,7 @@ def _clear(session: Session, name: str, until: int, *, keep: bool) -> tuple[bool
 
     parameters = {"name": name, "until": until, "keep": keep, "limit": CLEAR_BATCH}
     with session.connection.transaction():
-        found, batch, keys = session.fetch(STATEMENTS["clear"], parameters)[0]
+        found, batch, keys, *_ = session.fetch(STATEMENTS["clear"], parameters)[0]
         limits.hand_over(session, keys)
     return found > 0, int(batch)
 

@@ -168,6 +168,7 @@ WITH common AS (
 ), erased AS (
     DELETE FROM jobsd.jobs
     WHERE id = ANY (ARRAY(SELECT job_id FROM taken)) AND NOT %(keep)s
+    RETURNING id, class_name
 ), attempt AS (
     DELETE FROM jobsd.attempts
     WHERE job_id = ANY (ARRAY(SELECT job_id FROM taken)) AND NOT %(keep)s
@@ -176,4 +177,8 @@ SELECT
     (SELECT count(*) FROM common) + (SELECT count(*) FROM parked)
         + (SELECT count(*) FROM limited),
     (SELECT count(*) FROM taken),
-    ARRAY(SELECT concurrency_key FROM left_limited);
+    ARRAY(SELECT concurrency_key FROM left_limited),
+    (
+        SELECT CASE WHEN count(*) > 0 THEN jobsd.keep_ends(array_agg(id), array_agg(class_name)) END
+        FROM erased
+    );

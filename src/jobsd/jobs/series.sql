@@ -235,6 +235,7 @@ key AS MATERIALIZED (
 ), erased AS (
     DELETE FROM jobsd.jobs
     WHERE id = ANY (ARRAY(SELECT job_id FROM dropped)) AND NOT %(keep)s::boolean
+    RETURNING id, class_name
 )
 SELECT
     NULL::bigint,
@@ -253,6 +254,11 @@ SELECT
         ),
         'parked', (SELECT count(*) FROM parked),
         'dropped', (SELECT json_agg(job_id) FROM dropped),
+        'kept', (
+            SELECT
+                CASE WHEN count(*) > 0 THEN jobsd.keep_ends(array_agg(id), array_agg(class_name)) END
+            FROM erased
+        ),
         'unknown', (
             SELECT json_agg(DISTINCT jsonb_build_array(queue_name, class_name))
             FROM judged

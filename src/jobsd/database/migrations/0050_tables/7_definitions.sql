@@ -12,6 +12,7 @@ CREATE TABLE jobsd.definitions (
     expires_in interval,
     timeout interval,
     kill_after interval,
+    result_ttl interval,
     concurrency jsonb,
     uniqueness jsonb,
     published_at timestamptz NOT NULL DEFAULT now()
@@ -25,6 +26,32 @@ SET enable_seqscan = off
 SET jit = off
 AS $$
     SELECT * FROM jobsd.definitions WHERE class_name = name
+$$;
+
+-- Keep the ends of jobs that were discarded and go with their rows, for whoever waits for them: as
+-- long as their classes keep results. A worker has kept the ends that it has seen itself.
+CREATE FUNCTION jobsd.keep_ends(ids bigint[], classes text[]) RETURNS bigint
+LANGUAGE plpgsql
+SET enable_seqscan = off
+SET jit = off
+SET enable_bitmapscan = off
+AS $$
+DECLARE
+    kept bigint;
+BEGIN
+    INSERT INTO jobsd.results (job_id, state, expires_at)
+    SELECT each.id, 'discarded', now() + known.result_ttl
+    FROM unnest(ids, classes) AS each (id, class_name)
+    JOIN jobsd.definitions AS known ON known.class_name = each.class_name
+    WHERE known.result_ttl IS NOT NULL
+    ORDER BY each.id
+    ON CONFLICT (job_id) DO UPDATE
+        SET state = excluded.state, result = NULL, expires_at = excluded.expires_at,
+            process = NULL
+        WHERE results.state <> excluded.state;
+    GET DIAGNOSTICS kept = ROW_COUNT;
+    RETURN kept;
+END
 $$;
 
 -- The arguments of a call by the names of the parameters, defaults among them.

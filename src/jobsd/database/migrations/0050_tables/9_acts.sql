@@ -87,6 +87,7 @@ AS $$
 DECLARE
     had text;
     key text;
+    class text;
 BEGIN
     had := CASE
         WHEN EXISTS (
@@ -126,7 +127,8 @@ BEGIN
         UPDATE jobsd.jobs SET finished_at = now(), outcome = 'discarded' WHERE id = job_id;
     ELSE
         DELETE FROM jobsd.attempts AS attempt WHERE attempt.job_id = discard.job_id;
-        DELETE FROM jobsd.jobs WHERE id = job_id;
+        DELETE FROM jobsd.jobs WHERE id = job_id RETURNING class_name INTO class;
+        PERFORM jobsd.keep_ends(ARRAY[job_id], ARRAY[class]);
     END IF;
     IF key IS NOT NULL THEN
         PERFORM jobsd.hand_over(ARRAY[key]);
@@ -193,6 +195,8 @@ DECLARE
     ids bigint[];
     states text[];
     keys text[];
+    erased_ids bigint[];
+    classes text[];
     running bigint[];
 BEGIN
     WITH scheduled AS (
@@ -250,13 +254,19 @@ BEGIN
     ), erased AS (
         DELETE FROM jobsd.jobs
         WHERE id = ANY (ARRAY(SELECT job_id FROM gone)) AND NOT keep
+        RETURNING id, class_name
     ), attempt AS (
         DELETE FROM jobsd.attempts
         WHERE job_id = ANY (ARRAY(SELECT job_id FROM gone)) AND NOT keep
     )
-    SELECT array_agg(job_id), array_agg(state), array_agg(key)
-    INTO ids, states, keys
+    SELECT
+        array_agg(job_id), array_agg(state), array_agg(key),
+        (SELECT array_agg(id ORDER BY id) FROM erased), (SELECT array_agg(class_name ORDER BY id) FROM erased)
+    INTO ids, states, keys, erased_ids, classes
     FROM gone;
+    IF erased_ids IS NOT NULL THEN
+        PERFORM jobsd.keep_ends(erased_ids, classes);
+    END IF;
 
     WITH held AS (
         SELECT id
