@@ -23,6 +23,7 @@ from jobsd.in_web import address
 if TYPE_CHECKING:
     from .sibling import Exit
     from .siblings import Siblings
+    from .source_watch import Found
 
 _WAITS_S = 1.0
 _LEFT_S = 30.0
@@ -33,9 +34,10 @@ _CONNECTIONS_MAX = 1024
 class Keeper:
     """A companion that starts the tree when it holds the lock and ends it with its host."""
 
-    def __init__(self, host: int, listener: socket.socket, lock: int) -> None:
+    def __init__(self, host: int, listener: socket.socket, lock: int, root: Path) -> None:
         self._process = os.pidfd_open(host)
-        self._listener, self._lock = listener, lock
+        self._listener, self._lock, self._root = listener, lock, root
+        self._found: Found = {}
         self._open: list[socket.socket] = []
         self._holds = self._is_over = False
         self._left_at = -_LEFT_S
@@ -55,6 +57,7 @@ class Keeper:
             siblings.stop(signal.SIGTERM if in_order else signal.SIGQUIT)
         if not self._holds and not self._is_over and self._locks():
             self._holds = True
+            self._has_changed()
             siblings.start_tree()
         return _WAITS_S
 
@@ -72,7 +75,17 @@ class Keeper:
         elif said == b"leave":
             self._left_at = monotonic()
         elif said == b"reload" and self._holds:
+            self._has_changed()
             siblings.reload()
+        elif said == b"renewed" and self._holds and self._has_changed():
+            siblings.reload()
+
+    def _has_changed(self) -> bool:
+        """Return whether a file of the project is another one than when this was asked last."""
+        from .source_watch import files_below
+
+        before, self._found = self._found, files_below(self._root)
+        return before != self._found
 
     def _words(self) -> list[tuple[socket.socket, bytes]]:
         """Return the words that have come, with their connections; the end is no word."""
@@ -140,7 +153,7 @@ def _keep(host: int, listener: socket.socket) -> None:
     log_as("in_web", options)
     lock = os.open(root, os.O_RDONLY | os.O_DIRECTORY)
     with contextlib.suppress(ProcessLookupError):
-        keeper = Keeper(host, listener, lock)
+        keeper = Keeper(host, listener, lock, root)
         daemon = tree((), os.environ, kept=(lock,))
         drain_s = options.supervisor.shutdown_timeout_s
         Siblings(daemon, None, (keeper,), drain_s=drain_s).run(start_tree=False)

@@ -31,7 +31,7 @@ class SourceWatch:
 
     def __init__(self, root: Path) -> None:
         self._root = root
-        self._found = _find(root)
+        self._found = files_below(root)
 
     def descriptors(self) -> list[int]:
         """Return none: files are not readable at a change."""
@@ -39,7 +39,7 @@ class SourceWatch:
 
     def poll(self, siblings: Siblings) -> float:
         """Reload if something has changed; return when to look again, in seconds."""
-        found = _find(self._root)
+        found = files_below(self._root)
         if found != self._found:
             changed = {name for name, _ in found.items() ^ self._found.items()}
             self._found = found
@@ -52,7 +52,8 @@ class SourceWatch:
         return exited.status not in {0, 130}
 
 
-def _find(root: Path) -> Found:
+def files_below(root: Path) -> Found:
+    """Return the time and the size of each file of the project."""
     return dict(_files(str(root), _FILES_MAX))
 
 

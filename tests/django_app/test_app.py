@@ -117,6 +117,8 @@ TESTS = """
 from django.db import transaction
 from django.test import TestCase, TransactionTestCase
 from jobsd import job, queues
+from asgiref.sync import sync_to_async
+from jobsd import aenqueue_many, find
 from jobsd.testing import JobsMixin, assert_enqueued, perform_enqueued, refute_enqueued
 from shop.jobs import count
 
@@ -142,6 +144,10 @@ class Rolled(TestCase):
         perform_enqueued(promote)
         self.assertTrue(User.objects.get(username="ann").is_staff)
 
+    async def test_a_job_of_a_coroutine_is_rolled_back(self):
+        await count.aenqueue()
+        await aenqueue_many([count.with_args()])
+
     def test_nothing_is_left(self):
         from django.db import connection
         with connection.cursor() as cursor:
@@ -164,6 +170,10 @@ class Committed(TransactionTestCase):
 
     def test_nothing_is_left_of_the_test_before(self):
         self.test_a_job_is_committed()
+
+    async def test_a_job_of_a_coroutine_is_seen_by_others(self):
+        job = await count.aenqueue()
+        self.assertEqual((await sync_to_async(find)(job.id)).state, "ready")
 """
 
 
@@ -215,6 +225,28 @@ def test_no_job_fails_by_a_connection_of_before(
     assert printed.count("there are 0 users") == 6
 
 
+BEHIND = """
+from django.db import transaction
+from jobsd import enqueue_many
+from shop.jobs import welcome
+
+with transaction.atomic():
+    print(welcome.enqueue(1).state)
+print(welcome.enqueue(2).state)
+
+try:
+    with transaction.atomic():
+        enqueue_many(welcome.with_args(n) for n in (3, 4))
+        raise LookupError
+except LookupError:
+    pass
+with transaction.atomic():
+    jobs = enqueue_many(welcome.with_args(n) for n in (5, 6))
+    print(len(enqueue_many([])), jobs.stored, jobs[0].state, jobs[1].id)
+print(len(jobs), jobs.stored, jobs.duplicates, [job.state for job in jobs[:]])
+"""
+
+
 def test_a_queue_of_its_own_gets_jobs_after_the_commit(
     project: DjangoProject, empty_database: str, queue_database: str
 ) -> None:
@@ -222,15 +254,53 @@ def test_a_queue_of_its_own_gets_jobs_after_the_commit(
     project.configure(both, alias="queue")
     project.manage("migrate", "-v", "0", "--database", "queue")
 
-    printed = project.shell(
-        "from django.db import transaction\n"
-        "from shop.jobs import welcome\n"
-        "with transaction.atomic():\n"
-        "    print(welcome.enqueue(1).state)\n"
-        "print(welcome.enqueue(2).state)\n"
-    )
+    printed = project.shell(BEHIND)
 
-    assert (printed.split(), _stored(queue_database)) == (["pending", "ready"], [1, 2])
+    assert printed.splitlines() == [
+        *("pending", "ready"),
+        *("0 0 pending None", "2 2 0 ['ready', 'ready']"),
+    ]
+    assert _stored(queue_database) == [1, 2, 5, 6]
+
+
+BEHIND_IN_TESTS = """
+from django.db import connections
+from django.test import TestCase
+from jobsd import AfterCommitError
+from jobsd.testing import assert_enqueued, refute_enqueued
+from shop.jobs import welcome
+
+
+class OfBoth(TestCase):
+    databases = "__all__"
+
+    def test_what_is_captured_is_rolled_back_too(self):
+        with self.captureOnCommitCallbacks(execute=True):
+            welcome.enqueue(1)
+        assert_enqueued(welcome, args=[1])
+
+    def test_nothing_is_left(self):
+        refute_enqueued(welcome)
+
+
+class OfOne(TestCase):
+    def test_a_database_that_is_not_named_is_refused(self):
+        with self.assertRaisesRegex(AfterCommitError, "Add 'queue' to"):
+            with self.captureOnCommitCallbacks(execute=True):
+                welcome.enqueue(1)
+"""
+
+
+def test_tests_of_a_queue_of_its_own_may_capture_what_waits(
+    project: DjangoProject, empty_database: str, queue_database: str
+) -> None:
+    both = {"default": database(empty_database), "queue": database(queue_database)}
+    project.configure(both, alias="queue")
+    project.write("shop/tests.py", BEHIND_IN_TESTS)
+
+    done = project.run("manage.py", "test", "--noinput")
+
+    assert (done.returncode, "OK" in done.stderr) == (0, True), done.stderr
 
 
 @pytest.mark.parametrize(

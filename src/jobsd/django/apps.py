@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from jobsd import face
-from jobsd.jobs import client, finding, references, stand_in
+from jobsd.jobs import finding, placing, references, stand_in
 from jobsd.jobs.around import around_job
 
 from . import checks, connections, enqueueing, instances, queue, runserver, tables
@@ -24,7 +24,7 @@ class JobsConfig(apps.AppConfig):  # type: ignore[misc] # pyright: ignore[report
         # It finds the database as the commands do, until we say otherwise.
         assert face.HOMES  # noqa: S101 - it has been loaded before what follows
         finding.find_target_by(queue.target, lambda: queue.SCHEMA)
-        client.place_by(enqueueing.place, enqueueing.place_many)
+        placing.place_by(enqueueing.InTransactions())
         stand_in.search(queue.connection)
         around_job(connections.as_a_request_does)
         around_job(connections.as_an_asynchronous_request_does)

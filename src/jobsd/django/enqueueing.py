@@ -7,34 +7,71 @@ of its own, it waits for the commit of the default one.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from functools import partial
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
-from jobsd.jobs import after_commit, client
+from jobsd.jobs import after_commit, client, django_commit
+from jobsd.jobs.bulk import PendingJobs
+from jobsd.jobs.enqueue import EnqueuedJob
+from jobsd.jobs.pending import Pending
 
 from . import queue
 from .library import db
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Awaitable, Iterable
 
     from jobsd.jobs.bulk import EnqueuedJobs
     from jobsd.jobs.draft import Draft
-    from jobsd.jobs.enqueue import EnqueuedJob
+
+asgiref: Any = import_module("asgiref.sync")
 
 
-def place(drafted: Draft) -> EnqueuedJob | None:
-    """Enqueue one job as a part of the open transaction, or behind it; None to do as usual."""
+class InTransactions:
+    """Where enqueues go in a project of Django."""
+
+    def enqueue(self, drafted: Draft, *, waits: bool) -> EnqueuedJob | None:
+        """Enqueue one job as a part of the open transaction, or behind it."""
+        if waits and (awaited := _awaited()) is not None:
+            return after_commit.enqueue(drafted, awaited, surrounded=False)
+        if queue.is_elsewhere():
+            return None
+        return client.enqueue(drafted, queue.connection(), surrounded=False)
+
+    def enqueue_many(self, jobs: Iterable[Draft], *, waits: bool) -> EnqueuedJobs | None:
+        """Enqueue many jobs as a part of the open transaction, or behind it."""
+        if waits and (awaited := _awaited()) is not None:
+            pending = [Pending(each, EnqueuedJob(None, "pending")) for each in jobs]
+            if pending:
+                django_commit.wait(awaited, pending)
+            return PendingJobs([each.handle for each in pending])
+        return None if queue.is_elsewhere() else client.store_many(jobs, queue.connection())
+
+    def aenqueue(self, drafted: Draft) -> Awaitable[EnqueuedJob] | None:
+        """In a test, enqueue where its queries are: a TestCase rolls them back."""
+        if not queue.is_in_test():
+            return None
+        one: Any = asgiref.sync_to_async(partial(client.enqueue, surrounded=False))(drafted)
+        return one  # type: ignore[no-any-return]
+
+    def aenqueue_many(self, jobs: Iterable[Draft]) -> Awaitable[EnqueuedJobs] | None:
+        """In a test, enqueue where its queries are."""
+        if not queue.is_in_test():
+            return None
+        many: Any = asgiref.sync_to_async(client.store_many)(jobs)
+        return many  # type: ignore[no-any-return]
+
+    def is_in_test(self) -> bool:
+        """Return whether this is Django's test environment."""
+        return queue.is_in_test()
+
+
+def _awaited() -> Any:  # noqa: ANN401 - Django's
+    """Return the connection for whose commit an enqueue waits, None if for none."""
     elsewhere = queue.is_elsewhere()
-    if elsewhere or queue.alias() != db.DEFAULT_DB_ALIAS:
-        default = db.connections[db.DEFAULT_DB_ALIAS]
-        joins = not elsewhere and queue.connection().in_atomic_block
-        if default.in_atomic_block and not joins:
-            return after_commit.enqueue(drafted, default, surrounded=False)
-    if elsewhere:
+    if not elsewhere and queue.alias() == db.DEFAULT_DB_ALIAS:
         return None
-    return client.enqueue(drafted, queue.connection(), surrounded=False)
-
-
-def place_many(jobs: Iterable[Draft]) -> EnqueuedJobs | None:
-    """Enqueue many jobs as a part of the transaction that is open in the queue's database."""
-    return None if queue.is_elsewhere() else client.store_many(jobs, queue.connection())
+    default = db.connections[db.DEFAULT_DB_ALIAS]
+    joins = not elsewhere and queue.connection().in_atomic_block
+    return default if default.in_atomic_block and not joins else None

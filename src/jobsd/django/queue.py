@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from functools import cache
 from typing import Any
 
@@ -82,6 +83,11 @@ def _is_at(url: str, alias: str, _name: str) -> bool:
 def _place_of(url: str) -> tuple[object, ...]:
     parts = conninfo_to_dict(url)
     return parts.get("dbname"), parts.get("host"), str(parts.get("port") or 5432)
+
+
+def is_in_test() -> bool:
+    """Return whether this is Django's test environment, which has an `outbox`."""
+    return hasattr(sys.modules.get("django.core.mail"), "outbox")
 
 
 def environ() -> dict[str, str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from typing import Any
 
 from jobsd.database.connection import Target
@@ -33,11 +32,10 @@ def empty_with_a_test(*, using: str, **facts: Any) -> None:  # noqa: ANN401
     """Empty the queue where a test flushes its database, as a TransactionTestCase does.
 
     Django flushes the tables of models only. After a flush it sends the signal that it sends
-    after `migrate`, but without a plan. Only in Django's test environment, which has an
-    `outbox`: a `manage.py flush` deletes no jobs.
+    after `migrate`, but without a plan. Only in Django's test environment: a `manage.py flush`
+    deletes no jobs.
     """
-    in_test = hasattr(sys.modules.get("django.core.mail"), "outbox")
-    if not in_test or "plan" in facts or using != queue.alias():
+    if not queue.is_in_test() or "plan" in facts or using != queue.alias():
         return
     if db.connections[using].vendor == "postgresql":
         with db.connections[using].cursor() as cursor:

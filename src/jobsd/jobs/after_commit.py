@@ -100,7 +100,7 @@ def _wait(given: Any, job: Pending) -> bool:  # noqa: ANN401 - one of two librar
     if is_asynchronous_sqlalchemy(given):
         raise Error(f"{name} is asynchronous: await job.using(after_commit=…).aenqueue(…)")
     if is_django(given):
-        return django_commit.wait(given, job)
+        return django_commit.wait(given, [job])
     if (session := session_of(given)) is not None:
         return session_commit.wait(session, job)
     if _is_driver(given) or is_sqlalchemy(given):

@@ -16,7 +16,7 @@ from jobsd.database.deadline import refuse_nul
 from jobsd.database.parameters import as_bytes
 from jobsd.errors import EnqueueError
 
-from . import client, stand_in, submission
+from . import client, placing, stand_in, submission
 from .async_drivers import AsyncPsycopgDriver, async_driver_of, take
 from .async_pool import Loan, pool_of
 from .bulk import Bulk
@@ -56,6 +56,8 @@ async def store(drafted: Draft, connection: object = NOT_GIVEN) -> EnqueuedJob:
     if stand_in.active is not None:
         return stand_in.active.enqueue(drafted)
     if connection is NOT_GIVEN:
+        if placing.found is not None and (placed := placing.found.aenqueue(drafted)):
+            return await placed
         answer = await _store_together(drafted)
         if isinstance(answer, tuple):
             return reported(drafted, answer)
@@ -140,6 +142,8 @@ async def store_many(jobs: Iterable[Draft], connection: object = NOT_GIVEN) -> E
     if stand_in.active is not None:
         return stand_in.active.enqueue_many(jobs)
     if connection is NOT_GIVEN:
+        if placing.found is not None and (placed := placing.found.aenqueue_many(jobs)):
+            return await placed
         async with Loan(client.default_client()) as mine:
             return await _enqueue_all(mine, client.schema_of_tables(), jobs, owned=True)
     if is_asynchronous_sqlalchemy(connection):

@@ -104,6 +104,37 @@ class EnqueuedJobs(Sequence[EnqueuedJob]):
         return f"<{len(self)} enqueued jobs>"
 
 
+class PendingJobs(EnqueuedJobs):
+    """Many jobs that wait for a commit: their ids and states are filled in when it has come."""
+
+    def __init__(self, handles: Sequence[EnqueuedJob]) -> None:
+        super().__init__()
+        self._handles = handles
+
+    @property
+    def stored(self) -> int:
+        """How many were stored by now."""
+        return sum(each.state not in _NOT_STORED for each in self._handles)
+
+    @property
+    def duplicates(self) -> int:
+        """How many are those of others that were there already."""
+        return sum(each.state == "duplicate" for each in self._handles)
+
+    def __len__(self) -> int:
+        return len(self._handles)
+
+    @overload
+    def __getitem__(self, index: int) -> EnqueuedJob: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[EnqueuedJob]: ...
+    def __getitem__(self, index: int | slice) -> EnqueuedJob | list[EnqueuedJob]:
+        return list(self._handles[index]) if isinstance(index, slice) else self._handles[index]
+
+
+_NOT_STORED = {"pending", "discarded", "duplicate"}
+
+
 def enqueue_many(
     connection: Connection, schema: str, jobs: Iterable[Draft], *, owned: bool
 ) -> EnqueuedJobs:

@@ -30,7 +30,7 @@ from jobsd.errors import (
 )
 from jobsd.instruments import redaction
 
-from . import around, bulk, finding, interrupts, stand_in
+from . import around, bulk, finding, interrupts, placing, stand_in
 from . import enqueue as storing
 from .blocking import warn_of_blocking
 from .connections import begin
@@ -39,7 +39,7 @@ from .finding import NOT_GIVEN
 from .idle import stands, takes_jobs
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Iterable
 
     from .bulk import EnqueuedJobs
     from .draft import Draft
@@ -204,8 +204,6 @@ RECYCLE = (
 _inherited: list[Any] = []
 _client: Client | None = None
 _schema: str | None = None
-_place: Callable[[Draft], EnqueuedJob | None] | None = None
-_place_many: Callable[[Iterable[Draft]], EnqueuedJobs | None] | None = None
 _lock = threading.Lock()
 
 
@@ -254,18 +252,6 @@ def keep_finished_s() -> float:
     return KEEP_FINISHED_S if _client is None else _client.keep_finished_s
 
 
-def place_by(
-    place: Callable[[Draft], EnqueuedJob | None] | None,
-    place_many: Callable[[Iterable[Draft]], EnqueuedJobs | None] | None,
-) -> None:
-    """Say where an enqueue without a connection goes: where a framework has one open.
-
-    A function that returns None leaves it to a connection of ours.
-    """
-    global _place, _place_many
-    _place, _place_many = place, place_many
-
-
 def configured_target() -> Target | None:
     """Return the database that was configured, or found already."""
     return finding.chosen if _client is None else _client.target
@@ -289,7 +275,12 @@ def default_client() -> Client:
                 if finding.find_target is None:
                     raise Error("no database is configured: call jobsd.configure(database_url)")
                 target = finding.find_target()
-            _client = Client(target)
+            found = Client(target)
+            if placing.found is not None and placing.found.is_in_test():
+                # A connection that stays would keep the test's database from being dropped.
+                found.close()
+                return found
+            _client = found
     return _client
 
 
@@ -304,11 +295,16 @@ def schema_of_tables() -> str:
 
 
 def enqueue(
-    drafted: Draft, connection: object = NOT_GIVEN, *, surrounded: bool = True
+    drafted: Draft,
+    connection: object = NOT_GIVEN,
+    *,
+    surrounded: bool = True,
+    waits: bool = True,
 ) -> EnqueuedJob:
     """Enqueue one job: committed when this returns, or in the transaction of `connection`.
 
-    What the program has put around enqueues is called, unless `surrounded` is false.
+    What the program has put around enqueues is called, unless `surrounded` is false. A job
+    that has waited for a commit (`waits` is false) waits for no other one.
     """
     if surrounded and around.ENQUEUES:
         return around.enqueue(drafted, lambda job: enqueue(job, connection, surrounded=False))
@@ -316,8 +312,10 @@ def enqueue(
         return stand_in.active.enqueue(drafted)
     if connection is not NOT_GIVEN:
         return storing.enqueue_within(driver_of(connection, schema_of_tables()), drafted)
-    if _place is not None and (placed := _place(drafted)) is not None:
-        return placed
+    if placing.found is not None:
+        placed = placing.found.enqueue(drafted, waits=waits)
+        if placed is not None:
+            return placed
     if "asyncio" in sys.modules:
         warn_of_blocking()
     with default_client().session() as session:
@@ -339,7 +337,9 @@ def enqueue_many(jobs: Iterable[Draft], *, connection: object = NOT_GIVEN) -> En
     return store_many(jobs, connection)
 
 
-def store_many(jobs: Iterable[Draft], connection: object = NOT_GIVEN) -> EnqueuedJobs:
+def store_many(
+    jobs: Iterable[Draft], connection: object = NOT_GIVEN, *, waits: bool = True
+) -> EnqueuedJobs:
     """Enqueue many jobs without calling what surrounds enqueues."""
     if stand_in.active is not None:
         return stand_in.active.enqueue_many(jobs)
@@ -349,8 +349,10 @@ def store_many(jobs: Iterable[Draft], connection: object = NOT_GIVEN) -> Enqueue
             return bulk.enqueue_many_within(driver, jobs)
         begin(driver.connection)
         return bulk.enqueue_many(driver.connection, driver.schema, jobs, owned=False)
-    if _place_many is not None and (placed := _place_many(jobs)) is not None:
-        return placed
+    if placing.found is not None:
+        placed = placing.found.enqueue_many(jobs, waits=waits)
+        if placed is not None:
+            return placed
     if "asyncio" in sys.modules:
         warn_of_blocking()
     mine = default_client()

@@ -1,6 +1,6 @@
 """Jobs that wait for the commit of a Django connection, which its `on_commit` reports.
 
-`on_commit` takes one function for each job: Django drops those of a savepoint that is
+`on_commit` takes one function for each enqueue: Django drops those of a savepoint that is
 rolled back. The others it calls one by one, and when one raises it drops all that follow. So
 the first of ours that is called enqueues all that have survived: those that Django still
 holds, as nobody else does.
@@ -16,6 +16,8 @@ from .connections import ask
 from .pending import settle
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from .pending import Pending
 
 _numbers = itertools.count()
@@ -23,8 +25,8 @@ _held: WeakKeyDictionary[Any, WeakValueDictionary[int, _Hook]] = WeakKeyDictiona
 """By connection, the functions that Django holds, in the order in which it got them."""
 
 
-def wait(given: Any, job: Pending) -> bool:  # noqa: ANN401 - Django's
-    """Let a job wait for the commit of the atomic block; return False when there is none.
+def wait(given: Any, jobs: Sequence[Pending]) -> bool:  # noqa: ANN401 - Django's
+    """Let jobs wait for the commit of the atomic block; return False when there is none.
 
     Raises:
         EnqueueError: when the block has failed already, or transactions are managed by hand.
@@ -34,19 +36,21 @@ def wait(given: Any, job: Pending) -> bool:  # noqa: ANN401 - Django's
     # Of the proxy that stands for it in each thread.
     connection = given.on_commit.__self__
     if connection.vendor == "postgresql":
-        job.ask_transaction(lambda sql: _value(connection, sql), given)
-    hook = _Hook(connection, job)
+        jobs[0].ask_transaction(lambda sql: _value(connection, sql), given)
+        for job in jobs:
+            job.transaction = jobs[0].transaction
+    hook = _Hook(connection, jobs)
     ask(lambda _: connection.on_commit(hook), given)
     _held.setdefault(connection, WeakValueDictionary())[next(_numbers)] = hook
     return True
 
 
 class _Hook:
-    """What Django calls at the commit, for one job."""
+    """What Django calls at the commit, for the jobs of one enqueue."""
 
-    def __init__(self, connection: Any, job: Pending) -> None:  # noqa: ANN401 - Django's
+    def __init__(self, connection: Any, jobs: Sequence[Pending]) -> None:  # noqa: ANN401 - Django's
         self._connection = connection
-        self._job: Pending | None = job
+        self._jobs = jobs
 
     def __call__(self) -> None:
         connection = self._connection
@@ -59,10 +63,10 @@ class _Hook:
             jobs = [job for hook in _held[connection].values() for job in hook.take()]
         settle(jobs, lambda sql: _value(connection, sql))
 
-    def take(self) -> list[Pending]:
-        """Return the job, once."""
-        job, self._job = self._job, None
-        return [job] if job is not None else []
+    def take(self) -> Sequence[Pending]:
+        """Return the jobs, once."""
+        jobs, self._jobs = self._jobs, ()
+        return jobs
 
 
 def _value(connection: Any, sql: str) -> Any:  # noqa: ANN401

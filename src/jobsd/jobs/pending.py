@@ -57,10 +57,10 @@ class Pending:
 
 
 def store(drafts: Sequence[Draft]) -> Iterable[EnqueuedJob]:
-    """Enqueue all of them or none, through a connection of ours."""
+    """Enqueue all of them or none."""
     if len(drafts) > 1:
-        return client.store_many(drafts)
-    return [client.enqueue(drafts[0], surrounded=False)]
+        return client.store_many(drafts, waits=False)
+    return [client.enqueue(drafts[0], surrounded=False, waits=False)]
 
 
 def settle(jobs: Sequence[Pending], query: Query, put: Put = store) -> None:
