@@ -30,7 +30,7 @@ async def lifespan(app: object = None) -> AsyncGenerator[None]:
         yield
         return
     host = in_web.host_pid()
-    await asyncio.to_thread(in_web.keep, host)
+    await asyncio.to_thread(in_web.keep, host, renewed=True)
     try:
         yield
     finally:

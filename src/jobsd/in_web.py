@@ -84,15 +84,19 @@ def start(host: int, environ: Mapping[str, str] | None = None) -> None:
             raise InWebError(f"the tree can't be started in this web server ({VARIABLE}=1)")
 
 
-def keep(host: int, environ: Mapping[str, str] | None = None) -> None:
+def keep(host: int, environ: Mapping[str, str] | None = None, *, renewed: bool = False) -> None:
     """Start the keeper, and again whenever it has ended though this process lives.
 
-    For processes that fork no others: a thread waits for the keeper's end.
+    For processes that fork no others: a thread waits for the keeper's end. `renewed` says that
+    this process has just loaded the application: if its files are others than those of the
+    tree that is there, the tree is reloaded.
     """
     if os.getpid() in _watched:
         return
     _watched.add(os.getpid())
     start(host, environ)
+    if renewed:
+        _send(host, b"renewed\n")
     watched = host, environ
     thread = threading.Thread(target=_watch, args=watched, name="jobsd in web", daemon=True)
     thread.start()

@@ -93,6 +93,23 @@ class Server(Tree):
         """Return the keepers that run in the project's folder."""
         return self._running("jobsd.daemon.in_web")
 
+    def listeners(self) -> set[int]:
+        """Return the processes that listen at the server's port."""
+        found = psutil.net_connections("tcp")
+        wanted = [each for each in found if each.status == psutil.CONN_LISTEN]
+        at = {each.pid for each in wanted if each.laddr and each.laddr[1] == self._port}
+        assert at, found
+        return {pid for pid in at if pid is not None}
+
+    def pids_of_trees(self) -> set[int]:
+        """Return the processes of the trees and their keepers."""
+        found: set[int] = set()
+        for process in (*self.keepers(), *self.supervisors()):
+            with contextlib.suppress(psutil.NoSuchProcess):
+                found |= {process.pid, *(each.pid for each in process.children(recursive=True))}
+        assert found
+        return found
+
     def one_tree(self) -> psutil.Process:
         """Wait until there is one tree that is up; return its supervisor."""
 

@@ -25,6 +25,7 @@ def test_a_server_has_one_tree_and_drains_it_at_its_end(name: str, project: Proj
     with inside(name, project) as server:
         server.get()
         supervisor = server.one_tree()
+        assert not server.listeners() & server.pids_of_trees()
 
         stop(server)
 
@@ -84,6 +85,23 @@ def test_a_reload_of_the_server_reloads_the_tree(project: Project) -> None:
 
         server.wait_event("supervisor.reloaded")
         server.one_tree()
+
+
+def test_a_server_that_begins_its_workers_anew_reloads_a_tree_of_older_files(
+    project: Project,
+) -> None:
+    with inside("uvicorn with 4 workers", project) as server:
+        server.get()
+        server.one_tree()
+
+        project.write("web_jobs.py", "from jobsd import job\n@job\ndef other(): pass\n")
+        server.process.send_signal(signal.SIGHUP)
+
+        server.wait_event("supervisor.reloaded")
+        server.one_tree()
+        stop(server)
+        # Four workers have begun then, and one of them found what was changed.
+        assert len(server.events("supervisor.reloaded")) == 1
 
 
 def test_another_server_takes_the_tree_over(project: Project) -> None:
