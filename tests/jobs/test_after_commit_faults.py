@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
-import socket
-import threading
 from typing import TYPE_CHECKING, Any
 
 import psycopg
@@ -16,15 +13,13 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 from sqlalchemy.pool import NullPool
 
+from jobs.cut_off import cut_off_once_it_waits
 from jobs.ways import behind
 from jobsd.errors import AfterCommitError, DatabaseUnreachableError, EnqueueError, Error
 from jobsd.jobs import client
 from jobsd.jobs.client import Client
-from waiting import wait_until
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
-
     from jobs.ways import Stored
     from jobsd.database.connection import Session as QueueSession
     from jobsd.database.connection import Target
@@ -126,32 +121,13 @@ def test_a_queue_that_is_lost_while_it_enqueues_is_not_said_to_have_none(
             behind(orm, number)
         with (
             session.connection.transaction(),
-            _cut_off_once_it_waits(session, pid, socket_number),
+            cut_off_once_it_waits(session, pid, socket_number),
             pytest.raises(AfterCommitError) as caught,
         ):
             orm.commit()
 
     assert (caught.value.known, len(caught.value.jobs)) == (known, jobs)
     assert ("it is not known whether its" in str(caught.value)) != known
-
-
-@contextlib.contextmanager
-def _cut_off_once_it_waits(
-    session: QueueSession, pid: int, socket_number: int
-) -> Generator[None]:
-    """Lock the table of jobs, and shut the socket of the backend that waits for it."""
-    session.connection.execute("LOCK TABLE jobsd.jobs IN ACCESS EXCLUSIVE MODE")
-    waits = "SELECT cardinality(pg_blocking_pids(%s)) > 0"
-
-    def cut() -> None:
-        wait_until(lambda: session.connection.execute(waits, (pid,)).fetchone() == (True,))
-        with socket.socket(fileno=os.dup(socket_number)) as ours:
-            ours.shutdown(socket.SHUT_RDWR)
-
-    thread = threading.Thread(target=cut)
-    thread.start()
-    yield
-    thread.join()
 
 
 def test_a_function_of_somebody_else_that_raises_at_the_commit_takes_no_job_with_it(

@@ -164,6 +164,16 @@ def test_a_session_that_begins_nothing_by_itself_stores_at_once(
     assert stored() == [1]
 
 
+def test_a_session_whose_statements_commit_themselves_waits_for_nothing(
+    engine: sa.Engine, stored: Stored
+) -> None:
+    with Session(engine.execution_options(isolation_level="AUTOCOMMIT")) as orm:
+        behind(orm, 1)
+        orm.rollback()
+
+    assert stored() == [1]
+
+
 def test_a_session_of_any_database_can_be_waited_for(stored: Stored) -> None:
     engine = sa.create_engine("sqlite://")
     with Session(engine) as orm:

@@ -59,10 +59,13 @@ def enqueue(drafted: Draft, given: object, *, surrounded: bool = True) -> Enqueu
 
 
 def _enqueue(drafted: Draft, given: object) -> EnqueuedJob:
+    return _pending(drafted, given) or client.enqueue(drafted, surrounded=False)
+
+
+def _pending(drafted: Draft, given: object) -> EnqueuedJob | None:
+    """Let a job wait for the commit; return None when there is nothing to wait for."""
     pending = Pending(drafted, EnqueuedJob(None, "pending", drafted.class_name))
-    if not _wait(given, pending):
-        return client.enqueue(drafted, surrounded=False)
-    return pending.handle
+    return pending.handle if _wait(given, pending) else None
 
 
 async def aenqueue(drafted: Draft, given: object) -> EnqueuedJob:
@@ -72,14 +75,16 @@ async def aenqueue(drafted: Draft, given: object) -> EnqueuedJob:
         Error: when `given` is no AsyncSession that is bound to an engine.
         EnqueueError: when its transaction has failed already.
     """
+    from . import async_client  # noqa: PLC0415 - most programs need no event loop
+
     require_one(given)
     if not is_asynchronous_sqlalchemy(given):
         reported = "is not asynchronous: aenqueue takes an AsyncSession as after_commit"
         raise Error(f"{name_of(given)} {reported}; call enqueue, which waits")
 
     async def enqueue_soon(job: Draft) -> EnqueuedJob:
-        done: EnqueuedJob = await run_sync(given, lambda session: _enqueue(job, session))
-        return done
+        waits: EnqueuedJob | None = await run_sync(given, lambda inner: _pending(job, inner))
+        return waits or await async_client.store(job)
 
     if not around.ENQUEUES:
         return await enqueue_soon(drafted)

@@ -26,6 +26,7 @@ from .connections import (
     is_asynchronous_sqlalchemy,
     run_sync,
 )
+from .drivers import commits_itself
 from .enqueue import (
     STATEMENTS,
     met_a_replacement,
@@ -71,7 +72,7 @@ async def store(drafted: Draft, connection: object = NOT_GIVEN) -> EnqueuedJob:
         return within
     schema = client.schema_of_tables()
     driver = async_driver_of(connection, schema)
-    with refused():
+    with refused(doubtful=commits_itself(driver)):
         return await take(steps_within(drafted, schema), driver)
 
 

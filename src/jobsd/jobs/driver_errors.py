@@ -14,6 +14,15 @@ def sqlstate(error: BaseException) -> str | None:
     return _fields(origin).get("C")
 
 
+def is_lost(error: BaseException) -> bool:
+    """Return whether the connection is lost, and with it the answer of the server."""
+    origin = _origin(error)
+    if (code := sqlstate(origin)) is not None:
+        return code.startswith("08")
+    named = type(origin).__name__ in {"OperationalError", "InterfaceError"}
+    return named or isinstance(origin, OSError)
+
+
 def said_by(error: BaseException) -> str:
     """Return what an error says, without what its library adds."""
     origin = _origin(error)

@@ -20,7 +20,9 @@ from .connections import (
     PlainCursor,
     connection_behind,
     is_asynchronous,
+    is_asyncpg,
     is_of,
+    is_sqlalchemy,
     name_of,
     require_one,
 )
@@ -32,6 +34,8 @@ if TYPE_CHECKING:
 
     Parameters = Mapping[str, Any]
     Rows = Sequence[Sequence[Any]]
+
+_IDLE = psycopg.pq.TransactionStatus.IDLE
 
 WANTED = (
     "give a connection of psycopg, psycopg2 or pg8000, a SQLAlchemy Session or Connection,"
@@ -77,6 +81,27 @@ def driver_of(given: object, schema: str) -> Driver:
     if is_of(raw, "pg8000") and (hasattr(raw, "cursor") or hasattr(raw, "run")):
         return Pg8000Driver(raw, schema)
     raise Error(f"{name_of(given)} leads to no connection to PostgreSQL: {WANTED}")
+
+
+def commits_itself(driver: object) -> bool:
+    """Return whether a statement is committed by itself, as no transaction is open."""
+    try:
+        return _commits_itself(getattr(driver, "connection", None))
+    except Exception:  # noqa: BLE001 - whatever a closed connection raises: nothing is sent
+        return False
+
+
+def _commits_itself(raw: Any) -> bool:  # noqa: ANN401 - any driver's connection
+    if isinstance(raw, psycopg.Connection | psycopg.AsyncConnection):
+        return bool(raw.autocommit and raw.pgconn.transaction_status == _IDLE)
+    if is_sqlalchemy(raw):
+        raw = raw.connection.dbapi_connection
+    elif is_asyncpg(raw):
+        return not raw.is_closed() and not raw.is_in_transaction()
+    elif is_of(raw, "psycopg2"):
+        return bool(raw.autocommit and raw.get_transaction_status() == _IDLE.value)
+    # The own interface of pg8000 has no such mode: there each statement commits.
+    return getattr(raw, "autocommit", is_of(raw, "pg8000")) is True
 
 
 class PsycopgDriver:

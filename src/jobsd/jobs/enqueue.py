@@ -20,7 +20,8 @@ from jobsd.instruments.events import emit
 
 from . import submission
 from .connections import PlainCursor
-from .driver_errors import said_by, sqlstate
+from .driver_errors import is_lost, said_by, sqlstate
+from .drivers import commits_itself
 from .limits import Limited
 from .steps import Ask, take
 
@@ -120,7 +121,7 @@ def enqueue_within(driver: Driver, job: Draft) -> EnqueuedJob:
     Raises:
         EnqueueError: when the database refuses; the cause is the driver's error.
     """
-    with refused():
+    with refused(doubtful=commits_itself(driver)):
         return take(steps_within(job, driver.schema), driver)
 
 
@@ -262,8 +263,10 @@ def _report(job: Draft, job_id: int | None, state: str) -> None:
 
 
 @contextmanager
-def refused() -> Generator[None]:
+def refused(*, doubtful: bool = False) -> Generator[None]:
     """Turn what any driver raises in a caller's transaction into the error that says so.
+
+    `doubtful` says that there is none: each statement is committed by itself.
 
     Raises:
         EnqueueError: the cause is the driver's error.
@@ -273,7 +276,7 @@ def refused() -> Generator[None]:
     except Error:
         raise
     except Exception as error:
-        raise refusal(error, doubtful=False) from error
+        raise refusal(error, doubtful=doubtful) from error
 
 
 def refusal(error: Exception, *, doubtful: bool) -> EnqueueError:
@@ -282,8 +285,7 @@ def refusal(error: Exception, *, doubtful: bool) -> EnqueueError:
     `doubtful` says that the server may have committed when it was lost: what we do in a
     caller's transaction, or had not asked it to commit, it has not.
     """
-    lost = isinstance(error, psycopg.OperationalError) and error.sqlstate is None
-    known = not (doubtful and lost)
+    known = not (doubtful and is_lost(error))
     head = "the job was not" if known else "it is not known whether the job was"
     return EnqueueError(f"{head} enqueued: {_reported(error)}", known=known)
 

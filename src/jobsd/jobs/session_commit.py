@@ -43,6 +43,8 @@ def wait(session: Any, job: Pending) -> bool:  # noqa: ANN401 - SQLAlchemy's
     if _innermost(session) is None:
         return False
     if engine.dialect.name == "postgresql":
+        if _commits_itself(session):
+            return False
         job.ask_transaction(lambda sql: _value(session.connection(), sql), session)
     _Ledger.of(session, engine).add(session, job)
     return True
@@ -109,6 +111,12 @@ def _await_store(drafts: Sequence[Draft]) -> Iterable[EnqueuedJob]:
 
 def _value(connection: Any, sql: str) -> Any:  # noqa: ANN401
     return connection.exec_driver_sql(sql).scalar_one()
+
+
+def _commits_itself(session: Any) -> bool:  # noqa: ANN401
+    """Return whether each statement is committed by itself: a rollback takes nothing back."""
+    raw = ask(lambda given: given.connection().connection.dbapi_connection, session)
+    return getattr(raw, "autocommit", None) is True
 
 
 def _innermost(session: Any) -> object:  # noqa: ANN401
