@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import pytest
@@ -79,6 +80,18 @@ def test_a_key_that_is_held_discards_what_may_not_wait(jobs_inline: MemoryQueue)
     nested.enqueue()
 
     assert states == ["discarded"]
+
+
+def test_a_job_may_enqueue_in_threads(jobs_inline: MemoryQueue) -> None:
+    def enqueue() -> None:
+        with ThreadPoolExecutor(2) as pool:
+            list(pool.map(welcome.enqueue, [1, 2]))
+
+    inside.append(enqueue)
+    call.enqueue()
+
+    assert sorted(map(str, ran)) == ["(1, 'en')", "(2, 'en')", "call"]
+    assert {job.state for job in jobs_inline} == {"finished"}
 
 
 def test_coroutines_are_performed_in_a_running_loop(jobs_inline: MemoryQueue) -> None:

@@ -10,7 +10,15 @@ from unittest.mock import ANY
 
 import pytest
 
-from jobsd import Error, JobFailedError, RecurringTask, aenqueue_many, current_job, enqueue_many
+from jobsd import (
+    Error,
+    JobFailedError,
+    RecurringTask,
+    aenqueue_many,
+    current_job,
+    enqueue_many,
+    job,
+)
 from jobsd.jobs import stand_in
 from jobsd.testing import assert_enqueued, perform_enqueued, recorded, refute_enqueued
 
@@ -227,6 +235,28 @@ def test_coroutines_are_performed_beside_a_running_loop(jobs: MemoryQueue) -> No
     perform_enqueued()
 
     assert ran == [1, 2]
+
+
+def test_a_coroutine_may_enqueue_beside_a_running_loop(jobs: MemoryQueue) -> None:
+    @job(name="kit.passes_on")
+    async def passes_on() -> None:
+        await coroutine.aenqueue(1)
+        coroutine.enqueue(2)
+
+    async def perform() -> None:
+        await passes_on.aenqueue()
+        perform_enqueued()
+
+    asyncio.run(perform())
+
+    assert ran == [1, 2]
+    assert len(jobs) == 3
+
+
+def test_what_is_no_job_is_said(jobs: MemoryQueue) -> None:
+    del jobs
+    with pytest.raises(Error, match="is no job: give one, or its name"):
+        assert_enqueued(object())  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
 
 
 def test_a_time_limit_holds_here_too(jobs: MemoryQueue) -> None:

@@ -125,7 +125,12 @@ def _source(connection: object) -> MemoryQueue | StoredQueue:
 
 
 def _name(job: Which) -> str:
-    return job if isinstance(job, str) else job.definition.name
+    if isinstance(job, str):
+        return job
+    try:
+        return job.definition.name
+    except AttributeError:
+        raise Error(f"{job!r} is no job: give one, or its name") from None
 
 
 class _Wanted:

@@ -62,7 +62,8 @@ class MemoryQueue:
         self.unique = UniqueKeys(self._now)
         self._open: dict[int, RecordedJob] = {}
         self._ids = self._positions = 0
-        # Of a server that is tested in a thread of its own.
+        # Of a server that is tested in a thread of its own. It is not held while a job runs:
+        # a job may enqueue in other threads, and a coroutine runs in one.
         self._lock = threading.RLock()
         self.answers = Answers(self)
 
@@ -77,9 +78,9 @@ class MemoryQueue:
         """
         with self._lock:
             enqueued = self._store(drafted)
-            if self._inline:
-                self._perform_at_once(enqueued.id)
-            return enqueued
+        if self._inline:
+            self._perform_at_once(enqueued.id)
+        return enqueued
 
     def enqueue_many(self, jobs: Iterable[Draft]) -> EnqueuedJobs:
         """Take all jobs or none; inline, perform them."""
@@ -93,10 +94,11 @@ class MemoryQueue:
                 for job in self.enqueued[before:]:
                     self._forget(job)
                 raise
-            if self._inline:
-                for job in self.enqueued[before:]:
-                    self._perform_at_once(job.id)
-            return enqueued
+            added = self.enqueued[before:]
+        if self._inline:
+            for job in added:
+                self._perform_at_once(job.id)
+        return enqueued
 
     def end_of(self, job_id: int) -> End:
         """Say how a job has ended: nobody can wait here.
@@ -141,19 +143,17 @@ class MemoryQueue:
 
         `at` makes ready, too, what is due by then.
         """
-        with self._lock:
-            self.dispatch(at or self._now())
-            performed: list[RecordedJob] = []
-            while (job := self._next(wanted)) is not None:
-                if len(performed) == STEPS_MAX:
-                    raise Error(
-                        f"{STEPS_MAX:,} jobs have run and there are more: is it a loop?"
-                    )
-                self._perform(job)
-                performed.append(job)
-                if at is not None:
-                    self.dispatch(at)
-            return performed
+        performed: list[RecordedJob] = []
+        due_by: datetime | None = at or self._now()
+        while (job := self._claim(wanted, due_by)) is not None:
+            if len(performed) == STEPS_MAX:
+                raise Error(f"{STEPS_MAX:,} jobs have run and there are more: is it a loop?")
+            outcome = running.run(job)
+            with self._lock:
+                self._conclude(job, outcome)
+            performed.append(job)
+            due_by = at
+        return performed
 
     def dispatch(self, now: datetime) -> None:
         """Make ready what is due, in the order in which it is due; drop what has expired."""
@@ -304,6 +304,15 @@ class MemoryQueue:
             raise Error(f"there is no job {job_id} in this test")
         return job
 
+    def _claim(self, wanted: Wanted | None, due_by: datetime | None) -> RecordedJob | None:
+        """Claim the next job; `due_by` makes ready, too, what is due by then."""
+        with self._lock:
+            if due_by is not None:
+                self.dispatch(due_by)
+            if (job := self._next(wanted)) is not None:
+                job.state, job.begun, job.started_at = "claimed", True, self._now()
+            return job
+
     def _next(self, wanted: Wanted | None) -> RecordedJob | None:
         """Return the first ready job whose limit lets it run."""
         ready = [
@@ -311,13 +320,16 @@ class MemoryQueue:
             for job in self.ready()
             if job.queue_name not in self.pauses and (wanted is None or wanted(job))
         ]
-        for job in sorted(ready, key=lambda job: (job.priority, job.position)):
-            if self._has_slot(job):
+        while ready:
+            job = min(ready, key=lambda each: (each.priority, each.position))
+            if not self._has_slot(job):
+                ready.remove(job)
+            elif job.draft.limited is None:
+                return job
+            else:
                 # The jobs of a key start in an order of their own.
-                alike = [
-                    each for each in ready if job.draft.limited and _key(each) == _key(job)
-                ]
-                return min(alike, key=lambda each: (each.priority, each.id), default=job)
+                alike = [each for each in ready if _key(each) == _key(job)]
+                return min(alike, key=lambda each: (each.priority, each.id))
         return None
 
     def _has_slot(self, job: RecordedJob) -> bool:
@@ -338,11 +350,6 @@ class MemoryQueue:
             keys = {_key(job) for job in performed}
             performed += self.perform(lambda job: _key(job) in keys)
         raise_failures(performed)
-
-    def _perform(self, job: RecordedJob) -> None:
-        job.state, job.begun, job.started_at = "claimed", True, self._now()
-        outcome = running.run(job)
-        self._conclude(job, outcome)
 
     def _conclude(self, job: RecordedJob, outcome: Outcome) -> None:
         verdict = outcome.verdict

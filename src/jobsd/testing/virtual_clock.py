@@ -67,7 +67,11 @@ class VirtualClock:
             seconds = parse_duration(by)
         except ValueError as error:
             raise Error(f"advance: {error}") from None
-        return self.advance_to(self._now + timedelta(seconds=seconds), raises=raises)
+        try:
+            end = self._now + timedelta(seconds=seconds)
+        except OverflowError:
+            raise Error(f"advance: {by!r} after {self._now.isoformat()} is no date") from None
+        return self.advance_to(end, raises=raises)
 
     def advance_to(self, moment: datetime, *, raises: bool = True) -> list[RecordedJob]:
         """Do what `advance` does, up to and with a moment.
@@ -141,6 +145,8 @@ class VirtualClock:
 
 
 def _aware(name: str, moment: datetime) -> datetime:
+    if not isinstance(moment, datetime):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise Error(f"{name}: {moment!r} is no datetime")
     if moment.utcoffset() is None:
         raise Error(f"{name}: {moment} has no time zone; give an aware datetime")
     return moment.astimezone(UTC)
