@@ -11,7 +11,7 @@ failed jobs are exact, too: they are only put together here, where something was
 from __future__ import annotations
 
 import json
-from collections import Counter, defaultdict
+from collections import Counter
 from typing import TYPE_CHECKING
 
 from jobsd.clock import monotonic
@@ -20,10 +20,10 @@ from jobsd.operations import failures
 from jobsd.processes.counters import BUCKETS_S
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Mapping
 
     from jobsd.database.connection import Session
-    from jobsd.processes.counters import QueueCounters
+    from jobsd.processes.counters import Sums as Counted
     from jobsd.processes.scoreboard import Scoreboard
 
     Sums = dict[str, list[float]]
@@ -75,29 +75,25 @@ class History:
         """Return how many jobs of each queue have ended and are not written; for any thread."""
         written = self._written[0]
         found = Counter[str]()
-        for entry in self._scoreboard.used():
-            for counters in entry.queues():
-                found[counters.name] += sum(map(counters.outcome, _ENDS))
-        for name, row in written.items():
-            found[name] -= sum(int(row[_OUTCOMES.index(outcome)]) for outcome in _ENDS)
+        for outcome in _ENDS:
+            found.update(self._scoreboard.counted(outcome))
+            at = _OUTCOMES.index(outcome)
+            found.subtract({name: int(row[at]) for name, row in written.items()})
         return found
 
     def _sums(self) -> tuple[Sums, Sums]:
-        entries = list(self._scoreboard.used())
-        queues = (counters for entry in entries for counters in entry.queues())
-        classes = (counters for entry in entries for counters in entry.classes())
-        return _summed(queues), _summed(classes)
+        scoreboard = self._scoreboard
+        return _rows(scoreboard.by_queue()), _rows(scoreboard.by_class())
 
 
-def _summed(rows: Iterable[QueueCounters]) -> Sums:
-    found: Sums = defaultdict(lambda: [0.0] * (_RUNS_AT + _BUCKETS))
-    for counters in rows:
-        waits, wait_s = counters.waits()
-        runs, run_s = counters.durations()
-        counts = map(counters.outcome, _OUTCOMES)
-        row = [*counts, wait_s, run_s, *waits, *runs]
-        found[counters.name] = [a + b for a, b in zip(found[counters.name], row, strict=True)]
-    return found
+def _rows(sums: Mapping[str, Counted]) -> Sums:
+    return {name: _row(counted) for name, counted in sums.items()}
+
+
+def _row(counted: Counted) -> list[float]:
+    waits, wait_s = counted.waits()
+    runs, run_s = counted.durations()
+    return [*map(counted.outcome, _OUTCOMES), wait_s, run_s, *waits, *runs]
 
 
 def _more(sums: Sums, written: Sums) -> list[dict[str, object]]:

@@ -69,12 +69,11 @@ class Summary:
 
     def _totals(self) -> _Totals:
         totals = _Totals()
-        for entry in self._scoreboard.used():
-            for counters in entry.queues():
-                for name in OUTCOMES:
-                    totals.outcomes[name] += counters.outcome(name)
-                totals.waits = _plus(totals.waits, counters.waits()[0])
-                totals.runs = _plus(totals.runs, counters.durations()[0])
+        for counters in self._scoreboard.by_queue().values():
+            for name in OUTCOMES:
+                totals.outcomes[name] += counters.outcome(name)
+            totals.waits = _plus(totals.waits, counters.waits()[0])
+            totals.runs = _plus(totals.runs, counters.durations()[0])
         workers = [entry for entry in self._scoreboard.living() if entry.kind == "worker"]
         totals.busy = sum(entry.busy + entry.busy_coroutines for entry in workers)
         return totals

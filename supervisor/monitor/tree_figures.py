@@ -10,17 +10,15 @@ from typing import TYPE_CHECKING
 
 from jobsd.clock import monotonic_ns
 from jobsd.instruments.figures import Durations, TreeFigures
-from jobsd.processes.counters import BUCKETS_S, FAILURES, OUTCOMES, total
+from jobsd.processes.counters import BUCKETS_S, FAILURES, OUTCOMES
 from jobsd.processes.entry import REASONS, TAKEN, UP
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from jobsd.processes.counters import Counts, QueueCounters
+    from jobsd.processes.counters import Sums
     from jobsd.processes.entry import ScoreboardEntry
     from jobsd.processes.scoreboard import Scoreboard
-
-    Sums = Counts[list[int]]
 
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 
@@ -32,8 +30,7 @@ def tree_figures(scoreboard: Scoreboard) -> TreeFigures:
     over all entries never go back.
     """
     used = list(scoreboard.used())
-    rows = _by_name(each for entry in used for each in entry.queues())
-    classes = _by_name(each for entry in used for each in entry.classes())
+    rows, classes = scoreboard.by_queue(), scoreboard.by_class()
     workers = [entry for entry in scoreboard.living() if entry.kind == "worker"]
     coroutines = sum(entry.busy_coroutines for entry in workers)
     return TreeFigures(
@@ -71,13 +68,6 @@ def busy_jobs(scoreboard: Scoreboard) -> list[int]:
     """Return the ids of the jobs that threads of the tree run."""
     workers = (entry for entry in scoreboard.living() if entry.kind == "worker")
     return [job_id for entry in workers for job_id in entry.at_threads()]
-
-
-def _by_name(rows: Iterable[QueueCounters]) -> dict[str, Sums]:
-    found: defaultdict[str, list[QueueCounters]] = defaultdict(list)
-    for counters in rows:
-        found[counters.name].append(counters)
-    return {name: total(found[name]) for name in sorted(found)}
 
 
 def _outcomes(counts: Sums) -> dict[str, int]:

@@ -11,7 +11,6 @@ from jobsd.processes.counters import (
     OUTCOMES,
     QUEUE_WORDS,
     QueueCounters,
-    total,
 )
 from jobsd.processes.queue_names import NAMES_WORDS, QueueNames
 from jobsd.processes.words import read_text, write_text
@@ -107,17 +106,3 @@ def test_a_shorter_text_leaves_nothing_of_a_longer_one() -> None:
     write_text(memory, 0, "short", 4)
 
     assert read_text(memory, 0, 4) == "short"
-
-
-def test_the_total_of_rows_is_the_sum_of_each_count_and_each_bucket() -> None:
-    one, other = row(), row()
-    one.count("finished", 2)
-    one.observe(waits_s=[0.006, 9e9], runs_s=[])
-    other.count("finished")
-    other.observe(waits_s=[0.006], runs_s=[2.5])
-    other.words[1] = 2**63 - 1
-
-    both = total([one, other])
-    assert (both.outcome("finished"), both.outcome("failed")) == (3, 2**63 - 1)
-    assert both.waits()[0][1] == 2
-    assert both.durations() == other.durations()

@@ -6,7 +6,9 @@ import os
 
 import pytest
 
+from jobsd.processes.counters import OUTCOMES
 from jobsd.processes.entry import DEAD, FREE, TAKEN, UP
+from jobsd.processes.queue_names import OTHERS, QUEUES_MAX
 from jobsd.processes.scoreboard import ENTRIES_MAX, Scoreboard
 
 
@@ -131,3 +133,75 @@ def test_what_a_child_writes_is_read_after_its_end() -> None:
 
     assert (entry.state, entry.running()) == (UP, [(77, 5)])
     assert [(q.name, q.outcome("finished")) for q in entry.queues()] == [("mail", 5)]
+
+
+def _three_workers() -> Scoreboard:
+    """Return the memory of workers that have met different queues, in different order."""
+    scoreboard = Scoreboard()
+    one, other, third = (scoreboard.entries[index] for index in range(3))
+    for number, entry in enumerate((one, other, third)):
+        entry.take("worker", f"worker-{number}")
+    mail, sms = one.queue("mail"), other.queue("sms")
+    mail.count("finished", 2)
+    mail.observe(waits_s=[0.006, 9e9], runs_s=[])
+    sms.count("discarded", 3)
+    sms = third.queue("sms")
+    sms.count("finished")
+    sms.observe(waits_s=[0.006], runs_s=[2.5])
+    sms.words[1] = 2**63 - 1
+    other.queue("sms").count("failed")
+    third.job_class("shop.send").count("retried", 4)
+    return scoreboard
+
+
+def test_the_sums_of_a_tree_are_those_of_each_count_and_each_bucket() -> None:
+    scoreboard = _three_workers()
+
+    sums = scoreboard.by_queue()
+
+    assert list(sums) == ["mail", "sms"], "what nobody has met is left out"
+    assert [sums["mail"].outcome(each) for each in ("finished", "discarded")] == [2, 0]
+    assert [sums["sms"].outcome(each) for each in ("finished", "discarded")] == [1, 3]
+    assert sums["sms"].outcome("failed") == 2**63, "a sum may be longer than a word"
+    assert (sums["mail"].waits()[0][1], sums["sms"].waits()[0][1]) == (1, 1)
+    assert sums["sms"].durations()[1] == 2.5
+    classes = scoreboard.by_class()
+    assert {name: each.outcome("retried") for name, each in classes.items()} == {"shop.send": 4}
+
+
+def test_one_count_of_a_tree_is_the_same_as_in_the_sums() -> None:
+    scoreboard = _three_workers()
+
+    for outcome in OUTCOMES:
+        expected = {name: each.outcome(outcome) for name, each in scoreboard.by_queue().items()}
+        assert scoreboard.counted(outcome) == expected
+
+
+def test_queues_beyond_the_room_are_one_of_a_tree_once_one_is_counted() -> None:
+    scoreboard = _three_workers()
+    entry = scoreboard.entries[0]
+    names = [f"queue-{number}" for number in range(QUEUES_MAX)]
+    for name in names:
+        entry.queue(name)
+    assert OTHERS not in scoreboard.counted("finished") | scoreboard.by_queue()
+
+    for name in names:
+        entry.queue(name).count("failed")
+
+    assert scoreboard.counted("finished")[OTHERS] == 0
+    assert scoreboard.by_queue()[OTHERS].outcome("failed") == 2
+    assert len(scoreboard.by_queue()) == QUEUES_MAX + 1
+
+
+def test_names_that_are_cut_off_in_the_same_letter_are_summed_together() -> None:
+    scoreboard = Scoreboard()
+    entry = scoreboard.entries[0]
+    entry.take("worker", "worker-1")
+    for letter in "\u00e4\u00f6":
+        entry.job_class("x" * 255 + letter).count("finished")
+
+    assert scoreboard.by_class()["x" * 255].outcome("finished") == 2
+
+
+def test_a_tree_without_processes_has_no_sums() -> None:
+    assert (Scoreboard().by_queue(), Scoreboard().counted("finished")) == ({}, {})

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from itertools import accumulate
-from typing import TYPE_CHECKING, TypeAlias, cast
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias, cast
 
 from prometheus_client.core import (
     CounterMetricFamily,
@@ -23,13 +23,14 @@ from prometheus_client.utils import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from prometheus_client.core import Metric
 
     from .figures import Durations
 
     Sample = tuple[tuple[str, ...], float]
+    Samples: TypeAlias = "Table | Iterable[Sample]"
     AnyFamily: TypeAlias = "Family | Histogram | Info"
 
 number = cast("Callable[[float], str]", floatToGoString)
@@ -37,23 +38,34 @@ number = cast("Callable[[float], str]", floatToGoString)
 _LIBRARY = {"counter": CounterMetricFamily, "gauge": GaugeMetricFamily}
 
 
+class Table(NamedTuple):
+    """Samples as columns: the values of each label, and the figures.
+
+    Lists of texts and numbers are nothing to the garbage collector; of a tuple for each sample
+    it looks at all, time and again, while they are made.
+    """
+
+    columns: Sequence[Sequence[str]]
+    figures: Sequence[float]
+
+
 @dataclass(frozen=True, slots=True)
 class Family:
-    """A counter or a gauge: the values of its labels, and the figure of each."""
+    """A counter or a gauge."""
 
     name: str
     text: str
     kind: str
     labels: Sequence[str]
-    samples: Sequence[Sample]
+    table: Table
 
     def metric(self) -> Metric:
         """Return the same for the library."""
         family: CounterMetricFamily | GaugeMetricFamily = _LIBRARY[self.kind](
             self.name, self.text, labels=self.labels
         )
-        for values, value in self.samples:
-            family.add_metric(values, value)
+        for *values, figure in zip(*self.table.columns, self.table.figures, strict=True):
+            family.add_metric(cast("list[str]", values), cast("float", figure))
         return family
 
 
@@ -100,17 +112,27 @@ class Info:
 
 def gauge(name: str, text: str, *, value: float) -> Family:
     """Return a gauge without labels."""
-    return gauges(name, text, (), [((), value)])
+    return gauges(name, text, (), Table((), [value]))
 
 
-def gauges(name: str, text: str, labels: Sequence[str], samples: Iterable[Sample]) -> Family:
+def gauges(name: str, text: str, labels: Sequence[str], samples: Samples) -> Family:
     """Return a gauge with these labels, and a value for each of their values."""
-    return Family(f"jobsd_{name}", text, "gauge", labels, list(samples))
+    return _family(name, text, "gauge", labels, samples)
 
 
-def counter(name: str, text: str, labels: Sequence[str], samples: Iterable[Sample]) -> Family:
+def counter(name: str, text: str, labels: Sequence[str], samples: Samples) -> Family:
     """Return a counter with these labels, and a value for each of their values."""
-    return Family(f"jobsd_{name}", text, "counter", labels, list(samples))
+    return _family(name, text, "counter", labels, samples)
+
+
+def _family(name: str, text: str, kind: str, labels: Sequence[str], samples: Samples) -> Family:
+    table = samples if isinstance(samples, Table) else _table(labels, list(samples))
+    return Family(f"jobsd_{name}", text, kind, labels, table)
+
+
+def _table(labels: Sequence[str], samples: list[Sample]) -> Table:
+    columns = [[values[at] for values, _ in samples] for at in range(len(labels))]
+    return Table(columns, [figure for _, figure in samples])
 
 
 def histogram(
@@ -124,13 +146,18 @@ def histogram(
     return Histogram(f"jobsd_{name}", text, label, durations, bounds_s)
 
 
-def flat(nested: Mapping[str, Mapping[str, int]]) -> Iterator[tuple[tuple[str, str], float]]:
-    """Yield samples of two labels."""
-    for outer, counts in nested.items():
-        for inner, count in counts.items():
-            yield (outer, inner), count
+def flat(nested: Mapping[str, Mapping[str, int]]) -> Table:
+    """Return samples of two labels."""
+    outer = [name for name, counts in nested.items() for _ in counts]
+    inner = [name for counts in nested.values() for name in counts]
+    return Table((outer, inner), [n for counts in nested.values() for n in counts.values()])
 
 
-def keyed(counts: Mapping[str, int]) -> Iterator[tuple[tuple[str], float]]:
+def keyed(counts: Mapping[str, int]) -> Table:
     """Return samples of one label."""
-    return (((key,), count) for key, count in counts.items())
+    return Table((list(counts),), list(counts.values()))
+
+
+def of(names: Sequence[str], figures: Mapping[str, float]) -> Table:
+    """Return a sample of one label for each of these names, 0 where there is no figure."""
+    return Table((names,), [figures.get(name, 0.0) for name in names])

@@ -28,36 +28,38 @@ def _queues(database: DatabaseFigures, tree: TreeFigures | None) -> Iterator[Any
     seen = tree.outcomes if tree else ()
     names = sorted({*database.depths, *database.latencies_s, *database.paused, *seen})
     yield families.gauges(
-        "queue_jobs",
-        "Jobs by queue and state.",
-        ("queue", "state"),
-        (
-            ((name, state), database.depths.get(name, {}).get(state, 0))
-            for name in names
-            for state in UNFINISHED
-        ),
+        "queue_jobs", "Jobs by queue and state.", ("queue", "state"), _depths(names, database)
     )
     yield families.gauges(
         "queue_latency_seconds",
         "How long the oldest ready job of the queue has waited; 0 without one.",
         ("queue",),
-        (((name,), database.latencies_s.get(name, 0.0)) for name in names),
+        families.of(names, database.latencies_s),
     )
     yield families.gauges(
         "queue_paused",
         "Whether the queue is paused: 1 or 0.",
         ("queue",),
-        (((name,), name in database.paused) for name in names),
+        families.of(names, dict.fromkeys(database.paused, 1)),
     )
     yield families.gauges(
         "queue_claim_age_seconds",
         "How long ago the oldest claimed job of the queue was claimed.",
         ("queue",),
-        (((name,), database.claim_ages_s.get(name, 0.0)) for name in names),
+        families.of(names, database.claim_ages_s),
     )
     yield from _busy(names, database)
     yield from _arrivals(database)
     yield from _unknown(names, database)
+
+
+def _depths(names: Sequence[str], database: DatabaseFigures) -> families.Table:
+    none = dict[str, int]()
+    depths = [database.depths.get(name, none) for name in names]
+    return families.Table(
+        ([name for name in names for _ in UNFINISHED], UNFINISHED * len(names)),
+        [depth.get(state, 0) for depth in depths for state in UNFINISHED],
+    )
 
 
 def _busy(names: Sequence[str], database: DatabaseFigures) -> Iterator[AnyFamily]:
@@ -66,7 +68,7 @@ def _busy(names: Sequence[str], database: DatabaseFigures) -> Iterator[AnyFamily
             "queue_busy_threads",
             "Threads of this tree that run jobs of the queue.",
             ("queue",),
-            (((name,), database.busy_threads.get(name, 0)) for name in names),
+            families.of(names, database.busy_threads),
         )
 
 
@@ -91,13 +93,13 @@ def _unknown(names: Sequence[str], database: DatabaseFigures) -> Iterator[AnyFam
         "queue_unknown_class_jobs",
         "Ready jobs of classes that no worker of the queue knows.",
         ("queue",),
-        (((name,), database.unknown_jobs.get(name, 0)) for name in names),
+        families.of(names, database.unknown_jobs),
     )
     yield families.gauges(
         "queue_unknown_class_age_seconds",
         "How long there have been ready jobs of classes that no worker of the queue knows.",
         ("queue",),
-        (((name,), database.unknown_for_s.get(name, 0.0)) for name in names),
+        families.of(names, database.unknown_for_s),
     )
 
 

@@ -7,7 +7,9 @@ a time writes a row; the monitor sums the rows of all entries.
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from typing import TYPE_CHECKING, Generic, TypeVar
+from itertools import zip_longest
+from operator import add
+from typing import TYPE_CHECKING, Generic, TypeAlias, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -60,9 +62,30 @@ class Counts(Generic[Words]):
         return list(self.words[at:end]), self.words[end] / 1e9
 
 
-def total(rows: Iterable[QueueCounters]) -> Counts[list[int]]:
-    """Return the sum of some rows, word by word."""
-    return Counts([sum(column) for column in zip(*[row.words for row in rows], strict=True)])
+def column(parts: Iterable[memoryview[int]], outcome: str) -> list[int]:
+    """Return the sums of one count, row by row, where each part is all rows of one process."""
+    counts = (part[_AT[outcome] :: QUEUE_WORDS].tolist() for part in parts)
+    return list(map(sum, zip_longest(*counts, fillvalue=0)))
+
+
+def totals(parts: Iterable[memoryview[int]], names: QueueNames) -> dict[str, Sums]:
+    """Return the sums of the rows of some processes, of which something was counted, by name.
+
+    Each part is all rows of one process: a name has the same row in all of them, so they are
+    added as wholes. Row by row, a thousand queues took five times as long.
+    """
+    words = list(map(sum, zip_longest(*[part.tolist() for part in parts], fillvalue=0)))
+    found: dict[str, list[int]] = {}
+    for number, start in enumerate(range(0, len(words), QUEUE_WORDS)):
+        row = words[start : start + QUEUE_WORDS]
+        if any(row):
+            # Names that are too long for the memory may be the same once they are cut off.
+            name = names.name(number)
+            found[name] = list(map(add, row, found[name])) if name in found else row
+    return {name: Counts(row) for name, row in sorted(found.items())}
+
+
+Sums: TypeAlias = "Counts[list[int]]"
 
 
 class QueueCounters(Counts["memoryview[int]"]):

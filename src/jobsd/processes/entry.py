@@ -258,6 +258,14 @@ class ScoreboardEntry(HardLimits):
             if any(counters.words):
                 yield counters
 
+    def queue_rows(self) -> memoryview[int]:
+        """Return the rows of all queues that were met here, by the numbers of their names."""
+        return self.words[_QUEUES_AT : _QUEUES_AT + self.words[_QUEUES] * QUEUE_WORDS]
+
+    def class_rows(self) -> memoryview[int]:
+        """Return the rows of all classes that were met here, by the numbers of their names."""
+        return self.words[_CLASSES_AT : _CLASSES_AT + self.words[_CLASSES] * QUEUE_WORDS]
+
     def job_class(self, name: str) -> QueueCounters:
         """Return the counters of a class of jobs, as `queue` returns those of a queue."""
         number = self._class_names.number(name)

@@ -17,14 +17,24 @@ from typing import TYPE_CHECKING
 
 from jobsd.clock import monotonic_ns
 
+from .counters import QUEUE_WORDS, column, totals
 from .entry import DEAD, ENTRY_WORDS, FREE, KINDS, REASONS, TAKEN, UP, ScoreboardEntry
-from .queue_names import CLASSES_MAX, ERRORS_MAX, NAMES_WORDS, QUEUES_MAX, Names, QueueNames
+from .queue_names import (
+    CLASSES_MAX,
+    ERRORS_MAX,
+    NAMES_WORDS,
+    OTHER,
+    QUEUES_MAX,
+    Names,
+    QueueNames,
+)
 from .thresholds import Thresholds
 from .words import Text, Word
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
 
+    from .counters import Sums
     from .hook_line import HookLine
 
 ENTRIES_MAX = 256
@@ -95,7 +105,7 @@ class Scoreboard:
         self._memory: memoryview[int] = memoryview(mmap.mmap(-1, words * 8, _FLAGS)).cast("q")
         self.words: memoryview[int] = self._memory[:_HEAD_WORDS]
         names = Names(*map(self._names, range(len(_NAMES_MAX)), _NAMES_MAX))
-        self.queue_names = names.queues
+        self.queue_names, self.class_names = names.queues, names.classes
         self.entries = [
             ScoreboardEntry(self._entry_words(index), index, names)
             for index in range(ENTRIES_MAX)
@@ -150,6 +160,25 @@ class Scoreboard:
     def dead(self) -> list[ScoreboardEntry]:
         """Return the entries of dead processes that the monitor has not recovered yet."""
         return [entry for entry in self.used() if entry.state == DEAD]
+
+    def counted(self, outcome: str) -> dict[str, int]:
+        """Return how many jobs all processes have counted of one of OUTCOMES, by queue.
+
+        All queues beyond the room for their names are there only once something was counted.
+        """
+        rows = [entry.queue_rows() for entry in self.used()]
+        counts = dict(enumerate(column(rows, outcome)))
+        if not any(any(row[:QUEUE_WORDS]) for row in rows):
+            counts.pop(OTHER, None)
+        return {self.queue_names.name(number): count for number, count in counts.items()}
+
+    def by_queue(self) -> dict[str, Sums]:
+        """Return what all processes have counted, by queue."""
+        return totals([entry.queue_rows() for entry in self.used()], self.queue_names)
+
+    def by_class(self) -> dict[str, Sums]:
+        """Return what all processes have counted, by class."""
+        return totals([entry.class_rows() for entry in self.used()], self.class_names)
 
     @contextlib.contextmanager
     def announcing(self) -> Generator[None]:
