@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
+from psycopg import conninfo
+
 from jobsd import configure, enqueue_many
+from jobsd.database.grants import grants
 from jobsd.database.statements import Statements
 
 from . import wire
@@ -23,6 +27,7 @@ if TYPE_CHECKING:
     """Connects, warms up, and returns what stores so many jobs."""
 
 BULK = 1000
+_ROLE = "jobsd_benchmark_enqueuer"
 _CLIENTS = 8
 _STATEMENTS = {
     statement.name: statement.render("jobsd")
@@ -45,6 +50,12 @@ def cases(server: Server, scale: float) -> Iterator[Case]:
             contender("jobsd", server, ours, jobs, clients),
             contender("driver", server, theirs, jobs, clients),
             target=target,
+        )
+    for name, way, jobs in (("one at a time", one_by_one, few), ("bulk", _in_bulk, many)):
+        yield Case(
+            f"{name}, as a role that may only enqueue",
+            _dropping(server, contender("enqueue-only", server, _lesser(way), jobs, 1)),
+            contender("owner", server, way, jobs, 1),
         )
     for name, way in (("jobsd", one_by_one), ("driver", _plain_one_by_one)):
         yield Case(
@@ -97,6 +108,33 @@ def one_by_one(database: Database, jobs: int) -> Callable[[], None]:
             noop.enqueue(number)
 
     return work
+
+
+def _lesser(way: Prepare) -> Prepare:
+    """Return what does the same as a role that may do nothing else."""
+
+    def prepare(database: Database, jobs: int) -> Callable[[], None]:
+        with database.connect() as connection:
+            connection.execute(f"CREATE ROLE {_ROLE}".encode())
+            for statement in grants("jobsd", _ROLE, "enqueue-only").split(";\n"):
+                connection.execute(statement.encode())
+        url = conninfo.make_conninfo(database.url, options=f"-c role={_ROLE}")
+        return way(replace(database, url=url), jobs)
+
+    return prepare
+
+
+def _dropping(server: Server, lesser: Contender) -> Contender:
+    """Return the same, which leaves no role behind."""
+
+    def run() -> Measured:
+        try:
+            return lesser.run()
+        finally:
+            with server.connect() as connection:
+                connection.execute(f"DROP ROLE IF EXISTS {_ROLE}".encode())
+
+    return Contender(lesser.name, run)
 
 
 def _plain_one_by_one(database: Database, jobs: int) -> Callable[[], None]:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import pytest
 from psycopg import errors
 
+from jobsd.jobs.client import enqueue_many
 from security.lesser import LATER, NAMES, plain, replaced
 
 if TYPE_CHECKING:
@@ -184,6 +186,56 @@ def test_what_is_submitted_is_checked(lesser: Roles, given: str, error: str) -> 
     ):
         # Of two of one name, the last counts.
         web.execute("SELECT * FROM jobsd.submit(%s)", (f"[{{{usual}, {given}}}]",))
+
+
+USUAL = '"queue_name": "q", "arguments": "[]", "priority": 0, "max_attempts": 1'
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        pytest.param("", id="all at once"),
+        pytest.param(
+            ', "unique_key": "k", "unique_until": "started", "unique_conflict": "skip"',
+            id="one after the other",
+        ),
+    ],
+)
+def test_of_a_list_with_one_faulty_job_none_is_stored(
+    lesser: Roles, rows: Rows, other: str
+) -> None:
+    """The first fault is told, whatever a later one would have overflowed."""
+    faults = ('"class_name": "x", "max_attempts": 0', '"class_name": "x", "wait_s": 1e300')
+    given = [f'{{{USUAL}, "class_name": "x"{other}}}', *(f"{{{USUAL}, {f}}}" for f in faults)]
+    with (
+        lesser.connect("enqueue-only") as web,
+        pytest.raises(errors.InvalidParameterValue, match="max_attempts"),
+    ):
+        web.execute("SELECT * FROM jobsd.submit(%s)", (f"[{','.join(given)}]",))
+
+    assert rows("SELECT id FROM jobsd.jobs") == []
+
+
+def test_a_list_is_stored_in_its_order(lesser: Roles, rows: Rows) -> None:
+    lesser.become("enqueue-only")
+
+    stored = enqueue_many(plain.with_args(number) for number in range(2500))
+
+    found = rows("SELECT id, arguments FROM jobsd.jobs ORDER BY id")
+    assert found == [(each.id, [number]) for number, each in enumerate(stored)]
+    ready = rows("SELECT job_id FROM jobsd.ready_executions ORDER BY position")
+    assert ready == [each.id for each in stored]
+
+
+def test_a_job_that_was_due_long_ago_may_run_now(lesser: Roles, rows: Rows) -> None:
+    lesser.become("enqueue-only")
+    first = datetime.min.replace(tzinfo=UTC)
+
+    (early,) = enqueue_many([plain.using(wait_until=first).with_args(1)])
+
+    assert early.state == "ready"
+    assert rows("SELECT count(*) FROM jobsd.ready_executions") == [1]
+    assert rows("SELECT scheduled_at > now() - interval '101 years' FROM jobsd.jobs") == [True]
 
 
 def test_a_job_of_another_class_is_not_replaced(lesser: Roles, rows: Rows) -> None:

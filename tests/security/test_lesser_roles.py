@@ -54,8 +54,11 @@ def _enqueue_all(url: str) -> list[object]:
         calls = _one_by_one("c", connection=caller)
         reported += [each.enqueue(*args).state for each, args in calls]
     reported += [each.state for each in enqueue_many(_drafts_of("m"))]
+    reported += [each.state for each in enqueue_many(_common_drafts("p"))]
     with psycopg.connect(url) as caller:
         reported += [each.state for each in enqueue_many(_drafts_of("n"), connection=caller)]
+        stored = enqueue_many(_common_drafts("q"), connection=caller)
+        reported += [each.state for each in stored]
     with psycopg.connect(url, autocommit=True) as caller:
         caller.execute(SQL.encode())
     reported += asyncio.run(_enqueue_all_awaiting())
@@ -85,6 +88,18 @@ def _drafts_of(mark: str) -> list[Any]:
     ]
 
 
+def _common_drafts(mark: str) -> list[Any]:
+    """Return jobs of which none is unique or may be dropped: they are stored at once."""
+    return [
+        plain.with_args(f"{mark}1"),
+        plain.using(wait_until=LATER).with_args(f"{mark}2"),
+        plain.using(queue="other", expires_in="1h").with_args(f"{mark}\u20ac \\ \" '\n\t"),
+        limited.using(wait_until=LATER, expires_in="1h").with_args(mark),
+        *[limited.using(priority=number % 2).with_args(mark) for number in range(5)],
+        *[limited.using(queue="other").with_args(mark) for _ in range(3)],
+    ]
+
+
 def _one_by_one(mark: str = "o", **options: Any) -> list[Any]:
     """Return calls of each kind, given the options of all."""
     calls: list[tuple[Any, dict[str, Any], tuple[object, ...]]] = [
@@ -109,12 +124,15 @@ STORED = """
 SELECT job.class_name, job.queue_name, job.priority, job.max_attempts, job.retries_crash,
     job.arguments::text, job.concurrency_key, job.concurrency_limit, job.concurrency_duration,
     job.on_conflict, job.unique_key, job.unique_until, job.scheduled_at = '2099-01-01 00:00Z',
-    state.state, held.until, job.expires_in, expiration.job_id IS NULL
+    state.state, held.until, job.expires_in, expiration.job_id IS NULL,
+    blocked.position IS NULL, blocked.yields
 FROM jobsd.jobs AS job
 LEFT JOIN jobsd.job_states AS state ON state.id = job.id
 LEFT JOIN jobsd.unique_jobs AS held ON held.job_id = job.id
 LEFT JOIN jobsd.expirations AS expiration ON expiration.job_id = job.id
-ORDER BY job.class_name, job.arguments::text, job.queue_name, job.unique_key, state.state
+LEFT JOIN jobsd.blocked_executions AS blocked ON blocked.job_id = job.id
+ORDER BY job.class_name, job.arguments::text, job.queue_name, job.unique_key, state.state,
+    job.priority, job.id
 """
 
 
