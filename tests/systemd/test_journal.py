@@ -84,6 +84,33 @@ def test_a_journal_that_stands_still_or_dies_holds_up_no_job(service: Service) -
 
 
 @pytest.mark.failure(
+    "A job prints more lines than the journal accepts from a service.",
+    "The journal drops lines of that level only, and says how many; failures are still there.",
+)
+def test_beyond_the_journals_limit_lines_of_one_level_are_dropped(service: Service) -> None:
+    service.configure(
+        JOBSD_EMBEDDED="1",
+        queue="workers: [{processes: 1, threads: 1}]\n",
+        # Of each level; with room on its disk the journal accepts up to six times as many.
+        drop_in="[Service]\nLogRateLimitIntervalSec=5s\nLogRateLimitBurst=50\n",
+    )
+    service.control("start")
+
+    service.command("enqueue", "service_jobs.say", json.dumps(["much", 3000]))
+    service.command("enqueue", "service_jobs.slow", '["no number"]')
+    wait_for(lambda: service.events("job.failed"), 90, "the failure, though after much else")
+
+    assert sum(record["event"] == "much" for record in service.records()) < 3000
+
+    def is_counted() -> bool:
+        service.command("enqueue", "service_jobs.say", json.dumps(["afterwards", 1]))
+        words = ("--output=cat", "--identifier=systemd-journald")
+        return "messages from jobsd.service" in service.box.ask("journalctl", *words)
+
+    wait_for(is_counted, 90, "how many were dropped")
+
+
+@pytest.mark.failure(
     "A job writes lines of fields, bytes of the journal's protocol and megabytes, in each way.",
     "They are the message of entries that are the job's own; no field is forged.",
 )
