@@ -219,7 +219,7 @@ def test_the_figures_of_classes_errors_and_troubles_are_those_that_were_given() 
 
 
 def test_the_text_is_byte_by_byte_that_of_the_library() -> None:
-    odd = {'odd "name\\\n': 1e-7, "big": 123456789.0, "none": float("inf"), "half": -0.5}
+    odd = {'odd "name\\\n': 1e-7, "big": 123456789.0, "none": float("inf"), "100%s {0}": -0.5}
     figures = replace(DATABASE, latencies_s=odd, oldest_transaction_s=1e22)
     registry = CollectorRegistry(auto_describe=False)
     registry.register(metrics.Scrape(TREE, lambda: figures))

@@ -20,6 +20,12 @@ _RELATIONS = """
 SELECT relname, relkind FROM pg_class
 WHERE relnamespace = 'jobsd'::regnamespace AND relkind IN ('r', 'v', 'S')
 """
+USUAL = (
+    '"class_name": "x", "queue_name": "q", "arguments": "[]", "priority": 0, "max_attempts": 1'
+)
+UNIQUE = (
+    ', "unique_key": "k", "unique_until": "started", "unique_conflict": "replace", "wait_s": 5'
+)
 _RIGHTS = ("SELECT", "INSERT", "UPDATE", "DELETE", "TRUNCATE", "REFERENCES", "TRIGGER")
 
 
@@ -140,18 +146,17 @@ def test_names_of_the_caller_are_never_used(lesser: Roles, rows: Rows) -> None:
             CREATE TEMP TABLE unique_jobs (key text, job_id bigint);
             CREATE FUNCTION pg_temp.btrim(text) RETURNS text LANGUAGE plpgsql AS
                 $$ BEGIN RAISE 'hijacked as %', current_user; END $$;
+            CREATE TEMP TABLE fresh (id bigint);
+            CREATE TYPE pg_temp.submitted AS (class_name text);
             CREATE FUNCTION pg_temp.clock_timestamp() RETURNS timestamptz LANGUAGE plpgsql AS
                 $$ BEGIN RAISE 'hijacked as %', current_user; END $$;
             SET search_path = pg_temp, pg_catalog;
             """
         )
-        web.execute(
-            """SELECT * FROM jobsd.submit('[{"class_name": "x", "queue_name": "q", "arguments":
-            "[]", "priority": 0, "max_attempts": 1, "unique_key": "k", "unique_until":
-            "started", "unique_conflict": "replace", "wait_s": 5}]')"""
-        )
+        web.execute("SELECT * FROM jobsd.submit(%s)", (f"[{{{USUAL}{UNIQUE}}}]",))
+        web.execute("SELECT * FROM jobsd.submit(%s)", (f'[{{{USUAL}, "wait_s": 5}}]',))
 
-    assert rows("SELECT class_name FROM jobsd.jobs") == ["x"]
+    assert rows("SELECT class_name FROM jobsd.jobs") == ["x", "x"]
 
 
 @pytest.mark.parametrize(
@@ -176,37 +181,41 @@ def test_names_of_the_caller_are_never_used(lesser: Roles, rows: Rows) -> None:
     ],
 )
 def test_what_is_submitted_is_checked(lesser: Roles, given: str, error: str) -> None:
-    usual = (
-        '"class_name": "x", "queue_name": "q", "arguments": "[]", "priority": 0,'
-        ' "max_attempts": 1'
-    )
     with (
         lesser.connect("enqueue-only") as web,
         pytest.raises(errors.InvalidParameterValue, match=error),
     ):
         # Of two of one name, the last counts.
-        web.execute("SELECT * FROM jobsd.submit(%s)", (f"[{{{usual}, {given}}}]",))
+        web.execute("SELECT * FROM jobsd.submit(%s)", (f"[{{{USUAL}, {given}}}]",))
 
 
-USUAL = '"queue_name": "q", "arguments": "[]", "priority": 0, "max_attempts": 1'
+@pytest.mark.parametrize("key", ["[]", "[null]", "{}", "7", "false"])
+def test_what_is_given_as_a_unique_key_is_never_overlooked(
+    lesser: Roles, rows: Rows, key: str
+) -> None:
+    given = f'{{{USUAL}{UNIQUE}, "unique_key": {key}}}'
+
+    with lesser.connect("enqueue-only") as web:
+        web.execute("SELECT * FROM jobsd.submit(%s)", (f"[{given}, {given}]",))
+
+    assert rows("SELECT unique_key FROM jobsd.jobs") == [key]
+
+
+@pytest.mark.parametrize("given", ['{"class_name": "x"}', "[1]", "[[]]", '"x"', "null"])
+def test_what_is_no_list_of_jobs_is_refused(lesser: Roles, given: str) -> None:
+    with lesser.connect("enqueue-only") as web, pytest.raises(errors.DataError):
+        web.execute("SELECT * FROM jobsd.submit(%s)", (given,))
 
 
 @pytest.mark.parametrize(
-    "other",
-    [
-        pytest.param("", id="all at once"),
-        pytest.param(
-            ', "unique_key": "k", "unique_until": "started", "unique_conflict": "skip"',
-            id="one after the other",
-        ),
-    ],
+    "other", [pytest.param("", id="all at once"), pytest.param(UNIQUE, id="one by one")]
 )
 def test_of_a_list_with_one_faulty_job_none_is_stored(
     lesser: Roles, rows: Rows, other: str
 ) -> None:
     """The first fault is told, whatever a later one would have overflowed."""
-    faults = ('"class_name": "x", "max_attempts": 0', '"class_name": "x", "wait_s": 1e300')
-    given = [f'{{{USUAL}, "class_name": "x"{other}}}', *(f"{{{USUAL}, {f}}}" for f in faults)]
+    faults = ('"max_attempts": 0', '"wait_s": 1e300')
+    given = [f"{{{USUAL}{other}}}", *(f"{{{USUAL}, {fault}}}" for fault in faults)]
     with (
         lesser.connect("enqueue-only") as web,
         pytest.raises(errors.InvalidParameterValue, match="max_attempts"),

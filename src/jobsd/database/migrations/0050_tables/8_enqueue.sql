@@ -179,7 +179,7 @@ DECLARE
     holder text;
 BEGIN
     IF NOT jsonb_path_exists(
-        jobs, '$[*] ? (@.unique_key != null || @.on_conflict == "discard")'
+        jobs, 'strict $[*] ? (@.unique_key != null || @.on_conflict == "discard")'
     ) THEN
         RETURN QUERY SELECT stored.*, false FROM jobsd.store_together(jobs) AS stored;
         RETURN;
