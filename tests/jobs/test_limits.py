@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -229,17 +228,23 @@ def test_of_many_only_the_first_of_a_key_and_queue_are_met_by_workers(
 
 
 def test_many_at_once_from_two_sides_do_not_wait_for_each_other(
-    session: Session, monkeypatch: pytest.MonkeyPatch
+    target: Target, session: Session, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(bulk, "BATCH", 20)
-
-    def enqueue(keys: range) -> int:
-        return enqueue_many(welcome.with_args(key) for key in keys).stored
-
     there, back = range(50), range(49, -1, -1)
-    with ThreadPoolExecutor(4) as pool:
-        assert list(pool.map(enqueue, [there, back, there, back])) == [50] * 4
-    assert len(_ids(session, "all_ready_executions")) == 200
+    held = (
+        "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND pid = pg_backend_pid()"
+    )
+
+    with psycopg.connect(target.url) as one, psycopg.connect(target.url) as other:
+        # Neither has ended when the other comes to the keys that it has enqueued.
+        for half in (slice(25), slice(25, None)):
+            for keys, connection in ((there[half], one), (back[half], other)):
+                jobs = (welcome.with_args(key) for key in keys)
+                assert enqueue_many(jobs, connection=connection).stored == 25
+                assert connection.execute(held).fetchone() == (0,)
+
+    assert len(_ids(session, "all_ready_executions")) == 100
 
 
 def test_a_snapshot_that_is_too_old_decides_nothing(target: Target, session: Session) -> None:

@@ -151,7 +151,8 @@ def test_a_worker_that_knows_a_class_is_notified_when_one_of_its_jobs_is_parked(
     with session.connection.transaction():
         client.enqueue(waiting, connection=session.connection)
         session.fetch(lanes.MOVE["walk_any"], walk)
-    driven.until(lambda: noted == ["parked"], within_s=3)
+        driven.worker._claiming.ways.both.polling.poll_in(3600)
+    driven.until(lambda: noted == ["parked"])
 
 
 def test_a_parked_job_sends_a_notification_though_no_worker_is_idle(

@@ -76,7 +76,7 @@ def test_a_paused_queue_runs_on_once_it_is_resumed(
 
     queues.resume("off")
 
-    driven.until(lambda: noted[2:] == ["before", "meanwhile"], within_s=4)
+    driven.until(lambda: noted[2:] == ["before", "meanwhile"])
 
 
 @pytest.mark.behaviour(46)
@@ -111,7 +111,7 @@ def test_a_worker_does_not_wait_for_rows_that_another_has_locked(
             "SELECT FROM jobsd.ready_executions ORDER BY position LIMIT 3 FOR UPDATE"
         )
 
-        driven.until(lambda: len(noted) == 3, within_s=4)
+        driven.until(lambda: len(noted) == 3)
 
         assert sorted(map(str, noted)) == ["3", "4", "5"]
     driven.until(lambda: len(noted) == 6)
@@ -141,4 +141,4 @@ def test_a_full_worker_asks_nothing_until_a_job_ends(
 
     gate.set()
 
-    driven.until(lambda: "next" in noted, within_s=4)
+    driven.until(lambda: "next" in noted)
