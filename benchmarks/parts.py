@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     from jobsd.configuration.options import JobsOptions, WorkerOptions
     from jobsd.database.connection import Target
-    from jobsd.performing.perform import ClaimedJob
+    from jobsd.jobs.claimed_job import ClaimedJob
     from jobsd.performing.pool import Rank
     from jobsd.processes.context import Context
     from jobsd.worker.turn import ClaimRequest

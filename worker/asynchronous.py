@@ -24,7 +24,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from jobsd.configuration.options import WorkerOptions
-    from jobsd.performing.perform import ClaimedJob, Run
+    from jobsd.jobs.claimed_job import ClaimedJob
+    from jobsd.performing.perform import Run
     from jobsd.performing.pool import Pool
     from jobsd.processes.context import Context
     from jobsd.processes.entry import ScoreboardEntry

@@ -13,7 +13,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from jobsd.database.statements import Statement
-    from jobsd.performing.perform import ClaimedJob, Run
+    from jobsd.jobs.claimed_job import ClaimedJob
+    from jobsd.performing.perform import Run
 
     Claims = dict[int, set[int]]
     """Claims with the ids of their jobs."""

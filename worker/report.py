@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from jobsd.database.commits import Commits
     from jobsd.database.connection import Session
-    from jobsd.performing.perform import ClaimedJob
+    from jobsd.jobs.claimed_job import ClaimedJob
     from jobsd.processes.entry import ScoreboardEntry
 
     from .ledger import Claims, Ledger

@@ -25,9 +25,9 @@ from psycopg.errors import LockNotAvailable
 from jobsd.clock import monotonic
 from jobsd.database.session_settings import LOCK_SHARE
 from jobsd.jobs import claims, ready, registry
+from jobsd.jobs.claimed_job import ClaimedJob
 from jobsd.jobs.claims import InClaim
 from jobsd.jobs.limits import unblocked
-from jobsd.performing.perform import ClaimedJob
 from jobsd.processes.running_jobs import ENDED_MAX
 
 from .claiming.polling import BYTES_MAX, CLAIMED_MAX, FEW

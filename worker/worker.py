@@ -37,8 +37,8 @@ from .turn import Turns
 if TYPE_CHECKING:
     from jobsd.configuration.options import JobsOptions, WorkerOptions
     from jobsd.database.connection import Target
+    from jobsd.jobs.claimed_job import ClaimedJob
     from jobsd.jobs.claims import Ended
-    from jobsd.performing.perform import ClaimedJob
     from jobsd.processes.context import Context
 
     from .asynchronous import Aim

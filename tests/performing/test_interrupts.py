@@ -17,9 +17,10 @@ from jobsd.clock import monotonic
 from jobsd.errors import Error, InterruptError, TimeLimitExceeded
 from jobsd.instruments.events import subscribe
 from jobsd.jobs import arguments, interrupts, time_limits
+from jobsd.jobs.claimed_job import ClaimedJob
 from jobsd.jobs.current import current_job
 from jobsd.jobs.definition import Job, job
-from jobsd.performing.perform import SUCCESS, ClaimedJob, Run
+from jobsd.performing.perform import SUCCESS, Run
 from jobsd.performing.pool import Pool
 from jobsd.processes.scoreboard import Scoreboard
 from waiting import wait_until

@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, ClassVar
 
 import pytest
 
+from jobsd.jobs.claimed_job import ClaimedJob
 from jobsd.jobs.current import current_job
 from jobsd.jobs.definition import Job, job
 from jobsd.jobs.interrupts import Interruptible
 from jobsd.jobs.limits import Limit
 from jobsd.jobs.policy import Discard, Retry, Snooze, constant
-from jobsd.performing.perform import MESSAGE_MAX, STACK_MAX, ClaimedJob, describe, perform
+from jobsd.performing.perform import MESSAGE_MAX, STACK_MAX, describe, perform
 from jobsd.processes.scoreboard import Scoreboard
 
 if TYPE_CHECKING:

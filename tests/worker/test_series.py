@@ -27,7 +27,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from jobsd.database.connection import Session
-    from jobsd.performing.perform import ClaimedJob, Run
+    from jobsd.jobs.claimed_job import ClaimedJob
+    from jobsd.performing.perform import Run
 
     from .conftest import Count, MakeWorker
     from .elsewhere import Knower

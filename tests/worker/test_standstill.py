@@ -13,8 +13,8 @@ from psycopg import errors
 from jobsd.clock import monotonic, monotonic_ns
 from jobsd.database.connection import Session
 from jobsd.jobs import limits
+from jobsd.jobs.claimed_job import ClaimedJob
 from jobsd.jobs.client import enqueue_many
-from jobsd.performing.perform import ClaimedJob
 from jobsd.performing.pool import Pool
 from jobsd.processes import registry
 from jobsd.supervisor.recovery.claims import SeenHeartbeat, recover

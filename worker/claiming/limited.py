@@ -35,9 +35,9 @@ from .searches import Searches
 if TYPE_CHECKING:
     from jobsd.database.connection import Session
     from jobsd.database.parameters import Plain
+    from jobsd.jobs.claimed_job import ClaimedJob
     from jobsd.jobs.series import Met
     from jobsd.performing.hand import Waiting
-    from jobsd.performing.perform import ClaimedJob
     from jobsd.performing.pool import Pool
     from jobsd.worker.asynchronous import Asynchronous
     from jobsd.worker.ledger import Ledger

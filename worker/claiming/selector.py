@@ -12,9 +12,9 @@ if TYPE_CHECKING:
 
     from jobsd.database.connection import Session
     from jobsd.database.statements import Statement
+    from jobsd.jobs.claimed_job import ClaimedJob
     from jobsd.jobs.lanes import Lane
     from jobsd.jobs.ready import Selection
-    from jobsd.performing.perform import ClaimedJob
 
     from .cursor import ClaimCursor
 

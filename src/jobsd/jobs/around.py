@@ -84,10 +84,10 @@ class Surroundings:
 
     def __init__(self, name: str) -> None:
         self._name = name
-        self._every: list[Callable[[CurrentJob], Any]] = []
+        self.functions: list[Callable[[CurrentJob], Any]] = []
 
     def __bool__(self) -> bool:
-        return bool(self._every)
+        return bool(self.functions)
 
     def add(self, function: Callable[[CurrentJob], Any]) -> None:
         """Register a function.
@@ -100,18 +100,18 @@ class Surroundings:
                 f"{self._name}: {function!r} is no generator function; write `def …(job):` with"
                 " one `yield`, at which the job runs"
             )
-        if function not in self._every:
-            self._every.append(function)
+        if function not in self.functions:
+            self.functions.append(function)
 
     def forget(self) -> None:
         """Surround nothing any more."""
-        self._every.clear()
+        self.functions.clear()
 
     def call(self, job: CurrentJob, body: Callable[[], Any]) -> Any:  # noqa: ANN401
         """Call `body` within all that are plain; return its result, None when that was lost."""
         result: Any = None
         with ExitStack() as stack:
-            steps = [_Plain(each(job)) for each in self._every if not _is_asynchronous(each)]
+            steps = [_Plain(each(job)) for each in self.functions if not _is_asynchronous(each)]
             for each in steps:
                 stack.enter_context(_entered(each))
             result = body()
@@ -124,7 +124,7 @@ class Surroundings:
         result: Any = None
         async with AsyncExitStack() as stack:
             steps: list[_Plain | _Asynchronous] = []
-            for function in self._every:
+            for function in self.functions:
                 made = function(job)
                 if _is_asynchronous(function):
                     steps.append(each := _Asynchronous(made))
@@ -182,7 +182,7 @@ def around_enqueue(function: Around) -> Around:
 
 def perform(definition: Definition, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:  # noqa: ANN401
     """Perform the job that is the current one, within what surrounds all jobs."""
-    if not JOBS:
+    if not JOBS.functions:  # by itself: to ask `JOBS` would be one more call for each job
         return definition.perform(*args, **kwargs)
     job = current_job()
     if definition.coroutine is None:

@@ -15,6 +15,7 @@ from jobsd.instruments.kept import KEPT
 from jobsd.instruments.printed import end_lines
 
 from . import arguments, progress, registry
+from .claimed_job import ClaimedJob
 from .interrupts import Shield, find_here
 
 if TYPE_CHECKING:
@@ -124,6 +125,12 @@ def current_job() -> CurrentJob:
     job = running_job.get()
     if isinstance(job, CurrentJob):
         return job._replace(deadline=_drain.deadline)
+    if isinstance(job, ClaimedJob):
+        # Only now: most jobs don't ask, and it would take as long as to call one.
+        return CurrentJob(
+            *(job.id, job.attempt, job.queue_name, job.class_name, _drain.deadline),
+            *(job.arguments, job.context, job.due_at, job.claim_id),
+        )
     raise LookupError("no job runs here: current_job() is for use inside a job")
 
 
@@ -141,7 +148,7 @@ class running:  # noqa: N801 - used as a statement is: `with running(job):`
     __slots__ = ("_job", "_token")
     _token: Token[Bound | None]
 
-    def __init__(self, job: CurrentJob) -> None:
+    def __init__(self, job: Bound) -> None:
         self._job = job
 
     def __enter__(self) -> None:

@@ -205,7 +205,7 @@ class Using(Generic[P]):
 def perform_here(definition: Definition, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:  # noqa: ANN401 - the author's own
     """Perform a job without the queue, as a part of the job that runs here if there is one."""
     outer = running_job.get()
-    if isinstance(outer, CurrentJob):
+    if outer is not None:
         with running(outer):
             return definition.perform(*args, **kwargs)
     job = CurrentJob(0, 1, definition.queue, definition.name, None, (args, kwargs))

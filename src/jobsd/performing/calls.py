@@ -17,10 +17,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from types import TracebackType
 
+    from jobsd.jobs.claimed_job import ClaimedJob
     from jobsd.jobs.interrupts import Interruptible
     from jobsd.jobs.registry import Definition
-
-    from .perform import ClaimedJob
 
 
 def call(

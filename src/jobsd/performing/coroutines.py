@@ -37,7 +37,7 @@ from .perform import (
     expired,
     limit_blocking,
     perform_coroutine,
-    remembered,
+    remembered_id,
 )
 from .seats import SEAT, facts_of, interrupt_task
 from .series import sift
@@ -46,10 +46,10 @@ if TYPE_CHECKING:
     import asyncio
     from collections.abc import Callable, Collection, Iterable
 
+    from jobsd.jobs.claimed_job import ClaimedJob
     from jobsd.processes.entry import ScoreboardEntry
 
     from .hand import Waiting
-    from .perform import ClaimedJob
 
 BEAT_S = 0.5
 BLOCKED_S = 1.0
@@ -345,13 +345,13 @@ class Coroutines:
             elif not returned:
                 outcome = self._end_badly(job, outcome)
         elif outcome.ttl_s is not None:
-            self._entry.coroutine_rests(slot)  # see `remembered`
+            self._entry.coroutine_rests(slot)  # see `remembered_id`
         with self._lock:
             if returned:
                 self._returned.append(job)
             else:
                 if outcome.exception is None:
-                    self._entry.ended(*remembered(job, outcome))
+                    self._entry.ended(remembered_id(job, outcome), job.claim_id)
                 self._runs.append(Run(job, outcome, started, ended))
             wake = not self._woken and (returned or len(self._todo) <= self._low_water)
             self._woken = self._woken or wake

@@ -30,9 +30,9 @@ if TYPE_CHECKING:
     from queue import SimpleQueue
     from threading import Lock, Thread
 
+    from jobsd.jobs.claimed_job import ClaimedJob
     from jobsd.jobs.interrupts import Interruptible
 
-    from .perform import ClaimedJob
     from .series import Series
 
     Waiting = tuple[ClaimedJob, float]

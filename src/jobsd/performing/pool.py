@@ -21,16 +21,16 @@ from jobsd.clock import monotonic
 
 from .hand import Hand, check_alive, leave
 from .interrupter import Interrupter
-from .perform import Outcome, Run, described, ending, expired, remembered
+from .perform import Outcome, Run, described, ending, expired, made_run, remembered_id
 from .series import Series, first_job, sift
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Sequence
 
+    from jobsd.jobs.claimed_job import ClaimedJob
     from jobsd.processes.entry import ScoreboardEntry
 
     from .hand import Waiting
-    from .perform import ClaimedJob
 
     Rank = Callable[[ClaimedJob], tuple[int, int]]
     """By which one job is more urgent than another."""
@@ -213,7 +213,7 @@ class Pool:
         with self.lock:
             for job, outcome, *_ in runs:
                 if outcome.exception is None:
-                    self._entry.ended(*remembered(job, outcome))
+                    self._entry.ended(remembered_id(job, outcome), job.claim_id)
                 elif outcome.verdict.outcome != "expired":
                     self._entry.ended_as(ending(job, outcome))
 
@@ -370,13 +370,13 @@ class Pool:
             job = job if outcome.completes is None else job._replace(claim_id=outcome.completes)
             outcome = self._end_badly(number, job, outcome, hand)
         elif outcome.ttl_s is not None:
-            self._entry.rest(number)  # see `remembered`
+            self._entry.rest(number)  # see `remembered_id`
         with self.lock:
             if not hand.on_board:
-                self._entry.ended(*remembered(job, outcome))
+                self._entry.ended(remembered_id(job, outcome), job.claim_id)
                 hand.on_board = True
             self.started_at[number] = None
-            hand.pass_on(Run(job, outcome, hand.started, ended), self._runs)
+            hand.pass_on(made_run((job, outcome, hand.started, ended)), self._runs)
             wake = not self._woken and self._is_low(hand.series)
             self._woken = self._woken or wake
         if wake:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from asyncio import TimerHandle
     from collections.abc import Callable
 
-    from .perform import ClaimedJob
+    from jobsd.jobs.claimed_job import ClaimedJob
 
 SEAT: ContextVar[Interruptible | None] = ContextVar("jobsd_seat", default=None)
 """The job that a task is a part of: tasks that it has made have it from its context."""

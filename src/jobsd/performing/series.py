@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
 
+    from jobsd.jobs.claimed_job import ClaimedJob
+
     from .hand import Waiting
-    from .perform import ClaimedJob
 
 
 class Series:

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 from jobsd.errors import Cancelled
 from jobsd.jobs import interrupts, registry
+from jobsd.jobs.claimed_job import ClaimedJob
 from jobsd.jobs.interrupts import Interrupt
 from jobsd.performing.interrupter import Interrupter
-from jobsd.performing.perform import ClaimedJob, Outcome, describe, perform
+from jobsd.performing.perform import Outcome, describe, perform
 
 if TYPE_CHECKING:
     from .recorded_job import RecordedJob

@@ -1,0 +1,36 @@
+"""A job as its claim has brought it to the process that runs it."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+
+class ClaimedJob(NamedTuple):
+    """The columns of `take` in jobs/ready.sql.
+
+    A tuple, like the other things that are made for each job: it takes a fifth of the
+    time of a frozen dataclass.
+    """
+
+    claim_id: int
+    id: int
+    class_name: str
+    arguments: str
+    queue_name: str
+    attempts: int
+    max_attempts: int
+    due_at: float
+    """Since when it could have run (by our `monotonic`)."""
+    concurrency_key: str | None
+    """The limit of which its claim holds a slot."""
+    priority: int
+    position: int
+    context: str | None = None
+    """JSON text of what it was given on its way."""
+    expires_at: float | None = None
+    """When it is not begun any more (by our `monotonic`); None: never."""
+
+    @property
+    def attempt(self) -> int:
+        """Which attempt it is, from 1."""
+        return self.attempts + 1
