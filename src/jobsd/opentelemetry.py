@@ -20,7 +20,7 @@ from jobsd.instruments.hooks import on_exit, on_worker_exit
 from jobsd.instruments.killed_jobs import KilledAttempt, on_killed
 from jobsd.jobs.around import around_enqueue, around_job
 from jobsd.jobs.policy import Discard, Retry, Snooze
-from jobsd.text import error_type
+from jobsd.text import error_type, texts_of
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -107,16 +107,15 @@ def _around_enqueue(job: CurrentJob) -> Generator[None, Any]:
 def _around_job(job: CurrentJob) -> Generator[None, Any]:
     (made,) = _made
     facts = _facts(job, "process")
-    carried: dict[str, str] = job.context.get("otel") or {}
-    parent = propagate.extract(carried)
+    parent = propagate.extract(texts_of(job.context.get("otel")))
     with (
         _span(made.tracer, job, facts, SpanKind.CONSUMER, parent) as span,
         _counted(made.consumed, facts, made.duration),
     ):
         span.set_attribute("messaging.message.id", str(job.id))
         span.set_attribute("jobsd.attempt", job.attempt)
-        if task := job.context.get("recurring_task"):
-            span.set_attribute("jobsd.recurring_task", task["key"])
+        if key := texts_of(job.context.get("recurring_task")).get("key"):
+            span.set_attribute("jobsd.recurring_task", key)
         yield
 
 

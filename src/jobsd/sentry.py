@@ -30,6 +30,7 @@ from jobsd.jobs import registry
 from jobsd.jobs.around import around_enqueue, around_job
 from jobsd.jobs.policy import Retry, constant, judge
 from jobsd.schedules import parse
+from jobsd.text import texts_of
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Generator
@@ -170,7 +171,7 @@ def _report_job(
 def _transaction(job: CurrentJob) -> Generator[Any]:
     """Go on with the trace of the enqueue."""
     transaction = sentry_sdk.continue_trace(
-        job.context.get("sentry") or {},
+        texts_of(job.context.get("sentry")),
         op="queue.task.jobsd",
         name=job.class_name,
         source=_SOURCE,
@@ -217,8 +218,11 @@ def _report(error: BaseException, *, handled: bool) -> None:
 @contextmanager
 def _checked_in(job: CurrentJob, integration: JobsdIntegration) -> Generator[None]:
     """Check in at the monitor of the recurring task that has enqueued the job, if one has."""
-    task = job.context.get("recurring_task") if integration.monitor_recurring_tasks else None
-    if task is None or task["key"] in integration.exclude_recurring_tasks:
+    task = texts_of(job.context.get("recurring_task"))
+    wanted = integration.monitor_recurring_tasks and {"key", "schedule", "time_zone"} <= set(
+        task
+    )
+    if not wanted or task["key"] in integration.exclude_recurring_tasks:
         yield
         return
     facts: dict[str, Any] = {

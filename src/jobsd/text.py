@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import traceback
 from collections import deque
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -94,3 +94,16 @@ def _cause(error: BaseException) -> BaseException | None:
     if error.__cause__ is not None or error.__suppress_context__:
         return error.__cause__
     return error.__context__
+
+
+def texts_of(given: object) -> dict[str, str]:
+    """Return the texts of a mapping; what is none, or has others, gives nothing of that.
+
+    For what a job's context holds: others may have written it, and no job fails by it.
+    """
+    if not isinstance(given, dict):
+        return {}
+    pairs = cast("dict[object, object]", given).items()
+    return {
+        key: value for key, value in pairs if isinstance(key, str) and isinstance(value, str)
+    }

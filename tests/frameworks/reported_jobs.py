@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
+from typing import Any
 
-from jobsd.jobs.current import current_job
+from jobsd.jobs import around
+from jobsd.jobs.current import CurrentJob, current_job, running
 from jobsd.jobs.definition import job
 from jobsd.jobs.policy import Discard, Retry, Snooze
 
@@ -46,3 +49,20 @@ async def together(number: int) -> None:
 @job(name="reported.soon", queue="mail")
 async def soon(number: int) -> int:
     return number
+
+
+ODD_CONTEXTS: list[dict[str, Any]] = [
+    {"sentry": "x", "otel": "x", "recurring_task": "x"},
+    {"sentry": [1], "otel": [1], "recurring_task": {"key": "nightly"}},
+    {"sentry": {"sentry-trace": 5, "baggage": 7}, "otel": {"traceparent": 5}},
+    {"sentry": {"sentry-trace": "zz", "baggage": "=,;"}, "otel": {"traceparent": "zz"}},
+]
+"""What others may have written into the row of a job."""
+
+
+def perform_with(context: dict[str, Any]) -> None:
+    """Perform a job that has this context, here."""
+    name = fine.definition.name
+    job = CurrentJob(1, 1, "mail", name, given=((1,), {}), carried=json.dumps(context))
+    with running(job):
+        around.perform(fine.definition, (1,), {})

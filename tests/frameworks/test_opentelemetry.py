@@ -12,7 +12,7 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 import jobsd.opentelemetry
-from frameworks.reported_jobs import fine, says, soon, stumbles
+from frameworks.reported_jobs import ODD_CONTEXTS, fine, perform_with, says, soon, stumbles
 from jobsd.jobs.client import enqueue_many
 from jobsd.recurring.tasks import RecurringTask
 
@@ -127,6 +127,15 @@ def test_what_a_job_only_says_is_no_error(
 
     statuses = [each.status.status_code.name for each in exported.spans("process default")]
     assert statuses == ["UNSET"] * 2
+
+
+@pytest.mark.parametrize("context", ODD_CONTEXTS)
+def test_no_job_fails_by_what_others_have_written(
+    exported: Exported, context: dict[str, Any]
+) -> None:
+    perform_with(context)
+
+    assert [each.parent for each in exported.spans("process mail")] == [None]
 
 
 def test_the_job_of_a_recurring_task_begins_a_trace_and_names_it(

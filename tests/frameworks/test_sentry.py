@@ -12,7 +12,16 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from sentry_sdk.transport import Transport
 
 import jobsd.opentelemetry
-from frameworks.reported_jobs import TOGETHER, fine, says, soon, stumbles, together
+from frameworks.reported_jobs import (
+    ODD_CONTEXTS,
+    TOGETHER,
+    fine,
+    perform_with,
+    says,
+    soon,
+    stumbles,
+    together,
+)
 from jobsd.jobs.client import enqueue_many
 from jobsd.recurring.tasks import RecurringTask
 from jobsd.sentry import JobsdIntegration
@@ -174,6 +183,14 @@ def test_what_a_job_only_says_is_no_error(
     statuses = sorted(each["contexts"]["trace"]["status"] for each in sent.of("transaction"))
     assert reported == ["ZeroDivisionError"]
     assert statuses == ["aborted"] * 4 + ["internal_error"]
+
+
+@pytest.mark.parametrize("context", ODD_CONTEXTS)
+def test_no_job_fails_by_what_others_have_written(sent: Kept, context: dict[str, Any]) -> None:
+    perform_with(context)
+
+    assert [each["contexts"]["trace"]["status"] for each in sent.of("transaction")] == ["ok"]
+    assert sent.of("check_in") == sent.of("event") == []
 
 
 def test_errors_that_are_retried_may_be_left_out(
