@@ -231,3 +231,23 @@ def _fork(outage: Outage, barrier: int, writer: int) -> int:
         finally:
             os._exit(0)
     return pid
+
+
+def test_what_an_attempt_has_taken_is_not_waited_again(
+    scoreboard: Scoreboard, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = 1000.0
+    monkeypatch.setattr("jobsd.processes.outage.monotonic", lambda: now)
+    worker = _process(scoreboard, "one")
+    rests = [worker.note(LOST) for _ in range(8)]
+    assert (rests[0], rests[1], rests[-1]) == (0.0, PAUSE_MIN_S, PAUSE_MAX_S)
+
+    for took_s, rest_s in ((0.4, 0.6), (3.0, PAUSE_MIN_S), (0.0, PAUSE_MAX_S)):
+        now += rests[-1] + took_s
+        rests.append(worker.note(LOST))
+        assert rests[-1] == pytest.approx(rest_s)
+
+    worker.over()
+    now += 3600
+    assert worker.note(LOST) == 0.0, "how long all was well is no attempt"
+    assert worker.note(LOST) == PAUSE_MIN_S

@@ -25,8 +25,11 @@ if TYPE_CHECKING:
 
 PAUSE_MIN_S = 0.1
 PAUSE_MAX_S = 1.0
-"""However long an outage lasts: we are back about a second after the database."""
+"""However long an outage lasts: we are back about a second after the database.
 
+It is from the begin of one attempt to that of the next: a host that answers nothing has
+taken its time already (`connect_timeout`), and nobody waits for it and then again.
+"""
 
 _ILL = ("53", "58", "57P02")
 """Classes of errors: short of resources, failed by the system; and a crash of the server."""
@@ -45,9 +48,19 @@ class Outage:
         self._pause_s = PAUSE_MIN_S
         self._reported = False
         self._ill_at = float("-inf")
+        self._attempt_at = float("inf")
 
     def note(self, error: BaseException) -> float:
         """Note an error; return the seconds to wait before the next attempt."""
+        took_s = max(0.0, monotonic() - self._attempt_at)
+        rest_s = self._pause(error)
+        if rest_s:
+            rest_s = max(PAUSE_MIN_S, rest_s - took_s)
+        self._attempt_at = monotonic() + rest_s
+        return rest_s
+
+    def _pause(self, error: BaseException) -> float:
+        """Note an error; return the seconds from one attempt to the next."""
         self._errors += 1
         ill = _is_ill(error)
         if ill:
@@ -69,6 +82,7 @@ class Outage:
         """Note a success."""
         if self._errors == 1 and not self._reported:
             emit("database.reconnected", error=self._first)
+        self._attempt_at = float("inf")
         if self._errors:
             self._errors, self._reported = 0, False
             if monotonic() - self._ill_at > RELAPSE_S:
