@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import psutil
 import psycopg
@@ -130,15 +130,20 @@ def _name(tree: Ordeal) -> str:
 def test_connections_that_are_terminated_at_random_are_made_anew(
     url: str, tmp_path: Path, seconds: float
 ) -> None:
-    one = _TERMINATE + " AND random() < 0.3"
+    some = (
+        "SELECT backend_start, pid, pg_terminate_backend(pid) FROM pg_stat_activity"
+        " WHERE datname = current_database() AND application_name LIKE 'jobsd %'"
+        " AND random() < 0.3"
+    )
     with ordeal(tmp_path, url) as tree, connect(url) as connection:
         tree.begin()
 
-        began, cut = monotonic(), 0
-        while monotonic() - began < seconds or cut <= seconds:
-            cut += connection.execute(one.encode()).fetchone()[0]  # type: ignore[index]
+        # On a busy machine one that was terminated is still there for a while: it counts once.
+        began, cut = monotonic(), set[Any]()
+        while monotonic() - began < seconds or len(cut) <= seconds:
+            cut |= {row[:2] for row in connection.execute(some.encode())}
             passes(0.2)
 
         assert tree.recovered(Stopwatch()) < RECOVERY_S
         tree.check(lost=None)
-        assert len(tree.tree.events("database.reconnected")) > cut / 3
+        assert len(tree.tree.events("database.reconnected")) > len(cut) / 3
