@@ -10,8 +10,9 @@ import pytest
 from psycopg import conninfo
 
 from outages.cluster import cluster
-from outages.ordeal import Ordeal, ordeal
-from system.tree import wait_for
+from outages.ordeal import JOBS, QUEUE, RECURRING, Ordeal, connect, ordeal
+from system.jobs import LEDGER, ledger
+from system.tree import Project, wait_for
 from waiting import Stopwatch
 
 if TYPE_CHECKING:
@@ -98,3 +99,50 @@ def test_a_server_whose_clock_jumps_loses_and_doubles_nothing(
 
         tree.check(lost=0)
         assert [tree.tree.events(name) for name in JUDGED if tree.tree.events(name)] == []
+
+
+ENDED = """
+SELECT arguments ->> 0, coalesce(outcome, (
+    SELECT error ->> 'type' FROM jobsd.failed_executions WHERE job_id = id
+), 'open'), attempts
+FROM jobsd.jobs WHERE class_name LIKE '%.slow' ORDER BY id
+"""
+ROWS = """
+SELECT count(*) FILTER (WHERE created_at > now() + '1 hour'::interval), count(*) > 0
+FROM jobsd.processes
+"""
+
+
+@pytest.mark.failure(
+    "A tree is killed, and the server's clock is put back by two hours before the next starts.",
+    "The next tree settles within seconds what the dead have left, as if nobody had turned the"
+    " clock.",
+)
+@pytest.mark.parametrize("jump", ["-2h", "+2h"])
+def test_a_tree_that_starts_behind_a_jump_recovers_those_before(
+    clock: Path, url: str, tmp_path: Path, jump: str
+) -> None:
+    project = Project(tmp_path, url, LEDGER=str(tmp_path / "ledger"))
+    project.write("trial_jobs.py", LEDGER + JOBS)
+    project.write("config/queue.yml", QUEUE.format(database="{}"))
+    project.write("config/recurring.yml", RECURRING)
+
+    def ask(text: str) -> list[tuple[object, ...]]:
+        with connect(url) as connection:
+            return connection.execute(text.encode()).fetchall()
+
+    with project.start() as tree:
+        tree.wait_event("supervisor.ready")
+        ask("SELECT jobsd.enqueue('trial_jobs.slow', '[1, 3600]')")
+        wait_for(lambda: "began 1" in ledger(project), FOLLOWS_S, tree.reported)
+    _set(clock, jump)
+
+    with project.start() as tree:
+        wait_for(lambda: ask(ENDED)[0][1:] != ("open", 0), FOLLOWS_S, tree.reported)
+        ask("SELECT jobsd.enqueue('trial_jobs.slow', '[2, 0]')")
+        wait_for(lambda: ask(ENDED)[-1][1] != "open", FOLLOWS_S, tree.reported)
+        wait_for(lambda: ask(ROWS) == [(0, True)], FOLLOWS_S, lambda: str(ask(ROWS)))
+
+    assert ask(ENDED)[1:] == [("2", "finished", 1)]
+    assert ask(ENDED)[0][1:] == ("ProcessExitError", 1)
+    assert ledger(project).count("began 1") == 1

@@ -135,7 +135,7 @@ def test_a_worker_that_learns_a_class_takes_what_was_parked(
 
 
 @pytest.mark.usefixtures("_learned")
-def test_a_worker_that_knows_a_class_is_notified_when_one_of_its_jobs_is_parked(
+def test_an_idle_worker_that_knows_a_class_takes_a_job_of_it_that_is_parked(
     make_worker: MakeWorker, session: Session
 ) -> None:
     driven = make_worker()
@@ -151,7 +151,6 @@ def test_a_worker_that_knows_a_class_is_notified_when_one_of_its_jobs_is_parked(
     with session.connection.transaction():
         client.enqueue(waiting, connection=session.connection)
         session.fetch(lanes.MOVE["walk_any"], walk)
-        driven.worker._claiming.ways.both.polling.poll_in(3600)
     driven.until(lambda: noted == ["parked"])
 
 
