@@ -7,7 +7,7 @@ and the scheduler, after it: HUP brings new code, and nothing of it is in the su
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from importlib import import_module
 from typing import TYPE_CHECKING, cast
 
@@ -17,6 +17,7 @@ from jobsd.instruments import logs
 from jobsd.instruments.events import emit
 from jobsd.instruments.kept import KEPT
 from jobsd.jobs import client, registry, time_limits
+from jobsd.late import dataclass
 from jobsd.processes import process
 from jobsd.processes.hook_line import HookLine
 from jobsd.processes.lifecycle_hooks import WITH_MODULES

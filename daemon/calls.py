@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from jobsd.errors import ArgumentError
+from jobsd.late import dataclass
 
 if TYPE_CHECKING:
     from jobsd.jobs.registry import Definition

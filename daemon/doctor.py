@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import shlex
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Literal
 
 from jobsd.clock import monotonic, utc_now
@@ -17,6 +17,7 @@ from jobsd.errors import DatabaseUnreachableError, EmbeddedServerError, SchemaEr
 from jobsd.heartbeat.log import HeartbeatLogs
 from jobsd.jobs import lanes
 from jobsd.jobs import lost as lost_jobs
+from jobsd.late import dataclass
 from jobsd.operations.liveness import life, unlike_programs, unlike_trees
 from jobsd.processes import registry
 from jobsd.processes.nap import Nap

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+
 from . import interrupts
 
 TYPE_CHECKING = False  # as in `interrupts`
@@ -13,6 +15,8 @@ if TYPE_CHECKING:
 def main() -> NoReturn:
     """Run what the command line says and exit as it ends."""
     interrupts.are_the_end()
+    # A short command leaves nothing to collect, and loads much that would be walked over.
+    gc.disable()
     from .cli import main as run
 
     run()

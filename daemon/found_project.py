@@ -9,8 +9,9 @@ from __future__ import annotations
 import contextlib
 import re
 import tomllib
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
+
+from jobsd.late import dataclass
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -6,14 +6,14 @@ import json
 import os
 import shlex
 import sys
-from importlib.resources import files
 from math import ceil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from jobsd.clock import utc_now
 from jobsd.configuration.options import TRYING
-from jobsd.schedules import explain
+
+from .shipped import shipped_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -82,16 +82,12 @@ def prometheus(options: Options) -> Iterator[str]:
     yield "#     - job_name: jobsd"
     yield f'#       static_configs: [{{targets: ["{options.monitor.bind or "HOST:PORT"}"]}}]'
     yield "#"
-    yield from _shipped("prometheus/jobsd.rules.yml").splitlines()
+    yield from shipped_text("shipped/prometheus/jobsd.rules.yml").splitlines()
 
 
 def grafana() -> str:
     """Return the dashboard for Grafana, which asks for the Prometheus at its import."""
-    return _shipped("grafana/jobsd.json")
-
-
-def _shipped(name: str) -> str:
-    return files("jobsd").joinpath("shipped", name).read_text(encoding="utf-8")
+    return shipped_text("shipped/grafana/jobsd.json")
 
 
 def crontab(options: Options) -> Iterator[str]:
@@ -111,6 +107,8 @@ def crontab(options: Options) -> Iterator[str]:
 
 
 def _entry(task: TaskDefinition, options: Options) -> Iterator[str]:
+    from jobsd.schedules import explain
+
     facts = explain(task.phrase, task.time_zone, 1, utc_now())
     if task.description:
         yield f"# {' '.join(task.description.split())}"
@@ -138,6 +136,8 @@ def _program(options: Options) -> str:
 
 
 def _command(task: TaskDefinition, options: Options) -> str:
+    from jobsd.configuration.tree_name import tree_of
+
     if task.class_name is None:
         run = f"{_program(options)} recurring run {shlex.quote(task.key)}"
     else:
@@ -145,7 +145,7 @@ def _command(task: TaskDefinition, options: Options) -> str:
         empty = json.loads(given) in ([], {})
         run = f"{_program(options)} perform {shlex.quote(task.class_name)}"
         run += "" if empty else f" {shlex.quote(given)}"
-    lock = shlex.quote(f"/tmp/jobsd-{options.tree}-{task.key}.lock")  # noqa: S108 - an empty file
+    lock = shlex.quote(f"/tmp/jobsd-{tree_of(options)}-{task.key}.lock")  # noqa: S108 - an empty file
     line = f"cd {shlex.quote(str(options.root))} && flock -n {lock} {run} >/dev/null"
     # Cron takes a bare percent sign for the end of the line.
     return line.replace("%", "\\%")

@@ -7,7 +7,6 @@ before anything is started, and nothing of theirs stays in the supervisor.
 from __future__ import annotations
 
 import contextlib
-import difflib
 import importlib
 import inspect
 import json
@@ -15,15 +14,17 @@ import os
 import re
 import sys
 import traceback
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from jobsd.configuration.source import SourceSpan, UnreadableError, read_source
 from jobsd.errors import ArgumentError, Error, Fault
 from jobsd.instruments import hooks
 from jobsd.jobs import registry
+from jobsd.late import dataclass
 from jobsd.recurring.command import parse_command
 from jobsd.recurring.command_job import find_function
+from jobsd.text import closest
 
 from .once import in_child
 from .shipped import import_shipped_jobs
@@ -175,8 +176,8 @@ def _wrong_call(function: Callable[..., object], command: Command) -> str:
 
 def _class_hint(task: TaskDefinition, options: Options) -> str:
     names = [definition.name for definition in registry.definitions()]
-    if near := difflib.get_close_matches(task.class_name or "", names, 1):
-        return f"did you mean {near[0]}?"
+    if near := closest(task.class_name or "", names):
+        return f"did you mean {near}?"
     known = f"; it has {', '.join(options.imports)}" if options.imports else ""
     return f"add the module that defines it to `import:` in queue.yml{known}"
 

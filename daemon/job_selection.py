@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import functools
 import sys
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import click
 
 from jobsd.clock import monotonic
 from jobsd.errors import NotFoundError
+from jobsd.late import dataclass
 from jobsd.states import STATES
 
 from .output import Result, Value

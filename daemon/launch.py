@@ -16,6 +16,7 @@ from psycopg import errors
 
 from jobsd.clock import monotonic
 from jobsd.configuration.target import database
+from jobsd.configuration.tree_name import tree_of
 from jobsd.database.connection import OUTAGES
 from jobsd.database.migrate import bring_up
 from jobsd.errors import ConfigurationError
@@ -71,7 +72,7 @@ def launch(options: Options, environ: Mapping[str, str], read: Callable[[], Opti
     os.chdir(options.root)
     found = database(options, environ, _report)
     scoreboard = Scoreboard()
-    scoreboard.supervisor_name, scoreboard.tree_name = new_name("supervisor"), options.tree
+    scoreboard.supervisor_name, scoreboard.tree_name = new_name("supervisor"), tree_of(options)
     _log_through(Assembly(options, found, None), scoreboard)
     pidfile = _pidfile(options)
     try:

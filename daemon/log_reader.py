@@ -11,7 +11,6 @@ import os
 import re
 import subprocess
 import time
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any, TextIO, cast
@@ -19,6 +18,7 @@ from typing import TYPE_CHECKING, Any, TextIO, cast
 from jobsd.errors import NotFoundError
 from jobsd.instruments import layouts
 from jobsd.instruments.layouts import LEVELS
+from jobsd.late import dataclass
 from jobsd.supervisor.requests import peer, running
 from jobsd.text import one_line
 

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import shlex
 import sys
-from importlib.resources import files
 from typing import TYPE_CHECKING
 
 from jobsd.configuration.example import example_queue_file
 
 from .found_project import FoundProject, find_project
+from .shipped import shipped_text
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -62,7 +62,7 @@ def _text(name: str, found: FoundProject) -> str:
     if name == "config/queue.yml":
         return example_queue_file("${JOB_CONCURRENCY:-1}", imports(found))
     template = f"{name.rpartition('/')[2]}.template"
-    text = (files("jobsd.daemon.templates") / template).read_text(encoding="utf-8")
+    text = shipped_text(f"daemon/templates/{template}")
     text = text.replace("@PYTHON@", shlex.quote(sys.executable))
     text = text.replace("@EXPORTS@\n", _exports(found))
     return text.replace(_SAMPLE, sample_module(found))

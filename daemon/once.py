@@ -13,8 +13,6 @@ from typing import TYPE_CHECKING, NoReturn
 
 from jobsd.supervisor.kernel import die_with_parent
 
-from .exits import report
-
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -47,6 +45,8 @@ def _live(work: Callable[[], int], parent: int, deadline_s: float | None) -> NoR
             signal.setitimer(signal.ITIMER_REAL, deadline_s)
         status = work()
     except BaseException as fault:  # noqa: BLE001 - it is the end of the process
+        from .exits import report
+
         status = report(fault)
     finally:
         sys.stdout.flush()

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import sys
 from importlib.metadata import version
-from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
 import yaml
 
 from jobsd.configuration.options import TRYING
+
+from .shipped import shipped_text
 
 if TYPE_CHECKING:
     from jobsd.configuration.options import Options
@@ -27,7 +28,7 @@ STOP_BESIDE_S = 5
 
 def dockerfile(options: Options) -> str:
     """Return the recipe of an image that has the project, what it asks for, and us."""
-    text = files("jobsd.daemon.templates").joinpath("Dockerfile.template").read_text("utf-8")
+    text = shipped_text("daemon/templates/Dockerfile.template")
     words = {
         "IMAGE": IMAGE,
         "PYTHON": f"{sys.version_info.major}.{sys.version_info.minor}",

@@ -8,13 +8,13 @@ terminal, or as tab-separated lines in a pipe: there without a heading, with tim
 from __future__ import annotations
 
 import os
-import shutil
 import sys
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Literal, Protocol, cast
 
 import click
 
+from jobsd.late import dataclass
 from jobsd.text import one_line
 
 from .program import note
@@ -245,7 +245,7 @@ def format_of(
 ) -> Format:
     """Return the format that options ask for, in this environment, on this stdout."""
     terminal = sys.stdout.isatty()
-    width, height = shutil.get_terminal_size() if terminal else (None, None)
+    width, height = _size() if terminal else (None, None)
     names = tuple(name.strip() for name in columns.split(",")) if columns else ()
     return Format(
         as_json=as_json,
@@ -256,6 +256,13 @@ def format_of(
         header=header,
         columns=names,
     )
+
+
+def _size() -> tuple[int, int]:
+    """Return columns and lines of the terminal, as variables or the terminal say."""
+    import shutil  # what archives need comes with it, which no pipe has to wait for
+
+    return shutil.get_terminal_size()
 
 
 def _wants_color(color: str, *, terminal: bool) -> bool:

@@ -10,13 +10,14 @@ import grp
 import pwd
 import re
 import sys
-from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from jobsd.configuration.folder import QUEUE_FILE, RECURRING_FILE
 from jobsd.configuration.options import TRYING
 from jobsd.errors import ConfigurationError, Fault
+
+from .shipped import shipped_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -39,7 +40,7 @@ def unit(options: Options, environ: Mapping[str, str]) -> str:
     """
     root = options.root.resolve()
     user, group = _owner(root)
-    text = files("jobsd").joinpath(_SHIPPED).read_text(encoding="utf-8")
+    text = shipped_text(_SHIPPED)
     changes = {
         "Description": f"Description=Background jobs and recurring tasks of {_text(root)}",
         "ExecStart": f"ExecStart={_program()} start",

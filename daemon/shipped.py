@@ -1,8 +1,9 @@
-"""The jobs that come with jobsd: every process that runs or enqueues jobs knows them."""
+"""What comes with jobsd: files, and jobs that every process which runs any knows."""
 
 from __future__ import annotations
 
 from importlib import import_module
+from pkgutil import get_data
 
 _MODULES = ("jobsd.heartbeat.job", "jobsd.recurring.command_job")
 
@@ -11,3 +12,8 @@ def import_shipped_jobs() -> None:
     """Make them known, by importing their modules."""
     for module in _MODULES:
         import_module(module)
+
+
+def shipped_text(name: str) -> str:
+    """Return a file that lies in our package, by its path there."""
+    return (get_data("jobsd", name) or b"").decode()

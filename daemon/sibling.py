@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from jobsd.clock import monotonic
+from jobsd.late import dataclass
 from jobsd.supervisor.kernel import die_with_parent
 
 from .statuses import DONE

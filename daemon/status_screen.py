@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import os
 import re
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import cycle
 from math import ceil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from jobsd.late import dataclass
 from jobsd.operations.overview import COUNTED_MAX, failure_groups, threads, totals
 from jobsd.operations.processes import trees
 from jobsd.operations.queues import by_urgency

@@ -8,12 +8,13 @@ import os
 import select
 import signal
 import socket
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from jobsd.clock import monotonic
 from jobsd.errors import Error, RefusedError
+from jobsd.late import dataclass
 from jobsd.supervisor.requests import peer, running, running_anywhere
 
 if TYPE_CHECKING:

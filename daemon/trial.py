@@ -6,7 +6,7 @@ import contextlib
 import secrets
 import sys
 import threading
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from psycopg import errors
@@ -18,6 +18,7 @@ from jobsd.database.statements import Statement
 from jobsd.errors import SchemaError
 from jobsd.jobs import client
 from jobsd.jobs.definition import job
+from jobsd.late import dataclass
 from jobsd.processes import process
 from jobsd.processes.context import Context
 from jobsd.processes.scoreboard import Scoreboard

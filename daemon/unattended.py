@@ -10,13 +10,7 @@ from __future__ import annotations
 from collections import defaultdict
 from typing import TYPE_CHECKING
 
-from jobsd.jobs import lanes, queues, ready, registry
-from jobsd.jobs.definition import DEFAULT_QUEUE
-from jobsd.jobs.ready import Selection
-from jobsd.operations.liveness import life
-from jobsd.operations.why import selection
-from jobsd.processes import registry as processes
-from jobsd.recurring import tasks
+from jobsd.jobs import registry
 from jobsd.recurring.command import clears_history
 
 if TYPE_CHECKING:
@@ -24,6 +18,7 @@ if TYPE_CHECKING:
 
     from jobsd.configuration.options import Options
     from jobsd.database.connection import Session
+    from jobsd.jobs.ready import Selection
     from jobsd.recurring.definition import TaskDefinition
 
 CLEARING_COMMAND = "`command: jobsd.clear_finished_in_batches()`"
@@ -36,6 +31,8 @@ def unserved_queues(options: Options) -> Iterator[str]:
     The jobs must be known: a task goes to the queue of its job unless it names another.
     Who starts no scheduler, or no workers, has them elsewhere.
     """
+    from jobsd.jobs.ready import Selection
+
     workers = [Selection(each.queues) for each in options.workers if each.processes]
     if not workers or not options.schedules or "worker" not in options.only:
         return
@@ -69,6 +66,12 @@ def clearing_tasks(named: Iterable[TaskDefinition]) -> list[str]:
 
 def waiting(session: Session, threshold_s: float) -> list[str]:
     """Return the queues with ready jobs, or named by tasks, that no live worker takes from."""
+    from jobsd.jobs import lanes, ready
+    from jobsd.operations.liveness import life
+    from jobsd.operations.why import selection
+    from jobsd.processes import registry as processes
+    from jobsd.recurring import tasks
+
     workers = [
         selection(row)
         for row in processes.processes(session)
@@ -81,6 +84,13 @@ def waiting(session: Session, threshold_s: float) -> list[str]:
 
 def is_unknown_queue(session: Session, options: Options, name: str) -> bool:
     """Return whether nobody names a queue, `*` apart, and no job was in it lately."""
+    from jobsd.jobs import queues
+    from jobsd.jobs.definition import DEFAULT_QUEUE
+    from jobsd.jobs.ready import Selection
+    from jobsd.operations.why import selection
+    from jobsd.processes import registry as processes
+    from jobsd.recurring import tasks
+
     rows = [row for row in processes.processes(session) if row.kind == "worker"]
     chosen = [each.queues for each in options.workers]
     chosen += [selection(row).patterns for row in rows]

@@ -48,7 +48,7 @@ def crontab() -> Result:
     """
     from jobsd.daemon import generate
 
-    return document("crontab", "\n".join(generate.crontab(_options())))
+    return document("crontab", "\n".join(generate.crontab(_options(tasks=True))))
 
 
 @command.command(cls=Verb, examples="generate dokku > app.json")
@@ -107,7 +107,7 @@ def kubernetes() -> Result:
     """
     from jobsd.daemon import orchestration
 
-    return document("kubernetes", orchestration.kubernetes(_options()).rstrip())
+    return document("kubernetes", orchestration.kubernetes(_options(tasks=True)).rstrip())
 
 
 @command.command(cls=Verb, examples="generate grafana > jobsd.json")
@@ -148,9 +148,11 @@ def man() -> Result:
     return document("man", page())
 
 
-def _options() -> Options:
+def _options(*, tasks: bool = False) -> Options:
+    """Return the project's configuration, with the recurring tasks where they count."""
     from jobsd.configuration.flags import Flags
     from jobsd.configuration.folder import project_root
-    from jobsd.configuration.load import load
+    from jobsd.configuration.load import load, load_for_commands
 
-    return load(project_root(Path.cwd(), os.environ), os.environ, Flags())
+    read = load if tasks else load_for_commands
+    return read(project_root(Path.cwd(), os.environ), os.environ, Flags())

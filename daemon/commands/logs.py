@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import sys
 from collections import deque
-from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +12,7 @@ import click
 
 from jobsd.daemon.output import Result, print_line
 from jobsd.daemon.verbs import DURATION, JOB_ID, Verb, chosen_format, on_project
+from jobsd.late import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

@@ -8,7 +8,6 @@ import click
 
 from jobsd.clock import utc_now
 from jobsd.daemon import task_list
-from jobsd.daemon.commands.enqueue import enqueued
 from jobsd.daemon.commands.recurring_changes import add, disable, enable, remove
 from jobsd.daemon.commands.recurring_explain import explain
 from jobsd.daemon.output import Facts, Result, Shown, Table, Value, rows
@@ -153,6 +152,7 @@ def run(project: Project, key: str) -> Result:
 
     Exit status 6 if its limit is reached and it may not wait, or its last run has not ended.
     """
+    from jobsd.daemon.commands.enqueue import enqueued
     from jobsd.operations import audit
     from jobsd.recurring import runs, tasks
 

@@ -7,12 +7,20 @@ from collections import deque
 from typing import TYPE_CHECKING, cast
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
 CAUSES_MAX = 10
 """That are told of an error whose stack is listed plainly."""
 
 _PLAIN_MODULES = frozenset({"builtins", "jobsd.errors", "jobsd.jobs.policy"})
+
+
+def closest(word: str, names: Iterable[str], least: float = 0.6) -> str:
+    """Return the name that `word` probably means, "" if none is at least so similar."""
+    # Slow to load, and only needed to be helpful.
+    from difflib import get_close_matches  # noqa: PLC0415
+
+    return next(iter(get_close_matches(word, names, 1, least)), "")
 
 
 def is_storable(text: str) -> bool:

@@ -9,13 +9,12 @@ hint: …
 
 from __future__ import annotations
 
-import difflib
 import json
 from typing import TYPE_CHECKING
 
 from jobsd.errors import Fault
 from jobsd.instruments.redaction import redact
-from jobsd.text import one_line
+from jobsd.text import closest, one_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -127,8 +126,7 @@ def report(faults: Iterable[Fault], warnings: Iterable[str] = ()) -> str:
 
 def nearest(word: str, names: Iterable[str]) -> str | None:
     """Return the name that `word` probably means, if there is a similar one."""
-    found = difflib.get_close_matches(word, names, n=1)
-    return found[0] if found else None
+    return closest(word, names) or None
 
 
 def did_you_mean(word: str, names: Iterable[str], *, otherwise: str = "") -> str:

@@ -39,10 +39,6 @@ class Flags:
             raise TypeError(f"unknown flags: {', '.join(sorted(unknown))}")
         self.given = {name: text for name, text in given.items() if text not in (None, ())}
 
-    def replaced(self, **given: Text) -> Flags:
-        """Return these flags with some of them given otherwise."""
-        return Flags(**{**self.given, **given})
-
 
 class Given:
     """The values of flags and variables, each read once; faults name the flag or variable."""

@@ -7,13 +7,13 @@ alike, and know of none of them.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 from jobsd.clock import parse_duration
 from jobsd.database.url import UrlError, read_url
 from jobsd.jobs.registry import is_seen
+from jobsd.late import dataclass, pattern
 
 from .faults import Mistake, Mistakes, did_you_mean, known, quoted
 from .nodes import Mapping, Node, Scalar, Sequence, is_null
@@ -31,11 +31,11 @@ LONGEST_S = 36_500 * DAY_S
 NAME_BYTES_MAX = 255
 IDENTIFIER_BYTES_MAX = 56  # quoted and with .wake behind it, it names a channel: 63
 
-_SIZE = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*([KMGT]?)(?:i?B)?", re.IGNORECASE)
+_SIZE = pattern(r"([0-9]+(?:\.[0-9]+)?)\s*([KMGT]?)(?:i?B)?", re.IGNORECASE)
 _POWERS = {"": 0, "K": 1, "M": 2, "G": 3, "T": 4}
-_MODULE = re.compile(r"[^\W\d]\w*(?:\.[^\W\d]\w*)*")
-_IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-_BIND = re.compile(r"(?P<host>\[[0-9A-Fa-f:.%]+\w*\]|[^\s:/\[\]]*):(?P<port>[0-9]{1,5})")
+_MODULE = pattern(r"[^\W\d]\w*(?:\.[^\W\d]\w*)*")
+_IDENTIFIER = pattern(r"[A-Za-z_][A-Za-z0-9_]*")
+_BIND = pattern(r"(?P<host>\[[0-9A-Fa-f:.%]+\w*\]|[^\s:/\[\]]*):(?P<port>[0-9]{1,5})")
 _FALSE = frozenset({"", "0", "f", "n", "no", "false", "off"})
 
 

@@ -10,7 +10,7 @@ from jobsd.instruments.redaction import redact
 from . import queue_file
 from .document import compose
 from .faults import Faults
-from .load import load
+from .load import load_for_commands
 from .nodes import Mapping, Scalar, Sequence
 from .options import LISTS, SECTIONS, Options
 from .sections import pick
@@ -37,9 +37,9 @@ def settings(root: Path, environ: Environment[str, str], flags: Flags) -> Iterat
     value of a variable.
 
     Raises:
-        ConfigurationError: with every fault of files, environment and flags.
+        ConfigurationError: with every fault of the file, the environment and the flags.
     """
-    options = load(root, environ, flags)
+    options = load_for_commands(root, environ, flags)
     origins = _Origins(environ, flags, _file(root, environ, options))
     for field, key, row in settings_of(Options):
         yield _row(key, field, getattr(options, field), origins.of(row, (key,)))

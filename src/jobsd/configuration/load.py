@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import contextlib
 import gc
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from jobsd.errors import ConfigurationError, Fault
 from jobsd.instruments.redaction import redact
+from jobsd.late import dataclass
 
 from . import queue_file
 from .document import compose
@@ -86,7 +87,7 @@ def load_for_commands(root: Path, environ: c.Mapping[str, str], flags: Flags) ->
     Raises:
         ConfigurationError: with every fault of the file, the environment and the flags.
     """
-    reading = _Reading(root, environ, flags.replaced(skip_recurring=True))
+    reading = _Reading(root, environ, flags)
     options = reading.options(starts=False)
     if faults := reading.faults.all():
         raise ConfigurationError(faults)
@@ -111,7 +112,8 @@ class _Reading:
         read = self._group(
             Options(root=self.root, **self._given.start_options(), **file.options)
         )
-        tasks = () if self._skips_recurring else self._tasks(read.time_zone)
+        reads_tasks = starts and not self._skips_recurring
+        tasks = self._tasks(read.time_zone) if reads_tasks else ()
         schedules = self._schedules(file, tasks)
         if starts:
             self._require_file()
@@ -125,7 +127,7 @@ class _Reading:
             tasks=tasks,
             warnings=tuple(map(redact, self._warnings)),
             schedules=schedules,
-            tree=self._tree_name() if starts else "",
+            alike=self._alike() if starts else "",
         )
 
     def _group(self, options: Options) -> Options:
@@ -260,15 +262,11 @@ class _Reading:
             hint = f"--only asks for {', '.join(sorted(only))}, and there is none"
         self.faults.add(span, "no processes configured", hint)
 
-    def _tree_name(self) -> str:
-        """Return a name that two trees of a host share only when they are started alike."""
-        import hashlib  # noqa: PLC0415 - it is large, and most commands start no tree
-
+    def _alike(self) -> str:
+        """Return a text that two trees of a host share only when they are started alike."""
         start, given = self._start, self._flags.given
         files = (self.root, start.config, start.recurring_file)
         kinds = sorted(start.only)
         if start.worker_group is not None:
             kinds.append(str(start.worker_group))
-        parts = (*files, kinds, given.get("queues"), given.get("pidfile"))
-        digest = hashlib.sha256(repr(parts).encode()).hexdigest()
-        return f"{self.root.name[:40]}-{digest[:6]}"
+        return repr((*files, kinds, given.get("queues"), given.get("pidfile")))

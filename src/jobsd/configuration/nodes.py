@@ -7,9 +7,9 @@ a date, a sexagesimal number or `.nan` stays the text it is.
 from __future__ import annotations
 
 import math
-import re
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
+
+from jobsd.late import dataclass, pattern
 
 if TYPE_CHECKING:
     from .source import SourceSpan
@@ -23,8 +23,8 @@ _BOOLEANS = {
     }.items()
     for spelled in (word, word.capitalize(), word.upper())
 }
-_WHOLE = re.compile(r"[-+]?(?:0|[1-9](?:_?[0-9]){0,400})")
-_FRACTION = re.compile(
+_WHOLE = pattern(r"[-+]?(?:0|[1-9](?:_?[0-9]){0,400})")
+_FRACTION = pattern(
     r"[-+]?(?:[0-9]+\.[0-9]*|\.[0-9]+)(?:[eE][-+]?[0-9]+)?|[-+]?[0-9]+[eE][-+]?[0-9]+",
 )
 

@@ -9,10 +9,11 @@ that has an `Options` needs no default of its own.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING
 
 from jobsd.jobs.time_limits import LIMIT_MAX_S, LIMIT_MIN_S
+from jobsd.late import dataclass
 from jobsd.processes.thresholds import Thresholds
 
 from .folder import QUEUE_FILE, RECURRING_FILE
@@ -168,7 +169,7 @@ class SupervisorOptions:
         "null",
         "Kill a process whose loop hangs for so long; null: 2/3 of the threshold.",
     )
-    pidfile: Path | None = setting(  # noqa: RUF009 - a row of the table is made once
+    pidfile: Path | None = setting(
         optional(PATH), "null", "Refuse a second start (exit status 75).", "--pidfile FILE"
     )
 
@@ -276,7 +277,7 @@ class LogsOptions:
     No `file`: stdout. `format` None: `console` on a terminal, else `json`.
     """
 
-    file: Path | None = setting(  # noqa: RUF009 - a row of the table is made once
+    file: Path | None = setting(
         optional(PATH),
         "null",
         "The file of the log; null: stdout.",
@@ -359,8 +360,7 @@ class Options(StartOptions):
     """Everything that is set, in one value.
 
     `root` is the project's folder. `warnings` are sentences for the operator. `schedules` says
-    whether a scheduler runs. `tree` is the name of the tree on its host, the same at each
-    start from the same files.
+    whether a scheduler runs. `alike` is equal in two trees of a host that are started alike.
     """
 
     root: Path
@@ -382,7 +382,7 @@ class Options(StartOptions):
     tasks: tuple[TaskDefinition, ...] = ()
     warnings: tuple[str, ...] = ()
     schedules: bool = True
-    tree: str = ""
+    alike: str = ""
 
 
 SECTIONS = {

@@ -8,10 +8,11 @@ same keys of `default`, so that a fault in the section of production shows in de
 
 from __future__ import annotations
 
-import difflib
-from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING
+
+from jobsd.late import dataclass
+from jobsd.text import closest
 
 from .faults import label, nearest
 from .nodes import Mapping, Pair, is_null
@@ -116,10 +117,10 @@ def _nothing_for(root: Mapping, environment: str) -> str:
 
 def _misspelt(root: Mapping, environment: str) -> str:
     names = [name for name in root.pairs if name != DEFAULT]
-    near = difflib.get_close_matches(environment, names, 1, _MISSPELT)
+    near = closest(environment, names, _MISSPELT)
     if not near:
         return ""
     return (
         f"has no section {label(environment)}, the current environment"
-        f" (JOBSD_ENV; did you mean {label(near[0])}?)"
+        f" (JOBSD_ENV; did you mean {label(near)}?)"
     )

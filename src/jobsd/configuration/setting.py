@@ -11,8 +11,10 @@ end (`_s`), since a duration is written with a unit of its own or with none.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, fields
+from dataclasses import field, fields
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
+
+from jobsd.late import dataclass
 
 from .nodes import Scalar
 from .source import NOWHERE

@@ -12,11 +12,11 @@ import re
 import stat
 from bisect import bisect_right
 from codecs import BOM_UTF8
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from unicodedata import combining, east_asian_width
 
 from jobsd.errors import Fault
+from jobsd.late import dataclass
 
 from .secrecy import Secrets
 

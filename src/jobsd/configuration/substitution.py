@@ -15,9 +15,10 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_left
-from dataclasses import dataclass
 from itertools import chain, islice
 from typing import TYPE_CHECKING
+
+from jobsd.late import dataclass, pattern
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -28,16 +29,16 @@ _NAME = r"[A-Za-z_][A-Za-z0-9_]*"
 _QUOTED_NAME = rf"""(?:"(?P<a>{_NAME})"|'(?P<b>{_NAME})')"""
 _TEXT = r""""(?:[^"\\#]|\#(?!\{))*"|'[^'\\]*'"""
 _LITERAL = rf"""(?P<default>{_TEXT}|-?[0-9]+(?:\.[0-9]+)?|true|false|nil)"""
-_RUBY = re.compile(
+_RUBY = pattern(
     rf"""=\s* ENV (?: \[\s* {_QUOTED_NAME} \s*\]
          | \.fetch\(\s* {_QUOTED_NAME.replace("<a>", "<c>").replace("<b>", "<d>")}
            \s*,\s* {_LITERAL} \s*\) ) \s*""",
     re.VERBOSE,
 )
-_SHELL = re.compile(rf"\$\{{(?P<name>{_NAME}):-(?P<default>[^{{}}\n]*)\}}")
+_SHELL = pattern(rf"\$\{{(?P<name>{_NAME}):-(?P<default>[^{{}}\n]*)\}}")
 # `${` counts as a variable only where a shell would read one: a template passed to a job
 # may hold "${user.name}".
-_OPENING = re.compile(rf"<%|\$\{{(?={_NAME}[}}:?+=-])")
+_OPENING = pattern(rf"<%|\$\{{(?={_NAME}[}}:?+=-])")
 _PRIVATE = range(0xE000, 0xF900)
 _LONGEST = 1024
 

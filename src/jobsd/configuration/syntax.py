@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 import yaml
 from yaml.reader import ReaderError
 
+from jobsd.late import pattern
+
 from .substitution import FORMS
 
 if TYPE_CHECKING:
@@ -60,7 +62,7 @@ _WORDS = (
     ),
 )
 # These are reported where the mistake begins, not where PyYAML notices it.
-_BEGAN = re.compile(
+_BEGAN = pattern(
     r"quoted scalar.*found unexpected|simple key|flow (?:sequence|mapping).*expected ','"
 )
 
@@ -97,8 +99,8 @@ def _first(error: yaml.YAMLError) -> tuple[int, str, str]:
     began = error.context_mark if _BEGAN.search(problem) else None
     mark = began or error.problem_mark or error.context_mark
     start = mark.index if mark else 0
-    for pattern, message, hint in _WORDS:
-        if found := re.search(pattern, problem):
+    for said, message, hint in _WORDS:
+        if found := re.search(said, problem):
             return start, found.expand(message), hint
     return start, f"this is not YAML: {problem.strip()}", ""
 

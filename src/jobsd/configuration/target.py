@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import logging
 import os
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from jobsd.database.connection import OUTAGES, Target
@@ -21,6 +20,7 @@ from jobsd.database.migrate import migrate
 from jobsd.database.url import passwords
 from jobsd.errors import ConfigurationError, Fault
 from jobsd.instruments import redaction
+from jobsd.late import dataclass
 
 from .flags import Flags
 from .folder import is_project, project_root

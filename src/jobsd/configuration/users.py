@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING
+
+from jobsd.late import dataclass
 
 from .faults import Mistake, Mistakes, did_you_mean
 from .kinds import Kind

@@ -7,8 +7,9 @@ was committed. It is asked once it answers again; the events wait until then.
 from __future__ import annotations
 
 import contextlib
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+
+from jobsd.late import dataclass
 
 from .statements import Statement, Statements
 

@@ -12,13 +12,13 @@ one pipeline share a transaction and one round trip.
 from __future__ import annotations
 
 import contextlib
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import psycopg
 from psycopg import conninfo, errors
 
 from jobsd.errors import DatabaseUnreachableError
+from jobsd.late import dataclass
 
 from .deadline import (
     OUTAGES,

@@ -16,10 +16,11 @@ A line that ends with `-- since 51` is for tables of version 51 and later, one t
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from functools import cache
-from importlib.resources import files
+from pkgutil import get_data
 from typing import TYPE_CHECKING
+
+from jobsd.late import dataclass, pattern
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -27,13 +28,13 @@ if TYPE_CHECKING:
 CHANNEL_BYTES_MAX = 63
 """PostgreSQL's limit. The channel has the schema's name in it, quoted, and six bytes more."""
 
-_HEAD = re.compile(r"^-- ([a-z][a-z0-9_]*): ", re.MULTILINE)
-_COMMENT = re.compile(r"^ *--[^\n]*\n", re.MULTILINE)
-_TABLE = re.compile(r"\bjobsd\.(?=[a-z])")
+_HEAD = pattern(r"^-- ([a-z][a-z0-9_]*): ", re.MULTILINE)
+_COMMENT = pattern(r"^ *--[^\n]*\n", re.MULTILINE)
+_TABLE = pattern(r"\bjobsd\.(?=[a-z])")
 # The part that begins first counts: an apostrophe in a comment opens no text.
-_PARTS = re.compile(r"(?P<comment>--[^\n]*)|(?P<text>'(?:[^']|'')*')|(?P<body>\$\$)|[^-'$]+|.")
-_FOR = re.compile(r"^[^\n]*-- (since|before) (\d+)(?:\n|\Z)", re.MULTILINE)
-_PLACEHOLDER = re.compile(r"%(?:\((\w+)\))?[sbt%]")
+_PARTS = pattern(r"(?P<comment>--[^\n]*)|(?P<text>'(?:[^']|'')*')|(?P<body>\$\$)|[^-'$]+|.")
+_FOR = pattern(r"^[^\n]*-- (since|before) (\d+)(?:\n|\Z)", re.MULTILINE)
+_PLACEHOLDER = pattern(r"%(?:\((\w+)\))?[sbt%]")
 
 
 _older: dict[str, int] = {}
@@ -96,7 +97,7 @@ class Statements:
 
     def __init__(self, package: str, filename: str) -> None:
         self.filename = filename
-        text = (files(package) / filename).read_text(encoding="utf-8")
+        text = (get_data(package, filename) or b"").decode()
         self._named = {statement.name: statement for statement in _split(text)}
 
     def __getitem__(self, name: str) -> Statement:

@@ -6,16 +6,12 @@ driver is needed: `db sql` prints them, and whoever may applies them.
 
 from __future__ import annotations
 
-import re
-from dataclasses import dataclass
 from functools import cache
-from importlib.resources import files
-from typing import TYPE_CHECKING
+from pathlib import Path
+
+from jobsd.late import dataclass, pattern
 
 from .statements import Statement, quote_identifier
-
-if TYPE_CHECKING:
-    from importlib.resources.abc import Traversable
 
 OLDEST = 50
 """The oldest tables that this program works with, while hosts are deployed one after the other:
@@ -25,7 +21,8 @@ AHEAD = 1
 """How many steps newer tables may be: a release has one at most, made so that the program
 before works with it. What a later one does to the tables, this program can't know."""
 
-_STEP = re.compile(r"(\d{4})_(\w+?)(?:\.sql)?")
+_STEPS = Path(__file__).with_name("migrations")
+_STEP = pattern(r"(\d{4})_(\w+?)(?:\.sql)?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,13 +39,13 @@ def migrations() -> tuple[Migration, ...]:
     """Return every step, in order."""
     found = [
         Migration(int(match[1]), match[2], _text(entry))
-        for entry in files("jobsd.database.migrations").iterdir()
+        for entry in _STEPS.iterdir()
         if (match := _STEP.fullmatch(entry.name))
     ]
     return tuple(sorted(found, key=lambda migration: migration.version))
 
 
-def _text(step: Traversable) -> str:
+def _text(step: Path) -> str:
     if step.is_file():
         return step.read_text(encoding="utf-8")
     parts = sorted(step.iterdir(), key=lambda part: part.name)
@@ -68,7 +65,7 @@ def latest_version() -> int:
 @cache
 def works_with_older() -> bool:
     """Return whether there are tables before ours that we work with; reads no step."""
-    names = (entry.name for entry in files("jobsd.database.migrations").iterdir())
+    names = (entry.name for entry in _STEPS.iterdir())
     return any(int(match[1]) > OLDEST for name in names if (match := _STEP.fullmatch(name)))
 
 

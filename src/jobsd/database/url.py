@@ -9,16 +9,18 @@ from __future__ import annotations
 
 import re
 
-_URL = re.compile(r"postgres(?:ql)?(?:\+\w+)?://(?P<rest>\S*)")
-_CONNINFO = re.compile(r"\w+\s*=")
-_ESCAPED = re.compile(r"(?:[^%]|%[0-9A-Fa-f]{2})*")
+from jobsd.late import pattern
+
+_URL = pattern(r"postgres(?:ql)?(?:\+\w+)?://(?P<rest>\S*)")
+_CONNINFO = pattern(r"\w+\s*=")
+_ESCAPED = pattern(r"(?:[^%]|%[0-9A-Fa-f]{2})*")
 # Hosts, each with its port; no second @ may follow.
 _HOST = r"(?:\[[0-9A-Fa-f:.%]+\w*\]|[^\s:/\[\]@,?]*)(?::[0-9]{0,5})?"
-_HOSTS = re.compile(rf"{_HOST}(?:,{_HOST})*(?:/[^@?]*)?(?:\?.*)?")
+_HOSTS = pattern(rf"{_HOST}(?:,{_HOST})*(?:/[^@?]*)?(?:\?.*)?")
 
 # Of these libpq has nothing to say, and it takes longer to load than a command may take.
 _PARAMETER = r"(?:host|port|sslmode|connect_timeout|application_name)=[\w./-]+"
-_PLAIN = re.compile(
+_PLAIN = pattern(
     r"postgresql://(?:[\w.~-]+(?::[\w.~-]*)?@)?(?:[\w.-]+(?::[0-9]{1,5})?)?/[\w.-]+"
     rf"(?:\?{_PARAMETER}(?:&{_PARAMETER})*)?",
     re.ASCII,

@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 import pwd
 import subprocess
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypedDict
 
 from jobsd.errors import EmbeddedServerError
+from jobsd.late import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

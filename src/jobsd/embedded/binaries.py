@@ -11,11 +11,11 @@ import re
 import shutil
 import subprocess
 import tempfile
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from jobsd.errors import EmbeddedServerError
+from jobsd.late import dataclass
 
 from . import folders
 

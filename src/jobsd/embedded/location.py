@@ -5,10 +5,11 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote
+
+from jobsd.late import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -12,11 +12,11 @@ import os
 import signal
 import subprocess
 import sys
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from jobsd.errors import EmbeddedServerError
+from jobsd.late import dataclass
 
 from . import folders, log
 from .account import server_environment

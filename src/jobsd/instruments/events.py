@@ -6,8 +6,9 @@ enqueues, nothing is logged: a library is silent.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+
+from jobsd.late import dataclass
 
 from .event_list import EVENTS, Event, Level
 

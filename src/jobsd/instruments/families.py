@@ -8,7 +8,6 @@ The library keeps a dictionary of labels for each sample, and a tree with 3,000 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from itertools import accumulate
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias, cast
 
@@ -21,6 +20,8 @@ from prometheus_client.core import (
 from prometheus_client.utils import (
     floatToGoString,  # pyright: ignore[reportUnknownVariableType]
 )
+
+from jobsd.late import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence

@@ -10,7 +10,6 @@ Whatever a hook raises is reported as `hook.failed`, and changes nothing.
 
 from __future__ import annotations
 
-import difflib
 import inspect
 import sys
 import threading
@@ -20,6 +19,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar, cast, overload
 
 from jobsd.errors import Error, ThreadError
+from jobsd.text import closest
 
 from . import events
 from .bound_job import running_job
@@ -136,8 +136,8 @@ def on_event(*names: Any) -> Any:
         return on_event()(names[0])
     for name in names:
         if name not in EVENTS:
-            near = difflib.get_close_matches(name, EVENTS, 1)
-            hint = f"; did you mean {near[0]!r}?" if near else ""
+            near = closest(name, EVENTS)
+            hint = f"; did you mean {near!r}?" if near else ""
             raise Error(f"there is no event {name!r}{hint}")
 
     def register(hook: EventHook) -> EventHook:

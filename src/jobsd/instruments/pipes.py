@@ -10,8 +10,10 @@ import contextlib
 import fcntl
 import os
 import select
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING
+
+from jobsd.late import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -13,6 +13,8 @@ import re
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, unquote
 
+from jobsd.late import pattern
+
 from .layouts import in_json, shown
 
 if TYPE_CHECKING:
@@ -26,7 +28,7 @@ _MOST = 32
 # spaces in it; without any, since it was cut off, to the end of the word. A port stays, and
 # so does the end of an IPv6 address, and the form that our hints show. None of it crosses a
 # second "://", which also bounds the work.
-_IN_URL = re.compile(
+_IN_URL = pattern(
     r"""(?P<before>\bpostgres(?:ql)?(?:\+\w+)?://[^\s:/@]*:)(?!PASSWORD@)
     (?P<secret>(?:(?!://)\S)*(?=@)
         | (?:(?!://)[^\n])*(?=@)
@@ -34,20 +36,18 @@ _IN_URL = re.compile(
             (?:[/,?'")\]};:.\\]|\s|\Z))\S+)""",
     re.VERBOSE | re.IGNORECASE,
 )
-_IN_OTHER_URL = re.compile(
-    r"(?P<before>://[^\s:/@\"']*:)(?!PASSWORD@)(?P<secret>[^\s/\"']+)(?=@)"
-)
-_PARAMETER = re.compile(r"(?P<before>[?&](?P<name>[^\s?&=]+)=)(?P<secret>[^\s&]*)")
+_IN_OTHER_URL = pattern(r"(?P<before>://[^\s:/@\"']*:)(?!PASSWORD@)(?P<secret>[^\s/\"']+)(?=@)")
+_PARAMETER = pattern(r"(?P<before>[?&](?P<name>[^\s?&=]+)=)(?P<secret>[^\s&]*)")
 # As libpq reads it, and with any number of backslashes where it has one: those are of
 # whoever has quoted the whole once more.
-_IN_WORDS = re.compile(
+_IN_WORDS = pattern(
     r"""(?P<before>(?<![\w?&])\w*password\s*=\s*)
     (?P<secret>\\*'(?:[^'\\\n]|\\+.)*'?\S*
         | \\*"(?:[^"\\\n]|\\+.)*"?\S*
         | (?:\\+.?|[^\s\\])+)""",
     re.VERBOSE | re.IGNORECASE,
 )
-_STRING = re.compile(r'"(?:[^"\\]|\\.)*"')
+_STRING = pattern(r'"(?:[^"\\]|\\.)*"')
 
 _known: tuple[str, ...] = ()
 
@@ -107,8 +107,8 @@ def _covered(text: str, cover: Callable[[str], str]) -> str:
         text = text.replace(password, cover(password))
     # First the parameters: an @ in one of them ends no user's name and password.
     text = _PARAMETER.sub(parameter, text)
-    for pattern in (_IN_URL, _IN_OTHER_URL, _IN_WORDS):
-        text = pattern.sub(hidden, text)
+    for secret in (_IN_URL, _IN_OTHER_URL, _IN_WORDS):
+        text = secret.sub(hidden, text)
     return text
 
 

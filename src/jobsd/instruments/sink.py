@@ -22,10 +22,10 @@ import os
 import select
 import socket
 import stat
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from jobsd.clock import monotonic
+from jobsd.late import dataclass
 
 from .journal import JournalSocket
 

@@ -8,10 +8,10 @@ failure is in `attempts`, the counters count all, and hooks are called for all.
 from __future__ import annotations
 
 import threading
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from jobsd.clock import monotonic, utc_now
+from jobsd.late import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Callable

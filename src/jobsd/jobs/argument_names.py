@@ -6,11 +6,11 @@ both, if the job takes arguments of these names; any other value is meant as it 
 
 from __future__ import annotations
 
-import difflib
 import inspect
 from typing import TYPE_CHECKING, Any, cast
 
 from jobsd.errors import Error
+from jobsd.text import closest
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -68,7 +68,7 @@ def resolved(option: str, key: object, signature: Signature) -> Any:  # noqa: AN
     if not strange:
         return NamedArguments(cast("tuple[str, ...]", given), signature, single=single)
     texts = [part for part in strange if isinstance(part, str)]
-    near = [near for part in texts for near in difflib.get_close_matches(part, taken, 1, 0.8)]
+    near = [near for part in texts if (near := closest(part, taken, 0.8))]
     if near or len(strange) < len(given):
         hint = f"; did you mean {near[0]!r}?" if near else ""
         raise Error(

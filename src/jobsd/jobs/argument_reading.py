@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import dataclasses
 import enum
-import re
 from datetime import date, datetime, time, timedelta, timezone
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -13,6 +12,7 @@ from uuid import UUID
 from zoneinfo import ZoneInfo
 
 from jobsd.errors import ArgumentError
+from jobsd.late import pattern
 
 from . import references
 from .argument_types import of_name
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 AS_THEY_ARE = frozenset({str, int, float, bool, type(None)})
 """Types of JSON of which nothing is to be made."""
 
-_TINY_OFFSET = re.compile(r"([+-])00:00:00\.(\d{6})$")
+_TINY_OFFSET = pattern(r"([+-])00:00:00\.(\d{6})$")
 _Clock = TypeVar("_Clock", datetime, time)
 
 

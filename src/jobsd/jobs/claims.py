@@ -8,10 +8,10 @@ never given twice: other ids come again when a database has gone back in time.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from jobsd.database.statements import Statements
+from jobsd.late import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable

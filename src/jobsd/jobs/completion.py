@@ -9,12 +9,13 @@ became of that transaction, the control thread finds out once the job has return
 from __future__ import annotations
 
 import threading
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING, NamedTuple
 
 from jobsd.clock import monotonic
 from jobsd.database.statements import Statements
 from jobsd.errors import CompletionError
+from jobsd.late import dataclass
 
 from . import client, registry, results
 from .connections import begin

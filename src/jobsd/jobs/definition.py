@@ -7,7 +7,6 @@ be enqueued (`enqueue`, `using(…).enqueue`, `with_args` for many) or run here 
 
 from __future__ import annotations
 
-import difflib
 import inspect
 import sys
 from functools import partial
@@ -15,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, overload
 
 from jobsd.errors import Error
+from jobsd.text import closest
 
 from .draft import Draft, Options, draft
 from .enqueueable import FunctionJob, P, R, R_co, Signature, T, Using, perform_here
@@ -361,10 +361,10 @@ def _awaited(perform: Callable[..., Any]) -> Callable[..., Any]:
 def _check_spelling(cls: type[Job]) -> None:
     """Let no option be misspelt: the class would silently go without it."""
     for attribute in vars(cls):
-        near = difflib.get_close_matches(attribute, _OPTIONS, 1, 0.85)
+        near = closest(attribute, _OPTIONS, 0.85)
         if near and attribute not in _OPTIONS and not attribute.startswith("_"):
             raise Error(
-                f"{cls.__qualname__}: {attribute!r} is no option of a job; write {near[0]!r},"
+                f"{cls.__qualname__}: {attribute!r} is no option of a job; write {near!r},"
                 f" or '_{attribute}' for something of your own"
             )
 

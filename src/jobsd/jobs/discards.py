@@ -7,12 +7,12 @@ is left to it.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from jobsd.database.statements import Statements
 from jobsd.errors import RefusedError
 from jobsd.instruments.events import emit
+from jobsd.late import dataclass
 
 from . import inspect, limits, listing, lost
 from .operation import lent

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from jobsd.clock import utc_now
 from jobsd.errors import Error, ProcessExitError
+from jobsd.late import dataclass
 
 from . import arguments
 from .policy import WAIT_MAX_S, bounded_duration_s

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import functools
 import inspect
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, overload
 
 from jobsd.errors import Error
 from jobsd.instruments.bound_job import running_job
+from jobsd.late import dataclass
 
 from . import around
 from .current import CurrentJob, running

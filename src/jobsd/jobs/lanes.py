@@ -13,10 +13,10 @@ that take from the queue, and have to leave the job where it is.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from jobsd.database.statements import Statements
+from jobsd.late import dataclass
 
 from . import registry
 

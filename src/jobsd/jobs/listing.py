@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import re
 from array import array
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from jobsd.clock import monotonic
 from jobsd.database.statements import Statement, Statements
 from jobsd.errors import Error
+from jobsd.late import dataclass
 from jobsd.states import STATES
 
 from .inspect import JobRow

@@ -8,10 +8,10 @@ and what became of that id before the job is enqueued.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from jobsd.errors import AfterCommitError, EnqueueError, Error
+from jobsd.late import dataclass
 
 from . import client
 from .connections import ask

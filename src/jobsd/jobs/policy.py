@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import math
-import random
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from jobsd.clock import parse_duration
 from jobsd.errors import Cancelled, Error, TimeLimitExceeded
+from jobsd.late import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     Backoff = Callable[[int], float | timedelta]
 
-_chance: Callable[[], float] = random.random
 
 FAILURES = (Exception, TimeLimitExceeded)
 """What another attempt may mend, unless a job says otherwise."""
@@ -52,6 +51,15 @@ def exponential(
         return min(most_s, plain_s * (1 + _chance() * jitter))
 
     return wait
+
+
+def _draw() -> float:
+    import random  # noqa: PLC0415 - a command loads policies and draws nothing
+
+    return random.random()  # noqa: S311 - spreads retries, and keeps nothing secret
+
+
+_chance: Callable[[], float] = _draw
 
 
 def chance_by(chance: Callable[[], float]) -> Callable[[], float]:

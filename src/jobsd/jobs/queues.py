@@ -8,13 +8,13 @@ Each function uses the database of the program, or the `session` that it is give
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from jobsd import machine
 from jobsd.database.statements import Statements
 from jobsd.errors import Error
 from jobsd.instruments.events import emit
+from jobsd.late import dataclass
 
 from .operation import lent
 from .registry import check_queue

@@ -8,10 +8,10 @@ nothing for the others.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 from jobsd.database.statements import Statements
+from jobsd.late import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -6,8 +6,9 @@ framework's connections are good, and an error is the job's own.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
+
+from jobsd.late import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

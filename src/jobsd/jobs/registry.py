@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
 import importlib
-import re
 import sys
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from jobsd.errors import ArgumentError, Error, UnknownJobError
-from jobsd.text import error_stack, is_storable
+from jobsd.late import dataclass, pattern
+from jobsd.text import closest, error_stack, is_storable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, KeysView, Mapping, Sequence
@@ -31,7 +29,7 @@ _FRAMES_MAX = 1000
 # Controls, spaces that are not plain, marks of direction, tags: what can't be seen. A list of
 # our own, the same as that of `jobsd.enqueue`: what Python calls printable, each version of it
 # decides anew.
-_UNSEEN = re.compile(
+_UNSEEN = pattern(
     r"[\u0001-\u001f\u007f-\u00a0\u00ad\u061c\u1680\u180e\u2000-\u200f\u2028-\u202f"
     r"\u205f-\u206f\u3000\ufeff\ufff9-\ufffb\U000e0000-\U000e007f]"
 )
@@ -130,8 +128,8 @@ def get(name: str) -> Definition:
     known = _definitions.get(name)
     if known is None:
         same = [full for full in _definitions if full.rpartition(".")[2] == name]
-        near = same or difflib.get_close_matches(name, _definitions, 1)
-        hint = f"did you mean {near[0]!r}? Else check" if near else "check"
+        near = same[0] if same else closest(name, _definitions)
+        hint = f"did you mean {near!r}? Else check" if near else "check"
         raise UnknownJobError(name, f"; {hint} {_HOW_KNOWN}")
     return known
 

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import contextlib
 import time
-from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
 
@@ -22,6 +21,7 @@ from jobsd.clock import monotonic
 from jobsd.database.statements import Statements
 from jobsd.errors import Error
 from jobsd.instruments.events import emit
+from jobsd.late import dataclass
 
 from .operation import lent
 from .policy import WAIT_MAX_S, duration_s

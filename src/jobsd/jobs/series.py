@@ -9,11 +9,12 @@ no other series waits for a thread the claim gets the next ones (`extended` in `
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import field
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from jobsd.database.statements import Statements
+from jobsd.late import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Generator, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from psycopg import errors
 
 from jobsd.database.statements import Statement
+from jobsd.late import dataclass
 
 from .driver_errors import sqlstate
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from jobsd.errors import Error
+from jobsd.late import dataclass
 
 from .policy import bounded_duration_s, duration_s
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import getpass
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from jobsd import machine
@@ -16,6 +15,7 @@ from jobsd.database.statements import Statements
 from jobsd.errors import Error
 from jobsd.instruments.events import emit
 from jobsd.jobs.listing import BEYOND
+from jobsd.late import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Generator

@@ -7,11 +7,11 @@ are not meant. What has moved on before its turn comes is left alone, and counte
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from jobsd.errors import RefusedError
 from jobsd.jobs import discards, failed, listing, moves
+from jobsd.late import dataclass
 
 if TYPE_CHECKING:
     from jobsd.database.connection import Session

@@ -6,13 +6,14 @@ buckets of the metrics: they are right within one, and between its ends they are
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from jobsd.clock import utc_now
 from jobsd.database.statements import Statements
+from jobsd.late import dataclass
 from jobsd.processes.counters import BUCKETS_S
 
 if TYPE_CHECKING:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from jobsd.jobs import inspect
+from jobsd.late import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

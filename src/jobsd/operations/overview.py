@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from jobsd.database.statements import Statements
 from jobsd.heartbeat.log import HeartbeatLogs
 from jobsd.jobs import inspect, lost
+from jobsd.late import dataclass
 
 from . import failures
 from .processes import processes

@@ -10,13 +10,13 @@ from __future__ import annotations
 import contextlib
 import json
 import re
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from jobsd.clock import parse_duration, utc_now
 from jobsd.errors import Error
 from jobsd.jobs.listing import Filter
+from jobsd.late import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Collection

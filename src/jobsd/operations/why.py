@@ -6,12 +6,13 @@ ready job without one is about to be claimed.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING, Any
 
 from jobsd.clock import utc_now
 from jobsd.jobs import inspect, lanes, queues, ready
 from jobsd.jobs.ready import Selection
+from jobsd.late import dataclass
 from jobsd.processes import registry
 
 from .liveness import life

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING, Any
 
 from jobsd.instruments.pipes import Pipes
+from jobsd.late import dataclass
 
 from .nap import Nap
 

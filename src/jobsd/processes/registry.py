@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import os
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from jobsd.database.statements import Statements
+from jobsd.late import dataclass
 from jobsd.machine import hostname, process_stat
 
 if TYPE_CHECKING:

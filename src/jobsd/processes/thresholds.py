@@ -9,8 +9,10 @@ since until then it may run a job.
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import TYPE_CHECKING
+
+from jobsd.late import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -15,10 +15,10 @@ import math
 import re
 import tokenize
 import warnings
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 
 from jobsd.errors import Error
+from jobsd.late import dataclass, pattern
 from jobsd.text import is_storable
 
 if TYPE_CHECKING:
@@ -26,9 +26,9 @@ if TYPE_CHECKING:
 
 LONGEST = 2048
 
-_TARGET = re.compile(r"[^\W\d]\w*(?:\.[^\W\d]\w*)+")
+_TARGET = pattern(r"[^\W\d]\w*(?:\.[^\W\d]\w*)+")
 _CLEARING = "clear_finished_in_batches"
-_RUBY = re.compile(rf"(?:::)?SolidQueue::Job\.({_CLEARING})\s*(\(.*\))?", re.DOTALL)
+_RUBY = pattern(rf"(?:::)?SolidQueue::Job\.({_CLEARING})\s*(\(.*\))?", re.DOTALL)
 _RUBY_WORDS = {"nil": "None", "true": "True", "false": "False"}
 _EXAMPLE = "write a dotted call with literal arguments, such as app.tasks.cleanup(batch=500)"
 

@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import importlib
 import sys
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from jobsd.database.statements import Statements
@@ -24,6 +23,7 @@ from jobsd.errors import NotFoundError, RefusedError
 from jobsd.jobs.definition import Job
 from jobsd.jobs.enqueueable import FunctionJob
 from jobsd.jobs.operation import lent
+from jobsd.late import dataclass
 
 from .command import parse_command
 from .definition import COMMAND_QUEUE

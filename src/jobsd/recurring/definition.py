@@ -6,14 +6,13 @@ no database, so that a file can be read without a driver.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
 from jobsd.errors import Error
 from jobsd.jobs import arguments, registry
 from jobsd.jobs.registry import check_class, check_priority, check_queue
+from jobsd.late import dataclass, pattern
 from jobsd.schedules import parse
 from jobsd.text import is_storable
 
@@ -32,7 +31,7 @@ OVERLAP = ("allow", "skip")
 KEY_BYTES_MAX = 255
 
 # `H` and `~` in a cron expression: any moment of so many, chosen by the key.
-_CHOSEN_BY_KEY = re.compile(r"~|(?<![A-Za-z])[Hh](?![A-Za-z])")
+_CHOSEN_BY_KEY = pattern(r"~|(?<![A-Za-z])[Hh](?![A-Za-z])")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

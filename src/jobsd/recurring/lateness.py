@@ -7,10 +7,10 @@ counts with the time that it has taken so far.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
+from jobsd.late import dataclass
 from jobsd.schedules import ScheduleError
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ transaction decide.
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +19,7 @@ from jobsd.errors import RefusedError
 from jobsd.jobs import bulk, registry
 from jobsd.jobs.draft import Options, draft
 from jobsd.jobs.enqueue import EnqueuedJob
+from jobsd.late import dataclass
 
 from .command_job import COMMAND_JOB
 from .definition import is_key

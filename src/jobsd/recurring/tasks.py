@@ -6,7 +6,6 @@ and removed at run time. The schedulers read all of them from this table.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, overload
 
@@ -15,7 +14,9 @@ from jobsd.database.statements import Statements
 from jobsd.errors import NotFoundError, RefusedError
 from jobsd.jobs.operation import lent
 from jobsd.jobs.registry import check_count
+from jobsd.late import dataclass
 from jobsd.schedules import ScheduleError
+from jobsd.text import closest
 
 from .definition import StoredTask, TaskDefinition, columns, define, is_key
 
@@ -194,10 +195,8 @@ def get(session: Session, key: str) -> RecurringTask:
     """
     if task := find(session, key):
         return task
-    import difflib  # noqa: PLC0415 - seldom needed
-
-    near = difflib.get_close_matches(str(key), [task.key for task in load(session)], 1)
-    hint = f"; did you mean {near[0]!r}?" if near else ""
+    near = closest(str(key), [task.key for task in load(session)])
+    hint = f"; did you mean {near!r}?" if near else ""
     raise NotFoundError(f"there is no recurring task {key!r}{hint}")
 
 

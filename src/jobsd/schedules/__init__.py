@@ -23,7 +23,7 @@ phrase, or an interval (`every: 90m`); `parse_every` takes an interval's length.
 
 A phrase is compiled into one cron expression or several; `next_run` computes the runs of
 each. This package knows no database, no task and no present time. It imports nothing of
-jobsd but `errors` and `clock`, so that it could be published as it stands.
+jobsd but `errors`, `clock` and `late`, so that it could be published as it stands.
 """
 
 from __future__ import annotations

@@ -6,9 +6,10 @@ which days match, prints the expression, and refuses one that can never run.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import TYPE_CHECKING
+
+from jobsd.late import dataclass
 
 from .cron_fields import DAY, LARGER, MONTH
 from .error import ScheduleError

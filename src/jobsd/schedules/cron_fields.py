@@ -9,10 +9,12 @@ original does).
 from __future__ import annotations
 
 from calendar import monthrange
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import date, timedelta
 from itertools import pairwise
 from typing import TYPE_CHECKING
+
+from jobsd.late import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import re
-from difflib import get_close_matches
+
+from jobsd.late import pattern
 
 from .vocabulary import KNOWN, MONTHS, UNITS
 
-_ONCE_LATER = re.compile(r"in (\d+) ?([a-z]+)", re.IGNORECASE)
-_ONCE = re.compile(r"(?:today|tonight|tomorrow|next|now)\b|\d{4}-\d\d?-\d\d?", re.IGNORECASE)
-_DURATION = re.compile(r"(\d+) ?([a-z]+)", re.IGNORECASE)
-_FRACTION = re.compile(r"every (\d+\.\d+) ?([a-z]+)", re.IGNORECASE)
-_WITH_SECONDS = re.compile(r"(\d\d?):(\d\d):(\d\d)\b")
-_WITH_H = re.compile(r"\b(\d\d?)h(\d\d)\b", re.IGNORECASE)
-_YEAR = re.compile(r"(?<![:\d])(?:19|20|21)\d\d(?![:\d])")
+_ONCE_LATER = pattern(r"in (\d+) ?([a-z]+)", re.IGNORECASE)
+_ONCE = pattern(r"(?:today|tonight|tomorrow|next|now)\b|\d{4}-\d\d?-\d\d?", re.IGNORECASE)
+_DURATION = pattern(r"(\d+) ?([a-z]+)", re.IGNORECASE)
+_FRACTION = pattern(r"every (\d+\.\d+) ?([a-z]+)", re.IGNORECASE)
+_WITH_SECONDS = pattern(r"(\d\d?):(\d\d):(\d\d)\b")
+_WITH_H = pattern(r"\b(\d\d?)h(\d\d)\b", re.IGNORECASE)
+_YEAR = pattern(r"(?<![:\d])(?:19|20|21)\d\d(?![:\d])")
 _PHRASED = {"second": 60, "minute": 60, "hour": 24, "day": 30, "month": 12}
 _INTERVALS = {"second", "minute", "hour", "day"}
 _FIELDS = "the fields are minute hour day-of-month month day-of-week, or six with seconds first"
@@ -59,5 +60,7 @@ def nearest_word(word: str) -> str:
     """Return the known word that is most like `word`, or nothing."""
     if word in KNOWN:
         return ""
+    from difflib import get_close_matches  # noqa: PLC0415 - only needed to be helpful
+
     near = get_close_matches(word[:60], sorted(KNOWN | set(MONTHS)), n=1, cutoff=0.75)
     return f'did you mean "{near[0]}"?' if near else ""

@@ -22,8 +22,9 @@ The days are compiled here, the times of day in `phrase_compiler_times`.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from jobsd.late import dataclass
 
 from .cron_expression import CronExpression, require_possible, uneven_steps
 from .cron_fields import DAY, LARGER, MONTH, WEEKDAY, Field, MonthDays, WeekDays, full, only

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import TYPE_CHECKING, Protocol
 
 from jobsd.clock import parse_duration
+from jobsd.late import dataclass, pattern
 
 from .cron_expression import uneven_steps
 from .cron_parser import is_cron_expression, parse_cron_expression
@@ -24,8 +25,8 @@ if TYPE_CHECKING:
     from .cron_expression import CronExpression
 
 _MAX_LENGTH = 1024
-_ZONE_PREFIX = re.compile(r"(?:CRON_)?TZ=(\S+)\s+(?=\S)", re.IGNORECASE)
-_INTERVAL = re.compile(r"every\s*:\s*(.+)", re.IGNORECASE)
+_ZONE_PREFIX = pattern(r"(?:CRON_)?TZ=(\S+)\s+(?=\S)", re.IGNORECASE)
+_INTERVAL = pattern(r"every\s*:\s*(.+)", re.IGNORECASE)
 _SHORTEST_INTERVAL = timedelta(seconds=1)
 _LONGEST_INTERVAL = timedelta(days=366)
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from jobsd.late import dataclass, pattern
 
 from .error import ScheduleError, quoted
 from .vocabulary import AND, GLUED, KNOWN, NUMBERS, ORDINALS
@@ -12,7 +13,7 @@ from .vocabulary import AND, GLUED, KNOWN, NUMBERS, ORDINALS
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-_TOKEN = re.compile(
+_TOKEN = pattern(
     r"(?P<offset>(?<![^\s,])[+-]\d\d:?(?:\d\d)?(?![^\s,]))"
     r"|(?P<zone>[a-z][a-z0-9_+-]*(?:/[a-z0-9_+-]+)+|[a-z]{3}\d[a-z]{3}"
     r"|(?:utc|gmt)[+-]?\d+(?::\d\d)?|(?:gb-eire|nz-chat|w-su)(?![a-z0-9]))"
@@ -23,7 +24,7 @@ _TOKEN = re.compile(
     r"|(?P<mark>[,:-])",
     re.ASCII | re.IGNORECASE,
 )
-_SPACE = re.compile(r"[ \t\r\n]*")
+_SPACE = pattern(r"[ \t\r\n]*")
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,163 @@
+"""Dataclasses whose methods are made when the first instance is."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+import threading
+from dataclasses import field
+from typing import Any
+
+import pytest
+
+from jobsd.late import dataclass, pattern
+
+
+def _classes(decorator: Any) -> tuple[Any, Any, Any]:
+    """Return three classes of all kinds of fields, made by a decorator."""
+
+    @decorator(frozen=True, slots=True)
+    class Point:
+        x: int
+        y: int = 2
+        tags: list[str] = field(default_factory=list, compare=False)
+        hidden: str = field(default="secret", repr=False)
+
+        def __post_init__(self) -> None:
+            object.__setattr__(self, "y", self.y + 0)
+
+    @decorator(slots=True, kw_only=True)
+    class Open:
+        first: int = 1
+        second: int
+        made: int = field(default=5, init=False)
+        several: list[int] = field(default_factory=lambda: [1], init=False)
+
+    @decorator(frozen=True, slots=True)
+    class Near(Point):
+        z: int = 3
+
+        def __str__(self) -> str:
+            return "near"
+
+    return Point, Open, Near
+
+
+@pytest.fixture(params=[dataclass, dataclasses.dataclass], ids=["ours", "the original"])
+def classes(request: pytest.FixtureRequest) -> tuple[Any, Any, Any]:
+    return _classes(request.param)
+
+
+def test_instances_are_equal_when_their_fields_are(classes: tuple[Any, Any, Any]) -> None:
+    point, open_, near = classes
+
+    assert point(1) == point(1, 2, ["not compared"])
+    assert point(1) != point(2)
+    assert point(1) != near(1)
+    assert hash(point(1)) == hash(point(1, tags=["not compared"]))
+    assert open_(second=2) == open_(first=1, second=2)
+    assert open_.__hash__ is None
+    assert {near(1): "kept"}[near(1)] == "kept"
+
+
+def test_fields_are_filled_and_shown(classes: tuple[Any, Any, Any]) -> None:
+    point, open_, near = classes
+
+    assert repr(point(1)).endswith("Point(x=1, y=2, tags=[])")
+    assert repr(open_(second=2)).endswith("Open(first=1, second=2, made=5, several=[1])")
+    assert (near(1).x, near(1, 5).y, near(1, 5, [], "", 9).z) == (1, 5, 9)
+    assert str(near(1)) == "near"
+    assert point(1).tags is not point(1).tags
+    assert dataclasses.asdict(open_(second=2)) == {
+        "first": 1,
+        "second": 2,
+        "made": 5,
+        "several": [1],
+    }
+    assert dataclasses.replace(near(1), y=7) == near(1, 7)
+    match point(4, 5):
+        case point(x, y):
+            assert (x, y) == (4, 5)
+
+
+def test_a_frozen_one_can_t_be_changed(classes: tuple[Any, Any, Any]) -> None:
+    one = classes[0](1)
+
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        one.x = 2
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        del one.x
+    assert one.x == 1
+    assert not hasattr(one, "__dict__")
+
+
+def test_wrong_arguments_are_refused(classes: tuple[Any, Any, Any]) -> None:
+    point, open_, _ = classes
+
+    for _ in ("the first instance", "later ones"):
+        with pytest.raises(TypeError, match="missing 1 required positional argument: 'x'"):
+            point()
+        with pytest.raises(TypeError, match="missing 1 required keyword-only argument"):
+            open_()
+        with pytest.raises(TypeError, match="unexpected keyword argument 'made'"):
+            open_(second=1, made=2)
+
+
+def test_methods_of_the_class_itself_are_kept() -> None:
+    @dataclass(slots=True)
+    class Own:
+        value: int
+
+        def __init__(self) -> None:
+            self.value = 7
+
+        def __repr__(self) -> str:
+            return "own"
+
+        def __eq__(self, other: object) -> bool:
+            return other == "anything"
+
+        __hash__ = None  # type: ignore[assignment]
+
+    assert (Own().value, repr(Own()), Own() == "anything") == (7, "own", True)
+
+
+def test_those_without_comparison_are_themselves_alone() -> None:
+    @dataclass(eq=False)
+    class Lone:
+        value: int = 1
+
+    one = Lone()
+
+    assert one == one  # noqa: PLR0124 - that is what is asked
+    assert one != Lone()
+    assert len({one, Lone()}) == 2
+
+
+def test_threads_may_make_the_first_instance_together() -> None:
+    for _ in range(50):
+        point = _classes(dataclass)[0]
+        barrier = threading.Barrier(4)
+        made: list[Any] = []
+
+        def make(barrier: threading.Barrier = barrier, point: Any = point) -> None:
+            barrier.wait(30)
+            made.append(point(1))  # noqa: B023 - joined below
+
+        threads = [threading.Thread(target=make) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(30)
+        assert made == [point(1)] * 4
+
+
+def test_a_pattern_is_compiled_when_it_is_first_asked() -> None:
+    words = pattern(r"(\w+)=(?P<value>\d+)", re.IGNORECASE)
+    broken = pattern("(")
+
+    assert [found["value"] for found in words.finditer("a=1 b=2")] == ["1", "2"]
+    assert words.fullmatch("A=1")
+    assert words.pattern == r"(\w+)=(?P<value>\d+)"
+    with pytest.raises(re.error):
+        broken.match("")
