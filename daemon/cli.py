@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, NoReturn
 import click
 
 from . import interrupts
-from .program import drop_output, error, program
+from .program import drop_output, error, program, require_command
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -132,10 +132,7 @@ class Commands(click.Group):
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """Find the command, or suggest the one that was probably meant."""
-        if args[0] not in _COMMANDS:
-            raise click.UsageError(
-                f"there is no command {args[0]!r}{_suggestion(args[0])}", ctx
-            )
+        require_command(ctx, args[0], _COMMANDS)
         return super().resolve_command(ctx, args)
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
@@ -177,14 +174,6 @@ def _module(name: str) -> str:
     return f"{name}_" if keyword.iskeyword(name) else name.replace("-", "_")
 
 
-def _suggestion(word: str) -> str:
-    """Return what was probably meant by a word that is no command."""
-    import difflib
-
-    near = difflib.get_close_matches(word, _COMMANDS, 1)
-    return f"; did you mean {near[0]!r}?" if near else ""
-
-
 @click.command(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
 def commands() -> None:
     """Run a command."""
@@ -194,8 +183,6 @@ def main() -> NoReturn:
     """Run what the command line says and exit as it ends."""
     _open_streams()
     _hide(sys.argv[1:])
-    # A short command leaves nothing to collect, and has loaded much that would be walked over.
-    gc.disable()
     status = run(sys.argv[1:])
     try:
         sys.stdout.flush()

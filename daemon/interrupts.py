@@ -9,14 +9,17 @@ From there on it is a KeyboardInterrupt as ever: there may be something to clean
 from __future__ import annotations
 
 import os
-import signal
 import sys
 
 TYPE_CHECKING = False  # true for checkers; an interrupt may come while `typing` is loaded
 
 if TYPE_CHECKING:
+    import signal
     from types import FrameType
     from typing import NoReturn
+else:
+    # The part that is built into Python: while the rest is loaded, an interrupt may come.
+    import _signal as signal
 
 INTERRUPTED = 130
 

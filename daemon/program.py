@@ -4,10 +4,16 @@ from __future__ import annotations
 
 import os
 import sys
+from typing import TYPE_CHECKING
 
 import click
 
+from jobsd.text import closest
+
 from .values import printable_lines
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
 
 
 def program() -> str:
@@ -42,3 +48,11 @@ def error(message: str, hint: str = "") -> None:
     note(f"error: {message}")
     if hint:
         note(f"hint: {hint}")
+
+
+def require_command(ctx: click.Context, word: str, known: Collection[str]) -> None:
+    """Refuse a word that is no command, with the one that was probably meant."""
+    if word not in known:
+        near = closest(word, known)
+        meant = f"; did you mean {near!r}?" if near else ""
+        raise click.UsageError(f"there is no command {word!r}{meant}", ctx)

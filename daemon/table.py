@@ -9,8 +9,10 @@ lines of `name: value`.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal
+
+from jobsd.late import dataclass
 
 from .values import cells, cut, human, plain, wrapped
 
@@ -171,6 +173,8 @@ def _records(rows: Sequence[Row], columns: Sequence[Column], width: int) -> Iter
         for column in columns:
             name = column.heading.lower()
             text = column.show(row.get(column.name))
+            if column.rank and text == "-":
+                continue
             if column.rank and column.cuts:
                 text = cut(text, max(width - cells(name) - 2, _CUT_MIN))
             yield f"{name}: {text}"

@@ -12,7 +12,7 @@ import click
 from jobsd.errors import Error, RefusedError
 
 from . import interrupts, output
-from .program import program
+from .program import program, require_command
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -161,8 +161,18 @@ class Noun(_WithExamples, click.Group):
         with formatter.section("Commands"):
             formatter.write_dl(rows)
 
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the command, or suggest the one that was probably meant."""
+        require_command(ctx, args[0], self.commands)
+        return super().resolve_command(ctx, args)
+
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Put the default command before options without a command."""
+        if not args and not self._default and not ctx.resilient_parsing:
+            known = ", ".join(sorted(self.commands))
+            raise click.UsageError(f"the command is missing; there are {known}", ctx)
         first = args[0] if args else "" if ctx.resilient_parsing else "--"
         if self._default and first.startswith("-") and first not in ctx.help_option_names:
             args = [self._default, *args]

@@ -117,7 +117,8 @@ def by_host(project: Project, host: str, limit: int | None, since_s: float | Non
     from jobsd.heartbeat.log import HeartbeatLogs
 
     with project.session() as session:
-        return _listed(HeartbeatLogs(session=session).by_hostname(host), limit, since_s)
+        logs = HeartbeatLogs(session=session).by_hostname(host)
+        return _listed(logs, limit, since_s, f"no heartbeat of host {host!r}")
 
 
 @command.command(cls=Verb, table=True, examples="heartbeat gaps --every 5m --since 24h")
@@ -153,9 +154,11 @@ def gaps(project: Project, every_s: float, since_s: float) -> Result:
     return rows(listed, _GAP_COLUMNS, empty="no gaps", status=FAILED if found else DONE)
 
 
-def _listed(logs: HeartbeatLogs, limit: int | None, since_s: float | None) -> Result:
+def _listed(
+    logs: HeartbeatLogs, limit: int | None, since_s: float | None, none: str = _NONE
+) -> Result:
     most = limit or (_LIMIT if since_s is None else _LIMIT_MAX)
     found = [asdict(beat) for beat in logs.recent(most, since_s)]
     cut_off = limit is None and len(found) == most
     more = f"the latest {most:,}: -n shows more, --since all of a time" if cut_off else ""
-    return Result(found, (Table(found, _COLUMNS),), more if found else _NONE)
+    return Result(found, (Table(found, _COLUMNS),), more if found else none)

