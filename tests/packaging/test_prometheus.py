@@ -151,6 +151,11 @@ def prometheus(tmp_path: Path, metrics_port: int) -> Iterator[Prometheus]:
             process.kill()
 
 
+def _wait_firing(prometheus: Prometheus, alerts: set[str]) -> None:
+    """Wait until these alerts fire and no others; a busy machine may take its time."""
+    wait_for(lambda: prometheus.firing() == alerts, 90, lambda: str(prometheus.firing()))
+
+
 def test_the_alert_fires_when_heartbeats_stop_and_clears_when_they_return(
     tmp_path: Path, target: Target, prometheus: Prometheus, metrics_port: int
 ) -> None:
@@ -161,14 +166,13 @@ def test_the_alert_fires_when_heartbeats_stop_and_clears_when_they_return(
 
     bind = f"127.0.0.1:{metrics_port}"
     with project.start("--metrics-bind", bind, JOBSD_METRICS_BIND=bind) as tree:
-        wait_for(lambda: prometheus.firing() == set(), what="quiet while heartbeats come")
+        _wait_firing(prometheus, set())
 
         assert project.run("recurring", "disable", "beat").returncode == 0
-        wait_for(lambda: prometheus.firing() == {"JobsdHeartbeatMissing"}, what="fires")
+        _wait_firing(prometheus, {"JobsdHeartbeatMissing"})
 
         assert project.run("recurring", "enable", "beat").returncode == 0
-        wait_for(lambda: prometheus.firing() == set(), what="clears")
+        _wait_firing(prometheus, set())
 
         tree.process.kill()
-        both = {"JobsdDown", "JobsdHeartbeatMissing"}
-        wait_for(lambda: prometheus.firing() == both, what="the tree is gone")
+        _wait_firing(prometheus, {"JobsdDown", "JobsdHeartbeatMissing"})
