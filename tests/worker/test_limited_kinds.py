@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import time
+import threading
 from typing import TYPE_CHECKING
 
 import pytest
@@ -77,9 +77,9 @@ async def ashared(number: int) -> None:
 
 
 @job
-def plain(number: int) -> None:
+def step(number: int) -> None:
     noted.append(number)
-    time.sleep(0.05)
+    assert steps.acquire(timeout=120)
 
 
 @job
@@ -87,6 +87,8 @@ async def aplain(key: str) -> None:
     noted.append(key)
 
 
+steps = threading.Semaphore(0)
+"""How many jobs of `step` may end."""
 KINDS = {"threads": (hold, 1, function), "loop": (ahold, 4, coroutine)}
 """Where there is no room, by what, how many of it, and what can't start there."""
 OTHER = {"threads": "loop", "loop": "threads"}
@@ -211,17 +213,25 @@ def test_a_plain_coroutine_that_is_more_urgent_goes_before_a_limited_one(
 
 
 @pytest.mark.parametrize("coroutines", [0, 4])
-def test_an_urgent_limited_function_does_not_wait_for_all_plain_ones(
-    make_worker: MakeWorker, coroutines: int
+@pytest.mark.parametrize("prefetch", [0, 3])
+def test_an_urgent_limited_function_starts_once_what_was_claimed_before_has(
+    make_worker: MakeWorker, coroutines: int, prefetch: int
 ) -> None:
-    client.enqueue_many([plain.with_args(n) for n in range(60)])
-    driven = make_worker(threads=1, coroutines=coroutines)
-    driven.until(lambda: len(noted) == 5)
+    client.enqueue_many([step.with_args(n) for n in range(20)])
+    driven = make_worker(threads=2, coroutines=coroutines, prefetch=prefetch)
+    driven.until(lambda: len(noted) == 2)
     function.using(priority=-1).enqueue("urgent")
 
-    driven.until(lambda: len(noted) == 61)
+    released = 0
+    while "urgent" not in noted:
+        begun = len(noted)
+        assert begun <= 2 + prefetch + 2, "only one more for each thread goes before it"
+        steps.release()
+        released += 1
+        driven.until(lambda begun=begun: len(noted) > begun)  # type: ignore[misc]
 
-    assert noted[-1] != "urgent"
+    steps.release(20 - released)
+    driven.until(lambda: len(noted) == 21 and driven.at_rest())
 
 
 def test_a_search_for_one_kind_goes_on_from_the_first_that_was_meant() -> None:
