@@ -14,7 +14,7 @@ a few statements, which `monitor_polled_ns` shows to the supervisor.
 from __future__ import annotations
 
 import contextlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import psycopg
@@ -69,6 +69,15 @@ class _Attempt:
     rest_s: float = 0.0
 
 
+def _session(target: Target, name: str, deadline_s: float) -> Session:
+    """Return a session that is notified of cancels by force.
+
+    Not past a pooler: for that alone no connection more.
+    """
+    way = replace(target, listen_url=None)
+    return Session(way, name, deadline_s=deadline_s, listen=True, topic="forced")
+
+
 class DatabaseThread:
     """The loop of the database thread."""
 
@@ -85,7 +94,7 @@ class DatabaseThread:
         self._own = context.entry
         # The supervisor replaces us when no attempt has ended for a third of the threshold.
         deadline_s = min(DEADLINE_S, supervision.process_alive_threshold_s / 6)
-        self._session = Session(target, f"jobsd {context.name}", deadline_s=deadline_s)
+        self._session = _session(target, f"jobsd {context.name}", deadline_s)
         self._interval_s = supervision.heartbeat_interval_s
         self._idle_s = min(REST_MAX_S, round_max_s(supervision.process_alive_threshold_s) / 2)
         keep = options.jobs.preserve_finished_jobs
@@ -129,10 +138,15 @@ class DatabaseThread:
         while self._last_poll is None:
             with self._attempt() as attempt:
                 attempt.rest_s = self.poll()
-            self.nap.take(attempt.rest_s)
+            self.nap.take(attempt.rest_s, self._sockets())
         with self._attempt():
             self._last_poll()
         self._session.close()
+
+    def _sockets(self) -> list[int]:
+        """Return what ends a nap: not before `poll` reads it."""
+        fileno = self._session.fileno() if self._registered else None
+        return [] if fileno is None else [fileno]
 
     def poll(self) -> float:
         """Do what is due now; return the seconds to rest."""

@@ -2,14 +2,16 @@
 
 A worker reads by itself what of its jobs is to stop. One whose loop stands, since a job holds
 the interpreter's lock, can't: then the monitor says in its entry by when the job has to have
-ended, and the supervisor ends the process. While all loops of the tree go round, nothing is
-asked.
+ended, and the supervisor ends the process. The monitor is notified of such cancels as well: a
+worker that has not gone round since stands still. Where no notification comes, it has to stand
+for longer than a loop may rest. While all loops of the tree go round, nothing is asked.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from jobsd.clock import monotonic_ns
 from jobsd.database.statements import Statements
 from jobsd.jobs.claims import InClaim
 from jobsd.processes.process import REST_MAX_S
@@ -24,6 +26,8 @@ STATEMENTS = Statements("jobsd.supervisor.monitor", "forced.sql")
 STUCK_S = REST_MAX_S + 1.0
 """A loop rests for less than that."""
 CHECK_S = 1.0
+NOTICE_S = 1.0
+"""How long a worker may take to go round after a notification."""
 
 
 class ForcedCancels:
@@ -33,18 +37,37 @@ class ForcedCancels:
         self._session = session
         self._scoreboard = scoreboard
         self._kill_after_s = kill_after_s
+        # When we were first notified since the last look, and last (monotonic); 0: not.
+        self._first_ns = self._last_ns = 0
 
     def poll(self) -> float:
         """Ask of those that stand still; return the seconds until the next look."""
+        now_ns = monotonic_ns()
+        if self._session.notifications():
+            self._first_ns, self._last_ns = self._first_ns or now_ns, now_ns
         workers = [
             entry
             for entry in self._scoreboard.living()
             if entry.kind == "worker" and entry.row_id and entry.runs_any
         ]
-        stuck = {each.row_id: each for each in workers if each.tick_age_s > STUCK_S}
+        deaf_ns = self._deaf_since(now_ns)
+        stuck = {
+            each.row_id: each
+            for each in workers
+            if each.tick_age_s > STUCK_S or each.ticked_ns < deaf_ns
+        }
         if stuck:
             self._ask(stuck)
         return CHECK_S if workers else float("inf")
+
+    def _deaf_since(self, now_ns: int) -> int:
+        """Return the moment since which who lives has gone round, if we are to look; or 0."""
+        if not self._first_ns or now_ns - self._first_ns < NOTICE_S * 1e9:
+            return 0
+        deaf_ns = self._first_ns
+        # Once more for those that were notified since.
+        self._first_ns = self._last_ns = self._last_ns if self._last_ns > deaf_ns else 0
+        return deaf_ns
 
     def _ask(self, stuck: dict[int, ScoreboardEntry]) -> None:
         parameters = {"process_ids": list(stuck), "kill_after_s": self._kill_after_s}
@@ -52,6 +75,7 @@ class ForcedCancels:
             STATEMENTS["forced"], parameters
         ):
             entry, job = stuck[process_id], InClaim(job_id, claim_id)
-            # One after the other: the first ends the process.
-            if job in entry.running() and not entry.forced:
+            # One after the other: the first ends the process, unless it ends in time.
+            running = set(entry.running())
+            if job in running and entry.forced_job not in running:
                 entry.force(job, grace_s)

@@ -120,6 +120,12 @@ class HardLimits(RunningJobs):
         row.set(job, 0.0, grace_s, ("discarded", 0.0))
         row.move(monotonic_ns() / 1e9 + grace_s)
 
+    @property
+    def forced_job(self) -> InClaim | None:
+        """The job of which `force` was called last, whether it still runs or not."""
+        at = _ROWS_AT + _FORCED_ROW * _ROW
+        return InClaim(self.words[at + _JOB], self.words[at + _CLAIM]) if self.forced else None
+
     def clear_limits(self) -> None:
         """Forget the limits of a process that is gone."""
         words = self.words

@@ -295,7 +295,10 @@ BEGIN
             claim.process_id,
             ARRAY(SELECT unnest(claim.job_ids) INTERSECT SELECT unnest(wanted)) AS job_ids
     ), woken AS (
-        SELECT pg_notify('jobsd.wake', 'cancel ' || process_id)
+        SELECT
+            pg_notify('jobsd.wake', 'cancel ' || process_id),
+            -- Monitors: a process that stands still can't hear it.
+            CASE WHEN force THEN pg_notify('jobsd.forced', process_id::text) END
         FROM (SELECT DISTINCT process_id FROM noted) AS processes
     )
     SELECT array_agg(job_id)

@@ -1,0 +1,70 @@
+"""A monitor hears of a cancel by force that the job's process can't hear."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import TYPE_CHECKING
+
+import pytest
+
+from jobsd.clock import monotonic, monotonic_ns
+from jobsd.database.connection import Session
+from jobsd.jobs.claims import InClaim
+from jobsd.processes import registry
+from jobsd.processes.scoreboard import Scoreboard
+from jobsd.supervisor.monitor.forced import NOTICE_S, STUCK_S, ForcedCancels
+from monitored_tree.tree import claim, make_jobs
+from waiting import wait_until
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from jobsd.database.connection import Target
+
+
+@pytest.fixture
+def listener(target: Target) -> Iterator[Session]:
+    with contextlib.closing(
+        Session(target, "listener", listen=True, topic="forced")
+    ) as session:
+        session.connection.execute("SELECT 1")
+        yield session
+
+
+@pytest.mark.parametrize("goes_round", [False, True])
+def test_who_has_not_gone_round_since_stands_still(
+    session: Session, listener: Session, *, goes_round: bool
+) -> None:
+    first, second = make_jobs(session, 2)
+    scoreboard = Scoreboard()
+    entry = scoreboard.entries[0]
+    entry.take("worker", "worker-still")
+    entry.row_id = registry.register(
+        session, kind="worker", name="worker-still", supervisor_id=0, metadata={}
+    )
+    claim_id = claim(session, entry.row_id, [first, second])
+    forced = ForcedCancels(listener, scoreboard, 10.0)
+    entry.started(0, first, claim_id)
+    began = monotonic()
+    session.connection.execute("SELECT jobsd.cancel(%s, true)", (first,))
+
+    def is_forced() -> bool:
+        if goes_round:
+            entry.ticked_ns = monotonic_ns()
+        forced.poll()
+        return bool(entry.forced)
+
+    if goes_round:
+        wait_until(lambda: is_forced() or monotonic() - began > 2 * NOTICE_S)
+        assert not entry.forced
+        return
+    entry.ticked_ns = monotonic_ns()
+    wait_until(is_forced)
+    assert entry.tick_age_s < STUCK_S
+    assert entry.forced_job == InClaim(first, claim_id)
+
+    # It ended in time, after all: the next one is not forgotten.
+    entry.started(0, second, claim_id)
+    session.connection.execute("SELECT jobsd.cancel(%s, true)", (second,))
+    entry.ticked_ns = monotonic_ns()
+    wait_until(lambda: is_forced() and entry.forced_job == InClaim(second, claim_id))
