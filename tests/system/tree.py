@@ -27,7 +27,7 @@ ENDS_WITH_US = [_SETPRIV, "--pdeathsig", "KILL", "--"] if _SETPRIV else []
 
 
 def wait_for(
-    condition: Callable[[], Any], within_s: float = 20.0, what: str | Callable[[], str] = ""
+    condition: Callable[[], Any], within_s: float = 40.0, what: str | Callable[[], str] = ""
 ) -> Any:
     """Return the first true value of the condition; fail when there is none in time.
 
@@ -143,7 +143,7 @@ class Tree:
                 found.append(json.loads(line))
         return [event for event in found if not name or event.get("event") == name]
 
-    def wait_event(self, name: str, count: int = 1, within_s: float = 20.0) -> dict[str, Any]:
+    def wait_event(self, name: str, count: int = 1, within_s: float = 40.0) -> dict[str, Any]:
         """Wait until an event was logged `count` times; return the last of them."""
 
         def happened() -> list[dict[str, Any]]:

@@ -83,7 +83,7 @@ def test_a_reload_of_the_server_reloads_the_tree(project: Project) -> None:
 
         server.process.send_signal(signal.SIGHUP)
 
-        server.wait_event("supervisor.reloaded")
+        server.wait_event("supervisor.reloaded", within_s=60)
         server.one_tree()
 
 
@@ -97,7 +97,7 @@ def test_a_server_that_begins_its_workers_anew_reloads_a_tree_of_older_files(
         project.write("web_jobs.py", "from jobsd import job\n@job\ndef other(): pass\n")
         server.process.send_signal(signal.SIGHUP)
 
-        server.wait_event("supervisor.reloaded")
+        server.wait_event("supervisor.reloaded", within_s=60)
         server.one_tree()
         stop(server)
         # Four workers have begun then, and one of them found what was changed.

@@ -29,14 +29,14 @@ def test_changed_code_replaces_the_workers_and_a_syntax_error_is_waited_out(
         tree.wait_event("supervisor.ready")
 
         project.write("web_jobs.py", _JOB.format(word="after"))
-        tree.wait_event("supervisor.reloaded")
+        tree.wait_event("supervisor.reloaded", within_s=60)
         assert project.run("enqueue", "web_jobs.hello").returncode == 0
         wait_for(lambda: any('"after"' in line for line in tree.lines), 20, tree.reported)
 
         project.write("web_jobs.py", "def broken(:\n")
         tree.wait_event("supervisor.reload_failed")
         project.write("web_jobs.py", _JOB.format(word="mended"))
-        tree.wait_event("supervisor.reloaded", 2)
+        tree.wait_event("supervisor.reloaded", 2, within_s=60)
         assert project.run("enqueue", "web_jobs.hello").returncode == 0
         wait_for(lambda: any('"mended"' in line for line in tree.lines), 20, tree.reported)
 
