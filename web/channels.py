@@ -70,6 +70,17 @@ class Parser(HTTPRequestParser):
     then be the next request here, which it has never looked at.
     """
 
+    def received(self, data: bytes) -> int:
+        """Take what has come, and say how much of it belongs to this request.
+
+        The library would ask for the body also of a request that is refused, or that has none,
+        if its client waits to be asked; and then wait for it.
+        """
+        taken: int = super().received(data)
+        if self.completed:
+            self.expect_continue = False
+        return taken
+
     def parse_header(self, header_plus: bytes) -> None:
         """Read the head of a request."""
         super().parse_header(header_plus)

@@ -74,6 +74,36 @@ def test_what_could_be_understood_in_two_ways_is_refused_with_all_behind_it(
 
 
 @pytest.mark.parametrize(
+    ("length", "status"),
+    [(b"65536", b"413"), (b"9" * 30, b"413"), (b"-5", b"400"), (b"0", b"303")],
+)
+def test_who_waits_to_be_asked_for_a_body_is_answered_at_once(
+    port: int, length: bytes, status: bytes
+) -> None:
+    head = b"POST /queues/mail/pause HTTP/1.1\r\n" + OWN + b"Connection: close\r\n"
+    with socket.create_connection(("127.0.0.1", port), 60) as client:
+        client.sendall(
+            head + b"Expect: 100-continue\r\nContent-Length: " + length + b"\r\n\r\n"
+        )
+        answer = client.recv(65_536)
+
+    assert answer.split()[1] == status
+
+
+def test_who_waits_to_be_asked_for_a_body_that_fits_is_asked(port: int, rows: Rows) -> None:
+    head = b"POST /queues/mail/pause HTTP/1.1\r\n" + OWN + b"Connection: close\r\n"
+    with socket.create_connection(("127.0.0.1", port), 60) as client:
+        client.sendall(head + b"Expect: 100-continue\r\nContent-Length: 3\r\n\r\n")
+        asked = client.recv(65_536)
+        client.sendall(b"a=b")
+        answer = client.recv(65_536)
+
+    assert asked == b"HTTP/1.1 100 Continue\r\n\r\n"
+    assert answer.startswith(b"HTTP/1.1 303 ")
+    assert rows("SELECT count(*) FROM jobsd.pauses") == [1]
+
+
+@pytest.mark.parametrize(
     "host",
     [
         b"",
