@@ -11,6 +11,7 @@ from urllib.parse import quote
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from jobsd.jobs.shown_keys import shown_key
 from jobsd.operations.call_text import call_text
 from jobsd.operations.overview import COUNTED_MAX
 from jobsd.operations.words import as_json, capped, counted, length, when
@@ -51,6 +52,7 @@ def _environment() -> Environment:
         "args": _arguments,
         "size": _size,
         "number": _number,
+        "key": shown_key,
         "line": lambda text: one_line(str(text)),
     }
     names = cast("dict[str, Any]", made.globals)

@@ -54,6 +54,7 @@ def command(project: Project, job_id: int, log: bool) -> Result:  # noqa: FBT001
 
 def _for_people(facts: dict[str, Any], discarded: str | None) -> dict[str, Any]:
     """Return the facts in the order of their interest, without empty ones."""
+    from jobsd.jobs.shown_keys import shown_key
     from jobsd.operations.call_text import call_text
 
     call = call_text(facts["class_name"], facts["arguments"])
@@ -64,6 +65,10 @@ def _for_people(facts: dict[str, Any], discarded: str | None) -> dict[str, Any]:
         if value is not None and name not in {"id", "state", "arguments", "max_attempts"}
     }
     rest["attempts"] = Shown(f"{facts['attempts']} of {facts['max_attempts']}")
+    if "concurrency_key" in rest:
+        key = shown_key(rest["concurrency_key"])
+        whose = f" of {key.scope}" if key.scope else ""
+        rest["concurrency_key"] = Shown(plain(f"{key.key}{whose}"))
     numbers: dict[str, Any] = {
         name: Shown(number(rest[name])) for name in ("pid", "process_id") if name in rest
     }

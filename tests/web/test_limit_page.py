@@ -40,6 +40,26 @@ def test_a_key_shows_who_holds_it_and_who_waits(browser: Browser, session: Sessi
     assert "state%3Ablocked" in page
 
 
+def test_a_key_is_shown_as_its_author_has_written_it(
+    browser: Browser, session: Session
+) -> None:
+    del session
+    job_id = enqueue(key="acme/north~")
+    enqueue(key="acme/north~")
+
+    page, job = browser.get("/limits").text, browser.get(f"/jobs/{job_id}").text
+
+    for text in (page, job):
+        assert ">acme/north~</a>" in text
+        assert "of k" in text
+        assert browser.get(_link(text, ">acme/north~</a>")).text.count("/jobs/") >= 2
+
+
+def _link(text: str, behind: str) -> str:
+    """Return where the link leads that ends so."""
+    return text.partition(behind)[0].rpartition('href="')[2].partition('"')[0]
+
+
 def test_so_many_keys_are_listed_at_most(
     session: Session, default_client: object, monkeypatch: pytest.MonkeyPatch
 ) -> None:

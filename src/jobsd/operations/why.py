@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from jobsd.clock import utc_now
 from jobsd.jobs import inspect, lanes, queues, ready
 from jobsd.jobs.ready import Selection
+from jobsd.jobs.shown_keys import shown_key
 from jobsd.late import dataclass
 from jobsd.processes import registry
 
@@ -154,12 +155,12 @@ def _blocked(case: _Case) -> Iterator[Reason]:
         },
     )
     if free := max(0, most - len(held_by)):
-        sentence = f"a slot of {key!r} is free, for the first in line"
+        sentence = f"a slot of the key {shown_key(key)} is free, for the first in line"
         yield Reason("not_claimed", sentence, {"key": key, "free": free})
 
 
 def _of_key(key: str, limit: int) -> str:
-    return f"concurrency limit {limit} for key {key!r}"
+    return f"concurrency limit {limit} for key {shown_key(key)}"
 
 
 def _holders(held_by: list[Holder]) -> str:

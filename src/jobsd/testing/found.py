@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from jobsd import machine
 from jobsd.jobs.inspect import Attempt, Found, JobRow
 from jobsd.jobs.results import Kept
+from jobsd.jobs.shown_keys import shown_key
 from jobsd.operations.jobs import Examined
 from jobsd.operations.why import Reason
 
@@ -95,7 +96,8 @@ def _why(queue: MemoryQueue, job: RecordedJob) -> Iterator[Reason]:
     if job.state == "ready" and job.draft.limited and len(holders) >= job.draft.limited.to:
         key, limit = job.draft.limited.key, job.draft.limited.to
         facts = {"key": key, "limit": limit, "held_by": [each.id for each in holders]}
-        yield Reason("blocked", f"concurrency limit {limit} for key {key!r}", facts)
+        sentence = f"concurrency limit {limit} for key {shown_key(key)}"
+        yield Reason("blocked", sentence, facts)
     pause = queue.pauses.get(job.queue_name)
     if job.state in {"scheduled", "ready"} and pause is not None:
         facts = {"queue_name": job.queue_name, "by": pause.created_by}
