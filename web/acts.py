@@ -13,15 +13,17 @@ from jobsd.errors import NotFoundError, RefusedError
 from jobsd.jobs import cancels, discards, failed, inspect, moves, queues
 from jobsd.operations import audit
 from jobsd.operations.bulk import ACTS as BULK
+from jobsd.operations.bulk import How
 from jobsd.operations.words import counted
 from jobsd.recurring import runs, tasks
 
 from . import bulk
-from .bulk import whole
+from .bulk import CHOSEN, whole
 from .guard import require_may
 
 if TYPE_CHECKING:
     from jobsd.database.connection import Session
+    from jobsd.operations.bulk import BulkAct
 
     from .guard import Visitor
     from .settings import Settings
@@ -184,6 +186,41 @@ def begin_bulk(acting: Acting, written: audit.Act) -> Done:
     return Done(begun.sentence, f"/bulk/{begun.id}", {"id": begun.id})
 
 
+@act("/chosen", "operator", audited=False)
+def act_on_chosen(acting: Acting, written: audit.Act) -> Done:
+    """Retry, run or discard (`act`) the jobs that are named by fields like `job.ID`."""
+    del written
+    ids = sorted(_whole_id(name[4:]) for name in acting.form if name.startswith("job."))
+    name = acting.form.get("act", "")
+    if name not in CHOSEN:
+        raise NotFoundError(
+            f"there is no such act on chosen jobs; there are {', '.join(CHOSEN)}"
+        )
+    if not ids:
+        raise RefusedError("nothing was done: choose some jobs first")
+    chosen, how = BULK[name], How(acting.settings.keep_finished)
+    require_may(acting.visitor, chosen.role, acting.settings)
+    target = f"jobs {', '.join(map(str, ids))}"
+    with audit.acting(
+        acting.session, name, target, actor=acting.visitor.name, via="dashboard"
+    ) as under_way:
+        done = sum(chosen.do(acting.session, ids, how))
+        under_way.add(done, skipped=len(ids) - done)
+    query = acting.form.get("q", "")
+    page = f"/jobs?q={quote(query, safe='')}" if query else "/jobs"
+    facts = {"act": name, "jobs": done, "skipped": len(ids) - done}
+    return Done(_reported(chosen, done, len(ids)), page, facts)
+
+
+def _reported(chosen: BulkAct, done: int, of: int) -> str:
+    """Say to how many of the chosen jobs it was done, and why not to all."""
+    sentence = f"{chosen.name.capitalize()}: done to {counted(done, 'job')}."
+    if done == of:
+        return sentence
+    may_be = " or ".join(chosen.states)
+    return f"{sentence[:-1]} of {of}; the others are not {may_be}."
+
+
 @act("/queues/<queue>/pause", "operator")
 def pause_queue(acting: Acting, written: audit.Act) -> Done:
     """Pause a queue."""
@@ -262,7 +299,10 @@ def task_page(key: str) -> str:
 
 
 def _id(acting: Acting) -> int:
-    given = acting.names["id"]
+    return _whole_id(acting.names["id"])
+
+
+def _whole_id(given: str) -> int:
     if not (given.isascii() and given.isdigit() and len(given) < 19):
         raise NotFoundError(f"{given!r:.40} is no job's id")
     return int(given)

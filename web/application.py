@@ -135,7 +135,8 @@ class Application:
             done = acts.perform(act, acting)
         if request.is_api:
             return json_answer(done.facts)
-        return redirect(f"{request.prefix}{done.page}?done={quote(done.sentence)}")
+        more = "&" if "?" in done.page else "?"
+        return redirect(f"{request.prefix}{done.page}{more}done={quote(done.sentence)}")
 
     def _page(self, asked: Asked, template: str, data: Any, more: dict[str, Any]) -> Answer:  # noqa: ANN401
         facts = {**self._facts(asked.request), "visitor": asked.visitor, **more}

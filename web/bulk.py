@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 RUNNING_MAX = 4
 """So many may run at once in one process."""
 _free = threading.BoundedSemaphore(RUNNING_MAX)
+CHOSEN = ("retry", "run", "discard")
+"""What can be done to jobs that are chosen one by one."""
 SENTENCES = {
     "retry": "Retry them: they are ready again, with all their attempts before them.",
     "discard": "Discard them: they will never run.",

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 HTML = "text/html; charset=utf-8"
 JSON = "application/json"
 QUERY_MAX = 4_000
-FIELDS_MAX = 50
+FIELDS_MAX = 60
 BODY_MAX = 65_536
 
 _POLICY = (

@@ -25,6 +25,7 @@ from jobsd.operations.queues import by_urgency, queue_rows, takers
 from jobsd.operations.search import SEEN_MAX, read_search
 from jobsd.recurring import runs, tasks
 
+from .bulk import CHOSEN
 from .charts import bars
 from .http import RefusedRequest
 from .routes import Asked, Found, route
@@ -85,6 +86,7 @@ def show_jobs(asked: Asked) -> Found:
         "problems": search.problems,
         "state_of_search": search.meant.state,
         "bulk": _bulk(search),
+        "chosen": _of_chosen({row["state"] for row in rows}),
         "counts": _counts(_totals(asked)),
         "complete": found.complete,
         "seen": found.seen,
@@ -202,6 +204,11 @@ def _bulk(search: Search) -> list[BulkAct]:
         for act in ACTS.values()
         if state in act.states or (state is None and act.name == "discard")
     ]
+
+
+def _of_chosen(states: set[str]) -> list[BulkAct]:
+    """Return what can be done to jobs that are chosen one by one, of those on a page."""
+    return [ACTS[name] for name in CHOSEN if states.intersection(ACTS[name].states)]
 
 
 def _most(asked: Asked) -> int:

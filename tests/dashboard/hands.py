@@ -50,9 +50,10 @@ class Keys:
     def use(self, control: Any) -> None:
         """Press a button, follow a link, open what is folded."""
         self._reach(control)
-        # A space follows no link: it scrolls.
-        is_link = control.evaluate("element => element.tagName === 'A'")
-        self._keyboard.press("Enter" if is_link else next(self._keys))
+        # A space follows no link: it scrolls. Enter ticks no box: it sends the form.
+        kind = control.evaluate("element => element.type || element.tagName")
+        only = {"A": "Enter", "checkbox": "Space"}.get(kind)
+        self._keyboard.press(only or next(self._keys))
 
     def write(self, field: Any, text: str) -> None:
         """Give a field another text: who comes to it by Tab has all of it selected."""

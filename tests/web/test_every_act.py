@@ -54,6 +54,8 @@ class Deed:
     writes: tuple[tuple[str, str], ...] = ()
     follows: str | None = None
     """A link that leads from the page to the button."""
+    chooses: tuple[str, ...] = ()
+    """Boxes that are ticked."""
 
 
 @dataclass(frozen=True)
@@ -92,6 +94,12 @@ def _of_jobs(jobs: dict[str, int]) -> list[Deed]:
             _COUNT.format(1, "jobs", moved),
             opens="Change queue or priority",
             writes=(("Queue", "slow"), ("Priority", "-2")),
+        ),
+        Deed(
+            "/jobs?q=queue:picked",
+            "Discard the chosen jobs",
+            _COUNT.format(2, "jobs", "queue_name = 'picked' AND outcome = 'discarded'"),
+            chooses=tuple(f"Choose job {jobs[name]}" for name in ("one", "two")),
         ),
     ]
 
@@ -232,6 +240,7 @@ def things(
     )
     names = ("failed", "waits", "claimed", "moved")
     jobs = {**{name: enqueue() for name in names}, "later": enqueue(wait="1h")}
+    jobs |= {name: enqueue("picked") for name in ("one", "two", "third")}
     fail(session, jobs["failed"], *(enqueue("again") for _ in range(2)))
     claim(session, worker, jobs["claimed"])
     for queue in ("dropped", "here", "cleared"):
@@ -254,6 +263,8 @@ def _do(page: Any, hand: Pointer | Keys, address: str, deed: Deed) -> str:
         page.wait_for_url("**/bulk?**")
     if deed.opens:
         hand.use(page.locator("summary", has_text=re.compile(f"^{deed.opens}$")))
+    for label in deed.chooses:
+        hand.use(page.get_by_label(label, exact=True))
     for label, text in deed.writes:
         field = page.get_by_label(re.compile(f"^{label}")).locator("visible=true")
         hand.write(field, text)

@@ -26,7 +26,8 @@ function isPaused() {
 }
 
 function mayRefresh(live) {
-  const busy = live.contains(document.activeElement) || live.querySelector("details[open]");
+  const busy = live.contains(document.activeElement)
+    || live.querySelector("details[open], td input:checked");
   return !document.hidden && !busy && !isPaused();
 }
 
@@ -65,6 +66,25 @@ function setStreaming(value) {
   };
 }
 
+// The box in the head of a table chooses all of its rows, or none.
+function chooseAll(event) {
+  if (!event.target.matches("input.all")) return;
+  for (const each of event.target.closest("table").querySelectorAll("td input[type=checkbox]")) {
+    each.checked = event.target.checked;
+  }
+}
+
+// A narrow screen shows a part of the navigation: the part where one is.
+function showWhere() {
+  const list = document.querySelector("nav ul");
+  const current = list.querySelector("[aria-current]");
+  if (current) list.scrollLeft = current.offsetLeft - (list.clientWidth - current.offsetWidth) / 2;
+}
+
+function showScripted() {
+  for (const each of document.querySelectorAll("[data-script]")) each.hidden = false;
+}
+
 function showPause() {
   const paused = isPaused();
   document.documentElement.dataset.paused = paused ? "yes" : "no";
@@ -73,7 +93,8 @@ function showPause() {
 
 document.addEventListener("DOMContentLoaded", () => {
   localTimes();
-  for (const each of document.querySelectorAll("[data-script]")) each.hidden = false;
+  showScripted();
+  showWhere();
   const pause = document.getElementById("pause");
   if (pause) {
     pause.checked = sessionStorage.getItem("paused") !== "yes";
@@ -86,6 +107,8 @@ document.addEventListener("htmx:sse:after:connection", setStreaming(true));
 document.addEventListener("htmx:sse:error", setStreaming(false));
 document.addEventListener("htmx:sse:close", setStreaming(false));
 document.addEventListener("htmx:after:swap", localTimes);
+document.addEventListener("htmx:after:swap", showScripted);
+document.addEventListener("change", chooseAll);
 document.addEventListener("htmx:finally:request", (event) => {
   if (event.target.id !== "live") return;
   flying = false;
