@@ -58,6 +58,7 @@ BENCHMARKS: dict[str, Callable[[Server, float], Iterator[Case]]] = {
     "commands": commands.cases,
     "web": dashboard.cases,
     "scrape": scrape.cases,
+    "web_drain": dashboard.drain_cases,
     "async": kinds.asynchronous_cases,
     "kinds": kinds.cases,
 }

@@ -1,16 +1,20 @@
 """How soon the pages of the dashboard begin to come, of a queue that is full.
 
 Pages are asked for over HTTP, one after the other, from the server that a tree has, warm. The
-reference is a page that asks no database, so a ratio is what reading costs.
+reference is a page that asks no database, so a ratio is what reading costs. And a queue is
+drained, alone and beside a dashboard of which a page a second and a stream are asked for.
 """
 
 from __future__ import annotations
 
 import http.client
+import itertools
+import multiprocessing
 import statistics
-from contextlib import closing, contextmanager
+import time
+from contextlib import closing, contextmanager, nullcontext
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from jobsd.clock import monotonic
 from jobsd.daemon.listener import bound
@@ -18,11 +22,15 @@ from jobsd.web.application import Application
 from jobsd.web.serving import Serving
 from jobsd.web.settings import LOOPBACK, Settings
 
+from .drain import drain
 from .filling import fill
+from .jobs import BODIES
 from .pairs import Case, Contender, Measured
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterator
+    from collections.abc import Callable, Generator, Iterator
+    from contextlib import AbstractContextManager
+    from multiprocessing.connection import Connection
 
     from .server import Database, Server
 
@@ -35,6 +43,7 @@ _PAGES = (
     "/jobs",
     "/jobs?q=state:failed",
     "/jobs?q=class:absent",
+    "/jobs?q=nowhere",
     "/jobs/1",
     "/queues",
     "/recurring",
@@ -61,11 +70,60 @@ def cases(server: Server, scale: float) -> Iterator[Case]:
                 yield Case(path, subject, reference, target="p95 at most 100 ms")
 
 
+def drain_cases(server: Server, scale: float) -> Iterator[Case]:
+    """Yield a drain, beside a dashboard that is visited and alone."""
+    with_one = Contender("beside a dashboard", partial(_drained, server, scale, _visited))
+    without = Contender("alone", partial(_drained, server, scale, nullcontext))
+    yield Case("drain", with_one, without, target="ratio ≥ 0.97")
+
+
+def _drained(
+    server: Server, scale: float, beside: Callable[[Database], AbstractContextManager[Any]]
+) -> Measured:
+    """Drain a database in which many jobs have finished."""
+    no_op, jobs = BODIES["no-op"].definition.name, max(100, int(600_000 * scale))
+    with server.database() as database:
+        fill(database, _CLASS, int(500_000 * scale), state="finished")
+        fill(database, no_op, jobs)
+        database.settle()
+        with beside(database):
+            return drain(server, database, jobs, 2, 5)
+
+
+@contextmanager
+def _visited(database: Database) -> Generator[None]:
+    """Have a process in which a dashboard is served, and visited."""
+    # A fork: it inherits the imports, and no thread of ours lives yet.
+    context = multiprocessing.get_context("fork")
+    ready, begun = context.Pipe(duplex=False)
+    child = context.Process(target=_visit, args=(database, begun), daemon=True)
+    child.start()
+    try:
+        ready.recv()
+        yield
+    finally:
+        child.terminate()
+        child.join()
+
+
+def _visit(database: Database, begun: Connection) -> None:
+    """Ask for a page a second beside a stream, one after the other, until the process ends."""
+    with _served(database) as port:
+        stream = http.client.HTTPConnection("127.0.0.1", port)
+        stream.request("GET", "/live")
+        stream.getresponse()
+        for path in itertools.cycle(_PAGES):
+            with closing(http.client.HTTPConnection("127.0.0.1", port)) as connection:
+                _once(connection, path)
+            begun.send(path)
+            time.sleep(1)
+
+
 @contextmanager
 def _served(database: Database) -> Generator[int]:
     listener = bound("127.0.0.1:0")
     target = database.target
-    settings = Settings(target=lambda: target, open_role="admin", hosts=LOOPBACK)
+    settings = Settings(target=lambda: target, open_role="admin", hosts=LOOPBACK, live="sse")
     serving = Serving(Application(settings), listener)
     serving.start()
     try:

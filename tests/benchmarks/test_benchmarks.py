@@ -31,6 +31,7 @@ CASES = {
     "spread": ("priorities",),
     "commands": ("version", "status"),
     "web": ("/limits", "/history"),
+    "web_drain": ("drain",),
     "scrape": ("3,000 queues",),
     "async": ("no-op", "sleep"),
     "kinds": ("time limit", "unique", "result"),
