@@ -40,6 +40,8 @@ if TYPE_CHECKING:
 
 ROWS = 50
 _NAMED = 8
+_FURTHER = 100
+"""So many kinds of failures are on the overview, those beyond _NAMED folded."""
 _COUNTED = ("ready", "claimed", "scheduled", "blocked", "failed", "finished", "discarded")
 LOGS_SHOWN = 10
 """Attempts whose logs a page shows, where these are kept."""
@@ -55,13 +57,14 @@ def show_overview(asked: Asked) -> Found:
     """Read what `status` prints."""
     seen = overview(asked.session, asked.threshold_s, _most(asked))
     seen.recurring[:] = map(asked.shown.task, seen.recurring)
-    counts = _totals(asked)
+    counts, groups = _totals(asked), failure_groups(asked.session)
     more = {
         "sentence": _health(seen),
         "counts": _counts(counts),
         "threads": threads(asked.session, seen.alive),
         "queues": by_urgency(seen.queues)[:_NAMED],
-        "groups": failure_groups(asked.session)[:_NAMED],
+        "groups": groups[:_NAMED],
+        "more_groups": groups[_NAMED:_FURTHER],
         "trees": trees(seen.processes),
         "done": bars(history.steps(asked.session, history.SPANS[0])),
         "live": "jobs queues processes recurring heartbeats history",

@@ -45,6 +45,7 @@ def _environment() -> Environment:
     )
     made.filters |= {
         "moment": _moment,
+        "exact": _exact,
         "lasting": _length,
         "path": lambda text: quote(str(text), safe=""),
         "json": _json,
@@ -79,6 +80,14 @@ def _moment(value: datetime | None) -> Markup:
     exact = value.astimezone(UTC)
     return Markup('<time datetime="{}" title="{}">{}</time>').format(
         exact.isoformat(), f"{exact:%Y-%m-%d %H:%M:%S} UTC", when(value)
+    )
+
+
+def _exact(value: datetime) -> Markup:
+    """Return a moment as people say it, and in UTC; a script adds the time where one is."""
+    utc = value.astimezone(UTC)
+    return Markup('{} <time class="exact muted" datetime="{}">{}</time>').format(
+        _moment(value), utc.isoformat(), f"{utc:%Y-%m-%d %H:%M:%S} UTC"
     )
 
 

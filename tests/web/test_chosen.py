@@ -107,8 +107,11 @@ def test_a_list_says_when_each_job_runs_ran_or_failed(
         f" finished_at = now() WHERE id = {enqueue()}"
     )
 
+    rows(f"UPDATE jobsd.jobs SET attempts = 1 WHERE id = {enqueue(wait='2h')}")
+
     text = browser.get("/jobs").text
 
     assert ">due <time" in text
+    assert ">retry <time" in text
     assert ">tried <time" in text
     assert ">ran 2.0s<" in text

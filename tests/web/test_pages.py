@@ -14,6 +14,7 @@ from jobsd.jobs import queues
 from jobsd.operations.jobs import examine
 from jobsd.operations.shown_arguments import ShownArguments
 from jobsd.processes import registry
+from jobsd.web import pages
 
 if TYPE_CHECKING:
     from dashboard.asking import Browser
@@ -261,3 +262,28 @@ def test_the_overview_says_that_nobody_takes_from_a_queue(
     page = browser.get("/").text
 
     assert "Jobs wait that no living worker takes: queue bulk." in page
+
+
+def test_all_kinds_of_failures_are_on_the_overview(
+    browser: Browser, session: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pages, "_NAMED", 2)
+    for kind in range(3):
+        fail(session, enqueue(name=f"shop.kind{kind}"))
+
+    shown, folded = browser.get("/").text.split("1 more kind of failure")
+
+    assert ("shop.kind2" in shown, "shop.kind1" in shown, "shop.kind0" in shown) == (
+        True,
+        True,
+        False,
+    )
+    assert "shop.kind0" in folded
+
+
+def test_the_pages_of_a_job_and_of_the_audit_have_exact_times(browser: Browser) -> None:
+    job_id = enqueue()
+    browser.post(f"/jobs/{job_id}/discard")
+
+    for path in (f"/jobs/{job_id}", "/audit"):
+        assert re.search(r">\d{4}-\d\d-\d\d [\d:]{8} UTC</time>", browser.get(path).text), path

@@ -16,7 +16,9 @@ function localTimes() {
   for (const time of document.querySelectorAll("time[datetime]:not([data-local])")) {
     const local = new Date(time.dateTime);
     time.dataset.local = "";
-    time.title = local.toLocaleString() + " here, " + time.title;
+    if (time.matches(".exact")) {
+      if (local.getTimezoneOffset()) time.textContent += ", here " + local.toLocaleString();
+    } else time.title = local.toLocaleString() + " here, " + time.title;
   }
 }
 
