@@ -61,6 +61,12 @@ def fill(session: Session) -> dict[str, int]:
     for key, to, count in (("tenant/7", 2, 5), ("tenant/12", 2, 1), ("nightly", 1, 2)):
         for _ in range(count):
             enqueue("imports", name="shop.imports.products", key=key, to=to)
+    for table in ("jobs", "blocked_executions"):
+        # As if no group was named.
+        run(
+            f"UPDATE jobsd.{table} SET concurrency_key ="
+            " 'shop.imports.products/' || substr(concurrency_key, 3)".encode()
+        )
     run(
         "UPDATE jobsd.blocked_executions SET position = NULL WHERE job_id NOT IN"
         " (SELECT min(job_id) FROM jobsd.blocked_executions GROUP BY concurrency_key)"
