@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from rows import Rows
 
 pytestmark = [
-    pytest.mark.timeout(300),
+    pytest.mark.timeout(600),
     pytest.mark.skipif(PROGRAM is None, reason="needs chromium: apt-get install chromium"),
     # As in test_browser.py.
     pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
