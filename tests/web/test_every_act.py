@@ -191,13 +191,14 @@ def _of_tasks() -> list[Deed]:
 def _deeds(things: Things) -> list[Deed]:
     quiet = f"id = {things.worker} AND metadata ? 'quiet'"
     return [
+        # These first: who has given no sign for a minute can be asked for nothing.
+        Deed("/processes", "Quiet worker-here", _COUNT.format(1, "processes", quiet)),
+        # Whether it has ended, the test asks its parent.
+        Deed("/processes", "Restart dispatcher-here", "SELECT true"),
         *_of_jobs(things.jobs),
         *_of_many(),
         *_of_queues(),
         *_of_tasks(),
-        Deed("/processes", "Quiet worker-here", _COUNT.format(1, "processes", quiet)),
-        # Whether it has ended, the test asks its parent.
-        Deed("/processes", "Restart dispatcher-here", "SELECT true"),
     ]
 
 
