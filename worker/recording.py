@@ -6,7 +6,15 @@ from typing import TYPE_CHECKING, Any
 
 from jobsd.clock import monotonic
 from jobsd.jobs import limits, results
-from jobsd.jobs.claims import LOCK_WAIT, STATEMENTS, Ended, InClaim, array, conclusion
+from jobsd.jobs.claims import (
+    LOCK_WAIT,
+    STATEMENTS,
+    Ended,
+    InClaim,
+    array,
+    conclusion,
+    text_array,
+)
 from jobsd.performing.perform import SUCCESS
 
 if TYPE_CHECKING:
@@ -74,14 +82,14 @@ class Recording:
         Where successes are recorded after them, they are blocked.
         """
         back = {job.claim_id for job in self.unstarted} - self.success_ids.keys()
+        done, other = self.success_ids, self.other_ids
         return [
             key
             for claim_id, key in keys.items()
-            if claim_id not in back and self._written(claim_id) == len(claims[claim_id])
+            if claim_id not in back
+            and len(done.get(claim_id, ())) + len(other.get(claim_id, ()))
+            == len(claims[claim_id])
         ]
-
-    def _written(self, claim_id: int) -> int:
-        return sum(len(ids.get(claim_id, ())) for ids in (self.success_ids, self.other_ids))
 
     @property
     def record(self) -> dict[str, Any] | None:
@@ -129,7 +137,7 @@ class Recording:
         """Return the statement that hands over the freed slots: it comes after the others."""
         if not self.freed_keys:
             return None
-        return limits.STATEMENTS["hand_over"], {"keys": self.freed_keys}
+        return limits.STATEMENTS["hand_over"], {"keys": text_array(self.freed_keys)}
 
     def jobs(self, more: Iterable[Ended] = ()) -> set[InClaim]:
         """Return all jobs that are written."""

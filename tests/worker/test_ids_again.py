@@ -15,6 +15,8 @@ import pytest
 from jobs.placed import in_claims, places
 from jobsd.jobs.claims import LOCK_WAIT, STATEMENTS, Ended, conclusion
 from jobsd.jobs.client import enqueue_many
+from jobsd.jobs.definition import job
+from jobsd.jobs.limits import Limit
 from jobsd.supervisor.recovery.claims import recover
 from jobsd.worker.claiming.cursor import SWEEP_S
 
@@ -43,6 +45,12 @@ _NOTHING_WAS_REPLICATED = (
     "DELETE FROM jobsd.jobs",
     "DELETE FROM jobsd.processes",
 )
+
+
+@job(limits_concurrency=Limit(key=lambda key: key))
+def held(key: str) -> None:
+    noted.append(key)
+    assert gate.wait(60)
 
 
 @pytest.fixture(autouse=True)
@@ -208,3 +216,24 @@ def _record(
         "lock_wait": LOCK_WAIT,
     }
     session.fetch(STATEMENTS["record"].with_(STATEMENTS["no_claim"]), parameters)
+
+
+def test_slots_of_many_keys_have_ids_that_never_come_again(
+    make_worker: MakeWorker, session: Session
+) -> None:
+    found: list[int] = []
+    for turn in range(3):
+        enqueue_many(held.with_args(f"{turn} {n}") for n in range(5))
+        driven = make_worker(f"worker-{turn}", threads=5)
+        driven.until(lambda: len(noted) == 5)
+        rows = session.connection.execute(
+            "SELECT id FROM jobsd.claims WHERE slot IS NOT NULL"
+        ).fetchall()
+        found += [id_ for (id_,) in rows]
+        gate.set()
+        driven.drain()
+        gate.clear()
+        noted.clear()
+
+    assert len(set(found)) == 15
+    assert min(found) >= 2**52

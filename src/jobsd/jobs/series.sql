@@ -139,7 +139,9 @@ key AS MATERIALIZED (
                 LIMIT series_all
             )
         END AS slots_free,
-        CASE WHEN turn < series_all THEN jobsd.random_id() END AS fresh_id
+        CASE
+            WHEN turn < series_all THEN jobsd.further_id((SELECT jobsd.random_id()), total)
+        END AS fresh_id
     FROM chosen
 ), placed AS MATERIALIZED (
     SELECT

@@ -198,6 +198,11 @@ CREATE FUNCTION jobsd.random_id() RETURNS bigint
 LANGUAGE sql VOLATILE PARALLEL SAFE
 RETURN (hashtextextended(gen_random_uuid()::text, 0) & 4503599627370495) | 4503599627370496;
 
+-- Return one of many ids that are made of one draw: a hundredth of the time of a draw of their own.
+CREATE FUNCTION jobsd.further_id(drawn bigint, number bigint) RETURNS bigint
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+RETURN (hashint8extended(number, drawn) & 4503599627370495) | 4503599627370496;
+
 -- One row for each batch that a process has claimed and not recorded in full.
 -- Invariant: `job_ids` lists exactly those that are not recorded yet, in the order in
 -- which they start; the row goes with its last id.
