@@ -11,6 +11,7 @@ from psycopg import errors
 
 from jobsd.errors import EnqueueError, LimitError
 from jobsd.jobs import bulk, limits
+from jobsd.jobs.claims import text_array
 from jobsd.jobs.client import enqueue_many
 from jobsd.jobs.definition import Job, job
 from jobsd.jobs.limits import Limit
@@ -317,3 +318,22 @@ def test_beside_a_paused_first_job_the_first_of_other_queues_is_handed_over_to(
     limits.hand_over(session, [f"{__name__}.welcome/ann"])
 
     assert _ids(session, "all_ready_executions") == [paused.id, other.id]
+
+
+@pytest.mark.parametrize(
+    "texts",
+    [
+        [],
+        ["a"],
+        ["a", "b"],
+        ["", "x,y", "{z}", "NULL", " s "],
+        ['"'],
+        ['","', "\\", '\\"', "é\n"],
+    ],
+)
+def test_texts_are_written_as_an_array_that_the_server_reads(
+    session: Session, texts: list[str]
+) -> None:
+    stored = session.connection.execute("SELECT %s::text[]", (text_array(texts),)).fetchone()
+
+    assert stored == (texts,)
