@@ -72,22 +72,25 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--on-server", action="store_true", help=only)
     share = "K/N: of N shares of the files run the one with this number, counted from 0"
     parser.addoption("--share", default="0/1", help=share)
-    rooms = "ROOM,ROOM: leave files out of these folders of tests alone; all others run whole"
-    parser.addoption("--share-of", default="", help=rooms)
+    rooms = "K ROOM=N,ROOM=N: only of these folders, each in shares of its own"
+    parser.addoption("--share-of", default="0", help=rooms)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Leave out what would do the same again, and the shares of other runs."""
     number, shares = map(int, str(config.getoption("--share")).split("/"))
-    shared = set(filter(None, str(config.getoption("--share-of")).split(",")))
-
-    def in_share(item: pytest.Item) -> bool:
-        file = item.location[0]
-        whole = bool(shared) and Path(file).parts[1] not in shared
-        return whole or zlib.crc32(file.encode()) % shares == number % shares
+    lot, _, rooms = str(config.getoption("--share-of")).partition(" ")
+    shares_of = {
+        room: int(n) for room, _, n in (each.partition("=") for each in rooms.split(",")) if n
+    }
 
     def ours(item: pytest.Item) -> bool:
-        return in_share(item) and (not config.getoption("--on-server") or _uses_server(item))
+        file = item.location[0]
+        drawn = zlib.crc32(file.encode())
+        of_room = shares_of.get(Path(file).parts[1], 1)
+        if drawn % shares != number % shares or drawn % of_room != int(lot) % of_room:
+            return False
+        return not config.getoption("--on-server") or _uses_server(item)
 
     left_out = [item for item in items if not ours(item)]
     items[:] = filter(ours, items)

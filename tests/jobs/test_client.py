@@ -287,6 +287,7 @@ def test_nothing_that_says_where_the_database_is_is_one_typed_error(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(finding, "find_target", None)
+    monkeypatch.setattr(finding, "chosen", None)  # by a command that a test has run here
     client.configure()
 
     with pytest.raises(Error, match="no database is configured"):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, cast
 
 import pytest
@@ -159,7 +160,8 @@ def test_a_scrape_that_finds_no_database_says_so_before_anybody_else(
     # Else the monitor would look at the database again while this test goes on.
     monkeypatch.setattr(database_thread, "SECOND_SURVEY_S", 60.0)
     with own_server() as server:
-        target = server.start()
+        # Without notifications: who listens hears at once that its connection is gone.
+        target = replace(server.start(), wakeups="off")
         with tree_on(target, heartbeat_interval_s=60.0) as tree:
             tree.start_monitor(listener)
             tree.start_worker()
