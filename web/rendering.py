@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from datetime import UTC, datetime, timedelta
 from functools import cache
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import quote
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -19,6 +19,9 @@ from jobsd.text import one_line
 
 from . import assets
 from .meanings import MEANINGS, WORDS_HERE, words_on
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 
 def render(template: str, **facts: Any) -> bytes:  # noqa: ANN401 - whatever a page shows
@@ -43,7 +46,7 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    made.filters |= {
+    filters: dict[str, Callable[[Any], object]] = {
         "moment": _moment,
         "exact": _exact,
         "lasting": _length,
@@ -56,6 +59,7 @@ def _environment() -> Environment:
         "key": shown_key,
         "line": lambda text: one_line(str(text)),
     }
+    cast("dict[str, Any]", made.filters).update(filters)
     names = cast("dict[str, Any]", made.globals)
     names.update(asset=assets.path_of, meanings=MEANINGS, counted=counted)
     return made

@@ -119,7 +119,7 @@ def _assignment(field: dataclasses.Field[Any], *, frozen: bool) -> str:
 def _comparison(made: type, *, hashes: bool) -> dict[str, Any]:
     """Return the methods by which instances are equal when their fields are."""
     names = [field.name for field in dataclasses.fields(made) if field.compare]
-    values = attrgetter(*names) if names else lambda _: ()
+    values: Callable[[object], Any] = attrgetter(*names) if names else _nothing
 
     def __eq__(self: object, other: object) -> bool:  # noqa: N807
         if other.__class__ is not self.__class__:
@@ -130,6 +130,10 @@ def _comparison(made: type, *, hashes: bool) -> dict[str, Any]:
         return hash(values(self))
 
     return {"__eq__": __eq__, "__hash__": __hash__ if hashes else None}
+
+
+def _nothing(_: object) -> tuple[()]:
+    return ()
 
 
 @recursive_repr()

@@ -148,12 +148,24 @@ def _drop_lost(job_id: int, session: Session) -> None:
         assert lost.drop(session, [job_id], keep=False) == [job_id]
 
 
+def _discard(job_id: int, _: Session) -> None:
+    discard(job_id, keep=False)
+
+
+def _cancel(job_id: int, _: Session) -> None:
+    cancel(job_id, keep=False)
+
+
+def _clear(_: int, session: Session) -> None:
+    queues.clear("default", keep=False, session=session)
+
+
 @pytest.mark.parametrize(
     "end",
     [
-        lambda job_id, _: discard(job_id, keep=False),
-        lambda job_id, _: cancel(job_id, keep=False),
-        lambda _, session: queues.clear("default", keep=False, session=session),
+        _discard,
+        _cancel,
+        _clear,
         _sql_discard,
         _expire,
         _drop_lost,

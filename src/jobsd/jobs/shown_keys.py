@@ -36,7 +36,8 @@ def shown_key(stored: str) -> ShownKey:
 def _parts(text: str) -> list[str] | None:
     """Return the parts of a key; None where a tuple in it has no beginning or no end."""
     open_ones = [[""]]
-    for token in _TOKENS.findall(text):
+    tokens: list[str] = _TOKENS.findall(text)
+    for token in tokens:
         parts = open_ones[-1]
         match token:
             case "/":
