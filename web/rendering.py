@@ -59,7 +59,7 @@ def _environment() -> Environment:
         "key": shown_key,
         "line": lambda text: one_line(str(text)),
     }
-    cast("dict[str, Any]", made.filters).update(filters)
+    made.filters.update(filters)
     names = cast("dict[str, Any]", made.globals)
     names.update(asset=assets.path_of, meanings=MEANINGS, counted=counted)
     return made
