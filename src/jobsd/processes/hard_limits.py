@@ -52,12 +52,13 @@ class Overdue(NamedTuple):
 class HardLimit:
     """One row, as what runs the jobs of its cell writes it."""
 
-    __slots__ = ("_at", "_row", "_words")
+    __slots__ = ("_at", "_row", "_said", "_words")
 
     def __init__(self, words: memoryview[int], row: int) -> None:
         self._words = words
         self._row = row
         self._at = _ROWS_AT + row * _ROW
+        self._said: tuple[float, float, tuple[str, float], int] | None = None
 
     def set(
         self,
@@ -69,9 +70,19 @@ class HardLimit:
     ) -> None:
         """Say what is to become of a job that does not end, once `move` has said when."""
         words, at = self._words, self._at
-        outcome, wait_s = verdict
         words[at] = 0
         words[at + _JOB], words[at + _CLAIM] = job
+        # Mostly it is as for the job before, and to write it takes as long as the rest of this.
+        said = limit_s, grace_s, verdict, thread
+        if said != self._said:
+            self._say(limit_s, grace_s, verdict, thread)
+            self._said = said
+
+    def _say(
+        self, limit_s: float, grace_s: float, verdict: tuple[str, float], thread: int
+    ) -> None:
+        words, at = self._words, self._at
+        outcome, wait_s = verdict
         words[at + _GRACE_US] = int(grace_s * 1e6)
         words[at + _LIMIT_US] = int(limit_s * 1e6)
         words[at + _OUTCOME] = OUTCOMES.index(outcome)
