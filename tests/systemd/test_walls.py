@@ -100,7 +100,7 @@ def test_jobs_meet_the_walls_that_are_documented(
 
 
 def test_the_documented_drop_ins_are_understood(service: Service) -> None:
-    assert len(DROP_INS) == 2
+    assert len(DROP_INS) == 3
     service.box.write("/srv/app/.venv/bin/jobsd", "#!/bin/sh\n", 0o755)
     for number, block in enumerate(DROP_INS):
         folder = "/etc/systemd/system/jobsd.service.d"
