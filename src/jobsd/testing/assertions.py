@@ -12,6 +12,7 @@ from jobsd.jobs.definition import Job
 from jobsd.jobs.enqueueable import FunctionJob
 
 from .memory_queue import MemoryQueue, raise_failures
+from .open_jobs import Wanted
 from .stored_queue import StoredQueue
 
 if TYPE_CHECKING:
@@ -99,11 +100,7 @@ def perform_enqueued(
             run; not with `raises=False`.
         Error: outside of what records jobs.
     """
-    name = None if job is None else _name(job)
-
-    def wanted(each: RecordedJob) -> bool:
-        return name in {None, each.class_name} and queue in {None, each.queue_name}
-
+    wanted = Wanted(None if job is None else _name(job), queue)
     performed = _source(connection).perform(wanted, at=at)
     if raises:
         raise_failures(performed)

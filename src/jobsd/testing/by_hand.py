@@ -65,8 +65,8 @@ class ByHand:
     # Jobs.
 
     def _some(self, given: Given) -> list[RecordedJob]:
-        ids = set(given["ids"])
-        return [job for job in self._queue.enqueued if job.id in ids]
+        found = (self._queue.find(job_id) for job_id in sorted(set(given["ids"])))
+        return [job for job in found if job is not None]
 
     def _find(self, given: Given) -> Rows:
         job = self._queue.find(given["id"])
@@ -114,7 +114,7 @@ class ByHand:
     def _drop(self, job: RecordedJob, reason: str | None, *, keep: bool) -> None:
         self._queue.end(job, "discarded", reason)
         if not keep:
-            self._queue.enqueued.remove(job)
+            self._queue.drop(job)
 
     def _failed(self, given: Given) -> list[RecordedJob]:
         return [job for job in self._some(given) if job.state == "failed"]

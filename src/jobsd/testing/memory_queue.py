@@ -12,7 +12,9 @@ for later waits until it is asked for. With one (`virtual_clock`), all waits are
 from __future__ import annotations
 
 import threading
+from bisect import bisect_left
 from datetime import timedelta
+from operator import attrgetter
 from typing import TYPE_CHECKING, cast
 
 from jobsd.clock import utc_now
@@ -24,6 +26,7 @@ from jobsd.jobs.results import End
 from . import found, running
 from .answers import Answers
 from .keys import UniqueKeys
+from .open_jobs import ANY, OpenJobs, Wanted, key_of
 from .recorded_job import RecordedJob
 
 if TYPE_CHECKING:
@@ -35,8 +38,6 @@ if TYPE_CHECKING:
     from jobsd.jobs.queues import Pause
     from jobsd.operations.jobs import Examined
     from jobsd.performing.perform import Outcome
-
-    Wanted = Callable[[RecordedJob], bool]
 
 STEPS_MAX = 100_000
 """So many jobs in one go are an endless loop: jobs that enqueue or snooze themselves."""
@@ -60,7 +61,7 @@ class MemoryQueue:
         self.pauses: dict[str, Pause] = {}
         """The queues from which nothing is performed."""
         self.unique = UniqueKeys(self._now)
-        self._open: dict[int, RecordedJob] = {}
+        self._open = OpenJobs()
         self._ids = self._positions = 0
         # Of a server that is tested in a thread of its own. It is not held while a job runs:
         # a job may enqueue in other threads, and a coroutine runs in one.
@@ -92,7 +93,9 @@ class MemoryQueue:
                     enqueued.add([one.id or 0], bytearray([code_of(one.state)]))
             except BaseException:
                 for job in self.enqueued[before:]:
-                    self._forget(job)
+                    self._open.remove(job)
+                    self.unique.give_back(job)
+                del self.enqueued[before:]
                 raise
             added = self.enqueued[before:]
         if self._inline:
@@ -136,16 +139,19 @@ class MemoryQueue:
         self._open.clear()
         self.unique.clear()
 
-    def perform(
-        self, wanted: Wanted | None = None, *, at: datetime | None = None
-    ) -> list[RecordedJob]:
+    def perform(self, wanted: Wanted = ANY, *, at: datetime | None = None) -> list[RecordedJob]:
         """Perform what is ready, and what becomes ready by that; return it, in order.
 
         `at` makes ready, too, what is due by then.
         """
+        return self._perform(lambda: self._next(wanted), at)
+
+    def _perform(
+        self, find_next: Callable[[], RecordedJob | None], at: datetime | None = None
+    ) -> list[RecordedJob]:
         performed: list[RecordedJob] = []
         due_by: datetime | None = at or self._now()
-        while (job := self._claim(wanted, due_by)) is not None:
+        while (job := self._claim(find_next, due_by)) is not None:
             if len(performed) == STEPS_MAX:
                 raise Error(f"{STEPS_MAX:,} jobs have run and there are more: is it a loop?")
             outcome = running.run(job)
@@ -157,50 +163,51 @@ class MemoryQueue:
 
     def dispatch(self, now: datetime) -> None:
         """Make ready what is due, in the order in which it is due; drop what has expired."""
-        for job in [*self._open.values()]:
-            if job.state != "claimed" and job.expires_at is not None and job.expires_at <= now:
-                self.end(job, "discarded", "expired")
-        due = [job for job in self._open.values() if _is_due(job, now)]
-        for job in sorted(due, key=lambda job: (job.scheduled_at or now, job.id)):
+        while (job := self._open.expired(now)) is not None:
+            self.end(job, "discarded", "expired")
+        while (job := self._open.due(now)) is not None:
             self._make_ready(job)
 
     def next_due(self) -> datetime | None:
         """Return when the next job is due that waits for its time, or expires."""
-        waiting = [job for job in self._open.values() if job.state != "claimed"]
-        moments = [job.scheduled_at for job in waiting if job.state == "scheduled"]
-        moments += [job.expires_at for job in waiting]
-        return min(filter(None, moments), default=None)
+        return self._open.next_due()
 
     def ready(self) -> list[RecordedJob]:
         """Return the jobs that may be performed, or might but for a pause or a limit."""
-        return [job for job in self._open.values() if job.state == "ready"]
+        return self._open.ready()
 
     def find(self, job_id: int) -> RecordedJob | None:
         """Return the job of this id."""
-        return next((job for job in self.enqueued if job.id == job_id), None)
+        place = self._place_of(job_id)
+        job = self.enqueued[place] if place < len(self.enqueued) else None
+        return job if job is not None and job.id == job_id else None
+
+    def drop(self, job: RecordedJob) -> None:
+        """Take a job that has ended out of `enqueued`."""
+        if self.find(job.id) is job:
+            del self.enqueued[self._place_of(job.id)]
 
     def holders(self, job: RecordedJob) -> list[RecordedJob]:
         """Return the jobs that hold the slots of a job's limit."""
-        if job.draft.limited is None:
-            return []
-        return [each for each in self._of_key(job.draft.limited.key) if each.state == "claimed"]
+        key = key_of(job)
+        return [] if key is None else self._open.holders(key)
 
     def end(self, job: RecordedJob, outcome: str, reason: str | None = None) -> None:
         """End a job."""
         job.state, job.ended_at, job.reason = outcome, self._now(), reason
-        self._open.pop(job.id, None)
+        self._open.remove(job)
 
     def retry(self, job: RecordedJob) -> None:
         """Let a failed job run anew, with all its attempts before it."""
         job.attempts, job.scheduled_at, job.ended_at = 0, self._now(), None
         self._let_expire(job)
-        self._open[job.id] = job
         self._make_ready(job)
 
     def resumed(self, name: str) -> None:
-        """Inline, perform what has waited for the end of a queue's pause."""
+        """Let the jobs of a queue come up again; inline, perform them."""
+        self._open.resume(name)
         if self._inline:
-            raise_failures(self.perform(lambda job: job.queue_name == name))
+            raise_failures(self.perform(Wanted(queue_name=name)))
 
     def has_open(self, job_id: int) -> bool:
         """Return whether a job has neither ended nor failed."""
@@ -243,7 +250,6 @@ class MemoryQueue:
         job = RecordedJob(self._ids, drafted, self._now(), due)
         self._let_expire(job)
         self.enqueued.append(job)
-        self._open[job.id] = job
         self.unique.take(job)
         self._place(job)
         return EnqueuedJob(job.id, job.state, job.class_name)
@@ -277,60 +283,58 @@ class MemoryQueue:
     def _place(self, job: RecordedJob) -> None:
         if job.scheduled_at is not None and job.scheduled_at > self._now():
             job.state = "scheduled"
+            self._open.put(job)
         elif job.state != "ready" or not job.position:
             self._make_ready(job)
+        else:
+            self._open.put(job)
 
     def _make_ready(self, job: RecordedJob) -> None:
         self._positions += 1
         job.state, job.position = "ready", self._positions
+        self._open.put(job)
 
     def _is_to_be_dropped(self, drafted: Draft) -> bool:
         limited = drafted.limited
         if limited is None or limited.on_conflict != "discard":
             return False
-        alike = [job for job in self._of_key(limited.key) if job.state != "scheduled"]
-        return len(alike) >= limited.to
+        return self._open.not_scheduled(limited.key) >= limited.to
 
-    def _of_key(self, key: str) -> list[RecordedJob]:
-        return [job for job in self._open.values() if _key(job) == key]
-
-    def _forget(self, job: RecordedJob) -> None:
-        self.enqueued.remove(job)
-        self._open.pop(job.id, None)
-        self.unique.give_back(job)
+    def _place_of(self, job_id: int) -> int:
+        # They are in the order of their ids.
+        return bisect_left(self.enqueued, job_id, key=attrgetter("id"))
 
     def _by_id(self, job_id: int) -> RecordedJob:
         if (job := self.find(job_id)) is None:
             raise Error(f"there is no job {job_id} in this test")
         return job
 
-    def _claim(self, wanted: Wanted | None, due_by: datetime | None) -> RecordedJob | None:
+    def _claim(
+        self, find_next: Callable[[], RecordedJob | None], due_by: datetime | None
+    ) -> RecordedJob | None:
         """Claim the next job; `due_by` makes ready, too, what is due by then."""
         with self._lock:
             if due_by is not None:
                 self.dispatch(due_by)
-            if (job := self._next(wanted)) is not None:
+            if (job := find_next()) is not None:
                 job.state, job.begun, job.started_at = "claimed", True, self._now()
+                self._open.put(job)
             return job
 
-    def _next(self, wanted: Wanted | None) -> RecordedJob | None:
+    def _next(self, wanted: Wanted) -> RecordedJob | None:
         """Return the first ready job whose limit lets it run."""
-        ready = [
-            job
-            for job in self.ready()
-            if job.queue_name not in self.pauses and (wanted is None or wanted(job))
-        ]
-        while ready:
-            job = min(ready, key=lambda each: (each.priority, each.position))
-            if not self._has_slot(job):
-                ready.remove(job)
-            elif job.draft.limited is None:
-                return job
-            else:
-                # The jobs of a key start in an order of their own.
-                alike = [each for each in ready if _key(each) == _key(job)]
-                return min(alike, key=lambda each: (each.priority, each.id))
-        return None
+        job = self._open.first(wanted, self.pauses, self._has_slot)
+        if job is None or job.draft.limited is None:
+            return job
+        alike = wanted._replace(key=job.draft.limited.key)
+        return self._open.first(alike, self.pauses, lambda _job: True)
+
+    def _ready_now(self, job_id: int) -> RecordedJob | None:
+        """Return a job if it may be performed."""
+        job = self.find(job_id)
+        if job is None or job.state != "ready" or job.queue_name in self.pauses:
+            return None
+        return job if self._has_slot(job) else None
 
     def _has_slot(self, job: RecordedJob) -> bool:
         """Return whether a slot is free; discard what may not wait for one."""
@@ -345,10 +349,11 @@ class MemoryQueue:
 
     def _perform_at_once(self, job_id: int | None) -> None:
         """Perform a job, and after it what has waited for its slot."""
-        performed = self.perform(lambda job: job.id == job_id)
-        if any(job.draft.limited is not None for job in performed):
-            keys = {_key(job) for job in performed}
-            performed += self.perform(lambda job: _key(job) in keys)
+        if job_id is None:
+            return
+        performed = self._perform(lambda: self._ready_now(job_id))
+        for key in {*map(key_of, performed)} - {None}:
+            performed += self.perform(Wanted(key=key))
         raise_failures(performed)
 
     def _conclude(self, job: RecordedJob, outcome: Outcome) -> None:
@@ -369,6 +374,7 @@ class MemoryQueue:
         if wait_s > 0 and (waits or self._has_time):
             job.state = "scheduled"
             job.scheduled_at = self._now() + timedelta(seconds=wait_s)
+            self._open.put(job)
         else:
             self._make_ready(job)
 
@@ -385,12 +391,3 @@ def raise_failures(performed: Iterable[RecordedJob]) -> None:
     others = f"; {len(failed) - 1} more failed" if len(failed) > 1 else ""
     error.add_note(f"raised by the job {failed[0]}, in attempt {failed[0].attempts}{others}")
     raise error
-
-
-def _is_due(job: RecordedJob, now: datetime) -> bool:
-    at = job.scheduled_at
-    return job.state == "scheduled" and at is not None and at <= now
-
-
-def _key(job: RecordedJob) -> str | None:
-    return None if job.draft.limited is None else job.draft.limited.key

@@ -21,10 +21,11 @@ from jobsd.jobs.drivers import PsycopgDriver, driver_of
 from jobsd.performing.perform import described
 
 from . import running
+from .open_jobs import ANY, Wanted
 from .recorded_job import RecordedJob
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
     from datetime import datetime
 
     from jobsd.performing.perform import Outcome
@@ -71,15 +72,13 @@ class StoredQueue:
         rows = [_Row(*row) for row in self._driver.fetch(STATEMENTS["all"], {})]
         return [self._job(row) for row in rows]
 
-    def perform(
-        self, wanted: Callable[[RecordedJob], bool], *, at: datetime | None = None
-    ) -> list[RecordedJob]:
+    def perform(self, wanted: Wanted = ANY, *, at: datetime | None = None) -> list[RecordedJob]:
         """Perform what is ready, and what becomes ready by that; return it, in order."""
         performed: list[RecordedJob] = []
         while True:
             if at is not None:
                 self._driver.fetch(STATEMENTS["dispatch"], {"at": at})
-            ready = [job for job in self.enqueued if job.state in _WAITING and wanted(job)]
+            ready = [job for job in self.enqueued if job.state in _WAITING and wanted.fits(job)]
             if not ready:
                 return performed
             job = min(ready, key=lambda job: (job.priority, job.position))

@@ -1,0 +1,195 @@
+"""The jobs of a test that have not ended, in each order in which one is asked for.
+
+An order is a heap, a *lane*. A job that has moved on stays in its lanes, and is passed over
+when it comes up: an entry counts only while it has the newest ticket of its job. So a question
+costs the logarithm of how many jobs there are and not a look at each of them, and ten thousand
+jobs take ten times as long as a thousand.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections import defaultdict
+from dataclasses import dataclass, field
+from heapq import heappop, heappush
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection
+    from datetime import datetime
+
+    from .recorded_job import RecordedJob
+
+Lane: TypeAlias = list[tuple[Any, int, int, "RecordedJob"]]
+"""A heap of: what the order is by, a number that decides ties, the ticket, and the job."""
+
+
+class Wanted(NamedTuple):
+    """Which jobs are asked for; what is None is any."""
+
+    class_name: str | None = None
+    queue_name: str | None = None
+    key: str | None = None
+    """Of their limit."""
+
+    def fits(self, job: RecordedJob) -> bool:
+        """Return whether a job is among them."""
+        described = (job.class_name, job.queue_name, key_of(job))
+        return all(mine in {None, its} for mine, its in zip(self, described, strict=True))
+
+
+ANY = Wanted()
+
+
+@dataclass(slots=True)
+class _Slots:
+    """The jobs of a key: those that have a slot, and how many are ready."""
+
+    holders: dict[int, RecordedJob] = field(default_factory=dict[int, "RecordedJob"])
+    ready: int = 0
+
+
+class _Filed(NamedTuple):
+    job: RecordedJob
+    ticket: int
+    state: str
+    key: str | None
+
+
+class OpenJobs:
+    """The jobs that are scheduled, ready or claimed."""
+
+    def __init__(self) -> None:
+        self._tickets = itertools.count(1)
+        self._filed: dict[int, _Filed] = {}
+        self._slots: defaultdict[str, _Slots] = defaultdict(_Slots)
+        self._due: Lane = []
+        self._expiring: Lane = []
+        self._ready: defaultdict[Wanted, Lane] = defaultdict(list)
+        self._parked: defaultdict[str, list[RecordedJob]] = defaultdict(list)
+        """What came up while its queue was paused, by queues."""
+
+    def __contains__(self, job_id: int) -> bool:
+        return job_id in self._filed
+
+    def clear(self) -> None:
+        """Forget all jobs."""
+        for each in (self._filed, self._slots, self._ready, self._parked):
+            each.clear()
+        self._due.clear()
+        self._expiring.clear()
+
+    def put(self, job: RecordedJob) -> None:
+        """File a job that is new, or whose state, time, place or draft has changed."""
+        self.remove(job)
+        filed = _Filed(job, next(self._tickets), job.state, key_of(job))
+        self._filed[job.id] = filed
+        if filed.key is not None:
+            self._count(filed.key, filed)
+        if job.state == "claimed":
+            return
+        if job.expires_at is not None:
+            heappush(self._expiring, (job.expires_at, job.id, filed.ticket, job))
+        if job.state == "scheduled":
+            heappush(self._due, (job.scheduled_at, job.id, filed.ticket, job))
+        else:
+            self._line_up(filed)
+
+    def remove(self, job: RecordedJob) -> None:
+        """Forget a job, if it is here."""
+        filed = self._filed.pop(job.id, None)
+        if filed is None or filed.key is None:
+            return
+        slots = self._slots[filed.key]
+        slots.ready -= filed.state == "ready"
+        slots.holders.pop(job.id, None)
+        if not slots.ready and not slots.holders:
+            del self._slots[filed.key]
+
+    def ready(self) -> list[RecordedJob]:
+        """Return the jobs that are ready."""
+        return [filed.job for filed in self._filed.values() if filed.state == "ready"]
+
+    def holders(self, key: str) -> list[RecordedJob]:
+        """Return the jobs that hold the slots of a key."""
+        slots = self._slots.get(key)
+        return [] if slots is None else [*slots.holders.values()]
+
+    def not_scheduled(self, key: str) -> int:
+        """Return how many jobs of a key are ready or hold a slot."""
+        slots = self._slots.get(key)
+        return 0 if slots is None else slots.ready + len(slots.holders)
+
+    def next_due(self) -> datetime | None:
+        """Return when the next job is due that waits for its time, or expires."""
+        heads = (self._head(lane) for lane in (self._due, self._expiring))
+        return min((head[0] for head in heads if head is not None), default=None)
+
+    def due(self, now: datetime) -> RecordedJob | None:
+        """Return the scheduled job that has been due for the longest time."""
+        head = self._head(self._due)
+        return head[3] if head is not None and head[0] <= now else None
+
+    def expired(self, now: datetime) -> RecordedJob | None:
+        """Return a job that waits and is not to be begun any more."""
+        head = self._head(self._expiring)
+        return head[3] if head is not None and head[0] <= now else None
+
+    def first(
+        self, wanted: Wanted, paused: Collection[str], may_start: Callable[[RecordedJob], bool]
+    ) -> RecordedJob | None:
+        """Return the first ready job of a queue that is not paused and that may start."""
+        lane = self._ready[wanted]
+        passed: Lane = []
+        while (head := self._unpaused(lane, paused)) is not None:
+            if may_start(head[3]):
+                break
+            passed.append(heappop(lane))
+        for entry in passed:
+            heappush(lane, entry)
+        return None if head is None else head[3]
+
+    def resume(self, queue_name: str) -> None:
+        """Let the jobs of a queue come up again that was paused."""
+        for job in self._parked.pop(queue_name, ()):
+            filed = self._filed.get(job.id)
+            if filed is not None and filed.state == "ready":
+                self.put(job)
+
+    def _count(self, key: str, filed: _Filed) -> None:
+        if filed.state == "claimed":
+            self._slots[key].holders[filed.job.id] = filed.job
+        else:
+            self._slots[key].ready += filed.state == "ready"
+
+    def _line_up(self, filed: _Filed) -> None:
+        """Put a job into each lane in which it may be asked for."""
+        job, ticket, _, key = filed
+        entry = ((job.priority, job.position), job.id, ticket, job)
+        for class_name in (None, job.class_name):
+            for queue_name in (None, job.queue_name):
+                heappush(self._ready[Wanted(class_name, queue_name)], entry)
+                if key is not None:
+                    # The jobs of a key start in an order of their own.
+                    own = (job.priority, job.id, ticket, job)
+                    heappush(self._ready[Wanted(class_name, queue_name, key)], own)
+
+    def _unpaused(self, lane: Lane, paused: Collection[str]) -> Any:  # noqa: ANN401 - an entry
+        """Return a lane's first entry whose queue is not paused; park those before it."""
+        while (head := self._head(lane)) is not None and head[3].queue_name in paused:
+            self._parked[head[3].queue_name].append(heappop(lane)[3])
+        return head
+
+    def _head(self, lane: Lane) -> tuple[Any, int, int, RecordedJob] | None:
+        """Return the first entry that counts; drop those before it."""
+        while lane:
+            filed = self._filed.get(lane[0][3].id)
+            if filed is not None and filed.ticket == lane[0][2]:
+                return lane[0]
+            heappop(lane)
+        return None
+
+
+def key_of(job: RecordedJob) -> str | None:
+    """Return the key of a job's limit."""
+    return None if job.draft.limited is None else job.draft.limited.key
