@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 ATTEMPT_BITS = 62
 LIVES_ON_S = 60.0
 """For longer the server does not work on a statement whose connection is gone."""
+EMITTED_MAX = 10_000
+"""Instants that are remembered of outages: those at a start are stored anew after one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +53,8 @@ class RunEnqueuer:
     def __init__(self, session: Session) -> None:
         self._session = session
         self._unanswered: list[_Attempt] = []
+        self._emitted: set[tuple[str, datetime]] = set()
+        """What we have stored and emitted in an outage: nobody else has taken it."""
 
     def enqueue(self, due: Iterable[DueRun]) -> list[PlannedRun]:
         """Store the runs together; return those whose tasks have changed in the meantime."""
@@ -60,16 +64,14 @@ class RunEnqueuer:
             return []
         return [each.run for each in self._store(planned) if each.outcome == "changed"]
 
-    def emit_unheard(self) -> set[tuple[str, datetime]]:
-        """Emit what attempts have stored whose answer was lost; return the instants of that."""
-        found: set[tuple[str, datetime]] = set()
+    def emit_unheard(self) -> None:
+        """Emit what attempts have stored whose answer was lost."""
         for attempt in list(self._unanswered):
             stored = runs.stored_by(self._session, attempt.number, attempt.runs)
             if stored or monotonic() > attempt.lost_at + LIVES_ON_S:
                 self._unanswered.remove(attempt)
             _emit_outcomes(stored)
-            found |= {_instant(each.run) for each in stored}
-        return found
+            self._remember_emitted(stored)
 
     def _store(self, planned: list[PlannedRun]) -> list[StoredRun]:
         """Store all runs together; one by one when the database refuses them for one."""
@@ -83,16 +85,31 @@ class RunEnqueuer:
             if len(planned) == 1:
                 _emit_failure(planned[0].task.key, planned[0].run_at, error)
                 return []
-            return [stored for run in planned for stored in self._store([run])]
+            return self._store_each(planned)
         self._emit(stored)
+        return stored
+
+    def _store_each(self, planned: list[PlannedRun]) -> list[StoredRun]:
+        stored: list[StoredRun] = []
+        try:
+            for run in planned:
+                stored += self._store([run])
+        except WAITED_OUT:
+            self._remember_emitted(stored)
+            raise
         return stored
 
     def _emit(self, stored: list[StoredRun]) -> None:
         """Emit the outcomes; who has taken a run may have been an attempt of ours, unheard."""
         _emit_outcomes([each for each in stored if each.outcome != "taken"])
         if taken := [each for each in stored if each.outcome == "taken"]:
-            ours = self.emit_unheard()
-            _emit_outcomes([each for each in taken if _instant(each.run) not in ours])
+            self.emit_unheard()
+            _emit_outcomes([each for each in taken if _instant(each.run) not in self._emitted])
+
+    def _remember_emitted(self, stored: list[StoredRun]) -> None:
+        if len(self._emitted) > EMITTED_MAX:
+            self._emitted.clear()
+        self._emitted |= {_instant(each.run) for each in stored if each.outcome != "changed"}
 
 
 def _planned(due: DueRun) -> PlannedRun | None:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import psycopg
 import pytest
 
+from jobsd.instruments.events import subscribe
 from jobsd.jobs.limits import Limit
 from jobsd.scheduler import run_enqueuer
 from lost_answers import losing
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from jobsd.database.connection import Target
+    from jobsd.instruments.events import Event
     from lost_answers import LostAnswers
     from rows import Rows
 
@@ -53,7 +55,11 @@ def _heard(emitted: Emitted) -> list[tuple[str, int | None]]:
     return [(name, facts.get("job_id")) for name, facts in emitted if name in HEARD]
 
 
-@pytest.mark.parametrize("overlap", ["allow", "skip"])
+@pytest.mark.parametrize(
+    "settings",
+    [{"overlap": "allow"}, {"overlap": "skip"}, {"phrase": HOURLY, "run_at_start": True}],
+    ids=["allow", "skip", "at_start"],
+)
 @pytest.mark.failure(
     "The connection of a scheduler breaks between the commit of a run and its answer.",
     "The scheduler looks the run up once it has connected anew, and reports it once.",
@@ -63,10 +69,10 @@ def test_a_run_whose_answer_was_lost_is_reported_once(
     rows: Rows,
     way: tuple[LostAnswers, Target],
     emitted: Emitted,
-    overlap: str,
+    settings: dict[str, Any],
 ) -> None:
     lossy, target = way
-    driven = make_scheduler(task(overlap=overlap), at=target)
+    driven = make_scheduler(task(**settings), at=target)
     _lose(driven, lossy)
     unheard = [("recurring.enqueued", job) for job in rows(JOBS)]
     assert unheard
@@ -104,6 +110,57 @@ def test_what_the_server_does_later_is_reported_then(  # noqa: PLR0917 - a case
 
     late = [("recurring.enqueued", job)] if lives_on else []
     assert _heard(emitted) == [("recurring.taken", None), *late]
+
+
+@pytest.fixture
+def refuses(rows: Rows) -> Iterator[None]:
+    """The database refuses the runs of one task, so that all are stored one by one."""
+    rows(
+        "ALTER TABLE jobsd.recurring_executions ADD CONSTRAINT test_refuses"
+        " CHECK (task_key <> 'broken')"
+    )
+    yield
+    rows("ALTER TABLE jobsd.recurring_executions DROP CONSTRAINT test_refuses")
+
+
+@pytest.mark.usefixtures("refuses")
+@pytest.mark.parametrize("at_start", [False, True])
+@pytest.mark.failure(
+    "A run is refused, the others of its instant are stored one by one, and the connection"
+    " breaks amid these.",
+    "What was stored before and behind it is reported once each, as enqueued.",
+)
+def test_runs_stored_one_by_one_before_an_outage_are_reported_once(
+    make_scheduler: MakeScheduler,
+    rows: Rows,
+    way: tuple[LostAnswers, Target],
+    emitted: Emitted,
+    at_start: bool,  # noqa: FBT001 - a case
+) -> None:
+    lossy, target = way
+    settings: dict[str, Any] = {"phrase": HOURLY, "run_at_start": True} if at_start else {}
+    left = {"above", "broken", "later"}
+    driven = make_scheduler(*(task(key, **settings) for key in left), at=target)
+
+    def lose_the_last(_: Event, facts: dict[str, Any]) -> None:
+        left.discard(facts.get("task", ""))
+        if len(left) == 1:
+            lossy.lose(next(iter(left)).encode())
+
+    end = subscribe(lose_the_last)
+    with pytest.raises(psycopg.OperationalError):
+        driven.until(lambda: False)
+    end()
+    assert lossy.lost == 1
+    assert rows("SELECT count(*) FROM jobsd.recurring_executions") == [2]
+    assert _heard(emitted), "what was stored before the outage"
+    driven.scheduler.disconnect()
+    driven.connected = False
+
+    driven.check()
+    driven.until(lambda: len(_heard(emitted)) >= len(rows(JOBS)))
+
+    assert sorted(_heard(emitted)) == [("recurring.enqueued", job) for job in rows(JOBS)]
 
 
 def test_a_run_of_another_scheduler_is_not_reported(

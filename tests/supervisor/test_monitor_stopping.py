@@ -27,6 +27,19 @@ def _live_until_the_supervisor_is_gone(context: Context, _: Session) -> None:
     os._exit(0)
 
 
+@pytest.fixture
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The last poll may take its time, as it does on a busy machine: what it does is the point.
+
+    How long it may take is held by the test of a frozen server, and below.
+    """
+    room = "jobsd.supervisor.monitor"
+    monkeypatch.setattr(f"{room}.monitor.LEAVE_S", 30.0)
+    monkeypatch.setattr(f"{room}.monitor.ALONE_AT_MOST_S", 30.0)
+    monkeypatch.setattr(f"{room}.database_thread.LAST_ALONE_S", 30.0)
+
+
+@pytest.mark.usefixtures("patient")
 def test_at_the_end_of_the_tree_all_its_rows_go(tree: Tree, session: Session) -> None:
     monitor = tree.start_monitor()
     worker = tree.start_worker()
@@ -40,6 +53,7 @@ def test_at_the_end_of_the_tree_all_its_rows_go(tree: Tree, session: Session) ->
     assert names(session) == set()
 
 
+@pytest.mark.usefixtures("patient")
 def test_the_last_words_are_about_the_dead(tree: Tree, session: Session) -> None:
     ran, waited = make_jobs(session, 2)
     monitor = tree.start_monitor()
@@ -58,6 +72,7 @@ def test_the_last_words_are_about_the_dead(tree: Tree, session: Session) -> None
     assert names(session) == set()
 
 
+@pytest.mark.usefixtures("patient")
 @pytest.mark.failure(
     "The tree ends while a transaction holds the claims of a dead worker.",
     "The worker's row stays with its claims, and the next tree settles them.",
@@ -100,6 +115,7 @@ def test_while_others_drain_the_monitor_stays(tree: Tree, session: Session) -> N
     tree.reap(monitor, "stop", within_s=0.8)
 
 
+@pytest.mark.usefixtures("patient")
 def test_a_monitor_that_is_ended_alone_leaves_the_others_their_rows(
     tree: Tree, session: Session
 ) -> None:
@@ -130,6 +146,7 @@ def test_a_monitor_without_a_database_leaves_at_once() -> None:
         assert tree.reap(monitor, "stop", within_s=0.8) == 0
 
 
+@pytest.mark.usefixtures("patient")
 @pytest.mark.behaviour(26)
 def test_when_the_supervisor_is_killed_its_tree_is_recovered_and_gone(
     target: Target, session: Session
