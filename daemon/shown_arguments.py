@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import TYPE_CHECKING
 
 from .program import note
@@ -16,7 +17,22 @@ def shown_arguments(project: Project) -> ShownArguments:
     """Return the filter of arguments that the project configures."""
     from jobsd.operations.shown_arguments import ShownArguments
 
-    return ShownArguments(project.options.jobs.filter_arguments, lambda: _loaded(project))
+    @cache
+    def loaded() -> bool:
+        return _loaded(project)
+
+    return ShownArguments(
+        project.options.jobs.filter_arguments,
+        lambda class_name: _positional(class_name) if loaded() else None,
+    )
+
+
+def _positional(class_name: str) -> list[str] | None:
+    from jobsd.jobs import registry
+
+    definition = registry.find(class_name)
+    takes = None if definition is None else definition.takes
+    return None if takes is None else takes.positional
 
 
 def _loaded(project: Project) -> bool:

@@ -23,7 +23,7 @@ from jobsd.errors import (
     UnknownJobError,
 )
 from jobsd.instruments.events import emit
-from jobsd.operations.shown_arguments import ShownArguments
+from jobsd.operations.shown_arguments import ShownArguments, published_names
 
 from . import acts, assets, streams
 from .guard import OWN, SAFE, require_host, require_may, require_own_page, visitor_of
@@ -52,8 +52,6 @@ class Application:
         self.settings = settings
         self._connections = Connections(settings.target)
         self.watching = Watching(settings.target)
-        # The project's modules are not imported here: positional arguments stay hidden.
-        self._shown = ShownArguments(settings.filter_arguments, lambda: False)
 
     def __call__(self, environ: Environ, start_response: Any) -> Iterable[bytes]:  # noqa: ANN401
         """Answer one request."""
@@ -104,7 +102,9 @@ class Application:
             return self._watched()
         route, names = find(request.method, request.path)
         with self._connections.reading() as session:
-            asked = Asked(session, request, visitor, self.settings, self._shown, names)
+            # The project's modules are not imported here.
+            shown = ShownArguments(self.settings.filter_arguments, published_names(session))
+            asked = Asked(session, request, visitor, self.settings, shown, names)
             found = route.read(asked)
             if request.is_api:
                 return json_answer(found.data)

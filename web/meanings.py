@@ -10,7 +10,7 @@ WORDS_HERE = "<!--words-->"
 
 MEANINGS = {
     "ready": "waits for a free thread of a worker",
-    "claimed": "a worker has taken it: it runs, or is about to",
+    "claimed": "has been taken by a worker: it runs, or is about to",
     "scheduled": "waits for its time; a dispatcher makes it ready then",
     "blocked": "waits for others with the same concurrency key",
     "failed": "has used up its attempts, and waits for somebody to retry or discard it",
@@ -18,7 +18,8 @@ MEANINGS = {
     "discarded": "was dropped: by hand, or because its definition says so",
     "lost": "is in no table: a defect, or a database that was restored",
     "full": "as many jobs of this key run as may: the others wait",
-    "paused": "no worker takes from it, or no scheduler enqueues it",
+    "paused": "no worker takes from it",
+    "disabled": "no scheduler enqueues its jobs",
     "quiet": "it takes no more jobs, and finishes those that it has",
     "standby": "it only repeats what another server does",
     "outdated": "this program needs newer tables",

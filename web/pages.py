@@ -28,6 +28,7 @@ from jobsd.recurring import runs, tasks
 from .bulk import CHOSEN
 from .charts import bars
 from .http import RefusedRequest
+from .job_facts import died, progress
 from .routes import Asked, Found, route
 from .strips import strips
 
@@ -110,8 +111,15 @@ def show_job(asked: Asked) -> Found:
         raise RefusedRequest(HTTPStatus.NOT_FOUND, "A job's id is a whole number.")
     seen = job_rows.examine(asked.session, job_id, asked.threshold_s)
     logs = job_rows.logs(asked.session, job_id, LOGS_SHOWN)
-    more = {"reasons": seen.why, "logs": logs, "live": "jobs queues processes"}
-    return Found(seen.document(seen.facts(asked.shown)), more)
+    document = seen.document(seen.facts(asked.shown))
+    more = {
+        "reasons": seen.why,
+        "logs": logs,
+        "progress": progress(document["progress"]),
+        "died": [died(error, job_id) for error in document["errors"]],
+        "live": "jobs queues processes",
+    }
+    return Found(document, more)
 
 
 @route("/queues", "queues")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from html import unescape
 from typing import TYPE_CHECKING, Any
 
 import psycopg
@@ -10,7 +11,10 @@ import pytest
 
 from jobs.placed import claim, enqueue, fail
 from jobsd.heartbeat.log import record
-from jobsd.jobs import queues
+from jobsd.jobs import published, queues
+from jobsd.jobs.enqueueable import Signature
+from jobsd.jobs.policy import Policy
+from jobsd.jobs.registry import Definition
 from jobsd.operations.jobs import examine
 from jobsd.operations.shown_arguments import ShownArguments
 from jobsd.processes import registry
@@ -33,6 +37,12 @@ PAGES = (
     "/history",
     "/audit",
 )
+
+
+def _send(name: str, token: str, *rest: object) -> None: ...
+
+
+_SEND = Definition("pages.send", _send, "mail", 0, Policy(), "test", takes=Signature(_send))
 
 
 def _hostile(session: Session, rows: Rows) -> int:
@@ -161,7 +171,7 @@ def test_a_job_that_is_not_there_is_not_found(browser: Browser) -> None:
 def test_programs_get_what_the_commands_print(browser: Browser, session: Session) -> None:
     job_id = enqueue()
     document = examine(session, job_id, 60.0)
-    facts = document.facts(ShownArguments((), lambda: False))
+    facts = document.facts(ShownArguments((), lambda _: None))
 
     got: Any = browser.get(f"/api/v1/jobs/{job_id}").json()
 
@@ -180,6 +190,26 @@ def test_arguments_that_are_hidden_are_on_no_page(browser: Browser, rows: Rows) 
     pages = [browser.get(path).text for path in ("/jobs", f"/jobs/{job_id}", "/api/v1/jobs")]
 
     assert all("s3cret" not in page and "[FILTERED]" in page for page in pages)
+
+
+def test_of_positional_arguments_those_that_may_be_seen_are_shown(
+    browser: Browser, session: Session, rows: Rows
+) -> None:
+    known, unknown = enqueue(name="pages.send"), enqueue(name="pages.unknown")
+    published.publish(session, [_SEND])
+    for name in ("pages.send", "pages.unknown"):
+        arguments = '["ann", "s3cret", {"token": "s3cret", "size": 5}, 7]'
+        rows(
+            "UPDATE jobsd.jobs SET arguments = %s::jsonb WHERE class_name = %s", arguments, name
+        )
+
+    listed, page = (unescape(browser.get(path).text) for path in ("/jobs", f"/jobs/{known}"))
+
+    shown = "('ann', [FILTERED], {'size': 5, 'token': [FILTERED]}, 7)"
+    assert f"send{shown}" in page
+    assert shown in listed
+    assert "unknown([FILTERED], [FILTERED]" in browser.get(f"/jobs/{unknown}").text
+    assert "s3cret" not in page + listed
 
 
 def test_an_older_page_of_jobs_begins_behind_the_last(browser: Browser) -> None:

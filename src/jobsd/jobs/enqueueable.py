@@ -48,6 +48,15 @@ class Signature:
         """What it takes from whoever enqueues it."""
         return list(self._whole.parameters.values())[len(self._bound) :]
 
+    @property
+    def positional(self) -> list[str]:
+        """The names of what it takes by position; that of all further ones after a star."""
+        found = self.parameters
+        named = [
+            p.name for p in found if p.kind in {p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD}
+        ]
+        return named + [f"*{p.name}" for p in found if p.kind is p.VAR_POSITIONAL]
+
     def check(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> None:
         """Return when the arguments fit.
 

@@ -1,4 +1,4 @@
-"""The definitions of jobs that workers publish, for enqueues from SQL.
+"""The definitions of jobs that workers publish, for enqueues from SQL and for dashboards.
 
 `jobsd.enqueue` takes from it what the call does not say. Keys that are made of arguments, by
 their names or of all of them, it computes as Python does; what is a function, it can't.
@@ -38,6 +38,14 @@ def publish(session: Session, definitions: Iterable[Definition]) -> None:
     session.fetch(STATEMENTS["publish"], {"definitions": json.dumps(records)})
 
 
+def positional(session: Session) -> dict[str, list[str]]:
+    """Return the names of the positional arguments of all published classes.
+
+    The name of what takes all further ones has a star before it.
+    """
+    return dict(session.fetch(STATEMENTS["positional"], {}))
+
+
 def _record(definition: Definition) -> dict[str, Any]:
     limit, unique = definition.limit, definition.unique
     record: dict[str, Any] = {
@@ -51,6 +59,7 @@ def _record(definition: Definition) -> dict[str, Any]:
         "kill_after_s": kill_after_s(definition.time_limit),
         "result_ttl_s": definition.result_ttl_s,
         "asynchronous": definition.name in registry.asynchronous(),
+        "positional": None if definition.takes is None else definition.takes.positional,
     }
     if limit is not None and limit.key is not None:
         spec = _key(limit.key, limit.group, definition)

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 ALIVE_S = 60.0
 """After so long without a heartbeat a process counts as dead here, for `why`."""
 
-_UNFILTERED = ShownArguments((), lambda: False)
+_UNFILTERED = ShownArguments((), lambda _: None)
 """A program has the arguments anyway."""
 
 

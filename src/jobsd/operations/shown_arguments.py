@@ -1,33 +1,38 @@
 """Arguments as they may be shown: without what `jobs.filter_arguments` names.
 
 A keyword argument says its name itself. That of a positional one stands in the job's
-signature, for which the project's modules are imported; where they can't be, or don't know
-the job, every positional argument is hidden: better one too many.
+signature: commands import the project's modules for it, and a dashboard reads what the workers
+have published. Where that is not known, every positional argument is hidden: one too many is
+better than one too few.
 """
 
 from __future__ import annotations
 
-from functools import cached_property
+from functools import cache
 from itertools import chain, repeat
 from typing import TYPE_CHECKING, Any
 
-from jobsd.jobs import registry
 from jobsd.jobs.inspect import FILTERED, without
 from jobsd.jobs.json_kinds import is_list, is_object
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Sequence
+
+    from jobsd.database.connection import Session
+
+    Positional = Callable[[str], Sequence[str] | None]
 
 
 class ShownArguments:
     """Hides what a project wants hidden; without any such wish it imports nothing.
 
-    `load_jobs` imports the project's modules, and returns whether it could.
+    `positional` returns the names of what a class takes by position, the last with a star
+    where it takes any number; None where they are not known.
     """
 
-    def __init__(self, names: Iterable[str], load_jobs: Callable[[], bool]) -> None:
+    def __init__(self, names: Iterable[str], positional: Positional) -> None:
         self.names = frozenset(names)
-        self._load_jobs = load_jobs
+        self._positional = positional
 
     def of(self, class_name: str | None, arguments: Any) -> Any:  # noqa: ANN401 - any JSON
         """Return the arguments of a job as they may be shown."""
@@ -77,16 +82,21 @@ class ShownArguments:
 
     def _parameters(self, class_name: str | None) -> Iterable[str | None]:
         """Return the names of a job's positional arguments, as many as it may be given."""
-        definition = registry.find(class_name or "") if self._knows_jobs else None
-        if definition is None or definition.takes is None:
+        names = self._positional(class_name or "")
+        if not names:
             return repeat(None)
-        found = definition.takes.parameters
-        named = [
-            p.name for p in found if p.kind in {p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD}
-        ]
-        rest = next((p.name for p in found if p.kind is p.VAR_POSITIONAL), None)
-        return chain(named, repeat(rest))
+        if names[-1].startswith("*"):
+            return chain(names[:-1], repeat(names[-1][1:]))
+        return chain(names, repeat(None))
 
-    @cached_property
-    def _knows_jobs(self) -> bool:
-        return self._load_jobs()
+
+def published_names(session: Session) -> Positional:
+    """Return a reader of what the workers have published; it reads all at its first use."""
+
+    @cache
+    def read() -> dict[str, list[str]]:
+        from jobsd.jobs import published  # noqa: PLC0415 - few hide anything
+
+        return published.positional(session)
+
+    return lambda class_name: read().get(class_name)

@@ -7,6 +7,7 @@ ready job without one is about to be claimed.
 from __future__ import annotations
 
 from dataclasses import field
+from datetime import UTC
 from typing import TYPE_CHECKING, Any
 
 from jobsd.clock import utc_now
@@ -103,7 +104,8 @@ def selection(worker: ProcessRow) -> Selection:
 def _scheduled(case: _Case) -> Iterator[Reason]:
     until = case.found.job.scheduled_at
     if until is not None and until > utc_now():
-        sentence = f"it is scheduled {when(until)}, at {until}"
+        exact = f"{until.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
+        sentence = f"it is scheduled {when(until)}, at {exact}"
         yield Reason("scheduled", sentence, {"until": until})
     elif until is not None:
         sentence = f"it was due {when(until)} and has not been dispatched yet"

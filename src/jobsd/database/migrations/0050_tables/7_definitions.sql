@@ -9,6 +9,9 @@ CREATE TABLE jobsd.definitions (
     retries_crash boolean NOT NULL,
     -- Whether its jobs run on an event loop.
     asynchronous boolean NOT NULL DEFAULT false,
+    -- The names of what it takes by position, that of all further ones after a star: by them a
+    -- dashboard, which imports no jobs, knows which arguments it may show.
+    positional text[],
     expires_in interval,
     timeout interval,
     kill_after interval,

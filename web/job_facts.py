@@ -1,0 +1,78 @@
+"""What the page of a job says in words that a program gets as numbers and ids.
+
+An error and a progress are JSON that a job may have written: what has another form than ours is
+shown as it is.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from jobsd.jobs.json_kinds import is_list, is_object
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+_SHOWN_ELSEWHERE = frozenset(
+    {"attempt", "process", "started_at", "ended_at", "type", "message", "stack"}
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Died:
+    """How the process of an attempt has ended: its memory, and which jobs ran beside this."""
+
+    rss_kib: int | None
+    beside: list[int] | None
+    """None where that is not known."""
+    rest: dict[str, Any]
+    """What else the error says, but for what it leaves open."""
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a job has come; `part` is between 0 and 1, None without a total."""
+
+    done: float
+    total: float | None
+    part: float | None
+    note: str | None
+    at: datetime | None
+
+
+def died(error: Mapping[str, Any], job_id: int) -> Died:
+    """Return what an attempt's error says beside its type, message and stack."""
+    left = {name: value for name, value in error.items() if name not in _SHOWN_ELSEWHERE}
+    rss_kib, threads = left.get("rss_kib"), left.get("threads")
+    if isinstance(rss_kib, int):
+        del left["rss_kib"]
+    beside: list[int] | None = None
+    if is_object(threads):
+        del left["threads"]
+        ran = [*threads.values(), *_listed(left.pop("coroutines", None))]
+        beside = [each for each in ran if isinstance(each, int) and each != job_id]
+    rest = {name: value for name, value in left.items() if value is not None}
+    return Died(rss_kib if isinstance(rss_kib, int) else None, beside, rest)
+
+
+def progress(written: Mapping[str, Any] | None) -> Progress | None:
+    """Return the progress of a job; None where it has none of our form."""
+    done = (written or {}).get("done")
+    if written is None or not isinstance(done, int | float):
+        return None
+    total, note, at = written.get("total"), written.get("note"), written.get("at")
+    total = total if isinstance(total, int | float) and total > 0 else None
+    return Progress(
+        done,
+        total,
+        # A job may say numbers that are too large to be divided.
+        None if total is None else 1.0 if done >= total else done / total,
+        None if note is None else str(note),
+        datetime.fromisoformat(at) if isinstance(at, str) else None,
+    )
+
+
+def _listed(value: object) -> list[Any]:
+    return value if is_list(value) else []
