@@ -54,20 +54,10 @@ def fill_parked(database: Database, class_name: str, jobs: int) -> None:
         connection.execute(_STATEMENTS["parked"].render("jobsd"), (class_name, jobs))
 
 
-def fill_limited(
-    database: Database, class_name: str, jobs: int, keys: int, *, one_by_one: bool = False
-) -> None:
-    """Store so many jobs in turn for so many keys, of each of which one may run at once.
-
-    As one bulk, or as if each had been enqueued by itself.
-    """
+def fill_limited(database: Database, class_name: str, jobs: int, keys: int, limit: int) -> None:
+    """Store so many jobs in turn for so many keys, of each of which `limit` may run at once."""
+    parameters = {"class_name": class_name, "jobs": jobs, "keys": keys, "limit": limit}
     with database.connect() as connection:
-        parameters = {
-            "class_name": class_name,
-            "jobs": jobs,
-            "keys": keys,
-            "one_by_one": one_by_one,
-        }
         connection.execute(_STATEMENTS["limited"].render("jobsd"), parameters)
 
 

@@ -83,15 +83,15 @@ INSERT INTO jobsd.scheduled_executions (job_id, scheduled_at, priority, queue_na
 SELECT id, scheduled_at, priority, queue_name
 FROM job;
 
--- limited: store jobs in turn for so many keys with a limit of one each, as one bulk does: the
--- first of each key is met by workers, the others come along.
+-- limited: store jobs in turn for so many keys, as one bulk does: as many of each key as
+-- may run at once are met by workers, the others come along.
 WITH job AS (
     INSERT INTO jobsd.jobs (
         queue_name, class_name, arguments, concurrency_key, concurrency_limit, on_conflict
     )
     SELECT
-        'default', %(class_name)s, jsonb_build_array(number), 'key ' || number %% %(keys)s, 1,
-        'block'
+        'default', %(class_name)s, jsonb_build_array(number), 'key ' || number %% %(keys)s,
+        %(limit)s, 'block'
     FROM generate_series(0, %(jobs)s - 1) AS number
     RETURNING id, queue_name, priority, concurrency_key, (arguments ->> 0)::bigint AS number
 )
@@ -99,8 +99,8 @@ INSERT INTO jobsd.blocked_executions (
     job_id, position, priority, queue_name, concurrency_key, concurrency_limit
 )
 SELECT
-    id, CASE WHEN %(one_by_one)s OR number < %(keys)s THEN id END, priority, queue_name,
-    concurrency_key, 1
+    id, CASE WHEN number < %(keys)s * %(limit)s THEN id END, priority, queue_name,
+    concurrency_key, %(limit)s
 FROM job
 ORDER BY id;
 

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING
-
-from jobsd import configure
+from typing import TYPE_CHECKING, NamedTuple
 
 from .drain import contender, drain, ours_once
-from .enqueue import one_by_one, store
+from .enqueue import BULK, in_bulk, one_by_one, store
 from .filling import fill_limited
-from .jobs import alone, noop
+from .jobs import BODIES, alone
 from .pairs import Case, Contender
 
 if TYPE_CHECKING:
@@ -19,38 +17,60 @@ if TYPE_CHECKING:
     from .pairs import Measured
     from .server import Database, Server
 
-_LAYOUT = (1, 3)
-_KEYS = (1, 10)
+
+class _Drain(NamedTuple):
+    name: str
+    body: str
+    jobs: int
+    keys: int
+    """0: one for each job."""
+    limit: int
+    layout: tuple[int, int]
+    """Processes by threads."""
+    target: str
+
+
+_DRAINS = (
+    _Drain("a key each", "no-op", 50_000, 0, 1, (1, 3), "ratio ≥ 0.3"),
+    _Drain("1,000 keys", "no-op", 50_000, 1_000, 1, (1, 3), "ratio ≥ 0.3"),
+    _Drain("10 keys", "no-op", 50_000, 10, 1, (1, 3), "ratio ≥ 0.5"),
+    _Drain("one key", "no-op", 20_000, 1, 1, (1, 3), "ratio ≥ 0.5"),
+    _Drain("one key, 2x5", "no-op", 20_000, 1, 1, (2, 5), "ratio ≥ 0.4"),
+    _Drain("1 ms of sleep, 6 keys", "1 ms sleep", 6_000, 6, 1, (1, 3), "ratio ≥ 0.9"),
+    _Drain("1 ms of sleep, a key for 6", "1 ms sleep", 6_000, 1, 6, (1, 3), "ratio ≥ 0.9"),
+    _Drain("1 ms of sleep, 3 keys", "1 ms sleep", 6_000, 3, 1, (1, 3), "ratio ≥ 0.75"),
+)
 
 
 def cases(server: Server, scale: float) -> Iterator[Case]:
     """Yield enqueues and drains of limited jobs."""
-    few, many = max(10, int(5_000 * scale)), max(100, int(50_000 * scale))
-    yield Case(
-        "enqueue, a key each",
-        Contender("limited", partial(_store, server, _one_by_one, few)),
-        Contender("unlimited", partial(_store, server, one_by_one, few)),
-    )
-    yield _drain(server, "drain, a key each", many, many)
-    for keys in _KEYS:
-        # One after the other: what is measured is the way from one job's end to the next.
-        chained = max(100, int(10_000 * scale)) if keys > 1 else max(50, int(2_000 * scale))
-        yield _drain(server, f"drain, {keys} keys in all", chained, keys)
+    few, many = max(10, int(5_000 * scale)), max(BULK, int(100_000 * scale) // BULK * BULK)
+    for name, way, jobs, target in (
+        ("enqueue, a key each", one_by_one, few, "ratio ≥ 0.85"),
+        ("enqueue in bulk, a key each", in_bulk, many, "ratio ≥ 0.7"),
+    ):
+        yield Case(
+            name,
+            Contender("limited", partial(_store, server, partial(way, job=alone), jobs)),
+            Contender("unlimited", partial(_store, server, way, jobs)),
+            target=target,
+        )
+    for case in _DRAINS:
+        jobs = max(50, int(case.jobs * scale))
+        yield Case(
+            f"drain, {case.name}",
+            contender("limited", partial(_limited_once, server, case, jobs)),
+            contender("unlimited", partial(ours_once, server, case.body, jobs, *case.layout)),
+            target=case.target,
+        )
 
 
-def _drain(server: Server, name: str, jobs: int, keys: int) -> Case:
-    return Case(
-        name,
-        contender("limited", partial(_limited_once, server, jobs, keys)),
-        contender("unlimited", partial(ours_once, server, "no-op", jobs, *_LAYOUT)),
-    )
-
-
-def _limited_once(server: Server, jobs: int, keys: int) -> tuple[int, Measured]:
+def _limited_once(server: Server, case: _Drain, jobs: int) -> tuple[int, Measured]:
     with server.database() as database:
-        fill_limited(database, noop.definition.name, jobs, keys)
+        name = BODIES[case.body].definition.name
+        fill_limited(database, name, jobs, case.keys or jobs, case.limit)
         database.settle()
-        return jobs, drain(server, database, jobs, *_LAYOUT)
+        return jobs, drain(server, database, jobs, *case.layout)
 
 
 def _store(
@@ -59,14 +79,3 @@ def _store(
     with server.database() as database:
         database.settle()
         return store(server, database, way, jobs)
-
-
-def _one_by_one(database: Database, jobs: int) -> Callable[[], None]:
-    configure(database.url)
-    alone.enqueue(-1)
-
-    def work() -> None:
-        for number in range(jobs):
-            alone.enqueue(number)
-
-    return work

@@ -23,7 +23,7 @@ CASES = {
     "memory": ("default tree",),
     "growth": ("drain, 5,000 finished", "enqueue, 5,000 scheduled"),
     "old_snapshot": ("after",),
-    "limits": ("enqueue", "10 keys"),
+    "limits": ("enqueue in bulk", "10 keys"),
     "clear": ("drain",),
     "recurring": ("each second",),
     "unknown": ("drain beside", "drain behind", "first start"),

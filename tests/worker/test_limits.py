@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from jobs.placed import claim, enqueue, in_claims
 from jobsd.jobs import inspect
+from jobsd.jobs.client import enqueue_many
 from jobsd.jobs.definition import job
+from jobsd.jobs.limits import Limit
 from jobsd.jobs.policy import Discard, Retry, Snooze
 from jobsd.supervisor.recovery.claims import DeadProcess, recover
+from jobsd.worker.claiming import limited
 
 from .bodies import gate, note, noted, wait_for_gate
 
@@ -35,6 +38,11 @@ def end_as(how: str) -> None:
         raise Retry(after="0" if how == "retried at once" else "1h")
     if how.startswith("snoozed"):
         raise Snooze("0" if how == "snoozed at once" else "1h")
+
+
+@job(limits_concurrency=Limit(key="key"))
+def of_key(key: int) -> None:
+    noted.append(key)
 
 
 class Store:
@@ -245,3 +253,21 @@ def test_a_recovered_worker_that_finishes_records_nothing_and_frees_nobody_elses
 
     assert count(f"jobs WHERE id = {held} AND outcome IS NULL") == 1
     assert count("claims WHERE process_id = -1") == 1
+
+
+def test_where_many_keys_have_few_jobs_each_a_claim_takes_jobs_of_many(
+    make_worker: MakeWorker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sizes: list[int] = []
+    claim = limited.Limited.claim
+
+    def note(self: limited.Limited, *args: Any, **kwargs: Any) -> int:
+        sizes.append(claim(self, *args, **kwargs))
+        return sizes[-1]
+
+    monkeypatch.setattr(limited.Limited, "claim", note)
+    enqueue_many(of_key.with_args(n % 200) for n in range(1000))
+
+    make_worker(prefetch=100).until(lambda: len(noted) == 1000)
+
+    assert max(sizes) >= 80

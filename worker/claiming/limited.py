@@ -29,7 +29,7 @@ from jobsd.worker.asynchronous import Aim
 from jobsd.worker.turn import came_along, claimed_job
 
 from .cursor import Gap, GapClearing
-from .polling import BYTES_MAX, FEW, PATIENCE_S
+from .polling import BATCH_MAX, BYTES_MAX, FEW, PATIENCE_S
 from .searches import Searches
 
 if TYPE_CHECKING:
@@ -89,6 +89,8 @@ class Limited:
         as_they_come = self.searches[None].cursor
         self._clearing = GapClearing(as_they_come, self._block, IDLE_SHARE)
         self._knows = False
+        self._length = BATCH_MAX
+        """How many jobs of one key a claim finds."""
 
     def claim(self, aim: Aim, asked_at: float, until: Until | None, *, registered: bool) -> int:
         """Claim so many jobs at most, of the kind that is meant; return how many these are.
@@ -118,6 +120,7 @@ class Limited:
         self._hand_over(jobs, further, asked_at)
         if aim.kind is None:
             self._asynchronous.favour_limited(jobs, aim.limit)
+        self._observe_length(met, jobs, aim.limit)
         search.advance(met, sweep=sweep)
         search.go_on(met, len(jobs), monotonic() - began, registered=registered)
         return len(jobs)
@@ -192,12 +195,22 @@ class Limited:
         """
         if self._asynchronous.is_for_loop(aim):
             most = self._asynchronous.coroutines.size
-            return {"long": 1, "deep": max(1, aim.limit), "threads": most}
+            return {"long": 1, "deep": max(1, aim.limit), "threads": most, "singles": True}
+        few = max(1, self._pool.size + 1 - len(self._pool.series))
+        filling = aim.limit // self._length
         return {
             "long": self._prefetch.series_max,
-            "deep": max(1, self._pool.size + 1 - len(self._pool.series)),
+            "deep": max(few, filling),
             "threads": self._pool.size,
+            "singles": filling <= few,
         }
+
+    def _observe_length(self, met: Met, jobs: list[ClaimedJob], limit: int) -> None:
+        """Take in how long series were: where all jobs of few keys are few, more are taken."""
+        if len(jobs) >= limit:
+            self._length = min(BATCH_MAX, self._length * 4 // 3 + 1)
+        elif jobs and met.left:
+            self._length = len(jobs) // len({job.claim_id for job in jobs})
 
     def _kind(self, aim: Aim) -> dict[str, Plain]:
         """Return by which classes to search, where only one kind is meant."""

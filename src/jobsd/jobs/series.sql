@@ -12,7 +12,8 @@ SELECT EXISTS (SELECT FROM jobsd.blocked_executions WHERE position IS NOT NULL);
 -- which others wait: rows of claims are locked (`guard`) only behind all of that.
 --
 -- Of many keys for which several jobs wait only some are taken (`deep`): their series are longer,
--- and other workers have some, too. Jobs that were met and whose key is full are blocked,
+-- and other workers have some, too. Of the others those are taken for which one job waits, but
+-- where these don't count (`singles`). Jobs that were met and whose key is full are blocked,
 -- `aside_max` in all, unless their turn comes here within a moment (`flowing`); those that may not
 -- wait are dropped.
 --
@@ -57,6 +58,7 @@ key AS MATERIALIZED (
         FROM counted
         WHERE held < most AND NOT is_extended
     ) AS open
+    WHERE rank <= %(deep)s::bigint OR %(singles)s::boolean
     UNION ALL
     SELECT key, 0, 0, '{}', claim_id, size, true, room
     FROM unnest(
