@@ -55,6 +55,8 @@ USELESS = """() => {
 }"""
 """Finds what can be seen on a page, and does nothing where no script runs."""
 ERRORS = ("/log-in", "/nobody-may")
+STREAM_S = 90.0
+"""A page whose stream could not be opened asks for it again after 30 s."""
 AUDITED = "runOnly => axe.run({runOnly, resultTypes: ['violations'], iframes: false})"
 
 
@@ -225,20 +227,20 @@ def test_a_page_in_the_background_is_sent_nothing_and_catches_up(shop: Shop) -> 
     watching = MADE[-1].watching
     with shop.page() as page:
         page.goto(f"{shop.address}/queues")
-        wait_until(lambda: watching.count == 1, 30)
+        wait_until(lambda: watching.count == 1, STREAM_S)
         page.evaluate(hide, arg=True)
-        wait_until(lambda: watching.count == 0, 30)
+        wait_until(lambda: watching.count == 0, STREAM_S)
         _change(shop, "DELETE FROM jobsd.pauses")
         page.evaluate(hide, arg=False)
         page.get_by_role("button", name="Resume").wait_for(state="detached", timeout=30_000)
-        wait_until(lambda: watching.count == 1, 30)
+        wait_until(lambda: watching.count == 1, STREAM_S)
         page.get_by_label("Live").uncheck()
         _change(shop, "INSERT INTO jobsd.pauses (queue_name) VALUES ('mail')")
         page.reload()
         stays = page.get_by_label("Live").is_checked()
 
     assert not stays
-    wait_until(lambda: watching.count == 0, 30)
+    wait_until(lambda: watching.count == 0, STREAM_S)
 
 
 ANSWERED = """text => {
