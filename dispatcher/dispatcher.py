@@ -49,7 +49,9 @@ class Dispatcher(DatabaseLoop):
     def __init__(
         self, context: Context, target: Target, options: DispatcherOptions, jobs: JobsOptions
     ) -> None:
-        super().__init__(context, Session(target, f"jobsd {context.name}", listen=True))
+        super().__init__(
+            context, Session(target, f"jobsd {context.name}", listen=True, topic="due")
+        )
         self._options = options
         self._idle = IdleRegistration(self._session, self.kind)
         self._maintenance = Maintenance(self._session, options)

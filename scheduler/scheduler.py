@@ -59,7 +59,9 @@ class Scheduler(DatabaseLoop):
         environment: str = "",
     ) -> None:
         listen = options.dynamic_tasks_enabled
-        super().__init__(context, Session(target, f"jobsd {context.name}", listen=listen))
+        super().__init__(
+            context, Session(target, f"jobsd {context.name}", listen=listen, topic="task")
+        )
         self._options = options
         self._environment = environment
         static_tasks = StaticTasks(tasks, context.scoreboard.started_us)

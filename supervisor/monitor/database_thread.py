@@ -75,7 +75,7 @@ def _session(target: Target, name: str, deadline_s: float) -> Session:
     Not past a pooler: for that alone no connection more.
     """
     way = replace(target, listen_url=None)
-    return Session(way, name, deadline_s=deadline_s, listen=True, topic="forced")
+    return Session(way, name, deadline_s=deadline_s, listen=True, topic="kill")
 
 
 class DatabaseThread:

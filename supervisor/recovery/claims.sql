@@ -270,7 +270,7 @@ WITH claim AS (
     WHERE NOT is_free
     ON CONFLICT (job_id) DO NOTHING -- put there by somebody's hand
 ), woken AS (
-    SELECT pg_notify('jobsd.wake', payload)
+    SELECT pg_notify(CASE payload WHEN 'due' THEN 'jobsd.due' ELSE 'jobsd.wake' END, payload)
     FROM (
         SELECT
             CASE WHEN is_free THEN 'ready ' ELSE 'limited ' END || queue_name AS payload

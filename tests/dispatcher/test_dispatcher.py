@@ -1,5 +1,7 @@
 """Jobs become ready when they are due, each once, in batches."""
 
+# pyright: reportPrivateUsage=false
+
 from __future__ import annotations
 
 import contextlib
@@ -191,6 +193,23 @@ def test_who_schedules_an_earlier_job_wakes_it(make: Make, session: Session) -> 
     while not _count(session, "ready_executions"):
         assert not watch.over(5)
         context.nap.take(dispatcher.poll())
+
+
+def test_a_job_that_is_ready_wakes_no_dispatcher(make: Make, session: Session) -> None:
+    dispatcher, context = make()
+    dispatcher.poll()
+    session.connection.execute(
+        "INSERT INTO jobsd.sleepers (process_id, kind)"
+        " SELECT process_id + 1, 'worker' FROM jobsd.sleepers"
+    )
+
+    later.enqueue()
+    later.using(wait=0.2).enqueue()
+
+    socket = dispatcher.socket()
+    assert socket is not None
+    assert context.nap.take(30, [socket])
+    assert dispatcher._session.notifications() == ["due"]
 
 
 @pytest.mark.failure(

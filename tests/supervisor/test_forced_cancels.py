@@ -24,9 +24,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def listener(target: Target) -> Iterator[Session]:
-    with contextlib.closing(
-        Session(target, "listener", listen=True, topic="forced")
-    ) as session:
+    with contextlib.closing(Session(target, "listener", listen=True, topic="kill")) as session:
         session.connection.execute("SELECT 1")
         yield session
 

@@ -24,7 +24,7 @@ pytestmark = pytest.mark.system
 _BESIDE = 20
 _MAKE_DUE = f"""
     WITH due AS (UPDATE jobsd.scheduled_executions SET scheduled_at = now() RETURNING job_id)
-    SELECT pg_notify('{channel("jobsd")}', 'due'), count(*) FROM due HAVING count(*) > 0
+    SELECT pg_notify('{channel("jobsd", "due")}', 'due'), count(*) FROM due HAVING count(*) > 0
 """
 _ENQUEUE = f"""
     SELECT jobsd.enqueue('trial_jobs.die', priority => -1, max_attempts => 3,

@@ -114,7 +114,11 @@ def quote_identifier(name: str) -> str:
 
 
 def channel(schema: str, topic: str = "wake") -> str:
-    """Return the notification channel of a topic of four letters, of the queue in this schema.
+    """Return the notification channel of a topic, of the queue in this schema.
+
+    Who listens is woken by each notification of its channel, so each kind of process has one:
+    `wake` the workers, `due` the dispatchers, `task` the schedulers, `kill` the monitors, and
+    `done` whoever waits for a job. None is longer than four letters.
 
     Raises:
         ValueError: when PostgreSQL allows no such schema, or no such channel.

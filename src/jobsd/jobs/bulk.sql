@@ -114,6 +114,6 @@ RETURNING job_id;
 
 -- wake: wake those who sleep, after many jobs were stored: `always` in the transaction of a
 -- caller.
-SELECT pg_notify('jobsd.wake', payload)
+SELECT pg_notify(CASE payload WHEN 'due' THEN 'jobsd.due' ELSE 'jobsd.wake' END, payload)
 FROM unnest(%(payloads)s::text[]) AS payload
 WHERE %(always)s::boolean OR EXISTS (SELECT FROM jobsd.sleepers);

@@ -263,7 +263,9 @@ SELECT
         ) AS freed
     ),
     (
-        SELECT count(pg_notify('jobsd.wake', payload))
+        SELECT count(pg_notify(
+            CASE payload WHEN 'due' THEN 'jobsd.due' ELSE 'jobsd.wake' END, payload
+        ))
         FROM (
             SELECT DISTINCT
                 CASE

@@ -61,7 +61,7 @@ SELECT
             scheduled_at < clock_timestamp() + interval '6 seconds'
             AND EXISTS (SELECT FROM jobsd.sleepers WHERE kind = 'dispatcher')
         ))
-            THEN pg_notify('jobsd.wake', 'due')
+            THEN pg_notify('jobsd.due', 'due')
         WHEN NOT waits AND (%(always)s::boolean OR EXISTS (
             SELECT FROM jobsd.sleepers WHERE kind = 'worker'
         ))

@@ -60,4 +60,4 @@ WHERE ctid = ANY (ARRAY(
 ));
 
 -- ask: let a dispatcher look after all limits at once.
-SELECT pg_notify('jobsd.wake', 'limits');
+SELECT pg_notify('jobsd.due', 'limits');

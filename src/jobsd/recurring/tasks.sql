@@ -136,7 +136,7 @@ LIMIT 1000;
 
 -- add: make a task at run time; no row comes back when its key is taken.
 WITH notified AS MATERIALIZED (
-    SELECT pg_notify('jobsd.wake', 'recurring')
+    SELECT pg_notify('jobsd.task', 'recurring')
 )
 INSERT INTO jobsd.recurring_tasks (
     key, schedule, time_zone, class_name, command, arguments, queue_name, priority,
@@ -158,7 +158,7 @@ RETURNING key;
 -- change: change a task that was made at run time. By another schedule it does not catch up on runs
 -- of the time before.
 WITH notified AS MATERIALIZED (
-    SELECT pg_notify('jobsd.wake', 'recurring')
+    SELECT pg_notify('jobsd.task', 'recurring')
 )
 UPDATE jobsd.recurring_tasks
 SET
@@ -183,7 +183,7 @@ RETURNING key;
 
 -- remove: delete a task that was made at run time.
 WITH notified AS MATERIALIZED (
-    SELECT pg_notify('jobsd.wake', 'recurring')
+    SELECT pg_notify('jobsd.task', 'recurring')
 )
 DELETE FROM jobsd.recurring_tasks
 USING notified
@@ -193,7 +193,7 @@ RETURNING key;
 -- set_enabled: enable or disable a task that was made at run time; one that is enabled
 -- does not catch up on the runs of the time when it was disabled.
 WITH notified AS MATERIALIZED (
-    SELECT pg_notify('jobsd.wake', 'recurring')
+    SELECT pg_notify('jobsd.task', 'recurring')
 )
 UPDATE jobsd.recurring_tasks
 SET enabled = %(enabled)s,

@@ -31,7 +31,7 @@ BEGIN
             due < clock_timestamp() + interval '6 seconds'
             AND EXISTS (SELECT FROM jobsd.sleepers WHERE kind = 'dispatcher')
         ) THEN
-            PERFORM pg_notify('jobsd.wake', 'due');
+            PERFORM pg_notify('jobsd.due', 'due');
         END IF;
         RETURN 'scheduled';
     END IF;

@@ -151,7 +151,7 @@ BEGIN
     IF stored.fault IS NOT NULL THEN
         RAISE EXCEPTION 'enqueue: %', stored.fault USING ERRCODE = 'invalid_parameter_value';
     END IF;
-    PERFORM pg_notify('jobsd.wake', payload)
+    PERFORM pg_notify(CASE payload WHEN 'due' THEN 'jobsd.due' ELSE 'jobsd.wake' END, payload)
     FROM unnest(stored.payloads) AS payload
     WHERE stored.always OR EXISTS (SELECT FROM jobsd.sleepers);
     RETURN QUERY SELECT * FROM unnest(stored.ids, stored.states);

@@ -298,7 +298,7 @@ BEGIN
         SELECT
             pg_notify('jobsd.wake', 'cancel ' || process_id),
             -- Monitors: a process that stands still can't hear it.
-            CASE WHEN force THEN pg_notify('jobsd.forced', process_id::text) END
+            CASE WHEN force THEN pg_notify('jobsd.kill', process_id::text) END
         FROM (SELECT DISTINCT process_id FROM noted) AS processes
     )
     SELECT array_agg(job_id)
