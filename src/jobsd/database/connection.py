@@ -33,7 +33,7 @@ from .statements import Statement, channel, tables_are_at
 from .steps import latest_version, works_with_older
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Generator, Mapping, Sequence
 
     from .parameters import Plain
 
@@ -159,7 +159,7 @@ class Session:
         `sent` is called while the server works on them, before we wait for it.
         """
         connection = self.connection
-        with connection.pipeline():
+        with _pipeline(connection):
             cursors = [
                 self._execute(connection.cursor(), statement, parameters)
                 for statement, parameters in statements
@@ -215,6 +215,26 @@ class Session:
             connection.close()
             raise
         return connection
+
+
+@contextlib.contextmanager
+def _pipeline(connection: psycopg.Connection[Row]) -> Generator[None]:
+    """Send what the block says together; of several errors the first is raised.
+
+    It is kept from psycopg, which would log a warning of what the end of the pipeline raises
+    beside it: the one error tells all.
+    """
+    failed: psycopg.Error | None = None
+    try:
+        with connection.pipeline():
+            try:
+                yield
+            except psycopg.Error as error:
+                failed = error
+    except psycopg.Error as error:
+        raise failed or error from None
+    if failed is not None:
+        raise failed
 
 
 def connect(target: Target, name: str) -> Session:
