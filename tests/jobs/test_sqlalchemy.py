@@ -188,6 +188,27 @@ def test_a_session_of_any_database_can_be_waited_for(stored: Stored) -> None:
     assert (before, stored()) == ([], [1])
 
 
+@pytest.mark.parametrize("prepares", [True, False])
+def test_a_session_of_two_phases_is_waited_for(
+    engine: sa.Engine, stored: Stored, *, prepares: bool
+) -> None:
+    with engine.connect() as connection:
+        if connection.scalar(sa.text("SHOW max_prepared_transactions")) == "0":
+            pytest.skip("the server has max_prepared_transactions = 0")
+
+    for number, end in enumerate((Session.commit, Session.rollback)):
+        with Session(engine, twophase=True) as orm:
+            orm.execute(sa.text("SELECT 1"))
+            behind(orm, number)
+            if prepares:
+                orm.prepare()
+            before = stored()
+            end(orm)
+        assert before == ([] if number == 0 else [0])
+
+    assert stored() == [0]
+
+
 def test_a_flush_is_no_commit(engine: sa.Engine, stored: Stored) -> None:
     with Session(engine) as orm:
         orm.begin()
