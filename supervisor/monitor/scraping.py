@@ -3,7 +3,8 @@
 Of a full queue the server takes a while to count the jobs. It is asked by a thread in the
 background; as soon as it has the question, the one that answers the scrape sums up what the
 tree has counted and writes that down. So both cores work at the same time: 3,000 queues with a
-million ready jobs take as long as the longer half, and not as both. The thread in the
+million ready jobs take as long as the longer half, and not as both; the server shares its half
+among its parallel workers. The thread in the
 background is let ask first, because else it gets the interpreter only once in 5 ms, twenty
 times, before the server knows anything.
 """

@@ -32,10 +32,11 @@ one tree: add them up.
 
 A scrape costs the workers nothing: it reads shared memory, and queries the database at most
 once in five seconds. Ready jobs are counted one by one, never estimated: a million of them
-take a fifth of a second of one of the server's cores. Figures that took long to read are
-reported for twenty times as long. A tree counts 1,024 queues, 500 classes and 256 types of
-errors by name, and all others as `*other*`. It reports at most 10,000 queues, tasks and
-processes of a database.
+take a quarter of a second of the server's processor, which its parallel workers share if it has
+any. From three million on, a million of each queue are counted at most. Figures
+that took long to read are reported for twenty times as long. A tree counts 1,024 queues, 500
+classes and 256 types of errors by name, and all others as `*other*`. It reports at most 10,000
+queues, tasks and processes of a database.
 
 | metric | type | labels | meaning |
 |---|---|---|---|

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from jobs.placed import enqueue
 from jobsd.database.commits import Commits
 from jobsd.jobs import client, discards, inspect, lanes, listing, lost, queues
+from jobsd.operations import depths
 from jobsd.operations.gauges import database_figures
 from jobsd.processes import registry as processes
 from waiting import Stopwatch
@@ -77,6 +78,30 @@ def test_figures_count_parked_jobs_as_ready_and_say_which_nobody_knows(
     assert 3599 < figures.latencies_s["mail"] < 3700
     assert figures.unknown_jobs == {"mail": 2}
     assert 59 < figures.unknown_for_s["mail"] < 120
+
+
+def test_ready_jobs_are_as_many_in_one_pass_as_queue_by_queue(session: Session) -> None:
+    _parked(session, 0, 5)
+    for queue in ("mail", "mail", "night"):
+        enqueue(queue=queue)
+    enqueue(queue="full", key="a key")
+    jobs = {"mail": 4, "night": 1, "full": 1}
+
+    # The server knows of no rows yet, so one pass over all of them seems short.
+    assert (_ready(session, 0), _ready(session, 1)) == ((jobs, 0), (jobs, 4))
+
+    session.connection.execute("ANALYZE jobsd.ready_executions")
+    assert (_ready(session, 3), _ready(session, 4)) == ((jobs, 0), (jobs, 4))
+
+
+def _ready(session: Session, together_max: int) -> tuple[dict[str, int], int]:
+    """Return the ready jobs by queue, and how many rows came of one pass."""
+    wanted = depths.asked(1000, together_max=together_max)
+    fetched: list[list[tuple[Any, ...]]] = session.fetch_together(list(wanted.values()))
+    read = dict(zip(wanted, fetched, strict=True))
+    counts, _ = depths.by_queue(read)
+    ready = {queue: states["ready"] for queue, states in counts.items()}
+    return ready, len(read.get("together", ()))
 
 
 def test_a_parked_job_is_shown_and_listed_as_ready_behind_its_lane(session: Session) -> None:

@@ -1,6 +1,7 @@
 -- ready: for each queue, how many jobs are ready and since when the oldest has waited. Names
 -- come from index skips, over queues and priorities, over lanes, and over limited jobs; the first
--- job of each is its oldest; counts come from the same index. At most 10,000 skips, and `most` rows of a queue counted.
+-- job of each is its oldest; counts come from the same index. At most 10,000 skips, and `most` rows
+-- of a queue counted; no counts where `together` has them.
 WITH RECURSIVE pair AS (
     (
         SELECT queue_name, priority, job_id, 1 AS turn
@@ -60,14 +61,25 @@ WITH RECURSIVE pair AS (
 )
 SELECT
     first.queue_name,
-    (
-        SELECT count(*)
-        FROM (
-            SELECT FROM jobsd.all_ready_executions AS ready
-            WHERE ready.queue_name = first.queue_name
-            LIMIT %(most)s
-        ) AS counted
-    ),
+    CASE
+        WHEN %(together_max)s <= (
+            SELECT sum(greatest(reltuples, 0))
+            FROM pg_class
+            WHERE oid = ANY (ARRAY[
+                'jobsd.ready_executions'::regclass,
+                'jobsd.parked_executions'::regclass,
+                'jobsd.blocked_executions'::regclass
+            ])
+        )
+            THEN (
+                SELECT count(*)
+                FROM (
+                    SELECT FROM jobsd.all_ready_executions AS ready
+                    WHERE ready.queue_name = first.queue_name
+                    LIMIT %(most)s
+                ) AS counted
+            )
+    END,
     coalesce(
         extract(epoch FROM now() - min(greatest(job.created_at, job.scheduled_at))), 0
     )::float8
@@ -81,6 +93,46 @@ FROM (
 LEFT JOIN jobsd.jobs AS job ON job.id = first.job_id
 GROUP BY first.queue_name
 ORDER BY first.queue_name;
+
+-- together: count the ready jobs of each queue, in one pass over all of them: unlike counts of one
+-- queue after the other it is shared among parallel workers of the server, where there are many
+-- jobs. A queue has up to three rows, of the places in which jobs wait. No rows where the server believes
+-- that there are `together_max` of them or more: nothing bounds this pass but its end.
+WITH known AS MATERIALIZED (
+    SELECT sum(greatest(reltuples, 0)) AS jobs
+    FROM pg_class
+    WHERE oid = ANY (ARRAY[
+        'jobsd.ready_executions'::regclass,
+        'jobsd.parked_executions'::regclass,
+        'jobsd.blocked_executions'::regclass
+    ])
+)
+(
+    SELECT queue_name, count(*)
+    FROM jobsd.ready_executions
+    WHERE %(together_max)s > (SELECT jobs FROM known)
+    GROUP BY queue_name
+    ORDER BY queue_name
+    LIMIT 10000
+)
+UNION ALL
+(
+    SELECT queue_name, count(*)
+    FROM jobsd.parked_executions
+    WHERE %(together_max)s > (SELECT jobs FROM known)
+    GROUP BY queue_name
+    ORDER BY queue_name
+    LIMIT 10000
+)
+UNION ALL
+(
+    SELECT queue_name, count(*)
+    FROM jobsd.blocked_executions
+    WHERE position IS NOT NULL AND %(together_max)s > (SELECT jobs FROM known)
+    GROUP BY queue_name
+    ORDER BY queue_name
+    LIMIT 10000
+);
 
 -- elsewhere: for each queue, how many jobs are in the other states, and how old the oldest
 -- claim is. Few as a rule; of very many, the first `most` are counted (at most a hundred thousand
