@@ -17,9 +17,9 @@ if TYPE_CHECKING:
 class Firewall:
     """Relays bytes between clients and the server, until it has forgotten a connection."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, port: int = 0) -> None:
         self._parts = conninfo.conninfo_to_dict(url)
-        self._listener = socket.create_server(("127.0.0.1", 0))
+        self._listener = socket.create_server(("127.0.0.1", port))
         self._peers: dict[socket.socket, socket.socket] = {}
         self._forgotten: list[socket.socket] = []
         self._over = False
@@ -90,9 +90,9 @@ class Firewall:
 
 
 @contextlib.contextmanager
-def firewall(url: str) -> Generator[Firewall]:
+def firewall(url: str, port: int = 0) -> Generator[Firewall]:
     """One that stands until the end of the block."""
-    made = Firewall(url)
+    made = Firewall(url, port)
     try:
         yield made
     finally:

@@ -17,6 +17,8 @@ from psycopg import errors, generators
 from psycopg.adapt import Transformer
 from psycopg.pq import ConnStatus, TransactionStatus
 
+from jobsd.clock import monotonic
+
 from .connection import UNKNOWN, VERSION
 from .deadline import (
     CANCEL_SHARE,
@@ -27,6 +29,7 @@ from .deadline import (
     is_cancelled,
     refuse_nul,
 )
+from .hosts import LONG_S, are_several, awake, heard, note
 from .parameters import as_bytes
 from .session_settings import CLIENT_CHECK, NOT_HERE, setting_query, settings
 from .socket_watch import SocketWatch
@@ -267,9 +270,9 @@ async def open_async_connection(target: Target, name: str) -> AsyncDeadlineConne
         psycopg.OperationalError: when the server can't be reached in time.
         psycopg.ProgrammingError: when the URL can't be read.
     """
-    connection = await AsyncDeadlineConnection.connect(
-        **connect_parameters(target.url, name), autocommit=True
-    )
+    parameters = connect_parameters(target.url, name)
+    connect = _connect_to_several if are_several(parameters) else _connect
+    connection = await connect(parameters)
     connection.deadline_s = target.deadline_s
     connection.schema = target.schema
     try:
@@ -281,6 +284,24 @@ async def open_async_connection(target: Target, name: str) -> AsyncDeadlineConne
         raise
     connection.prepare_threshold = None if pooled else 0
     return connection
+
+
+async def _connect(parameters: dict[str, Any]) -> AsyncDeadlineConnection:
+    return await AsyncDeadlineConnection.connect(**parameters, autocommit=True)
+
+
+async def _connect_to_several(parameters: dict[str, Any]) -> AsyncDeadlineConnection:
+    tried, began = heard(parameters), monotonic()
+    try:
+        return await _connect(tried)
+    except psycopg.OperationalError:
+        others = await asyncio.to_thread(awake, parameters)
+        if others is None:
+            raise
+    finally:
+        if (took_s := monotonic() - began) >= LONG_S:
+            await asyncio.to_thread(note, tried, took_s)
+    return await _connect(others)
 
 
 async def _ask_version(connection: AsyncDeadlineConnection, schema: str) -> None:

@@ -26,6 +26,8 @@ from psycopg.types.json import set_json_loads
 
 from jobsd.clock import monotonic
 
+from .hosts import are_several, awake, heard, note
+
 if TYPE_CHECKING:
     from collections.abc import Generator, Sequence
 
@@ -254,11 +256,31 @@ def open_connection(url: str, name: str, deadline_s: float) -> DeadlineConnectio
         psycopg.OperationalError: when the server can't be reached in time.
         psycopg.ProgrammingError: when the URL can't be read.
     """
-    connection = DeadlineConnection.connect(**connect_parameters(url, name), autocommit=True)
+    parameters = connect_parameters(url, name)
+    connection = (
+        _connect_to_several(parameters) if are_several(parameters) else _connect(parameters)
+    )
     connection.deadline_s = deadline_s
     set_json_loads(_read_json, connection)
     connection.adapters.register_loader("timestamptz", _TimestampLoader)
     return connection
+
+
+def _connect(parameters: dict[str, Any]) -> DeadlineConnection:
+    return DeadlineConnection.connect(**parameters, autocommit=True)
+
+
+def _connect_to_several(parameters: dict[str, Any]) -> DeadlineConnection:
+    tried, began = heard(parameters), monotonic()
+    try:
+        return _connect(tried)
+    except psycopg.OperationalError:
+        others = awake(parameters)
+        if others is None:
+            raise
+    finally:
+        note(tried, monotonic() - began)
+    return _connect(others)
 
 
 class _TimestampLoader(TimestamptzLoader):

@@ -1,0 +1,106 @@
+"""Connects past those hosts of a URL that are silent.
+
+libpq tries the hosts that a URL names from the first one on, and waits `connect_timeout` for
+each one whose address is gone. While a cluster fails over, we try again and again until a
+standby is promoted: a dead host would stretch each attempt, and put off the one that succeeds,
+by seconds.
+
+So after an attempt that took long a process looks which hosts are silent, and leaves them out
+for a while: it tries them only if none of the others will do, and only those that show a sign
+of life. The order of the others and which of them will do (`target_session_attrs`,
+`load_balance_hosts`) remain libpq's business.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+from typing import TYPE_CHECKING, Any
+
+from jobsd.clock import monotonic
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    Parameters = dict[str, Any]
+
+LONG_S = 1.0
+"""An attempt that took so long has probably waited for a silent host."""
+SIGN_S = 0.25
+"""How long a host may take to accept or refuse a connection; one that is merely far away, or
+whose packets are lost, is looked at again by the next attempt."""
+SILENT_S = 30.0
+"""For how long a host that was silent is not tried like the others."""
+
+_LISTS = ("host", "hostaddr", "port")
+_PORT = "5432"
+
+_silent: dict[str, float] = {}
+"""When a place was found silent, for all connections of this process."""
+
+
+def are_several(parameters: Parameters) -> bool:
+    """Return whether there is a choice of hosts."""
+    return any("," in str(parameters.get(each) or "") for each in _LISTS[:2])
+
+
+def heard(parameters: Parameters) -> Parameters:
+    """Return the parameters with the hosts alone that were not silent; with all if all were."""
+    return _with(parameters, lambda place: not _is_known_silent(place)) or parameters
+
+
+def awake(parameters: Parameters) -> Parameters | None:
+    """Return the parameters with those hosts that were silent and show a sign of life again.
+
+    It waits `SIGN_S` for each of them that does not. One that is farther away than that is
+    tried like the others again after `SILENT_S`, however often it was looked at meanwhile.
+    """
+    return _with(parameters, lambda place: _is_known_silent(place) and not _is_silent(place))
+
+
+def note(parameters: Parameters, took_s: float) -> None:
+    """Find out who is silent, after an attempt at all hosts of the parameters."""
+    if took_s >= LONG_S:
+        for place in _places(parameters):
+            if _is_silent(place):
+                _silent[str(place)] = monotonic()
+
+
+def _with(parameters: Parameters, has: Callable[[Parameters], bool]) -> Parameters | None:
+    """Return the parameters with the places alone of which something is true."""
+    places = [place for place in _places(parameters) if has(place)]
+    if not places:
+        return None
+    lists = {key: ",".join(place[key] for place in places) for key in places[0]}
+    return {**parameters, **lists}
+
+
+def _places(parameters: Parameters) -> list[Parameters]:
+    """Return the hosts one by one; none where libpq would refuse the lists."""
+    lists = {key: str(parameters[key]).split(",") for key in _LISTS if parameters.get(key)}
+    count = max(map(len, lists.values()), default=0)
+    if len(lists.get("port", ())) == 1:
+        lists["port"] *= count
+    if any(len(each) != count for each in lists.values()):
+        return []
+    return [dict(zip(lists, place, strict=True)) for place in zip(*lists.values(), strict=True)]
+
+
+def _is_known_silent(place: Parameters) -> bool:
+    return monotonic() - _silent.get(str(place), float("-inf")) < SILENT_S
+
+
+def _is_silent(place: Parameters) -> bool:
+    """Return whether a host gives no answer, not even that it refuses us.
+
+    The host's kernel answers, so a server that is merely busy is not silent.
+    """
+    host = place.get("hostaddr") or place.get("host") or ""
+    if not host or host.startswith(("/", "@")):
+        return False
+    with contextlib.suppress(OSError, ValueError):
+        try:
+            socket.create_connection((host, int(place.get("port") or _PORT)), SIGN_S).close()
+        except TimeoutError:
+            return True
+    return False
