@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Mapping, Sequence
 
     from .parameters import Plain
+    from .statements import Topic
 
 Row = tuple[Any, ...]
 
@@ -84,7 +85,7 @@ class Session:
         deadline_s: float | None = None,
         listen: bool = False,
         plan_once: bool = False,
-        topic: str = "wake",
+        topic: Topic = "wake",
     ) -> None:
         self.target = target
         self.name = name

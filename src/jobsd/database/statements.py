@@ -18,7 +18,7 @@ from __future__ import annotations
 import re
 from functools import cache
 from pkgutil import get_data
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from jobsd.late import dataclass, pattern
 
@@ -113,12 +113,14 @@ def quote_identifier(name: str) -> str:
     return f'"{doubled}"'
 
 
-def channel(schema: str, topic: str = "wake") -> str:
-    """Return the notification channel of a topic, of the queue in this schema.
+Topic = Literal["wake", "due", "task", "kill", "done"]
+"""Who listens is woken by each notification of its channel, so each kind of process has one: the
+workers, the dispatchers, the schedulers, the monitors, and whoever waits for a job. None is
+longer than four letters: the longest schema that is allowed leaves no room for more."""
 
-    Who listens is woken by each notification of its channel, so each kind of process has one:
-    `wake` the workers, `due` the dispatchers, `task` the schedulers, `kill` the monitors, and
-    `done` whoever waits for a job. None is longer than four letters.
+
+def channel(schema: str, topic: Topic = "wake") -> str:
+    """Return the notification channel of a topic, of the queue in this schema.
 
     Raises:
         ValueError: when PostgreSQL allows no such schema, or no such channel.
