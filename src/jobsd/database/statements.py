@@ -114,9 +114,9 @@ def quote_identifier(name: str) -> str:
 
 
 Topic = Literal["wake", "due", "task", "kill", "done"]
-"""Who listens is woken by each notification of its channel, so each kind of process has one: the
-workers, the dispatchers, the schedulers, the monitors, and whoever waits for a job. None is
-longer than four letters: the longest schema that is allowed leaves no room for more."""
+"""Who listens is woken by each notification of its channel, so each kind of process has one:
+workers, dispatchers, schedulers, monitors, and whoever waits for a job. None is longer than
+four letters: the longest schema that is allowed leaves no room for more."""
 
 
 def channel(schema: str, topic: Topic = "wake") -> str:
