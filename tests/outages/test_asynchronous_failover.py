@@ -79,6 +79,7 @@ def _ask(url: str, query: str) -> list[tuple[Any, ...]]:
 
 
 @pytest.mark.long
+@pytest.mark.timeout(420)
 @pytest.mark.failure(
     "The primary dies, an asynchronous standby that is seconds behind is promoted, and a"
     " PgBouncer leads there: 60 workers with long jobs may miss it.",

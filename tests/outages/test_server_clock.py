@@ -72,11 +72,16 @@ def _set(clock: Path, ahead: str) -> None:
     new.rename(clock)
 
 
-def _follows(tree: Ordeal, jump: str) -> None:
-    """See that all goes on by the server's clock as it is since it has jumped."""
+def _jumped(tree: Ordeal, to_s: int) -> datetime | None:
+    """Return the server's time once it is so many seconds off the machine's."""
     ((now,),) = tree.query("SELECT clock_timestamp()")
     ahead_s = (now - datetime.now(UTC)).total_seconds()
-    assert abs(ahead_s - int(jump[:-1]) * 3600) < 60
+    return now if abs(ahead_s - to_s) < 60 else None
+
+
+def _follows(tree: Ordeal, jump: str) -> None:
+    """See that all goes on by the server's clock as it is since it has jumped."""
+    now = wait_for(lambda: _jumped(tree, int(jump[:-1]) * 3600), what="the clock to jump")
     tree.recovered(Stopwatch())
     wait_for(lambda: tree.query(TICKED.format(now))[0][0] >= 2, FOLLOWS_S, tree.tree.reported)
     wait_for(lambda: tree.query(BEATS) == [(True,)], FOLLOWS_S, lambda: str(tree.query(BEATS)))
