@@ -102,10 +102,11 @@ def test_a_database_that_stays_away_is_waited_for_without_a_word(
         reported = _until_all_is_said(tree)
 
         passes(seconds)
-        more = len(tree.tree.lines) - reported
+        # The minute's count may be of what was done before.
+        more = [line for line in tree.tree.lines[reported:] if "jobs.counted" not in line]
         running.start()
 
         assert tree.recovered(returned(running, url)) < RECOVERY_S
         tree.check()
-        assert more == 0
+        assert more == []
         assert tree.tree.events("supervisor.stalled") == []
