@@ -55,10 +55,14 @@ def by_queue(read: Mapping[str, Rows]) -> tuple[Depths, dict[str, float]]:
         found[queue][state] = count
         if age_s is not None:
             claim_ages_s[queue] = age_s
+    uncounted = set[str]()
     for queue, count, _ in read["ready"]:
         found[queue]["ready"] = count or 0
+        if count is None:
+            uncounted.add(queue)
     for queue, count in read.get("together", ()):
-        # Only so many names are listed.
-        if "ready" in found.get(queue, ()):
+        # Only so many names are listed; and between the two statements the server may have
+        # learned that there are more jobs, or fewer.
+        if queue in uncounted:
             found[queue]["ready"] += count
     return found, claim_ages_s
