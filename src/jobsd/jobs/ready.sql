@@ -254,7 +254,8 @@ UNION ALL
 
 -- survey: list the queues of some prefixes that have ready jobs, limited ones among them, and are
 -- not paused, by skipping from one to the next, and say whether the paused ones hold many. The
--- limit comes last: queues of others, and paused ones, may be any number.
+-- limit comes last: queues of others, and paused ones, may be any number. The limit within keeps
+-- the planner from walking all ready jobs to find those of paused queues.
 WITH RECURSIVE known AS (
     (SELECT queue_name FROM jobsd.ready_executions ORDER BY queue_name LIMIT 1)
     UNION ALL
@@ -307,7 +308,11 @@ SELECT
         FROM (
             SELECT
             FROM jobsd.pauses AS pause
-            JOIN jobsd.ready_executions AS ready ON ready.queue_name = pause.queue_name
+            CROSS JOIN LATERAL (
+                SELECT FROM jobsd.ready_executions AS ready
+                WHERE ready.queue_name = pause.queue_name
+                LIMIT %(many)s
+            ) AS ready
             LIMIT %(many)s
         ) AS held
     );
