@@ -120,7 +120,7 @@ class Cancels:
             if self._ledger.claim_of(InClaim(running.id, running.claim_id)) == job.claim_id:
                 known = registry.find(running.class_name)
                 grace_s = kill_after_s(None if known is None else known.time_limit)
-                seat.limit_hard(job, 0.0, grace_s, ("discarded", 0.0), from_now=True)
+                seat.limit_forced(job, grace_s, ("discarded", 0.0))
                 return True
         return False
 

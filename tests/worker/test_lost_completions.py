@@ -180,8 +180,7 @@ def test_the_limit_of_a_job_moves_with_it_into_another_claim(make_worker: MakeWo
     entry = make_worker().context.entry
     entry.started(0, 5, 7)
     limit = entry.hard_limit(0)
-    limit.set(InClaim(5, 7), 1.0, 1.0, ("failed", 0.0))
-    limit.move(1.0)
+    limit.say(1.0, 1.0, ("failed", 0.0), 0, InClaim(5, 7), 1.0)
 
     entry.moved(5, 7, 9)
 

@@ -87,16 +87,19 @@ def bounded() -> None:
 
 def test_each_job_that_is_ended_for_its_time_waits_by_a_draw_of_its_own() -> None:
     entry = Scoreboard().entries[0]
-    thread = Interruptible(hard=entry.hard_limit(0))
-    waits: list[float] = []
-    for number in (1, 2, 3):
-        entry.started(0, number, 7)
-        bound = ClaimedJob(7, number, bounded.definition.name, "[]", "q", 0, 2, 0, None, 0, 0)
-        perform(bound, thread)
-        entry.hard_limit(0).move(1)
-        waits += [each.wait_s for each in entry.overdue()]
+    for number in range(3):
+        limit = entry.hard_limit(number)
+        # Of one thread none but the last can be ended with its process.
+        for of_thread in (1, 2):
+            job_id = 10 * number + of_thread
+            entry.started(number, job_id, 7)
+            bound = ClaimedJob(
+                7, job_id, bounded.definition.name, "[]", "q", 0, 2, 0, None, 0, 0
+            )
+            perform(bound, Interruptible(hard=limit))
+        limit.move(1)
 
-    assert waits == [0, 1, 2]
+    assert [each.wait_s for each in entry.overdue()] == [0, 2, 4]
 
 
 def test_a_class_has_the_options_of_its_parents() -> None:

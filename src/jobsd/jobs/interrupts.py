@@ -63,22 +63,53 @@ class Interruptible:
         self.due = due = monotonic() + limit_s
         self._limited(limit_s, due)
 
+    def limit_again(self, case: object) -> bool:
+        """Say by when the job that begins now has to have ended, if it is as the one before.
+
+        What becomes of it is the same in each `case`: so that is written once for many jobs.
+        """
+        hard = self.hard
+        if hard is None:
+            return True
+        if hard.case != case:
+            return False
+        # Invariant: first this, by which the end of the job knows that there is a moment.
+        self.grace_s = grace_s = hard.grace_s
+        if not self.shields:
+            hard.move(self.due + grace_s)
+        return True
+
     def limit_hard(
+        self, case: object, limit_s: float, grace_s: float, verdict: tuple[str, float]
+    ) -> None:
+        """Say so of one that is not as the one before: also what is to become of it."""
+        hard = self.hard
+        # Invariant: before the row is written: who writes it meanwhile, or what ends us in
+        # that, takes it back.
+        hard.grace_s, hard.case = grace_s, case
+        try:
+            hard.say(limit_s, grace_s, verdict, self.thread_id)
+        except BaseException:
+            hard.case = None
+            raise
+        self.limit_again(hard.case)
+
+    def limit_forced(
         self,
         job: Any,  # noqa: ANN401 - as `hard` has it
-        limit_s: float,
         grace_s: float,
         verdict: tuple[str, float],
-        *,
-        from_now: bool = False,
     ) -> None:
-        """Say by when the job has to have ended, and what is to become of it else."""
+        """Say that the job which runs has to have ended so soon. Called by another thread."""
         if self.hard is None:
             return
-        self.hard.set(job, limit_s, grace_s, verdict, self.thread_id)
         self.grace_s = grace_s
-        if not self.shields:
-            self._count_from(monotonic(), from_now=from_now)
+        shielded = None
+        # Once more where it has begun or ended a shield meanwhile.
+        while shielded != (now_shielded := bool(self.shields)):
+            shielded = now_shielded
+            at_s = 0.0 if shielded else monotonic() + grace_s
+            self.hard.say(0.0, grace_s, verdict, self.thread_id, job, at_s)
 
     def limit_now(
         self,
@@ -89,14 +120,14 @@ class Interruptible:
     ) -> None:
         """Say that the job has to go at once: nothing runs beside it in its loop."""
         if self.hard is not None:
-            self.hard.set(job, -stood_s, grace_s, verdict, self.thread_id)
-            self.hard.move(monotonic())
             self.grace_s = grace_s
+            self.hard.say(-stood_s, grace_s, verdict, self.thread_id, job, monotonic())
 
     def unlimit(self) -> None:
         """Say that the job has ended."""
-        self.grace_s = None
+        # Invariant: in this order, since an exception may come between the two.
         self.hard.move(0)
+        self.grace_s = None
 
     def shield(self) -> None:
         """Begin a shield: in the outermost one no limit counts."""
@@ -111,10 +142,10 @@ class Interruptible:
             self._count_from(monotonic())
         self.deliver()
 
-    def _count_from(self, now: float, *, from_now: bool = False) -> None:
+    def _count_from(self, now: float) -> None:
         grace_s = self.grace_s
         if grace_s is not None:
-            began = now if from_now or self.due == NEVER else max(now, self.due)
+            began = now if self.due == NEVER else max(now, self.due)
             self.hard.move(began + grace_s)
 
     def enter(self) -> None:

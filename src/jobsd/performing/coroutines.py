@@ -326,6 +326,8 @@ class Coroutines:
 
         for slot, (_, _, seat) in [*self._running.items()]:
             if seat.task is not None and seat.task.done():
+                if seat.grace_s is not None:
+                    seat.unlimit()
                 error = asyncio.CancelledError("the task was cancelled before it began")
                 self._end(slot, Outcome(Verdict("failed"), exception=error))
 

@@ -110,6 +110,8 @@ class Hand:
         try:
             outcome = Context().run(perform, job, self.thread)
         except BaseException as stray:  # noqa: BLE001 - it came before or behind the job's code
+            if self.thread.grace_s is not None:
+                self.thread.unlimit()
             outcome = Outcome(Verdict("failed"), exception=stray)
         self.outcome = outcome
         self.adrift = False

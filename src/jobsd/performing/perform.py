@@ -87,7 +87,7 @@ made_run: Callable[[tuple[ClaimedJob, Outcome, float, float]], Run] = partial(
 """Make a run from its fields: in half of the time."""
 
 _CASES_MAX = 1000
-_if_ended: dict[tuple[int, int, int], tuple[Policy, str]] = {}
+_outcomes: dict[tuple[int, int, int], tuple[Policy, str]] = {}
 """What becomes of a job whose process has to be ended, by its policy and attempt."""
 
 
@@ -207,20 +207,29 @@ def _limit_hard(
     seat: Interruptible, job: ClaimedJob, definition: Definition, limit_s: float
 ) -> None:
     """Say what becomes of a job that does not end, once its process has gone with it."""
-    # Kept: to judge takes as long as to perform a small job, and hardly any job comes to it.
+    case = definition, limit_s, job.attempts, job.max_attempts
+    if not seat.limit_again(case):
+        seat.limit_hard(case, limit_s, *_if_ended(definition, job))
+
+
+def _if_ended(definition: Definition, job: ClaimedJob) -> tuple[float, tuple[str, float]]:
+    """Return how long a job has after its limit, and what becomes of it with its process.
+
+    The wait is drawn for each thread: else the jobs of an ended process would all come back at
+    one moment.
+    """
     policy, attempt = definition.policy, job.attempts + 1
     case = id(policy), attempt, job.max_attempts
-    kept = _if_ended.get(case)
+    kept = _outcomes.get(case)
     if kept is None or kept[0] is not policy:
+        # Kept: to judge takes as long as to perform a small job.
         judged = judge(policy, TimeLimitExceeded(), attempt, job.max_attempts)
-        if len(_if_ended) >= _CASES_MAX:
-            _if_ended.clear()
-        kept = _if_ended[case] = policy, judged.outcome
+        if len(_outcomes) >= _CASES_MAX:
+            _outcomes.clear()
+        kept = _outcomes[case] = policy, judged.outcome
     outcome = kept[1]
-    # Not kept: else the jobs of an ended process would all come back at one moment.
     wait_s = drawn_wait_s(policy, attempt) if outcome == "retried" else 0.0
-    grace_s = kill_after_s(definition.time_limit)
-    seat.limit_hard(InClaim(job.id, job.claim_id), limit_s, grace_s, (outcome, wait_s))
+    return kill_after_s(definition.time_limit), (outcome, wait_s)
 
 
 def limit_blocking(seat: Interruptible, job: ClaimedJob, stood_s: float) -> None:

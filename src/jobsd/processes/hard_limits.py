@@ -8,6 +8,7 @@ that runs; so it does no harm when it comes late.
 
 from __future__ import annotations
 
+from array import array
 from typing import TYPE_CHECKING, NamedTuple
 
 from jobsd.clock import monotonic_ns
@@ -20,8 +21,10 @@ from .words import Text, Word
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-_, _JOB, _CLAIM, _GRACE_US, _LIMIT_US, _OUTCOME, _WAIT_US, _THREAD = range(8)
-_ROW = 8
+_JOB, _CLAIM, _ROW = 1, 2, 8
+"""Of a row: the moment, job and claim, then what is to become of it."""
+_IN_CELL = InClaim(0, 0)
+"""Stands for the job that is in the cell."""
 LIMITED = 29
 """Up to which row limits were written: behind it, nothing was ever touched."""
 FORCED = 30
@@ -50,44 +53,43 @@ class Overdue(NamedTuple):
 
 
 class HardLimit:
-    """One row, as what runs the jobs of its cell writes it."""
+    """One row, as what runs the jobs of its cell writes it.
 
-    __slots__ = ("_at", "_row", "_said", "_words")
+    It says what becomes of the job in its cell, whichever that is, from the moment that `move`
+    has said: so of most jobs nothing is written but that. Where it names a job, it is about
+    that one alone: another thread has written it, and the job may have ended meanwhile.
+    """
+
+    __slots__ = ("_at", "_row", "_words", "case", "grace_s")
 
     def __init__(self, words: memoryview[int], row: int) -> None:
         self._words = words
         self._row = row
         self._at = _ROWS_AT + row * _ROW
-        self._said: tuple[float, float, tuple[str, float], int] | None = None
+        self.case: object = None
+        """Of which jobs it tells now; None: it names one, or nothing was said."""
+        self.grace_s = 0.0
+        """How long these have between the limit and the moment."""
 
-    def set(
+    def say(  # noqa: PLR0913, PLR0917 - the words of a row
         self,
-        job: InClaim,
         limit_s: float,
         grace_s: float,
         verdict: tuple[str, float],
         thread: int = 0,
+        job: InClaim = _IN_CELL,
+        at_s: float = 0.0,
     ) -> None:
-        """Say what is to become of a job that does not end, once `move` has said when."""
-        words, at = self._words, self._at
-        words[at] = 0
-        words[at + _JOB], words[at + _CLAIM] = job
-        # Mostly it is as for the job before, and to write it takes as long as the rest of this.
-        said = limit_s, grace_s, verdict, thread
-        if said != self._said:
-            self._say(limit_s, grace_s, verdict, thread)
-            self._said = said
-
-    def _say(
-        self, limit_s: float, grace_s: float, verdict: tuple[str, float], thread: int
-    ) -> None:
+        """Say what is to become of a job that does not end, and from which moment on."""
         words, at = self._words, self._at
         outcome, wait_s = verdict
-        words[at + _GRACE_US] = int(grace_s * 1e6)
-        words[at + _LIMIT_US] = int(limit_s * 1e6)
-        words[at + _OUTCOME] = OUTCOMES.index(outcome)
-        words[at + _WAIT_US] = int(wait_s * 1e6)
-        words[at + _THREAD] = thread
+        index = OUTCOMES.index(outcome)
+        numbers = (grace_s * 1e6, limit_s * 1e6, index, wait_s * 1e6, thread)
+        # Invariant: by one call. Else a job's thread and the control thread could each have
+        # written a half of it.
+        words[at : at + _ROW] = array("q", [int(at_s * 1e9), *job, *map(int, numbers)])
+        if job != _IN_CELL:
+            self.case = None
         if self._row == _FORCED_ROW:
             words[FORCED] = 1
         elif self._row >= words[LIMITED]:
@@ -128,8 +130,7 @@ class HardLimits(RunningJobs):
     def force(self, job: InClaim, grace_s: float) -> None:
         """Say that a job is to go that was cancelled by force. Called by the monitor."""
         row = HardLimit(self.words, _FORCED_ROW)
-        row.set(job, 0.0, grace_s, ("discarded", 0.0))
-        row.move(monotonic_ns() / 1e9 + grace_s)
+        row.say(0.0, grace_s, ("discarded", 0.0), 0, job, monotonic_ns() / 1e9 + grace_s)
 
     @property
     def forced_job(self) -> InClaim | None:
@@ -154,7 +155,8 @@ class HardLimits(RunningJobs):
     def overdue(self, now_ns: int | None = None) -> list[Overdue]:
         """Return the jobs that run, or ran when the process died, and are over their limits."""
         now_ns = monotonic_ns() if now_ns is None else now_ns
-        late = [self._read(at) for at, hard in self._hard() if hard <= now_ns]
+        read = [self._read(row, hard) for row, hard in self._hard() if hard <= now_ns]
+        late = [each for each in read if each is not None]
         if not late:
             return []
         # One that has ended badly stands in its cell until that is noted down.
@@ -166,11 +168,19 @@ class HardLimits(RunningJobs):
         words = self.words
         rows = range(words[LIMITED])
         for row in (*rows, _FORCED_ROW) if words[FORCED] else rows:
-            at = _ROWS_AT + row * _ROW
-            if hard := words[at]:
-                yield at, hard
+            if hard := words[_ROWS_AT + row * _ROW]:
+                yield row, hard
 
-    def _read(self, at: int) -> Overdue:
-        hard, job_id, claim_id, grace, limit, outcome, wait, thread = self.words[at : at + _ROW]
-        job, verdict = InClaim(job_id, claim_id), OUTCOMES[outcome]
-        return Overdue(job, hard, limit / 1e6, grace / 1e6, verdict, wait / 1e6, thread)
+    def _read(self, row: int, hard: int) -> Overdue | None:
+        """Return what a row says of its job, None if that has ended since it was `hard`."""
+        at = _ROWS_AT + row * _ROW
+        _, *job, grace, limit, outcome, wait, thread = self.words[at : at + _ROW]
+        said = InClaim(*job)
+        if said == _IN_CELL:
+            said = self._in_cell(row)
+        # Invariant: read again at last. The next job in the cell has no moment, or a later one
+        # than a moment that is over: so as long as this stands, all of it is about one job.
+        if self.words[at] != hard:
+            return None
+        limits = limit / 1e6, grace / 1e6, OUTCOMES[outcome], wait / 1e6, thread
+        return Overdue(said, hard, *limits)

@@ -186,6 +186,13 @@ class RunningJobs:
             if job_id < 0
         ]
 
+    def _in_cell(self, row: int) -> InClaim:
+        """Return what stands at a thread, or in a slot: these are counted behind threads."""
+        slot = row - THREADS_MAX
+        if slot < 0:
+            return InClaim(self.words[_CELLS_AT + row], self.words[_CELL_CLAIMS_AT + row])
+        return InClaim(self.words[_SLOTS_AT + slot], self.words[_SLOT_CLAIMS_AT + slot])
+
     def _in_threads(self) -> Iterator[tuple[int, InClaim]]:
         succeeded = set(self._ended())
         cells = self.words[_CELLS_AT:_CELL_CLAIMS_AT], self.words[_CELL_CLAIMS_AT:_ENDED_AT]
