@@ -30,6 +30,8 @@ class Peer:
     forks: bool = False
     bulk: bool = True
     redis: bool = False
+    coroutines: bool = False
+    """Whether its adapter can run jobs as coroutines, many at once: `on_loop` there."""
     sizes: tuple[int, int, int] = SIZE
     gap_s: float = 0.02
     """Between two jobs whose latency is measured: longer where a queue looks more seldom."""
@@ -44,6 +46,7 @@ OURS = Peer(
     "SELECT (SELECT count(*) FROM jobsd.all_ready_executions)"
     " + (SELECT count(*) FROM jobsd.claims)",
     forks=True,
+    coroutines=True,
     sizes=(60_000, 60_000, 100_000),
 )
 
@@ -73,8 +76,10 @@ PEERS = (
         "for_pgqueuer.py",
         "python3.11",
         ("pgqueuer", "asyncpg"),
-        "asyncpg, coroutines, its default batch of 10 and no bound on tasks",
+        "asyncpg, coroutines, its default batch of 10 and no bound on tasks; 500 at once:"
+        " batches of 250",
         "SELECT count(*) FROM pgqueuer",
+        coroutines=True,
         sizes=(10_000, 10_000, 10_000),
     ),
     Peer(
@@ -99,8 +104,9 @@ PEERS = (
         "for_chancy.py",
         "python3.11",
         ("chancy",),
-        "threads, eager_polling, polling_interval 1",
+        "threads, or AsyncExecutor for 500 coroutines; eager_polling, polling_interval 1",
         "SELECT count(*) FROM chancy_jobs WHERE state IN ('pending', 'running')",
+        coroutines=True,
     ),
     Peer(
         "procrastinate",
@@ -109,6 +115,7 @@ PEERS = (
         ("procrastinate", "psycopg[binary,pool]"),
         "coroutines, concurrency T",
         "SELECT count(*) FROM procrastinate_jobs WHERE status IN ('todo', 'doing')",
+        coroutines=True,
         sizes=(1_500, 2_500, 3_000),
     ),
     Peer(

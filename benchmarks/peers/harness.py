@@ -35,6 +35,9 @@ if TYPE_CHECKING:
     from .environments import Environment
 
 LAYOUTS = ((1, 1), (1, 3), (2, 5))
+COROUTINES = 500
+SLEEPS_S = {"coroutines_noop_per_s": 0.0, "coroutines_sleep_per_s": 0.02}
+"""How long each coroutine waits, of which so many run at once."""
 _STAMP = struct.Struct("<dd")
 _PATIENCE_S = 120.0
 _STOP_S = 15.0
@@ -168,8 +171,13 @@ class Running:
 
 
 @contextlib.contextmanager
-def running(peer: Peer, environment: Environment, server: Server) -> Generator[Running]:
-    """Have a peer with its tables made and nothing in them."""
+def running(
+    peer: Peer, environment: Environment, server: Server, sleep_s: float | None = None
+) -> Generator[Running]:
+    """Have a peer with its tables made and nothing in them.
+
+    Its jobs are coroutines that wait for `sleep_s`, where that is given.
+    """
     with contextlib.ExitStack() as stack:
         database = stack.enter_context(server.database())
         # Peers run with our own user: whoever may read this folder may read their log.
@@ -181,6 +189,8 @@ def running(peer: Peer, environment: Environment, server: Server) -> Generator[R
             "PEER_STAMPS": str(folder / "stamps"),
             "PYTHONDONTWRITEBYTECODE": "1",
         }
+        if sleep_s is not None:
+            variables["PEER_SLEEP_S"] = str(sleep_s)
         if peer.redis:
             variables["REDIS_URL"] = stack.enter_context(_redis(folder))
         one = Running(peer, environment, server, database, folder, variables)

@@ -23,6 +23,8 @@ COLUMNS = {
     "idle_cpu_s_per_min": "idle CPU, s/min",
     "idle_statements_per_min": "idle statements/min",
     "memory_mib": "memory, MiB",
+    "coroutines_noop_per_s": "500 coroutines, jobs/s",
+    "coroutines_sleep_per_s": "500 of 20 ms, jobs/s",
 }
 _LOW_IS_GOOD = {
     "p50_ms",

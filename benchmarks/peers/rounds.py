@@ -85,6 +85,10 @@ def _figures(
             count = max(100, int(jobs * scale))
             rate = harness.drain(one, count, processes, threads)["jobs_per_s"]
             yield f"drain_{processes}x{threads}_per_s", rate
+    for name, sleep_s in harness.SLEEPS_S.items() if peer.coroutines else ():
+        with harness.running(peer, made, server, sleep_s) as one:
+            count = max(100, int(peer.sizes[1] * scale))
+            yield name, harness.drain(one, count, 1, harness.COROUTINES)["jobs_per_s"]
     for measure in (harness.enqueue, harness.latency, harness.idle):
         with harness.running(peer, made, server) as one:
             yield from measure(one, scale).items()

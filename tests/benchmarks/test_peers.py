@@ -11,6 +11,8 @@ from pathlib import Path
 
 MEASURED = {
     "drain_1x3_per_s",
+    "coroutines_noop_per_s",
+    "coroutines_sleep_per_s",
     "enqueue_per_s",
     "bulk_per_s",
     "p50_ms",

@@ -37,6 +37,18 @@ def note(number: int) -> None:
     os.write(_stamps(), _STAMP.pack(number, time.time()))
 
 
+def on_loop() -> bool:
+    """Return whether all jobs are to be coroutines, of which many run at once."""
+    return "PEER_SLEEP_S" in os.environ
+
+
+async def note_on_loop(number: int) -> None:
+    """Note that a coroutine has begun, and wait as long as it is to: what each one does."""
+    note(number)
+    if sleep_s := float(os.environ.get("PEER_SLEEP_S", "0")):
+        await asyncio.sleep(sleep_s)
+
+
 @cache
 def _stamps() -> int:
     return os.open(os.environ["PEER_STAMPS"], os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)

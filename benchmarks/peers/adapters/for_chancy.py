@@ -1,4 +1,4 @@
-"""chancy, with its threads and eager polling."""
+"""chancy, with its threads or its loop, and eager polling."""
 
 # Run by the peer's own interpreter: what it imports is not here.
 # mypy: ignore-errors
@@ -10,12 +10,13 @@ import contextlib
 import logging
 from collections.abc import AsyncIterator
 
-from adapter import main, note, url
+from adapter import main, note, note_on_loop, on_loop, url
 from chancy import Chancy, Queue, Worker, job
 
 _LOG = logging.getLogger("peers.chancy")
 _LOG.setLevel(logging.WARNING)
 _THREADS = "chancy.executors.thread.ThreadedExecutor"
+_LOOP = "chancy.executors.asyncex.AsyncExecutor"
 
 
 @job(queue="default")
@@ -24,11 +25,17 @@ def noop(*, number: int) -> None:
     note(number)
 
 
+@job(queue="default")
+async def noop_on_loop(*, number: int) -> None:
+    """Note that it has begun, on the loop."""
+    await note_on_loop(number)
+
+
 def _queue(threads: int) -> Queue:
     return Queue(
         "default",
         concurrency=threads,
-        executor=_THREADS,
+        executor=_LOOP if on_loop() else _THREADS,
         eager_polling=True,
         polling_interval=1,
     )
@@ -45,7 +52,9 @@ async def setup() -> None:
 async def client() -> AsyncIterator[object]:
     """Give the calls that enqueue one and many."""
     # By its importable name: as a program this module is called `__main__`.
-    from for_chancy import noop as named
+    import for_chancy
+
+    named = for_chancy.noop_on_loop if on_loop() else for_chancy.noop
 
     async with Chancy(url(), log=_LOG) as app:
 

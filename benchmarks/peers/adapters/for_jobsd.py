@@ -12,7 +12,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from adapter import main, note, url
+from adapter import main, note, note_on_loop, on_loop, url
 
 import jobsd
 from jobsd import job
@@ -22,7 +22,7 @@ from jobsd.database.migrate import migrate
 _QUEUE = """\
 import: [for_jobsd]
 workers:
-  - {{queues: default, threads: {threads}, processes: {processes}}}
+  - {{queues: default, threads: {threads}, coroutines: {coroutines}, processes: {processes}}}
 """
 
 
@@ -30,6 +30,12 @@ workers:
 def noop(number: int) -> None:
     """Note that it has begun."""
     note(number)
+
+
+@job(name="noop-on-loop")
+async def noop_on_loop(number: int) -> None:
+    """Note that it has begun, on the loop."""
+    await note_on_loop(number)
 
 
 def setup() -> None:
@@ -41,9 +47,10 @@ def setup() -> None:
 def client() -> Iterator[object]:
     """Give the calls that enqueue one and many."""
     jobsd.configure(url())
+    used = noop_on_loop if on_loop() else noop
     yield (
-        noop.enqueue,
-        lambda numbers: jobsd.enqueue_many([noop.with_args(number) for number in numbers]),
+        used.enqueue,
+        lambda numbers: jobsd.enqueue_many([used.with_args(number) for number in numbers]),
     )
 
 
@@ -51,7 +58,8 @@ def work(processes: int, threads: int) -> None:
     """Become the tree."""
     config = Path("config")
     config.mkdir(exist_ok=True)
-    text = _QUEUE.format(processes=processes, threads=threads)
+    threads, coroutines = (1, threads) if on_loop() else (threads, 0)
+    text = _QUEUE.format(processes=processes, threads=threads, coroutines=coroutines)
     (config / "queue.yml").write_text(text, encoding="utf-8")
     (config / "recurring.yml").write_text("{}\n", encoding="utf-8")
     environ = {

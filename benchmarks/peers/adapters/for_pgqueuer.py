@@ -16,7 +16,7 @@ import sys
 from collections.abc import AsyncIterator
 
 import asyncpg
-from adapter import main, note, url
+from adapter import main, note_on_loop, on_loop, url
 from pgqueuer import PgQueuer
 from pgqueuer.db import AsyncpgDriver
 from pgqueuer.queries import Queries
@@ -44,17 +44,22 @@ async def client() -> AsyncIterator[object]:
 
 
 async def work(_processes: int, threads: int) -> None:
-    """Run its worker: its defaults, but two tasks at least where one was asked for."""
+    """Run its worker: its defaults, but two tasks at least where one was asked for.
+
+    Many at once get batches of half of them, which is the most that it allows.
+    """
     queue = PgQueuer(AsyncpgDriver(await asyncpg.connect(url())))
 
     @queue.entrypoint("noop")
     async def noop(job: object) -> None:
-        note(json.loads(job.payload)["n"])
+        await note_on_loop(json.loads(job.payload)["n"])
 
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, queue.shutdown.set)
     if threads == 1:
         await queue.run(batch_size=1, max_concurrent_tasks=2)
+    elif on_loop():
+        await queue.run(batch_size=threads // 2, max_concurrent_tasks=threads)
     else:
         await queue.run()
 

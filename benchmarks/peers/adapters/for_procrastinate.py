@@ -10,7 +10,7 @@ import contextlib
 from collections.abc import AsyncIterator
 
 import procrastinate
-from adapter import main, note, url
+from adapter import main, note_on_loop, url
 
 app = procrastinate.App(connector=procrastinate.PsycopgConnector(conninfo=url()))
 
@@ -18,7 +18,7 @@ app = procrastinate.App(connector=procrastinate.PsycopgConnector(conninfo=url())
 @app.task(name="noop")
 async def noop(number: int) -> None:
     """Note that it has begun."""
-    note(number)
+    await note_on_loop(number)
 
 
 async def setup() -> None:
