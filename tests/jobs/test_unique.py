@@ -242,6 +242,18 @@ def test_many_are_decided_about_together(rows: Rows) -> None:
     assert rows("SELECT count(*) FROM jobsd.jobs") == [4]
 
 
+def test_of_many_duplicates_none_takes_an_id_of_a_transaction(rows: Rows) -> None:
+    enqueue_many(finished.with_args(number) for number in range(100))
+    (before,) = rows("SELECT pg_snapshot_xmax(pg_current_snapshot())::text::bigint")
+
+    found = enqueue_many(finished.with_args(number) for number in range(100))
+
+    assert found.duplicates == 100
+    (after,) = rows("SELECT pg_snapshot_xmax(pg_current_snapshot())::text::bigint")
+    # The tables of others lie in the same server.
+    assert after - before < 100
+
+
 def test_many_replace_too(rows: Rows) -> None:
     first = latest.enqueue(1, "old")
     (again, once_more) = enqueue_many(

@@ -65,7 +65,8 @@ END
 $$;
 
 -- Whether a job has neither ended nor failed. An end that is being recorded is waited for: with a
--- lock that is given back at once, so that no end waits for whoever asks.
+-- lock that is given back at once, so that no end waits for whoever asks. Where nobody changes the
+-- row, nothing is locked: that would write to a page, and take an id of a transaction, each time.
 CREATE FUNCTION jobsd.is_unfinished(wanted bigint) RETURNS boolean
 LANGUAGE plpgsql
 SET enable_seqscan = off
@@ -74,9 +75,11 @@ SET enable_bitmapscan = off
 AS $$
 DECLARE
     lives boolean;
+    changed_by xid;
 BEGIN
-    lives := EXISTS (SELECT FROM jobsd.jobs WHERE id = wanted AND outcome IS NULL);
-    IF lives THEN
+    SELECT xmax INTO changed_by FROM jobsd.jobs WHERE id = wanted AND outcome IS NULL;
+    lives := FOUND;
+    IF lives AND changed_by <> '0' THEN
         BEGIN
             PERFORM FROM jobsd.jobs WHERE id = wanted AND outcome IS NULL FOR SHARE;
             lives := FOUND;

@@ -244,7 +244,9 @@ AS $$
 DECLARE
     given record;
     job jobsd.jobs;
-    handing text[] := '{}';
+    dropped bigint[] := '{}';
+    elsewhere boolean;
+    handing text[];
 BEGIN
     IF hastily THEN
         PERFORM set_config('lock_timeout', '20ms', true);
@@ -278,16 +280,9 @@ BEGIN
             END;
         END IF;
         job_id := given.id;
-        SELECT * INTO job FROM jobsd.jobs AS stored WHERE stored.id = given.id;
-        DELETE FROM jobsd.ready_executions AS place WHERE place.job_id = given.id;
-        DELETE FROM jobsd.scheduled_executions AS place WHERE place.job_id = given.id;
-        DELETE FROM jobsd.blocked_executions AS place WHERE place.job_id = given.id;
-        DELETE FROM jobsd.expirations AS place WHERE place.job_id = given.id;
-        DELETE FROM jobsd.jobs AS stored WHERE stored.id = given.id;
-        IF job.concurrency_key IS NOT NULL THEN
-            handing := handing || job.concurrency_key;
-        END IF;
+        dropped := dropped || job_id;
         IF replaced THEN
+            SELECT * INTO job FROM jobsd.jobs AS stored WHERE stored.id = given.id;
             PERFORM jobsd.replace_waiting(
                 present, job.queue_name, job.class_name, job.arguments, job.priority,
                 job.max_attempts, job.retries_crash, job.scheduled_at, job.concurrency_key,
@@ -297,7 +292,41 @@ BEGIN
         END IF;
         RETURN NEXT;
     END LOOP;
-    IF handing <> '{}' THEN
+    IF dropped = '{}' THEN
+        RETURN;
+    END IF;
+    SELECT
+        bool_or(
+            stored.scheduled_at IS NOT NULL OR stored.concurrency_key IS NOT NULL
+            OR stored.expires_in IS NOT NULL
+        ),
+        array_agg(stored.concurrency_key) FILTER (WHERE stored.concurrency_key IS NOT NULL)
+    INTO elsewhere, handing
+    FROM jobsd.jobs AS stored
+    WHERE stored.id = ANY (dropped);
+    -- Together: each by itself took longer than to store it.
+    DELETE FROM jobsd.ready_executions AS place WHERE place.job_id = ANY (dropped);
+    IF elsewhere THEN
+        -- In order, which only the index by ids has: a plan that was made while a table was empty
+        -- reads all of another index, however many jobs there are by now.
+        DELETE FROM jobsd.scheduled_executions
+        WHERE ctid = ANY (ARRAY(
+            SELECT place.ctid FROM jobsd.scheduled_executions AS place
+            WHERE place.job_id = ANY (dropped) ORDER BY place.job_id
+        ));
+        DELETE FROM jobsd.blocked_executions
+        WHERE ctid = ANY (ARRAY(
+            SELECT place.ctid FROM jobsd.blocked_executions AS place
+            WHERE place.job_id = ANY (dropped) ORDER BY place.job_id
+        ));
+        DELETE FROM jobsd.expirations
+        WHERE ctid = ANY (ARRAY(
+            SELECT place.ctid FROM jobsd.expirations AS place
+            WHERE place.job_id = ANY (dropped) ORDER BY place.job_id
+        ));
+    END IF;
+    DELETE FROM jobsd.jobs AS stored WHERE stored.id = ANY (dropped);
+    IF handing IS NOT NULL THEN
         -- Others of these limits may have come behind what was dropped.
         PERFORM jobsd.hand_over(handing);
     END IF;
