@@ -178,6 +178,21 @@ def test_what_shows_jobs_reads_all_of_no_table_but_the_claims(
     assert {*_faults(plan)} <= {"Seq Scan on claims"}, json.dumps(plan, indent=1)
 
 
+@pytest.mark.parametrize(
+    "table", ["ready_executions", "scheduled_executions", "blocked_executions", "expirations"]
+)
+def test_a_job_is_looked_up_by_its_id_though_the_plan_is_from_an_empty_table(
+    table: str, session: Session
+) -> None:
+    with psycopg.connect(session.target.url, autocommit=True) as cleaner:
+        cleaner.execute(f"VACUUM ANALYZE jobsd.{table}")
+
+    query = f"EXPLAIN (FORMAT JSON) SELECT FROM jobsd.{table} WHERE job_id = 5"
+    ((plans,),) = session.connection.execute(query).fetchall()
+
+    assert plans[0]["Plan"]["Index Name"] == f"{table}_pkey"
+
+
 def test_the_names_of_queues_are_found_without_reading_all_rows(session: Session) -> None:
     session.connection.execute(
         "INSERT INTO jobsd.ready_executions SELECT i, i, 0, 'q' || i % 5"

@@ -92,7 +92,7 @@ CREATE UNIQUE INDEX parked_executions_lane
     ON jobsd.parked_executions (queue_name, lane, priority, position);
 
 CREATE TABLE jobsd.scheduled_executions (
-    job_id bigint PRIMARY KEY,
+    job_id bigint NOT NULL,
     scheduled_at timestamptz NOT NULL,
     priority integer NOT NULL,
     queue_name text NOT NULL,
@@ -102,11 +102,14 @@ WITH (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 5000);
 -- Serves the dispatcher: what is due, and when the next is.
 CREATE UNIQUE INDEX scheduled_executions_due
     ON jobsd.scheduled_executions (scheduled_at, priority, job_id);
+-- Invariant: made last. While a table is empty the planner takes the last of those indexes that hold
+-- an id: with a plan from then, to look up one job would read all of the one above.
+ALTER TABLE jobsd.scheduled_executions ADD PRIMARY KEY (job_id);
 
 -- Limited jobs that wait, in the order of their key. With a position a job is ready: workers meet
 -- it in the order of all jobs. Without one it is blocked: see 4_limits.sql.
 CREATE TABLE jobsd.blocked_executions (
-    job_id bigint PRIMARY KEY,
+    job_id bigint NOT NULL,
     priority integer NOT NULL,
     queue_name text NOT NULL,
     concurrency_key text NOT NULL,
@@ -135,6 +138,8 @@ CREATE UNIQUE INDEX blocked_executions_any
 CREATE UNIQUE INDEX blocked_executions_queue
     ON jobsd.blocked_executions (queue_name, priority, position)
     WHERE position IS NOT NULL;
+-- Last, as above.
+ALTER TABLE jobsd.blocked_executions ADD PRIMARY KEY (job_id);
 
 CREATE TABLE jobsd.failed_executions (
     job_id bigint PRIMARY KEY,
@@ -321,9 +326,11 @@ WITH (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 1000);
 -- the row of a job that has `expires_in`. The row goes when its time has come and the job has ended,
 -- or has failed; while the job runs, it stays for the attempts that may follow.
 CREATE TABLE jobsd.expirations (
-    job_id bigint PRIMARY KEY,
+    job_id bigint NOT NULL,
     expires_at timestamptz NOT NULL
 )
 WITH (autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_threshold = 1000);
 -- Serves the search for those whose time has come.
 CREATE INDEX expirations_expires_at ON jobsd.expirations (expires_at, job_id);
+-- Last, as with scheduled_executions.
+ALTER TABLE jobsd.expirations ADD PRIMARY KEY (job_id);
