@@ -3,8 +3,8 @@
 A worker reads by itself what of its jobs is to stop. One whose loop stands, since a job holds
 the interpreter's lock, can't: then the monitor says in its entry by when the job has to have
 ended, and the supervisor ends the process. The monitor is notified of such cancels as well: a
-worker that has not gone round since stands still. Where no notification comes, it has to stand
-for longer than a loop may rest. While all loops of the tree go round, nothing is asked.
+worker that has not gone round since stands still. Where no notification comes, workers go round
+each second while they have jobs. While all loops of the tree go round, nothing is asked.
 """
 
 from __future__ import annotations
@@ -25,6 +25,8 @@ STATEMENTS = Statements("jobsd.supervisor.monitor", "forced.sql")
 
 STUCK_S = REST_MAX_S + 1.0
 """A loop rests for less than that."""
+SILENT_S = 2.0
+"""One to which no notification comes, and that has jobs, for less than this."""
 CHECK_S = 1.0
 NOTICE_S = 1.0
 """How long a worker may take to go round after a notification."""
@@ -51,10 +53,11 @@ class ForcedCancels:
             if entry.kind == "worker" and entry.row_id and entry.runs_any
         ]
         deaf_ns = self._deaf_since(now_ns)
+        still_s = STUCK_S if self._session.listening else SILENT_S
         stuck = {
             each.row_id: each
             for each in workers
-            if each.tick_age_s > STUCK_S or each.ticked_ns < deaf_ns
+            if each.tick_age_s > still_s or each.ticked_ns < deaf_ns
         }
         if stuck:
             self._ask(stuck)
