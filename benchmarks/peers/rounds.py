@@ -86,6 +86,8 @@ def _figures(
             rate = harness.drain(one, count, processes, threads)["jobs_per_s"]
             yield f"drain_{processes}x{threads}_per_s", rate
     for name, sleep_s in harness.SLEEPS_S.items() if peer.coroutines else ():
+        if scale < harness.SMALL and not sleep_s:
+            continue
         with harness.running(peer, made, server, sleep_s) as one:
             count = max(100, int(peer.sizes[1] * scale))
             yield name, harness.drain(one, count, 1, harness.COROUTINES)["jobs_per_s"]
