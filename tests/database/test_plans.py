@@ -181,7 +181,7 @@ def test_what_shows_jobs_reads_all_of_no_table_but_the_claims(
 @pytest.mark.parametrize(
     "table", ["ready_executions", "scheduled_executions", "blocked_executions", "expirations"]
 )
-def test_a_job_is_looked_up_by_its_id_though_the_plan_is_from_an_empty_table(
+def test_a_job_is_found_by_its_id_though_the_plan_is_from_an_empty_table(
     table: str, session: Session
 ) -> None:
     with psycopg.connect(session.target.url, autocommit=True) as cleaner:
