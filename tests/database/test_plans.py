@@ -10,6 +10,7 @@ import json
 import re
 from typing import TYPE_CHECKING, Any
 
+import psycopg
 import pytest
 
 from jobsd.dispatcher import dispatcher
