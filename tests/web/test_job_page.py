@@ -75,7 +75,8 @@ def test_the_death_of_a_process_has_its_signal_its_memory_and_what_ran_in_it(
 ) -> None:
     job_id, other = enqueue(), enqueue()
     fail(session, job_id)
-    error = {**CRASH, "threads": {"0": job_id, "2": other}, "coroutines": []}
+    beside: dict[str, object] = {"threads": {"0": job_id, "2": other}, "coroutines": []}
+    error = {**CRASH, **beside}
     rows("UPDATE jobsd.attempts SET error = %s", json.dumps(error))
 
     page = browser.get(f"/jobs/{job_id}").text
