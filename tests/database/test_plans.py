@@ -186,10 +186,10 @@ def test_a_job_is_found_by_its_id_though_the_plan_is_from_an_empty_table(
     table: str, session: Session
 ) -> None:
     with psycopg.connect(session.target.url, autocommit=True) as cleaner:
-        cleaner.execute(f"VACUUM ANALYZE jobsd.{table}")
+        cleaner.execute(f"VACUUM ANALYZE jobsd.{table}".encode())
 
     query = f"EXPLAIN (FORMAT JSON) SELECT FROM jobsd.{table} WHERE job_id = 5"
-    ((plans,),) = session.connection.execute(query).fetchall()
+    ((plans,),) = session.connection.execute(query.encode()).fetchall()
 
     assert plans[0]["Plan"]["Index Name"] == f"{table}_pkey"
 

@@ -1,5 +1,7 @@
 """By when a job has to have ended: said by its process, judged by others."""
 
+# pyright: reportPrivateUsage=false
+
 from __future__ import annotations
 
 import pytest
