@@ -22,7 +22,6 @@ from jobsd.database.migrate import bring_up
 from jobsd.errors import ConfigurationError
 from jobsd.instruments import logs
 from jobsd.instruments.events import emit
-from jobsd.machine import program_version
 from jobsd.processes import outage
 from jobsd.processes.registry import new_name
 from jobsd.processes.scoreboard import Scoreboard
@@ -124,7 +123,6 @@ def _supervisor(
             emit("configuration.warning", warning=warning)
         return fresh.specs(scoreboard)
 
-    program_version()
     readiness = Readiness(environ)
     return Supervisor(
         assembly.specs(scoreboard),

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import inspect
-from importlib import metadata
 from typing import TYPE_CHECKING
 
 import click
+
+from jobsd.machine import PROGRAM_VERSION
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -48,7 +49,7 @@ def page() -> str:
     from .cli import STATUS, commands
 
     context = click.Context(commands)
-    lines = [_HEAD.format(version=metadata.version("jobsd"))]
+    lines = [_HEAD.format(version=PROGRAM_VERSION)]
     for name in commands.list_commands(context):
         found = commands.get_command(context, name)
         if found is not None:

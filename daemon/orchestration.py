@@ -6,12 +6,12 @@ They name an image that has the project in /app: the Dockerfile is the recipe of
 from __future__ import annotations
 
 import sys
-from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 import yaml
 
 from jobsd.configuration.options import TRYING
+from jobsd.machine import PROGRAM_VERSION
 
 from .shipped import shipped_text
 
@@ -49,7 +49,7 @@ def _installation(options: Options) -> str:
         return f"COPY requirements.txt ./\n{install}"
     if (options.root / "pyproject.toml").is_file():
         return "COPY . /app\nRUN pip install --no-cache-dir /app 'jobsd[binary]'"
-    return f"RUN pip install --no-cache-dir 'jobsd[binary]=={version('jobsd')}'"
+    return f"RUN pip install --no-cache-dir 'jobsd[binary]=={PROGRAM_VERSION}'"
 
 
 def compose(options: Options) -> str:

@@ -54,7 +54,6 @@ def command(project: Project, job_id: int, log: bool) -> Result:  # noqa: FBT001
 
 def _for_people(facts: dict[str, Any], discarded: str | None) -> dict[str, Any]:
     """Return the facts in the order of their interest, without empty ones."""
-    from jobsd.jobs.shown_keys import shown_key
     from jobsd.operations.call_text import call_text
 
     call = call_text(facts["class_name"], facts["arguments"])
@@ -66,6 +65,8 @@ def _for_people(facts: dict[str, Any], discarded: str | None) -> dict[str, Any]:
     }
     rest["attempts"] = Shown(f"{facts['attempts']} of {facts['max_attempts']}")
     if "concurrency_key" in rest:
+        from jobsd.jobs.shown_keys import shown_key
+
         key = shown_key(rest["concurrency_key"])
         whose = f" of {key.scope}" if key.scope else ""
         rest["concurrency_key"] = Shown(plain(f"{key.key}{whose}"))

@@ -1,11 +1,13 @@
-"""Facts about this machine: host name, processes, memory."""
+"""Facts about this machine, host name and processes, and the version of this program."""
 
 from __future__ import annotations
 
 import os
-from functools import cache
 from pathlib import Path
 from typing import NamedTuple
+
+PROGRAM_VERSION = "0.1.0"
+"""As in pyproject.toml: to ask for what is installed loads more than most commands do."""
 
 
 class ProcessStat(NamedTuple):
@@ -36,15 +38,3 @@ def hostname() -> str:
     is written as `\xe9`.
     """
     return os.fsencode(os.uname().nodename).decode(errors="backslashreplace")
-
-
-@cache
-def program_version() -> str:
-    """Return the version of the code that runs.
-
-    Invariant: asked before the first fork. What is installed may change under a tree that goes
-    on, and a child that asked for itself would tell of the new files.
-    """
-    from importlib import metadata  # noqa: PLC0415 - few programs ask, and it is slow to load
-
-    return metadata.version("jobsd")

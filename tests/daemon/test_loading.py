@@ -6,16 +6,20 @@ import gc
 import json
 import subprocess
 import sys
+import tomllib
 from typing import TYPE_CHECKING
 
 import click
 import pytest
 
 from jobsd.daemon import cli
+from jobsd.machine import PROGRAM_VERSION
+from layout.house import ROOT
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from jobsd.database.connection import Session
     from system.tree import Project
 
 # Each of them takes as long as all that a command may take, or a good part of it.
@@ -98,6 +102,13 @@ def test_no_command_that_needs_no_database_loads_a_driver(project: Project) -> N
     assert _loaded([each.split() for each in commands], DRIVERS, project) == {}
 
 
+def test_the_version_is_known_without_asking_what_is_installed(project: Project) -> None:
+    declared = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+
+    assert declared["project"]["version"] == PROGRAM_VERSION
+    assert _loaded([["version"]], DRIVERS + OTHERS, project) == {}
+
+
 def test_defining_a_job_loads_no_driver(project: Project) -> None:
     project.write(
         "late_jobs.py", "from jobsd import Job, Limit, job\n\n@job\ndef late(): ...\n"
@@ -145,6 +156,19 @@ def test_only_a_command_that_may_go_on_for_long_collects_garbage(
         assert gc.isenabled() is lasts
     finally:
         gc.enable()
+
+
+def test_what_has_ended_is_shown_without_what_finds_reasons(
+    session: Session, project: Project
+) -> None:
+    row = session.connection.execute(
+        "INSERT INTO jobsd.jobs (queue_name, class_name, outcome, finished_at)"
+        " VALUES ('mail', 'welcome', 'finished', now()) RETURNING id"
+    ).fetchone()
+    assert row is not None
+    command = ["show", str(row[0]), "--database-url", project.environ["DATABASE_URL"]]
+
+    assert _loaded([command], ("jobsd.operations.why", "jobsd.jobs.queues"), project) == {}
 
 
 @pytest.mark.parametrize("words", ["list", "show 1", "status", "queues", "ps", "heartbeat"])

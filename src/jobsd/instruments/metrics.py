@@ -15,7 +15,7 @@ from prometheus_client.core import Metric
 from prometheus_client.openmetrics import exposition as openmetrics_exposition
 from prometheus_client.registry import Collector
 
-from jobsd.machine import program_version
+from jobsd.machine import PROGRAM_VERSION
 
 from . import families
 from .plain_text import as_text
@@ -135,7 +135,7 @@ class Scrape(Collector):
 
 def _build_info(postgresql: str) -> families.Info:
     built = {
-        "version": program_version(),
+        "version": PROGRAM_VERSION,
         "python": platform.python_version(),
         "postgresql": postgresql,
     }

@@ -361,8 +361,9 @@ def _awaited(perform: Callable[..., Any]) -> Callable[..., Any]:
 def _check_spelling(cls: type[Job]) -> None:
     """Let no option be misspelt: the class would silently go without it."""
     for attribute in vars(cls):
-        near = closest(attribute, _OPTIONS, 0.85)
-        if near and attribute not in _OPTIONS and not attribute.startswith("_"):
+        if attribute.startswith("_") or attribute == "perform" or attribute in _OPTIONS:
+            continue
+        if near := closest(attribute, _OPTIONS, 0.85):
             raise Error(
                 f"{cls.__qualname__}: {attribute!r} is no option of a job; write {near!r},"
                 f" or '_{attribute}' for something of your own"

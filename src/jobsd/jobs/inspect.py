@@ -96,6 +96,13 @@ class AttemptLog(NamedTuple):
     text: str
 
 
+class Kept(NamedTuple):
+    """What a job has returned, as JSON text, and the process that has performed it then."""
+
+    text: str | None
+    process: str | None
+
+
 class Failure(NamedTuple):
     """A job that has failed for good."""
 
@@ -150,6 +157,12 @@ def logs(session: Session, job_id: int, limit: int = 100) -> list[AttemptLog]:
     """Return what the last attempts of a job have said, where it is kept, in their order."""
     parameters = {"id": job_id, "limit": limit}
     return [AttemptLog(*row) for row in session.fetch(STATEMENTS["logs"], parameters)]
+
+
+def kept(session: Session, job_id: int) -> Kept | None:
+    """Return what is kept of the end of a job; None where nothing is."""
+    rows = session.fetch(STATEMENTS["kept"], {"id": job_id})
+    return Kept(*rows[0]) if rows else None
 
 
 def failures(session: Session, limit: int = 5) -> list[Failure]:

@@ -64,6 +64,11 @@ FROM (
 ) AS last
 ORDER BY ended_at, attempt;
 
+-- kept: read what a job has returned, and which process has performed it then.
+SELECT result::text, process
+FROM jobsd.results
+WHERE job_id = %(id)s AND expires_at > now();
+
 -- ahead: count the ready jobs of its queue that come before one, those of its lane among them
 -- if it has one; of very many, a million.
 SELECT count(*)

@@ -23,7 +23,6 @@ import json
 from datetime import date, datetime
 from decimal import Decimal
 from enum import Enum
-from hashlib import sha256
 from typing import Any, cast
 from uuid import UUID
 
@@ -69,8 +68,10 @@ def digest(scope: str, written: Any) -> str:  # noqa: ANN401 - any JSON
     Raises:
         UnfitKeyError: when the scope is longer than fits.
     """
+    import hashlib  # noqa: PLC0415 - it is large, and `check` hashes nothing
+
     text = _encode(_in_order(written))
-    return _fit(f"{_escaped(scope)}/~#{sha256(text.encode()).hexdigest()}")
+    return _fit(f"{_escaped(scope)}/~#{hashlib.sha256(text.encode()).hexdigest()}")
 
 
 def _in_order(written: Any) -> Any:  # noqa: ANN401 - any JSON

@@ -62,19 +62,6 @@ def ends(session: Session, ids: Collection[int]) -> list[End]:
     return [End(*row) for row in session.fetch(STATEMENTS["ends"], {"ids": list(ids)})]
 
 
-class Kept(NamedTuple):
-    """What a job has returned, as JSON text, and the process that has performed it then."""
-
-    text: str | None
-    process: str | None
-
-
-def find(session: Session, job_id: int) -> Kept | None:
-    """Return what is kept of the end of a job; None where nothing is."""
-    rows = session.fetch(STATEMENTS["find"], {"id": job_id})
-    return Kept(*rows[0]) if rows else None
-
-
 def value(text: str | None) -> Any:  # noqa: ANN401 - the author's own
     """Return what a job has returned, from its JSON text."""
     return None if text is None else arguments.load(text)[0][0]

@@ -68,11 +68,6 @@ LEFT JOIN jobsd.failed_executions AS failed ON failed.job_id = wanted.id
 LEFT JOIN jobsd.results AS kept
     ON kept.job_id = wanted.id AND kept.expires_at > now();
 
--- find: read what a job has returned, and which process has performed it then.
-SELECT result::text, process
-FROM jobsd.results
-WHERE job_id = %(id)s AND expires_at > now();
-
 -- clear: delete the results whose time is over, some at once, and who has waited for a day.
 WITH old AS (
     SELECT job_id

@@ -12,13 +12,15 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from jobsd.database.connection import Session
-    from jobsd.jobs.inspect import Attempt, Found, JobRow
-    from jobsd.jobs.results import Kept
+    from jobsd.jobs.inspect import Attempt, Found, JobRow, Kept
 
     from .shown_arguments import ShownArguments
     from .why import Reason
 
     Row = dict[str, Any]
+
+
+_ENDED = frozenset({"finished", "discarded"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,8 +56,7 @@ class Examined:
     def facts(self, shown: ShownArguments) -> Row:
         """Return what there is to know of the job itself."""
         facts = job_facts(self.found, shown)
-        ended = self.found.job.state in {"finished", "discarded"}
-        if ended and self.kept is not None and self.kept.process is not None:
+        if self.kept is not None and self.kept.process is not None:
             facts["process"] = self.kept.process
         return facts
 
@@ -78,15 +79,14 @@ def examine(session: Session, job_id: int, threshold_s: float) -> Examined:
     Raises:
         NotFoundError: when there is none of this id.
     """
-    # A list has no use for what they load.
-    from jobsd.jobs import results  # noqa: PLC0415
-
-    from .why import why  # noqa: PLC0415
-
     found = inspect.find(session, job_id)
     attempts = inspect.attempts(session, job_id)
-    reasons = why(session, found, threshold_s)
-    return Examined(found, attempts, reasons, results.find(session, job_id))
+    if found.job.state in _ENDED:
+        return Examined(found, attempts, [], inspect.kept(session, job_id))
+    # What has ended needs no reasons: neither what they load, nor what they ask for.
+    from .why import why  # noqa: PLC0415
+
+    return Examined(found, attempts, why(session, found, threshold_s))
 
 
 def logs(session: Session, job_id: int, limit: int = 100) -> list[Row]:

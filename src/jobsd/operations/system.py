@@ -68,7 +68,7 @@ def _program() -> Row:
         "platform": platform.platform(terse=True),
         "packages": {
             # Of ours, what runs: what is installed may have changed since.
-            "jobsd": machine.program_version(),
+            "jobsd": machine.PROGRAM_VERSION,
             **{each: found for each in _PACKAGES if (found := _version(each))},
         },
     }

@@ -11,7 +11,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from jobsd.errors import Error
-from jobsd.jobs import cancels, discards, failed, inspect, listing, lost, queues, results
+from jobsd.jobs import cancels, discards, failed, inspect, listing, lost, queues
 from jobsd.jobs.queues import Pause
 from jobsd.states import STATES
 
@@ -59,7 +59,7 @@ class ByHand:
             queues.STATEMENTS["latency"]: self._latency,
             queues.STATEMENTS["last_position"]: self._last_position,
             queues.STATEMENTS["clear"]: self._clear,
-            results.STATEMENTS["find"]: self._result,
+            inspect.STATEMENTS["kept"]: self._result,
         }
 
     # Jobs.

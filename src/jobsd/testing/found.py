@@ -7,8 +7,7 @@ import os
 from typing import TYPE_CHECKING, Any
 
 from jobsd import machine
-from jobsd.jobs.inspect import Attempt, Found, JobRow
-from jobsd.jobs.results import Kept
+from jobsd.jobs.inspect import Attempt, Found, JobRow, Kept
 from jobsd.jobs.shown_keys import shown_key
 from jobsd.operations.jobs import Examined
 from jobsd.operations.why import Reason
