@@ -171,6 +171,10 @@ def _pidfile(options: Options) -> Pidfile | None:
     path = options.supervisor.pidfile
     if path is None:
         return None
+    if not (path.parent.is_dir() or path.is_relative_to(options.root)):
+        raise unusable(
+            path, f"there is no folder {path.parent}", "make it, or correct the path"
+        )
     try:
         return Pidfile(path)
     except OSError as error:

@@ -162,6 +162,15 @@ def test_a_pidfile_that_can_not_be_made_is_reported(run: Commands) -> None:
     assert reported.startswith("error: the pidfile ")
 
 
+def test_a_folder_elsewhere_is_not_made_for_a_pidfile(run: Commands) -> None:
+    folder = run.project.root.with_name("mistyped")
+
+    reported = _refused(run, "--pidfile", str(folder / "jobsd.pid"))
+
+    assert f"can't be used: there is no folder {folder}" in reported
+    assert not folder.exists()
+
+
 def test_a_role_that_may_not_migrate_is_shown_db_migrate(
     run: Commands, empty_database: str
 ) -> None:
