@@ -36,7 +36,7 @@ def procfile(options: Options) -> Iterator[str]:
 def dokku(options: Options) -> str:
     """Return an app.json for Dokku: one daemon, the migration of a release, a check."""
     program = _program(options)
-    asked = [*shlex.split(program), "status"]
+    asked = [*shlex.split(program), "status", "--here"]
     ready = {"type": "startup", "name": "jobs run", "command": asked}
     app = {
         "formation": {"jobs": {"quantity": 1}},
@@ -63,7 +63,7 @@ def kamal(options: Options) -> Iterator[str]:
     yield f"    cmd: {program} start"
     yield "    options:"
     yield f"      stop-timeout: {stop_s}"
-    yield f"      health-cmd: {program} status"
+    yield f"      health-cmd: {program} status --here"
     yield "      health-interval: 10s"
     # Kamal stops a role without a proxy by this, whatever the container's own time is.
     yield f"drain_timeout: {max(stop_s, _KAMAL_DRAIN_S)}"

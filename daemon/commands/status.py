@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import sys
 import time
+from functools import partial
 from typing import TYPE_CHECKING
 
 import click
@@ -23,6 +24,7 @@ _EXAMPLES = """
 status
 status --watch
 status --watch 10s
+status --here
 status --json
 """
 
@@ -37,31 +39,36 @@ status --json
     metavar="[EVERY]",
     help="Refresh every so often (default 2s).",
 )
+@click.option(
+    "--here", is_flag=True, help="Only the processes of this host, or of this container."
+)
 @on_project
-def command(project: Project, every_s: float | None) -> Result:
+def command(project: Project, every_s: float | None, *, here: bool) -> Result:
     """Show on one screen what runs, what waits, what is due next and what failed.
 
     Of each state of a queue it counts 10,000 jobs; `queues` counts on. Exit status 3 when
     nothing runs.
     """
+    screen = partial(_result, project, here=here)
     shown = shown_arguments(project)
     with project.session() as session:
         if every_s is not None:
             gc.enable()
         while every_s is not None:
-            print_result(_result(project, session, shown, watched=True), chosen_format())
+            print_result(screen(session, shown, watched=True), chosen_format())
             sys.stdout.flush()
             time.sleep(max(every_s, 0.1))
-        return _result(project, session, shown)
+        return screen(session, shown, watched=False)
 
 
 def _result(
-    project: Project, session: Session, shown: ShownArguments, *, watched: bool = False
+    project: Project, session: Session, shown: ShownArguments, *, watched: bool, here: bool
 ) -> Result:
     from jobsd.daemon.status_screen import QUEUED_MAX, Screen, figures
     from jobsd.operations.overview import overview
 
-    seen = overview(session, project.options.supervisor.process_alive_threshold_s, QUEUED_MAX)
+    threshold_s = project.options.supervisor.process_alive_threshold_s
+    seen = overview(session, threshold_s, QUEUED_MAX, here=here)
     seen.recurring[:] = map(shown.task, seen.recurring)
     status = DONE if seen.running else NOT_RUNNING
     if chosen_format().as_json:

@@ -192,6 +192,24 @@ def test_an_empty_answer_says_what_to_do(
     assert sentence in done.stderr
 
 
+def test_with_here_the_daemon_of_another_container_does_not_count(
+    run: Commands, session: Session
+) -> None:
+    row = register(session, "supervisor")
+    assert run("status", "--here").stdout.startswith("jobsd is running")
+
+    session.connection.execute(
+        'UPDATE jobsd.processes SET metadata = metadata || \'{"namespace": "pid:[1]"}\''
+        " WHERE id = %s",
+        (row,),
+    )
+
+    assert run("status").stdout.startswith("jobsd is running")
+    elsewhere = run("status", "--here")
+    assert elsewhere.stdout.startswith("jobsd is not running")
+    assert elsewhere.returncode == 3
+
+
 def test_a_queue_is_counted_up_to_a_bound_and_a_screen_says_so(session: Session) -> None:
     session.connection.execute(
         "WITH job AS (INSERT INTO jobsd.jobs (queue_name, class_name)"

@@ -10,7 +10,7 @@ from jobsd.processes import registry
 from jobsd.processes.thresholds import dead_after_s, thresholds_in
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from jobsd.processes.registry import ProcessRow
 
@@ -25,12 +25,16 @@ def life(row: ProcessRow, threshold_s: float) -> Life:
     A process of a tree with other settings is silent once these have it so, too.
     Only of processes of our own boot and namespace can be known that they have ended.
     """
-    here = registry.identity(os.getpid())
-    same_machine = all(row.metadata.get(key) == here[key] for key in ("boot", "namespace"))
-    if same_machine and registry.start_time(row.pid) != row.metadata.get("started"):
+    if is_of_here(row.metadata) and registry.start_time(row.pid) != row.metadata.get("started"):
         return "gone"
     dead_s = dead_after_s(thresholds_in(row.metadata), threshold_s)
     return "silent" if row.heartbeat_age_s > dead_s else "alive"
+
+
+def is_of_here(metadata: Mapping[str, object]) -> bool:
+    """Return whether a row is of a process of this boot and namespace: of this container."""
+    here = registry.identity(os.getpid())
+    return all(metadata.get(key) == here[key] for key in ("boot", "namespace"))
 
 
 def unlike_trees(rows: Iterable[ProcessRow]) -> str:

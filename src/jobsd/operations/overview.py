@@ -83,12 +83,15 @@ class Overview:
         return any(row["kind"] == "scheduler" for row in self.alive)
 
 
-def overview(session: Session, threshold_s: float, most: int = COUNTED_MAX + 1) -> Overview:
+def overview(
+    session: Session, threshold_s: float, most: int = COUNTED_MAX + 1, *, here: bool = False
+) -> Overview:
     """Read everything once; `running` is whether a supervisor lives, on whichever host.
 
-    Of each state of a queue at most `most` jobs are counted.
+    Of each state of a queue at most `most` jobs are counted. With `here` only the processes of
+    this machine count, or of this container.
     """
-    rows = processes(session, threshold_s)
+    rows = processes(session, threshold_s, here=here)
     planned = [row for row in task_rows(session) if row["next_run"] is not None]
     planned.sort(key=lambda row: (row["next_run"], row["key"]))
     beat = HeartbeatLogs(session=session).latest()

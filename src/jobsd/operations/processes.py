@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from jobsd.processes import registry, thresholds
 
-from .liveness import life
+from .liveness import is_of_here, life
 from .words import counted
 
 if TYPE_CHECKING:
@@ -21,10 +21,11 @@ if TYPE_CHECKING:
 _IDENTITY = ("boot", "namespace", "started", "supervisor")
 
 
-def processes(session: Session, threshold_s: float) -> list[Row]:
+def processes(session: Session, threshold_s: float, *, here: bool = False) -> list[Row]:
     """Return the processes table; `life` is alive, silent or gone.
 
-    A process is silent when it has had no heartbeat for `threshold_s`.
+    A process is silent when it has had no heartbeat for `threshold_s`. With `here` only those
+    of this machine, or of this container, are returned.
     """
     return [
         {
@@ -40,6 +41,7 @@ def processes(session: Session, threshold_s: float) -> list[Row]:
             "life": life(row, threshold_s),
         }
         for row in registry.processes(session)
+        if not here or is_of_here(row.metadata)
     ]
 
 
