@@ -53,7 +53,7 @@ _TREES = (
     Column("life", "STATE", style=colored),
     Column("heartbeat_age", "HEARTBEAT", rank=2, right=True),
     Column("members", "PROCESSES", rank=4, show=_text, cuts=True),
-    Column("queues", "QUEUES", rank=3, show=_text, cuts=True),
+    Column("queues", "QUEUES", rank=3, show=_text),
 )
 _TASKS = (
     Column("key", "NEXT RUN OF"),
