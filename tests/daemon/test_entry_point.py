@@ -27,18 +27,21 @@ class Finder:
             {what}
 
 sys.meta_path.insert(0, Finder())
-sys.argv = ["jobsd", "version"]
+sys.argv = ["jobsd", {command!r}]
 from jobsd.daemon.entry_point import main
 main()
 """
 _SIGNAL = "signal.raise_signal(signal.SIGINT)"
 
 
-def _interrupted(module: str, what: str, *, ignored: bool = False) -> tuple[int, str, str]:
+def _interrupted(
+    module: str, what: str, *, command: str = "version", ignored: bool = False
+) -> tuple[int, str, str]:
+    code = _AT_AN_IMPORT.format(module=module, what=what, command=command)
     before = signal.signal(signal.SIGINT, signal.SIG_IGN) if ignored else None
     try:
         done = subprocess.run(
-            [sys.executable, "-P", "-c", _AT_AN_IMPORT.format(module=module, what=what)],
+            [sys.executable, "-P", "-c", code],
             capture_output=True,
             text=True,
             check=False,
@@ -65,8 +68,9 @@ def test_who_ignores_interrupts_goes_on_to() -> None:
 
 
 def test_once_a_command_has_begun_an_interrupt_is_an_exception() -> None:
-    # `version` loads it when it runs; what it has opened may have to be closed.
-    status, reported, wrong = _interrupted("importlib.metadata", f"print('begun'); {_SIGNAL}")
+    # `check` loads it when it runs; what it has opened may have to be closed.
+    what = f"print('begun'); {_SIGNAL}"
+    status, reported, wrong = _interrupted("jobsd.daemon.import_check", what, command="check")
 
     assert (status, reported, wrong.strip()) == (130, "begun\n", "")
 
