@@ -122,23 +122,23 @@ def server_url() -> Iterator[str]:
     environ = {**os.environ, "JOBSD_EMBEDDED_DIR": str(root / "postgres")}
     server = Server(location(root, environ), environ, other_clients)
     try:
-        url = server.ensure()
-        _wait_for_no_disk(url)
-        yield url
+        _configure(server.ensure())
+        server.stop()
+        yield server.ensure()
     finally:
         server.stop()
         shutil.rmtree(root, ignore_errors=True)
 
 
-def _wait_for_no_disk(server_url: str) -> None:
-    """Let the server leave writing to the disk to the system: we never pull its plug.
+def _configure(server_url: str) -> None:
+    """Let the server leave writing to the disk to the system, and prepare transactions.
 
-    What a killed process has committed is there all the same. Tests of the embedded server
-    itself have one of their own, as it is.
+    We never pull its plug: what a killed process has committed is there all the same. Tests of
+    the embedded server itself have one of their own, as it is.
     """
     with psycopg.connect(server_url, autocommit=True) as connection:
         connection.execute("ALTER SYSTEM SET fsync = off")
-        connection.execute("SELECT pg_reload_conf()")
+        connection.execute("ALTER SYSTEM SET max_prepared_transactions = 20")
 
 
 def _count_as_ours(server_url: str) -> None:

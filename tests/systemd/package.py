@@ -55,6 +55,8 @@ def later(package: Path, folder: Path, change: Callable[[Path], None] | None = N
         path.write_text(
             path.read_text("utf-8").replace(f"Version: {old}\n", f"Version: {new}\n")
         )
+    machine = tree / "usr/lib/python3/dist-packages/jobsd/machine.py"
+    machine.write_text(machine.read_text("utf-8").replace(f'"{old}"', f'"{new}"'), "utf-8")
     reported.rename(reported.with_name(reported.name.replace(old, new)))
     made = folder / "later.deb"
     _checked("dpkg-deb", "--root-owner-group", "-Znone", "--build", str(tree), str(made))
