@@ -10,7 +10,7 @@ import re
 from typing import TYPE_CHECKING
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from jobsd.daemon import cli
@@ -149,6 +149,7 @@ def test_no_words_break_a_command_or_reach_the_terminal(
     monkeypatch.chdir(str(tmp_path))
 
     @settings(max_examples=150)
+    @example("list", ["\ud800"], 80)
     @given(st.sampled_from(VERBS), st.lists(WORDS, max_size=4), st.sampled_from((60, 80, 120)))
     def attack(verb: str, words: list[str], width: int) -> None:
         status, reported = _run([*verb.split(), *words], width)

@@ -55,6 +55,22 @@ def test_what_is_not_understood_is_reported(text: str, problem: str) -> None:
     assert problem in found
 
 
+@pytest.mark.parametrize("before", ["", "error:", "key:", "host:", "args.x:", "class:"])
+@pytest.mark.parametrize("text", ["a\udcff", "a\0"])
+def test_what_no_job_can_hold_is_no_search(before: str, text: str) -> None:
+    search = read_search(before + text)
+
+    assert search.problems
+    assert search.meant == Filter()
+
+
+def test_a_nul_in_json_is_not_sought(session: Session) -> None:
+    search = read_search(r'args.x:"\u0000"')
+
+    assert not search.problems
+    assert listed(session, search.meant, 10).jobs == []
+
+
 def test_each_part_narrows_what_is_listed(
     session: Session, rows: Rows, default_client: Client
 ) -> None:

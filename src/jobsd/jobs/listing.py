@@ -17,6 +17,7 @@ from jobsd.database.statements import Statement, Statements
 from jobsd.errors import Error
 from jobsd.late import dataclass
 from jobsd.states import STATES
+from jobsd.text import is_storable
 
 from .inspect import JobRow
 from .policy import WAIT_MAX_S, duration_s
@@ -73,6 +74,9 @@ class Filter:
             check_queue(self.queue_name)
         if self.class_name is not None:
             check_class(self.class_name)
+        for text in (self.error, self.error_type, self.key, self.host, *self.words):
+            if text is not None and not is_storable(text):
+                raise Error(f"{text!r} is in no job: PostgreSQL can't store it")
 
     def of(self, state: str) -> Filter:
         """Return the filter for jobs of this state."""

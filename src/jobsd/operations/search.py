@@ -17,6 +17,7 @@ from jobsd.clock import parse_duration, utc_now
 from jobsd.errors import Error
 from jobsd.jobs.listing import Filter
 from jobsd.late import dataclass
+from jobsd.text import is_storable
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -111,4 +112,8 @@ def _arguments(name: str, value: str, hidden: Collection[str]) -> tuple[str, ...
 
 
 def _containing(name: str, value: Any) -> str:  # noqa: ANN401 - any JSON
-    return json.dumps([{"$keywords": {name: value}}], allow_nan=False)
+    text = json.dumps([{"$keywords": {name: value}}], allow_nan=False, ensure_ascii=False)
+    # A NUL is escaped; a backslash before that is one of the text.
+    if not is_storable(text) or r"\u0000" in text.replace(r"\\", ""):
+        raise ValueError(f"args.{name}: {value!r} is in no job: PostgreSQL can't store it")
+    return text
