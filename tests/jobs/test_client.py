@@ -103,7 +103,7 @@ def _until_one_waits(session: Session) -> None:
 )
 def test_an_answer_that_is_lost_is_reported_as_not_known(target: Target) -> None:
     with firewall(target.url) as wall:
-        lost = Client(Target(wall.url, deadline_s=0.5))
+        lost = Client(Target(wall.url, deadline_s=2))
         client.configure(client=lost)
         with contextlib.closing(lost):
             note.enqueue(1)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-from typing import TYPE_CHECKING, Any
+from collections import Counter
+from typing import TYPE_CHECKING
 
 import psutil
 import psycopg
@@ -30,6 +31,10 @@ WHERE datname = current_database() AND application_name = 'test'
 _TERMINATE = """
 SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
 WHERE datname = current_database() AND application_name LIKE 'jobsd %'
+"""
+_TERMINATE_SOME = b"""
+SELECT application_name, pg_terminate_backend(pid, 30000) FROM pg_stat_activity
+WHERE datname = current_database() AND application_name LIKE 'jobsd %' AND random() < 0.3
 """
 
 
@@ -130,20 +135,22 @@ def _name(tree: Ordeal) -> str:
 def test_connections_that_are_terminated_at_random_are_made_anew(
     url: str, tmp_path: Path, seconds: float
 ) -> None:
-    some = (
-        "SELECT backend_start, pid, pg_terminate_backend(pid) FROM pg_stat_activity"
-        " WHERE datname = current_database() AND application_name LIKE 'jobsd %'"
-        " AND random() < 0.3"
-    )
     with ordeal(tmp_path, url) as tree, connect(url) as connection:
         tree.begin()
 
-        # On a busy machine one that was terminated is still there for a while: it counts once.
-        began, cut = monotonic(), set[Any]()
-        while monotonic() - began < seconds or len(cut) <= seconds:
-            cut |= {row[:2] for row in connection.execute(some.encode())}
+        began, cut = monotonic(), Counter[str]()
+        while monotonic() - began < seconds or cut.total() <= seconds:
+            cut.update(name for name, _ in connection.execute(_TERMINATE_SOME))
+            # Who is cut off again before it has come back has an outage.
+            wait_for(lambda: _reconnected(tree) == cut, what=tree.tree.reported)
             passes(0.2)
 
         assert tree.recovered(Stopwatch()) < RECOVERY_S
-        tree.check(lost=None)
-        assert len(tree.tree.events("database.reconnected")) > len(cut) / 3
+        tree.check(lost=0)
+
+
+def _reconnected(tree: Ordeal) -> Counter[str]:
+    """Return how often each process has said that a broken connection was replaced."""
+    return Counter(
+        f"jobsd {event['process_name']}" for event in tree.tree.events("database.reconnected")
+    )

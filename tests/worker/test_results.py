@@ -268,6 +268,9 @@ def test_all_waits_of_a_process_share_a_connection(
     make_worker: MakeWorker, session: Session
 ) -> None:
     worker = make_worker()
+    # The server ends the session of earlier waits some time after these have closed it.
+    waiting.end_all()
+    wait_until(lambda: session.connection.execute(_CONNECTIONS).fetchone() == (0,))
     handles = [give.enqueue(1) for _ in range(5)]
     with ThreadPoolExecutor(5) as pool:
         futures = [pool.submit(handle.result, 20) for handle in handles]
