@@ -41,8 +41,8 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 
 
 @pytest.fixture
-def looked_at_clock(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Make the cursor's clock go on by a millisecond whenever it is looked at.
+def running_clock(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make the cursor's clock go on by a millisecond whenever it is read.
 
     So every claim takes equally long for it, however busy the machine is.
     """
@@ -102,7 +102,7 @@ def test_a_gap_in_the_head_is_passed_over_with_it(clock: Clock) -> None:
     ]
 
 
-@pytest.mark.usefixtures("looked_at_clock")
+@pytest.mark.usefixtures("running_clock")
 def test_an_urgent_job_is_found_amid_very_many_priorities(make_worker: MakeWorker) -> None:
     enqueue_many(note_place.using(priority=n).with_args(n) for n in range(10 * KNOWN_MAX))
     driven = make_worker(threads=1, prefetch=20)
