@@ -18,6 +18,7 @@ from contextlib import (
 )
 from dataclasses import replace
 from functools import partial
+from types import CoroutineType
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from jobsd.errors import Error
@@ -198,11 +199,13 @@ def begin_asynchronous(
 ) -> Awaitable[Any]:
     """Begin an asynchronous job that is the current one; who awaits it performs it."""
     make = definition.coroutine or definition.perform
-    if JOBS:
+    if JOBS.functions:  # as above
         return JOBS.await_(current_job(), partial(_await, make, args, kwargs))
     begun = make(*args, **kwargs)
-    # A decorator may have run it already.
-    return begun if inspect.isawaitable(begun) else _ended(begun)
+    if type(begun) is CoroutineType or inspect.isawaitable(begun):  # the former is soon known
+        return begun
+    # A decorator has run it already.
+    return _ended(begun)
 
 
 async def _ended(result: object) -> object:

@@ -145,12 +145,12 @@ def _kept(definition: Definition, result: object) -> Outcome:
 
 
 async def perform_coroutine(
-    job: ClaimedJob, seat: Interruptible, end: Callable[[Outcome], None]
+    job: ClaimedJob, seat: Interruptible, slot: int, end: Callable[[int, Outcome], None]
 ) -> None:
     """Run an asynchronous job as a task of the loop that runs here; never raises, either.
 
-    `end` is called with what becomes of it: to await one that returns it would cost as much as
-    a small job.
+    `end` is called with its slot and with what becomes of it: to await one that returns it
+    would cost as much as a small job.
     """
     policy = _NO_POLICY
     limit_s = None
@@ -182,7 +182,7 @@ async def perform_coroutine(
             outcome = _kept(definition, result)
     if seat.grace_s is not None:
         seat.unlimit()
-    end(outcome)
+    end(slot, outcome)
 
 
 async def _limited(  # noqa: PLR0913, PLR0917 - as above

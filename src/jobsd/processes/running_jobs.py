@@ -101,9 +101,9 @@ class RunningJobs:
         self.words[_CELLS_AT + thread] = 0
 
     def coroutine_started(self, slot: int, job_id: int, claim_id: int) -> None:
-        """Record that a coroutine begins in a slot. Called by the loop's thread."""
+        """Record that a coroutine begins in a slot that rests. Called by the loop's thread."""
         words = self.words
-        words[_SLOTS_AT + slot] = 0
+        # Invariant: as above; no job stands here yet.
         words[_SLOT_CLAIMS_AT + slot] = claim_id
         words[_SLOT_STARTS_AT + slot] = monotonic_ns()
         words[_SLOTS_AT + slot] = job_id
