@@ -126,6 +126,19 @@ def test_many_run_at_once_in_one_loop_up_to_so_many(
     assert count("claims") == 0
 
 
+def test_a_thousand_that_wait_are_all_begun_before_any_of_them_ends(
+    make_worker: MakeWorker, count: Count
+) -> None:
+    client.enqueue_many([await_gate.with_args(n) for n in range(1000)])
+    driven = make_worker(threads=1, coroutines=1000)
+
+    # So a thousand of a second take about a second: 1.3 s at a load of 16 on two cores.
+    driven.until(lambda: len(noted) == 1000)
+    assert len(driven.context.entry.coroutines()) == 1000
+    gate.set()
+    driven.until(lambda: count("jobs WHERE outcome = 'finished'") == 1000)
+
+
 def test_each_has_a_context_of_its_own_and_the_loop_is_one(
     make_worker: MakeWorker, count: Count
 ) -> None:

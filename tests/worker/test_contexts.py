@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import decimal
 from contextvars import ContextVar, copy_context
 from dataclasses import dataclass
@@ -172,6 +173,19 @@ def test_the_job_itself_finds_what_it_has_set_and_who_it_is(make_worker: MakeWor
 def both() -> None:
     _leave_all_behind()
     noted.append((tenant.get(), current_job().id))
+
+
+def test_the_task_of_a_job_has_the_name_of_its_class(make_worker: MakeWorker) -> None:
+    name_task.enqueue()
+    driven = make_worker(threads=1, coroutines=2)
+
+    driven.until(lambda: noted == [name_task.definition.name])
+
+
+@job
+async def name_task() -> None:
+    task = asyncio.current_task()
+    noted.append(task and task.get_name())
 
 
 @pytest.fixture(autouse=True)
