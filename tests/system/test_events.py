@@ -65,6 +65,9 @@ def test_each_transition_is_reported_with_its_facts_and_no_empty_poll_is(
         tree.wait_event("process.replaced")
         enqueue(query, "slow")
         wait_for(lambda: "start slow" in ledger(project), what=tree.reported)
+        # The monitor of a tree that ends may have too little time to report it.
+        os.kill(tree.children("worker")[0].pid, signal.SIGTERM)
+        tree.wait_event("job.released")
         tree.terminate()
 
     reported = {event["event"]: set(event) for event in tree.events()}
