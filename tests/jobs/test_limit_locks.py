@@ -241,8 +241,8 @@ def test_no_advisory_lock_is_held_however_many_keys_are_named(
             assert [one.state for one in stored] == ["ready"] * 3000
 
         locks = session.connection.execute(
-            "SELECT count(*) FROM pg_locks JOIN pg_stat_activity USING (pid)"
-            " WHERE locktype = 'advisory' AND datname = current_database()"
+            "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND pid = %s",
+            (mine.info.backend_pid,),
         ).fetchone()
 
     assert locks == (0,)
