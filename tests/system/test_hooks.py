@@ -207,6 +207,7 @@ def test_events_and_faults_are_heard_wherever_they_happen(hooked: Project) -> No
         hooked.run("enqueue", "app.quick", "[1]")
         hooked.run("enqueue", "app.start_a_thread")
         tree.wait_event("job.failed")
+        wait_for(lambda: len(_noted(hooked)) == 2)
         tree.children("worker")[0].kill()
         wait_for(lambda: len(_noted(hooked)) == 3)
         hooked.run("enqueue", "app.break_the_loop")
