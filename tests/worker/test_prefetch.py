@@ -56,6 +56,15 @@ def test_jobs_that_have_become_slow_are_given_back_before_all_threads_are_stuck(
     assert startable < 50
 
 
+def test_one_job_that_takes_longer_does_not_make_all_behind_it_slow() -> None:
+    """A thread may wait for a processor for a while: giving 500 back takes as long again."""
+    policy = _policy(1e-5)
+
+    assert policy.startable([0.02] * 4) == pytest.approx(4 * 8000, abs=1)
+    assert policy.ahead([0.01] * 4) == CLAIMED_MAX
+    assert policy.startable([0.1] * 4) == 0
+
+
 def test_what_was_posted_for_an_idle_thread_stays_however_long_jobs_are() -> None:
     assert _policy(10.0).startable([0.01]) == 3
 

@@ -148,22 +148,25 @@ class PrefetchPolicy:
         """Return how many jobs start within a time, if that is known.
 
         A thread that has been busy for as long is not counted: no job waits for it, since the
-        other threads go on. One that is busy for longer than jobs usually take says that jobs
-        take longer now. Of many long jobs at once, as many end in time as have run for nearly
-        as long as jobs usually take.
+        other threads go on. One that is busy for longer than jobs usually take is expected to
+        be so for as long again, and to start jobs as usual then: its job may be a long one
+        among short ones, or the machine was busy. Of many long jobs at once, as many end in
+        time as have run for nearly as long as jobs usually take.
         """
         if self._mean_s is None:
             return None
         mean_s = self._mean_s
-        if mean_s >= within_s and self._threads >= MANY:
+        if mean_s >= within_s:
+            if self._threads < MANY:
+                return 0
             return sum(mean_s - within_s <= ran_s < mean_s for ran_s in running_s)
-        busy = [max(mean_s, ran_s) for ran_s in running_s if ran_s < within_s]
         idle = self._threads - len(running_s)
-        free = len(busy) + idle
-        if not free:
-            return 0
-        expected_s = (sum(busy) + mean_s * idle) / free
-        return int(free * within_s / max(expected_s, 1e-6)) if expected_s < within_s else 0
+        left = [
+            within_s - (ran_s if ran_s > mean_s else 0.0)
+            for ran_s in running_s
+            if ran_s < within_s
+        ]
+        return int((sum(left) + within_s * idle) / max(mean_s, 1e-6))
 
 
 class PollingInterval:
