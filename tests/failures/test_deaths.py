@@ -42,18 +42,21 @@ def test_who_had_worked_is_followed_at_once_however_often_it_is_killed(
     project: Project, query: Query
 ) -> None:
     project.write("config/recurring.yml", DAILY)
+    watch = Stopwatch()
     with project.start() as tree:
         tree.wait_event("supervisor.ready")
         for turn in range(1, 4):
             # Who has lived for two seconds has worked.
             passed(2.2)
             doomed = [tree.children(kind)[0] for kind in KINDS]
-            watch = Stopwatch()
             for child in doomed:
                 child.kill()
             tree.wait_event("process.replaced", 4 * turn)
-            assert watch.took() < 0.5
 
+        died = {event["name"]: _at(event) for event in tree.events("process.exited")}
+        for event in tree.events("process.replaced"):
+            waited = _at(event) - died[event["predecessor"]]
+            assert watch.of(waited.total_seconds()) < 0.5, tree.reported()
         query("SELECT jobsd.enqueue('trial_jobs.quick', '[1]', wait => '0.3 s')")
         finished(query, 1, tree.reported)
         assert tree.terminate() < 2
