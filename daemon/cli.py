@@ -257,11 +257,14 @@ def _report_no_libpq() -> int:
 
 
 def _invoke(arguments: list[str], *, debug: bool) -> int:
-    status = commands.main(
-        arguments,
-        prog_name=program(),
-        standalone_mode=False,
-        obj=debug,
-        complete_var=COMPLETE,
-    )
+    try:
+        status = commands.main(
+            arguments,
+            prog_name=program(),
+            standalone_mode=False,
+            obj=debug,
+            complete_var=COMPLETE,
+        )
+    finally:
+        interrupts.are_the_end_again()
     return status if isinstance(status, int) else 0

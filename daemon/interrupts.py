@@ -3,7 +3,9 @@
 What a command needs takes longer to load than many take to run. An exception that is raised
 within the import system may be dropped there, and printed; so until the command itself begins,
 an interrupt ends the process at once. While Python itself starts, `bin/jobs` lets it wait.
-From there on it is a KeyboardInterrupt as ever: there may be something to clean up.
+From there on it is a KeyboardInterrupt as ever: there may be something to clean up. Once the
+command has ended, however that was, an interrupt ends the process at once again: nothing is
+left but to say so, and a second Ctrl-C wants no more of it.
 """
 
 from __future__ import annotations
@@ -15,6 +17,7 @@ TYPE_CHECKING = False  # true for checkers; an interrupt may come while `typing`
 
 if TYPE_CHECKING:
     import signal
+    from collections.abc import Callable
     from types import FrameType
     from typing import NoReturn
 else:
@@ -36,14 +39,24 @@ def are_the_end() -> None:
 
 def are_exceptions() -> None:
     """Let interrupts be exceptions from here on."""
-    if signal.getsignal(signal.SIGINT) is _leave:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
+    _replace(_leave, signal.default_int_handler)
+
+
+def are_the_end_again() -> None:
+    """Let an interrupt end the process at once, where it did so before the command."""
+    if sys.unraisablehook is _report:
+        _replace(signal.default_int_handler, _leave)
 
 
 def are_ignored() -> None:
     """Let no interrupt spoil what has ended."""
-    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
+    _replace(_leave, signal.SIG_IGN)
+
+
+def _replace(known: object, wanted: Callable[..., object] | int) -> None:
+    """Handle interrupts in another way, unless somebody else has decided how."""
+    if signal.getsignal(signal.SIGINT) is known:
+        signal.signal(signal.SIGINT, wanted)
 
 
 def _leave(_number: int, _frame: FrameType | None) -> NoReturn:

@@ -75,6 +75,29 @@ def test_once_a_command_has_begun_an_interrupt_is_an_exception() -> None:
     assert (status, reported, wrong.strip()) == (130, "begun\n", "")
 
 
+def test_a_second_interrupt_while_the_first_is_reported_is_the_end() -> None:
+    # `check` loads the one when it runs, and the report of its end the other.
+    first = "jobsd.daemon.import_check"
+    what = f"{_SIGNAL}\n        if name == 'jobsd.daemon.exits':\n            {_SIGNAL}"
+
+    assert _interrupted(first, what, command="check") == (130, "", "\n")
+
+
+def test_an_interrupt_before_the_output_is_written_is_the_end() -> None:
+    code = (
+        "import signal, sys; from jobsd.daemon import cli, entry_point\n"
+        "class Late(type(sys.stdout)):\n"
+        "    def write(self, text): self.flush = lambda: signal.raise_signal(signal.SIGINT)\n"
+        "sys.stdout = Late(sys.stdout.buffer)\n"
+        "sys.argv[1:] = ['version']; entry_point.main()"
+    )
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", code], capture_output=True, text=True, check=False
+    )
+
+    assert (done.returncode, done.stderr) == (130, "")
+
+
 def test_an_interrupt_that_came_while_python_started_is_the_end(tmp_path: Path) -> None:
     write_project(tmp_path)
     python = tmp_path / ".venv/bin/python"
