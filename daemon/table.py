@@ -93,11 +93,7 @@ def for_people(
         if not fitted[-1].column.wraps:
             yield _line(fields, row, paint)
             continue
-        text, last = fields[-1]
-        first, *rest = wrapped(text, last.width)
-        yield _line([*fields[:-1], (first, last)], row, paint)
-        indent = " " * (_taken(fitted) - last.width)
-        yield from (f"{indent}{line}" for line in rest)
+        yield from _wrapped_line(fields, row, paint)
 
 
 def _fitted(column: Column, rows: Sequence[Row], show: Callable[[Any], str]) -> _Fitted:
@@ -143,6 +139,22 @@ def _least_of(fitted: _Fitted) -> int:
     if not (fitted.column.cuts or fitted.column.wraps):
         return fitted.width
     return min(fitted.width, max(fitted.column.least, cells(fitted.column.heading)))
+
+
+def _wrapped_line(
+    fields: list[tuple[str, _Fitted]], row: Row, paint: Callable[[str, str], str]
+) -> Iterator[str]:
+    """Yield a row whose last field goes on below, where it has the more room for long words."""
+    *others, (text, last) = fields
+    taken = _taken([fitted for _, fitted in fields])
+    if max(map(cells, text.split()), default=0) > last.width:
+        yield _line(others, row, paint)
+        yield from (f"{_GAP}{line}" for line in wrapped(text, taken - len(_GAP)))
+        return
+    first, *rest = wrapped(text, last.width)
+    yield _line([*others, (first, last)], row, paint)
+    indent = " " * (taken - last.width)
+    yield from (f"{indent}{line}" for line in rest)
 
 
 def _line(

@@ -95,6 +95,17 @@ def test_ps_says_who_takes_from_which_queue(run: Commands, busy: Session, width:
     assert "worker-1" in text
 
 
+@pytest.mark.parametrize("width", [60, 80])
+def test_doctor_breaks_no_path_of_a_socket(run: Commands, width: int) -> None:
+    folder = "/nowhere/in/the/folder/of/sockets/here"
+    command = ("doctor", "--database-url", f"postgresql:///jobs?host={folder}")
+
+    lines = on_a_terminal(run, *command, width=width, status=4)
+
+    assert any(f"{folder}/.s.PGSQL.5432" in line for line in lines)
+    assert max(map(len, lines)) <= width
+
+
 @pytest.mark.parametrize("width", WIDTHS)
 def test_list_cuts_nothing_that_identifies(run: Commands, busy: Session, width: int) -> None:
     failed = run.json("list", "--state", "failed")[0]["id"]
