@@ -13,7 +13,6 @@ import json
 import os
 import re
 import sys
-import traceback
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
@@ -125,6 +124,8 @@ def _where(error: BaseException | None) -> str:
     """Return the way through the user's code to an error, as Python shows it."""
     if error is None:
         return ""
+    import traceback  # slow to load, and only for modules that are broken
+
     lines: list[str] = []
     if not isinstance(error, SyntaxError):
         frames = traceback.extract_tb(error.__traceback__)

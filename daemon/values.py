@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import unicodedata
 from datetime import UTC, datetime, timedelta
-from textwrap import wrap
 from typing import cast
 
 from jobsd.operations.words import as_json, capped, counted, length, when
@@ -84,6 +82,8 @@ def brief_moment(value: object) -> str:
 
 def json_text(document: object, *, ascii_only: bool = False) -> str:
     """Return a document as one line of JSON, with nothing in it that a terminal would obey."""
+    import json  # most output is none, as below
+
     text = json.dumps(document, default=as_json, ensure_ascii=ascii_only)
     if text.isprintable():
         return text
@@ -107,6 +107,8 @@ def wrapped(text: str, width: int | None, indent: str = "") -> list[str]:
     """Return a line as lines that fit, broken between words only; at least one."""
     if width is None or cells(text) <= width:
         return [text]
+    from textwrap import wrap
+
     lines = wrap(
         text,
         max(width, 20),

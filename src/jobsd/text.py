@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import traceback
 from collections import deque
 from typing import TYPE_CHECKING, cast
 
@@ -74,6 +73,9 @@ def error_stack(error: BaseException, frames_max: int) -> str:
     (SystemError: AST constructor recursion depth mismatch). Then the frames are listed plainly.
     """
     try:
+        # Slow to load, and most programs have no error to show.
+        import traceback  # noqa: PLC0415
+
         found = traceback.TracebackException.from_exception(
             error, limit=-frames_max, compact=True
         )
@@ -88,11 +90,13 @@ def error_stack(error: BaseException, frames_max: int) -> str:
 
 def _plain_stack(error: BaseException, frames_max: int) -> Iterator[str]:
     """Yield a line for each frame of an error and of its causes, the first cause first."""
+    from traceback import walk_tb  # noqa: PLC0415 - as above
+
     chain = [error]
     while (cause := _cause(chain[-1])) is not None and len(chain) <= CAUSES_MAX:
         chain.append(cause)
     for each in reversed(chain):
-        for frame, line in deque(traceback.walk_tb(each.__traceback__), frames_max):
+        for frame, line in deque(walk_tb(each.__traceback__), frames_max):
             code = frame.f_code
             yield f'  File "{code.co_filename}", line {line}, in {code.co_name}'
         yield error_type(each)

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 # Each of them takes as long as all that a command may take, or a good part of it.
 DRIVERS = ("psycopg", "asyncio", "structlog", "prometheus_client", "rich", "jobsd.worker")
 OTHERS = ("yaml", "croniter", "importlib.metadata", "email", "subprocess", "zoneinfo")
+# What is needed to report an error, to wrap a line, or for some argument or time zone.
+SELDOM = ("traceback", "textwrap", "logging", "zoneinfo", "difflib")
 RECORD = """
 import contextlib, io, json, sys
 from jobsd.daemon import cli
@@ -100,6 +102,25 @@ def test_no_command_that_needs_no_database_loads_a_driver(project: Project) -> N
     ]
 
     assert _loaded([each.split() for each in commands], DRIVERS, project) == {}
+
+
+def test_a_configuration_is_read_without_what_is_seldom_needed(project: Project) -> None:
+    project.write("config/recurring.yml", "daily: {class: Daily, schedule: at 3am every day}\n")
+    commands = [["config", "show"], ["check"], ["generate", "procfile"]]
+
+    assert _loaded(commands, SELDOM, project) == {}
+
+
+def test_defining_a_job_loads_nothing_that_is_seldom_needed() -> None:
+    code = (
+        "import sys; from jobsd import HeartbeatJob, Job, Limit, job, on_start;"
+        f" print([each for each in {SELDOM!r} if each in sys.modules])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", code], capture_output=True, text=True, check=True
+    )
+
+    assert done.stdout == "[]\n"
 
 
 def test_the_version_is_known_without_asking_what_is_installed(project: Project) -> None:

@@ -12,7 +12,7 @@ database's clock, which also set the times of the rows.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, cast, overload
@@ -21,6 +21,7 @@ from jobsd.database.statements import Statements
 from jobsd.errors import Error
 from jobsd.jobs.operation import lent
 from jobsd.jobs.policy import WAIT_MAX_S, duration_s
+from jobsd.late import dataclass
 from jobsd.text import is_storable
 
 if TYPE_CHECKING:

@@ -8,7 +8,6 @@ second time.
 
 from __future__ import annotations
 
-import logging
 import threading
 from typing import TYPE_CHECKING
 
@@ -39,6 +38,8 @@ def log_always(logger: str, text: str) -> None:
     if writer is not None:
         writer(logger, text)
     _here.is_logged = writer is not None
+    import logging  # noqa: PLC0415 - every program that defines a job loads this module
+
     try:
         logging.getLogger(logger).info("%s", text)
     finally:

@@ -7,9 +7,9 @@ singular, one about many at once in the plural.
 
 from __future__ import annotations
 
-import re
-from dataclasses import dataclass
 from typing import Literal, cast
+
+from jobsd.late import dataclass
 
 Level = Literal["debug", "info", "warning", "error"]
 
@@ -183,12 +183,12 @@ logs.unavailable error The log file can't be opened again: the old one is still 
 logs.dropped warning Lines were dropped: the log could not be written for a while. [lines]
 """
 
-_LINE = re.compile(r"^(\S+) (\w+) (.+?\.)(?: \[(.+)\])?$", re.MULTILINE)
 
-
-def _read(name: str, level: str, meaning: str, facts: str) -> Event:
+def _read(line: str) -> Event:
+    name, level, rest = line.split(" ", 2)
+    meaning, _, facts = rest.rstrip("]").partition(" [")
     words = " ".join(_SHORT.get(word, word) for word in facts.split())
     return Event(name, cast("Level", level), meaning, tuple(words.split()))
 
 
-EVENTS = {found[1]: _read(*found.groups(default="")) for found in _LINE.finditer(_TABLE)}
+EVENTS = {event.name: event for event in map(_read, filter(None, _TABLE.splitlines()))}

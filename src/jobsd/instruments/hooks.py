@@ -13,12 +13,12 @@ from __future__ import annotations
 import inspect
 import sys
 import threading
-import traceback
 from contextvars import copy_context
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING, Any, TypeVar, cast, overload
 
 from jobsd.errors import Error, ThreadError
+from jobsd.late import dataclass
 from jobsd.text import closest
 
 from . import events
@@ -188,6 +188,8 @@ def report_failure(
 
 def overdue(thread: threading.Thread, patience_s: float) -> dict[str, str]:
     """Return the error of hooks that take too long, with where their thread stands."""
+    import traceback  # noqa: PLC0415 - every program that defines a job loads this module
+
     frames = sys._current_frames()  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
     frame = frames.get(thread.ident or 0)
     return {

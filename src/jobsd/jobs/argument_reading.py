@@ -9,7 +9,6 @@ from datetime import date, datetime, time, timedelta, timezone
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, TypeVar
 from uuid import UUID
-from zoneinfo import ZoneInfo
 
 from jobsd.errors import ArgumentError
 from jobsd.late import pattern
@@ -70,6 +69,8 @@ def _read_datetime(held: Any, depth: int) -> datetime:  # noqa: ANN401
     moment = _in_its_zone(datetime.fromisoformat(text), text).replace(fold=len(folded))
     if name is None:
         return moment
+    from zoneinfo import ZoneInfo  # noqa: PLC0415 - slow to load, and seldom needed
+
     zone = ZoneInfo(name)
     # The clock's time stays what it was, which may be one that the zone skips.
     for fold in (moment.fold, 1 - moment.fold):

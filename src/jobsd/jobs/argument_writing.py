@@ -10,7 +10,6 @@ from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
-from zoneinfo import ZoneInfo
 
 from jobsd.errors import ArgumentError
 from jobsd.text import is_storable
@@ -20,6 +19,7 @@ from .argument_types import name_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from datetime import tzinfo
 
 DEPTH_MAX = 100
 INT_BITS_MAX = 14_000
@@ -185,10 +185,17 @@ def _write_as(tag: str, convert: Callable[[Any], Any]) -> Callable[[Any, Where, 
 
 
 def _write_datetime(value: datetime) -> Any:  # noqa: ANN401
-    zone = value.tzinfo.key if isinstance(value.tzinfo, ZoneInfo) else None
+    zone = None if value.tzinfo is None else _zone_name(value.tzinfo)
     if value.fold:
         return [value.isoformat(), zone, 1]
     return [value.isoformat(), zone] if zone else value.isoformat()
+
+
+def _zone_name(zone: tzinfo) -> str | None:
+    """Return the name of a zone that has one."""
+    from zoneinfo import ZoneInfo  # noqa: PLC0415 - slow to load, and seldom needed
+
+    return zone.key if isinstance(zone, ZoneInfo) else None
 
 
 def _write_time(value: time, where: Where, depth: int) -> Any:  # noqa: ANN401

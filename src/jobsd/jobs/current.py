@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -13,6 +13,7 @@ from jobsd.errors import Cancelled
 from jobsd.instruments.bound_job import Bound, running_job
 from jobsd.instruments.kept import KEPT
 from jobsd.instruments.printed import end_lines
+from jobsd.late import dataclass
 
 from . import arguments, progress, registry
 from .claimed_job import ClaimedJob

@@ -53,6 +53,8 @@ _OPTIONS = (
     "expires_in",
 )
 """The attributes of a class by which it says how it is run; `name` is near too many words."""
+_SPELT = {"name", "perform"}
+"""What else of a class is no misspelt option."""
 
 
 class Performs(Protocol[P, R_co]):
@@ -361,7 +363,7 @@ def _awaited(perform: Callable[..., Any]) -> Callable[..., Any]:
 def _check_spelling(cls: type[Job]) -> None:
     """Let no option be misspelt: the class would silently go without it."""
     for attribute in vars(cls):
-        if attribute.startswith("_") or attribute == "perform" or attribute in _OPTIONS:
+        if attribute.startswith("_") or attribute in _SPELT or attribute in _OPTIONS:
             continue
         if near := closest(attribute, _OPTIONS, 0.85):
             raise Error(

@@ -8,7 +8,6 @@ original does).
 
 from __future__ import annotations
 
-from calendar import monthrange
 from dataclasses import field
 from datetime import date, timedelta
 from itertools import pairwise
@@ -132,7 +131,7 @@ class MonthDays:
             return True
         if self.is_plain:
             return False
-        last = monthrange(day.year, day.month)[1]
+        last = _last_of_month(day)
         if last - day.day + 1 in self.from_last:
             return True
         return any(
@@ -197,10 +196,16 @@ class WeekDays:
         return ",".join(parts)
 
 
+def _last_of_month(day: date) -> int:
+    from calendar import monthrange  # noqa: PLC0415 - loads `locale`, and few schedules ask
+
+    return monthrange(day.year, day.month)[1]
+
+
 def _is_nth(day: date, number: int) -> bool:
     if number > 0:
         return (day.day - 1) // 7 + 1 == number
-    last = monthrange(day.year, day.month)[1]
+    last = _last_of_month(day)
     return (last - day.day) // 7 + 1 == -number
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import re
 from datetime import UTC, timedelta, timezone, tzinfo
 from functools import cache, lru_cache
-from zoneinfo import ZoneInfo, available_timezones
 
 from jobsd.late import pattern
 
@@ -26,12 +25,12 @@ _NOT_A_ZONE = ("right/", "posix/", "localtime", "posixrules")
 @lru_cache(maxsize=1024)
 def find_zone(name: str) -> tuple[str, tzinfo] | None:
     """Return the zone's proper name and its clock, or None where there is no such zone."""
+    if name.lower() in _UTC_NAMES:
+        return ("Etc/UTC" if "/" in name else "UTC"), UTC
     if offset := _OFFSET.fullmatch(name):
         return _fixed(*offset.groups(default="00"))
     if not _NAME.fullmatch(name) or name.lower().startswith(_NOT_A_ZONE):
         return None
-    if name.lower() in _UTC_NAMES:
-        return ("Etc/UTC" if "/" in name else "UTC"), UTC
     return _load(name) or _load(_proper_names().get(name.lower(), ""))
 
 
@@ -62,6 +61,8 @@ def _fixed(sign: str, hours: str, minutes: str) -> tuple[str, tzinfo] | None:
 
 
 def _load(name: str) -> tuple[str, tzinfo] | None:
+    from zoneinfo import ZoneInfo  # noqa: PLC0415 - slow to load, and not for UTC
+
     try:
         return (name, ZoneInfo(name)) if name else None
     except (KeyError, ValueError, OSError):
@@ -70,6 +71,8 @@ def _load(name: str) -> tuple[str, tzinfo] | None:
 
 @cache
 def _proper_names() -> dict[str, str]:
+    from zoneinfo import available_timezones  # noqa: PLC0415 - as above
+
     return {name.lower(): name for name in sorted(available_timezones())}
 
 
