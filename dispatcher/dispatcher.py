@@ -58,7 +58,6 @@ class Dispatcher(DatabaseLoop):
         self._lost_walk = LostWalk(self._commits)
         keep = jobs.preserve_finished_jobs
         self._expiry = Expiry(self._commits, context.entry, keep=keep)
-        self._listened = False
 
     def metadata(self) -> dict[str, Any]:
         """Return what the row shows: how this dispatcher is configured."""
@@ -79,7 +78,6 @@ class Dispatcher(DatabaseLoop):
     def disconnect(self) -> None:
         """Drop the connection; what an outage broke off is done again."""
         super().disconnect()
-        self._listened = False
         self._maintenance.restart()
         self._expiry.restart()
         self._lost_walk.break_off()
@@ -119,11 +117,9 @@ class Dispatcher(DatabaseLoop):
 
     def _register_idle(self) -> None:
         """Register as idle before the dispatch: whoever schedules a job after it sees that."""
-        self._idle.register(self._process_id)
-        if self._session.listening and not self._listened:
+        if self._idle.register(self._process_id):
             # A notification that was sent before has not reached us.
             self._maintenance.check_now()
-        self._listened = self._session.listening
 
     def _dispatch(self) -> _Batch:
         parameters = {"limit": self._options.batch_size}

@@ -217,10 +217,16 @@ def test_a_job_that_is_ready_wakes_no_dispatcher(make: Make, session: Session) -
     " and the table of idle registrations is empty.",
     "The dispatcher registers as idle again, and is woken as before.",
 )
+@pytest.mark.parametrize("reconnects_after_s", [0.1, 0.0])
 def test_it_registers_again_as_idle_once_its_listener_was_broken(
-    make: Make, session: Session, target: Target, monkeypatch: pytest.MonkeyPatch
+    make: Make,
+    session: Session,
+    target: Target,
+    monkeypatch: pytest.MonkeyPatch,
+    reconnects_after_s: float,
 ) -> None:
-    monkeypatch.setattr(listener, "RECONNECT_AFTER_S", 0.1)
+    """By the next poll another one may listen already: of one that stood still, it does."""
+    monkeypatch.setattr(listener, "RECONNECT_AFTER_S", reconnects_after_s)
     dispatcher, _ = make(listen_url=target.url)
     dispatcher.poll()
     session.connection.execute(

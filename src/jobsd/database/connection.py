@@ -174,6 +174,11 @@ class Session:
         """Whether notifications come: if not, a loop has to poll."""
         return self._listener.listening
 
+    @property
+    def listener_number(self) -> int:
+        """Which listening connection it is, counted from 1; 0 while not listening."""
+        return self._listener.number
+
     def fileno(self) -> int | None:
         """Return the socket to watch between statements, or None while not listening."""
         return self._listener.fileno()

@@ -40,6 +40,7 @@ class Listener:
         self._deadline_s = deadline_s
         self._wanted = wanted
         self._connection: DeadlineConnection | None = None
+        self._number = 0
         self._shared = False
         self._reconnect_at = 0.0
         self._payloads: list[str] = []
@@ -48,6 +49,14 @@ class Listener:
     def listening(self) -> bool:
         """Whether notifications come."""
         return self._connection is not None
+
+    @property
+    def number(self) -> int:
+        """Which connection it listens on, counted from 1; 0 while nothing is listened to.
+
+        What was sent before it listened on this one has not come.
+        """
+        return 0 if self._connection is None else self._number
 
     def open(self, connection: DeadlineConnection, *, pooled: bool) -> None:
         """Listen on the queue's new connection, or past the pooler where a URL leads there."""
@@ -98,6 +107,7 @@ class Listener:
         connection.add_notify_handler(lambda notify: self._payloads.append(notify.payload))
         connection.execute(f"LISTEN {name}".encode(), prepare=False)
         self._connection = connection
+        self._number += 1
 
     def _consume(self, connection: DeadlineConnection) -> None:
         try:

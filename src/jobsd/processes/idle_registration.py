@@ -16,16 +16,17 @@ class IdleRegistration:
     def __init__(self, session: Session, kind: str) -> None:
         self._session = session
         self._kind = kind
-        self._written = False
+        self._written = 0
+        """For which listening connection the row was written; 0: there is none."""
 
     def forget(self) -> None:
         """Take note that the row is gone: the process has a new row in `processes`."""
-        self._written = False
+        self._written = 0
 
     @property
     def stands(self) -> bool:
         """Whether the process is registered, and a notification would reach it."""
-        return self._written and self._session.listening
+        return 0 < self._written == self._session.listener_number
 
     def register(self, process_id: int) -> bool:
         """Register as idle; return whether that is new.
@@ -33,14 +34,17 @@ class IdleRegistration:
         Invariant: a process registers before it searches for work. Whoever commits work after
         that search sees the registration.
         """
-        if not self._session.listening:
-            # A listener of its own may have broken with the server, which emptied the table.
-            self._written = False
-        if self._written or not self._session.listening:
+        # A listener of its own may have broken with the server, which emptied the table, and
+        # another one listen already.
+        number = self._session.listener_number
+        if self._written == number:
+            return False
+        self._written = 0
+        if not number:
             return False
         parameters = {"id": process_id, "kind": self._kind}
         self._session.fetch(registry.STATEMENTS["register_idle"], parameters)
-        self._written = True
+        self._written = number
         return True
 
     def withdraw(self, process_id: int) -> bool:
@@ -48,5 +52,5 @@ class IdleRegistration:
         if not self._written:
             return False
         self._session.fetch(registry.STATEMENTS["withdraw_idle"], {"id": process_id})
-        self._written = False
+        self._written = 0
         return True
