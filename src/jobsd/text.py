@@ -5,11 +5,21 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING, cast
 
+from .late import pattern
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
 CAUSES_MAX = 10
 """That are told of an error whose stack is listed plainly."""
+
+# Controls, spaces that are not plain, marks of direction, tags: what can't be seen. A list of
+# our own, the same as that of `jobsd.is_seen` in SQL: what Python calls printable, each version
+# of it decides anew.
+_UNSEEN = pattern(
+    r"[\u0001-\u001f\u007f-\u00a0\u00ad\u061c\u1680\u180e\u2000-\u200f\u2028-\u202f"
+    r"\u205f-\u206f\u3000\ufeff\ufff9-\ufffb\U000e0000-\U000e007f]"
+)
 
 _PLAIN_MODULES = frozenset({"builtins", "jobsd.errors", "jobsd.jobs.policy"})
 
@@ -33,6 +43,12 @@ def is_storable(text: str) -> bool:
     except UnicodeEncodeError:
         return False
     return True
+
+
+def is_seen(text: str) -> bool:
+    """Return whether all of a text can be seen and stored: a name or a key may hold it."""
+    # The former is soon known, and what it calls printable is no more than that.
+    return text.isprintable() or (is_storable(text) and not _UNSEEN.search(text))
 
 
 def storable(text: str) -> str:

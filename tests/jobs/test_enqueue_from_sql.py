@@ -9,6 +9,7 @@ import pytest
 from psycopg import errors
 
 from jobsd.errors import Error
+from jobsd.jobs.keys import UnfitKeyError, encode
 from jobsd.jobs.registry import check_queue
 
 if TYPE_CHECKING:
@@ -96,7 +97,7 @@ def test_sql_refuses_what_python_refuses(call: str, reported: str, session: Sess
     assert _rows(session, "SELECT FROM jobsd.jobs") == []
 
 
-@pytest.mark.parametrize(
+NAMES = pytest.mark.parametrize(
     ("seen", "unseen"),
     [
         (" ~", "\x01\x1f\x7f\x9f\xa0"),
@@ -109,6 +110,9 @@ def test_sql_refuses_what_python_refuses(call: str, reported: str, session: Sess
     ],
     ids=ascii,
 )
+
+
+@NAMES
 def test_sql_and_python_know_the_same_names_of_queues(
     seen: str, unseen: str, session: Session
 ) -> None:
@@ -119,6 +123,19 @@ def test_sql_and_python_know_the_same_names_of_queues(
             check_queue(name)
         with pytest.raises(errors.InvalidParameterValue, match="queue: 1 to 255 bytes"):
             _rows(session, "SELECT jobsd.enqueue('x', queue => %s)", name)
+
+
+@NAMES
+def test_sql_and_python_know_the_same_keys(seen: str, unseen: str, session: Session) -> None:
+    call = "SELECT jobsd.enqueue('x', concurrency_key => %s, unique_key => %s)"
+    for key in (f"a{character}b" for character in seen):
+        _rows(session, call, key, encode(key, ""))
+    for key in (f"a{character}b" for character in unseen.replace("*,", "\n\t")):
+        with pytest.raises(UnfitKeyError):
+            encode(key, "")
+        for one, other in ((key, "a"), ("a", key)):
+            with pytest.raises(errors.InvalidParameterValue, match="_key: 1 to 1,000 bytes of"):
+                _rows(session, call, one, other)
 
 
 @pytest.mark.parametrize(

@@ -41,6 +41,14 @@ def two(tenant: object, order: object = "none") -> None: ...
 def of_all(a: object, b: object = 1.5, *, c: object = None) -> None: ...
 
 
+@job(name="p.rest", unique=Unique(key=("a", "order")))
+def rest(a: object, *_more: object, order: object = 5, **_named: object) -> None: ...
+
+
+@job(name="p.none", unique=Unique())
+def none() -> None: ...
+
+
 @job(name="p.whole", limits_concurrency=Limit(3), unique=Unique(key=lambda n: n))
 def whole(n: int) -> None: ...
 
@@ -49,7 +57,7 @@ COLUMNS = (
     "queue_name, priority, max_attempts, retries_crash, expires_in, concurrency_key,"
     " concurrency_limit, concurrency_duration, on_conflict, unique_key, unique_until"
 )
-MADE: list[Any] = [plain, one, two, of_all, whole]
+MADE: list[Any] = [plain, one, two, of_all, rest, none, whole]
 CALLS: list[tuple[Any, tuple[Any, ...], dict[str, Any]]] = [
     (plain, (), {}),
     (plain, (1,), {}),
@@ -65,6 +73,10 @@ CALLS: list[tuple[Any, tuple[Any, ...], dict[str, Any]]] = [
     (of_all, (1,), {}),
     (of_all, ("ü",), {"c": [1, {"long": 1, "b": None}]}),
     (of_all, (1, 2), {"c": True}),
+    (of_all, (1, {"$keywords": 1, "x": 2}), {}),
+    (rest, (1, 2, 3, 4), {}),
+    (rest, (1, 2, 3), {"order": "x", "other": 7}),
+    (none, (), {}),
 ]
 
 

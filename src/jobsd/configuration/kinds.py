@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 
 from jobsd.clock import parse_duration
 from jobsd.database.url import UrlError, read_url
-from jobsd.jobs.registry import is_seen
 from jobsd.late import dataclass, pattern
+from jobsd.text import is_seen
 
 from .faults import Mistake, Mistakes, did_you_mean, known, quoted
 from .nodes import Mapping, Node, Scalar, Sequence, is_null
@@ -296,7 +296,7 @@ def read_queue_pattern(pattern: str) -> str:
 
 def _printable(name: str) -> str:
     """Return a text that the name of a queue may hold: no job is enqueued to any other."""
-    if is_seen(name):
+    if is_seen(name) and name == name.strip(" "):
         return name
     raise Mistake("must be printable text without spaces at its ends")
 

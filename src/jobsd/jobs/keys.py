@@ -26,6 +26,8 @@ from enum import Enum
 from typing import Any, cast
 from uuid import UUID
 
+from jobsd.text import is_seen
+
 from .json_kinds import is_list, is_object
 
 BYTES_MAX = 1000
@@ -94,7 +96,7 @@ def _name_order(name: str) -> tuple[int, bytes]:
 
 def fits(text: str) -> bool:
     """Return whether a text may be a scope, or a whole key."""
-    return len(text.encode(errors="replace")) <= BYTES_MAX and text.isprintable()
+    return len(text.encode(errors="replace")) <= BYTES_MAX and is_seen(text)
 
 
 def _fit(text: str) -> str:

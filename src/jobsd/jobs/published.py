@@ -106,7 +106,11 @@ def _all(_: object, group: str | None, definition: Definition) -> dict[str, Any]
 def _parameters(takes: Signature | None) -> dict[str, Any]:
     found: list[dict[str, Any]] = []
     for each in takes.parameters if takes is not None else ():
+        if each.kind in _MANY:
+            continue  # No key is made of these; what stands behind them has no place.
         facts: dict[str, Any] = {"name": each.name}
+        if each.kind is each.KEYWORD_ONLY:
+            facts["keyword"] = True
         if each.default is not each.empty:
             with contextlib.suppress(ArgumentError):
                 (facts["default"],) = arguments.written([each.default], {})

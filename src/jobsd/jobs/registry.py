@@ -7,8 +7,8 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from jobsd.errors import ArgumentError, Error, UnknownJobError
-from jobsd.late import dataclass, pattern
-from jobsd.text import closest, error_stack, is_storable
+from jobsd.late import dataclass
+from jobsd.text import closest, error_stack, is_seen, is_storable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, KeysView, Mapping, Sequence
@@ -25,14 +25,6 @@ QUEUE_BYTES_MAX = 255
 CLASS_CHARACTERS_MAX = 1000
 PRIORITY_MIN, PRIORITY_MAX = -(2**31), 2**31 - 1
 _FRAMES_MAX = 1000
-
-# Controls, spaces that are not plain, marks of direction, tags: what can't be seen. A list of
-# our own, the same as that of `jobsd.enqueue`: what Python calls printable, each version of it
-# decides anew.
-_UNSEEN = pattern(
-    r"[\u0001-\u001f\u007f-\u00a0\u00ad\u061c\u1680\u180e\u2000-\u200f\u2028-\u202f"
-    r"\u205f-\u206f\u3000\ufeff\ufff9-\ufffb\U000e0000-\U000e007f]"
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,11 +214,6 @@ def check_count(option: str, value: object, most: int = 2**31 - 1) -> int:
     raise Error(f"{option}: {value!r:.60} is no whole number from 1 to {most}")
 
 
-def is_seen(text: str) -> bool:
-    """Return whether the name of a queue may hold a text: all of it can be seen and stored."""
-    return is_storable(text) and text == text.strip(" ") and not _UNSEEN.search(text)
-
-
 def _is_queue_name(name: str) -> bool:
-    plain = is_seen(name) and not set("*,") & set(name)
+    plain = is_seen(name) and name == name.strip(" ") and not set("*,") & set(name)
     return plain and 0 < len(name.encode()) <= QUEUE_BYTES_MAX

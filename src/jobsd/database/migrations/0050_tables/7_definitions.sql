@@ -62,19 +62,26 @@ CREATE FUNCTION jobsd.named_arguments(parameters jsonb, arguments jsonb) RETURNS
 LANGUAGE sql IMMUTABLE
 AS $$
     SELECT
-        coalesce(jsonb_object_agg(each ->> 'name', each -> 'default') FILTER (
+        coalesce((
+            SELECT jsonb_object_agg(each ->> 'name', each -> 'default')
+            FROM jsonb_array_elements(parameters) AS parameter (each)
             WHERE each ? 'default'
         ), '{}')
-        || coalesce(jsonb_object_agg(each ->> 'name', arguments -> (place::integer - 1)) FILTER (
-            WHERE jsonb_typeof(arguments) = 'array'
-                AND place <= jsonb_array_length(arguments)
-                - coalesce((arguments -> -1 ? '$keywords')::integer, 0)
+        || coalesce((
+            SELECT jsonb_object_agg(each ->> 'name', arguments -> (place::integer - 1))
+            FROM jsonb_array_elements(parameters) WITH ORDINALITY AS parameter (each, place)
+            WHERE jsonb_typeof(arguments) = 'array' AND NOT each ? 'keyword'
+                AND place <= jsonb_array_length(arguments) - (keywords IS NOT NULL)::integer
         ), '{}')
         || CASE
             WHEN jsonb_typeof(arguments) = 'object' THEN arguments
-            ELSE coalesce(arguments -> -1 -> '$keywords', '{}')
+            ELSE coalesce(keywords, '{}')
         END
-    FROM jsonb_array_elements(parameters) WITH ORDINALITY AS parameter (each, place)
+    -- The last of an array is no argument where it holds keyword arguments, and nothing else.
+    FROM (VALUES (CASE
+        WHEN arguments -> -1 = jsonb_build_object('$keywords', arguments -> -1 -> '$keywords')
+            THEN arguments -> -1 -> '$keywords'
+    END)) AS last (keywords)
 $$;
 
 -- One part of a key as text, as jobs/keys.py writes it; NULL for what is no key.
@@ -108,7 +115,10 @@ BEGIN
     named := jobsd.named_arguments(spec -> 'parameters', arguments);
     IF NOT spec ? 'names' THEN
         RETURN concat(
-            spec ->> 'scope', '/~#', encode(sha256(convert_to(named::text, 'UTF8')), 'hex')
+            -- No arguments are an empty list, as Python writes them.
+            spec ->> 'scope', '/~#', encode(
+                sha256(convert_to(coalesce(nullif(named, '{}')::text, '[]'), 'UTF8')), 'hex'
+            )
         );
     END IF;
     IF (spec ->> 'single')::boolean AND named -> (spec -> 'names' ->> 0) = 'null' THEN

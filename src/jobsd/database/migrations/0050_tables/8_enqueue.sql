@@ -232,6 +232,14 @@ $$;
 
 REVOKE ALL ON FUNCTION jobsd.submit(jsonb) FROM PUBLIC;
 
+-- Whether all of a text can be seen, as in text.py: nobody could type another name or key.
+CREATE FUNCTION jobsd.is_seen(given text) RETURNS boolean
+LANGUAGE sql IMMUTABLE
+AS $$
+    SELECT given !~ ('[\u0001-\u001f\u007f-\u00a0\u00ad\u061c\u1680\u180e\u2000-\u200f'
+        '\u2028-\u202f\u205f-\u206f\u3000\ufeff\ufff9-\ufffb\U000e0000-\U000e007f]')
+$$;
+
 -- Enqueue a job from SQL, in the transaction that calls: from a trigger, or from a program in
 -- another language. Returns its id, or NULL when the limit was reached and `on_conflict` is
 -- 'discard'. `arguments` is an array of positional, or an object of keyword arguments. With a
@@ -318,21 +326,21 @@ BEGIN
         WHEN octet_length(arguments::text) > 1048576 THEN 'arguments: more than 1 MiB'
         WHEN queue = '' OR octet_length(queue) > 255
             OR queue <> btrim(queue) OR queue ~ '[*,]'
-            -- What can't be seen, as in jobs/registry.py: nobody could type the name.
-            OR queue ~ '[\u0001-\u001f\u007f-\u00a0\u00ad\u061c\u1680\u180e\u2000-\u200f'
-                '\u2028-\u202f\u205f-\u206f\u3000\ufeff\ufff9-\ufffb\U000e0000-\U000e007f]'
+            OR NOT jobsd.is_seen(queue)
             THEN 'queue: 1 to 255 bytes without ''*'' and '','' and no space at the ends'
         WHEN max_attempts < 1 THEN 'max_attempts: 1 at least'
         WHEN wait IS NOT NULL AND wait_until IS NOT NULL THEN 'wait or wait_until, not both'
         WHEN wait > interval '100 years' OR wait_until > now() + interval '100 years'
             THEN 'wait: longer than a hundred years'
         WHEN octet_length(concurrency_key) NOT BETWEEN 1 AND 1000
-            THEN 'concurrency_key: 1 to 1,000 bytes'
+            OR NOT jobsd.is_seen(concurrency_key)
+            THEN 'concurrency_key: 1 to 1,000 bytes of printable text'
         WHEN concurrency_limit < 1 THEN 'concurrency_limit: 1 at least'
         WHEN concurrency_duration < interval '0' THEN 'concurrency_duration: not negative'
         WHEN on_conflict NOT IN ('block', 'discard')
             THEN 'on_conflict: ''block'' or ''discard'''
-        WHEN octet_length(unique_key) NOT BETWEEN 1 AND 1000 THEN 'unique_key: 1 to 1,000 bytes'
+        WHEN octet_length(unique_key) NOT BETWEEN 1 AND 1000 OR NOT jobsd.is_seen(unique_key)
+            THEN 'unique_key: 1 to 1,000 bytes of printable text'
         WHEN unique_until NOT IN ('started', 'finished')
             THEN 'unique_until: ''started'', ''finished'', or NULL with unique_within'
         WHEN (unique_until IS NULL) <> (unique_within IS NOT NULL)
